@@ -1,0 +1,67 @@
+export type Severity = "error" | "warning" | "info";
+
+/** One finding about what a user wrote. `file`, `line` and `column` (1-based) are there when the text is at hand. */
+export interface Diagnostic {
+	readonly severity: Severity;
+	/** Istio's code where Istio has one (IST0101 …), else WEFT-Vnnn; see `diagnosticCodes`. */
+	readonly code: string;
+	/** What is wrong and how to mend it. */
+	readonly message: string;
+	/** From the object's root: `spec.http[0].route[1].destination.host`; empty for the object as a whole. */
+	readonly path: string;
+	readonly kind?: string;
+	readonly name?: string;
+	readonly namespace?: string;
+	readonly file?: string;
+	readonly line?: number;
+	readonly column?: number;
+}
+
+/** Every code that this package and galley give, in one place: a code is an interface. */
+export const diagnosticCodes = {
+	referenceNotFound: "IST0101",
+	schema: "IST0106",
+	conflictingVirtualServiceHosts: "IST0109",
+	conflictingSidecarSelectors: "IST0110",
+	multipleSidecarsWithoutSelectors: "IST0111",
+	virtualServicePortRequired: "IST0112",
+	portNameNotUnderConvention: "IST0118",
+	noMatchingWorkload: "IST0127",
+	noServerCertificateVerification: "IST0128",
+	noServerCertificateVerificationPort: "IST0129",
+	unreachableRule: "IST0130",
+	ineffectiveMatch: "IST0131",
+	hostNotInGateway: "IST0132",
+	schemaWarning: "IST0133",
+	conflictingGateways: "IST0145",
+	externalNameServicePort: "IST0150",
+	gatewayPortNotOnService: "IST0162",
+	ineffectiveSelector: "IST0166",
+	subsetNotFound: "IST0173",
+	syntax: "WEFT-V001",
+	unknownKind: "WEFT-V002",
+	notImplemented: "WEFT-V003",
+	ignoredKind: "WEFT-V004",
+	limit: "WEFT-V005",
+	metadata: "WEFT-V006",
+	unknownField: "WEFT-V007",
+	type: "WEFT-V008",
+	required: "WEFT-V009",
+	duplicateObject: "WEFT-V010",
+	unreadable: "WEFT-V011",
+	weightSum: "WEFT-V012",
+	meshConfig: "WEFT-V013",
+} as const;
+
+/** `file:line:column: error [CODE] Kind ns/name path: message`; what is unknown is left out. */
+export function formatDiagnostic(d: Diagnostic): string {
+	const place = [d.file, d.line, d.line === undefined ? undefined : d.column].filter((part) => part !== undefined).join(":");
+	const name = d.namespace ? `${d.namespace}/${d.name ?? ""}` : (d.name ?? "");
+	const subject = [d.kind, name, d.path].filter((part) => part !== undefined && part !== "").join(" ");
+	const head = `${d.severity} [${d.code}]`;
+	return `${place ? `${place}: ` : ""}${head}${subject ? ` ${subject}` : ""}: ${d.message}`;
+}
+
+export function hasErrors(diagnostics: readonly Diagnostic[]): boolean {
+	return diagnostics.some((d) => d.severity === "error");
+}

@@ -1,0 +1,96 @@
+export { type Diagnostic, diagnosticCodes, formatDiagnostic, hasErrors, type Severity } from "./diagnostic.ts";
+export { parseDurationMs } from "./duration.ts";
+export {
+	type AnyConfig,
+	apiVersionsOf,
+	type ConfigObject,
+	isKind,
+	isKindOf,
+	type Kind,
+	type KindInfo,
+	kindInfo,
+	kindNames,
+	kinds,
+	type ObjectRef,
+	type SpecOf,
+} from "./kinds.ts";
+export type { ObjectMeta, Origin, OwnerReference } from "./metadata.ts";
+export type {
+	Destination,
+	HeaderOperations,
+	Headers,
+	HTTPRetry,
+	LocalityLoadBalancerSetting,
+	MatchLabelsSelector,
+	Percent,
+	Port,
+	PortSelector,
+	ServicePort,
+	SidecarPort,
+	StringMatch,
+	TcpKeepalive,
+	WorkloadSelector,
+} from "./schema/common.ts";
+export type {
+	ClientTLSSettings,
+	ConnectionPoolSettings,
+	ConsistentHashLB,
+	DestinationRuleSpec,
+	LoadBalancerSettings,
+	OutlierDetection,
+	PortTrafficPolicy,
+	Subset,
+	TrafficPolicy,
+} from "./schema/destination-rule.ts";
+export type { ExtensionProvider } from "./schema/extension-provider.ts";
+export type { GatewaySpec, Server, ServerTLSSettings } from "./schema/gateway.ts";
+export type { ConfigMapSpec, NamespaceSpec, NodeSpec, NodeStatus, SecretSpec, ServiceAccountSpec } from "./schema/kubernetes-core.ts";
+export type {
+	Endpoint,
+	EndpointPort,
+	EndpointSliceSpec,
+	EndpointsSpec,
+	KubeServicePort,
+	KubeServiceSpec,
+	ObjectReference,
+	ServiceStatus,
+} from "./schema/kubernetes-network.ts";
+export type {
+	Container,
+	ContainerPort,
+	DeploymentSpec,
+	EnvVar,
+	JobSpec,
+	LabelSelector,
+	PodSpec,
+	PodStatus,
+	PodTemplate,
+	Probe,
+	ReplicaSetSpec,
+	StatefulSetSpec,
+} from "./schema/kubernetes-workload.ts";
+export { type MeshConfig, meshConfigDefaults, type ResolvedMeshConfig, resolveMeshConfig } from "./schema/mesh-config.ts";
+export type { MutualTLS, PeerAuthenticationSpec } from "./schema/peer-authentication.ts";
+export type { ProxyConfig, Tracing } from "./schema/proxy-config.ts";
+export type { ServiceEntrySpec, WorkloadEntrySpec } from "./schema/service-entry.ts";
+export type { IstioEgressListener, IstioIngressListener, SidecarSpec } from "./schema/sidecar.ts";
+export type {
+	CorsPolicy,
+	Delegate,
+	HTTPBody,
+	HTTPDirectResponse,
+	HTTPFaultInjection,
+	HTTPMatchRequest,
+	HTTPMirrorPolicy,
+	HTTPRedirect,
+	HTTPRewrite,
+	HTTPRoute,
+	HTTPRouteDestination,
+	L4MatchAttributes,
+	RouteDestination,
+	TCPRoute,
+	TLSMatchAttributes,
+	TLSRoute,
+	VirtualServiceSpec,
+} from "./schema/virtual-service.ts";
+export { nodeStatus, podStatus, serviceStatus } from "./status.ts";

@@ -1,0 +1,134 @@
+import type { TSchema } from "typebox";
+import type { ObjectMeta, Origin } from "./metadata.ts";
+import type { StaticOf } from "./schema/builders.ts";
+import { destinationRuleSchema } from "./schema/destination-rule.ts";
+import { gatewaySchema } from "./schema/gateway.ts";
+import {
+	configMapSchema,
+	namespaceSchema,
+	nodeSchema,
+	nodeStatusSchema,
+	secretSchema,
+	serviceAccountSchema,
+} from "./schema/kubernetes-core.ts";
+import { endpointSliceSchema, endpointsSchema, kubeServiceSchema, serviceStatusSchema } from "./schema/kubernetes-network.ts";
+import {
+	deploymentSchema,
+	jobSchema,
+	podSpecSchema,
+	podStatusSchema,
+	replicaSetSchema,
+	statefulSetSchema,
+} from "./schema/kubernetes-workload.ts";
+import { peerAuthenticationSchema } from "./schema/peer-authentication.ts";
+import { serviceEntrySchema, workloadEntrySchema } from "./schema/service-entry.ts";
+import { sidecarSchema } from "./schema/sidecar.ts";
+import { virtualServiceSchema } from "./schema/virtual-service.ts";
+
+/** What is known of a kind besides its fields. */
+export interface KindInfo {
+	readonly group: string;
+	/** The stored version first. */
+	readonly versions: readonly string[];
+	readonly plural: string;
+	readonly shortNames: readonly string[];
+	readonly scope: "Namespaced" | "Cluster";
+	/** `spec`: the content stands under `spec`; `root`: it is the object's other top-level fields. */
+	readonly content: "spec" | "root";
+	/** An Istio kind has a CRD, and unknown fields in it are errors. */
+	readonly istio: boolean;
+	/** May `spec` be absent? */
+	readonly specOptional: boolean;
+	readonly schema: TSchema;
+	readonly status?: TSchema;
+}
+
+const networking = { group: "networking.istio.io", versions: ["v1", "v1beta1", "v1alpha3"], istio: true } as const;
+const security = { group: "security.istio.io", versions: ["v1", "v1beta1"], istio: true } as const;
+const core = { group: "", versions: ["v1"], istio: false } as const;
+const apps = { group: "apps", versions: ["v1"], istio: false } as const;
+const namespaced = { scope: "Namespaced", content: "spec", specOptional: false } as const;
+const rooted = { scope: "Namespaced", content: "root", specOptional: true } as const;
+const cluster = { scope: "Cluster", content: "spec", specOptional: true } as const;
+
+export const kinds = {
+	VirtualService: { ...networking, ...namespaced, plural: "virtualservices", shortNames: ["vs"], schema: virtualServiceSchema },
+	DestinationRule: { ...networking, ...namespaced, plural: "destinationrules", shortNames: ["dr"], schema: destinationRuleSchema },
+	ServiceEntry: { ...networking, ...namespaced, plural: "serviceentries", shortNames: ["se"], schema: serviceEntrySchema },
+	WorkloadEntry: { ...networking, ...namespaced, plural: "workloadentries", shortNames: ["we"], schema: workloadEntrySchema },
+	Gateway: { ...networking, ...namespaced, plural: "gateways", shortNames: ["gw"], schema: gatewaySchema },
+	Sidecar: { ...networking, ...namespaced, specOptional: true, plural: "sidecars", shortNames: [], schema: sidecarSchema },
+	PeerAuthentication: {
+		...security,
+		...namespaced,
+		specOptional: true,
+		plural: "peerauthentications",
+		shortNames: ["pa"],
+		schema: peerAuthenticationSchema,
+	},
+	Namespace: { ...core, ...cluster, plural: "namespaces", shortNames: ["ns"], schema: namespaceSchema },
+	Node: { ...core, ...cluster, plural: "nodes", shortNames: ["no"], schema: nodeSchema, status: nodeStatusSchema },
+	Service: { ...core, ...namespaced, plural: "services", shortNames: ["svc"], schema: kubeServiceSchema, status: serviceStatusSchema },
+	EndpointSlice: {
+		...core,
+		...rooted,
+		group: "discovery.k8s.io",
+		plural: "endpointslices",
+		shortNames: [],
+		schema: endpointSliceSchema,
+	},
+	Endpoints: { ...core, ...rooted, plural: "endpoints", shortNames: ["ep"], schema: endpointsSchema },
+	Pod: { ...core, ...namespaced, plural: "pods", shortNames: ["po"], schema: podSpecSchema, status: podStatusSchema },
+	ServiceAccount: { ...core, ...rooted, plural: "serviceaccounts", shortNames: ["sa"], schema: serviceAccountSchema },
+	Deployment: { ...apps, ...namespaced, plural: "deployments", shortNames: ["deploy"], schema: deploymentSchema },
+	ReplicaSet: { ...apps, ...namespaced, plural: "replicasets", shortNames: ["rs"], schema: replicaSetSchema },
+	StatefulSet: { ...apps, ...namespaced, plural: "statefulsets", shortNames: ["sts"], schema: statefulSetSchema },
+	Job: { ...apps, ...namespaced, group: "batch", plural: "jobs", shortNames: [], schema: jobSchema },
+	ConfigMap: { ...core, ...rooted, plural: "configmaps", shortNames: ["cm"], schema: configMapSchema },
+	Secret: { ...core, ...rooted, plural: "secrets", shortNames: [], schema: secretSchema },
+} as const satisfies Readonly<Record<string, KindInfo>>;
+
+export type Kind = keyof typeof kinds;
+
+/** The content of each kind: `spec`, or for kinds without one their other top-level fields. */
+export type SpecOf = { readonly [K in Kind]: StaticOf<(typeof kinds)[K]["schema"]> };
+
+export interface ConfigObject<K extends Kind = Kind> {
+	readonly apiVersion: string;
+	readonly kind: K;
+	readonly metadata: ObjectMeta;
+	/** For kinds without `spec` (EndpointSlice, Endpoints, ConfigMap, Secret, ServiceAccount): the object's other top-level fields. */
+	readonly spec: SpecOf[K];
+	readonly status?: unknown;
+	readonly origin?: Origin;
+}
+
+/** Any object, discriminated by `kind`. */
+export type AnyConfig = { [K in Kind]: ConfigObject<K> }[Kind];
+
+export interface ObjectRef {
+	readonly kind: Kind;
+	readonly namespace: string;
+	readonly name: string;
+}
+
+export const kindNames: readonly Kind[] = Object.keys(kinds).filter(isKind);
+
+export function isKind(name: string): name is Kind {
+	return Object.hasOwn(kinds, name);
+}
+
+export function kindInfo(kind: Kind): KindInfo {
+	return kinds[kind];
+}
+
+/** `networking.istio.io/v1`, or `v1` in the core group. */
+export function apiVersionsOf(kind: Kind): readonly string[] {
+	const { group, versions } = kindInfo(kind);
+	return versions.map((version) => (group === "" ? version : `${group}/${version}`));
+}
+
+/** Is `object` of this kind? Narrows an AnyConfig. */
+export function isKindOf<K extends Kind>(object: AnyConfig, kind: K): object is Extract<AnyConfig, { kind: K }> {
+	return object.kind === kind;
+}

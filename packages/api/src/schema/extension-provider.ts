@@ -1,0 +1,97 @@
+import { anything, bool, duration, labels, list, map, obj, opt, type StaticOf, text, uint32 } from "./builders.ts";
+
+// MeshConfig.ExtensionProvider: https://istio.io/latest/docs/reference/config/istio.mesh.v1alpha1/#MeshConfig-ExtensionProvider
+
+const service = { service: text({ description: "[namespace/]host" }), port: uint32() };
+const requestBodySchema = obj({
+	maxRequestBytes: opt(uint32()),
+	allowPartialMessage: opt(bool()),
+	packAsBytes: opt(bool()),
+});
+const httpServiceSchema = obj({
+	path: opt(text()),
+	timeout: opt(duration()),
+	headers: opt(list(obj({ name: opt(text()), value: opt(text()), envName: opt(text()) }))),
+});
+
+const extAuthzHttpSchema = obj({
+	...service,
+	timeout: opt(duration()),
+	pathPrefix: opt(text()),
+	failOpen: opt(bool()),
+	clearRouteCache: opt(bool()),
+	statusOnError: opt(text()),
+	includeHeadersInCheck: opt(list(text(), { "x-weft-deprecated": "write includeRequestHeadersInCheck" })),
+	includeRequestHeadersInCheck: opt(list(text())),
+	includeAdditionalHeadersInCheck: opt(labels()),
+	includeRequestBodyInCheck: opt(requestBodySchema),
+	headersToUpstreamOnAllow: opt(list(text())),
+	headersToDownstreamOnDeny: opt(list(text())),
+	headersToDownstreamOnAllow: opt(list(text())),
+});
+const extAuthzGrpcSchema = obj({
+	...service,
+	timeout: opt(duration()),
+	failOpen: opt(bool()),
+	clearRouteCache: opt(bool()),
+	statusOnError: opt(text()),
+	includeRequestBodyInCheck: opt(requestBodySchema),
+});
+const fileAccessLogSchema = obj({
+	path: opt(text()),
+	logFormat: opt(obj({ text: opt(text()), labels: opt(map(anything())) }, { "x-weft-one-of": [["text", "labels"]] })),
+	omitEmptyValues: opt(bool()),
+});
+const otelAccessLogSchema = obj({
+	...service,
+	logName: opt(text()),
+	logFormat: opt(obj({ text: opt(text()), labels: opt(map(anything())) })),
+});
+const als = { ...service, logName: opt(text()), filterStateObjectsToLog: opt(list(text())) };
+
+const providers = {
+	envoyExtAuthzHttp: opt(extAuthzHttpSchema),
+	envoyExtAuthzGrpc: opt(extAuthzGrpcSchema),
+	zipkin: opt(
+		obj({
+			...service,
+			maxTagLength: opt(uint32()),
+			enable64bitTraceId: opt(bool()),
+			path: opt(text()),
+			traceContextOption: opt(text()),
+			timeout: opt(duration()),
+			headers: opt(list(anything())),
+		}),
+	),
+	lightstep: opt(obj({ ...service, accessToken: opt(text()), maxTagLength: opt(uint32()) })),
+	datadog: opt(obj({ ...service, maxTagLength: opt(uint32()) })),
+	stackdriver: opt(anything()),
+	opencensus: opt(obj({ ...service, context: opt(list(text())), maxTagLength: opt(uint32()) })),
+	skywalking: opt(obj({ ...service, accessToken: opt(text()) })),
+	opentelemetry: opt(
+		obj({
+			...service,
+			maxTagLength: opt(uint32()),
+			http: opt(httpServiceSchema),
+			grpc: opt(anything()),
+			resourceDetectors: opt(obj({ environment: opt(obj({})), dynatrace: opt(obj({})) })),
+			dynatraceSampler: opt(anything()),
+		}),
+	),
+	prometheus: opt(obj({})),
+	envoyFileAccessLog: opt(fileAccessLogSchema),
+	envoyHttpAls: opt(
+		obj({
+			...als,
+			additionalRequestHeadersToLog: opt(list(text())),
+			additionalResponseHeadersToLog: opt(list(text())),
+			additionalResponseTrailersToLog: opt(list(text())),
+		}),
+	),
+	envoyTcpAls: opt(obj(als)),
+	envoyOtelAls: opt(otelAccessLogSchema),
+	sds: opt(anything()),
+};
+
+export const extensionProviderSchema = obj({ name: text(), ...providers }, { "x-weft-one-of": [Object.keys(providers)] });
+export type ExtensionProvider = StaticOf<typeof extensionProviderSchema>;

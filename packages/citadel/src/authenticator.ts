@@ -1,0 +1,59 @@
+import type { X509Certificate } from "node:crypto";
+import { accepted, type Checked, refused, type SpiffeId, spiffeIdOfCertificate } from "@weft/pki";
+import type { Clock } from "@weft/runtime";
+
+/** What is known of the other side of a call before anyone believes it. */
+export interface Caller {
+	/** The leaf of a client chain that TLS has verified against the trust bundle; never an unverified one. */
+	readonly verifiedCertificate: X509Certificate | undefined;
+	readonly bearerToken: string | undefined;
+	/** For the audit log only. */
+	readonly remoteAddress: string;
+}
+
+export interface AuthenticatedCaller {
+	readonly identity: SpiffeId;
+	readonly pod?: string;
+}
+
+export interface Authenticator {
+	readonly name: string;
+	/** The refusal says why; it goes to the audit log, not to the caller. */
+	authenticate(caller: Caller): Promise<Checked<AuthenticatedCaller>>;
+}
+
+export interface Authentication extends AuthenticatedCaller {
+	readonly authenticator: string;
+}
+
+/** The first authenticator that accepts decides, as in istiod; otherwise every reason is told, in order. */
+export async function authenticate(chain: readonly Authenticator[], caller: Caller): Promise<Checked<Authentication>> {
+	const reasons: string[] = [];
+	for (const { name, authenticate: attempt } of chain) {
+		const outcome = await attempt(caller);
+		if (outcome.ok) return accepted({ ...outcome.value, authenticator: name });
+		reasons.push(`${name}: ${outcome.reason}`);
+	}
+	return refused(reasons.length === 0 ? "no authenticator is configured" : reasons.join("; "));
+}
+
+export interface ClientCertificateAuthenticatorOptions {
+	readonly clock: Clock;
+	readonly trustDomain: string;
+}
+
+/** The SPIFFE ID of a verified client certificate, of this trust domain only. */
+export function createClientCertificateAuthenticator({ clock, trustDomain }: ClientCertificateAuthenticatorOptions): Authenticator {
+	return {
+		name: "client-certificate",
+		async authenticate({ verifiedCertificate }) {
+			if (verifiedCertificate === undefined) return refused("no verified client certificate");
+			// TLS looks at the dates once; a resumed session or a long connection outlives them.
+			if (verifiedCertificate.validToDate.getTime() < clock.nowMs()) return refused("client certificate has expired");
+			const identity = spiffeIdOfCertificate(verifiedCertificate);
+			if (!identity.ok) return identity;
+			if (identity.value.trustDomain !== trustDomain) return refused(`trust domain ${identity.value.trustDomain} is not ${trustDomain}`);
+			return accepted({ identity: identity.value });
+		},
+	};
+}

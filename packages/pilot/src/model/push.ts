@@ -1,0 +1,168 @@
+import type { ConfigObject, DestinationRuleSpec, IstioIngressListener, MeshConfig, Subset, TrafficPolicy, VirtualServiceSpec } from "@weft/api";
+import type { Endpoint, Service, ServicePort } from "./service.ts";
+
+/**
+ * One immutable, indexed view of the whole mesh. A newer snapshot keeps the identity of every part that did not change,
+ * so whatever is memoised on such a part stays valid.
+ */
+export interface PushSnapshot {
+	readonly version: number;
+	readonly meshConfig: MeshConfig;
+	readonly mesh: Mesh;
+	/** Oldest first; ties by hostname, then namespace. One service a hostname and namespace. */
+	readonly services: readonly Service[];
+	readonly servicesByHost: ReadonlyMap<string, readonly Service[]>;
+	/** Oldest first (ties by name, then namespace). Delegates are merged into their roots and do not appear. */
+	readonly virtualServices: readonly VirtualService[];
+	readonly destinationRules: DestinationRuleIndex;
+	readonly sidecars: readonly ConfigObject<"Sidecar">[];
+	readonly peerAuthentications: PeerAuthenticationIndex;
+	readonly gateways: readonly ConfigObject<"Gateway">[];
+	readonly endpoints: EndpointIndex;
+	readonly workloads: WorkloadIndex;
+	/** What the translator keeps for this snapshot and hands on to the next one. */
+	readonly caches: TranslatorCaches;
+}
+
+/** MeshConfig with its defaults filled in, as far as the translator reads it. */
+export interface Mesh {
+	readonly clusterId: string;
+	/** "cluster.local" */
+	readonly domain: string;
+	readonly trustDomain: string;
+	readonly rootNamespace: string;
+	readonly connectTimeoutMs: number;
+	readonly dnsRefreshRateMs: number;
+	readonly enableAutoMtls: boolean;
+	readonly outboundTrafficPolicy: "ALLOW_ANY" | "REGISTRY_ONLY";
+	/** Metrics go to Prometheus (`defaultProviders.metrics`): the istio.stats filters. */
+	readonly prometheusMetrics: boolean;
+}
+
+/** A VirtualService with every host written as a full name (destinations, mirrors, gateways as `ns/name`) and delegates merged in. */
+export interface VirtualService {
+	readonly name: string;
+	readonly namespace: string;
+	readonly spec: VirtualServiceSpec;
+	/** Full host names. */
+	readonly hosts: readonly string[];
+	/** `mesh` or `namespace/name`; never empty. */
+	readonly gateways: readonly string[];
+	readonly exportTo: readonly string[];
+	/** `/apis/networking.istio.io/v1/namespaces/<ns>/virtual-service/<name>` */
+	readonly configPath: string;
+	readonly createdMs: number;
+}
+
+/** One or more DestinationRules on one host, merged. */
+export interface DestinationRule {
+	/** Full host name or a wildcard. */
+	readonly host: string;
+	readonly namespace: string;
+	readonly name: string;
+	readonly trafficPolicy: TrafficPolicy | undefined;
+	readonly subsets: readonly Subset[];
+	readonly exportTo: readonly string[];
+	readonly workloadSelector: Readonly<Record<string, string>> | undefined;
+	/** `/apis/networking.istio.io/v1/namespaces/<ns>/destination-rule/<name>` of the rule that came first. */
+	readonly configPath: string;
+	/** The specs it was made of, oldest first. */
+	readonly sources: readonly DestinationRuleSpec[];
+}
+
+/** Rules of one namespace, by host; a host has several only where a workloadSelector or exportTo keeps them apart. */
+export interface HostRules {
+	readonly exact: ReadonlyMap<string, readonly DestinationRule[]>;
+	/** Most specific first. */
+	readonly wildcard: readonly DestinationRule[];
+}
+
+export interface DestinationRuleIndex {
+	readonly byNamespace: ReadonlyMap<string, HostRules>;
+	/** Label keys that some workloadSelector reads: they are part of a proxy's class. */
+	readonly selectorKeys: ReadonlySet<string>;
+}
+
+export type MtlsMode = "DISABLE" | "PERMISSIVE" | "STRICT";
+
+export interface PeerAuthenticationIndex {
+	readonly mesh: MtlsMode | undefined;
+	readonly namespaces: ReadonlyMap<string, MtlsMode>;
+	readonly workloads: ReadonlyMap<string, readonly WorkloadPeerAuthentication[]>;
+}
+
+export interface WorkloadPeerAuthentication {
+	readonly selector: Readonly<Record<string, string>>;
+	readonly mode: MtlsMode | undefined;
+	readonly ports: ReadonlyMap<number, MtlsMode | undefined>;
+}
+
+export interface EndpointIndex {
+	/** Endpoints of one service, by port name. The map keeps its identity while nothing in it changes. */
+	of(service: Service): ReadonlyMap<string, readonly Endpoint[]>;
+}
+
+export interface Workload {
+	readonly name: string;
+	readonly namespace: string;
+	readonly labels: Readonly<Record<string, string>>;
+	readonly ips: readonly string[];
+	readonly serviceAccount: string;
+	readonly nodeName: string;
+	readonly workloadName: string;
+	/** Container port name → number. */
+	readonly namedPorts: Readonly<Record<string, number>>;
+}
+
+export interface WorkloadIndex {
+	readonly podByName: ReadonlyMap<string, Workload>;
+	readonly podByIp: ReadonlyMap<string, Workload>;
+	readonly localityOfNode: (nodeName: string) => { readonly region: string; readonly zone: string; readonly subZone: string } | undefined;
+}
+
+export interface TranslatorCaches {
+	/** Scopes by class key; of this snapshot only. */
+	readonly scopes: Map<string, Scope>;
+	/** Whatever a builder keeps for this snapshot only, by its own key. */
+	readonly perPush: Map<string, unknown>;
+}
+
+/** One `egress` listener of a Sidecar, or the catch-all one that stands for "no Sidecar". */
+export interface EgressListener {
+	/** Undefined: every port that no other listener names. */
+	readonly port: { readonly number: number; readonly protocol: string; readonly name: string } | undefined;
+	readonly bind: string;
+	readonly captureMode: "DEFAULT" | "IPTABLES" | "NONE";
+	/** What this listener's hosts let through, oldest first. A service may be narrowed to some of its ports. */
+	readonly services: readonly Service[];
+	/** VirtualServices for `mesh`, oldest first. */
+	readonly virtualServices: readonly VirtualService[];
+}
+
+/** What all proxies of one class see. Two proxies with one scope get the same outbound resources. */
+export interface Scope {
+	/** The class key. */
+	readonly key: string;
+	readonly namespace: string;
+	readonly sidecar: ConfigObject<"Sidecar"> | undefined;
+	/** Union over all egress listeners (and the destinations of their VirtualServices), sorted by hostname. */
+	readonly services: readonly Service[];
+	readonly serviceByHost: ReadonlyMap<string, Service>;
+	readonly egress: readonly EgressListener[];
+	readonly outboundTrafficPolicy: { readonly mode: "ALLOW_ANY" | "REGISTRY_ONLY"; readonly egressProxy: { host: string; subset: string; port: number } | undefined };
+	/** The merged rule for a host as this class sees it (see destinationRuleFor). Memoised. */
+	readonly destinationRule: (host: string) => DestinationRule | undefined;
+}
+
+/** One port that a workload serves: what its inbound listener, route and cluster are made of. */
+export interface InboundPort {
+	/** Container port; for a Sidecar ingress listener its port. */
+	readonly targetPort: number;
+	/** The service (the oldest, if several share the port) and its port; decides protocol and metadata. */
+	readonly service: Service;
+	readonly port: ServicePort;
+	/** All services of the workload on this target port, `service` first. */
+	readonly services: readonly Service[];
+	/** Set where a Sidecar's `ingress` describes this port. */
+	readonly ingress: IstioIngressListener | undefined;
+}

@@ -1,0 +1,62 @@
+import { X509Certificate } from "node:crypto";
+import { readCertificate } from "./certificate-fields.ts";
+import { accepted, type Checked, checkedCall, refused } from "./checked.ts";
+import { splitCertificates } from "./pem.ts";
+
+/** Longest chain that is looked at, leaf and root included: as OpenSSL's verifiers are commonly set. */
+export const chainLengthMax = 10;
+
+/** The certificates of a PEM text in their order, at most `limit`; an empty text is refused. */
+export function decodeChain(pem: string, limit = chainLengthMax): Checked<readonly X509Certificate[]> {
+	const parts = splitCertificates(pem);
+	if (parts.length === 0) return refused("no PEM block CERTIFICATE");
+	if (parts.length > limit) return refused(`${parts.length} certificates: at most ${limit} are accepted`);
+	return checkedCall("unreadable certificate", () => parts.map((part) => new X509Certificate(part)));
+}
+
+export interface ChainParams {
+	/** Leaf first, then intermediates in issuing order; the root may stand last or be left out. */
+	readonly chain: readonly X509Certificate[];
+	readonly roots: readonly X509Certificate[];
+	readonly nowMs: number;
+}
+
+/** Verifies a leaf up to one of the roots with node:crypto: issuers, signatures, validity, CA flags, path lengths. Value: the root. */
+export function verifyChain({ chain, roots, nowMs }: ChainParams): Checked<X509Certificate> {
+	const [leaf, ...above] = chain;
+	if (leaf === undefined) return refused("the chain is empty");
+	if (leaf.ca) return refused("the leaf is an authority");
+	let current = leaf;
+	let intermediates = 0;
+	for (const next of above) {
+		const outside = isValidAt(current, nowMs);
+		if (!outside.ok) return outside;
+		if (roots.some((root) => isIssuer(root, current, intermediates))) break;
+		if (!isIssuer(next, current, intermediates)) return refused(`the certificate after ${nameOf(current)} did not issue it`);
+		current = next;
+		intermediates++;
+	}
+	const inTime = isValidAt(current, nowMs);
+	if (!inTime.ok) return inTime;
+	const anchors = roots.filter((root) => root.raw.equals(current.raw) || isIssuer(root, current, intermediates));
+	if (anchors.length === 0) return refused(`${nameOf(current)} is not issued by any trusted root`);
+	const alive = anchors.find((root) => isValidAt(root, nowMs).ok);
+	return alive === undefined ? refused("the trusted root has expired or is not valid yet") : accepted(alive);
+}
+
+function isValidAt(certificate: X509Certificate, nowMs: number): Checked<true> {
+	if (nowMs < certificate.validFromDate.getTime()) return refused(`${nameOf(certificate)} is not valid before ${certificate.validFrom}`);
+	if (nowMs > certificate.validToDate.getTime()) return refused(`${nameOf(certificate)} has expired at ${certificate.validTo}`);
+	return accepted(true as const);
+}
+
+// RFC 5280 §6.1.4: an issuer is a CA with keyCertSign, and its path length covers the intermediates below it.
+function isIssuer(issuer: X509Certificate, subject: X509Certificate, intermediatesBelow: number): boolean {
+	if (!issuer.ca || !subject.checkIssued(issuer) || !subject.verify(issuer.publicKey)) return false;
+	const fields = readCertificate(issuer);
+	if (!fields.ok) return false;
+	const { keyUsage, pathLength } = fields.value;
+	return (keyUsage === undefined || (keyUsage & 0x04) !== 0) && (pathLength === undefined || intermediatesBelow <= pathLength);
+}
+
+const nameOf = (certificate: X509Certificate): string => certificate.subjectAltName ?? (certificate.subject || "the certificate");

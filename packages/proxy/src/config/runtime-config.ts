@@ -1,0 +1,537 @@
+/**
+ * What the main thread sends to the workers: everything a worker needs to serve, as plain values that survive
+ * structured cloning. The main thread decodes and checks Envoy's messages (`decode/`); a worker compiles these
+ * values into functions and tables (`data/`) and never sees a protobuf. So the data path can be tested, and can
+ * run, without xDS; and no worker carries the codecs.
+ */
+
+// ---- strings and paths
+
+export type StringMatch =
+	| { readonly kind: "exact" | "prefix" | "suffix" | "contains"; readonly value: string; readonly ignoreCase: boolean }
+	/** RE2 syntax, the whole value must match. */
+	| { readonly kind: "regex"; readonly value: string };
+
+export type PathMatch =
+	| { readonly kind: "prefix" | "exact" | "pathSeparatedPrefix"; readonly value: string; readonly caseSensitive: boolean }
+	| { readonly kind: "regex"; readonly value: string }
+	| { readonly kind: "connect" };
+
+export interface HeaderMatch {
+	/** Lower case; `:method`, `:authority`, `:path`, `:scheme` included. */
+	readonly name: string;
+	readonly match: { readonly kind: "present" } | { readonly kind: "range"; readonly start: number; readonly end: number } | StringMatch;
+	readonly invert: boolean;
+	readonly treatMissingAsEmpty: boolean;
+}
+
+export interface QueryMatch {
+	readonly name: string;
+	/** undefined: the parameter is there, whatever its value. */
+	readonly match: StringMatch | undefined;
+}
+
+/** A share of requests: numerator of denominator. */
+export interface Fraction {
+	readonly numerator: number;
+	readonly denominator: 100 | 10_000 | 1_000_000;
+}
+
+// ---- headers
+
+export type AppendAction = "append" | "addIfAbsent" | "overwrite" | "overwriteIfExists";
+
+export interface HeaderMutation {
+	readonly name: string;
+	/** Access-log style format string (%…% operators), compiled by the worker. */
+	readonly value: string;
+	readonly action: AppendAction;
+	readonly keepEmpty: boolean;
+}
+
+export interface HeaderOperations {
+	readonly requestAdd: readonly HeaderMutation[];
+	readonly requestRemove: readonly string[];
+	readonly responseAdd: readonly HeaderMutation[];
+	readonly responseRemove: readonly string[];
+}
+
+// ---- routes
+
+export interface RouteTable {
+	readonly name: string;
+	readonly virtualHosts: readonly VirtualHost[];
+	readonly headers: HeaderOperations;
+	readonly mostSpecificHeaderMutationsWins: boolean;
+	readonly ignorePortInHostMatching: boolean;
+	readonly internalOnlyHeaders: readonly string[];
+	readonly maxDirectResponseBodyBytes: number;
+}
+
+export interface VirtualHost {
+	readonly name: string;
+	readonly domains: readonly string[];
+	readonly routes: readonly Route[];
+	readonly requireTls: "none" | "externalOnly" | "all";
+	readonly headers: HeaderOperations;
+	readonly retry: RetryPolicy | undefined;
+	readonly cors: CorsPolicy | undefined;
+	readonly fault: FaultPolicy | undefined;
+	readonly includeRequestAttemptCount: boolean;
+	readonly includeAttemptCountInResponse: boolean;
+}
+
+export interface Route {
+	readonly name: string;
+	readonly path: PathMatch;
+	readonly headers: readonly HeaderMatch[];
+	readonly query: readonly QueryMatch[];
+	readonly grpcOnly: boolean;
+	readonly runtimeFraction: Fraction | undefined;
+	readonly action: RouteAction | RedirectAction | DirectResponseAction;
+	readonly headerOperations: HeaderOperations;
+	readonly cors: CorsPolicy | undefined;
+	readonly fault: FaultPolicy | undefined;
+	/** `decorator.operation`, for tracing. */
+	readonly operation: string;
+	/** `metadata.filter_metadata.istio.config`, for logs. */
+	readonly istioConfig: string | undefined;
+}
+
+export type ClusterSelector =
+	| { readonly kind: "cluster"; readonly name: string }
+	| { readonly kind: "header"; readonly name: string }
+	| { readonly kind: "weighted"; readonly clusters: readonly WeightedCluster[]; readonly totalWeight: number };
+
+export interface WeightedCluster {
+	readonly name: string;
+	readonly weight: number;
+	readonly headers: HeaderOperations;
+	readonly hostRewrite: string | undefined;
+}
+
+export interface RouteAction {
+	readonly kind: "route";
+	readonly cluster: ClusterSelector;
+	readonly clusterNotFoundStatus: 404 | 500 | 503;
+	/** 0: no timeout. */
+	readonly timeoutMs: number;
+	/** undefined: the connection manager's; 0: none. */
+	readonly idleTimeoutMs: number | undefined;
+	/** 0: none; undefined: not set. */
+	readonly maxStreamDurationMs: number | undefined;
+	readonly prefixRewrite: string | undefined;
+	readonly regexRewrite: { readonly pattern: string; readonly substitution: string } | undefined;
+	readonly hostRewrite:
+		| { readonly kind: "literal"; readonly value: string }
+		| { readonly kind: "header"; readonly name: string }
+		| { readonly kind: "auto" }
+		| { readonly kind: "pathRegex"; readonly pattern: string; readonly substitution: string }
+		| undefined;
+	readonly appendXForwardedHost: boolean;
+	readonly retry: RetryPolicy | undefined;
+	readonly mirrors: readonly { readonly cluster: string; readonly fraction: Fraction; readonly shadowSuffix: boolean }[];
+	readonly hashPolicies: readonly HashPolicy[];
+	/** Upgrade types allowed on this route beyond or instead of the connection manager's, lower case. */
+	readonly upgrades: Readonly<Record<string, boolean>>;
+	readonly metadataMatch: Readonly<Record<string, unknown>> | undefined;
+	readonly priority: "default" | "high";
+}
+
+export interface RedirectAction {
+	readonly kind: "redirect";
+	readonly status: 301 | 302 | 303 | 307 | 308;
+	readonly scheme: string | undefined;
+	readonly host: string | undefined;
+	readonly port: number | undefined;
+	readonly path: { readonly kind: "full" | "prefix"; readonly value: string } | { readonly kind: "regex"; readonly pattern: string; readonly substitution: string } | undefined;
+	readonly stripQuery: boolean;
+}
+
+export interface DirectResponseAction {
+	readonly kind: "direct";
+	readonly status: number;
+	readonly body: Uint8Array;
+}
+
+export type HashPolicy =
+	| { readonly kind: "header"; readonly name: string; readonly regexRewrite: { readonly pattern: string; readonly substitution: string } | undefined; readonly terminal: boolean }
+	| { readonly kind: "cookie"; readonly name: string; readonly ttlMs: number | undefined; readonly path: string; readonly attributes: readonly { readonly name: string; readonly value: string }[]; readonly terminal: boolean }
+	| { readonly kind: "sourceIp"; readonly terminal: boolean }
+	| { readonly kind: "query"; readonly name: string; readonly terminal: boolean };
+
+export interface RetryPolicy {
+	/** Lower-case tokens of `retry_on`, gRPC ones included. */
+	readonly retryOn: readonly string[];
+	readonly numRetries: number;
+	/** undefined: none. */
+	readonly perTryTimeoutMs: number | undefined;
+	readonly perTryIdleTimeoutMs: number | undefined;
+	readonly retriableStatusCodes: readonly number[];
+	readonly retriableHeaders: readonly HeaderMatch[];
+	readonly backOff: { readonly baseMs: number; readonly maxMs: number };
+	readonly previousHosts: boolean;
+	readonly previousPriorities: { readonly updateFrequency: number } | undefined;
+	readonly hostSelectionAttemptsMax: number;
+}
+
+export interface CorsPolicy {
+	readonly allowOrigins: readonly StringMatch[];
+	readonly allowMethods: string;
+	readonly allowHeaders: string;
+	readonly exposeHeaders: string;
+	readonly maxAge: string;
+	readonly allowCredentials: boolean | undefined;
+	readonly enabled: Fraction;
+	readonly forwardNotMatchingPreflights: boolean;
+}
+
+export interface FaultPolicy {
+	readonly delay: { readonly fraction: Fraction; readonly source: { readonly kind: "fixed"; readonly ms: number } | { readonly kind: "header" } } | undefined;
+	readonly abort:
+		| { readonly fraction: Fraction; readonly source: { readonly kind: "http"; readonly status: number } | { readonly kind: "grpc"; readonly status: number } | { readonly kind: "header" } }
+		| undefined;
+	readonly headers: readonly HeaderMatch[];
+	readonly upstreamCluster: string;
+	readonly downstreamNodes: readonly string[];
+	/** undefined: no limit. */
+	readonly activeFaultsMax: number | undefined;
+}
+
+// ---- listeners
+
+export interface Listener {
+	readonly name: string;
+	readonly address: SocketAddress;
+	readonly additionalAddresses: readonly SocketAddress[];
+	readonly bindToPort: boolean;
+	readonly useOriginalDst: boolean;
+	readonly direction: "unspecified" | "inbound" | "outbound";
+	readonly statPrefix: string;
+	readonly inspectTls: boolean;
+	readonly inspectHttp: boolean;
+	readonly originalDst: boolean;
+	readonly proxyProtocol: boolean;
+	/** 0: wait for ever. */
+	readonly listenerFiltersTimeoutMs: number;
+	readonly continueOnListenerFiltersTimeout: boolean;
+	readonly filterChains: readonly FilterChain[];
+	readonly defaultFilterChain: FilterChain | undefined;
+	readonly bufferBytesMax: number;
+	readonly backlog: number;
+	/** For connections that no filter chain takes. */
+	readonly accessLogs: readonly AccessLog[];
+}
+
+export type SocketAddress = { readonly kind: "ip"; readonly address: string; readonly port: number } | { readonly kind: "pipe"; readonly path: string };
+
+export interface FilterChainMatch {
+	readonly destinationPort: number | undefined;
+	/** CIDRs, e.g. `10.0.0.0/8`. */
+	readonly destinationRanges: readonly string[];
+	/** Lower case, `*.` wildcards allowed. */
+	readonly serverNames: readonly string[];
+	/** "" matches any. */
+	readonly transportProtocol: "" | "tls" | "raw_buffer";
+	readonly applicationProtocols: readonly string[];
+	readonly directSourceRanges: readonly string[];
+	readonly sourceType: "any" | "sameIpOrLoopback" | "external";
+	readonly sourceRanges: readonly string[];
+	readonly sourcePorts: readonly number[];
+}
+
+export interface FilterChain {
+	readonly name: string;
+	readonly match: FilterChainMatch;
+	readonly tls: DownstreamTls | undefined;
+	/** In order; the last one is terminal. */
+	readonly filters: readonly NetworkFilter[];
+	readonly transportSocketConnectTimeoutMs: number;
+}
+
+export type NetworkFilter =
+	| HttpConnectionManager
+	| TcpProxy
+	| { readonly kind: "echo" }
+	| { readonly kind: "directResponse"; readonly body: Uint8Array }
+	| { readonly kind: "sniCluster" }
+	| { readonly kind: "connectionLimit"; readonly connectionsMax: number; readonly delayMs: number; readonly statPrefix: string }
+	/** Istio's own: accounted for TCP metrics; the peers' metadata exchange is accepted and its frames are not spoken. */
+	| { readonly kind: "metadataExchange" }
+	| { readonly kind: "istioStats"; readonly stats: IstioStats };
+
+export interface TcpProxy {
+	readonly kind: "tcpProxy";
+	readonly statPrefix: string;
+	readonly cluster: ClusterSelector;
+	/** 0: none. */
+	readonly idleTimeoutMs: number;
+	readonly connectAttemptsMax: number;
+	/** 0: none. */
+	readonly maxDownstreamConnectionDurationMs: number;
+	readonly hashPolicies: readonly HashPolicy[];
+	readonly accessLogs: readonly AccessLog[];
+}
+
+export interface HttpConnectionManager {
+	readonly kind: "http";
+	readonly statPrefix: string;
+	readonly codec: "auto" | "http1" | "http2";
+	readonly routes: { readonly kind: "rds"; readonly name: string } | { readonly kind: "inline"; readonly table: RouteTable };
+	/** In order, ending with `router`. */
+	readonly filters: readonly HttpFilter[];
+	readonly serverName: string;
+	readonly serverHeader: "overwrite" | "appendIfAbsent" | "passThrough";
+	readonly useRemoteAddress: boolean;
+	readonly xffNumTrustedHops: number;
+	readonly skipXffAppend: boolean;
+	readonly via: string;
+	readonly generateRequestId: boolean;
+	readonly preserveExternalRequestId: boolean;
+	readonly alwaysSetRequestIdInResponse: boolean;
+	readonly forwardClientCert: "sanitize" | "forwardOnly" | "appendForward" | "sanitizeSet" | "alwaysForwardOnly";
+	readonly clientCertDetails: { readonly subject: boolean; readonly cert: boolean; readonly chain: boolean; readonly dns: boolean; readonly uri: boolean };
+	readonly normalizePath: boolean;
+	readonly mergeSlashes: boolean;
+	readonly escapedSlashes: "keep" | "reject" | "redirect" | "forward";
+	readonly stripPort: "none" | "matching" | "any";
+	readonly stripTrailingHostDot: boolean;
+	/** 0: none, for each of these. */
+	readonly streamIdleTimeoutMs: number;
+	readonly requestTimeoutMs: number;
+	readonly requestHeadersTimeoutMs: number;
+	readonly idleTimeoutMs: number;
+	readonly maxConnectionDurationMs: number;
+	readonly maxStreamDurationMs: number;
+	readonly drainTimeoutMs: number;
+	readonly delayedCloseTimeoutMs: number;
+	readonly maxRequestsPerConnection: number;
+	readonly requestHeadersBytesMax: number;
+	readonly headersCountMax: number;
+	readonly underscoresInHeaders: "allow" | "reject" | "drop";
+	readonly upgrades: Readonly<Record<string, boolean>>;
+	readonly http1: { readonly acceptHttp10: boolean; readonly defaultHostForHttp10: string; readonly enableTrailers: boolean; readonly headerCase: "lower" | "proper" | "preserve"; readonly allowChunkedLength: boolean };
+	readonly proxy100Continue: boolean;
+	readonly accessLogs: readonly AccessLog[];
+	readonly schemeOverwrite: "http" | "https" | undefined;
+	readonly tracingRandomSampling: number | undefined;
+}
+
+export type HttpFilter =
+	| { readonly kind: "router"; readonly name: string; readonly suppressEnvoyHeaders: boolean }
+	| { readonly kind: "fault"; readonly name: string; readonly policy: FaultPolicy }
+	| { readonly kind: "cors"; readonly name: string }
+	| { readonly kind: "healthCheck"; readonly name: string; readonly passThrough: boolean; readonly headers: readonly HeaderMatch[] }
+	/** istio.alpn: what a cluster offers for each upstream protocol. */
+	| { readonly kind: "alpn"; readonly name: string; readonly http10: readonly string[]; readonly http11: readonly string[]; readonly http2: readonly string[] }
+	| { readonly kind: "istioStats"; readonly name: string; readonly stats: IstioStats }
+	| { readonly kind: "peerMetadata"; readonly name: string }
+	| { readonly kind: "grpcStats"; readonly name: string };
+
+/** istio.stats: which standard metrics to keep, and for which side. */
+export interface IstioStats {
+	readonly disableHostHeaderFallback: boolean;
+	readonly reporter: "default" | "gateway";
+	/** By metric name without the `istio_` prefix ("" : all): tags dropped, tags replaced (constant or simple expression), metric dropped. */
+	readonly overrides: readonly { readonly metric: string; readonly drop: boolean; readonly removeTags: readonly string[]; readonly dimensions: Readonly<Record<string, string>> }[];
+}
+
+export interface AccessLog {
+	readonly kind: "file";
+	/** /dev/stdout and /dev/stderr included. */
+	readonly path: string;
+	readonly format: { readonly kind: "text"; readonly text: string } | { readonly kind: "json"; readonly fields: Readonly<Record<string, unknown>> };
+	readonly filter: AccessLogFilter | undefined;
+}
+
+export type AccessLogFilter =
+	| { readonly kind: "status" | "duration"; readonly op: "eq" | "ge" | "le" | "ne"; readonly value: number }
+	| { readonly kind: "and" | "or"; readonly filters: readonly AccessLogFilter[] }
+	| { readonly kind: "responseFlag"; readonly flags: readonly string[] }
+	| { readonly kind: "header"; readonly header: HeaderMatch }
+	| { readonly kind: "notHealthCheck" };
+
+// ---- TLS
+
+export interface TlsParams {
+	readonly minVersion: "TLSv1" | "TLSv1.1" | "TLSv1.2" | "TLSv1.3";
+	readonly maxVersion: "TLSv1" | "TLSv1.1" | "TLSv1.2" | "TLSv1.3";
+	/** OpenSSL names, colon-joined; "" : the default. */
+	readonly ciphers: string;
+}
+
+/** A certificate and key: in line, or the name of a secret that arrives by SDS. */
+export type CertificateSource =
+	| { readonly kind: "inline"; readonly certChainPem: string; readonly privateKeyPem: string }
+	| { readonly kind: "secret"; readonly name: string };
+
+export type TrustSource = { readonly kind: "inline"; readonly caPem: string; readonly crlPem: string } | { readonly kind: "secret"; readonly name: string } | { readonly kind: "system" };
+
+export interface SanMatch {
+	readonly type: "uri" | "dns" | "email" | "ip" | "any";
+	readonly match: StringMatch;
+}
+
+export interface PeerValidation {
+	readonly trust: TrustSource;
+	/** Empty: any name that the trust anchors vouch for. */
+	readonly sans: readonly SanMatch[];
+	/** Hex SHA-256 of the certificate, or base64 of its SPKI. */
+	readonly certificateHashes: readonly string[];
+	readonly spkiHashes: readonly string[];
+	readonly acceptUntrusted: boolean;
+}
+
+export interface DownstreamTls {
+	readonly params: TlsParams;
+	readonly alpn: readonly string[];
+	readonly certificates: readonly CertificateSource[];
+	readonly validation: PeerValidation | undefined;
+	readonly requireClientCertificate: boolean;
+	readonly disableStatelessResumption: boolean;
+}
+
+export interface UpstreamTls {
+	readonly params: TlsParams;
+	readonly alpn: readonly string[];
+	readonly certificates: readonly CertificateSource[];
+	readonly validation: PeerValidation | undefined;
+	readonly sni: string;
+	/** auto_sni and auto_san_validation of the cluster. */
+	readonly autoSni: boolean;
+	readonly autoSanValidation: boolean;
+}
+
+export interface Secret {
+	readonly name: string;
+	readonly certificate: { readonly certChainPem: string; readonly privateKeyPem: string } | undefined;
+	readonly validation: { readonly caPem: string; readonly crlPem: string } | undefined;
+}
+
+// ---- clusters
+
+export interface Cluster {
+	readonly name: string;
+	readonly statName: string;
+	readonly kind: "static" | "strictDns" | "logicalDns" | "eds" | "originalDst";
+	readonly connectTimeoutMs: number;
+	readonly lb: LoadBalancer;
+	readonly upstreamProtocol: "http1" | "http2" | "downstream" | "alpn";
+	readonly http1: { readonly headerCase: "lower" | "proper" | "preserve"; readonly enableTrailers: boolean; readonly acceptHttp10: boolean };
+	/** 0: none. */
+	readonly idleTimeoutMs: number;
+	readonly maxConnectionDurationMs: number;
+	/** 0: no limit. */
+	readonly maxRequestsPerConnection: number;
+	readonly breakers: { readonly default: BreakerLimits; readonly high: BreakerLimits };
+	readonly outlier: OutlierDetection | undefined;
+	readonly panicThresholdPercent: number;
+	readonly overprovisioningFactor: number;
+	readonly localityWeighted: boolean;
+	/** In order; the first whose `match` is part of the host's `envoy.transport_socket_match` metadata; then `transport`. */
+	readonly transportMatches: readonly { readonly name: string; readonly match: Readonly<Record<string, unknown>>; readonly transport: UpstreamTransport }[];
+	readonly transport: UpstreamTransport;
+	/** Source address of upstream connections, e.g. 127.0.0.6 for inbound clusters; "" : any. */
+	readonly bindAddress: string;
+	readonly tcpKeepalive: { readonly timeSeconds: number } | undefined;
+	/** metadata.filter_metadata.istio.services[0], for metrics. */
+	readonly istioService: { readonly host: string; readonly name: string; readonly namespace: string } | undefined;
+	readonly istioSubset: string | undefined;
+	/** Slot of this cluster's shared counters: index into the shared Int32Array (see shared-state.ts). */
+	readonly breakerSlot: number;
+	readonly originalDstUseHeader: boolean;
+}
+
+export type UpstreamTransport = { readonly kind: "raw" } | { readonly kind: "tls"; readonly tls: UpstreamTls };
+
+export interface BreakerLimits {
+	readonly connectionsMax: number;
+	readonly pendingRequestsMax: number;
+	readonly requestsMax: number;
+	readonly retriesMax: number;
+	readonly retryBudget: { readonly percent: number; readonly concurrencyMin: number } | undefined;
+}
+
+export interface OutlierDetection {
+	readonly consecutive5xx: number;
+	readonly enforcingConsecutive5xx: number;
+	readonly consecutiveGatewayFailure: number;
+	readonly enforcingConsecutiveGatewayFailure: number;
+	readonly splitExternalLocalOrigin: boolean;
+	readonly consecutiveLocalOriginFailure: number;
+	readonly enforcingLocalOriginFailure: number;
+	readonly intervalMs: number;
+	readonly baseEjectionMs: number;
+	readonly maxEjectionMs: number;
+	readonly maxEjectionPercent: number;
+}
+
+export type LoadBalancer =
+	| { readonly kind: "roundRobin"; readonly slowStart: SlowStart | undefined }
+	| { readonly kind: "leastRequest"; readonly choiceCount: number; readonly activeRequestBias: number; readonly slowStart: SlowStart | undefined }
+	| { readonly kind: "random" }
+	| { readonly kind: "ringHash"; readonly hash: "xxhash" | "murmur"; readonly ringMin: number; readonly ringMax: number; readonly useHostname: boolean; readonly balanceFactor: number }
+	| { readonly kind: "maglev"; readonly tableSize: number; readonly useHostname: boolean; readonly balanceFactor: number }
+	| { readonly kind: "clusterProvided" };
+
+export interface SlowStart {
+	readonly windowMs: number;
+	readonly aggression: number;
+	readonly minWeightPercent: number;
+}
+
+/** The hosts of one cluster. Sent apart from the cluster, since endpoints change far more often. */
+export interface ClusterHosts {
+	readonly cluster: string;
+	readonly overprovisioningFactor: number | undefined;
+	/** By priority; inside, by locality. */
+	readonly priorities: readonly (readonly LocalityHosts[])[];
+}
+
+export interface LocalityHosts {
+	readonly region: string;
+	readonly zone: string;
+	readonly subZone: string;
+	readonly weight: number;
+	readonly hosts: readonly Host[];
+}
+
+export interface Host {
+	readonly address: SocketAddress;
+	readonly hostname: string;
+	readonly weight: number;
+	readonly health: "healthy" | "degraded" | "unhealthy" | "draining";
+	/** metadata `envoy.transport_socket_match`. */
+	readonly transportMatch: Readonly<Record<string, unknown>>;
+	/** metadata `envoy.lb`. */
+	readonly lbMetadata: Readonly<Record<string, unknown>>;
+	/** metadata `istio.workload`: name;namespace;canonical name;canonical revision;cluster. */
+	readonly istioWorkload: string | undefined;
+	/** Slot of this host's shared state (ejected flag, consecutive failures). */
+	readonly slot: number;
+}
+
+// ---- the whole and its changes
+
+/** Who this proxy is, for metrics, logs and XFCC. */
+export interface NodeInfo {
+	readonly id: string;
+	readonly cluster: string;
+	readonly metadata: Readonly<Record<string, unknown>>;
+	readonly locality: { readonly region: string; readonly zone: string; readonly subZone: string };
+}
+
+/** One atomic change: a worker compiles all of it, then swaps its snapshot by one assignment, then acknowledges `id`. */
+export interface ConfigUpdate {
+	readonly id: number;
+	readonly listeners: Changes<Listener>;
+	readonly clusters: Changes<Cluster>;
+	readonly hosts: readonly ClusterHosts[];
+	readonly routes: Changes<RouteTable>;
+	readonly secrets: Changes<Secret>;
+}
+
+export interface Changes<T> {
+	readonly upsert: readonly T[];
+	readonly remove: readonly string[];
+}

@@ -1,0 +1,156 @@
+/**
+ * What the main thread and all workers share: circuit-breaker counters per cluster, health counters per host, in one
+ * growable SharedArrayBuffer of 32-bit words. A slot is the index of its first word. Only the main thread allocates
+ * slots and sets the `ejected` word; everybody may count. Limits hold over all workers, which Envoy's shared atomics
+ * only do approximately: add first, compare the result, undo when over.
+ */
+
+const slotWords = 8;
+
+/** Word offsets inside a cluster's slot; the high priority's four follow the default's. */
+const connectionsWord = 0;
+const pendingWord = 1;
+const requestsWord = 2;
+const retriesWord = 3;
+const highPriorityWord = 4;
+
+/** Word offsets inside a host's slot. */
+const ejectedWord = 0;
+const consecutive5xxWord = 1;
+const consecutiveGatewayWord = 2;
+const consecutiveLocalOriginWord = 3;
+const activeRequestsWord = 4;
+
+/** Slot 0 is nobody's: hosts that only one worker knows (original destination) carry it; they are never ejected. */
+export const noSlot = 0;
+
+export type SharedWords = Int32Array<SharedArrayBuffer>;
+export type BreakerResource = "connections" | "pending" | "requests" | "retries";
+export type FailureKind = "consecutive5xx" | "consecutiveGateway" | "localOrigin";
+
+const resourceWord: Readonly<Record<BreakerResource, number>> = {
+	connections: connectionsWord,
+	pending: pendingWord,
+	requests: requestsWord,
+	retries: retriesWord,
+};
+const failureWord: Readonly<Record<FailureKind, number>> = {
+	consecutive5xx: consecutive5xxWord,
+	consecutiveGateway: consecutiveGatewayWord,
+	localOrigin: consecutiveLocalOriginWord,
+};
+
+/** Address space for `slotsMax` slots (default 262 144, 8 MiB reserved); memory is taken as slots are allocated. */
+export function createSharedBuffer(slotsMax = 262_144): SharedArrayBuffer {
+	const slotBytes = slotWords * Int32Array.BYTES_PER_ELEMENT;
+	return new SharedArrayBuffer(Math.min(slotsMax, 512) * slotBytes, { maxByteLength: slotsMax * slotBytes });
+}
+
+/** A view that follows the buffer as it grows, so that workers need not be told. */
+export function viewSharedWords(buffer: SharedArrayBuffer): SharedWords {
+	return new Int32Array(buffer);
+}
+
+export interface SlotAllocator {
+	readonly buffer: SharedArrayBuffer;
+	/** A zeroed slot, or `noSlot` when the buffer is full (then the limit of that cluster or host is not shared). */
+	allocate(): number;
+	/** To be called once no worker uses the slot any more, i.e. after the update that removed it was acknowledged by all. */
+	free(slot: number): void;
+	readonly used: number;
+}
+
+/** Main thread only. */
+export function createSlotAllocator(buffer: SharedArrayBuffer = createSharedBuffer()): SlotAllocator {
+	const words = viewSharedWords(buffer);
+	const slotBytes = slotWords * Int32Array.BYTES_PER_ELEMENT;
+	const freed: number[] = [];
+	let next = slotWords;
+	let used = 0;
+	const grown = () => {
+		if ((next + slotWords) * 4 <= buffer.byteLength) return true;
+		if (buffer.byteLength + slotBytes > buffer.maxByteLength) return false;
+		buffer.grow(Math.min(buffer.byteLength * 2, buffer.maxByteLength));
+		return true;
+	};
+	return {
+		buffer,
+		allocate() {
+			const slot = freed.pop();
+			if (slot === undefined && !grown()) return noSlot;
+			used++;
+			if (slot !== undefined) return slot;
+			const fresh = next;
+			next += slotWords;
+			return fresh;
+		},
+		free(slot) {
+			if (slot === noSlot) return;
+			for (let i = 0; i < slotWords; i++) Atomics.store(words, slot + i, 0);
+			freed.push(slot);
+			used--;
+		},
+		get used() {
+			return used;
+		},
+	};
+}
+
+/**
+ * The word of one cluster's resource: look it up once per cluster and priority, then use `tryAcquire` and `release`.
+ * `noSlot` gives the reserved slot's words, which no limit reads meaningfully: keep such counts in the worker.
+ */
+export function breakerWord(breakerSlot: number, priority: "default" | "high", resource: BreakerResource): number {
+	return breakerSlot + resourceWord[resource] + (priority === "high" ? highPriorityWord : 0);
+}
+
+/** True: one more is held and must be given back with `release`. */
+export function tryAcquire(words: SharedWords, word: number, limit: number): boolean {
+	if (Atomics.add(words, word, 1) < limit) return true;
+	Atomics.sub(words, word, 1);
+	return false;
+}
+
+/** Takes one whatever the limit: one connection per host is always allowed, as in Envoy. */
+export function acquire(words: SharedWords, word: number): void {
+	Atomics.add(words, word, 1);
+}
+
+export function release(words: SharedWords, word: number): void {
+	Atomics.sub(words, word, 1);
+}
+
+export function readWord(words: SharedWords, word: number): number {
+	return Atomics.load(words, word);
+}
+
+/** Retry budget: a share of the requests under way, at least `concurrencyMin`; replaces `retriesMax`. */
+export function retryBudgetLimit(words: SharedWords, breakerSlot: number, priority: "default" | "high", percent: number, concurrencyMin: number): number {
+	const active = Atomics.load(words, breakerWord(breakerSlot, priority, "requests")) + Atomics.load(words, breakerWord(breakerSlot, priority, "pending"));
+	return Math.max(Math.floor((active * percent) / 100), concurrencyMin);
+}
+
+export function isEjected(words: SharedWords, hostSlot: number): boolean {
+	return hostSlot !== noSlot && Atomics.load(words, hostSlot + ejectedWord) !== 0;
+}
+
+/** Main thread only. */
+export function setEjected(words: SharedWords, hostSlot: number, ejected: boolean): void {
+	if (hostSlot !== noSlot) Atomics.store(words, hostSlot + ejectedWord, ejected ? 1 : 0);
+}
+
+/** The count including this failure. */
+export function countFailure(words: SharedWords, hostSlot: number, kind: FailureKind): number {
+	return Atomics.add(words, hostSlot + failureWord[kind], 1) + 1;
+}
+
+/** Reads before it writes: a healthy host's cache line stays shared between the cores. */
+export function clearFailures(words: SharedWords, hostSlot: number, kind: FailureKind): void {
+	const word = hostSlot + failureWord[kind];
+	if (Atomics.load(words, word) !== 0) Atomics.store(words, word, 0);
+}
+
+/** Requests under way at this host over all workers; for admin output, balancing stays per worker as in Envoy. */
+export function hostActiveWord(hostSlot: number): number {
+	return hostSlot + activeRequestsWord;
+}

@@ -1,0 +1,58 @@
+/**
+ * The protocol between the main thread and the data-path workers. Plain values only: everything here crosses a
+ * `postMessage`. The main thread owns configuration and decisions; a worker owns connections.
+ */
+import type { StatsDump } from "../data/stats/registry.ts";
+import type { ConfigUpdate, NodeInfo } from "./runtime-config.ts";
+
+/** Given as `workerData` when the worker starts. */
+export interface WorkerInit {
+	readonly kind: "init";
+	readonly workerIndex: number;
+	readonly workers: number;
+	readonly node: NodeInfo;
+	/** The shared counters of breakers and hosts, see `shared-state.ts`. */
+	readonly shared: SharedArrayBuffer;
+	readonly accessLogFlushMs: number;
+	readonly options: WorkerOptions;
+}
+
+export interface WorkerOptions {
+	/** `net`: the public sockets, whatever the self-test says; `auto`: raw handles when the self-test passes. */
+	readonly transport: "auto" | "net";
+	readonly logLevel: string;
+	/** Listen with SO_REUSEPORT, so that several workers share one port. */
+	readonly reusePort: boolean;
+	/** Value of `server` when a connection manager names none. */
+	readonly serverName: string;
+}
+
+export type ToWorker =
+	| { readonly kind: "update"; readonly update: ConfigUpdate }
+	| { readonly kind: "scrape"; readonly id: number }
+	| { readonly kind: "drain"; readonly graceful: boolean; readonly inboundOnly: boolean; readonly deadlineMs: number }
+	| { readonly kind: "stop" }
+	| { readonly kind: "resetCounters" }
+	| { readonly kind: "reopenLogs" }
+	| { readonly kind: "logLevel"; readonly level: string }
+	| { readonly kind: "healthcheckFail"; readonly fail: boolean };
+
+export interface ResourceError {
+	readonly resource: string;
+	readonly message: string;
+}
+
+/** Why a worker asks the main thread to eject a host. */
+export type EjectReason = "consecutive5xx" | "consecutiveGateway" | "localOrigin";
+
+export type FromWorker =
+	| { readonly kind: "ready" }
+	/** Sent once the update is in force: new requests use it, and its new listeners are bound. */
+	| { readonly kind: "updated"; readonly id: number; readonly errors: readonly ResourceError[] }
+	| { readonly kind: "scraped"; readonly id: number; readonly stats: StatsDump }
+	| { readonly kind: "eject"; readonly cluster: string; readonly hostSlot: number; readonly reason: EjectReason }
+	| { readonly kind: "log"; readonly level: string; readonly message: string; readonly fields: Readonly<Record<string, unknown>> }
+	| { readonly kind: "drained" }
+	/** `address` as `ip:port` or a path; `port` is the bound one, of use when port 0 was asked for. */
+	| { readonly kind: "listening"; readonly listener: string; readonly address: string; readonly port: number }
+	| { readonly kind: "listenerError"; readonly listener: string; readonly message: string };

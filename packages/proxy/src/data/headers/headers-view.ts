@@ -1,0 +1,73 @@
+/**
+ * How this folder's pure pieces see a message head: names in lower case, values as strings made when asked for. The
+ * codec's heads satisfy it; tests use `createHeaders`.
+ */
+export interface HeadersView {
+	/** Repeated headers are joined with `,`, as Envoy's matchers see them. */
+	get(name: string): string | undefined;
+	has(name: string): boolean;
+}
+
+export interface HeadersEdit extends HeadersView {
+	/** Replaces all values. */
+	set(name: string, value: string): void;
+	append(name: string, value: string): void;
+	remove(name: string): void;
+}
+
+/** A request's head: pseudo headers are properties, the rest `get`. `path` is the whole `:path`, query included. */
+export interface RequestView extends HeadersView {
+	readonly method: string;
+	readonly path: string;
+	readonly authority: string;
+	readonly scheme: string;
+}
+
+export type HeaderReader = (head: RequestView) => string | undefined;
+
+const pseudoReaders: ReadonlyMap<string, HeaderReader> = new Map<string, HeaderReader>([
+	[":method", (head) => head.method],
+	[":path", (head) => head.path],
+	[":authority", (head) => head.authority],
+	["host", (head) => head.authority],
+	[":scheme", (head) => head.scheme],
+]);
+
+/** Picks at configuration time how to read `name`, so that no request compares names. */
+export function headerReader(name: string): HeaderReader {
+	const lower = name.toLowerCase();
+	return pseudoReaders.get(lower) ?? ((head) => head.get(lower));
+}
+
+/** Headers in a Map, for local replies' heads and for tests. */
+export function createHeaders(initial: Readonly<Record<string, string>> = {}): HeadersEdit & { readonly entries: () => readonly (readonly [string, string])[] } {
+	const values = new Map<string, string[]>(Object.entries(initial).map(([name, value]) => [name.toLowerCase(), [value]]));
+	return {
+		get: (name) => values.get(name)?.join(","),
+		has: (name) => values.has(name),
+		set: (name, value) => void values.set(name, [value]),
+		append(name, value) {
+			const list = values.get(name);
+			if (list) list.push(value);
+			else values.set(name, [value]);
+		},
+		remove: (name) => void values.delete(name),
+		entries: () => [...values].flatMap(([name, list]) => list.map((value) => [name, value] as const)),
+	};
+}
+
+/** A request head over `createHeaders`. */
+export function createRequestView(parts: {
+	readonly method?: string;
+	readonly path?: string;
+	readonly authority?: string;
+	readonly scheme?: string;
+	readonly headers?: Readonly<Record<string, string>>;
+}): RequestView & HeadersEdit & { method: string; path: string; authority: string; scheme: string } {
+	return Object.assign(createHeaders(parts.headers), {
+		method: parts.method ?? "GET",
+		path: parts.path ?? "/",
+		authority: parts.authority ?? "example.com",
+		scheme: parts.scheme ?? "http",
+	});
+}

@@ -1,0 +1,196 @@
+import type { HeadersView, RequestView } from "../headers/headers-view.ts";
+
+/**
+ * What is known of one request (or one TCP connection) when it is logged, counted, or asked for by a header formatter.
+ * The router fills plain numbers and references as it goes; strings are made only by the formatter that wants them.
+ * Times marked `At` are monotonic milliseconds (`performance.now()`), -1 while they have not happened.
+ */
+export interface StreamInfo {
+	/** Monotonic. */
+	startAt: number;
+	/** Epoch milliseconds of the start. */
+	startTimeMs: number;
+	/** Last byte of the request received from downstream. */
+	requestEndAt: number;
+	/** First and last byte of the request sent upstream. */
+	upstreamFirstSentAt: number;
+	upstreamLastSentAt: number;
+	/** First and last byte of the response received from upstream. */
+	upstreamFirstReceivedAt: number;
+	upstreamLastReceivedAt: number;
+	/** First and last byte of the response sent downstream. */
+	downstreamFirstSentAt: number;
+	endAt: number;
+
+	protocol: Protocol;
+	upstreamProtocol: Protocol;
+	/** 0 until known. */
+	responseCode: number;
+	/** `via_upstream`, `route_not_found`, …; "" until known. */
+	responseCodeDetails: string;
+	connectionTerminationDetails: string;
+	/** Bits of `response-flags.ts`. */
+	responseFlags: number;
+	/** Bodies only, without framing; for TCP everything. */
+	bytesReceived: number;
+	bytesSent: number;
+	requestHeaderBytes: number;
+	responseHeaderBytes: number;
+	upstreamWireBytesSent: number;
+	upstreamWireBytesReceived: number;
+	downstreamWireBytesSent: number;
+	downstreamWireBytesReceived: number;
+	attemptCount: number;
+
+	request: RequestView | undefined;
+	response: HeadersView | undefined;
+	responseTrailers: HeadersView | undefined;
+	/** Unique in the process. */
+	streamId: string;
+	requestId: string;
+	traceId: string;
+
+	routeName: string;
+	virtualClusterName: string;
+	/** Name of the cluster taken; "" before the choice. */
+	upstreamCluster: string;
+	/** `ip:port`; "" when no host was taken. */
+	upstreamHost: string;
+	/** Host name of the endpoint, when it has one. */
+	upstreamHostName: string;
+	upstreamLocalAddress: string;
+	upstreamTransportFailureReason: string;
+	upstreamTls: TlsInfo | undefined;
+	localReplyBody: string;
+
+	connection: ConnectionInfo;
+	/** `%DYNAMIC_METADATA(namespace:key…)%`; undefined when no filter wrote any. */
+	dynamicMetadata: Readonly<Record<string, Readonly<Record<string, unknown>>>> | undefined;
+	filterState: ReadonlyMap<string, string> | undefined;
+	routeMetadata: Readonly<Record<string, Readonly<Record<string, unknown>>>> | undefined;
+	clusterMetadata: Readonly<Record<string, Readonly<Record<string, unknown>>>> | undefined;
+	upstreamMetadata: Readonly<Record<string, Readonly<Record<string, unknown>>>> | undefined;
+}
+
+export type Protocol = "" | "HTTP/1.0" | "HTTP/1.1" | "HTTP/2";
+
+/** One downstream connection; shared by its requests. Addresses are `ip:port` (IPv6 in brackets), or a pipe's path. */
+export interface ConnectionInfo {
+	readonly id: number;
+	readonly localAddress: string;
+	/** The client as trusted headers or the PROXY protocol name it; else the direct one. */
+	remoteAddress: string;
+	readonly directRemoteAddress: string;
+	requestedServerName: string;
+	tls: TlsInfo | undefined;
+	transportFailureReason: string;
+	filterChainName: string;
+}
+
+/** What a TLS connection proved; read once per connection. */
+export interface TlsInfo {
+	readonly version: string;
+	readonly cipher: string;
+	readonly sessionId: string;
+	readonly peerUriSans: readonly string[];
+	readonly peerDnsSans: readonly string[];
+	readonly peerSubject: string;
+	readonly peerIssuer: string;
+	/** Lower-case hex. */
+	readonly peerSerial: string;
+	/** Lower-case hex SHA-256 of the peer's certificate. */
+	readonly peerFingerprint256: string;
+	/** PEM of the peer's certificate, made when asked for; "" without one. */
+	readonly peerCertificatePem: string;
+	/** Epoch milliseconds, NaN without a certificate. */
+	readonly peerValidFromMs: number;
+	readonly peerValidToMs: number;
+	readonly localUriSans: readonly string[];
+	readonly localSubject: string;
+}
+
+export function createConnectionInfo(parts: Partial<ConnectionInfo> = {}): ConnectionInfo {
+	return {
+		id: parts.id ?? 0,
+		localAddress: parts.localAddress ?? "",
+		remoteAddress: parts.remoteAddress ?? parts.directRemoteAddress ?? "",
+		directRemoteAddress: parts.directRemoteAddress ?? parts.remoteAddress ?? "",
+		requestedServerName: parts.requestedServerName ?? "",
+		tls: parts.tls,
+		transportFailureReason: parts.transportFailureReason ?? "",
+		filterChainName: parts.filterChainName ?? "",
+	};
+}
+
+/** Always the same shape, so that formatters stay monomorphic. Make one per stream slot and `resetStreamInfo` it for the next request. */
+export function createStreamInfo(connection: ConnectionInfo): StreamInfo {
+	return {
+		startAt: 0,
+		startTimeMs: 0,
+		requestEndAt: -1,
+		upstreamFirstSentAt: -1,
+		upstreamLastSentAt: -1,
+		upstreamFirstReceivedAt: -1,
+		upstreamLastReceivedAt: -1,
+		downstreamFirstSentAt: -1,
+		endAt: -1,
+		protocol: "",
+		upstreamProtocol: "",
+		responseCode: 0,
+		responseCodeDetails: "",
+		connectionTerminationDetails: "",
+		responseFlags: 0,
+		bytesReceived: 0,
+		bytesSent: 0,
+		requestHeaderBytes: 0,
+		responseHeaderBytes: 0,
+		upstreamWireBytesSent: 0,
+		upstreamWireBytesReceived: 0,
+		downstreamWireBytesSent: 0,
+		downstreamWireBytesReceived: 0,
+		attemptCount: 0,
+		request: undefined,
+		response: undefined,
+		responseTrailers: undefined,
+		streamId: "",
+		requestId: "",
+		traceId: "",
+		routeName: "",
+		virtualClusterName: "",
+		upstreamCluster: "",
+		upstreamHost: "",
+		upstreamHostName: "",
+		upstreamLocalAddress: "",
+		upstreamTransportFailureReason: "",
+		upstreamTls: undefined,
+		localReplyBody: "",
+		connection,
+		dynamicMetadata: undefined,
+		filterState: undefined,
+		routeMetadata: undefined,
+		clusterMetadata: undefined,
+		upstreamMetadata: undefined,
+	};
+}
+
+/** Back to the state of a fresh one, on the same connection, without allocating. */
+export function resetStreamInfo(info: StreamInfo): void {
+	info.requestEndAt = info.upstreamFirstSentAt = info.upstreamLastSentAt = -1;
+	info.upstreamFirstReceivedAt = info.upstreamLastReceivedAt = info.downstreamFirstSentAt = info.endAt = -1;
+	info.startAt = info.startTimeMs = 0;
+	info.protocol = info.upstreamProtocol = "";
+	info.responseCode = info.responseFlags = info.attemptCount = 0;
+	info.responseCodeDetails = info.connectionTerminationDetails = "";
+	info.bytesReceived = info.bytesSent = info.requestHeaderBytes = info.responseHeaderBytes = 0;
+	info.upstreamWireBytesSent = info.upstreamWireBytesReceived = 0;
+	info.downstreamWireBytesSent = info.downstreamWireBytesReceived = 0;
+	info.request = undefined;
+	info.response = info.responseTrailers = undefined;
+	info.streamId = info.requestId = info.traceId = "";
+	info.routeName = info.virtualClusterName = info.upstreamCluster = "";
+	info.upstreamHost = info.upstreamHostName = info.upstreamLocalAddress = info.upstreamTransportFailureReason = "";
+	info.upstreamTls = undefined;
+	info.localReplyBody = "";
+	info.dynamicMetadata = info.routeMetadata = info.clusterMetadata = info.upstreamMetadata = undefined;
+	info.filterState = undefined;
+}

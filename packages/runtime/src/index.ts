@@ -1,0 +1,3 @@
+export { type Backoff, type BackoffOptions, createBackoff } from "./backoff.ts";
+export { type Clock, systemClock } from "./clock.ts";
+export { createLogger, type LogFields, type Logger, type LoggerOptions, type LogLevel, logLevels } from "./logger.ts";

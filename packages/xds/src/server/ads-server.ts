@@ -1,0 +1,185 @@
+import { type Metadata, type ServerDuplexStream, type ServiceDefinition, status, type UntypedServiceImplementation } from "@grpc/grpc-js";
+import type { Clock, Logger } from "@weft/runtime";
+import type { Node } from "../generated/envoy/config/core/v3/base.ts";
+import { DeltaDiscoveryRequest, DiscoveryRequest } from "../generated/envoy/service/discovery/v3/discovery.ts";
+import type { XdsType } from "../type-urls.ts";
+import type { ResourceView } from "./resource.ts";
+import { type ClientRequest, ClientStream, type StreamState } from "./stream.ts";
+
+/** Largest request taken: names of every cluster of a large mesh fit. */
+export const requestBytesMax = 16 << 20;
+
+export interface Peer {
+	/** Address of the transport, for logs. */
+	readonly address: string;
+	/** URI SANs of a verified client certificate; undefined without one. */
+	readonly spiffeIds: readonly string[] | undefined;
+}
+
+/** A connected client. */
+export interface XdsClient {
+	readonly id: number;
+	readonly node: Node;
+	readonly peer: Peer;
+	readonly connectedAtMs: number;
+	push(view: ResourceView): void;
+	/** Version of the last view the client has taken and answered whole. */
+	readonly syncedVersion: string;
+	/** Responses that the present view caused. */
+	readonly sentForView: number;
+	states(): readonly StreamState[];
+	/** Ends the stream with a gRPC status. */
+	close(code: number, details: string): void;
+}
+
+export class RefusedError extends Error {
+	readonly code: number;
+	constructor(code: number, details: string) {
+		super(details);
+		this.code = code;
+	}
+}
+
+export interface AdsDelegate {
+	/** The first request of a stream: its view comes by `client.push`. Throws RefusedError to refuse the client. */
+	connected(client: XdsClient): void;
+	disconnected(client: XdsClient): void;
+	sent?(client: XdsClient, type: XdsType, resources: number, bytes: number): void;
+	acked?(client: XdsClient, type: XdsType): void;
+	nacked?(client: XdsClient, type: XdsType, message: string, names: readonly string[]): void;
+	synced?(client: XdsClient): void;
+}
+
+type Stream = ServerDuplexStream<ClientRequest, Buffer>;
+
+export interface AdsServerOptions {
+	readonly delegate: AdsDelegate;
+	readonly clock: Clock;
+	readonly logger: Logger;
+	/** URI SANs of the verified client certificate of a call, if any. */
+	readonly identify: (call: { getAuthContext?(): unknown }) => readonly string[] | undefined;
+}
+
+const passBuffer = (message: Buffer) => message;
+
+function method(name: string, decode: (bytes: Buffer) => ClientRequest): ServiceDefinition[string] {
+	return {
+		path: `/envoy.service.discovery.v3.AggregatedDiscoveryService/${name}`,
+		requestStream: true,
+		responseStream: true,
+		// Bytes are encoded by wire.ts; grpc-js only frames them.
+		requestSerialize: passBuffer,
+		requestDeserialize: decode,
+		responseSerialize: passBuffer,
+		responseDeserialize: (bytes: Buffer) => bytes,
+	};
+}
+
+function decodeSotw(bytes: Buffer): ClientRequest {
+	const request = DiscoveryRequest.decode(bytes);
+	return {
+		node: request.node,
+		typeUrl: request.typeUrl,
+		nonce: request.responseNonce,
+		error: request.errorDetail?.message,
+		change: { protocol: "sotw", names: request.resourceNames, version: request.versionInfo },
+	};
+}
+
+function decodeDelta(bytes: Buffer): ClientRequest {
+	const request = DeltaDiscoveryRequest.decode(bytes);
+	return {
+		node: request.node,
+		typeUrl: request.typeUrl,
+		nonce: request.responseNonce,
+		error: request.errorDetail?.message,
+		change: {
+			protocol: "delta",
+			subscribe: request.resourceNamesSubscribe,
+			unsubscribe: request.resourceNamesUnsubscribe,
+			initial: request.initialResourceVersions,
+		},
+	};
+}
+
+/** envoy.service.discovery.v3.AggregatedDiscoveryService for a grpc.Server: both methods, delta and state of the world. */
+export function adsService(options: AdsServerOptions): { definition: ServiceDefinition; implementation: UntypedServiceImplementation } {
+	let nextId = 0;
+	return {
+		definition: {
+			StreamAggregatedResources: method("StreamAggregatedResources", decodeSotw),
+			DeltaAggregatedResources: method("DeltaAggregatedResources", decodeDelta),
+		},
+		implementation: {
+			StreamAggregatedResources: (call: Stream) => serve(call, "sotw", ++nextId, options),
+			DeltaAggregatedResources: (call: Stream) => serve(call, "delta", ++nextId, options),
+		},
+	};
+}
+
+function serve(call: Stream, protocol: "delta" | "sotw", id: number, options: AdsServerOptions): void {
+	const { delegate, clock, logger } = options;
+	const fail = (code: number, details: string) => {
+		call.emit("error", { code, details, metadata: call.metadata as Metadata });
+	};
+	let client: XdsClient | undefined;
+	const write = (message: Buffer) =>
+		new Promise<void>((resolve, reject) => {
+			call.write(message, (error?: Error | null) => (error ? reject(error) : resolve()));
+		});
+	const of = (report: (client: XdsClient) => void) => client && report(client);
+	const stream = new ClientStream(protocol, write, clock, {
+		sent: (type, resources, bytes) => of((c) => delegate.sent?.(c, type, resources, bytes)),
+		acked: (type) => of((c) => delegate.acked?.(c, type)),
+		nacked: (type, message, names) => of((c) => delegate.nacked?.(c, type, message, names)),
+		synced: () => of((c) => delegate.synced?.(c)),
+	});
+	const end = () => {
+		stream.close();
+		if (client) delegate.disconnected(client);
+		client = undefined;
+	};
+	call.on("data", (request: ClientRequest) => {
+		try {
+			if (!client) {
+				if (!request.node) return fail(status.INVALID_ARGUMENT, "the first request of a stream must carry node");
+				const peer = { address: call.getPeer(), spiffeIds: options.identify(call) };
+				client = connect(id, request.node, peer, stream, clock, fail);
+				delegate.connected(client);
+			}
+			stream.request(request);
+		} catch (error) {
+			const refused = error instanceof RefusedError;
+			if (!refused) logger.error("xDS request failed", { error, peer: call.getPeer() });
+			fail(refused ? error.code : status.INTERNAL, refused ? error.message : "internal error");
+			end();
+		}
+	});
+	call.on("end", () => {
+		end();
+		call.end();
+	});
+	call.on("cancelled", end);
+	call.on("error", end);
+}
+
+function connect(id: number, node: Node, peer: Peer, stream: ClientStream, clock: Clock, fail: (code: number, details: string) => void): XdsClient {
+	return {
+		id,
+		node,
+		peer,
+		connectedAtMs: clock.nowMs(),
+		push: (view) => stream.push(view),
+		get syncedVersion() {
+			return stream.syncedVersion;
+		},
+		get sentForView() {
+			return stream.sentForView;
+		},
+		states: () => stream.states(),
+		close(code, details) {
+			stream.close();
+			fail(code, details);
+		},
+	};
+}

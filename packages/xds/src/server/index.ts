@@ -1,0 +1,3 @@
+export { type AdsDelegate, type AdsServerOptions, adsService, type Peer, RefusedError, requestBytesMax, type XdsClient } from "./ads-server.ts";
+export { type EncodedResource, pushOrder, type ResourceView, wildcardTypes } from "./resource.ts";
+export type { StreamState } from "./stream.ts";

@@ -1,0 +1,188 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { systemClock } from "@weft/runtime";
+import { DeltaDiscoveryResponse, DiscoveryResponse } from "../generated/envoy/service/discovery/v3/discovery.ts";
+import { typeUrls, type XdsType } from "../type-urls.ts";
+import type { EncodedResource, ResourceView } from "./resource.ts";
+import { type ClientRequest, ClientStream } from "./stream.ts";
+
+type World = Partial<Record<XdsType, Readonly<Record<string, string>>>>;
+
+/** A view whose resources are `name: content`; content is the version and the bytes. */
+function view(version: string, world: World): ResourceView {
+	const maps = new Map<XdsType, Map<string, EncodedResource>>();
+	for (const [type, resources] of Object.entries(world)) {
+		const entries = Object.entries(resources).map(([name, content]) => [name, { name, version: content, bytes: Buffer.from(content) }] as const);
+		maps.set(type as XdsType, new Map(entries));
+	}
+	return {
+		version,
+		all: (type) => maps.get(type) ?? new Map(),
+		get: (type, name) => maps.get(type)?.get(name),
+		revision: (type) => JSON.stringify(world[type]),
+	};
+}
+
+interface Sent {
+	readonly type: string;
+	readonly names: readonly string[];
+	readonly removed: readonly string[];
+	readonly nonce: string;
+}
+
+function client(protocol: "delta" | "sotw") {
+	const sent: Sent[] = [];
+	const nacks: string[] = [];
+	let synced = 0;
+	const decode = (message: Buffer): Sent => {
+		if (protocol === "delta") {
+			const r = DeltaDiscoveryResponse.decode(message);
+			return { type: shortType(r.typeUrl), names: r.resources.map((x) => x.name), removed: r.removedResources, nonce: r.nonce };
+		}
+		const r = DiscoveryResponse.decode(message);
+		return { type: shortType(r.typeUrl), names: r.resources.map((x) => Buffer.from(x.value).toString()), removed: [], nonce: r.nonce };
+	};
+	const write = async (message: Buffer) => void sent.push(decode(message));
+	const stream = new ClientStream(protocol, write, systemClock, { nacked: (type, message) => nacks.push(`${type}: ${message}`), synced: () => synced++ });
+	const request = (type: XdsType, change: Partial<ClientRequest["change"]> = {}, answer: { nonce?: string; error?: string } = {}) => {
+		const base = protocol === "delta" ? { protocol, subscribe: [], unsubscribe: [], initial: {} } : { protocol, names: [], version: "" };
+		stream.request({ node: undefined, typeUrl: typeUrls[type], nonce: answer.nonce ?? "", error: answer.error, change: { ...base, ...change } as ClientRequest["change"] });
+	};
+	/** Everything that was sent since the last call. */
+	const take = async () => {
+		await new Promise((resolve) => setImmediate(resolve));
+		return sent.splice(0);
+	};
+	/** Acknowledges until nothing more comes, and says what came: `type +name -name`. */
+	const settle = async (subscriptions: Partial<Record<XdsType, readonly string[]>> = {}) => {
+		const log: string[] = [];
+		for (let round = await take(); round.length > 0; round = await take()) {
+			for (const r of round) {
+				log.push([r.type, ...r.names.map((n) => `+${n}`), ...r.removed.map((n) => `-${n}`)].join(" "));
+				request(r.type as XdsType, protocol === "sotw" ? { names: subscriptions[r.type as XdsType] ?? [] } : {}, { nonce: r.nonce });
+			}
+		}
+		return log;
+	};
+	return { stream, request, take, settle, nacks, synced: () => synced };
+}
+
+function shortType(url: string): string {
+	return Object.entries(typeUrls).find(([, u]) => u === url)?.[0] ?? url;
+}
+
+test("a delta client is sent everything once, then only what changed", async () => {
+	const c = client("delta");
+	c.stream.push(view("1", { cds: { a: "a1", b: "b1" }, lds: { l: "l1" } }));
+	c.request("cds");
+	c.request("lds");
+	assert.deepEqual(await c.settle(), ["cds +a +b", "lds +l"]);
+	c.stream.push(view("2", { cds: { a: "a1", b: "b2" }, lds: { l: "l1" } }));
+	assert.deepEqual(await c.settle(), ["cds +b"]);
+	c.stream.push(view("3", { cds: { a: "a1", b: "b2" }, lds: { l: "l1" } }));
+	assert.deepEqual(await c.settle(), []);
+	assert.equal(c.stream.syncedVersion, "3");
+	assert.equal(c.stream.sentForView, 0);
+});
+
+test("removals come after the routes that no longer name what goes", async () => {
+	const c = client("delta");
+	c.stream.push(view("1", { cds: { old: "1" }, eds: { old: "1" }, lds: { l: "1" }, rds: { r: "to-old" } }));
+	for (const type of ["cds", "lds"] as const) c.request(type);
+	c.request("eds", { subscribe: ["old"] });
+	c.request("rds", { subscribe: ["r"] });
+	await c.settle();
+	c.stream.push(view("2", { cds: { new: "1" }, eds: { new: "1" }, lds: { l: "1" }, rds: { r: "to-new" } }));
+	const [cds] = await c.take();
+	assert.deepEqual([cds?.names, cds?.removed], [["new"], []]);
+	assert.deepEqual(await c.take(), [], "routes wait until the new cluster has its endpoints");
+	c.request("cds", {}, { nonce: cds?.nonce ?? "" });
+	c.request("eds", { subscribe: ["new"] });
+	const rest = await c.settle();
+	assert.deepEqual(rest, ["eds +new", "rds +r", "eds -old", "cds -old"]);
+});
+
+test("a name that does not exist is answered as removed, and sent when it appears", async () => {
+	const c = client("delta");
+	c.stream.push(view("1", {}));
+	c.request("rds", { subscribe: ["later"] });
+	assert.deepEqual(await c.settle(), ["rds -later"]);
+	c.stream.push(view("2", { rds: { later: "1" } }));
+	assert.deepEqual(await c.settle(), ["rds +later"]);
+});
+
+test("a client that comes back with its versions is sent only the difference", async () => {
+	const c = client("delta");
+	c.stream.push(view("7", { cds: { same: "s", changed: "c2" } }));
+	c.request("cds", { initial: { same: "s", changed: "c1", gone: "g" } } as Partial<ClientRequest["change"]>);
+	assert.deepEqual(await c.settle(), ["cds +changed", "cds -gone"]);
+});
+
+test("asking again for a name gets it again", async () => {
+	const c = client("delta");
+	c.stream.push(view("1", { eds: { e: "1" } }));
+	c.request("eds", { subscribe: ["e"] });
+	await c.settle();
+	c.request("eds", { subscribe: ["e"] });
+	assert.deepEqual(await c.settle(), ["eds +e"]);
+});
+
+test("a refusal is reported with its resources and is not sent again until something changes", async () => {
+	const c = client("delta");
+	c.stream.push(view("1", { cds: { bad: "1" } }));
+	c.request("cds");
+	const [first] = await c.take();
+	c.request("cds", {}, { nonce: first?.nonce ?? "", error: "bad: no" });
+	assert.deepEqual(await c.take(), []);
+	assert.deepEqual(c.nacks, ["cds: bad: no"]);
+	assert.deepEqual(c.stream.states()[0]?.nack, { message: "bad: no", names: ["bad"] });
+	c.stream.push(view("2", { cds: { bad: "2" } }));
+	assert.deepEqual(await c.settle(), ["cds +bad"]);
+	assert.equal(c.stream.states()[0]?.nack, undefined);
+});
+
+test("a client that has not answered is sent the newest state next, not every state", async () => {
+	const c = client("delta");
+	c.stream.push(view("1", { cds: { a: "1" } }));
+	c.request("cds");
+	const [first] = await c.take();
+	for (let i = 2; i < 50; i++) c.stream.push(view(String(i), { cds: { a: String(i) } }));
+	assert.deepEqual(await c.take(), []);
+	c.request("cds", {}, { nonce: first?.nonce ?? "" });
+	assert.deepEqual((await c.take()).length, 1);
+});
+
+test("a changed cluster's endpoints are repeated, since the client warms it anew", async () => {
+	const c = client("delta");
+	c.stream.push(view("1", { cds: { a: "1" }, eds: { a: "e" } }));
+	c.request("cds");
+	c.request("eds", { subscribe: ["a"] });
+	await c.settle();
+	c.stream.push(view("2", { cds: { a: "2" }, eds: { a: "e" } }));
+	assert.deepEqual(await c.settle(), ["cds +a", "eds +a"]);
+});
+
+test("state of the world: whole sets for clusters, single ones for routes, and removals last", async () => {
+	const c = client("sotw");
+	const names = { rds: ["r"] };
+	c.stream.push(view("1", { cds: { a: "a1", b: "b1" }, rds: { r: "r1" } }));
+	c.request("cds");
+	c.request("rds", { names: ["r"] });
+	assert.deepEqual(await c.settle(names), ["cds +a1 +b1", "rds +r1"]);
+	c.stream.push(view("2", { cds: { a: "a1", c: "c1" }, rds: { r: "r2" } }));
+	assert.deepEqual(await c.settle(names), ["cds +a1 +c1 +b1", "rds +r2", "cds +a1 +c1"]);
+});
+
+test("state of the world: an answer to an older response does not change the subscription back", async () => {
+	const c = client("sotw");
+	c.stream.push(view("1", { rds: { r: "1", s: "1" } }));
+	c.request("rds", { names: ["r"] });
+	const [first] = await c.take();
+	c.request("rds", { names: ["r", "s"] }, { nonce: first?.nonce ?? "" });
+	const [second] = await c.take();
+	assert.deepEqual(second?.names, ["1"]);
+	c.request("rds", { names: ["r"] }, { nonce: first?.nonce ?? "" });
+	c.request("rds", { names: ["r", "s"] }, { nonce: second?.nonce ?? "" });
+	c.stream.push(view("2", { rds: { r: "1", s: "2" } }));
+	assert.deepEqual((await c.take())[0]?.names, ["2"]);
+});

@@ -1,0 +1,305 @@
+import type { Clock } from "@weft/runtime";
+import { Node } from "../generated/envoy/config/core/v3/base.ts";
+import { type XdsType, xdsTypeOf } from "../type-urls.ts";
+import { type EncodedResource, pushOrder, type ResourceView } from "./resource.ts";
+import { Subscription } from "./subscription.ts";
+import { deltaResponse, type ResponseParts, sotwResponse } from "./wire.ts";
+
+/** Bytes of resources after which a delta response is cut in two: a client must not need to buffer a whole mesh. */
+const deltaResponseBytesMax = 1 << 20;
+/** A client that takes no byte for so long is cut; others must not wait for it. */
+const writeTimeoutMs = 30_000;
+/** How long listeners and routes wait for a client that warms the clusters they will name. */
+const warmTimeoutMs = 5_000;
+
+/** A request of either protocol, reduced to what the server acts on. */
+export interface ClientRequest {
+	readonly node: Node | undefined;
+	readonly typeUrl: string;
+	readonly nonce: string;
+	readonly error: string | undefined;
+	readonly change:
+		| { readonly protocol: "delta"; readonly subscribe: readonly string[]; readonly unsubscribe: readonly string[]; readonly initial: Readonly<Record<string, string>> }
+		| { readonly protocol: "sotw"; readonly names: readonly string[]; readonly version: string };
+}
+
+export interface StreamEvents {
+	sent?(type: XdsType, resources: number, bytes: number): void;
+	acked?(type: XdsType): void;
+	nacked?(type: XdsType, message: string, names: readonly string[]): void;
+	/** Everything of the view is in the client's hands and answered. */
+	synced?(): void;
+}
+
+export interface StreamState {
+	readonly type: XdsType;
+	readonly sent: string;
+	readonly acked: string;
+	readonly nack: { readonly message: string; readonly names: readonly string[] } | undefined;
+}
+
+interface Gate {
+	/** Names of clusters whose endpoints must arrive first. */
+	readonly clusters: ReadonlySet<string>;
+	readonly untilMs: number;
+}
+
+/**
+ * One client's aggregated stream: takes requests, and sends what the view has and the client lacks,
+ * one response at a time, in push order. A newer view replaces an older one that was not sent yet.
+ */
+export class ClientStream {
+	readonly #protocol: "delta" | "sotw";
+	readonly #write: (message: Buffer) => Promise<void>;
+	readonly #clock: Clock;
+	readonly #events: StreamEvents;
+	readonly #subscriptions = new Map<XdsType, Subscription>();
+	#view: ResourceView | undefined;
+	#gate: Gate | undefined;
+	#running = false;
+	/** Something came while a step was under way. */
+	#again = false;
+	#closed = false;
+	#nonce = 0;
+	#syncedVersion = "";
+	/** Responses sent for the present view: 0 means that the view changed nothing for this client. */
+	#sentForView = 0;
+
+	constructor(protocol: "delta" | "sotw", write: (message: Buffer) => Promise<void>, clock: Clock, events: StreamEvents) {
+		this.#protocol = protocol;
+		this.#write = write;
+		this.#clock = clock;
+		this.#events = events;
+	}
+
+	/** The version of the last view that this client has wholly taken. */
+	get syncedVersion(): string {
+		return this.#syncedVersion;
+	}
+
+	get sentForView(): number {
+		return this.#sentForView;
+	}
+
+	states(): StreamState[] {
+		return [...this.#subscriptions.values()].map((s) => ({
+			type: s.type,
+			sent: s.lastVersion,
+			acked: s.unanswered.size === 0 ? s.lastVersion : "",
+			nack: s.nack,
+		}));
+	}
+
+	push(view: ResourceView): void {
+		this.#view = view;
+		this.#sentForView = 0;
+		for (const subscription of this.#subscriptions.values()) subscription.dirty = true;
+		this.#kick();
+	}
+
+	/** `typeUrl` that nobody serves is answered by silence, as Envoy and istiod do. */
+	request(request: ClientRequest): void {
+		const type = xdsTypeOf(request.typeUrl);
+		if (!type) return;
+		let subscription = this.#subscriptions.get(type);
+		if (!subscription) {
+			subscription = new Subscription(type);
+			this.#subscriptions.set(type, subscription);
+		}
+		if (request.nonce !== "") this.#answered(subscription, request);
+		const { change } = request;
+		// State of the world repeats the names in every request; one that answers an older response must not change them back.
+		const stale = change.protocol === "sotw" && request.nonce !== "" && request.nonce !== subscription.lastNonce;
+		if (change.protocol === "delta") subscription.applyDelta(change.subscribe, change.unsubscribe, change.initial);
+		else if (!stale) subscription.applySotw(change.names);
+		this.#kick();
+	}
+
+	close(): void {
+		this.#closed = true;
+	}
+
+	#answered(subscription: Subscription, request: ClientRequest): void {
+		const names = subscription.answer(request.nonce, request.error);
+		if (names === undefined) return;
+		if (request.error === undefined) this.#events.acked?.(subscription.type);
+		else this.#events.nacked?.(subscription.type, request.error, names);
+	}
+
+	#kick(): void {
+		this.#again = true;
+		if (this.#running || this.#closed || !this.#view) return;
+		this.#running = true;
+		this.#run().finally(() => {
+			this.#running = false;
+		});
+	}
+
+	async #run(): Promise<void> {
+		while (this.#again && !this.#closed && this.#view) {
+			this.#again = false;
+			while (!this.#closed && (await this.#step(this.#view))) {}
+		}
+	}
+
+	/** Sends one response, the first in order that is due; false when there is nothing to send now. */
+	async #step(view: ResourceView): Promise<boolean> {
+		const gated = this.#gated();
+		for (const type of pushOrder) {
+			const subscription = this.#subscriptions.get(type);
+			// At most one round of a type is on its way: a slow client gets the newest state next, not every state.
+			if (!subscription?.dirty || subscription.unanswered.size > 0) continue;
+			if (gated && (type === "lds" || type === "rds")) continue;
+			subscription.dirty = false;
+			if (await this.#sendUpserts(subscription, view)) return true;
+		}
+		if (gated || this.#busy()) return false;
+		for (const type of [...pushOrder].reverse()) {
+			const subscription = this.#subscriptions.get(type);
+			if (subscription && (await this.#sendRemovals(subscription, view))) return true;
+		}
+		this.#markSynced(view);
+		return false;
+	}
+
+	#busy(): boolean {
+		for (const s of this.#subscriptions.values()) if (s.dirty || s.unanswered.size > 0) return true;
+		return false;
+	}
+
+	#markSynced(view: ResourceView): void {
+		if (this.#syncedVersion === view.version || this.#subscriptions.size === 0) return;
+		this.#syncedVersion = view.version;
+		this.#events.synced?.();
+	}
+
+	async #sendUpserts(subscription: Subscription, view: ResourceView): Promise<boolean> {
+		const { upsert, remove } = subscription.difference(view);
+		// A name that was asked for and does not exist is answered at once; removals of what is in use wait (sendRemovals).
+		const absent = remove.filter((name) => subscription.resend.has(name) || !subscription.sent.has(name));
+		for (const name of absent) subscription.resend.delete(name);
+		const firstEver = subscription.lastNonce === "";
+		if (this.#protocol === "sotw") {
+			if (upsert.length === 0 && !firstEver) return false;
+			const keep = subscription.wildcard ? this.#kept(subscription, view, remove) : upsert;
+			await this.#send(subscription, view, { resources: keep, removed: [] }, upsert);
+		} else {
+			if (upsert.length === 0 && absent.length === 0 && !(firstEver && subscription.wildcard)) return false;
+			await this.#sendChunks(subscription, view, upsert, absent);
+		}
+		if (subscription.type === "cds") this.#openGate(upsert, view);
+		return true;
+	}
+
+	/** The whole set for a state-of-the-world client. What is going stays until routes have moved away from it. */
+	#kept(subscription: Subscription, view: ResourceView, going: readonly string[]): EncodedResource[] {
+		const all = [...view.all(subscription.type).values()];
+		for (const name of going) {
+			const old = this.#going.get(`${subscription.type}/${name}`);
+			if (old) all.push(old);
+		}
+		return all;
+	}
+
+	/** Resources last sent to a state-of-the-world client, so that they can be repeated while they are going. */
+	readonly #going = new Map<string, EncodedResource>();
+
+	async #sendChunks(subscription: Subscription, view: ResourceView, upsert: readonly EncodedResource[], removed: readonly string[]): Promise<void> {
+		let chunk: EncodedResource[] = [];
+		let bytes = 0;
+		for (const resource of upsert) {
+			if (chunk.length > 0 && bytes + resource.bytes.length > deltaResponseBytesMax) {
+				await this.#send(subscription, view, { resources: chunk, removed: [] }, chunk);
+				chunk = [];
+				bytes = 0;
+			}
+			chunk.push(resource);
+			bytes += resource.bytes.length;
+		}
+		await this.#send(subscription, view, { resources: chunk, removed }, chunk);
+	}
+
+	async #sendRemovals(subscription: Subscription, view: ResourceView): Promise<boolean> {
+		const { remove } = subscription.difference(view);
+		if (remove.length === 0) return false;
+		if (this.#protocol === "delta") {
+			await this.#send(subscription, view, { resources: [], removed: remove }, []);
+			return true;
+		}
+		// In state of the world only CDS and LDS delete by absence; the rest goes with its parent.
+		if (!subscription.wildcard) {
+			for (const name of remove) subscription.sent.set(name, "");
+			return false;
+		}
+		for (const name of remove) {
+			subscription.sent.delete(name);
+			this.#going.delete(`${subscription.type}/${name}`);
+		}
+		await this.#send(subscription, view, { resources: [...view.all(subscription.type).values()], removed: [] }, []);
+		return true;
+	}
+
+	async #send(
+		subscription: Subscription,
+		view: ResourceView,
+		content: { readonly resources: readonly EncodedResource[]; readonly removed: readonly string[] },
+		upsert: readonly EncodedResource[],
+	): Promise<void> {
+		const nonce = `${view.version}.${++this.#nonce}`;
+		const parts: ResponseParts = { type: subscription.type, version: view.version, nonce, ...content };
+		const message = this.#protocol === "delta" ? deltaResponse(parts) : sotwResponse(parts);
+		subscription.markSent(nonce, view.version, upsert, content.removed);
+		if (this.#protocol === "sotw" && subscription.wildcard) for (const r of upsert) this.#going.set(`${subscription.type}/${r.name}`, r);
+		this.#sentForView++;
+		this.#events.sent?.(subscription.type, content.resources.length, message.length);
+		await this.#writeInTime(message);
+	}
+
+	async #writeInTime(message: Buffer): Promise<void> {
+		const done = new AbortController();
+		const late = this.#clock.sleep(writeTimeoutMs, done.signal).then(() => {
+			if (!done.signal.aborted) throw new Error(`client took no data for ${writeTimeoutMs} ms`);
+		});
+		try {
+			await Promise.race([this.#write(message), late]);
+		} catch {
+			// The transport reports its own end; nothing more is sent on this stream.
+			this.#closed = true;
+		} finally {
+			done.abort();
+		}
+	}
+
+	/**
+	 * Envoy warms a new or changed cluster until its endpoints come again, even unchanged ones; and a route that names
+	 * a cluster still warming answers 503. So endpoints are repeated, and routes wait until they were taken.
+	 */
+	#openGate(clusters: readonly EncodedResource[], view: ResourceView): void {
+		const eds = this.#subscriptions.get("eds");
+		const added = new Set<string>();
+		for (const { name } of clusters) {
+			if (view.get("eds", name) === undefined) continue;
+			if (eds?.names.has(name)) {
+				eds.resend.add(name);
+				eds.dirty = true;
+			}
+			added.add(name);
+		}
+		const serving = (this.#subscriptions.get("lds")?.lastNonce ?? "") !== "";
+		if (!serving || added.size === 0) return;
+		this.#gate = { clusters: added, untilMs: this.#clock.monotonicMs() + warmTimeoutMs };
+		void this.#clock.sleep(warmTimeoutMs).then(() => this.#kick());
+	}
+
+	#gated(): boolean {
+		if (!this.#gate) return false;
+		const { clusters, untilMs } = this.#gate;
+		const cds = this.#subscriptions.get("cds");
+		const eds = this.#subscriptions.get("eds");
+		const waiting =
+			(cds?.unanswered.size ?? 0) > 0 || (eds?.unanswered.size ?? 0) > 0 || (eds?.dirty ?? false) || ![...clusters].every((name) => eds?.names.has(name));
+		if (waiting && this.#clock.monotonicMs() < untilMs) return true;
+		this.#gate = undefined;
+		return false;
+	}
+}

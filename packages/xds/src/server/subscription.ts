@@ -1,0 +1,125 @@
+import type { XdsType } from "../type-urls.ts";
+import { type EncodedResource, type ResourceView, wildcardTypes } from "./resource.ts";
+
+/** What one client wants of one type, what it was sent, and what it has not answered yet. */
+export class Subscription {
+	readonly type: XdsType;
+	readonly names = new Set<string>();
+	wildcard = false;
+	/** Something may have to be sent: a push or a request came. */
+	dirty = false;
+	/** Names to send although their version is unchanged: the client asked again, or warms a cluster anew. */
+	readonly resend = new Set<string>();
+	/** Name → version in the client's hands; "" : it was told that there is none. */
+	readonly sent = new Map<string, string>();
+	/** Nonce → names, of responses that were neither acknowledged nor refused. */
+	readonly unanswered = new Map<string, readonly string[]>();
+	lastNonce = "";
+	lastVersion = "";
+	nack: { readonly message: string; readonly names: readonly string[] } | undefined;
+	/** The revision at which nothing was missing; undefined after any change of the subscription. */
+	#complete: unknown;
+	/** Set by the first request, for the legacy meaning of "no names". */
+	started = false;
+
+	constructor(type: XdsType) {
+		this.type = type;
+	}
+
+	/** Delta: https://www.envoyproxy.io/docs/envoy/latest/api-docs/xds_protocol#incremental-xds. */
+	applyDelta(subscribe: readonly string[], unsubscribe: readonly string[], initial: Readonly<Record<string, string>>): void {
+		if (!this.started) {
+			for (const [name, version] of Object.entries(initial)) this.sent.set(name, version);
+			// A first request without names means everything (the legacy wildcard).
+			if (subscribe.length === 0 && wildcardTypes.has(this.type)) this.wildcard = true;
+			this.dirty = true;
+		}
+		this.started = true;
+		if (subscribe.length > 0 || unsubscribe.length > 0) this.#complete = undefined;
+		for (const name of subscribe) {
+			if (name === "*") this.wildcard = true;
+			else {
+				this.names.add(name);
+				// Asked (again) by name: an answer is due even if nothing changed, unless it told us its version at start.
+				if (!Object.hasOwn(initial, name)) this.resend.add(name);
+			}
+			this.dirty = true;
+		}
+		for (const name of unsubscribe) {
+			if (name === "*") this.wildcard = false;
+			this.names.delete(name);
+			this.resend.delete(name);
+			if (!this.wildcard) this.sent.delete(name);
+		}
+	}
+
+	/** State of the world: the names are the whole subscription. */
+	applySotw(names: readonly string[]): void {
+		const wanted = new Set(names);
+		const everything = wildcardTypes.has(this.type) && (wanted.size === 0 || wanted.has("*"));
+		wanted.delete("*");
+		let changed = !this.started || everything !== this.wildcard;
+		for (const name of this.names) {
+			if (wanted.has(name)) continue;
+			this.names.delete(name);
+			if (!everything) this.sent.delete(name);
+		}
+		for (const name of wanted) {
+			if (this.names.has(name)) continue;
+			this.names.add(name);
+			this.resend.add(name);
+			changed = true;
+		}
+		this.started = true;
+		this.wildcard = everything;
+		if (!changed) return;
+		this.dirty = true;
+		this.#complete = undefined;
+	}
+
+	/** What `view` has that the client has not. Nothing is marked as sent yet. */
+	difference(view: ResourceView): { upsert: EncodedResource[]; remove: string[] } {
+		const upsert: EncodedResource[] = [];
+		const remove: string[] = [];
+		const revision = view.revision(this.type);
+		if (this.#complete !== undefined && this.#complete === revision && this.resend.size === 0) return { upsert, remove };
+		const offer = (resource: EncodedResource) => {
+			if (this.sent.get(resource.name) !== resource.version || this.resend.has(resource.name)) upsert.push(resource);
+		};
+		const all = this.wildcard ? view.all(this.type) : undefined;
+		if (all) for (const resource of all.values()) offer(resource);
+		for (const name of this.names) {
+			if (all?.has(name)) continue;
+			const resource = view.get(this.type, name);
+			if (resource) offer(resource);
+			else if (this.sent.get(name) !== "" || this.resend.has(name)) remove.push(name);
+		}
+		if (all) for (const [name, version] of this.sent) if (version !== "" && !all.has(name) && !this.names.has(name)) remove.push(name);
+		if (upsert.length === 0 && remove.length === 0) this.#complete = revision;
+		return { upsert, remove };
+	}
+
+	markSent(nonce: string, version: string, upsert: readonly EncodedResource[], removed: readonly string[]): void {
+		for (const resource of upsert) {
+			this.sent.set(resource.name, resource.version);
+			this.resend.delete(resource.name);
+		}
+		for (const name of removed) {
+			if (this.names.has(name)) this.sent.set(name, "");
+			else this.sent.delete(name);
+			this.resend.delete(name);
+		}
+		this.lastNonce = nonce;
+		this.lastVersion = version;
+		this.unanswered.set(nonce, [...upsert.map((r) => r.name), ...removed]);
+	}
+
+	/** The names that the response with this nonce carried, once; undefined when the nonce is stale or unknown. */
+	answer(nonce: string, error: string | undefined): readonly string[] | undefined {
+		const names = this.unanswered.get(nonce);
+		if (names === undefined) return undefined;
+		this.unanswered.delete(nonce);
+		this.nack = error === undefined ? (this.unanswered.size === 0 ? undefined : this.nack) : { message: error, names };
+		return names;
+	}
+}

@@ -1,0 +1,17 @@
+/** The resource types of xDS that the mesh speaks, by their short names. */
+export const typeUrls = {
+	cds: "type.googleapis.com/envoy.config.cluster.v3.Cluster",
+	eds: "type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment",
+	lds: "type.googleapis.com/envoy.config.listener.v3.Listener",
+	rds: "type.googleapis.com/envoy.config.route.v3.RouteConfiguration",
+	sds: "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret",
+	ecds: "type.googleapis.com/envoy.config.core.v3.TypedExtensionConfig",
+} as const;
+
+export type XdsType = keyof typeof typeUrls;
+
+const byUrl = new Map<string, XdsType>(Object.entries(typeUrls).map(([type, url]) => [url, type as XdsType]));
+
+export function xdsTypeOf(typeUrl: string): XdsType | undefined {
+	return byUrl.get(typeUrl);
+}
