@@ -15,8 +15,7 @@ export function startRatings(context: AppContext): Promise<RunningApp> {
 		{
 			method: "GET",
 			path: "/ratings/:id",
-			handler: (_request, parameters) =>
-				withProductId(parameters.get("id"), (id) => json(200, { id, ratings: stored.get(id) ?? defaultRatings })),
+			handler: (_request, parameters) => withProductId(parameters.get("id"), (id) => json(200, { id, ratings: stored.get(id) ?? defaultRatings })),
 		},
 		{
 			method: "POST",

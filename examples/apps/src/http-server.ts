@@ -77,7 +77,7 @@ export function errorText(error: unknown): string {
 
 async function answer(routes: readonly Route[], bodyBytesMax: number, request: IncomingMessage, response: ServerResponse): Promise<void> {
 	const target = request.url ?? "/";
-	const [path = "/", search = ""] = splitTarget(target);
+	const [path, search] = splitTarget(target);
 	const match = matchRoute(routes, request.method ?? "GET", path);
 	if (match.kind === "miss") return send(response, text(404, `no such path: ${path}\n`));
 	if (match.kind === "wrong-method") return send(response, { ...text(405, "method not allowed\n"), headers: { allow: match.allow.join(", ") } });

@@ -94,3 +94,9 @@ export type {
 	VirtualServiceSpec,
 } from "./schema/virtual-service.ts";
 export { nodeStatus, podStatus, serviceStatus } from "./status.ts";
+export { decodeMeshConfigValue } from "./validation/mesh-config.ts";
+export { hostsOverlap } from "./validation/names.ts";
+export { formatPath, type Path } from "./validation/report.ts";
+export { didYouMean, nearNames } from "./validation/suggestion.ts";
+export { type Decoded, decodeObject, type Location, validateObject } from "./validation/validate.ts";
+export { crdFileName, crdKinds, crdYaml, jsonSchemaOf } from "./crd.ts";

@@ -8,6 +8,7 @@ import {
 	formatSpiffeId,
 	generateKeys,
 	type KeyAlgorithm,
+	leafTtlMsMax,
 	type SpiffeId,
 	signCertificate,
 	verifyOwnOutput,
@@ -40,6 +41,7 @@ export interface CertificateAuthority {
 	readonly trustBundlePem: string;
 	readonly rootNotAfterMs: number;
 	readonly chainNotAfterMs: number;
+	readonly leafTtlMsMax: number;
 	/** template → sign → verify own output. Refuses lifetimes above the maximum, and anything once the signer has expired. */
 	issueLeaf(request: LeafRequest): Checked<IssuedLeaf>;
 }
@@ -77,6 +79,7 @@ export async function createCertificateAuthority(options: CertificateAuthorityOp
 		trustBundlePem: trustBundle.pem,
 		rootNotAfterMs: Math.min(...trustBundle.roots.map((root) => root.validToDate.getTime())),
 		chainNotAfterMs: notAfterMs,
+		leafTtlMsMax: options.leafTtlMsMax ?? leafTtlMsMax,
 		issueLeaf: (request) => issueLeaf(material.value, options, request),
 	};
 }

@@ -15,7 +15,7 @@ export {
 } from "./keys.ts";
 export { verifyOwnOutput } from "./own-output.ts";
 export { encodePem, type PemBlock, splitCertificates, splitPem } from "./pem.ts";
-export { renewalDelayMs, type RotationParams } from "./rotation.ts";
+export { planRenewal, type RenewalPlan, renewalWaitMs, type RotationParams } from "./rotation.ts";
 export { checkSpiffeId, decodeSpiffeId, formatSpiffeId, type SpiffeId } from "./spiffe-id.ts";
 export {
 	buildLeafTemplate,

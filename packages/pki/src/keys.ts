@@ -1,6 +1,7 @@
 import { createPublicKey, generateKeyPair, type KeyObject } from "node:crypto";
 import { promisify } from "node:util";
 import { accepted, type Checked, checkedCall, refused } from "./checked.ts";
+import { childrenOf, decodeDer, oidOf, tags } from "./der.ts";
 
 /** What a key is made of; the mesh's own keys are P-256 unless asked otherwise, as it costs a twentieth of RSA-2048 to make. */
 export const keyAlgorithms = ["ecdsa-p256", "rsa-2048"] as const;
@@ -39,7 +40,7 @@ const curves: readonly string[] = ["prime256v1", "secp384r1"];
 export function decodePublicKey(spkiDer: Buffer): Checked<KeyObject> {
 	const key = checkedCall("unreadable public key", () => createPublicKey({ key: spkiDer, type: "spki", format: "der" }));
 	if (!key.ok) return key;
-	const { modulusLength = 0, publicExponent = 0n, namedCurve = "with explicit parameters" } = key.value.asymmetricKeyDetails ?? {};
+	const { modulusLength = 0, publicExponent = 0n, namedCurve = "without a name" } = key.value.asymmetricKeyDetails ?? {};
 	switch (key.value.asymmetricKeyType) {
 		case "rsa":
 			if (modulusLength < rsaBitsMin || modulusLength > rsaBitsMax) {
@@ -50,8 +51,16 @@ export function decodePublicKey(spkiDer: Buffer): Checked<KeyObject> {
 			}
 			return accepted(key.value);
 		case "ec":
+			// RFC 5480 §2.1.1: a certificate names its curve. OpenSSL recognises spelled-out parameters, other verifiers refuse or trust them.
+			if (!namesItsCurve(spkiDer)) return refused("EC curve with explicit parameters: prime256v1 and secp384r1 are accepted");
 			return curves.includes(namedCurve) ? accepted(key.value) : refused(`EC curve ${namedCurve}: prime256v1 and secp384r1 are accepted`);
 		default:
 			return refused(`public key of type ${key.value.asymmetricKeyType ?? "unknown"}: RSA and EC are accepted`);
 	}
+}
+
+function namesItsCurve(spkiDer: Buffer): boolean {
+	const spki = decodeDer(spkiDer);
+	const algorithm = spki.ok ? childrenOf(spki.value, tags.sequence)?.[0] : undefined;
+	return oidOf(childrenOf(algorithm, tags.sequence)?.[1]) !== undefined;
 }

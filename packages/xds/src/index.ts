@@ -2,4 +2,5 @@ export { type Any, messageFns, packAny, registerMessages, stripTypeUrl, unpackAn
 export { type FromJsonOptions, fromJson, type Json, JsonError, jsonDepthMax, toJson } from "./json.ts";
 export type { MessageFns } from "./message.ts";
 export { enumName, enumValues, type FieldSchema, type MessageSchema, messageSchema } from "./schema.ts";
+export { validateConstraints } from "./validate.ts";
 export { typeUrls, type XdsType, xdsTypeOf } from "./type-urls.ts";

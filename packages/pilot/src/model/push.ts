@@ -1,5 +1,6 @@
-import type { ConfigObject, DestinationRuleSpec, IstioIngressListener, MeshConfig, Subset, TrafficPolicy, VirtualServiceSpec } from "@weft/api";
-import type { Endpoint, Service, ServicePort } from "./service.ts";
+import type { ConfigObject, DestinationRuleSpec, IstioIngressListener, MeshConfig, ResolvedMeshConfig, Subset, TrafficPolicy, VirtualServiceSpec } from "@weft/api";
+import type { Reuse } from "./reuse.ts";
+import type { Endpoint, Locality, Service, ServicePort } from "./service.ts";
 
 /**
  * One immutable, indexed view of the whole mesh. A newer snapshot keeps the identity of every part that did not change,
@@ -9,7 +10,7 @@ export interface PushSnapshot {
 	readonly version: number;
 	readonly meshConfig: MeshConfig;
 	readonly mesh: Mesh;
-	/** Oldest first; ties by hostname, then namespace. One service a hostname and namespace. */
+	/** Oldest first; ties by name, then namespace. */
 	readonly services: readonly Service[];
 	readonly servicesByHost: ReadonlyMap<string, readonly Service[]>;
 	/** Oldest first (ties by name, then namespace). Delegates are merged into their roots and do not appear. */
@@ -37,6 +38,7 @@ export interface Mesh {
 	readonly outboundTrafficPolicy: "ALLOW_ANY" | "REGISTRY_ONLY";
 	/** Metrics go to Prometheus (`defaultProviders.metrics`): the istio.stats filters. */
 	readonly prometheusMetrics: boolean;
+	readonly config: ResolvedMeshConfig;
 }
 
 /** A VirtualService with every host written as a full name (destinations, mirrors, gateways as `ns/name`) and delegates merged in. */
@@ -86,6 +88,7 @@ export interface DestinationRuleIndex {
 export type MtlsMode = "DISABLE" | "PERMISSIVE" | "STRICT";
 
 export interface PeerAuthenticationIndex {
+	readonly rootNamespace: string;
 	readonly mesh: MtlsMode | undefined;
 	readonly namespaces: ReadonlyMap<string, MtlsMode>;
 	readonly workloads: ReadonlyMap<string, readonly WorkloadPeerAuthentication[]>;
@@ -112,17 +115,22 @@ export interface Workload {
 	readonly workloadName: string;
 	/** Container port name → number. */
 	readonly namedPorts: Readonly<Record<string, number>>;
+	/** Its phase is Succeeded or Failed: its address may belong to another pod by now. */
+	readonly terminal: boolean;
 }
 
 export interface WorkloadIndex {
 	readonly podByName: ReadonlyMap<string, Workload>;
 	readonly podByIp: ReadonlyMap<string, Workload>;
-	readonly localityOfNode: (nodeName: string) => { readonly region: string; readonly zone: string; readonly subZone: string } | undefined;
+	readonly podsByNamespace: ReadonlyMap<string, readonly Workload[]>;
+	readonly localityOfNode: (nodeName: string) => Locality | undefined;
 }
 
 export interface TranslatorCaches {
 	/** Scopes by class key; of this snapshot only. */
 	readonly scopes: Map<string, Scope>;
+	/** Lists by name, each with the identity it had in the last snapshot while its members are the same. */
+	readonly lists: Reuse<readonly unknown[]>;
 	/** Whatever a builder keeps for this snapshot only, by its own key. */
 	readonly perPush: Map<string, unknown>;
 }
@@ -152,6 +160,8 @@ export interface Scope {
 	readonly outboundTrafficPolicy: { readonly mode: "ALLOW_ANY" | "REGISTRY_ONLY"; readonly egressProxy: { host: string; subset: string; port: number } | undefined };
 	/** The merged rule for a host as this class sees it (see destinationRuleFor). Memoised. */
 	readonly destinationRule: (host: string) => DestinationRule | undefined;
+	/** The rule as it shapes the server's own side: without regard to workloadSelector. */
+	readonly inboundDestinationRule: (host: string) => DestinationRule | undefined;
 }
 
 /** One port that a workload serves: what its inbound listener, route and cluster are made of. */

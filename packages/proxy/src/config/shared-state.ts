@@ -24,6 +24,9 @@ const activeRequestsWord = 4;
 /** Slot 0 is nobody's: hosts that only one worker knows (original destination) carry it; they are never ejected. */
 export const noSlot = 0;
 
+/** In slot 0: raised on every ejection and return, so that a balancer sees with one read whether its host lists are still right. */
+const ejectionGenerationWord = 7;
+
 export type SharedWords = Int32Array<SharedArrayBuffer>;
 export type BreakerResource = "connections" | "pending" | "requests" | "retries";
 export type FailureKind = "consecutive5xx" | "consecutiveGateway" | "localOrigin";
@@ -136,7 +139,13 @@ export function isEjected(words: SharedWords, hostSlot: number): boolean {
 
 /** Main thread only. */
 export function setEjected(words: SharedWords, hostSlot: number, ejected: boolean): void {
-	if (hostSlot !== noSlot) Atomics.store(words, hostSlot + ejectedWord, ejected ? 1 : 0);
+	if (hostSlot === noSlot) return;
+	Atomics.store(words, hostSlot + ejectedWord, ejected ? 1 : 0);
+	Atomics.add(words, ejectionGenerationWord, 1);
+}
+
+export function readEjectionGeneration(words: SharedWords): number {
+	return Atomics.load(words, ejectionGenerationWord);
 }
 
 /** The count including this failure. */

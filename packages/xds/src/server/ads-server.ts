@@ -52,12 +52,15 @@ export interface AdsDelegate {
 
 type Stream = ServerDuplexStream<ClientRequest, Buffer>;
 
+/** What is known of a caller. */
+export type IncomingCall = Pick<Stream, "getAuthContext" | "getPeer" | "metadata">;
+
 export interface AdsServerOptions {
 	readonly delegate: AdsDelegate;
 	readonly clock: Clock;
 	readonly logger: Logger;
 	/** URI SANs of the verified client certificate of a call, if any. */
-	readonly identify: (call: { getAuthContext?(): unknown }) => readonly string[] | undefined;
+	readonly identify: (call: IncomingCall) => readonly string[] | undefined;
 }
 
 const passBuffer = (message: Buffer) => message;

@@ -3,9 +3,11 @@
  * codec's heads satisfy it; tests use `createHeaders`.
  */
 export interface HeadersView {
-	/** Repeated headers are joined with `,`, as Envoy's matchers see them. */
+	/** Repeated headers are joined with `, `. */
 	get(name: string): string | undefined;
 	has(name: string): boolean;
+	/** One call for each field line, in order; pseudo headers are not among them. */
+	forEach(visit: (name: string, value: string) => void): void;
 }
 
 export interface HeadersEdit extends HeadersView {
@@ -43,8 +45,11 @@ export function headerReader(name: string): HeaderReader {
 export function createHeaders(initial: Readonly<Record<string, string>> = {}): HeadersEdit & { readonly entries: () => readonly (readonly [string, string])[] } {
 	const values = new Map<string, string[]>(Object.entries(initial).map(([name, value]) => [name.toLowerCase(), [value]]));
 	return {
-		get: (name) => values.get(name)?.join(","),
+		get: (name) => values.get(name)?.join(", "),
 		has: (name) => values.has(name),
+		forEach(visit) {
+			for (const [name, list] of values) for (const value of list) visit(name, value);
+		},
 		set: (name, value) => void values.set(name, [value]),
 		append(name, value) {
 			const list = values.get(name);

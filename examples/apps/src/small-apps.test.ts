@@ -1,0 +1,70 @@
+import assert from "node:assert/strict";
+import { once } from "node:events";
+import { connect } from "node:net";
+import { test } from "node:test";
+import { startCurlLoop } from "./curl-loop.ts";
+import type { AppContext } from "./environment.ts";
+import { startHelloworld } from "./helloworld.ts";
+import { startHttpEcho } from "./http-echo.ts";
+import { startHttpApp, text } from "./http-server.ts";
+import { startTcpEcho } from "./tcp-echo.ts";
+import { jsonOf, startTestApp } from "./test-app.ts";
+
+test("helloworld names its version and instance", async (t) => {
+	const app = await startTestApp(t, startHelloworld, { SERVICE_VERSION: "v2", POD_NAME: "helloworld-v2-a" });
+	assert.equal((await app.send("/hello")).body.toString(), "Hello version: v2, instance: helloworld-v2-a\n");
+});
+
+test("http-echo shows headers in wire case and the body", async (t) => {
+	const app = await startTestApp(t, startHttpEcho);
+	const body = jsonOf(await app.send("/any/path?x=1", { method: "POST", headers: { "X-Odd-Case": "1" }, body: Buffer.from("hi") }));
+	const { target, headers, body: echoed } = body as { target: string; headers: [string, string][]; body: string };
+	assert.equal(target, "/any/path?x=1");
+	assert.ok(headers.some(([name, value]) => name === "X-Odd-Case" && value === "1"));
+	assert.equal(echoed, "hi");
+});
+
+test("tcp-echo prefixes every line on every port, split lines and the last one without a break included", async (t) => {
+	const app = await startTestApp(t, startTcpEcho, { PORT_9001: "0" }, ["9000,9001", "one"]);
+	assert.equal(app.ports.length, 2);
+	for (const port of app.ports) {
+		const socket = connect(port, "127.0.0.1");
+		let received = "";
+		socket.on("data", (bytes) => {
+			received += bytes.toString();
+		});
+		socket.write("hel");
+		socket.write("lo\nworld\nend");
+		socket.end();
+		await once(socket, "end");
+		assert.equal(received, "one hello\none world\none end");
+	}
+});
+
+test("tcp-echo closes a connection whose line never ends", async (t) => {
+	const app = await startTestApp(t, startTcpEcho, {}, ["9000"]);
+	const socket = connect(app.ports[0] ?? 0, "127.0.0.1");
+	// A reset is how the close may look from here.
+	socket.on("error", () => undefined);
+	const closed = new Promise<void>((resolve) => socket.once("close", () => resolve()));
+	socket.write(Buffer.alloc(200_000, "a"));
+	await closed;
+	assert.ok(app.lines.some((line) => line.startsWith("line over")));
+});
+
+test("curl-loop counts answers by status", async (t) => {
+	const third = Promise.withResolvers<void>();
+	let calls = 0;
+	const count = () => {
+		if (++calls === 3) third.resolve();
+		return text(calls === 1 ? 503 : 200, "");
+	};
+	const counting = (context: AppContext) => startHttpApp(context, { defaultPort: 0, routes: [{ method: "GET", path: "/called", handler: count }] });
+	const target = await startTestApp(t, counting);
+	const app = await startTestApp(t, startCurlLoop, { INTERVAL_MS: "1" }, [`${target.url}/called`]);
+	await third.promise;
+	const stats = jsonOf(await app.send("/stats")) as { sent: number; byOutcome: Record<string, number> };
+	assert.ok(stats.sent >= 3);
+	assert.equal(stats.byOutcome["503"], 1);
+	assert.ok((stats.byOutcome["200"] ?? 0) >= 1);
+});

@@ -1,0 +1,63 @@
+import assert from "node:assert/strict";
+import { readdirSync, readFileSync } from "node:fs";
+import { join, resolve } from "node:path";
+import { test } from "node:test";
+import { parse } from "yaml";
+import { crdFileName, crdKinds, crdYaml, jsonSchemaOf } from "./crd.ts";
+import { resolveMeshConfig } from "./schema/mesh-config.ts";
+
+const charts = resolve(import.meta.dirname, "../../../charts/base");
+
+test("charts/base holds the CRDs of the schemas as they are now (packages/api/scripts/generate-crds.ts writes them)", () => {
+	const files = readdirSync(charts).filter((name) => name.startsWith("crds-"));
+	assert.deepEqual(files.sort(), crdKinds.map(crdFileName).sort());
+	for (const kind of crdKinds) assert.equal(readFileSync(join(charts, crdFileName(kind)), "utf8"), crdYaml(kind), kind);
+});
+
+/** https://kubernetes.io/docs/tasks/extend-kubernetes/custom-resources/custom-resource-definitions/#specifying-a-structural-schema */
+function structuralProblems(schema: Readonly<Record<string, unknown>>, path: string, isLogical = false): readonly string[] {
+	const problems: string[] = [];
+	const isOpen = schema["x-kubernetes-preserve-unknown-fields"] === true || schema["x-kubernetes-int-or-string"] === true;
+	if (!isLogical && !schema["type"] && !isOpen) problems.push(`${path}: no type`);
+	if (schema["properties"] && schema["additionalProperties"] !== undefined) problems.push(`${path}: properties beside additionalProperties`);
+	if (typeof schema["additionalProperties"] === "boolean") problems.push(`${path}: additionalProperties is a flag`);
+	for (const key of Object.keys(schema)) if (/^x-(?!kubernetes-)|^\$/.test(key)) problems.push(`${path}: ${key}`);
+	for (const [name, inner] of Object.entries((schema["properties"] ?? {}) as Record<string, Record<string, unknown>>)) problems.push(...structuralProblems(inner, `${path}.${name}`));
+	for (const key of ["items", "additionalProperties"] as const) {
+		if (typeof schema[key] === "object" && schema[key] !== null) problems.push(...structuralProblems(schema[key] as Record<string, unknown>, `${path}[]`));
+	}
+	for (const inner of (schema["oneOf"] ?? []) as readonly Record<string, unknown>[]) {
+		if (inner["type"]) problems.push(`${path}: a type under oneOf`);
+	}
+	return problems;
+}
+
+for (const kind of crdKinds) {
+	test(`the CRD of ${kind} is structural, serves all versions and stores v1`, () => {
+		const crd = parse(crdYaml(kind));
+		assert.equal(crd.metadata.name, `${crd.spec.names.plural}.${crd.spec.group}`);
+		assert.equal(crd.metadata.annotations["helm.sh/resource-policy"], "keep");
+		const names = crd.spec.versions.map((version: { name: string }) => version.name);
+		assert.deepEqual(names, kind === "PeerAuthentication" ? ["v1", "v1beta1"] : ["v1", "v1beta1", "v1alpha3"]);
+		for (const version of crd.spec.versions) {
+			assert.equal(version.served, true);
+			assert.equal(version.storage, version.name === "v1");
+			assert.deepEqual(structuralProblems(version.schema.openAPIV3Schema, kind), []);
+		}
+	});
+}
+
+test("kinds of Kubernetes have no CRD", () => assert.throws(() => crdYaml("Pod"), RangeError));
+
+test("the JSON Schema of a kind is closed and has standard keywords only", () => {
+	const schema = jsonSchemaOf("VirtualService");
+	assert.equal(schema["additionalProperties"], false);
+	assert.doesNotMatch(JSON.stringify(schema), /"x-/);
+});
+
+test("mesh config defaults give way to what the user says, field by field in defaultConfig", () => {
+	const resolved = resolveMeshConfig({ trustDomain: "td", defaultConfig: { concurrency: 2 } });
+	assert.equal(resolved.trustDomain, "td");
+	assert.equal(resolved.rootNamespace, "istio-system");
+	assert.deepEqual([resolved.defaultConfig.concurrency, resolved.defaultConfig.statusPort], [2, 15020]);
+});

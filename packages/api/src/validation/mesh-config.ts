@@ -1,0 +1,56 @@
+import { type Diagnostic, diagnosticCodes } from "../diagnostic.ts";
+import { type MeshConfig, meshConfigSchema } from "../schema/mesh-config.ts";
+import { isDnsLabel, isDnsSubdomain } from "./names.ts";
+import { createReport, type Finding } from "./report.ts";
+import { checkDuration, checkExportTo, checkPort, checkRetries } from "./rules-common.ts";
+import { checkLocality } from "./rules-load-balancer.ts";
+import { walkSchema } from "./schema-walk.ts";
+import { quote } from "./suggestion.ts";
+import { type Location, toDiagnostic } from "./validate.ts";
+
+/**
+ * Reads a MeshConfig as the user wrote it (defaults are not filled in: see `resolveMeshConfig`).
+ * Unknown fields are warnings, as one mesh config serves several versions; ill-typed ones are errors and left out of `value`.
+ */
+export function decodeMeshConfigValue(input: unknown, location: Location = {}): { readonly value: MeshConfig; readonly diagnostics: readonly Diagnostic[] } {
+	const walked = walkSchema(meshConfigSchema, input ?? {}, [], { unknownFields: "warning" });
+	// The walk has made the value fit meshConfigSchema.
+	const value = walked.value as MeshConfig;
+	const findings: Finding[] = [...walked.findings];
+	const report = createReport(findings);
+	checkDuration(report.at("connectTimeout"), value.connectTimeout);
+	checkDuration(report.at("protocolDetectionTimeout"), value.protocolDetectionTimeout, 0);
+	checkRetries(report.at("defaultHttpRetryPolicy"), value.defaultHttpRetryPolicy);
+	if (value.localityLbSetting) checkLocality(report.at("localityLbSetting"), value.localityLbSetting, true);
+	for (const field of ["proxyListenPort", "proxyInboundListenPort", "proxyHttpPort"] as const) {
+		if (value[field] !== 0) checkPort(report.at(field), value[field]);
+	}
+	if (value.trustDomain !== undefined && !isDnsSubdomain(value.trustDomain.replaceAll("_", "-"))) {
+		report.at("trustDomain").error(`${quote(value.trustDomain)} is no valid trust domain; write a lower-case DNS name`);
+	}
+	if (value.rootNamespace !== undefined && value.rootNamespace !== "" && !isDnsLabel(value.rootNamespace)) {
+		report.at("rootNamespace").error(`${quote(value.rootNamespace)} is no valid namespace`);
+	}
+	for (const field of ["defaultServiceExportTo", "defaultVirtualServiceExportTo", "defaultDestinationRuleExportTo"] as const) {
+		checkExportTo(report.at(field), value[field], { namespace: ".", isServiceEntry: true });
+	}
+	checkProviders(report, value);
+	return { value, diagnostics: findings.map((finding) => toDiagnostic(finding, location, { kind: "MeshConfig" })) };
+}
+
+function checkProviders(report: ReturnType<typeof createReport>, value: MeshConfig): void {
+	const names = new Set<string>(["envoy", "prometheus", "stackdriver"]);
+	const seen = new Set<string>();
+	for (const [i, provider] of (value.extensionProviders ?? []).entries()) {
+		if (seen.has(provider.name)) report.at("extensionProviders", i, "name").error(`the provider ${quote(provider.name)} is defined twice; rename one`);
+		seen.add(provider.name);
+		names.add(provider.name);
+		if (Object.keys(provider).length < 2) report.at("extensionProviders", i).error("the provider's kind is missing, like prometheus: {}");
+	}
+	for (const signal of ["tracing", "metrics", "accessLogging"] as const) {
+		for (const [i, name] of (value.defaultProviders?.[signal] ?? []).entries()) {
+			if (names.has(name)) continue;
+			report.at("defaultProviders", signal, i).warn(`no provider ${quote(name)} in extensionProviders; it is ignored`, diagnosticCodes.meshConfig);
+		}
+	}
+}

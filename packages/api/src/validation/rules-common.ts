@@ -1,0 +1,155 @@
+import { parseDurationMs } from "../duration.ts";
+import type { Destination, Headers, HTTPRetry, Percent, StringMatch } from "../schema/common.ts";
+import { isDnsLabel, isHttpHeaderName, isPort, isSubnet, labelProblem, wildcardDomainProblem } from "./names.ts";
+import type { Report } from "./report.ts";
+import { quote } from "./suggestion.ts";
+
+// Rules that several kinds share. They restate Istio's own (pkg/config/validation); each message says how to mend it.
+
+export type Labels = Readonly<Record<string, string>>;
+
+export function checkPort(report: Report, port: number | undefined): void {
+	if (port !== undefined && !isPort(port)) report.error(`${port} is no valid port; write one from 1 to 65535`);
+}
+
+/** Istio's durations have a millisecond as their smallest step. */
+export function checkDuration(report: Report, text: string | undefined, minimumMs = 1): void {
+	if (text === undefined) return;
+	const ms = parseDurationMs(text);
+	if (ms === undefined) return;
+	if (ms < minimumMs) report.error(`${quote(text)} is too short: it must be at least ${minimumMs}ms${ms === 0 ? "; leave the field out to have no limit" : ""}`);
+	else if (!Number.isInteger(ms)) report.error(`${quote(text)} is finer than a millisecond; round it`);
+}
+
+export function checkNonNegative(report: Report, value: number | undefined): void {
+	if (value !== undefined && value < 0) report.error(`${value} must not be negative`);
+}
+
+export function checkPercent(report: Report, percent: Percent | undefined): void {
+	const value = percent?.value;
+	if (value !== undefined && (value < 0 || value > 100)) report.at("value").error(`${value} must be from 0 to 100`);
+}
+
+export function checkPercentNumber(report: Report, value: number | undefined): void {
+	if (value !== undefined && (value < 0 || value > 100)) report.error(`${value} must be from 0 to 100`);
+}
+
+export function checkLabels(report: Report, labels: Labels | undefined): void {
+	for (const [key, value] of Object.entries(labels ?? {})) {
+		const problem = labelProblem(key, value);
+		if (problem) report.at(key).error(problem);
+	}
+}
+
+export function checkSelectorLabels(report: Report, labels: Labels | undefined): void {
+	for (const [key, value] of Object.entries(labels ?? {})) {
+		if (key === "") report.at(key).error("a selector's key must not be empty");
+		else if (key.includes("*") || value.includes("*")) report.at(key).error("wildcards are not supported in selectors; write the label out");
+		else checkLabels(report, { [key]: value });
+	}
+}
+
+export function checkSubnets(report: Report, subnets: readonly string[] | undefined): void {
+	for (const [i, subnet] of (subnets ?? []).entries()) {
+		if (!isSubnet(subnet)) report.at(i).error(`${quote(subnet)} is no IP address or CIDR, like 10.1.0.0/16`);
+	}
+}
+
+export function checkSubsetName(report: Report, name: string): void {
+	if (name === "") report.error("the subset's name is empty");
+	else if (!isDnsLabel(name)) report.error(`${quote(name)} is no valid subset name; use letters, digits and "-", at most 63`);
+}
+
+export function checkDestination(report: Report, destination: Destination): void {
+	if (destination.host === "*") report.at("host").error(`"*" is no destination; name one service`);
+	else {
+		const problem = wildcardDomainProblem(destination.host);
+		if (problem) report.at("host").error(problem);
+	}
+	if (destination.subset !== undefined) checkSubsetName(report.at("subset"), destination.subset);
+	if (destination.port) {
+		if (destination.port.number === undefined) report.at("port").error("the port needs a number");
+		checkPort(report.at("port", "number"), destination.port.number);
+	}
+}
+
+export function checkStringMatch(report: Report, match: StringMatch | undefined): void {
+	if (match?.prefix === "") report.at("prefix").error("the prefix is empty; leave the match out to match anything");
+	if (match?.regex === "") report.at("regex").error("the regex is empty; leave the match out to match anything");
+}
+
+export function checkHeaderName(report: Report, name: string): void {
+	if (name === "") report.error("the header's name is empty");
+	else if (!isHttpHeaderName(name)) report.error(`${quote(name)} is no valid HTTP header name`);
+}
+
+export function checkHeaders(report: Report, headers: Headers | undefined): void {
+	for (const side of ["request", "response"] as const) {
+		const operations = headers?.[side];
+		for (const verb of ["set", "add"] as const) {
+			for (const name of Object.keys(operations?.[verb] ?? {})) checkHeaderName(report.at(side, verb, name), name);
+		}
+		for (const [i, name] of (operations?.remove ?? []).entries()) checkHeaderName(report.at(side, "remove", i), name);
+	}
+}
+
+/** https://www.envoyproxy.io/docs/envoy/latest/configuration/http/http_filters/router_filter#x-envoy-retry-on and x-envoy-retry-grpc-on */
+const retryConditions: ReadonlySet<string> = new Set([
+	"5xx",
+	"gateway-error",
+	"reset",
+	"reset-before-request",
+	"connect-failure",
+	"envoy-ratelimited",
+	"retriable-4xx",
+	"refused-stream",
+	"retriable-status-codes",
+	"retriable-headers",
+	"http3-post-connect-failure",
+	"cancelled",
+	"deadline-exceeded",
+	"internal",
+	"resource-exhausted",
+	"unavailable",
+]);
+
+export function checkRetries(report: Report, retries: HTTPRetry | undefined): void {
+	if (!retries) return;
+	const attempts = retries.attempts ?? 0;
+	if (attempts < 0) report.at("attempts").error(`${attempts} must not be negative; 0 switches retries off`);
+	if (attempts === 0 && (retries.perTryTimeout !== undefined || retries.retryOn)) {
+		report.error("retries are configured, but attempts is 0, which switches them off; set attempts, or remove the rest");
+	}
+	checkDuration(report.at("perTryTimeout"), retries.perTryTimeout);
+	checkDuration(report.at("backoff"), retries.backoff);
+	for (const token of retries.retryOn ? retries.retryOn.split(",").map((part) => part.trim()) : []) {
+		const isStatus = /^\d+$/.test(token) && Number(token) >= 100 && Number(token) < 600;
+		if (!isStatus && !retryConditions.has(token)) {
+			report.at("retryOn").error(`${quote(token)} is no known retry condition; write one of ${[...retryConditions].join(", ")}, or a status code`);
+		}
+	}
+}
+
+export interface ExportToOptions {
+	readonly namespace: string;
+	/** Only a ServiceEntry may be exported to nobody (`~`). */
+	readonly isServiceEntry?: boolean;
+	readonly hasWorkloadSelector?: boolean;
+}
+
+export function checkExportTo(report: Report, exportTo: readonly string[] | undefined, options: ExportToOptions): void {
+	if (!exportTo || exportTo.length === 0) return;
+	const seen = new Set<string>();
+	for (const [i, entry] of exportTo.entries()) {
+		const key = entry === "." ? options.namespace : entry;
+		if (seen.has(key)) report.at(i).error(`${quote(entry)} stands in exportTo twice ("." is the own namespace); remove one`);
+		seen.add(key);
+		const special = entry === "." || entry === "*" || (entry === "~" && options.isServiceEntry === true);
+		if (!special && !isDnsLabel(entry)) report.at(i).error(`${quote(entry)} is no namespace; write ".", "*" or a namespace's name`);
+	}
+	if (exportTo.length > 1 && seen.has("*")) report.error(`"*" already exports to all namespaces; remove the others, or the "*"`);
+	if (exportTo.length > 1 && seen.has("~")) report.error(`"~" exports to nobody; remove it, or the others`);
+	if (options.hasWorkloadSelector && (exportTo.length > 1 || !seen.has(options.namespace))) {
+		report.error(`a rule with a workloadSelector holds in its own namespace only; write exportTo: ["."]`);
+	}
+}

@@ -1,0 +1,30 @@
+import { testRules } from "./testing.ts";
+
+const server = (fields: string) => `{selector: {istio: gw}, servers: [{${fields}}]}`;
+const httpPort = "port: {number: 80, name: http, protocol: HTTP}";
+const httpsPort = "port: {number: 443, name: https, protocol: HTTPS}";
+const tls = (fields: string) => server(`${httpsPort}, hosts: [a.com], tls: {${fields}}`);
+
+testRules("Gateway", [
+	["an HTTP server is valid", server(`${httpPort}, hosts: ["*", ns/a.com, ./b.com, "*/c.com"]`)],
+	["a gateway has servers", "{selector: {istio: gw}}", /servers: .*at least one/],
+	["a server has hosts", server(`${httpPort}, hosts: []`), /hosts: .*at least one/],
+	["hosts are domains", server(`${httpPort}, hosts: ["a/b/c", "~/*", "a..b"]`), /hosts\[0\]/, /hosts\[1\]/, /hosts\[2\]/],
+	["a port has number, name and protocol", server("port: {number: 0}, hosts: [a.com]"), /port\.number/, /port\.name/, /port\.protocol/],
+	["protocols are known", server("port: {number: 80, name: x, protocol: HTTTP}, hosts: [a.com]"), /port\.protocol/],
+	["port names are unique", `{servers: [{${httpPort}, hosts: [a.com]}, {port: {number: 81, name: http, protocol: HTTP}, hosts: [b.com]}]}`, /servers\[1\]\.port\.name: .*duplicate/],
+	["an HTTPS server has tls", server(`${httpsPort}, hosts: [a.com]`), /tls: .*must have tls/],
+	["an HTTP server has none", server(`${httpPort}, hosts: [a.com], tls: {mode: SIMPLE, credentialName: c}`), /tls: .*cannot have tls/],
+	["an HTTP server may redirect", server(`${httpPort}, hosts: [a.com], tls: {httpsRedirect: true}`)],
+	["an HTTPS server does not redirect", tls("mode: SIMPLE, credentialName: c, httpsRedirect: true"), /httpsRedirect/],
+	["SIMPLE by credential is valid", tls("mode: SIMPLE, credentialName: c")],
+	["SIMPLE by files is valid", tls("mode: SIMPLE, serverCertificate: /c, privateKey: /k")],
+	["SIMPLE needs certificate and key", tls("mode: SIMPLE"), /serverCertificate/, /privateKey/],
+	["MUTUAL needs a CA, too", tls("mode: MUTUAL, serverCertificate: /c, privateKey: /k"), /caCertificates/],
+	["two certificates are valid", tls("mode: SIMPLE, tlsCertificates: [{serverCertificate: /c, privateKey: /k}, {serverCertificate: /d, privateKey: /l}]")],
+	["credentialName and credentialNames exclude each other", tls("mode: SIMPLE, credentialName: c, credentialNames: [d]"), /credentialNames/],
+	["ISTIO_MUTUAL has no certificates", tls("mode: ISTIO_MUTUAL, credentialName: c"), /tls: ISTIO_MUTUAL/],
+	["PASSTHROUGH with certificates is a warning", tls("mode: PASSTHROUGH, credentialName: c"), /warning .*PASSTHROUGH/],
+	["versions are in order", tls("mode: SIMPLE, credentialName: c, minProtocolVersion: TLSV1_3, maxProtocolVersion: TLSV1_2"), /minProtocolVersion/],
+	["a bind address is an IP", server(`${httpPort}, hosts: [a.com], bind: here`), /bind/],
+]);

@@ -1,0 +1,88 @@
+import type { LocalityLoadBalancerSetting } from "../schema/common.ts";
+import type { ConsistentHashLB, LoadBalancerSettings } from "../schema/destination-rule.ts";
+import type { Report } from "./report.ts";
+import { checkDuration } from "./rules-common.ts";
+import { quote } from "./suggestion.ts";
+
+/** Envoy's limit on a Maglev table (https://www.envoyproxy.io/docs/envoy/latest/api-v3/extensions/load_balancing_policies/maglev/v3/maglev.proto). */
+const maglevTableMax = 5_000_011;
+
+export function checkLoadBalancer(report: Report, settings: LoadBalancerSettings, hasOutlierDetection: boolean): void {
+	if (settings.consistentHash) checkConsistentHash(report.at("consistentHash"), settings.consistentHash);
+	if (settings.localityLbSetting) checkLocality(report.at("localityLbSetting"), settings.localityLbSetting, hasOutlierDetection);
+	checkDuration(report.at("warmupDurationSecs"), settings.warmupDurationSecs);
+	const warmup = settings.warmup;
+	if (!warmup) return;
+	const at = report.at("warmup");
+	checkDuration(at.at("duration"), warmup.duration);
+	if (warmup.minimumPercent !== undefined && (warmup.minimumPercent < 0 || warmup.minimumPercent > 100)) {
+		at.at("minimumPercent").error(`${warmup.minimumPercent} must be from 0 to 100`);
+	}
+	if (warmup.aggression !== undefined && warmup.aggression < 1) at.at("aggression").error(`${warmup.aggression} must be at least 1`);
+	const simple = settings.simple ?? "UNSPECIFIED";
+	if (settings.consistentHash || simple === "RANDOM" || simple === "PASSTHROUGH") {
+		at.error("warmup works with ROUND_ROBIN and LEAST_REQUEST only; change simple, or remove warmup");
+	}
+}
+
+function checkConsistentHash(report: Report, hash: ConsistentHashLB): void {
+	if (hash.httpCookie) {
+		if (hash.httpCookie.name === "") report.at("httpCookie", "name").error("the cookie's name is empty");
+		checkDuration(report.at("httpCookie", "ttl"), hash.httpCookie.ttl, 0);
+	}
+	const keys = [hash.httpHeaderName, hash.httpCookie, hash.useSourceIp, hash.httpQueryParameterName];
+	if (keys.every((key) => key === undefined)) {
+		report.warn("consistentHash names nothing to hash by; give httpHeaderName, httpCookie, useSourceIp or httpQueryParameterName");
+	}
+	const table = hash.maglev?.tableSize;
+	if (!hash.maglev) return;
+	if (!table) report.at("maglev", "tableSize").error("tableSize must be set for maglev");
+	else if (table >= maglevTableMax) report.at("maglev", "tableSize").error(`${table} must be less than ${maglevTableMax}`);
+	else if (!isPrime(table)) report.at("maglev", "tableSize").error(`${table} must be a prime number, like 65537`);
+}
+
+function isPrime(n: number): boolean {
+	if (n < 2) return false;
+	for (let d = 2; d * d <= n; d++) if (n % d === 0) return false;
+	return true;
+}
+
+export function checkLocality(report: Report, locality: LocalityLoadBalancerSetting, hasOutlierDetection: boolean): void {
+	if (locality.distribute?.length && (locality.failover?.length || locality.failoverPriority?.length)) {
+		report.error("distribute cannot stand beside failover or failoverPriority; remove one");
+	}
+	const sources = new Set<string>();
+	for (const [i, { from = "", to = {} }] of (locality.distribute ?? []).entries()) {
+		const at = report.at("distribute", i);
+		checkLocalityName(at.at("from"), from);
+		if (sources.has(from)) at.at("from").error(`the locality ${quote(from)} is distributed twice; join the two`);
+		sources.add(from);
+		let total = 0;
+		for (const [name, weight] of Object.entries(to)) {
+			checkLocalityName(at.at("to", name), name);
+			if (weight < 1 || weight > 100) at.at("to", name).error(`the locality's weight ${weight} must be from 1 to 100`);
+			total += weight;
+		}
+		if (total !== 100) at.at("to").error(`the locality weights sum to ${total}; they must sum to 100`);
+	}
+	for (const [i, { from = "", to = "" }] of (locality.failover ?? []).entries()) {
+		const at = report.at("failover", i);
+		if (from === to) at.error("the two regions of a failover must differ");
+		for (const [side, region] of [
+			["from", from],
+			["to", to],
+		] as const) {
+			if (region === "" || /[/*]/.test(region)) at.at(side).error(`${quote(region)} is no region; failover knows regions only, without "/" and "*"`);
+		}
+	}
+	const failsOver = locality.failover?.length || locality.failoverPriority?.length;
+	if (failsOver && !hasOutlierDetection) report.warn("failover takes effect only together with outlierDetection; add it");
+}
+
+function checkLocalityName(report: Report, name: string): void {
+	const parts = name.split("/");
+	const star = parts.indexOf("*");
+	if (name === "" || parts.length > 3 || parts.includes("") || (star >= 0 && star !== parts.length - 1)) {
+		report.error(`${quote(name)} is no locality; write region/zone/subzone, where the last part given may be "*"`);
+	}
+}

@@ -1,0 +1,89 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import fc from "fast-check";
+import { kindNames } from "../kinds.ts";
+import { decodeMeshConfigValue } from "./mesh-config.ts";
+import { say } from "./testing.ts";
+import { decodeObject, validateObject } from "./validate.ts";
+
+const service = { apiVersion: "v1", kind: "Service", metadata: { name: "web" }, spec: { ports: [{ name: "http", port: 80 }] } };
+
+test("a decoded object has its namespace, empty maps and no nulls", () => {
+	const { object, diagnostics } = decodeObject({ ...service, metadata: { name: "web", labels: null, creationTimestamp: null } });
+	assert.deepEqual(diagnostics, []);
+	assert.deepEqual(object, {
+		apiVersion: "v1",
+		kind: "Service",
+		metadata: { name: "web", namespace: "default", labels: {}, annotations: {} },
+		spec: { ports: [{ name: "http", port: 80 }] },
+	});
+});
+
+test("kinds without spec keep their top-level fields there", () => {
+	const { object } = decodeObject({ apiVersion: "v1", kind: "ConfigMap", metadata: { name: "c" }, data: { a: "b" } });
+	assert.deepEqual(object?.spec, { data: { a: "b" } });
+});
+
+test("cluster-scoped kinds have no namespace", () => {
+	const { object } = decodeObject({ apiVersion: "v1", kind: "Namespace", metadata: { name: "foo" } });
+	assert.equal(object?.metadata.namespace, "");
+});
+
+test("an object with errors is not given out", () => {
+	const { object, diagnostics } = decodeObject({ ...service, spec: { ports: [{ port: "80" }] } });
+	assert.equal(object, undefined);
+	assert.deepEqual(diagnostics.map(say), ['error spec.ports[0].port: must be an integer, not the string "80"; write it without quotes']);
+});
+
+for (const [title, value, expected] of [
+	["no object at all", [], /must be an object/],
+	["no kind", { apiVersion: "v1" }, /kind: the field kind is required/],
+	["an unknown kind", { kind: "Servise" }, /did you mean "Service"/],
+	["no apiVersion", { ...service, apiVersion: undefined }, /apiVersion is required; write apiVersion: v1/],
+	["a wrong apiVersion", { ...service, apiVersion: "v2" }, /"v2" is no apiVersion of Service/],
+	["no name", { ...service, metadata: {} }, /metadata\.name: .*needs a name/],
+	["a name in capitals", { ...service, metadata: { name: "Web" } }, /metadata\.name/],
+	["a bad label", { ...service, metadata: { name: "web", labels: { "a b": "c" } } }, /metadata\.labels\["a b"\]/],
+	["a numeric annotation", { ...service, metadata: { name: "web", annotations: { a: 1 } } }, /annotations\.a: must be a string/],
+	["a time that is none", { ...service, metadata: { name: "web", creationTimestamp: "noon" } }, /creationTimestamp/],
+	["no spec", { ...service, spec: undefined }, /spec: the field spec is required/],
+	["a spec that is a list", { ...service, spec: [] }, /spec: must be an object, not a list/],
+	["a field beside spec", { apiVersion: "networking.istio.io/v1", kind: "Gateway", metadata: { name: "g" }, servers: [], spec: { servers: [] } }, /servers: unknown field "servers"; .*spec/],
+	["the name __proto__", JSON.parse('{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"c"},"data":{"__proto__":"x"}}'), /__proto__.*not allowed/],
+] as const) {
+	test(`${title} is refused`, () => assert.match(validateObject(value).map(say).join("\n"), expected));
+}
+
+test("a finding carries the place that the location gives", () => {
+	const location = { file: "f.yaml", position: (path: readonly (string | number)[]) => ({ line: path.length, column: 9 }) };
+	const [first] = validateObject({ ...service, spec: { ports: [{ port: 0 }] } }, location);
+	assert.deepEqual([first?.file, first?.line, first?.column, first?.kind, first?.name, first?.namespace], ["f.yaml", 4, 9, "Service", "web", "default"]);
+});
+
+test("any JSON value as any kind's content gives diagnostics, never an exception", () => {
+	fc.assert(
+		fc.property(fc.constantFrom(...kindNames), fc.jsonValue(), fc.jsonValue(), (kind, spec, metadata) => {
+			const { object, diagnostics } = decodeObject({ apiVersion: "v1", kind, metadata, spec, ...(typeof spec === "object" ? spec : {}) });
+			assert.equal(object === undefined, diagnostics.some((d) => d.severity === "error"));
+		}),
+		{ numRuns: 300 },
+	);
+});
+
+test("a mesh config keeps what is known and warns of the rest by name", () => {
+	const { value, diagnostics } = decodeMeshConfigValue({ accessLogFile: "/dev/stdout", newField: 1, accessLogEncoding: "JSON" });
+	assert.deepEqual(value, { accessLogFile: "/dev/stdout", accessLogEncoding: "JSON" });
+	assert.match(diagnostics.map(say).join(), /^warning newField: unknown field "newField"/);
+});
+
+for (const [title, input, expected] of [
+	["an unknown mode", { outboundTrafficPolicy: { mode: "ANY" } }, /error outboundTrafficPolicy\.mode/],
+	["a connect timeout of 0", { connectTimeout: "0s" }, /error connectTimeout/],
+	["a port out of range", { proxyListenPort: 70000 }, /error proxyListenPort/],
+	["two providers of one name", { extensionProviders: [{ name: "p", prometheus: {} }, { name: "p", prometheus: {} }] }, /error extensionProviders\[1\]\.name/],
+	["a provider of no kind", { extensionProviders: [{ name: "p" }] }, /error extensionProviders\[0\]/],
+	["a default provider that is not there", { defaultProviders: { tracing: ["gone"] } }, /warning defaultProviders\.tracing\[0\]/],
+	["a text for a flag", { enableAutoMtls: "yes" }, /error enableAutoMtls: must be true or false/],
+] as const) {
+	test(`mesh config: ${title} is reported`, () => assert.match(decodeMeshConfigValue(input).diagnostics.map(say).join("\n"), expected));
+}

@@ -1,0 +1,13 @@
+/** What the three processes of this benchmark say to each other (node:child_process messages). */
+export type ToServer = { readonly kind: "change"; readonly what: "route" | "endpoint"; readonly generation: number } | { readonly kind: "usage" };
+export type FromServer =
+	| { readonly kind: "listening"; readonly address: string; readonly readyMs: number }
+	/** The store has the change; epoch ms. */
+	| { readonly kind: "changed"; readonly atMs: number }
+	| { readonly kind: "usage"; readonly cpuMs: number; readonly rssMb: number; readonly peakRssMb: number; readonly builds: number; readonly encodes: number };
+
+export type ToClients = { readonly kind: "reset" } | { readonly kind: "report" };
+export type FromClients =
+	/** Every client has clusters, endpoints, listeners and routes. */
+	| { readonly kind: "configured"; readonly atMs: number }
+	| { readonly kind: "report"; readonly acks: readonly { readonly client: number; readonly type: string; readonly atMs: number; readonly bytes: number }[] };

@@ -1,0 +1,105 @@
+import { type ChildProcess, fork } from "node:child_process";
+import { once } from "node:events";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import type { FromClients, FromServer, ToServer } from "./protocol.ts";
+
+/** Istio's PILOT_DEBOUNCE_AFTER, which no push can be faster than. */
+const debounceMs = 100;
+/** A push is over when no answer came for so long. */
+const quietMs = 700;
+const rounds = 3;
+
+export interface PushCost {
+	/** Beyond the debounce, until the last proxy has answered. */
+	readonly lastMs: number;
+	readonly cpuMsPerProxy: number;
+	readonly kbPerProxy: number;
+	readonly builds: number;
+	readonly encodes: number;
+}
+
+export interface ControlPlaneResult {
+	readonly services: number;
+	readonly proxies: number;
+	readonly cold: { readonly lastMs: number; readonly cpuMsPerProxy: number; readonly kbPerProxy: number };
+	readonly route: PushCost;
+	readonly endpoint: PushCost;
+	readonly rssMb: number;
+	readonly peakRssMb: number;
+}
+
+type Usage = Extract<FromServer, { kind: "usage" }>;
+
+function message<K extends (FromServer | FromClients)["kind"]>(child: ChildProcess, kind: K): Promise<Extract<FromServer | FromClients, { kind: K }>> {
+	return new Promise((resolve, reject) => {
+		const listen = (m: FromServer | FromClients) => {
+			if (m.kind !== kind) return;
+			child.off("message", listen);
+			resolve(m as Extract<FromServer | FromClients, { kind: K }>);
+		};
+		child.on("message", listen);
+		child.once("exit", (code) => reject(new Error(`a process of the benchmark ended with status ${code}`)));
+	});
+}
+
+function ask<K extends (FromServer | FromClients)["kind"]>(child: ChildProcess, question: object, kind: K) {
+	const answer = message(child, kind);
+	child.send(question);
+	return answer;
+}
+
+const usageOf = (server: ChildProcess): Promise<Usage> => ask(server, { kind: "usage" } satisfies ToServer, "usage");
+
+const median = (values: readonly number[]) => [...values].sort((a, b) => a - b)[values.length >> 1] ?? 0;
+
+/** Starts a server and `proxies` clients, and measures the three kinds of push. */
+export async function runControlPlane(services: number, proxies: number): Promise<ControlPlaneResult> {
+	const script = (name: string) => join(import.meta.dirname, name);
+	const server = fork(script("server.ts"), [String(services)]);
+	const { address } = await message(server, "listening");
+	const before = await usageOf(server);
+	const startedMs = Date.now();
+	const clients = fork(script("clients.ts"), [address, String(proxies)]);
+	try {
+		const configured = await message(clients, "configured");
+		await sleep(quietMs);
+		const after = await usageOf(server);
+		const { acks } = await ask(clients, { kind: "report" }, "report");
+		const cold = { lastMs: configured.atMs - startedMs, cpuMsPerProxy: (after.cpuMs - before.cpuMs) / proxies, kbPerProxy: acks.reduce((n, a) => n + a.bytes, 0) / 1000 / proxies };
+		const route = await measure(server, clients, proxies, "route");
+		const endpoint = await measure(server, clients, proxies, "endpoint");
+		const end = await usageOf(server);
+		return { services, proxies, cold, route, endpoint, rssMb: end.rssMb, peakRssMb: end.peakRssMb };
+	} finally {
+		for (const child of [clients, server]) {
+			if (child.exitCode !== null) continue;
+			child.kill();
+			await once(child, "exit");
+		}
+	}
+}
+
+async function measure(server: ChildProcess, clients: ChildProcess, proxies: number, what: "route" | "endpoint"): Promise<PushCost> {
+	const costs: PushCost[] = [];
+	// The first round warms the code up and is not counted.
+	for (let round = 0; round <= rounds; round++) {
+		const before = await usageOf(server);
+		const { atMs } = await ask(server, { kind: "change", what, generation: round + 1 } satisfies ToServer, "changed");
+		await sleep(debounceMs + quietMs);
+		const { acks } = await ask(clients, { kind: "report" }, "report");
+		const after = await usageOf(server);
+		const reached = new Set(acks.filter((a) => a.type === (what === "route" ? "rds" : "eds")).map((a) => a.client));
+		if (reached.size !== proxies) throw new Error(`${what}: only ${reached.size} of ${proxies} proxies were sent the change`);
+		costs.push({
+			lastMs: Math.max(...acks.map((a) => a.atMs)) - atMs - debounceMs,
+			cpuMsPerProxy: (after.cpuMs - before.cpuMs) / proxies,
+			kbPerProxy: acks.reduce((n, a) => n + a.bytes, 0) / 1000 / proxies,
+			builds: after.builds - before.builds,
+			encodes: after.encodes - before.encodes,
+		});
+	}
+	const counted = costs.slice(1);
+	const of = (key: keyof PushCost) => median(counted.map((c) => c[key]));
+	return { lastMs: of("lastMs"), cpuMsPerProxy: of("cpuMsPerProxy"), kbPerProxy: of("kbPerProxy"), builds: of("builds"), encodes: of("encodes") };
+}

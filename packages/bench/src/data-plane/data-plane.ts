@@ -1,0 +1,136 @@
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { findProgram } from "../../../../scripts/peers-find.mjs";
+import { makeCertificates } from "./certificates.ts";
+import { readMachineShape } from "./machine.ts";
+import { measure, type Sample } from "./measurement.ts";
+import { buildBackendConfig } from "./nginx-config.ts";
+import { type DataPlaneOptions, decodeOptions } from "./options.ts";
+import { findPeers, type MissingPeer, type Peer } from "./peers.ts";
+import { type Running, startPinned } from "./process-group.ts";
+import { freePorts, waitForBody } from "./readiness.ts";
+import { formatReport, type Report } from "./report.ts";
+import { loadCore, type ScenarioName, type Subject, startSubject } from "./scenario.ts";
+import { summarize } from "./summary.ts";
+import type { CertificateFiles } from "./topology.ts";
+
+const benchFolder = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
+const repository = dirname(dirname(benchFolder));
+const bodyBytes = 1024;
+const warmUpSeconds = 1;
+
+type Bench = {
+	readonly options: DataPlaneOptions;
+	readonly wrk: string;
+	readonly folder: string;
+	readonly backendPort: number;
+	readonly certificates: CertificateFiles;
+	readonly log: (line: string) => void;
+	readonly signal: AbortSignal;
+};
+
+type Outcome = { readonly samples: readonly Sample[]; readonly missing: readonly MissingPeer[] };
+
+/**
+ * Measures the proxies against each other on this machine and writes `results/data-plane.{md,json}`.
+ * @returns 0, or 69 when a tool that the measurement cannot do without is missing
+ */
+export async function runDataPlane(args: readonly string[], log: (line: string) => void, signal: AbortSignal): Promise<number> {
+	const options = decodeOptions(args);
+	const [wrk, nginx] = [findProgram("wrk"), findProgram("nginx")];
+	if (process.platform !== "linux" || wrk === undefined || nginx === undefined || findProgram("taskset") === undefined) {
+		log("the data plane bench needs Linux with wrk (load), nginx (backend) and taskset: apt-get install wrk nginx-light util-linux");
+		return 69;
+	}
+	const { found, missing } = findPeers(repository, options.peers);
+	for (const peer of missing) log(`${peer.name} is missing and left out: ${peer.fix}`);
+	const folder = mkdtempSync(join(tmpdir(), "weft-bench-"));
+	const machine = readMachineShape();
+	const [backendPort = 0] = await freePorts(1);
+	const backend = startBackend(nginx, folder, backendPort);
+	try {
+		await waitForBody(`http://127.0.0.1:${backendPort}/`, bodyBytes, backend.exited);
+		const bench = { options, wrk, folder, backendPort, certificates: makeCertificates(folder), log, signal };
+		const outcomes: Outcome[] = [];
+		for (const scenario of options.scenarios) outcomes.push(await runScenario(bench, scenario, found));
+		const samples = outcomes.flatMap((outcome) => outcome.samples);
+		finish(options, log, {
+			date: new Date().toISOString(),
+			machine,
+			versions: Object.fromEntries(found.map((peer) => [peer.name, peer.version])),
+			missing: [...missing, ...outcomes.flatMap((outcome) => outcome.missing)],
+			connections: options.connections,
+			secondsPerRound: options.seconds,
+			bodyBytes,
+			summaries: summarize(samples),
+			samples,
+		});
+		return 0;
+	} finally {
+		await backend.stop();
+		rmSync(folder, { recursive: true, force: true });
+	}
+}
+
+function startBackend(nginx: string, parent: string, port: number): Running {
+	const folder = join(parent, "backend");
+	mkdirSync(folder);
+	const file = join(folder, "nginx.cfg");
+	writeFileSync(file, buildBackendConfig(port, bodyBytes));
+	return startPinned(loadCore, [nginx, "-p", folder, "-c", file, "-g", "daemon off;"], folder);
+}
+
+async function runScenario(bench: Bench, scenario: ScenarioName, peers: readonly Peer[]): Promise<Outcome> {
+	const { options, wrk, log, signal } = bench;
+	const { subjects, missing } = await startSubjects(bench, scenario, peers);
+	const samples: Sample[] = [];
+	try {
+		const shape = { wrk, connections: options.connections, seconds: options.seconds };
+		for (const subject of subjects) await measure(subject, scenario, 0, { ...shape, seconds: warmUpSeconds }, signal);
+		for (let round = 1; round <= options.rounds; round++) {
+			for (const subject of subjects) {
+				const sample = await measure(subject, scenario, round, shape, signal);
+				samples.push(sample);
+				const { requestsPerSecond, cpuUsPerRequest, failed } = sample;
+				log(`${scenario} ${round}/${options.rounds} ${sample.peer}: ${Math.round(requestsPerSecond)}/s, ${cpuUsPerRequest.toFixed(1)} µs, ${failed} failed`);
+			}
+		}
+		return { samples, missing };
+	} finally {
+		await Promise.all(subjects.flatMap((subject) => subject.processes.map((process) => process.stop())));
+	}
+}
+
+/** A peer that does not start is reported as missing; the others are still measured. */
+async function startSubjects(
+	bench: Bench,
+	scenario: ScenarioName,
+	peers: readonly Peer[],
+): Promise<{ readonly subjects: readonly Subject[]; readonly missing: readonly MissingPeer[] }> {
+	const { backendPort, certificates, folder, log } = bench;
+	const subjects: Subject[] = [];
+	const missing: MissingPeer[] = [];
+	for (const peer of peers) {
+		try {
+			subjects.push(await startSubject(peer, scenario, backendPort, bodyBytes, certificates, folder));
+		} catch (error) {
+			const text = error instanceof Error ? error.message : String(error);
+			log(text);
+			missing.push({ name: `${peer.name} (${scenario})`, fix: text.split("\n").slice(0, 2).join(": ") });
+		}
+	}
+	return { subjects, missing };
+}
+
+function finish(options: DataPlaneOptions, log: (line: string) => void, report: Report): void {
+	const page = formatReport(report);
+	log(page);
+	if (!options.record) return;
+	const results = join(benchFolder, "results");
+	mkdirSync(results, { recursive: true });
+	writeFileSync(join(results, "data-plane.md"), page);
+	writeFileSync(join(results, "data-plane.json"), `${JSON.stringify(report, undefined, 2)}\n`);
+	log(`written to ${join("packages", "bench", "results")}`);
+}

@@ -1,0 +1,52 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { decodeWrk } from "./load.ts";
+import { decodeOptions } from "./options.ts";
+import { decodeCoreTicks, decodeCpuTicks, decodeMemory } from "./process-sample.ts";
+
+const clean = `Running 3s test @ http://127.0.0.1:1/
+  Latency Distribution
+     50%    1.02ms
+     99%    3.50ms
+  180000 requests in 3.00s, 200.00MB read
+Requests/sec:  60000.12
+Transfer/sec:     66.00MB
+`;
+
+test("wrk's figures are read with their units", () => {
+	assert.deepEqual(decodeWrk(clean), { requests: 180_000, requestsPerSecond: 60_000.12, p99Us: 3_500, failed: 0 });
+	assert.equal(decodeWrk(clean.replace("3.50ms", "870.00us"))?.p99Us, 870);
+	assert.equal(decodeWrk(clean.replace("3.50ms", "1.20s"))?.p99Us, 1_200_000);
+});
+
+test("socket errors and wrong statuses count as failed", () => {
+	const bad = `${clean}  Socket errors: connect 1, read 2, write 3, timeout 4\n  Non-2xx or 3xx responses: 10\n`;
+	assert.equal(decodeWrk(bad)?.failed, 20);
+});
+
+test("output without a rate is not a result", () => {
+	assert.equal(decodeWrk("unable to connect to 127.0.0.1:1 Connection refused"), undefined);
+});
+
+test("CPU ticks are found behind a process name with spaces and brackets", () => {
+	const fields = ["S", ...Array.from({ length: 10 }, () => "9"), "120", "34", "0", "0"];
+	assert.equal(decodeCpuTicks(`77 (a (b) c d) ${fields.join(" ")}`), 154);
+});
+
+test("a core's used time leaves out idle and iowait", () => {
+	const stat = "cpu  9 9 9 9 9 9 9 9 9 9\ncpu0 1 2 3 1000 500 4 5 6 7 8\ncpu10 7 7 7 7 7 7 7 7 7 7\n";
+	assert.equal(decodeCoreTicks(stat, 0), 21);
+	assert.ok(Number.isNaN(decodeCoreTicks(stat, 1)));
+});
+
+test("memory is read from smaps_rollup", () => {
+	const rollup = "5581-7ffc ---p 00000000 00:00 0   [rollup]\nRss:               70128 kB\nPss:  1 kB\nAnonymous:         17644 kB\n";
+	assert.deepEqual(decodeMemory(rollup), { rssKb: 70_128, anonymousKb: 17_644 });
+});
+
+test("options have defaults and refuse what they do not know by name", () => {
+	assert.deepEqual(decodeOptions([]).scenarios, ["plain", "hop"]);
+	assert.deepEqual(decodeOptions(["--peers", "weft-proxy,nginx", "--rounds=2"]).peers, ["nginx", "weft-proxy"]);
+	assert.throws(() => decodeOptions(["--peers", "apache"]), /--peers: "apache" is not one of nginx/);
+	assert.throws(() => decodeOptions(["--rounds", "0"]), /--rounds/);
+});

@@ -1,0 +1,70 @@
+import { execFileSync } from "node:child_process";
+import { existsSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { findEnvoy, findProgram } from "../../../../scripts/peers-find.mjs";
+
+export const peerNames = ["nginx", "haproxy", "envoy", "weft-proxy"] as const;
+export type PeerName = (typeof peerNames)[number];
+
+/** A proxy that can be measured here. */
+export type Peer = {
+	readonly name: PeerName;
+	readonly version: string;
+	/** The command that runs a configuration file in the foreground, as one process. */
+	readonly command: (configFile: string, folder: string) => readonly string[];
+};
+
+export type MissingPeer = { readonly name: string; readonly fix: string };
+
+export type Peers = { readonly found: readonly Peer[]; readonly missing: readonly MissingPeer[] };
+
+/** Finds the wanted peers; those that are not there come back with what installs them. */
+export function findPeers(repository: string, wanted: readonly PeerName[]): Peers {
+	const found: Peer[] = [];
+	const missing: MissingPeer[] = [];
+	for (const name of wanted) {
+		const peer = finders[name](repository);
+		if ("command" in peer) found.push(peer);
+		else missing.push(peer);
+	}
+	return { found, missing };
+}
+
+const finders: Readonly<Record<PeerName, (repository: string) => Peer | MissingPeer>> = {
+	nginx: () => {
+		const program = findProgram("nginx");
+		if (program === undefined) return { name: "nginx", fix: "apt-get install nginx-light" };
+		const version = firstLine(program, ["-v"]).replace("nginx version: nginx/", "");
+		return { name: "nginx", version, command: (file, folder) => [program, "-p", folder, "-c", file, "-g", "daemon off;"] };
+	},
+	haproxy: () => {
+		const program = findProgram("haproxy");
+		if (program === undefined) return { name: "haproxy", fix: "apt-get install haproxy" };
+		const version = /version (\S+)/.exec(firstLine(program, ["-v"]))?.[1] ?? "unknown";
+		return { name: "haproxy", version, command: (file) => [program, "-db", "-f", file] };
+	},
+	envoy: () => {
+		const program = findEnvoy();
+		if (program === undefined) return { name: "envoy", fix: "npm run peers, or WEFT_ENVOY=/path/to/envoy" };
+		const version = /\/(\d+\.\d+\.\d+)\//.exec(firstLine(program, ["--version"]))?.[1] ?? "unknown";
+		const flags = ["--concurrency", "1", "--disable-hot-restart", "-l", "error"];
+		return { name: "envoy", version, command: (file) => [program, "-c", file, ...flags] };
+	},
+	"weft-proxy": (repository) => {
+		const folder = join(repository, "packages", "proxy");
+		const main = [join(folder, "dist", "weft-proxy.mjs"), join(folder, "src", "main.ts")].find((file) => existsSync(file));
+		if (main === undefined) return { name: "weft-proxy", fix: "npm run build (packages/proxy has no entry point yet)" };
+		const manifest = JSON.parse(readFileSync(join(folder, "package.json"), "utf8")) as { readonly version: string };
+		const version = `${manifest.version} (${main.endsWith(".ts") ? "source" : "bundle"}, Node ${process.versions.node})`;
+		// One worker thread beside the main thread; a bigger young generation buys no speed and costs memory.
+		const flags = ["--concurrency", "1", "-l", "error"];
+		return { name: "weft-proxy", version, command: (file) => [process.execPath, "--max-semi-space-size=1", main, "-c", file, ...flags] };
+	},
+};
+
+/** First line a program prints, wherever it prints it: nginx writes its version to stderr. */
+function firstLine(program: string, args: readonly string[]): string {
+	const words = [program, ...args].map((word) => `'${word.replaceAll("'", "'\\''")}'`).join(" ");
+	const output = execFileSync("/bin/sh", ["-c", `${words} 2>&1`], { encoding: "utf8", timeout: 10_000 });
+	return output.split("\n").find((line) => line.trim() !== "") ?? "";
+}

@@ -1,0 +1,81 @@
+import type { MachineShape } from "./machine.ts";
+import type { Sample } from "./measurement.ts";
+import type { MissingPeer } from "./peers.ts";
+import { scenarioNames, scenarioTitles } from "./scenario.ts";
+import type { Summary } from "./summary.ts";
+
+export type Report = {
+	readonly date: string;
+	readonly machine: MachineShape;
+	readonly versions: Readonly<Record<string, string>>;
+	readonly missing: readonly MissingPeer[];
+	readonly connections: number;
+	readonly secondsPerRound: number;
+	readonly bodyBytes: number;
+	readonly summaries: readonly Summary[];
+	readonly samples: readonly Sample[];
+};
+
+/** What weft-proxy is to reach; `least` for ratios, `most` for memory in MB. */
+const goals: Readonly<Record<Summary["scenario"], { readonly toNginx: number; readonly toEnvoy: number }>> = {
+	plain: { toNginx: 0.85, toEnvoy: 2.1 },
+	hop: { toNginx: 0.8, toEnvoy: 2.1 },
+};
+const rssMbGoal = 72;
+
+const header = "| proxy | requests/s | of nginx | of Envoy | CPU µs a request | p99 ms | core busy % | others % | RSS MB | anonymous MB | requests | failed |";
+const rule = header.replace(/[^|]+/g, "---");
+
+/** The report as a page. */
+export function formatReport(report: Report): string {
+	const { machine } = report;
+	const versions = Object.entries(report.versions).map(([name, version]) => `${name} ${version}`);
+	const lines = [
+		"# Data plane",
+		"",
+		"Written by `npm run bench -- data-plane`. Medians over the rounds; the proxies take turns within each round.",
+		"",
+		`- ${report.date}`,
+		`- ${machine.cores} × ${machine.model}, ${machine.memoryMb} MB, ${machine.kernel}; load average at the start ${machine.loadBefore.toFixed(2)}`,
+		`- ${versions.join(", ")}`,
+		`- One worker each, pinned to core 0; load (wrk, ${report.connections} connections, ${report.secondsPerRound} s a round) and backend on core 1; body ${report.bodyBytes} bytes.`,
+		"- CPU: user and system time of all of the peer's proxies. Memory: the larger proxy of the peer, under load.",
+		"- Core busy: what the peer used of core 0; well under 100, the load or the backend set the rate. Others: what anything else used of it.",
+		...report.missing.map((peer) => `- Not measured: ${peer.name} (${peer.fix})`),
+	];
+	for (const scenario of scenarioNames) {
+		const rows = report.summaries.filter((summary) => summary.scenario === scenario);
+		if (rows.length === 0) continue;
+		lines.push("", `## ${scenarioTitles[scenario]}`, "", header, rule, ...rows.map(formatRow), ...rows.flatMap(formatVerdict));
+	}
+	return `${lines.join("\n")}\n`;
+}
+
+function formatRow(row: Summary): string {
+	const ratio = (value: number | undefined) => (value === undefined ? "–" : value.toFixed(2));
+	const percent = (share: number) => (share * 100).toFixed(0);
+	const cells = [
+		row.peer,
+		Math.round(row.requestsPerSecond).toString(),
+		ratio(row.toNginx),
+		ratio(row.toEnvoy),
+		row.cpuUsPerRequest.toFixed(1),
+		(row.p99Us / 1000).toFixed(2),
+		percent(row.busyShare),
+		percent(row.foreignShare),
+		row.rssMb.toFixed(0),
+		row.anonymousMb.toFixed(0),
+		row.requests.toString(),
+		row.failed.toString(),
+	];
+	return `| ${cells.join(" | ")} |`;
+}
+
+function formatVerdict(row: Summary): readonly string[] {
+	if (row.peer !== "weft-proxy") return [];
+	const goal = goals[row.scenario];
+	const against = (name: string, value: number | undefined, least: number) =>
+		value === undefined ? `${name} was not measured` : `${value.toFixed(2)} of ${name} (goal ≥ ${least}): ${value >= least ? "reached" : "missed"}`;
+	const memory = `RSS ${row.rssMb.toFixed(0)} MB (goal ≤ ${rssMbGoal}): ${row.rssMb <= rssMbGoal ? "reached" : "missed"}`;
+	return ["", `weft-proxy: ${against("nginx", row.toNginx, goal.toNginx)}; ${against("Envoy", row.toEnvoy, goal.toEnvoy)}; ${memory}.`];
+}

@@ -1,0 +1,1 @@
+export { runDataPlane } from "./data-plane/data-plane.ts";

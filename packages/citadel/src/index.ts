@@ -1,0 +1,31 @@
+export {
+	type AuthenticatedCaller,
+	type Authentication,
+	authenticate,
+	type Authenticator,
+	type Caller,
+	type ClientCertificateAuthenticatorOptions,
+	createClientCertificateAuthenticator,
+} from "./authenticator.ts";
+export type { AuthorityPem } from "./authority-material.ts";
+export { callerOf, type IncomingCall } from "./call-identity.ts";
+export {
+	type CertificateAuthority,
+	type CertificateAuthorityOptions,
+	createCertificateAuthority,
+	type IssuedLeaf,
+	issueKeyedLeaf,
+	type KeyedLeaf,
+	type LeafRequest,
+} from "./certificate-authority.ts";
+export { addCertificateService, certificateServiceDefinition, type CertificateServiceOptions } from "./certificate-service.ts";
+export { createFileKeyStore, type KeyStore } from "./key-store.ts";
+export {
+	createLocalTokenAuthenticator,
+	issueLocalToken,
+	loadOrCreateLocalTokenKey,
+	type LocalTokenAuthenticatorOptions,
+	type LocalTokenClaims,
+	verifyLocalToken,
+} from "./local-token.ts";
+export { createServerIdentity, type ServerIdentity, type ServerIdentityOptions } from "./server-identity.ts";

@@ -1,0 +1,110 @@
+import { experimental, type ServerCredentials } from "@grpc/grpc-js";
+import { planRenewal, renewalWaitMs, type SpiffeId } from "@weft/pki";
+import { type Clock, createBackoff, type Logger } from "@weft/runtime";
+import { type CertificateAuthority, issueKeyedLeaf, type KeyedLeaf } from "./certificate-authority.ts";
+
+export interface ServerIdentityOptions {
+	readonly authority: CertificateAuthority;
+	readonly clock: Clock;
+	/** Uniform in [0, 1). */
+	readonly random: () => number;
+	readonly logger: Logger;
+	/** Default: service account `istiod` in `istio-system` of the authority's trust domain. */
+	readonly identity?: SpiffeId;
+	/** Default: istiod's service names and `localhost`. */
+	readonly dnsNames?: readonly string[];
+	/** Default: 127.0.0.1. */
+	readonly ipAddresses?: readonly string[];
+	/** Default: the authority's. */
+	readonly ttlMs?: number;
+}
+
+export interface ServerIdentity {
+	/** TLS with the current certificate; clients may present one of the authority's, and need not. Renewals reach open servers. */
+	readonly credentials: ServerCredentials;
+	/** Renews at half life until `signal` aborts; failures are retried and logged, the old certificate stays meanwhile. */
+	run(signal: AbortSignal): Promise<void>;
+	/** Renews at once. */
+	rotate(): Promise<void>;
+	readonly serialNumber: string;
+}
+
+const defaultDnsNames = ["istiod.istio-system.svc", "istiod.istio-system.svc.cluster.local", "localhost"];
+
+/** The control plane's own TLS server certificate, issued by the authority it serves. */
+export async function createServerIdentity(options: ServerIdentityOptions): Promise<ServerIdentity> {
+	const { authority, clock, random, logger } = options;
+	const provider = createCertificateProvider(authority.trustBundlePem);
+	let current = await issue(options);
+	provider.update(current);
+	const plan = () => planRenewal({ nowMs: clock.nowMs(), monotonicMs: clock.monotonicMs(), notAfterMs: current.notAfterMs, random });
+	let renewal = plan();
+	const rotate = async () => {
+		current = await issue(options);
+		renewal = plan();
+		provider.update(current);
+		logger.info("server certificate rotated", { serial: current.serialNumber, notAfter: new Date(current.notAfterMs).toISOString() });
+	};
+	return {
+		// The ordinary createSsl either demands a client certificate or never asks for one.
+		credentials: experimental.createCertificateProviderServerCredentials(provider, provider, false),
+		rotate,
+		get serialNumber() {
+			return current.serialNumber;
+		},
+		async run(signal) {
+			const backoff = createBackoff({ minMs: 1_000, maxMs: 60_000, random });
+			while (!signal.aborted) {
+				const waitMs = renewalWaitMs(renewal, clock.nowMs(), clock.monotonicMs());
+				if (waitMs > 0) {
+					await clock.sleep(waitMs, signal);
+					continue;
+				}
+				try {
+					await rotate();
+					backoff.reset();
+				} catch (error) {
+					logger.error("server certificate could not be rotated", { error });
+					await clock.sleep(backoff.nextMs(), signal);
+				}
+			}
+		},
+	};
+}
+
+async function issue({ authority, identity, dnsNames, ipAddresses, ttlMs }: ServerIdentityOptions): Promise<KeyedLeaf> {
+	const leaf = await issueKeyedLeaf(authority, {
+		identity: identity ?? { trustDomain: authority.trustDomain, namespace: "istio-system", serviceAccount: "istiod" },
+		dnsNames: dnsNames ?? defaultDnsNames,
+		ipAddresses: ipAddresses ?? ["127.0.0.1"],
+		ttlMs: ttlMs ?? 0,
+	});
+	if (!leaf.ok) throw new Error(`server certificate: ${leaf.reason}`);
+	return leaf.value;
+}
+
+type CertificateProvider = experimental.CertificateProvider;
+
+/** Feeds @grpc/grpc-js; a listener hears the present value after the caller's turn, as it registers itself before it listens. */
+function createCertificateProvider(trustBundlePem: string): CertificateProvider & { update(leaf: KeyedLeaf): void } {
+	const listeners = new Set<experimental.IdentityCertificateUpdateListener>();
+	const authorities = new Set<experimental.CaCertificateUpdateListener>();
+	const caCertificate = Buffer.from(trustBundlePem);
+	let identity: experimental.IdentityCertificateUpdate | null = null;
+	return {
+		update({ chainPem, privateKeyPem }) {
+			identity = { certificate: Buffer.from(chainPem.join("")), privateKey: Buffer.from(privateKeyPem) };
+			for (const listener of listeners) listener(identity);
+		},
+		addCaCertificateListener(listener) {
+			authorities.add(listener);
+			process.nextTick(() => authorities.has(listener) && listener({ caCertificate }));
+		},
+		removeCaCertificateListener: (listener) => void authorities.delete(listener),
+		addIdentityCertificateListener(listener) {
+			listeners.add(listener);
+			process.nextTick(() => listeners.has(listener) && listener(identity));
+		},
+		removeIdentityCertificateListener: (listener) => void listeners.delete(listener),
+	};
+}

@@ -1,0 +1,53 @@
+import { readFileSync } from "node:fs";
+import { parseDurationMs } from "@weft/api";
+import { startControlPlane } from "@weft/control-plane";
+import { createLogger, type LogLevel, systemClock } from "@weft/runtime";
+import { CommandError } from "../output/errors.ts";
+import { readMeshConfig } from "./mesh-config.ts";
+
+export interface ControlPlaneFlags {
+	readonly files: string;
+	readonly grpc?: string;
+	readonly http: string;
+	readonly secureGrpc?: string;
+	readonly caDir?: string;
+	readonly tokenKey?: string;
+	readonly meshConfig?: string;
+	readonly apiTokenFile?: string;
+	readonly apiDir?: string;
+	readonly certificateTtl?: string;
+	readonly logLevel: LogLevel;
+	readonly logAsJson?: boolean;
+}
+
+export async function controlPlaneCommand(flags: ControlPlaneFlags): Promise<void> {
+	const stopping = new AbortController();
+	for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => stopping.abort());
+	const controlPlane = await startControlPlane({
+		files: flags.files,
+		meshConfig: readMeshConfig(flags.meshConfig),
+		plaintextGrpc: flags.grpc,
+		secure: flags.secureGrpc === undefined ? undefined : { address: flags.secureGrpc, caDirectory: needed(flags.caDir, "--ca-dir"), tokenKeyFile: flags.tokenKey ?? "", leafTtlMs: ttlOf(flags.certificateTtl) },
+		http: flags.http,
+		apiToken: flags.apiTokenFile === undefined ? undefined : readFileSync(flags.apiTokenFile, "utf8").trim(),
+		apiDirectory: flags.apiDir,
+		clock: systemClock,
+		logger: createLogger({ level: flags.logLevel, format: flags.logAsJson ? "json" : "text" }),
+		signal: stopping.signal,
+	}).catch((error: Error) => {
+		throw new CommandError(error.message);
+	});
+	await controlPlane.closed;
+}
+
+function needed(value: string | undefined, flag: string): string {
+	if (value === undefined) throw new CommandError(`--secure-grpc needs ${flag}`, 2);
+	return value;
+}
+
+function ttlOf(text: string | undefined): number | undefined {
+	if (text === undefined) return undefined;
+	const ms = parseDurationMs(text);
+	if (ms === undefined || ms <= 0) throw new CommandError(`--certificate-ttl: "${text}" is not a duration such as 24h`, 2);
+	return ms;
+}

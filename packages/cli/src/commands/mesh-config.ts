@@ -1,0 +1,13 @@
+import { readFileSync } from "node:fs";
+import { hasErrors, type MeshConfig } from "@weft/api";
+import { decodeMeshConfig } from "@weft/galley";
+import { CommandError, printDiagnostics } from "../output/errors.ts";
+
+/** The mesh's configuration from a file, or Istio's chart defaults: metrics to Prometheus. */
+export function readMeshConfig(file: string | undefined): MeshConfig {
+	if (file === undefined) return { defaultProviders: { metrics: ["prometheus"] } };
+	const { value, diagnostics } = decodeMeshConfig(readFileSync(file, "utf8"), file);
+	printDiagnostics(diagnostics);
+	if (value === undefined || hasErrors(diagnostics)) throw new CommandError(`${file}: not a usable MeshConfig`);
+	return value;
+}

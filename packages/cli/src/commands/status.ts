@@ -1,0 +1,62 @@
+import type { LocalMesh } from "../local/launcher.ts";
+import { connectMesh } from "../local/mesh-client.ts";
+import type { PodStatus } from "../local/supervisor.ts";
+import { readMesh, readStatus } from "../local/state.ts";
+import { CommandError } from "../output/errors.ts";
+import { type OutputFormat, renderValue } from "../output/format.ts";
+import { renderTable } from "../output/table.ts";
+import { pathsOf, type StateOptions } from "./state-options.ts";
+
+export interface MeshStatus {
+	readonly controlPlane: { readonly http: string; readonly pid: number | undefined };
+	/** For HTTP_PROXY: every HTTP Service of the mesh by its name. */
+	readonly httpProxy: string;
+	readonly services: readonly { readonly service: string; readonly address: string }[];
+	readonly pods: readonly (PodStatus & { readonly synced: boolean; readonly refusals: number })[];
+}
+
+interface ProxyState {
+	readonly proxy: string;
+	readonly synced: boolean;
+	readonly nacks: readonly unknown[];
+}
+
+export async function statusOf(mesh: Pick<LocalMesh, "client" | "httpAddress" | "controlPlanePid" | "pods" | "addresses" | "proxyAddress">): Promise<MeshStatus> {
+	const proxies = new Map(((await mesh.client.get("proxies")) as readonly ProxyState[]).map((p) => [p.proxy, p]));
+	return {
+		controlPlane: { http: mesh.httpAddress, pid: mesh.controlPlanePid() },
+		httpProxy: mesh.proxyAddress,
+		services: Object.entries(mesh.addresses()).map(([service, address]) => ({ service, address })),
+		pods: mesh.pods().map((pod) => {
+			const proxy = proxies.get(`${pod.name}.${pod.namespace}`);
+			return { ...pod, synced: proxy?.synced ?? false, refusals: proxy?.nacks.length ?? 0 };
+		}),
+	};
+}
+
+export function renderStatus(status: MeshStatus): string {
+	const pods = status.pods.map((p) => [p.namespace, p.name, p.ready ? "Running" : "Starting", p.refusals > 0 ? "REFUSED" : p.synced ? "SYNCED" : "STALE", String(p.restarts), p.ip, p.adminAddress]);
+	const services = status.services.map((s) => [s.service, `http://${s.address}`]);
+	return [
+		renderTable(["NAMESPACE", "POD", "STATUS", "PROXY", "RESTARTS", "IP", "ADMIN"], pods),
+		renderTable(["SERVICE", "FROM THIS MACHINE"], services),
+		`HTTP_PROXY      http://${status.httpProxy}   (any HTTP service by its name)\ncontrol plane   http://${status.controlPlane.http}\n`,
+	].join("\n");
+}
+
+export async function statusCommand(options: StateOptions & { readonly output: OutputFormat }): Promise<void> {
+	const paths = pathsOf(options);
+	const mesh = readMesh(paths);
+	const client = connectMesh(paths);
+	const saved = readStatus(paths);
+	if (!mesh || !saved) throw new CommandError("the mesh is still starting: try again in a moment");
+	const status = await statusOf({
+		client,
+		httpAddress: mesh.httpAddress,
+		controlPlanePid: () => saved.controlPlanePid,
+		pods: () => saved.pods,
+		addresses: () => saved.addresses,
+		proxyAddress: saved.proxyAddress,
+	});
+	process.stdout.write(options.output === "table" ? renderStatus(status) : renderValue(status, options.output));
+}

@@ -1,0 +1,147 @@
+import { createHash, timingSafeEqual } from "node:crypto";
+import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import type { IncomingMessage, ServerResponse } from "node:http";
+import { join } from "node:path";
+import { type AnyConfig, type Diagnostic, hasErrors, isKind, type Kind } from "@weft/api";
+import { admitObjects, decodeYaml } from "@weft/galley";
+import { stringify } from "yaml";
+import { type HttpContext, sendJson, sendText } from "./http-server.ts";
+
+/** Largest body that `apply` takes. */
+const bodyBytesMax = 10 << 20;
+const waitMsMax = 60_000;
+
+export interface ApplyResult {
+	readonly objects: readonly { readonly kind: string; readonly namespace: string; readonly name: string; readonly action: "created" | "configured" | "unchanged" | "deleted" }[];
+	readonly diagnostics: readonly Diagnostic[];
+	/** Undefined when the caller did not wait. */
+	readonly inForce?: number;
+	readonly unaffected?: number;
+	readonly pending?: readonly string[];
+	readonly refusals?: readonly { readonly proxy: string; readonly type: string; readonly message: string; readonly resources: readonly string[] }[];
+	/** From the request until the last proxy had it in force. */
+	readonly ms: number;
+}
+
+/** The configuration API of local mode: `POST apply`, `DELETE|GET config/KIND[/NS/NAME]`, `GET proxies`. Token needed. */
+export async function handleApi(context: HttpContext, request: IncomingMessage, response: ServerResponse, url: URL): Promise<void> {
+	const { apiToken, apiDirectory } = context.options;
+	if (apiToken === undefined || apiDirectory === undefined) return sendText(response, 404, "the configuration API is off\n");
+	if (!authorized(request, apiToken)) return sendText(response, 401, "a bearer token is needed\n");
+	const [resource = "", ...rest] = url.pathname.slice("/api/v1/".length).split("/").map(decodeURIComponent);
+	if (request.method === "POST" && resource === "apply") return apply(context, apiDirectory, await readBody(request), url, response);
+	if (request.method === "DELETE" && resource === "config" && rest.length === 3) return remove(context, apiDirectory, rest, url, response);
+	if (request.method === "GET" && resource === "config") return list(context, rest, response);
+	if (request.method === "GET" && resource === "proxies") return sendJson(response, 200, proxies(context));
+	sendText(response, 404, `no such resource: ${request.method} ${url.pathname}\n`);
+}
+
+function authorized(request: IncomingMessage, token: string): boolean {
+	const given = createHash("sha256").update(request.headers.authorization ?? "").digest();
+	return timingSafeEqual(given, createHash("sha256").update(`Bearer ${token}`).digest());
+}
+
+async function readBody(request: IncomingMessage): Promise<string> {
+	const chunks: Buffer[] = [];
+	let bytes = 0;
+	for await (const chunk of request as AsyncIterable<Buffer>) {
+		bytes += chunk.length;
+		if (bytes > bodyBytesMax) throw new Error(`body is larger than ${bodyBytesMax} bytes`);
+		chunks.push(chunk);
+	}
+	return Buffer.concat(chunks).toString("utf8");
+}
+
+async function apply(context: HttpContext, directory: string, body: string, url: URL, response: ServerResponse): Promise<void> {
+	const started = context.options.clock.monotonicMs();
+	const sent = JSON.parse(body) as { readonly files?: readonly { readonly file: string; readonly text: string }[] };
+	const decoded = (sent.files ?? []).map(({ file, text }) => decodeYaml(text, file));
+	const snapshot = context.store.snapshot();
+	const admitted = admitObjects(
+		decoded.flatMap((d) => d.objects),
+		snapshot,
+	);
+	const diagnostics = [...decoded.flatMap((d) => d.diagnostics), ...admitted.diagnostics];
+	if (hasErrors(diagnostics)) return sendJson(response, 422, { objects: [], diagnostics, ms: 0 } satisfies ApplyResult);
+	if (url.searchParams.get("dryRun") === "true") return sendJson(response, 200, { objects: admitted.accepted.map((o) => outcome(o, "unchanged")), diagnostics, ms: 0 });
+	mkdirSync(directory, { recursive: true });
+	const objects = admitted.accepted.map((object) => outcome(object, write(directory, object)));
+	sendJson(response, 200, { objects, diagnostics, ...(await settled(context, url)), ms: Math.round(context.options.clock.monotonicMs() - started) } satisfies ApplyResult);
+}
+
+function outcome<A extends string>({ kind, metadata }: AnyConfig, action: A) {
+	return { kind, namespace: metadata.namespace, name: metadata.name, action };
+}
+
+/** Waits until every proxy has the present state, unless the caller does not want to. */
+async function settled({ rescan, discovery, options }: HttpContext, url: URL): Promise<Partial<ApplyResult>> {
+	await rescan();
+	if (url.searchParams.get("wait") === "false") return {};
+	const timeoutMs = Math.min(waitMsMax, Number(url.searchParams.get("timeoutMs") ?? 30_000));
+	return discovery.converged(AbortSignal.any([options.signal, AbortSignal.timeout(timeoutMs)]));
+}
+
+/** One file an object; encoded, so that no name leads out of the directory. */
+function fileOf(directory: string, kind: string, namespace: string, name: string): string {
+	const [ns, file] = [namespace === "" ? "_" : namespace, name].map(encodeURIComponent);
+	return join(directory, `${kind.toLowerCase()}.${ns}.${file}.yaml`);
+}
+
+function write(directory: string, object: AnyConfig): "created" | "configured" | "unchanged" {
+	const file = fileOf(directory, object.kind, object.metadata.namespace, object.metadata.name);
+	const before = readIfThere(file);
+	const { origin: _, ...content } = object;
+	// The age of an object decides conflicts: it is set once and kept, as the API server does.
+	const creationTimestamp = object.metadata.creationTimestamp ?? /creationTimestamp: "?([^"\n]+)/.exec(before ?? "")?.[1] ?? new Date().toISOString();
+	const text = stringify(externalForm({ ...content, metadata: { ...content.metadata, creationTimestamp } } as AnyConfig));
+	if (text === before) return "unchanged";
+	writeFileSync(`${file}.tmp`, text);
+	renameSync(`${file}.tmp`, file);
+	return before === undefined ? "created" : "configured";
+}
+
+/** Objects without `spec` keep their fields at the top, as Kubernetes writes them. */
+function externalForm(object: AnyConfig): object {
+	const { apiVersion, kind, metadata, spec, status } = object;
+	const flat = kind === "EndpointSlice" || kind === "Endpoints" || kind === "ConfigMap" || kind === "Secret" || kind === "ServiceAccount";
+	return { apiVersion, kind, metadata, ...(flat ? spec : { spec }), ...(status === undefined ? {} : { status }) };
+}
+
+function readIfThere(file: string): string | undefined {
+	try {
+		return readFileSync(file, "utf8");
+	} catch (error) {
+		if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
+		throw error;
+	}
+}
+
+async function remove(context: HttpContext, directory: string, [kind = "", namespace = "", name = ""]: readonly string[], url: URL, response: ServerResponse): Promise<void> {
+	const started = context.options.clock.monotonicMs();
+	const object = isKind(kind) ? context.store.snapshot().get(kind, namespace, name) : undefined;
+	if (!object) return sendText(response, 404, `${kind} ${namespace}/${name} not found\n`);
+	rmSync(fileOf(directory, kind, namespace, name), { force: true });
+	const result: ApplyResult = { objects: [{ kind, namespace, name, action: "deleted" }], diagnostics: [], ...(await settled(context, url)), ms: Math.round(context.options.clock.monotonicMs() - started) };
+	sendJson(response, 200, result);
+}
+
+function list({ store }: HttpContext, [kind = "", namespace, name]: readonly string[], response: ServerResponse): void {
+	if (!isKind(kind)) return sendText(response, 404, `the mesh has no kind "${kind}"\n`);
+	const found = store
+		.snapshot()
+		.all(kind as Kind)
+		.filter((o) => (namespace === undefined || o.metadata.namespace === namespace) && (name === undefined || o.metadata.name === name));
+	if (name !== undefined && found.length === 0) return sendText(response, 404, `${kind} ${namespace}/${name} not found\n`);
+	sendJson(response, 200, found.map((o) => externalForm(o as AnyConfig)));
+}
+
+/** What `weft status` shows of each proxy. */
+function proxies({ discovery }: HttpContext): unknown {
+	return [...discovery.clients].map((client) => ({
+		proxy: client.node.id.split("~")[2],
+		synced: Number(client.syncedVersion) >= discovery.push.version,
+		version: client.syncedVersion,
+		latest: discovery.push.version,
+		nacks: client.states().flatMap((s) => (s.nack ? [{ type: s.type, ...s.nack }] : [])),
+	}));
+}

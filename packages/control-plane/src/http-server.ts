@@ -1,0 +1,73 @@
+import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
+import type { AddressInfo } from "node:net";
+import type { Diagnostic } from "@weft/api";
+import type { Store } from "@weft/galley";
+import type { Discovery } from "@weft/pilot";
+import type { Registry } from "prom-client";
+import { handleApi } from "./api.ts";
+import { debugPages } from "./debug.ts";
+import { isLoopback, type ControlPlaneOptions, splitAddress } from "./options.ts";
+
+export interface HttpContext {
+	readonly options: ControlPlaneOptions;
+	readonly store: Store;
+	readonly discovery: Discovery;
+	readonly registry: Registry;
+	/** Reads the watched directory now; resolves when the store holds what it says. */
+	readonly rescan: () => Promise<void>;
+	readonly diagnostics: () => readonly Diagnostic[];
+}
+
+/** As istiod prints it, so that tools which parse the control plane's version go on working. */
+export const versionText = "1.30.3-weft-0.1.0-Clean";
+
+export async function startHttpServer(context: HttpContext): Promise<{ readonly address: string; close(done: () => void): void }> {
+	const { host, port } = splitAddress(context.options.http);
+	const server = createServer((request, response) => {
+		answer(context, request, response, isLoopback(host)).catch((error: unknown) => {
+			context.options.logger.error("request failed", { path: request.url ?? "", error });
+			if (!response.headersSent) sendText(response, 500, "internal error\n");
+		});
+	});
+	server.requestTimeout = 30_000;
+	await new Promise<void>((resolve, reject) => {
+		server.once("error", (error) => reject(new Error(`cannot listen on ${context.options.http}: ${error.message}`)));
+		server.listen(port, host, resolve);
+	});
+	return {
+		address: `${host}:${(server.address() as AddressInfo).port}`,
+		close(done) {
+			server.close(() => done());
+			server.closeAllConnections();
+		},
+	};
+}
+
+async function answer(context: HttpContext, request: IncomingMessage, response: ServerResponse, local: boolean): Promise<void> {
+	const url = new URL(request.url ?? "/", "http://localhost");
+	const path = url.pathname;
+	if (path.startsWith("/api/v1/")) return handleApi(context, request, response, url);
+	if (request.method !== "GET" && request.method !== "HEAD") return sendText(response, 405, "method not allowed\n");
+	if (path === "/ready" || path === "/healthz/ready") return sendText(response, 200, "ready\n");
+	if (path === "/version") return sendText(response, 200, versionText);
+	if (path === "/metrics") {
+		response.writeHead(200, { "content-type": context.registry.contentType });
+		response.end(await context.registry.metrics());
+		return;
+	}
+	const page = local ? debugPages[path] : undefined;
+	if (!page) return sendText(response, 404, `no such page: ${path}\n`);
+	const content = page(context, url);
+	if (content === undefined) return sendText(response, 404, `nothing is known of proxy ${url.searchParams.get("proxyID") ?? ""}\n`);
+	sendJson(response, 200, content);
+}
+
+export function sendText(response: ServerResponse, status: number, text: string): void {
+	response.writeHead(status, { "content-type": "text/plain; charset=utf-8", "x-content-type-options": "nosniff" });
+	response.end(text);
+}
+
+export function sendJson(response: ServerResponse, status: number, value: unknown): void {
+	response.writeHead(status, { "content-type": "application/json", "x-content-type-options": "nosniff" });
+	response.end(`${JSON.stringify(value, null, 2)}\n`);
+}

@@ -1,0 +1,45 @@
+import type { MeshConfig } from "@weft/api";
+import type { Clock, Logger } from "@weft/runtime";
+
+/** `host:port`; port 0 takes a free one. */
+export type BindAddress = string;
+
+export interface ControlPlaneOptions {
+	/** A directory of YAML that is watched. */
+	readonly files: string;
+	readonly meshConfig: MeshConfig;
+	/** Plain-text ADS: loopback only, and only when asked for. */
+	readonly plaintextGrpc: BindAddress | undefined;
+	/** ADS and certificate signing over TLS; undefined: neither. */
+	readonly secure: SecureOptions | undefined;
+	readonly http: BindAddress;
+	/** With it, `/api/v1` on the HTTP address changes the files for callers that know this token. */
+	readonly apiToken: string | undefined;
+	/** Where the API writes, below `files`. */
+	readonly apiDirectory: string | undefined;
+	readonly debounceQuietMs?: number;
+	readonly clock: Clock;
+	readonly logger: Logger;
+	readonly signal: AbortSignal;
+}
+
+export interface SecureOptions {
+	readonly address: BindAddress;
+	/** The authority's key and root are kept here. */
+	readonly caDirectory: string;
+	/** Key of the tokens that the local launcher issues. */
+	readonly tokenKeyFile: string;
+	/** Lifetime of workload certificates; undefined: 24 h. */
+	readonly leafTtlMs: number | undefined;
+}
+
+export function splitAddress(address: BindAddress): { host: string; port: number } {
+	const match = /^(?:\[([^\]]+)\]|([^:]*)):(\d{1,5})$/.exec(address);
+	const port = Number(match?.[3]);
+	if (!match || port > 65535) throw new Error(`"${address}" is not an address of the form HOST:PORT`);
+	return { host: match[1] ?? (match[2] || "127.0.0.1"), port };
+}
+
+export function isLoopback(host: string): boolean {
+	return host === "localhost" || host === "::1" || /^127\.\d+\.\d+\.\d+$/.test(host);
+}

@@ -1,0 +1,63 @@
+import { type AnyConfig, type Diagnostic, diagnosticCodes, type Kind, kindNames } from "@weft/api";
+import { analyzeSnapshot } from "./analysis/analysis.ts";
+import { diagnosticAt, forgetLocation } from "./decode/locations.ts";
+import { objectKey } from "./store/keys.ts";
+import { changeTables, createSnapshot, type KindTables, type StoreSnapshot, type TableEdit } from "./store/snapshot.ts";
+
+/** What decoding lets pass and the mesh as a whole has to say about it. Errors come from decoding: they never get here. */
+export interface Admitted {
+	/** The objects to put into the store: the first of each name. */
+	readonly accepted: readonly AnyConfig[];
+	readonly diagnostics: readonly Diagnostic[];
+}
+
+/**
+ * The verdict on a batch beside what is in force: the same for `apply`, a watched directory and an admission webhook.
+ * Warnings (unresolved references, conflicts) never refuse; they speak of the batch's own objects only.
+ */
+export function admitObjects(objects: readonly AnyConfig[], snapshot: StoreSnapshot): Admitted {
+	const diagnostics: Diagnostic[] = [];
+	const accepted = new Map<string, AnyConfig>();
+	for (const object of objects) {
+		const key = objectKey(object);
+		const first = accepted.get(key);
+		if (!first) accepted.set(key, object);
+		else {
+			const message = `defined twice${placeOf(first)}; the first counts, remove this one`;
+			diagnostics.push(diagnosticAt(object, "warning", diagnosticCodes.duplicateObject, [], message));
+		}
+	}
+	const batch = [...accepted.values()];
+	const after = overlay(snapshot, batch);
+	for (const finding of analyzeSnapshot(after)) {
+		if (accepted.has(`${finding.kind}/${finding.namespace ?? ""}/${finding.name}`)) diagnostics.push(finding);
+	}
+	for (const object of objects) forgetLocation(object);
+	return { accepted: batch, diagnostics };
+}
+
+const placeOf = (object: AnyConfig) => (object.origin ? `, first at ${object.origin.file}:${object.origin.line}` : "");
+
+/** The snapshot as it would be with `objects` in it. */
+export function overlay(snapshot: StoreSnapshot, objects: readonly AnyConfig[]): StoreSnapshot {
+	return edited(snapshot, objects.map((object) => ({ kind: object.kind, key: objectKey(object), object })));
+}
+
+/** The snapshot as it would be without `objects`: what a source says anew has no company in what it said before. */
+export function withoutObjects(snapshot: StoreSnapshot, objects: readonly AnyConfig[]): StoreSnapshot {
+	return edited(snapshot, objects.map((object) => ({ kind: object.kind, key: objectKey(object) })));
+}
+
+function edited(snapshot: StoreSnapshot, edits: readonly TableEdit[]): StoreSnapshot {
+	if (edits.length === 0) return snapshot;
+	const tables: KindTables = new Map(
+		kindNames.map((kind) => {
+			const sorted = all(snapshot, kind);
+			return [kind, { sorted, byKey: new Map(sorted.map((object) => [objectKey(object), object])) }];
+		}),
+	);
+	return createSnapshot(snapshot.version, changeTables(tables, edits));
+}
+
+// A ConfigObject of a kind is the AnyConfig of that kind; the union over all kinds loses that.
+const all = (snapshot: StoreSnapshot, kind: Kind) => snapshot.all(kind) as readonly AnyConfig[];

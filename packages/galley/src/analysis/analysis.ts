@@ -1,0 +1,26 @@
+import type { Diagnostic } from "@weft/api";
+import type { StoreSnapshot } from "../store/snapshot.ts";
+import { analyzeDestinationRules, analyzeDestinations } from "./destinations.ts";
+import { analyzeGatewayConflicts, analyzeGatewaySelectors } from "./gateways.ts";
+import { createMeshView, type MeshView } from "./mesh-view.ts";
+import { analyzePortNames } from "./services.ts";
+import { analyzeSidecars } from "./sidecars.ts";
+import { analyzeGatewayReferences, analyzeMeshHostConflicts } from "./virtual-services.ts";
+
+/** Each answers one question about the whole mesh; none of them refuses anything. */
+const analyzers: readonly ((view: MeshView) => readonly Diagnostic[])[] = [
+	analyzeDestinations,
+	analyzeDestinationRules,
+	analyzeMeshHostConflicts,
+	analyzeGatewayReferences,
+	analyzeGatewaySelectors,
+	analyzeGatewayConflicts,
+	analyzeSidecars,
+	analyzePortNames,
+];
+
+/** What is odd about the configuration as a whole: warnings and remarks under Istio's codes. Pure. */
+export function analyzeSnapshot(snapshot: StoreSnapshot): readonly Diagnostic[] {
+	const view = createMeshView(snapshot);
+	return analyzers.flatMap((analyze) => analyze(view));
+}

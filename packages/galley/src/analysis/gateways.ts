@@ -1,0 +1,75 @@
+import { type ConfigObject, type Diagnostic, diagnosticCodes, hostsOverlap } from "@weft/api";
+import { diagnosticAt } from "../decode/locations.ts";
+import { type MeshView, matchesLabels, type Workload } from "./mesh-view.ts";
+
+type Gateway = ConfigObject<"Gateway">;
+
+const selectorText = (gateway: Gateway) =>
+	Object.entries(gateway.spec.selector ?? {})
+		.map(([key, value]) => `${key}=${value}`)
+		.sort()
+		.join(",");
+
+/** A Gateway must pick workloads, and open ports that their Service opens. */
+export function analyzeGatewaySelectors(view: MeshView): readonly Diagnostic[] {
+	return view.snapshot.all("Gateway").flatMap((object): readonly Diagnostic[] => {
+		const { selector = {}, servers = [] } = object.spec;
+		if (Object.keys(selector).length === 0) return [];
+		const picked = view.workloads.filter(({ labels }) => matchesLabels(labels, selector));
+		if (picked.length === 0) {
+			const message = `Referenced selector not found: "${selectorText(object)}"; no workload has these labels`;
+			return [diagnosticAt(object, "warning", diagnosticCodes.referenceNotFound, ["spec", "selector"], message)];
+		}
+		const open = openPorts(view, picked);
+		return servers.flatMap((server, i) => {
+			if (open.has(server.port.number)) return [];
+			const message = `The gateway is listening on a target port (port ${server.port.number}) that is not defined in the Service associated with its workload instances (Pod selector ${selectorText(object)}); add the port to the Service`;
+			return [diagnosticAt(object, "warning", diagnosticCodes.gatewayPortNotOnService, ["spec", "servers", i, "port", "number"], message)];
+		});
+	});
+}
+
+/** Both numbers of a Service's port: a Gateway's port is read as the Service's and translated to its target. */
+function openPorts(view: MeshView, picked: readonly Workload[]): ReadonlySet<number> {
+	const open = new Set<number>();
+	for (const { metadata, spec } of view.snapshot.all("Service")) {
+		const { selector } = spec;
+		if (!selector || Object.keys(selector).length === 0) continue;
+		if (!picked.some(({ namespace, labels }) => namespace === metadata.namespace && matchesLabels(labels, selector))) continue;
+		for (const port of spec.ports ?? []) {
+			open.add(port.port);
+			if (typeof port.targetPort === "number") open.add(port.targetPort);
+		}
+	}
+	return open;
+}
+
+/** Two Gateways that open one port for one host on one workload. */
+export function analyzeGatewayConflicts(view: MeshView): readonly Diagnostic[] {
+	const gateways = view.snapshot.all("Gateway");
+	const picks = new Map(gateways.map((gateway) => [gateway, new Set(view.workloads.filter(({ labels }) => matchesLabels(labels, gateway.spec.selector ?? {})))]));
+	return gateways.flatMap((object) =>
+		(object.spec.servers ?? []).flatMap((server, i) => {
+			const rivals = gateways.filter(
+				(other) =>
+					other !== object &&
+					(picks.get(other)?.intersection(picks.get(object) ?? new Set()).size ?? 0) > 0 &&
+					(other.spec.servers ?? []).some(
+						(theirs) =>
+							theirs.port.number === server.port.number &&
+							(theirs.bind ?? "") === (server.bind ?? "") &&
+							theirs.hosts.some((host) => server.hosts.some((mine) => sameHost(mine, host))),
+					),
+			);
+			if (rivals.length === 0) return [];
+			const names = rivals.map(({ metadata }) => `${metadata.namespace}/${metadata.name}`).join(",");
+			const message = `Conflict with gateways ${names} (workload selector ${selectorText(object)}, port ${server.port.number}, hosts ${server.hosts.join(",")}); join the servers`;
+			return [diagnosticAt(object, "warning", diagnosticCodes.conflictingGateways, ["spec", "servers", i], message)];
+		}),
+	);
+}
+
+function sameHost(a: string, b: string): boolean {
+	const bare = (host: string) => host.slice(host.indexOf("/") + 1);
+	return hostsOverlap(bare(a), bare(b));
+}

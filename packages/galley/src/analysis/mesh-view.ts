@@ -1,0 +1,112 @@
+import { type ConfigObject, hostsOverlap } from "@weft/api";
+import type { StoreSnapshot } from "../store/snapshot.ts";
+
+/** Labels of what runs, or would run: a Pod, or the Pods that a workload's template makes. */
+export interface Workload {
+	readonly name: string;
+	readonly namespace: string;
+	readonly labels: Readonly<Record<string, string>>;
+}
+
+/** A host that traffic can go to. */
+export interface KnownService {
+	readonly host: string;
+	readonly namespace: string;
+	readonly ports: readonly number[];
+	/** Absent where the service chooses no workloads by labels. */
+	readonly selector?: Readonly<Record<string, string>>;
+	/** Labels of endpoints written in line. */
+	readonly endpointLabels: readonly Readonly<Record<string, string>>[];
+	readonly isKubernetes: boolean;
+	readonly exportTo: readonly string[];
+}
+
+/** What the analyzers look up, indexed once a run. */
+export interface MeshView {
+	readonly snapshot: StoreSnapshot;
+	readonly workloads: readonly Workload[];
+	workloadsIn(namespace: string): readonly Workload[];
+	/** The service that `host`, written in `namespace`, means; undefined where there is none that is visible from there. */
+	resolveHost(host: string, namespace: string): KnownService | undefined;
+}
+
+const domainSuffix = "cluster.local";
+
+/** A name without dots is short for a service of the writer's own namespace. */
+export function qualifyHost(host: string, namespace: string): string {
+	return host.includes(".") || host.startsWith("*") ? host : `${host}.${namespace}.svc.${domainSuffix}`;
+}
+
+export function matchesLabels(labels: Readonly<Record<string, string>>, selector: Readonly<Record<string, string>>): boolean {
+	return Object.entries(selector).every(([key, value]) => Object.hasOwn(labels, key) && labels[key] === value);
+}
+
+export function createMeshView(snapshot: StoreSnapshot): MeshView {
+	const services = [...snapshot.all("Service").map(fromKubernetes), ...snapshot.all("ServiceEntry").flatMap(fromServiceEntry)];
+	const byHost = Map.groupBy(services, (service) => service.host);
+	const wildcards = services.filter((service) => service.host.startsWith("*"));
+	const workloads = listWorkloads(snapshot);
+	const byNamespace = Map.groupBy(workloads, ({ namespace }) => namespace);
+	return {
+		snapshot,
+		workloads,
+		workloadsIn: (namespace) => byNamespace.get(namespace) ?? [],
+		resolveHost: (host, namespace) => {
+			const visible = (service: KnownService) => isVisible(service, namespace);
+			const names = [qualifyHost(host, namespace), host];
+			for (const name of names) {
+				const exact = byHost.get(name)?.find(visible);
+				if (exact) return exact;
+			}
+			if (host.startsWith("*")) return services.find((service) => visible(service) && hostsOverlap(host, service.host));
+			return wildcards.find((service) => visible(service) && hostsOverlap(service.host, host));
+		},
+	};
+}
+
+function isVisible(service: KnownService, namespace: string): boolean {
+	if (service.exportTo.length === 0 || service.exportTo.includes("*")) return true;
+	return service.exportTo.some((entry) => (entry === "." ? service.namespace : entry) === namespace);
+}
+
+function fromKubernetes(service: ConfigObject<"Service">): KnownService {
+	const { name, namespace, annotations } = service.metadata;
+	const exportTo = annotations["networking.istio.io/exportTo"];
+	return {
+		host: `${name}.${namespace}.svc.${domainSuffix}`,
+		namespace,
+		ports: (service.spec.ports ?? []).map((port) => port.port),
+		...(service.spec.selector && Object.keys(service.spec.selector).length > 0 && { selector: service.spec.selector }),
+		endpointLabels: [],
+		isKubernetes: true,
+		exportTo: exportTo ? exportTo.split(",").map((entry) => entry.trim()) : [],
+	};
+}
+
+function fromServiceEntry(entry: ConfigObject<"ServiceEntry">): readonly KnownService[] {
+	const { spec, metadata } = entry;
+	return spec.hosts.map((host) => ({
+		host,
+		namespace: metadata.namespace,
+		ports: (spec.ports ?? []).map((port) => port.number),
+		...(spec.workloadSelector?.labels && { selector: spec.workloadSelector.labels }),
+		endpointLabels: (spec.endpoints ?? []).map((endpoint) => endpoint.labels ?? {}),
+		isKubernetes: false,
+		exportTo: spec.exportTo ?? [],
+	}));
+}
+
+function listWorkloads(snapshot: StoreSnapshot): readonly Workload[] {
+	const own = [...snapshot.all("Pod"), ...snapshot.all("WorkloadEntry")].map(({ kind, metadata, spec }) => {
+		const labels = kind === "WorkloadEntry" && "labels" in spec ? { ...metadata.labels, ...(spec.labels ?? {}) } : metadata.labels;
+		return { name: metadata.name, namespace: metadata.namespace, labels };
+	});
+	const made = (["Deployment", "ReplicaSet", "StatefulSet", "Job"] as const).flatMap((kind) =>
+		snapshot.all(kind).map(({ metadata, spec }) => ({
+			name: metadata.name,
+			namespace: metadata.namespace,
+			labels: spec.template?.metadata?.labels ?? {},
+		})),
+	);
+	return [...own, ...made];
+}

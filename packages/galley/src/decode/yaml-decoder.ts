@@ -1,0 +1,198 @@
+import {
+	type AnyConfig,
+	type Diagnostic,
+	decodeMeshConfigValue,
+	decodeObject,
+	diagnosticCodes,
+	isKind,
+	type Location,
+	type MeshConfig,
+	type Path,
+} from "@weft/api";
+import { type Document, LineCounter, parseAllDocuments, type YAMLError } from "yaml";
+import { judgeKind } from "./kind-catalog.ts";
+import { diagnosticAt, rememberLocation } from "./locations.ts";
+import { locate, tooDeepAt } from "./positions.ts";
+
+/** One file at most; larger ones are refused before they are parsed. */
+export const fileBytesMax = 10 * 1024 * 1024;
+/** Aliases may multiply a document at most so often (`yaml`'s maxAliasCount). */
+export const aliasCountMax = 100;
+export const nestingDepthMax = 64;
+/** Lists in Lists. */
+const listDepthMax = 4;
+
+export interface DecodedYaml {
+	/** Without the objects that have errors. */
+	readonly objects: readonly AnyConfig[];
+	readonly diagnostics: readonly Diagnostic[];
+}
+
+/**
+ * Every object of a YAML or JSON text: several documents, `kind: List`, what `kubectl get -o yaml` prints.
+ * All problems come back as diagnostics with line and column. Never throws.
+ */
+export function decodeYaml(text: string, file: string): DecodedYaml {
+	const objects: AnyConfig[] = [];
+	const diagnostics: Diagnostic[] = [];
+	for (const parsed of parseDocuments(text, file, diagnostics)) {
+		decodeValue(parsed.value, parsed.location, { objects, diagnostics }, 0);
+	}
+	return { objects, diagnostics };
+}
+
+/** A MeshConfig file: one document. An empty one is an empty configuration. */
+export function decodeMeshConfig(text: string, file: string): { readonly value: MeshConfig; readonly diagnostics: readonly Diagnostic[] } {
+	const diagnostics: Diagnostic[] = [];
+	const documents = parseDocuments(text, file, diagnostics);
+	const [first, second] = documents;
+	if (second) diagnostics.push(problem(file, "a mesh config is one document; remove the others", diagnosticCodes.syntax, second.location.position?.([], false)));
+	const decoded = decodeMeshConfigValue(first?.value ?? {}, first?.location ?? { file });
+	return { value: decoded.value, diagnostics: [...diagnostics, ...decoded.diagnostics] };
+}
+
+interface ParsedDocument {
+	readonly value: unknown;
+	readonly location: Location;
+}
+
+function parseDocuments(text: string, file: string, diagnostics: Diagnostic[]): readonly ParsedDocument[] {
+	const bytes = Buffer.byteLength(text);
+	if (bytes > fileBytesMax) {
+		diagnostics.push(problem(file, `the file has ${bytes} bytes, at most ${fileBytesMax} are read; split it`, diagnosticCodes.limit));
+		return [];
+	}
+	const lines = new LineCounter();
+	try {
+		const documents = parseAllDocuments(text.replace(/^\uFEFF/, ""), { lineCounter: lines, stringKeys: true, merge: true, prettyErrors: false, logLevel: "silent" });
+		if (!Array.isArray(documents)) return [];
+		return documents.flatMap((document) => toValue(document, lines, file, diagnostics));
+	} catch (error) {
+		// The composer is recursive: text nested by the thousand exhausts the stack.
+		const message = error instanceof RangeError ? "the text is nested too deeply" : `the text cannot be read: ${String(error)}`;
+		diagnostics.push(problem(file, message, diagnosticCodes.limit));
+		return [];
+	}
+}
+
+function toValue(document: Document.Parsed, lines: LineCounter, file: string, diagnostics: Diagnostic[]): readonly ParsedDocument[] {
+	const errors = [...document.errors, ...document.warnings];
+	if (errors.length > 0) {
+		for (const error of worthTelling(errors)) diagnostics.push(syntaxProblem(file, error, lines));
+		return [];
+	}
+	const deep = tooDeepAt(document, nestingDepthMax);
+	if (deep !== undefined) {
+		const { line, col } = lines.linePos(deep);
+		diagnostics.push(problem(file, `nested deeper than ${nestingDepthMax} levels`, diagnosticCodes.limit, { line, column: col }));
+		return [];
+	}
+	const position = (path: Path, onKey: boolean) => locate(document, lines, path, onKey);
+	try {
+		const value: unknown = document.toJS({ maxAliasCount: aliasCountMax });
+		// A document of comments alone is what is left between two `---`.
+		if (value === null || value === undefined) return [];
+		return [{ value, location: { file, position } }];
+	} catch (error) {
+		const reason = error instanceof Error ? error.message : String(error);
+		diagnostics.push(problem(file, `the document's aliases cannot be resolved: ${reason}`, diagnosticCodes.limit, position([], false)));
+		return [];
+	}
+}
+
+/** After one syntax error the rest is noise; duplicate keys are each their own mistake. */
+function worthTelling(errors: readonly YAMLError[]): readonly YAMLError[] {
+	const duplicates = errors.filter((error) => error.code === "DUPLICATE_KEY");
+	const other = errors.find((error) => error.code !== "DUPLICATE_KEY");
+	return other ? [other] : duplicates;
+}
+
+function syntaxProblem(file: string, error: YAMLError, lines: LineCounter): Diagnostic {
+	const { line, col } = lines.linePos(error.pos[0]);
+	const reason = error.code === "DUPLICATE_KEY" ? "the key stands twice in this map; remove one" : error.message.split("\n")[0];
+	return problem(file, `malformed YAML: ${reason}`, diagnosticCodes.syntax, { line: Math.max(1, line), column: Math.max(1, col) });
+}
+
+function problem(file: string, message: string, code: string, at?: { readonly line: number; readonly column: number }): Diagnostic {
+	return { severity: "error", code, message, path: "", file, ...at };
+}
+
+interface Collected {
+	readonly objects: AnyConfig[];
+	readonly diagnostics: Diagnostic[];
+}
+
+function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
+	return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+/** One JSON value as an API server or a file gives it: an object, or a List of them. The one place where kinds are judged. */
+export function decodeValue(value: unknown, location: Location, into: Collected, listDepth: number): void {
+	if (!isRecord(value)) {
+		into.diagnostics.push(...decodeObject(value, location).diagnostics);
+		return;
+	}
+	const kind = typeof value["kind"] === "string" ? value["kind"] : "";
+	const apiVersion = typeof value["apiVersion"] === "string" ? value["apiVersion"] : "";
+	if (kind.endsWith("List") && Array.isArray(value["items"])) return decodeList(kind, apiVersion, value["items"], location, into, listDepth);
+	const verdict = kind === "" ? undefined : judgeKind(apiVersion, kind);
+	if (verdict !== undefined && verdict.verdict !== "known") {
+		into.diagnostics.push(verdictDiagnostic(verdict.verdict, verdict.message, value, location));
+		return;
+	}
+	const origin = location.position?.([], false);
+	const decoded = decodeObject(value, { ...location, ...(origin && location.file !== undefined && { origin: { file: location.file, ...origin } }) });
+	into.diagnostics.push(...decoded.diagnostics);
+	if (!decoded.object) return;
+	rememberLocation(decoded.object, location);
+	if (decoded.object.metadata.name === "") {
+		const message = "generateName is for an API server, which makes the name up; give metadata.name";
+		into.diagnostics.push(diagnosticAt(decoded.object, "error", diagnosticCodes.metadata, ["metadata", "generateName"], message));
+		return;
+	}
+	into.objects.push(decoded.object);
+}
+
+function decodeList(kind: string, apiVersion: string, items: readonly unknown[], location: Location, into: Collected, listDepth: number): void {
+	if (listDepth >= listDepthMax) {
+		into.diagnostics.push({ severity: "error", code: diagnosticCodes.limit, message: `Lists nested deeper than ${listDepthMax} levels`, path: "items" });
+		return;
+	}
+	// The API's own lists (VirtualServiceList) leave kind and apiVersion out of their items.
+	const itemKind = kind.slice(0, -"List".length);
+	for (const [index, item] of items.entries()) {
+		const full = isRecord(item) && item["kind"] === undefined && isKind(itemKind) ? { apiVersion, kind: itemKind, ...item } : item;
+		decodeValue(full, below(location, ["items", index]), into, listDepth + 1);
+	}
+}
+
+function below(location: Location, prefix: Path): Location {
+	const { position } = location;
+	return { ...location, ...(position && { position: (path: Path, onKey: boolean) => position([...prefix, ...path], onKey) }) };
+}
+
+function verdictDiagnostic(
+	verdict: "ignored" | "not-implemented" | "unknown",
+	message: string,
+	value: Readonly<Record<string, unknown>>,
+	location: Location,
+): Diagnostic {
+	const codes = {
+		ignored: diagnosticCodes.ignoredKind,
+		"not-implemented": diagnosticCodes.notImplemented,
+		unknown: diagnosticCodes.unknownKind,
+	} as const;
+	const metadata = isRecord(value["metadata"]) ? value["metadata"] : {};
+	const at = location.position?.(["kind"], false);
+	return {
+		severity: verdict === "ignored" ? "info" : "error",
+		code: codes[verdict],
+		message,
+		path: "kind",
+		kind: String(value["kind"]),
+		...(typeof metadata["name"] === "string" && { name: metadata["name"] }),
+		...(typeof metadata["namespace"] === "string" && { namespace: metadata["namespace"] }),
+		...(location.file !== undefined && { file: location.file }),
+		...at,
+	};
+}

@@ -1,0 +1,16 @@
+export { type Admitted, admitObjects } from "./admission.ts";
+export { analyzeSnapshot } from "./analysis/analysis.ts";
+export { aliasCountMax, type DecodedYaml, decodeMeshConfig, decodeYaml, fileBytesMax, nestingDepthMax } from "./decode/yaml-decoder.ts";
+export { compareAge, compareNames } from "./store/keys.ts";
+export type { StoreSnapshot } from "./store/snapshot.ts";
+export {
+	type ApplyResult,
+	type ChangedObject,
+	createStore,
+	type Store,
+	type StoreBatch,
+	type StoreChange,
+	type StoreOptions,
+} from "./store/store.ts";
+export { type DirectoryWatch, type WatchOptions, watchDirectory } from "./files/directory-watch.ts";
+export { loadPaths } from "./files/loader.ts";

@@ -1,0 +1,130 @@
+import { status } from "@grpc/grpc-js";
+import type { MeshConfig } from "@weft/api";
+import type { Store, StoreChange } from "@weft/galley";
+import type { Clock, Logger } from "@weft/runtime";
+import { type AdsDelegate, RefusedError, type XdsClient } from "@weft/xds/server";
+import type { Registry } from "prom-client";
+import type { ProxyNode } from "../model/proxy-node.ts";
+import type { PushSnapshot } from "../model/push.ts";
+import { buildPush, decodeNode, resourceView } from "../translator/translator.ts";
+import { createDebounce } from "./debounce.ts";
+import { createDiscoveryMetrics } from "./metrics.ts";
+import { type Convergence, SyncStatus } from "./sync-status.ts";
+
+export interface DiscoveryOptions {
+	readonly store: Store;
+	readonly meshConfig: MeshConfig;
+	readonly clusterId: string;
+	readonly clock: Clock;
+	readonly logger: Logger;
+	readonly registry: Registry;
+	readonly signal: AbortSignal;
+	readonly debounceQuietMs?: number;
+	readonly debounceCapMs?: number;
+}
+
+export interface Discovery {
+	readonly delegate: AdsDelegate;
+	readonly push: PushSnapshot;
+	readonly clients: ReadonlySet<XdsClient>;
+	/** Pushes what has changed so far, and resolves once every proxy has it in force, or `signal` aborts. */
+	converged(signal: AbortSignal): Promise<Convergence>;
+	nodeOf(client: XdsClient): ProxyNode;
+}
+
+/** Listens to the store, rebuilds the push snapshot, and hands every connected proxy its view of it. */
+export function createDiscovery(options: DiscoveryOptions): Discovery {
+	const { store, meshConfig, clusterId, clock, logger, registry } = options;
+	const metrics = createDiscoveryMetrics(registry);
+	const sync = new SyncStatus();
+	let push = buildPush({ snapshot: store.snapshot(), meshConfig, clusterId });
+	let changedAtMs = clock.monotonicMs();
+
+	const publish = (client: XdsClient) => client.push(resourceView(push, decodeNode(client.node, push)));
+
+	async function runPush(changed: readonly StoreChange["changed"][number][], firstAtMs: number): Promise<void> {
+		const started = clock.monotonicMs();
+		metrics.debounceSeconds.observe((started - firstAtMs) / 1000);
+		for (const kind of new Set(changed.map((c) => c.kind))) metrics.triggers.inc({ type: kind });
+		changedAtMs = firstAtMs;
+		push = buildPush({ snapshot: store.snapshot(), meshConfig, clusterId }, push);
+		metrics.services.set(push.services.length);
+		metrics.virtualServices.set(push.virtualServices.length);
+		for (const client of [...sync.clients]) {
+			publish(client);
+			// One proxy's translation at a time: answers of others are read in between.
+			await new Promise((resolve) => setImmediate(resolve));
+		}
+		sync.pushed(push.version);
+		metrics.pushSeconds.observe({ type: "all" }, (clock.monotonicMs() - started) / 1000);
+		logger.info("push", { version: push.version, changes: changed.length, proxies: sync.clients.size, ms: Math.round(clock.monotonicMs() - started) });
+	}
+
+	const notify = createDebounce<readonly StoreChange["changed"][number][]>({
+		quietMs: options.debounceQuietMs ?? 100,
+		capMs: options.debounceCapMs ?? 10_000,
+		clock,
+		merge: (a, b) => [...a, ...b],
+		run: runPush,
+		signal: options.signal,
+	});
+	const stop = store.subscribe((change) => notify(change.changed));
+	options.signal.addEventListener("abort", stop, { once: true });
+
+	const delegate: AdsDelegate = {
+		connected(client) {
+			checkIdentity(client);
+			sync.add(client);
+			metrics.connected.set(sync.clients.size);
+			logger.info("proxy connected", { proxy: client.node.id, peer: client.peer.address });
+			publish(client);
+		},
+		disconnected(client) {
+			sync.delete(client);
+			metrics.connected.set(sync.clients.size);
+			logger.info("proxy disconnected", { proxy: client.node.id });
+		},
+		sent(_client, type, _resources, bytes) {
+			metrics.pushes.inc({ type });
+			metrics.configBytes.observe({ type }, bytes);
+		},
+		nacked(client, type, message, names) {
+			metrics.rejects.inc({ type });
+			metrics.totalRejects.inc();
+			logger.warn("proxy refused configuration", { proxy: client.node.id, type, resources: names.slice(0, 10).join(","), error: message });
+			sync.changed();
+		},
+		synced(client) {
+			if (client.sentForView > 0) metrics.convergenceSeconds.observe((clock.monotonicMs() - changedAtMs) / 1000);
+			sync.changed();
+		},
+	};
+
+	return {
+		delegate,
+		get push() {
+			return push;
+		},
+		get clients() {
+			return sync.clients;
+		},
+		converged: async (signal) => {
+			while (!signal.aborted && push.version < store.snapshot().version) await clock.sleep(5, signal);
+			return sync.converged(push.version, signal);
+		},
+		nodeOf: (client) => decodeNode(client.node, push),
+	};
+}
+
+/**
+ * A proxy may only ask for its own workload's configuration: namespace and service account of the node must be those of
+ * its certificate (Istio's PILOT_ENABLE_XDS_IDENTITY_CHECK). A client without certificate got in by the plain-text port.
+ */
+function checkIdentity(client: XdsClient): void {
+	const ids = client.peer.spiffeIds;
+	if (ids === undefined) return;
+	const metadata = (client.node.metadata ?? {}) as Record<string, unknown>;
+	const wanted = `/ns/${metadata["NAMESPACE"]}/sa/${metadata["SERVICE_ACCOUNT"]}`;
+	const allowed = ids.some((id) => /^spiffe:\/\/[^/]+(\/ns\/[^/]+\/sa\/[^/]+)$/.exec(id)?.[1] === wanted);
+	if (!allowed) throw new RefusedError(status.PERMISSION_DENIED, `node ${client.node.id} claims ${wanted}, but its certificate is for ${ids.join(", ") || "nobody"}`);
+}

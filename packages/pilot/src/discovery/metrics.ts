@@ -1,0 +1,35 @@
+import { Counter, Gauge, Histogram, type Registry } from "prom-client";
+
+// Istio's names (pilot/pkg/xds/monitoring in the Istio documentation), so that its dashboards and alerts apply.
+const secondsBuckets = [0.01, 0.05, 0.1, 0.5, 1, 3, 5, 10, 20, 30];
+
+export interface DiscoveryMetrics {
+	readonly connected: Gauge;
+	readonly pushes: Counter<"type">;
+	readonly triggers: Counter<"type">;
+	readonly pushSeconds: Histogram<"type">;
+	readonly convergenceSeconds: Histogram;
+	readonly configBytes: Histogram<"type">;
+	readonly rejects: Counter<"type">;
+	readonly totalRejects: Counter;
+	readonly debounceSeconds: Histogram;
+	readonly services: Gauge;
+	readonly virtualServices: Gauge;
+}
+
+export function createDiscoveryMetrics(registry: Registry): DiscoveryMetrics {
+	const registers = [registry];
+	return {
+		connected: new Gauge({ name: "pilot_xds", help: "Number of endpoints connected to this control plane using xDS.", registers }),
+		pushes: new Counter({ name: "pilot_xds_pushes", help: "Responses sent to proxies, by type.", labelNames: ["type"], registers }),
+		triggers: new Counter({ name: "pilot_push_triggers", help: "Pushes, by what caused them.", labelNames: ["type"], registers }),
+		pushSeconds: new Histogram({ name: "pilot_xds_push_time", help: "Seconds to translate one push.", labelNames: ["type"], buckets: secondsBuckets, registers }),
+		convergenceSeconds: new Histogram({ name: "pilot_proxy_convergence_time", help: "Seconds between a change and a proxy having it in force.", buckets: secondsBuckets, registers }),
+		configBytes: new Histogram({ name: "pilot_xds_config_size_bytes", help: "Size of responses, by type.", labelNames: ["type"], buckets: [1e3, 1e4, 1e5, 1e6, 4e6, 1e7, 4e7], registers }),
+		rejects: new Counter({ name: "pilot_xds_rejects", help: "Responses that a proxy refused, by type.", labelNames: ["type"], registers }),
+		totalRejects: new Counter({ name: "pilot_total_xds_rejects", help: "Responses that a proxy refused.", registers }),
+		debounceSeconds: new Histogram({ name: "pilot_debounce_time", help: "Seconds that changes were gathered before a push.", buckets: secondsBuckets, registers }),
+		services: new Gauge({ name: "pilot_services", help: "Services known to the control plane.", registers }),
+		virtualServices: new Gauge({ name: "pilot_virt_services", help: "VirtualServices known to the control plane.", registers }),
+	};
+}

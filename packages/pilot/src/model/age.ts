@@ -1,0 +1,23 @@
+import type { ObjectMeta } from "@weft/api";
+
+/** Epoch ms of creation; objects that do not say share one age (0), so names decide between them. */
+export function createdMsOf(metadata: ObjectMeta): number {
+	const ms = metadata.creationTimestamp === undefined ? Number.NaN : Date.parse(metadata.creationTimestamp);
+	return Number.isNaN(ms) ? defaultCreatedMs : ms;
+}
+
+/** 2026-01-01T00:00:00Z would do as well: only the order counts, and an object without a date is the oldest. */
+const defaultCreatedMs = 0;
+
+interface Aged {
+	readonly metadata: ObjectMeta;
+}
+
+/** Oldest first, then by name, then by namespace: Istio's rule for which of two wins. */
+export function byAge(a: Aged, b: Aged): number {
+	return createdMsOf(a.metadata) - createdMsOf(b.metadata) || compareText(a.metadata.name, b.metadata.name) || compareText(a.metadata.namespace, b.metadata.namespace);
+}
+
+export function compareText(a: string, b: string): number {
+	return a < b ? -1 : a > b ? 1 : 0;
+}

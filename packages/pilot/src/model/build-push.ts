@@ -1,0 +1,135 @@
+import type { ConfigObject, Kind, MeshConfig } from "@weft/api";
+import { byAge, compareText } from "./age.ts";
+import { buildDestinationRuleIndex } from "./destination-rules.ts";
+import { buildEndpointIndex, type ServiceEndpoints } from "./endpoint-index.ts";
+import { kubernetesService } from "./kubernetes-service.ts";
+import { resolveMesh } from "./mesh.ts";
+import { buildPeerAuthenticationIndex } from "./peer-authentication.ts";
+import type { DestinationRule, DestinationRuleIndex, EndpointIndex, Mesh, PeerAuthenticationIndex, PushSnapshot, VirtualService, WorkloadIndex } from "./push.ts";
+import { createReuse, type Reuse } from "./reuse.ts";
+import type { Service } from "./service.ts";
+import { allotAddresses, serviceEntryServices } from "./service-entry.ts";
+import type { ConfigSnapshot } from "./snapshot.ts";
+import { buildVirtualServices } from "./virtual-services.ts";
+import { buildWorkloadIndex } from "./workloads.ts";
+
+export interface PushInput {
+	readonly snapshot: ConfigSnapshot;
+	readonly meshConfig: MeshConfig;
+	/** Name of this cluster in workload metadata, e.g. `Kubernetes`. */
+	readonly clusterId: string;
+}
+
+/** The steps of a build, each kept while its inputs are the very ones of the last snapshot. */
+interface Stages {
+	readonly lists: Reuse<readonly unknown[]>;
+	readonly mesh: Reuse<Mesh>;
+	readonly workloads: Reuse<WorkloadIndex>;
+	readonly entryServices: Reuse<readonly Service[]>;
+	readonly endpoints: Reuse<ServiceEndpoints>;
+	readonly endpointIndex: Reuse<EndpointIndex>;
+	readonly virtualServices: Reuse<VirtualService>;
+	readonly destinationRules: Reuse<DestinationRule>;
+	readonly destinationRuleIndex: Reuse<DestinationRuleIndex>;
+	readonly peerAuthentications: Reuse<PeerAuthenticationIndex>;
+}
+
+function createStages(): Stages {
+	return {
+		lists: createReuse(),
+		mesh: createReuse(),
+		workloads: createReuse(),
+		entryServices: createReuse(),
+		endpoints: createReuse(),
+		endpointIndex: createReuse(),
+		virtualServices: createReuse(),
+		destinationRules: createReuse(),
+		destinationRuleIndex: createReuse(),
+		peerAuthentications: createReuse(),
+	};
+}
+
+const stagesOf = new WeakMap<PushSnapshot, Stages>();
+
+/** The mesh as one immutable view. With the previous snapshot at hand, everything that did not change keeps its identity. */
+export function buildPush({ snapshot, meshConfig, clusterId }: PushInput, previous?: PushSnapshot): PushSnapshot {
+	const stages = (previous && stagesOf.get(previous)) ?? createStages();
+	for (const step of [stages.lists, stages.mesh, stages.workloads, stages.entryServices, stages.virtualServices]) step.advance();
+	const list = <T>(name: string, items: readonly T[]) => stages.lists.get(name, items, () => items) as readonly T[];
+	const all = <K extends Kind>(kind: K) => list(`all ${kind}`, snapshot.all(kind));
+	const mesh = stages.mesh.get("mesh", [JSON.stringify(meshConfig), clusterId], () => resolveMesh(meshConfig, clusterId));
+	const nodes = all("Node");
+	const pods = all("Pod");
+	const workloads = stages.workloads.get("workloads", [pods, nodes], () => buildWorkloadIndex(pods, nodes));
+	const { services, entryOf } = buildServices(all("Service"), all("ServiceEntry"), mesh, stages);
+	const serviceList = list("services", services);
+	const slices = all("EndpointSlice");
+	const endpoints = all("Endpoints");
+	const workloadEntries = all("WorkloadEntry");
+	const endpointIndex = stages.endpointIndex.get("endpoints", [serviceList, slices, endpoints, workloadEntries, pods, nodes], () => {
+		stages.endpoints.advance();
+		return buildEndpointIndex({ services: serviceList, entryOf, slices, endpoints, workloadEntries, nodes, workloads }, stages.endpoints);
+	});
+	const { domain } = mesh;
+	const rules = all("DestinationRule");
+	const policies = all("PeerAuthentication");
+	const push: PushSnapshot = {
+		version: snapshot.version,
+		meshConfig,
+		mesh,
+		services: serviceList,
+		servicesByHost: groupByHost(serviceList),
+		virtualServices: list(
+			"virtual services",
+			buildVirtualServices(all("VirtualService"), { domain, defaultExportTo: mesh.config.defaultVirtualServiceExportTo }, stages.virtualServices),
+		),
+		destinationRules: stages.destinationRuleIndex.get("rules", [rules, mesh], () => {
+			stages.destinationRules.advance();
+			return buildDestinationRuleIndex(rules, { domain, defaultExportTo: mesh.config.defaultDestinationRuleExportTo }, stages.destinationRules);
+		}),
+		sidecars: list("sidecars", [...all("Sidecar")].sort(byAge)),
+		peerAuthentications: stages.peerAuthentications.get("policies", [policies, mesh], () => buildPeerAuthenticationIndex(policies, mesh.rootNamespace)),
+		gateways: all("Gateway"),
+		endpoints: endpointIndex,
+		workloads,
+		caches: { scopes: new Map(), lists: stages.lists, perPush: new Map() },
+	};
+	stagesOf.set(push, stages);
+	return push;
+}
+
+interface Services {
+	readonly services: readonly Service[];
+	readonly entryOf: (service: Service) => ConfigObject<"ServiceEntry"> | undefined;
+}
+
+function buildServices(objects: readonly ConfigObject<"Service">[], entries: readonly ConfigObject<"ServiceEntry">[], mesh: Mesh, stages: Stages): Services {
+	const exportTo = mesh.config.defaultServiceExportTo;
+	const addresses = allotAddresses(entries);
+	const entryByService = new Map<Service, ConfigObject<"ServiceEntry">>();
+	const external = entries.flatMap((entry) => {
+		const { name, namespace } = entry.metadata;
+		const allotted = entry.spec.hosts.map((host) => addresses.get(`${namespace}/${host}`));
+		const services = stages.entryServices.get(`${namespace}/${name}`, [entry, exportTo.join(), ...allotted], () =>
+			serviceEntryServices(entry, exportTo, (host) => addresses.get(`${namespace}/${host}`)),
+		);
+		for (const service of services) entryByService.set(service, entry);
+		return services;
+	});
+	const kubernetes = objects.map((object) => kubernetesService(object, mesh.domain, exportTo));
+	return { services: [...kubernetes, ...external].sort(oldestFirst), entryOf: (service) => entryByService.get(service) };
+}
+
+function oldestFirst(a: Service, b: Service): number {
+	return a.createdMs - b.createdMs || compareText(a.name, b.name) || compareText(a.namespace, b.namespace);
+}
+
+function groupByHost(services: readonly Service[]): ReadonlyMap<string, readonly Service[]> {
+	const byHost = new Map<string, Service[]>();
+	for (const service of services) {
+		const list = byHost.get(service.hostname);
+		if (list) list.push(service);
+		else byHost.set(service.hostname, [service]);
+	}
+	return byHost;
+}

@@ -1,0 +1,113 @@
+import type { ConfigObject } from "@weft/api";
+import { byAge, compareText } from "./age.ts";
+import { bySpecificity, hostCovers, isWildcard, resolveHost } from "./hosts.ts";
+import { isEmpty, type Labels, labelsMatch } from "./labels.ts";
+import type { DestinationRule, DestinationRuleIndex, HostRules } from "./push.ts";
+import type { Reuse } from "./reuse.ts";
+import { isVisible } from "./visibility.ts";
+
+type RuleObject = ConfigObject<"DestinationRule">;
+
+interface Options {
+	readonly domain: string;
+	readonly defaultExportTo: readonly string[];
+}
+
+function exportToOf({ spec }: RuleObject, options: Options): readonly string[] {
+	return spec.exportTo !== undefined && spec.exportTo.length > 0 ? spec.exportTo : options.defaultExportTo;
+}
+
+function selectorOf({ spec }: RuleObject): Labels | undefined {
+	const selector = spec.workloadSelector?.matchLabels;
+	return isEmpty(selector) ? undefined : selector;
+}
+
+/** Rules are merged where host, namespace, workloadSelector and exportTo are the same; elsewhere they stay apart. */
+function mergeKey(object: RuleObject, host: string, options: Options): string {
+	const selector = Object.entries(selectorOf(object) ?? {}).sort(([a], [b]) => compareText(a, b));
+	return JSON.stringify([object.metadata.namespace, host, selector, [...exportToOf(object, options)].sort()]);
+}
+
+/** Subsets are joined (the first of a name stays), the first traffic policy holds for all of them. */
+function mergeRules(objects: readonly RuleObject[], host: string, options: Options): DestinationRule {
+	const [oldest] = objects as readonly [RuleObject, ...RuleObject[]];
+	const { name, namespace } = oldest.metadata;
+	const subsets = new Map(objects.toReversed().flatMap(({ spec }) => (spec.subsets ?? []).toReversed().map((subset) => [subset.name, subset] as const)));
+	return {
+		host,
+		namespace,
+		name,
+		trafficPolicy: objects.find(({ spec }) => spec.trafficPolicy !== undefined)?.spec.trafficPolicy,
+		subsets: [...subsets.values()].reverse(),
+		exportTo: exportToOf(oldest, options),
+		workloadSelector: selectorOf(oldest),
+		configPath: `/apis/networking.istio.io/v1/namespaces/${namespace}/destination-rule/${name}`,
+		sources: objects.map(({ spec }) => spec),
+	};
+}
+
+export function buildDestinationRuleIndex(objects: readonly RuleObject[], options: Options, reuse: Reuse<DestinationRule>): DestinationRuleIndex {
+	const groups = new Map<string, { host: string; objects: RuleObject[] }>();
+	const selectorKeys = new Set<string>();
+	for (const object of [...objects].sort(byAge)) {
+		const host = resolveHost(object.spec.host, object.metadata.namespace, options.domain);
+		const key = mergeKey(object, host, options);
+		const group = groups.get(key);
+		if (group) group.objects.push(object);
+		else groups.set(key, { host, objects: [object] });
+		for (const label of Object.keys(selectorOf(object) ?? {})) selectorKeys.add(label);
+	}
+	const rules = [...groups].map(([key, { host, objects }]) => reuse.get(key, objects, () => mergeRules(objects, host, options)));
+	return { byNamespace: byNamespace(rules), selectorKeys };
+}
+
+function byNamespace(rules: readonly DestinationRule[]): ReadonlyMap<string, HostRules> {
+	const index = new Map<string, { exact: Map<string, DestinationRule[]>; wildcard: DestinationRule[] }>();
+	for (const rule of rules) {
+		let entry = index.get(rule.namespace);
+		if (!entry) {
+			entry = { exact: new Map(), wildcard: [] };
+			index.set(rule.namespace, entry);
+		}
+		const same = entry.exact.get(rule.host);
+		if (isWildcard(rule.host)) entry.wildcard.push(rule);
+		else if (same) same.push(rule);
+		else entry.exact.set(rule.host, [rule]);
+	}
+	for (const entry of index.values()) entry.wildcard.sort((a, b) => bySpecificity(a.host, b.host));
+	return index;
+}
+
+/** Rules of the most specific host that covers `host` and has an accepted one. */
+function rulesFor(rules: HostRules | undefined, host: string, accept: (rule: DestinationRule) => boolean): readonly DestinationRule[] {
+	if (!rules) return [];
+	const exact = (rules.exact.get(host) ?? []).filter(accept);
+	if (exact.length > 0) return exact;
+	const best = rules.wildcard.find((rule) => hostCovers(rule.host, host) && accept(rule));
+	return best ? rules.wildcard.filter((rule) => rule.host === best.host && accept(rule)) : [];
+}
+
+/**
+ * The rules on a host as seen from a namespace: those of the client's own namespace, else those that the service's namespace
+ * exports to it, else those of the root namespace. https://istio.io/latest/docs/ops/best-practices/traffic-management/#cross-namespace-configuration
+ */
+export function visibleRules(index: DestinationRuleIndex, host: string, namespace: string, serviceNamespace: string, rootNamespace: string): readonly DestinationRule[] {
+	const own = rulesFor(index.byNamespace.get(namespace), host, () => true);
+	if (own.length > 0) return own;
+	for (const from of [serviceNamespace, rootNamespace]) {
+		if (from === namespace || from === "") continue;
+		const exported = rulesFor(index.byNamespace.get(from), host, (rule) => isVisible(rule.exportTo, from, namespace));
+		if (exported.length > 0) return exported;
+	}
+	return [];
+}
+
+/** A workloadSelector counts for clients of the rule's own namespace, and beats rules without one. */
+export function selectRule(rules: readonly DestinationRule[], namespace: string, labels: Labels): DestinationRule | undefined {
+	return rules.find((rule) => rule.workloadSelector && rule.namespace === namespace && labelsMatch(rule.workloadSelector, labels)) ?? unselectedRule(rules);
+}
+
+/** What holds on the server's side, where workloadSelector has no say. */
+export function unselectedRule(rules: readonly DestinationRule[]): DestinationRule | undefined {
+	return rules.find((rule) => !rule.workloadSelector);
+}

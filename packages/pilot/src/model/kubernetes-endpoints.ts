@@ -1,0 +1,124 @@
+import type { ConfigObject, Endpoint as SliceEndpoint } from "@weft/api";
+import type { Workload, WorkloadIndex } from "./push.ts";
+import type { Endpoint, Service } from "./service.ts";
+import { localityOfLabels, noLocality } from "./workloads.ts";
+
+/** The label by which a slice names its Service. https://kubernetes.io/docs/concepts/services-networking/endpoint-slices/ */
+export const serviceNameLabel = "kubernetes.io/service-name";
+const tlsModeLabel = "security.istio.io/tlsMode";
+const networkLabel = "topology.istio.io/network";
+
+/** One address of a slice or of an Endpoints object, before its ports. */
+interface Target {
+	readonly address: string;
+	readonly ready: boolean;
+	readonly terminating: boolean;
+	readonly nodeName: string;
+	readonly podName: string | undefined;
+}
+
+type Slice = ConfigObject<"EndpointSlice">;
+
+function slicePodName(endpoint: SliceEndpoint): string | undefined {
+	return endpoint.targetRef?.kind === "Pod" ? endpoint.targetRef.name : undefined;
+}
+
+/** `ns/name` of every pod that the slices name: what their endpoints are derived from besides the slices. */
+export function podsNamed(slices: readonly Slice[]): readonly string[] {
+	return slices.flatMap((slice) =>
+		(slice.spec.endpoints ?? []).flatMap((endpoint) => {
+			const name = slicePodName(endpoint);
+			return name === undefined ? [] : [`${slice.metadata.namespace}/${name}`];
+		}),
+	);
+}
+
+export interface EndpointSink {
+	add(endpoint: Endpoint): void;
+}
+
+export function addSliceEndpoints(service: Service, slices: readonly Slice[], workloads: WorkloadIndex, sink: EndpointSink): void {
+	const seen = new Set<string>();
+	for (const slice of slices) {
+		if (slice.spec.addressType === "FQDN") continue;
+		for (const endpoint of slice.spec.endpoints ?? []) {
+			const conditions = endpoint.conditions ?? {};
+			for (const address of endpoint.addresses) {
+				const target: Target = {
+					address,
+					ready: conditions.ready !== false,
+					terminating: conditions.terminating === true,
+					nodeName: endpoint.nodeName ?? "",
+					podName: slicePodName(endpoint),
+				};
+				addTarget(service, target, slice.spec.ports ?? [], workloads, seen, sink);
+			}
+		}
+	}
+}
+
+export function addEndpointsObject(service: Service, object: ConfigObject<"Endpoints">, workloads: WorkloadIndex, sink: EndpointSink): void {
+	const seen = new Set<string>();
+	for (const subset of object.spec.subsets ?? []) {
+		const sides = [
+			{ ready: true, addresses: subset.addresses ?? [] },
+			{ ready: false, addresses: subset.notReadyAddresses ?? [] },
+		];
+		for (const { ready, addresses } of sides) {
+			for (const { ip, nodeName, targetRef } of addresses) {
+				const podName = targetRef?.kind === "Pod" ? targetRef.name : undefined;
+				addTarget(service, { address: ip, ready, terminating: false, nodeName: nodeName ?? "", podName }, subset.ports ?? [], workloads, seen, sink);
+			}
+		}
+	}
+}
+
+interface TargetPort {
+	readonly name?: string | undefined;
+	readonly port?: number | undefined;
+}
+
+function addTarget(service: Service, target: Target, ports: readonly TargetPort[], workloads: WorkloadIndex, seen: Set<string>, sink: EndpointSink): void {
+	const pod = target.podName === undefined ? workloads.podByIp.get(target.address) : workloads.podByName.get(`${service.namespace}/${target.podName}`);
+	// A slice may be ahead of its pod: without the pod's labels nothing is known of its identity, so it waits (as in istiod).
+	if (target.podName !== undefined && !pod) return;
+	for (const port of ports) {
+		if (port.port === undefined) continue;
+		const portName = port.name ?? "";
+		// The same address may stand in two slices while one replaces the other.
+		const key = `${target.address} ${port.port} ${portName}`;
+		if (seen.has(key)) continue;
+		seen.add(key);
+		sink.add(kubernetesEndpoint(service, target, pod, portName, port.port, workloads));
+	}
+}
+
+function kubernetesEndpoint(service: Service, target: Target, pod: Workload | undefined, portName: string, port: number, workloads: WorkloadIndex): Endpoint {
+	const ready = target.ready || service.publishNotReady;
+	return {
+		...podEndpoint(pod, target.nodeName, workloads),
+		namespace: pod?.namespace ?? service.namespace,
+		address: target.address,
+		port,
+		portName,
+		health: ready ? "HEALTHY" : target.terminating ? "TERMINATING" : "UNHEALTHY",
+	};
+}
+
+/** What a pod says of any endpoint at it; also for a pod that a ServiceEntry selects. */
+export function podEndpoint(pod: Workload | undefined, nodeName: string, workloads: WorkloadIndex): Omit<Endpoint, "namespace" | "address" | "port" | "portName" | "health"> {
+	const labels = pod?.labels ?? {};
+	const node = nodeName === "" ? (pod?.nodeName ?? "") : nodeName;
+	return {
+		labels,
+		workloadName: pod?.workloadName ?? "",
+		podName: pod?.name ?? "",
+		nodeName: node,
+		serviceAccount: pod?.serviceAccount ?? "",
+		locality: localityOfLabels(labels) ?? workloads.localityOfNode(node) ?? noLocality,
+		network: labels[networkLabel] ?? "",
+		weight: 0,
+		tlsMode: labels[tlsModeLabel] === "istio" ? "istio" : "disabled",
+		registry: "Kubernetes",
+	};
+}

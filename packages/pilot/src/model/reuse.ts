@@ -1,0 +1,45 @@
+/**
+ * Keeps what was derived from inputs as long as those very inputs come again, so that a new snapshot shares the identity of
+ * everything that did not change. It outlives snapshots; an entry not asked for in `generationsMax` runs of its step is dropped.
+ */
+export interface Reuse<V> {
+	get(key: string, inputs: readonly unknown[], build: () => V): V;
+	/** Called once before each run of the step that uses this store. */
+	advance(): void;
+}
+
+interface Entry<V> {
+	readonly inputs: readonly unknown[];
+	readonly value: V;
+	usedIn: number;
+}
+
+const generationsMax = 8;
+
+export function createReuse<V>(): Reuse<V> {
+	const entries = new Map<string, Entry<V>>();
+	let generation = 0;
+	return {
+		get(key, inputs, build) {
+			const found = entries.get(key);
+			if (found && sameItems(found.inputs, inputs)) {
+				found.usedIn = generation;
+				return found.value;
+			}
+			const value = build();
+			entries.set(key, { inputs, value, usedIn: generation });
+			return value;
+		},
+		advance() {
+			generation++;
+			for (const [key, entry] of entries) if (generation - entry.usedIn > generationsMax) entries.delete(key);
+		},
+	};
+}
+
+export function sameItems(a: readonly unknown[], b: readonly unknown[]): boolean {
+	if (a === b) return true;
+	if (a.length !== b.length) return false;
+	for (let i = 0; i < a.length; i++) if (a[i] !== b[i]) return false;
+	return true;
+}

@@ -1,0 +1,155 @@
+import type { ConfigObject, IstioEgressListener } from "@weft/api";
+import { compareText } from "./age.ts";
+import { selectRule, unselectedRule, visibleRules } from "./destination-rules.ts";
+import type { ProxyNode } from "./proxy-node.ts";
+import type { DestinationRule, EgressListener, PushSnapshot, Scope, VirtualService } from "./push.ts";
+import { createReuse } from "./reuse.ts";
+import type { Service } from "./service.ts";
+import { destinationHosts, importServices, importVirtualServices, narrowToPorts, sidecarFor } from "./sidecar-hosts.ts";
+import { isVisible } from "./visibility.ts";
+
+/** What a proxy's class may see. Proxies with equal keys share one scope. */
+export function scopeOf(push: PushSnapshot, node: ProxyNode): Scope {
+	const { rootNamespace } = push.mesh;
+	const sidecar = node.kind === "sidecar" ? sidecarFor(push.sidecars, node.namespace, node.labels, rootNamespace) : undefined;
+	const key = scopeKey(push, node, sidecar);
+	let scope = push.caches.scopes.get(key);
+	if (!scope) {
+		scope = buildScope(push, node, sidecar, key);
+		push.caches.scopes.set(key, scope);
+	}
+	return scope;
+}
+
+/** Exactly what scoping reads of a node: namespace, Sidecar, and the labels that some DestinationRule selects by. */
+function scopeKey(push: PushSnapshot, node: ProxyNode, sidecar: ConfigObject<"Sidecar"> | undefined): string {
+	const labels = [...push.destinationRules.selectorKeys].sort().map((key) => [key, node.labels[key] ?? null]);
+	return JSON.stringify([node.namespace, sidecar ? `${sidecar.metadata.namespace}/${sidecar.metadata.name}` : null, labels]);
+}
+
+function buildScope(push: PushSnapshot, node: ProxyNode, sidecar: ConfigObject<"Sidecar"> | undefined, key: string): Scope {
+	const { namespace, labels } = node;
+	const visible = visibleServices(push, namespace);
+	const meshRoutes = meshVirtualServices(push, namespace);
+	const listeners = sidecar?.spec.egress ?? [];
+	const egress =
+		listeners.length === 0
+			? [{ port: undefined, bind: "", captureMode: "DEFAULT" as const, services: visible, virtualServices: meshRoutes }]
+			: listeners.map((listener) => egressListener(push, listener, visible, meshRoutes, `${key} ${listeners.indexOf(listener)}`, namespace));
+	const pulled = listeners.length === 0 ? [] : egress.flatMap((listener) => pulledServices(push, listener, namespace));
+	const services = stable(push, `${key} services`, mergeServices([...egress.flatMap((listener) => listener.services), ...pulled]));
+	const serviceByHost = new Map(services.map((service) => [service.hostname, service]));
+	return {
+		key,
+		namespace,
+		sidecar,
+		services,
+		serviceByHost,
+		egress,
+		outboundTrafficPolicy: trafficPolicy(push, sidecar),
+		...ruleLookups(push, namespace, labels, serviceByHost),
+	};
+}
+
+function ruleLookups(push: PushSnapshot, namespace: string, labels: Readonly<Record<string, string>>, services: ReadonlyMap<string, Service>) {
+	const visible = new Map<string, readonly DestinationRule[]>();
+	const outbound = new Map<string, DestinationRule | undefined>();
+	const rulesOf = (host: string): readonly DestinationRule[] => {
+		let rules = visible.get(host);
+		if (!rules) {
+			const service = services.get(host);
+			rules = service ? visibleRules(push.destinationRules, host, namespace, service.namespace, push.mesh.rootNamespace) : [];
+			visible.set(host, rules);
+		}
+		return rules;
+	};
+	return {
+		destinationRule(host: string): DestinationRule | undefined {
+			if (!outbound.has(host)) outbound.set(host, selectRule(rulesOf(host), namespace, labels));
+			return outbound.get(host);
+		},
+		inboundDestinationRule: (host: string): DestinationRule | undefined => unselectedRule(rulesOf(host)),
+	};
+}
+
+/** Gives back the previous list where the new one has the same members, so that what is memoised on it stays valid. */
+function stable<T>(push: PushSnapshot, key: string, items: readonly T[]): readonly T[] {
+	return push.caches.lists.get(key, items, () => items) as readonly T[];
+}
+
+function visibleServices(push: PushSnapshot, namespace: string): readonly Service[] {
+	if (push.services.every(({ exportTo }) => exportTo.includes("*"))) return push.services;
+	const visible = push.services.filter((service) => isVisible(service.exportTo, service.namespace, namespace));
+	return stable(push, `${namespace} visible services`, visible);
+}
+
+function meshVirtualServices(push: PushSnapshot, namespace: string): readonly VirtualService[] {
+	const visible = push.virtualServices.filter((vs) => vs.gateways.includes("mesh") && isVisible(vs.exportTo, vs.namespace, namespace));
+	return stable(push, `${namespace} mesh virtual services`, visible);
+}
+
+function egressListener(push: PushSnapshot, listener: IstioEgressListener, services: readonly Service[], routes: readonly VirtualService[], key: string, namespace: string): EgressListener {
+	const { port } = listener;
+	return {
+		port: port?.number ? { number: port.number, protocol: port.protocol ?? "", name: port.name ?? "" } : undefined,
+		bind: listener.bind ?? "",
+		captureMode: listener.captureMode ?? "DEFAULT",
+		services: stable(push, `${key} listener services`, importServices(services, listener, namespace)),
+		virtualServices: stable(push, `${key} listener routes`, importVirtualServices(routes, listener, namespace)),
+	};
+}
+
+/** Services that a listener does not import, but one of its VirtualServices sends to: their clusters are needed. */
+function pulledServices(push: PushSnapshot, listener: EgressListener, namespace: string): readonly Service[] {
+	return listener.virtualServices.flatMap((vs) =>
+		[...destinationHosts(vs)].flatMap(([host, ports]) => {
+			const candidates = (push.servicesByHost.get(host) ?? []).filter((service) => isVisible(service.exportTo, service.namespace, namespace));
+			const sorted = candidates.toSorted((a, b) => compareText(a.namespace, b.namespace));
+			const service = sorted.find((candidate) => candidate.namespace === namespace) ?? sorted[0];
+			if (!service) return [];
+			return ports.size === 0 ? [service] : narrowToPorts(service, (port) => ports.has(port));
+		}),
+	);
+}
+
+/**
+ * One service a hostname. Kubernetes beats ServiceEntries, otherwise the first (oldest) stays; ServiceEntries of one namespace
+ * lend it the ports that it lacks.
+ */
+function mergeServices(services: readonly Service[]): readonly Service[] {
+	const byHost = new Map<string, Service>();
+	for (const service of services) {
+		const found = byHost.get(service.hostname);
+		if (!found || (found.registry !== "Kubernetes" && service.registry === "Kubernetes")) byHost.set(service.hostname, service);
+		else if (found !== service && mergeable(found, service)) byHost.set(service.hostname, joinPorts(found, service));
+	}
+	return [...byHost.values()].sort((a, b) => compareText(a.hostname, b.hostname));
+}
+
+function mergeable(a: Service, b: Service): boolean {
+	return a.namespace === b.namespace && a.registry === b.registry && a.resolution === b.resolution;
+}
+
+const joinedPorts = new WeakMap<Service, WeakMap<Service, Service>>();
+
+function joinPorts(a: Service, b: Service): Service {
+	const missing = b.ports.filter(({ port }) => !a.ports.some((own) => own.port === port));
+	if (missing.length === 0) return a;
+	const known = joinedPorts.get(a) ?? new WeakMap<Service, Service>();
+	joinedPorts.set(a, known);
+	const joined = known.get(b) ?? { ...a, ports: [...a.ports, ...missing] };
+	known.set(b, joined);
+	return joined;
+}
+
+function trafficPolicy(push: PushSnapshot, sidecar: ConfigObject<"Sidecar"> | undefined): Scope["outboundTrafficPolicy"] {
+	const policy = sidecar?.spec.outboundTrafficPolicy;
+	const proxy = policy?.egressProxy;
+	return {
+		mode: policy ? (policy.mode ?? "REGISTRY_ONLY") : push.mesh.outboundTrafficPolicy,
+		egressProxy: proxy ? { host: proxy.host, subset: proxy.subset ?? "", port: proxy.port?.number ?? 0 } : undefined,
+	};
+}
+
+/** An empty store of stable lists, for the first snapshot. */
+export const createLists = () => createReuse<readonly unknown[]>();

@@ -1,0 +1,97 @@
+import type { ConfigObject, ObjectMeta } from "@weft/api";
+import { podStatus } from "@weft/api";
+import type { Workload, WorkloadIndex } from "./push.ts";
+import type { Locality } from "./service.ts";
+
+/** Labels by which a pod overrules its node's place. https://istio.io/latest/docs/tasks/traffic-management/locality-load-balancing/ */
+const localityLabel = "istio-locality";
+const regionLabels = ["topology.kubernetes.io/region", "failure-domain.beta.kubernetes.io/region"];
+const zoneLabels = ["topology.kubernetes.io/zone", "failure-domain.beta.kubernetes.io/zone"];
+const subZoneLabel = "topology.istio.io/subzone";
+
+export const noLocality: Locality = { region: "", zone: "", subZone: "" };
+
+/** `r1/z1/s1`; missing parts are empty. */
+export function parseLocality(text: string): Locality {
+	const [region = "", zone = "", subZone = ""] = text.split("/");
+	return { region, zone, subZone };
+}
+
+function first(labels: Readonly<Record<string, string>>, keys: readonly string[]): string {
+	for (const key of keys) {
+		const value = labels[key];
+		if (value !== undefined) return value;
+	}
+	return "";
+}
+
+export function localityOfNode(node: ConfigObject<"Node">): Locality {
+	const { labels } = node.metadata;
+	return { region: first(labels, regionLabels), zone: first(labels, zoneLabels), subZone: labels[subZoneLabel] ?? "" };
+}
+
+/** The label `istio-locality: r1.z1.s1`, where a pod has it. */
+export function localityOfLabels(labels: Readonly<Record<string, string>>): Locality | undefined {
+	const text = labels[localityLabel];
+	if (text === undefined || text === "") return undefined;
+	return parseLocality(text.includes("/") ? text : text.replaceAll(".", "/"));
+}
+
+/** What made the pod: the Deployment behind a ReplicaSet, the CronJob behind a Job, else its controller, else the pod itself. */
+export function workloadNameOf(metadata: ObjectMeta): string {
+	const controller = metadata.ownerReferences?.find((ref) => ref.controller === true);
+	if (!controller) return metadata.name;
+	const hash = metadata.labels["pod-template-hash"];
+	if (controller.kind === "ReplicaSet" && hash !== undefined && controller.name.endsWith(`-${hash}`)) return controller.name.slice(0, -hash.length - 1);
+	if (controller.kind === "Job") return controller.name.replace(/-\d{8,10}$/, "");
+	return controller.name;
+}
+
+const decoded = new WeakMap<ConfigObject<"Pod">, Workload>();
+
+export function workloadOf(pod: ConfigObject<"Pod">): Workload {
+	let workload = decoded.get(pod);
+	if (!workload) {
+		workload = decodePod(pod);
+		decoded.set(pod, workload);
+	}
+	return workload;
+}
+
+function decodePod(pod: ConfigObject<"Pod">): Workload {
+	const status = podStatus(pod);
+	const ips = (status.podIPs ?? []).flatMap(({ ip }) => (ip === undefined ? [] : [ip]));
+	if (ips.length === 0 && status.podIP !== undefined && status.podIP !== "") ips.push(status.podIP);
+	const namedPorts: Record<string, number> = Object.create(null);
+	for (const container of pod.spec.containers) {
+		for (const port of container.ports ?? []) if (port.name !== undefined) namedPorts[port.name] = port.containerPort;
+	}
+	return {
+		name: pod.metadata.name,
+		namespace: pod.metadata.namespace,
+		labels: pod.metadata.labels,
+		ips,
+		serviceAccount: pod.spec.serviceAccountName ?? pod.spec.serviceAccount ?? "default",
+		nodeName: pod.spec.nodeName ?? "",
+		workloadName: workloadNameOf(pod.metadata),
+		namedPorts,
+		terminal: status.phase === "Succeeded" || status.phase === "Failed",
+	};
+}
+
+export function buildWorkloadIndex(pods: readonly ConfigObject<"Pod">[], nodes: readonly ConfigObject<"Node">[]): WorkloadIndex {
+	const podByName = new Map<string, Workload>();
+	const podByIp = new Map<string, Workload>();
+	const podsByNamespace = new Map<string, Workload[]>();
+	for (const pod of pods) {
+		const workload = workloadOf(pod);
+		podByName.set(`${workload.namespace}/${workload.name}`, workload);
+		if (workload.terminal) continue;
+		for (const ip of workload.ips) if (!podByIp.has(ip)) podByIp.set(ip, workload);
+		const list = podsByNamespace.get(workload.namespace);
+		if (list) list.push(workload);
+		else podsByNamespace.set(workload.namespace, [workload]);
+	}
+	const localities = new Map(nodes.map((node) => [node.metadata.name, localityOfNode(node)]));
+	return { podByName, podByIp, podsByNamespace, localityOfNode: (name) => localities.get(name) };
+}

@@ -1,0 +1,28 @@
+export interface SocketAddressValue {
+	readonly ip: string;
+	readonly port: number;
+}
+
+/** envoy.config.core.v3.Address of an IP, or of a unix domain socket (port 0). */
+export function addressOf({ ip, port }: SocketAddressValue): object {
+	if (ip.startsWith("/") || ip.startsWith("@")) return { pipe: { path: ip } };
+	return { socketAddress: { address: ip, portValue: port } };
+}
+
+export function listenerName({ ip, port }: SocketAddressValue): string {
+	return port === 0 ? ip : `${ip}_${port}`;
+}
+
+/** `127.0.0.1:8080` or `[::1]:8080`; undefined for anything else. */
+export function parseSocketAddress(text: string): SocketAddressValue | undefined {
+	const colon = text.lastIndexOf(":");
+	const port = Number(text.slice(colon + 1));
+	const ip = text.slice(0, colon).replace(/^\[(.*)\]$/, "$1");
+	return colon <= 0 || !Number.isInteger(port) || port < 1 || port > 65_535 ? undefined : { ip, port };
+}
+
+/** CidrRange of `10.0.0.0/8`; a bare address is the whole range. */
+export function cidrRange(text: string): { readonly addressPrefix: string; readonly prefixLen: number } {
+	const [addressPrefix = text, length] = text.split("/");
+	return { addressPrefix, prefixLen: length === undefined ? (addressPrefix.includes(":") ? 128 : 32) : Number(length) };
+}

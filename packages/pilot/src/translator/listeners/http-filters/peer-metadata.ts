@@ -1,0 +1,19 @@
+import { TypedStruct } from "@weft/xds/generated/udpa/type/v1/typed_struct.ts";
+import { packed } from "../../routes/values.ts";
+import type { HttpFilter, HttpFilterBuilder } from "./filter.ts";
+
+/** Tells the two proxies of a request who the other one's workload is: by headers, else by asking the control plane. */
+export const buildPeerMetadata: HttpFilterBuilder = ({ direction, istioExtensions }) => {
+	if (!istioExtensions) return undefined;
+	return direction === "outbound" ? outbound : inbound;
+};
+
+const discovery = [{ istio_headers: {} }, { workload_discovery: {} }];
+const propagation = [{ istio_headers: {} }];
+const outbound = peerMetadata({ upstream_discovery: discovery, upstream_propagation: propagation });
+const inbound = peerMetadata({ downstream_discovery: discovery, downstream_propagation: propagation });
+
+function peerMetadata(value: object): HttpFilter {
+	const typeUrl = "type.googleapis.com/io.istio.http.peer_metadata.Config";
+	return { name: "istio.metadata_exchange", typedConfig: packed("udpa.type.v1.TypedStruct", TypedStruct, { typeUrl, value }) };
+}

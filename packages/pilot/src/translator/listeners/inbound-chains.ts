@@ -1,0 +1,108 @@
+import type { InboundPort } from "../../model/push.ts";
+import type { Protocol } from "../../model/service.ts";
+import { mtlsMode } from "../../model/lookup.ts";
+import type { ProxyContext } from "../context.ts";
+import { inboundClusterName, inboundPassthroughCluster } from "../routes/cluster-name.ts";
+import { type InboundChainMatch, inboundChainMatches, type ListenerProtocol } from "./inbound-chain-match.ts";
+import { isHttp2 } from "../../model/protocol.ts";
+import { configMetadata } from "../routes/values.ts";
+import { buildInboundConnectionManager } from "./http-connection-manager.ts";
+import { buildInboundRoute, type InboundRouteInput } from "./inbound-route.ts";
+import type { ListenerInput } from "./listener-input.ts";
+import { inboundPrefix, type NetworkFilter, tcpFilters } from "./network-filters.ts";
+import { mutualTlsSocket } from "./tls-context.ts";
+
+/** A filter chain, with what the listener filters must know of it. */
+export interface InboundChain {
+	readonly match: InboundChainMatch;
+	/** Undefined: any port. */
+	readonly destinationPort: number | undefined;
+	/** The FilterChain message. */
+	readonly chain: object;
+}
+
+interface ChainSet {
+	readonly destinationPort: number | undefined;
+	readonly protocol: ListenerProtocol;
+	readonly nameOf: (match: InboundChainMatch) => string;
+	readonly statPrefix: string;
+	readonly route: InboundRouteInput;
+	readonly http2?: boolean;
+	readonly metadata?: object | undefined;
+}
+
+/** Chains of one served port. `bindName` is the address in names (`0.0.0.0_8080`). */
+export function portChains(context: ProxyContext, input: ListenerInput, port: InboundPort, bindName: string, matchPort: boolean): readonly InboundChain[] {
+	const cluster = inboundClusterName(port.targetPort);
+	return buildChains(context, input, mtlsMode(context.push, context.node, port.targetPort), {
+		destinationPort: matchPort ? port.targetPort : undefined,
+		protocol: listenerProtocolOf(port.port.protocol),
+		nameOf: () => bindName,
+		statPrefix: `inbound_${bindName};`,
+		route: { name: cluster, cluster, operation: operationOf(context, port), servicePort: port.port.port },
+		http2: isHttp2(port.port.protocol),
+		metadata: sidecarMetadata(context, port),
+	});
+}
+
+/** Chains for ports that no service of the workload names: passed on as they are. */
+export function passthroughChains(context: ProxyContext, input: ListenerInput): readonly InboundChain[] {
+	return buildChains(context, input, mtlsMode(context.push, context.node), {
+		destinationPort: undefined,
+		protocol: "auto",
+		nameOf: ({ protocol }) => (protocol === "http" ? "virtualInbound-catchall-http" : "virtualInbound"),
+		statPrefix: `${inboundPassthroughCluster};`,
+		route: { name: inboundPassthroughCluster, cluster: inboundPassthroughCluster, operation: ":0", servicePort: 0 },
+	});
+}
+
+/** A chain that a Sidecar's `ingress` describes says so. */
+function sidecarMetadata({ scope }: ProxyContext, { ingress }: InboundPort): object | undefined {
+	const sidecar = ingress === undefined ? undefined : scope.sidecar?.metadata;
+	return sidecar && configMetadata(`/apis/networking.istio.io/v1/namespaces/${sidecar.namespace}/sidecar/${sidecar.name}`);
+}
+
+function operationOf({ scope }: ProxyContext, { service, port, ingress }: InboundPort): string {
+	const sidecar = ingress === undefined ? undefined : scope.sidecar?.metadata;
+	return `${sidecar ? `${sidecar.name}.${sidecar.namespace}` : service.hostname}:${port.port}`;
+}
+
+export function listenerProtocolOf(protocol: Protocol): ListenerProtocol {
+	switch (protocol) {
+		case "HTTP":
+		case "HTTP2":
+		case "GRPC":
+		case "GRPC-Web":
+			return "http";
+		case "Auto":
+			return "auto";
+		default:
+			return "tcp";
+	}
+}
+
+function buildChains(context: ProxyContext, input: ListenerInput, mode: Parameters<typeof inboundChainMatches>[0], set: ChainSet): readonly InboundChain[] {
+	return inboundChainMatches(mode, set.protocol).map((match) => ({
+		match,
+		destinationPort: set.destinationPort,
+		chain: {
+			name: set.nameOf(match),
+			filterChainMatch: {
+				...(set.destinationPort === undefined ? {} : { destinationPort: set.destinationPort }),
+				transportProtocol: match.transportProtocol,
+				...(match.applicationProtocols ? { applicationProtocols: [...match.applicationProtocols] } : {}),
+			},
+			filters: filtersOf(input, match, set),
+			...(set.metadata ? { metadata: set.metadata } : {}),
+			...(match.mutualTls ? { transportSocket: mutualTlsSocket(input.meshConfig, context.push.mesh.trustDomain, match.protocol) } : {}),
+		},
+	}));
+}
+
+function filtersOf(input: ListenerInput, match: InboundChainMatch, { statPrefix, route, http2 = false }: ChainSet): readonly NetworkFilter[] {
+	const traffic =
+		match.protocol === "http"
+			? [buildInboundConnectionManager(input, { statPrefix, routeConfig: buildInboundRoute(route), http2 })]
+			: tcpFilters(input, "inbound", route.cluster);
+	return [...inboundPrefix(input), ...traffic];
+}

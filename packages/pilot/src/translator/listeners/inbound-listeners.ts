@@ -1,0 +1,96 @@
+import { TrafficDirection } from "@weft/xds/generated/envoy/config/core/v3/base.ts";
+import { Listener } from "@weft/xds/generated/envoy/config/listener/v3/listener.ts";
+import type { InboundPort } from "../../model/push.ts";
+import { inboundPorts } from "../../model/lookup.ts";
+import type { ProxyContext } from "../context.ts";
+import { blackHoleCluster } from "../routes/cluster-name.ts";
+import { buildAccessLogs } from "./access-log.ts";
+import { addressOf, listenerName, parseSocketAddress, type SocketAddressValue } from "./addresses.ts";
+import { type InboundChain, passthroughChains, portChains } from "./inbound-chains.ts";
+import { detectionTimeout } from "./outbound-draft.ts";
+import { httpInspectorExcept, originalDst, tlsInspectorExcept } from "./listener-filters.ts";
+import { type ListenerInput, listenerInput } from "./listener-input.ts";
+import { inboundPrefix, tcpFilters } from "./network-filters.ts";
+
+/** Everything that comes into the workload: one listener for all ports where traffic is captured, else one bound listener a port. */
+export function buildInboundListeners(context: ProxyContext): readonly Listener[] {
+	const input = listenerInput(context);
+	const ports = inboundPorts(context.push, context.scope, context.node);
+	return context.node.interceptionMode === "NONE" ? boundListeners(context, input, ports) : [virtualInbound(context, input, ports)];
+}
+
+function virtualInbound(context: ProxyContext, input: ListenerInput, ports: readonly InboundPort[]): Listener {
+	const listenPort = context.push.meshConfig.proxyInboundListenPort ?? 15_006;
+	const chains = [
+		...passthroughChains(context, input),
+		...ports.flatMap((port) => portChains(context, input, port, chainName(context, port), true)),
+	];
+	return Listener.fromPartial({
+		name: "virtualInbound",
+		address: addressOf({ ip: "0.0.0.0", port: listenPort }),
+		filterChains: [blackHoleChain(input, listenPort), ...chains.map(({ chain }) => chain)],
+		listenerFilters: [originalDst, ...inspectors(chains, [...ports.map(({ targetPort }) => targetPort), listenPort])],
+		...detectionTimeout(context.push.meshConfig),
+		trafficDirection: TrafficDirection.INBOUND,
+		maxConnectionsToAcceptPerSocketEvent: 1,
+		accessLog: [...buildAccessLogs(context.push.meshConfig).listener],
+		...(context.node.interceptionMode === "TPROXY" ? { transparent: true } : {}),
+	});
+}
+
+/** Traffic to the listener's own port would loop for ever. */
+function blackHoleChain(input: ListenerInput, destinationPort: number): object {
+	return {
+		name: "virtualInbound-blackhole",
+		filterChainMatch: { destinationPort },
+		filters: [...inboundPrefix(input), ...tcpFilters(input, "inbound", blackHoleCluster, false)],
+	};
+}
+
+/** A Sidecar's ingress listener is named after the address it would bind. */
+function chainName({ node }: ProxyContext, { ingress, targetPort }: InboundPort): string {
+	return listenerName({ ip: ingress === undefined ? "0.0.0.0" : ingress.bind || node.ip, port: targetPort });
+}
+
+/** The inspectors that some chain needs, switched off for the ports of which no chain needs them. */
+function inspectors(chains: readonly InboundChain[], ports: readonly number[]): object[] {
+	const tls = chains.filter(({ match }) => match.transportProtocol === "tls");
+	const http = chains.filter(({ match }) => match.transportProtocol === "raw_buffer" && match.applicationProtocols !== undefined);
+	return [
+		...(tls.length > 0 ? [tlsInspectorExcept(portsWithout(tls, ports))] : []),
+		...(http.length > 0 ? [httpInspectorExcept(portsWithout(http, ports))] : []),
+	];
+}
+
+function portsWithout(chains: readonly InboundChain[], ports: readonly number[]): number[] {
+	const needed = new Set(chains.map(({ destinationPort }) => destinationPort));
+	return ports.filter((port) => !needed.has(port));
+}
+
+function boundListeners(context: ProxyContext, input: ListenerInput, ports: readonly InboundPort[]): readonly Listener[] {
+	return ports.flatMap((port) => {
+		const address = bindAddress(context, port);
+		return address === undefined ? [] : [boundListener(context, input, port, address)];
+	});
+}
+
+/** Where a port is bound: as the local launcher says, else at the Sidecar's `bind` or the proxy's own address. */
+function bindAddress({ node }: ProxyContext, { ingress, targetPort }: InboundPort): SocketAddressValue | undefined {
+	if (node.local === undefined) return { ip: ingress?.bind || node.ip, port: targetPort };
+	const binding = node.local.inbound[String(targetPort)];
+	return binding === undefined ? undefined : parseSocketAddress(binding.bind);
+}
+
+function boundListener(context: ProxyContext, input: ListenerInput, port: InboundPort, address: SocketAddressValue): Listener {
+	const chains = portChains(context, input, port, listenerName(address), false);
+	return Listener.fromPartial({
+		name: `inbound_${listenerName(address)}`,
+		address: addressOf(address),
+		filterChains: chains.map(({ chain }) => chain),
+		listenerFilters: inspectors(chains, []),
+		...detectionTimeout(context.push.meshConfig),
+		trafficDirection: TrafficDirection.INBOUND,
+		maxConnectionsToAcceptPerSocketEvent: 1,
+		accessLog: [...buildAccessLogs(context.push.meshConfig).listener],
+	});
+}

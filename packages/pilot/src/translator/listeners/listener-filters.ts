@@ -1,0 +1,41 @@
+import { HttpInspector } from "@weft/xds/generated/envoy/extensions/filters/listener/http_inspector/v3/http_inspector.ts";
+import { OriginalDst } from "@weft/xds/generated/envoy/extensions/filters/listener/original_dst/v3/original_dst.ts";
+import { TlsInspector } from "@weft/xds/generated/envoy/extensions/filters/listener/tls_inspector/v3/tls_inspector.ts";
+import { packed } from "../routes/values.ts";
+
+const prefix = "envoy.extensions.filters.listener";
+
+export const originalDst = {
+	name: "envoy.filters.listener.original_dst",
+	typedConfig: packed(`${prefix}.original_dst.v3.OriginalDst`, OriginalDst, {}),
+};
+
+const httpInspectorFilter = {
+	name: "envoy.filters.listener.http_inspector",
+	typedConfig: packed(`${prefix}.http_inspector.v3.HttpInspector`, HttpInspector, {}),
+};
+
+const tlsInspectorFilter = {
+	name: "envoy.filters.listener.tls_inspector",
+	// A ClientHello mostly fits; the buffer grows only where it does not.
+	typedConfig: packed(`${prefix}.tls_inspector.v3.TlsInspector`, TlsInspector, { initialReadBufferSize: 512 }),
+};
+
+export const httpInspector: object = httpInspectorFilter;
+export const tlsInspector: object = tlsInspectorFilter;
+
+/** The inspector, switched off for connections to these ports (sniffing them would only cost time, or hang where the server speaks first). */
+export function httpInspectorExcept(ports: readonly number[]): object {
+	return { ...httpInspectorFilter, ...disabledFor(ports) };
+}
+
+export function tlsInspectorExcept(ports: readonly number[]): object {
+	return { ...tlsInspectorFilter, ...disabledFor(ports) };
+}
+
+function disabledFor(ports: readonly number[]): object {
+	const rules = [...new Set(ports)].sort((a, b) => a - b).map((port) => ({ destinationPortRange: { start: port, end: port + 1 } }));
+	const [only] = rules;
+	if (only === undefined) return {};
+	return { filterDisabled: rules.length === 1 ? only : { orMatch: { rules } } };
+}

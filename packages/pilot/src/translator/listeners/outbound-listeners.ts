@@ -1,0 +1,150 @@
+import type { Listener } from "@weft/xds/generated/envoy/config/listener/v3/listener.ts";
+import { endpointsOf } from "../../model/lookup.ts";
+import type { EgressListener } from "../../model/push.ts";
+import type { Protocol, Service, ServicePort } from "../../model/service.ts";
+import type { ProxyContext } from "../context.ts";
+import { serviceAddresses } from "../routes/domains.ts";
+import { virtualServiceIndex } from "../routes/virtual-service-index.ts";
+import type { SocketAddressValue } from "./addresses.ts";
+import { buildOutboundConnectionManager } from "./http-connection-manager.ts";
+import { plainTextHttp } from "./inbound-chain-match.ts";
+import { listenerProtocolOf } from "./inbound-chains.ts";
+import type { ListenerInput } from "./listener-input.ts";
+import { addChain, type ChainDraft, finishListener, type ListenerDraft } from "./outbound-draft.ts";
+import { buildTcpChains } from "./tcp-routes.ts";
+
+export const wildcardIp = "0.0.0.0";
+
+/** What one service port asks of the listeners. */
+export interface Offer {
+	readonly service: Service;
+	readonly port: ServicePort;
+	readonly egress: EgressListener;
+	/** Undefined: all addresses for HTTP, the service's own for anything else. */
+	readonly bind: string | undefined;
+	/** The port to listen on. */
+	readonly listenPort: number;
+	readonly protocol: Protocol;
+	readonly bindToPort: boolean;
+}
+
+/** Listeners for all that the scope's egress listeners let through. */
+export function buildServiceListeners(context: ProxyContext, input: ListenerInput): readonly Listener[] {
+	const drafts = new Map<string, ListenerDraft>();
+	const named = new Set(context.scope.egress.flatMap(({ port }) => (port ? [port.number] : [])));
+	for (const egress of context.scope.egress) {
+		for (const offer of egress.port ? namedOffers(context, egress, egress.port) : catchAllOffers(context, egress, named)) {
+			addOffer(context, input, drafts, offer);
+		}
+	}
+	return [...drafts.values()].map((draft) => finishListener(draft, context.scope, input));
+}
+
+function isBound({ node }: ProxyContext, egress: EgressListener): boolean {
+	return egress.captureMode === "NONE" || (egress.captureMode === "DEFAULT" && node.interceptionMode === "NONE");
+}
+
+/** A Sidecar egress listener with a port of its own: every service behind it is reached by that port. */
+function namedOffers(context: ProxyContext, egress: EgressListener, port: NonNullable<EgressListener["port"]>): Offer[] {
+	const bindToPort = isBound(context, egress);
+	const bind = egress.bind || (bindToPort ? "127.0.0.1" : undefined);
+	const protocol = protocolNamed(port.protocol);
+	return egress.services.flatMap((service) => {
+		const servicePort = service.ports.find(({ port: number }) => number === port.number) ?? service.ports[0];
+		return servicePort ? [{ service, port: servicePort, egress, bind, listenPort: port.number, protocol, bindToPort }] : [];
+	});
+}
+
+function protocolNamed(name: string): Protocol {
+	const known: readonly Protocol[] = ["HTTP", "HTTP2", "GRPC", "GRPC-Web", "TCP", "TLS", "HTTPS", "Mongo", "MySQL", "Redis"];
+	return known.find((protocol) => protocol.toUpperCase() === name.toUpperCase()) ?? "Auto";
+}
+
+/** Every port of every service, but those that a listener of its own speaks for. */
+function catchAllOffers(context: ProxyContext, egress: EgressListener, named: ReadonlySet<number>): Offer[] {
+	const bindToPort = isBound(context, egress);
+	// An alias has no traffic of its own: its names are further names of the service it stands for.
+	const services = egress.services.filter(({ resolution }) => resolution !== "Alias");
+	return services.flatMap((service) =>
+		service.ports
+			.filter(({ port, protocol }) => protocol !== "UDP" && !named.has(port))
+			.flatMap((port) => {
+				const offer = { service, port, egress, listenPort: port.port, protocol: port.protocol, bindToPort };
+				return bindsOf(context, service, port, egress, bindToPort).map((bind) => ({ ...offer, bind }));
+			}),
+	);
+}
+
+/** The addresses to bind: one a pod for a headless TCP service, one a VIP, or undefined for whatever the protocol suggests. */
+function bindsOf(context: ProxyContext, service: Service, port: ServicePort, egress: EgressListener, bindToPort: boolean): (string | undefined)[] {
+	if (egress.bind) return [egress.bind];
+	const http = listenerProtocolOf(port.protocol) === "http";
+	// Nothing captures traffic to other addresses, so only loopback is of use, and only HTTP can share it.
+	if (bindToPort) return http ? ["127.0.0.1"] : [];
+	if (http) return [undefined];
+	if (service.headless) return headlessAddresses(context, service, port);
+	const addresses = serviceAddresses(service, context.node.dnsCapture);
+	return addresses.length > 0 ? [...addresses] : [undefined];
+}
+
+/** Pods of a headless service are dialled by their own addresses. Our own is left out: that traffic is inbound. */
+function headlessAddresses({ push, node }: ProxyContext, service: Service, port: ServicePort): string[] {
+	const addresses = endpointsOf(push, service, port.name)
+		.filter(({ health }) => health === "HEALTHY")
+		.map(({ address }) => address)
+		.filter((address) => /^[\d.:a-fA-F]+$/.test(address) && !node.ips.includes(address));
+	return [...new Set(addresses)];
+}
+
+function addOffer(context: ProxyContext, input: ListenerInput, drafts: Map<string, ListenerDraft>, offer: Offer): void {
+	const cidr = offer.bind?.includes("/") && !offer.bind.startsWith("/") ? offer.bind : undefined;
+	const address = { ip: cidr === undefined ? (offer.bind ?? wildcardIp) : wildcardIp, port: offer.listenPort };
+	if (!offer.bindToPort && isReserved(context, address)) return;
+	const key = `${address.ip}_${address.port}`;
+	const draft = drafts.get(key) ?? { address, bindToPort: offer.bindToPort, chains: [] };
+	drafts.set(key, draft);
+	for (const chain of chainsOf(context, input, offer, draft, cidr)) addChain(draft, chain);
+}
+
+/** Ports that the sidecar itself serves must not be shadowed at all addresses. */
+function isReserved({ push: { meshConfig } }: ProxyContext, { ip, port }: SocketAddressValue): boolean {
+	const own = [meshConfig.proxyListenPort ?? 15_001, meshConfig.proxyInboundListenPort ?? 15_006, 15_021, 15_090];
+	return ip === wildcardIp && own.includes(port);
+}
+
+function chainsOf(context: ProxyContext, input: ListenerInput, offer: Offer, draft: ListenerDraft, cidr: string | undefined): readonly ChainDraft[] {
+	const protocol = listenerProtocolOf(offer.protocol);
+	// One HTTP chain serves all services of the listener: its route table tells them apart.
+	const http = protocol === "tcp" || draft.chains.some(({ kind }) => kind === "http") ? [] : [httpChain(context, input, offer, draft.address)];
+	return protocol === "http" ? http : [...http, ...tcpChainsOf(context, input, offer, draft.address, cidr)];
+}
+
+/** `<port>`, or `<host>:<port>` where the listener belongs to one sniffed service. */
+export function routeNameOf({ service, listenPort, protocol }: Offer, { ip }: SocketAddressValue): string {
+	if (listenPort === 0) return ip;
+	return listenerProtocolOf(protocol) === "auto" && ip !== wildcardIp ? `${service.hostname}:${listenPort}` : String(listenPort);
+}
+
+function httpChain(_context: ProxyContext, input: ListenerInput, offer: Offer, address: SocketAddressValue): ChainDraft {
+	const statPrefix = `outbound_${address.ip}_${address.port};`;
+	const sniffed = address.ip === wildcardIp || listenerProtocolOf(offer.protocol) === "auto";
+	return {
+		kind: "http",
+		// A listener for all addresses also gets traffic of servers that the mesh does not know: only what looks like HTTP is taken.
+		match: sniffed ? { applicationProtocols: plainTextHttp, transportProtocol: "raw_buffer" } : undefined,
+		filters: [buildOutboundConnectionManager(input, { statPrefix, routeName: routeNameOf(offer, address) })],
+	};
+}
+
+function tcpChainsOf(
+	context: ProxyContext,
+	listener: ListenerInput,
+	offer: Offer,
+	address: SocketAddressValue,
+	cidr: string | undefined,
+): readonly ChainDraft[] {
+	const { service, listenPort: port, protocol, egress } = offer;
+	const tls = protocol === "TLS" || protocol === "HTTPS";
+	const virtualService = virtualServiceIndex(egress).forHost(service.hostname);
+	return buildTcpChains({ context, listener, service, port, tls, cidr, bySni: address.ip === wildcardIp, virtualService });
+}

@@ -1,0 +1,153 @@
+import type { L4MatchAttributes, RouteDestination, TLSMatchAttributes } from "@weft/api";
+import type { DestinationRule, VirtualService } from "../../model/push.ts";
+import type { Service } from "../../model/service.ts";
+import type { ProxyContext } from "../context.ts";
+import { outboundClusterName } from "../routes/cluster-name.ts";
+import { resolveConsistentHash } from "../routes/hash-policy.ts";
+import { configMetadata, durationOf } from "../routes/values.ts";
+import { cidrRange } from "./addresses.ts";
+import type { ListenerInput } from "./listener-input.ts";
+import { type NetworkFilter, tcpProxy, tcpStats } from "./network-filters.ts";
+import type { ChainDraft, ChainMatch } from "./outbound-draft.ts";
+
+/** One port of one service, as its TCP and TLS chains see it. */
+export interface TcpChainInput {
+	readonly context: ProxyContext;
+	readonly listener: ListenerInput;
+	readonly service: Service;
+	readonly port: number;
+	/** The port carries TLS, so SNI is there to be read. */
+	readonly tls: boolean;
+	/** The service has a range instead of an address, and the listener takes all addresses. */
+	readonly cidr: string | undefined;
+	/** Nothing but SNI tells this service from others on the listener. */
+	readonly bySni: boolean;
+	readonly virtualService: VirtualService | undefined;
+}
+
+/** Chains of one service port that is not HTTP, the most specific first. */
+export function buildTcpChains(input: TcpChainInput): readonly ChainDraft[] {
+	return input.tls ? tlsChains(input) : tcpChains(input);
+}
+
+function tlsChains(input: TcpChainInput): readonly ChainDraft[] {
+	const handled = new Set<string>();
+	const chains: ChainDraft[] = [];
+	for (const { match: matches, route } of input.virtualService?.spec.tls ?? []) {
+		for (const match of matches) {
+			if (!appliesTo(match, input)) continue;
+			// Matches that differ only in what is decided here are one match to Envoy; the first holds.
+			const ranges = match.destinationSubnets?.length ? match.destinationSubnets : listOf(input.cidr);
+			const chainMatch = matchOf(match.sniHosts, ranges);
+			const key = JSON.stringify(chainMatch);
+			if (handled.has(key)) continue;
+			handled.add(key);
+			chains.push(chain(input, chainMatch, route ?? []));
+		}
+	}
+	if (chains.length > 0) return chains;
+	const sniHosts = input.bySni || input.cidr !== undefined ? [input.service.hostname] : [];
+	return [{ kind: "tcp", match: matchOf(sniHosts, listOf(input.cidr)), filters: ownFilters(input) }];
+}
+
+function tcpChains(input: TcpChainInput): readonly ChainDraft[] {
+	const chains: ChainDraft[] = [];
+	for (const { match: matches, route } of input.virtualService?.spec.tcp ?? []) {
+		const applying = (matches ?? []).filter((match) => appliesTo(match, input));
+		if (matches?.length && applying.length === 0) continue;
+		const subnets = applying.flatMap(({ destinationSubnets }) => destinationSubnets ?? []);
+		const anyAddress = applying.length === 0 || applying.some(({ destinationSubnets }) => !destinationSubnets?.length);
+		if (anyAddress) return [...chains, chain(input, matchOf([], listOf(input.cidr)), route ?? [])];
+		// istiod names the VirtualService on every chain but this one; we keep to it.
+		chains.push({ ...chain(input, matchOf([], subnets), route ?? []), metadata: undefined });
+	}
+	return [...chains, { kind: "tcp", match: matchOf([], listOf(input.cidr)), filters: ownFilters(input) }];
+}
+
+function chain(input: TcpChainInput, match: ChainMatch | undefined, routes: readonly RouteDestination[]): ChainDraft {
+	const path = input.virtualService?.configPath;
+	return { kind: "tcp", match, filters: routeFilters(input, routes), metadata: path === undefined ? undefined : configMetadata(path) };
+}
+
+function listOf(value: string | undefined): readonly string[] {
+	return value === undefined ? [] : [value];
+}
+
+function matchOf(serverNames: readonly string[], ranges: readonly string[]): ChainMatch | undefined {
+	if (serverNames.length === 0 && ranges.length === 0) return undefined;
+	return {
+		...(serverNames.length > 0 ? { serverNames: [...new Set(serverNames)].sort() } : {}),
+		...(ranges.length > 0 ? { prefixRanges: [...new Set(ranges)].sort().map(cidrRange) } : {}),
+	};
+}
+
+/** The part of a match that is decided at translation time: port, gateways and source. */
+function appliesTo(match: L4MatchAttributes | TLSMatchAttributes, { context: { node }, port }: TcpChainInput): boolean {
+	if (match.port !== undefined && match.port !== 0 && match.port !== port) return false;
+	if (match.gateways?.length && !match.gateways.includes("mesh")) return false;
+	if (match.sourceNamespace && match.sourceNamespace !== node.namespace) return false;
+	return Object.entries(match.sourceLabels ?? {}).every(([key, value]) => node.labels[key] === value);
+}
+
+function routeFilters(input: TcpChainInput, routes: readonly RouteDestination[]): readonly NetworkFilter[] {
+	const [first] = routes;
+	const { scope } = input.context;
+	const rule = first ? scope.destinationRule(first.destination.host) : undefined;
+	if (routes.length === 1 && first) {
+		const { destination } = first;
+		return singleDestination(input, clusterOf(input, first), rule, destination.subset, destination.port?.number ?? input.port);
+	}
+	const clusters = routes.filter(({ weight }) => (weight ?? 0) > 0).map((route) => ({ name: clusterOf(input, route), weight: route.weight ?? 0 }));
+	const { name = "", namespace = "" } = input.virtualService ?? {};
+	const config = { statPrefix: `${name}.${namespace}`, weightedClusters: { clusters }, ...poolFields(rule, undefined, input.port) };
+	return [...tcpStats(input.listener, "outbound"), tcpProxy(input.listener, config)];
+}
+
+/** Without a port, a destination with one port means that one, any other the port that the client dialled. */
+function clusterOf({ context: { scope }, port }: TcpChainInput, { destination }: RouteDestination): string {
+	const ports = scope.serviceByHost.get(destination.host)?.ports ?? [];
+	const sole = ports.length === 1 ? ports[0]?.port : undefined;
+	return outboundClusterName(destination.port?.number ?? sole ?? port, destination.subset ?? "", destination.host);
+}
+
+function ownFilters(input: TcpChainInput): readonly NetworkFilter[] {
+	const { service, port, context } = input;
+	const [only] = service.ports;
+	const clusterPort = service.ports.length === 1 && only ? only.port : port;
+	const cluster = outboundClusterName(clusterPort, "", service.hostname);
+	return singleDestination(input, cluster, context.scope.destinationRule(service.hostname), undefined, clusterPort);
+}
+
+function singleDestination(
+	{ listener }: TcpChainInput,
+	cluster: string,
+	rule: DestinationRule | undefined,
+	subset: string | undefined,
+	port: number,
+): readonly NetworkFilter[] {
+	const config = { statPrefix: cluster, cluster, ...poolFields(rule, subset, port), ...tunnelFields(rule, subset) };
+	return [...tcpStats(listener, "outbound"), tcpProxy(listener, config)];
+}
+
+/** What of a DestinationRule belongs to the connection from the application: its lifetimes, and hashing by its address. */
+function poolFields(rule: DestinationRule | undefined, subset: string | undefined, port: number): object {
+	const policy = rule?.trafficPolicy;
+	const ofPort = policy?.portLevelSettings?.find((settings) => settings.port?.number === port);
+	const tcp = (ofPort ? ofPort.connectionPool : policy?.connectionPool)?.tcp;
+	const idleTimeout = durationOf(tcp?.idleTimeout);
+	const lifetime = durationOf(tcp?.maxConnectionDuration);
+	const hash = resolveConsistentHash(rule, subset, port);
+	return {
+		...(idleTimeout ? { idleTimeout } : {}),
+		...(lifetime ? { maxDownstreamConnectionDuration: lifetime } : {}),
+		...(hash?.useSourceIp ? { hashPolicy: [{ sourceIp: {} }] } : {}),
+	};
+}
+
+/** https://istio.io/latest/docs/reference/config/networking/destination-rule/#TrafficPolicy-TunnelSettings */
+function tunnelFields(rule: DestinationRule | undefined, subset: string | undefined): object {
+	const ofSubset = subset ? rule?.subsets.find(({ name }) => name === subset)?.trafficPolicy?.tunnel : undefined;
+	const tunnel = ofSubset ?? rule?.trafficPolicy?.tunnel;
+	if (tunnel === undefined) return {};
+	return { tunnelingConfig: { hostname: `${tunnel.targetHost}:${tunnel.targetPort}`, usePost: tunnel.protocol === "POST" } };
+}

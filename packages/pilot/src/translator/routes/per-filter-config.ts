@@ -1,0 +1,81 @@
+import type { CorsPolicy, HTTPFaultInjection, Percent } from "@weft/api";
+import type { Any } from "@weft/xds";
+import { CorsPolicy as EnvoyCorsPolicy } from "@weft/xds/generated/envoy/extensions/filters/http/cors/v3/cors.ts";
+import { HTTPFault } from "@weft/xds/generated/envoy/extensions/filters/http/fault/v3/fault.ts";
+import { parseDurationMs } from "@weft/api";
+import { durationOf, type FractionalPercentValue, packed, perMillion, stringMatcherOf } from "./values.ts";
+
+/** `typed_per_filter_config` of a route: fault injection and CORS. */
+export function buildPerFilterConfig(
+	fault: HTTPFaultInjection | undefined,
+	cors: CorsPolicy | undefined,
+): Readonly<Record<string, Any>> | undefined {
+	if (fault === undefined && cors === undefined) return undefined;
+	return {
+		...(fault ? { "envoy.filters.http.fault": buildFault(fault) } : {}),
+		...(cors ? { "envoy.filters.http.cors": buildCors(cors) } : {}),
+	};
+}
+
+function buildFault({ delay, abort }: HTTPFaultInjection): Any {
+	const fixedDelay = durationOf(delay?.fixedDelay);
+	// A delay that names no percentage is sent with 0 (istiod keeps the deprecated `percent`, whose default is 0); see golden fault-both.
+	const delayPercentage = percentage(delay?.percentage) ?? { numerator: delay?.percent ?? 0, denominator: 0 };
+	const abortPercentage = percentage(abort?.percentage) ?? (abort?.percent === undefined ? undefined : { numerator: abort.percent, denominator: 0 });
+	return packed("envoy.extensions.filters.http.fault.v3.HTTPFault", HTTPFault, {
+		...(fixedDelay ? { delay: { fixedDelay, percentage: delayPercentage } } : {}),
+		...(abort ? { abort: { ...abortStatus(abort), ...(abortPercentage ? { percentage: abortPercentage } : {}) } } : {}),
+	});
+}
+
+function abortStatus(abort: NonNullable<HTTPFaultInjection["abort"]>): { httpStatus: number } | { grpcStatus: number } | Record<string, never> {
+	if (abort.httpStatus !== undefined) return { httpStatus: abort.httpStatus };
+	const grpcStatus = abort.grpcStatus === undefined ? undefined : grpcStatusNumber(abort.grpcStatus);
+	return grpcStatus === undefined ? {} : { grpcStatus };
+}
+
+/** In the order of their numbers, from 0: https://grpc.github.io/grpc/core/md_doc_statuscodes.html */
+const grpcStatusNames = [
+	"OK",
+	"CANCELLED",
+	"UNKNOWN",
+	"INVALID_ARGUMENT",
+	"DEADLINE_EXCEEDED",
+	"NOT_FOUND",
+	"ALREADY_EXISTS",
+	"PERMISSION_DENIED",
+	"RESOURCE_EXHAUSTED",
+	"FAILED_PRECONDITION",
+	"ABORTED",
+	"OUT_OF_RANGE",
+	"UNIMPLEMENTED",
+	"INTERNAL",
+	"UNAVAILABLE",
+	"DATA_LOSS",
+	"UNAUTHENTICATED",
+];
+
+function grpcStatusNumber(name: string): number | undefined {
+	if (/^\d{1,2}$/.test(name)) return Number(name);
+	const index = grpcStatusNames.indexOf(name);
+	return index < 0 ? undefined : index;
+}
+
+function percentage(percent: Percent | undefined): FractionalPercentValue | undefined {
+	return percent === undefined ? undefined : perMillion(percent.value ?? 0);
+}
+
+function buildCors(cors: CorsPolicy): Any {
+	const maxAgeMs = cors.maxAge === undefined ? undefined : parseDurationMs(cors.maxAge);
+	const origins = cors.allowOrigins?.map(stringMatcherOf) ?? cors.allowOrigin?.map((exact) => (exact === "*" ? { safeRegex: { regex: ".*" } } : { exact }));
+	return packed("envoy.extensions.filters.http.cors.v3.CorsPolicy", EnvoyCorsPolicy, {
+		allowOriginStringMatch: origins?.filter((origin) => origin !== undefined) ?? [],
+		allowMethods: (cors.allowMethods ?? []).join(","),
+		allowHeaders: (cors.allowHeaders ?? []).join(","),
+		exposeHeaders: (cors.exposeHeaders ?? []).join(","),
+		maxAge: maxAgeMs === undefined ? "" : String(Math.trunc(maxAgeMs / 1000)),
+		...(cors.allowCredentials === undefined ? {} : { allowCredentials: cors.allowCredentials }),
+		filterEnabled: { defaultValue: { numerator: 100, denominator: 0 } },
+		forwardNotMatchingPreflights: cors.unmatchedPreflights !== "IGNORE",
+	});
+}

@@ -1,0 +1,157 @@
+import type { ConsistentHashLB, Destination, HTTPDirectResponse, HTTPRedirect, HTTPRetry, HTTPRoute, HTTPRouteDestination } from "@weft/api";
+import { outboundClusterName } from "./cluster-name.ts";
+import { buildHashPolicy, type HashPolicyValue } from "./hash-policy.ts";
+import { buildHeaderOperations, type HeaderFields, mergeHeaderFields } from "./header-operations.ts";
+import { buildRetryPolicy } from "./retry-policy.ts";
+import { durationOf, perMillion, zeroDuration } from "./values.ts";
+
+/** What a route's action is made of besides the HTTPRoute itself. */
+export interface ActionInput {
+	readonly listenPort: number;
+	/** Of MeshConfig: for routes that name no retries. */
+	readonly defaultRetry: HTTPRetry | undefined;
+	/** How requests to a destination are hashed, if they are. */
+	readonly hashOf: (destination: Destination) => ConsistentHashLB | undefined;
+}
+
+export interface ForwardResult {
+	/** The RouteAction. */
+	readonly route: object;
+	/** Set where the route has exactly one destination. */
+	readonly cluster: string | undefined;
+	readonly headers: HeaderFields;
+}
+
+/** The RouteAction of an HTTPRoute with `route`. */
+export function buildForward(http: HTTPRoute, input: ActionInput): ForwardResult {
+	const own = buildHeaderOperations(http.headers);
+	const destinations = http.route ?? [];
+	const target = buildTarget(destinations, input);
+	const authority = target.authority ?? http.rewrite?.authority ?? own.authority;
+	const timeout = durationOf(http.timeout) ?? zeroDuration;
+	const retryPolicy = buildRetryPolicy(http.retries ?? input.defaultRetry, target.hashed);
+	const mirrors = buildMirrors(http, input);
+	return {
+		cluster: target.cluster,
+		headers: mergeHeaderFields(own.fields, target.headers),
+		route: {
+			...target.action,
+			...rewriteOf(http),
+			...(authority ? { hostRewriteLiteral: authority } : {}),
+			timeout,
+			maxGrpcTimeout: timeout,
+			...(retryPolicy ? { retryPolicy } : {}),
+			...(mirrors.length > 0 ? { requestMirrorPolicies: mirrors } : {}),
+		},
+	};
+}
+
+interface Target {
+	readonly action: object;
+	readonly cluster: string | undefined;
+	readonly hashed: boolean;
+	readonly headers: HeaderFields;
+	readonly authority: string | undefined;
+}
+
+function buildTarget(destinations: readonly HTTPRouteDestination[], input: ActionInput): Target {
+	const [only] = destinations;
+	if (destinations.length !== 1 || only === undefined) return buildWeighted(destinations, input);
+	const hashPolicies = hashPoliciesOf([only], input);
+	const { fields, authority } = buildHeaderOperations(only.headers);
+	const cluster = destinationCluster(only.destination, input.listenPort);
+	return {
+		action: { cluster, ...(hashPolicies.length > 0 ? { hashPolicy: hashPolicies } : {}) },
+		cluster,
+		hashed: hashPolicies.length > 0,
+		headers: fields,
+		authority,
+	};
+}
+
+function buildWeighted(destinations: readonly HTTPRouteDestination[], input: ActionInput): Target {
+	const weighted = destinations.filter(({ weight }) => (weight ?? 0) > 0);
+	const hashPolicies = hashPoliciesOf(weighted, input);
+	const clusters = weighted.map(({ destination, weight, headers }) => {
+		const { fields, authority } = buildHeaderOperations(headers);
+		return {
+			name: destinationCluster(destination, input.listenPort),
+			weight: weight ?? 0,
+			...fields,
+			...(authority ? { hostRewriteLiteral: authority } : {}),
+		};
+	});
+	return {
+		action: { weightedClusters: { clusters }, ...(hashPolicies.length > 0 ? { hashPolicy: hashPolicies } : {}) },
+		cluster: undefined,
+		hashed: false,
+		headers: {},
+		authority: undefined,
+	};
+}
+
+function hashPoliciesOf(destinations: readonly HTTPRouteDestination[], input: ActionInput): HashPolicyValue[] {
+	return destinations.flatMap(({ destination }) => {
+		const hash = input.hashOf(destination);
+		const policy = hash === undefined ? undefined : buildHashPolicy(hash);
+		return policy === undefined ? [] : [policy];
+	});
+}
+
+/** A destination without a port means the port that the client dialled. */
+export function destinationCluster(destination: Destination, listenPort: number): string {
+	return outboundClusterName(destination.port?.number ?? listenPort, destination.subset ?? "", destination.host);
+}
+
+function rewriteOf({ rewrite, match }: HTTPRoute): object {
+	if (rewrite === undefined) return {};
+	const { uri, uriRegexRewrite } = rewrite;
+	if (uriRegexRewrite?.match) {
+		return { regexRewrite: { pattern: { regex: uriRegexRewrite.match }, substitution: uriRegexRewrite.rewrite ?? "" } };
+	}
+	if (uri === undefined || uri === "") return {};
+	// Envoy cannot replace a prefix of a path that was matched by regular expression: then the whole path is replaced.
+	const regex = match?.length === 1 ? match[0]?.uri?.regex : undefined;
+	return regex === undefined ? { prefixRewrite: uri } : { regexRewrite: { pattern: { regex }, substitution: uri } };
+}
+
+function buildMirrors(http: HTTPRoute, input: ActionInput): object[] {
+	const percentOfMirror = http.mirrorPercentage?.value ?? http.mirrorPercent ?? 100;
+	const single = http.mirror ? [{ destination: http.mirror, percent: percentOfMirror }] : [];
+	const several = (http.mirrors ?? []).map(({ destination, percentage }) => ({ destination, percent: percentage?.value ?? 100 }));
+	return [...single, ...several]
+		.filter(({ percent }) => percent > 0)
+		.map(({ destination, percent }) => ({
+			cluster: destinationCluster(destination, input.listenPort),
+			runtimeFraction: { defaultValue: percent === 100 ? { numerator: 100, denominator: 0 } : perMillion(percent) },
+			traceSampled: false,
+			disableShadowHostSuffixAppend: true,
+		}));
+}
+
+const redirectCodes = new Map([
+	[301, 0],
+	[302, 1],
+	[303, 2],
+	[307, 3],
+	[308, 4],
+]);
+
+/** RedirectAction; a redirect without `uri` is sent with an empty path, as istiod does (Envoy then keeps the path). */
+export function buildRedirect(redirect: HTTPRedirect, listenPort: number): object {
+	const port = redirect.port ?? (redirect.derivePort === "FROM_REQUEST_PORT" ? listenPort : 0);
+	return {
+		hostRedirect: redirect.authority ?? "",
+		pathRedirect: redirect.uri ?? "",
+		...(redirect.scheme ? { schemeRedirect: redirect.scheme } : {}),
+		portRedirect: port,
+		responseCode: redirectCodes.get(redirect.redirectCode ?? 301) ?? 0,
+	};
+}
+
+/** DirectResponseAction. */
+export function buildDirectResponse({ status, body }: HTTPDirectResponse): object {
+	if (body?.string !== undefined) return { status, body: { inlineString: body.string } };
+	if (body?.bytes !== undefined) return { status, body: { inlineBytes: Buffer.from(body.bytes, "base64") } };
+	return { status };
+}

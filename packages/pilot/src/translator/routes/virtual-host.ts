@@ -1,0 +1,109 @@
+import type { Destination, HTTPRetry } from "@weft/api";
+import { VirtualHost } from "@weft/xds/generated/envoy/config/route/v3/route_components.ts";
+import type { DestinationRule, VirtualService } from "../../model/push.ts";
+import type { Service } from "../../model/service.ts";
+import { passthroughCluster } from "./cluster-name.ts";
+import { resolveDestinationHash } from "./hash-policy.ts";
+import { appliesTo, buildDefaultRoute, buildHttpRoutes, type RouteClient } from "./http-routes.ts";
+import type { ActionInput } from "./route-action.ts";
+import { zeroDuration } from "./values.ts";
+import { createVirtualHostCache } from "./virtual-host-cache.ts";
+
+/** Everything a virtual host is made of; nothing else may be read while building it. */
+export interface VirtualHostInput {
+	/** Host part of the name. */
+	readonly host: string;
+	readonly port: number;
+	readonly domains: readonly string[];
+	/** Undefined: the service's plain default route. */
+	readonly virtualService: VirtualService | undefined;
+	readonly service: Service | undefined;
+	readonly client: RouteClient;
+	readonly defaultRetry: HTTPRetry | undefined;
+	readonly destinationRule: (host: string) => DestinationRule | undefined;
+}
+
+const cache = createVirtualHostCache();
+
+/** Counters of all virtual hosts built and of all that were taken from memory. */
+export const virtualHostStats = cache.stats;
+
+/** The encoded VirtualHost message; built anew only when something it reads has changed. Undefined: it has no routes for this client. */
+export function encodeVirtualHost(input: VirtualHostInput): Uint8Array | undefined {
+	const anchor = input.virtualService ?? input.service;
+	if (anchor === undefined) return undefined;
+	const key = `${input.host}:${input.port}|${clientKey(input)}|${input.domains.join()}`;
+	return cache.get(anchor, key, dependencies(input), () => buildVirtualHost(input));
+}
+
+function buildVirtualHost(input: VirtualHostInput): Uint8Array | undefined {
+	const action: ActionInput = {
+		listenPort: input.port,
+		defaultRetry: input.defaultRetry,
+		hashOf: (destination) => hashOf(input, destination),
+	};
+	const routes = input.virtualService
+		? buildHttpRoutes(input.virtualService, input.client, action)
+		: [buildDefaultRoute(input.host, action)];
+	if (routes.length === 0) return undefined;
+	return encode({ name: `${input.host}:${input.port}`, domains: [...input.domains], routes });
+}
+
+function hashOf(input: VirtualHostInput, destination: Destination): ReturnType<typeof resolveDestinationHash> {
+	return resolveDestinationHash(input.destinationRule(destination.host), destination, input.port);
+}
+
+function encode(partial: object): Uint8Array {
+	return VirtualHost.encode(VirtualHost.fromPartial({ ...partial, includeRequestAttemptCount: true })).finish();
+}
+
+/** The DestinationRules of every destination (for hash policies) and the mesh's retry policy. */
+function dependencies(input: VirtualHostInput): readonly unknown[] {
+	const hosts = input.virtualService ? destinationHosts(input.virtualService) : [input.host];
+	return [input.defaultRetry, ...hosts.map(input.destinationRule)];
+}
+
+const hostsOf = new WeakMap<VirtualService, readonly string[]>();
+
+function destinationHosts(virtualService: VirtualService): readonly string[] {
+	const known = hostsOf.get(virtualService);
+	if (known) return known;
+	const hosts = [...new Set((virtualService.spec.http ?? []).flatMap((http) => (http.route ?? []).map(({ destination }) => destination.host)))];
+	hostsOf.set(virtualService, hosts);
+	return hosts;
+}
+
+/** One digit a match: which of them hold for this client. Empty where no match looks at the client. */
+function clientKey({ virtualService, client, port }: VirtualHostInput): string {
+	if (virtualService === undefined || !readsClient(virtualService)) return "";
+	const matches = (virtualService.spec.http ?? []).flatMap(({ match }) => match ?? []);
+	return matches.map((match) => (appliesTo(match, client, port) ? "1" : "0")).join("");
+}
+
+const clientReaders = new WeakMap<VirtualService, boolean>();
+
+function readsClient(virtualService: VirtualService): boolean {
+	const known = clientReaders.get(virtualService);
+	if (known !== undefined) return known;
+	const matches = (virtualService.spec.http ?? []).flatMap(({ match }) => match ?? []);
+	const reads = matches.some(({ sourceLabels, sourceNamespace, gateways }) => sourceLabels ?? sourceNamespace ?? gateways);
+	clientReaders.set(virtualService, reads);
+	return reads;
+}
+
+function catchAllRoute(name: string, action: object): Uint8Array {
+	return encode({ name, domains: ["*"], routes: [{ name, match: { prefix: "/" }, ...action }] });
+}
+
+const forwardAny = (cluster: string): object => ({ route: { cluster, timeout: zeroDuration, maxGrpcTimeout: zeroDuration } });
+
+/** Unknown authorities go where the client dialled (ALLOW_ANY). */
+export const allowAnyVirtualHost = catchAllRoute("allow_any", forwardAny(passthroughCluster));
+
+/** Unknown authorities are refused with 502 (REGISTRY_ONLY). */
+export const blockAllVirtualHost = catchAllRoute("block_all", { directResponse: { status: 502 } });
+
+/** Unknown authorities go to the Sidecar's egress proxy. */
+export function egressProxyVirtualHost(cluster: string): Uint8Array {
+	return catchAllRoute("allow_any", forwardAny(cluster));
+}

@@ -1,0 +1,40 @@
+import type { EgressListener, VirtualService } from "../../model/push.ts";
+
+/** Which VirtualService speaks for a host: the oldest that names it, else the one with the longest wildcard that fits. */
+export interface VirtualServiceIndex {
+	readonly forHost: (host: string) => VirtualService | undefined;
+	/** Whether `virtualService` is the one that counts for `host` (a host or wildcard as written in it). */
+	readonly owns: (virtualService: VirtualService, host: string) => boolean;
+}
+
+const indexes = new WeakMap<readonly VirtualService[], VirtualServiceIndex>();
+
+export function virtualServiceIndex({ virtualServices }: Pick<EgressListener, "virtualServices">): VirtualServiceIndex {
+	const known = indexes.get(virtualServices);
+	if (known) return known;
+	const index = buildIndex(virtualServices);
+	indexes.set(virtualServices, index);
+	return index;
+}
+
+function buildIndex(virtualServices: readonly VirtualService[]): VirtualServiceIndex {
+	const byHost = new Map<string, VirtualService>();
+	for (const virtualService of virtualServices) {
+		for (const host of virtualService.hosts) if (!byHost.has(host)) byHost.set(host, virtualService);
+	}
+	const wildcards = [...byHost.keys()].filter((host) => host.startsWith("*")).sort((a, b) => b.length - a.length);
+	return {
+		forHost: (host) => {
+			const exact = byHost.get(host);
+			if (exact) return exact;
+			const wildcard = wildcards.find((pattern) => matchWildcard(pattern, host));
+			return wildcard === undefined ? undefined : byHost.get(wildcard);
+		},
+		owns: (virtualService, host) => byHost.get(host) === virtualService,
+	};
+}
+
+/** `*.example.com` takes every name below `example.com`, also another wildcard's. */
+export function matchWildcard(pattern: string, host: string): boolean {
+	return pattern === "*" || (host.length >= pattern.length && host.endsWith(pattern.slice(1)));
+}

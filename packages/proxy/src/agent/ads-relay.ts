@@ -1,0 +1,133 @@
+import {
+	ChannelCredentials,
+	Client,
+	type ClientDuplexStream,
+	Metadata,
+	type Server,
+	type ServerDuplexStream,
+	type ServiceDefinition,
+	type ServiceError,
+	type StatusObject,
+	status,
+} from "@grpc/grpc-js";
+import type { Logger } from "@weft/runtime";
+import { controlPlaneServerName } from "./certificate-client.ts";
+import type { WorkloadIdentity } from "./workload-identity.ts";
+
+export interface AdsRelayOptions {
+	/** host:port of the control plane's TLS port. */
+	readonly discoveryAddress: string;
+	/** Default `istiod.istio-system.svc`. */
+	readonly serverName?: string;
+	readonly identity: WorkloadIdentity;
+	readonly logger: Logger;
+	/** Largest single message either way; default 64 MiB. */
+	readonly messageBytesMax?: number;
+}
+
+export const relayMessageBytesMax = 64 * 1024 * 1024;
+
+// Messages pass as the bytes they came in: the relay knows nothing of what it carries.
+const identity = (bytes: Buffer): Buffer => bytes;
+
+const method = (name: string) => ({
+	path: `/envoy.service.discovery.v3.AggregatedDiscoveryService/${name}`,
+	requestStream: true,
+	responseStream: true,
+	requestSerialize: identity,
+	requestDeserialize: identity,
+	responseSerialize: identity,
+	responseDeserialize: identity,
+});
+
+export const adsServiceDefinition = {
+	streamAggregatedResources: method("StreamAggregatedResources"),
+	deltaAggregatedResources: method("DeltaAggregatedResources"),
+} satisfies ServiceDefinition;
+
+type Downstream = ServerDuplexStream<Buffer, Buffer>;
+type Upstream = ClientDuplexStream<Buffer, Buffer>;
+
+/**
+ * Relays ADS streams to the control plane over mutual TLS with the workload's certificate. One connection a stream, so that each
+ * new stream shows the newest certificate. Without an identity a stream is refused, never relayed without one.
+ */
+export function addAdsRelay(server: Server, options: AdsRelayOptions): void {
+	const relay = (path: string) => (downstream: Downstream) => relayStream(downstream, path, options);
+	server.addService(adsServiceDefinition, {
+		streamAggregatedResources: relay(adsServiceDefinition.streamAggregatedResources.path),
+		deltaAggregatedResources: relay(adsServiceDefinition.deltaAggregatedResources.path),
+	});
+}
+
+function relayStream(downstream: Downstream, path: string, options: AdsRelayOptions): void {
+	const { logger } = options;
+	const client = connect(options);
+	if (client === undefined) {
+		const details = "the workload has no certificate yet";
+		downstream.emit("error", { code: status.UNAVAILABLE, details });
+		logger.info("ADS stream refused", { reason: details });
+		return;
+	}
+	const upstream = client.makeBidiStreamRequest(path, identity, identity, new Metadata());
+	logger.info("ADS stream opened", { address: options.discoveryAddress });
+	let ended = false;
+	const end = (how: string, details: string) => {
+		if (ended) return false;
+		ended = true;
+		client.close();
+		logger.info("ADS stream ended", { by: how, details });
+		return true;
+	};
+	relayDown(upstream, downstream, end);
+	pump(downstream, upstream);
+	downstream.on("end", () => upstream.end());
+	downstream.on("cancelled", () => {
+		if (end("envoy", "cancelled")) upstream.cancel();
+	});
+	downstream.on("error", (error: Error) => {
+		if (end("envoy", error.message)) upstream.cancel();
+	});
+}
+
+// Whoever reads slowly holds its writer up, instead of filling memory here.
+function pump(from: Downstream | Upstream, to: Downstream | Upstream): void {
+	from.on("data", (message: Buffer) => {
+		if (to.write(message)) return;
+		from.pause();
+		to.once("drain", () => from.resume());
+	});
+}
+
+function relayDown(upstream: Upstream, downstream: Downstream, end: (how: string, details: string) => boolean): void {
+	pump(upstream, downstream);
+	upstream.on("error", ({ code, details, message }: ServiceError) => {
+		if (end("control plane", message)) downstream.emit("error", { code, details });
+	});
+	upstream.on("status", ({ code, details }: StatusObject) => {
+		// Failures have come as 'error' already.
+		if (code === status.OK && end("control plane", details)) downstream.end();
+	});
+}
+
+function connect(options: AdsRelayOptions): Client | undefined {
+	const certificate = options.identity.current;
+	if (certificate === undefined) return undefined;
+	const { serverName = controlPlaneServerName, messageBytesMax = relayMessageBytesMax } = options;
+	const credentials = ChannelCredentials.createSsl(
+		Buffer.from(certificate.rootsPem),
+		Buffer.from(certificate.privateKeyPem),
+		Buffer.from(certificate.certChainPem),
+	);
+	return new Client(options.discoveryAddress, credentials, {
+		"grpc.ssl_target_name_override": serverName,
+		"grpc.default_authority": serverName,
+		"grpc.max_receive_message_length": messageBytesMax,
+		"grpc.max_send_message_length": messageBytesMax,
+		// A control plane that vanished without a word is noticed in 40 s; Istio's agent uses the same.
+		"grpc.keepalive_time_ms": 30_000,
+		"grpc.keepalive_timeout_ms": 10_000,
+		"grpc.enable_retries": 0,
+		"grpc.enable_http_proxy": 0,
+	});
+}

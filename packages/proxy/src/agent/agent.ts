@@ -1,0 +1,92 @@
+import { chmod, mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import { Server, ServerCredentials } from "@grpc/grpc-js";
+import type { Clock, Logger } from "@weft/runtime";
+import { addAdsRelay, relayMessageBytesMax } from "./ads-relay.ts";
+import type { AgentOptions } from "./arguments.ts";
+import { buildBootstrap } from "./bootstrap.ts";
+import { addSecretService } from "./secret-service.ts";
+import { createWorkloadIdentity, type WorkloadIdentity } from "./workload-identity.ts";
+
+export interface AgentContext {
+	readonly clock: Clock;
+	/** Uniform in [0, 1). */
+	readonly random: () => number;
+	readonly logger: Logger;
+}
+
+export interface Agent {
+	readonly identity: WorkloadIdentity;
+	/** The generated Envoy bootstrap. */
+	readonly bootstrapPath: string;
+	/** Stops serving, and removes what it made. */
+	close(): Promise<void>;
+}
+
+// sockaddr_un holds 108 bytes on Linux and 104 on macOS, the final NUL among them.
+const socketPathMax = 103;
+
+/** Everything a foreign Envoy needs beside itself: identity, SDS, the ADS relay and a bootstrap that leads to them. */
+export async function startAgent(options: AgentOptions, { clock, random, logger }: AgentContext): Promise<Agent> {
+	const directory = await createStateDirectory(options.stateDirectory);
+	const secretSocket = join(directory, "sds.sock");
+	const discoverySocket = join(directory, "xds.sock");
+	const bootstrapPath = join(directory, "envoy-bootstrap.json");
+	const identity = createWorkloadIdentity({
+		caAddress: options.caAddress,
+		rootCert: { file: options.rootCertFile },
+		token: { file: options.tokenFile },
+		serverName: options.serverName,
+		ttlMs: options.secretTtlMs,
+		clock,
+		random,
+		logger,
+	});
+	const stop = new AbortController();
+	const servers = [new Server(), new Server({ "grpc.max_receive_message_length": relayMessageBytesMax, "grpc.max_send_message_length": -1 })];
+	const [secretServer, discoveryServer] = servers;
+	if (secretServer === undefined || discoveryServer === undefined) throw new Error("no servers");
+	const stopPushing = addSecretService(secretServer, identity, logger.child("sds"));
+	const { discoveryAddress, serverName } = options;
+	addAdsRelay(discoveryServer, { discoveryAddress, serverName, identity, logger: logger.child("xds") });
+	const close = async () => {
+		stop.abort();
+		stopPushing();
+		for (const server of servers) server.forceShutdown();
+		const ours = options.stateDirectory === undefined ? [directory] : [secretSocket, discoverySocket, bootstrapPath];
+		await Promise.all(ours.map((path) => rm(path, { recursive: true, force: true })));
+	};
+	try {
+		await bindSocket(secretServer, secretSocket);
+		await bindSocket(discoveryServer, discoverySocket);
+		const { node, adminPort, delta } = options;
+		const bootstrap = buildBootstrap({ node, secretSocket, discoverySocket, adminPort, delta });
+		await writeFile(bootstrapPath, `${JSON.stringify(bootstrap, null, "\t")}\n`, { mode: 0o600 });
+	} catch (error) {
+		await close();
+		throw error;
+	}
+	void identity.run(stop.signal);
+	return { identity, bootstrapPath, close };
+}
+
+async function createStateDirectory(given: string | undefined): Promise<string> {
+	if (given === undefined) return mkdtemp(join(tmpdir(), "weft-agent-"));
+	const directory = resolve(given);
+	await mkdir(directory, { recursive: true, mode: 0o700 });
+	return directory;
+}
+
+async function bindSocket(server: Server, path: string): Promise<void> {
+	if (Buffer.byteLength(path) > socketPathMax) {
+		throw new Error(`${path} is too long for a Unix socket (${socketPathMax} bytes): give a shorter --state-dir`);
+	}
+	// One left by an agent that was killed; a living agent has a state directory of its own.
+	await rm(path, { force: true });
+	await new Promise<void>((done, failed) => {
+		server.bindAsync(`unix:${path}`, ServerCredentials.createInsecure(), (error) => (error === null ? done() : failed(error)));
+	});
+	// The key goes over it: nobody but our own user may connect.
+	await chmod(path, 0o600);
+}

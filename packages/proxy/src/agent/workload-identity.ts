@@ -1,0 +1,177 @@
+import { buildCsr, generateKeys, type KeyAlgorithm, planRenewal, type RenewalPlan, renewalWaitMs } from "@weft/pki";
+import { type Clock, createBackoff, type Logger } from "@weft/runtime";
+import { controlPlaneServerName, type CreateCertificate, createCertificateOverGrpc } from "./certificate-client.ts";
+import { readTextSource, type TextSource } from "./text-source.ts";
+import { decodeWorkloadCertificate, type WorkloadCertificate } from "./workload-certificate.ts";
+
+export interface WorkloadIdentityOptions {
+	/** host:port of the certificate authority. */
+	readonly caAddress: string;
+	/** Roots that the authority's own certificate must lead to, PEM. */
+	readonly rootCert: TextSource;
+	readonly token: TextSource;
+	readonly clock: Clock;
+	/** Uniform in [0, 1). */
+	readonly random: () => number;
+	readonly logger: Logger;
+	/** Default 24 h. */
+	readonly ttlMs?: number;
+	/** Default `istiod.istio-system.svc`. */
+	readonly serverName?: string;
+	/** Default `Kubernetes`, as Istio's. */
+	readonly clusterId?: string;
+	/** Default `ecdsa-p256`. */
+	readonly keyAlgorithm?: KeyAlgorithm;
+	/** Of one request; default 10 s. */
+	readonly timeoutMs?: number;
+	/** Default: gRPC over TLS. */
+	readonly transport?: CreateCertificate;
+}
+
+/** Called with each new certificate, and with undefined once the last one has expired without a successor. */
+export type IdentityListener = (certificate: WorkloadCertificate | undefined) => void;
+
+export interface WorkloadIdentity {
+	/** The certificate in force; undefined before the first and after the last has expired: then nothing may be served. */
+	readonly current: WorkloadCertificate | undefined;
+	/** The listener hears of the present certificate at once, if there is one. Returns the way out. */
+	subscribe(listener: IdentityListener): () => void;
+	/** The certificate in force, waiting for the first one. Rejects when `signal` aborts. */
+	ready(signal?: AbortSignal): Promise<WorkloadCertificate>;
+	/** Obtains, renews at half life, retries with back-off, and lets an expired certificate go, until `signal` aborts. */
+	run(signal: AbortSignal): Promise<void>;
+	/** Renews at once; concurrent calls share one request. Rejects with the reason and keeps what there is. */
+	renewNow(): Promise<WorkloadCertificate>;
+}
+
+// Istio starts at 50 ms. Without a certificate the ceiling is what an authority that comes back may take to be noticed;
+// with one there are hours, and a fleet must not drum on an authority that is down.
+const emptyBackoffMs = { minMs: 50, maxMs: 4_000 };
+const heldBackoffMs = { minMs: 50, maxMs: 60_000 };
+const dayMs = 24 * 60 * 60 * 1000;
+
+/**
+ * The identity of one workload, its key born in memory.
+ *
+ *   waiting ──obtained──▶ valid ──half life──▶ renewing ──obtained──▶ valid
+ *                                                 └──expired──▶ expired (fails closed) ──obtained──▶ valid
+ */
+export function createWorkloadIdentity(options: WorkloadIdentityOptions): WorkloadIdentity {
+	return new CurrentIdentity(options);
+}
+
+class CurrentIdentity implements WorkloadIdentity {
+	readonly #options: WorkloadIdentityOptions;
+	readonly #listeners = new Set<IdentityListener>();
+	#certificate: WorkloadCertificate | undefined;
+	#plan: RenewalPlan | undefined;
+	#pending: Promise<WorkloadCertificate> | undefined;
+
+	constructor(options: WorkloadIdentityOptions) {
+		this.#options = options;
+	}
+
+	get current(): WorkloadCertificate | undefined {
+		const { clock } = this.#options;
+		return this.#certificate !== undefined && clock.nowMs() < this.#certificate.expiresAtMs ? this.#certificate : undefined;
+	}
+
+	subscribe(listener: IdentityListener): () => void {
+		this.#listeners.add(listener);
+		const { current } = this;
+		if (current !== undefined) listener(current);
+		return () => void this.#listeners.delete(listener);
+	}
+
+	ready(signal?: AbortSignal): Promise<WorkloadCertificate> {
+		return new Promise((resolve, reject) => {
+			if (this.current !== undefined) return resolve(this.current);
+			const abort = () => {
+				leave();
+				reject(new Error("stopped before a certificate was obtained", { cause: signal?.reason }));
+			};
+			const leave = this.subscribe((certificate) => {
+				if (certificate === undefined) return;
+				leave();
+				signal?.removeEventListener("abort", abort);
+				resolve(certificate);
+			});
+			signal?.addEventListener("abort", abort, { once: true });
+			if (signal?.aborted) abort();
+		});
+	}
+
+	renewNow(): Promise<WorkloadCertificate> {
+		return this.#renew(undefined);
+	}
+
+	async run(signal: AbortSignal): Promise<void> {
+		const { clock, logger, random } = this.#options;
+		const empty = createBackoff({ ...emptyBackoffMs, random });
+		const held = createBackoff({ ...heldBackoffMs, random });
+		while (!signal.aborted) {
+			this.#expire();
+			const waitMs = this.#plan === undefined ? 0 : renewalWaitMs(this.#plan, clock.nowMs(), clock.monotonicMs());
+			if (waitMs > 0) {
+				await clock.sleep(waitMs, signal);
+				continue;
+			}
+			try {
+				await this.#renew(signal);
+				empty.reset();
+				held.reset();
+			} catch (error) {
+				if (signal.aborted) return;
+				const backoff = this.current === undefined ? empty : held;
+				const retryMs = Math.max(1, Math.min(backoff.nextMs(), this.#msToExpiry()));
+				logger.warn("workload certificate not obtained", { error, retryMs: Math.round(retryMs) });
+				await clock.sleep(retryMs, signal);
+			}
+		}
+	}
+
+	#msToExpiry(): number {
+		return this.#certificate === undefined ? Number.POSITIVE_INFINITY : this.#certificate.expiresAtMs - this.#options.clock.nowMs();
+	}
+
+	#expire(): void {
+		if (this.#certificate === undefined || this.current !== undefined) return;
+		this.#options.logger.error("workload certificate has expired, nothing is served until a new one is obtained");
+		this.#certificate = undefined;
+		this.#plan = undefined;
+		this.#publish(undefined);
+	}
+
+	#renew(signal: AbortSignal | undefined): Promise<WorkloadCertificate> {
+		this.#pending ??= this.#obtain(signal).finally(() => {
+			this.#pending = undefined;
+		});
+		return this.#pending;
+	}
+
+	async #obtain(signal: AbortSignal | undefined): Promise<WorkloadCertificate> {
+		const { clock, random, logger, transport = createCertificateOverGrpc, ttlMs = dayMs, timeoutMs = 10_000 } = this.#options;
+		const { caAddress, serverName = controlPlaneServerName, clusterId = "Kubernetes", keyAlgorithm } = this.#options;
+		const held = this.current;
+		// Roots learnt from the authority count beside the configured ones, or a rotated root would lock us out.
+		const rootsPem = (await readTextSource(this.#options.rootCert)) + (held === undefined ? "" : `\n${held.rootsPem}`);
+		const token = (await readTextSource(this.#options.token)).trim();
+		const keys = await generateKeys(keyAlgorithm);
+		const csrPem = buildCsr({ keys, uris: held === undefined ? [] : [held.spiffeId] });
+		const call = { rootsPem, csrPem, ttlMs, timeoutMs, signal, clusterId, serverName, address: caAddress, client: held };
+		const response = await transport({ ...call, bearerToken: token === "" ? undefined : token });
+		const decoded = decodeWorkloadCertificate(response, keys, clock.nowMs());
+		if (!decoded.ok) throw new Error(`certificate authority ${caAddress}: ${decoded.reason}`);
+		const { expiresAtMs, spiffeId } = decoded.value;
+		this.#certificate = decoded.value;
+		this.#plan = planRenewal({ nowMs: clock.nowMs(), monotonicMs: clock.monotonicMs(), notAfterMs: expiresAtMs, random });
+		const expires = new Date(expiresAtMs).toISOString();
+		logger.info("workload certificate obtained", { spiffeId, expires, renewal: new Date(this.#plan.dueMs).toISOString() });
+		this.#publish(decoded.value);
+		return decoded.value;
+	}
+
+	#publish(certificate: WorkloadCertificate | undefined): void {
+		for (const listener of this.#listeners) listener(certificate);
+	}
+}

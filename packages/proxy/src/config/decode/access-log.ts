@@ -1,0 +1,78 @@
+import type { AccessLog as LogMessage, AccessLogFilter as FilterMessage, ComparisonFilter } from "@weft/xds/generated/envoy/config/accesslog/v3/accesslog.ts";
+import type { SubstitutionFormatString } from "@weft/xds/generated/envoy/config/core/v3/substitution_format_string.ts";
+import type { FileAccessLog } from "@weft/xds/generated/envoy/extensions/access_loggers/file/v3/file.ts";
+import type { StdoutAccessLog } from "@weft/xds/generated/envoy/extensions/access_loggers/stream/v3/stream.ts";
+import type { AccessLog, AccessLogFilter } from "../runtime-config.ts";
+import { openAny } from "./any.ts";
+import { type DecodeEnvironment, dataText } from "./environment.ts";
+import { type At, onlySupports, report, under } from "./issues.ts";
+import { decodeHeaderMatch } from "./matchers.ts";
+
+/** Envoy's format when a logger names none. */
+export const defaultLogFormat =
+	'[%START_TIME%] "%REQ(:METHOD)% %REQ(X-ENVOY-ORIGINAL-PATH?:PATH)% %PROTOCOL%" %RESPONSE_CODE% %RESPONSE_FLAGS% %BYTES_RECEIVED% %BYTES_SENT% %DURATION% %RESP(X-ENVOY-UPSTREAM-SERVICE-TIME)% "%REQ(X-FORWARDED-FOR)%" "%REQ(USER-AGENT)%" "%REQ(X-REQUEST-ID)%" "%REQ(:AUTHORITY)%" "%UPSTREAM_HOST%"\n';
+
+export function decodeAccessLogs(at: At, logs: readonly LogMessage[], environment: DecodeEnvironment): readonly AccessLog[] {
+	return logs.map((log, i) => decodeAccessLog(under(at, `accessLog[${i}]`), log, environment)).filter((log) => log !== undefined);
+}
+
+function decodeAccessLog(at: At, log: LogMessage, environment: DecodeEnvironment): AccessLog | undefined {
+	const opened = openAny(at, log.typedConfig, `access logger ${log.name}`);
+	const filter = log.filter && decodeFilter(under(at, "filter"), log.filter);
+	switch (opened?.typeName) {
+		case undefined:
+			return undefined;
+		case "envoy.extensions.access_loggers.file.v3.FileAccessLog": {
+			const file = opened.message as FileAccessLog;
+			return { kind: "file", path: file.path, format: decodeFileFormat(at, file, environment), filter };
+		}
+		case "envoy.extensions.access_loggers.stream.v3.StdoutAccessLog":
+		case "envoy.extensions.access_loggers.stream.v3.StderrAccessLog": {
+			const path = opened.typeName.endsWith("StdoutAccessLog") ? "/dev/stdout" : "/dev/stderr";
+			const { logFormat } = opened.message as StdoutAccessLog;
+			return { kind: "file", path, format: decodeFormat(under(at, "logFormat"), logFormat, environment), filter };
+		}
+	}
+	report(at, `access logger of type ${opened?.typeName} is not implemented`);
+	return undefined;
+}
+
+function decodeFileFormat(at: At, file: FileAccessLog, environment: DecodeEnvironment): AccessLog["format"] {
+	if (file.format !== undefined && file.format !== "") return { kind: "text", text: file.format };
+	const json = file.jsonFormat ?? file.typedJsonFormat;
+	if (json !== undefined) return { kind: "json", fields: json };
+	return decodeFormat(under(at, "logFormat"), file.logFormat, environment);
+}
+
+function decodeFormat(at: At, format: SubstitutionFormatString | undefined, environment: DecodeEnvironment): AccessLog["format"] {
+	if (format === undefined) return { kind: "text", text: defaultLogFormat };
+	// `contentType` is for local replies, `jsonFormatOptions.sortProperties` is what is done anyway.
+	onlySupports(at, "envoy.config.core.v3.SubstitutionFormatString", format, ["textFormat", "jsonFormat", "textFormatSource", "contentType", "jsonFormatOptions", "formatters"]);
+	for (const formatter of format.formatters) report(under(at, "formatters"), `formatter ${formatter.name} is not implemented`);
+	if (format.jsonFormat !== undefined) return { kind: "json", fields: format.jsonFormat };
+	if (format.textFormatSource !== undefined) return { kind: "text", text: dataText(under(at, "textFormatSource"), format.textFormatSource, environment) };
+	return { kind: "text", text: format.textFormat || defaultLogFormat };
+}
+
+function decodeFilter(at: At, filter: FilterMessage): AccessLogFilter | undefined {
+	if (filter.statusCodeFilter !== undefined) return decodeComparison("status", filter.statusCodeFilter.comparison);
+	if (filter.durationFilter !== undefined) return decodeComparison("duration", filter.durationFilter.comparison);
+	if (filter.notHealthCheckFilter !== undefined) return { kind: "notHealthCheck" };
+	if (filter.andFilter !== undefined) return { kind: "and", filters: decodeFilters(under(at, "andFilter"), filter.andFilter.filters) };
+	if (filter.orFilter !== undefined) return { kind: "or", filters: decodeFilters(under(at, "orFilter"), filter.orFilter.filters) };
+	if (filter.responseFlagFilter !== undefined) return { kind: "responseFlag", flags: filter.responseFlagFilter.flags };
+	if (filter.headerFilter?.header !== undefined) return { kind: "header", header: decodeHeaderMatch(under(at, "headerFilter.header"), filter.headerFilter.header) };
+	const name = Object.entries(filter).find(([, value]) => value !== undefined)?.[0];
+	report(at, filter.extensionFilter ? `access log filter ${filter.extensionFilter.name} is not implemented` : `access log filter ${name} is not implemented`);
+	return undefined;
+}
+
+function decodeFilters(at: At, filters: readonly FilterMessage[]): readonly AccessLogFilter[] {
+	return filters.map((filter, i) => decodeFilter(under(at, `filters[${i}]`), filter)).filter((filter) => filter !== undefined);
+}
+
+const ops = ["eq", "ge", "le", "ne"] as const;
+
+function decodeComparison(kind: "status" | "duration", comparison: ComparisonFilter | undefined): AccessLogFilter {
+	return { kind, op: ops[comparison?.op ?? 0] ?? "eq", value: comparison?.value?.defaultValue ?? 0 };
+}

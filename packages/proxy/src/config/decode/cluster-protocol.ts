@@ -1,0 +1,62 @@
+import type { Cluster as ClusterMessage } from "@weft/xds/generated/envoy/config/cluster/v3/cluster.ts";
+import type { HttpProtocolOptions } from "@weft/xds/generated/envoy/extensions/upstreams/http/v3/http_protocol_options.ts";
+import type { Cluster } from "../runtime-config.ts";
+import { openAny } from "./any.ts";
+import { decodeHttp1 } from "./http-connection-manager.ts";
+import { type At, durationMsOr, onlySupports, report, under } from "./issues.ts";
+
+export interface ProtocolChoice extends Pick<Cluster, "upstreamProtocol" | "http1" | "idleTimeoutMs" | "maxConnectionDurationMs" | "maxRequestsPerConnection"> {
+	readonly autoSni: boolean;
+	readonly autoSanValidation: boolean;
+}
+
+const optionsKey = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
+/** Envoy's idle timeout of upstream connections. */
+const idleDefaultMs = 3_600_000;
+
+/** The protocol options of a cluster: the extension, or the older fields of the cluster itself. */
+export function decodeUpstreamProtocol(at: At, message: ClusterMessage): ProtocolChoice {
+	let options: HttpProtocolOptions | undefined;
+	for (const [name, any] of Object.entries(message.typedExtensionProtocolOptions)) {
+		const here = under(at, `typedExtensionProtocolOptions["${name}"]`);
+		const opened = openAny(here, any, `protocol options ${name}`);
+		if (opened?.typeName === optionsKey) options = opened.message as HttpProtocolOptions;
+		else if (opened) report(here, `protocol options of type ${opened.typeName} are not implemented`);
+	}
+	return options === undefined ? decodeOlder(at, message) : decodeOptions(under(at, "typedExtensionProtocolOptions"), options, message);
+}
+
+function decodeOptions(at: At, options: HttpProtocolOptions, message: ClusterMessage): ProtocolChoice {
+	onlySupports(at, optionsKey, options, ["commonHttpProtocolOptions", "upstreamHttpProtocolOptions", "explicitHttpConfig", "useDownstreamProtocolConfig", "autoConfig", "httpFilters"]);
+	for (const filter of options.httpFilters) {
+		if (filter.name !== "envoy.filters.http.upstream_codec") report(under(at, "httpFilters"), `upstream HTTP filter ${filter.name} is not implemented`);
+	}
+	const explicit = options.explicitHttpConfig;
+	if (explicit?.http3ProtocolOptions !== undefined) report(under(at, "explicitHttpConfig"), "HTTP/3 is not implemented");
+	const http1 = explicit?.httpProtocolOptions ?? options.useDownstreamProtocolConfig?.httpProtocolOptions ?? options.autoConfig?.httpProtocolOptions;
+	const common = options.commonHttpProtocolOptions;
+	const names = options.upstreamHttpProtocolOptions;
+	return {
+		upstreamProtocol: options.autoConfig ? "alpn" : options.useDownstreamProtocolConfig ? "downstream" : explicit?.http2ProtocolOptions ? "http2" : "http1",
+		http1: decodeHttp1(at, http1),
+		idleTimeoutMs: durationMsOr(common?.idleTimeout, idleDefaultMs),
+		maxConnectionDurationMs: durationMsOr(common?.maxConnectionDuration, 0),
+		maxRequestsPerConnection: common?.maxRequestsPerConnection ?? message.maxRequestsPerConnection ?? 0,
+		autoSni: names?.autoSni ?? false,
+		autoSanValidation: names?.autoSanValidation ?? false,
+	};
+}
+
+function decodeOlder(at: At, message: ClusterMessage): ProtocolChoice {
+	const common = message.commonHttpProtocolOptions;
+	const names = message.upstreamHttpProtocolOptions;
+	return {
+		upstreamProtocol: message.protocolSelection === 1 ? "downstream" : message.http2ProtocolOptions ? "http2" : "http1",
+		http1: decodeHttp1(under(at, "httpProtocolOptions"), message.httpProtocolOptions),
+		idleTimeoutMs: durationMsOr(common?.idleTimeout, idleDefaultMs),
+		maxConnectionDurationMs: durationMsOr(common?.maxConnectionDuration, 0),
+		maxRequestsPerConnection: common?.maxRequestsPerConnection ?? message.maxRequestsPerConnection ?? 0,
+		autoSni: names?.autoSni ?? false,
+		autoSanValidation: names?.autoSanValidation ?? false,
+	};
+}

@@ -1,0 +1,224 @@
+import { validateConstraints } from "@weft/xds";
+import type { CircuitBreakers_Thresholds } from "@weft/xds/generated/envoy/config/cluster/v3/circuit_breaker.ts";
+import type { Cluster as ClusterMessage } from "@weft/xds/generated/envoy/config/cluster/v3/cluster.ts";
+import type { BreakerLimits, Cluster, ClusterHosts } from "../runtime-config.ts";
+import { openAny } from "./any.ts";
+import { type ProtocolChoice, decodeUpstreamProtocol } from "./cluster-protocol.ts";
+import { decodeHosts } from "./endpoints.ts";
+import type { DecodeEnvironment } from "./environment.ts";
+import { type At, collect, type Decoded, durationMs, durationMsOr, onlySupports, report, under } from "./issues.ts";
+import { decodeLoadBalancer } from "./load-balancer.ts";
+import { decodeOutlier } from "./outlier.ts";
+import { decodeUpstreamSocket } from "./tls.ts";
+
+const typeName = "envoy.config.cluster.v3.Cluster";
+
+export interface DecodedCluster {
+	/** With breaker slot 0: the main thread hands slots out when it applies the cluster. */
+	readonly cluster: Cluster;
+	/** EDS clusters: the name of the assignment. */
+	readonly assignmentName: string | undefined;
+	/** Clusters with their own hosts; for DNS clusters the addresses may be names. */
+	readonly hosts: ClusterHosts | undefined;
+	readonly dns: DnsOptions | undefined;
+	/** 0: for ever. */
+	readonly initialFetchTimeoutMs: number;
+}
+
+export interface DnsOptions {
+	readonly refreshMs: number;
+	readonly failureRefreshMs: number;
+	readonly family: "auto" | "v4" | "v6" | "v4Preferred" | "all";
+}
+
+// Of no effect here: names and rates that belong to c-ares, buffers, preconnection hints, and Istio's TCP metadata
+// exchange on the upstream side (`filters`), whose frames this proxy does not speak: a peer copes with their absence.
+const supported = [
+	"transportSocketMatches",
+	"name",
+	"altStatName",
+	"type",
+	"edsClusterConfig",
+	"connectTimeout",
+	"perConnectionBufferLimitBytes",
+	"lbPolicy",
+	"loadAssignment",
+	"maxRequestsPerConnection",
+	"circuitBreakers",
+	"upstreamHttpProtocolOptions",
+	"commonHttpProtocolOptions",
+	"httpProtocolOptions",
+	"http2ProtocolOptions",
+	"typedExtensionProtocolOptions",
+	"dnsRefreshRate",
+	"dnsFailureRefreshRate",
+	"respectDnsTtl",
+	"dnsLookupFamily",
+	"dnsJitter",
+	"useTcpForDnsLookups",
+	"typedDnsResolverConfig",
+	"waitForWarmOnInit",
+	"outlierDetection",
+	"cleanupInterval",
+	"upstreamBindConfig",
+	"ringHashLbConfig",
+	"maglevLbConfig",
+	"originalDstLbConfig",
+	"leastRequestLbConfig",
+	"roundRobinLbConfig",
+	"commonLbConfig",
+	"transportSocket",
+	"metadata",
+	"protocolSelection",
+	"upstreamConnectionOptions",
+	"closeConnectionsOnHostHealthFailure",
+	"ignoreHealthOnHostRemoval",
+	"filters",
+	"loadBalancingPolicy",
+	"trackTimeoutBudgets",
+	"trackClusterStats",
+	"preconnectPolicy",
+];
+
+const kinds = ["static", "strictDns", "logicalDns", "eds", "originalDst"] as const;
+const families = ["auto", "v4", "v6", "v4Preferred", "all"] as const;
+
+export function decodeCluster(message: ClusterMessage, environment: DecodeEnvironment): Decoded<DecodedCluster> {
+	return collect("", (at) => {
+		at.errors.push(...validateConstraints(typeName, message));
+		return decodeClusterFields(at, message, environment);
+	});
+}
+
+function decodeClusterFields(at: At, message: ClusterMessage, environment: DecodeEnvironment): DecodedCluster {
+	onlySupports(at, typeName, message, supported);
+	if (message.clusterType !== undefined) report(under(at, "clusterType"), `cluster type ${message.clusterType.name} is not implemented`);
+	checkFilters(at, message);
+	const kind = kinds[message.type ?? 0] ?? "static";
+	const hosts = message.loadAssignment && { ...decodeHosts(under(at, "loadAssignment"), message.loadAssignment), cluster: message.name };
+	checkDiscovery(at, message, kind, hosts);
+	const isDns = kind === "strictDns" || kind === "logicalDns";
+	return {
+		cluster: decodeClusterValue(at, message, kind, environment),
+		assignmentName: kind === "eds" ? message.edsClusterConfig?.serviceName || message.name : undefined,
+		hosts: kind === "eds" ? undefined : (hosts ?? { cluster: message.name, overprovisioningFactor: undefined, priorities: [] }),
+		dns: isDns ? decodeDns(message) : undefined,
+		initialFetchTimeoutMs: durationMsOr(message.edsClusterConfig?.edsConfig?.initialFetchTimeout, 15_000),
+	};
+}
+
+function decodeDns(message: ClusterMessage): DnsOptions {
+	const refreshMs = durationMsOr(message.dnsRefreshRate, 5_000);
+	const failureRefreshMs = durationMs(message.dnsFailureRefreshRate?.baseInterval) ?? refreshMs;
+	return { refreshMs, failureRefreshMs, family: families[message.dnsLookupFamily] ?? "auto" };
+}
+
+function checkDiscovery(at: At, message: ClusterMessage, kind: Cluster["kind"], hosts: ClusterHosts | undefined): void {
+	const provided = message.lbPolicy === 6;
+	if (kind === "originalDst") {
+		if (!provided && message.loadBalancingPolicy === undefined) report(at, `cluster: LB policy is not valid for Cluster type ORIGINAL_DST. Only 'CLUSTER_PROVIDED' is allowed with cluster type 'ORIGINAL_DST'`);
+		if (hosts !== undefined) report(at, "ORIGINAL_DST clusters must have no load assignment configured");
+	} else if (provided) report(at, `cluster: LB policy CLUSTER_PROVIDED requires a cluster type that provides one`);
+	if (kind === "eds" && message.edsClusterConfig === undefined) report(at, "cannot create an EDS cluster without an EDS config");
+	if (kind !== "static") return;
+	// Static clusters do not resolve: a name among them never gets a connection, so it is refused here.
+	for (const { address } of hosts?.priorities.flat().flatMap((locality) => locality.hosts) ?? []) {
+		if (address.kind === "ip" && !isIp(address.address)) report(under(at, "loadAssignment"), `malformed IP address: ${address.address}. Consider setting resolver_name or setting cluster type to 'STRICT_DNS' or 'LOGICAL_DNS'`);
+	}
+}
+
+function isIp(text: string): boolean {
+	return /^\d{1,3}(\.\d{1,3}){3}$/.test(text) || (text.includes(":") && /^[0-9a-fA-F:.%\w]+$/.test(text));
+}
+
+function checkFilters(at: At, message: ClusterMessage): void {
+	message.filters.forEach((filter, i) => {
+		const here = under(at, `filters[${i}]`);
+		const opened = openAny(here, filter.typedConfig, `upstream filter ${filter.name}`);
+		if (opened && opened.typeName !== "envoy.tcp.metadataexchange.config.MetadataExchange") report(here, `upstream filter ${filter.name} of type ${opened.typeName} is not implemented`);
+	});
+}
+
+function decodeClusterValue(at: At, message: ClusterMessage, kind: Cluster["kind"], environment: DecodeEnvironment): Cluster {
+	const protocol = decodeUpstreamProtocol(at, message);
+	const { autoSni, autoSanValidation } = protocol;
+	const sni = { autoSni, autoSanValidation };
+	const thresholds = message.circuitBreakers?.thresholds ?? [];
+	if ((message.circuitBreakers?.perHostThresholds.length ?? 0) > 0) report(under(at, "circuitBreakers"), "per_host_thresholds is not implemented");
+	const stat = message.altStatName === "" ? message.name : message.altStatName;
+	return {
+		name: message.name,
+		statName: stat,
+		kind,
+		connectTimeoutMs: durationMsOr(message.connectTimeout, 5_000),
+		...decodeLoadBalancer(at, message),
+		...connectionLimits(protocol),
+		breakers: { default: decodeLimits(thresholds, 0), high: decodeLimits(thresholds, 1) },
+		outlier: message.outlierDetection && decodeOutlier(under(at, "outlierDetection"), message.outlierDetection),
+		...decodeCommonLb(at, message),
+		transportMatches: message.transportSocketMatches.map((match, i) => ({
+			name: match.name,
+			match: match.match ?? {},
+			transport: decodeUpstreamSocket(under(at, `transportSocketMatches[${i}].transportSocket`), match.transportSocket, sni, environment),
+		})),
+		transport: decodeUpstreamSocket(under(at, "transportSocket"), message.transportSocket, sni, environment),
+		...decodeBinding(at, message),
+		...decodeIstio(message),
+		breakerSlot: 0,
+		originalDstUseHeader: decodeOriginalDst(at, message),
+	};
+}
+
+function connectionLimits({ upstreamProtocol, http1, idleTimeoutMs, maxConnectionDurationMs, maxRequestsPerConnection }: ProtocolChoice) {
+	return { upstreamProtocol, http1, idleTimeoutMs, maxConnectionDurationMs, maxRequestsPerConnection };
+}
+
+function decodeLimits(thresholds: readonly CircuitBreakers_Thresholds[], priority: number): BreakerLimits {
+	// The first of a priority counts.
+	const found = thresholds.find((threshold) => threshold.priority === priority);
+	const budget = found?.retryBudget;
+	return {
+		connectionsMax: found?.maxConnections ?? 1024,
+		pendingRequestsMax: found?.maxPendingRequests ?? 1024,
+		requestsMax: found?.maxRequests ?? 1024,
+		retriesMax: found?.maxRetries ?? 3,
+		retryBudget: budget && { percent: budget.budgetPercent?.value ?? 20, concurrencyMin: budget.minRetryConcurrency ?? 3 },
+	};
+}
+
+function decodeCommonLb(at: At, message: ClusterMessage): Pick<Cluster, "panicThresholdPercent" | "overprovisioningFactor"> {
+	const common = message.commonLbConfig;
+	if (common?.overrideHostStatus !== undefined) report(under(at, "commonLbConfig.overrideHostStatus"), "override_host_status is not implemented");
+	return {
+		panicThresholdPercent: common?.healthyPanicThreshold?.value ?? 50,
+		overprovisioningFactor: message.loadAssignment?.policy?.overprovisioningFactor ?? 140,
+	};
+}
+
+function decodeBinding(at: At, message: ClusterMessage): Pick<Cluster, "bindAddress" | "tcpKeepalive"> {
+	const bind = message.upstreamBindConfig;
+	if ((bind?.sourceAddress?.portValue ?? 0) !== 0) report(under(at, "upstreamBindConfig.sourceAddress"), "a source port is not implemented");
+	const keepalive = message.upstreamConnectionOptions?.tcpKeepalive;
+	return { bindAddress: bind?.sourceAddress?.address ?? "", tcpKeepalive: keepalive && { timeSeconds: keepalive.keepaliveTime ?? 7200 } };
+}
+
+function decodeOriginalDst(at: At, message: ClusterMessage): boolean {
+	const config = message.originalDstLbConfig;
+	if (config?.metadataKey !== undefined || (config?.upstreamPortOverride ?? 0) !== 0) report(under(at, "originalDstLbConfig"), "metadata_key and upstream_port_override are not implemented");
+	if (config !== undefined && config.httpHeaderName !== "" && config.httpHeaderName.toLowerCase() !== "x-envoy-original-dst-host") report(under(at, "originalDstLbConfig"), "http_header_name is not implemented");
+	return config?.useHttpHeader ?? false;
+}
+
+function decodeIstio(message: ClusterMessage): Pick<Cluster, "istioService" | "istioSubset"> {
+	const istio = message.metadata?.filterMetadata["istio"] as Readonly<Record<string, unknown>> | undefined;
+	const services = istio?.["services"];
+	const first: unknown = Array.isArray(services) ? services[0] : undefined;
+	const subset = istio?.["subset"];
+	return { istioService: isService(first) ? { host: first.host, name: first.name, namespace: first.namespace } : undefined, istioSubset: typeof subset === "string" ? subset : undefined };
+}
+
+function isService(value: unknown): value is { host: string; name: string; namespace: string } {
+	if (typeof value !== "object" || value === null) return false;
+	const { host, name, namespace } = value as Readonly<Record<string, unknown>>;
+	return typeof host === "string" && typeof name === "string" && typeof namespace === "string";
+}

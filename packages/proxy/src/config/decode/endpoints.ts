@@ -1,0 +1,76 @@
+import { validateConstraints } from "@weft/xds";
+import type { Metadata } from "@weft/xds/generated/envoy/config/core/v3/base.ts";
+import type { ClusterLoadAssignment } from "@weft/xds/generated/envoy/config/endpoint/v3/endpoint.ts";
+import type { LbEndpoint, LocalityLbEndpoints } from "@weft/xds/generated/envoy/config/endpoint/v3/endpoint_components.ts";
+import type { ClusterHosts, Host, LocalityHosts } from "../runtime-config.ts";
+import { decodeAddress } from "./address.ts";
+import { type At, collect, type Decoded, onlySupports, report, under } from "./issues.ts";
+
+const typeName = "envoy.config.endpoint.v3.ClusterLoadAssignment";
+const prioritiesMax = 128;
+
+/** Hosts carry slot 0: slots belong to the main thread, which hands them out when it applies the assignment. */
+export function decodeAssignment(message: ClusterLoadAssignment): Decoded<ClusterHosts> {
+	return collect("", (at) => {
+		at.errors.push(...validateConstraints(typeName, message));
+		return decodeHosts(at, message);
+	});
+}
+
+/** Also for assignments inside a cluster, whose constraints were checked with it. */
+export function decodeHosts(at: At, message: ClusterLoadAssignment): ClusterHosts {
+	onlySupports(at, typeName, message, ["clusterName", "endpoints", "policy"]);
+	const policy = message.policy;
+	if (policy !== undefined) {
+		onlySupports(under(at, "policy"), `${typeName}.Policy`, policy, ["dropOverloads", "overprovisioningFactor", "endpointStaleAfter"]);
+		for (const { category, dropPercentage } of policy.dropOverloads) {
+			if ((dropPercentage?.numerator ?? 0) > 0) report(under(at, "policy.dropOverloads"), `drop_overloads (${category}) is not implemented`);
+		}
+	}
+	const priorities: LocalityHosts[][] = [];
+	message.endpoints.forEach((locality, i) => {
+		const here = under(at, `endpoints[${i}]`);
+		if (locality.priority > prioritiesMax) return report(here, `priority must not exceed ${prioritiesMax}`);
+		while (priorities.length <= locality.priority) priorities.push([]);
+		priorities[locality.priority]?.push(decodeLocality(here, locality));
+	});
+	return { cluster: message.clusterName, overprovisioningFactor: policy?.overprovisioningFactor, priorities };
+}
+
+function decodeLocality(at: At, locality: LocalityLbEndpoints): LocalityHosts {
+	onlySupports(at, "envoy.config.endpoint.v3.LocalityLbEndpoints", locality, ["locality", "metadata", "lbEndpoints", "loadBalancingWeight", "priority", "proximity"]);
+	return {
+		region: locality.locality?.region ?? "",
+		zone: locality.locality?.zone ?? "",
+		subZone: locality.locality?.subZone ?? "",
+		weight: locality.loadBalancingWeight ?? 0,
+		hosts: locality.lbEndpoints.map((endpoint, i) => decodeHost(under(at, `lbEndpoints[${i}]`), endpoint)),
+	};
+}
+
+// UNKNOWN, HEALTHY, UNHEALTHY, DRAINING, TIMEOUT, DEGRADED
+const healths = ["healthy", "healthy", "unhealthy", "draining", "unhealthy", "degraded"] as const;
+
+function decodeHost(at: At, { endpoint, endpointName, healthStatus, metadata, loadBalancingWeight }: LbEndpoint): Host {
+	if (endpointName !== undefined) report(at, "endpoint_name is not implemented");
+	return {
+		address: decodeAddress(under(at, "endpoint.address"), endpoint?.address),
+		hostname: endpoint?.hostname ?? "",
+		weight: loadBalancingWeight ?? 1,
+		health: healths[healthStatus] ?? "healthy",
+		transportMatch: structOf(metadata, "envoy.transport_socket_match"),
+		lbMetadata: structOf(metadata, "envoy.lb"),
+		istioWorkload: textOf(structOf(metadata, "istio")["workload"]),
+		slot: 0,
+	};
+}
+
+const emptyStruct: Readonly<Record<string, unknown>> = {};
+
+function structOf(metadata: Metadata | undefined, name: string): Readonly<Record<string, unknown>> {
+	return metadata?.filterMetadata[name] ?? emptyStruct;
+}
+
+function textOf(value: unknown): string | undefined {
+	return typeof value === "string" ? value : undefined;
+}

@@ -1,0 +1,114 @@
+import { type MessageFns, registerMessages } from "@weft/xds";
+import { BootstrapConfigDump, SecretsConfigDump } from "@weft/xds/generated/envoy/admin/v3/config_dump.ts";
+import { ClustersConfigDump, EndpointsConfigDump, ListenersConfigDump, RoutesConfigDump } from "@weft/xds/generated/envoy/admin/v3/config_dump_shared.ts";
+import { Bootstrap } from "@weft/xds/generated/envoy/config/bootstrap/v3/bootstrap.ts";
+import { Cluster } from "@weft/xds/generated/envoy/config/cluster/v3/cluster.ts";
+import { ClusterLoadAssignment } from "@weft/xds/generated/envoy/config/endpoint/v3/endpoint.ts";
+import { Listener } from "@weft/xds/generated/envoy/config/listener/v3/listener.ts";
+import { RouteConfiguration } from "@weft/xds/generated/envoy/config/route/v3/route.ts";
+import { FilterConfig } from "@weft/xds/generated/envoy/config/route/v3/route_components.ts";
+import { FileAccessLog } from "@weft/xds/generated/envoy/extensions/access_loggers/file/v3/file.ts";
+import { StderrAccessLog, StdoutAccessLog } from "@weft/xds/generated/envoy/extensions/access_loggers/stream/v3/stream.ts";
+import { Cors, CorsPolicy } from "@weft/xds/generated/envoy/extensions/filters/http/cors/v3/cors.ts";
+import { HTTPFault } from "@weft/xds/generated/envoy/extensions/filters/http/fault/v3/fault.ts";
+import { FilterConfig as GrpcStatsFilterConfig } from "@weft/xds/generated/envoy/extensions/filters/http/grpc_stats/v3/config.ts";
+import { HealthCheck } from "@weft/xds/generated/envoy/extensions/filters/http/health_check/v3/health_check.ts";
+import { Router } from "@weft/xds/generated/envoy/extensions/filters/http/router/v3/router.ts";
+import { HttpInspector } from "@weft/xds/generated/envoy/extensions/filters/listener/http_inspector/v3/http_inspector.ts";
+import { OriginalDst } from "@weft/xds/generated/envoy/extensions/filters/listener/original_dst/v3/original_dst.ts";
+import { ProxyProtocol } from "@weft/xds/generated/envoy/extensions/filters/listener/proxy_protocol/v3/proxy_protocol.ts";
+import { TlsInspector } from "@weft/xds/generated/envoy/extensions/filters/listener/tls_inspector/v3/tls_inspector.ts";
+import { ConnectionLimit } from "@weft/xds/generated/envoy/extensions/filters/network/connection_limit/v3/connection_limit.ts";
+import { Config } from "@weft/xds/generated/envoy/extensions/filters/network/direct_response/v3/config.ts";
+import { Echo } from "@weft/xds/generated/envoy/extensions/filters/network/echo/v3/echo.ts";
+import { HttpConnectionManager } from "@weft/xds/generated/envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager.ts";
+import { SniCluster } from "@weft/xds/generated/envoy/extensions/filters/network/sni_cluster/v3/sni_cluster.ts";
+import { TcpProxy } from "@weft/xds/generated/envoy/extensions/filters/network/tcp_proxy/v3/tcp_proxy.ts";
+import { PreserveCaseFormatterConfig } from "@weft/xds/generated/envoy/extensions/http/header_formatters/preserve_case/v3/preserve_case.ts";
+import { ClusterProvided } from "@weft/xds/generated/envoy/extensions/load_balancing_policies/cluster_provided/v3/cluster_provided.ts";
+import { LeastRequest } from "@weft/xds/generated/envoy/extensions/load_balancing_policies/least_request/v3/least_request.ts";
+import { Maglev } from "@weft/xds/generated/envoy/extensions/load_balancing_policies/maglev/v3/maglev.ts";
+import { Random } from "@weft/xds/generated/envoy/extensions/load_balancing_policies/random/v3/random.ts";
+import { RingHash } from "@weft/xds/generated/envoy/extensions/load_balancing_policies/ring_hash/v3/ring_hash.ts";
+import { RoundRobin } from "@weft/xds/generated/envoy/extensions/load_balancing_policies/round_robin/v3/round_robin.ts";
+import { CaresDnsResolverConfig } from "@weft/xds/generated/envoy/extensions/network/dns_resolver/cares/v3/cares_dns_resolver.ts";
+import { GetAddrInfoDnsResolverConfig } from "@weft/xds/generated/envoy/extensions/network/dns_resolver/getaddrinfo/v3/getaddrinfo_dns_resolver.ts";
+import { UuidRequestIdConfig } from "@weft/xds/generated/envoy/extensions/request_id/uuid/v3/uuid.ts";
+import { PreviousHostsPredicate } from "@weft/xds/generated/envoy/extensions/retry/host/previous_hosts/v3/previous_hosts.ts";
+import { PreviousPrioritiesConfig } from "@weft/xds/generated/envoy/extensions/retry/priority/previous_priorities/v3/previous_priorities_config.ts";
+import { RawBuffer } from "@weft/xds/generated/envoy/extensions/transport_sockets/raw_buffer/v3/raw_buffer.ts";
+import { Secret } from "@weft/xds/generated/envoy/extensions/transport_sockets/tls/v3/secret.ts";
+import { DownstreamTlsContext, UpstreamTlsContext } from "@weft/xds/generated/envoy/extensions/transport_sockets/tls/v3/tls.ts";
+import { HttpProtocolOptions } from "@weft/xds/generated/envoy/extensions/upstreams/http/v3/http_protocol_options.ts";
+import { MetadataExchange } from "@weft/xds/generated/envoy/tcp/metadataexchange/config/metadata_exchange.ts";
+import { Config as HttpConfig } from "@weft/xds/generated/io/istio/http/peer_metadata/config.ts";
+import { FilterConfig as AlpnFilterConfig } from "@weft/xds/generated/istio/envoy/config/filter/http/alpn/v2alpha1/config.ts";
+import { PluginConfig } from "@weft/xds/generated/stats/config.ts";
+import { TypedStruct } from "@weft/xds/generated/udpa/type/v1/typed_struct.ts";
+import { TypedStruct as TypeTypedStruct } from "@weft/xds/generated/xds/type/v3/typed_struct.ts";
+
+/**
+ * Every message that may stand inside an Any of a configuration that this proxy accepts. A type that is not here is not
+ * implemented, and naming it is an error: so this list is what the proxy can do, and it carries the code of nothing else.
+ */
+const implemented: Readonly<Record<string, MessageFns>> = {
+	"envoy.admin.v3.BootstrapConfigDump": BootstrapConfigDump,
+	"envoy.admin.v3.ClustersConfigDump": ClustersConfigDump,
+	"envoy.admin.v3.ListenersConfigDump": ListenersConfigDump,
+	"envoy.admin.v3.RoutesConfigDump": RoutesConfigDump,
+	"envoy.admin.v3.SecretsConfigDump": SecretsConfigDump,
+	"envoy.admin.v3.EndpointsConfigDump": EndpointsConfigDump,
+	"envoy.config.bootstrap.v3.Bootstrap": Bootstrap,
+	"envoy.config.cluster.v3.Cluster": Cluster,
+	"envoy.config.endpoint.v3.ClusterLoadAssignment": ClusterLoadAssignment,
+	"envoy.config.listener.v3.Listener": Listener,
+	"envoy.config.route.v3.RouteConfiguration": RouteConfiguration,
+	"envoy.config.route.v3.FilterConfig": FilterConfig,
+	"envoy.extensions.access_loggers.file.v3.FileAccessLog": FileAccessLog,
+	"envoy.extensions.access_loggers.stream.v3.StdoutAccessLog": StdoutAccessLog,
+	"envoy.extensions.access_loggers.stream.v3.StderrAccessLog": StderrAccessLog,
+	"envoy.extensions.filters.http.cors.v3.Cors": Cors,
+	"envoy.extensions.filters.http.cors.v3.CorsPolicy": CorsPolicy,
+	"envoy.extensions.filters.http.fault.v3.HTTPFault": HTTPFault,
+	"envoy.extensions.filters.http.grpc_stats.v3.FilterConfig": GrpcStatsFilterConfig,
+	"envoy.extensions.filters.http.health_check.v3.HealthCheck": HealthCheck,
+	"envoy.extensions.filters.http.router.v3.Router": Router,
+	"envoy.extensions.filters.listener.http_inspector.v3.HttpInspector": HttpInspector,
+	"envoy.extensions.filters.listener.original_dst.v3.OriginalDst": OriginalDst,
+	"envoy.extensions.filters.listener.proxy_protocol.v3.ProxyProtocol": ProxyProtocol,
+	"envoy.extensions.filters.listener.tls_inspector.v3.TlsInspector": TlsInspector,
+	"envoy.extensions.filters.network.connection_limit.v3.ConnectionLimit": ConnectionLimit,
+	"envoy.extensions.filters.network.direct_response.v3.Config": Config,
+	"envoy.extensions.filters.network.echo.v3.Echo": Echo,
+	"envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager": HttpConnectionManager,
+	"envoy.extensions.filters.network.sni_cluster.v3.SniCluster": SniCluster,
+	"envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy": TcpProxy,
+	"envoy.extensions.http.header_formatters.preserve_case.v3.PreserveCaseFormatterConfig": PreserveCaseFormatterConfig,
+	"envoy.extensions.load_balancing_policies.cluster_provided.v3.ClusterProvided": ClusterProvided,
+	"envoy.extensions.load_balancing_policies.least_request.v3.LeastRequest": LeastRequest,
+	"envoy.extensions.load_balancing_policies.maglev.v3.Maglev": Maglev,
+	"envoy.extensions.load_balancing_policies.random.v3.Random": Random,
+	"envoy.extensions.load_balancing_policies.ring_hash.v3.RingHash": RingHash,
+	"envoy.extensions.load_balancing_policies.round_robin.v3.RoundRobin": RoundRobin,
+	"envoy.extensions.network.dns_resolver.cares.v3.CaresDnsResolverConfig": CaresDnsResolverConfig,
+	"envoy.extensions.network.dns_resolver.getaddrinfo.v3.GetAddrInfoDnsResolverConfig": GetAddrInfoDnsResolverConfig,
+	"envoy.extensions.request_id.uuid.v3.UuidRequestIdConfig": UuidRequestIdConfig,
+	"envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate": PreviousHostsPredicate,
+	"envoy.extensions.retry.priority.previous_priorities.v3.PreviousPrioritiesConfig": PreviousPrioritiesConfig,
+	"envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer": RawBuffer,
+	"envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext": DownstreamTlsContext,
+	"envoy.extensions.transport_sockets.tls.v3.Secret": Secret,
+	"envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext": UpstreamTlsContext,
+	"envoy.extensions.upstreams.http.v3.HttpProtocolOptions": HttpProtocolOptions,
+	"envoy.tcp.metadataexchange.config.MetadataExchange": MetadataExchange,
+	"io.istio.http.peer_metadata.Config": HttpConfig,
+	"istio.envoy.config.filter.http.alpn.v2alpha1.FilterConfig": AlpnFilterConfig,
+	"stats.PluginConfig": PluginConfig,
+	"udpa.type.v1.TypedStruct": TypedStruct,
+	"xds.type.v3.TypedStruct": TypeTypedStruct,
+};
+
+/** To be called once, before anything is decoded. */
+export function registerImplemented(): void {
+	registerMessages(implemented);
+}

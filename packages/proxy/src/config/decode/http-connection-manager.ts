@@ -1,0 +1,182 @@
+import type { HttpConnectionManager as HcmMessage } from "@weft/xds/generated/envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager.ts";
+import type { Http1ProtocolOptions } from "@weft/xds/generated/envoy/config/core/v3/protocol.ts";
+import type { HttpConnectionManager } from "../runtime-config.ts";
+import { decodeAccessLogs } from "./access-log.ts";
+import { openAny } from "./any.ts";
+import type { DecodeEnvironment } from "./environment.ts";
+import { decodeHttpFilters } from "./http-filters.ts";
+import { type At, durationMs, durationMsOr, onlySupports, report, under } from "./issues.ts";
+import { decodeUpgrades } from "./route-action.ts";
+import { decodeRoutes } from "./route-table.ts";
+
+const typeName = "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager";
+
+// HTTP/2 and HTTP/3 options, `stream_error_on_invalid_http_message` among them, have no effect on HTTP/1.1.
+const supported = [
+	"codecType",
+	"statPrefix",
+	"rds",
+	"routeConfig",
+	"httpFilters",
+	"tracing",
+	"commonHttpProtocolOptions",
+	"httpProtocolOptions",
+	"http2ProtocolOptions",
+	"http3ProtocolOptions",
+	"serverName",
+	"serverHeaderTransformation",
+	"schemeHeaderTransformation",
+	"maxRequestHeadersKb",
+	"streamIdleTimeout",
+	"requestTimeout",
+	"requestHeadersTimeout",
+	"drainTimeout",
+	"delayedCloseTimeout",
+	"accessLog",
+	"useRemoteAddress",
+	"xffNumTrustedHops",
+	"internalAddressConfig",
+	"skipXffAppend",
+	"via",
+	"generateRequestId",
+	"preserveExternalRequestId",
+	"alwaysSetRequestIdInResponse",
+	"forwardClientCertDetails",
+	"setCurrentClientCertDetails",
+	"proxy100Continue",
+	"upgradeConfigs",
+	"normalizePath",
+	"mergeSlashes",
+	"pathWithEscapedSlashesAction",
+	"requestIdExtension",
+	"stripMatchingHostPort",
+	"stripAnyHostPort",
+	"streamErrorOnInvalidHttpMessage",
+	"stripTrailingHostDot",
+];
+
+export function decodeHttpConnectionManager(at: At, hcm: HcmMessage, environment: DecodeEnvironment): HttpConnectionManager {
+	onlySupports(at, typeName, hcm, supported);
+	if (hcm.codecType === 3) report(under(at, "codecType"), "HTTP/3 is not implemented");
+	if (hcm.tracing?.provider !== undefined) report(under(at, "tracing.provider"), `tracer ${hcm.tracing.provider.name} is not implemented`);
+	if ((hcm.internalAddressConfig?.cidrRanges.length ?? 0) > 0) report(under(at, "internalAddressConfig"), "cidr_ranges is not implemented");
+	checkRequestId(at, hcm);
+	return {
+		kind: "http",
+		statPrefix: hcm.statPrefix,
+		codec: (["auto", "http1", "http2", undefined] as const)[hcm.codecType] ?? "auto",
+		routes: decodeRouteSource(at, hcm, environment),
+		filters: decodeHttpFilters(at, hcm.httpFilters),
+		...decodeIdentity(hcm),
+		...decodePathRules(hcm),
+		...decodeTimeouts(hcm),
+		...decodeLimits(hcm),
+		upgrades: decodeUpgrades(at, hcm.upgradeConfigs),
+		http1: decodeHttp1(under(at, "httpProtocolOptions"), hcm.httpProtocolOptions),
+		proxy100Continue: hcm.proxy100Continue,
+		accessLogs: decodeAccessLogs(at, hcm.accessLog, environment),
+		schemeOverwrite: decodeScheme(at, hcm),
+		tracingRandomSampling: hcm.tracing && (hcm.tracing.randomSampling?.value ?? 100),
+	};
+}
+
+function checkRequestId(at: At, hcm: HcmMessage): void {
+	const config = hcm.requestIdExtension?.typedConfig;
+	if (config === undefined) return;
+	const opened = openAny(under(at, "requestIdExtension"), config, "request id extension");
+	if (opened && opened.typeName !== "envoy.extensions.request_id.uuid.v3.UuidRequestIdConfig") {
+		report(under(at, "requestIdExtension"), `request id extension of type ${opened.typeName} is not implemented`);
+	}
+}
+
+function decodeRouteSource(at: At, hcm: HcmMessage, environment: DecodeEnvironment): HttpConnectionManager["routes"] {
+	if (hcm.routeConfig !== undefined) return { kind: "inline", table: decodeRoutes(under(at, "routeConfig"), hcm.routeConfig, environment) };
+	return { kind: "rds", name: hcm.rds?.routeConfigName ?? "" };
+}
+
+function decodeIdentity(hcm: HcmMessage) {
+	const details = hcm.setCurrentClientCertDetails;
+	return {
+		serverName: hcm.serverName === "" ? "envoy" : hcm.serverName,
+		serverHeader: (["overwrite", "appendIfAbsent", "passThrough"] as const)[hcm.serverHeaderTransformation] ?? "overwrite",
+		useRemoteAddress: hcm.useRemoteAddress ?? false,
+		xffNumTrustedHops: hcm.xffNumTrustedHops,
+		skipXffAppend: hcm.skipXffAppend,
+		via: hcm.via,
+		generateRequestId: hcm.generateRequestId ?? true,
+		preserveExternalRequestId: hcm.preserveExternalRequestId,
+		alwaysSetRequestIdInResponse: hcm.alwaysSetRequestIdInResponse,
+		forwardClientCert: (["sanitize", "forwardOnly", "appendForward", "sanitizeSet", "alwaysForwardOnly"] as const)[hcm.forwardClientCertDetails] ?? "sanitize",
+		clientCertDetails: {
+			subject: details?.subject ?? false,
+			cert: details?.cert ?? false,
+			chain: details?.chain ?? false,
+			dns: details?.dns ?? false,
+			uri: details?.uri ?? false,
+		},
+	} as const;
+}
+
+function decodePathRules(hcm: HcmMessage) {
+	return {
+		normalizePath: hcm.normalizePath ?? false,
+		mergeSlashes: hcm.mergeSlashes,
+		escapedSlashes: (["keep", "keep", "reject", "redirect", "forward"] as const)[hcm.pathWithEscapedSlashesAction] ?? "keep",
+		stripPort: hcm.stripAnyHostPort === true ? "any" : hcm.stripMatchingHostPort ? "matching" : "none",
+		stripTrailingHostDot: hcm.stripTrailingHostDot,
+	} as const;
+}
+
+/** Envoy's defaults: stream idle 5 min, connection idle 1 h, drain 5 s, delayed close 1 s, the others off. */
+function decodeTimeouts(hcm: HcmMessage) {
+	const common = hcm.commonHttpProtocolOptions;
+	return {
+		streamIdleTimeoutMs: durationMsOr(hcm.streamIdleTimeout, 300_000),
+		requestTimeoutMs: durationMsOr(hcm.requestTimeout, 0),
+		requestHeadersTimeoutMs: durationMsOr(hcm.requestHeadersTimeout, 0),
+		idleTimeoutMs: durationMsOr(common?.idleTimeout, 3_600_000),
+		maxConnectionDurationMs: durationMsOr(common?.maxConnectionDuration, 0),
+		maxStreamDurationMs: durationMsOr(common?.maxStreamDuration, 0),
+		drainTimeoutMs: durationMsOr(hcm.drainTimeout, 5_000),
+		delayedCloseTimeoutMs: durationMs(hcm.delayedCloseTimeout) ?? 1_000,
+	};
+}
+
+function decodeLimits(hcm: HcmMessage) {
+	const common = hcm.commonHttpProtocolOptions;
+	return {
+		maxRequestsPerConnection: common?.maxRequestsPerConnection ?? 0,
+		requestHeadersBytesMax: (hcm.maxRequestHeadersKb ?? 60) * 1024,
+		headersCountMax: common?.maxHeadersCount ?? 100,
+		underscoresInHeaders: (["allow", "reject", "drop"] as const)[common?.headersWithUnderscoresAction ?? 0] ?? "allow",
+	} as const;
+}
+
+function decodeScheme(at: At, hcm: HcmMessage): "http" | "https" | undefined {
+	const scheme = hcm.schemeHeaderTransformation;
+	if (scheme?.matchUpstream === true) report(under(at, "schemeHeaderTransformation.matchUpstream"), "match_upstream is not implemented");
+	return scheme?.schemeToOverwrite === "http" || scheme?.schemeToOverwrite === "https" ? scheme.schemeToOverwrite : undefined;
+}
+
+const http1Fields = ["allowAbsoluteUrl", "acceptHttp10", "defaultHostForHttp10", "headerKeyFormat", "enableTrailers", "allowChunkedLength", "overrideStreamErrorOnInvalidHttpMessage", "useBalsaParser"];
+
+export function decodeHttp1(at: At, options: Http1ProtocolOptions | undefined): HttpConnectionManager["http1"] {
+	if (options !== undefined) onlySupports(at, "envoy.config.core.v3.Http1ProtocolOptions", options, http1Fields);
+	return {
+		acceptHttp10: options?.acceptHttp10 ?? false,
+		defaultHostForHttp10: options?.defaultHostForHttp10 ?? "",
+		enableTrailers: options?.enableTrailers ?? false,
+		headerCase: decodeHeaderCase(at, options),
+		allowChunkedLength: options?.allowChunkedLength ?? false,
+	};
+}
+
+function decodeHeaderCase(at: At, options: Http1ProtocolOptions | undefined): "lower" | "proper" | "preserve" {
+	const format = options?.headerKeyFormat;
+	if (format?.properCaseWords !== undefined) return "proper";
+	if (format?.statefulFormatter === undefined) return "lower";
+	const here = under(at, "headerKeyFormat.statefulFormatter");
+	const opened = openAny(here, format.statefulFormatter.typedConfig, `header formatter ${format.statefulFormatter.name}`);
+	if (opened && !opened.typeName.endsWith(".PreserveCaseFormatterConfig")) report(here, `header formatter of type ${opened.typeName} is not implemented`);
+	return "preserve";
+}

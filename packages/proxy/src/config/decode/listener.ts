@@ -1,0 +1,144 @@
+import { validateConstraints } from "@weft/xds";
+import type { Listener as ListenerMessage } from "@weft/xds/generated/envoy/config/listener/v3/listener.ts";
+import type { FilterChain as ChainMessage, FilterChainMatch as MatchMessage, ListenerFilter } from "@weft/xds/generated/envoy/config/listener/v3/listener_components.ts";
+import type { ProxyProtocol } from "@weft/xds/generated/envoy/extensions/filters/listener/proxy_protocol/v3/proxy_protocol.ts";
+import type { FilterChain, FilterChainMatch, Listener } from "../runtime-config.ts";
+import { decodeAccessLogs } from "./access-log.ts";
+import { decodeAddress, decodeCidr } from "./address.ts";
+import { openAny } from "./any.ts";
+import type { DecodeEnvironment } from "./environment.ts";
+import { type At, collect, type Decoded, durationMsOr, onlySupports, report, under } from "./issues.ts";
+import { decodeNetworkFilters } from "./network-filters.ts";
+import { decodeDownstreamSocket } from "./tls.ts";
+
+const typeName = "envoy.config.listener.v3.Listener";
+
+// Ports are always shared with SO_REUSEPORT, accepts are balanced by the kernel, and drains are the same for every kind:
+// those fields, and the buffers of the kernel (socket options, fast open), change nothing that a peer can see.
+const supported = [
+	"name",
+	"address",
+	"additionalAddresses",
+	"statPrefix",
+	"filterChains",
+	"useOriginalDst",
+	"defaultFilterChain",
+	"perConnectionBufferLimitBytes",
+	"metadata",
+	"deprecatedV1",
+	"drainType",
+	"listenerFilters",
+	"listenerFiltersTimeout",
+	"continueOnListenerFiltersTimeout",
+	"socketOptions",
+	"tcpFastOpenQueueLength",
+	"trafficDirection",
+	"connectionBalanceConfig",
+	"reusePort",
+	"enableReusePort",
+	"accessLog",
+	"tcpBacklogSize",
+	"maxConnectionsToAcceptPerSocketEvent",
+	"bindToPort",
+	"ignoreGlobalConnLimit",
+	"bypassOverloadManager",
+];
+
+export function decodeListener(message: ListenerMessage, environment: DecodeEnvironment): Decoded<Listener> {
+	return collect("", (at) => {
+		at.errors.push(...validateConstraints(typeName, message));
+		return decodeListenerFields(at, message, environment);
+	});
+}
+
+function decodeListenerFields(at: At, message: ListenerMessage, environment: DecodeEnvironment): Listener {
+	onlySupports(at, typeName, message, supported);
+	const filters = decodeListenerFilters(at, message.listenerFilters);
+	const filterChains = message.filterChains.map((chain, i) => decodeChain(under(at, `filterChains[${i}]`), chain, environment));
+	if (filterChains.length === 0 && message.defaultFilterChain === undefined) report(at, `error adding listener '${message.name}': no filter chains specified`);
+	const usesProxyProtocol = message.filterChains.some((chain) => chain.useProxyProto === true);
+	return {
+		name: message.name,
+		address: decodeAddress(under(at, "address"), message.address),
+		additionalAddresses: message.additionalAddresses.map(({ address }, i) => decodeAddress(under(at, `additionalAddresses[${i}]`), address)),
+		bindToPort: message.bindToPort ?? message.deprecatedV1?.bindToPort ?? true,
+		useOriginalDst: message.useOriginalDst ?? false,
+		direction: (["unspecified", "inbound", "outbound"] as const)[message.trafficDirection] ?? "unspecified",
+		statPrefix: message.statPrefix,
+		...filters,
+		// Matching by server name or protocol needs the inspector; Envoy adds it with a warning.
+		inspectTls: filters.inspectTls || filterChains.some(needsTlsInspector),
+		proxyProtocol: filters.proxyProtocol || usesProxyProtocol,
+		listenerFiltersTimeoutMs: durationMsOr(message.listenerFiltersTimeout, 15_000),
+		continueOnListenerFiltersTimeout: message.continueOnListenerFiltersTimeout,
+		filterChains,
+		defaultFilterChain: message.defaultFilterChain && decodeChain(under(at, "defaultFilterChain"), message.defaultFilterChain, environment),
+		bufferBytesMax: message.perConnectionBufferLimitBytes ?? 1024 * 1024,
+		backlog: message.tcpBacklogSize ?? 4096,
+		accessLogs: decodeAccessLogs(at, message.accessLog, environment),
+	};
+}
+
+function needsTlsInspector({ match }: FilterChain): boolean {
+	return match.serverNames.length > 0 || match.transportProtocol === "tls";
+}
+
+function decodeListenerFilters(at: At, filters: readonly ListenerFilter[]) {
+	const out = { inspectTls: false, inspectHttp: false, originalDst: false, proxyProtocol: false };
+	filters.forEach((filter, i) => {
+		const here = under(at, `listenerFilters[${i}]`);
+		// Istio disables inspection on ports whose server speaks first; inspecting them would delay, not break, those protocols.
+		const opened = openAny(here, filter.typedConfig, `listener filter ${filter.name}`);
+		if (opened === undefined) return;
+		switch (opened.typeName) {
+			case "envoy.extensions.filters.listener.tls_inspector.v3.TlsInspector":
+				out.inspectTls = true;
+				return;
+			case "envoy.extensions.filters.listener.http_inspector.v3.HttpInspector":
+				out.inspectHttp = true;
+				return;
+			case "envoy.extensions.filters.listener.original_dst.v3.OriginalDst":
+				out.originalDst = true;
+				return;
+			case "envoy.extensions.filters.listener.proxy_protocol.v3.ProxyProtocol":
+				onlySupports(here, opened.typeName, opened.message as ProxyProtocol, ["statPrefix"]);
+				out.proxyProtocol = true;
+				return;
+		}
+		report(here, `listener filter ${filter.name} of type ${opened.typeName} is not implemented`);
+	});
+	return out;
+}
+
+function decodeChain(at: At, chain: ChainMessage, environment: DecodeEnvironment): FilterChain {
+	onlySupports(at, "envoy.config.listener.v3.FilterChain", chain, ["filterChainMatch", "filters", "useProxyProto", "metadata", "transportSocket", "transportSocketConnectTimeout", "name"]);
+	return {
+		name: chain.name,
+		match: decodeMatch(under(at, "filterChainMatch"), chain.filterChainMatch),
+		tls: decodeDownstreamSocket(under(at, "transportSocket"), chain.transportSocket, environment),
+		filters: decodeNetworkFilters(at, chain.filters, environment),
+		transportSocketConnectTimeoutMs: durationMsOr(chain.transportSocketConnectTimeout, 0),
+	};
+}
+
+const matchFields = ["destinationPort", "prefixRanges", "directSourcePrefixRanges", "sourceType", "sourcePrefixRanges", "sourcePorts", "serverNames", "transportProtocol", "applicationProtocols"];
+
+function decodeMatch(at: At, match: MatchMessage | undefined): FilterChainMatch {
+	if (match !== undefined) onlySupports(at, "envoy.config.listener.v3.FilterChainMatch", match, matchFields);
+	const transport = match?.transportProtocol ?? "";
+	if (transport !== "" && transport !== "tls" && transport !== "raw_buffer") report(under(at, "transportProtocol"), `transport protocol ${transport} is not implemented`);
+	for (const name of match?.serverNames ?? []) {
+		if (name.includes("*") && !/^\*\.[^*]+$/.test(name)) report(under(at, "serverNames"), `partial wildcards are not supported in "server_names": ${name}`);
+	}
+	return {
+		destinationPort: match?.destinationPort,
+		destinationRanges: (match?.prefixRanges ?? []).map(decodeCidr),
+		serverNames: (match?.serverNames ?? []).map((name) => name.toLowerCase()),
+		transportProtocol: transport === "tls" || transport === "raw_buffer" ? transport : "",
+		applicationProtocols: match?.applicationProtocols ?? [],
+		directSourceRanges: (match?.directSourcePrefixRanges ?? []).map(decodeCidr),
+		sourceType: (["any", "sameIpOrLoopback", "external"] as const)[match?.sourceType ?? 0] ?? "any",
+		sourceRanges: (match?.sourcePrefixRanges ?? []).map(decodeCidr),
+		sourcePorts: match?.sourcePorts ?? [],
+	};
+}

@@ -1,0 +1,105 @@
+import type { Filter } from "@weft/xds/generated/envoy/config/listener/v3/listener_components.ts";
+import type { ConnectionLimit } from "@weft/xds/generated/envoy/extensions/filters/network/connection_limit/v3/connection_limit.ts";
+import type { Config as DirectResponseConfig } from "@weft/xds/generated/envoy/extensions/filters/network/direct_response/v3/config.ts";
+import type { HttpConnectionManager } from "@weft/xds/generated/envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager.ts";
+import type { TcpProxy as TcpProxyMessage } from "@weft/xds/generated/envoy/extensions/filters/network/tcp_proxy/v3/tcp_proxy.ts";
+import type { PluginConfig } from "@weft/xds/generated/stats/config.ts";
+import type { ClusterSelector, HashPolicy, NetworkFilter, TcpProxy } from "../runtime-config.ts";
+import { decodeAccessLogs } from "./access-log.ts";
+import { openAny } from "./any.ts";
+import { type DecodeEnvironment, dataBytes } from "./environment.ts";
+import { decodeHttpConnectionManager } from "./http-connection-manager.ts";
+import { type At, durationMsOr, onlySupports, report, under } from "./issues.ts";
+import { decodeIstioStats } from "./istio-stats.ts";
+
+const terminal: ReadonlySet<NetworkFilter["kind"]> = new Set(["http", "tcpProxy", "echo", "directResponse"]);
+
+export function decodeNetworkFilters(at: At, filters: readonly Filter[], environment: DecodeEnvironment): readonly NetworkFilter[] {
+	const before = at.errors.length;
+	const decoded = filters.map((filter, i) => decodeNetworkFilter(under(at, `filters[${i}]`), filter, environment)).filter((filter) => filter !== undefined);
+	if (at.errors.length > before) return decoded;
+	const last = decoded.at(-1);
+	// A chain without filters closes what it gets, as Envoy's does.
+	if (last !== undefined && !terminal.has(last.kind)) report(under(at, "filters"), "the last filter must be terminal");
+	if (decoded.slice(0, -1).some((filter) => terminal.has(filter.kind))) report(under(at, "filters"), "a terminal filter must be the last one");
+	return decoded;
+}
+
+function decodeNetworkFilter(at: At, filter: Filter, environment: DecodeEnvironment): NetworkFilter | undefined {
+	if (filter.configDiscovery !== undefined) {
+		report(at, `network filter ${filter.name}: config_discovery is not implemented`);
+		return undefined;
+	}
+	const opened = openAny(at, filter.typedConfig, `network filter ${filter.name}`);
+	switch (opened?.typeName) {
+		case undefined:
+			return undefined;
+		case "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager":
+			return decodeHttpConnectionManager(at, opened.message as HttpConnectionManager, environment);
+		case "envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy":
+			return decodeTcpProxy(at, opened.message as TcpProxyMessage, environment);
+		case "envoy.extensions.filters.network.echo.v3.Echo":
+			return { kind: "echo" };
+		case "envoy.extensions.filters.network.direct_response.v3.Config":
+			return { kind: "directResponse", body: new Uint8Array(dataBytes(under(at, "response"), (opened.message as DirectResponseConfig).response, environment)) };
+		case "envoy.extensions.filters.network.sni_cluster.v3.SniCluster":
+			return { kind: "sniCluster" };
+		case "envoy.extensions.filters.network.connection_limit.v3.ConnectionLimit":
+			return decodeConnectionLimit(opened.message as ConnectionLimit);
+		case "envoy.tcp.metadataexchange.config.MetadataExchange":
+			return { kind: "metadataExchange" };
+		case "stats.PluginConfig":
+			return { kind: "istioStats", stats: decodeIstioStats(at, opened.message as PluginConfig) };
+	}
+	report(at, `network filter ${filter.name} of type ${opened?.typeName} is not implemented`);
+	return undefined;
+}
+
+function decodeConnectionLimit(limit: ConnectionLimit): NetworkFilter {
+	const max = limit.maxConnections ?? 0n;
+	// Beyond 2^53 there is no limit that a machine could reach.
+	const connectionsMax = max > BigInt(Number.MAX_SAFE_INTEGER) ? Number.MAX_SAFE_INTEGER : Number(max);
+	return { kind: "connectionLimit", connectionsMax, delayMs: durationMsOr(limit.delay, 0), statPrefix: limit.statPrefix };
+}
+
+const tcpFields = [
+	"statPrefix",
+	"cluster",
+	"weightedClusters",
+	"idleTimeout",
+	"accessLog",
+	"maxConnectAttempts",
+	"hashPolicy",
+	"maxDownstreamConnectionDuration",
+	"accessLogOptions",
+];
+
+function decodeTcpProxy(at: At, proxy: TcpProxyMessage, environment: DecodeEnvironment): TcpProxy {
+	onlySupports(at, "envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy", proxy, tcpFields);
+	if (proxy.accessLogOptions?.flushAccessLogOnConnected === true || proxy.accessLogOptions?.accessLogFlushInterval !== undefined) {
+		report(under(at, "accessLogOptions"), "access_log_options is not implemented");
+	}
+	return {
+		kind: "tcpProxy",
+		statPrefix: proxy.statPrefix,
+		cluster: decodeTcpCluster(at, proxy),
+		idleTimeoutMs: durationMsOr(proxy.idleTimeout, 3_600_000),
+		connectAttemptsMax: proxy.maxConnectAttempts ?? 1,
+		maxDownstreamConnectionDurationMs: durationMsOr(proxy.maxDownstreamConnectionDuration, 0),
+		hashPolicies: proxy.hashPolicy.map((policy, i): HashPolicy => {
+			if (policy.sourceIp === undefined) report(under(at, `hashPolicy[${i}]`), "only source_ip is implemented");
+			return { kind: "sourceIp", terminal: false };
+		}),
+		accessLogs: decodeAccessLogs(at, proxy.accessLog, environment),
+	};
+}
+
+function decodeTcpCluster(at: At, proxy: TcpProxyMessage): ClusterSelector {
+	const weighted = proxy.weightedClusters;
+	if (weighted === undefined) return { kind: "cluster", name: proxy.cluster ?? "" };
+	const clusters = weighted.clusters.map((cluster, i) => {
+		if (cluster.metadataMatch !== undefined) report(under(at, `weightedClusters.clusters[${i}]`), "metadata_match is not implemented");
+		return { name: cluster.name, weight: cluster.weight, headers: { requestAdd: [], requestRemove: [], responseAdd: [], responseRemove: [] }, hostRewrite: undefined };
+	});
+	return { kind: "weighted", clusters, totalWeight: clusters.reduce((sum, { weight }) => sum + weight, 0) };
+}

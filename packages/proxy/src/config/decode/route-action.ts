@@ -1,0 +1,149 @@
+import type {
+	RouteAction as ActionMessage,
+	RouteAction_HashPolicy,
+	RouteAction_RequestMirrorPolicy,
+	WeightedCluster as WeightedMessage,
+} from "@weft/xds/generated/envoy/config/route/v3/route_components.ts";
+import type { ClusterSelector, HashPolicy, RouteAction, WeightedCluster } from "../runtime-config.ts";
+import { decodeHeaderOperations } from "./headers.ts";
+import { type At, durationMs, durationMsOr, onlySupports, report, under } from "./issues.ts";
+import { always, decodeRewrite, decodeRuntimeFraction } from "./matchers.ts";
+import { decodePerFilter } from "./route-policies.ts";
+import { decodeRetry } from "./retry.ts";
+
+const supported = [
+	"cluster",
+	"clusterHeader",
+	"weightedClusters",
+	"clusterNotFoundResponseCode",
+	"metadataMatch",
+	"prefixRewrite",
+	"regexRewrite",
+	"hostRewriteLiteral",
+	"autoHostRewrite",
+	"hostRewriteHeader",
+	"hostRewritePathRegex",
+	"appendXForwardedHost",
+	"timeout",
+	"idleTimeout",
+	"retryPolicy",
+	"requestMirrorPolicies",
+	"priority",
+	"hashPolicy",
+	"cors",
+	"upgradeConfigs",
+	"maxStreamDuration",
+];
+
+/** Envoy's default of a route's timeout. */
+const timeoutDefaultMs = 15_000;
+
+export function decodeRouteAction(at: At, action: ActionMessage): RouteAction {
+	onlySupports(at, "envoy.config.route.v3.RouteAction", action, supported);
+	if (action.prefixRewrite !== "" && action.regexRewrite !== undefined) report(at, "only one of prefix_rewrite and regex_rewrite may be set");
+	return {
+		kind: "route",
+		cluster: decodeSelector(at, action),
+		clusterNotFoundStatus: ([503, 404, 500] as const)[action.clusterNotFoundResponseCode] ?? 503,
+		timeoutMs: durationMsOr(action.timeout, timeoutDefaultMs),
+		idleTimeoutMs: durationMs(action.idleTimeout),
+		maxStreamDurationMs: decodeMaxStreamDuration(at, action),
+		prefixRewrite: action.prefixRewrite === "" ? undefined : action.prefixRewrite,
+		regexRewrite: action.regexRewrite && decodeRewrite(under(at, "regexRewrite"), action.regexRewrite),
+		hostRewrite: decodeHostRewrite(at, action),
+		appendXForwardedHost: action.appendXForwardedHost,
+		retry: action.retryPolicy && decodeRetry(under(at, "retryPolicy"), action.retryPolicy),
+		mirrors: action.requestMirrorPolicies.map((mirror, i) => decodeMirror(under(at, `requestMirrorPolicies[${i}]`), mirror)),
+		hashPolicies: action.hashPolicy.map((policy, i) => decodeHashPolicy(under(at, `hashPolicy[${i}]`), policy)).filter((p) => p !== undefined),
+		upgrades: decodeUpgrades(at, action.upgradeConfigs),
+		metadataMatch: action.metadataMatch?.filterMetadata["envoy.lb"],
+		priority: action.priority === 1 ? "high" : "default",
+	};
+}
+
+function decodeMaxStreamDuration(at: At, action: ActionMessage): number | undefined {
+	const limits = action.maxStreamDuration;
+	// Istio always sends grpc_timeout_header_max 0, which only says that gRPC's own deadline has no cap here.
+	if (limits?.grpcTimeoutHeaderOffset !== undefined) report(under(at, "maxStreamDuration.grpcTimeoutHeaderOffset"), "grpc_timeout_header_offset is not implemented");
+	if ((durationMs(limits?.grpcTimeoutHeaderMax) ?? 0) !== 0) report(under(at, "maxStreamDuration.grpcTimeoutHeaderMax"), "grpc_timeout_header_max other than 0 is not implemented");
+	return durationMs(limits?.maxStreamDuration);
+}
+
+function decodeSelector(at: At, action: ActionMessage): ClusterSelector {
+	if (action.cluster !== undefined) return { kind: "cluster", name: action.cluster };
+	if (action.clusterHeader !== undefined) return { kind: "header", name: action.clusterHeader.toLowerCase() };
+	if (action.weightedClusters !== undefined) return decodeWeighted(under(at, "weightedClusters"), action.weightedClusters);
+	return { kind: "cluster", name: "" };
+}
+
+function decodeWeighted(at: At, weighted: WeightedMessage): ClusterSelector {
+	onlySupports(at, "envoy.config.route.v3.WeightedCluster", weighted, ["clusters", "totalWeight", "runtimeKeyPrefix"]);
+	const clusters = weighted.clusters.map((cluster, i): WeightedCluster => {
+		const here = under(at, `clusters[${i}]`);
+		onlySupports(here, "envoy.config.route.v3.WeightedCluster.ClusterWeight", cluster, [
+			"name",
+			"weight",
+			"requestHeadersToAdd",
+			"requestHeadersToRemove",
+			"responseHeadersToAdd",
+			"responseHeadersToRemove",
+			"hostRewriteLiteral",
+			"typedPerFilterConfig",
+		]);
+		const { cors, fault } = decodePerFilter(here, cluster.typedPerFilterConfig);
+		if (cors || fault) report(here, "per-filter configuration of a weighted cluster is not implemented");
+		return { name: cluster.name, weight: cluster.weight ?? 0, headers: decodeHeaderOperations(here, cluster), hostRewrite: cluster.hostRewriteLiteral };
+	});
+	const sum = clusters.reduce((total, { weight }) => total + weight, 0);
+	if (sum === 0) report(at, "Sum of weights in the weighted_cluster must be greater than 0.");
+	if (sum > 0xffff_ffff) report(at, "The sum of weights of all weighted clusters exceeds 4294967295");
+	return { kind: "weighted", clusters, totalWeight: sum };
+}
+
+function decodeHostRewrite(at: At, action: ActionMessage): RouteAction["hostRewrite"] {
+	if (action.hostRewriteLiteral !== undefined) return { kind: "literal", value: action.hostRewriteLiteral };
+	if (action.hostRewriteHeader !== undefined) return { kind: "header", name: action.hostRewriteHeader.toLowerCase() };
+	if (action.autoHostRewrite === true) return { kind: "auto" };
+	if (action.hostRewritePathRegex !== undefined) return { kind: "pathRegex", ...decodeRewrite(under(at, "hostRewritePathRegex"), action.hostRewritePathRegex) };
+	return undefined;
+}
+
+export function decodeMirror(at: At, mirror: RouteAction_RequestMirrorPolicy): RouteAction["mirrors"][number] {
+	onlySupports(at, "envoy.config.route.v3.RouteAction.RequestMirrorPolicy", mirror, ["cluster", "runtimeFraction", "traceSampled", "disableShadowHostSuffixAppend"]);
+	return { cluster: mirror.cluster, fraction: decodeRuntimeFraction(at, mirror.runtimeFraction) ?? always, shadowSuffix: !mirror.disableShadowHostSuffixAppend };
+}
+
+function decodeHashPolicy(at: At, policy: RouteAction_HashPolicy): HashPolicy | undefined {
+	const { terminal, header, cookie } = policy;
+	if (header !== undefined) {
+		const regexRewrite = header.regexRewrite && decodeRewrite(under(at, "header.regexRewrite"), header.regexRewrite);
+		return { kind: "header", name: header.headerName.toLowerCase(), regexRewrite, terminal };
+	}
+	if (cookie !== undefined) {
+		return { kind: "cookie", name: cookie.name, ttlMs: durationMs(cookie.ttl), path: cookie.path, attributes: cookie.attributes, terminal };
+	}
+	if (policy.connectionProperties?.sourceIp === true) return { kind: "sourceIp", terminal };
+	if (policy.queryParameter !== undefined) return { kind: "query", name: policy.queryParameter.name, terminal };
+	report(at, "hash policy on filter state is not implemented");
+	return undefined;
+}
+
+interface Upgrade {
+	readonly upgradeType: string;
+	readonly enabled: boolean | undefined;
+	readonly connectConfig?: object | undefined;
+	readonly filters?: readonly unknown[];
+}
+
+/** Upgrade types in lower case → allowed. */
+export function decodeUpgrades(at: At, upgrades: readonly Upgrade[]): Readonly<Record<string, boolean>> {
+	const out: Record<string, boolean> = Object.create(null);
+	upgrades.forEach((upgrade, i) => {
+		const type = upgrade.upgradeType.toLowerCase();
+		if (Object.hasOwn(out, type)) report(under(at, `upgradeConfigs[${i}]`), `Duplicate upgrade ${type}`);
+		if (upgrade.connectConfig !== undefined) report(under(at, `upgradeConfigs[${i}].connectConfig`), "terminating CONNECT is not implemented");
+		if ((upgrade.filters?.length ?? 0) > 0) report(under(at, `upgradeConfigs[${i}].filters`), "a filter list of an upgrade's own is not implemented");
+		out[type] = upgrade.enabled ?? true;
+	});
+	return out;
+}

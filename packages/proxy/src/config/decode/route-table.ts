@@ -1,0 +1,110 @@
+import type { RouteConfiguration } from "@weft/xds/generated/envoy/config/route/v3/route.ts";
+import type { VirtualHost as VirtualHostMessage } from "@weft/xds/generated/envoy/config/route/v3/route_components.ts";
+import { validateConstraints } from "@weft/xds";
+import type { RouteTable, VirtualHost } from "../runtime-config.ts";
+import type { DecodeEnvironment } from "./environment.ts";
+import { decodeHeaderOperations } from "./headers.ts";
+import { type At, collect, type Decoded, onlySupports, report, under } from "./issues.ts";
+import { decodeRetry } from "./retry.ts";
+import { decodeRoute, type RouteLimits } from "./route.ts";
+import { decodeMirror } from "./route-action.ts";
+import { decodeCors, decodePerFilter } from "./route-policies.ts";
+
+const typeName = "envoy.config.route.v3.RouteConfiguration";
+
+const tableFields = [
+	"name",
+	"virtualHosts",
+	"internalOnlyHeaders",
+	"responseHeadersToAdd",
+	"responseHeadersToRemove",
+	"requestHeadersToAdd",
+	"requestHeadersToRemove",
+	"mostSpecificHeaderMutationsWins",
+	// Whether the clusters exist is decided by the request: an unknown one is answered 503.
+	"validateClusters",
+	"maxDirectResponseBodySizeBytes",
+	"ignorePortInHostMatching",
+	"requestMirrorPolicies",
+	"metadata",
+];
+
+const hostFields = [
+	"name",
+	"domains",
+	"routes",
+	"requireTls",
+	"requestHeadersToAdd",
+	"requestHeadersToRemove",
+	"responseHeadersToAdd",
+	"responseHeadersToRemove",
+	"cors",
+	"typedPerFilterConfig",
+	"includeRequestAttemptCount",
+	"includeAttemptCountInResponse",
+	"retryPolicy",
+	"metadata",
+];
+
+/** Envoy's limit on the body of a direct response, unless the table sets another. */
+const bodyBytesMaxDefault = 4096;
+
+export function decodeRouteTable(message: RouteConfiguration, environment: DecodeEnvironment): Decoded<RouteTable> {
+	return collect("", (at) => {
+		at.errors.push(...validateConstraints(typeName, message));
+		return decodeRoutes(at, message, environment);
+	});
+}
+
+/** Also for tables inside a listener, whose constraints were checked with it. */
+export function decodeRoutes(at: At, message: RouteConfiguration, environment: DecodeEnvironment): RouteTable {
+	onlySupports(at, typeName, message, tableFields);
+	const bodyBytesMax = message.maxDirectResponseBodySizeBytes ?? bodyBytesMaxDefault;
+	const mirrors = message.requestMirrorPolicies.map((mirror, i) => decodeMirror(under(at, `requestMirrorPolicies[${i}]`), mirror));
+	if (mirrors.length > 0) report(under(at, "requestMirrorPolicies"), "request_mirror_policies of a whole table are not implemented");
+	const limits: RouteLimits = { bodyBytesMax };
+	const virtualHosts = message.virtualHosts.map((host, i) => decodeVirtualHost(under(at, `virtualHosts[${i}]`), host, limits, environment));
+	checkDomains(at, virtualHosts);
+	return {
+		name: message.name,
+		virtualHosts,
+		headers: decodeHeaderOperations(at, message),
+		mostSpecificHeaderMutationsWins: message.mostSpecificHeaderMutationsWins,
+		ignorePortInHostMatching: message.ignorePortInHostMatching,
+		internalOnlyHeaders: message.internalOnlyHeaders.map((name) => name.toLowerCase()),
+		maxDirectResponseBodyBytes: bodyBytesMax,
+	};
+}
+
+function decodeVirtualHost(at: At, host: VirtualHostMessage, limits: RouteLimits, environment: DecodeEnvironment): VirtualHost {
+	onlySupports(at, "envoy.config.route.v3.VirtualHost", host, hostFields);
+	const policies = decodePerFilter(at, host.typedPerFilterConfig);
+	return {
+		name: host.name,
+		domains: host.domains.map((domain) => domain.toLowerCase()),
+		routes: host.routes.map((route, i) => decodeRoute(under(at, `routes[${i}]`), route, limits, environment)),
+		requireTls: (["none", "externalOnly", "all"] as const)[host.requireTls] ?? "none",
+		headers: decodeHeaderOperations(at, host),
+		retry: host.retryPolicy && decodeRetry(under(at, "retryPolicy"), host.retryPolicy),
+		cors: policies.cors ?? (host.cors && decodeCors(under(at, "cors"), "envoy.config.route.v3.CorsPolicy", host.cors)),
+		fault: policies.fault,
+		includeRequestAttemptCount: host.includeRequestAttemptCount,
+		includeAttemptCountInResponse: host.includeAttemptCountInResponse,
+	};
+}
+
+// One virtual host a domain: Envoy refuses the table rather than choosing.
+function checkDomains(at: At, hosts: readonly VirtualHost[]): void {
+	const seen = new Set<string>();
+	const names = new Set<string>();
+	for (const { name, domains } of hosts) {
+		if (names.has(name)) report(at, `Only unique names for virtual hosts are permitted. Duplicate entry of name ${name}`);
+		names.add(name);
+		for (const domain of domains) {
+			if (seen.has(domain)) {
+				report(at, domain === "*" ? "Only a single wildcard domain is permitted" : `Only unique values for domains are permitted. Duplicate entry of domain ${domain}`);
+			}
+			seen.add(domain);
+		}
+	}
+}

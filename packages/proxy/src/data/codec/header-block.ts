@@ -1,0 +1,212 @@
+import type { Output } from "../transport/output.ts";
+import { hashOfName } from "./bytes.ts";
+import type { HeaderView } from "./head.ts";
+
+/** Words of one header in the index. */
+export const indexWords = 6;
+const nameStart = 0;
+const nameEnd = 1;
+const valueStart = 2;
+const valueEnd = 3;
+const hashWord = 4;
+const knownWord = 5;
+
+const initialBytes = 1024;
+const initialHeaders = 32;
+/** Larger buffers are not kept when the head is reused. */
+const keptBytesMax = 16 * 1024;
+
+/**
+ * Header lines as they came, with an index over them, plus what was added since. Names are in lower case in `bytes`.
+ * Unchanged runs of lines are sent by one copy.
+ */
+export class HeaderBlock implements HeaderView {
+	bytes: Buffer = Buffer.allocUnsafeSlow(initialBytes);
+	/** Bytes of the head, its last empty line included. */
+	length = 0;
+	index: Int32Array = new Int32Array(initialHeaders * indexWords);
+	count = 0;
+	/** Where the header lines start. */
+	linesStart = 0;
+	/** Bit per id of `known-names.ts` seen on the wire. */
+	present = 0;
+	/** 0: all lines still stand. */
+	removedCount = 0;
+	/** Name, value, name, value … of what was added. */
+	readonly added: string[] = [];
+	/** The head as it came, names in their original case; only kept when asked for. */
+	original: Buffer | undefined;
+
+	clear(): void {
+		this.count = this.length = this.present = this.removedCount = this.linesStart = 0;
+		if (this.added.length > 0) this.added.length = 0;
+		this.original = undefined;
+		if (this.bytes.length > keptBytesMax) this.bytes = Buffer.allocUnsafeSlow(initialBytes);
+	}
+
+	/** Takes over a parsed head; the index already refers to `start` as 0. */
+	adopt(source: Buffer, start: number, end: number): void {
+		const length = end - start;
+		if (this.bytes.length < length) this.bytes = Buffer.allocUnsafeSlow(Math.max(length, 2 * this.bytes.length));
+		source.copy(this.bytes, 0, start, end);
+		this.length = length;
+	}
+
+	growIndex(): void {
+		const larger = new Int32Array(this.index.length * 2);
+		larger.set(this.index);
+		this.index = larger;
+	}
+
+	hasKnown(id: number): boolean {
+		return (this.present & (1 << id)) !== 0;
+	}
+
+	/** Position in `index` of the first line with this known name that still stands, -1 when none. */
+	findKnown(id: number): number {
+		if ((this.present & (1 << id)) === 0) return -1;
+		for (let at = 0, end = this.count * indexWords; at < end; at += indexWords) {
+			if (this.index[at + knownWord] === id && (this.index[at] as number) >= 0) return at;
+		}
+		return -1;
+	}
+
+	getKnown(id: number): string | undefined {
+		const at = this.findKnown(id);
+		return at < 0 ? undefined : this.valueAt(at);
+	}
+
+	valueAt(at: number): string {
+		return this.bytes.latin1Slice(this.index[at + valueStart] as number, this.index[at + valueEnd] as number);
+	}
+
+	removeKnown(id: number): boolean {
+		if ((this.present & (1 << id)) === 0) return false;
+		let found = false;
+		for (let at = 0, end = this.count * indexWords; at < end; at += indexWords) {
+			if (this.index[at + knownWord] !== id || (this.index[at] as number) < 0) continue;
+			this.removeAt(at);
+			found = true;
+		}
+		this.present &= ~(1 << id);
+		return found;
+	}
+
+	removeAt(at: number): void {
+		this.index[at] = ~(this.index[at] as number);
+		this.removedCount++;
+	}
+
+	#find(name: string, from: number): number {
+		const hash = hashOfName(name);
+		for (let at = from, end = this.count * indexWords; at < end; at += indexWords) {
+			if (this.index[at + hashWord] === hash && this.#isNamed(at, name)) return at;
+		}
+		return -1;
+	}
+
+	#isNamed(at: number, name: string): boolean {
+		const start = this.index[at + nameStart] as number;
+		if (start < 0 || (this.index[at + nameEnd] as number) - start !== name.length) return false;
+		for (let i = 0; i < name.length; i++) if (this.bytes[start + i] !== name.charCodeAt(i)) return false;
+		return true;
+	}
+
+	get(name: string): string | undefined {
+		let value: string | undefined;
+		for (let at = this.#find(name, 0); at >= 0; at = this.#find(name, at + indexWords)) {
+			value = value === undefined ? this.valueAt(at) : `${value},${this.valueAt(at)}`;
+		}
+		for (let i = 0; i < this.added.length; i += 2) {
+			if (this.added[i] === name) value = value === undefined ? this.added[i + 1] : `${value},${this.added[i + 1]}`;
+		}
+		return value;
+	}
+
+	has(name: string): boolean {
+		return this.#find(name, 0) >= 0 || this.#addedIndex(name) >= 0;
+	}
+
+	#addedIndex(name: string): number {
+		for (let i = 0; i < this.added.length; i += 2) if (this.added[i] === name) return i;
+		return -1;
+	}
+
+	set(name: string, value: string): void {
+		this.remove(name);
+		this.append(name, value);
+	}
+
+	append(name: string, value: string): void {
+		this.added.push(name, cleanValue(value));
+	}
+
+	remove(name: string): boolean {
+		let found = false;
+		for (let at = this.#find(name, 0); at >= 0; at = this.#find(name, at + indexWords)) {
+			this.removeAt(at);
+			found = true;
+		}
+		for (let i = this.#addedIndex(name); i >= 0; i = this.#addedIndex(name)) {
+			this.added.splice(i, 2);
+			found = true;
+		}
+		return found;
+	}
+
+	forEach(visit: (name: string, value: string) => void): void {
+		for (let at = 0, end = this.count * indexWords; at < end; at += indexWords) {
+			const start = this.index[at] as number;
+			if (start >= 0) visit(this.bytes.latin1Slice(start, this.index[at + nameEnd] as number), this.valueAt(at));
+		}
+		for (let i = 0; i < this.added.length; i += 2) visit(this.added[i] as string, this.added[i + 1] as string);
+	}
+
+	/** Upper bound of what `encodeLines` writes. */
+	get encodedBytesMax(): number {
+		let count = this.length;
+		for (let i = 0; i < this.added.length; i++) count += (this.added[i] as string).length + 2;
+		return count;
+	}
+
+	/** Every line that still stands, then what was added; the caller has reserved the room. */
+	encodeLines(output: Output): void {
+		const linesEnd = this.length - 2;
+		if (this.removedCount === 0) output.putBytes(this.bytes, this.linesStart, linesEnd);
+		else this.#encodeRuns(output, linesEnd);
+		const added = this.added;
+		for (let i = 0; i < added.length; i += 2) output.putText(`${added[i]}: ${added[i + 1]}\r\n`);
+	}
+
+	#encodeRuns(output: Output, linesEnd: number): void {
+		let runStart = -1;
+		for (let at = 0, end = this.count * indexWords; at < end; at += indexWords) {
+			const start = this.index[at] as number;
+			if (start >= 0) {
+				if (runStart < 0) runStart = start;
+			} else if (runStart >= 0) {
+				output.putBytes(this.bytes, runStart, ~start);
+				runStart = -1;
+			}
+		}
+		if (runStart >= 0) output.putBytes(this.bytes, runStart, linesEnd);
+	}
+
+	/** As `encodeLines`, each name written by `rename` (lower-case name, original name or undefined). */
+	encodeRenamed(output: Output, rename: (name: string, original: string | undefined) => string): void {
+		for (let at = 0, end = this.count * indexWords; at < end; at += indexWords) {
+			const start = this.index[at] as number;
+			if (start < 0) continue;
+			const stop = this.index[at + nameEnd] as number;
+			const name = rename(this.bytes.latin1Slice(start, stop), this.original?.latin1Slice(start, stop));
+			output.putText(`${name}: ${this.valueAt(at)}\r\n`);
+		}
+		for (let i = 0; i < this.added.length; i += 2) output.putText(`${rename(this.added[i] as string, undefined)}: ${this.added[i + 1]}\r\n`);
+	}
+}
+
+/** What a formatter or a rule made must not end the line it stands in (request smuggling). */
+export function cleanValue(value: string): string {
+	// biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is looked for
+	return /[\u0000-\u0008\u000a-\u001f\u007f\u0100-\uffff]/.test(value) ? value.replace(/[\u0000-\u0008\u000a-\u001f\u007f\u0100-\uffff]/g, "") : value;
+}

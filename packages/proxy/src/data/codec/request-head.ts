@@ -1,0 +1,84 @@
+import type { RequestHead } from "./head.ts";
+import { HeaderBlock } from "./header-block.ts";
+
+/** A request head over the bytes that carried it. Strings are made when asked for and remembered. */
+export class Http1RequestHead extends HeaderBlock implements RequestHead {
+	version = 11;
+	scheme = "http";
+	methodEnd = 0;
+	targetStart = 0;
+	targetEnd = 0;
+	/** Of the `host` line's value; equal when it came without, or with an empty one. */
+	hostStart = 0;
+	hostEnd = 0;
+	/** Whether the target was `http://host/path`. */
+	isAbsolute = false;
+	/** -1: not given. */
+	contentLength = -1;
+	isChunked = false;
+	/** The bytes of the request line no longer say what the properties do. */
+	isLineChanged = false;
+	isAuthorityChanged = false;
+	#method: string | undefined;
+	#path: string | undefined;
+	#authority: string | undefined;
+
+	override clear(): void {
+		super.clear();
+		this.version = 11;
+		this.scheme = "http";
+		this.contentLength = -1;
+		this.isChunked = this.isLineChanged = this.isAuthorityChanged = this.isAbsolute = false;
+		this.hostStart = this.hostEnd = 0;
+		this.#method = this.#path = this.#authority = undefined;
+	}
+
+	get method(): string {
+		return (this.#method ??= commonMethod(this.bytes, this.methodEnd));
+	}
+	set method(value: string) {
+		this.#method = value;
+		this.isLineChanged = true;
+	}
+
+	get path(): string {
+		return (this.#path ??= this.bytes.latin1Slice(this.targetStart, this.targetEnd));
+	}
+	set path(value: string) {
+		if (value === this.path) return;
+		this.#path = value;
+		this.isLineChanged = true;
+	}
+
+	get authority(): string {
+		return (this.#authority ??= this.bytes.latin1Slice(this.hostStart, this.hostEnd));
+	}
+	set authority(value: string) {
+		this.#authority = value;
+		this.isAuthorityChanged = true;
+	}
+
+	/** As `get`, pseudo names included. */
+	override get(name: string): string | undefined {
+		if (name.charCodeAt(0) !== 58) return super.get(name);
+		switch (name) {
+			case ":method":
+				return this.method;
+			case ":path":
+				return this.path;
+			case ":authority":
+				return this.authority;
+			case ":scheme":
+				return this.scheme;
+			default:
+				return undefined;
+		}
+	}
+}
+
+/** Without making a string for what nearly every request is. */
+function commonMethod(bytes: Buffer, end: number): string {
+	if (end === 3 && bytes[0] === 71 && bytes[1] === 69 && bytes[2] === 84) return "GET";
+	if (end === 4 && bytes[0] === 80 && bytes[1] === 79 && bytes[2] === 83 && bytes[3] === 84) return "POST";
+	return bytes.latin1Slice(0, end);
+}

@@ -1,0 +1,34 @@
+import type { StreamInfo } from "../log/stream-info.ts";
+
+const names = [
+	"OK",
+	"Canceled",
+	"Unknown",
+	"InvalidArgument",
+	"DeadlineExceeded",
+	"NotFound",
+	"AlreadyExists",
+	"PermissionDenied",
+	"ResourceExhausted",
+	"FailedPrecondition",
+	"Aborted",
+	"OutOfRange",
+	"Unimplemented",
+	"Internal",
+	"Unavailable",
+	"DataLoss",
+	"Unauthenticated",
+] as const;
+
+/** The gRPC status of a response: its trailers', else its headers' (trailers-only), else undefined. */
+export function grpcStatusOf(info: StreamInfo): number | undefined {
+	const text = info.responseTrailers?.get("grpc-status") ?? info.response?.get("grpc-status");
+	return text !== undefined && /^\d{1,3}$/.test(text) ? Number(text) : undefined;
+}
+
+export function grpcStatusName(status: number, snake: boolean): string {
+	const name = names[status];
+	if (name === undefined) return String(status);
+	if (!snake) return name;
+	return name === "Canceled" ? "CANCELLED" : name === "OK" ? "OK" : name.replace(/(?<=.)([A-Z])/g, "_$1").toUpperCase();
+}

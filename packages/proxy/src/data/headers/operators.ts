@@ -1,0 +1,240 @@
+import { formatResponseFlags, formatResponseFlagsLong } from "../log/response-flags.ts";
+import type { ConnectionInfo, StreamInfo, TlsInfo } from "../log/stream-info.ts";
+import type { FormatterEnvironment } from "./formatter.ts";
+import { grpcStatusName, grpcStatusOf } from "./grpc-status.ts";
+import { type HeadersView, headerReader } from "./headers-view.ts";
+import { compileTimeFormat } from "./time-format.ts";
+
+export type OperatorValue = string | number | boolean | object | undefined;
+export type ReadOperator = (info: StreamInfo) => OperatorValue;
+
+interface Call {
+	readonly name: string;
+	readonly argument: string | undefined;
+	readonly environment: FormatterEnvironment;
+}
+
+/** A reader, or what is wrong with the operator. */
+type Compile = (call: Call) => ReadOperator | string;
+
+/** `NAME`, `NAME(argument)`, `NAME(argument):length`. A string is an error. */
+export function compileOperator(text: string, environment: FormatterEnvironment): ReadOperator | string {
+	const match = /^([A-Z0-9_]+)(?:\((.*)\))?(?::(\d+))?$/s.exec(text);
+	if (!match) return `%${text}% is not a format operator`;
+	const [, name = "", argument, length] = match;
+	const simple = simpleOperators.get(name);
+	if (simple && argument === undefined) return truncate(simple, length);
+	const compile = operatorsWithArgument.get(name);
+	if (!compile) return simple ? `%${name}% takes no argument` : `%${name}% is not a known format operator`;
+	const read = compile({ name, argument, environment });
+	return typeof read === "string" ? read : truncate(read, length);
+}
+
+function truncate(read: ReadOperator, length: string | undefined): ReadOperator {
+	if (length === undefined) return read;
+	const charactersMax = Number(length);
+	return (info) => {
+		const value = read(info);
+		return typeof value === "string" ? value.slice(0, charactersMax) : value;
+	};
+}
+
+const elapsed = (from: number, to: number): number | undefined => (from < 0 || to < 0 ? undefined : Math.max(0, Math.floor(to - from)));
+
+/** `ip:port` → ip, `[ip]:port` → ip. */
+export function withoutPort(address: string): string {
+	const colon = address.lastIndexOf(":");
+	if (colon < 0 || address.startsWith("/")) return address;
+	return address.startsWith("[") ? address.slice(1, address.indexOf("]")) : address.slice(0, colon);
+}
+
+function portOf(address: string): number | undefined {
+	const colon = address.lastIndexOf(":");
+	return colon < 0 || address.startsWith("/") ? undefined : Number(address.slice(colon + 1));
+}
+
+function addressOperators(prefix: string, read: (info: StreamInfo) => string): readonly (readonly [string, ReadOperator])[] {
+	return [
+		[prefix, read],
+		[`${prefix}_WITHOUT_PORT`, (info) => withoutPort(read(info))],
+		[prefix.replace(/ADDRESS$/, "PORT"), (info) => portOf(read(info))],
+	];
+}
+
+function tlsOperators(side: "DOWNSTREAM" | "UPSTREAM", tlsOf: (info: StreamInfo) => TlsInfo | undefined): readonly (readonly [string, ReadOperator])[] {
+	const field = (read: (tls: TlsInfo) => OperatorValue): ReadOperator => (info) => {
+		const tls = tlsOf(info);
+		return tls && read(tls);
+	};
+	return [
+		[`${side}_TLS_VERSION`, field((tls) => tls.version)],
+		[`${side}_TLS_CIPHER`, field((tls) => tls.cipher)],
+		[`${side}_TLS_SESSION_ID`, field((tls) => tls.sessionId)],
+		[`${side}_PEER_URI_SAN`, field((tls) => tls.peerUriSans.join(","))],
+		[`${side}_PEER_DNS_SAN`, field((tls) => tls.peerDnsSans.join(","))],
+		[`${side}_PEER_SUBJECT`, field((tls) => tls.peerSubject)],
+		[`${side}_PEER_ISSUER`, field((tls) => tls.peerIssuer)],
+		[`${side}_PEER_SERIAL`, field((tls) => tls.peerSerial)],
+		[`${side}_PEER_FINGERPRINT_256`, field((tls) => tls.peerFingerprint256)],
+		[`${side}_PEER_CERT`, field((tls) => encodeURIComponent(tls.peerCertificatePem))],
+		[`${side}_LOCAL_URI_SAN`, field((tls) => tls.localUriSans.join(","))],
+		[`${side}_LOCAL_SUBJECT`, field((tls) => tls.localSubject)],
+	];
+}
+
+const connection = (read: (connection: ConnectionInfo) => OperatorValue): ReadOperator => (info) => read(info.connection);
+
+const simpleOperators: ReadonlyMap<string, ReadOperator> = new Map<string, ReadOperator>([
+	["PROTOCOL", (info) => info.protocol],
+	["UPSTREAM_PROTOCOL", (info) => info.upstreamProtocol],
+	["RESPONSE_CODE", (info) => info.responseCode],
+	["RESPONSE_CODE_DETAILS", (info) => info.responseCodeDetails],
+	["CONNECTION_TERMINATION_DETAILS", (info) => info.connectionTerminationDetails],
+	["RESPONSE_FLAGS", (info) => formatResponseFlags(info.responseFlags)],
+	["RESPONSE_FLAGS_LONG", (info) => formatResponseFlagsLong(info.responseFlags)],
+	["BYTES_RECEIVED", (info) => info.bytesReceived],
+	["BYTES_SENT", (info) => info.bytesSent],
+	["REQUEST_HEADERS_BYTES", (info) => info.requestHeaderBytes],
+	["DOWNSTREAM_HEADER_BYTES_RECEIVED", (info) => info.requestHeaderBytes],
+	["RESPONSE_HEADERS_BYTES", (info) => info.responseHeaderBytes],
+	["DOWNSTREAM_HEADER_BYTES_SENT", (info) => info.responseHeaderBytes],
+	["UPSTREAM_WIRE_BYTES_SENT", (info) => info.upstreamWireBytesSent],
+	["UPSTREAM_WIRE_BYTES_RECEIVED", (info) => info.upstreamWireBytesReceived],
+	["DOWNSTREAM_WIRE_BYTES_SENT", (info) => info.downstreamWireBytesSent],
+	["DOWNSTREAM_WIRE_BYTES_RECEIVED", (info) => info.downstreamWireBytesReceived],
+	["DURATION", (info) => elapsed(info.startAt, info.endAt)],
+	["REQUEST_DURATION", (info) => elapsed(info.startAt, info.requestEndAt)],
+	["REQUEST_TX_DURATION", (info) => elapsed(info.startAt, info.upstreamLastSentAt)],
+	["RESPONSE_DURATION", (info) => elapsed(info.startAt, info.upstreamFirstReceivedAt)],
+	["RESPONSE_TX_DURATION", (info) => elapsed(info.upstreamFirstReceivedAt, info.endAt)],
+	["ROUTE_NAME", (info) => info.routeName],
+	["VIRTUAL_CLUSTER_NAME", (info) => info.virtualClusterName],
+	["UPSTREAM_CLUSTER", (info) => info.upstreamCluster],
+	["UPSTREAM_CLUSTER_RAW", (info) => info.upstreamCluster],
+	["UPSTREAM_HOST", (info) => info.upstreamHost],
+	["UPSTREAM_HOST_NAME", (info) => info.upstreamHostName || info.upstreamHost],
+	["UPSTREAM_HOST_NAME_WITHOUT_PORT", (info) => withoutPort(info.upstreamHostName || info.upstreamHost)],
+	...addressOperators("UPSTREAM_LOCAL_ADDRESS", (info) => info.upstreamLocalAddress),
+	...addressOperators("UPSTREAM_REMOTE_ADDRESS", (info) => info.upstreamHost),
+	...addressOperators("DOWNSTREAM_LOCAL_ADDRESS", (info) => info.connection.localAddress),
+	...addressOperators("DOWNSTREAM_REMOTE_ADDRESS", (info) => info.connection.remoteAddress),
+	...addressOperators("DOWNSTREAM_DIRECT_REMOTE_ADDRESS", (info) => info.connection.directRemoteAddress),
+	...tlsOperators("DOWNSTREAM", (info) => info.connection.tls),
+	...tlsOperators("UPSTREAM", (info) => info.upstreamTls),
+	["UPSTREAM_TRANSPORT_FAILURE_REASON", (info) => info.upstreamTransportFailureReason],
+	["DOWNSTREAM_TRANSPORT_FAILURE_REASON", connection((c) => c.transportFailureReason)],
+	["UPSTREAM_REQUEST_ATTEMPT_COUNT", (info) => info.attemptCount],
+	["REQUESTED_SERVER_NAME", connection((c) => c.requestedServerName)],
+	["CONNECTION_ID", connection((c) => c.id)],
+	["FILTER_CHAIN_NAME", connection((c) => c.filterChainName)],
+	["STREAM_ID", (info) => info.streamId],
+	["TRACE_ID", (info) => info.traceId],
+	["LOCAL_REPLY_BODY", (info) => info.localReplyBody],
+	["GRPC_STATUS_NUMBER", (info) => grpcStatusOf(info)],
+]);
+
+const headerOperator =
+	(side: (info: StreamInfo) => HeadersView | undefined): Compile =>
+	({ name, argument }) => {
+		const [first = "", second] = (argument ?? "").split("?");
+		if (first === "") return `%${name}% needs a header name`;
+		const lower = first.toLowerCase();
+		const other = second?.toLowerCase();
+		return (info) => {
+			const headers = side(info);
+			return headers?.get(lower) ?? (other === undefined ? undefined : headers?.get(other));
+		};
+	};
+
+/** Request headers know `:path`, `:method` and so on. */
+const requestHeaderOperator: Compile = ({ name, argument }) => {
+	const [first = "", second] = (argument ?? "").split("?");
+	if (first === "") return `%${name}% needs a header name`;
+	const read = headerReader(first);
+	const other = second === undefined ? undefined : headerReader(second);
+	return ({ request }) => request && (read(request) ?? other?.(request));
+};
+
+const timeOperator =
+	(read: (info: StreamInfo, environment: FormatterEnvironment) => number): Compile =>
+	({ argument, environment }) => {
+		const format = compileTimeFormat(argument ?? "");
+		return (info) => format(read(info, environment));
+	};
+
+const metadataOperator =
+	(side: (info: StreamInfo) => Readonly<Record<string, unknown>> | undefined): Compile =>
+	({ name, argument }) => {
+		const path = (argument ?? "").split(":");
+		if (path[0] === "") return `%${name}% needs a namespace`;
+		return (info) => path.reduce<unknown>((at, key) => (isRecord(at) && Object.hasOwn(at, key) ? at[key] : undefined), side(info)) as OperatorValue;
+	};
+
+function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
+	return typeof value === "object" && value !== null;
+}
+
+const commonPoints: Readonly<Record<string, (info: StreamInfo) => number>> = {
+	DS_RX_BEG: (info) => info.startAt,
+	DS_RX_END: (info) => info.requestEndAt,
+	US_TX_BEG: (info) => info.upstreamFirstSentAt,
+	US_TX_END: (info) => info.upstreamLastSentAt,
+	US_RX_BEG: (info) => info.upstreamFirstReceivedAt,
+	US_RX_END: (info) => info.upstreamLastReceivedAt,
+	DS_TX_BEG: (info) => info.downstreamFirstSentAt,
+	DS_TX_END: (info) => info.endAt,
+};
+
+/** `COMMON_DURATION(start:end:precision)`. */
+const commonDuration: Compile = ({ argument }) => {
+	const [from = "", to = "", precision = ""] = (argument ?? "").split(":");
+	const [start, end] = [commonPoints[from], commonPoints[to]];
+	const scale = { ms: 1, us: 1e3, ns: 1e6 }[precision];
+	if (!start || !end || scale === undefined) return `%COMMON_DURATION(${argument ?? ""})% must be (start:end:ms|us|ns)`;
+	return (info) => {
+		const [a, b] = [start(info), end(info)];
+		return a < 0 || b < 0 ? undefined : Math.max(0, Math.floor((b - a) * scale));
+	};
+};
+
+const grpcStatus: Compile = ({ argument }) => {
+	const format = argument ?? "CAMEL_STRING";
+	if (format === "NUMBER") return grpcStatusOf;
+	if (format !== "CAMEL_STRING" && format !== "SNAKE_STRING") return `%GRPC_STATUS(${format})% must be CAMEL_STRING, SNAKE_STRING or NUMBER`;
+	return (info) => {
+		const status = grpcStatusOf(info);
+		return status === undefined ? undefined : grpcStatusName(status, format === "SNAKE_STRING");
+	};
+};
+
+const filterState: Compile = ({ argument }) => {
+	const [key = "", serialization = "TYPED"] = (argument ?? "").split(":");
+	if (key === "") return "%FILTER_STATE% needs a key";
+	if (serialization !== "PLAIN" && serialization !== "TYPED") return `%FILTER_STATE(${argument ?? ""})% must end in PLAIN or TYPED`;
+	return (info) => info.filterState?.get(key);
+};
+
+const request = requestHeaderOperator;
+const response = headerOperator((info) => info.response);
+const trailer = headerOperator((info) => info.responseTrailers);
+
+const operatorsWithArgument: ReadonlyMap<string, Compile> = new Map<string, Compile>([
+	["REQ", request],
+	["REQUEST_HEADER", request],
+	["RESP", response],
+	["RESPONSE_HEADER", response],
+	["TRAILER", trailer],
+	["RESPONSE_TRAILER", trailer],
+	["START_TIME", timeOperator((info) => info.startTimeMs)],
+	["EMIT_TIME", timeOperator((_info, environment) => environment.nowMs())],
+	["DYNAMIC_METADATA", metadataOperator((info) => info.dynamicMetadata)],
+	["CLUSTER_METADATA", metadataOperator((info) => info.clusterMetadata)],
+	["UPSTREAM_METADATA", metadataOperator((info) => info.upstreamMetadata)],
+	["ROUTE_METADATA", metadataOperator((info) => info.routeMetadata)],
+	["FILTER_STATE", filterState],
+	["GRPC_STATUS", grpcStatus],
+	["COMMON_DURATION", commonDuration],
+	["HOSTNAME", ({ environment }) => () => environment.hostname],
+	["ACCESS_LOG_TYPE", ({ argument }) => (argument === undefined ? () => "DownstreamEnd" : "%ACCESS_LOG_TYPE% takes no argument")],
+	["ENVIRONMENT", ({ argument, environment }) => (argument ? () => environment.env[argument] : "%ENVIRONMENT% needs a name")],
+]);

@@ -1,0 +1,69 @@
+import type { Host, SocketAddress } from "../../config/runtime-config.ts";
+
+export interface Locality {
+	readonly region: string;
+	readonly zone: string;
+	readonly subZone: string;
+}
+
+/** One upstream host in one worker. Kept over configuration updates as long as its address stays in the cluster. */
+export interface HostEntry {
+	/** As last configured; weight, health and metadata may change, the address does not. */
+	host: Host;
+	/** `ip:port`, IPv6 in brackets, or a pipe's path. */
+	readonly address: string;
+	priority: number;
+	locality: Locality;
+	/** Requests under way from this worker: the router adds and subtracts with `beginRequest` and `endRequest`. */
+	active: number;
+	readonly addedAtMs: number;
+	/** False once no update lists it any more: finish what runs, open nothing new. */
+	inUse: boolean;
+	/** The router's own state for this host (connection pools). */
+	attachment: object | undefined;
+	/** Sums over the whole host set. */
+	readonly totals: { active: number };
+}
+
+/**
+ * What a choice depends on. The router owns one per stream and reuses it.
+ */
+export interface ChooseContext {
+	/** Of the route's hash policies; undefined: random. */
+	hash: bigint | undefined;
+	/** Hosts that earlier attempts of this request used, when the retry policy says to avoid them; empty otherwise. */
+	excluded: readonly HostEntry[];
+	/** Further choices when an excluded host comes out (`host_selection_retry_max_attempts`); then that host is taken after all. */
+	attemptsMax: number;
+	/** Priorities to leave out (retry priority `previous_priorities`). */
+	excludedPriorities: readonly number[];
+	/** `ip:port` for original-destination clusters. */
+	destination: string;
+}
+
+export function createChooseContext(): ChooseContext {
+	return { hash: undefined, excluded: [], attemptsMax: 0, excludedPriorities: [], destination: "" };
+}
+
+export function beginRequest(entry: HostEntry): void {
+	entry.active++;
+	entry.totals.active++;
+}
+
+export function endRequest(entry: HostEntry): void {
+	entry.active--;
+	entry.totals.active--;
+}
+
+export function formatSocketAddress(address: SocketAddress): string {
+	if (address.kind === "pipe") return address.path;
+	return address.address.includes(":") ? `[${address.address}]:${address.port}` : `${address.address}:${address.port}`;
+}
+
+/** Splits `ip:port` or `[ip]:port`; undefined when it is neither. */
+export function parseIpPort(text: string): { readonly address: string; readonly port: number } | undefined {
+	const match = /^(?:\[([0-9a-fA-F:.]+)\]|([0-9.]+)):(\d{1,5})$/.exec(text);
+	const port = Number(match?.[3]);
+	if (!match || port > 65_535) return undefined;
+	return { address: match[1] ?? match[2] ?? "", port };
+}

@@ -1,0 +1,74 @@
+import type { Cluster, ClusterHosts, Host, LoadBalancer, LocalityHosts } from "../../config/runtime-config.ts";
+
+/** Clusters and hosts with everything off, for this package's tests. */
+
+export function host(port: number, parts: Partial<Host> = {}): Host {
+	return {
+		address: { kind: "ip", address: "10.0.0.1", port },
+		hostname: "",
+		weight: 1,
+		health: "healthy",
+		transportMatch: {},
+		lbMetadata: {},
+		istioWorkload: undefined,
+		slot: 0,
+		...parts,
+	};
+}
+
+export function locality(hosts: readonly Host[], parts: Partial<LocalityHosts> = {}): LocalityHosts {
+	return { region: "", zone: "", subZone: "", weight: 0, hosts, ...parts };
+}
+
+export function clusterHosts(priorities: readonly (readonly LocalityHosts[])[], parts: Partial<ClusterHosts> = {}): ClusterHosts {
+	return { cluster: "c", overprovisioningFactor: undefined, priorities, ...parts };
+}
+
+const limits = { connectionsMax: 1024, pendingRequestsMax: 1024, requestsMax: 1024, retriesMax: 3, retryBudget: undefined };
+
+export function cluster(lb: LoadBalancer, parts: Partial<Cluster> = {}): Cluster {
+	return {
+		name: "c",
+		statName: "c",
+		kind: "eds",
+		connectTimeoutMs: 5000,
+		lb,
+		upstreamProtocol: "http1",
+		http1: { headerCase: "lower", enableTrailers: false, acceptHttp10: false },
+		idleTimeoutMs: 0,
+		maxConnectionDurationMs: 0,
+		maxRequestsPerConnection: 0,
+		breakers: { default: limits, high: limits },
+		outlier: undefined,
+		panicThresholdPercent: 50,
+		overprovisioningFactor: 140,
+		localityWeighted: false,
+		transportMatches: [],
+		transport: { kind: "raw" },
+		bindAddress: "",
+		tcpKeepalive: undefined,
+		istioService: undefined,
+		istioSubset: undefined,
+		breakerSlot: 0,
+		originalDstUseHeader: false,
+		...parts,
+	};
+}
+
+export const balancers: readonly LoadBalancer[] = [
+	{ kind: "roundRobin", slowStart: undefined },
+	{ kind: "leastRequest", choiceCount: 2, activeRequestBias: 1, slowStart: undefined },
+	{ kind: "random" },
+	{ kind: "ringHash", hash: "xxhash", ringMin: 1024, ringMax: 8_388_608, useHostname: false, balanceFactor: 0 },
+	{ kind: "ringHash", hash: "murmur", ringMin: 1024, ringMax: 8_388_608, useHostname: false, balanceFactor: 0 },
+	{ kind: "maglev", tableSize: 65_537, useHostname: false, balanceFactor: 0 },
+];
+
+/** A repeatable source of numbers in [0, 1) (a linear congruence is random enough for balancing). */
+export function seededRandom(seed = 1): () => number {
+	let state = seed;
+	return () => {
+		state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
+		return state / 2 ** 32;
+	};
+}

@@ -1,0 +1,67 @@
+import type { HeaderMatch, QueryMatch } from "../../config/runtime-config.ts";
+import { headerReader, type RequestView } from "../headers/headers-view.ts";
+import type { CompileContext } from "./compile-context.ts";
+import { compileStringMatch, type StringPredicate } from "./string-match.ts";
+
+export type RequestPredicate = (head: RequestView) => boolean;
+
+/** A missing header never matches, inverted or not, unless presence itself is asked for or missing counts as "" (Envoy's HeaderMatcher). */
+export function compileHeaderMatch(header: HeaderMatch, context: CompileContext): RequestPredicate {
+	const read = headerReader(header.name);
+	const { match, invert, treatMissingAsEmpty } = header;
+	if (match.kind === "present") return (head) => (read(head) !== undefined) !== invert;
+	const test: StringPredicate = match.kind === "range" ? (value) => isInRange(value, match.start, match.end) : compileStringMatch(match, context);
+	return (head) => {
+		const value = read(head) ?? (treatMissingAsEmpty ? "" : undefined);
+		return value !== undefined && test(value) !== invert;
+	};
+}
+
+/** A decimal integer in [start, end). */
+function isInRange(value: string, start: number, end: number): boolean {
+	if (!/^[+-]?\d{1,19}$/.test(value)) return false;
+	const number = Number(value);
+	return number >= start && number < end;
+}
+
+export function compileHeaderMatches(headers: readonly HeaderMatch[], context: CompileContext): RequestPredicate | undefined {
+	return allOf(headers.map((header) => compileHeaderMatch(header, context)));
+}
+
+/** Values are compared as they stand, without percent-decoding. */
+export function compileQueryMatches(queries: readonly QueryMatch[], context: CompileContext): RequestPredicate | undefined {
+	return allOf(
+		queries.map(({ name, match }): RequestPredicate => {
+			const test = match && compileStringMatch(match, context);
+			return (head) => {
+				const value = readQuery(head.path, name);
+				return value !== undefined && (test === undefined || test(value));
+			};
+		}),
+	);
+}
+
+/** The first value of a query parameter; "" when it has no `=`; undefined when it is not there. */
+export function readQuery(path: string, name: string): string | undefined {
+	let at = path.indexOf("?");
+	while (at >= 0) {
+		const start = at + 1;
+		const ampersand = path.indexOf("&", start);
+		const end = ampersand < 0 ? path.length : ampersand;
+		if (path.startsWith(name, start)) {
+			const after = start + name.length;
+			if (after === end) return "";
+			if (after < end && path.charCodeAt(after) === 61) return path.slice(after + 1, end);
+		}
+		at = ampersand;
+	}
+	return undefined;
+}
+
+function allOf(predicates: readonly RequestPredicate[]): RequestPredicate | undefined {
+	if (predicates.length <= 1) return predicates[0];
+	return (head) => {
+		for (const predicate of predicates) if (!predicate(head)) return false;
+		return true;
+	};
+}

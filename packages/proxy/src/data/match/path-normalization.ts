@@ -1,0 +1,62 @@
+/** What becomes of a request's path before routing. */
+export type NormalizedPath =
+	| { readonly kind: "ok"; readonly path: string }
+	/** 400, `path_normalization_failed`. */
+	| { readonly kind: "reject" }
+	/** 307 to this path, `path_normalization_redirect`. */
+	| { readonly kind: "redirect"; readonly path: string };
+
+export interface PathNormalization {
+	readonly normalizePath: boolean;
+	readonly mergeSlashes: boolean;
+	readonly escapedSlashes: "keep" | "reject" | "redirect" | "forward";
+}
+
+/** True for nearly all paths: there is nothing to do, so `normalizePath` need not be called. */
+export function isPlainPath(path: string): boolean {
+	return !/[%\\]|\/[./]/.test(path);
+}
+
+/**
+ * Escaped slashes, then RFC 3986 §6.2.2 (dot segments, `\` as `/`, needless percent-encoding), then runs of slashes, as
+ * Envoy's connection manager does it. The query is left alone.
+ */
+export function normalizePath(path: string, { normalizePath: normalize, mergeSlashes, escapedSlashes }: PathNormalization): NormalizedPath {
+	const at = path.indexOf("?");
+	const query = at < 0 ? "" : path.slice(at);
+	let bare = at < 0 ? path : path.slice(0, at);
+	const hasEscapedSlash = /%2f|%5c/i.test(bare);
+	if (hasEscapedSlash && escapedSlashes === "reject") return { kind: "reject" };
+	const unescape = hasEscapedSlash && escapedSlashes !== "keep";
+	if (unescape) bare = bare.replace(/%2f/gi, "/").replace(/%5c/gi, "\\");
+	if (normalize) {
+		const canonical = toCanonical(bare);
+		if (canonical === undefined) return { kind: "reject" };
+		bare = canonical;
+	}
+	if (mergeSlashes) bare = bare.replace(/\/{2,}/g, "/");
+	return { kind: unescape && escapedSlashes === "redirect" ? "redirect" : "ok", path: bare + query };
+}
+
+function toCanonical(bare: string): string | undefined {
+	if (bare.includes("\0") || /%00/.test(bare)) return undefined;
+	const decoded = bare.replaceAll("\\", "/").replace(/%([0-9a-fA-F]{2})/g, (escape, hex: string) => {
+		const character = String.fromCharCode(Number.parseInt(hex, 16));
+		return /[A-Za-z0-9\-._~]/.test(character) ? character : escape;
+	});
+	if (!decoded.startsWith("/")) return undefined;
+	return removeDotSegments(decoded);
+}
+
+/** RFC 3986 §5.2.4; `..` above the root stays at the root. */
+function removeDotSegments(path: string): string {
+	const kept: string[] = [];
+	const segments = path.slice(1).split("/");
+	for (const [i, segment] of segments.entries()) {
+		const isLast = i === segments.length - 1;
+		if (segment === "..") kept.pop();
+		else if (segment !== ".") kept.push(segment);
+		if (isLast && (segment === "." || segment === "..")) kept.push("");
+	}
+	return `/${kept.join("/")}`;
+}

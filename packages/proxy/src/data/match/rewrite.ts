@@ -1,0 +1,95 @@
+import type { PathMatch, RedirectAction, RouteAction } from "../../config/runtime-config.ts";
+import type { RequestView } from "../headers/headers-view.ts";
+import type { CompileContext } from "./compile-context.ts";
+import { withoutQuery } from "./path-match.ts";
+
+/** `:path` → the path to send upstream, query kept. */
+export type PathRewrite = (path: string) => string;
+
+/** undefined: the path stays. */
+export function compilePathRewrite(match: PathMatch, action: RouteAction, context: CompileContext): PathRewrite | undefined {
+	const { prefixRewrite, regexRewrite } = action;
+	if (prefixRewrite !== undefined && prefixRewrite !== "") return replaceMatched(match, prefixRewrite);
+	if (!regexRewrite) return undefined;
+	const replaceAll = context.regex(regexRewrite.pattern).substitution(regexRewrite.substitution);
+	return (path) => onBarePath(path, replaceAll);
+}
+
+/** Puts `value` where the route's prefix or exact path matched; with a regex match, in place of the whole path. */
+function replaceMatched(match: PathMatch, value: string): PathRewrite {
+	if (match.kind === "prefix" || match.kind === "pathSeparatedPrefix") {
+		const { length } = match.value;
+		return (path) => value + path.slice(length);
+	}
+	return (path) => onBarePath(path, () => value);
+}
+
+function onBarePath(path: string, change: (bare: string) => string): string {
+	const bare = withoutQuery(path);
+	return change(bare) + path.slice(bare.length);
+}
+
+/** The new `:authority`; undefined: it stays. `auto` is the upstream's host name, which the router knows. */
+export type HostRewrite = (head: RequestView) => string | undefined;
+
+export function compileHostRewrite(rewrite: RouteAction["hostRewrite"], context: CompileContext): HostRewrite | undefined {
+	switch (rewrite?.kind) {
+		case undefined:
+		case "auto":
+			return undefined;
+		case "literal":
+			return () => rewrite.value;
+		case "header": {
+			const name = rewrite.name.toLowerCase();
+			return (head) => head.get(name) || undefined;
+		}
+		case "pathRegex": {
+			const replaceAll = context.regex(rewrite.pattern).substitution(rewrite.substitution);
+			return (head) => replaceAll(withoutQuery(head.path)) || undefined;
+		}
+	}
+}
+
+/** The `location` of a redirect. */
+export type RedirectLocation = (head: RequestView) => string;
+
+export function compileRedirect(match: PathMatch, action: RedirectAction, context: CompileContext): RedirectLocation {
+	const path = compileRedirectPath(match, action, context);
+	return (head) => {
+		const scheme = action.scheme ?? head.scheme;
+		const host = action.host ?? dropDefaultPort(head.authority, head.scheme, action.scheme !== undefined && action.port === undefined);
+		return `${scheme}://${action.port === undefined ? host : withPort(host, action.port, scheme)}${path(head.path)}`;
+	};
+}
+
+function compileRedirectPath(match: PathMatch, action: RedirectAction, context: CompileContext): PathRewrite {
+	const keepQuery = (path: string) => (action.stripQuery ? withoutQuery(path) : path);
+	const change = action.path;
+	switch (change?.kind) {
+		case undefined:
+			return keepQuery;
+		case "full":
+			// A path that brings its own query replaces the request's.
+			return change.value.includes("?") ? () => change.value : (path) => change.value + keepQuery(path).slice(withoutQuery(path).length);
+		case "prefix": {
+			const replace = replaceMatched(match, change.value);
+			return (path) => keepQuery(replace(path));
+		}
+		case "regex": {
+			const replaceAll = context.regex(change.pattern).substitution(change.substitution);
+			return (path) => keepQuery(onBarePath(path, replaceAll));
+		}
+	}
+}
+
+/** A port that only said what the old scheme's default is would be wrong under the new scheme. */
+function dropDefaultPort(authority: string, scheme: string, changed: boolean): string {
+	const port = scheme === "https" ? ":443" : ":80";
+	return changed && authority.endsWith(port) ? authority.slice(0, -port.length) : authority;
+}
+
+function withPort(host: string, port: number, scheme: string): string {
+	const bare = host.startsWith("[") ? host.replace(/\]:\d+$/, "]") : host.replace(/:\d+$/, "");
+	const isDefault = (scheme === "http" && port === 80) || (scheme === "https" && port === 443);
+	return isDefault ? bare : `${bare}:${port}`;
+}

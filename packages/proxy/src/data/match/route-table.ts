@@ -1,0 +1,211 @@
+import type { Fraction, HeaderOperations, Route, RouteAction, RouteTable, VirtualHost, WeightedCluster } from "../../config/runtime-config.ts";
+import type { FormatterEnvironment } from "../headers/formatter.ts";
+import { compileHeaderMutations, type MutateHeaders } from "../headers/header-mutations.ts";
+import type { RequestView } from "../headers/headers-view.ts";
+import type { Hash64 } from "../lb/hash.ts";
+import { type CompileContext, createCompileContext } from "./compile-context.ts";
+import { compileHeaderMatches, compileQueryMatches, type RequestPredicate } from "./header-match.ts";
+import { compilePathMatch, type PathPredicate, withoutQuery } from "./path-match.ts";
+import { compileRequestHash, type RequestHasher } from "./request-hash.ts";
+import { compileHostRewrite, compilePathRewrite, compileRedirect, type HostRewrite, type PathRewrite, type RedirectLocation } from "./rewrite.ts";
+import { buildRouteIndex, type IndexKey, type RouteIndex } from "./route-index.ts";
+import { buildVirtualHostIndex, type VirtualHostIndex } from "./virtual-host-index.ts";
+
+/**
+ * A route table turned into lookups. The router calls `matchVirtualHost` and `matchRoute` (or `matchTable` for both),
+ * then `chooseCluster` for the cluster and the header changes that go with it. Nothing is allocated per request.
+ */
+export interface CompiledRouteTable {
+	readonly config: RouteTable;
+	readonly virtualHosts: VirtualHostIndex<CompiledVirtualHost>;
+}
+
+export interface CompiledVirtualHost {
+	readonly config: VirtualHost;
+	readonly routes: RouteIndex<CompiledRoute>;
+}
+
+export interface CompiledRoute {
+	readonly config: Route;
+	readonly virtualHost: CompiledVirtualHost;
+	/** undefined: the index has already checked the path. */
+	readonly path: PathPredicate | undefined;
+	readonly headers: RequestPredicate | undefined;
+	readonly query: RequestPredicate | undefined;
+	/** Of the route, the virtual host and the table, for direct responses and redirects; a cluster choice has its own. */
+	readonly mutateResponse: MutateHeaders | undefined;
+	readonly action: CompiledAction;
+}
+
+export type CompiledAction = CompiledForward | { readonly kind: "redirect"; readonly status: number; readonly location: RedirectLocation } | { readonly kind: "direct"; readonly status: number; readonly body: Uint8Array };
+
+export interface CompiledForward {
+	readonly kind: "route";
+	readonly config: RouteAction;
+	readonly rewritePath: PathRewrite | undefined;
+	/** undefined: keep the authority, unless `config.hostRewrite` is `auto`. */
+	readonly rewriteHost: HostRewrite | undefined;
+	readonly hash: RequestHasher | undefined;
+	readonly clusters: CompiledClusters;
+}
+
+export interface ClusterChoice {
+	/** "" when a `cluster_header` is missing: answer as for an unknown cluster. */
+	readonly cluster: string;
+	readonly mutateRequest: MutateHeaders | undefined;
+	readonly mutateResponse: MutateHeaders | undefined;
+	/** A weighted cluster's own; before the route's. */
+	readonly hostRewrite: string | undefined;
+}
+
+type CompiledClusters =
+	| { readonly kind: "one"; readonly choice: ClusterChoice }
+	| { readonly kind: "header"; readonly name: string; readonly choice: ClusterChoice }
+	| { readonly kind: "weighted"; readonly choices: readonly ClusterChoice[]; readonly ends: readonly number[]; readonly total: number };
+
+export interface RouteTableInputs {
+	readonly environment: FormatterEnvironment;
+	readonly hash64: Hash64;
+}
+
+/** Never throws: what cannot be compiled is in `errors`, and matches nothing. */
+export function compileRouteTable(table: RouteTable, inputs: RouteTableInputs): { readonly value: CompiledRouteTable; readonly errors: readonly string[] } {
+	const context = createCompileContext();
+	const hosts = table.virtualHosts.map((config) => ({ name: config.name, domains: config.domains, value: compileVirtualHost(config, table, context, inputs) }));
+	const virtualHosts = buildVirtualHostIndex(hosts, table.ignorePortInHostMatching, context.errors);
+	return { value: { config: table, virtualHosts }, errors: context.errors };
+}
+
+function compileVirtualHost(config: VirtualHost, table: RouteTable, context: CompileContext, inputs: RouteTableInputs): CompiledVirtualHost {
+	// Routes know their virtual host and the other way round, hence the two steps.
+	const host: { config: VirtualHost; routes: RouteIndex<CompiledRoute> } = { config, routes: buildRouteIndex([]) };
+	host.routes = buildRouteIndex(config.routes.map((route) => ({ key: indexKey(route), value: compileRoute(route, host, table, context, inputs) })));
+	return host;
+}
+
+function indexKey({ path }: Route): IndexKey {
+	if (path.kind === "regex" || path.kind === "connect" || !path.caseSensitive) return { kind: "any" };
+	return { kind: path.kind === "exact" ? "exact" : "prefix", value: path.value };
+}
+
+function compileRoute(config: Route, virtualHost: CompiledVirtualHost, table: RouteTable, context: CompileContext, inputs: RouteTableInputs): CompiledRoute {
+	const key = indexKey(config);
+	const isIndexed = key.kind !== "any" && config.path.kind !== "pathSeparatedPrefix" && !key.value.includes("?");
+	const levels = [config.headerOperations, virtualHost.config.headers, table.headers];
+	return {
+		config,
+		virtualHost,
+		path: isIndexed ? undefined : compilePathMatch(config.path, context),
+		headers: compileHeaderMatches(config.headers, context),
+		query: compileQueryMatches(config.query, context),
+		mutateResponse: compileLevels(levels, table, "response", context, inputs),
+		action: compileAction(config, levels, table, context, inputs),
+	};
+}
+
+function compileAction(route: Route, levels: readonly HeaderOperations[], table: RouteTable, context: CompileContext, inputs: RouteTableInputs): CompiledAction {
+	const { action } = route;
+	if (action.kind === "direct") return action;
+	if (action.kind === "redirect") return { kind: "redirect", status: action.status, location: compileRedirect(route.path, action, context) };
+	const choice = (cluster: string, own?: WeightedCluster): ClusterChoice => {
+		const all = own ? [own.headers, ...levels] : levels;
+		return {
+			cluster,
+			mutateRequest: compileLevels(all, table, "request", context, inputs),
+			mutateResponse: compileLevels(all, table, "response", context, inputs),
+			hostRewrite: own?.hostRewrite,
+		};
+	};
+	return {
+		kind: "route",
+		config: action,
+		rewritePath: compilePathRewrite(route.path, action, context),
+		rewriteHost: compileHostRewrite(action.hostRewrite, context),
+		hash: compileRequestHash(action.hashPolicies, inputs.hash64, context),
+		clusters: compileClusters(action, choice),
+	};
+}
+
+function compileClusters({ cluster }: RouteAction, choice: (cluster: string, own?: WeightedCluster) => ClusterChoice): CompiledClusters {
+	switch (cluster.kind) {
+		case "cluster":
+			return { kind: "one", choice: choice(cluster.name) };
+		case "header":
+			return { kind: "header", name: cluster.name.toLowerCase(), choice: choice("") };
+		case "weighted": {
+			let total = 0;
+			const ends = cluster.clusters.map(({ weight }) => {
+				total += weight;
+				return total;
+			});
+			return { kind: "weighted", choices: cluster.clusters.map((own) => choice(own.name, own)), ends, total };
+		}
+	}
+}
+
+/** Weighted cluster, route, virtual host, table; reversed when the most specific one is to have the last word. */
+function compileLevels(levels: readonly HeaderOperations[], table: RouteTable, side: "request" | "response", context: CompileContext, inputs: RouteTableInputs): MutateHeaders | undefined {
+	const ordered = table.mostSpecificHeaderMutationsWins ? levels.toReversed() : levels;
+	const mutations = ordered.map((l) => (side === "request" ? { add: l.requestAdd, remove: l.requestRemove } : { add: l.responseAdd, remove: l.responseRemove }));
+	return compileHeaderMutations(mutations, inputs.environment, context.errors);
+}
+
+export function matchVirtualHost(table: CompiledRouteTable, authority: string): CompiledVirtualHost | undefined {
+	return table.virtualHosts.match(authority);
+}
+
+/** The first route, in order, that takes the request. `random` is uniform in [0, 1). */
+export function matchRoute(host: CompiledVirtualHost, head: RequestView, random: () => number): CompiledRoute | undefined {
+	const { path } = head;
+	const bare = withoutQuery(path);
+	const candidates = host.routes.candidates(path, bare);
+	for (let i = 0; i < candidates.length; i++) {
+		const route = candidates[i] as CompiledRoute;
+		if (takesRequest(route, head, path, bare, random)) return route;
+	}
+	return undefined;
+}
+
+/** Both steps; `route.virtualHost` is the host. undefined: 404 `route_not_found` (NR). */
+export function matchTable(table: CompiledRouteTable, head: RequestView, random: () => number): CompiledRoute | undefined {
+	const host = table.virtualHosts.match(head.authority);
+	return host && matchRoute(host, head, random);
+}
+
+function takesRequest(route: CompiledRoute, head: RequestView, path: string, bare: string, random: () => number): boolean {
+	const { runtimeFraction, grpcOnly, path: pathMatch } = route.config;
+	if (runtimeFraction && !isInFraction(runtimeFraction, random)) return false;
+	if (grpcOnly && !isGrpc(head)) return false;
+	if (route.headers && !route.headers(head)) return false;
+	if (route.query && !route.query(head)) return false;
+	// CONNECT requests are for connect matchers alone.
+	if (head.method === "CONNECT" && pathMatch.kind !== "connect" && !path.startsWith("/")) return false;
+	return route.path === undefined || route.path(head, path, bare);
+}
+
+export function isInFraction({ numerator, denominator }: Fraction, random: () => number): boolean {
+	return numerator >= denominator || (numerator > 0 && Math.floor(random() * denominator) < numerator);
+}
+
+export function isGrpc(head: RequestView): boolean {
+	const type = head.get("content-type");
+	return type !== undefined && type.startsWith("application/grpc") && (type.length === 16 || type[16] === "+" || type[16] === ";");
+}
+
+export function chooseCluster(forward: CompiledForward, head: RequestView, random: () => number): ClusterChoice {
+	const { clusters } = forward;
+	switch (clusters.kind) {
+		case "one":
+			return clusters.choice;
+		case "header":
+			return { ...clusters.choice, cluster: head.get(clusters.name) ?? "" };
+		case "weighted": {
+			const point = random() * clusters.total;
+			let i = 0;
+			while (i < clusters.ends.length - 1 && point >= (clusters.ends[i] as number)) i++;
+			return clusters.choices[i] ?? noCluster;
+		}
+	}
+}
+
+const noCluster: ClusterChoice = { cluster: "", mutateRequest: undefined, mutateResponse: undefined, hostRewrite: undefined };

@@ -1,0 +1,74 @@
+import type { HeaderOperations, Route, RouteAction, RouteTable, VirtualHost } from "../../config/runtime-config.ts";
+
+/** Configuration values with everything off, for this package's tests. */
+
+export const noHeaderOperations: HeaderOperations = { requestAdd: [], requestRemove: [], responseAdd: [], responseRemove: [] };
+
+export function routeAction(parts: Partial<RouteAction> = {}): RouteAction {
+	return {
+		kind: "route",
+		cluster: { kind: "cluster", name: "a" },
+		clusterNotFoundStatus: 503,
+		timeoutMs: 15_000,
+		idleTimeoutMs: undefined,
+		maxStreamDurationMs: undefined,
+		prefixRewrite: undefined,
+		regexRewrite: undefined,
+		hostRewrite: undefined,
+		appendXForwardedHost: false,
+		retry: undefined,
+		mirrors: [],
+		hashPolicies: [],
+		upgrades: {},
+		metadataMatch: undefined,
+		priority: "default",
+		...parts,
+	};
+}
+
+export function route(parts: Partial<Route> = {}): Route {
+	return {
+		name: "",
+		path: { kind: "prefix", value: "/", caseSensitive: true },
+		headers: [],
+		query: [],
+		grpcOnly: false,
+		runtimeFraction: undefined,
+		action: routeAction(),
+		headerOperations: noHeaderOperations,
+		cors: undefined,
+		fault: undefined,
+		operation: "",
+		istioConfig: undefined,
+		...parts,
+	};
+}
+
+export function virtualHost(parts: Partial<VirtualHost> = {}): VirtualHost {
+	return {
+		name: "v",
+		domains: ["*"],
+		routes: [route()],
+		requireTls: "none",
+		headers: noHeaderOperations,
+		retry: undefined,
+		cors: undefined,
+		fault: undefined,
+		includeRequestAttemptCount: false,
+		includeAttemptCountInResponse: false,
+		...parts,
+	};
+}
+
+export function routeTable(virtualHosts: readonly VirtualHost[], parts: Partial<RouteTable> = {}): RouteTable {
+	return {
+		name: "t",
+		virtualHosts,
+		headers: noHeaderOperations,
+		mostSpecificHeaderMutationsWins: false,
+		ignorePortInHostMatching: false,
+		internalOnlyHeaders: [],
+		maxDirectResponseBodyBytes: 4096,
+		...parts,
+	};
+}

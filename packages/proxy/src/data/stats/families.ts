@@ -1,0 +1,202 @@
+import { defineFamily } from "./registry.ts";
+
+/**
+ * Envoy's stat names by scope. Prefixes: `cluster.<stat name>.`, `http.<stat prefix>.`, `listener.<address with _ for :>.`,
+ * `tcp.<stat prefix>.`. Response-code counters come from `response-codes.ts`.
+ */
+
+export const clusterCounters = defineFamily([
+	"upstream_cx_total",
+	"upstream_cx_http1_total",
+	"upstream_cx_connect_fail",
+	"upstream_cx_connect_timeout",
+	"upstream_cx_idle_timeout",
+	"upstream_cx_max_duration_reached",
+	"upstream_cx_max_requests",
+	"upstream_cx_overflow",
+	"upstream_cx_none_healthy",
+	"upstream_cx_destroy",
+	"upstream_cx_destroy_local",
+	"upstream_cx_destroy_remote",
+	"upstream_cx_destroy_with_active_rq",
+	"upstream_cx_destroy_local_with_active_rq",
+	"upstream_cx_destroy_remote_with_active_rq",
+	"upstream_cx_close_notify",
+	"upstream_cx_protocol_error",
+	"upstream_cx_rx_bytes_total",
+	"upstream_cx_tx_bytes_total",
+	"upstream_flow_control_paused_reading_total",
+	"upstream_flow_control_resumed_reading_total",
+	"upstream_rq_total",
+	"upstream_rq_pending_total",
+	"upstream_rq_pending_overflow",
+	"upstream_rq_pending_failure_eject",
+	"upstream_rq_cancelled",
+	"upstream_rq_maintenance_mode",
+	"upstream_rq_timeout",
+	"upstream_rq_max_duration_reached",
+	"upstream_rq_per_try_timeout",
+	"upstream_rq_per_try_idle_timeout",
+	"upstream_rq_rx_reset",
+	"upstream_rq_tx_reset",
+	"upstream_rq_retry",
+	"upstream_rq_retry_success",
+	"upstream_rq_retry_overflow",
+	"upstream_rq_retry_limit_exceeded",
+	"upstream_rq_retry_backoff_exponential",
+	"bind_errors",
+	"assignment_stale",
+	"assignment_timeout_received",
+	"lb_healthy_panic",
+	"lb_local_cluster_not_ok",
+	"lb_recalculate_zone_structures",
+	"lb_subsets_fallback",
+	"membership_change",
+	"original_dst_host_invalid",
+	"retry_or_shadow_abandoned",
+	"update_attempt",
+	"update_success",
+	"update_failure",
+	"update_empty",
+	"update_no_rebuild",
+]);
+
+export const clusterGauges = defineFamily(["upstream_cx_active", "upstream_cx_rx_bytes_buffered", "upstream_cx_tx_bytes_buffered", "upstream_rq_active", "upstream_rq_pending_active"]);
+
+/** Set by the main thread alone, since gauges of threads are added up. */
+export const clusterMembershipGauges = defineFamily(["membership_total", "membership_healthy", "membership_degraded", "membership_excluded", "max_host_weight", "version"]);
+
+export const breakerGauges = defineFamily(["cx_open", "cx_pool_open", "rq_open", "rq_pending_open", "rq_retry_open"]);
+
+export const outlierCounters = defineFamily([
+	"ejections_total",
+	"ejections_overflow",
+	"ejections_enforced_total",
+	"ejections_consecutive_5xx",
+	"ejections_detected_consecutive_5xx",
+	"ejections_enforced_consecutive_5xx",
+	"ejections_detected_consecutive_gateway_failure",
+	"ejections_enforced_consecutive_gateway_failure",
+	"ejections_detected_consecutive_local_origin_failure",
+	"ejections_enforced_consecutive_local_origin_failure",
+]);
+export const outlierGauges = defineFamily(["ejections_active"]);
+
+export const tlsCounters = defineFamily([
+	"ssl.handshake",
+	"ssl.connection_error",
+	"ssl.no_certificate",
+	"ssl.session_reused",
+	"ssl.fail_verify_no_cert",
+	"ssl.fail_verify_error",
+	"ssl.fail_verify_san",
+	"ssl.fail_verify_cert_hash",
+]);
+
+export const httpCounters = defineFamily([
+	"downstream_cx_total",
+	"downstream_cx_ssl_total",
+	"downstream_cx_http1_total",
+	"downstream_cx_http2_total",
+	"downstream_cx_upgrades_total",
+	"downstream_cx_destroy",
+	"downstream_cx_destroy_local",
+	"downstream_cx_destroy_remote",
+	"downstream_cx_destroy_active_rq",
+	"downstream_cx_destroy_local_active_rq",
+	"downstream_cx_destroy_remote_active_rq",
+	"downstream_cx_drain_close",
+	"downstream_cx_delayed_close_timeout",
+	"downstream_cx_idle_timeout",
+	"downstream_cx_max_duration_reached",
+	"downstream_cx_max_requests_reached",
+	"downstream_cx_overload_disable_keepalive",
+	"downstream_cx_protocol_error",
+	"downstream_cx_rx_bytes_total",
+	"downstream_cx_tx_bytes_total",
+	"downstream_flow_control_paused_reading_total",
+	"downstream_flow_control_resumed_reading_total",
+	"downstream_rq_total",
+	"downstream_rq_http1_total",
+	"downstream_rq_http2_total",
+	"downstream_rq_1xx",
+	"downstream_rq_2xx",
+	"downstream_rq_3xx",
+	"downstream_rq_4xx",
+	"downstream_rq_5xx",
+	"downstream_rq_completed",
+	"downstream_rq_failed_path_normalization",
+	"downstream_rq_header_timeout",
+	"downstream_rq_idle_timeout",
+	"downstream_rq_max_duration_reached",
+	"downstream_rq_non_relative_path",
+	"downstream_rq_overload_close",
+	"downstream_rq_redirected_with_normalized_path",
+	"downstream_rq_response_before_rq_complete",
+	"downstream_rq_rx_reset",
+	"downstream_rq_timeout",
+	"downstream_rq_too_large",
+	"downstream_rq_too_many_premature_resets",
+	"downstream_rq_tx_reset",
+	"downstream_rq_ws_on_non_ws_route",
+	"no_cluster",
+	"no_route",
+	"passthrough_internal_redirect_no_route",
+	"rq_direct_response",
+	"rq_redirect",
+	"rq_reset_after_downstream_response_started",
+	"rq_total",
+	"rs_too_large",
+	"fault.aborts_injected",
+	"fault.delays_injected",
+	"fault.faults_overflow",
+	"cors.origin_valid",
+	"cors.origin_invalid",
+]);
+
+export const httpGauges = defineFamily([
+	"downstream_cx_active",
+	"downstream_cx_http1_active",
+	"downstream_cx_ssl_active",
+	"downstream_cx_upgrades_active",
+	"downstream_cx_rx_bytes_buffered",
+	"downstream_cx_tx_bytes_buffered",
+	"downstream_rq_active",
+	"fault.active_faults",
+]);
+
+export const listenerCounters = defineFamily([
+	"downstream_cx_total",
+	"downstream_cx_destroy",
+	"downstream_cx_overflow",
+	"downstream_cx_overload_reject",
+	"downstream_cx_transport_socket_connect_timeout",
+	"downstream_global_cx_overflow",
+	"downstream_pre_cx_timeout",
+	"downstream_listener_filter_error",
+	"downstream_listener_filter_remote_close",
+	"no_filter_chain_match",
+	"connections_accepted_per_socket_event",
+]);
+export const listenerGauges = defineFamily(["downstream_cx_active", "downstream_pre_cx_active"]);
+
+/** `listener.<address>.http.<stat prefix>.` */
+export const listenerHttpCounters = defineFamily(["downstream_rq_1xx", "downstream_rq_2xx", "downstream_rq_3xx", "downstream_rq_4xx", "downstream_rq_5xx", "downstream_rq_completed"]);
+
+/** Prefix `tls_inspector.` and `http_inspector.` */
+export const tlsInspectorCounters = defineFamily(["client_hello_too_large", "tls_found", "tls_not_found", "alpn_found", "alpn_not_found", "sni_found", "sni_not_found"]);
+export const httpInspectorCounters = defineFamily(["http10_found", "http11_found", "http2_found", "http_not_found", "read_error"]);
+
+export const tcpCounters = defineFamily([
+	"downstream_cx_total",
+	"downstream_cx_no_route",
+	"downstream_cx_rx_bytes_total",
+	"downstream_cx_tx_bytes_total",
+	"downstream_flow_control_paused_reading_total",
+	"downstream_flow_control_resumed_reading_total",
+	"idle_timeout",
+	"max_downstream_connection_duration",
+	"early_data_received_count_total",
+	"upstream_flush_total",
+]);
+export const tcpGauges = defineFamily(["downstream_cx_rx_bytes_buffered", "downstream_cx_tx_bytes_buffered", "upstream_flush_active"]);

@@ -1,0 +1,143 @@
+import { Socket } from "node:net";
+import type { TLSSocket } from "node:tls";
+import type { Connection, ConnectOptions, ListeningSocket, ListenOptions, Transport, TransportHooks } from "./connection.ts";
+import type { RawBindings, RawHandle, RawPipe, RawTcp, SocketName } from "./raw-bindings.ts";
+import { RawConnection, type RawShared, systemError } from "./raw-connection.ts";
+
+const readBufferBytes = 64 * 1024;
+
+/** node:net's sockets keep their handle here. */
+interface SocketWithHandle {
+	readonly _handle: RawHandle;
+}
+
+export function createRawTransport(bindings: RawBindings, hooks: TransportHooks): Transport {
+	const shared: RawShared = { bindings, hooks, readBuffer: Buffer.allocUnsafeSlow(readBufferBytes), spareWrite: new bindings.WriteWrap(), nextId: 1 };
+	const { TCP, Pipe } = bindings;
+	return {
+		kind: "raw",
+		async listen(options, onConnection) {
+			const server = new TCP(bindings.tcp.SERVER);
+			bindServer(bindings, server, options);
+			return startListening(shared, server, options.backlog, true, onConnection);
+		},
+		async listenPipe(path, onConnection) {
+			const server = new Pipe(bindings.pipe.SERVER);
+			const status = server.bind(path);
+			if (status !== 0) throw systemError(bindings, "bind", status);
+			return startListening(shared, server, 511, false, onConnection);
+		},
+		connect: (options, onResult) => connectRaw(shared, options, onResult),
+		toSocket(connection, bytes) {
+			const handle = (connection as RawConnection).detach();
+			const socket = new Socket({ handle, allowHalfOpen: true } as ConstructorParameters<typeof Socket>[0]);
+			if (bytes !== undefined && bytes.length > 0) socket.unshift(bytes);
+			return socket;
+		},
+		adoptTls: (socket) => adoptTls(shared, socket),
+	};
+}
+
+function bindServer(bindings: RawBindings, server: RawTcp, options: ListenOptions): void {
+	const flags = options.reusePort ? bindings.tcp.UV_TCP_REUSEPORT : 0;
+	const status = options.address.includes(":") ? server.bind6(options.address, options.port, flags) : server.bind(options.address, options.port, flags);
+	if (status === 0) return;
+	server.close();
+	throw systemError(bindings, `bind ${options.address}:${options.port}`, status);
+}
+
+function startListening(
+	shared: RawShared,
+	server: RawTcp | RawPipe,
+	backlog: number,
+	isTcp: boolean,
+	onConnection: (connection: Connection) => void,
+): ListeningSocket {
+	const { bindings, hooks } = shared;
+	server.onconnection = (status: number, handle: RawTcp | RawPipe) => {
+		if (status !== 0 || handle === undefined) return;
+		if (isTcp) (handle as RawTcp).setNoDelay(true);
+		const connection = new RawConnection(shared, handle, undefined);
+		try {
+			onConnection(connection);
+		} catch (error) {
+			connection.fail(error);
+		}
+		hooks.afterEvent();
+	};
+	const status = server.listen(backlog);
+	if (status !== 0) {
+		server.close();
+		throw systemError(bindings, "listen", status);
+	}
+	const name: SocketName = {};
+	if (isTcp) (server as RawTcp).getsockname(name);
+	let isOpen = true;
+	return {
+		port: name.port ?? 0,
+		close() {
+			if (isOpen) server.close();
+			isOpen = false;
+		},
+	};
+}
+
+function connectRaw(shared: RawShared, options: ConnectOptions, onResult: (result: Connection | Error) => void): () => void {
+	const { bindings, hooks } = shared;
+	const { address } = options;
+	const handle = address.kind === "ip" ? new bindings.TCP(bindings.tcp.SOCKET) : new bindings.Pipe(bindings.pipe.SOCKET);
+	let isDone = false;
+	const finish = (status: number) => {
+		if (isDone) return;
+		isDone = true;
+		if (status === 0 && address.kind === "ip") (handle as RawTcp).setNoDelay(true);
+		if (status === 0 && address.kind === "ip" && options.keepaliveSeconds !== undefined) (handle as RawTcp).setKeepAlive(true, options.keepaliveSeconds);
+		if (status !== 0) handle.close();
+		try {
+			onResult(status === 0 ? new RawConnection(shared, handle, undefined) : systemError(bindings, "connect", status));
+		} catch (error) {
+			hooks.onHandlerError(error instanceof Error ? error : new Error(String(error)));
+		}
+		hooks.afterEvent();
+	};
+	const status = startConnect(bindings, handle, options, finish);
+	if (status !== 0) setImmediate(finish, status);
+	return () => {
+		if (isDone) return;
+		isDone = true;
+		handle.close();
+	};
+}
+
+function startConnect(bindings: RawBindings, handle: RawTcp | RawPipe, options: ConnectOptions, finish: (status: number) => void): number {
+	const { address } = options;
+	if (address.kind === "pipe") {
+		const request = new bindings.PipeConnectWrap();
+		request.oncomplete = finish;
+		// A pipe's connect returns nothing: errors arrive in the callback.
+		return (handle as RawPipe).connect(request, address.path) ?? 0;
+	}
+	const tcp = handle as RawTcp;
+	const isSix = address.address.includes(":");
+	if (options.bindAddress !== "") {
+		const bound = isSix ? tcp.bind6(options.bindAddress, 0, 0) : tcp.bind(options.bindAddress, 0, 0);
+		if (bound !== 0) return bound;
+	}
+	const request = new bindings.TCPConnectWrap();
+	request.oncomplete = finish;
+	return isSix ? tcp.connect6(request, address.address, address.port) : tcp.connect(request, address.address, address.port);
+}
+
+/** The stream object stays alive beside us: it owns the handle, reports TLS alerts, and closes both layers. */
+function adoptTls(shared: RawShared, socket: TLSSocket): Connection {
+	const handle = (socket as unknown as SocketWithHandle)._handle;
+	handle.readStop();
+	const connection = new RawConnection(shared, handle, socket);
+	const afterwards = (error?: Error) => {
+		connection.destroy(error);
+		shared.hooks.afterEvent();
+	};
+	socket.on("error", afterwards);
+	socket.on("close", () => afterwards());
+	return connection;
+}

@@ -1,0 +1,110 @@
+/**
+ * Timeouts for requests and connections: arming one is two pointer writes, not a system timer. Delays from
+ * `wheelDelayMsMin` on fire up to one slot late; shorter ones use a real timer and are exact.
+ */
+const slotMs = 250;
+const slots = 512;
+const wheelDelayMsMin = 2000;
+
+export interface TimerWheel {
+	readonly nowMs: () => number;
+	/** Stops everything; timers armed later do nothing. */
+	close(): void;
+	/** For Timer only. */
+	insert(timer: Timer): void;
+	readonly run: (timer: Timer) => void;
+}
+
+/** Make it once per owner and arm it again and again. */
+export class Timer {
+	prev: Timer | undefined;
+	next: Timer | undefined;
+	slot = -1;
+	deadlineMs = 0;
+	readonly fire: () => void;
+	readonly #wheel: TimerWheel;
+	#real: NodeJS.Timeout | undefined;
+
+	constructor(wheel: TimerWheel, fire: () => void) {
+		this.#wheel = wheel;
+		this.fire = fire;
+	}
+
+	get isArmed(): boolean {
+		return this.slot !== -1 || this.#real !== undefined;
+	}
+
+	/** Replaces an earlier deadline. 0: none. */
+	arm(delayMs: number): void {
+		this.disarm();
+		if (delayMs <= 0) return;
+		if (delayMs >= wheelDelayMsMin) {
+			this.deadlineMs = this.#wheel.nowMs() + delayMs;
+			this.#wheel.insert(this);
+			return;
+		}
+		this.#real = setTimeout(() => {
+			this.#real = undefined;
+			this.#wheel.run(this);
+		}, delayMs);
+	}
+
+	disarm(): void {
+		if (this.#real !== undefined) {
+			clearTimeout(this.#real);
+			this.#real = undefined;
+		}
+		if (this.slot === -1) return;
+		(this.prev as Timer).next = this.next;
+		if (this.next !== undefined) this.next.prev = this.prev;
+		this.prev = this.next = undefined;
+		this.slot = -1;
+	}
+}
+
+/** `run` wraps each firing (error guard, flush of output). */
+export function createTimerWheel(nowMs: () => number, run: (fire: () => void) => void): TimerWheel {
+	const heads: Timer[] = [];
+	let tick = Math.floor(nowMs() / slotMs);
+	let interval: NodeJS.Timeout | undefined;
+	let isClosed = false;
+	const wheel: TimerWheel = {
+		nowMs,
+		close() {
+			isClosed = true;
+			if (interval !== undefined) clearInterval(interval);
+		},
+		insert(timer) {
+			if (isClosed) return;
+			// Never into the slot that is being emptied, and at most once around: `expire` sends early ones around again.
+			const due = Math.max(Math.ceil(timer.deadlineMs / slotMs), tick + 1);
+			const slot = Math.min(due, tick + slots - 1) % slots;
+			const head = heads[slot] as Timer;
+			timer.slot = slot;
+			timer.prev = head;
+			timer.next = head.next;
+			if (head.next !== undefined) head.next.prev = timer;
+			head.next = timer;
+		},
+		run: (timer) => run(timer.fire),
+	};
+	// Firing may disarm or arm others, this slot's included; what is armed now never lands in this slot.
+	const expire = (head: Timer, now: number) => {
+		for (let timer = head.next; timer !== undefined; timer = head.next) {
+			timer.disarm();
+			if (timer.deadlineMs <= now) run(timer.fire);
+			else wheel.insert(timer);
+		}
+	};
+	for (let i = 0; i < slots; i++) heads.push(new Timer(wheel, () => {}));
+	interval = setInterval(() => {
+		const now = nowMs();
+		const last = Math.floor(now / slotMs);
+		while (tick < last) {
+			tick++;
+			expire(heads[tick % slots] as Timer, now);
+		}
+	}, slotMs);
+	interval.unref();
+	return wheel;
+}

@@ -1,0 +1,68 @@
+import type { Transport, TransportHooks } from "./connection.ts";
+import { createNetTransport } from "./net-transport.ts";
+import { loadRawBindings, type RawBindings } from "./raw-bindings.ts";
+import { createRawTransport } from "./raw-transport.ts";
+
+const selfTestTimeoutMs = 2000;
+
+/** Raw handles when this Node's behave as expected; else the public sockets. `net` forces the latter. */
+export async function createTransport(wanted: "auto" | "net", hooks: TransportHooks): Promise<Transport> {
+	const bindings = wanted === "net" ? undefined : loadRawBindings();
+	if (bindings === undefined || !(await passesSelfTest(bindings))) return createNetTransport(hooks);
+	return createRawTransport(bindings, hooks);
+}
+
+/** One round trip over loopback on raw handles, with an end of file both ways. */
+export async function passesSelfTest(bindings: RawBindings): Promise<boolean> {
+	let isFailed = false;
+	const hooks: TransportHooks = {
+		afterEvent() {},
+		onHandlerError() {
+			isFailed = true;
+		},
+	};
+	try {
+		const transport = createRawTransport(bindings, hooks);
+		const answer = await withTimeout(exchange(transport), selfTestTimeoutMs);
+		return !isFailed && answer === "ping-pong";
+	} catch {
+		return false;
+	}
+}
+
+async function exchange(transport: Transport): Promise<string> {
+	const { promise, resolve, reject } = Promise.withResolvers<string>();
+	const server = await transport.listen({ address: "127.0.0.1", port: 0, backlog: 1, reusePort: false }, (connection) => {
+		connection.handler = {
+			onData: (bytes, start, end) => void connection.write(Buffer.from(`${bytes.latin1Slice(start, end)}-pong`)),
+			onEnd: () => connection.end(),
+			onDrain() {},
+			onClose() {},
+		};
+		connection.resume();
+	});
+	transport.connect({ address: { kind: "ip", address: "127.0.0.1", port: server.port }, bindAddress: "", keepaliveSeconds: undefined }, (result) => {
+		if (result instanceof Error) return reject(result);
+		let text = "";
+		result.handler = {
+			onData(bytes, start, end) {
+				text += bytes.latin1Slice(start, end);
+				result.end();
+			},
+			onEnd() {
+				result.destroy();
+			},
+			onDrain() {},
+			onClose: (error) => (error === undefined ? resolve(text) : reject(error)),
+		};
+		result.resume();
+		result.write(Buffer.from("ping"));
+	});
+	return promise.finally(() => server.close());
+}
+
+function withTimeout<T>(promise: Promise<T>, timeoutMs: number): Promise<T> {
+	const { promise: late, reject } = Promise.withResolvers<T>();
+	const timer = setTimeout(() => reject(new Error("timeout")), timeoutMs);
+	return Promise.race([promise, late]).finally(() => clearTimeout(timer));
+}

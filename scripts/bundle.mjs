@@ -1,0 +1,39 @@
+// Bundles a package that ships as a program: `node bundle.mjs cli|proxy`.
+import { copyFileSync, mkdirSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import { build } from "esbuild";
+import { root } from "./workspace.mjs";
+
+const programs = {
+	cli: { entries: { weft: "packages/cli/src/main.ts" } },
+	proxy: { entries: { "weft-proxy": "packages/proxy/src/main.ts", "weft-proxy-worker": "packages/proxy/src/data/worker/entry.ts" } },
+};
+
+const name = process.argv[2];
+if (!Object.hasOwn(programs, name)) throw new Error(`usage: bundle.mjs ${Object.keys(programs).join("|")}`);
+const outdir = join(root, "packages", name, "dist");
+rmSync(outdir, { recursive: true, force: true });
+mkdirSync(outdir, { recursive: true });
+await build({
+	absWorkingDir: root,
+	entryPoints: programs[name].entries,
+	outdir,
+	bundle: true,
+	splitting: true,
+	format: "esm",
+	platform: "node",
+	target: "node24",
+	outExtension: { ".js": ".mjs" },
+	chunkNames: "chunks/[name]-[hash]",
+	minifySyntax: true,
+	minifyWhitespace: true,
+	legalComments: "none",
+	logLevel: "warning",
+	// CommonJS packages inside an ES module still call require for Node's own modules.
+	banner: { js: 'import{createRequire as __weftRequire}from"node:module";const require=__weftRequire(import.meta.url);' },
+});
+// Read by packages/xds/src/schema.ts, from beside whichever file that code went into.
+for (const folder of [outdir, join(outdir, "chunks")]) {
+	mkdirSync(folder, { recursive: true });
+	copyFileSync(join(root, "packages/xds/src/generated/schema.json"), join(folder, "schema.json"));
+}

@@ -1,0 +1,43 @@
+// The entry of every npm script: installs what is missing, then runs the task on the pinned Node.
+import { ensureInstalled, pinnedNode, run } from "./workspace.mjs";
+
+const [task = "help", ...args] = process.argv.slice(2);
+const node = (script, ...rest) => run(pinnedNode(), [script, ...rest]);
+const turbo = (...tasks) => run("turbo", ["run", ...tasks, "--output-logs=errors-only", "--log-prefix=none", "--no-update-notifier"]);
+
+/** Runs steps until one fails; its status is the task's. */
+async function sequence(...steps) {
+	for (const step of steps) {
+		const status = await step();
+		if (status !== 0) return status;
+	}
+	return 0;
+}
+
+const testGlobs = ["packages/*/src/**/*.test.ts", "examples/apps/src/**/*.test.ts", "e2e/**/*.test.ts"];
+
+function test() {
+	const globs = args.length > 0 ? args : testGlobs;
+	return run(pinnedNode(), ["--test", "--test-concurrency=2", "--test-timeout=240000", "--test-reporter=./scripts/test-reporter.mjs", "--test-reporter-destination=stdout", ...globs]);
+}
+
+const tasks = {
+	generate: () => turbo("generate"),
+	build: () => turbo("build"),
+	test: () => sequence(() => turbo("build"), test),
+	types: () => sequence(() => turbo("generate"), () => run("tsc", ["--noEmit", "-p", "tsconfig.json"])),
+	lint: () => sequence(() => turbo("generate"), () => run("oxlint", ["--type-aware", "--deny-warnings", ...args]), () => run("biome", ["format", "."])),
+	format: () => run("biome", ["format", "--write", "."]),
+	demo: () => sequence(() => turbo("build"), () => node("scripts/demo.ts", `--installed-ms=${installedMs}`, `--started-ms=${startedMs}`, ...args)),
+	bench: () => sequence(() => turbo("build"), () => node("packages/bench/src/main.ts", ...args)),
+	soak: () => sequence(() => turbo("build"), () => node("e2e/soak/main.ts", ...args)),
+	peers: () => node("scripts/peers.mjs", ...args),
+};
+
+const startedMs = Date.now();
+if (!Object.hasOwn(tasks, task)) {
+	console.error(`usage: npm run ${Object.keys(tasks).join(" | ")}`);
+	process.exit(2);
+}
+const installedMs = ensureInstalled();
+process.exitCode = await tasks[task]();
