@@ -22,7 +22,8 @@ function structuralProblems(schema: Readonly<Record<string, unknown>>, path: str
 	if (schema["properties"] && schema["additionalProperties"] !== undefined) problems.push(`${path}: properties beside additionalProperties`);
 	if (typeof schema["additionalProperties"] === "boolean") problems.push(`${path}: additionalProperties is a flag`);
 	for (const key of Object.keys(schema)) if (/^x-(?!kubernetes-)|^\$/.test(key)) problems.push(`${path}: ${key}`);
-	for (const [name, inner] of Object.entries((schema["properties"] ?? {}) as Record<string, Record<string, unknown>>)) problems.push(...structuralProblems(inner, `${path}.${name}`));
+	for (const [name, inner] of Object.entries((schema["properties"] ?? {}) as Record<string, Record<string, unknown>>))
+		problems.push(...structuralProblems(inner, `${path}.${name}`));
 	for (const key of ["items", "additionalProperties"] as const) {
 		if (typeof schema[key] === "object" && schema[key] !== null) problems.push(...structuralProblems(schema[key] as Record<string, unknown>, `${path}[]`));
 	}

@@ -131,7 +131,8 @@ function closed(schema: object): Json {
 	if (source["additionalProperties"] === false) out["additionalProperties"] = false;
 	const properties = Object.entries((source["properties"] ?? {}) as Record<string, object>);
 	if (properties.length > 0) out["properties"] = Object.fromEntries(properties.map(([name, inner]) => [name, closed(inner)]));
-	if (typeof source["additionalProperties"] === "object" && source["additionalProperties"] !== null) out["additionalProperties"] = closed(source["additionalProperties"]);
+	if (typeof source["additionalProperties"] === "object" && source["additionalProperties"] !== null)
+		out["additionalProperties"] = closed(source["additionalProperties"]);
 	if (typeof source["items"] === "object" && source["items"] !== null) out["items"] = closed(source["items"]);
 	if (source["x-kubernetes-int-or-string"]) out["type"] = ["integer", "string"];
 	delete out["x-kubernetes-int-or-string"];

@@ -1,4 +1,4 @@
-const unitMs: Readonly<Record<string, number>> = { h: 3_600_000, m: 60_000, s: 1_000, ms: 1, us: 1e-3, "µs": 1e-3, "μs": 1e-3, ns: 1e-6 };
+const unitMs: Readonly<Record<string, number>> = { h: 3_600_000, m: 60_000, s: 1_000, ms: 1, us: 1e-3, µs: 1e-3, μs: 1e-3, ns: 1e-6 };
 
 /** Longest duration that proto3 allows (https://protobuf.dev/reference/protobuf/google.protobuf/#duration), about 10 000 years. */
 const durationMsMax = 315_576_000_000_000;

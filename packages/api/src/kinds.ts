@@ -3,23 +3,9 @@ import type { ObjectMeta, Origin } from "./metadata.ts";
 import type { StaticOf } from "./schema/builders.ts";
 import { destinationRuleSchema } from "./schema/destination-rule.ts";
 import { gatewaySchema } from "./schema/gateway.ts";
-import {
-	configMapSchema,
-	namespaceSchema,
-	nodeSchema,
-	nodeStatusSchema,
-	secretSchema,
-	serviceAccountSchema,
-} from "./schema/kubernetes-core.ts";
+import { configMapSchema, namespaceSchema, nodeSchema, nodeStatusSchema, secretSchema, serviceAccountSchema } from "./schema/kubernetes-core.ts";
 import { endpointSliceSchema, endpointsSchema, kubeServiceSchema, serviceStatusSchema } from "./schema/kubernetes-network.ts";
-import {
-	deploymentSchema,
-	jobSchema,
-	podSpecSchema,
-	podStatusSchema,
-	replicaSetSchema,
-	statefulSetSchema,
-} from "./schema/kubernetes-workload.ts";
+import { deploymentSchema, jobSchema, podSpecSchema, podStatusSchema, replicaSetSchema, statefulSetSchema } from "./schema/kubernetes-workload.ts";
 import { peerAuthenticationSchema } from "./schema/peer-authentication.ts";
 import { serviceEntrySchema, workloadEntrySchema } from "./schema/service-entry.ts";
 import { sidecarSchema } from "./schema/sidecar.ts";

@@ -64,8 +64,7 @@ export interface CertificateAuthorityOptions {
 export async function createCertificateAuthority(options: CertificateAuthorityOptions): Promise<CertificateAuthority> {
 	const { store, clock, logger, trustDomain = "cluster.local", rootKeyAlgorithm = "rsa-2048" } = options;
 	const stored = await store.load();
-	const pem =
-		stored ?? (await store.create(await buildSelfSignedAuthority({ trustDomain, keyAlgorithm: rootKeyAlgorithm, nowMs: clock.nowMs() })));
+	const pem = stored ?? (await store.create(await buildSelfSignedAuthority({ trustDomain, keyAlgorithm: rootKeyAlgorithm, nowMs: clock.nowMs() })));
 	const material = decodeAuthority(pem, clock.nowMs());
 	if (!material.ok) throw new Error(`certificate authority: ${material.reason}`);
 	const { signer, trustBundle, notAfterMs } = material.value;
@@ -116,10 +115,7 @@ export interface KeyedLeaf extends IssuedLeaf {
 }
 
 /** A leaf with a key born here, for the control plane's own servers. */
-export async function issueKeyedLeaf(
-	authority: CertificateAuthority,
-	request: Omit<LeafRequest, "publicKeyDer">,
-): Promise<Checked<KeyedLeaf>> {
+export async function issueKeyedLeaf(authority: CertificateAuthority, request: Omit<LeafRequest, "publicKeyDer">): Promise<Checked<KeyedLeaf>> {
 	const keys = await generateKeys();
 	const leaf = authority.issueLeaf({ ...request, publicKeyDer: encodePublicKey(keys.publicKey) });
 	return leaf.ok ? accepted({ ...leaf.value, privateKeyPem: encodePrivateKey(keys.privateKey) }) : leaf;

@@ -90,8 +90,7 @@ async function call({ request, token, authorization, client: shown, port: at = p
 	const encode = (value: IstioCertificateRequest) => Buffer.from(IstioCertificateRequest.encode(value).finish());
 	try {
 		return await new Promise((resolve, reject) => {
-			const done = (error: ServiceError | null, response?: IstioCertificateResponse) =>
-				error === null ? resolve(response?.certChain ?? []) : reject(error);
+			const done = (error: ServiceError | null, response?: IstioCertificateResponse) => (error === null ? resolve(response?.certChain ?? []) : reject(error));
 			client.makeUnaryRequest(path, encode, (bytes) => IstioCertificateResponse.decode(bytes), message, metadata, done);
 		});
 	} finally {
@@ -99,8 +98,7 @@ async function call({ request, token, authorization, client: shown, port: at = p
 	}
 }
 
-const token = (claims = {}) =>
-	issueLocalToken(key, { ns: "default", sa: "web", pod: "web-1", exp: Date.now() / 1000 + 60, ...claims });
+const token = (claims = {}) => issueLocalToken(key, { ns: "default", sa: "web", pod: "web-1", exp: Date.now() / 1000 + 60, ...claims });
 
 async function refusal(options: CallOptions): Promise<{ code: status; details: string }> {
 	try {
@@ -228,11 +226,11 @@ describe("CreateCertificate", () => {
 		const held = new Promise<void>((resolve) => {
 			release = resolve;
 		});
-		let asked = 0;
+		const asked: unknown[] = [];
 		const slow: Authenticator = {
 			name: "slow",
 			async authenticate() {
-				asked++;
+				asked.push(undefined);
 				await held;
 				return { ok: true, value: { identity: { trustDomain, namespace: "default", serviceAccount: "web" } } };
 			},
@@ -243,7 +241,7 @@ describe("CreateCertificate", () => {
 		const boundedPort = await bind(bounded, identity);
 		try {
 			const waiting = [call({ port: boundedPort }), call({ port: boundedPort })];
-			while (asked < 2) await new Promise((resolve) => setImmediate(resolve));
+			while (asked.length < 2) await new Promise((resolve) => setImmediate(resolve));
 			assert.match((await refusal({ port: boundedPort })).details, /in flight/);
 			release();
 			const outcomes = await Promise.allSettled(waiting);
@@ -276,6 +274,15 @@ describe("CreateCertificate", () => {
 		await identity.rotate();
 		assert.notEqual(identity.serialNumber, serial);
 		assert.equal((await call({ token: token() })).length, 2);
+	});
+
+	test("the expiry of root and chain is exported under Istio's names", async () => {
+		const notAfter = new X509Certificate(authority.trustBundlePem).validToDate.getTime() / 1000;
+		for (const what of ["root_cert", "cert_chain"]) {
+			assert.equal(await counter(`citadel_server_${what}_expiry_timestamp`), notAfter);
+			const left = await counter(`citadel_server_${what}_expiry_seconds`);
+			assert.ok(Math.abs(notAfter - Date.now() / 1000 - left) < 60);
+		}
 	});
 
 	test("no log line carries a key, a token or a CSR", () => {

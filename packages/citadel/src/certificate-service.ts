@@ -38,9 +38,8 @@ export interface CertificateServiceOptions {
 /** Registers `istio.v1.auth.IstioCertificateService` on a gRPC server. Its bounds and metrics belong to this registration. */
 export function addCertificateService(server: Server, options: CertificateServiceOptions): void {
 	const { authority, authenticators, clock, logger, registry, perSecond = 200, burst = 2000, inFlightMax = 256 } = options;
-	const metrics = createCitadelMetrics(registry);
-	metrics.rootCertExpiryTimestamp.set(Math.floor(authority.rootNotAfterMs / 1000));
-	metrics.certChainExpiryTimestamp.set(Math.floor(authority.chainNotAfterMs / 1000));
+	const { rootNotAfterMs, chainNotAfterMs } = authority;
+	const metrics = createCitadelMetrics({ registry, clock, rootNotAfterMs, chainNotAfterMs });
 	const rateLimit = createRateLimit({ perSecond, burst, clock });
 	const context: CreateCertificateContext = { authority, authenticators, rateLimit, metrics, logger };
 	let inFlight = 0;

@@ -18,8 +18,7 @@ export interface CreateCertificateContext {
 
 export type CreateCertificateDecision =
 	/** Leaf, intermediates, root bundle last. */
-	| { readonly code: status.OK; readonly certChain: readonly string[] }
-	| { readonly code: Exclude<status, status.OK>; readonly message: string };
+	{ readonly code: status.OK; readonly certChain: readonly string[] } | { readonly code: Exclude<status, status.OK>; readonly message: string };
 
 type Refusal = Exclude<CreateCertificateDecision, { readonly code: status.OK }>;
 

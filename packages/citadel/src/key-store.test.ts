@@ -4,16 +4,7 @@ import { mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, beforeEach, describe, test } from "node:test";
-import {
-	buildRootTemplate,
-	encodePrivateKey,
-	encodePublicKey,
-	generateKeys,
-	readCertificate,
-	signCertificate,
-	signSelf,
-	verifyChain,
-} from "@weft/pki";
+import { buildRootTemplate, encodePrivateKey, encodePublicKey, generateKeys, readCertificate, signCertificate, signSelf, verifyChain } from "@weft/pki";
 import { createLogger, systemClock } from "@weft/runtime";
 import { createCertificateAuthority, issueKeyedLeaf } from "./certificate-authority.ts";
 import { createFileKeyStore } from "./key-store.ts";
@@ -32,8 +23,7 @@ beforeEach(() => {
 });
 after(() => rm(base, { recursive: true }));
 
-const start = (at = directory) =>
-	createCertificateAuthority({ store: createFileKeyStore(at), clock: systemClock, logger, rootKeyAlgorithm: "ecdsa-p256" });
+const start = (at = directory) => createCertificateAuthority({ store: createFileKeyStore(at), clock: systemClock, logger, rootKeyAlgorithm: "ecdsa-p256" });
 
 async function createRoot(organization: string) {
 	const keys = await generateKeys();

@@ -37,8 +37,8 @@ export function createFileKeyStore(directory: string): KeyStore {
 				await rm(staging, { recursive: true, force: true });
 				if (!isErrno(error, "ENOTEMPTY") && !isErrno(error, "EEXIST")) throw error;
 				const winner = await loadDirectory(directory);
-				if (winner === undefined) throw new Error(`${directory} holds other files but no ca-key.pem: give the authority a directory of its own`);
-				return winner;
+				if (winner !== undefined) return winner;
+				throw new Error(`${directory} holds other files but no ca-key.pem: give the authority a directory of its own`, { cause: error });
 			}
 		},
 	};

@@ -24,7 +24,7 @@ describe("verifyLocalToken", () => {
 	});
 
 	const refused: Record<string, string> = {
-		"nothing": "",
+		nothing: "",
 		"a payload alone": payload,
 		"no signature": `${payload}.`,
 		"three parts": `${token}.x`,

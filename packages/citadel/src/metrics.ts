@@ -1,3 +1,4 @@
+import type { Clock } from "@weft/runtime";
 import { Counter, Gauge, type Registry } from "prom-client";
 
 /** Istio's names, so that its dashboards and alerts work unchanged. */
@@ -7,14 +8,33 @@ export interface CitadelMetrics {
 	readonly csrParsingErrorCount: Counter;
 	readonly csrSignErrorCount: Counter<"error">;
 	readonly successCertIssuanceCount: Counter;
-	readonly rootCertExpiryTimestamp: Gauge;
-	readonly certChainExpiryTimestamp: Gauge;
 }
 
-export function createCitadelMetrics(registry: Registry): CitadelMetrics {
+export interface CitadelMetricsOptions {
+	readonly registry: Registry;
+	readonly clock: Clock;
+	readonly rootNotAfterMs: number;
+	readonly chainNotAfterMs: number;
+}
+
+export function createCitadelMetrics({ registry, clock, rootNotAfterMs, chainNotAfterMs }: CitadelMetricsOptions): CitadelMetrics {
 	const registers = [registry];
 	const counter = (name: string, help: string) => new Counter({ name, help, registers });
-	const gauge = (name: string, help: string) => new Gauge({ name, help, registers });
+	for (const [what, notAfterMs] of [
+		["root_cert", rootNotAfterMs],
+		["cert_chain", chainNotAfterMs],
+	] as const) {
+		const name = `citadel_server_${what}_expiry`;
+		new Gauge({ name: `${name}_timestamp`, help: `The unix timestamp, in seconds, when the ${what} expires.`, registers }).set(Math.floor(notAfterMs / 1000));
+		new Gauge({
+			name: `${name}_seconds`,
+			help: `The seconds left until the ${what} expires, negative after.`,
+			registers,
+			collect() {
+				this.set(Math.floor((notAfterMs - clock.nowMs()) / 1000));
+			},
+		});
+	}
 	return {
 		csrCount: counter("citadel_server_csr_count", "The number of CSRs received by Citadel server."),
 		authenticationFailureCount: counter("citadel_server_authentication_failure_count", "The number of authentication failures."),
@@ -26,7 +46,5 @@ export function createCitadelMetrics(registry: Registry): CitadelMetrics {
 			registers,
 		}),
 		successCertIssuanceCount: counter("citadel_server_success_cert_issuance_count", "The number of certificates issued successfully."),
-		rootCertExpiryTimestamp: gauge("citadel_server_root_cert_expiry_timestamp", "The unix timestamp, in seconds, when the root expires."),
-		certChainExpiryTimestamp: gauge("citadel_server_cert_chain_expiry_timestamp", "The unix timestamp, in seconds, when the chain expires."),
 	};
 }

@@ -1,5 +1,10 @@
 #!/usr/bin/env node
-// The bundle where it was built, the sources in a checkout that was not.
 import { existsSync } from "node:fs";
+
+if (Number(process.versions.node.split(".")[0]) < 24) {
+	console.error(`weft needs Node 24 or newer; this is ${process.versions.node}`);
+	process.exit(1);
+}
+// The bundle where it was built, the sources in a checkout that was not.
 const bundle = new URL("../dist/weft.mjs", import.meta.url);
 await import(existsSync(bundle) ? bundle.href : new URL("../src/main.ts", import.meta.url).href);

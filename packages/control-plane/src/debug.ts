@@ -1,4 +1,4 @@
-import { offlineResources } from "@weft/pilot";
+import { translateAll } from "@weft/pilot";
 import type { XdsClient } from "@weft/xds/server";
 import { type HttpContext, versionText } from "./http-server.ts";
 
@@ -33,7 +33,7 @@ function syncz({ discovery }: HttpContext): unknown {
 function configDump({ discovery }: HttpContext, url: URL): unknown {
 	const wanted = url.searchParams.get("proxyID") ?? "";
 	const client = [...discovery.clients].find((c) => proxyName(c) === wanted);
-	return client && offlineResources(discovery.push, discovery.nodeOf(client));
+	return client && translateAll(discovery.push, discovery.nodeOf(client));
 }
 
 function adsz({ discovery }: HttpContext): unknown {

@@ -40,12 +40,18 @@ const placeOf = (object: AnyConfig) => (object.origin ? `, first at ${object.ori
 
 /** The snapshot as it would be with `objects` in it. */
 export function overlay(snapshot: StoreSnapshot, objects: readonly AnyConfig[]): StoreSnapshot {
-	return edited(snapshot, objects.map((object) => ({ kind: object.kind, key: objectKey(object), object })));
+	return edited(
+		snapshot,
+		objects.map((object) => ({ kind: object.kind, key: objectKey(object), object })),
+	);
 }
 
 /** The snapshot as it would be without `objects`: what a source says anew has no company in what it said before. */
 export function withoutObjects(snapshot: StoreSnapshot, objects: readonly AnyConfig[]): StoreSnapshot {
-	return edited(snapshot, objects.map((object) => ({ kind: object.kind, key: objectKey(object) })));
+	return edited(
+		snapshot,
+		objects.map((object) => ({ kind: object.kind, key: objectKey(object) })),
+	);
 }
 
 function edited(snapshot: StoreSnapshot, edits: readonly TableEdit[]): StoreSnapshot {

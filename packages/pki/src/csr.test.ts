@@ -59,6 +59,8 @@ describe("decodeCsr", () => {
 		"a text above 64 KiB": [good + "x".repeat(csrBytesMax), /at most 65536/],
 		"a truncated request": [pem(block.der.subarray(0, -1)), /not DER/],
 		"bytes after the request": [pem(Buffer.concat([block.der, Buffer.of(0)])), /not DER/],
+		"sixty thousand blanks and no end": [`-----BEGIN CERTIFICATE REQUEST-----${" ".repeat(60_000)}`, /not one PEM block/],
+		"six thousand beginnings": ["-----BEGIN ".repeat(5_900), /not one PEM block/],
 		"four thousand levels of nesting": [pem(deep), /depth/i],
 		"BER's long form of a short length": [pem(Buffer.of(0x30, 0x81, 0x02, 0x05, 0x00)), /not canonical/],
 		"another structure": [pem(encodeDer(der.sequence(der.null()))), /not a PKCS#10/],

@@ -8,7 +8,7 @@ import { signatureAlgorithmOf, signDer, verifyDer } from "./signature.ts";
 
 /** PKCS#9 extensionRequest: how a CSR asks for certificate extensions (RFC 2985 §5.4.2). */
 const extensionRequest = "1.2.840.113549.1.9.14";
-const csrLabels: readonly string[] = ["CERTIFICATE REQUEST", "NEW CERTIFICATE REQUEST"];
+const csrLabels: ReadonlySet<string> = new Set(["CERTIFICATE REQUEST", "NEW CERTIFICATE REQUEST"]);
 export const csrBytesMax = 64 * 1024;
 
 export interface CsrRequest {
@@ -21,12 +21,7 @@ export interface CsrRequest {
 export function buildCsr({ keys, uris }: CsrRequest): string {
 	const extensions = der.sequence(subjectAltNameExtension({ uris, dnsNames: [], ipAddresses: [] }));
 	const attributes = uris.length === 0 ? [] : [der.sequence(der.oid(extensionRequest), der.set(extensions))];
-	const info = der.sequence(
-		der.integer(Uint8Array.of(0)),
-		der.sequence(),
-		embedDer(encodePublicKey(keys.publicKey)),
-		der.context(0, ...attributes),
-	);
+	const info = der.sequence(der.integer(Uint8Array.of(0)), der.sequence(), embedDer(encodePublicKey(keys.publicKey)), der.context(0, ...attributes));
 	const signature = signDer(encodeDer(info), keys.privateKey);
 	return encodePem("CERTIFICATE REQUEST", encodeDer(der.sequence(info, signatureAlgorithmOf(keys.privateKey), der.bitString(signature))));
 }
@@ -42,7 +37,7 @@ export function decodeCsr(pem: string): Checked<Csr> {
 	if (pem.length > csrBytesMax) return refused(`CSR of ${pem.length} bytes: at most ${csrBytesMax} are accepted`);
 	const blocks = splitPem(pem);
 	const [request] = blocks;
-	if (request === undefined || blocks.length !== 1 || !csrLabels.includes(request.label)) {
+	if (request === undefined || blocks.length !== 1 || !csrLabels.has(request.label)) {
 		return refused("CSR is not one PEM block CERTIFICATE REQUEST");
 	}
 	const root = decodeDer(request.der);

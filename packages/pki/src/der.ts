@@ -58,7 +58,10 @@ function unsigned(magnitude: Uint8Array): Uint8Array {
 
 // RFC 5280 §4.1.2.5: UTCTime through 2049, GeneralizedTime from 2050, always to the second and in Zulu.
 function time(epochMs: number): DerNode {
-	const digits = new Date(epochMs).toISOString().replace(/\.\d+Z$/, "Z").replace(/[-:T]/g, "");
+	const digits = new Date(epochMs)
+		.toISOString()
+		.replace(/\.\d+Z$/, "Z")
+		.replace(/[-:T]/g, "");
 	return new Date(epochMs).getUTCFullYear() < 2050 ? primitive(tags.utcTime, digits.slice(2)) : primitive(tags.generalizedTime, digits);
 }
 
@@ -68,9 +71,7 @@ export function encodeDer(node: DerNode): Buffer {
 
 /** Reads one DER value that fills `bytes`. BER freedoms are refused, so that what was read is exactly what was signed. */
 export function decodeDer(bytes: Uint8Array): Checked<DerNode> {
-	const read = checkedCall("not DER", () =>
-		asn1.fromDer(text(bytes), { strict: true, parseAllBytes: true, decodeBitStrings: false, maxDepth: depthMax }),
-	);
+	const read = checkedCall("not DER", () => asn1.fromDer(text(bytes), { strict: true, parseAllBytes: true, decodeBitStrings: false, maxDepth: depthMax }));
 	if (!read.ok) return read;
 	return encodeDer(read.value).equals(bytes) ? accepted(read.value) : refused("not DER: the encoding is not canonical");
 }
@@ -95,9 +96,7 @@ export function contentsOf(node: DerNode | undefined, type: number): Buffer | un
 }
 
 /** A context-specific node's number, with its octets (primitive) or children (constructed). */
-export function contextOf(
-	node: DerNode,
-): { readonly number: number; readonly bytes?: Buffer; readonly items?: readonly DerNode[] } | undefined {
+export function contextOf(node: DerNode): { readonly number: number; readonly bytes?: Buffer; readonly items?: readonly DerNode[] } | undefined {
 	if (node.tagClass !== contextSpecific) return undefined;
 	if (typeof node.value === "string") return { number: node.type, bytes: Buffer.from(node.value, "latin1") };
 	return { number: node.type, items: node.value };

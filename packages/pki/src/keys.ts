@@ -21,7 +21,7 @@ export function generateKeys(algorithm: KeyAlgorithm = "ecdsa-p256"): Promise<Ke
 
 /** PKCS#8 PEM, unencrypted: for a file of mode 0600 or for memory only. */
 export function encodePrivateKey(key: KeyObject): string {
-	return key.export({ type: "pkcs8", format: "pem" }).toString();
+	return key.export({ type: "pkcs8", format: "pem" });
 }
 
 /** SubjectPublicKeyInfo DER of a public key, or of the public half of a private one. */
@@ -34,7 +34,7 @@ const rsaBitsMin = 2048;
 const rsaBitsMax = 8192;
 const exponentMin = 65537n;
 const exponentMax = 2n ** 32n;
-const curves: readonly string[] = ["prime256v1", "secp384r1"];
+const curves: ReadonlySet<string> = new Set(["prime256v1", "secp384r1"]);
 
 /** Reads a SubjectPublicKeyInfo and holds it against what the mesh accepts: RSA of 2048 to 8192 bits, P-256, P-384. */
 export function decodePublicKey(spkiDer: Buffer): Checked<KeyObject> {
@@ -53,7 +53,7 @@ export function decodePublicKey(spkiDer: Buffer): Checked<KeyObject> {
 		case "ec":
 			// RFC 5480 §2.1.1: a certificate names its curve. OpenSSL recognises spelled-out parameters, other verifiers refuse or trust them.
 			if (!namesItsCurve(spkiDer)) return refused("EC curve with explicit parameters: prime256v1 and secp384r1 are accepted");
-			return curves.includes(namedCurve) ? accepted(key.value) : refused(`EC curve ${namedCurve}: prime256v1 and secp384r1 are accepted`);
+			return curves.has(namedCurve) ? accepted(key.value) : refused(`EC curve ${namedCurve}: prime256v1 and secp384r1 are accepted`);
 		default:
 			return refused(`public key of type ${key.value.asymmetricKeyType ?? "unknown"}: RSA and EC are accepted`);
 	}

@@ -12,7 +12,11 @@ before(async () => {
 });
 
 describe("verifyOwnOutput", () => {
-	const names = { uris: ["spiffe://cluster.local/ns/a/sa/b"], dnsNames: ["localhost", "a.b.svc"], ipAddresses: ["127.0.0.1", "::1", "fd00::a:1", "::ffff:1.2.3.4"] };
+	const names = {
+		uris: ["spiffe://cluster.local/ns/a/sa/b"],
+		dnsNames: ["localhost", "a.b.svc"],
+		ipAddresses: ["127.0.0.1", "::1", "fd00::a:1", "::ffff:1.2.3.4"],
+	};
 	for (const algorithm of keyAlgorithms) {
 		test(`accepts what signCertificate makes of a template for ${algorithm}, with every kind of SAN`, async () => {
 			const { template } = await buildTestTemplate({ subjectAltNames: names }, algorithm);

@@ -6,8 +6,7 @@ import { addressBytes } from "./extensions.ts";
 import { oids } from "./oids.ts";
 import type { CertificateTemplate } from "./template.ts";
 
-const sameNames = (got: readonly string[], wanted: readonly string[]): boolean =>
-	got.length === wanted.length && got.every((name, i) => name === wanted[i]);
+const sameNames = (got: readonly string[], wanted: readonly string[]): boolean => got.length === wanted.length && got.every((name, i) => name === wanted[i]);
 
 interface Issued {
 	readonly certificate: X509Certificate;

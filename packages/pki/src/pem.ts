@@ -1,4 +1,5 @@
-const block = /-----BEGIN ([A-Z0-9 ]+)-----\s*([A-Za-z0-9+/=\s]*?)-----END \1-----/g;
+// Linear on any input: the body ends at the first dash, which it cannot contain.
+const block = /-----BEGIN ([A-Z0-9 ]+)-----([A-Za-z0-9+/=\s]*)-----END \1-----/g;
 
 export interface PemBlock {
 	readonly label: string;
@@ -12,7 +13,10 @@ export function splitPem(text: string): readonly PemBlock[] {
 
 /** One PEM block with lines of 64 characters and a newline at its end. */
 export function encodePem(label: string, der: Uint8Array): string {
-	const lines = Buffer.from(der).toString("base64").match(/.{1,64}/g) ?? [];
+	const lines =
+		Buffer.from(der)
+			.toString("base64")
+			.match(/.{1,64}/g) ?? [];
 	return `-----BEGIN ${label}-----\n${lines.join("\n")}\n-----END ${label}-----\n`;
 }
 

@@ -3,8 +3,7 @@ import { test } from "node:test";
 import { planRenewal, renewalWaitMs } from "./rotation.ts";
 
 const hourMs = 3_600_000;
-const plan = (random: number, lifeMs = 24 * hourMs) =>
-	planRenewal({ nowMs: 1_000_000, monotonicMs: 50, notAfterMs: 1_000_000 + lifeMs, random: () => random });
+const plan = (random: number, lifeMs = 24 * hourMs) => planRenewal({ nowMs: 1_000_000, monotonicMs: 50, notAfterMs: 1_000_000 + lifeMs, random: () => random });
 
 test("renewal is due at half life, give or take one percent of the life", () => {
 	assert.equal(plan(0.5).dueMs - 1_000_000, 12 * hourMs);

@@ -32,8 +32,15 @@ function checkMessage(typeName: string, message: unknown, path: string, found: s
 			found.push(`${short}ValidationError.${at(path, pascal(oneof))}: value is required`);
 		}
 	}
-	for (const field of schema.fields) checkField(short, field, fields[field.json], at(path, field.json), found, depth);
+	const lifted = relaxed[typeName] ?? [];
+	for (const field of schema.fields) if (!lifted.includes(field.json)) checkField(short, field, fields[field.json], at(path, field.json), found, depth);
 }
+
+/** Fields whose rules later releases of Envoy dropped, and which istiod leaves empty since. */
+const relaxed: Readonly<Record<string, readonly string[]>> = {
+	"envoy.extensions.network.dns_resolver.cares.v3.CaresDnsResolverConfig": ["resolvers"],
+	"envoy.config.trace.v3.ZipkinConfig": ["collectorCluster", "collectorEndpoint"],
+};
 
 const at = (path: string, name: string) => (path === "" ? name : `${path}.${name}`);
 const pascal = (name: string) => name.replace(/(?:^|_)([a-z])/g, (_, c: string) => c.toUpperCase());
@@ -91,7 +98,8 @@ function checkValue(rules: Rules, field: FieldSchema, value: unknown, report: Re
 	for (const [kind, rule] of Object.entries(rules)) {
 		const r = rule as Rules;
 		if (kind === "message" || kind === "any") {
-			if (r["required"] === true && value === undefined) report("value is required");
+			// Inside a oneof the rule speaks of the member that is chosen.
+			if (r["required"] === true && value === undefined && field.oneof === undefined) report("value is required");
 		} else if (kind === "duration") checkDuration(r, value as Duration | undefined, report);
 		// A member of a oneof, a wrapper or an optional field that is not set breaks no rule.
 		else if (value === undefined) continue;

@@ -1,11 +1,7 @@
 import { type Static, type TSchema, type TUnsafe, Type } from "typebox";
 
 /** What a schema describes, as an immutable value. */
-export type DeepReadonly<T> = T extends (infer U)[]
-	? readonly DeepReadonly<U>[]
-	: T extends object
-		? { readonly [K in keyof T]: DeepReadonly<T[K]> }
-		: T;
+export type DeepReadonly<T> = T extends (infer U)[] ? readonly DeepReadonly<U>[] : T extends object ? { readonly [K in keyof T]: DeepReadonly<T[K]> } : T;
 
 export type StaticOf<S extends TSchema> = DeepReadonly<Static<S>>;
 
@@ -53,8 +49,7 @@ export const labels = (keywords: WeftKeywords = {}) => map(Type.String(), keywor
 export const duration = (keywords: WeftKeywords = {}) => Type.String({ "x-weft-format": "duration", ...keywords });
 
 /** Any JSON value. */
-export const anything = (keywords: WeftKeywords = {}): TUnsafe<unknown> =>
-	Type.Unsafe<unknown>({ "x-kubernetes-preserve-unknown-fields": true, ...keywords });
+export const anything = (keywords: WeftKeywords = {}): TUnsafe<unknown> => Type.Unsafe<unknown>({ "x-kubernetes-preserve-unknown-fields": true, ...keywords });
 
 export const intOrString = (keywords: WeftKeywords = {}): TUnsafe<number | string> =>
 	Type.Unsafe<number | string>({ "x-kubernetes-int-or-string": true, ...keywords });

@@ -5,14 +5,7 @@ import { portSchema, tlsProtocolSchema } from "./common.ts";
 
 const tlsCertificateSchema = obj({ serverCertificate: opt(text()), privateKey: opt(text()), caCertificates: opt(text()) });
 
-export const serverTlsModes = [
-	"PASSTHROUGH",
-	"SIMPLE",
-	"MUTUAL",
-	"AUTO_PASSTHROUGH",
-	"ISTIO_MUTUAL",
-	"OPTIONAL_MUTUAL",
-] as const;
+export const serverTlsModes = ["PASSTHROUGH", "SIMPLE", "MUTUAL", "AUTO_PASSTHROUGH", "ISTIO_MUTUAL", "OPTIONAL_MUTUAL"] as const;
 export const serverTlsSchema = obj({
 	httpsRedirect: opt(bool()),
 	mode: opt(oneOf(serverTlsModes)),

@@ -66,9 +66,7 @@ export const proxyConfigSchema = obj({
 	gatewayTopology: opt(
 		obj({
 			numTrustedProxies: opt(uint32()),
-			forwardClientCertDetails: opt(
-				oneOf(["UNDEFINED", "SANITIZE", "FORWARD_ONLY", "APPEND_FORWARD", "SANITIZE_SET", "ALWAYS_FORWARD_ONLY"]),
-			),
+			forwardClientCertDetails: opt(oneOf(["UNDEFINED", "SANITIZE", "FORWARD_ONLY", "APPEND_FORWARD", "SANITIZE_SET", "ALWAYS_FORWARD_ONLY"])),
 			proxyProtocol: opt(obj({})),
 		}),
 	),

@@ -40,10 +40,7 @@ const httpRedirectSchema = obj(
 );
 export type HTTPRedirect = StaticOf<typeof httpRedirectSchema>;
 
-const httpBodySchema = obj(
-	{ string: opt(text()), bytes: opt(text({ description: "Base64." })) },
-	{ "x-weft-one-of": [["string", "bytes"]] },
-);
+const httpBodySchema = obj({ string: opt(text()), bytes: opt(text({ description: "Base64." })) }, { "x-weft-one-of": [["string", "bytes"]] });
 export type HTTPBody = StaticOf<typeof httpBodySchema>;
 
 const httpDirectResponseSchema = obj({ status: uint32(), body: opt(httpBodySchema) });

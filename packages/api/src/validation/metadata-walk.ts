@@ -44,7 +44,8 @@ export function walkMetadata(input: unknown, info: KindInfo): { readonly value: 
 	if (name === "" && !generateName) report.at("name").error("the object needs a name; add metadata.name", code);
 	else if (name !== "" && !isDnsSubdomain(name)) report.at("name").error(`${quote(name)} is no valid name; use lower-case letters, digits, "-" and "."`, code);
 	const namespace = info.scope === "Cluster" ? "" : (raw.namespace ?? "default") || "default";
-	if (namespace !== "" && !isDnsLabel(namespace)) report.at("namespace").error(`${quote(namespace)} is no valid namespace; use lower-case letters, digits and "-"`, code);
+	if (namespace !== "" && !isDnsLabel(namespace))
+		report.at("namespace").error(`${quote(namespace)} is no valid namespace; use lower-case letters, digits and "-"`, code);
 	for (const [key, value] of Object.entries(raw.labels ?? {})) {
 		const problem = labelProblem(key, value);
 		if (problem) report.at("labels", key).error(problem, code);

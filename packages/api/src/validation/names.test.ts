@@ -45,7 +45,15 @@ for (const [subnet, valid] of [
 test("label keys may have a domain as prefix, values may be empty", () => {
 	assert.equal(labelProblem("app.kubernetes.io/name", "x"), undefined);
 	assert.equal(labelProblem("version", ""), undefined);
-	for (const [key, value] of [["", "x"], ["/a", "x"], ["a/b/c", "x"], ["-a", "x"], ["a", "x y"], ["a", "x".repeat(64)], ["__proto__", "x"]] as const) {
+	for (const [key, value] of [
+		["", "x"],
+		["/a", "x"],
+		["a/b/c", "x"],
+		["-a", "x"],
+		["a", "x y"],
+		["a", "x".repeat(64)],
+		["__proto__", "x"],
+	] as const) {
 		assert.notEqual(labelProblem(key, value), undefined, `${key}=${value}`);
 	}
 });

@@ -11,8 +11,7 @@ const httpToken = /^:?[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
 export const isDnsLabel = (text: string): boolean => text.length <= 63 && label.test(text);
 
 /** RFC 1123 subdomain in lower case: the names of Kubernetes objects. */
-export const isDnsSubdomain = (text: string): boolean =>
-	text.length <= 253 && text === text.toLowerCase() && text.split(".").every((part) => isDnsLabel(part));
+export const isDnsSubdomain = (text: string): boolean => text.length <= 253 && text === text.toLowerCase() && text.split(".").every((part) => isDnsLabel(part));
 
 export const isIpAddress = (text: string): boolean => isIP(text) !== 0;
 

@@ -2,7 +2,23 @@ import type { Report } from "./report.ts";
 import { didYouMean, quote } from "./suggestion.ts";
 
 /** Istio's protocols (pkg/config/protocol), case-insensitive. */
-const protocols = ["HTTP", "HTTPS", "GRPC", "GRPC-WEB", "GRPC-WEB-H2C", "HTTP2", "HTTP_PROXY", "HBONE", "DOUBLE-HBONE", "TCP", "UDP", "TLS", "MONGO", "REDIS", "MYSQL"];
+const protocols = [
+	"HTTP",
+	"HTTPS",
+	"GRPC",
+	"GRPC-WEB",
+	"GRPC-WEB-H2C",
+	"HTTP2",
+	"HTTP_PROXY",
+	"HBONE",
+	"DOUBLE-HBONE",
+	"TCP",
+	"UDP",
+	"TLS",
+	"MONGO",
+	"REDIS",
+	"MYSQL",
+];
 
 export function checkProtocol(report: Report, protocol: string | undefined): void {
 	if (protocol === undefined || protocol === "" || protocols.includes(protocol.toUpperCase())) return;

@@ -17,7 +17,8 @@ export function checkDuration(report: Report, text: string | undefined, minimumM
 	if (text === undefined) return;
 	const ms = parseDurationMs(text);
 	if (ms === undefined) return;
-	if (ms < minimumMs) report.error(`${quote(text)} is too short: it must be at least ${minimumMs}ms${ms === 0 ? "; leave the field out to have no limit" : ""}`);
+	if (ms < minimumMs)
+		report.error(`${quote(text)} is too short: it must be at least ${minimumMs}ms${ms === 0 ? "; leave the field out to have no limit" : ""}`);
 	else if (!Number.isInteger(ms)) report.error(`${quote(text)} is finer than a millisecond; round it`);
 }
 
@@ -39,6 +40,11 @@ export function checkLabels(report: Report, labels: Labels | undefined): void {
 		const problem = labelProblem(key, value);
 		if (problem) report.at(key).error(problem);
 	}
+}
+
+/** A selector without labels picks everything in the namespace, which is seldom meant. */
+export function checkSelectorSet(report: Report, selector: object | undefined, labels: Labels | undefined): void {
+	if (selector && Object.keys(labels ?? {}).length === 0) report.warn("workload selector specified without labels: it picks every workload of the namespace");
 }
 
 export function checkSelectorLabels(report: Report, labels: Labels | undefined): void {
@@ -83,13 +89,22 @@ export function checkHeaderName(report: Report, name: string): void {
 	else if (!isHttpHeaderName(name)) report.error(`${quote(name)} is no valid HTTP header name`);
 }
 
+export const isAuthorityHeader = (name: string): boolean => /^(?::authority|host)$/i.test(name);
+
+/** Pseudo-headers and `host` are Envoy's own; only a request's authority may be set or added, as a rewrite. */
+function checkOperationName(report: Report, name: string, mayBeAuthority: boolean): void {
+	checkHeaderName(report, name);
+	const isInternal = name.startsWith(":") || name.toLowerCase() === "host";
+	if (isInternal && !(mayBeAuthority && isAuthorityHeader(name))) report.error(`${quote(name)} cannot be changed by a header operation`);
+}
+
 export function checkHeaders(report: Report, headers: Headers | undefined): void {
 	for (const side of ["request", "response"] as const) {
 		const operations = headers?.[side];
 		for (const verb of ["set", "add"] as const) {
-			for (const name of Object.keys(operations?.[verb] ?? {})) checkHeaderName(report.at(side, verb, name), name);
+			for (const name of Object.keys(operations?.[verb] ?? {})) checkOperationName(report.at(side, verb, name), name, side === "request");
 		}
-		for (const [i, name] of (operations?.remove ?? []).entries()) checkHeaderName(report.at(side, "remove", i), name);
+		for (const [i, name] of (operations?.remove ?? []).entries()) checkOperationName(report.at(side, "remove", i), name, false);
 	}
 }
 
@@ -117,7 +132,7 @@ export function checkRetries(report: Report, retries: HTTPRetry | undefined): vo
 	if (!retries) return;
 	const attempts = retries.attempts ?? 0;
 	if (attempts < 0) report.at("attempts").error(`${attempts} must not be negative; 0 switches retries off`);
-	if (attempts === 0 && (retries.perTryTimeout !== undefined || retries.retryOn)) {
+	if (attempts === 0 && (retries.perTryTimeout !== undefined || retries.retryOn || retries.retryRemoteLocalities !== undefined)) {
 		report.error("retries are configured, but attempts is 0, which switches them off; set attempts, or remove the rest");
 	}
 	checkDuration(report.at("perTryTimeout"), retries.perTryTimeout);

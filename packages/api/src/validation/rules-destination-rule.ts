@@ -17,6 +17,7 @@ import {
 	checkPercentNumber,
 	checkPort,
 	checkSelectorLabels,
+	checkSelectorSet,
 	checkSubsetName,
 } from "./rules-common.ts";
 import { checkLoadBalancer } from "./rules-load-balancer.ts";
@@ -38,6 +39,7 @@ export function checkDestinationRule(report: Report, spec: DestinationRuleSpec, 
 		if (subset.trafficPolicy) checkTrafficPolicy(at.at("trafficPolicy"), subset.trafficPolicy, spec.host);
 	}
 	checkSelectorLabels(report.at("workloadSelector", "matchLabels"), spec.workloadSelector?.matchLabels);
+	checkSelectorSet(report.at("workloadSelector"), spec.workloadSelector, spec.workloadSelector?.matchLabels);
 	checkExportTo(report.at("exportTo"), spec.exportTo, { namespace, hasWorkloadSelector: spec.workloadSelector !== undefined });
 }
 
@@ -49,6 +51,9 @@ function checkTrafficPolicy(report: Report, policy: TrafficPolicy, host: string)
 		const at = report.at("portLevelSettings", i);
 		if (level.port?.number === undefined) at.at("port").error("the port's number is required: it says which port the settings are for");
 		checkPort(at.at("port", "number"), level.port?.number);
+		if (!level.loadBalancer && !level.connectionPool && !level.outlierDetection && !level.tls) {
+			at.error("port level settings must have at least one field besides the port; remove them");
+		}
 		checkParts(at, level, host);
 	}
 	if (policy.tunnel) checkTunnel(report.at("tunnel"), policy.tunnel);
@@ -87,8 +92,8 @@ export function checkConnectionPool(report: Report, pool: ConnectionPoolSettings
 	const tcp = report.at("tcp");
 	checkNonNegative(tcp.at("maxConnections"), pool.tcp?.maxConnections);
 	for (const field of ["connectTimeout", "maxConnectionDuration", "idleTimeout"] as const) checkDuration(tcp.at(field), pool.tcp?.[field]);
-	checkDuration(tcp.at("tcpKeepalive", "time"), pool.tcp?.tcpKeepalive?.time, 0);
-	checkDuration(tcp.at("tcpKeepalive", "interval"), pool.tcp?.tcpKeepalive?.interval, 0);
+	checkDuration(tcp.at("tcpKeepalive", "time"), pool.tcp?.tcpKeepalive?.time);
+	checkDuration(tcp.at("tcpKeepalive", "interval"), pool.tcp?.tcpKeepalive?.interval);
 }
 
 function checkClientTls(report: Report, tls: ClientTLSSettings, host: string): void {
@@ -110,7 +115,7 @@ function checkClientTls(report: Report, tls: ClientTLSSettings, host: string): v
 }
 
 function checkTunnel(report: Report, tunnel: NonNullable<TrafficPolicy["tunnel"]>): void {
-	if (tunnel.protocol && !["CONNECT", "POST"].includes(tunnel.protocol.toUpperCase())) {
+	if (tunnel.protocol && !["CONNECT", "POST"].includes(tunnel.protocol)) {
 		report.at("protocol").error(`${quote(tunnel.protocol)} is neither CONNECT nor POST`);
 	}
 	const problem = isIpAddress(tunnel.targetHost) ? undefined : fqdnProblem(tunnel.targetHost);

@@ -21,7 +21,7 @@ export function checkGateway(report: Report, spec: GatewaySpec): void {
 }
 
 function checkServer(report: Report, server: Server): void {
-	if (server.hosts.length === 0) report.at("hosts").error("a server must have at least one host; write \"*\" for any");
+	if (server.hosts.length === 0) report.at("hosts").error('a server must have at least one host; write "*" for any');
 	for (const [i, host] of server.hosts.entries()) checkNamespacedHost(report.at("hosts", i), host, "gateway");
 	checkPort(report.at("port", "number"), server.port.number);
 	if (!server.port.name) report.at("port", "name").error("the port's name must be set, like http");
@@ -59,6 +59,8 @@ export function checkServerTls(report: Report, tls: ServerTLSSettings): void {
 		if (files || named) report.error("ISTIO_MUTUAL uses the mesh's own certificates; remove the certificates, or change the mode");
 		return;
 	}
+	if (tls.caCrl && named) report.at("caCrl").error("a CRL beside a credential has to be in the credential; move it there");
+	if (tls.caCrl && mode === "SIMPLE") report.at("caCrl").error("SIMPLE TLS checks no clients, so it has no use for a CRL; remove it");
 	if (named) return;
 	if (tls.tlsCertificates?.length) return checkTlsCertificates(report, tls, mode);
 	if (!tls.serverCertificate) report.at("serverCertificate").error(`${mode} TLS requires a server certificate; give credentialName or serverCertificate`);

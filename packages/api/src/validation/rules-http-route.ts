@@ -22,7 +22,7 @@ export function checkRedirect(report: Report, redirect: HTTPRedirect): void {
 }
 
 export function checkDirectResponse(report: Report, response: HTTPDirectResponse): void {
-	if (response.status < 100 || response.status > 599) report.at("status").error(`${response.status} is no HTTP status; write one from 100 to 599`);
+	if (response.status < 200 || response.status > 599) report.at("status").error(`${response.status} is no HTTP status; write one from 200 to 599`);
 	const { string, bytes } = response.body ?? {};
 	if (bytes !== undefined && !/^(?:[A-Za-z0-9+/_-]{4})*(?:[A-Za-z0-9+/_-]{2,3}={0,2})?$/.test(bytes)) {
 		report.at("body", "bytes").error("the bytes must be base64; write text under string instead");
@@ -65,23 +65,24 @@ export function checkFault(report: Report, fault: HTTPFaultInjection): void {
 	if (!delay && !abort) report.error("a fault must have a delay, an abort, or both");
 	if (delay) {
 		const at = report.at("delay");
-		if (delay.fixedDelay === undefined && delay.exponentialDelay === undefined) at.error("a delay needs fixedDelay");
+		if (delay.fixedDelay === undefined && delay.exponentialDelay === undefined) at.warn("a delay without fixedDelay does nothing; add it");
 		checkDuration(at.at("fixedDelay"), delay.fixedDelay);
 		checkDuration(at.at("exponentialDelay"), delay.exponentialDelay);
-		if (delay.exponentialDelay !== undefined) at.at("exponentialDelay").warn("exponentialDelay has no effect in Istio; write fixedDelay");
+		if (delay.exponentialDelay !== undefined) at.at("exponentialDelay").error("exponentialDelay is not supported; write fixedDelay");
 		checkPercent(at.at("percentage"), delay.percentage);
 		checkPercentNumber(at.at("percent"), delay.percent);
 	}
 	if (!abort) return;
 	const at = report.at("abort");
-	if (abort.httpStatus === undefined && abort.grpcStatus === undefined && abort.http2Error === undefined) at.error("an abort needs httpStatus or grpcStatus");
-	if (abort.httpStatus !== undefined && (abort.httpStatus < 200 || abort.httpStatus > 600)) {
+	if (abort.httpStatus === undefined && abort.grpcStatus === undefined && abort.http2Error === undefined)
+		at.warn("an abort without httpStatus or grpcStatus does nothing; add one");
+	if (abort.httpStatus !== undefined && (abort.httpStatus < 200 || abort.httpStatus > 599)) {
 		at.at("httpStatus").error(`${abort.httpStatus} is no status to abort with; write one from 200 to 599`);
 	}
-	if (abort.grpcStatus !== undefined && !grpcStatuses.has(abort.grpcStatus.toUpperCase())) {
+	if (abort.grpcStatus !== undefined && !grpcStatuses.has(abort.grpcStatus)) {
 		at.at("grpcStatus").error(`${quote(abort.grpcStatus)} is no gRPC status; write its name, like UNAVAILABLE`);
 	}
-	if (abort.http2Error !== undefined) at.at("http2Error").warn("http2Error has no effect in Istio; write httpStatus or grpcStatus");
+	if (abort.http2Error !== undefined) at.at("http2Error").error("http2Error is not supported; write httpStatus or grpcStatus");
 	checkPercent(at.at("percentage"), abort.percentage);
 	checkPercentNumber(at.at("percent"), abort.percent);
 }

@@ -34,6 +34,8 @@ function checkConsistentHash(report: Report, hash: ConsistentHashLB): void {
 	if (keys.every((key) => key === undefined)) {
 		report.warn("consistentHash names nothing to hash by; give httpHeaderName, httpCookie, useSourceIp or httpQueryParameterName");
 	}
+	if (hash.minimumRingSize && (hash.ringHash || hash.maglev))
+		report.at("minimumRingSize").error("only one of minimumRingSize, ringHash and maglev may be set; keep ringHash");
 	const table = hash.maglev?.tableSize;
 	if (!hash.maglev) return;
 	if (!table) report.at("maglev", "tableSize").error("tableSize must be set for maglev");

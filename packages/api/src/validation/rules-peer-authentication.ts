@@ -1,7 +1,7 @@
 import type { PeerAuthenticationSpec } from "../schema/peer-authentication.ts";
 import { isPort } from "./names.ts";
 import type { Report } from "./report.ts";
-import { checkSelectorLabels } from "./rules-common.ts";
+import { checkSelectorLabels, checkSelectorSet } from "./rules-common.ts";
 import { quote } from "./suggestion.ts";
 
 // https://istio.io/latest/docs/reference/config/security/peer_authentication/
@@ -9,6 +9,7 @@ import { quote } from "./suggestion.ts";
 export function checkPeerAuthentication(report: Report, spec: PeerAuthenticationSpec): void {
 	const labels = spec.selector?.matchLabels;
 	checkSelectorLabels(report.at("selector", "matchLabels"), labels);
+	checkSelectorSet(report.at("selector"), spec.selector, labels);
 	if (!spec.portLevelMtls) return;
 	const at = report.at("portLevelMtls");
 	const ports = Object.keys(spec.portLevelMtls);

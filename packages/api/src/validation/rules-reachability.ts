@@ -2,58 +2,75 @@ import { diagnosticCodes } from "../diagnostic.ts";
 import type { HTTPMatchRequest, VirtualServiceSpec } from "../schema/virtual-service.ts";
 import type { Report } from "./report.ts";
 
-/** Routes are tried in order: one after a catch-all, or whose match stands in an earlier rule, never runs. */
+/** Routes are tried in order: one after a catch-all, or whose matches stand in earlier rules, never runs. */
 export function checkReachability(report: Report, spec: VirtualServiceSpec): void {
-	checkRules(report, "http", spec.http ?? [], (match) => isCatchAllHttp(match));
-	checkRules(report, "tls", spec.tls ?? [], () => false);
-	checkRules(report, "tcp", spec.tcp ?? [], (match) => Object.keys(match).length === 0);
+	checkRules(report, "http", spec.http ?? []);
+	checkRules(report, "tls", spec.tls ?? []);
+	checkRules(report, "tcp", spec.tcp ?? []);
 }
 
-interface Rule<M> {
+interface Rule {
 	readonly name?: string | undefined;
-	readonly match?: readonly M[] | undefined;
+	readonly match?: readonly object[] | undefined;
 }
 
-function checkRules<M extends object>(report: Report, list: string, rules: readonly Rule<M>[], isCatchAll: (match: M) => boolean): void {
-	const seen = new Map<string, number>();
+interface Seen {
+	readonly rule: number;
+	/** All conditions. */
+	readonly whole: string;
+	/** All but the path, for matches by prefix. */
+	readonly rest: string;
+	readonly prefix: string | undefined;
+}
+
+function checkRules(report: Report, list: string, rules: readonly Rule[]): void {
+	const seen: Seen[] = [];
 	let catchAll: number | undefined;
 	for (const [i, rule] of rules.entries()) {
 		const at = report.at(list, i);
 		const name = rule.name ? JSON.stringify(rule.name) : `#${i}`;
-		const matches = rule.match ?? [];
 		if (catchAll !== undefined) {
 			at.warn(`VirtualService rule ${name} not used (route without matches defined before, rule #${catchAll}); move it up`, diagnosticCodes.unreachableRule);
 			continue;
 		}
-		const earlier = matches.map((match) => seen.get(canonical(match)));
-		if (matches.length > 0 && earlier.every((index) => index !== undefined)) {
-			at.warn(`VirtualService rule ${name} not used (all its matches stand in earlier rules); remove it`, diagnosticCodes.unreachableRule);
-		} else {
-			for (const [j, index] of earlier.entries()) {
-				if (index === undefined) continue;
-				const message = `VirtualService rule ${name} match #${j} is not used (duplicate match in rule #${index}); remove it`;
-				at.at("match", j).info(message, diagnosticCodes.ineffectiveMatch);
-			}
+		const matches = rule.match ?? [];
+		if (matches.length === 0) catchAll = i;
+		const own = matches.map((match) => toSeen(match, i));
+		let covered = 0;
+		for (const [j, match] of own.entries()) {
+			const earlier = seen.find((candidate) => covers(candidate, match));
+			if (earlier === undefined) continue;
+			covered++;
+			const message = `VirtualService rule ${name} match #${j} is not used (duplicate/overlapping match in rule #${earlier.rule}); remove it, or move it up`;
+			at.at("match", j).info(message, diagnosticCodes.ineffectiveMatch);
 		}
-		if (matches.length === 0 || matches.some(isCatchAll)) catchAll = i;
-		for (const match of matches) if (!seen.has(canonical(match))) seen.set(canonical(match), i);
+		if (covered > 0 && covered === own.length)
+			at.warn(`VirtualService rule ${name} not used (all matches used by prior rules); remove it`, diagnosticCodes.unreachableRule);
+		seen.push(...own);
 	}
 }
 
-function isCatchAllHttp(match: HTTPMatchRequest): boolean {
-	const conditions = Object.keys(match).filter((key) => key !== "name" && key !== "statPrefix");
-	if (conditions.length === 0) return true;
-	return conditions.length === 1 && (match.uri?.prefix === "/" || match.uri?.regex === "*" || match.uri?.regex === ".*");
+function toSeen(match: HTTPMatchRequest, rule: number): Seen {
+	const conditions = { ...match, name: undefined, statPrefix: undefined };
+	return { rule, whole: canonical(conditions), rest: canonical({ ...conditions, uri: undefined }), prefix: match.uri?.prefix };
 }
 
-/** Equal conditions give equal text, whatever the order of their fields. A match's name is no condition. */
-function canonical(match: object): string {
-	const sort = (value: unknown): unknown => {
-		if (Array.isArray(value)) return value.map(sort);
-		if (typeof value !== "object" || value === null) return value;
-		return Object.entries(value)
+/** The same conditions, or the same with a shorter prefix of the path. */
+function covers(earlier: Seen, later: Seen): boolean {
+	if (earlier.whole === later.whole) return true;
+	if (earlier.prefix === undefined || later.prefix === undefined) return false;
+	return earlier.rest === later.rest && later.prefix.startsWith(earlier.prefix);
+}
+
+/** Equal conditions give equal text, whatever the order of their fields. */
+function canonical(value: unknown): string {
+	const sort = (part: unknown): unknown => {
+		if (Array.isArray(part)) return part.map(sort);
+		if (typeof part !== "object" || part === null) return part;
+		return Object.entries(part)
+			.filter(([, inner]) => inner !== undefined)
 			.sort(([a], [b]) => (a < b ? -1 : 1))
 			.map(([key, inner]) => [key, sort(inner)]);
 	};
-	return JSON.stringify(sort({ ...match, name: undefined, statPrefix: undefined }));
+	return JSON.stringify(sort(value));
 }

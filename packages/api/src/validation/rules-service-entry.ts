@@ -1,8 +1,8 @@
 import type { ServiceEntrySpec, WorkloadEntrySpec } from "../schema/service-entry.ts";
 import { fqdnProblem, isDnsLabel, isIpAddress, isSubnet, wildcardDomainProblem } from "./names.ts";
-import { checkProtocol } from "./protocols.ts";
+import { checkProtocol, isHttpProtocol, isTlsProtocol } from "./protocols.ts";
 import type { Report } from "./report.ts";
-import { checkExportTo, checkLabels, checkPort, checkSelectorLabels } from "./rules-common.ts";
+import { checkExportTo, checkLabels, checkPort, checkSelectorLabels, checkSelectorSet } from "./rules-common.ts";
 import { quote } from "./suggestion.ts";
 
 // https://istio.io/latest/docs/reference/config/networking/service-entry/
@@ -12,7 +12,7 @@ export function checkServiceEntry(report: Report, spec: ServiceEntrySpec, namesp
 	for (const [i, host] of spec.hosts.entries()) {
 		if (host === "*") report.at("hosts", i).error(`"*" is not allowed in a service entry; write a domain, like *.example.com`);
 		else {
-			const problem = isIpAddress(host) ? undefined : wildcardDomainProblem(host);
+			const problem = wildcardDomainProblem(host);
 			if (problem) report.at("hosts", i).error(problem);
 		}
 	}
@@ -20,6 +20,8 @@ export function checkServiceEntry(report: Report, spec: ServiceEntrySpec, namesp
 		report.at("workloadSelector").error("only one of workloadSelector and endpoints is allowed; remove one");
 	}
 	checkSelectorLabels(report.at("workloadSelector", "labels"), spec.workloadSelector?.labels);
+	checkSelectorSet(report.at("workloadSelector"), spec.workloadSelector, spec.workloadSelector?.labels);
+	checkSharedPorts(report.at("hosts"), spec);
 	checkPorts(report.at("ports"), spec);
 	checkAddresses(report.at("addresses"), spec);
 	checkResolution(report, spec);
@@ -42,6 +44,13 @@ function checkPorts(report: Report, spec: ServiceEntrySpec): void {
 	}
 }
 
+/** Only HTTP's authority and TLS's server name tell hosts on one port apart. */
+function checkSharedPorts(report: Report, spec: ServiceEntrySpec): void {
+	if (spec.hosts.length < 2 || (spec.resolution ?? "NONE") === "NONE") return;
+	const blind = spec.ports?.find(({ protocol = "" }) => !isHttpProtocol(protocol) && !isTlsProtocol(protocol));
+	if (blind) report.error(`multiple hosts provided with non-HTTP, non-TLS ports (${blind.name}); write a service entry for each host`);
+}
+
 function checkAddresses(report: Report, spec: ServiceEntrySpec): void {
 	const resolution = spec.resolution ?? "NONE";
 	for (const [i, address] of (spec.addresses ?? []).entries()) {
@@ -62,15 +71,22 @@ function checkResolution(report: Report, spec: ServiceEntrySpec): void {
 		report.at("endpoints").error("with resolution DNS_ROUND_ROBIN there can be only one endpoint; set resolution DNS");
 	}
 	const byDns = resolution === "DNS" || resolution === "DNS_ROUND_ROBIN";
-	if (byDns && endpoints.length === 0 && !spec.workloadSelector) {
+	if (byDns && endpoints.length === 0) {
 		for (const [i, host] of spec.hosts.entries()) {
 			if (isIpAddress(host) || !host.startsWith("*")) continue;
 			report.at("hosts", i).error(`${quote(host)} cannot be resolved: with resolution ${resolution} and no endpoints a host must be fully qualified`);
 		}
 	}
 	const ports = new Set((spec.ports ?? []).map((port) => port.name));
+	if (spec.workloadSelector && resolution !== "STATIC") {
+		report.at("workloadSelector").warn(`workloadSelector should not be set with resolution ${resolution}; set resolution STATIC`);
+	}
 	for (const [i, endpoint] of endpoints.entries()) {
 		const at = report.at("endpoints", i);
+		if (endpoint.address?.startsWith("unix://")) {
+			if (byDns) at.at("address").error("a unix socket is not found by DNS; set resolution STATIC");
+			else if ((spec.ports ?? []).length !== 1) report.at("ports").error("exactly 1 port is required for endpoints on unix sockets");
+		}
 		checkWorkloadEntry(at, endpoint, byDns ? "name" : "address");
 		for (const name of Object.keys(endpoint.ports ?? {})) {
 			if (!ports.has(name)) at.at("ports", name).error(`the endpoint's port ${quote(name)} is not defined by the service entry; add it to ports`);
@@ -90,6 +106,7 @@ export function checkWorkloadEntry(report: Report, entry: WorkloadEntrySpec, wan
 	const at = report.at("address");
 	if (address === "") {
 		if (!entry.network) at.error("the address must be set (an IP address or a DNS name), unless network is");
+		else at.warn(`the address is unset; the network ${quote(entry.network)} must have a gateway to reach it`);
 	} else if (address.startsWith("unix://")) {
 		checkUnixAddress(report, address.slice("unix://".length), ports.length);
 	} else if (!isIpAddress(address)) {

@@ -1,8 +1,10 @@
+import type { SidecarPort } from "../schema/common.ts";
+import type { ServerTLSSettings } from "../schema/gateway.ts";
 import type { IstioEgressListener, IstioIngressListener, SidecarSpec } from "../schema/sidecar.ts";
 import { isIpAddress, isPort } from "./names.ts";
-import { checkProtocol, isTlsProtocol } from "./protocols.ts";
+import { checkProtocol, isHttpProtocol } from "./protocols.ts";
 import type { Report } from "./report.ts";
-import { checkDestination, checkPort, checkSelectorLabels } from "./rules-common.ts";
+import { checkDestination, checkPort, checkSelectorLabels, checkSelectorSet } from "./rules-common.ts";
 import { checkConnectionPool } from "./rules-destination-rule.ts";
 import { checkNamespacedHost, checkServerTls } from "./rules-gateway.ts";
 import { quote } from "./suggestion.ts";
@@ -11,6 +13,7 @@ import { quote } from "./suggestion.ts";
 
 export function checkSidecar(report: Report, spec: SidecarSpec): void {
 	checkSelectorLabels(report.at("workloadSelector", "labels"), spec.workloadSelector?.labels);
+	checkSelectorSet(report.at("workloadSelector"), spec.workloadSelector, spec.workloadSelector?.labels);
 	if (!spec.egress?.length && !spec.ingress?.length && !spec.outboundTrafficPolicy && !spec.inboundConnectionPool) {
 		report.error("a Sidecar must have egress, ingress, outboundTrafficPolicy or inboundConnectionPool; add one");
 	}
@@ -21,35 +24,41 @@ export function checkSidecar(report: Report, spec: SidecarSpec): void {
 	if (!policy?.egressProxy) return;
 	if (policy.mode !== "ALLOW_ANY") report.at("outboundTrafficPolicy", "egressProxy").error("egressProxy works only with mode ALLOW_ANY; set it");
 	checkDestination(report.at("outboundTrafficPolicy", "egressProxy"), policy.egressProxy);
+	if (!policy.egressProxy.port) report.at("outboundTrafficPolicy", "egressProxy", "port").error("the egress proxy's port is required");
 }
 
-function checkBind(report: Report, bind: string | undefined, portNumber: number | undefined): void {
-	if (bind === undefined || bind === "") return;
-	if (bind.startsWith("unix://")) {
-		if (portNumber) report.error("a unix socket has no port; remove the port's number, or bind to an IP address");
-	} else if (!isIpAddress(bind)) report.error(`${quote(bind)} is neither an IP address nor unix:// and a path`);
+function checkTargetPort(report: Report, targetPort: number | undefined): void {
+	if (targetPort) report.at("targetPort").error("targetPort has no effect in Sidecars; remove it");
 }
 
 function checkIngress(report: Report, listeners: readonly IstioIngressListener[]): void {
 	const ports = new Set<number>();
 	for (const [i, listener] of listeners.entries()) {
 		const at = report.at(i);
-		const port = listener.port.number;
-		if (port === undefined) at.at("port").error("an ingress listener needs a port number");
-		checkPort(at.at("port", "number"), port);
-		checkProtocol(at.at("port", "protocol"), listener.port.protocol);
-		if (port !== undefined && ports.has(port)) at.at("port", "number").error(`the port ${port} has a listener already; ports must be unique`);
-		if (port !== undefined) ports.add(port);
-		checkBind(at.at("bind"), listener.bind, undefined);
+		const { number, protocol = "", targetPort } = listener.port;
+		if (number === undefined) at.at("port").error("an ingress listener needs a port number");
+		checkPort(at.at("port", "number"), number);
+		checkProtocol(at.at("port", "protocol"), protocol);
+		checkTargetPort(at.at("port"), targetPort);
+		if (number !== undefined && ports.has(number)) at.at("port", "number").error(`the port ${number} has a listener already; ports must be unique`);
+		if (number !== undefined) ports.add(number);
+		if (listener.bind && !isIpAddress(listener.bind)) at.at("bind").error(`${quote(listener.bind)} is no IP address to bind to`);
 		if (listener.defaultEndpoint) checkDefaultEndpoint(at.at("defaultEndpoint"), listener.defaultEndpoint);
 		if (listener.connectionPool) checkConnectionPool(at.at("connectionPool"), listener.connectionPool);
-		if (!listener.tls) continue;
-		if (!isTlsProtocol(listener.port.protocol ?? "")) at.at("tls").error("tls needs a port of protocol HTTPS or TLS");
-		if (!["SIMPLE", "MUTUAL", "OPTIONAL_MUTUAL"].includes(listener.tls.mode ?? "PASSTHROUGH")) {
-			at.at("tls", "mode").error("an ingress listener's tls mode must be SIMPLE, MUTUAL or OPTIONAL_MUTUAL");
+		if (listener.connectionPool?.http && !isHttpProtocol(protocol)) {
+			at.at("connectionPool", "http").warn("the port's protocol is not HTTP, so only the tcp settings apply");
 		}
-		checkServerTls(at.at("tls"), listener.tls);
+		if (listener.tls) checkIngressTls(at.at("tls"), listener.tls);
 	}
+}
+
+function checkIngressTls(report: Report, tls: ServerTLSSettings): void {
+	for (const field of ["subjectAltNames", "httpsRedirect", "credentialName"] as const) {
+		const value = tls[field];
+		if (Array.isArray(value) ? value.length > 0 : value) report.at(field).error(`${field} is not supported in a Sidecar's ingress; remove it`);
+	}
+	if (tls.mode === "ISTIO_MUTUAL" || tls.mode === "AUTO_PASSTHROUGH") report.at("mode").error(`the mode ${tls.mode} is not for a Sidecar's ingress`);
+	checkServerTls(report, tls);
 }
 
 /** `127.0.0.1:port`, `[::1]:port`, `0.0.0.0:port` (the instance's own address), `[::]:port` or `unix://` and a path. */
@@ -59,7 +68,7 @@ function checkDefaultEndpoint(report: Report, endpoint: string): void {
 		if (!path.startsWith("/") && !path.startsWith("@")) report.error(`${quote(endpoint)} needs an absolute path after unix://`);
 		return;
 	}
-	const hit = /^(127\.0\.0\.1|0\.0\.0\.0|\[::1\]|\[::\]):(\d{1,5})$/.exec(endpoint);
+	const hit = /^(127\.0\.0\.1|0\.0\.0\.0|\[::1\]|\[::\]|):(\d{1,5})$/.exec(endpoint);
 	if (!hit || !isPort(Number(hit[2]))) {
 		report.error(`${quote(endpoint)} must be 127.0.0.1:PORT, [::1]:PORT, 0.0.0.0:PORT, [::]:PORT or unix:///PATH`);
 	}
@@ -71,19 +80,28 @@ function checkEgress(report: Report, listeners: readonly IstioEgressListener[]):
 		const at = report.at(i);
 		if (listener.hosts.length === 0) at.at("hosts").error("an egress listener must have at least one host, like ./*");
 		for (const [j, host] of listener.hosts.entries()) checkNamespacedHost(at.at("hosts", j), host, "sidecar");
-		const port = listener.port?.number;
-		if (port === undefined) {
-			const isUnix = listener.bind?.startsWith("unix://") === true;
-			if (!isUnix && listener.bind) at.at("bind").error("bind needs a port; add it");
-			if (!isUnix && listener.captureMode && listener.captureMode !== "DEFAULT") at.at("captureMode").error("captureMode needs a port; add it");
-			if (!isUnix && i !== listeners.length - 1) at.error("the egress listener without a port must be the last one; move it down");
+		if (listener.port) {
+			checkEgressPort(at, listener, listener.port, places);
 			continue;
 		}
-		checkPort(at.at("port", "number"), port);
-		checkProtocol(at.at("port", "protocol"), listener.port?.protocol);
-		checkBind(at.at("bind"), listener.bind, port);
-		const place = `${listener.bind ?? ""}:${port}`;
-		if (places.has(place)) at.at("port", "number").error(`the port ${port} has an egress listener already; bind address and port must be unique`);
-		places.add(place);
+		for (const field of ["bind", "captureMode"] as const) if (listener[field]) at.at(field).warn(`${field} has no effect without a port; add one`);
+		if (i !== listeners.length - 1) at.error("the egress listener without a port must be the last one; move it down");
 	}
+}
+
+function checkEgressPort(report: Report, listener: IstioEgressListener, port: SidecarPort, places: Set<string>): void {
+	const { bind = "", captureMode = "DEFAULT" } = listener;
+	const number = port.number ?? 0;
+	checkProtocol(report.at("port", "protocol"), port.protocol);
+	checkTargetPort(report.at("port"), port.targetPort);
+	const place = number === 0 ? bind : String(number);
+	if (places.has(place)) report.at("port").error(`${quote(place)} has an egress listener already; ports and sockets must be unique`);
+	places.add(place);
+	if (number === 0) {
+		if (!/^unix:\/\/[/@]/.test(bind)) report.at("port").error("a port without number needs bind: unix:// and a path; give the number, or the socket");
+		if (captureMode === "IPTABLES") report.at("captureMode").error("captureMode of a unix socket must be DEFAULT or NONE");
+		return;
+	}
+	checkPort(report.at("port", "number"), number);
+	if (bind !== "" && !isIpAddress(bind)) report.at("bind").error(`${quote(bind)} is no IP address to bind to`);
 }

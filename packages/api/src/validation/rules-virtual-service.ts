@@ -1,6 +1,6 @@
 import { diagnosticCodes } from "../diagnostic.ts";
 import type { HTTPMatchRequest, HTTPRoute, L4MatchAttributes, RouteDestination, VirtualServiceSpec } from "../schema/virtual-service.ts";
-import { hostsOverlap, isDnsLabel, isIpAddress, wildcardDomainProblem } from "./names.ts";
+import { fqdnProblem, hostsOverlap, isDnsLabel, isIpAddress, wildcardDomainProblem } from "./names.ts";
 import type { Report } from "./report.ts";
 import {
 	checkDestination,
@@ -8,6 +8,7 @@ import {
 	checkExportTo,
 	checkHeaderName,
 	checkHeaders,
+	isAuthorityHeader,
 	checkLabels,
 	checkPercent,
 	checkPercentNumber,
@@ -74,13 +75,12 @@ function checkHosts(report: Report, hosts: readonly string[], appliesToMesh: boo
 	}
 }
 
-/** `mesh`, `name`, `namespace/name`, or a name with dots. */
+/** `mesh`, `name` (or with dots, as it was written once), or `namespace/name`. */
 export function checkGatewayNames(report: Report, names: readonly string[] | undefined): void {
 	for (const [i, name] of (names ?? []).entries()) {
 		const parts = name.split("/");
-		const last = parts.at(-1) ?? "";
-		const namespaceFits = parts.length === 1 || (parts.length === 2 && (parts[0] === "." || isDnsLabel(parts[0] ?? "")));
-		if (!namespaceFits || last.startsWith("*") || wildcardDomainProblem(last)) {
+		const isFit = parts.length === 1 ? fqdnProblem(name) === undefined : parts.length === 2 && parts.every((part) => isDnsLabel(part));
+		if (!isFit) {
 			report.at(i).error(`${quote(name)} is no gateway; write a gateway's name, namespace/name, or mesh`);
 		}
 	}
@@ -90,6 +90,7 @@ function checkHttpRoute(report: Report, route: HTTPRoute, inDelegate: boolean): 
 	checkActions(report, route, inDelegate);
 	for (const [i, match] of (route.match ?? []).entries()) checkHttpMatch(report.at("match", i), match);
 	checkHeaders(report.at("headers"), route.headers);
+	checkAuthorityOnce(report, route);
 	if (route.route) checkWeighted(report, route.route);
 	for (const [i, weighted] of (route.route ?? []).entries()) checkHeaders(report.at("route", i, "headers"), weighted.headers);
 	if (route.redirect) checkRedirect(report.at("redirect"), route.redirect);
@@ -100,6 +101,13 @@ function checkHttpRoute(report: Report, route: HTTPRoute, inDelegate: boolean): 
 	checkDuration(report.at("timeout"), route.timeout);
 	checkRetries(report.at("retries"), route.retries);
 	checkMirrors(report, route);
+}
+
+/** The authority is rewritten in one place: `rewrite.authority`, or one header operation. */
+function checkAuthorityOnce(report: Report, { rewrite, headers }: HTTPRoute): void {
+	const names = [...Object.keys(headers?.request?.set ?? {}), ...Object.keys(headers?.request?.add ?? {})];
+	const count = names.filter((name) => isAuthorityHeader(name)).length + (rewrite?.authority ? 1 : 0);
+	if (count > 1) report.error("the authority is set more than once (rewrite.authority, or the header host or :authority); keep one");
 }
 
 function checkActions(report: Report, route: HTTPRoute, inDelegate: boolean): void {

@@ -19,7 +19,11 @@ export function testRules(kind: Kind, cases: readonly RuleCase[]): void {
 	for (const [title, spec, ...expected] of cases) {
 		test(`${kind}: ${title}`, () => {
 			const said = validateSpec(kind, spec).map(say);
-			for (const pattern of expected) assert.ok(said.some((line) => pattern.test(line)), `${pattern} not in\n${said.join("\n")}`);
+			for (const pattern of expected)
+				assert.ok(
+					said.some((line) => pattern.test(line)),
+					`${pattern} not in\n${said.join("\n")}`,
+				);
 			assert.equal(said.length, expected.length, said.join("\n"));
 		});
 	}

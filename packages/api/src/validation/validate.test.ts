@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { kindNames } from "../kinds.ts";
 import { decodeMeshConfigValue } from "./mesh-config.ts";
 import { say } from "./testing.ts";
@@ -48,7 +48,11 @@ for (const [title, value, expected] of [
 	["a time that is none", { ...service, metadata: { name: "web", creationTimestamp: "noon" } }, /creationTimestamp/],
 	["no spec", { ...service, spec: undefined }, /spec: the field spec is required/],
 	["a spec that is a list", { ...service, spec: [] }, /spec: must be an object, not a list/],
-	["a field beside spec", { apiVersion: "networking.istio.io/v1", kind: "Gateway", metadata: { name: "g" }, servers: [], spec: { servers: [] } }, /servers: unknown field "servers"; .*spec/],
+	[
+		"a field beside spec",
+		{ apiVersion: "networking.istio.io/v1", kind: "Gateway", metadata: { name: "g" }, servers: [], spec: { servers: [] } },
+		/servers: unknown field "servers"; .*spec/,
+	],
 	["the name __proto__", JSON.parse('{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"c"},"data":{"__proto__":"x"}}'), /__proto__.*not allowed/],
 ] as const) {
 	test(`${title} is refused`, () => assert.match(validateObject(value).map(say).join("\n"), expected));
@@ -64,7 +68,10 @@ test("any JSON value as any kind's content gives diagnostics, never an exception
 	fc.assert(
 		fc.property(fc.constantFrom(...kindNames), fc.jsonValue(), fc.jsonValue(), (kind, spec, metadata) => {
 			const { object, diagnostics } = decodeObject({ apiVersion: "v1", kind, metadata, spec, ...(typeof spec === "object" ? spec : {}) });
-			assert.equal(object === undefined, diagnostics.some((d) => d.severity === "error"));
+			assert.equal(
+				object === undefined,
+				diagnostics.some((d) => d.severity === "error"),
+			);
 		}),
 		{ numRuns: 300 },
 	);
@@ -80,7 +87,16 @@ for (const [title, input, expected] of [
 	["an unknown mode", { outboundTrafficPolicy: { mode: "ANY" } }, /error outboundTrafficPolicy\.mode/],
 	["a connect timeout of 0", { connectTimeout: "0s" }, /error connectTimeout/],
 	["a port out of range", { proxyListenPort: 70000 }, /error proxyListenPort/],
-	["two providers of one name", { extensionProviders: [{ name: "p", prometheus: {} }, { name: "p", prometheus: {} }] }, /error extensionProviders\[1\]\.name/],
+	[
+		"two providers of one name",
+		{
+			extensionProviders: [
+				{ name: "p", prometheus: {} },
+				{ name: "p", prometheus: {} },
+			],
+		},
+		/error extensionProviders\[1\]\.name/,
+	],
 	["a provider of no kind", { extensionProviders: [{ name: "p" }] }, /error extensionProviders\[0\]/],
 	["a default provider that is not there", { defaultProviders: { tracing: ["gone"] } }, /warning defaultProviders\.tracing\[0\]/],
 	["a text for a flag", { enableAutoMtls: "yes" }, /error enableAutoMtls: must be true or false/],

@@ -58,7 +58,10 @@ function decodeKind(kind: Kind, value: Readonly<Record<string, unknown>>, locati
 	runRules(kind, content.value, metadata.value.namespace, rules, info.content === "spec" ? ["spec"] : []);
 	const illFormed = content.findings.filter((finding) => finding.severity === "error" && !finding.wellFormed);
 	findings.push(...rules.filter((rule) => !illFormed.some((known) => isSamePlace(known.path, rule.path))));
-	const status = info.status && value["status"] !== undefined && value["status"] !== null ? walkSchema(info.status, value["status"], ["status"], { unknownFields: "info" }) : undefined;
+	const status =
+		info.status && value["status"] !== undefined && value["status"] !== null
+			? walkSchema(info.status, value["status"], ["status"], { unknownFields: "info" })
+			: undefined;
 	findings.push(...(status?.findings ?? []));
 	const subject = { kind, name: metadata.value.name, namespace: metadata.value.namespace };
 	const diagnostics = findings.map((finding) => toDiagnostic(finding, location, subject));
@@ -85,7 +88,13 @@ function walkContent(kind: Kind, value: Readonly<Record<string, unknown>>): { re
 	if (info.content === "root") return walkSchema(info.schema, rest, [], options);
 	const extra: Finding[] = Object.keys(rest)
 		.filter((key) => key !== "spec" && info.istio)
-		.map((key) => ({ severity: "error", code: diagnosticCodes.schema, message: `unknown field ${quote(key)}${didYouMean(key, ["spec"]) || "; it belongs under spec"}`, path: [key], onKey: true }));
+		.map((key) => ({
+			severity: "error",
+			code: diagnosticCodes.schema,
+			message: `unknown field ${quote(key)}${didYouMean(key, ["spec"]) || "; it belongs under spec"}`,
+			path: [key],
+			onKey: true,
+		}));
 	const spec = value["spec"];
 	if ((spec === undefined || spec === null) && !info.specOptional) {
 		const missing: Finding = { severity: "error", code: diagnosticCodes.schema, message: "the field spec is required; add it", path: ["spec"] };

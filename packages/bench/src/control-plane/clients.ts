@@ -15,14 +15,26 @@ function node(i: number) {
 	const ip = endpointAddress(i, 0);
 	const namespace = namespaceOf(i);
 	const labels = { app: `svc-${i}`, version: "v1", "security.istio.io/tlsMode": "istio" };
-	const metadata = { NAME: `svc-${i}-0`, NAMESPACE: namespace, INSTANCE_IPS: ip, LABELS: labels, CLUSTER_ID: "Kubernetes", SERVICE_ACCOUNT: `svc-${i}`, ISTIO_VERSION: "1.30.3" };
+	const metadata = {
+		NAME: `svc-${i}-0`,
+		NAMESPACE: namespace,
+		INSTANCE_IPS: ip,
+		LABELS: labels,
+		CLUSTER_ID: "Kubernetes",
+		SERVICE_ACCOUNT: `svc-${i}`,
+		ISTIO_VERSION: "1.30.3",
+	};
 	return { id: `sidecar~${ip}~svc-${i}-0.${namespace}~${namespace}.svc.cluster.local`, cluster: `svc-${i}.${namespace}`, metadata };
 }
 
 function connect(i: number): void {
 	const client = new Client(address, credentials.createInsecure(), { "grpc.max_receive_message_length": 256 << 20, "grpc.use_local_subchannel_pool": 1 });
 	const path = "/envoy.service.discovery.v3.AggregatedDiscoveryService/DeltaAggregatedResources";
-	const stream = client.makeBidiStreamRequest(path, (request: object) => Buffer.from(DeltaDiscoveryRequest.encode(DeltaDiscoveryRequest.fromPartial(request)).finish()), (bytes: Buffer) => bytes);
+	const stream = client.makeBidiStreamRequest(
+		path,
+		(request: object) => Buffer.from(DeltaDiscoveryRequest.encode(DeltaDiscoveryRequest.fromPartial(request)).finish()),
+		(bytes: Buffer) => bytes,
+	);
 	const missing = new Set<XdsType>(["cds", "eds", "lds", "rds"]);
 	let endpoints = 0;
 	let wanted = Number.POSITIVE_INFINITY;

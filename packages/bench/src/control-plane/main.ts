@@ -17,13 +17,31 @@ const istiod: ControlPlaneResult = {
 const number = (n: number) => (n >= 100 ? n.toFixed(0) : n >= 10 ? n.toFixed(1) : n.toFixed(2));
 
 function row(name: string, r: ControlPlaneResult): string {
-	const cells = [r.cold.lastMs, r.cold.cpuMsPerProxy, r.cold.kbPerProxy, r.route.lastMs, r.route.cpuMsPerProxy, r.route.kbPerProxy, r.endpoint.lastMs, r.endpoint.cpuMsPerProxy, r.endpoint.kbPerProxy, r.peakRssMb];
+	const cells = [
+		r.cold.lastMs,
+		r.cold.cpuMsPerProxy,
+		r.cold.kbPerProxy,
+		r.route.lastMs,
+		r.route.cpuMsPerProxy,
+		r.route.kbPerProxy,
+		r.endpoint.lastMs,
+		r.endpoint.cpuMsPerProxy,
+		r.endpoint.kbPerProxy,
+		r.peakRssMb,
+	];
 	return `| ${[name, r.services, r.proxies, ...cells.map(number)].join(" | ")} |`;
 }
 
 /** `npm run bench -- control-plane [SERVICES PROXIES]…` */
 export async function controlPlaneBench(args: readonly string[]): Promise<void> {
-	const shapes = args.length >= 2 ? [[Number(args[0]), Number(args[1])] as const] : ([[100, 10], [1000, 10], [1000, 200]] as const);
+	const shapes =
+		args.length >= 2
+			? [[Number(args[0]), Number(args[1])] as const]
+			: ([
+					[100, 10],
+					[1000, 10],
+					[1000, 200],
+				] as const);
 	const results: ControlPlaneResult[] = [];
 	for (const [services, proxies] of shapes) {
 		console.log(`${services} services, ${proxies} proxies…`);
@@ -44,7 +62,10 @@ export async function controlPlaneBench(args: readonly string[]): Promise<void> 
 		"",
 		...table,
 		"",
-		...results.map((r) => `${r.services} services, ${r.proxies} proxies: one route edit caused ${r.route.builds} builds and ${r.route.encodes} encodes, one endpoint change ${r.endpoint.builds} and ${r.endpoint.encodes}.`),
+		...results.map(
+			(r) =>
+				`${r.services} services, ${r.proxies} proxies: one route edit caused ${r.route.builds} builds and ${r.route.encodes} encodes, one endpoint change ${r.endpoint.builds} and ${r.endpoint.encodes}.`,
+		),
 		"",
 	].join("\n");
 	console.log(text);

@@ -33,13 +33,15 @@ type Usage = Extract<FromServer, { kind: "usage" }>;
 
 function message<K extends (FromServer | FromClients)["kind"]>(child: ChildProcess, kind: K): Promise<Extract<FromServer | FromClients, { kind: K }>> {
 	return new Promise((resolve, reject) => {
+		const ended = (code: number | null) => reject(new Error(`a process of the benchmark ended with status ${code}`));
 		const listen = (m: FromServer | FromClients) => {
 			if (m.kind !== kind) return;
 			child.off("message", listen);
+			child.off("exit", ended);
 			resolve(m as Extract<FromServer | FromClients, { kind: K }>);
 		};
 		child.on("message", listen);
-		child.once("exit", (code) => reject(new Error(`a process of the benchmark ended with status ${code}`)));
+		child.once("exit", ended);
 	});
 }
 
@@ -66,7 +68,11 @@ export async function runControlPlane(services: number, proxies: number): Promis
 		await sleep(quietMs);
 		const after = await usageOf(server);
 		const { acks } = await ask(clients, { kind: "report" }, "report");
-		const cold = { lastMs: configured.atMs - startedMs, cpuMsPerProxy: (after.cpuMs - before.cpuMs) / proxies, kbPerProxy: acks.reduce((n, a) => n + a.bytes, 0) / 1000 / proxies };
+		const cold = {
+			lastMs: configured.atMs - startedMs,
+			cpuMsPerProxy: (after.cpuMs - before.cpuMs) / proxies,
+			kbPerProxy: acks.reduce((n, a) => n + a.bytes, 0) / 1000 / proxies,
+		};
 		const route = await measure(server, clients, proxies, "route");
 		const endpoint = await measure(server, clients, proxies, "endpoint");
 		const end = await usageOf(server);
@@ -80,14 +86,27 @@ export async function runControlPlane(services: number, proxies: number): Promis
 	}
 }
 
+type Acks = Extract<FromClients, { kind: "report" }>["acks"];
+
+/** Everything that the clients acknowledge until nothing comes for a while. */
+async function untilQuiet(clients: ChildProcess): Promise<Acks> {
+	const all: Acks[number][] = [];
+	for (;;) {
+		await sleep(quietMs);
+		const { acks } = await ask(clients, { kind: "report" }, "report");
+		if (acks.length === 0 && all.length > 0) return all;
+		all.push(...acks);
+	}
+}
+
 async function measure(server: ChildProcess, clients: ChildProcess, proxies: number, what: "route" | "endpoint"): Promise<PushCost> {
 	const costs: PushCost[] = [];
 	// The first round warms the code up and is not counted.
 	for (let round = 0; round <= rounds; round++) {
 		const before = await usageOf(server);
 		const { atMs } = await ask(server, { kind: "change", what, generation: round + 1 } satisfies ToServer, "changed");
-		await sleep(debounceMs + quietMs);
-		const { acks } = await ask(clients, { kind: "report" }, "report");
+		await sleep(debounceMs);
+		const acks = await untilQuiet(clients);
 		const after = await usageOf(server);
 		const reached = new Set(acks.filter((a) => a.type === (what === "route" ? "rds" : "eds")).map((a) => a.client));
 		if (reached.size !== proxies) throw new Error(`${what}: only ${reached.size} of ${proxies} proxies were sent the change`);

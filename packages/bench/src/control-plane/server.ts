@@ -3,7 +3,7 @@
 import { readFileSync } from "node:fs";
 import { Server, ServerCredentials } from "@grpc/grpc-js";
 import { createStore } from "@weft/galley";
-import { createDiscovery, translatorStats } from "@weft/pilot";
+import { createDiscovery, stats } from "@weft/pilot";
 import { createLogger, systemClock } from "@weft/runtime";
 import { adsService, requestBytesMax } from "@weft/xds/server";
 import { Registry } from "prom-client";
@@ -40,8 +40,8 @@ function peakRssMb(): number {
 process.on("message", (message: ToServer) => {
 	if (message.kind === "usage") {
 		const { user, system } = process.cpuUsage();
-		const { builds, encodes } = translatorStats();
-		tell({ kind: "usage", cpuMs: (user + system) / 1000, rssMb: process.memoryUsage.rss() / (1 << 20), peakRssMb: peakRssMb(), builds, encodes });
+		const total = (counts: Readonly<Record<string, number>>) => Object.values(counts).reduce((a, b) => a + b, 0);
+		tell({ kind: "usage", cpuMs: (user + system) / 1000, rssMb: process.memoryUsage.rss() / (1 << 20), peakRssMb: peakRssMb(), builds: total(stats.builds), encodes: total(stats.encodes) });
 		return;
 	}
 	const changed = message.what === "route" ? virtualService(0, 10 + (message.generation % 80)) : serviceEntry(1, workload, message.generation);

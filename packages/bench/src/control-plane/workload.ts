@@ -75,5 +75,7 @@ export function destinationRule(i: number): AnyConfig {
 
 /** Every object of the mesh; each fifth service has routing rules. */
 export function objectsOf(workload: Workload): AnyConfig[] {
-	return Array.from({ length: workload.services }, (_, i) => (i % 5 === 0 ? [serviceEntry(i, workload), virtualService(i), destinationRule(i)] : [serviceEntry(i, workload)])).flat();
+	return Array.from({ length: workload.services }, (_, i) =>
+		i % 5 === 0 ? [serviceEntry(i, workload), virtualService(i), destinationRule(i)] : [serviceEntry(i, workload)],
+	).flat();
 }

@@ -5,14 +5,14 @@ import { fileURLToPath } from "node:url";
 import { findProgram } from "../../../../scripts/peers-find.mjs";
 import { makeCertificates } from "./certificates.ts";
 import { readMachineShape } from "./machine.ts";
-import { measure, type Sample } from "./measurement.ts";
+import { measure, measureQuietly, type Sample } from "./measurement.ts";
 import { buildBackendConfig } from "./nginx-config.ts";
 import { type DataPlaneOptions, decodeOptions } from "./options.ts";
 import { findPeers, type MissingPeer, type Peer } from "./peers.ts";
 import { type Running, startPinned } from "./process-group.ts";
 import { freePorts, waitForBody } from "./readiness.ts";
 import { formatReport, type Report } from "./report.ts";
-import { loadCore, type ScenarioName, type Subject, startSubject } from "./scenario.ts";
+import { loadCore, type ScenarioName, type Subject, startSubject, takesPart } from "./scenario.ts";
 import { summarize } from "./summary.ts";
 import type { CertificateFiles } from "./topology.ts";
 
@@ -26,6 +26,7 @@ type Bench = {
 	readonly wrk: string;
 	readonly folder: string;
 	readonly backendPort: number;
+	readonly backendPid: number;
 	readonly certificates: CertificateFiles;
 	readonly log: (line: string) => void;
 	readonly signal: AbortSignal;
@@ -52,7 +53,7 @@ export async function runDataPlane(args: readonly string[], log: (line: string) 
 	const backend = startBackend(nginx, folder, backendPort);
 	try {
 		await waitForBody(`http://127.0.0.1:${backendPort}/`, bodyBytes, backend.exited);
-		const bench = { options, wrk, folder, backendPort, certificates: makeCertificates(folder), log, signal };
+		const bench = { options, wrk, folder, backendPort, backendPid: backend.pid, certificates: makeCertificates(folder), log, signal };
 		const outcomes: Outcome[] = [];
 		for (const scenario of options.scenarios) outcomes.push(await runScenario(bench, scenario, found));
 		const samples = outcomes.flatMap((outcome) => outcome.samples);
@@ -83,15 +84,15 @@ function startBackend(nginx: string, parent: string, port: number): Running {
 }
 
 async function runScenario(bench: Bench, scenario: ScenarioName, peers: readonly Peer[]): Promise<Outcome> {
-	const { options, wrk, log, signal } = bench;
+	const { options, wrk, backendPid, log, signal } = bench;
 	const { subjects, missing } = await startSubjects(bench, scenario, peers);
 	const samples: Sample[] = [];
 	try {
-		const shape = { wrk, connections: options.connections, seconds: options.seconds };
+		const shape = { wrk, backendPid, connections: options.connections, tries: options.tries, seconds: options.seconds };
 		for (const subject of subjects) await measure(subject, scenario, 0, { ...shape, seconds: warmUpSeconds }, signal);
 		for (let round = 1; round <= options.rounds; round++) {
 			for (const subject of subjects) {
-				const sample = await measure(subject, scenario, round, shape, signal);
+				const sample = await measureQuietly(subject, scenario, round, shape, signal);
 				samples.push(sample);
 				const { requestsPerSecond, cpuUsPerRequest, failed } = sample;
 				log(`${scenario} ${round}/${options.rounds} ${sample.peer}: ${Math.round(requestsPerSecond)}/s, ${cpuUsPerRequest.toFixed(1)} µs, ${failed} failed`);
@@ -99,7 +100,7 @@ async function runScenario(bench: Bench, scenario: ScenarioName, peers: readonly
 		}
 		return { samples, missing };
 	} finally {
-		await Promise.all(subjects.flatMap((subject) => subject.processes.map((process) => process.stop())));
+		await Promise.all(subjects.map((subject) => subject.stop()));
 	}
 }
 
@@ -112,7 +113,7 @@ async function startSubjects(
 	const { backendPort, certificates, folder, log } = bench;
 	const subjects: Subject[] = [];
 	const missing: MissingPeer[] = [];
-	for (const peer of peers) {
+	for (const peer of peers.filter((candidate) => takesPart(candidate.name, scenario))) {
 		try {
 			subjects.push(await startSubject(peer, scenario, backendPort, bodyBytes, certificates, folder));
 		} catch (error) {

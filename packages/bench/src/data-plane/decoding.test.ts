@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { decodeWrk } from "./load.ts";
 import { decodeOptions } from "./options.ts";
-import { decodeCoreTicks, decodeCpuTicks, decodeMemory } from "./process-sample.ts";
+import { decodeChildTicks, decodeCoreTicks, decodeCpuTicks, decodeMemory } from "./process-sample.ts";
 
 const clean = `Running 3s test @ http://127.0.0.1:1/
   Latency Distribution
@@ -29,8 +29,10 @@ test("output without a rate is not a result", () => {
 });
 
 test("CPU ticks are found behind a process name with spaces and brackets", () => {
-	const fields = ["S", ...Array.from({ length: 10 }, () => "9"), "120", "34", "0", "0"];
-	assert.equal(decodeCpuTicks(`77 (a (b) c d) ${fields.join(" ")}`), 154);
+	const fields = ["S", ...Array.from({ length: 10 }, () => "9"), "120", "34", "5", "6"];
+	const stat = `77 (a (b) c d) ${fields.join(" ")}`;
+	assert.equal(decodeCpuTicks(stat), 154);
+	assert.equal(decodeChildTicks(stat), 11);
 });
 
 test("a core's used time leaves out idle and iowait", () => {
@@ -45,7 +47,7 @@ test("memory is read from smaps_rollup", () => {
 });
 
 test("options have defaults and refuse what they do not know by name", () => {
-	assert.deepEqual(decodeOptions([]).scenarios, ["plain", "hop"]);
+	assert.deepEqual(decodeOptions([]).scenarios, ["plain", "hop", "ads"]);
 	assert.deepEqual(decodeOptions(["--peers", "weft-proxy,nginx", "--rounds=2"]).peers, ["nginx", "weft-proxy"]);
 	assert.throws(() => decodeOptions(["--peers", "apache"]), /--peers: "apache" is not one of nginx/);
 	assert.throws(() => decodeOptions(["--rounds", "0"]), /--rounds/);

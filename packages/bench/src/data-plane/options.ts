@@ -8,6 +8,8 @@ export type DataPlaneOptions = {
 	readonly rounds: number;
 	readonly seconds: number;
 	readonly connections: number;
+	/** How often a measurement that others disturb is made, at most. */
+	readonly tries: number;
 	/** Whether the results are written to the repository, or only printed. */
 	readonly record: boolean;
 };
@@ -22,6 +24,7 @@ export function decodeOptions(args: readonly string[]): DataPlaneOptions {
 			rounds: { type: "string", default: "5" },
 			seconds: { type: "string", default: "3" },
 			connections: { type: "string", default: "64" },
+			tries: { type: "string", default: "3" },
 			"no-record": { type: "boolean", default: false },
 		},
 	});
@@ -31,6 +34,7 @@ export function decodeOptions(args: readonly string[]): DataPlaneOptions {
 		rounds: decodeCount("--rounds", values.rounds, 50),
 		seconds: decodeCount("--seconds", values.seconds, 60),
 		connections: decodeCount("--connections", values.connections, 1000),
+		tries: decodeCount("--tries", values.tries, 10),
 		record: !values["no-record"],
 	};
 }

@@ -13,6 +13,11 @@ export function readMemory(pid: number): MemorySample {
 	return decodeMemory(readFileSync(`/proc/${pid}/smaps_rollup`, "utf8"));
 }
 
+/** CPU time of this process's children that have ended and were waited for, in microseconds. */
+export function readEndedChildrenUs(): number {
+	return decodeChildTicks(readFileSync("/proc/self/stat", "utf8")) * (1_000_000 / ticksPerSecond());
+}
+
 /** CPU time that anybody used on one core since boot, in microseconds; time stolen by the hypervisor counts as used. */
 export function readCoreUs(core: number): number {
 	return decodeCoreTicks(readFileSync("/proc/stat", "utf8"), core) * (1_000_000 / ticksPerSecond());
@@ -27,8 +32,18 @@ export function decodeCoreTicks(stat: string, core: number): number {
 
 /** utime + stime of a `/proc/PID/stat` line (proc(5)): fields 14 and 15, counted after the name, which may hold spaces. */
 export function decodeCpuTicks(stat: string): number {
-	const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+	const fields = statFields(stat);
 	return Number(fields[11]) + Number(fields[12]);
+}
+
+/** cutime + cstime of such a line: fields 16 and 17. */
+export function decodeChildTicks(stat: string): number {
+	const fields = statFields(stat);
+	return Number(fields[13]) + Number(fields[14]);
+}
+
+function statFields(stat: string): readonly string[] {
+	return stat.slice(stat.lastIndexOf(")") + 2).split(" ");
 }
 
 /** The two figures of a `/proc/PID/smaps_rollup`. */

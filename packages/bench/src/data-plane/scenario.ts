@@ -1,6 +1,7 @@
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { buildEnvoyConfig } from "./envoy-config.ts";
+import { type AdsSource, startAdsSource } from "./ads-source.ts";
+import { buildAdsResources, buildEnvoyConfig } from "./envoy-config.ts";
 import { buildHaproxyConfig } from "./haproxy-config.ts";
 import { buildNginxConfig } from "./nginx-config.ts";
 import type { Peer, PeerName } from "./peers.ts";
@@ -8,12 +9,13 @@ import { type Running, startPinned } from "./process-group.ts";
 import { freePorts, refusesStrangers, waitForBody } from "./readiness.ts";
 import type { CertificateFiles, ProxyRole } from "./topology.ts";
 
-export const scenarioNames = ["plain", "hop"] as const;
+export const scenarioNames = ["plain", "hop", "ads"] as const;
 export type ScenarioName = (typeof scenarioNames)[number];
 
 export const scenarioTitles: Readonly<Record<ScenarioName, string>> = {
 	plain: "HTTP/1.1 keep-alive, 1 KB, one proxy",
 	hop: "HTTP/1.1 keep-alive, 1 KB, through two proxies with mutual TLS 1.3 between them",
+	ads: "HTTP/1.1 keep-alive, 1 KB, one proxy, everything over delta ADS",
 };
 
 export const proxyCore = 0;
@@ -24,6 +26,8 @@ export type Subject = {
 	readonly peer: Peer;
 	readonly url: string;
 	readonly processes: readonly Running[];
+	/** Stops the proxies and what they were configured from. */
+	readonly stop: () => Promise<void>;
 };
 
 const builders: Readonly<Record<PeerName, (role: ProxyRole) => string>> = {
@@ -32,6 +36,11 @@ const builders: Readonly<Record<PeerName, (role: ProxyRole) => string>> = {
 	envoy: buildEnvoyConfig,
 	"weft-proxy": buildEnvoyConfig,
 };
+
+/** Whether a peer can take part: nginx and haproxy know nothing of xDS. */
+export function takesPart(peer: PeerName, scenario: ScenarioName): boolean {
+	return scenario !== "ads" || peer === "envoy" || peer === "weft-proxy";
+}
 
 /**
  * Starts a peer's proxies and makes sure that they do what is to be measured: the whole body arrives, and the port between the two
@@ -48,24 +57,34 @@ export async function startSubject(
 ): Promise<Subject> {
 	const roles = await buildRoles(scenario, backendPort, certificates);
 	const processes: Running[] = [];
+	const sources: AdsSource[] = [];
+	const stop = async (): Promise<void> => {
+		await Promise.all(processes.map((process) => process.stop()));
+		for (const source of sources) source.stop();
+	};
 	try {
-		for (const [index, role] of roles.entries()) processes.push(startProxy(peer, role, join(parent, `${scenario}-${peer.name}-${index}`)));
+		for (const [index, role] of roles.entries()) {
+			const folder = join(parent, `${scenario}-${peer.name}-${index}`);
+			if (scenario === "ads") sources.push(await startAdsSource(buildAdsResources(role)));
+			const adsPort = sources[index]?.port;
+			processes.push(startProxy(peer, adsPort === undefined ? role : { ...role, adsPort }, folder));
+		}
 		const url = `http://127.0.0.1:${roles[0]?.listenPort ?? 0}/`;
 		await waitForBody(url, bodyBytes, () => processes.some((process) => process.exited()));
 		for (const role of roles) {
 			if (role.listenTls && !(await refusesStrangers(role.listenPort))) throw new Error("the hop serves a client without a certificate");
 		}
-		return { peer, url, processes };
+		return { peer, url, processes, stop };
 	} catch (error) {
-		await Promise.all(processes.map((process) => process.stop()));
-		const said = processes.map((process) => process.output().trim()).join("\n");
+		await stop();
+		const said = [...sources.flatMap((source) => source.refusals()), ...processes.map((process) => process.output().trim())].join("\n");
 		throw new Error(`${peer.name}, ${scenario}: ${error instanceof Error ? error.message : String(error)}\n${said.slice(0, 2_000)}`, { cause: error });
 	}
 }
 
 async function buildRoles(scenario: ScenarioName, backendPort: number, certificates: CertificateFiles): Promise<readonly ProxyRole[]> {
 	const [front = 0, back = 0, adminFront = 0, adminBack = 0] = await freePorts(4);
-	if (scenario === "plain") {
+	if (scenario !== "hop") {
 		return [{ listenPort: front, listenTls: false, upstreamPort: backendPort, upstreamTls: false, adminPort: adminFront, certificates }];
 	}
 	return [

@@ -25,7 +25,7 @@ test("ratios are taken within a round, so a slow round does not move them", () =
 });
 
 test("the page names missing peers, failed requests and goals missed", () => {
-	const samples = [sample("nginx", 1, 100), sample("envoy", 1, 40), sample("weft-proxy", 1, 80, { failed: 7, rssMb: 90 })];
+	const samples = [sample("nginx", 1, 100), sample("envoy", 1, 40), sample("weft-proxy", 1, 80, { failed: 7, rssMb: 90, foreignShare: 0.3 })];
 	const page = formatReport({
 		date: "2026-01-01T00:00:00.000Z",
 		machine: { cores: 2, model: "a processor", kernel: "Linux", memoryMb: 1024, loadBefore: 0 },
@@ -38,6 +38,7 @@ test("the page names missing peers, failed requests and goals missed", () => {
 		samples,
 	});
 	assert.match(page, /Not measured: haproxy \(apt-get install haproxy\)/);
+	assert.match(page, /in 1 of 3 measurements others used more than 5 % of a core/);
 	assert.match(page, /\| weft-proxy \| 80 \| 0\.80 \| 2\.00 \|.*\| 7 \|/);
 	assert.match(page, /0\.80 of nginx \(goal ≥ 0\.85\): missed; 2\.00 of Envoy \(goal ≥ 2\.1\): missed; RSS 90 MB \(goal ≤ 72\): missed/);
 });

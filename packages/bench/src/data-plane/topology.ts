@@ -19,5 +19,7 @@ export type ProxyRole = {
 	readonly upstreamPort: number;
 	readonly upstreamTls: boolean;
 	readonly adminPort: number;
+	/** An ADS server that gives the listener, route, cluster and endpoint; undefined: they are in the file. */
+	readonly adsPort?: number;
 	readonly certificates: CertificateFiles;
 };

@@ -2,7 +2,7 @@ import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { hasErrors } from "@weft/api";
 import { admitObjects, createStore, decodeYaml } from "@weft/galley";
-import { buildPush, decodeNode, offlineResources, type ProxyNode, type PushSnapshot } from "@weft/pilot";
+import { buildPush, decodeNode, translateAll, type ProxyNode, type PushSnapshot } from "@weft/pilot";
 import { fromJson, type Json, registerMessages } from "@weft/xds";
 import { Node } from "@weft/xds/generated/envoy/config/core/v3/base.ts";
 import { allMessages } from "@weft/xds/registry";
@@ -30,7 +30,7 @@ export function xdsCommand(options: XdsOptions): void {
 	const push = pushOf(options);
 	const node = nodeOf(options, push);
 	const wanted = typesOf(options.type);
-	const resources = offlineResources(push, node) as Partial<Record<Type, readonly Json[]>>;
+	const resources = translateAll(push, node) as Partial<Record<Type, readonly Json[]>>;
 	if (options.out !== undefined) return writeOut(options.out, wanted, resources);
 	const shown = Object.fromEntries(wanted.map((type) => [type, resources[type] ?? []]));
 	process.stdout.write(renderValue(shown, options.output));

@@ -1,5 +1,6 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { createWriteStream, type WriteStream } from "node:fs";
+import { delimiter, dirname } from "node:path";
 import { type Clock, createBackoff, type Logger } from "@weft/runtime";
 
 export interface ChildSpec {
@@ -72,7 +73,9 @@ export function superviseChild(spec: ChildSpec, { clock, logger }: { readonly cl
 
 function start(spec: ChildSpec, log: WriteStream): ChildProcess {
 	const [program = "", ...args] = spec.command;
-	const child = spawn(program, args, { cwd: spec.workingDir, env: { ...process.env, ...spec.env }, stdio: ["ignore", "pipe", "pipe"] });
+	// A command "node …" means the Node that runs the mesh, not an older one that happens to come first.
+	const path = [dirname(process.execPath), process.env["PATH"]].join(delimiter);
+	const child = spawn(program, args, { cwd: spec.workingDir, env: { ...process.env, PATH: path, ...spec.env }, stdio: ["ignore", "pipe", "pipe"] });
 	child.stdout?.pipe(log, { end: false });
 	child.stderr?.pipe(log, { end: false });
 	return child;

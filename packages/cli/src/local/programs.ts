@@ -11,5 +11,5 @@ export function proxyProgram(): readonly string[] {
 	const root = dirname(createRequire(import.meta.url).resolve("@weft/proxy/package.json"));
 	const bundle = join(root, "dist", "weft-proxy.mjs");
 	// Young generation of 1 MB: a proxy's garbage is small, and memory counts in every pod.
-	return [process.execPath, "--max-semi-space-size=1", existsSync(bundle) ? bundle : join(root, "src", "main.ts")];
+	return process.env["WEFT_SHIM"] ? [process.execPath, process.env["WEFT_SHIM"]] : [process.execPath, "--max-semi-space-size=1", existsSync(bundle) ? bundle : join(root, "src", "main.ts")];
 }

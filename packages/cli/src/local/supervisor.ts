@@ -26,7 +26,7 @@ export const laptop: DesiredPod = {
 	workload: "laptop",
 	containers: [],
 	sidecar: true,
-	foreignEnvoy: false,
+	foreignEnvoy: process.env["WEFT_SHIM"] !== undefined,
 };
 
 /** How long an application may take until it listens before the launcher says so; it goes on waiting. */
@@ -81,12 +81,12 @@ export class Supervisor {
 	}
 
 	async start(): Promise<void> {
-		const { paths, signal, clock, logger, onDiagnostics } = this.#options;
+		const { paths, signal, clock, logger } = this.#options;
 		for (const file of readdirSync(paths.runtime)) rmSync(join(paths.runtime, file));
-		await watchDirectory(paths.config, this.#store, { signal, clock, logger, onDiagnostics });
+		// What is wrong with the files was said by `apply`; only what concerns running them is said here.
+		await watchDirectory(paths.config, this.#store, { signal, clock, logger });
+		await this.#reconcile();
 		this.#store.subscribe(() => this.#schedule());
-		this.#schedule();
-		await this.#work;
 	}
 
 	/** Pods in the order of their start. */

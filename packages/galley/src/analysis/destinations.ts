@@ -67,7 +67,10 @@ export function analyzeDestinationRules(view: MeshView): readonly Diagnostic[] {
 			return [diagnosticAt(object, "warning", diagnosticCodes.destinationRuleHostNotFound, ["spec", "host"], message)];
 		}
 		const behind = [
-			...view.workloadsIn(service.namespace).filter(({ labels }) => service.selector && matchesLabels(labels, service.selector)).map(({ labels }) => labels),
+			...view
+				.workloadsIn(service.namespace)
+				.filter(({ labels }) => service.selector && matchesLabels(labels, service.selector))
+				.map(({ labels }) => labels),
 			...service.endpointLabels,
 		];
 		if (!service.selector && service.endpointLabels.length === 0) return [];

@@ -47,7 +47,9 @@ function openPorts(view: MeshView, picked: readonly Workload[]): ReadonlySet<num
 /** Two Gateways that open one port for one host on one workload. */
 export function analyzeGatewayConflicts(view: MeshView): readonly Diagnostic[] {
 	const gateways = view.snapshot.all("Gateway");
-	const picks = new Map(gateways.map((gateway) => [gateway, new Set(view.workloads.filter(({ labels }) => matchesLabels(labels, gateway.spec.selector ?? {})))]));
+	const picks = new Map(
+		gateways.map((gateway) => [gateway, new Set(view.workloads.filter(({ labels }) => matchesLabels(labels, gateway.spec.selector ?? {})))]),
+	);
 	return gateways.flatMap((object) =>
 		(object.spec.servers ?? []).flatMap((server, i) => {
 			const rivals = gateways.filter(

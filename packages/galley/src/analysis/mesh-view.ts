@@ -98,7 +98,7 @@ function fromServiceEntry(entry: ConfigObject<"ServiceEntry">): readonly KnownSe
 
 function listWorkloads(snapshot: StoreSnapshot): readonly Workload[] {
 	const own = [...snapshot.all("Pod"), ...snapshot.all("WorkloadEntry")].map(({ kind, metadata, spec }) => {
-		const labels = kind === "WorkloadEntry" && "labels" in spec ? { ...metadata.labels, ...(spec.labels ?? {}) } : metadata.labels;
+		const labels = kind === "WorkloadEntry" && "labels" in spec ? { ...metadata.labels, ...spec.labels } : metadata.labels;
 		return { name: metadata.name, namespace: metadata.namespace, labels };
 	});
 	const made = (["Deployment", "ReplicaSet", "StatefulSet", "Job"] as const).flatMap((kind) =>

@@ -7,17 +7,7 @@ const notImplemented: Readonly<Record<string, readonly string[]>> = {
 	"extensions.istio.io": ["WasmPlugin", "TrafficExtension"],
 	"networking.istio.io": ["EnvoyFilter", "ProxyConfig", "WorkloadGroup"],
 	"install.istio.io": ["IstioOperator"],
-	"gateway.networking.k8s.io": [
-		"Gateway",
-		"HTTPRoute",
-		"GRPCRoute",
-		"TLSRoute",
-		"TCPRoute",
-		"UDPRoute",
-		"ReferenceGrant",
-		"BackendTLSPolicy",
-		"ListenerSet",
-	],
+	"gateway.networking.k8s.io": ["Gateway", "HTTPRoute", "GRPCRoute", "TLSRoute", "TCPRoute", "UDPRoute", "ReferenceGrant", "BackendTLSPolicy", "ListenerSet"],
 	"gateway.networking.x-k8s.io": ["XBackend", "XBackendTrafficPolicy", "XListenerSet", "XMesh"],
 	"inference.networking.k8s.io": ["InferencePool"],
 };

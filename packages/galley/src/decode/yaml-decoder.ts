@@ -46,7 +46,8 @@ export function decodeMeshConfig(text: string, file: string): { readonly value: 
 	const diagnostics: Diagnostic[] = [];
 	const documents = parseDocuments(text, file, diagnostics);
 	const [first, second] = documents;
-	if (second) diagnostics.push(problem(file, "a mesh config is one document; remove the others", diagnosticCodes.syntax, second.location.position?.([], false)));
+	if (second)
+		diagnostics.push(problem(file, "a mesh config is one document; remove the others", diagnosticCodes.syntax, second.location.position?.([], false)));
 	const decoded = decodeMeshConfigValue(first?.value ?? {}, first?.location ?? { file });
 	return { value: decoded.value, diagnostics: [...diagnostics, ...decoded.diagnostics] };
 }
@@ -64,7 +65,13 @@ function parseDocuments(text: string, file: string, diagnostics: Diagnostic[]): 
 	}
 	const lines = new LineCounter();
 	try {
-		const documents = parseAllDocuments(text.replace(/^\uFEFF/, ""), { lineCounter: lines, stringKeys: true, merge: true, prettyErrors: false, logLevel: "silent" });
+		const documents = parseAllDocuments(text.replace(/^\uFEFF/, ""), {
+			lineCounter: lines,
+			stringKeys: true,
+			merge: true,
+			prettyErrors: false,
+			logLevel: "silent",
+		});
 		if (!Array.isArray(documents)) return [];
 		return documents.flatMap((document) => toValue(document, lines, file, diagnostics));
 	} catch (error) {

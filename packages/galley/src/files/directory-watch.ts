@@ -39,17 +39,21 @@ export interface DirectoryWatch {
  */
 export async function watchDirectory(directory: string, store: Store, options: WatchOptions): Promise<DirectoryWatch> {
 	const events = createEvents(directory, options);
-	const reader = createDirectoryReader(directory);
+	const reload = createReload(directory, store, options);
 	try {
-		const diagnostics = (await reload(reader, directory, store, options, true)) ?? [];
-		return { diagnostics, done: run(reader, directory, store, options, events) };
+		const diagnostics = (await reload()) ?? [];
+		const rescan = async () => void (await reload());
+		return { diagnostics, rescan, done: run(directory, reload, options, events) };
 	} catch (error) {
 		events.close();
 		throw error;
 	}
 }
 
-async function run(reader: DirectoryReader, directory: string, store: Store, options: WatchOptions, events: Events): Promise<void> {
+/** Reads the directory into the store; gives its diagnostics, or undefined where nothing has changed since the last read. */
+type Reload = () => Promise<readonly Diagnostic[] | undefined>;
+
+async function run(directory: string, reload: Reload, options: WatchOptions, events: Events): Promise<void> {
 	const { signal, clock, logger } = options;
 	while (!signal.aborted) {
 		await events.next(sweepMs);
@@ -57,7 +61,7 @@ async function run(reader: DirectoryReader, directory: string, store: Store, opt
 		const wasEvent = await settle(events, clock, signal);
 		if (signal.aborted) break;
 		try {
-			const found = await reload(reader, directory, store, options, false);
+			const found = await reload();
 			// A change that no event told of: the directory itself was replaced, and the watch looks at the old one.
 			if (found && !wasEvent) events.close();
 		} catch (error) {
@@ -79,7 +83,23 @@ async function settle(events: Events, clock: Clock, signal: AbortSignal): Promis
 	return any;
 }
 
-async function reload(
+/** One read at a time: the loop and `rescan` wait for each other, so an older read never overwrites a newer one. */
+function createReload(directory: string, store: Store, options: WatchOptions): Reload {
+	const reader = createDirectoryReader(directory);
+	let last: Promise<unknown> = Promise.resolve();
+	let isFirst = true;
+	return () => {
+		const next = last.then(() => {
+			const wanted = isFirst;
+			isFirst = false;
+			return readInto(reader, directory, store, options, wanted);
+		});
+		last = next.catch(() => undefined);
+		return next;
+	};
+}
+
+async function readInto(
 	reader: DirectoryReader,
 	directory: string,
 	store: Store,

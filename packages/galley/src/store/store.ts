@@ -119,7 +119,14 @@ class ConfigStore implements Store {
 			const definitions = [...this.#sources].filter(([, said]) => said.has(key));
 			const winner = definitions[0]?.[1].get(key);
 			const mine = this.#sources.get(source)?.get(key);
-			if (mine && winner && definitions.length > 1) diagnostics.push(shadowed(mine, winner, definitions.map(([name]) => name)));
+			if (mine && winner && definitions.length > 1)
+				diagnostics.push(
+					shadowed(
+						mine,
+						winner,
+						definitions.map(([name]) => name),
+					),
+				);
 			const edit = toEdit(kind, key, before, winner);
 			if (!edit) continue;
 			edits.push(edit);

@@ -23,7 +23,7 @@ export interface PushInput {
 /** The steps of a build, each kept while its inputs are the very ones of the last snapshot. */
 interface Stages {
 	readonly lists: Reuse<readonly unknown[]>;
-	readonly mesh: Reuse<Mesh>;
+	readonly mesh: Reuse<{ readonly meshConfig: MeshConfig; readonly mesh: Mesh }>;
 	readonly workloads: Reuse<WorkloadIndex>;
 	readonly entryServices: Reuse<readonly Service[]>;
 	readonly endpoints: Reuse<ServiceEndpoints>;
@@ -52,21 +52,25 @@ function createStages(): Stages {
 const stagesOf = new WeakMap<PushSnapshot, Stages>();
 
 /** The mesh as one immutable view. With the previous snapshot at hand, everything that did not change keeps its identity. */
-export function buildPush({ snapshot, meshConfig, clusterId }: PushInput, previous?: PushSnapshot): PushSnapshot {
+export function buildPush({ snapshot, meshConfig: userConfig, clusterId }: PushInput, previous?: PushSnapshot): PushSnapshot {
 	const stages = (previous && stagesOf.get(previous)) ?? createStages();
 	for (const step of [stages.lists, stages.mesh, stages.workloads, stages.entryServices, stages.virtualServices]) step.advance();
 	const list = <T>(name: string, items: readonly T[]) => stages.lists.get(name, items, () => items) as readonly T[];
 	const all = <K extends Kind>(kind: K) => list(`all ${kind}`, snapshot.all(kind));
-	const mesh = stages.mesh.get("mesh", [JSON.stringify(meshConfig), clusterId], () => resolveMesh(meshConfig, clusterId));
+	const { mesh, meshConfig } = stages.mesh.get("mesh", [JSON.stringify(userConfig), clusterId], () => ({
+		meshConfig: userConfig,
+		mesh: resolveMesh(userConfig, clusterId),
+	}));
 	const nodes = all("Node");
 	const pods = all("Pod");
 	const workloads = stages.workloads.get("workloads", [pods, nodes], () => buildWorkloadIndex(pods, nodes));
-	const { services, entryOf } = buildServices(all("Service"), all("ServiceEntry"), mesh, stages);
+	const entries = all("ServiceEntry");
+	const { services, entryOf } = buildServices(all("Service"), entries, mesh, stages);
 	const serviceList = list("services", services);
 	const slices = all("EndpointSlice");
 	const endpoints = all("Endpoints");
 	const workloadEntries = all("WorkloadEntry");
-	const endpointIndex = stages.endpointIndex.get("endpoints", [serviceList, slices, endpoints, workloadEntries, pods, nodes], () => {
+	const endpointIndex = stages.endpointIndex.get("endpoints", [serviceList, entries, slices, endpoints, workloadEntries, pods, nodes], () => {
 		stages.endpoints.advance();
 		return buildEndpointIndex({ services: serviceList, entryOf, slices, endpoints, workloadEntries, nodes, workloads }, stages.endpoints);
 	});
@@ -110,9 +114,13 @@ function buildServices(objects: readonly ConfigObject<"Service">[], entries: rea
 	const external = entries.flatMap((entry) => {
 		const { name, namespace } = entry.metadata;
 		const allotted = entry.spec.hosts.map((host) => addresses.get(`${namespace}/${host}`));
-		const services = stages.entryServices.get(`${namespace}/${name}`, [entry, exportTo.join(), ...allotted], () =>
-			serviceEntryServices(entry, exportTo, (host) => addresses.get(`${namespace}/${host}`)),
-		);
+		const key = `${namespace}/${name}`;
+		const services = stages.entryServices.get(key, [entry, exportTo.join(), ...allotted], () => {
+			const { endpoints: _, workloadSelector: __, ...rest } = entry.spec;
+			const parts = JSON.stringify([rest, entry.metadata.labels, entry.metadata.creationTimestamp, exportTo, allotted]);
+			// An edit of endpoints alone leaves the services what they were.
+			return stages.entryServices.get(`${key} parts`, [parts], () => serviceEntryServices(entry, exportTo, (host) => addresses.get(`${namespace}/${host}`)));
+		});
 		for (const service of services) entryByService.set(service, entry);
 		return services;
 	});

@@ -73,7 +73,7 @@ export function buildEndpointIndex(inputs: EndpointInputs, reuse: Reuse<ServiceE
 			: (inputs.workloads.podsByNamespace.get(namespace) ?? []).filter((pod) => labelsMatch(selector, pod.labels));
 		const parts: EntryEndpoints = { entry, service, workloadEntries, pods };
 		return {
-			inputs: [service, ...workloadEntries, ...pods, ...(pods.length > 0 ? [inputs.nodes] : [])],
+			inputs: [service, entry, ...workloadEntries, ...pods, ...(pods.length > 0 ? [inputs.nodes] : [])],
 			add: (sink) => addEntryEndpoints(parts, inputs.workloads, sink),
 		};
 	}

@@ -21,10 +21,29 @@ export function scopeOf(push: PushSnapshot, node: ProxyNode): Scope {
 	return scope;
 }
 
-/** Exactly what scoping reads of a node: namespace, Sidecar, and the labels that some DestinationRule selects by. */
+/**
+ * Exactly what the outbound half reads of a node: its kind, namespace and Sidecar, the labels that some DestinationRule or route
+ * selects by, and how it treats DNS.
+ */
 function scopeKey(push: PushSnapshot, node: ProxyNode, sidecar: ConfigObject<"Sidecar"> | undefined): string {
-	const labels = [...push.destinationRules.selectorKeys].sort().map((key) => [key, node.labels[key] ?? null]);
-	return JSON.stringify([node.namespace, sidecar ? `${sidecar.metadata.namespace}/${sidecar.metadata.name}` : null, labels]);
+	const labels = selectingLabels(push).map((key) => [key, node.labels[key] ?? null]);
+	const local = node.local === undefined ? null : node.id;
+	return JSON.stringify([node.kind, node.namespace, sidecar ? `${sidecar.metadata.namespace}/${sidecar.metadata.name}` : null, labels, node.dnsCapture, local]);
+}
+
+const routeLabels = new WeakMap<readonly VirtualService[], readonly string[]>();
+
+function selectingLabels(push: PushSnapshot): readonly string[] {
+	let keys = routeLabels.get(push.virtualServices);
+	if (!keys) {
+		keys = push.virtualServices.flatMap(({ spec }) => [...(spec.http ?? []), ...(spec.tls ?? []), ...(spec.tcp ?? [])].flatMap(sourceLabelKeys));
+		routeLabels.set(push.virtualServices, keys);
+	}
+	return [...new Set([...push.destinationRules.selectorKeys, ...keys])].sort();
+}
+
+function sourceLabelKeys(route: { readonly match?: readonly { readonly sourceLabels?: Readonly<Record<string, string>> }[] }): readonly string[] {
+	return (route.match ?? []).flatMap(({ sourceLabels }) => Object.keys(sourceLabels ?? {}));
 }
 
 function buildScope(push: PushSnapshot, node: ProxyNode, sidecar: ConfigObject<"Sidecar"> | undefined, key: string): Scope {

@@ -1,39 +1,42 @@
 /**
- * Remembers what was built from objects (by identity) and a small text. Chained WeakMaps: an entry lives no longer than any of
- * its objects, so stale input never needs to be cleared.
+ * Remembers what was built from objects (by identity) and a small text. Entries hang on the first object, weakly; the others
+ * count by a number each, so an entry whose other objects are gone is never found again and goes with the first one.
  */
 export interface Memo<V> {
-	get(objects: readonly object[], key: string, build: () => V): V;
+	get(objects: readonly [object, ...object[]], key: string, build: () => V): V;
 }
 
-/** Variants by text under one tuple of objects (subset × features × identities seen); more than that and all are forgotten. */
+/** Entries under one first object (ports × subsets × features × identities seen); with more than that all are forgotten. */
 const variantsMax = 512;
 
-interface Level<V> {
-	readonly next: WeakMap<object, Level<V>>;
-	readonly values: Map<string, V>;
+const ids = new WeakMap<object, number>();
+let lastId = 0;
+
+function idOf(object: object): number {
+	let id = ids.get(object);
+	if (id === undefined) {
+		id = ++lastId;
+		ids.set(object, id);
+	}
+	return id;
 }
 
-const createLevel = <V>(): Level<V> => ({ next: new WeakMap(), values: new Map() });
-
 export function createMemo<V>(): Memo<V> {
-	const root = createLevel<V>();
+	const anchors = new WeakMap<object, Map<string, V>>();
 	return {
 		get(objects, key, build) {
-			let level = root;
-			for (const object of objects) {
-				let next = level.next.get(object);
-				if (!next) {
-					next = createLevel();
-					level.next.set(object, next);
-				}
-				level = next;
+			let values = anchors.get(objects[0]);
+			if (!values) {
+				values = new Map();
+				anchors.set(objects[0], values);
 			}
-			const found = level.values.get(key);
+			let full = key;
+			for (let i = 1; i < objects.length; i++) full += `|${idOf(objects[i] as object)}`;
+			const found = values.get(full);
 			if (found !== undefined) return found;
 			const value = build();
-			if (level.values.size >= variantsMax) level.values.clear();
-			level.values.set(key, value);
+			if (values.size >= variantsMax) values.clear();
+			values.set(full, value);
 			return value;
 		},
 	};

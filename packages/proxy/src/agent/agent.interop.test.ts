@@ -18,7 +18,7 @@ import { allMessages } from "@weft/xds/registry";
 import { type AdsCall, type AgentFixture, createAgentFixture } from "./agent-fixture.ts";
 
 const root = resolve(import.meta.dirname, "../../../..");
-const envoy = process.env["WEFT_ENVOY"] ?? globSync(join(root, ".venv/{bin,lib/python*/site-packages/envoy/_bin}/envoy"))[0];
+const envoy = process.env["WEFT_ENVOY"] || globSync(join(root, ".venv/lib/python*/site-packages/**/_bin/envoy"))[0];
 const skip = envoy === undefined ? "no Envoy binary: `npm run peers` installs it, or name one in WEFT_ENVOY" : false;
 
 registerMessages(allMessages);
@@ -53,9 +53,7 @@ const clusterJson = (port: number): Json => ({
 	connect_timeout: "2s",
 	load_assignment: {
 		cluster_name: "ratings",
-		endpoints: [
-			{ lb_endpoints: [{ endpoint: { address: { socket_address: { address: "127.0.0.1", port_value: port } } } }] },
-		],
+		endpoints: [{ lb_endpoints: [{ endpoint: { address: { socket_address: { address: "127.0.0.1", port_value: port } } } }] }],
 	},
 	transport_socket: {
 		name: "envoy.transport_sockets.tls",
@@ -162,7 +160,7 @@ for (const protocol of ["delta", "sotw"] as const) {
 				...["--xds-protocol", protocol, "--envoy", envoy ?? "", "--state-dir", join(fixture.directory, "state")],
 				...["--", "-l", "warning", "--concurrency", "1", "--admin-address-path", adminFile],
 			];
-			agent = spawn(process.execPath, [join(import.meta.dirname, "main.ts"), ...agentArguments], { stdio: ["ignore", "pipe", "pipe"] });
+			agent = spawn(process.execPath, [join(import.meta.dirname, "bin.ts"), ...agentArguments], { stdio: ["ignore", "pipe", "pipe"] });
 			for (const pipe of [agent.stdout, agent.stderr]) pipe?.on("data", (text: Buffer) => (output += text.toString()));
 			admin = await until("the admin address", async () => (await readFile(adminFile, "utf8")) || undefined);
 			port = await until("a warm listener", listenerPort).catch((error: unknown) => assert.fail(`${String(error)}\n${output}`));
@@ -215,8 +213,8 @@ for (const protocol of ["delta", "sotw"] as const) {
 		test("Envoy accepts everything and rejects nothing", async () => {
 			const acknowledged = await until("both acknowledgements", async () => (seen.accepted.size >= 2 ? [...seen.accepted] : undefined));
 			assert.deepEqual(
-				acknowledged.map(([typeUrl, count]) => [typeUrl, count]).sort(),
-				[...resources.keys()].map((typeUrl) => [typeUrl, 1]),
+				new Map(acknowledged),
+				new Map([...resources.keys()].map((typeUrl) => [typeUrl, 1])),
 			);
 			assert.deepEqual(seen.rejected, []);
 			const counters = await stats("update_(success|rejected)");

@@ -29,7 +29,10 @@ const socketPathMax = 103;
 
 /** Everything a foreign Envoy needs beside itself: identity, SDS, the ADS relay and a bootstrap that leads to them. */
 export async function startAgent(options: AgentOptions, { clock, random, logger }: AgentContext): Promise<Agent> {
-	const directory = await createStateDirectory(options.stateDirectory);
+	// A directory of its own, 0700 from birth: two agents may share a state directory, and nobody else may reach the key.
+	const parent = resolve(options.stateDirectory ?? tmpdir());
+	await mkdir(parent, { recursive: true, mode: 0o700 });
+	const directory = await mkdtemp(join(parent, "weft-agent-"));
 	const secretSocket = join(directory, "sds.sock");
 	const discoverySocket = join(directory, "xds.sock");
 	const bootstrapPath = join(directory, "envoy-bootstrap.json");
@@ -54,8 +57,7 @@ export async function startAgent(options: AgentOptions, { clock, random, logger 
 		stop.abort();
 		stopPushing();
 		for (const server of servers) server.forceShutdown();
-		const ours = options.stateDirectory === undefined ? [directory] : [secretSocket, discoverySocket, bootstrapPath];
-		await Promise.all(ours.map((path) => rm(path, { recursive: true, force: true })));
+		await rm(directory, { recursive: true, force: true });
 	};
 	try {
 		await bindSocket(secretServer, secretSocket);
@@ -71,22 +73,12 @@ export async function startAgent(options: AgentOptions, { clock, random, logger 
 	return { identity, bootstrapPath, close };
 }
 
-async function createStateDirectory(given: string | undefined): Promise<string> {
-	if (given === undefined) return mkdtemp(join(tmpdir(), "weft-agent-"));
-	const directory = resolve(given);
-	await mkdir(directory, { recursive: true, mode: 0o700 });
-	return directory;
-}
-
 async function bindSocket(server: Server, path: string): Promise<void> {
 	if (Buffer.byteLength(path) > socketPathMax) {
 		throw new Error(`${path} is too long for a Unix socket (${socketPathMax} bytes): give a shorter --state-dir`);
 	}
-	// One left by an agent that was killed; a living agent has a state directory of its own.
-	await rm(path, { force: true });
 	await new Promise<void>((done, failed) => {
 		server.bindAsync(`unix:${path}`, ServerCredentials.createInsecure(), (error) => (error === null ? done() : failed(error)));
 	});
-	// The key goes over it: nobody but our own user may connect.
 	await chmod(path, 0o600);
 }

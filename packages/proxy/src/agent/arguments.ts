@@ -20,7 +20,7 @@ Runs a foreign Envoy as a sidecar of the mesh: obtains its certificate, serves i
   --admin-port PORT              on 127.0.0.1 (default 15000)
   --xds-protocol delta|sotw      default delta
   --envoy PATH                   default $WEFT_ENVOY, else envoy from PATH
-  --state-dir DIR                sockets and the generated bootstrap (default: a temporary directory, removed at the end)
+  --state-dir DIR                where a directory for sockets and bootstrap is made, and removed at the end (default: the temporary directory)
   --log-level LEVEL              of the agent: debug, info, warn, error, none (default info)
 `;
 
@@ -78,7 +78,10 @@ export function decodeAgentArguments(argv: readonly string[], env: Environment):
 	if (!node.ok) return node;
 	const discoveryAddress = values["discovery-address"] ?? "istiod.istio-system.svc:15012";
 	const caAddress = values["ca-address"] ?? env["CA_ADDR"] ?? discoveryAddress;
-	for (const [flag, address] of [["--discovery-address", discoveryAddress], ["--ca-address", caAddress]] as const) {
+	for (const [flag, address] of [
+		["--discovery-address", discoveryAddress],
+		["--ca-address", caAddress],
+	] as const) {
 		if (!/^.+:\d{1,5}$/.test(address)) return refused(`${flag} ${JSON.stringify(address)}: HOST:PORT is wanted`);
 	}
 	const adminPort = Number(values["admin-port"] ?? "15000");

@@ -5,8 +5,8 @@ import { runEnvoy } from "./envoy-process.ts";
 
 /** `weft-proxy agent`: `argv` is what follows the word agent. Resolves to the exit code, Envoy's own if it ran; 2 on wrong usage. */
 export async function runAgent(argv: readonly string[]): Promise<number> {
-	const ownFlags = argv.slice(0, argv.indexOf("--") === -1 ? argv.length : argv.indexOf("--"));
-	if (ownFlags.includes("--help") || ownFlags.includes("-h")) {
+	const ownFlags = new Set(argv.includes("--") ? argv.slice(0, argv.indexOf("--")) : argv);
+	if (ownFlags.has("--help") || ownFlags.has("-h")) {
 		process.stdout.write(agentUsage);
 		return 0;
 	}
@@ -29,5 +29,3 @@ export async function runAgent(argv: readonly string[]): Promise<number> {
 		return 1;
 	}
 }
-
-if (import.meta.main) process.exit(await runAgent(process.argv.slice(2)));

@@ -67,8 +67,7 @@ export function addSecretService(server: Server, identity: WorkloadIdentity, log
 	};
 	server.addService(secretServiceDefinition, {
 		streamSecrets: (call: ServerDuplexStream<DiscoveryRequest, DiscoveryResponse>) => serve(call, createSotwSecretStream(logger)),
-		deltaSecrets: (call: ServerDuplexStream<DeltaDiscoveryRequest, DeltaDiscoveryResponse>) =>
-			serve(call, createDeltaSecretStream(logger)),
+		deltaSecrets: (call: ServerDuplexStream<DeltaDiscoveryRequest, DeltaDiscoveryResponse>) => serve(call, createDeltaSecretStream(logger)),
 	});
 	return leave;
 }

@@ -43,7 +43,10 @@ describe("a state-of-the-world SDS stream", () => {
 		const stream = createSotwSecretStream(createCase().logger);
 		assert.equal(stream.onRequest(ask(["ROOTCA"])), undefined);
 		const response = stream.onSecrets(first);
-		assert.deepEqual(response?.resources.map(({ value }) => bytesOf(Secret.decode(value)).roots), ["roots"]);
+		assert.deepEqual(
+			response?.resources.map(({ value }) => bytesOf(Secret.decode(value)).roots),
+			["roots"],
+		);
 	});
 
 	test("an acknowledgement is answered with silence, a renewal is pushed under a new version and nonce", () => {
@@ -107,7 +110,10 @@ describe("an incremental SDS stream", () => {
 		assert.equal(stream.onRequest(ask({ responseNonce: both?.nonce ?? "" })), undefined);
 		const pushed = stream.onSecrets(second);
 		assert.deepEqual(namesOf(pushed), ["default"]);
-		assert.deepEqual(pushed?.resources.map(({ resource }) => bytesOf(Secret.decode(resource?.value ?? Buffer.alloc(0))).chain), ["two"]);
+		assert.deepEqual(
+			pushed?.resources.map(({ resource }) => bytesOf(Secret.decode(resource?.value ?? Buffer.alloc(0))).chain),
+			["two"],
+		);
 	});
 
 	test("what the client says it has in this version is not sent again", () => {

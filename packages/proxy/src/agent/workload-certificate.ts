@@ -1,6 +1,7 @@
 import { X509Certificate } from "node:crypto";
 import {
 	accepted,
+	chainLengthMax,
 	type Checked,
 	checkedCall,
 	decodeTrustBundle,
@@ -32,6 +33,7 @@ export function decodeWorkloadCertificate(response: readonly string[], keys: Key
 	const bundle = decodeTrustBundle(rootsText);
 	if (!bundle.ok) return bundle;
 	const chainPem = response.slice(0, -1).flatMap(splitCertificates);
+	if (chainPem.length > chainLengthMax) return refused(`the answer has ${chainPem.length} certificates: at most ${chainLengthMax} are accepted`);
 	const chain = checkedCall("unreadable certificate", () => chainPem.map((pem) => new X509Certificate(pem)));
 	if (!chain.ok) return chain;
 	const [leaf] = chain.value;

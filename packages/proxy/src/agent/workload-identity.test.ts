@@ -137,6 +137,27 @@ test("concurrent renewals share one request", async () => {
 	assert.equal(new Set(all).size, 1);
 });
 
+test("a subscriber that throws costs nobody else the certificate", async () => {
+	const { identity } = await createCase();
+	identity.subscribe(() => {
+		throw new Error("broken subscriber");
+	});
+	const heard: unknown[] = [];
+	identity.subscribe((certificate) => heard.push(certificate));
+	assert.equal(heard[0], undefined);
+	const certificate = await identity.renewNow();
+	assert.deepEqual(heard, [certificate]);
+});
+
+test("a subscriber that has left hears nothing more", async () => {
+	const { identity } = await createCase();
+	const heard: unknown[] = [];
+	const leave = identity.subscribe((certificate) => heard.push(certificate));
+	leave();
+	await identity.renewNow();
+	assert.deepEqual(heard, []);
+});
+
 test("ready waits for the first certificate, and rejects when stopped before", async () => {
 	const { identity } = await createCase();
 	const ready = identity.ready();
@@ -152,6 +173,7 @@ test("ready waits for the first certificate, and rejects when stopped before", a
 const spoiled: Record<string, [(chain: string[]) => string[], RegExp]> = {
 	"an answer without a root bundle is refused": [([leaf = ""]) => [leaf], /no root bundle/],
 	"an empty answer is refused": [() => [], /no root bundle/],
+	"a chain longer than any verifier follows is refused": [([leaf = "", root = ""]) => [...Array<string>(11).fill(leaf), root], /11 certificates/],
 	"a root bundle that is no certificate is refused": [([leaf = ""]) => [leaf, "hello"], /trust bundle/],
 	"an authority in the leaf's place is refused": [([, root = ""]) => [root, root], /not for our key/],
 };

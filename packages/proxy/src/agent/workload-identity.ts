@@ -172,6 +172,13 @@ class CurrentIdentity implements WorkloadIdentity {
 	}
 
 	#publish(certificate: WorkloadCertificate | undefined): void {
-		for (const listener of this.#listeners) listener(certificate);
+		for (const listener of this.#listeners) {
+			try {
+				listener(certificate);
+			} catch (error) {
+				// A subscriber's fault must neither cost the others their certificate nor look like one of the authority's.
+				this.#options.logger.error("identity subscriber failed", { error });
+			}
+		}
 	}
 }

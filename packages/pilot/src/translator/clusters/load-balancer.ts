@@ -64,8 +64,9 @@ export function localitySetting(rule: LocalityLoadBalancerSetting | undefined, s
 
 const some = (list: readonly unknown[] | undefined): boolean => list !== undefined && list.length > 0;
 
-/** Are localities weighted? Only where a setting says more than "enabled". */
-export function weighsLocalities(locality: LocalitySetting | undefined): boolean {
-	const setting = locality?.setting;
-	return setting !== undefined && (some(setting.distribute) || some(setting.failover) || some(setting.failoverPriority));
+/** Are localities weighted? By shares, or where priorities are in force (`failover`: by outlier detection, or by force). */
+export function weighsLocalities(locality: LocalitySetting | undefined, failover: boolean): boolean {
+	if (!locality) return false;
+	const { setting, force } = locality;
+	return some(setting.distribute) || ((failover || force) && (some(setting.failover) || some(setting.failoverPriority)));
 }

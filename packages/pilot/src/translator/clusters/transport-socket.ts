@@ -17,7 +17,6 @@ export interface TransportInput {
 	readonly originalDst: boolean;
 	readonly http2: boolean;
 	readonly istioExtensions: boolean;
-	readonly minTls13: boolean;
 	/** `outbound_.80_._.host` */
 	readonly defaultSni: string;
 	/** Identities of the service's endpoints. */
@@ -45,10 +44,8 @@ export function transportSockets(input: TransportInput): object {
 	return input.proxyProtocol ? { transportSocket: wrap(rawBuffer) } : {};
 }
 
-function tlsParams(minTls13: boolean): object {
-	const { TLSv1_2, TLSv1_3 } = TlsParameters_TlsProtocol;
-	return { tlsMinimumProtocolVersion: minTls13 ? TLSv1_3 : TLSv1_2, tlsMaximumProtocolVersion: TLSv1_3 };
-}
+/** meshMTLS.minProtocolVersion is the server's to enforce; a client offers both. */
+const tlsParams = { tlsMinimumProtocolVersion: TlsParameters_TlsProtocol.TLSv1_2, tlsMaximumProtocolVersion: TlsParameters_TlsProtocol.TLSv1_3 };
 
 function tlsSocket(context: object): object {
 	return { name: "envoy.transport_sockets.tls", typedConfig: packed("envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext", UpstreamTlsContext, context) };
@@ -66,7 +63,7 @@ function istioMutual(input: TransportInput, tls: ClientTLSSettings | undefined):
 	return tlsSocket({
 		commonTlsContext: {
 			alpnProtocols: istioAlpn(input),
-			tlsParams: tlsParams(input.minTls13),
+			tlsParams,
 			tlsCertificateSdsSecretConfigs: [secretConfig("default")],
 			combinedValidationContext: {
 				defaultValidationContext: { matchSubjectAltNames: exactly(sans) },
@@ -98,7 +95,7 @@ function originatedTls(input: TransportInput, tls: ClientTLSSettings, mode: "SIM
 	return tlsSocket({
 		commonTlsContext: {
 			...(input.http2 && { alpnProtocols: ["h2"] }),
-			tlsParams: tlsParams(false),
+			tlsParams,
 			...(certificate && { tlsCertificateSdsSecretConfigs: [certificate] }),
 			...(!tls.insecureSkipVerify && { combinedValidationContext: { defaultValidationContext, validationContextSdsSecretConfig: trustedRoots(tls) } }),
 		},

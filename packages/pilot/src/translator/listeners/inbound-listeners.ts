@@ -1,8 +1,9 @@
 import { TrafficDirection } from "@weft/xds/generated/envoy/config/core/v3/base.ts";
 import { Listener } from "@weft/xds/generated/envoy/config/listener/v3/listener.ts";
 import type { InboundPort } from "../../model/push.ts";
-import { inboundPorts } from "../../model/lookup.ts";
+import { inboundPorts, mtlsMode } from "../../model/lookup.ts";
 import type { ProxyContext } from "../context.ts";
+import { createMemo, none } from "../memo.ts";
 import { blackHoleCluster } from "../routes/cluster-name.ts";
 import { buildAccessLogs } from "./access-log.ts";
 import { addressOf, listenerName, parseSocketAddress, type SocketAddressValue } from "./addresses.ts";
@@ -11,20 +12,41 @@ import { detectionTimeout } from "./outbound-draft.ts";
 import { httpInspectorExcept, originalDst, tlsInspectorExcept } from "./listener-filters.ts";
 import { type ListenerInput, listenerInput } from "./listener-input.ts";
 import { inboundPrefix, tcpFilters } from "./network-filters.ts";
+import { tracingKey } from "./tracing.ts";
 
-/** Everything that comes into the workload: one listener for all ports where traffic is captured, else one bound listener a port. */
-export function buildInboundListeners(context: ProxyContext): readonly Listener[] {
+const built = createMemo<readonly Listener[]>();
+
+/** Everything that comes into the workload, built once a workload and kept while nothing that it reads changes. */
+export function inboundListeners(context: ProxyContext): readonly Listener[] {
+	const { push, scope, node } = context;
+	const ports = inboundPorts(push, scope, node);
+	const workload = push.workloads.podByName.get(`${node.namespace}/${node.name}`) ?? ports[0]?.service ?? none;
+	const { name = "", namespace = "" } = scope.sidecar?.metadata ?? {};
+	const key = JSON.stringify([
+		ports.map(({ service, port, targetPort, ingress }) => [
+			service.hostname,
+			port.port,
+			port.protocol,
+			targetPort,
+			ingress && [ingress.bind ?? "", name, namespace],
+			mtlsMode(push, node, targetPort),
+			node.local?.inbound[String(targetPort)]?.bind,
+		]),
+		mtlsMode(push, node),
+		[node.ip, node.interceptionMode, node.local !== undefined, node.istioExtensions, tracingKey(node)],
+	]);
+	return built.get([push.meshConfig, push.mesh, workload], key, () => buildInboundListeners(context, ports));
+}
+
+/** One listener for all ports where traffic is captured, else one bound listener a port. */
+function buildInboundListeners(context: ProxyContext, ports: readonly InboundPort[]): readonly Listener[] {
 	const input = listenerInput(context);
-	const ports = inboundPorts(context.push, context.scope, context.node);
 	return context.node.interceptionMode === "NONE" ? boundListeners(context, input, ports) : [virtualInbound(context, input, ports)];
 }
 
 function virtualInbound(context: ProxyContext, input: ListenerInput, ports: readonly InboundPort[]): Listener {
 	const listenPort = context.push.meshConfig.proxyInboundListenPort ?? 15_006;
-	const chains = [
-		...passthroughChains(context, input),
-		...ports.flatMap((port) => portChains(context, input, port, chainName(context, port), true)),
-	];
+	const chains = [...passthroughChains(context, input), ...ports.flatMap((port) => portChains(context, input, port, chainName(context, port), true))];
 	return Listener.fromPartial({
 		name: "virtualInbound",
 		address: addressOf({ ip: "0.0.0.0", port: listenPort }),

@@ -75,7 +75,10 @@ describe("listeners in local mode", () => {
 	it("takes any authority at a service's own address", () => {
 		const context = contextOf(createTestMesh().apply(mesh), metadata);
 		const table = routeTable(context, "reviews.default.svc.cluster.local:9080");
-		assert.deepEqual(table.virtualHosts.map(({ domains }) => domains), [["*"]]);
+		assert.deepEqual(
+			table.virtualHosts.map(({ domains }) => domains),
+			[["*"]],
+		);
 		assert.equal(table.virtualHosts[0]?.routes[0]?.route?.cluster, "outbound|9080||reviews.default.svc.cluster.local");
 	});
 
@@ -97,10 +100,13 @@ describe("listeners in local mode", () => {
 
 	it("ends mutual TLS at the bound inbound port, and takes plain text beside it while PERMISSIVE", () => {
 		const chains = listenersOf().get("inbound_127.0.0.5_17000")?.filterChains ?? [];
-		assert.deepEqual(chains.map((chain) => [chain.filterChainMatch?.transportProtocol, chain.transportSocket !== undefined]), [
-			["tls", true],
-			["raw_buffer", false],
-		]);
+		assert.deepEqual(
+			chains.map((chain) => [chain.filterChainMatch?.transportProtocol, chain.transportSocket !== undefined]),
+			[
+				["tls", true],
+				["raw_buffer", false],
+			],
+		);
 		assert.ok(chains.every((chain) => chain.filterChainMatch?.destinationPort === undefined));
 		assert.equal(manager(chains[0])?.routeConfig?.virtualHosts[0]?.routes[0]?.route?.cluster, "inbound|7000||");
 	});
@@ -108,7 +114,10 @@ describe("listeners in local mode", () => {
 	it("refuses plain text where PeerAuthentication is STRICT", () => {
 		const strict = "apiVersion: security.istio.io/v1\nkind: PeerAuthentication\nmetadata: {name: p, namespace: default}\nspec: {mtls: {mode: STRICT}}\n";
 		const chains = listenersOf(strict).get("inbound_127.0.0.5_17001")?.filterChains ?? [];
-		assert.deepEqual(chains.map((chain) => [chain.filterChainMatch?.transportProtocol, tcpCluster(chain)]), [["tls", "inbound|7001||"]]);
+		assert.deepEqual(
+			chains.map((chain) => [chain.filterChainMatch?.transportProtocol, tcpCluster(chain)]),
+			[["tls", "inbound|7001||"]],
+		);
 	});
 
 	it("gives a stock Envoy no filter of Istio's", () => {
@@ -116,7 +125,10 @@ describe("listeners in local mode", () => {
 		for (const listener of listeners.values()) {
 			for (const chain of listener.filterChains) {
 				const names = [...chain.filters.map(({ name }) => name), ...(manager(chain)?.httpFilters ?? []).map(({ name }) => name)];
-				assert.deepEqual(names.filter((name) => name.startsWith("istio.")), []);
+				assert.deepEqual(
+					names.filter((name) => name.startsWith("istio.")),
+					[],
+				);
 			}
 		}
 	});

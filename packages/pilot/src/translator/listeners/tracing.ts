@@ -32,7 +32,9 @@ export function buildTracing(mesh: MeshConfig, node: ProxyNode): object {
 
 /** What a tracing block reads of a node; listeners of nodes with one key can be shared. */
 export function tracingKey(node: ProxyNode): string {
-	return literals(node).map(([, value]) => value).join("|");
+	return literals(node)
+		.map(([, value]) => value)
+		.join("|");
 }
 
 function literals(node: ProxyNode): readonly (readonly [string, string])[] {

@@ -25,10 +25,14 @@ const keysOfList = new WeakMap<readonly VirtualService[], readonly string[]>();
 function keysOfListener({ virtualServices }: EgressListener): readonly string[] {
 	const known = keysOfList.get(virtualServices);
 	if (known) return known;
-	const keys = [...new Set(virtualServices.flatMap(({ spec }) => {
-		const routes = [...(spec.http ?? []), ...(spec.tls ?? []), ...(spec.tcp ?? [])];
-		return routes.flatMap(({ match }) => (match ?? []).flatMap(({ sourceLabels }) => Object.keys(sourceLabels ?? {})));
-	}))];
+	const keys = [
+		...new Set(
+			virtualServices.flatMap(({ spec }) => {
+				const routes = [...(spec.http ?? []), ...(spec.tls ?? []), ...(spec.tcp ?? [])];
+				return routes.flatMap(({ match }) => (match ?? []).flatMap(({ sourceLabels }) => Object.keys(sourceLabels ?? {})));
+			}),
+		),
+	];
 	keysOfList.set(virtualServices, keys);
 	return keys;
 }

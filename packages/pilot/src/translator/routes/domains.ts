@@ -3,8 +3,6 @@ import type { Service } from "../../model/service.ts";
 /** How a client writes a service's name, seen from its own namespace. */
 export interface ClientNames {
 	readonly namespace: string;
-	/** "cluster.local" */
-	readonly domain: string;
 	/** The client resolves names at its own sidecar, so automatic addresses are in use. */
 	readonly dnsCapture: boolean;
 }

@@ -21,11 +21,7 @@ export function resolveConsistentHash(rule: DestinationRule | undefined, subset:
 	return (loadBalancerOf(ofSubset, port) ?? loadBalancerOf(rule.trafficPolicy, port))?.consistentHash;
 }
 
-export function resolveDestinationHash(
-	rule: DestinationRule | undefined,
-	destination: Destination,
-	listenPort: number,
-): ConsistentHashLB | undefined {
+export function resolveDestinationHash(rule: DestinationRule | undefined, destination: Destination, listenPort: number): ConsistentHashLB | undefined {
 	return resolveConsistentHash(rule, destination.subset, destination.port?.number ?? listenPort);
 }
 

@@ -6,10 +6,7 @@ import { parseDurationMs } from "@weft/api";
 import { durationOf, type FractionalPercentValue, packed, perMillion, stringMatcherOf } from "./values.ts";
 
 /** `typed_per_filter_config` of a route: fault injection and CORS. */
-export function buildPerFilterConfig(
-	fault: HTTPFaultInjection | undefined,
-	cors: CorsPolicy | undefined,
-): Readonly<Record<string, Any>> | undefined {
+export function buildPerFilterConfig(fault: HTTPFaultInjection | undefined, cors: CorsPolicy | undefined): Readonly<Record<string, Any>> | undefined {
 	if (fault === undefined && cors === undefined) return undefined;
 	return {
 		...(fault ? { "envoy.filters.http.fault": buildFault(fault) } : {}),

@@ -70,7 +70,10 @@ function previousHostsOverride(ignorePrevious: boolean | undefined): Partial<Ret
 
 /** `5xx,429` holds conditions and status codes; Envoy wants them apart. */
 function splitRetryOn(retryOn: string): Pick<RetryPolicyValue, "retryOn" | "retriableStatusCodes"> {
-	const parts = retryOn.split(",").map((part) => part.trim()).filter((part) => part !== "");
+	const parts = retryOn
+		.split(",")
+		.map((part) => part.trim())
+		.filter((part) => part !== "");
 	const codes = parts.filter((part) => /^\d{3}$/.test(part)).map(Number);
 	const conditions = parts.filter((part) => !/^\d{3}$/.test(part));
 	if (codes.length > 0 && !conditions.includes(retriableStatusCodes)) conditions.push(retriableStatusCodes);

@@ -24,7 +24,10 @@ export function createTestMesh(meshConfig: MeshConfig = {}): TestMesh {
 		store,
 		apply: (yaml) => {
 			const { objects, diagnostics } = decodeYaml(yaml, "test.yaml");
-			assert.deepEqual(diagnostics.filter(({ severity }) => severity === "error"), []);
+			assert.deepEqual(
+				diagnostics.filter(({ severity }) => severity === "error"),
+				[],
+			);
 			store.apply({ source: "test", upsert: objects, remove: [] });
 			push = buildPush({ snapshot: store.snapshot(), meshConfig, clusterId: "Kubernetes" }, push);
 			return push;

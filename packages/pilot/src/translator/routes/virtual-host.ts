@@ -42,9 +42,7 @@ function buildVirtualHost(input: VirtualHostInput): Uint8Array | undefined {
 		defaultRetry: input.defaultRetry,
 		hashOf: (destination) => hashOf(input, destination),
 	};
-	const routes = input.virtualService
-		? buildHttpRoutes(input.virtualService, input.client, action)
-		: [buildDefaultRoute(input.host, action)];
+	const routes = input.virtualService ? buildHttpRoutes(input.virtualService, input.client, action) : [buildDefaultRoute(input.host, action)];
 	if (routes.length === 0) return undefined;
 	return encode({ name: `${input.host}:${input.port}`, domains: [...input.domains], routes });
 }

@@ -16,7 +16,7 @@ const environment = { readFile: () => Buffer.alloc(0), variable: () => undefined
 
 // Extensions that a later release brings; a response that has them is refused with a message that names them.
 const later =
-	/(rbac|jwt_authn|ext_authz|lua|wasm|open_telemetry|OpenTelemetry|zipkin|cel|Zipkin|uri_template|proxy_protocol|ProxyProtocol).*is not implemented$|tracing\.provider: .* is not implemented$|config_discovery is not implemented$/;
+	/(rbac|jwt_authn|ext_authz|lua|wasm|open_telemetry|OpenTelemetry|zipkin|cel|Zipkin|uri_template|proxy_protocol|ProxyProtocol).*is not implemented$|tracing\.provider: .* is not implemented$|config_discovery is not implemented$|(tunneling_config|dynamic_metadata) is not implemented$/;
 
 const kinds = {
 	lds: (json: unknown) => decodeListener(fromJson("envoy.config.listener.v3.Listener", json) as Listener, environment),
@@ -45,3 +45,9 @@ describe("what istiod sends", { skip: existsSync(folder) ? false : `no golden fi
 		});
 	}
 });
+
+/** A whole set, or what differs from the base. */
+function resourcesIn(file: string): readonly unknown[] {
+	const json = JSON.parse(readFileSync(file, "utf8")) as readonly unknown[] | { readonly changed: readonly unknown[] };
+	return "changed" in json ? json.changed : json;
+}

@@ -13,11 +13,6 @@ import { decodeFault } from "./route-policies.ts";
 
 export function decodeHttpFilters(at: At, filters: readonly FilterMessage[]): readonly HttpFilter[] {
 	const decoded = filters.map((filter, i) => decodeHttpFilter(under(at, `httpFilters[${i}]`), filter)).filter((filter) => filter !== undefined);
-	const names = new Set<string>();
-	for (const { name } of filters) {
-		if (names.has(name)) report(at, `httpFilters: duplicate filter name ${name}`);
-		names.add(name);
-	}
 	if (at.errors.length === 0 && decoded.at(-1)?.kind !== "router") report(under(at, "httpFilters"), "the last filter must be the router (envoy.filters.http.router)");
 	if (decoded.slice(0, -1).some((filter) => filter.kind === "router")) report(under(at, "httpFilters"), "the router must be the last filter");
 	return decoded;

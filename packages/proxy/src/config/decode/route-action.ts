@@ -33,6 +33,7 @@ const supported = [
 	"cors",
 	"upgradeConfigs",
 	"maxStreamDuration",
+	"maxGrpcTimeout",
 ];
 
 /** Envoy's default of a route's timeout. */
@@ -66,6 +67,9 @@ function decodeMaxStreamDuration(at: At, action: ActionMessage): number | undefi
 	// Istio always sends grpc_timeout_header_max 0, which only says that gRPC's own deadline has no cap here.
 	if (limits?.grpcTimeoutHeaderOffset !== undefined) report(under(at, "maxStreamDuration.grpcTimeoutHeaderOffset"), "grpc_timeout_header_offset is not implemented");
 	if ((durationMs(limits?.grpcTimeoutHeaderMax) ?? 0) !== 0) report(under(at, "maxStreamDuration.grpcTimeoutHeaderMax"), "grpc_timeout_header_max other than 0 is not implemented");
+	// The caller's own grpc-timeout is not read; a cap that equals the route's timeout (as istiod always sends) is then that timeout.
+	const grpcMs = durationMs(action.maxGrpcTimeout) ?? 0;
+	if (grpcMs !== 0 && grpcMs !== durationMsOr(action.timeout, timeoutDefaultMs)) report(under(at, "maxGrpcTimeout"), "max_grpc_timeout other than the route's timeout is not implemented");
 	return durationMs(limits?.maxStreamDuration);
 }
 

@@ -1,5 +1,5 @@
 import { COLON, CR, isTargetByte, isTokenByte, isValueByte, LF, lowerByte, SP, TAB } from "./bytes.ts";
-import { type HeaderBlock, indexWords } from "./header-block.ts";
+import { envoyHeaderBit, type HeaderBlock, indexWords } from "./header-block.ts";
 import { known, lookupKnown } from "./known-names.ts";
 import type { Http1RequestHead } from "./request-head.ts";
 import type { Http1ResponseHead } from "./response-head.ts";
@@ -148,6 +148,7 @@ function parseLine(head: HeaderBlock, bytes: Buffer, start: number, from: number
 	index[word + 4] = hash;
 	index[word + 5] = id;
 	if (id !== 0) head.present |= 1 << id;
+	else if (nameEnd - from > 8 && bytes[from] === 120 && bytes[from + 2] === 101 && bytes[from + 7] === 45) head.present |= envoyHeaderBit;
 	return at + 2;
 }
 

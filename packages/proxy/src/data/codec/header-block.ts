@@ -11,6 +11,9 @@ const valueEnd = 3;
 const hashWord = 4;
 const knownWord = 5;
 
+/** In `present`: there may be an `x-envoy-…` header. */
+export const envoyHeaderBit = 1 << 30;
+
 const initialBytes = 1024;
 const initialHeaders = 32;
 /** Larger buffers are not kept when the head is reused. */
@@ -141,6 +144,11 @@ export class HeaderBlock implements HeaderView {
 		this.added.push(name, cleanValue(value));
 	}
 
+	/** For values that we made ourselves. */
+	appendOwn(name: string, value: string): void {
+		this.added.push(name, value);
+	}
+
 	remove(name: string): boolean {
 		let found = false;
 		for (let at = this.#find(name, 0); at >= 0; at = this.#find(name, at + indexWords)) {
@@ -174,6 +182,10 @@ export class HeaderBlock implements HeaderView {
 		const linesEnd = this.length - 2;
 		if (this.removedCount === 0) output.putBytes(this.bytes, this.linesStart, linesEnd);
 		else this.#encodeRuns(output, linesEnd);
+		this.encodeAdded(output);
+	}
+
+	encodeAdded(output: Output): void {
 		const added = this.added;
 		for (let i = 0; i < added.length; i += 2) output.putText(`${added[i]}: ${added[i + 1]}\r\n`);
 	}

@@ -196,7 +196,7 @@ describe("header edits", () => {
 		head.append("e", "5");
 		head.append("e", "6");
 		assert.deepEqual([head.get("a"), head.get("b"), head.get("c"), head.get("e"), head.has("d")], ["1", undefined, "newevil: 1", "5,6", true]);
-		const output = new Output(() => {});
+		const output = new Output();
 		head.encodeLines(output);
 		assert.equal(output.bytes.latin1Slice(0, output.length), "a: 1\r\nd: 4\r\nc: newevil: 1\r\ne: 5\r\ne: 6\r\n");
 	});

@@ -1,14 +1,22 @@
 import type { HeaderMatch, QueryMatch } from "../../config/runtime-config.ts";
-import { headerReader, type RequestView } from "../headers/headers-view.ts";
+import { headerReader, type HeadersView, type RequestView } from "../headers/headers-view.ts";
 import type { CompileContext } from "./compile-context.ts";
 import { compileStringMatch, type StringPredicate } from "./string-match.ts";
 
 export type RequestPredicate = (head: RequestView) => boolean;
 
-/** A missing header never matches, inverted or not, unless presence itself is asked for or missing counts as "" (Envoy's HeaderMatcher). */
 export function compileHeaderMatch(header: HeaderMatch, context: CompileContext): RequestPredicate {
-	const read = headerReader(header.name);
-	const { match, invert, treatMissingAsEmpty } = header;
+	return compileMatch(header, headerReader(header.name), context);
+}
+
+/** The same for the headers of a response, which have no pseudo headers. */
+export function compileResponseHeaderMatch(header: HeaderMatch, context: CompileContext): (head: HeadersView) => boolean {
+	const name = header.name.toLowerCase();
+	return compileMatch(header, (head: HeadersView) => head.get(name), context);
+}
+
+/** A missing header never matches, inverted or not, unless presence itself is asked for or missing counts as "" (Envoy's HeaderMatcher). */
+function compileMatch<H>({ match, invert, treatMissingAsEmpty }: HeaderMatch, read: (head: H) => string | undefined, context: CompileContext): (head: H) => boolean {
 	if (match.kind === "present") return (head) => (read(head) !== undefined) !== invert;
 	const test: StringPredicate = match.kind === "range" ? (value) => isInRange(value, match.start, match.end) : compileStringMatch(match, context);
 	return (head) => {

@@ -39,7 +39,7 @@ export interface StatsFamily<Name extends string> {
 export interface StatsDump {
 	readonly counters: readonly ValueBlock[];
 	readonly gauges: readonly ValueBlock[];
-	readonly histograms: readonly { readonly name: string; readonly histogram: HistogramDump }[];
+	readonly histograms: readonly { readonly prefix: string; readonly name: string; readonly histogram: HistogramDump }[];
 	readonly istio: readonly IstioSeriesDump[];
 }
 
@@ -153,7 +153,7 @@ function takeBlock(blocks: Map<object | string, Block>, array: BlockArray, key: 
 	return base;
 }
 
-/** `dumpIstio` adds the standard metrics' series, which are kept apart (see `istio-metrics.ts`). */
+/** `istio` keeps the standard metrics' series, which come out with the rest (see `istio-metrics.ts`). */
 export function createStatsRegistry(istio?: { dump(): readonly IstioSeriesDump[]; reset(): void }): StatsRegistry {
 	return new Registry(istio);
 }
@@ -202,7 +202,7 @@ class Registry implements StatsRegistry {
 		return {
 			counters: blocks((scope) => scope.counterBlocks, this.counters),
 			gauges: blocks((scope) => scope.gaugeBlocks, this.gauges),
-			histograms: scopes.flatMap((scope) => Array.from(scope.histograms, ([name, histogram]) => ({ name: scope.prefix + name, histogram: histogram.dump() }))),
+			histograms: scopes.flatMap((scope) => Array.from(scope.histograms, ([name, histogram]) => ({ prefix: scope.prefix, name, histogram: histogram.dump() }))),
 			istio: this.#istio?.dump() ?? [],
 		};
 	}
@@ -215,27 +215,37 @@ export interface MergedStats {
 	readonly gauges: ReadonlyMap<string, number>;
 	readonly histograms: ReadonlyMap<string, HistogramDump>;
 	readonly istio: readonly IstioSeriesDump[];
+	/** Full name → the scope that it was counted in, from which Prometheus' labels come. */
+	readonly prefixes: ReadonlyMap<string, string>;
 }
 
 /** The whole proxy's stats out of those of its workers and of the main thread. */
 export function mergeStats(dumps: readonly StatsDump[]): MergedStats {
+	const prefixes = new Map<string, string>();
 	const histograms = new Map<string, HistogramDump>();
-	for (const { name, histogram } of dumps.flatMap((dump) => dump.histograms)) {
-		const known = histograms.get(name);
-		histograms.set(name, known ? mergeHistograms(known, histogram) : histogram);
+	for (const { prefix, name, histogram } of dumps.flatMap((dump) => dump.histograms)) {
+		const full = prefix + name;
+		const known = histograms.get(full);
+		prefixes.set(full, prefix);
+		histograms.set(full, known ? mergeHistograms(known, histogram) : histogram);
 	}
 	return {
-		counters: addUp(dumps.flatMap((dump) => dump.counters)),
-		gauges: addUp(dumps.flatMap((dump) => dump.gauges)),
+		counters: addUp(dumps.flatMap((dump) => dump.counters), prefixes),
+		gauges: addUp(dumps.flatMap((dump) => dump.gauges), prefixes),
 		histograms,
 		istio: mergeIstioSeries(dumps.flatMap((dump) => dump.istio)),
+		prefixes,
 	};
 }
 
-function addUp(blocks: readonly ValueBlock[]): ReadonlyMap<string, number> {
+function addUp(blocks: readonly ValueBlock[], prefixes: Map<string, string>): ReadonlyMap<string, number> {
 	const totals = new Map<string, number>();
 	for (const { prefix, names, values } of blocks) {
-		for (const [i, name] of names.entries()) totals.set(prefix + name, (totals.get(prefix + name) ?? 0) + (values[i] ?? 0));
+		for (const [i, name] of names.entries()) {
+			const full = prefix + name;
+			prefixes.set(full, prefix);
+			totals.set(full, (totals.get(full) ?? 0) + (values[i] ?? 0));
+		}
 	}
 	return totals;
 }

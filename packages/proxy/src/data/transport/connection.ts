@@ -8,6 +8,8 @@ export interface ConnectionHandler {
 	onData(bytes: Buffer, start: number, end: number): void;
 	/** The peer sends no more; it may still read. */
 	onEnd(): void;
+	/** Output to this connection is piling up: stop what feeds it. Called by `Output`, not by the transport. */
+	onBlocked(): void;
 	/** Everything written has left, after `write` said otherwise. */
 	onDrain(): void;
 	/** Once, the last call. undefined: closed in order, by either side. */
@@ -87,6 +89,7 @@ export interface Transport {
 export const silentHandler: ConnectionHandler = {
 	onData() {},
 	onEnd() {},
+	onBlocked() {},
 	onDrain() {},
 	onClose() {},
 };

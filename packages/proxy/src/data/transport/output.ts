@@ -15,11 +15,8 @@ export class Output {
 	#views: Uint8Array[] = [];
 	/** One closure a buffer, not one a write. */
 	#unpin: () => void;
-	readonly #onBlocked: (connection: Connection) => void;
 
-	/** `onBlocked`: the connection's peer is slow; stop what feeds it until its `onDrain`. */
-	constructor(onBlocked: (connection: Connection) => void) {
-		this.#onBlocked = onBlocked;
+	constructor() {
 		this.#unpin = this.#createUnpin(this.bytes);
 	}
 
@@ -69,7 +66,7 @@ export class Output {
 			this.#unpin = this.#createUnpin(this.bytes);
 			this.#views = [];
 		}
-		if (status !== "written") this.#onBlocked(connection);
+		if (status !== "written") connection.handler.onBlocked();
 	}
 
 	/** What is left unsent to a connection that is gone. */

@@ -12,7 +12,7 @@ const handlerErrors: Error[] = [];
 const hooks: TransportHooks = { afterEvent() {}, onHandlerError: (error) => void handlerErrors.push(error) };
 
 function handle(connection: Connection, parts: Partial<ConnectionHandler>): Connection {
-	connection.handler = { onData() {}, onEnd() {}, onDrain() {}, onClose() {}, ...parts };
+	connection.handler = { onData() {}, onEnd() {}, onBlocked() {}, onDrain() {}, onClose() {}, ...parts };
 	connection.resume();
 	return connection;
 }
@@ -112,7 +112,7 @@ for (const transport of transports) {
 					}
 					connection.end();
 				};
-				connection.handler = { onData() {}, onEnd() {}, onDrain: pump, onClose() {} };
+				connection.handler = { onData() {}, onEnd() {}, onBlocked() {}, onDrain: pump, onClose() {} };
 				pump();
 			};
 			const client = await dial(transport, server.port);
@@ -137,7 +137,7 @@ for (const transport of transports) {
 			const { promise, resolve } = Promise.withResolvers<Connection>();
 			let seen = "";
 			accept = (connection) => {
-				connection.handler = { onData: (b, s, e) => (seen += b.latin1Slice(s, e)), onEnd() {}, onDrain() {}, onClose() {} };
+				connection.handler = { onData: (b, s, e) => (seen += b.latin1Slice(s, e)), onEnd() {}, onBlocked() {}, onDrain() {}, onClose() {} };
 				resolve(connection);
 			};
 			const client = await dial(transport, server.port);

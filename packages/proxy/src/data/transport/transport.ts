@@ -36,6 +36,7 @@ async function exchange(transport: Transport): Promise<string> {
 		connection.handler = {
 			onData: (bytes, start, end) => void connection.write(Buffer.from(`${bytes.latin1Slice(start, end)}-pong`)),
 			onEnd: () => connection.end(),
+			onBlocked() {},
 			onDrain() {},
 			onClose() {},
 		};
@@ -52,6 +53,7 @@ async function exchange(transport: Transport): Promise<string> {
 			onEnd() {
 				result.destroy();
 			},
+			onBlocked() {},
 			onDrain() {},
 			onClose: (error) => (error === undefined ? resolve(text) : reject(error)),
 		};

@@ -1,0 +1,144 @@
+import assert from "node:assert/strict";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { join, resolve } from "node:path";
+import { test } from "node:test";
+import type { Diagnostic } from "@weft/api";
+import { admitObjects } from "../admission.ts";
+import { decodeYaml } from "../decode/yaml-decoder.ts";
+import { createStore } from "../store/store.ts";
+
+const golden = resolve(import.meta.dirname, "../../../../../shared/golden/analyze");
+const skip = existsSync(golden) ? false : "the corpus of istioctl analyze's answers is not there (shared/golden/analyze beside the checkout)";
+
+/** Cases that do not apply, each with its reason. */
+const left: Readonly<Record<string, string>> = {
+	"annotation-unknown": "Istio's list of annotations is the injector's",
+	"ap-unknown-namespace": "AuthorizationPolicy is not implemented",
+	"envoyfilter-remove": "EnvoyFilter is not implemented",
+	"ineffective-selector": "the Gateway API is not implemented",
+	"namespace-not-injected": "injection is the injector's",
+	"pod-missing-proxy": "injection is the injector's",
+	"schema-ap-provider": "AuthorizationPolicy is not implemented",
+	"telemetry-two-selectors": "Telemetry is not implemented",
+	"telemetry-unknown-provider": "Telemetry is not implemented",
+};
+
+interface Message {
+	readonly code: string;
+	readonly level: string;
+	readonly origin: string;
+}
+
+/** All that galley has to say about a text: decoding and analysis, as `apply` does it. */
+function diagnose(text: string): readonly Diagnostic[] {
+	const decoded = decodeYaml(text, "config.yaml");
+	return [...decoded.diagnostics, ...admitObjects(decoded.objects, createStore().snapshot()).diagnostics];
+}
+
+const brief = (code: string, origin: string) => `${code} ${origin}`;
+const originOf = (d: Diagnostic) => `${d.kind} ${d.namespace ?? ""}/${d.name}`;
+
+const cases = skip === false ? readdirSync(golden).filter((entry) => !entry.includes(".")) : [];
+
+test("the cases of istioctl analyze that are left out exist", { skip }, () => {
+	assert.deepEqual(
+		Object.keys(left).filter((name) => !cases.includes(name)),
+		[],
+	);
+	assert.ok(cases.length - Object.keys(left).length >= 17, `${cases.length} cases`);
+});
+
+for (const name of cases.filter((entry) => !Object.hasOwn(left, entry))) {
+	test(`istioctl analyze, ${name}: same codes, same objects`, () => {
+		const expected = JSON.parse(readFileSync(join(golden, name, "expected.json"), "utf8")) as { readonly live: readonly Message[] };
+		const said = diagnose(readFileSync(join(golden, name, "config.yaml"), "utf8"));
+		const mine = said.map((d) => brief(d.code, originOf(d)));
+		assert.deepEqual(mine.sort(), expected.live.map(({ code, origin }) => brief(code, origin.trim())).sort());
+		// Only what does not fit the schema refuses; Istio's other errors are warnings here, as `apply` goes on.
+		for (const d of said) assert.equal(d.severity === "error", d.code === "IST0106");
+		for (const d of said) assert.ok((d.line ?? 0) > 1, "each has a line");
+	});
+}
+
+const web = `
+apiVersion: v1
+kind: Service
+metadata: {name: web}
+spec: {selector: {app: web}, ports: [{name: http, port: 80}]}
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: web}
+spec: {selector: {matchLabels: {app: web}}, template: {metadata: {labels: {app: web, version: v1}}, spec: {containers: [{name: c, image: i}]}}}
+`;
+const istio = (kind: string, name: string, spec: string, rest = "") =>
+	`---\napiVersion: networking.istio.io/v1\nkind: ${kind}\nmetadata: {name: ${name}${rest}}\nspec: ${spec}\n`;
+const codes = (text: string) => diagnose(web + text).map((d) => `${d.code} ${d.kind}/${d.name} ${d.path}`);
+
+for (const [title, text, expected] of [
+	["a Deployment's labels make a subset real", istio("DestinationRule", "d", "{host: web, subsets: [{name: v1, labels: {version: v1}}]}"), []],
+	[
+		"a subset that no rule defines",
+		istio("VirtualService", "v", "{hosts: [web], http: [{route: [{destination: {host: web, subset: v9}}]}]}"),
+		["IST0101 VirtualService/v spec.http[0].route[0].destination.subset"],
+	],
+	[
+		"a mirror to nowhere",
+		istio("VirtualService", "v", "{hosts: [web], http: [{route: [{destination: {host: web}}], mirror: {host: gone}}]}"),
+		["IST0101 VirtualService/v spec.http[0].mirror.host"],
+	],
+	[
+		"a TCP route to nowhere",
+		istio("VirtualService", "v", "{hosts: [web], tcp: [{route: [{destination: {host: gone}}]}]}"),
+		["IST0101 VirtualService/v spec.tcp[0].route[0].destination.host"],
+	],
+	["a full name is found", istio("VirtualService", "v", "{hosts: [web], http: [{route: [{destination: {host: web.default.svc.cluster.local}}]}]}"), []],
+	[
+		"a service entry's host is found",
+		`${istio("ServiceEntry", "s", "{hosts: ['*.a.com'], ports: [{number: 80, name: http, protocol: HTTP}]}")}${istio("VirtualService", "v", "{hosts: [x.a.com], http: [{route: [{destination: {host: x.a.com}}]}]}")}`,
+		[],
+	],
+	[
+		"a host that is not exported is not found",
+		`${istio("ServiceEntry", "s", "{hosts: [a.com], exportTo: ['.'], ports: [{number: 80, name: http, protocol: HTTP}]}", ", namespace: other")}${istio("VirtualService", "v", "{hosts: [a.com], http: [{route: [{destination: {host: a.com}}]}]}")}`,
+		["IST0101 VirtualService/v spec.http[0].route[0].destination.host"],
+	],
+	[
+		"a gateway's host that a virtual service lacks",
+		`${istio("Gateway", "g", "{servers: [{port: {number: 80, name: http, protocol: HTTP}, hosts: [b.com]}]}")}${istio("VirtualService", "v", "{hosts: [a.com], gateways: [g], http: [{route: [{destination: {host: web}}]}]}")}`,
+		["IST0132 VirtualService/v spec.gateways[0]"],
+	],
+	[
+		"two default Sidecars",
+		`${istio("Sidecar", "a", "{egress: [{hosts: ['./*']}]}")}${istio("Sidecar", "b", "{egress: [{hosts: ['./*']}]}")}`,
+		["IST0111 Sidecar/a ", "IST0111 Sidecar/b "],
+	],
+	[
+		"an unnamed port is a remark",
+		"---\napiVersion: v1\nkind: Service\nmetadata: {name: s}\nspec: {ports: [{port: 5000}]}\n",
+		["IST0118 Service/s spec.ports[0]"],
+	],
+	["appProtocol is enough", "---\napiVersion: v1\nkind: Service\nmetadata: {name: s}\nspec: {ports: [{port: 5000, appProtocol: http}]}\n", []],
+	["the same object twice", `---${web}`, ["WEFT-V007 Service/web ", "WEFT-V007 Deployment/web "]],
+] as const) {
+	test(`${title}: ${expected.length === 0 ? "nothing to say" : expected.join(", ")}`, () => assert.deepEqual(codes(text), expected));
+}
+
+test("of two virtual services for one host the message names both and the one that counts: the oldest", () => {
+	const rule = "{hosts: [web], http: [{route: [{destination: {host: web}}]}]}";
+	const text = `${istio("VirtualService", "a", rule, ", creationTimestamp: '2026-02-01T00:00:00Z'")}${istio("VirtualService", "b", rule, ", creationTimestamp: '2026-01-01T00:00:00Z'")}`;
+	const found = diagnose(web + text);
+	assert.deepEqual(
+		found.map(({ code }) => code),
+		["IST0109", "IST0109"],
+	);
+	assert.match(found[0]?.message ?? "", /default\/a,default\/b .*only the oldest counts, here default\/b/);
+});
+
+test("admission speaks of the batch's own objects, in the light of all the others", () => {
+	const store = createStore();
+	const old = decodeYaml(`${web}${istio("VirtualService", "old", "{hosts: [web], http: [{route: [{destination: {host: gone}}]}]}")}`, "old.yaml");
+	store.apply({ source: "apply", upsert: old.objects, remove: [] });
+	const fresh = decodeYaml(istio("VirtualService", "new", "{hosts: [b.com], http: [{route: [{destination: {host: web}}]}]}"), "new.yaml");
+	assert.deepEqual(admitObjects(fresh.objects, store.snapshot()), { accepted: fresh.objects, diagnostics: [] });
+});

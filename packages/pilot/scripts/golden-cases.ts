@@ -1,0 +1,101 @@
+import { spawnSync } from "node:child_process";
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import path from "node:path";
+import type { AnyConfig } from "@weft/api";
+import { createStore, decodeMeshConfig, decodeYaml } from "@weft/galley";
+import { buildPush } from "../src/model/build-push.ts";
+import { decodeNode, type XdsNode } from "../src/model/node.ts";
+import { translateAll } from "../src/translator/offline.ts";
+
+/** The corpus lies beside the repository; it is no part of it. */
+export const corpus = path.resolve(import.meta.dirname, "../../../../shared/golden/istiod");
+
+/** Folders of cases whose resources are implemented. */
+export const families = [
+	"base",
+	"virtualservice-match",
+	"virtualservice-routing",
+	"virtualservice-tls-tcp",
+	"destinationrule-lb",
+	"destinationrule-other",
+	"destinationrule-pool",
+	"serviceentry",
+	"workloadentry",
+	"sidecar",
+	"peerauthentication",
+	"kubernetes",
+	"meshconfig",
+] as const;
+
+export function listCases(names: readonly string[] = families): readonly string[] {
+	return names.flatMap((name) => {
+		if (existsSync(path.join(corpus, name, "proxy.json"))) return [name];
+		return readdirSync(path.join(corpus, name))
+			.sort()
+			.map((entry) => `${name}/${entry}`);
+	});
+}
+
+export interface Difference {
+	readonly case: string;
+	readonly kind: string;
+	readonly resource: string;
+	readonly path: string;
+	readonly expected: unknown;
+	readonly got: unknown;
+}
+
+const read = (file: string): string => readFileSync(file, "utf8");
+
+function firstExisting(...files: readonly string[]): string {
+	return files.find((file) => existsSync(file)) ?? (files[0] as string);
+}
+
+let baseObjects: readonly AnyConfig[] | undefined;
+
+/** The mesh that every case starts from; read once. */
+function decodeBase(): readonly AnyConfig[] {
+	baseObjects ??= decodeYaml(read(path.join(corpus, "base.yaml")), "base.yaml").objects;
+	return baseObjects;
+}
+
+/** Translates one case offline and writes `{cds,eds,lds,rds}.json` into `out`. */
+export function translateCase(name: string, out: string): void {
+	const folder = path.join(corpus, name);
+	const { value: meshConfig } = decodeMeshConfig(read(firstExisting(path.join(folder, "mesh.yaml"), path.join(corpus, "mesh.yaml"))), "mesh.yaml");
+	const config = path.join(folder, "config.yaml");
+	const own = existsSync(config) ? decodeYaml(read(config), `${name}/config.yaml`) : { objects: [], diagnostics: [] };
+	const store = createStore({ sources: ["case", "base"] });
+	store.replaceSource("base", decodeBase());
+	store.replaceSource("case", own.objects);
+	const push = buildPush({ snapshot: store.snapshot(), meshConfig, clusterId: "Kubernetes" });
+	const { node } = JSON.parse(read(path.join(folder, "proxy.json"))) as { node: XdsNode };
+	const resources = translateAll(push, decodeNode(node, push));
+	mkdirSync(out, { recursive: true });
+	for (const [kind, list] of Object.entries(resources)) writeFileSync(path.join(out, `${kind}.json`), JSON.stringify(list));
+}
+
+const comparison = `
+import json, os, sys
+sys.path.insert(0, sys.argv[1])
+from compare import compare, MISSING
+plain = lambda v: None if v is MISSING else v
+request = json.load(sys.stdin)
+found = []
+for case in request["cases"]:
+    for kind, name, where, expected, got in compare(os.path.join(sys.argv[1], case), os.path.join(request["out"], case), kinds=request["kinds"]):
+        found.append({"case": case, "kind": kind, "resource": name, "path": where, "expected": plain(expected), "got": plain(got)})
+json.dump(found, sys.stdout)
+`;
+
+/** Differences of all cases, in one run of the corpus's own comparison. */
+export function compareCases(cases: readonly string[], out: string, kinds: readonly string[]): readonly Difference[] {
+	const result = spawnSync("python3", ["-B", "-c", comparison, corpus], {
+		input: JSON.stringify({ cases, out, kinds }),
+		encoding: "utf8",
+		maxBuffer: 1 << 30,
+		timeout: 60_000,
+	});
+	if (result.status !== 0) throw new Error(`comparison failed: ${result.stderr || String(result.error)}`);
+	return JSON.parse(result.stdout) as readonly Difference[];
+}

@@ -1,0 +1,85 @@
+import { Cluster, Cluster_DiscoveryType, Cluster_LbPolicy } from "@weft/xds/generated/envoy/config/cluster/v3/cluster.ts";
+import { HttpProtocolOptions } from "@weft/xds/generated/envoy/extensions/upstreams/http/v3/http_protocol_options.ts";
+import { TypedStruct } from "@weft/xds/generated/udpa/type/v1/typed_struct.ts";
+import type { DestinationRule, Mesh } from "../../model/push.ts";
+import type { Service } from "../../model/service.ts";
+import { blackHoleCluster, inboundPassthroughCluster, passthroughCluster } from "../routes/cluster-name.ts";
+import { durationOfMs, packed } from "../routes/values.ts";
+import { circuitBreakers, upstreamConnectionOptions } from "./connection-pool.ts";
+
+/** Upstream filter that tells the other side who we are, over the connection itself. */
+export const metadataExchange = {
+	name: "istio.metadata_exchange",
+	typedConfig: packed("udpa.type.v1.TypedStruct", TypedStruct, {
+		typeUrl: "type.googleapis.com/envoy.tcp.metadataexchange.config.MetadataExchange",
+		value: { protocol: "istio-peer-exchange", enable_discovery: true },
+	}),
+};
+
+export interface ServiceMetadata {
+	readonly service: Service;
+	readonly rule: DestinationRule | undefined;
+	readonly subset: string | undefined;
+	readonly external: boolean;
+	/** "false" keeps istio.alpn from overriding the ALPN of TLS that the mesh does not own. */
+	readonly alpnOverride: boolean;
+}
+
+/** metadata.filter_metadata.istio: whose cluster this is, for telemetry and for people. */
+export function serviceMetadata({ service, rule, subset, external, alpnOverride }: ServiceMetadata): object {
+	return {
+		filterMetadata: {
+			istio: {
+				services: [{ host: service.hostname, name: service.name, namespace: service.namespace }],
+				...(rule && { config: rule.configPath }),
+				...(subset && { subset }),
+				...(external && { external: true }),
+				...(alpnOverride && { alpn_override: "false" }),
+			},
+		},
+	};
+}
+
+/** Traffic from here on leaves through the loopback alias that capture ignores, so that it is not captured again. */
+export const inboundBind = { sourceAddress: { address: "127.0.0.6", portValue: 0 } };
+
+const passthroughIdleMs = 300_000;
+const passthroughProtocol = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
+
+function passthrough(name: string, mesh: Mesh, extra: object): Cluster {
+	const connectionOptions = upstreamConnectionOptions(mesh.config.tcpKeepalive, undefined);
+	return Cluster.fromPartial({
+		name,
+		altStatName: `${passthroughCluster};`,
+		type: Cluster_DiscoveryType.ORIGINAL_DST,
+		lbPolicy: Cluster_LbPolicy.CLUSTER_PROVIDED,
+		connectTimeout: durationOfMs(mesh.connectTimeoutMs),
+		circuitBreakers: circuitBreakers(undefined, undefined),
+		typedExtensionProtocolOptions: {
+			[passthroughProtocol]: packed(passthroughProtocol, HttpProtocolOptions, {
+				commonHttpProtocolOptions: { idleTimeout: durationOfMs(passthroughIdleMs) },
+				useDownstreamProtocolConfig: { httpProtocolOptions: {}, http2ProtocolOptions: {} },
+			}),
+		},
+		...(connectionOptions && { upstreamConnectionOptions: connectionOptions }),
+		...extra,
+	});
+}
+
+/** A cluster without endpoints: what is sent there is refused. */
+export function buildBlackHoleCluster(mesh: Mesh): Cluster {
+	return Cluster.fromPartial({
+		name: blackHoleCluster,
+		altStatName: `${blackHoleCluster};`,
+		type: Cluster_DiscoveryType.STATIC,
+		connectTimeout: durationOfMs(mesh.connectTimeoutMs),
+	});
+}
+
+export function buildPassthroughCluster(mesh: Mesh, istioExtensions: boolean): Cluster {
+	return passthrough(passthroughCluster, mesh, istioExtensions ? { filters: [metadataExchange] } : {});
+}
+
+export function buildInboundPassthroughCluster(mesh: Mesh): Cluster {
+	return passthrough(inboundPassthroughCluster, mesh, { upstreamBindConfig: inboundBind });
+}

@@ -1,0 +1,36 @@
+import { namespaceMode } from "../../model/peer-authentication.ts";
+import type { PushSnapshot } from "../../model/push.ts";
+import type { Endpoint, Service, ServicePort } from "../../model/service.ts";
+import { createMemo } from "../memo.ts";
+import type { EffectivePolicy } from "./traffic-policy.ts";
+
+const identities = createMemo<readonly string[]>();
+
+/** SPIFFE ids that may answer for a service: its endpoints' service accounts, and what the entry itself names. Sorted. */
+export function subjectAltNamesOf(push: PushSnapshot, service: Service): readonly string[] {
+	const endpoints = push.endpoints.of(service);
+	return identities.get([endpoints, service, push.mesh], "", () => {
+		const domains = [push.mesh.trustDomain, ...(push.mesh.config.trustDomainAliases ?? [])];
+		const names = new Set<string>(service.subjectAltNames);
+		for (const list of endpoints.values()) {
+			for (const { serviceAccount, namespace } of list) {
+				if (serviceAccount === "") continue;
+				for (const domain of domains) names.add(`spiffe://${domain}/ns/${namespace}/sa/${serviceAccount}`);
+			}
+		}
+		return [...names].sort();
+	});
+}
+
+/**
+ * May clients try mutual TLS on their own? Not towards the outside, not where the namespace's policy disables it, and where no
+ * endpoint can be chosen by its mark (ORIGINAL_DST) only if every one of them takes it.
+ */
+export function autoMtlsOf(push: PushSnapshot, service: Service, port: ServicePort, policy: EffectivePolicy): boolean {
+	if (!push.mesh.enableAutoMtls || service.meshExternal) return false;
+	if (service.resolution === "Passthrough" || policy.loadBalancer?.simple === "PASSTHROUGH") {
+		const endpoints: readonly Endpoint[] = push.endpoints.of(service).get(port.name) ?? [];
+		if (endpoints.length === 0 || endpoints.some(({ tlsMode }) => tlsMode !== "istio")) return false;
+	}
+	return namespaceMode(push.peerAuthentications, service.namespace) !== "DISABLE";
+}

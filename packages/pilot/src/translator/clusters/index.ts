@@ -1,0 +1,121 @@
+import type { Subset } from "@weft/api";
+import { Cluster, type Cluster_DnsLookupFamily } from "@weft/xds/generated/envoy/config/cluster/v3/cluster.ts";
+import { endpointsOf, inboundPorts } from "../../model/lookup.ts";
+import type { ProxyNode } from "../../model/proxy-node.ts";
+import type { DestinationRule, Mesh, PushSnapshot } from "../../model/push.ts";
+import type { Service, ServicePort } from "../../model/service.ts";
+import type { EncodedResource, ProxyContext } from "../context.ts";
+import { encodeResource, stats } from "../encode.ts";
+import { buildAssignment, placeKey, placeReads } from "../endpoints/assignment.ts";
+import { placeOf } from "../endpoints/assignments.ts";
+import { createMemo, none } from "../memo.ts";
+import { discoveryTypeOf } from "./discovery-type.ts";
+import { buildBlackHoleCluster, buildInboundPassthroughCluster, buildPassthroughCluster } from "./fixed.ts";
+import { autoMtlsOf, subjectAltNamesOf } from "./identities.ts";
+import { buildInboundCluster, hasInbound } from "./inbound.ts";
+import { buildOutboundCluster } from "./outbound.ts";
+import { effectivePolicy } from "./traffic-policy.ts";
+
+const outbound = createMemo<EncodedResource>();
+const inbound = createMemo<EncodedResource>();
+const fixed = createMemo<readonly EncodedResource[]>();
+
+function encode(cluster: Cluster): EncodedResource {
+	stats.builds.cds++;
+	return encodeResource("cds", cluster.name, Cluster, cluster);
+}
+
+/** What the outbound half of CDS depends on besides the scope: proxies with equal keys share it. */
+export function outboundClustersKey(node: ProxyNode): string {
+	return `${node.kind} ${node.istioExtensions} ${dnsLookupFamily(node)}`;
+}
+
+/** Clusters of every port and subset that the scope sees, and the fixed ones. */
+export function buildOutboundClusters({ push, scope, node }: ProxyContext): readonly EncodedResource[] {
+	const clusters: EncodedResource[] = [...fixedClusters(push.mesh, node)];
+	for (const service of scope.services) {
+		if (service.resolution === "Alias") continue;
+		const rule = scope.destinationRule(service.hostname);
+		for (const port of service.ports) {
+			if (port.protocol === "UDP") continue;
+			for (const subset of [undefined, ...(rule?.subsets ?? [])]) {
+				const cluster = outboundCluster(push, node, service, port, rule, subset);
+				if (cluster) clusters.push(cluster);
+			}
+		}
+	}
+	return clusters;
+}
+
+/** Gateways forward nothing unknown, hence no passthrough. */
+function fixedClusters(mesh: Mesh, node: ProxyNode): readonly EncodedResource[] {
+	return fixed.get([mesh], `${node.kind} ${node.istioExtensions}`, () => {
+		if (node.kind === "router") return [encode(buildBlackHoleCluster(mesh))];
+		const all = [buildBlackHoleCluster(mesh), buildPassthroughCluster(mesh, node.istioExtensions), buildInboundPassthroughCluster(mesh)];
+		return all.map(encode);
+	});
+}
+
+function outboundCluster(
+	push: PushSnapshot,
+	node: ProxyNode,
+	service: Service,
+	port: ServicePort,
+	rule: DestinationRule | undefined,
+	subset: Subset | undefined,
+): EncodedResource | undefined {
+	const policy = effectivePolicy(rule, subset, port.port);
+	const discoveryType = discoveryTypeOf(service, policy, node.kind);
+	if (!discoveryType) return undefined;
+	const { mesh, peerAuthentications: policies } = push;
+	const isDns = discoveryType === "STRICT_DNS" || discoveryType === "LOGICAL_DNS";
+	const endpoints = isDns ? endpointsOf(push, service, port.name) : undefined;
+	// A DNS cluster that has nothing to resolve would never become ready.
+	if (endpoints?.length === 0) return undefined;
+	const subjectAltNames = subjectAltNamesOf(push, service);
+	const autoMtls = autoMtlsOf(push, service, port, policy);
+	const place = placeOf(node);
+	const name = `outbound|${port.port}|${subset?.name ?? ""}|${service.hostname}`;
+	const key = [outboundClustersKey(node), port.port, subset?.name ?? "", autoMtls, subjectAltNames.join(), isDns ? placeKey(place, placeReads({ policy, service, mesh })) : ""].join("|");
+	return outbound.get([service, rule ?? none, mesh, endpoints ?? none, isDns ? policies : none], key, () => {
+		const assignment = endpoints && buildAssignment({ name, service, endpoints, subset, policy, policies, mesh, place });
+		return encode(
+			buildOutboundCluster({
+				service,
+				port,
+				rule,
+				subset,
+				policy,
+				discoveryType,
+				mesh,
+				kind: node.kind,
+				istioExtensions: node.istioExtensions,
+				dnsLookupFamily: dnsLookupFamily(node),
+				autoMtls,
+				subjectAltNames,
+				assignment,
+			}),
+		);
+	});
+}
+
+/** By the families of the proxy's own addresses. */
+function dnsLookupFamily(node: ProxyNode): keyof typeof Cluster_DnsLookupFamily {
+	const v6 = node.ips.some((ip) => ip.includes(":"));
+	if (!v6) return "V4_ONLY";
+	return node.ips.some((ip) => !ip.includes(":")) ? "ALL" : "V6_ONLY";
+}
+
+/** `inbound|<port>||` of every port that the workload serves. */
+export function buildInboundClusters({ push, scope, node }: ProxyContext): readonly EncodedResource[] {
+	if (!hasInbound(node, (scope.sidecar?.spec.ingress ?? []).length > 0)) return [];
+	return inboundPorts(push, scope, node).map((port) => {
+		const rule = scope.inboundDestinationRule(port.service.hostname);
+		const sidecarPool = scope.sidecar?.spec.inboundConnectionPool;
+		const binding = JSON.stringify(node.local?.inbound[String(port.targetPort)] ?? null);
+		const key = [port.targetPort, port.port.name, port.port.protocol, port.port.port, port.ingress ? node.ip : "", binding].join("|");
+		return inbound.get([port.service, port.ingress ?? none, rule ?? none, scope.sidecar ?? none, push.mesh], key, () =>
+			encode(buildInboundCluster({ port, rule, sidecarPool, mesh: push.mesh, proxyIp: node.ip, local: node.local })),
+		);
+	});
+}

@@ -1,0 +1,99 @@
+import type { Subset } from "@weft/api";
+import { HealthStatus } from "@weft/xds/generated/envoy/config/core/v3/health_check.ts";
+import { ClusterLoadAssignment } from "@weft/xds/generated/envoy/config/endpoint/v3/endpoint.ts";
+import { labelsMatch } from "../../model/labels.ts";
+import { mtlsModeOf } from "../../model/peer-authentication.ts";
+import type { Mesh, PeerAuthenticationIndex } from "../../model/push.ts";
+import type { Endpoint, Service } from "../../model/service.ts";
+import { localitySetting } from "../clusters/load-balancer.ts";
+import type { EffectivePolicy } from "../clusters/traffic-policy.ts";
+import { arrangeByLocality, type ClientPlace, groupByLocality, type LocalityGroup, localityLabels, nodeNameLabel, weightOf } from "./locality.ts";
+
+export interface AssignmentInput {
+	readonly name: string;
+	readonly service: Service;
+	readonly endpoints: readonly Endpoint[];
+	readonly subset: Subset | undefined;
+	readonly policy: EffectivePolicy;
+	readonly policies: PeerAuthenticationIndex;
+	readonly mesh: Mesh;
+	readonly place: ClientPlace;
+}
+
+/** Endpoints of one service port (and subset), as a ClusterLoadAssignment. */
+export function buildAssignment(input: AssignmentInput): ClusterLoadAssignment {
+	const { name, service, subset, place } = input;
+	const usable = input.endpoints.filter(
+		(endpoint) =>
+			endpoint.health === "HEALTHY" &&
+			labelsMatch(subset?.labels, endpoint.labels) &&
+			(!service.internalTrafficLocal || endpoint.registry !== "Kubernetes" || endpoint.nodeName === place.nodeName),
+	);
+	const groups = arrange(input, groupByLocality(usable));
+	return ClusterLoadAssignment.fromPartial({ clusterName: name, endpoints: groups.map((group) => localityEndpoints(group, input)) });
+}
+
+function arrange({ policy, service, mesh, place }: AssignmentInput, groups: readonly LocalityGroup[]): readonly LocalityGroup[] {
+	const locality = localitySetting(policy.loadBalancer?.localityLbSetting, service, mesh.config.localityLbSetting);
+	if (!locality) return groups;
+	return arrangeByLocality(groups, locality.setting, place, locality.force || policy.outlierDetection !== undefined);
+}
+
+/** The labels of the client's place that the assignment is arranged by; clients that agree in them share one. */
+export function placeReads({ policy, service, mesh }: Pick<AssignmentInput, "policy" | "service" | "mesh">): readonly string[] {
+	const reads = service.internalTrafficLocal ? [nodeNameLabel] : [];
+	const locality = localitySetting(policy.loadBalancer?.localityLbSetting, service, mesh.config.localityLbSetting);
+	if (!locality) return reads;
+	const { distribute, failoverPriority } = locality.setting;
+	if (distribute && distribute.length > 0) return [...reads, ...localityLabels];
+	if (!locality.force && policy.outlierDetection === undefined) return reads;
+	if (failoverPriority && failoverPriority.length > 0) return [...reads, ...failoverPriority.filter((entry) => !entry.includes("="))];
+	return [...reads, ...localityLabels];
+}
+
+/** The client's values of these labels. */
+export function placeKey(place: ClientPlace, reads: readonly string[]): string {
+	return reads.length === 0 ? "" : JSON.stringify(reads.map((label) => place.labels[label] ?? ""));
+}
+
+function localityEndpoints({ locality, endpoints, weight, priority }: LocalityGroup, input: AssignmentInput): object {
+	return { locality, priority, loadBalancingWeight: weight, lbEndpoints: endpoints.map((endpoint) => lbEndpoint(endpoint, input)) };
+}
+
+function lbEndpoint(endpoint: Endpoint, input: AssignmentInput): object {
+	const unix = endpoint.address.startsWith("unix://");
+	const address = unix
+		? { pipe: { path: endpoint.address.slice("unix://".length) } }
+		: { socketAddress: { address: endpoint.address, portValue: endpoint.port } };
+	return {
+		endpoint: { address },
+		...(endpoint.registry === "Kubernetes" && { healthStatus: HealthStatus.HEALTHY }),
+		loadBalancingWeight: weightOf(endpoint),
+		metadata: { filterMetadata: endpointMetadata(endpoint, input) },
+	};
+}
+
+function endpointMetadata(endpoint: Endpoint, input: AssignmentInput): object {
+	return {
+		...(takesMutualTls(endpoint, input) && { "envoy.transport_socket_match": { tlsMode: "istio" } }),
+		istio: { workload: workloadText(endpoint, input.mesh.clusterId) },
+	};
+}
+
+/** An explicit TLS mode of the rule decides; without one, the endpoint's sidecar and its PeerAuthentication do. */
+function takesMutualTls(endpoint: Endpoint, { policy, policies }: AssignmentInput): boolean {
+	if (endpoint.tlsMode !== "istio") return false;
+	if (policy.tls) return policy.tls.mode === "ISTIO_MUTUAL";
+	return mtlsModeOf(policies, endpoint.namespace, endpoint.labels, endpoint.port) !== "DISABLE";
+}
+
+const nameLabels = ["service.istio.io/canonical-name", "app.kubernetes.io/name", "app"];
+const revisionLabels = ["service.istio.io/canonical-revision", "app.kubernetes.io/version", "version"];
+
+/** `workload;namespace;canonical name;canonical revision;cluster`, read by the metrics filters. */
+function workloadText({ workloadName, namespace, labels }: Endpoint, clusterId: string): string {
+	const pick = (keys: readonly string[]) => keys.map((key) => labels[key]).find((value) => value !== undefined && value !== "");
+	const revision = pick(revisionLabels) ?? "";
+	// "latest" is what readers assume, so it is left out.
+	return [workloadName, namespace, pick(nameLabels) ?? workloadName, revision === "latest" ? "" : revision, clusterId].join(";");
+}

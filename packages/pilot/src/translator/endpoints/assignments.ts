@@ -1,0 +1,92 @@
+import { ClusterLoadAssignment } from "@weft/xds/generated/envoy/config/endpoint/v3/endpoint.ts";
+import { endpointsOf } from "../../model/lookup.ts";
+import type { ProxyNode } from "../../model/proxy-node.ts";
+import type { Mesh, Scope } from "../../model/push.ts";
+import { discoveryTypeOf } from "../clusters/discovery-type.ts";
+import { effectivePolicy } from "../clusters/traffic-policy.ts";
+import type { EncodedResource, ProxyContext } from "../context.ts";
+import { encodeResource, stats } from "../encode.ts";
+import { createMemo, none } from "../memo.ts";
+import { parseClusterName } from "../routes/cluster-name.ts";
+import { type AssignmentInput, buildAssignment, placeKey, placeReads } from "./assignment.ts";
+import { type ClientPlace, placeLabels } from "./locality.ts";
+
+const encoded = createMemo<EncodedResource>();
+
+/** Assignments by name, as far as they were asked for. */
+type Table = Map<string, EncodedResource | undefined>;
+
+const tables = new WeakMap<Scope, Map<string, Table>>();
+
+/** Looks up the assignment of an EDS cluster by its name; undefined when this proxy has no such EDS cluster. */
+export function clusterLoadAssignments(context: ProxyContext): (name: string) => EncodedResource | undefined {
+	const table = tableOf(context);
+	return (name) => {
+		const known = table.get(name);
+		if (known !== undefined || table.has(name)) return known;
+		const built = lookUp(context, name);
+		table.set(name, built);
+		return built;
+	};
+}
+
+/** One table for all proxies of the scope that stand in the same place, as far as places matter to some rule in it. */
+function tableOf({ push, scope, node }: ProxyContext): Table {
+	let places = tables.get(scope);
+	if (!places) {
+		places = new Map();
+		tables.set(scope, places);
+	}
+	const key = classPlaceKey(scope, push.mesh, node);
+	const table = places.get(key) ?? new Map();
+	places.set(key, table);
+	return table;
+}
+
+const scopeReads = new WeakMap<Scope, readonly string[]>();
+
+/** What tells apart proxies of one scope in the assignments they get. */
+export function classPlaceKey(scope: Scope, mesh: Mesh, node: ProxyNode): string {
+	let reads = scopeReads.get(scope);
+	if (!reads) {
+		const all = scope.services.flatMap((service) => {
+			const rule = scope.destinationRule(service.hostname);
+			const variants = service.ports.flatMap(({ port }) => [undefined, ...(rule?.subsets ?? [])].map((subset) => effectivePolicy(rule, subset, port)));
+			return variants.flatMap((policy) => placeReads({ policy, service, mesh }));
+		});
+		reads = [...new Set(all)].sort();
+		scopeReads.set(scope, reads);
+	}
+	return placeKey(placeOf(node), reads);
+}
+
+function lookUp({ push, scope, node }: ProxyContext, name: string): EncodedResource | undefined {
+	const parsed = parseClusterName(name);
+	const [direction, , subsetName] = name.split("|");
+	if (!parsed || direction !== "outbound") return undefined;
+	const service = scope.serviceByHost.get(parsed.host);
+	const port = service?.ports.find((candidate) => String(candidate.port) === parsed.port);
+	if (!service || !port) return undefined;
+	const rule = scope.destinationRule(service.hostname);
+	const subset = subsetName ? rule?.subsets.find((candidate) => candidate.name === subsetName) : undefined;
+	if (subsetName && !subset) return undefined;
+	const policy = effectivePolicy(rule, subset, port.port);
+	if (discoveryTypeOf(service, policy, node.kind) !== "EDS") return undefined;
+	const endpoints = endpointsOf(push, service, port.name);
+	const place = placeOf(node);
+	const input: AssignmentInput = { name, service, endpoints, subset, policy, policies: push.peerAuthentications, mesh: push.mesh, place };
+	const key = `${name} ${placeKey(place, placeReads(input))}`;
+	return encoded.get([endpoints, service, rule ?? none, push.peerAuthentications, push.mesh], key, () => {
+		stats.builds.eds++;
+		return encodeResource("eds", name, ClusterLoadAssignment, buildAssignment(input));
+	});
+}
+
+const places = new WeakMap<ProxyNode, ClientPlace>();
+
+export function placeOf(node: ProxyNode): ClientPlace {
+	const { locality, labels, network, nodeName } = node;
+	const place = places.get(node) ?? { locality, nodeName, labels: placeLabels(labels, locality, network, nodeName) };
+	places.set(node, place);
+	return place;
+}

@@ -1,0 +1,95 @@
+import type { EgressListener, Scope } from "../../model/push.ts";
+import { isHttp } from "../../model/protocol.ts";
+import type { Service, ServicePort } from "../../model/service.ts";
+import type { EncodedResource } from "../context.ts";
+import { createMemo } from "../memo.ts";
+import { type ClientNames, serviceDomains, withPort } from "./domains.ts";
+import type { VirtualServiceIndex } from "./virtual-service-index.ts";
+
+/** One virtual host that a service gives to a table. */
+export interface PlannedHost {
+	readonly service: Service;
+	readonly port: number;
+	readonly domains: readonly string[];
+}
+
+/** Which virtual hosts with which domains a table has: all that does not depend on what VirtualServices say. */
+export interface TablePlan {
+	readonly hosts: readonly PlannedHost[];
+	/** Host names of the services on the table, aliases among them. */
+	readonly served: ReadonlySet<string>;
+	/** Every domain that some host has. */
+	readonly taken: ReadonlySet<string>;
+	/** The table as it was last assembled; the same virtual hosts make the same table. */
+	last: { readonly virtualHosts: readonly Uint8Array[]; readonly resource: EncodedResource } | undefined;
+}
+
+export interface PlanInput {
+	readonly scope: Scope;
+	readonly egress: EgressListener;
+	/** 0: all ports in one table. */
+	readonly tablePort: number;
+	readonly client: ClientNames;
+	readonly index: VirtualServiceIndex;
+}
+
+const plans = createMemo<TablePlan>();
+
+/** Kept while the services that the listener lets through stay the same, whatever happens to VirtualServices. */
+export function tablePlan(input: PlanInput): TablePlan {
+	const { scope, egress, tablePort, client, index } = input;
+	const named = scope.services.filter(({ resolution, hostname }) => resolution === "Alias" && speaksForItself(index, hostname)).map(({ hostname }) => hostname);
+	const key = `${tablePort}|${client.namespace}|${client.dnsCapture}|${named.join()}`;
+	return plans.get([egress.services, scope.services], key, () => buildPlan(input, new Set(named)));
+}
+
+/** An alias has a virtual host of its own only where a VirtualService names it; else its names go with those of its target. */
+function speaksForItself(index: VirtualServiceIndex, host: string): boolean {
+	return Boolean(index.forHost(host)?.spec.http?.length);
+}
+
+function buildPlan({ scope, egress, tablePort, client }: PlanInput, namedAliases: ReadonlySet<string>): TablePlan {
+	const aliases = aliasIndex(scope);
+	const claims = createClaims();
+	const hosts: PlannedHost[] = [];
+	const served = new Set<string>();
+	for (const service of egress.services) {
+		if (tablePort !== 0 && !service.ports.some(({ port }) => port === tablePort)) continue;
+		served.add(service.hostname);
+		if (service.resolution === "Alias" && !namedAliases.has(service.hostname)) continue;
+		for (const { port } of service.ports.filter((candidate) => isHttpOrSniffed(candidate) && (tablePort === 0 || candidate.port === tablePort))) {
+			if (!claims.name(`${service.hostname}:${port}`)) continue;
+			const names = serviceDomains(service, aliases.get(service.hostname) ?? [], client);
+			const domains = claims.domains(tablePort === 0 ? withPort(names, port) : names);
+			if (domains.length > 0) hosts.push({ service, port, domains });
+		}
+	}
+	return { hosts, served, taken: claims.taken, last: undefined };
+}
+
+export function isHttpOrSniffed({ protocol }: ServicePort): boolean {
+	return isHttp(protocol) || protocol === "Auto";
+}
+
+/** Names of ExternalName services by the host they stand for. */
+function aliasIndex(scope: Scope): ReadonlyMap<string, readonly string[]> {
+	const result = new Map<string, string[]>();
+	for (const { hostname, externalName, resolution } of scope.services) {
+		if (resolution !== "Alias" || externalName === undefined) continue;
+		const names = result.get(externalName) ?? [];
+		names.push(hostname);
+		result.set(externalName, names);
+	}
+	return result;
+}
+
+/** Envoy refuses a table in which two virtual hosts have one name or one domain: the first keeps it. */
+function createClaims(): { name(name: string): boolean; domains(wanted: readonly string[]): string[]; readonly taken: ReadonlySet<string> } {
+	const names = new Set<string>();
+	const taken = new Set<string>();
+	return {
+		taken,
+		name: (name) => !names.has(name) && Boolean(names.add(name)),
+		domains: (wanted) => wanted.filter((domain) => !taken.has(domain) && Boolean(taken.add(domain))),
+	};
+}

@@ -1,0 +1,159 @@
+import { Listener } from "@weft/xds/generated/envoy/config/listener/v3/listener.ts";
+import type { XdsType } from "@weft/xds";
+import type { ResourceView } from "@weft/xds/server";
+import type { ProxyNode } from "../model/proxy-node.ts";
+import type { PushSnapshot } from "../model/push.ts";
+import { scopeOf } from "../model/scope.ts";
+import { buildInboundClusters, buildOutboundClusters, outboundClustersKey } from "./clusters/index.ts";
+import type { EncodedResource, ProxyContext } from "./context.ts";
+import { encodeResource, stats } from "./encode.ts";
+import { classPlaceKey, clusterLoadAssignments } from "./endpoints/assignments.ts";
+import { buildListeners } from "./listeners/index.ts";
+import { createMemo } from "./memo.ts";
+import { buildRouteTable } from "./routes/index.ts";
+
+export { buildPush } from "../model/build-push.ts";
+export { decodeNode } from "../model/node.ts";
+
+/** Resources by name, sorted. */
+export type Resources = ReadonlyMap<string, EncodedResource>;
+
+export interface ResourceSet {
+	readonly type: XdsType;
+	readonly resources: Resources;
+}
+
+export interface Translation {
+	readonly cds: ResourceSet;
+	readonly lds: ResourceSet;
+	/** On demand by name; undefined when there is no such resource for this proxy. */
+	eds(name: string): EncodedResource | undefined;
+	rds(name: string): EncodedResource | undefined;
+}
+
+function contextOf(push: PushSnapshot, node: ProxyNode): ProxyContext {
+	return { push, scope: scopeOf(push, node), node };
+}
+
+/** Everything that a proxy is sent. Parts are built when asked for, and shared with every proxy that they are the same for. */
+export function translate(push: PushSnapshot, node: ProxyNode): Translation {
+	const context = contextOf(push, node);
+	return {
+		get cds() {
+			return { type: "cds" as const, resources: clustersOf(context) };
+		},
+		get lds() {
+			return { type: "lds" as const, resources: listenersOf(context) };
+		},
+		eds: clusterLoadAssignments(context),
+		rds: (name) => buildRouteTable(context, name),
+	};
+}
+
+function byName(resources: readonly EncodedResource[]): Resources {
+	return new Map(resources.toSorted((a, b) => (a.name < b.name ? -1 : 1)).map((resource) => [resource.name, resource]));
+}
+
+/** Sets that hold the same resources are one object, over snapshots too: then nothing has to be compared further on. */
+function stableSet(push: PushSnapshot, key: string, resources: readonly EncodedResource[]): Resources {
+	const stable = push.caches.lists.get(key, resources, () => resources);
+	return sets.get([stable], "", () => byName(resources));
+}
+
+const sets = createMemo<Resources>();
+const merged = createMemo<Resources>();
+
+/** The outbound half is one for the whole class; the inbound half is the workload's own. */
+function clustersOf(context: ProxyContext): Resources {
+	const { push, scope, node } = context;
+	const classKey = `cds ${outboundClustersKey(node)} ${placeKeyOf(context)} ${scope.key}`;
+	const known = push.caches.perPush.get(classKey) as Resources | undefined;
+	const outbound = known ?? stableSet(push, classKey, buildOutboundClusters(context));
+	push.caches.perPush.set(classKey, outbound);
+	const inbound = buildInboundClusters(context);
+	if (inbound.length === 0) return outbound;
+	return merged.get([outbound, ...inbound], "", () => {
+		const all = new Map(inbound.map((resource) => [resource.name, resource]));
+		return new Map([...all, ...outbound]);
+	});
+}
+
+/** DNS clusters carry their endpoints, arranged for the client's place; without such clusters all places share one set. */
+function placeKeyOf({ push, scope, node }: ProxyContext): string {
+	const placed = scope.services.some(({ resolution }) => resolution === "DNS" || resolution === "DNSRoundRobin");
+	return placed ? classPlaceKey(scope, push.mesh, node) : "";
+}
+
+const encodedListeners = new WeakMap<Listener, EncodedResource>();
+
+function listenersOf(context: ProxyContext): Resources {
+	const listeners = buildListeners(context).map((listener) => {
+		let resource = encodedListeners.get(listener);
+		if (!resource) {
+			stats.builds.lds++;
+			resource = encodeResource("lds", listener.name, Listener, listener);
+			encodedListeners.set(listener, resource);
+		}
+		return resource;
+	});
+	return stableSet(context.push, `lds ${context.node.id}`, listeners);
+}
+
+const empty: Resources = new Map();
+
+/** The proxy's resources as the xDS server serves them. */
+export function resourceView(push: PushSnapshot, node: ProxyNode): ResourceView {
+	const translation = translate(push, node);
+	let clusters: Resources | undefined;
+	let listeners: Resources | undefined;
+	const cds = () => (clusters ??= translation.cds.resources);
+	const lds = () => (listeners ??= translation.lds.resources);
+	return {
+		version: String(push.version),
+		all(type) {
+			if (type === "cds") return cds();
+			return type === "lds" ? lds() : empty;
+		},
+		get(type, name) {
+			switch (type) {
+				case "cds":
+					return cds().get(name);
+				case "lds":
+					return lds().get(name);
+				case "eds":
+					return translation.eds(name);
+				case "rds":
+					return translation.rds(name);
+				default:
+					return undefined;
+			}
+		},
+		revision(type) {
+			switch (type) {
+				case "cds":
+					return cds();
+				case "lds":
+					return lds();
+				case "eds":
+					return assignmentsRevision(push, node);
+				default:
+					return type === "rds" ? tablesRevision(push, node) : empty;
+			}
+		},
+	};
+}
+
+const revisions = createMemo<object>();
+
+/** One object for equal inputs: everything that assignments are derived from. */
+function assignmentsRevision(push: PushSnapshot, node: ProxyNode): object {
+	const { services, endpoints, destinationRules, peerAuthentications, mesh } = push;
+	const { scope } = contextOf(push, node);
+	return revisions.get([services, endpoints, destinationRules, peerAuthentications, mesh, scope.services], JSON.stringify([scope.key, classPlaceKey(scope, mesh, node)]), () => ({}));
+}
+
+/** The same for route tables. */
+function tablesRevision(push: PushSnapshot, node: ProxyNode): object {
+	const { services, virtualServices, destinationRules, sidecars, mesh } = push;
+	return revisions.get([services, virtualServices, destinationRules, sidecars, mesh], scopeOf(push, node).key, () => ({}));
+}

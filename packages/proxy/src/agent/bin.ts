@@ -1,0 +1,3 @@
+import { runAgent } from "./main.ts";
+
+process.exit(await runAgent(process.argv.slice(2)));

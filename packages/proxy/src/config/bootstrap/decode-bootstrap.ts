@@ -1,0 +1,94 @@
+import type { Bootstrap } from "@weft/xds/generated/envoy/config/bootstrap/v3/bootstrap.ts";
+import type { Cluster as ClusterMessage } from "@weft/xds/generated/envoy/config/cluster/v3/cluster.ts";
+import type { Listener as ListenerMessage } from "@weft/xds/generated/envoy/config/listener/v3/listener.ts";
+import type { Secret as SecretMessage } from "@weft/xds/generated/envoy/extensions/transport_sockets/tls/v3/secret.ts";
+import { decodeAddress } from "../decode/address.ts";
+import { type DecodedCluster, decodeCluster } from "../decode/cluster.ts";
+import type { DecodeEnvironment } from "../decode/environment.ts";
+import { onlySupports, rootAt, under } from "../decode/issues.ts";
+import { decodeListener } from "../decode/listener.ts";
+import { decodeSecret } from "../decode/secret.ts";
+import type { Listener, NodeInfo, Secret, SocketAddress } from "../runtime-config.ts";
+
+export interface StaticResource<M, T> {
+	readonly message: M;
+	readonly value: T;
+}
+
+/** What a bootstrap says, decoded. */
+export interface BootstrapConfig {
+	readonly message: Bootstrap;
+	readonly node: NodeInfo;
+	readonly admin: SocketAddress | undefined;
+	readonly listeners: readonly StaticResource<ListenerMessage, Listener>[];
+	readonly clusters: readonly StaticResource<ClusterMessage, DecodedCluster>[];
+	readonly secrets: readonly StaticResource<SecretMessage, Secret>[];
+}
+
+// Of no effect here: there is no runtime, no watchdog and no overload manager of Envoy's, statistics are read, not flushed.
+// They are named in one warning, since ordinary files carry them.
+const inert = [
+	"layeredRuntime",
+	"overloadManager",
+	"watchdog",
+	"watchdogs",
+	"statsFlushInterval",
+	"statsFlushOnAdmin",
+	"statsConfig",
+	"flagsPath",
+	"useTcpForDnsLookups",
+	"dnsResolutionConfig",
+	"typedDnsResolverConfig",
+	"enableDispatcherStats",
+	"memoryAllocatorManager",
+	"bootstrapExtensions",
+	"deferredStatOptions",
+	"perfTracingFilePath",
+	"grpcAsyncClientManagerConfig",
+	"applicationLogConfig",
+	"defaultSocketInterface",
+	"statsServerVersionOverride",
+	"clusterManager",
+];
+const supported = ["node", "nodeContextParams", "staticResources", "dynamicResources", "admin", ...inert];
+
+export function decodeBootstrap(message: Bootstrap, environment: DecodeEnvironment): { readonly value: BootstrapConfig | undefined; readonly errors: readonly string[]; readonly warnings: readonly string[] } {
+	const at = rootAt();
+	onlySupports(at, "envoy.config.bootstrap.v3.Bootstrap", message, supported);
+	const resources = message.staticResources;
+	const errors = at.errors;
+	const all = <M extends { readonly name: string }, T>(kind: string, messages: readonly M[], decode: (message: M) => { value: T | undefined; errors: readonly string[] }) => {
+		const seen = new Set<string>();
+		return messages.flatMap((one, i) => {
+			const result = decode(one);
+			const label = one.name === "" ? `${kind}[${i}]` : `${kind} '${one.name}'`;
+			errors.push(...result.errors.map((error) => `${label}: ${error}`));
+			if (one.name !== "" && seen.has(one.name)) errors.push(`${label}: duplicate name`);
+			seen.add(one.name);
+			return result.value === undefined ? [] : [{ message: one, value: result.value }];
+		});
+	};
+	const named = (resources?.listeners ?? []).map((listener, i) => (listener.name === "" ? { ...listener, name: `listener_${i}` } : listener));
+	const value: BootstrapConfig = {
+		message,
+		node: decodeNode(message),
+		admin: message.admin?.address && decodeAddress(under(at, "admin.address"), message.admin.address),
+		listeners: all("listener", named, (listener) => decodeListener(listener, environment)),
+		clusters: all("cluster", resources?.clusters ?? [], (cluster) => decodeCluster(cluster, environment)),
+		secrets: all("secret", resources?.secrets ?? [], (secret) => decodeSecret(secret, environment)),
+	};
+	const fields = message as unknown as Readonly<Record<string, unknown>>;
+	const ignored = inert.filter((name) => isPresent(fields[name]));
+	const warnings = ignored.length === 0 ? [] : [`these bootstrap fields have no effect here: ${ignored.join(", ")}`];
+	return { value: errors.length === 0 ? value : undefined, errors, warnings };
+}
+
+function isPresent(value: unknown): boolean {
+	return value !== undefined && value !== "" && value !== false && !(Array.isArray(value) && value.length === 0);
+}
+
+function decodeNode(message: Bootstrap): NodeInfo {
+	const node = message.node;
+	const { region = "", zone = "", subZone = "" } = node?.locality ?? {};
+	return { id: node?.id ?? "", cluster: node?.cluster ?? "", metadata: node?.metadata ?? {}, locality: { region, zone, subZone } };
+}

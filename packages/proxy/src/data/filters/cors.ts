@@ -1,0 +1,52 @@
+import type { CorsPolicy } from "../../config/runtime-config.ts";
+import type { HeadersEdit, RequestView } from "../headers/headers-view.ts";
+import type { CompileContext } from "../match/compile-context.ts";
+import { isInFraction } from "../match/route-table.ts";
+import { compileStringMatch } from "../match/string-match.ts";
+
+/**
+ * What to do with a request under a policy:
+ * - `none`: nothing (no Origin, or the policy is off);
+ * - `refused`: count `cors.origin_invalid`, go on without CORS headers;
+ * - `preflight`, `preflightRefused`: answer 200 at once, with the headers of `writePreflight`, or without any;
+ * - `actual`: go on, and call `writeActual` on the response.
+ */
+export type CorsVerdict = "none" | "refused" | "preflight" | "preflightRefused" | "actual";
+
+export interface CorsFilter {
+	judge(head: RequestView, random: () => number): CorsVerdict;
+	writePreflight(response: HeadersEdit, origin: string): void;
+	writeActual(response: HeadersEdit, origin: string): void;
+}
+
+export function createCorsFilter(policy: CorsPolicy, context: CompileContext): CorsFilter {
+	const origins = policy.allowOrigins.map((match) => compileStringMatch(match, context));
+	const isAnyAllowed = origins.some((test) => test("*"));
+	const writeOrigin = (response: HeadersEdit, origin: string) => {
+		response.set("access-control-allow-origin", origin);
+		if (policy.allowCredentials === true) response.set("access-control-allow-credentials", "true");
+	};
+	const writeUnlessEmpty = (response: HeadersEdit, name: string, value: string) => {
+		if (value !== "") response.set(name, value);
+	};
+	return {
+		judge(head, random) {
+			const origin = head.get("origin");
+			if (origin === undefined || origin === "" || !isInFraction(policy.enabled, random)) return "none";
+			const isAllowed = isAnyAllowed || origins.some((test) => test(origin));
+			const isPreflight = head.method === "OPTIONS" && (head.get("access-control-request-method") ?? "") !== "";
+			if (isAllowed) return isPreflight ? "preflight" : "actual";
+			return isPreflight && !policy.forwardNotMatchingPreflights ? "preflightRefused" : "refused";
+		},
+		writePreflight(response, origin) {
+			writeOrigin(response, origin);
+			writeUnlessEmpty(response, "access-control-allow-methods", policy.allowMethods);
+			writeUnlessEmpty(response, "access-control-allow-headers", policy.allowHeaders);
+			writeUnlessEmpty(response, "access-control-max-age", policy.maxAge);
+		},
+		writeActual(response, origin) {
+			writeOrigin(response, origin);
+			writeUnlessEmpty(response, "access-control-expose-headers", policy.exposeHeaders);
+		},
+	};
+}

@@ -1,0 +1,109 @@
+import type { BreakerLimits } from "../../config/runtime-config.ts";
+import { breakerWord, release, retryBudgetLimit, type SharedWords, tryAcquire } from "../../config/shared-state.ts";
+import type { HeadersView } from "../headers/headers-view.ts";
+import type { HostEntry } from "../lb/host-entry.ts";
+import type { CompiledRetryPolicy, ResetReason } from "./retry-policy.ts";
+
+/**
+ * - `no`: not a case for this policy;
+ * - `retry`: after `backOffMs`, once;
+ * - `limitExceeded`: all attempts used (flag URX, `upstream_rq_retry_limit_exceeded`);
+ * - `overflow`: the breaker for retries is open (flag UO, `upstream_rq_retry_overflow`).
+ */
+export type RetryVerdict = "no" | "retry" | "limitExceeded" | "overflow";
+
+/** Where retries under way are counted; over all workers. */
+export interface RetryBreaker {
+	readonly words: SharedWords;
+	readonly breakerSlot: number;
+	readonly priority: "default" | "high";
+	readonly limits: BreakerLimits;
+}
+
+/**
+ * One request's retries. Make it only when the first attempt failed (a request that succeeds at once needs none), ask
+ * it after each failed attempt, and `end` it with the request.
+ */
+export interface RetryState {
+	/** Delay before the retry that was just granted. */
+	readonly backOffMs: number;
+	/** Hosts to avoid, when the policy says so. */
+	readonly triedHosts: readonly HostEntry[];
+	/** Priorities to avoid (`previous_priorities`). */
+	readonly triedPriorities: readonly number[];
+	afterResponse(status: number, head: HeadersView, host: HostEntry | undefined): RetryVerdict;
+	afterReset(reason: ResetReason, requestStarted: boolean, host: HostEntry | undefined): RetryVerdict;
+	/** True once a retry was granted: a success now counts as `upstream_rq_retry_success`. */
+	readonly retried: boolean;
+	end(): void;
+}
+
+export function createRetryState(policy: CompiledRetryPolicy, breaker: RetryBreaker, random: () => number): RetryState {
+	return new Retries(policy, breaker, random);
+}
+
+class Retries implements RetryState {
+	backOffMs = 0;
+	retried = false;
+	readonly triedHosts: HostEntry[] = [];
+	triedPriorities: readonly number[] = [];
+	readonly #policy: CompiledRetryPolicy;
+	readonly #breaker: RetryBreaker;
+	readonly #random: () => number;
+	#left: number;
+	#intervalMs: number;
+	#holdsBreaker = false;
+	readonly #attemptedPriorities: number[] = [];
+
+	constructor(policy: CompiledRetryPolicy, breaker: RetryBreaker, random: () => number) {
+		this.#policy = policy;
+		this.#breaker = breaker;
+		this.#random = random;
+		this.#left = policy.config.numRetries;
+		this.#intervalMs = policy.config.backOff.baseMs;
+	}
+
+	afterResponse(status: number, head: HeadersView, host: HostEntry | undefined): RetryVerdict {
+		return this.#decide(this.#policy.retriesResponse(status, head), host);
+	}
+
+	afterReset(reason: ResetReason, requestStarted: boolean, host: HostEntry | undefined): RetryVerdict {
+		return this.#decide(this.#policy.retriesReset(reason, requestStarted), host);
+	}
+
+	#decide(wanted: boolean, host: HostEntry | undefined): RetryVerdict {
+		this.#releaseBreaker();
+		if (!wanted) return "no";
+		if (this.#left <= 0) return "limitExceeded";
+		const { words, breakerSlot, priority, limits } = this.#breaker;
+		const { retryBudget, retriesMax } = limits;
+		const limit = retryBudget ? retryBudgetLimit(words, breakerSlot, priority, retryBudget.percent, retryBudget.concurrencyMin) : retriesMax;
+		if (!tryAcquire(words, breakerWord(breakerSlot, priority, "retries"), limit)) return "overflow";
+		this.#holdsBreaker = true;
+		this.#left--;
+		this.retried = true;
+		this.#noteHost(host);
+		this.backOffMs = this.#random() * this.#intervalMs;
+		this.#intervalMs = Math.min(this.#intervalMs * 2, this.#policy.config.backOff.maxMs);
+		return "retry";
+	}
+
+	#noteHost(host: HostEntry | undefined): void {
+		if (!host) return;
+		const { previousHosts, previousPriorities } = this.#policy.config;
+		if (previousHosts) this.triedHosts.push(host);
+		if (!previousPriorities) return;
+		this.#attemptedPriorities.push(host.priority);
+		if (this.#attemptedPriorities.length % Math.max(previousPriorities.updateFrequency, 1) === 0) this.triedPriorities = [...new Set(this.#attemptedPriorities)];
+	}
+
+	#releaseBreaker(): void {
+		if (!this.#holdsBreaker) return;
+		this.#holdsBreaker = false;
+		release(this.#breaker.words, breakerWord(this.#breaker.breakerSlot, this.#breaker.priority, "retries"));
+	}
+
+	end(): void {
+		this.#releaseBreaker();
+	}
+}

@@ -1,0 +1,122 @@
+import type { FaultPolicy, HttpConnectionManager, HttpFilter, IstioStats, Listener } from "../../config/runtime-config.ts";
+import { defaultHeadLimits, type HeadLimits } from "../codec/head-parser.ts";
+import { compileAccessLog, type LineSink, type LogStream } from "../log/access-log.ts";
+import type { StreamInfo } from "../log/stream-info.ts";
+import { type CompiledRouteTable, compileRouteTable } from "../match/route-table.ts";
+import { httpCounters, httpGauges, listenerHttpCounters } from "../stats/families.ts";
+import type { WorkerContext } from "../worker/context.ts";
+import type { Snapshot } from "../worker/snapshot.ts";
+import type { HttpStream } from "./stream.ts";
+
+/** Sees each stream once it is over, before it is reset. */
+export type StreamObserver = (stream: HttpStream) => void;
+
+/** One HTTP connection manager, ready to serve. */
+export interface CompiledManager {
+	readonly config: HttpConnectionManager;
+	readonly context: WorkerContext;
+	readonly direction: Listener["direction"];
+	readonly headLimits: HeadLimits;
+	readonly serverName: string;
+	readonly filters: readonly HttpFilter[];
+	readonly suppressEnvoyHeaders: boolean;
+	readonly fault: FaultPolicy | undefined;
+	readonly hasFault: boolean;
+	readonly hasCors: boolean;
+	readonly istioStats: IstioStats | undefined;
+	readonly bufferBytesMax: number;
+	readonly accessLogs: readonly LogStream[];
+	readonly observers: StreamObserver[];
+	table(snapshot: Snapshot): CompiledRouteTable | undefined;
+	count(name: keyof typeof httpCounters.index, by?: number): void;
+	gauge(name: keyof typeof httpGauges.index, by: number): void;
+	/** Also in the listener's own counters. */
+	countResponse(status: number): void;
+	log(info: StreamInfo): void;
+	close(): void;
+}
+
+export interface ManagerInputs {
+	readonly context: WorkerContext;
+	readonly listener: Listener;
+	readonly listenerScope: string;
+	readonly openSink: (path: string) => LineSink;
+	readonly errors: string[];
+}
+
+export function compileManager(config: HttpConnectionManager, inputs: ManagerInputs): CompiledManager {
+	const { context, listener, errors } = inputs;
+	const scope = context.stats.openScope(`http.${config.statPrefix}.`);
+	const listenerScope = context.stats.openScope(`${inputs.listenerScope}http.${config.statPrefix}.`);
+	const counterBase = scope.counters(httpCounters);
+	const gaugeBase = scope.gauges(httpGauges);
+	const listenerBase = listenerScope.counters(listenerHttpCounters);
+	const count = (base: number, offset: number, by: number) => {
+		const { counters } = context.stats;
+		counters[base + offset] = (counters[base + offset] as number) + by;
+	};
+	const router = config.filters.find((filter) => filter.kind === "router");
+	const fault = config.filters.find((filter) => filter.kind === "fault");
+	const istioStats = config.filters.find((filter) => filter.kind === "istioStats");
+	const accessLogs = config.accessLogs.map((log) => {
+		const compiled = compileAccessLog(log, context.environment, inputs.openSink);
+		errors.push(...compiled.errors);
+		return compiled.value;
+	});
+	const codes = httpCounters.index.downstream_rq_1xx;
+	return {
+		config,
+		context,
+		direction: listener.direction,
+		headLimits: buildHeadLimits(config),
+		serverName: config.serverName || context.serverName,
+		filters: config.filters,
+		suppressEnvoyHeaders: router?.kind === "router" && router.suppressEnvoyHeaders,
+		fault: fault?.kind === "fault" ? fault.policy : undefined,
+		hasFault: fault !== undefined,
+		hasCors: config.filters.some((filter) => filter.kind === "cors"),
+		istioStats: istioStats?.kind === "istioStats" ? istioStats.stats : undefined,
+		bufferBytesMax: listener.bufferBytesMax,
+		accessLogs,
+		observers: [],
+		table: compileTableLookup(config, context, errors),
+		count: (name, by = 1) => count(counterBase, httpCounters.index[name], by),
+		gauge(name, by) {
+			const { gauges } = context.stats;
+			const at = gaugeBase + httpGauges.index[name];
+			gauges[at] = (gauges[at] as number) + by;
+		},
+		countResponse(status) {
+			const hundreds = Math.floor(status / 100) - 1;
+			count(counterBase, httpCounters.index.downstream_rq_completed, 1);
+			count(listenerBase, listenerHttpCounters.index.downstream_rq_completed, 1);
+			if (hundreds < 0 || hundreds > 4) return;
+			count(counterBase, codes + hundreds, 1);
+			count(listenerBase, hundreds, 1);
+		},
+		log(info) {
+			for (const log of accessLogs) log(info);
+		},
+		close() {
+			scope.close();
+			listenerScope.close();
+		},
+	};
+}
+
+function buildHeadLimits(config: HttpConnectionManager): HeadLimits {
+	return {
+		headBytesMax: config.requestHeadersBytesMax || defaultHeadLimits.headBytesMax,
+		headersMax: config.headersCountMax || defaultHeadLimits.headersMax,
+		acceptHttp10: config.http1.acceptHttp10,
+		keepOriginal: config.http1.headerCase === "preserve",
+	};
+}
+
+function compileTableLookup({ routes }: HttpConnectionManager, context: WorkerContext, errors: string[]): CompiledManager["table"] {
+	if (routes.kind === "rds") return (snapshot) => snapshot.routes.get(routes.name);
+	const compiled = compileRouteTable(routes.table, { environment: context.environment, hash64: context.hash64 });
+	errors.push(...compiled.errors);
+	return () => compiled.value;
+}
+

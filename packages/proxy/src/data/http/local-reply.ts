@@ -1,0 +1,81 @@
+import type { HttpStream } from "./stream.ts";
+
+/** An answer of the proxy's own. */
+export interface LocalReply {
+	readonly status: number;
+	/** text/plain unless `headers` say otherwise. */
+	readonly body: string | Uint8Array;
+	/** Bits of log/response-flags.ts. */
+	readonly flags: number;
+	/** Envoy's response code detail. */
+	readonly details: string;
+	/** Lower-case name, value, name, value … */
+	readonly headers?: readonly string[];
+	/** The connection cannot be used any further. */
+	readonly isClose?: boolean;
+	/** The gRPC status when it is not that of the HTTP status. */
+	readonly grpcStatus?: number;
+}
+
+/** HTTP status → gRPC status, as Envoy maps them (grpc/grpc http-grpc-status-mapping). */
+function grpcStatusOfHttp(status: number): number {
+	switch (status) {
+		case 400:
+			return 13;
+		case 401:
+			return 16;
+		case 403:
+			return 7;
+		case 404:
+			return 12;
+		case 429:
+		case 502:
+		case 503:
+		case 504:
+			return 14;
+		default:
+			return 2;
+	}
+}
+
+function percentEncode(message: string): string {
+	return message.replace(/[^\u0020-\u0024\u0026-\u007e]/g, (character) =>
+		Array.from(Buffer.from(character, "utf8"), (byte) => `%${byte.toString(16).toUpperCase().padStart(2, "0")}`).join(""),
+	);
+}
+
+/** Envoy replaces control characters and spaces, so that the detail stays one word in a log. */
+function cleanDetails(details: string): string {
+	return details.replace(/\s/g, "_");
+}
+
+/**
+ * The one place where the proxy answers by itself. Once the response has begun, all that is left is to break the
+ * connection off.
+ */
+export function sendLocalReply(stream: HttpStream, reply: LocalReply): void {
+	const { info, response } = stream;
+	info.responseFlags |= reply.flags;
+	if (stream.isResponseStarted) {
+		stream.breakOff();
+		return;
+	}
+	info.responseCodeDetails = cleanDetails(reply.details);
+	info.localReplyBody = typeof reply.body === "string" ? reply.body : Buffer.from(reply.body).toString("latin1");
+	response.clear();
+	const isGrpc = stream.isGrpcRequest;
+	response.status = isGrpc ? 200 : reply.status;
+	const body = typeof reply.body === "string" ? Buffer.from(reply.body, "utf8") : Buffer.from(reply.body.buffer, reply.body.byteOffset, reply.body.byteLength);
+	const headers = reply.headers ?? [];
+	for (let i = 0; i < headers.length; i += 2) response.append(headers[i] as string, headers[i + 1] as string);
+	if (isGrpc) {
+		response.appendOwn("content-type", "application/grpc");
+		response.append("grpc-status", String(reply.grpcStatus ?? grpcStatusOfHttp(reply.status)));
+		if (body.length > 0) response.append("grpc-message", percentEncode(body.toString("utf8")));
+		stream.respondLocally(undefined, reply.isClose === true);
+		return;
+	}
+	if (response.status !== 204 && response.status >= 200) response.appendOwn("content-length", String(body.length));
+	if (body.length > 0 && !response.has("content-type")) response.appendOwn("content-type", "text/plain");
+	stream.respondLocally(body, reply.isClose === true);
+}

@@ -1,0 +1,85 @@
+import type { Http1RequestHead } from "../codec/request-head.ts";
+import type { Http1ResponseHead } from "../codec/response-head.ts";
+import type { Connection } from "../transport/connection.ts";
+import type { Output } from "../transport/output.ts";
+import { statusLine } from "./status-lines.ts";
+
+const chunkedLine = Buffer.from("transfer-encoding: chunked\r\n");
+const lastChunk = "0\r\n\r\n";
+/** What the lines below need beyond the head's own. */
+const slack = 512;
+const versionAndHost = Buffer.from(" HTTP/1.1\r\nhost: ");
+const crlf = Buffer.from("\r\n");
+
+export type HeaderCase = "lower" | "proper" | "preserve";
+
+/** `upgrade`: the protocol asked for; "" for none. */
+export function encodeRequestHead(output: Output, connection: Connection, head: Http1RequestHead, upgrade: string, headerCase: HeaderCase): void {
+	output.reserve(connection, head.encodedBytesMax + head.path.length + head.authority.length + upgrade.length + slack);
+	if (head.isLineChanged) output.putText(`${head.method} ${cleanTarget(head.path)}`);
+	else output.putBytes(head.bytes, 0, head.targetEnd);
+	output.putBytes(versionAndHost, 0, versionAndHost.length);
+	if (head.isAuthorityChanged) output.putText(head.authority);
+	else output.putBytes(head.bytes, head.hostStart, head.hostEnd);
+	output.putBytes(crlf, 0, 2);
+	encodeLines(output, head, headerCase);
+	if (head.isChunked) output.putBytes(chunkedLine, 0, chunkedLine.length);
+	if (upgrade !== "") output.putText(`connection: upgrade\r\nupgrade: ${upgrade}\r\n`);
+	output.putBytes(crlf, 0, 2);
+}
+
+/** `connectionValue`: of the connection header, "" for none. `isChunked`: how the body is framed towards the client. */
+export function encodeResponseHead(output: Output, connection: Connection, head: Http1ResponseHead, isChunked: boolean, connectionValue: string, headerCase: HeaderCase): void {
+	output.reserve(connection, head.encodedBytesMax + slack);
+	const line = statusLine(head.status);
+	output.putBytes(line, 0, line.length);
+	encodeLines(output, head, headerCase);
+	if (isChunked) output.putBytes(chunkedLine, 0, chunkedLine.length);
+	if (connectionValue !== "") output.putText(`connection: ${connectionValue}\r\n`);
+	output.putBytes(crlf, 0, 2);
+}
+
+function encodeLines(output: Output, head: Http1RequestHead | Http1ResponseHead, headerCase: HeaderCase): void {
+	// A head that we made has no lines of its own.
+	if (headerCase === "lower") {
+		if (head.count > 0) head.encodeLines(output);
+		else head.encodeAdded(output);
+		return;
+	}
+	head.encodeRenamed(output, headerCase === "proper" ? properCase : originalCase);
+}
+
+function properCase(name: string): string {
+	return name.replace(/(^|-)([a-z])/g, (_, dash: string, letter: string) => dash + letter.toUpperCase());
+}
+
+function originalCase(name: string, original: string | undefined): string {
+	return original ?? name;
+}
+
+/** A rewrite may have put anything there; a target has no white space and no line end. */
+function cleanTarget(path: string): string {
+	// biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is looked for
+	return /[\u0000-\u0020\u007f\u0100-\uffff]/.test(path) ? path.replace(/[\u0000-\u0020\u007f\u0100-\uffff]/g, (c) => encodeURIComponent(c)) : path;
+}
+
+export function encodeChunk(output: Output, connection: Connection, bytes: Buffer, start: number, end: number): void {
+	output.reserve(connection, 20);
+	output.putText(`${(end - start).toString(16)}\r\n`);
+	output.sendBytes(connection, bytes, start, end);
+	output.reserve(connection, 2);
+	output.putBytes(crlf, 0, 2);
+}
+
+export function encodeLastChunk(output: Output, connection: Connection, trailers: readonly string[]): void {
+	if (trailers.length === 0) {
+		output.reserve(connection, lastChunk.length);
+		output.putText(lastChunk);
+		return;
+	}
+	let text = "0\r\n";
+	for (let i = 0; i < trailers.length; i += 2) text += `${trailers[i]}: ${trailers[i + 1]}\r\n`;
+	text += "\r\n";
+	output.reserve(connection, text.length);
+	output.putText(text);
+}

@@ -1,0 +1,257 @@
+import type { IstioStats, NodeInfo } from "../../config/runtime-config.ts";
+import { formatResponseFlags } from "../log/response-flags.ts";
+import { defaultBounds } from "./histogram.ts";
+import { compileOverrides, type MetricGroup } from "./istio-overrides.ts";
+import type { IstioSeriesDump } from "./istio-series.ts";
+
+/** One side of a call; "" where nothing is known, which is shown as `unknown`. */
+export interface IstioPeer {
+	readonly workload: string;
+	readonly namespace: string;
+	readonly canonicalService: string;
+	readonly canonicalRevision: string;
+	/** SPIFFE id, `spiffe://…`. */
+	readonly principal: string;
+	readonly app: string;
+	readonly version: string;
+	readonly cluster: string;
+}
+
+export const unknownPeer: IstioPeer = { workload: "", namespace: "", canonicalService: "", canonicalRevision: "", principal: "", app: "", version: "", cluster: "" };
+
+/** Everything that stays the same for the requests between one peer and one service. */
+export interface IstioPair {
+	readonly reporter: "source" | "destination" | "waypoint";
+	readonly source: IstioPeer;
+	readonly destination: IstioPeer;
+	readonly service: { readonly host: string; readonly name: string; readonly namespace: string };
+	/** What the destination saw; a source cannot know and says `unknown`. */
+	readonly securityPolicy: "mutual_tls" | "none" | "unknown";
+}
+
+/** Make one `forPair` per connection and upstream, keep it there, and record into it: no label is built per request. */
+export interface IstioMetrics {
+	forPair(pair: IstioPair): IstioRecorder;
+	dump(): readonly IstioSeriesDump[];
+	reset(): void;
+	/** Series that were refused because there were too many; what they counted went into one series of `unknown`s. */
+	readonly overflows: number;
+}
+
+export interface IstioRecorder {
+	/** `grpcStatus` "" for plain HTTP. Sizes are of bodies, `flags` the bits of `response-flags.ts`. */
+	http(code: number, grpcStatus: string, flags: number, durationMs: number, requestBytes: number, responseBytes: number): void;
+	tcpOpened(): void;
+	/** What went by since the last report; call it from time to time for long connections. */
+	tcpBytes(sent: number, received: number): void;
+	tcpClosed(flags: number): void;
+}
+
+const httpMetrics = ["requests_total", "request_duration_milliseconds", "request_bytes", "response_bytes"] as const;
+const tcpMetrics = ["tcp_connections_opened_total", "tcp_connections_closed_total", "tcp_sent_bytes_total", "tcp_received_bytes_total"] as const;
+const defaultSeriesMax = 10_000;
+
+type Label = readonly [string, string];
+
+interface Series {
+	readonly labels: readonly Label[];
+	/** Names of the HTTP metrics, or of the TCP ones, that an override has not dropped. */
+	readonly groups: readonly MetricGroup[];
+	readonly isHttp: boolean;
+	/** requests_total, or opened, closed, sent, received. */
+	readonly counts: Float64Array;
+	/** Duration, request size, response size: for each the buckets, then the sum. */
+	readonly histograms: readonly Float64Array[];
+}
+
+/** `errors` names the overrides that cannot be kept. */
+export function createIstioMetrics(stats: IstioStats, node: NodeInfo, seriesMax = defaultSeriesMax): { readonly value: IstioMetrics; readonly errors: readonly string[] } {
+	const errors: string[] = [];
+	const groups = { http: compileOverrides(stats, httpMetrics, node, errors), tcp: compileOverrides(stats, tcpMetrics, node, errors) };
+	return { value: new SeriesTable(groups, seriesMax), errors };
+}
+
+class SeriesTable implements IstioMetrics {
+	overflows = 0;
+	readonly #groups: { readonly http: readonly MetricGroup[]; readonly tcp: readonly MetricGroup[] };
+	readonly #seriesMax: number;
+	readonly #series = new Map<string, Series>();
+
+	constructor(groups: { readonly http: readonly MetricGroup[]; readonly tcp: readonly MetricGroup[] }, seriesMax: number) {
+		this.#groups = groups;
+		this.#seriesMax = seriesMax;
+	}
+
+	forPair(pair: IstioPair): IstioRecorder {
+		return new PairRecorder(pair, (isHttp, labels) => this.#seriesOf(isHttp, labels));
+	}
+
+	#seriesOf(isHttp: boolean, labels: readonly Label[]): Series {
+		const key = `${isHttp ? "h" : "t"}${labels.map(([, value]) => value).join("\0")}`;
+		const known = this.#series.get(key);
+		if (known) return known;
+		// One place is kept for the series of everything that came too late.
+		if (this.#series.size >= this.#seriesMax - 1 && !labels.every(([, value]) => value === "unknown")) {
+			this.overflows++;
+			return this.#seriesOf(isHttp, labels.map(([name]) => [name, "unknown"] as const));
+		}
+		const fresh: Series = {
+			labels,
+			groups: isHttp ? this.#groups.http : this.#groups.tcp,
+			isHttp,
+			counts: new Float64Array(4),
+			histograms: isHttp ? [0, 1, 2].map(() => new Float64Array(defaultBounds.length + 2)) : [],
+		};
+		this.#series.set(key, fresh);
+		return fresh;
+	}
+
+	dump(): readonly IstioSeriesDump[] {
+		return Array.from(this.#series.values()).flatMap((series) =>
+			series.groups.map((group) => ({ labels: group.change(series.labels), ...(series.isHttp ? dumpHttp(series, group) : dumpTcp(series, group)) })),
+		);
+	}
+
+	reset(): void {
+		for (const series of this.#series.values()) {
+			series.counts.fill(0);
+			for (const histogram of series.histograms) histogram.fill(0);
+		}
+	}
+}
+
+function dumpHttp({ counts, histograms }: Series, group: MetricGroup): Pick<IstioSeriesDump, "counters" | "histograms"> {
+	const [total, ...distributions] = httpMetrics;
+	return {
+		counters: group.metrics.has(total) ? [[total, counts[0] ?? 0]] : [],
+		histograms: distributions.flatMap((metric, i) => {
+			const values = [...(histograms[i] ?? [])];
+			return group.metrics.has(metric) ? [{ metric, buckets: values.slice(0, -1), sum: values.at(-1) ?? 0 }] : [];
+		}),
+	};
+}
+
+function dumpTcp({ counts }: Series, group: MetricGroup): Pick<IstioSeriesDump, "counters" | "histograms"> {
+	return { counters: tcpMetrics.flatMap((metric, i) => (group.metrics.has(metric) ? [[metric, counts[i] ?? 0] as const] : [])), histograms: [] };
+}
+
+class PairRecorder implements IstioRecorder {
+	readonly #pair: IstioPair;
+	readonly #seriesOf: (isHttp: boolean, labels: readonly Label[]) => Series;
+	#last: Series | undefined;
+	#lastCode = -1;
+	#lastGrpc = "";
+	#lastFlags = 0;
+	#tcp: Series | undefined;
+
+	constructor(pair: IstioPair, seriesOf: (isHttp: boolean, labels: readonly Label[]) => Series) {
+		this.#pair = pair;
+		this.#seriesOf = seriesOf;
+	}
+
+	http(code: number, grpcStatus: string, flags: number, durationMs: number, requestBytes: number, responseBytes: number): void {
+		let series = this.#last;
+		if (series === undefined || code !== this.#lastCode || flags !== this.#lastFlags || grpcStatus !== this.#lastGrpc) {
+			series = this.#seriesOf(true, buildLabels(this.#pair, grpcStatus === "" ? "http" : "grpc", { code: String(code), grpcStatus }, flags));
+			this.#last = series;
+			this.#lastCode = code;
+			this.#lastGrpc = grpcStatus;
+			this.#lastFlags = flags;
+		}
+		series.counts[0] = (series.counts[0] as number) + 1;
+		observe(series.histograms[0] as Float64Array, durationMs);
+		observe(series.histograms[1] as Float64Array, requestBytes);
+		observe(series.histograms[2] as Float64Array, responseBytes);
+	}
+
+	tcpOpened(): void {
+		this.#tcp = this.#seriesOf(false, buildLabels(this.#pair, "tcp", undefined, 0));
+		this.#add(this.#tcp, 0, 1);
+	}
+
+	tcpBytes(sent: number, received: number): void {
+		this.#tcp ??= this.#seriesOf(false, buildLabels(this.#pair, "tcp", undefined, 0));
+		this.#add(this.#tcp, 2, sent);
+		this.#add(this.#tcp, 3, received);
+	}
+
+	tcpClosed(flags: number): void {
+		this.#add(this.#seriesOf(false, buildLabels(this.#pair, "tcp", undefined, flags)), 1, 1);
+	}
+
+	#add(series: Series, index: number, by: number): void {
+		series.counts[index] = (series.counts[index] as number) + by;
+	}
+}
+
+function observe(histogram: Float64Array, value: number): void {
+	let bucket = 0;
+	while (bucket < defaultBounds.length && value > (defaultBounds[bucket] as number)) bucket++;
+	histogram[bucket] = (histogram[bucket] as number) + 1;
+	const sum = histogram.length - 1;
+	histogram[sum] = (histogram[sum] as number) + value;
+}
+
+/** Istio's labels in Istio's order; TCP has no codes. */
+function buildLabels(pair: IstioPair, protocol: string, result: { readonly code: string; readonly grpcStatus: string } | undefined, flags: number): readonly Label[] {
+	const { source, destination, service } = pair;
+	const labels: Label[] = [
+		["reporter", pair.reporter],
+		["source_workload", source.workload],
+		["source_canonical_service", source.canonicalService],
+		["source_canonical_revision", source.canonicalRevision || "latest"],
+		["source_workload_namespace", source.namespace],
+		["source_principal", source.principal],
+		["source_app", source.app],
+		["source_version", source.version],
+		["source_cluster", source.cluster],
+		["destination_workload", destination.workload],
+		["destination_workload_namespace", destination.namespace],
+		["destination_principal", destination.principal],
+		["destination_app", destination.app],
+		["destination_version", destination.version],
+		["destination_service", service.host],
+		["destination_canonical_service", destination.canonicalService],
+		["destination_canonical_revision", destination.canonicalRevision || "latest"],
+		["destination_service_name", service.name],
+		["destination_service_namespace", service.namespace],
+		["destination_cluster", destination.cluster],
+		["request_protocol", protocol],
+	];
+	if (result) labels.push(["response_code", result.code]);
+	const known = labels.map(([name, value]) => [name, value === "" ? "unknown" : value] as const);
+	// An empty status is what dashboards expect of plain HTTP.
+	const grpc: readonly Label[] = result ? [["grpc_response_status", result.grpcStatus]] : [];
+	return [...known, ...grpc, ["response_flags", formatResponseFlags(flags)], ["connection_security_policy", pair.securityPolicy]];
+}
+
+/** What this proxy knows of its own workload: its node metadata, as the injector wrote it. */
+export function peerOfNode(node: NodeInfo, principal: string): IstioPeer {
+	const { metadata } = node;
+	const labels = metadata["LABELS"];
+	const text = (value: unknown) => (typeof value === "string" ? value : "");
+	const label = (name: string) => (typeof labels === "object" && labels !== null && Object.hasOwn(labels, name) ? text((labels as Readonly<Record<string, unknown>>)[name]) : "");
+	const app = label("app");
+	return {
+		workload: text(metadata["WORKLOAD_NAME"]),
+		namespace: text(metadata["NAMESPACE"]),
+		canonicalService: label("service.istio.io/canonical-name") || app,
+		canonicalRevision: label("service.istio.io/canonical-revision") || label("version"),
+		principal,
+		app,
+		version: label("version"),
+		cluster: text(metadata["CLUSTER_ID"]),
+	};
+}
+
+/** An endpoint's `istio.workload` metadata: `name;namespace;canonical name;canonical revision;cluster`. */
+export function peerOfEndpoint(workload: string | undefined, principal: string): IstioPeer {
+	if (workload === undefined) return { ...unknownPeer, principal };
+	const [name = "", namespace = "", canonicalService = "", canonicalRevision = "", cluster = ""] = workload.split(";");
+	return { ...unknownPeer, workload: name, namespace, canonicalService, canonicalRevision, cluster, principal };
+}
+
+/** A peer known only by its certificate, `spiffe://trust-domain/ns/NAMESPACE/sa/ACCOUNT`: at least its namespace. */
+export function peerOfPrincipal(principal: string): IstioPeer {
+	return { ...unknownPeer, principal, namespace: /^spiffe:\/\/[^/]+\/ns\/([^/]+)\/sa\//.exec(principal)?.[1] ?? "" };
+}

@@ -1,0 +1,135 @@
+import { createHash, type X509Certificate } from "node:crypto";
+import type { TLSSocket } from "node:tls";
+import type { PeerValidation, SanMatch } from "../../config/runtime-config.ts";
+import type { TlsInfo } from "../log/stream-info.ts";
+import type { CompileContext } from "../match/compile-context.ts";
+import { compileStringMatch } from "../match/string-match.ts";
+
+export interface SubjectAltNames {
+	readonly uri: readonly string[];
+	readonly dns: readonly string[];
+	readonly ip: readonly string[];
+	readonly email: readonly string[];
+}
+
+const kinds: ReadonlyMap<string, keyof SubjectAltNames> = new Map([
+	["URI", "uri"],
+	["DNS", "dns"],
+	["IP Address", "ip"],
+	["email", "email"],
+]);
+
+/**
+ * Reads Node's text form of the extension. Names that could be mistaken for a list are JSON strings in it (CVE-2021-44532);
+ * what does not fit the grammar leaves no names at all, so that a peer with odd names is nobody.
+ */
+export function parseSubjectAltName(text: string | undefined): SubjectAltNames {
+	const names = { uri: [] as string[], dns: [] as string[], ip: [] as string[], email: [] as string[] };
+	if (text === undefined || text === "") return names;
+	const item = /([A-Za-z][A-Za-z0-9 ]*):("(?:[^"\\]|\\.)*"|[^",]*)(?:, |$)/y;
+	let at = 0;
+	while (at < text.length) {
+		item.lastIndex = at;
+		const match = item.exec(text);
+		if (match === null) return { uri: [], dns: [], ip: [], email: [] };
+		at = item.lastIndex;
+		const kind = kinds.get(match[1] as string);
+		const value = unquote(match[2] as string);
+		if (kind !== undefined && value !== undefined && !value.includes("\0")) names[kind].push(value);
+	}
+	return names;
+}
+
+function unquote(value: string): string | undefined {
+	if (!value.startsWith('"')) return value;
+	try {
+		const parsed: unknown = JSON.parse(value);
+		return typeof parsed === "string" ? parsed : undefined;
+	} catch {
+		return undefined;
+	}
+}
+
+export type PeerVerdict = { readonly kind: "accepted" } | { readonly kind: "refused"; readonly reason: string; readonly stat: "ssl.fail_verify_no_cert" | "ssl.fail_verify_error" | "ssl.fail_verify_san" | "ssl.fail_verify_cert_hash" };
+
+export interface PeerCheck {
+	readonly certificate: X509Certificate | undefined;
+	/** undefined: OpenSSL found the chain good. */
+	readonly chainError: string | undefined;
+}
+
+export type PeerVerifier = (peer: PeerCheck, extraDnsName: string) => PeerVerdict;
+
+const acceptedVerdict: PeerVerdict = { kind: "accepted" };
+const tlsError = (what: string): string => `TLS_error:|268435581:SSL routines:OPENSSL_internal:CERTIFICATE_VERIFY_FAILED:${what}`;
+
+/** undefined validation: nothing was asked to be verified. `extraDnsName` ("" : none) must be among the peer's DNS names (auto SAN validation). */
+export function compilePeerVerifier(validation: PeerValidation | undefined, isRequired: boolean, context: CompileContext): PeerVerifier {
+	const sans = (validation?.sans ?? []).map((san) => compileSan(san, context));
+	return ({ certificate, chainError }, extraDnsName) => {
+		if (certificate === undefined) return isRequired ? { kind: "refused", reason: "peer did not return a certificate", stat: "ssl.fail_verify_no_cert" } : acceptedVerdict;
+		if (validation === undefined) return acceptedVerdict;
+		if (chainError !== undefined && !validation.acceptUntrusted) return { kind: "refused", reason: tlsError(`verify cert failed: ${chainError}`), stat: "ssl.fail_verify_error" };
+		if (!hashesMatch(certificate, validation)) return { kind: "refused", reason: tlsError("verify cert failed: cert hash and spki"), stat: "ssl.fail_verify_cert_hash" };
+		const names = parseSubjectAltName(certificate.subjectAltName);
+		const isNamed = (sans.length === 0 || sans.some((matches) => matches(names))) && (extraDnsName === "" || names.dns.some((name) => matchesDnsName(name, extraDnsName)));
+		return isNamed ? acceptedVerdict : { kind: "refused", reason: tlsError("verify cert failed: verify SAN list"), stat: "ssl.fail_verify_san" };
+	};
+}
+
+function compileSan(san: SanMatch, context: CompileContext): (names: SubjectAltNames) => boolean {
+	const matches = compileStringMatch(san.match, context);
+	if (san.type === "any") return (names) => [...names.uri, ...names.dns, ...names.ip, ...names.email].some(matches);
+	const { type } = san;
+	if (type === "dns" && san.match.kind === "exact") {
+		const wanted = san.match.value;
+		return (names) => names.dns.some((name) => matchesDnsName(name, wanted));
+	}
+	return (names) => names[type].some(matches);
+}
+
+/** RFC 6125 §6.4.3: a wildcard stands for one whole first label. */
+function matchesDnsName(pattern: string, name: string): boolean {
+	const [wanted, actual] = [pattern.toLowerCase(), name.toLowerCase()];
+	if (!wanted.startsWith("*.")) return wanted === actual;
+	const dot = actual.indexOf(".");
+	return dot > 0 && actual.slice(dot) === wanted.slice(1) && wanted.indexOf(".", 2) > 0;
+}
+
+function hashesMatch(certificate: X509Certificate, { certificateHashes, spkiHashes }: PeerValidation): boolean {
+	if (certificateHashes.length === 0 && spkiHashes.length === 0) return true;
+	const fingerprint = certificate.fingerprint256.replaceAll(":", "").toLowerCase();
+	if (certificateHashes.some((hash) => hash.replaceAll(":", "").toLowerCase() === fingerprint)) return true;
+	const spki = createHash("sha256").update(certificate.publicKey.export({ type: "spki", format: "der" })).digest("base64");
+	return spkiHashes.includes(spki);
+}
+
+/** Read once per connection; PEM only when somebody prints it. */
+export function readTlsInfo(socket: TLSSocket, certificate: X509Certificate | undefined): TlsInfo {
+	const names = parseSubjectAltName(certificate?.subjectAltName);
+	const local = socket.getX509Certificate();
+	const cipher = socket.getCipher();
+	return {
+		version: socket.getProtocol() ?? "",
+		cipher: cipher?.standardName ?? "",
+		sessionId: "",
+		peerUriSans: names.uri,
+		peerDnsSans: names.dns,
+		peerSubject: formatName(certificate?.subject),
+		peerIssuer: formatName(certificate?.issuer),
+		peerSerial: (certificate?.serialNumber ?? "").toLowerCase(),
+		peerFingerprint256: (certificate?.fingerprint256 ?? "").replaceAll(":", "").toLowerCase(),
+		get peerCertificatePem() {
+			return certificate?.toString() ?? "";
+		},
+		peerValidFromMs: certificate === undefined ? Number.NaN : Date.parse(certificate.validFrom),
+		peerValidToMs: certificate === undefined ? Number.NaN : Date.parse(certificate.validTo),
+		localUriSans: parseSubjectAltName(local?.subjectAltName).uri,
+		localSubject: formatName(local?.subject),
+	};
+}
+
+/** Envoy prints RFC 2253: last attribute first, joined by commas. */
+function formatName(lines: string | undefined): string {
+	return (lines ?? "").split("\n").filter((line) => line !== "").reverse().join(",");
+}

@@ -1,0 +1,209 @@
+import { isIP } from "node:net";
+import { connect as tlsConnect, type TLSSocket } from "node:tls";
+import type { Cluster, Host, UpstreamTls, UpstreamTransport } from "../../config/runtime-config.ts";
+import type { HostEntry } from "../lb/host-entry.ts";
+import type { TlsInfo } from "../log/stream-info.ts";
+import { createCompileContext } from "../match/compile-context.ts";
+import type { Connection, ConnectOptions } from "../transport/connection.ts";
+import type { WorkerContext } from "../worker/context.ts";
+import { compilePeerVerifier, type PeerVerifier, readTlsInfo } from "./peer-identity.ts";
+import { SecureContexts } from "./secure-contexts.ts";
+
+export type ConnectResult = (result: Connection | Error) => void;
+
+/** One way to reach a host: plain, or TLS with a given server name. Pools are kept per way. */
+export interface ChosenTransport {
+	readonly key: string;
+	readonly isTls: boolean;
+	/** Secrets have changed since: finish what runs, reuse nothing. */
+	readonly isStale: boolean;
+	/** Calls back once; gives a function that gives up. */
+	connect(host: HostEntry, onResult: ConnectResult): () => void;
+}
+
+export interface TransportChooser {
+	/** `authority`: of the request, for automatic server names; "" for TCP. `alpn`: replaces what the cluster offers. */
+	choose(host: HostEntry, authority: string, alpn: readonly string[] | undefined): ChosenTransport;
+	refresh(): void;
+}
+
+const tlsInfos = new WeakMap<Connection, TlsInfo>();
+
+/** What the peer of a TLS connection proved. */
+export function upstreamTlsInfo(connection: Connection): TlsInfo | undefined {
+	return tlsInfos.get(connection);
+}
+
+const chosenMax = 1024;
+const sessionsMax = 4;
+
+export function createTransportChooser(config: Cluster, context: WorkerContext): TransportChooser {
+	const plain = createPlain(config, context);
+	const byHost = new WeakMap<Host, UpstreamTransport>();
+	const transportOf = (host: Host): UpstreamTransport => {
+		if (config.transportMatches.length === 0) return config.transport;
+		const known = byHost.get(host);
+		if (known !== undefined) return known;
+		const found = config.transportMatches.find(({ match }) => isPartOf(match, host.transportMatch))?.transport ?? config.transport;
+		byHost.set(host, found);
+		return found;
+	};
+	let contexts = new SecureContexts();
+	let chosen = new Map<UpstreamTls, Map<string, UpstreamTlsTransport>>();
+	return {
+		choose(host, authority, alpn) {
+			const transport = transportOf(host.host);
+			if (transport.kind === "raw") return plain;
+			const { tls } = transport;
+			const name = tls.autoSni && authority !== "" ? hostNameOf(authority) : tls.sni;
+			const key = alpn === undefined ? name : `${name} ${alpn.join(",")}`;
+			const ways = chosen.get(tls) ?? new Map<string, UpstreamTlsTransport>();
+			chosen.set(tls, ways);
+			let way = ways.get(key);
+			if (way === undefined) {
+				if (ways.size >= chosenMax) ways.clear();
+				way = new UpstreamTlsTransport(config, context, contexts, tls, name, alpn ?? tls.alpn);
+				ways.set(key, way);
+			}
+			return way;
+		},
+		refresh() {
+			for (const ways of chosen.values()) for (const way of ways.values()) way.isStale = true;
+			chosen = new Map();
+			contexts = new SecureContexts();
+		},
+	};
+}
+
+function isPartOf(part: Readonly<Record<string, unknown>>, whole: Readonly<Record<string, unknown>>): boolean {
+	return Object.entries(part).every(([key, value]) => Object.hasOwn(whole, key) && JSON.stringify(whole[key]) === JSON.stringify(value));
+}
+
+/** SNI is a host name: no port, no IP address (RFC 6066 §3). */
+function hostNameOf(authority: string): string {
+	const name = authority.replace(/:\d+$/, "");
+	return isIP(name.replace(/^\[|\]$/g, "")) === 0 ? name : "";
+}
+
+function connectOptions(config: Cluster, host: HostEntry): ConnectOptions {
+	return { address: host.host.address, bindAddress: config.bindAddress, keepaliveSeconds: config.tcpKeepalive?.timeSeconds };
+}
+
+function createPlain(config: Cluster, context: WorkerContext): ChosenTransport {
+	return { key: "", isTls: false, isStale: false, connect: (host, onResult) => context.transport.connect(connectOptions(config, host), onResult) };
+}
+
+let ways = 0;
+
+class UpstreamTlsTransport implements ChosenTransport {
+	/** Unique: pools of a replaced one are not found again. */
+	readonly key = `tls ${ways++}`;
+	readonly isTls = true;
+	isStale = false;
+	readonly #config: Cluster;
+	readonly #context: WorkerContext;
+	readonly #contexts: SecureContexts;
+	readonly #tls: UpstreamTls;
+	readonly #serverName: string;
+	readonly #alpn: readonly string[];
+	readonly #verify: PeerVerifier;
+	/** By address. Certificates, trust, expected names and server name are this object's, so a ticket never meets others (CVE-2026-48934). */
+	readonly #sessions = new Map<string, Buffer[]>();
+
+	constructor(config: Cluster, context: WorkerContext, contexts: SecureContexts, tls: UpstreamTls, serverName: string, alpn: readonly string[]) {
+		this.#config = config;
+		this.#context = context;
+		this.#contexts = contexts;
+		this.#tls = tls;
+		this.#serverName = serverName;
+		this.#alpn = alpn;
+		this.#verify = compilePeerVerifier(tls.validation, true, createCompileContext());
+	}
+
+	connect(host: HostEntry, onResult: ConnectResult): () => void {
+		let secure: ReturnType<SecureContexts["resolve"]>;
+		try {
+			secure = this.#contexts.resolve({ params: this.#tls.params, certificates: this.#tls.certificates, trust: this.#tls.validation?.trust }, this.#context.snapshot.secrets);
+		} catch (error) {
+			return failLater(new Error(`TLS error: ${error instanceof Error ? error.message : String(error)}`), onResult);
+		}
+		if (secure.kind === "missing") return failLater(new Error("TLS error: Secret is not supplied by SDS"), onResult);
+		const { address } = host.host;
+		const options = connectOptions(this.#config, host);
+		const session = this.#sessions.get(host.address)?.pop();
+		const socket = tlsConnect({
+			...(address.kind === "ip" ? { host: address.address, port: address.port } : { path: address.path }),
+			...(options.bindAddress === "" || address.kind === "pipe" ? {} : { localAddress: options.bindAddress }),
+			secureContext: secure.value.context,
+			...(this.#serverName === "" ? {} : { servername: this.#serverName }),
+			...(this.#alpn.length === 0 ? {} : { ALPNProtocols: [...this.#alpn] }),
+			...(session === undefined ? {} : { session }),
+			// Verified below, by SPIFFE names rather than by host name, and on resumption too.
+			rejectUnauthorized: false,
+			checkServerIdentity: () => undefined,
+		});
+		socket.setNoDelay(true);
+		return this.#await(socket, host, onResult);
+	}
+
+	#await(socket: TLSSocket, host: HostEntry, onResult: ConnectResult): () => void {
+		let isDone = false;
+		const finish = (result: Connection | Error) => {
+			if (isDone) return;
+			isDone = true;
+			socket.off("error", onError);
+			if (result instanceof Error) {
+				socket.on("error", () => {});
+				socket.destroy();
+			}
+			onResult(result);
+			this.#context.output.flush();
+		};
+		const onError = (error: Error) => {
+			finish(error);
+		};
+		socket.on("error", onError);
+		socket.once("close", () => finish(new Error("TLS error: connection closed during the handshake")));
+		socket.on("session", (ticket) => this.#remember(host.address, ticket));
+		socket.once("secureConnect", () => finish(this.#accept(socket)));
+		return () => finishSilently();
+		function finishSilently(): void {
+			if (isDone) return;
+			isDone = true;
+			socket.on("error", () => {});
+			socket.destroy();
+		}
+	}
+
+	/** Fail closed: nothing is written before the peer is known. */
+	#accept(socket: TLSSocket): Connection | Error {
+		const certificate = socket.getPeerX509Certificate();
+		const chainError = socket.authorized ? undefined : String(socket.authorizationError ?? "unknown");
+		const dnsName = this.#tls.autoSanValidation ? this.#serverName : "";
+		const verdict = this.#verify({ certificate, chainError }, dnsName);
+		const cluster = this.#context.snapshot.clusters.get(this.#config.name);
+		if (verdict.kind === "refused") {
+			cluster?.countTls(verdict.stat);
+			cluster?.countTls("ssl.connection_error");
+			return new Error(verdict.reason);
+		}
+		cluster?.countTls("ssl.handshake");
+		if (socket.isSessionReused()) cluster?.countTls("ssl.session_reused");
+		const info = readTlsInfo(socket, certificate);
+		const connection = this.#context.transport.adoptTls(socket);
+		tlsInfos.set(connection, info);
+		return connection;
+	}
+
+	#remember(address: string, ticket: Buffer): void {
+		const known = this.#sessions.get(address) ?? [];
+		if (this.#sessions.size > chosenMax) this.#sessions.clear();
+		if (known.length < sessionsMax) known.push(ticket);
+		this.#sessions.set(address, known);
+	}
+}
+
+function failLater(error: Error, onResult: ConnectResult): () => void {
+	const timer = setImmediate(onResult, error);
+	return () => clearImmediate(timer);
+}

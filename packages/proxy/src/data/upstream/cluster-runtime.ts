@@ -1,0 +1,113 @@
+import type { BreakerLimits, Cluster, ClusterHosts } from "../../config/runtime-config.ts";
+import { acquire, breakerWord, noSlot, release, type SharedWords, tryAcquire } from "../../config/shared-state.ts";
+import type { HostEntry } from "../lb/host-entry.ts";
+import { createHostSet, type HostSet } from "../lb/host-set.ts";
+import { clusterCounters, clusterGauges, tlsCounters } from "../stats/families.ts";
+import type { Histogram } from "../stats/histogram.ts";
+import { createResponseCodes, type ResponseCodes } from "../stats/response-codes.ts";
+import type { StatsScope } from "../stats/registry.ts";
+import { createTransportChooser, type TransportChooser } from "../tls/upstream-tls.ts";
+import type { WorkerContext } from "../worker/context.ts";
+import { HostPools } from "./host-pools.ts";
+
+
+type Resource = "connections" | "pending" | "requests" | "retries";
+
+/** One cluster in one worker: hosts, pools, limits, counters. Lives as long as its configuration stays the same. */
+export class ClusterRuntime {
+	readonly config: Cluster;
+	readonly context: WorkerContext;
+	readonly hosts: HostSet;
+	readonly scope: StatsScope;
+	readonly counterBase: number;
+	readonly gaugeBase: number;
+	readonly tlsBase: number;
+	readonly responseCodes: ResponseCodes;
+	readonly requestMs: Histogram;
+	readonly connectMs: Histogram;
+	readonly transports: TransportChooser;
+	readonly #words: SharedWords;
+	readonly #slot: number;
+	isRemoved = false;
+
+	constructor(config: Cluster, hosts: ClusterHosts, context: WorkerContext) {
+		this.config = config;
+		this.context = context;
+		this.#words = config.breakerSlot === noSlot ? new Int32Array(new SharedArrayBuffer(64)) : context.words;
+		this.#slot = config.breakerSlot === noSlot ? 0 : config.breakerSlot;
+		this.hosts = createHostSet(hosts, config, { random: context.random, nowMs: context.wallMs, hash64: context.hash64, words: context.words });
+		this.scope = context.stats.openScope(`cluster.${config.statName}.`);
+		this.counterBase = this.scope.counters(clusterCounters);
+		this.gaugeBase = this.scope.gauges(clusterGauges);
+		this.tlsBase = this.scope.counters(tlsCounters);
+		this.responseCodes = createResponseCodes(context.stats, this.scope, "upstream_rq");
+		this.requestMs = this.scope.histogram("upstream_rq_time");
+		this.connectMs = this.scope.histogram("upstream_cx_connect_ms");
+		this.transports = createTransportChooser(config, context);
+	}
+
+	count(name: keyof typeof clusterCounters.index, by = 1): void {
+		const { counters } = this.context.stats;
+		const at = this.counterBase + clusterCounters.index[name];
+		counters[at] = (counters[at] as number) + by;
+	}
+
+	countTls(name: keyof typeof tlsCounters.index): void {
+		const { counters } = this.context.stats;
+		const at = this.tlsBase + tlsCounters.index[name];
+		counters[at] = (counters[at] as number) + 1;
+	}
+
+	gauge(name: keyof typeof clusterGauges.index, by: number): void {
+		const { gauges } = this.context.stats;
+		const at = this.gaugeBase + clusterGauges.index[name];
+		gauges[at] = (gauges[at] as number) + by;
+	}
+
+	limits(priority: "default" | "high"): BreakerLimits {
+		return this.config.breakers[priority];
+	}
+
+	/** False: over the limit of all workers together. */
+	tryHold(resource: Resource, priority: "default" | "high"): boolean {
+		const limits = this.limits(priority);
+		const limit = resource === "connections" ? limits.connectionsMax : resource === "pending" ? limits.pendingRequestsMax : resource === "requests" ? limits.requestsMax : limits.retriesMax;
+		return tryAcquire(this.#words, breakerWord(this.#slot, priority, resource), limit);
+	}
+
+	/** Whatever the limit. */
+	hold(resource: Resource, priority: "default" | "high"): void {
+		acquire(this.#words, breakerWord(this.#slot, priority, resource));
+	}
+
+	letGo(resource: Resource, priority: "default" | "high"): void {
+		release(this.#words, breakerWord(this.#slot, priority, resource));
+	}
+
+	poolsOf(host: HostEntry): HostPools {
+		const pools = host.attachment;
+		if (pools instanceof HostPools) return pools;
+		const fresh = new HostPools(this, host);
+		host.attachment = fresh;
+		return fresh;
+	}
+
+	updateHosts(hosts: ClusterHosts): void {
+		const gone = this.hosts.update(hosts, this.config);
+		this.count("membership_change");
+		for (const host of gone) if (host.attachment instanceof HostPools) host.attachment.drain();
+	}
+
+	/** No route leads here any more: idle connections close now, busy ones when they are done. */
+	remove(): void {
+		this.isRemoved = true;
+		for (const host of this.hosts.entries()) if (host.attachment instanceof HostPools) host.attachment.drain();
+		this.scope.close();
+	}
+
+	/** Certificates changed: connections made with the old ones are used up, new ones take the new. */
+	refreshTls(): void {
+		this.transports.refresh();
+	}
+}
+

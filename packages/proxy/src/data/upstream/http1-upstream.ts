@@ -1,0 +1,200 @@
+import { defaultHeadLimits, type HeadError, parseResponseHead } from "../codec/head-parser.ts";
+import { MessageDecoder, type MessageEvents } from "../codec/message-decoder.ts";
+import type { BodyKind } from "../codec/body-decoder.ts";
+import { Http1ResponseHead } from "../codec/response-head.ts";
+import type { Connection, ConnectionHandler } from "../transport/connection.ts";
+import { Timer } from "../transport/timers.ts";
+import type { Http1Pool } from "./http1-pool.ts";
+
+/** Why an exchange broke off. The words are Envoy's reset reasons. */
+export type ResetReason = "connectionTermination" | "protocolError" | "localReset";
+
+/** The request that has the connection. */
+export interface UpstreamClient {
+	readonly response: Http1ResponseHead;
+	/** HEAD has no body whatever its head says. */
+	readonly isHead: boolean;
+	/** `tunnel`: what follows is no HTTP any more and comes as body until the end. */
+	onResponseHead(): "body" | "tunnel" | "interim";
+	onResponseBody(bytes: Buffer, start: number, end: number): void;
+	onResponseTrailer(name: string, value: string): void;
+	onResponseEnd(): void;
+	onUpstreamReset(reason: ResetReason, detail: string): void;
+	onUpstreamBlocked(): void;
+	onUpstreamDrain(): void;
+}
+
+const limits = { ...defaultHeadLimits, headBytesMax: 80 * 1024, headersMax: 1000 };
+
+/** One HTTP/1 connection to a host. */
+export class Http1Upstream implements ConnectionHandler, MessageEvents {
+	readonly pool: Http1Pool;
+	readonly connection: Connection;
+	client: UpstreamClient | undefined;
+	/** Exchanges begun. */
+	requests = 0;
+	/** Whether any byte of the current answer has come. */
+	hasAnswered = false;
+	/** The request that is under way was sent whole: without that the connection cannot be used again. */
+	isRequestSent = false;
+	readonly #decoder: MessageDecoder;
+	readonly #idleTimer: Timer;
+	readonly #ageTimer: Timer;
+	#isTooOld = false;
+	#isFree = false;
+	/** For answers nobody waits for. */
+	#spare: Http1ResponseHead | undefined;
+
+	constructor(pool: Http1Pool, connection: Connection) {
+		this.pool = pool;
+		this.connection = connection;
+		connection.handler = this;
+		const { config, context } = pool.cluster;
+		const headLimits = config.http1.headerCase === "preserve" ? { ...limits, keepOriginal: true } : limits;
+		this.#decoder = new MessageDecoder(
+			this,
+			(bytes, start, end) => {
+				const head = this.client?.response ?? (this.#spare ??= new Http1ResponseHead());
+				head.clear();
+				return parseResponseHead(head, bytes, start, end, headLimits);
+			},
+			headLimits,
+		);
+		this.#idleTimer = new Timer(context.wheel, () => {
+			pool.cluster.count("upstream_cx_idle_timeout");
+			this.close();
+		});
+		this.#ageTimer = new Timer(context.wheel, () => {
+			this.#isTooOld = true;
+			if (this.client !== undefined) return;
+			pool.cluster.count("upstream_cx_max_duration_reached");
+			this.close();
+		});
+		this.#ageTimer.arm(config.maxConnectionDurationMs);
+	}
+
+	/** Whether an earlier exchange went well here: then a silent end means an idle timeout of the peer's, not a failure. */
+	get isReused(): boolean {
+		return this.requests > 1;
+	}
+
+	begin(client: UpstreamClient): void {
+		this.client = client;
+		this.requests++;
+		this.hasAnswered = this.isRequestSent = false;
+		this.#idleTimer.disarm();
+		this.#decoder.release();
+	}
+
+	rest(): void {
+		this.#idleTimer.arm(this.pool.cluster.config.idleTimeoutMs);
+	}
+
+	onData(bytes: Buffer, start: number, end: number): void {
+		if (this.client === undefined) {
+			// An answer that nobody asked for would be taken for the next request's (response queue poisoning).
+			this.pool.cluster.count("upstream_cx_protocol_error");
+			this.close();
+			return;
+		}
+		this.pool.cluster.count("upstream_cx_rx_bytes_total", end - start);
+		this.hasAnswered = true;
+		this.#decoder.feed(bytes, start, end);
+		if (!this.#isFree) return;
+		this.#isFree = false;
+		// Only now is it known that nothing trails the answer.
+		if (this.#decoder.carried > 0) this.close();
+		else this.pool.giveBack(this);
+	}
+
+	onHead(): { readonly kind: BodyKind; readonly length: number } | "interim" | "stop" {
+		const { client } = this;
+		if (client === undefined) return "stop";
+		const head = client.response;
+		const next = client.onResponseHead();
+		if (next === "interim") return "interim";
+		if (next === "tunnel") return untilClose;
+		// RFC 9112 §6.3, in its order.
+		if (client.isHead || head.status === 204 || head.status === 304) return noBody;
+		if (head.isChunked) return chunked;
+		if (head.contentLength >= 0) return { kind: "length", length: head.contentLength };
+		return untilClose;
+	}
+
+	onBody(bytes: Buffer, start: number, end: number): void {
+		this.client?.onResponseBody(bytes, start, end);
+	}
+
+	onTrailer(name: string, value: string): void {
+		this.client?.onResponseTrailer(name, value);
+	}
+
+	onMessageEnd(): void {
+		const { client } = this;
+		if (client === undefined) return;
+		const isReusable = this.isRequestSent && !client.response.isClose && this.#decoder.body.kind !== "untilClose" && !this.#isWornOut;
+		this.client = undefined;
+		client.onResponseEnd();
+		if (this.connection.isClosed) return;
+		if (isReusable) this.#isFree = true;
+		else this.close();
+	}
+
+	get #isWornOut(): boolean {
+		const { maxRequestsPerConnection } = this.pool.cluster.config;
+		return this.#isTooOld || (maxRequestsPerConnection > 0 && this.requests >= maxRequestsPerConnection);
+	}
+
+	onMalformed(error: HeadError): void {
+		this.pool.cluster.count("upstream_cx_protocol_error");
+		this.#reset("protocolError", error.details);
+	}
+
+	onEnd(): void {
+		if (this.client !== undefined && this.#decoder.finish()) this.close();
+		else this.#reset("connectionTermination", "");
+	}
+
+	onBlocked(): void {
+		this.pool.cluster.count("upstream_flow_control_paused_reading_total");
+		this.client?.onUpstreamBlocked();
+	}
+
+	onDrain(): void {
+		this.client?.onUpstreamDrain();
+	}
+
+	onClose(): void {
+		this.#idleTimer.disarm();
+		this.#ageTimer.disarm();
+		this.pool.cluster.context.output.discard(this.connection);
+		const { client } = this;
+		this.client = undefined;
+		if (client !== undefined) this.pool.cluster.count("upstream_cx_destroy_remote_with_active_rq");
+		this.pool.closed(this);
+		client?.onUpstreamReset("connectionTermination", "");
+	}
+
+	#reset(reason: ResetReason, detail: string): void {
+		const { client } = this;
+		this.client = undefined;
+		this.close();
+		client?.onUpstreamReset(reason, detail);
+	}
+
+	/** The client wants no more of it: the exchange cannot be finished, so neither can the connection be kept. */
+	abandon(): void {
+		this.client = undefined;
+		this.close();
+	}
+
+	/** Ends it; whoever has it hears nothing. */
+	close(): void {
+		this.#decoder.isStopped = true;
+		this.connection.destroy();
+	}
+}
+
+const noBody = { kind: "none", length: 0 } as const;
+const chunked = { kind: "chunked", length: 0 } as const;
+const untilClose = { kind: "untilClose", length: 0 } as const;

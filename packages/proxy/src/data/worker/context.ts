@@ -1,0 +1,45 @@
+import type { FromWorker } from "../../config/worker-messages.ts";
+import type { NodeInfo } from "../../config/runtime-config.ts";
+import type { SharedWords } from "../../config/shared-state.ts";
+import type { FormatterEnvironment } from "../headers/formatter.ts";
+import type { Hash64 } from "../lb/hash.ts";
+import type { StatsRegistry } from "../stats/registry.ts";
+import type { Transport } from "../transport/connection.ts";
+import type { Output } from "../transport/output.ts";
+import type { TimerWheel } from "../transport/timers.ts";
+import type { Snapshot } from "./snapshot.ts";
+
+/** What everything in one worker shares. Clock, random and transport come in from outside. */
+export interface WorkerContext {
+	readonly node: NodeInfo;
+	readonly serverName: string;
+	readonly workerIndex: number;
+	readonly reusePort: boolean;
+	readonly transport: Transport;
+	readonly output: Output;
+	readonly wheel: TimerWheel;
+	readonly stats: StatsRegistry;
+	readonly words: SharedWords;
+	readonly hash64: Hash64;
+	readonly environment: FormatterEnvironment;
+	/** Uniform in [0, 1). */
+	readonly random: () => number;
+	/** Monotonic milliseconds. */
+	readonly nowMs: () => number;
+	/** Epoch milliseconds. */
+	readonly wallMs: () => number;
+	/** Replaced as a whole by each update. */
+	snapshot: Snapshot;
+	/** The drain under way, if any. */
+	drain: DrainState | undefined;
+	healthcheckFailed: boolean;
+	log(level: "debug" | "info" | "warn" | "error", message: string, fields?: Readonly<Record<string, unknown>>): void;
+	post(message: FromWorker): void;
+}
+
+export interface DrainState {
+	readonly inboundOnly: boolean;
+	readonly startedAt: number;
+	readonly deadlineMs: number;
+	readonly graceful: boolean;
+}

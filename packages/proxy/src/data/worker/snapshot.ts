@@ -1,0 +1,12 @@
+import type { Secret } from "../../config/runtime-config.ts";
+import type { CompiledRouteTable } from "../match/route-table.ts";
+import type { ClusterRuntime } from "../upstream/cluster-runtime.ts";
+
+/** One consistent configuration. Requests keep the one they started with. */
+export interface Snapshot {
+	readonly clusters: ReadonlyMap<string, ClusterRuntime>;
+	readonly routes: ReadonlyMap<string, CompiledRouteTable>;
+	readonly secrets: ReadonlyMap<string, Secret>;
+}
+
+export const emptySnapshot: Snapshot = { clusters: new Map(), routes: new Map(), secrets: new Map() };

@@ -1,0 +1,161 @@
+import type { DecodedCluster } from "../config/decode/index.ts";
+import type { ClusterHosts, Listener, RouteTable, Secret } from "../config/runtime-config.ts";
+import { referencesOfCluster, referencesOfListener, referencesOfRoutes } from "./references.ts";
+
+/** What files and the control plane ask for. */
+export interface Wanted {
+	readonly listeners: ReadonlyMap<string, Listener>;
+	readonly clusters: ReadonlyMap<string, DecodedCluster>;
+	/** By the name of the assignment. */
+	readonly assignments: ReadonlyMap<string, ClusterHosts>;
+	/** Addresses of DNS clusters, by cluster. */
+	readonly resolved: ReadonlyMap<string, ClusterHosts>;
+	readonly routes: ReadonlyMap<string, RouteTable>;
+	readonly secrets: ReadonlyMap<string, Secret>;
+	/** Waits that are over (`eds:name`, `rds:name`): serve without. */
+	readonly expired: ReadonlySet<string>;
+}
+
+/** What the workers serve, as decoded values: identity is what tells a change. */
+export interface InForce {
+	readonly listeners: ReadonlyMap<string, Listener>;
+	readonly clusters: ReadonlyMap<string, DecodedCluster>;
+	/** By cluster. */
+	readonly hosts: ReadonlyMap<string, ClusterHosts>;
+	readonly routes: ReadonlyMap<string, RouteTable>;
+	readonly secrets: ReadonlyMap<string, Secret>;
+}
+
+export const nothingInForce: InForce = { listeners: new Map(), clusters: new Map(), hosts: new Map(), routes: new Map(), secrets: new Map() };
+
+export interface Plan {
+	readonly next: InForce;
+	/** What is not in force yet, and what it waits for: `listener a` → `route table b`. */
+	readonly waiting: ReadonlyMap<string, string>;
+}
+
+/**
+ * Make before break (xDS "eventual consistency considerations"): a cluster comes into force with its endpoints and secrets,
+ * a route table when none of its clusters is still warming, a listener with its routes and secrets. Until then the old
+ * version serves on. What is gone goes only when nothing in force points to it any more. Pure.
+ */
+export function planNext(wanted: Wanted, inForce: InForce): Plan {
+	const waiting = new Map<string, string>();
+	const { clusters, hosts } = planClusters(wanted, inForce, waiting);
+	const warming = (name: string) => wanted.clusters.has(name) && !clusters.has(name);
+	const routes = new Map(wanted.routes);
+	for (const [name, table] of wanted.routes) {
+		const missing = first(referencesOfRoutes(table).clusters, warming);
+		if (missing === undefined) continue;
+		waiting.set(`route table ${name}`, `cluster ${missing}`);
+		keepOld(routes, inForce.routes, name);
+	}
+	const listeners = planListeners(wanted, inForce, routes, warming, waiting);
+	keepReferenced(wanted, inForce, { clusters, hosts, routes, listeners });
+	return { next: { listeners, clusters, hosts, routes, secrets: wanted.secrets }, waiting };
+}
+
+function keepOld<T>(next: Map<string, T>, old: ReadonlyMap<string, T>, name: string): void {
+	const before = old.get(name);
+	if (before === undefined) next.delete(name);
+	else next.set(name, before);
+}
+
+function first(names: ReadonlySet<string>, is: (name: string) => boolean): string | undefined {
+	for (const name of names) if (is(name)) return name;
+	return undefined;
+}
+
+function planClusters(wanted: Wanted, inForce: InForce, waiting: Map<string, string>) {
+	const clusters = new Map<string, DecodedCluster>();
+	const hosts = new Map<string, ClusterHosts>();
+	for (const [name, decoded] of wanted.clusters) {
+		const own = hostsOf(decoded, wanted);
+		const missing = first(referencesOfCluster(decoded.cluster).secrets, (secret) => !wanted.secrets.has(secret));
+		const wait = missing === undefined ? (own === undefined ? "its endpoints" : undefined) : `secret ${missing}`;
+		if (wait === undefined && own !== undefined) {
+			clusters.set(name, decoded);
+			hosts.set(name, own);
+			continue;
+		}
+		waiting.set(`cluster ${name}`, wait ?? "its endpoints");
+		const before = inForce.clusters.get(name);
+		const hostsBefore = inForce.hosts.get(name);
+		if (before === undefined || hostsBefore === undefined) continue;
+		clusters.set(name, before);
+		// The old cluster still follows its endpoints, unless they now come from elsewhere.
+		hosts.set(name, before.assignmentName === decoded.assignmentName && own !== undefined ? own : hostsBefore);
+	}
+	return { clusters, hosts };
+}
+
+const noHosts = new Map<string, ClusterHosts>();
+
+function hostsOf(decoded: DecodedCluster, wanted: Wanted): ClusterHosts | undefined {
+	const { name } = decoded.cluster;
+	if (decoded.dns !== undefined) return wanted.resolved.get(name);
+	if (decoded.assignmentName === undefined) return decoded.hosts;
+	const assigned = wanted.assignments.get(decoded.assignmentName);
+	if (assigned !== undefined) return forCluster(assigned, name);
+	if (!wanted.expired.has(`eds:${decoded.assignmentName}`)) return undefined;
+	let none = noHosts.get(name);
+	if (!none) {
+		none = { cluster: name, overprovisioningFactor: undefined, priorities: [] };
+		noHosts.set(name, none);
+	}
+	return none;
+}
+
+// One assignment may serve several clusters; each pairing is one value, so that identity still tells a change.
+const renamed = new WeakMap<ClusterHosts, Map<string, ClusterHosts>>();
+
+function forCluster(hosts: ClusterHosts, cluster: string): ClusterHosts {
+	if (hosts.cluster === cluster) return hosts;
+	let byCluster = renamed.get(hosts);
+	if (!byCluster) renamed.set(hosts, (byCluster = new Map()));
+	let own = byCluster.get(cluster);
+	if (!own) byCluster.set(cluster, (own = { ...hosts, cluster }));
+	return own;
+}
+
+function planListeners(wanted: Wanted, inForce: InForce, routes: ReadonlyMap<string, RouteTable>, warming: (cluster: string) => boolean, waiting: Map<string, string>): Map<string, Listener> {
+	const listeners = new Map(wanted.listeners);
+	for (const [name, listener] of wanted.listeners) {
+		const references = referencesOfListener(listener);
+		const secret = first(references.secrets, (secret) => !wanted.secrets.has(secret));
+		const table = first(references.routes, (table) => !routes.has(table) && !wanted.expired.has(`rds:${table}`));
+		const cluster = first(references.clusters, warming);
+		const wait = secret !== undefined ? `secret ${secret}` : table !== undefined ? `route table ${table}` : cluster !== undefined ? `cluster ${cluster}` : undefined;
+		if (wait === undefined) continue;
+		waiting.set(`listener ${name}`, wait);
+		keepOld(listeners, inForce.listeners, name);
+	}
+	return listeners;
+}
+
+interface Next {
+	readonly clusters: Map<string, DecodedCluster>;
+	readonly hosts: Map<string, ClusterHosts>;
+	readonly routes: Map<string, RouteTable>;
+	readonly listeners: ReadonlyMap<string, Listener>;
+}
+
+function keepReferenced(wanted: Wanted, inForce: InForce, next: Next): void {
+	const clusters = new Set<string>();
+	for (const listener of next.listeners.values()) {
+		const references = referencesOfListener(listener);
+		for (const name of references.clusters) clusters.add(name);
+		for (const name of references.routes) {
+			const old = inForce.routes.get(name);
+			if (!next.routes.has(name) && old !== undefined && !wanted.routes.has(name)) next.routes.set(name, old);
+		}
+	}
+	for (const table of next.routes.values()) for (const name of referencesOfRoutes(table).clusters) clusters.add(name);
+	for (const name of clusters) {
+		const cluster = inForce.clusters.get(name);
+		const hosts = inForce.hosts.get(name);
+		if (next.clusters.has(name) || cluster === undefined || hosts === undefined) continue;
+		next.clusters.set(name, cluster);
+		next.hosts.set(name, hosts);
+	}
+}

@@ -1,0 +1,179 @@
+import type { Logger } from "@weft/runtime";
+import type { DecodedCluster } from "../config/decode/index.ts";
+import type { Changes, Cluster, ClusterHosts, ConfigUpdate, Listener, RouteTable, Secret } from "../config/runtime-config.ts";
+import type { SlotAllocator } from "../config/shared-state.ts";
+import type { ResourceError } from "../config/worker-messages.ts";
+import { type InForce, nothingInForce, planNext, type Wanted } from "./config-plan.ts";
+import { SlotTable } from "./slots.ts";
+
+/** A change of what is wanted. Values replace what has the same name. */
+export interface WantedChange {
+	readonly listeners?: Changes<Listener>;
+	readonly clusters?: Changes<DecodedCluster>;
+	readonly assignments?: Changes<ClusterHosts>;
+	readonly resolved?: Changes<ClusterHosts>;
+	readonly routes?: Changes<RouteTable>;
+	readonly secrets?: Changes<Secret>;
+	readonly expired?: readonly string[];
+}
+
+export interface ConfigStoreOptions {
+	/** Sends an update to every worker; resolves once all have it in force, with what they could not do. */
+	readonly send: (update: ConfigUpdate) => Promise<readonly ResourceError[]>;
+	readonly allocator: SlotAllocator;
+	readonly logger: Logger;
+	readonly onChange?: (inForce: InForce) => void;
+}
+
+interface MutableWanted {
+	listeners: Map<string, Listener>;
+	clusters: Map<string, DecodedCluster>;
+	assignments: Map<string, ClusterHosts>;
+	resolved: Map<string, ClusterHosts>;
+	routes: Map<string, RouteTable>;
+	secrets: Map<string, Secret>;
+	expired: Set<string>;
+}
+
+/**
+ * The one place that knows what is wanted and what is in force. Changes are gathered while an update is under way, so the
+ * workers get one update at a time, and each is a whole: it takes them from one consistent configuration to the next.
+ */
+export class ConfigStore {
+	readonly #options: ConfigStoreOptions;
+	readonly #slots: SlotTable;
+	readonly #wanted: MutableWanted = {
+		listeners: new Map(),
+		clusters: new Map(),
+		assignments: new Map(),
+		resolved: new Map(),
+		routes: new Map(),
+		secrets: new Map(),
+		expired: new Set(),
+	};
+	#inForce: InForce = nothingInForce;
+	/** With slots, as the workers have them. */
+	readonly #clusters = new Map<string, Cluster>();
+	readonly #hosts = new Map<string, ClusterHosts>();
+	#waiting: ReadonlyMap<string, string> = new Map();
+	#running: Promise<readonly ResourceError[]> | undefined;
+	#queued: Promise<readonly ResourceError[]> | undefined;
+	#nextId = 1;
+
+	constructor(options: ConfigStoreOptions) {
+		this.#options = options;
+		this.#slots = new SlotTable(options.allocator);
+	}
+
+	get wanted(): Wanted {
+		return this.#wanted;
+	}
+
+	get inForce(): InForce {
+		return this.#inForce;
+	}
+
+	get waiting(): ReadonlyMap<string, string> {
+		return this.#waiting;
+	}
+
+	/** Hosts of a cluster in force, with their slots. */
+	hostsOf(cluster: string): ClusterHosts | undefined {
+		return this.#hosts.get(cluster);
+	}
+
+	clusterOf(name: string): Cluster | undefined {
+		return this.#clusters.get(name);
+	}
+
+	clusterNames(): Iterable<string> {
+		return this.#clusters.keys();
+	}
+
+	/** Everything in force as one update, for a worker that starts late. */
+	snapshot(): ConfigUpdate {
+		const all = <T>(values: Iterable<T>): Changes<T> => ({ upsert: [...values], remove: [] });
+		const { listeners, routes, secrets } = this.#inForce;
+		const id = this.#nextId++;
+		return { id, listeners: all(listeners.values()), clusters: all(this.#clusters.values()), hosts: [...this.#hosts.values()], routes: all(routes.values()), secrets: all(secrets.values()) };
+	}
+
+	/** Resolves when all of this that can be in force is, with what the workers could not do. */
+	apply(change: WantedChange): Promise<readonly ResourceError[]> {
+		const { listeners, clusters, assignments, resolved, routes, secrets } = this.#wanted;
+		merge(listeners, change.listeners, (value) => value.name);
+		merge(clusters, change.clusters, (value) => value.cluster.name);
+		merge(assignments, change.assignments, (value) => value.cluster);
+		merge(resolved, change.resolved, (value) => value.cluster);
+		merge(routes, change.routes, (value) => value.name);
+		merge(secrets, change.secrets, (value) => value.name);
+		for (const key of change.expired ?? []) this.#wanted.expired.add(key);
+		this.#queued ??= (this.#running ?? Promise.resolve()).then(() => {
+			this.#queued = undefined;
+			this.#running = this.#commit().finally(() => {
+				this.#running = undefined;
+			});
+			return this.#running;
+		});
+		return this.#queued;
+	}
+
+	async #commit(): Promise<readonly ResourceError[]> {
+		const before = this.#inForce;
+		const { next, waiting } = planNext(this.#wanted, before);
+		this.#waiting = waiting;
+		const unused: number[] = [];
+		const update = this.#diff(before, next, unused);
+		this.#inForce = next;
+		if (isEmpty(update)) return [];
+		const errors = await this.#options.send(update);
+		this.#slots.free(unused);
+		for (const { resource, message } of errors) this.#options.logger.warn("a worker refused a resource", { resource, message });
+		this.#options.onChange?.(next);
+		return errors;
+	}
+
+	#diff(before: InForce, next: InForce, unused: number[]): ConfigUpdate {
+		const clusters = changes(before.clusters, next.clusters);
+		const hosts: ClusterHosts[] = [];
+		for (const [name, own] of next.hosts) {
+			if (before.hosts.get(name) === own) continue;
+			const placed = this.#slots.withHostSlots(own);
+			unused.push(...placed.unused);
+			this.#hosts.set(name, placed.hosts);
+			hosts.push(placed.hosts);
+		}
+		const upsert = clusters.upsert.map(({ cluster }) => {
+			const placed = this.#slots.withSlot(cluster);
+			this.#clusters.set(placed.name, placed);
+			return placed;
+		});
+		for (const name of clusters.remove) {
+			unused.push(...this.#slots.remove(name));
+			this.#clusters.delete(name);
+			this.#hosts.delete(name);
+		}
+		return {
+			id: this.#nextId++,
+			listeners: changes(before.listeners, next.listeners),
+			clusters: { upsert, remove: clusters.remove },
+			hosts,
+			routes: changes(before.routes, next.routes),
+			secrets: changes(before.secrets, next.secrets),
+		};
+	}
+}
+
+function merge<T>(into: Map<string, T>, change: Changes<T> | undefined, nameOf: (value: T) => string): void {
+	for (const name of change?.remove ?? []) into.delete(name);
+	for (const value of change?.upsert ?? []) into.set(nameOf(value), value);
+}
+
+function changes<T>(before: ReadonlyMap<string, T>, next: ReadonlyMap<string, T>): Changes<T> {
+	const upsert = [...next].filter(([name, value]) => before.get(name) !== value).map(([, value]) => value);
+	return { upsert, remove: [...before.keys()].filter((name) => !next.has(name)) };
+}
+
+function isEmpty({ listeners, clusters, hosts, routes, secrets }: ConfigUpdate): boolean {
+	return hosts.length === 0 && [listeners, clusters, routes, secrets].every(({ upsert, remove }) => upsert.length + remove.length === 0);
+}

@@ -1,0 +1,80 @@
+import type { Cluster, DownstreamTls, FilterChain, Listener, PeerValidation, RouteTable, UpstreamTransport } from "../config/runtime-config.ts";
+import type { ClusterSelector } from "../config/runtime-config.ts";
+
+/** What a resource cannot do without: computed once a value, since every plan asks for it. */
+export interface References {
+	readonly secrets: ReadonlySet<string>;
+	readonly clusters: ReadonlySet<string>;
+	readonly routes: ReadonlySet<string>;
+}
+
+const known = new WeakMap<object, References>();
+
+function remembered(value: object, compute: (into: Collector) => void): References {
+	let found = known.get(value);
+	if (!found) {
+		const into: Collector = { secrets: new Set(), clusters: new Set(), routes: new Set() };
+		compute(into);
+		found = into;
+		known.set(value, found);
+	}
+	return found;
+}
+
+interface Collector {
+	readonly secrets: Set<string>;
+	readonly clusters: Set<string>;
+	readonly routes: Set<string>;
+}
+
+export function referencesOfCluster(cluster: Cluster): References {
+	return remembered(cluster, (into) => {
+		addTransport(into, cluster.transport);
+		for (const { transport } of cluster.transportMatches) addTransport(into, transport);
+	});
+}
+
+export function referencesOfRoutes(table: RouteTable): References {
+	return remembered(table, (into) => addTable(into, table));
+}
+
+export function referencesOfListener(listener: Listener): References {
+	return remembered(listener, (into) => {
+		for (const chain of listener.filterChains) addChain(into, chain);
+		if (listener.defaultFilterChain) addChain(into, listener.defaultFilterChain);
+	});
+}
+
+function addTransport(into: Collector, transport: UpstreamTransport): void {
+	if (transport.kind === "tls") addTls(into, transport.tls);
+}
+
+function addTls(into: Collector, tls: Pick<DownstreamTls, "certificates"> & { readonly validation: PeerValidation | undefined }): void {
+	for (const certificate of tls.certificates) if (certificate.kind === "secret") into.secrets.add(certificate.name);
+	if (tls.validation?.trust.kind === "secret") into.secrets.add(tls.validation.trust.name);
+}
+
+function addChain(into: Collector, chain: FilterChain): void {
+	if (chain.tls) addTls(into, chain.tls);
+	for (const filter of chain.filters) {
+		if (filter.kind === "tcpProxy") addSelector(into, filter.cluster);
+		if (filter.kind !== "http") continue;
+		if (filter.routes.kind === "rds") into.routes.add(filter.routes.name);
+		else addTable(into, filter.routes.table);
+	}
+}
+
+function addTable(into: Collector, table: RouteTable): void {
+	for (const host of table.virtualHosts) {
+		for (const { action } of host.routes) {
+			if (action.kind !== "route") continue;
+			addSelector(into, action.cluster);
+			for (const mirror of action.mirrors) into.clusters.add(mirror.cluster);
+		}
+	}
+}
+
+function addSelector(into: Collector, selector: ClusterSelector): void {
+	if (selector.kind === "cluster") into.clusters.add(selector.name);
+	if (selector.kind === "weighted") for (const { name } of selector.clusters) into.clusters.add(name);
+}
