@@ -33,12 +33,26 @@ function structuralProblems(schema: Readonly<Record<string, unknown>>, path: str
 	return problems;
 }
 
+interface Crd {
+	readonly metadata: { readonly name: string; readonly annotations: Readonly<Record<string, string>> };
+	readonly spec: {
+		readonly group: string;
+		readonly names: { readonly plural: string };
+		readonly versions: readonly {
+			readonly name: string;
+			readonly served: boolean;
+			readonly storage: boolean;
+			readonly schema: { readonly openAPIV3Schema: Readonly<Record<string, unknown>> };
+		}[];
+	};
+}
+
 for (const kind of crdKinds) {
 	test(`the CRD of ${kind} is structural, serves all versions and stores v1`, () => {
-		const crd = parse(crdYaml(kind));
+		const crd = parse(crdYaml(kind)) as Crd;
 		assert.equal(crd.metadata.name, `${crd.spec.names.plural}.${crd.spec.group}`);
 		assert.equal(crd.metadata.annotations["helm.sh/resource-policy"], "keep");
-		const names = crd.spec.versions.map((version: { name: string }) => version.name);
+		const names = crd.spec.versions.map((version) => version.name);
 		assert.deepEqual(names, kind === "PeerAuthentication" ? ["v1", "v1beta1"] : ["v1", "v1beta1", "v1alpha3"]);
 		for (const version of crd.spec.versions) {
 			assert.equal(version.served, true);

@@ -4,6 +4,7 @@ import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
+import { connect } from "node:tls";
 import { ChannelCredentials, Client, Metadata, Server, type ServiceError, status } from "@grpc/grpc-js";
 import {
 	buildCsr,
@@ -270,9 +271,19 @@ describe("CreateCertificate", () => {
 	});
 
 	test("a rotated server certificate reaches new connections of an open server", async () => {
+		const shownSerial = () =>
+			new Promise<string | undefined>((resolve, reject) => {
+				const socket = connect({ port, host: "127.0.0.1", ca: authority.trustBundlePem, servername: "localhost" }, () => {
+					resolve(socket.getPeerX509Certificate()?.serialNumber);
+					socket.destroy();
+				});
+				socket.on("error", reject);
+			});
 		const serial = identity.serialNumber;
+		assert.equal(await shownSerial(), serial);
 		await identity.rotate();
 		assert.notEqual(identity.serialNumber, serial);
+		assert.equal(await shownSerial(), identity.serialNumber);
 		assert.equal((await call({ token: token() })).length, 2);
 	});
 

@@ -37,14 +37,12 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
 	const quiet = options.debounceQuietMs === undefined ? {} : { debounceQuietMs: options.debounceQuietMs };
 	const discovery = createDiscovery({ store, meshConfig: options.meshConfig, clusterId: "Kubernetes", clock, logger: logger.child("ads"), registry, signal, ...quiet });
 	const grpc = await startGrpcServers(options, discovery, registry);
+	signal.addEventListener("abort", grpc.close, { once: true });
 	writeRoots(options, grpc);
 	const http = await startHttpServer({ options, store, discovery, registry, rescan: () => watch.rescan(), diagnostics: () => diagnostics });
 	logger.info("control plane ready", { http: http.address, xds: grpc.secureAddress ?? "", plaintextXds: grpc.plaintextAddress ?? "" });
 	const closed = new Promise<void>((resolve) => {
-		signal.addEventListener("abort", () => {
-			grpc.close();
-			http.close(resolve);
-		});
+		signal.addEventListener("abort", () => http.close(resolve), { once: true });
 	});
 	return { store, discovery, plaintextAddress: grpc.plaintextAddress, secureAddress: grpc.secureAddress, httpAddress: http.address, closed };
 }

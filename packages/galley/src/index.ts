@@ -1,6 +1,7 @@
 export { type Admitted, admitObjects } from "./admission.ts";
 export { analyzeSnapshot } from "./analysis/analysis.ts";
-export { aliasCountMax, type DecodedYaml, decodeMeshConfig, decodeYaml, fileBytesMax, nestingDepthMax } from "./decode/yaml-decoder.ts";
+export { type DecodedYaml, decodeMeshConfig, decodeYaml } from "./decode/yaml-decoder.ts";
+export { aliasCountMax, anchorCountMax, fileBytesMax, nestingDepthMax } from "./decode/yaml-documents.ts";
 export { compareAge, compareNames } from "./store/keys.ts";
 export type { StoreSnapshot } from "./store/snapshot.ts";
 export {

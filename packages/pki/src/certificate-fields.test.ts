@@ -3,6 +3,7 @@ import { X509Certificate } from "node:crypto";
 import { before, describe, test } from "node:test";
 import { type Signer, signCertificate } from "./certificate.ts";
 import { readCertificate, spiffeIdOfCertificate } from "./certificate-fields.ts";
+import { childrenOf, contextOf, decodeDer, der, encodeDer, tags } from "./der.ts";
 import { buildTestTemplate, createTestAuthority } from "./test-authority.ts";
 import { decodeTrustBundle } from "./trust-bundle.ts";
 
@@ -47,6 +48,21 @@ test("readCertificate reads the octets, not the printed form", async () => {
 	const fields = readCertificate(await certificateWith(["a\u0000b", "c, DNS:d"], ["e"]));
 	assert.ok(fields.ok);
 	assert.deepEqual([fields.value.uris, fields.value.dnsNames, fields.value.otherNames], [["a\u0000b", "c, DNS:d"], ["e"], 0]);
+});
+
+test("readCertificate refuses an extension that stands twice", async () => {
+	const certificate = await certificateWith([good]);
+	const root = decodeDer(certificate.raw);
+	assert.ok(root.ok);
+	const [tbs, ...rest] = childrenOf(root.value, tags.sequence) ?? [];
+	const fields = childrenOf(tbs, tags.sequence) ?? [];
+	const last = fields.at(-1);
+	assert.ok(last);
+	const extensions = childrenOf(contextOf(last)?.items?.[0], tags.sequence) ?? [];
+	const doubled = der.context(3, der.sequence(...extensions, ...extensions.slice(-1)));
+	const forged = encodeDer(der.sequence(der.sequence(...fields.slice(0, -1), doubled), ...rest));
+	const read = readCertificate(new X509Certificate(forged));
+	assert.match(read.ok ? "" : read.reason, /stands twice/);
 });
 
 describe("decodeTrustBundle", () => {

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { X509Certificate } from "node:crypto";
+import { readFileSync } from "node:fs";
 import { before, describe, test } from "node:test";
 import { type Signer, signCertificate, signSelf } from "./certificate.ts";
 import { decodeChain, verifyChain } from "./chain.ts";
@@ -76,6 +77,21 @@ describe("verifyChain", () => {
 		const { template, keys } = await buildTestTemplate();
 		assert.match(reasonOf([new X509Certificate(signSelf(template, keys.privateKey))], [root]), /not issued by any trusted root/);
 	});
+});
+
+describe("verifyChain on what OpenSSL issued", () => {
+	const verdict = (name: string): string => {
+		const chain = decodeChain(readFileSync(new URL(`../testdata/${name}.pem`, import.meta.url), "utf8"));
+		assert.ok(chain.ok);
+		const anchor = chain.value.at(-1);
+		assert.ok(anchor);
+		const outcome = verifyChain({ chain: chain.value, roots: [anchor], nowMs });
+		return outcome.ok ? "ok" : outcome.reason;
+	};
+	test("accepts a path length that is kept", () => assert.equal(verdict("chain-path-length-kept"), "ok"));
+	for (const name of ["chain-path-length-exceeded", "chain-without-key-cert-sign", "chain-without-basic-constraints"]) {
+		test(`refuses ${name}`, () => assert.match(verdict(name), /did not issue it|not issued by any/));
+	}
 });
 
 describe("decodeChain", () => {

@@ -50,13 +50,11 @@ function isValidAt(certificate: X509Certificate, nowMs: number): Checked<true> {
 	return accepted(true as const);
 }
 
-// RFC 5280 §6.1.4: an issuer is a CA with keyCertSign, and its path length covers the intermediates below it.
+// RFC 5280 §6.1.4: an issuer is a CA with keyCertSign (which checkIssued looks at), and its path length covers the intermediates below.
 function isIssuer(issuer: X509Certificate, subject: X509Certificate, intermediatesBelow: number): boolean {
 	if (!issuer.ca || !subject.checkIssued(issuer) || !subject.verify(issuer.publicKey)) return false;
 	const fields = readCertificate(issuer);
-	if (!fields.ok) return false;
-	const { keyUsage, pathLength } = fields.value;
-	return (keyUsage === undefined || (keyUsage & 0x04) !== 0) && (pathLength === undefined || intermediatesBelow <= pathLength);
+	return fields.ok && (fields.value.pathLength === undefined || intermediatesBelow <= fields.value.pathLength);
 }
 
 const nameOf = (certificate: X509Certificate): string => certificate.subjectAltName ?? (certificate.subject || "the certificate");

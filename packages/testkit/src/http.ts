@@ -75,5 +75,5 @@ export async function load(
 		}
 	};
 	await Promise.all(Array.from({ length: concurrency }, worker));
-	return { sent, answered, kinds, errors };
+	return { sent, answered, kinds: { ...kinds }, errors };
 }

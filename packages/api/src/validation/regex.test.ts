@@ -38,6 +38,9 @@ const refused: readonly (readonly [string, RegExp])[] = [
 	["(a)\\1", /back-reference/],
 	["(?P<n>a)(?P=n)", /back-reference/],
 	["a++", /possessive/],
+	["a\\Z", /escape/],
+	["\\u0041", /escape/],
+	["\\h+", /escape/],
 	["a{1001}", /too large/],
 	["x".repeat(1025), /1024/],
 ];

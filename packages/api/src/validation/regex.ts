@@ -1,6 +1,9 @@
 /** Istio's own limit (`pkg/config/validation`): Envoy compiles each one. */
 const regexLengthMax = 1024;
 
+/** Letters that RE2 gives a meaning to, and every character that is no letter. */
+const knownEscapes = /^\\(?:[^A-Za-z]|[afnrtvdDsSwWbBAzpPxk])$/;
+
 /**
  * Why `pattern` is not an RE2 expression, or undefined.
  * Conservative: what RE2 lacks (https://github.com/google/re2/wiki/Syntax) is refused by name, what it has alone is mapped, and the rest must compile.
@@ -8,6 +11,11 @@ const regexLengthMax = 1024;
  */
 export function regexProblem(pattern: string): string | undefined {
 	if (pattern.length > regexLengthMax) return `the regex has ${pattern.length} characters, at most ${regexLengthMax} are allowed`;
+	const unknown = pattern
+		.replace(/\\Q[\s\S]*?(?:\\E|$)/g, "")
+		.match(/\\(?:[^A-Za-z]|([A-Za-z]))/g)
+		?.find((escape) => !knownEscapes.test(escape));
+	if (unknown) return `the escape ${unknown} does not exist in RE2; write it another way`;
 	const bare = withoutEscapesAndClasses(pattern);
 	if (/\(\?(?:=|!|<=|<!|>)/.test(bare)) return "lookahead, lookbehind and atomic groups do not exist in RE2; write the match without them";
 	if (/\\[1-9]/.test(bare) || /\\k</.test(bare) || /\(\?P=/.test(bare)) return "back-references do not exist in RE2; write the match without them";

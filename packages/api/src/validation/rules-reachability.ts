@@ -14,17 +14,18 @@ interface Rule {
 	readonly match?: readonly object[] | undefined;
 }
 
+/** Longest path prefix whose shorter prefixes are looked for. */
+const prefixLengthMax = 2_048;
+
+/** The conditions of all matches so far, by their canonical text. */
 interface Seen {
-	readonly rule: number;
-	/** All conditions. */
-	readonly whole: string;
-	/** All but the path, for matches by prefix. */
-	readonly rest: string;
-	readonly prefix: string | undefined;
+	readonly whole: Map<string, number>;
+	/** By the other conditions and the path's prefix. */
+	readonly prefixes: Map<string, number>;
 }
 
 function checkRules(report: Report, list: string, rules: readonly Rule[]): void {
-	const seen: Seen[] = [];
+	const seen: Seen = { whole: new Map(), prefixes: new Map() };
 	let catchAll: number | undefined;
 	for (const [i, rule] of rules.entries()) {
 		const at = report.at(list, i);
@@ -35,31 +36,43 @@ function checkRules(report: Report, list: string, rules: readonly Rule[]): void 
 		}
 		const matches = rule.match ?? [];
 		if (matches.length === 0) catchAll = i;
-		const own = matches.map((match) => toSeen(match, i));
-		let covered = 0;
-		for (const [j, match] of own.entries()) {
-			const earlier = seen.find((candidate) => covers(candidate, match));
-			if (earlier === undefined) continue;
-			covered++;
-			const message = `VirtualService rule ${name} match #${j} is not used (duplicate/overlapping match in rule #${earlier.rule}); remove it, or move it up`;
+		const earlier = matches.map((match) => coveringRule(seen, match));
+		for (const [j, index] of earlier.entries()) {
+			if (index === undefined) continue;
+			const message = `VirtualService rule ${name} match #${j} is not used (duplicate/overlapping match in rule #${index}); remove it, or move it up`;
 			at.at("match", j).info(message, diagnosticCodes.ineffectiveMatch);
 		}
-		if (covered > 0 && covered === own.length)
+		if (earlier.length > 0 && !earlier.includes(undefined)) {
 			at.warn(`VirtualService rule ${name} not used (all matches used by prior rules); remove it`, diagnosticCodes.unreachableRule);
-		seen.push(...own);
+		}
+		for (const match of matches) remember(seen, match, i);
 	}
 }
 
-function toSeen(match: HTTPMatchRequest, rule: number): Seen {
-	const conditions = { ...match, name: undefined, statPrefix: undefined };
-	return { rule, whole: canonical(conditions), rest: canonical({ ...conditions, uri: undefined }), prefix: match.uri?.prefix };
+/** A match's own name and the name of its statistics are no conditions. */
+const conditionsOf = (match: HTTPMatchRequest) => ({ ...match, name: undefined, statPrefix: undefined });
+const prefixKey = (match: HTTPMatchRequest, prefix: string) => `${canonical({ ...conditionsOf(match), uri: undefined })}\0${prefix}`;
+
+/** The rule that has the same conditions already, or the same with a shorter prefix of the path. */
+function coveringRule(seen: Seen, match: HTTPMatchRequest): number | undefined {
+	const same = seen.whole.get(canonical(conditionsOf(match)));
+	const prefix = match.uri?.prefix;
+	if (same !== undefined || prefix === undefined) return same;
+	const key = prefixKey(match, "");
+	for (let length = 1; length <= Math.min(prefix.length, prefixLengthMax); length++) {
+		const rule = seen.prefixes.get(key + prefix.slice(0, length));
+		if (rule !== undefined) return rule;
+	}
+	return undefined;
 }
 
-/** The same conditions, or the same with a shorter prefix of the path. */
-function covers(earlier: Seen, later: Seen): boolean {
-	if (earlier.whole === later.whole) return true;
-	if (earlier.prefix === undefined || later.prefix === undefined) return false;
-	return earlier.rest === later.rest && later.prefix.startsWith(earlier.prefix);
+function remember(seen: Seen, match: HTTPMatchRequest, rule: number): void {
+	const whole = canonical(conditionsOf(match));
+	if (!seen.whole.has(whole)) seen.whole.set(whole, rule);
+	const prefix = match.uri?.prefix;
+	if (prefix === undefined) return;
+	const key = prefixKey(match, prefix);
+	if (!seen.prefixes.has(key)) seen.prefixes.set(key, rule);
 }
 
 /** Equal conditions give equal text, whatever the order of their fields. */

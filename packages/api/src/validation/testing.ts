@@ -11,7 +11,7 @@ export type RuleCase = readonly [title: string, spec: string, ...expected: reado
 export const say = (d: Diagnostic): string => `${d.severity} ${d.path}: ${d.message}`;
 
 export function validateSpec(kind: Kind, spec: string, namespace = "default"): readonly Diagnostic[] {
-	return validateObject({ apiVersion: apiVersionsOf(kind)[0], kind, metadata: { name: "x", namespace }, spec: parse(spec) });
+	return validateObject({ apiVersion: apiVersionsOf(kind)[0], kind, metadata: { name: "x", namespace }, spec: parse(spec) as unknown });
 }
 
 /** Each expected line must be said, and nothing else. */

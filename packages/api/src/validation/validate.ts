@@ -1,5 +1,5 @@
 import { type Diagnostic, diagnosticCodes } from "../diagnostic.ts";
-import { type AnyConfig, apiVersionsOf, isKind, type Kind, kindInfo, kindNames } from "../kinds.ts";
+import { type AnyConfig, apiVersionsOf, isKind, type Kind, type KindInfo, kindInfo, kindNames } from "../kinds.ts";
 import type { Origin } from "../metadata.ts";
 import { walkMetadata } from "./metadata-walk.ts";
 import { createReport, type Finding, formatPath, type Path } from "./report.ts";
@@ -53,30 +53,46 @@ function decodeKind(kind: Kind, value: Readonly<Record<string, unknown>>, locati
 	const metadata = walkMetadata(value["metadata"], info);
 	const content = walkContent(kind, value);
 	const findings: Finding[] = [...apiVersionFindings(kind, value["apiVersion"]), ...metadata.findings.filter((f) => f.severity !== "info")];
-	findings.push(...content.findings);
-	const rules: Finding[] = [];
-	runRules(kind, content.value, metadata.value.namespace, rules, info.content === "spec" ? ["spec"] : []);
+	for (const finding of content.findings) findings.push(finding);
 	const illFormed = content.findings.filter((finding) => finding.severity === "error" && !finding.wellFormed);
-	findings.push(...rules.filter((rule) => !illFormed.some((known) => isSamePlace(known.path, rule.path))));
-	const status =
-		info.status && value["status"] !== undefined && value["status"] !== null
-			? walkSchema(info.status, value["status"], ["status"], { unknownFields: "info" })
-			: undefined;
-	findings.push(...(status?.findings ?? []));
+	// Rules over content that is wrong all over would repeat it.
+	if (illFormed.length <= findingsMax) {
+		const rules: Finding[] = [];
+		runRules(kind, content.value, metadata.value.namespace, rules, info.content === "spec" ? ["spec"] : []);
+		for (const rule of rules) if (!illFormed.some((known) => isSamePlace(known.path, rule.path))) findings.push(rule);
+	}
+	const status = walkStatus(info, value["status"]);
+	for (const finding of status.findings) findings.push(finding);
 	const subject = { kind, name: metadata.value.name, namespace: metadata.value.namespace };
-	const diagnostics = findings.map((finding) => toDiagnostic(finding, location, subject));
+	const diagnostics = limited(findings).map((finding) => toDiagnostic(finding, location, subject));
 	if (findings.some((finding) => finding.severity === "error")) return { diagnostics };
-	const statusValue = status ? status.value : value["status"];
 	// The schema walk has just proved that `content.value` is SpecOf[kind].
 	const object = {
 		apiVersion: String(value["apiVersion"]),
 		kind,
 		metadata: metadata.value,
 		spec: content.value,
-		...(statusValue !== undefined && statusValue !== null && { status: statusValue }),
+		...(status.value !== undefined && { status: status.value }),
 		...(location.origin && { origin: location.origin }),
 	} as AnyConfig;
 	return { object, diagnostics };
+}
+
+function walkStatus(info: KindInfo, status: unknown): { readonly value: unknown; readonly findings: readonly Finding[] } {
+	if (status === undefined || status === null) return { value: undefined, findings: [] };
+	if (!info.status) return { value: status, findings: [] };
+	return walkSchema(info.status, status, ["status"], { unknownFields: "info" });
+}
+
+/** So many findings are told of one object: more are one and the same mistake. */
+const findingsMax = 100;
+
+function limited(findings: readonly Finding[]): readonly Finding[] {
+	const left = findings.length - findingsMax;
+	if (left <= 0) return findings;
+	const severity = findings.slice(findingsMax).some((finding) => finding.severity === "error") ? "error" : "warning";
+	const message = `there are ${left} more problems; mend those above first`;
+	return [...findings.slice(0, findingsMax), { severity, code: diagnosticCodes.limit, message, path: [] }];
 }
 
 const envelope: ReadonlySet<string> = new Set(["apiVersion", "kind", "metadata", "status"]);

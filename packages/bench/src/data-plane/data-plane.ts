@@ -119,7 +119,7 @@ async function startSubjects(
 		} catch (error) {
 			const text = error instanceof Error ? error.message : String(error);
 			log(text);
-			missing.push({ name: `${peer.name} (${scenario})`, fix: text.split("\n").slice(0, 2).join(": ") });
+			missing.push({ name: `${peer.name} (${scenario})`, fix: text.split("\n")[0] ?? "" });
 		}
 	}
 	return { subjects, missing };

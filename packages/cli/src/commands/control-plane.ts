@@ -35,6 +35,7 @@ export async function controlPlaneCommand(flags: ControlPlaneFlags): Promise<voi
 		logger: createLogger({ level: flags.logLevel, format: flags.logAsJson ? "json" : "text" }),
 		signal: stopping.signal,
 	}).catch((error: Error) => {
+		stopping.abort();
 		throw new CommandError(error.message);
 	});
 	await controlPlane.closed;

@@ -1,5 +1,5 @@
 import { readFileSync, rmSync } from "node:fs";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import { type Diagnostic, hasErrors } from "@weft/api";
 import { decodeYaml } from "@weft/galley";
 import { type Clock, createLogger, type Logger } from "@weft/runtime";
@@ -54,14 +54,17 @@ export async function launchMesh(options: LaunchOptions): Promise<LocalMesh> {
 	const control = await startControlPlane(options, ports, logger);
 	const tick = (what: string) => progress(`✔ ${what} (${((clock.monotonicMs() - started) / 1000).toFixed(1)} s)`);
 	try {
-		await answers(control.httpAddress, clock, options.signal, join(paths.logs, "control-plane.log"));
+		await answers(control, clock, options.signal, join(paths.logs, "control-plane.log"));
 		tick("control plane and certificate authority");
 		const client = meshClient(control.httpAddress, readFileSync(paths.apiToken, "utf8").trim());
 		await applyAll(client, options.sources, progress);
-		const sidecar = { paths, tokenKey: readFileSync(paths.tokenKey), discoveryAddress: control.discoveryAddress, concurrency: options.concurrency, envoy: options.envoy };
+		const sidecar = { paths, tokenKey: readFileSync(paths.tokenKey), discoveryAddress: control.discoveryAddress, concurrency: options.concurrency, envoy: options.envoy === undefined ? undefined : resolve(options.envoy) };
 		const supervisor = new Supervisor({ paths, images, folder: process.cwd(), ports, meshNumber, sidecar, controlPlanePid: () => control.child.pid, clock, logger, signal: options.signal, onDiagnostics: printDiagnostics });
 		await supervisor.start();
-		await allReady(supervisor, client, options, tick);
+		await allReady(supervisor, client, options, tick).catch(async (error: unknown) => {
+			await supervisor.stop();
+			throw error;
+		});
 		const mesh = { pid: process.pid, startedAt: new Date(clock.nowMs()).toISOString(), httpAddress: control.httpAddress, discoveryAddress: control.discoveryAddress } as const;
 		writeMesh(paths, { ...mesh, status: "running", message: "" });
 		return {
@@ -120,14 +123,16 @@ async function startControlPlane({ paths, meshConfigFile, certificateTtl, clock 
 	return { child, httpAddress, discoveryAddress };
 }
 
-async function answers(address: string, clock: Clock, signal: AbortSignal, log: string): Promise<void> {
+async function answers(control: { readonly child: Child; readonly httpAddress: string }, clock: Clock, signal: AbortSignal, log: string): Promise<void> {
 	const until = clock.monotonicMs() + 30_000;
-	while (clock.monotonicMs() < until && !signal.aborted) {
-		const response = await fetch(`http://${address}/ready`).catch(() => undefined);
+	// A second end is no accident: it will not start as things are.
+	while (clock.monotonicMs() < until && !signal.aborted && control.child.restarts < 2) {
+		const response = await fetch(`http://${control.httpAddress}/ready`).catch(() => undefined);
 		if (response?.ok) return;
 		await clock.sleep(25, signal);
 	}
-	throw new CommandError(`the control plane did not become ready; its log: ${log}`);
+	const end = readFileSync(log, "utf8").trimEnd().split("\n").slice(-5).join("\n");
+	throw new CommandError(`the control plane did not become ready; the end of ${log}:\n${end}`);
 }
 
 async function applyAll(client: MeshClient, sources: readonly SourceFile[], progress: (line: string) => void): Promise<void> {
@@ -153,6 +158,8 @@ async function allReady(supervisor: Supervisor, client: MeshClient, { clock, sig
 		const proxies = (await client.get("proxies")) as readonly { readonly proxy: string; readonly synced: boolean }[];
 		const missing = pods.filter((p) => !proxies.some((x) => x.synced && x.proxy === `${p.name}.${p.namespace}`));
 		if (waiting.length === 0 && missing.length === 0) return tick(`${pods.length} sidecars have their certificate and configuration`);
+		const failing = pods.find((p) => p.restarts >= 3);
+		if (failing) throw new CommandError(`${failing.name} ends again and again; its logs are ${paths.logs}/${failing.namespace}.${failing.name}.*`);
 		if (clock.monotonicMs() > until) throw new CommandError(`not ready after ${readyTimeoutMs / 1000} s: ${[...waiting, ...missing].map((p) => p.name).join(", ")}; logs are in ${paths.logs}`);
 		await clock.sleep(25, signal);
 	}

@@ -1,4 +1,4 @@
-import { type ConfigObject, type Diagnostic, diagnosticCodes, hostsOverlap } from "@weft/api";
+import { type ConfigObject, type Diagnostic, diagnosticCodes, hostsOverlap, type Server } from "@weft/api";
 import { diagnosticAt } from "../decode/locations.ts";
 import { type MeshView, matchesLabels, type Workload } from "./mesh-view.ts";
 
@@ -44,31 +44,36 @@ function openPorts(view: MeshView, picked: readonly Workload[]): ReadonlySet<num
 	return open;
 }
 
+interface Opening {
+	readonly gateway: Gateway;
+	readonly index: number;
+	readonly server: Server;
+	readonly workloads: ReadonlySet<Workload>;
+}
+
 /** Two Gateways that open one port for one host on one workload. */
 export function analyzeGatewayConflicts(view: MeshView): readonly Diagnostic[] {
-	const gateways = view.snapshot.all("Gateway");
-	const picks = new Map(
-		gateways.map((gateway) => [gateway, new Set(view.workloads.filter(({ labels }) => matchesLabels(labels, gateway.spec.selector ?? {})))]),
-	);
-	return gateways.flatMap((object) =>
-		(object.spec.servers ?? []).flatMap((server, i) => {
-			const rivals = gateways.filter(
-				(other) =>
-					other !== object &&
-					(picks.get(other)?.intersection(picks.get(object) ?? new Set()).size ?? 0) > 0 &&
-					(other.spec.servers ?? []).some(
-						(theirs) =>
-							theirs.port.number === server.port.number &&
-							(theirs.bind ?? "") === (server.bind ?? "") &&
-							theirs.hosts.some((host) => server.hosts.some((mine) => sameHost(mine, host))),
-					),
-			);
-			if (rivals.length === 0) return [];
-			const names = rivals.map(({ metadata }) => `${metadata.namespace}/${metadata.name}`).join(",");
-			const message = `Conflict with gateways ${names} (workload selector ${selectorText(object)}, port ${server.port.number}, hosts ${server.hosts.join(",")}); join the servers`;
-			return [diagnosticAt(object, "warning", diagnosticCodes.conflictingGateways, ["spec", "servers", i], message)];
-		}),
-	);
+	const openings = view.snapshot.all("Gateway").flatMap((gateway) => {
+		const workloads = new Set(view.workloads.filter(({ labels }) => matchesLabels(labels, gateway.spec.selector ?? {})));
+		return (gateway.spec.servers ?? []).map((server, index): Opening => ({ gateway, index, server, workloads }));
+	});
+	const byPlace = Map.groupBy(openings, ({ server }) => `${server.bind ?? ""}:${server.port.number}`);
+	return openings.flatMap((opening) => {
+		const { gateway, index, server } = opening;
+		const together = byPlace.get(`${server.bind ?? ""}:${server.port.number}`) ?? [];
+		const rivals = new Set(
+			together.filter((other) => isRival(opening, other)).map((other) => `${other.gateway.metadata.namespace}/${other.gateway.metadata.name}`),
+		);
+		if (rivals.size === 0) return [];
+		const message = `Conflict with gateways ${[...rivals].join(",")} (workload selector ${selectorText(gateway)}, port ${server.port.number}, hosts ${server.hosts.join(",")}); join the servers`;
+		return [diagnosticAt(gateway, "warning", diagnosticCodes.conflictingGateways, ["spec", "servers", index], message)];
+	});
+}
+
+function isRival(mine: Opening, theirs: Opening): boolean {
+	if (theirs.gateway === mine.gateway) return false;
+	const shareHost = theirs.server.hosts.some((host) => mine.server.hosts.some((own) => sameHost(own, host)));
+	return shareHost && !mine.workloads.isDisjointFrom(theirs.workloads);
 }
 
 function sameHost(a: string, b: string): boolean {

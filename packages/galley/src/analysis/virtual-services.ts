@@ -7,6 +7,9 @@ type VirtualService = ConfigObject<"VirtualService">;
 
 const nameOf = ({ metadata }: VirtualService) => `${metadata.namespace}/${metadata.name}`;
 
+/** So many are named in one message. */
+const namesMax = 10;
+
 function isVisibleEverywhere({ spec }: VirtualService): boolean {
 	return !spec.exportTo?.length || spec.exportTo.includes("*");
 }
@@ -22,13 +25,16 @@ export function analyzeMeshHostConflicts(view: MeshView): readonly Diagnostic[] 
 			// What is exported to its own namespace alone meets only its neighbours.
 			const scope = isVisibleEverywhere(object) ? "*" : object.metadata.namespace;
 			const key = `${scope}/${full}`;
-			byHost.set(key, [...(byHost.get(key) ?? []), object]);
+			const known = byHost.get(key);
+			if (known) known.push(object);
+			else byHost.set(key, [object]);
 		}
 	}
 	return [...byHost].flatMap(([host, objects]) => {
 		if (objects.length < 2) return [];
 		const byAge = [...objects].sort(compareAge);
-		const names = objects.map(nameOf).join(",");
+		const rest = objects.length - namesMax;
+		const names = `${objects.slice(0, namesMax).map(nameOf).join(",")}${rest > 0 ? ` and ${rest} more` : ""}`;
 		const winner = byAge[0];
 		const message = `The VirtualServices ${names} associated with mesh gateway define the same host ${host}; only the oldest counts, here ${winner ? nameOf(winner) : ""}. Merge them into one`;
 		return objects.map((object) => diagnosticAt(object, "warning", diagnosticCodes.conflictingVirtualServiceHosts, ["spec", "hosts"], message));

@@ -1,5 +1,5 @@
 import type { Path } from "@weft/api";
-import { type Document, isAlias, isCollection, isMap, isNode, isPair, isScalar, isSeq, type LineCounter, type Node } from "yaml";
+import { type Document, isAlias, isMap, isNode, isPair, isScalar, isSeq, type LineCounter, type Node } from "yaml";
 
 export interface Position {
 	readonly line: number;
@@ -36,18 +36,4 @@ const keyText = (key: unknown): string => (isScalar(key) ? String(key.value) : S
 
 function startOf(node: unknown): number | undefined {
 	return isNode(node) ? ((node as Node).range?.[0] ?? undefined) : undefined;
-}
-
-/** Is the document nested deeper than `depthMax`? Iterative: the text is not to be trusted. Gives the first offending node's offset. */
-export function tooDeepAt(document: Document, depthMax: number): number | undefined {
-	const stack: { readonly node: unknown; readonly depth: number }[] = [{ node: document.contents, depth: 1 }];
-	for (let top = stack.pop(); top !== undefined; top = stack.pop()) {
-		if (isPair(top.node)) {
-			stack.push({ node: top.node.key, depth: top.depth }, { node: top.node.value, depth: top.depth });
-		} else if (isCollection(top.node)) {
-			if (top.depth > depthMax) return startOf(top.node) ?? 0;
-			for (const item of top.node.items) stack.push({ node: item, depth: top.depth + 1 });
-		}
-	}
-	return undefined;
 }

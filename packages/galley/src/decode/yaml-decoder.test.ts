@@ -2,7 +2,8 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { formatDiagnostic } from "@weft/api";
 import * as fc from "fast-check";
-import { decodeMeshConfig, decodeYaml, fileBytesMax } from "./yaml-decoder.ts";
+import { decodeMeshConfig, decodeYaml } from "./yaml-decoder.ts";
+import { fileBytesMax } from "./yaml-documents.ts";
 
 const lines = (text: string, file = "f.yaml") => decodeYaml(text, file).diagnostics.map(formatDiagnostic);
 const names = (text: string) => decodeYaml(text, "f.yaml").objects.map(({ kind, metadata }) => `${kind} ${metadata.namespace}/${metadata.name}`);
@@ -193,9 +194,29 @@ test("aliases cannot multiply a document without bound", () => {
 test("an alias to itself is refused", () => assert.match(lines("a: &a [*a]\n").join(), /error/));
 
 test("nesting has a limit, however it is written", () => {
-	assert.match(lines(`a: ${"[".repeat(70)}${"]".repeat(70)}`).join(), /WEFT-V005.*deeper than 64/);
-	assert.match(lines("[".repeat(200_000)).join(), /error/);
-	assert.match(lines(`${"- ".repeat(3_000)}x`).join(), /error/);
+	assert.match(lines(`a: ${"[".repeat(70)}${"]".repeat(70)}`).join(), /^f\.yaml:1:\d+: error \[WEFT-V005\]: nested deeper than 64/);
+	const deep = [
+		"[".repeat(200_000),
+		"{a: ".repeat(100_000),
+		"- ".repeat(100_000),
+		"? ".repeat(100_000),
+		Array.from({ length: 3_000 }, (_, i) => `${" ".repeat(i)}a:\n`).join(""),
+	];
+	for (const text of deep) assert.match(lines(text).join(), /error \[WEFT-V005\]: nested deeper than 64/, text.slice(0, 10));
+});
+
+test("anchors and aliases have a limit; text that looks like them does not count", () => {
+	assert.match(lines(Array.from({ length: 1_001 }, (_, i) => `k${i}: &a${i} x\n`).join("")).join(), /f\.yaml:1001:.*more than 1000 anchors/);
+	assert.match(lines(`k: &a x\n${Array.from({ length: 101 }, (_, i) => `k${i}: *a\n`).join("")}`).join(), /f\.yaml:102:.*more than 100 uses/);
+	const data = Array.from({ length: 2_000 }, (_, i) => `  k${i}: "*a &b [ {"\n`).join("");
+	assert.deepEqual(lines(`apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\ndata:\n${data}  block: |\n    &a\n    *b [[[\n`), []);
+});
+
+test("a map of many keys, and as many problems, is told in bounded time and number", { timeout: 8_000 }, () => {
+	const many = Array.from({ length: 30_000 }, (_, i) => `  k${i}: 1\n`).join("");
+	const said = lines(`apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\ndata:\n${many}`);
+	assert.equal(said.length, 101);
+	assert.match(said.at(-1) ?? "", /error .*29900 more problems/);
 });
 
 test("a file has a size limit", () => assert.match(lines("#".repeat(fileBytesMax + 1)).join(), /WEFT-V005.*bytes/));

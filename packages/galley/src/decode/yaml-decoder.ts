@@ -9,16 +9,10 @@ import {
 	type MeshConfig,
 	type Path,
 } from "@weft/api";
-import { type Document, LineCounter, parseAllDocuments, type YAMLError } from "yaml";
 import { judgeKind } from "./kind-catalog.ts";
 import { diagnosticAt, rememberLocation } from "./locations.ts";
-import { locate, tooDeepAt } from "./positions.ts";
+import { parseDocuments, problem } from "./yaml-documents.ts";
 
-/** One file at most; larger ones are refused before they are parsed. */
-export const fileBytesMax = 10 * 1024 * 1024;
-/** Aliases may multiply a document at most so often (`yaml`'s maxAliasCount). */
-export const aliasCountMax = 100;
-export const nestingDepthMax = 64;
 /** Lists in Lists. */
 const listDepthMax = 4;
 
@@ -50,78 +44,6 @@ export function decodeMeshConfig(text: string, file: string): { readonly value: 
 		diagnostics.push(problem(file, "a mesh config is one document; remove the others", diagnosticCodes.syntax, second.location.position?.([], false)));
 	const decoded = decodeMeshConfigValue(first?.value ?? {}, first?.location ?? { file });
 	return { value: decoded.value, diagnostics: [...diagnostics, ...decoded.diagnostics] };
-}
-
-interface ParsedDocument {
-	readonly value: unknown;
-	readonly location: Location;
-}
-
-function parseDocuments(text: string, file: string, diagnostics: Diagnostic[]): readonly ParsedDocument[] {
-	const bytes = Buffer.byteLength(text);
-	if (bytes > fileBytesMax) {
-		diagnostics.push(problem(file, `the file has ${bytes} bytes, at most ${fileBytesMax} are read; split it`, diagnosticCodes.limit));
-		return [];
-	}
-	const lines = new LineCounter();
-	try {
-		const documents = parseAllDocuments(text.replace(/^\uFEFF/, ""), {
-			lineCounter: lines,
-			stringKeys: true,
-			merge: true,
-			prettyErrors: false,
-			logLevel: "silent",
-		});
-		if (!Array.isArray(documents)) return [];
-		return documents.flatMap((document) => toValue(document, lines, file, diagnostics));
-	} catch (error) {
-		// The composer is recursive: text nested by the thousand exhausts the stack.
-		const message = error instanceof RangeError ? "the text is nested too deeply" : `the text cannot be read: ${String(error)}`;
-		diagnostics.push(problem(file, message, diagnosticCodes.limit));
-		return [];
-	}
-}
-
-function toValue(document: Document.Parsed, lines: LineCounter, file: string, diagnostics: Diagnostic[]): readonly ParsedDocument[] {
-	const errors = [...document.errors, ...document.warnings];
-	if (errors.length > 0) {
-		for (const error of worthTelling(errors)) diagnostics.push(syntaxProblem(file, error, lines));
-		return [];
-	}
-	const deep = tooDeepAt(document, nestingDepthMax);
-	if (deep !== undefined) {
-		const { line, col } = lines.linePos(deep);
-		diagnostics.push(problem(file, `nested deeper than ${nestingDepthMax} levels`, diagnosticCodes.limit, { line, column: col }));
-		return [];
-	}
-	const position = (path: Path, onKey: boolean) => locate(document, lines, path, onKey);
-	try {
-		const value: unknown = document.toJS({ maxAliasCount: aliasCountMax });
-		// A document of comments alone is what is left between two `---`.
-		if (value === null || value === undefined) return [];
-		return [{ value, location: { file, position } }];
-	} catch (error) {
-		const reason = error instanceof Error ? error.message : String(error);
-		diagnostics.push(problem(file, `the document's aliases cannot be resolved: ${reason}`, diagnosticCodes.limit, position([], false)));
-		return [];
-	}
-}
-
-/** After one syntax error the rest is noise; duplicate keys are each their own mistake. */
-function worthTelling(errors: readonly YAMLError[]): readonly YAMLError[] {
-	const duplicates = errors.filter((error) => error.code === "DUPLICATE_KEY");
-	const other = errors.find((error) => error.code !== "DUPLICATE_KEY");
-	return other ? [other] : duplicates;
-}
-
-function syntaxProblem(file: string, error: YAMLError, lines: LineCounter): Diagnostic {
-	const { line, col } = lines.linePos(error.pos[0]);
-	const reason = error.code === "DUPLICATE_KEY" ? "the key stands twice in this map; remove one" : error.message.split("\n")[0];
-	return problem(file, `malformed YAML: ${reason}`, diagnosticCodes.syntax, { line: Math.max(1, line), column: Math.max(1, col) });
-}
-
-function problem(file: string, message: string, code: string, at?: { readonly line: number; readonly column: number }): Diagnostic {
-	return { severity: "error", code, message, path: "", file, ...at };
 }
 
 interface Collected {

@@ -20,7 +20,7 @@ export interface WatchOptions {
 	readonly source?: string;
 	/** All diagnostics of the directory as it is now, after each change; an empty list when all is well again. */
 	readonly onDiagnostics?: (diagnostics: readonly Diagnostic[]) => void;
-	/** For tests: without events only the sweep finds changes. */
+	/** False where a file system has no events, so that only the sweep finds changes; default true. */
 	readonly useEvents?: boolean;
 }
 

@@ -1,7 +1,7 @@
 import { readdir, readFile, realpath, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { type Diagnostic, diagnosticCodes } from "@weft/api";
-import { fileBytesMax } from "../decode/yaml-decoder.ts";
+import { fileBytesMax } from "../decode/yaml-documents.ts";
 
 export const filesMax = 20_000;
 const directoryDepthMax = 32;

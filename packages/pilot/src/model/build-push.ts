@@ -23,6 +23,7 @@ export interface PushInput {
 /** The steps of a build, each kept while its inputs are the very ones of the last snapshot. */
 interface Stages {
 	readonly lists: Reuse<readonly unknown[]>;
+	readonly shared: Reuse<object>;
 	readonly mesh: Reuse<{ readonly meshConfig: MeshConfig; readonly mesh: Mesh }>;
 	readonly workloads: Reuse<WorkloadIndex>;
 	readonly entryServices: Reuse<readonly Service[]>;
@@ -37,6 +38,7 @@ interface Stages {
 function createStages(): Stages {
 	return {
 		lists: createReuse(),
+		shared: createReuse(),
 		mesh: createReuse(),
 		workloads: createReuse(),
 		entryServices: createReuse(),
@@ -54,7 +56,7 @@ const stagesOf = new WeakMap<PushSnapshot, Stages>();
 /** The mesh as one immutable view. With the previous snapshot at hand, everything that did not change keeps its identity. */
 export function buildPush({ snapshot, meshConfig: userConfig, clusterId }: PushInput, previous?: PushSnapshot): PushSnapshot {
 	const stages = (previous && stagesOf.get(previous)) ?? createStages();
-	for (const step of [stages.lists, stages.mesh, stages.workloads, stages.entryServices, stages.virtualServices]) step.advance();
+	for (const step of [stages.lists, stages.shared, stages.mesh, stages.workloads, stages.entryServices, stages.virtualServices]) step.advance();
 	const list = <T>(name: string, items: readonly T[]) => stages.lists.get(name, items, () => items) as readonly T[];
 	const all = <K extends Kind>(kind: K) => list(`all ${kind}`, snapshot.all(kind));
 	const { mesh, meshConfig } = stages.mesh.get("mesh", [JSON.stringify(userConfig), clusterId], () => ({
@@ -96,7 +98,7 @@ export function buildPush({ snapshot, meshConfig: userConfig, clusterId }: PushI
 		gateways: all("Gateway"),
 		endpoints: endpointIndex,
 		workloads,
-		caches: { scopes: new Map(), lists: stages.lists, perPush: new Map() },
+		caches: { scopes: new Map(), lists: stages.lists, shared: stages.shared },
 	};
 	stagesOf.set(push, stages);
 	return push;

@@ -131,8 +131,8 @@ export interface TranslatorCaches {
 	readonly scopes: Map<string, Scope>;
 	/** Lists by name, each with the identity it had in the last snapshot while its members are the same. */
 	readonly lists: Reuse<readonly unknown[]>;
-	/** Whatever a builder keeps for this snapshot only, by its own key. */
-	readonly perPush: Map<string, unknown>;
+	/** What a builder derives for a whole class of proxies, by its own key; kept over snapshots while the inputs named are the same. */
+	readonly shared: Reuse<object>;
 }
 
 /** One `egress` listener of a Sidecar, or the catch-all one that stands for "no Sidecar". */

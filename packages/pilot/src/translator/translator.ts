@@ -4,10 +4,10 @@ import type { ResourceView } from "@weft/xds/server";
 import type { ProxyNode } from "../model/proxy-node.ts";
 import type { PushSnapshot } from "../model/push.ts";
 import { scopeOf } from "../model/scope.ts";
-import { buildInboundClusters, buildOutboundClusters, outboundClustersKey } from "./clusters/index.ts";
+import { buildInboundClusters, buildOutboundClusters, outboundClusterInputs, outboundClustersKey } from "./clusters/index.ts";
 import type { EncodedResource, ProxyContext } from "./context.ts";
 import { encodeResource, stats } from "./encode.ts";
-import { classPlaceKey, clusterLoadAssignments } from "./endpoints/assignments.ts";
+import { assignmentInputs, classPlaceKey, clusterLoadAssignments } from "./endpoints/assignments.ts";
 import { buildListeners } from "./listeners/index.ts";
 import { createMemo } from "./memo.ts";
 import { buildRouteTable } from "./routes/index.ts";
@@ -67,15 +67,26 @@ const merged = createMemo<Resources>();
 function clustersOf(context: ProxyContext): Resources {
 	const { push, scope, node } = context;
 	const classKey = `cds ${outboundClustersKey(node)} ${placeKeyOf(context)} ${scope.key}`;
-	const known = push.caches.perPush.get(classKey) as Resources | undefined;
-	const outbound = known ?? stableSet(push, classKey, buildOutboundClusters(context));
-	push.caches.perPush.set(classKey, outbound);
+	const build = () => stableSet(push, classKey, buildOutboundClusters(context));
+	const outbound = push.caches.shared.get(classKey, outboundClusterInputs(push, scope), build) as Resources;
 	const inbound = buildInboundClusters(context);
 	if (inbound.length === 0) return outbound;
-	return merged.get([outbound, ...inbound], "", () => {
-		const all = new Map(inbound.map((resource) => [resource.name, resource]));
-		return new Map([...all, ...outbound]);
-	});
+	return merged.get([outbound, ...inbound], "", () => insertSorted(outbound, inbound));
+}
+
+/** Two sorted lists as one sorted map; the first is far longer than the second. */
+function insertSorted(many: Resources, few: readonly EncodedResource[]): Resources {
+	const rest = few.toSorted((a, b) => (a.name < b.name ? -1 : 1));
+	const all = new Map<string, EncodedResource>();
+	for (const [name, resource] of many) {
+		for (let next = rest[0]; next && next.name < name; next = rest[0]) {
+			all.set(next.name, next);
+			rest.shift();
+		}
+		all.set(name, resource);
+	}
+	for (const resource of rest) all.set(resource.name, resource);
+	return all;
 }
 
 /** DNS clusters carry their endpoints, arranged for the client's place; without such clusters all places share one set. */
@@ -143,17 +154,15 @@ export function resourceView(push: PushSnapshot, node: ProxyNode): ResourceView 
 	};
 }
 
-const revisions = createMemo<object>();
-
 /** One object for equal inputs: everything that assignments are derived from. */
 function assignmentsRevision(push: PushSnapshot, node: ProxyNode): object {
-	const { services, endpoints, destinationRules, peerAuthentications, mesh } = push;
-	const { scope } = contextOf(push, node);
-	return revisions.get([services, endpoints, destinationRules, peerAuthentications, mesh, scope.services], JSON.stringify([scope.key, classPlaceKey(scope, mesh, node)]), () => ({}));
+	const scope = scopeOf(push, node);
+	return push.caches.shared.get(`eds revision ${scope.key} ${classPlaceKey(scope, push.mesh, node)}`, assignmentInputs(push, scope), () => ({}));
 }
 
 /** The same for route tables. */
 function tablesRevision(push: PushSnapshot, node: ProxyNode): object {
 	const { services, virtualServices, destinationRules, sidecars, mesh } = push;
-	return revisions.get([services, virtualServices, destinationRules, sidecars, mesh], scopeOf(push, node).key, () => ({}));
+	const { key } = scopeOf(push, node);
+	return push.caches.shared.get(`rds revision ${key}`, [services, virtualServices, destinationRules, sidecars, mesh], () => ({}));
 }

@@ -12,6 +12,7 @@ import {
 } from "@grpc/grpc-js";
 import type { Logger } from "@weft/runtime";
 import { controlPlaneServerName } from "./certificate-client.ts";
+import type { WorkloadCertificate } from "./workload-certificate.ts";
 import type { WorkloadIdentity } from "./workload-identity.ts";
 
 export interface AdsRelayOptions {
@@ -23,9 +24,12 @@ export interface AdsRelayOptions {
 	readonly logger: Logger;
 	/** Largest single message either way; default 64 MiB. */
 	readonly messageBytesMax?: number;
+	/** How long a new stream waits for the first certificate before it is refused; default 10 s. */
+	readonly identityTimeoutMs?: number;
 }
 
 export const relayMessageBytesMax = 64 * 1024 * 1024;
+const identityTimeoutMs = 10_000;
 
 // Messages pass as the bytes they came in: the relay knows nothing of what it carries.
 const identity = (bytes: Buffer): Buffer => bytes;
@@ -53,24 +57,34 @@ type Upstream = ClientDuplexStream<Buffer, Buffer>;
  * new stream shows the newest certificate. Without an identity a stream is refused, never relayed without one.
  */
 export function addAdsRelay(server: Server, options: AdsRelayOptions): void {
-	const relay = (path: string) => (downstream: Downstream) => relayStream(downstream, path, options);
+	const relay = (path: string) => (downstream: Downstream) => {
+		relayStream(downstream, path, options).catch((error: unknown) => {
+			options.logger.error("ADS stream could not be relayed", { error });
+			downstream.emit("error", { code: status.INTERNAL, details: "the agent could not relay this stream" });
+		});
+	};
 	server.addService(adsServiceDefinition, {
 		streamAggregatedResources: relay(adsServiceDefinition.streamAggregatedResources.path),
 		deltaAggregatedResources: relay(adsServiceDefinition.deltaAggregatedResources.path),
 	});
 }
 
-function relayStream(downstream: Downstream, path: string, options: AdsRelayOptions): void {
-	const { logger } = options;
-	const client = connect(options);
-	if (client === undefined) {
-		const details = "the workload has no certificate yet";
-		downstream.emit("error", { code: status.UNAVAILABLE, details });
-		logger.info("ADS stream refused", { reason: details });
-		return;
-	}
+/** Waits a while for the first certificate: Envoy starts with the agent, and its own back-off after a refusal would be longer. */
+async function relayStream(downstream: Downstream, path: string, options: AdsRelayOptions): Promise<void> {
+	const gone = new AbortController();
+	downstream.once("cancelled", () => gone.abort());
+	const limit = AbortSignal.any([gone.signal, AbortSignal.timeout(options.identityTimeoutMs ?? identityTimeoutMs)]);
+	const certificate = await options.identity.ready(limit).catch(() => undefined);
+	if (gone.signal.aborted) return;
+	if (certificate !== undefined) return openStream(downstream, path, connect(options, certificate), options);
+	const details = "the workload has no certificate yet";
+	downstream.emit("error", { code: status.UNAVAILABLE, details });
+	options.logger.info("ADS stream refused", { reason: details });
+}
+
+function openStream(downstream: Downstream, path: string, client: Client, { discoveryAddress, logger }: AdsRelayOptions): void {
 	const upstream = client.makeBidiStreamRequest(path, identity, identity, new Metadata());
-	logger.info("ADS stream opened", { address: options.discoveryAddress });
+	logger.info("ADS stream opened", { address: discoveryAddress });
 	let ended = false;
 	const end = (how: string, details: string) => {
 		if (ended) return false;
@@ -110,9 +124,7 @@ function relayDown(upstream: Upstream, downstream: Downstream, end: (how: string
 	});
 }
 
-function connect(options: AdsRelayOptions): Client | undefined {
-	const certificate = options.identity.current;
-	if (certificate === undefined) return undefined;
+function connect(options: AdsRelayOptions, certificate: WorkloadCertificate): Client {
 	const { serverName = controlPlaneServerName, messageBytesMax = relayMessageBytesMax } = options;
 	const credentials = ChannelCredentials.createSsl(
 		Buffer.from(certificate.rootsPem),

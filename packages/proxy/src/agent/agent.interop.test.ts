@@ -3,7 +3,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { globSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { type AddressInfo, connect as connectTcp } from "node:net";
-import { join, resolve } from "node:path";
+import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { connect, createServer, type Server, type TLSSocket } from "node:tls";
@@ -15,20 +15,21 @@ import {
 	DiscoveryResponse,
 } from "@weft/xds/generated/envoy/service/discovery/v3/discovery.ts";
 import { allMessages } from "@weft/xds/registry";
+import { findEnvoy } from "../../../../scripts/peers-find.mjs";
 import { type AdsCall, type AgentFixture, createAgentFixture } from "./agent-fixture.ts";
 
-const root = resolve(import.meta.dirname, "../../../..");
-const envoy = process.env["WEFT_ENVOY"] || globSync(join(root, ".venv/lib/python*/site-packages/**/_bin/envoy"))[0];
+const envoy = findEnvoy();
 const skip = envoy === undefined ? "no Envoy binary: `npm run peers` installs it, or name one in WEFT_ENVOY" : false;
 
 registerMessages(allMessages);
 
 const type = (name: string) => `type.googleapis.com/${name}`;
-const secret = (name: string) => ({
+type SecretApi = "GRPC" | "DELTA_GRPC";
+const secret = (name: string, api: SecretApi) => ({
 	name,
 	sds_config: {
 		api_config_source: {
-			api_type: "GRPC",
+			api_type: api,
 			transport_api_version: "V3",
 			set_node_on_first_message_only: true,
 			grpc_services: [{ envoy_grpc: { cluster_name: "sds-grpc" } }],
@@ -37,16 +38,16 @@ const secret = (name: string) => ({
 		initial_fetch_timeout: "0s",
 	},
 });
-const tlsContext = (san: string) => ({
-	tls_certificate_sds_secret_configs: [secret("default")],
+const tlsContext = (san: string, api: SecretApi) => ({
+	tls_certificate_sds_secret_configs: [secret("default", api)],
 	combined_validation_context: {
 		default_validation_context: { match_typed_subject_alt_names: [{ san_type: "URI", matcher: { exact: san } }] },
-		validation_context_sds_secret_config: secret("ROOTCA"),
+		validation_context_sds_secret_config: secret("ROOTCA", api),
 	},
 });
 const spiffe = (sa: string) => `spiffe://cluster.local/ns/default/sa/${sa}`;
 
-const clusterJson = (port: number): Json => ({
+const clusterJson = (port: number, api: SecretApi): Json => ({
 	"@type": type("envoy.config.cluster.v3.Cluster"),
 	name: "outbound|9080||ratings.default.svc.cluster.local",
 	type: "STATIC",
@@ -59,12 +60,12 @@ const clusterJson = (port: number): Json => ({
 		name: "envoy.transport_sockets.tls",
 		typed_config: {
 			"@type": type("envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext"),
-			common_tls_context: tlsContext(spiffe("ratings")),
+			common_tls_context: tlsContext(spiffe("ratings"), api),
 		},
 	},
 });
 
-const listenerJson = (): Json => ({
+const listenerJson = (api: SecretApi): Json => ({
 	"@type": type("envoy.config.listener.v3.Listener"),
 	name: "virtualInbound",
 	address: { socket_address: { address: "127.0.0.1", port_value: 0 } },
@@ -75,7 +76,7 @@ const listenerJson = (): Json => ({
 				typed_config: {
 					"@type": type("envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext"),
 					require_client_certificate: true,
-					common_tls_context: tlsContext(spiffe("client")),
+					common_tls_context: tlsContext(spiffe("client"), api),
 				},
 			},
 			filters: [
@@ -137,8 +138,11 @@ async function until<T>(what: string, probe: () => Promise<T | undefined>): Prom
 	return assert.fail(`not reached: ${what}`);
 }
 
-for (const protocol of ["delta", "sotw"] as const) {
-	describe(`weft-proxy agent with a real Envoy, ${protocol} ADS`, { skip }, () => {
+for (const [protocol, api] of [
+	["delta", "DELTA_GRPC"],
+	["sotw", "GRPC"],
+] as const) {
+	describe(`weft-proxy agent with a real Envoy, ${protocol} ADS and SDS`, { skip }, () => {
 		const seen: Seen = { peers: new Set(), nodes: new Set(), rejected: [], accepted: new Map() };
 		const resources = new Map<string, Json>();
 		let fixture: AgentFixture;
@@ -151,8 +155,8 @@ for (const protocol of ["delta", "sotw"] as const) {
 		before(async () => {
 			fixture = await createAgentFixture((call) => serveAds(call, resources, seen));
 			upstream = await startUpstream(fixture);
-			resources.set(type("envoy.config.cluster.v3.Cluster"), clusterJson((upstream.address() as AddressInfo).port));
-			resources.set(type("envoy.config.listener.v3.Listener"), listenerJson());
+			resources.set(type("envoy.config.cluster.v3.Cluster"), clusterJson((upstream.address() as AddressInfo).port, api));
+			resources.set(type("envoy.config.listener.v3.Listener"), listenerJson(api));
 			const adminFile = join(fixture.directory, "admin");
 			const agentArguments = [
 				...["--discovery-address", fixture.address, "--root-cert", fixture.rootCertFile, "--token-file", fixture.tokenFile],
@@ -212,10 +216,7 @@ for (const protocol of ["delta", "sotw"] as const) {
 
 		test("Envoy accepts everything and rejects nothing", async () => {
 			const acknowledged = await until("both acknowledgements", async () => (seen.accepted.size >= 2 ? [...seen.accepted] : undefined));
-			assert.deepEqual(
-				new Map(acknowledged),
-				new Map([...resources.keys()].map((typeUrl) => [typeUrl, 1])),
-			);
+			assert.deepEqual(new Map(acknowledged), new Map([...resources.keys()].map((typeUrl) => [typeUrl, 1])));
 			assert.deepEqual(seen.rejected, []);
 			const counters = await stats("update_(success|rejected)");
 			assert.ok((counters.get("cluster_manager.cds.update_success") ?? 0) > 0);

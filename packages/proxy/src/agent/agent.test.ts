@@ -34,7 +34,7 @@ afterEach(async () => {
 	await agent.close();
 });
 
-async function start(flags: readonly string[] = []): Promise<Agent> {
+async function start(flags: readonly string[] = [], identityTimeoutMs?: number): Promise<Agent> {
 	const options = decodeAgentArguments(
 		[
 			...["--discovery-address", fixture.address, "--root-cert", fixture.rootCertFile, "--token-file", fixture.tokenFile],
@@ -43,7 +43,7 @@ async function start(flags: readonly string[] = []): Promise<Agent> {
 		{},
 	);
 	assert.ok(options.ok);
-	agent = await startAgent(options.value, { clock: systemClock, random: Math.random, logger });
+	agent = await startAgent(options.value, { clock: systemClock, random: Math.random, logger, identityTimeoutMs });
 	return agent;
 }
 
@@ -158,9 +158,22 @@ describe("the ADS relay", () => {
 		await gone;
 	});
 
+	test("a stream that was there before the certificate is relayed as soon as there is one", async () => {
+		onAds = ({ stream }) => stream.on("data", (bytes: Buffer) => stream.write(bytes));
+		const tokenFile = join(fixture.directory, "waited-for-token");
+		await rm(tokenFile, { force: true });
+		await start(["--token-file", tokenFile]);
+		const stream = open("xds.sock", paths[1] ?? "");
+		stream.write(Buffer.from("early"));
+		await writeFile(tokenFile, await readFile(fixture.tokenFile));
+		assert.equal((await next(stream)).toString(), "early");
+		stream.on("error", () => undefined);
+		stream.cancel();
+	});
+
 	test("without a certificate nothing is relayed", async () => {
 		onAds = () => assert.fail("a stream came through");
-		await start(["--ca-address", "127.0.0.1:1"]);
+		await start(["--ca-address", "127.0.0.1:1"], 20);
 		const error = await errorOf(open("xds.sock", paths[0] ?? ""));
 		assert.deepEqual([error.code, error.details], [status.UNAVAILABLE, "the workload has no certificate yet"]);
 	});

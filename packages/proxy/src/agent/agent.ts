@@ -14,6 +14,8 @@ export interface AgentContext {
 	/** Uniform in [0, 1). */
 	readonly random: () => number;
 	readonly logger: Logger;
+	/** How long an ADS stream waits for the first certificate; default 10 s. */
+	readonly identityTimeoutMs?: number;
 }
 
 export interface Agent {
@@ -28,7 +30,7 @@ export interface Agent {
 const socketPathMax = 103;
 
 /** Everything a foreign Envoy needs beside itself: identity, SDS, the ADS relay and a bootstrap that leads to them. */
-export async function startAgent(options: AgentOptions, { clock, random, logger }: AgentContext): Promise<Agent> {
+export async function startAgent(options: AgentOptions, { clock, random, logger, identityTimeoutMs }: AgentContext): Promise<Agent> {
 	// A directory of its own, 0700 from birth: two agents may share a state directory, and nobody else may reach the key.
 	const parent = resolve(options.stateDirectory ?? tmpdir());
 	await mkdir(parent, { recursive: true, mode: 0o700 });
@@ -52,7 +54,7 @@ export async function startAgent(options: AgentOptions, { clock, random, logger 
 	if (secretServer === undefined || discoveryServer === undefined) throw new Error("no servers");
 	const stopPushing = addSecretService(secretServer, identity, logger.child("sds"));
 	const { discoveryAddress, serverName } = options;
-	addAdsRelay(discoveryServer, { discoveryAddress, serverName, identity, logger: logger.child("xds") });
+	addAdsRelay(discoveryServer, { discoveryAddress, serverName, identity, identityTimeoutMs, logger: logger.child("xds") });
 	const close = async () => {
 		stop.abort();
 		stopPushing();

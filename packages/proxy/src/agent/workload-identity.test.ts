@@ -158,6 +158,17 @@ test("a subscriber that has left hears nothing more", async () => {
 	assert.deepEqual(heard, []);
 });
 
+test("roots learnt from the authority count beside the configured ones, as a rotated root needs", async () => {
+	const { options, authority } = await createCase();
+	const identity = createWorkloadIdentity({ ...options, rootCert: { text: "configured" } });
+	await identity.renewNow();
+	await identity.renewNow();
+	assert.deepEqual(
+		authority.calls.map(({ rootsPem }) => rootsPem),
+		["configured", `configured\n${authority.rootPem}`],
+	);
+});
+
 test("ready waits for the first certificate, and rejects when stopped before", async () => {
 	const { identity } = await createCase();
 	const ready = identity.ready();

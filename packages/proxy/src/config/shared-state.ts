@@ -24,8 +24,8 @@ const activeRequestsWord = 4;
 /** Slot 0 is nobody's: hosts that only one worker knows (original destination) carry it; they are never ejected. */
 export const noSlot = 0;
 
-/** In slot 0: raised on every ejection and return, so that a balancer sees with one read whether its host lists are still right. */
-const ejectionGenerationWord = 7;
+/** In slot 1, which is never allocated: raised on every ejection and return, so that a balancer sees with one read whether its host lists are still right. */
+const ejectionGenerationWord = slotWords;
 
 export type SharedWords = Int32Array<SharedArrayBuffer>;
 export type BreakerResource = "connections" | "pending" | "requests" | "retries";
@@ -56,7 +56,7 @@ export function viewSharedWords(buffer: SharedArrayBuffer): SharedWords {
 
 export interface SlotAllocator {
 	readonly buffer: SharedArrayBuffer;
-	/** A zeroed slot, or `noSlot` when the buffer is full (then the limit of that cluster or host is not shared). */
+	/** A zeroed slot, or `noSlot` when the buffer is full (then this cluster shares its counts with others like it, and this host is never ejected). */
 	allocate(): number;
 	/** To be called once no worker uses the slot any more, i.e. after the update that removed it was acknowledged by all. */
 	free(slot: number): void;
@@ -68,7 +68,7 @@ export function createSlotAllocator(buffer: SharedArrayBuffer = createSharedBuff
 	const words = viewSharedWords(buffer);
 	const slotBytes = slotWords * Int32Array.BYTES_PER_ELEMENT;
 	const freed: number[] = [];
-	let next = slotWords;
+	let next = 2 * slotWords;
 	let used = 0;
 	const grown = () => {
 		if ((next + slotWords) * 4 <= buffer.byteLength) return true;
@@ -101,7 +101,7 @@ export function createSlotAllocator(buffer: SharedArrayBuffer = createSharedBuff
 
 /**
  * The word of one cluster's resource: look it up once per cluster and priority, then use `tryAcquire` and `release`.
- * `noSlot` gives the reserved slot's words, which no limit reads meaningfully: keep such counts in the worker.
+ * Clusters that got `noSlot` share one set of counts.
  */
 export function breakerWord(breakerSlot: number, priority: "default" | "high", resource: BreakerResource): number {
 	return breakerSlot + resourceWord[resource] + (priority === "high" ? highPriorityWord : 0);

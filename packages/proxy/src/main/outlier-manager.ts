@@ -1,6 +1,6 @@
 import type { Clock, Logger } from "@weft/runtime";
 import type { Cluster, ClusterHosts } from "../config/runtime-config.ts";
-import { clearFailures, isEjected, type SharedWords, setEjected } from "../config/shared-state.ts";
+import { clearFailures, isEjected, readWord, type SharedWords, setEjected } from "../config/shared-state.ts";
 import type { FromWorker } from "../config/worker-messages.ts";
 import { decideEjection, healthyOutlierHost, type OutlierHost, passOutlierInterval } from "../data/lb/outlier-decisions.ts";
 
@@ -75,6 +75,15 @@ export class OutlierManager {
 		for (const kind of ["consecutive5xx", "consecutiveGateway", "localOrigin"] as const) clearFailures(words, slot, kind);
 		setEjected(words, slot, false);
 		logger.info("host returns", { cluster: name });
+	}
+
+	isEjected(slot: number): boolean {
+		return isEjected(this.#options.words, slot);
+	}
+
+	/** A word of the shared state, for admin output. */
+	read(word: number): number {
+		return readWord(this.#options.words, word);
 	}
 
 	async run(signal: AbortSignal): Promise<void> {

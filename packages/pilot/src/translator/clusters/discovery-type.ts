@@ -1,24 +1,40 @@
+import { isWildcard } from "../../model/hosts.ts";
 import type { ProxyNode } from "../../model/proxy-node.ts";
 import type { Service } from "../../model/service.ts";
 import type { EffectivePolicy } from "./traffic-policy.ts";
 
 export type DiscoveryType = "EDS" | "STRICT_DNS" | "LOGICAL_DNS" | "ORIGINAL_DST";
 
+/** Whether a connection's original destination is known to the proxy: only where traffic is captured. */
+export type Capture = "captured" | "gateway" | "local";
+
+export function captureOf({ kind, local }: ProxyNode): Capture {
+	if (kind === "router") return "gateway";
+	return local === undefined ? "captured" : "local";
+}
+
 /** How a cluster finds its endpoints; undefined where the service gets no cluster of its own. */
-export function discoveryTypeOf(service: Service, policy: EffectivePolicy, kind: ProxyNode["kind"]): DiscoveryType | undefined {
+export function discoveryTypeOf(service: Service, policy: EffectivePolicy, capture: Capture): DiscoveryType | undefined {
 	switch (service.resolution) {
 		case "Alias":
+		case "DynamicDNS":
 			return undefined;
 		case "DNS":
 			return "STRICT_DNS";
 		case "DNSRoundRobin":
 			return "LOGICAL_DNS";
-		case "DynamicDNS":
-			return undefined;
 		case "Passthrough":
-			// A gateway is no original destination: nothing was captured on its way, so it needs the endpoints of a headless Service.
-			return kind === "router" ? "EDS" : "ORIGINAL_DST";
+			return passthroughType(service, capture);
 		case "ClientSide":
-			return policy.loadBalancer?.simple === "PASSTHROUGH" ? "ORIGINAL_DST" : "EDS";
+			return policy.loadBalancer?.simple === "PASSTHROUGH" && capture !== "local" ? "ORIGINAL_DST" : "EDS";
 	}
+}
+
+/**
+ * Nothing was captured on its way to a gateway or to a local listener, so there is no original destination to go to:
+ * a headless Service is served from its endpoints, and in local mode a host of the outside by its name.
+ */
+function passthroughType(service: Service, capture: Capture): DiscoveryType {
+	if (capture === "captured") return "ORIGINAL_DST";
+	return capture === "local" && service.registry === "External" && !isWildcard(service.hostname) ? "STRICT_DNS" : "EDS";
 }

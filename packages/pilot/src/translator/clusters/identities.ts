@@ -34,3 +34,24 @@ export function autoMtlsOf(push: PushSnapshot, service: Service, port: ServicePo
 	}
 	return namespaceMode(push.peerAuthentications, service.namespace) !== "DISABLE";
 }
+
+/**
+ * What clusters (not assignments) read of endpoints: identities, whether all take mutual TLS, and everything where a cluster
+ * carries its endpoints. The same list while none of this changes, so that a change of addresses alone leaves CDS be.
+ */
+export function endpointTraits(push: PushSnapshot): readonly unknown[] {
+	const traits = allTraits.get([push.endpoints, push.services, push.mesh], "", () => push.services.map((service) => traitOf(push, service)));
+	return push.caches.lists.get("endpoint traits", traits, () => traits);
+}
+
+const allTraits = createMemo<readonly unknown[]>();
+const traits = createMemo<string>();
+
+function traitOf(push: PushSnapshot, service: Service): unknown {
+	const endpoints = push.endpoints.of(service);
+	if (service.resolution !== "ClientSide") return endpoints;
+	return traits.get([endpoints, service, push.mesh], "", () => {
+		const ports = [...endpoints].map(([port, list]) => `${port}:${list.every(({ tlsMode }) => tlsMode === "istio")}`);
+		return JSON.stringify([subjectAltNamesOf(push, service), ports.sort()]);
+	});
+}

@@ -2,16 +2,17 @@ import type { Subset } from "@weft/api";
 import { Cluster, type Cluster_DnsLookupFamily } from "@weft/xds/generated/envoy/config/cluster/v3/cluster.ts";
 import { endpointsOf, inboundPorts } from "../../model/lookup.ts";
 import type { ProxyNode } from "../../model/proxy-node.ts";
-import type { DestinationRule, Mesh, PushSnapshot } from "../../model/push.ts";
-import type { Service, ServicePort } from "../../model/service.ts";
+import type { DestinationRule, Mesh, PushSnapshot, Scope } from "../../model/push.ts";
+import { entryEndpoint } from "../../model/entry-endpoints.ts";
+import type { Endpoint, Service, ServicePort } from "../../model/service.ts";
 import type { EncodedResource, ProxyContext } from "../context.ts";
 import { encodeResource, stats } from "../encode.ts";
 import { buildAssignment, placeKey, placeReads } from "../endpoints/assignment.ts";
 import { placeOf } from "../endpoints/assignments.ts";
 import { createMemo, none } from "../memo.ts";
-import { discoveryTypeOf } from "./discovery-type.ts";
+import { captureOf, discoveryTypeOf } from "./discovery-type.ts";
 import { buildBlackHoleCluster, buildInboundPassthroughCluster, buildPassthroughCluster } from "./fixed.ts";
-import { autoMtlsOf, subjectAltNamesOf } from "./identities.ts";
+import { autoMtlsOf, endpointTraits, subjectAltNamesOf } from "./identities.ts";
 import { buildInboundCluster, hasInbound } from "./inbound.ts";
 import { buildOutboundCluster } from "./outbound.ts";
 import { effectivePolicy } from "./traffic-policy.ts";
@@ -27,7 +28,12 @@ function encode(cluster: Cluster): EncodedResource {
 
 /** What the outbound half of CDS depends on besides the scope: proxies with equal keys share it. */
 export function outboundClustersKey(node: ProxyNode): string {
-	return `${node.kind} ${node.istioExtensions} ${dnsLookupFamily(node)}`;
+	return `${captureOf(node)} ${node.istioExtensions} ${dnsLookupFamily(node)}`;
+}
+
+/** Everything in a snapshot that the outbound clusters of a class are derived from. */
+export function outboundClusterInputs(push: PushSnapshot, { services }: Scope): readonly unknown[] {
+	return [services, endpointTraits(push), push.destinationRules, push.peerAuthentications, push.mesh];
 }
 
 /** Clusters of every port and subset that the scope sees, and the fixed ones. */
@@ -65,11 +71,11 @@ function outboundCluster(
 	subset: Subset | undefined,
 ): EncodedResource | undefined {
 	const policy = effectivePolicy(rule, subset, port.port);
-	const discoveryType = discoveryTypeOf(service, policy, node.kind);
+	const discoveryType = discoveryTypeOf(service, policy, captureOf(node));
 	if (!discoveryType) return undefined;
 	const { mesh, peerAuthentications: policies } = push;
 	const isDns = discoveryType === "STRICT_DNS" || discoveryType === "LOGICAL_DNS";
-	const endpoints = isDns ? endpointsOf(push, service, port.name) : undefined;
+	const endpoints = isDns ? dnsEndpoints(push, service, port) : undefined;
 	// A DNS cluster that has nothing to resolve would never become ready.
 	if (endpoints?.length === 0) return undefined;
 	const subjectAltNames = subjectAltNamesOf(push, service);
@@ -97,6 +103,14 @@ function outboundCluster(
 			}),
 		);
 	});
+}
+
+const byName = createMemo<readonly Endpoint[]>();
+
+/** What a DNS cluster resolves; an entry that leaves resolution to the application (NONE) is resolved by its own name. */
+function dnsEndpoints(push: PushSnapshot, service: Service, port: ServicePort): readonly Endpoint[] {
+	if (service.resolution !== "Passthrough") return endpointsOf(push, service, port.name);
+	return byName.get([service], String(port.port), () => [entryEndpoint({ address: service.hostname }, service.name, service.namespace, port)]);
 }
 
 /** By the families of the proxy's own addresses. */

@@ -1,8 +1,8 @@
 import { ClusterLoadAssignment } from "@weft/xds/generated/envoy/config/endpoint/v3/endpoint.ts";
 import { endpointsOf } from "../../model/lookup.ts";
 import type { ProxyNode } from "../../model/proxy-node.ts";
-import type { Mesh, Scope } from "../../model/push.ts";
-import { discoveryTypeOf } from "../clusters/discovery-type.ts";
+import type { EndpointIndex, Mesh, PushSnapshot, Scope } from "../../model/push.ts";
+import { captureOf, discoveryTypeOf } from "../clusters/discovery-type.ts";
 import { effectivePolicy } from "../clusters/traffic-policy.ts";
 import type { EncodedResource, ProxyContext } from "../context.ts";
 import { encodeResource, stats } from "../encode.ts";
@@ -16,8 +16,6 @@ const encoded = createMemo<EncodedResource>();
 /** Assignments by name, as far as they were asked for. */
 type Table = Map<string, EncodedResource | undefined>;
 
-const tables = new WeakMap<Scope, Map<string, Table>>();
-
 /** Looks up the assignment of an EDS cluster by its name; undefined when this proxy has no such EDS cluster. */
 export function clusterLoadAssignments(context: ProxyContext): (name: string) => EncodedResource | undefined {
 	const table = tableOf(context);
@@ -30,17 +28,37 @@ export function clusterLoadAssignments(context: ProxyContext): (name: string) =>
 	};
 }
 
-/** One table for all proxies of the scope that stand in the same place, as far as places matter to some rule in it. */
+interface HeldTable {
+	table: Table;
+	endpoints: EndpointIndex;
+}
+
+/**
+ * One table for all proxies of the scope that stand in the same place, as far as places matter to some rule in it.
+ * After a change of endpoints alone, the next snapshot's table starts with what the last one knew of all other services.
+ */
 function tableOf({ push, scope, node }: ProxyContext): Table {
-	let places = tables.get(scope);
-	if (!places) {
-		places = new Map();
-		tables.set(scope, places);
+	const key = `eds table ${scope.key} ${classPlaceKey(scope, push.mesh, node)}`;
+	const inputs = [scope.services, push.destinationRules, push.peerAuthentications, push.mesh];
+	const held = push.caches.shared.get(key, inputs, () => ({ table: new Map(), endpoints: push.endpoints })) as HeldTable;
+	if (held.endpoints !== push.endpoints) {
+		const changed = changedHosts(push, held.endpoints);
+		held.table = new Map([...held.table].filter(([name]) => !changed.has(name.slice(name.lastIndexOf("|") + 1))));
+		held.endpoints = push.endpoints;
 	}
-	const key = classPlaceKey(scope, push.mesh, node);
-	const table = places.get(key) ?? new Map();
-	places.set(key, table);
-	return table;
+	return held.table;
+}
+
+const changes = createMemo<ReadonlySet<string>>();
+
+/** Hosts whose endpoints are not those of an earlier index. */
+function changedHosts({ services, endpoints }: PushSnapshot, before: EndpointIndex): ReadonlySet<string> {
+	return changes.get([endpoints, before, services], "", () => new Set(services.filter((s) => before.of(s) !== endpoints.of(s)).map(({ hostname }) => hostname)));
+}
+
+/** Everything in a snapshot that the assignments of a class are derived from. */
+export function assignmentInputs({ endpoints, destinationRules, peerAuthentications, mesh }: PushSnapshot, { services }: Scope): readonly object[] {
+	return [services, endpoints, destinationRules, peerAuthentications, mesh];
 }
 
 const scopeReads = new WeakMap<Scope, readonly string[]>();
@@ -71,7 +89,7 @@ function lookUp({ push, scope, node }: ProxyContext, name: string): EncodedResou
 	const subset = subsetName ? rule?.subsets.find((candidate) => candidate.name === subsetName) : undefined;
 	if (subsetName && !subset) return undefined;
 	const policy = effectivePolicy(rule, subset, port.port);
-	if (discoveryTypeOf(service, policy, node.kind) !== "EDS") return undefined;
+	if (discoveryTypeOf(service, policy, captureOf(node)) !== "EDS") return undefined;
 	const endpoints = endpointsOf(push, service, port.name);
 	const place = placeOf(node);
 	const input: AssignmentInput = { name, service, endpoints, subset, policy, policies: push.peerAuthentications, mesh: push.mesh, place };

@@ -5,7 +5,8 @@ export interface SocketAddressValue {
 
 /** envoy.config.core.v3.Address of an IP, or of a unix domain socket (port 0). */
 export function addressOf({ ip, port }: SocketAddressValue): object {
-	if (ip.startsWith("/") || ip.startsWith("@")) return { pipe: { path: ip } };
+	const path = ip.replace(/^unix:(\/\/)?/, "");
+	if (path.startsWith("/") || path.startsWith("@")) return { pipe: { path } };
 	return { socketAddress: { address: ip, portValue: port } };
 }
 

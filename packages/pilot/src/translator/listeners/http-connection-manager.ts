@@ -10,6 +10,7 @@ import { ads } from "./config-source.ts";
 import type { NetworkFilter } from "./network-filters.ts";
 import { buildAccessLogs } from "./access-log.ts";
 import type { ListenerInput } from "./listener-input.ts";
+import type { Direction } from "./http-filters/filter.ts";
 import { buildHttpFilters } from "./http-filters/order.ts";
 
 const requestId = {
@@ -52,7 +53,21 @@ export function buildInboundConnectionManager(input: ListenerInput, { statPrefix
 	});
 }
 
-function common(input: ListenerInput, direction: "inbound" | "outbound"): object {
+/** At a gateway the client is a stranger: what it says about itself is replaced by what the connection shows. */
+export function buildGatewayConnectionManager(input: ListenerInput, statPrefix: string, routeName: string): NetworkFilter {
+	return connectionManager({
+		...common(input, "gateway"),
+		statPrefix,
+		rds: { configSource: ads, routeConfigName: routeName },
+		serverName: "istio-envoy",
+		httpProtocolOptions: {},
+		useRemoteAddress: true,
+		forwardClientCertDetails: HttpConnectionManager_ForwardClientCertDetails.SANITIZE_SET,
+		setCurrentClientCertDetails: { subject: true, cert: true, dns: true, uri: true },
+	});
+}
+
+function common(input: ListenerInput, direction: Direction): object {
 	return {
 		httpFilters: buildHttpFilters({ direction, istioExtensions: input.istioExtensions, metrics: input.metrics }),
 		tracing: input.tracing,

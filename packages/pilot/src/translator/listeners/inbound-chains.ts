@@ -45,10 +45,10 @@ export function portChains(context: ProxyContext, input: ListenerInput, port: In
 	});
 }
 
-/** Chains for ports that no service of the workload names: passed on as they are. */
-export function passthroughChains(context: ProxyContext, input: ListenerInput): readonly InboundChain[] {
-	return buildChains(context, input, mtlsMode(context.push, context.node), {
-		destinationPort: undefined,
+/** Chains for ports that no service of the workload names: passed on as they are. Without a port, for all that have none of their own. */
+export function passthroughChains(context: ProxyContext, input: ListenerInput, port?: number): readonly InboundChain[] {
+	return buildChains(context, input, mtlsMode(context.push, context.node, port), {
+		destinationPort: port,
 		protocol: "auto",
 		nameOf: ({ protocol }) => (protocol === "http" ? "virtualInbound-catchall-http" : "virtualInbound"),
 		statPrefix: `${inboundPassthroughCluster};`,

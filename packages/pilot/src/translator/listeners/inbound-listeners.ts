@@ -2,6 +2,7 @@ import { TrafficDirection } from "@weft/xds/generated/envoy/config/core/v3/base.
 import { Listener } from "@weft/xds/generated/envoy/config/listener/v3/listener.ts";
 import type { InboundPort } from "../../model/push.ts";
 import { inboundPorts, mtlsMode } from "../../model/lookup.ts";
+import { labelsMatch } from "../../model/labels.ts";
 import type { ProxyContext } from "../context.ts";
 import { createMemo, none } from "../memo.ts";
 import { blackHoleCluster } from "../routes/cluster-name.ts";
@@ -19,7 +20,8 @@ const built = createMemo<readonly Listener[]>();
 /** Everything that comes into the workload, built once a workload and kept while nothing that it reads changes. */
 export function inboundListeners(context: ProxyContext): readonly Listener[] {
 	const { push, scope, node } = context;
-	const ports = inboundPorts(push, scope, node);
+	const ports = servedPorts(context);
+	const policyPorts = portsOfPolicy(context, ports);
 	const workload = push.workloads.podByName.get(`${node.namespace}/${node.name}`) ?? ports[0]?.service ?? none;
 	const { name = "", namespace = "" } = scope.sidecar?.metadata ?? {};
 	const key = JSON.stringify([
@@ -33,25 +35,43 @@ export function inboundListeners(context: ProxyContext): readonly Listener[] {
 			node.local?.inbound[String(targetPort)]?.bind,
 		]),
 		mtlsMode(push, node),
+		policyPorts.map((port) => [port, mtlsMode(push, node, port)]),
 		[node.ip, node.interceptionMode, node.local !== undefined, node.istioExtensions, tracingKey(node)],
 	]);
-	return built.get([push.meshConfig, push.mesh, workload], key, () => buildInboundListeners(context, ports));
+	return built.get([push.meshConfig, push.mesh, workload], key, () => buildInboundListeners(context, ports, policyPorts));
+}
+
+/** Each container port once: a Sidecar may list one twice, and Envoy would refuse the whole listener for it. */
+function servedPorts({ push, scope, node }: ProxyContext): readonly InboundPort[] {
+	const ports = inboundPorts(push, scope, node).filter(({ port }) => port.protocol !== "UDP");
+	return [...new Map(ports.toReversed().map((port) => [port.targetPort, port])).values()].toReversed();
+}
+
+/** Ports that a PeerAuthentication names and no service serves: what it asks of them must hold all the same. */
+function portsOfPolicy({ push, node }: ProxyContext, served: readonly InboundPort[]): readonly number[] {
+	const policies = push.peerAuthentications.workloads.get(node.namespace) ?? [];
+	const policy = policies.find(({ selector }) => labelsMatch(selector, node.labels));
+	return [...(policy?.ports.keys() ?? [])].filter((port) => !served.some(({ targetPort }) => targetPort === port)).sort((a, b) => a - b);
 }
 
 /** One listener for all ports where traffic is captured, else one bound listener a port. */
-function buildInboundListeners(context: ProxyContext, ports: readonly InboundPort[]): readonly Listener[] {
+function buildInboundListeners(context: ProxyContext, ports: readonly InboundPort[], policyPorts: readonly number[]): readonly Listener[] {
 	const input = listenerInput(context);
-	return context.node.interceptionMode === "NONE" ? boundListeners(context, input, ports) : [virtualInbound(context, input, ports)];
+	return context.node.interceptionMode === "NONE" ? boundListeners(context, input, ports) : [virtualInbound(context, input, ports, policyPorts)];
 }
 
-function virtualInbound(context: ProxyContext, input: ListenerInput, ports: readonly InboundPort[]): Listener {
+function virtualInbound(context: ProxyContext, input: ListenerInput, ports: readonly InboundPort[], policyPorts: readonly number[]): Listener {
 	const listenPort = context.push.meshConfig.proxyInboundListenPort ?? 15_006;
-	const chains = [...passthroughChains(context, input), ...ports.flatMap((port) => portChains(context, input, port, chainName(context, port), true))];
+	const chains = [
+		...passthroughChains(context, input),
+		...policyPorts.flatMap((port) => passthroughChains(context, input, port)),
+		...ports.flatMap((port) => portChains(context, input, port, chainName(context, port), true)),
+	];
 	return Listener.fromPartial({
 		name: "virtualInbound",
 		address: addressOf({ ip: "0.0.0.0", port: listenPort }),
 		filterChains: [blackHoleChain(input, listenPort), ...chains.map(({ chain }) => chain)],
-		listenerFilters: [originalDst, ...inspectors(chains, [...ports.map(({ targetPort }) => targetPort), listenPort])],
+		listenerFilters: [originalDst, ...inspectors(chains, [...ports.map(({ targetPort }) => targetPort), ...policyPorts, listenPort])],
 		...detectionTimeout(context.push.meshConfig),
 		trafficDirection: TrafficDirection.INBOUND,
 		maxConnectionsToAcceptPerSocketEvent: 1,

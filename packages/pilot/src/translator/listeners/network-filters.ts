@@ -3,6 +3,7 @@ import { TcpProxy } from "@weft/xds/generated/envoy/extensions/filters/network/t
 import { TypedStruct } from "@weft/xds/generated/udpa/type/v1/typed_struct.ts";
 import { packed } from "../routes/values.ts";
 import { buildAccessLogs } from "./access-log.ts";
+import type { Direction } from "./http-filters/filter.ts";
 import type { ListenerInput } from "./listener-input.ts";
 import { statsConfig } from "./stats-config.ts";
 
@@ -26,7 +27,7 @@ export function inboundPrefix({ istioExtensions }: ListenerInput): readonly Netw
 }
 
 /** istio.stats for TCP, where metrics are wanted and the proxy has them. */
-export function tcpStats({ istioExtensions, metrics }: ListenerInput, direction: "inbound" | "outbound"): readonly NetworkFilter[] {
+export function tcpStats({ istioExtensions, metrics }: ListenerInput, direction: Direction): readonly NetworkFilter[] {
 	return istioExtensions && metrics ? [{ name: "istio.stats", typedConfig: statsConfig(direction) }] : [];
 }
 
@@ -38,6 +39,6 @@ export function tcpProxy(input: ListenerInput, config: object, accessLog = true)
 }
 
 /** Statistics and a tcp_proxy to one cluster. */
-export function tcpFilters(input: ListenerInput, direction: "inbound" | "outbound", cluster: string, accessLog = true): readonly NetworkFilter[] {
+export function tcpFilters(input: ListenerInput, direction: Direction, cluster: string, accessLog = true): readonly NetworkFilter[] {
 	return [...tcpStats(input, direction), tcpProxy(input, { statPrefix: cluster, cluster }, accessLog)];
 }

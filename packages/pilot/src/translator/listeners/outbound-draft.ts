@@ -33,12 +33,35 @@ export interface ListenerDraft {
 	readonly chains: ChainDraft[];
 }
 
-const handshakeTimeout = { seconds: 15n, nanos: 0 };
+/** Time for a TLS handshake with the application or a client. */
+export const handshakeTimeout = { seconds: 15n, nanos: 0 };
 
-/** Adds a chain, unless one with the same match is there: Envoy refuses two equal matches, and the older service keeps it. */
+/**
+ * Adds what of a chain no older one has claimed: Envoy refuses a listener in which two chains match the same server name
+ * or range, and with it everything else that the listener serves.
+ */
 export function addChain(draft: ListenerDraft, chain: ChainDraft): void {
-	const key = JSON.stringify(chain.match);
-	if (!draft.chains.some(({ match }) => JSON.stringify(match) === key)) draft.chains.push(chain);
+	const taken = new Set(draft.chains.flatMap(({ match }) => claimsOf(match)));
+	const { match } = chain;
+	if (!claimsOf(match).some((claim) => taken.has(claim))) {
+		draft.chains.push(chain);
+		return;
+	}
+	const isFree = (part: ChainMatch) => !claimsOf(part).some((claim) => taken.has(claim));
+	if (match?.serverNames) {
+		const serverNames = match.serverNames.filter((name) => isFree({ ...match, serverNames: [name] }));
+		if (serverNames.length > 0) draft.chains.push({ ...chain, match: { ...match, serverNames } });
+	} else if (match?.prefixRanges) {
+		const prefixRanges = match.prefixRanges.filter((range) => isFree({ ...match, prefixRanges: [range] }));
+		if (prefixRanges.length > 0) draft.chains.push({ ...chain, match: { ...match, prefixRanges } });
+	}
+}
+
+/** Every combination of range, server name and protocols that a match stands for. */
+function claimsOf(match: ChainMatch | undefined): readonly string[] {
+	const rest = `${match?.transportProtocol ?? ""} ${(match?.applicationProtocols ?? []).join()}`;
+	const ranges = match?.prefixRanges?.map(({ addressPrefix, prefixLen }) => `${addressPrefix}/${prefixLen}`) ?? [""];
+	return ranges.flatMap((range) => (match?.serverNames ?? [""]).map((name) => `${range} ${name.toLowerCase()} ${rest}`));
 }
 
 /** How long sniffing may take; 0: for ever. Then the default chain takes the connection. */
@@ -57,7 +80,7 @@ export function finishListener(draft: ListenerDraft, scope: Scope, input: Listen
 		name: listenerName(draft.address),
 		address: addressOf(draft.address),
 		filterChains: matched.map(chainOf),
-		...(lone ? {} : { defaultFilterChain: rest ? chainOf(rest) : fallthroughChain(scope, input) }),
+		...(lone ? {} : { defaultFilterChain: rest ? chainOf(rest) : fallthroughChain(draft, scope, input) }),
 		listenerFilters: [
 			...(chains.some(({ match }) => match?.serverNames) ? [tlsInspector] : []),
 			...(chains.some(({ match }) => match?.applicationProtocols) ? [httpInspector] : []),
@@ -77,9 +100,13 @@ function chainOf({ match, filters, metadata }: ChainDraft): object {
 	};
 }
 
-/** What no chain of the listener takes goes where the client meant it to go, or nowhere, as the outbound traffic policy says. */
-function fallthroughChain(scope: Scope, input: ListenerInput): object {
-	return { name: "PassthroughFilterChain", filterChainMatch: {}, filters: fallthroughFilters(scope, input) };
+/**
+ * What no chain of the listener takes goes where the client meant it to go, or nowhere, as the outbound traffic policy says.
+ * A bound listener is itself where the client meant to go.
+ */
+function fallthroughChain({ bindToPort }: ListenerDraft, scope: Scope, input: ListenerInput): object {
+	const filters = bindToPort ? tcpFilters(input, "outbound", blackHoleCluster) : fallthroughFilters(scope, input);
+	return { name: "PassthroughFilterChain", filterChainMatch: {}, filters };
 }
 
 export function fallthroughFilters({ outboundTrafficPolicy: { mode, egressProxy } }: Scope, input: ListenerInput): readonly NetworkFilter[] {

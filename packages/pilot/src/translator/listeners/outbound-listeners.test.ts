@@ -61,6 +61,17 @@ describe("outbound listeners", () => {
 		);
 	});
 
+	it("never have one server name in two chains, for which Envoy would refuse the listener", () => {
+		const tls = (name: string, host: string) =>
+			entry(name, `{hosts: [${host}], location: MESH_EXTERNAL, resolution: DNS, ports: [{number: 443, name: tls, protocol: TLS}]}`);
+		const virtualService = (name: string, host: string, sniHosts: string) =>
+			`\napiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {name: ${name}, namespace: default}\nspec: {hosts: ["${host}"], tls: [{match: [{sniHosts: [${sniHosts}]}], route: [{destination: {host: a.example.org}}]}]}\n---`;
+		const routes = virtualService("v", "*.example.org", "a.example.org, b.example.org") + virtualService("w", "b.example.org", "b.example.org");
+		const chains = listenersOf(tls("a", "a.example.org") + tls("b", "b.example.org") + routes).get("0.0.0.0_443")?.filterChains ?? [];
+		const names = chains.flatMap((chain) => chain.filterChainMatch?.serverNames ?? []);
+		assert.deepEqual(names, ["a.example.org", "b.example.org"]);
+	});
+
 	it("match a service that has a range of addresses by that range", () => {
 		const net = entry(
 			"n",

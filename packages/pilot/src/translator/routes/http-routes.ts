@@ -17,9 +17,15 @@ export interface RouteClient {
 	readonly gateways: ReadonlySet<string>;
 }
 
+/** envoy.config.route.v3.Route. */
+export interface BuiltRoute {
+	readonly match: RouteMatchValue;
+	readonly [field: string]: unknown;
+}
+
 /** Routes of a VirtualService for one listening port, in order, up to the first that takes everything. */
-export function buildHttpRoutes(virtualService: VirtualService, client: RouteClient, input: ActionInput): object[] {
-	const routes: object[] = [];
+export function buildHttpRoutes(virtualService: VirtualService, client: RouteClient, input: ActionInput): BuiltRoute[] {
+	const routes: BuiltRoute[] = [];
 	for (const http of virtualService.spec.http ?? []) {
 		for (const match of http.match?.length ? http.match : [undefined]) {
 			if (match !== undefined && !appliesTo(match, client, input.listenPort)) continue;
@@ -49,7 +55,7 @@ function buildHttpRoute(
 	match: HTTPMatchRequest | undefined,
 	routeMatch: RouteMatchValue,
 	input: ActionInput,
-): object {
+): BuiltRoute {
 	const name = match?.name ? `${http.name ?? ""}.${match.name}` : (http.name ?? "");
 	const perFilterConfig = buildPerFilterConfig(http.fault, http.corsPolicy);
 	const { action, cluster } = buildAction(http, input);

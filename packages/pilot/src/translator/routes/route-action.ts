@@ -10,6 +10,8 @@ export interface ActionInput {
 	readonly listenPort: number;
 	/** Of MeshConfig: for routes that name no retries. */
 	readonly defaultRetry: HTTPRetry | undefined;
+	/** The port of a service that has just one. Only a gateway asks: its own ports have nothing to do with those of services. */
+	readonly solePort?: (host: string) => number | undefined;
 	/** How requests to a destination are hashed, if they are. */
 	readonly hashOf: (destination: Destination) => ConsistentHashLB | undefined;
 }
@@ -59,7 +61,7 @@ function buildTarget(destinations: readonly HTTPRouteDestination[], input: Actio
 	if (destinations.length !== 1 || only === undefined) return buildWeighted(destinations, input);
 	const hashPolicies = hashPoliciesOf([only], input);
 	const { fields, authority } = buildHeaderOperations(only.headers);
-	const cluster = destinationCluster(only.destination, input.listenPort);
+	const cluster = destinationCluster(only.destination, input);
 	return {
 		action: { cluster, ...(hashPolicies.length > 0 ? { hashPolicy: hashPolicies } : {}) },
 		cluster,
@@ -75,7 +77,7 @@ function buildWeighted(destinations: readonly HTTPRouteDestination[], input: Act
 	const clusters = weighted.map(({ destination, weight, headers }) => {
 		const { fields, authority } = buildHeaderOperations(headers);
 		return {
-			name: destinationCluster(destination, input.listenPort),
+			name: destinationCluster(destination, input),
 			weight: weight ?? 0,
 			...fields,
 			...(authority ? { hostRewriteLiteral: authority } : {}),
@@ -98,9 +100,9 @@ function hashPoliciesOf(destinations: readonly HTTPRouteDestination[], input: Ac
 	});
 }
 
-/** A destination without a port means the port that the client dialled. */
-export function destinationCluster(destination: Destination, listenPort: number): string {
-	return outboundClusterName(destination.port?.number ?? listenPort, destination.subset ?? "", destination.host);
+/** A destination without a port means the port that the client dialled; at a gateway, a service's only port. */
+function destinationCluster(destination: Destination, { listenPort, solePort }: ActionInput): string {
+	return outboundClusterName(destination.port?.number ?? solePort?.(destination.host) ?? listenPort, destination.subset ?? "", destination.host);
 }
 
 function rewriteOf({ rewrite, match }: HTTPRoute): object {
@@ -122,7 +124,7 @@ function buildMirrors(http: HTTPRoute, input: ActionInput): object[] {
 	return [...single, ...several]
 		.filter(({ percent }) => percent > 0)
 		.map(({ destination, percent }) => ({
-			cluster: destinationCluster(destination, input.listenPort),
+			cluster: destinationCluster(destination, input),
 			runtimeFraction: { defaultValue: percent === 100 ? { numerator: 100, denominator: 0 } : perMillion(percent) },
 			traceSampled: false,
 			disableShadowHostSuffixAppend: true,

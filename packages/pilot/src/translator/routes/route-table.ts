@@ -4,6 +4,7 @@ import type { EncodedResource, ProxyContext } from "../context.ts";
 import { clientKey } from "./client-key.ts";
 import { outboundClusterName } from "./cluster-name.ts";
 import { withPort } from "./domains.ts";
+import { buildGatewayTable } from "./gateway-table.ts";
 import { encodeTable } from "./table-encoder.ts";
 import { isHttpOrSniffed, type TablePlan, tablePlan } from "./table-plan.ts";
 import { allowAnyVirtualHost, blockAllVirtualHost, egressProxyVirtualHost, encodeVirtualHost, type VirtualHostInput } from "./virtual-host.ts";
@@ -25,13 +26,14 @@ export function buildRouteTable(context: ProxyContext, name: string): EncodedRes
 		tables.set(context.scope, known);
 	}
 	const key = `${name}|${clientKey(context)}`;
+	if (context.node.kind === "router") return buildGatewayTable(context, name);
 	if (!known.has(key)) known.set(key, buildTable(context, name));
 	return known.get(key);
 }
 
 function buildTable(context: ProxyContext, name: string): EncodedResource | undefined {
 	const request = decodeTableName(name);
-	const egress = request === undefined ? undefined : egressListenerFor(context.scope, request.port);
+	const egress = request === undefined ? undefined : egressFor(context.scope, request);
 	if (request === undefined || egress === undefined) return undefined;
 	return request.host === undefined ? buildPortTable(context, egress, name, request.port) : buildHostTable(context, egress, name, request);
 }
@@ -47,6 +49,25 @@ function decodeTableName(name: string): TableName | undefined {
 	if (/^\d{1,5}$/.test(name)) return { host: undefined, port: Number(name) };
 	const match = /^(.+):(\d{1,5})$/.exec(name);
 	return match?.[1] === undefined ? undefined : { host: match[1], port: Number(match[2]) };
+}
+
+function egressFor(scope: Scope, { host, port }: TableName): EgressListener | undefined {
+	return host === undefined && port === 0 ? wholeEgress(scope) : egressListenerFor(scope, port);
+}
+
+const wholes = new WeakMap<Scope, EgressListener>();
+
+/** All that the scope lets through, by whatever listener: the HTTP proxy serves every port. */
+function wholeEgress(scope: Scope): EgressListener {
+	const [only] = scope.egress;
+	if (only !== undefined && scope.egress.length === 1) return only;
+	const known = wholes.get(scope);
+	if (known) return known;
+	const services = [...new Set(scope.egress.flatMap((listener) => listener.services))];
+	const virtualServices = [...new Set(scope.egress.flatMap((listener) => listener.virtualServices))];
+	const whole: EgressListener = { port: undefined, bind: "", captureMode: "DEFAULT", services, virtualServices };
+	wholes.set(scope, whole);
+	return whole;
 }
 
 /** The Sidecar's listener for this very port, else its catch-all. */
@@ -69,12 +90,14 @@ function buildPortTable(context: ProxyContext, egress: EgressListener, name: str
 	const plan = tablePlan({ scope, egress, tablePort, client, index });
 	const input = hostInput(context);
 	const services = plan.hosts.map(({ service, port, domains }) => virtualHostOf(input, index, service, port, domains));
-	const others = hostsWithoutService(egress, index, plan, tablePort).map(({ host, port, virtualService }) =>
+	const lonely = hostsWithoutService(egress, index, plan, tablePort);
+	const others = lonely.map(({ host, port, virtualService }) =>
 		encodeVirtualHost({ ...input, host, port, domains: tablePort === 0 ? withPort([host], port) : [host], virtualService, service: undefined }),
 	);
 	// A request to the HTTP proxy was not captured, so it has no original destination to pass it on to: it would come back here.
 	const catchAll = tablePort === 0 ? blockAllVirtualHost : catchAllVirtualHost(scope);
-	const virtualHosts = [...services, ...others, catchAll].filter((bytes) => bytes !== undefined);
+	const rest = lonely.some(({ host }) => host === "*") ? [] : [catchAll];
+	const virtualHosts = [...services, ...others, ...rest].filter((bytes) => bytes !== undefined);
 	return assemble(plan, name, virtualHosts, tablePort !== 0);
 }
 
@@ -120,17 +143,19 @@ interface LonelyHost {
 function hostsWithoutService(egress: EgressListener, index: VirtualServiceIndex, plan: TablePlan, tablePort: number): readonly LonelyHost[] {
 	if (egress.virtualServices.length === 0) return [];
 	const companions = new Set(plan.hosts.map(({ service }) => index.forHost(service.hostname)));
+	const seen = new Set<string>();
 	return egress.virtualServices.flatMap((virtualService) => {
 		const port = tablePort !== 0 && companions.has(virtualService) ? tablePort : 80;
 		if (!virtualService.spec.http?.length || (tablePort !== 0 && port !== tablePort)) return [];
 		return virtualService.hosts
 			.filter((host) => index.owns(virtualService, host) && !isServed(host, virtualService, index, plan))
+			.filter((host) => !seen.has(host.toLowerCase()) && Boolean(seen.add(host.toLowerCase())))
 			.map((host) => ({ host, port, virtualService }));
 	});
 }
 
 function isServed(host: string, virtualService: VirtualService, index: VirtualServiceIndex, { served, taken }: TablePlan): boolean {
-	if (served.has(host) || taken.has(host)) return true;
+	if (served.has(host) || taken.has(host.toLowerCase())) return true;
 	return host.startsWith("*") && [...served].some((name) => matchWildcard(host, name) && index.forHost(name) === virtualService);
 }
 

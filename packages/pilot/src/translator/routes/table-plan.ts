@@ -18,7 +18,7 @@ export interface TablePlan {
 	readonly hosts: readonly PlannedHost[];
 	/** Host names of the services on the table, aliases among them. */
 	readonly served: ReadonlySet<string>;
-	/** Every domain that some host has. */
+	/** Every domain that some host has, in lower case. */
 	readonly taken: ReadonlySet<string>;
 	/** The table as it was last assembled; the same virtual hosts make the same table. */
 	last: { readonly virtualHosts: readonly Uint8Array[]; readonly resource: EncodedResource } | undefined;
@@ -83,13 +83,17 @@ function aliasIndex(scope: Scope): ReadonlyMap<string, readonly string[]> {
 	return result;
 }
 
-/** Envoy refuses a table in which two virtual hosts have one name or one domain: the first keeps it. */
+/** Envoy refuses a table in which two virtual hosts have one name or one domain (case plays no part): the first keeps it. */
 function createClaims(): { name(name: string): boolean; domains(wanted: readonly string[]): string[]; readonly taken: ReadonlySet<string> } {
 	const names = new Set<string>();
 	const taken = new Set<string>();
 	return {
 		taken,
 		name: (name) => !names.has(name) && Boolean(names.add(name)),
-		domains: (wanted) => wanted.filter((domain) => !taken.has(domain) && Boolean(taken.add(domain))),
+		domains: (wanted) =>
+			wanted.filter((domain) => {
+				const key = domain.toLowerCase();
+				return !taken.has(key) && Boolean(taken.add(key));
+			}),
 	};
 }

@@ -1,4 +1,5 @@
 import type { DataSource } from "@weft/xds/generated/envoy/config/core/v3/base.ts";
+import type { SdsSecretConfig } from "@weft/xds/generated/envoy/extensions/transport_sockets/tls/v3/secret.ts";
 import { type At, report } from "./issues.ts";
 
 /** What decoding may read beside the message: files and variables that it names. Tests give their own. */
@@ -6,6 +7,8 @@ export interface DecodeEnvironment {
 	/** Throws when the file cannot be read. */
 	readonly readFile: (path: string) => Uint8Array;
 	readonly variable: (name: string) => string | undefined;
+	/** Told of every secret that is to be fetched, and from where. */
+	readonly onSecret?: (config: SdsSecretConfig) => void;
 }
 
 export function dataBytes(at: At, source: DataSource | undefined, environment: DecodeEnvironment): Uint8Array {

@@ -64,7 +64,10 @@ const commonFields = ["tlsParams", "tlsCertificates", "tlsCertificateSdsSecretCo
 function decodeCommon(at: At, common: CommonTlsContext | undefined, environment: DecodeEnvironment): CommonTls {
 	if (common !== undefined) onlySupports(at, `${tlsPackage}.CommonTlsContext`, common, commonFields);
 	const inline = (common?.tlsCertificates ?? []).map((certificate, i) => decodeCertificate(under(at, `tlsCertificates[${i}]`), certificate, environment));
-	const secrets = (common?.tlsCertificateSdsSecretConfigs ?? []).map(({ name }): CertificateSource => ({ kind: "secret", name }));
+	const secrets = (common?.tlsCertificateSdsSecretConfigs ?? []).map((config): CertificateSource => {
+		environment.onSecret?.(config);
+		return { kind: "secret", name: config.name };
+	});
 	return {
 		params: decodeParams(at, common?.tlsParams),
 		alpn: common?.alpnProtocols ?? [],
@@ -104,10 +107,14 @@ export function decodeCertificate(at: At, certificate: TlsCertificate, environme
 function decodeValidation(at: At, common: CommonTlsContext | undefined, environment: DecodeEnvironment): PeerValidation | undefined {
 	if (common?.validationContext !== undefined) return decodeContext(under(at, "validationContext"), common.validationContext, undefined, environment);
 	const secret = common?.validationContextSdsSecretConfig;
-	if (secret !== undefined) return { ...noChecks, trust: { kind: "secret", name: secret.name } };
+	if (secret !== undefined) {
+		environment.onSecret?.(secret);
+		return { ...noChecks, trust: { kind: "secret", name: secret.name } };
+	}
 	const combined = common?.combinedValidationContext;
 	if (combined === undefined) return undefined;
 	const here = under(at, "combinedValidationContext");
+	if (combined.validationContextSdsSecretConfig !== undefined) environment.onSecret?.(combined.validationContextSdsSecretConfig);
 	const trust: TrustSource | undefined = combined.validationContextSdsSecretConfig && { kind: "secret", name: combined.validationContextSdsSecretConfig.name };
 	if (combined.defaultValidationContext === undefined) return trust && { ...noChecks, trust };
 	return decodeContext(under(here, "defaultValidationContext"), combined.defaultValidationContext, trust, environment);

@@ -90,6 +90,11 @@ export class MessageDecoder {
 		return true;
 	}
 
+	/** Keeps bytes without looking at them; the next `feed` goes on behind them. */
+	keepRaw(bytes: Buffer, start: number, end: number): void {
+		this.#keep(bytes, start, end);
+	}
+
 	/** What was received and not decoded; the decoder keeps nothing. */
 	takeCarried(): Buffer | undefined {
 		const kept = this.#carryLength === 0 ? undefined : this.#carry?.subarray(0, this.#carryLength);

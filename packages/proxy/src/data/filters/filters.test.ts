@@ -25,10 +25,22 @@ test("faults hit the share of requests they are for, and only the ones that matc
 	const jason = { name: "end-user", match: { kind: "exact", value: "jason", ignoreCase: false }, invert: false, treatMissingAsEmpty: false } as const;
 	const filter = fault({ delay, headers: [jason], upstreamCluster: "ratings" });
 	const head = createRequestView({ headers: { "end-user": "jason" } });
-	assert.deepEqual(filter.decide(head, "ratings", () => 0.49), { delayMs: 7000, abort: undefined });
-	assert.equal(filter.decide(head, "ratings", () => 0.5), undefined);
-	assert.equal(filter.decide(head, "reviews", () => 0), undefined);
-	assert.equal(filter.decide(createRequestView({}), "ratings", () => 0), undefined);
+	assert.deepEqual(
+		filter.decide(head, "ratings", () => 0.49),
+		{ delayMs: 7000, abort: undefined },
+	);
+	assert.equal(
+		filter.decide(head, "ratings", () => 0.5),
+		undefined,
+	);
+	assert.equal(
+		filter.decide(head, "reviews", () => 0),
+		undefined,
+	);
+	assert.equal(
+		filter.decide(createRequestView({}), "ratings", () => 0),
+		undefined,
+	);
 	assert.equal(filter.active, 1);
 	filter.end();
 	assert.equal(filter.active, 0);
@@ -37,7 +49,10 @@ test("faults hit the share of requests they are for, and only the ones that matc
 test("no more faults at a time than allowed", () => {
 	const filter = fault({ abort: { fraction: always, source: { kind: "http", status: 555 } }, activeFaultsMax: 1 });
 	assert.deepEqual(filter.decide(createRequestView({}), "c", () => 0)?.abort, { kind: "http", status: 555 });
-	assert.equal(filter.decide(createRequestView({}), "c", () => 0), undefined);
+	assert.equal(
+		filter.decide(createRequestView({}), "c", () => 0),
+		undefined,
+	);
 	assert.equal(filter.overflows, 1);
 });
 
@@ -116,7 +131,8 @@ test("each retry_on token retries what it names", () => {
 	] as const) {
 		assert.equal(onResponse(token, status, headers), wanted, `${token} ${status}`);
 	}
-	const onReset = (retryOn: string, reason: ResetReason, started = true) => compileRetryPolicy(retryPolicy({ retryOn: [retryOn] })).value.retriesReset(reason, started);
+	const onReset = (retryOn: string, reason: ResetReason, started = true) =>
+		compileRetryPolicy(retryPolicy({ retryOn: [retryOn] })).value.retriesReset(reason, started);
 	for (const [token, reason, started, wanted] of [
 		["connect-failure", "connectFailure", false, true],
 		["connect-failure", "remoteReset", true, false],
@@ -208,7 +224,10 @@ test("consecutive failures over all workers ask for an ejection, one success sta
 	};
 	const run = (split: boolean, steps: (r: ReturnType<typeof createOutlierReporter>, e: HostEntry) => void) => {
 		const asked: string[] = [];
-		steps(createOutlierReporter({ ...outlier, splitExternalLocalOrigin: split }, words, (_slot, reason) => asked.push(reason)), entry(slots.allocate()));
+		steps(
+			createOutlierReporter({ ...outlier, splitExternalLocalOrigin: split }, words, (_slot, reason) => asked.push(reason)),
+			entry(slots.allocate()),
+		);
 		return asked;
 	};
 	const answers = (...statuses: readonly number[]) => run(false, (r, e) => statuses.forEach((status) => r.response(e, status)));

@@ -15,7 +15,11 @@ export interface OutlierReporter {
 	connected(entry: HostEntry, isFinal: boolean): void;
 }
 
-export function createOutlierReporter(outlier: OutlierDetection | undefined, words: SharedWords, eject: (hostSlot: number, reason: FailureKind) => void): OutlierReporter {
+export function createOutlierReporter(
+	outlier: OutlierDetection | undefined,
+	words: SharedWords,
+	eject: (hostSlot: number, reason: FailureKind) => void,
+): OutlierReporter {
 	if (!outlier) return { response: () => undefined, localFailure: () => undefined, connected: () => undefined };
 	return new Reporter(outlier, words, eject);
 }

@@ -59,7 +59,13 @@ export function compileRetryPolicy(config: RetryPolicy): { readonly value: Compi
 	return { value: { config, retriesResponse, retriesReset }, errors: context.errors };
 }
 
-const requestHeaders = ["x-envoy-retry-on", "x-envoy-retry-grpc-on", "x-envoy-max-retries", "x-envoy-retriable-status-codes", "x-envoy-retriable-header-names"] as const;
+const requestHeaders = [
+	"x-envoy-retry-on",
+	"x-envoy-retry-grpc-on",
+	"x-envoy-max-retries",
+	"x-envoy-retriable-status-codes",
+	"x-envoy-retriable-header-names",
+] as const;
 
 /**
  * The route's policy widened by the caller's `x-envoy-retry-*` headers, which only internal requests may carry (the
@@ -67,7 +73,11 @@ const requestHeaders = ["x-envoy-retry-on", "x-envoy-retry-grpc-on", "x-envoy-ma
  */
 export function applyRetryHeaders(policy: CompiledRetryPolicy | undefined, head: HeadersView): CompiledRetryPolicy | undefined {
 	if (!requestHeaders.some((name) => head.has(name))) return policy;
-	const list = (name: string) => (head.get(name) ?? "").split(",").map((token) => token.trim().toLowerCase()).filter((token) => token !== "");
+	const list = (name: string) =>
+		(head.get(name) ?? "")
+			.split(",")
+			.map((token) => token.trim().toLowerCase())
+			.filter((token) => token !== "");
 	const base = policy?.config ?? noRetries;
 	const codes = list("x-envoy-retriable-status-codes").map(Number).filter(Number.isInteger);
 	const names = list("x-envoy-retriable-header-names");

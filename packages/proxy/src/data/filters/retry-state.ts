@@ -94,7 +94,8 @@ class Retries implements RetryState {
 		if (previousHosts) this.triedHosts.push(host);
 		if (!previousPriorities) return;
 		this.#attemptedPriorities.push(host.priority);
-		if (this.#attemptedPriorities.length % Math.max(previousPriorities.updateFrequency, 1) === 0) this.triedPriorities = [...new Set(this.#attemptedPriorities)];
+		if (this.#attemptedPriorities.length % Math.max(previousPriorities.updateFrequency, 1) === 0)
+			this.triedPriorities = [...new Set(this.#attemptedPriorities)];
 	}
 
 	#releaseBreaker(): void {

@@ -6,8 +6,6 @@ export interface HeadersView {
 	/** Repeated headers are joined with `, `. */
 	get(name: string): string | undefined;
 	has(name: string): boolean;
-	/** One call for each field line, in order; pseudo headers are not among them. */
-	forEach(visit: (name: string, value: string) => void): void;
 }
 
 export interface HeadersEdit extends HeadersView {
@@ -23,6 +21,8 @@ export interface RequestView extends HeadersView {
 	readonly path: string;
 	readonly authority: string;
 	readonly scheme: string;
+	/** One call for each field line, in order; pseudo headers are not among them. */
+	forEach(visit: (name: string, value: string) => void): void;
 }
 
 export type HeaderReader = (head: RequestView) => string | undefined;
@@ -42,7 +42,9 @@ export function headerReader(name: string): HeaderReader {
 }
 
 /** Headers in a Map, for local replies' heads and for tests. */
-export function createHeaders(initial: Readonly<Record<string, string>> = {}): HeadersEdit & { readonly entries: () => readonly (readonly [string, string])[] } {
+export function createHeaders(
+	initial: Readonly<Record<string, string>> = {},
+): HeadersEdit & Pick<RequestView, "forEach"> & { readonly entries: () => readonly (readonly [string, string])[] } {
 	const values = new Map<string, string[]>(Object.entries(initial).map(([name, value]) => [name.toLowerCase(), [value]]));
 	return {
 		get: (name) => values.get(name)?.join(", "),

@@ -62,10 +62,12 @@ function addressOperators(prefix: string, read: (info: StreamInfo) => string): r
 }
 
 function tlsOperators(side: "DOWNSTREAM" | "UPSTREAM", tlsOf: (info: StreamInfo) => TlsInfo | undefined): readonly (readonly [string, ReadOperator])[] {
-	const field = (read: (tls: TlsInfo) => OperatorValue): ReadOperator => (info) => {
-		const tls = tlsOf(info);
-		return tls && read(tls);
-	};
+	const field =
+		(read: (tls: TlsInfo) => OperatorValue): ReadOperator =>
+		(info) => {
+			const tls = tlsOf(info);
+			return tls && read(tls);
+		};
 	return [
 		[`${side}_TLS_VERSION`, field((tls) => tls.version)],
 		[`${side}_TLS_CIPHER`, field((tls) => tls.cipher)],
@@ -82,7 +84,10 @@ function tlsOperators(side: "DOWNSTREAM" | "UPSTREAM", tlsOf: (info: StreamInfo)
 	];
 }
 
-const connection = (read: (connection: ConnectionInfo) => OperatorValue): ReadOperator => (info) => read(info.connection);
+const connection =
+	(read: (connection: ConnectionInfo) => OperatorValue): ReadOperator =>
+	(info) =>
+		read(info.connection);
 
 const simpleOperators: ReadonlyMap<string, ReadOperator> = new Map<string, ReadOperator>([
 	["PROTOCOL", (info) => info.protocol],
@@ -234,7 +239,12 @@ const operatorsWithArgument: ReadonlyMap<string, Compile> = new Map<string, Comp
 	["FILTER_STATE", filterState],
 	["GRPC_STATUS", grpcStatus],
 	["COMMON_DURATION", commonDuration],
-	["HOSTNAME", ({ environment }) => () => environment.hostname],
+	[
+		"HOSTNAME",
+		({ environment }) =>
+			() =>
+				environment.hostname,
+	],
 	["ACCESS_LOG_TYPE", ({ argument }) => (argument === undefined ? () => "DownstreamEnd" : "%ACCESS_LOG_TYPE% takes no argument")],
 	["ENVIRONMENT", ({ argument, environment }) => (argument ? () => environment.env[argument] : "%ENVIRONMENT% needs a name")],
 ]);

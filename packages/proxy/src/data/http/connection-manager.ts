@@ -4,6 +4,7 @@ import { compileAccessLog, type LineSink, type LogStream } from "../log/access-l
 import type { StreamInfo } from "../log/stream-info.ts";
 import { type CompiledRouteTable, compileRouteTable } from "../match/route-table.ts";
 import { httpCounters, httpGauges, listenerHttpCounters } from "../stats/families.ts";
+import { http1Only } from "../tls/upstream-tls.ts";
 import type { WorkerContext } from "../worker/context.ts";
 import type { Snapshot } from "../worker/snapshot.ts";
 import type { HttpStream } from "./stream.ts";
@@ -23,6 +24,8 @@ export interface CompiledManager {
 	readonly fault: FaultPolicy | undefined;
 	readonly hasFault: boolean;
 	readonly hasCors: boolean;
+	/** Of Istio's alpn filter, as far as we speak it. */
+	readonly upstreamAlpn: readonly string[] | undefined;
 	readonly istioStats: IstioStats | undefined;
 	readonly bufferBytesMax: number;
 	readonly accessLogs: readonly LogStream[];
@@ -57,6 +60,7 @@ export function compileManager(config: HttpConnectionManager, inputs: ManagerInp
 	};
 	const router = config.filters.find((filter) => filter.kind === "router");
 	const fault = config.filters.find((filter) => filter.kind === "fault");
+	const alpn = config.filters.find((filter) => filter.kind === "alpn");
 	const istioStats = config.filters.find((filter) => filter.kind === "istioStats");
 	const accessLogs = config.accessLogs.map((log) => {
 		const compiled = compileAccessLog(log, context.environment, inputs.openSink);
@@ -75,6 +79,7 @@ export function compileManager(config: HttpConnectionManager, inputs: ManagerInp
 		fault: fault?.kind === "fault" ? fault.policy : undefined,
 		hasFault: fault !== undefined,
 		hasCors: config.filters.some((filter) => filter.kind === "cors"),
+		upstreamAlpn: alpn?.kind === "alpn" ? http1Only(alpn.http11) : undefined,
 		istioStats: istioStats?.kind === "istioStats" ? istioStats.stats : undefined,
 		bufferBytesMax: listener.bufferBytesMax,
 		accessLogs,

@@ -20,7 +20,12 @@ export interface BalancerInputs {
 
 /** A policy picks from a source, or looks a hash up in a table built per priority. */
 export type Balancer =
-	| { readonly kind: "pick"; readonly pick: PickHost; readonly schedule: (source: HostSource["hosts"]) => HostSource["edf"]; readonly slowStartWindowMs: number }
+	| {
+			readonly kind: "pick";
+			readonly pick: PickHost;
+			readonly schedule: (source: HostSource["hosts"]) => HostSource["edf"];
+			readonly slowStartWindowMs: number;
+	  }
 	| { readonly kind: "hash"; readonly build: (weights: readonly NormalizedWeight[]) => HashTable };
 
 export function createBalancer(lb: LoadBalancer, inputs: BalancerInputs): Balancer {

@@ -106,7 +106,14 @@ for (const lb of balancers) {
 	});
 }
 
-const [roundRobin, leastRequest, , ringHash, , maglev] = balancers as readonly [LoadBalancer, LoadBalancer, LoadBalancer, LoadBalancer, LoadBalancer, LoadBalancer];
+const [roundRobin, leastRequest, , ringHash, , maglev] = balancers as readonly [
+	LoadBalancer,
+	LoadBalancer,
+	LoadBalancer,
+	LoadBalancer,
+	LoadBalancer,
+	LoadBalancer,
+];
 
 test("round robin takes equal hosts strictly in turn", () => {
 	const set = open(roundRobin, clusterHosts([[locality([host(1), host(2), host(3)])]]));

@@ -122,7 +122,12 @@ class BalancedHostSet implements HostSet {
 
 	#distribute(excludedPriorities: readonly number[]): PriorityLoad {
 		const threshold = this.#cluster?.panicThresholdPercent ?? 50;
-		return distributePriorityLoad(this.#priorities.map((p) => p.counts), this.#overprovisioning, threshold, excludedPriorities);
+		return distributePriorityLoad(
+			this.#priorities.map((p) => p.counts),
+			this.#overprovisioning,
+			threshold,
+			excludedPriorities,
+		);
 	}
 
 	#slowStartEnd(balancer: Balancer, nowMs: () => number): number {

@@ -7,8 +7,15 @@ export interface NormalizedWeight {
 }
 
 /** Hosts' shares of a hash table; inside localities (weight ÷ sum of locality weights) when those are weighted. */
-export function normalizeWeights(localities: readonly { readonly weight: number; readonly hosts: readonly HostEntry[] }[], localityWeighted: boolean): readonly NormalizedWeight[] {
-	if (!localityWeighted) return normalizeHosts(localities.flatMap((l) => l.hosts), 1);
+export function normalizeWeights(
+	localities: readonly { readonly weight: number; readonly hosts: readonly HostEntry[] }[],
+	localityWeighted: boolean,
+): readonly NormalizedWeight[] {
+	if (!localityWeighted)
+		return normalizeHosts(
+			localities.flatMap((l) => l.hosts),
+			1,
+		);
 	const filled = localities.filter((l) => l.hosts.length > 0 && l.weight > 0);
 	const total = filled.reduce((sum, l) => sum + l.weight, 0);
 	return filled.flatMap((l) => normalizeHosts(l.hosts, l.weight / total));

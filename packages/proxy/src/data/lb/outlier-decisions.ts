@@ -30,8 +30,9 @@ export interface EjectInput {
 export function decideEjection(outlier: OutlierDetection, input: EjectInput): EjectDecision {
 	const { host, nowMs } = input;
 	if (host.ejectedAtMs !== undefined) return { kind: "ignore", reason: "already ejected" };
-	if (input.random() * 100 >= enforcingPercent(outlier, input.reason)) return { kind: "ignore", reason: "not enforced" };
+	// Before the draw, as in Envoy: `ejections_overflow` counts what is not enforced, too.
 	if (!isBelowCap(outlier, input.hostsTotal, input.hostsEjected)) return { kind: "ignore", reason: "too many ejected" };
+	if (input.random() * 100 >= enforcingPercent(outlier, input.reason)) return { kind: "ignore", reason: "not enforced" };
 	const ejected: OutlierHost = { ejections: host.ejections + 1, ejectedAtMs: nowMs };
 	return { kind: "eject", host: ejected, untilMs: nowMs + ejectionMs(outlier, ejected) };
 }

@@ -29,7 +29,13 @@ test("degraded hosts take what the healthy ones cannot", () => {
 
 test("when every priority panics, the hosts are counted, not their health", () => {
 	const load = distributePriorityLoad([p(0, 10), p(0, 30)], 140, 50);
-	assert.deepEqual([load.healthy, load.panic], [[25, 75], [true, true]]);
+	assert.deepEqual(
+		[load.healthy, load.panic],
+		[
+			[25, 75],
+			[true, true],
+		],
+	);
 });
 
 test("a threshold of 0 never panics and sends everything to the first priority", () => {

@@ -56,7 +56,10 @@ export function buildPrioritySet(options: PrioritySetOptions): PrioritySet {
 	const degraded = source(all.filter(of("degraded")), previous?.degraded.next);
 	const schedulerOf = (standing: Standing) => buildLocalityScheduler(options, of(standing), of("excluded"), source);
 	const weightsOf = (keep: (entry: HostEntry) => boolean) =>
-		normalizeWeights(localities.map((l) => ({ weight: l.weight, hosts: l.hosts.filter(keep) })), options.localityWeighted);
+		normalizeWeights(
+			localities.map((l) => ({ weight: l.weight, hosts: l.hosts.filter(keep) })),
+			options.localityWeighted,
+		);
 	const tables: (HashTable | undefined)[] = [undefined, undefined];
 	return {
 		counts: { total: all.length, healthy: healthy.hosts.length, degraded: degraded.hosts.length, excluded: all.length - usable.length },

@@ -40,10 +40,7 @@ function lineOf(log: Partial<AccessLog>, info = sample()): string {
 }
 
 test("Envoy's default format", () => {
-	assert.equal(
-		lineOf({}),
-		'[2026-01-02T03:04:05.678Z] "GET /x?y HTTP/1.1" 503 UF,URX 3 12 12 9 "-" "curl" "id-1" "reviews:9080" "10.0.0.3:9080"\n',
-	);
+	assert.equal(lineOf({}), '[2026-01-02T03:04:05.678Z] "GET /x?y HTTP/1.1" 503 UF,URX 3 12 12 9 "-" "curl" "id-1" "reviews:9080" "10.0.0.3:9080"\n');
 });
 
 test("Istio's format", () => {
@@ -78,7 +75,9 @@ test("what is not an operator is an error that names it", () => {
 		["50% off", /not closed/],
 		["%GRPC_STATUS(X)%", /must be CAMEL_STRING/],
 	] as const) {
-		const { errors } = compileAccessLog({ kind: "file", path: "", format: { kind: "text", text: format }, filter: undefined }, environment, () => ({ write: () => undefined }));
+		const { errors } = compileAccessLog({ kind: "file", path: "", format: { kind: "text", text: format }, filter: undefined }, environment, () => ({
+			write: () => undefined,
+		}));
 		assert.match(errors.join(), wanted, format);
 	}
 });

@@ -27,7 +27,11 @@ export interface LineSink {
 export type LogStream = (info: StreamInfo) => void;
 
 /** `openSink` gives the sink of a path; files are shared by all logs that name them. An empty format is Envoy's default. */
-export function compileAccessLog(log: AccessLog, environment: FormatterEnvironment, openSink: (path: string) => LineSink): { readonly value: LogStream; readonly errors: readonly string[] } {
+export function compileAccessLog(
+	log: AccessLog,
+	environment: FormatterEnvironment,
+	openSink: (path: string) => LineSink,
+): { readonly value: LogStream; readonly errors: readonly string[] } {
 	const errors: string[] = [];
 	const render = log.format.kind === "text" ? compileText(log.format.text, environment, errors) : compileJson(log.format.fields, environment, errors);
 	const filter = log.filter ? compileLogFilter(log.filter, errors) : undefined;

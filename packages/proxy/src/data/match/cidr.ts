@@ -53,7 +53,7 @@ export function matchCidr({ bytes, prefixBits }: CidrRange, ip: IpBytes): boolea
 	const whole = prefixBits >> 3;
 	for (let i = 0; i < whole; i++) if (bytes[i] !== ip[i]) return false;
 	const rest = prefixBits & 7;
-	return rest === 0 || (((bytes[whole] ?? 0) ^ (ip[whole] ?? 0)) >> (8 - rest)) === 0;
+	return rest === 0 || ((bytes[whole] ?? 0) ^ (ip[whole] ?? 0)) >> (8 - rest) === 0;
 }
 
 export function isLoopback(ip: IpBytes): boolean {

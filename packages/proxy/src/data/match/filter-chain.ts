@@ -57,7 +57,11 @@ export function compileFilterChains<T>(chains: readonly FilterChain[], valueOf: 
 			if (!parseCidr(range)) errors.push(`filter chain ${JSON.stringify(name)}: ${JSON.stringify(range)} is not an address range`);
 		}
 	}
-	return buildLevel(chains.map((chain) => ({ name: chain.name, match: chain.match, value: valueOf(chain) })), 0, errors);
+	return buildLevel(
+		chains.map((chain) => ({ name: chain.name, match: chain.match, value: valueOf(chain) })),
+		0,
+		errors,
+	);
 }
 
 function buildLevel<T>(entries: readonly Entry<T>[], depth: number, errors: string[]): FilterChainMatcher<T> {

@@ -16,7 +16,11 @@ export function compileResponseHeaderMatch(header: HeaderMatch, context: Compile
 }
 
 /** A missing header never matches, inverted or not, unless presence itself is asked for or missing counts as "" (Envoy's HeaderMatcher). */
-function compileMatch<H>({ match, invert, treatMissingAsEmpty }: HeaderMatch, read: (head: H) => string | undefined, context: CompileContext): (head: H) => boolean {
+function compileMatch<H>(
+	{ match, invert, treatMissingAsEmpty }: HeaderMatch,
+	read: (head: H) => string | undefined,
+	context: CompileContext,
+): (head: H) => boolean {
 	if (match.kind === "present") return (head) => (read(head) !== undefined) !== invert;
 	const test: StringPredicate = match.kind === "range" ? (value) => isInRange(value, match.start, match.end) : compileStringMatch(match, context);
 	return (head) => {

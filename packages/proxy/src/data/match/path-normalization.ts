@@ -14,7 +14,7 @@ export interface PathNormalization {
 
 /** True for nearly all paths: there is nothing to do, so `normalizePath` need not be called. */
 export function isPlainPath(path: string): boolean {
-	return !/[%\\]|\/[./]/.test(path);
+	return !/[%\\"<>^`{|}]|\/[./]/.test(path);
 }
 
 /**
@@ -39,24 +39,35 @@ export function normalizePath(path: string, { normalizePath: normalize, mergeSla
 }
 
 function toCanonical(bare: string): string | undefined {
-	if (bare.includes("\0") || /%00/.test(bare)) return undefined;
-	const decoded = bare.replaceAll("\\", "/").replace(/%([0-9a-fA-F]{2})/g, (escape, hex: string) => {
+	if (bare.includes("\0") || bare.includes("%00")) return undefined;
+	const slashed = bare.replaceAll("\\", "/");
+	if (!slashed.startsWith("/")) return undefined;
+	return removeDotSegments(slashed.slice(1).split("/").map(toCanonicalSegment));
+}
+
+/**
+ * Encodes what a path must not hold, decodes what need not be encoded, and takes the parameters off a dot segment:
+ * servers that ignore `;x` would see `..` in `..;x`, and so must the routes.
+ */
+function toCanonicalSegment(segment: string): string {
+	const dots = /^\.{1,2}(?=;)/.exec(segment)?.[0];
+	if (dots !== undefined) return dots;
+	if (!/[%"<>^`{|}]/.test(segment)) return segment;
+	return segment.replace(/%([0-9a-fA-F]{2})|["<>^`{|}]/g, (found, hex: string | undefined) => {
+		if (hex === undefined) return `%${found.charCodeAt(0).toString(16).toUpperCase()}`;
 		const character = String.fromCharCode(Number.parseInt(hex, 16));
-		return /[A-Za-z0-9\-._~]/.test(character) ? character : escape;
+		return /[A-Za-z0-9\-._~]/.test(character) ? character : found;
 	});
-	if (!decoded.startsWith("/")) return undefined;
-	return removeDotSegments(decoded);
 }
 
 /** RFC 3986 §5.2.4; `..` above the root stays at the root. */
-function removeDotSegments(path: string): string {
+function removeDotSegments(segments: readonly string[]): string {
 	const kept: string[] = [];
-	const segments = path.slice(1).split("/");
-	for (const [i, segment] of segments.entries()) {
-		const isLast = i === segments.length - 1;
+	for (const segment of segments) {
 		if (segment === "..") kept.pop();
 		else if (segment !== ".") kept.push(segment);
-		if (isLast && (segment === "." || segment === "..")) kept.push("");
 	}
+	const last = segments.at(-1);
+	if (last === "." || last === "..") kept.push("");
 	return `/${kept.join("/")}`;
 }

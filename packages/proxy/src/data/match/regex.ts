@@ -38,7 +38,11 @@ const linearShape = new RegExp(`^\\^?(?:(?:${literal}|${simpleClass}|\\.)[*+]?)*
  */
 function toLinearRegExp(pattern: string): RegExp | undefined {
 	if (pattern.length > 256 || !linearShape.test(pattern)) return undefined;
-	const repetitions = pattern.replace(/\\./g, "").replace(/\[[^\]]*\]/g, "x").match(/[*+]/g)?.length ?? 0;
+	const repetitions =
+		pattern
+			.replace(/\\./g, "")
+			.replace(/\[[^\]]*\]/g, "x")
+			.match(/[*+]/g)?.length ?? 0;
 	if (repetitions > 1) return undefined;
 	const body = pattern.replace(/^\^/, "").replace(/(?<!\\)\$$/, "");
 	// RE2's dot leaves out the line feed only.

@@ -58,7 +58,7 @@ export function compileRedirect(match: PathMatch, action: RedirectAction, contex
 	return (head) => {
 		const scheme = action.scheme ?? head.scheme;
 		const host = action.host ?? dropDefaultPort(head.authority, head.scheme, action.scheme !== undefined && action.port === undefined);
-		return `${scheme}://${action.port === undefined ? host : withPort(host, action.port, scheme)}${path(head.path)}`;
+		return `${scheme}://${action.port === undefined ? host : withPort(host, action.port)}${path(head.path)}`;
 	};
 }
 
@@ -88,8 +88,8 @@ function dropDefaultPort(authority: string, scheme: string, changed: boolean): s
 	return changed && authority.endsWith(port) ? authority.slice(0, -port.length) : authority;
 }
 
-function withPort(host: string, port: number, scheme: string): string {
+/** Given by the user, so written out even where it is the scheme's default, as Envoy does. */
+function withPort(host: string, port: number): string {
 	const bare = host.startsWith("[") ? host.replace(/\]:\d+$/, "]") : host.replace(/:\d+$/, "");
-	const isDefault = (scheme === "http" && port === 80) || (scheme === "https" && port === 443);
-	return isDefault ? bare : `${bare}:${port}`;
+	return `${bare}:${port}`;
 }

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { before, test } from "node:test";
-import fc from "fast-check";
+import * as fc from "fast-check";
 import type { HeaderMatch, PathMatch, RouteTable } from "../../config/runtime-config.ts";
 import { createHeaders, createRequestView } from "../headers/headers-view.ts";
 import { type Hash64, loadHash64 } from "../lb/hash.ts";
@@ -149,7 +149,10 @@ test("query parameters match by their first value", () => {
 test("an invalid regular expression is reported and matches nothing", () => {
 	const { value, errors } = compileRouteTable(routeTable([virtualHost({ routes: [named("r", { kind: "regex", value: "(" })] })]), { environment, hash64 });
 	assert.match(errors.join(), /invalid regular expression/);
-	assert.equal(matchTable(value, createRequestView({}), () => 0), undefined);
+	assert.equal(
+		matchTable(value, createRequestView({}), () => 0),
+		undefined,
+	);
 });
 
 test("weighted clusters share the requests by weight, and add their own headers first", () => {
@@ -177,7 +180,11 @@ test("weighted clusters share the requests by weight, and add their own headers 
 
 test("paths and hosts are rewritten", () => {
 	const rewritten = (path: PathMatch, parts: Parameters<typeof routeAction>[0], requested: string) => {
-		const matched = matchTable(compile(routeTable([virtualHost({ routes: [route({ path, action: routeAction(parts) })] })])), createRequestView({ path: requested }), () => 0);
+		const matched = matchTable(
+			compile(routeTable([virtualHost({ routes: [route({ path, action: routeAction(parts) })] })])),
+			createRequestView({ path: requested }),
+			() => 0,
+		);
 		assert.ok(matched?.action.kind === "route");
 		return matched.action.rewritePath?.(requested) ?? matched.action.rewriteHost?.(createRequestView({ path: requested }));
 	};
@@ -189,7 +196,16 @@ test("paths and hosts are rewritten", () => {
 
 test("redirects build their location from what they are given and the request", () => {
 	const location = (parts: object, head: Parameters<typeof createRequestView>[0]) => {
-		const action = { kind: "redirect", status: 301, scheme: undefined, host: undefined, port: undefined, path: undefined, stripQuery: false, ...parts } as const;
+		const action = {
+			kind: "redirect",
+			status: 301,
+			scheme: undefined,
+			host: undefined,
+			port: undefined,
+			path: undefined,
+			stripQuery: false,
+			...parts,
+		} as const;
 		const matched = matchTable(compile(routeTable([virtualHost({ routes: [route({ path: prefix("/p"), action })] })])), createRequestView(head), () => 0);
 		assert.ok(matched?.action.kind === "redirect");
 		return matched.action.location(createRequestView(head));
@@ -197,6 +213,7 @@ test("redirects build their location from what they are given and the request", 
 	assert.equal(location({ scheme: "https" }, { authority: "a:80", path: "/p?x" }), "https://a/p?x");
 	assert.equal(location({ host: "b", stripQuery: true }, { path: "/p/1?x" }), "http://b/p/1");
 	assert.equal(location({ port: 8080 }, { authority: "a:80", path: "/p" }), "http://a:8080/p");
+	assert.equal(location({ port: 443, scheme: "https" }, { authority: "a:8080", path: "/p" }), "https://a:443/p");
 	assert.equal(location({ path: { kind: "full", value: "/new" } }, { path: "/p/1?x=1" }), "http://example.com/new?x=1");
 	assert.equal(location({ path: { kind: "prefix", value: "/q" } }, { path: "/p/1?x=1" }), "http://example.com/q/1?x=1");
 });

@@ -37,7 +37,10 @@ export interface CompiledRoute {
 	readonly action: CompiledAction;
 }
 
-export type CompiledAction = CompiledForward | { readonly kind: "redirect"; readonly status: number; readonly location: RedirectLocation } | { readonly kind: "direct"; readonly status: number; readonly body: Uint8Array };
+export type CompiledAction =
+	| CompiledForward
+	| { readonly kind: "redirect"; readonly status: number; readonly location: RedirectLocation }
+	| { readonly kind: "direct"; readonly status: number; readonly body: Uint8Array };
 
 export interface CompiledForward {
 	readonly kind: "route";
@@ -103,7 +106,13 @@ function compileRoute(config: Route, virtualHost: CompiledVirtualHost, table: Ro
 	};
 }
 
-function compileAction(route: Route, levels: readonly HeaderOperations[], table: RouteTable, context: CompileContext, inputs: RouteTableInputs): CompiledAction {
+function compileAction(
+	route: Route,
+	levels: readonly HeaderOperations[],
+	table: RouteTable,
+	context: CompileContext,
+	inputs: RouteTableInputs,
+): CompiledAction {
 	const { action } = route;
 	if (action.kind === "direct") return action;
 	if (action.kind === "redirect") return { kind: "redirect", status: action.status, location: compileRedirect(route.path, action, context) };
@@ -144,9 +153,17 @@ function compileClusters({ cluster }: RouteAction, choice: (cluster: string, own
 }
 
 /** Weighted cluster, route, virtual host, table; reversed when the most specific one is to have the last word. */
-function compileLevels(levels: readonly HeaderOperations[], table: RouteTable, side: "request" | "response", context: CompileContext, inputs: RouteTableInputs): MutateHeaders | undefined {
+function compileLevels(
+	levels: readonly HeaderOperations[],
+	table: RouteTable,
+	side: "request" | "response",
+	context: CompileContext,
+	inputs: RouteTableInputs,
+): MutateHeaders | undefined {
 	const ordered = table.mostSpecificHeaderMutationsWins ? levels.toReversed() : levels;
-	const mutations = ordered.map((l) => (side === "request" ? { add: l.requestAdd, remove: l.requestRemove } : { add: l.responseAdd, remove: l.responseRemove }));
+	const mutations = ordered.map((l) =>
+		side === "request" ? { add: l.requestAdd, remove: l.requestRemove } : { add: l.responseAdd, remove: l.responseRemove },
+	);
 	return compileHeaderMutations(mutations, inputs.environment, context.errors);
 }
 

@@ -22,6 +22,9 @@ export const clusterCounters = defineFamily([
 	"upstream_cx_destroy_local_with_active_rq",
 	"upstream_cx_destroy_remote_with_active_rq",
 	"upstream_cx_close_notify",
+	"upstream_cx_connect_attempts_exceeded",
+	"upstream_cx_http2_total",
+	"upstream_cx_pool_overflow",
 	"upstream_cx_protocol_error",
 	"upstream_cx_rx_bytes_total",
 	"upstream_cx_tx_bytes_total",
@@ -44,6 +47,9 @@ export const clusterCounters = defineFamily([
 	"upstream_rq_retry_overflow",
 	"upstream_rq_retry_limit_exceeded",
 	"upstream_rq_retry_backoff_exponential",
+	"upstream_rq_retry_backoff_ratelimited",
+	"upstream_rq_rx_reset_no_error",
+	"upstream_rq_active_overflow",
 	"bind_errors",
 	"assignment_stale",
 	"assignment_timeout_received",
@@ -61,10 +67,23 @@ export const clusterCounters = defineFamily([
 	"update_no_rebuild",
 ]);
 
-export const clusterGauges = defineFamily(["upstream_cx_active", "upstream_cx_rx_bytes_buffered", "upstream_cx_tx_bytes_buffered", "upstream_rq_active", "upstream_rq_pending_active"]);
+export const clusterGauges = defineFamily([
+	"upstream_cx_active",
+	"upstream_cx_rx_bytes_buffered",
+	"upstream_cx_tx_bytes_buffered",
+	"upstream_rq_active",
+	"upstream_rq_pending_active",
+]);
 
 /** Set by the main thread alone, since gauges of threads are added up. */
-export const clusterMembershipGauges = defineFamily(["membership_total", "membership_healthy", "membership_degraded", "membership_excluded", "max_host_weight", "version"]);
+export const clusterMembershipGauges = defineFamily([
+	"membership_total",
+	"membership_healthy",
+	"membership_degraded",
+	"membership_excluded",
+	"max_host_weight",
+	"version",
+]);
 
 export const breakerGauges = defineFamily(["cx_open", "cx_pool_open", "rq_open", "rq_pending_open", "rq_retry_open"]);
 
@@ -181,10 +200,25 @@ export const listenerCounters = defineFamily([
 export const listenerGauges = defineFamily(["downstream_cx_active", "downstream_pre_cx_active"]);
 
 /** `listener.<address>.http.<stat prefix>.` */
-export const listenerHttpCounters = defineFamily(["downstream_rq_1xx", "downstream_rq_2xx", "downstream_rq_3xx", "downstream_rq_4xx", "downstream_rq_5xx", "downstream_rq_completed"]);
+export const listenerHttpCounters = defineFamily([
+	"downstream_rq_1xx",
+	"downstream_rq_2xx",
+	"downstream_rq_3xx",
+	"downstream_rq_4xx",
+	"downstream_rq_5xx",
+	"downstream_rq_completed",
+]);
 
 /** Prefix `tls_inspector.` and `http_inspector.` */
-export const tlsInspectorCounters = defineFamily(["client_hello_too_large", "tls_found", "tls_not_found", "alpn_found", "alpn_not_found", "sni_found", "sni_not_found"]);
+export const tlsInspectorCounters = defineFamily([
+	"client_hello_too_large",
+	"tls_found",
+	"tls_not_found",
+	"alpn_found",
+	"alpn_not_found",
+	"sni_found",
+	"sni_not_found",
+]);
 export const httpInspectorCounters = defineFamily(["http10_found", "http11_found", "http2_found", "http_not_found", "read_error"]);
 
 export const tcpCounters = defineFamily([

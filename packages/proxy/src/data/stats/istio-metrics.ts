@@ -17,7 +17,16 @@ export interface IstioPeer {
 	readonly cluster: string;
 }
 
-export const unknownPeer: IstioPeer = { workload: "", namespace: "", canonicalService: "", canonicalRevision: "", principal: "", app: "", version: "", cluster: "" };
+export const unknownPeer: IstioPeer = {
+	workload: "",
+	namespace: "",
+	canonicalService: "",
+	canonicalRevision: "",
+	principal: "",
+	app: "",
+	version: "",
+	cluster: "",
+};
 
 /** Everything that stays the same for the requests between one peer and one service. */
 export interface IstioPair {
@@ -65,7 +74,11 @@ interface Series {
 }
 
 /** `errors` names the overrides that cannot be kept. */
-export function createIstioMetrics(stats: IstioStats, node: NodeInfo, seriesMax = defaultSeriesMax): { readonly value: IstioMetrics; readonly errors: readonly string[] } {
+export function createIstioMetrics(
+	stats: IstioStats,
+	node: NodeInfo,
+	seriesMax = defaultSeriesMax,
+): { readonly value: IstioMetrics; readonly errors: readonly string[] } {
 	const errors: string[] = [];
 	const groups = { http: compileOverrides(stats, httpMetrics, node, errors), tcp: compileOverrides(stats, tcpMetrics, node, errors) };
 	return { value: new SeriesTable(groups, seriesMax), errors };
@@ -93,7 +106,10 @@ class SeriesTable implements IstioMetrics {
 		// One place is kept for the series of everything that came too late.
 		if (this.#series.size >= this.#seriesMax - 1 && !labels.every(([, value]) => value === "unknown")) {
 			this.overflows++;
-			return this.#seriesOf(isHttp, labels.map(([name]) => [name, "unknown"] as const));
+			return this.#seriesOf(
+				isHttp,
+				labels.map(([name]) => [name, "unknown"] as const),
+			);
 		}
 		const fresh: Series = {
 			labels,
@@ -193,7 +209,12 @@ function observe(histogram: Float64Array, value: number): void {
 }
 
 /** Istio's labels in Istio's order; TCP has no codes. */
-function buildLabels(pair: IstioPair, protocol: string, result: { readonly code: string; readonly grpcStatus: string } | undefined, flags: number): readonly Label[] {
+function buildLabels(
+	pair: IstioPair,
+	protocol: string,
+	result: { readonly code: string; readonly grpcStatus: string } | undefined,
+	flags: number,
+): readonly Label[] {
 	const { source, destination, service } = pair;
 	const labels: Label[] = [
 		["reporter", pair.reporter],
@@ -230,7 +251,8 @@ export function peerOfNode(node: NodeInfo, principal: string): IstioPeer {
 	const { metadata } = node;
 	const labels = metadata["LABELS"];
 	const text = (value: unknown) => (typeof value === "string" ? value : "");
-	const label = (name: string) => (typeof labels === "object" && labels !== null && Object.hasOwn(labels, name) ? text((labels as Readonly<Record<string, unknown>>)[name]) : "");
+	const label = (name: string) =>
+		typeof labels === "object" && labels !== null && Object.hasOwn(labels, name) ? text((labels as Readonly<Record<string, unknown>>)[name]) : "";
 	const app = label("app");
 	return {
 		workload: text(metadata["WORKLOAD_NAME"]),

@@ -42,6 +42,8 @@ function evaluate(metric: string, tag: string, text: string, node: NodeInfo, err
 		const value = node.metadata[metadata[1] ?? metadata[2] ?? ""];
 		return [[tag, typeof value === "string" ? value : "unknown"]];
 	}
-	errors.push(`istio_${metric}: tag ${JSON.stringify(tag)} has the expression ${JSON.stringify(text)}; only text constants and node.metadata['KEY'] can be used`);
+	errors.push(
+		`istio_${metric}: tag ${JSON.stringify(tag)} has the expression ${JSON.stringify(text)}; only text constants and node.metadata['KEY'] can be used`,
+	);
 	return [];
 }

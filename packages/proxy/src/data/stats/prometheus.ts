@@ -89,7 +89,11 @@ function describe(name: string, stats: MergedStats): { readonly metric: string; 
 	return { metric: `envoy_${sanitise(extracted.name)}`, labels: renderLabels(extracted.labels) };
 }
 
-function addIstioSeries(series: IstioSeriesDump, matches: (name: string) => boolean, add: (metric: string, type: Family["type"], labels: string, text: string) => void): void {
+function addIstioSeries(
+	series: IstioSeriesDump,
+	matches: (name: string) => boolean,
+	add: (metric: string, type: Family["type"], labels: string, text: string) => void,
+): void {
 	const labels = renderLabels(series.labels);
 	for (const [name, value] of series.counters) {
 		const metric = `istio_${name}`;

@@ -230,8 +230,14 @@ export function mergeStats(dumps: readonly StatsDump[]): MergedStats {
 		histograms.set(full, known ? mergeHistograms(known, histogram) : histogram);
 	}
 	return {
-		counters: addUp(dumps.flatMap((dump) => dump.counters), prefixes),
-		gauges: addUp(dumps.flatMap((dump) => dump.gauges), prefixes),
+		counters: addUp(
+			dumps.flatMap((dump) => dump.counters),
+			prefixes,
+		),
+		gauges: addUp(
+			dumps.flatMap((dump) => dump.gauges),
+			prefixes,
+		),
 		histograms,
 		istio: mergeIstioSeries(dumps.flatMap((dump) => dump.istio)),
 		prefixes,

@@ -35,7 +35,10 @@ export function renderStatsText(stats: MergedStats, { usedOnly, matches = () => 
 /** (interval, cumulative); there is no flush interval here, so the first is nan, as in an Envoy that has not flushed yet. */
 function renderQuantiles(histogram: HistogramDump): string {
 	if (histogram.count === 0) return "No recorded values";
-	const at = quantiles(histogram, shownQuantiles.map(([, q]) => q));
+	const at = quantiles(
+		histogram,
+		shownQuantiles.map(([, q]) => q),
+	);
 	return shownQuantiles.map(([label], i) => `${label}(nan,${Number((at[i] ?? Number.NaN).toPrecision(4))})`).join(" ");
 }
 

@@ -130,7 +130,10 @@ test("/stats is sorted, filtered, and shows quantiles", () => {
 	stats.gauges[scope.gauge("b")] = 1;
 	scope.histogram("time").record(3);
 	const merged = mergeStats([stats.dump()]);
-	assert.match(renderStatsText(merged, everything), /^cluster\.a\.b: 1\ncluster\.a\.unused: 0\ncluster\.a\.z: 2\ncluster\.a\.time: P0\(nan,2\.9\) .* P100\(nan,3\)\n$/);
+	assert.match(
+		renderStatsText(merged, everything),
+		/^cluster\.a\.b: 1\ncluster\.a\.unused: 0\ncluster\.a\.z: 2\ncluster\.a\.time: P0\(nan,2\.9\) .* P100\(nan,3\)\n$/,
+	);
 	assert.equal(renderStatsText(merged, { usedOnly: true, matches: (name) => name.endsWith("z") || name.endsWith("unused") }), "cluster.a.z: 2\n");
 });
 
@@ -180,14 +183,20 @@ test("TCP metrics have no codes, and flags only on the close", () => {
 	recorder.tcpBytes(10, 20);
 	recorder.tcpClosed(responseFlags.UF);
 	const text = prometheusOf(value);
-	assert.match(text, /istio_tcp_sent_bytes_total\{[^}]*source_workload_namespace="foo"[^}]*request_protocol="tcp",response_flags="-",connection_security_policy="mutual_tls"\} 10\n/);
+	assert.match(
+		text,
+		/istio_tcp_sent_bytes_total\{[^}]*source_workload_namespace="foo"[^}]*request_protocol="tcp",response_flags="-",connection_security_policy="mutual_tls"\} 10\n/,
+	);
 	assert.match(text, /istio_tcp_connections_closed_total\{[^}]*response_flags="UF"[^}]*\} 1\n/);
 	assert.doesNotMatch(text, /response_code/);
 });
 
 test("overrides drop metrics, remove, replace and add labels", () => {
 	const override = (parts: object) => ({ metric: "", drop: false, removeTags: [], dimensions: {}, ...parts });
-	const overrides = [override({ removeTags: ["source_principal"], dimensions: { tier: "'gold'", source_app: "node.metadata['CLUSTER_ID']" } }), override({ metric: "request_bytes", drop: true })];
+	const overrides = [
+		override({ removeTags: ["source_principal"], dimensions: { tier: "'gold'", source_app: "node.metadata['CLUSTER_ID']" } }),
+		override({ metric: "request_bytes", drop: true }),
+	];
 	const { value, errors } = createIstioMetrics({ ...standard, overrides }, node);
 	assert.deepEqual(errors, []);
 	value.forPair(pair).http(200, "", 0, 1, 1, 1);

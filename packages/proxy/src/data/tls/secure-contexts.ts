@@ -7,6 +7,8 @@ export interface SecureContextInputs {
 	readonly params: TlsParams;
 	readonly certificates: readonly CertificateSource[];
 	readonly trust: TrustSource | undefined;
+	/** Servers that ask for client certificates need one to resume sessions (SSL_CTX_set_session_id_context). */
+	readonly sessionIdContext?: string;
 }
 
 export type Resolved<T> = { readonly kind: "ready"; readonly value: T } | { readonly kind: "missing"; readonly secret: string };
@@ -59,6 +61,7 @@ export class SecureContexts {
 				minVersion,
 				maxVersion,
 				...(ciphers === "" ? {} : { ciphers }),
+				...(inputs.sessionIdContext === undefined ? {} : { sessionIdContext: inputs.sessionIdContext }),
 			});
 			if (this.#known.size >= contextsMax) this.#known.clear();
 			this.#known.set(id, context);

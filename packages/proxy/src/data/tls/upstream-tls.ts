@@ -24,6 +24,8 @@ export interface ChosenTransport {
 export interface TransportChooser {
 	/** `authority`: of the request, for automatic server names; "" for TCP. `alpn`: replaces what the cluster offers. */
 	choose(host: HostEntry, authority: string, alpn: readonly string[] | undefined): ChosenTransport;
+	/** What to offer for HTTP, given the list of an alpn filter; undefined: what the cluster says. */
+	httpAlpn(host: HostEntry, override: readonly string[] | undefined): readonly string[] | undefined;
 	refresh(): void;
 }
 
@@ -67,12 +69,36 @@ export function createTransportChooser(config: Cluster, context: WorkerContext):
 			}
 			return way;
 		},
+		httpAlpn(host, override) {
+			const transport = transportOf(host.host);
+			if (transport.kind === "raw") return undefined;
+			// Istio's filter speaks of mesh peers: a cluster that offers nothing of the mesh's is somebody else's server.
+			return override !== undefined && transport.tls.alpn.some((name) => name.startsWith("istio")) ? override : withoutHttp2(transport.tls);
+		},
 		refresh() {
 			for (const ways of chosen.values()) for (const way of ways.values()) way.isStale = true;
 			chosen = new Map();
 			contexts = new SecureContexts();
 		},
 	};
+}
+
+export function http1Only(names: readonly string[]): readonly string[] {
+	return names.filter((name) => name !== "h2" && name !== "istio-h2");
+}
+
+/** Its frames are not spoken, so it is never agreed upon. */
+const peerExchange = "istio-peer-exchange";
+
+const filtered = new WeakMap<UpstreamTls, readonly string[] | undefined>();
+
+/** undefined: the list names no HTTP/2. */
+function withoutHttp2(tls: UpstreamTls): readonly string[] | undefined {
+	if (filtered.has(tls)) return filtered.get(tls);
+	const rest = http1Only(tls.alpn);
+	const result = rest.length === tls.alpn.length ? undefined : rest;
+	filtered.set(tls, result);
+	return result;
 }
 
 function isPartOf(part: Readonly<Record<string, unknown>>, whole: Readonly<Record<string, unknown>>): boolean {
@@ -116,7 +142,7 @@ class UpstreamTlsTransport implements ChosenTransport {
 		this.#contexts = contexts;
 		this.#tls = tls;
 		this.#serverName = serverName;
-		this.#alpn = alpn;
+		this.#alpn = alpn.filter((name) => name !== peerExchange);
 		this.#verify = compilePeerVerifier(tls.validation, true, createCompileContext());
 	}
 
@@ -125,9 +151,9 @@ class UpstreamTlsTransport implements ChosenTransport {
 		try {
 			secure = this.#contexts.resolve({ params: this.#tls.params, certificates: this.#tls.certificates, trust: this.#tls.validation?.trust }, this.#context.snapshot.secrets);
 		} catch (error) {
-			return failLater(new Error(`TLS error: ${error instanceof Error ? error.message : String(error)}`), onResult);
+			return this.#failLater(new Error(`TLS error: ${error instanceof Error ? error.message : String(error)}`), onResult);
 		}
-		if (secure.kind === "missing") return failLater(new Error("TLS error: Secret is not supplied by SDS"), onResult);
+		if (secure.kind === "missing") return this.#failLater(new Error("TLS error: Secret is not supplied by SDS"), onResult);
 		const { address } = host.host;
 		const options = connectOptions(this.#config, host);
 		const session = this.#sessions.get(host.address)?.pop();
@@ -195,15 +221,18 @@ class UpstreamTlsTransport implements ChosenTransport {
 		return connection;
 	}
 
+	#failLater(error: Error, onResult: ConnectResult): () => void {
+		const timer = setImmediate(() => {
+			onResult(error);
+			this.#context.output.flush();
+		});
+		return () => clearImmediate(timer);
+	}
+
 	#remember(address: string, ticket: Buffer): void {
 		const known = this.#sessions.get(address) ?? [];
 		if (this.#sessions.size > chosenMax) this.#sessions.clear();
 		if (known.length < sessionsMax) known.push(ticket);
 		this.#sessions.set(address, known);
 	}
-}
-
-function failLater(error: Error, onResult: ConnectResult): () => void {
-	const timer = setImmediate(onResult, error);
-	return () => clearImmediate(timer);
 }

@@ -30,7 +30,7 @@ export function createRawTransport(bindings: RawBindings, hooks: TransportHooks)
 		connect: (options, onResult) => connectRaw(shared, options, onResult),
 		toSocket(connection, bytes) {
 			const handle = (connection as RawConnection).detach();
-			const socket = new Socket({ handle, allowHalfOpen: true } as ConstructorParameters<typeof Socket>[0]);
+			const socket = new Socket({ handle, allowHalfOpen: true } as unknown as ConstructorParameters<typeof Socket>[0]);
 			if (bytes !== undefined && bytes.length > 0) socket.unshift(bytes);
 			return socket;
 		},

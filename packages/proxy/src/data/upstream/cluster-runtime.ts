@@ -1,5 +1,6 @@
 import type { BreakerLimits, Cluster, ClusterHosts } from "../../config/runtime-config.ts";
 import { acquire, breakerWord, noSlot, release, type SharedWords, tryAcquire } from "../../config/shared-state.ts";
+import { createOutlierReporter, type OutlierReporter } from "../filters/outlier-reporter.ts";
 import type { HostEntry } from "../lb/host-entry.ts";
 import { createHostSet, type HostSet } from "../lb/host-set.ts";
 import { clusterCounters, clusterGauges, tlsCounters } from "../stats/families.ts";
@@ -26,15 +27,17 @@ export class ClusterRuntime {
 	readonly requestMs: Histogram;
 	readonly connectMs: Histogram;
 	readonly transports: TransportChooser;
-	readonly #words: SharedWords;
-	readonly #slot: number;
+	readonly outlier: OutlierReporter;
+	/** Shared by all workers, or this worker's own where no slot was to be had. */
+	readonly words: SharedWords;
+	readonly breakerSlot: number;
 	isRemoved = false;
 
 	constructor(config: Cluster, hosts: ClusterHosts, context: WorkerContext) {
 		this.config = config;
 		this.context = context;
-		this.#words = config.breakerSlot === noSlot ? new Int32Array(new SharedArrayBuffer(64)) : context.words;
-		this.#slot = config.breakerSlot === noSlot ? 0 : config.breakerSlot;
+		this.words = config.breakerSlot === noSlot ? new Int32Array(new SharedArrayBuffer(64)) : context.words;
+		this.breakerSlot = config.breakerSlot === noSlot ? 0 : config.breakerSlot;
 		this.hosts = createHostSet(hosts, config, { random: context.random, nowMs: context.wallMs, hash64: context.hash64, words: context.words });
 		this.scope = context.stats.openScope(`cluster.${config.statName}.`);
 		this.counterBase = this.scope.counters(clusterCounters);
@@ -44,6 +47,14 @@ export class ClusterRuntime {
 		this.requestMs = this.scope.histogram("upstream_rq_time");
 		this.connectMs = this.scope.histogram("upstream_cx_connect_ms");
 		this.transports = createTransportChooser(config, context);
+		this.outlier = createOutlierReporter(config.outlier, context.words, (hostSlot, reason) => {
+			context.post({ kind: "eject", cluster: config.name, hostSlot, reason });
+		});
+	}
+
+	/** What to offer for HTTP requests instead of the configured list: as long as we speak HTTP/1 only, not `h2`. */
+	httpAlpn(host: HostEntry, override: readonly string[] | undefined): readonly string[] | undefined {
+		return this.transports.httpAlpn(host, override);
 	}
 
 	count(name: keyof typeof clusterCounters.index, by = 1): void {
@@ -72,16 +83,16 @@ export class ClusterRuntime {
 	tryHold(resource: Resource, priority: "default" | "high"): boolean {
 		const limits = this.limits(priority);
 		const limit = resource === "connections" ? limits.connectionsMax : resource === "pending" ? limits.pendingRequestsMax : resource === "requests" ? limits.requestsMax : limits.retriesMax;
-		return tryAcquire(this.#words, breakerWord(this.#slot, priority, resource), limit);
+		return tryAcquire(this.words, breakerWord(this.breakerSlot, priority, resource), limit);
 	}
 
 	/** Whatever the limit. */
 	hold(resource: Resource, priority: "default" | "high"): void {
-		acquire(this.#words, breakerWord(this.#slot, priority, resource));
+		acquire(this.words, breakerWord(this.breakerSlot, priority, resource));
 	}
 
 	letGo(resource: Resource, priority: "default" | "high"): void {
-		release(this.#words, breakerWord(this.#slot, priority, resource));
+		release(this.words, breakerWord(this.breakerSlot, priority, resource));
 	}
 
 	poolsOf(host: HostEntry): HostPools {

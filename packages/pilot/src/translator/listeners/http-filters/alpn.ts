@@ -14,4 +14,4 @@ const filter = {
 };
 
 /** Lets the server's sidecar see from the TLS handshake alone that mutual TLS with HTTP inside is coming. */
-export const buildAlpn: HttpFilterBuilder = ({ direction, istioExtensions }) => (direction === "outbound" && istioExtensions ? filter : undefined);
+export const buildAlpn: HttpFilterBuilder = ({ direction, istioExtensions }) => (direction !== "inbound" && istioExtensions ? filter : undefined);

@@ -6,9 +6,12 @@ export interface HttpFilter {
 	readonly typedConfig: Any;
 }
 
+/** A gateway forwards like a client's sidecar, for clients that are as little to be trusted as a server's. */
+export type Direction = "inbound" | "outbound" | "gateway";
+
 /** What decides whether and how a filter is there. */
 export interface HttpFilterInput {
-	readonly direction: "inbound" | "outbound";
+	readonly direction: Direction;
 	/** The proxy implements Istio's own filters; a stock Envoy would refuse them. */
 	readonly istioExtensions: boolean;
 	/** Istio's metrics are wanted (MeshConfig.defaultProviders.metrics). */

@@ -5,7 +5,7 @@ import type { HttpFilter, HttpFilterBuilder } from "./filter.ts";
 /** Tells the two proxies of a request who the other one's workload is: by headers, else by asking the control plane. */
 export const buildPeerMetadata: HttpFilterBuilder = ({ direction, istioExtensions }) => {
 	if (!istioExtensions) return undefined;
-	return direction === "outbound" ? outbound : inbound;
+	return direction === "inbound" ? inbound : outbound;
 };
 
 const discovery = [{ istio_headers: {} }, { workload_discovery: {} }];

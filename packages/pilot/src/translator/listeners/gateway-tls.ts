@@ -1,0 +1,79 @@
+import type { MeshConfig, ServerTLSSettings } from "@weft/api";
+import { ApiVersion } from "@weft/xds/generated/envoy/config/core/v3/config_source.ts";
+import { TlsParameters_TlsProtocol } from "@weft/xds/generated/envoy/extensions/transport_sockets/tls/v3/common.ts";
+import { DownstreamTlsContext } from "@weft/xds/generated/envoy/extensions/transport_sockets/tls/v3/tls.ts";
+import { packed } from "../routes/values.ts";
+import { secretConfig } from "./config-source.ts";
+
+const protocols = TlsParameters_TlsProtocol;
+const versions = {
+	TLS_AUTO: protocols.TLS_AUTO,
+	TLSV1_0: protocols.TLSv1_0,
+	TLSV1_1: protocols.TLSv1_1,
+	TLSV1_2: protocols.TLSv1_2,
+	TLSV1_3: protocols.TLSv1_3,
+} as const;
+
+/** The server side of TLS at a gateway; https://istio.io/latest/docs/reference/config/networking/gateway/#ServerTLSSettings */
+export function gatewayTlsSocket(mesh: MeshConfig, tls: ServerTLSSettings): object {
+	const mutual = tls.mode === "MUTUAL" || tls.mode === "ISTIO_MUTUAL" || tls.mode === "OPTIONAL_MUTUAL";
+	const params = tlsParams(mesh, tls);
+	return {
+		name: "envoy.transport_sockets.tls",
+		typedConfig: packed("envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext", DownstreamTlsContext, {
+			commonTlsContext: {
+				alpnProtocols: ["h2", "http/1.1"],
+				...(params ? { tlsParams: params } : {}),
+				tlsCertificateSdsSecretConfigs: certificates(tls),
+				...(mutual
+					? {
+							combinedValidationContext: {
+								defaultValidationContext: {
+									matchSubjectAltNames: (tls.subjectAltNames ?? []).map((exact) => ({ exact })),
+									verifyCertificateSpki: [...(tls.verifyCertificateSpki ?? [])],
+									verifyCertificateHash: [...(tls.verifyCertificateHash ?? [])],
+								},
+								validationContextSdsSecretConfig: validation(tls),
+							},
+						}
+					: {}),
+			},
+			requireClientCertificate: mutual && tls.mode !== "OPTIONAL_MUTUAL",
+		}),
+	};
+}
+
+/** Kept by the control plane, which sends a gateway the Secrets that its Gateways name. */
+function controlPlaneSecret(name: string): object {
+	return { name, sdsConfig: { ads: {}, resourceApiVersion: ApiVersion.V3 } };
+}
+
+function certificates(tls: ServerTLSSettings): object[] {
+	if (tls.mode === "ISTIO_MUTUAL") return [secretConfig("default")];
+	const names = tls.credentialNames?.length ? tls.credentialNames : tls.credentialName ? [tls.credentialName] : [];
+	if (names.length > 0) return names.map((name) => controlPlaneSecret(secretName(name)));
+	return [{ ...secretConfig("default"), name: `file-cert:${tls.serverCertificate ?? ""}~${tls.privateKey ?? ""}` }];
+}
+
+function validation(tls: ServerTLSSettings): object {
+	if (tls.mode === "ISTIO_MUTUAL") return secretConfig("ROOTCA");
+	const name = tls.caCertCredentialName || (tls.credentialName ? `${tls.credentialName}-cacert` : "");
+	return name ? controlPlaneSecret(secretName(name)) : { ...secretConfig("ROOTCA"), name: `file-root:${tls.caCertificates ?? ""}` };
+}
+
+function secretName(name: string): string {
+	return name.includes("://") ? name : `kubernetes://${name}`;
+}
+
+function tlsParams(mesh: MeshConfig, tls: ServerTLSSettings): object | undefined {
+	const minimum = tls.minProtocolVersion ?? mesh.tlsDefaults?.minProtocolVersion;
+	const cipherSuites = tls.cipherSuites?.length ? tls.cipherSuites : mesh.tlsDefaults?.cipherSuites;
+	const curves = mesh.tlsDefaults?.ecdhCurves;
+	if (!minimum && !tls.maxProtocolVersion && !cipherSuites?.length && !curves?.length) return undefined;
+	return {
+		...(minimum ? { tlsMinimumProtocolVersion: versions[minimum] } : {}),
+		...(tls.maxProtocolVersion ? { tlsMaximumProtocolVersion: versions[tls.maxProtocolVersion] } : {}),
+		...(cipherSuites?.length ? { cipherSuites: [...cipherSuites] } : {}),
+		...(curves?.length ? { ecdhCurves: [...curves] } : {}),
+	};
+}

@@ -1,0 +1,61 @@
+import type { Server } from "@weft/api";
+import { labelsMatch } from "../../model/labels.ts";
+import { inboundPorts } from "../../model/lookup.ts";
+import type { ProxyContext } from "../context.ts";
+import { matchWildcard } from "./virtual-service-index.ts";
+
+/** One server of one Gateway, on one gateway proxy. */
+export interface GatewayServer {
+	/** `namespace/name` of the Gateway. */
+	readonly gateway: string;
+	readonly server: Server;
+	/** Where the proxy listens: the container port behind the gateway Service's port. */
+	readonly targetPort: number;
+	/** Undefined: not HTTP. */
+	readonly routeName: string | undefined;
+}
+
+const httpProtocols: ReadonlySet<string> = new Set(["HTTP", "HTTP2", "GRPC", "GRPC-WEB"]);
+
+/** The servers that this proxy is selected for, oldest Gateway first. */
+export function gatewayServers(context: ProxyContext): readonly GatewayServer[] {
+	const { push, scope, node } = context;
+	const ports = inboundPorts(push, scope, node);
+	return push.gateways
+		.filter(({ spec }) => labelsMatch(spec.selector, node.labels))
+		.flatMap(({ metadata, spec }) =>
+			(spec.servers ?? []).map((server) => {
+				const targetPort = targetPortOf(ports, server.port.number) ?? server.port.number;
+				return { gateway: `${metadata.namespace}/${metadata.name}`, server, targetPort, routeName: routeNameOf(server, targetPort, metadata) };
+			}),
+		);
+}
+
+/** A port that the gateway's Service does not have is opened all the same. */
+function targetPortOf(ports: ReturnType<typeof inboundPorts>, number: number): number | undefined {
+	return ports.find(({ port }) => port.port === number)?.targetPort;
+}
+
+function routeNameOf(
+	{ port, tls }: Server,
+	targetPort: number,
+	{ name, namespace }: { readonly name: string; readonly namespace: string },
+): string | undefined {
+	const protocol = (port.protocol ?? "").toUpperCase();
+	if (httpProtocols.has(protocol)) return `http.${targetPort}`;
+	const ends = tls?.mode !== "PASSTHROUGH" && tls?.mode !== "AUTO_PASSTHROUGH";
+	return protocol === "HTTPS" && ends ? `https.${port.number}.${port.name ?? ""}.${name}.${namespace}` : undefined;
+}
+
+/** `ns/host` of a server: which VirtualServices may use it (`*`, `.` or a namespace), and the host itself. */
+export function splitServerHost(text: string): { readonly namespace: string; readonly host: string } {
+	const slash = text.indexOf("/");
+	return slash < 0 ? { namespace: "*", host: text } : { namespace: text.slice(0, slash), host: text.slice(slash + 1) };
+}
+
+/** What a server's host and a VirtualService's have in common: the narrower of the two. */
+export function intersectHosts(a: string, b: string): string | undefined {
+	if (a === b) return a;
+	if (a.startsWith("*") && matchWildcard(a, b)) return b;
+	return b.startsWith("*") && matchWildcard(b, a) ? a : undefined;
+}

@@ -1,0 +1,116 @@
+import assert from "node:assert/strict";
+import { beforeEach, suite, test } from "node:test";
+import type { AnyConfig } from "@weft/api";
+import { createStore, type Store } from "@weft/galley";
+import { type SyntheticMesh, syntheticMesh } from "../../scripts/synthetic-mesh.ts";
+import { buildPush } from "../model/build-push.ts";
+import { decodeNode } from "../model/node.ts";
+import type { PushSnapshot } from "../model/push.ts";
+import { virtualHostStats } from "./routes/index.ts";
+import { stats } from "./encode.ts";
+import { resourceView, translate } from "./translator.ts";
+
+const services = 40;
+const types = ["cds", "eds", "lds", "rds"] as const;
+type Counts = Readonly<Record<(typeof types)[number], number>>;
+
+/** Asks for everything on behalf of nodes `0 … count - 1`. */
+function serveAll(mesh: SyntheticMesh, push: PushSnapshot, count: number): void {
+	for (let index = 0; index < count; index++) {
+		const view = resourceView(push, decodeNode(mesh.node(index), push));
+		for (const name of view.all("cds").keys()) view.get("eds", name);
+		view.all("lds");
+		assert.ok(view.get("rds", "80"));
+	}
+}
+
+function encodesDuring(run: () => void): Counts {
+	const before = { ...stats.encodes };
+	run();
+	return { cds: stats.encodes.cds - before.cds, eds: stats.encodes.eds - before.eds, lds: stats.encodes.lds - before.lds, rds: stats.encodes.rds - before.rds };
+}
+
+suite("work done for a push", () => {
+	let mesh: SyntheticMesh;
+	let store: Store;
+	let push: PushSnapshot;
+	const rebuild = () => {
+		push = buildPush({ snapshot: store.snapshot(), meshConfig: {}, clusterId: "Kubernetes" }, push);
+	};
+	const edit = (object: AnyConfig) => {
+		store.apply({ source: "test", upsert: [object], remove: [] });
+		rebuild();
+	};
+
+	beforeEach(() => {
+		mesh = syntheticMesh(services);
+		store = createStore();
+		store.replaceSource("test", mesh.objects);
+		push = buildPush({ snapshot: store.snapshot(), meshConfig: {}, clusterId: "Kubernetes" });
+	});
+
+	test("twenty times the proxies of the same classes cost no outbound resource more", () => {
+		const first = encodesDuring(() => serveAll(mesh, push, 10));
+		// 40 services, 8 of them with two subsets; 3 fixed clusters; 10 inbound ones.
+		assert.deepEqual({ cds: first.cds, eds: first.eds, rds: first.rds }, { cds: 40 + 16 + 3 + 10, eds: 40 + 16, rds: 10 });
+		const more = encodesDuring(() => {
+			for (let round = 0; round < 20; round++) serveAll(mesh, push, 10);
+		});
+		assert.deepEqual(more, { cds: 0, eds: 0, lds: 0, rds: 0 });
+	});
+
+	test("a VirtualService edit rebuilds its own virtual host and the tables that hold it", () => {
+		serveAll(mesh, push, services);
+		edit(mesh.editedVirtualService(5, 9));
+		const builds = virtualHostStats.builds;
+		const counts = encodesDuring(() => serveAll(mesh, push, services));
+		assert.deepEqual({ cds: counts.cds, eds: counts.eds, lds: counts.lds }, { cds: 0, eds: 0, lds: 0 });
+		assert.equal(counts.rds, 10, "one table for each of the ten namespaces");
+		assert.ok(virtualHostStats.builds - builds <= 10, `built ${virtualHostStats.builds - builds} virtual hosts`);
+	});
+
+	test("an endpoint change rebuilds the assignments of its service alone", () => {
+		serveAll(mesh, push, services);
+		edit(mesh.editedServiceEntry(7, "10.250.0.1"));
+		assert.deepEqual(encodesDuring(() => serveAll(mesh, push, services)), { cds: 0, eds: 1, lds: 0, rds: 0 });
+		edit(mesh.editedServiceEntry(10, "10.250.0.2"));
+		// A subset whose endpoints are the same is encoded again, but its version tells that nothing changed.
+		assert.deepEqual(encodesDuring(() => serveAll(mesh, push, services)), { cds: 0, eds: 3, lds: 0, rds: 0 });
+	});
+
+	test("a snapshot with nothing new gives views with the same revisions", () => {
+		const before = resourceView(push, decodeNode(mesh.node(3), push));
+		const revisions = types.map((type) => before.revision(type));
+		rebuild();
+		const after = resourceView(push, decodeNode(mesh.node(3), push));
+		for (const [index, type] of types.entries()) assert.equal(after.revision(type), revisions[index], type);
+	});
+
+	test("an endpoint change gives a new revision to assignments and to nothing else", () => {
+		const before = resourceView(push, decodeNode(mesh.node(3), push));
+		const revisions = types.map((type) => before.revision(type));
+		edit(mesh.editedServiceEntry(7, "10.250.0.3"));
+		const after = resourceView(push, decodeNode(mesh.node(3), push));
+		assert.deepEqual(types.filter((type, index) => after.revision(type) !== revisions[index]), ["eds"]);
+		const name = "outbound|80||svc-7.ns-7.svc.cluster.local";
+		assert.notEqual(after.get("eds", name)?.version, before.get("eds", name)?.version);
+	});
+
+	test("the same input gives the same bytes, whatever came before", () => {
+		serveAll(mesh, push, services);
+		edit(mesh.editedVirtualService(5, 9));
+		const grown = translate(push, decodeNode(mesh.node(5), push));
+		const other = createStore();
+		other.replaceSource("test", store.snapshot().all("ServiceEntry").concat());
+		other.apply({ source: "test", upsert: [...store.snapshot().all("VirtualService"), ...store.snapshot().all("DestinationRule")], remove: [] });
+		const fresh = buildPush({ snapshot: other.snapshot(), meshConfig: {}, clusterId: "Kubernetes" });
+		const cold = translate(fresh, decodeNode(mesh.node(5), fresh));
+		const versions = (t: typeof cold) => [...t.cds.resources.values(), ...t.lds.resources.values(), t.rds("80")].map((resource) => [resource?.name, resource?.version]);
+		assert.deepEqual(versions(grown), versions(cold));
+	});
+
+	test("resources are sorted by name", () => {
+		const { cds, lds } = translate(push, decodeNode(mesh.node(5), push));
+		for (const { resources } of [cds, lds]) assert.deepEqual([...resources.keys()], [...resources.keys()].sort());
+	});
+});

@@ -1,0 +1,28 @@
+import type { CorsPolicy, FaultPolicy, RetryPolicy } from "../../config/runtime-config.ts";
+import { type CorsFilter, createCorsFilter } from "../filters/cors.ts";
+import { createFaultFilter, type FaultFilter } from "../filters/fault.ts";
+import { type CompiledRetryPolicy, compileRetryPolicy } from "../filters/retry-policy.ts";
+import { createCompileContext } from "../match/compile-context.ts";
+
+/** Policies are shared by routes and compiled when first used; they go when their configuration goes. */
+const retries = new WeakMap<RetryPolicy, CompiledRetryPolicy>();
+const faults = new WeakMap<FaultPolicy, FaultFilter>();
+const cors = new WeakMap<CorsPolicy, CorsFilter>();
+
+export function compiledRetryPolicy(config: RetryPolicy): CompiledRetryPolicy {
+	let compiled = retries.get(config);
+	if (compiled === undefined) retries.set(config, (compiled = compileRetryPolicy(config).value));
+	return compiled;
+}
+
+export function compiledFault(config: FaultPolicy): FaultFilter {
+	let compiled = faults.get(config);
+	if (compiled === undefined) faults.set(config, (compiled = createFaultFilter(config, createCompileContext())));
+	return compiled;
+}
+
+export function compiledCors(config: CorsPolicy): CorsFilter {
+	let compiled = cors.get(config);
+	if (compiled === undefined) cors.set(config, (compiled = createCorsFilter(config, createCompileContext())));
+	return compiled;
+}

@@ -1,0 +1,151 @@
+import type { CompiledForward } from "../match/route-table.ts";
+import { isInFraction } from "../match/route-table.ts";
+import { Http1ResponseHead } from "../codec/response-head.ts";
+import { createChooseContext, type HostEntry, beginRequest, endRequest } from "../lb/host-entry.ts";
+import type { ClusterRuntime } from "../upstream/cluster-runtime.ts";
+import type { Http1Pool, PoolClient } from "../upstream/http1-pool.ts";
+import type { Http1Upstream, UpstreamClient } from "../upstream/http1-upstream.ts";
+import { Timer } from "../transport/timers.ts";
+import type { HttpStream } from "./stream.ts";
+
+const mirrorTimeoutMs = 15_000;
+
+/** A copy of a request, sent beside it; what it brings is thrown away. */
+export interface Mirror {
+	onRequestBody(bytes: Buffer, start: number, end: number): void;
+	onRequestEnd(): void;
+}
+
+const none: readonly Mirror[] = [];
+
+/** The copies that the route asks for; empty for most routes. */
+export function startMirrors(stream: HttpStream, { config }: CompiledForward): readonly Mirror[] {
+	if (config.mirrors.length === 0 || stream.upgrade !== "") return none;
+	return config.mirrors.flatMap(({ cluster, fraction, shadowSuffix }) => {
+		const target = stream.snapshot.clusters.get(cluster);
+		if (target === undefined || !isInFraction(fraction, stream.context.random)) return [];
+		return [new MirrorRequest(stream, target, shadowSuffix)];
+	});
+}
+
+/** Kept until complete (bounded like every request buffer), then sent in one piece. */
+class MirrorRequest implements Mirror, UpstreamClient, PoolClient {
+	readonly response = new Http1ResponseHead();
+	readonly isHead: boolean;
+	readonly #cluster: ClusterRuntime;
+	readonly #head: string;
+	readonly #authority: string;
+	readonly #body: Buffer[] = [];
+	readonly #bodyBytesMax: number;
+	readonly #alpn: readonly string[] | undefined;
+	readonly #timer: Timer;
+	#bodyBytes = 0;
+	#isSent = false;
+	#host: HostEntry | undefined;
+	#pool: Http1Pool | undefined;
+	#upstream: Http1Upstream | undefined;
+
+	constructor(stream: HttpStream, cluster: ClusterRuntime, shadowSuffix: boolean) {
+		const { request, manager, context } = stream;
+		this.#cluster = cluster;
+		this.isHead = stream.isHead;
+		this.#alpn = manager.upstreamAlpn;
+		this.#bodyBytesMax = manager.bufferBytesMax;
+		this.#timer = new Timer(context.wheel, () => this.#end());
+		const [name, port] = splitPort(request.authority);
+		this.#authority = shadowSuffix ? `${name}-shadow${port}` : request.authority;
+		let head = `${request.method} ${request.path} HTTP/1.1\r\nhost: ${this.#authority}\r\n`;
+		request.forEach((header, value) => {
+			if (header !== "content-length") head += `${header}: ${value}\r\n`;
+		});
+		this.#head = head;
+		if (stream.isRequestComplete) this.onRequestEnd();
+	}
+
+	onRequestBody(bytes: Buffer, start: number, end: number): void {
+		this.#bodyBytes += end - start;
+		if (this.#isSent) return;
+		if (this.#bodyBytes <= this.#bodyBytesMax) this.#body.push(Buffer.from(bytes.subarray(start, end)));
+		else this.#abandon();
+	}
+
+	#abandon(): void {
+		this.#isSent = true;
+		this.#body.length = 0;
+		this.#cluster.count("retry_or_shadow_abandoned");
+	}
+
+	onRequestEnd(): void {
+		if (this.#isSent) return;
+		this.#isSent = true;
+		const cluster = this.#cluster;
+		const host = cluster.hosts.choose(createChooseContext());
+		if (host === undefined) {
+			cluster.count("upstream_cx_none_healthy");
+			return;
+		}
+		if (!cluster.tryHold("requests", "default")) {
+			cluster.count("upstream_rq_pending_overflow");
+			return;
+		}
+		this.#host = host;
+		cluster.count("upstream_rq_total");
+		cluster.gauge("upstream_rq_active", 1);
+		beginRequest(host);
+		this.#timer.arm(mirrorTimeoutMs);
+		this.#pool = cluster.poolsOf(host).pool(cluster.transports.choose(host, this.#authority, cluster.httpAlpn(host, this.#alpn)), "default");
+		const upstream = this.#pool.acquire(this);
+		if (upstream !== undefined) this.onPoolReady(upstream);
+	}
+
+	onPoolReady(upstream: Http1Upstream): void {
+		this.#pool = undefined;
+		this.#upstream = upstream;
+		upstream.begin(this);
+		const length = this.#bodyBytes > 0 ? `content-length: ${this.#bodyBytes}\r\n` : "";
+		const bytes = Buffer.concat([Buffer.from(`${this.#head}${length}\r\n`, "latin1"), ...this.#body]);
+		this.#cluster.context.output.sendBytes(upstream.connection, bytes, 0, bytes.length);
+		upstream.isRequestSent = true;
+	}
+
+	onPoolFailure(): void {
+		this.#pool = undefined;
+		this.#end();
+	}
+
+	onResponseHead(): "body" | "interim" {
+		if (this.response.status < 200) return "interim";
+		this.#cluster.responseCodes.increment(this.response.status);
+		return "body";
+	}
+	onResponseBody(): void {}
+	onResponseTrailer(): void {}
+	onResponseEnd(): void {
+		this.#upstream = undefined;
+		this.#end();
+	}
+	onUpstreamReset(): void {
+		this.#upstream = undefined;
+		this.#end();
+	}
+	onUpstreamBlocked(): void {}
+	onUpstreamDrain(): void {}
+
+	#end(): void {
+		this.#timer.disarm();
+		this.#pool?.cancel(this);
+		this.#upstream?.abandon();
+		this.#pool = this.#upstream = undefined;
+		if (this.#host === undefined) return;
+		this.#cluster.letGo("requests", "default");
+		this.#cluster.gauge("upstream_rq_active", -1);
+		endRequest(this.#host);
+		this.#host = undefined;
+	}
+}
+
+function splitPort(authority: string): readonly [string, string] {
+	const match = /^(.*?)(:\d+)$/.exec(authority);
+	return match === null ? [authority, ""] : [match[1] as string, match[2] as string];
+}
+

@@ -1,0 +1,376 @@
+import { type HeadError, hasToken, parseRequestHead } from "../codec/head-parser.ts";
+import { carryBytesMax, MessageDecoder, type MessageEvents } from "../codec/message-decoder.ts";
+import type { BodyKind } from "../codec/body-decoder.ts";
+import { responseFlags } from "../log/response-flags.ts";
+import { type ConnectionInfo, createConnectionInfo } from "../log/stream-info.ts";
+import type { Connection, ConnectionHandler } from "../transport/connection.ts";
+import { Timer } from "../transport/timers.ts";
+import type { WorkerContext } from "../worker/context.ts";
+import type { CompiledManager } from "./connection-manager.ts";
+import { sendLocalReply } from "./local-reply.ts";
+import { reasonOf } from "./status-lines.ts";
+import type { HttpStream } from "./stream.ts";
+import type { StreamPool } from "./stream-pool.ts";
+
+/** Why reading from the client is stopped; it goes on when no reason is left. */
+export const pauseReasons = { upstreamBlocked: 1, waitingForHost: 2, pipelined: 4, closing: 8 } as const;
+
+/** The first bytes are HTTP/2's: somebody else takes the connection, with what has been read. */
+export type OnHttp2 = (connection: Connection, info: ConnectionInfo, bytes: Buffer) => void;
+
+const preface = Buffer.from("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
+const bytesPerDecision = 4;
+
+/** One HTTP/1 client connection under a connection manager. */
+export class ServerConnection implements ConnectionHandler, MessageEvents {
+	readonly connection: Connection;
+	readonly manager: CompiledManager;
+	readonly info: ConnectionInfo;
+	readonly #context: WorkerContext;
+	readonly #pool: StreamPool;
+	readonly #decoder: MessageDecoder;
+	readonly #onHttp2: OnHttp2 | undefined;
+	readonly #onClosed: () => void;
+	readonly #timer: Timer;
+	readonly #ageTimer: Timer;
+	#stream: HttpStream | undefined;
+	#requests = 0;
+	#isSniffing = true;
+	#isDraining = false;
+	#isTooOld = false;
+	#isClosing = false;
+	#pauses = 0;
+	/** Bytes of the client's after an upgrade request: they belong to the tunnel, if one comes to be. */
+	#early: Buffer[] | undefined;
+
+	constructor(connection: Connection, info: ConnectionInfo, manager: CompiledManager, pool: StreamPool, onHttp2: OnHttp2 | undefined, onClosed: () => void) {
+		this.connection = connection;
+		this.info = info;
+		this.manager = manager;
+		this.#context = manager.context;
+		this.#pool = pool;
+		this.#onHttp2 = onHttp2;
+		this.#onClosed = onClosed;
+		this.#decoder = new MessageDecoder(this, (bytes, start, end) => this.#parseHead(bytes, start, end), manager.headLimits);
+		this.#timer = new Timer(this.#context.wheel, () => this.#onTimer());
+		this.#ageTimer = new Timer(this.#context.wheel, () => this.#onOld());
+		manager.count("downstream_cx_total");
+		manager.count("downstream_cx_http1_total");
+		manager.gauge("downstream_cx_active", 1);
+		manager.gauge("downstream_cx_http1_active", 1);
+		if (connection.isTls) {
+			manager.count("downstream_cx_ssl_total");
+			manager.gauge("downstream_cx_ssl_active", 1);
+		}
+		connection.handler = this;
+		this.#armIdle();
+		if (manager.config.maxConnectionDurationMs > 0) this.#ageTimer.arm(manager.config.maxConnectionDurationMs);
+	}
+
+	get isTls(): boolean {
+		return this.connection.isTls;
+	}
+	get localPort(): number {
+		return this.connection.localPort;
+	}
+	get remoteAddress(): string {
+		return this.connection.remoteAddress;
+	}
+	get isIdle(): boolean {
+		return this.#stream === undefined && this.#decoder.carried === 0;
+	}
+
+	setClientAddress(address: string): void {
+		this.info.remoteAddress = address.includes(":") ? `[${address}]:0` : `${address}:0`;
+	}
+
+	// ---- bytes in
+
+	onData(bytes: Buffer, start: number, end: number): void {
+		if (this.#isClosing) return;
+		this.manager.count("downstream_cx_rx_bytes_total", end - start);
+		if (this.#isSniffing && !this.#sniff(bytes, start, end)) return;
+		if (this.#early !== undefined || this.#stream?.router.isTunnel === true) return this.#onTunnelData(bytes, start, end);
+		this.#decoder.feed(bytes, start, end);
+		if (this.#decoder.carried > carryBytesMax) this.pause(pauseReasons.pipelined);
+	}
+
+	/** False: this is HTTP/2's preface, or may become it. */
+	#sniff(bytes: Buffer, start: number, end: number): boolean {
+		const kept = this.#decoder.takeCarried();
+		const first = kept === undefined ? bytes : Buffer.concat([kept, bytes.subarray(start, end)]);
+		const from = kept === undefined ? start : 0;
+		const stop = kept === undefined ? end : first.length;
+		const length = Math.min(stop - from, bytesPerDecision);
+		const isPreface = first.compare(preface, 0, length, from, from + length) === 0;
+		if (isPreface && length < bytesPerDecision) {
+			this.#decoder.keepRaw(first, from, stop);
+			return false;
+		}
+		this.#isSniffing = false;
+		if (isPreface) {
+			this.#handOver(Buffer.from(first.subarray(from, stop)));
+			return false;
+		}
+		if (kept === undefined) return true;
+		this.#decoder.feed(first, 0, stop);
+		return false;
+	}
+
+	#handOver(bytes: Buffer): void {
+		if (this.#onHttp2 === undefined) {
+			this.manager.count("downstream_cx_protocol_error");
+			this.#context.log("warn", "HTTP/2 is not spoken on this listener: connection closed", { listener: this.manager.config.statPrefix, client: this.info.remoteAddress });
+			this.connection.destroy();
+			return;
+		}
+		this.#forget();
+		this.#onHttp2(this.connection, this.info, bytes);
+	}
+
+	#parseHead(bytes: Buffer, start: number, end: number): number {
+		const stream = (this.#stream ??= this.#pool.take());
+		stream.request.clear();
+		return parseRequestHead(stream.request, bytes, start, end, this.manager.headLimits);
+	}
+
+	// ---- messages
+
+	onHead(): { readonly kind: BodyKind; readonly length: number } | "stop" {
+		const stream = this.#stream as HttpStream;
+		const { request } = stream;
+		this.#timer.disarm();
+		this.#requests++;
+		this.manager.count("downstream_rq_total");
+		this.manager.count("downstream_rq_http1_total");
+		this.manager.gauge("downstream_rq_active", 1);
+		const kind: BodyKind = request.isChunked ? "chunked" : request.contentLength > 0 ? "length" : "none";
+		stream.begin(this, kind === "none");
+		if (stream.upgrade !== "" && !stream.isOver) {
+			this.#early = [];
+			return "stop";
+		}
+		return { kind, length: request.contentLength };
+	}
+
+	onBody(bytes: Buffer, start: number, end: number): void {
+		this.#stream?.onRequestBody(bytes, start, end);
+	}
+
+	onTrailer(name: string, value: string): void {
+		this.#stream?.onRequestTrailer(name, value);
+	}
+
+	onMessageEnd(): void {
+		const stream = this.#stream;
+		// Without a body `begin` has been told already.
+		if (stream !== undefined && !stream.isRequestComplete) stream.onRequestEnd();
+		if (stream === undefined || stream.isOver) this.#nextRequest();
+	}
+
+	onMalformed(error: HeadError): void {
+		this.manager.count(error.status === 431 ? "downstream_rq_too_large" : "downstream_cx_protocol_error");
+		const stream = (this.#stream ??= this.#pool.take());
+		if (stream.isOver || stream.isResponseStarted) return this.destroyAfterFlush();
+		if (stream.info.startAt === 0) this.#beginMalformed(stream);
+		stream.router.cancel();
+		sendLocalReply(stream, { status: error.status, body: error.status === 431 ? "" : reasonOf(error.status), flags: responseFlags.DPE, details: error.details, isClose: true });
+	}
+
+	#beginMalformed(stream: HttpStream): void {
+		this.#timer.disarm();
+		this.manager.count("downstream_rq_total");
+		this.manager.gauge("downstream_rq_active", 1);
+		stream.beginMalformed(this);
+	}
+
+	// ---- tunnels
+
+	#onTunnelData(bytes: Buffer, start: number, end: number): void {
+		const stream = this.#stream;
+		if (stream?.router.isTunnel === true) return stream.onRequestBody(bytes, start, end);
+		this.#early?.push(Buffer.from(bytes.subarray(start, end)));
+		// Nothing is passed on before the upstream agrees: what is no tunnel must not see the bytes as requests.
+		this.pause(pauseReasons.waitingForHost);
+	}
+
+	/** The upstream agreed: bytes that came early go first. */
+	openTunnel(): void {
+		const stream = this.#stream;
+		const early = this.#early ?? [];
+		const carried = this.#decoder.takeCarried();
+		this.#early = undefined;
+		if (carried !== undefined) stream?.onRequestBody(carried, 0, carried.length);
+		for (const bytes of early) stream?.onRequestBody(bytes, 0, bytes.length);
+		this.resume(pauseReasons.waitingForHost);
+		this.manager.count("downstream_cx_upgrades_total");
+	}
+
+	// ---- output
+
+	sendBytes(bytes: Buffer): void {
+		this.#context.output.sendBytes(this.connection, bytes, 0, bytes.length);
+	}
+
+	/** Whether this response is the connection's last. */
+	mustCloseAfter(stream: HttpStream): boolean {
+		const { maxRequestsPerConnection } = this.manager.config;
+		if (maxRequestsPerConnection > 0 && this.#requests >= maxRequestsPerConnection) {
+			this.manager.count("downstream_cx_max_requests_reached");
+			return true;
+		}
+		if (this.#isTooOld || this.#isDraining || this.#context.healthcheckFailed) return true;
+		if (this.#context.drain !== undefined && this.#drainsNow()) {
+			this.manager.count("downstream_cx_drain_close");
+			return true;
+		}
+		return stream.upgrade !== "" || this.#wantsClose(stream);
+	}
+
+	#wantsClose({ clientConnection, request }: HttpStream): boolean {
+		if (clientConnection === undefined) return request.version === 10;
+		return hasToken(clientConnection, "close") || (request.version === 10 && !hasToken(clientConnection, "keep-alive"));
+	}
+
+	/** Graceful: the later in the drain, the likelier, so that clients come back spread out. */
+	#drainsNow(): boolean {
+		const { drain, random, nowMs } = this.#context;
+		if (drain === undefined || (drain.inboundOnly && this.manager.direction !== "inbound")) return false;
+		if (!drain.graceful) return true;
+		return random() * Math.max(drain.deadlineMs, 1) < nowMs() - drain.startedAt;
+	}
+
+	onStreamOver(isClose: boolean): void {
+		const stream = this.#stream;
+		if (stream !== undefined && stream.isRequestComplete) {
+			this.#stream = undefined;
+			this.#pool.give(stream);
+		}
+		if (isClose) return this.#closeGently();
+		this.#nextRequest();
+	}
+
+	#nextRequest(): void {
+		const stream = this.#stream;
+		if (stream?.isOver === true) {
+			this.#stream = undefined;
+			this.#pool.give(stream);
+		}
+		if (!this.#decoder.isHeld || this.#stream !== undefined || this.#isClosing) return;
+		this.#armIdle();
+		this.#decoder.release();
+		if (this.#decoder.carried <= carryBytesMax) this.resume(pauseReasons.pipelined);
+	}
+
+	/** Sends all, says so, and gives the client a moment to read before the connection goes (RFC 9112 §9.6). */
+	#closeGently(): void {
+		if (this.#isClosing) return;
+		this.#isClosing = true;
+		this.#decoder.isStopped = true;
+		this.#context.output.flush();
+		this.connection.end();
+		const { delayedCloseTimeoutMs } = this.manager.config;
+		this.#timer.arm(delayedCloseTimeoutMs > 0 ? delayedCloseTimeoutMs : 1);
+	}
+
+	/** What was written goes out; the missing end tells the client that the response is broken. */
+	destroyAfterFlush(): void {
+		this.#context.output.flush();
+		this.connection.destroy();
+	}
+
+	// ---- flow control
+
+	pause(reason: number): void {
+		if (this.#pauses === 0) {
+			this.connection.pause();
+			this.manager.count("downstream_flow_control_paused_reading_total");
+		}
+		this.#pauses |= reason;
+	}
+
+	resume(reason: number): void {
+		if ((this.#pauses & reason) === 0) return;
+		this.#pauses &= ~reason;
+		if (this.#pauses !== 0) return;
+		this.connection.resume();
+		this.manager.count("downstream_flow_control_resumed_reading_total");
+	}
+
+	onBlocked(): void {
+		this.#stream?.router.pauseUpstream();
+	}
+
+	onDrain(): void {
+		this.#stream?.router.resumeUpstream();
+	}
+
+	// ---- ends
+
+	#armIdle(): void {
+		const { idleTimeoutMs, requestHeadersTimeoutMs } = this.manager.config;
+		this.#timer.arm(this.#requests === 0 && requestHeadersTimeoutMs > 0 ? requestHeadersTimeoutMs : idleTimeoutMs);
+	}
+
+	#onTimer(): void {
+		if (this.#isClosing) {
+			this.manager.count("downstream_cx_delayed_close_timeout");
+			this.connection.destroy();
+			return;
+		}
+		this.manager.count(this.#decoder.isInMessage ? "downstream_rq_header_timeout" : "downstream_cx_idle_timeout");
+		if (!this.#decoder.isInMessage) return this.connection.destroy();
+		const stream = (this.#stream ??= this.#pool.take());
+		this.#beginMalformed(stream);
+		sendLocalReply(stream, { status: 408, body: "request header timeout", flags: 0, details: "request_header_timeout", isClose: true });
+	}
+
+	#onOld(): void {
+		this.#isTooOld = true;
+		this.manager.count("downstream_cx_max_duration_reached");
+		if (this.isIdle) this.connection.destroy();
+	}
+
+	/** The listener goes away: idle connections now, busy ones with their response. */
+	drain(): void {
+		this.#isDraining = true;
+		if (this.isIdle) this.#closeGently();
+	}
+
+	onEnd(): void {
+		if (this.#stream?.router.isTunnel === true) return this.#stream.router.onTunnelEnd();
+		this.connection.destroy();
+	}
+
+	onClose(error: Error | undefined): void {
+		const stream = this.#stream;
+		this.#stream = undefined;
+		this.#forget();
+		this.manager.count("downstream_cx_destroy");
+		this.manager.count(error === undefined ? "downstream_cx_destroy_remote" : "downstream_cx_destroy_local");
+		if (stream === undefined) return;
+		if (stream.info.startAt !== 0) stream.onDownstreamGone();
+		this.#pool.give(stream);
+	}
+
+	#forget(): void {
+		this.#decoder.isStopped = true;
+		this.#timer.disarm();
+		this.#ageTimer.disarm();
+		this.#context.output.discard(this.connection);
+		this.manager.gauge("downstream_cx_active", -1);
+		this.manager.gauge("downstream_cx_http1_active", -1);
+		if (this.connection.isTls) this.manager.gauge("downstream_cx_ssl_active", -1);
+		this.#onClosed();
+	}
+}
+
+export function createServerInfo(connection: Connection, requestedServerName: string, filterChainName: string): ConnectionInfo {
+	const remoteAddress = joinAddress(connection.remoteAddress, connection.remotePort);
+	return createConnectionInfo({ id: connection.id, localAddress: joinAddress(connection.localAddress, connection.localPort), remoteAddress, directRemoteAddress: remoteAddress, requestedServerName, filterChainName });
+}
+
+export function joinAddress(address: string, port: number): string {
+	return address.includes(":") ? `[${address}]:${port}` : `${address}:${port}`;
+}
+

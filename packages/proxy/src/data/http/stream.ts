@@ -1,0 +1,331 @@
+import { Http1RequestHead } from "../codec/request-head.ts";
+import { Http1ResponseHead } from "../codec/response-head.ts";
+import { known } from "../codec/known-names.ts";
+import type { CorsFilter } from "../filters/cors.ts";
+import { createConnectionInfo, createStreamInfo, resetStreamInfo, type StreamInfo } from "../log/stream-info.ts";
+import { responseFlags } from "../log/response-flags.ts";
+import { type CompiledRoute, isGrpc } from "../match/route-table.ts";
+import { Timer } from "../transport/timers.ts";
+import type { WorkerContext } from "../worker/context.ts";
+import { emptySnapshot, type Snapshot } from "../worker/snapshot.ts";
+import type { CompiledManager } from "./connection-manager.ts";
+import { applyClientCertificate } from "./client-certificate.ts";
+import { sendLocalReply } from "./local-reply.ts";
+import { encodeChunk, encodeLastChunk, encodeResponseHead } from "./message-encoder.ts";
+import { admitRequest, removeHopByHop } from "./request-prologue.ts";
+import { RouterState, routeRequest } from "./router.ts";
+import type { ServerConnection } from "./server-connection.ts";
+import { httpDate } from "./status-lines.ts";
+
+const idleInfo = createConnectionInfo();
+const continueLine = Buffer.from("HTTP/1.1 100 Continue\r\n\r\n");
+const responseHopByHop = (1 << known.connection) | (1 << known["keep-alive"]) | (1 << known["proxy-connection"]) | (1 << known["transfer-encoding"]) | (1 << known.upgrade) | (1 << known.te);
+
+/**
+ * One request and its response. Streams are reused: a connection takes one when a request begins and gives it back
+ * when that is over, so nothing is allocated for the common request.
+ *
+ *   idle → receiving → routed → (waiting for a host) → responding → over
+ *                  └──────── local reply ────────────────┘
+ */
+export class HttpStream {
+	readonly request = new Http1RequestHead();
+	readonly response = new Http1ResponseHead();
+	readonly info: StreamInfo;
+	readonly context: WorkerContext;
+	readonly router: RouterState;
+	/** Set while the stream is in use. */
+	connection!: ServerConnection;
+	manager!: CompiledManager;
+	snapshot: Snapshot = emptySnapshot;
+	route: CompiledRoute | undefined;
+	cors: { readonly filter: CorsFilter; readonly origin: string } | undefined;
+	/** Protocol asked for by `upgrade`, or `connect`; "" for none. */
+	upgrade = "";
+	/** The client's `connection` header, before it was removed. */
+	clientConnection: string | undefined;
+	isRequestComplete = false;
+	isResponseStarted = false;
+	isOver = false;
+	isHead = false;
+	/** Response body is framed in chunks towards the client. */
+	#isChunkedOut = false;
+	#closesAfter = false;
+	#hasContinued = false;
+	#lastActiveAt = 0;
+	readonly #trailers: string[] = [];
+	readonly #idleTimer: Timer;
+	readonly #requestTimer: Timer;
+	readonly #durationTimer: Timer;
+	#idleTimeoutMs = 0;
+
+	constructor(context: WorkerContext) {
+		this.context = context;
+		this.info = createStreamInfo(idleInfo);
+		this.router = new RouterState(this);
+		this.#idleTimer = new Timer(context.wheel, () => this.#onIdle());
+		this.#requestTimer = new Timer(context.wheel, () => {
+			this.manager.count("downstream_rq_timeout");
+			this.#replyTimeout(408, "request timeout", "request_overall_timeout", 0);
+		});
+		this.#durationTimer = new Timer(context.wheel, () => {
+			this.manager.count("downstream_rq_max_duration_reached");
+			this.#replyTimeout(408, "upstream max stream duration reached", "upstream_max_stream_duration_reached", responseFlags.UMSDR);
+		});
+	}
+
+	/** The request head has been parsed. */
+	begin(connection: ServerConnection, isComplete: boolean): void {
+		this.#start(connection, isComplete);
+		this.#armTimers();
+		if (admitRequest(this)) routeRequest(this);
+	}
+
+	/** There is no usable request: only a local reply can follow. */
+	beginMalformed(connection: ServerConnection): void {
+		this.request.clear();
+		this.#start(connection, true);
+	}
+
+	#start(connection: ServerConnection, isComplete: boolean): void {
+		const { context, info } = this;
+		this.connection = connection;
+		this.manager = connection.manager;
+		this.snapshot = context.snapshot;
+		this.isRequestComplete = isComplete;
+		this.isResponseStarted = this.isOver = this.#isChunkedOut = this.#closesAfter = this.#hasContinued = false;
+		this.isHead = this.request.method === "HEAD";
+		this.upgrade = "";
+		info.connection = connection.info;
+		info.startAt = this.#lastActiveAt = context.nowMs();
+		info.startTimeMs = context.wallMs();
+		info.protocol = this.request.version === 10 ? "HTTP/1.0" : "HTTP/1.1";
+		info.request = this.request;
+		info.response = this.response;
+		info.requestHeaderBytes = info.downstreamWireBytesReceived = this.request.length;
+		if (isComplete) info.requestEndAt = info.startAt;
+		this.clientConnection = this.request.hasKnown(known.connection) ? this.request.get("connection") : undefined;
+	}
+
+	#armTimers(): void {
+		const { config } = this.manager;
+		this.setIdleTimeout(config.streamIdleTimeoutMs);
+		if (config.maxStreamDurationMs > 0) this.#durationTimer.arm(config.maxStreamDurationMs);
+		if (config.requestTimeoutMs > 0 && !this.isRequestComplete) this.#requestTimer.arm(config.requestTimeoutMs);
+	}
+
+	setIdleTimeout(timeoutMs: number): void {
+		this.#idleTimeoutMs = timeoutMs;
+		this.#idleTimer.arm(timeoutMs);
+	}
+
+	setMaxDuration(durationMs: number): void {
+		this.#durationTimer.arm(durationMs);
+	}
+
+	touch(): void {
+		this.#lastActiveAt = this.context.nowMs();
+	}
+
+	#onIdle(): void {
+		const rest = this.#lastActiveAt + this.#idleTimeoutMs - this.context.nowMs();
+		if (rest > 1) return this.#idleTimer.arm(rest);
+		this.manager.count("downstream_rq_idle_timeout");
+		this.#replyTimeout(408, "stream timeout", "stream_idle_timeout", responseFlags.SI);
+	}
+
+	/** 408 while the client is the slow one, 504 once it has said all. */
+	#replyTimeout(status: 408, body: string, details: string, flags: number): void {
+		this.router.cancel();
+		sendLocalReply(this, { status: this.isRequestComplete ? 504 : status, body, flags, details, isClose: true });
+	}
+
+	get isGrpcRequest(): boolean {
+		return this.request.hasKnown(known["content-type"]) && isGrpc(this.request);
+	}
+
+	/** The address that trusted headers name, without a port. */
+	setClientAddress(address: string): void {
+		this.connection.setClientAddress(address);
+	}
+
+	applyClientCertificate(): void {
+		applyClientCertificate(this);
+	}
+
+	sendContinue(): void {
+		if (this.#hasContinued || this.request.version === 10) return;
+		this.#hasContinued = true;
+		this.connection.sendBytes(continueLine);
+	}
+
+	// ---- the request's body
+
+	onRequestBody(bytes: Buffer, start: number, end: number): void {
+		this.info.bytesReceived += end - start;
+		this.info.downstreamWireBytesReceived += end - start;
+		this.touch();
+		if (!this.isOver) this.router.onRequestBody(bytes, start, end);
+	}
+
+	onRequestTrailer(name: string, value: string): void {
+		if (!this.isOver && this.manager.config.http1.enableTrailers) this.router.onRequestTrailer(name, value);
+	}
+
+	onRequestEnd(): void {
+		this.isRequestComplete = true;
+		this.info.requestEndAt = this.context.nowMs();
+		this.#requestTimer.disarm();
+		if (!this.isOver) this.router.onRequestEnd();
+	}
+
+	// ---- the response
+
+	/** `response` is what upstream sent, less what is not for the client. */
+	startUpstreamResponse(hasBody: boolean): void {
+		const { response } = this;
+		if ((response.present & responseHopByHop) !== 0) removeHopByHop(response);
+		if (response.isChunked) response.removeKnown(known["content-length"]);
+		this.info.responseCodeDetails = "via_upstream";
+		this.#startResponse(hasBody, response.contentLength >= 0);
+	}
+
+	/** undefined: no body, and nothing said of its length. */
+	respondLocally(body: Buffer | undefined, isClose: boolean): void {
+		if (isClose) this.#closesAfter = true;
+		this.response.contentLength = body?.length ?? 0;
+		this.#startResponse(false, true);
+		if (body !== undefined && body.length > 0 && !this.isHead) {
+			this.connection.sendBytes(body);
+			this.info.bytesSent += body.length;
+		}
+		this.#endResponse();
+	}
+
+	#startResponse(hasBody: boolean, hasLength: boolean): void {
+		const { response, request, manager, connection, info, context } = this;
+		this.isResponseStarted = true;
+		info.responseCode = response.status;
+		info.downstreamFirstSentAt = context.nowMs();
+		this.router.finishResponseHead();
+		this.#setOwnHeaders();
+		const isHttp10 = request.version === 10;
+		this.#isChunkedOut = hasBody && !hasLength && !isHttp10;
+		if (hasBody && !hasLength && isHttp10) this.#closesAfter = true;
+		if (!this.isRequestComplete || connection.mustCloseAfter(this)) this.#closesAfter = true;
+		const connectionValue = this.#closesAfter ? "close" : isHttp10 ? "keep-alive" : "";
+		info.responseHeaderBytes = response.encodedBytesMax;
+		info.downstreamWireBytesSent += info.responseHeaderBytes;
+		encodeResponseHead(context.output, connection.connection, response, this.#isChunkedOut, connectionValue, manager.config.http1.headerCase);
+	}
+
+	#setOwnHeaders(): void {
+		const { response, manager, cors, info } = this;
+		const { config } = manager;
+		if (cors !== undefined) cors.filter.writeActual(response, cors.origin);
+		if (config.serverHeader === "overwrite") {
+			response.removeKnown(known.server);
+			response.appendOwn("server", manager.serverName);
+		} else if (config.serverHeader === "appendIfAbsent" && !response.hasKnown(known.server)) response.appendOwn("server", manager.serverName);
+		if (!response.hasKnown(known.date)) response.appendOwn("date", httpDate(info.startTimeMs));
+		if (config.alwaysSetRequestIdInResponse && !response.has("x-request-id")) response.set("x-request-id", this.request.get("x-request-id") ?? "");
+		if (config.via !== "") response.append("via", config.via);
+	}
+
+	/** 101, or 2xx to CONNECT: bytes pass both ways from now on. */
+	startTunnel(): void {
+		const { response, connection, context, info } = this;
+		if ((response.present & responseHopByHop) !== 0) removeHopByHop(response);
+		this.isResponseStarted = true;
+		info.responseCode = response.status;
+		info.responseCodeDetails = "via_upstream";
+		info.downstreamFirstSentAt = context.nowMs();
+		this.router.finishResponseHead();
+		this.#closesAfter = true;
+		encodeResponseHead(context.output, connection.connection, response, false, this.upgrade === "connect" ? "" : "upgrade", "lower");
+		this.setIdleTimeout(this.#idleTimeoutMs);
+	}
+
+	sendInterim(): void {
+		if (this.request.version === 10) return;
+		encodeResponseHead(this.context.output, this.connection.connection, this.response, false, "", "lower");
+	}
+
+	sendResponseBody(bytes: Buffer, start: number, end: number): void {
+		const { info, context, connection } = this;
+		info.bytesSent += end - start;
+		info.downstreamWireBytesSent += end - start;
+		this.touch();
+		if (this.#isChunkedOut) encodeChunk(context.output, connection.connection, bytes, start, end);
+		else context.output.sendBytes(connection.connection, bytes, start, end);
+	}
+
+	onResponseTrailer(name: string, value: string): void {
+		if (this.manager.config.http1.enableTrailers) this.#trailers.push(name, value);
+	}
+
+	endUpstreamResponse(): void {
+		if (this.#isChunkedOut) encodeLastChunk(this.context.output, this.connection.connection, this.#trailers);
+		this.#endResponse();
+	}
+
+	#endResponse(): void {
+		if (!this.isRequestComplete) {
+			this.manager.count("downstream_rq_response_before_rq_complete");
+			this.router.cancel();
+		}
+		const closes = this.#closesAfter || !this.isRequestComplete;
+		const { connection } = this;
+		this.finish();
+		connection.onStreamOver(closes);
+	}
+
+	// ---- ends that are none
+
+	/** The response cannot be completed: the client must see that. */
+	breakOff(): void {
+		this.manager.count("downstream_rq_tx_reset");
+		this.router.cancel();
+		const { connection } = this;
+		this.finish();
+		connection.destroyAfterFlush();
+	}
+
+	/** The client is gone. */
+	onDownstreamGone(): void {
+		if (this.isOver) return;
+		this.info.responseFlags |= responseFlags.DC;
+		if (this.info.responseCodeDetails === "") this.info.responseCodeDetails = "downstream_remote_disconnect";
+		this.manager.count("downstream_rq_rx_reset");
+		this.router.cancel();
+		this.finish();
+	}
+
+	/** Counts, logs; the stream may be reset afterwards. */
+	finish(): void {
+		if (this.isOver) return;
+		this.isOver = true;
+		const { info, manager, context } = this;
+		this.#idleTimer.disarm();
+		this.#requestTimer.disarm();
+		this.#durationTimer.disarm();
+		info.endAt = context.nowMs();
+		this.router.finish();
+		manager.gauge("downstream_rq_active", -1);
+		if (info.responseCode !== 0) manager.countResponse(info.responseCode);
+		for (const observe of manager.observers) observe(this);
+		manager.log(info);
+	}
+
+	/** Back to what a new stream is. */
+	reset(): void {
+		this.request.clear();
+		this.response.clear();
+		this.router.reset();
+		resetStreamInfo(this.info);
+		this.info.connection = idleInfo;
+		this.snapshot = emptySnapshot;
+		this.route = this.cors = undefined;
+		if (this.#trailers.length > 0) this.#trailers.length = 0;
+	}
+}

@@ -1,0 +1,39 @@
+import type { ResetReason as RetryReason } from "../filters/retry-policy.ts";
+import { responseFlags } from "../log/response-flags.ts";
+import type { PoolFailure } from "../upstream/http1-pool.ts";
+import type { ResetReason } from "../upstream/http1-upstream.ts";
+import type { LocalReply } from "./local-reply.ts";
+
+/** An attempt that brought no answer: what the client, the log and the retry policy are told. */
+export interface Failure {
+	/** Envoy's words for the reset reason. */
+	readonly words: string;
+	readonly flag: number;
+	readonly status: 502 | 503;
+	readonly retry: RetryReason;
+}
+
+export const poolFailures: Readonly<Record<PoolFailure, Failure>> = {
+	overflow: { words: "overflow", flag: responseFlags.UO, status: 503, retry: "overflow" },
+	localConnectionFailure: { words: "local connection failure", flag: responseFlags.UF, status: 503, retry: "connectFailure" },
+	remoteConnectionFailure: { words: "remote connection failure", flag: responseFlags.UF, status: 503, retry: "connectFailure" },
+	connectionTimeout: { words: "connection timeout", flag: responseFlags.UF, status: 503, retry: "connectTimeout" },
+};
+
+export const resetFailures: Readonly<Record<ResetReason, Failure>> = {
+	connectionTermination: { words: "connection termination", flag: responseFlags.UC, status: 503, retry: "connectionTermination" },
+	protocolError: { words: "protocol error", flag: responseFlags.UPE, status: 502, retry: "protocolError" },
+	localReset: { words: "local reset", flag: responseFlags.LR, status: 503, retry: "localReset" },
+};
+
+export function resetReply(failure: Failure, detail: string, isRetried: boolean, transportFailure: string): LocalReply {
+	const retried = isRetried ? "retried and the latest " : "";
+	const transport = transportFailure === "" ? "" : `, transport failure reason: ${transportFailure}`;
+	return {
+		status: failure.status,
+		body: `upstream connect error or disconnect/reset before headers. ${retried}reset reason: ${failure.words}${transport}`,
+		flags: failure.flag,
+		details: `upstream_reset_before_response_started{${[failure.words, transportFailure || detail].filter((part) => part !== "").join("|")}}`,
+		headers: failure.flag === responseFlags.UO ? ["x-envoy-overloaded", "true"] : [],
+	};
+}

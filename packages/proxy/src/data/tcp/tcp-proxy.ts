@@ -1,0 +1,325 @@
+import type { TcpProxy } from "../../config/runtime-config.ts";
+import { beginRequest, createChooseContext, endRequest, type HostEntry } from "../lb/host-entry.ts";
+import type { LogStream } from "../log/access-log.ts";
+import { responseFlags } from "../log/response-flags.ts";
+import { type ConnectionInfo, createStreamInfo, type StreamInfo } from "../log/stream-info.ts";
+import type { RequestHasher } from "../match/request-hash.ts";
+import type { tcpCounters } from "../stats/families.ts";
+import { upstreamTlsInfo } from "../tls/upstream-tls.ts";
+import type { Connection, ConnectionHandler } from "../transport/connection.ts";
+import { Timer } from "../transport/timers.ts";
+import type { ClusterRuntime } from "../upstream/cluster-runtime.ts";
+import type { WorkerContext } from "../worker/context.ts";
+
+/** Compiled once per filter chain. */
+export interface CompiledTcpProxy {
+	readonly config: TcpProxy;
+	readonly context: WorkerContext;
+	readonly hash: RequestHasher | undefined;
+	readonly accessLogs: readonly LogStream[];
+	readonly observers: ((session: TcpSession) => void)[];
+	count(name: keyof typeof tcpCounters.index, by?: number): void;
+}
+
+export interface TcpTarget {
+	/** Name of the cluster; "" when none was found. */
+	readonly cluster: string;
+	/** Read from the client already. */
+	readonly bytes: Buffer | undefined;
+}
+
+/** From here on a direction gets memory of its own and its bytes are not copied any more. */
+const bulkBytesMin = 256 * 1024;
+const bulkBufferBytes = 128 * 1024;
+
+/** One connection passed through: bytes both ways, ends of stream both ways. */
+export class TcpSession {
+	readonly proxy: CompiledTcpProxy;
+	readonly downstream: Connection;
+	readonly info: StreamInfo;
+	upstream: Connection | undefined;
+	cluster: ClusterRuntime | undefined;
+	#host: HostEntry | undefined;
+	#cancel: (() => void) | undefined;
+	#isOver = false;
+	#attempts = 0;
+	#holdsConnection = false;
+	#lastActiveAt: number;
+	readonly #idleTimer: Timer;
+	readonly #durationTimer: Timer;
+	readonly #connectTimer: Timer;
+	readonly #onOver: () => void;
+	#toUpstream: Direction | undefined;
+	#toDownstream: Direction | undefined;
+	readonly #chooseContext = createChooseContext();
+
+	constructor(proxy: CompiledTcpProxy, downstream: Connection, connectionInfo: ConnectionInfo, onOver: () => void) {
+		const { context, config } = proxy;
+		this.proxy = proxy;
+		this.downstream = downstream;
+		this.#onOver = onOver;
+		this.info = createStreamInfo(connectionInfo);
+		this.info.startAt = this.#lastActiveAt = context.nowMs();
+		this.info.startTimeMs = context.wallMs();
+		this.#idleTimer = new Timer(context.wheel, () => this.#onIdle());
+		this.#durationTimer = new Timer(context.wheel, () => {
+			proxy.count("max_downstream_connection_duration");
+			this.#end(undefined);
+		});
+		this.#connectTimer = new Timer(context.wheel, () => {
+			this.#cancel?.();
+			this.cluster?.count("upstream_cx_connect_timeout");
+			this.#attemptFailed("connection timeout");
+		});
+		proxy.count("downstream_cx_total");
+		this.#idleTimer.arm(config.idleTimeoutMs);
+		this.#durationTimer.arm(config.maxDownstreamConnectionDurationMs);
+	}
+
+	start({ cluster: name, bytes }: TcpTarget): void {
+		const { context, hash } = this.proxy;
+		const { downstream, info } = this;
+		// Nothing is read before there is somebody to pass it to; only the client's leaving is noticed.
+		downstream.pause();
+		downstream.handler = { onData() {}, onEnd() {}, onBlocked() {}, onDrain() {}, onClose: () => this.#onDownstreamGone() };
+		const cluster = context.snapshot.clusters.get(name);
+		info.upstreamCluster = name;
+		if (cluster === undefined) {
+			this.proxy.count("downstream_cx_no_route");
+			info.responseFlags |= responseFlags.NR;
+			return this.#end(undefined);
+		}
+		this.cluster = cluster;
+		this.#toUpstream = bytes === undefined || bytes.length === 0 ? undefined : new Direction(this, "up");
+		this.#chooseContext.destination = info.connection.localAddress;
+		if (hash !== undefined) this.#chooseContext.hash = hash(undefined, { remoteAddress: info.connection.remoteAddress, localAddress: info.connection.localAddress }).hash;
+		this.#connect(bytes);
+	}
+
+	#connect(bytes: Buffer | undefined): void {
+		const cluster = this.cluster as ClusterRuntime;
+		const { info } = this;
+		const host = cluster.hosts.choose(this.#chooseContext);
+		if (host === undefined) {
+			cluster.count("upstream_cx_none_healthy");
+			info.responseFlags |= responseFlags.UH;
+			return this.#end(undefined);
+		}
+		if (!cluster.tryHold("connections", "default")) {
+			cluster.count("upstream_cx_overflow");
+			info.responseFlags |= responseFlags.UO;
+			return this.#end(undefined);
+		}
+		this.#holdsConnection = true;
+		this.#attempts++;
+		this.#host = host;
+		info.upstreamHost = host.address;
+		info.upstreamHostName = host.host.hostname;
+		cluster.count("upstream_cx_total");
+		cluster.gauge("upstream_cx_active", 1);
+		beginRequest(host);
+		this.#connectTimer.arm(cluster.config.connectTimeoutMs);
+		this.#cancel = cluster.transports.choose(host, "", undefined).connect(host, (result) => {
+			this.#cancel = undefined;
+			this.#connectTimer.disarm();
+			if (this.#isOver) {
+				if (!(result instanceof Error)) result.destroy();
+				return;
+			}
+			if (!(result instanceof Error)) return this.#connected(result, bytes);
+			cluster.count("upstream_cx_connect_fail");
+			this.#attemptFailed(result.message, bytes);
+		});
+	}
+
+	#attemptFailed(reason: string, bytes?: Buffer): void {
+		const { info, proxy } = this;
+		this.#cancel = undefined;
+		info.upstreamTransportFailureReason = reason.slice(0, 512);
+		this.cluster?.outlier.localFailure(this.#host as HostEntry, reason === "connection timeout" ? "timeout" : "connectFailure");
+		this.#release();
+		if (this.#attempts < proxy.config.connectAttemptsMax) return this.#connect(bytes);
+		info.responseFlags |= responseFlags.UF;
+		this.#end(undefined);
+	}
+
+	#connected(upstream: Connection, bytes: Buffer | undefined): void {
+		const { downstream, info, proxy } = this;
+		this.upstream = upstream;
+		this.cluster?.outlier.connected(this.#host as HostEntry, true);
+		if (upstream.isTls) info.upstreamTls = upstreamTlsInfo(upstream);
+		info.upstreamLocalAddress = `${upstream.localAddress}:${upstream.localPort}`;
+		const up = (this.#toUpstream ??= new Direction(this, "up"));
+		const down = (this.#toDownstream = new Direction(this, "down"));
+		up.wire(downstream, upstream);
+		down.wire(upstream, downstream);
+		downstream.handler = new Side(this, up, down);
+		upstream.handler = new Side(this, down, up);
+		if (bytes !== undefined && bytes.length > 0) up.pass(bytes, 0, bytes.length);
+		proxy.context.output.flush();
+		downstream.resume();
+		upstream.resume();
+	}
+
+	/** Of one direction. */
+	onBytes(direction: "up" | "down", count: number): void {
+		const { info, proxy, cluster } = this;
+		this.#lastActiveAt = proxy.context.nowMs();
+		if (direction === "up") {
+			info.bytesReceived += count;
+			proxy.count("downstream_cx_rx_bytes_total", count);
+			cluster?.count("upstream_cx_tx_bytes_total", count);
+		} else {
+			info.bytesSent += count;
+			proxy.count("downstream_cx_tx_bytes_total", count);
+			cluster?.count("upstream_cx_rx_bytes_total", count);
+		}
+	}
+
+	onHalfClosed(): void {
+		if (this.#toUpstream?.isEnded === true && this.#toDownstream?.isEnded === true) this.#end(undefined);
+	}
+
+	onClosed(error: Error | undefined): void {
+		this.#end(error);
+	}
+
+	#onIdle(): void {
+		const rest = this.#lastActiveAt + this.proxy.config.idleTimeoutMs - this.proxy.context.nowMs();
+		if (rest > 1) return this.#idleTimer.arm(rest);
+		this.proxy.count("idle_timeout");
+		this.#end(undefined);
+	}
+
+	#onDownstreamGone(): void {
+		this.info.responseFlags |= responseFlags.DC;
+		this.#cancel?.();
+		this.#end(undefined);
+	}
+
+	#release(): void {
+		if (!this.#holdsConnection) return;
+		this.#holdsConnection = false;
+		const cluster = this.cluster as ClusterRuntime;
+		cluster.letGo("connections", "default");
+		cluster.gauge("upstream_cx_active", -1);
+		cluster.count("upstream_cx_destroy");
+		endRequest(this.#host as HostEntry);
+	}
+
+	/** Both sides close; what was written leaves first. */
+	#end(error: Error | undefined): void {
+		if (this.#isOver) return;
+		this.#isOver = true;
+		const { proxy, info } = this;
+		this.#idleTimer.disarm();
+		this.#durationTimer.disarm();
+		this.#connectTimer.disarm();
+		this.#cancel?.();
+		if (error !== undefined) info.connectionTerminationDetails = error.message.replace(/\s/g, "_");
+		closeSent(this.downstream, proxy.context);
+		if (this.upstream !== undefined) closeSent(this.upstream, proxy.context);
+		this.#release();
+		info.endAt = proxy.context.nowMs();
+		for (const observe of proxy.observers) observe(this);
+		for (const log of proxy.accessLogs) log(info);
+		this.#onOver();
+	}
+}
+
+const lingerMs = 10_000;
+
+/** Closes once everything written has left, or after a while. */
+function closeSent(connection: Connection, context: WorkerContext): void {
+	context.output.flush();
+	if (connection.isClosed) return;
+	if (!connection.isBlocked && connection.queuedBytes === 0 && !connection.isTls) return connection.destroy();
+	const timer = new Timer(context.wheel, () => connection.destroy());
+	connection.handler = { onData() {}, onEnd: () => connection.destroy(), onBlocked() {}, onDrain: () => connection.destroy(), onClose: () => timer.disarm() };
+	connection.end();
+	timer.arm(connection.isBlocked || connection.queuedBytes > 0 ? lingerMs : 1);
+}
+
+/** Bytes from one side to the other. */
+class Direction {
+	isEnded = false;
+	readonly #session: TcpSession;
+	readonly #name: "up" | "down";
+	#from: Connection | undefined;
+	#to: Connection | undefined;
+	#bytes = 0;
+	#isBulk = false;
+
+	constructor(session: TcpSession, name: "up" | "down") {
+		this.#session = session;
+		this.#name = name;
+	}
+
+	wire(from: Connection, to: Connection): void {
+		this.#from = from;
+		this.#to = to;
+	}
+
+	pass(bytes: Buffer, start: number, end: number): void {
+		const to = this.#to as Connection;
+		const count = end - start;
+		this.#session.onBytes(this.#name, count);
+		this.#bytes += count;
+		if (!this.#isBulk) {
+			this.#session.proxy.context.output.sendBytes(to, bytes, start, end);
+			if (this.#bytes > bulkBytesMin) this.#enterBulk();
+			return;
+		}
+		// The other direction's bytes for this side may still wait in the shared buffer.
+		if (to.write(bytes.subarray(start, end)) !== "written") this.pause();
+	}
+
+	/** The source reads into its own memory: it is not read again before that has been sent. */
+	#enterBulk(): void {
+		this.#session.proxy.context.output.flush();
+		this.#isBulk = true;
+		this.#from?.useReadBuffer(Buffer.allocUnsafeSlow(bulkBufferBytes));
+	}
+
+	pause(): void {
+		this.#from?.pause();
+	}
+	resume(): void {
+		if (!this.isEnded) this.#from?.resume();
+	}
+
+	end(): void {
+		if (this.isEnded) return;
+		this.isEnded = true;
+		this.#session.proxy.context.output.flush();
+		this.#to?.end();
+		this.#session.onHalfClosed();
+	}
+}
+
+/** Handler of one connection: reads feed `outgoing`, room to write lets `incoming` go on. */
+class Side implements ConnectionHandler {
+	readonly #session: TcpSession;
+	readonly #outgoing: Direction;
+	readonly #incoming: Direction;
+	constructor(session: TcpSession, outgoing: Direction, incoming: Direction) {
+		this.#session = session;
+		this.#outgoing = outgoing;
+		this.#incoming = incoming;
+	}
+	onData(bytes: Buffer, start: number, end: number): void {
+		this.#outgoing.pass(bytes, start, end);
+	}
+	onEnd(): void {
+		this.#outgoing.end();
+	}
+	onBlocked(): void {
+		this.#incoming.pause();
+	}
+	onDrain(): void {
+		this.#incoming.resume();
+	}
+	onClose(error: Error | undefined): void {
+		this.#session.onClosed(error);
+	}
+}

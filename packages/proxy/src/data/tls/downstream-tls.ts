@@ -1,0 +1,126 @@
+import { createHash } from "node:crypto";
+import { type SecureContext, TLSSocket } from "node:tls";
+import type { DownstreamTls } from "../../config/runtime-config.ts";
+import { createCompileContext } from "../match/compile-context.ts";
+import type { TlsInfo } from "../log/stream-info.ts";
+import type { Connection } from "../transport/connection.ts";
+import { Timer } from "../transport/timers.ts";
+import type { WorkerContext } from "../worker/context.ts";
+import { compilePeerVerifier, readTlsInfo } from "./peer-identity.ts";
+import { SecureContexts } from "./secure-contexts.ts";
+
+export interface AcceptedTls {
+	readonly connection: Connection;
+	readonly info: TlsInfo;
+	/** "" when none was agreed. */
+	readonly alpn: string;
+}
+
+export interface DownstreamTlsAcceptor {
+	/** `bytes`: what has been read already. `clientAlpn`: what the client offers. Calls back once. */
+	accept(connection: Connection, bytes: Buffer, clientAlpn: readonly string[], onResult: (result: AcceptedTls | Error) => void): void;
+	/** Secrets changed: handshakes from now on use the new ones, and no ticket of before is taken. */
+	refresh(): void;
+	readonly errors: readonly string[];
+}
+
+const handshakeTimeoutMsDefault = 30_000;
+
+interface HandshakeHandle {
+	verifyError(): (Error & { readonly code?: string }) | null;
+}
+
+export function createDownstreamTls(tls: DownstreamTls, isHttp: boolean, timeoutMs: number, context: WorkerContext, onStat: (name: string) => void): DownstreamTlsAcceptor {
+	const compile = createCompileContext();
+	const verify = compilePeerVerifier(tls.validation, tls.requireClientCertificate, compile);
+	const offered = orderAlpn(tls.alpn, isHttp);
+	let contexts = new SecureContexts();
+	const finishHandshake = (socket: TLSSocket): AcceptedTls | Error => {
+		const certificate = socket.getPeerX509Certificate();
+		const handle = (socket as unknown as { readonly _handle: HandshakeHandle })._handle;
+		const failure = certificate === undefined ? null : handle.verifyError();
+		const verdict = verify({ certificate, chainError: failure === null ? undefined : (failure.code ?? failure.message) }, "");
+		if (verdict.kind === "refused") {
+			onStat(verdict.stat);
+			onStat("ssl.connection_error");
+			return new Error(verdict.reason);
+		}
+		onStat("ssl.handshake");
+		if (certificate === undefined) onStat("ssl.no_certificate");
+		if (socket.isSessionReused()) onStat("ssl.session_reused");
+		const info = readTlsInfo(socket, certificate);
+		const alpn = typeof socket.alpnProtocol === "string" ? socket.alpnProtocol : "";
+		return { connection: context.transport.adoptTls(socket), info, alpn };
+	};
+	return {
+		errors: compile.errors,
+		accept(connection, bytes, clientAlpn, onResult) {
+			const secure = resolve(contexts, tls, context);
+			if (secure instanceof Error) {
+				connection.destroy();
+				return onResult(secure);
+			}
+			// Without a common protocol OpenSSL would refuse the client; Envoy goes on without one.
+			const agreed = offered.filter((name) => clientAlpn.includes(name));
+			const socket = new TLSSocket(context.transport.toSocket(connection, bytes), {
+				isServer: true,
+				secureContext: secure,
+				requestCert: tls.validation !== undefined || tls.requireClientCertificate,
+				rejectUnauthorized: false,
+				...(agreed.length === 0 ? {} : { ALPNProtocols: agreed }),
+			});
+			awaitHandshake(socket, timeoutMs || handshakeTimeoutMsDefault, context, () => finishHandshake(socket), (result) => {
+				if (result instanceof Error) onStat("ssl.connection_error");
+				onResult(result);
+			});
+		},
+		refresh() {
+			contexts = new SecureContexts();
+		},
+	};
+}
+
+/** HTTP/2 last: what can speak HTTP/1.1 does, what cannot is passed through. The metadata exchange is not spoken. */
+function orderAlpn(names: readonly string[], isHttp: boolean): readonly string[] {
+	const known = names.filter((name) => name !== "istio-peer-exchange");
+	return isHttp ? [...known.filter((name) => name !== "h2"), ...known.filter((name) => name === "h2")] : known;
+}
+
+/** Fails closed: without its certificate or trust the listener refuses, never goes on in clear text. */
+function resolve(contexts: SecureContexts, tls: DownstreamTls, context: WorkerContext): SecureContext | Error {
+	try {
+		const sessionId = createHash("sha256").update(JSON.stringify([tls.certificates.map((c) => (c.kind === "secret" ? c.name : c.certChainPem)), tls.validation])).digest("hex").slice(0, 32);
+		const secure = contexts.resolve({ params: tls.params, certificates: tls.certificates, trust: tls.validation?.trust, sessionIdContext: sessionId }, context.snapshot.secrets);
+		if (secure.kind === "missing") return new Error(`TLS error: secret ${JSON.stringify(secure.secret)} is not there`);
+		return secure.value.context;
+	} catch (error) {
+		return error instanceof Error ? error : new Error(String(error));
+	}
+}
+
+function awaitHandshake(
+	socket: TLSSocket,
+	timeoutMs: number,
+	context: WorkerContext,
+	onSecure: () => AcceptedTls | Error,
+	onResult: (result: AcceptedTls | Error) => void,
+): void {
+	let isDone = false;
+	const timer = new Timer(context.wheel, () => finish(new Error("TLS handshake timeout")));
+	const finish = (result: AcceptedTls | Error) => {
+		if (isDone) return;
+		isDone = true;
+		timer.disarm();
+		socket.off("error", finish);
+		if (result instanceof Error) {
+			socket.on("error", () => {});
+			socket.destroy();
+		}
+		onResult(result);
+		context.output.flush();
+	};
+	timer.arm(timeoutMs);
+	socket.on("error", finish);
+	socket.once("close", () => finish(new Error("connection closed during the TLS handshake")));
+	socket.once("secure", () => finish(onSecure()));
+}

@@ -1,0 +1,101 @@
+import type { Cluster, Host } from "../../config/runtime-config.ts";
+import { hostActiveWord } from "../../config/shared-state.ts";
+import { addressText } from "../slots.ts";
+import type { AdminContext, AdminReply, AdminRequest } from "./routes.ts";
+
+interface Row {
+	readonly host: Host;
+	readonly priority: number;
+	readonly region: string;
+	readonly zone: string;
+	readonly subZone: string;
+	readonly isEjected: boolean;
+	readonly active: number;
+}
+
+/** `/clusters`: Envoy's lines, or `envoy.admin.v3.Clusters` as JSON. */
+export function showClusters({ query }: AdminRequest, context: AdminContext): AdminReply {
+	const clusters = [...context.store.clusterNames()].flatMap((name) => context.store.clusterOf(name) ?? []);
+	if (query.get("format") === "json") {
+		const cluster_statuses = clusters.map((cluster) => clusterJson(cluster, rowsOf(context, cluster.name), context));
+		return { type: "application/json", body: `${JSON.stringify({ cluster_statuses }, undefined, 1)}\n` };
+	}
+	return { body: clusters.map((cluster) => clusterText(cluster, rowsOf(context, cluster.name), context)) };
+}
+
+function rowsOf({ outliers, store }: AdminContext, name: string): readonly Row[] {
+	const hosts = store.hostsOf(name);
+	return (hosts?.priorities ?? []).flatMap((localities, priority) =>
+		localities.flatMap(({ region, zone, subZone, hosts: list }) =>
+			list.map((host) => ({ host, priority, region, zone, subZone, isEjected: outliers.isEjected(host.slot), active: outliers.read(hostActiveWord(host.slot)) })),
+		),
+	);
+}
+
+const priorities = ["default", "high"] as const;
+
+function addedViaApi({ records }: AdminContext, name: string): boolean {
+	return !(records.get("cds", name)?.isStatic ?? true);
+}
+
+function clusterText(cluster: Cluster, rows: readonly Row[], context: AdminContext): string {
+	const { name } = cluster;
+	const lines = [`observability_name::${cluster.statName}`];
+	for (const priority of priorities) {
+		const limits = cluster.breakers[priority];
+		lines.push(
+			`${priority}_priority::max_connections::${limits.connectionsMax}`,
+			`${priority}_priority::max_pending_requests::${limits.pendingRequestsMax}`,
+			`${priority}_priority::max_requests::${limits.requestsMax}`,
+			`${priority}_priority::max_retries::${limits.retriesMax}`,
+		);
+	}
+	lines.push(`added_via_api::${addedViaApi(context, name)}`);
+	for (const row of rows) {
+		const address = addressText(row.host.address);
+		lines.push(
+			`${address}::rq_active::${row.active}`,
+			`${address}::hostname::${row.host.hostname}`,
+			`${address}::health_flags::${healthFlags(row)}`,
+			`${address}::weight::${row.host.weight}`,
+			`${address}::region::${row.region}`,
+			`${address}::zone::${row.zone}`,
+			`${address}::sub_zone::${row.subZone}`,
+			`${address}::canary::false`,
+			`${address}::priority::${row.priority}`,
+		);
+	}
+	return lines.map((line) => `${name}::${line}\n`).join("");
+}
+
+function healthFlags({ host, isEjected }: Row): string {
+	const flags = [isEjected ? "/failed_outlier_check" : "", host.health === "unhealthy" ? "/failed_eds_health" : "", host.health === "degraded" ? "/degraded_eds_health" : "", host.health === "draining" ? "/eds_status_draining" : ""].join("");
+	return flags === "" ? "healthy" : flags;
+}
+
+const edsHealth = { healthy: "HEALTHY", unhealthy: "UNHEALTHY", degraded: "DEGRADED", draining: "DRAINING" } as const;
+
+function clusterJson(cluster: Cluster, rows: readonly Row[], context: AdminContext): object {
+	const decoded = context.store.inForce.clusters.get(cluster.name);
+	return {
+		name: cluster.name,
+		added_via_api: addedViaApi(context, cluster.name),
+		observability_name: cluster.statName,
+		...(decoded?.assignmentName === undefined ? {} : { eds_service_name: decoded.assignmentName }),
+		circuit_breakers: {
+			thresholds: priorities.map((priority) => {
+				const limits = cluster.breakers[priority];
+				return { priority: priority.toUpperCase(), max_connections: limits.connectionsMax, max_pending_requests: limits.pendingRequestsMax, max_requests: limits.requestsMax, max_retries: limits.retriesMax };
+			}),
+		},
+		host_statuses: rows.map((row) => ({
+			address: row.host.address.kind === "pipe" ? { pipe: { path: row.host.address.path } } : { socket_address: { address: row.host.address.address, port_value: row.host.address.port } },
+			stats: [{ name: "rq_active", type: "GAUGE", value: String(row.active) }],
+			health_status: { eds_health_status: edsHealth[row.host.health], ...(row.isEjected ? { failed_outlier_check: true } : {}) },
+			weight: row.host.weight,
+			hostname: row.host.hostname,
+			priority: row.priority,
+			locality: { region: row.region, zone: row.zone, sub_zone: row.subZone },
+		})),
+	};
+}

@@ -1,0 +1,126 @@
+import type { Clock, Logger } from "@weft/runtime";
+import type { NodeInfo } from "../../config/runtime-config.ts";
+import type { ConfigStore } from "../config-store.ts";
+import { logLevelOf } from "../flags.ts";
+import type { OutlierManager } from "../outlier-manager.ts";
+import type { ResourceRecords } from "../resource-records.ts";
+import type { ServerState } from "../server-state.ts";
+import type { WorkerPool } from "../worker-pool.ts";
+import { showCertificates } from "./certificates.ts";
+import { showClusters } from "./clusters.ts";
+import { showConfigDump } from "./config-dump.ts";
+import { showStats, showPrometheus } from "./stats.ts";
+import { showListeners, showMemory, showServerInfo } from "./status.ts";
+
+export interface AdminContext {
+	readonly pool: WorkerPool;
+	readonly store: ConfigStore;
+	readonly records: ResourceRecords;
+	readonly state: ServerState;
+	readonly outliers: OutlierManager;
+	/** Encoded. */
+	readonly bootstrap: Uint8Array;
+	readonly node: NodeInfo;
+	readonly version: string;
+	readonly concurrency: number;
+	readonly clock: Clock;
+	readonly logger: Logger;
+	readonly onQuit: () => void;
+}
+
+export interface AdminRequest {
+	readonly query: URLSearchParams;
+	readonly method: string;
+}
+
+export interface AdminReply {
+	readonly status?: number;
+	readonly type?: string;
+	/** Parts are written one after another. */
+	readonly body: string | Iterable<string>;
+}
+
+export interface AdminRoute {
+	/** POST only. */
+	readonly mutates: boolean;
+	readonly help: string;
+	readonly handle: (request: AdminRequest, context: AdminContext) => AdminReply | Promise<AdminReply>;
+}
+
+const ok: AdminReply = { body: "OK\n" };
+
+function reads(help: string, handle: AdminRoute["handle"]): AdminRoute {
+	return { mutates: false, help, handle };
+}
+
+function mutates(help: string, handle: AdminRoute["handle"]): AdminRoute {
+	return { mutates: true, help, handle };
+}
+
+export const adminRoutes: ReadonlyMap<string, AdminRoute> = new Map([
+	["/", reads("what there is", showHelp)],
+	["/certs", reads("certificates in use", showCertificates)],
+	["/clusters", reads("clusters and their hosts", showClusters)],
+	["/config_dump", reads("the configuration as it was received", showConfigDump)],
+	["/drain_listeners", mutates("close the listeners", drainListeners)],
+	["/healthcheck/fail", mutates("let health checks fail", (_, context) => failHealthChecks(context, true))],
+	["/healthcheck/ok", mutates("let health checks pass again", (_, context) => failHealthChecks(context, false))],
+	["/help", reads("what there is", showHelp)],
+	["/listeners", reads("bound addresses", showListeners)],
+	["/logging", mutates("set the log level", setLogging)],
+	["/memory", reads("memory use", showMemory)],
+	["/quitquitquit", mutates("end the process", quit)],
+	["/ready", reads("LIVE, or why not", showReady)],
+	["/reopen_logs", mutates("open the access logs anew", broadcast({ kind: "reopenLogs" }))],
+	["/reset_counters", mutates("counters back to zero", broadcast({ kind: "resetCounters" }))],
+	["/server_info", reads("version and state", showServerInfo)],
+	["/stats", reads("statistics", showStats)],
+	["/stats/prometheus", reads("statistics in the Prometheus format", showPrometheus)],
+]);
+
+function showHelp(): AdminReply {
+	const lines = [...adminRoutes].map(([path, route]) => `  ${path}${route.mutates ? " (POST)" : ""}: ${route.help}\n`);
+	return { body: `admin commands are:\n${lines.join("")}` };
+}
+
+function showReady(_: AdminRequest, { state }: AdminContext): AdminReply {
+	return { status: state.live === "LIVE" ? 200 : 503, body: `${state.live}\n` };
+}
+
+function broadcast(message: { readonly kind: "reopenLogs" | "resetCounters" }): AdminRoute["handle"] {
+	return (_, { pool }) => {
+		pool.broadcast(message);
+		return ok;
+	};
+}
+
+function failHealthChecks({ pool, state }: AdminContext, fail: boolean): AdminReply {
+	state.isHealthCheckFailed = fail;
+	pool.broadcast({ kind: "healthcheckFail", fail });
+	return ok;
+}
+
+const drainDeadlineMs = 600_000;
+
+function drainListeners({ query }: AdminRequest, { pool, state }: AdminContext): AdminReply {
+	const inboundOnly = query.has("inboundonly");
+	if (!inboundOnly) state.drain();
+	pool.broadcast({ kind: "drain", graceful: query.has("graceful"), inboundOnly, deadlineMs: drainDeadlineMs });
+	return ok;
+}
+
+function setLogging({ query }: AdminRequest, { logger, pool }: AdminContext): AdminReply {
+	const name = query.get("level");
+	if (name === null) return { body: `active loggers:\n  all: ${logger.level}\n` };
+	const level = logLevelOf(name);
+	if (level === undefined) return { status: 400, body: `unknown level ${name}\n` };
+	logger.level = level as Logger["level"];
+	pool.broadcast({ kind: "logLevel", level });
+	return { body: `active loggers:\n  all: ${level}\n` };
+}
+
+function quit(_: AdminRequest, { onQuit }: AdminContext): AdminReply {
+	// After the answer is on its way.
+	setTimeout(onQuit, 50);
+	return ok;
+}

@@ -1,0 +1,75 @@
+import { RE2JS } from "re2js";
+import { renderPrometheus } from "../../data/stats/prometheus.ts";
+import { type MergedStats, mergeStats, type StatsDump } from "../../data/stats/registry.ts";
+import { renderStatsText, type StatsFilter } from "../../data/stats/stats-text.ts";
+import { emptyStats } from "../../data/stats/registry.ts";
+import type { AdminContext, AdminReply, AdminRequest } from "./routes.ts";
+
+const prometheusType = "text/plain; version=0.0.4; charset=utf-8";
+
+export async function showStats({ query }: AdminRequest, context: AdminContext): Promise<AdminReply> {
+	const filter = filterOf(query);
+	if (typeof filter === "string") return { status: 400, body: `${filter}\n` };
+	const format = query.get("format") ?? "text";
+	const stats = await gather(context);
+	switch (format) {
+		case "text":
+			return { body: renderStatsText(stats, filter) };
+		case "prometheus":
+			return { type: prometheusType, body: renderPrometheus(stats, filter) };
+		case "json":
+			return { type: "application/json", body: `${JSON.stringify({ stats: statsJson(stats, filter) })}\n` };
+	}
+	return { status: 400, body: "usage: /stats?format=(text|json|prometheus)\n" };
+}
+
+export async function showPrometheus({ query }: AdminRequest, context: AdminContext): Promise<AdminReply> {
+	const filter = filterOf(query);
+	if (typeof filter === "string") return { status: 400, body: `${filter}\n` };
+	return { type: prometheusType, body: renderPrometheus(await gather(context), filter) };
+}
+
+function filterOf(query: URLSearchParams): StatsFilter | string {
+	const usedOnly = query.has("usedonly");
+	const pattern = query.get("filter");
+	if (pattern === null) return { usedOnly };
+	try {
+		const regex = RE2JS.compile(pattern);
+		return { usedOnly, matches: (name) => regex.matcher(name).find() };
+	} catch (error) {
+		return `invalid filter: ${(error as Error).message}`;
+	}
+}
+
+async function gather(context: AdminContext): Promise<MergedStats> {
+	return mergeStats([...(await context.pool.scrape()), mainStats(context)]);
+}
+
+/** What only the main thread counts. */
+function mainStats({ clock, concurrency, outliers, records, state, store }: AdminContext): StatsDump {
+	const block = (prefix: string, values: Readonly<Record<string, number>>) => ({ prefix, names: Object.keys(values), values: Float64Array.from(Object.values(values)) });
+	const memory = process.memoryUsage();
+	const dynamicOf = (type: "cds" | "lds") => records.all(type).filter(({ isStatic }) => !isStatic).length;
+	const waiting = [...store.waiting.keys()];
+	return {
+		...emptyStats,
+		counters: [block("cluster_manager.", { outlier_ejections_total: outliers.ejectionsTotal }), block("listener_manager.", { listener_refused: records.failures("lds").size })],
+		gauges: [
+			block("server.", {
+				live: state.live === "LIVE" ? 1 : 0,
+				uptime: Math.floor((clock.nowMs() - state.startedMs) / 1000),
+				concurrency,
+				memory_allocated: memory.heapUsed + memory.external,
+				memory_heap_size: memory.heapTotal,
+				memory_physical_size: memory.rss,
+				state: ["LIVE", "DRAINING", "PRE_INITIALIZING", "INITIALIZING"].indexOf(state.live),
+			}),
+			block("cluster_manager.", { active_clusters: store.inForce.clusters.size, warming_clusters: waiting.filter((name) => name.startsWith("cluster ")).length, dynamic_clusters: dynamicOf("cds") }),
+			block("listener_manager.", { total_listeners_active: store.inForce.listeners.size, total_listeners_warming: waiting.filter((name) => name.startsWith("listener ")).length, dynamic_listeners: dynamicOf("lds"), workers_started: 1 }),
+		],
+	};
+}
+
+function statsJson(stats: MergedStats, { usedOnly, matches = () => true }: StatsFilter): readonly unknown[] {
+	return [...stats.counters, ...stats.gauges].filter(([name, value]) => matches(name) && !(usedOnly && value === 0)).map(([name, value]) => ({ name, value }));
+}

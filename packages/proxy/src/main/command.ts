@@ -1,0 +1,34 @@
+import { helpText, parseFlags } from "./flags.ts";
+import { runFile } from "./run-file.ts";
+import { version } from "./version.ts";
+
+/** `weft-proxy …`. Resolves to the exit code: 0 done, 1 the configuration cannot be served, 2 wrong usage. */
+export async function runCommand(args: readonly string[], variables: NodeJS.ProcessEnv): Promise<number> {
+	switch (args[0]) {
+		case "agent": {
+			const { runAgent } = await import("../agent/main.ts");
+			return runAgent(args.slice(1));
+		}
+		case "sidecar": {
+			const { runSidecar } = await import("./sidecar.ts");
+			return runSidecar(args.slice(1), variables);
+		}
+		case "iptables":
+			process.stderr.write("weft-proxy: iptables is not implemented in this release: traffic capture with iptables rules comes with the Kubernetes support\n");
+			return 2;
+	}
+	const parsed = parseFlags(args);
+	switch (parsed.kind) {
+		case "help":
+			process.stdout.write(helpText);
+			return 0;
+		case "version":
+			process.stdout.write(`weft-proxy version: ${version}/node-${process.version.slice(1)}\n`);
+			return 0;
+		case "error":
+			process.stderr.write(`weft-proxy: ${parsed.message}\nSee weft-proxy --help.\n`);
+			return 2;
+		case "flags":
+			return runFile(parsed.flags, parsed.warnings, variables);
+	}
+}

@@ -1,0 +1,153 @@
+import { readFileSync } from "node:fs";
+import type { Clock, Logger } from "@weft/runtime";
+import { Bootstrap } from "@weft/xds/generated/envoy/config/bootstrap/v3/bootstrap.ts";
+import { Cluster } from "@weft/xds/generated/envoy/config/cluster/v3/cluster.ts";
+import type { ConfigSource } from "@weft/xds/generated/envoy/config/core/v3/config_source.ts";
+import { Node } from "@weft/xds/generated/envoy/config/core/v3/base.ts";
+import { Listener } from "@weft/xds/generated/envoy/config/listener/v3/listener.ts";
+import { Secret as SecretMessage } from "@weft/xds/generated/envoy/extensions/transport_sockets/tls/v3/secret.ts";
+import type { BootstrapConfig } from "../config/bootstrap/decode-bootstrap.ts";
+import type { DecodeEnvironment } from "../config/decode/index.ts";
+import type { Secret } from "../config/runtime-config.ts";
+import { createSlotAllocator, viewSharedWords } from "../config/shared-state.ts";
+import type { FromWorker, WorkerInit } from "../config/worker-messages.ts";
+import { type AdminServer, startAdmin } from "./admin/server.ts";
+import { ConfigStore } from "./config-store.ts";
+import { DnsResolver, systemLookup } from "./dns.ts";
+import { followSecretFiles } from "./file-secrets.ts";
+import { OutlierManager } from "./outlier-manager.ts";
+import { ResourceRecords, staticRecord } from "./resource-records.ts";
+import { ServerState } from "./server-state.ts";
+import { type WorkerEvents, WorkerPool, type WorkerPort } from "./worker-pool.ts";
+import { spawnWorkerThread } from "./worker-thread.ts";
+import { XdsSource } from "./xds-source.ts";
+import { applyUpdates } from "./xds-updates.ts";
+
+export interface ServerOptions {
+	readonly config: BootstrapConfig;
+	/** Every secret that the static configuration refers to, with its source. */
+	readonly secretSources: Map<string, ConfigSource | undefined>;
+	readonly environment: DecodeEnvironment;
+	readonly concurrency: number;
+	readonly logLevel: string;
+	readonly version: string;
+	readonly clock: Clock;
+	readonly random: () => number;
+	readonly logger: Logger;
+	/** Secrets of the workload identity, which this process obtains itself; they arrive by `setSecrets`. */
+	readonly ownSecrets: ReadonlySet<string>;
+	readonly secretsOverAds: boolean;
+	/** Default: a thread that runs the data path. */
+	readonly spawn?: (init: WorkerInit, events: WorkerEvents) => WorkerPort;
+	/** Asked by the admin server to end the process. */
+	readonly onQuit: () => void;
+}
+
+export interface Server {
+	readonly adminAddress: string | undefined;
+	readonly state: ServerState;
+	/** Secrets that the process has itself: new ones take effect in new handshakes. */
+	setSecrets(secrets: readonly Secret[], removed: readonly string[]): void;
+	drain(deadlineMs: number): Promise<void>;
+	reopenLogs(): void;
+	stop(): Promise<void>;
+}
+
+const accessLogFlushMs = 1_000;
+
+/** Reads from top to bottom as the main thread: workers, configuration, admin, control plane. Rejects when the configuration cannot be served. */
+export async function startServer(options: ServerOptions): Promise<Server> {
+	const { config, clock, logger, random } = options;
+	const abort = new AbortController();
+	const allocator = createSlotAllocator();
+	const state = new ServerState({ startedMs: clock.nowMs(), isXdsExpected: config.message.dynamicResources?.adsConfig !== undefined });
+	const records = new ResourceRecords();
+
+	const pool = new WorkerPool({
+		count: options.concurrency,
+		spawn: (index, events) => (options.spawn ?? spawnWorkerThread)(workerInit(options, index, allocator.buffer), events),
+		snapshot: () => store.snapshot(),
+		logger,
+		onMessage: (message) => receive(message),
+	});
+	const store = new ConfigStore({ send: (update) => pool.update(update), allocator, logger });
+	const outliers = new OutlierManager({ words: viewSharedWords(allocator.buffer), clusterOf: (name) => store.clusterOf(name), hostsOf: (name) => store.hostsOf(name), clusterNames: () => store.clusterNames(), clock, random, logger });
+	const dns = new DnsResolver({ lookup: systemLookup, clock, logger, onHosts: (hosts) => void store.apply({ resolved: { upsert: [hosts], remove: [] } }) });
+	const receive = (message: FromWorker) => {
+		if (message.kind === "eject") outliers.eject(message);
+		else if (message.kind === "listening") state.listening(message.listener, message.address);
+		else if (message.kind === "listenerError") logger.error("listener could not be opened", { listener: message.listener, error: message.message });
+	};
+
+	const targets = { cluster: (name: string) => store.wanted.clusters.get(name), secret: (name: string) => store.wanted.secrets.get(name), readFile: readFileSync };
+	const follow = () => {
+		dns.follow(store.wanted.clusters.values());
+		files.follow();
+		xds.follow();
+	};
+	const apply = applyUpdates({ store, records, environment: options.environment, nowMs: () => clock.nowMs(), onWanted: follow });
+	const node = Node.fromPartial({ ...config.message.node, id: config.node.id, cluster: config.node.cluster, userAgentName: "weft-proxy", userAgentVersion: options.version });
+	const staticSecrets = new Set(config.secrets.map(({ value }) => value.name));
+	const secrets = { secretSources: options.secretSources, ownSecrets: options.ownSecrets, isStaticSecret: (name: string) => staticSecrets.has(name), secretsOverAds: options.secretsOverAds };
+	const files = followSecretFiles({ sources: options.secretSources, store, records, environment: options.environment, logger, nowMs: () => clock.nowMs(), signal: abort.signal });
+	const watched = async (update: Parameters<typeof apply>[0]) => {
+		const rejected = await apply(update);
+		state.received(update.typeUrl);
+		return rejected;
+	};
+	const xds = XdsSource.create({ bootstrap: config.message, node, store, targets, apply: watched, clock, random, logger: logger.child("xds"), ...secrets });
+	if (typeof xds === "string") throw new Error(xds);
+
+	await pool.start();
+	recordStatic(records, config, clock.nowMs());
+	const applied = store.apply(staticChange(config));
+	follow();
+	const errors = await applied;
+	const fatal = errors.filter(({ resource }) => config.listeners.some(({ value }) => value.name === resource));
+	if (fatal.length > 0) {
+		await pool.stop();
+		throw new Error(fatal.map(({ resource, message }) => `${resource}: ${message}`).join("; "));
+	}
+	const admin = await startAdminOf(options, { pool, store, records, state, outliers });
+	state.ready();
+	void xds.run(abort.signal);
+	void outliers.run(abort.signal);
+	return {
+		adminAddress: admin?.address,
+		state,
+		setSecrets: (upsert, remove) => void store.apply({ secrets: { upsert, remove } }),
+		drain: async (deadlineMs) => {
+			state.drain();
+			await pool.drain(deadlineMs);
+		},
+		reopenLogs: () => pool.broadcast({ kind: "reopenLogs" }),
+		async stop() {
+			abort.abort();
+			dns.stop();
+			await Promise.all([pool.stop(), admin?.close()]);
+		},
+	};
+}
+
+function workerInit({ config, concurrency, logLevel }: ServerOptions, workerIndex: number, shared: SharedArrayBuffer): WorkerInit {
+	const transport = process.env["WEFT_TRANSPORT"] === "net" ? "net" : "auto";
+	return { kind: "init", workerIndex, workers: concurrency, node: config.node, shared, accessLogFlushMs, options: { transport, logLevel, reusePort: concurrency > 1, serverName: "envoy" } };
+}
+
+function staticChange(config: BootstrapConfig) {
+	const all = <T>(resources: readonly { readonly value: T }[]) => ({ upsert: resources.map(({ value }) => value), remove: [] });
+	return { listeners: all(config.listeners), clusters: all(config.clusters), secrets: all(config.secrets) };
+}
+
+function recordStatic(records: ResourceRecords, config: BootstrapConfig, nowMs: number): void {
+	for (const { message } of config.listeners) records.set("lds", staticRecord("lds", message.name, Listener.encode(message).finish(), nowMs));
+	for (const { message } of config.clusters) records.set("cds", staticRecord("cds", message.name, Cluster.encode(message).finish(), nowMs));
+	for (const { message } of config.secrets) records.set("sds", staticRecord("sds", message.name, SecretMessage.encode(message).finish(), nowMs));
+}
+
+async function startAdminOf(options: ServerOptions, parts: { readonly pool: WorkerPool; readonly store: ConfigStore; readonly records: ResourceRecords; readonly state: ServerState; readonly outliers: OutlierManager }): Promise<AdminServer | undefined> {
+	const { admin: address, message, node } = options.config;
+	if (address === undefined) return undefined;
+	const { clock, logger, version, concurrency } = options;
+	return startAdmin({ address, context: { ...parts, bootstrap: Bootstrap.encode(message).finish(), node, version, concurrency, clock, logger, onQuit: options.onQuit } });
+}

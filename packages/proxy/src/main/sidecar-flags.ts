@@ -1,0 +1,123 @@
+import { readFileSync } from "node:fs";
+import { parseArgs } from "node:util";
+import { logLevelOf } from "./flags.ts";
+
+export interface SidecarFlags {
+	/** host:port of the control plane. */
+	readonly discoveryAddress: string;
+	/** host:port of the certificate authority. */
+	readonly caAddress: string;
+	readonly rootCertFile: string;
+	readonly tokenFile: string | undefined;
+	/** The name that the control plane's certificate carries. */
+	readonly serverName: string | undefined;
+	readonly nodeId: string;
+	readonly nodeCluster: string;
+	readonly nodeMetadata: Readonly<Record<string, unknown>>;
+	readonly locality: { readonly region: string; readonly zone: string; readonly subZone: string };
+	readonly concurrency: number | undefined;
+	readonly adminPort: number;
+	readonly stateDir: string | undefined;
+	readonly drainTimeSeconds: number;
+	readonly logLevel: string;
+}
+
+export type ParsedSidecarFlags = { readonly kind: "flags"; readonly flags: SidecarFlags } | { readonly kind: "help" } | { readonly kind: "error"; readonly message: string };
+
+const names = {
+	"discovery-address": { type: "string" },
+	"ca-address": { type: "string" },
+	"root-cert": { type: "string" },
+	"token-file": { type: "string" },
+	"server-name": { type: "string" },
+	"node-id": { type: "string" },
+	"node-cluster": { type: "string" },
+	"node-metadata": { type: "string" },
+	locality: { type: "string" },
+	concurrency: { type: "string" },
+	"admin-port": { type: "string" },
+	"state-dir": { type: "string" },
+	"drain-time-s": { type: "string" },
+	"log-level": { type: "string", short: "l" },
+	help: { type: "boolean", short: "h" },
+} as const;
+
+export const sidecarHelp = `weft-proxy sidecar: serve what a control plane says, with a workload identity
+
+  --discovery-address HOST:PORT  control plane (delta ADS over mutual TLS)
+  --ca-address HOST:PORT         certificate authority (default: the discovery address)
+  --root-cert FILE               roots that both must lead to
+  --token-file FILE              what this workload shows to the authority for its first certificate
+  --server-name NAME             name in their certificate (default istiod.istio-system.svc)
+  --node-id ID                   e.g. sidecar~10.0.0.1~web-1.default~default.svc.cluster.local
+  --node-cluster NAME            e.g. web.default
+  --node-metadata JSON|@FILE     Istio's node metadata
+  --locality REGION/ZONE/SUBZONE
+  --concurrency N                worker threads (default 2)
+  --admin-port N                 on 127.0.0.1 (default 15000; 0: any)
+  --state-dir DIR                where the file admin-address is written
+  --drain-time-s N               how long connections may take to finish on SIGTERM (default 5)
+  -l, --log-level LEVEL
+`;
+
+export function parseSidecarFlags(args: readonly string[]): ParsedSidecarFlags {
+	let values: Partial<Record<keyof typeof names, string | boolean>>;
+	try {
+		values = parseArgs({ args: [...args], options: names, strict: true, allowPositionals: false }).values;
+	} catch (error) {
+		return { kind: "error", message: (error as Error).message };
+	}
+	if (values.help === true) return { kind: "help" };
+	try {
+		return { kind: "flags", flags: readFlags((name) => values[name] as string | undefined) };
+	} catch (error) {
+		return { kind: "error", message: (error as Error).message };
+	}
+}
+
+function readFlags(text: (name: keyof typeof names) => string | undefined): SidecarFlags {
+	const needed = (name: keyof typeof names) => {
+		const value = text(name);
+		if (value === undefined || value === "") throw new Error(`--${name} is needed`);
+		return value;
+	};
+	const count = (name: keyof typeof names, fallback: number, max: number) => {
+		const value = text(name);
+		if (value === undefined) return fallback;
+		if (!/^\d{1,9}$/.test(value) || Number(value) > max) throw new Error(`--${name}: expected a whole number up to ${max}, got ${value}`);
+		return Number(value);
+	};
+	const logLevel = logLevelOf(text("log-level") ?? "info");
+	if (logLevel === undefined) throw new Error(`--log-level: unknown level ${text("log-level")}`);
+	const [region = "", zone = "", subZone = ""] = (text("locality") ?? "").split("/");
+	const discoveryAddress = needed("discovery-address");
+	return {
+		discoveryAddress,
+		caAddress: text("ca-address") ?? discoveryAddress,
+		rootCertFile: needed("root-cert"),
+		tokenFile: text("token-file"),
+		serverName: text("server-name"),
+		nodeId: needed("node-id"),
+		nodeCluster: text("node-cluster") ?? "",
+		nodeMetadata: readMetadata(text("node-metadata")),
+		locality: { region, zone, subZone },
+		concurrency: text("concurrency") === undefined ? undefined : count("concurrency", 0, 1024),
+		adminPort: count("admin-port", 15_000, 65_535),
+		stateDir: text("state-dir"),
+		drainTimeSeconds: count("drain-time-s", 5, 86_400),
+		logLevel,
+	};
+}
+
+function readMetadata(text: string | undefined): Readonly<Record<string, unknown>> {
+	if (text === undefined) return {};
+	const source = text.startsWith("@") ? readFileSync(text.slice(1), "utf8") : text;
+	let json: unknown;
+	try {
+		json = JSON.parse(source);
+	} catch (error) {
+		throw new Error(`--node-metadata: ${(error as Error).message}`);
+	}
+	if (typeof json !== "object" || json === null || Array.isArray(json)) throw new Error("--node-metadata: expected a JSON object");
+	return json as Readonly<Record<string, unknown>>;
+}

@@ -1,0 +1,117 @@
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { createLogger, type Logger, systemClock } from "@weft/runtime";
+import type { ConfigSource } from "@weft/xds/generated/envoy/config/core/v3/config_source.ts";
+import { controlPlaneServerName, createWorkloadIdentity, type WorkloadCertificate } from "../agent/index.ts";
+import { type BootstrapConfig, decodeBootstrap } from "../config/bootstrap/decode-bootstrap.ts";
+import { type DecodeEnvironment, registerImplemented } from "../config/decode/index.ts";
+import type { Secret } from "../config/runtime-config.ts";
+import { superviseServer } from "./lifetime.ts";
+import { type Server, startServer } from "./server.ts";
+import { buildSidecarBootstrap, controlPlaneSecret, rootsSecret, workloadSecret } from "./sidecar-bootstrap.ts";
+import { parseSidecarFlags, type SidecarFlags, sidecarHelp } from "./sidecar-flags.ts";
+import { version } from "./version.ts";
+
+/** Istio's default for its sidecars. */
+const concurrencyDefault = 2;
+const ownSecrets: ReadonlySet<string> = new Set([workloadSecret, rootsSecret, controlPlaneSecret]);
+
+/** `weft-proxy sidecar …`: what Istio's agent and its Envoy do together. Resolves to the exit code. */
+export async function runSidecar(args: readonly string[], variables: NodeJS.ProcessEnv): Promise<number> {
+	const parsed = parseSidecarFlags(args);
+	if (parsed.kind === "help") {
+		process.stdout.write(sidecarHelp);
+		return 0;
+	}
+	if (parsed.kind === "error") {
+		process.stderr.write(`weft-proxy sidecar: ${parsed.message}\nSee weft-proxy sidecar --help.\n`);
+		return 2;
+	}
+	registerImplemented();
+	const logger = createLogger({ level: parsed.flags.logLevel as Logger["level"], scope: "proxy" });
+	try {
+		return await serve(parsed.flags, variables, logger);
+	} catch (error) {
+		logger.error("could not be started", { error });
+		return 1;
+	}
+}
+
+async function serve(flags: SidecarFlags, variables: NodeJS.ProcessEnv, logger: Logger): Promise<number> {
+	const abort = new AbortController();
+	const stop = () => abort.abort();
+	process.once("SIGTERM", stop);
+	process.once("SIGINT", stop);
+	const serverName = flags.serverName ?? controlPlaneServerName;
+	const identity = createWorkloadIdentity({
+		caAddress: flags.caAddress,
+		rootCert: { file: flags.rootCertFile },
+		token: flags.tokenFile === undefined ? { text: "" } : { file: flags.tokenFile },
+		clock: systemClock,
+		random: Math.random,
+		logger: logger.child("identity"),
+		serverName,
+		...clusterIdOf(flags),
+	});
+	const running = identity.run(abort.signal);
+	const secretSources = new Map<string, ConfigSource | undefined>();
+	const environment: DecodeEnvironment = {
+		readFile: (path) => readFileSync(path),
+		variable: (name) => variables[name],
+		onSecret: ({ name, sdsConfig }) => void secretSources.set(name, sdsConfig),
+	};
+	const config = decodeSidecar(flags, serverName, environment);
+	// Without a certificate the control plane would not answer: there is nothing to serve before.
+	await identity.ready(abort.signal);
+	process.off("SIGTERM", stop);
+	process.off("SIGINT", stop);
+	const quit = Promise.withResolvers<void>();
+	const server = await startSidecar(flags, { config, secretSources, environment, logger, onQuit: quit.resolve });
+	const leave = identity.subscribe((certificate) => setIdentity(server, certificate, flags.rootCertFile));
+	announce(flags, server, logger);
+	await superviseServer({ server, logger, quit: quit.promise, drainMs: flags.drainTimeSeconds * 1000 });
+	leave();
+	abort.abort();
+	await running;
+	return 0;
+}
+
+function clusterIdOf({ nodeMetadata }: SidecarFlags): { readonly clusterId?: string } {
+	const id = nodeMetadata["CLUSTER_ID"];
+	return typeof id === "string" ? { clusterId: id } : {};
+}
+
+function decodeSidecar(flags: SidecarFlags, serverName: string, environment: DecodeEnvironment): BootstrapConfig {
+	const { value, errors } = decodeBootstrap(buildSidecarBootstrap(flags, serverName), environment);
+	if (value === undefined) throw new Error(errors.join("; "));
+	return value;
+}
+
+interface Parts {
+	readonly config: BootstrapConfig;
+	readonly secretSources: Map<string, ConfigSource | undefined>;
+	readonly environment: DecodeEnvironment;
+	readonly logger: Logger;
+	readonly onQuit: () => void;
+}
+
+function startSidecar(flags: SidecarFlags, parts: Parts): Promise<Server> {
+	const concurrency = flags.concurrency || concurrencyDefault;
+	return startServer({ ...parts, concurrency, logLevel: flags.logLevel, version, clock: systemClock, random: Math.random, ownSecrets, secretsOverAds: true });
+}
+
+/** Once the certificate has expired the secrets go, and with them every handshake: closed, never plaintext. */
+function setIdentity(server: Server, certificate: WorkloadCertificate | undefined, rootCertFile: string): void {
+	if (certificate === undefined) return server.setSecrets([], [workloadSecret, rootsSecret]);
+	const { certChainPem, privateKeyPem, rootsPem } = certificate;
+	const trust = (name: string, caPem: string): Secret => ({ name, certificate: undefined, validation: { caPem, crlPem: "" } });
+	const own: Secret = { name: workloadSecret, certificate: { certChainPem, privateKeyPem }, validation: undefined };
+	server.setSecrets([own, trust(rootsSecret, rootsPem), trust(controlPlaneSecret, `${readFileSync(rootCertFile, "utf8")}\n${rootsPem}`)], []);
+}
+
+function announce({ stateDir, discoveryAddress }: SidecarFlags, server: Server, logger: Logger): void {
+	logger.info("sidecar serving", { admin: server.adminAddress ?? "none", controlPlane: discoveryAddress });
+	if (stateDir === undefined) return;
+	mkdirSync(stateDir, { recursive: true });
+	writeFileSync(join(stateDir, "admin-address"), `${server.adminAddress ?? ""}\n`);
+}

@@ -1,0 +1,167 @@
+import type { Clock, Logger } from "@weft/runtime";
+import { typeUrls } from "@weft/xds";
+import { type ApplyUpdate, createXdsClient, openGrpcStream, type XdsClient } from "@weft/xds/client";
+import { type ApiConfigSource, ApiConfigSource_ApiType, type ConfigSource } from "@weft/xds/generated/envoy/config/core/v3/config_source.ts";
+import type { Node } from "@weft/xds/generated/envoy/config/core/v3/base.ts";
+import type { Bootstrap } from "@weft/xds/generated/envoy/config/bootstrap/v3/bootstrap.ts";
+import type { ConfigStore } from "./config-store.ts";
+import { resolveGrpcTarget, type TargetSources } from "./grpc-target.ts";
+import { referencesOfCluster, referencesOfListener } from "./references.ts";
+
+export interface XdsSourceOptions {
+	readonly bootstrap: Bootstrap;
+	readonly node: Node;
+	readonly store: ConfigStore;
+	readonly targets: TargetSources;
+	readonly apply: ApplyUpdate;
+	readonly clock: Clock;
+	readonly random: () => number;
+	readonly logger: Logger;
+	/** Where each secret comes from, by its name. */
+	readonly secretSources: ReadonlyMap<string, ConfigSource | undefined>;
+	/** Secrets that this process has itself: never asked for. */
+	readonly ownSecrets: ReadonlySet<string>;
+	readonly isStaticSecret: (name: string) => boolean;
+	/** In the sidecar, secrets that the agent's socket would give come over ADS. */
+	readonly secretsOverAds: boolean;
+}
+
+const deltaApis = new Set<number>([ApiConfigSource_ApiType.DELTA_GRPC, ApiConfigSource_ApiType.AGGREGATED_DELTA_GRPC]);
+const grpcApis = new Set<number>([...deltaApis, ApiConfigSource_ApiType.GRPC, ApiConfigSource_ApiType.AGGREGATED_GRPC]);
+const typesWaiting = ["eds", "rds"] as const;
+/** How long a listener waits for a route table, as Envoy's initial_fetch_timeout. */
+const fetchTimeoutMs = 15_000;
+
+/** The control plane, as the bootstrap names it: one ADS stream, and one stream a secret server. */
+export class XdsSource {
+	readonly #options: XdsSourceOptions;
+	readonly #ads: XdsClient | undefined;
+	readonly #secretClients = new Map<string, XdsClient>();
+	readonly #waits = new Map<string, NodeJS.Timeout>();
+	#signal: AbortSignal | undefined;
+
+	private constructor(options: XdsSourceOptions, ads: XdsClient | undefined) {
+		this.#options = options;
+		this.#ads = ads;
+	}
+
+	/** An error is a text: what the bootstrap asks for and is not to be had. */
+	static create(options: XdsSourceOptions): XdsSource | string {
+		const dynamic = options.bootstrap.dynamicResources;
+		for (const [name, source] of Object.entries({ lds_config: dynamic?.ldsConfig, cds_config: dynamic?.cdsConfig })) {
+			if (source !== undefined && source.ads === undefined) return `dynamic_resources.${name}: only ads is implemented`;
+		}
+		if (dynamic?.adsConfig === undefined) {
+			return dynamic?.ldsConfig || dynamic?.cdsConfig ? "dynamic_resources: ads without ads_config" : new XdsSource(options, undefined);
+		}
+		const ads = createAdsClient(dynamic.adsConfig, options);
+		if (typeof ads === "string") return `dynamic_resources.ads_config: ${ads}`;
+		if (dynamic.cdsConfig) ads.subscribe(typeUrls.cds, "*");
+		if (dynamic.ldsConfig) ads.subscribe(typeUrls.lds, "*");
+		return new XdsSource(options, ads);
+	}
+
+	get adsConnected(): boolean | undefined {
+		return this.#ads?.connected;
+	}
+
+	async run(signal: AbortSignal): Promise<void> {
+		this.#signal = signal;
+		this.follow();
+		await this.#ads?.run(signal);
+		for (const timer of this.#waits.values()) clearTimeout(timer);
+	}
+
+	/** Asks for exactly what the wanted clusters and listeners refer to. */
+	follow(): void {
+		const { wanted } = this.#options.store;
+		const eds = new Map<string, number>();
+		const rds = new Set<string>();
+		const secrets = new Set<string>();
+		for (const { cluster, assignmentName, initialFetchTimeoutMs } of wanted.clusters.values()) {
+			if (assignmentName !== undefined) eds.set(assignmentName, initialFetchTimeoutMs);
+			for (const name of referencesOfCluster(cluster).secrets) secrets.add(name);
+		}
+		for (const listener of wanted.listeners.values()) {
+			const references = referencesOfListener(listener);
+			for (const name of references.routes) rds.add(name);
+			for (const name of references.secrets) secrets.add(name);
+		}
+		this.#ads?.subscribe(typeUrls.eds, [...eds.keys()]);
+		this.#ads?.subscribe(typeUrls.rds, [...rds]);
+		this.#forget(eds, rds);
+		this.#followSecrets(secrets);
+		const { assignments, routes } = wanted;
+		this.#wait("eds", eds, (name) => assignments.has(name));
+		this.#wait("rds", new Map([...rds].map((name) => [name, fetchTimeoutMs])), (name) => routes.has(name));
+	}
+
+	// Endpoints and routes go with what refers to them; the protocol has no removal of its own for them in state of the world.
+	#forget(eds: ReadonlyMap<string, number>, rds: ReadonlySet<string>): void {
+		const { store } = this.#options;
+		const assignments = [...store.wanted.assignments.keys()].filter((name) => !eds.has(name));
+		const routes = [...store.wanted.routes.keys()].filter((name) => !rds.has(name));
+		if (assignments.length + routes.length > 0) void store.apply({ assignments: { upsert: [], remove: assignments }, routes: { upsert: [], remove: routes } });
+	}
+
+	/** Starts a timer for each name that is missing; when it fires, what waits is served without. 0: waits for ever. */
+	#wait(type: (typeof typesWaiting)[number], names: ReadonlyMap<string, number>, isThere: (name: string) => boolean): void {
+		for (const [name, timeoutMs] of names) {
+			const key = `${type}:${name}`;
+			if (isThere(name)) {
+				clearTimeout(this.#waits.get(key));
+				continue;
+			}
+			if (timeoutMs === 0 || this.#waits.has(key) || this.#signal?.aborted) continue;
+			const timer = setTimeout(() => {
+				this.#options.logger.warn("initial fetch timed out", { type, name });
+				void this.#options.store.apply({ expired: [key] });
+			}, timeoutMs);
+			timer.unref();
+			this.#waits.set(key, timer);
+		}
+	}
+
+	#followSecrets(names: ReadonlySet<string>): void {
+		const { secretSources, ownSecrets, isStaticSecret, secretsOverAds } = this.#options;
+		const overAds: string[] = [];
+		const byServer = new Map<string, { source: ApiConfigSource; names: string[] }>();
+		for (const name of names) {
+			if (ownSecrets.has(name) || isStaticSecret(name)) continue;
+			const source = secretSources.get(name);
+			const api = source?.apiConfigSource;
+			if (api === undefined || secretsOverAds) overAds.push(name);
+			else {
+				const key = JSON.stringify(api.grpcServices[0]?.envoyGrpc?.clusterName ?? api.grpcServices[0]?.googleGrpc?.targetUri ?? "");
+				const group = byServer.get(key) ?? { source: api, names: [] };
+				group.names.push(name);
+				byServer.set(key, group);
+			}
+		}
+		this.#ads?.subscribe(typeUrls.sds, overAds);
+		for (const [key, group] of byServer) this.#secretClient(key, group.source)?.subscribe(typeUrls.sds, group.names);
+	}
+
+	#secretClient(key: string, source: ApiConfigSource): XdsClient | undefined {
+		const known = this.#secretClients.get(key);
+		if (known || this.#signal === undefined) return known;
+		const { targets, logger } = this.#options;
+		const target = resolveGrpcTarget(source.grpcServices[0], targets);
+		if (typeof target === "string") {
+			logger.error("secrets cannot be fetched", { error: target });
+			return undefined;
+		}
+		const client = createXdsClient({ ...this.#options, mode: "sotw", open: openGrpcStream("secrets", target), server: target.address });
+		this.#secretClients.set(key, client);
+		void client.run(this.#signal);
+		return client;
+	}
+}
+
+function createAdsClient(api: ApiConfigSource, options: XdsSourceOptions): XdsClient | string {
+	if (!grpcApis.has(api.apiType)) return "only GRPC and DELTA_GRPC are implemented";
+	const target = resolveGrpcTarget(api.grpcServices[0], options.targets);
+	if (typeof target === "string") return target;
+	const mode = deltaApis.has(api.apiType) ? "delta" : "sotw";
+	return createXdsClient({ ...options, mode, open: openGrpcStream(mode, target), server: target.address });
+}

@@ -1,0 +1,88 @@
+import { type Any, stripTypeUrl, typeUrls, type XdsType, xdsTypeOf } from "@weft/xds";
+import type { ApplyUpdate, RejectedResource, XdsUpdate } from "@weft/xds/client";
+import { Cluster } from "@weft/xds/generated/envoy/config/cluster/v3/cluster.ts";
+import { ClusterLoadAssignment } from "@weft/xds/generated/envoy/config/endpoint/v3/endpoint.ts";
+import { Listener } from "@weft/xds/generated/envoy/config/listener/v3/listener.ts";
+import { RouteConfiguration } from "@weft/xds/generated/envoy/config/route/v3/route.ts";
+import { Secret } from "@weft/xds/generated/envoy/extensions/transport_sockets/tls/v3/secret.ts";
+import { type DecodeEnvironment, decodeAssignment, decodeCluster, type Decoded, decodeListener, decodeRouteTable, decodeSecret } from "../config/decode/index.ts";
+import type { ConfigStore, WantedChange } from "./config-store.ts";
+import type { ResourceRecords } from "./resource-records.ts";
+
+export interface UpdateTarget {
+	readonly store: ConfigStore;
+	readonly records: ResourceRecords;
+	readonly environment: DecodeEnvironment;
+	readonly nowMs: () => number;
+	/** Called once a change is wanted, before it is in force: subscriptions follow it. */
+	readonly onWanted: () => void;
+}
+
+interface Decoder {
+	readonly field: Exclude<keyof WantedChange, "expired" | "resolved">;
+	readonly decode: (bytes: Uint8Array, environment: DecodeEnvironment) => Decoded<unknown>;
+}
+
+const decoders: Readonly<Record<Exclude<XdsType, "ecds">, Decoder>> = {
+	cds: { field: "clusters", decode: (bytes, environment) => decodeCluster(Cluster.decode(bytes), environment) },
+	eds: { field: "assignments", decode: (bytes) => decodeAssignment(ClusterLoadAssignment.decode(bytes)) },
+	lds: { field: "listeners", decode: (bytes, environment) => decodeListener(Listener.decode(bytes), environment) },
+	rds: { field: "routes", decode: (bytes, environment) => decodeRouteTable(RouteConfiguration.decode(bytes), environment) },
+	sds: { field: "secrets", decode: (bytes, environment) => decodeSecret(Secret.decode(bytes), environment) },
+};
+
+/**
+ * Decodes a response and puts it in force. The good resources of a response count, the bad ones are refused by name, as
+ * Envoy does (cds_api_helper): one listener that cannot be had must not hold up the others. Unchanged bytes change nothing.
+ */
+export function applyUpdates(target: UpdateTarget): ApplyUpdate {
+	return async (update) => {
+		const type = xdsTypeOf(update.typeUrl);
+		const decoder = type !== undefined && type !== "ecds" ? decoders[type] : undefined;
+		if (type === undefined || decoder === undefined) return [{ name: "", message: `resources of type ${stripTypeUrl(update.typeUrl)} are not implemented` }];
+		const rejected: RejectedResource[] = [];
+		const upsert = decodeChanged(type, decoder, update, target, rejected);
+		const remove = update.removed.filter((name) => !isStatic(target, type, name));
+		for (const name of remove) target.records.remove(type, name);
+		target.records.setVersion(type, update.version);
+		const applied = target.store.apply({ [decoder.field]: { upsert, remove } } as WantedChange);
+		target.onWanted();
+		const names = new Set(update.resources.map(({ name }) => name));
+		for (const { resource, message } of await applied) if (names.has(resource)) rejected.push({ name: resource, message });
+		for (const { name, message } of rejected) target.records.fail(type, name, { details: message, version: update.version, attemptMs: target.nowMs() });
+		return rejected;
+	};
+}
+
+function isStatic({ records }: UpdateTarget, type: XdsType, name: string): boolean {
+	return records.get(type, name)?.isStatic ?? false;
+}
+
+function decodeChanged(type: XdsType, { decode }: Decoder, update: XdsUpdate, target: UpdateTarget, rejected: RejectedResource[]): readonly unknown[] {
+	const changed: unknown[] = [];
+	for (const { name, version, resource } of update.resources) {
+		const before = target.records.get(type, name);
+		if (before?.isStatic) {
+			rejected.push({ name, message: "static resources cannot be changed" });
+			continue;
+		}
+		const isSame = before !== undefined && Buffer.from(before.resource.value).equals(resource.value) && target.records.failure(type, name) === undefined;
+		if (!isSame) {
+			const { value, errors } = decodeOne(decode, type, resource, target.environment);
+			for (const message of errors) rejected.push({ name, message });
+			if (value === undefined) continue;
+			changed.push(value);
+		}
+		target.records.set(type, { name, resource, version, isStatic: false, updatedMs: isSame ? before.updatedMs : target.nowMs() });
+	}
+	return changed;
+}
+
+function decodeOne(decode: Decoder["decode"], type: XdsType, resource: Any, environment: DecodeEnvironment): Decoded<unknown> {
+	if (stripTypeUrl(resource.typeUrl) !== stripTypeUrl(typeUrls[type])) return { value: undefined, errors: [`expected a ${stripTypeUrl(typeUrls[type])}, got a ${stripTypeUrl(resource.typeUrl)}`] };
+	try {
+		return decode(resource.value, environment);
+	} catch (error) {
+		return { value: undefined, errors: [`undecodable: ${error instanceof Error ? error.message : String(error)}`] };
+	}
+}

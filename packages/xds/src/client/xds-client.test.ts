@@ -1,0 +1,156 @@
+import assert from "node:assert/strict";
+import { after, before, describe, it } from "node:test";
+import { Server, ServerCredentials, type ServerDuplexStream, ChannelCredentials } from "@grpc/grpc-js";
+import { createLogger, systemClock } from "@weft/runtime";
+import { Node } from "../generated/envoy/config/core/v3/base.ts";
+import { Cluster } from "../generated/envoy/config/cluster/v3/cluster.ts";
+import { DeltaDiscoveryRequest, DeltaDiscoveryResponse, DiscoveryRequest, DiscoveryResponse } from "../generated/envoy/service/discovery/v3/discovery.ts";
+import { packAny } from "../any.ts";
+import { typeUrls } from "../type-urls.ts";
+import { openGrpcStream } from "./stream.ts";
+import { createXdsClient, type RejectedResource, type XdsUpdate } from "./xds-client.ts";
+
+type Call<Q, R> = ServerDuplexStream<Q, R>;
+
+/** A management server that hands its streams and their requests to the test, one by one. */
+class TestServer<Q, R> {
+	readonly #server = new Server();
+	readonly #requests: Q[] = [];
+	#wake: (() => void) | undefined;
+	call: Call<Q, R> | undefined;
+	port = 0;
+
+	constructor(path: string, requests: { decode(bytes: Uint8Array): Q }, responses: { encode(message: R): { finish(): Uint8Array } }) {
+		const method = {
+			path,
+			requestStream: true,
+			responseStream: true,
+			requestSerialize: () => Buffer.alloc(0),
+			requestDeserialize: (bytes: Buffer) => requests.decode(bytes),
+			responseSerialize: (message: R) => Buffer.from(responses.encode(message).finish()),
+			responseDeserialize: () => undefined,
+		};
+		const handler = (call: Call<Q, R>) => {
+			this.call = call;
+			call.on("data", (request: Q) => {
+				this.#requests.push(request);
+				this.#wake?.();
+			});
+			call.on("error", () => {});
+			call.on("end", () => call.end());
+		};
+		this.#server.addService({ stream: method }, { stream: handler } as never);
+	}
+
+	async listen(): Promise<void> {
+		this.port = await new Promise((resolve, reject) => {
+			this.#server.bindAsync("127.0.0.1:0", ServerCredentials.createInsecure(), (error, port) => (error ? reject(error) : resolve(port)));
+		});
+	}
+
+	async next(): Promise<Q> {
+		while (this.#requests.length === 0) await new Promise<void>((resolve) => (this.#wake = resolve));
+		return this.#requests.shift() as Q;
+	}
+
+	close(): void {
+		this.#server.forceShutdown();
+	}
+}
+
+const quiet = createLogger({ level: "none" });
+
+function clusterAny(name: string) {
+	return packAny("envoy.config.cluster.v3.Cluster", Cluster, Cluster.fromPartial({ name }));
+}
+
+function runClient(mode: "delta" | "sotw", port: number, apply: (update: XdsUpdate) => Promise<readonly RejectedResource[]>) {
+	const abort = new AbortController();
+	const client = createXdsClient({
+		mode,
+		open: openGrpcStream(mode, { address: `127.0.0.1:${port}`, credentials: () => ChannelCredentials.createInsecure() }),
+		node: Node.fromPartial({ id: "proxy-1" }),
+		apply,
+		// Reconnects at once.
+		clock: { ...systemClock, sleep: (_, signal) => systemClock.sleep(5, signal) },
+		random: () => 0,
+		logger: quiet,
+		server: "test",
+	});
+	return { client, abort, run: () => client.run(abort.signal) };
+}
+
+describe("delta client", () => {
+	const server = new TestServer("/envoy.service.discovery.v3.AggregatedDiscoveryService/DeltaAggregatedResources", DeltaDiscoveryRequest, DeltaDiscoveryResponse);
+	before(() => server.listen());
+	after(() => server.close());
+
+	it("subscribes, acknowledges, refuses, follows names and tells what it has when it comes back", async () => {
+		const updates: XdsUpdate[] = [];
+		const { client, abort, run } = runClient("delta", server.port, async (update) => {
+			updates.push(update);
+			return update.resources.filter(({ name }) => name.startsWith("bad")).map(({ name }) => ({ name, message: "no good" }));
+		});
+		client.subscribe(typeUrls.cds, "*");
+		client.subscribe(typeUrls.eds, ["a"]);
+		const running = run();
+
+		const first = await server.next();
+		assert.equal(first.node?.id, "proxy-1");
+		assert.equal(first.typeUrl, typeUrls.cds);
+		assert.deepEqual(first.resourceNamesSubscribe, []);
+		const second = await server.next();
+		assert.equal(second.node, undefined);
+		assert.deepEqual(second.resourceNamesSubscribe, ["a"]);
+
+		const resource = (name: string, version: string) => ({ name, version, resource: clusterAny(name) });
+		server.call?.write(DeltaDiscoveryResponse.fromPartial({ typeUrl: typeUrls.cds, nonce: "n1", systemVersionInfo: "s1", resources: [resource("a", "1")] }));
+		const ack = await server.next();
+		assert.equal(ack.responseNonce, "n1");
+		assert.equal(ack.errorDetail, undefined);
+
+		server.call?.write(DeltaDiscoveryResponse.fromPartial({ typeUrl: typeUrls.cds, nonce: "n2", resources: [resource("bad1", "2"), resource("b", "2"), resource("bad2", "2")], removedResources: ["x"] }));
+		const nack = await server.next();
+		assert.equal(nack.responseNonce, "n2");
+		assert.equal(nack.errorDetail?.message, "bad1: no good\nbad2: no good");
+
+		client.subscribe(typeUrls.eds, ["b", "c"]);
+		const change = await server.next();
+		assert.deepEqual([change.resourceNamesSubscribe, change.resourceNamesUnsubscribe], [["b", "c"], ["a"]]);
+
+		server.call?.end();
+		const again = await server.next();
+		assert.equal(again.node?.id, "proxy-1");
+		assert.deepEqual(again.initialResourceVersions, { a: "1", b: "2" });
+		assert.deepEqual((await server.next()).resourceNamesSubscribe, ["b", "c"]);
+		assert.equal(updates.length, 2);
+		abort.abort();
+		await running;
+	});
+});
+
+describe("state of the world client", () => {
+	const server = new TestServer("/envoy.service.discovery.v3.AggregatedDiscoveryService/StreamAggregatedResources", DiscoveryRequest, DiscoveryResponse);
+	before(() => server.listen());
+	after(() => server.close());
+
+	it("keeps the accepted version in a refusal and finds out what is gone", async () => {
+		const updates: XdsUpdate[] = [];
+		const { client, abort, run } = runClient("sotw", server.port, async (update) => {
+			updates.push(update);
+			return update.resources.filter(({ name }) => name === "bad").map(({ name }) => ({ name, message: "no good" }));
+		});
+		client.subscribe(typeUrls.cds, "*");
+		const running = run();
+		assert.equal((await server.next()).versionInfo, "");
+		server.call?.write(DiscoveryResponse.fromPartial({ typeUrl: typeUrls.cds, nonce: "1", versionInfo: "v1", resources: [clusterAny("a"), clusterAny("b")] }));
+		const ack = await server.next();
+		assert.deepEqual([ack.versionInfo, ack.responseNonce, ack.errorDetail], ["v1", "1", undefined]);
+		server.call?.write(DiscoveryResponse.fromPartial({ typeUrl: typeUrls.cds, nonce: "2", versionInfo: "v2", resources: [clusterAny("b"), clusterAny("bad")] }));
+		const nack = await server.next();
+		assert.deepEqual([nack.versionInfo, nack.responseNonce, nack.errorDetail?.message], ["v1", "2", "bad: no good"]);
+		assert.deepEqual(updates[1]?.removed, ["a"]);
+		abort.abort();
+		await running;
+	});
+});
