@@ -6,7 +6,7 @@ import { root } from "./workspace.mjs";
 
 const programs = {
 	cli: { entries: { weft: "packages/cli/src/main.ts" } },
-	proxy: { entries: { "weft-proxy": "packages/proxy/src/main.ts", "weft-proxy-worker": "packages/proxy/src/data/worker/entry.ts" } },
+	proxy: { entries: { "weft-proxy": "packages/proxy/src/main.ts", worker: "packages/proxy/src/data/worker/entry.ts" } },
 };
 
 const name = process.argv[2];
@@ -24,7 +24,8 @@ await build({
 	platform: "node",
 	target: "node24",
 	outExtension: { ".js": ".mjs" },
-	chunkNames: "chunks/[name]-[hash]",
+	// Flat: code that finds a file beside itself finds it from any chunk.
+	chunkNames: "[name]-[hash]",
 	minifySyntax: true,
 	minifyWhitespace: true,
 	legalComments: "none",
@@ -32,8 +33,5 @@ await build({
 	// CommonJS packages inside an ES module still call require for Node's own modules.
 	banner: { js: 'import{createRequire as __weftRequire}from"node:module";const require=__weftRequire(import.meta.url);' },
 });
-// Read by packages/xds/src/schema.ts, from beside whichever file that code went into.
-for (const folder of [outdir, join(outdir, "chunks")]) {
-	mkdirSync(folder, { recursive: true });
-	copyFileSync(join(root, "packages/xds/src/generated/schema.json"), join(folder, "schema.json"));
-}
+// Read by packages/xds/src/schema.ts.
+copyFileSync(join(root, "packages/xds/src/generated/schema.json"), join(outdir, "schema.json"));

@@ -93,7 +93,7 @@ function write(directory: string, object: AnyConfig): "created" | "configured" |
 	const { origin: _, ...content } = object;
 	// The age of an object decides conflicts: it is set once and kept, as the API server does.
 	const creationTimestamp = object.metadata.creationTimestamp ?? /creationTimestamp: "?([^"\n]+)/.exec(before ?? "")?.[1] ?? new Date().toISOString();
-	const text = stringify(externalForm({ ...content, metadata: { ...content.metadata, creationTimestamp } } as AnyConfig));
+	const text = stringify(externalForm({ ...content, metadata: { ...content.metadata, creationTimestamp } }));
 	if (text === before) return "unchanged";
 	writeFileSync(`${file}.tmp`, text);
 	renameSync(`${file}.tmp`, file);
@@ -129,7 +129,7 @@ function list({ store }: HttpContext, [kind = "", namespace, name]: readonly str
 	if (!isKind(kind)) return sendText(response, 404, `the mesh has no kind "${kind}"\n`);
 	const found = store
 		.snapshot()
-		.all(kind as Kind)
+		.all(kind)
 		.filter((o) => (namespace === undefined || o.metadata.namespace === namespace) && (name === undefined || o.metadata.name === name));
 	if (name !== undefined && found.length === 0) return sendText(response, 404, `${kind} ${namespace}/${name} not found\n`);
 	sendJson(response, 200, found.map((o) => externalForm(o as AnyConfig)));

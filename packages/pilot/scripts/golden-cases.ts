@@ -5,6 +5,8 @@ import type { AnyConfig } from "@weft/api";
 import { createStore, decodeMeshConfig, decodeYaml } from "@weft/galley";
 import { buildPush } from "../src/model/build-push.ts";
 import { decodeNode, type XdsNode } from "../src/model/node.ts";
+import type { ProxyNode } from "../src/model/proxy-node.ts";
+import type { PushSnapshot } from "../src/model/push.ts";
 import { translateAll } from "../src/translator/offline.ts";
 
 /** The corpus lies beside the repository; it is no part of it. */
@@ -25,6 +27,8 @@ export const families = [
 	"peerauthentication",
 	"kubernetes",
 	"meshconfig",
+	"proxyconfig",
+	"gateway",
 ] as const;
 
 export function listCases(names: readonly string[] = families): readonly string[] {
@@ -59,8 +63,8 @@ function decodeBase(): readonly AnyConfig[] {
 	return baseObjects;
 }
 
-/** Translates one case offline and writes `{cds,eds,lds,rds}.json` into `out`. */
-export function translateCase(name: string, out: string): void {
+/** The mesh of a case and the node it is about. `metadata` replaces single entries of the node's. */
+export function loadCase(name: string, metadata: Readonly<Record<string, unknown>> = {}): { readonly push: PushSnapshot; readonly node: ProxyNode } {
 	const folder = path.join(corpus, name);
 	const { value: meshConfig } = decodeMeshConfig(read(firstExisting(path.join(folder, "mesh.yaml"), path.join(corpus, "mesh.yaml"))), "mesh.yaml");
 	const config = path.join(folder, "config.yaml");
@@ -70,9 +74,14 @@ export function translateCase(name: string, out: string): void {
 	store.replaceSource("case", own.objects);
 	const push = buildPush({ snapshot: store.snapshot(), meshConfig, clusterId: "Kubernetes" });
 	const { node } = JSON.parse(read(path.join(folder, "proxy.json"))) as { node: XdsNode };
-	const resources = translateAll(push, decodeNode(node, push));
+	return { push, node: decodeNode({ ...node, metadata: { ...node.metadata, ...metadata } }, push) };
+}
+
+/** Translates one case offline and writes `{cds,eds,lds,rds}.json` into `out`. */
+export function translateCase(name: string, out: string): void {
+	const { push, node } = loadCase(name);
 	mkdirSync(out, { recursive: true });
-	for (const [kind, list] of Object.entries(resources)) writeFileSync(path.join(out, `${kind}.json`), JSON.stringify(list));
+	for (const [kind, list] of Object.entries(translateAll(push, node))) writeFileSync(path.join(out, `${kind}.json`), JSON.stringify(list));
 }
 
 const comparison = `

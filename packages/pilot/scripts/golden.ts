@@ -25,7 +25,9 @@ function show(name: string, found: readonly Difference[]): void {
 	const resources = new Set(found.map(({ kind, resource }) => `${kind}/${resource}`));
 	console.log(`${found.length === 0 ? "ok  " : "DIFF"} ${name}${found.length === 0 ? "" : `: ${found.length} in ${resources.size} resources`}`);
 	for (const difference of found.slice(0, max)) {
-		console.log(`     ${difference.kind} ${difference.resource} ${difference.path}\n       expected ${short(difference.expected)}\n       got      ${short(difference.got)}`);
+		console.log(
+			`     ${difference.kind} ${difference.resource} ${difference.path}\n       expected ${short(difference.expected)}\n       got      ${short(difference.got)}`,
+		);
 	}
 }
 

@@ -94,7 +94,13 @@ export function syntheticMesh(services: number): SyntheticMesh {
 			return {
 				id: `sidecar~${ip}~svc-${index}-0.${namespace}~${namespace}.svc.cluster.local`,
 				cluster: `svc-${index}.${namespace}`,
-				metadata: { NAMESPACE: namespace, INSTANCE_IPS: ip, ISTIO_VERSION: "1.30.3", SERVICE_ACCOUNT: `svc-${index}`, LABELS: { app: `svc-${index}`, version: "v1" } },
+				metadata: {
+					NAMESPACE: namespace,
+					INSTANCE_IPS: ip,
+					ISTIO_VERSION: "1.30.3",
+					SERVICE_ACCOUNT: `svc-${index}`,
+					LABELS: { app: `svc-${index}`, version: "v1" },
+				},
 				locality: { region: "r1", zone: "z1" },
 			};
 		},

@@ -43,6 +43,9 @@ suite("translation equals what istiod sends", { skip: present ? false : "the gol
 	}
 
 	test("every pending case exists", () => {
-		assert.deepEqual([...pending.keys()].filter((name) => !cases.includes(name)), []);
+		assert.deepEqual(
+			[...pending.keys()].filter((name) => !cases.includes(name)),
+			[],
+		);
 	});
 });

@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type LocalMesh, launchMesh, type SourceFile, statePaths, type StatePaths } from "@weft/cli";
@@ -46,8 +46,10 @@ export async function startTestMesh(options: TestMeshOptions): Promise<TestMesh>
 		signal: stopping.signal,
 		progress: () => undefined,
 	}).catch((error: unknown) => {
+		stopping.abort();
+		const logs = readLogs(paths.logs);
 		rmSync(folder, { recursive: true, force: true });
-		throw error;
+		throw new Error(`${error instanceof Error ? error.message : String(error)}\n${logs}`, { cause: error });
 	});
 	const addressOf = (service: string) => resolveAddress(mesh.addresses(), service);
 	return {
@@ -62,6 +64,16 @@ export async function startTestMesh(options: TestMeshOptions): Promise<TestMesh>
 			rmSync(folder, { recursive: true, force: true });
 		},
 	};
+}
+
+/** The end of every process's log: the folder is gone by the time somebody would look. */
+function readLogs(directory: string): string {
+	if (!existsSync(directory)) return "";
+	return readdirSync(directory)
+		.map((file) => ({ file, text: readFileSync(join(directory, file), "utf8").slice(-2_000).trim() }))
+		.filter(({ text }) => text !== "")
+		.map(({ file, text }) => `--- ${file}\n${text}`)
+		.join("\n");
 }
 
 async function applyYaml(mesh: LocalMesh, text: string): Promise<void> {

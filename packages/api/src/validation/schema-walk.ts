@@ -43,7 +43,7 @@ export interface Walked {
 /** Checks `input` against a schema made by the builders, reporting every problem. Never throws. */
 export function walkSchema(schema: TSchema, input: unknown, path: Path, options: WalkOptions): Walked {
 	const findings: Finding[] = [];
-	const value = walk(schema as Schema, input, path, { findings, options });
+	const value = walk(schema, input, path, { findings, options });
 	return { value, findings };
 }
 

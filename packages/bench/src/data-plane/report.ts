@@ -49,7 +49,20 @@ export function formatReport(report: Report): string {
 	for (const scenario of scenarioNames) {
 		const rows = report.summaries.filter((summary) => summary.scenario === scenario);
 		if (rows.length === 0) continue;
-		lines.push("", `## ${scenarioTitles[scenario]}`, "", header, rule, ...rows.map(formatRow), ...rows.flatMap(formatVerdict));
+		lines.push(
+			"",
+			`## ${scenarioTitles[scenario]}`,
+			"",
+			header,
+			rule,
+			...rows.map(formatRow),
+			...rows.flatMap((row) =>
+				formatVerdict(
+					row,
+					rows.some((other) => other.foreignShare > quietShareMax),
+				),
+			),
+		);
 	}
 	return `${lines.join("\n")}\n`;
 }
@@ -82,21 +95,22 @@ function formatRow(row: Summary): string {
 	return `| ${cells.join(" | ")} |`;
 }
 
-function formatVerdict(row: Summary): readonly string[] {
+function formatVerdict(row: Summary, disturbed: boolean): readonly string[] {
 	if (row.peer !== "weft-proxy") return [];
 	const goal = goals[row.scenario];
 	const parts = [
-		...atLeast("nginx", row.toNginx, goal.toNginx),
-		...atLeast("Envoy", row.toEnvoy, goal.toEnvoy),
+		...atLeast("nginx", row.toNginx, goal.toNginx, disturbed),
+		...atLeast("Envoy", row.toEnvoy, goal.toEnvoy, disturbed),
 		...atMost("RSS", row.rssMb, goal.rssMb),
 		...atMost("anonymous", row.anonymousMb, goal.anonymousMb),
 	];
 	return ["", `weft-proxy: ${parts.join("; ")}.`];
 }
 
-function atLeast(name: string, value: number | undefined, goal: number | undefined): readonly string[] {
+function atLeast(name: string, value: number | undefined, goal: number | undefined, disturbed: boolean): readonly string[] {
 	if (goal === undefined) return [];
 	if (value === undefined) return [`${name} was not measured`];
+	if (disturbed) return [`${value.toFixed(2)} of ${name} (goal ≥ ${goal}): not judged, the measurement was disturbed`];
 	return [`${value.toFixed(2)} of ${name} (goal ≥ ${goal}): ${value >= goal ? "reached" : "missed"}`];
 }
 

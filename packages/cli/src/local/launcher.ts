@@ -41,6 +41,9 @@ export interface LocalMesh {
 /** Starts control plane, certificate authority, sidecars and applications; resolves when every pod is ready and every proxy synced. */
 export async function launchMesh(options: LaunchOptions): Promise<LocalMesh> {
 	const { paths, clock, progress } = options;
+	// Ends what goes on in the background, when the mesh is stopped and when it did not start.
+	const ending = new AbortController();
+	const signal = AbortSignal.any([options.signal, ending.signal]);
 	const running = readMesh(paths);
 	if (running && running.pid !== process.pid) throw new CommandError(`a mesh with state in ${paths.root} is running already (pid ${running.pid}): stop it with "weft down"`);
 	createState(paths);
@@ -54,12 +57,12 @@ export async function launchMesh(options: LaunchOptions): Promise<LocalMesh> {
 	const control = await startControlPlane(options, ports, logger);
 	const tick = (what: string) => progress(`✔ ${what} (${((clock.monotonicMs() - started) / 1000).toFixed(1)} s)`);
 	try {
-		await answers(control, clock, options.signal, join(paths.logs, "control-plane.log"));
+		await answers(control, clock, signal, join(paths.logs, "control-plane.log"));
 		tick("control plane and certificate authority");
 		const client = meshClient(control.httpAddress, readFileSync(paths.apiToken, "utf8").trim());
 		await applyAll(client, options.sources, progress);
 		const sidecar = { paths, tokenKey: readFileSync(paths.tokenKey), discoveryAddress: control.discoveryAddress, concurrency: options.concurrency, envoy: options.envoy === undefined ? undefined : resolve(options.envoy) };
-		const supervisor = new Supervisor({ paths, images, folder: process.cwd(), ports, meshNumber, sidecar, controlPlanePid: () => control.child.pid, clock, logger, signal: options.signal, onDiagnostics: printDiagnostics });
+		const supervisor = new Supervisor({ paths, images, folder: process.cwd(), ports, meshNumber, sidecar, controlPlanePid: () => control.child.pid, clock, logger, signal, onDiagnostics: printDiagnostics });
 		await supervisor.start();
 		await allReady(supervisor, client, options, tick).catch(async (error: unknown) => {
 			await supervisor.stop();
@@ -75,12 +78,14 @@ export async function launchMesh(options: LaunchOptions): Promise<LocalMesh> {
 			addresses: () => supervisor.addresses(),
 			proxyAddress: supervisor.proxyAddress,
 			async stop() {
+				ending.abort();
 				await supervisor.stop();
 				await control.child.stop(5_000);
 				rmSync(paths.mesh, { force: true });
 			},
 		};
 	} catch (error) {
+		ending.abort();
 		await control.child.stop(2_000);
 		rmSync(paths.mesh, { force: true });
 		throw error;

@@ -52,10 +52,11 @@ export function sidecarSpec(pod: DesiredPod, placement: Placement, context: Side
 	const metadata = join(paths.tokens, `${file}.metadata.json`);
 	writeSecret(metadata, JSON.stringify(nodeMetadata(pod, placement)));
 	const common = ["--discovery-address", discoveryAddress, "--ca-address", discoveryAddress, "--root-cert", join(paths.root, "root-cert.pem"), "--token-file", token];
-	const node = ["--node-id", nodeId(pod, placement), "--node-metadata", `@${metadata}`, "--service-cluster", `${pod.workload}.${pod.namespace}`];
+	const node = ["--node-id", nodeId(pod, placement), "--node-metadata", `@${metadata}`];
+	const cluster = `${pod.workload}.${pod.namespace}`;
 	const place = ["--admin-port", String(placement.adminPort), "--state-dir", join(paths.root, "proxies", file)];
 	const command = pod.foreignEnvoy
-		? [...proxyProgram(), "agent", ...common, ...node, ...place, "--envoy", context.envoy ?? "", "--", "--concurrency", String(context.concurrency), "-l", "warning"]
-		: [...proxyProgram(), "sidecar", ...common, ...node, ...place, "--concurrency", String(context.concurrency)];
+		? [...proxyProgram(), "agent", ...common, ...node, "--service-cluster", cluster, ...place, "--envoy", context.envoy ?? "", "--", "--concurrency", String(context.concurrency), "-l", "warning"]
+		: [...proxyProgram(), "sidecar", ...common, ...node, "--node-cluster", cluster, ...place, "--concurrency", String(context.concurrency)];
 	return { name: `sidecar ${pod.name}`, command, env: {}, workingDir: paths.root, logFile: join(paths.logs, `${file}.proxy.log`) };
 }

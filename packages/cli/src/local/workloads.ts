@@ -51,7 +51,7 @@ export function desiredPods(objects: readonly AnyConfig[], images: ImageMap, fol
 		if (object.kind === "Deployment") expand(object, object.spec.replicas ?? 1, object.spec.template, deploymentPodName);
 		else if (object.kind === "StatefulSet") expand(object, object.spec.replicas ?? 1, object.spec.template, (name, i) => ({ name: `${name}-${i}` }));
 		else if (object.kind === "Pod" && !object.metadata.labels["weft.dev/local"]) {
-			expand(object, 1, { metadata: { labels: { ...object.metadata.labels }, annotations: { ...object.metadata.annotations } }, spec: object.spec as PodSpec }, (name) => ({ name }));
+			expand(object, 1, { metadata: { labels: { ...object.metadata.labels }, annotations: { ...object.metadata.annotations } }, spec: object.spec }, (name) => ({ name }));
 		}
 	}
 	if (pods.length > podsMax) diagnostics.push(tooMany(pods.length));

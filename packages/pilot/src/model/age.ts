@@ -15,7 +15,11 @@ interface Aged {
 
 /** Oldest first, then by name, then by namespace: Istio's rule for which of two wins. */
 export function byAge(a: Aged, b: Aged): number {
-	return createdMsOf(a.metadata) - createdMsOf(b.metadata) || compareText(a.metadata.name, b.metadata.name) || compareText(a.metadata.namespace, b.metadata.namespace);
+	return (
+		createdMsOf(a.metadata) - createdMsOf(b.metadata) ||
+		compareText(a.metadata.name, b.metadata.name) ||
+		compareText(a.metadata.namespace, b.metadata.namespace)
+	);
 }
 
 export function compareText(a: string, b: string): number {

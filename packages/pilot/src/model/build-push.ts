@@ -5,7 +5,16 @@ import { buildEndpointIndex, type ServiceEndpoints } from "./endpoint-index.ts";
 import { kubernetesService } from "./kubernetes-service.ts";
 import { resolveMesh } from "./mesh.ts";
 import { buildPeerAuthenticationIndex } from "./peer-authentication.ts";
-import type { DestinationRule, DestinationRuleIndex, EndpointIndex, Mesh, PeerAuthenticationIndex, PushSnapshot, VirtualService, WorkloadIndex } from "./push.ts";
+import type {
+	DestinationRule,
+	DestinationRuleIndex,
+	EndpointIndex,
+	Mesh,
+	PeerAuthenticationIndex,
+	PushSnapshot,
+	VirtualService,
+	WorkloadIndex,
+} from "./push.ts";
 import { createReuse, type Reuse } from "./reuse.ts";
 import type { Service } from "./service.ts";
 import { allotAddresses, serviceEntryServices } from "./service-entry.ts";
@@ -57,51 +66,63 @@ const stagesOf = new WeakMap<PushSnapshot, Stages>();
 export function buildPush({ snapshot, meshConfig: userConfig, clusterId }: PushInput, previous?: PushSnapshot): PushSnapshot {
 	const stages = (previous && stagesOf.get(previous)) ?? createStages();
 	for (const step of [stages.lists, stages.shared, stages.mesh, stages.workloads, stages.entryServices, stages.virtualServices]) step.advance();
-	const list = <T>(name: string, items: readonly T[]) => stages.lists.get(name, items, () => items) as readonly T[];
-	const all = <K extends Kind>(kind: K) => list(`all ${kind}`, snapshot.all(kind));
+	const all: All = (kind) => stable(stages, `all ${kind}`, snapshot.all(kind));
 	const { mesh, meshConfig } = stages.mesh.get("mesh", [JSON.stringify(userConfig), clusterId], () => ({
 		meshConfig: userConfig,
 		mesh: resolveMesh(userConfig, clusterId),
 	}));
-	const nodes = all("Node");
-	const pods = all("Pod");
-	const workloads = stages.workloads.get("workloads", [pods, nodes], () => buildWorkloadIndex(pods, nodes));
-	const entries = all("ServiceEntry");
-	const { services, entryOf } = buildServices(all("Service"), entries, mesh, stages);
-	const serviceList = list("services", services);
-	const slices = all("EndpointSlice");
-	const endpoints = all("Endpoints");
-	const workloadEntries = all("WorkloadEntry");
-	const endpointIndex = stages.endpointIndex.get("endpoints", [serviceList, entries, slices, endpoints, workloadEntries, pods, nodes], () => {
-		stages.endpoints.advance();
-		return buildEndpointIndex({ services: serviceList, entryOf, slices, endpoints, workloadEntries, nodes, workloads }, stages.endpoints);
-	});
-	const { domain } = mesh;
-	const rules = all("DestinationRule");
-	const policies = all("PeerAuthentication");
 	const push: PushSnapshot = {
 		version: snapshot.version,
 		meshConfig,
 		mesh,
-		services: serviceList,
-		servicesByHost: groupByHost(serviceList),
-		virtualServices: list(
-			"virtual services",
-			buildVirtualServices(all("VirtualService"), { domain, defaultExportTo: mesh.config.defaultVirtualServiceExportTo }, stages.virtualServices),
-		),
-		destinationRules: stages.destinationRuleIndex.get("rules", [rules, mesh], () => {
-			stages.destinationRules.advance();
-			return buildDestinationRuleIndex(rules, { domain, defaultExportTo: mesh.config.defaultDestinationRuleExportTo }, stages.destinationRules);
-		}),
-		sidecars: list("sidecars", [...all("Sidecar")].sort(byAge)),
-		peerAuthentications: stages.peerAuthentications.get("policies", [policies, mesh], () => buildPeerAuthenticationIndex(policies, mesh.rootNamespace)),
+		...buildRegistry(all, mesh, stages),
+		...buildPolicies(all, mesh, stages),
+		sidecars: stable(stages, "sidecars", [...all("Sidecar")].sort(byAge)),
 		gateways: all("Gateway"),
-		endpoints: endpointIndex,
-		workloads,
 		caches: { scopes: new Map(), lists: stages.lists, shared: stages.shared },
 	};
 	stagesOf.set(push, stages);
 	return push;
+}
+
+/** All objects of a kind; the same list while none of them changes. */
+type All = <K extends Kind>(kind: K) => readonly ConfigObject<K>[];
+
+function stable<T>(stages: Stages, name: string, items: readonly T[]): readonly T[] {
+	return stages.lists.get(name, items, () => items) as readonly T[];
+}
+
+function buildRegistry(all: All, mesh: Mesh, stages: Stages): Pick<PushSnapshot, "services" | "servicesByHost" | "endpoints" | "workloads"> {
+	const nodes = all("Node");
+	const pods = all("Pod");
+	const entries = all("ServiceEntry");
+	const slices = all("EndpointSlice");
+	const endpoints = all("Endpoints");
+	const workloadEntries = all("WorkloadEntry");
+	const workloads = stages.workloads.get("workloads", [pods, nodes], () => buildWorkloadIndex(pods, nodes));
+	const built = buildServices(all("Service"), entries, mesh, stages);
+	const services = stable(stages, "services", built.services);
+	const index = stages.endpointIndex.get("endpoints", [services, entries, slices, endpoints, workloadEntries, pods, nodes], () => {
+		stages.endpoints.advance();
+		return buildEndpointIndex({ services, entryOf: built.entryOf, slices, endpoints, workloadEntries, nodes, workloads }, stages.endpoints);
+	});
+	return { services, servicesByHost: groupByHost(services), endpoints: index, workloads };
+}
+
+function buildPolicies(all: All, mesh: Mesh, stages: Stages): Pick<PushSnapshot, "virtualServices" | "destinationRules" | "peerAuthentications"> {
+	const { domain, rootNamespace } = mesh;
+	const rules = all("DestinationRule");
+	const policies = all("PeerAuthentication");
+	const routeOptions = { domain, defaultExportTo: mesh.config.defaultVirtualServiceExportTo };
+	const ruleOptions = { domain, defaultExportTo: mesh.config.defaultDestinationRuleExportTo };
+	return {
+		virtualServices: stable(stages, "virtual services", buildVirtualServices(all("VirtualService"), routeOptions, stages.virtualServices)),
+		destinationRules: stages.destinationRuleIndex.get("rules", [rules, mesh], () => {
+			stages.destinationRules.advance();
+			return buildDestinationRuleIndex(rules, ruleOptions, stages.destinationRules);
+		}),
+		peerAuthentications: stages.peerAuthentications.get("policies", [policies, mesh], () => buildPeerAuthenticationIndex(policies, rootNamespace)),
+	};
 }
 
 interface Services {

@@ -42,7 +42,11 @@ function joinMatch(root: HTTPMatchRequest, own: HTTPMatchRequest): HTTPMatchRequ
 	};
 }
 
-function joined<V>(field: string, a: Readonly<Record<string, V>> | undefined, b: Readonly<Record<string, V>> | undefined): Readonly<Record<string, Readonly<Record<string, V>>>> {
+function joined<V>(
+	field: string,
+	a: Readonly<Record<string, V>> | undefined,
+	b: Readonly<Record<string, V>> | undefined,
+): Readonly<Record<string, Readonly<Record<string, V>>>> {
 	return a || b ? { [field]: { ...a, ...b } } : {};
 }
 

@@ -26,13 +26,36 @@ interface Case {
 const random = "trafficPolicy: {loadBalancer: {simple: RANDOM}}";
 const cases: readonly Case[] = [
 	{ title: "no rule, none found", rules: [], expected: undefined },
-	{ title: "the client's namespace comes first", rules: [rule("a", "foo", `{host: ${host}}`), rule("b", "default", "{host: reviews}")], namespace: "foo", expected: "foo/a" },
-	{ title: "then the service's namespace", rules: [rule("r", "istio-system", `{host: "*"}`), rule("b", "default", "{host: reviews}")], namespace: "foo", expected: "default/b" },
+	{
+		title: "the client's namespace comes first",
+		rules: [rule("a", "foo", `{host: ${host}}`), rule("b", "default", "{host: reviews}")],
+		namespace: "foo",
+		expected: "foo/a",
+	},
+	{
+		title: "then the service's namespace",
+		rules: [rule("r", "istio-system", `{host: "*"}`), rule("b", "default", "{host: reviews}")],
+		namespace: "foo",
+		expected: "default/b",
+	},
 	{ title: "then the root namespace", rules: [rule("r", "istio-system", `{host: "*.local"}`)], namespace: "foo", expected: "istio-system/r" },
 	{ title: "another namespace has no say", rules: [rule("x", "bar", `{host: ${host}}`)], namespace: "foo", expected: undefined },
-	{ title: "an unexported rule of the service's namespace is not seen elsewhere", rules: [rule("b", "default", '{host: reviews, exportTo: ["."]}')], namespace: "foo", expected: undefined },
-	{ title: "the exact host beats a wildcard", rules: [rule("a", "default", '{host: "*.local"}'), rule("b", "default", "{host: reviews}")], expected: "default/b" },
-	{ title: "the longer wildcard beats the shorter", rules: [rule("a", "default", '{host: "*"}'), rule("b", "default", '{host: "*.default.svc.cluster.local"}')], expected: "default/b" },
+	{
+		title: "an unexported rule of the service's namespace is not seen elsewhere",
+		rules: [rule("b", "default", '{host: reviews, exportTo: ["."]}')],
+		namespace: "foo",
+		expected: undefined,
+	},
+	{
+		title: "the exact host beats a wildcard",
+		rules: [rule("a", "default", '{host: "*.local"}'), rule("b", "default", "{host: reviews}")],
+		expected: "default/b",
+	},
+	{
+		title: "the longer wildcard beats the shorter",
+		rules: [rule("a", "default", '{host: "*"}'), rule("b", "default", '{host: "*.default.svc.cluster.local"}')],
+		expected: "default/b",
+	},
 	{
 		title: "a matching workloadSelector beats a rule without one",
 		rules: [rule("a", "default", "{host: reviews}"), rule("b", "default", "{host: reviews, workloadSelector: {matchLabels: {app: client}}}")],

@@ -91,7 +91,13 @@ function rulesFor(rules: HostRules | undefined, host: string, accept: (rule: Des
  * The rules on a host as seen from a namespace: those of the client's own namespace, else those that the service's namespace
  * exports to it, else those of the root namespace. https://istio.io/latest/docs/ops/best-practices/traffic-management/#cross-namespace-configuration
  */
-export function visibleRules(index: DestinationRuleIndex, host: string, namespace: string, serviceNamespace: string, rootNamespace: string): readonly DestinationRule[] {
+export function visibleRules(
+	index: DestinationRuleIndex,
+	host: string,
+	namespace: string,
+	serviceNamespace: string,
+	rootNamespace: string,
+): readonly DestinationRule[] {
 	const own = rulesFor(index.byNamespace.get(namespace), host, () => true);
 	if (own.length > 0) return own;
 	for (const from of [serviceNamespace, rootNamespace]) {

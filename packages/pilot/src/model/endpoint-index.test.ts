@@ -32,7 +32,8 @@ ports: [{name: http, port: 8080}]
 endpoints: [${endpoints}]
 ---`;
 
-const at = (ip: string, target?: string, conditions = "ready: true") => `{addresses: [${ip}], conditions: {${conditions}}${target ? `, targetRef: {kind: Pod, name: ${target}, namespace: default}` : ""}}`;
+const at = (ip: string, target?: string, conditions = "ready: true") =>
+	`{addresses: [${ip}], conditions: {${conditions}}${target ? `, targetRef: {kind: Pod, name: ${target}, namespace: default}` : ""}}`;
 
 function endpoints(push: PushSnapshot, host = "web.default.svc.cluster.local", port = "http"): readonly Endpoint[] {
 	const [found] = push.servicesByHost.get(host) ?? [];
@@ -43,7 +44,9 @@ function endpoints(push: PushSnapshot, host = "web.default.svc.cluster.local", p
 const summary = (list: readonly Endpoint[]) => list.map(({ address, port, health }) => `${address}:${port} ${health}`);
 
 test("an endpoint has its pod's identity, workload and place", () => {
-	const push = createTestMesh().apply(service() + pod("web-abc-1", "10.1.0.1", ", security.istio.io/tlsMode: istio, pod-template-hash: abc") + slice(at("10.1.0.1", "web-abc-1")));
+	const push = createTestMesh().apply(
+		service() + pod("web-abc-1", "10.1.0.1", ", security.istio.io/tlsMode: istio, pod-template-hash: abc") + slice(at("10.1.0.1", "web-abc-1")),
+	);
 	const [endpoint] = endpoints(push);
 	assert.deepEqual(
 		{ ...endpoint, labels: undefined },
@@ -72,8 +75,16 @@ const cases: readonly (readonly [title: string, yaml: string, expected: readonly
 	["an endpoint ahead of its pod waits", service() + slice(at("10.1.0.9", "not-there")), []],
 	["an endpoint that is not ready is unhealthy", service() + slice(at("10.1.0.9", undefined, "ready: false")), ["10.1.0.9:8080 UNHEALTHY"]],
 	["conditions that say nothing mean ready", service() + slice("{addresses: [10.1.0.9]}"), ["10.1.0.9:8080 HEALTHY"]],
-	["publishNotReadyAddresses makes all ready", service(", publishNotReadyAddresses: true") + slice(at("10.1.0.9", undefined, "ready: false")), ["10.1.0.9:8080 HEALTHY"]],
-	["a terminating endpoint is terminating", service() + slice(at("10.1.0.9", undefined, "ready: false, serving: true, terminating: true")), ["10.1.0.9:8080 TERMINATING"]],
+	[
+		"publishNotReadyAddresses makes all ready",
+		service(", publishNotReadyAddresses: true") + slice(at("10.1.0.9", undefined, "ready: false")),
+		["10.1.0.9:8080 HEALTHY"],
+	],
+	[
+		"a terminating endpoint is terminating",
+		service() + slice(at("10.1.0.9", undefined, "ready: false, serving: true, terminating: true")),
+		["10.1.0.9:8080 TERMINATING"],
+	],
 	["an address in two slices counts once", service() + slice(at("10.1.0.9")) + slice(at("10.1.0.9"), "web-2"), ["10.1.0.9:8080 HEALTHY"]],
 	[
 		"Endpoints count where there is no slice",
@@ -96,13 +107,18 @@ spec: {hosts: [x.example.org], ports: [{number: 80, name: http, protocol: HTTP, 
 ---`;
 
 const entryCases: readonly (readonly [title: string, yaml: string, expected: readonly string[]])[] = [
-	["inline endpoints: their own port, else targetPort", entry("resolution: STATIC, endpoints: [{address: 192.0.2.1, ports: {http: 1}}, {address: 192.0.2.2}]"), ["192.0.2.1:1 HEALTHY", "192.0.2.2:8080 HEALTHY"]],
+	[
+		"inline endpoints: their own port, else targetPort",
+		entry("resolution: STATIC, endpoints: [{address: 192.0.2.1, ports: {http: 1}}, {address: 192.0.2.2}]"),
+		["192.0.2.1:1 HEALTHY", "192.0.2.2:8080 HEALTHY"],
+	],
 	["a unix address has no port", entry("resolution: STATIC, endpoints: [{address: 'unix:///run/x.sock'}]"), ["unix:///run/x.sock:0 HEALTHY"]],
 	["DNS without endpoints resolves the host itself", entry("resolution: DNS"), ["x.example.org:8080 HEALTHY"]],
 	["NONE has no endpoints", entry("resolution: NONE"), []],
 	["a workloadSelector picks pods", entry("resolution: STATIC, workloadSelector: {labels: {app: web}}") + pod("p", "10.1.0.1"), ["10.1.0.1:8080 HEALTHY"]],
 ];
-for (const [title, yaml, expected] of entryCases) test(title, () => assert.deepEqual(summary(endpoints(createTestMesh().apply(yaml), "x.example.org")), expected));
+for (const [title, yaml, expected] of entryCases)
+	test(title, () => assert.deepEqual(summary(endpoints(createTestMesh().apply(yaml), "x.example.org")), expected));
 
 test("a host's endpoints keep their identity over snapshots while nothing of theirs changes", () => {
 	const mesh = createTestMesh();
@@ -116,7 +132,9 @@ test("a host's endpoints keep their identity over snapshots while nothing of the
 });
 
 test("hosts without address get one of 240.240.0.0/16 that does not depend on other entries", () => {
-	const more = Array.from({ length: 50 }, (_, i) => entry("resolution: DNS").replace("name: e,", `name: e${i},`).replace("x.example.org", `y${i}.example.org`)).join("");
+	const more = Array.from({ length: 50 }, (_, i) =>
+		entry("resolution: DNS").replace("name: e,", `name: e${i},`).replace("x.example.org", `y${i}.example.org`),
+	).join("");
 	const addressOf = (yaml: string) => createTestMesh().apply(yaml).servicesByHost.get("x.example.org")?.[0]?.autoAddress;
 	assert.match(addressOf(entry("resolution: DNS")) ?? "", /^240\.240\.\d+\.\d+$/);
 	assert.equal(addressOf(entry("resolution: DNS") + more), addressOf(entry("resolution: DNS")));

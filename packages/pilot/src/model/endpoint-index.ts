@@ -84,7 +84,11 @@ export function buildEndpointIndex(inputs: EndpointInputs, reuse: Reuse<ServiceE
 			let found = known.get(key);
 			if (!found) {
 				const sources = (sharers.get(key) ?? [service]).flatMap((s) => (s.registry === "Kubernetes" ? [kubernetesSource(s)] : (entrySource(s) ?? [])));
-				found = reuse.get(key, sources.flatMap((source) => source.inputs), () => collect(sources));
+				found = reuse.get(
+					key,
+					sources.flatMap((source) => source.inputs),
+					() => collect(sources),
+				);
 				known.set(key, found);
 			}
 			return found;

@@ -23,7 +23,8 @@ export function addEntryEndpoints({ entry, service, workloadEntries, pods }: Ent
 	const { name, namespace } = entry.metadata;
 	for (const port of service.ports) {
 		for (const [index, endpoint] of inline.entries()) sink.add(entryEndpoint(endpoint, `${name}-${index}`, namespace, port));
-		for (const { metadata, spec } of workloadEntries) sink.add(entryEndpoint({ ...spec, labels: { ...metadata.labels, ...spec.labels } }, metadata.name, namespace, port));
+		for (const { metadata, spec } of workloadEntries)
+			sink.add(entryEndpoint({ ...spec, labels: { ...metadata.labels, ...spec.labels } }, metadata.name, namespace, port));
 		for (const pod of pods) addPod(pod, port, workloads, sink);
 		if (inline.length === 0 && entry.spec.workloadSelector === undefined && isDns(service) && !isWildcard(service.hostname)) {
 			sink.add(entryEndpoint({ address: service.hostname }, name, namespace, port));

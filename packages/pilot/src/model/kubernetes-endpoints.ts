@@ -106,7 +106,11 @@ function kubernetesEndpoint(service: Service, target: Target, pod: Workload | un
 }
 
 /** What a pod says of any endpoint at it; also for a pod that a ServiceEntry selects. */
-export function podEndpoint(pod: Workload | undefined, nodeName: string, workloads: WorkloadIndex): Omit<Endpoint, "namespace" | "address" | "port" | "portName" | "health"> {
+export function podEndpoint(
+	pod: Workload | undefined,
+	nodeName: string,
+	workloads: WorkloadIndex,
+): Omit<Endpoint, "namespace" | "address" | "port" | "portName" | "health"> {
 	const labels = pod?.labels ?? {};
 	const node = nodeName === "" ? (pod?.nodeName ?? "") : nodeName;
 	return {

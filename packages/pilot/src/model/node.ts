@@ -73,11 +73,12 @@ function addresses(value: unknown, ip: string): readonly string[] {
 	return list.length > 0 ? list : ip === "" ? [] : [ip];
 }
 
-/** What the client says, then the pod's own label, then its node. */
+/** What Kubernetes knows counts, the pod's own label before its node; then what the client says of itself. */
 function localityOf(node: XdsNode, labels: Readonly<Record<string, string>>, nodeName: string, push: PushSnapshot): Locality {
-	const said = node.locality;
-	if (said && (said.region || said.zone || said.subZone)) return { region: said.region ?? "", zone: said.zone ?? "", subZone: said.subZone ?? "" };
-	return localityOfLabels(labels) ?? push.workloads.localityOfNode(nodeName) ?? noLocality;
+	const known = localityOfLabels(labels) ?? push.workloads.localityOfNode(nodeName);
+	if (known && known.region !== "") return known;
+	const { region = "", zone = "", subZone = "" } = node.locality ?? noLocality;
+	return { region, zone, subZone };
 }
 
 function interceptionModeOf(value: unknown): ProxyNode["interceptionMode"] {
@@ -115,4 +116,3 @@ function parseJson(json: string): unknown {
 		return undefined;
 	}
 }
-

@@ -20,14 +20,34 @@ const cases: readonly (readonly [title: string, yaml: string, port: number | und
 	["the root namespace's policy holds for the mesh", policy("default", "istio-system", strict), 80, "STRICT"],
 	["the namespace's policy beats the mesh's", policy("default", "istio-system", strict) + policy("ns", "default", "{mtls: {mode: DISABLE}}"), 80, "DISABLE"],
 	["UNSET inherits", policy("default", "istio-system", strict) + policy("ns", "default", "{mtls: {mode: UNSET}}"), 80, "STRICT"],
-	["the workload's policy beats the namespace's", policy("ns", "default", strict) + policy("wl", "default", `{${onApp}, mtls: {mode: PERMISSIVE}}`), 80, "PERMISSIVE"],
-	["a workload's policy without mode inherits", policy("ns", "default", strict) + policy("wl", "default", `{${onApp}, portLevelMtls: {90: {mode: DISABLE}}}`), 80, "STRICT"],
+	[
+		"the workload's policy beats the namespace's",
+		policy("ns", "default", strict) + policy("wl", "default", `{${onApp}, mtls: {mode: PERMISSIVE}}`),
+		80,
+		"PERMISSIVE",
+	],
+	[
+		"a workload's policy without mode inherits",
+		policy("ns", "default", strict) + policy("wl", "default", `{${onApp}, portLevelMtls: {90: {mode: DISABLE}}}`),
+		80,
+		"STRICT",
+	],
 	["a port's mode beats its workload's", policy("wl", "default", `{${onApp}, mtls: {mode: STRICT}, portLevelMtls: {80: {mode: DISABLE}}}`), 80, "DISABLE"],
 	["another port has the workload's", policy("wl", "default", `{${onApp}, mtls: {mode: STRICT}, portLevelMtls: {80: {mode: DISABLE}}}`), 81, "STRICT"],
-	["the workload as a whole has its own mode", policy("wl", "default", `{${onApp}, mtls: {mode: STRICT}, portLevelMtls: {80: {mode: DISABLE}}}`), undefined, "STRICT"],
+	[
+		"the workload as a whole has its own mode",
+		policy("wl", "default", `{${onApp}, mtls: {mode: STRICT}, portLevelMtls: {80: {mode: DISABLE}}}`),
+		undefined,
+		"STRICT",
+	],
 	["a policy for other labels has no say", policy("wl", "default", "{selector: {matchLabels: {app: other}}, mtls: {mode: STRICT}}"), 80, "PERMISSIVE"],
 	["a policy of another namespace has no say", policy("ns", "foo", strict), 80, "PERMISSIVE"],
-	["of two in one scope the older holds", policy("a", "default", strict, "2026-02-01T00:00:00Z") + policy("b", "default", "{mtls: {mode: DISABLE}}", "2026-01-15T00:00:00Z"), 80, "DISABLE"],
+	[
+		"of two in one scope the older holds",
+		policy("a", "default", strict, "2026-02-01T00:00:00Z") + policy("b", "default", "{mtls: {mode: DISABLE}}", "2026-01-15T00:00:00Z"),
+		80,
+		"DISABLE",
+	],
 	["of two of one age the first by name holds", policy("b", "default", "{mtls: {mode: DISABLE}}") + policy("a", "default", strict), 80, "STRICT"],
 ];
 

@@ -1,4 +1,13 @@
-import type { ConfigObject, DestinationRuleSpec, IstioIngressListener, MeshConfig, ResolvedMeshConfig, Subset, TrafficPolicy, VirtualServiceSpec } from "@weft/api";
+import type {
+	ConfigObject,
+	DestinationRuleSpec,
+	IstioIngressListener,
+	MeshConfig,
+	ResolvedMeshConfig,
+	Subset,
+	TrafficPolicy,
+	VirtualServiceSpec,
+} from "@weft/api";
 import type { Reuse } from "./reuse.ts";
 import type { Endpoint, Locality, Service, ServicePort } from "./service.ts";
 
@@ -157,7 +166,10 @@ export interface Scope {
 	readonly services: readonly Service[];
 	readonly serviceByHost: ReadonlyMap<string, Service>;
 	readonly egress: readonly EgressListener[];
-	readonly outboundTrafficPolicy: { readonly mode: "ALLOW_ANY" | "REGISTRY_ONLY"; readonly egressProxy: { host: string; subset: string; port: number } | undefined };
+	readonly outboundTrafficPolicy: {
+		readonly mode: "ALLOW_ANY" | "REGISTRY_ONLY";
+		readonly egressProxy: { host: string; subset: string; port: number } | undefined;
+	};
 	/** The merged rule for a host as this class sees it (see destinationRuleFor). Memoised. */
 	readonly destinationRule: (host: string) => DestinationRule | undefined;
 	/** The rule as it shapes the server's own side: without regard to workloadSelector. */

@@ -8,15 +8,25 @@ test("a value is kept while the same inputs come again", () => {
 	const input = {};
 	const first = reuse.get("k", [input, 1], () => ({}));
 	reuse.advance();
-	assert.equal(reuse.get("k", [input, 1], () => ({})), first);
-	assert.notEqual(reuse.get("k", [{}, 1], () => ({})), first, "another object is another input");
+	assert.equal(
+		reuse.get("k", [input, 1], () => ({})),
+		first,
+	);
+	assert.notEqual(
+		reuse.get("k", [{}, 1], () => ({})),
+		first,
+		"another object is another input",
+	);
 });
 
 test("a value that nobody asks for is dropped in the end", () => {
 	const reuse = createReuse<object>();
 	const first = reuse.get("k", [], () => ({}));
 	for (let i = 0; i < 9; i++) reuse.advance();
-	assert.notEqual(reuse.get("k", [], () => ({})), first);
+	assert.notEqual(
+		reuse.get("k", [], () => ({})),
+		first,
+	);
 });
 
 test("a memo tells its objects apart by identity and its texts by content", () => {

@@ -56,7 +56,11 @@ spec: {hosts: [a], http: [{route: [{destination: {host: c.foo.svc.cluster.local,
 ---`,
 		"a c",
 	],
-	["exportTo on a Service hides it", "apiVersion: v1\nkind: Service\nmetadata: {name: d, namespace: bar, annotations: {networking.istio.io/exportTo: '.'}}\nspec: {ports: [{port: 80}]}\n", "a b c"],
+	[
+		"exportTo on a Service hides it",
+		"apiVersion: v1\nkind: Service\nmetadata: {name: d, namespace: bar, annotations: {networking.istio.io/exportTo: '.'}}\nspec: {ports: [{port: 80}]}\n",
+		"a b c",
+	],
 ];
 
 for (const [title, yaml, expected] of cases) test(title, () => assert.equal(visible(yaml, "default", { app: "client" }), expected));
@@ -88,13 +92,15 @@ spec: {hosts: [a], http: [{route: [{destination: {host: c.foo.svc.cluster.local,
 test("proxies of one namespace share a scope unless a label that something selects by differs", () => {
 	const push = createTestMesh().apply(mesh);
 	assert.equal(contextOf(push, { LABELS: { app: "x" } }).scope, contextOf(push, { LABELS: { app: "y" } }).scope);
-	const rule = "apiVersion: networking.istio.io/v1\nkind: DestinationRule\nmetadata: {name: r, namespace: default}\nspec: {host: a, workloadSelector: {matchLabels: {app: x}}}\n";
+	const rule =
+		"apiVersion: networking.istio.io/v1\nkind: DestinationRule\nmetadata: {name: r, namespace: default}\nspec: {host: a, workloadSelector: {matchLabels: {app: x}}}\n";
 	const selecting = createTestMesh().apply(mesh + rule);
 	assert.notEqual(contextOf(selecting, { LABELS: { app: "x" } }).scope, contextOf(selecting, { LABELS: { app: "y" } }).scope);
 });
 
 test("a Kubernetes Service beats a ServiceEntry on its host, which the listeners still see", () => {
-	const entry = "apiVersion: networking.istio.io/v1\nkind: ServiceEntry\nmetadata: {name: e, namespace: default}\nspec: {hosts: [a.default.svc.cluster.local], resolution: STATIC, ports: [{number: 99, name: http, protocol: HTTP}], endpoints: [{address: 192.0.2.1}]}\n";
+	const entry =
+		"apiVersion: networking.istio.io/v1\nkind: ServiceEntry\nmetadata: {name: e, namespace: default}\nspec: {hosts: [a.default.svc.cluster.local], resolution: STATIC, ports: [{number: 99, name: http, protocol: HTTP}], endpoints: [{address: 192.0.2.1}]}\n";
 	const { scope } = contextOf(createTestMesh().apply(mesh + entry));
 	assert.equal(scope.serviceByHost.get("a.default.svc.cluster.local")?.registry, "Kubernetes");
 	assert.equal(scope.egress[0]?.services.filter(({ hostname }) => hostname === "a.default.svc.cluster.local").length, 2);

@@ -47,7 +47,7 @@ function sourceLabelKeys(route: { readonly match?: readonly { readonly sourceLab
 }
 
 function buildScope(push: PushSnapshot, node: ProxyNode, sidecar: ConfigObject<"Sidecar"> | undefined, key: string): Scope {
-	const { namespace, labels } = node;
+	const { namespace } = node;
 	const visible = visibleServices(push, namespace);
 	const meshRoutes = meshVirtualServices(push, namespace);
 	const listeners = sidecar?.spec.egress ?? [];
@@ -57,32 +57,39 @@ function buildScope(push: PushSnapshot, node: ProxyNode, sidecar: ConfigObject<"
 			: listeners.map((listener) => egressListener(push, listener, visible, meshRoutes, `${key} ${listeners.indexOf(listener)}`, namespace));
 	const pulled = listeners.length === 0 ? [] : egress.flatMap((listener) => pulledServices(push, listener, namespace));
 	const services = stable(push, `${key} services`, mergeServices([...egress.flatMap((listener) => listener.services), ...pulled]));
-	const serviceByHost = new Map(services.map((service) => [service.hostname, service]));
+	const lookups = push.caches.shared.get(`scope lookups ${key}`, [services, push.destinationRules, push.mesh], () =>
+		scopeLookups(push, node, services),
+	) as Lookups;
 	return {
 		key,
 		namespace,
 		sidecar,
 		services,
-		serviceByHost,
 		egress,
 		outboundTrafficPolicy: trafficPolicy(push, sidecar),
-		...ruleLookups(push, namespace, labels, serviceByHost),
+		...lookups,
 	};
 }
 
-function ruleLookups(push: PushSnapshot, namespace: string, labels: Readonly<Record<string, string>>, services: ReadonlyMap<string, Service>) {
+type Lookups = Pick<Scope, "serviceByHost" | "destinationRule" | "inboundDestinationRule">;
+
+/** Kept over snapshots while neither services nor rules change; then nothing has to be looked up again. */
+function scopeLookups({ destinationRules, mesh }: PushSnapshot, { namespace, labels }: ProxyNode, all: readonly Service[]): Lookups {
+	const { rootNamespace } = mesh;
+	const services = new Map(all.map((service) => [service.hostname, service]));
 	const visible = new Map<string, readonly DestinationRule[]>();
 	const outbound = new Map<string, DestinationRule | undefined>();
 	const rulesOf = (host: string): readonly DestinationRule[] => {
 		let rules = visible.get(host);
 		if (!rules) {
 			const service = services.get(host);
-			rules = service ? visibleRules(push.destinationRules, host, namespace, service.namespace, push.mesh.rootNamespace) : [];
+			rules = service ? visibleRules(destinationRules, host, namespace, service.namespace, rootNamespace) : [];
 			visible.set(host, rules);
 		}
 		return rules;
 	};
 	return {
+		serviceByHost: services,
 		destinationRule(host: string): DestinationRule | undefined {
 			if (!outbound.has(host)) outbound.set(host, selectRule(rulesOf(host), namespace, labels));
 			return outbound.get(host);
@@ -107,7 +114,14 @@ function meshVirtualServices(push: PushSnapshot, namespace: string): readonly Vi
 	return stable(push, `${namespace} mesh virtual services`, visible);
 }
 
-function egressListener(push: PushSnapshot, listener: IstioEgressListener, services: readonly Service[], routes: readonly VirtualService[], key: string, namespace: string): EgressListener {
+function egressListener(
+	push: PushSnapshot,
+	listener: IstioEgressListener,
+	services: readonly Service[],
+	routes: readonly VirtualService[],
+	key: string,
+	namespace: string,
+): EgressListener {
 	const { port } = listener;
 	return {
 		port: port?.number ? { number: port.number, protocol: port.protocol ?? "", name: port.name ?? "" } : undefined,

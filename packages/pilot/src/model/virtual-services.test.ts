@@ -16,12 +16,16 @@ function build(yaml: string): readonly VirtualService[] {
 }
 
 test("short names are written out in the namespace of the VirtualService", () => {
-	const spec = "{hosts: [a, b.example.org], gateways: [mesh, edge, other/gw], http: [{match: [{uri: {prefix: /x}, gateways: [edge]}], route: [{destination: {host: c}}], mirror: {host: d}}]}";
+	const spec =
+		"{hosts: [a, b.example.org], gateways: [mesh, edge, other/gw], http: [{match: [{uri: {prefix: /x}, gateways: [edge]}], route: [{destination: {host: c}}], mirror: {host: d}}]}";
 	const [found] = build(vs("v", "foo", spec));
 	assert.deepEqual(found?.hosts, ["a.foo.svc.cluster.local", "b.example.org"]);
 	assert.deepEqual(found?.gateways, ["mesh", "foo/edge", "other/gw"]);
 	const [route] = found?.spec.http ?? [];
-	assert.deepEqual([route?.match?.[0]?.gateways, route?.route?.[0]?.destination.host, route?.mirror?.host], [["foo/edge"], "c.foo.svc.cluster.local", "d.foo.svc.cluster.local"]);
+	assert.deepEqual(
+		[route?.match?.[0]?.gateways, route?.route?.[0]?.destination.host, route?.mirror?.host],
+		[["foo/edge"], "c.foo.svc.cluster.local", "d.foo.svc.cluster.local"],
+	);
 });
 
 test("without gateways a VirtualService is for the mesh", () => {
@@ -30,7 +34,9 @@ test("without gateways a VirtualService is for the mesh", () => {
 
 test("they are sorted by age, then name, then namespace", () => {
 	const spec = "{hosts: [a], http: [{route: [{destination: {host: a}}]}]}";
-	const names = build(vs("b", "foo", spec) + vs("a", "foo", spec) + vs("a", "bar", spec) + vs("z", "foo", spec, "2025-01-01T00:00:00Z")).map(({ name, namespace }) => `${namespace}/${name}`);
+	const names = build(vs("b", "foo", spec) + vs("a", "foo", spec) + vs("a", "bar", spec) + vs("z", "foo", spec, "2025-01-01T00:00:00Z")).map(
+		({ name, namespace }) => `${namespace}/${name}`,
+	);
 	assert.deepEqual(names, ["foo/z", "bar/a", "foo/a", "foo/b"]);
 });
 
@@ -45,14 +51,26 @@ interface DelegateCase {
 }
 
 const delegates: readonly DelegateCase[] = [
-	{ title: "a delegate's route stands in the root with the root's match", yaml: root("match: [{uri: {prefix: /a}}], ") + part(`{${to}}`), expected: [[{ uri: { prefix: "/a" } }]] },
-	{ title: "a delegate's match is kept where the root asks for nothing", yaml: root("") + part(`{match: [{uri: {exact: /x}}], ${to}}`), expected: [[{ uri: { exact: "/x" } }]] },
+	{
+		title: "a delegate's route stands in the root with the root's match",
+		yaml: root("match: [{uri: {prefix: /a}}], ") + part(`{${to}}`),
+		expected: [[{ uri: { prefix: "/a" } }]],
+	},
+	{
+		title: "a delegate's match is kept where the root asks for nothing",
+		yaml: root("") + part(`{match: [{uri: {exact: /x}}], ${to}}`),
+		expected: [[{ uri: { exact: "/x" } }]],
+	},
 	{
 		title: "both matches must hold, the more exact uri stands",
 		yaml: root("match: [{uri: {prefix: /a}, headers: {h: {exact: v}}}], ") + part(`{match: [{uri: {prefix: /a/b}, method: {exact: GET}}], ${to}}`),
 		expected: [[{ uri: { prefix: "/a/b" }, headers: { h: { exact: "v" } }, method: { exact: "GET" } }]],
 	},
-	{ title: "a route that contradicts the root is dropped", yaml: root("match: [{uri: {prefix: /a}}], ") + part(`{match: [{uri: {prefix: /b}}], ${to}}, {${to}}`), expected: [[{ uri: { prefix: "/a" } }]] },
+	{
+		title: "a route that contradicts the root is dropped",
+		yaml: root("match: [{uri: {prefix: /a}}], ") + part(`{match: [{uri: {prefix: /b}}], ${to}}, {${to}}`),
+		expected: [[{ uri: { prefix: "/a" } }]],
+	},
 	{ title: "a port that contradicts the root's drops the route", yaml: root("match: [{port: 80}], ") + part(`{match: [{port: 81}], ${to}}`), expected: [] },
 	{ title: "a delegate that the root may not see gives nothing", yaml: root("") + part(`{${to}}`, 'exportTo: ["."], '), expected: [] },
 	{ title: "a delegate that does not exist gives nothing", yaml: root(""), expected: [] },

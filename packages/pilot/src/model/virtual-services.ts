@@ -30,7 +30,8 @@ function resolveSpec(spec: VirtualServiceSpec, namespace: string, domain: string
 	const gateways = (names: readonly string[]) => names.map((name) => resolveGateway(name, namespace));
 	const matches = <M extends { gateways?: readonly string[] | undefined }>(list: readonly M[]): M[] =>
 		list.map((match) => (match.gateways ? { ...match, gateways: gateways(match.gateways) } : match));
-	const routes = <R extends { destination: Destination }>(list: readonly R[]): R[] => list.map((route) => ({ ...route, destination: destination(route.destination) }));
+	const routes = <R extends { destination: Destination }>(list: readonly R[]): R[] =>
+		list.map((route) => ({ ...route, destination: destination(route.destination) }));
 	const http = (route: HTTPRoute): HTTPRoute => ({
 		...route,
 		...(route.match && { match: matches(route.match) }),
@@ -40,7 +41,11 @@ function resolveSpec(spec: VirtualServiceSpec, namespace: string, domain: string
 		...(route.delegate && { delegate: { ...route.delegate, namespace: route.delegate.namespace || namespace } }),
 	});
 	const tls = (route: TLSRoute): TLSRoute => ({ ...route, match: matches(route.match), ...(route.route && { route: routes(route.route) }) });
-	const tcp = (route: TCPRoute): TCPRoute => ({ ...route, ...(route.match && { match: matches(route.match) }), ...(route.route && { route: routes(route.route) }) });
+	const tcp = (route: TCPRoute): TCPRoute => ({
+		...route,
+		...(route.match && { match: matches(route.match) }),
+		...(route.route && { route: routes(route.route) }),
+	});
 	return {
 		...spec,
 		hosts: (spec.hosts ?? []).map(host),
@@ -72,7 +77,11 @@ export function buildVirtualServices(objects: readonly VirtualServiceObject[], o
 }
 
 /** Delegates that the root names and may see, by `ns/name`. */
-function delegatesOf(root: VirtualServiceObject, delegates: ReadonlyMap<string, VirtualServiceObject>, options: Options): ReadonlyMap<string, VirtualServiceObject> {
+function delegatesOf(
+	root: VirtualServiceObject,
+	delegates: ReadonlyMap<string, VirtualServiceObject>,
+	options: Options,
+): ReadonlyMap<string, VirtualServiceObject> {
 	const used = new Map<string, VirtualServiceObject>();
 	for (const { delegate } of resolvedSpec(root, options.domain).http ?? []) {
 		if (!delegate) continue;

@@ -72,10 +72,16 @@ suite("work done for a push", () => {
 	test("an endpoint change rebuilds the assignments of its service alone", () => {
 		serveAll(mesh, push, services);
 		edit(mesh.editedServiceEntry(7, "10.250.0.1"));
-		assert.deepEqual(encodesDuring(() => serveAll(mesh, push, services)), { cds: 0, eds: 1, lds: 0, rds: 0 });
+		assert.deepEqual(
+			encodesDuring(() => serveAll(mesh, push, services)),
+			{ cds: 0, eds: 1, lds: 0, rds: 0 },
+		);
 		edit(mesh.editedServiceEntry(10, "10.250.0.2"));
 		// A subset whose endpoints are the same is encoded again, but its version tells that nothing changed.
-		assert.deepEqual(encodesDuring(() => serveAll(mesh, push, services)), { cds: 0, eds: 3, lds: 0, rds: 0 });
+		assert.deepEqual(
+			encodesDuring(() => serveAll(mesh, push, services)),
+			{ cds: 0, eds: 3, lds: 0, rds: 0 },
+		);
 	});
 
 	test("a snapshot with nothing new gives views with the same revisions", () => {
@@ -91,7 +97,10 @@ suite("work done for a push", () => {
 		const revisions = types.map((type) => before.revision(type));
 		edit(mesh.editedServiceEntry(7, "10.250.0.3"));
 		const after = resourceView(push, decodeNode(mesh.node(3), push));
-		assert.deepEqual(types.filter((type, index) => after.revision(type) !== revisions[index]), ["eds"]);
+		assert.deepEqual(
+			types.filter((type, index) => after.revision(type) !== revisions[index]),
+			["eds"],
+		);
 		const name = "outbound|80||svc-7.ns-7.svc.cluster.local";
 		assert.notEqual(after.get("eds", name)?.version, before.get("eds", name)?.version);
 	});
@@ -105,7 +114,8 @@ suite("work done for a push", () => {
 		other.apply({ source: "test", upsert: [...store.snapshot().all("VirtualService"), ...store.snapshot().all("DestinationRule")], remove: [] });
 		const fresh = buildPush({ snapshot: other.snapshot(), meshConfig: {}, clusterId: "Kubernetes" });
 		const cold = translate(fresh, decodeNode(mesh.node(5), fresh));
-		const versions = (t: typeof cold) => [...t.cds.resources.values(), ...t.lds.resources.values(), t.rds("80")].map((resource) => [resource?.name, resource?.version]);
+		const versions = (t: typeof cold) =>
+			[...t.cds.resources.values(), ...t.lds.resources.values(), t.rds("80")].map((resource) => [resource?.name, resource?.version]);
 		assert.deepEqual(versions(grown), versions(cold));
 	});
 

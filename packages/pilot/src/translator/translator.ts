@@ -160,9 +160,11 @@ function assignmentsRevision(push: PushSnapshot, node: ProxyNode): object {
 	return push.caches.shared.get(`eds revision ${scope.key} ${classPlaceKey(scope, push.mesh, node)}`, assignmentInputs(push, scope), () => ({}));
 }
 
-/** The same for route tables. */
+/** The same for route tables; a gateway's also depend on the Gateways that select it, and on its own pod. */
 function tablesRevision(push: PushSnapshot, node: ProxyNode): object {
-	const { services, virtualServices, destinationRules, sidecars, mesh } = push;
+	const { services, virtualServices, destinationRules, sidecars, mesh, gateways, workloads } = push;
 	const { key } = scopeOf(push, node);
-	return push.caches.shared.get(`rds revision ${key}`, [services, virtualServices, destinationRules, sidecars, mesh], () => ({}));
+	const inputs = [services, virtualServices, destinationRules, sidecars, mesh];
+	if (node.kind === "sidecar") return push.caches.shared.get(`rds revision ${key}`, inputs, () => ({}));
+	return push.caches.shared.get(`rds revision ${node.id}`, [...inputs, gateways, workloads], () => ({}));
 }

@@ -118,14 +118,21 @@ function forCluster(hosts: ClusterHosts, cluster: string): ClusterHosts {
 	return own;
 }
 
-function planListeners(wanted: Wanted, inForce: InForce, routes: ReadonlyMap<string, RouteTable>, warming: (cluster: string) => boolean, waiting: Map<string, string>): Map<string, Listener> {
+function planListeners(
+	wanted: Wanted,
+	inForce: InForce,
+	routes: ReadonlyMap<string, RouteTable>,
+	warming: (cluster: string) => boolean,
+	waiting: Map<string, string>,
+): Map<string, Listener> {
 	const listeners = new Map(wanted.listeners);
 	for (const [name, listener] of wanted.listeners) {
 		const references = referencesOfListener(listener);
 		const secret = first(references.secrets, (secret) => !wanted.secrets.has(secret));
 		const table = first(references.routes, (table) => !routes.has(table) && !wanted.expired.has(`rds:${table}`));
 		const cluster = first(references.clusters, warming);
-		const wait = secret !== undefined ? `secret ${secret}` : table !== undefined ? `route table ${table}` : cluster !== undefined ? `cluster ${cluster}` : undefined;
+		const wait =
+			secret !== undefined ? `secret ${secret}` : table !== undefined ? `route table ${table}` : cluster !== undefined ? `cluster ${cluster}` : undefined;
 		if (wait === undefined) continue;
 		waiting.set(`listener ${name}`, wait);
 		keepOld(listeners, inForce.listeners, name);

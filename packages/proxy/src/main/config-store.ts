@@ -95,7 +95,14 @@ export class ConfigStore {
 		const all = <T>(values: Iterable<T>): Changes<T> => ({ upsert: [...values], remove: [] });
 		const { listeners, routes, secrets } = this.#inForce;
 		const id = this.#nextId++;
-		return { id, listeners: all(listeners.values()), clusters: all(this.#clusters.values()), hosts: [...this.#hosts.values()], routes: all(routes.values()), secrets: all(secrets.values()) };
+		return {
+			id,
+			listeners: all(listeners.values()),
+			clusters: all(this.#clusters.values()),
+			hosts: [...this.#hosts.values()],
+			routes: all(routes.values()),
+			secrets: all(secrets.values()),
+		};
 	}
 
 	/** Resolves when all of this that can be in force is, with what the workers could not do. */

@@ -73,7 +73,11 @@ export class DnsResolver {
 	}
 
 	async #resolveAll(hosts: ClusterHosts, dns: DnsOptions, known: Map<string, readonly ResolvedAddress[]>): Promise<boolean> {
-		const names = new Set(hosts.priorities.flat().flatMap((locality) => locality.hosts.flatMap(({ address }) => (address.kind === "ip" && isIP(address.address) === 0 ? [address.address] : []))));
+		const names = new Set(
+			hosts.priorities
+				.flat()
+				.flatMap((locality) => locality.hosts.flatMap(({ address }) => (address.kind === "ip" && isIP(address.address) === 0 ? [address.address] : []))),
+		);
 		const results = await Promise.all([...names].map((name) => this.#resolve(name, dns, known, hosts.cluster)));
 		return results.includes(false);
 	}

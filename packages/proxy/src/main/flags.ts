@@ -70,7 +70,17 @@ const inert = {
 } as const;
 
 // Envoy's words on the left, the logger's on the right.
-const levels: Readonly<Record<string, string>> = { trace: "debug", debug: "debug", info: "info", warning: "warn", warn: "warn", error: "error", critical: "error", off: "none", none: "none" };
+const levels: Readonly<Record<string, string>> = {
+	trace: "debug",
+	debug: "debug",
+	info: "info",
+	warning: "warn",
+	warn: "warn",
+	error: "error",
+	critical: "error",
+	off: "none",
+	none: "none",
+};
 
 export function logLevelOf(name: string): string | undefined {
 	return Object.hasOwn(levels, name) ? levels[name] : undefined;
@@ -109,7 +119,8 @@ export function parseFlags(args: readonly string[]): ParsedFlags {
 		drainTimeSeconds: count("drain-time-s"),
 		adminAddressPath: text("admin-address-path"),
 	};
-	if (flags.configPath === undefined && flags.configYaml === undefined) return { kind: "error", message: "a configuration is needed: -c FILE or --config-yaml YAML" };
+	if (flags.configPath === undefined && flags.configYaml === undefined)
+		return { kind: "error", message: "a configuration is needed: -c FILE or --config-yaml YAML" };
 	return { kind: "flags", flags, warnings: ignored.length === 0 ? [] : [`these flags have no effect here: ${ignored.map((name) => `--${name}`).join(", ")}`] };
 }
 

@@ -23,11 +23,19 @@ export function resolveGrpcTarget(service: GrpcService | undefined, sources: Tar
 	const ssl = google.channelCredentials?.sslCredentials;
 	const root = ssl?.rootCerts?.filename ?? "";
 	const inline = ssl?.rootCerts?.inlineString ?? "";
-	const credentials = () => (ssl === undefined ? ChannelCredentials.createInsecure() : ChannelCredentials.createSsl(root === "" ? (inline === "" ? null : Buffer.from(inline)) : Buffer.from(sources.readFile(root))));
+	const credentials = () =>
+		ssl === undefined
+			? ChannelCredentials.createInsecure()
+			: ChannelCredentials.createSsl(root === "" ? (inline === "" ? null : Buffer.from(inline)) : Buffer.from(sources.readFile(root)));
 	return { address: google.targetUri, credentials, metadata };
 }
 
-function resolveCluster(name: string, authority: string, metadata: () => Promise<Readonly<Record<string, string>>>, sources: TargetSources): GrpcTarget | string {
+function resolveCluster(
+	name: string,
+	authority: string,
+	metadata: () => Promise<Readonly<Record<string, string>>>,
+	sources: TargetSources,
+): GrpcTarget | string {
 	const decoded = sources.cluster(name);
 	if (decoded === undefined) return `there is no static cluster ${name}`;
 	const host = decoded.hosts?.priorities.flat().flatMap((locality) => locality.hosts)[0];
@@ -50,5 +58,9 @@ function tlsCredentials(tls: UpstreamTls, { secret }: TargetSources): ChannelCre
 	if (roots === undefined && trust?.kind !== "system") throw new Error("no trusted roots for the management server");
 	const own = tls.certificates[0];
 	const pair = own?.kind === "inline" ? own : own?.kind === "secret" ? secret(own.name)?.certificate : undefined;
-	return ChannelCredentials.createSsl(roots === undefined ? null : Buffer.from(roots), pair ? Buffer.from(pair.privateKeyPem) : null, pair ? Buffer.from(pair.certChainPem) : null);
+	return ChannelCredentials.createSsl(
+		roots === undefined ? null : Buffer.from(roots),
+		pair ? Buffer.from(pair.privateKeyPem) : null,
+		pair ? Buffer.from(pair.certChainPem) : null,
+	);
 }

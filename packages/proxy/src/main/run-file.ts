@@ -41,7 +41,8 @@ function readConfig(flags: Flags, environment: DecodeEnvironment): ReadConfig {
 	const texts: BootstrapText[] = [];
 	if (flags.configPath !== undefined) {
 		const extension = flags.configPath.slice(flags.configPath.lastIndexOf("."));
-		if (extension === ".pb" || extension === ".pb_text") return { config: undefined, errors: [`${flags.configPath}: binary and text protobuf files are not implemented; use YAML or JSON`], warnings: [] };
+		if (extension === ".pb" || extension === ".pb_text")
+			return { config: undefined, errors: [`${flags.configPath}: binary and text protobuf files are not implemented; use YAML or JSON`], warnings: [] };
 		try {
 			texts.push({ name: flags.configPath, text: readFileSync(flags.configPath, "utf8") });
 		} catch (error) {
@@ -63,7 +64,13 @@ function withNames(config: BootstrapConfig, { serviceNode, serviceCluster }: Fla
 
 const drainDefaultSeconds = 5;
 
-async function serve(flags: Flags, config: BootstrapConfig, secretSources: Map<string, ConfigSource | undefined>, environment: DecodeEnvironment, logger: Logger): Promise<number> {
+async function serve(
+	flags: Flags,
+	config: BootstrapConfig,
+	secretSources: Map<string, ConfigSource | undefined>,
+	environment: DecodeEnvironment,
+	logger: Logger,
+): Promise<number> {
 	const concurrency = flags.concurrency || defaultConcurrency();
 	const quit = Promise.withResolvers<void>();
 	let server: Server;
@@ -79,6 +86,7 @@ async function serve(flags: Flags, config: BootstrapConfig, secretSources: Map<s
 			random: Math.random,
 			logger,
 			ownSecrets: new Set(),
+			initialSecrets: [],
 			secretsOverAds: false,
 			onQuit: quit.resolve,
 		});

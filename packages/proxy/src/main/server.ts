@@ -8,19 +8,20 @@ import { Listener } from "@weft/xds/generated/envoy/config/listener/v3/listener.
 import { Secret as SecretMessage } from "@weft/xds/generated/envoy/extensions/transport_sockets/tls/v3/secret.ts";
 import type { BootstrapConfig } from "../config/bootstrap/decode-bootstrap.ts";
 import type { DecodeEnvironment } from "../config/decode/index.ts";
-import type { Secret } from "../config/runtime-config.ts";
+import type { ConfigUpdate, Secret } from "../config/runtime-config.ts";
 import { createSlotAllocator, viewSharedWords } from "../config/shared-state.ts";
-import type { FromWorker, WorkerInit } from "../config/worker-messages.ts";
+import type { FromWorker, ResourceError, WorkerInit } from "../config/worker-messages.ts";
 import { type AdminServer, startAdmin } from "./admin/server.ts";
 import { ConfigStore } from "./config-store.ts";
 import { DnsResolver, systemLookup } from "./dns.ts";
 import { followSecretFiles } from "./file-secrets.ts";
+import { trimMemory } from "./memory.ts";
 import { OutlierManager } from "./outlier-manager.ts";
 import { ResourceRecords, staticRecord } from "./resource-records.ts";
 import { ServerState } from "./server-state.ts";
 import { type WorkerEvents, WorkerPool, type WorkerPort } from "./worker-pool.ts";
 import { spawnWorkerThread } from "./worker-thread.ts";
-import { XdsSource } from "./xds-source.ts";
+import type { XdsSource } from "./xds-source.ts";
 import { applyUpdates } from "./xds-updates.ts";
 
 export interface ServerOptions {
@@ -36,6 +37,8 @@ export interface ServerOptions {
 	readonly logger: Logger;
 	/** Secrets of the workload identity, which this process obtains itself; they arrive by `setSecrets`. */
 	readonly ownSecrets: ReadonlySet<string>;
+	/** Those of them that are there already. */
+	readonly initialSecrets: readonly Secret[];
 	readonly secretsOverAds: boolean;
 	/** Default: a thread that runs the data path. */
 	readonly spawn?: (init: WorkerInit, events: WorkerEvents) => WorkerPort;
@@ -70,8 +73,22 @@ export async function startServer(options: ServerOptions): Promise<Server> {
 		logger,
 		onMessage: (message) => receive(message),
 	});
-	const store = new ConfigStore({ send: (update) => pool.update(update), allocator, logger });
-	const outliers = new OutlierManager({ words: viewSharedWords(allocator.buffer), clusterOf: (name) => store.clusterOf(name), hostsOf: (name) => store.hostsOf(name), clusterNames: () => store.clusterNames(), clock, random, logger });
+	const refused: ResourceError[] = [];
+	const send = async (update: ConfigUpdate) => {
+		const errors = await pool.update(update);
+		refused.push(...errors.filter(({ resource }) => config.listeners.some(({ value }) => value.name === resource)));
+		return errors;
+	};
+	const store = new ConfigStore({ send, allocator, logger });
+	const outliers = new OutlierManager({
+		words: viewSharedWords(allocator.buffer),
+		clusterOf: (name) => store.clusterOf(name),
+		hostsOf: (name) => store.hostsOf(name),
+		clusterNames: () => store.clusterNames(),
+		clock,
+		random,
+		logger,
+	});
 	const dns = new DnsResolver({ lookup: systemLookup, clock, logger, onHosts: (hosts) => void store.apply({ resolved: { upsert: [hosts], remove: [] } }) });
 	const receive = (message: FromWorker) => {
 		if (message.kind === "eject") outliers.eject(message);
@@ -79,39 +96,82 @@ export async function startServer(options: ServerOptions): Promise<Server> {
 		else if (message.kind === "listenerError") logger.error("listener could not be opened", { listener: message.listener, error: message.message });
 	};
 
-	const targets = { cluster: (name: string) => store.wanted.clusters.get(name), secret: (name: string) => store.wanted.secrets.get(name), readFile: readFileSync };
+	const targets = {
+		cluster: (name: string) => store.wanted.clusters.get(name) ?? config.clusters.find(({ value }) => value.cluster.name === name)?.value,
+		secret: (name: string) => store.wanted.secrets.get(name),
+		readFile: readFileSync,
+	};
 	const follow = () => {
 		dns.follow(store.wanted.clusters.values());
 		files.follow();
-		xds.follow();
+		source?.follow();
 	};
+	let source: XdsSource | undefined;
 	const apply = applyUpdates({ store, records, environment: options.environment, nowMs: () => clock.nowMs(), onWanted: follow });
-	const node = Node.fromPartial({ ...config.message.node, id: config.node.id, cluster: config.node.cluster, userAgentName: "weft-proxy", userAgentVersion: options.version });
+	const node = Node.fromPartial({
+		...config.message.node,
+		id: config.node.id,
+		cluster: config.node.cluster,
+		userAgentName: "weft-proxy",
+		userAgentVersion: options.version,
+	});
 	const staticSecrets = new Set(config.secrets.map(({ value }) => value.name));
-	const secrets = { secretSources: options.secretSources, ownSecrets: options.ownSecrets, isStaticSecret: (name: string) => staticSecrets.has(name), secretsOverAds: options.secretsOverAds };
-	const files = followSecretFiles({ sources: options.secretSources, store, records, environment: options.environment, logger, nowMs: () => clock.nowMs(), signal: abort.signal });
+	const secrets = {
+		secretSources: options.secretSources,
+		ownSecrets: options.ownSecrets,
+		isStaticSecret: (name: string) => staticSecrets.has(name),
+		secretsOverAds: options.secretsOverAds,
+	};
+	const files = followSecretFiles({
+		sources: options.secretSources,
+		store,
+		records,
+		environment: options.environment,
+		logger,
+		nowMs: () => clock.nowMs(),
+		signal: abort.signal,
+	});
 	const watched = async (update: Parameters<typeof apply>[0]) => {
 		const rejected = await apply(update);
 		state.received(update.typeUrl);
 		return rejected;
 	};
-	const xds = XdsSource.create({ bootstrap: config.message, node, store, targets, apply: watched, clock, random, logger: logger.child("xds"), ...secrets });
-	if (typeof xds === "string") throw new Error(xds);
+	if (needsControlPlane(config, options)) {
+		// gRPC weighs ten megabytes: only those carry it who need it.
+		const { createXdsSource } = await import("./xds-source.ts");
+		const created = createXdsSource({
+			bootstrap: config.message,
+			node,
+			store,
+			targets,
+			apply: watched,
+			clock,
+			random,
+			logger: logger.child("xds"),
+			...secrets,
+		});
+		if (typeof created === "string") throw new Error(created);
+		source = created;
+	}
 
 	await pool.start();
 	recordStatic(records, config, clock.nowMs());
-	const applied = store.apply(staticChange(config));
+	const applied = store.apply(staticChange(config, options.initialSecrets));
 	follow();
-	const errors = await applied;
-	const fatal = errors.filter(({ resource }) => config.listeners.some(({ value }) => value.name === resource));
-	if (fatal.length > 0) {
+	await applied;
+	void source?.run(abort.signal);
+	const isIn = () => config.listeners.every(({ value }) => store.inForce.listeners.has(value.name));
+	await Promise.race([until(isIn, clock, abort.signal), clock.sleep(startTimeoutMs, abort.signal)]);
+	if (refused.length > 0) {
+		abort.abort();
+		dns.stop();
 		await pool.stop();
-		throw new Error(fatal.map(({ resource, message }) => `${resource}: ${message}`).join("; "));
+		throw new Error(refused.map(({ resource, message }) => `${resource}: ${message}`).join("; "));
 	}
 	const admin = await startAdminOf(options, { pool, store, records, state, outliers });
-	state.ready();
-	void xds.run(abort.signal);
+	void until(isIn, clock, abort.signal).then(() => state.ready());
 	void outliers.run(abort.signal);
+	trimMemory();
 	return {
 		adminAddress: admin?.address,
 		state,
@@ -129,14 +189,38 @@ export async function startServer(options: ServerOptions): Promise<Server> {
 	};
 }
 
-function workerInit({ config, concurrency, logLevel }: ServerOptions, workerIndex: number, shared: SharedArrayBuffer): WorkerInit {
-	const transport = process.env["WEFT_TRANSPORT"] === "net" ? "net" : "auto";
-	return { kind: "init", workerIndex, workers: concurrency, node: config.node, shared, accessLogFlushMs, options: { transport, logLevel, reusePort: concurrency > 1, serverName: "envoy" } };
+/** Names may take a while to resolve; beyond this the rest is served without what waits for them. */
+const startTimeoutMs = 5_000;
+const startPollMs = 5;
+
+async function until(isTrue: () => boolean, clock: Clock, signal: AbortSignal): Promise<void> {
+	while (!isTrue() && !signal.aborted) await clock.sleep(startPollMs, signal);
 }
 
-function staticChange(config: BootstrapConfig) {
+function needsControlPlane({ message }: BootstrapConfig, { secretSources }: ServerOptions): boolean {
+	return message.dynamicResources !== undefined || [...secretSources.values()].some((source) => source?.apiConfigSource !== undefined);
+}
+
+function workerInit({ config, concurrency, logLevel }: ServerOptions, workerIndex: number, shared: SharedArrayBuffer): WorkerInit {
+	const transport = process.env["WEFT_TRANSPORT"] === "net" ? "net" : "auto";
+	return {
+		kind: "init",
+		workerIndex,
+		workers: concurrency,
+		node: config.node,
+		shared,
+		accessLogFlushMs,
+		options: { transport, logLevel, reusePort: concurrency > 1, serverName: "envoy" },
+	};
+}
+
+function staticChange(config: BootstrapConfig, own: readonly Secret[]) {
 	const all = <T>(resources: readonly { readonly value: T }[]) => ({ upsert: resources.map(({ value }) => value), remove: [] });
-	return { listeners: all(config.listeners), clusters: all(config.clusters), secrets: all(config.secrets) };
+	return {
+		listeners: all(config.listeners),
+		clusters: all(config.clusters),
+		secrets: { upsert: [...config.secrets.map(({ value }) => value), ...own], remove: [] },
+	};
 }
 
 function recordStatic(records: ResourceRecords, config: BootstrapConfig, nowMs: number): void {
@@ -145,9 +229,21 @@ function recordStatic(records: ResourceRecords, config: BootstrapConfig, nowMs: 
 	for (const { message } of config.secrets) records.set("sds", staticRecord("sds", message.name, SecretMessage.encode(message).finish(), nowMs));
 }
 
-async function startAdminOf(options: ServerOptions, parts: { readonly pool: WorkerPool; readonly store: ConfigStore; readonly records: ResourceRecords; readonly state: ServerState; readonly outliers: OutlierManager }): Promise<AdminServer | undefined> {
+async function startAdminOf(
+	options: ServerOptions,
+	parts: {
+		readonly pool: WorkerPool;
+		readonly store: ConfigStore;
+		readonly records: ResourceRecords;
+		readonly state: ServerState;
+		readonly outliers: OutlierManager;
+	},
+): Promise<AdminServer | undefined> {
 	const { admin: address, message, node } = options.config;
 	if (address === undefined) return undefined;
 	const { clock, logger, version, concurrency } = options;
-	return startAdmin({ address, context: { ...parts, bootstrap: Bootstrap.encode(message).finish(), node, version, concurrency, clock, logger, onQuit: options.onQuit } });
+	return startAdmin({
+		address,
+		context: { ...parts, bootstrap: Bootstrap.encode(message).finish(), node, version, concurrency, clock, logger, onQuit: options.onQuit },
+	});
 }

@@ -22,7 +22,10 @@ export interface SidecarFlags {
 	readonly logLevel: string;
 }
 
-export type ParsedSidecarFlags = { readonly kind: "flags"; readonly flags: SidecarFlags } | { readonly kind: "help" } | { readonly kind: "error"; readonly message: string };
+export type ParsedSidecarFlags =
+	| { readonly kind: "flags"; readonly flags: SidecarFlags }
+	| { readonly kind: "help" }
+	| { readonly kind: "error"; readonly message: string };
 
 const names = {
 	"discovery-address": { type: "string" },

@@ -62,11 +62,18 @@ async function serve(flags: SidecarFlags, variables: NodeJS.ProcessEnv, logger: 
 	};
 	const config = decodeSidecar(flags, serverName, environment);
 	// Without a certificate the control plane would not answer: there is nothing to serve before.
-	await identity.ready(abort.signal);
+	const certificate = await identity.ready(abort.signal);
 	process.off("SIGTERM", stop);
 	process.off("SIGINT", stop);
 	const quit = Promise.withResolvers<void>();
-	const server = await startSidecar(flags, { config, secretSources, environment, logger, onQuit: quit.resolve });
+	const server = await startSidecar(flags, {
+		config,
+		secretSources,
+		environment,
+		logger,
+		initialSecrets: secretsOf(certificate, flags.rootCertFile),
+		onQuit: quit.resolve,
+	});
 	const leave = identity.subscribe((certificate) => setIdentity(server, certificate, flags.rootCertFile));
 	announce(flags, server, logger);
 	await superviseServer({ server, logger, quit: quit.promise, drainMs: flags.drainTimeSeconds * 1000 });
@@ -92,6 +99,7 @@ interface Parts {
 	readonly secretSources: Map<string, ConfigSource | undefined>;
 	readonly environment: DecodeEnvironment;
 	readonly logger: Logger;
+	readonly initialSecrets: readonly Secret[];
 	readonly onQuit: () => void;
 }
 
@@ -103,10 +111,13 @@ function startSidecar(flags: SidecarFlags, parts: Parts): Promise<Server> {
 /** Once the certificate has expired the secrets go, and with them every handshake: closed, never plaintext. */
 function setIdentity(server: Server, certificate: WorkloadCertificate | undefined, rootCertFile: string): void {
 	if (certificate === undefined) return server.setSecrets([], [workloadSecret, rootsSecret]);
-	const { certChainPem, privateKeyPem, rootsPem } = certificate;
+	server.setSecrets(secretsOf(certificate, rootCertFile), []);
+}
+
+function secretsOf({ certChainPem, privateKeyPem, rootsPem }: WorkloadCertificate, rootCertFile: string): readonly Secret[] {
 	const trust = (name: string, caPem: string): Secret => ({ name, certificate: undefined, validation: { caPem, crlPem: "" } });
 	const own: Secret = { name: workloadSecret, certificate: { certChainPem, privateKeyPem }, validation: undefined };
-	server.setSecrets([own, trust(rootsSecret, rootsPem), trust(controlPlaneSecret, `${readFileSync(rootCertFile, "utf8")}\n${rootsPem}`)], []);
+	return [own, trust(rootsSecret, rootsPem), trust(controlPlaneSecret, `${readFileSync(rootCertFile, "utf8")}\n${rootsPem}`)];
 }
 
 function announce({ stateDir, discoveryAddress }: SidecarFlags, server: Server, logger: Logger): void {

@@ -63,7 +63,13 @@ export class WorkerPool {
 			message: (message) => this.#receive(member, message),
 			exit: (reason) => this.#replace(index, member, reason),
 		};
-		const member: Member = { port: this.#options.spawn(index, events), ready: Promise.withResolvers(), updates: new Map(), scrapes: new Map(), drained: undefined };
+		const member: Member = {
+			port: this.#options.spawn(index, events),
+			ready: Promise.withResolvers(),
+			updates: new Map(),
+			scrapes: new Map(),
+			drained: undefined,
+		};
 		return member;
 	}
 

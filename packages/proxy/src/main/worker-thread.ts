@@ -7,11 +7,11 @@ const stopGraceMs = 500;
 
 /** Beside the bundle where this code was bundled, in the source tree otherwise. */
 function entryFile(): URL {
-	return new URL(import.meta.url.endsWith("/src/main/worker-thread.ts") ? "../data/worker/entry.ts" : "./worker.js", import.meta.url);
+	return new URL(import.meta.url.endsWith("/src/main/worker-thread.ts") ? "../data/worker/entry.ts" : "./worker.mjs", import.meta.url);
 }
 
 export function spawnWorkerThread(init: WorkerInit, events: WorkerEvents): WorkerPort {
-	const worker = new Worker(entryFile(), { workerData: init, name: `wrk:${init.workerIndex}` });
+	const worker = new Worker(entryFile(), { workerData: init, name: `wrk:${init.workerIndex}`, execArgv: ["--disable-warning=ExperimentalWarning"] });
 	let reason = "";
 	let ended: () => void = () => {};
 	const exited = new Promise<void>((resolve) => {

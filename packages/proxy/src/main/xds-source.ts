@@ -40,25 +40,9 @@ export class XdsSource {
 	readonly #waits = new Map<string, NodeJS.Timeout>();
 	#signal: AbortSignal | undefined;
 
-	private constructor(options: XdsSourceOptions, ads: XdsClient | undefined) {
+	constructor(options: XdsSourceOptions, ads: XdsClient | undefined) {
 		this.#options = options;
 		this.#ads = ads;
-	}
-
-	/** An error is a text: what the bootstrap asks for and is not to be had. */
-	static create(options: XdsSourceOptions): XdsSource | string {
-		const dynamic = options.bootstrap.dynamicResources;
-		for (const [name, source] of Object.entries({ lds_config: dynamic?.ldsConfig, cds_config: dynamic?.cdsConfig })) {
-			if (source !== undefined && source.ads === undefined) return `dynamic_resources.${name}: only ads is implemented`;
-		}
-		if (dynamic?.adsConfig === undefined) {
-			return dynamic?.ldsConfig || dynamic?.cdsConfig ? "dynamic_resources: ads without ads_config" : new XdsSource(options, undefined);
-		}
-		const ads = createAdsClient(dynamic.adsConfig, options);
-		if (typeof ads === "string") return `dynamic_resources.ads_config: ${ads}`;
-		if (dynamic.cdsConfig) ads.subscribe(typeUrls.cds, "*");
-		if (dynamic.ldsConfig) ads.subscribe(typeUrls.lds, "*");
-		return new XdsSource(options, ads);
 	}
 
 	get adsConnected(): boolean | undefined {
@@ -156,6 +140,22 @@ export class XdsSource {
 		void client.run(this.#signal);
 		return client;
 	}
+}
+
+/** An error is a text: what the bootstrap asks for and is not to be had. */
+export function createXdsSource(options: XdsSourceOptions): XdsSource | string {
+	const dynamic = options.bootstrap.dynamicResources;
+	for (const [name, source] of Object.entries({ lds_config: dynamic?.ldsConfig, cds_config: dynamic?.cdsConfig })) {
+		if (source !== undefined && source.ads === undefined) return `dynamic_resources.${name}: only ads is implemented`;
+	}
+	if (dynamic?.adsConfig === undefined) {
+		return dynamic?.ldsConfig || dynamic?.cdsConfig ? "dynamic_resources: ads without ads_config" : new XdsSource(options, undefined);
+	}
+	const ads = createAdsClient(dynamic.adsConfig, options);
+	if (typeof ads === "string") return `dynamic_resources.ads_config: ${ads}`;
+	if (dynamic.cdsConfig) ads.subscribe(typeUrls.cds, "*");
+	if (dynamic.ldsConfig) ads.subscribe(typeUrls.lds, "*");
+	return new XdsSource(options, ads);
 }
 
 function createAdsClient(api: ApiConfigSource, options: XdsSourceOptions): XdsClient | string {

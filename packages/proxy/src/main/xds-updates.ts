@@ -5,7 +5,15 @@ import { ClusterLoadAssignment } from "@weft/xds/generated/envoy/config/endpoint
 import { Listener } from "@weft/xds/generated/envoy/config/listener/v3/listener.ts";
 import { RouteConfiguration } from "@weft/xds/generated/envoy/config/route/v3/route.ts";
 import { Secret } from "@weft/xds/generated/envoy/extensions/transport_sockets/tls/v3/secret.ts";
-import { type DecodeEnvironment, decodeAssignment, decodeCluster, type Decoded, decodeListener, decodeRouteTable, decodeSecret } from "../config/decode/index.ts";
+import {
+	type DecodeEnvironment,
+	decodeAssignment,
+	decodeCluster,
+	type Decoded,
+	decodeListener,
+	decodeRouteTable,
+	decodeSecret,
+} from "../config/decode/index.ts";
 import type { ConfigStore, WantedChange } from "./config-store.ts";
 import type { ResourceRecords } from "./resource-records.ts";
 
@@ -79,7 +87,8 @@ function decodeChanged(type: XdsType, { decode }: Decoder, update: XdsUpdate, ta
 }
 
 function decodeOne(decode: Decoder["decode"], type: XdsType, resource: Any, environment: DecodeEnvironment): Decoded<unknown> {
-	if (stripTypeUrl(resource.typeUrl) !== stripTypeUrl(typeUrls[type])) return { value: undefined, errors: [`expected a ${stripTypeUrl(typeUrls[type])}, got a ${stripTypeUrl(resource.typeUrl)}`] };
+	if (stripTypeUrl(resource.typeUrl) !== stripTypeUrl(typeUrls[type]))
+		return { value: undefined, errors: [`expected a ${stripTypeUrl(typeUrls[type])}, got a ${stripTypeUrl(resource.typeUrl)}`] };
 	try {
 		return decode(resource.value, environment);
 	} catch (error) {

@@ -1,2 +1,10 @@
 export { type GrpcTarget, openGrpcStream, type OpenStream, responseBytesMax, type StreamEvents, type XdsStream } from "./stream.ts";
-export { type ApplyUpdate, createXdsClient, type RejectedResource, type XdsClient, type XdsClientOptions, type XdsResource, type XdsUpdate } from "./xds-client.ts";
+export {
+	type ApplyUpdate,
+	createXdsClient,
+	type RejectedResource,
+	type XdsClient,
+	type XdsClientOptions,
+	type XdsResource,
+	type XdsUpdate,
+} from "./xds-client.ts";

@@ -40,10 +40,19 @@ export interface GrpcTarget {
 
 /** Streams over gRPC, each on a connection of its own. `secrets` is SDS alone, state of the world. */
 export function openGrpcStream(kind: keyof typeof paths, target: GrpcTarget): OpenStream {
-	return (events) => (kind === "delta" ? open(paths.delta, DeltaDiscoveryRequest, DeltaDiscoveryResponse, target, events) : open(paths[kind], DiscoveryRequest, DiscoveryResponse, target, events));
+	return (events) =>
+		kind === "delta"
+			? open(paths.delta, DeltaDiscoveryRequest, DeltaDiscoveryResponse, target, events)
+			: open(paths[kind], DiscoveryRequest, DiscoveryResponse, target, events);
 }
 
-function open<Q, R extends DeltaDiscoveryResponse | DiscoveryResponse>(path: string, requests: MessageFns<Q>, responses: MessageFns<R>, target: GrpcTarget, events: StreamEvents): XdsStream {
+function open<Q, R extends DeltaDiscoveryResponse | DiscoveryResponse>(
+	path: string,
+	requests: MessageFns<Q>,
+	responses: MessageFns<R>,
+	target: GrpcTarget,
+	events: StreamEvents,
+): XdsStream {
 	let closed = false;
 	let client: Client | undefined;
 	let call: ClientDuplexStream<Q, R> | undefined;
@@ -80,7 +89,12 @@ function open<Q, R extends DeltaDiscoveryResponse | DiscoveryResponse>(path: str
 	};
 	start().catch((error: unknown) => end(error instanceof Error ? error.message : String(error)));
 	return {
-		send: (request) => void (call ? call.write(request) : waiting.push(request as Q)),
+		send(request) {
+			// The kind of stream decides the kind of request: the client sends what it opened the stream for.
+			const message = request as Q;
+			if (call) call.write(message);
+			else waiting.push(message);
+		},
 		pause: () => void call?.pause(),
 		resume: () => void call?.resume(),
 		close: () => {

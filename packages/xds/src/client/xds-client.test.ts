@@ -81,7 +81,11 @@ function runClient(mode: "delta" | "sotw", port: number, apply: (update: XdsUpda
 }
 
 describe("delta client", () => {
-	const server = new TestServer("/envoy.service.discovery.v3.AggregatedDiscoveryService/DeltaAggregatedResources", DeltaDiscoveryRequest, DeltaDiscoveryResponse);
+	const server = new TestServer(
+		"/envoy.service.discovery.v3.AggregatedDiscoveryService/DeltaAggregatedResources",
+		DeltaDiscoveryRequest,
+		DeltaDiscoveryResponse,
+	);
 	before(() => server.listen());
 	after(() => server.close());
 
@@ -109,7 +113,14 @@ describe("delta client", () => {
 		assert.equal(ack.responseNonce, "n1");
 		assert.equal(ack.errorDetail, undefined);
 
-		server.call?.write(DeltaDiscoveryResponse.fromPartial({ typeUrl: typeUrls.cds, nonce: "n2", resources: [resource("bad1", "2"), resource("b", "2"), resource("bad2", "2")], removedResources: ["x"] }));
+		server.call?.write(
+			DeltaDiscoveryResponse.fromPartial({
+				typeUrl: typeUrls.cds,
+				nonce: "n2",
+				resources: [resource("bad1", "2"), resource("b", "2"), resource("bad2", "2")],
+				removedResources: ["x"],
+			}),
+		);
 		const nack = await server.next();
 		assert.equal(nack.responseNonce, "n2");
 		assert.equal(nack.errorDetail?.message, "bad1: no good\nbad2: no good");
@@ -146,7 +157,9 @@ describe("state of the world client", () => {
 		server.call?.write(DiscoveryResponse.fromPartial({ typeUrl: typeUrls.cds, nonce: "1", versionInfo: "v1", resources: [clusterAny("a"), clusterAny("b")] }));
 		const ack = await server.next();
 		assert.deepEqual([ack.versionInfo, ack.responseNonce, ack.errorDetail], ["v1", "1", undefined]);
-		server.call?.write(DiscoveryResponse.fromPartial({ typeUrl: typeUrls.cds, nonce: "2", versionInfo: "v2", resources: [clusterAny("b"), clusterAny("bad")] }));
+		server.call?.write(
+			DiscoveryResponse.fromPartial({ typeUrl: typeUrls.cds, nonce: "2", versionInfo: "v2", resources: [clusterAny("b"), clusterAny("bad")] }),
+		);
 		const nack = await server.next();
 		assert.deepEqual([nack.versionInfo, nack.responseNonce, nack.errorDetail?.message], ["v1", "2", "bad: no good"]);
 		assert.deepEqual(updates[1]?.removed, ["a"]);

@@ -1,7 +1,12 @@
 import { type Clock, createBackoff, type Logger } from "@weft/runtime";
 import { type Any, stripTypeUrl } from "../any.ts";
 import type { Node } from "../generated/envoy/config/core/v3/base.ts";
-import { DeltaDiscoveryRequest, type DeltaDiscoveryResponse, DiscoveryRequest, type DiscoveryResponse } from "../generated/envoy/service/discovery/v3/discovery.ts";
+import {
+	DeltaDiscoveryRequest,
+	type DeltaDiscoveryResponse,
+	DiscoveryRequest,
+	type DiscoveryResponse,
+} from "../generated/envoy/service/discovery/v3/discovery.ts";
 import { typeUrls } from "../type-urls.ts";
 import { resourceName } from "./resource-name.ts";
 import type { OpenStream, XdsStream } from "./stream.ts";
@@ -167,7 +172,16 @@ class StreamingClient implements XdsClient {
 		if (!subscription.sent && names !== "*" && names.size === 0) return;
 		subscription.sent = true;
 		const errorDetail = error === undefined ? undefined : { code: internalCode, message: error, details: [] };
-		this.#stream?.send(DiscoveryRequest.fromPartial({ node: this.#node(), typeUrl, versionInfo: version, responseNonce: nonce, resourceNames: names === "*" ? [] : [...names], errorDetail }));
+		this.#stream?.send(
+			DiscoveryRequest.fromPartial({
+				node: this.#node(),
+				typeUrl,
+				versionInfo: version,
+				responseNonce: nonce,
+				resourceNames: names === "*" ? [] : [...names],
+				errorDetail,
+			}),
+		);
 	}
 
 	#receive(stream: XdsStream, response: DeltaDiscoveryResponse | DiscoveryResponse): void {
@@ -228,7 +242,12 @@ function sotwUpdate(response: DiscoveryResponse, { versions, typeUrl }: Subscrip
 	const resources = response.resources.map((resource) => ({ name: resourceName(resource.value), version: response.versionInfo, resource }));
 	const present = new Set(resources.map(({ name }) => name));
 	const whole = typeUrl === typeUrls.cds || typeUrl === typeUrls.lds;
-	return { typeUrl: response.typeUrl, version: response.versionInfo, resources, removed: whole ? [...versions.keys()].filter((name) => !present.has(name)) : [] };
+	return {
+		typeUrl: response.typeUrl,
+		version: response.versionInfo,
+		resources,
+		removed: whole ? [...versions.keys()].filter((name) => !present.has(name)) : [],
+	};
 }
 
 function duplicates({ resources }: XdsUpdate): readonly RejectedResource[] {

@@ -123,7 +123,7 @@ export function adsService(options: AdsServerOptions): { definition: ServiceDefi
 function serve(call: Stream, protocol: "delta" | "sotw", id: number, options: AdsServerOptions): void {
 	const { delegate, clock, logger } = options;
 	const fail = (code: number, details: string) => {
-		call.emit("error", { code, details, metadata: call.metadata as Metadata });
+		call.emit("error", { code, details, metadata: call.metadata });
 	};
 	let client: XdsClient | undefined;
 	const write = (message: Buffer) =>

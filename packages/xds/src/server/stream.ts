@@ -130,7 +130,7 @@ export class ClientStream {
 		this.#again = true;
 		if (this.#running || this.#closed || !this.#view) return;
 		this.#running = true;
-		this.#run().finally(() => {
+		void this.#run().finally(() => {
 			this.#running = false;
 		});
 	}

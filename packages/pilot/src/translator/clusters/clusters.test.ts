@@ -25,7 +25,8 @@ endpoints: [{addresses: [10.1.0.1], targetRef: {kind: Pod, name: web-1, namespac
 `;
 const web = `${service("web", "{name: http, port: 80, targetPort: 8080}, {name: grpc, port: 90, targetPort: 9090}")}\n${pod}`;
 const name = "outbound|80||web.default.svc.cluster.local";
-const rule = (policy: string) => `apiVersion: networking.istio.io/v1\nkind: DestinationRule\nmetadata: {name: r, namespace: default}\nspec: {host: web, trafficPolicy: ${policy}}\n---\n`;
+const rule = (policy: string) =>
+	`apiVersion: networking.istio.io/v1\nkind: DestinationRule\nmetadata: {name: r, namespace: default}\nspec: {host: web, trafficPolicy: ${policy}}\n---\n`;
 
 function clusters(yaml: string, metadata: object = {}, meshConfig: MeshConfig = {}): ReadonlyMap<string, Cluster> {
 	const { push, node } = contextOf(createTestMesh(meshConfig).apply(yaml), { ...metadata });
@@ -58,12 +59,26 @@ test("trust domain aliases are accepted in a server's identity", () => {
 	);
 });
 
-const tlsCases: readonly (readonly [title: string, policy: string, sni: string, alpn: readonly string[], certificate: readonly string[], roots: string | undefined])[] = [
+const tlsCases: readonly (readonly [
+	title: string,
+	policy: string,
+	sni: string,
+	alpn: readonly string[],
+	certificate: readonly string[],
+	roots: string | undefined,
+])[] = [
 	["SIMPLE takes the system's roots", "{tls: {mode: SIMPLE}}", "", [], [], "file-root:system"],
 	["insecureSkipVerify verifies nothing", "{tls: {mode: SIMPLE, insecureSkipVerify: true, sni: x.org}}", "x.org", [], [], undefined],
 	["MUTUAL takes files", "{tls: {mode: MUTUAL, clientCertificate: /c, privateKey: /k, caCertificates: /a}}", "", [], ["file-cert:/c~/k"], "file-root:/a"],
 	["MUTUAL takes a Secret", "{tls: {mode: MUTUAL, credentialName: s}}", "", [], ["kubernetes://s"], "kubernetes://s-cacert"],
-	["ISTIO_MUTUAL takes the workload's own", "{tls: {mode: ISTIO_MUTUAL}}", "outbound_.80_._.web.default.svc.cluster.local", ["istio-peer-exchange", "istio"], ["default"], "ROOTCA"],
+	[
+		"ISTIO_MUTUAL takes the workload's own",
+		"{tls: {mode: ISTIO_MUTUAL}}",
+		"outbound_.80_._.web.default.svc.cluster.local",
+		["istio-peer-exchange", "istio"],
+		["default"],
+		"ROOTCA",
+	],
 	["ISTIO_MUTUAL keeps the rule's SNI", "{tls: {mode: ISTIO_MUTUAL, sni: x.org}}", "x.org", ["istio-peer-exchange", "istio"], ["default"], "ROOTCA"],
 ];
 for (const [title, policy, sni, alpn, certificate, roots] of tlsCases) {
@@ -113,12 +128,34 @@ test("in local mode nothing goes to an original destination", () => {
 	const outside =
 		"apiVersion: networking.istio.io/v1\nkind: ServiceEntry\nmetadata: {name: e, namespace: default}\nspec: {hosts: [x.example.org], resolution: NONE, ports: [{number: 80, name: http, protocol: HTTP}]}\n---\n";
 	const yaml = web + headless + outside + rule("{loadBalancer: {simple: PASSTHROUGH}}");
-	const typesOf = (all: ReadonlyMap<string, Cluster>) => ["3306||db.default.svc.cluster.local", "80||x.example.org", "80||web.default.svc.cluster.local"].map((key) => all.get(`outbound|${key}`)?.type);
+	const typesOf = (all: ReadonlyMap<string, Cluster>) =>
+		["3306||db.default.svc.cluster.local", "80||x.example.org", "80||web.default.svc.cluster.local"].map((key) => all.get(`outbound|${key}`)?.type);
 	const { EDS, ORIGINAL_DST, STRICT_DNS } = Cluster_DiscoveryType;
 	assert.deepEqual(typesOf(clusters(yaml)), [ORIGINAL_DST, ORIGINAL_DST, ORIGINAL_DST]);
 	const local = clusters(yaml, localInbound);
 	assert.deepEqual(typesOf(local), [EDS, STRICT_DNS, EDS]);
-	assert.equal(local.get("outbound|80||x.example.org")?.loadAssignment?.endpoints[0]?.lbEndpoints[0]?.endpoint?.address?.socketAddress?.address, "x.example.org");
+	assert.equal(
+		local.get("outbound|80||x.example.org")?.loadAssignment?.endpoints[0]?.lbEndpoints[0]?.endpoint?.address?.socketAddress?.address,
+		"x.example.org",
+	);
+});
+
+test("the mesh's patterns name clusters in statistics", () => {
+	const patterns = { outboundClusterStatName: "%SERVICE%_%SERVICE_PORT_NAME%_%SUBSET_NAME%_%ODD%", inboundClusterStatName: "in_%SERVICE_FQDN%_%TARGET_PORT%" };
+	const { push } = contextOf(createTestMesh(patterns).apply(web));
+	const { resources } = translate(push, { ...contextOf(push).node, name: "web-1" }).cds;
+	const statName = (key: string) => Cluster.decode(resources.get(key)?.bytes ?? new Uint8Array()).altStatName;
+	assert.equal(statName(name), "web.default_http__%ODD%;");
+	assert.equal(statName("inbound|8080||"), "in_web.default.svc.cluster.local_8080;");
+	assert.equal(statName("PassthroughCluster"), "PassthroughCluster;");
+});
+
+test("inboundTrafficPolicy LOCALHOST sends to the loopback address", () => {
+	const { push } = contextOf(createTestMesh({ inboundTrafficPolicy: { mode: "LOCALHOST" } }).apply(web));
+	const bytes = translate(push, { ...contextOf(push).node, name: "web-1" }).cds.resources.get("inbound|8080||")?.bytes;
+	const cluster = Cluster.decode(bytes ?? new Uint8Array());
+	assert.equal(cluster.type, Cluster_DiscoveryType.STATIC);
+	assert.deepEqual(cluster.loadAssignment?.endpoints[0]?.lbEndpoints[0]?.endpoint?.address?.socketAddress?.address, "127.0.0.1");
 });
 
 test("a workload's ports are known from its pod's labels even before it is ready", () => {

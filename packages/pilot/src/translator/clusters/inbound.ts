@@ -7,6 +7,7 @@ import { durationOf, durationOfMs } from "../routes/values.ts";
 import { circuitBreakers, upstreamConnectionOptions } from "./connection-pool.ts";
 import { inboundBind, serviceMetadata } from "./fixed.ts";
 import { protocolOptions } from "./protocol-options.ts";
+import { clusterStatName } from "./stat-name.ts";
 import { effectivePolicy } from "./traffic-policy.ts";
 
 export interface InboundClusterInput {
@@ -29,7 +30,14 @@ export function buildInboundCluster(input: InboundClusterInput): Cluster {
 	const options = protocolOptions({ protocol: port.port.protocol, pool: withoutUpgrade(pool), sniffs: true, meshUpgradesH2: false, autoSni: undefined });
 	return Cluster.fromPartial({
 		name,
-		altStatName: `${name};`,
+		altStatName: clusterStatName({
+			pattern: mesh.config.inboundClusterStatName,
+			clusterName: name,
+			service: port.service,
+			port: port.port,
+			targetPort: port.targetPort,
+			subset: "",
+		}),
 		connectTimeout: durationOf(pool?.tcp?.connectTimeout) ?? durationOfMs(mesh.connectTimeoutMs),
 		circuitBreakers: circuitBreakers(pool, undefined),
 		commonLbConfig: {},
@@ -48,9 +56,17 @@ function withoutUpgrade(pool: ConnectionPoolSettings | undefined): ConnectionPoo
 /** Connections to the original destination are never "unused": the longest time that the proxy takes, so none is cleaned up. */
 const cleanupNever = { seconds: 9_223_372_035n, nanos: 0 };
 
-function target({ port, local, proxyIp }: InboundClusterInput, name: string): object {
+/** Where the application listens: what the local launcher or the Sidecar says, else as the mesh's inboundTrafficPolicy has it. */
+function endpointOf({ port, local, mesh }: InboundClusterInput): string {
 	const binding = local?.inbound[String(port.targetPort)];
-	const endpoint = binding ? binding.endpoint : (port.ingress?.defaultEndpoint ?? "");
+	if (binding) return binding.endpoint;
+	if (port.ingress?.defaultEndpoint) return port.ingress.defaultEndpoint;
+	return mesh.config.inboundTrafficPolicy.mode === "LOCALHOST" ? `127.0.0.1:${port.targetPort}` : "";
+}
+
+function target(input: InboundClusterInput, name: string): object {
+	const { proxyIp } = input;
+	const endpoint = endpointOf(input);
 	const address = endpoint === "" ? undefined : addressOf(endpoint, proxyIp);
 	if (!address) {
 		return {

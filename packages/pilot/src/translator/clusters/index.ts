@@ -10,6 +10,7 @@ import { encodeResource, stats } from "../encode.ts";
 import { buildAssignment, placeKey, placeReads } from "../endpoints/assignment.ts";
 import { placeOf } from "../endpoints/assignments.ts";
 import { createMemo, none } from "../memo.ts";
+import { outboundClusterName } from "../routes/cluster-name.ts";
 import { captureOf, discoveryTypeOf } from "./discovery-type.ts";
 import { buildBlackHoleCluster, buildInboundPassthroughCluster, buildPassthroughCluster } from "./fixed.ts";
 import { autoMtlsOf, endpointTraits, subjectAltNamesOf } from "./identities.ts";
@@ -45,7 +46,7 @@ export function buildOutboundClusters({ push, scope, node }: ProxyContext): read
 		for (const port of service.ports) {
 			if (port.protocol === "UDP") continue;
 			for (const subset of [undefined, ...(rule?.subsets ?? [])]) {
-				const cluster = outboundCluster(push, node, service, port, rule, subset);
+				const cluster = outboundCluster(push, node, { service, port, rule, subset });
 				if (cluster) clusters.push(cluster);
 			}
 		}
@@ -62,14 +63,16 @@ function fixedClusters(mesh: Mesh, node: ProxyNode): readonly EncodedResource[] 
 	});
 }
 
-function outboundCluster(
-	push: PushSnapshot,
-	node: ProxyNode,
-	service: Service,
-	port: ServicePort,
-	rule: DestinationRule | undefined,
-	subset: Subset | undefined,
-): EncodedResource | undefined {
+/** One port of one service, as a rule and one of its subsets shape it. */
+interface Destination {
+	readonly service: Service;
+	readonly port: ServicePort;
+	readonly rule: DestinationRule | undefined;
+	readonly subset: Subset | undefined;
+}
+
+function outboundCluster(push: PushSnapshot, node: ProxyNode, destination: Destination): EncodedResource | undefined {
+	const { service, port, rule, subset } = destination;
 	const policy = effectivePolicy(rule, subset, port.port);
 	const discoveryType = discoveryTypeOf(service, policy, captureOf(node));
 	if (!discoveryType) return undefined;
@@ -81,27 +84,14 @@ function outboundCluster(
 	const subjectAltNames = subjectAltNamesOf(push, service);
 	const autoMtls = autoMtlsOf(push, service, port, policy);
 	const place = placeOf(node);
-	const name = `outbound|${port.port}|${subset?.name ?? ""}|${service.hostname}`;
-	const key = [outboundClustersKey(node), port.port, subset?.name ?? "", autoMtls, subjectAltNames.join(), isDns ? placeKey(place, placeReads({ policy, service, mesh })) : ""].join("|");
+	const placed = isDns ? placeKey(place, placeReads({ policy, service, mesh })) : "";
+	const key = [outboundClustersKey(node), port.port, subset?.name ?? "", autoMtls, subjectAltNames.join(), placed].join("|");
 	return outbound.get([service, rule ?? none, mesh, endpoints ?? none, isDns ? policies : none], key, () => {
+		const name = outboundClusterName(port.port, subset?.name ?? "", service.hostname);
 		const assignment = endpoints && buildAssignment({ name, service, endpoints, subset, policy, policies, mesh, place });
-		return encode(
-			buildOutboundCluster({
-				service,
-				port,
-				rule,
-				subset,
-				policy,
-				discoveryType,
-				mesh,
-				kind: node.kind,
-				istioExtensions: node.istioExtensions,
-				dnsLookupFamily: dnsLookupFamily(node),
-				autoMtls,
-				subjectAltNames,
-				assignment,
-			}),
-		);
+		const { kind, istioExtensions } = node;
+		const common = { policy, discoveryType, mesh, kind, istioExtensions, dnsLookupFamily: dnsLookupFamily(node) };
+		return encode(buildOutboundCluster({ ...destination, ...common, autoMtls, subjectAltNames, assignment }));
 	});
 }
 

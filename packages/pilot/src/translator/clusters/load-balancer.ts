@@ -19,7 +19,8 @@ const policies: Readonly<Record<Simple, number>> = {
 export function loadBalancer(settings: LoadBalancerSettings | undefined, type: number): object {
 	if (type === Cluster_DiscoveryType.ORIGINAL_DST) return { lbPolicy: Cluster_LbPolicy.CLUSTER_PROVIDED };
 	const hash = settings?.consistentHash;
-	if (hash?.maglev) return { lbPolicy: Cluster_LbPolicy.MAGLEV, ...(hash.maglev.tableSize && { maglevLbConfig: { tableSize: BigInt(hash.maglev.tableSize) } }) };
+	if (hash?.maglev)
+		return { lbPolicy: Cluster_LbPolicy.MAGLEV, ...(hash.maglev.tableSize && { maglevLbConfig: { tableSize: BigInt(hash.maglev.tableSize) } }) };
 	if (hash) {
 		const size = hash.ringHash?.minimumRingSize ?? hash.minimumRingSize;
 		return { lbPolicy: Cluster_LbPolicy.RING_HASH, ringHashLbConfig: { minimumRingSize: size ? BigInt(size) : defaultRingSize } };
@@ -53,7 +54,11 @@ export interface LocalitySetting {
 const closestFirst = ["topology.istio.io/network", "topology.kubernetes.io/region", "topology.kubernetes.io/zone", "topology.istio.io/subzone"];
 
 /** The rule's locality setting, else what the Service's trafficDistribution asks for, else the mesh's; undefined when switched off. */
-export function localitySetting(rule: LocalityLoadBalancerSetting | undefined, service: Service, mesh: LocalityLoadBalancerSetting | undefined): LocalitySetting | undefined {
+export function localitySetting(
+	rule: LocalityLoadBalancerSetting | undefined,
+	service: Service,
+	mesh: LocalityLoadBalancerSetting | undefined,
+): LocalitySetting | undefined {
 	if (rule) return rule.enabled === false ? undefined : { setting: rule, force: false };
 	if (service.trafficDistribution) {
 		const failoverPriority = service.trafficDistribution === "PreferSameNode" ? [...closestFirst, "kubernetes.io/hostname"] : closestFirst;

@@ -1,4 +1,4 @@
-import type { Subset } from "@weft/api";
+import type { ClientTLSSettings, Subset } from "@weft/api";
 import { Cluster, Cluster_DiscoveryType, Cluster_DnsLookupFamily } from "@weft/xds/generated/envoy/config/cluster/v3/cluster.ts";
 import type { ClusterLoadAssignment } from "@weft/xds/generated/envoy/config/endpoint/v3/endpoint.ts";
 import { CaresDnsResolverConfig } from "@weft/xds/generated/envoy/extensions/network/dns_resolver/cares/v3/cares_dns_resolver.ts";
@@ -13,6 +13,7 @@ import type { DiscoveryType } from "./discovery-type.ts";
 import { metadataExchange, serviceMetadata } from "./fixed.ts";
 import { loadBalancer, localitySetting, weighsLocalities } from "./load-balancer.ts";
 import { protocolOptions, speaksHttp2 } from "./protocol-options.ts";
+import { clusterStatName } from "./stat-name.ts";
 import type { EffectivePolicy } from "./traffic-policy.ts";
 import { transportSockets } from "./transport-socket.ts";
 
@@ -36,18 +37,22 @@ export interface OutboundClusterInput {
 }
 
 export function buildOutboundCluster(input: OutboundClusterInput): Cluster {
-	const { service, port, rule, subset, policy, discoveryType, mesh, istioExtensions } = input;
+	const { service, port, rule, subset, policy, discoveryType, mesh } = input;
 	const name = outboundClusterName(port.port, subset?.name ?? "", service.hostname);
 	const pool = policy.connectionPool;
 	const type = Cluster_DiscoveryType[discoveryType];
-	const meshUpgradesH2 = mesh.config.h2UpgradePolicy === "UPGRADE";
-	const { tls } = policy;
-	const autoSni = tls && (tls.mode === "SIMPLE" || tls.mode === "MUTUAL") && !tls.sni ? { validateSan: (tls.subjectAltNames ?? []).length === 0 && !tls.insecureSkipVerify } : undefined;
 	const connectionOptions = upstreamConnectionOptions(mesh.config.tcpKeepalive, pool?.tcp?.tcpKeepalive);
-	const options = protocolOptions({ protocol: port.protocol, pool, sniffs: input.kind === "sidecar", meshUpgradesH2, autoSni });
+	const options = protocolOptions({ ...httpInput(input), sniffs: input.kind === "sidecar", autoSni: autoSniOf(policy.tls) });
 	return Cluster.fromPartial({
 		name,
-		altStatName: `${name};`,
+		altStatName: clusterStatName({
+			pattern: mesh.config.outboundClusterStatName,
+			clusterName: name,
+			service,
+			port,
+			targetPort: port.targetPort || port.port,
+			subset: subset?.name ?? "",
+		}),
 		type,
 		connectTimeout: durationOf(pool?.tcp?.connectTimeout) ?? durationOfMs(mesh.connectTimeoutMs),
 		circuitBreakers: circuitBreakers(pool, policy.retryBudget),
@@ -57,18 +62,35 @@ export function buildOutboundCluster(input: OutboundClusterInput): Cluster {
 		...(policy.outlierDetection && { outlierDetection: outlierDetection(policy.outlierDetection) }),
 		...(connectionOptions && { upstreamConnectionOptions: connectionOptions }),
 		...(options && { typedExtensionProtocolOptions: options }),
-		...(istioExtensions && { filters: [metadataExchange] }),
-		metadata: serviceMetadata({ service, rule, subset: subset?.name, alpnOverride: tls?.mode === "SIMPLE" || tls?.mode === "MUTUAL", external: service.meshExternal }),
-		...transportSockets({
-			policyTls: tls,
-			proxyProtocol: policy.proxyProtocol,
-			autoMtls: input.autoMtls,
-			originalDst: discoveryType === "ORIGINAL_DST",
-			http2: speaksHttp2({ protocol: port.protocol, pool, meshUpgradesH2 }),
-			istioExtensions,
-			defaultSni: `outbound_.${port.port}_.${subset?.name || "_"}_.${service.hostname}`.replace("_.__.", "_._."),
-			subjectAltNames: input.subjectAltNames,
-		}),
+		...(input.istioExtensions && { filters: [metadataExchange] }),
+		metadata: serviceMetadata({ service, rule, subset: subset?.name, alpnOverride: originates(policy.tls), external: service.meshExternal }),
+		...sockets(input),
+	});
+}
+
+function httpInput({ port, policy, mesh }: OutboundClusterInput) {
+	return { protocol: port.protocol, pool: policy.connectionPool, meshUpgradesH2: mesh.config.h2UpgradePolicy === "UPGRADE" };
+}
+
+/** TLS that the mesh does not own. */
+const originates = (tls: ClientTLSSettings | undefined): boolean => tls?.mode === "SIMPLE" || tls?.mode === "MUTUAL";
+
+function autoSniOf(tls: ClientTLSSettings | undefined): { readonly validateSan: boolean } | undefined {
+	if (!tls || !originates(tls) || tls.sni) return undefined;
+	return { validateSan: (tls.subjectAltNames ?? []).length === 0 && !tls.insecureSkipVerify };
+}
+
+function sockets(input: OutboundClusterInput): object {
+	const { policy, port, subset, service } = input;
+	return transportSockets({
+		policyTls: policy.tls,
+		proxyProtocol: policy.proxyProtocol,
+		autoMtls: input.autoMtls,
+		originalDst: input.discoveryType === "ORIGINAL_DST",
+		http2: speaksHttp2(httpInput(input)),
+		istioExtensions: input.istioExtensions,
+		defaultSni: `outbound_.${port.port}_.${subset ? `${subset.name}_` : "_"}.${service.hostname}`,
+		subjectAltNames: input.subjectAltNames,
 	});
 }
 

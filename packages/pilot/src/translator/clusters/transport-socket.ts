@@ -23,7 +23,10 @@ export interface TransportInput {
 	readonly subjectAltNames: readonly string[];
 }
 
-const rawBuffer = { name: "envoy.transport_sockets.raw_buffer", typedConfig: packed("envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer", RawBuffer, {}) };
+const rawBuffer = {
+	name: "envoy.transport_sockets.raw_buffer",
+	typedConfig: packed("envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer", RawBuffer, {}),
+};
 
 /** transport_socket or transport_socket_matches of an outbound cluster; nothing for plain text. */
 export function transportSockets(input: TransportInput): object {
@@ -48,7 +51,10 @@ export function transportSockets(input: TransportInput): object {
 const tlsParams = { tlsMinimumProtocolVersion: TlsParameters_TlsProtocol.TLSv1_2, tlsMaximumProtocolVersion: TlsParameters_TlsProtocol.TLSv1_3 };
 
 function tlsSocket(context: object): object {
-	return { name: "envoy.transport_sockets.tls", typedConfig: packed("envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext", UpstreamTlsContext, context) };
+	return {
+		name: "envoy.transport_sockets.tls",
+		typedConfig: packed("envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext", UpstreamTlsContext, context),
+	};
 }
 
 /** `istio-peer-exchange` promises the metadata exchange filter, `istio` alone says "mutual TLS of the mesh". */

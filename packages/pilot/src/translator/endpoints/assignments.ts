@@ -53,7 +53,11 @@ const changes = createMemo<ReadonlySet<string>>();
 
 /** Hosts whose endpoints are not those of an earlier index. */
 function changedHosts({ services, endpoints }: PushSnapshot, before: EndpointIndex): ReadonlySet<string> {
-	return changes.get([endpoints, before, services], "", () => new Set(services.filter((s) => before.of(s) !== endpoints.of(s)).map(({ hostname }) => hostname)));
+	return changes.get(
+		[endpoints, before, services],
+		"",
+		() => new Set(services.filter((s) => before.of(s) !== endpoints.of(s)).map(({ hostname }) => hostname)),
+	);
 }
 
 /** Everything in a snapshot that the assignments of a class are derived from. */
@@ -61,20 +65,18 @@ export function assignmentInputs({ endpoints, destinationRules, peerAuthenticati
 	return [services, endpoints, destinationRules, peerAuthentications, mesh];
 }
 
-const scopeReads = new WeakMap<Scope, readonly string[]>();
+const scopeReads = createMemo<readonly string[]>();
 
 /** What tells apart proxies of one scope in the assignments they get. */
 export function classPlaceKey(scope: Scope, mesh: Mesh, node: ProxyNode): string {
-	let reads = scopeReads.get(scope);
-	if (!reads) {
+	const reads = scopeReads.get([scope.serviceByHost, mesh], "", () => {
 		const all = scope.services.flatMap((service) => {
 			const rule = scope.destinationRule(service.hostname);
 			const variants = service.ports.flatMap(({ port }) => [undefined, ...(rule?.subsets ?? [])].map((subset) => effectivePolicy(rule, subset, port)));
 			return variants.flatMap((policy) => placeReads({ policy, service, mesh }));
 		});
-		reads = [...new Set(all)].sort();
-		scopeReads.set(scope, reads);
-	}
+		return [...new Set(all)].sort();
+	});
 	return placeKey(placeOf(node), reads);
 }
 

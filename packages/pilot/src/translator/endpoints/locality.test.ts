@@ -51,9 +51,18 @@ interface Case {
 
 const cases: readonly Case[] = [
 	{ title: "closer places come first", setting: {}, expected: ["r1/z1/s1 0 1", "r1/z1/s2 1 1", "r1/z2 2 1", "r2/z1 3 1", "r3/z1 3 1"] },
-	{ title: "a failover region comes before others", setting: { failover: [{ from: "r1", to: "r3" }] }, expected: ["r1/z1/s1 0 1", "r1/z1/s2 1 1", "r1/z2 2 1", "r3/z1 3 1", "r2/z1 4 1"] },
+	{
+		title: "a failover region comes before others",
+		setting: { failover: [{ from: "r1", to: "r3" }] },
+		expected: ["r1/z1/s1 0 1", "r1/z1/s2 1 1", "r1/z2 2 1", "r3/z1 3 1", "r2/z1 4 1"],
+	},
 	{ title: "priorities have no gaps", setting: {}, endpoints: [endpoint("r1/z2"), endpoint("r2/z1")], expected: ["r1/z2 0 1", "r2/z1 1 1"] },
-	{ title: "without outlier detection all are equal", setting: {}, failover: false, expected: ["r1/z1/s1 0 1", "r1/z1/s2 0 1", "r1/z2 0 1", "r2/z1 0 1", "r3/z1 0 1"] },
+	{
+		title: "without outlier detection all are equal",
+		setting: {},
+		failover: false,
+		expected: ["r1/z1/s1 0 1", "r1/z1/s2 0 1", "r1/z2 0 1", "r2/z1 0 1", "r3/z1 0 1"],
+	},
 	{
 		title: "shares of the first matching rule, also without outlier detection; unnamed places get nothing",
 		setting: { distribute: [{ from: "r1/*", to: { "r1/z2": 70, "r2/*": 30 } }] },
@@ -72,7 +81,12 @@ const cases: readonly Case[] = [
 		endpoints: [endpoint("r1/z1"), endpoint("r1/z2")],
 		expected: ["r1/z1 0 50", "r1/z2 0 50"],
 	},
-	{ title: "no rule for the client's place leaves all as they are", setting: { distribute: [{ from: "r9/*", to: { "*": 100 } }] }, endpoints: [endpoint("r1/z1")], expected: ["r1/z1 0 1"] },
+	{
+		title: "no rule for the client's place leaves all as they are",
+		setting: { distribute: [{ from: "r9/*", to: { "*": 100 } }] },
+		endpoints: [endpoint("r1/z1")],
+		expected: ["r1/z1 0 1"],
+	},
 	{
 		title: "failoverPriority compares labels in order",
 		setting: { failoverPriority: ["topology.kubernetes.io/region", "topology.kubernetes.io/zone"] },

@@ -54,7 +54,12 @@ function covers(pattern: string, locality: Locality): boolean {
 }
 
 /** Weights or priorities as seen from the client: `distribute` first; priorities only with outlier detection (or by force). */
-export function arrangeByLocality(groups: readonly LocalityGroup[], setting: LocalityLoadBalancerSetting, place: ClientPlace, failover: boolean): readonly LocalityGroup[] {
+export function arrangeByLocality(
+	groups: readonly LocalityGroup[],
+	setting: LocalityLoadBalancerSetting,
+	place: ClientPlace,
+	failover: boolean,
+): readonly LocalityGroup[] {
 	if (setting.distribute && setting.distribute.length > 0) return distribute(groups, setting.distribute, place.locality);
 	if (!failover) return groups;
 	if (setting.failoverPriority && setting.failoverPriority.length > 0) return prioritizeByLabels(groups, setting.failoverPriority, place);

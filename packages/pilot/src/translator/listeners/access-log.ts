@@ -1,5 +1,4 @@
 import type { MeshConfig } from "@weft/api";
-import type { Any } from "@weft/xds";
 import { FileAccessLog } from "@weft/xds/generated/envoy/extensions/access_loggers/file/v3/file.ts";
 import { packed } from "../routes/values.ts";
 
@@ -48,24 +47,42 @@ const defaultJson = {
 
 const byMesh = new WeakMap<MeshConfig, AccessLogs>();
 
-/** The file log of MeshConfig.accessLogFile; nothing where no file is named. */
+/** The file logs of MeshConfig: those of `defaultProviders.accessLogging`, else that of `accessLogFile`; nothing where neither is set. */
 export function buildAccessLogs(mesh: MeshConfig): AccessLogs {
-	if (!mesh.accessLogFile) return none;
 	const known = byMesh.get(mesh);
 	if (known) return known;
-	const log = { name: "envoy.access_loggers.file", typedConfig: fileLog(mesh.accessLogFile, mesh) };
+	const named = mesh.defaultProviders?.accessLogging ?? [];
+	const traffic =
+		named.length > 0 ? named.flatMap((name) => providerLog(mesh, name)) : mesh.accessLogFile ? [fileLog(mesh.accessLogFile, meshFormat(mesh))] : [];
 	// NR: the listener itself logs only what ended before any filter chain could.
-	const logs = { traffic: [log], listener: [{ ...log, filter: { responseFlagFilter: { flags: ["NR"] } } }] };
+	const listener = mesh.disableEnvoyListenerLog ? [] : traffic.map((log) => ({ ...log, filter: { responseFlagFilter: { flags: ["NR"] } } }));
+	const logs = traffic.length > 0 ? { traffic, listener } : none;
 	byMesh.set(mesh, logs);
 	return logs;
 }
 
-function fileLog(path: string, { accessLogEncoding, accessLogFormat }: MeshConfig): Any {
-	const logFormat =
-		accessLogEncoding === "JSON"
-			? { jsonFormat: jsonFormat(accessLogFormat) ?? defaultJson, jsonFormatOptions: {} }
-			: { textFormatSource: { inlineString: accessLogFormat || defaultText } };
-	return packed("envoy.extensions.access_loggers.file.v3.FileAccessLog", FileAccessLog, { path, logFormat });
+/** The file log of an extension provider. `envoy` is known without being defined; providers that are not files log elsewhere. */
+function providerLog(mesh: MeshConfig, name: string): object[] {
+	const provider = mesh.extensionProviders?.find((candidate) => candidate.name === name);
+	const file = provider?.envoyFileAccessLog ?? (provider === undefined && name === "envoy" ? {} : undefined);
+	if (file === undefined) return [];
+	const { text, labels } = file.logFormat ?? {};
+	const format = labels ? json(labels) : plain(text || defaultText);
+	return [fileLog(file.path || "/dev/stdout", file.omitEmptyValues ? { ...format, omitEmptyValues: true } : format)];
+}
+
+function meshFormat({ accessLogEncoding, accessLogFormat }: MeshConfig): object {
+	return accessLogEncoding === "JSON" ? json(jsonFormat(accessLogFormat) ?? defaultJson) : plain(accessLogFormat || defaultText);
+}
+
+const plain = (inlineString: string): object => ({ textFormatSource: { inlineString } });
+const json = (format: object): object => ({ jsonFormat: format, jsonFormatOptions: {} });
+
+function fileLog(path: string, logFormat: object): object {
+	return {
+		name: "envoy.access_loggers.file",
+		typedConfig: packed("envoy.extensions.access_loggers.file.v3.FileAccessLog", FileAccessLog, { path, logFormat }),
+	};
 }
 
 /** The user's JSON format; undefined where it is none or no JSON object, and then the default holds, as in Istio. */

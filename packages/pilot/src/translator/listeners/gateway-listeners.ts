@@ -1,69 +1,74 @@
 import { TrafficDirection } from "@weft/xds/generated/envoy/config/core/v3/base.ts";
 import { Listener } from "@weft/xds/generated/envoy/config/listener/v3/listener.ts";
+import { compareText } from "../../model/age.ts";
 import type { ProxyContext } from "../context.ts";
 import { type GatewayServer, gatewayServers, splitServerHost } from "../routes/gateway-servers.ts";
 import { buildAccessLogs } from "./access-log.ts";
-import { addressOf, listenerName } from "./addresses.ts";
+import { addressOf, listenerName, type SocketAddressValue } from "./addresses.ts";
+import { type GatewayChain, gatewayTcpChains } from "./gateway-tcp.ts";
 import { gatewayTlsSocket } from "./gateway-tls.ts";
 import { buildGatewayConnectionManager } from "./http-connection-manager.ts";
-import { tlsInspector } from "./listener-filters.ts";
+import { proxyProtocol, tlsInspector } from "./listener-filters.ts";
 import { type ListenerInput, listenerInput } from "./listener-input.ts";
 import { handshakeTimeout } from "./outbound-draft.ts";
 
-/** Listeners of a gateway: one for every bound port that the HTTP and HTTPS servers of its Gateways name, sorted by name. */
+/** Listeners of a gateway: one for every port that the servers of its Gateways name, sorted by name. */
 export function buildGatewayListeners(context: ProxyContext): readonly Listener[] {
 	const input = listenerInput(context);
 	const byAddress = new Map<string, GatewayServer[]>();
 	for (const server of gatewayServers(context)) {
-		if (server.routeName === undefined) continue;
-		const name = listenerName({ ip: server.server.bind || "0.0.0.0", port: server.targetPort });
+		const name = listenerName(addressFor(server));
 		const list = byAddress.get(name);
 		if (list) list.push(server);
 		else byAddress.set(name, [server]);
 	}
-	return [...byAddress].map(([name, servers]) => buildListener(context, input, name, servers)).sort((a, b) => (a.name < b.name ? -1 : 1));
+	return [...byAddress.values()].flatMap((servers) => buildListener(context, input, servers) ?? []).sort((a, b) => compareText(a.name, b.name));
 }
 
-function buildListener({ push }: ProxyContext, input: ListenerInput, name: string, servers: readonly GatewayServer[]): Listener {
+function addressFor({ server, targetPort }: GatewayServer): SocketAddressValue {
+	return { ip: server.bind || "0.0.0.0", port: targetPort };
+}
+
+/** Undefined where no server of the port has anything to serve: an empty listener would be refused. */
+function buildListener(context: ProxyContext, input: ListenerInput, servers: readonly GatewayServer[]): Listener | undefined {
 	const [first] = servers;
-	const chains = chainsOf(input, name, servers);
+	const chains = withoutOverlap(servers.flatMap((entry) => chainsOf(context, input, entry)));
+	if (first === undefined || chains.length === 0) return undefined;
+	const address = addressFor(first);
 	return Listener.fromPartial({
-		name,
-		address: addressOf({ ip: first?.server.bind || "0.0.0.0", port: first?.targetPort ?? 0 }),
-		filterChains: chains,
-		listenerFilters: servers.some(isTls) ? [tlsInspector] : [],
+		name: listenerName(address),
+		address: addressOf(address),
+		filterChains: chains.map(({ chain }) => chain),
+		// What stands before the first byte of TLS must be read first.
+		listenerFilters: [...(input.topology.proxyProtocol ? [proxyProtocol] : []), ...(chains.some(({ usesTls }) => usesTls) ? [tlsInspector] : [])],
 		trafficDirection: TrafficDirection.OUTBOUND,
 		maxConnectionsToAcceptPerSocketEvent: 1,
-		accessLog: [...buildAccessLogs(push.meshConfig).listener],
+		accessLog: [...buildAccessLogs(context.push.meshConfig).listener],
 	});
 }
 
-function isTls({ server }: GatewayServer): boolean {
-	return (server.port.protocol ?? "").toUpperCase() === "HTTPS";
+function chainsOf(context: ProxyContext, input: ListenerInput, entry: GatewayServer): readonly GatewayChain[] {
+	const { server, routeName } = entry;
+	if (routeName === undefined) return gatewayTcpChains(context, input, entry);
+	const filters = [buildGatewayConnectionManager(input, `outbound_${listenerName(addressFor(entry))};`, routeName)];
+	// Plain HTTP servers of one port share a chain: their route table tells the hosts apart.
+	if (!routeName.startsWith("https.") || server.tls === undefined) return [{ serverNames: [], filters }];
+	const hosts = server.hosts.map((text) => splitServerHost(text).host);
+	const serverNames = hosts.includes("*") ? [] : [...new Set(hosts)].sort();
+	return [{ serverNames, filters, transportSocket: gatewayTlsSocket(input.meshConfig, server.tls) }];
 }
 
-/** Plain HTTP is one chain for all servers of the port; each HTTPS server has its own, told apart by SNI. The older one keeps a name. */
-function chainsOf(input: ListenerInput, name: string, servers: readonly GatewayServer[]): object[] {
+/** Envoy refuses a listener in which two chains match one name: the older server keeps it. */
+function withoutOverlap(chains: readonly GatewayChain[]): readonly { readonly chain: object; readonly usesTls: boolean }[] {
 	const claimed = new Set<string>();
-	return servers.flatMap((entry) => {
-		const serverNames = isTls(entry) ? sniOf(entry) : [""];
-		const free = serverNames.filter((sni) => !claimed.has(sni) && Boolean(claimed.add(sni)));
-		return free.length === 0 ? [] : [chainOf(input, name, entry, free)];
+	return chains.flatMap(({ serverNames, filters, transportSocket }) => {
+		const wanted = serverNames.length > 0 ? serverNames : [""];
+		const free = wanted.filter((name) => !claimed.has(name.toLowerCase()) && Boolean(claimed.add(name.toLowerCase())));
+		if (free.length === 0) return [];
+		const names = free.filter((name) => name !== "");
+		const match = names.length > 0 ? { filterChainMatch: { serverNames: names } } : {};
+		const socket = transportSocket ? { transportSocket } : {};
+		const chain = { ...match, filters, transportSocketConnectTimeout: handshakeTimeout, ...socket };
+		return [{ chain, usesTls: transportSocket !== undefined || names.length > 0 }];
 	});
-}
-
-/** The hosts to match by SNI; empty text stands for all. */
-function sniOf({ server }: GatewayServer): readonly string[] {
-	const hosts = server.hosts.map((text) => splitServerHost(text).host.toLowerCase());
-	return hosts.includes("*") ? [""] : [...new Set(hosts)].sort();
-}
-
-function chainOf(input: ListenerInput, name: string, { server, routeName = "" }: GatewayServer, serverNames: readonly string[]): object {
-	const names = serverNames.filter((sni) => sni !== "");
-	return {
-		...(names.length > 0 ? { filterChainMatch: { serverNames: names } } : {}),
-		filters: [buildGatewayConnectionManager(input, `outbound_${name};`, routeName)],
-		transportSocketConnectTimeout: handshakeTimeout,
-		...(server.tls && routeName.startsWith("https.") ? { transportSocket: gatewayTlsSocket(input.meshConfig, server.tls) } : {}),
-	};
 }

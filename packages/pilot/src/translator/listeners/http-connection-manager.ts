@@ -29,7 +29,7 @@ export function buildOutboundConnectionManager(input: ListenerInput, { statPrefi
 		...common(input, "outbound"),
 		statPrefix,
 		rds: { configSource: ads, routeConfigName: routeName },
-		...(httpProxy ? { httpProtocolOptions: { allowAbsoluteUrl: true } } : {}),
+		...(httpProxy ? { httpProtocolOptions: { allowAbsoluteUrl: true, acceptHttp10: input.http10 } } : {}),
 	});
 }
 
@@ -60,9 +60,10 @@ export function buildGatewayConnectionManager(input: ListenerInput, statPrefix: 
 		statPrefix,
 		rds: { configSource: ads, routeConfigName: routeName },
 		serverName: "istio-envoy",
-		httpProtocolOptions: {},
+		httpProtocolOptions: { acceptHttp10: input.http10 },
 		useRemoteAddress: true,
-		forwardClientCertDetails: HttpConnectionManager_ForwardClientCertDetails.SANITIZE_SET,
+		xffNumTrustedHops: input.topology.numTrustedProxies,
+		forwardClientCertDetails: input.topology.forwardClientCertDetails,
 		setCurrentClientCertDetails: { subject: true, cert: true, dns: true, uri: true },
 	});
 }
@@ -77,6 +78,7 @@ function common(input: ListenerInput, direction: Direction): object {
 		proxy100Continue: true,
 		upgradeConfigs: [{ upgradeType: "websocket" }],
 		requestIdExtension: requestId,
+		...(input.http10 ? { httpProtocolOptions: { acceptHttp10: true } } : {}),
 		...pathNormalization(input.meshConfig),
 	};
 }

@@ -13,7 +13,7 @@ import { detectionTimeout } from "./outbound-draft.ts";
 import { httpInspectorExcept, originalDst, tlsInspectorExcept } from "./listener-filters.ts";
 import { type ListenerInput, listenerInput } from "./listener-input.ts";
 import { inboundPrefix, tcpFilters } from "./network-filters.ts";
-import { tracingKey } from "./tracing.ts";
+import { workloadKey } from "./tracing.ts";
 
 const built = createMemo<readonly Listener[]>();
 
@@ -36,7 +36,7 @@ export function inboundListeners(context: ProxyContext): readonly Listener[] {
 		]),
 		mtlsMode(push, node),
 		policyPorts.map((port) => [port, mtlsMode(push, node, port)]),
-		[node.ip, node.interceptionMode, node.local !== undefined, node.istioExtensions, tracingKey(node)],
+		[node.ip, node.interceptionMode, node.local !== undefined, node.istioExtensions, workloadKey(node)],
 	]);
 	return built.get([push.meshConfig, push.mesh, workload], key, () => buildInboundListeners(context, ports, policyPorts));
 }
@@ -116,9 +116,9 @@ function boundListeners(context: ProxyContext, input: ListenerInput, ports: read
 	});
 }
 
-/** Where a port is bound: as the local launcher says, else at the Sidecar's `bind` or the proxy's own address. */
+/** Where a port is bound: as the local launcher says. Without one, only where a Sidecar's `ingress` asks for it: the application has the rest. */
 function bindAddress({ node }: ProxyContext, { ingress, targetPort }: InboundPort): SocketAddressValue | undefined {
-	if (node.local === undefined) return { ip: ingress?.bind || node.ip, port: targetPort };
+	if (node.local === undefined) return ingress && { ip: ingress.bind || node.ip, port: targetPort };
 	const binding = node.local.inbound[String(targetPort)];
 	return binding === undefined ? undefined : parseSocketAddress(binding.bind);
 }

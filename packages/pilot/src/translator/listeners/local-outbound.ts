@@ -8,7 +8,7 @@ import { plainTextHttp } from "./inbound-chain-match.ts";
 import { listenerProtocolOf } from "./inbound-chains.ts";
 import type { ListenerInput } from "./listener-input.ts";
 import { addChain, finishListener, type ListenerDraft } from "./outbound-draft.ts";
-import { buildTcpChains } from "./tcp-routes.ts";
+import { buildTcpChains, type TcpChainInput } from "./tcp-routes.ts";
 
 /** The HTTP proxy on loopback: applications with `http_proxy` in their environment reach every HTTP service by its name. */
 export function buildHttpProxyListener({ scope, node }: ProxyContext, input: ListenerInput): Listener | undefined {
@@ -46,7 +46,7 @@ function draftFor(context: ProxyContext, listener: ListenerInput, target: string
 	if (protocol !== "http") {
 		const tls = port.protocol === "TLS" || port.protocol === "HTTPS";
 		const virtualService = virtualServiceIndex(egress).forHost(host);
-		const input = { context, listener, service, port: number, tls, cidr: undefined, bySni: false, virtualService };
+		const input: TcpChainInput = { context, listener, direction: "outbound", service, port: number, tls, cidr: undefined, bySni: false, virtualService };
 		for (const chain of buildTcpChains(input)) addChain(draft, chain);
 	}
 	return draft;

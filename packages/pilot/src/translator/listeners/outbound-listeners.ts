@@ -78,10 +78,9 @@ function catchAllOffers(context: ProxyContext, egress: EgressListener, named: Re
 /** The addresses to bind: one a pod for a headless TCP service, one a VIP, or undefined for whatever the protocol suggests. */
 function bindsOf(context: ProxyContext, service: Service, port: ServicePort, egress: EgressListener, bindToPort: boolean): (string | undefined)[] {
 	if (egress.bind) return [egress.bind];
-	const http = listenerProtocolOf(port.protocol) === "http";
-	// Nothing captures traffic to other addresses, so only loopback is of use, and only HTTP can share it.
-	if (bindToPort) return http ? ["127.0.0.1"] : [];
-	if (http) return [undefined];
+	// Nothing captures traffic to other addresses, so only loopback is of use.
+	if (bindToPort) return ["127.0.0.1"];
+	if (listenerProtocolOf(port.protocol) === "http") return [undefined];
 	if (service.headless) return headlessAddresses(context, service, port);
 	const addresses = serviceAddresses(service, context.node.dnsCapture);
 	return addresses.length > 0 ? [...addresses] : [undefined];
@@ -102,6 +101,8 @@ function addOffer(context: ProxyContext, input: ListenerInput, drafts: Map<strin
 	if (!offer.bindToPort && isReserved(context, address)) return;
 	const key = `${address.ip}_${address.port}`;
 	const draft = drafts.get(key) ?? { address, bindToPort: offer.bindToPort, chains: [] };
+	// At a bound address nothing tells services apart but HTTP's authority: whoever came first has the port.
+	if (offer.bindToPort && draft.chains.length > 0) return;
 	drafts.set(key, draft);
 	for (const chain of chainsOf(context, input, offer, draft, cidr)) addChain(draft, chain);
 }
@@ -115,7 +116,7 @@ function isReserved({ push: { meshConfig } }: ProxyContext, { ip, port }: Socket
 function chainsOf(context: ProxyContext, input: ListenerInput, offer: Offer, draft: ListenerDraft, cidr: string | undefined): readonly ChainDraft[] {
 	const protocol = listenerProtocolOf(offer.protocol);
 	// One HTTP chain serves all services of the listener: its route table tells them apart.
-	const http = protocol === "tcp" || draft.chains.some(({ kind }) => kind === "http") ? [] : [httpChain(context, input, offer, draft.address)];
+	const http = protocol === "tcp" || draft.chains.some(({ kind }) => kind === "http") ? [] : [httpChain(input, offer, draft.address)];
 	return protocol === "http" ? http : [...http, ...tcpChainsOf(context, input, offer, draft.address, cidr)];
 }
 
@@ -125,7 +126,7 @@ export function routeNameOf({ service, listenPort, protocol }: Offer, { ip }: So
 	return listenerProtocolOf(protocol) === "auto" && ip !== wildcardIp ? `${service.hostname}:${listenPort}` : String(listenPort);
 }
 
-function httpChain(_context: ProxyContext, input: ListenerInput, offer: Offer, address: SocketAddressValue): ChainDraft {
+function httpChain(input: ListenerInput, offer: Offer, address: SocketAddressValue): ChainDraft {
 	const statPrefix = `outbound_${address.ip}_${address.port};`;
 	const sniffed = address.ip === wildcardIp || listenerProtocolOf(offer.protocol) === "auto";
 	return {
@@ -146,5 +147,5 @@ function tcpChainsOf(
 	const { service, listenPort: port, protocol, egress } = offer;
 	const tls = protocol === "TLS" || protocol === "HTTPS";
 	const virtualService = virtualServiceIndex(egress).forHost(service.hostname);
-	return buildTcpChains({ context, listener, service, port, tls, cidr, bySni: address.ip === wildcardIp, virtualService });
+	return buildTcpChains({ context, listener, direction: "outbound", service, port, tls, cidr, bySni: address.ip === wildcardIp, virtualService });
 }

@@ -6,24 +6,34 @@ import { outboundClusterName } from "../routes/cluster-name.ts";
 import { resolveConsistentHash } from "../routes/hash-policy.ts";
 import { configMetadata, durationOf } from "../routes/values.ts";
 import { cidrRange } from "./addresses.ts";
+import type { Direction } from "./http-filters/filter.ts";
 import type { ListenerInput } from "./listener-input.ts";
 import { type NetworkFilter, tcpProxy, tcpStats } from "./network-filters.ts";
 import type { ChainDraft, ChainMatch } from "./outbound-draft.ts";
 
-/** One port of one service, as its TCP and TLS chains see it. */
-export interface TcpChainInput {
+/** What the filters of a TCP or TLS route are made of, besides the route. */
+export interface TcpRouteInput {
 	readonly context: ProxyContext;
 	readonly listener: ListenerInput;
-	readonly service: Service;
+	readonly direction: Direction;
+	/** The port that the client dialled. */
 	readonly port: number;
+	readonly virtualService: VirtualService | undefined;
+}
+
+/** One port of one service, as its TCP and TLS chains see it. */
+export interface TcpChainInput extends TcpRouteInput {
+	readonly service: Service;
 	/** The port carries TLS, so SNI is there to be read. */
 	readonly tls: boolean;
 	/** The service has a range instead of an address, and the listener takes all addresses. */
 	readonly cidr: string | undefined;
 	/** Nothing but SNI tells this service from others on the listener. */
 	readonly bySni: boolean;
-	readonly virtualService: VirtualService | undefined;
 }
+
+/** `mesh`, or the one gateway that a listener stands for. */
+const mesh = "mesh";
 
 /** Chains of one service port that is not HTTP, the most specific first. */
 export function buildTcpChains(input: TcpChainInput): readonly ChainDraft[] {
@@ -35,7 +45,7 @@ function tlsChains(input: TcpChainInput): readonly ChainDraft[] {
 	const chains: ChainDraft[] = [];
 	for (const { match: matches, route } of input.virtualService?.spec.tls ?? []) {
 		for (const match of matches) {
-			if (!appliesTo(match, input)) continue;
+			if (!appliesTo(match, input, mesh)) continue;
 			// Matches that differ only in what is decided here are one match to Envoy; the first holds.
 			const ranges = match.destinationSubnets?.length ? match.destinationSubnets : listOf(input.cidr);
 			const chainMatch = matchOf(match.sniHosts, ranges);
@@ -53,7 +63,7 @@ function tlsChains(input: TcpChainInput): readonly ChainDraft[] {
 function tcpChains(input: TcpChainInput): readonly ChainDraft[] {
 	const chains: ChainDraft[] = [];
 	for (const { match: matches, route } of input.virtualService?.spec.tcp ?? []) {
-		const applying = (matches ?? []).filter((match) => appliesTo(match, input));
+		const applying = (matches ?? []).filter((match) => appliesTo(match, input, mesh));
 		if (matches?.length && applying.length === 0) continue;
 		const subnets = applying.flatMap(({ destinationSubnets }) => destinationSubnets ?? []);
 		const anyAddress = applying.length === 0 || applying.some(({ destinationSubnets }) => !destinationSubnets?.length);
@@ -82,14 +92,15 @@ function matchOf(serverNames: readonly string[], ranges: readonly string[]): Cha
 }
 
 /** The part of a match that is decided at translation time: port, gateways and source. */
-function appliesTo(match: L4MatchAttributes | TLSMatchAttributes, { context: { node }, port }: TcpChainInput): boolean {
+export function appliesTo(match: L4MatchAttributes | TLSMatchAttributes, { context: { node }, port }: TcpRouteInput, gateway: string): boolean {
 	if (match.port !== undefined && match.port !== 0 && match.port !== port) return false;
-	if (match.gateways?.length && !match.gateways.includes("mesh")) return false;
+	if (match.gateways?.length && !match.gateways.includes(gateway)) return false;
 	if (match.sourceNamespace && match.sourceNamespace !== node.namespace) return false;
 	return Object.entries(match.sourceLabels ?? {}).every(([key, value]) => node.labels[key] === value);
 }
 
-function routeFilters(input: TcpChainInput, routes: readonly RouteDestination[]): readonly NetworkFilter[] {
+/** Network filters that take a connection to the destinations of a route. */
+export function routeFilters(input: TcpRouteInput, routes: readonly RouteDestination[]): readonly NetworkFilter[] {
 	const [first] = routes;
 	const { scope } = input.context;
 	const rule = first ? scope.destinationRule(first.destination.host) : undefined;
@@ -100,11 +111,11 @@ function routeFilters(input: TcpChainInput, routes: readonly RouteDestination[])
 	const clusters = routes.filter(({ weight }) => (weight ?? 0) > 0).map((route) => ({ name: clusterOf(input, route), weight: route.weight ?? 0 }));
 	const { name = "", namespace = "" } = input.virtualService ?? {};
 	const config = { statPrefix: `${name}.${namespace}`, weightedClusters: { clusters }, ...poolFields(rule, undefined, input.port) };
-	return [...tcpStats(input.listener, "outbound"), tcpProxy(input.listener, config)];
+	return [...tcpStats(input.listener, input.direction), tcpProxy(input.listener, config)];
 }
 
 /** Without a port, a destination with one port means that one, any other the port that the client dialled. */
-function clusterOf({ context: { scope }, port }: TcpChainInput, { destination }: RouteDestination): string {
+function clusterOf({ context: { scope }, port }: TcpRouteInput, { destination }: RouteDestination): string {
 	const ports = scope.serviceByHost.get(destination.host)?.ports ?? [];
 	const sole = ports.length === 1 ? ports[0]?.port : undefined;
 	return outboundClusterName(destination.port?.number ?? sole ?? port, destination.subset ?? "", destination.host);
@@ -119,14 +130,14 @@ function ownFilters(input: TcpChainInput): readonly NetworkFilter[] {
 }
 
 function singleDestination(
-	{ listener }: TcpChainInput,
+	{ listener, direction }: TcpRouteInput,
 	cluster: string,
 	rule: DestinationRule | undefined,
 	subset: string | undefined,
 	port: number,
 ): readonly NetworkFilter[] {
 	const config = { statPrefix: cluster, cluster, ...poolFields(rule, subset, port), ...tunnelFields(rule, subset) };
-	return [...tcpStats(listener, "outbound"), tcpProxy(listener, config)];
+	return [...tcpStats(listener, direction), tcpProxy(listener, config)];
 }
 
 /** What of a DestinationRule belongs to the connection from the application: its lifetimes, and hashing by its address. */

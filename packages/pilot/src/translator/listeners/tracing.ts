@@ -1,4 +1,4 @@
-import type { MeshConfig, Tracing } from "@weft/api";
+import type { Tracing } from "@weft/api";
 import type { ProxyNode } from "../../model/proxy-node.ts";
 
 /** Percent of requests sampled where nobody says otherwise. */
@@ -19,8 +19,7 @@ function dryRunTag(name: string, key: string): object {
 }
 
 /** HttpConnectionManager.tracing: sampling and tags. Without a tracing provider nothing is exported, yet sampling marks request ids. */
-export function buildTracing(mesh: MeshConfig, node: ProxyNode): object {
-	const tracing = mesh.defaultConfig?.tracing;
+export function buildTracing(tracing: Tracing | undefined, node: ProxyNode): object {
 	return {
 		clientSampling: { value: 100 },
 		randomSampling: { value: tracing?.sampling ?? defaultSampling },
@@ -30,11 +29,14 @@ export function buildTracing(mesh: MeshConfig, node: ProxyNode): object {
 	};
 }
 
-/** What a tracing block reads of a node; listeners of nodes with one key can be shared. */
-export function tracingKey(node: ProxyNode): string {
-	return literals(node)
-		.map(([, value]) => value)
-		.join("|");
+/** Metadata HTTP10 (Istio's ISTIO_META_HTTP10): the proxy takes HTTP/1.0, which Envoy refuses by default. */
+export function acceptsHttp10({ metadata }: ProxyNode): boolean {
+	return metadata["HTTP10"] === "1";
+}
+
+/** What every connection manager reads of a node; listeners of nodes with one key can be shared. */
+export function workloadKey(node: ProxyNode): string {
+	return JSON.stringify([literals(node).map(([, value]) => value), node.metadata["PROXY_CONFIG"] ?? null, acceptsHttp10(node)]);
 }
 
 function literals(node: ProxyNode): readonly (readonly [string, string])[] {

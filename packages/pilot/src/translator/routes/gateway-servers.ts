@@ -1,6 +1,8 @@
 import type { Server } from "@weft/api";
 import { labelsMatch } from "../../model/labels.ts";
 import { inboundPorts } from "../../model/lookup.ts";
+import type { VirtualService } from "../../model/push.ts";
+import { isVisible } from "../../model/visibility.ts";
 import type { ProxyContext } from "../context.ts";
 import { matchWildcard } from "./virtual-service-index.ts";
 
@@ -16,6 +18,11 @@ export interface GatewayServer {
 }
 
 const httpProtocols: ReadonlySet<string> = new Set(["HTTP", "HTTP2", "GRPC", "GRPC-WEB"]);
+
+/** Gateway proxies of one scope with equal keys serve the same. */
+export function gatewayKey(context: ProxyContext): string {
+	return JSON.stringify(gatewayServers(context).map(({ gateway, targetPort, routeName, server }) => [gateway, server.port.number, targetPort, routeName]));
+}
 
 /** The servers that this proxy is selected for, oldest Gateway first. */
 export function gatewayServers(context: ProxyContext): readonly GatewayServer[] {
@@ -58,4 +65,20 @@ export function intersectHosts(a: string, b: string): string | undefined {
 	if (a === b) return a;
 	if (a.startsWith("*") && matchWildcard(a, b)) return b;
 	return b.startsWith("*") && matchWildcard(b, a) ? a : undefined;
+}
+
+/** VirtualServices that name the gateway and that its proxies may see, oldest first. */
+export function boundTo({ push, node }: ProxyContext, gateway: string): readonly VirtualService[] {
+	return push.virtualServices.filter(({ gateways, exportTo, namespace }) => gateways.includes(gateway) && isVisible(exportTo, namespace, node.namespace));
+}
+
+/** The hosts of a VirtualService that a server lets it serve. */
+export function hostsInCommon(gateway: string, serverHosts: readonly string[], { hosts, namespace }: VirtualService): readonly string[] {
+	const own = gateway.slice(0, gateway.indexOf("/"));
+	const common = serverHosts.flatMap((text) => {
+		const allowed = splitServerHost(text);
+		const isAllowed = allowed.namespace === "*" || allowed.namespace === namespace || (allowed.namespace === "." && own === namespace);
+		return isAllowed ? hosts.flatMap((host) => intersectHosts(allowed.host, host) ?? []) : [];
+	});
+	return [...new Set(common)];
 }

@@ -1,8 +1,7 @@
 import { VirtualHost, VirtualHost_TlsRequirementType } from "@weft/xds/generated/envoy/config/route/v3/route_components.ts";
 import type { VirtualService } from "../../model/push.ts";
-import { isVisible } from "../../model/visibility.ts";
 import type { EncodedResource, ProxyContext } from "../context.ts";
-import { type GatewayServer, gatewayServers, intersectHosts, splitServerHost } from "./gateway-servers.ts";
+import { boundTo, type GatewayServer, gatewayServers, hostsInCommon, splitServerHost } from "./gateway-servers.ts";
 import { resolveDestinationHash } from "./hash-policy.ts";
 import { type BuiltRoute, buildHttpRoutes } from "./http-routes.ts";
 import type { ActionInput } from "./route-action.ts";
@@ -32,7 +31,7 @@ export function buildGatewayTable(context: ProxyContext, name: string): EncodedR
 function addServer(context: ProxyContext, { gateway, server }: GatewayServer, drafts: Map<string, HostDraft>): void {
 	const port = server.port.number;
 	const httpsOnly = server.tls?.httpsRedirect === true;
-	for (const virtualService of boundTo(context, gateway)) {
+	for (const virtualService of boundTo(context, gateway).filter(({ spec }) => spec.http?.length)) {
 		const hosts = hostsInCommon(gateway, server.hosts, virtualService);
 		if (hosts.length === 0) continue;
 		const routes = routesOf(context, virtualService, gateway, port);
@@ -52,23 +51,6 @@ function draftOf(drafts: Map<string, HostDraft>, host: string, port: number): Ho
 	const draft = drafts.get(key) ?? { host, port, routes: [], httpsOnly: false };
 	drafts.set(key, draft);
 	return draft;
-}
-
-/** VirtualServices that name the gateway and that its proxies may see, oldest first. */
-function boundTo({ push, node }: ProxyContext, gateway: string): readonly VirtualService[] {
-	return push.virtualServices.filter(
-		({ gateways, exportTo, namespace, spec }) => Boolean(spec.http?.length) && gateways.includes(gateway) && isVisible(exportTo, namespace, node.namespace),
-	);
-}
-
-function hostsInCommon(gateway: string, serverHosts: readonly string[], { hosts, namespace }: VirtualService): readonly string[] {
-	const own = gateway.slice(0, gateway.indexOf("/"));
-	const common = serverHosts.flatMap((text) => {
-		const allowed = splitServerHost(text);
-		const isAllowed = allowed.namespace === "*" || allowed.namespace === namespace || (allowed.namespace === "." && own === namespace);
-		return isAllowed ? hosts.flatMap((host) => intersectHosts(allowed.host, host) ?? []) : [];
-	});
-	return [...new Set(common)];
 }
 
 function routesOf({ push, scope, node }: ProxyContext, virtualService: VirtualService, gateway: string, listenPort: number): readonly BuiltRoute[] {

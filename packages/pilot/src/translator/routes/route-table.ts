@@ -4,6 +4,7 @@ import type { EncodedResource, ProxyContext } from "../context.ts";
 import { clientKey } from "./client-key.ts";
 import { outboundClusterName } from "./cluster-name.ts";
 import { withPort } from "./domains.ts";
+import { gatewayKey } from "./gateway-servers.ts";
 import { buildGatewayTable } from "./gateway-table.ts";
 import { encodeTable } from "./table-encoder.ts";
 import { isHttpOrSniffed, type TablePlan, tablePlan } from "./table-plan.ts";
@@ -25,10 +26,15 @@ export function buildRouteTable(context: ProxyContext, name: string): EncodedRes
 		known = new Map();
 		tables.set(context.scope, known);
 	}
-	const key = `${name}|${clientKey(context)}`;
-	if (context.node.kind === "router") return buildGatewayTable(context, name);
-	if (!known.has(key)) known.set(key, buildTable(context, name));
+	const gateway = context.node.kind === "router";
+	const key = gateway ? `${name}|${gatewayLabels(context)}|${gatewayKey(context)}` : `${name}|${clientKey(context)}`;
+	if (!known.has(key)) known.set(key, gateway ? buildGatewayTable(context, name) : buildTable(context, name));
 	return known.get(key);
+}
+
+/** VirtualServices may match any label of a gateway: there are few gateways, so all labels count. */
+function gatewayLabels({ node }: ProxyContext): string {
+	return JSON.stringify(Object.entries(node.labels).sort());
 }
 
 function buildTable(context: ProxyContext, name: string): EncodedResource | undefined {

@@ -52,12 +52,19 @@ const inert = [
 ];
 const supported = ["node", "nodeContextParams", "staticResources", "dynamicResources", "admin", ...inert];
 
-export function decodeBootstrap(message: Bootstrap, environment: DecodeEnvironment): { readonly value: BootstrapConfig | undefined; readonly errors: readonly string[]; readonly warnings: readonly string[] } {
+export function decodeBootstrap(
+	message: Bootstrap,
+	environment: DecodeEnvironment,
+): { readonly value: BootstrapConfig | undefined; readonly errors: readonly string[]; readonly warnings: readonly string[] } {
 	const at = rootAt();
 	onlySupports(at, "envoy.config.bootstrap.v3.Bootstrap", message, supported);
 	const resources = message.staticResources;
 	const errors = at.errors;
-	const all = <M extends { readonly name: string }, T>(kind: string, messages: readonly M[], decode: (message: M) => { value: T | undefined; errors: readonly string[] }) => {
+	const all = <M extends { readonly name: string }, T>(
+		kind: string,
+		messages: readonly M[],
+		decode: (message: M) => { value: T | undefined; errors: readonly string[] },
+	) => {
 		const seen = new Set<string>();
 		return messages.flatMap((one, i) => {
 			const result = decode(one);

@@ -46,7 +46,7 @@ function readOne({ name, text }: BootstrapText, { strict }: LoadOptions): Loaded
 	if (source.json === null || source.json === undefined) return { bootstrap: undefined, errors: [`${name}: the file is empty`], warnings: [] };
 	if (!isObject(source.json)) return { bootstrap: undefined, errors: [`${name}: expected a mapping`], warnings: [] };
 	const { json, upgrades } = upgradeBootstrap(source.json);
-	const notes = upgrades.map(({ path, was, fix }) => line(source.locate(path), `${was} is ${strict ? "not accepted" : "outdated"}: write ${fix}`));
+	const notes = upgrades.map(({ path, was, fix }) => line(source.locate(path), `${was} is not what Envoy accepts: write ${fix}`));
 	const errors = strict ? notes : [];
 	const warnings = strict ? [] : notes;
 	try {

@@ -48,7 +48,8 @@ function upgradeAction(action: Node): void {
 		action.fields["upgrade_configs"] = [{ upgrade_type: "websocket", enabled }];
 	}
 	const policies = read(action, "request_mirror_policies");
-	if (Array.isArray(policies)) inList(action, "request_mirror_policies", (policy) => rename(policy, "runtime_key", "runtime_fraction", (key) => ({ runtime_key: key })));
+	if (Array.isArray(policies))
+		inList(action, "request_mirror_policies", (policy) => rename(policy, "runtime_key", "runtime_fraction", (key) => ({ runtime_key: key })));
 }
 
 function upgradeCors(cors: Node): void {
@@ -60,7 +61,9 @@ function upgradeCors(cors: Node): void {
 		const regexes = asList(take(cors, "allow_origin_regex")).map((value) => ({ safe_regex: regexOf(value) }));
 		cors.fields["allow_origin_string_match"] = [...asList(take(cors, "allow_origin_string_match")), ...exact, ...regexes];
 	}
-	rename(cors, "enabled", "filter_enabled", (enabled) => ({ default_value: { numerator: enabled === false || isObject(enabled) ? 0 : 100, denominator: "HUNDRED" } }));
+	rename(cors, "enabled", "filter_enabled", (enabled) => ({
+		default_value: { numerator: enabled === false || isObject(enabled) ? 0 : 100, denominator: "HUNDRED" },
+	}));
 }
 
 function asList(value: unknown): readonly unknown[] {

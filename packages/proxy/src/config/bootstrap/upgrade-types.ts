@@ -11,7 +11,10 @@ const filters = "envoy.extensions.filters";
 
 const extensions: Readonly<Record<ExtensionKind, readonly Extension[]>> = {
 	network: [
-		{ names: ["envoy.http_connection_manager", "envoy.filters.network.http_connection_manager"], type: `${filters}.network.http_connection_manager.v3.HttpConnectionManager` },
+		{
+			names: ["envoy.http_connection_manager", "envoy.filters.network.http_connection_manager"],
+			type: `${filters}.network.http_connection_manager.v3.HttpConnectionManager`,
+		},
 		{ names: ["envoy.tcp_proxy", "envoy.filters.network.tcp_proxy"], type: `${filters}.network.tcp_proxy.v3.TcpProxy` },
 		{ names: ["envoy.echo", "envoy.filters.network.echo"], type: `${filters}.network.echo.v3.Echo` },
 		{ names: ["envoy.filters.network.sni_cluster"], type: `${filters}.network.sni_cluster.v3.SniCluster` },

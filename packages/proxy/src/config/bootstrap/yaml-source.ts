@@ -22,14 +22,16 @@ const textBytesMax = 16 * 1024 * 1024;
 
 /** Parses YAML (JSON is YAML), keeping the position of every node. */
 export function parseYamlSource(name: string, text: string): { readonly source: YamlSource | undefined; readonly problems: readonly Problem[] } {
-	if (Buffer.byteLength(text) > textBytesMax) return { source: undefined, problems: [{ message: `larger than ${textBytesMax} bytes`, position: { line: 1, column: 1 } }] };
+	if (Buffer.byteLength(text) > textBytesMax)
+		return { source: undefined, problems: [{ message: `larger than ${textBytesMax} bytes`, position: { line: 1, column: 1 } }] };
 	const lines = new LineCounter();
 	const document = parseDocument(text, { lineCounter: lines, prettyErrors: false, uniqueKeys: true, version: "1.2" });
 	const at = (offset: number): Position => {
 		const { line, col } = lines.linePos(offset);
 		return { line, column: col };
 	};
-	if (document.errors.length > 0) return { source: undefined, problems: document.errors.map((error) => ({ message: error.message, position: at(error.pos[0]) })) };
+	if (document.errors.length > 0)
+		return { source: undefined, problems: document.errors.map((error) => ({ message: error.message, position: at(error.pos[0]) })) };
 	const json: unknown = document.toJS({ maxAliasCount: 1000 });
 	return { source: { name, json, locate: (path) => at(offsetOf(document, path)) }, problems: [] };
 }

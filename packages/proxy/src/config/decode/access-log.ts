@@ -47,7 +47,14 @@ function decodeFileFormat(at: At, file: FileAccessLog, environment: DecodeEnviro
 function decodeFormat(at: At, format: SubstitutionFormatString | undefined, environment: DecodeEnvironment): AccessLog["format"] {
 	if (format === undefined) return { kind: "text", text: defaultLogFormat };
 	// `contentType` is for local replies, `jsonFormatOptions.sortProperties` is what is done anyway.
-	onlySupports(at, "envoy.config.core.v3.SubstitutionFormatString", format, ["textFormat", "jsonFormat", "textFormatSource", "contentType", "jsonFormatOptions", "formatters"]);
+	onlySupports(at, "envoy.config.core.v3.SubstitutionFormatString", format, [
+		"textFormat",
+		"jsonFormat",
+		"textFormatSource",
+		"contentType",
+		"jsonFormatOptions",
+		"formatters",
+	]);
 	for (const formatter of format.formatters) report(under(at, "formatters"), `formatter ${formatter.name} is not implemented`);
 	if (format.jsonFormat !== undefined) return { kind: "json", fields: format.jsonFormat };
 	if (format.textFormatSource !== undefined) return { kind: "text", text: dataText(under(at, "textFormatSource"), format.textFormatSource, environment) };
@@ -61,7 +68,8 @@ function decodeFilter(at: At, filter: FilterMessage): AccessLogFilter | undefine
 	if (filter.andFilter !== undefined) return { kind: "and", filters: decodeFilters(under(at, "andFilter"), filter.andFilter.filters) };
 	if (filter.orFilter !== undefined) return { kind: "or", filters: decodeFilters(under(at, "orFilter"), filter.orFilter.filters) };
 	if (filter.responseFlagFilter !== undefined) return { kind: "responseFlag", flags: filter.responseFlagFilter.flags };
-	if (filter.headerFilter?.header !== undefined) return { kind: "header", header: decodeHeaderMatch(under(at, "headerFilter.header"), filter.headerFilter.header) };
+	if (filter.headerFilter?.header !== undefined)
+		return { kind: "header", header: decodeHeaderMatch(under(at, "headerFilter.header"), filter.headerFilter.header) };
 	const name = Object.entries(filter).find(([, value]) => value !== undefined)?.[0];
 	report(at, filter.extensionFilter ? `access log filter ${filter.extensionFilter.name} is not implemented` : `access log filter ${name} is not implemented`);
 	return undefined;

@@ -27,7 +27,14 @@ export function decodeUpstreamProtocol(at: At, message: ClusterMessage): Protoco
 }
 
 function decodeOptions(at: At, options: HttpProtocolOptions, message: ClusterMessage): ProtocolChoice {
-	onlySupports(at, optionsKey, options, ["commonHttpProtocolOptions", "upstreamHttpProtocolOptions", "explicitHttpConfig", "useDownstreamProtocolConfig", "autoConfig", "httpFilters"]);
+	onlySupports(at, optionsKey, options, [
+		"commonHttpProtocolOptions",
+		"upstreamHttpProtocolOptions",
+		"explicitHttpConfig",
+		"useDownstreamProtocolConfig",
+		"autoConfig",
+		"httpFilters",
+	]);
 	for (const filter of options.httpFilters) {
 		if (filter.name !== "envoy.filters.http.upstream_codec") report(under(at, "httpFilters"), `upstream HTTP filter ${filter.name} is not implemented`);
 	}

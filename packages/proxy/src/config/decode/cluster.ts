@@ -116,14 +116,19 @@ function decodeDns(message: ClusterMessage): DnsOptions {
 function checkDiscovery(at: At, message: ClusterMessage, kind: Cluster["kind"], hosts: ClusterHosts | undefined): void {
 	const provided = message.lbPolicy === 6;
 	if (kind === "originalDst") {
-		if (!provided && message.loadBalancingPolicy === undefined) report(at, `cluster: LB policy is not valid for Cluster type ORIGINAL_DST. Only 'CLUSTER_PROVIDED' is allowed with cluster type 'ORIGINAL_DST'`);
+		if (!provided && message.loadBalancingPolicy === undefined)
+			report(at, `cluster: LB policy is not valid for Cluster type ORIGINAL_DST. Only 'CLUSTER_PROVIDED' is allowed with cluster type 'ORIGINAL_DST'`);
 		if (hosts !== undefined) report(at, "ORIGINAL_DST clusters must have no load assignment configured");
 	} else if (provided) report(at, `cluster: LB policy CLUSTER_PROVIDED requires a cluster type that provides one`);
 	if (kind === "eds" && message.edsClusterConfig === undefined) report(at, "cannot create an EDS cluster without an EDS config");
 	if (kind !== "static") return;
 	// Static clusters do not resolve: a name among them never gets a connection, so it is refused here.
 	for (const { address } of hosts?.priorities.flat().flatMap((locality) => locality.hosts) ?? []) {
-		if (address.kind === "ip" && !isIp(address.address)) report(under(at, "loadAssignment"), `malformed IP address: ${address.address}. Consider setting resolver_name or setting cluster type to 'STRICT_DNS' or 'LOGICAL_DNS'`);
+		if (address.kind === "ip" && !isIp(address.address))
+			report(
+				under(at, "loadAssignment"),
+				`malformed IP address: ${address.address}. Consider setting resolver_name or setting cluster type to 'STRICT_DNS' or 'LOGICAL_DNS'`,
+			);
 	}
 }
 
@@ -135,7 +140,8 @@ function checkFilters(at: At, message: ClusterMessage): void {
 	message.filters.forEach((filter, i) => {
 		const here = under(at, `filters[${i}]`);
 		const opened = openAny(here, filter.typedConfig, `upstream filter ${filter.name}`);
-		if (opened && opened.typeName !== "envoy.tcp.metadataexchange.config.MetadataExchange") report(here, `upstream filter ${filter.name} of type ${opened.typeName} is not implemented`);
+		if (opened && opened.typeName !== "envoy.tcp.metadataexchange.config.MetadataExchange")
+			report(here, `upstream filter ${filter.name} of type ${opened.typeName} is not implemented`);
 	});
 }
 
@@ -204,8 +210,10 @@ function decodeBinding(at: At, message: ClusterMessage): Pick<Cluster, "bindAddr
 
 function decodeOriginalDst(at: At, message: ClusterMessage): boolean {
 	const config = message.originalDstLbConfig;
-	if (config?.metadataKey !== undefined || (config?.upstreamPortOverride ?? 0) !== 0) report(under(at, "originalDstLbConfig"), "metadata_key and upstream_port_override are not implemented");
-	if (config !== undefined && config.httpHeaderName !== "" && config.httpHeaderName.toLowerCase() !== "x-envoy-original-dst-host") report(under(at, "originalDstLbConfig"), "http_header_name is not implemented");
+	if (config?.metadataKey !== undefined || (config?.upstreamPortOverride ?? 0) !== 0)
+		report(under(at, "originalDstLbConfig"), "metadata_key and upstream_port_override are not implemented");
+	if (config !== undefined && config.httpHeaderName !== "" && config.httpHeaderName.toLowerCase() !== "x-envoy-original-dst-host")
+		report(under(at, "originalDstLbConfig"), "http_header_name is not implemented");
 	return config?.useHttpHeader ?? false;
 }
 
@@ -214,7 +222,10 @@ function decodeIstio(message: ClusterMessage): Pick<Cluster, "istioService" | "i
 	const services = istio?.["services"];
 	const first: unknown = Array.isArray(services) ? services[0] : undefined;
 	const subset = istio?.["subset"];
-	return { istioService: isService(first) ? { host: first.host, name: first.name, namespace: first.namespace } : undefined, istioSubset: typeof subset === "string" ? subset : undefined };
+	return {
+		istioService: isService(first) ? { host: first.host, name: first.name, namespace: first.namespace } : undefined,
+		istioSubset: typeof subset === "string" ? subset : undefined,
+	};
 }
 
 function isService(value: unknown): value is { host: string; name: string; namespace: string } {

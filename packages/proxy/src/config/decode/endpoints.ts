@@ -38,7 +38,14 @@ export function decodeHosts(at: At, message: ClusterLoadAssignment): ClusterHost
 }
 
 function decodeLocality(at: At, locality: LocalityLbEndpoints): LocalityHosts {
-	onlySupports(at, "envoy.config.endpoint.v3.LocalityLbEndpoints", locality, ["locality", "metadata", "lbEndpoints", "loadBalancingWeight", "priority", "proximity"]);
+	onlySupports(at, "envoy.config.endpoint.v3.LocalityLbEndpoints", locality, [
+		"locality",
+		"metadata",
+		"lbEndpoints",
+		"loadBalancingWeight",
+		"priority",
+		"proximity",
+	]);
 	return {
 		region: locality.locality?.region ?? "",
 		zone: locality.locality?.zone ?? "",

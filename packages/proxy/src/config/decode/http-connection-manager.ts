@@ -158,7 +158,16 @@ function decodeScheme(at: At, hcm: HcmMessage): "http" | "https" | undefined {
 	return scheme?.schemeToOverwrite === "http" || scheme?.schemeToOverwrite === "https" ? scheme.schemeToOverwrite : undefined;
 }
 
-const http1Fields = ["allowAbsoluteUrl", "acceptHttp10", "defaultHostForHttp10", "headerKeyFormat", "enableTrailers", "allowChunkedLength", "overrideStreamErrorOnInvalidHttpMessage", "useBalsaParser"];
+const http1Fields = [
+	"allowAbsoluteUrl",
+	"acceptHttp10",
+	"defaultHostForHttp10",
+	"headerKeyFormat",
+	"enableTrailers",
+	"allowChunkedLength",
+	"overrideStreamErrorOnInvalidHttpMessage",
+	"useBalsaParser",
+];
 
 export function decodeHttp1(at: At, options: Http1ProtocolOptions | undefined): HttpConnectionManager["http1"] {
 	if (options !== undefined) onlySupports(at, "envoy.config.core.v3.Http1ProtocolOptions", options, http1Fields);

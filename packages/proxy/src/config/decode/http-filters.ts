@@ -13,7 +13,8 @@ import { decodeFault } from "./route-policies.ts";
 
 export function decodeHttpFilters(at: At, filters: readonly FilterMessage[]): readonly HttpFilter[] {
 	const decoded = filters.map((filter, i) => decodeHttpFilter(under(at, `httpFilters[${i}]`), filter)).filter((filter) => filter !== undefined);
-	if (at.errors.length === 0 && decoded.at(-1)?.kind !== "router") report(under(at, "httpFilters"), "the last filter must be the router (envoy.filters.http.router)");
+	if (at.errors.length === 0 && decoded.at(-1)?.kind !== "router")
+		report(under(at, "httpFilters"), "the last filter must be the router (envoy.filters.http.router)");
 	if (decoded.slice(0, -1).some((filter) => filter.kind === "router")) report(under(at, "httpFilters"), "the router must be the last filter");
 	return decoded;
 }
@@ -53,7 +54,13 @@ function decodeHttpFilterConfig(at: At, name: string, typeName: string, message:
 
 function decodeRouter(at: At, name: string, router: Router): HttpFilter {
 	// Child spans need a tracer, which a connection manager may not name here; dynamic statistics are always on.
-	onlySupports(at, "envoy.extensions.filters.http.router.v3.Router", router, ["dynamicStats", "startChildSpan", "suppressEnvoyHeaders", "suppressGrpcRequestFailureCodeStats", "upstreamLogOptions"]);
+	onlySupports(at, "envoy.extensions.filters.http.router.v3.Router", router, [
+		"dynamicStats",
+		"startChildSpan",
+		"suppressEnvoyHeaders",
+		"suppressGrpcRequestFailureCodeStats",
+		"upstreamLogOptions",
+	]);
 	return { kind: "router", name, suppressEnvoyHeaders: router.suppressEnvoyHeaders };
 }
 

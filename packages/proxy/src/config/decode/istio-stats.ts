@@ -4,7 +4,14 @@ import { type At, onlySupports, report, under } from "./issues.ts";
 
 /** istio.stats. New metrics (`definitions`) and conditions (`match`) need CEL, which is not here. */
 export function decodeIstioStats(at: At, plugin: PluginConfig): IstioStats {
-	onlySupports(at, "stats.PluginConfig", plugin, ["disableHostHeaderFallback", "tcpReportingDuration", "metrics", "reporter", "rotationInterval", "gracefulDeletionInterval"]);
+	onlySupports(at, "stats.PluginConfig", plugin, [
+		"disableHostHeaderFallback",
+		"tcpReportingDuration",
+		"metrics",
+		"reporter",
+		"rotationInterval",
+		"gracefulDeletionInterval",
+	]);
 	return {
 		disableHostHeaderFallback: plugin.disableHostHeaderFallback,
 		reporter: plugin.reporter === 1 ? "gateway" : "default",

@@ -1,6 +1,10 @@
 import { validateConstraints } from "@weft/xds";
 import type { Listener as ListenerMessage } from "@weft/xds/generated/envoy/config/listener/v3/listener.ts";
-import type { FilterChain as ChainMessage, FilterChainMatch as MatchMessage, ListenerFilter } from "@weft/xds/generated/envoy/config/listener/v3/listener_components.ts";
+import type {
+	FilterChain as ChainMessage,
+	FilterChainMatch as MatchMessage,
+	ListenerFilter,
+} from "@weft/xds/generated/envoy/config/listener/v3/listener_components.ts";
 import type { ProxyProtocol } from "@weft/xds/generated/envoy/extensions/filters/listener/proxy_protocol/v3/proxy_protocol.ts";
 import type { FilterChain, FilterChainMatch, Listener } from "../runtime-config.ts";
 import { decodeAccessLogs } from "./access-log.ts";
@@ -111,7 +115,15 @@ function decodeListenerFilters(at: At, filters: readonly ListenerFilter[]) {
 }
 
 function decodeChain(at: At, chain: ChainMessage, environment: DecodeEnvironment): FilterChain {
-	onlySupports(at, "envoy.config.listener.v3.FilterChain", chain, ["filterChainMatch", "filters", "useProxyProto", "metadata", "transportSocket", "transportSocketConnectTimeout", "name"]);
+	onlySupports(at, "envoy.config.listener.v3.FilterChain", chain, [
+		"filterChainMatch",
+		"filters",
+		"useProxyProto",
+		"metadata",
+		"transportSocket",
+		"transportSocketConnectTimeout",
+		"name",
+	]);
 	return {
 		name: chain.name,
 		match: decodeMatch(under(at, "filterChainMatch"), chain.filterChainMatch),
@@ -121,12 +133,23 @@ function decodeChain(at: At, chain: ChainMessage, environment: DecodeEnvironment
 	};
 }
 
-const matchFields = ["destinationPort", "prefixRanges", "directSourcePrefixRanges", "sourceType", "sourcePrefixRanges", "sourcePorts", "serverNames", "transportProtocol", "applicationProtocols"];
+const matchFields = [
+	"destinationPort",
+	"prefixRanges",
+	"directSourcePrefixRanges",
+	"sourceType",
+	"sourcePrefixRanges",
+	"sourcePorts",
+	"serverNames",
+	"transportProtocol",
+	"applicationProtocols",
+];
 
 function decodeMatch(at: At, match: MatchMessage | undefined): FilterChainMatch {
 	if (match !== undefined) onlySupports(at, "envoy.config.listener.v3.FilterChainMatch", match, matchFields);
 	const transport = match?.transportProtocol ?? "";
-	if (transport !== "" && transport !== "tls" && transport !== "raw_buffer") report(under(at, "transportProtocol"), `transport protocol ${transport} is not implemented`);
+	if (transport !== "" && transport !== "tls" && transport !== "raw_buffer")
+		report(under(at, "transportProtocol"), `transport protocol ${transport} is not implemented`);
 	for (const name of match?.serverNames ?? []) {
 		if (name.includes("*") && !/^\*\.[^*]+$/.test(name)) report(under(at, "serverNames"), `partial wildcards are not supported in "server_names": ${name}`);
 	}

@@ -65,7 +65,12 @@ interface LeastRequestFields {
 function decodeLeastRequest(at: At, fields: LeastRequestFields): LoadBalancer {
 	const choiceCount = fields.choiceCount ?? 2;
 	if (choiceCount < 2) report(at, "least request choice_count must be at least 2");
-	return { kind: "leastRequest", choiceCount, activeRequestBias: fields.activeRequestBias?.defaultValue ?? 1, slowStart: decodeSlowStart(fields.slowStartConfig) };
+	return {
+		kind: "leastRequest",
+		choiceCount,
+		activeRequestBias: fields.activeRequestBias?.defaultValue ?? 1,
+		slowStart: decodeSlowStart(fields.slowStartConfig),
+	};
 }
 
 interface HashFields {
@@ -84,7 +89,14 @@ function decodeRing(at: At, fields: RingFields): LoadBalancer {
 	const ringMax = Number(fields.maximumRingSize ?? ringMaxDefault);
 	if (ringMin > ringMax) report(at, `ring hash: minimum_ring_size (${ringMin}) > maximum_ring_size (${ringMax})`);
 	if (ringMax > ringMaxLimit) report(at, `ring hash: maximum_ring_size must not exceed ${ringMaxLimit}`);
-	return { kind: "ringHash", hash: fields.hash, ringMin, ringMax, useHostname: fields.useHostnameForHashing ?? false, balanceFactor: fields.hashBalanceFactor ?? 0 };
+	return {
+		kind: "ringHash",
+		hash: fields.hash,
+		ringMin,
+		ringMax,
+		useHostname: fields.useHostnameForHashing ?? false,
+		balanceFactor: fields.hashBalanceFactor ?? 0,
+	};
 }
 
 function decodeMaglev(at: At, fields: HashFields & { readonly tableSize?: bigint | undefined }): LoadBalancer {
@@ -108,7 +120,10 @@ function decodePolicyList(at: At, cluster: ClusterMessage): BalancerChoice {
 		const choice = opened && decodePolicy(at, opened.typeName, opened.message);
 		if (choice) return choice;
 	}
-	report(at, `Didn't find a registered load balancer factory from the load_balancing_policy: [${list.map(({ typedExtensionConfig: c }) => c?.name).join(", ")}]`);
+	report(
+		at,
+		`Didn't find a registered load balancer factory from the load_balancing_policy: [${list.map(({ typedExtensionConfig: c }) => c?.name).join(", ")}]`,
+	);
 	return { lb: { kind: "roundRobin", slowStart: undefined }, localityWeighted: false };
 }
 
@@ -136,7 +151,10 @@ function decodePolicy(at: At, typeName: string, message: unknown): BalancerChoic
 		}
 		case `${policyPackage}.maglev.v3.Maglev`: {
 			const maglev = message as Maglev;
-			return { lb: decodeMaglev(at, { tableSize: maglev.tableSize, ...maglev.consistentHashingLbConfig }), localityWeighted: maglev.localityWeightedLbConfig !== undefined };
+			return {
+				lb: decodeMaglev(at, { tableSize: maglev.tableSize, ...maglev.consistentHashingLbConfig }),
+				localityWeighted: maglev.localityWeightedLbConfig !== undefined,
+			};
 		}
 		case `${policyPackage}.cluster_provided.v3.ClusterProvided`:
 			return { lb: { kind: "clusterProvided" }, localityWeighted: false };

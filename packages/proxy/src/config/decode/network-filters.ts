@@ -99,7 +99,12 @@ function decodeTcpCluster(at: At, proxy: TcpProxyMessage): ClusterSelector {
 	if (weighted === undefined) return { kind: "cluster", name: proxy.cluster ?? "" };
 	const clusters = weighted.clusters.map((cluster, i) => {
 		if (cluster.metadataMatch !== undefined) report(under(at, `weightedClusters.clusters[${i}]`), "metadata_match is not implemented");
-		return { name: cluster.name, weight: cluster.weight, headers: { requestAdd: [], requestRemove: [], responseAdd: [], responseRemove: [] }, hostRewrite: undefined };
+		return {
+			name: cluster.name,
+			weight: cluster.weight,
+			headers: { requestAdd: [], requestRemove: [], responseAdd: [], responseRemove: [] },
+			hostRewrite: undefined,
+		};
 	});
 	return { kind: "weighted", clusters, totalWeight: clusters.reduce((sum, { weight }) => sum + weight, 0) };
 }

@@ -6,7 +6,8 @@ import { type At, durationMsOr, report, under } from "./issues.ts";
 export function decodeOutlier(at: At, outlier: OutlierMessage): OutlierDetection {
 	const refuse = (field: keyof OutlierMessage, what: string) => {
 		const value = outlier[field];
-		if (value !== undefined && value !== 0 && value !== false && !(Array.isArray(value) && value.length === 0)) report(under(at, field), `${what} is not implemented`);
+		if (value !== undefined && value !== 0 && value !== false && !(Array.isArray(value) && value.length === 0))
+			report(under(at, field), `${what} is not implemented`);
 	};
 	refuse("enforcingSuccessRate", "enforcing_success_rate");
 	refuse("enforcingLocalOriginSuccessRate", "enforcing_local_origin_success_rate");

@@ -65,11 +65,14 @@ export function decodeRouteAction(at: At, action: ActionMessage): RouteAction {
 function decodeMaxStreamDuration(at: At, action: ActionMessage): number | undefined {
 	const limits = action.maxStreamDuration;
 	// Istio always sends grpc_timeout_header_max 0, which only says that gRPC's own deadline has no cap here.
-	if (limits?.grpcTimeoutHeaderOffset !== undefined) report(under(at, "maxStreamDuration.grpcTimeoutHeaderOffset"), "grpc_timeout_header_offset is not implemented");
-	if ((durationMs(limits?.grpcTimeoutHeaderMax) ?? 0) !== 0) report(under(at, "maxStreamDuration.grpcTimeoutHeaderMax"), "grpc_timeout_header_max other than 0 is not implemented");
+	if (limits?.grpcTimeoutHeaderOffset !== undefined)
+		report(under(at, "maxStreamDuration.grpcTimeoutHeaderOffset"), "grpc_timeout_header_offset is not implemented");
+	if ((durationMs(limits?.grpcTimeoutHeaderMax) ?? 0) !== 0)
+		report(under(at, "maxStreamDuration.grpcTimeoutHeaderMax"), "grpc_timeout_header_max other than 0 is not implemented");
 	// The caller's own grpc-timeout is not read; a cap that equals the route's timeout (as istiod always sends) is then that timeout.
 	const grpcMs = durationMs(action.maxGrpcTimeout) ?? 0;
-	if (grpcMs !== 0 && grpcMs !== durationMsOr(action.timeout, timeoutDefaultMs)) report(under(at, "maxGrpcTimeout"), "max_grpc_timeout other than the route's timeout is not implemented");
+	if (grpcMs !== 0 && grpcMs !== durationMsOr(action.timeout, timeoutDefaultMs))
+		report(under(at, "maxGrpcTimeout"), "max_grpc_timeout other than the route's timeout is not implemented");
 	return durationMs(limits?.maxStreamDuration);
 }
 
@@ -113,8 +116,17 @@ function decodeHostRewrite(at: At, action: ActionMessage): RouteAction["hostRewr
 }
 
 export function decodeMirror(at: At, mirror: RouteAction_RequestMirrorPolicy): RouteAction["mirrors"][number] {
-	onlySupports(at, "envoy.config.route.v3.RouteAction.RequestMirrorPolicy", mirror, ["cluster", "runtimeFraction", "traceSampled", "disableShadowHostSuffixAppend"]);
-	return { cluster: mirror.cluster, fraction: decodeRuntimeFraction(at, mirror.runtimeFraction) ?? always, shadowSuffix: !mirror.disableShadowHostSuffixAppend };
+	onlySupports(at, "envoy.config.route.v3.RouteAction.RequestMirrorPolicy", mirror, [
+		"cluster",
+		"runtimeFraction",
+		"traceSampled",
+		"disableShadowHostSuffixAppend",
+	]);
+	return {
+		cluster: mirror.cluster,
+		fraction: decodeRuntimeFraction(at, mirror.runtimeFraction) ?? always,
+		shadowSuffix: !mirror.disableShadowHostSuffixAppend,
+	};
 }
 
 function decodeHashPolicy(at: At, policy: RouteAction_HashPolicy): HashPolicy | undefined {

@@ -102,7 +102,10 @@ function checkDomains(at: At, hosts: readonly VirtualHost[]): void {
 		names.add(name);
 		for (const domain of domains) {
 			if (seen.has(domain)) {
-				report(at, domain === "*" ? "Only a single wildcard domain is permitted" : `Only unique values for domains are permitted. Duplicate entry of domain ${domain}`);
+				report(
+					at,
+					domain === "*" ? "Only a single wildcard domain is permitted" : `Only unique values for domains are permitted. Duplicate entry of domain ${domain}`,
+				);
 			}
 			seen.add(domain);
 		}

@@ -1,4 +1,9 @@
-import type { DirectResponseAction as DirectMessage, RedirectAction as RedirectMessage, Route as RouteMessage, RouteMatch } from "@weft/xds/generated/envoy/config/route/v3/route_components.ts";
+import type {
+	DirectResponseAction as DirectMessage,
+	RedirectAction as RedirectMessage,
+	Route as RouteMessage,
+	RouteMatch,
+} from "@weft/xds/generated/envoy/config/route/v3/route_components.ts";
 import type { DirectResponseAction, PathMatch, RedirectAction, Route } from "../runtime-config.ts";
 import { type DecodeEnvironment, dataBytes } from "./environment.ts";
 import { decodeHeaderOperations } from "./headers.ts";

@@ -10,7 +10,8 @@ export function decodeSecret(message: SecretMessage, environment: DecodeEnvironm
 		at.errors.push(...validateConstraints("envoy.extensions.transport_sockets.tls.v3.Secret", message));
 		const certificate = message.tlsCertificate && decodeCertificate(under(at, "tlsCertificate"), message.tlsCertificate, environment);
 		const trust = message.validationContext && decodeTrust(under(at, "validationContext"), message.validationContext, environment);
-		if (message.sessionTicketKeys !== undefined || message.genericSecret !== undefined) report(at, "only tls_certificate and validation_context secrets are implemented");
+		if (message.sessionTicketKeys !== undefined || message.genericSecret !== undefined)
+			report(at, "only tls_certificate and validation_context secrets are implemented");
 		else if (certificate === undefined && trust?.kind !== "inline") report(at, `secret ${message.name} holds neither a certificate nor trusted_ca`);
 		return {
 			name: message.name,

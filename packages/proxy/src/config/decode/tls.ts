@@ -1,9 +1,5 @@
 import type { TransportSocket } from "@weft/xds/generated/envoy/config/core/v3/base.ts";
-import type {
-	CertificateValidationContext,
-	TlsCertificate,
-	TlsParameters,
-} from "@weft/xds/generated/envoy/extensions/transport_sockets/tls/v3/common.ts";
+import type { CertificateValidationContext, TlsCertificate, TlsParameters } from "@weft/xds/generated/envoy/extensions/transport_sockets/tls/v3/common.ts";
 import type { CommonTlsContext, DownstreamTlsContext, UpstreamTlsContext } from "@weft/xds/generated/envoy/extensions/transport_sockets/tls/v3/tls.ts";
 import type { CertificateSource, DownstreamTls, PeerValidation, SanMatch, TlsParams, TrustSource, UpstreamTls, UpstreamTransport } from "../runtime-config.ts";
 import { openAny } from "./any.ts";
@@ -31,7 +27,8 @@ export interface SniOptions {
 export function decodeUpstreamSocket(at: At, socket: TransportSocket | undefined, sni: SniOptions, environment: DecodeEnvironment): UpstreamTransport {
 	if (socket === undefined) return { kind: "raw" };
 	const opened = openAny(at, socket.typedConfig, `transport socket ${socket.name}`);
-	if (opened?.typeName === `${tlsPackage}.UpstreamTlsContext`) return { kind: "tls", tls: decodeUpstreamTls(at, opened.message as UpstreamTlsContext, sni, environment) };
+	if (opened?.typeName === `${tlsPackage}.UpstreamTlsContext`)
+		return { kind: "tls", tls: decodeUpstreamTls(at, opened.message as UpstreamTlsContext, sni, environment) };
 	if (opened && opened.typeName !== "envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer") {
 		report(at, `upstream transport socket of type ${opened.typeName} is not implemented`);
 	}
@@ -39,7 +36,13 @@ export function decodeUpstreamSocket(at: At, socket: TransportSocket | undefined
 }
 
 function decodeDownstreamTls(at: At, tls: DownstreamTlsContext, environment: DecodeEnvironment): DownstreamTls {
-	onlySupports(at, `${tlsPackage}.DownstreamTlsContext`, tls, ["commonTlsContext", "requireClientCertificate", "disableStatelessSessionResumption", "disableStatefulSessionResumption", "fullScanCertsOnSniMismatch"]);
+	onlySupports(at, `${tlsPackage}.DownstreamTlsContext`, tls, [
+		"commonTlsContext",
+		"requireClientCertificate",
+		"disableStatelessSessionResumption",
+		"disableStatefulSessionResumption",
+		"fullScanCertsOnSniMismatch",
+	]);
 	const common = decodeCommon(under(at, "commonTlsContext"), tls.commonTlsContext, environment);
 	if (common.certificates.length === 0) report(at, "No TLS certificates found for server context");
 	const requireClientCertificate = tls.requireClientCertificate ?? false;
@@ -59,7 +62,15 @@ interface CommonTls {
 	readonly validation: PeerValidation | undefined;
 }
 
-const commonFields = ["tlsParams", "tlsCertificates", "tlsCertificateSdsSecretConfigs", "validationContext", "validationContextSdsSecretConfig", "combinedValidationContext", "alpnProtocols"];
+const commonFields = [
+	"tlsParams",
+	"tlsCertificates",
+	"tlsCertificateSdsSecretConfigs",
+	"validationContext",
+	"validationContextSdsSecretConfig",
+	"combinedValidationContext",
+	"alpnProtocols",
+];
 
 function decodeCommon(at: At, common: CommonTlsContext | undefined, environment: DecodeEnvironment): CommonTls {
 	if (common !== undefined) onlySupports(at, `${tlsPackage}.CommonTlsContext`, common, commonFields);
@@ -122,10 +133,25 @@ function decodeValidation(at: At, common: CommonTlsContext | undefined, environm
 
 const noChecks = { sans: [], certificateHashes: [], spkiHashes: [], acceptUntrusted: false } as const;
 
-const contextFields = ["trustedCa", "systemRootCerts", "watchedDirectory", "verifyCertificateSpki", "verifyCertificateHash", "matchTypedSubjectAltNames", "matchSubjectAltNames", "crl", "trustChainVerification"];
+const contextFields = [
+	"trustedCa",
+	"systemRootCerts",
+	"watchedDirectory",
+	"verifyCertificateSpki",
+	"verifyCertificateHash",
+	"matchTypedSubjectAltNames",
+	"matchSubjectAltNames",
+	"crl",
+	"trustChainVerification",
+];
 const sanTypes = [undefined, "email", "dns", "uri", "ip", undefined] as const;
 
-function decodeContext(at: At, context: CertificateValidationContext, secret: TrustSource | undefined, environment: DecodeEnvironment): PeerValidation | undefined {
+function decodeContext(
+	at: At,
+	context: CertificateValidationContext,
+	secret: TrustSource | undefined,
+	environment: DecodeEnvironment,
+): PeerValidation | undefined {
 	onlySupports(at, `${tlsPackage}.CertificateValidationContext`, context, contextFields);
 	const typed = context.matchTypedSubjectAltNames.map((san, i): SanMatch => {
 		const here = under(at, `matchTypedSubjectAltNames[${i}]`);
@@ -133,7 +159,9 @@ function decodeContext(at: At, context: CertificateValidationContext, secret: Tr
 		if (type === undefined) report(here, "san_type is not implemented");
 		return { type: type ?? "any", match: decodeStringMatch(under(here, "matcher"), san.matcher) };
 	});
-	const untyped = context.matchSubjectAltNames.map((match, i): SanMatch => ({ type: "any", match: decodeStringMatch(under(at, `matchSubjectAltNames[${i}]`), match) }));
+	const untyped = context.matchSubjectAltNames.map(
+		(match, i): SanMatch => ({ type: "any", match: decodeStringMatch(under(at, `matchSubjectAltNames[${i}]`), match) }),
+	);
 	const trust = secret ?? decodeTrust(at, context, environment);
 	const sans = [...typed, ...untyped];
 	const acceptUntrusted = context.trustChainVerification === 1;

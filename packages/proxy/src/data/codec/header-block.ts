@@ -37,12 +37,14 @@ export class HeaderBlock implements HeaderView {
 	removedCount = 0;
 	/** Name, value, name, value … of what was added. */
 	readonly added: string[] = [];
+	/** Entries of `added` in use; the array keeps its memory from request to request. */
+	addedCount = 0;
 	/** The head as it came, names in their original case; only kept when asked for. */
 	original: Buffer | undefined;
 
 	clear(): void {
 		this.count = this.length = this.present = this.removedCount = this.linesStart = 0;
-		if (this.added.length > 0) this.added.length = 0;
+		this.addedCount = 0;
 		this.original = undefined;
 		if (this.bytes.length > keptBytesMax) this.bytes = Buffer.allocUnsafeSlow(initialBytes);
 	}
@@ -120,7 +122,7 @@ export class HeaderBlock implements HeaderView {
 		for (let at = this.#find(name, 0); at >= 0; at = this.#find(name, at + indexWords)) {
 			value = value === undefined ? this.valueAt(at) : `${value},${this.valueAt(at)}`;
 		}
-		for (let i = 0; i < this.added.length; i += 2) {
+		for (let i = 0; i < this.addedCount; i += 2) {
 			if (this.added[i] === name) value = value === undefined ? this.added[i + 1] : `${value},${this.added[i + 1]}`;
 		}
 		return value;
@@ -131,7 +133,7 @@ export class HeaderBlock implements HeaderView {
 	}
 
 	#addedIndex(name: string): number {
-		for (let i = 0; i < this.added.length; i += 2) if (this.added[i] === name) return i;
+		for (let i = 0; i < this.addedCount; i += 2) if (this.added[i] === name) return i;
 		return -1;
 	}
 
@@ -141,12 +143,13 @@ export class HeaderBlock implements HeaderView {
 	}
 
 	append(name: string, value: string): void {
-		this.added.push(name, cleanValue(value));
+		this.appendOwn(name, cleanValue(value));
 	}
 
 	/** For values that we made ourselves. */
 	appendOwn(name: string, value: string): void {
-		this.added.push(name, value);
+		this.added[this.addedCount++] = name;
+		this.added[this.addedCount++] = value;
 	}
 
 	remove(name: string): boolean {
@@ -156,7 +159,8 @@ export class HeaderBlock implements HeaderView {
 			found = true;
 		}
 		for (let i = this.#addedIndex(name); i >= 0; i = this.#addedIndex(name)) {
-			this.added.splice(i, 2);
+			this.added.copyWithin(i, i + 2, this.addedCount);
+			this.addedCount -= 2;
 			found = true;
 		}
 		return found;
@@ -167,13 +171,13 @@ export class HeaderBlock implements HeaderView {
 			const start = this.index[at] as number;
 			if (start >= 0) visit(this.bytes.latin1Slice(start, this.index[at + nameEnd] as number), this.valueAt(at));
 		}
-		for (let i = 0; i < this.added.length; i += 2) visit(this.added[i] as string, this.added[i + 1] as string);
+		for (let i = 0; i < this.addedCount; i += 2) visit(this.added[i] as string, this.added[i + 1] as string);
 	}
 
 	/** Upper bound of what `encodeLines` writes. */
 	get encodedBytesMax(): number {
 		let count = this.length;
-		for (let i = 0; i < this.added.length; i++) count += (this.added[i] as string).length + 2;
+		for (let i = 0; i < this.addedCount; i++) count += (this.added[i] as string).length + 2;
 		return count;
 	}
 
@@ -187,7 +191,7 @@ export class HeaderBlock implements HeaderView {
 
 	encodeAdded(output: Output): void {
 		const added = this.added;
-		for (let i = 0; i < added.length; i += 2) output.putText(`${added[i]}: ${added[i + 1]}\r\n`);
+		for (let i = 0; i < this.addedCount; i += 2) output.putLine(added[i] as string, added[i + 1] as string);
 	}
 
 	#encodeRuns(output: Output, linesEnd: number): void {
@@ -213,7 +217,7 @@ export class HeaderBlock implements HeaderView {
 			const name = rename(this.bytes.latin1Slice(start, stop), this.original?.latin1Slice(start, stop));
 			output.putText(`${name}: ${this.valueAt(at)}\r\n`);
 		}
-		for (let i = 0; i < this.added.length; i += 2) output.putText(`${rename(this.added[i] as string, undefined)}: ${this.added[i + 1]}\r\n`);
+		for (let i = 0; i < this.addedCount; i += 2) output.putText(`${rename(this.added[i] as string, undefined)}: ${this.added[i + 1]}\r\n`);
 	}
 }
 

@@ -59,6 +59,10 @@ export class MessageDecoder {
 		return this.#isInBody || this.#carryLength > 0;
 	}
 
+	get isRunning(): boolean {
+		return this.#isRunning;
+	}
+
 	get isHeld(): boolean {
 		return this.#isHeld;
 	}

@@ -1,4 +1,3 @@
-import { randomUUID } from "node:crypto";
 import { envoyHeaderBit } from "../codec/header-block.ts";
 import { hasToken } from "../codec/head-parser.ts";
 import { known } from "../codec/known-names.ts";
@@ -130,7 +129,7 @@ function mutateRequest(stream: HttpStream, head: Http1RequestHead, manager: Comp
 	const hasId = head.hasKnown(known["x-request-id"]);
 	if (config.generateRequestId && (!hasId || (isEdge && !config.preserveExternalRequestId))) {
 		if (hasId) head.removeKnown(known["x-request-id"]);
-		const id = randomUUID();
+		const id = stream.context.createRequestId();
 		head.appendOwn("x-request-id", id);
 		stream.info.requestId = id;
 	}
@@ -141,18 +140,24 @@ const protectedNames = /^(?:x-forwarded-|x-envoy-|x-request-id$|x-b3-|traceparen
 
 /** RFC 9110 §7.6.1. What the mesh itself relies on cannot be nominated away. */
 export function removeHopByHop(head: { readonly present: number; get(name: string): string | undefined; remove(name: string): boolean; removeKnown(id: number): boolean }): void {
-	const te = head.get("te");
-	for (const value of head.get("connection")?.split(",") ?? []) {
-		const name = value.trim().toLowerCase();
-		if (name !== "" && name !== "close" && name !== "keep-alive" && !protectedNames.test(name)) head.remove(name);
-	}
-	head.removeKnown(known.connection);
+	const te = (head.present & bit("te")) === 0 ? undefined : head.get("te");
+	if ((head.present & bit("connection")) !== 0) removeNominated(head);
 	head.removeKnown(known["keep-alive"]);
 	head.removeKnown(known["proxy-connection"]);
 	head.removeKnown(known.upgrade);
 	head.removeKnown(known["transfer-encoding"]);
 	head.removeKnown(known["http2-settings"]);
 	if (te !== undefined && te.trim().toLowerCase() !== "trailers") head.removeKnown(known.te);
+}
+
+function removeNominated(head: Parameters<typeof removeHopByHop>[0]): void {
+	const value = head.get("connection") ?? "";
+	head.removeKnown(known.connection);
+	if (value === "keep-alive" || value === "close") return;
+	for (const part of value.split(",")) {
+		const name = part.trim().toLowerCase();
+		if (name !== "" && name !== "close" && name !== "keep-alive" && !protectedNames.test(name)) head.remove(name);
+	}
 }
 
 /** XFF, XFP and `:scheme`, and whom to take for the client. */
@@ -179,7 +184,7 @@ function setForwarded(stream: HttpStream, head: Http1RequestHead, manager: Compi
 		if (trusted !== undefined) stream.setClientAddress(trusted);
 		if (!head.hasKnown(known["x-forwarded-proto"])) head.appendOwn("x-forwarded-proto", scheme);
 	}
-	const proto = config.schemeOverwrite ?? head.get("x-forwarded-proto");
+	const proto = config.schemeOverwrite ?? (head.hasKnown(known["x-forwarded-proto"]) ? head.get("x-forwarded-proto") : scheme);
 	head.scheme = proto === "https" ? "https" : proto === "http" ? "http" : scheme;
 }
 

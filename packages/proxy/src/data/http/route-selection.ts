@@ -1,18 +1,16 @@
 import { faultAbortBody } from "../filters/fault.ts";
 import { createHeaders } from "../headers/headers-view.ts";
 import { responseFlags } from "../log/response-flags.ts";
-import { chooseCluster, type ClusterChoice, type CompiledForward, type CompiledRoute, matchRoute, matchVirtualHost } from "../match/route-table.ts";
+import { chooseCluster, type ClusterChoice, type CompiledRoute, matchRoute, matchVirtualHost } from "../match/route-table.ts";
 import { compiledCors, compiledFault } from "./compiled-policies.ts";
 import { sendLocalReply } from "./local-reply.ts";
 import type { HttpStream } from "./stream.ts";
 
-export interface Selected {
-	readonly forward: CompiledForward;
-	readonly choice: ClusterChoice;
-}
-
-/** Route, then filters in the connection manager's order. undefined: answered, or to be continued later. */
-export function selectRoute(stream: HttpStream): Selected | undefined {
+/**
+ * Route, then filters in the connection manager's order. The choice is for the `stream.route`, which forwards then.
+ * undefined: answered, or to be continued later.
+ */
+export function selectRoute(stream: HttpStream): ClusterChoice | undefined {
 	const { manager, request, snapshot, context, info } = stream;
 	const table = manager.table(snapshot);
 	if (table === undefined) return answer(stream, 404, responseFlags.NR, "route_configuration_not_found");
@@ -30,8 +28,7 @@ export function selectRoute(stream: HttpStream): Selected | undefined {
 	if (!applyHealthCheck(stream)) return undefined;
 	if (!isUpgradeAllowed(stream, route)) return answer(stream, 403, 0, "upgrade_failed");
 	if (manager.hasCors && !applyCors(stream, route)) return undefined;
-	const proceed = (): Selected | undefined => act(stream, route, choice);
-	return manager.hasFault && applyFault(stream, route, choice?.cluster ?? "", proceed) ? undefined : proceed();
+	return manager.hasFault && applyFault(stream, route, choice) ? undefined : act(stream, route, choice);
 }
 
 function answer(stream: HttpStream, status: number, flags: number, details: string): undefined {
@@ -39,9 +36,9 @@ function answer(stream: HttpStream, status: number, flags: number, details: stri
 	return undefined;
 }
 
-function act(stream: HttpStream, route: CompiledRoute, choice: ClusterChoice | undefined): Selected | undefined {
+function act(stream: HttpStream, route: CompiledRoute, choice: ClusterChoice | undefined): ClusterChoice | undefined {
 	const { action } = route;
-	if (action.kind === "route") return choice && { forward: action, choice };
+	if (action.kind === "route") return choice;
 	if (action.kind === "redirect") {
 		stream.manager.count("rq_redirect");
 		sendLocalReply(stream, { status: action.status, body: "", flags: 0, details: "direct_response", headers: ["location", action.location(stream.request)] });
@@ -104,14 +101,14 @@ function applyCors(stream: HttpStream, route: CompiledRoute): boolean {
 	return false;
 }
 
-/** True: the fault took over; `proceed` runs after a delay, unless it aborts. */
-function applyFault(stream: HttpStream, route: CompiledRoute, cluster: string, proceed: () => Selected | undefined): boolean {
+/** True: the fault took over; the request goes on after a delay, unless it is aborted. */
+function applyFault(stream: HttpStream, route: CompiledRoute, choice: ClusterChoice | undefined): boolean {
 	const { manager, request, context, info } = stream;
 	const policy = route.config.fault ?? route.virtualHost.config.fault ?? manager.fault;
 	if (policy === undefined) return false;
 	const filter = compiledFault(policy);
 	const overflows = filter.overflows;
-	const decision = filter.decide(request, cluster, context.random);
+	const decision = filter.decide(request, choice?.cluster ?? "", context.random);
 	if (filter.overflows > overflows) manager.count("fault.faults_overflow");
 	if (decision === undefined) return false;
 	manager.gauge("fault.active_faults", 1);
@@ -128,8 +125,8 @@ function applyFault(stream: HttpStream, route: CompiledRoute, cluster: string, p
 			sendLocalReply(stream, { status: kind === "http" ? status : 200, body: faultAbortBody, flags: responseFlags.FI, details: "fault_filter_abort", ...grpc });
 			return;
 		}
-		const selected = proceed();
-		if (selected !== undefined) stream.router.start(selected.forward, selected.choice);
+		const selected = act(stream, route, choice);
+		if (selected !== undefined && route.action.kind === "route") stream.router.start(route.action, selected);
 	};
 	if (decision.delayMs === 0) {
 		finish();

@@ -1,4 +1,5 @@
 import type { RetryPolicy } from "../../config/runtime-config.ts";
+import { envoyHeaderBit } from "../codec/header-block.ts";
 import type { Http1ResponseHead } from "../codec/response-head.ts";
 import { applyRetryHeaders, type CompiledRetryPolicy, type ResetReason as RetryReason } from "../filters/retry-policy.ts";
 import { createRetryState, type RetryState } from "../filters/retry-state.ts";
@@ -24,9 +25,12 @@ const replayBytesMaxDefault = 64 * 1024;
 
 /** Finds the route, runs what comes before the router, and forwards. */
 export function routeRequest(stream: HttpStream): void {
-	const selected = selectRoute(stream);
-	if (selected !== undefined) stream.router.start(selected.forward, selected.choice);
+	const choice = selectRoute(stream);
+	const action = stream.route?.action;
+	if (choice !== undefined && action?.kind === "route") stream.router.start(action, choice);
 }
+
+const none: readonly never[] = [];
 
 const isIdempotent = (method: string): boolean => method !== "POST" && method !== "PATCH" && method !== "CONNECT";
 
@@ -54,14 +58,14 @@ export class RouterState implements UpstreamClient, PoolClient {
 	#keepsBody = false;
 	#replayBytesMax = 0;
 	readonly #trailers: string[] = [];
-	#mirrors: readonly Mirror[] = [];
+	#mirrors: readonly Mirror[] = none;
 	readonly #chooseContext: ChooseContext = createChooseContext();
 	readonly #routeTimer: Timer;
 	readonly #tryTimer: Timer;
 	readonly #delayTimer: Timer;
 	#delayed: (() => void) | undefined;
 	#onDelayCancelled: (() => void) | undefined;
-	#setCookies: readonly string[] = [];
+	#setCookies: readonly string[] = none;
 
 	constructor(stream: HttpStream) {
 		this.stream = stream;
@@ -149,7 +153,8 @@ export class RouterState implements UpstreamClient, PoolClient {
 	#prepareRetries(forward: CompiledForward): void {
 		const { stream } = this;
 		const config: RetryPolicy | undefined = forward.config.retry ?? stream.route?.virtualHost.config.retry;
-		this.#policy = applyRetryHeaders(config === undefined ? undefined : compiledRetryPolicy(config), stream.request);
+		const policy = config === undefined ? undefined : compiledRetryPolicy(config);
+		this.#policy = (stream.request.present & envoyHeaderBit) === 0 ? policy : applyRetryHeaders(policy, stream.request);
 		this.#replayBytesMax = this.#policy === undefined ? replayBytesMaxDefault : stream.manager.bufferBytesMax;
 		this.#keepsBody = !stream.isRequestComplete && stream.upgrade === "";
 		this.#chooseContext.attemptsMax = this.#policy?.config.hostSelectionAttemptsMax ?? 0;
@@ -396,7 +401,7 @@ export class RouterState implements UpstreamClient, PoolClient {
 		const { stream, response } = this;
 		const { info, manager, route } = stream;
 		if (this.#isResponseStarted && !manager.suppressEnvoyHeaders) {
-			if (response.has("x-envoy-upstream-service-time")) response.remove("x-envoy-upstream-service-time");
+			if ((response.present & envoyHeaderBit) !== 0) response.remove("x-envoy-upstream-service-time");
 			response.appendOwn("x-envoy-upstream-service-time", String(Math.max(0, Math.round(info.upstreamFirstReceivedAt - this.#attemptStartedAt))));
 		}
 		for (const cookie of this.#setCookies) response.append("set-cookie", cookie);
@@ -573,11 +578,11 @@ export class RouterState implements UpstreamClient, PoolClient {
 		this.#isFinished = true;
 		this.#dropBody();
 		if (this.#trailers.length > 0) this.#trailers.length = 0;
-		this.#mirrors = [];
-		this.#setCookies = [];
+		this.#mirrors = none;
+		this.#setCookies = none;
 		const context = this.#chooseContext;
 		context.hash = undefined;
-		context.excluded = context.excludedPriorities = [];
+		context.excluded = context.excludedPriorities = none;
 		context.destination = "";
 	}
 }

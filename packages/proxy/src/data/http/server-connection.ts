@@ -20,6 +20,8 @@ export type OnHttp2 = (connection: Connection, info: ConnectionInfo, bytes: Buff
 
 const preface = Buffer.from("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
 const bytesPerDecision = 4;
+const noBody = { kind: "none", length: 0 } as const;
+const chunkedBody = { kind: "chunked", length: 0 } as const;
 
 /** One HTTP/1 client connection under a connection manager. */
 export class ServerConnection implements ConnectionHandler, MessageEvents {
@@ -150,6 +152,8 @@ export class ServerConnection implements ConnectionHandler, MessageEvents {
 			this.#early = [];
 			return "stop";
 		}
+		if (kind === "none") return noBody;
+		if (kind === "chunked") return chunkedBody;
 		return { kind, length: request.contentLength };
 	}
 
@@ -258,6 +262,23 @@ export class ServerConnection implements ConnectionHandler, MessageEvents {
 		}
 		if (!this.#decoder.isHeld || this.#stream !== undefined || this.#isClosing) return;
 		this.#armIdle();
+		// The upstream connection that just answered is free again only after its event is over: let the next request find it.
+		if (this.#decoder.carried > 0 && !this.#decoder.isRunning) setImmediate(() => this.#releaseLater());
+		else this.#release();
+	}
+
+	#releaseLater(): void {
+		try {
+			this.#release();
+		} catch (error) {
+			this.#context.log("error", "connection closed after an internal error", { error: error instanceof Error ? (error.stack ?? error.message) : String(error) });
+			this.connection.destroy();
+		}
+		this.#context.afterEvent();
+	}
+
+	#release(): void {
+		if (this.#isClosing || this.connection.isClosed) return;
 		this.#decoder.release();
 		if (this.#decoder.carried <= carryBytesMax) this.resume(pauseReasons.pipelined);
 	}

@@ -242,6 +242,7 @@ export class HttpStream {
 		info.downstreamFirstSentAt = context.nowMs();
 		this.router.finishResponseHead();
 		this.#closesAfter = true;
+		if (this.upgrade !== "connect") response.append("upgrade", this.upgrade);
 		encodeResponseHead(context.output, connection.connection, response, false, this.upgrade === "connect" ? "" : "upgrade", "lower");
 		this.setIdleTimeout(this.#idleTimeoutMs);
 	}

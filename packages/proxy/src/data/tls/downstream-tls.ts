@@ -117,7 +117,7 @@ function awaitHandshake(
 			socket.destroy();
 		}
 		onResult(result);
-		context.output.flush();
+		context.afterEvent();
 	};
 	timer.arm(timeoutMs);
 	socket.on("error", finish);

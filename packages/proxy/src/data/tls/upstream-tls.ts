@@ -183,7 +183,7 @@ class UpstreamTlsTransport implements ChosenTransport {
 				socket.destroy();
 			}
 			onResult(result);
-			this.#context.output.flush();
+			this.#context.afterEvent();
 		};
 		const onError = (error: Error) => {
 			finish(error);
@@ -224,7 +224,7 @@ class UpstreamTlsTransport implements ChosenTransport {
 	#failLater(error: Error, onResult: ConnectResult): () => void {
 		const timer = setImmediate(() => {
 			onResult(error);
-			this.#context.output.flush();
+			this.#context.afterEvent();
 		});
 		return () => clearImmediate(timer);
 	}

@@ -39,6 +39,19 @@ export class Output {
 		this.length += this.bytes.latin1Write(text, this.length);
 	}
 
+	/** One header line. */
+	putLine(name: string, value: string): void {
+		const { bytes } = this;
+		let at = this.length;
+		at += bytes.latin1Write(name, at);
+		bytes[at++] = 58;
+		bytes[at++] = 32;
+		at += bytes.latin1Write(value, at);
+		bytes[at++] = 13;
+		bytes[at++] = 10;
+		this.length = at;
+	}
+
 	putBytes(source: Buffer, start: number, end: number): void {
 		source.copy(this.bytes, this.length, start, end);
 		this.length += end - start;

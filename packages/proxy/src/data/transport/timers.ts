@@ -62,10 +62,10 @@ export class Timer {
 	}
 }
 
-/** `run` wraps each firing (error guard, flush of output). */
-export function createTimerWheel(nowMs: () => number, run: (fire: () => void) => void): TimerWheel {
+/** `run` wraps each firing (error guard, flush of output). `nowMs`: a cheaper clock for arming. */
+export function createTimerWheel(clockMs: () => number, run: (fire: () => void) => void, nowMs: () => number = clockMs): TimerWheel {
 	const heads: Timer[] = [];
-	let tick = Math.floor(nowMs() / slotMs);
+	let tick = Math.floor(clockMs() / slotMs);
 	let interval: NodeJS.Timeout | undefined;
 	let isClosed = false;
 	const wheel: TimerWheel = {
@@ -98,7 +98,7 @@ export function createTimerWheel(nowMs: () => number, run: (fire: () => void) =>
 	};
 	for (let i = 0; i < slots; i++) heads.push(new Timer(wheel, () => {}));
 	interval = setInterval(() => {
-		const now = nowMs();
+		const now = clockMs();
 		const last = Math.floor(now / slotMs);
 		while (tick < last) {
 			tick++;

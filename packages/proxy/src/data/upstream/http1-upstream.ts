@@ -40,6 +40,7 @@ export class Http1Upstream implements ConnectionHandler, MessageEvents {
 	readonly #decoder: MessageDecoder;
 	readonly #idleTimer: Timer;
 	readonly #ageTimer: Timer;
+	readonly #lengthBody: { readonly kind: "length"; length: number } = { kind: "length", length: 0 };
 	#isTooOld = false;
 	#isFree = false;
 	/** For answers nobody waits for. */
@@ -117,7 +118,10 @@ export class Http1Upstream implements ConnectionHandler, MessageEvents {
 		// RFC 9112 §6.3, in its order.
 		if (client.isHead || head.status === 204 || head.status === 304) return noBody;
 		if (head.isChunked) return chunked;
-		if (head.contentLength >= 0) return { kind: "length", length: head.contentLength };
+		if (head.contentLength >= 0) {
+			this.#lengthBody.length = head.contentLength;
+			return this.#lengthBody;
+		}
 		return untilClose;
 	}
 

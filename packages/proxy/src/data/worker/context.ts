@@ -24,7 +24,9 @@ export interface WorkerContext {
 	readonly environment: FormatterEnvironment;
 	/** Uniform in [0, 1). */
 	readonly random: () => number;
-	/** Monotonic milliseconds. */
+	/** A random UUID, version 4. */
+	readonly createRequestId: () => string;
+	/** Monotonic milliseconds; the same during one event. */
 	readonly nowMs: () => number;
 	/** Epoch milliseconds. */
 	readonly wallMs: () => number;
@@ -33,6 +35,8 @@ export interface WorkerContext {
 	/** The drain under way, if any. */
 	drain: DrainState | undefined;
 	healthcheckFailed: boolean;
+	/** Sends what was put out, and lets time move on. Ends every entry from the event loop. */
+	readonly afterEvent: () => void;
 	log(level: "debug" | "info" | "warn" | "error", message: string, fields?: Readonly<Record<string, unknown>>): void;
 	post(message: FromWorker): void;
 }

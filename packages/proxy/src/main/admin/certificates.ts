@@ -23,7 +23,9 @@ function detailsOf(pem: string, path: string, nowMs: number): readonly object[] 
 			{
 				path,
 				serial_number: certificate.serialNumber.toLowerCase(),
-				subject_alt_names: names.map((name) => (name.startsWith("URI:") ? { uri: name.slice(4) } : name.startsWith("DNS:") ? { dns: name.slice(4) } : { ip_address: name.replace(/^[^:]*:/, "") })),
+				subject_alt_names: names.map((name) =>
+					name.startsWith("URI:") ? { uri: name.slice(4) } : name.startsWith("DNS:") ? { dns: name.slice(4) } : { ip_address: name.replace(/^[^:]*:/, "") },
+				),
 				days_until_expiration: String(Math.max(0, Math.floor((expiresMs - nowMs) / dayMs))),
 				valid_from: new Date(certificate.validFrom).toISOString(),
 				expiration_time: new Date(expiresMs).toISOString(),

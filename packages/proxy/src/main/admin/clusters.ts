@@ -27,7 +27,15 @@ function rowsOf({ outliers, store }: AdminContext, name: string): readonly Row[]
 	const hosts = store.hostsOf(name);
 	return (hosts?.priorities ?? []).flatMap((localities, priority) =>
 		localities.flatMap(({ region, zone, subZone, hosts: list }) =>
-			list.map((host) => ({ host, priority, region, zone, subZone, isEjected: outliers.isEjected(host.slot), active: outliers.read(hostActiveWord(host.slot)) })),
+			list.map((host) => ({
+				host,
+				priority,
+				region,
+				zone,
+				subZone,
+				isEjected: outliers.isEjected(host.slot),
+				active: outliers.read(hostActiveWord(host.slot)),
+			})),
 		),
 	);
 }
@@ -69,7 +77,12 @@ function clusterText(cluster: Cluster, rows: readonly Row[], context: AdminConte
 }
 
 function healthFlags({ host, isEjected }: Row): string {
-	const flags = [isEjected ? "/failed_outlier_check" : "", host.health === "unhealthy" ? "/failed_eds_health" : "", host.health === "degraded" ? "/degraded_eds_health" : "", host.health === "draining" ? "/eds_status_draining" : ""].join("");
+	const flags = [
+		isEjected ? "/failed_outlier_check" : "",
+		host.health === "unhealthy" ? "/failed_eds_health" : "",
+		host.health === "degraded" ? "/degraded_eds_health" : "",
+		host.health === "draining" ? "/eds_status_draining" : "",
+	].join("");
 	return flags === "" ? "healthy" : flags;
 }
 
@@ -85,11 +98,20 @@ function clusterJson(cluster: Cluster, rows: readonly Row[], context: AdminConte
 		circuit_breakers: {
 			thresholds: priorities.map((priority) => {
 				const limits = cluster.breakers[priority];
-				return { priority: priority.toUpperCase(), max_connections: limits.connectionsMax, max_pending_requests: limits.pendingRequestsMax, max_requests: limits.requestsMax, max_retries: limits.retriesMax };
+				return {
+					priority: priority.toUpperCase(),
+					max_connections: limits.connectionsMax,
+					max_pending_requests: limits.pendingRequestsMax,
+					max_requests: limits.requestsMax,
+					max_retries: limits.retriesMax,
+				};
 			}),
 		},
 		host_statuses: rows.map((row) => ({
-			address: row.host.address.kind === "pipe" ? { pipe: { path: row.host.address.path } } : { socket_address: { address: row.host.address.address, port_value: row.host.address.port } },
+			address:
+				row.host.address.kind === "pipe"
+					? { pipe: { path: row.host.address.path } }
+					: { socket_address: { address: row.host.address.address, port_value: row.host.address.port } },
 			stats: [{ name: "rq_active", type: "GAUGE", value: String(row.active) }],
 			health_status: { eds_health_status: edsHealth[row.host.health], ...(row.isEjected ? { failed_outlier_check: true } : {}) },
 			weight: row.host.weight,

@@ -147,7 +147,11 @@ function buildListeners(context: AdminContext, matches: (name: string) => boolea
 				.filter(({ isStatic }) => !isStatic)
 				.map((record) => {
 					const field = inForce.listeners.get(record.name) === wanted.listeners.get(record.name) ? "active_state" : "warming_state";
-					return { name: record.name, [field]: { version_info: record.version, listener: body(record), last_updated: time(record.updatedMs) }, ...failure(context, "lds", record.name) };
+					return {
+						name: record.name,
+						[field]: { version_info: record.version, listener: body(record), last_updated: time(record.updatedMs) },
+						...failure(context, "lds", record.name),
+					};
 				}),
 			...refused.map((name) => ({ name, ...failure(context, "lds", name) })),
 		],
@@ -168,7 +172,10 @@ function inlineRoutes(context: AdminContext, matches: (name: string) => boolean)
 		for (const [key, child] of Object.entries(value as Section)) {
 			if (key !== "route_config" || typeof child !== "object" || child === null) visit(child, updatedMs);
 			else if (matches(String((child as Section)["name"] ?? ""))) {
-				found.push({ route_config: { "@type": "type.googleapis.com/envoy.config.route.v3.RouteConfiguration", ...(child as Section) }, last_updated: time(updatedMs) });
+				found.push({
+					route_config: { "@type": "type.googleapis.com/envoy.config.route.v3.RouteConfiguration", ...(child as Section) },
+					last_updated: time(updatedMs),
+				});
 			}
 		}
 	};
@@ -179,7 +186,12 @@ function inlineRoutes(context: AdminContext, matches: (name: string) => boolean)
 function buildSecrets(context: AdminContext, matches: (name: string) => boolean): Section {
 	const all = recordsOf(context, "sds", matches);
 	const own = [...context.store.inForce.secrets.values()].filter(({ name }) => matches(name) && !all.some((record) => record.name === name));
-	const shown = (record: ResourceRecord): Section => ({ name: record.name, version_info: record.version, last_updated: time(record.updatedMs), secret: body(record) });
+	const shown = (record: ResourceRecord): Section => ({
+		name: record.name,
+		version_info: record.version,
+		last_updated: time(record.updatedMs),
+		secret: body(record),
+	});
 	const { startedMs } = context.state;
 	return filled("SecretsConfigDump", {
 		static_secrets: all.filter(({ isStatic }) => isStatic).map(shown),
@@ -193,7 +205,13 @@ function buildSecrets(context: AdminContext, matches: (name: string) => boolean)
 					tlsCertificate: certificate && { certificateChain: bytes(certificate.certChainPem), privateKey: bytes("[redacted]") },
 					validationContext: validation && { trustedCa: bytes(validation.caPem) },
 				});
-				return { name, last_updated: time(startedMs), secret: redacted(anyJson({ typeUrl: "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret", value: Secret.encode(message).finish() })) };
+				return {
+					name,
+					last_updated: time(startedMs),
+					secret: redacted(
+						anyJson({ typeUrl: "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret", value: Secret.encode(message).finish() }),
+					),
+				};
 			}),
 		],
 	});
@@ -205,7 +223,12 @@ function buildEndpoints(context: AdminContext, matches: (name: string) => boolea
 		const cluster = anyJson(record.resource) as Section;
 		const assignment = cluster["load_assignment"];
 		if (assignment === undefined || stripTypeUrl(String(cluster["@type"])) !== "envoy.config.cluster.v3.Cluster") return [];
-		return [{ endpoint_config: { "@type": "type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment", ...(assignment as Section) }, last_updated: time(record.updatedMs) }];
+		return [
+			{
+				endpoint_config: { "@type": "type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment", ...(assignment as Section) },
+				last_updated: time(record.updatedMs),
+			},
+		];
 	});
 	return filled("EndpointsConfigDump", { static_endpoint_configs: inClusters, dynamic_endpoint_configs: received });
 }

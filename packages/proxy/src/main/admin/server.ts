@@ -46,7 +46,10 @@ export async function startAdmin({ address, context }: { readonly address: Socke
 async function answer(request: IncomingMessage, response: ServerResponse, context: AdminContext): Promise<void> {
 	const url = new URL(request.url ?? "/", "http://admin");
 	const route = adminRoutes.get(url.pathname);
-	const reply = route === undefined ? { status: 404, body: `invalid path. admin commands are:\n${listOfRoutes()}` } : await run(route, { query: url.searchParams, method: request.method ?? "GET" }, context);
+	const reply =
+		route === undefined
+			? { status: 404, body: `invalid path. admin commands are:\n${listOfRoutes()}` }
+			: await run(route, { query: url.searchParams, method: request.method ?? "GET" }, context);
 	const { status = 200, type = "text/plain; charset=UTF-8", body } = reply;
 	response.writeHead(status, { "content-type": type, "cache-control": "no-cache, max-age=0", "x-content-type-options": "nosniff", server: "envoy" });
 	if (request.method === "HEAD") return void response.end();
@@ -58,9 +61,14 @@ async function answer(request: IncomingMessage, response: ServerResponse, contex
 	response.end();
 }
 
-async function run(route: { readonly mutates: boolean; readonly handle: (request: AdminRequest, context: AdminContext) => AdminReply | Promise<AdminReply> }, request: AdminRequest, context: AdminContext): Promise<AdminReply> {
+async function run(
+	route: { readonly mutates: boolean; readonly handle: (request: AdminRequest, context: AdminContext) => AdminReply | Promise<AdminReply> },
+	request: AdminRequest,
+	context: AdminContext,
+): Promise<AdminReply> {
 	if (route.mutates && request.method !== "POST") return { status: 405, body: `Method Not Allowed\n` };
-	if (!route.mutates && request.method !== "GET" && request.method !== "HEAD" && request.method !== "POST") return { status: 405, body: "Method Not Allowed\n" };
+	if (!route.mutates && request.method !== "GET" && request.method !== "HEAD" && request.method !== "POST")
+		return { status: 405, body: "Method Not Allowed\n" };
 	return route.handle(request, context);
 }
 

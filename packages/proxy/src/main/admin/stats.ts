@@ -47,13 +47,20 @@ async function gather(context: AdminContext): Promise<MergedStats> {
 
 /** What only the main thread counts. */
 function mainStats({ clock, concurrency, outliers, records, state, store }: AdminContext): StatsDump {
-	const block = (prefix: string, values: Readonly<Record<string, number>>) => ({ prefix, names: Object.keys(values), values: Float64Array.from(Object.values(values)) });
+	const block = (prefix: string, values: Readonly<Record<string, number>>) => ({
+		prefix,
+		names: Object.keys(values),
+		values: Float64Array.from(Object.values(values)),
+	});
 	const memory = process.memoryUsage();
 	const dynamicOf = (type: "cds" | "lds") => records.all(type).filter(({ isStatic }) => !isStatic).length;
 	const waiting = [...store.waiting.keys()];
 	return {
 		...emptyStats,
-		counters: [block("cluster_manager.", { outlier_ejections_total: outliers.ejectionsTotal }), block("listener_manager.", { listener_refused: records.failures("lds").size })],
+		counters: [
+			block("cluster_manager.", { outlier_ejections_total: outliers.ejectionsTotal }),
+			block("listener_manager.", { listener_refused: records.failures("lds").size }),
+		],
 		gauges: [
 			block("server.", {
 				live: state.live === "LIVE" ? 1 : 0,
@@ -64,8 +71,17 @@ function mainStats({ clock, concurrency, outliers, records, state, store }: Admi
 				memory_physical_size: memory.rss,
 				state: ["LIVE", "DRAINING", "PRE_INITIALIZING", "INITIALIZING"].indexOf(state.live),
 			}),
-			block("cluster_manager.", { active_clusters: store.inForce.clusters.size, warming_clusters: waiting.filter((name) => name.startsWith("cluster ")).length, dynamic_clusters: dynamicOf("cds") }),
-			block("listener_manager.", { total_listeners_active: store.inForce.listeners.size, total_listeners_warming: waiting.filter((name) => name.startsWith("listener ")).length, dynamic_listeners: dynamicOf("lds"), workers_started: 1 }),
+			block("cluster_manager.", {
+				active_clusters: store.inForce.clusters.size,
+				warming_clusters: waiting.filter((name) => name.startsWith("cluster ")).length,
+				dynamic_clusters: dynamicOf("cds"),
+			}),
+			block("listener_manager.", {
+				total_listeners_active: store.inForce.listeners.size,
+				total_listeners_warming: waiting.filter((name) => name.startsWith("listener ")).length,
+				dynamic_listeners: dynamicOf("lds"),
+				workers_started: 1,
+			}),
 		],
 	};
 }

@@ -1,0 +1,43 @@
+import type { VirtualService } from "../../model/push.ts";
+import type { ProxyContext } from "../context.ts";
+import { boundTo, type GatewayServer, hostsInCommon, splitServerHost } from "../routes/gateway-servers.ts";
+import { gatewayTlsSocket } from "./gateway-tls.ts";
+import type { ListenerInput } from "./listener-input.ts";
+import type { NetworkFilter } from "./network-filters.ts";
+import { appliesTo, routeFilters, type TcpRouteInput } from "./tcp-routes.ts";
+
+/** A filter chain of a gateway, with the server names it matches; without any it takes every connection. */
+export interface GatewayChain {
+	readonly serverNames: readonly string[];
+	readonly filters: readonly NetworkFilter[];
+	readonly transportSocket?: object;
+}
+
+/** Chains of a server that does not speak HTTP: TLS passed through by SNI, TLS ended here, or plain TCP. */
+export function gatewayTcpChains(context: ProxyContext, listener: ListenerInput, entry: GatewayServer): readonly GatewayChain[] {
+	// AUTO_PASSTHROUGH joins the networks of several clusters, of which this mesh has one.
+	if (entry.server.tls?.mode === "AUTO_PASSTHROUGH") return [];
+	const bound = boundTo(context, entry.gateway).filter((virtualService) => hostsInCommon(entry.gateway, entry.server.hosts, virtualService).length > 0);
+	const input = { context, listener, direction: "gateway", port: entry.server.port.number } as const;
+	const passThrough = entry.server.tls?.mode === "PASSTHROUGH";
+	return bound.flatMap((virtualService) => (passThrough ? tlsChains : tcpChains)({ ...input, virtualService }, entry, virtualService));
+}
+
+function tlsChains(input: TcpRouteInput, { gateway }: GatewayServer, { spec }: VirtualService): readonly GatewayChain[] {
+	return (spec.tls ?? []).flatMap(({ match, route }) =>
+		match
+			.filter((attributes) => appliesTo(attributes, input, gateway))
+			.map(({ sniHosts }) => ({ serverNames: sniHosts.includes("*") ? [] : [...sniHosts].sort(), filters: routeFilters(input, route ?? []) })),
+	);
+}
+
+function tcpChains(input: TcpRouteInput, { gateway, server }: GatewayServer, { spec }: VirtualService): readonly GatewayChain[] {
+	// Nothing tells two TCP routes apart: the first that is for this gateway and port has all.
+	const found = (spec.tcp ?? []).find(({ match }) => !match?.length || match.some((attributes) => appliesTo(attributes, input, gateway)));
+	if (found === undefined) return [];
+	const filters = routeFilters(input, found.route ?? []);
+	if (server.tls?.mode === undefined) return [{ serverNames: [], filters }];
+	const hosts = server.hosts.map((text) => splitServerHost(text).host);
+	const serverNames = hosts.includes("*") ? [] : [...new Set(hosts)].sort();
+	return [{ serverNames, filters, transportSocket: gatewayTlsSocket(input.context.push.meshConfig, server.tls) }];
+}

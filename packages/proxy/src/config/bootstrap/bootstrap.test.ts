@@ -1,0 +1,96 @@
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { before, describe, it } from "node:test";
+import { registerImplemented } from "../decode/index.ts";
+import { decodeBootstrap } from "./decode-bootstrap.ts";
+import { loadBootstrap } from "./load.ts";
+
+const testdata = join(import.meta.dirname, "../../../testdata/bootstrap");
+const environment = { readFile: () => Buffer.from("file"), variable: () => undefined };
+
+function load(name: string, strict = false) {
+	return loadBootstrap([{ name, text: readFileSync(join(testdata, name), "utf8") }], { strict });
+}
+
+function loadText(text: string) {
+	return loadBootstrap([{ name: "envoy.yaml", text }], { strict: false });
+}
+
+describe("bootstrap files", () => {
+	before(registerImplemented);
+
+	it("reads an ordinary v3 file without a warning", () => {
+		const { bootstrap, errors, warnings } = load("static-v3.yaml", true);
+		assert.deepEqual([errors, warnings], [[], []]);
+		assert.ok(bootstrap);
+		const { value } = decodeBootstrap(bootstrap, environment);
+		assert.equal(value?.listeners[0]?.value.name, "web");
+		assert.equal(value?.clusters[0]?.value.dns?.refreshMs, 5000);
+	});
+
+	it("reads a v2 tutorial as v3, one warning a line", () => {
+		const { bootstrap, errors, warnings } = load("static-v2.yaml");
+		assert.deepEqual(errors, []);
+		assert.deepEqual(
+			warnings.map((warning) => warning.replace(/^static-v2\.yaml:(\d+):\d+: (.*) is not what Envoy accepts: write .*$/, "$1 $2")).sort(),
+			[
+				"12 config of envoy.http_connection_manager",
+				"21 host_rewrite",
+				"23 envoy.router without typed_config",
+				"27 type: STATIC with the host name app.example",
+				"28 hosts",
+				"30 tls_context",
+			].sort(),
+		);
+		assert.ok(bootstrap);
+		const { value } = decodeBootstrap(bootstrap, environment);
+		const cluster = value?.clusters[0]?.value;
+		assert.equal(cluster?.cluster.kind, "strictDns");
+		assert.equal(cluster?.cluster.transport.kind, "tls");
+		assert.equal(cluster?.cluster.connectTimeoutMs, 250);
+	});
+
+	it("refuses the same file when strict, and says what to write", () => {
+		const { bootstrap, errors } = load("static-v2.yaml", true);
+		assert.equal(bootstrap, undefined);
+		assert.ok(errors.some((error) => error.endsWith("host_rewrite is not what Envoy accepts: write host_rewrite_literal")));
+	});
+
+	const mistakes = [
+		["an unknown field", "node:\n  idd: a\n", 'envoy.yaml:2:3: node.idd: envoy.config.core.v3.Node has no field "idd"'],
+		[
+			"a wrong type",
+			"static_resources:\n  clusters:\n  - name: a\n    connect_timeout: 5\n",
+			'envoy.yaml:4:5: static_resources.clusters[0].connect_timeout: expected a duration such as "1.5s", got 5',
+		],
+		[
+			"a violated constraint",
+			"static_resources:\n  clusters:\n  - name: a\n    connect_timeout: 0s\n",
+			"envoy.yaml:4:5: ClusterValidationError.staticResources.clusters[0].connectTimeout: value must be greater than 0s",
+		],
+		[
+			"an extension that is not there",
+			'static_resources:\n  listeners:\n  - filter_chains:\n    - filters:\n      - name: x\n        typed_config: { "@type": type.googleapis.com/a.B }\n',
+			"envoy.yaml:6:9: static_resources.listeners[0].filter_chains[0].filters[0].typed_config: unknown type type.googleapis.com/a.B",
+		],
+		["broken YAML", "a: [1\n", "envoy.yaml:2:1: Flow sequence in block collection must be sufficiently indented and end with a ]"],
+		["an empty file", "", "envoy.yaml: the file is empty"],
+	] as const;
+	for (const [name, text, expected] of mistakes) {
+		it(`names the place of ${name}`, () => assert.deepEqual(loadText(text).errors.slice(0, 1), [expected]));
+	}
+
+	it("merges --config-yaml over the file: lists are joined, scalars replaced", () => {
+		const texts = [
+			{ name: "a", text: "node: { id: one, cluster: c }\nstatic_resources: { clusters: [ { name: a } ] }\n" },
+			{ name: "b", text: "node: { id: two }\nstatic_resources: { clusters: [ { name: b } ] }\n" },
+		];
+		const { bootstrap } = loadBootstrap(texts, { strict: false });
+		assert.deepEqual([bootstrap?.node?.id, bootstrap?.node?.cluster], ["two", "c"]);
+		assert.deepEqual(
+			bootstrap?.staticResources?.clusters.map(({ name }) => name),
+			["a", "b"],
+		);
+	});
+});

@@ -1,0 +1,127 @@
+import type { FilterChain, IstioStats, Listener, NetworkFilter } from "../../config/runtime-config.ts";
+import { compileManager, type CompiledManager } from "../http/connection-manager.ts";
+import type { StreamPool } from "../http/stream-pool.ts";
+import { compileAccessLog, type LineSink } from "../log/access-log.ts";
+import { createCompileContext } from "../match/compile-context.ts";
+import { compileRequestHash } from "../match/request-hash.ts";
+import { tcpCounters, tlsCounters } from "../stats/families.ts";
+import type { CompiledTcpProxy } from "../tcp/tcp-proxy.ts";
+import { createDownstreamTls, type DownstreamTlsAcceptor } from "../tls/downstream-tls.ts";
+import type { WorkerContext } from "../worker/context.ts";
+
+/** A filter chain ready to take connections. */
+export interface ChainRuntime {
+	readonly config: FilterChain;
+	readonly tls: DownstreamTlsAcceptor | undefined;
+	readonly terminal: TerminalFilter;
+	readonly limit: ConnectionLimit | undefined;
+	/** The cluster is named by the client's SNI. */
+	readonly isSniCluster: boolean;
+	readonly istioStats: IstioStats | undefined;
+	close(): void;
+}
+
+export type TerminalFilter =
+	| { readonly kind: "http"; readonly manager: CompiledManager }
+	| { readonly kind: "tcpProxy"; readonly proxy: CompiledTcpProxy; chooseCluster(): string }
+	| { readonly kind: "echo" }
+	| { readonly kind: "directResponse"; readonly body: Uint8Array };
+
+export interface ConnectionLimit {
+	readonly connectionsMax: number;
+	readonly delayMs: number;
+	active: number;
+}
+
+export interface ChainInputs {
+	readonly context: WorkerContext;
+	readonly listener: Listener;
+	/** `listener.<address>.` */
+	readonly listenerPrefix: string;
+	readonly streams: StreamPool;
+	readonly openSink: (path: string) => LineSink;
+	readonly errors: string[];
+}
+
+export function compileChain(config: FilterChain, inputs: ChainInputs): ChainRuntime {
+	const { context, errors, listenerPrefix } = inputs;
+	const terminal = compileTerminal(config, inputs);
+	const sslScope = context.stats.openScope(listenerPrefix);
+	const sslBase = sslScope.counters(tlsCounters);
+	const onStat = (name: string) => {
+		const offset = tlsCounters.names.indexOf(name as (typeof tlsCounters.names)[number]);
+		if (offset >= 0) context.stats.counters[sslBase + offset] = (context.stats.counters[sslBase + offset] as number) + 1;
+	};
+	const tls = config.tls && createDownstreamTls(config.tls, terminal.kind === "http", config.transportSocketConnectTimeoutMs, context, onStat);
+	if (tls !== undefined) errors.push(...tls.errors);
+	const limit = config.filters.find((filter) => filter.kind === "connectionLimit");
+	const stats = config.filters.find((filter) => filter.kind === "istioStats");
+	return {
+		config,
+		tls,
+		terminal,
+		limit: limit && { connectionsMax: limit.connectionsMax, delayMs: limit.delayMs, active: 0 },
+		isSniCluster: config.filters.some((filter) => filter.kind === "sniCluster"),
+		istioStats: stats?.stats,
+		close() {
+			sslScope.close();
+			if (terminal.kind === "http") terminal.manager.close();
+		},
+	};
+}
+
+function compileTerminal(config: FilterChain, inputs: ChainInputs): TerminalFilter {
+	const last: NetworkFilter | undefined = config.filters.at(-1);
+	switch (last?.kind) {
+		case "http":
+			return { kind: "http", manager: compileManager(last, { ...inputs, listenerScope: inputs.listenerPrefix }) };
+		case "tcpProxy":
+			return compileTcp(last, inputs);
+		case "echo":
+			return { kind: "echo" };
+		case "directResponse":
+			return { kind: "directResponse", body: last.body };
+		default:
+			inputs.errors.push(`filter chain ${JSON.stringify(config.name)} does not end in a terminal filter`);
+			return { kind: "directResponse", body: new Uint8Array(0) };
+	}
+}
+
+function compileTcp(config: Extract<NetworkFilter, { kind: "tcpProxy" }>, inputs: ChainInputs): TerminalFilter {
+	const { context, errors } = inputs;
+	const compile = createCompileContext();
+	const base = context.stats.openScope(`tcp.${config.statPrefix}.`).counters(tcpCounters);
+	const accessLogs = config.accessLogs.map((log) => {
+		const compiled = compileAccessLog(log, context.environment, inputs.openSink);
+		errors.push(...compiled.errors);
+		return compiled.value;
+	});
+	const proxy: CompiledTcpProxy = {
+		config,
+		context,
+		hash: compileRequestHash(config.hashPolicies, context.hash64, compile),
+		accessLogs,
+		observers: [],
+		count(name, by = 1) {
+			const { counters } = context.stats;
+			const at = base + tcpCounters.index[name];
+			counters[at] = (counters[at] as number) + by;
+		},
+	};
+	errors.push(...compile.errors);
+	const { cluster } = config;
+	if (cluster.kind === "header") errors.push("tcp_proxy: a cluster cannot be named by a header");
+	return {
+		kind: "tcpProxy",
+		proxy,
+		chooseCluster() {
+			if (cluster.kind !== "weighted") return cluster.name;
+			let point = context.random() * cluster.totalWeight;
+			for (const { name, weight } of cluster.clusters) {
+				point -= weight;
+				if (point < 0) return name;
+			}
+			return cluster.clusters.at(-1)?.name ?? "";
+		},
+	};
+}

@@ -1,0 +1,129 @@
+import type { Listener } from "../../config/runtime-config.ts";
+import type { Connection, ConnectionHandler } from "../transport/connection.ts";
+import { Timer } from "../transport/timers.ts";
+import type { WorkerContext } from "../worker/context.ts";
+import { readClientHello } from "./client-hello.ts";
+import { inspectHttp } from "./http-inspector.ts";
+import { type Endpoint, readProxyProtocol } from "./proxy-protocol.ts";
+
+interface Origin {
+	/** As the PROXY protocol names them; undefined: as the socket does. */
+	readonly source: Endpoint | undefined;
+	readonly destination: Endpoint | undefined;
+	/** Read already, for whoever serves the connection. */
+	readonly bytes: Buffer | undefined;
+}
+
+export type Inspected =
+	| (Origin & { readonly kind: "tls"; readonly serverName: string; readonly alpn: readonly string[] })
+	/** `protocol`: `http/1.0`, `http/1.1`, `h2c`, or "" when not HTTP or not looked for. */
+	| (Origin & { readonly kind: "plain"; readonly protocol: string });
+
+export interface InspectionEvents {
+	onInspected(inspected: Inspected): void;
+	onFailed(stat: "downstream_pre_cx_timeout" | "downstream_listener_filter_error" | "downstream_listener_filter_remote_close"): void;
+	onStat(name: string): void;
+}
+
+/**
+ * The listener filters: looks at a connection's first bytes, which stay unread for whoever serves it. Silence until
+ * the timeout is a server-speaks-first protocol when the listener says to go on.
+ */
+export class Inspection implements ConnectionHandler {
+	readonly #connection: Connection;
+	readonly #config: Listener;
+	readonly #events: InspectionEvents;
+	readonly #timer: Timer;
+	#bytes: Buffer = Buffer.alloc(0);
+	#needsProxyHeader: boolean;
+	#source: Endpoint | undefined;
+	#destination: Endpoint | undefined;
+	#isDone = false;
+
+	constructor(connection: Connection, config: Listener, destination: Endpoint | undefined, context: WorkerContext, events: InspectionEvents) {
+		this.#connection = connection;
+		this.#config = config;
+		this.#destination = destination;
+		this.#events = events;
+		this.#needsProxyHeader = config.proxyProtocol;
+		this.#timer = new Timer(context.wheel, () => this.#onTimeout());
+		this.#timer.arm(config.listenerFiltersTimeoutMs);
+		connection.handler = this;
+		connection.resume();
+	}
+
+	onData(bytes: Buffer, start: number, end: number): void {
+		this.#bytes = this.#bytes.length === 0 ? Buffer.from(bytes.subarray(start, end)) : Buffer.concat([this.#bytes, bytes.subarray(start, end)]);
+		if (this.#needsProxyHeader && !this.#readProxyHeader()) return;
+		this.#inspect();
+	}
+
+	#readProxyHeader(): boolean {
+		const verdict = readProxyProtocol(this.#bytes);
+		if (verdict.kind === "incomplete") return false;
+		if (verdict.kind === "invalid") {
+			this.#fail("downstream_listener_filter_error");
+			return false;
+		}
+		this.#needsProxyHeader = false;
+		this.#source = verdict.source;
+		this.#destination = verdict.destination ?? this.#destination;
+		this.#bytes = this.#bytes.subarray(verdict.length);
+		return true;
+	}
+
+	#inspect(): void {
+		const verdict = readClientHello(this.#bytes);
+		if (verdict.kind === "incomplete") return;
+		const { onStat } = this.#events;
+		if (verdict.kind === "hello") {
+			const { serverName, alpn } = verdict.hello;
+			onStat("tls_found");
+			onStat(serverName === "" ? "sni_not_found" : "sni_found");
+			onStat(alpn.length === 0 ? "alpn_not_found" : "alpn_found");
+			return this.#finish({ kind: "tls", serverName, alpn, ...this.#origin() });
+		}
+		if (!this.#config.inspectHttp) {
+			onStat("tls_not_found");
+			return this.#finish({ kind: "plain", protocol: "", ...this.#origin() });
+		}
+		const http = inspectHttp(this.#bytes);
+		if (http === "incomplete") return;
+		onStat("tls_not_found");
+		onStat(http === "http/1.0" ? "http10_found" : http === "http/1.1" ? "http11_found" : http === "h2c" ? "http2_found" : "http_not_found");
+		this.#finish({ kind: "plain", protocol: http === "none" ? "" : http, ...this.#origin() });
+	}
+
+	#origin(): Origin {
+		return { source: this.#source, destination: this.#destination, bytes: this.#bytes };
+	}
+
+	#finish(inspected: Inspected): void {
+		if (this.#isDone) return;
+		this.#isDone = true;
+		this.#timer.disarm();
+		this.#connection.pause();
+		this.#events.onInspected(inspected);
+	}
+
+	#fail(stat: Parameters<InspectionEvents["onFailed"]>[0]): void {
+		if (this.#isDone) return;
+		this.#isDone = true;
+		this.#timer.disarm();
+		this.#events.onFailed(stat);
+	}
+
+	#onTimeout(): void {
+		if (!this.#config.continueOnListenerFiltersTimeout || this.#needsProxyHeader) return this.#fail("downstream_pre_cx_timeout");
+		this.#finish({ kind: "plain", protocol: "", ...this.#origin() });
+	}
+
+	onEnd(): void {
+		this.#fail("downstream_listener_filter_remote_close");
+	}
+	onBlocked(): void {}
+	onDrain(): void {}
+	onClose(): void {
+		this.#fail("downstream_listener_filter_remote_close");
+	}
+}

@@ -1,0 +1,186 @@
+import type { Changes, Listener, SocketAddress } from "../../config/runtime-config.ts";
+import type { ResourceError } from "../../config/worker-messages.ts";
+import { joinAddress } from "../http/server-connection.ts";
+import type { LineSink } from "../log/access-log.ts";
+import type { Connection, ListeningSocket } from "../transport/connection.ts";
+import type { WorkerContext } from "../worker/context.ts";
+import { ListenerRuntime } from "./listener-runtime.ts";
+
+interface Active {
+	/** Replaced when the listener's configuration changes; the sockets stay. */
+	runtime: ListenerRuntime;
+	readonly sockets: Map<string, ListeningSocket>;
+}
+
+/** A change that has been compiled and waits to be put in force. */
+export interface PreparedListeners {
+	readonly upsert: readonly ListenerRuntime[];
+	readonly remove: readonly string[];
+}
+
+export type OriginalDst = (connection: Connection) => { readonly address: string; readonly port: number } | undefined;
+
+const anyAddresses = ["0.0.0.0", "::"];
+
+/** All listeners of one worker: their sockets, and what becomes of the connections of replaced ones. */
+export class ListenerManager {
+	readonly #context: WorkerContext;
+	readonly #openSink: (path: string) => LineSink;
+	readonly #originalDst: OriginalDst;
+	readonly #active = new Map<string, Active>();
+	readonly #byAddress = new Map<string, Active>();
+	/** Replaced and removed listeners that still have connections. */
+	readonly #draining = new Set<ListenerRuntime>();
+
+	constructor(context: WorkerContext, openSink: (path: string) => LineSink, originalDst: OriginalDst) {
+		this.#context = context;
+		this.#openSink = openSink;
+		this.#originalDst = originalDst;
+	}
+
+	/** Compiles; nothing is in force yet. A listener with errors is left out, so that the old one stays. */
+	prepare(changes: Changes<Listener>, errors: ResourceError[]): PreparedListeners {
+		const upsert: ListenerRuntime[] = [];
+		for (const config of changes.upsert) {
+			const old = this.#active.get(config.name);
+			if (old !== undefined && JSON.stringify(old.runtime.config) === JSON.stringify(config)) continue;
+			try {
+				const runtime = new ListenerRuntime(config, {
+					context: this.#context,
+					openSink: this.#openSink,
+					originalDst: this.#originalDst,
+					findListener: (address, port) => this.#find(address, port),
+				});
+				if (runtime.errors.length === 0) upsert.push(runtime);
+				else {
+					errors.push(...runtime.errors.map((message) => ({ resource: config.name, message })));
+					runtime.destroy();
+				}
+			} catch (error) {
+				errors.push({ resource: config.name, message: error instanceof Error ? error.message : String(error) });
+			}
+		}
+		return { upsert, remove: changes.remove };
+	}
+
+	/** The prepared listeners take over at once; new sockets are bound before this resolves. */
+	async activate({ upsert, remove }: PreparedListeners): Promise<readonly ResourceError[]> {
+		for (const name of remove) this.#remove(name);
+		const binds = upsert.map((runtime) => this.#activateOne(runtime));
+		return (await Promise.all(binds)).flat();
+	}
+
+	async #activateOne(runtime: ListenerRuntime): Promise<readonly ResourceError[]> {
+		const { config } = runtime;
+		const known = this.#active.get(config.name);
+		const active: Active = known ?? { runtime, sockets: new Map() };
+		if (known !== undefined) {
+			this.#retire(known.runtime);
+			known.runtime = runtime;
+		}
+		this.#active.set(config.name, active);
+		for (const [address, other] of this.#byAddress) if (other === active) this.#byAddress.delete(address);
+		const addresses = [config.address, ...config.additionalAddresses];
+		for (const address of addresses) this.#byAddress.set(keyOf(address), active);
+		const wanted = config.bindToPort ? addresses : [];
+		for (const [key, socket] of active.sockets) {
+			if (wanted.some((address) => keyOf(address) === key)) continue;
+			socket.close();
+			active.sockets.delete(key);
+		}
+		const missing = wanted.filter((address) => !active.sockets.has(keyOf(address)));
+		return (await Promise.all(missing.map((address) => this.#bind(active, config, address)))).flat();
+	}
+
+	async #bind(active: Active, config: Listener, address: SocketAddress): Promise<readonly ResourceError[]> {
+		const onConnection = (connection: Connection) => active.runtime.accept(connection);
+		const { transport, reusePort } = this.#context;
+		try {
+			const socket =
+				address.kind === "pipe"
+					? await transport.listenPipe(address.path, onConnection)
+					: await transport.listen({ address: address.address, port: address.port, backlog: config.backlog || 4096, reusePort }, onConnection);
+			// Removed while it was being bound.
+			if (this.#active.get(config.name) !== active) {
+				socket.close();
+				return [];
+			}
+			active.sockets.set(keyOf(address), socket);
+			this.#context.post({ kind: "listening", listener: config.name, address: address.kind === "pipe" ? address.path : joinAddress(address.address, socket.port), port: socket.port });
+			return [];
+		} catch (error) {
+			const message = `cannot bind ${keyOf(address)}: ${error instanceof Error ? error.message : String(error)}`;
+			this.#context.post({ kind: "listenerError", listener: config.name, message });
+			return [{ resource: config.name, message }];
+		}
+	}
+
+	#remove(name: string): void {
+		const active = this.#active.get(name);
+		if (active === undefined) return;
+		this.#active.delete(name);
+		for (const [address, other] of this.#byAddress) if (other === active) this.#byAddress.delete(address);
+		for (const socket of active.sockets.values()) socket.close();
+		this.#retire(active.runtime);
+	}
+
+	#retire(runtime: ListenerRuntime): void {
+		this.#draining.add(runtime);
+		runtime.drain();
+		this.#sweep();
+	}
+
+	/** Lets go of drained listeners whose connections are gone. */
+	#sweep(): void {
+		for (const runtime of this.#draining) {
+			if (runtime.connections > 0) continue;
+			runtime.destroy();
+			this.#draining.delete(runtime);
+		}
+	}
+
+	/** The listener for a restored destination: its exact address, then any address with its port. */
+	#find(address: string, port: number): ListenerRuntime | undefined {
+		const exact = this.#byAddress.get(joinAddress(address, port));
+		if (exact !== undefined) return exact.runtime;
+		for (const any of anyAddresses) {
+			const found = this.#byAddress.get(joinAddress(any, port));
+			if (found !== undefined) return found.runtime;
+		}
+		return undefined;
+	}
+
+	refreshTls(): void {
+		for (const { runtime } of this.#active.values()) runtime.refreshTls();
+	}
+
+	/** Stops accepting; connections end with what they are doing. */
+	drain(inboundOnly: boolean, isStopping: boolean): void {
+		for (const { runtime, sockets } of this.#active.values()) {
+			if (inboundOnly && runtime.config.direction !== "inbound") continue;
+			if (isStopping) for (const socket of sockets.values()) socket.close();
+			if (isStopping) sockets.clear();
+			runtime.drain();
+		}
+	}
+
+	get connections(): number {
+		this.#sweep();
+		let count = 0;
+		for (const { runtime } of this.#active.values()) count += runtime.connections;
+		for (const runtime of this.#draining) count += runtime.connections;
+		return count;
+	}
+
+	destroy(): void {
+		for (const { runtime, sockets } of this.#active.values()) {
+			for (const socket of sockets.values()) socket.close();
+			runtime.destroy();
+		}
+		for (const runtime of this.#draining) runtime.destroy();
+	}
+}
+
+function keyOf(address: SocketAddress): string {
+	return address.kind === "pipe" ? address.path : joinAddress(address.address, address.port);
+}

@@ -1,0 +1,317 @@
+import type { Listener, SocketAddress } from "../../config/runtime-config.ts";
+import { createServerInfo, joinAddress, ServerConnection } from "../http/server-connection.ts";
+import { StreamPool } from "../http/stream-pool.ts";
+import { compileAccessLog, type LineSink, type LogStream } from "../log/access-log.ts";
+import { responseFlags } from "../log/response-flags.ts";
+import { type ConnectionInfo, createStreamInfo } from "../log/stream-info.ts";
+import { isLoopback, parseIp } from "../match/cidr.ts";
+import { type ConnectionFacts, compileFilterChains, type FilterChainMatcher } from "../match/filter-chain.ts";
+import { httpInspectorCounters, listenerCounters, listenerGauges, tlsInspectorCounters } from "../stats/families.ts";
+import type { StatsScope } from "../stats/registry.ts";
+import { TcpSession } from "../tcp/tcp-proxy.ts";
+import type { Connection } from "../transport/connection.ts";
+import { Timer } from "../transport/timers.ts";
+import type { WorkerContext } from "../worker/context.ts";
+import { type ChainRuntime, compileChain } from "./filter-chain-runtime.ts";
+import { passHttp2 } from "./http2-passthrough.ts";
+import { Inspection, type Inspected } from "./inspection.ts";
+
+export interface ListenerInputs {
+	readonly context: WorkerContext;
+	readonly openSink: (path: string) => LineSink;
+	/** The destination that a redirected connection was made for; undefined: none, or not known here. */
+	readonly originalDst: (connection: Connection) => { readonly address: string; readonly port: number } | undefined;
+	/** The listener for a restored destination, other than the one that accepted. */
+	readonly findListener: (address: string, port: number) => ListenerRuntime | undefined;
+}
+
+/** `0.0.0.0:80` → `0.0.0.0_80`, as in stat names. */
+export function formatStatAddress(address: SocketAddress): string {
+	return address.kind === "pipe" ? address.path.replaceAll(":", "_") : joinAddress(address.address, address.port).replaceAll(":", "_");
+}
+
+/** One listener's configuration, compiled, and the connections it has. The sockets are the listener manager's. */
+export class ListenerRuntime {
+	readonly config: Listener;
+	readonly errors: string[] = [];
+	readonly #context: WorkerContext;
+	readonly #inputs: ListenerInputs;
+	readonly #match: FilterChainMatcher<ChainRuntime>;
+	readonly #default: ChainRuntime | undefined;
+	readonly #chains: ChainRuntime[] = [];
+	readonly #streams: StreamPool;
+	readonly #scopes: StatsScope[] = [];
+	readonly #counterBase: number;
+	readonly #gaugeBase: number;
+	readonly #accessLogs: readonly LogStream[];
+	readonly #needsInspection: boolean;
+	readonly #servers = new Set<ServerConnection>();
+	readonly #others = new Set<Connection>();
+	readonly #tlsInspectorBase: number;
+	readonly #httpInspectorBase: number;
+
+	constructor(config: Listener, inputs: ListenerInputs) {
+		const { context } = inputs;
+		this.config = config;
+		this.#context = context;
+		this.#inputs = inputs;
+		this.#streams = new StreamPool(context);
+		const prefix = `listener.${config.statPrefix || formatStatAddress(config.address)}.`;
+		const open = (name: string) => {
+			const scope = context.stats.openScope(name);
+			this.#scopes.push(scope);
+			return scope;
+		};
+		const scope = open(prefix);
+		this.#counterBase = scope.counters(listenerCounters);
+		this.#gaugeBase = scope.gauges(listenerGauges);
+		this.#tlsInspectorBase = open("tls_inspector.").counters(tlsInspectorCounters);
+		this.#httpInspectorBase = open("http_inspector.").counters(httpInspectorCounters);
+		const chainInputs = { context, listener: config, listenerPrefix: prefix, streams: this.#streams, openSink: inputs.openSink, errors: this.errors };
+		const compile = (chain: Listener["filterChains"][number]) => {
+			const runtime = compileChain(chain, chainInputs);
+			this.#chains.push(runtime);
+			return runtime;
+		};
+		this.#match = compileFilterChains(config.filterChains, compile, this.errors);
+		this.#default = config.defaultFilterChain && compile(config.defaultFilterChain);
+		this.#accessLogs = config.accessLogs.map((log) => {
+			const compiled = compileAccessLog(log, context.environment, inputs.openSink);
+			this.errors.push(...compiled.errors);
+			return compiled.value;
+		});
+		// A chain that speaks TLS needs the client's protocols anyway.
+		this.#needsInspection = config.inspectTls || config.inspectHttp || config.proxyProtocol || this.#chains.some((chain) => chain.tls !== undefined);
+	}
+
+	#count(name: keyof typeof listenerCounters.index): void {
+		const { counters } = this.#context.stats;
+		const at = this.#counterBase + listenerCounters.index[name];
+		counters[at] = (counters[at] as number) + 1;
+	}
+
+	#gauge(by: number): void {
+		const { gauges } = this.#context.stats;
+		const at = this.#gaugeBase + listenerGauges.index.downstream_cx_active;
+		gauges[at] = (gauges[at] as number) + by;
+	}
+
+	get connections(): number {
+		return this.#servers.size + this.#others.size;
+	}
+
+	/** A connection was accepted, or handed over by the listener that accepted it. */
+	accept(connection: Connection, isHandedOver = false): void {
+		this.#count("downstream_cx_total");
+		this.#gauge(1);
+		const restored = this.config.originalDst && !isHandedOver ? this.#inputs.originalDst(connection) : undefined;
+		if (restored !== undefined && this.config.useOriginalDst) {
+			const other = this.#inputs.findListener(restored.address, restored.port);
+			if (other !== undefined && other !== this) {
+				this.#gauge(-1);
+				return other.acceptRestored(connection, restored);
+			}
+		}
+		this.acceptRestored(connection, restored, true);
+	}
+
+	acceptRestored(connection: Connection, destination: { readonly address: string; readonly port: number } | undefined, isCounted = false): void {
+		if (!isCounted) {
+			this.#count("downstream_cx_total");
+			this.#gauge(1);
+		}
+		if (!this.#needsInspection) return this.#dispatch(connection, { kind: "plain", bytes: undefined, protocol: "", source: undefined, destination });
+		this.#others.add(connection);
+		new Inspection(connection, this.config, destination, this.#context, {
+			onStat: (name) => this.#countInspector(name),
+			onInspected: (inspected) => {
+				this.#others.delete(connection);
+				this.#dispatch(connection, inspected);
+			},
+			onFailed: (stat) => {
+				this.#others.delete(connection);
+				this.#count(stat);
+				this.#gauge(-1);
+				connection.destroy();
+			},
+		});
+	}
+
+	#countInspector(name: string): void {
+		const { counters } = this.#context.stats;
+		const tls = tlsInspectorCounters.names.indexOf(name as (typeof tlsInspectorCounters.names)[number]);
+		const http = httpInspectorCounters.names.indexOf(name as (typeof httpInspectorCounters.names)[number]);
+		const at = tls >= 0 ? this.#tlsInspectorBase + tls : this.#httpInspectorBase + http;
+		counters[at] = (counters[at] as number) + 1;
+	}
+
+	#dispatch(connection: Connection, inspected: Inspected): void {
+		const facts = buildFacts(connection, inspected);
+		const chain = this.#match(facts) ?? this.#default;
+		if (chain === undefined) {
+			this.#count("no_filter_chain_match");
+			this.#logUnmatched(connection, facts.serverName);
+			this.#gauge(-1);
+			connection.destroy();
+			return;
+		}
+		const { limit } = chain;
+		if (limit !== undefined && limit.active >= limit.connectionsMax) {
+			this.#gauge(-1);
+			const timer = new Timer(this.#context.wheel, () => connection.destroy());
+			timer.arm(Math.max(limit.delayMs, 1));
+			return;
+		}
+		if (limit !== undefined) limit.active++;
+		const info = this.#buildInfo(connection, inspected, chain);
+		if (chain.tls === undefined) return this.#serve(connection, info, chain, inspected.bytes);
+		chain.tls.accept(connection, inspected.bytes ?? Buffer.alloc(0), facts.applicationProtocols, (result) => {
+			if (result instanceof Error) {
+				info.transportFailureReason = result.message;
+				this.#context.log("debug", "TLS handshake failed", { listener: this.config.name, reason: result.message, client: info.directRemoteAddress });
+				return this.#closed(chain);
+			}
+			info.tls = result.info;
+			this.#serve(result.connection, info, chain, undefined, result.alpn);
+		});
+	}
+
+	#buildInfo(connection: Connection, inspected: Inspected, chain: ChainRuntime): ConnectionInfo {
+		const serverName = inspected.kind === "tls" ? inspected.serverName : "";
+		const info = createServerInfo(connection, serverName, chain.config.name);
+		const { source, destination } = inspected;
+		if (source !== undefined) info.remoteAddress = joinAddress(source.address, source.port);
+		return destination === undefined ? info : { ...info, localAddress: joinAddress(destination.address, destination.port) };
+	}
+
+	#serve(connection: Connection, info: ConnectionInfo, chain: ChainRuntime, bytes: Buffer | undefined, alpn = ""): void {
+		const { terminal } = chain;
+		switch (terminal.kind) {
+			case "http": {
+				if (alpn === "h2" || terminal.manager.config.codec === "http2") {
+					return passHttp2(terminal.manager, connection, info, bytes, () => this.#closed(chain), (name) => this.#trackRaw(connection, name));
+				}
+				const server: ServerConnection = new ServerConnection(
+					connection,
+					info,
+					terminal.manager,
+					this.#streams,
+					(taken, takenInfo, first) => passHttp2(terminal.manager, taken, takenInfo, first, () => this.#closed(chain), () => {}),
+					() => {
+						this.#servers.delete(server);
+						// What passes on as HTTP/2 is still here.
+						if (connection.isClosed) this.#closed(chain);
+					},
+				);
+				this.#servers.add(server);
+				connection.resume();
+				if (bytes !== undefined && bytes.length > 0) server.onData(bytes, 0, bytes.length);
+				return;
+			}
+			case "tcpProxy": {
+				this.#others.add(connection);
+				const session = new TcpSession(terminal.proxy, connection, info, () => {
+					this.#others.delete(connection);
+					this.#closed(chain);
+				});
+				return session.start({ cluster: chain.isSniCluster ? info.requestedServerName : terminal.chooseCluster(), bytes });
+			}
+			case "echo":
+				return this.#echo(connection, chain, bytes);
+			case "directResponse":
+				return this.#answer(connection, chain, terminal.body);
+		}
+	}
+
+	#trackRaw(connection: Connection, state: "open" | "closed"): void {
+		if (state === "open") this.#others.add(connection);
+		else this.#others.delete(connection);
+	}
+
+	#echo(connection: Connection, chain: ChainRuntime, bytes: Buffer | undefined): void {
+		const { output } = this.#context;
+		this.#others.add(connection);
+		connection.handler = {
+			onData: (data, start, end) => output.sendBytes(connection, data, start, end),
+			onEnd: () => {
+				output.flush();
+				connection.end();
+			},
+			onBlocked: () => connection.pause(),
+			onDrain: () => connection.resume(),
+			onClose: () => {
+				this.#others.delete(connection);
+				this.#closed(chain);
+			},
+		};
+		connection.resume();
+		if (bytes !== undefined) output.sendBytes(connection, bytes, 0, bytes.length);
+	}
+
+	#answer(connection: Connection, chain: ChainRuntime, body: Uint8Array): void {
+		this.#others.add(connection);
+		connection.handler = {
+			onData() {},
+			onEnd: () => connection.destroy(),
+			onBlocked() {},
+			onDrain() {},
+			onClose: () => {
+				this.#others.delete(connection);
+				this.#closed(chain);
+			},
+		};
+		connection.resume();
+		connection.write(Buffer.from(body));
+		connection.end();
+	}
+
+	#closed(chain: ChainRuntime): void {
+		if (chain.limit !== undefined) chain.limit.active--;
+		this.#count("downstream_cx_destroy");
+		this.#gauge(-1);
+	}
+
+	#logUnmatched(connection: Connection, serverName: string): void {
+		if (this.#accessLogs.length === 0) return;
+		const info = createStreamInfo(createServerInfo(connection, serverName, ""));
+		info.startAt = info.endAt = this.#context.nowMs();
+		info.startTimeMs = this.#context.wallMs();
+		info.responseFlags = responseFlags.NR;
+		info.responseCodeDetails = "filter_chain_not_found";
+		for (const log of this.#accessLogs) log(info);
+	}
+
+	/** Secrets changed. */
+	refreshTls(): void {
+		for (const chain of this.#chains) chain.tls?.refresh();
+	}
+
+	/** No new connections come; HTTP ones end with their next response. */
+	drain(): void {
+		for (const server of [...this.#servers]) server.drain();
+	}
+
+	destroy(): void {
+		for (const server of [...this.#servers]) server.connection.destroy();
+		for (const connection of [...this.#others]) connection.destroy();
+		for (const scope of this.#scopes) scope.close();
+		for (const chain of this.#chains) chain.close();
+	}
+}
+
+function buildFacts(connection: Connection, inspected: Inspected): ConnectionFacts {
+	const destinationAddress = inspected.destination?.address ?? connection.localAddress;
+	const sourceAddress = inspected.source?.address ?? connection.remoteAddress;
+	const sourceIp = parseIp(sourceAddress);
+	return {
+		destinationIp: parseIp(destinationAddress),
+		destinationPort: inspected.destination?.port ?? connection.localPort,
+		serverName: inspected.kind === "tls" ? inspected.serverName : "",
+		transportProtocol: inspected.kind === "tls" ? "tls" : "raw_buffer",
+		applicationProtocols: inspected.kind === "tls" ? inspected.alpn : inspected.protocol === "" ? [] : [inspected.protocol],
+		directSourceIp: parseIp(connection.remoteAddress),
+		sourceIp,
+		sourcePort: inspected.source?.port ?? connection.remotePort,
+		isLocalSource: sourceAddress === destinationAddress || (sourceIp !== undefined && isLoopback(sourceIp)),
+	};
+}

@@ -1,0 +1,55 @@
+export type ProxyProtocolVerdict =
+	| { readonly kind: "incomplete" }
+	| { readonly kind: "invalid" }
+	/** `source` and `destination` undefined: the proxy speaks for itself (LOCAL, UNKNOWN). */
+	| { readonly kind: "header"; readonly length: number; readonly source: Endpoint | undefined; readonly destination: Endpoint | undefined };
+
+export interface Endpoint {
+	readonly address: string;
+	readonly port: number;
+}
+
+const signature = Buffer.from([0x0d, 0x0a, 0x0d, 0x0a, 0x00, 0x0d, 0x0a, 0x51, 0x55, 0x49, 0x54, 0x0a]);
+const v1BytesMax = 107;
+const incomplete = { kind: "incomplete" } as const;
+const invalid = { kind: "invalid" } as const;
+
+/** HAProxy's PROXY protocol, both versions (haproxy.org/download/1.8/doc/proxy-protocol.txt). */
+export function readProxyProtocol(bytes: Buffer): ProxyProtocolVerdict {
+	const common = Math.min(bytes.length, signature.length);
+	if (bytes.subarray(0, common).equals(signature.subarray(0, common))) return bytes.length < 16 ? incomplete : readV2(bytes);
+	if (!"PROXY ".startsWith(bytes.latin1Slice(0, Math.min(bytes.length, 6)))) return invalid;
+	const end = bytes.indexOf("\r\n");
+	if (end < 0) return bytes.length > v1BytesMax ? invalid : incomplete;
+	return end > v1BytesMax ? invalid : readV1(bytes.latin1Slice(0, end), end + 2);
+}
+
+function readV1(line: string, length: number): ProxyProtocolVerdict {
+	if (/^PROXY UNKNOWN(?: |$)/.test(line)) return { kind: "header", length, source: undefined, destination: undefined };
+	const match = /^PROXY TCP[46] ([0-9a-fA-F:.]+) ([0-9a-fA-F:.]+) (\d{1,5}) (\d{1,5})$/.exec(line);
+	if (match === null || Number(match[3]) > 65_535 || Number(match[4]) > 65_535) return invalid;
+	return {
+		kind: "header",
+		length,
+		source: { address: match[1] as string, port: Number(match[3]) },
+		destination: { address: match[2] as string, port: Number(match[4]) },
+	};
+}
+
+function readV2(bytes: Buffer): ProxyProtocolVerdict {
+	const version = bytes[12] as number;
+	const family = bytes[13] as number;
+	const length = 16 + bytes.readUInt16BE(14);
+	if (version >> 4 !== 2 || (version & 15) > 1) return invalid;
+	if (bytes.length < length) return incomplete;
+	if ((version & 15) === 0) return { kind: "header", length, source: undefined, destination: undefined };
+	if (family === 0x11 && length >= 28) {
+		const ip = (at: number) => Array.from(bytes.subarray(at, at + 4)).join(".");
+		return { kind: "header", length, source: { address: ip(16), port: bytes.readUInt16BE(24) }, destination: { address: ip(20), port: bytes.readUInt16BE(26) } };
+	}
+	if (family === 0x21 && length >= 52) {
+		const ip = (at: number) => (bytes.subarray(at, at + 16).toString("hex").match(/.{4}/g) ?? []).join(":");
+		return { kind: "header", length, source: { address: ip(16), port: bytes.readUInt16BE(48) }, destination: { address: ip(32), port: bytes.readUInt16BE(50) } };
+	}
+	return { kind: "header", length, source: undefined, destination: undefined };
+}

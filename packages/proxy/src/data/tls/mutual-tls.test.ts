@@ -1,0 +1,217 @@
+import assert from "node:assert/strict";
+import { connect as tcpConnect, createServer } from "node:net";
+import { after, afterEach, before, describe, it } from "node:test";
+import { connect as tlsConnect } from "node:tls";
+import type { Cluster, DownstreamTls, FilterChain, HttpConnectionManager, Listener, Secret, TcpProxy, UpstreamTls } from "../../config/runtime-config.ts";
+import { answerHeads, bodyOf, get, ok, type RecordingUpstream, startUpstream, statusOf } from "../http/test-peers.ts";
+import { chainOf, clusterOf, forwardTo, hostsOf, listenerOf, managerOf, matchesAll, routeOf, type Standalone, startStandalone, tableOf, updateOf } from "../worker/standalone.ts";
+import { createTestAuthority } from "./test-identity.ts";
+
+const params = { minVersion: "TLSv1.2", maxVersion: "TLSv1.3", ciphers: "" } as const;
+const authority = createTestAuthority();
+const client = "spiffe://test/ns/a/sa/client";
+const server = "spiffe://test/ns/a/sa/server";
+
+const secretOf = (name: string, uri: string): Secret => ({ name, certificate: authority.issue(uri), validation: undefined });
+const rootSecret: Secret = { name: "ROOTCA", certificate: undefined, validation: { caPem: authority.caPem, crlPem: "" } };
+const rootTrust = { kind: "secret", name: "ROOTCA" } as const;
+
+const downstream = (certificate: string, parts: Partial<DownstreamTls> = {}): DownstreamTls => ({
+	params,
+	alpn: ["h2", "http/1.1"],
+	certificates: [{ kind: "secret", name: certificate }],
+	validation: { trust: rootTrust, sans: [], certificateHashes: [], spkiHashes: [], acceptUntrusted: false },
+	requireClientCertificate: true,
+	disableStatelessResumption: false,
+	...parts,
+});
+
+const upstreamTls = (certificate: string, expected: string): UpstreamTls => ({
+	params,
+	alpn: ["istio-http/1.1", "istio"],
+	certificates: [{ kind: "secret", name: certificate }],
+	validation: { trust: rootTrust, sans: [{ type: "uri", match: { kind: "exact", value: expected, ignoreCase: false } }], certificateHashes: [], spkiHashes: [], acceptUntrusted: false },
+	sni: "outbound_.80_._.server.test",
+	autoSni: false,
+	autoSanValidation: false,
+});
+
+const tcpProxyTo = (cluster: string): TcpProxy => ({
+	kind: "tcpProxy",
+	statPrefix: cluster,
+	cluster: { kind: "cluster", name: cluster },
+	idleTimeoutMs: 3_600_000,
+	connectAttemptsMax: 1,
+	maxDownstreamConnectionDurationMs: 0,
+	hashPolicies: [],
+	accessLogs: [],
+});
+
+for (const transport of ["auto", "net"] as const) {
+	describe(`mutual TLS over the ${transport} transport`, () => {
+		let proxy: Standalone;
+		let upstream: RecordingUpstream | undefined;
+		let names = 0;
+		before(async () => {
+			proxy = await startStandalone(transport);
+			await proxy.apply(updateOf({ secrets: [secretOf("client", client), secretOf("server", server), rootSecret] }));
+		});
+		after(() => proxy.close());
+		afterEach(() => {
+			upstream?.close();
+			assert.deepEqual(proxy.messages.filter((m) => m.kind === "log" && m.level === "error"), []);
+		});
+
+		async function listen(chains: readonly FilterChain[], clusters: readonly Cluster[], ports: readonly number[], parts: Partial<Listener> = {}): Promise<number> {
+			const name = `l${++names}`;
+			await proxy.apply(updateOf({ listeners: [listenerOf(name, chains, parts)], clusters, hosts: clusters.map((cluster, i) => hostsOf(cluster.name, [ports[i] ?? 0])) }));
+			return proxy.port(name);
+		}
+
+		/** Plain client → client proxy → mutual TLS → server proxy → plain upstream. */
+		async function hop(tlsOut: UpstreamTls, tlsIn: DownstreamTls, manager: Partial<HttpConnectionManager> = {}): Promise<number> {
+			upstream = await startUpstream(answerHeads(() => ok("served")));
+			const local = clusterOf(`local${++names}`);
+			const chain = chainOf([managerOf(tableOf([routeOf("/", forwardTo(local.name))]), manager)], { tls: tlsIn });
+			const inbound = await listen([chain], [local], [upstream.port], { inspectTls: true, direction: "inbound" });
+			const remote = clusterOf(`remote${++names}`, { transport: { kind: "tls", tls: tlsOut } });
+			return listen([chainOf([managerOf(tableOf([routeOf("/", forwardTo(remote.name))]))])], [remote], [inbound]);
+		}
+
+		it("carries requests between verified peers and says who the client is", async () => {
+			const details = { subject: true, cert: false, chain: false, dns: true, uri: true };
+			const port = await hop(upstreamTls("client", server), downstream("server"), { forwardClientCert: "appendForward", clientCertDetails: details });
+			const response = await get(port, "/", "x-forwarded-client-cert: URI=spiffe://test/forged\r\n");
+			assert.equal(bodyOf(response), "served");
+			const sent = upstream?.received[0] ?? "";
+			assert.match(sent, /x-forwarded-client-cert: By=spiffe:\/\/test\/ns\/a\/sa\/server;Hash=[0-9a-f]{64};Subject="";URI=spiffe:\/\/test\/ns\/a\/sa\/client\r\n/);
+			assert.doesNotMatch(sent, /forged/);
+		});
+
+		it("refuses an upstream with another identity, and sends it nothing", async () => {
+			const port = await hop(upstreamTls("client", "spiffe://test/ns/a/sa/other"), downstream("server"));
+			const response = await get(port, "/");
+			assert.equal(statusOf(response), 503);
+			assert.match(bodyOf(response), /verify SAN list/);
+			assert.deepEqual(upstream?.received, []);
+		});
+
+		it("checks the identity again on every connection to the same address, tickets or not", async () => {
+			const port = await hop(upstreamTls("client", server), downstream("server"));
+			assert.equal(statusOf(await get(port, "/")), 200);
+			await proxy.apply(updateOf({ clusters: [clusterOf("picky", { transport: { kind: "tls", tls: upstreamTls("client", "spiffe://test/ns/a/sa/other") } })], hosts: [] }));
+			const again = await get(port, "/");
+			assert.equal(statusOf(again), 200);
+		});
+
+		it("refuses a client without a certificate, or with one of another authority", async () => {
+			upstream = await startUpstream(answerHeads(() => ok("served")));
+			const local = clusterOf(`local${++names}`);
+			const port = await listen([chainOf([managerOf(tableOf([routeOf("/", forwardTo(local.name))]))], { tls: downstream("server") })], [local], [upstream.port]);
+			const stranger = createTestAuthority().issue(client);
+			for (const identity of [{}, { cert: stranger.certChainPem, key: stranger.privateKeyPem }]) {
+				const socket = tlsConnect({ host: "127.0.0.1", port, rejectUnauthorized: false, ...identity });
+				socket.on("error", () => {});
+				socket.write("GET / HTTP/1.1\r\nhost: h\r\n\r\n");
+				let text = "";
+				socket.on("data", (bytes) => (text += bytes.toString("latin1")));
+				await new Promise((resolve) => socket.once("close", resolve));
+				assert.equal(text, "");
+			}
+			assert.deepEqual(upstream.received, []);
+		});
+
+		it("fails closed when a secret is missing: nothing goes out in clear text", async () => {
+			const plain = await startUpstream(() => {});
+			const remote = clusterOf(`remote${++names}`, { transport: { kind: "tls", tls: upstreamTls("nobody", server) } });
+			const port = await listen([chainOf([managerOf(tableOf([routeOf("/", forwardTo(remote.name))]))])], [remote], [plain.port]);
+			const response = await get(port, "/");
+			assert.equal(statusOf(response), 503);
+			assert.match(bodyOf(response), /Secret is not supplied by SDS/);
+			assert.deepEqual(plain.received, []);
+			plain.close();
+		});
+
+		it("takes new certificates for new connections and keeps the old connections", async () => {
+			const local = clusterOf(`local${++names}`);
+			upstream = await startUpstream(answerHeads(() => ok("served")));
+			await proxy.apply(updateOf({ secrets: [secretOf("rotating", "spiffe://test/ns/a/sa/before")] }));
+			const port = await listen([chainOf([managerOf(tableOf([routeOf("/", forwardTo(local.name))]))], { tls: downstream("rotating", { requireClientCertificate: false }) })], [local], [upstream.port]);
+			const open = () =>
+				new Promise<{ readonly names: string; readonly ask: () => Promise<string>; readonly end: () => void }>((resolve, reject) => {
+					const socket = tlsConnect({ host: "127.0.0.1", port, ca: authority.caPem, checkServerIdentity: () => undefined }, () => {
+						const ask = () =>
+							new Promise<string>((answered) => {
+								socket.once("data", (bytes) => answered(bytes.toString("latin1")));
+								socket.write("GET / HTTP/1.1\r\nhost: h\r\n\r\n");
+							});
+						resolve({ names: socket.getPeerX509Certificate()?.subjectAltName ?? "", ask, end: () => socket.destroy() });
+					});
+					socket.once("error", reject);
+				});
+			const first = await open();
+			assert.match(first.names, /before/);
+			await proxy.apply(updateOf({ secrets: [secretOf("rotating", "spiffe://test/ns/a/sa/after")] }));
+			const second = await open();
+			assert.match(second.names, /after/);
+			assert.equal(statusOf(await first.ask()), 200);
+			assert.equal(statusOf(await second.ask()), 200);
+			first.end();
+			second.end();
+		});
+
+		it("serves plain text and TLS on one port, by what the client speaks", async () => {
+			upstream = await startUpstream(answerHeads(() => ok("served")));
+			const local = clusterOf(`local${++names}`);
+			const filters = [managerOf(tableOf([routeOf("/", forwardTo(local.name))]))];
+			const port = await listen(
+				[
+					chainOf(filters, { name: "tls", match: { ...matchesAll, transportProtocol: "tls", applicationProtocols: ["istio-http/1.1", "istio"] }, tls: downstream("server") }),
+					chainOf(filters, { name: "plain", match: { ...matchesAll, transportProtocol: "raw_buffer" } }),
+				],
+				[local],
+				[upstream.port],
+				{ inspectTls: true, inspectHttp: true, direction: "inbound" },
+			);
+			assert.equal(bodyOf(await get(port, "/")), "served");
+			const remote = clusterOf(`remote${++names}`, { transport: { kind: "tls", tls: upstreamTls("client", server) } });
+			const outbound = await listen([chainOf([managerOf(tableOf([routeOf("/", forwardTo(remote.name))]))])], [remote], [port]);
+			assert.equal(bodyOf(await get(outbound, "/")), "served");
+		});
+
+		it("passes TCP through mutual TLS, ends of stream included", async () => {
+			const echo = createServer({ allowHalfOpen: true }, (socket) => {
+				socket.on("error", () => {});
+				socket.pipe(socket);
+			});
+			await new Promise<void>((resolve) => echo.listen(0, "127.0.0.1", resolve));
+			const address = echo.address();
+			const local = clusterOf(`local${++names}`);
+			const inbound = await listen([chainOf([tcpProxyTo(local.name)], { tls: downstream("server") })], [local], [typeof address === "object" && address !== null ? address.port : 0]);
+			const remote = clusterOf(`remote${++names}`, { transport: { kind: "tls", tls: upstreamTls("client", server) } });
+			const outbound = await listen([chainOf([tcpProxyTo(remote.name)])], [remote], [inbound]);
+			const size = 3 * 1024 * 1024;
+			const payload = Buffer.alloc(size, "0123456789");
+			const socket = tcpConnect({ host: "127.0.0.1", port: outbound, allowHalfOpen: true });
+			const parts: Buffer[] = [];
+			socket.on("data", (bytes: Buffer) => parts.push(bytes));
+			socket.end(payload);
+			await new Promise((resolve, reject) => socket.once("end", resolve).once("error", reject));
+			assert.equal(Buffer.concat(parts).equals(payload), true);
+			echo.close();
+		});
+
+		it("passes HTTP/2 as a whole to the one cluster it can go to", async () => {
+			upstream = await startUpstream((socket, text) => void (text.startsWith("PRI * HTTP/2.0") && socket.write("settings")));
+			const local = clusterOf(`local${++names}`);
+			const port = await listen([chainOf([managerOf(tableOf([routeOf("/", forwardTo(local.name))]))])], [local], [upstream.port]);
+			const socket = tcpConnect({ host: "127.0.0.1", port });
+			socket.write("PR");
+			await new Promise((resolve) => setTimeout(resolve, 10));
+			socket.write("I * HTTP/2.0\r\n\r\nSM\r\n\r\n");
+			const answer = await new Promise<string>((resolve) => socket.once("data", (bytes) => resolve(bytes.toString("latin1"))));
+			assert.equal(answer, "settings");
+			socket.destroy();
+		});
+	});
+}

@@ -1,0 +1,101 @@
+import type { ClusterHosts, ConfigUpdate, Secret } from "../../config/runtime-config.ts";
+import type { ResourceError } from "../../config/worker-messages.ts";
+import type { ListenerManager } from "../listener/listener-manager.ts";
+import { type CompiledRouteTable, compileRouteTable } from "../match/route-table.ts";
+import { ClusterRuntime } from "../upstream/cluster-runtime.ts";
+import type { WorkerContext } from "./context.ts";
+
+const noHosts = (cluster: string): ClusterHosts => ({ cluster, overprovisioningFactor: undefined, priorities: [] });
+
+/**
+ * Applies updates one after the other: all of an update is compiled first, then one assignment puts it in force, then
+ * new listeners are bound. What does not compile is reported and leaves what was there before.
+ */
+export class ConfigApplier {
+	readonly #context: WorkerContext;
+	readonly #listeners: ListenerManager;
+	readonly #hosts = new Map<string, ClusterHosts>();
+	#queue: Promise<unknown> = Promise.resolve();
+
+	constructor(context: WorkerContext, listeners: ListenerManager) {
+		this.#context = context;
+		this.#listeners = listeners;
+	}
+
+	/** Resolves once the update is in force. */
+	apply(update: ConfigUpdate): Promise<readonly ResourceError[]> {
+		const done = this.#queue.then(() => this.#applyNow(update));
+		this.#queue = done.catch(() => undefined);
+		return done;
+	}
+
+	async #applyNow(update: ConfigUpdate): Promise<readonly ResourceError[]> {
+		const errors: ResourceError[] = [];
+		const { snapshot } = this.#context;
+		const routes = compileRoutes(snapshot.routes, update, this.#context, errors);
+		const secrets = mergeSecrets(snapshot.secrets, update);
+		const { clusters, retired, changed } = this.#compileClusters(update, errors);
+		const listeners = this.#listeners.prepare(update.listeners, errors);
+		// From here on nothing fails: the new configuration is in force at once and as a whole.
+		this.#context.snapshot = { clusters, routes, secrets };
+		for (const { cluster, hosts } of changed) cluster.updateHosts(hosts);
+		if (update.secrets.upsert.length > 0 || update.secrets.remove.length > 0) {
+			for (const cluster of clusters.values()) cluster.refreshTls();
+			this.#listeners.refreshTls();
+		}
+		errors.push(...(await this.#listeners.activate(listeners)));
+		for (const cluster of retired) cluster.remove();
+		return errors;
+	}
+
+	#compileClusters(update: ConfigUpdate, errors: ResourceError[]) {
+		const clusters = new Map(this.#context.snapshot.clusters);
+		const retired: ClusterRuntime[] = [];
+		const changed: { readonly cluster: ClusterRuntime; readonly hosts: ClusterHosts }[] = [];
+		for (const hosts of update.hosts) this.#hosts.set(hosts.cluster, hosts);
+		const fresh = new Set<string>();
+		for (const config of update.clusters.upsert) {
+			const old = clusters.get(config.name);
+			if (old !== undefined && JSON.stringify(old.config) === JSON.stringify(config)) continue;
+			try {
+				clusters.set(config.name, new ClusterRuntime(config, this.#hosts.get(config.name) ?? noHosts(config.name), this.#context));
+				fresh.add(config.name);
+				if (old !== undefined) retired.push(old);
+			} catch (error) {
+				errors.push({ resource: config.name, message: error instanceof Error ? error.message : String(error) });
+			}
+		}
+		for (const name of update.clusters.remove) {
+			const old = clusters.get(name);
+			if (old !== undefined) retired.push(old);
+			clusters.delete(name);
+			this.#hosts.delete(name);
+		}
+		for (const hosts of update.hosts) {
+			const cluster = clusters.get(hosts.cluster);
+			if (cluster !== undefined && !fresh.has(hosts.cluster)) changed.push({ cluster, hosts });
+		}
+		return { clusters, retired, changed };
+	}
+}
+
+function compileRoutes(known: ReadonlyMap<string, CompiledRouteTable>, update: ConfigUpdate, context: WorkerContext, errors: ResourceError[]): ReadonlyMap<string, CompiledRouteTable> {
+	if (update.routes.upsert.length === 0 && update.routes.remove.length === 0) return known;
+	const routes = new Map(known);
+	for (const table of update.routes.upsert) {
+		const compiled = compileRouteTable(table, { environment: context.environment, hash64: context.hash64 });
+		if (compiled.errors.length === 0) routes.set(table.name, compiled.value);
+		else errors.push(...compiled.errors.map((message) => ({ resource: table.name, message })));
+	}
+	for (const name of update.routes.remove) routes.delete(name);
+	return routes;
+}
+
+function mergeSecrets(known: ReadonlyMap<string, Secret>, update: ConfigUpdate): ReadonlyMap<string, Secret> {
+	if (update.secrets.upsert.length === 0 && update.secrets.remove.length === 0) return known;
+	const secrets = new Map(known);
+	for (const secret of update.secrets.upsert) secrets.set(secret.name, secret);
+	for (const name of update.secrets.remove) secrets.delete(name);
+	return secrets;
+}
+

@@ -1,0 +1,18 @@
+import { parentPort, workerData } from "node:worker_threads";
+import type { FromWorker, ToWorker, WorkerInit } from "../../config/worker-messages.ts";
+import { createOriginalDst } from "../listener/original-dst.ts";
+import { createDataWorker } from "./worker.ts";
+
+/** The thread's start: `new Worker(new URL("…/entry.ts", …), { workerData: WorkerInit })`. */
+const port = parentPort;
+if (port === null) throw new Error("this module is the entry of a worker thread");
+
+const post = (message: FromWorker): void => port.postMessage(message);
+const early: ToWorker[] = [];
+let handle = (message: ToWorker): void => void early.push(message);
+port.on("message", (message: ToWorker) => handle(message));
+
+const worker = await createDataWorker(workerData as WorkerInit, post, await createOriginalDst());
+handle = worker.handle;
+post({ kind: "ready" });
+for (const message of early.splice(0)) worker.handle(message);

@@ -1,0 +1,256 @@
+import type { Cluster, ClusterHosts, ConfigUpdate, FilterChain, HttpConnectionManager, Listener, Route, RouteTable } from "../../config/runtime-config.ts";
+import { createSharedBuffer } from "../../config/shared-state.ts";
+import type { FromWorker, WorkerInit } from "../../config/worker-messages.ts";
+import { type DataWorker, createDataWorker } from "./worker.ts";
+import type { OriginalDst } from "../listener/listener-manager.ts";
+
+/** Test helper: literals with every field set, and a worker in this very thread. */
+
+const noHeaders = { requestAdd: [], requestRemove: [], responseAdd: [], responseRemove: [] } as const;
+const breaker = { connectionsMax: 1024, pendingRequestsMax: 1024, requestsMax: 1024, retriesMax: 3, retryBudget: undefined } as const;
+
+export function forwardTo(cluster: string): Extract<Route["action"], { kind: "route" }> {
+	return {
+		kind: "route",
+		cluster: { kind: "cluster", name: cluster },
+		clusterNotFoundStatus: 503,
+		timeoutMs: 15_000,
+		idleTimeoutMs: undefined,
+		maxStreamDurationMs: undefined,
+		prefixRewrite: undefined,
+		regexRewrite: undefined,
+		hostRewrite: undefined,
+		appendXForwardedHost: false,
+		retry: undefined,
+		mirrors: [],
+		hashPolicies: [],
+		upgrades: {},
+		metadataMatch: undefined,
+		priority: "default",
+	};
+}
+
+export function routeOf(prefix: string, action: Route["action"], parts: Partial<Route> = {}): Route {
+	return {
+		name: prefix,
+		path: { kind: "prefix", value: prefix, caseSensitive: true },
+		headers: [],
+		query: [],
+		grpcOnly: false,
+		runtimeFraction: undefined,
+		action,
+		headerOperations: noHeaders,
+		cors: undefined,
+		fault: undefined,
+		operation: "",
+		istioConfig: undefined,
+		...parts,
+	};
+}
+
+export function tableOf(routes: readonly Route[], name = "table"): RouteTable {
+	return {
+		name,
+		virtualHosts: [
+			{
+				name: "all",
+				domains: ["*"],
+				routes,
+				requireTls: "none",
+				headers: noHeaders,
+				retry: undefined,
+				cors: undefined,
+				fault: undefined,
+				includeRequestAttemptCount: false,
+				includeAttemptCountInResponse: false,
+			},
+		],
+		headers: noHeaders,
+		mostSpecificHeaderMutationsWins: false,
+		ignorePortInHostMatching: false,
+		internalOnlyHeaders: [],
+		maxDirectResponseBodyBytes: 4096,
+	};
+}
+
+export function managerOf(table: RouteTable, parts: Partial<HttpConnectionManager> = {}): HttpConnectionManager {
+	return {
+		kind: "http",
+		statPrefix: "test",
+		codec: "auto",
+		routes: { kind: "inline", table },
+		filters: [{ kind: "router", name: "router", suppressEnvoyHeaders: false }],
+		serverName: "",
+		serverHeader: "overwrite",
+		useRemoteAddress: false,
+		xffNumTrustedHops: 0,
+		skipXffAppend: false,
+		via: "",
+		generateRequestId: true,
+		preserveExternalRequestId: false,
+		alwaysSetRequestIdInResponse: false,
+		forwardClientCert: "sanitize",
+		clientCertDetails: { subject: false, cert: false, chain: false, dns: false, uri: false },
+		normalizePath: false,
+		mergeSlashes: false,
+		escapedSlashes: "keep",
+		stripPort: "none",
+		stripTrailingHostDot: false,
+		streamIdleTimeoutMs: 300_000,
+		requestTimeoutMs: 0,
+		requestHeadersTimeoutMs: 0,
+		idleTimeoutMs: 3_600_000,
+		maxConnectionDurationMs: 0,
+		maxStreamDurationMs: 0,
+		drainTimeoutMs: 5000,
+		delayedCloseTimeoutMs: 1000,
+		maxRequestsPerConnection: 0,
+		requestHeadersBytesMax: 60 * 1024,
+		headersCountMax: 100,
+		underscoresInHeaders: "allow",
+		upgrades: {},
+		http1: { acceptHttp10: false, defaultHostForHttp10: "", enableTrailers: false, headerCase: "lower", allowChunkedLength: false },
+		proxy100Continue: false,
+		accessLogs: [],
+		schemeOverwrite: undefined,
+		tracingRandomSampling: undefined,
+		...parts,
+	};
+}
+
+export const matchesAll: FilterChain["match"] = {
+	destinationPort: undefined,
+	destinationRanges: [],
+	serverNames: [],
+	transportProtocol: "",
+	applicationProtocols: [],
+	directSourceRanges: [],
+	sourceType: "any",
+	sourceRanges: [],
+	sourcePorts: [],
+};
+
+export function chainOf(filters: FilterChain["filters"], parts: Partial<FilterChain> = {}): FilterChain {
+	return { name: "", match: matchesAll, tls: undefined, filters, transportSocketConnectTimeoutMs: 0, ...parts };
+}
+
+export function listenerOf(name: string, chains: readonly FilterChain[], parts: Partial<Listener> = {}): Listener {
+	return {
+		name,
+		address: { kind: "ip", address: "127.0.0.1", port: 0 },
+		additionalAddresses: [],
+		bindToPort: true,
+		useOriginalDst: false,
+		direction: "unspecified",
+		statPrefix: name,
+		inspectTls: false,
+		inspectHttp: false,
+		originalDst: false,
+		proxyProtocol: false,
+		listenerFiltersTimeoutMs: 15_000,
+		continueOnListenerFiltersTimeout: false,
+		filterChains: chains,
+		defaultFilterChain: undefined,
+		bufferBytesMax: 1024 * 1024,
+		backlog: 128,
+		accessLogs: [],
+		...parts,
+	};
+}
+
+export function clusterOf(name: string, parts: Partial<Cluster> = {}): Cluster {
+	return {
+		name,
+		statName: name,
+		kind: "static",
+		connectTimeoutMs: 1000,
+		lb: { kind: "roundRobin", slowStart: undefined },
+		upstreamProtocol: "http1",
+		http1: { headerCase: "lower", enableTrailers: false, acceptHttp10: true },
+		idleTimeoutMs: 3_600_000,
+		maxConnectionDurationMs: 0,
+		maxRequestsPerConnection: 0,
+		breakers: { default: breaker, high: breaker },
+		outlier: undefined,
+		panicThresholdPercent: 50,
+		overprovisioningFactor: 140,
+		localityWeighted: false,
+		transportMatches: [],
+		transport: { kind: "raw" },
+		bindAddress: "",
+		tcpKeepalive: undefined,
+		istioService: undefined,
+		istioSubset: undefined,
+		breakerSlot: 0,
+		originalDstUseHeader: false,
+		...parts,
+	};
+}
+
+export function hostsOf(cluster: string, ports: readonly number[]): ClusterHosts {
+	const hosts = ports.map((port) => ({
+		address: { kind: "ip", address: "127.0.0.1", port } as const,
+		hostname: "",
+		weight: 1,
+		health: "healthy" as const,
+		transportMatch: {},
+		lbMetadata: {},
+		istioWorkload: undefined,
+		slot: 0,
+	}));
+	return { cluster, overprovisioningFactor: undefined, priorities: [[{ region: "", zone: "", subZone: "", weight: 0, hosts }]] };
+}
+
+let updates = 0;
+
+export function updateOf(parts: Partial<{ -readonly [K in "listeners" | "clusters" | "routes" | "secrets"]: ConfigUpdate[K]["upsert"] } & { hosts: ConfigUpdate["hosts"] }>): ConfigUpdate {
+	const upsert = <T>(values: readonly T[] | undefined) => ({ upsert: values ?? [], remove: [] });
+	return { id: ++updates, listeners: upsert(parts.listeners), clusters: upsert(parts.clusters), hosts: parts.hosts ?? [], routes: upsert(parts.routes), secrets: upsert(parts.secrets) };
+}
+
+export interface Standalone {
+	readonly worker: DataWorker;
+	/** Resolves once in force; throws what the worker reported. */
+	apply(update: ConfigUpdate): Promise<void>;
+	/** The bound port of a listener. */
+	port(listener: string): number;
+	readonly messages: FromWorker[];
+	close(): Promise<void>;
+}
+
+export function workerInit(transport: "auto" | "net" = "auto"): WorkerInit {
+	return {
+		kind: "init",
+		workerIndex: 0,
+		workers: 1,
+		node: { id: "test", cluster: "test", metadata: {}, locality: { region: "", zone: "", subZone: "" } },
+		shared: createSharedBuffer(),
+		accessLogFlushMs: 50,
+		options: { transport, logLevel: "warn", reusePort: false, serverName: "envoy" },
+	};
+}
+
+export async function startStandalone(transport: "auto" | "net" = "auto", originalDst: OriginalDst = () => undefined): Promise<Standalone> {
+	const messages: FromWorker[] = [];
+	const waiting = new Map<number, (message: Extract<FromWorker, { kind: "updated" }>) => void>();
+	const ports = new Map<string, number>();
+	const post = (message: FromWorker) => {
+		messages.push(message);
+		if (message.kind === "listening") ports.set(message.listener, message.port);
+		if (message.kind === "updated") waiting.get(message.id)?.(message);
+	};
+	const worker = await createDataWorker(workerInit(transport), post, originalDst);
+	return {
+		worker,
+		messages,
+		async apply(update) {
+			const { errors } = await new Promise<Extract<FromWorker, { kind: "updated" }>>((resolve) => {
+				waiting.set(update.id, resolve);
+				worker.handle({ kind: "update", update });
+			});
+			if (errors.length > 0) throw new Error(errors.map((e) => `${e.resource}: ${e.message}`).join("; "));
+		},
+		port: (listener) => ports.get(listener) ?? 0,
+		close: () => worker.close(),
+	};
+}

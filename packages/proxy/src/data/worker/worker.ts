@@ -1,0 +1,150 @@
+import { randomFillSync } from "node:crypto";
+import { hostname } from "node:os";
+import { viewSharedWords } from "../../config/shared-state.ts";
+import type { FromWorker, ToWorker, WorkerInit } from "../../config/worker-messages.ts";
+import { createRequestIds } from "../headers/request-id.ts";
+import { loadHash64 } from "../lb/hash.ts";
+import { ListenerManager, type OriginalDst } from "../listener/listener-manager.ts";
+import { createLogFiles, type LogFiles } from "../log/log-files.ts";
+import { createStatsRegistry } from "../stats/registry.ts";
+import { Output } from "../transport/output.ts";
+import { createTimerWheel } from "../transport/timers.ts";
+import { createTransport } from "../transport/transport.ts";
+import { ConfigApplier } from "./config-applier.ts";
+import type { WorkerContext } from "./context.ts";
+import { emptySnapshot } from "./snapshot.ts";
+
+const levels = ["trace", "debug", "info", "warn", "error", "critical", "off"] as const;
+const drainPollMs = 100;
+
+export interface DataWorker {
+	handle(message: ToWorker): void;
+	readonly context: WorkerContext;
+	/** Everything closed. */
+	close(): Promise<void>;
+}
+
+/** The data path of one thread. `post` carries answers and events to the main thread. */
+export async function createDataWorker(init: WorkerInit, post: (message: FromWorker) => void, originalDst: OriginalDst): Promise<DataWorker> {
+	let level = levelOf(init.options.logLevel);
+	const output = new Output();
+	const log: WorkerContext["log"] = (name, message, fields = {}) => {
+		if (levelOf(name) >= level) post({ kind: "log", level: name, message, fields });
+	};
+	const onHandlerError = (error: Error) => log("error", "connection closed after an internal error", { error: error.stack ?? error.message });
+	// Reading the clock costs as much as parsing a header: once an event is enough.
+	let eventMs = -1;
+	const nowMs = () => (eventMs >= 0 ? eventMs : (eventMs = performance.now()));
+	const afterEvent = () => {
+		eventMs = -1;
+		output.flush();
+		eventMs = -1;
+	};
+	const run = (fire: () => void) => {
+		try {
+			fire();
+		} catch (error) {
+			onHandlerError(error instanceof Error ? error : new Error(String(error)));
+		}
+		afterEvent();
+	};
+	const files = createLogFiles();
+	const context: WorkerContext = {
+		node: init.node,
+		serverName: init.options.serverName,
+		workerIndex: init.workerIndex,
+		reusePort: init.options.reusePort,
+		transport: await createTransport(init.options.transport, { afterEvent, onHandlerError }),
+		output,
+		wheel: createTimerWheel(() => performance.now(), run, nowMs),
+		stats: createStatsRegistry(),
+		words: viewSharedWords(init.shared),
+		hash64: await loadHash64(),
+		environment: { hostname: hostname(), env: process.env, nowMs: Date.now },
+		random: Math.random,
+		createRequestId: createRequestIds((bytes) => void randomFillSync(bytes)),
+		nowMs,
+		afterEvent,
+		wallMs: Date.now,
+		snapshot: emptySnapshot,
+		drain: undefined,
+		healthcheckFailed: false,
+		log,
+		post,
+	};
+	const listeners = new ListenerManager(context, (path) => files.open(path), originalDst);
+	const applier = new ConfigApplier(context, listeners);
+	const flushTimer = setInterval(() => files.flush(), init.accessLogFlushMs || 1000);
+	flushTimer.unref();
+	const setLevel = (name: string) => {
+		level = levelOf(name);
+	};
+	const close = () => closeWorker(context, listeners, files, flushTimer);
+	return { context, handle: (message) => handleMessage(message, { context, listeners, applier, files, setLevel, close }), close };
+}
+
+interface Parts {
+	readonly context: WorkerContext;
+	readonly listeners: ListenerManager;
+	readonly applier: ConfigApplier;
+	readonly files: LogFiles;
+	readonly setLevel: (name: string) => void;
+	readonly close: () => Promise<void>;
+}
+
+function levelOf(name: string): number {
+	const at = levels.indexOf((name === "warning" ? "warn" : name) as (typeof levels)[number]);
+	return at < 0 ? levels.indexOf("info") : at;
+}
+
+function handleMessage(message: ToWorker, { context, listeners, applier, files, setLevel, close }: Parts): void {
+	switch (message.kind) {
+		case "update": {
+			const { id } = message.update;
+			applier.apply(message.update).then(
+				(errors) => context.post({ kind: "updated", id, errors }),
+				(error: unknown) => context.post({ kind: "updated", id, errors: [{ resource: "", message: error instanceof Error ? (error.stack ?? error.message) : String(error) }] }),
+			);
+			return;
+		}
+		case "scrape":
+			return context.post({ kind: "scraped", id: message.id, stats: context.stats.dump() });
+		case "drain":
+			return startDrain(context, listeners, message);
+		case "stop":
+			void close().then(() => context.post({ kind: "drained" }));
+			return;
+		case "resetCounters":
+			return context.stats.reset();
+		case "reopenLogs":
+			return files.reopen();
+		case "logLevel":
+			return setLevel(message.level);
+		case "healthcheckFail":
+			context.healthcheckFailed = message.fail;
+			return;
+	}
+}
+
+/** Graceful: go on accepting, closing connections as they answer, until the deadline; then stop accepting as well. */
+function startDrain(context: WorkerContext, listeners: ListenerManager, { graceful, inboundOnly, deadlineMs }: Extract<ToWorker, { kind: "drain" }>): void {
+	context.drain = { inboundOnly, graceful, deadlineMs, startedAt: context.nowMs() };
+	if (!graceful) listeners.drain(inboundOnly, true);
+	const timer = setInterval(() => {
+		const isOver = context.nowMs() - (context.drain?.startedAt ?? 0) >= deadlineMs;
+		if (!isOver && (graceful || listeners.connections > 0)) return;
+		clearInterval(timer);
+		listeners.drain(inboundOnly, true);
+		context.afterEvent();
+		context.post({ kind: "drained" });
+	}, drainPollMs);
+	context.afterEvent();
+}
+
+async function closeWorker(context: WorkerContext, listeners: ListenerManager, files: LogFiles, flushTimer: NodeJS.Timeout): Promise<void> {
+	clearInterval(flushTimer);
+	listeners.destroy();
+	context.wheel.close();
+	for (const cluster of context.snapshot.clusters.values()) cluster.remove();
+	await files.close();
+}

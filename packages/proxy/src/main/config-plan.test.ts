@@ -1,0 +1,84 @@
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import { Cluster } from "@weft/xds/generated/envoy/config/cluster/v3/cluster.ts";
+import { RouteConfiguration } from "@weft/xds/generated/envoy/config/route/v3/route.ts";
+import { decodeCluster, decodeRouteTable } from "../config/decode/index.ts";
+import type { ClusterHosts, Listener, RouteTable } from "../config/runtime-config.ts";
+import { nothingInForce, planNext, type Wanted } from "./config-plan.ts";
+
+const environment = { readFile: () => Buffer.alloc(0), variable: () => undefined };
+
+function eds(name: string) {
+	const { value, errors } = decodeCluster(Cluster.fromPartial({ name, type: 3, edsClusterConfig: { edsConfig: { ads: {} } } }), environment);
+	assert.ok(value, errors.join());
+	return value;
+}
+
+function table(name: string, cluster: string): RouteTable {
+	const route = { match: { prefix: "/" }, route: { cluster } };
+	const { value, errors } = decodeRouteTable(
+		RouteConfiguration.fromPartial({ name, virtualHosts: [{ name: "all", domains: ["*"], routes: [route] }] }),
+		environment,
+	);
+	assert.ok(value, errors.join());
+	return value;
+}
+
+function hosts(cluster: string): ClusterHosts {
+	return { cluster, overprovisioningFactor: undefined, priorities: [] };
+}
+
+// Only what references are read from.
+function listener(name: string, routes: string): Listener {
+	return { name, filterChains: [{ filters: [{ kind: "http", routes: { kind: "rds", name: routes } }] }], defaultFilterChain: undefined } as unknown as Listener;
+}
+
+function wanted(parts: Partial<Wanted>): Wanted {
+	const none = {
+		listeners: new Map(),
+		clusters: new Map(),
+		assignments: new Map(),
+		resolved: new Map(),
+		routes: new Map(),
+		secrets: new Map(),
+		expired: new Set<string>(),
+	};
+	return { ...none, ...parts };
+}
+
+describe("make before break", () => {
+	it("holds a cluster, the routes to it and the listener back until the endpoints are there", () => {
+		const all = { clusters: new Map([["a", eds("a")]]), routes: new Map([["r", table("r", "a")]]), listeners: new Map([["l", listener("l", "r")]]) };
+		const { next, waiting } = planNext(wanted(all), nothingInForce);
+		assert.deepEqual([next.clusters.size, next.routes.size, next.listeners.size], [0, 0, 0]);
+		assert.deepEqual(Object.fromEntries(waiting), { "cluster a": "its endpoints", "route table r": "cluster a", "listener l": "route table r" });
+		const then = planNext(wanted({ ...all, assignments: new Map([["a", hosts("a")]]) }), next);
+		assert.deepEqual([then.next.clusters.size, then.next.routes.size, then.next.listeners.size], [1, 1, 1]);
+	});
+
+	it("serves without endpoints once the wait for them is over", () => {
+		const { next } = planNext(wanted({ clusters: new Map([["a", eds("a")]]), expired: new Set(["eds:a"]) }), nothingInForce);
+		assert.deepEqual(next.hosts.get("a")?.priorities, []);
+	});
+
+	it("keeps the old routes while the new ones' cluster warms", () => {
+		const assignments = new Map([["a", hosts("a")]]);
+		const first = planNext(wanted({ clusters: new Map([["a", eds("a")]]), assignments, routes: new Map([["r", table("r", "a")]]) }), nothingInForce).next;
+		const change = wanted({ clusters: new Map([...first.clusters, ["b", eds("b")]]), assignments, routes: new Map([["r", table("r", "b")]]) });
+		assert.equal(planNext(change, first).next.routes.get("r"), first.routes.get("r"));
+	});
+
+	it("keeps a removed cluster until no route points to it", () => {
+		const assignments = new Map([["a", hosts("a")]]);
+		const routes = new Map([["r", table("r", "a")]]);
+		const first = planNext(wanted({ clusters: new Map([["a", eds("a")]]), assignments, routes }), nothingInForce).next;
+		const second = planNext(wanted({ routes }), first).next;
+		assert.ok(second.clusters.has("a"));
+		assert.ok(!planNext(wanted({}), second).next.clusters.has("a"));
+	});
+
+	it("lets a route to a cluster that nobody announced into force: it is answered 503", () => {
+		const { next } = planNext(wanted({ routes: new Map([["r", table("r", "nowhere")]]) }), nothingInForce);
+		assert.ok(next.routes.has("r"));
+	});
+});

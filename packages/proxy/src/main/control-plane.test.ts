@@ -1,0 +1,234 @@
+import assert from "node:assert/strict";
+import { after, before, describe, it } from "node:test";
+import { Server as GrpcServer, ServerCredentials, type ServerDuplexStream } from "@grpc/grpc-js";
+import { createLogger, systemClock } from "@weft/runtime";
+import { type MessageFns, packAny, typeUrls, type XdsType } from "@weft/xds";
+import { Bootstrap } from "@weft/xds/generated/envoy/config/bootstrap/v3/bootstrap.ts";
+import { Cluster } from "@weft/xds/generated/envoy/config/cluster/v3/cluster.ts";
+import { ClusterLoadAssignment } from "@weft/xds/generated/envoy/config/endpoint/v3/endpoint.ts";
+import { Listener } from "@weft/xds/generated/envoy/config/listener/v3/listener.ts";
+import { RouteConfiguration } from "@weft/xds/generated/envoy/config/route/v3/route.ts";
+import { Router } from "@weft/xds/generated/envoy/extensions/filters/http/router/v3/router.ts";
+import { HttpConnectionManager } from "@weft/xds/generated/envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager.ts";
+import { DeltaDiscoveryRequest, DeltaDiscoveryResponse } from "@weft/xds/generated/envoy/service/discovery/v3/discovery.ts";
+import { decodeBootstrap } from "../config/bootstrap/decode-bootstrap.ts";
+import { registerImplemented } from "../config/decode/index.ts";
+import { FakeWorker } from "./fake-worker.ts";
+import { type Server, startServer } from "./server.ts";
+
+type Stream = ServerDuplexStream<DeltaDiscoveryRequest, DeltaDiscoveryResponse>;
+
+/** A delta ADS server under the test's hand. */
+class ControlPlane {
+	readonly #server = new GrpcServer();
+	readonly requests: DeltaDiscoveryRequest[] = [];
+	readonly #waiting: (() => void)[] = [];
+	#stream: Stream | undefined;
+	port = 0;
+	#nonce = 0;
+
+	async listen(): Promise<void> {
+		const method = {
+			path: "/envoy.service.discovery.v3.AggregatedDiscoveryService/DeltaAggregatedResources",
+			requestStream: true,
+			responseStream: true,
+			requestSerialize: () => Buffer.alloc(0),
+			requestDeserialize: (bytes: Buffer) => DeltaDiscoveryRequest.decode(bytes),
+			responseSerialize: (message: DeltaDiscoveryResponse) => Buffer.from(DeltaDiscoveryResponse.encode(message).finish()),
+			responseDeserialize: () => undefined,
+		};
+		const handler = (stream: Stream) => {
+			this.#stream = stream;
+			stream.on("error", () => {});
+			stream.on("data", (request: DeltaDiscoveryRequest) => {
+				this.requests.push(request);
+				for (const wake of this.#waiting.splice(0)) wake();
+			});
+		};
+		this.#server.addService({ delta: method }, { delta: handler } as never);
+		this.port = await new Promise((resolve, reject) => {
+			this.#server.bindAsync("127.0.0.1:0", ServerCredentials.createInsecure(), (error, port) => (error ? reject(error) : resolve(port)));
+		});
+	}
+
+	async seen(is: (request: DeltaDiscoveryRequest) => boolean): Promise<DeltaDiscoveryRequest> {
+		for (;;) {
+			const at = this.requests.findIndex(is);
+			if (at >= 0) return this.requests.splice(at, 1)[0] as DeltaDiscoveryRequest;
+			await new Promise<void>((resolve) => void this.#waiting.push(resolve));
+		}
+	}
+
+	/** Sends and gives the answer. */
+	async push(
+		type: XdsType,
+		resources: readonly { name: string; resource: ReturnType<typeof packAny> }[],
+		removed: readonly string[] = [],
+	): Promise<string | undefined> {
+		const nonce = `n${++this.#nonce}`;
+		const named = resources.map(({ name, resource }) => ({ name, version: nonce, resource }));
+		this.#stream?.write(DeltaDiscoveryResponse.fromPartial({ typeUrl: typeUrls[type], nonce, resources: named, removedResources: [...removed] }));
+		return (await this.seen(({ responseNonce }) => responseNonce === nonce)).errorDetail?.message;
+	}
+
+	close(): void {
+		this.#server.forceShutdown();
+	}
+}
+
+const packed = <T>(name: string, typeName: string, fns: MessageFns<T>, message: T) => ({ name, resource: packAny(typeName, fns, message) });
+const cluster = (name: string) =>
+	packed(name, "envoy.config.cluster.v3.Cluster", Cluster, Cluster.fromPartial({ name, type: 3, edsClusterConfig: { edsConfig: { ads: {} } } }));
+const endpoints = (name: string, port: number) => {
+	const lbEndpoints = [{ endpoint: { address: { socketAddress: { address: "10.0.0.1", portValue: port } } } }];
+	return packed(
+		name,
+		"envoy.config.endpoint.v3.ClusterLoadAssignment",
+		ClusterLoadAssignment,
+		ClusterLoadAssignment.fromPartial({ clusterName: name, endpoints: [{ lbEndpoints }] }),
+	);
+};
+const routes = (name: string, to: string) => {
+	const virtualHosts = [{ name: "all", domains: ["*"], routes: [{ match: { prefix: "/" }, route: { cluster: to } }] }];
+	return packed(name, "envoy.config.route.v3.RouteConfiguration", RouteConfiguration, RouteConfiguration.fromPartial({ name, virtualHosts }));
+};
+const router = { name: "router", typedConfig: packAny("envoy.extensions.filters.http.router.v3.Router", Router, Router.fromPartial({})) };
+const listener = (name: string, table: string, extra: object[] = []) => {
+	const hcm = HttpConnectionManager.fromPartial({
+		statPrefix: name,
+		rds: { configSource: { ads: {} }, routeConfigName: table },
+		httpFilters: [...extra, router],
+	});
+	const typedConfig = packAny("envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager", HttpConnectionManager, hcm);
+	const address = { socketAddress: { address: "127.0.0.1", portValue: 80 } };
+	return packed(
+		name,
+		"envoy.config.listener.v3.Listener",
+		Listener,
+		Listener.fromPartial({ name, address, filterChains: [{ filters: [{ name: "hcm", typedConfig }] }] }),
+	);
+};
+
+describe("the main thread under a control plane", () => {
+	const controlPlane = new ControlPlane();
+	const workers: FakeWorker[] = [];
+	let server: Server;
+
+	before(async () => {
+		registerImplemented();
+		await controlPlane.listen();
+		const environment = { readFile: () => Buffer.alloc(0), variable: () => undefined };
+		const bootstrap = Bootstrap.fromPartial({
+			node: { id: "sidecar~1" },
+			admin: { address: { socketAddress: { address: "127.0.0.1", portValue: 0 } } },
+			dynamicResources: { adsConfig: { apiType: 3, grpcServices: [{ envoyGrpc: { clusterName: "xds" } }] }, cdsConfig: { ads: {} }, ldsConfig: { ads: {} } },
+			staticResources: {
+				clusters: [
+					{
+						name: "xds",
+						loadAssignment: {
+							clusterName: "xds",
+							endpoints: [{ lbEndpoints: [{ endpoint: { address: { socketAddress: { address: "127.0.0.1", portValue: controlPlane.port } } } }] }],
+						},
+					},
+				],
+			},
+		});
+		const { value: config, errors } = decodeBootstrap(bootstrap, environment);
+		assert.ok(config, errors.join());
+		const logger = createLogger({ level: "none" });
+		const rest = {
+			logLevel: "none",
+			version: "test",
+			clock: systemClock,
+			random: () => 0,
+			logger,
+			secretSources: new Map(),
+			ownSecrets: new Set<string>(),
+			initialSecrets: [],
+			secretsOverAds: false,
+			onQuit: () => {},
+		};
+		server = await startServer({
+			...rest,
+			config,
+			environment,
+			concurrency: 1,
+			spawn: (init, events) => {
+				const worker = new FakeWorker(init, events);
+				workers.push(worker);
+				return worker;
+			},
+		});
+	});
+	after(async () => {
+		await server.stop();
+		controlPlane.close();
+	});
+
+	const updates = () => workers[0]?.updates() ?? [];
+	const ready = async () => (await fetch(`http://${server.adminAddress}/ready`)).status;
+
+	it("asks for clusters and listeners, then for what they refer to, and serves when all is there", async () => {
+		assert.equal(await ready(), 503);
+		const first = await controlPlane.seen(({ typeUrl }) => typeUrl === typeUrls.cds);
+		assert.equal(first.node?.id, "sidecar~1");
+		await controlPlane.seen(({ typeUrl }) => typeUrl === typeUrls.lds);
+		assert.equal(await controlPlane.push("cds", [cluster("a")]), undefined);
+		assert.deepEqual((await controlPlane.seen(({ typeUrl }) => typeUrl === typeUrls.eds)).resourceNamesSubscribe, ["a"]);
+		assert.equal(await controlPlane.push("lds", [listener("l", "r")]), undefined);
+		assert.deepEqual((await controlPlane.seen(({ typeUrl }) => typeUrl === typeUrls.rds)).resourceNamesSubscribe, ["r"]);
+		assert.equal(await controlPlane.push("rds", [routes("r", "a")]), undefined);
+		// Only the static cluster so far: everything else waits for a's endpoints.
+		assert.equal(updates().length, 1);
+		assert.equal(await controlPlane.push("eds", [endpoints("a", 8080)]), undefined);
+		const last = updates().at(-1);
+		assert.deepEqual([last?.clusters.upsert[0]?.name, last?.routes.upsert[0]?.name, last?.listeners.upsert[0]?.name], ["a", "r", "l"]);
+		assert.equal(await ready(), 200);
+	});
+
+	it("changes nothing when it gets what it has", async () => {
+		const before = updates().length;
+		assert.equal(await controlPlane.push("cds", [cluster("a")]), undefined);
+		assert.equal(await controlPlane.push("eds", [endpoints("a", 8080)]), undefined);
+		assert.equal(updates().length, before);
+	});
+
+	it("refuses what it has not implemented by name, and takes the rest of the response", async () => {
+		const lua = { name: "lua", typedConfig: { typeUrl: "type.googleapis.com/envoy.extensions.filters.http.lua.v3.Lua", value: new Uint8Array(0) } };
+		const error = await controlPlane.push("lds", [listener("bad", "r", [lua]), listener("good", "r")]);
+		assert.equal(error, "bad: filterChains[0].filters[0].httpFilters[0]: HTTP filter lua of type envoy.extensions.filters.http.lua.v3.Lua is not implemented");
+		assert.deepEqual(
+			updates()
+				.at(-1)
+				?.listeners.upsert.map(({ name }) => name),
+			["good"],
+		);
+	});
+
+	it("refuses a listener that a worker cannot bind", async () => {
+		workers[0]?.refuses.add("taken");
+		assert.equal(await controlPlane.push("lds", [listener("taken", "r")]), "taken: cannot bind");
+	});
+
+	it("keeps a host's slot over an endpoint change, and gives a new host its own", async () => {
+		const slots = () =>
+			updates()
+				.at(-1)
+				?.hosts[0]?.priorities[0]?.[0]?.hosts.map(({ slot }) => slot);
+		const before = updates()
+			.findLast(({ hosts }) => hosts.some((h) => h.cluster === "a"))
+			?.hosts.find((h) => h.cluster === "a")?.priorities[0]?.[0]?.hosts[0]?.slot;
+		await controlPlane.push("eds", [endpoints("a", 9090)]);
+		assert.notDeepEqual(slots(), [before]);
+	});
+
+	it("drops the cluster only when the routes no longer lead to it", async () => {
+		await controlPlane.push("cds", [cluster("b")], ["a"]);
+		assert.deepEqual(updates().at(-1)?.clusters.remove ?? [], []);
+		await controlPlane.push("eds", [endpoints("b", 1)]);
+		await controlPlane.push("rds", [routes("r", "b")]);
+		assert.deepEqual(updates().at(-1)?.clusters.remove, ["a"]);
+		assert.equal(updates().at(-1)?.routes.upsert[0]?.name, "r");
+	});
+});

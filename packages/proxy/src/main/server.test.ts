@@ -1,0 +1,100 @@
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { after, before, describe, it } from "node:test";
+import { createLogger, systemClock } from "@weft/runtime";
+import { decodeBootstrap } from "../config/bootstrap/decode-bootstrap.ts";
+import { loadBootstrap } from "../config/bootstrap/load.ts";
+import { registerImplemented } from "../config/decode/index.ts";
+import { FakeWorker } from "./fake-worker.ts";
+import { type Server, startServer } from "./server.ts";
+
+const environment = { readFile: () => Buffer.alloc(0), variable: () => undefined };
+
+describe("the main thread with a static configuration", () => {
+	const workers: FakeWorker[] = [];
+	let server: Server;
+
+	before(async () => {
+		registerImplemented();
+		const file = join(import.meta.dirname, "../../testdata/bootstrap/static-v3.yaml");
+		const { bootstrap } = loadBootstrap([{ name: file, text: readFileSync(file, "utf8").replace("STRICT_DNS", "STATIC").replace("localhost", "127.0.0.1") }], {
+			strict: false,
+		});
+		assert.ok(bootstrap);
+		const { value: config, errors } = decodeBootstrap(bootstrap, environment);
+		assert.ok(config, errors.join());
+		server = await startServer({
+			config,
+			secretSources: new Map(),
+			environment,
+			concurrency: 2,
+			logLevel: "none",
+			version: "test",
+			clock: systemClock,
+			random: () => 0,
+			logger: createLogger({ level: "none" }),
+			ownSecrets: new Set(),
+			initialSecrets: [],
+			secretsOverAds: false,
+			onQuit: () => {},
+			spawn: (init, events) => {
+				const worker = new FakeWorker(init, events);
+				workers.push(worker);
+				return worker;
+			},
+		});
+	});
+	after(() => server.stop());
+
+	const get = (path: string, method = "GET") => fetch(`http://${server.adminAddress}${path}`, { method });
+
+	it("gives every worker one update with the whole configuration and slots of shared state", () => {
+		assert.equal(workers.length, 2);
+		for (const worker of workers) {
+			const [update, ...more] = worker.updates();
+			assert.equal(more.length, 0);
+			assert.deepEqual([update?.listeners.upsert[0]?.name, update?.clusters.upsert[0]?.name], ["web", "app"]);
+			assert.notEqual(update?.clusters.upsert[0]?.breakerSlot, 0);
+			assert.notEqual(update?.hosts[0]?.priorities[0]?.[0]?.hosts[0]?.slot, 0);
+		}
+	});
+
+	const paths = [
+		["/ready", "LIVE\n"],
+		["/clusters", "app::127.0.0.1:9000::health_flags::healthy\n"],
+		["/listeners", "web::127.0.0.1:0\n"],
+		["/server_info", '"state": "LIVE"'],
+		["/stats", "cluster_manager.active_clusters: 1\n"],
+		["/stats/prometheus", "envoy_cluster_manager_active_clusters{} 1\n"],
+		["/stats?filter=server.live", "server.live: 1\n"],
+		["/config_dump", '"static_listeners"'],
+		["/config_dump?include_eds", '"static_endpoint_configs"'],
+		["/config_dump?resource=static_clusters", '"@type": "type.googleapis.com/envoy.admin.v3.ClustersConfigDump.StaticCluster"'],
+		["/memory", "total_physical_bytes"],
+		["/certs", "certificates"],
+		["/help", "/quitquitquit (POST)"],
+	] as const;
+	for (const [path, expected] of paths) {
+		it(`answers ${path}`, async () => {
+			const response = await get(path);
+			assert.equal(response.status, 200);
+			const text = await response.text();
+			assert.ok(text.includes(expected), text);
+		});
+	}
+
+	it("refuses changes by GET, and unknown paths", async () => {
+		assert.equal((await get("/quitquitquit")).status, 405);
+		assert.equal((await get("/logging?level=debug")).status, 405);
+		assert.equal((await get("/nope")).status, 404);
+	});
+
+	it("tells the workers of failed health checks and is no longer ready", async () => {
+		assert.equal((await get("/healthcheck/fail", "POST")).status, 200);
+		assert.equal((await get("/ready")).status, 503);
+		assert.deepEqual(workers[0]?.received.at(-1), { kind: "healthcheckFail", fail: true });
+		await get("/healthcheck/ok", "POST");
+		assert.equal((await get("/ready")).status, 200);
+	});
+});
