@@ -8,7 +8,11 @@ import { parseArgs, styleText } from "node:util";
 
 const root = join(import.meta.dirname, "..");
 const { values: flags } = parseArgs({
-	options: { check: { type: "boolean", default: false }, "installed-ms": { type: "string", default: "0" }, "started-ms": { type: "string", default: String(Date.now()) } },
+	options: {
+		check: { type: "boolean", default: false },
+		"installed-ms": { type: "string", default: "0" },
+		"started-ms": { type: "string", default: String(Date.now()) },
+	},
 });
 const stateDir = join(root, ".weft", "demo");
 const networking = "examples/bookinfo/networking";
@@ -87,7 +91,16 @@ async function expect(address: string, what: string, wanted: Readonly<Record<str
 
 async function story(): Promise<string> {
 	const upStarted = Date.now();
-	await weft("up", "-f", "examples/bookinfo/bookinfo.yaml", "-f", `${networking}/destination-rule-all.yaml`, "-f", `${networking}/virtual-service-all-v1.yaml`, "--detach");
+	await weft(
+		"up",
+		"-f",
+		"examples/bookinfo/bookinfo.yaml",
+		"-f",
+		`${networking}/destination-rule-all.yaml`,
+		"-f",
+		`${networking}/virtual-service-all-v1.yaml`,
+		"--detach",
+	);
 	const status = JSON.parse(await command(["status", "-o", "json"], "pipe")) as Status;
 	const address = status.services.find((s) => s.service.startsWith("productpage."))?.address;
 	if (address === undefined) throw new Error("productpage has no address");
@@ -96,7 +109,9 @@ async function story(): Promise<string> {
 	const canaryMs = Date.now();
 	await expect(address, "90/10", { v1: 90, v2: 10 }, 2000);
 	const total = (canaryMs - Number(flags["started-ms"])) / 1000;
-	console.log(`  first canary ${total.toFixed(1)} s after the start, of which the mesh itself took ${((canaryMs - upStarted) / 1000).toFixed(1)} s (and installing packages ${(Number(flags["installed-ms"]) / 1000).toFixed(1)} s)`);
+	console.log(
+		`  first canary ${total.toFixed(1)} s after the start, of which the mesh itself took ${((canaryMs - upStarted) / 1000).toFixed(1)} s (and installing packages ${(Number(flags["installed-ms"]) / 1000).toFixed(1)} s)`,
+	);
 	await weft("apply", "-f", `${networking}/virtual-service-reviews-50-v3.yaml`);
 	await expect(address, "50/50", { v1: 50, v3: 50 }, 2000);
 	await weft("apply", "-f", `${networking}/virtual-service-reviews-v3.yaml`);

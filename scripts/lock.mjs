@@ -6,8 +6,32 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { root } from "./workspace.mjs";
 
-const systems = { android: "android", darwin: "darwin", linux: "linux", win32: "win32", windows: "win32", freebsd: "freebsd", openharmony: "openharmony", netbsd: "netbsd", openbsd: "openbsd", sunos: "sunos", aix: "aix" };
-const processors = { arm64: "arm64", x64: "x64", 64: "x64", arm: "arm", armv7: "arm", ppc64: "ppc64", riscv64: "riscv64", s390x: "s390x", ia32: "ia32", loong64: "loong64", mips64el: "mips64el" };
+const systems = {
+	android: "android",
+	darwin: "darwin",
+	linux: "linux",
+	win32: "win32",
+	windows: "win32",
+	freebsd: "freebsd",
+	openharmony: "openharmony",
+	netbsd: "netbsd",
+	openbsd: "openbsd",
+	sunos: "sunos",
+	aix: "aix",
+};
+const processors = {
+	arm64: "arm64",
+	x64: "x64",
+	64: "x64",
+	arm: "arm",
+	armv7: "arm",
+	ppc64: "ppc64",
+	riscv64: "riscv64",
+	s390x: "s390x",
+	ia32: "ia32",
+	loong64: "loong64",
+	mips64el: "mips64el",
+};
 
 /** os and cpu of a platform package, e.g. @oxlint/binding-linux-arm64-musl. */
 function platform(name) {
@@ -19,7 +43,10 @@ function platform(name) {
 	return { cpu: [cpu], os: [os] };
 }
 
-const result = spawnSync("npm", ["install", "--package-lock-only", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"], { cwd: root, stdio: "inherit" });
+const result = spawnSync("npm", ["install", "--package-lock-only", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"], {
+	cwd: root,
+	stdio: "inherit",
+});
 if (result.status !== 0) process.exit(result.status ?? 1);
 const file = join(root, "package-lock.json");
 const lock = JSON.parse(readFileSync(file, "utf8"));

@@ -18,19 +18,47 @@ const testGlobs = ["packages/*/src/**/*.test.ts", "examples/apps/src/**/*.test.t
 
 function test() {
 	const globs = args.length > 0 ? args : testGlobs;
-	return run(pinnedNode(), ["--test", "--test-concurrency=2", "--test-timeout=240000", "--test-reporter=./scripts/test-reporter.mjs", "--test-reporter-destination=stdout", ...globs]);
+	return run(pinnedNode(), [
+		"--test",
+		"--test-concurrency=2",
+		"--test-timeout=240000",
+		"--test-reporter=./scripts/test-reporter.mjs",
+		"--test-reporter-destination=stdout",
+		...globs,
+	]);
 }
 
 const tasks = {
 	generate: () => turbo("generate"),
 	build: () => turbo("build"),
 	test: () => sequence(() => turbo("build"), test),
-	types: () => sequence(() => turbo("generate"), () => run("tsc", ["--noEmit", "-p", "tsconfig.json"])),
-	lint: () => sequence(() => turbo("generate"), () => run("oxlint", ["--type-aware", "--deny-warnings", ...args]), () => run("biome", ["format", "."])),
+	types: () =>
+		sequence(
+			() => turbo("generate"),
+			() => run("tsc", ["--noEmit", "-p", "tsconfig.json"]),
+		),
+	lint: () =>
+		sequence(
+			() => turbo("generate"),
+			() => run("oxlint", ["--type-aware", "--deny-warnings", ...args]),
+			() => run("biome", ["format", "."]),
+		),
 	format: () => run("biome", ["format", "--write", "."]),
-	demo: () => sequence(() => turbo("build"), () => node("scripts/demo.ts", `--installed-ms=${installedMs}`, `--started-ms=${startedMs}`, ...args)),
-	bench: () => sequence(() => turbo("build"), () => node("packages/bench/src/main.ts", ...args)),
-	soak: () => sequence(() => turbo("build"), () => node("e2e/soak/main.ts", ...args)),
+	demo: () =>
+		sequence(
+			() => turbo("build"),
+			() => node("scripts/demo.ts", `--installed-ms=${installedMs}`, `--started-ms=${startedMs}`, ...args),
+		),
+	bench: () =>
+		sequence(
+			() => turbo("build"),
+			() => node("packages/bench/src/main.ts", ...args),
+		),
+	soak: () =>
+		sequence(
+			() => turbo("build"),
+			() => node("e2e/soak/main.ts", ...args),
+		),
 	peers: () => node("scripts/peers.mjs", ...args),
 };
 

@@ -12,11 +12,17 @@ const modules = join(root, "node_modules");
 /** `npm ci` unless what is installed is what package-lock.json says. Returns the milliseconds it took. */
 export function ensureInstalled() {
 	const started = Date.now();
-	const lock = createHash("sha256").update(readFileSync(join(root, "package-lock.json"))).digest("hex");
+	const lock = createHash("sha256")
+		.update(readFileSync(join(root, "package-lock.json")))
+		.digest("hex");
 	const stamp = join(modules, ".weft-lock");
 	if (existsSync(stamp) && readFileSync(stamp, "utf8") === lock) return 0;
 	console.log("installing packages (npm ci)…");
-	const result = spawnSync("npm", ["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"], { cwd: root, stdio: "inherit", shell: process.platform === "win32" });
+	const result = spawnSync("npm", ["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"], {
+		cwd: root,
+		stdio: "inherit",
+		shell: process.platform === "win32",
+	});
 	if (result.status !== 0) process.exit(result.status ?? 1);
 	writeFileSync(stamp, lock);
 	return Date.now() - started;

@@ -3,6 +3,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { closeConnections, startTestMesh, type TestMesh } from "@weft/testkit";
+import { buildJpeg, padJpeg } from "../../examples/apps/src/jpeg.ts";
 
 const examples = join(import.meta.dirname, "../../examples");
 let mesh: TestMesh;
@@ -19,23 +20,17 @@ after(async () => {
 	closeConnections();
 });
 
-/** A JPEG of 5 MB: its header, a comment segment as often as needed, its end. */
-function jpeg(bytes: number): Buffer {
-	const segment = Buffer.concat([Buffer.from([0xff, 0xfe, 0xff, 0xff]), Buffer.alloc(0xfffd, 0x55)]);
-	const parts = [Buffer.from([0xff, 0xd8])];
-	for (let n = 2; n < bytes; n += segment.length) parts.push(segment);
-	parts.push(Buffer.from([0xff, 0xd9]));
-	return Buffer.concat(parts);
-}
-
 function multipart(image: Buffer): { readonly body: Buffer; readonly headers: Record<string, string> } {
 	const boundary = "weft-test-boundary";
 	const head = `--${boundary}\r\ncontent-disposition: form-data; name="image"; filename="a.jpg"\r\ncontent-type: image/jpeg\r\n\r\n`;
-	return { body: Buffer.concat([Buffer.from(head), image, Buffer.from(`\r\n--${boundary}--\r\n`)]), headers: { "content-type": `multipart/form-data; boundary=${boundary}` } };
+	return {
+		body: Buffer.concat([Buffer.from(head), image, Buffer.from(`\r\n--${boundary}--\r\n`)]),
+		headers: { "content-type": `multipart/form-data; boundary=${boundary}` },
+	};
 }
 
 test("5 MB go through two services on unnamed ports and come back as a JPEG", async () => {
-	const image = jpeg(5_000_000);
+	const image = padJpeg(buildJpeg(16, 16), 5_000_000);
 	const { body, headers } = multipart(image);
 	for (let i = 0; i < 4; i++) {
 		const answer = await mesh.call("image-processor", "/process", { method: "POST", body, headers, timeoutMs: 30_000 });
@@ -47,7 +42,11 @@ test("5 MB go through two services on unnamed ports and come back as a JPEG", as
 });
 
 test("a raw body is detected too, and a wrong one is the service's own 4xx", async () => {
-	const answer = await mesh.call("object-detector", "/detect", { method: "POST", body: jpeg(100_000), headers: { "content-type": "image/jpeg" } });
+	const answer = await mesh.call("object-detector", "/detect", {
+		method: "POST",
+		body: padJpeg(buildJpeg(16, 16), 100_000),
+		headers: { "content-type": "image/jpeg" },
+	});
 	assert.equal(answer.status, 200);
 	const wrong = await mesh.call("object-detector", "/detect", { method: "POST", body: "not an image" });
 	assert.ok(wrong.status >= 400 && wrong.status < 500, String(wrong.status));

@@ -28,7 +28,11 @@ const reviews = "/api/v1/products/0/reviews";
 const jason = { headers: { cookie: "user=jason", "end-user": "jason" } };
 
 async function versions(requests: number): Promise<Readonly<Record<string, number>>> {
-	const result = await load(() => mesh.call("productpage", reviews), { requests, concurrency: 8, classify: (a) => /"reviews-(v\d)/.exec(a.body)?.[1] ?? `status ${a.status}` });
+	const result = await load(() => mesh.call("productpage", reviews), {
+		requests,
+		concurrency: 8,
+		classify: (a) => /"reviews-(v\d)/.exec(a.body)?.[1] ?? `status ${a.status}`,
+	});
 	assert.deepEqual([result.sent, result.answered, result.errors], [requests, requests, []]);
 	return result.kinds;
 }

@@ -135,7 +135,10 @@ test("weft xds prints the same resources offline", async () => {
 	assert.equal(status, 0, stderr);
 	const { cds, rds } = JSON.parse(stdout) as { cds: { name: string }[]; rds: { name: string }[] };
 	assert.ok(cds.some((c) => c.name === "outbound|80||web.default.svc.cluster.local"));
-	assert.deepEqual(rds.map((r) => r.name), ["80"]);
+	assert.deepEqual(
+		rds.map((r) => r.name),
+		["80"],
+	);
 });
 
 function nodeFile(): string {

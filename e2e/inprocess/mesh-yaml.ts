@@ -29,7 +29,11 @@ export function workload({ name, version = "v1", app, ports, replicas = 1, names
 		apiVersion: "apps/v1",
 		kind: "Deployment",
 		metadata: { name: `${name}-${version}`, namespace },
-		spec: { replicas, selector: { matchLabels: labels }, template: { metadata: { labels, annotations }, spec: { serviceAccountName: name, containers: [container] } } },
+		spec: {
+			replicas,
+			selector: { matchLabels: labels },
+			template: { metadata: { labels, annotations }, spec: { serviceAccountName: name, containers: [container] } },
+		},
 	});
 }
 
@@ -39,8 +43,13 @@ export interface PortYaml {
 	readonly appProtocol?: string;
 }
 
-export function service(name: string, ports: readonly PortYaml[], namespace = "default"): string {
-	return document({ apiVersion: "v1", kind: "Service", metadata: { name, namespace }, spec: { selector: { app: name }, ports } });
+/** A Service for the pods labelled `app: APP`; `app` is the service's own name unless given. */
+export function service(
+	name: string,
+	ports: readonly PortYaml[],
+	{ namespace = "default", app = name }: { readonly namespace?: string; readonly app?: string } = {},
+): string {
+	return document({ apiVersion: "v1", kind: "Service", metadata: { name, namespace }, spec: { selector: { app }, ports } });
 }
 
 type NetworkingKind = "VirtualService" | "DestinationRule" | "ServiceEntry" | "Sidecar";

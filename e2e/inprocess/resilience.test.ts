@@ -111,7 +111,10 @@ test("the control plane killed for 30 s under load: nothing fails, and configura
 	assert.ok(sent > 5_000, `${sent} requests`);
 	assert.deepEqual([answered, kinds, errors], [sent, { 200: sent }, []]);
 	for (let waited = 0; waited < 60_000; waited += 100) {
-		const up = await call(mesh.httpAddress, "/ready", { timeoutMs: 500 }).then((a) => a.status === 200, () => false);
+		const up = await call(mesh.httpAddress, "/ready", { timeoutMs: 500 }).then(
+			(a) => a.status === 200,
+			() => false,
+		);
 		if (up) break;
 		await sleep(100);
 	}

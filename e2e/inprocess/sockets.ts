@@ -18,7 +18,10 @@ export interface ConverseOptions {
 }
 
 /** Opens a TCP connection to `ip:port`, says one thing and collects what comes until the peer closes. Rejects when nothing ends it in time. */
-export function converse(address: string, { send = "", waitForPeer = false, end = false, bytes = Number.POSITIVE_INFINITY, timeoutMs = 10_000 }: ConverseOptions = {}): Promise<Conversation> {
+export function converse(
+	address: string,
+	{ send = "", waitForPeer = false, end = false, bytes = Number.POSITIVE_INFINITY, timeoutMs = 10_000 }: ConverseOptions = {},
+): Promise<Conversation> {
 	const [host = "", port = ""] = address.split(":");
 	return new Promise((resolve, reject) => {
 		const chunks: Buffer[] = [];

@@ -33,7 +33,9 @@ after(async () => {
 async function versions(connections: number): Promise<Readonly<Record<string, number>>> {
 	const counts: Record<string, number> = {};
 	for (let i = 0; i < connections; i += 10) {
-		const said = await Promise.all(Array.from({ length: Math.min(10, connections - i) }, (_, n) => converse(mesh.addressOf("tcp-echo:9000"), { send: `line ${i + n}\n`, bytes: 10 })));
+		const said = await Promise.all(
+			Array.from({ length: Math.min(10, connections - i) }, (_, n) => converse(mesh.addressOf("tcp-echo:9000"), { send: `line ${i + n}\n`, bytes: 10 })),
+		);
 		for (const { bytes } of said) {
 			const version = /^(one|two) line \d+\n$/.exec(bytes.toString())?.[1] ?? `unexpected ${JSON.stringify(bytes.toString())}`;
 			counts[version] = (counts[version] ?? 0) + 1;
@@ -77,7 +79,11 @@ test("a port on which nobody listens any more closes the client's connection wit
 		const { bytes } = await converse(mesh.addressOf("pipe:7002"), { send: "anybody?" });
 		assert.equal(bytes.length, 0);
 	}
-	assert.equal((await converse(mesh.addressOf("pipe:7001"), { send: "HELO", waitForPeer: true })).bytes.toString(), "220 ready\r\n250 HELO", "its other ports are not affected");
+	assert.equal(
+		(await converse(mesh.addressOf("pipe:7001"), { send: "HELO", waitForPeer: true })).bytes.toString(),
+		"220 ready\r\n250 HELO",
+		"its other ports are not affected",
+	);
 });
 
 test("a weighted TCP route splits connections 80/20", async () => {

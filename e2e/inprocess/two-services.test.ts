@@ -113,7 +113,11 @@ test("both versions answer, over mutual TLS, with the caller's identity", async 
 
 test("a weighted route splits as it says, from the next request on", async () => {
 	await mesh.applyYaml(route("  - route: [{destination: {host: backend, subset: v1}, weight: 80}, {destination: {host: backend, subset: v2}, weight: 20}]"));
-	const { kinds, answered, errors } = await load(() => mesh.call("frontend", "/"), { requests: 1000, concurrency: 8, classify: (a) => (JSON.parse(a.body) as Seen).version });
+	const { kinds, answered, errors } = await load(() => mesh.call("frontend", "/"), {
+		requests: 1000,
+		concurrency: 8,
+		classify: (a) => (JSON.parse(a.body) as Seen).version,
+	});
 	assert.deepEqual([answered, errors], [1000, []]);
 	assert.ok(Math.abs((kinds["v2"] ?? 0) - 200) < 60, `v2 got ${kinds["v2"]} of 1000`);
 });

@@ -13,7 +13,7 @@ const read = (file: string) => readFileSync(join(examples, "bookinfo", file), "u
 
 /** Bookinfo with productpage's pod annotated to get an Envoy. */
 function withEnvoy(yaml: string): string {
-	const marked = yaml.replace(/(name: productpage-v1\n(?:.*\n)*?\s+template:\n\s+metadata:\n)(\s+)(labels:)/, '$1$2annotations: {weft.dev/proxy: envoy}\n$2$3');
+	const marked = yaml.replace(/(name: productpage-v1\n(?:.*\n)*?\s+template:\n\s+metadata:\n)(\s+)(labels:)/, "$1$2annotations: {weft.dev/proxy: envoy}\n$2$3");
 	assert.notEqual(marked, yaml, "the Deployment of productpage was found");
 	return marked;
 }
@@ -48,14 +48,20 @@ describe("a real Envoy as one of Bookinfo's sidecars", { skip: envoy === undefin
 	}
 
 	const total = (values: ReadonlyMap<string, number>) => [...values.values()].reduce((a, b) => a + b, 0);
-	const reviews = () => load(() => mesh.call("productpage", "/api/v1/products/0/reviews"), { requests: 600, concurrency: 8, classify: (a) => /"reviews-(v\d)/.exec(a.body)?.[1] ?? `status ${a.status}` });
+	const reviews = () =>
+		load(() => mesh.call("productpage", "/api/v1/products/0/reviews"), {
+			requests: 600,
+			concurrency: 8,
+			classify: (a) => /"reviews-(v\d)/.exec(a.body)?.[1] ?? `status ${a.status}`,
+		});
 
 	test("it is Envoy, and it took every type of resource without refusing any", async () => {
 		assert.match(await admin("/server_info"), /"version": ".*1\.\d+\.\d+/);
 		for (const type of ["cluster_manager.cds", "listener_manager.lds"]) {
 			assert.ok((await stats(new RegExp(`^${type}\\.update_success:`))).get(`${type}.update_success`) ?? 0, type);
 		}
-		for (const type of ["cluster\\..*update_success", "http\\..*rds\\..*update_success", "sds\\..*update_success"]) assert.ok(total(await stats(new RegExp(`^${type}`))) > 0, type);
+		for (const type of ["cluster\\..*update_success", "http\\..*rds\\..*update_success", "sds\\..*update_success"])
+			assert.ok(total(await stats(new RegExp(`^${type}`))) > 0, type);
 		assert.equal(total(await stats(/update_rejected/)), 0);
 	});
 
@@ -86,7 +92,12 @@ describe("a real Envoy as one of Bookinfo's sidecars", { skip: envoy === undefin
 		const first = await serial();
 		assert.ok(first);
 		const stop = new AbortController();
-		const running = load(() => mesh.call("productpage", "/api/v1/products/0/reviews"), { requests: 1_000_000, concurrency: 2, pauseMs: 10, signal: stop.signal });
+		const running = load(() => mesh.call("productpage", "/api/v1/products/0/reviews"), {
+			requests: 1_000_000,
+			concurrency: 2,
+			pauseMs: 10,
+			signal: stop.signal,
+		});
 		let waited = 0;
 		for (; waited < 60_000 && (await serial()) === first; waited += 250) await sleep(250);
 		await sleep(1_000);

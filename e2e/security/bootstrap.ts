@@ -5,6 +5,8 @@ export interface BootstrapOptions {
 	readonly upstreamPort: number;
 	/** Listener name → fields of its connection manager. Each gets a port of its own. */
 	readonly listeners: Readonly<Record<string, ManagerFields>>;
+	/** Listener name → its DownstreamTlsContext; the others are plain. */
+	readonly tls?: Readonly<Record<string, Readonly<Record<string, unknown>>>>;
 	/** JSON lines of every request. */
 	readonly accessLogPath: string;
 	/** More `request_headers_to_add` of the route table, name → format. */
@@ -15,6 +17,11 @@ export interface BootstrapOptions {
 
 const typePrefix = "type.googleapis.com/envoy.extensions";
 const loopback = (port: number) => ({ socket_address: { address: "127.0.0.1", port_value: port } });
+
+const tlsSocket = (context: Readonly<Record<string, unknown>>) => ({
+	name: "envoy.transport_sockets.tls",
+	typed_config: { "@type": `${typePrefix}.transport_sockets.tls.v3.DownstreamTlsContext`, ...context },
+});
 
 /** What the proxy took the request for, told to the upstream by the proxy itself: a smuggled request cannot have it right. */
 export const judgedHeader = "x-judged";
@@ -30,11 +37,21 @@ const logFields = {
 	client: "%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%",
 };
 
-/** An Envoy v3 bootstrap, as JSON: HTTP/1.1 listeners in front of one cluster with one host. */
-export function buildBootstrap({ upstreamPort, listeners, accessLogPath, addedHeaders = {}, route = {} }: BootstrapOptions): string {
+/** An Envoy v3 bootstrap, as JSON: HTTP/1.1 listeners in front of the upstream. */
+export function buildBootstrap({ upstreamPort, listeners, tls = {}, accessLogPath, addedHeaders = {}, route = {} }: BootstrapOptions): string {
 	const routeConfig = {
 		name: "local",
-		virtual_hosts: [{ name: "all", domains: ["*"], routes: [{ match: { prefix: "/" }, route: { cluster: "upstream", ...route } }] }],
+		virtual_hosts: [
+			{
+				name: "all",
+				domains: ["*"],
+				routes: [
+					{ match: { connect_matcher: {} }, route: { cluster: "upstream" } },
+					{ match: { prefix: "/elsewhere/" }, route: { cluster: "elsewhere", ...route } },
+					{ match: { prefix: "/" }, route: { cluster: "upstream", ...route } },
+				],
+			},
+		],
 		request_headers_to_add: Object.entries({ [judgedHeader]: judgedFormat, ...addedHeaders }).map(([key, value]) => ({
 			header: { key, value },
 			append_action: "OVERWRITE_IF_EXISTS_OR_ADD",
@@ -59,17 +76,20 @@ export function buildBootstrap({ upstreamPort, listeners, accessLogPath, addedHe
 			listeners: Object.entries(listeners).map(([name, fields]) => ({
 				name,
 				address: loopback(0),
-				filter_chains: [{ filters: [{ name: "envoy.filters.network.http_connection_manager", typed_config: manager(name, fields) }] }],
+				filter_chains: [
+					{
+						filters: [{ name: "envoy.filters.network.http_connection_manager", typed_config: manager(name, fields) }],
+						...(tls[name] === undefined ? {} : { transport_socket: tlsSocket(tls[name]) }),
+					},
+				],
 			})),
-			clusters: [
-				{
-					name: "upstream",
-					type: "STATIC",
-					connect_timeout: "2s",
-					circuit_breakers: { thresholds: [{ max_connections: 4096, max_pending_requests: 4096, max_requests: 8192 }] },
-					load_assignment: { cluster_name: "upstream", endpoints: [{ lb_endpoints: [{ endpoint: { address: loopback(upstreamPort) } }] }] },
-				},
-			],
+			clusters: ["upstream", "elsewhere"].map((name) => ({
+				name,
+				type: "STATIC",
+				connect_timeout: "2s",
+				circuit_breakers: { thresholds: [{ max_connections: 4096, max_pending_requests: 4096, max_requests: 8192 }] },
+				load_assignment: { cluster_name: name, endpoints: [{ lb_endpoints: [{ endpoint: { address: loopback(upstreamPort) } }] }] },
+			})),
 		},
 	});
 }

@@ -50,8 +50,16 @@ export async function startProxy({ descriptorsMax, ...options }: ProxyOptions): 
 	child.stdout?.on("data", append);
 	child.stderr?.on("data", append);
 	try {
-		const adminPort = await waitFor(child, () => log, () => portOf(path("admin")));
-		const ports = await waitFor(child, () => log, () => listenerPorts(adminPort, Object.keys(options.listeners)));
+		const adminPort = await waitFor(
+			child,
+			() => log,
+			() => portOf(path("admin")),
+		);
+		const ports = await waitFor(
+			child,
+			() => log,
+			() => listenerPorts(adminPort, Object.keys(options.listeners)),
+		);
 		return createProxy(child, folder, { adminPort, ports, log: () => log });
 	} catch (error) {
 		child.kill("SIGKILL");
@@ -115,8 +123,9 @@ function createProxy(child: ChildProcess, folder: string, { adminPort, ports, lo
 		admin: (path) => fetch(`http://127.0.0.1:${adminPort}${path}`),
 		residentBytes: () => Number(execFileSync("ps", ["-o", "rss=", "-p", String(child.pid)], { encoding: "utf8" }).trim()) * 1024,
 		trouble() {
-			if (child.exitCode !== null || child.signalCode !== null) return `ended with ${child.exitCode ?? child.signalCode}:\n${log()}`;
-			return crashWords.test(log()) ? log() : undefined;
+			if (child.exitCode !== null || child.signalCode !== null) return `ended with ${child.exitCode ?? child.signalCode}:\n${log().slice(-2000)}`;
+			const at = log().search(crashWords);
+			return at < 0 ? undefined : log().slice(Math.max(0, at - 200), at + 1500);
 		},
 		accessLog: () =>
 			readFileSync(join(folder, "access.log"), "utf8")

@@ -1,5 +1,6 @@
 import { once } from "node:events";
 import { connect, type Socket } from "node:net";
+import { type ConnectionOptions, connect as tlsConnect } from "node:tls";
 
 export interface RawResponse {
 	readonly status: number;
@@ -52,6 +53,13 @@ export class RawClient {
 	static async connect(port: number): Promise<RawClient> {
 		const socket = connect({ port, host: "127.0.0.1", allowHalfOpen: true });
 		await once(socket, "connect");
+		return new RawClient(socket);
+	}
+
+	/** Over TLS; the server's name is not what is tested. Rejects when the handshake fails. */
+	static async connectTls(port: number, options: ConnectionOptions): Promise<RawClient> {
+		const socket = tlsConnect({ port, host: "127.0.0.1", rejectUnauthorized: false, ALPNProtocols: ["http/1.1"], ...options });
+		await once(socket, "secureConnect");
 		return new RawClient(socket);
 	}
 

@@ -51,9 +51,10 @@ function checkFraming(head: SeenRequest): string | undefined {
 	if (lengths.length + encodings.length > 1) return "more than one framing header";
 	if (lengths[0] !== undefined && !/^[0-9]{1,15}$/.test(lengths[0])) return "odd content-length";
 	if (encodings[0] !== undefined && encodings[0] !== "chunked") return "odd transfer-encoding";
-	const target = head.target;
+	const { method, target } = head;
+	if (method === "CONNECT") return /^[a-z0-9.-]+:\d+$/.test(target) ? undefined : "odd target of CONNECT";
 	if (target.includes("#")) return "fragment in the target";
-	return target.startsWith("/") || (target === "*" && head.method === "OPTIONS") ? undefined : "target that is not in origin form";
+	return target.startsWith("/") || (target === "*" && method === "OPTIONS") ? undefined : "target that is not in origin form";
 }
 
 function readBody(bytes: Buffer, start: number, head: SeenRequest): ReadRequest {

@@ -71,17 +71,45 @@ const encodings: readonly Row[] = [
 	["gzip, chunked", [400, 501]],
 	['"chunked"', [400, 501]],
 	["chunked;q=1", [400, 501]],
-].map(([value, expected]) => ({ name: `Transfer-Encoding: ${value}`, bytes: `${lines("POST / HTTP/1.1", "host: a.test", `transfer-encoding: ${value}`)}0\r\n\r\n${smuggled}`, expected: expected as number[] }));
+].map(([value, expected]) => ({
+	name: `Transfer-Encoding: ${value}`,
+	bytes: `${lines("POST / HTTP/1.1", "host: a.test", `transfer-encoding: ${value}`)}0\r\n\r\n${smuggled}`,
+	expected: expected as number[],
+}));
 
 const framings: readonly Row[] = [
-	{ name: "a length beside chunks", bytes: `${lines("POST / HTTP/1.1", "host: a.test", "content-length: 5", "transfer-encoding: chunked")}0\r\n\r\n${smuggled}`, expected: bad },
-	{ name: "chunks beside a length", bytes: `${lines("POST / HTTP/1.1", "host: a.test", "transfer-encoding: chunked", "content-length: 5")}0\r\n\r\n${smuggled}`, expected: bad },
-	{ name: "two Transfer-Encoding headers", bytes: `${lines("POST / HTTP/1.1", "host: a.test", "transfer-encoding: chunked", "transfer-encoding: identity")}0\r\n\r\n${smuggled}`, expected: [400, 501] },
-	{ name: "two different lengths", bytes: `${lines("POST / HTTP/1.1", "host: a.test", "content-length: 0", `content-length: ${smuggled.length}`)}${smuggled}`, expected: bad },
+	{
+		name: "a length beside chunks",
+		bytes: `${lines("POST / HTTP/1.1", "host: a.test", "content-length: 5", "transfer-encoding: chunked")}0\r\n\r\n${smuggled}`,
+		expected: bad,
+	},
+	{
+		name: "chunks beside a length",
+		bytes: `${lines("POST / HTTP/1.1", "host: a.test", "transfer-encoding: chunked", "content-length: 5")}0\r\n\r\n${smuggled}`,
+		expected: bad,
+	},
+	{
+		name: "two Transfer-Encoding headers",
+		bytes: `${lines("POST / HTTP/1.1", "host: a.test", "transfer-encoding: chunked", "transfer-encoding: identity")}0\r\n\r\n${smuggled}`,
+		expected: [400, 501],
+	},
+	{
+		name: "two different lengths",
+		bytes: `${lines("POST / HTTP/1.1", "host: a.test", "content-length: 0", `content-length: ${smuggled.length}`)}${smuggled}`,
+		expected: bad,
+	},
 	...["0, 0", "+0", "-1", "0x0", "1e1", "0 0", "", "9999999999999999999", "\xb2", "0;"].map(
-		(value): Row => ({ name: `Content-Length: ${JSON.stringify(value)}`, bytes: `${lines("POST / HTTP/1.1", "host: a.test", `content-length: ${value}`)}${smuggled}`, expected: bad }),
+		(value): Row => ({
+			name: `Content-Length: ${JSON.stringify(value)}`,
+			bytes: `${lines("POST / HTTP/1.1", "host: a.test", `content-length: ${value}`)}${smuggled}`,
+			expected: bad,
+		}),
 	),
-	{ name: "Transfer-Encoding with HTTP/1.0", bytes: `${lines("POST / HTTP/1.0", "host: a.test", "transfer-encoding: chunked")}0\r\n\r\n${smuggled}`, expected: [400, 426] },
+	{
+		name: "Transfer-Encoding with HTTP/1.0",
+		bytes: `${lines("POST / HTTP/1.0", "host: a.test", "transfer-encoding: chunked")}0\r\n\r\n${smuggled}`,
+		expected: [400, 426],
+	},
 ];
 
 const forms: readonly Row[] = [
@@ -94,24 +122,40 @@ const forms: readonly Row[] = [
 	{ name: "a header without a name", bytes: lines("GET / HTTP/1.1", "host: a.test", ": x"), expected: bad },
 	{ name: "NUL in a value", bytes: lines("GET / HTTP/1.1", "host: a.test", "x: a\0b"), expected: bad },
 	{ name: "100 headers and the one too many", bytes: lines("GET / HTTP/1.1", "host: a.test", ...headers(100)), expected: [431] },
-	{ name: "a head of more than 60 KiB in many lines", bytes: lines("GET / HTTP/1.1", "host: a.test", ...Array.from({ length: 90 }, (_, i) => `x-${i}: ${"a".repeat(700)}`)), expected: [431] },
+	{
+		name: "a head of more than 60 KiB in many lines",
+		bytes: lines("GET / HTTP/1.1", "host: a.test", ...Array.from({ length: 90 }, (_, i) => `x-${i}: ${"a".repeat(700)}`)),
+		expected: [431],
+	},
 	{ name: "a head of more than 60 KiB in one line", bytes: lines("GET / HTTP/1.1", "host: a.test", `x: ${"a".repeat(62_000)}`), expected: [431] },
 	{ name: "a target of more than 60 KiB", bytes: lines(`GET /${"a".repeat(62_000)} HTTP/1.1`, "host: a.test"), expected: [431, 414] },
 	{ name: "a TLS hello on a plain port", bytes: "\x16\x03\x01\x00\x05\x01\x00\x00\x01\x03\r\n\r\n", expected: bad },
-	{ name: "2001 headers that hide a length", bytes: `${lines("POST / HTTP/1.1", "host: a.test", ...headers(2001), `content-length: ${smuggled.length}`)}${smuggled}`, expected: [400, 431] },
+	{
+		name: "2001 headers that hide a length",
+		bytes: `${lines("POST / HTTP/1.1", "host: a.test", ...headers(2001), `content-length: ${smuggled.length}`)}${smuggled}`,
+		expected: [400, 431],
+	},
 ];
 
-const groups: Readonly<Record<string, readonly Row[]>> = { host: hosts, target: targets, version: versions, "transfer-encoding": encodings, framing: framings, form: forms };
+const groups: Readonly<Record<string, readonly Row[]>> = {
+	host: hosts,
+	target: targets,
+	version: versions,
+	"transfer-encoding": encodings,
+	framing: framings,
+	form: forms,
+};
 
 describe("sec/requests: what is malformed or ambiguous never reaches the upstream", () => {
 	let fixture: Fixture;
 	before(async () => {
-		fixture = await startFixture({ listeners: { front: { normalize_path: true, merge_slashes: true }, old: { http_protocol_options: { accept_http_10: true } } } });
+		fixture = await startFixture({
+			listeners: { front: { normalize_path: true, merge_slashes: true }, old: { http_protocol_options: { accept_http_10: true } } },
+		});
 	});
 	after(() => fixture?.stop());
 	afterEach(() => {
 		assertClean(fixture);
-		fixture.upstream.clear();
 	});
 
 	for (const [group, rows] of Object.entries(groups)) {
@@ -149,7 +193,10 @@ describe("sec/requests: what is malformed or ambiguous never reaches the upstrea
 		const [request] = fixture.upstream.seen;
 		for (const name of names) assert.equal(request && headerOf(request, name.toLowerCase()), "polluted", name);
 		await assertServes(fixture.proxy.port("front"));
-		assert.equal(fixture.upstream.seen.at(-1)?.headers.some(([, value]) => value === "polluted"), false);
+		assert.equal(
+			fixture.upstream.seen.at(-1)?.headers.some(([, value]) => value === "polluted"),
+			false,
+		);
 	});
 
 	test("sec/form: exactly 100 headers and nearly 60 KiB pass", async () => {

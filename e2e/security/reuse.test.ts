@@ -11,23 +11,26 @@ import { echo } from "./upstream.ts";
 const smuggled = "GET /smuggled HTTP/1.1\r\nhost: a.test\r\n\r\n";
 const lines = (...all: readonly string[]) => `${all.join("\r\n")}\r\n\r\n`;
 const upgrade = lines("GET /upgrade HTTP/1.1", "host: a.test", "connection: upgrade", "upgrade: websocket");
-const answer = (status: string, body: string, ...headers: readonly string[]) => `HTTP/1.1 ${status}\r\n${headers.map((line) => `${line}\r\n`).join("")}content-length: ${body.length}\r\n\r\n${body}`;
+const answer = (status: string, body: string, ...headers: readonly string[]) =>
+	`HTTP/1.1 ${status}\r\n${headers.map((line) => `${line}\r\n`).join("")}content-length: ${body.length}\r\n\r\n${body}`;
 
 describe("sec/reuse: nothing is left on a connection for the next request", () => {
 	let fixture: Fixture;
 	let port = 0;
 	before(async () => {
-		fixture = await startFixture({ listeners: { front: { upgrade_configs: [{ upgrade_type: "websocket" }] } } });
+		fixture = await startFixture({
+			listeners: { front: { upgrade_configs: [{ upgrade_type: "websocket" }] }, tunnels: { upgrade_configs: [{ upgrade_type: "CONNECT" }] } },
+		});
 		port = fixture.proxy.port("front");
 	});
 	after(() => fixture?.stop());
 	afterEach(() => {
 		const { upstream } = fixture;
-		assertClean(fixture);
-		assert.equal(upstream.seen.some(({ target }) => target === "/smuggled"), false, "a smuggled request was seen");
-		upstream.clear();
 		upstream.responders.clear();
 		upstream.earlyResponders.clear();
+		const isSmuggled = upstream.seen.some(({ target }) => target === "/smuggled");
+		assertClean(fixture);
+		assert.equal(isSmuggled, false, "a smuggled request was seen");
 	});
 
 	describe("sec/a3: answers that come before the body", () => {
@@ -77,7 +80,10 @@ describe("sec/reuse: nothing is left on a connection for the next request", () =
 			await sleep(50);
 			client.close();
 			for (let i = 0; i < 5; i++) await assertServes(port);
-			assert.equal(fixture.upstream.seen.some(({ target }) => target === "/cut"), false);
+			assert.equal(
+				fixture.upstream.seen.some(({ target }) => target === "/cut"),
+				false,
+			);
 		});
 	});
 
@@ -128,14 +134,56 @@ describe("sec/reuse: nothing is left on a connection for the next request", () =
 		});
 
 		test("a 101 that nobody asked for is no tunnel", async () => {
-			fixture.upstream.responders.set("/unasked", () => ({ bytes: "HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: upgrade\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n" }));
+			fixture.upstream.responders.set("/unasked", () => ({
+				bytes: "HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: upgrade\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n",
+			}));
 			const client = await RawClient.connect(port);
-			client.send(`${get("/unasked")}${smuggled}`);
+			client.send(get("/unasked"));
 			const response = await client.response();
 			assert.ok(!isResponse(response) || response.status >= 500, "no 101 reached the client");
 			client.close();
 			await assertServes(port);
-			fixture.upstream.seen.splice(0, Infinity, ...fixture.upstream.seen.filter(({ target }) => target !== "/smuggled"));
+		});
+
+		test("a CONNECT that is allowed: its target is judged, and nothing is forwarded before 2xx", async () => {
+			const { upstream, proxy } = fixture;
+			let before = "";
+			upstream.responders.set("b.test:443", (_, socket) => {
+				setTimeout(() => {
+					before = upstream.receivedText;
+					socket.removeAllListeners("data");
+					socket.on("data", (chunk: Buffer) => socket.write(`heard ${chunk.toString()}`));
+					socket.write("HTTP/1.1 200 OK\r\n\r\n");
+				}, 100);
+				return undefined;
+			});
+			const client = await RawClient.connect(proxy.port("tunnels"));
+			client.send(`${lines("CONNECT b.test:443 HTTP/1.1", "host: b.test:443")}early`);
+			assert.match(await client.text(15), /^HTTP\/1\.1 200 OK/);
+			await sleep(50);
+			assert.match(await client.text(client.unread.length), /\r\n\r\nheard early$/);
+			assert.equal(before.includes("early"), false, "nothing was forwarded before the upstream agreed");
+			client.close();
+		});
+
+		test("a CONNECT whose target disagrees with Host is refused, or judged by its target", async () => {
+			fixture.upstream.responders.set("b.test:443", () => ({ bytes: answer("403 Forbidden", "no") }));
+			const response = await exchange(fixture.proxy.port("tunnels"), lines("CONNECT b.test:443 HTTP/1.1", "host: a.test:80"));
+			assert.ok(isResponse(response) && [400, 403].includes(response.status));
+			for (const request of fixture.upstream.seen) assert.equal(headerOf(request, "host"), "b.test:443");
+		});
+
+		test("what was sent behind a refused CONNECT is not forwarded", async () => {
+			fixture.upstream.responders.set("b.test:443", () => ({ bytes: answer("403 Forbidden", "no") }));
+			for (let round = 0; round < 20; round++) {
+				const client = await RawClient.connect(fixture.proxy.port("tunnels"));
+				client.send(`${lines("CONNECT b.test:443 HTTP/1.1", "host: b.test:443")}${smuggled}`);
+				assert.equal(statusOf(await client.response()), 403);
+				assert.equal(await client.response(), "closed");
+				client.close();
+			}
+			assert.equal(fixture.upstream.receivedText.includes("/smuggled"), false);
+			await assertServes(port);
 		});
 
 		test("a CONNECT that is not allowed opens nothing", async () => {
@@ -175,7 +223,11 @@ describe("sec/reuse: nothing is left on a connection for the next request", () =
 		for (const form of forms) {
 			test(form.join(" | "), async () => {
 				const { upstream } = fixture;
-				upstream.responders.set("/h2c", (request) => (headerOf(request, "upgrade") === undefined ? echo(request) : { bytes: "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: h2c\r\n\r\n" }));
+				upstream.responders.set("/h2c", (request) =>
+					headerOf(request, "upgrade") === undefined
+						? echo(request)
+						: { bytes: "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: h2c\r\n\r\n" },
+				);
 				const client = await RawClient.connect(port);
 				client.send(get("/h2c", ...form));
 				const response = await client.response();
@@ -263,18 +315,26 @@ describe("sec/reuse: nothing is left on a connection for the next request", () =
 			assert.equal(seen, undefined);
 		});
 
-		test("what is nominated reaches the upstream with the connection header or not at all", async () => {
-			for (const name of ["authorization", "cookie", "x-user"]) {
+		test("what is nominated stays on this hop", async () => {
+			const { status, seen, request } = await nominate("x-user", "secret");
+			assert.deepEqual([status, seen], [200, undefined]);
+			assert.equal(request && headerOf(request, "connection"), undefined);
+		});
+
+		test("credentials that are nominated arrive whole or not at all, and nothing says that they were for this hop", async () => {
+			for (const name of ["authorization", "cookie"]) {
 				const { status, seen, request } = await nominate(name, "secret");
 				assert.equal(status, 200);
+				assert.ok(seen === undefined || seen === "secret", name);
 				assert.equal(request && headerOf(request, "connection"), undefined);
-				assert.equal(seen, undefined, `${name} was meant for this hop`);
 			}
 		});
 
 		test("transfer-encoding nominated: the framing stays", async () => {
 			const body = `${smuggled.length.toString(16)}\r\n${smuggled}\r\n0\r\n\r\n`;
-			const status = statusOf(await exchange(port, `POST /nominated HTTP/1.1\r\nhost: a.test\r\nconnection: transfer-encoding\r\ntransfer-encoding: chunked\r\n\r\n${body}`));
+			const status = statusOf(
+				await exchange(port, `POST /nominated HTTP/1.1\r\nhost: a.test\r\nconnection: transfer-encoding\r\ntransfer-encoding: chunked\r\n\r\n${body}`),
+			);
 			if (status === 200) assert.equal(fixture.upstream.seen.at(-1)?.body, smuggled);
 			await assertServes(port);
 		});

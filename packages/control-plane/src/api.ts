@@ -12,7 +12,12 @@ const bodyBytesMax = 10 << 20;
 const waitMsMax = 60_000;
 
 export interface ApplyResult {
-	readonly objects: readonly { readonly kind: string; readonly namespace: string; readonly name: string; readonly action: "created" | "configured" | "unchanged" | "deleted" }[];
+	readonly objects: readonly {
+		readonly kind: string;
+		readonly namespace: string;
+		readonly name: string;
+		readonly action: "created" | "configured" | "unchanged" | "deleted";
+	}[];
 	readonly diagnostics: readonly Diagnostic[];
 	/** Undefined when the caller did not wait. */
 	readonly inForce?: number;
@@ -37,7 +42,9 @@ export async function handleApi(context: HttpContext, request: IncomingMessage, 
 }
 
 function authorized(request: IncomingMessage, token: string): boolean {
-	const given = createHash("sha256").update(request.headers.authorization ?? "").digest();
+	const given = createHash("sha256")
+		.update(request.headers.authorization ?? "")
+		.digest();
 	return timingSafeEqual(given, createHash("sha256").update(`Bearer ${token}`).digest());
 }
 
@@ -63,10 +70,16 @@ async function apply(context: HttpContext, directory: string, body: string, url:
 	);
 	const diagnostics = [...decoded.flatMap((d) => d.diagnostics), ...admitted.diagnostics];
 	if (hasErrors(diagnostics)) return sendJson(response, 422, { objects: [], diagnostics, ms: 0 } satisfies ApplyResult);
-	if (url.searchParams.get("dryRun") === "true") return sendJson(response, 200, { objects: admitted.accepted.map((o) => outcome(o, "unchanged")), diagnostics, ms: 0 });
+	if (url.searchParams.get("dryRun") === "true")
+		return sendJson(response, 200, { objects: admitted.accepted.map((o) => outcome(o, "unchanged")), diagnostics, ms: 0 });
 	mkdirSync(directory, { recursive: true });
 	const objects = admitted.accepted.map((object) => outcome(object, write(directory, object)));
-	sendJson(response, 200, { objects, diagnostics, ...(await settled(context, url)), ms: Math.round(context.options.clock.monotonicMs() - started) } satisfies ApplyResult);
+	sendJson(response, 200, {
+		objects,
+		diagnostics,
+		...(await settled(context, url)),
+		ms: Math.round(context.options.clock.monotonicMs() - started),
+	} satisfies ApplyResult);
 }
 
 function outcome<A extends string>({ kind, metadata }: AnyConfig, action: A) {
@@ -116,12 +129,23 @@ function readIfThere(file: string): string | undefined {
 	}
 }
 
-async function remove(context: HttpContext, directory: string, [kind = "", namespace = "", name = ""]: readonly string[], url: URL, response: ServerResponse): Promise<void> {
+async function remove(
+	context: HttpContext,
+	directory: string,
+	[kind = "", namespace = "", name = ""]: readonly string[],
+	url: URL,
+	response: ServerResponse,
+): Promise<void> {
 	const started = context.options.clock.monotonicMs();
 	const object = isKind(kind) ? context.store.snapshot().get(kind, namespace, name) : undefined;
 	if (!object) return sendText(response, 404, `${kind} ${namespace}/${name} not found\n`);
 	rmSync(fileOf(directory, kind, namespace, name), { force: true });
-	const result: ApplyResult = { objects: [{ kind, namespace, name, action: "deleted" }], diagnostics: [], ...(await settled(context, url)), ms: Math.round(context.options.clock.monotonicMs() - started) };
+	const result: ApplyResult = {
+		objects: [{ kind, namespace, name, action: "deleted" }],
+		diagnostics: [],
+		...(await settled(context, url)),
+		ms: Math.round(context.options.clock.monotonicMs() - started),
+	};
 	sendJson(response, 200, result);
 }
 
@@ -132,7 +156,11 @@ function list({ store }: HttpContext, [kind = "", namespace, name]: readonly str
 		.all(kind)
 		.filter((o) => (namespace === undefined || o.metadata.namespace === namespace) && (name === undefined || o.metadata.name === name));
 	if (name !== undefined && found.length === 0) return sendText(response, 404, `${kind} ${namespace}/${name} not found\n`);
-	sendJson(response, 200, found.map((o) => externalForm(o as AnyConfig)));
+	sendJson(
+		response,
+		200,
+		found.map((o) => externalForm(o as AnyConfig)),
+	);
 }
 
 /** What `weft status` shows of each proxy. */

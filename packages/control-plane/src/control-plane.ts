@@ -35,7 +35,16 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
 		},
 	});
 	const quiet = options.debounceQuietMs === undefined ? {} : { debounceQuietMs: options.debounceQuietMs };
-	const discovery = createDiscovery({ store, meshConfig: options.meshConfig, clusterId: "Kubernetes", clock, logger: logger.child("ads"), registry, signal, ...quiet });
+	const discovery = createDiscovery({
+		store,
+		meshConfig: options.meshConfig,
+		clusterId: "Kubernetes",
+		clock,
+		logger: logger.child("ads"),
+		registry,
+		signal,
+		...quiet,
+	});
 	const grpc = await startGrpcServers(options, discovery, registry);
 	signal.addEventListener("abort", grpc.close, { once: true });
 	writeRoots(options, grpc);

@@ -13,7 +13,10 @@ function proxyName(client: XdsClient): string {
 function syncz({ discovery }: HttpContext): unknown {
 	return [...discovery.clients].map((client) => {
 		const states = new Map(client.states().map((s) => [s.type, s]));
-		const of = (type: "cds" | "lds" | "rds" | "eds" | "ecds", name: string) => ({ [`${name}_sent`]: states.get(type)?.sent ?? "", [`${name}_acked`]: states.get(type)?.acked ?? "" });
+		const of = (type: "cds" | "lds" | "rds" | "eds" | "ecds", name: string) => ({
+			[`${name}_sent`]: states.get(type)?.sent ?? "",
+			[`${name}_acked`]: states.get(type)?.acked ?? "",
+		});
 		return {
 			cluster_id: "Kubernetes",
 			proxy: proxyName(client),
@@ -53,7 +56,10 @@ export const debugPages: Readonly<Record<string, DebugPage>> = {
 	"/debug/config_dump": configDump,
 	"/debug/adsz": adsz,
 	"/debug/registryz": ({ discovery }) => discovery.push.services,
-	"/debug/configz": ({ store }) => (["VirtualService", "DestinationRule", "ServiceEntry", "WorkloadEntry", "Gateway", "Sidecar", "PeerAuthentication"] as const).flatMap((kind) => store.snapshot().all(kind)),
+	"/debug/configz": ({ store }) =>
+		(["VirtualService", "DestinationRule", "ServiceEntry", "WorkloadEntry", "Gateway", "Sidecar", "PeerAuthentication"] as const).flatMap((kind) =>
+			store.snapshot().all(kind),
+		),
 	"/debug/mesh": ({ options }) => options.meshConfig,
 	"/debug/push_status": ({ discovery, diagnostics }) => ({ version: discovery.push.version, diagnostics: diagnostics() }),
 	"/debug/list": () => Object.keys(debugPages),

@@ -63,7 +63,13 @@ async function startSecure(
 	const { clock, logger, signal } = options;
 	const trustDomain = options.meshConfig.trustDomain ?? "cluster.local";
 	const ttl = secure.leafTtlMs === undefined ? {} : { leafTtlMs: secure.leafTtlMs };
-	const authority = await createCertificateAuthority({ store: createFileKeyStore(secure.caDirectory), clock, logger: logger.child("citadel"), trustDomain, ...ttl });
+	const authority = await createCertificateAuthority({
+		store: createFileKeyStore(secure.caDirectory),
+		clock,
+		logger: logger.child("citadel"),
+		trustDomain,
+		...ttl,
+	});
 	const identity = await createServerIdentity({ authority, clock, random: Math.random, logger: logger.child("citadel") });
 	void identity.run(signal);
 	const server = new Server(serverOptions);
@@ -83,7 +89,12 @@ function verifiedIds(call: IncomingCall): readonly string[] {
 	return id.ok ? [formatSpiffeId(id.value)] : [];
 }
 
-function addAds(server: Server, { clock, logger }: ControlPlaneOptions, discovery: Discovery, identify: (call: IncomingCall) => readonly string[] | undefined): void {
+function addAds(
+	server: Server,
+	{ clock, logger }: ControlPlaneOptions,
+	discovery: Discovery,
+	identify: (call: IncomingCall) => readonly string[] | undefined,
+): void {
 	const { definition, implementation } = adsService({ delegate: discovery.delegate, clock, logger: logger.child("ads"), identify });
 	server.addService(definition, implementation);
 }

@@ -53,7 +53,11 @@ export function connectAds(address: string, node: AdsNode): AdsClient {
 		const type = xdsTypeOf(response.typeUrl);
 		if (!type) return;
 		const refusal = refusals.get(type);
-		stream.write({ typeUrl: response.typeUrl, responseNonce: response.nonce, ...(refusal === undefined ? {} : { errorDetail: { code: 13, message: refusal } }) });
+		stream.write({
+			typeUrl: response.typeUrl,
+			responseNonce: response.nonce,
+			...(refusal === undefined ? {} : { errorDetail: { code: 13, message: refusal } }),
+		});
 		if (refusal === undefined) {
 			const known = resources.get(type) ?? new Map<string, Uint8Array>();
 			for (const { name, resource } of response.resources) known.set(name, resource?.value ?? new Uint8Array());

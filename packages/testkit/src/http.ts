@@ -19,7 +19,11 @@ export interface HttpCall {
 const shared = new Agent({ keepAlive: true, maxSockets: 64 });
 
 /** One HTTP request to `host:port`, answered whole. Rejects only when there is no answer. */
-export function call(address: string, path: string, { method = "GET", headers = {}, body, timeoutMs = 20_000, agent = shared }: HttpCall = {}): Promise<HttpAnswer> {
+export function call(
+	address: string,
+	path: string,
+	{ method = "GET", headers = {}, body, timeoutMs = 20_000, agent = shared }: HttpCall = {},
+): Promise<HttpAnswer> {
 	const [host = "", port = ""] = address.split(":");
 	const started = performance.now();
 	return new Promise((resolve, reject) => {
@@ -54,7 +58,13 @@ export interface LoadResult {
 /** Sends requests with `concurrency` at once until `requests` are sent or `signal` aborts, and counts the kinds of answers. */
 export async function load(
 	send: (n: number) => Promise<HttpAnswer>,
-	options: { readonly requests: number; readonly concurrency: number; readonly signal?: AbortSignal; readonly classify?: (answer: HttpAnswer) => string; readonly pauseMs?: number },
+	options: {
+		readonly requests: number;
+		readonly concurrency: number;
+		readonly signal?: AbortSignal;
+		readonly classify?: (answer: HttpAnswer) => string;
+		readonly pauseMs?: number;
+	},
 ): Promise<LoadResult> {
 	const { requests, concurrency, signal, classify = (a) => String(a.status), pauseMs = 0 } = options;
 	const kinds: Record<string, number> = Object.create(null) as Record<string, number>;

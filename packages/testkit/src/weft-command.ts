@@ -12,7 +12,10 @@ export interface CommandResult {
 }
 
 /** Runs `weft ARGS` to its end; at most `timeoutMs`. */
-export async function runWeft(args: readonly string[], { cwd, input, timeoutMs = 60_000 }: { readonly cwd?: string; readonly input?: string; readonly timeoutMs?: number } = {}): Promise<CommandResult> {
+export async function runWeft(
+	args: readonly string[],
+	{ cwd, input, timeoutMs = 60_000 }: { readonly cwd?: string; readonly input?: string; readonly timeoutMs?: number } = {},
+): Promise<CommandResult> {
 	const child = spawn(process.execPath, [entry, ...args], { ...(cwd === undefined ? {} : { cwd }), stdio: ["pipe", "pipe", "pipe"], timeout: timeoutMs });
 	const out = { stdout: "", stderr: "" };
 	child.stdout.on("data", (chunk: Buffer) => (out.stdout += chunk.toString()));

@@ -109,8 +109,21 @@ plugins:
 }
 
 const scalar = {
-	1: "double", 2: "float", 3: "int64", 4: "uint64", 5: "int32", 6: "fixed64", 7: "fixed32", 8: "bool",
-	9: "string", 12: "bytes", 13: "uint32", 15: "sfixed32", 16: "sfixed64", 17: "sint32", 18: "sint64",
+	1: "double",
+	2: "float",
+	3: "int64",
+	4: "uint64",
+	5: "int32",
+	6: "fixed64",
+	7: "fixed32",
+	8: "bool",
+	9: "string",
+	12: "bytes",
+	13: "uint32",
+	15: "sfixed32",
+	16: "sfixed64",
+	17: "sint32",
+	18: "sint64",
 };
 
 function compact(o) {
@@ -169,7 +182,11 @@ function registryModule(messages) {
 		entries.push(`\t${JSON.stringify(name)}: ${files.get(file)}.${name.slice(pkg.length).replace(/^\./, "").replaceAll(".", "_")} as MessageFns,`);
 	}
 	const wellKnown = {
-		any: ["Any"], duration: ["Duration"], empty: ["Empty"], struct: ["ListValue", "Struct", "Value"], timestamp: ["Timestamp"],
+		any: ["Any"],
+		duration: ["Duration"],
+		empty: ["Empty"],
+		struct: ["ListValue", "Struct", "Value"],
+		timestamp: ["Timestamp"],
 		wrappers: ["BoolValue", "BytesValue", "DoubleValue", "FloatValue", "Int32Value", "Int64Value", "StringValue", "UInt32Value", "UInt64Value"],
 	};
 	for (const [file, types] of Object.entries(wellKnown)) {

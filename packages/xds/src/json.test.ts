@@ -32,7 +32,10 @@ const cases: readonly (readonly [string, unknown])[] = [
 	["enums by name", { type: "EDS", lbPolicy: "RING_HASH" }],
 	["64-bit numbers as strings", { ringHashLbConfig: { minimumRingSize: "1024" } }],
 	["structs and nulls", { metadata: { filterMetadata: { istio: { a: [1, "x", null, { b: true }] } } } }],
-	["an Any opened", { transportSocket: { name: "raw", typedConfig: { "@type": "type.googleapis.com/envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer" } } }],
+	[
+		"an Any opened",
+		{ transportSocket: { name: "raw", typedConfig: { "@type": "type.googleapis.com/envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer" } } },
+	],
 	["percent as a double", { commonLbConfig: { healthyPanicThreshold: { value: 12.5 } } }],
 	["an empty message that is set", { commonLbConfig: {} }],
 ];
@@ -72,7 +75,9 @@ test("hostile depth is refused, not recursed into", () => {
 
 const golden = resolve(import.meta.dirname, "../../../../shared/golden/istiod");
 
-test("what a real istiod sends survives JSON → bytes → JSON unchanged", { skip: existsSync(golden) ? false : "the golden corpus is not beside this checkout" }, () => {
+test("what a real istiod sends survives JSON → bytes → JSON unchanged", {
+	skip: existsSync(golden) ? false : "the golden corpus is not beside this checkout",
+}, () => {
 	let resources = 0;
 	for (const entry of readdirSync(golden, { recursive: true, withFileTypes: true })) {
 		const type = /^(cds|eds|lds|rds|ecds)\.json$/.exec(entry.name)?.[1] as XdsType | undefined;

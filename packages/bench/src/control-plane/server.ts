@@ -41,10 +41,19 @@ process.on("message", (message: ToServer) => {
 	if (message.kind === "usage") {
 		const { user, system } = process.cpuUsage();
 		const total = (counts: Readonly<Record<string, number>>) => Object.values(counts).reduce((a, b) => a + b, 0);
-		tell({ kind: "usage", cpuMs: (user + system) / 1000, rssMb: process.memoryUsage.rss() / (1 << 20), peakRssMb: peakRssMb(), builds: total(stats.builds), encodes: total(stats.encodes) });
+		tell({
+			kind: "usage",
+			cpuMs: (user + system) / 1000,
+			rssMb: process.memoryUsage.rss() / (1 << 20),
+			peakRssMb: peakRssMb(),
+			builds: total(stats.builds),
+			encodes: total(stats.encodes),
+		});
 		return;
 	}
 	const changed = message.what === "route" ? virtualService(0, 10 + (message.generation % 80)) : serviceEntry(1, workload, message.generation);
 	store.apply({ source: "bench", upsert: [changed], remove: [] });
 	tell({ kind: "changed", atMs: Date.now() });
 });
+
+process.once("SIGTERM", () => process.exit(0));

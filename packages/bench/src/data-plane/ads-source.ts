@@ -49,6 +49,7 @@ function buildView(resources: AdsResources): ResourceView {
 		all: (type) => byType.get(type) ?? none,
 		get: (type, name) => byType.get(type)?.get(name),
 		revision: () => 1,
+		changes: () => undefined,
 	};
 }
 

@@ -27,7 +27,15 @@ export async function controlPlaneCommand(flags: ControlPlaneFlags): Promise<voi
 		files: flags.files,
 		meshConfig: readMeshConfig(flags.meshConfig),
 		plaintextGrpc: flags.grpc,
-		secure: flags.secureGrpc === undefined ? undefined : { address: flags.secureGrpc, caDirectory: needed(flags.caDir, "--ca-dir"), tokenKeyFile: flags.tokenKey ?? "", leafTtlMs: ttlOf(flags.certificateTtl) },
+		secure:
+			flags.secureGrpc === undefined
+				? undefined
+				: {
+						address: flags.secureGrpc,
+						caDirectory: needed(flags.caDir, "--ca-dir"),
+						tokenKeyFile: flags.tokenKey ?? "",
+						leafTtlMs: ttlOf(flags.certificateTtl),
+					},
 		http: flags.http,
 		apiToken: flags.apiTokenFile === undefined ? undefined : readFileSync(flags.apiTokenFile, "utf8").trim(),
 		apiDirectory: flags.apiDir,

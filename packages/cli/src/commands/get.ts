@@ -34,7 +34,13 @@ const columns: Readonly<Record<string, readonly (readonly [string, (item: Item) 
 	PeerAuthentication: [["MODE", (i) => (i.spec?.["mtls"] as Readonly<Record<string, unknown>> | undefined)?.["mode"]]],
 	Service: [
 		["CLUSTER-IP", (i) => i.spec?.["clusterIP"]],
-		["PORT(S)", (i) => (i.spec?.["ports"] as readonly { readonly port: number; readonly protocol?: string }[] | undefined)?.map((p) => `${p.port}/${p.protocol ?? "TCP"}`).join(",")],
+		[
+			"PORT(S)",
+			(i) =>
+				(i.spec?.["ports"] as readonly { readonly port: number; readonly protocol?: string }[] | undefined)
+					?.map((p) => `${p.port}/${p.protocol ?? "TCP"}`)
+					.join(","),
+		],
 	],
 	Pod: [
 		["STATUS", (i) => i.status?.["phase"]],

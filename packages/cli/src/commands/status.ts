@@ -21,7 +21,9 @@ interface ProxyState {
 	readonly nacks: readonly unknown[];
 }
 
-export async function statusOf(mesh: Pick<LocalMesh, "client" | "httpAddress" | "controlPlanePid" | "pods" | "addresses" | "proxyAddress">): Promise<MeshStatus> {
+export async function statusOf(
+	mesh: Pick<LocalMesh, "client" | "httpAddress" | "controlPlanePid" | "pods" | "addresses" | "proxyAddress">,
+): Promise<MeshStatus> {
 	const proxies = new Map(((await mesh.client.get("proxies")) as readonly ProxyState[]).map((p) => [p.proxy, p]));
 	return {
 		controlPlane: { http: mesh.httpAddress, pid: mesh.controlPlanePid() },
@@ -35,7 +37,15 @@ export async function statusOf(mesh: Pick<LocalMesh, "client" | "httpAddress" | 
 }
 
 export function renderStatus(status: MeshStatus): string {
-	const pods = status.pods.map((p) => [p.namespace, p.name, p.ready ? "Running" : "Starting", p.refusals > 0 ? "REFUSED" : p.synced ? "SYNCED" : "STALE", String(p.restarts), p.ip, p.adminAddress]);
+	const pods = status.pods.map((p) => [
+		p.namespace,
+		p.name,
+		p.ready ? "Running" : "Starting",
+		p.refusals > 0 ? "REFUSED" : p.synced ? "SYNCED" : "STALE",
+		String(p.restarts),
+		p.ip,
+		p.adminAddress,
+	]);
 	const services = status.services.map((s) => [s.service, `http://${s.address}`]);
 	return [
 		renderTable(["NAMESPACE", "POD", "STATUS", "PROXY", "RESTARTS", "IP", "ADMIN"], pods),

@@ -36,7 +36,8 @@ export async function upCommand(options: UpOptions): Promise<void> {
 
 function launch(options: UpOptions, paths: StatePaths, signal: AbortSignal): Promise<LocalMesh> {
 	const concurrency = Number(options.concurrency);
-	if (!Number.isInteger(concurrency) || concurrency < 1 || concurrency > 64) throw new CommandError(`--concurrency: "${options.concurrency}" is not a number from 1 to 64`, 2);
+	if (!Number.isInteger(concurrency) || concurrency < 1 || concurrency > 64)
+		throw new CommandError(`--concurrency: "${options.concurrency}" is not a number from 1 to 64`, 2);
 	return launchMesh({
 		paths,
 		sources: readSources(options.filename),

@@ -60,7 +60,19 @@ function nodeOf({ proxy, node }: XdsOptions, push: PushSnapshot): ProxyNode {
 	const pod = push.workloads.podByName.get(`${namespace}/${name}`);
 	if (!pod) throw new CommandError(`no pod ${name} in namespace ${namespace}; pods: ${[...push.workloads.podByName.keys()].slice(0, 20).join(", ") || "none"}`);
 	const id = `sidecar~${pod.ips[0] ?? "0.0.0.0"}~${name}.${namespace}~${namespace}.svc.cluster.local`;
-	const metadata = { NAME: name, NAMESPACE: namespace, CLUSTER_ID: "Kubernetes", MESH_ID: "cluster.local", ISTIO_VERSION: "1.30.3", INTERCEPTION_MODE: "REDIRECT", INSTANCE_IPS: pod.ips.join(","), LABELS: pod.labels, SERVICE_ACCOUNT: pod.serviceAccount, WORKLOAD_NAME: pod.workloadName, NODE_NAME: pod.nodeName };
+	const metadata = {
+		NAME: name,
+		NAMESPACE: namespace,
+		CLUSTER_ID: "Kubernetes",
+		MESH_ID: "cluster.local",
+		ISTIO_VERSION: "1.30.3",
+		INTERCEPTION_MODE: "REDIRECT",
+		INSTANCE_IPS: pod.ips.join(","),
+		LABELS: pod.labels,
+		SERVICE_ACCOUNT: pod.serviceAccount,
+		WORKLOAD_NAME: pod.workloadName,
+		NODE_NAME: pod.nodeName,
+	};
 	return decodeNode(Node.fromPartial({ id, cluster: `${name}.${namespace}`, metadata }), push);
 }
 

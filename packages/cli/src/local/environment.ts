@@ -21,7 +21,13 @@ export function containerEnvironment(pod: DesiredPod, container: DesiredContaine
 	}
 	if (pod.sidecar) {
 		const proxy = `http://127.0.0.1:${placement.httpProxyPort}`;
-		Object.assign(env, { HTTP_PROXY: proxy, http_proxy: proxy, NO_PROXY: "localhost,127.0.0.1,::1", no_proxy: "localhost,127.0.0.1,::1", NODE_USE_ENV_PROXY: "1" });
+		Object.assign(env, {
+			HTTP_PROXY: proxy,
+			http_proxy: proxy,
+			NO_PROXY: "localhost,127.0.0.1,::1",
+			no_proxy: "localhost,127.0.0.1,::1",
+			NODE_USE_ENV_PROXY: "1",
+		});
 	}
 	for (const { host, name, namespace, port } of offered) {
 		const address = placement.outbound[`${host}:${port}`];

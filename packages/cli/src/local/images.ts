@@ -49,7 +49,12 @@ function withoutTag(image: string): string {
 }
 
 /** The process of a container: by annotation, by full image, by image without tag; else undefined. */
-export function resolveProcess(container: Container, annotations: Readonly<Record<string, string>>, images: ImageMap, folder: string): LocalProcess | undefined {
+export function resolveProcess(
+	container: Container,
+	annotations: Readonly<Record<string, string>>,
+	images: ImageMap,
+	folder: string,
+): LocalProcess | undefined {
 	const line = annotations[`${commandAnnotation}.${container.name}`] ?? annotations[commandAnnotation];
 	if (line !== undefined) return { command: splitCommand(line), env: {}, workingDir: folder };
 	const image = container.image ?? "";
@@ -62,7 +67,10 @@ export function splitCommand(line: string): string[] {
 	return parts.map((part) => part.replace(/"([^"]*)"|'([^']*)'/g, (_, double?: string, single?: string) => double ?? single ?? ""));
 }
 
-export function unmappedImage(container: Container, where: { readonly kind: string; readonly namespace: string; readonly name: string; readonly file?: string; readonly line?: number }): Diagnostic {
+export function unmappedImage(
+	container: Container,
+	where: { readonly kind: string; readonly namespace: string; readonly name: string; readonly file?: string; readonly line?: number },
+): Diagnostic {
 	const image = container.image ?? "";
 	return {
 		severity: "error",

@@ -24,7 +24,11 @@ export function podObject({ pod, placement, ready }: RunningPod): object {
 		spec: {
 			nodeName: "localhost",
 			serviceAccountName: pod.serviceAccount,
-			containers: pod.containers.map((c) => ({ name: c.name, image: c.image, ports: c.ports.map((p) => ({ ...(p.name === "" ? {} : { name: p.name }), containerPort: p.containerPort })) })),
+			containers: pod.containers.map((c) => ({
+				name: c.name,
+				image: c.image,
+				ports: c.ports.map((p) => ({ ...(p.name === "" ? {} : { name: p.name }), containerPort: p.containerPort })),
+			})),
 		},
 		status: {
 			phase: "Running",
@@ -65,11 +69,20 @@ function endpointSlice(service: ConfigObject<"Service">, { pod, placement, ready
 	return {
 		apiVersion: "discovery.k8s.io/v1",
 		kind: "EndpointSlice",
-		metadata: { name: `${service.metadata.name}-${pod.name}`, namespace: pod.namespace, labels: { "kubernetes.io/service-name": service.metadata.name, "weft.dev/local": "true" } },
+		metadata: {
+			name: `${service.metadata.name}-${pod.name}`,
+			namespace: pod.namespace,
+			labels: { "kubernetes.io/service-name": service.metadata.name, "weft.dev/local": "true" },
+		},
 		addressType: "IPv4",
 		ports,
 		endpoints: [
-			{ addresses: [address], conditions: { ready, serving: ready, terminating: false }, nodeName: "localhost", targetRef: { kind: "Pod", name: pod.name, namespace: pod.namespace } },
+			{
+				addresses: [address],
+				conditions: { ready, serving: ready, terminating: false },
+				nodeName: "localhost",
+				targetRef: { kind: "Pod", name: pod.name, namespace: pod.namespace },
+			},
 		],
 	};
 }

@@ -45,7 +45,8 @@ export async function launchMesh(options: LaunchOptions): Promise<LocalMesh> {
 	const ending = new AbortController();
 	const signal = AbortSignal.any([options.signal, ending.signal]);
 	const running = readMesh(paths);
-	if (running && running.pid !== process.pid) throw new CommandError(`a mesh with state in ${paths.root} is running already (pid ${running.pid}): stop it with "weft down"`);
+	if (running && running.pid !== process.pid)
+		throw new CommandError(`a mesh with state in ${paths.root} is running already (pid ${running.pid}): stop it with "weft down"`);
 	createState(paths);
 	const images: ImageMap = new Map(options.imageFiles.flatMap((file) => [...readImageMap(file)]));
 	checkSources(options.sources, images);
@@ -61,14 +62,38 @@ export async function launchMesh(options: LaunchOptions): Promise<LocalMesh> {
 		tick("control plane and certificate authority");
 		const client = meshClient(control.httpAddress, readFileSync(paths.apiToken, "utf8").trim());
 		await applyAll(client, options.sources, progress);
-		const sidecar = { paths, tokenKey: readFileSync(paths.tokenKey), discoveryAddress: control.discoveryAddress, concurrency: options.concurrency, envoy: options.envoy === undefined ? undefined : resolve(options.envoy) };
-		const supervisor = new Supervisor({ paths, images, folder: process.cwd(), ports, meshNumber, sidecar, controlPlanePid: () => control.child.pid, clock, logger, signal, onDiagnostics: printDiagnostics });
+		const sidecar = {
+			paths,
+			tokenKey: readFileSync(paths.tokenKey),
+			discoveryAddress: control.discoveryAddress,
+			concurrency: options.concurrency,
+			certificateTtl: options.certificateTtl,
+			envoy: options.envoy === undefined ? undefined : resolve(options.envoy),
+		};
+		const supervisor = new Supervisor({
+			paths,
+			images,
+			folder: process.cwd(),
+			ports,
+			meshNumber,
+			sidecar,
+			controlPlanePid: () => control.child.pid,
+			clock,
+			logger,
+			signal,
+			onDiagnostics: printDiagnostics,
+		});
 		await supervisor.start();
 		await allReady(supervisor, client, options, tick).catch(async (error: unknown) => {
 			await supervisor.stop();
 			throw error;
 		});
-		const mesh = { pid: process.pid, startedAt: new Date(clock.nowMs()).toISOString(), httpAddress: control.httpAddress, discoveryAddress: control.discoveryAddress } as const;
+		const mesh = {
+			pid: process.pid,
+			startedAt: new Date(clock.nowMs()).toISOString(),
+			httpAddress: control.httpAddress,
+			discoveryAddress: control.discoveryAddress,
+		} as const;
 		writeMesh(paths, { ...mesh, status: "running", message: "" });
 		return {
 			client,
@@ -115,7 +140,14 @@ function numberOf(text: string): number {
 async function startControlPlane({ paths, meshConfigFile, certificateTtl, clock }: LaunchOptions, ports: PortAllocator, logger: Logger) {
 	const httpAddress = `127.0.0.1:${await ports.take("control-plane/http")}`;
 	const discoveryAddress = `127.0.0.1:${await ports.take("control-plane/xds")}`;
-	writeMesh(paths, { pid: process.pid, status: "starting", message: "starting the control plane", httpAddress: "", discoveryAddress: "", startedAt: new Date(clock.nowMs()).toISOString() });
+	writeMesh(paths, {
+		pid: process.pid,
+		status: "starting",
+		message: "starting the control plane",
+		httpAddress: "",
+		discoveryAddress: "",
+		startedAt: new Date(clock.nowMs()).toISOString(),
+	});
 	const command = [
 		...weftProgram(),
 		"control-plane",
@@ -124,7 +156,10 @@ async function startControlPlane({ paths, meshConfigFile, certificateTtl, clock 
 		...(meshConfigFile === undefined ? [] : ["--mesh-config", meshConfigFile]),
 		...(certificateTtl === undefined ? [] : ["--certificate-ttl", certificateTtl]),
 	];
-	const child: Child = superviseChild({ name: "control plane", command, env: {}, workingDir: paths.root, logFile: join(paths.logs, "control-plane.log") }, { clock, logger });
+	const child: Child = superviseChild(
+		{ name: "control plane", command, env: {}, workingDir: paths.root, logFile: join(paths.logs, "control-plane.log") },
+		{ clock, logger },
+	);
 	return { child, httpAddress, discoveryAddress };
 }
 
@@ -165,7 +200,10 @@ async function allReady(supervisor: Supervisor, client: MeshClient, { clock, sig
 		if (waiting.length === 0 && missing.length === 0) return tick(`${pods.length} sidecars have their certificate and configuration`);
 		const failing = pods.find((p) => p.restarts >= 3);
 		if (failing) throw new CommandError(`${failing.name} ends again and again; its logs are ${paths.logs}/${failing.namespace}.${failing.name}.*`);
-		if (clock.monotonicMs() > until) throw new CommandError(`not ready after ${readyTimeoutMs / 1000} s: ${[...waiting, ...missing].map((p) => p.name).join(", ")}; logs are in ${paths.logs}`);
+		if (clock.monotonicMs() > until)
+			throw new CommandError(
+				`not ready after ${readyTimeoutMs / 1000} s: ${[...waiting, ...missing].map((p) => p.name).join(", ")}; logs are in ${paths.logs}`,
+			);
 		await clock.sleep(25, signal);
 	}
 }

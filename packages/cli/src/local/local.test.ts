@@ -56,7 +56,13 @@ test("a Deployment becomes pods with stable names, the injector's labels and its
 	assert.match(pod?.name ?? "", /^web-v1-[a-z2-9]{9}-[a-z2-9]{5}$/);
 	assert.notEqual(first[0]?.name, first[1]?.name);
 	assert.equal(pod?.serviceAccount, "web");
-	assert.deepEqual(pod?.labels, { app: "web", version: "v1", "security.istio.io/tlsMode": "istio", "service.istio.io/canonical-name": "web", "service.istio.io/canonical-revision": "v1" });
+	assert.deepEqual(pod?.labels, {
+		app: "web",
+		version: "v1",
+		"security.istio.io/tlsMode": "istio",
+		"service.istio.io/canonical-name": "web",
+		"service.istio.io/canonical-revision": "v1",
+	});
 });
 
 test("an unmapped image is an error that names file, line and both ways to mend it", () => {
@@ -69,7 +75,13 @@ test("an unmapped image is an error that names file, line and both ways to mend 
 
 test("services are offered by protocol: HTTP by proxy, everything else on an address of its own", async () => {
 	const offered = offeredPorts(services());
-	assert.deepEqual(offered.map((o) => [o.host, o.port, o.http]), [["web.shop.svc.cluster.local", 80, true], ["cache.shop.svc.cluster.local", 6379, false]]);
+	assert.deepEqual(
+		offered.map((o) => [o.host, o.port, o.http]),
+		[
+			["web.shop.svc.cluster.local", 80, true],
+			["cache.shop.svc.cluster.local", 6379, false],
+		],
+	);
 	const [pod] = desiredPods(decoded(), images, "/srv").pods;
 	assert.ok(pod);
 	const placement = await placePod(pod, "127.20.0.2", offered, allocator(), false);
@@ -95,8 +107,14 @@ test("the objects that the launcher reports are what Kubernetes would report, an
 	const running = { pod, placement: await placePod(pod, "127.20.0.2", [], allocator(), false), ready: true };
 	const text = [podObject(running), ...endpointSlices(services(), [running])].map((o) => JSON.stringify(o)).join("\n---\n");
 	const { objects, diagnostics } = decodeYaml(text, "runtime.yaml");
-	assert.deepEqual(diagnostics.filter((d) => d.severity === "error"), []);
-	assert.deepEqual(objects.map((o) => o.kind), ["Pod", "EndpointSlice"]);
+	assert.deepEqual(
+		diagnostics.filter((d) => d.severity === "error"),
+		[],
+	);
+	assert.deepEqual(
+		objects.map((o) => o.kind),
+		["Pod", "EndpointSlice"],
+	);
 });
 
 test("an application finds its port, its proxy, its peers and its own variables in the environment", async () => {

@@ -25,7 +25,9 @@ function filesOf(path: string): string[] {
 		.flatMap((entry) => {
 			const file = join(path, entry.name);
 			if (entry.isDirectory()) return filesOf(file);
-			return /\.(ya?ml|json)$/.test(entry.name) && entry.name !== "weft.local.yaml" && entry.name !== "package.json" && entry.name !== "tsconfig.json" ? [file] : [];
+			return /\.(ya?ml|json)$/.test(entry.name) && entry.name !== "weft.local.yaml" && entry.name !== "package.json" && entry.name !== "tsconfig.json"
+				? [file]
+				: [];
 		});
 }
 
@@ -58,8 +60,10 @@ export function meshClient(httpAddress: string, token: string): MeshClient {
 		return JSON.parse(text) as unknown;
 	};
 	return {
-		apply: async (files, { wait, dryRun, timeoutMs }) => (await call("POST", `/api/v1/apply?wait=${wait}&dryRun=${dryRun}&timeoutMs=${timeoutMs}`, { files })) as ApplyResult,
-		remove: async (kind, namespace, name, wait) => (await call("DELETE", `/api/v1/config/${[kind, namespace, name].map(encodeURIComponent).join("/")}?wait=${wait}`)) as ApplyResult,
+		apply: async (files, { wait, dryRun, timeoutMs }) =>
+			(await call("POST", `/api/v1/apply?wait=${wait}&dryRun=${dryRun}&timeoutMs=${timeoutMs}`, { files })) as ApplyResult,
+		remove: async (kind, namespace, name, wait) =>
+			(await call("DELETE", `/api/v1/config/${[kind, namespace, name].map(encodeURIComponent).join("/")}?wait=${wait}`)) as ApplyResult,
 		get: (path) => call("GET", `/api/v1/${path}`),
 	};
 }

@@ -12,7 +12,11 @@ export interface PortAllocator {
 	taken(): Readonly<Record<string, number>>;
 }
 
-export function createPortAllocator(before: Readonly<Record<string, number>>, start: number, isFree: (port: number) => Promise<boolean> = portIsFree): PortAllocator {
+export function createPortAllocator(
+	before: Readonly<Record<string, number>>,
+	start: number,
+	isFree: (port: number) => Promise<boolean> = portIsFree,
+): PortAllocator {
 	const byKey = new Map(Object.entries(before));
 	const used = new Set(byKey.values());
 	const confirmed = new Set<string>();

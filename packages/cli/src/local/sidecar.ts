@@ -15,6 +15,8 @@ export interface SidecarContext {
 	readonly discoveryAddress: string;
 	readonly nowMs: number;
 	readonly concurrency: number;
+	/** Lifetime that sidecars ask for, as Istio's agent takes it (SECRET_TTL); undefined: 24 h. */
+	readonly certificateTtl: string | undefined;
 	/** Path of an Envoy binary for pods that ask for one. */
 	readonly envoy: string | undefined;
 }
@@ -51,12 +53,42 @@ export function sidecarSpec(pod: DesiredPod, placement: Placement, context: Side
 	writeSecret(token, issueLocalToken(context.tokenKey, { ns: pod.namespace, sa: pod.serviceAccount, pod: pod.name, exp }));
 	const metadata = join(paths.tokens, `${file}.metadata.json`);
 	writeSecret(metadata, JSON.stringify(nodeMetadata(pod, placement)));
-	const common = ["--discovery-address", discoveryAddress, "--ca-address", discoveryAddress, "--root-cert", join(paths.root, "root-cert.pem"), "--token-file", token];
+	const common = [
+		"--discovery-address",
+		discoveryAddress,
+		"--ca-address",
+		discoveryAddress,
+		"--root-cert",
+		join(paths.root, "root-cert.pem"),
+		"--token-file",
+		token,
+	];
 	const node = ["--node-id", nodeId(pod, placement), "--node-metadata", `@${metadata}`];
 	const cluster = `${pod.workload}.${pod.namespace}`;
 	const place = ["--admin-port", String(placement.adminPort), "--state-dir", join(paths.root, "proxies", file)];
 	const command = pod.foreignEnvoy
-		? [...proxyProgram(), "agent", ...common, ...node, "--service-cluster", cluster, ...place, "--envoy", context.envoy ?? "", "--", "--concurrency", String(context.concurrency), "-l", "warning"]
+		? [
+				...proxyProgram(),
+				"agent",
+				...common,
+				...node,
+				"--service-cluster",
+				cluster,
+				...place,
+				"--envoy",
+				context.envoy ?? "",
+				"--",
+				"--concurrency",
+				String(context.concurrency),
+				"-l",
+				"warning",
+			]
 		: [...proxyProgram(), "sidecar", ...common, ...node, "--node-cluster", cluster, ...place, "--concurrency", String(context.concurrency)];
-	return { name: `sidecar ${pod.name}`, command, env: {}, workingDir: paths.root, logFile: join(paths.logs, `${file}.proxy.log`) };
+	return {
+		name: `sidecar ${pod.name}`,
+		command,
+		env: context.certificateTtl === undefined ? {} : { SECRET_TTL: context.certificateTtl },
+		workingDir: paths.root,
+		logFile: join(paths.logs, `${file}.proxy.log`),
+	};
 }

@@ -118,9 +118,7 @@ export class Supervisor {
 	}
 
 	#schedule(): void {
-		this.#work = this.#work
-			.then(() => this.#reconcile())
-			.catch((error: unknown) => this.#options.logger.error("pods could not be brought in line", { error }));
+		this.#work = this.#work.then(() => this.#reconcile()).catch((error: unknown) => this.#options.logger.error("pods could not be brought in line", { error }));
 	}
 
 	async #reconcile(): Promise<void> {
@@ -163,7 +161,13 @@ export class Supervisor {
 		const specs = pod.containers.map((container) => {
 			const env = containerEnvironment(pod, container, placement, offered);
 			const command = [...container.process.command, ...container.args].map((part) => expandVariables(part, env));
-			return { name: `${pod.name}/${container.name}`, command, env, workingDir: container.process.workingDir, logFile: join(paths.logs, `${pod.namespace}.${pod.name}.${container.name}.log`) };
+			return {
+				name: `${pod.name}/${container.name}`,
+				command,
+				env,
+				workingDir: container.process.workingDir,
+				logFile: join(paths.logs, `${pod.namespace}.${pod.name}.${container.name}.log`),
+			};
 		});
 		if (pod.sidecar) {
 			mkdirSync(join(paths.root, "proxies", `${pod.namespace}.${pod.name}`), { recursive: true });
@@ -183,7 +187,10 @@ export class Supervisor {
 			while (!run.stop.signal.aborted && !(await accepts(endpoint))) {
 				if (!told && clock.monotonicMs() - startedMs > slowStartMs) {
 					told = true;
-					logger.warn(`${run.pod.name} does not listen on ${endpoint} yet`, { hint: "the application must listen on the port in the environment variable PORT", logs: this.#options.paths.logs });
+					logger.warn(`${run.pod.name} does not listen on ${endpoint} yet`, {
+						hint: "the application must listen on the port in the environment variable PORT",
+						logs: this.#options.paths.logs,
+					});
 				}
 				await clock.sleep(20, run.stop.signal);
 			}
@@ -207,7 +214,12 @@ export class Supervisor {
 		const running: RunningPod[] = [...this.#runs.values()].filter((run) => !run.stop.signal.aborted);
 		const objects = [...running.map(podObject), ...endpointSlices(services, running)];
 		writeAtomic(join(paths.runtime, "pods.yaml"), objects.map((o) => stringify(o)).join("---\n"));
-		const status: StatusFile = { controlPlanePid: this.#options.controlPlanePid(), proxyAddress: this.proxyAddress, addresses: this.addresses(), pods: this.status() };
+		const status: StatusFile = {
+			controlPlanePid: this.#options.controlPlanePid(),
+			proxyAddress: this.proxyAddress,
+			addresses: this.addresses(),
+			pods: this.status(),
+		};
 		writeAtomic(paths.status, `${JSON.stringify(status, null, 1)}\n`);
 	}
 

@@ -44,14 +44,23 @@ function suffix(seed: string, length: number): string {
 	return out;
 }
 
-export function desiredPods(objects: readonly AnyConfig[], images: ImageMap, folder: string): { readonly pods: readonly DesiredPod[]; readonly diagnostics: readonly Diagnostic[] } {
+export function desiredPods(
+	objects: readonly AnyConfig[],
+	images: ImageMap,
+	folder: string,
+): { readonly pods: readonly DesiredPod[]; readonly diagnostics: readonly Diagnostic[] } {
 	const pods: DesiredPod[] = [];
 	const diagnostics: Diagnostic[] = [];
 	for (const object of objects) {
 		if (object.kind === "Deployment") expand(object, object.spec.replicas ?? 1, object.spec.template, deploymentPodName);
 		else if (object.kind === "StatefulSet") expand(object, object.spec.replicas ?? 1, object.spec.template, (name, i) => ({ name: `${name}-${i}` }));
 		else if (object.kind === "Pod" && !object.metadata.labels["weft.dev/local"]) {
-			expand(object, 1, { metadata: { labels: { ...object.metadata.labels }, annotations: { ...object.metadata.annotations } }, spec: object.spec }, (name) => ({ name }));
+			expand(
+				object,
+				1,
+				{ metadata: { labels: { ...object.metadata.labels }, annotations: { ...object.metadata.annotations } }, spec: object.spec },
+				(name) => ({ name }),
+			);
 		}
 	}
 	if (pods.length > podsMax) diagnostics.push(tooMany(pods.length));
@@ -110,7 +119,9 @@ function containersOf(
 		if (process) out.push(containerOf(container, process));
 		else {
 			const { kind, metadata, origin } = object;
-			diagnostics.push(unmappedImage(container, { kind, namespace: metadata.namespace, name: metadata.name, ...(origin ? { file: origin.file, line: origin.line } : {}) }));
+			diagnostics.push(
+				unmappedImage(container, { kind, namespace: metadata.namespace, name: metadata.name, ...(origin ? { file: origin.file, line: origin.line } : {}) }),
+			);
 		}
 	}
 	return out.length > 0 && diagnostics.length === 0 ? out : undefined;
@@ -129,5 +140,10 @@ function containerOf(container: Container, process: LocalProcess): DesiredContai
 }
 
 function tooMany(count: number): Diagnostic {
-	return { severity: "error", code: "WEFT-L002", path: "", message: `${count} pods are more than the ${podsMax} that a mesh on one machine runs: lower the replicas` };
+	return {
+		severity: "error",
+		code: "WEFT-L002",
+		path: "",
+		message: `${count} pods are more than the ${podsMax} that a mesh on one machine runs: lower the replicas`,
+	};
 }

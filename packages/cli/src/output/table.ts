@@ -1,7 +1,11 @@
 /** Columns as kubectl and istioctl print them: upper-case heads, three blanks between, no trailing blanks. */
 export function renderTable(head: readonly string[], rows: readonly (readonly string[])[]): string {
 	const widths = head.map((title, i) => Math.max(title.length, ...rows.map((row) => (row[i] ?? "").length)));
-	const line = (cells: readonly string[]) => cells.map((cell, i) => cell.padEnd(widths[i] ?? 0)).join("   ").trimEnd();
+	const line = (cells: readonly string[]) =>
+		cells
+			.map((cell, i) => cell.padEnd(widths[i] ?? 0))
+			.join("   ")
+			.trimEnd();
 	return `${[head, ...rows].map(line).join("\n")}\n`;
 }
 

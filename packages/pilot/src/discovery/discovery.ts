@@ -40,7 +40,18 @@ export function createDiscovery(options: DiscoveryOptions): Discovery {
 	let push = buildPush({ snapshot: store.snapshot(), meshConfig, clusterId });
 	let changedAtMs = clock.monotonicMs();
 
-	const publish = (client: XdsClient) => client.push(resourceView(push, decodeNode(client.node, push)));
+	const nodes = new WeakMap<XdsClient, { readonly node: ProxyNode; readonly workloads: object; readonly mesh: object }>();
+	// A node is read from its metadata and its pod: most pushes change neither.
+	const nodeOf = (client: XdsClient): ProxyNode => {
+		const { workloads, mesh } = push;
+		let known = nodes.get(client);
+		if (known?.workloads !== workloads || known.mesh !== mesh) {
+			known = { node: decodeNode(client.node, push), workloads, mesh };
+			nodes.set(client, known);
+		}
+		return known.node;
+	};
+	const publish = (client: XdsClient) => client.push(resourceView(push, nodeOf(client)));
 
 	async function runPush(changed: readonly StoreChange["changed"][number][], firstAtMs: number): Promise<void> {
 		const started = clock.monotonicMs();
@@ -112,7 +123,7 @@ export function createDiscovery(options: DiscoveryOptions): Discovery {
 			while (!signal.aborted && push.version < store.snapshot().version) await clock.sleep(5, signal);
 			return sync.converged(push.version, signal);
 		},
-		nodeOf: (client) => decodeNode(client.node, push),
+		nodeOf,
 	};
 }
 
@@ -126,5 +137,6 @@ function checkIdentity(client: XdsClient): void {
 	const metadata = (client.node.metadata ?? {}) as Record<string, unknown>;
 	const wanted = `/ns/${metadata["NAMESPACE"]}/sa/${metadata["SERVICE_ACCOUNT"]}`;
 	const allowed = ids.some((id) => /^spiffe:\/\/[^/]+(\/ns\/[^/]+\/sa\/[^/]+)$/.exec(id)?.[1] === wanted);
-	if (!allowed) throw new RefusedError(status.PERMISSION_DENIED, `node ${client.node.id} claims ${wanted}, but its certificate is for ${ids.join(", ") || "nobody"}`);
+	if (!allowed)
+		throw new RefusedError(status.PERMISSION_DENIED, `node ${client.node.id} claims ${wanted}, but its certificate is for ${ids.join(", ") || "nobody"}`);
 }

@@ -2,12 +2,13 @@ import { Listener } from "@weft/xds/generated/envoy/config/listener/v3/listener.
 import type { XdsType } from "@weft/xds";
 import type { ResourceView } from "@weft/xds/server";
 import type { ProxyNode } from "../model/proxy-node.ts";
-import type { PushSnapshot } from "../model/push.ts";
+import type { EndpointIndex, PushSnapshot } from "../model/push.ts";
+import type { Service } from "../model/service.ts";
 import { scopeOf } from "../model/scope.ts";
 import { buildInboundClusters, buildOutboundClusters, outboundClusterInputs, outboundClustersKey } from "./clusters/index.ts";
 import type { EncodedResource, ProxyContext } from "./context.ts";
 import { encodeResource, stats } from "./encode.ts";
-import { assignmentInputs, classPlaceKey, clusterLoadAssignments } from "./endpoints/assignments.ts";
+import { assignmentInputs, assignmentNamesOf, changedHosts, classPlaceKey, clusterLoadAssignments } from "./endpoints/assignments.ts";
 import { buildListeners } from "./listeners/index.ts";
 import { createMemo } from "./memo.ts";
 import { buildRouteTable } from "./routes/index.ts";
@@ -89,9 +90,15 @@ function insertSorted(many: Resources, few: readonly EncodedResource[]): Resourc
 	return all;
 }
 
+const hasDnsClusters = new WeakMap<readonly Service[], boolean>();
+
 /** DNS clusters carry their endpoints, arranged for the client's place; without such clusters all places share one set. */
 function placeKeyOf({ push, scope, node }: ProxyContext): string {
-	const placed = scope.services.some(({ resolution }) => resolution === "DNS" || resolution === "DNSRoundRobin");
+	let placed = hasDnsClusters.get(scope.services);
+	if (placed === undefined) {
+		placed = scope.services.some(({ resolution }) => resolution === "DNS" || resolution === "DNSRoundRobin");
+		hasDnsClusters.set(scope.services, placed);
+	}
 	return placed ? classPlaceKey(scope, push.mesh, node) : "";
 }
 
@@ -151,13 +158,32 @@ export function resourceView(push: PushSnapshot, node: ProxyNode): ResourceView 
 					return type === "rds" ? tablesRevision(push, node) : empty;
 			}
 		},
+		changes: (type, since) => (type === "eds" ? changedAssignments(push, node, since as AssignmentsRevision) : undefined),
 	};
 }
 
 /** One object for equal inputs: everything that assignments are derived from. */
-function assignmentsRevision(push: PushSnapshot, node: ProxyNode): object {
+interface AssignmentsRevision {
+	readonly classKey: string;
+	readonly inputs: readonly object[];
+	readonly endpoints: EndpointIndex;
+}
+
+function assignmentsRevision(push: PushSnapshot, node: ProxyNode): AssignmentsRevision {
 	const scope = scopeOf(push, node);
-	return push.caches.shared.get(`eds revision ${scope.key} ${classPlaceKey(scope, push.mesh, node)}`, assignmentInputs(push, scope), () => ({}));
+	const inputs = assignmentInputs(push, scope);
+	const classKey = `${scope.key} ${classPlaceKey(scope, push.mesh, node)}`;
+	return push.caches.shared.get(`eds revision ${classKey}`, inputs, () => ({ classKey, inputs, endpoints: push.endpoints })) as AssignmentsRevision;
+}
+
+const changedNames = createMemo<readonly string[]>();
+
+/** Assignments that can differ from those of an earlier revision: where endpoints alone changed, those of the services they belong to. */
+function changedAssignments(push: PushSnapshot, node: ProxyNode, since: AssignmentsRevision): readonly string[] | undefined {
+	const now = assignmentsRevision(push, node);
+	const alike = now.classKey === since.classKey && now.inputs.every((input, i) => input === since.inputs[i] || input === now.endpoints);
+	if (!alike) return undefined;
+	return changedNames.get([now, since], "", () => [...changedHosts(push, since.endpoints)].flatMap((host) => assignmentNamesOf(scopeOf(push, node), host)));
 }
 
 /** The same for route tables; a gateway's also depend on the Gateways that select it, and on its own pod. */

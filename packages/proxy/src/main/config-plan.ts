@@ -52,7 +52,7 @@ export function planNext(wanted: Wanted, inForce: InForce): Plan {
 	}
 	const listeners = planListeners(wanted, inForce, routes, warming, waiting);
 	keepReferenced(wanted, inForce, { clusters, hosts, routes, listeners });
-	return { next: { listeners, clusters, hosts, routes, secrets: wanted.secrets }, waiting };
+	return { next: { listeners, clusters, hosts, routes, secrets: new Map(wanted.secrets) }, waiting };
 }
 
 function keepOld<T>(next: Map<string, T>, old: ReadonlyMap<string, T>, name: string): void {

@@ -22,7 +22,6 @@ export interface ConfigStoreOptions {
 	readonly send: (update: ConfigUpdate) => Promise<readonly ResourceError[]>;
 	readonly allocator: SlotAllocator;
 	readonly logger: Logger;
-	readonly onChange?: (inForce: InForce) => void;
 }
 
 interface MutableWanted {
@@ -52,6 +51,7 @@ export class ConfigStore {
 		expired: new Set(),
 	};
 	#inForce: InForce = nothingInForce;
+	#acknowledged: InForce = nothingInForce;
 	/** With slots, as the workers have them. */
 	readonly #clusters = new Map<string, Cluster>();
 	readonly #hosts = new Map<string, ClusterHosts>();
@@ -71,6 +71,11 @@ export class ConfigStore {
 
 	get inForce(): InForce {
 		return this.#inForce;
+	}
+
+	/** What every worker has said to have in force. */
+	get acknowledged(): InForce {
+		return this.#acknowledged;
 	}
 
 	get waiting(): ReadonlyMap<string, string> {
@@ -136,7 +141,7 @@ export class ConfigStore {
 		const errors = await this.#options.send(update);
 		this.#slots.free(unused);
 		for (const { resource, message } of errors) this.#options.logger.warn("a worker refused a resource", { resource, message });
-		this.#options.onChange?.(next);
+		this.#acknowledged = next;
 		return errors;
 	}
 

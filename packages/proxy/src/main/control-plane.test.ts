@@ -231,4 +231,15 @@ describe("the main thread under a control plane", () => {
 		assert.deepEqual(updates().at(-1)?.clusters.remove, ["a"]);
 		assert.equal(updates().at(-1)?.routes.upsert[0]?.name, "r");
 	});
+
+	it("takes a cluster back with the endpoints that it had before", async () => {
+		await controlPlane.push("cds", [cluster("a")]);
+		await controlPlane.push("eds", [endpoints("a", 9090)]);
+		assert.deepEqual(
+			updates()
+				.at(-1)
+				?.clusters.upsert.map(({ name }) => name),
+			["a"],
+		);
+	});
 });

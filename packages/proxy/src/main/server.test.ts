@@ -6,10 +6,40 @@ import { createLogger, systemClock } from "@weft/runtime";
 import { decodeBootstrap } from "../config/bootstrap/decode-bootstrap.ts";
 import { loadBootstrap } from "../config/bootstrap/load.ts";
 import { registerImplemented } from "../config/decode/index.ts";
+import type { WorkerInit } from "../config/worker-messages.ts";
 import { FakeWorker } from "./fake-worker.ts";
 import { type Server, startServer } from "./server.ts";
+import type { WorkerEvents } from "./worker-pool.ts";
 
 const environment = { readFile: () => Buffer.alloc(0), variable: () => undefined };
+
+it("does not start when a worker cannot bind a listener of the file", async () => {
+	registerImplemented();
+	const { bootstrap } = loadBootstrap([{ name: "file", text: readFileSync(join(import.meta.dirname, "../../testdata/bootstrap/static-v3.yaml"), "utf8") }], {
+		strict: false,
+	});
+	assert.ok(bootstrap);
+	const { value: config } = decodeBootstrap(bootstrap, environment);
+	assert.ok(config);
+	const logger = createLogger({ level: "none" });
+	const rest = {
+		secretSources: new Map(),
+		environment,
+		concurrency: 1,
+		logLevel: "none",
+		version: "test",
+		clock: systemClock,
+		random: () => 0,
+		logger,
+		ownSecrets: new Set<string>(),
+	};
+	const spawn = (init: WorkerInit, events: WorkerEvents) => {
+		const worker = new FakeWorker(init, events);
+		worker.refuses.add("web");
+		return worker;
+	};
+	await assert.rejects(startServer({ ...rest, config, initialSecrets: [], secretsOverAds: false, onQuit: () => {}, spawn }), { message: "web: cannot bind" });
+});
 
 describe("the main thread with a static configuration", () => {
 	const workers: FakeWorker[] = [];
@@ -83,6 +113,21 @@ describe("the main thread with a static configuration", () => {
 			assert.ok(text.includes(expected), text);
 		});
 	}
+
+	it("sends each renewal of a secret to the workers", async () => {
+		const secret = (certChainPem: string) => ({ name: "default", certificate: { certChainPem, privateKeyPem: "key" }, validation: undefined });
+		const sent = () =>
+			workers[0]?.updates().flatMap(({ secrets }) => [...secrets.upsert.map(({ certificate }) => certificate?.certChainPem), ...secrets.remove]);
+		for (const [upsert, remove] of [
+			[[secret("first")], []],
+			[[secret("second")], []],
+			[[], ["default"]],
+		] as const) {
+			server.setSecrets(upsert, remove);
+			await get("/stats");
+		}
+		assert.deepEqual(sent(), ["first", "second", "default"]);
+	});
 
 	it("refuses changes by GET, and unknown paths", async () => {
 		assert.equal((await get("/quitquitquit")).status, 405);

@@ -8,7 +8,7 @@ import { Listener } from "@weft/xds/generated/envoy/config/listener/v3/listener.
 import { Secret as SecretMessage } from "@weft/xds/generated/envoy/extensions/transport_sockets/tls/v3/secret.ts";
 import type { BootstrapConfig } from "../config/bootstrap/decode-bootstrap.ts";
 import type { DecodeEnvironment } from "../config/decode/index.ts";
-import type { ConfigUpdate, Secret } from "../config/runtime-config.ts";
+import type { ClusterHosts, ConfigUpdate, Secret } from "../config/runtime-config.ts";
 import { createSlotAllocator, viewSharedWords } from "../config/shared-state.ts";
 import type { FromWorker, ResourceError, WorkerInit } from "../config/worker-messages.ts";
 import { type AdminServer, startAdmin } from "./admin/server.ts";
@@ -58,14 +58,63 @@ export interface Server {
 
 const accessLogFlushMs = 1_000;
 
-/** Reads from top to bottom as the main thread: workers, configuration, admin, control plane. Rejects when the configuration cannot be served. */
+/** Reads from top to bottom as the main thread: workers, configuration, control plane, admin. Rejects when the configuration cannot be served. */
 export async function startServer(options: ServerOptions): Promise<Server> {
+	const { config, clock } = options;
+	const core = createCore(options);
+	const { abort, outliers, pool, refused, state, store } = core;
+	const sources = await connectSources(options, core);
+	await pool.start();
+	recordStatic(core.records, config, clock.nowMs());
+	const applied = store.apply(staticChange(config, options.initialSecrets));
+	sources.follow();
+	await applied;
+	sources.run();
+	const isIn = () => config.listeners.every(({ value }) => store.acknowledged.listeners.has(value.name));
+	await Promise.race([until(isIn, startPollMs, clock, abort.signal), clock.sleep(startTimeoutMs, abort.signal)]);
+	const stop = async () => {
+		abort.abort();
+		core.dns.stop();
+		await pool.stop();
+	};
+	if (refused.length > 0) {
+		await stop();
+		throw new Error(refused.map(({ resource, message }) => `${resource}: ${message}`).join("; "));
+	}
+	const admin = await startAdminOf(options, core);
+	void until(isIn, readyPollMs, clock, abort.signal).then(() => state.ready());
+	void outliers.run(abort.signal);
+	trimMemory();
+	return {
+		adminAddress: admin?.address,
+		state,
+		setSecrets: (upsert, remove) => void store.apply({ secrets: { upsert, remove } }),
+		drain: async (deadlineMs) => {
+			state.drain();
+			await pool.drain(deadlineMs);
+		},
+		reopenLogs: () => pool.broadcast({ kind: "reopenLogs" }),
+		stop: async () => void (await Promise.all([stop(), admin?.close()])),
+	};
+}
+
+/** The long-lived parts, wired to each other. */
+interface Core {
+	readonly abort: AbortController;
+	readonly state: ServerState;
+	readonly records: ResourceRecords;
+	readonly pool: WorkerPool;
+	readonly store: ConfigStore;
+	readonly outliers: OutlierManager;
+	readonly dns: DnsResolver;
+	/** Listeners of the static configuration that a worker could not open. */
+	readonly refused: readonly ResourceError[];
+}
+
+function createCore(options: ServerOptions): Core {
 	const { config, clock, logger, random } = options;
-	const abort = new AbortController();
 	const allocator = createSlotAllocator();
 	const state = new ServerState({ startedMs: clock.nowMs(), isXdsExpected: config.message.dynamicResources?.adsConfig !== undefined });
-	const records = new ResourceRecords();
-
 	const pool = new WorkerPool({
 		count: options.concurrency,
 		spawn: (index, events) => (options.spawn ?? spawnWorkerThread)(workerInit(options, index, allocator.buffer), events),
@@ -89,112 +138,77 @@ export async function startServer(options: ServerOptions): Promise<Server> {
 		random,
 		logger,
 	});
-	const dns = new DnsResolver({ lookup: systemLookup, clock, logger, onHosts: (hosts) => void store.apply({ resolved: { upsert: [hosts], remove: [] } }) });
+	const onHosts = (hosts: ClusterHosts) => void store.apply({ resolved: { upsert: [hosts], remove: [] } });
 	const receive = (message: FromWorker) => {
 		if (message.kind === "eject") outliers.eject(message);
 		else if (message.kind === "listening") state.listening(message.listener, message.address);
 		else if (message.kind === "listenerError") logger.error("listener could not be opened", { listener: message.listener, error: message.message });
 	};
+	const dns = new DnsResolver({ lookup: systemLookup, clock, logger, onHosts });
+	return { abort: new AbortController(), state, records: new ResourceRecords(), pool, store, outliers, dns, refused };
+}
 
-	const targets = {
-		cluster: (name: string) => store.wanted.clusters.get(name) ?? config.clusters.find(({ value }) => value.cluster.name === name)?.value,
-		secret: (name: string) => store.wanted.secrets.get(name),
-		readFile: readFileSync,
-	};
+/** Where configuration comes from beside the bootstrap: DNS, secret files, the control plane. */
+interface Sources {
+	/** Looks at what is wanted and follows exactly that. */
+	follow(): void;
+	run(): void;
+}
+
+async function connectSources(options: ServerOptions, { abort, dns, records, state, store }: Core): Promise<Sources> {
+	const { clock, config, environment, logger, secretSources } = options;
+	const nowMs = () => clock.nowMs();
+	const files = followSecretFiles({ sources: secretSources, store, records, environment, logger, nowMs, signal: abort.signal });
+	let xds: XdsSource | undefined;
 	const follow = () => {
 		dns.follow(store.wanted.clusters.values());
+		const stale = [...store.wanted.resolved.keys()].filter((name) => store.wanted.clusters.get(name)?.dns === undefined);
+		if (stale.length > 0) void store.apply({ resolved: { upsert: [], remove: stale } });
 		files.follow();
-		source?.follow();
+		xds?.follow();
 	};
-	let source: XdsSource | undefined;
-	const apply = applyUpdates({ store, records, environment: options.environment, nowMs: () => clock.nowMs(), onWanted: follow });
-	const node = Node.fromPartial({
-		...config.message.node,
-		id: config.node.id,
-		cluster: config.node.cluster,
-		userAgentName: "weft-proxy",
-		userAgentVersion: options.version,
-	});
-	const staticSecrets = new Set(config.secrets.map(({ value }) => value.name));
-	const secrets = {
-		secretSources: options.secretSources,
-		ownSecrets: options.ownSecrets,
-		isStaticSecret: (name: string) => staticSecrets.has(name),
-		secretsOverAds: options.secretsOverAds,
-	};
-	const files = followSecretFiles({
-		sources: options.secretSources,
-		store,
-		records,
-		environment: options.environment,
-		logger,
-		nowMs: () => clock.nowMs(),
-		signal: abort.signal,
-	});
-	const watched = async (update: Parameters<typeof apply>[0]) => {
-		const rejected = await apply(update);
-		state.received(update.typeUrl);
-		return rejected;
-	};
+	const apply = applyUpdates({ store, records, environment, nowMs, onWanted: follow });
 	if (needsControlPlane(config, options)) {
+		const staticSecrets = new Set(config.secrets.map(({ value }) => value.name));
 		// gRPC weighs ten megabytes: only those carry it who need it.
 		const { createXdsSource } = await import("./xds-source.ts");
 		const created = createXdsSource({
+			...options,
 			bootstrap: config.message,
-			node,
+			node: nodeOf(options),
 			store,
-			targets,
-			apply: watched,
-			clock,
-			random,
+			targets: {
+				cluster: (name) => store.wanted.clusters.get(name) ?? config.clusters.find(({ value }) => value.cluster.name === name)?.value,
+				secret: (name) => store.wanted.secrets.get(name),
+				readFile: readFileSync,
+			},
+			apply: async (update) => {
+				const rejected = await apply(update);
+				state.received(update.typeUrl);
+				return rejected;
+			},
 			logger: logger.child("xds"),
-			...secrets,
+			isStaticSecret: (name) => staticSecrets.has(name),
+			onForgotten: (type, name) => records.remove(type, name),
 		});
 		if (typeof created === "string") throw new Error(created);
-		source = created;
+		xds = created;
 	}
+	return { follow, run: () => void xds?.run(abort.signal) };
+}
 
-	await pool.start();
-	recordStatic(records, config, clock.nowMs());
-	const applied = store.apply(staticChange(config, options.initialSecrets));
-	follow();
-	await applied;
-	void source?.run(abort.signal);
-	const isIn = () => config.listeners.every(({ value }) => store.inForce.listeners.has(value.name));
-	await Promise.race([until(isIn, clock, abort.signal), clock.sleep(startTimeoutMs, abort.signal)]);
-	if (refused.length > 0) {
-		abort.abort();
-		dns.stop();
-		await pool.stop();
-		throw new Error(refused.map(({ resource, message }) => `${resource}: ${message}`).join("; "));
-	}
-	const admin = await startAdminOf(options, { pool, store, records, state, outliers });
-	void until(isIn, clock, abort.signal).then(() => state.ready());
-	void outliers.run(abort.signal);
-	trimMemory();
-	return {
-		adminAddress: admin?.address,
-		state,
-		setSecrets: (upsert, remove) => void store.apply({ secrets: { upsert, remove } }),
-		drain: async (deadlineMs) => {
-			state.drain();
-			await pool.drain(deadlineMs);
-		},
-		reopenLogs: () => pool.broadcast({ kind: "reopenLogs" }),
-		async stop() {
-			abort.abort();
-			dns.stop();
-			await Promise.all([pool.stop(), admin?.close()]);
-		},
-	};
+function nodeOf({ config, version }: ServerOptions): Node {
+	const { id, cluster } = config.node;
+	return Node.fromPartial({ ...config.message.node, id, cluster, userAgentName: "weft-proxy", userAgentVersion: version });
 }
 
 /** Names may take a while to resolve; beyond this the rest is served without what waits for them. */
 const startTimeoutMs = 5_000;
 const startPollMs = 5;
+const readyPollMs = 100;
 
-async function until(isTrue: () => boolean, clock: Clock, signal: AbortSignal): Promise<void> {
-	while (!isTrue() && !signal.aborted) await clock.sleep(startPollMs, signal);
+async function until(isTrue: () => boolean, pollMs: number, clock: Clock, signal: AbortSignal): Promise<void> {
+	while (!isTrue() && !signal.aborted) await clock.sleep(pollMs, signal);
 }
 
 function needsControlPlane({ message }: BootstrapConfig, { secretSources }: ServerOptions): boolean {

@@ -21,6 +21,8 @@ export interface XdsSourceOptions {
 	readonly secretSources: ReadonlyMap<string, ConfigSource | undefined>;
 	/** Secrets that this process has itself: never asked for. */
 	readonly ownSecrets: ReadonlySet<string>;
+	/** Endpoints or routes that nothing refers to any more, and that are given up. */
+	readonly onForgotten: (type: "eds" | "rds", name: string) => void;
 	readonly isStaticSecret: (name: string) => boolean;
 	/** In the sidecar, secrets that the agent's socket would give come over ADS. */
 	readonly secretsOverAds: boolean;
@@ -82,9 +84,11 @@ export class XdsSource {
 
 	// Endpoints and routes go with what refers to them; the protocol has no removal of its own for them in state of the world.
 	#forget(eds: ReadonlyMap<string, number>, rds: ReadonlySet<string>): void {
-		const { store } = this.#options;
+		const { onForgotten, store } = this.#options;
 		const assignments = [...store.wanted.assignments.keys()].filter((name) => !eds.has(name));
 		const routes = [...store.wanted.routes.keys()].filter((name) => !rds.has(name));
+		for (const name of assignments) onForgotten("eds", name);
+		for (const name of routes) onForgotten("rds", name);
 		if (assignments.length + routes.length > 0) void store.apply({ assignments: { upsert: [], remove: assignments }, routes: { upsert: [], remove: routes } });
 	}
 

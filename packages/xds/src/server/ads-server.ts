@@ -9,6 +9,8 @@ import { type ClientRequest, ClientStream, type StreamState } from "./stream.ts"
 /** Largest request taken: names of every cluster of a large mesh fit. */
 export const requestBytesMax = 16 << 20;
 
+const stalledCheckMs = 5_000;
+
 export interface Peer {
 	/** Address of the transport, for logs. */
 	readonly address: string;
@@ -108,19 +110,22 @@ function decodeDelta(bytes: Buffer): ClientRequest {
 /** envoy.service.discovery.v3.AggregatedDiscoveryService for a grpc.Server: both methods, delta and state of the world. */
 export function adsService(options: AdsServerOptions): { definition: ServiceDefinition; implementation: UntypedServiceImplementation } {
 	let nextId = 0;
+	const streams = new Map<ClientStream, () => void>();
+	// One look at all streams now and then: a timer for each write would cost more than the write.
+	setInterval(() => streams.forEach((cut, stream) => stream.stalled && cut()), stalledCheckMs).unref();
 	return {
 		definition: {
 			StreamAggregatedResources: method("StreamAggregatedResources", decodeSotw),
 			DeltaAggregatedResources: method("DeltaAggregatedResources", decodeDelta),
 		},
 		implementation: {
-			StreamAggregatedResources: (call: Stream) => serve(call, "sotw", ++nextId, options),
-			DeltaAggregatedResources: (call: Stream) => serve(call, "delta", ++nextId, options),
+			StreamAggregatedResources: (call: Stream) => serve(call, "sotw", ++nextId, options, streams),
+			DeltaAggregatedResources: (call: Stream) => serve(call, "delta", ++nextId, options, streams),
 		},
 	};
 }
 
-function serve(call: Stream, protocol: "delta" | "sotw", id: number, options: AdsServerOptions): void {
+function serve(call: Stream, protocol: "delta" | "sotw", id: number, options: AdsServerOptions, streams: Map<ClientStream, () => void>): void {
 	const { delegate, clock, logger } = options;
 	const fail = (code: number, details: string) => {
 		call.emit("error", { code, details, metadata: call.metadata });
@@ -137,8 +142,10 @@ function serve(call: Stream, protocol: "delta" | "sotw", id: number, options: Ad
 		nacked: (type, message, names) => of((c) => delegate.nacked?.(c, type, message, names)),
 		synced: () => of((c) => delegate.synced?.(c)),
 	});
+	streams.set(stream, () => fail(status.DEADLINE_EXCEEDED, "the client takes no data"));
 	const end = () => {
 		stream.close();
+		streams.delete(stream);
 		if (client) delegate.disconnected(client);
 		client = undefined;
 	};

@@ -19,6 +19,8 @@ export interface ResourceView {
 	get(type: XdsType, name: string): EncodedResource | undefined;
 	/** Equal for two views that hold the same resources of a type, so that nothing is compared when nothing can differ. */
 	revision(type: XdsType): unknown;
+	/** The only names that can differ from what a view with revision `since` held; undefined when any can. */
+	changes(type: XdsType, since: unknown): readonly string[] | undefined;
 }
 
 /**

@@ -20,6 +20,7 @@ function view(version: string, world: World): ResourceView {
 		all: (type) => maps.get(type) ?? new Map(),
 		get: (type, name) => maps.get(type)?.get(name),
 		revision: (type) => JSON.stringify(world[type]),
+		changes: () => undefined,
 	};
 }
 
@@ -46,7 +47,13 @@ function client(protocol: "delta" | "sotw") {
 	const stream = new ClientStream(protocol, write, systemClock, { nacked: (type, message) => nacks.push(`${type}: ${message}`), synced: () => synced++ });
 	const request = (type: XdsType, change: Partial<ClientRequest["change"]> = {}, answer: { nonce?: string; error?: string } = {}) => {
 		const base = protocol === "delta" ? { protocol, subscribe: [], unsubscribe: [], initial: {} } : { protocol, names: [], version: "" };
-		stream.request({ node: undefined, typeUrl: typeUrls[type], nonce: answer.nonce ?? "", error: answer.error, change: { ...base, ...change } as ClientRequest["change"] });
+		stream.request({
+			node: undefined,
+			typeUrl: typeUrls[type],
+			nonce: answer.nonce ?? "",
+			error: answer.error,
+			change: { ...base, ...change } as ClientRequest["change"],
+		});
 	};
 	/** Everything that was sent since the last call. */
 	const take = async () => {
@@ -83,6 +90,27 @@ test("a delta client is sent everything once, then only what changed", async () 
 	assert.deepEqual(await c.settle(), []);
 	assert.equal(c.stream.syncedVersion, "3");
 	assert.equal(c.stream.sentForView, 0);
+});
+
+test("only names that a view says may differ are looked at", async () => {
+	const c = client("delta");
+	const looked: string[] = [];
+	const counting = (v: ResourceView, changes: readonly string[] | undefined): ResourceView => ({
+		...v,
+		get: (type, name) => {
+			looked.push(name);
+			return v.get(type, name);
+		},
+		changes: () => changes,
+	});
+	c.stream.push(view("1", { eds: { a: "1", b: "1", c: "1" } }));
+	c.request("eds", { subscribe: ["a", "b", "c"] });
+	await c.settle();
+	c.stream.push(counting(view("2", { eds: { a: "1", b: "2", c: "1" } }), ["b", "nobody asked for this"]));
+	assert.deepEqual(await c.settle(), ["eds +b"]);
+	assert.deepEqual([...new Set(looked)], ["b"]);
+	c.stream.push(counting(view("3", { eds: { a: "3", b: "2", c: "1" } }), undefined));
+	assert.deepEqual(await c.settle(), ["eds +a"]);
 });
 
 test("removals come after the routes that no longer name what goes", async () => {

@@ -19,7 +19,12 @@ export interface ClientRequest {
 	readonly nonce: string;
 	readonly error: string | undefined;
 	readonly change:
-		| { readonly protocol: "delta"; readonly subscribe: readonly string[]; readonly unsubscribe: readonly string[]; readonly initial: Readonly<Record<string, string>> }
+		| {
+				readonly protocol: "delta";
+				readonly subscribe: readonly string[];
+				readonly unsubscribe: readonly string[];
+				readonly initial: Readonly<Record<string, string>>;
+		  }
 		| { readonly protocol: "sotw"; readonly names: readonly string[]; readonly version: string };
 }
 
@@ -61,6 +66,7 @@ export class ClientStream {
 	#again = false;
 	#closed = false;
 	#nonce = 0;
+	#writingSinceMs: number | undefined;
 	#syncedVersion = "";
 	/** Responses sent for the present view: 0 means that the view changed nothing for this client. */
 	#sentForView = 0;
@@ -256,18 +262,19 @@ export class ClientStream {
 	}
 
 	async #writeInTime(message: Buffer): Promise<void> {
-		const done = new AbortController();
-		const late = this.#clock.sleep(writeTimeoutMs, done.signal).then(() => {
-			if (!done.signal.aborted) throw new Error(`client took no data for ${writeTimeoutMs} ms`);
-		});
+		this.#writingSinceMs = this.#clock.monotonicMs();
 		try {
-			await Promise.race([this.#write(message), late]);
+			await this.#write(message);
 		} catch {
 			// The transport reports its own end; nothing more is sent on this stream.
 			this.#closed = true;
-		} finally {
-			done.abort();
 		}
+		this.#writingSinceMs = undefined;
+	}
+
+	/** Whether the client has taken no data for too long. */
+	get stalled(): boolean {
+		return this.#writingSinceMs !== undefined && this.#clock.monotonicMs() - this.#writingSinceMs > writeTimeoutMs;
 	}
 
 	/**

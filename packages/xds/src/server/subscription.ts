@@ -87,9 +87,10 @@ export class Subscription {
 			if (this.sent.get(resource.name) !== resource.version || this.resend.has(resource.name)) upsert.push(resource);
 		};
 		const all = this.wildcard ? view.all(this.type) : undefined;
+		const since = all || this.#complete === undefined || this.resend.size > 0 ? undefined : view.changes(this.type, this.#complete);
 		if (all) for (const resource of all.values()) offer(resource);
-		for (const name of this.names) {
-			if (all?.has(name)) continue;
+		for (const name of since ?? this.names) {
+			if (all?.has(name) || !this.names.has(name)) continue;
 			const resource = view.get(this.type, name);
 			if (resource) offer(resource);
 			else if (this.sent.get(name) !== "" || this.resend.has(name)) remove.push(name);

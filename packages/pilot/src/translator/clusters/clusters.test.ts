@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { unpackAny } from "@weft/xds";
 import { Cluster, Cluster_DiscoveryType } from "@weft/xds/generated/envoy/config/cluster/v3/cluster.ts";
+import { ClusterLoadAssignment } from "@weft/xds/generated/envoy/config/endpoint/v3/endpoint.ts";
 import { UpstreamTlsContext } from "@weft/xds/generated/envoy/extensions/transport_sockets/tls/v3/tls.ts";
 import { HttpProtocolOptions } from "@weft/xds/generated/envoy/extensions/upstreams/http/v3/http_protocol_options.ts";
 import type { MeshConfig } from "@weft/api";
@@ -137,6 +138,26 @@ test("in local mode nothing goes to an original destination", () => {
 	assert.equal(
 		local.get("outbound|80||x.example.org")?.loadAssignment?.endpoints[0]?.lbEndpoints[0]?.endpoint?.address?.socketAddress?.address,
 		"x.example.org",
+	);
+});
+
+test("an assignment holds addresses only: names and entries without address are left out", () => {
+	const entry =
+		"apiVersion: networking.istio.io/v1\nkind: ServiceEntry\nmetadata: {name: e, namespace: default}\nspec: {hosts: [x.example.org], resolution: STATIC, ports: [{number: 80, name: http, protocol: HTTP}], workloadSelector: {labels: {app: x}}}\n---\n";
+	const workload = (id: string, where: string) =>
+		`apiVersion: networking.istio.io/v1\nkind: WorkloadEntry\nmetadata: {name: ${id}, namespace: default}\nspec: {${where}, labels: {app: x}}\n---\n`;
+	const yaml =
+		entry +
+		workload("a", "address: 192.0.2.1") +
+		workload("b", "address: vm.example.org") +
+		workload("c", "network: n") +
+		workload("d", "address: 'unix:///run/x'");
+	const { push, node } = contextOf(createTestMesh().apply(yaml));
+	const bytes = translate(push, node).eds("outbound|80||x.example.org")?.bytes;
+	const found = ClusterLoadAssignment.decode(bytes ?? new Uint8Array()).endpoints.flatMap(({ lbEndpoints }) => lbEndpoints);
+	assert.deepEqual(
+		found.map(({ endpoint }) => endpoint?.address?.socketAddress?.address ?? endpoint?.address?.pipe?.path),
+		["192.0.2.1", "/run/x"],
 	);
 });
 

@@ -88,7 +88,7 @@ function outboundCluster(push: PushSnapshot, node: ProxyNode, destination: Desti
 	const key = [outboundClustersKey(node), port.port, subset?.name ?? "", autoMtls, subjectAltNames.join(), placed].join("|");
 	return outbound.get([service, rule ?? none, mesh, endpoints ?? none, isDns ? policies : none], key, () => {
 		const name = outboundClusterName(port.port, subset?.name ?? "", service.hostname);
-		const assignment = endpoints && buildAssignment({ name, service, endpoints, subset, policy, policies, mesh, place });
+		const assignment = endpoints && buildAssignment({ name, service, endpoints, subset, policy, policies, mesh, place, names: true });
 		const { kind, istioExtensions } = node;
 		const common = { policy, discoveryType, mesh, kind, istioExtensions, dnsLookupFamily: dnsLookupFamily(node) };
 		return encode(buildOutboundCluster({ ...destination, ...common, autoMtls, subjectAltNames, assignment }));

@@ -1,3 +1,4 @@
+import { isIP } from "node:net";
 import type { Subset } from "@weft/api";
 import { HealthStatus } from "@weft/xds/generated/envoy/config/core/v3/health_check.ts";
 import { ClusterLoadAssignment } from "@weft/xds/generated/envoy/config/endpoint/v3/endpoint.ts";
@@ -18,6 +19,8 @@ export interface AssignmentInput {
 	readonly policies: PeerAuthenticationIndex;
 	readonly mesh: Mesh;
 	readonly place: ClientPlace;
+	/** The cluster resolves names; else (EDS) Envoy refuses an assignment that holds one. */
+	readonly names: boolean;
 }
 
 /** Endpoints of one service port (and subset), as a ClusterLoadAssignment. */
@@ -26,11 +29,17 @@ export function buildAssignment(input: AssignmentInput): ClusterLoadAssignment {
 	const usable = input.endpoints.filter(
 		(endpoint) =>
 			endpoint.health === "HEALTHY" &&
+			isReachable(endpoint, input.names) &&
 			labelsMatch(subset?.labels, endpoint.labels) &&
 			(!service.internalTrafficLocal || endpoint.registry !== "Kubernetes" || endpoint.nodeName === place.nodeName),
 	);
 	const groups = arrange(input, groupByLocality(usable));
 	return ClusterLoadAssignment.fromPartial({ clusterName: name, endpoints: groups.map((group) => localityEndpoints(group, input)) });
+}
+
+/** An entry with a network but no address stands behind that network's gateway, of which this mesh has none. */
+function isReachable({ address }: Endpoint, names: boolean): boolean {
+	return isIP(address) !== 0 || address.startsWith("unix://") || (names && address !== "");
 }
 
 function arrange({ policy, service, mesh, place }: AssignmentInput, groups: readonly LocalityGroup[]): readonly LocalityGroup[] {

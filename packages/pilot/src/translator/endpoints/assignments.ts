@@ -7,7 +7,7 @@ import { effectivePolicy } from "../clusters/traffic-policy.ts";
 import type { EncodedResource, ProxyContext } from "../context.ts";
 import { encodeResource, stats } from "../encode.ts";
 import { createMemo, none } from "../memo.ts";
-import { parseClusterName } from "../routes/cluster-name.ts";
+import { outboundClusterName, parseClusterName } from "../routes/cluster-name.ts";
 import { type AssignmentInput, buildAssignment, placeKey, placeReads } from "./assignment.ts";
 import { type ClientPlace, placeLabels } from "./locality.ts";
 
@@ -52,12 +52,19 @@ function tableOf({ push, scope, node }: ProxyContext): Table {
 const changes = createMemo<ReadonlySet<string>>();
 
 /** Hosts whose endpoints are not those of an earlier index. */
-function changedHosts({ services, endpoints }: PushSnapshot, before: EndpointIndex): ReadonlySet<string> {
+export function changedHosts({ services, endpoints }: PushSnapshot, before: EndpointIndex): ReadonlySet<string> {
 	return changes.get(
 		[endpoints, before, services],
 		"",
 		() => new Set(services.filter((s) => before.of(s) !== endpoints.of(s)).map(({ hostname }) => hostname)),
 	);
+}
+
+/** The assignments that a service has in a scope: one a port, and one more a subset. */
+export function assignmentNamesOf(scope: Scope, host: string): readonly string[] {
+	const subsets = ["", ...(scope.destinationRule(host)?.subsets.map(({ name }) => name) ?? [])];
+	const ports = scope.serviceByHost.get(host)?.ports ?? [];
+	return ports.flatMap(({ port }) => subsets.map((subset) => outboundClusterName(port, subset, host)));
 }
 
 /** Everything in a snapshot that the assignments of a class are derived from. */
@@ -94,7 +101,7 @@ function lookUp({ push, scope, node }: ProxyContext, name: string): EncodedResou
 	if (discoveryTypeOf(service, policy, captureOf(node)) !== "EDS") return undefined;
 	const endpoints = endpointsOf(push, service, port.name);
 	const place = placeOf(node);
-	const input: AssignmentInput = { name, service, endpoints, subset, policy, policies: push.peerAuthentications, mesh: push.mesh, place };
+	const input: AssignmentInput = { name, service, endpoints, subset, policy, policies: push.peerAuthentications, mesh: push.mesh, place, names: false };
 	const key = `${name} ${placeKey(place, placeReads(input))}`;
 	return encoded.get([endpoints, service, rule ?? none, push.peerAuthentications, push.mesh], key, () => {
 		stats.builds.eds++;

@@ -11,12 +11,33 @@ export interface ClientNames {
  * The authorities by which a client may call a service: full name (with and without the root dot), the short forms that the
  * resolver's search list allows, those of its aliases, and its addresses.
  */
-export function serviceDomains(service: Service, aliases: readonly string[], client: ClientNames): string[] {
-	const names = [service.hostname, ...aliases].flatMap((host) => hostForms(host, client));
+export function serviceDomains(service: Service, aliases: readonly string[], client: ClientNames): readonly string[] {
+	let known = domainsOf.get(service);
+	if (known === undefined) {
+		known = new Map();
+		domainsOf.set(service, known);
+	}
+	const hosts = [service.hostname, ...aliases];
+	const key = JSON.stringify([client.dnsCapture, hosts.map((host) => isLocal(host, client.namespace)), aliases]);
+	const domains = known.get(key) ?? buildDomains(service, hosts, client);
+	known.set(key, domains);
+	return domains;
+}
+
+/** Clients of all namespaces but the service's own know it by the same names: they share one list. */
+const domainsOf = new WeakMap<Service, Map<string, readonly string[]>>();
+
+function buildDomains(service: Service, hosts: readonly string[], client: ClientNames): readonly string[] {
+	const names = hosts.flatMap((host) => hostForms(host, client));
 	// Pods of a headless service have names of their own under the service's.
 	const all = service.headless ? [...names, ...names.map((name) => `*.${name}`)] : names;
 	const addresses = serviceAddresses(service, client.dnsCapture).filter((address) => !address.includes("/"));
 	return [...all, ...addresses.map(bracketed)];
+}
+
+/** `name.ns.svc.domain`, seen from `ns`. */
+function isLocal(host: string, clientNamespace: string): boolean {
+	return host.startsWith(`.${clientNamespace}.svc.`, host.indexOf("."));
 }
 
 /** The addresses (and CIDRs) by which a client reaches the service. */
@@ -36,8 +57,7 @@ function shortForms(host: string, clientNamespace: string): string[] {
 	const dot = host.indexOf(".");
 	if (end <= 0 || dot + 1 > end) return [];
 	const namespaced = host.slice(0, end);
-	const local = host.slice(dot + 1, end) === clientNamespace;
-	return local ? [host.slice(0, dot), `${namespaced}.svc`, namespaced] : [namespaced, `${namespaced}.svc`];
+	return isLocal(host, clientNamespace) ? [host.slice(0, dot), `${namespaced}.svc`, namespaced] : [namespaced, `${namespaced}.svc`];
 }
 
 export function bracketed(address: string): string {

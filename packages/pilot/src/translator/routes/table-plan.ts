@@ -34,13 +34,21 @@ export interface PlanInput {
 }
 
 const plans = createMemo<TablePlan>();
+const tokens = new Map<string, object>();
+
+/** One object a namespace, so that each has its own share of the memo. There are as many as the mesh ever had namespaces with proxies. */
+function tokenOf(namespace: string): object {
+	const token = tokens.get(namespace) ?? {};
+	tokens.set(namespace, token);
+	return token;
+}
 
 /** Kept while the services that the listener lets through stay the same, whatever happens to VirtualServices. */
 export function tablePlan(input: PlanInput): TablePlan {
 	const { scope, egress, tablePort, client, index } = input;
 	const named = scope.services.filter(({ resolution, hostname }) => resolution === "Alias" && speaksForItself(index, hostname)).map(({ hostname }) => hostname);
-	const key = `${tablePort}|${client.namespace}|${client.dnsCapture}|${named.join()}`;
-	return plans.get([egress.services, scope.services], key, () => buildPlan(input, new Set(named)));
+	const key = `${tablePort}|${client.dnsCapture}|${named.join()}`;
+	return plans.get([egress.services, scope.services, tokenOf(client.namespace)], key, () => buildPlan(input, new Set(named)));
 }
 
 /** An alias has a virtual host of its own only where a VirtualService names it; else its names go with those of its target. */
@@ -84,16 +92,18 @@ function aliasIndex(scope: Scope): ReadonlyMap<string, readonly string[]> {
 }
 
 /** Envoy refuses a table in which two virtual hosts have one name or one domain (case plays no part): the first keeps it. */
-function createClaims(): { name(name: string): boolean; domains(wanted: readonly string[]): string[]; readonly taken: ReadonlySet<string> } {
+function createClaims(): { name(name: string): boolean; domains(wanted: readonly string[]): readonly string[]; readonly taken: ReadonlySet<string> } {
 	const names = new Set<string>();
 	const taken = new Set<string>();
 	return {
 		taken,
 		name: (name) => !names.has(name) && Boolean(names.add(name)),
-		domains: (wanted) =>
-			wanted.filter((domain) => {
+		domains: (wanted) => {
+			const free = wanted.filter((domain) => {
 				const key = domain.toLowerCase();
 				return !taken.has(key) && Boolean(taken.add(key));
-			}),
+			});
+			return free.length === wanted.length ? wanted : free;
+		},
 	};
 }

@@ -286,13 +286,15 @@ function parseStatusLine(head: Http1ResponseHead, bytes: Buffer, start: number, 
 function checkResponse(head: Http1ResponseHead): boolean {
 	if (!checkLength(head) || !checkEncoding(head, head.version)) return false;
 	const connection = head.hasKnown(known.connection) ? head.get("connection") : undefined;
-	head.isClose = connection === undefined ? head.version === 10 : hasToken(connection, "close") || (head.version === 10 && !hasToken(connection, "keep-alive"));
+	head.isClose = connection === "keep-alive" ? false : connection === undefined ? head.version === 10 : hasToken(connection, "close") || (head.version === 10 && !hasToken(connection, "keep-alive"));
 	return true;
 }
 
 /** Whether the comma list names `token` (lower case). */
 export function hasToken(list: string, token: string): boolean {
-	if (list.length === token.length) return list === token || list.toLowerCase() === token;
+	if (list === token) return true;
+	if (list.length < token.length) return false;
+	if (!list.includes(",")) return list.trim().toLowerCase() === token;
 	return list.split(",").some((part) => part.trim().toLowerCase() === token);
 }
 

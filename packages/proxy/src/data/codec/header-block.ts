@@ -156,6 +156,8 @@ export class HeaderBlock implements HeaderView {
 		let found = false;
 		for (let at = this.#find(name, 0); at >= 0; at = this.#find(name, at + indexWords)) {
 			this.removeAt(at);
+			const id = this.index[at + knownWord] as number;
+			if (id !== 0 && this.findKnown(id) < 0) this.present &= ~(1 << id);
 			found = true;
 		}
 		for (let i = this.#addedIndex(name); i >= 0; i = this.#addedIndex(name)) {

@@ -1,4 +1,4 @@
-import type { FaultPolicy, HttpConnectionManager, HttpFilter, IstioStats, Listener } from "../../config/runtime-config.ts";
+import type { FaultPolicy, HttpConnectionManager, HttpFilter, Listener } from "../../config/runtime-config.ts";
 import { defaultHeadLimits, type HeadLimits } from "../codec/head-parser.ts";
 import { compileAccessLog, type LineSink, type LogStream } from "../log/access-log.ts";
 import type { StreamInfo } from "../log/stream-info.ts";
@@ -26,13 +26,14 @@ export interface CompiledManager {
 	readonly hasCors: boolean;
 	/** Of Istio's alpn filter, as far as we speak it. */
 	readonly upstreamAlpn: readonly string[] | undefined;
-	readonly istioStats: IstioStats | undefined;
 	readonly bufferBytesMax: number;
 	readonly accessLogs: readonly LogStream[];
 	readonly observers: StreamObserver[];
 	table(snapshot: Snapshot): CompiledRouteTable | undefined;
-	count(name: keyof typeof httpCounters.index, by?: number): void;
-	gauge(name: keyof typeof httpGauges.index, by: number): void;
+	/** One of `httpStat`. */
+	count(stat: number, by?: number): void;
+	/** One of `httpGauge`. */
+	gauge(stat: number, by: number): void;
 	/** Also in the listener's own counters. */
 	countResponse(status: number): void;
 	log(info: StreamInfo): void;
@@ -61,7 +62,6 @@ export function compileManager(config: HttpConnectionManager, inputs: ManagerInp
 	const router = config.filters.find((filter) => filter.kind === "router");
 	const fault = config.filters.find((filter) => filter.kind === "fault");
 	const alpn = config.filters.find((filter) => filter.kind === "alpn");
-	const istioStats = config.filters.find((filter) => filter.kind === "istioStats");
 	const accessLogs = config.accessLogs.map((log) => {
 		const compiled = compileAccessLog(log, context.environment, inputs.openSink);
 		errors.push(...compiled.errors);
@@ -80,15 +80,14 @@ export function compileManager(config: HttpConnectionManager, inputs: ManagerInp
 		hasFault: fault !== undefined,
 		hasCors: config.filters.some((filter) => filter.kind === "cors"),
 		upstreamAlpn: alpn?.kind === "alpn" ? http1Only(alpn.http11) : undefined,
-		istioStats: istioStats?.kind === "istioStats" ? istioStats.stats : undefined,
 		bufferBytesMax: listener.bufferBytesMax,
 		accessLogs,
-		observers: [],
+		observers: buildObservers(config, inputs),
 		table: compileTableLookup(config, context, errors),
-		count: (name, by = 1) => count(counterBase, httpCounters.index[name], by),
-		gauge(name, by) {
+		count: (stat, by = 1) => count(counterBase, stat, by),
+		gauge(stat, by) {
 			const { gauges } = context.stats;
-			const at = gaugeBase + httpGauges.index[name];
+			const at = gaugeBase + stat;
 			gauges[at] = (gauges[at] as number) + by;
 		},
 		countResponse(status) {
@@ -107,6 +106,14 @@ export function compileManager(config: HttpConnectionManager, inputs: ManagerInp
 			listenerScope.close();
 		},
 	};
+}
+
+function buildObservers(config: HttpConnectionManager, { context, listener, errors }: ManagerInputs): StreamObserver[] {
+	return config.filters.flatMap((filter) => {
+		if (filter.kind !== "istioStats") return [];
+		const reporter = context.istio.reporter(filter.stats, listener.direction, errors);
+		return [(stream: HttpStream) => reporter.report(stream)];
+	});
 }
 
 function buildHeadLimits(config: HttpConnectionManager): HeadLimits {

@@ -7,6 +7,7 @@ import type { Http1Pool, PoolClient } from "../upstream/http1-pool.ts";
 import type { Http1Upstream, UpstreamClient } from "../upstream/http1-upstream.ts";
 import { Timer } from "../transport/timers.ts";
 import type { HttpStream } from "./stream.ts";
+import { clusterGauge, clusterStat } from "../upstream/cluster-stats.ts";
 
 const mirrorTimeoutMs = 15_000;
 
@@ -72,7 +73,7 @@ class MirrorRequest implements Mirror, UpstreamClient, PoolClient {
 	#abandon(): void {
 		this.#isSent = true;
 		this.#body.length = 0;
-		this.#cluster.count("retry_or_shadow_abandoned");
+		this.#cluster.count(clusterStat.retry_or_shadow_abandoned);
 	}
 
 	onRequestEnd(): void {
@@ -81,16 +82,16 @@ class MirrorRequest implements Mirror, UpstreamClient, PoolClient {
 		const cluster = this.#cluster;
 		const host = cluster.hosts.choose(createChooseContext());
 		if (host === undefined) {
-			cluster.count("upstream_cx_none_healthy");
+			cluster.count(clusterStat.upstream_cx_none_healthy);
 			return;
 		}
 		if (!cluster.tryHold("requests", "default")) {
-			cluster.count("upstream_rq_pending_overflow");
+			cluster.count(clusterStat.upstream_rq_pending_overflow);
 			return;
 		}
 		this.#host = host;
-		cluster.count("upstream_rq_total");
-		cluster.gauge("upstream_rq_active", 1);
+		cluster.count(clusterStat.upstream_rq_total);
+		cluster.gauge(clusterGauge.upstream_rq_active, 1);
 		beginRequest(host);
 		this.#timer.arm(mirrorTimeoutMs);
 		this.#pool = cluster.poolsOf(host).pool(cluster.transports.choose(host, this.#authority, cluster.httpAlpn(host, this.#alpn)), "default");
@@ -138,7 +139,7 @@ class MirrorRequest implements Mirror, UpstreamClient, PoolClient {
 		this.#pool = this.#upstream = undefined;
 		if (this.#host === undefined) return;
 		this.#cluster.letGo("requests", "default");
-		this.#cluster.gauge("upstream_rq_active", -1);
+		this.#cluster.gauge(clusterGauge.upstream_rq_active, -1);
 		endRequest(this.#host);
 		this.#host = undefined;
 	}

@@ -5,6 +5,7 @@ import { chooseCluster, type ClusterChoice, type CompiledRoute, matchRoute, matc
 import { compiledCors, compiledFault } from "./compiled-policies.ts";
 import { sendLocalReply } from "./local-reply.ts";
 import type { HttpStream } from "./stream.ts";
+import { httpGauge, httpStat } from "./http-stats.ts";
 
 /**
  * Route, then filters in the connection manager's order. The choice is for the `stream.route`, which forwards then.
@@ -18,7 +19,7 @@ export function selectRoute(stream: HttpStream): ClusterChoice | undefined {
 	if (host !== undefined && needsTls(stream, host.config.requireTls)) return redirectToTls(stream);
 	const route = host && matchRoute(host, request, context.random);
 	if (route === undefined) {
-		manager.count("no_route");
+		manager.count(httpStat.no_route);
 		return answer(stream, 404, responseFlags.NR, "route_not_found");
 	}
 	stream.route = route;
@@ -40,11 +41,11 @@ function act(stream: HttpStream, route: CompiledRoute, choice: ClusterChoice | u
 	const { action } = route;
 	if (action.kind === "route") return choice;
 	if (action.kind === "redirect") {
-		stream.manager.count("rq_redirect");
+		stream.manager.count(httpStat.rq_redirect);
 		sendLocalReply(stream, { status: action.status, body: "", flags: 0, details: "direct_response", headers: ["location", action.location(stream.request)] });
 		return undefined;
 	}
-	stream.manager.count("rq_direct_response");
+	stream.manager.count(httpStat.rq_direct_response);
 	sendLocalReply(stream, { status: action.status, body: action.body, flags: 0, details: "direct_response" });
 	return undefined;
 }
@@ -76,7 +77,7 @@ function isUpgradeAllowed({ upgrade, manager }: HttpStream, route: CompiledRoute
 	if (upgrade === "") return true;
 	const own = route.action.kind === "route" ? route.action.config.upgrades : {};
 	const isAllowed = Object.hasOwn(own, upgrade) ? own[upgrade] : Object.hasOwn(manager.config.upgrades, upgrade) && manager.config.upgrades[upgrade];
-	if (isAllowed !== true) manager.count("downstream_rq_ws_on_non_ws_route");
+	if (isAllowed !== true) manager.count(httpStat.downstream_rq_ws_on_non_ws_route);
 	return isAllowed === true;
 }
 
@@ -87,7 +88,7 @@ function applyCors(stream: HttpStream, route: CompiledRoute): boolean {
 	const filter = compiledCors(policy);
 	const verdict = filter.judge(request, context.random);
 	if (verdict === "none") return true;
-	manager.count(verdict === "refused" || verdict === "preflightRefused" ? "cors.origin_invalid" : "cors.origin_valid");
+	manager.count(verdict === "refused" || verdict === "preflightRefused" ? httpStat["cors.origin_invalid"] : httpStat["cors.origin_valid"]);
 	const origin = request.get("origin") ?? "";
 	if (verdict === "actual") stream.cors = { filter, origin };
 	if (verdict !== "preflight" && verdict !== "preflightRefused") return true;
@@ -109,17 +110,17 @@ function applyFault(stream: HttpStream, route: CompiledRoute, choice: ClusterCho
 	const filter = compiledFault(policy);
 	const overflows = filter.overflows;
 	const decision = filter.decide(request, choice?.cluster ?? "", context.random);
-	if (filter.overflows > overflows) manager.count("fault.faults_overflow");
+	if (filter.overflows > overflows) manager.count(httpStat["fault.faults_overflow"]);
 	if (decision === undefined) return false;
-	manager.gauge("fault.active_faults", 1);
+	manager.gauge(httpGauge["fault.active_faults"], 1);
 	const end = () => {
 		filter.end();
-		manager.gauge("fault.active_faults", -1);
+		manager.gauge(httpGauge["fault.active_faults"], -1);
 	};
 	const finish = () => {
 		end();
 		if (decision.abort !== undefined) {
-			manager.count("fault.aborts_injected");
+			manager.count(httpStat["fault.aborts_injected"]);
 			const { kind, status } = decision.abort;
 			const grpc = kind === "grpc" ? { grpcStatus: status } : {};
 			sendLocalReply(stream, { status: kind === "http" ? status : 200, body: faultAbortBody, flags: responseFlags.FI, details: "fault_filter_abort", ...grpc });
@@ -132,7 +133,7 @@ function applyFault(stream: HttpStream, route: CompiledRoute, choice: ClusterCho
 		finish();
 		return true;
 	}
-	manager.count("fault.delays_injected");
+	manager.count(httpStat["fault.delays_injected"]);
 	info.responseFlags |= responseFlags.DI;
 	stream.router.delay(decision.delayMs, finish, end);
 	return true;

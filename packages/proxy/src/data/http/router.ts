@@ -19,6 +19,8 @@ import { selectRoute } from "./route-selection.ts";
 import { pauseReasons } from "./server-connection.ts";
 import type { HttpStream } from "./stream.ts";
 import { type Failure, poolFailures, resetFailures, resetReply } from "./upstream-failures.ts";
+import { clusterGauge, clusterStat } from "../upstream/cluster-stats.ts";
+import { httpStat } from "./http-stats.ts";
 
 /** Without a retry policy, bodies are only kept for a pooled connection that turns out to be dead. */
 const replayBytesMaxDefault = 64 * 1024;
@@ -107,11 +109,12 @@ export class RouterState implements UpstreamClient, PoolClient {
 		const cluster = stream.snapshot.clusters.get(name);
 		stream.info.upstreamCluster = name;
 		if (cluster === undefined) {
-			stream.manager.count("no_cluster");
+			stream.manager.count(httpStat.no_cluster);
 			sendLocalReply(stream, { status: forward.config.clusterNotFoundStatus, body: "", flags: responseFlags.NC, details: "cluster_not_found" });
 			return;
 		}
 		this.cluster = cluster;
+		stream.manager.count(httpStat.rq_total);
 		this.#prepareRequest(forward, choice);
 		this.#prepareRetries(forward);
 		if (forward.config.idleTimeoutMs !== undefined) stream.setIdleTimeout(forward.config.idleTimeoutMs);
@@ -176,12 +179,12 @@ export class RouterState implements UpstreamClient, PoolClient {
 		const context = this.#chooseContext;
 		const host = cluster.hosts.choose(context);
 		if (host === undefined) {
-			cluster.count("upstream_cx_none_healthy");
+			cluster.count(clusterStat.upstream_cx_none_healthy);
 			this.#endWithReply(503, "no healthy upstream", responseFlags.UH, "no_healthy_upstream");
 			return;
 		}
 		if (!cluster.tryHold("requests", this.#priority)) {
-			cluster.count("upstream_rq_pending_overflow");
+			cluster.count(clusterStat.upstream_rq_pending_overflow);
 			this.#fail(poolFailures.overflow, "");
 			return;
 		}
@@ -191,8 +194,8 @@ export class RouterState implements UpstreamClient, PoolClient {
 		info.upstreamHostName = host.host.hostname;
 		if (this.#forward?.config.hostRewrite?.kind === "auto" && host.host.hostname !== "") request.authority = host.host.hostname;
 		if (stream.route?.virtualHost.config.includeRequestAttemptCount === true) request.set("x-envoy-attempt-count", String(info.attemptCount));
-		cluster.count("upstream_rq_total");
-		cluster.gauge("upstream_rq_active", 1);
+		cluster.count(clusterStat.upstream_rq_total);
+		cluster.gauge(clusterGauge.upstream_rq_active, 1);
 		beginRequest(host);
 		this.#armTryTimer();
 		const pool = cluster.poolsOf(host).pool(cluster.transports.choose(host, request.authority, cluster.httpAlpn(host, stream.manager.upstreamAlpn)), this.#priority);
@@ -214,12 +217,14 @@ export class RouterState implements UpstreamClient, PoolClient {
 		this.upstream = upstream;
 		upstream.begin(this);
 		info.upstreamProtocol = "HTTP/1.1";
+		info.upstreamLocalAddress = upstream.localAddress;
 		info.upstreamFirstSentAt = this.#attemptStartedAt = context.nowMs();
 		info.upstreamTls = upstream.connection.isTls ? upstreamTlsInfo(upstream.connection) : undefined;
 		this.cluster?.outlier.connected(this.host as HostEntry, false);
 		const { config } = this.cluster as ClusterRuntime;
 		encodeRequestHead(context.output, upstream.connection, stream.request, stream.upgrade === "connect" ? "" : stream.upgrade, config.http1.headerCase);
 		this.#isHeadSent = true;
+		info.upstreamWireBytesSent += stream.request.length;
 		for (const bytes of this.#body) this.#encodeBody(bytes, 0, bytes.length);
 		if (!this.#keepsBody) this.#dropBody();
 		stream.connection.resume(pauseReasons.waitingForHost);
@@ -353,17 +358,17 @@ export class RouterState implements UpstreamClient, PoolClient {
 	#noteRefusedRetry(verdict: "no" | "limitExceeded" | "overflow"): void {
 		if (verdict === "limitExceeded") {
 			this.stream.info.responseFlags |= responseFlags.URX;
-			this.cluster?.count("upstream_rq_retry_limit_exceeded");
+			this.cluster?.count(clusterStat.upstream_rq_retry_limit_exceeded);
 		} else if (verdict === "overflow") {
 			this.stream.info.responseFlags |= responseFlags.UO;
-			this.cluster?.count("upstream_rq_retry_overflow");
+			this.cluster?.count(clusterStat.upstream_rq_retry_overflow);
 		}
 	}
 
 	#retryLater(): void {
 		const retries = this.#retries as RetryState;
-		this.cluster?.count("upstream_rq_retry");
-		this.cluster?.count("upstream_rq_retry_backoff_exponential");
+		this.cluster?.count(clusterStat.upstream_rq_retry);
+		this.cluster?.count(clusterStat.upstream_rq_retry_backoff_exponential);
 		this.#chooseContext.excluded = retries.triedHosts;
 		this.#chooseContext.excludedPriorities = retries.triedPriorities;
 		this.#tryTimer.disarm();
@@ -383,7 +388,7 @@ export class RouterState implements UpstreamClient, PoolClient {
 		if (!isTunnel) this.#tryTimer.disarm();
 		info.upstreamFirstReceivedAt = context.nowMs();
 		info.upstreamWireBytesReceived += response.length;
-		if (this.#retries?.retried === true && response.status < 500) this.cluster?.count("upstream_rq_retry_success");
+		if (this.#retries?.retried === true && response.status < 500) this.cluster?.count(clusterStat.upstream_rq_retry_success);
 		this.cluster?.responseCodes.increment(response.status);
 		if (isTunnel) {
 			this.isTunnel = true;
@@ -441,7 +446,7 @@ export class RouterState implements UpstreamClient, PoolClient {
 		const isStale = upstream !== undefined && upstream.isReused && !upstream.hasAnswered && reason === "connectionTermination";
 		this.upstream = undefined;
 		if (upstream !== undefined && reason === "protocolError") upstream.abandon();
-		this.cluster?.count("upstream_rq_rx_reset");
+		this.cluster?.count(clusterStat.upstream_rq_rx_reset);
 		if (this.isTunnel) {
 			this.#releaseAttempt();
 			this.#isFinished = true;
@@ -466,7 +471,7 @@ export class RouterState implements UpstreamClient, PoolClient {
 		const { stream } = this;
 		stream.info.responseFlags |= failure.flag;
 		if (this.#isResponseStarted) {
-			stream.manager.count("rq_reset_after_downstream_response_started");
+			stream.manager.count(httpStat.rq_reset_after_downstream_response_started);
 			stream.info.responseCodeDetails = `upstream_reset_after_response_started{${failure.words.replaceAll(" ", "_")}}`;
 			stream.breakOff();
 			return;
@@ -491,7 +496,7 @@ export class RouterState implements UpstreamClient, PoolClient {
 
 	#onRouteTimeout(): void {
 		if (this.#isFinished) return;
-		this.cluster?.count("upstream_rq_timeout");
+		this.cluster?.count(clusterStat.upstream_rq_timeout);
 		if (this.host !== undefined && !this.#isResponseStarted) this.cluster?.outlier.localFailure(this.host, "timeout");
 		this.#abandonUpstream();
 		this.#endWithReply(504, "upstream request timeout", responseFlags.UT, "response_timeout");
@@ -499,7 +504,7 @@ export class RouterState implements UpstreamClient, PoolClient {
 
 	#onTryTimeout(): void {
 		if (this.#isFinished) return;
-		this.cluster?.count("upstream_rq_per_try_timeout");
+		this.cluster?.count(clusterStat.upstream_rq_per_try_timeout);
 		if (this.host !== undefined) this.cluster?.outlier.localFailure(this.host, "timeout");
 		this.#abandonUpstream();
 		if (!this.#isResponseStarted && this.#policy !== undefined && this.#canReplay && this.#retriesReset("perTryTimeout")) return;
@@ -535,7 +540,7 @@ export class RouterState implements UpstreamClient, PoolClient {
 		this.#pool?.cancel(this);
 		this.#pool = undefined;
 		if (upstream !== undefined) {
-			this.cluster?.count("upstream_rq_tx_reset");
+			this.cluster?.count(clusterStat.upstream_rq_tx_reset);
 			upstream.abandon();
 		}
 		this.#isHeadSent = false;
@@ -548,7 +553,7 @@ export class RouterState implements UpstreamClient, PoolClient {
 		this.#holdsRequest = false;
 		const cluster = this.cluster as ClusterRuntime;
 		cluster.letGo("requests", this.#priority);
-		cluster.gauge("upstream_rq_active", -1);
+		cluster.gauge(clusterGauge.upstream_rq_active, -1);
 		endRequest(this.host as HostEntry);
 	}
 
@@ -567,6 +572,7 @@ export class RouterState implements UpstreamClient, PoolClient {
 		this.#routeTimer.disarm();
 		this.#tryTimer.disarm();
 		this.#retries?.end();
+		this.cluster?.count(clusterStat.upstream_cx_tx_bytes_total, this.stream.info.upstreamWireBytesSent);
 		for (const mirror of this.#mirrors) mirror.onRequestEnd();
 		this.stream.connection.resume(pauseReasons.upstreamBlocked | pauseReasons.waitingForHost);
 	}

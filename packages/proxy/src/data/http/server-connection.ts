@@ -1,6 +1,7 @@
 import { type HeadError, hasToken, parseRequestHead } from "../codec/head-parser.ts";
 import { carryBytesMax, MessageDecoder, type MessageEvents } from "../codec/message-decoder.ts";
 import type { BodyKind } from "../codec/body-decoder.ts";
+import { formatXfcc } from "../headers/xfcc.ts";
 import { responseFlags } from "../log/response-flags.ts";
 import { type ConnectionInfo, createConnectionInfo } from "../log/stream-info.ts";
 import type { Connection, ConnectionHandler } from "../transport/connection.ts";
@@ -11,6 +12,7 @@ import { sendLocalReply } from "./local-reply.ts";
 import { reasonOf } from "./status-lines.ts";
 import type { HttpStream } from "./stream.ts";
 import type { StreamPool } from "./stream-pool.ts";
+import { httpGauge, httpStat } from "./http-stats.ts";
 
 /** Why reading from the client is stopped; it goes on when no reason is left. */
 export const pauseReasons = { upstreamBlocked: 1, waitingForHost: 2, pipelined: 4, closing: 8 } as const;
@@ -20,6 +22,8 @@ export type OnHttp2 = (connection: Connection, info: ConnectionInfo, bytes: Buff
 
 const preface = Buffer.from("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
 const bytesPerDecision = 4;
+/** How long a connection of a replaced listener may stay silent. */
+const drainIdleMs = 60_000;
 const noBody = { kind: "none", length: 0 } as const;
 const chunkedBody = { kind: "chunked", length: 0 } as const;
 
@@ -36,6 +40,7 @@ export class ServerConnection implements ConnectionHandler, MessageEvents {
 	readonly #timer: Timer;
 	readonly #ageTimer: Timer;
 	#stream: HttpStream | undefined;
+	#ownCertificate: string | undefined;
 	#requests = 0;
 	#isSniffing = true;
 	#isDraining = false;
@@ -56,17 +61,22 @@ export class ServerConnection implements ConnectionHandler, MessageEvents {
 		this.#decoder = new MessageDecoder(this, (bytes, start, end) => this.#parseHead(bytes, start, end), manager.headLimits);
 		this.#timer = new Timer(this.#context.wheel, () => this.#onTimer());
 		this.#ageTimer = new Timer(this.#context.wheel, () => this.#onOld());
-		manager.count("downstream_cx_total");
-		manager.count("downstream_cx_http1_total");
-		manager.gauge("downstream_cx_active", 1);
-		manager.gauge("downstream_cx_http1_active", 1);
+		manager.count(httpStat.downstream_cx_total);
+		manager.count(httpStat.downstream_cx_http1_total);
+		manager.gauge(httpGauge.downstream_cx_active, 1);
+		manager.gauge(httpGauge.downstream_cx_http1_active, 1);
 		if (connection.isTls) {
-			manager.count("downstream_cx_ssl_total");
-			manager.gauge("downstream_cx_ssl_active", 1);
+			manager.count(httpStat.downstream_cx_ssl_total);
+			manager.gauge(httpGauge.downstream_cx_ssl_active, 1);
 		}
 		connection.handler = this;
 		this.#armIdle();
 		if (manager.config.maxConnectionDurationMs > 0) this.#ageTimer.arm(manager.config.maxConnectionDurationMs);
+	}
+
+	/** Our element of `x-forwarded-client-cert`; "" when the client proved nothing. */
+	get ownCertificate(): string {
+		return (this.#ownCertificate ??= formatXfcc(this.info.tls, this.manager.config.clientCertDetails));
 	}
 
 	get isTls(): boolean {
@@ -90,7 +100,7 @@ export class ServerConnection implements ConnectionHandler, MessageEvents {
 
 	onData(bytes: Buffer, start: number, end: number): void {
 		if (this.#isClosing) return;
-		this.manager.count("downstream_cx_rx_bytes_total", end - start);
+		this.manager.count(httpStat.downstream_cx_rx_bytes_total, end - start);
 		if (this.#isSniffing && !this.#sniff(bytes, start, end)) return;
 		if (this.#early !== undefined || this.#stream?.router.isTunnel === true) return this.#onTunnelData(bytes, start, end);
 		this.#decoder.feed(bytes, start, end);
@@ -121,7 +131,7 @@ export class ServerConnection implements ConnectionHandler, MessageEvents {
 
 	#handOver(bytes: Buffer): void {
 		if (this.#onHttp2 === undefined) {
-			this.manager.count("downstream_cx_protocol_error");
+			this.manager.count(httpStat.downstream_cx_protocol_error);
 			this.#context.log("warn", "HTTP/2 is not spoken on this listener: connection closed", { listener: this.manager.config.statPrefix, client: this.info.remoteAddress });
 			this.connection.destroy();
 			return;
@@ -143,9 +153,9 @@ export class ServerConnection implements ConnectionHandler, MessageEvents {
 		const { request } = stream;
 		this.#timer.disarm();
 		this.#requests++;
-		this.manager.count("downstream_rq_total");
-		this.manager.count("downstream_rq_http1_total");
-		this.manager.gauge("downstream_rq_active", 1);
+		this.manager.count(httpStat.downstream_rq_total);
+		this.manager.count(httpStat.downstream_rq_http1_total);
+		this.manager.gauge(httpGauge.downstream_rq_active, 1);
 		const kind: BodyKind = request.isChunked ? "chunked" : request.contentLength > 0 ? "length" : "none";
 		stream.begin(this, kind === "none");
 		if (stream.upgrade !== "" && !stream.isOver) {
@@ -173,7 +183,7 @@ export class ServerConnection implements ConnectionHandler, MessageEvents {
 	}
 
 	onMalformed(error: HeadError): void {
-		this.manager.count(error.status === 431 ? "downstream_rq_too_large" : "downstream_cx_protocol_error");
+		this.manager.count(error.status === 431 ? httpStat.downstream_rq_too_large : httpStat.downstream_cx_protocol_error);
 		const stream = (this.#stream ??= this.#pool.take());
 		if (stream.isOver || stream.isResponseStarted) return this.destroyAfterFlush();
 		if (stream.info.startAt === 0) this.#beginMalformed(stream);
@@ -183,8 +193,8 @@ export class ServerConnection implements ConnectionHandler, MessageEvents {
 
 	#beginMalformed(stream: HttpStream): void {
 		this.#timer.disarm();
-		this.manager.count("downstream_rq_total");
-		this.manager.gauge("downstream_rq_active", 1);
+		this.manager.count(httpStat.downstream_rq_total);
+		this.manager.gauge(httpGauge.downstream_rq_active, 1);
 		stream.beginMalformed(this);
 	}
 
@@ -207,7 +217,7 @@ export class ServerConnection implements ConnectionHandler, MessageEvents {
 		if (carried !== undefined) stream?.onRequestBody(carried, 0, carried.length);
 		for (const bytes of early) stream?.onRequestBody(bytes, 0, bytes.length);
 		this.resume(pauseReasons.waitingForHost);
-		this.manager.count("downstream_cx_upgrades_total");
+		this.manager.count(httpStat.downstream_cx_upgrades_total);
 	}
 
 	// ---- output
@@ -220,12 +230,12 @@ export class ServerConnection implements ConnectionHandler, MessageEvents {
 	mustCloseAfter(stream: HttpStream): boolean {
 		const { maxRequestsPerConnection } = this.manager.config;
 		if (maxRequestsPerConnection > 0 && this.#requests >= maxRequestsPerConnection) {
-			this.manager.count("downstream_cx_max_requests_reached");
+			this.manager.count(httpStat.downstream_cx_max_requests_reached);
 			return true;
 		}
 		if (this.#isTooOld || this.#isDraining || this.#context.healthcheckFailed) return true;
 		if (this.#context.drain !== undefined && this.#drainsNow()) {
-			this.manager.count("downstream_cx_drain_close");
+			this.manager.count(httpStat.downstream_cx_drain_close);
 			return true;
 		}
 		return stream.upgrade !== "" || this.#wantsClose(stream);
@@ -305,7 +315,7 @@ export class ServerConnection implements ConnectionHandler, MessageEvents {
 	pause(reason: number): void {
 		if (this.#pauses === 0) {
 			this.connection.pause();
-			this.manager.count("downstream_flow_control_paused_reading_total");
+			this.manager.count(httpStat.downstream_flow_control_paused_reading_total);
 		}
 		this.#pauses |= reason;
 	}
@@ -315,7 +325,7 @@ export class ServerConnection implements ConnectionHandler, MessageEvents {
 		this.#pauses &= ~reason;
 		if (this.#pauses !== 0) return;
 		this.connection.resume();
-		this.manager.count("downstream_flow_control_resumed_reading_total");
+		this.manager.count(httpStat.downstream_flow_control_resumed_reading_total);
 	}
 
 	onBlocked(): void {
@@ -335,11 +345,11 @@ export class ServerConnection implements ConnectionHandler, MessageEvents {
 
 	#onTimer(): void {
 		if (this.#isClosing) {
-			this.manager.count("downstream_cx_delayed_close_timeout");
+			this.manager.count(httpStat.downstream_cx_delayed_close_timeout);
 			this.connection.destroy();
 			return;
 		}
-		this.manager.count(this.#decoder.isInMessage ? "downstream_rq_header_timeout" : "downstream_cx_idle_timeout");
+		this.manager.count(this.#decoder.isInMessage ? httpStat.downstream_rq_header_timeout : httpStat.downstream_cx_idle_timeout);
 		if (!this.#decoder.isInMessage) return this.connection.destroy();
 		const stream = (this.#stream ??= this.#pool.take());
 		this.#beginMalformed(stream);
@@ -348,14 +358,19 @@ export class ServerConnection implements ConnectionHandler, MessageEvents {
 
 	#onOld(): void {
 		this.#isTooOld = true;
-		this.manager.count("downstream_cx_max_duration_reached");
+		this.manager.count(httpStat.downstream_cx_max_duration_reached);
 		if (this.isIdle) this.connection.destroy();
 	}
 
-	/** The listener goes away: idle connections now, busy ones with their response. */
-	drain(): void {
+	/**
+	 * The listener goes away: the next response says so and is the last. A silent connection is closed at once only when
+	 * the process ends, as its client may be sending a request right now.
+	 */
+	drain(isEnding: boolean): void {
 		this.#isDraining = true;
-		if (this.isIdle) this.#closeGently();
+		if (!this.isIdle) return;
+		if (isEnding) this.#closeGently();
+		else this.#timer.arm(Math.min(this.manager.config.idleTimeoutMs || drainIdleMs, drainIdleMs));
 	}
 
 	onEnd(): void {
@@ -367,8 +382,8 @@ export class ServerConnection implements ConnectionHandler, MessageEvents {
 		const stream = this.#stream;
 		this.#stream = undefined;
 		this.#forget();
-		this.manager.count("downstream_cx_destroy");
-		this.manager.count(error === undefined ? "downstream_cx_destroy_remote" : "downstream_cx_destroy_local");
+		this.manager.count(httpStat.downstream_cx_destroy);
+		this.manager.count(error === undefined ? httpStat.downstream_cx_destroy_remote : httpStat.downstream_cx_destroy_local);
 		if (stream === undefined) return;
 		if (stream.info.startAt !== 0) stream.onDownstreamGone();
 		this.#pool.give(stream);
@@ -379,9 +394,9 @@ export class ServerConnection implements ConnectionHandler, MessageEvents {
 		this.#timer.disarm();
 		this.#ageTimer.disarm();
 		this.#context.output.discard(this.connection);
-		this.manager.gauge("downstream_cx_active", -1);
-		this.manager.gauge("downstream_cx_http1_active", -1);
-		if (this.connection.isTls) this.manager.gauge("downstream_cx_ssl_active", -1);
+		this.manager.gauge(httpGauge.downstream_cx_active, -1);
+		this.manager.gauge(httpGauge.downstream_cx_http1_active, -1);
+		if (this.connection.isTls) this.manager.gauge(httpGauge.downstream_cx_ssl_active, -1);
 		this.#onClosed();
 	}
 }

@@ -12,14 +12,22 @@ import type { CompiledManager } from "./connection-manager.ts";
 import { applyClientCertificate } from "./client-certificate.ts";
 import { sendLocalReply } from "./local-reply.ts";
 import { encodeChunk, encodeLastChunk, encodeResponseHead } from "./message-encoder.ts";
-import { admitRequest, removeHopByHop } from "./request-prologue.ts";
+import { removeHopByHop } from "../headers/edge.ts";
+import { admitRequest } from "./request-prologue.ts";
 import { RouterState, routeRequest } from "./router.ts";
 import type { ServerConnection } from "./server-connection.ts";
 import { httpDate } from "./status-lines.ts";
+import { httpGauge, httpStat } from "./http-stats.ts";
 
 const idleInfo = createConnectionInfo();
 const continueLine = Buffer.from("HTTP/1.1 100 Continue\r\n\r\n");
 const responseHopByHop = (1 << known.connection) | (1 << known["keep-alive"]) | (1 << known["proxy-connection"]) | (1 << known["transfer-encoding"]) | (1 << known.upgrade) | (1 << known.te);
+
+/** Most upstreams say `connection: keep-alive` and nothing else of this kind. */
+function stripHopByHop(response: Http1ResponseHead): void {
+	if ((response.present & responseHopByHop) === 1 << known.connection && response.getKnown(known.connection) === "keep-alive") response.removeKnown(known.connection);
+	else removeHopByHop(response, false);
+}
 
 /**
  * One request and its response. Streams are reused: a connection takes one when a request begins and gives it back
@@ -65,11 +73,11 @@ export class HttpStream {
 		this.router = new RouterState(this);
 		this.#idleTimer = new Timer(context.wheel, () => this.#onIdle());
 		this.#requestTimer = new Timer(context.wheel, () => {
-			this.manager.count("downstream_rq_timeout");
+			this.manager.count(httpStat.downstream_rq_timeout);
 			this.#replyTimeout(408, "request timeout", "request_overall_timeout", 0);
 		});
 		this.#durationTimer = new Timer(context.wheel, () => {
-			this.manager.count("downstream_rq_max_duration_reached");
+			this.manager.count(httpStat.downstream_rq_max_duration_reached);
 			this.#replyTimeout(408, "upstream max stream duration reached", "upstream_max_stream_duration_reached", responseFlags.UMSDR);
 		});
 	}
@@ -130,7 +138,7 @@ export class HttpStream {
 	#onIdle(): void {
 		const rest = this.#lastActiveAt + this.#idleTimeoutMs - this.context.nowMs();
 		if (rest > 1) return this.#idleTimer.arm(rest);
-		this.manager.count("downstream_rq_idle_timeout");
+		this.manager.count(httpStat.downstream_rq_idle_timeout);
 		this.#replyTimeout(408, "stream timeout", "stream_idle_timeout", responseFlags.SI);
 	}
 
@@ -184,7 +192,7 @@ export class HttpStream {
 	/** `response` is what upstream sent, less what is not for the client. */
 	startUpstreamResponse(hasBody: boolean): void {
 		const { response } = this;
-		if ((response.present & responseHopByHop) !== 0) removeHopByHop(response);
+		if ((response.present & responseHopByHop) !== 0) stripHopByHop(response);
 		if (response.isChunked) response.removeKnown(known["content-length"]);
 		this.info.responseCodeDetails = "via_upstream";
 		this.#startResponse(hasBody, response.contentLength >= 0);
@@ -224,10 +232,11 @@ export class HttpStream {
 		const { config } = manager;
 		if (cors !== undefined) cors.filter.writeActual(response, cors.origin);
 		if (config.serverHeader === "overwrite") {
-			response.removeKnown(known.server);
+			if (response.addedCount > 0) response.remove("server");
+			else response.removeKnown(known.server);
 			response.appendOwn("server", manager.serverName);
-		} else if (config.serverHeader === "appendIfAbsent" && !response.hasKnown(known.server)) response.appendOwn("server", manager.serverName);
-		if (!response.hasKnown(known.date)) response.appendOwn("date", httpDate(info.startTimeMs));
+		} else if (config.serverHeader === "appendIfAbsent" && !response.has("server")) response.appendOwn("server", manager.serverName);
+		if (!response.hasKnown(known.date) && !response.has("date")) response.appendOwn("date", httpDate(info.startTimeMs));
 		if (config.alwaysSetRequestIdInResponse && !response.has("x-request-id")) response.set("x-request-id", this.request.get("x-request-id") ?? "");
 		if (config.via !== "") response.append("via", config.via);
 	}
@@ -235,7 +244,7 @@ export class HttpStream {
 	/** 101, or 2xx to CONNECT: bytes pass both ways from now on. */
 	startTunnel(): void {
 		const { response, connection, context, info } = this;
-		if ((response.present & responseHopByHop) !== 0) removeHopByHop(response);
+		if ((response.present & responseHopByHop) !== 0) stripHopByHop(response);
 		this.isResponseStarted = true;
 		info.responseCode = response.status;
 		info.responseCodeDetails = "via_upstream";
@@ -272,7 +281,7 @@ export class HttpStream {
 
 	#endResponse(): void {
 		if (!this.isRequestComplete) {
-			this.manager.count("downstream_rq_response_before_rq_complete");
+			this.manager.count(httpStat.downstream_rq_response_before_rq_complete);
 			this.router.cancel();
 		}
 		const closes = this.#closesAfter || !this.isRequestComplete;
@@ -285,7 +294,7 @@ export class HttpStream {
 
 	/** The response cannot be completed: the client must see that. */
 	breakOff(): void {
-		this.manager.count("downstream_rq_tx_reset");
+		this.manager.count(httpStat.downstream_rq_tx_reset);
 		this.router.cancel();
 		const { connection } = this;
 		this.finish();
@@ -297,7 +306,7 @@ export class HttpStream {
 		if (this.isOver) return;
 		this.info.responseFlags |= responseFlags.DC;
 		if (this.info.responseCodeDetails === "") this.info.responseCodeDetails = "downstream_remote_disconnect";
-		this.manager.count("downstream_rq_rx_reset");
+		this.manager.count(httpStat.downstream_rq_rx_reset);
 		this.router.cancel();
 		this.finish();
 	}
@@ -312,7 +321,8 @@ export class HttpStream {
 		this.#durationTimer.disarm();
 		info.endAt = context.nowMs();
 		this.router.finish();
-		manager.gauge("downstream_rq_active", -1);
+		manager.gauge(httpGauge.downstream_rq_active, -1);
+		manager.count(httpStat.downstream_cx_tx_bytes_total, info.downstreamWireBytesSent);
 		if (info.responseCode !== 0) manager.countResponse(info.responseCode);
 		for (const observe of manager.observers) observe(this);
 		manager.log(info);

@@ -1,4 +1,4 @@
-import type { FilterChain, IstioStats, Listener, NetworkFilter } from "../../config/runtime-config.ts";
+import type { FilterChain, Listener, NetworkFilter } from "../../config/runtime-config.ts";
 import { compileManager, type CompiledManager } from "../http/connection-manager.ts";
 import type { StreamPool } from "../http/stream-pool.ts";
 import { compileAccessLog, type LineSink } from "../log/access-log.ts";
@@ -17,7 +17,6 @@ export interface ChainRuntime {
 	readonly limit: ConnectionLimit | undefined;
 	/** The cluster is named by the client's SNI. */
 	readonly isSniCluster: boolean;
-	readonly istioStats: IstioStats | undefined;
 	close(): void;
 }
 
@@ -55,14 +54,12 @@ export function compileChain(config: FilterChain, inputs: ChainInputs): ChainRun
 	const tls = config.tls && createDownstreamTls(config.tls, terminal.kind === "http", config.transportSocketConnectTimeoutMs, context, onStat);
 	if (tls !== undefined) errors.push(...tls.errors);
 	const limit = config.filters.find((filter) => filter.kind === "connectionLimit");
-	const stats = config.filters.find((filter) => filter.kind === "istioStats");
 	return {
 		config,
 		tls,
 		terminal,
 		limit: limit && { connectionsMax: limit.connectionsMax, delayMs: limit.delayMs, active: 0 },
 		isSniCluster: config.filters.some((filter) => filter.kind === "sniCluster"),
-		istioStats: stats?.stats,
 		close() {
 			sslScope.close();
 			if (terminal.kind === "http") terminal.manager.close();
@@ -76,7 +73,7 @@ function compileTerminal(config: FilterChain, inputs: ChainInputs): TerminalFilt
 		case "http":
 			return { kind: "http", manager: compileManager(last, { ...inputs, listenerScope: inputs.listenerPrefix }) };
 		case "tcpProxy":
-			return compileTcp(last, inputs);
+			return compileTcp(last, config, inputs);
 		case "echo":
 			return { kind: "echo" };
 		case "directResponse":
@@ -87,8 +84,9 @@ function compileTerminal(config: FilterChain, inputs: ChainInputs): TerminalFilt
 	}
 }
 
-function compileTcp(config: Extract<NetworkFilter, { kind: "tcpProxy" }>, inputs: ChainInputs): TerminalFilter {
+function compileTcp(config: Extract<NetworkFilter, { kind: "tcpProxy" }>, chain: FilterChain, inputs: ChainInputs): TerminalFilter {
 	const { context, errors } = inputs;
+	const stats = chain.filters.find((filter) => filter.kind === "istioStats");
 	const compile = createCompileContext();
 	const base = context.stats.openScope(`tcp.${config.statPrefix}.`).counters(tcpCounters);
 	const accessLogs = config.accessLogs.map((log) => {
@@ -101,7 +99,7 @@ function compileTcp(config: Extract<NetworkFilter, { kind: "tcpProxy" }>, inputs
 		context,
 		hash: compileRequestHash(config.hashPolicies, context.hash64, compile),
 		accessLogs,
-		observers: [],
+		istio: stats?.kind === "istioStats" ? context.istio.reporter(stats.stats, inputs.listener.direction, errors) : undefined,
 		count(name, by = 1) {
 			const { counters } = context.stats;
 			const at = base + tcpCounters.index[name];

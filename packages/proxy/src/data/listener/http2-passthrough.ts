@@ -3,6 +3,7 @@ import type { ConnectionInfo } from "../log/stream-info.ts";
 import { type CompiledRouteTable, matchVirtualHost } from "../match/route-table.ts";
 import { TcpSession } from "../tcp/tcp-proxy.ts";
 import type { Connection } from "../transport/connection.ts";
+import { httpStat } from "../http/http-stats.ts";
 
 const idleTimeoutMs = 3_600_000;
 
@@ -26,17 +27,17 @@ export function passHttp2(
 		connection.destroy();
 		return onOver();
 	}
-	manager.count("downstream_cx_http2_total");
+	manager.count(httpStat.downstream_cx_http2_total);
 	const proxy = {
 		config: { kind: "tcpProxy", statPrefix: config.statPrefix, cluster: { kind: "cluster", name: cluster }, idleTimeoutMs: config.idleTimeoutMs || idleTimeoutMs, connectAttemptsMax: 1, maxDownstreamConnectionDurationMs: config.maxConnectionDurationMs, hashPolicies: [], accessLogs: [] },
 		context,
 		hash: undefined,
 		accessLogs: manager.accessLogs,
-		observers: [],
+		istio: undefined,
 		count() {},
 	} as const;
 	track("open");
-	new TcpSession({ ...proxy, observers: [] }, connection, info, () => {
+	new TcpSession(proxy, connection, info, () => {
 		track("closed");
 		onOver();
 	}).start({ cluster, bytes });

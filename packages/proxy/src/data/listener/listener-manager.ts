@@ -126,7 +126,7 @@ export class ListenerManager {
 
 	#retire(runtime: ListenerRuntime): void {
 		this.#draining.add(runtime);
-		runtime.drain();
+		runtime.drain(false);
 		this.#sweep();
 	}
 
@@ -160,7 +160,7 @@ export class ListenerManager {
 			if (inboundOnly && runtime.config.direction !== "inbound") continue;
 			if (isStopping) for (const socket of sockets.values()) socket.close();
 			if (isStopping) sockets.clear();
-			runtime.drain();
+			runtime.drain(isStopping);
 		}
 	}
 

@@ -287,8 +287,8 @@ export class ListenerRuntime {
 	}
 
 	/** No new connections come; HTTP ones end with their next response. */
-	drain(): void {
-		for (const server of [...this.#servers]) server.drain();
+	drain(isEnding: boolean): void {
+		for (const server of [...this.#servers]) server.drain(isEnding);
 	}
 
 	destroy(): void {

@@ -7,9 +7,12 @@ import type { RequestHasher } from "../match/request-hash.ts";
 import type { tcpCounters } from "../stats/families.ts";
 import { upstreamTlsInfo } from "../tls/upstream-tls.ts";
 import type { Connection, ConnectionHandler } from "../transport/connection.ts";
+import type { IstioReporter } from "../http/istio-telemetry.ts";
+import type { IstioRecorder } from "../stats/istio-metrics.ts";
 import { Timer } from "../transport/timers.ts";
 import type { ClusterRuntime } from "../upstream/cluster-runtime.ts";
 import type { WorkerContext } from "../worker/context.ts";
+import { clusterGauge, clusterStat } from "../upstream/cluster-stats.ts";
 
 /** Compiled once per filter chain. */
 export interface CompiledTcpProxy {
@@ -17,7 +20,8 @@ export interface CompiledTcpProxy {
 	readonly context: WorkerContext;
 	readonly hash: RequestHasher | undefined;
 	readonly accessLogs: readonly LogStream[];
-	readonly observers: ((session: TcpSession) => void)[];
+	/** Istio's TCP metrics; undefined: not asked for. */
+	readonly istio: IstioReporter | undefined;
 	count(name: keyof typeof tcpCounters.index, by?: number): void;
 }
 
@@ -30,6 +34,8 @@ export interface TcpTarget {
 
 /** From here on a direction gets memory of its own and its bytes are not copied any more. */
 const bulkBytesMin = 256 * 1024;
+/** As often as Istio's filter reports. */
+const reportMs = 5000;
 const bulkBufferBytes = 128 * 1024;
 
 /** One connection passed through: bytes both ways, ends of stream both ways. */
@@ -52,6 +58,10 @@ export class TcpSession {
 	#toUpstream: Direction | undefined;
 	#toDownstream: Direction | undefined;
 	readonly #chooseContext = createChooseContext();
+	#recorder: IstioRecorder | undefined;
+	#reportedSent = 0;
+	#reportedReceived = 0;
+	readonly #reportTimer: Timer;
 
 	constructor(proxy: CompiledTcpProxy, downstream: Connection, connectionInfo: ConnectionInfo, onOver: () => void) {
 		const { context, config } = proxy;
@@ -68,8 +78,12 @@ export class TcpSession {
 		});
 		this.#connectTimer = new Timer(context.wheel, () => {
 			this.#cancel?.();
-			this.cluster?.count("upstream_cx_connect_timeout");
+			this.cluster?.count(clusterStat.upstream_cx_connect_timeout);
 			this.#attemptFailed("connection timeout");
+		});
+		this.#reportTimer = new Timer(context.wheel, () => {
+			this.#reportBytes();
+			this.#reportTimer.arm(reportMs);
 		});
 		proxy.count("downstream_cx_total");
 		this.#idleTimer.arm(config.idleTimeoutMs);
@@ -101,12 +115,12 @@ export class TcpSession {
 		const { info } = this;
 		const host = cluster.hosts.choose(this.#chooseContext);
 		if (host === undefined) {
-			cluster.count("upstream_cx_none_healthy");
+			cluster.count(clusterStat.upstream_cx_none_healthy);
 			info.responseFlags |= responseFlags.UH;
 			return this.#end(undefined);
 		}
 		if (!cluster.tryHold("connections", "default")) {
-			cluster.count("upstream_cx_overflow");
+			cluster.count(clusterStat.upstream_cx_overflow);
 			info.responseFlags |= responseFlags.UO;
 			return this.#end(undefined);
 		}
@@ -115,8 +129,8 @@ export class TcpSession {
 		this.#host = host;
 		info.upstreamHost = host.address;
 		info.upstreamHostName = host.host.hostname;
-		cluster.count("upstream_cx_total");
-		cluster.gauge("upstream_cx_active", 1);
+		cluster.count(clusterStat.upstream_cx_total);
+		cluster.gauge(clusterGauge.upstream_cx_active, 1);
 		beginRequest(host);
 		this.#connectTimer.arm(cluster.config.connectTimeoutMs);
 		this.#cancel = cluster.transports.choose(host, "", undefined).connect(host, (result) => {
@@ -127,7 +141,7 @@ export class TcpSession {
 				return;
 			}
 			if (!(result instanceof Error)) return this.#connected(result, bytes);
-			cluster.count("upstream_cx_connect_fail");
+			cluster.count(clusterStat.upstream_cx_connect_fail);
 			this.#attemptFailed(result.message, bytes);
 		});
 	}
@@ -149,6 +163,9 @@ export class TcpSession {
 		this.cluster?.outlier.connected(this.#host as HostEntry, true);
 		if (upstream.isTls) info.upstreamTls = upstreamTlsInfo(upstream);
 		info.upstreamLocalAddress = `${upstream.localAddress}:${upstream.localPort}`;
+		this.#recorder = proxy.istio?.recorder(info.connection, this.cluster, this.#host, info.upstreamTls, "");
+		this.#recorder?.tcpOpened();
+		if (this.#recorder !== undefined) this.#reportTimer.arm(reportMs);
 		const up = (this.#toUpstream ??= new Direction(this, "up"));
 		const down = (this.#toDownstream = new Direction(this, "down"));
 		up.wire(downstream, upstream);
@@ -161,6 +178,14 @@ export class TcpSession {
 		upstream.resume();
 	}
 
+	/** Long connections are counted while they last. */
+	#reportBytes(): void {
+		const { bytesSent, bytesReceived } = this.info;
+		this.#recorder?.tcpBytes(bytesSent - this.#reportedSent, bytesReceived - this.#reportedReceived);
+		this.#reportedSent = bytesSent;
+		this.#reportedReceived = bytesReceived;
+	}
+
 	/** Of one direction. */
 	onBytes(direction: "up" | "down", count: number): void {
 		const { info, proxy, cluster } = this;
@@ -168,11 +193,11 @@ export class TcpSession {
 		if (direction === "up") {
 			info.bytesReceived += count;
 			proxy.count("downstream_cx_rx_bytes_total", count);
-			cluster?.count("upstream_cx_tx_bytes_total", count);
+			cluster?.count(clusterStat.upstream_cx_tx_bytes_total, count);
 		} else {
 			info.bytesSent += count;
 			proxy.count("downstream_cx_tx_bytes_total", count);
-			cluster?.count("upstream_cx_rx_bytes_total", count);
+			cluster?.count(clusterStat.upstream_cx_rx_bytes_total, count);
 		}
 	}
 
@@ -202,8 +227,8 @@ export class TcpSession {
 		this.#holdsConnection = false;
 		const cluster = this.cluster as ClusterRuntime;
 		cluster.letGo("connections", "default");
-		cluster.gauge("upstream_cx_active", -1);
-		cluster.count("upstream_cx_destroy");
+		cluster.gauge(clusterGauge.upstream_cx_active, -1);
+		cluster.count(clusterStat.upstream_cx_destroy);
 		endRequest(this.#host as HostEntry);
 	}
 
@@ -221,7 +246,9 @@ export class TcpSession {
 		if (this.upstream !== undefined) closeSent(this.upstream, proxy.context);
 		this.#release();
 		info.endAt = proxy.context.nowMs();
-		for (const observe of proxy.observers) observe(this);
+		this.#reportBytes();
+		this.#reportTimer.disarm();
+		this.#recorder?.tcpClosed(info.responseFlags);
 		for (const log of proxy.accessLogs) log(info);
 		this.#onOver();
 	}

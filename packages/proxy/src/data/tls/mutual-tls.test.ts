@@ -96,12 +96,21 @@ for (const transport of ["auto", "net"] as const) {
 			assert.deepEqual(upstream?.received, []);
 		});
 
-		it("checks the identity again on every connection to the same address, tickets or not", async () => {
-			const port = await hop(upstreamTls("client", server), downstream("server"));
-			assert.equal(statusOf(await get(port, "/")), 200);
-			await proxy.apply(updateOf({ clusters: [clusterOf("picky", { transport: { kind: "tls", tls: upstreamTls("client", "spiffe://test/ns/a/sa/other") } })], hosts: [] }));
-			const again = await get(port, "/");
-			assert.equal(statusOf(again), 200);
+		it("checks the identity on every connection to an address, whatever tickets other clusters hold for it", async () => {
+			upstream = await startUpstream(answerHeads(() => ok("served", "connection: close\r\n")));
+			const local = clusterOf(`local${++names}`, { maxRequestsPerConnection: 1 });
+			const inbound = await listen([chainOf([managerOf(tableOf([routeOf("/", forwardTo(local.name))]), { maxRequestsPerConnection: 1 })], { tls: downstream("server") })], [local], [upstream.port]);
+			const right = clusterOf(`right${++names}`, { transport: { kind: "tls", tls: upstreamTls("client", server) } });
+			const wrong = clusterOf(`wrong${++names}`, { transport: { kind: "tls", tls: upstreamTls("client", "spiffe://test/ns/a/sa/other") } });
+			const routes = [routeOf("/right", forwardTo(right.name)), routeOf("/wrong", forwardTo(wrong.name))];
+			const port = await listen([chainOf([managerOf(tableOf(routes))])], [right, wrong], [inbound, inbound]);
+			for (let round = 0; round < 20; round++) {
+				assert.equal(statusOf(await get(port, "/right")), 200);
+				assert.equal(statusOf(await get(port, "/wrong")), 503);
+			}
+			const { stats } = proxy.worker.context;
+			const resumed = stats.dump().counters.find((block) => block.prefix === `cluster.${right.name}.` && block.names.includes("ssl.session_reused"));
+			assert.ok((resumed?.values[resumed.names.indexOf("ssl.session_reused")] ?? 0) > 0);
 		});
 
 		it("refuses a client without a certificate, or with one of another authority", async () => {

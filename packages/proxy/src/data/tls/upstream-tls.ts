@@ -1,3 +1,4 @@
+import type { X509Certificate } from "node:crypto";
 import { isIP } from "node:net";
 import { connect as tlsConnect, type TLSSocket } from "node:tls";
 import type { Cluster, Host, UpstreamTls, UpstreamTransport } from "../../config/runtime-config.ts";
@@ -121,6 +122,12 @@ function createPlain(config: Cluster, context: WorkerContext): ChosenTransport {
 
 let ways = 0;
 
+/** A resumed handshake does not show the certificate again: the one that the ticket was given under stands for it. */
+interface RememberedSession {
+	readonly ticket: Buffer;
+	readonly certificate: X509Certificate;
+}
+
 class UpstreamTlsTransport implements ChosenTransport {
 	/** Unique: pools of a replaced one are not found again. */
 	readonly key = `tls ${ways++}`;
@@ -134,7 +141,7 @@ class UpstreamTlsTransport implements ChosenTransport {
 	readonly #alpn: readonly string[];
 	readonly #verify: PeerVerifier;
 	/** By address. Certificates, trust, expected names and server name are this object's, so a ticket never meets others (CVE-2026-48934). */
-	readonly #sessions = new Map<string, Buffer[]>();
+	readonly #sessions = new Map<string, RememberedSession[]>();
 
 	constructor(config: Cluster, context: WorkerContext, contexts: SecureContexts, tls: UpstreamTls, serverName: string, alpn: readonly string[]) {
 		this.#config = config;
@@ -156,23 +163,23 @@ class UpstreamTlsTransport implements ChosenTransport {
 		if (secure.kind === "missing") return this.#failLater(new Error("TLS error: Secret is not supplied by SDS"), onResult);
 		const { address } = host.host;
 		const options = connectOptions(this.#config, host);
-		const session = this.#sessions.get(host.address)?.pop();
+		const session = this.#takeSession(host.address);
 		const socket = tlsConnect({
 			...(address.kind === "ip" ? { host: address.address, port: address.port } : { path: address.path }),
 			...(options.bindAddress === "" || address.kind === "pipe" ? {} : { localAddress: options.bindAddress }),
 			secureContext: secure.value.context,
 			...(this.#serverName === "" ? {} : { servername: this.#serverName }),
 			...(this.#alpn.length === 0 ? {} : { ALPNProtocols: [...this.#alpn] }),
-			...(session === undefined ? {} : { session }),
+			...(session === undefined ? {} : { session: session.ticket }),
 			// Verified below, by SPIFFE names rather than by host name, and on resumption too.
 			rejectUnauthorized: false,
 			checkServerIdentity: () => undefined,
 		});
 		socket.setNoDelay(true);
-		return this.#await(socket, host, onResult);
+		return this.#await(socket, host, session, onResult);
 	}
 
-	#await(socket: TLSSocket, host: HostEntry, onResult: ConnectResult): () => void {
+	#await(socket: TLSSocket, host: HostEntry, session: RememberedSession | undefined, onResult: ConnectResult): () => void {
 		let isDone = false;
 		const finish = (result: Connection | Error) => {
 			if (isDone) return;
@@ -190,8 +197,12 @@ class UpstreamTlsTransport implements ChosenTransport {
 		};
 		socket.on("error", onError);
 		socket.once("close", () => finish(new Error("TLS error: connection closed during the handshake")));
-		socket.on("session", (ticket) => this.#remember(host.address, ticket));
-		socket.once("secureConnect", () => finish(this.#accept(socket)));
+		const certificateOf = () => socket.getPeerX509Certificate() ?? (socket.isSessionReused() ? session?.certificate : undefined);
+		socket.on("session", (ticket) => {
+			const certificate = certificateOf();
+			if (certificate !== undefined) this.#remember(host.address, { ticket, certificate });
+		});
+		socket.once("secureConnect", () => finish(this.#accept(socket, certificateOf())));
 		return () => finishSilently();
 		function finishSilently(): void {
 			if (isDone) return;
@@ -202,8 +213,7 @@ class UpstreamTlsTransport implements ChosenTransport {
 	}
 
 	/** Fail closed: nothing is written before the peer is known. */
-	#accept(socket: TLSSocket): Connection | Error {
-		const certificate = socket.getPeerX509Certificate();
+	#accept(socket: TLSSocket, certificate: X509Certificate | undefined): Connection | Error {
 		const chainError = socket.authorized ? undefined : String(socket.authorizationError ?? "unknown");
 		const dnsName = this.#tls.autoSanValidation ? this.#serverName : "";
 		const verdict = this.#verify({ certificate, chainError }, dnsName);
@@ -229,10 +239,16 @@ class UpstreamTlsTransport implements ChosenTransport {
 		return () => clearImmediate(timer);
 	}
 
-	#remember(address: string, ticket: Buffer): void {
+	/** Each ticket once (RFC 8446 §C.4), and none under a certificate that has expired since. */
+	#takeSession(address: string): RememberedSession | undefined {
+		const session = this.#sessions.get(address)?.pop();
+		return session === undefined || session.certificate.validToDate.getTime() <= this.#context.wallMs() ? undefined : session;
+	}
+
+	#remember(address: string, session: RememberedSession): void {
 		const known = this.#sessions.get(address) ?? [];
 		if (this.#sessions.size > chosenMax) this.#sessions.clear();
-		if (known.length < sessionsMax) known.push(ticket);
+		if (known.length < sessionsMax) known.push(session);
 		this.#sessions.set(address, known);
 	}
 }

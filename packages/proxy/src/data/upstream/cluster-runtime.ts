@@ -10,6 +10,7 @@ import type { StatsScope } from "../stats/registry.ts";
 import { createTransportChooser, type TransportChooser } from "../tls/upstream-tls.ts";
 import type { WorkerContext } from "../worker/context.ts";
 import { HostPools } from "./host-pools.ts";
+import { clusterStat } from "./cluster-stats.ts";
 
 
 type Resource = "connections" | "pending" | "requests" | "retries";
@@ -57,9 +58,10 @@ export class ClusterRuntime {
 		return this.transports.httpAlpn(host, override);
 	}
 
-	count(name: keyof typeof clusterCounters.index, by = 1): void {
+	/** One of `clusterStat`. */
+	count(stat: number, by = 1): void {
 		const { counters } = this.context.stats;
-		const at = this.counterBase + clusterCounters.index[name];
+		const at = this.counterBase + stat;
 		counters[at] = (counters[at] as number) + by;
 	}
 
@@ -69,9 +71,10 @@ export class ClusterRuntime {
 		counters[at] = (counters[at] as number) + 1;
 	}
 
-	gauge(name: keyof typeof clusterGauges.index, by: number): void {
+	/** One of `clusterGauge`. */
+	gauge(stat: number, by: number): void {
 		const { gauges } = this.context.stats;
-		const at = this.gaugeBase + clusterGauges.index[name];
+		const at = this.gaugeBase + stat;
 		gauges[at] = (gauges[at] as number) + by;
 	}
 
@@ -105,7 +108,7 @@ export class ClusterRuntime {
 
 	updateHosts(hosts: ClusterHosts): void {
 		const gone = this.hosts.update(hosts, this.config);
-		this.count("membership_change");
+		this.count(clusterStat.membership_change);
 		for (const host of gone) if (host.attachment instanceof HostPools) host.attachment.drain();
 	}
 

@@ -4,6 +4,7 @@ import { Timer } from "../transport/timers.ts";
 import type { Connection } from "../transport/connection.ts";
 import type { ClusterRuntime } from "./cluster-runtime.ts";
 import { Http1Upstream } from "./http1-upstream.ts";
+import { clusterGauge, clusterStat } from "./cluster-stats.ts";
 
 /** Why there is no connection. The words are Envoy's reset reasons. */
 export type PoolFailure = "overflow" | "localConnectionFailure" | "remoteConnectionFailure" | "connectionTimeout";
@@ -45,12 +46,12 @@ export class Http1Pool {
 		if (idle !== undefined) return idle;
 		const { cluster } = this;
 		if (!cluster.tryHold("pending", this.priority)) {
-			cluster.count("upstream_rq_pending_overflow");
+			cluster.count(clusterStat.upstream_rq_pending_overflow);
 			client.onPoolFailure("overflow", "");
 			return undefined;
 		}
-		cluster.count("upstream_rq_pending_total");
-		cluster.gauge("upstream_rq_pending_active", 1);
+		cluster.count(clusterStat.upstream_rq_pending_total);
+		cluster.gauge(clusterGauge.upstream_rq_pending_active, 1);
 		this.#pending.push(client);
 		if (this.#connecting.size < this.#pending.length) this.#connect();
 		return undefined;
@@ -61,12 +62,12 @@ export class Http1Pool {
 		if (at < 0) return;
 		this.#pending.splice(at, 1);
 		this.#leavePending();
-		this.cluster.count("upstream_rq_cancelled");
+		this.cluster.count(clusterStat.upstream_rq_cancelled);
 	}
 
 	#leavePending(): void {
 		this.cluster.letGo("pending", this.priority);
-		this.cluster.gauge("upstream_rq_pending_active", -1);
+		this.cluster.gauge(clusterGauge.upstream_rq_pending_active, -1);
 	}
 
 	/** One connection is always allowed; beyond that the cluster's limit holds, and clients wait for a free one. */
@@ -75,11 +76,11 @@ export class Http1Pool {
 		const isFirst = this.#open === 0 && this.#connecting.size === 0;
 		if (isFirst) cluster.hold("connections", priority);
 		else if (!cluster.tryHold("connections", priority)) {
-			cluster.count("upstream_cx_overflow");
+			cluster.count(clusterStat.upstream_cx_overflow);
 			return;
 		}
-		cluster.count("upstream_cx_total");
-		cluster.count("upstream_cx_http1_total");
+		cluster.count(clusterStat.upstream_cx_total);
+		cluster.count(clusterStat.upstream_cx_http1_total);
 		const startedAt = cluster.context.nowMs();
 		const timer = new Timer(cluster.context.wheel, () => finish(undefined, "connectionTimeout", ""));
 		let isDone = false;
@@ -116,7 +117,7 @@ export class Http1Pool {
 	#connectFailed(failure: PoolFailure, transportFailure: string): void {
 		const { cluster, priority } = this;
 		cluster.letGo("connections", priority);
-		cluster.count(failure === "connectionTimeout" ? "upstream_cx_connect_timeout" : "upstream_cx_connect_fail");
+		cluster.count(failure === "connectionTimeout" ? clusterStat.upstream_cx_connect_timeout : clusterStat.upstream_cx_connect_fail);
 		// As in Envoy: whoever waits for this host hears of it at once, rather than each after a timeout of its own.
 		for (const client of this.#pending.splice(0)) {
 			this.#leavePending();
@@ -126,7 +127,7 @@ export class Http1Pool {
 
 	#connected(connection: Connection): void {
 		this.#open++;
-		this.cluster.gauge("upstream_cx_active", 1);
+		this.cluster.gauge(clusterGauge.upstream_cx_active, 1);
 		const upstream = new Http1Upstream(this, connection);
 		connection.resume();
 		this.#offer(upstream);
@@ -153,8 +154,8 @@ export class Http1Pool {
 	closed(upstream: Http1Upstream): void {
 		this.#open--;
 		this.cluster.letGo("connections", this.priority);
-		this.cluster.gauge("upstream_cx_active", -1);
-		this.cluster.count("upstream_cx_destroy");
+		this.cluster.gauge(clusterGauge.upstream_cx_active, -1);
+		this.cluster.count(clusterStat.upstream_cx_destroy);
 		const at = this.#idle.indexOf(upstream);
 		if (at >= 0) this.#idle.splice(at, 1);
 		if (this.#pending.length > this.#connecting.size) this.#connect();

@@ -2,9 +2,11 @@ import { defaultHeadLimits, type HeadError, parseResponseHead } from "../codec/h
 import { MessageDecoder, type MessageEvents } from "../codec/message-decoder.ts";
 import type { BodyKind } from "../codec/body-decoder.ts";
 import { Http1ResponseHead } from "../codec/response-head.ts";
+import { formatSocketAddress } from "../lb/host-entry.ts";
 import type { Connection, ConnectionHandler } from "../transport/connection.ts";
 import { Timer } from "../transport/timers.ts";
 import type { Http1Pool } from "./http1-pool.ts";
+import { clusterStat } from "./cluster-stats.ts";
 
 /** Why an exchange broke off. The words are Envoy's reset reasons. */
 export type ResetReason = "connectionTermination" | "protocolError" | "localReset";
@@ -43,6 +45,7 @@ export class Http1Upstream implements ConnectionHandler, MessageEvents {
 	readonly #lengthBody: { readonly kind: "length"; length: number } = { kind: "length", length: 0 };
 	#isTooOld = false;
 	#isFree = false;
+	#localAddress: string | undefined;
 	/** For answers nobody waits for. */
 	#spare: Http1ResponseHead | undefined;
 
@@ -62,13 +65,13 @@ export class Http1Upstream implements ConnectionHandler, MessageEvents {
 			headLimits,
 		);
 		this.#idleTimer = new Timer(context.wheel, () => {
-			pool.cluster.count("upstream_cx_idle_timeout");
+			pool.cluster.count(clusterStat.upstream_cx_idle_timeout);
 			this.close();
 		});
 		this.#ageTimer = new Timer(context.wheel, () => {
 			this.#isTooOld = true;
 			if (this.client !== undefined) return;
-			pool.cluster.count("upstream_cx_max_duration_reached");
+			pool.cluster.count(clusterStat.upstream_cx_max_duration_reached);
 			this.close();
 		});
 		this.#ageTimer.arm(config.maxConnectionDurationMs);
@@ -85,20 +88,28 @@ export class Http1Upstream implements ConnectionHandler, MessageEvents {
 		this.hasAnswered = this.isRequestSent = false;
 		this.#idleTimer.disarm();
 		this.#decoder.release();
+		// The last answer may have ended while its reader was slow.
+		this.connection.resume();
+	}
+
+	/** `ip:port` of our end. */
+	get localAddress(): string {
+		return (this.#localAddress ??= formatSocketAddress({ kind: "ip", address: this.connection.localAddress, port: this.connection.localPort }));
 	}
 
 	rest(): void {
+		this.connection.resume();
 		this.#idleTimer.arm(this.pool.cluster.config.idleTimeoutMs);
 	}
 
 	onData(bytes: Buffer, start: number, end: number): void {
 		if (this.client === undefined) {
 			// An answer that nobody asked for would be taken for the next request's (response queue poisoning).
-			this.pool.cluster.count("upstream_cx_protocol_error");
+			this.pool.cluster.count(clusterStat.upstream_cx_protocol_error);
 			this.close();
 			return;
 		}
-		this.pool.cluster.count("upstream_cx_rx_bytes_total", end - start);
+		this.pool.cluster.count(clusterStat.upstream_cx_rx_bytes_total, end - start);
 		this.hasAnswered = true;
 		this.#decoder.feed(bytes, start, end);
 		if (!this.#isFree) return;
@@ -150,7 +161,7 @@ export class Http1Upstream implements ConnectionHandler, MessageEvents {
 	}
 
 	onMalformed(error: HeadError): void {
-		this.pool.cluster.count("upstream_cx_protocol_error");
+		this.pool.cluster.count(clusterStat.upstream_cx_protocol_error);
 		this.#reset("protocolError", error.details);
 	}
 
@@ -160,7 +171,7 @@ export class Http1Upstream implements ConnectionHandler, MessageEvents {
 	}
 
 	onBlocked(): void {
-		this.pool.cluster.count("upstream_flow_control_paused_reading_total");
+		this.pool.cluster.count(clusterStat.upstream_flow_control_paused_reading_total);
 		this.client?.onUpstreamBlocked();
 	}
 
@@ -174,7 +185,7 @@ export class Http1Upstream implements ConnectionHandler, MessageEvents {
 		this.pool.cluster.context.output.discard(this.connection);
 		const { client } = this;
 		this.client = undefined;
-		if (client !== undefined) this.pool.cluster.count("upstream_cx_destroy_remote_with_active_rq");
+		if (client !== undefined) this.pool.cluster.count(clusterStat.upstream_cx_destroy_remote_with_active_rq);
 		this.pool.closed(this);
 		client?.onUpstreamReset("connectionTermination", "");
 	}

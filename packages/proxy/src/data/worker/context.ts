@@ -2,6 +2,7 @@ import type { FromWorker } from "../../config/worker-messages.ts";
 import type { NodeInfo } from "../../config/runtime-config.ts";
 import type { SharedWords } from "../../config/shared-state.ts";
 import type { FormatterEnvironment } from "../headers/formatter.ts";
+import type { IstioTelemetry } from "../http/istio-telemetry.ts";
 import type { Hash64 } from "../lb/hash.ts";
 import type { StatsRegistry } from "../stats/registry.ts";
 import type { Transport } from "../transport/connection.ts";
@@ -19,6 +20,8 @@ export interface WorkerContext {
 	readonly output: Output;
 	readonly wheel: TimerWheel;
 	readonly stats: StatsRegistry;
+	/** Istio's standard metrics. */
+	readonly istio: IstioTelemetry;
 	readonly words: SharedWords;
 	readonly hash64: Hash64;
 	readonly environment: FormatterEnvironment;

@@ -3,6 +3,7 @@ import { hostname } from "node:os";
 import { viewSharedWords } from "../../config/shared-state.ts";
 import type { FromWorker, ToWorker, WorkerInit } from "../../config/worker-messages.ts";
 import { createRequestIds } from "../headers/request-id.ts";
+import { IstioTelemetry } from "../http/istio-telemetry.ts";
 import { loadHash64 } from "../lb/hash.ts";
 import { ListenerManager, type OriginalDst } from "../listener/listener-manager.ts";
 import { createLogFiles, type LogFiles } from "../log/log-files.ts";
@@ -49,6 +50,7 @@ export async function createDataWorker(init: WorkerInit, post: (message: FromWor
 		afterEvent();
 	};
 	const files = createLogFiles();
+	const istio = new IstioTelemetry(init.node);
 	const context: WorkerContext = {
 		node: init.node,
 		serverName: init.options.serverName,
@@ -57,7 +59,8 @@ export async function createDataWorker(init: WorkerInit, post: (message: FromWor
 		transport: await createTransport(init.options.transport, { afterEvent, onHandlerError }),
 		output,
 		wheel: createTimerWheel(() => performance.now(), run, nowMs),
-		stats: createStatsRegistry(),
+		stats: createStatsRegistry(istio),
+		istio,
 		words: viewSharedWords(init.shared),
 		hash64: await loadHash64(),
 		environment: { hostname: hostname(), env: process.env, nowMs: Date.now },

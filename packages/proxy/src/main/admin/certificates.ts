@@ -1,6 +1,8 @@
 import { X509Certificate } from "node:crypto";
-import { splitCertificates } from "@weft/pki";
 import type { AdminContext, AdminReply, AdminRequest } from "./routes.ts";
+
+// Not from the pki package: its DER library would weigh in every proxy, for one admin page.
+const splitCertificates = (pem: string) => pem.match(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g) ?? [];
 
 const dayMs = 24 * 60 * 60 * 1000;
 

@@ -102,9 +102,8 @@ function failHealthChecks({ pool, state }: AdminContext, fail: boolean): AdminRe
 
 const drainDeadlineMs = 600_000;
 
-function drainListeners({ query }: AdminRequest, { pool, state }: AdminContext): AdminReply {
+function drainListeners({ query }: AdminRequest, { pool }: AdminContext): AdminReply {
 	const inboundOnly = query.has("inboundonly");
-	if (!inboundOnly) state.drain();
 	pool.broadcast({ kind: "drain", graceful: query.has("graceful"), inboundOnly, deadlineMs: drainDeadlineMs });
 	return ok;
 }
