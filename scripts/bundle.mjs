@@ -9,6 +9,16 @@ const programs = {
 	proxy: { entries: { "weft-proxy": "packages/proxy/src/main.ts", worker: "packages/proxy/src/data/worker/entry.ts" } },
 };
 
+// An ES import of these reads every export once, getters too: node:http then loads undici (14 MB), node:tls its root
+// certificates (5 MB). Taken as they are, they cost what they are used for.
+const lazyBuiltins = {
+	name: "lazy-builtins",
+	setup(bundler) {
+		bundler.onResolve({ filter: /^node:(http|https|http2|tls)$/ }, ({ path, kind }) => (kind === "require-call" ? undefined : { path, namespace: "lazy-builtin" }));
+		bundler.onLoad({ filter: /.*/, namespace: "lazy-builtin" }, ({ path }) => ({ contents: `module.exports = process.getBuiltinModule(${JSON.stringify(path)});` }));
+	},
+};
+
 const name = process.argv[2];
 if (!Object.hasOwn(programs, name)) throw new Error(`usage: bundle.mjs ${Object.keys(programs).join("|")}`);
 const outdir = join(root, "packages", name, "dist");
@@ -28,6 +38,7 @@ await build({
 	chunkNames: "[name]-[hash]",
 	minifySyntax: true,
 	minifyWhitespace: true,
+	plugins: [lazyBuiltins],
 	legalComments: "none",
 	logLevel: "warning",
 	// CommonJS packages inside an ES module still call require for Node's own modules.

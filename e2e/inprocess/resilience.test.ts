@@ -28,7 +28,7 @@ spec:
     spec: {containers: [{name: app, image: nobody/app, env: [{name: VERSION, value: ${version}}], ports: [{containerPort: 8000}]}]}
 ---`;
 
-const rule = (policy = "{}") => `
+const rule = (policy = "{loadBalancer: {simple: LEAST_REQUEST}}") => `
 apiVersion: networking.istio.io/v1
 kind: DestinationRule
 metadata: {name: app}

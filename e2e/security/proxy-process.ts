@@ -70,7 +70,7 @@ export async function startProxy({ descriptorsMax, ...options }: ProxyOptions): 
 function spawnProxy(args: readonly string[], descriptorsMax: number | undefined): ChildProcess {
 	const envoy = findEnvoy();
 	if (isEnvoy && envoy === undefined) throw new Error("no Envoy here: npm run peers");
-	const command = isEnvoy ? [envoy as string, ...args, "--use-dynamic-base-id", "--log-level", "warning"] : [process.execPath, main, ...args];
+	const command = isEnvoy ? [envoy as string, ...args, "--use-dynamic-base-id", "--log-level", "warning"] : [process.execPath, "--max-semi-space-size=1", main, ...args];
 	const [program = "", ...rest] = descriptorsMax === undefined ? command : ["/bin/sh", "-c", `ulimit -n ${descriptorsMax} && exec "$@"`, "sh", ...command];
 	return spawn(program, rest, { stdio: ["ignore", "pipe", "pipe"] });
 }
@@ -82,7 +82,7 @@ async function waitFor<T>(child: ChildProcess, log: () => string, look: () => T 
 		if (found !== undefined) return found;
 		await sleep(30);
 	}
-	throw new Error(`the proxy did not come up:\n${log()}`);
+	throw new Error(`the proxy did not come up:\n${log().slice(-3000)}`);
 }
 
 function portOf(file: string): number | undefined {

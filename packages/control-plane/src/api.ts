@@ -3,7 +3,7 @@ import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { join } from "node:path";
 import { type AnyConfig, type Diagnostic, hasErrors, isKind, type Kind } from "@weft/api";
-import { admitObjects, decodeYaml } from "@weft/galley";
+import { admitObjects, decodeYaml, withAge } from "@weft/galley";
 import { stringify } from "yaml";
 import { type HttpContext, sendJson, sendText } from "./http-server.ts";
 
@@ -64,10 +64,9 @@ async function apply(context: HttpContext, directory: string, body: string, url:
 	const sent = JSON.parse(body) as { readonly files?: readonly { readonly file: string; readonly text: string }[] };
 	const decoded = (sent.files ?? []).map(({ file, text }) => decodeYaml(text, file));
 	const snapshot = context.store.snapshot();
-	const admitted = admitObjects(
-		decoded.flatMap((d) => d.objects),
-		snapshot,
-	);
+	const now = new Date(context.options.clock.nowMs()).toISOString();
+	const aged = decoded.flatMap((d) => d.objects).map((object) => withAge(object, snapshot, now));
+	const admitted = admitObjects(aged, snapshot);
 	const diagnostics = [...decoded.flatMap((d) => d.diagnostics), ...admitted.diagnostics];
 	if (hasErrors(diagnostics)) return sendJson(response, 422, { objects: [], diagnostics, ms: 0 } satisfies ApplyResult);
 	if (url.searchParams.get("dryRun") === "true")
@@ -104,9 +103,7 @@ function write(directory: string, object: AnyConfig): "created" | "configured" |
 	const file = fileOf(directory, object.kind, object.metadata.namespace, object.metadata.name);
 	const before = readIfThere(file);
 	const { origin: _, ...content } = object;
-	// The age of an object decides conflicts: it is set once and kept, as the API server does.
-	const creationTimestamp = object.metadata.creationTimestamp ?? /creationTimestamp: "?([^"\n]+)/.exec(before ?? "")?.[1] ?? new Date().toISOString();
-	const text = stringify(externalForm({ ...content, metadata: { ...content.metadata, creationTimestamp } }));
+	const text = stringify(externalForm(content));
 	if (text === before) return "unchanged";
 	writeFileSync(`${file}.tmp`, text);
 	renameSync(`${file}.tmp`, file);

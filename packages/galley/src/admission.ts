@@ -1,6 +1,6 @@
 import { type AnyConfig, type Diagnostic, diagnosticCodes, type Kind, kindNames } from "@weft/api";
 import { analyzeSnapshot } from "./analysis/analysis.ts";
-import { diagnosticAt, forgetLocation } from "./decode/locations.ts";
+import { diagnosticAt, forgetLocation, moveLocation } from "./decode/locations.ts";
 import { objectKey } from "./store/keys.ts";
 import { changeTables, createSnapshot, type KindTables, type StoreSnapshot, type TableEdit } from "./store/snapshot.ts";
 
@@ -34,6 +34,15 @@ export function admitObjects(objects: readonly AnyConfig[], snapshot: StoreSnaps
 	}
 	for (const object of objects) forgetLocation(object);
 	return { accepted: batch, diagnostics };
+}
+
+/** An object's age decides conflicts: it is set once and kept, as the API server does, and must be known before the verdict. `now`: RFC 3339. */
+export function withAge(object: AnyConfig, snapshot: StoreSnapshot, now: string): AnyConfig {
+	const { kind, metadata } = object;
+	const known = snapshot.get(kind, metadata.namespace, metadata.name)?.metadata.creationTimestamp;
+	const aged = { ...object, metadata: { ...metadata, creationTimestamp: metadata.creationTimestamp ?? known ?? now } } as AnyConfig;
+	moveLocation(object, aged);
+	return aged;
 }
 
 const placeOf = (object: AnyConfig) => (object.origin ? `, first at ${object.origin.file}:${object.origin.line}` : "");

@@ -1,4 +1,4 @@
-export { type Admitted, admitObjects } from "./admission.ts";
+export { type Admitted, admitObjects, withAge } from "./admission.ts";
 export { analyzeSnapshot } from "./analysis/analysis.ts";
 export { type DecodedYaml, decodeMeshConfig, decodeYaml } from "./decode/yaml-decoder.ts";
 export { aliasCountMax, anchorCountMax, fileBytesMax, nestingDepthMax } from "./decode/yaml-documents.ts";

@@ -1,6 +1,6 @@
 import { spawn } from "node:child_process";
 import { existsSync, mkdirSync, openSync, readFileSync } from "node:fs";
-import { dirname, join } from "node:path";
+import { dirname, join, resolve } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { systemClock } from "@weft/runtime";
 import { type LocalMesh, launchMesh } from "../local/launcher.ts";
@@ -56,7 +56,7 @@ function launch(options: UpOptions, paths: StatePaths, signal: AbortSignal): Pro
 export function findImageFiles(filenames: readonly string[]): string[] {
 	const found = new Set<string>();
 	for (const start of [...filenames.filter((f) => f !== "-"), "."]) {
-		for (let folder = join(process.cwd(), start), up = 0; up < 8; up++, folder = dirname(folder)) {
+		for (let folder = resolve(start), up = 0; up < 8; up++, folder = dirname(folder)) {
 			const file = join(folder, "weft.local.yaml");
 			if (existsSync(file)) found.add(file);
 		}

@@ -2,6 +2,7 @@ import { readFileSync } from "node:fs";
 import { dirname, resolve } from "node:path";
 import type { Container, Diagnostic } from "@weft/api";
 import { parse } from "yaml";
+import { CommandError } from "../output/errors.ts";
 
 /** How an image runs as a process on this machine. */
 export interface LocalProcess {
@@ -16,26 +17,33 @@ export type ImageMap = ReadonlyMap<string, LocalProcess>;
 /** The annotation of a pod (or pod template) that runs its one container by a shell-like command line. */
 export const commandAnnotation = "weft.dev/command";
 
-interface FileEntry {
-	readonly command?: unknown;
-	readonly env?: unknown;
-	readonly workingDir?: unknown;
-}
-
-/** Reads `weft.local.yaml`. Paths in it are relative to its own folder. Throws with the file's name on what is not of that form. */
+/** Reads `weft.local.yaml`. Paths in it are relative to its own folder. Throws a CommandError with the file's name on what is not of that form. */
 export function readImageMap(file: string): ImageMap {
-	const content = parse(readFileSync(file, "utf8")) as { readonly images?: Record<string, FileEntry> } | null;
-	if (content === null || typeof content.images !== "object") throw new Error(`${file}: expected "images:", a map from image to {command, env}`);
+	const content = readYaml(file);
+	const images = isMap(content) ? content["images"] : undefined;
+	if (!isMap(images)) throw new CommandError(`${file}: expected "images:", a map from image to {command, env}`);
 	const folder = dirname(resolve(file));
-	return new Map(Object.entries(content.images).map(([image, entry]) => [image, processOf(file, folder, image, entry)]));
+	return new Map(Object.entries(images).map(([image, entry]) => [image, processOf(file, folder, image, isMap(entry) ? entry : {})]));
 }
 
-function processOf(file: string, folder: string, image: string, entry: FileEntry): LocalProcess {
-	const { command, env = {}, workingDir = "." } = entry ?? {};
-	if (!Array.isArray(command) || command.length === 0 || !command.every((part) => typeof part === "string")) {
-		throw new Error(`${file}: images["${image}"].command: expected a list of strings`);
+function isMap(value: unknown): value is Readonly<Record<string, unknown>> {
+	return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+function readYaml(file: string): unknown {
+	try {
+		return parse(readFileSync(file, "utf8"));
+	} catch (error) {
+		throw new CommandError(`${file}: ${error instanceof Error ? error.message.trimEnd() : String(error)}`);
 	}
-	const variables = Object.entries(env as Record<string, unknown>).map(([name, value]) => [name, String(value)] as const);
+}
+
+function processOf(file: string, folder: string, image: string, { command, env = {}, workingDir = "." }: Readonly<Record<string, unknown>>): LocalProcess {
+	if (!Array.isArray(command) || command.length === 0 || !command.every((part) => typeof part === "string")) {
+		throw new CommandError(`${file}: images["${image}"].command: expected a list of strings`);
+	}
+	if (!isMap(env)) throw new CommandError(`${file}: images["${image}"].env: expected a map from name to value`);
+	const variables = Object.entries(env).map(([name, value]) => [name, String(value)] as const);
 	// Parts that name a file beside weft.local.yaml are made absolute, so that a process may run anywhere.
 	const parts = command.map((part: string) => (/^\.{1,2}\//.test(part) ? resolve(folder, part) : part));
 	return { command: parts, env: Object.fromEntries(variables), workingDir: resolve(folder, String(workingDir)) };

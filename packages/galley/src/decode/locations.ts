@@ -7,6 +7,13 @@ export function rememberLocation(object: AnyConfig, location: Location): void {
 	locations.set(object, location);
 }
 
+/** For an object that is replaced by a changed copy. */
+export function moveLocation(from: AnyConfig, to: AnyConfig): void {
+	const location = locations.get(from);
+	if (location) locations.set(to, location);
+	locations.delete(from);
+}
+
 export function forgetLocation(object: AnyConfig): void {
 	locations.delete(object);
 }

@@ -110,7 +110,8 @@ export function decodeAgentArguments(argv: readonly string[], env: Environment):
 }
 
 // Go's durations, of which whole hours, minutes and seconds make sense here.
-function durationMs(text: string | undefined): Checked<number | undefined> {
+/** `24h`, `1h30m`, `90s` as Go writes durations; undefined for no text. */
+export function durationMs(text: string | undefined): Checked<number | undefined> {
 	if (text === undefined) return accepted(undefined);
 	const [, hours = "0", minutes = "0", seconds = "0"] = /^(?:(\d{1,6})h)?(?:(\d{1,6})m)?(?:(\d{1,6})s)?$/.exec(text) ?? [];
 	const total = Number(hours) * 3_600_000 + Number(minutes) * 60_000 + Number(seconds) * 1_000;

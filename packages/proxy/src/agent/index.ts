@@ -1,5 +1,5 @@
 export { type Agent, type AgentContext, startAgent } from "./agent.ts";
-export { type AgentOptions, agentUsage, decodeAgentArguments } from "./arguments.ts";
+export { type AgentOptions, agentUsage, decodeAgentArguments, durationMs } from "./arguments.ts";
 export { controlPlaneServerName, type CreateCertificate, type CreateCertificateCall } from "./certificate-client.ts";
 export { runAgent } from "./main.ts";
 export type { TextSource } from "./text-source.ts";

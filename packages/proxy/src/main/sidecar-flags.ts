@@ -1,5 +1,6 @@
 import { readFileSync } from "node:fs";
 import { parseArgs } from "node:util";
+import { durationMs } from "../agent/index.ts";
 import { logLevelOf } from "./flags.ts";
 
 export interface SidecarFlags {
@@ -19,6 +20,8 @@ export interface SidecarFlags {
 	readonly adminPort: number;
 	readonly stateDir: string | undefined;
 	readonly drainTimeSeconds: number;
+	/** Lifetime to ask for ($SECRET_TTL, as Istio's agent reads it); undefined: 24 h. */
+	readonly secretTtlMs: number | undefined;
 	readonly logLevel: string;
 }
 
@@ -63,7 +66,7 @@ export const sidecarHelp = `weft-proxy sidecar: serve what a control plane says,
   -l, --log-level LEVEL
 `;
 
-export function parseSidecarFlags(args: readonly string[]): ParsedSidecarFlags {
+export function parseSidecarFlags(args: readonly string[], env: Readonly<Record<string, string | undefined>> = {}): ParsedSidecarFlags {
 	let values: Partial<Record<keyof typeof names, string | boolean>>;
 	try {
 		values = parseArgs({ args: [...args], options: names, strict: true, allowPositionals: false }).values;
@@ -72,13 +75,13 @@ export function parseSidecarFlags(args: readonly string[]): ParsedSidecarFlags {
 	}
 	if (values.help === true) return { kind: "help" };
 	try {
-		return { kind: "flags", flags: readFlags((name) => values[name] as string | undefined) };
+		return { kind: "flags", flags: readFlags((name) => values[name] as string | undefined, env["SECRET_TTL"]) };
 	} catch (error) {
 		return { kind: "error", message: (error as Error).message };
 	}
 }
 
-function readFlags(text: (name: keyof typeof names) => string | undefined): SidecarFlags {
+function readFlags(text: (name: keyof typeof names) => string | undefined, secretTtl: string | undefined): SidecarFlags {
 	const needed = (name: keyof typeof names) => {
 		const value = text(name);
 		if (value === undefined || value === "") throw new Error(`--${name} is needed`);
@@ -92,6 +95,8 @@ function readFlags(text: (name: keyof typeof names) => string | undefined): Side
 	};
 	const logLevel = logLevelOf(text("log-level") ?? "info");
 	if (logLevel === undefined) throw new Error(`--log-level: unknown level ${text("log-level")}`);
+	const ttl = durationMs(secretTtl);
+	if (!ttl.ok) throw new Error(`SECRET_TTL ${ttl.reason}`);
 	const [region = "", zone = "", subZone = ""] = (text("locality") ?? "").split("/");
 	const discoveryAddress = needed("discovery-address");
 	return {
@@ -107,6 +112,7 @@ function readFlags(text: (name: keyof typeof names) => string | undefined): Side
 		concurrency: text("concurrency") === undefined ? undefined : count("concurrency", 0, 1024),
 		adminPort: count("admin-port", 15_000, 65_535),
 		stateDir: text("state-dir"),
+		secretTtlMs: ttl.value,
 		drainTimeSeconds: count("drain-time-s", 5, 86_400),
 		logLevel,
 	};

@@ -18,7 +18,7 @@ const ownSecrets: ReadonlySet<string> = new Set([workloadSecret, rootsSecret, co
 
 /** `weft-proxy sidecar …`: what Istio's agent and its Envoy do together. Resolves to the exit code. */
 export async function runSidecar(args: readonly string[], variables: NodeJS.ProcessEnv): Promise<number> {
-	const parsed = parseSidecarFlags(args);
+	const parsed = parseSidecarFlags(args, process.env);
 	if (parsed.kind === "help") {
 		process.stdout.write(sidecarHelp);
 		return 0;
@@ -51,6 +51,7 @@ async function serve(flags: SidecarFlags, variables: NodeJS.ProcessEnv, logger: 
 		random: Math.random,
 		logger: logger.child("identity"),
 		serverName,
+		...(flags.secretTtlMs === undefined ? {} : { ttlMs: flags.secretTtlMs }),
 		...clusterIdOf(flags),
 	});
 	const running = identity.run(abort.signal);

@@ -168,8 +168,8 @@ function checkTarget(head: Http1RequestHead): boolean {
 	for (let i = targetStart; i < targetEnd; i++) if (bytes[i] === 35) return fail(invalidUrl);
 	if (bytes[targetStart] === 47) return true;
 	const { method } = head;
-	if (method === "CONNECT") return true;
 	const target = bytes.latin1Slice(targetStart, targetEnd);
+	if (method === "CONNECT") return adoptAuthority(head, target);
 	if (target === "*") return method === "OPTIONS" ? true : fail(invalidUrl);
 	const absolute = /^(https?):\/\/([^/?#@]+)([/?].*)?$/i.exec(target);
 	// What does not start with a slash is answered by the connection manager (404), like Envoy does.
@@ -178,7 +178,14 @@ function checkTarget(head: Http1RequestHead): boolean {
 	head.scheme = (absolute[1] as string).toLowerCase();
 	const rest = absolute[3] ?? "/";
 	head.path = rest.startsWith("/") ? rest : `/${rest}`;
-	head.authority = absolute[2] as string;
+	return adoptAuthority(head, absolute[2] as string);
+}
+
+/** What the target says of the host goes before `Host` (RFC 9112 §3.2.2); `checkHost` sees to it that they agree. */
+function adoptAuthority(head: Http1RequestHead, authority: string): boolean {
+	if (!isHostValue(authority)) return fail(invalidUrl);
+	head.isAbsolute = true;
+	head.authority = authority;
 	return true;
 }
 
@@ -286,7 +293,12 @@ function parseStatusLine(head: Http1ResponseHead, bytes: Buffer, start: number, 
 function checkResponse(head: Http1ResponseHead): boolean {
 	if (!checkLength(head) || !checkEncoding(head, head.version)) return false;
 	const connection = head.hasKnown(known.connection) ? head.get("connection") : undefined;
-	head.isClose = connection === "keep-alive" ? false : connection === undefined ? head.version === 10 : hasToken(connection, "close") || (head.version === 10 && !hasToken(connection, "keep-alive"));
+	head.isClose =
+		connection === "keep-alive"
+			? false
+			: connection === undefined
+				? head.version === 10
+				: hasToken(connection, "close") || (head.version === 10 && !hasToken(connection, "keep-alive"));
 	return true;
 }
 
@@ -297,4 +309,3 @@ export function hasToken(list: string, token: string): boolean {
 	if (!list.includes(",")) return list.trim().toLowerCase() === token;
 	return list.split(",").some((part) => part.trim().toLowerCase() === token);
 }
-

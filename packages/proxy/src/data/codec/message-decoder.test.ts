@@ -180,7 +180,13 @@ describe("response head", () => {
 		assert.equal(parse("HTTP/1.0 200 OK\r\n\r\n").head.isClose, true);
 		assert.equal(parse("HTTP/1.0 200 OK\r\nconnection: keep-alive\r\n\r\n").head.isClose, false);
 	});
-	for (const bad of ["HTTP/1.1 20 OK\r\n\r\n", "HTTP/1.1 099 X\r\n\r\n", "HTTP/1.1 200 OK\nx: 1\n\n", "XTTP/1.1 200 OK\r\n\r\n", "HTTP/1.1 200 OK\r\ncontent-length: 1\r\ntransfer-encoding: chunked\r\n\r\n"]) {
+	for (const bad of [
+		"HTTP/1.1 20 OK\r\n\r\n",
+		"HTTP/1.1 099 X\r\n\r\n",
+		"HTTP/1.1 200 OK\nx: 1\n\n",
+		"XTTP/1.1 200 OK\r\n\r\n",
+		"HTTP/1.1 200 OK\r\ncontent-length: 1\r\ntransfer-encoding: chunked\r\n\r\n",
+	]) {
 		it(`refuses ${JSON.stringify(bad)}`, () => assert.ok(parse(bad).length < 0));
 	}
 });

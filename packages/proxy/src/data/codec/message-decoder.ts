@@ -1,7 +1,6 @@
 import { BodyDecoder, type BodyKind } from "./body-decoder.ts";
 import { CR, LF } from "./bytes.ts";
 import { type HeadError, type HeadLimits, headError, incomplete } from "./head-parser.ts";
-import type { HeaderBlock } from "./header-block.ts";
 
 /** What a connection learns from its bytes, in order: head, body and trailers, end; then `release` allows the next one. */
 export interface MessageEvents {
@@ -61,6 +60,11 @@ export class MessageDecoder {
 
 	get isRunning(): boolean {
 		return this.#isRunning;
+	}
+
+	/** A head has begun and is not complete. */
+	get isInHead(): boolean {
+		return !this.#isInBody && !this.#isHeld && this.#carryLength > 0;
 	}
 
 	get isHeld(): boolean {

@@ -11,7 +11,7 @@ export class Http1RequestHead extends HeaderBlock implements RequestHead {
 	/** Of the `host` line's value; equal when it came without, or with an empty one. */
 	hostStart = 0;
 	hostEnd = 0;
-	/** Whether the target was `http://host/path`. */
+	/** Whether the target named the host: `http://host/path`, or `host:port` with CONNECT. */
 	isAbsolute = false;
 	/** -1: not given. */
 	contentLength = -1;
@@ -29,7 +29,8 @@ export class Http1RequestHead extends HeaderBlock implements RequestHead {
 		this.scheme = "http";
 		this.contentLength = -1;
 		this.isChunked = this.isLineChanged = this.isAuthorityChanged = this.isAbsolute = false;
-		this.hostStart = this.hostEnd = 0;
+		// What cannot be parsed must not be logged under the line of an earlier request.
+		this.methodEnd = this.targetStart = this.targetEnd = this.hostStart = this.hostEnd = 0;
 		this.#method = this.#path = this.#authority = undefined;
 	}
 

@@ -88,7 +88,7 @@ export function sanitiseRequest(head: HeadersEdit, origin: RequestOrigin): void 
 /** Removes what is for this hop only, with the headers that `connection` names; an upgrade's own headers stay when it is to be passed on. */
 export function removeHopByHop(head: HeadersEdit, keepUpgrade: boolean): void {
 	const connection = head.get("connection");
-	if (connection !== undefined && connection.length > 10) {
+	if (connection !== undefined && connection !== "keep-alive" && connection !== "close") {
 		for (const token of connection.split(",")) {
 			const name = token.trim().toLowerCase();
 			// `connection: cookie, :path` and the like are tricks to make proxies drop what matters.

@@ -131,4 +131,3 @@ function compileTableLookup({ routes }: HttpConnectionManager, context: WorkerCo
 	errors.push(...compiled.errors);
 	return () => compiled.value;
 }
-

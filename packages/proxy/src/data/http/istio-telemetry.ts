@@ -1,7 +1,15 @@
 import type { IstioStats, Listener, NodeInfo } from "../../config/runtime-config.ts";
 import type { ConnectionInfo, TlsInfo } from "../log/stream-info.ts";
 import { grpcStatusOf } from "../headers/grpc-status.ts";
-import { createIstioMetrics, type IstioMetrics, type IstioPeer, type IstioRecorder, peerOfEndpoint, peerOfNode, peerOfPrincipal } from "../stats/istio-metrics.ts";
+import {
+	createIstioMetrics,
+	type IstioMetrics,
+	type IstioPeer,
+	type IstioRecorder,
+	peerOfEndpoint,
+	peerOfNode,
+	peerOfPrincipal,
+} from "../stats/istio-metrics.ts";
 import type { IstioSeriesDump } from "../stats/istio-series.ts";
 import type { ClusterRuntime } from "../upstream/cluster-runtime.ts";
 import type { HostEntry } from "../lb/host-entry.ts";
@@ -67,7 +75,13 @@ export class IstioReporter {
 	}
 
 	/** `authority` "" for TCP. */
-	recorder(connection: ConnectionInfo, cluster: ClusterRuntime | undefined, host: HostEntry | undefined, upstreamTls: TlsInfo | undefined, authority: string): IstioRecorder {
+	recorder(
+		connection: ConnectionInfo,
+		cluster: ClusterRuntime | undefined,
+		host: HostEntry | undefined,
+		upstreamTls: TlsInfo | undefined,
+		authority: string,
+	): IstioRecorder {
 		const hasService = cluster?.config.istioService !== undefined;
 		// Without a named service the host header says it, which differs from request to request.
 		const peer = hasService ? (upstreamTls?.peerUriSans[0] ?? "") : authority;

@@ -29,7 +29,14 @@ export function encodeRequestHead(output: Output, connection: Connection, head: 
 }
 
 /** `connectionValue`: of the connection header, "" for none. `isChunked`: how the body is framed towards the client. */
-export function encodeResponseHead(output: Output, connection: Connection, head: Http1ResponseHead, isChunked: boolean, connectionValue: string, headerCase: HeaderCase): void {
+export function encodeResponseHead(
+	output: Output,
+	connection: Connection,
+	head: Http1ResponseHead,
+	isChunked: boolean,
+	connectionValue: string,
+	headerCase: HeaderCase,
+): void {
 	output.reserve(connection, head.encodedBytesMax + slack);
 	const line = statusLine(head.status);
 	output.putBytes(line, 0, line.length);

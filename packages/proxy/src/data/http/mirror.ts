@@ -149,4 +149,3 @@ function splitPort(authority: string): readonly [string, string] {
 	const match = /^(.*?)(:\d+)$/.exec(authority);
 	return match === null ? [authority, ""] : [match[1] as string, match[2] as string];
 }
-

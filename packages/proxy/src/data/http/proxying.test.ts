@@ -1,7 +1,19 @@
 import assert from "node:assert/strict";
 import { after, afterEach, before, describe, it } from "node:test";
 import type { HttpConnectionManager, RetryPolicy, Route } from "../../config/runtime-config.ts";
-import { chainOf, clusterOf, forwardTo, hostsOf, listenerOf, managerOf, routeOf, type Standalone, startStandalone, tableOf, updateOf } from "../worker/standalone.ts";
+import {
+	chainOf,
+	clusterOf,
+	forwardTo,
+	hostsOf,
+	listenerOf,
+	managerOf,
+	routeOf,
+	type Standalone,
+	startStandalone,
+	tableOf,
+	updateOf,
+} from "../worker/standalone.ts";
 import { answerHeads, bodyOf, exchange, get, ok, openClient, type RecordingUpstream, startUpstream, statusOf } from "./test-peers.ts";
 
 const retryOn = (tokens: readonly string[], parts: Partial<RetryPolicy> = {}): RetryPolicy => ({
@@ -29,14 +41,29 @@ for (const transport of ["auto", "net"] as const) {
 		after(() => proxy.close());
 		afterEach(() => {
 			upstream?.close();
-			assert.deepEqual(proxy.messages.filter((m) => m.kind === "log" && m.level === "error"), []);
+			assert.deepEqual(
+				proxy.messages.filter((m) => m.kind === "log" && m.level === "error"),
+				[],
+			);
 		});
 
 		/** A listener of its own for each test, to a given upstream port. */
-		async function serve(port: number, action: Partial<ReturnType<typeof forwardTo>> = {}, manager: Partial<HttpConnectionManager> = {}, route: Partial<Route> = {}, cluster = {}): Promise<number> {
+		async function serve(
+			port: number,
+			action: Partial<ReturnType<typeof forwardTo>> = {},
+			manager: Partial<HttpConnectionManager> = {},
+			route: Partial<Route> = {},
+			cluster = {},
+		): Promise<number> {
 			const name = `l${++listeners}`;
 			const table = tableOf([routeOf("/", { ...forwardTo(name), ...action }, route)]);
-			await proxy.apply(updateOf({ listeners: [listenerOf(name, [chainOf([managerOf(table, manager)])])], clusters: [clusterOf(name, cluster)], hosts: [hostsOf(name, [port])] }));
+			await proxy.apply(
+				updateOf({
+					listeners: [listenerOf(name, [chainOf([managerOf(table, manager)])])],
+					clusters: [clusterOf(name, cluster)],
+					hosts: [hostsOf(name, [port])],
+				}),
+			);
 			return proxy.port(name);
 		}
 
@@ -60,7 +87,10 @@ for (const transport of ["auto", "net"] as const) {
 		it("answers pipelined requests one after the other, in order", async () => {
 			upstream = await startUpstream(answerHeads((head) => ok(/GET (\S+)/.exec(head)?.[1] ?? "")));
 			const port = await serve(upstream.port);
-			const response = await exchange(port, "GET /p1 HTTP/1.1\r\nhost: h\r\n\r\nGET /p2 HTTP/1.1\r\nhost: h\r\n\r\nGET /p3 HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n");
+			const response = await exchange(
+				port,
+				"GET /p1 HTTP/1.1\r\nhost: h\r\n\r\nGET /p2 HTTP/1.1\r\nhost: h\r\n\r\nGET /p3 HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n",
+			);
 			assert.deepEqual(response.match(/\/p[123]/g), ["/p1", "/p2", "/p3"]);
 			assert.equal(upstream.sockets.length, 1);
 		});
@@ -93,9 +123,16 @@ for (const transport of ["auto", "net"] as const) {
 		});
 
 		it("gives HEAD, 204 and 304 no body, and keeps the connections", async () => {
-			upstream = await startUpstream(answerHeads((head) => (head.startsWith("HEAD") ? "HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n" : `HTTP/1.1 ${head.includes("/204") ? 204 : 304} X\r\n\r\n`)));
+			upstream = await startUpstream(
+				answerHeads((head) =>
+					head.startsWith("HEAD") ? "HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n" : `HTTP/1.1 ${head.includes("/204") ? 204 : 304} X\r\n\r\n`,
+				),
+			);
 			const port = await serve(upstream.port);
-			const response = await exchange(port, "HEAD /h HTTP/1.1\r\nhost: h\r\n\r\nGET /204 HTTP/1.1\r\nhost: h\r\n\r\nGET /304 HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n");
+			const response = await exchange(
+				port,
+				"HEAD /h HTTP/1.1\r\nhost: h\r\n\r\nGET /204 HTTP/1.1\r\nhost: h\r\n\r\nGET /304 HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n",
+			);
 			assert.deepEqual(response.match(/HTTP\/1\.1 \d+/g), ["HTTP/1.1 200", "HTTP/1.1 204", "HTTP/1.1 304"]);
 			assert.match(response, /content-length: 9/);
 			assert.equal(upstream.sockets.length, 1);
@@ -149,7 +186,10 @@ for (const transport of ["auto", "net"] as const) {
 
 		it("does not pass on bytes that follow an ended, refused request", async () => {
 			upstream = await startUpstream(answerHeads(() => ok("no")));
-			const response = await exchange(await serve(upstream.port), "POST / HTTP/1.1\r\nhost: h\r\ncontent-length: 3\r\ncontent-length: 3\r\n\r\nabcGET /smuggled HTTP/1.1\r\nhost: h\r\n\r\n");
+			const response = await exchange(
+				await serve(upstream.port),
+				"POST / HTTP/1.1\r\nhost: h\r\ncontent-length: 3\r\ncontent-length: 3\r\n\r\nabcGET /smuggled HTTP/1.1\r\nhost: h\r\n\r\n",
+			);
 			assert.equal(statusOf(response), 400);
 			assert.deepEqual(upstream.received, []);
 		});
@@ -283,7 +323,8 @@ for (const transport of ["auto", "net"] as const) {
 
 		it("tunnels an allowed upgrade, and early bytes only after the upstream agreed", async () => {
 			upstream = await startUpstream((socket, text) => {
-				if (text.endsWith("\r\n\r\n")) setTimeout(() => socket.write("HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\nwelcome"), 20);
+				if (text.endsWith("\r\n\r\n"))
+					setTimeout(() => socket.write("HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\nwelcome"), 20);
 				else socket.write(`echo:${text.split("\r\n\r\n").at(-1)}`);
 			});
 			const port = await serve(upstream.port, {}, { upgrades: { websocket: true } });
@@ -297,7 +338,10 @@ for (const transport of ["auto", "net"] as const) {
 		it("passes nothing on and pools nothing when the upstream does not agree to an upgrade", async () => {
 			upstream = await startUpstream(answerHeads(() => ok("no upgrade")));
 			const port = await serve(upstream.port, {}, { upgrades: { websocket: true } });
-			const response = await exchange(port, "GET /ws HTTP/1.1\r\nhost: h\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\nGET /smuggled HTTP/1.1\r\nhost: h\r\n\r\n");
+			const response = await exchange(
+				port,
+				"GET /ws HTTP/1.1\r\nhost: h\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\nGET /smuggled HTTP/1.1\r\nhost: h\r\n\r\n",
+			);
 			assert.equal(bodyOf(response), "no upgrade");
 			assert.doesNotMatch(upstream.received.join(""), /smuggled/);
 			await get(port, "/");

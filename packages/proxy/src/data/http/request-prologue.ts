@@ -11,7 +11,8 @@ import type { HttpStream } from "./stream.ts";
 import { httpStat } from "./http-stats.ts";
 
 const bit = (name: keyof typeof known): number => 1 << known[name];
-const hopByHop = bit("connection") | bit("keep-alive") | bit("proxy-connection") | bit("te") | bit("upgrade") | bit("transfer-encoding") | bit("http2-settings");
+const hopByHop =
+	bit("connection") | bit("keep-alive") | bit("proxy-connection") | bit("te") | bit("upgrade") | bit("transfer-encoding") | bit("http2-settings");
 
 const edgeOrigin = { clientAddress: "", isInternal: false, isEdge: true } as const;
 const meshOrigin = { clientAddress: "", isInternal: false, isEdge: false } as const;

@@ -66,7 +66,12 @@ function applyHealthCheck(stream: HttpStream): boolean {
 		if (filter.kind !== "healthCheck" || filter.passThrough) continue;
 		const isCheck = filter.headers.every((header) => header.match.kind === "exact" && request.get(header.name) === header.match.value);
 		if (!isCheck) continue;
-		sendLocalReply(stream, { status: context.healthcheckFailed ? 503 : 200, body: "", flags: context.healthcheckFailed ? responseFlags.LH : 0, details: "health_check_ok" });
+		sendLocalReply(stream, {
+			status: context.healthcheckFailed ? 503 : 200,
+			body: "",
+			flags: context.healthcheckFailed ? responseFlags.LH : 0,
+			details: "health_check_ok",
+		});
 		return false;
 	}
 	return true;

@@ -198,7 +198,9 @@ export class RouterState implements UpstreamClient, PoolClient {
 		cluster.gauge(clusterGauge.upstream_rq_active, 1);
 		beginRequest(host);
 		this.#armTryTimer();
-		const pool = cluster.poolsOf(host).pool(cluster.transports.choose(host, request.authority, cluster.httpAlpn(host, stream.manager.upstreamAlpn)), this.#priority);
+		const pool = cluster
+			.poolsOf(host)
+			.pool(cluster.transports.choose(host, request.authority, cluster.httpAlpn(host, stream.manager.upstreamAlpn)), this.#priority);
 		this.#pool = pool;
 		const upstream = pool.acquire(this);
 		if (upstream !== undefined) this.onPoolReady(upstream);
@@ -410,7 +412,8 @@ export class RouterState implements UpstreamClient, PoolClient {
 			response.appendOwn("x-envoy-upstream-service-time", String(Math.max(0, Math.round(info.upstreamFirstReceivedAt - this.#attemptStartedAt))));
 		}
 		for (const cookie of this.#setCookies) response.append("set-cookie", cookie);
-		if (route?.virtualHost.config.includeAttemptCountInResponse === true && info.attemptCount > 0) response.set("x-envoy-attempt-count", String(info.attemptCount));
+		if (route?.virtualHost.config.includeAttemptCountInResponse === true && info.attemptCount > 0)
+			response.set("x-envoy-attempt-count", String(info.attemptCount));
 		const mutate = this.#choice?.mutateResponse ?? (this.#choice === undefined ? route?.mutateResponse : undefined);
 		mutate?.(response, info);
 	}
@@ -592,4 +595,3 @@ export class RouterState implements UpstreamClient, PoolClient {
 		context.destination = "";
 	}
 }
-

@@ -1,10 +1,10 @@
-import { type HeadError, hasToken, parseRequestHead } from "../codec/head-parser.ts";
+import { type HeadError, hasToken, incomplete, parseRequestHead } from "../codec/head-parser.ts";
 import { carryBytesMax, MessageDecoder, type MessageEvents } from "../codec/message-decoder.ts";
 import type { BodyKind } from "../codec/body-decoder.ts";
 import { formatXfcc } from "../headers/xfcc.ts";
 import { responseFlags } from "../log/response-flags.ts";
 import { type ConnectionInfo, createConnectionInfo } from "../log/stream-info.ts";
-import type { Connection, ConnectionHandler } from "../transport/connection.ts";
+import { type Connection, type ConnectionHandler, silentHandler } from "../transport/connection.ts";
 import { Timer } from "../transport/timers.ts";
 import type { WorkerContext } from "../worker/context.ts";
 import type { CompiledManager } from "./connection-manager.ts";
@@ -46,6 +46,10 @@ export class ServerConnection implements ConnectionHandler, MessageEvents {
 	#isDraining = false;
 	#isTooOld = false;
 	#isClosing = false;
+	/** A head has begun, and its timeout runs. */
+	#isAwaitingHead = false;
+	/** Of this connection; requests may name another for themselves. */
+	readonly #clientAddress: string;
 	#pauses = 0;
 	/** Bytes of the client's after an upgrade request: they belong to the tunnel, if one comes to be. */
 	#early: Buffer[] | undefined;
@@ -70,6 +74,7 @@ export class ServerConnection implements ConnectionHandler, MessageEvents {
 			manager.gauge(httpGauge.downstream_cx_ssl_active, 1);
 		}
 		connection.handler = this;
+		this.#clientAddress = info.remoteAddress;
 		this.#armIdle();
 		if (manager.config.maxConnectionDurationMs > 0) this.#ageTimer.arm(manager.config.maxConnectionDurationMs);
 	}
@@ -104,7 +109,9 @@ export class ServerConnection implements ConnectionHandler, MessageEvents {
 		if (this.#isSniffing && !this.#sniff(bytes, start, end)) return;
 		if (this.#early !== undefined || this.#stream?.router.isTunnel === true) return this.#onTunnelData(bytes, start, end);
 		this.#decoder.feed(bytes, start, end);
+		if (this.#decoder.carried === 0) return;
 		if (this.#decoder.carried > carryBytesMax) this.pause(pauseReasons.pipelined);
+		this.#awaitHead();
 	}
 
 	/** False: this is HTTP/2's preface, or may become it. */
@@ -132,18 +139,29 @@ export class ServerConnection implements ConnectionHandler, MessageEvents {
 	#handOver(bytes: Buffer): void {
 		if (this.#onHttp2 === undefined) {
 			this.manager.count(httpStat.downstream_cx_protocol_error);
-			this.#context.log("warn", "HTTP/2 is not spoken on this listener: connection closed", { listener: this.manager.config.statPrefix, client: this.info.remoteAddress });
+			this.#context.log("warn", "HTTP/2 is not spoken on this listener: connection closed", {
+				listener: this.manager.config.statPrefix,
+				client: this.info.remoteAddress,
+			});
 			this.connection.destroy();
 			return;
 		}
 		this.#forget();
+		// Whoever takes over hears of the end; here it has been counted.
+		this.connection.handler = silentHandler;
 		this.#onHttp2(this.connection, this.info, bytes);
 	}
 
 	#parseHead(bytes: Buffer, start: number, end: number): number {
 		const stream = (this.#stream ??= this.#pool.take());
 		stream.request.clear();
-		return parseRequestHead(stream.request, bytes, start, end, this.manager.headLimits);
+		const length = parseRequestHead(stream.request, bytes, start, end, this.manager.headLimits);
+		if (length === incomplete) {
+			// Clients that dawdle over a head are to cost their bytes, not a stream each.
+			this.#stream = undefined;
+			this.#pool.give(stream);
+		}
+		return length;
 	}
 
 	// ---- messages
@@ -152,6 +170,8 @@ export class ServerConnection implements ConnectionHandler, MessageEvents {
 		const stream = this.#stream as HttpStream;
 		const { request } = stream;
 		this.#timer.disarm();
+		this.#isAwaitingHead = false;
+		this.info.remoteAddress = this.#clientAddress;
 		this.#requests++;
 		this.manager.count(httpStat.downstream_rq_total);
 		this.manager.count(httpStat.downstream_rq_http1_total);
@@ -188,7 +208,13 @@ export class ServerConnection implements ConnectionHandler, MessageEvents {
 		if (stream.isOver || stream.isResponseStarted) return this.destroyAfterFlush();
 		if (stream.info.startAt === 0) this.#beginMalformed(stream);
 		stream.router.cancel();
-		sendLocalReply(stream, { status: error.status, body: error.status === 431 ? "" : reasonOf(error.status), flags: responseFlags.DPE, details: error.details, isClose: true });
+		sendLocalReply(stream, {
+			status: error.status,
+			body: error.status === 431 ? "" : reasonOf(error.status),
+			flags: responseFlags.DPE,
+			details: error.details,
+			isClose: true,
+		});
 	}
 
 	#beginMalformed(stream: HttpStream): void {
@@ -281,7 +307,9 @@ export class ServerConnection implements ConnectionHandler, MessageEvents {
 		try {
 			this.#release();
 		} catch (error) {
-			this.#context.log("error", "connection closed after an internal error", { error: error instanceof Error ? (error.stack ?? error.message) : String(error) });
+			this.#context.log("error", "connection closed after an internal error", {
+				error: error instanceof Error ? (error.stack ?? error.message) : String(error),
+			});
 			this.connection.destroy();
 		}
 		this.#context.afterEvent();
@@ -291,6 +319,7 @@ export class ServerConnection implements ConnectionHandler, MessageEvents {
 		if (this.#isClosing || this.connection.isClosed) return;
 		this.#decoder.release();
 		if (this.#decoder.carried <= carryBytesMax) this.resume(pauseReasons.pipelined);
+		this.#awaitHead();
 	}
 
 	/** Sends all, says so, and gives the client a moment to read before the connection goes (RFC 9112 §9.6). */
@@ -339,8 +368,16 @@ export class ServerConnection implements ConnectionHandler, MessageEvents {
 	// ---- ends
 
 	#armIdle(): void {
-		const { idleTimeoutMs, requestHeadersTimeoutMs } = this.manager.config;
-		this.#timer.arm(this.#requests === 0 && requestHeadersTimeoutMs > 0 ? requestHeadersTimeoutMs : idleTimeoutMs);
+		this.#timer.arm(this.manager.config.idleTimeoutMs);
+	}
+
+	/** From the first byte of a head on both of these run, and no later byte puts them off; as in Envoy, where the stream begins there. */
+	#awaitHead(): void {
+		if (this.#isAwaitingHead || this.#isClosing || !this.#decoder.isInHead) return;
+		this.#isAwaitingHead = true;
+		const { requestHeadersTimeoutMs, streamIdleTimeoutMs } = this.manager.config;
+		const timeoutMs = Math.min(requestHeadersTimeoutMs || Number.POSITIVE_INFINITY, streamIdleTimeoutMs || Number.POSITIVE_INFINITY);
+		if (timeoutMs < Number.POSITIVE_INFINITY) this.#timer.arm(timeoutMs);
 	}
 
 	#onTimer(): void {
@@ -403,10 +440,16 @@ export class ServerConnection implements ConnectionHandler, MessageEvents {
 
 export function createServerInfo(connection: Connection, requestedServerName: string, filterChainName: string): ConnectionInfo {
 	const remoteAddress = joinAddress(connection.remoteAddress, connection.remotePort);
-	return createConnectionInfo({ id: connection.id, localAddress: joinAddress(connection.localAddress, connection.localPort), remoteAddress, directRemoteAddress: remoteAddress, requestedServerName, filterChainName });
+	return createConnectionInfo({
+		id: connection.id,
+		localAddress: joinAddress(connection.localAddress, connection.localPort),
+		remoteAddress,
+		directRemoteAddress: remoteAddress,
+		requestedServerName,
+		filterChainName,
+	});
 }
 
 export function joinAddress(address: string, port: number): string {
 	return address.includes(":") ? `[${address}]:${port}` : `${address}:${port}`;
 }
-

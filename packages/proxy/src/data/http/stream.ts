@@ -21,11 +21,18 @@ import { httpGauge, httpStat } from "./http-stats.ts";
 
 const idleInfo = createConnectionInfo();
 const continueLine = Buffer.from("HTTP/1.1 100 Continue\r\n\r\n");
-const responseHopByHop = (1 << known.connection) | (1 << known["keep-alive"]) | (1 << known["proxy-connection"]) | (1 << known["transfer-encoding"]) | (1 << known.upgrade) | (1 << known.te);
+const responseHopByHop =
+	(1 << known.connection) |
+	(1 << known["keep-alive"]) |
+	(1 << known["proxy-connection"]) |
+	(1 << known["transfer-encoding"]) |
+	(1 << known.upgrade) |
+	(1 << known.te);
 
 /** Most upstreams say `connection: keep-alive` and nothing else of this kind. */
 function stripHopByHop(response: Http1ResponseHead): void {
-	if ((response.present & responseHopByHop) === 1 << known.connection && response.getKnown(known.connection) === "keep-alive") response.removeKnown(known.connection);
+	if ((response.present & responseHopByHop) === 1 << known.connection && response.getKnown(known.connection) === "keep-alive")
+		response.removeKnown(known.connection);
 	else removeHopByHop(response, false);
 }
 
@@ -193,7 +200,8 @@ export class HttpStream {
 	startUpstreamResponse(hasBody: boolean): void {
 		const { response } = this;
 		if ((response.present & responseHopByHop) !== 0) stripHopByHop(response);
-		if (response.isChunked) response.removeKnown(known["content-length"]);
+		// RFC 9112 §6.2: not with chunks, and not with 204, which has no body that could be waited for.
+		if (response.isChunked || response.status === 204) response.removeKnown(known["content-length"]);
 		this.info.responseCodeDetails = "via_upstream";
 		this.#startResponse(hasBody, response.contentLength >= 0);
 	}
@@ -256,9 +264,13 @@ export class HttpStream {
 		this.setIdleTimeout(this.#idleTimeoutMs);
 	}
 
+	/** An interim answer has no body, whatever it says (RFC 9110 §15.2): a client must not be led to wait for one. */
 	sendInterim(): void {
+		const { response } = this;
 		if (this.request.version === 10) return;
-		encodeResponseHead(this.context.output, this.connection.connection, this.response, false, "", "lower");
+		if ((response.present & responseHopByHop) !== 0) removeHopByHop(response, false);
+		response.removeKnown(known["content-length"]);
+		encodeResponseHead(this.context.output, this.connection.connection, response, false, "", "lower");
 	}
 
 	sendResponseBody(bytes: Buffer, start: number, end: number): void {
@@ -337,6 +349,7 @@ export class HttpStream {
 		this.info.connection = idleInfo;
 		this.snapshot = emptySnapshot;
 		this.route = this.cors = undefined;
+		this.isRequestComplete = this.isResponseStarted = this.isOver = false;
 		if (this.#trailers.length > 0) this.#trailers.length = 0;
 	}
 }

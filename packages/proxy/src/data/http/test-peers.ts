@@ -76,7 +76,10 @@ export async function openClient(port: number): Promise<RawClient> {
 		check();
 		closed.resolve();
 	};
-	socket.on("error", () => {}).on("end", end).on("close", end);
+	socket
+		.on("error", () => {})
+		.on("end", end)
+		.on("close", end);
 	const client: RawClient = {
 		socket,
 		text: "",

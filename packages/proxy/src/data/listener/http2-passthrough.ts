@@ -23,13 +23,26 @@ export function passHttp2(
 	const { context, config } = manager;
 	const cluster = soleCluster(manager.table(context.snapshot), info.localAddress);
 	if (cluster === undefined) {
-		context.log("warn", "HTTP/2 connection closed: its requests could go to several clusters, and HTTP/2 is not parsed", { statPrefix: config.statPrefix, destination: info.localAddress, client: info.remoteAddress });
+		context.log("warn", "HTTP/2 connection closed: its requests could go to several clusters, and HTTP/2 is not parsed", {
+			statPrefix: config.statPrefix,
+			destination: info.localAddress,
+			client: info.remoteAddress,
+		});
 		connection.destroy();
 		return onOver();
 	}
 	manager.count(httpStat.downstream_cx_http2_total);
 	const proxy = {
-		config: { kind: "tcpProxy", statPrefix: config.statPrefix, cluster: { kind: "cluster", name: cluster }, idleTimeoutMs: config.idleTimeoutMs || idleTimeoutMs, connectAttemptsMax: 1, maxDownstreamConnectionDurationMs: config.maxConnectionDurationMs, hashPolicies: [], accessLogs: [] },
+		config: {
+			kind: "tcpProxy",
+			statPrefix: config.statPrefix,
+			cluster: { kind: "cluster", name: cluster },
+			idleTimeoutMs: config.idleTimeoutMs || idleTimeoutMs,
+			connectAttemptsMax: 1,
+			maxDownstreamConnectionDurationMs: config.maxConnectionDurationMs,
+			hashPolicies: [],
+			accessLogs: [],
+		},
 		context,
 		hash: undefined,
 		accessLogs: manager.accessLogs,

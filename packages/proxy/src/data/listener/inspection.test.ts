@@ -86,7 +86,12 @@ describe("PROXY protocol", () => {
 	});
 	it("reads version 2", () => {
 		const header = Buffer.concat([Buffer.from("\r\n\r\n\0\r\nQUIT\n", "latin1"), Buffer.from([0x21, 0x11, 0, 12, 1, 2, 3, 4, 5, 6, 7, 8, 0, 11, 0, 22])]);
-		assert.deepEqual(readProxyProtocol(header), { kind: "header", length: 28, source: { address: "1.2.3.4", port: 11 }, destination: { address: "5.6.7.8", port: 22 } });
+		assert.deepEqual(readProxyProtocol(header), {
+			kind: "header",
+			length: 28,
+			source: { address: "1.2.3.4", port: 11 },
+			destination: { address: "5.6.7.8", port: 22 },
+		});
 		assert.equal(readProxyProtocol(header.subarray(0, 20)).kind, "incomplete");
 	});
 	for (const bad of ["GET / HTTP/1.1\r\n", "PROXY TCP4 nonsense\r\n", `PROXY ${"x".repeat(200)}`]) {

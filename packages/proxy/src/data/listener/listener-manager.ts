@@ -106,7 +106,12 @@ export class ListenerManager {
 				return [];
 			}
 			active.sockets.set(keyOf(address), socket);
-			this.#context.post({ kind: "listening", listener: config.name, address: address.kind === "pipe" ? address.path : joinAddress(address.address, socket.port), port: socket.port });
+			this.#context.post({
+				kind: "listening",
+				listener: config.name,
+				address: address.kind === "pipe" ? address.path : joinAddress(address.address, socket.port),
+				port: socket.port,
+			});
 			return [];
 		} catch (error) {
 			const message = `cannot bind ${keyOf(address)}: ${error instanceof Error ? error.message : String(error)}`;

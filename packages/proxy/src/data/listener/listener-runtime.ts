@@ -189,14 +189,29 @@ export class ListenerRuntime {
 		switch (terminal.kind) {
 			case "http": {
 				if (alpn === "h2" || terminal.manager.config.codec === "http2") {
-					return passHttp2(terminal.manager, connection, info, bytes, () => this.#closed(chain), (name) => this.#trackRaw(connection, name));
+					return passHttp2(
+						terminal.manager,
+						connection,
+						info,
+						bytes,
+						() => this.#closed(chain),
+						(name) => this.#trackRaw(connection, name),
+					);
 				}
 				const server: ServerConnection = new ServerConnection(
 					connection,
 					info,
 					terminal.manager,
 					this.#streams,
-					(taken, takenInfo, first) => passHttp2(terminal.manager, taken, takenInfo, first, () => this.#closed(chain), () => {}),
+					(taken, takenInfo, first) =>
+						passHttp2(
+							terminal.manager,
+							taken,
+							takenInfo,
+							first,
+							() => this.#closed(chain),
+							() => {},
+						),
 					() => {
 						this.#servers.delete(server);
 						// What passes on as HTTP/2 is still here.

@@ -45,11 +45,27 @@ function readV2(bytes: Buffer): ProxyProtocolVerdict {
 	if ((version & 15) === 0) return { kind: "header", length, source: undefined, destination: undefined };
 	if (family === 0x11 && length >= 28) {
 		const ip = (at: number) => Array.from(bytes.subarray(at, at + 4)).join(".");
-		return { kind: "header", length, source: { address: ip(16), port: bytes.readUInt16BE(24) }, destination: { address: ip(20), port: bytes.readUInt16BE(26) } };
+		return {
+			kind: "header",
+			length,
+			source: { address: ip(16), port: bytes.readUInt16BE(24) },
+			destination: { address: ip(20), port: bytes.readUInt16BE(26) },
+		};
 	}
 	if (family === 0x21 && length >= 52) {
-		const ip = (at: number) => (bytes.subarray(at, at + 16).toString("hex").match(/.{4}/g) ?? []).join(":");
-		return { kind: "header", length, source: { address: ip(16), port: bytes.readUInt16BE(48) }, destination: { address: ip(32), port: bytes.readUInt16BE(50) } };
+		const ip = (at: number) =>
+			(
+				bytes
+					.subarray(at, at + 16)
+					.toString("hex")
+					.match(/.{4}/g) ?? []
+			).join(":");
+		return {
+			kind: "header",
+			length,
+			source: { address: ip(16), port: bytes.readUInt16BE(48) },
+			destination: { address: ip(32), port: bytes.readUInt16BE(50) },
+		};
 	}
 	return { kind: "header", length, source: undefined, destination: undefined };
 }

@@ -106,7 +106,8 @@ export class TcpSession {
 		this.cluster = cluster;
 		this.#toUpstream = bytes === undefined || bytes.length === 0 ? undefined : new Direction(this, "up");
 		this.#chooseContext.destination = info.connection.localAddress;
-		if (hash !== undefined) this.#chooseContext.hash = hash(undefined, { remoteAddress: info.connection.remoteAddress, localAddress: info.connection.localAddress }).hash;
+		if (hash !== undefined)
+			this.#chooseContext.hash = hash(undefined, { remoteAddress: info.connection.remoteAddress, localAddress: info.connection.localAddress }).hash;
 		this.#connect(bytes);
 	}
 

@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { type SecureContext, TLSSocket } from "node:tls";
+import type { SecureContext, TLSSocket } from "node:tls";
 import type { DownstreamTls } from "../../config/runtime-config.ts";
 import { createCompileContext } from "../match/compile-context.ts";
 import type { TlsInfo } from "../log/stream-info.ts";
@@ -7,6 +7,7 @@ import type { Connection } from "../transport/connection.ts";
 import { Timer } from "../transport/timers.ts";
 import type { WorkerContext } from "../worker/context.ts";
 import { compilePeerVerifier, readTlsInfo } from "./peer-identity.ts";
+import { nodeTls } from "./node-tls.ts";
 import { SecureContexts } from "./secure-contexts.ts";
 
 export interface AcceptedTls {
@@ -30,7 +31,13 @@ interface HandshakeHandle {
 	verifyError(): (Error & { readonly code?: string }) | null;
 }
 
-export function createDownstreamTls(tls: DownstreamTls, isHttp: boolean, timeoutMs: number, context: WorkerContext, onStat: (name: string) => void): DownstreamTlsAcceptor {
+export function createDownstreamTls(
+	tls: DownstreamTls,
+	isHttp: boolean,
+	timeoutMs: number,
+	context: WorkerContext,
+	onStat: (name: string) => void,
+): DownstreamTlsAcceptor {
 	const compile = createCompileContext();
 	const verify = compilePeerVerifier(tls.validation, tls.requireClientCertificate, compile);
 	const offered = orderAlpn(tls.alpn, isHttp);
@@ -62,17 +69,23 @@ export function createDownstreamTls(tls: DownstreamTls, isHttp: boolean, timeout
 			}
 			// Without a common protocol OpenSSL would refuse the client; Envoy goes on without one.
 			const agreed = offered.filter((name) => clientAlpn.includes(name));
-			const socket = new TLSSocket(context.transport.toSocket(connection, bytes), {
+			const socket = new (nodeTls().TLSSocket)(context.transport.toSocket(connection, bytes), {
 				isServer: true,
 				secureContext: secure,
 				requestCert: tls.validation !== undefined || tls.requireClientCertificate,
 				rejectUnauthorized: false,
 				...(agreed.length === 0 ? {} : { ALPNProtocols: agreed }),
 			});
-			awaitHandshake(socket, timeoutMs || handshakeTimeoutMsDefault, context, () => finishHandshake(socket), (result) => {
-				if (result instanceof Error) onStat("ssl.connection_error");
-				onResult(result);
-			});
+			awaitHandshake(
+				socket,
+				timeoutMs || handshakeTimeoutMsDefault,
+				context,
+				() => finishHandshake(socket),
+				(result) => {
+					if (result instanceof Error) onStat("ssl.connection_error");
+					onResult(result);
+				},
+			);
 		},
 		refresh() {
 			contexts = new SecureContexts();
@@ -89,8 +102,14 @@ function orderAlpn(names: readonly string[], isHttp: boolean): readonly string[]
 /** Fails closed: without its certificate or trust the listener refuses, never goes on in clear text. */
 function resolve(contexts: SecureContexts, tls: DownstreamTls, context: WorkerContext): SecureContext | Error {
 	try {
-		const sessionId = createHash("sha256").update(JSON.stringify([tls.certificates.map((c) => (c.kind === "secret" ? c.name : c.certChainPem)), tls.validation])).digest("hex").slice(0, 32);
-		const secure = contexts.resolve({ params: tls.params, certificates: tls.certificates, trust: tls.validation?.trust, sessionIdContext: sessionId }, context.snapshot.secrets);
+		const sessionId = createHash("sha256")
+			.update(JSON.stringify([tls.certificates.map((c) => (c.kind === "secret" ? c.name : c.certChainPem)), tls.validation]))
+			.digest("hex")
+			.slice(0, 32);
+		const secure = contexts.resolve(
+			{ params: tls.params, certificates: tls.certificates, trust: tls.validation?.trust, sessionIdContext: sessionId },
+			context.snapshot.secrets,
+		);
 		if (secure.kind === "missing") return new Error(`TLS error: secret ${JSON.stringify(secure.secret)} is not there`);
 		return secure.value.context;
 	} catch (error) {

@@ -4,7 +4,20 @@ import { after, afterEach, before, describe, it } from "node:test";
 import { connect as tlsConnect } from "node:tls";
 import type { Cluster, DownstreamTls, FilterChain, HttpConnectionManager, Listener, Secret, TcpProxy, UpstreamTls } from "../../config/runtime-config.ts";
 import { answerHeads, bodyOf, get, ok, type RecordingUpstream, startUpstream, statusOf } from "../http/test-peers.ts";
-import { chainOf, clusterOf, forwardTo, hostsOf, listenerOf, managerOf, matchesAll, routeOf, type Standalone, startStandalone, tableOf, updateOf } from "../worker/standalone.ts";
+import {
+	chainOf,
+	clusterOf,
+	forwardTo,
+	hostsOf,
+	listenerOf,
+	managerOf,
+	matchesAll,
+	routeOf,
+	type Standalone,
+	startStandalone,
+	tableOf,
+	updateOf,
+} from "../worker/standalone.ts";
 import { createTestAuthority } from "./test-identity.ts";
 
 const params = { minVersion: "TLSv1.2", maxVersion: "TLSv1.3", ciphers: "" } as const;
@@ -30,7 +43,13 @@ const upstreamTls = (certificate: string, expected: string): UpstreamTls => ({
 	params,
 	alpn: ["istio-http/1.1", "istio"],
 	certificates: [{ kind: "secret", name: certificate }],
-	validation: { trust: rootTrust, sans: [{ type: "uri", match: { kind: "exact", value: expected, ignoreCase: false } }], certificateHashes: [], spkiHashes: [], acceptUntrusted: false },
+	validation: {
+		trust: rootTrust,
+		sans: [{ type: "uri", match: { kind: "exact", value: expected, ignoreCase: false } }],
+		certificateHashes: [],
+		spkiHashes: [],
+		acceptUntrusted: false,
+	},
 	sni: "outbound_.80_._.server.test",
 	autoSni: false,
 	autoSanValidation: false,
@@ -59,12 +78,22 @@ for (const transport of ["auto", "net"] as const) {
 		after(() => proxy.close());
 		afterEach(() => {
 			upstream?.close();
-			assert.deepEqual(proxy.messages.filter((m) => m.kind === "log" && m.level === "error"), []);
+			assert.deepEqual(
+				proxy.messages.filter((m) => m.kind === "log" && m.level === "error"),
+				[],
+			);
 		});
 
-		async function listen(chains: readonly FilterChain[], clusters: readonly Cluster[], ports: readonly number[], parts: Partial<Listener> = {}): Promise<number> {
+		async function listen(
+			chains: readonly FilterChain[],
+			clusters: readonly Cluster[],
+			ports: readonly number[],
+			parts: Partial<Listener> = {},
+		): Promise<number> {
 			const name = `l${++names}`;
-			await proxy.apply(updateOf({ listeners: [listenerOf(name, chains, parts)], clusters, hosts: clusters.map((cluster, i) => hostsOf(cluster.name, [ports[i] ?? 0])) }));
+			await proxy.apply(
+				updateOf({ listeners: [listenerOf(name, chains, parts)], clusters, hosts: clusters.map((cluster, i) => hostsOf(cluster.name, [ports[i] ?? 0])) }),
+			);
 			return proxy.port(name);
 		}
 
@@ -84,7 +113,10 @@ for (const transport of ["auto", "net"] as const) {
 			const response = await get(port, "/", "x-forwarded-client-cert: URI=spiffe://test/forged\r\n");
 			assert.equal(bodyOf(response), "served");
 			const sent = upstream?.received[0] ?? "";
-			assert.match(sent, /x-forwarded-client-cert: By=spiffe:\/\/test\/ns\/a\/sa\/server;Hash=[0-9a-f]{64};Subject="";URI=spiffe:\/\/test\/ns\/a\/sa\/client\r\n/);
+			assert.match(
+				sent,
+				/x-forwarded-client-cert: By=spiffe:\/\/test\/ns\/a\/sa\/server;Hash=[0-9a-f]{64};Subject="";URI=spiffe:\/\/test\/ns\/a\/sa\/client\r\n/,
+			);
 			assert.doesNotMatch(sent, /forged/);
 		});
 
@@ -99,7 +131,11 @@ for (const transport of ["auto", "net"] as const) {
 		it("checks the identity on every connection to an address, whatever tickets other clusters hold for it", async () => {
 			upstream = await startUpstream(answerHeads(() => ok("served", "connection: close\r\n")));
 			const local = clusterOf(`local${++names}`, { maxRequestsPerConnection: 1 });
-			const inbound = await listen([chainOf([managerOf(tableOf([routeOf("/", forwardTo(local.name))]), { maxRequestsPerConnection: 1 })], { tls: downstream("server") })], [local], [upstream.port]);
+			const inbound = await listen(
+				[chainOf([managerOf(tableOf([routeOf("/", forwardTo(local.name))]), { maxRequestsPerConnection: 1 })], { tls: downstream("server") })],
+				[local],
+				[upstream.port],
+			);
 			const right = clusterOf(`right${++names}`, { transport: { kind: "tls", tls: upstreamTls("client", server) } });
 			const wrong = clusterOf(`wrong${++names}`, { transport: { kind: "tls", tls: upstreamTls("client", "spiffe://test/ns/a/sa/other") } });
 			const routes = [routeOf("/right", forwardTo(right.name)), routeOf("/wrong", forwardTo(wrong.name))];
@@ -116,7 +152,11 @@ for (const transport of ["auto", "net"] as const) {
 		it("refuses a client without a certificate, or with one of another authority", async () => {
 			upstream = await startUpstream(answerHeads(() => ok("served")));
 			const local = clusterOf(`local${++names}`);
-			const port = await listen([chainOf([managerOf(tableOf([routeOf("/", forwardTo(local.name))]))], { tls: downstream("server") })], [local], [upstream.port]);
+			const port = await listen(
+				[chainOf([managerOf(tableOf([routeOf("/", forwardTo(local.name))]))], { tls: downstream("server") })],
+				[local],
+				[upstream.port],
+			);
 			const stranger = createTestAuthority().issue(client);
 			for (const identity of [{}, { cert: stranger.certChainPem, key: stranger.privateKeyPem }]) {
 				const socket = tlsConnect({ host: "127.0.0.1", port, rejectUnauthorized: false, ...identity });
@@ -145,7 +185,11 @@ for (const transport of ["auto", "net"] as const) {
 			const local = clusterOf(`local${++names}`);
 			upstream = await startUpstream(answerHeads(() => ok("served")));
 			await proxy.apply(updateOf({ secrets: [secretOf("rotating", "spiffe://test/ns/a/sa/before")] }));
-			const port = await listen([chainOf([managerOf(tableOf([routeOf("/", forwardTo(local.name))]))], { tls: downstream("rotating", { requireClientCertificate: false }) })], [local], [upstream.port]);
+			const port = await listen(
+				[chainOf([managerOf(tableOf([routeOf("/", forwardTo(local.name))]))], { tls: downstream("rotating", { requireClientCertificate: false }) })],
+				[local],
+				[upstream.port],
+			);
 			const open = () =>
 				new Promise<{ readonly names: string; readonly ask: () => Promise<string>; readonly end: () => void }>((resolve, reject) => {
 					const socket = tlsConnect({ host: "127.0.0.1", port, ca: authority.caPem, checkServerIdentity: () => undefined }, () => {
@@ -175,7 +219,11 @@ for (const transport of ["auto", "net"] as const) {
 			const filters = [managerOf(tableOf([routeOf("/", forwardTo(local.name))]))];
 			const port = await listen(
 				[
-					chainOf(filters, { name: "tls", match: { ...matchesAll, transportProtocol: "tls", applicationProtocols: ["istio-http/1.1", "istio"] }, tls: downstream("server") }),
+					chainOf(filters, {
+						name: "tls",
+						match: { ...matchesAll, transportProtocol: "tls", applicationProtocols: ["istio-http/1.1", "istio"] },
+						tls: downstream("server"),
+					}),
 					chainOf(filters, { name: "plain", match: { ...matchesAll, transportProtocol: "raw_buffer" } }),
 				],
 				[local],
@@ -196,7 +244,11 @@ for (const transport of ["auto", "net"] as const) {
 			await new Promise<void>((resolve) => echo.listen(0, "127.0.0.1", resolve));
 			const address = echo.address();
 			const local = clusterOf(`local${++names}`);
-			const inbound = await listen([chainOf([tcpProxyTo(local.name)], { tls: downstream("server") })], [local], [typeof address === "object" && address !== null ? address.port : 0]);
+			const inbound = await listen(
+				[chainOf([tcpProxyTo(local.name)], { tls: downstream("server") })],
+				[local],
+				[typeof address === "object" && address !== null ? address.port : 0],
+			);
 			const remote = clusterOf(`remote${++names}`, { transport: { kind: "tls", tls: upstreamTls("client", server) } });
 			const outbound = await listen([chainOf([tcpProxyTo(remote.name)])], [remote], [inbound]);
 			const size = 3 * 1024 * 1024;

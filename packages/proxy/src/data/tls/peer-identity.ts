@@ -50,7 +50,13 @@ function unquote(value: string): string | undefined {
 	}
 }
 
-export type PeerVerdict = { readonly kind: "accepted" } | { readonly kind: "refused"; readonly reason: string; readonly stat: "ssl.fail_verify_no_cert" | "ssl.fail_verify_error" | "ssl.fail_verify_san" | "ssl.fail_verify_cert_hash" };
+export type PeerVerdict =
+	| { readonly kind: "accepted" }
+	| {
+			readonly kind: "refused";
+			readonly reason: string;
+			readonly stat: "ssl.fail_verify_no_cert" | "ssl.fail_verify_error" | "ssl.fail_verify_san" | "ssl.fail_verify_cert_hash";
+	  };
 
 export interface PeerCheck {
 	readonly certificate: X509Certificate | undefined;
@@ -67,12 +73,16 @@ const tlsError = (what: string): string => `TLS_error:|268435581:SSL routines:OP
 export function compilePeerVerifier(validation: PeerValidation | undefined, isRequired: boolean, context: CompileContext): PeerVerifier {
 	const sans = (validation?.sans ?? []).map((san) => compileSan(san, context));
 	return ({ certificate, chainError }, extraDnsName) => {
-		if (certificate === undefined) return isRequired ? { kind: "refused", reason: "peer did not return a certificate", stat: "ssl.fail_verify_no_cert" } : acceptedVerdict;
+		if (certificate === undefined)
+			return isRequired ? { kind: "refused", reason: "peer did not return a certificate", stat: "ssl.fail_verify_no_cert" } : acceptedVerdict;
 		if (validation === undefined) return acceptedVerdict;
-		if (chainError !== undefined && !validation.acceptUntrusted) return { kind: "refused", reason: tlsError(`verify cert failed: ${chainError}`), stat: "ssl.fail_verify_error" };
-		if (!hashesMatch(certificate, validation)) return { kind: "refused", reason: tlsError("verify cert failed: cert hash and spki"), stat: "ssl.fail_verify_cert_hash" };
+		if (chainError !== undefined && !validation.acceptUntrusted)
+			return { kind: "refused", reason: tlsError(`verify cert failed: ${chainError}`), stat: "ssl.fail_verify_error" };
+		if (!hashesMatch(certificate, validation))
+			return { kind: "refused", reason: tlsError("verify cert failed: cert hash and spki"), stat: "ssl.fail_verify_cert_hash" };
 		const names = parseSubjectAltName(certificate.subjectAltName);
-		const isNamed = (sans.length === 0 || sans.some((matches) => matches(names))) && (extraDnsName === "" || names.dns.some((name) => matchesDnsName(name, extraDnsName)));
+		const isNamed =
+			(sans.length === 0 || sans.some((matches) => matches(names))) && (extraDnsName === "" || names.dns.some((name) => matchesDnsName(name, extraDnsName)));
 		return isNamed ? acceptedVerdict : { kind: "refused", reason: tlsError("verify cert failed: verify SAN list"), stat: "ssl.fail_verify_san" };
 	};
 }
@@ -100,7 +110,9 @@ function hashesMatch(certificate: X509Certificate, { certificateHashes, spkiHash
 	if (certificateHashes.length === 0 && spkiHashes.length === 0) return true;
 	const fingerprint = certificate.fingerprint256.replaceAll(":", "").toLowerCase();
 	if (certificateHashes.some((hash) => hash.replaceAll(":", "").toLowerCase() === fingerprint)) return true;
-	const spki = createHash("sha256").update(certificate.publicKey.export({ type: "spki", format: "der" })).digest("base64");
+	const spki = createHash("sha256")
+		.update(certificate.publicKey.export({ type: "spki", format: "der" }))
+		.digest("base64");
 	return spkiHashes.includes(spki);
 }
 
@@ -131,5 +143,9 @@ export function readTlsInfo(socket: TLSSocket, certificate: X509Certificate | un
 
 /** Envoy prints RFC 2253: last attribute first, joined by commas. */
 function formatName(lines: string | undefined): string {
-	return (lines ?? "").split("\n").filter((line) => line !== "").reverse().join(",");
+	return (lines ?? "")
+		.split("\n")
+		.filter((line) => line !== "")
+		.reverse()
+		.join(",");
 }

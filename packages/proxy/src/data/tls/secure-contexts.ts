@@ -1,5 +1,6 @@
-import { createSecureContext, rootCertificates, type SecureContext } from "node:tls";
+import type { SecureContext } from "node:tls";
 import type { CertificateSource, Secret, TlsParams, TrustSource } from "../../config/runtime-config.ts";
+import { nodeTls } from "./node-tls.ts";
 
 export type SecretMap = ReadonlyMap<string, Secret>;
 
@@ -31,7 +32,7 @@ function resolveMaterial({ certificates, trust }: SecureContextInputs, secrets: 
 		key.push(found.privateKeyPem);
 	}
 	if (trust === undefined) return { kind: "ready", value: { cert, key, ca: undefined, crl: undefined } };
-	if (trust.kind === "system") return { kind: "ready", value: { cert, key, ca: rootCertificates.join("\n"), crl: undefined } };
+	if (trust.kind === "system") return { kind: "ready", value: { cert, key, ca: nodeTls().rootCertificates.join("\n"), crl: undefined } };
 	const found = trust.kind === "inline" ? trust : secrets.get(trust.name)?.validation;
 	if (found === undefined || found.caPem === "") return { kind: "missing", secret: trust.kind === "secret" ? trust.name : "" };
 	return { kind: "ready", value: { cert, key, ca: found.caPem, crl: found.crlPem || undefined } };
@@ -52,7 +53,7 @@ export class SecureContexts {
 		let context = this.#known.get(id);
 		if (context === undefined) {
 			const { minVersion, maxVersion, ciphers } = inputs.params;
-			context = createSecureContext({
+			context = nodeTls().createSecureContext({
 				cert,
 				key,
 				// An empty list, not the public authorities, when nothing is trusted.

@@ -16,7 +16,10 @@ function createSerial(): Uint8Array {
 export function createTestAuthority(trustDomain = "test"): TestAuthority {
 	const keys = generateKeyPairSync("ec", { namedCurve: "prime256v1" });
 	const nowMs = Date.now();
-	const caPem = signSelf(buildRootTemplate({ trustDomain, publicKeyDer: encodePublicKey(keys.publicKey), serialNumber: createSerial(), nowMs }), keys.privateKey);
+	const caPem = signSelf(
+		buildRootTemplate({ trustDomain, publicKeyDer: encodePublicKey(keys.publicKey), serialNumber: createSerial(), nowMs }),
+		keys.privateKey,
+	);
 	const signer: Signer = { certificate: new X509Certificate(caPem), privateKey: keys.privateKey };
 	return {
 		caPem,

@@ -1,6 +1,6 @@
 import type { X509Certificate } from "node:crypto";
 import { isIP } from "node:net";
-import { connect as tlsConnect, type TLSSocket } from "node:tls";
+import type { TLSSocket } from "node:tls";
 import type { Cluster, Host, UpstreamTls, UpstreamTransport } from "../../config/runtime-config.ts";
 import type { HostEntry } from "../lb/host-entry.ts";
 import type { TlsInfo } from "../log/stream-info.ts";
@@ -8,6 +8,7 @@ import { createCompileContext } from "../match/compile-context.ts";
 import type { Connection, ConnectOptions } from "../transport/connection.ts";
 import type { WorkerContext } from "../worker/context.ts";
 import { compilePeerVerifier, type PeerVerifier, readTlsInfo } from "./peer-identity.ts";
+import { nodeTls } from "./node-tls.ts";
 import { SecureContexts } from "./secure-contexts.ts";
 
 export type ConnectResult = (result: Connection | Error) => void;
@@ -156,7 +157,10 @@ class UpstreamTlsTransport implements ChosenTransport {
 	connect(host: HostEntry, onResult: ConnectResult): () => void {
 		let secure: ReturnType<SecureContexts["resolve"]>;
 		try {
-			secure = this.#contexts.resolve({ params: this.#tls.params, certificates: this.#tls.certificates, trust: this.#tls.validation?.trust }, this.#context.snapshot.secrets);
+			secure = this.#contexts.resolve(
+				{ params: this.#tls.params, certificates: this.#tls.certificates, trust: this.#tls.validation?.trust },
+				this.#context.snapshot.secrets,
+			);
 		} catch (error) {
 			return this.#failLater(new Error(`TLS error: ${error instanceof Error ? error.message : String(error)}`), onResult);
 		}
@@ -164,7 +168,7 @@ class UpstreamTlsTransport implements ChosenTransport {
 		const { address } = host.host;
 		const options = connectOptions(this.#config, host);
 		const session = this.#takeSession(host.address);
-		const socket = tlsConnect({
+		const socket = nodeTls().connect({
 			...(address.kind === "ip" ? { host: address.address, port: address.port } : { path: address.path }),
 			...(options.bindAddress === "" || address.kind === "pipe" ? {} : { localAddress: options.bindAddress }),
 			secureContext: secure.value.context,

@@ -1,6 +1,15 @@
 import { connect as netConnect, createServer, type Server, type Socket } from "node:net";
 import type { TLSSocket } from "node:tls";
-import { type Connection, type ConnectionHandler, type ConnectOptions, type ListeningSocket, silentHandler, type Transport, type TransportHooks, type WriteStatus } from "./connection.ts";
+import {
+	type Connection,
+	type ConnectionHandler,
+	type ConnectOptions,
+	type ListeningSocket,
+	silentHandler,
+	type Transport,
+	type TransportHooks,
+	type WriteStatus,
+} from "./connection.ts";
 import { unmapAddress } from "./raw-connection.ts";
 
 /**
@@ -146,7 +155,14 @@ function connectNet(hooks: TransportHooks, options: ConnectOptions, onResult: (s
 	const socket =
 		address.kind === "pipe"
 			? netConnect({ path: address.path, allowHalfOpen: true })
-			: netConnect({ host: address.address, port: address.port, noDelay: true, allowHalfOpen: true, ...keepAlive, ...(bindAddress === "" ? {} : { localAddress: bindAddress }) });
+			: netConnect({
+					host: address.address,
+					port: address.port,
+					noDelay: true,
+					allowHalfOpen: true,
+					...keepAlive,
+					...(bindAddress === "" ? {} : { localAddress: bindAddress }),
+				});
 	const finish = (result: Socket | Error) => {
 		socket.off("connect", onConnect);
 		socket.off("error", finish);

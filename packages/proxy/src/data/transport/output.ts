@@ -20,15 +20,22 @@ export class Output {
 		this.#unpin = this.#createUnpin(this.bytes);
 	}
 
-	/** Makes room for `count` bytes (at most `roomMax`) to this connection. Call before each `put*` sequence. */
+	/** Makes room for `count` bytes to this connection. Call before each `put*` sequence. */
 	reserve(connection: Connection, count: number): void {
 		if (this.#owner !== connection || this.length + count > capacityBytes) {
 			this.flush();
 			this.#owner = connection;
 		}
+		if (count > this.bytes.length) this.#replace(Buffer.allocUnsafeSlow(count));
 	}
 
-	static readonly roomMax = capacityBytes;
+	/** Heads that the configuration makes larger than any that is received. The usual buffer comes back with the next flush. */
+	#replace(bytes: Buffer): void {
+		if (this.bytes.length === capacityBytes && this.#spares.length < sparesMax) this.#spares.push(this.bytes);
+		this.bytes = bytes;
+		this.#unpin = this.#createUnpin(bytes);
+		this.#views = [];
+	}
 
 	putByte(byte: number): void {
 		this.bytes[this.length++] = byte;
@@ -74,7 +81,7 @@ export class Output {
 		this.length = 0;
 		this.#owner = undefined;
 		const status = connection.write(this.#view(length), this.#unpin);
-		if (status === "pinned") {
+		if (status === "pinned" || this.bytes.length > capacityBytes) {
 			this.bytes = this.#spares.pop() ?? Buffer.allocUnsafeSlow(capacityBytes);
 			this.#unpin = this.#createUnpin(this.bytes);
 			this.#views = [];
@@ -96,7 +103,7 @@ export class Output {
 
 	#createUnpin(bytes: Buffer): () => void {
 		return () => {
-			if (this.#spares.length < sparesMax) this.#spares.push(bytes);
+			if (bytes.length === capacityBytes && this.#spares.length < sparesMax) this.#spares.push(bytes);
 		};
 	}
 }

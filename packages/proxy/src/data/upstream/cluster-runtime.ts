@@ -12,7 +12,6 @@ import type { WorkerContext } from "../worker/context.ts";
 import { HostPools } from "./host-pools.ts";
 import { clusterStat } from "./cluster-stats.ts";
 
-
 type Resource = "connections" | "pending" | "requests" | "retries";
 
 /** One cluster in one worker: hosts, pools, limits, counters. Lives as long as its configuration stays the same. */
@@ -85,7 +84,14 @@ export class ClusterRuntime {
 	/** False: over the limit of all workers together. */
 	tryHold(resource: Resource, priority: "default" | "high"): boolean {
 		const limits = this.limits(priority);
-		const limit = resource === "connections" ? limits.connectionsMax : resource === "pending" ? limits.pendingRequestsMax : resource === "requests" ? limits.requestsMax : limits.retriesMax;
+		const limit =
+			resource === "connections"
+				? limits.connectionsMax
+				: resource === "pending"
+					? limits.pendingRequestsMax
+					: resource === "requests"
+						? limits.requestsMax
+						: limits.retriesMax;
 		return tryAcquire(this.words, breakerWord(this.breakerSlot, priority, resource), limit);
 	}
 
@@ -124,4 +130,3 @@ export class ClusterRuntime {
 		this.transports.refresh();
 	}
 }
-

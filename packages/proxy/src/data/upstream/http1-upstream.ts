@@ -28,6 +28,9 @@ export interface UpstreamClient {
 
 const limits = { ...defaultHeadLimits, headBytesMax: 80 * 1024, headersMax: 1000 };
 
+/** An upstream that goes on saying "wait" is no better than one that says nothing. */
+const interimsMax = 100;
+
 /** One HTTP/1 connection to a host. */
 export class Http1Upstream implements ConnectionHandler, MessageEvents {
 	readonly pool: Http1Pool;
@@ -44,6 +47,8 @@ export class Http1Upstream implements ConnectionHandler, MessageEvents {
 	readonly #ageTimer: Timer;
 	readonly #lengthBody: { readonly kind: "length"; length: number } = { kind: "length", length: 0 };
 	#isTooOld = false;
+	/** 1xx answers to the request that is under way. */
+	#interims = 0;
 	#isFree = false;
 	#localAddress: string | undefined;
 	/** For answers nobody waits for. */
@@ -86,6 +91,7 @@ export class Http1Upstream implements ConnectionHandler, MessageEvents {
 		this.client = client;
 		this.requests++;
 		this.hasAnswered = this.isRequestSent = false;
+		this.#interims = 0;
 		this.#idleTimer.disarm();
 		this.#decoder.release();
 		// The last answer may have ended while its reader was slow.
@@ -123,6 +129,11 @@ export class Http1Upstream implements ConnectionHandler, MessageEvents {
 		const { client } = this;
 		if (client === undefined) return "stop";
 		const head = client.response;
+		if (head.status < 200 && head.status !== 101 && ++this.#interims > interimsMax) {
+			this.pool.cluster.count("upstream_cx_protocol_error");
+			this.#reset("protocolError", "too many interim responses");
+			return "stop";
+		}
 		const next = client.onResponseHead();
 		if (next === "interim") return "interim";
 		if (next === "tunnel") return untilClose;

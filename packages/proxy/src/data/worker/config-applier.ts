@@ -79,7 +79,12 @@ export class ConfigApplier {
 	}
 }
 
-function compileRoutes(known: ReadonlyMap<string, CompiledRouteTable>, update: ConfigUpdate, context: WorkerContext, errors: ResourceError[]): ReadonlyMap<string, CompiledRouteTable> {
+function compileRoutes(
+	known: ReadonlyMap<string, CompiledRouteTable>,
+	update: ConfigUpdate,
+	context: WorkerContext,
+	errors: ResourceError[],
+): ReadonlyMap<string, CompiledRouteTable> {
 	if (update.routes.upsert.length === 0 && update.routes.remove.length === 0) return known;
 	const routes = new Map(known);
 	for (const table of update.routes.upsert) {
@@ -98,4 +103,3 @@ function mergeSecrets(known: ReadonlyMap<string, Secret>, update: ConfigUpdate):
 	for (const name of update.secrets.remove) secrets.delete(name);
 	return secrets;
 }
-

@@ -203,9 +203,18 @@ export function hostsOf(cluster: string, ports: readonly number[]): ClusterHosts
 
 let updates = 0;
 
-export function updateOf(parts: Partial<{ -readonly [K in "listeners" | "clusters" | "routes" | "secrets"]: ConfigUpdate[K]["upsert"] } & { hosts: ConfigUpdate["hosts"] }>): ConfigUpdate {
+export function updateOf(
+	parts: Partial<{ -readonly [K in "listeners" | "clusters" | "routes" | "secrets"]: ConfigUpdate[K]["upsert"] } & { hosts: ConfigUpdate["hosts"] }>,
+): ConfigUpdate {
 	const upsert = <T>(values: readonly T[] | undefined) => ({ upsert: values ?? [], remove: [] });
-	return { id: ++updates, listeners: upsert(parts.listeners), clusters: upsert(parts.clusters), hosts: parts.hosts ?? [], routes: upsert(parts.routes), secrets: upsert(parts.secrets) };
+	return {
+		id: ++updates,
+		listeners: upsert(parts.listeners),
+		clusters: upsert(parts.clusters),
+		hosts: parts.hosts ?? [],
+		routes: upsert(parts.routes),
+		secrets: upsert(parts.secrets),
+	};
 }
 
 export interface Standalone {

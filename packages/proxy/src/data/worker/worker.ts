@@ -106,7 +106,8 @@ function handleMessage(message: ToWorker, { context, listeners, applier, files, 
 			const { id } = message.update;
 			applier.apply(message.update).then(
 				(errors) => context.post({ kind: "updated", id, errors }),
-				(error: unknown) => context.post({ kind: "updated", id, errors: [{ resource: "", message: error instanceof Error ? (error.stack ?? error.message) : String(error) }] }),
+				(error: unknown) =>
+					context.post({ kind: "updated", id, errors: [{ resource: "", message: error instanceof Error ? (error.stack ?? error.message) : String(error) }] }),
 			);
 			return;
 		}
