@@ -83,13 +83,13 @@ test("request timeouts: reviews is cut after half a second", async () => {
 	assert.ok(page.ms < 2_500, `took ${Math.round(page.ms)} ms`);
 });
 
-test("mirroring: v2 gets a copy of what v1 answers", async () => {
+test("mirroring: v3 gets a copy of what v1 answers", async () => {
 	await apply("virtual-service-all-v1.yaml");
 	await apply("virtual-service-reviews-mirror.yaml");
-	const before = await inboundRequests("reviews-v2");
+	const before = await inboundRequests("reviews-v3");
 	assert.deepEqual(await versions(50), { v1: 50 });
-	for (let i = 0; i < 50 && (await inboundRequests("reviews-v2")) < before + 50; i++) await new Promise((resolve) => setTimeout(resolve, 50));
-	assert.equal(await inboundRequests("reviews-v2"), before + 50);
+	for (let i = 0; i < 50 && (await inboundRequests("reviews-v3")) < before + 50; i++) await new Promise((resolve) => setTimeout(resolve, 50));
+	assert.equal(await inboundRequests("reviews-v3"), before + 50);
 });
 
 /** Requests that a workload's sidecar took, by Istio's standard metric. */

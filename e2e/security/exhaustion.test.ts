@@ -226,7 +226,12 @@ describe("sec/exhaustion: what one client costs is bounded", () => {
 			const response = await exchange(port, get("/copies", `x-big: ${"b".repeat(length)}`));
 			assert.ok(isResponse(response), `an answer, not ${String(response)}`);
 			if (response.status === 200)
-				assert.equal(fixture.upstream.seen.findLast(({ target }) => target === "/copies")?.headers.filter(([name, value]) => name.startsWith("x-copy-") && value.length === length).length, 6);
+				assert.equal(
+					fixture.upstream.seen
+						.findLast(({ target }) => target === "/copies")
+						?.headers.filter(([name, value]) => name.startsWith("x-copy-") && value.length === length).length,
+					6,
+				);
 			for (let i = 0; i < 3; i++) await assertServes(port);
 		}
 	});

@@ -70,7 +70,9 @@ export async function startProxy({ descriptorsMax, ...options }: ProxyOptions): 
 function spawnProxy(args: readonly string[], descriptorsMax: number | undefined): ChildProcess {
 	const envoy = findEnvoy();
 	if (isEnvoy && envoy === undefined) throw new Error("no Envoy here: npm run peers");
-	const command = isEnvoy ? [envoy as string, ...args, "--use-dynamic-base-id", "--log-level", "warning"] : [process.execPath, "--max-semi-space-size=1", main, ...args];
+	const command = isEnvoy
+		? [envoy as string, ...args, "--use-dynamic-base-id", "--log-level", "warning"]
+		: [process.execPath, "--max-semi-space-size=1", main, ...args];
 	const [program = "", ...rest] = descriptorsMax === undefined ? command : ["/bin/sh", "-c", `ulimit -n ${descriptorsMax} && exec "$@"`, "sh", ...command];
 	return spawn(program, rest, { stdio: ["ignore", "pipe", "pipe"] });
 }

@@ -64,7 +64,6 @@ export interface RouteTable {
 	readonly headers: HeaderOperations;
 	readonly mostSpecificHeaderMutationsWins: boolean;
 	readonly ignorePortInHostMatching: boolean;
-	readonly internalOnlyHeaders: readonly string[];
 	readonly maxDirectResponseBodyBytes: number;
 }
 
@@ -92,8 +91,6 @@ export interface Route {
 	readonly headerOperations: HeaderOperations;
 	readonly cors: CorsPolicy | undefined;
 	readonly fault: FaultPolicy | undefined;
-	/** `decorator.operation`, for tracing. */
-	readonly operation: string;
 	/** `metadata.filter_metadata.istio.config`, for logs. */
 	readonly istioConfig: string | undefined;
 }
@@ -116,6 +113,8 @@ export interface RouteAction {
 	readonly clusterNotFoundStatus: 404 | 500 | 503;
 	/** 0: no timeout. */
 	readonly timeoutMs: number;
+	/** Set: a gRPC request's `grpc-timeout` is its timeout instead, up to this; 0: uncapped. */
+	readonly grpcTimeoutMaxMs: number | undefined;
 	/** undefined: the connection manager's; 0: none. */
 	readonly idleTimeoutMs: number | undefined;
 	/** 0: none; undefined: not set. */
@@ -134,7 +133,6 @@ export interface RouteAction {
 	readonly hashPolicies: readonly HashPolicy[];
 	/** Upgrade types allowed on this route beyond or instead of the connection manager's, lower case. */
 	readonly upgrades: Readonly<Record<string, boolean>>;
-	readonly metadataMatch: Readonly<Record<string, unknown>> | undefined;
 	readonly priority: "default" | "high";
 }
 
@@ -166,7 +164,6 @@ export interface RetryPolicy {
 	readonly numRetries: number;
 	/** undefined: none. */
 	readonly perTryTimeoutMs: number | undefined;
-	readonly perTryIdleTimeoutMs: number | undefined;
 	readonly retriableStatusCodes: readonly number[];
 	readonly retriableHeaders: readonly HeaderMatch[];
 	readonly backOff: { readonly baseMs: number; readonly maxMs: number };
@@ -194,8 +191,6 @@ export interface FaultPolicy {
 	readonly headers: readonly HeaderMatch[];
 	readonly upstreamCluster: string;
 	readonly downstreamNodes: readonly string[];
-	/** undefined: no limit. */
-	readonly activeFaultsMax: number | undefined;
 }
 
 // ---- listeners
@@ -210,6 +205,9 @@ export interface Listener {
 	readonly statPrefix: string;
 	readonly inspectTls: boolean;
 	readonly inspectHttp: boolean;
+	/** Connections that the inspector leaves alone, so that protocols whose server speaks first do not wait for the client. */
+	readonly tlsInspectorDisabled: ConnectionPredicate | undefined;
+	readonly httpInspectorDisabled: ConnectionPredicate | undefined;
 	readonly originalDst: boolean;
 	readonly proxyProtocol: boolean;
 	/** 0: wait for ever. */
@@ -222,6 +220,13 @@ export interface Listener {
 	/** For connections that no filter chain takes. */
 	readonly accessLogs: readonly AccessLog[];
 }
+
+export type ConnectionPredicate =
+	| { readonly kind: "any" }
+	/** `end` excluded. */
+	| { readonly kind: "destinationPort"; readonly start: number; readonly end: number }
+	| { readonly kind: "or" | "and"; readonly rules: readonly ConnectionPredicate[] }
+	| { readonly kind: "not"; readonly rule: ConnectionPredicate };
 
 export type SocketAddress = { readonly kind: "ip"; readonly address: string; readonly port: number } | { readonly kind: "pipe"; readonly path: string };
 
@@ -310,11 +315,10 @@ export interface HttpConnectionManager {
 	readonly headersCountMax: number;
 	readonly underscoresInHeaders: "allow" | "reject" | "drop";
 	readonly upgrades: Readonly<Record<string, boolean>>;
-	readonly http1: { readonly acceptHttp10: boolean; readonly defaultHostForHttp10: string; readonly enableTrailers: boolean; readonly headerCase: "lower" | "proper" | "preserve"; readonly allowChunkedLength: boolean };
+	readonly http1: { readonly acceptHttp10: boolean; readonly defaultHostForHttp10: string; readonly enableTrailers: boolean; readonly headerCase: "lower" | "proper" | "preserve" };
 	readonly proxy100Continue: boolean;
 	readonly accessLogs: readonly AccessLog[];
 	readonly schemeOverwrite: "http" | "https" | undefined;
-	readonly tracingRandomSampling: number | undefined;
 }
 
 export type HttpFilter =
@@ -325,8 +329,7 @@ export type HttpFilter =
 	/** istio.alpn: what a cluster offers for each upstream protocol. */
 	| { readonly kind: "alpn"; readonly name: string; readonly http10: readonly string[]; readonly http11: readonly string[]; readonly http2: readonly string[] }
 	| { readonly kind: "istioStats"; readonly name: string; readonly stats: IstioStats }
-	| { readonly kind: "peerMetadata"; readonly name: string }
-	| { readonly kind: "grpcStats"; readonly name: string };
+	| { readonly kind: "peerMetadata"; readonly name: string };
 
 /** istio.stats: which standard metrics to keep, and for which side. */
 export interface IstioStats {
@@ -417,7 +420,7 @@ export interface Cluster {
 	readonly connectTimeoutMs: number;
 	readonly lb: LoadBalancer;
 	readonly upstreamProtocol: "http1" | "http2" | "downstream" | "alpn";
-	readonly http1: { readonly headerCase: "lower" | "proper" | "preserve"; readonly enableTrailers: boolean; readonly acceptHttp10: boolean };
+	readonly http1: { readonly headerCase: "lower" | "proper" | "preserve"; readonly enableTrailers: boolean };
 	/** 0: none. */
 	readonly idleTimeoutMs: number;
 	readonly maxConnectionDurationMs: number;

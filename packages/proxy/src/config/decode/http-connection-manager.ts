@@ -76,7 +76,6 @@ export function decodeHttpConnectionManager(at: At, hcm: HcmMessage, environment
 		proxy100Continue: hcm.proxy100Continue,
 		accessLogs: decodeAccessLogs(at, hcm.accessLog, environment),
 		schemeOverwrite: decodeScheme(at, hcm),
-		tracingRandomSampling: hcm.tracing && (hcm.tracing.randomSampling?.value ?? 100),
 	};
 }
 
@@ -164,7 +163,6 @@ const http1Fields = [
 	"defaultHostForHttp10",
 	"headerKeyFormat",
 	"enableTrailers",
-	"allowChunkedLength",
 	"overrideStreamErrorOnInvalidHttpMessage",
 	"useBalsaParser",
 ];
@@ -176,7 +174,6 @@ export function decodeHttp1(at: At, options: Http1ProtocolOptions | undefined): 
 		defaultHostForHttp10: options?.defaultHostForHttp10 ?? "",
 		enableTrailers: options?.enableTrailers ?? false,
 		headerCase: decodeHeaderCase(at, options),
-		allowChunkedLength: options?.allowChunkedLength ?? false,
 	};
 }
 

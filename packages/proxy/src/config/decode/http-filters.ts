@@ -1,5 +1,6 @@
 import type { HttpFilter as FilterMessage } from "@weft/xds/generated/envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager.ts";
 import type { HTTPFault } from "@weft/xds/generated/envoy/extensions/filters/http/fault/v3/fault.ts";
+import type { FilterConfig as GrpcStats } from "@weft/xds/generated/envoy/extensions/filters/http/grpc_stats/v3/config.ts";
 import type { HealthCheck } from "@weft/xds/generated/envoy/extensions/filters/http/health_check/v3/health_check.ts";
 import type { Router } from "@weft/xds/generated/envoy/extensions/filters/http/router/v3/router.ts";
 import type { FilterConfig as AlpnConfig } from "@weft/xds/generated/istio/envoy/config/filter/http/alpn/v2alpha1/config.ts";
@@ -40,7 +41,7 @@ function decodeHttpFilterConfig(at: At, name: string, typeName: string, message:
 		case "envoy.extensions.filters.http.health_check.v3.HealthCheck":
 			return decodeHealthCheck(at, name, message as HealthCheck);
 		case "envoy.extensions.filters.http.grpc_stats.v3.FilterConfig":
-			return { kind: "grpcStats", name };
+			return checkGrpcStats(at, message as GrpcStats);
 		case "istio.envoy.config.filter.http.alpn.v2alpha1.FilterConfig":
 			return decodeAlpn(name, message as AlpnConfig);
 		case "stats.PluginConfig":
@@ -62,6 +63,12 @@ function decodeRouter(at: At, name: string, router: Router): HttpFilter {
 		"upstreamLogOptions",
 	]);
 	return { kind: "router", name, suppressEnvoyHeaders: router.suppressEnvoyHeaders };
+}
+
+/** What istiod always adds. It counts gRPC calls, of which none is seen as long as HTTP/2 passes through; asking for more than that is refused. */
+function checkGrpcStats(at: At, stats: GrpcStats): undefined {
+	onlySupports(at, "envoy.extensions.filters.http.grpc_stats.v3.FilterConfig", stats, ["emitFilterState", "statsForAllMethods"]);
+	if (stats.statsForAllMethods === true) report(under(at, "statsForAllMethods"), "stats_for_all_methods is not implemented");
 }
 
 function decodeHealthCheck(at: At, name: string, check: HealthCheck): HttpFilter {

@@ -16,7 +16,6 @@ const supported = [
 	"clusterHeader",
 	"weightedClusters",
 	"clusterNotFoundResponseCode",
-	"metadataMatch",
 	"prefixRewrite",
 	"regexRewrite",
 	"hostRewriteLiteral",
@@ -47,6 +46,7 @@ export function decodeRouteAction(at: At, action: ActionMessage): RouteAction {
 		cluster: decodeSelector(at, action),
 		clusterNotFoundStatus: ([503, 404, 500] as const)[action.clusterNotFoundResponseCode] ?? 503,
 		timeoutMs: durationMsOr(action.timeout, timeoutDefaultMs),
+		grpcTimeoutMaxMs: durationMs(action.maxGrpcTimeout),
 		idleTimeoutMs: durationMs(action.idleTimeout),
 		maxStreamDurationMs: decodeMaxStreamDuration(at, action),
 		prefixRewrite: action.prefixRewrite === "" ? undefined : action.prefixRewrite,
@@ -57,7 +57,6 @@ export function decodeRouteAction(at: At, action: ActionMessage): RouteAction {
 		mirrors: action.requestMirrorPolicies.map((mirror, i) => decodeMirror(under(at, `requestMirrorPolicies[${i}]`), mirror)),
 		hashPolicies: action.hashPolicy.map((policy, i) => decodeHashPolicy(under(at, `hashPolicy[${i}]`), policy)).filter((p) => p !== undefined),
 		upgrades: decodeUpgrades(at, action.upgradeConfigs),
-		metadataMatch: action.metadataMatch?.filterMetadata["envoy.lb"],
 		priority: action.priority === 1 ? "high" : "default",
 	};
 }
@@ -69,10 +68,6 @@ function decodeMaxStreamDuration(at: At, action: ActionMessage): number | undefi
 		report(under(at, "maxStreamDuration.grpcTimeoutHeaderOffset"), "grpc_timeout_header_offset is not implemented");
 	if ((durationMs(limits?.grpcTimeoutHeaderMax) ?? 0) !== 0)
 		report(under(at, "maxStreamDuration.grpcTimeoutHeaderMax"), "grpc_timeout_header_max other than 0 is not implemented");
-	// The caller's own grpc-timeout is not read; a cap that equals the route's timeout (as istiod always sends) is then that timeout.
-	const grpcMs = durationMs(action.maxGrpcTimeout) ?? 0;
-	if (grpcMs !== 0 && grpcMs !== durationMsOr(action.timeout, timeoutDefaultMs))
-		report(under(at, "maxGrpcTimeout"), "max_grpc_timeout other than the route's timeout is not implemented");
 	return durationMs(limits?.maxStreamDuration);
 }
 

@@ -31,7 +31,7 @@ export function decodeCors(at: At, typeName: string, cors: RouteCors | FilterCor
 	};
 }
 
-const faultFields = ["delay", "abort", "upstreamCluster", "headers", "downstreamNodes", "maxActiveFaults", "disableDownstreamClusterStats", "filterMetadata"];
+const faultFields = ["delay", "abort", "upstreamCluster", "headers", "downstreamNodes", "disableDownstreamClusterStats", "filterMetadata"];
 // Runtime keys only name overrides, and there is no runtime here: their defaults are what the message says.
 const faultRuntime = [
 	"delayPercentRuntime",
@@ -51,7 +51,6 @@ export function decodeFault(at: At, fault: HTTPFault): FaultPolicy {
 		headers: decodeHeaderMatches(at, fault.headers),
 		upstreamCluster: fault.upstreamCluster,
 		downstreamNodes: fault.downstreamNodes,
-		activeFaultsMax: fault.maxActiveFaults,
 	};
 }
 

@@ -15,7 +15,6 @@ const typeName = "envoy.config.route.v3.RouteConfiguration";
 const tableFields = [
 	"name",
 	"virtualHosts",
-	"internalOnlyHeaders",
 	"responseHeadersToAdd",
 	"responseHeadersToRemove",
 	"requestHeadersToAdd",
@@ -71,7 +70,6 @@ export function decodeRoutes(at: At, message: RouteConfiguration, environment: D
 		headers: decodeHeaderOperations(at, message),
 		mostSpecificHeaderMutationsWins: message.mostSpecificHeaderMutationsWins,
 		ignorePortInHostMatching: message.ignorePortInHostMatching,
-		internalOnlyHeaders: message.internalOnlyHeaders.map((name) => name.toLowerCase()),
 		maxDirectResponseBodyBytes: bodyBytesMax,
 	};
 }

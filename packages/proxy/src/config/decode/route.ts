@@ -67,7 +67,6 @@ export function decodeRoute(at: At, route: RouteMessage, limits: RouteLimits, en
 		headerOperations: decodeHeaderOperations(at, route),
 		cors: policies.cors ?? (actionCors && decodeCors(under(at, "route.cors"), "envoy.config.route.v3.CorsPolicy", actionCors)),
 		fault: policies.fault,
-		operation: route.decorator?.operation ?? "",
 		istioConfig: typeof istio?.["config"] === "string" ? istio["config"] : undefined,
 	};
 }

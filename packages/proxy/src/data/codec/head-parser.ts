@@ -304,8 +304,12 @@ function checkResponse(head: Http1ResponseHead): boolean {
 
 /** Whether the comma list names `token` (lower case). */
 export function hasToken(list: string, token: string): boolean {
-	if (list === token) return true;
-	if (list.length < token.length) return false;
-	if (!list.includes(",")) return list.trim().toLowerCase() === token;
-	return list.split(",").some((part) => part.trim().toLowerCase() === token);
+	if (list.length === token.length) return list === token || list.toLowerCase() === token;
+	// A list may be as long as a head: no array of its parts.
+	for (let start = 0, end = 0; start <= list.length; start = end + 1) {
+		end = list.indexOf(",", start);
+		if (end < 0) end = list.length;
+		if (end - start >= token.length && list.slice(start, end).trim().toLowerCase() === token) return true;
+	}
+	return false;
 }

@@ -23,29 +23,23 @@ export interface FaultFilter {
 	end(): void;
 	/** Faults under way in this worker. */
 	readonly active: number;
-	/** Requests spared because too many faults were under way. */
-	readonly overflows: number;
 }
 
 export function createFaultFilter(policy: FaultPolicy, context: CompileContext): FaultFilter {
 	const matches = compileHeaderMatches(policy.headers, context);
-	const { delay, abort, activeFaultsMax = Number.POSITIVE_INFINITY } = policy;
+	const { delay, abort } = policy;
 	const applies = (head: RequestView, cluster: string) => {
 		if (policy.upstreamCluster !== "" && policy.upstreamCluster !== cluster) return false;
 		if (policy.downstreamNodes.length > 0 && !policy.downstreamNodes.includes(head.get("x-envoy-downstream-service-node") ?? "")) return false;
 		return matches === undefined || matches(head);
 	};
-	const state = { active: 0, overflows: 0 };
+	const state = { active: 0 };
 	return {
 		decide(head, cluster, random) {
 			if ((!delay && !abort) || !applies(head, cluster)) return undefined;
 			const delayMs = delay ? delayOf(delay, head, random) : 0;
 			const aborted = abort ? abortOf(abort, head, random) : undefined;
 			if (delayMs === 0 && aborted === undefined) return undefined;
-			if (state.active >= activeFaultsMax) {
-				state.overflows++;
-				return undefined;
-			}
 			state.active++;
 			return { delayMs, abort: aborted };
 		},
@@ -54,9 +48,6 @@ export function createFaultFilter(policy: FaultPolicy, context: CompileContext):
 		},
 		get active() {
 			return state.active;
-		},
-		get overflows() {
-			return state.overflows;
 		},
 	};
 }

@@ -16,7 +16,7 @@ const always = { numerator: 100, denominator: 100 } as const;
 const half = { numerator: 50, denominator: 100 } as const;
 
 function fault(parts: Partial<FaultPolicy>) {
-	const policy = { delay: undefined, abort: undefined, headers: [], upstreamCluster: "", downstreamNodes: [], activeFaultsMax: undefined, ...parts };
+	const policy = { delay: undefined, abort: undefined, headers: [], upstreamCluster: "", downstreamNodes: [], ...parts };
 	return createFaultFilter(policy, createCompileContext());
 }
 
@@ -46,14 +46,9 @@ test("faults hit the share of requests they are for, and only the ones that matc
 	assert.equal(filter.active, 0);
 });
 
-test("no more faults at a time than allowed", () => {
-	const filter = fault({ abort: { fraction: always, source: { kind: "http", status: 555 } }, activeFaultsMax: 1 });
-	assert.deepEqual(filter.decide(createRequestView({}), "c", () => 0)?.abort, { kind: "http", status: 555 });
-	assert.equal(
-		filter.decide(createRequestView({}), "c", () => 0),
-		undefined,
-	);
-	assert.equal(filter.overflows, 1);
+test("a fault for all hits every request", () => {
+	const filter = fault({ abort: { fraction: always, source: { kind: "http", status: 555 } } });
+	assert.deepEqual(filter.decide(createRequestView({}), "c", () => 0.99)?.abort, { kind: "http", status: 555 });
 });
 
 test("header-controlled faults do what the caller asks, within the configured share", () => {
@@ -102,7 +97,6 @@ const retryPolicy = (parts: Partial<RetryPolicy>): RetryPolicy => ({
 	retryOn: [],
 	numRetries: 2,
 	perTryTimeoutMs: undefined,
-	perTryIdleTimeoutMs: undefined,
 	retriableStatusCodes: [],
 	retriableHeaders: [],
 	backOff: { baseMs: 25, maxMs: 60 },

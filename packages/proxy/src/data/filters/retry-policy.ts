@@ -98,7 +98,6 @@ const noRetries: RetryPolicy = {
 	retryOn: [],
 	numRetries: 0,
 	perTryTimeoutMs: undefined,
-	perTryIdleTimeoutMs: undefined,
 	retriableStatusCodes: [],
 	retriableHeaders: [],
 	backOff: { baseMs: 25, maxMs: 250 },

@@ -85,11 +85,14 @@ export function sanitiseRequest(head: HeadersEdit, origin: RequestOrigin): void 
 	for (const name of edgeOnly) if (head.has(name)) head.remove(name);
 }
 
+/** As many as a request may have headers; a list of thousands is made to cost time. */
+const nominatedMax = 100;
+
 /** Removes what is for this hop only, with the headers that `connection` names; an upgrade's own headers stay when it is to be passed on. */
 export function removeHopByHop(head: HeadersEdit, keepUpgrade: boolean): void {
 	const connection = head.get("connection");
 	if (connection !== undefined && connection !== "keep-alive" && connection !== "close") {
-		for (const token of connection.split(",")) {
+		for (const token of connection.split(",", nominatedMax)) {
 			const name = token.trim().toLowerCase();
 			// `connection: cookie, :path` and the like are tricks to make proxies drop what matters.
 			if (/^[a-z0-9-]+$/.test(name) && !protectedNames.has(name) && !(keepUpgrade && name === "upgrade")) head.remove(name);

@@ -1,3 +1,4 @@
+import { type PeerExchange, peerExchangeOf } from "../filters/peer-metadata.ts";
 import type { FaultPolicy, HttpConnectionManager, HttpFilter, Listener } from "../../config/runtime-config.ts";
 import { defaultHeadLimits, type HeadLimits } from "../codec/head-parser.ts";
 import { compileAccessLog, type LineSink, type LogStream } from "../log/access-log.ts";
@@ -26,6 +27,8 @@ export interface CompiledManager {
 	readonly hasCors: boolean;
 	/** Of Istio's alpn filter, as far as we speak it. */
 	readonly upstreamAlpn: readonly string[] | undefined;
+	/** Istio's peer metadata: what this side tells, and how it reads what the other tells; undefined without the filter. */
+	readonly peers: PeerExchange | undefined;
 	readonly bufferBytesMax: number;
 	readonly accessLogs: readonly LogStream[];
 	readonly observers: StreamObserver[];
@@ -80,6 +83,7 @@ export function compileManager(config: HttpConnectionManager, inputs: ManagerInp
 		hasFault: fault !== undefined,
 		hasCors: config.filters.some((filter) => filter.kind === "cors"),
 		upstreamAlpn: alpn?.kind === "alpn" ? http1Only(alpn.http11) : undefined,
+		peers: config.filters.some((filter) => filter.kind === "peerMetadata") ? peerExchangeOf(context.node) : undefined,
 		bufferBytesMax: listener.bufferBytesMax,
 		accessLogs,
 		observers: buildObservers(config, inputs),

@@ -48,7 +48,15 @@ export class IstioTelemetry {
 
 interface Known {
 	readonly peer: string;
+	readonly told: IstioPeer | undefined;
 	readonly recorder: IstioRecorder;
+}
+
+/** The certificate says who it is; the workload is what the peer told, if its certificate is of that namespace. */
+function sourceOf(principal: string, told: IstioPeer | undefined): IstioPeer {
+	const proven = peerOfPrincipal(principal);
+	if (told === undefined || (proven.namespace !== "" && proven.namespace !== told.namespace)) return proven;
+	return { ...told, principal };
 }
 
 /** Recorders are kept by downstream connection and upstream host: no label is built per request. */
@@ -69,7 +77,7 @@ export class IstioReporter {
 
 	report(stream: HttpStream): void {
 		const { info, router } = stream;
-		const recorder = this.recorder(info.connection, router.cluster, router.host, info.upstreamTls, stream.request.authority);
+		const recorder = this.recorder(info.connection, router.cluster, router.host, info.upstreamTls, stream.request.authority, stream.peer);
 		const grpc = stream.isGrpcRequest ? String(grpcStatusOf(info) ?? "") : "";
 		recorder.http(info.responseCode, grpc, info.responseFlags, info.endAt - info.startAt, info.bytesReceived, info.bytesSent);
 	}
@@ -81,20 +89,21 @@ export class IstioReporter {
 		host: HostEntry | undefined,
 		upstreamTls: TlsInfo | undefined,
 		authority: string,
+		told?: IstioPeer,
 	): IstioRecorder {
 		const hasService = cluster?.config.istioService !== undefined;
 		// Without a named service the host header says it, which differs from request to request.
 		const peer = hasService ? (upstreamTls?.peerUriSans[0] ?? "") : authority;
 		const known = this.#isInbound || host === undefined ? this.#byConnection.get(connection)?.get(host) : this.#byHost.get(host);
-		if (known !== undefined && known.peer === peer) return known.recorder;
+		if (known !== undefined && known.peer === peer && known.told === told) return known.recorder;
 		const recorder = this.#table.forPair({
 			reporter: this.#isInbound ? "destination" : "source",
-			source: this.#isInbound ? peerOfPrincipal(connection.tls?.peerUriSans[0] ?? "") : this.#self(upstreamTls),
+			source: this.#isInbound ? sourceOf(connection.tls?.peerUriSans[0] ?? "", told) : this.#self(upstreamTls),
 			destination: this.#isInbound ? this.#self(connection.tls) : peerOfEndpoint(host?.host.istioWorkload, upstreamTls?.peerUriSans[0] ?? ""),
 			service: cluster?.config.istioService ?? this.#fallbackService(authority),
 			securityPolicy: this.#isInbound ? ((connection.tls?.peerUriSans.length ?? 0) > 0 ? "mutual_tls" : "none") : "unknown",
 		});
-		this.#keep(connection, host, { peer, recorder });
+		this.#keep(connection, host, { peer, told, recorder });
 		return recorder;
 	}
 

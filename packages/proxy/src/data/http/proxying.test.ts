@@ -20,7 +20,6 @@ const retryOn = (tokens: readonly string[], parts: Partial<RetryPolicy> = {}): R
 	retryOn: tokens,
 	numRetries: 2,
 	perTryTimeoutMs: undefined,
-	perTryIdleTimeoutMs: undefined,
 	retriableStatusCodes: [],
 	retriableHeaders: [],
 	backOff: { baseMs: 1, maxMs: 2 },
@@ -297,7 +296,7 @@ for (const transport of ["auto", "net"] as const) {
 		it("delays and aborts as a fault policy says", async () => {
 			upstream = await startUpstream(answerHeads(() => ok("untouched")));
 			const all = { numerator: 100, denominator: 100 } as const;
-			const fault = { delay: undefined, abort: undefined, headers: [], upstreamCluster: "", downstreamNodes: [], activeFaultsMax: undefined };
+			const fault = { delay: undefined, abort: undefined, headers: [], upstreamCluster: "", downstreamNodes: [] };
 			const filters = [{ kind: "fault", name: "fault", policy: fault } as const, { kind: "router", name: "router", suppressEnvoyHeaders: false } as const];
 			const aborting = await serve(upstream.port, {}, { filters }, { fault: { ...fault, abort: { fraction: all, source: { kind: "http", status: 418 } } } });
 			const aborted = await get(aborting, "/");

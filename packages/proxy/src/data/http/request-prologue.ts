@@ -2,6 +2,7 @@ import { envoyHeaderBit } from "../codec/header-block.ts";
 import { hasToken } from "../codec/head-parser.ts";
 import { known } from "../codec/known-names.ts";
 import type { Http1RequestHead } from "../codec/request-head.ts";
+import { takePeer } from "../filters/peer-metadata.ts";
 import { appendForwardedFor, removeHopByHop, resolveOrigin, sanitiseRequest } from "../headers/edge.ts";
 import { responseFlags } from "../log/response-flags.ts";
 import { isPlainPath, normalizePath } from "../match/path-normalization.ts";
@@ -108,6 +109,7 @@ function mutateRequest(stream: HttpStream, head: Http1RequestHead, manager: Comp
 		head.removeKnown(known["http2-settings"]);
 	}
 	const isEdge = config.useRemoteAddress;
+	stream.peer = manager.peers !== undefined && manager.direction === "inbound" && (head.present & envoyHeaderBit) !== 0 ? takePeer(manager.peers, head) : undefined;
 	if ((head.present & envoyHeaderBit) !== 0) sanitiseRequest(head, isEdge ? edgeOrigin : meshOrigin);
 	setForwarded(stream, head, manager);
 	if (config.via !== "") head.append("via", config.via);

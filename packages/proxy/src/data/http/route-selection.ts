@@ -113,9 +113,7 @@ function applyFault(stream: HttpStream, route: CompiledRoute, choice: ClusterCho
 	const policy = route.config.fault ?? route.virtualHost.config.fault ?? manager.fault;
 	if (policy === undefined) return false;
 	const filter = compiledFault(policy);
-	const overflows = filter.overflows;
 	const decision = filter.decide(request, choice?.cluster ?? "", context.random);
-	if (filter.overflows > overflows) manager.count(httpStat["fault.faults_overflow"]);
 	if (decision === undefined) return false;
 	manager.gauge(httpGauge["fault.active_faults"], 1);
 	const end = () => {

@@ -1,3 +1,4 @@
+import { tellPeer } from "../filters/peer-metadata.ts";
 import type { RetryPolicy } from "../../config/runtime-config.ts";
 import { envoyHeaderBit } from "../codec/header-block.ts";
 import type { Http1ResponseHead } from "../codec/response-head.ts";
@@ -136,6 +137,8 @@ export class RouterState implements UpstreamClient, PoolClient {
 		if (this.cluster?.config.kind === "originalDst") this.#setDestination();
 		const originalAuthority = request.authority;
 		choice.mutateRequest?.(request, info);
+		// Only to workloads of the mesh: others are told nothing.
+		if (manager.peers !== undefined && manager.direction !== "inbound" && (this.cluster?.config.transportMatches.length ?? 0) > 0) tellPeer(manager.peers, request);
 		if (config.timeoutMs > 0 && !manager.suppressEnvoyHeaders) request.appendOwn("x-envoy-expected-rq-timeout-ms", String(config.timeoutMs));
 		if (forward.rewritePath !== undefined) {
 			const original = request.path;
@@ -295,7 +298,7 @@ export class RouterState implements UpstreamClient, PoolClient {
 	}
 
 	onRequestTrailer(name: string, value: string): void {
-		this.#trailers.push(name, value);
+		if (this.cluster?.config.http1.enableTrailers !== false) this.#trailers.push(name, value);
 	}
 
 	onRequestEnd(): void {
@@ -424,7 +427,7 @@ export class RouterState implements UpstreamClient, PoolClient {
 	}
 
 	onResponseTrailer(name: string, value: string): void {
-		if (this.#isResponseStarted) this.stream.onResponseTrailer(name, value);
+		if (this.#isResponseStarted && this.cluster?.config.http1.enableTrailers === true) this.stream.onResponseTrailer(name, value);
 	}
 
 	onResponseEnd(): void {

@@ -1,3 +1,4 @@
+import type { IstioPeer } from "../stats/istio-metrics.ts";
 import { Http1RequestHead } from "../codec/request-head.ts";
 import { Http1ResponseHead } from "../codec/response-head.ts";
 import { known } from "../codec/known-names.ts";
@@ -57,6 +58,8 @@ export class HttpStream {
 	cors: { readonly filter: CorsFilter; readonly origin: string } | undefined;
 	/** Protocol asked for by `upgrade`, or `connect`; "" for none. */
 	upgrade = "";
+	/** The workload that the sidecar in front named, for metrics. */
+	peer: IstioPeer | undefined;
 	/** The client's `connection` header, before it was removed. */
 	clientConnection: string | undefined;
 	isRequestComplete = false;

@@ -34,7 +34,7 @@ export function cluster(lb: LoadBalancer, parts: Partial<Cluster> = {}): Cluster
 		connectTimeoutMs: 5000,
 		lb,
 		upstreamProtocol: "http1",
-		http1: { headerCase: "lower", enableTrailers: false, acceptHttp10: false },
+		http1: { headerCase: "lower", enableTrailers: false },
 		idleTimeoutMs: 0,
 		maxConnectionDurationMs: 0,
 		maxRequestsPerConnection: 0,

@@ -150,7 +150,9 @@ test("paths are normalised as RFC 3986 says and Envoy does", () => {
 		["/a/..;x=1/c", "/c"],
 		["/a/.;/c", "/a/c"],
 		["/a/...;/b", "/a/...;/b"],
-		["/a/%2e;/b", "/a/.;/b"],
+		// Stricter than Envoy 1.40, which leaves `..;` behind here: what ignores parameters would climb.
+		["/a/%2e;/b", "/a/b"],
+		["/a/%2E%2e;x=1/b", "/b"],
 		['/a|{"}<>^`', "/a%7C%7B%22%7D%3C%3E%5E%60"],
 		["/a%7Cb%zz", "/a%7Cb%zz"],
 	] as const) {

@@ -42,32 +42,46 @@ function toCanonical(bare: string): string | undefined {
 	if (bare.includes("\0") || bare.includes("%00")) return undefined;
 	const slashed = bare.replaceAll("\\", "/");
 	if (!slashed.startsWith("/")) return undefined;
-	return removeDotSegments(slashed.slice(1).split("/").map(toCanonicalSegment));
+	return removeDotSegments(toCanonicalEscapes(slashed).slice(1).split("/"));
+}
+
+const unreserved = /[A-Za-z0-9\-._~]/;
+
+/** Two hexadecimal digits, in any case, to what they need not stand for. */
+const needlessEscapes: ReadonlyMap<string, string> = new Map(
+	Array.from({ length: 128 }, (_, code) => String.fromCharCode(code))
+		.filter((character) => unreserved.test(character))
+		.flatMap((character) => {
+			const [high = "", low = ""] = character.charCodeAt(0).toString(16);
+			return [high + low, high.toUpperCase() + low, high + low.toUpperCase(), high.toUpperCase() + low.toUpperCase()].map((hex) => [hex, character] as const);
+		}),
+);
+
+/** Encodes what a path must not hold, decodes what need not be encoded. No slash comes or goes: segments stay what they are. */
+function toCanonicalEscapes(path: string): string {
+	if (!/[%"<>^`{|}]/.test(path)) return path;
+	return path.replace(/%([0-9a-fA-F]{2})|["<>^`{|}]/g, (found, hex: string | undefined) =>
+		hex === undefined ? `%${found.charCodeAt(0).toString(16).toUpperCase()}` : (needlessEscapes.get(hex) ?? found),
+	);
 }
 
 /**
- * Encodes what a path must not hold, decodes what need not be encoded, and takes the parameters off a dot segment:
- * servers that ignore `;x` would see `..` in `..;x`, and so must the routes.
+ * Takes the parameters off a dot segment: servers that ignore `;x` would see `..` in `..;x`, and so must the routes.
+ * The dots may have been escaped: decode first.
  */
-function toCanonicalSegment(segment: string): string {
-	const dots = /^\.{1,2}(?=;)/.exec(segment)?.[0];
-	if (dots !== undefined) return dots;
-	if (!/[%"<>^`{|}]/.test(segment)) return segment;
-	return segment.replace(/%([0-9a-fA-F]{2})|["<>^`{|}]/g, (found, hex: string | undefined) => {
-		if (hex === undefined) return `%${found.charCodeAt(0).toString(16).toUpperCase()}`;
-		const character = String.fromCharCode(Number.parseInt(hex, 16));
-		return /[A-Za-z0-9\-._~]/.test(character) ? character : found;
-	});
+function withoutParameters(segment: string): string {
+	return segment.charCodeAt(0) === 46 ? segment.replace(/^(\.{1,2});.*$/s, "$1") : segment;
 }
 
 /** RFC 3986 §5.2.4; `..` above the root stays at the root. */
 function removeDotSegments(segments: readonly string[]): string {
 	const kept: string[] = [];
+	let last = "";
 	for (const segment of segments) {
-		if (segment === "..") kept.pop();
-		else if (segment !== ".") kept.push(segment);
+		last = withoutParameters(segment);
+		if (last === "..") kept.pop();
+		else if (last !== ".") kept.push(last);
 	}
-	const last = segments.at(-1);
 	if (last === "." || last === "..") kept.push("");
 	return `/${kept.join("/")}`;
 }

@@ -20,7 +20,6 @@ export function routeAction(parts: Partial<RouteAction> = {}): RouteAction {
 		mirrors: [],
 		hashPolicies: [],
 		upgrades: {},
-		metadataMatch: undefined,
 		priority: "default",
 		...parts,
 	};
@@ -38,7 +37,6 @@ export function route(parts: Partial<Route> = {}): Route {
 		headerOperations: noHeaderOperations,
 		cors: undefined,
 		fault: undefined,
-		operation: "",
 		istioConfig: undefined,
 		...parts,
 	};
@@ -67,7 +65,6 @@ export function routeTable(virtualHosts: readonly VirtualHost[], parts: Partial<
 		headers: noHeaderOperations,
 		mostSpecificHeaderMutationsWins: false,
 		ignorePortInHostMatching: false,
-		internalOnlyHeaders: [],
 		maxDirectResponseBodyBytes: 4096,
 		...parts,
 	};

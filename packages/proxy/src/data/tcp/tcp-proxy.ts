@@ -55,6 +55,9 @@ export class TcpSession {
 	readonly #durationTimer: Timer;
 	readonly #connectTimer: Timer;
 	readonly #onOver: () => void;
+	/** Read before there was an upstream to pass it to. */
+	#early: Buffer[] = [];
+	#hasEndedEarly = false;
 	#toUpstream: Direction | undefined;
 	#toDownstream: Direction | undefined;
 	readonly #chooseContext = createChooseContext();
@@ -93,9 +96,17 @@ export class TcpSession {
 	start({ cluster: name, bytes }: TcpTarget): void {
 		const { context, hash } = this.proxy;
 		const { downstream, info } = this;
-		// Nothing is read before there is somebody to pass it to; only the client's leaving is noticed.
+		if (bytes !== undefined && bytes.length > 0) this.#early.push(bytes);
+		// Nothing more is read before there is somebody to pass it to. TLS still hands over what it has decrypted
+		// with the end of its handshake, at most one read's worth, and the end of the stream if that came along.
 		downstream.pause();
-		downstream.handler = { onData() {}, onEnd() {}, onBlocked() {}, onDrain() {}, onClose: () => this.#onDownstreamGone() };
+		downstream.handler = {
+			onData: (early, start, end) => void this.#early.push(Buffer.from(early.subarray(start, end))),
+			onEnd: () => void (this.#hasEndedEarly = true),
+			onBlocked() {},
+			onDrain() {},
+			onClose: () => this.#onDownstreamGone(),
+		};
 		const cluster = context.snapshot.clusters.get(name);
 		info.upstreamCluster = name;
 		if (cluster === undefined) {
@@ -104,14 +115,13 @@ export class TcpSession {
 			return this.#end(undefined);
 		}
 		this.cluster = cluster;
-		this.#toUpstream = bytes === undefined || bytes.length === 0 ? undefined : new Direction(this, "up");
 		this.#chooseContext.destination = info.connection.localAddress;
 		if (hash !== undefined)
 			this.#chooseContext.hash = hash(undefined, { remoteAddress: info.connection.remoteAddress, localAddress: info.connection.localAddress }).hash;
-		this.#connect(bytes);
+		this.#connect();
 	}
 
-	#connect(bytes: Buffer | undefined): void {
+	#connect(): void {
 		const cluster = this.cluster as ClusterRuntime;
 		const { info } = this;
 		const host = cluster.hosts.choose(this.#chooseContext);
@@ -141,24 +151,24 @@ export class TcpSession {
 				if (!(result instanceof Error)) result.destroy();
 				return;
 			}
-			if (!(result instanceof Error)) return this.#connected(result, bytes);
+			if (!(result instanceof Error)) return this.#connected(result);
 			cluster.count(clusterStat.upstream_cx_connect_fail);
-			this.#attemptFailed(result.message, bytes);
+			this.#attemptFailed(result.message);
 		});
 	}
 
-	#attemptFailed(reason: string, bytes?: Buffer): void {
+	#attemptFailed(reason: string): void {
 		const { info, proxy } = this;
 		this.#cancel = undefined;
 		info.upstreamTransportFailureReason = reason.slice(0, 512);
 		this.cluster?.outlier.localFailure(this.#host as HostEntry, reason === "connection timeout" ? "timeout" : "connectFailure");
 		this.#release();
-		if (this.#attempts < proxy.config.connectAttemptsMax) return this.#connect(bytes);
+		if (this.#attempts < proxy.config.connectAttemptsMax) return this.#connect();
 		info.responseFlags |= responseFlags.UF;
 		this.#end(undefined);
 	}
 
-	#connected(upstream: Connection, bytes: Buffer | undefined): void {
+	#connected(upstream: Connection): void {
 		const { downstream, info, proxy } = this;
 		this.upstream = upstream;
 		this.cluster?.outlier.connected(this.#host as HostEntry, true);
@@ -167,14 +177,16 @@ export class TcpSession {
 		this.#recorder = proxy.istio?.recorder(info.connection, this.cluster, this.#host, info.upstreamTls, "");
 		this.#recorder?.tcpOpened();
 		if (this.#recorder !== undefined) this.#reportTimer.arm(reportMs);
-		const up = (this.#toUpstream ??= new Direction(this, "up"));
+		const up = (this.#toUpstream = new Direction(this, "up"));
 		const down = (this.#toDownstream = new Direction(this, "down"));
 		up.wire(downstream, upstream);
 		down.wire(upstream, downstream);
 		downstream.handler = new Side(this, up, down);
 		upstream.handler = new Side(this, down, up);
-		if (bytes !== undefined && bytes.length > 0) up.pass(bytes, 0, bytes.length);
+		for (const bytes of this.#early) up.pass(bytes, 0, bytes.length);
+		this.#early = [];
 		proxy.context.output.flush();
+		if (this.#hasEndedEarly) up.end();
 		downstream.resume();
 		upstream.resume();
 	}

@@ -130,7 +130,7 @@ export class Http1Upstream implements ConnectionHandler, MessageEvents {
 		if (client === undefined) return "stop";
 		const head = client.response;
 		if (head.status < 200 && head.status !== 101 && ++this.#interims > interimsMax) {
-			this.pool.cluster.count("upstream_cx_protocol_error");
+			this.pool.cluster.count(clusterStat.upstream_cx_protocol_error);
 			this.#reset("protocolError", "too many interim responses");
 			return "stop";
 		}

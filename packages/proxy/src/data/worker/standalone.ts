@@ -25,7 +25,6 @@ export function forwardTo(cluster: string): Extract<Route["action"], { kind: "ro
 		mirrors: [],
 		hashPolicies: [],
 		upgrades: {},
-		metadataMatch: undefined,
 		priority: "default",
 	};
 }
@@ -42,7 +41,6 @@ export function routeOf(prefix: string, action: Route["action"], parts: Partial<
 		headerOperations: noHeaders,
 		cors: undefined,
 		fault: undefined,
-		operation: "",
 		istioConfig: undefined,
 		...parts,
 	};
@@ -68,7 +66,6 @@ export function tableOf(routes: readonly Route[], name = "table"): RouteTable {
 		headers: noHeaders,
 		mostSpecificHeaderMutationsWins: false,
 		ignorePortInHostMatching: false,
-		internalOnlyHeaders: [],
 		maxDirectResponseBodyBytes: 4096,
 	};
 }
@@ -109,11 +106,10 @@ export function managerOf(table: RouteTable, parts: Partial<HttpConnectionManage
 		headersCountMax: 100,
 		underscoresInHeaders: "allow",
 		upgrades: {},
-		http1: { acceptHttp10: false, defaultHostForHttp10: "", enableTrailers: false, headerCase: "lower", allowChunkedLength: false },
+		http1: { acceptHttp10: false, defaultHostForHttp10: "", enableTrailers: false, headerCase: "lower" },
 		proxy100Continue: false,
 		accessLogs: [],
 		schemeOverwrite: undefined,
-		tracingRandomSampling: undefined,
 		...parts,
 	};
 }
@@ -144,6 +140,8 @@ export function listenerOf(name: string, chains: readonly FilterChain[], parts: 
 		direction: "unspecified",
 		statPrefix: name,
 		inspectTls: false,
+		tlsInspectorDisabled: undefined,
+		httpInspectorDisabled: undefined,
 		inspectHttp: false,
 		originalDst: false,
 		proxyProtocol: false,
@@ -166,7 +164,7 @@ export function clusterOf(name: string, parts: Partial<Cluster> = {}): Cluster {
 		connectTimeoutMs: 1000,
 		lb: { kind: "roundRobin", slowStart: undefined },
 		upstreamProtocol: "http1",
-		http1: { headerCase: "lower", enableTrailers: false, acceptHttp10: true },
+		http1: { headerCase: "lower", enableTrailers: false },
 		idleTimeoutMs: 3_600_000,
 		maxConnectionDurationMs: 0,
 		maxRequestsPerConnection: 0,
