@@ -20,21 +20,69 @@ const virtualService = (body: string, name = "bad") => `apiVersion: networking.i
 const refused: readonly Case[] = [
 	{ name: "malformed YAML", yaml: "apiVersion: v1\nkind: Service\nmetadata: {name: bad\nspec: {}\n", says: /:[34]:\d+: error \[WEFT-V001\]/ },
 	{ name: "a list where an object must be", yaml: "- just\n- a list\n", says: /:1:1: error .*(object|mapping|apiVersion)/ },
-	{ name: "an unknown kind", yaml: "apiVersion: networking.istio.io/v1\nkind: VirtualServise\nmetadata: {name: bad}\nspec: {}\n", says: /:\d:\d+: error \[WEFT-V002\].*VirtualServise.*VirtualService/ },
-	{ name: "an unknown field", yaml: virtualService("  hosts: [app]\n  htttp:\n  - route: [{destination: {host: app}}]\n"), says: /:6:3: error .*htttp.*"?http"?/ },
-	{ name: "a value of the wrong type", yaml: virtualService("  hosts: [app]\n  http:\n  - route: [{destination: {host: app}, weight: many}]\n"), says: /:7:\d+: error .*weight.*(integer|number)/ },
-	{ name: "a duration without a unit", yaml: virtualService("  hosts: [app]\n  http:\n  - timeout: 5\n    route: [{destination: {host: app}}]\n"), says: /:7:\d+: error .*timeout/ },
-	{ name: "a required field that is missing", yaml: virtualService("  hosts: [app]\n  http:\n  - route: [{destination: {subset: v1}}]\n"), says: /:7:\d+: error .*host/ },
-	{ name: "a rule of Istio's: weights all zero", yaml: virtualService("  hosts: [app]\n  http:\n  - route: [{destination: {host: app}, weight: 0}, {destination: {host: other}, weight: 0}]\n"), says: /:7:\d+: error .*weight/ },
-	{ name: "a rule of Istio's: route and redirect at once", yaml: virtualService("  hosts: [app]\n  http:\n  - redirect: {uri: /x}\n    route: [{destination: {host: app}}]\n"), says: /:\d+:\d+: error .*redirect/ },
-	{ name: "an invalid regular expression", yaml: virtualService("  hosts: [app]\n  http:\n  - match: [{uri: {regex: '(['}}]\n    route: [{destination: {host: app}}]\n"), says: /:7:\d+: error .*(regular expression|regex)/ },
+	{
+		name: "an unknown kind",
+		yaml: "apiVersion: networking.istio.io/v1\nkind: VirtualServise\nmetadata: {name: bad}\nspec: {}\n",
+		says: /:\d:\d+: error \[WEFT-V002\].*VirtualServise.*VirtualService/,
+	},
+	{
+		name: "an unknown field",
+		yaml: virtualService("  hosts: [app]\n  htttp:\n  - route: [{destination: {host: app}}]\n"),
+		says: /:6:3: error .*htttp.*"?http"?/,
+	},
+	{
+		name: "a value of the wrong type",
+		yaml: virtualService("  hosts: [app]\n  http:\n  - route: [{destination: {host: app}, weight: many}]\n"),
+		says: /:7:\d+: error .*weight.*(integer|number)/,
+	},
+	{
+		name: "a duration without a unit",
+		yaml: virtualService("  hosts: [app]\n  http:\n  - timeout: 5\n    route: [{destination: {host: app}}]\n"),
+		says: /:7:\d+: error .*timeout/,
+	},
+	{
+		name: "a required field that is missing",
+		yaml: virtualService("  hosts: [app]\n  http:\n  - route: [{destination: {subset: v1}}]\n"),
+		says: /:7:\d+: error .*host/,
+	},
+	{
+		name: "a rule of Istio's: weights all zero",
+		yaml: virtualService("  hosts: [app]\n  http:\n  - route: [{destination: {host: app}, weight: 0}, {destination: {host: other}, weight: 0}]\n"),
+		says: /:7:\d+: error .*weight/,
+	},
+	{
+		name: "a rule of Istio's: route and redirect at once",
+		yaml: virtualService("  hosts: [app]\n  http:\n  - redirect: {uri: /x}\n    route: [{destination: {host: app}}]\n"),
+		says: /:\d+:\d+: error .*redirect/,
+	},
+	{
+		name: "an invalid regular expression",
+		yaml: virtualService("  hosts: [app]\n  http:\n  - match: [{uri: {regex: '(['}}]\n    route: [{destination: {host: app}}]\n"),
+		says: /:7:\d+: error .*(regular expression|regex)/,
+	},
 ];
 
 const warned: readonly Case[] = [
-	{ name: "a host that is not there", yaml: virtualService("  hosts: [app]\n  http:\n  - route: [{destination: {host: nobody}}]\n"), says: /:7:\d+: warning \[IST0101\].*nobody/ },
-	{ name: "a subset that is not there yet", yaml: virtualService("  hosts: [app]\n  http:\n  - route: [{destination: {host: app, subset: v9}}]\n"), says: /:7:\d+: warning \[IST0101\].*v9/ },
-	{ name: "weights that are not 100 together", yaml: virtualService("  hosts: [app]\n  http:\n  - route: [{destination: {host: app}, weight: 3}, {destination: {host: other}, weight: 4}]\n"), says: /:7:\d+: warning .*7/ },
-	{ name: "a second VirtualService for the host", yaml: virtualService("  hosts: [app]\n  http:\n  - directResponse: {status: 418}\n", "younger"), says: /:\d+:\d+: warning \[IST0109\].*app/ },
+	{
+		name: "a host that is not there",
+		yaml: virtualService("  hosts: [app]\n  http:\n  - route: [{destination: {host: nobody}}]\n"),
+		says: /:7:\d+: warning \[IST0101\].*nobody/,
+	},
+	{
+		name: "a subset that is not there yet",
+		yaml: virtualService("  hosts: [app]\n  http:\n  - route: [{destination: {host: app, subset: v9}}]\n"),
+		says: /:7:\d+: warning \[IST0101\].*v9/,
+	},
+	{
+		name: "weights that are not 100 together",
+		yaml: virtualService("  hosts: [app]\n  http:\n  - route: [{destination: {host: app}, weight: 3}, {destination: {host: other}, weight: 4}]\n"),
+		says: /:7:\d+: warning .*7/,
+	},
+	{
+		name: "a second VirtualService for the host",
+		yaml: virtualService("  hosts: [app]\n  http:\n  - directResponse: {status: 418}\n", "younger"),
+		says: /:\d+:\d+: warning \[IST0109\].*app/,
+	},
 ];
 
 const good = virtualService("  hosts: [app]\n  http:\n  - headers: {response: {set: {x-route: good}}}\n    route: [{destination: {host: app}}]\n", "app");
@@ -46,7 +94,9 @@ let state: readonly string[];
 before(async () => {
 	folder = mkdtempSync(join(tmpdir(), "weft-bad-"));
 	const http = [{ name: "http", port: 8000 }];
-	mesh = await startTestMesh({ yaml: `${workload({ name: "app", app: "http-app.ts", ports: [8000] })}${service("app", http)}${service("other", http, { app: "app" })}${good}` });
+	mesh = await startTestMesh({
+		yaml: `${workload({ name: "app", app: "http-app.ts", ports: [8000] })}${service("app", http)}${service("other", http, { app: "app" })}${good}`,
+	});
 	state = ["--state-dir", mesh.paths.root];
 });
 
@@ -101,7 +151,11 @@ test("all problems of a file are told at once", async () => {
 	const several = refused.slice(2, 6);
 	const { stderr } = await runWeft(["apply", "-f", put("several.yaml", several.map((c) => c.yaml).join("---\n")), ...state]);
 	const errors = stderr.split("\n").filter((line) => line.includes(": error "));
-	for (const word of ["VirtualServise", "htttp", "many", "timeout"]) assert.ok(errors.some((line) => line.includes(word)), `${word} is not among ${stderr}`);
+	for (const word of ["VirtualServise", "htttp", "many", "timeout"])
+		assert.ok(
+			errors.some((line) => line.includes(word)),
+			`${word} is not among ${stderr}`,
+		);
 });
 
 for (const { name, yaml, says } of warned) {
@@ -122,7 +176,13 @@ test("--dry-run tells the same and applies nothing", async () => {
 	const bad = await runWeft(["apply", "--dry-run", "-f", put("bad.yaml", refused[3]?.yaml ?? ""), ...state]);
 	assert.equal(bad.status, 1);
 	assert.match(bad.stderr, refused[3]?.says ?? /$^/);
-	const fine = await runWeft(["apply", "--dry-run", "-f", put("fine.yaml", virtualService("  hosts: [other]\n  http:\n  - directResponse: {status: 418}\n", "fine")), ...state]);
+	const fine = await runWeft([
+		"apply",
+		"--dry-run",
+		"-f",
+		put("fine.yaml", virtualService("  hosts: [other]\n  http:\n  - directResponse: {status: 418}\n", "fine")),
+		...state,
+	]);
 	assert.equal(fine.status, 0, fine.stderr);
 	assert.deepEqual(applied(), before);
 });
@@ -163,7 +223,10 @@ async function assertVerdicts(weft: RunningWeft, files: string): Promise<void> {
 		for (let i = 0; i < 150 && JSON.stringify(seen) !== JSON.stringify(wanted); i++) {
 			await sleep(20);
 			const status = (await (await fetch(`http://${http}/debug/push_status`)).json()) as { diagnostics: Found[] };
-			seen = status.diagnostics.filter((d) => d.file === bad).map(wordsOf).sort();
+			seen = status.diagnostics
+				.filter((d) => d.file === bad)
+				.map(wordsOf)
+				.sort();
 		}
 		assert.deepEqual(seen, wanted, name);
 	}
@@ -174,7 +237,10 @@ function wordsOf({ line, column, severity, code, path, message }: Found): string
 }
 
 test("up with an image that no process is known for: exit status 1, the place and the fix, nothing is started", async () => {
-	const file = put("unmapped.yaml", "apiVersion: v1\nkind: Pod\nmetadata: {name: lonely}\nspec: {containers: [{name: app, image: registry.example/unknown:1.0}]}\n");
+	const file = put(
+		"unmapped.yaml",
+		"apiVersion: v1\nkind: Pod\nmetadata: {name: lonely}\nspec: {containers: [{name: app, image: registry.example/unknown:1.0}]}\n",
+	);
 	const directory = join(folder, "unmapped");
 	const { status, stderr } = await runWeft(["up", "-f", file, "--state-dir", directory]);
 	assert.equal(status, 1);
@@ -194,16 +260,28 @@ test("up with a broken weft.local.yaml names the file and what it expects", asyn
 	for (const [text, wanted] of [
 		["images: [x/y]", /expected "images:"|command/],
 		["images: {x/y: {command: node app.mjs}}", /images\["x\/y"\]\.command: expected a list of strings/],
-		["images: {x/y: {command: [node", /weft\.local\.yaml.*(line|:\d+:\d+)/s],
+		["images: {x/y: {command: [node", /(line \d|:\d+:\d+)/],
 		["just text", /expected "images:"/],
 	] as const) {
-		const images = put("weft.local.yaml", text);
+		const images = put("images.local.yaml", text);
 		const { status, stderr } = await runWeft(["up", "-f", pod, "--images", images, "--state-dir", join(folder, "broken")]);
 		assert.equal(status, 1, stderr);
 		assert.match(stderr, new RegExp(quoted(images)));
 		assert.match(stderr, wanted);
 		assert.doesNotMatch(stderr, /\n\s+at /, "a message, not a stack");
 	}
+});
+
+test("up with a MeshConfig that is not there or not valid names the file and the place", async () => {
+	const file = put("fine.yaml", good);
+	const missing = await runWeft(["up", "-f", file, "--mesh-config", join(folder, "no-mesh.yaml"), "--state-dir", join(folder, "mesh-config")]);
+	assert.equal(missing.status, 1);
+	assert.match(missing.stderr, /no-mesh\.yaml: cannot be read/);
+	const wrong = put("mesh.yaml", "accessLogFile: /dev/stdout\naccessLogEncoding: XML\n");
+	const { status, stderr } = await runWeft(["up", "-f", file, "--mesh-config", wrong, "--state-dir", join(folder, "mesh-config")]);
+	assert.equal(status, 1);
+	assert.match(stderr, new RegExp(`^${quoted(wrong)}:2:20: error .*accessLogEncoding`, "m"));
+	for (const text of [missing.stderr, stderr]) assert.doesNotMatch(text, /\n\s+at /, "a message, not a stack");
 });
 
 test("up beside a mesh that runs with the same state is refused, and does it no harm", async () => {

@@ -74,7 +74,10 @@ test("consistentHash by header: one user, one replica; the users spread", async 
 		},
 		{ requests: 300, concurrency: 8 },
 	).then(({ answered, errors }) => assert.deepEqual([answered, errors], [300, []]));
-	assert.deepEqual([...replicaOf.values()].filter((pods) => pods.size !== 1), []);
+	assert.deepEqual(
+		[...replicaOf.values()].filter((pods) => pods.size !== 1),
+		[],
+	);
 	assert.equal(new Set([...replicaOf.values()].flatMap((pods) => [...pods])).size, replicas);
 });
 
@@ -89,7 +92,10 @@ test("consistentHash by cookie: the mesh sets it, and its bearer stays with one 
 });
 
 test("outlier detection ejects a failing replica, and takes it back once it is well", async () => {
-	await policy({ loadBalancer: { simple: "ROUND_ROBIN" }, outlierDetection: { consecutive5xxErrors: 3, interval: "1s", baseEjectionTime: "3s", maxEjectionPercent: 100 } });
+	await policy({
+		loadBalancer: { simple: "ROUND_ROBIN" },
+		outlierDetection: { consecutive5xxErrors: 3, interval: "1s", baseEjectionTime: "3s", maxEjectionPercent: 100 },
+	});
 	const [ill] = podsOf(mesh, "app-v1");
 	assert.ok(ill);
 	const direct = await boundAddress(ill);
@@ -134,7 +140,12 @@ test("retries hide a replica whose application, then whose whole pod, is killed 
 test("a retry goes to another replica, and is counted to the application that failed", async () => {
 	const answer = await mesh.call("single", "/status/503");
 	assert.equal(answer.status, 503);
-	await mesh.applyYaml(networking("VirtualService", "single", { hosts: ["single"], http: [{ route: [{ destination: { host: "single" } }], retries: { attempts: 2, retryOn: "5xx" } }] }));
+	await mesh.applyYaml(
+		networking("VirtualService", "single", {
+			hosts: ["single"],
+			http: [{ route: [{ destination: { host: "single" } }], retries: { attempts: 2, retryOn: "5xx" } }],
+		}),
+	);
 	const [pod] = podsOf(mesh, "laptop");
 	assert.ok(pod);
 	const retried = async () => {

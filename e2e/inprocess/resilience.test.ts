@@ -47,6 +47,8 @@ let folder: string;
 
 before(async () => {
 	folder = mkdtempSync(join(tmpdir(), "weft-resilience-"));
+	// What is counted here is order, not patience: changes need not be gathered for 100 ms.
+	process.env["PILOT_DEBOUNCE_AFTER"] = "5ms";
 	const file = join(folder, "app.mjs");
 	writeFileSync(file, script);
 	const service = "apiVersion: v1\nkind: Service\nmetadata: {name: app}\nspec: {selector: {app: app}, ports: [{name: http, port: 8000}]}\n---";

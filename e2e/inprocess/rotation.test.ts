@@ -52,7 +52,7 @@ async function shownSerial(): Promise<string> {
 
 const bare = (serial: string) => serial.replace(/^0+/, "");
 
-test("25 s of load, on kept and on new connections, while every certificate is renewed: no request fails", { timeout: 60_000 }, async () => {
+test("25 s of load, on kept and on new connections, while every certificate is renewed: no request fails", { timeout: 60_000 }, async (t) => {
 	const first = await serials();
 	const firstShown = await shownSerial();
 	assert.equal(bare(firstShown), bare(first[0] ?? ""));
@@ -67,6 +67,7 @@ test("25 s of load, on kept and on new connections, while every certificate is r
 	await sleep(25_000);
 	stop.abort();
 	const { sent, answered, kinds, errors } = await running;
+	t.diagnostic(`${sent} requests were sent`);
 	assert.ok(sent > 2_000, `only ${sent} requests were sent`);
 	assert.deepEqual({ answered, kinds, errors: errors.slice(0, 3) }, { answered: sent, kinds: { 200: sent }, errors: [] });
 	const last = await serials();

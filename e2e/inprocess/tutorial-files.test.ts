@@ -1,26 +1,28 @@
 import assert from "node:assert/strict";
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
+import { randomBytes } from "node:crypto";
 import { once } from "node:events";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { createServer, type Server } from "node:http";
+import { createServer } from "node:http";
 import { createServer as createTlsServer } from "node:https";
-import { type AddressInfo, createServer as createNetServer } from "node:net";
+import { type AddressInfo, createServer as createNetServer, type Server as NetServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
+import { buildRootTemplate, encodePrivateKey, encodePublicKey, generateKeys, signSelf } from "@weft/pki";
 import { call, closeConnections } from "@weft/testkit";
 
 // Envoy files as people find them, which Envoy 1.40 refuses and weft-proxy serves, with a warning a line.
 const root = join(import.meta.dirname, "../..");
 const proxy = join(root, "packages/proxy/bin/weft-proxy.mjs");
 const folder = mkdtempSync(join(tmpdir(), "weft-tutorial-"));
-const servers: Server[] = [];
+const servers: NetServer[] = [];
 const children: ChildProcess[] = [];
 let plainPort: number;
 let securePort: number;
 
-async function listen(server: Server): Promise<number> {
+async function listen(server: NetServer): Promise<number> {
 	server.listen(0, "127.0.0.1");
 	await once(server, "listening");
 	servers.push(server);
@@ -33,30 +35,10 @@ before(async () => {
 		(request: { readonly url?: string | undefined; readonly headers: { readonly host?: string | undefined } }, response: { end(text: string): unknown }) =>
 			response.end(`${name} ${request.url} ${request.headers.host}`);
 	plainPort = await listen(createServer(answer("plain")));
-	const key = join(folder, "key.pem");
-	const cert = join(folder, "cert.pem");
-	execFileSync(
-		"openssl",
-		[
-			"req",
-			"-x509",
-			"-newkey",
-			"ec",
-			"-pkeyopt",
-			"ec_paramgen_curve:P-256",
-			"-nodes",
-			"-subj",
-			"/CN=backend.example.com",
-			"-days",
-			"1",
-			"-keyout",
-			key,
-			"-out",
-			cert,
-		],
-		{ stdio: "ignore" },
-	);
-	securePort = await listen(createTlsServer({ key: readFileSync(key), cert: readFileSync(cert) }, answer("secure")) as unknown as Server);
+	const { privateKey } = await generateKeys();
+	const template = buildRootTemplate({ trustDomain: "backend.example.com", publicKeyDer: encodePublicKey(privateKey), serialNumber: randomBytes(8), nowMs: Date.now() });
+	const tls = { key: encodePrivateKey(privateKey), cert: signSelf(template, privateKey) };
+	securePort = await listen(createTlsServer(tls, answer("secure")));
 });
 
 after(async () => {

@@ -87,6 +87,8 @@ export function buildBootstrap({ upstreamPort, listeners, tls = {}, accessLogPat
 				name,
 				type: "STATIC",
 				connect_timeout: "2s",
+				// Passed on only where the listener lets them in.
+				http_protocol_options: { enable_trailers: true },
 				circuit_breakers: { thresholds: [{ max_connections: 4096, max_pending_requests: 4096, max_requests: 8192 }] },
 				load_assignment: { cluster_name: name, endpoints: [{ lb_endpoints: [{ endpoint: { address: loopback(upstreamPort) } }] }] },
 			})),

@@ -34,7 +34,12 @@ describe("sec/exhaustion: what one client costs is bounded", () => {
 	before(async () => {
 		const copies = Object.fromEntries(Array.from({ length: 6 }, (_, i) => [`x-copy-${i}`, "%REQ(X-BIG)%"]));
 		fixture = await startFixture({
-			listeners: { front: {}, patient: { request_headers_timeout: "60s" }, ...timeouts },
+			listeners: {
+				front: {},
+				normalized: { normalize_path: true, merge_slashes: true, use_remote_address: true },
+				patient: { request_headers_timeout: "60s" },
+				...timeouts,
+			},
 			route: { timeout: "5s" },
 			addedHeaders: copies,
 		});
@@ -203,6 +208,29 @@ describe("sec/exhaustion: what one client costs is bounded", () => {
 			}
 		}
 		assert.ok(performance.now() - before < 10_000);
+		await assertServes(port);
+	});
+
+	test("sec/e44: heads that are made to be costly are not", async () => {
+		const port = fixture.proxy.port("normalized");
+		const size = 55_000;
+		const heads = {
+			nominations: get("/costly", `connection: ${"a,".repeat(size / 2)}a`),
+			"different nominations": get("/costly", `connection: ${Array.from({ length: 9000 }, (_, i) => `t${i}`).join(",")}`),
+			"forwarded addresses": get("/costly", `x-forwarded-for: ${"1.1.1.1,".repeat(size / 8)}1.1.1.1`),
+			escapes: get(`/${"%41".repeat(size / 3)}`),
+			slashes: get(`/${"/".repeat(size)}`),
+			"steps up": get(`/${"a/../".repeat(size / 5)}`),
+			"bytes to escape": get(`/${"|".repeat(size)}`),
+		};
+		for (const [name, bytes] of Object.entries(heads)) {
+			const before = performance.now();
+			for (let i = 0; i < 20; i++) {
+				const outcome = await exchange(port, bytes);
+				assert.ok(isResponse(outcome) && [200, 400, 431].includes(outcome.status), name);
+			}
+			assert.ok(performance.now() - before < 5000, name);
+		}
 		await assertServes(port);
 	});
 

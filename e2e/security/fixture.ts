@@ -40,12 +40,14 @@ export function isAsJudged(request: SeenRequest): boolean {
 }
 
 /** No desync: all that reached the upstream was well framed and known to the proxy; and the proxy lives. Forgets it for the next test. */
-export function assertClean({ upstream, proxy }: Fixture): void {
+export function assertClean({ upstream, proxy }: Fixture, passesTrailers = false): void {
 	const violations = upstream.violations.splice(0);
 	const smuggled = upstream.seen.filter((request) => !isAsJudged(request));
+	const withTrailers = upstream.seen.filter(({ trailers }) => trailers.length > 0);
 	upstream.clear();
 	assert.deepEqual(violations, [], "malformed bytes reached the upstream");
 	assert.deepEqual(smuggled, [], "requests reached the upstream that the proxy did not judge");
+	if (!passesTrailers) assert.deepEqual(withTrailers, [], "trailers were passed on, which are not enabled");
 	assert.equal(proxy.trouble(), undefined, "the proxy is alive and nothing was thrown in it");
 }
 

@@ -73,14 +73,14 @@ function createVictim(port: number, lane: number): { ask(): Promise<string | und
 describe("sec/a2: mutations of framing", () => {
 	let fixture: Fixture;
 	before(async () => {
-		fixture = await startFixture({ listeners: { front: {} } });
+		fixture = await startFixture({ listeners: { front: {}, trailers: { http_protocol_options: { enable_trailers: true } } } });
 	});
 	after(() => fixture?.stop());
 
 	const mutations = buildMutations();
 
-	async function judgeAll(pieces: 1 | 2): Promise<readonly Verdict[]> {
-		const port = fixture.proxy.port("front");
+	async function judgeAll(listener: string, pieces: 1 | 2): Promise<readonly Verdict[]> {
+		const port = fixture.proxy.port(listener);
 		const verdicts: Verdict[] = [];
 		let next = 0;
 		const run = async (lane: number) => {
@@ -96,18 +96,24 @@ describe("sec/a2: mutations of framing", () => {
 		assert.ok(new Set(mutations.map(({ bytes }) => bytes)).size >= 1500);
 	});
 
-	for (const [pieces, how] of [
-		[1, "whole"],
-		[2, "in two pieces"],
-	] as const) {
+	const ways = [
+		["whole", "front", 1],
+		["in two pieces", "front", 2],
+		["where trailers are passed on", "trailers", 1],
+	] as const;
+	for (const [how, listener, pieces] of ways) {
 		test(`sent ${how}, none makes the proxy and the upstream disagree`, async () => {
 			fixture.upstream.clear();
-			const verdicts = await judgeAll(pieces);
+			const verdicts = await judgeAll(listener, pieces);
 			assert.deepEqual(
 				verdicts.filter(({ desync }) => desync !== undefined).map(({ mutation, desync }) => `${mutation.name}: ${desync}`),
 				[],
 			);
-			assertClean(fixture);
+			assert.equal(
+				fixture.upstream.seen.some(({ trailers }) => trailers.length > 0),
+				listener === "trailers",
+			);
+			assertClean(fixture, listener === "trailers");
 			const accepted = verdicts.filter(({ mutation, statuses }) => statuses.includes(200) && !isHarmless(mutation));
 			assert.deepEqual(
 				accepted.map(({ mutation, statuses }) => `${mutation.name}: ${statuses.join(" ")}`),

@@ -5,6 +5,7 @@ export interface SeenRequest {
 	/** In wire order, names as they came. */
 	readonly headers: readonly (readonly [name: string, value: string])[];
 	readonly body: string;
+	readonly trailers: readonly (readonly [name: string, value: string])[];
 }
 
 export type ReadRequest =
@@ -38,7 +39,7 @@ export function readRequest(bytes: Buffer): ReadRequest {
 		if (match === null) return violation(`header line ${JSON.stringify(one.slice(0, 200))}`);
 		headers.push([match[1] as string, match[2] as string]);
 	}
-	const head: SeenRequest = { method: line[1] as string, target: line[2] as string, headers, body: "" };
+	const head: SeenRequest = { method: line[1] as string, target: line[2] as string, headers, body: "", trailers: [] };
 	const objection = checkFraming(head);
 	if (objection !== undefined) return violation(`${objection} in ${JSON.stringify(text.slice(0, 400))}`);
 	return readBody(bytes, end + 4, head);
@@ -74,10 +75,26 @@ function readChunks(bytes: Buffer, start: number, head: SeenRequest): ReadReques
 		const size = Number.parseInt(line, 16);
 		const dataEnd = lineEnd + 2 + size;
 		if (bytes.length < dataEnd + 2) return { kind: "partial", head };
-		// No trailers are sent to us: the proxies under test are not configured to pass them.
-		if (bytes.toString("latin1", dataEnd, dataEnd + 2) !== "\r\n") return violation("chunk without its line end, or trailers");
-		if (size === 0) return { kind: "request", request: { ...head, body }, length: dataEnd + 2 };
+		if (size === 0) return readTrailers(bytes, lineEnd + 2, { ...head, body });
+		if (bytes.toString("latin1", dataEnd, dataEnd + 2) !== "\r\n") return violation("chunk without its line end");
 		body += bytes.toString("latin1", lineEnd + 2, dataEnd);
 		at = dataEnd + 2;
+	}
+}
+
+/** What decides about framing, routing or the connection has no place behind the body (RFC 9110 §6.5.1). */
+const forbiddenTrailers = /^(?:content-length|transfer-encoding|host|connection|trailer|te|upgrade)$/i;
+
+function readTrailers(bytes: Buffer, start: number, request: SeenRequest): ReadRequest {
+	const trailers: [string, string][] = [];
+	for (let at = start; ; ) {
+		const end = bytes.indexOf("\r\n", at);
+		if (end < 0) return { kind: "partial", head: request };
+		const line = bytes.toString("latin1", at, end);
+		if (line === "") return { kind: "request", request: { ...request, trailers }, length: end + 2 };
+		const match = headerLine.exec(line);
+		if (match === null || forbiddenTrailers.test(match[1] as string)) return violation(`trailer ${JSON.stringify(line.slice(0, 200))}`);
+		trailers.push([match[1] as string, match[2] as string]);
+		at = end + 2;
 	}
 }

@@ -199,6 +199,26 @@ describe("sec/requests: what is malformed or ambiguous never reaches the upstrea
 		);
 	});
 
+	for (const path of [
+		"/a/../b",
+		"/a/..;/b",
+		"/a/..;x=1/b",
+		"/a/%2e%2e/b",
+		"/a/%2e%2e;/b",
+		"/a/.%2E;x/b",
+		"/a/.;/../b",
+		"/a/..\\b",
+		"/..;/..;/b",
+		"//..//b",
+		"/a/%2e%2e%2f..;/b",
+	]) {
+		test(`sec/b14: no way up is left in ${path}`, async () => {
+			assert.equal(statusOf(await exchange(fixture.proxy.port("front"), get(path))), 200);
+			// The judged path is the forwarded one, see assertClean; and nothing downstream of us may climb from it.
+			assert.doesNotMatch(fixture.upstream.seen[0]?.target ?? "", /\/(?:\.|%2e){1,2}(?:;[^/]*)?(?:\/|$)/i);
+		});
+	}
+
 	test("sec/form: exactly 100 headers and nearly 60 KiB pass", async () => {
 		const value = "a".repeat(560);
 		assert.equal(statusOf(await exchange(fixture.proxy.port("front"), get("/", ...Array.from({ length: 99 }, (_, i) => `x-${i}: ${value}`)))), 200);

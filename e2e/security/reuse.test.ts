@@ -186,6 +186,31 @@ describe("sec/reuse: nothing is left on a connection for the next request", () =
 			await assertServes(port);
 		});
 
+		for (const framing of ["content-length: 5\r\n\r\nhello", "transfer-encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n"]) {
+			test(`a CONNECT with content is refused (${framing.slice(0, framing.indexOf(":"))})`, async () => {
+				const response = await exchange(fixture.proxy.port("tunnels"), `CONNECT b.test:443 HTTP/1.1\r\nhost: b.test:443\r\n${framing}`);
+				assert.equal(statusOf(response), 400);
+				assert.deepEqual(fixture.upstream.seen, []);
+			});
+
+			test(`an upgrade with content is an ordinary request (${framing.slice(0, framing.indexOf(":"))})`, async () => {
+				const response = await exchange(port, `POST /content HTTP/1.1\r\nhost: a.test\r\nconnection: upgrade\r\nupgrade: websocket\r\n${framing}`);
+				assert.equal(statusOf(response), 200);
+				const [request] = fixture.upstream.seen;
+				assert.deepEqual([request?.body, request && headerOf(request, "upgrade")], ["hello", undefined]);
+			});
+		}
+
+		test("a tunnel's opening names no length", async () => {
+			fixture.upstream.responders.set("/upgrade", () => ({
+				bytes: "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\ncontent-length: 100\r\ntransfer-encoding: identity\r\n\r\n",
+			}));
+			const response = await exchange(port, upgrade);
+			assert.ok(isResponse(response));
+			if (response.status === 101)
+				assert.deepEqual([response.headers.get("content-length"), response.headers.get("transfer-encoding")], [undefined, undefined]);
+		});
+
 		test("a CONNECT that is not allowed opens nothing", async () => {
 			const client = await RawClient.connect(port);
 			client.send(`${lines("CONNECT a.test:80 HTTP/1.1", "host: a.test:80")}early`);

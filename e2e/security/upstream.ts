@@ -16,6 +16,7 @@ export function echo(request: SeenRequest): Answer {
 	return { bytes: `HTTP/1.1 200 OK\r\ncontent-length: ${body.length}\r\ncontent-type: text/plain\r\n\r\n${request.method === "HEAD" ? "" : body}` };
 }
 
+const pathOf = ({ target }: SeenRequest): string => target.split("?", 1)[0] ?? "";
 const receivedBytesMax = 256 * 1024;
 
 /**
@@ -29,7 +30,7 @@ export class RecordingUpstream {
 	received: Buffer[] = [];
 	/** Answers by path without its query; anything else is echoed. */
 	readonly responders = new Map<string, Responder>();
-	/** Answers given when the head is there and the body may not be. */
+	/** Answers given when the head is there and the body is not; undefined leaves it to the complete request. */
 	readonly earlyResponders = new Map<string, Responder>();
 	readonly sockets = new Set<Socket>();
 	accepted = 0;
@@ -81,12 +82,12 @@ export class RecordingUpstream {
 					return void socket.destroy();
 				}
 				if (read.kind === "partial") {
-					if (read.head !== undefined && !hasAnsweredEarly) hasAnsweredEarly = this.#answer(this.earlyResponders, read.head, socket);
+					if (read.head !== undefined && !hasAnsweredEarly) hasAnsweredEarly = this.#answerEarly(read.head, socket);
 					return;
 				}
 				carry = carry.subarray(read.length);
 				this.seen.push(read.request);
-				if (!hasAnsweredEarly && !this.#answer(this.responders, read.request, socket)) this.#send(socket, echo(read.request));
+				if (!hasAnsweredEarly && !this.#answer(read.request, socket)) this.#send(socket, echo(read.request));
 				hasAnsweredEarly = false;
 			}
 		});
@@ -97,9 +98,15 @@ export class RecordingUpstream {
 		if (this.#receivedBytes <= receivedBytesMax) this.received.push(chunk);
 	}
 
+	#answerEarly(head: SeenRequest, socket: Socket): boolean {
+		const answer = this.earlyResponders.get(pathOf(head))?.(head, socket);
+		if (answer !== undefined) this.#send(socket, answer);
+		return answer !== undefined;
+	}
+
 	/** Whether somebody took the request; a responder may answer later by itself and gives undefined then. */
-	#answer(responders: ReadonlyMap<string, Responder>, request: SeenRequest, socket: Socket): boolean {
-		const responder = responders.get(request.target.split("?", 1)[0] ?? "");
+	#answer(request: SeenRequest, socket: Socket): boolean {
+		const responder = this.responders.get(pathOf(request));
 		if (responder === undefined) return false;
 		const answer = responder(request, socket);
 		if (answer !== undefined) this.#send(socket, answer);

@@ -2,7 +2,7 @@ import { createHash, timingSafeEqual } from "node:crypto";
 import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { join } from "node:path";
-import { type AnyConfig, type Diagnostic, hasErrors, isKind, type Kind } from "@weft/api";
+import { type AnyConfig, type Diagnostic, hasErrors, isKind } from "@weft/api";
 import { admitObjects, decodeYaml, withAge } from "@weft/galley";
 import { stringify } from "yaml";
 import { type HttpContext, sendJson, sendText } from "./http-server.ts";

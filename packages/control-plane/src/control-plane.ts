@@ -34,17 +34,9 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
 			diagnostics = found;
 		},
 	});
-	const quiet = options.debounceQuietMs === undefined ? {} : { debounceQuietMs: options.debounceQuietMs };
-	const discovery = createDiscovery({
-		store,
-		meshConfig: options.meshConfig,
-		clusterId: "Kubernetes",
-		clock,
-		logger: logger.child("ads"),
-		registry,
-		signal,
-		...quiet,
-	});
+	const { meshConfig, debounceQuietMs, debounceCapMs } = options;
+	const debounce = { ...(debounceQuietMs === undefined ? {} : { debounceQuietMs }), ...(debounceCapMs === undefined ? {} : { debounceCapMs }) };
+	const discovery = createDiscovery({ store, meshConfig, clusterId: "Kubernetes", clock, logger: logger.child("ads"), registry, signal, ...debounce });
 	const grpc = await startGrpcServers(options, discovery, registry);
 	signal.addEventListener("abort", grpc.close, { once: true });
 	writeRoots(options, grpc);

@@ -17,7 +17,9 @@ export interface ControlPlaneOptions {
 	readonly apiToken: string | undefined;
 	/** Where the API writes, below `files`. */
 	readonly apiDirectory: string | undefined;
-	readonly debounceQuietMs?: number;
+	/** Undefined: 100 ms and 10 s. */
+	readonly debounceQuietMs: number | undefined;
+	readonly debounceCapMs: number | undefined;
 	readonly clock: Clock;
 	readonly logger: Logger;
 	readonly signal: AbortSignal;

@@ -1,4 +1,4 @@
-#!/usr/bin/env -S node --max-semi-space-size=1
+#!/usr/bin/env -S node --max-semi-space-size=1 --no-concurrent-recompilation
 import { existsSync } from "node:fs";
 
 if (Number(process.versions.node.split(".")[0]) < 24) {

@@ -32,12 +32,16 @@ interface Schema {
 	readonly enums: Readonly<Record<string, Readonly<Record<string, number>>>>;
 }
 
-let loaded: Schema | undefined;
+let loaded: WeakRef<Schema> | undefined;
 
-// Read on first use: most commands never turn a resource into JSON.
+// Read on first use, and held weakly: a proxy needs it at start and when its configuration changes, and the six megabytes
+// that it takes as objects are worth more than the ten milliseconds of reading it again.
 function schema(): Schema {
-	loaded ??= JSON.parse(readFileSync(schemaFile(), "utf8")) as Schema;
-	return loaded;
+	const known = loaded?.deref();
+	if (known) return known;
+	const read = JSON.parse(readFileSync(schemaFile(), "utf8")) as Schema;
+	loaded = new WeakRef(read);
+	return read;
 }
 
 /** Beside the bundle where this code was bundled, in the generated folder otherwise. */

@@ -57,6 +57,7 @@ const httpSettingsSchema = obj({
 	h2UpgradePolicy: opt(oneOf(["DEFAULT", "DO_NOT_UPGRADE", "UPGRADE"])),
 	useClientProtocol: opt(bool()),
 	maxConcurrentStreams: opt(int32()),
+	http2KeepAlive: opt(obj({ interval: opt(duration()), timeout: opt(duration()) })),
 });
 export const connectionPoolSchema = obj({ tcp: opt(tcpSettingsSchema), http: opt(httpSettingsSchema) });
 export type ConnectionPoolSettings = StaticOf<typeof connectionPoolSchema>;

@@ -38,7 +38,7 @@ export const meshConfigSchema = obj({
 	enableEnvoyAccessLogService: opt(bool()),
 	disableEnvoyListenerLog: opt(bool()),
 	defaultConfig: opt(proxyConfigSchema),
-	outboundTrafficPolicy: opt(obj({ mode: opt(oneOf(["REGISTRY_ONLY", "ALLOW_ANY"])) })),
+	outboundTrafficPolicy: opt(obj({ mode: opt(oneOf(["REGISTRY_ONLY", "ALLOW_ANY", "ALLOW_ANY_DYNAMIC_DNS"])) })),
 	inboundTrafficPolicy: opt(obj({ mode: opt(oneOf(["PASSTHROUGH", "LOCALHOST"])) })),
 	configSources: opt(list(anything())),
 	enableAutoMtls: opt(bool()),

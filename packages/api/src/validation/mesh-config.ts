@@ -1,5 +1,6 @@
 import { type Diagnostic, diagnosticCodes } from "../diagnostic.ts";
 import { type MeshConfig, meshConfigSchema } from "../schema/mesh-config.ts";
+import { checkUnusedFields } from "./mesh-config-unused.ts";
 import { isDnsLabel, isDnsSubdomain } from "./names.ts";
 import { createReport, type Finding } from "./report.ts";
 import { checkDuration, checkExportTo, checkPort, checkRetries } from "./rules-common.ts";
@@ -34,7 +35,11 @@ export function decodeMeshConfigValue(input: unknown, location: Location = {}): 
 	for (const field of ["defaultServiceExportTo", "defaultVirtualServiceExportTo", "defaultDestinationRuleExportTo"] as const) {
 		checkExportTo(report.at(field), value[field], { namespace: ".", isServiceEntry: true });
 	}
+	if (value.outboundTrafficPolicy?.mode === "ALLOW_ANY_DYNAMIC_DNS") {
+		report.at("outboundTrafficPolicy", "mode").error("ALLOW_ANY_DYNAMIC_DNS is not implemented by this version of Weft; write ALLOW_ANY or REGISTRY_ONLY");
+	}
 	checkProviders(report, value);
+	checkUnusedFields(report, value);
 	return { value, diagnostics: findings.map((finding) => toDiagnostic(finding, location, { kind: "MeshConfig" })) };
 }
 

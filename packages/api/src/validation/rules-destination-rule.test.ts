@@ -53,6 +53,8 @@ testRules("DestinationRule", [
 			"connectionPool: {tcp: {maxConnections: 10, connectTimeout: 1s, tcpKeepalive: {time: 7200s, probes: 3}}, http: {http1MaxPendingRequests: 1, maxRetries: 0, idleTimeout: 1h, h2UpgradePolicy: UPGRADE}}",
 		),
 	],
+	["HTTP/2 connections are kept alive", policy("connectionPool: {http: {http2KeepAlive: {interval: 30s, timeout: 5s}}}")],
+	["keepalive durations are above 0", policy("connectionPool: {http: {http2KeepAlive: {interval: 0s}}}"), /http2KeepAlive\.interval/],
 	["an empty pool is refused", policy("connectionPool: {}"), /connectionPool: .*tcp or http/],
 	["pool values are not negative", policy("connectionPool: {tcp: {maxConnections: -1}, http: {http2MaxRequests: -2}}"), /maxConnections/, /http2MaxRequests/],
 	["connectTimeout 0s is refused", policy("connectionPool: {tcp: {connectTimeout: 0s}}"), /connectTimeout/],

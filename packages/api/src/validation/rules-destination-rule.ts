@@ -89,6 +89,8 @@ export function checkConnectionPool(report: Report, pool: ConnectionPoolSettings
 	if (pool.http?.h2UpgradePolicy === "UPGRADE" && pool.http.useClientProtocol) {
 		http.at("useClientProtocol").error("useClientProtocol cannot be true where h2UpgradePolicy is UPGRADE; remove one");
 	}
+	checkDuration(http.at("http2KeepAlive", "interval"), pool.http?.http2KeepAlive?.interval);
+	checkDuration(http.at("http2KeepAlive", "timeout"), pool.http?.http2KeepAlive?.timeout);
 	const tcp = report.at("tcp");
 	checkNonNegative(tcp.at("maxConnections"), pool.tcp?.maxConnections);
 	for (const field of ["connectTimeout", "maxConnectionDuration", "idleTimeout"] as const) checkDuration(tcp.at(field), pool.tcp?.[field]);

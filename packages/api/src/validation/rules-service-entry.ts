@@ -64,6 +64,9 @@ function checkAddresses(report: Report, spec: ServiceEntrySpec): void {
 function checkResolution(report: Report, spec: ServiceEntrySpec): void {
 	const endpoints = spec.endpoints ?? [];
 	const resolution = spec.resolution ?? "NONE";
+	if (resolution === "DYNAMIC_DNS") {
+		report.at("resolution").error("DYNAMIC_DNS is not implemented by this version of Weft; write NONE, or DNS and the full host names");
+	}
 	if ((resolution === "NONE" || resolution === "DYNAMIC_DNS") && endpoints.length > 0) {
 		report.at("endpoints").error(`no endpoints are allowed with resolution ${resolution}; set resolution STATIC or DNS`);
 	}

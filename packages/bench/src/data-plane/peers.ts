@@ -12,6 +12,8 @@ export type Peer = {
 	readonly version: string;
 	/** The command that runs a configuration file in the foreground, as one process. */
 	readonly command: (configFile: string, folder: string) => readonly string[];
+	/** What it is started with beside the benchmark's own environment. */
+	readonly environment?: Readonly<Record<string, string>>;
 };
 
 export type MissingPeer = { readonly name: string; readonly fix: string };
@@ -54,11 +56,14 @@ const finders: Readonly<Record<PeerName, (repository: string) => Peer | MissingP
 		const folder = join(repository, "packages", "proxy");
 		const main = [join(folder, "dist", "weft-proxy.mjs"), join(folder, "src", "main.ts")].find((file) => existsSync(file));
 		if (main === undefined) return { name: "weft-proxy", fix: "npm run build (packages/proxy has no entry point yet)" };
-		const manifest = JSON.parse(readFileSync(join(folder, "package.json"), "utf8")) as { readonly version: string };
+		const manifest = JSON.parse(readFileSync(join(folder, "package.json"), "utf8")) as {
+			readonly version: string;
+			readonly weft: { readonly nodeArguments: readonly string[]; readonly environment: Readonly<Record<string, string>> };
+		};
 		const version = `${manifest.version} (${main.endsWith(".ts") ? "source" : "bundle"}, Node ${process.versions.node})`;
 		// One worker thread beside the main thread; a bigger young generation buys no speed and costs memory.
 		const flags = ["--concurrency", "1", "-l", "error"];
-		return { name: "weft-proxy", version, command: (file) => [process.execPath, "--max-semi-space-size=1", main, "-c", file, ...flags] };
+		return { name: "weft-proxy", version, command: (file) => [process.execPath, ...manifest.weft.nodeArguments, main, "-c", file, ...flags], environment: manifest.weft.environment };
 	},
 };
 

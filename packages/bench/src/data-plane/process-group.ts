@@ -13,8 +13,8 @@ export type Running = {
 };
 
 /** Starts a command pinned to one core. taskset becomes the command, so the pid is the command's own. */
-export function startPinned(core: number, command: readonly string[], cwd: string): Running {
-	const child = spawn("taskset", ["-c", String(core), ...command], { stdio: ["ignore", "pipe", "pipe"], cwd });
+export function startPinned(core: number, command: readonly string[], cwd: string, environment: Readonly<Record<string, string>> = {}): Running {
+	const child = spawn("taskset", ["-c", String(core), ...command], { stdio: ["ignore", "pipe", "pipe"], cwd, env: { ...process.env, ...environment } });
 	let output = "";
 	const keep = (chunk: Buffer): void => {
 		if (output.length < outputBytesMax) output += chunk.toString("utf8");

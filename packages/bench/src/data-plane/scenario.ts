@@ -98,5 +98,5 @@ function startProxy(peer: Peer, role: ProxyRole, folder: string): Running {
 	const isEnvoyFile = peer.name === "envoy" || peer.name === "weft-proxy";
 	const file = join(folder, isEnvoyFile ? "bootstrap.json" : `${peer.name}.cfg`);
 	writeFileSync(file, builders[peer.name](role));
-	return startPinned(proxyCore, peer.command(file, folder), folder);
+	return startPinned(proxyCore, peer.command(file, folder), folder, peer.environment);
 }

@@ -34,11 +34,14 @@ export async function controlPlaneCommand(flags: ControlPlaneFlags): Promise<voi
 						address: flags.secureGrpc,
 						caDirectory: needed(flags.caDir, "--ca-dir"),
 						tokenKeyFile: flags.tokenKey ?? "",
-						leafTtlMs: ttlOf(flags.certificateTtl),
+						leafTtlMs: durationOf("--certificate-ttl", flags.certificateTtl),
 					},
 		http: flags.http,
 		apiToken: flags.apiTokenFile === undefined ? undefined : readFileSync(flags.apiTokenFile, "utf8").trim(),
 		apiDirectory: flags.apiDir,
+		// Istio's own variables.
+		debounceQuietMs: durationOf("PILOT_DEBOUNCE_AFTER", process.env["PILOT_DEBOUNCE_AFTER"]),
+		debounceCapMs: durationOf("PILOT_DEBOUNCE_MAX", process.env["PILOT_DEBOUNCE_MAX"]),
 		clock: systemClock,
 		logger: createLogger({ level: flags.logLevel, format: flags.logAsJson ? "json" : "text" }),
 		signal: stopping.signal,
@@ -54,9 +57,9 @@ function needed(value: string | undefined, flag: string): string {
 	return value;
 }
 
-function ttlOf(text: string | undefined): number | undefined {
+function durationOf(name: string, text: string | undefined): number | undefined {
 	if (text === undefined) return undefined;
 	const ms = parseDurationMs(text);
-	if (ms === undefined || ms <= 0) throw new CommandError(`--certificate-ttl: "${text}" is not a duration such as 24h`, 2);
+	if (ms === undefined || ms <= 0) throw new CommandError(`${name}: "${text}" is not a duration such as 24h or 100ms`, 2);
 	return ms;
 }

@@ -6,8 +6,16 @@ import { CommandError, printDiagnostics } from "../output/errors.ts";
 /** The mesh's configuration from a file, or Istio's chart defaults: metrics to Prometheus. */
 export function readMeshConfig(file: string | undefined): MeshConfig {
 	if (file === undefined) return { defaultProviders: { metrics: ["prometheus"] } };
-	const { value, diagnostics } = decodeMeshConfig(readFileSync(file, "utf8"), file);
+	const { value, diagnostics } = decodeMeshConfig(readText(file), file);
 	printDiagnostics(diagnostics);
 	if (value === undefined || hasErrors(diagnostics)) throw new CommandError(`${file}: not a usable MeshConfig`);
 	return value;
+}
+
+function readText(file: string): string {
+	try {
+		return readFileSync(file, "utf8");
+	} catch (error) {
+		throw new CommandError(`${file}: cannot be read: ${error instanceof Error ? error.message : String(error)}`);
+	}
 }

@@ -3,11 +3,14 @@ import { join, resolve } from "node:path";
 import { type Diagnostic, hasErrors } from "@weft/api";
 import { decodeYaml } from "@weft/galley";
 import { type Clock, createLogger, type Logger } from "@weft/runtime";
+import { readMeshConfig } from "../commands/mesh-config.ts";
 import { CommandError, printDiagnostics } from "../output/errors.ts";
 import { type Child, superviseChild } from "./child.ts";
 import { type ImageMap, readImageMap } from "./images.ts";
+import { endLeftovers } from "./leftovers.ts";
 import { type MeshClient, meshClient, type SourceFile } from "./mesh-client.ts";
-import { createPortAllocator, type PortAllocator } from "./ports.ts";
+import { claimMeshNumber, meshesMax, preferredNumber } from "./mesh-number.ts";
+import { createPortAllocator, type PortAllocator, portCount } from "./ports.ts";
 import { weftProgram } from "./programs.ts";
 import { createState, type MeshFile, readMesh, type StatePaths, writeAtomic } from "./state.ts";
 import { earlierPorts, type PodStatus, Supervisor } from "./supervisor.ts";
@@ -38,6 +41,9 @@ export interface LocalMesh {
 	stop(): Promise<void>;
 }
 
+/** Where each mesh starts to look for free ports: two that start at once do not look at the same ones. */
+const portsPerMesh = Math.floor(portCount / meshesMax);
+
 /** Starts control plane, certificate authority, sidecars and applications; resolves when every pod is ready and every proxy synced. */
 export async function launchMesh(options: LaunchOptions): Promise<LocalMesh> {
 	const { paths, clock, progress } = options;
@@ -50,9 +56,13 @@ export async function launchMesh(options: LaunchOptions): Promise<LocalMesh> {
 	createState(paths);
 	const images: ImageMap = new Map(options.imageFiles.flatMap((file) => [...readImageMap(file)]));
 	checkSources(options.sources, images);
+	readMeshConfig(options.meshConfigFile);
 	const logger = createLogger({ level: "warn" });
-	const meshNumber = numberOf(paths.root);
-	const ports = createPortAllocator(earlierPorts(paths.ports), meshNumber * 97);
+	const left = endLeftovers(paths.root);
+	if (left > 0) logger.warn("processes of an earlier run of this mesh were ended", { processes: left });
+	const claim = await claimMeshNumber(preferredNumber(paths.root));
+	const meshNumber = claim.number;
+	const ports = createPortAllocator(earlierPorts(paths.ports), meshNumber * portsPerMesh);
 	rmSync(join(paths.root, "root-cert.pem"), { force: true });
 	const started = clock.monotonicMs();
 	const control = await startControlPlane(options, ports, logger);
@@ -107,12 +117,14 @@ export async function launchMesh(options: LaunchOptions): Promise<LocalMesh> {
 				await supervisor.stop();
 				await control.child.stop(5_000);
 				rmSync(paths.mesh, { force: true });
+				claim.release();
 			},
 		};
 	} catch (error) {
 		ending.abort();
 		await control.child.stop(2_000);
 		rmSync(paths.mesh, { force: true });
+		claim.release();
 		throw error;
 	}
 }
@@ -129,12 +141,6 @@ function checkSources(sources: readonly SourceFile[], images: ImageMap): void {
 	if (!hasErrors(diagnostics)) return;
 	printDiagnostics(diagnostics);
 	throw new CommandError("nothing was started: mend what is listed above");
-}
-
-function numberOf(text: string): number {
-	let hash = 0;
-	for (const char of text) hash = (Math.imul(hash, 31) + char.charCodeAt(0)) >>> 0;
-	return hash % 200;
 }
 
 async function startControlPlane({ paths, meshConfigFile, certificateTtl, clock }: LaunchOptions, ports: PortAllocator, logger: Logger) {
@@ -158,7 +164,7 @@ async function startControlPlane({ paths, meshConfigFile, certificateTtl, clock 
 	];
 	const child: Child = superviseChild(
 		{ name: "control plane", command, env: {}, workingDir: paths.root, logFile: join(paths.logs, "control-plane.log") },
-		{ clock, logger },
+		{ mesh: paths.root, clock, logger },
 	);
 	return { child, httpAddress, discoveryAddress };
 }

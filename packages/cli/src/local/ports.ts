@@ -3,6 +3,7 @@ import { createServer } from "node:net";
 /** First of the ports that a local mesh hands out; below the range from which systems take ephemeral ports. */
 const firstPort = 20_000;
 const lastPort = 32_000;
+export const portCount = lastPort - firstPort;
 
 /** Hands out loopback ports that are free now and that it never handed out before. */
 export interface PortAllocator {
@@ -20,7 +21,7 @@ export function createPortAllocator(
 	const byKey = new Map(Object.entries(before));
 	const used = new Set(byKey.values());
 	const confirmed = new Set<string>();
-	let next = firstPort + (start % (lastPort - firstPort));
+	let next = firstPort + (start % portCount);
 	return {
 		async take(key) {
 			const known = byKey.get(key);
@@ -28,7 +29,7 @@ export function createPortAllocator(
 				confirmed.add(key);
 				return known;
 			}
-			for (let tried = 0; tried < lastPort - firstPort; tried++) {
+			for (let tried = 0; tried < portCount; tried++) {
 				const port = next;
 				next = next + 1 < lastPort ? next + 1 : firstPort;
 				if (used.has(port) || !(await isFree(port))) continue;

@@ -2,7 +2,7 @@ import { join } from "node:path";
 import { issueLocalToken } from "@weft/citadel";
 import type { ChildSpec } from "./child.ts";
 import type { Placement } from "./placement.ts";
-import { proxyProgram } from "./programs.ts";
+import { proxyEnvironment, proxyProgram } from "./programs.ts";
 import { type StatePaths, writeSecret } from "./state.ts";
 import type { DesiredPod } from "./workloads.ts";
 
@@ -87,7 +87,7 @@ export function sidecarSpec(pod: DesiredPod, placement: Placement, context: Side
 	return {
 		name: `sidecar ${pod.name}`,
 		command,
-		env: context.certificateTtl === undefined ? {} : { SECRET_TTL: context.certificateTtl },
+		env: { ...proxyEnvironment(), ...(context.certificateTtl === undefined ? {} : { SECRET_TTL: context.certificateTtl }) },
 		workingDir: paths.root,
 		logFile: join(paths.logs, `${file}.proxy.log`),
 	};

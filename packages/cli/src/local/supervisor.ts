@@ -26,7 +26,7 @@ export const laptop: DesiredPod = {
 	workload: "laptop",
 	containers: [],
 	sidecar: true,
-	foreignEnvoy: process.env["WEFT_SHIM"] !== undefined,
+	foreignEnvoy: false,
 };
 
 /** How long an application may take until it listens before the launcher says so; it goes on waiting. */
@@ -157,7 +157,7 @@ export class Supervisor {
 	async #begin(pod: DesiredPod, offered: readonly Offered[]): Promise<Run> {
 		const { paths, clock, logger, sidecar } = this.#options;
 		const placement = await this.#place(pod, offered);
-		const context = { clock, logger };
+		const context = { mesh: paths.root, clock, logger };
 		const specs = pod.containers.map((container) => {
 			const env = containerEnvironment(pod, container, placement, offered);
 			const command = [...container.process.command, ...container.args].map((part) => expandVariables(part, env));

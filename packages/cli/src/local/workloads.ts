@@ -1,4 +1,4 @@
-import type { AnyConfig, ConfigObject, Container, Diagnostic, PodSpec, PodTemplate } from "@weft/api";
+import type { AnyConfig, ConfigObject, Container, Diagnostic, PodTemplate } from "@weft/api";
 import { type ImageMap, type LocalProcess, resolveProcess, unmappedImage } from "./images.ts";
 
 /** A pod that should run, made of a Deployment, StatefulSet or Pod as the cluster's controllers would. */

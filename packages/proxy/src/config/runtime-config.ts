@@ -391,6 +391,7 @@ export interface DownstreamTls {
 	readonly certificates: readonly CertificateSource[];
 	readonly validation: PeerValidation | undefined;
 	readonly requireClientCertificate: boolean;
+	/** No session tickets. */
 	readonly disableStatelessResumption: boolean;
 }
 
@@ -453,6 +454,8 @@ export interface BreakerLimits {
 	readonly requestsMax: number;
 	readonly retriesMax: number;
 	readonly retryBudget: { readonly percent: number; readonly concurrencyMin: number } | undefined;
+	/** Show how much of each limit is left. */
+	readonly tracksRemaining: boolean;
 }
 
 export interface OutlierDetection {

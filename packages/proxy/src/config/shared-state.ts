@@ -54,6 +54,11 @@ export function viewSharedWords(buffer: SharedArrayBuffer): SharedWords {
 	return new Int32Array(buffer);
 }
 
+/** One slot alone, as slot 0: a view of fixed size is read without asking how large the buffer is now. */
+export function viewSlot(words: SharedWords, slot: number): SharedWords {
+	return new Int32Array(words.buffer, slot * Int32Array.BYTES_PER_ELEMENT, slotWords);
+}
+
 export interface SlotAllocator {
 	readonly buffer: SharedArrayBuffer;
 	/** A zeroed slot, or `noSlot` when the buffer is full (then this cluster shares its counts with others like it, and this host is never ejected). */

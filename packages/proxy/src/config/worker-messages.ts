@@ -30,7 +30,8 @@ export interface WorkerOptions {
 export type ToWorker =
 	| { readonly kind: "update"; readonly update: ConfigUpdate }
 	| { readonly kind: "scrape"; readonly id: number }
-	| { readonly kind: "drain"; readonly graceful: boolean; readonly inboundOnly: boolean; readonly deadlineMs: number }
+	/** `untilIdle`: the process ends: quiet connections are closed at once, and it is over as soon as nothing is under way. */
+	| { readonly kind: "drain"; readonly graceful: boolean; readonly inboundOnly: boolean; readonly deadlineMs: number; readonly untilIdle?: boolean }
 	| { readonly kind: "stop" }
 	| { readonly kind: "resetCounters" }
 	| { readonly kind: "reopenLogs" }

@@ -9,6 +9,7 @@ export class FakeWorker implements WorkerPort {
 	readonly #events: WorkerEvents;
 	/** Listeners that it says it cannot bind. */
 	readonly refuses = new Set<string>();
+	isStopped = false;
 
 	constructor(_: WorkerInit, events: WorkerEvents) {
 		this.#events = events;
@@ -26,7 +27,9 @@ export class FakeWorker implements WorkerPort {
 		return update.listeners.upsert.filter(({ name }) => this.refuses.has(name)).map(({ name }) => ({ resource: name, message: "cannot bind" }));
 	}
 
-	async stop(): Promise<void> {}
+	async stop(): Promise<void> {
+		this.isStopped = true;
+	}
 
 	updates(): readonly ConfigUpdate[] {
 		return this.received.flatMap((message) => (message.kind === "update" ? [message.update] : []));

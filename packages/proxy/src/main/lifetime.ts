@@ -11,8 +11,8 @@ export interface LifetimeOptions {
 }
 
 /**
- * Serves until a signal or the admin server ends it. SIGTERM and SIGINT drain first: new work is refused, what is under
- * way may finish; a second signal ends it at once. SIGUSR1 opens the access logs anew.
+ * Serves until a signal or the admin server ends it. SIGTERM and SIGINT drain first: quiet connections are closed, what is
+ * under way may finish until the deadline, and the process ends as soon as nothing is; a second signal ends it at once. SIGUSR1 opens the access logs anew.
  */
 export async function superviseServer({ server, logger, quit, drainMs }: LifetimeOptions): Promise<void> {
 	const ended = Promise.withResolvers<"now" | "drain">();

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
+import { type AddressInfo, createServer } from "node:net";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { createLogger, systemClock } from "@weft/runtime";
@@ -13,32 +14,40 @@ import type { WorkerEvents } from "./worker-pool.ts";
 
 const environment = { readFile: () => Buffer.alloc(0), variable: () => undefined };
 
-it("does not start when a worker cannot bind a listener of the file", async () => {
-	registerImplemented();
-	const { bootstrap } = loadBootstrap([{ name: "file", text: readFileSync(join(import.meta.dirname, "../../testdata/bootstrap/static-v3.yaml"), "utf8") }], {
-		strict: false,
+describe("a server that cannot be started ends its workers and says why", () => {
+	const text = readFileSync(join(import.meta.dirname, "../../testdata/bootstrap/static-v3.yaml"), "utf8");
+	const workers: FakeWorker[] = [];
+
+	async function start(yaml: string, refuses: readonly string[]): Promise<Server> {
+		registerImplemented();
+		const { bootstrap } = loadBootstrap([{ name: "file", text: yaml }], { strict: false });
+		assert.ok(bootstrap);
+		const { value: config } = decodeBootstrap(bootstrap, environment);
+		assert.ok(config);
+		const spawn = (init: WorkerInit, events: WorkerEvents) => {
+			const worker = new FakeWorker(init, events);
+			for (const name of refuses) worker.refuses.add(name);
+			workers.push(worker);
+			return worker;
+		};
+		const rest = { secretSources: new Map(), environment, concurrency: 1, logLevel: "none", version: "test", clock: systemClock, random: () => 0 };
+		const logger = createLogger({ level: "none" });
+		return startServer({ ...rest, logger, config, ownSecrets: new Set<string>(), initialSecrets: [], secretsOverAds: false, onQuit: () => {}, spawn });
+	}
+
+	it("a worker cannot bind a listener of the file", async () => {
+		await assert.rejects(start(text, ["web"]), { message: "web: cannot bind" });
+		assert.equal(workers.pop()?.isStopped, true);
 	});
-	assert.ok(bootstrap);
-	const { value: config } = decodeBootstrap(bootstrap, environment);
-	assert.ok(config);
-	const logger = createLogger({ level: "none" });
-	const rest = {
-		secretSources: new Map(),
-		environment,
-		concurrency: 1,
-		logLevel: "none",
-		version: "test",
-		clock: systemClock,
-		random: () => 0,
-		logger,
-		ownSecrets: new Set<string>(),
-	};
-	const spawn = (init: WorkerInit, events: WorkerEvents) => {
-		const worker = new FakeWorker(init, events);
-		worker.refuses.add("web");
-		return worker;
-	};
-	await assert.rejects(startServer({ ...rest, config, initialSecrets: [], secretsOverAds: false, onQuit: () => {}, spawn }), { message: "web: cannot bind" });
+
+	it("the admin address is in use", async () => {
+		const blocker = createServer();
+		await new Promise<void>((resolve) => blocker.listen(0, "127.0.0.1", resolve));
+		const { port } = blocker.address() as AddressInfo;
+		await assert.rejects(start(text.replace("port_value: 0", `port_value: ${port}`), []), new RegExp(`admin address 127\\.0\\.0\\.1:${port}: .*EADDRINUSE`));
+		assert.equal(workers.pop()?.isStopped, true);
+		blocker.close();
+	});
 });
 
 describe("the main thread with a static configuration", () => {

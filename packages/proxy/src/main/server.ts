@@ -60,8 +60,23 @@ const accessLogFlushMs = 1_000;
 
 /** Reads from top to bottom as the main thread: workers, configuration, control plane, admin. Rejects when the configuration cannot be served. */
 export async function startServer(options: ServerOptions): Promise<Server> {
-	const { config, clock } = options;
 	const core = createCore(options);
+	const stop = async () => {
+		core.abort.abort();
+		core.dns.stop();
+		await core.pool.stop();
+	};
+	try {
+		return await start(options, core, stop);
+	} catch (error) {
+		// A server that could not be started must not go on in part.
+		await stop();
+		throw error;
+	}
+}
+
+async function start(options: ServerOptions, core: Core, stop: () => Promise<void>): Promise<Server> {
+	const { config, clock } = options;
 	const { abort, outliers, pool, refused, state, store } = core;
 	const sources = await connectSources(options, core);
 	await pool.start();
@@ -72,15 +87,7 @@ export async function startServer(options: ServerOptions): Promise<Server> {
 	sources.run();
 	const isIn = () => config.listeners.every(({ value }) => store.acknowledged.listeners.has(value.name));
 	await Promise.race([until(isIn, startPollMs, clock, abort.signal), clock.sleep(startTimeoutMs, abort.signal)]);
-	const stop = async () => {
-		abort.abort();
-		core.dns.stop();
-		await pool.stop();
-	};
-	if (refused.length > 0) {
-		await stop();
-		throw new Error(refused.map(({ resource, message }) => `${resource}: ${message}`).join("; "));
-	}
+	if (refused.length > 0) throw new Error(refused.map(({ resource, message }) => `${resource}: ${message}`).join("; "));
 	const admin = await startAdminOf(options, core);
 	void until(isIn, readyPollMs, clock, abort.signal).then(() => state.ready());
 	void outliers.run(abort.signal);

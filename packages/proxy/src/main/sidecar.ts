@@ -29,16 +29,18 @@ export async function runSidecar(args: readonly string[], variables: NodeJS.Proc
 	}
 	registerImplemented();
 	const logger = createLogger({ level: parsed.flags.logLevel as Logger["level"], scope: "proxy" });
+	const abort = new AbortController();
 	try {
-		return await serve(parsed.flags, variables, logger);
+		return await serve(parsed.flags, variables, logger, abort);
 	} catch (error) {
 		logger.error("could not be started", { error });
 		return 1;
+	} finally {
+		abort.abort();
 	}
 }
 
-async function serve(flags: SidecarFlags, variables: NodeJS.ProcessEnv, logger: Logger): Promise<number> {
-	const abort = new AbortController();
+async function serve(flags: SidecarFlags, variables: NodeJS.ProcessEnv, logger: Logger, abort: AbortController): Promise<number> {
 	const stop = () => abort.abort();
 	process.once("SIGTERM", stop);
 	process.once("SIGINT", stop);

@@ -156,7 +156,7 @@ export class WorkerPool {
 		const drained = this.#members.map((member) => {
 			const { promise, resolve } = Promise.withResolvers<void>();
 			member.drained = resolve;
-			member.port.post({ kind: "drain", graceful: true, inboundOnly, deadlineMs });
+			member.port.post({ kind: "drain", graceful: false, inboundOnly, deadlineMs, untilIdle: true });
 			return promise;
 		});
 		await Promise.race([Promise.all(drained), timer.promise]);

@@ -113,6 +113,15 @@ test("h2UpgradePolicy upgrades HTTP between sidecars, not towards the applicatio
 	assert.equal(optionsOf(declined.get(name)), undefined);
 });
 
+test("http2KeepAlive becomes PINGs on the HTTP/2 connections of a cluster, and only there", () => {
+	const pool = (rest: string) => rule(`{connectionPool: {http: {${rest}http2KeepAlive: {interval: 30s, timeout: 5s}}}}`);
+	const keepalive = optionsOf(clusters(web + pool("h2UpgradePolicy: UPGRADE, ")).get(name))?.explicitHttpConfig?.http2ProtocolOptions?.connectionKeepalive;
+	assert.deepEqual([keepalive?.interval?.seconds, keepalive?.timeout?.seconds], [30n, 5n]);
+	const client = optionsOf(clusters(web + pool("useClientProtocol: true, ")).get(name))?.useDownstreamProtocolConfig?.http2ProtocolOptions;
+	assert.equal(client?.connectionKeepalive?.timeout?.seconds, 5n);
+	assert.equal(optionsOf(clusters(web + pool("")).get(name)), undefined);
+});
+
 const localInbound = { INTERCEPTION_MODE: "NONE", WEFT_LOCAL: { inbound: { 8080: { bind: "127.0.0.2:8080", endpoint: "127.0.0.1:41000" } }, outbound: {} } };
 
 test("in local mode an inbound cluster goes to where the application really listens", () => {

@@ -2,7 +2,7 @@ import type { ConnectionPoolSettings } from "@weft/api";
 import { HttpProtocolOptions } from "@weft/xds/generated/envoy/extensions/upstreams/http/v3/http_protocol_options.ts";
 import { isHttp, isHttp2 } from "../../model/protocol.ts";
 import type { Protocol } from "../../model/service.ts";
-import { packed } from "../routes/values.ts";
+import { durationOf, packed } from "../routes/values.ts";
 import { commonHttpOptions } from "./connection-pool.ts";
 
 const typeName = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
@@ -41,10 +41,18 @@ export function protocolOptions(input: ProtocolOptionsInput): Record<string, obj
 }
 
 function versionOptions(input: ProtocolOptionsInput): object | undefined {
+	const keepalive = connectionKeepalive(input.pool);
 	if (input.pool?.http?.useClientProtocol || (input.protocol === "Auto" && input.sniffs)) {
-		return { useDownstreamProtocolConfig: { httpProtocolOptions: {}, http2ProtocolOptions: {} } };
+		return { useDownstreamProtocolConfig: { httpProtocolOptions: {}, http2ProtocolOptions: keepalive } };
 	}
 	if (!speaksHttp2(input)) return undefined;
 	const streams = input.pool?.http?.maxConcurrentStreams;
-	return { explicitHttpConfig: { http2ProtocolOptions: streams !== undefined && streams > 0 ? { maxConcurrentStreams: streams } : {} } };
+	return { explicitHttpConfig: { http2ProtocolOptions: { ...(streams !== undefined && streams > 0 && { maxConcurrentStreams: streams }), ...keepalive } } };
+}
+
+/** PINGs find dead HTTP/2 connections. Envoy wants a timeout as soon as there is an interval: then it is as long. */
+function connectionKeepalive(pool: ConnectionPoolSettings | undefined): object {
+	const interval = durationOf(pool?.http?.http2KeepAlive?.interval);
+	const timeout = durationOf(pool?.http?.http2KeepAlive?.timeout) ?? interval;
+	return timeout === undefined ? {} : { connectionKeepalive: { ...(interval && { interval }), timeout } };
 }

@@ -1,4 +1,5 @@
 import type { Cluster as ClusterMessage } from "@weft/xds/generated/envoy/config/cluster/v3/cluster.ts";
+import type { Http1ProtocolOptions } from "@weft/xds/generated/envoy/config/core/v3/protocol.ts";
 import type { HttpProtocolOptions } from "@weft/xds/generated/envoy/extensions/upstreams/http/v3/http_protocol_options.ts";
 import type { Cluster } from "../runtime-config.ts";
 import { openAny } from "./any.ts";
@@ -45,7 +46,7 @@ function decodeOptions(at: At, options: HttpProtocolOptions, message: ClusterMes
 	const names = options.upstreamHttpProtocolOptions;
 	return {
 		upstreamProtocol: options.autoConfig ? "alpn" : options.useDownstreamProtocolConfig ? "downstream" : explicit?.http2ProtocolOptions ? "http2" : "http1",
-		http1: decodeHttp1(at, http1),
+		http1: decodeUpstreamHttp1(at, http1),
 		idleTimeoutMs: durationMsOr(common?.idleTimeout, idleDefaultMs),
 		maxConnectionDurationMs: durationMsOr(common?.maxConnectionDuration, 0),
 		maxRequestsPerConnection: common?.maxRequestsPerConnection ?? message.maxRequestsPerConnection ?? 0,
@@ -54,12 +55,18 @@ function decodeOptions(at: At, options: HttpProtocolOptions, message: ClusterMes
 	};
 }
 
+/** HTTP/1.0 responses are always taken: Envoy's `accept_http_10` is for servers, here as there. */
+function decodeUpstreamHttp1(at: At, options: Http1ProtocolOptions | undefined): Cluster["http1"] {
+	const { headerCase, enableTrailers } = decodeHttp1(at, options);
+	return { headerCase, enableTrailers };
+}
+
 function decodeOlder(at: At, message: ClusterMessage): ProtocolChoice {
 	const common = message.commonHttpProtocolOptions;
 	const names = message.upstreamHttpProtocolOptions;
 	return {
 		upstreamProtocol: message.protocolSelection === 1 ? "downstream" : message.http2ProtocolOptions ? "http2" : "http1",
-		http1: decodeHttp1(under(at, "httpProtocolOptions"), message.httpProtocolOptions),
+		http1: decodeUpstreamHttp1(under(at, "httpProtocolOptions"), message.httpProtocolOptions),
 		idleTimeoutMs: durationMsOr(common?.idleTimeout, idleDefaultMs),
 		maxConnectionDurationMs: durationMsOr(common?.maxConnectionDuration, 0),
 		maxRequestsPerConnection: common?.maxRequestsPerConnection ?? message.maxRequestsPerConnection ?? 0,

@@ -80,6 +80,9 @@ const supported = [
 	"preconnectPolicy",
 ];
 
+const thresholdsType = "envoy.config.cluster.v3.CircuitBreakers.Thresholds";
+const thresholdFields = ["priority", "maxConnections", "maxPendingRequests", "maxRequests", "maxRetries", "retryBudget", "trackRemaining"];
+
 const kinds = ["static", "strictDns", "logicalDns", "eds", "originalDst"] as const;
 const families = ["auto", "v4", "v6", "v4Preferred", "all"] as const;
 
@@ -150,6 +153,7 @@ function decodeClusterValue(at: At, message: ClusterMessage, kind: Cluster["kind
 	const { autoSni, autoSanValidation } = protocol;
 	const sni = { autoSni, autoSanValidation };
 	const thresholds = message.circuitBreakers?.thresholds ?? [];
+	for (const [i, threshold] of thresholds.entries()) onlySupports(under(at, `circuitBreakers.thresholds[${i}]`), thresholdsType, threshold, thresholdFields);
 	if ((message.circuitBreakers?.perHostThresholds.length ?? 0) > 0) report(under(at, "circuitBreakers"), "per_host_thresholds is not implemented");
 	const stat = message.altStatName === "" ? message.name : message.altStatName;
 	return {
@@ -189,6 +193,7 @@ function decodeLimits(thresholds: readonly CircuitBreakers_Thresholds[], priorit
 		requestsMax: found?.maxRequests ?? 1024,
 		retriesMax: found?.maxRetries ?? 3,
 		retryBudget: budget && { percent: budget.budgetPercent?.value ?? 20, concurrencyMin: budget.minRetryConcurrency ?? 3 },
+		tracksRemaining: found?.trackRemaining ?? false,
 	};
 }
 

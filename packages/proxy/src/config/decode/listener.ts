@@ -6,10 +6,11 @@ import type {
 	ListenerFilter,
 } from "@weft/xds/generated/envoy/config/listener/v3/listener_components.ts";
 import type { ProxyProtocol } from "@weft/xds/generated/envoy/extensions/filters/listener/proxy_protocol/v3/proxy_protocol.ts";
-import type { FilterChain, FilterChainMatch, Listener } from "../runtime-config.ts";
+import type { ConnectionPredicate, FilterChain, FilterChainMatch, Listener } from "../runtime-config.ts";
 import { decodeAccessLogs } from "./access-log.ts";
 import { decodeAddress, decodeCidr } from "./address.ts";
 import { openAny } from "./any.ts";
+import { decodeConnectionPredicate } from "./connection-predicate.ts";
 import type { DecodeEnvironment } from "./environment.ts";
 import { type At, collect, type Decoded, durationMsOr, onlySupports, report, under } from "./issues.ts";
 import { decodeNetworkFilters } from "./network-filters.ts";
@@ -87,27 +88,42 @@ function needsTlsInspector({ match }: FilterChain): boolean {
 	return match.serverNames.length > 0 || match.transportProtocol === "tls";
 }
 
+type ListenerFilterKeys = "inspectTls" | "inspectHttp" | "tlsInspectorDisabled" | "httpInspectorDisabled" | "originalDst" | "proxyProtocol";
+
+function reportDisabled(at: At, disabled: ConnectionPredicate | undefined): void {
+	if (disabled !== undefined) report(under(at, "filterDisabled"), "filter_disabled is implemented for the TLS and HTTP inspectors only");
+}
+
 function decodeListenerFilters(at: At, filters: readonly ListenerFilter[]) {
-	const out = { inspectTls: false, inspectHttp: false, originalDst: false, proxyProtocol: false };
+	const out: { -readonly [K in ListenerFilterKeys]: Listener[K] } = {
+		inspectTls: false,
+		inspectHttp: false,
+		tlsInspectorDisabled: undefined,
+		httpInspectorDisabled: undefined,
+		originalDst: false,
+		proxyProtocol: false,
+	};
 	filters.forEach((filter, i) => {
 		const here = under(at, `listenerFilters[${i}]`);
-		// Istio disables inspection on ports whose server speaks first; inspecting them would delay, not break, those protocols.
 		const opened = openAny(here, filter.typedConfig, `listener filter ${filter.name}`);
 		if (opened === undefined) return;
+		const disabled = filter.filterDisabled && decodeConnectionPredicate(under(here, "filterDisabled"), filter.filterDisabled);
 		switch (opened.typeName) {
 			case "envoy.extensions.filters.listener.tls_inspector.v3.TlsInspector":
 				out.inspectTls = true;
+				out.tlsInspectorDisabled = disabled;
 				return;
 			case "envoy.extensions.filters.listener.http_inspector.v3.HttpInspector":
 				out.inspectHttp = true;
+				out.httpInspectorDisabled = disabled;
 				return;
 			case "envoy.extensions.filters.listener.original_dst.v3.OriginalDst":
 				out.originalDst = true;
-				return;
+				return reportDisabled(here, disabled);
 			case "envoy.extensions.filters.listener.proxy_protocol.v3.ProxyProtocol":
 				onlySupports(here, opened.typeName, opened.message as ProxyProtocol, ["statPrefix"]);
 				out.proxyProtocol = true;
-				return;
+				return reportDisabled(here, disabled);
 		}
 		report(here, `listener filter ${filter.name} of type ${opened.typeName} is not implemented`);
 	});

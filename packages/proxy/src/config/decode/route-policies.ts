@@ -31,7 +31,7 @@ export function decodeCors(at: At, typeName: string, cors: RouteCors | FilterCor
 	};
 }
 
-const faultFields = ["delay", "abort", "upstreamCluster", "headers", "downstreamNodes", "disableDownstreamClusterStats", "filterMetadata"];
+const faultFields = ["delay", "abort", "upstreamCluster", "headers", "downstreamNodes", "maxActiveFaults", "disableDownstreamClusterStats", "filterMetadata"];
 // Runtime keys only name overrides, and there is no runtime here: their defaults are what the message says.
 const faultRuntime = [
 	"delayPercentRuntime",
@@ -45,6 +45,8 @@ const faultRuntime = [
 
 export function decodeFault(at: At, fault: HTTPFault): FaultPolicy {
 	onlySupports(at, "envoy.extensions.filters.http.fault.v3.HTTPFault", fault, [...faultFields, ...faultRuntime]);
+	// 0 allows none, so it is a limit too.
+	if (fault.maxActiveFaults !== undefined) report(under(at, "maxActiveFaults"), `max_active_faults (${fault.maxActiveFaults}) is not implemented`);
 	return {
 		delay: decodeDelay(under(at, "delay"), fault.delay),
 		abort: decodeAbort(under(at, "abort"), fault.abort),

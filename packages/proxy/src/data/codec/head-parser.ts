@@ -1,4 +1,4 @@
-import { COLON, CR, isTargetByte, isTokenByte, isValueByte, LF, lowerByte, SP, TAB } from "./bytes.ts";
+import { COLON, CR, hashBytes, isTargetByte, isTokenByte, isValueByte, LF, lowerTokenByte, readText, SP, TAB } from "./bytes.ts";
 import { envoyHeaderBit, type HeaderBlock, indexWords } from "./header-block.ts";
 import { known, lookupKnown } from "./known-names.ts";
 import type { Http1RequestHead } from "./request-head.ts";
@@ -118,13 +118,11 @@ function parseLines(head: HeaderBlock, bytes: Buffer, start: number, from: numbe
 
 function parseLine(head: HeaderBlock, bytes: Buffer, start: number, from: number, end: number): number {
 	let at = from;
-	let hash = 0;
 	while (at < end) {
 		const byte = bytes[at] as number;
-		if (isTokenByte[byte] === 0) break;
-		const lower = lowerByte[byte] as number;
+		const lower = lowerTokenByte[byte] as number;
+		if (lower === 0) break;
 		if (lower !== byte) bytes[at] = lower;
-		hash = (Math.imul(hash, 31) + lower) | 0;
 		at++;
 	}
 	if (at === end) return incomplete;
@@ -132,11 +130,16 @@ function parseLine(head: HeaderBlock, bytes: Buffer, start: number, from: number
 	const nameEnd = at++;
 	while (at < end && (bytes[at] === SP || bytes[at] === TAB)) at++;
 	const valueStart = at;
-	while (at < end && isValueByte[bytes[at] as number] === 1) at++;
+	while (at < end) {
+		const byte = bytes[at] as number;
+		if (byte < 32 ? byte !== TAB : byte === 127) break;
+		at++;
+	}
 	if (at + 1 >= end) return at === end || bytes[at] === CR ? incomplete : refuse(invalidCharacters);
 	if (bytes[at] !== CR || bytes[at + 1] !== LF) return refuse(invalidCharacters);
 	let valueEnd = at;
 	while (valueEnd > valueStart && (bytes[valueEnd - 1] === SP || bytes[valueEnd - 1] === TAB)) valueEnd--;
+	const hash = hashBytes(bytes, from, nameEnd);
 	const id = lookupKnown(bytes, from, nameEnd, hash);
 	if (head.index.length < (head.count + 1) * indexWords) head.growIndex();
 	const { index } = head;
@@ -154,7 +157,13 @@ function parseLine(head: HeaderBlock, bytes: Buffer, start: number, from: number
 
 function checkRequest(head: Http1RequestHead, limits: HeadLimits): boolean {
 	if (head.version === 10 && !limits.acceptHttp10) return fail(lowVersion);
-	return checkTarget(head) && checkHost(head) && checkLength(head) && checkEncoding(head, head.version);
+	return checkTarget(head) && checkHost(head) && checkLength(head) && checkEncoding(head, head.version) && checkConnect(head);
+}
+
+/** RFC 9110 §9.3.6: content of CONNECT means nothing, so some would read it as the tunnel's first bytes. */
+function checkConnect(head: Http1RequestHead): boolean {
+	const hasContent = head.isChunked || head.contentLength > 0;
+	return hasContent && head.method === "CONNECT" ? fail(codecError) : true;
 }
 
 function fail(error: HeadError): false {
@@ -193,13 +202,14 @@ function adoptAuthority(head: Http1RequestHead, authority: string): boolean {
 function checkHost(head: Http1RequestHead): boolean {
 	const at = head.findKnown(known.host);
 	if (at < 0) return true;
-	const value = head.valueAt(at);
-	if (value.length > 0 && !isHostValue(value)) return fail(ambiguousHost);
-	head.hostStart = head.index[at + 2] as number;
-	head.hostEnd = head.index[at + 3] as number;
+	const start = head.index[at + 2] as number;
+	const end = head.index[at + 3] as number;
+	for (let i = start; i < end; i++) if (isHostByte[head.bytes[i] as number] !== 1) return fail(ambiguousHost);
+	head.hostStart = start;
+	head.hostEnd = end;
 	head.removeAt(at);
 	if (head.findKnown(known.host) >= 0) return fail(ambiguousHost);
-	if (head.isAbsolute && value !== "" && value.toLowerCase() !== head.authority.toLowerCase()) return fail(ambiguousHost);
+	if (head.isAbsolute && end > start && readText(head.bytes, start, end).toLowerCase() !== head.authority.toLowerCase()) return fail(ambiguousHost);
 	return true;
 }
 
@@ -292,13 +302,12 @@ function parseStatusLine(head: Http1ResponseHead, bytes: Buffer, start: number, 
 
 function checkResponse(head: Http1ResponseHead): boolean {
 	if (!checkLength(head) || !checkEncoding(head, head.version)) return false;
-	const connection = head.hasKnown(known.connection) ? head.get("connection") : undefined;
-	head.isClose =
-		connection === "keep-alive"
-			? false
-			: connection === undefined
-				? head.version === 10
-				: hasToken(connection, "close") || (head.version === 10 && !hasToken(connection, "keep-alive"));
+	if (!head.hasKnown(known.connection)) head.isClose = head.version === 10;
+	else if (head.getKnown(known.connection) === "keep-alive" && countKnown(head, known.connection) === 1) head.isClose = false;
+	else {
+		const connection = head.get("connection") ?? "";
+		head.isClose = hasToken(connection, "close") || (head.version === 10 && !hasToken(connection, "keep-alive"));
+	}
 	return true;
 }
 

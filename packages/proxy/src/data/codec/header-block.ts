@@ -1,5 +1,5 @@
 import type { Output } from "../transport/output.ts";
-import { hashOfName } from "./bytes.ts";
+import { hashName, readText } from "./bytes.ts";
 import type { HeaderView } from "./head.ts";
 
 /** Words of one header in the index. */
@@ -78,7 +78,7 @@ export class HeaderBlock implements HeaderView {
 
 	getKnown(id: number): string | undefined {
 		const at = this.findKnown(id);
-		return at < 0 ? undefined : this.valueAt(at);
+		return at < 0 ? undefined : readText(this.bytes, this.index[at + valueStart] as number, this.index[at + valueEnd] as number);
 	}
 
 	valueAt(at: number): string {
@@ -103,7 +103,7 @@ export class HeaderBlock implements HeaderView {
 	}
 
 	#find(name: string, from: number): number {
-		const hash = hashOfName(name);
+		const hash = hashName(name);
 		for (let at = from, end = this.count * indexWords; at < end; at += indexWords) {
 			if (this.index[at + hashWord] === hash && this.#isNamed(at, name)) return at;
 		}
@@ -152,6 +152,18 @@ export class HeaderBlock implements HeaderView {
 		this.added[this.addedCount++] = value;
 	}
 
+	/** `name` is that of the known one. */
+	replaceKnown(id: number, name: string, value: string): void {
+		this.removeKnown(id);
+		for (let i = this.#addedIndex(name); i >= 0; i = this.#addedIndex(name)) this.#removeAdded(i);
+		this.appendOwn(name, value);
+	}
+
+	#removeAdded(i: number): void {
+		this.added.copyWithin(i, i + 2, this.addedCount);
+		this.addedCount -= 2;
+	}
+
 	remove(name: string): boolean {
 		let found = false;
 		for (let at = this.#find(name, 0); at >= 0; at = this.#find(name, at + indexWords)) {
@@ -161,8 +173,7 @@ export class HeaderBlock implements HeaderView {
 			found = true;
 		}
 		for (let i = this.#addedIndex(name); i >= 0; i = this.#addedIndex(name)) {
-			this.added.copyWithin(i, i + 2, this.addedCount);
-			this.addedCount -= 2;
+			this.#removeAdded(i);
 			found = true;
 		}
 		return found;

@@ -1,3 +1,4 @@
+import { readText } from "./bytes.ts";
 import type { RequestHead } from "./head.ts";
 import { HeaderBlock } from "./header-block.ts";
 
@@ -43,7 +44,7 @@ export class Http1RequestHead extends HeaderBlock implements RequestHead {
 	}
 
 	get path(): string {
-		return (this.#path ??= this.bytes.latin1Slice(this.targetStart, this.targetEnd));
+		return (this.#path ??= readText(this.bytes, this.targetStart, this.targetEnd));
 	}
 	set path(value: string) {
 		if (value === this.path) return;
@@ -52,7 +53,7 @@ export class Http1RequestHead extends HeaderBlock implements RequestHead {
 	}
 
 	get authority(): string {
-		return (this.#authority ??= this.bytes.latin1Slice(this.hostStart, this.hostEnd));
+		return (this.#authority ??= readText(this.bytes, this.hostStart, this.hostEnd));
 	}
 	set authority(value: string) {
 		this.#authority = value;

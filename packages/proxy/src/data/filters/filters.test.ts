@@ -160,7 +160,7 @@ const words = viewSharedWords(slots.buffer);
 
 function breaker(retriesMax: number, parts: { percent: number; concurrencyMin: number } | undefined = undefined) {
 	const breakerSlot = slots.allocate();
-	const limits = { connectionsMax: 1, pendingRequestsMax: 1, requestsMax: 1, retriesMax, retryBudget: parts };
+	const limits = { connectionsMax: 1, pendingRequestsMax: 1, requestsMax: 1, retriesMax, retryBudget: parts, tracksRemaining: false };
 	return { words, breakerSlot, priority: "default", limits } as const;
 }
 

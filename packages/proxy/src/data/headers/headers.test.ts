@@ -162,6 +162,21 @@ test("hop-by-hop headers end here, but a caller cannot have the important ones d
 	);
 });
 
+test("a nominated header goes, however short its name; of a list without end only as many as there can be headers are looked at", () => {
+	const short = createHeaders({ connection: "x-a", "x-a": "1", "x-b": "2" });
+	removeHopByHop(short, false);
+	assert.deepEqual(
+		short.entries().map(([name]) => name),
+		["x-b"],
+	);
+	const long = createHeaders({ connection: `${"x-n,".repeat(100)}x-a`, "x-a": "1" });
+	removeHopByHop(long, false);
+	assert.deepEqual(
+		long.entries().map(([name]) => name),
+		["x-a"],
+	);
+});
+
 test("x-forwarded-for grows by the peer", () => {
 	const head = createHeaders({ "x-forwarded-for": "1.1.1.1" });
 	appendForwardedFor(head, "[2001:db8::1]:5000", "10.0.0.1:80");

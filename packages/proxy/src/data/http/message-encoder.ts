@@ -65,7 +65,7 @@ function originalCase(name: string, original: string | undefined): string {
 }
 
 /** A rewrite may have put anything there; a target has no white space and no line end. */
-function cleanTarget(path: string): string {
+export function cleanTarget(path: string): string {
 	// biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is looked for
 	return /[\u0000-\u0020\u007f\u0100-\uffff]/.test(path) ? path.replace(/[\u0000-\u0020\u007f\u0100-\uffff]/g, (c) => encodeURIComponent(c)) : path;
 }

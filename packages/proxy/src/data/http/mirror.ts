@@ -6,6 +6,7 @@ import type { ClusterRuntime } from "../upstream/cluster-runtime.ts";
 import type { Http1Pool, PoolClient } from "../upstream/http1-pool.ts";
 import type { Http1Upstream, UpstreamClient } from "../upstream/http1-upstream.ts";
 import { Timer } from "../transport/timers.ts";
+import { cleanTarget } from "./message-encoder.ts";
 import type { HttpStream } from "./stream.ts";
 import { clusterGauge, clusterStat } from "../upstream/cluster-stats.ts";
 
@@ -15,6 +16,8 @@ const mirrorTimeoutMs = 15_000;
 export interface Mirror {
 	onRequestBody(bytes: Buffer, start: number, end: number): void;
 	onRequestEnd(): void;
+	/** The request never came to its end. */
+	cancel(): void;
 }
 
 const none: readonly Mirror[] = [];
@@ -55,7 +58,7 @@ class MirrorRequest implements Mirror, UpstreamClient, PoolClient {
 		this.#timer = new Timer(context.wheel, () => this.#end());
 		const [name, port] = splitPort(request.authority);
 		this.#authority = shadowSuffix ? `${name}-shadow${port}` : request.authority;
-		let head = `${request.method} ${request.path} HTTP/1.1\r\nhost: ${this.#authority}\r\n`;
+		let head = `${request.method} ${cleanTarget(request.path)} HTTP/1.1\r\nhost: ${this.#authority}\r\n`;
 		request.forEach((header, value) => {
 			if (header !== "content-length") head += `${header}: ${value}\r\n`;
 		});
@@ -68,6 +71,10 @@ class MirrorRequest implements Mirror, UpstreamClient, PoolClient {
 		if (this.#isSent) return;
 		if (this.#bodyBytes <= this.#bodyBytesMax) this.#body.push(Buffer.from(bytes.subarray(start, end)));
 		else this.#abandon();
+	}
+
+	cancel(): void {
+		if (!this.#isSent) this.#abandon();
 	}
 
 	#abandon(): void {

@@ -349,7 +349,7 @@ for (const transport of ["auto", "net"] as const) {
 
 		it("holds the limit on requests of a cluster", async () => {
 			upstream = await startUpstream((socket) => void setTimeout(() => socket.write(ok("x")), 40));
-			const limits = { connectionsMax: 10, pendingRequestsMax: 10, requestsMax: 2, retriesMax: 3, retryBudget: undefined };
+			const limits = { connectionsMax: 10, pendingRequestsMax: 10, requestsMax: 2, retriesMax: 3, retryBudget: undefined, tracksRemaining: false };
 			const port = await serve(upstream.port, {}, {}, {}, { breakers: { default: limits, high: limits } });
 			const responses = await Promise.all(Array.from({ length: 5 }, () => get(port, "/")));
 			assert.deepEqual(responses.map(statusOf).sort(), [200, 200, 503, 503, 503]);

@@ -98,6 +98,8 @@ function stripPort(head: Http1RequestHead, mode: "matching" | "any", localPort: 
 function readUpgrade(head: Http1RequestHead): string {
 	if (head.method === "CONNECT") return "connect";
 	if (!head.hasKnown(known.upgrade) || !hasToken(head.get("connection") ?? "", "upgrade")) return "";
+	// With content it would not be clear where that ends and the tunnel begins: an ordinary request (RFC 9110 §7.8).
+	if (head.isChunked || head.contentLength > 0) return "";
 	const value = (head.get("upgrade") ?? "").trim().toLowerCase();
 	return value === "h2c" ? "" : value;
 }

@@ -2,7 +2,7 @@ import { faultAbortBody } from "../filters/fault.ts";
 import { createHeaders } from "../headers/headers-view.ts";
 import { responseFlags } from "../log/response-flags.ts";
 import { chooseCluster, type ClusterChoice, type CompiledRoute, matchRoute, matchVirtualHost } from "../match/route-table.ts";
-import { compiledCors, compiledFault } from "./compiled-policies.ts";
+import { compiledCors, compiledFault, compiledHeaders } from "./compiled-policies.ts";
 import { sendLocalReply } from "./local-reply.ts";
 import type { HttpStream } from "./stream.ts";
 import { httpGauge, httpStat } from "./http-stats.ts";
@@ -64,8 +64,7 @@ function applyHealthCheck(stream: HttpStream): boolean {
 	const { manager, context, request } = stream;
 	for (const filter of manager.filters) {
 		if (filter.kind !== "healthCheck" || filter.passThrough) continue;
-		const isCheck = filter.headers.every((header) => header.match.kind === "exact" && request.get(header.name) === header.match.value);
-		if (!isCheck) continue;
+		if (!compiledHeaders(filter.headers)(request)) continue;
 		sendLocalReply(stream, {
 			status: context.healthcheckFailed ? 503 : 200,
 			body: "",

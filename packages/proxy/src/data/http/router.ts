@@ -15,6 +15,7 @@ import type { Http1Upstream, ResetReason, UpstreamClient } from "../upstream/htt
 import { compiledRetryPolicy } from "./compiled-policies.ts";
 import { sendLocalReply } from "./local-reply.ts";
 import { encodeChunk, encodeLastChunk, encodeRequestHead } from "./message-encoder.ts";
+import { resolveTimeoutMs } from "./grpc-timeout.ts";
 import { startMirrors, type Mirror } from "./mirror.ts";
 import { selectRoute } from "./route-selection.ts";
 import { pauseReasons } from "./server-connection.ts";
@@ -60,6 +61,8 @@ export class RouterState implements UpstreamClient, PoolClient {
 	#bodyBytes = 0;
 	#keepsBody = false;
 	#replayBytesMax = 0;
+	/** 0: none. */
+	#timeoutMs = 0;
 	readonly #trailers: string[] = [];
 	#mirrors: readonly Mirror[] = none;
 	readonly #chooseContext: ChooseContext = createChooseContext();
@@ -116,6 +119,7 @@ export class RouterState implements UpstreamClient, PoolClient {
 		}
 		this.cluster = cluster;
 		stream.manager.count(httpStat.rq_total);
+		this.#timeoutMs = resolveTimeoutMs(forward.config, stream.request);
 		this.#prepareRequest(forward, choice);
 		this.#prepareRetries(forward);
 		if (forward.config.idleTimeoutMs !== undefined) stream.setIdleTimeout(forward.config.idleTimeoutMs);
@@ -139,7 +143,7 @@ export class RouterState implements UpstreamClient, PoolClient {
 		choice.mutateRequest?.(request, info);
 		// Only to workloads of the mesh: others are told nothing.
 		if (manager.peers !== undefined && manager.direction !== "inbound" && (this.cluster?.config.transportMatches.length ?? 0) > 0) tellPeer(manager.peers, request);
-		if (config.timeoutMs > 0 && !manager.suppressEnvoyHeaders) request.appendOwn("x-envoy-expected-rq-timeout-ms", String(config.timeoutMs));
+		if (this.#timeoutMs > 0 && !manager.suppressEnvoyHeaders) request.appendOwn("x-envoy-expected-rq-timeout-ms", String(this.#timeoutMs));
 		if (forward.rewritePath !== undefined) {
 			const original = request.path;
 			request.path = forward.rewritePath(original);
@@ -167,7 +171,7 @@ export class RouterState implements UpstreamClient, PoolClient {
 	}
 
 	#armRouteTimer(): void {
-		const timeoutMs = this.#forward?.config.timeoutMs ?? 0;
+		const timeoutMs = this.#timeoutMs;
 		// A tunnel or a long answer to an upgrade is bounded by its idle timeout only.
 		if (timeoutMs > 0 && this.stream.upgrade === "") this.#routeTimer.arm(timeoutMs);
 	}
@@ -211,7 +215,7 @@ export class RouterState implements UpstreamClient, PoolClient {
 
 	#armTryTimer(): void {
 		const perTry = this.#policy?.config.perTryTimeoutMs ?? 0;
-		const timeoutMs = this.#forward?.config.timeoutMs ?? 0;
+		const timeoutMs = this.#timeoutMs;
 		if (perTry > 0 && (timeoutMs === 0 || perTry < timeoutMs)) this.#tryTimer.arm(perTry);
 	}
 
@@ -239,7 +243,7 @@ export class RouterState implements UpstreamClient, PoolClient {
 	#endUpstreamRequest(): void {
 		const { stream, upstream } = this;
 		if (upstream === undefined || this.isTunnel) return;
-		if (stream.request.isChunked) encodeLastChunk(stream.context.output, upstream.connection, this.#trailers);
+		if (stream.request.isChunked) encodeLastChunk(stream.context.output, upstream.connection, this.cluster?.config.http1.enableTrailers === true ? this.#trailers : none);
 		stream.info.upstreamLastSentAt = stream.context.nowMs();
 		// After an upgrade request nothing else may be said on this connection.
 		upstream.isRequestSent = stream.upgrade === "";
@@ -298,7 +302,7 @@ export class RouterState implements UpstreamClient, PoolClient {
 	}
 
 	onRequestTrailer(name: string, value: string): void {
-		if (this.cluster?.config.http1.enableTrailers !== false) this.#trailers.push(name, value);
+		this.#trailers.push(name, value);
 	}
 
 	onRequestEnd(): void {
@@ -390,7 +394,7 @@ export class RouterState implements UpstreamClient, PoolClient {
 		const { info, context } = stream;
 		this.#isResponseStarted = true;
 		this.#keepsBody = false;
-		if (!isTunnel) this.#tryTimer.disarm();
+		if (!isTunnel) this.#tryTimer.cancel();
 		info.upstreamFirstReceivedAt = context.nowMs();
 		info.upstreamWireBytesReceived += response.length;
 		if (this.#retries?.retried === true && response.status < 500) this.cluster?.count(clusterStat.upstream_rq_retry_success);
@@ -567,7 +571,7 @@ export class RouterState implements UpstreamClient, PoolClient {
 	cancel(): void {
 		this.#abandonUpstream();
 		this.#isFinished = true;
-		this.#delayTimer.disarm();
+		this.#delayTimer.cancel();
 		const onCancelled = this.#onDelayCancelled;
 		this.#delayed = this.#onDelayCancelled = undefined;
 		onCancelled?.();
@@ -575,12 +579,19 @@ export class RouterState implements UpstreamClient, PoolClient {
 
 	finish(): void {
 		this.cancel();
-		this.#routeTimer.disarm();
-		this.#tryTimer.disarm();
+		this.#routeTimer.cancel();
+		this.#tryTimer.cancel();
 		this.#retries?.end();
 		this.cluster?.count(clusterStat.upstream_cx_tx_bytes_total, this.stream.info.upstreamWireBytesSent);
-		for (const mirror of this.#mirrors) mirror.onRequestEnd();
+		// A request that broke off is no request: its copy is not sent.
+		if (!this.stream.isRequestComplete) for (const mirror of this.#mirrors) mirror.cancel();
 		this.stream.connection.resume(pauseReasons.upstreamBlocked | pauseReasons.waitingForHost);
+	}
+
+	dispose(): void {
+		this.#routeTimer.disarm();
+		this.#tryTimer.disarm();
+		this.#delayTimer.disarm();
 	}
 
 	reset(): void {

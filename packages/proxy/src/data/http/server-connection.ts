@@ -169,7 +169,7 @@ export class ServerConnection implements ConnectionHandler, MessageEvents {
 	onHead(): { readonly kind: BodyKind; readonly length: number } | "stop" {
 		const stream = this.#stream as HttpStream;
 		const { request } = stream;
-		this.#timer.disarm();
+		this.#timer.cancel();
 		this.#isAwaitingHead = false;
 		this.info.remoteAddress = this.#clientAddress;
 		this.#requests++;
@@ -393,10 +393,15 @@ export class ServerConnection implements ConnectionHandler, MessageEvents {
 		sendLocalReply(stream, { status: 408, body: "request header timeout", flags: 0, details: "request_header_timeout", isClose: true });
 	}
 
+	/** As Envoy does it: responses from now on say so, and after the drain timeout a connection that has stayed quiet goes. */
 	#onOld(): void {
+		if (this.#isTooOld) {
+			if (this.isIdle) this.#closeGently();
+			return;
+		}
 		this.#isTooOld = true;
 		this.manager.count(httpStat.downstream_cx_max_duration_reached);
-		if (this.isIdle) this.connection.destroy();
+		this.#ageTimer.arm(Math.max(this.manager.config.drainTimeoutMs, 1));
 	}
 
 	/**

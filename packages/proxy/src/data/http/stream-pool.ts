@@ -19,5 +19,6 @@ export class StreamPool {
 	give(stream: HttpStream): void {
 		stream.reset();
 		if (this.#spares.length < sparesMax) this.#spares.push(stream);
+		else stream.dispose();
 	}
 }

@@ -242,11 +242,8 @@ export class HttpStream {
 		const { response, manager, cors, info } = this;
 		const { config } = manager;
 		if (cors !== undefined) cors.filter.writeActual(response, cors.origin);
-		if (config.serverHeader === "overwrite") {
-			if (response.addedCount > 0) response.remove("server");
-			else response.removeKnown(known.server);
-			response.appendOwn("server", manager.serverName);
-		} else if (config.serverHeader === "appendIfAbsent" && !response.has("server")) response.appendOwn("server", manager.serverName);
+		if (config.serverHeader === "overwrite") response.replaceKnown(known.server, "server", manager.serverName);
+		else if (config.serverHeader === "appendIfAbsent" && !response.has("server")) response.appendOwn("server", manager.serverName);
 		if (!response.hasKnown(known.date) && !response.has("date")) response.appendOwn("date", httpDate(info.startTimeMs));
 		if (config.alwaysSetRequestIdInResponse && !response.has("x-request-id")) response.set("x-request-id", this.request.get("x-request-id") ?? "");
 		if (config.via !== "") response.append("via", config.via);
@@ -256,6 +253,8 @@ export class HttpStream {
 	startTunnel(): void {
 		const { response, connection, context, info } = this;
 		if ((response.present & responseHopByHop) !== 0) stripHopByHop(response);
+		// RFC 9110 §9.3.6: what follows is the tunnel, whatever its opening says of a length.
+		response.removeKnown(known["content-length"]);
 		this.isResponseStarted = true;
 		info.responseCode = response.status;
 		info.responseCodeDetails = "via_upstream";
@@ -331,9 +330,9 @@ export class HttpStream {
 		if (this.isOver) return;
 		this.isOver = true;
 		const { info, manager, context } = this;
-		this.#idleTimer.disarm();
-		this.#requestTimer.disarm();
-		this.#durationTimer.disarm();
+		this.#idleTimer.cancel();
+		this.#requestTimer.cancel();
+		this.#durationTimer.cancel();
 		info.endAt = context.nowMs();
 		this.router.finish();
 		manager.gauge(httpGauge.downstream_rq_active, -1);
@@ -341,6 +340,14 @@ export class HttpStream {
 		if (info.responseCode !== 0) manager.countResponse(info.responseCode);
 		for (const observe of manager.observers) observe(this);
 		manager.log(info);
+	}
+
+	/** Not to be used again. */
+	dispose(): void {
+		this.#idleTimer.disarm();
+		this.#requestTimer.disarm();
+		this.#durationTimer.disarm();
+		this.router.dispose();
 	}
 
 	/** Back to what a new stream is. */

@@ -17,7 +17,7 @@ export interface HostSet {
 	update(hosts: ClusterHosts, cluster: Cluster): readonly HostEntry[];
 	entries(): Iterable<HostEntry>;
 	membership(): Membership;
-	/** Choices made in panic since the start, for `lb_healthy_panic`. */
+	/** Choices made in panic since the start. */
 	readonly panics: number;
 }
 
@@ -30,6 +30,8 @@ export interface Membership {
 
 export interface HostSetInputs extends BalancerInputs {
 	readonly words: SharedWords;
+	/** A choice was made in panic. */
+	readonly onPanic?: () => void;
 }
 
 const defaultOverprovisioningFactor = 140;
@@ -160,7 +162,10 @@ class BalancedHostSet implements HostSet {
 		const set = this.#priorities[priority];
 		if (set === undefined) return undefined;
 		const panic = load.panic[priority] === true;
-		if (panic) this.panics++;
+		if (panic) {
+			this.panics++;
+			this.#inputs.onPanic?.();
+		}
 		if (balancer.kind === "hash") return set.tableOf(panic)?.choose(hash, attempt);
 		if (panic) return balancer.pick(set.all);
 		const isDegraded = chosen < 0;

@@ -24,7 +24,7 @@ export function clusterHosts(priorities: readonly (readonly LocalityHosts[])[], 
 	return { cluster: "c", overprovisioningFactor: undefined, priorities, ...parts };
 }
 
-const limits = { connectionsMax: 1024, pendingRequestsMax: 1024, requestsMax: 1024, retriesMax: 3, retryBudget: undefined };
+const limits = { connectionsMax: 1024, pendingRequestsMax: 1024, requestsMax: 1024, retriesMax: 3, retryBudget: undefined, tracksRemaining: false };
 
 export function cluster(lb: LoadBalancer, parts: Partial<Cluster> = {}): Cluster {
 	return {

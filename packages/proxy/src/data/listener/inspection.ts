@@ -4,6 +4,7 @@ import { Timer } from "../transport/timers.ts";
 import type { WorkerContext } from "../worker/context.ts";
 import { readClientHello } from "./client-hello.ts";
 import { inspectHttp } from "./http-inspector.ts";
+import type { InspectorChoice, Inspectors } from "./inspectors.ts";
 import { type Endpoint, readProxyProtocol } from "./proxy-protocol.ts";
 
 interface Origin {
@@ -20,6 +21,8 @@ export type Inspected =
 	| (Origin & { readonly kind: "plain"; readonly protocol: string });
 
 export interface InspectionEvents {
+	/** By the destination port, which the PROXY protocol may change. */
+	readonly inspectors: InspectorChoice;
 	onInspected(inspected: Inspected): void;
 	onFailed(stat: "downstream_pre_cx_timeout" | "downstream_listener_filter_error" | "downstream_listener_filter_remote_close"): void;
 	onStat(name: string): void;
@@ -36,6 +39,7 @@ export class Inspection implements ConnectionHandler {
 	readonly #timer: Timer;
 	#bytes: Buffer = Buffer.alloc(0);
 	#needsProxyHeader: boolean;
+	#inspectors: Inspectors;
 	#source: Endpoint | undefined;
 	#destination: Endpoint | undefined;
 	#isDone = false;
@@ -46,6 +50,7 @@ export class Inspection implements ConnectionHandler {
 		this.#destination = destination;
 		this.#events = events;
 		this.#needsProxyHeader = config.proxyProtocol;
+		this.#inspectors = events.inspectors(destination?.port ?? connection.localPort);
 		this.#timer = new Timer(context.wheel, () => this.#onTimeout());
 		this.#timer.arm(config.listenerFiltersTimeoutMs);
 		connection.handler = this;
@@ -69,27 +74,31 @@ export class Inspection implements ConnectionHandler {
 		this.#source = verdict.source;
 		this.#destination = verdict.destination ?? this.#destination;
 		this.#bytes = this.#bytes.subarray(verdict.length);
+		this.#inspectors = this.#events.inspectors(this.#destination?.port ?? this.#connection.localPort);
 		return true;
 	}
 
 	#inspect(): void {
-		const verdict = readClientHello(this.#bytes);
-		if (verdict.kind === "incomplete") return;
+		const { tls, http: wantsHttp } = this.#inspectors;
 		const { onStat } = this.#events;
-		if (verdict.kind === "hello") {
-			const { serverName, alpn } = verdict.hello;
-			onStat("tls_found");
-			onStat(serverName === "" ? "sni_not_found" : "sni_found");
-			onStat(alpn.length === 0 ? "alpn_not_found" : "alpn_found");
-			return this.#finish({ kind: "tls", serverName, alpn, ...this.#origin() });
+		if (tls) {
+			const verdict = readClientHello(this.#bytes);
+			if (verdict.kind === "incomplete") return;
+			if (verdict.kind === "hello") {
+				const { serverName, alpn } = verdict.hello;
+				onStat("tls_found");
+				onStat(serverName === "" ? "sni_not_found" : "sni_found");
+				onStat(alpn.length === 0 ? "alpn_not_found" : "alpn_found");
+				return this.#finish({ kind: "tls", serverName, alpn, ...this.#origin() });
+			}
 		}
-		if (!this.#config.inspectHttp) {
-			onStat("tls_not_found");
+		if (!wantsHttp) {
+			if (tls) onStat("tls_not_found");
 			return this.#finish({ kind: "plain", protocol: "", ...this.#origin() });
 		}
 		const http = inspectHttp(this.#bytes);
 		if (http === "incomplete") return;
-		onStat("tls_not_found");
+		if (tls) onStat("tls_not_found");
 		onStat(http === "http/1.0" ? "http10_found" : http === "http/1.1" ? "http11_found" : http === "h2c" ? "http2_found" : "http_not_found");
 		this.#finish({ kind: "plain", protocol: http === "none" ? "" : http, ...this.#origin() });
 	}

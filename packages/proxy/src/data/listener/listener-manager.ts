@@ -169,6 +169,23 @@ export class ListenerManager {
 		}
 	}
 
+	/** The process is about to end: what is quiet is closed now, what is not after its next response. New connections are still taken. */
+	closeIdle(inboundOnly: boolean): void {
+		for (const { runtime } of this.#active.values()) {
+			if (!inboundOnly || runtime.config.direction === "inbound") runtime.drain(true);
+		}
+		for (const runtime of this.#draining) runtime.drain(true);
+	}
+
+	/** Connections with something under way: a request, or bytes that are not HTTP's. */
+	get busyConnections(): number {
+		this.#sweep();
+		let count = 0;
+		for (const { runtime } of this.#active.values()) count += runtime.busyConnections;
+		for (const runtime of this.#draining) count += runtime.busyConnections;
+		return count;
+	}
+
 	get connections(): number {
 		this.#sweep();
 		let count = 0;

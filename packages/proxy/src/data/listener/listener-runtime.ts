@@ -15,6 +15,7 @@ import type { WorkerContext } from "../worker/context.ts";
 import { type ChainRuntime, compileChain } from "./filter-chain-runtime.ts";
 import { passHttp2 } from "./http2-passthrough.ts";
 import { Inspection, type Inspected } from "./inspection.ts";
+import { compileInspectors, type InspectorChoice, onlyTls } from "./inspectors.ts";
 
 export interface ListenerInputs {
 	readonly context: WorkerContext;
@@ -44,7 +45,7 @@ export class ListenerRuntime {
 	readonly #counterBase: number;
 	readonly #gaugeBase: number;
 	readonly #accessLogs: readonly LogStream[];
-	readonly #needsInspection: boolean;
+	readonly #inspectors: InspectorChoice;
 	readonly #servers = new Set<ServerConnection>();
 	readonly #others = new Set<Connection>();
 	readonly #tlsInspectorBase: number;
@@ -80,8 +81,10 @@ export class ListenerRuntime {
 			this.errors.push(...compiled.errors);
 			return compiled.value;
 		});
-		// A chain that speaks TLS needs the client's protocols anyway.
-		this.#needsInspection = config.inspectTls || config.inspectHttp || config.proxyProtocol || this.#chains.some((chain) => chain.tls !== undefined);
+		this.#inspectors = compileInspectors(
+			config,
+			this.#chains.some((chain) => chain.tls !== undefined),
+		);
 	}
 
 	#count(name: keyof typeof listenerCounters.index): void {
@@ -98,6 +101,12 @@ export class ListenerRuntime {
 
 	get connections(): number {
 		return this.#servers.size + this.#others.size;
+	}
+
+	get busyConnections(): number {
+		let count = this.#others.size;
+		for (const server of this.#servers) if (!server.isIdle) count++;
+		return count;
 	}
 
 	/** A connection was accepted, or handed over by the listener that accepted it. */
@@ -120,18 +129,34 @@ export class ListenerRuntime {
 			this.#count("downstream_cx_total");
 			this.#gauge(1);
 		}
-		if (!this.#needsInspection) return this.#dispatch(connection, { kind: "plain", bytes: undefined, protocol: "", source: undefined, destination });
+		const { tls, http } = this.#inspectors(destination?.port ?? connection.localPort);
+		if (!tls && !http && !this.config.proxyProtocol) {
+			return this.#dispatch(connection, { kind: "plain", bytes: undefined, protocol: "", source: undefined, destination });
+		}
+		this.#inspect(connection, this.config, this.#inspectors, destination, (inspected) => this.#dispatch(connection, inspected));
+	}
+
+	#inspect(
+		connection: Connection,
+		config: Listener,
+		inspectors: InspectorChoice,
+		destination: { readonly address: string; readonly port: number } | undefined,
+		onInspected: (inspected: Inspected) => void,
+		onGone = () => {},
+	): Inspection {
 		this.#others.add(connection);
-		new Inspection(connection, this.config, destination, this.#context, {
+		return new Inspection(connection, config, destination, this.#context, {
+			inspectors,
 			onStat: (name) => this.#countInspector(name),
 			onInspected: (inspected) => {
 				this.#others.delete(connection);
-				this.#dispatch(connection, inspected);
+				onInspected(inspected);
 			},
 			onFailed: (stat) => {
 				this.#others.delete(connection);
 				this.#count(stat);
 				this.#gauge(-1);
+				onGone();
 				connection.destroy();
 			},
 		});
@@ -165,7 +190,25 @@ export class ListenerRuntime {
 		if (limit !== undefined) limit.active++;
 		const info = this.#buildInfo(connection, inspected, chain);
 		if (chain.tls === undefined) return this.#serve(connection, info, chain, inspected.bytes);
-		chain.tls.accept(connection, inspected.bytes ?? Buffer.alloc(0), facts.applicationProtocols, (result) => {
+		if (inspected.kind === "tls" || this.#inspectors(facts.destinationPort).tls) {
+			return this.#acceptTls(connection, info, chain, inspected.bytes, facts.applicationProtocols);
+		}
+		// The chain was found without looking at the bytes; which protocols the client offers is in its hello all the same.
+		const { bytes } = inspected;
+		const tlsOnly = () => onlyTls;
+		const onHello = (hello: Inspected) => {
+			if (hello.kind === "tls") info.requestedServerName = hello.serverName;
+			this.#acceptTls(connection, info, chain, hello.bytes, hello.kind === "tls" ? hello.alpn : []);
+		};
+		const onGone = () => {
+			if (limit !== undefined) limit.active--;
+		};
+		const inspection = this.#inspect(connection, { ...this.config, proxyProtocol: false }, tlsOnly, inspected.destination, onHello, onGone);
+		if (bytes !== undefined && bytes.length > 0) inspection.onData(bytes, 0, bytes.length);
+	}
+
+	#acceptTls(connection: Connection, info: ConnectionInfo, chain: ChainRuntime, bytes: Buffer | undefined, alpn: readonly string[]): void {
+		chain.tls?.accept(connection, bytes ?? Buffer.alloc(0), alpn, (result) => {
 			if (result instanceof Error) {
 				info.transportFailureReason = result.message;
 				this.#context.log("debug", "TLS handshake failed", { listener: this.config.name, reason: result.message, client: info.directRemoteAddress });

@@ -10,6 +10,7 @@ export function routeAction(parts: Partial<RouteAction> = {}): RouteAction {
 		cluster: { kind: "cluster", name: "a" },
 		clusterNotFoundStatus: 503,
 		timeoutMs: 15_000,
+		grpcTimeoutMaxMs: undefined,
 		idleTimeoutMs: undefined,
 		maxStreamDurationMs: undefined,
 		prefixRewrite: undefined,

@@ -35,10 +35,19 @@ export function buildVirtualHostIndex<T>(
 		}
 	}
 	const [suffix, prefix] = [toWildcards(suffixes), toWildcards(prefixes)];
+	const find = (authority: string) => {
+		const host = toHostKey(authority, ignorePort);
+		return exact.get(host) ?? matchWildcard(suffix, host, sliceEnd) ?? matchWildcard(prefix, host, sliceStart) ?? catchAll[0];
+	};
+	// Most requests in a row are for the same host.
+	let last = "";
+	let found = find(last);
 	return {
 		match(authority) {
-			const host = toHostKey(authority, ignorePort);
-			return exact.get(host) ?? matchWildcard(suffix, host, sliceEnd) ?? matchWildcard(prefix, host, sliceStart) ?? catchAll[0];
+			if (authority === last) return found;
+			last = authority;
+			found = find(authority);
+			return found;
 		},
 	};
 }

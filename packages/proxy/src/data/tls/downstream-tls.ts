@@ -107,7 +107,13 @@ function resolve(contexts: SecureContexts, tls: DownstreamTls, context: WorkerCo
 			.digest("hex")
 			.slice(0, 32);
 		const secure = contexts.resolve(
-			{ params: tls.params, certificates: tls.certificates, trust: tls.validation?.trust, sessionIdContext: sessionId },
+			{
+				params: tls.params,
+				certificates: tls.certificates,
+				trust: tls.validation?.trust,
+				sessionIdContext: sessionId,
+				hasNoTickets: tls.disableStatelessResumption,
+			},
 			context.snapshot.secrets,
 		);
 		if (secure.kind === "missing") return new Error(`TLS error: secret ${JSON.stringify(secure.secret)} is not there`);

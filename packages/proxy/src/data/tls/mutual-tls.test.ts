@@ -149,6 +149,32 @@ for (const transport of ["auto", "net"] as const) {
 			assert.ok((resumed?.values[resumed.names.indexOf("ssl.session_reused")] ?? 0) > 0);
 		});
 
+		it("resumes no session where that is disabled", async () => {
+			upstream = await startUpstream(answerHeads(() => ok("served")));
+			const local = clusterOf(`local${++names}`);
+			const filters = [managerOf(tableOf([routeOf("/", forwardTo(local.name))]), { maxRequestsPerConnection: 1 })];
+			const tls = downstream("server", { disableStatelessResumption: true });
+			const inbound = await listen([chainOf(filters, { tls })], [local], [upstream.port]);
+			const remote = clusterOf(`remote${++names}`, { transport: { kind: "tls", tls: upstreamTls("client", server) } });
+			const port = await listen([chainOf([managerOf(tableOf([routeOf("/", forwardTo(remote.name))]))])], [remote], [inbound]);
+			for (let round = 0; round < 5; round++) assert.equal(statusOf(await get(port, "/")), 200);
+			const { counters } = proxy.worker.context.stats.dump();
+			const block = counters.find(({ prefix, names }) => prefix === `cluster.${remote.name}.` && names.includes("ssl.handshake"));
+			const of = (name: string) => block?.values[block.names.indexOf(name)];
+			assert.deepEqual([of("ssl.handshake"), of("ssl.session_reused")], [5, 0]);
+		});
+
+		it("serves TLS on a port that its inspector leaves alone, where the chain is found without it", async () => {
+			upstream = await startUpstream(answerHeads(() => ok("served")));
+			const local = clusterOf(`local${++names}`);
+			const chain = chainOf([managerOf(tableOf([routeOf("/", forwardTo(local.name))]))], { tls: downstream("server") });
+			const inspectors = { inspectTls: true, inspectHttp: true, tlsInspectorDisabled: { kind: "any" }, httpInspectorDisabled: { kind: "any" } } as const;
+			const inbound = await listen([chain], [local], [upstream.port], { ...inspectors, direction: "inbound" });
+			const remote = clusterOf(`remote${++names}`, { transport: { kind: "tls", tls: upstreamTls("client", server) } });
+			const port = await listen([chainOf([managerOf(tableOf([routeOf("/", forwardTo(remote.name))]))])], [remote], [inbound]);
+			assert.equal(bodyOf(await get(port, "/")), "served");
+		});
+
 		it("refuses a client without a certificate, or with one of another authority", async () => {
 			upstream = await startUpstream(answerHeads(() => ok("served")));
 			const local = clusterOf(`local${++names}`);
@@ -259,6 +285,31 @@ for (const transport of ["auto", "net"] as const) {
 			socket.end(payload);
 			await new Promise((resolve, reject) => socket.once("end", resolve).once("error", reject));
 			assert.equal(Buffer.concat(parts).equals(payload), true);
+			echo.close();
+		});
+
+		it("loses nothing that a client sends along with the end of its handshake, while the upstream is being connected", async () => {
+			const echo = createServer({ allowHalfOpen: true }, (socket) => void socket.on("error", () => {}).pipe(socket));
+			await new Promise<void>((resolve) => echo.listen(0, "127.0.0.1", resolve));
+			const address = echo.address();
+			const local = clusterOf(`local${++names}`);
+			const port = await listen(
+				[chainOf([tcpProxyTo(local.name)], { tls: downstream("server") })],
+				[local],
+				[typeof address === "object" && address !== null ? address.port : 0],
+			);
+			const own = authority.issue(client);
+			let session: Buffer | undefined;
+			for (let i = 0; i < 10; i++) {
+				const secure = { cert: own.certChainPem, key: own.privateKeyPem, ca: authority.caPem, checkServerIdentity: () => undefined };
+				const socket = tlsConnect({ host: "127.0.0.1", port, ...secure, ...(session === undefined ? {} : { session }) });
+				socket.once("session", (ticket: Buffer) => (session = ticket));
+				// A resumed handshake is over with the client's own last flight: this goes out with it.
+				socket.end("all at once");
+				let text = "";
+				for await (const bytes of socket) text += String(bytes);
+				assert.equal(text, "all at once", `connection ${i}`);
+			}
 			echo.close();
 		});
 

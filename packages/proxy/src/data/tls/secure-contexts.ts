@@ -1,3 +1,4 @@
+import { constants } from "node:crypto";
 import type { SecureContext } from "node:tls";
 import type { CertificateSource, Secret, TlsParams, TrustSource } from "../../config/runtime-config.ts";
 import { nodeTls } from "./node-tls.ts";
@@ -10,6 +11,8 @@ export interface SecureContextInputs {
 	readonly trust: TrustSource | undefined;
 	/** Servers that ask for client certificates need one to resume sessions (SSL_CTX_set_session_id_context). */
 	readonly sessionIdContext?: string;
+	/** Servers: sessions are not put into tickets. */
+	readonly hasNoTickets?: boolean;
 }
 
 export type Resolved<T> = { readonly kind: "ready"; readonly value: T } | { readonly kind: "missing"; readonly secret: string };
@@ -49,7 +52,7 @@ export class SecureContexts {
 		const material = resolveMaterial(inputs, secrets);
 		if (material.kind === "missing") return material;
 		const { cert, key, ca, crl } = material.value;
-		const id = JSON.stringify([inputs.params, cert, key, ca, crl]);
+		const id = JSON.stringify([inputs.params, cert, key, ca, crl, inputs.hasNoTickets]);
 		let context = this.#known.get(id);
 		if (context === undefined) {
 			const { minVersion, maxVersion, ciphers } = inputs.params;
@@ -62,6 +65,7 @@ export class SecureContexts {
 				minVersion,
 				maxVersion,
 				...(ciphers === "" ? {} : { ciphers }),
+				...(inputs.hasNoTickets === true ? { secureOptions: constants.SSL_OP_NO_TICKET } : {}),
 				...(inputs.sessionIdContext === undefined ? {} : { sessionIdContext: inputs.sessionIdContext }),
 			});
 			if (this.#known.size >= contextsMax) this.#known.clear();

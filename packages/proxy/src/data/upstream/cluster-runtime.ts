@@ -1,5 +1,5 @@
 import type { BreakerLimits, Cluster, ClusterHosts } from "../../config/runtime-config.ts";
-import { acquire, breakerWord, noSlot, release, type SharedWords, tryAcquire } from "../../config/shared-state.ts";
+import { acquire, breakerWord, noSlot, release, type SharedWords, tryAcquire, viewSlot } from "../../config/shared-state.ts";
 import { createOutlierReporter, type OutlierReporter } from "../filters/outlier-reporter.ts";
 import type { HostEntry } from "../lb/host-entry.ts";
 import { createHostSet, type HostSet } from "../lb/host-set.ts";
@@ -28,7 +28,7 @@ export class ClusterRuntime {
 	readonly connectMs: Histogram;
 	readonly transports: TransportChooser;
 	readonly outlier: OutlierReporter;
-	/** Shared by all workers, or this worker's own where no slot was to be had. */
+	/** The slot alone: shared by all workers, or this worker's own where none was to be had. */
 	readonly words: SharedWords;
 	readonly breakerSlot: number;
 	isRemoved = false;
@@ -36,9 +36,15 @@ export class ClusterRuntime {
 	constructor(config: Cluster, hosts: ClusterHosts, context: WorkerContext) {
 		this.config = config;
 		this.context = context;
-		this.words = config.breakerSlot === noSlot ? new Int32Array(new SharedArrayBuffer(64)) : context.words;
-		this.breakerSlot = config.breakerSlot === noSlot ? 0 : config.breakerSlot;
-		this.hosts = createHostSet(hosts, config, { random: context.random, nowMs: context.wallMs, hash64: context.hash64, words: context.words });
+		this.words = config.breakerSlot === noSlot ? new Int32Array(new SharedArrayBuffer(64)) : viewSlot(context.words, config.breakerSlot);
+		this.breakerSlot = 0;
+		this.hosts = createHostSet(hosts, config, {
+			random: context.random,
+			nowMs: context.wallMs,
+			hash64: context.hash64,
+			words: context.words,
+			onPanic: () => this.count(clusterStat.lb_healthy_panic),
+		});
 		this.scope = context.stats.openScope(`cluster.${config.statName}.`);
 		this.counterBase = this.scope.counters(clusterCounters);
 		this.gaugeBase = this.scope.gauges(clusterGauges);

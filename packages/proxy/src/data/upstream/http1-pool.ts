@@ -134,7 +134,7 @@ export class Http1Pool {
 	}
 
 	#offer(upstream: Http1Upstream): void {
-		const client = this.#pending.shift();
+		const client = this.#pending.length === 0 ? undefined : this.#pending.shift();
 		if (client === undefined) {
 			this.#idle.push(upstream);
 			upstream.rest();

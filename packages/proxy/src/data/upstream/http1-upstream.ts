@@ -92,7 +92,7 @@ export class Http1Upstream implements ConnectionHandler, MessageEvents {
 		this.requests++;
 		this.hasAnswered = this.isRequestSent = false;
 		this.#interims = 0;
-		this.#idleTimer.disarm();
+		this.#idleTimer.cancel();
 		this.#decoder.release();
 		// The last answer may have ended while its reader was slow.
 		this.connection.resume();
@@ -129,7 +129,7 @@ export class Http1Upstream implements ConnectionHandler, MessageEvents {
 		const { client } = this;
 		if (client === undefined) return "stop";
 		const head = client.response;
-		if (head.status < 200 && head.status !== 101 && ++this.#interims > interimsMax) {
+		if (head.status < 200 && ++this.#interims > interimsMax) {
 			this.pool.cluster.count(clusterStat.upstream_cx_protocol_error);
 			this.#reset("protocolError", "too many interim responses");
 			return "stop";

@@ -7,7 +7,7 @@ import type { OriginalDst } from "../listener/listener-manager.ts";
 /** Test helper: literals with every field set, and a worker in this very thread. */
 
 const noHeaders = { requestAdd: [], requestRemove: [], responseAdd: [], responseRemove: [] } as const;
-const breaker = { connectionsMax: 1024, pendingRequestsMax: 1024, requestsMax: 1024, retriesMax: 3, retryBudget: undefined } as const;
+const breaker = { connectionsMax: 1024, pendingRequestsMax: 1024, requestsMax: 1024, retriesMax: 3, retryBudget: undefined, tracksRemaining: false } as const;
 
 export function forwardTo(cluster: string): Extract<Route["action"], { kind: "route" }> {
 	return {
@@ -15,6 +15,7 @@ export function forwardTo(cluster: string): Extract<Route["action"], { kind: "ro
 		cluster: { kind: "cluster", name: cluster },
 		clusterNotFoundStatus: 503,
 		timeoutMs: 15_000,
+		grpcTimeoutMaxMs: undefined,
 		idleTimeoutMs: undefined,
 		maxStreamDurationMs: undefined,
 		prefixRewrite: undefined,

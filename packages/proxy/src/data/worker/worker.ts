@@ -130,13 +130,18 @@ function handleMessage(message: ToWorker, { context, listeners, applier, files, 
 	}
 }
 
-/** Graceful: go on accepting, closing connections as they answer, until the deadline; then stop accepting as well. */
-function startDrain(context: WorkerContext, listeners: ListenerManager, { graceful, inboundOnly, deadlineMs }: Extract<ToWorker, { kind: "drain" }>): void {
+/**
+ * Graceful: go on accepting, closing connections as they answer, until the deadline; then stop accepting as well.
+ * `untilIdle` goes on accepting too (whoever has not heard of the end yet is served, once), but only while something is under way.
+ */
+function startDrain(context: WorkerContext, listeners: ListenerManager, message: Extract<ToWorker, { kind: "drain" }>): void {
+	const { graceful, inboundOnly, deadlineMs, untilIdle = false } = message;
 	context.drain = { inboundOnly, graceful, deadlineMs, startedAt: context.nowMs() };
-	if (!graceful) listeners.drain(inboundOnly, true);
+	if (untilIdle) listeners.closeIdle(inboundOnly);
+	else if (!graceful) listeners.drain(inboundOnly, true);
 	const timer = setInterval(() => {
 		const isOver = context.nowMs() - (context.drain?.startedAt ?? 0) >= deadlineMs;
-		if (!isOver && (graceful || listeners.connections > 0)) return;
+		if (!isOver && (graceful || (untilIdle ? listeners.busyConnections : listeners.connections) > 0)) return;
 		clearInterval(timer);
 		listeners.drain(inboundOnly, true);
 		context.afterEvent();

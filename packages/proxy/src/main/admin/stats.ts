@@ -3,6 +3,7 @@ import { renderPrometheus } from "../../data/stats/prometheus.ts";
 import { type MergedStats, mergeStats, type StatsDump } from "../../data/stats/registry.ts";
 import { renderStatsText, type StatsFilter } from "../../data/stats/stats-text.ts";
 import { emptyStats } from "../../data/stats/registry.ts";
+import { clusterGauges } from "./cluster-gauges.ts";
 import type { AdminContext, AdminReply, AdminRequest } from "./routes.ts";
 
 const prometheusType = "text/plain; version=0.0.4; charset=utf-8";
@@ -42,7 +43,16 @@ function filterOf(query: URLSearchParams): StatsFilter | string {
 }
 
 async function gather(context: AdminContext): Promise<MergedStats> {
-	return mergeStats([...(await context.pool.scrape()), mainStats(context)]);
+	return mergeStats([...(await context.pool.scrape()), mainStats(context), { ...emptyStats, gauges: gaugesOfClusters(context) }]);
+}
+
+function gaugesOfClusters({ outliers, store }: AdminContext): StatsDump["gauges"] {
+	const read = (word: number) => outliers.read(word);
+	const isEjected = (slot: number) => outliers.isEjected(slot);
+	return [...store.clusterNames()].flatMap((name) => {
+		const cluster = store.clusterOf(name);
+		return cluster === undefined ? [] : clusterGauges({ cluster, hosts: store.hostsOf(name), read, isEjected });
+	});
 }
 
 /** What only the main thread counts. */

@@ -1,0 +1,46 @@
+import { diagnosticCodes } from "../diagnostic.ts";
+import { type MeshConfig, meshConfigDefaults } from "../schema/mesh-config.ts";
+import type { Report } from "./report.ts";
+
+/** Fields of MeshConfig that nothing reads yet, with what stands in their place. */
+const unused: Readonly<Partial<Record<keyof MeshConfig, string>>> = {
+	ca: "the authority is this control plane's own",
+	caCertificates: "only the mesh's own roots are trusted",
+	certificates: "Istio has dropped it, too",
+	compliancePolicy: "TLS is as by default",
+	configSources: "resources are read from where the command line says",
+	discoverySelectors: "all namespaces are looked at",
+	enableEnvoyAccessLogService: "access logs go to files",
+	enablePrometheusMerge: "applications' metrics are not merged",
+	enableTracing: "no spans are reported",
+	ingressClass: "Ingress resources are not read",
+	ingressControllerMode: "Ingress resources are not read",
+	ingressSelector: "Ingress resources are not read",
+	ingressService: "Ingress resources are not read",
+	serviceSettings: "there is one cluster",
+	verifyCertificateAtClient: "servers are verified by what their DestinationRule says",
+};
+
+/** Of `defaultConfig`, what the control plane itself reads; the rest is for whoever starts the proxies. */
+const readProxyFields = new Set(["discoveryAddress", "gatewayTopology", "tracing"]);
+
+/** Warns of what is set to another value than Istio's default and changes nothing. */
+export function checkUnusedFields(report: Report, value: MeshConfig): void {
+	for (const [field, instead] of Object.entries(unused)) {
+		if (isSet(value, meshConfigDefaults, field)) warn(report.at(field), field, instead);
+	}
+	for (const field of Object.keys(value.defaultConfig ?? {})) {
+		if (readProxyFields.has(field) || !isSet(value.defaultConfig ?? {}, meshConfigDefaults.defaultConfig, field)) continue;
+		warn(report.at("defaultConfig", field), `defaultConfig.${field}`, "proxies have it from their own command line");
+	}
+	if (value.meshMTLS?.cipherSuites?.length) warn(report.at("meshMTLS", "cipherSuites"), "meshMTLS.cipherSuites", "the mesh's own are used");
+}
+
+function isSet(value: object, defaults: object, field: string): boolean {
+	const own: unknown = (value as Readonly<Record<string, unknown>>)[field];
+	return own !== undefined && JSON.stringify(own) !== JSON.stringify((defaults as Readonly<Record<string, unknown>>)[field]);
+}
+
+function warn(report: Report, field: string, instead: string): void {
+	report.warn(`${field} has no effect in this version of Weft: ${instead}; remove it`, diagnosticCodes.meshConfig);
+}

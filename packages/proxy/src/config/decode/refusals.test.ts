@@ -1,0 +1,83 @@
+import assert from "node:assert/strict";
+import { before, describe, it } from "node:test";
+import { fromJson } from "@weft/xds";
+import type { Listener } from "@weft/xds/generated/envoy/config/listener/v3/listener.ts";
+import type { RouteConfiguration } from "@weft/xds/generated/envoy/config/route/v3/route.ts";
+import { decodeListener, decodeRouteTable, registerImplemented } from "./index.ts";
+
+const environment = { readFile: () => Buffer.alloc(0), variable: () => undefined };
+const typed = (name: string, type: string, config: object = {}) => ({ name, typedConfig: { "@type": `type.googleapis.com/${type}`, ...config } });
+
+const faultType = "envoy.extensions.filters.http.fault.v3.HTTPFault";
+const grpcStatsType = "envoy.extensions.filters.http.grpc_stats.v3.FilterConfig";
+const managerType = "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager";
+const router = typed("router", "envoy.extensions.filters.http.router.v3.Router");
+
+const table = (json: object) => decodeRouteTable(fromJson("envoy.config.route.v3.RouteConfiguration", json) as RouteConfiguration, environment);
+const tableOf = (route: object) => table({ virtualHosts: [{ name: "v", domains: ["*"], routes: [{ match: { prefix: "/" }, route: { cluster: "a", ...route } }] }] });
+const listener = (manager: object, parts: object = {}) =>
+	decodeListener(
+		fromJson("envoy.config.listener.v3.Listener", {
+			name: "l",
+			address: { socketAddress: { address: "127.0.0.1", portValue: 80 } },
+			filterChains: [{ filters: [typed("http", managerType, { statPrefix: "s", routeConfig: {}, httpFilters: [router], ...manager })] }],
+			...parts,
+		}) as Listener,
+		environment,
+	);
+const withFilter = (filter: object) => listener({ httpFilters: [filter, router] });
+const inspector = (filterDisabled: object | undefined, type = "envoy.extensions.filters.listener.tls_inspector.v3.TlsInspector") =>
+	listener({}, { listenerFilters: [{ ...typed("f", type), ...(filterDisabled && { filterDisabled }) }] });
+
+before(registerImplemented);
+
+describe("fields that have an effect in Envoy and none here are refused by name", () => {
+	const action = "virtualHosts[0].routes[0].route";
+	const filter = "filterChains[0].filters[0].httpFilters[0]";
+	const refused = [
+		["a per-try idle timeout", () => tableOf({ retryPolicy: { perTryIdleTimeout: "1s" } }), `${action}.retryPolicy.perTryIdleTimeout: per_try_idle_timeout is not implemented`],
+		["subset routing", () => tableOf({ metadataMatch: { filterMetadata: { "envoy.lb": { version: "v1" } } } }), `${action}.metadataMatch: metadata_match is not implemented`],
+		["headers for internal requests only", () => table({ internalOnlyHeaders: ["x-a"] }), "internalOnlyHeaders: internal_only_headers is not implemented"],
+		["a limit on active faults", () => withFilter(typed("fault", faultType, { maxActiveFaults: 0 })), `${filter}.maxActiveFaults: max_active_faults (0) is not implemented`],
+		["gRPC counts by method", () => withFilter(typed("stats", grpcStatsType, { statsForAllMethods: true })), `${filter}.statsForAllMethods: stats_for_all_methods is not implemented`],
+		["gRPC counts of upstreams", () => withFilter(typed("stats", grpcStatsType, { enableUpstreamStats: true })), `${filter}.enableUpstreamStats: enable_upstream_stats is not implemented`],
+		[
+			"a length beside chunks",
+			() => listener({ httpProtocolOptions: { allowChunkedLength: true } }),
+			"filterChains[0].filters[0].httpProtocolOptions.allowChunkedLength: allow_chunked_length is not implemented",
+		],
+		[
+			"conditions on a listener filter other than the inspectors",
+			() => inspector({ anyMatch: true }, "envoy.extensions.filters.listener.original_dst.v3.OriginalDst"),
+			"listenerFilters[0].filterDisabled: filter_disabled is implemented for the TLS and HTTP inspectors only",
+		],
+	] as const;
+	for (const [name, decode, error] of refused) {
+		it(name, () => assert.deepEqual(decode(), { value: undefined, errors: [error] }));
+	}
+
+	it("not the gRPC counts that istiod always asks for", () => {
+		assert.deepEqual(withFilter(typed("stats", grpcStatsType, { emitFilterState: true, statsForAllMethods: false })).errors, []);
+	});
+});
+
+it("a listener filter's conditions are kept as they nest", () => {
+	const port = (start: number) => ({ destinationPortRange: { start, end: start + 1 } });
+	const { value } = inspector({ orMatch: { rules: [port(9080), { notMatch: { andMatch: { rules: [port(15006), { anyMatch: true }] } } }] } });
+	const decoded = (start: number) => ({ kind: "destinationPort", start, end: start + 1 });
+	assert.deepEqual(value?.tlsInspectorDisabled, {
+		kind: "or",
+		rules: [decoded(9080), { kind: "not", rule: { kind: "and", rules: [decoded(15006), { kind: "any" }] } }],
+	});
+	assert.equal(inspector(undefined).value?.tlsInspectorDisabled, undefined);
+});
+
+it("a route lets gRPC callers choose the timeout only when it says so", () => {
+	const timeouts = (route: object) => {
+		const action = tableOf(route).value?.virtualHosts[0]?.routes[0]?.action;
+		return action?.kind === "route" && [action.timeoutMs, action.grpcTimeoutMaxMs];
+	};
+	assert.deepEqual(timeouts({ timeout: "2s" }), [2000, undefined]);
+	assert.deepEqual(timeouts({ timeout: "0s", maxGrpcTimeout: "0s" }), [0, 0]);
+	assert.deepEqual(timeouts({ timeout: "2s", maxGrpcTimeout: "5s" }), [2000, 5000]);
+});
