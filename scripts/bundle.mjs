@@ -14,8 +14,12 @@ const programs = {
 const lazyBuiltins = {
 	name: "lazy-builtins",
 	setup(bundler) {
-		bundler.onResolve({ filter: /^node:(http|https|http2|tls)$/ }, ({ path, kind }) => (kind === "require-call" ? undefined : { path, namespace: "lazy-builtin" }));
-		bundler.onLoad({ filter: /.*/, namespace: "lazy-builtin" }, ({ path }) => ({ contents: `module.exports = process.getBuiltinModule(${JSON.stringify(path)});` }));
+		bundler.onResolve({ filter: /^node:(http|https|http2|tls)$/ }, ({ path, kind }) =>
+			kind === "require-call" ? undefined : { path, namespace: "lazy-builtin" },
+		);
+		bundler.onLoad({ filter: /.*/, namespace: "lazy-builtin" }, ({ path }) => ({
+			contents: `module.exports = process.getBuiltinModule(${JSON.stringify(path)});`,
+		}));
 	},
 };
 

@@ -16,16 +16,12 @@ async function sequence(...steps) {
 
 const testGlobs = ["packages/*/src/**/*.test.ts", "examples/apps/src/**/*.test.ts", "e2e/**/*.test.ts"];
 
+// The runner's own report last: it ends with the summary.
+const reporters = ["./scripts/skipped-reporter.mjs", "spec"].flatMap((name) => [`--test-reporter=${name}`, "--test-reporter-destination=stdout"]);
+
 function test() {
 	const globs = args.length > 0 ? args : testGlobs;
-	return run(pinnedNode(), [
-		"--test",
-		"--test-concurrency=2",
-		"--test-timeout=240000",
-		"--test-reporter=./scripts/test-reporter.mjs",
-		"--test-reporter-destination=stdout",
-		...globs,
-	]);
+	return run(pinnedNode(), ["--test", "--test-concurrency=2", "--test-timeout=240000", ...reporters, ...globs]);
 }
 
 const tasks = {

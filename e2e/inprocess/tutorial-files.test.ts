@@ -36,7 +36,12 @@ before(async () => {
 			response.end(`${name} ${request.url} ${request.headers.host}`);
 	plainPort = await listen(createServer(answer("plain")));
 	const { privateKey } = await generateKeys();
-	const template = buildRootTemplate({ trustDomain: "backend.example.com", publicKeyDer: encodePublicKey(privateKey), serialNumber: randomBytes(8), nowMs: Date.now() });
+	const template = buildRootTemplate({
+		trustDomain: "backend.example.com",
+		publicKeyDer: encodePublicKey(privateKey),
+		serialNumber: randomBytes(8),
+		nowMs: Date.now(),
+	});
 	const tls = { key: encodePrivateKey(privateKey), cert: signSelf(template, privateKey) };
 	securePort = await listen(createTlsServer(tls, answer("secure")));
 });

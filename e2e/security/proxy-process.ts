@@ -63,6 +63,7 @@ export async function startProxy({ descriptorsMax, ...options }: ProxyOptions): 
 		return createProxy(child, folder, { adminPort, ports, log: () => log });
 	} catch (error) {
 		child.kill("SIGKILL");
+		rmSync(folder, { recursive: true, force: true });
 		throw error;
 	}
 }

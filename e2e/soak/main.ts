@@ -36,7 +36,12 @@ async function churn(mesh: TestMesh, signal: AbortSignal): Promise<number> {
 	return changes;
 }
 
-const mesh = await startTestMesh({ sources: [{ file: "bookinfo.yaml", text: read("bookinfo.yaml") }], imageFiles: [join(examples, "weft.local.yaml")], certificateTtl: "60s", concurrency: 2 });
+const mesh = await startTestMesh({
+	sources: [{ file: "bookinfo.yaml", text: read("bookinfo.yaml") }],
+	imageFiles: [join(examples, "weft.local.yaml")],
+	certificateTtl: "60s",
+	concurrency: 2,
+});
 await mesh.applyYaml(read("networking/destination-rule-all.yaml"));
 const stop = new AbortController();
 const running = load(() => mesh.call("productpage", "/api/v1/products/0/reviews"), { requests: 50_000_000, concurrency: 8, pauseMs: 10, signal: stop.signal });

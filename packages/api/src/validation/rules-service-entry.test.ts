@@ -9,7 +9,11 @@ testRules("ServiceEntry", [
 	["* alone is refused", `{hosts: ["*"], ${ports}}`, /hosts\[0\]/],
 	["a wildcard cannot be resolved", `{hosts: ["*.a.com"], ${ports}, resolution: DNS}`, /hosts\[0\]: .*cannot be resolved/],
 	["a wildcard without resolution is valid", `{hosts: ["*.a.com"], ${ports}, resolution: NONE}`],
-	["dynamic resolution is not implemented", `{hosts: ["*.a.com"], ${ports}, resolution: DYNAMIC_DNS}`, /^error spec\.resolution: DYNAMIC_DNS is not implemented/],
+	[
+		"dynamic resolution is not implemented",
+		`{hosts: ["*.a.com"], ${ports}, resolution: DYNAMIC_DNS}`,
+		/^error spec\.resolution: DYNAMIC_DNS is not implemented/,
+	],
 	["port names and numbers are unique", "{hosts: [a.com], ports: [{number: 80, name: h}, {number: 80, name: h}]}", /ports\[1\]\.name/, /ports\[1\]\.number/],
 	["ports are from 1 to 65535", "{hosts: [a.com], ports: [{number: 0, name: h}]}", /ports\[0\]\.number/],
 	["protocols are known", "{hosts: [a.com], ports: [{number: 80, name: h, protocol: HTPP}]}", /ports\[0\]\.protocol: .*did you mean "HTTP"/],

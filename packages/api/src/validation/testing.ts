@@ -17,7 +17,7 @@ export function validateSpec(kind: Kind, spec: string, namespace = "default"): r
 /** Each expected line must be said, and nothing else. */
 export function testRules(kind: Kind, cases: readonly RuleCase[]): void {
 	for (const [title, spec, ...expected] of cases) {
-		test(`${kind}: ${title}`, () => {
+		void test(`${kind}: ${title}`, () => {
 			const said = validateSpec(kind, spec).map(say);
 			for (const pattern of expected)
 				assert.ok(

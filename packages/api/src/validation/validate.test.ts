@@ -99,9 +99,17 @@ for (const [title, input, expected] of [
 	],
 	["a provider of no kind", { extensionProviders: [{ name: "p" }] }, /error extensionProviders\[0\]/],
 	["a default provider that is not there", { defaultProviders: { tracing: ["gone"] } }, /warning defaultProviders\.tracing\[0\]/],
-	["a policy that is not implemented", { outboundTrafficPolicy: { mode: "ALLOW_ANY_DYNAMIC_DNS" } }, /^error outboundTrafficPolicy\.mode: ALLOW_ANY_DYNAMIC_DNS is not implemented/],
+	[
+		"a policy that is not implemented",
+		{ outboundTrafficPolicy: { mode: "ALLOW_ANY_DYNAMIC_DNS" } },
+		/^error outboundTrafficPolicy\.mode: ALLOW_ANY_DYNAMIC_DNS is not implemented/,
+	],
 	["a field that nothing reads", { discoverySelectors: [{ matchLabels: { a: "b" } }] }, /^warning discoverySelectors: discoverySelectors has no effect/],
-	["a proxy's setting that nothing reads", { defaultConfig: { holdApplicationUntilProxyStarts: true } }, /^warning defaultConfig\.holdApplicationUntilProxyStarts: /],
+	[
+		"a proxy's setting that nothing reads",
+		{ defaultConfig: { holdApplicationUntilProxyStarts: true } },
+		/^warning defaultConfig\.holdApplicationUntilProxyStarts: /,
+	],
 	["a text for a flag", { enableAutoMtls: "yes" }, /error enableAutoMtls: must be true or false/],
 ] as const) {
 	test(`mesh config: ${title} is reported`, () => assert.match(decodeMeshConfigValue(input).diagnostics.map(say).join("\n"), expected));

@@ -12,7 +12,8 @@ export interface LifetimeOptions {
 
 /**
  * Serves until a signal or the admin server ends it. SIGTERM and SIGINT drain first: quiet connections are closed, what is
- * under way may finish until the deadline, and the process ends as soon as nothing is; a second signal ends it at once. SIGUSR1 opens the access logs anew.
+ * under way may finish until the deadline, and the process ends as soon as nothing is; a second signal ends it at once.
+ * SIGUSR1 opens the access logs anew.
  */
 export async function superviseServer({ server, logger, quit, drainMs }: LifetimeOptions): Promise<void> {
 	const ended = Promise.withResolvers<"now" | "drain">();

@@ -125,7 +125,7 @@ function readMetadata(text: string | undefined): Readonly<Record<string, unknown
 	try {
 		json = JSON.parse(source);
 	} catch (error) {
-		throw new Error(`--node-metadata: ${(error as Error).message}`);
+		throw new Error(`--node-metadata: ${(error as Error).message}`, { cause: error });
 	}
 	if (typeof json !== "object" || json === null || Array.isArray(json)) throw new Error("--node-metadata: expected a JSON object");
 	return json as Readonly<Record<string, unknown>>;

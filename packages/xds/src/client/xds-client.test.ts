@@ -39,7 +39,7 @@ class TestServer<Q, R> {
 			call.on("error", () => {});
 			call.on("end", () => call.end());
 		};
-		this.#server.addService({ stream: method }, { stream: handler } as never);
+		this.#server.addService({ stream: method }, { stream: handler });
 	}
 
 	async listen(): Promise<void> {

@@ -1,4 +1,4 @@
-import { type Metadata, type ServerDuplexStream, type ServiceDefinition, status, type UntypedServiceImplementation } from "@grpc/grpc-js";
+import { type ServerDuplexStream, type ServiceDefinition, status, type UntypedServiceImplementation } from "@grpc/grpc-js";
 import type { Clock, Logger } from "@weft/runtime";
 import type { Node } from "../generated/envoy/config/core/v3/base.ts";
 import { DeltaDiscoveryRequest, DiscoveryRequest } from "../generated/envoy/service/discovery/v3/discovery.ts";

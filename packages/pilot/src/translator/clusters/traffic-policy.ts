@@ -24,5 +24,5 @@ function overlay(base: EffectivePolicy, policy: TrafficPolicy | undefined, port:
 
 /** A port's settings replace all four blocks: what they leave out has its default, it is not inherited. */
 function replaced({ connectionPool, outlierDetection, loadBalancer, tls }: PortTrafficPolicy): EffectivePolicy {
-	return { connectionPool, outlierDetection, loadBalancer, tls } as EffectivePolicy;
+	return { connectionPool, outlierDetection, loadBalancer, tls };
 }

@@ -83,6 +83,9 @@ const supported = [
 const thresholdsType = "envoy.config.cluster.v3.CircuitBreakers.Thresholds";
 const thresholdFields = ["priority", "maxConnections", "maxPendingRequests", "maxRequests", "maxRetries", "retryBudget", "trackRemaining"];
 
+// New hosts wait for active health checks alone, which are refused; merging updates is a matter of pace.
+const commonLbFields = ["healthyPanicThreshold", "localityWeightedLbConfig", "consistentHashingLbConfig", "updateMergeWindow", "ignoreNewHostsUntilFirstHc"];
+
 const kinds = ["static", "strictDns", "logicalDns", "eds", "originalDst"] as const;
 const families = ["auto", "v4", "v6", "v4Preferred", "all"] as const;
 
@@ -199,7 +202,7 @@ function decodeLimits(thresholds: readonly CircuitBreakers_Thresholds[], priorit
 
 function decodeCommonLb(at: At, message: ClusterMessage): Pick<Cluster, "panicThresholdPercent" | "overprovisioningFactor"> {
 	const common = message.commonLbConfig;
-	if (common?.overrideHostStatus !== undefined) report(under(at, "commonLbConfig.overrideHostStatus"), "override_host_status is not implemented");
+	if (common !== undefined) onlySupports(under(at, "commonLbConfig"), "envoy.config.cluster.v3.Cluster.CommonLbConfig", common, commonLbFields);
 	return {
 		panicThresholdPercent: common?.healthyPanicThreshold?.value ?? 50,
 		overprovisioningFactor: message.loadAssignment?.policy?.overprovisioningFactor ?? 140,
@@ -223,7 +226,7 @@ function decodeOriginalDst(at: At, message: ClusterMessage): boolean {
 }
 
 function decodeIstio(message: ClusterMessage): Pick<Cluster, "istioService" | "istioSubset"> {
-	const istio = message.metadata?.filterMetadata["istio"] as Readonly<Record<string, unknown>> | undefined;
+	const istio: Readonly<Record<string, unknown>> | undefined = message.metadata?.filterMetadata["istio"];
 	const services = istio?.["services"];
 	const first: unknown = Array.isArray(services) ? services[0] : undefined;
 	const subset = istio?.["subset"];

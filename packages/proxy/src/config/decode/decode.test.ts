@@ -33,7 +33,14 @@ describe("a cluster", () => {
 		const value = cluster({}).value?.cluster;
 		assert.equal(value?.connectTimeoutMs, 5000);
 		assert.deepEqual(value?.lb, { kind: "roundRobin", slowStart: undefined });
-		assert.deepEqual(value?.breakers.default, { connectionsMax: 1024, pendingRequestsMax: 1024, requestsMax: 1024, retriesMax: 3, retryBudget: undefined, tracksRemaining: false });
+		assert.deepEqual(value?.breakers.default, {
+			connectionsMax: 1024,
+			pendingRequestsMax: 1024,
+			requestsMax: 1024,
+			retriesMax: 3,
+			retryBudget: undefined,
+			tracksRemaining: false,
+		});
 		assert.deepEqual([value?.panicThresholdPercent, value?.overprovisioningFactor, value?.idleTimeoutMs], [50, 140, 3_600_000]);
 	});
 
@@ -60,7 +67,12 @@ describe("a cluster", () => {
 			"healthChecks: health_checks is not implemented",
 		],
 		["a subset load balancer", { lbSubsetConfig: { subsetSelectors: [{ keys: ["a"] }] } }, "lbSubsetConfig: lb_subset_config is not implemented"],
-		["a limit on connection pools", { circuitBreakers: { thresholds: [{ maxConnectionPools: 5 }] } }, "circuitBreakers.thresholds[0].maxConnectionPools: max_connection_pools is not implemented"],
+		[
+			"a limit on connection pools",
+			{ circuitBreakers: { thresholds: [{ maxConnectionPools: 5 }] } },
+			"circuitBreakers.thresholds[0].maxConnectionPools: max_connection_pools is not implemented",
+		],
+		["zone-aware routing", { commonLbConfig: { zoneAwareLbConfig: {} } }, "commonLbConfig.zoneAwareLbConfig: zone_aware_lb_config is not implemented"],
 		["EDS without a source", { type: "EDS" }, "cannot create an EDS cluster without an EDS config"],
 		[
 			"original destination with a balancer of its own",

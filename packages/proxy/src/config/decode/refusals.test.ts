@@ -14,7 +14,8 @@ const managerType = "envoy.extensions.filters.network.http_connection_manager.v3
 const router = typed("router", "envoy.extensions.filters.http.router.v3.Router");
 
 const table = (json: object) => decodeRouteTable(fromJson("envoy.config.route.v3.RouteConfiguration", json) as RouteConfiguration, environment);
-const tableOf = (route: object) => table({ virtualHosts: [{ name: "v", domains: ["*"], routes: [{ match: { prefix: "/" }, route: { cluster: "a", ...route } }] }] });
+const tableOf = (route: object) =>
+	table({ virtualHosts: [{ name: "v", domains: ["*"], routes: [{ match: { prefix: "/" }, route: { cluster: "a", ...route } }] }] });
 const listener = (manager: object, parts: object = {}) =>
 	decodeListener(
 		fromJson("envoy.config.listener.v3.Listener", {
@@ -35,12 +36,32 @@ describe("fields that have an effect in Envoy and none here are refused by name"
 	const action = "virtualHosts[0].routes[0].route";
 	const filter = "filterChains[0].filters[0].httpFilters[0]";
 	const refused = [
-		["a per-try idle timeout", () => tableOf({ retryPolicy: { perTryIdleTimeout: "1s" } }), `${action}.retryPolicy.perTryIdleTimeout: per_try_idle_timeout is not implemented`],
-		["subset routing", () => tableOf({ metadataMatch: { filterMetadata: { "envoy.lb": { version: "v1" } } } }), `${action}.metadataMatch: metadata_match is not implemented`],
+		[
+			"a per-try idle timeout",
+			() => tableOf({ retryPolicy: { perTryIdleTimeout: "1s" } }),
+			`${action}.retryPolicy.perTryIdleTimeout: per_try_idle_timeout is not implemented`,
+		],
+		[
+			"subset routing",
+			() => tableOf({ metadataMatch: { filterMetadata: { "envoy.lb": { version: "v1" } } } }),
+			`${action}.metadataMatch: metadata_match is not implemented`,
+		],
 		["headers for internal requests only", () => table({ internalOnlyHeaders: ["x-a"] }), "internalOnlyHeaders: internal_only_headers is not implemented"],
-		["a limit on active faults", () => withFilter(typed("fault", faultType, { maxActiveFaults: 0 })), `${filter}.maxActiveFaults: max_active_faults (0) is not implemented`],
-		["gRPC counts by method", () => withFilter(typed("stats", grpcStatsType, { statsForAllMethods: true })), `${filter}.statsForAllMethods: stats_for_all_methods is not implemented`],
-		["gRPC counts of upstreams", () => withFilter(typed("stats", grpcStatsType, { enableUpstreamStats: true })), `${filter}.enableUpstreamStats: enable_upstream_stats is not implemented`],
+		[
+			"a limit on active faults",
+			() => withFilter(typed("fault", faultType, { maxActiveFaults: 0 })),
+			`${filter}.maxActiveFaults: max_active_faults (0) is not implemented`,
+		],
+		[
+			"gRPC counts by method",
+			() => withFilter(typed("stats", grpcStatsType, { statsForAllMethods: true })),
+			`${filter}.statsForAllMethods: stats_for_all_methods is not implemented`,
+		],
+		[
+			"gRPC counts of upstreams",
+			() => withFilter(typed("stats", grpcStatsType, { enableUpstreamStats: true })),
+			`${filter}.enableUpstreamStats: enable_upstream_stats is not implemented`,
+		],
 		[
 			"a length beside chunks",
 			() => listener({ httpProtocolOptions: { allowChunkedLength: true } }),

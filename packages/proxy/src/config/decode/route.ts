@@ -55,7 +55,7 @@ export function decodeRoute(at: At, route: RouteMessage, limits: RouteLimits, en
 		]);
 	}
 	const actionCors = route.route?.cors;
-	const istio = route.metadata?.filterMetadata["istio"] as Readonly<Record<string, unknown>> | undefined;
+	const istio: Readonly<Record<string, unknown>> | undefined = route.metadata?.filterMetadata["istio"];
 	return {
 		name: route.name,
 		path: decodePath(matchAt, match),

@@ -81,7 +81,11 @@ describe("options of the connection manager and of clusters", () => {
 		upstream = await startUpstream(answerHeads(() => ok("app")));
 		const [locality] = hostsOf("", [upstream.port]).priorities[0] ?? [];
 		assert.ok(locality);
-		const hosts = { cluster: "", overprovisioningFactor: undefined, priorities: [[{ ...locality, hosts: locality.hosts.map((host) => ({ ...host, health: "unhealthy" as const })) }]] };
+		const hosts = {
+			cluster: "",
+			overprovisioningFactor: undefined,
+			priorities: [[{ ...locality, hosts: locality.hosts.map((host) => ({ ...host, health: "unhealthy" as const })) }]],
+		};
 		const name = await serve({}, {}, hosts);
 		assert.equal(statusOf(await get(proxy.port(name), "/")), 200);
 		assert.equal(counterOf(`cluster.${name}.`, "lb_healthy_panic"), 1);

@@ -243,7 +243,8 @@ export class RouterState implements UpstreamClient, PoolClient {
 	#endUpstreamRequest(): void {
 		const { stream, upstream } = this;
 		if (upstream === undefined || this.isTunnel) return;
-		if (stream.request.isChunked) encodeLastChunk(stream.context.output, upstream.connection, this.cluster?.config.http1.enableTrailers === true ? this.#trailers : none);
+		if (stream.request.isChunked)
+			encodeLastChunk(stream.context.output, upstream.connection, this.cluster?.config.http1.enableTrailers === true ? this.#trailers : none);
 		stream.info.upstreamLastSentAt = stream.context.nowMs();
 		// After an upgrade request nothing else may be said on this connection.
 		upstream.isRequestSent = stream.upgrade === "";

@@ -54,11 +54,14 @@ export function createTransportChooser(config: Cluster, context: WorkerContext):
 	};
 	let contexts = new SecureContexts();
 	let chosen = new Map<UpstreamTls, Map<string, UpstreamTlsTransport>>();
+	// Most requests in a row take the same way.
+	let last: { readonly tls: UpstreamTls; readonly authority: string; readonly alpn: readonly string[] | undefined; readonly way: UpstreamTlsTransport } | undefined;
 	return {
 		choose(host, authority, alpn) {
 			const transport = transportOf(host.host);
 			if (transport.kind === "raw") return plain;
 			const { tls } = transport;
+			if (last !== undefined && last.tls === tls && last.alpn === alpn && (!tls.autoSni || last.authority === authority)) return last.way;
 			const name = tls.autoSni && authority !== "" ? hostNameOf(authority) : tls.sni;
 			const key = alpn === undefined ? name : `${name} ${alpn.join(",")}`;
 			const ways = chosen.get(tls) ?? new Map<string, UpstreamTlsTransport>();
@@ -69,6 +72,7 @@ export function createTransportChooser(config: Cluster, context: WorkerContext):
 				way = new UpstreamTlsTransport(config, context, contexts, tls, name, alpn ?? tls.alpn);
 				ways.set(key, way);
 			}
+			last = { tls, authority, alpn, way };
 			return way;
 		},
 		httpAlpn(host, override) {
@@ -80,6 +84,7 @@ export function createTransportChooser(config: Cluster, context: WorkerContext):
 		refresh() {
 			for (const ways of chosen.values()) for (const way of ways.values()) way.isStale = true;
 			chosen = new Map();
+			last = undefined;
 			contexts = new SecureContexts();
 		},
 	};

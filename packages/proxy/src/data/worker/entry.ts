@@ -1,6 +1,7 @@
 import { parentPort, workerData } from "node:worker_threads";
 import type { FromWorker, ToWorker, WorkerInit } from "../../config/worker-messages.ts";
 import { createOriginalDst } from "../listener/original-dst.ts";
+import { keepTrimmed, loadTrim } from "./native-memory.ts";
 import { createDataWorker } from "./worker.ts";
 
 /** The thread's start: `new Worker(new URL("…/entry.ts", …), { workerData: WorkerInit })`. */
@@ -12,7 +13,14 @@ const early: ToWorker[] = [];
 let handle = (message: ToWorker): void => void early.push(message);
 port.on("message", (message: ToWorker) => handle(message));
 
-const worker = await createDataWorker(workerData as WorkerInit, post, await createOriginalDst());
+const init = workerData as WorkerInit;
+const worker = await createDataWorker(init, post, await createOriginalDst());
 handle = worker.handle;
 post({ kind: "ready" });
 for (const message of early.splice(0)) worker.handle(message);
+
+// The C library's memory is the whole process's: one thread is enough.
+const trim = init.workerIndex === 0 ? await loadTrim() : undefined;
+const ended = new AbortController();
+port.once("close", () => ended.abort());
+if (trim !== undefined) keepTrimmed(trim, ended.signal);

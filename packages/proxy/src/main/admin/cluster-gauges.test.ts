@@ -15,7 +15,10 @@ describe("the main thread's gauges of a cluster", () => {
 	const hosts = {
 		cluster: "c",
 		overprovisioningFactor: undefined,
-		priorities: [[{ ...locality, hosts: [{ ...first, slot: 800 }, second, { ...third, health: "draining" as const }] }], [{ ...locality, hosts: [{ ...first, health: "degraded" as const }] }]],
+		priorities: [
+			[{ ...locality, hosts: [{ ...first, slot: 800 }, second, { ...third, health: "draining" as const }] }],
+			[{ ...locality, hosts: [{ ...first, health: "degraded" as const }] }],
+		],
 	};
 	const gauges = () =>
 		new Map(
