@@ -102,6 +102,16 @@ export class HeaderBlock implements HeaderView {
 		this.removedCount++;
 	}
 
+	/** Removes the `x-envoy-…` lines that are among `names`. */
+	removeEnvoyLines(names: ReadonlySet<string>): void {
+		const { bytes, index } = this;
+		for (let at = 0, end = this.count * indexWords; at < end; at += indexWords) {
+			const start = index[at] as number;
+			if (start < 0 || index[at + knownWord] !== 0 || bytes[start] !== 120 || bytes[start + 2] !== 101) continue;
+			if (names.has(readText(bytes, start, index[at + nameEnd] as number))) this.removeAt(at);
+		}
+	}
+
 	#find(name: string, from: number): number {
 		const hash = hashName(name);
 		for (let at = from, end = this.count * indexWords; at < end; at += indexWords) {

@@ -27,6 +27,10 @@ const internalOnly = [
 /** In addition, for requests that enter the mesh here. */
 const edgeOnly = ["x-envoy-decorator-operation", "x-envoy-downstream-service-cluster", "x-envoy-downstream-service-node", "x-envoy-original-path"] as const;
 
+/** The same for those who look a header up by its name. */
+export const internalOnlyNames: ReadonlySet<string> = new Set(internalOnly);
+export const edgeNames: ReadonlySet<string> = new Set([...internalOnly, ...edgeOnly]);
+
 /** What the connection manager needs to know of where a request came from. */
 export interface RequestOrigin {
 	/** The client as far as it can be trusted, without a port. */

@@ -3,7 +3,7 @@ import { hasToken } from "../codec/head-parser.ts";
 import { known } from "../codec/known-names.ts";
 import type { Http1RequestHead } from "../codec/request-head.ts";
 import { takePeer } from "../filters/peer-metadata.ts";
-import { appendForwardedFor, removeHopByHop, resolveOrigin, sanitiseRequest } from "../headers/edge.ts";
+import { appendForwardedFor, edgeNames, internalOnlyNames, removeHopByHop, resolveOrigin } from "../headers/edge.ts";
 import { responseFlags } from "../log/response-flags.ts";
 import { isPlainPath, normalizePath } from "../match/path-normalization.ts";
 import type { CompiledManager } from "./connection-manager.ts";
@@ -14,9 +14,6 @@ import { httpStat } from "./http-stats.ts";
 const bit = (name: keyof typeof known): number => 1 << known[name];
 const hopByHop =
 	bit("connection") | bit("keep-alive") | bit("proxy-connection") | bit("te") | bit("upgrade") | bit("transfer-encoding") | bit("http2-settings");
-
-const edgeOrigin = { clientAddress: "", isInternal: false, isEdge: true } as const;
-const meshOrigin = { clientAddress: "", isInternal: false, isEdge: false } as const;
 
 /**
  * What happens to a request before it is routed, in the order of Envoy's connection manager. False: it has been answered.
@@ -112,7 +109,8 @@ function mutateRequest(stream: HttpStream, head: Http1RequestHead, manager: Comp
 	}
 	const isEdge = config.useRemoteAddress;
 	stream.peer = manager.peers !== undefined && manager.direction === "inbound" && (head.present & envoyHeaderBit) !== 0 ? takePeer(manager.peers, head) : undefined;
-	if ((head.present & envoyHeaderBit) !== 0) sanitiseRequest(head, isEdge ? edgeOrigin : meshOrigin);
+	// As `sanitiseRequest`, in one pass: between two of our own proxies there is always one of these.
+	if ((head.present & envoyHeaderBit) !== 0) head.removeEnvoyLines(isEdge ? edgeNames : internalOnlyNames);
 	setForwarded(stream, head, manager);
 	if (config.via !== "") head.append("via", config.via);
 	const hasId = head.hasKnown(known["x-request-id"]);
