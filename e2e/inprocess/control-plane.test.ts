@@ -111,7 +111,10 @@ test("a refusal is kept with its resource, counted, and does not disturb others"
 		await new Promise((resolve) => setTimeout(resolve, 20));
 	}
 	assert.deepEqual(nacks, [{ message: "no such filter", names: ["80"] }]);
-	assert.match(await (await fetch(`http://${http}/metrics`)).text(), /pilot_total_xds_rejects 1/);
+	const metrics = await (await fetch(`http://${http}/metrics`)).text();
+	assert.match(metrics, /pilot_total_xds_rejects 1/);
+	assert.match(metrics, /weft_resource_builds_total\{type="rds"\} [1-9]/);
+	assert.match(metrics, /weft_resource_encodes_total\{type="cds"\} [1-9]/);
 });
 
 test("a port in use is refused with its address, exit status 1", async () => {

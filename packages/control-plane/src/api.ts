@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { type AnyConfig, type Diagnostic, hasErrors, isKind } from "@weft/api";
 import { admitObjects, decodeYaml, withAge } from "@weft/galley";
 import { stringify } from "yaml";
-import { type HttpContext, sendJson, sendText } from "./http-server.ts";
+import { type HttpContext, sendJson, sendText } from "./http-context.ts";
 
 /** Largest body that `apply` takes. */
 const bodyBytesMax = 10 << 20;

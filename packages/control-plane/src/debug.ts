@@ -1,6 +1,6 @@
 import { translateAll } from "@weft/pilot";
 import type { XdsClient } from "@weft/xds/server";
-import { type HttpContext, versionText } from "./http-server.ts";
+import { type HttpContext, versionText } from "./http-context.ts";
 
 /** istiod's /debug pages, by path. `undefined`: the proxy that was asked for is not connected. */
 export type DebugPage = (context: HttpContext, url: URL) => unknown;

@@ -1,25 +1,9 @@
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
-import type { Diagnostic } from "@weft/api";
-import type { Store } from "@weft/galley";
-import type { Discovery } from "@weft/pilot";
-import type { Registry } from "prom-client";
 import { handleApi } from "./api.ts";
 import { debugPages } from "./debug.ts";
-import { isLoopback, type ControlPlaneOptions, splitAddress } from "./options.ts";
-
-export interface HttpContext {
-	readonly options: ControlPlaneOptions;
-	readonly store: Store;
-	readonly discovery: Discovery;
-	readonly registry: Registry;
-	/** Reads the watched directory now; resolves when the store holds what it says. */
-	readonly rescan: () => Promise<void>;
-	readonly diagnostics: () => readonly Diagnostic[];
-}
-
-/** As istiod prints it, so that tools which parse the control plane's version go on working. */
-export const versionText = "1.30.3-weft-0.1.0-Clean";
+import { type HttpContext, sendJson, sendText, versionText } from "./http-context.ts";
+import { isLoopback, splitAddress } from "./options.ts";
 
 export async function startHttpServer(context: HttpContext): Promise<{ readonly address: string; close(done: () => void): void }> {
 	const { host, port } = splitAddress(context.options.http);
@@ -60,14 +44,4 @@ async function answer(context: HttpContext, request: IncomingMessage, response: 
 	const content = page(context, url);
 	if (content === undefined) return sendText(response, 404, `nothing is known of proxy ${url.searchParams.get("proxyID") ?? ""}\n`);
 	sendJson(response, 200, content);
-}
-
-export function sendText(response: ServerResponse, status: number, text: string): void {
-	response.writeHead(status, { "content-type": "text/plain; charset=utf-8", "x-content-type-options": "nosniff" });
-	response.end(text);
-}
-
-export function sendJson(response: ServerResponse, status: number, value: unknown): void {
-	response.writeHead(status, { "content-type": "application/json", "x-content-type-options": "nosniff" });
-	response.end(`${JSON.stringify(value, null, 2)}\n`);
 }

@@ -1,6 +1,6 @@
 import type { LocalMesh } from "../local/launcher.ts";
 import { connectMesh } from "../local/mesh-client.ts";
-import type { PodStatus } from "../local/supervisor.ts";
+import type { PodStatus } from "../local/pod-status.ts";
 import { readMesh, readStatus } from "../local/state.ts";
 import { CommandError } from "../output/errors.ts";
 import { type OutputFormat, renderValue } from "../output/format.ts";

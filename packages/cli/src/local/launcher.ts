@@ -13,7 +13,8 @@ import { claimMeshNumber, meshesMax, preferredNumber } from "./mesh-number.ts";
 import { createPortAllocator, type PortAllocator, portCount } from "./ports.ts";
 import { weftProgram } from "./programs.ts";
 import { createState, type MeshFile, readMesh, type StatePaths, writeAtomic } from "./state.ts";
-import { earlierPorts, type PodStatus, Supervisor } from "./supervisor.ts";
+import type { PodStatus } from "./pod-status.ts";
+import { earlierPorts, Supervisor } from "./supervisor.ts";
 import { desiredPods } from "./workloads.ts";
 
 export interface LaunchOptions {

@@ -1,7 +1,7 @@
 import { randomBytes } from "node:crypto";
 import { chmodSync, existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
-import type { PodStatus } from "./supervisor.ts";
+import type { PodStatus } from "./pod-status.ts";
 
 /** Folders and files of one local mesh. */
 export interface StatePaths {

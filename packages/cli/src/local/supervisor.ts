@@ -10,6 +10,7 @@ import { containerEnvironment, expandVariables } from "./environment.ts";
 import type { ImageMap } from "./images.ts";
 import { endpointSlices, podObject, type RunningPod } from "./kube-objects.ts";
 import { type Offered, offeredPorts, type Placement, placePod, podAddress } from "./placement.ts";
+import type { PodStatus } from "./pod-status.ts";
 import type { PortAllocator } from "./ports.ts";
 import { type SidecarContext, sidecarSpec } from "./sidecar.ts";
 import { type StatePaths, type StatusFile, writeAtomic } from "./state.ts";
@@ -54,17 +55,6 @@ export interface SupervisorOptions {
 	readonly logger: Logger;
 	readonly signal: AbortSignal;
 	readonly onDiagnostics: (diagnostics: readonly Diagnostic[]) => void;
-}
-
-export interface PodStatus {
-	readonly name: string;
-	readonly namespace: string;
-	readonly workload: string;
-	readonly ready: boolean;
-	readonly restarts: number;
-	readonly ip: string;
-	readonly adminAddress: string;
-	readonly pids: readonly number[];
 }
 
 /** What a kubelet is to a cluster: runs the pods that the applied objects ask for, and reports them. */

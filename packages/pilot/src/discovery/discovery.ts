@@ -6,9 +6,10 @@ import { type AdsDelegate, RefusedError, type XdsClient } from "@weft/xds/server
 import type { Registry } from "prom-client";
 import type { ProxyNode } from "../model/proxy-node.ts";
 import type { PushSnapshot } from "../model/push.ts";
+import { stats } from "../translator/encode.ts";
 import { buildPush, decodeNode, resourceView } from "../translator/translator.ts";
 import { createDebounce } from "./debounce.ts";
-import { createDiscoveryMetrics } from "./metrics.ts";
+import { createDiscoveryMetrics, exposeResourceStats } from "./metrics.ts";
 import { type Convergence, SyncStatus } from "./sync-status.ts";
 
 export interface DiscoveryOptions {
@@ -36,6 +37,7 @@ export interface Discovery {
 export function createDiscovery(options: DiscoveryOptions): Discovery {
 	const { store, meshConfig, clusterId, clock, logger, registry } = options;
 	const metrics = createDiscoveryMetrics(registry);
+	exposeResourceStats(registry, stats);
 	const sync = new SyncStatus();
 	let push = buildPush({ snapshot: store.snapshot(), meshConfig, clusterId });
 	let changedAtMs = clock.monotonicMs();

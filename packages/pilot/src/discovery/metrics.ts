@@ -1,4 +1,5 @@
 import { Counter, Gauge, Histogram, type Registry } from "prom-client";
+import type { ResourceStats } from "../translator/encode.ts";
 
 // Istio's names (pilot/pkg/xds/monitoring in the Istio documentation), so that its dashboards and alerts apply.
 const secondsBuckets = [0.01, 0.05, 0.1, 0.5, 1, 3, 5, 10, 20, 30];
@@ -54,4 +55,21 @@ export function createDiscoveryMetrics(registry: Registry): DiscoveryMetrics {
 		services: new Gauge({ name: "pilot_services", help: "Services known to the control plane.", registers }),
 		virtualServices: new Gauge({ name: "pilot_virt_services", help: "VirtualServices known to the control plane.", registers }),
 	};
+}
+
+/** Weft's own: how often a resource had to be built and encoded, whoever it went to. They grow with what differs, not with proxies. */
+export function exposeResourceStats(registry: Registry, { builds, encodes }: ResourceStats): void {
+	const expose = (name: string, help: string, counts: ResourceStats["builds"]) =>
+		new Counter({
+			name,
+			help,
+			labelNames: ["type"],
+			registers: [registry],
+			collect() {
+				this.reset();
+				for (const [type, count] of Object.entries(counts)) this.inc({ type }, count);
+			},
+		});
+	expose("weft_resource_builds_total", "Resources built from the model, by type.", builds);
+	expose("weft_resource_encodes_total", "Resources encoded to bytes, by type.", encodes);
 }

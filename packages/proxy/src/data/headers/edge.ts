@@ -27,7 +27,7 @@ const internalOnly = [
 /** In addition, for requests that enter the mesh here. */
 const edgeOnly = ["x-envoy-decorator-operation", "x-envoy-downstream-service-cluster", "x-envoy-downstream-service-node", "x-envoy-original-path"] as const;
 
-/** The same for those who look a header up by its name. */
+/** What an external caller inside the mesh has no right to say; what one that enters the mesh here has none to. */
 export const internalOnlyNames: ReadonlySet<string> = new Set(internalOnly);
 export const edgeNames: ReadonlySet<string> = new Set([...internalOnly, ...edgeOnly]);
 
@@ -79,14 +79,6 @@ function isInRanges(address: string, ranges: readonly CidrRange[]): boolean {
 	if (ranges.length === 0) return false;
 	const ip = parseIp(address);
 	return ip !== undefined && ranges.some((range) => matchCidr(range, ip));
-}
-
-/** Takes away what this caller has no right to say. Reads before it removes, so that a clean head is left untouched. */
-export function sanitiseRequest(head: HeadersEdit, origin: RequestOrigin): void {
-	if (origin.isInternal) return;
-	for (const name of internalOnly) if (head.has(name)) head.remove(name);
-	if (!origin.isEdge) return;
-	for (const name of edgeOnly) if (head.has(name)) head.remove(name);
 }
 
 /** As many as a request may have headers; a list of thousands is made to cost time. */

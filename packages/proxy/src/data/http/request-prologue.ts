@@ -109,7 +109,7 @@ function mutateRequest(stream: HttpStream, head: Http1RequestHead, manager: Comp
 	}
 	const isEdge = config.useRemoteAddress;
 	stream.peer = manager.peers !== undefined && manager.direction === "inbound" && (head.present & envoyHeaderBit) !== 0 ? takePeer(manager.peers, head) : undefined;
-	// As `sanitiseRequest`, in one pass: between two of our own proxies there is always one of these.
+	// In one pass: between two proxies of the mesh there is always one of these.
 	if ((head.present & envoyHeaderBit) !== 0) head.removeEnvoyLines(isEdge ? edgeNames : internalOnlyNames);
 	setForwarded(stream, head, manager);
 	if (config.via !== "") head.append("via", config.via);

@@ -55,7 +55,9 @@ export function createTransportChooser(config: Cluster, context: WorkerContext):
 	let contexts = new SecureContexts();
 	let chosen = new Map<UpstreamTls, Map<string, UpstreamTlsTransport>>();
 	// Most requests in a row take the same way.
-	let last: { readonly tls: UpstreamTls; readonly authority: string; readonly alpn: readonly string[] | undefined; readonly way: UpstreamTlsTransport } | undefined;
+	let last:
+		| { readonly tls: UpstreamTls; readonly authority: string; readonly alpn: readonly string[] | undefined; readonly way: UpstreamTlsTransport }
+		| undefined;
 	return {
 		choose(host, authority, alpn) {
 			const transport = transportOf(host.host);

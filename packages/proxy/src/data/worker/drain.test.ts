@@ -27,7 +27,7 @@ describe("at the end of the process", () => {
 		const quiet = await openClient(proxy.port("l"));
 		const busy = await openClient(proxy.port("l"));
 		busy.send("GET / HTTP/1.1\r\nhost: h\r\n\r\n");
-		while (upstream.received.length === 0) await turn();
+		while (!(upstream.received[0] ?? "").endsWith("\r\n\r\n")) await turn();
 		proxy.worker.handle({ kind: "drain", graceful: false, inboundOnly: false, deadlineMs: 600_000, untilIdle: true });
 		await quiet.closed;
 		assert.equal(isDrained(), false);
