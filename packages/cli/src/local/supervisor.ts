@@ -1,7 +1,7 @@
 import { mkdirSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { connect } from "node:net";
 import { join } from "node:path";
-import type { AnyConfig, ConfigObject, Diagnostic } from "@weft/api";
+import type { AnyConfig, Diagnostic } from "@weft/api";
 import { createStore, type Store, watchDirectory } from "@weft/galley";
 import type { Clock, Logger } from "@weft/runtime";
 import { stringify } from "yaml";
@@ -200,7 +200,7 @@ export class Supervisor {
 	/** Writes what the cluster's API would hold about the pods; the control plane watches the folder. */
 	#report(): void {
 		const { paths } = this.#options;
-		const services = this.#store.snapshot().all("Service") as readonly ConfigObject<"Service">[];
+		const services = this.#store.snapshot().all("Service");
 		const running: RunningPod[] = [...this.#runs.values()].filter((run) => !run.stop.signal.aborted);
 		const objects = [...running.map(podObject), ...endpointSlices(services, running)];
 		writeAtomic(join(paths.runtime, "pods.yaml"), objects.map((o) => stringify(o)).join("---\n"));
