@@ -133,7 +133,10 @@ async function main(): Promise<number> {
 		if (flags.check || wrong > 0) return wrong === 0 ? 0 : 1;
 		console.log(styleText("bold", `\nBookinfo: http://${address}/productpage`));
 		console.log(`Try: node packages/cli/bin/weft.mjs status --state-dir .weft/demo\nCtrl-C ends the mesh.`);
+		// Waiting for a signal alone does not keep a process alive.
+		const alive = setInterval(() => undefined, 60_000);
 		await Promise.race([once(process, "SIGINT"), once(process, "SIGTERM")]);
+		clearInterval(alive);
 		return 0;
 	} catch (error) {
 		console.error(styleText("red", error instanceof Error ? error.message : String(error)));

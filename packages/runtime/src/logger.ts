@@ -35,10 +35,12 @@ export function createLogger(options: LoggerOptions = {}): Logger {
 	const render = options.format === "json" ? renderJson : renderText;
 	const root = { level: options.level ?? "info" };
 	const make = (scope: string, own: { level?: LogLevel }): Logger => {
-		const at = (level: LogLevel) => (message: string, fields: LogFields = {}) => {
-			if (logLevels.indexOf(level) < logLevels.indexOf(own.level ?? root.level)) return;
-			write(render(new Date(nowMs()).toISOString(), level, scope, message, fields));
-		};
+		const at =
+			(level: LogLevel) =>
+			(message: string, fields: LogFields = {}) => {
+				if (logLevels.indexOf(level) < logLevels.indexOf(own.level ?? root.level)) return;
+				write(render(new Date(nowMs()).toISOString(), level, scope, message, fields));
+			};
 		return {
 			debug: at("debug"),
 			info: at("info"),

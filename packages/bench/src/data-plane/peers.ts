@@ -63,7 +63,12 @@ const finders: Readonly<Record<PeerName, (repository: string) => Peer | MissingP
 		const version = `${manifest.version} (${main.endsWith(".ts") ? "source" : "bundle"}, Node ${process.versions.node})`;
 		// One worker thread beside the main thread; a bigger young generation buys no speed and costs memory.
 		const flags = ["--concurrency", "1", "-l", "error"];
-		return { name: "weft-proxy", version, command: (file) => [process.execPath, ...manifest.weft.nodeArguments, main, "-c", file, ...flags], environment: manifest.weft.environment };
+		return {
+			name: "weft-proxy",
+			version,
+			command: (file) => [process.execPath, ...manifest.weft.nodeArguments, main, "-c", file, ...flags],
+			environment: manifest.weft.environment,
+		};
 	},
 };
 

@@ -25,8 +25,7 @@ export function createSnapshot(version: number, tables: KindTables): StoreSnapsh
 		version,
 		// Each table holds the objects of one kind only (see changeTables), which the type of a Map cannot say.
 		all: <K extends Kind>(kind: K) => table(kind).sorted as readonly ConfigObject<K>[],
-		get: <K extends Kind>(kind: K, namespace: string, name: string) =>
-			table(kind).byKey.get(keyOf(kind, namespace, name)) as ConfigObject<K> | undefined,
+		get: <K extends Kind>(kind: K, namespace: string, name: string) => table(kind).byKey.get(keyOf(kind, namespace, name)) as ConfigObject<K> | undefined,
 	};
 }
 

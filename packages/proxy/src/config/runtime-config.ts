@@ -142,7 +142,10 @@ export interface RedirectAction {
 	readonly scheme: string | undefined;
 	readonly host: string | undefined;
 	readonly port: number | undefined;
-	readonly path: { readonly kind: "full" | "prefix"; readonly value: string } | { readonly kind: "regex"; readonly pattern: string; readonly substitution: string } | undefined;
+	readonly path:
+		| { readonly kind: "full" | "prefix"; readonly value: string }
+		| { readonly kind: "regex"; readonly pattern: string; readonly substitution: string }
+		| undefined;
 	readonly stripQuery: boolean;
 }
 
@@ -153,8 +156,20 @@ export interface DirectResponseAction {
 }
 
 export type HashPolicy =
-	| { readonly kind: "header"; readonly name: string; readonly regexRewrite: { readonly pattern: string; readonly substitution: string } | undefined; readonly terminal: boolean }
-	| { readonly kind: "cookie"; readonly name: string; readonly ttlMs: number | undefined; readonly path: string; readonly attributes: readonly { readonly name: string; readonly value: string }[]; readonly terminal: boolean }
+	| {
+			readonly kind: "header";
+			readonly name: string;
+			readonly regexRewrite: { readonly pattern: string; readonly substitution: string } | undefined;
+			readonly terminal: boolean;
+	  }
+	| {
+			readonly kind: "cookie";
+			readonly name: string;
+			readonly ttlMs: number | undefined;
+			readonly path: string;
+			readonly attributes: readonly { readonly name: string; readonly value: string }[];
+			readonly terminal: boolean;
+	  }
 	| { readonly kind: "sourceIp"; readonly terminal: boolean }
 	| { readonly kind: "query"; readonly name: string; readonly terminal: boolean };
 
@@ -186,7 +201,10 @@ export interface CorsPolicy {
 export interface FaultPolicy {
 	readonly delay: { readonly fraction: Fraction; readonly source: { readonly kind: "fixed"; readonly ms: number } | { readonly kind: "header" } } | undefined;
 	readonly abort:
-		| { readonly fraction: Fraction; readonly source: { readonly kind: "http"; readonly status: number } | { readonly kind: "grpc"; readonly status: number } | { readonly kind: "header" } }
+		| {
+				readonly fraction: Fraction;
+				readonly source: { readonly kind: "http"; readonly status: number } | { readonly kind: "grpc"; readonly status: number } | { readonly kind: "header" };
+		  }
 		| undefined;
 	readonly headers: readonly HeaderMatch[];
 	readonly upstreamCluster: string;
@@ -315,7 +333,12 @@ export interface HttpConnectionManager {
 	readonly headersCountMax: number;
 	readonly underscoresInHeaders: "allow" | "reject" | "drop";
 	readonly upgrades: Readonly<Record<string, boolean>>;
-	readonly http1: { readonly acceptHttp10: boolean; readonly defaultHostForHttp10: string; readonly enableTrailers: boolean; readonly headerCase: "lower" | "proper" | "preserve" };
+	readonly http1: {
+		readonly acceptHttp10: boolean;
+		readonly defaultHostForHttp10: string;
+		readonly enableTrailers: boolean;
+		readonly headerCase: "lower" | "proper" | "preserve";
+	};
 	readonly proxy100Continue: boolean;
 	readonly accessLogs: readonly AccessLog[];
 	readonly schemeOverwrite: "http" | "https" | undefined;
@@ -336,7 +359,12 @@ export interface IstioStats {
 	readonly disableHostHeaderFallback: boolean;
 	readonly reporter: "default" | "gateway";
 	/** By metric name without the `istio_` prefix ("" : all): tags dropped, tags replaced (constant or simple expression), metric dropped. */
-	readonly overrides: readonly { readonly metric: string; readonly drop: boolean; readonly removeTags: readonly string[]; readonly dimensions: Readonly<Record<string, string>> }[];
+	readonly overrides: readonly {
+		readonly metric: string;
+		readonly drop: boolean;
+		readonly removeTags: readonly string[];
+		readonly dimensions: Readonly<Record<string, string>>;
+	}[];
 }
 
 export interface AccessLog {
@@ -368,7 +396,10 @@ export type CertificateSource =
 	| { readonly kind: "inline"; readonly certChainPem: string; readonly privateKeyPem: string }
 	| { readonly kind: "secret"; readonly name: string };
 
-export type TrustSource = { readonly kind: "inline"; readonly caPem: string; readonly crlPem: string } | { readonly kind: "secret"; readonly name: string } | { readonly kind: "system" };
+export type TrustSource =
+	| { readonly kind: "inline"; readonly caPem: string; readonly crlPem: string }
+	| { readonly kind: "secret"; readonly name: string }
+	| { readonly kind: "system" };
 
 export interface SanMatch {
 	readonly type: "uri" | "dns" | "email" | "ip" | "any";
@@ -476,7 +507,14 @@ export type LoadBalancer =
 	| { readonly kind: "roundRobin"; readonly slowStart: SlowStart | undefined }
 	| { readonly kind: "leastRequest"; readonly choiceCount: number; readonly activeRequestBias: number; readonly slowStart: SlowStart | undefined }
 	| { readonly kind: "random" }
-	| { readonly kind: "ringHash"; readonly hash: "xxhash" | "murmur"; readonly ringMin: number; readonly ringMax: number; readonly useHostname: boolean; readonly balanceFactor: number }
+	| {
+			readonly kind: "ringHash";
+			readonly hash: "xxhash" | "murmur";
+			readonly ringMin: number;
+			readonly ringMax: number;
+			readonly useHostname: boolean;
+			readonly balanceFactor: number;
+	  }
 	| { readonly kind: "maglev"; readonly tableSize: number; readonly useHostname: boolean; readonly balanceFactor: number }
 	| { readonly kind: "clusterProvided" };
 

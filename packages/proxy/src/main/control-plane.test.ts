@@ -45,7 +45,7 @@ class ControlPlane {
 				for (const wake of this.#waiting.splice(0)) wake();
 			});
 		};
-		this.#server.addService({ delta: method }, { delta: handler } as never);
+		this.#server.addService({ delta: method }, { delta: handler });
 		this.port = await new Promise((resolve, reject) => {
 			this.#server.bindAsync("127.0.0.1:0", ServerCredentials.createInsecure(), (error, port) => (error ? reject(error) : resolve(port)));
 		});

@@ -53,7 +53,7 @@ export function applyUpdates(target: UpdateTarget): ApplyUpdate {
 		const remove = update.removed.filter((name) => !isStatic(target, type, name));
 		for (const name of remove) target.records.remove(type, name);
 		target.records.setVersion(type, update.version);
-		const applied = target.store.apply({ [decoder.field]: { upsert, remove } } as WantedChange);
+		const applied = target.store.apply({ [decoder.field]: { upsert, remove } });
 		target.onWanted();
 		const names = new Set(update.resources.map(({ name }) => name));
 		for (const { resource, message } of await applied) if (names.has(resource)) rejected.push({ name: resource, message });

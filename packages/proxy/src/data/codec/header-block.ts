@@ -82,7 +82,7 @@ export class HeaderBlock implements HeaderView {
 	}
 
 	valueAt(at: number): string {
-		return this.bytes.latin1Slice(this.index[at + valueStart] as number, this.index[at + valueEnd] as number);
+		return this.bytes.latin1Slice(this.index[at + valueStart], this.index[at + valueEnd]);
 	}
 
 	removeKnown(id: number): boolean {
@@ -192,7 +192,7 @@ export class HeaderBlock implements HeaderView {
 	forEach(visit: (name: string, value: string) => void): void {
 		for (let at = 0, end = this.count * indexWords; at < end; at += indexWords) {
 			const start = this.index[at] as number;
-			if (start >= 0) visit(this.bytes.latin1Slice(start, this.index[at + nameEnd] as number), this.valueAt(at));
+			if (start >= 0) visit(this.bytes.latin1Slice(start, this.index[at + nameEnd]), this.valueAt(at));
 		}
 		for (let i = 0; i < this.addedCount; i += 2) visit(this.added[i] as string, this.added[i + 1] as string);
 	}

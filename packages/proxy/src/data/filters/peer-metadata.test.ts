@@ -33,7 +33,16 @@ test("what a sidecar tells is a google.protobuf.Struct that others can read", ()
 
 test("what a peer tells names its workload for metrics", () => {
 	const peer = createPeerReader()(encodePeerMetadata(node));
-	assert.deepEqual(peer, { workload: "web", namespace: "shop", canonicalService: "web", canonicalRevision: "v1", principal: "", app: "web", version: "v1", cluster: "Kubernetes" });
+	assert.deepEqual(peer, {
+		workload: "web",
+		namespace: "shop",
+		canonicalService: "web",
+		canonicalRevision: "v1",
+		principal: "",
+		app: "web",
+		version: "v1",
+		cluster: "Kubernetes",
+	});
 });
 
 test("Structs with other kinds of values and long texts are read", () => {

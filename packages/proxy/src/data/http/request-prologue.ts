@@ -108,7 +108,8 @@ function mutateRequest(stream: HttpStream, head: Http1RequestHead, manager: Comp
 		head.removeKnown(known["http2-settings"]);
 	}
 	const isEdge = config.useRemoteAddress;
-	stream.peer = manager.peers !== undefined && manager.direction === "inbound" && (head.present & envoyHeaderBit) !== 0 ? takePeer(manager.peers, head) : undefined;
+	stream.peer =
+		manager.peers !== undefined && manager.direction === "inbound" && (head.present & envoyHeaderBit) !== 0 ? takePeer(manager.peers, head) : undefined;
 	// In one pass: between two proxies of the mesh there is always one of these.
 	if ((head.present & envoyHeaderBit) !== 0) head.removeEnvoyLines(isEdge ? edgeNames : internalOnlyNames);
 	setForwarded(stream, head, manager);

@@ -142,7 +142,8 @@ export class RouterState implements UpstreamClient, PoolClient {
 		const originalAuthority = request.authority;
 		choice.mutateRequest?.(request, info);
 		// Only to workloads of the mesh: others are told nothing.
-		if (manager.peers !== undefined && manager.direction !== "inbound" && (this.cluster?.config.transportMatches.length ?? 0) > 0) tellPeer(manager.peers, request);
+		if (manager.peers !== undefined && manager.direction !== "inbound" && (this.cluster?.config.transportMatches.length ?? 0) > 0)
+			tellPeer(manager.peers, request);
 		if (this.#timeoutMs > 0 && !manager.suppressEnvoyHeaders) request.appendOwn("x-envoy-expected-rq-timeout-ms", String(this.#timeoutMs));
 		if (forward.rewritePath !== undefined) {
 			const original = request.path;

@@ -51,7 +51,7 @@ function json(value: unknown): AdminReply {
 
 /** A field mask over the top fields and one level below: `bootstrap.node`. */
 function masked(section: Section, paths: readonly string[]): Section {
-	const out: Record<string, Json> = "@type" in section ? { "@type": section["@type"] as Json } : {};
+	const out: Record<string, Json> = "@type" in section ? { "@type": section["@type"] } : {};
 	for (const path of paths) {
 		const [first = "", ...rest] = path.trim().split(".");
 		const value = section[first];
