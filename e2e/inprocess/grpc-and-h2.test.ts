@@ -70,9 +70,9 @@ async function chat(client: Client, texts: readonly string[]): Promise<{ readonl
 
 for (const name of ["echo", "echo-unnamed", "echo-tcp"]) {
 	test(`gRPC through the mesh, service ${name}: 200 unary calls and 20 streams with trailers, none fails`, async () => {
-		// Four connections, because a connection that is passed as TCP stays with one replica.
+		// Sixteen connections, because one that is passed as TCP stays with its replica, and all must not land on the same by chance.
 		const clients = Array.from(
-			{ length: 4 },
+			{ length: 16 },
 			() => new Client(mesh.addressOf(`${name}:50051`), credentials.createInsecure(), { "grpc.use_local_subchannel_pool": 1 }),
 		);
 		const answers = await Promise.all(Array.from({ length: 200 }, (_, i) => unary(clients[i % clients.length] as Client, `call ${i}`)));
