@@ -161,13 +161,14 @@ test("as many retries as the route says are made and counted, and the last answe
 test("a connection pool of 2 connections and 1 waiting request turns the rest away at once", async () => {
 	await policy({ connectionPool: { tcp: { maxConnections: 2 }, http: { http1MaxPendingRequests: 1 } } }, "single");
 	const overloaded = new Set<unknown>();
+	// With pauses, since a request that waits for its connection takes the waiting place: all at once, the third might find it taken.
 	const { answered, kinds } = await load(
 		async () => {
 			const answer = await mesh.call("single", "/slow?ms=200");
 			if (answer.status === 503) overloaded.add(answer.headers["x-envoy-overloaded"]);
 			return answer;
 		},
-		{ requests: 60, concurrency: 20 },
+		{ requests: 60, concurrency: 20, pauseMs: 20 },
 	);
 	assert.equal(answered, 60);
 	assert.ok((kinds["503"] ?? 0) >= 15, JSON.stringify(kinds));
