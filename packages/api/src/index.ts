@@ -1,5 +1,6 @@
 export { type Diagnostic, diagnosticCodes, formatDiagnostic, hasErrors, type Severity } from "./diagnostic.ts";
 export { parseDurationMs } from "./duration.ts";
+export { grpcStatusNames } from "./grpc-status.ts";
 export {
 	type AnyConfig,
 	apiVersionsOf,

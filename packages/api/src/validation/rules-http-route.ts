@@ -1,3 +1,4 @@
+import { grpcStatusNames } from "../grpc-status.ts";
 import { parseDurationMs } from "../duration.ts";
 import type { CorsPolicy, HTTPDirectResponse, HTTPFaultInjection, HTTPRedirect, HTTPRewrite } from "../schema/virtual-service.ts";
 import type { Report } from "./report.ts";
@@ -39,27 +40,6 @@ export function checkRewrite(report: Report, rewrite: HTTPRewrite): void {
 	if (regex && (!regex.match || !regex.rewrite)) report.at("uriRegexRewrite").error("both match and rewrite must be given");
 }
 
-/** https://grpc.github.io/grpc/core/md_doc_statuscodes.html */
-const grpcStatuses: ReadonlySet<string> = new Set([
-	"OK",
-	"CANCELLED",
-	"UNKNOWN",
-	"INVALID_ARGUMENT",
-	"DEADLINE_EXCEEDED",
-	"NOT_FOUND",
-	"ALREADY_EXISTS",
-	"PERMISSION_DENIED",
-	"RESOURCE_EXHAUSTED",
-	"FAILED_PRECONDITION",
-	"ABORTED",
-	"OUT_OF_RANGE",
-	"UNIMPLEMENTED",
-	"INTERNAL",
-	"UNAVAILABLE",
-	"DATA_LOSS",
-	"UNAUTHENTICATED",
-]);
-
 export function checkFault(report: Report, fault: HTTPFaultInjection): void {
 	const { delay, abort } = fault;
 	if (!delay && !abort) report.error("a fault must have a delay, an abort, or both");
@@ -79,7 +59,7 @@ export function checkFault(report: Report, fault: HTTPFaultInjection): void {
 	if (abort.httpStatus !== undefined && (abort.httpStatus < 200 || abort.httpStatus > 599)) {
 		at.at("httpStatus").error(`${abort.httpStatus} is no status to abort with; write one from 200 to 599`);
 	}
-	if (abort.grpcStatus !== undefined && !grpcStatuses.has(abort.grpcStatus)) {
+	if (abort.grpcStatus !== undefined && !grpcStatusNames.includes(abort.grpcStatus)) {
 		at.at("grpcStatus").error(`${quote(abort.grpcStatus)} is no gRPC status; write its name, like UNAVAILABLE`);
 	}
 	if (abort.http2Error !== undefined) at.at("http2Error").error("http2Error is not supported; write httpStatus or grpcStatus");

@@ -2,7 +2,7 @@ import type { CorsPolicy, HTTPFaultInjection, Percent } from "@weft/api";
 import type { Any } from "@weft/xds";
 import { CorsPolicy as EnvoyCorsPolicy } from "@weft/xds/generated/envoy/extensions/filters/http/cors/v3/cors.ts";
 import { HTTPFault } from "@weft/xds/generated/envoy/extensions/filters/http/fault/v3/fault.ts";
-import { parseDurationMs } from "@weft/api";
+import { grpcStatusNames, parseDurationMs } from "@weft/api";
 import { durationOf, type FractionalPercentValue, packed, perMillion, stringMatcherOf } from "./values.ts";
 
 /** `typed_per_filter_config` of a route: fault injection and CORS. */
@@ -30,27 +30,6 @@ function abortStatus(abort: NonNullable<HTTPFaultInjection["abort"]>): { httpSta
 	const grpcStatus = abort.grpcStatus === undefined ? undefined : grpcStatusNumber(abort.grpcStatus);
 	return grpcStatus === undefined ? {} : { grpcStatus };
 }
-
-/** In the order of their numbers, from 0: https://grpc.github.io/grpc/core/md_doc_statuscodes.html */
-const grpcStatusNames = [
-	"OK",
-	"CANCELLED",
-	"UNKNOWN",
-	"INVALID_ARGUMENT",
-	"DEADLINE_EXCEEDED",
-	"NOT_FOUND",
-	"ALREADY_EXISTS",
-	"PERMISSION_DENIED",
-	"RESOURCE_EXHAUSTED",
-	"FAILED_PRECONDITION",
-	"ABORTED",
-	"OUT_OF_RANGE",
-	"UNIMPLEMENTED",
-	"INTERNAL",
-	"UNAVAILABLE",
-	"DATA_LOSS",
-	"UNAUTHENTICATED",
-];
 
 function grpcStatusNumber(name: string): number | undefined {
 	if (/^\d{1,2}$/.test(name)) return Number(name);
