@@ -57,7 +57,7 @@ export async function controlPlaneBench(args: readonly string[]): Promise<void> 
 	const text = [
 		"# Control plane",
 		"",
-		`Recorded ${new Date().toISOString().slice(0, 10)} on ${machine}. Delta ADS; times are beyond the debounce of 100 ms; clients run in another process on the same cores.`,
+		`Recorded ${new Date().toISOString().slice(0, 10)} on ${machine}. Delta ADS; times are beyond the debounce of 100 ms; clients run in another process on the same cores; medians of five pushes after five that are not counted.`,
 		"istiod's row was measured on another machine of this kind with the same workload and a client of the same kind; compare CPU to about a quarter.",
 		"",
 		...table,

@@ -8,7 +8,8 @@ import type { FromClients, FromServer, ToServer } from "./protocol.ts";
 const debounceMs = 100;
 /** A push is over when no answer came for so long. */
 const quietMs = 700;
-const rounds = 3;
+const warmUpRounds = 5;
+const rounds = 5;
 
 export interface PushCost {
 	/** Beyond the debounce, until the last proxy has answered. */
@@ -101,8 +102,8 @@ async function untilQuiet(clients: ChildProcess): Promise<Acks> {
 
 async function measure(server: ChildProcess, clients: ChildProcess, proxies: number, what: "route" | "endpoint"): Promise<PushCost> {
 	const costs: PushCost[] = [];
-	// The first round warms the code up and is not counted.
-	for (let round = 0; round <= rounds; round++) {
+	// A control plane lives for days: the first rounds, in which its code is compiled, are not counted.
+	for (let round = 0; round < warmUpRounds + rounds; round++) {
 		const before = await usageOf(server);
 		const { atMs } = await ask(server, { kind: "change", what, generation: round + 1 } satisfies ToServer, "changed");
 		await sleep(debounceMs);
@@ -118,7 +119,7 @@ async function measure(server: ChildProcess, clients: ChildProcess, proxies: num
 			encodes: after.encodes - before.encodes,
 		});
 	}
-	const counted = costs.slice(1);
+	const counted = costs.slice(warmUpRounds);
 	const of = (key: keyof PushCost) => median(counted.map((c) => c[key]));
 	return { lastMs: of("lastMs"), cpuMsPerProxy: of("cpuMsPerProxy"), kbPerProxy: of("kbPerProxy"), builds: of("builds"), encodes: of("encodes") };
 }

@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from "node:util";
 import { status } from "@grpc/grpc-js";
 import type { MeshConfig } from "@weft/api";
 import type { Store, StoreChange } from "@weft/galley";
@@ -46,12 +47,13 @@ export function createDiscovery(options: DiscoveryOptions): Discovery {
 	// A node is read from its metadata and its pod: most pushes change neither.
 	const nodeOf = (client: XdsClient): ProxyNode => {
 		const { workloads, mesh } = push;
-		let known = nodes.get(client);
-		if (known?.workloads !== workloads || known.mesh !== mesh) {
-			known = { node: decodeNode(client.node, push), workloads, mesh };
-			nodes.set(client, known);
-		}
-		return known.node;
+		const known = nodes.get(client);
+		if (known?.workloads === workloads && known.mesh === mesh) return known.node;
+		const fresh = decodeNode(client.node, push);
+		// Other pods changed, or nothing that a node is read from: what is remembered of it stays valid.
+		const node = known !== undefined && isDeepStrictEqual(known.node, fresh) ? known.node : fresh;
+		nodes.set(client, { node, workloads, mesh });
+		return node;
 	};
 	const publish = (client: XdsClient) => client.push(resourceView(push, nodeOf(client)));
 

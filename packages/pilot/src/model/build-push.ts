@@ -12,7 +12,9 @@ import type {
 	Mesh,
 	PeerAuthenticationIndex,
 	PushSnapshot,
+	Scope,
 	VirtualService,
+	Workload,
 	WorkloadIndex,
 } from "./push.ts";
 import { createReuse, type Reuse } from "./reuse.ts";
@@ -20,7 +22,7 @@ import type { Service } from "./service.ts";
 import { allotAddresses, serviceEntryServices } from "./service-entry.ts";
 import type { ConfigSnapshot } from "./snapshot.ts";
 import { buildVirtualServices } from "./virtual-services.ts";
-import { buildWorkloadIndex } from "./workloads.ts";
+import { buildWorkloadIndex, type NodePlaces, nodePlaces, workloadOf } from "./workloads.ts";
 
 export interface PushInput {
 	readonly snapshot: ConfigSnapshot;
@@ -34,6 +36,8 @@ interface Stages {
 	readonly lists: Reuse<readonly unknown[]>;
 	readonly shared: Reuse<object>;
 	readonly mesh: Reuse<{ readonly meshConfig: MeshConfig; readonly mesh: Mesh }>;
+	readonly pods: Reuse<Workload>;
+	readonly places: Reuse<NodePlaces>;
 	readonly workloads: Reuse<WorkloadIndex>;
 	readonly entryServices: Reuse<readonly Service[]>;
 	readonly endpoints: Reuse<ServiceEndpoints>;
@@ -42,6 +46,7 @@ interface Stages {
 	readonly destinationRules: Reuse<DestinationRule>;
 	readonly destinationRuleIndex: Reuse<DestinationRuleIndex>;
 	readonly peerAuthentications: Reuse<PeerAuthenticationIndex>;
+	readonly scopes: Reuse<Map<string, Scope>>;
 }
 
 function createStages(): Stages {
@@ -49,6 +54,8 @@ function createStages(): Stages {
 		lists: createReuse(),
 		shared: createReuse(),
 		mesh: createReuse(),
+		pods: createReuse(),
+		places: createReuse(),
 		workloads: createReuse(),
 		entryServices: createReuse(),
 		endpoints: createReuse(),
@@ -57,6 +64,7 @@ function createStages(): Stages {
 		destinationRules: createReuse(),
 		destinationRuleIndex: createReuse(),
 		peerAuthentications: createReuse(),
+		scopes: createReuse(),
 	};
 }
 
@@ -65,22 +73,18 @@ const stagesOf = new WeakMap<PushSnapshot, Stages>();
 /** The mesh as one immutable view. With the previous snapshot at hand, everything that did not change keeps its identity. */
 export function buildPush({ snapshot, meshConfig: userConfig, clusterId }: PushInput, previous?: PushSnapshot): PushSnapshot {
 	const stages = (previous && stagesOf.get(previous)) ?? createStages();
-	for (const step of [stages.lists, stages.shared, stages.mesh, stages.workloads, stages.entryServices, stages.virtualServices]) step.advance();
+	for (const step of [stages.lists, stages.shared, stages.mesh, stages.pods, stages.workloads, stages.entryServices, stages.virtualServices]) step.advance();
 	const all: All = (kind) => stable(stages, `all ${kind}`, snapshot.all(kind));
 	const { mesh, meshConfig } = stages.mesh.get("mesh", [JSON.stringify(userConfig), clusterId], () => ({
 		meshConfig: userConfig,
 		mesh: resolveMesh(userConfig, clusterId),
 	}));
-	const push: PushSnapshot = {
-		version: snapshot.version,
-		meshConfig,
-		mesh,
-		...buildRegistry(all, mesh, stages),
-		...buildPolicies(all, mesh, stages),
-		sidecars: stable(stages, "sidecars", [...all("Sidecar")].sort(byAge)),
-		gateways: all("Gateway"),
-		caches: { scopes: new Map(), lists: stages.lists, shared: stages.shared },
-	};
+	const sidecars = stable(stages, "sidecars", [...all("Sidecar")].sort(byAge)) as PushSnapshot["sidecars"];
+	const { services, ...registry } = buildRegistry(all, mesh, stages);
+	const parts = { meshConfig, mesh, services, ...buildPolicies(all, mesh, stages), sidecars, gateways: all("Gateway") };
+	// Neither endpoints nor pods are read by a scope, nor by what is remembered of one.
+	const scopes = stages.scopes.get("scopes", Object.values(parts), () => new Map());
+	const push: PushSnapshot = { version: snapshot.version, ...parts, ...registry, caches: { scopes, lists: stages.lists, shared: stages.shared } };
 	stagesOf.set(push, stages);
 	return push;
 }
@@ -94,17 +98,27 @@ function stable<T>(stages: Stages, name: string, items: readonly T[]): readonly 
 
 function buildRegistry(all: All, mesh: Mesh, stages: Stages): Pick<PushSnapshot, "services" | "servicesByHost" | "endpoints" | "workloads"> {
 	const nodes = all("Node");
-	const pods = all("Pod");
+	const pods = stable(
+		stages,
+		"workloads",
+		all("Pod").map((pod) => workloadOf(pod, stages.pods)),
+	);
+	const places = stages.places.getAlike(
+		"places",
+		nodes,
+		() => JSON.stringify([...nodePlaces(nodes)]),
+		() => nodePlaces(nodes),
+	);
 	const entries = all("ServiceEntry");
 	const slices = all("EndpointSlice");
 	const endpoints = all("Endpoints");
 	const workloadEntries = all("WorkloadEntry");
-	const workloads = stages.workloads.get("workloads", [pods, nodes], () => buildWorkloadIndex(pods, nodes));
+	const workloads = stages.workloads.get("workloads", [pods, places], () => buildWorkloadIndex(pods, places));
 	const built = buildServices(all("Service"), entries, mesh, stages);
 	const services = stable(stages, "services", built.services);
-	const index = stages.endpointIndex.get("endpoints", [services, entries, slices, endpoints, workloadEntries, pods, nodes], () => {
+	const index = stages.endpointIndex.get("endpoints", [services, entries, slices, endpoints, workloadEntries, workloads], () => {
 		stages.endpoints.advance();
-		return buildEndpointIndex({ services, entryOf: built.entryOf, slices, endpoints, workloadEntries, nodes, workloads }, stages.endpoints);
+		return buildEndpointIndex({ services, entryOf: built.entryOf, slices, endpoints, workloadEntries, places, workloads }, stages.endpoints);
 	});
 	return { services, servicesByHost: groupByHost(services), endpoints: index, workloads };
 }
@@ -138,12 +152,14 @@ function buildServices(objects: readonly ConfigObject<"Service">[], entries: rea
 		const { name, namespace } = entry.metadata;
 		const allotted = entry.spec.hosts.map((host) => addresses.get(`${namespace}/${host}`));
 		const key = `${namespace}/${name}`;
-		const services = stages.entryServices.get(key, [entry, exportTo.join(), ...allotted], () => {
+		// An edit of endpoints alone leaves the services what they were.
+		const signature = () => {
 			const { endpoints: _, workloadSelector: __, ...rest } = entry.spec;
-			const parts = JSON.stringify([rest, entry.metadata.labels, entry.metadata.creationTimestamp, exportTo, allotted]);
-			// An edit of endpoints alone leaves the services what they were.
-			return stages.entryServices.get(`${key} parts`, [parts], () => serviceEntryServices(entry, exportTo, (host) => addresses.get(`${namespace}/${host}`)));
-		});
+			return JSON.stringify([rest, entry.metadata.labels, entry.metadata.creationTimestamp, exportTo, allotted]);
+		};
+		const services = stages.entryServices.getAlike(key, [entry, exportTo.join(), ...allotted], signature, () =>
+			serviceEntryServices(entry, exportTo, (host) => addresses.get(`${namespace}/${host}`)),
+		);
 		for (const service of services) entryByService.set(service, entry);
 		return services;
 	});

@@ -15,8 +15,8 @@ export interface EndpointInputs {
 	readonly slices: readonly ConfigObject<"EndpointSlice">[];
 	readonly endpoints: readonly ConfigObject<"Endpoints">[];
 	readonly workloadEntries: readonly ConfigObject<"WorkloadEntry">[];
-	/** Its identity changes exactly when some node does. */
-	readonly nodes: readonly ConfigObject<"Node">[];
+	/** Its identity changes exactly when some node moves. */
+	readonly places: object;
 	readonly workloads: WorkloadIndex;
 }
 
@@ -53,7 +53,7 @@ export function buildEndpointIndex(inputs: EndpointInputs, reuse: Reuse<ServiceE
 		const joined = selectedEntries(service.namespace, service.selector);
 		const pods = podsNamed(own).map((pod) => inputs.workloads.podByName.get(pod));
 		return {
-			inputs: [service, inputs.nodes, legacy, ...own, ...pods, ...joined, ...(legacy ? [inputs.workloads] : [])],
+			inputs: [service, inputs.places, legacy, ...own, ...pods, ...joined, ...(legacy ? [inputs.workloads] : [])],
 			add(sink) {
 				for (const port of service.ports) for (const entry of joined) sink.add(joinedEndpoint(entry, port));
 				if (legacy) addEndpointsObject(service, legacy, inputs.workloads, sink);
@@ -73,7 +73,7 @@ export function buildEndpointIndex(inputs: EndpointInputs, reuse: Reuse<ServiceE
 			: (inputs.workloads.podsByNamespace.get(namespace) ?? []).filter((pod) => labelsMatch(selector, pod.labels));
 		const parts: EntryEndpoints = { entry, service, workloadEntries, pods };
 		return {
-			inputs: [service, entry, ...workloadEntries, ...pods, ...(pods.length > 0 ? [inputs.nodes] : [])],
+			inputs: [service, entry, ...workloadEntries, ...pods, ...(pods.length > 0 ? [inputs.places] : [])],
 			add: (sink) => addEntryEndpoints(parts, inputs.workloads, sink),
 		};
 	}

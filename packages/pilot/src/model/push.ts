@@ -136,7 +136,7 @@ export interface WorkloadIndex {
 }
 
 export interface TranslatorCaches {
-	/** Scopes by class key; of this snapshot only. */
+	/** Scopes by class key; kept while nothing that they are made of changes (endpoints are no part of them). */
 	readonly scopes: Map<string, Scope>;
 	/** Lists by name, each with the identity it had in the last snapshot while its members are the same. */
 	readonly lists: Reuse<readonly unknown[]>;

@@ -4,12 +4,15 @@
  */
 export interface Reuse<V> {
 	get(key: string, inputs: readonly unknown[], build: () => V): V;
+	/** As `get`, and other inputs that say the same by `signature` keep the value as well. */
+	getAlike(key: string, inputs: readonly unknown[], signature: () => string, build: () => V): V;
 	/** Called once before each run of the step that uses this store. */
 	advance(): void;
 }
 
 interface Entry<V> {
-	readonly inputs: readonly unknown[];
+	inputs: readonly unknown[];
+	readonly signature: string;
 	readonly value: V;
 	usedIn: number;
 }
@@ -19,16 +22,27 @@ const generationsMax = 8;
 export function createReuse<V>(): Reuse<V> {
 	const entries = new Map<string, Entry<V>>();
 	let generation = 0;
+	const hit = (entry: Entry<V>): V => {
+		entry.usedIn = generation;
+		return entry.value;
+	};
+	const make = (key: string, inputs: readonly unknown[], signature: string, build: () => V): V => {
+		const value = build();
+		entries.set(key, { inputs, signature, value, usedIn: generation });
+		return value;
+	};
 	return {
 		get(key, inputs, build) {
 			const found = entries.get(key);
-			if (found && sameItems(found.inputs, inputs)) {
-				found.usedIn = generation;
-				return found.value;
-			}
-			const value = build();
-			entries.set(key, { inputs, value, usedIn: generation });
-			return value;
+			return found && sameItems(found.inputs, inputs) ? hit(found) : make(key, inputs, "", build);
+		},
+		getAlike(key, inputs, signature, build) {
+			const found = entries.get(key);
+			if (found && sameItems(found.inputs, inputs)) return hit(found);
+			const text = signature();
+			if (found?.signature !== text) return make(key, inputs, text, build);
+			found.inputs = inputs;
+			return hit(found);
 		},
 		advance() {
 			generation++;

@@ -8,8 +8,20 @@ import type { Service } from "./service.ts";
 import { destinationHosts, importServices, importVirtualServices, narrowToPorts, sidecarFor } from "./sidecar-hosts.ts";
 import { isVisible } from "./visibility.ts";
 
-/** What a proxy's class may see. Proxies with equal keys share one scope. */
+/** The scope of each proxy, and the store that it was found in: valid as long as the snapshot has that very store. */
+const found = new WeakMap<ProxyNode, { readonly scopes: ReadonlyMap<string, Scope>; readonly scope: Scope }>();
+
+/** What a proxy's class may see. Proxies with equal keys share one scope, over snapshots too while endpoints alone change. */
 export function scopeOf(push: PushSnapshot, node: ProxyNode): Scope {
+	const { scopes } = push.caches;
+	const known = found.get(node);
+	if (known?.scopes === scopes) return known.scope;
+	const scope = lookUpScope(push, node);
+	found.set(node, { scopes, scope });
+	return scope;
+}
+
+function lookUpScope(push: PushSnapshot, node: ProxyNode): Scope {
 	const { rootNamespace } = push.mesh;
 	const sidecar = node.kind === "sidecar" ? sidecarFor(push.sidecars, node.namespace, node.labels, rootNamespace) : undefined;
 	const key = scopeKey(push, node, sidecar);

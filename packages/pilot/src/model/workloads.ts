@@ -1,6 +1,7 @@
 import type { ConfigObject, ObjectMeta } from "@weft/api";
 import { podStatus } from "@weft/api";
 import type { Workload, WorkloadIndex } from "./push.ts";
+import type { Reuse } from "./reuse.ts";
 import type { Locality } from "./service.ts";
 
 /** Labels by which a pod overrules its node's place. https://istio.io/latest/docs/tasks/traffic-management/locality-load-balancing/ */
@@ -47,15 +48,17 @@ export function workloadNameOf(metadata: ObjectMeta): string {
 	return controller.name;
 }
 
-const decoded = new WeakMap<ConfigObject<"Pod">, Workload>();
+/** A pod's status changes far more often than what is read of it: then the workload is the one of before. */
+export function workloadOf(pod: ConfigObject<"Pod">, reuse: Reuse<Workload>): Workload {
+	const decode = () => decodePod(pod);
+	return reuse.getAlike(`${pod.metadata.namespace}/${pod.metadata.name}`, [pod], () => JSON.stringify(decode()), decode);
+}
 
-export function workloadOf(pod: ConfigObject<"Pod">): Workload {
-	let workload = decoded.get(pod);
-	if (!workload) {
-		workload = decodePod(pod);
-		decoded.set(pod, workload);
-	}
-	return workload;
+/** Where nodes stand, by name. */
+export type NodePlaces = ReadonlyMap<string, Locality>;
+
+export function nodePlaces(nodes: readonly ConfigObject<"Node">[]): NodePlaces {
+	return new Map(nodes.map((node) => [node.metadata.name, localityOfNode(node)]));
 }
 
 function decodePod(pod: ConfigObject<"Pod">): Workload {
@@ -79,12 +82,11 @@ function decodePod(pod: ConfigObject<"Pod">): Workload {
 	};
 }
 
-export function buildWorkloadIndex(pods: readonly ConfigObject<"Pod">[], nodes: readonly ConfigObject<"Node">[]): WorkloadIndex {
+export function buildWorkloadIndex(workloads: readonly Workload[], places: NodePlaces): WorkloadIndex {
 	const podByName = new Map<string, Workload>();
 	const podByIp = new Map<string, Workload>();
 	const podsByNamespace = new Map<string, Workload[]>();
-	for (const pod of pods) {
-		const workload = workloadOf(pod);
+	for (const workload of workloads) {
 		podByName.set(`${workload.namespace}/${workload.name}`, workload);
 		if (workload.terminal) continue;
 		for (const ip of workload.ips) if (!podByIp.has(ip)) podByIp.set(ip, workload);
@@ -92,6 +94,5 @@ export function buildWorkloadIndex(pods: readonly ConfigObject<"Pod">[], nodes: 
 		if (list) list.push(workload);
 		else podsByNamespace.set(workload.namespace, [workload]);
 	}
-	const localities = new Map(nodes.map((node) => [node.metadata.name, localityOfNode(node)]));
-	return { podByName, podByIp, podsByNamespace, localityOfNode: (name) => localities.get(name) };
+	return { podByName, podByIp, podsByNamespace, localityOfNode: (name) => places.get(name) };
 }

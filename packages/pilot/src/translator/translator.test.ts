@@ -105,6 +105,49 @@ suite("work done for a push", () => {
 		assert.notEqual(after.get("eds", name)?.version, before.get("eds", name)?.version);
 	});
 
+	test("an endpoint change at the proxy itself changes what it serves, and nobody else's listeners", () => {
+		const [own, other] = [decodeNode(mesh.node(3), push), decodeNode(mesh.node(4), push)];
+		const late = (address: string) => ({
+			...mesh.editedServiceEntry(7, address),
+			metadata: { name: "late", namespace: "ns-3", labels: {}, annotations: {} },
+			spec: {
+				hosts: ["late.example"],
+				ports: [{ number: 81, name: "http", protocol: "HTTP", targetPort: 9090 }],
+				resolution: "STATIC",
+				endpoints: [{ address }],
+			},
+		});
+		edit(late("10.250.0.4") as AnyConfig);
+		const before = [own, other].map((node) => resourceView(push, node).all("lds"));
+		assert.equal(resourceView(push, own).get("cds", "inbound|9090||"), undefined);
+		edit(late(own.ip) as AnyConfig);
+		assert.ok(resourceView(push, own).get("cds", "inbound|9090||"));
+		const after = [own, other].map((node) => resourceView(push, node).all("lds"));
+		assert.notEqual(after[0], before[0]);
+		assert.equal(after[1], before[1]);
+		edit(late("10.250.0.4") as AnyConfig);
+		assert.equal(resourceView(push, own).get("cds", "inbound|9090||"), undefined);
+	});
+
+	test("a pod whose status alone changes leaves every part of the snapshot what it was", () => {
+		const pod = (ready: string) => ({
+			apiVersion: "v1",
+			kind: "Pod",
+			metadata: { name: "a", namespace: "ns-1", labels: { app: "a" }, annotations: {} },
+			spec: { containers: [{ name: "a", image: "a" }] },
+			status: { podIP: "10.9.9.9", phase: "Running", conditions: [{ type: "Ready", status: ready }] },
+		});
+		edit(pod("False") as AnyConfig);
+		const { workloads, endpoints, services, caches } = push;
+		// Longer than anything unused is remembered.
+		for (let i = 0; i < 12; i++) rebuild();
+		edit(pod("True") as AnyConfig);
+		assert.deepEqual(
+			[push.workloads === workloads, push.endpoints === endpoints, push.services === services, push.caches.scopes === caches.scopes],
+			[true, true, true, true],
+		);
+	});
+
 	test("the same input gives the same bytes, whatever came before", () => {
 		serveAll(mesh, push, services);
 		edit(mesh.editedVirtualService(5, 9));

@@ -10,6 +10,7 @@ import type { EncodedResource, ProxyContext } from "./context.ts";
 import { encodeResource, stats } from "./encode.ts";
 import { assignmentInputs, assignmentNamesOf, changedHosts, classPlaceKey, clusterLoadAssignments } from "./endpoints/assignments.ts";
 import { buildListeners } from "./listeners/index.ts";
+import { createKept } from "./kept.ts";
 import { createMemo } from "./memo.ts";
 import { buildRouteTable } from "./routes/index.ts";
 
@@ -36,15 +37,18 @@ function contextOf(push: PushSnapshot, node: ProxyNode): ProxyContext {
 	return { push, scope: scopeOf(push, node), node };
 }
 
+const keptClusters = createKept<Resources>();
+const keptListeners = createKept<Resources>();
+
 /** Everything that a proxy is sent. Parts are built when asked for, and shared with every proxy that they are the same for. */
 export function translate(push: PushSnapshot, node: ProxyNode): Translation {
 	const context = contextOf(push, node);
 	return {
 		get cds() {
-			return { type: "cds" as const, resources: clustersOf(context) };
+			return { type: "cds" as const, resources: keptClusters(context, () => clustersOf(context)) };
 		},
 		get lds() {
-			return { type: "lds" as const, resources: listenersOf(context) };
+			return { type: "lds" as const, resources: keptListeners(context, () => listenersOf(context)) };
 		},
 		eds: clusterLoadAssignments(context),
 		rds: (name) => buildRouteTable(context, name),

@@ -1,6 +1,13 @@
 import type { XdsType } from "../type-urls.ts";
 import { type EncodedResource, type ResourceView, wildcardTypes } from "./resource.ts";
 
+export interface Difference {
+	readonly upsert: readonly EncodedResource[];
+	readonly remove: readonly string[];
+}
+
+const nothing: Difference = { upsert: [], remove: [] };
+
 /** What one client wants of one type, what it was sent, and what it has not answered yet. */
 export class Subscription {
 	readonly type: XdsType;
@@ -78,11 +85,11 @@ export class Subscription {
 	}
 
 	/** What `view` has that the client has not. Nothing is marked as sent yet. */
-	difference(view: ResourceView): { upsert: EncodedResource[]; remove: string[] } {
+	difference(view: ResourceView): Difference {
+		const revision = view.revision(this.type);
+		if (this.#complete !== undefined && this.#complete === revision && this.resend.size === 0) return nothing;
 		const upsert: EncodedResource[] = [];
 		const remove: string[] = [];
-		const revision = view.revision(this.type);
-		if (this.#complete !== undefined && this.#complete === revision && this.resend.size === 0) return { upsert, remove };
 		const offer = (resource: EncodedResource) => {
 			if (this.sent.get(resource.name) !== resource.version || this.resend.has(resource.name)) upsert.push(resource);
 		};

@@ -49,26 +49,63 @@ function sotwHead(type: XdsType, resource: EncodedResource): Uint8Array {
 	return head;
 }
 
-function assemble(front: Uint8Array, heads: readonly Uint8Array[], resources: readonly EncodedResource[], back: Uint8Array): Buffer {
-	let length = front.length + back.length;
-	for (let i = 0; i < resources.length; i++) length += (heads[i] as Uint8Array).length + (resources[i] as EncodedResource).bytes.length;
-	const out = Buffer.allocUnsafe(length);
-	out.set(front, 0);
-	let at = front.length;
-	for (let i = 0; i < resources.length; i++) {
-		const head = heads[i] as Uint8Array;
-		const { bytes } = resources[i] as EncodedResource;
-		out.set(head, at);
-		out.set(bytes, at + head.length);
-		at += head.length + bytes.length;
+/** A length-delimited field as bytes. */
+function textField(number: number, text: string): Uint8Array {
+	return new BinaryWriter()
+		.uint32((number << 3) | 2)
+		.string(text)
+		.finish();
+}
+
+const versionField = lastOf((version: string) => textField(1, version));
+const typeFields = new Map<XdsType, Uint8Array>();
+
+function typeField(type: XdsType): Uint8Array {
+	let field = typeFields.get(type);
+	if (!field) {
+		field = textField(4, typeUrls[type]);
+		typeFields.set(type, field);
 	}
-	out.set(back, at);
+	return field;
+}
+
+/** One push writes the same version for every client. */
+function lastOf<V>(make: (key: string) => V): (key: string) => V {
+	let lastKey: string | undefined;
+	let last: V | undefined;
+	return (key) => {
+		if (last !== undefined && key === lastKey) return last;
+		lastKey = key;
+		last = make(key);
+		return last;
+	};
+}
+
+function assemble(parts: ResponseParts, headOf: (type: XdsType, resource: EncodedResource) => Uint8Array): Buffer {
+	const { type, version, nonce, resources, removed } = parts;
+	const fields = [versionField(version)];
+	for (const resource of resources) fields.push(headOf(type, resource), resource.bytes);
+	fields.push(typeField(type));
+	for (const name of removed) fields.push(textField(6, name));
+	let length = 2 + nonce.length;
+	for (const field of fields) length += field.length;
+	const out = Buffer.allocUnsafe(length);
+	let at = 0;
+	for (const field of fields) {
+		out.set(field, at);
+		at += field.length;
+	}
+	// A nonce is a few ASCII characters: one byte of length.
+	out[at] = (5 << 3) | 2;
+	out[at + 1] = nonce.length;
+	out.latin1Write(nonce, at + 2);
 	return out;
 }
 
 export interface ResponseParts {
 	readonly type: XdsType;
 	readonly version: string;
+	/** ASCII, shorter than 128. */
 	readonly nonce: string;
 	readonly resources: readonly EncodedResource[];
 	/** Delta only. */
@@ -76,26 +113,11 @@ export interface ResponseParts {
 }
 
 /** An encoded envoy.service.discovery.v3.DeltaDiscoveryResponse. */
-export function deltaResponse({ type, version, nonce, resources, removed }: ResponseParts): Buffer {
-	const front = new BinaryWriter().uint32(10).string(version).finish();
-	const back = new BinaryWriter().uint32(34).string(typeUrls[type]).uint32(42).string(nonce);
-	for (const name of removed) back.uint32(50).string(name);
-	return assemble(
-		front,
-		resources.map((r) => deltaHead(type, r)),
-		resources,
-		back.finish(),
-	);
+export function deltaResponse(parts: ResponseParts): Buffer {
+	return assemble(parts, deltaHead);
 }
 
 /** An encoded envoy.service.discovery.v3.DiscoveryResponse. */
-export function sotwResponse({ type, version, nonce, resources }: ResponseParts): Buffer {
-	const front = new BinaryWriter().uint32(10).string(version).finish();
-	const back = new BinaryWriter().uint32(34).string(typeUrls[type]).uint32(42).string(nonce).finish();
-	return assemble(
-		front,
-		resources.map((r) => sotwHead(type, r)),
-		resources,
-		back,
-	);
+export function sotwResponse(parts: ResponseParts): Buffer {
+	return assemble({ ...parts, removed: [] }, sotwHead);
 }

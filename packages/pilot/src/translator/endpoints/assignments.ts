@@ -2,6 +2,7 @@ import { ClusterLoadAssignment } from "@weft/xds/generated/envoy/config/endpoint
 import { endpointsOf } from "../../model/lookup.ts";
 import type { ProxyNode } from "../../model/proxy-node.ts";
 import type { EndpointIndex, Mesh, PushSnapshot, Scope } from "../../model/push.ts";
+import type { Service } from "../../model/service.ts";
 import { captureOf, discoveryTypeOf } from "../clusters/discovery-type.ts";
 import { effectivePolicy } from "../clusters/traffic-policy.ts";
 import type { EncodedResource, ProxyContext } from "../context.ts";
@@ -18,8 +19,11 @@ type Table = Map<string, EncodedResource | undefined>;
 
 /** Looks up the assignment of an EDS cluster by its name; undefined when this proxy has no such EDS cluster. */
 export function clusterLoadAssignments(context: ProxyContext): (name: string) => EncodedResource | undefined {
-	const table = tableOf(context);
+	const held = tableOf(context);
 	return (name) => {
+		// A newer snapshot has taken the table over: what an older view still asks for is not kept.
+		if (held.endpoints !== context.push.endpoints) return lookUp(context, name);
+		const { table } = held;
 		const known = table.get(name);
 		if (known !== undefined || table.has(name)) return known;
 		const built = lookUp(context, name);
@@ -29,35 +33,35 @@ export function clusterLoadAssignments(context: ProxyContext): (name: string) =>
 }
 
 interface HeldTable {
-	table: Table;
+	readonly table: Table;
 	endpoints: EndpointIndex;
 }
 
 /**
  * One table for all proxies of the scope that stand in the same place, as far as places matter to some rule in it.
- * After a change of endpoints alone, the next snapshot's table starts with what the last one knew of all other services.
+ * After a change of endpoints alone it forgets only what it knew of the services they belong to.
  */
-function tableOf({ push, scope, node }: ProxyContext): Table {
+function tableOf({ push, scope, node }: ProxyContext): HeldTable {
 	const key = `eds table ${scope.key} ${classPlaceKey(scope, push.mesh, node)}`;
 	const inputs = [scope.services, push.destinationRules, push.peerAuthentications, push.mesh];
 	const held = push.caches.shared.get(key, inputs, () => ({ table: new Map(), endpoints: push.endpoints })) as HeldTable;
 	if (held.endpoints !== push.endpoints) {
-		const changed = changedHosts(push, held.endpoints);
-		held.table = new Map([...held.table].filter(([name]) => !changed.has(name.slice(name.lastIndexOf("|") + 1))));
+		for (const host of changedHosts(push, held.endpoints)) for (const name of assignmentNamesOf(scope, host)) held.table.delete(name);
 		held.endpoints = push.endpoints;
 	}
-	return held.table;
+	return held;
 }
 
-const changes = createMemo<ReadonlySet<string>>();
+const changes = createMemo<readonly Service[]>();
 
-/** Hosts whose endpoints are not those of an earlier index. */
-export function changedHosts({ services, endpoints }: PushSnapshot, before: EndpointIndex): ReadonlySet<string> {
-	return changes.get(
-		[endpoints, before, services],
-		"",
-		() => new Set(services.filter((s) => before.of(s) !== endpoints.of(s)).map(({ hostname }) => hostname)),
-	);
+/** Services whose endpoints are not those of an earlier index. */
+export function changedServices({ services, endpoints }: PushSnapshot, before: EndpointIndex): readonly Service[] {
+	return changes.get([endpoints, before, services], "", () => services.filter((service) => before.of(service) !== endpoints.of(service)));
+}
+
+/** Their hosts, each once. */
+export function changedHosts(push: PushSnapshot, before: EndpointIndex): ReadonlySet<string> {
+	return new Set(changedServices(push, before).map(({ hostname }) => hostname));
 }
 
 /** The assignments that a service has in a scope: one a port, and one more a subset. */

@@ -1,6 +1,7 @@
 import type { Listener } from "@weft/xds/generated/envoy/config/listener/v3/listener.ts";
-import type { Scope } from "../../model/push.ts";
+import type { PushSnapshot, Scope } from "../../model/push.ts";
 import type { ProxyContext } from "../context.ts";
+import { createMemo } from "../memo.ts";
 import { listenerProtocolOf } from "./inbound-chains.ts";
 import { listenerInputKey } from "./listener-input.ts";
 
@@ -41,17 +42,19 @@ function sameItems(a: readonly unknown[], b: readonly unknown[]): boolean {
 	return a.length === b.length && a.every((item, index) => item === b[index]);
 }
 
-const ofScope = new WeakMap<Scope, readonly unknown[]>();
+const dependencies = createMemo<readonly unknown[]>();
 
 /** Everything of a snapshot and a scope that outbound listeners are made of. */
 function dependenciesOf({ push, scope }: ProxyContext): readonly unknown[] {
-	const known = ofScope.get(scope);
-	if (known) return known;
+	return dependencies.get([scope, push.endpoints, push.meshConfig], "", () => listDependencies(push, scope));
+}
+
+function listDependencies(push: PushSnapshot, scope: Scope): readonly unknown[] {
 	const { mode, egressProxy } = scope.outboundTrafficPolicy;
 	const layer4 = [...new Set(scope.egress.flatMap(({ virtualServices }) => virtualServices))].filter(({ spec }) => spec.tls?.length || spec.tcp?.length);
 	const destinations = layer4.flatMap(({ spec }) => [...(spec.tls ?? []), ...(spec.tcp ?? [])].flatMap(({ route }) => route ?? []));
 	const opaque = scope.services.filter(({ ports }) => ports.some(({ protocol }) => listenerProtocolOf(protocol) !== "http"));
-	const dependencies = [
+	return [
 		push.meshConfig,
 		push.mesh,
 		mode,
@@ -63,19 +66,15 @@ function dependenciesOf({ push, scope }: ProxyContext): readonly unknown[] {
 		...opaque.map(({ hostname }) => scope.destinationRule(hostname)),
 		...opaque.filter(({ headless }) => headless).map((service) => push.endpoints.of(service)),
 	];
-	ofScope.set(scope, dependencies);
-	return dependencies;
 }
 
-const headlessAddresses = new WeakMap<Scope, ReadonlySet<string>>();
+const headlessAddresses = createMemo<ReadonlySet<string>>();
 
 /** A proxy's own addresses, if it is an endpoint of a headless service in its scope; otherwise they change nothing. */
 function ownHeadlessAddresses({ push, scope, node }: ProxyContext): string {
-	let addresses = headlessAddresses.get(scope);
-	if (addresses === undefined) {
+	const addresses = headlessAddresses.get([scope, push.endpoints], "", () => {
 		const endpoints = scope.services.filter(({ headless }) => headless).flatMap((service) => [...push.endpoints.of(service).values()].flat());
-		addresses = new Set(endpoints.map(({ address }) => address));
-		headlessAddresses.set(scope, addresses);
-	}
+		return new Set(endpoints.map(({ address }) => address));
+	});
 	return node.ips.some((ip) => addresses.has(ip)) ? node.ips.join() : "";
 }

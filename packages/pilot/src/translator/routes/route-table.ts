@@ -1,6 +1,7 @@
 import type { EgressListener, Scope, VirtualService } from "../../model/push.ts";
 import type { Service } from "../../model/service.ts";
 import type { EncodedResource, ProxyContext } from "../context.ts";
+import { createMemo } from "../memo.ts";
 import { clientKey } from "./client-key.ts";
 import { outboundClusterName } from "./cluster-name.ts";
 import { withPort } from "./domains.ts";
@@ -14,19 +15,17 @@ import { matchWildcard, type VirtualServiceIndex, virtualServiceIndex } from "./
 /** Name of the table of the HTTP proxy listener: all HTTP ports in one. */
 export const httpProxyRouteName = "http_proxy";
 
-const tables = new WeakMap<Scope, Map<string, EncodedResource | undefined>>();
+const tables = createMemo<Map<string, EncodedResource | undefined>>();
 
 /**
  * The outbound route table `name` as this proxy's class sees it, built once a scope (and client key): `<port>` for every HTTP service
  * on the port, `<host>:<port>` for one service at its own address, `http_proxy` for all. Undefined where there is no such table.
  */
 export function buildRouteTable(context: ProxyContext, name: string): EncodedResource | undefined {
-	let known = tables.get(context.scope);
-	if (known === undefined) {
-		known = new Map();
-		tables.set(context.scope, known);
-	}
-	const gateway = context.node.kind === "router";
+	const { push, scope, node } = context;
+	const gateway = node.kind === "router";
+	// A gateway's ports are those of its own Service, by its pods.
+	const known = tables.get(gateway ? [scope, push.workloads, push.endpoints] : [scope], "", () => new Map());
 	const key = gateway ? `${name}|${gatewayLabels(context)}|${gatewayKey(context)}` : `${name}|${clientKey(context)}`;
 	if (!known.has(key)) known.set(key, gateway ? buildGatewayTable(context, name) : buildTable(context, name));
 	return known.get(key);

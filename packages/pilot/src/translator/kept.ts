@@ -1,0 +1,67 @@
+import type { ProxyNode } from "../model/proxy-node.ts";
+import type { EndpointIndex, PushSnapshot } from "../model/push.ts";
+import type { ServiceEndpoints } from "../model/endpoint-index.ts";
+import { endpointTraits } from "./clusters/identities.ts";
+import type { ProxyContext } from "./context.ts";
+import { changedServices } from "./endpoints/assignments.ts";
+import { createMemo } from "./memo.ts";
+
+interface Kept<V> {
+	readonly value: V;
+	readonly scope: object;
+	readonly inputs: readonly unknown[];
+	endpoints: EndpointIndex;
+}
+
+/**
+ * What a proxy was given last, as long as nothing that it is made of changes: most pushes are about endpoints somewhere else,
+ * and must not cost a look at every service for every proxy.
+ */
+export function createKept<V>(): (context: ProxyContext, build: () => V) => V {
+	const known = new WeakMap<ProxyNode, Kept<V>>();
+	return (context, build) => {
+		const { push, scope, node } = context;
+		// A gateway reads the pods behind its own Service, a local proxy the addresses of its Services: they are few, and always built.
+		if (node.kind !== "sidecar" || node.local !== undefined) return build();
+		const inputs = inputsOf(push);
+		const last = known.get(node);
+		if (last?.scope === scope && last.inputs === inputs && (last.endpoints === push.endpoints || !touches(push, last.endpoints, node))) {
+			last.endpoints = push.endpoints;
+			return last.value;
+		}
+		const value = build();
+		known.set(node, { value, scope, inputs, endpoints: push.endpoints });
+		return value;
+	};
+}
+
+/** Everything of a snapshot but its endpoints and pods; of endpoints, what clusters and listeners read of them. The same list while none of it changes. */
+function inputsOf(push: PushSnapshot): readonly unknown[] {
+	return ofEndpoints.get([push.endpoints, push.caches.scopes], "", () => {
+		const { version: _, caches: __, endpoints: ___, workloads: ____, servicesByHost: _____, ...parts } = push;
+		const all = [...Object.values(parts), endpointTraits(push), ...push.services.filter(({ headless }) => headless).map((s) => push.endpoints.of(s))];
+		return push.caches.lists.get("kept inputs", all, () => all);
+	});
+}
+
+const ofEndpoints = createMemo<readonly unknown[]>();
+
+/** Is or was the proxy's workload itself one of the endpoints that changed? */
+function touches(push: PushSnapshot, before: EndpointIndex, { namespace, name, ips }: ProxyNode): boolean {
+	const places = touched.get([push.endpoints, before], "", () => placesOf(push, before));
+	return places.has(`${namespace}/${name}`) || ips.some((ip) => places.has(ip));
+}
+
+const touched = createMemo<ReadonlySet<string>>();
+
+function placesOf(push: PushSnapshot, before: EndpointIndex): ReadonlySet<string> {
+	const places = new Set<string>();
+	const add = (endpoints: ServiceEndpoints) => {
+		for (const { podName, namespace, address } of [...endpoints.values()].flat()) places.add(podName === "" ? address : `${namespace}/${podName}`);
+	};
+	for (const service of changedServices(push, before)) {
+		add(before.of(service));
+		add(push.endpoints.of(service));
+	}
+	return places;
+}
