@@ -79,7 +79,7 @@ export function buildPush({ snapshot, meshConfig: userConfig, clusterId }: PushI
 		meshConfig: userConfig,
 		mesh: resolveMesh(userConfig, clusterId),
 	}));
-	const sidecars = stable(stages, "sidecars", [...all("Sidecar")].sort(byAge)) as PushSnapshot["sidecars"];
+	const sidecars = stable(stages, "sidecars", [...all("Sidecar")].sort(byAge));
 	const { services, ...registry } = buildRegistry(all, mesh, stages);
 	const parts = { meshConfig, mesh, services, ...buildPolicies(all, mesh, stages), sidecars, gateways: all("Gateway") };
 	// Neither endpoints nor pods are read by a scope, nor by what is remembered of one.
