@@ -1,8 +1,8 @@
 import { COLON, CR, hashBytes, isTargetByte, isTokenByte, isValueByte, LF, lowerTokenByte, readText, SP, TAB } from "./bytes.ts";
 import { envoyHeaderBit, type HeaderBlock, indexWords } from "./header-block.ts";
 import { known, lookupKnown } from "./known-names.ts";
-import type { Http1RequestHead } from "./request-head.ts";
-import type { Http1ResponseHead } from "./response-head.ts";
+import type { RequestHead } from "./request-head.ts";
+import type { ResponseHead } from "./response-head.ts";
 
 /**
  * Heads by bytes, RFC 9112, strict wherever two parsers could disagree about where a message ends: bare CR or LF,
@@ -56,7 +56,7 @@ function refuse(error: HeadError): number {
 }
 
 /** The length of the head at `start`, `incomplete`, or negative. `head` must be clear. */
-export function parseRequestHead(head: Http1RequestHead, bytes: Buffer, start: number, end: number, limits: HeadLimits): number {
+export function parseRequestHead(head: RequestHead, bytes: Buffer, start: number, end: number, limits: HeadLimits): number {
 	if (limits.keepOriginal) head.original = Buffer.from(bytes.subarray(start, Math.min(end, start + limits.headBytesMax)));
 	const stop = Math.min(end, start + limits.headBytesMax);
 	const lines = parseRequestLine(head, bytes, start, stop);
@@ -72,7 +72,7 @@ function outOfBytes(stop: number, end: number): number {
 	return stop < end ? refuse(headersTooLarge) : incomplete;
 }
 
-function parseRequestLine(head: Http1RequestHead, bytes: Buffer, start: number, end: number): number {
+function parseRequestLine(head: RequestHead, bytes: Buffer, start: number, end: number): number {
 	let at = start;
 	while (at < end && isTokenByte[bytes[at] as number] === 1) at++;
 	if (at === end) return incomplete;
@@ -155,13 +155,13 @@ function parseLine(head: HeaderBlock, bytes: Buffer, start: number, from: number
 	return at + 2;
 }
 
-function checkRequest(head: Http1RequestHead, limits: HeadLimits): boolean {
+function checkRequest(head: RequestHead, limits: HeadLimits): boolean {
 	if (head.version === 10 && !limits.acceptHttp10) return fail(lowVersion);
 	return checkTarget(head) && checkHost(head) && checkLength(head) && checkEncoding(head, head.version) && checkConnect(head);
 }
 
 /** RFC 9110 §9.3.6: content of CONNECT means nothing, so some would read it as the tunnel's first bytes. */
-function checkConnect(head: Http1RequestHead): boolean {
+function checkConnect(head: RequestHead): boolean {
 	const hasContent = head.isChunked || head.contentLength > 0;
 	return hasContent && head.method === "CONNECT" ? fail(codecError) : true;
 }
@@ -172,7 +172,7 @@ function fail(error: HeadError): false {
 }
 
 /** Origin form, absolute form, `*` for OPTIONS, authority form for CONNECT (RFC 9112 §3.2). */
-function checkTarget(head: Http1RequestHead): boolean {
+function checkTarget(head: RequestHead): boolean {
 	const { bytes, targetStart, targetEnd } = head;
 	for (let i = targetStart; i < targetEnd; i++) if (bytes[i] === 35) return fail(invalidUrl);
 	if (bytes[targetStart] === 47) return true;
@@ -191,7 +191,7 @@ function checkTarget(head: Http1RequestHead): boolean {
 }
 
 /** What the target says of the host goes before `Host` (RFC 9112 §3.2.2); `checkHost` sees to it that they agree. */
-function adoptAuthority(head: Http1RequestHead, authority: string): boolean {
+function adoptAuthority(head: RequestHead, authority: string): boolean {
 	if (!isHostValue(authority)) return fail(invalidUrl);
 	head.isAbsolute = true;
 	head.authority = authority;
@@ -199,7 +199,7 @@ function adoptAuthority(head: Http1RequestHead, authority: string): boolean {
 }
 
 /** RFC 9112 §3.2: exactly one; and it may not contradict an absolute target. */
-function checkHost(head: Http1RequestHead): boolean {
+function checkHost(head: RequestHead): boolean {
 	const at = head.findKnown(known.host);
 	if (at < 0) return true;
 	const start = head.index[at + 2] as number;
@@ -265,7 +265,7 @@ function countKnown(head: HeaderBlock, id: number): number {
 }
 
 /** As `parseRequestHead`, for what an upstream answers. */
-export function parseResponseHead(head: Http1ResponseHead, bytes: Buffer, start: number, end: number, limits: HeadLimits): number {
+export function parseResponseHead(head: ResponseHead, bytes: Buffer, start: number, end: number, limits: HeadLimits): number {
 	if (limits.keepOriginal) head.original = Buffer.from(bytes.subarray(start, Math.min(end, start + limits.headBytesMax)));
 	const stop = Math.min(end, start + limits.headBytesMax);
 	const lines = parseStatusLine(head, bytes, start, stop);
@@ -277,7 +277,7 @@ export function parseResponseHead(head: Http1ResponseHead, bytes: Buffer, start:
 	return checkResponse(head) ? after - start : refused;
 }
 
-function parseStatusLine(head: Http1ResponseHead, bytes: Buffer, start: number, end: number): number {
+function parseStatusLine(head: ResponseHead, bytes: Buffer, start: number, end: number): number {
 	let at = parseVersion(head, bytes, start, end, false);
 	if (at <= 0) return at;
 	if (at + 4 > end) return incomplete;
@@ -300,7 +300,7 @@ function parseStatusLine(head: Http1ResponseHead, bytes: Buffer, start: number, 
 	return bytes[at] === CR && bytes[at + 1] === LF ? at + 2 : refuse(codecError);
 }
 
-function checkResponse(head: Http1ResponseHead): boolean {
+function checkResponse(head: ResponseHead): boolean {
 	if (!checkLength(head) || !checkEncoding(head, head.version)) return false;
 	if (!head.hasKnown(known.connection)) head.isClose = head.version === 10;
 	else if (head.getKnown(known.connection) === "keep-alive" && countKnown(head, known.connection) === 1) head.isClose = false;

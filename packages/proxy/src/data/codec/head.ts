@@ -17,18 +17,3 @@ export interface HeaderView {
 	/** In wire order; one call for each field line. Pseudo headers are not among them. */
 	forEach(visit: (name: string, value: string) => void): void;
 }
-
-/** `host` is not among the headers: it is `authority`. */
-export interface RequestHead extends HeaderView {
-	method: string;
-	/** With the query. */
-	path: string;
-	authority: string;
-	scheme: string;
-	/** 10, 11 or 20. */
-	readonly version: number;
-}
-
-export interface ResponseHead extends HeaderView {
-	status: number;
-}

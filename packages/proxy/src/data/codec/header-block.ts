@@ -14,8 +14,10 @@ const knownWord = 5;
 /** In `present`: there may be an `x-envoy-…` header. */
 export const envoyHeaderBit = 1 << 30;
 
+const noBytes = Buffer.alloc(0);
 const initialBytes = 1024;
 const initialHeaders = 32;
+const noIndex = new Int32Array(0);
 /** Larger buffers are not kept when the head is reused. */
 const keptBytesMax = 16 * 1024;
 
@@ -24,10 +26,11 @@ const keptBytesMax = 16 * 1024;
  * Unchanged runs of lines are sent by one copy.
  */
 export class HeaderBlock implements HeaderView {
-	bytes: Buffer = Buffer.allocUnsafeSlow(initialBytes);
+	/** None before the first head: a request that waits for its body has no response yet. */
+	bytes: Buffer = noBytes;
 	/** Bytes of the head, its last empty line included. */
 	length = 0;
-	index: Int32Array = new Int32Array(initialHeaders * indexWords);
+	index: Int32Array = noIndex;
 	count = 0;
 	/** Where the header lines start. */
 	linesStart = 0;
@@ -46,19 +49,19 @@ export class HeaderBlock implements HeaderView {
 		this.count = this.length = this.present = this.removedCount = this.linesStart = 0;
 		this.addedCount = 0;
 		this.original = undefined;
-		if (this.bytes.length > keptBytesMax) this.bytes = Buffer.allocUnsafeSlow(initialBytes);
+		if (this.bytes.length > keptBytesMax) this.bytes = noBytes;
 	}
 
 	/** Takes over a parsed head; the index already refers to `start` as 0. */
 	adopt(source: Buffer, start: number, end: number): void {
 		const length = end - start;
-		if (this.bytes.length < length) this.bytes = Buffer.allocUnsafeSlow(Math.max(length, 2 * this.bytes.length));
+		if (this.bytes.length < length) this.bytes = Buffer.allocUnsafeSlow(Math.max(length, 2 * this.bytes.length, initialBytes));
 		source.copy(this.bytes, 0, start, end);
 		this.length = length;
 	}
 
 	growIndex(): void {
-		const larger = new Int32Array(this.index.length * 2);
+		const larger = new Int32Array(Math.max(this.index.length * 2, initialHeaders * indexWords));
 		larger.set(this.index);
 		this.index = larger;
 	}

@@ -2,14 +2,14 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { defaultHeadLimits, type HeadError, type HeadLimits, parseRequestHead, parseResponseHead } from "./head-parser.ts";
 import { MessageDecoder } from "./message-decoder.ts";
-import { Http1RequestHead } from "./request-head.ts";
-import { Http1ResponseHead } from "./response-head.ts";
+import { RequestHead } from "./request-head.ts";
+import { ResponseHead } from "./response-head.ts";
 
 /** What a decoder said, bodies joined, so that the pieces do not show. */
 function decodeRequests(pieces: readonly Buffer[], limits: HeadLimits = defaultHeadLimits): readonly string[] {
 	const events: string[] = [];
 	let body = "";
-	const head = new Http1RequestHead();
+	const head = new RequestHead();
 	const decoder: MessageDecoder = new MessageDecoder(
 		{
 			onHead() {
@@ -166,7 +166,7 @@ describe("request decoder", () => {
 
 describe("response head", () => {
 	const parse = (text: string) => {
-		const head = new Http1ResponseHead();
+		const head = new ResponseHead();
 		const bytes = Buffer.from(text, "latin1");
 		const length = parseResponseHead(head, bytes, 0, bytes.length, defaultHeadLimits);
 		return { length, head };
@@ -197,7 +197,7 @@ describe("response head", () => {
 describe("header edits", () => {
 	it("sends untouched lines as they came, leaves out removed ones, and adds new ones", async () => {
 		const { Output } = await import("../transport/output.ts");
-		const head = new Http1RequestHead();
+		const head = new RequestHead();
 		const bytes = Buffer.from("GET / HTTP/1.1\r\nhost: h\r\na: 1\r\nb: 2\r\nc: 3\r\nd: 4\r\n\r\n");
 		assert.ok(parseRequestHead(head, bytes, 0, bytes.length, defaultHeadLimits) > 0);
 		assert.equal(head.remove("b"), true);

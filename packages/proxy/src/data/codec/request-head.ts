@@ -1,9 +1,12 @@
 import { readText } from "./bytes.ts";
-import type { RequestHead } from "./head.ts";
 import { HeaderBlock } from "./header-block.ts";
 
-/** A request head over the bytes that carried it. Strings are made when asked for and remembered. */
-export class Http1RequestHead extends HeaderBlock implements RequestHead {
+/**
+ * A request head, whatever codec it came through. HTTP/1 keeps the bytes that carried it; strings are made when asked
+ * for and remembered. `host` is not among the headers: it is `authority`.
+ */
+export class RequestHead extends HeaderBlock {
+	/** 10, 11 or 20. */
 	version = 11;
 	scheme = "http";
 	methodEnd = 0;
@@ -16,6 +19,7 @@ export class Http1RequestHead extends HeaderBlock implements RequestHead {
 	isAbsolute = false;
 	/** -1: not given. */
 	contentLength = -1;
+	/** There is a body, and its length is told by its end: HTTP/1 sends it in chunks. */
 	isChunked = false;
 	/** The bytes of the request line no longer say what the properties do. */
 	isLineChanged = false;
@@ -35,6 +39,15 @@ export class Http1RequestHead extends HeaderBlock implements RequestHead {
 		this.#method = this.#path = this.#authority = undefined;
 	}
 
+	get protocol(): "HTTP/1.0" | "HTTP/1.1" | "HTTP/2" {
+		return this.version === 11 ? "HTTP/1.1" : this.version === 20 ? "HTTP/2" : "HTTP/1.0";
+	}
+
+	/** Whether there is a body, be it an empty one. */
+	get hasBody(): boolean {
+		return this.isChunked || this.contentLength > 0;
+	}
+
 	get method(): string {
 		return (this.#method ??= commonMethod(this.bytes, this.methodEnd));
 	}
@@ -43,6 +56,7 @@ export class Http1RequestHead extends HeaderBlock implements RequestHead {
 		this.isLineChanged = true;
 	}
 
+	/** With the query. */
 	get path(): string {
 		return (this.#path ??= readText(this.bytes, this.targetStart, this.targetEnd));
 	}

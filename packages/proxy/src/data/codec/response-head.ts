@@ -1,7 +1,7 @@
-import type { ResponseHead } from "./head.ts";
 import { HeaderBlock } from "./header-block.ts";
 
-export class Http1ResponseHead extends HeaderBlock implements ResponseHead {
+/** A response head, whatever codec it came through. */
+export class ResponseHead extends HeaderBlock {
 	/** As received; `status` may be changed. */
 	status = 0;
 	version = 11;

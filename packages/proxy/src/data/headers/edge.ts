@@ -84,20 +84,17 @@ function isInRanges(address: string, ranges: readonly CidrRange[]): boolean {
 /** As many as a request may have headers; a list of thousands is made to cost time. */
 const nominatedMax = 100;
 
-/** Removes what is for this hop only, with the headers that `connection` names; an upgrade's own headers stay when it is to be passed on. */
-export function removeHopByHop(head: HeadersEdit, keepUpgrade: boolean): void {
+/** Removes what is for this hop only, with the headers that `connection` names. */
+export function removeHopByHop(head: HeadersEdit): void {
 	const connection = head.get("connection");
 	if (connection !== undefined && connection !== "keep-alive" && connection !== "close") {
 		for (const token of connection.split(",", nominatedMax)) {
 			const name = token.trim().toLowerCase();
 			// `connection: cookie, :path` and the like are tricks to make proxies drop what matters.
-			if (/^[a-z0-9-]+$/.test(name) && !protectedNames.has(name) && !(keepUpgrade && name === "upgrade")) head.remove(name);
+			if (/^[a-z0-9-]+$/.test(name) && !protectedNames.has(name)) head.remove(name);
 		}
 	}
-	for (const name of hopByHop) {
-		if (keepUpgrade && (name === "connection" || name === "upgrade")) continue;
-		if (head.has(name)) head.remove(name);
-	}
+	for (const name of hopByHop) if (head.has(name)) head.remove(name);
 	const te = head.get("te");
 	if (te !== undefined && te.trim().toLowerCase() !== "trailers") head.remove("te");
 }

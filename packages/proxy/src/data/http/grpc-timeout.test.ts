@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { defaultHeadLimits, parseRequestHead } from "../codec/head-parser.ts";
-import { Http1RequestHead } from "../codec/request-head.ts";
+import { RequestHead } from "../codec/request-head.ts";
 import { forwardTo } from "../worker/standalone.ts";
 import { parseGrpcTimeout, resolveTimeoutMs } from "./grpc-timeout.ts";
 
@@ -24,7 +24,7 @@ describe("grpc-timeout", () => {
 
 describe("the timeout of a request", () => {
 	const requestOf = (headers: string) => {
-		const head = new Http1RequestHead();
+		const head = new RequestHead();
 		const bytes = Buffer.from(`POST / HTTP/1.1\r\nhost: h\r\n${headers}\r\n`);
 		parseRequestHead(head, bytes, 0, bytes.length, defaultHeadLimits);
 		return head;

@@ -1,6 +1,6 @@
 import type { RouteAction } from "../../config/runtime-config.ts";
 import { known } from "../codec/known-names.ts";
-import type { Http1RequestHead } from "../codec/request-head.ts";
+import type { RequestHead } from "../codec/request-head.ts";
 import { isGrpc } from "../match/route-table.ts";
 
 const unitMs: Readonly<Record<string, number>> = { H: 3_600_000, M: 60_000, S: 1000, m: 1, u: 1e-3, n: 1e-6 };
@@ -12,7 +12,7 @@ export function parseGrpcTimeout(text: string | undefined): number | undefined {
 }
 
 /** How long the whole request may take; 0: for ever. gRPC callers say it themselves where the route lets them (`max_grpc_timeout`). */
-export function resolveTimeoutMs(config: RouteAction, request: Http1RequestHead): number {
+export function resolveTimeoutMs(config: RouteAction, request: RequestHead): number {
 	const maxMs = config.grpcTimeoutMaxMs;
 	if (maxMs === undefined || !request.hasKnown(known["content-type"]) || !isGrpc(request)) return config.timeoutMs;
 	const askedMs = parseGrpcTimeout(request.get("grpc-timeout")) ?? 0;

@@ -1,12 +1,11 @@
 import type { CompiledForward } from "../match/route-table.ts";
 import { isInFraction } from "../match/route-table.ts";
-import { Http1ResponseHead } from "../codec/response-head.ts";
+import { RequestHead } from "../codec/request-head.ts";
+import { ResponseHead } from "../codec/response-head.ts";
 import { createChooseContext, type HostEntry, beginRequest, endRequest } from "../lb/host-entry.ts";
 import type { ClusterRuntime } from "../upstream/cluster-runtime.ts";
-import type { Http1Pool, PoolClient } from "../upstream/http1-pool.ts";
-import type { Http1Upstream, UpstreamClient } from "../upstream/http1-upstream.ts";
+import type { HttpPool, PoolClient, UpstreamClient, UpstreamExchange } from "../upstream/exchange.ts";
 import { Timer } from "../transport/timers.ts";
-import { cleanTarget } from "./message-encoder.ts";
 import type { HttpStream } from "./stream.ts";
 import { clusterGauge, clusterStat } from "../upstream/cluster-stats.ts";
 
@@ -34,11 +33,10 @@ export function startMirrors(stream: HttpStream, { config }: CompiledForward): r
 
 /** Kept until complete (bounded like every request buffer), then sent in one piece. */
 class MirrorRequest implements Mirror, UpstreamClient, PoolClient {
-	readonly response = new Http1ResponseHead();
+	readonly response = new ResponseHead();
 	readonly isHead: boolean;
 	readonly #cluster: ClusterRuntime;
-	readonly #head: string;
-	readonly #authority: string;
+	readonly #head: RequestHead;
 	readonly #body: Buffer[] = [];
 	readonly #bodyBytesMax: number;
 	readonly #alpn: readonly string[] | undefined;
@@ -46,8 +44,8 @@ class MirrorRequest implements Mirror, UpstreamClient, PoolClient {
 	#bodyBytes = 0;
 	#isSent = false;
 	#host: HostEntry | undefined;
-	#pool: Http1Pool | undefined;
-	#upstream: Http1Upstream | undefined;
+	#pool: HttpPool | undefined;
+	#upstream: UpstreamExchange | undefined;
 
 	constructor(stream: HttpStream, cluster: ClusterRuntime, shadowSuffix: boolean) {
 		const { request, manager, context } = stream;
@@ -57,10 +55,13 @@ class MirrorRequest implements Mirror, UpstreamClient, PoolClient {
 		this.#bodyBytesMax = manager.bufferBytesMax;
 		this.#timer = new Timer(context.wheel, () => this.#end());
 		const [name, port] = splitPort(request.authority);
-		this.#authority = shadowSuffix ? `${name}-shadow${port}` : request.authority;
-		let head = `${request.method} ${cleanTarget(request.path)} HTTP/1.1\r\nhost: ${this.#authority}\r\n`;
+		const head = new RequestHead();
+		head.method = request.method;
+		head.path = request.path;
+		head.scheme = request.scheme;
+		head.authority = shadowSuffix ? `${name}-shadow${port}` : request.authority;
 		request.forEach((header, value) => {
-			if (header !== "content-length") head += `${header}: ${value}\r\n`;
+			if (header !== "content-length") head.append(header, value);
 		});
 		this.#head = head;
 		if (stream.isRequestComplete) this.onRequestEnd();
@@ -101,19 +102,24 @@ class MirrorRequest implements Mirror, UpstreamClient, PoolClient {
 		cluster.gauge(clusterGauge.upstream_rq_active, 1);
 		beginRequest(host);
 		this.#timer.arm(mirrorTimeoutMs);
-		this.#pool = cluster.poolsOf(host).pool(cluster.transports.choose(host, this.#authority, cluster.httpAlpn(host, this.#alpn)), "default");
+		this.#pool = cluster.poolsOf(host).pool(cluster.transports.choose(host, this.#head.authority, cluster.httpAlpn(host, this.#alpn)), "default");
 		const upstream = this.#pool.acquire(this);
 		if (upstream !== undefined) this.onPoolReady(upstream);
 	}
 
-	onPoolReady(upstream: Http1Upstream): void {
+	onPoolReady(upstream: UpstreamExchange): void {
 		this.#pool = undefined;
 		this.#upstream = upstream;
 		upstream.begin(this);
-		const length = this.#bodyBytes > 0 ? `content-length: ${this.#bodyBytes}\r\n` : "";
-		const bytes = Buffer.concat([Buffer.from(`${this.#head}${length}\r\n`, "latin1"), ...this.#body]);
-		this.#cluster.context.output.sendBytes(upstream.connection, bytes, 0, bytes.length);
-		upstream.isRequestSent = true;
+		const hasBody = this.#bodyBytes > 0;
+		if (hasBody) {
+			this.#head.contentLength = this.#bodyBytes;
+			this.#head.append("content-length", String(this.#bodyBytes));
+		}
+		upstream.sendHead(this.#head, "", !hasBody);
+		if (!hasBody) return;
+		for (const bytes of this.#body) upstream.sendBody(bytes, 0, bytes.length);
+		upstream.sendEnd([]);
 	}
 
 	onPoolFailure(): void {

@@ -1,19 +1,14 @@
 import { envoyHeaderBit } from "../codec/header-block.ts";
-import { hasToken } from "../codec/head-parser.ts";
 import { known } from "../codec/known-names.ts";
-import type { Http1RequestHead } from "../codec/request-head.ts";
+import type { RequestHead } from "../codec/request-head.ts";
 import { takePeer } from "../filters/peer-metadata.ts";
-import { appendForwardedFor, edgeNames, internalOnlyNames, removeHopByHop, resolveOrigin } from "../headers/edge.ts";
+import { appendForwardedFor, edgeNames, internalOnlyNames, resolveOrigin } from "../headers/edge.ts";
 import { responseFlags } from "../log/response-flags.ts";
 import { isPlainPath, normalizePath } from "../match/path-normalization.ts";
 import type { CompiledManager } from "./connection-manager.ts";
 import { type LocalReply, sendLocalReply } from "./local-reply.ts";
 import type { HttpStream } from "./stream.ts";
 import { httpStat } from "./http-stats.ts";
-
-const bit = (name: keyof typeof known): number => 1 << known[name];
-const hopByHop =
-	bit("connection") | bit("keep-alive") | bit("proxy-connection") | bit("te") | bit("upgrade") | bit("transfer-encoding") | bit("http2-settings");
 
 /**
  * What happens to a request before it is routed, in the order of Envoy's connection manager. False: it has been answered.
@@ -28,7 +23,7 @@ export function admitRequest(stream: HttpStream): boolean {
 	return true;
 }
 
-function checkRequest(stream: HttpStream, head: Http1RequestHead, manager: CompiledManager): LocalReply | undefined {
+function checkRequest(stream: HttpStream, head: RequestHead, manager: CompiledManager): LocalReply | undefined {
 	const { config } = manager;
 	if (head.hostEnd === head.hostStart && !head.isAuthorityChanged) {
 		if (head.version === 10 && config.http1.defaultHostForHttp10 !== "") head.authority = config.http1.defaultHostForHttp10;
@@ -45,22 +40,21 @@ function checkRequest(stream: HttpStream, head: Http1RequestHead, manager: Compi
 	}
 	const normalized = checkPath(head, manager);
 	if (normalized !== undefined) return normalized;
-	if (config.stripPort !== "none") stripPort(head, config.stripPort, stream.connection.localPort);
+	if (config.stripPort !== "none") stripPort(head, config.stripPort, stream.downstream.localPort);
 	if (config.stripTrailingHostDot && head.authority.endsWith(".")) head.authority = head.authority.slice(0, -1);
-	stream.upgrade = readUpgrade(head);
 	mutateRequest(stream, head, manager);
 	return undefined;
 }
 
 /** Answered here, so that upstreams need not know it (RFC 9110 §10.1.1). */
-function handleExpect(stream: HttpStream, head: Http1RequestHead, isProxied: boolean): void {
+function handleExpect(stream: HttpStream, head: RequestHead, isProxied: boolean): void {
 	const value = head.get("expect")?.toLowerCase();
 	if (value !== "100-continue" || isProxied) return;
 	head.removeKnown(known.expect);
-	if (!stream.isRequestComplete) stream.sendContinue();
+	if (!stream.isRequestComplete) stream.downstream.sendContinue();
 }
 
-function checkUnderscores(head: Http1RequestHead, action: "reject" | "drop"): boolean {
+function checkUnderscores(head: RequestHead, action: "reject" | "drop"): boolean {
 	const names: string[] = [];
 	head.forEach((name) => {
 		if (name.includes("_")) names.push(name);
@@ -69,7 +63,7 @@ function checkUnderscores(head: Http1RequestHead, action: "reject" | "drop"): bo
 	return action === "drop" || names.length === 0;
 }
 
-function checkPath(head: Http1RequestHead, manager: CompiledManager): LocalReply | undefined {
+function checkPath(head: RequestHead, manager: CompiledManager): LocalReply | undefined {
 	const { config } = manager;
 	if (!config.normalizePath && !config.mergeSlashes && config.escapedSlashes === "keep") return undefined;
 	if (head.method === "CONNECT" || isPlainPath(head.path)) return undefined;
@@ -86,27 +80,13 @@ function checkPath(head: Http1RequestHead, manager: CompiledManager): LocalReply
 	return undefined;
 }
 
-function stripPort(head: Http1RequestHead, mode: "matching" | "any", localPort: number): void {
+function stripPort(head: RequestHead, mode: "matching" | "any", localPort: number): void {
 	const match = /^(.*):(\d+)$/.exec(head.authority);
 	if (match !== null && (mode === "any" || Number(match[2]) === localPort)) head.authority = match[1] as string;
 }
 
-/** The protocol asked for, lower case; "" when none, or when it is HTTP/2, which is never negotiated in clear text this way. */
-function readUpgrade(head: Http1RequestHead): string {
-	if (head.method === "CONNECT") return "connect";
-	if (!head.hasKnown(known.upgrade) || !hasToken(head.get("connection") ?? "", "upgrade")) return "";
-	// With content it would not be clear where that ends and the tunnel begins: an ordinary request (RFC 9110 §7.8).
-	if (head.isChunked || head.contentLength > 0) return "";
-	const value = (head.get("upgrade") ?? "").trim().toLowerCase();
-	return value === "h2c" ? "" : value;
-}
-
-function mutateRequest(stream: HttpStream, head: Http1RequestHead, manager: CompiledManager): void {
+function mutateRequest(stream: HttpStream, head: RequestHead, manager: CompiledManager): void {
 	const { config } = manager;
-	if ((head.present & hopByHop) !== 0) {
-		removeHopByHop(head, false);
-		head.removeKnown(known["http2-settings"]);
-	}
 	const isEdge = config.useRemoteAddress;
 	stream.peer =
 		manager.peers !== undefined && manager.direction === "inbound" && (head.present & envoyHeaderBit) !== 0 ? takePeer(manager.peers, head) : undefined;
@@ -125,19 +105,19 @@ function mutateRequest(stream: HttpStream, head: Http1RequestHead, manager: Comp
 }
 
 /** XFF, XFP and `:scheme`, and whom to take for the client. */
-function setForwarded(stream: HttpStream, head: Http1RequestHead, manager: CompiledManager): void {
+function setForwarded(stream: HttpStream, head: RequestHead, manager: CompiledManager): void {
 	const { config } = manager;
-	const { connection } = stream;
-	const scheme = connection.isTls ? "https" : "http";
+	const { downstream } = stream;
+	const scheme = downstream.isTls ? "https" : "http";
 	let client = "";
 	if (head.hasKnown(known["x-forwarded-for"])) {
-		client = resolveOrigin(head, connection.remoteAddress, config.useRemoteAddress, config.xffNumTrustedHops).clientAddress;
-		if (client !== connection.remoteAddress) stream.setClientAddress(client);
+		client = resolveOrigin(head, downstream.remoteAddress, config.useRemoteAddress, config.xffNumTrustedHops).clientAddress;
+		if (client !== downstream.remoteAddress) stream.setClientAddress(client);
 	}
 	if (config.useRemoteAddress) {
-		if (!config.skipXffAppend) appendForwardedFor(head, connection.info.directRemoteAddress, connection.info.localAddress);
+		if (!config.skipXffAppend) appendForwardedFor(head, downstream.info.directRemoteAddress, downstream.info.localAddress);
 		if (config.xffNumTrustedHops === 0 || !head.hasKnown(known["x-forwarded-proto"])) head.set("x-forwarded-proto", scheme);
-		if (manager.direction !== "outbound") head.set("x-envoy-external-address", client || connection.remoteAddress);
+		if (manager.direction !== "outbound") head.set("x-envoy-external-address", client || downstream.remoteAddress);
 	} else if (!head.hasKnown(known["x-forwarded-proto"])) head.appendOwn("x-forwarded-proto", scheme);
 	const proto = config.schemeOverwrite ?? (head.hasKnown(known["x-forwarded-proto"]) ? head.get("x-forwarded-proto") : scheme);
 	head.scheme = proto === "https" ? "https" : proto === "http" ? "http" : scheme;

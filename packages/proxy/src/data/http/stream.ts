@@ -1,6 +1,6 @@
 import type { IstioPeer } from "../stats/istio-metrics.ts";
-import { Http1RequestHead } from "../codec/request-head.ts";
-import { Http1ResponseHead } from "../codec/response-head.ts";
+import { RequestHead } from "../codec/request-head.ts";
+import { ResponseHead } from "../codec/response-head.ts";
 import { known } from "../codec/known-names.ts";
 import type { CorsFilter } from "../filters/cors.ts";
 import { createConnectionInfo, createStreamInfo, resetStreamInfo, type StreamInfo } from "../log/stream-info.ts";
@@ -12,31 +12,14 @@ import { emptySnapshot, type Snapshot } from "../worker/snapshot.ts";
 import type { CompiledManager } from "./connection-manager.ts";
 import { applyClientCertificate } from "./client-certificate.ts";
 import { sendLocalReply } from "./local-reply.ts";
-import { encodeChunk, encodeLastChunk, encodeResponseHead } from "./message-encoder.ts";
-import { removeHopByHop } from "../headers/edge.ts";
 import { admitRequest } from "./request-prologue.ts";
 import { RouterState, routeRequest } from "./router.ts";
-import type { ServerConnection } from "./server-connection.ts";
-import { httpDate } from "./status-lines.ts";
+import type { Downstream } from "./downstream.ts";
+import { httpDate } from "../codec/status-lines.ts";
 import { httpGauge, httpStat } from "./http-stats.ts";
 
+const none: readonly string[] = [];
 const idleInfo = createConnectionInfo();
-const continueLine = Buffer.from("HTTP/1.1 100 Continue\r\n\r\n");
-const responseHopByHop =
-	(1 << known.connection) |
-	(1 << known["keep-alive"]) |
-	(1 << known["proxy-connection"]) |
-	(1 << known["transfer-encoding"]) |
-	(1 << known.upgrade) |
-	(1 << known.te);
-
-/** Most upstreams say `connection: keep-alive` and nothing else of this kind. */
-function stripHopByHop(response: Http1ResponseHead): void {
-	if ((response.present & responseHopByHop) === 1 << known.connection && response.getKnown(known.connection) === "keep-alive")
-		response.removeKnown(known.connection);
-	else removeHopByHop(response, false);
-}
-
 /**
  * One request and its response. Streams are reused: a connection takes one when a request begins and gives it back
  * when that is over, so nothing is allocated for the common request.
@@ -45,13 +28,13 @@ function stripHopByHop(response: Http1ResponseHead): void {
  *                  └──────── local reply ────────────────┘
  */
 export class HttpStream {
-	readonly request = new Http1RequestHead();
-	readonly response = new Http1ResponseHead();
+	readonly request = new RequestHead();
+	readonly response = new ResponseHead();
 	readonly info: StreamInfo;
 	readonly context: WorkerContext;
 	readonly router: RouterState;
 	/** Set while the stream is in use. */
-	connection!: ServerConnection;
+	downstream!: Downstream;
 	manager!: CompiledManager;
 	snapshot: Snapshot = emptySnapshot;
 	route: CompiledRoute | undefined;
@@ -60,16 +43,12 @@ export class HttpStream {
 	upgrade = "";
 	/** The workload that the sidecar in front named, for metrics. */
 	peer: IstioPeer | undefined;
-	/** The client's `connection` header, before it was removed. */
-	clientConnection: string | undefined;
 	isRequestComplete = false;
 	isResponseStarted = false;
 	isOver = false;
 	isHead = false;
-	/** Response body is framed in chunks towards the client. */
-	#isChunkedOut = false;
-	#closesAfter = false;
-	#hasContinued = false;
+	/** The response was over with its head. */
+	#hasEnded = false;
 	#lastActiveAt = 0;
 	readonly #trailers: string[] = [];
 	readonly #idleTimer: Timer;
@@ -92,37 +71,37 @@ export class HttpStream {
 		});
 	}
 
-	/** The request head has been parsed. */
-	begin(connection: ServerConnection, isComplete: boolean): void {
-		this.#start(connection, isComplete);
+	/** `request` holds the head that was received, less what is for one hop only. */
+	begin(downstream: Downstream, isComplete: boolean, upgrade: string): void {
+		this.#start(downstream, isComplete);
+		this.upgrade = upgrade;
 		this.#armTimers();
 		if (admitRequest(this)) routeRequest(this);
 	}
 
 	/** There is no usable request: only a local reply can follow. */
-	beginMalformed(connection: ServerConnection): void {
+	beginMalformed(downstream: Downstream): void {
 		this.request.clear();
-		this.#start(connection, true);
+		this.#start(downstream, true);
 	}
 
-	#start(connection: ServerConnection, isComplete: boolean): void {
+	#start(downstream: Downstream, isComplete: boolean): void {
 		const { context, info } = this;
-		this.connection = connection;
-		this.manager = connection.manager;
+		this.downstream = downstream;
+		this.manager = downstream.manager;
 		this.snapshot = context.snapshot;
 		this.isRequestComplete = isComplete;
-		this.isResponseStarted = this.isOver = this.#isChunkedOut = this.#closesAfter = this.#hasContinued = false;
+		this.isResponseStarted = this.isOver = this.#hasEnded = false;
 		this.isHead = this.request.method === "HEAD";
 		this.upgrade = "";
-		info.connection = connection.info;
+		info.connection = downstream.info;
 		info.startAt = this.#lastActiveAt = context.nowMs();
 		info.startTimeMs = context.wallMs();
-		info.protocol = this.request.version === 10 ? "HTTP/1.0" : "HTTP/1.1";
+		info.protocol = this.request.protocol;
 		info.request = this.request;
 		info.response = this.response;
 		info.requestHeaderBytes = info.downstreamWireBytesReceived = this.request.length;
 		if (isComplete) info.requestEndAt = info.startAt;
-		this.clientConnection = this.request.hasKnown(known.connection) ? this.request.get("connection") : undefined;
 	}
 
 	#armTimers(): void {
@@ -164,17 +143,16 @@ export class HttpStream {
 
 	/** The address that trusted headers name, without a port. */
 	setClientAddress(address: string): void {
-		this.connection.setClientAddress(address);
+		this.downstream.setClientAddress(address);
+		this.info.connection = this.downstream.info;
 	}
 
 	applyClientCertificate(): void {
 		applyClientCertificate(this);
 	}
 
-	sendContinue(): void {
-		if (this.#hasContinued || this.request.version === 10) return;
-		this.#hasContinued = true;
-		this.connection.sendBytes(continueLine);
+	get isTunnel(): boolean {
+		return this.router.isTunnel;
 	}
 
 	// ---- the request's body
@@ -187,7 +165,7 @@ export class HttpStream {
 	}
 
 	onRequestTrailer(name: string, value: string): void {
-		if (!this.isOver && this.manager.config.http1.enableTrailers) this.router.onRequestTrailer(name, value);
+		if (!this.isOver) this.router.onRequestTrailer(name, value);
 	}
 
 	onRequestEnd(): void {
@@ -197,45 +175,54 @@ export class HttpStream {
 		if (!this.isOver) this.router.onRequestEnd();
 	}
 
+	/** The client half-closed its side of the tunnel. */
+	onTunnelEnd(): void {
+		this.router.onTunnelEnd();
+	}
+
+	// ---- the client's pace
+
+	onDownstreamBlocked(): void {
+		this.router.pauseUpstream();
+	}
+
+	onDownstreamDrain(): void {
+		this.router.resumeUpstream();
+	}
+
 	// ---- the response
 
-	/** `response` is what upstream sent, less what is not for the client. */
+	/** `response` is what upstream sent. */
 	startUpstreamResponse(hasBody: boolean): void {
-		const { response } = this;
-		if ((response.present & responseHopByHop) !== 0) stripHopByHop(response);
-		// RFC 9112 §6.2: not with chunks, and not with 204, which has no body that could be waited for.
-		if (response.isChunked || response.status === 204) response.removeKnown(known["content-length"]);
 		this.info.responseCodeDetails = "via_upstream";
-		this.#startResponse(hasBody, response.contentLength >= 0);
+		this.#startResponse(hasBody);
+		if (!hasBody) this.#hasEnded = true;
 	}
 
 	/** undefined: no body, and nothing said of its length. */
 	respondLocally(body: Buffer | undefined, isClose: boolean): void {
-		if (isClose) this.#closesAfter = true;
-		this.response.contentLength = body?.length ?? 0;
-		this.#startResponse(false, true);
-		if (body !== undefined && body.length > 0 && !this.isHead) {
-			this.connection.sendBytes(body);
+		if (isClose) this.downstream.closeAfter();
+		const hasBody = body !== undefined && body.length > 0 && !this.isHead;
+		if (body !== undefined) this.response.contentLength = body.length;
+		this.#startResponse(hasBody);
+		if (hasBody) {
+			this.downstream.sendBody(body, 0, body.length);
 			this.info.bytesSent += body.length;
+			this.downstream.sendEnd(none);
 		}
 		this.#endResponse();
 	}
 
-	#startResponse(hasBody: boolean, hasLength: boolean): void {
-		const { response, request, manager, connection, info, context } = this;
+	#startResponse(hasBody: boolean): void {
+		const { response, info, context } = this;
 		this.isResponseStarted = true;
 		info.responseCode = response.status;
 		info.downstreamFirstSentAt = context.nowMs();
 		this.router.finishResponseHead();
 		this.#setOwnHeaders();
-		const isHttp10 = request.version === 10;
-		this.#isChunkedOut = hasBody && !hasLength && !isHttp10;
-		if (hasBody && !hasLength && isHttp10) this.#closesAfter = true;
-		if (!this.isRequestComplete || connection.mustCloseAfter(this)) this.#closesAfter = true;
-		const connectionValue = this.#closesAfter ? "close" : isHttp10 ? "keep-alive" : "";
 		info.responseHeaderBytes = response.encodedBytesMax;
 		info.downstreamWireBytesSent += info.responseHeaderBytes;
-		encodeResponseHead(context.output, connection.connection, response, this.#isChunkedOut, connectionValue, manager.config.http1.headerCase);
+		this.downstream.sendHead(response, hasBody);
 	}
 
 	#setOwnHeaders(): void {
@@ -251,8 +238,7 @@ export class HttpStream {
 
 	/** 101, or 2xx to CONNECT: bytes pass both ways from now on. */
 	startTunnel(): void {
-		const { response, connection, context, info } = this;
-		if ((response.present & responseHopByHop) !== 0) stripHopByHop(response);
+		const { response, context, info } = this;
 		// RFC 9110 §9.3.6: what follows is the tunnel, whatever its opening says of a length.
 		response.removeKnown(known["content-length"]);
 		this.isResponseStarted = true;
@@ -260,36 +246,30 @@ export class HttpStream {
 		info.responseCodeDetails = "via_upstream";
 		info.downstreamFirstSentAt = context.nowMs();
 		this.router.finishResponseHead();
-		this.#closesAfter = true;
-		if (this.upgrade !== "connect") response.append("upgrade", this.upgrade);
-		encodeResponseHead(context.output, connection.connection, response, false, this.upgrade === "connect" ? "" : "upgrade", "lower");
+		this.downstream.openTunnel(response, this.upgrade);
 		this.setIdleTimeout(this.#idleTimeoutMs);
 	}
 
 	/** An interim answer has no body, whatever it says (RFC 9110 §15.2): a client must not be led to wait for one. */
 	sendInterim(): void {
-		const { response } = this;
-		if (this.request.version === 10) return;
-		if ((response.present & responseHopByHop) !== 0) removeHopByHop(response, false);
-		response.removeKnown(known["content-length"]);
-		encodeResponseHead(this.context.output, this.connection.connection, response, false, "", "lower");
+		this.response.removeKnown(known["content-length"]);
+		this.downstream.sendInterim(this.response);
 	}
 
 	sendResponseBody(bytes: Buffer, start: number, end: number): void {
-		const { info, context, connection } = this;
+		const { info } = this;
 		info.bytesSent += end - start;
 		info.downstreamWireBytesSent += end - start;
 		this.touch();
-		if (this.#isChunkedOut) encodeChunk(context.output, connection.connection, bytes, start, end);
-		else context.output.sendBytes(connection.connection, bytes, start, end);
+		this.downstream.sendBody(bytes, start, end);
 	}
 
 	onResponseTrailer(name: string, value: string): void {
-		if (this.manager.config.http1.enableTrailers) this.#trailers.push(name, value);
+		this.#trailers.push(name, value);
 	}
 
 	endUpstreamResponse(): void {
-		if (this.#isChunkedOut) encodeLastChunk(this.context.output, this.connection.connection, this.#trailers);
+		if (!this.#hasEnded) this.downstream.sendEnd(this.#trailers);
 		this.#endResponse();
 	}
 
@@ -298,10 +278,8 @@ export class HttpStream {
 			this.manager.count(httpStat.downstream_rq_response_before_rq_complete);
 			this.router.cancel();
 		}
-		const closes = this.#closesAfter || !this.isRequestComplete;
-		const { connection } = this;
 		this.finish();
-		connection.onStreamOver(closes);
+		this.downstream.onStreamOver();
 	}
 
 	// ---- ends that are none
@@ -310,9 +288,8 @@ export class HttpStream {
 	breakOff(): void {
 		this.manager.count(httpStat.downstream_rq_tx_reset);
 		this.router.cancel();
-		const { connection } = this;
 		this.finish();
-		connection.destroyAfterFlush();
+		this.downstream.reset();
 	}
 
 	/** The client is gone. */

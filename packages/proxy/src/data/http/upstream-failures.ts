@@ -1,7 +1,6 @@
 import type { ResetReason as RetryReason } from "../filters/retry-policy.ts";
 import { responseFlags } from "../log/response-flags.ts";
-import type { PoolFailure } from "../upstream/http1-pool.ts";
-import type { ResetReason } from "../upstream/http1-upstream.ts";
+import type { PoolFailure, ResetReason } from "../upstream/exchange.ts";
 import type { LocalReply } from "./local-reply.ts";
 
 /** An attempt that brought no answer: what the client, the log and the retry policy are told. */

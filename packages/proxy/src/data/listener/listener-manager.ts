@@ -1,6 +1,6 @@
 import type { Changes, Listener, SocketAddress } from "../../config/runtime-config.ts";
 import type { ResourceError } from "../../config/worker-messages.ts";
-import { joinAddress } from "../http/server-connection.ts";
+import { joinAddress } from "./connection-info.ts";
 import type { LineSink } from "../log/access-log.ts";
 import type { Connection, ListeningSocket } from "../transport/connection.ts";
 import type { WorkerContext } from "../worker/context.ts";

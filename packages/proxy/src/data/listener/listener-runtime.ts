@@ -1,5 +1,5 @@
 import type { Listener, SocketAddress } from "../../config/runtime-config.ts";
-import { createServerInfo, joinAddress, ServerConnection } from "../http/server-connection.ts";
+import { Http1ServerConnection } from "../http/http1-server-connection.ts";
 import { StreamPool } from "../http/stream-pool.ts";
 import { compileAccessLog, type LineSink, type LogStream } from "../log/access-log.ts";
 import { responseFlags } from "../log/response-flags.ts";
@@ -12,6 +12,7 @@ import { TcpSession } from "../tcp/tcp-proxy.ts";
 import type { Connection } from "../transport/connection.ts";
 import { Timer } from "../transport/timers.ts";
 import type { WorkerContext } from "../worker/context.ts";
+import { createServerInfo, joinAddress } from "./connection-info.ts";
 import { type ChainRuntime, compileChain } from "./filter-chain-runtime.ts";
 import { passHttp2 } from "./http2-passthrough.ts";
 import { Inspection, type Inspected } from "./inspection.ts";
@@ -46,7 +47,7 @@ export class ListenerRuntime {
 	readonly #gaugeBase: number;
 	readonly #accessLogs: readonly LogStream[];
 	readonly #inspectors: InspectorChoice;
-	readonly #servers = new Set<ServerConnection>();
+	readonly #servers = new Set<Http1ServerConnection>();
 	readonly #others = new Set<Connection>();
 	readonly #tlsInspectorBase: number;
 	readonly #httpInspectorBase: number;
@@ -241,7 +242,7 @@ export class ListenerRuntime {
 						(name) => this.#trackRaw(connection, name),
 					);
 				}
-				const server: ServerConnection = new ServerConnection(
+				const server: Http1ServerConnection = new Http1ServerConnection(
 					connection,
 					info,
 					terminal.manager,

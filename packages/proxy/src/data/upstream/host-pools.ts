@@ -1,6 +1,7 @@
 import type { HostEntry } from "../lb/host-entry.ts";
 import type { ChosenTransport } from "../tls/upstream-tls.ts";
 import type { ClusterRuntime } from "./cluster-runtime.ts";
+import type { HttpPool } from "./exchange.ts";
 import { Http1Pool } from "./http1-pool.ts";
 
 const poolsMax = 64;
@@ -9,16 +10,16 @@ const poolsMax = 64;
 export class HostPools {
 	readonly #cluster: ClusterRuntime;
 	readonly #host: HostEntry;
-	readonly #pools = new Map<string, Http1Pool>();
+	readonly #pools = new Map<string, HttpPool>();
 	/** Nearly all hosts have just this one. */
-	#last: Http1Pool | undefined;
+	#last: HttpPool | undefined;
 
 	constructor(cluster: ClusterRuntime, host: HostEntry) {
 		this.#cluster = cluster;
 		this.#host = host;
 	}
 
-	pool(transport: ChosenTransport, priority: "default" | "high"): Http1Pool {
+	pool(transport: ChosenTransport, priority: "default" | "high"): HttpPool {
 		const last = this.#last;
 		if (last !== undefined && last.transport === transport && last.priority === priority) return last;
 		const key = `${priority} ${transport.key}`;

@@ -3,22 +3,16 @@ import type { ChosenTransport } from "../tls/upstream-tls.ts";
 import { Timer } from "../transport/timers.ts";
 import type { Connection } from "../transport/connection.ts";
 import type { ClusterRuntime } from "./cluster-runtime.ts";
+import type { HttpPool, PoolClient, PoolFailure } from "./exchange.ts";
 import { Http1Upstream } from "./http1-upstream.ts";
 import { clusterGauge, clusterStat } from "./cluster-stats.ts";
-
-/** Why there is no connection. The words are Envoy's reset reasons. */
-export type PoolFailure = "overflow" | "localConnectionFailure" | "remoteConnectionFailure" | "connectionTimeout";
-
-export interface PoolClient {
-	onPoolReady(upstream: Http1Upstream): void;
-	onPoolFailure(failure: PoolFailure, transportFailure: string): void;
-}
 
 /**
  * HTTP/1 connections to one host: newest idle one first, so that the others can grow old and close; no pipelining,
  * what finds no connection waits.
  */
-export class Http1Pool {
+export class Http1Pool implements HttpPool {
+	readonly protocol = "HTTP/1.1";
 	readonly cluster: ClusterRuntime;
 	readonly host: HostEntry;
 	readonly transport: ChosenTransport;
@@ -40,7 +34,6 @@ export class Http1Pool {
 		return this.#open === 0 && this.#pending.length === 0 && this.#connecting.size === 0;
 	}
 
-	/** An idle connection, or undefined: then the client hears later, or it has heard already when this returns. */
 	acquire(client: PoolClient): Http1Upstream | undefined {
 		const idle = this.#idle.pop();
 		if (idle !== undefined) return idle;

@@ -1,47 +1,35 @@
 import { defaultHeadLimits, type HeadError, parseResponseHead } from "../codec/head-parser.ts";
 import { MessageDecoder, type MessageEvents } from "../codec/message-decoder.ts";
 import type { BodyKind } from "../codec/body-decoder.ts";
-import { Http1ResponseHead } from "../codec/response-head.ts";
+import type { RequestHead } from "../codec/request-head.ts";
+import { ResponseHead } from "../codec/response-head.ts";
 import { formatSocketAddress } from "../lb/host-entry.ts";
 import type { Connection, ConnectionHandler } from "../transport/connection.ts";
 import { Timer } from "../transport/timers.ts";
+import { encodeChunk, encodeLastChunk, encodeRequestHead } from "../codec/message-encoder.ts";
+import { stripResponse } from "../codec/hop-by-hop.ts";
+import type { ResetReason, UpstreamClient, UpstreamExchange } from "./exchange.ts";
 import type { Http1Pool } from "./http1-pool.ts";
 import { clusterStat } from "./cluster-stats.ts";
-
-/** Why an exchange broke off. The words are Envoy's reset reasons. */
-export type ResetReason = "connectionTermination" | "protocolError" | "localReset";
-
-/** The request that has the connection. */
-export interface UpstreamClient {
-	readonly response: Http1ResponseHead;
-	/** HEAD has no body whatever its head says. */
-	readonly isHead: boolean;
-	/** `tunnel`: what follows is no HTTP any more and comes as body until the end. */
-	onResponseHead(): "body" | "tunnel" | "interim";
-	onResponseBody(bytes: Buffer, start: number, end: number): void;
-	onResponseTrailer(name: string, value: string): void;
-	onResponseEnd(): void;
-	onUpstreamReset(reason: ResetReason, detail: string): void;
-	onUpstreamBlocked(): void;
-	onUpstreamDrain(): void;
-}
 
 const limits = { ...defaultHeadLimits, headBytesMax: 80 * 1024, headersMax: 1000 };
 
 /** An upstream that goes on saying "wait" is no better than one that says nothing. */
 const interimsMax = 100;
 
-/** One HTTP/1 connection to a host. */
-export class Http1Upstream implements ConnectionHandler, MessageEvents {
+/** One HTTP/1 connection to a host, and the exchange that it carries. */
+export class Http1Upstream implements ConnectionHandler, MessageEvents, UpstreamExchange {
+	readonly protocol = "HTTP/1.1";
 	readonly pool: Http1Pool;
 	readonly connection: Connection;
 	client: UpstreamClient | undefined;
 	/** Exchanges begun. */
 	requests = 0;
-	/** Whether any byte of the current answer has come. */
 	hasAnswered = false;
 	/** The request that is under way was sent whole: without that the connection cannot be used again. */
-	isRequestSent = false;
+	#isRequestSent = false;
+	#isChunkedOut = false;
+	#isTunnel = false;
 	readonly #decoder: MessageDecoder;
 	readonly #idleTimer: Timer;
 	readonly #ageTimer: Timer;
@@ -52,7 +40,7 @@ export class Http1Upstream implements ConnectionHandler, MessageEvents {
 	#isFree = false;
 	#localAddress: string | undefined;
 	/** For answers nobody waits for. */
-	#spare: Http1ResponseHead | undefined;
+	#spare: ResponseHead | undefined;
 
 	constructor(pool: Http1Pool, connection: Connection) {
 		this.pool = pool;
@@ -63,7 +51,7 @@ export class Http1Upstream implements ConnectionHandler, MessageEvents {
 		this.#decoder = new MessageDecoder(
 			this,
 			(bytes, start, end) => {
-				const head = this.client?.response ?? (this.#spare ??= new Http1ResponseHead());
+				const head = this.client?.response ?? (this.#spare ??= new ResponseHead());
 				head.clear();
 				return parseResponseHead(head, bytes, start, end, headLimits);
 			},
@@ -82,7 +70,6 @@ export class Http1Upstream implements ConnectionHandler, MessageEvents {
 		this.#ageTimer.arm(config.maxConnectionDurationMs);
 	}
 
-	/** Whether an earlier exchange went well here: then a silent end means an idle timeout of the peer's, not a failure. */
 	get isReused(): boolean {
 		return this.requests > 1;
 	}
@@ -90,7 +77,7 @@ export class Http1Upstream implements ConnectionHandler, MessageEvents {
 	begin(client: UpstreamClient): void {
 		this.client = client;
 		this.requests++;
-		this.hasAnswered = this.isRequestSent = false;
+		this.hasAnswered = this.#isRequestSent = this.#isChunkedOut = this.#isTunnel = false;
 		this.#interims = 0;
 		this.#idleTimer.cancel();
 		this.#decoder.release();
@@ -98,7 +85,39 @@ export class Http1Upstream implements ConnectionHandler, MessageEvents {
 		this.connection.resume();
 	}
 
-	/** `ip:port` of our end. */
+	sendHead(head: RequestHead, upgrade: string, isEnd: boolean): void {
+		const { context, config } = this.pool.cluster;
+		this.#isChunkedOut = head.isChunked;
+		this.#isRequestSent = isEnd;
+		encodeRequestHead(context.output, this.connection, head, upgrade === "connect" ? "" : upgrade, config.http1.headerCase);
+	}
+
+	sendBody(bytes: Buffer, start: number, end: number): void {
+		if (end === start) return;
+		const { output } = this.pool.cluster.context;
+		if (this.#isChunkedOut) encodeChunk(output, this.connection, bytes, start, end);
+		else output.sendBytes(this.connection, bytes, start, end);
+	}
+
+	sendEnd(trailers: readonly string[]): void {
+		const { context, config } = this.pool.cluster;
+		if (this.#isTunnel) {
+			context.output.flush();
+			this.connection.end();
+			return;
+		}
+		if (this.#isChunkedOut) encodeLastChunk(context.output, this.connection, config.http1.enableTrailers ? trailers : none);
+		this.#isRequestSent = true;
+	}
+
+	pause(): void {
+		this.connection.pause();
+	}
+
+	resume(): void {
+		this.connection.resume();
+	}
+
 	get localAddress(): string {
 		return (this.#localAddress ??= formatSocketAddress({ kind: "ip", address: this.connection.localAddress, port: this.connection.localPort }));
 	}
@@ -134,17 +153,23 @@ export class Http1Upstream implements ConnectionHandler, MessageEvents {
 			this.#reset("protocolError", "too many interim responses");
 			return "stop";
 		}
-		const next = client.onResponseHead();
+		stripResponse(head);
+		const body = this.#bodyOf(head, client.isHead);
+		const next = client.onResponseHead(body.kind !== "none");
 		if (next === "interim") return "interim";
-		if (next === "tunnel") return untilClose;
-		// RFC 9112 §6.3, in its order.
-		if (client.isHead || head.status === 204 || head.status === 304) return noBody;
-		if (head.isChunked) return chunked;
-		if (head.contentLength >= 0) {
-			this.#lengthBody.length = head.contentLength;
-			return this.#lengthBody;
-		}
+		if (next !== "tunnel") return body;
+		this.#isTunnel = true;
 		return untilClose;
+	}
+
+	/** RFC 9112 §6.3, in its order. */
+	#bodyOf(head: ResponseHead, isHead: boolean): { readonly kind: BodyKind; readonly length: number } {
+		if (isHead || head.status === 204 || head.status === 304) return noBody;
+		if (head.isChunked) return chunked;
+		if (head.contentLength === 0) return noBody;
+		if (head.contentLength < 0) return untilClose;
+		this.#lengthBody.length = head.contentLength;
+		return this.#lengthBody;
 	}
 
 	onBody(bytes: Buffer, start: number, end: number): void {
@@ -152,13 +177,13 @@ export class Http1Upstream implements ConnectionHandler, MessageEvents {
 	}
 
 	onTrailer(name: string, value: string): void {
-		this.client?.onResponseTrailer(name, value);
+		if (this.pool.cluster.config.http1.enableTrailers) this.client?.onResponseTrailer(name, value);
 	}
 
 	onMessageEnd(): void {
 		const { client } = this;
 		if (client === undefined) return;
-		const isReusable = this.isRequestSent && !client.response.isClose && this.#decoder.body.kind !== "untilClose" && !this.#isWornOut;
+		const isReusable = this.#isRequestSent && !client.response.isClose && this.#decoder.body.kind !== "untilClose" && !this.#isWornOut;
 		this.client = undefined;
 		client.onResponseEnd();
 		if (this.connection.isClosed) return;
@@ -221,6 +246,7 @@ export class Http1Upstream implements ConnectionHandler, MessageEvents {
 	}
 }
 
+const none: readonly string[] = [];
 const noBody = { kind: "none", length: 0 } as const;
 const chunked = { kind: "chunked", length: 0 } as const;
 const untilClose = { kind: "untilClose", length: 0 } as const;

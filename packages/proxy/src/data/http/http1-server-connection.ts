@@ -1,21 +1,24 @@
+import { known } from "../codec/known-names.ts";
 import { type HeadError, hasToken, incomplete, parseRequestHead } from "../codec/head-parser.ts";
 import { carryBytesMax, MessageDecoder, type MessageEvents } from "../codec/message-decoder.ts";
 import type { BodyKind } from "../codec/body-decoder.ts";
 import { formatXfcc } from "../headers/xfcc.ts";
 import { responseFlags } from "../log/response-flags.ts";
-import { type ConnectionInfo, createConnectionInfo } from "../log/stream-info.ts";
+import type { ResponseHead } from "../codec/response-head.ts";
+import type { ConnectionInfo } from "../log/stream-info.ts";
 import { type Connection, type ConnectionHandler, silentHandler } from "../transport/connection.ts";
 import { Timer } from "../transport/timers.ts";
 import type { WorkerContext } from "../worker/context.ts";
 import type { CompiledManager } from "./connection-manager.ts";
+import { drainsNow } from "./close-decision.ts";
+import { type Downstream, pauseReasons } from "./downstream.ts";
+import { encodeChunk, encodeLastChunk, encodeResponseHead } from "../codec/message-encoder.ts";
+import { readUpgrade, stripRequest } from "../codec/hop-by-hop.ts";
 import { sendLocalReply } from "./local-reply.ts";
-import { reasonOf } from "./status-lines.ts";
+import { reasonOf } from "../codec/status-lines.ts";
 import type { HttpStream } from "./stream.ts";
 import type { StreamPool } from "./stream-pool.ts";
 import { httpGauge, httpStat } from "./http-stats.ts";
-
-/** Why reading from the client is stopped; it goes on when no reason is left. */
-export const pauseReasons = { upstreamBlocked: 1, waitingForHost: 2, pipelined: 4, closing: 8 } as const;
 
 /** The first bytes are HTTP/2's: somebody else takes the connection, with what has been read. */
 export type OnHttp2 = (connection: Connection, info: ConnectionInfo, bytes: Buffer) => void;
@@ -24,11 +27,13 @@ const preface = Buffer.from("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
 const bytesPerDecision = 4;
 /** How long a connection of a replaced listener may stay silent. */
 const drainIdleMs = 60_000;
+const continueLine = Buffer.from("HTTP/1.1 100 Continue\r\n\r\n");
+const none: readonly string[] = [];
 const noBody = { kind: "none", length: 0 } as const;
 const chunkedBody = { kind: "chunked", length: 0 } as const;
 
 /** One HTTP/1 client connection under a connection manager. */
-export class ServerConnection implements ConnectionHandler, MessageEvents {
+export class Http1ServerConnection implements ConnectionHandler, MessageEvents, Downstream {
 	readonly connection: Connection;
 	readonly manager: CompiledManager;
 	readonly info: ConnectionInfo;
@@ -51,6 +56,13 @@ export class ServerConnection implements ConnectionHandler, MessageEvents {
 	/** Of this connection; requests may name another for themselves. */
 	readonly #clientAddress: string;
 	#pauses = 0;
+	/** The request's `connection` header, before it was removed. */
+	#clientConnection: string | undefined;
+	/** The response body is framed in chunks. */
+	#isChunkedOut = false;
+	/** The response is the connection's last. */
+	#closesAfter = false;
+	#hasContinued = false;
 	/** Bytes of the client's after an upgrade request: they belong to the tunnel, if one comes to be. */
 	#early: Buffer[] | undefined;
 
@@ -107,7 +119,7 @@ export class ServerConnection implements ConnectionHandler, MessageEvents {
 		if (this.#isClosing) return;
 		this.manager.count(httpStat.downstream_cx_rx_bytes_total, end - start);
 		if (this.#isSniffing && !this.#sniff(bytes, start, end)) return;
-		if (this.#early !== undefined || this.#stream?.router.isTunnel === true) return this.#onTunnelData(bytes, start, end);
+		if (this.#early !== undefined || this.#stream?.isTunnel === true) return this.#onTunnelData(bytes, start, end);
 		this.#decoder.feed(bytes, start, end);
 		if (this.#decoder.carried === 0) return;
 		if (this.#decoder.carried > carryBytesMax) this.pause(pauseReasons.pipelined);
@@ -177,7 +189,11 @@ export class ServerConnection implements ConnectionHandler, MessageEvents {
 		this.manager.count(httpStat.downstream_rq_http1_total);
 		this.manager.gauge(httpGauge.downstream_rq_active, 1);
 		const kind: BodyKind = request.isChunked ? "chunked" : request.contentLength > 0 ? "length" : "none";
-		stream.begin(this, kind === "none");
+		this.#isChunkedOut = this.#closesAfter = this.#hasContinued = false;
+		const upgrade = readUpgrade(request);
+		this.#clientConnection = request.hasKnown(known.connection) ? request.get("connection") : undefined;
+		stripRequest(request);
+		stream.begin(this, kind === "none", upgrade);
 		if (stream.upgrade !== "" && !stream.isOver) {
 			this.#early = [];
 			return "stop";
@@ -192,7 +208,7 @@ export class ServerConnection implements ConnectionHandler, MessageEvents {
 	}
 
 	onTrailer(name: string, value: string): void {
-		this.#stream?.onRequestTrailer(name, value);
+		if (this.manager.config.http1.enableTrailers) this.#stream?.onRequestTrailer(name, value);
 	}
 
 	onMessageEnd(): void {
@@ -205,7 +221,7 @@ export class ServerConnection implements ConnectionHandler, MessageEvents {
 	onMalformed(error: HeadError): void {
 		this.manager.count(error.status === 431 ? httpStat.downstream_rq_too_large : httpStat.downstream_cx_protocol_error);
 		const stream = (this.#stream ??= this.#pool.take());
-		if (stream.isOver || stream.isResponseStarted) return this.destroyAfterFlush();
+		if (stream.isOver || stream.isResponseStarted) return this.reset();
 		if (stream.info.startAt === 0) this.#beginMalformed(stream);
 		stream.router.cancel();
 		sendLocalReply(stream, {
@@ -221,6 +237,8 @@ export class ServerConnection implements ConnectionHandler, MessageEvents {
 		this.#timer.disarm();
 		this.manager.count(httpStat.downstream_rq_total);
 		this.manager.gauge(httpGauge.downstream_rq_active, 1);
+		this.#isChunkedOut = this.#closesAfter = this.#hasContinued = false;
+		this.#clientConnection = undefined;
 		stream.beginMalformed(this);
 	}
 
@@ -228,14 +246,21 @@ export class ServerConnection implements ConnectionHandler, MessageEvents {
 
 	#onTunnelData(bytes: Buffer, start: number, end: number): void {
 		const stream = this.#stream;
-		if (stream?.router.isTunnel === true) return stream.onRequestBody(bytes, start, end);
+		if (stream?.isTunnel === true) return stream.onRequestBody(bytes, start, end);
 		this.#early?.push(Buffer.from(bytes.subarray(start, end)));
 		// Nothing is passed on before the upstream agrees: what is no tunnel must not see the bytes as requests.
 		this.pause(pauseReasons.waitingForHost);
 	}
 
-	/** The upstream agreed: bytes that came early go first. */
-	openTunnel(): void {
+	openTunnel(head: ResponseHead, upgrade: string): void {
+		this.#closesAfter = true;
+		if (upgrade !== "connect") head.append("upgrade", upgrade);
+		encodeResponseHead(this.#context.output, this.connection, head, false, upgrade === "connect" ? "" : "upgrade", "lower");
+		this.#passEarlyBytes();
+	}
+
+	/** Bytes that came before the upstream agreed go first. */
+	#passEarlyBytes(): void {
 		const stream = this.#stream;
 		const early = this.#early ?? [];
 		const carried = this.#decoder.takeCarried();
@@ -248,40 +273,68 @@ export class ServerConnection implements ConnectionHandler, MessageEvents {
 
 	// ---- output
 
-	sendBytes(bytes: Buffer): void {
-		this.#context.output.sendBytes(this.connection, bytes, 0, bytes.length);
+	sendContinue(): void {
+		if (this.#hasContinued || this.#stream?.request.version === 10) return;
+		this.#hasContinued = true;
+		this.#context.output.sendBytes(this.connection, continueLine, 0, continueLine.length);
+	}
+
+	sendInterim(head: ResponseHead): void {
+		if (this.#stream?.request.version !== 10) encodeResponseHead(this.#context.output, this.connection, head, false, "", "lower");
+	}
+
+	closeAfter(): void {
+		this.#closesAfter = true;
+	}
+
+	sendHead(head: ResponseHead, hasBody: boolean): void {
+		const stream = this.#stream as HttpStream;
+		const isHttp10 = stream.request.version === 10;
+		const hasLength = head.contentLength >= 0;
+		this.#isChunkedOut = hasBody && !hasLength && !isHttp10;
+		if (hasBody && !hasLength && isHttp10) this.#closesAfter = true;
+		if (!stream.isRequestComplete || this.#mustCloseAfter(stream)) this.#closesAfter = true;
+		// The client must not wait for a body that does not come.
+		if (!hasBody && !hasLength && mayHaveBody(head.status) && !stream.isHead) head.appendOwn("content-length", "0");
+		const connectionValue = this.#closesAfter ? "close" : isHttp10 ? "keep-alive" : "";
+		encodeResponseHead(this.#context.output, this.connection, head, this.#isChunkedOut, connectionValue, this.manager.config.http1.headerCase);
+	}
+
+	sendBody(bytes: Buffer, start: number, end: number): void {
+		const { output } = this.#context;
+		if (this.#isChunkedOut) encodeChunk(output, this.connection, bytes, start, end);
+		else output.sendBytes(this.connection, bytes, start, end);
+	}
+
+	sendEnd(trailers: readonly string[]): void {
+		if (this.#isChunkedOut) encodeLastChunk(this.#context.output, this.connection, this.manager.config.http1.enableTrailers ? trailers : none);
 	}
 
 	/** Whether this response is the connection's last. */
-	mustCloseAfter(stream: HttpStream): boolean {
-		const { maxRequestsPerConnection } = this.manager.config;
+	#mustCloseAfter(stream: HttpStream): boolean {
+		const { manager } = this;
+		const { maxRequestsPerConnection } = manager.config;
 		if (maxRequestsPerConnection > 0 && this.#requests >= maxRequestsPerConnection) {
-			this.manager.count(httpStat.downstream_cx_max_requests_reached);
+			manager.count(httpStat.downstream_cx_max_requests_reached);
 			return true;
 		}
-		if (this.#isTooOld || this.#isDraining || this.#context.healthcheckFailed) return true;
-		if (this.#context.drain !== undefined && this.#drainsNow()) {
-			this.manager.count(httpStat.downstream_cx_drain_close);
+		if (this.#isTooOld || this.#isDraining) return true;
+		if (drainsNow(manager)) {
+			if (!this.#context.healthcheckFailed) manager.count(httpStat.downstream_cx_drain_close);
 			return true;
 		}
 		return stream.upgrade !== "" || this.#wantsClose(stream);
 	}
 
-	#wantsClose({ clientConnection, request }: HttpStream): boolean {
-		if (clientConnection === undefined) return request.version === 10;
-		return hasToken(clientConnection, "close") || (request.version === 10 && !hasToken(clientConnection, "keep-alive"));
+	#wantsClose({ request }: HttpStream): boolean {
+		const connection = this.#clientConnection;
+		if (connection === undefined) return request.version === 10;
+		return hasToken(connection, "close") || (request.version === 10 && !hasToken(connection, "keep-alive"));
 	}
 
-	/** Graceful: the later in the drain, the likelier, so that clients come back spread out. */
-	#drainsNow(): boolean {
-		const { drain, random, nowMs } = this.#context;
-		if (drain === undefined || (drain.inboundOnly && this.manager.direction !== "inbound")) return false;
-		if (!drain.graceful) return true;
-		return random() * Math.max(drain.deadlineMs, 1) < nowMs() - drain.startedAt;
-	}
-
-	onStreamOver(isClose: boolean): void {
+	onStreamOver(): void {
 		const stream = this.#stream;
+		const isClose = this.#closesAfter || stream?.isRequestComplete === false;
 		if (stream !== undefined && stream.isRequestComplete) {
 			this.#stream = undefined;
 			this.#pool.give(stream);
@@ -334,7 +387,7 @@ export class ServerConnection implements ConnectionHandler, MessageEvents {
 	}
 
 	/** What was written goes out; the missing end tells the client that the response is broken. */
-	destroyAfterFlush(): void {
+	reset(): void {
 		this.#context.output.flush();
 		this.connection.destroy();
 	}
@@ -358,11 +411,11 @@ export class ServerConnection implements ConnectionHandler, MessageEvents {
 	}
 
 	onBlocked(): void {
-		this.#stream?.router.pauseUpstream();
+		this.#stream?.onDownstreamBlocked();
 	}
 
 	onDrain(): void {
-		this.#stream?.router.resumeUpstream();
+		this.#stream?.onDownstreamDrain();
 	}
 
 	// ---- ends
@@ -416,7 +469,7 @@ export class ServerConnection implements ConnectionHandler, MessageEvents {
 	}
 
 	onEnd(): void {
-		if (this.#stream?.router.isTunnel === true) return this.#stream.router.onTunnelEnd();
+		if (this.#stream?.isTunnel === true) return this.#stream.onTunnelEnd();
 		this.connection.destroy();
 	}
 
@@ -443,18 +496,5 @@ export class ServerConnection implements ConnectionHandler, MessageEvents {
 	}
 }
 
-export function createServerInfo(connection: Connection, requestedServerName: string, filterChainName: string): ConnectionInfo {
-	const remoteAddress = joinAddress(connection.remoteAddress, connection.remotePort);
-	return createConnectionInfo({
-		id: connection.id,
-		localAddress: joinAddress(connection.localAddress, connection.localPort),
-		remoteAddress,
-		directRemoteAddress: remoteAddress,
-		requestedServerName,
-		filterChainName,
-	});
-}
-
-export function joinAddress(address: string, port: number): string {
-	return address.includes(":") ? `[${address}]:${port}` : `${address}:${port}`;
-}
+/** RFC 9110 §6.4.1. */
+const mayHaveBody = (status: number): boolean => status >= 200 && status !== 204 && status !== 304;

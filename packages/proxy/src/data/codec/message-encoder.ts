@@ -1,5 +1,5 @@
-import type { Http1RequestHead } from "../codec/request-head.ts";
-import type { Http1ResponseHead } from "../codec/response-head.ts";
+import type { RequestHead } from "./request-head.ts";
+import type { ResponseHead } from "./response-head.ts";
 import type { Connection } from "../transport/connection.ts";
 import type { Output } from "../transport/output.ts";
 import { statusLine } from "./status-lines.ts";
@@ -14,7 +14,7 @@ const crlf = Buffer.from("\r\n");
 export type HeaderCase = "lower" | "proper" | "preserve";
 
 /** `upgrade`: the protocol asked for; "" for none. */
-export function encodeRequestHead(output: Output, connection: Connection, head: Http1RequestHead, upgrade: string, headerCase: HeaderCase): void {
+export function encodeRequestHead(output: Output, connection: Connection, head: RequestHead, upgrade: string, headerCase: HeaderCase): void {
 	output.reserve(connection, head.encodedBytesMax + head.path.length + head.authority.length + upgrade.length + slack);
 	if (head.isLineChanged) output.putText(`${head.method} ${cleanTarget(head.path)}`);
 	else output.putBytes(head.bytes, 0, head.targetEnd);
@@ -32,7 +32,7 @@ export function encodeRequestHead(output: Output, connection: Connection, head: 
 export function encodeResponseHead(
 	output: Output,
 	connection: Connection,
-	head: Http1ResponseHead,
+	head: ResponseHead,
 	isChunked: boolean,
 	connectionValue: string,
 	headerCase: HeaderCase,
@@ -46,7 +46,7 @@ export function encodeResponseHead(
 	output.putBytes(crlf, 0, 2);
 }
 
-function encodeLines(output: Output, head: Http1RequestHead | Http1ResponseHead, headerCase: HeaderCase): void {
+function encodeLines(output: Output, head: RequestHead | ResponseHead, headerCase: HeaderCase): void {
 	// A head that we made has no lines of its own.
 	if (headerCase === "lower") {
 		if (head.count > 0) head.encodeLines(output);

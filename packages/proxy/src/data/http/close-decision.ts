@@ -1,0 +1,14 @@
+import type { WorkerContext } from "../worker/context.ts";
+import type { CompiledManager } from "./connection-manager.ts";
+
+/** Whether a response given now is to be its connection's last because the process or its health check drains. */
+export function drainsNow({ context, direction }: CompiledManager): boolean {
+	return context.healthcheckFailed || (context.drain !== undefined && isDrawn(context, direction));
+}
+
+/** Graceful: the later in the drain, the likelier, so that clients come back spread out. */
+function isDrawn({ drain, random, nowMs }: WorkerContext, direction: CompiledManager["direction"]): boolean {
+	if (drain === undefined || (drain.inboundOnly && direction !== "inbound")) return false;
+	if (!drain.graceful) return true;
+	return random() * Math.max(drain.deadlineMs, 1) < nowMs() - drain.startedAt;
+}

@@ -1,0 +1,53 @@
+import { envoyHeaderBit } from "../codec/header-block.ts";
+import { tellPeer } from "../filters/peer-metadata.ts";
+import type { ChooseContext } from "../lb/host-entry.ts";
+import type { ClusterChoice, CompiledForward } from "../match/route-table.ts";
+import type { ClusterRuntime } from "../upstream/cluster-runtime.ts";
+import type { HttpStream } from "./stream.ts";
+
+const none: readonly string[] = [];
+
+/** What the route says of the choice of a host. Gives the cookies that a hash policy wants to be set. */
+export function prepareChoice(stream: HttpStream, cluster: ClusterRuntime, forward: CompiledForward, context: ChooseContext): readonly string[] {
+	const { request, downstream } = stream;
+	if (cluster.config.kind === "originalDst") {
+		const override = cluster.config.originalDstUseHeader ? request.get("x-envoy-original-dst-host") : undefined;
+		context.destination = override ?? downstream.info.localAddress;
+	}
+	if (forward.hash === undefined) return none;
+	const { hash, setCookies } = forward.hash(request, { remoteAddress: downstream.info.remoteAddress, localAddress: downstream.info.localAddress });
+	context.hash = hash;
+	return setCookies;
+}
+
+/** The head as the upstream is to see it. `timeoutMs` 0: none. */
+export function prepareRequest(stream: HttpStream, cluster: ClusterRuntime, forward: CompiledForward, choice: ClusterChoice, timeoutMs: number): void {
+	const { request, info, manager } = stream;
+	const originalAuthority = request.authority;
+	choice.mutateRequest?.(request, info);
+	// Only to workloads of the mesh: others are told nothing.
+	if (manager.peers !== undefined && manager.direction !== "inbound" && cluster.config.transportMatches.length > 0) tellPeer(manager.peers, request);
+	if (timeoutMs > 0 && !manager.suppressEnvoyHeaders) request.appendOwn("x-envoy-expected-rq-timeout-ms", String(timeoutMs));
+	if (forward.rewritePath !== undefined) {
+		const original = request.path;
+		request.path = forward.rewritePath(original);
+		if (!manager.suppressEnvoyHeaders && request.path !== original) request.set("x-envoy-original-path", original);
+	}
+	const host = choice.hostRewrite ?? forward.rewriteHost?.(request);
+	if (host !== undefined && host !== "") request.authority = host;
+	if (forward.config.appendXForwardedHost && request.authority !== originalAuthority) request.append("x-forwarded-host", originalAuthority);
+}
+
+/** Headers of the route's and the router's own, on every response, local ones included. `serviceTimeMs` -1: no upstream answered. */
+export function prepareResponse(stream: HttpStream, choice: ClusterChoice | undefined, setCookies: readonly string[], serviceTimeMs: number): void {
+	const { response, info, manager, route } = stream;
+	if (serviceTimeMs >= 0 && !manager.suppressEnvoyHeaders) {
+		if ((response.present & envoyHeaderBit) !== 0) response.remove("x-envoy-upstream-service-time");
+		response.appendOwn("x-envoy-upstream-service-time", String(Math.round(serviceTimeMs)));
+	}
+	for (const cookie of setCookies) response.append("set-cookie", cookie);
+	if (route?.virtualHost.config.includeAttemptCountInResponse === true && info.attemptCount > 0)
+		response.set("x-envoy-attempt-count", String(info.attemptCount));
+	const mutate = choice === undefined ? route?.mutateResponse : choice.mutateResponse;
+	mutate?.(response, info);
+}

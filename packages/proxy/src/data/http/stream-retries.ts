@@ -1,0 +1,84 @@
+import type { RetryPolicy } from "../../config/runtime-config.ts";
+import { envoyHeaderBit } from "../codec/header-block.ts";
+import { applyRetryHeaders, type CompiledRetryPolicy, type ResetReason } from "../filters/retry-policy.ts";
+import { createRetryState, type RetryState, type RetryVerdict } from "../filters/retry-state.ts";
+import type { HostEntry } from "../lb/host-entry.ts";
+import { responseFlags } from "../log/response-flags.ts";
+import { clusterStat } from "../upstream/cluster-stats.ts";
+import type { ClusterRuntime } from "../upstream/cluster-runtime.ts";
+import { compiledRetryPolicy } from "./compiled-policies.ts";
+import type { HttpStream } from "./stream.ts";
+
+/** Whether one stream's attempts may be followed by another. Most streams never make the state. */
+export class StreamRetries {
+	readonly #stream: HttpStream;
+	#policy: CompiledRetryPolicy | undefined;
+	#state: RetryState | undefined;
+
+	constructor(stream: HttpStream) {
+		this.#stream = stream;
+	}
+
+	get policy(): CompiledRetryPolicy | undefined {
+		return this.#policy;
+	}
+
+	get hasRetried(): boolean {
+		return this.#state?.retried === true;
+	}
+
+	prepare(config: RetryPolicy | undefined): void {
+		const policy = config === undefined ? undefined : compiledRetryPolicy(config);
+		const { request } = this.#stream;
+		this.#policy = (request.present & envoyHeaderBit) === 0 ? policy : applyRetryHeaders(policy, request);
+	}
+
+	/** The state by which to go on when this answer is a case for another attempt. */
+	afterResponse(status: number, host: HostEntry | undefined): RetryState | undefined {
+		const { response } = this.#stream;
+		if (this.#policy === undefined) return undefined;
+		// Most answers are no case for a retry: do not even make the state.
+		if (this.#state === undefined && !this.#policy.retriesResponse(status, response)) return undefined;
+		const state = this.#use();
+		return this.#judge(state, state.afterResponse(status, response, host));
+	}
+
+	afterReset(reason: ResetReason, isHeadSent: boolean, host: HostEntry | undefined): RetryState | undefined {
+		if (this.#policy === undefined) return undefined;
+		const state = this.#use();
+		return this.#judge(state, state.afterReset(reason, isHeadSent, host));
+	}
+
+	#use(): RetryState {
+		const { router, context } = this.#stream;
+		const cluster = router.cluster as ClusterRuntime;
+		const { priority } = router;
+		this.#state ??= createRetryState(
+			this.#policy as CompiledRetryPolicy,
+			{ words: cluster.words, breakerSlot: cluster.breakerSlot, priority, limits: cluster.limits(priority) },
+			context.random,
+		);
+		return this.#state;
+	}
+
+	#judge(state: RetryState, verdict: RetryVerdict): RetryState | undefined {
+		const { info, router } = this.#stream;
+		if (verdict === "retry") return state;
+		if (verdict === "limitExceeded") {
+			info.responseFlags |= responseFlags.URX;
+			router.cluster?.count(clusterStat.upstream_rq_retry_limit_exceeded);
+		} else if (verdict === "overflow") {
+			info.responseFlags |= responseFlags.UO;
+			router.cluster?.count(clusterStat.upstream_rq_retry_overflow);
+		}
+		return undefined;
+	}
+
+	end(): void {
+		this.#state?.end();
+	}
+
+	reset(): void {
+		this.#policy = this.#state = undefined;
+	}
+}
