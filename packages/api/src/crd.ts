@@ -68,6 +68,7 @@ const printerColumns: Readonly<Partial<Record<Kind, readonly Json[]>>> = {
 		{ name: "Resolution", type: "string", jsonPath: ".spec.resolution" },
 	],
 	WorkloadEntry: [{ name: "Address", type: "string", jsonPath: ".spec.address" }],
+	AuthorizationPolicy: [{ name: "Action", type: "string", jsonPath: ".spec.action" }],
 	PeerAuthentication: [{ name: "Mode", type: "string", jsonPath: ".spec.mtls.mode" }],
 };
 

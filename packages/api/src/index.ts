@@ -16,6 +16,15 @@ export {
 	type SpecOf,
 } from "./kinds.ts";
 export type { ObjectMeta, Origin, OwnerReference } from "./metadata.ts";
+export {
+	type AuthorizationAction,
+	type AuthorizationCondition,
+	type AuthorizationOperation,
+	type AuthorizationPolicySpec,
+	type AuthorizationRule,
+	type AuthorizationSource,
+	authorizationActions,
+} from "./schema/authorization-policy.ts";
 export type {
 	Destination,
 	HeaderOperations,
@@ -26,9 +35,11 @@ export type {
 	Percent,
 	Port,
 	PortSelector,
+	ProviderRef,
 	ServicePort,
 	SidecarPort,
 	StringMatch,
+	TargetRef,
 	TcpKeepalive,
 	WorkloadSelector,
 } from "./schema/common.ts";
@@ -43,6 +54,14 @@ export type {
 	Subset,
 	TrafficPolicy,
 } from "./schema/destination-rule.ts";
+export {
+	type ClusterMatch,
+	type EnvoyConfigObjectMatch,
+	type EnvoyConfigObjectPatch,
+	type EnvoyFilterSpec,
+	type ListenerMatch,
+	type RouteConfigurationMatch,
+} from "./schema/envoy-filter.ts";
 export type { ExtensionProvider } from "./schema/extension-provider.ts";
 export type { GatewaySpec, Server, ServerTLSSettings } from "./schema/gateway.ts";
 export type { ConfigMapSpec, NamespaceSpec, NodeSpec, NodeStatus, SecretSpec, ServiceAccountSpec } from "./schema/kubernetes-core.ts";
@@ -73,8 +92,23 @@ export type {
 export { type MeshConfig, meshConfigDefaults, type ResolvedMeshConfig, resolveMeshConfig } from "./schema/mesh-config.ts";
 export type { MutualTLS, PeerAuthenticationSpec } from "./schema/peer-authentication.ts";
 export type { ProxyConfig, Tracing } from "./schema/proxy-config.ts";
+export type { ProxyConfigSpec } from "./schema/proxy-config-resource.ts";
+export type { TrafficExtensionSpec, TrafficSelector, WasmConfig, WasmPluginSpec } from "./schema/proxy-extension.ts";
+export type { JWTRule, RequestAuthenticationSpec } from "./schema/request-authentication.ts";
 export type { ServiceEntrySpec, WorkloadEntrySpec } from "./schema/service-entry.ts";
 export type { IstioEgressListener, IstioIngressListener, SidecarSpec } from "./schema/sidecar.ts";
+export {
+	type MetricName,
+	type MetricsOverride,
+	metricNames,
+	type TagOverride,
+	type TelemetryAccessLogging,
+	type TelemetryCustomTag,
+	type TelemetryMetrics,
+	type TelemetrySpec,
+	type TelemetryTracing,
+	type WorkloadMode,
+} from "./schema/telemetry.ts";
 export type {
 	CorsPolicy,
 	Delegate,
@@ -94,8 +128,11 @@ export type {
 	TLSRoute,
 	VirtualServiceSpec,
 } from "./schema/virtual-service.ts";
+export type { ReadinessProbe, WorkloadGroupSpec } from "./schema/workload-group.ts";
 export { nodeStatus, podStatus, serviceStatus } from "./status.ts";
 export { decodeMeshConfigValue } from "./validation/mesh-config.ts";
+export { isPathTemplate } from "./validation/rules-authorization-policy.ts";
+export { renamedFilters } from "./validation/rules-envoy-filter.ts";
 export { hostsOverlap } from "./validation/names.ts";
 export { formatPath, type Path } from "./validation/report.ts";
 export { didYouMean, nearNames } from "./validation/suggestion.ts";

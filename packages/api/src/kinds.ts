@@ -1,15 +1,22 @@
 import type { TSchema } from "typebox";
 import type { ObjectMeta, Origin } from "./metadata.ts";
 import type { StaticOf } from "./schema/builders.ts";
+import { authorizationPolicySchema } from "./schema/authorization-policy.ts";
 import { destinationRuleSchema } from "./schema/destination-rule.ts";
+import { envoyFilterSchema } from "./schema/envoy-filter.ts";
 import { gatewaySchema } from "./schema/gateway.ts";
 import { configMapSchema, namespaceSchema, nodeSchema, nodeStatusSchema, secretSchema, serviceAccountSchema } from "./schema/kubernetes-core.ts";
 import { endpointSliceSchema, endpointsSchema, kubeServiceSchema, serviceStatusSchema } from "./schema/kubernetes-network.ts";
 import { deploymentSchema, jobSchema, podSpecSchema, podStatusSchema, replicaSetSchema, statefulSetSchema } from "./schema/kubernetes-workload.ts";
 import { peerAuthenticationSchema } from "./schema/peer-authentication.ts";
+import { proxyConfigResourceSchema } from "./schema/proxy-config-resource.ts";
+import { trafficExtensionSchema, wasmPluginSchema } from "./schema/proxy-extension.ts";
+import { requestAuthenticationSchema } from "./schema/request-authentication.ts";
 import { serviceEntrySchema, workloadEntrySchema } from "./schema/service-entry.ts";
 import { sidecarSchema } from "./schema/sidecar.ts";
+import { telemetrySchema } from "./schema/telemetry.ts";
 import { virtualServiceSchema } from "./schema/virtual-service.ts";
+import { workloadGroupSchema } from "./schema/workload-group.ts";
 
 /** What is known of a kind besides its fields. */
 export interface KindInfo {
@@ -31,6 +38,8 @@ export interface KindInfo {
 
 const networking = { group: "networking.istio.io", versions: ["v1", "v1beta1", "v1alpha3"], istio: true } as const;
 const security = { group: "security.istio.io", versions: ["v1", "v1beta1"], istio: true } as const;
+const telemetry = { group: "telemetry.istio.io", versions: ["v1", "v1alpha1"], istio: true } as const;
+const extensions = { group: "extensions.istio.io", versions: ["v1alpha1"], istio: true } as const;
 const core = { group: "", versions: ["v1"], istio: false } as const;
 const apps = { group: "apps", versions: ["v1"], istio: false } as const;
 const namespaced = { scope: "Namespaced", content: "spec", specOptional: false } as const;
@@ -52,6 +61,44 @@ export const kinds = {
 		shortNames: ["pa"],
 		schema: peerAuthenticationSchema,
 	},
+	RequestAuthentication: {
+		...security,
+		...namespaced,
+		specOptional: true,
+		plural: "requestauthentications",
+		shortNames: ["ra"],
+		schema: requestAuthenticationSchema,
+	},
+	AuthorizationPolicy: {
+		...security,
+		...namespaced,
+		specOptional: true,
+		plural: "authorizationpolicies",
+		shortNames: ["ap"],
+		schema: authorizationPolicySchema,
+	},
+	Telemetry: { ...telemetry, ...namespaced, specOptional: true, plural: "telemetries", shortNames: [], schema: telemetrySchema },
+	EnvoyFilter: {
+		...networking,
+		...namespaced,
+		versions: ["v1alpha3"],
+		specOptional: true,
+		plural: "envoyfilters",
+		shortNames: [],
+		schema: envoyFilterSchema,
+	},
+	ProxyConfig: {
+		...networking,
+		...namespaced,
+		versions: ["v1beta1"],
+		specOptional: true,
+		plural: "proxyconfigs",
+		shortNames: [],
+		schema: proxyConfigResourceSchema,
+	},
+	WorkloadGroup: { ...networking, ...namespaced, plural: "workloadgroups", shortNames: ["wg"], schema: workloadGroupSchema },
+	WasmPlugin: { ...extensions, ...namespaced, plural: "wasmplugins", shortNames: [], schema: wasmPluginSchema },
+	TrafficExtension: { ...extensions, ...namespaced, plural: "trafficextensions", shortNames: [], schema: trafficExtensionSchema },
 	Namespace: { ...core, ...cluster, plural: "namespaces", shortNames: ["ns"], schema: namespaceSchema },
 	Node: { ...core, ...cluster, plural: "nodes", shortNames: ["no"], schema: nodeSchema, status: nodeStatusSchema },
 	Service: { ...core, ...namespaced, plural: "services", shortNames: ["svc"], schema: kubeServiceSchema, status: serviceStatusSchema },

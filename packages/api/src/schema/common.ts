@@ -36,6 +36,20 @@ export type WorkloadSelector = StaticOf<typeof workloadSelectorSchema>;
 export const matchLabelsSelectorSchema = obj({ matchLabels: opt(labels()) });
 export type MatchLabelsSelector = StaticOf<typeof matchLabelsSelectorSchema>;
 
+/** istio.type.v1beta1.PolicyTargetReference. */
+export const targetRefSchema = obj({ group: opt(text()), kind: text(), name: text(), namespace: opt(text()) });
+export type TargetRef = StaticOf<typeof targetRefSchema>;
+
+/** What a policy is attached to: one of `selector`, `targetRef` and `targetRefs`, or nothing for the whole namespace. */
+export const policyTarget = {
+	selector: opt(matchLabelsSelectorSchema),
+	targetRef: opt(targetRefSchema),
+	targetRefs: opt(list(targetRefSchema)),
+};
+
+export const providerRefSchema = obj({ name: text({ description: "Of MeshConfig.extensionProviders, or a built-in one." }) });
+export type ProviderRef = StaticOf<typeof providerRefSchema>;
+
 export const portSchema = obj({
 	number: uint32(),
 	protocol: opt(text()),

@@ -3,13 +3,19 @@ import { type AnyConfig, apiVersionsOf, isKind, type Kind, type KindInfo, kindIn
 import type { Origin } from "../metadata.ts";
 import { walkMetadata } from "./metadata-walk.ts";
 import { createReport, type Finding, formatPath, type Path } from "./report.ts";
+import { checkAuthorizationPolicy } from "./rules-authorization-policy.ts";
 import { checkDestinationRule } from "./rules-destination-rule.ts";
+import { checkEnvoyFilter } from "./rules-envoy-filter.ts";
 import { checkGateway } from "./rules-gateway.ts";
 import { checkService } from "./rules-kubernetes.ts";
 import { checkPeerAuthentication } from "./rules-peer-authentication.ts";
+import { checkTrafficExtension, checkWasmPlugin } from "./rules-proxy-extension.ts";
+import { checkRequestAuthentication } from "./rules-request-authentication.ts";
 import { checkServiceEntry, checkWorkloadEntry } from "./rules-service-entry.ts";
 import { checkSidecar } from "./rules-sidecar.ts";
+import { checkTelemetry } from "./rules-telemetry.ts";
 import { checkVirtualService } from "./rules-virtual-service.ts";
+import { checkProxyConfigResource, checkWorkloadGroup } from "./rules-workload-group.ts";
 import { isRecord, walkSchema } from "./schema-walk.ts";
 import { didYouMean, quote } from "./suggestion.ts";
 
@@ -150,6 +156,22 @@ function runRules(kind: Kind, spec: unknown, namespace: string, findings: Findin
 			return checkSidecar(report, content.spec);
 		case "PeerAuthentication":
 			return checkPeerAuthentication(report, content.spec);
+		case "RequestAuthentication":
+			return checkRequestAuthentication(report, content.spec);
+		case "AuthorizationPolicy":
+			return checkAuthorizationPolicy(report, content.spec);
+		case "Telemetry":
+			return checkTelemetry(report, content.spec);
+		case "EnvoyFilter":
+			return checkEnvoyFilter(report, content.spec);
+		case "ProxyConfig":
+			return checkProxyConfigResource(report, content.spec);
+		case "WorkloadGroup":
+			return checkWorkloadGroup(report, content.spec);
+		case "WasmPlugin":
+			return checkWasmPlugin(report, content.spec);
+		case "TrafficExtension":
+			return checkTrafficExtension(report, content.spec);
 		case "Service":
 			return checkService(report, content.spec);
 		default:
