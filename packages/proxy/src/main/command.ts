@@ -13,9 +13,12 @@ export async function runCommand(args: readonly string[], variables: NodeJS.Proc
 			const { runSidecar } = await import("./sidecar.ts");
 			return runSidecar(args.slice(1), variables);
 		}
-		case "iptables":
-			process.stderr.write("weft-proxy: iptables is not implemented in this release: traffic capture with iptables rules comes with the Kubernetes support\n");
-			return 2;
+		// The name that injected init containers call it by.
+		case "istio-iptables":
+		case "iptables": {
+			const { runIptables } = await import("../iptables/command.ts");
+			return runIptables(args.slice(1), variables);
+		}
 	}
 	const parsed = parseFlags(args);
 	switch (parsed.kind) {
