@@ -1,0 +1,71 @@
+import { isJsonObject, type Json, type JsonObject } from "../json.ts";
+
+// https://github.com/kubernetes/community/blob/master/contributors/devel/sig-api-machinery/strategic-merge-patch.md
+
+/** Lists whose items are merged by this field; other lists are replaced whole. Of a pod, no two lists share a name. */
+const mergeKeys: Readonly<Record<string, string>> = {
+	containers: "name",
+	initContainers: "name",
+	ephemeralContainers: "name",
+	volumes: "name",
+	imagePullSecrets: "name",
+	env: "name",
+	ports: "containerPort",
+	volumeMounts: "mountPath",
+	volumeDevices: "devicePath",
+	hostAliases: "ip",
+	topologySpreadConstraints: "topologyKey",
+};
+
+/** The fields of a variable exclude each other: the patch's choice stands. */
+const alternatives: Readonly<Record<string, readonly string[]>> = { env: ["value", "valueFrom"] };
+
+/** `patch` over `target`, as an API server merges a strategic patch of a Pod: what the patch does not say stays, null removes. */
+export function mergeStrategic(target: JsonObject, patch: JsonObject): JsonObject {
+	return mergeObjects(target, patch, "");
+}
+
+function mergeObjects(target: JsonObject, patch: JsonObject, listName: string): JsonObject {
+	const merged: Record<string, Json | undefined> = { ...target };
+	const choice = alternatives[listName] ?? [];
+	if (choice.some((field) => patch[field] !== undefined)) for (const field of choice) delete merged[field];
+	for (const [field, value] of Object.entries(patch)) {
+		if (value === undefined) continue;
+		if (value === null) delete merged[field];
+		else define(merged, field, mergeValues(Object.hasOwn(target, field) ? target[field] : undefined, value, field));
+	}
+	return merged;
+}
+
+/** Also for keys such as __proto__, which plain assignment would not set. */
+function define(object: Record<string, Json | undefined>, field: string, value: Json): void {
+	Object.defineProperty(object, field, { value, enumerable: true, configurable: true, writable: true });
+}
+
+function mergeValues(before: Json | undefined, value: Json, field: string): Json {
+	if (isJsonObject(value)) return isJsonObject(before) ? mergeObjects(before, value, "") : mergeObjects({}, value, "");
+	const key = mergeKeys[field];
+	if (key !== undefined && Array.isArray(value) && value.every(isJsonObject)) {
+		return mergeLists(Array.isArray(before) ? before.filter(isJsonObject) : [], value, key, field);
+	}
+	return value;
+}
+
+/**
+ * Items of the patch in its order, each over its namesake; the target's own keep theirs. Where both orders leave it open,
+ * an item of the target's own stands before a shared one that it preceded, else behind: as the API server does it.
+ */
+function mergeLists(target: readonly JsonObject[], patch: readonly JsonObject[], key: string, listName: string): readonly JsonObject[] {
+	const position = new Map(target.map((item, i) => [item[key], i]));
+	const inPatch = new Set(patch.map((item) => item[key]));
+	const merged = patch.map((item) => mergeObjects(target[position.get(item[key]) ?? -1] ?? {}, item, listName));
+	const own = target.filter((item) => !inPatch.has(item[key]));
+	const result: JsonObject[] = [];
+	let next = 0;
+	for (const item of merged) {
+		const shared = position.get(item[key]);
+		while (shared !== undefined && next < own.length && (position.get(own[next]?.[key]) ?? 0) < shared) result.push(own[next++] ?? {});
+		result.push(item);
+	}
+	return [...result, ...own.slice(next)];
+}

@@ -1,0 +1,76 @@
+import { decodeMeshConfigValue, type ProxyConfig, type ResolvedMeshConfig } from "@weft/api";
+import { parseDocument } from "yaml";
+import { isJsonObject, isSameJson, type Json, type JsonObject } from "./json.ts";
+
+const annotationBytesMax = 256 * 1024;
+
+/** The annotation proxy.istio.io/config: YAML or JSON of a ProxyConfig. Unknown fields are errors, as Istio has it. */
+export function decodeProxyConfigAnnotation(
+	text: string,
+): { readonly value: ProxyConfig; readonly error?: undefined } | { readonly value?: undefined; readonly error: string } {
+	const failed = (reason: string) => ({ error: `failed to convert to apply proxy config: ${reason}` });
+	if (text.length > annotationBytesMax) return failed(`longer than ${annotationBytesMax} bytes`);
+	const document = parseDocument(text, { prettyErrors: false, logLevel: "silent" });
+	const [syntax] = document.errors;
+	if (syntax) return failed(syntax.message);
+	let input: unknown;
+	try {
+		input = document.toJS({ maxAliasCount: 100 }) ?? {};
+	} catch (thrown) {
+		return failed(thrown instanceof Error ? thrown.message : String(thrown));
+	}
+	if (!isJsonObject(input)) return failed("expected an object");
+	const { value, diagnostics } = decodeMeshConfigValue({ defaultConfig: input });
+	// Warnings of the schema are unknown fields; others say what has no effect in the control plane, which does not matter here.
+	const problem = diagnostics.find(({ severity, code }) => severity === "error" || code.startsWith("IST"));
+	if (problem) return failed(`${problem.path.replace(/^defaultConfig\.?/, "")}: ${problem.message}`.replace(/^: /, ""));
+	return { value: value.defaultConfig ?? {} };
+}
+
+/** `over` on `base`: objects field by field, all else replaced. */
+export function mergeProxyConfig(base: ProxyConfig, over: ProxyConfig): ProxyConfig {
+	return mergeObjects(base as unknown as JsonObject, over as unknown as JsonObject) as unknown as ProxyConfig;
+}
+
+function mergeObjects(base: JsonObject, over: JsonObject): JsonObject {
+	const merged: Record<string, Json | undefined> = { ...base };
+	for (const [field, value] of Object.entries(over)) {
+		const before = Object.hasOwn(base, field) ? base[field] : undefined;
+		merged[field] = isJsonObject(before) && isJsonObject(value) ? mergeObjects(before, value) : value;
+	}
+	return merged;
+}
+
+/** What the agent assumes by itself (`mesh.DefaultProxyConfig`), and what proto3 JSON leaves out. */
+const agentDefaults: JsonObject = {
+	configPath: "./etc/istio/proxy",
+	binaryPath: "/usr/local/bin/envoy",
+	serviceCluster: "istio-proxy",
+	drainDuration: "45s",
+	terminationDrainDuration: "5s",
+	proxyAdminPort: 15000,
+	controlPlaneAuthPolicy: "MUTUAL_TLS",
+	discoveryAddress: "istiod.istio-system.svc:15012",
+	statNameLength: 189,
+	statusPort: 15020,
+	interceptionMode: "REDIRECT",
+};
+
+/** PROXY_CONFIG: JSON of what differs from the agent's defaults. */
+export function renderProxyConfig(config: ProxyConfig): string {
+	const shown = Object.entries(config as unknown as JsonObject).filter(([field, value]) => !isSameJson(value, agentDefaults[field]) && !isEmpty(value));
+	return JSON.stringify(Object.fromEntries(shown));
+}
+
+function isEmpty(value: Json | undefined): boolean {
+	if (value === undefined || value === null || value === "") return true;
+	if (Array.isArray(value)) return value.length === 0;
+	return isJsonObject(value) && Object.keys(value).length === 0;
+}
+
+/** The configuration of a pod's proxy: mesh-wide, then of a ProxyConfig resource, then of the pod's annotation. */
+export function resolveProxyConfig(mesh: ResolvedMeshConfig, resource: ProxyConfig | undefined, annotation: string | undefined): ProxyConfig {
+	const base = resource ? mergeProxyConfig(mesh.defaultConfig, resource) : mesh.defaultConfig;
+	const own = annotation === undefined ? undefined : decodeProxyConfigAnnotation(annotation).value;
+	return own ? mergeProxyConfig(base, own) : base;
+}

@@ -1,0 +1,26 @@
+import type { JsonObject } from "../json.ts";
+import type { Container } from "../pod/pod.ts";
+import type { PodOverlay, TemplateInput } from "./input.ts";
+import { canonicalLabels, commonAnnotations } from "./metadata.ts";
+import { proxyContainer, readinessProbe } from "./proxy-container.ts";
+import { proxyVolumes } from "./volumes.ts";
+
+/** The template `gateway`: the pod's own istio-proxy container becomes a proxy of the edge; nothing is captured. */
+export function gatewayOverlay(input: TemplateInput): PodOverlay {
+	const { values } = input.settings;
+	const { proxy } = values;
+	const container: Container & JsonObject = {
+		...proxyContainer(input, "router"),
+		...(Object.keys(proxy.lifecycle).length > 0 && { lifecycle: proxy.lifecycle }),
+		readinessProbe: readinessProbe(input) as Container["readinessProbe"] & JsonObject,
+		securityContext: { runAsUser: 1337, runAsGroup: 1337 },
+	};
+	return {
+		metadata: { labels: canonicalLabels(input), annotations: commonAnnotations(input) },
+		spec: {
+			containers: [container],
+			volumes: proxyVolumes(input),
+			...(values.imagePullSecrets.length > 0 && { imagePullSecrets: values.imagePullSecrets.map((name) => ({ name })) }),
+		},
+	};
+}
