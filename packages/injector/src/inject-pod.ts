@@ -80,7 +80,8 @@ function buildInjected(pod: Pod, settings: InjectorSettings, facts: InjectionFac
 		env: [...(proxy.env ?? []).filter(({ name }) => !Object.hasOwn(environment, name)), ...variables(environment)],
 	}));
 	result = mergePrometheus(result, settings.mesh, meshStatusPort);
-	result = rewriteProbes(result, settings.values.webhook.rewriteAppHTTPProbe, statusPort);
+	// Port 0: there is no agent that could be asked.
+	if (statusPort > 0) result = rewriteProbes(result, settings.values.webhook.rewriteAppHTTPProbe, statusPort);
 	result = addMetadata(result, overlays, settings, input.network);
 	return orderContainers(result, holdsApplication({ proxyConfig, settings }));
 }
