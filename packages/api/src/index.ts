@@ -131,6 +131,7 @@ export type {
 export type { ReadinessProbe, WorkloadGroupSpec } from "./schema/workload-group.ts";
 export { nodeStatus, podStatus, serviceStatus } from "./status.ts";
 export { decodeMeshConfigValue } from "./validation/mesh-config.ts";
+export type { MeshConfigReader } from "./validation/mesh-config-unused.ts";
 export { isPathTemplate } from "./validation/rules-authorization-policy.ts";
 export { renamedFilters } from "./validation/rules-envoy-filter.ts";
 export { hostsOverlap } from "./validation/names.ts";

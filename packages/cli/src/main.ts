@@ -103,6 +103,29 @@ program
 	.option("--log-as-json", "log as JSON")
 	.action(async (options) => (await import("./commands/control-plane.ts")).controlPlaneCommand(options));
 
+const injectOutput = ["-o, --output <format>", "yaml, json, or a file to write YAML to", "yaml"] as const;
+
+program
+	.command("inject")
+	.aliases(["kube-inject"])
+	.description("add the sidecar to workloads in YAML, as the webhook would, without a cluster")
+	.requiredOption("-f, --filename <path>", "file, folder or - for standard input; may be repeated", files)
+	.option(...injectOutput)
+	.option("-n, --namespace <namespace>", "namespace of objects that name none", "default")
+	.option("--meshConfigFile <file>", "MeshConfig")
+	.option("--injectConfigFile <file>", "key `config` of the ConfigMap istio-sidecar-injector")
+	.option("--valuesFile <file>", "key `values` of the ConfigMap istio-sidecar-injector")
+	.option("-r, --revision <revision>", "control plane revision", "default")
+	.option("--native-sidecars", "every node's kubelet is 1.33 or newer: the proxy becomes an init container that keeps running")
+	.action(async (options) => (await import("./commands/inject.ts")).injectCommand(options));
+
+program
+	.command("uninject")
+	.description("take the sidecar out of injected workloads in YAML")
+	.requiredOption("-f, --filename <path>", "file, folder or - for standard input; may be repeated", files)
+	.option(...injectOutput)
+	.action(async (options) => (await import("./commands/inject.ts")).uninjectCommand(options));
+
 program
 	.command("version")
 	.description("print the version")

@@ -123,6 +123,6 @@ test("text that is no YAML, and aliases that multiply, are reported", () => {
 	for (const configYaml of ["a: [", bomb]) {
 		const { diagnostics } = decodeInjectorSettings({ valuesJson: "", configYaml, meshConfig: {}, revision: "" });
 		assert.equal(diagnostics.length, 1);
-		assert.equal(diagnostics[0]?.path, "config");
+		assert.equal(diagnostics[0]?.kind, "config");
 	}
 });

@@ -19,13 +19,21 @@ interface Case {
 }
 
 function podOf({ annotations, labels, metadata, spec }: Case): Pod {
-	const decoded = decodePod({ metadata: { name: "web", ...metadata, ...(labels && { labels }), ...(annotations && { annotations }) }, spec: { containers: [{ name: "app" }], ...spec } });
+	const decoded = decodePod({
+		metadata: { name: "web", ...metadata, ...(labels && { labels }), ...(annotations && { annotations }) },
+		spec: { containers: [{ name: "app" }], ...spec },
+	});
 	assert.ok("pod" in decoded, JSON.stringify(decoded));
 	return decoded.pod;
 }
 
 function run(input: Case, pod = podOf(input)) {
-	const { value, diagnostics } = decodeInjectorSettings({ valuesJson: JSON.stringify(input.values ?? {}), configYaml: "", meshConfig: input.mesh ?? {}, revision: input.revision ?? "" });
+	const { value, diagnostics } = decodeInjectorSettings({
+		valuesJson: JSON.stringify(input.values ?? {}),
+		configYaml: "",
+		meshConfig: input.mesh ?? {},
+		revision: input.revision ?? "",
+	});
 	assert.deepEqual(diagnostics, []);
 	return injectPod(pod, value, { namespace: { name: "shop" }, hasNativeSidecars: false, ...input.facts });
 }
@@ -37,7 +45,7 @@ function inject(input: Case, pod = podOf(input)): Pod {
 	return result.pod;
 }
 
-const proxyOf = (pod: Pod): Container & JsonObject => (findProxy(pod) ?? assert.fail("no proxy")) as Container & JsonObject;
+const proxyOf = (pod: Pod): Container & JsonObject => findProxy(pod) ?? assert.fail("no proxy");
 const envOf = (pod: Pod, name: string): string | undefined => proxyOf(pod).env?.find((entry) => entry.name === name)?.value;
 const names = (containers: readonly Container[] | undefined): readonly string[] => (containers ?? []).map(({ name }) => name);
 const argOf = (pod: Pod, flag: string): string | undefined => {
@@ -50,16 +58,36 @@ suite("order of containers", () => {
 	for (const [name, input, init, containers] of [
 		["plain: the rules come last", { spec }, ["migrate", "fetch", "istio-init"], ["app", "log", "istio-proxy"]],
 		["native by the nodes", { spec, facts: { hasNativeSidecars: true } }, ["istio-init", "istio-proxy", "migrate", "fetch"], ["app", "log"]],
-		["native by annotation", { spec, annotations: { "sidecar.istio.io/nativeSidecar": "true" } }, ["istio-init", "istio-proxy", "migrate", "fetch"], ["app", "log"]],
-		["plain by annotation", { spec, annotations: { "sidecar.istio.io/nativeSidecar": "false" }, facts: { hasNativeSidecars: true } }, ["migrate", "fetch", "istio-init"], ["app", "log", "istio-proxy"]],
+		[
+			"native by annotation",
+			{ spec, annotations: { "sidecar.istio.io/nativeSidecar": "true" } },
+			["istio-init", "istio-proxy", "migrate", "fetch"],
+			["app", "log"],
+		],
+		[
+			"plain by annotation",
+			{ spec, annotations: { "sidecar.istio.io/nativeSidecar": "false" }, facts: { hasNativeSidecars: true } },
+			["migrate", "fetch", "istio-init"],
+			["app", "log", "istio-proxy"],
+		],
 		[
 			"native, one init container before the proxy",
 			{ spec, annotations: { "sidecar.istio.io/nativeSidecar": "true", "sidecar.istio.io/init-containers-before-proxy": "fetch" } },
 			["istio-init", "fetch", "istio-proxy", "migrate"],
 			["app", "log"],
 		],
-		["the application waits", { spec, annotations: { "proxy.istio.io/config": "holdApplicationUntilProxyStarts: true" } }, ["migrate", "fetch", "istio-init"], ["istio-proxy", "app", "log"]],
-		["no interception", { spec: { containers: spec.containers }, annotations: { "sidecar.istio.io/interceptionMode": "NONE" } }, [], ["app", "log", "istio-proxy"]],
+		[
+			"the application waits",
+			{ spec, annotations: { "proxy.istio.io/config": "holdApplicationUntilProxyStarts: true" } },
+			["migrate", "fetch", "istio-init"],
+			["istio-proxy", "app", "log"],
+		],
+		[
+			"no interception",
+			{ spec: { containers: spec.containers }, annotations: { "sidecar.istio.io/interceptionMode": "NONE" } },
+			[],
+			["app", "log", "istio-proxy"],
+		],
 	] as const) {
 		test(name, () => {
 			const pod = inject(input);
@@ -135,7 +163,13 @@ suite("Prometheus", () => {
 		["any spelling of the names", { "prometheus-io/port": "9" }, {}, agent, '{"scrape":"","path":"","port":"9"}'],
 		["not where scraping is off", { "prometheus.io/scrape": "false" }, {}, { "prometheus.io/scrape": "false" }, undefined],
 		["not where the mesh does not merge", {}, { enablePrometheusMerge: false }, {}, undefined],
-		["the pod's word comes before the mesh's", { "prometheus.istio.io/merge-metrics": "true" }, { enablePrometheusMerge: false }, { "prometheus.istio.io/merge-metrics": "true", ...agent }, undefined],
+		[
+			"the pod's word comes before the mesh's",
+			{ "prometheus.istio.io/merge-metrics": "true" },
+			{ enablePrometheusMerge: false },
+			{ "prometheus.istio.io/merge-metrics": "true", ...agent },
+			undefined,
+		],
 		["the user's own way to the agent stays", { "prometheus.io/port": "15020" }, {}, { "prometheus.io/port": "15020" }, undefined],
 	] as const) {
 		test(name, () => {
@@ -156,7 +190,10 @@ suite("the proxy's configuration", () => {
 		assert.deepEqual(JSON.parse(envOf(pod, "PROXY_CONFIG") ?? ""), { concurrency: 2, proxyMetadata: { A: "mesh", B: "pod", ISTIO_META_DNS_CAPTURE: "true" } });
 		assert.deepEqual([envOf(pod, "A"), envOf(pod, "B")], ["mesh", "pod"]);
 		const init = pod.spec.initContainers?.[0];
-		assert.ok(init?.env?.some(({ name, value }) => name === "ISTIO_META_DNS_CAPTURE" && value === "true"), "iptables reads it, too");
+		assert.ok(
+			init?.env?.some(({ name, value }) => name === "ISTIO_META_DNS_CAPTURE" && value === "true"),
+			"iptables reads it, too",
+		);
 	});
 	for (const text of ["concurrency: many", "concurency: 2", "[", "- 1"]) {
 		test(`refuses ${JSON.stringify(text)}`, () => {
@@ -175,7 +212,10 @@ suite("the proxy's configuration", () => {
 		assert.equal(envOf(inject({ values, facts, labels: { "topology.istio.io/network": "n2" } }), "ISTIO_META_NETWORK"), "n2");
 	});
 	test("ports, one a line", () => {
-		const ports = [{ name: "http", containerPort: 80 }, { containerPort: 53, protocol: "UDP", hostPort: 5353 }];
+		const ports = [
+			{ name: "http", containerPort: 80 },
+			{ containerPort: 53, protocol: "UDP", hostPort: 5353 },
+		];
 		const value = envOf(inject({ spec: { containers: [{ name: "app", ports }] } }), "ISTIO_META_POD_PORTS");
 		assert.equal(value, '[\n    {"name":"http","containerPort":80}\n    ,{"hostPort":5353,"containerPort":53,"protocol":"UDP"}\n]');
 	});
@@ -184,9 +224,19 @@ suite("the proxy's configuration", () => {
 suite("names", () => {
 	const owner = (kind: string, name: string) => ({ generateName: "x-", ownerReferences: [{ apiVersion: "apps/v1", kind, name, controller: true }] });
 	for (const [name, input, workload, of] of [
-		["a Deployment's pod", { metadata: owner("ReplicaSet", "web-5d9"), labels: { "pod-template-hash": "5d9" } }, "web", "apps/v1/namespaces/shop/deployments/web"],
+		[
+			"a Deployment's pod",
+			{ metadata: owner("ReplicaSet", "web-5d9"), labels: { "pod-template-hash": "5d9" } },
+			"web",
+			"apps/v1/namespaces/shop/deployments/web",
+		],
 		["a bare ReplicaSet's pod", { metadata: owner("ReplicaSet", "web") }, "web", "apps/v1/namespaces/shop/replicasets/web"],
-		["a rollout's pod", { metadata: owner("ReplicaSet", "web-5d9"), labels: { "rollouts-pod-template-hash": "5d9" } }, "web", "apps/v1/namespaces/shop/rollouts/web"],
+		[
+			"a rollout's pod",
+			{ metadata: owner("ReplicaSet", "web-5d9"), labels: { "rollouts-pod-template-hash": "5d9" } },
+			"web",
+			"apps/v1/namespaces/shop/rollouts/web",
+		],
 		["a scheduled Job's pod", { metadata: owner("Job", "clean-28391234") }, "clean", "batch/v1/namespaces/shop/cronjobs/clean"],
 		["a StatefulSet's pod", { metadata: owner("StatefulSet", "db") }, "db", "apps/v1/namespaces/shop/statefulsets/db"],
 		["a pod of its own", {}, "web", "v1/namespaces/shop/pods/web"],
@@ -199,13 +249,22 @@ suite("names", () => {
 	}
 	test("a workload's name that is too long for a label is cut", () => {
 		const name = `${"a".repeat(62)}-bcd`;
-		assert.equal(inject({ facts: { workload: { name, namespace: "shop", apiVersion: "apps/v1", kind: "Deployment" } } }).metadata.labels?.["service.istio.io/canonical-name"], "a".repeat(62));
+		assert.equal(
+			inject({ facts: { workload: { name, namespace: "shop", apiVersion: "apps/v1", kind: "Deployment" } } }).metadata.labels?.[
+				"service.istio.io/canonical-name"
+			],
+			"a".repeat(62),
+		);
 	});
 });
 
 suite("annotations of the proxy", () => {
 	for (const [annotations, read, expected] of [
-		[{ "sidecar.istio.io/proxyImage": "r.example/p:9" }, (pod: Pod) => [proxyOf(pod).image, pod.spec.initContainers?.[0]?.image], ["r.example/p:9", "r.example/p:9"]],
+		[
+			{ "sidecar.istio.io/proxyImage": "r.example/p:9" },
+			(pod: Pod) => [proxyOf(pod).image, pod.spec.initContainers?.[0]?.image],
+			["r.example/p:9", "r.example/p:9"],
+		],
 		[{ "sidecar.istio.io/proxyImage": "other" }, (pod: Pod) => proxyOf(pod).image, "weft.dev/proxy:0.1.0"],
 		[{ "sidecar.istio.io/proxyImageType": "debug" }, (pod: Pod) => proxyOf(pod).image, "weft.dev/proxy:0.1.0-debug"],
 		[{ "sidecar.istio.io/proxyCPU": "1500m" }, (pod: Pod) => proxyOf(pod).resources, { requests: { cpu: "1500m" } }],
@@ -214,7 +273,11 @@ suite("annotations of the proxy", () => {
 		[{ "sidecar.istio.io/componentLogLevel": "rbac:debug" }, (pod: Pod) => proxyOf(pod).args?.[5], "--proxyComponentLogLevel=rbac:debug"],
 		[{ "sidecar.istio.io/agentLogLevel": "default:debug" }, (pod: Pod) => proxyOf(pod).args?.[6], "--log_output_level=default:debug"],
 		[{ "sidecar.istio.io/enableCoreDump": "true" }, (pod: Pod) => (proxyOf(pod).securityContext as JsonObject)["readOnlyRootFilesystem"], false],
-		[{ "sidecar.istio.io/capNetBindService": "true" }, (pod: Pod) => (proxyOf(pod).securityContext as JsonObject)["capabilities"], { add: ["NET_BIND_SERVICE"], drop: ["ALL"] }],
+		[
+			{ "sidecar.istio.io/capNetBindService": "true" },
+			(pod: Pod) => (proxyOf(pod).securityContext as JsonObject)["capabilities"],
+			{ add: ["NET_BIND_SERVICE"], drop: ["ALL"] },
+		],
 		[{ "readiness.status.sidecar.istio.io/initialDelaySeconds": "7" }, (pod: Pod) => (proxyOf(pod).readinessProbe as JsonObject)["initialDelaySeconds"], 7],
 		[{ "readiness.status.sidecar.istio.io/failureThreshold": "9" }, (pod: Pod) => (proxyOf(pod).readinessProbe as JsonObject)["failureThreshold"], 9],
 		[{ "status.sidecar.istio.io/port": "0" }, (pod: Pod) => [proxyOf(pod).readinessProbe, proxyOf(pod).startupProbe], [undefined, undefined]],
@@ -225,17 +288,36 @@ suite("annotations of the proxy", () => {
 		[{ "traffic.sidecar.istio.io/kubevirtInterfaces": "tap0" }, (pod: Pod) => argOf(pod, "-k"), "tap0"],
 		[{ "traffic.sidecar.istio.io/kubevirtInterfaces": "tap0", "istio.io/reroute-virtual-interfaces": "tap1" }, (pod: Pod) => argOf(pod, "-k"), "tap1"],
 		[{ "traffic.sidecar.istio.io/excludeInboundPorts": "15020,22" }, (pod: Pod) => argOf(pod, "-d"), "15090,15021,15020,22"],
-		[{ "sidecar.istio.io/userVolume": '{"b":{"emptyDir":{}},"a":{"hostPath":{"path":"/x"}}}' }, (pod: Pod) => pod.spec.volumes?.slice(-2), [{ name: "a", hostPath: { path: "/x" } }, { name: "b", emptyDir: {} }]],
-		[{ "sidecar.istio.io/bootstrapOverride": "cm" }, (pod: Pod) => [envOf(pod, "ISTIO_BOOTSTRAP_OVERRIDE"), pod.spec.volumes?.find(({ name }) => name === "custom-bootstrap-volume")], ["/etc/istio/custom-bootstrap/custom_bootstrap.json", { name: "custom-bootstrap-volume", configMap: { name: "cm" } }]],
+		[
+			{ "sidecar.istio.io/userVolume": '{"b":{"emptyDir":{}},"a":{"hostPath":{"path":"/x"}}}' },
+			(pod: Pod) => pod.spec.volumes?.slice(-2),
+			[
+				{ name: "a", hostPath: { path: "/x" } },
+				{ name: "b", emptyDir: {} },
+			],
+		],
+		[
+			{ "sidecar.istio.io/bootstrapOverride": "cm" },
+			(pod: Pod) => [envOf(pod, "ISTIO_BOOTSTRAP_OVERRIDE"), pod.spec.volumes?.find(({ name }) => name === "custom-bootstrap-volume")],
+			["/etc/istio/custom-bootstrap/custom_bootstrap.json", { name: "custom-bootstrap-volume", configMap: { name: "cm" } }],
+		],
 		[{ "kubectl.kubernetes.io/default-container": "mine" }, (pod: Pod) => pod.metadata.annotations?.["kubectl.kubernetes.io/default-container"], "mine"],
 	] as const) {
-		test(Object.entries(annotations).map((entry) => entry.join("=")).join(" "), () => assert.deepEqual(read(inject({ annotations })), expected));
+		test(
+			Object.entries(annotations)
+				.map((entry) => entry.join("="))
+				.join(" "),
+			() => assert.deepEqual(read(inject({ annotations })), expected),
+		);
 	}
 	for (const [annotations, message] of [
 		[{ "sidecar.istio.io/proxyCPU": "lots" }, /invalid value 'lots' for annotation 'sidecar.istio.io\/proxyCPU'/],
 		[{ "sidecar.istio.io/userVolume": "[{]" }, /annotation 'sidecar.istio.io\/userVolume': it is no JSON/],
 		[{ "sidecar.istio.io/userVolumeMount": '[{"mountPath":"/x"}]' }, /each item is an object with a name/],
-		[{ "traffic.sidecar.istio.io/excludeInboundPorts": "22,ssh" }, /excludeInboundPorts invalid: failed parsing port 'ssh': failed parsing port 'ssh': strconv.ParseUint: parsing "ssh": invalid syntax/],
+		[
+			{ "traffic.sidecar.istio.io/excludeInboundPorts": "22,ssh" },
+			/excludeInboundPorts invalid: failed parsing port 'ssh': failed parsing port 'ssh': strconv.ParseUint: parsing "ssh": invalid syntax/,
+		],
 		[{ "traffic.sidecar.istio.io/excludeOutboundPorts": "70000" }, /strconv.ParseUint: parsing "70000": value out of range/],
 		[{ "traffic.sidecar.istio.io/excludeOutboundIPRanges": "10.0.0.1" }, /netip.ParsePrefix\("10.0.0.1"\): no '\/'/],
 		[{ "traffic.sidecar.istio.io/excludeInterfaces": "eth0 -j ACCEPT" }, /'eth0 -j ACCEPT' is not the name of a network interface/],
@@ -258,7 +340,13 @@ suite("annotations of the proxy", () => {
 suite("a hostile value changes its own scalar and nothing else", () => {
 	const hostile = '"\n      - name: evil\n        image: evil"}]; ${{ x }}';
 	const normal = inject({ annotations: { "sidecar.istio.io/logLevel": "info" } });
-	for (const name of ["sidecar.istio.io/logLevel", "sidecar.istio.io/componentLogLevel", "sidecar.istio.io/agentLogLevel", "sidecar.istio.io/proxyImageType", "sidecar.istio.io/bootstrapOverride"]) {
+	for (const name of [
+		"sidecar.istio.io/logLevel",
+		"sidecar.istio.io/componentLogLevel",
+		"sidecar.istio.io/agentLogLevel",
+		"sidecar.istio.io/proxyImageType",
+		"sidecar.istio.io/bootstrapOverride",
+	]) {
 		test(name, () => {
 			const pod = inject({ annotations: { [name]: hostile } });
 			assert.deepEqual([names(pod.spec.containers), names(pod.spec.initContainers)], [names(normal.spec.containers), names(normal.spec.initContainers)]);
@@ -268,7 +356,10 @@ suite("a hostile value changes its own scalar and nothing else", () => {
 		});
 	}
 	test("keys of prototypes are only keys", () => {
-		const pod = inject({}, podOf({ spec: JSON.parse('{"containers":[{"name":"app","resources":{"__proto__":{"polluted":"1"}}}]}') as object, annotations: { constructor: "x" } }));
+		const pod = inject(
+			{},
+			podOf({ spec: JSON.parse('{"containers":[{"name":"app","resources":{"__proto__":{"polluted":"1"}}}]}') as object, annotations: { constructor: "x" } }),
+		);
 		assert.equal(({} as Record<string, unknown>)["polluted"], undefined);
 		assert.ok(Object.hasOwn(pod.spec.containers[0]?.resources ?? {}, "__proto__"));
 	});
@@ -277,7 +368,11 @@ suite("a hostile value changes its own scalar and nothing else", () => {
 suite("an istio-proxy container of the user's", () => {
 	const own = (fields: object) => ({ containers: [{ name: "istio-proxy", image: "auto", ...fields }, { name: "app" }] });
 	test("its fields stand, the rest is the template's", () => {
-		const proxy = proxyOf(inject({ spec: own({ env: [{ name: "TRUST_DOMAIN", valueFrom: { fieldRef: { fieldPath: "metadata.uid" } } }], volumeMounts: [{ name: "x", mountPath: "/x" }] }) }));
+		const proxy = proxyOf(
+			inject({
+				spec: own({ env: [{ name: "TRUST_DOMAIN", valueFrom: { fieldRef: { fieldPath: "metadata.uid" } } }], volumeMounts: [{ name: "x", mountPath: "/x" }] }),
+			}),
+		);
 		assert.equal(proxy.image, "weft.dev/proxy:0.1.0");
 		assert.deepEqual(
 			proxy.env?.find(({ name }) => name === "TRUST_DOMAIN"),
@@ -300,7 +395,11 @@ suite("an istio-proxy container of the user's", () => {
 });
 
 suite("gateways", () => {
-	const input: Case = { annotations: { "inject.istio.io/templates": "gateway" }, labels: { istio: "ingress" }, spec: { containers: [{ name: "istio-proxy", image: "auto", ports: [{ containerPort: 8443 }], securityContext: { runAsNonRoot: true } }] } };
+	const input: Case = {
+		annotations: { "inject.istio.io/templates": "gateway" },
+		labels: { istio: "ingress" },
+		spec: { containers: [{ name: "istio-proxy", image: "auto", ports: [{ containerPort: 8443 }], securityContext: { runAsNonRoot: true } }] },
+	};
 	test("the pod's own container becomes a router; nothing is captured", () => {
 		const pod = inject(input);
 		assert.deepEqual([names(pod.spec.containers), pod.spec.initContainers], [["istio-proxy"], undefined]);
@@ -318,7 +417,11 @@ suite("gateways", () => {
 });
 
 suite("again and back", () => {
-	const probes = { readinessProbe: { httpGet: { path: "/r", port: 8080 } }, livenessProbe: { grpc: { port: 1 } }, lifecycle: { preStop: { tcpSocket: { port: 2 } } } };
+	const probes = {
+		readinessProbe: { httpGet: { path: "/r", port: 8080 } },
+		livenessProbe: { grpc: { port: 1 } },
+		lifecycle: { preStop: { tcpSocket: { port: 2 } } },
+	};
 	const cases: readonly Case[] = [
 		{},
 		{ spec: { containers: [{ name: "app", ...probes }], volumes: [{ name: "mine", emptyDir: {} }], initContainers: [{ name: "first" }] } },
@@ -339,5 +442,6 @@ suite("again and back", () => {
 			assert.deepEqual(sorted(back), sorted(podOf(input)));
 		});
 	}
-	test("a pod that was not injected is no matter of uninject", () => assert.equal(uninjectPod(podOf({ annotations: { "sidecar.istio.io/status": "nonsense" } })), undefined));
+	test("a pod that was not injected is no matter of uninject", () =>
+		assert.equal(uninjectPod(podOf({ annotations: { "sidecar.istio.io/status": "nonsense" } })), undefined));
 });

@@ -1,7 +1,7 @@
 import type { ProxyConfig } from "@weft/api";
 import { validateAnnotations } from "./annotations.ts";
 import { decideInjection, type InjectReason, type NamespaceFacts, type SkipReason } from "./decide.ts";
-import type { JsonObject, StringMap } from "./json.ts";
+import type { StringMap } from "./json.ts";
 import { createPatch, type PatchOperation } from "./json-patch.ts";
 import { orderContainers } from "./inject/order.ts";
 import { applyOverrides, moveUserProxy, stripInjected } from "./inject/overrides.ts";
@@ -49,7 +49,7 @@ export function injectPod(pod: Pod, settings: InjectorSettings, facts: Injection
 	if (invalid !== undefined) return { kind: "error", message: `failed to run injection template: ${invalid}` };
 	try {
 		const injected = buildInjected(pod, settings, facts);
-		const patch = createPatch(pod as unknown as JsonObject, injected as unknown as JsonObject);
+		const patch = createPatch(pod, injected);
 		return { kind: "injected", reason: decision.reason, pod: injected, patch, warnings: warningsFor(pod) };
 	} catch (error) {
 		if (error instanceof InjectionError) return { kind: "error", message: `failed to run injection template: ${error.message}` };
@@ -95,7 +95,7 @@ function mergeOverlays(pod: Pod, overlays: readonly PodOverlay[]): Pod {
 	let merged = pod;
 	for (const overlay of overlays) {
 		const isNative = overlay.spec.initContainers?.some(({ name }) => name === "istio-proxy") ?? false;
-		merged = mergeStrategic((isNative ? moveUserProxy(merged) : merged) as unknown as JsonObject, overlay as unknown as JsonObject) as unknown as Pod;
+		merged = mergeStrategic(isNative ? moveUserProxy(merged) : merged, overlay) as unknown as Pod;
 	}
 	return merged;
 }

@@ -1,5 +1,5 @@
 import { type InjectionFacts, type InjectionResult, injectPod } from "./inject-pod.ts";
-import { isJsonObject, type Json, type JsonObject } from "./json.ts";
+import { isJsonObject, type Json, type JsonObject, omit } from "./json.ts";
 import { decodePod, type Pod } from "./pod/pod.ts";
 import type { InjectorSettings } from "./settings/settings.ts";
 import { uninjectPod } from "./uninject.ts";
@@ -85,17 +85,19 @@ function mapPods(object: JsonObject, namespace: string, change: Change, path: Pa
 	const { pod, messages } = change(decoded.pod, place.path.length === 0 ? undefined : workloadOf(object, namespace));
 	const notices = messages.map((message) => ({ ...message, subject, path: [...path, ...place.path] }));
 	if (!pod) return { object, notices };
-	const injected = setAt(object, place.path, pod as unknown as JsonObject);
-	return { object: place.metadataPath ? setAt(injected, place.metadataPath, pod.metadata) : injected, notices };
+	const isBare = Object.keys(pod.metadata).length === 0;
+	const changed = setAt(object, place.path, isBare ? omit(pod, ["metadata"]) : pod);
+	return { object: place.metadataPath ? setAt(changed, place.metadataPath, isBare ? undefined : pod.metadata) : changed, notices };
 }
 
 function mapList(list: JsonObject & { readonly items: readonly Json[] }, namespace: string, change: Change, path: Path, depth: number): OfflineResult {
 	if (depth >= listDepthMax)
 		return { object: list, notices: [{ kind: "error", subject: "List", message: `Lists nested deeper than ${listDepthMax} levels`, path }] };
-	const results = list.items.map((item, i) =>
+	const results = list.items.map((item, i): { readonly object: Json; readonly notices: readonly Notice[] } =>
 		isJsonObject(item) ? mapPods(item, namespace, change, [...path, "items", i], depth + 1) : { object: item, notices: [] },
 	);
-	return { object: { ...list, items: results.map((result) => result.object) }, notices: results.flatMap((result) => result.notices) };
+	const isChanged = results.some((result, i) => result.object !== list.items[i]);
+	return { object: isChanged ? { ...list, items: results.map((result) => result.object) } : list, notices: results.flatMap((result) => result.notices) };
 }
 
 function isList(object: JsonObject): object is JsonObject & { readonly items: readonly Json[] } {
@@ -147,9 +149,11 @@ function valueAt(object: Json, path: Path): Json | undefined {
 	return value;
 }
 
-function setAt(object: JsonObject, path: Path, value: JsonObject): JsonObject {
+/** Undefined removes. */
+function setAt(object: JsonObject, path: Path, value: JsonObject | undefined): JsonObject {
 	const [key, ...rest] = path;
-	if (key === undefined) return value;
+	if (key === undefined) return value ?? {};
+	if (rest.length === 0) return value ? { ...object, [key]: value } : omit(object, [String(key)]);
 	const child = object[key];
 	return { ...object, [key]: setAt(isJsonObject(child) ? child : {}, rest, value) };
 }

@@ -20,16 +20,15 @@ export function decodeProxyConfigAnnotation(
 		return failed(thrown instanceof Error ? thrown.message : String(thrown));
 	}
 	if (!isJsonObject(input)) return failed("expected an object");
-	const { value, diagnostics } = decodeMeshConfigValue({ defaultConfig: input });
-	// Warnings of the schema are unknown fields; others say what has no effect in the control plane, which does not matter here.
-	const problem = diagnostics.find(({ severity, code }) => severity === "error" || code.startsWith("IST"));
+	const { value, diagnostics } = decodeMeshConfigValue({ defaultConfig: input }, {}, { injectsPods: true });
+	const [problem] = diagnostics;
 	if (problem) return failed(`${problem.path.replace(/^defaultConfig\.?/, "")}: ${problem.message}`.replace(/^: /, ""));
 	return { value: value.defaultConfig ?? {} };
 }
 
 /** `over` on `base`: objects field by field, all else replaced. */
 export function mergeProxyConfig(base: ProxyConfig, over: ProxyConfig): ProxyConfig {
-	return mergeObjects(base as unknown as JsonObject, over as unknown as JsonObject) as unknown as ProxyConfig;
+	return mergeObjects(base as unknown as JsonObject, over as unknown as JsonObject);
 }
 
 function mergeObjects(base: JsonObject, over: JsonObject): JsonObject {

@@ -11,7 +11,6 @@ const unused: Readonly<Partial<Record<keyof MeshConfig, string>>> = {
 	configSources: "resources are read from where the command line says",
 	discoverySelectors: "all namespaces are looked at",
 	enableEnvoyAccessLogService: "access logs go to files",
-	enablePrometheusMerge: "applications' metrics are not merged",
 	enableTracing: "no spans are reported",
 	ingressClass: "Ingress resources are not read",
 	ingressControllerMode: "Ingress resources are not read",
@@ -21,19 +20,27 @@ const unused: Readonly<Partial<Record<keyof MeshConfig, string>>> = {
 	verifyCertificateAtClient: "servers are verified by what their DestinationRule says",
 };
 
-/** Of `defaultConfig`, what the control plane itself reads; the rest is for whoever starts the proxies. */
+/** Who starts the proxies: the injector hands them all of `defaultConfig`; a mesh on one machine starts them itself. */
+export interface MeshConfigReader {
+	readonly injectsPods: boolean;
+}
+
+/** Of `defaultConfig`, what the control plane itself reads. */
 const readProxyFields = new Set(["discoveryAddress", "gatewayTopology", "tracing"]);
 
 /** Warns of what is set to another value than Istio's default and changes nothing. */
-export function checkUnusedFields(report: Report, value: MeshConfig): void {
+export function checkUnusedFields(report: Report, value: MeshConfig, { injectsPods }: MeshConfigReader): void {
 	for (const [field, instead] of Object.entries(unused)) {
 		if (isSet(value, meshConfigDefaults, field)) warn(report.at(field), field, instead);
 	}
+	if (value.meshMTLS?.cipherSuites?.length) warn(report.at("meshMTLS", "cipherSuites"), "meshMTLS.cipherSuites", "the mesh's own are used");
+	if (injectsPods) return;
+	if (isSet(value, meshConfigDefaults, "enablePrometheusMerge"))
+		warn(report.at("enablePrometheusMerge"), "enablePrometheusMerge", "applications' metrics are not merged");
 	for (const field of Object.keys(value.defaultConfig ?? {})) {
 		if (readProxyFields.has(field) || !isSet(value.defaultConfig ?? {}, meshConfigDefaults.defaultConfig, field)) continue;
 		warn(report.at("defaultConfig", field), `defaultConfig.${field}`, "proxies have it from their own command line");
 	}
-	if (value.meshMTLS?.cipherSuites?.length) warn(report.at("meshMTLS", "cipherSuites"), "meshMTLS.cipherSuites", "the mesh's own are used");
 }
 
 function isSet(value: object, defaults: object, field: string): boolean {

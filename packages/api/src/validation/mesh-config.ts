@@ -1,6 +1,6 @@
 import { type Diagnostic, diagnosticCodes } from "../diagnostic.ts";
 import { type MeshConfig, meshConfigSchema } from "../schema/mesh-config.ts";
-import { checkUnusedFields } from "./mesh-config-unused.ts";
+import { checkUnusedFields, type MeshConfigReader } from "./mesh-config-unused.ts";
 import { isDnsLabel, isDnsSubdomain } from "./names.ts";
 import { createReport, type Finding } from "./report.ts";
 import { checkDuration, checkExportTo, checkPort, checkRetries } from "./rules-common.ts";
@@ -13,7 +13,11 @@ import { type Location, toDiagnostic } from "./validate.ts";
  * Reads a MeshConfig as the user wrote it (defaults are not filled in: see `resolveMeshConfig`).
  * Unknown fields are warnings, as one mesh config serves several versions; ill-typed ones are errors and left out of `value`.
  */
-export function decodeMeshConfigValue(input: unknown, location: Location = {}): { readonly value: MeshConfig; readonly diagnostics: readonly Diagnostic[] } {
+export function decodeMeshConfigValue(
+	input: unknown,
+	location: Location = {},
+	reader: MeshConfigReader = { injectsPods: false },
+): { readonly value: MeshConfig; readonly diagnostics: readonly Diagnostic[] } {
 	const walked = walkSchema(meshConfigSchema, input ?? {}, [], { unknownFields: "warning" });
 	// The walk has made the value fit meshConfigSchema.
 	const value = walked.value as MeshConfig;
@@ -39,7 +43,7 @@ export function decodeMeshConfigValue(input: unknown, location: Location = {}): 
 		report.at("outboundTrafficPolicy", "mode").error("ALLOW_ANY_DYNAMIC_DNS is not implemented by this version of Weft; write ALLOW_ANY or REGISTRY_ONLY");
 	}
 	checkProviders(report, value);
-	checkUnusedFields(report, value);
+	checkUnusedFields(report, value, reader);
 	return { value, diagnostics: findings.map((finding) => toDiagnostic(finding, location, { kind: "MeshConfig" })) };
 }
 

@@ -1,4 +1,4 @@
-import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, readSync, statSync } from "node:fs";
 import { join } from "node:path";
 import type { ApplyResult } from "@weft/control-plane";
 import { CommandError } from "../output/errors.ts";
@@ -12,10 +12,29 @@ export interface SourceFile {
 /** `-f` as kubectl takes it: files, folders (their .yaml, .yml and .json, sorted, with sub-folders), `-` for standard input. */
 export function readSources(paths: readonly string[]): SourceFile[] {
 	return paths.flatMap((path) => {
-		if (path === "-") return [{ file: "-", text: readFileSync(0, "utf8") }];
+		if (path === "-") return [{ file: "-", text: readStandardInput() }];
 		if (!existsSync(path)) throw new CommandError(`${path}: no such file or directory`);
 		return filesOf(path).map((file) => ({ file, text: readFileSync(file, "utf8") }));
 	});
+}
+
+/** A pipe from another Node process does not block: it says EAGAIN while the other is still writing. */
+function readStandardInput(): string {
+	const chunks: Buffer[] = [];
+	const waiting = new Int32Array(new SharedArrayBuffer(4));
+	for (;;) {
+		const chunk = Buffer.allocUnsafe(64 * 1024);
+		try {
+			const bytes = readSync(0, chunk);
+			if (bytes === 0) return Buffer.concat(chunks).toString("utf8");
+			chunks.push(chunk.subarray(0, bytes));
+		} catch (error) {
+			const { code } = error as NodeJS.ErrnoException;
+			if (code === "EOF") return Buffer.concat(chunks).toString("utf8");
+			if (code !== "EAGAIN") throw new CommandError(`-: cannot be read: ${error instanceof Error ? error.message : String(error)}`);
+			Atomics.wait(waiting, 0, 0, 10);
+		}
+	}
 }
 
 function filesOf(path: string): string[] {

@@ -7,6 +7,7 @@ import {
 	isKind,
 	type Location,
 	type MeshConfig,
+	type MeshConfigReader,
 	type Path,
 } from "@weft/api";
 import { judgeKind } from "./kind-catalog.ts";
@@ -36,13 +37,17 @@ export function decodeYaml(text: string, file: string): DecodedYaml {
 }
 
 /** A MeshConfig file: one document. An empty one is an empty configuration. */
-export function decodeMeshConfig(text: string, file: string): { readonly value: MeshConfig; readonly diagnostics: readonly Diagnostic[] } {
+export function decodeMeshConfig(
+	text: string,
+	file: string,
+	reader?: MeshConfigReader,
+): { readonly value: MeshConfig; readonly diagnostics: readonly Diagnostic[] } {
 	const diagnostics: Diagnostic[] = [];
 	const documents = parseDocuments(text, file, diagnostics);
 	const [first, second] = documents;
 	if (second)
 		diagnostics.push(problem(file, "a mesh config is one document; remove the others", diagnosticCodes.syntax, second.location.position?.([], false)));
-	const decoded = decodeMeshConfigValue(first?.value ?? {}, first?.location ?? { file });
+	const decoded = decodeMeshConfigValue(first?.value ?? {}, first?.location ?? { file }, reader);
 	return { value: decoded.value, diagnostics: [...diagnostics, ...decoded.diagnostics] };
 }
 

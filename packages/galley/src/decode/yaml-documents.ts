@@ -12,6 +12,8 @@ export const anchorCountMax = 1_000;
 export interface ParsedDocument {
 	readonly value: unknown;
 	readonly location: Location;
+	/** As it is written, without the lines that part documents. */
+	readonly text: string;
 }
 
 /** The documents of a text as plain values, each knowing its places. What cannot be read is in `diagnostics`. Never throws. */
@@ -26,7 +28,10 @@ export function parseDocuments(text: string, file: string, diagnostics: Diagnost
 	const composer = new Composer({ lineCounter: lines, stringKeys: true, merge: true, uniqueKeys: false, prettyErrors: false, logLevel: "silent" });
 	const parsed: ParsedDocument[] = [];
 	try {
-		for (const document of composer.compose(tokens(text, lines), true, text.length)) parsed.push(...toValue(document, lines, file, diagnostics));
+		for (const document of composer.compose(tokens(text, lines), true, text.length)) {
+			const written = text.slice(document.range[0], document.range[2]);
+			parsed.push(...toValue(document, lines, file, diagnostics).map((found) => ({ ...found, text: written })));
+		}
 	} catch (error) {
 		diagnostics.push(unreadable(file, error, lines));
 	}
@@ -97,7 +102,7 @@ function placeOf(lines: LineCounter, offset: number): Position {
 	return { line: Math.max(1, line), column: Math.max(1, col) };
 }
 
-function toValue(document: Document.Parsed, lines: LineCounter, file: string, diagnostics: Diagnostic[]): readonly ParsedDocument[] {
+function toValue(document: Document.Parsed, lines: LineCounter, file: string, diagnostics: Diagnostic[]): readonly Omit<ParsedDocument, "text">[] {
 	// After one syntax error the rest is noise.
 	const [error]: readonly YAMLError[] = [...document.errors, ...document.warnings];
 	if (error) {

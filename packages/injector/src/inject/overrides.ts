@@ -43,7 +43,7 @@ export function readOverrides(pod: Pod): Overrides {
 		const isContainer = (entry: Json): boolean => isJsonObject(entry) && typeof entry["name"] === "string";
 		if (!Array.isArray(containers) || !containers.every(isContainer))
 			throw new InjectionError(`annotation '${overridesAnnotation}': expected lists of containers`);
-		return containers as unknown as readonly Container[];
+		return containers;
 	};
 	return { containers: list("containers"), initContainers: list("initContainers") };
 }

@@ -16,7 +16,8 @@ const operators = ["In", "NotIn", "Exists", "DoesNotExist"] as const;
 
 /** A list of selectors, any of which may match. Invalid ones are reported and left out. */
 export function decodeSelectors(input: Json | undefined, path: string, diagnostics: Diagnostic[]): readonly LabelSelector[] {
-	const report = (at: string, message: string): void => void diagnostics.push({ severity: "error", code: diagnosticCodes.schema, path: at, message });
+	const report = (at: string, message: string): void =>
+		void diagnostics.push({ severity: "error", code: diagnosticCodes.schema, kind: "config", path: at, message });
 	if (input === undefined || input === null) return [];
 	if (!Array.isArray(input)) {
 		report(path, "expected a list of label selectors");

@@ -63,9 +63,9 @@ export function decodeInjectorSettings({ valuesJson, configYaml, meshConfig, rev
 	return { value, diagnostics };
 }
 
-function parseObject(text: string, what: string, diagnostics: Diagnostic[]): JsonObject {
+function parseObject(text: string, what: "values" | "config", diagnostics: Diagnostic[]): JsonObject {
 	const report = (message: string): JsonObject => {
-		diagnostics.push({ severity: "error", code: diagnosticCodes.syntax, path: what, message });
+		diagnostics.push({ severity: "error", code: diagnosticCodes.syntax, kind: what, path: "", message });
 		return {};
 	};
 	if (text.length > textBytesMax) return report(`the text has ${text.length} characters, at most ${textBytesMax} are read`);
@@ -96,14 +96,14 @@ function decodePolicy(policy: unknown, diagnostics: Diagnostic[]): "enabled" | "
 function decodeAnnotations(value: unknown, diagnostics: Diagnostic[]): StringMap {
 	if (value === undefined || value === null) return {};
 	if (isStringMap(value)) return value;
-	diagnostics.push({ severity: "error", code: diagnosticCodes.schema, path: "injectedAnnotations", message: "expected text values" });
+	diagnostics.push({ severity: "error", code: diagnosticCodes.schema, kind: "config", path: "injectedAnnotations", message: "expected text values" });
 	return {};
 }
 
 function decodeNames(value: unknown, fallback: readonly string[], diagnostics: Diagnostic[]): readonly string[] {
 	if (Array.isArray(value) && value.every((name) => typeof name === "string")) return value.length > 0 ? value : ["sidecar"];
 	if (value !== undefined && value !== null) {
-		diagnostics.push({ severity: "error", code: diagnosticCodes.schema, path: "defaultTemplates", message: "expected a list of names" });
+		diagnostics.push({ severity: "error", code: diagnosticCodes.schema, kind: "config", path: "defaultTemplates", message: "expected a list of names" });
 	}
 	return fallback.length > 0 ? fallback : ["sidecar"];
 }
@@ -112,7 +112,7 @@ function decodeAliases(value: unknown, diagnostics: Diagnostic[]): Readonly<Reco
 	if (value === undefined || value === null) return {};
 	const isNames = (names: unknown): boolean => Array.isArray(names) && names.every((name) => typeof name === "string");
 	if (isJsonObject(value) && Object.values(value).every(isNames)) return value as unknown as Readonly<Record<string, readonly string[]>>;
-	diagnostics.push({ severity: "error", code: diagnosticCodes.schema, path: "aliases", message: "expected lists of template names" });
+	diagnostics.push({ severity: "error", code: diagnosticCodes.schema, kind: "config", path: "aliases", message: "expected lists of template names" });
 	return {};
 }
 
@@ -123,6 +123,7 @@ function checkTemplates(config: JsonObject, diagnostics: Diagnostic[]): void {
 		diagnostics.push({
 			severity: isKnown ? "warning" : "error",
 			code: diagnosticCodes.notImplemented,
+			kind: "config",
 			path: `templates.${name}`,
 			message: isKnown
 				? "the template's text is not read: Weft builds it from the values"

@@ -140,7 +140,13 @@ function createReader(input: JsonObject, diagnostics: Diagnostic[]) {
 		if (value === undefined) return fallback;
 		const converted = convert(value);
 		if (converted !== undefined) return converted;
-		diagnostics.push({ severity: "error", code: diagnosticCodes.schema, path, message: `expected ${expected}, not ${JSON.stringify(value).slice(0, 80)}` });
+		diagnostics.push({
+			severity: "error",
+			code: diagnosticCodes.schema,
+			kind: "values",
+			path,
+			message: `expected ${expected}, not ${JSON.stringify(value).slice(0, 80)}`,
+		});
 		return fallback;
 	};
 	// Helm's --set makes numbers and booleans of what looks like them: a tag of 1.30 is still a text.
@@ -175,7 +181,13 @@ function withVariant(tag: string, variant: string): string {
 function refuseUnsupported(read: Reader, diagnostics: Diagnostic[]): void {
 	const refuse = (path: string, isSet: boolean, message: string): void => {
 		if (isSet)
-			diagnostics.push({ severity: "error", code: diagnosticCodes.notImplemented, path, message: `not implemented by this version of Weft: ${message}` });
+			diagnostics.push({
+				severity: "error",
+				code: diagnosticCodes.notImplemented,
+				kind: "values",
+				path,
+				message: `not implemented by this version of Weft: ${message}`,
+			});
 	};
 	refuse("global.nativeNftables", read.bool("global.nativeNftables", false), "rules are applied with iptables; set it to false");
 	refuse("global.mountMtlsCerts", read.bool("global.mountMtlsCerts", false), "proxies get their certificates from the control plane; set it to false");

@@ -12,7 +12,7 @@ export function gatewayOverlay(input: TemplateInput): PodOverlay {
 	const container: Container & JsonObject = {
 		...proxyContainer(input, "router"),
 		...(Object.keys(proxy.lifecycle).length > 0 && { lifecycle: proxy.lifecycle }),
-		readinessProbe: readinessProbe(input) as Container["readinessProbe"] & JsonObject,
+		readinessProbe: readinessProbe(input),
 		securityContext: { runAsUser: 1337, runAsGroup: 1337 },
 	};
 	return {

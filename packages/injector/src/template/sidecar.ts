@@ -39,9 +39,8 @@ function sidecarContainer(input: TemplateInput): Container & JsonObject {
 		...proxyContainer(input, "sidecar"),
 		...(input.isNative && { restartPolicy: "Always" }),
 		...(lifecycle && { lifecycle }),
-		...(hasStatusPort(input) && { readinessProbe: readinessProbe(input) as Container["readinessProbe"] & JsonObject }),
-		...(hasStatusPort(input) &&
-			input.settings.values.proxy.startupProbe.enabled && { startupProbe: startupProbe(input) as Container["startupProbe"] & JsonObject }),
+		...(hasStatusPort(input) && { readinessProbe: readinessProbe(input) }),
+		...(hasStatusPort(input) && input.settings.values.proxy.startupProbe.enabled && { startupProbe: startupProbe(input) }),
 		resources: proxyResources(input),
 		securityContext: securityContext(input),
 	};
