@@ -416,6 +416,48 @@ suite("gateways", () => {
 	});
 });
 
+suite("with a CNI plugin", () => {
+	const values = { pilot: { cni: { enabled: true } } };
+	const init = [{ name: "first" }];
+	test("nobody is root: a check in place of the rules, before all else", () => {
+		const pod = inject({ values, spec: { containers: [{ name: "app" }], initContainers: init } });
+		assert.deepEqual(names(pod.spec.initContainers), ["istio-validation", "first"]);
+		const check = pod.spec.initContainers?.[0];
+		assert.deepEqual(check?.args?.slice(-2), ["--run-validation", "--skip-rule-apply"]);
+		assert.deepEqual(check?.securityContext, {
+			allowPrivilegeEscalation: false,
+			privileged: false,
+			capabilities: { drop: ["ALL"] },
+			readOnlyRootFilesystem: true,
+			runAsGroup: 1337,
+			runAsNonRoot: true,
+			runAsUser: 1337,
+		});
+		assert.equal(pod.metadata.annotations?.["sidecar.istio.io/interceptionMode"], "REDIRECT");
+		assert.equal(pod.metadata.annotations?.["traffic.sidecar.istio.io/excludeInboundPorts"], "15020");
+	});
+	test("native, and a proxy of another user", () => {
+		const own = { name: "istio-proxy", image: "auto", securityContext: { runAsUser: 1500, runAsGroup: 1600 } };
+		const pod = inject({ values, facts: { hasNativeSidecars: true }, spec: { containers: [{ name: "app" }, own], initContainers: init } });
+		assert.deepEqual(names(pod.spec.initContainers), ["istio-validation", "istio-proxy", "first"]);
+		const check = pod.spec.initContainers?.[0];
+		assert.deepEqual([check?.securityContext?.runAsUser, check?.securityContext?.runAsGroup], [1500, 1600]);
+		assert.ok(check?.args?.includes("1500"));
+	});
+	for (const [networks, expected] of [
+		["", "default/istio-cni"],
+		["a, b", "a, b, default/istio-cni"],
+		['[{"name":"a"}]', '[{"name":"a"},{"name":"default/istio-cni"}]'],
+		["a,default/istio-cni", "a,default/istio-cni"],
+	] as const) {
+		test(`multus networks ${JSON.stringify(networks)}`, () => {
+			const multus = { pilot: { cni: { enabled: true, provider: "multus" } } };
+			const pod = inject({ values: multus, ...(networks && { annotations: { "k8s.v1.cni.cncf.io/networks": networks } }) });
+			assert.equal(pod.metadata.annotations?.["k8s.v1.cni.cncf.io/networks"], expected);
+		});
+	}
+});
+
 suite("again and back", () => {
 	const probes = {
 		readinessProbe: { httpGet: { path: "/r", port: 8080 } },

@@ -1,4 +1,4 @@
-import { annotationsOf, type Container, initContainerName, type Pod, proxyContainerName } from "../pod/pod.ts";
+import { annotationsOf, type Container, initContainerName, type Pod, proxyContainerName, validationContainerName } from "../pod/pod.ts";
 
 /** Init containers that must run before a native sidecar: names, comma-separated. */
 const beforeProxyAnnotation = "sidecar.istio.io/init-containers-before-proxy";
@@ -13,7 +13,10 @@ export function orderContainers(pod: Pod, holdsApplication: boolean): Pod {
 	if (!initContainers) return { ...pod, spec: { ...pod.spec, ...ordered } };
 	const isNative = initContainers.some(({ name }) => name === proxyContainerName);
 	const before = (annotationsOf(pod)[beforeProxyAnnotation] ?? "").split(",").filter((name) => name !== "");
-	const init = isNative ? moveFirst(initContainers, [initContainerName, ...new Set(before), proxyContainerName]) : moveLast(initContainers, initContainerName);
+	// The check comes before anything of the user's runs.
+	const init = isNative
+		? moveFirst(initContainers, [initContainerName, validationContainerName, ...new Set(before), proxyContainerName])
+		: moveLast(moveFirst(initContainers, [validationContainerName]), initContainerName);
 	return { ...pod, spec: { ...pod.spec, ...ordered, initContainers: init } };
 }
 

@@ -9,6 +9,7 @@ import {
 	mapProxy,
 	type Pod,
 	proxyContainerName,
+	validationContainerName,
 	withAnnotations,
 } from "../pod/pod.ts";
 import { mergeStrategic } from "../pod/strategic-merge.ts";
@@ -112,18 +113,22 @@ function renderOverrides({ containers, initContainers }: Overrides): string {
 	});
 }
 
-/** A proxy of another user: the rules must let that one pass. TPROXY needs root whatever the user says. */
+/** A proxy of another user: the rules must let that one pass, and the check runs as it. TPROXY needs root whatever the user says. */
 function adjustUser(pod: Pod, original: Pod): Pod {
-	const user = findProxy(original)?.securityContext?.runAsUser;
-	if (user === undefined) return pod;
-	const args = findContainer(initContainerName, pod.spec.initContainers)?.args ?? [];
+	const { runAsUser, runAsGroup } = findProxy(original)?.securityContext ?? {};
+	if (runAsUser === undefined && runAsGroup === undefined) return pod;
+	const isCapture = ({ name }: Container): boolean => name === initContainerName || name === validationContainerName;
+	const args = pod.spec.initContainers?.find(isCapture)?.args ?? [];
 	const isTproxy = args[args.indexOf("-m") + 1] === "TPROXY";
-	const withRoot = isTproxy ? mapProxy(pod, (proxy) => ({ ...proxy, securityContext: { ...proxy.securityContext, runAsUser: 0 } })) : pod;
-	if (user === 0) return withRoot;
+	const withRoot =
+		isTproxy && runAsUser !== undefined ? mapProxy(pod, (proxy) => ({ ...proxy, securityContext: { ...proxy.securityContext, runAsUser: 0 } })) : pod;
 	return mapContainers(withRoot, (container, field) => {
-		if (field !== "initContainers" || container.name !== initContainerName || !container.args) return container;
-		const at = container.args.indexOf("-u");
-		return at < 0 ? container : { ...container, args: container.args.with(at + 1, String(user)) };
+		if (field !== "initContainers" || !isCapture(container)) return container;
+		const ids = { ...(runAsUser !== undefined && { runAsUser }), ...(runAsGroup !== undefined && { runAsGroup }) };
+		const isCheck = container.name === validationContainerName && !isTproxy;
+		const asUser = isCheck ? { ...container, securityContext: { ...container.securityContext, ...ids } } : container;
+		const at = asUser.args?.indexOf("-u") ?? -1;
+		return runAsUser === undefined || runAsUser === 0 || at < 0 ? asUser : { ...asUser, args: asUser.args?.with(at + 1, String(runAsUser)) };
 	});
 }
 

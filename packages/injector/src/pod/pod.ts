@@ -147,6 +147,8 @@ const isOptionalObject = (value: Json | undefined): boolean => value === undefin
 
 export const proxyContainerName = "istio-proxy";
 export const initContainerName = "istio-init";
+/** In its place where a CNI plugin captures: fails, and with it the pod, when the plugin has not done so. */
+export const validationContainerName = "istio-validation";
 
 export function findContainer(name: string, containers: readonly Container[] | undefined): Container | undefined {
 	return containers?.find((container) => container.name === name);

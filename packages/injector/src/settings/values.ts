@@ -22,6 +22,8 @@ export interface InjectorValues {
 	readonly trustDomain: string;
 	readonly proxy: ProxyValues;
 	readonly proxyInit: { readonly image: string; readonly forceApplyIptables: boolean };
+	/** A CNI plugin on the nodes captures the traffic: pods need no container that is root. `multus`: it is asked for by annotation. */
+	readonly cni: { readonly enabled: boolean; readonly isMultus: boolean };
 	readonly webhook: WebhookValues;
 }
 
@@ -86,6 +88,10 @@ export function decodeValues(input: JsonObject, diagnostics: Diagnostic[]): Inje
 		trustDomain: read.text("global.trustDomain", ""),
 		proxy: readProxy(read),
 		proxyInit: { image: read.text("global.proxy_init.image", "proxy"), forceApplyIptables: read.bool("global.proxy_init.forceApplyIptables", false) },
+		cni: {
+			enabled: read.bool("pilot.cni.enabled", false) || read.bool("istio_cni.enabled", false),
+			isMultus: read.text("pilot.cni.provider", "default") === "multus",
+		},
 		webhook: {
 			rewriteAppHTTPProbe: read.bool("sidecarInjectorWebhook.rewriteAppHTTPProbe", true),
 			enableNamespacesByDefault: read.bool("sidecarInjectorWebhook.enableNamespacesByDefault", false),

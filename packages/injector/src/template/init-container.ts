@@ -1,16 +1,17 @@
-import type { JsonObject } from "../json.ts";
-import { annotationsOf, type Container, initContainerName } from "../pod/pod.ts";
+import { isJsonObject, type Json, type JsonObject, type StringMap } from "../json.ts";
+import { annotationsOf, type Container, initContainerName, validationContainerName } from "../pod/pod.ts";
 import { metadataVariables } from "./environment.ts";
 import { proxyImage } from "./image.ts";
-import { annotationOr, interceptionModeOf, statusPortOf, type TemplateInput } from "./input.ts";
+import { annotationOr, InjectionError, interceptionModeOf, statusPortOf, type TemplateInput } from "./input.ts";
 import { proxyResources } from "./resources.ts";
 
-/** Sends the pod's traffic through the proxy: the only container that is root. */
+/** Sends the pod's traffic through the proxy: the only container that is root. With a CNI plugin it only looks whether that is so. */
 export function initContainer(input: TemplateInput): Container & JsonObject {
 	const { values } = input.settings;
 	const env = metadataVariables(input);
+	const user = values.cni.enabled ? 1337 : 0;
 	return {
-		name: initContainerName,
+		name: values.cni.enabled ? validationContainerName : initContainerName,
 		image: proxyImage(input, values.proxyInit.image),
 		args: iptablesArguments(input),
 		...(values.imagePullPolicy && { imagePullPolicy: values.imagePullPolicy }),
@@ -19,11 +20,11 @@ export function initContainer(input: TemplateInput): Container & JsonObject {
 		securityContext: {
 			allowPrivilegeEscalation: values.proxy.privileged,
 			privileged: values.proxy.privileged,
-			capabilities: { add: ["NET_ADMIN", "NET_RAW"], drop: ["ALL"] },
-			readOnlyRootFilesystem: false,
-			runAsGroup: 0,
-			runAsNonRoot: false,
-			runAsUser: 0,
+			capabilities: { ...(!values.cni.enabled && { add: ["NET_ADMIN", "NET_RAW"] }), drop: ["ALL"] },
+			readOnlyRootFilesystem: values.cni.enabled,
+			runAsGroup: user,
+			runAsNonRoot: user !== 0,
+			runAsUser: user,
 			...(Object.keys(values.proxy.seccompProfile).length > 0 && { seccompProfile: values.proxy.seccompProfile }),
 		},
 	};
@@ -54,8 +55,46 @@ function iptablesArguments(input: TemplateInput): readonly string[] {
 		...(excludeInterfaces === undefined ? [] : ["-c", excludeInterfaces]),
 		`--log_output_level=${annotationOr(input, "sidecar.istio.io/agentLogLevel", values.logLevel)}`,
 		...(values.logAsJson ? ["--log_as_json"] : []),
-		...(values.proxyInit.forceApplyIptables ? ["--force-apply"] : []),
+		...(values.cni.enabled ? ["--run-validation", "--skip-rule-apply"] : values.proxyInit.forceApplyIptables ? ["--force-apply"] : []),
 	];
+}
+
+/** What a CNI plugin reads of the pod: the same as the flags, but each only where it says something. */
+export function captureAnnotations(input: TemplateInput): StringMap {
+	const { cni, proxy } = input.settings.values;
+	const own = annotationsOf(input.pod);
+	const ifSaid = (name: string, value: string): StringMap => (value === "" ? {} : { [name]: value });
+	const traffic = (name: string, fallback: string): string => annotationOr(input, `traffic.sidecar.istio.io/${name}`, fallback);
+	const prefix = "traffic.sidecar.istio.io";
+	return {
+		...(cni.isMultus && { "k8s.v1.cni.cncf.io/networks": withMultusNetwork(own["k8s.v1.cni.cncf.io/networks"] ?? "") }),
+		"sidecar.istio.io/interceptionMode": interceptionModeOf(input),
+		...ifSaid(`${prefix}/includeOutboundIPRanges`, traffic("includeOutboundIPRanges", proxy.includeIPRanges)),
+		...ifSaid(`${prefix}/excludeOutboundIPRanges`, traffic("excludeOutboundIPRanges", proxy.excludeIPRanges)),
+		[`${prefix}/includeInboundPorts`]: traffic("includeInboundPorts", proxy.includeInboundPorts),
+		[`${prefix}/excludeInboundPorts`]: excludedInboundPorts(input),
+		...ifSaid(`${prefix}/includeOutboundPorts`, traffic("includeOutboundPorts", proxy.includeOutboundPorts)),
+		...ifSaid(`${prefix}/excludeOutboundPorts`, traffic("excludeOutboundPorts", proxy.excludeOutboundPorts)),
+	};
+}
+
+const multusNetwork = "default/istio-cni";
+
+/** Multus takes a comma-separated list, or JSON. https://github.com/k8snetworkplumbingwg/multus-cni/blob/master/docs/how-to-use.md */
+function withMultusNetwork(networks: string): string {
+	if (networks.trim() === "") return multusNetwork;
+	if (!networks.trim().startsWith("[")) {
+		return networks.split(",").some((name) => name.trim() === multusNetwork) ? networks : `${networks}, ${multusNetwork}`;
+	}
+	let list: unknown;
+	try {
+		list = JSON.parse(networks);
+	} catch (error) {
+		throw new InjectionError(`annotation 'k8s.v1.cni.cncf.io/networks' is no JSON: ${error instanceof Error ? error.message : String(error)}`);
+	}
+	const entries = Array.isArray(list) ? (list as readonly Json[]) : [];
+	const isThere = entries.some((entry) => isJsonObject(entry) && entry["name"] === multusNetwork);
+	return isThere ? networks : JSON.stringify([...entries, { name: multusNetwork }]);
 }
 
 /** The kubelet's probes must reach the agent whatever the user excludes. */

@@ -1,6 +1,6 @@
 import type { JsonObject } from "../json.ts";
 import { type Container, labelsOf } from "../pod/pod.ts";
-import { initContainer } from "./init-container.ts";
+import { captureAnnotations, initContainer } from "./init-container.ts";
 import { annotationOr, interceptionModeOf, type PodOverlay, statusPortOf, type TemplateInput } from "./input.ts";
 import { canonicalLabels, commonAnnotations } from "./metadata.ts";
 import { hasStatusPort, proxyContainer, readinessProbe, startupProbe } from "./proxy-container.ts";
@@ -22,7 +22,7 @@ export function sidecarOverlay(input: TemplateInput): PodOverlay {
 				...(hbone && { "networking.istio.io/tunnel": labels["networking.istio.io/tunnel"] || "http" }),
 				...canonicalLabels(input),
 			},
-			annotations: commonAnnotations(input),
+			annotations: { ...commonAnnotations(input), ...(values.cni.enabled && captureAnnotations(input)) },
 		},
 		spec: {
 			...(initContainers.length > 0 && { initContainers }),

@@ -11,10 +11,10 @@ const notImplemented = new Set(["grpc-simple", "grpc-agent", "waypoint", "spire"
 /** The overlays that the pod asks for by inject.istio.io/templates, or the default ones; aliases are replaced once. Throws InjectionError. */
 export function buildOverlays(input: TemplateInput): readonly PodOverlay[] {
 	const { aliases, defaultTemplates } = input.settings;
-	const asked = annotationsOf(input.pod)
-		["inject.istio.io/templates"]?.split(",")
-		.map((name) => name.trim());
-	const names = (asked ?? defaultTemplates).flatMap((name) => (Object.hasOwn(aliases, name) ? (aliases[name] ?? []) : [name]));
+	const { "inject.istio.io/templates": asked } = annotationsOf(input.pod);
+	const names = (asked?.split(",").map((name) => name.trim()) ?? defaultTemplates).flatMap((name) =>
+		Object.hasOwn(aliases, name) ? (aliases[name] ?? []) : [name],
+	);
 	return names.map((name) => {
 		const build = Object.hasOwn(templates, name) ? templates[name] : undefined;
 		if (build) return build(input);

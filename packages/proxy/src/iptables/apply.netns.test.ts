@@ -86,6 +86,37 @@ suite("iptables rules in a network namespace", { skip }, () => {
 		assert.equal(inside("ip", "rule", "show", "fwmark", "1337").stdout.trim(), "");
 	});
 
+	test("the check passes where traffic is captured, and only there", {
+		skip: run("setpriv", ["--version"]).error ? "needs setpriv: apt-get install util-linux" : false,
+	}, () => {
+		inside("ip", "link", "add", "eth0", "type", "veth", "peer", "name", "far0");
+		inside("ip", "link", "set", "far0", "up");
+		inside("ip", "addr", "add", "10.99.0.1/24", "dev", "eth0");
+		inside("ip", "link", "set", "eth0", "up");
+		const check = () =>
+			inside(
+				"setpriv",
+				"--reuid=1337",
+				"--regid=1337",
+				"--clear-groups",
+				process.execPath,
+				main,
+				"iptables",
+				...captureAll,
+				"--run-validation",
+				"--skip-rule-apply",
+				"--probe-timeout",
+				"2s",
+			);
+		const before = check();
+		assert.equal(before.status, 126, before.stderr);
+		assert.match(before.stderr, /traffic is not captured: a connection to 10\.99\.0\.1:15002 did not come to port 15006/);
+		assert.equal(iptables(...captureAll).status, 0);
+		const after = check();
+		assert.equal(after.status, 0, after.stderr);
+		assert.equal(iptables(...captureAll, "--cleanup-only").status, 0);
+	});
+
 	test("a bad value changes nothing", () => {
 		const { status, stderr } = iptables(...captureAll, "-x", "10.0.0.0/99");
 		assert.equal(status, 1);

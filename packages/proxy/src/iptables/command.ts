@@ -11,18 +11,21 @@ import { type FlagName, type FlagValues, iptablesHelp, parseIptablesFlags } from
 import { renderCleanup, unnamedRules } from "./installed-rules.ts";
 import { applyRoutes, removeRoutes } from "./routes.ts";
 import { ownChains, renderRestore, type Rule, type RuleSet } from "./rule-set.ts";
+import { validateCapture } from "./validate-capture.ts";
 
 type Variables = Readonly<Record<string, string | undefined>>;
 
 const notImplemented: Readonly<Partial<Record<FlagName, string>>> = {
 	"native-nftables": "rules are applied with iptables; run without it",
-	"run-validation": "it belongs to the CNI plugin, which Weft does not have",
 	"cni-mode": "it belongs to the CNI plugin, which Weft does not have",
 	"iptables-trace-logging": "use `iptables-save -c` or nflog rules of your own",
 };
 
-/** `weft-proxy iptables …`, also `istio-iptables`. Returns the exit code: 0 done, 1 it could not be done, 2 wrong usage. */
-export function runIptables(args: readonly string[], variables: Variables): number {
+/** As Istio's: its CNI's repair controller looks for it. */
+const validationExitCode = 126;
+
+/** `weft-proxy iptables …`, also `istio-iptables`. Resolves to the exit code: 0 done, 1 it could not be done, 2 wrong usage. */
+export async function runIptables(args: readonly string[], variables: Variables): Promise<number> {
 	const parsed = parseIptablesFlags(args, variables);
 	if (parsed.kind === "error") return fail(2, [parsed.message, "See weft-proxy iptables --help."]);
 	const { values } = parsed;
@@ -42,19 +45,46 @@ export function runIptables(args: readonly string[], variables: Variables): numb
 	if (errors.length > 0) return fail(1, errors);
 	const log = createLogger({ level: logLevel(values.log_output_level), format: values.log_as_json === "true" ? "json" : "text" });
 	for (const warning of warnings) log.warn(warning);
-	if (values["skip-rule-apply"] === "true") return 0;
 	const rules = buildCaptureRules(config);
 	if (values["dry-run"] === "true") {
 		process.stdout.write(renderDryRun(rules, values["cleanup-only"] === "true"));
 		return 0;
 	}
 	try {
-		apply(config, rules, values, binary, log);
-		return 0;
+		if (values["skip-rule-apply"] !== "true") apply(config, rules, values, binary, log);
 	} catch (error) {
 		if (error instanceof IptablesError) return fail(1, [error.message]);
 		throw error;
 	}
+	return values["run-validation"] === "true" ? validate(config, values) : 0;
+}
+
+async function validate(config: CaptureConfig, values: FlagValues): Promise<number> {
+	const [address] = podAddresses();
+	const port = Number(values["iptables-probe-port"] ?? "15002");
+	const timeoutMs = durationMs(values["probe-timeout"] ?? "5s");
+	if (!Number.isInteger(port) || port < 1 || port > 65535) return fail(1, [`--iptables-probe-port: "${values["iptables-probe-port"]}" is no port`]);
+	if (timeoutMs === undefined) return fail(1, [`--probe-timeout: "${values["probe-timeout"]}" is no duration; write one like 5s`]);
+	if (address === undefined) return fail(validationExitCode, ["this pod has no address but loopback"]);
+	const problem = await validateCapture(config, { address, port, timeoutMs });
+	if (problem === undefined) return 0;
+	return fail(validationExitCode, [
+		`traffic is not captured: ${problem}`,
+		"With a CNI plugin, a pod may start before the plugin is ready on its node: delete the pod, so that it starts again.",
+	]);
+}
+
+/** 500ms, 5s or 1m. */
+function durationMs(text: string): number | undefined {
+	const [, amount, unit] = /^(\d{1,6})(ms|s|m)$/.exec(text) ?? [];
+	return amount === undefined ? undefined : Number(amount) * (unit === "ms" ? 1 : unit === "s" ? 1_000 : 60_000);
+}
+
+function podAddresses(): readonly string[] {
+	return Object.values(networkInterfaces())
+		.flatMap((list) => list ?? [])
+		.filter(({ internal, address }) => !internal && !address.startsWith("fe80:") && !address.startsWith("169.254."))
+		.map(({ address }) => address);
 }
 
 function apply(config: CaptureConfig, rules: RuleSet, values: FlagValues, binary: "legacy" | "nft" | undefined, log: Logger): void {
@@ -91,15 +121,12 @@ function asInstalled(rules: readonly Rule[]) {
 }
 
 function thisMachine(): Machine {
-	const addresses = Object.values(networkInterfaces())
-		.flatMap((list) => list ?? [])
-		.filter(({ internal, address }) => !internal && !address.startsWith("fe80:") && !address.startsWith("169.254."));
 	return {
 		nameservers: () =>
 			readFileSync("/etc/resolv.conf", "utf8")
 				.split("\n")
 				.flatMap((line) => /^\s*nameserver\s+(\S+)/.exec(line)?.[1] ?? []),
-		isIPv6Pod: isIPv6(addresses[0]?.address ?? ""),
+		isIPv6Pod: isIPv6(podAddresses()[0] ?? ""),
 		uidOf: (name) => {
 			try {
 				return readFileSync("/etc/passwd", "utf8")
