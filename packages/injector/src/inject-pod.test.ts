@@ -458,6 +458,29 @@ suite("with a CNI plugin", () => {
 	}
 });
 
+suite("warnings", () => {
+	const namespace = { name: "shop", labels: { "istio-injection": "enabled", "pod-security.kubernetes.io/enforce": "restricted" } };
+	for (const [name, input, expected] of [
+		[
+			"a namespace that forbids the init container",
+			{ facts: { namespace } },
+			[/namespace shop enforces pod security "restricted", which refuses the init container/],
+		],
+		["not with a CNI plugin", { facts: { namespace }, values: { pilot: { cni: { enabled: true } } } }, []],
+		["a DNS policy", { spec: { dnsPolicy: "Default" } }, [/dnsPolicy is Default/]],
+		["several scrape targets", { annotations: { "prometheus.istio.io/scrape-targets": "1:/m" } }, [/scrape-targets is not implemented/]],
+		["none", {}, []],
+	] as const) {
+		test(name, () => {
+			const result = run(input);
+			assert.equal(result.kind, "injected");
+			if (result.kind !== "injected") return;
+			assert.equal(result.warnings.length, expected.length);
+			for (const [i, warning] of expected.entries()) assert.match(result.warnings[i] ?? "", warning);
+		});
+	}
+});
+
 suite("again and back", () => {
 	const probes = {
 		readinessProbe: { httpGet: { path: "/r", port: 8080 } },

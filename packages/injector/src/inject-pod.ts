@@ -50,7 +50,7 @@ export function injectPod(pod: Pod, settings: InjectorSettings, facts: Injection
 	try {
 		const injected = buildInjected(pod, settings, facts);
 		const patch = createPatch(pod, injected);
-		return { kind: "injected", reason: decision.reason, pod: injected, patch, warnings: warningsFor(pod) };
+		return { kind: "injected", reason: decision.reason, pod: injected, patch, warnings: warningsFor(pod, settings, facts.namespace) };
 	} catch (error) {
 		if (error instanceof InjectionError) return { kind: "error", message: `failed to run injection template: ${error.message}` };
 		throw error;
@@ -119,8 +119,15 @@ function addMetadata(pod: Pod, overlays: readonly PodOverlay[], settings: Inject
 	return withAnnotations({ ...pod, metadata: { ...pod.metadata, labels } }, { ...annotationsOf(pod), ...status, ...settings.injectedAnnotations });
 }
 
-function warningsFor(pod: Pod): readonly string[] {
+function warningsFor(pod: Pod, settings: InjectorSettings, namespace: NamespaceFacts): readonly string[] {
 	const warnings: string[] = [];
+	const level = namespace.labels?.["pod-security.kubernetes.io/enforce"];
+	if ((level === "restricted" || level === "baseline") && !settings.values.cni.enabled) {
+		warnings.push(
+			`namespace ${namespace.name} enforces pod security "${level}", which refuses the init container istio-init (root, NET_ADMIN): ` +
+				"capture traffic with a CNI plugin and set pilot.cni.enabled, or label the namespace privileged",
+		);
+	}
 	const { dnsPolicy } = pod.spec;
 	if (dnsPolicy && dnsPolicy !== "ClusterFirst") warnings.push(`dnsPolicy is ${dnsPolicy}, not ClusterFirst: the sidecar may not find the control plane`);
 	if (annotationsOf(pod)["prometheus.istio.io/scrape-targets"] !== undefined) {

@@ -55,10 +55,20 @@ const agentDefaults: JsonObject = {
 	interceptionMode: "REDIRECT",
 };
 
+/** The order of the fields in mesh/v1alpha1/proxy.proto, in which Istio writes them; others follow. */
+const fieldOrder = [
+	...["configPath", "binaryPath", "serviceCluster", "tracingServiceName", "drainDuration", "discoveryAddress", "statsdUdpAddress", "proxyAdminPort"],
+	...["controlPlaneAuthPolicy", "customConfigFile", "statNameLength", "concurrency", "proxyBootstrapTemplatePath", "interceptionMode", "tracing"],
+	...["envoyAccessLogService", "envoyMetricsService", "proxyMetadata", "runtimeValues", "statusPort", "extraStatTags", "gatewayTopology"],
+	...["terminationDrainDuration", "meshId", "readinessProbe", "proxyStatsMatcher", "holdApplicationUntilProxyStarts", "caCertificatesPem", "image"],
+];
+
 /** PROXY_CONFIG: JSON of what differs from the agent's defaults. */
 export function renderProxyConfig(config: ProxyConfig): string {
-	const shown = Object.entries(config as unknown as JsonObject).filter(([field, value]) => !isSameJson(value, agentDefaults[field]) && !isEmpty(value));
-	return JSON.stringify(Object.fromEntries(shown));
+	const fields: JsonObject = config as unknown as JsonObject;
+	const rest = Object.keys(fields).filter((field) => !fieldOrder.includes(field));
+	const shown = [...fieldOrder, ...rest].filter((field) => !isEmpty(fields[field]) && !isSameJson(fields[field], agentDefaults[field]));
+	return JSON.stringify(Object.fromEntries(shown.map((field) => [field, fields[field]])));
 }
 
 function isEmpty(value: Json | undefined): boolean {

@@ -62,6 +62,7 @@ export const proxyConfigSchema = obj({
 	proxyMetadata: opt(labels()),
 	runtimeValues: opt(labels()),
 	statusPort: opt(int32()),
+	meshId: opt(text()),
 	extraStatTags: opt(list(text())),
 	gatewayTopology: opt(
 		obj({
