@@ -22,8 +22,12 @@ export type Decision =
 
 export interface NamespaceFacts {
 	readonly name: string;
-	/** Undefined: not known, or judged already by the webhook's selectors. */
 	readonly labels?: StringMap;
+	/**
+	 * The API server has matched the webhook's selectors: it knows the labels of this moment, `labels` may be older, so they
+	 * decide nothing any more. A pod created right after its namespace was labelled must not slip through.
+	 */
+	readonly isSelected?: boolean;
 }
 
 /** Namespaces of Kubernetes itself: a mesh that fails must not take the cluster with it. */
@@ -60,8 +64,8 @@ function isInIgnoredNamespace(_pod: Pod, _settings: InjectorSettings, { name }: 
 }
 
 function isOutsideSelection(pod: Pod, settings: InjectorSettings, namespace: NamespaceFacts): Decision | undefined {
-	const { labels } = namespace;
-	if (labels === undefined) return undefined;
+	const { labels, isSelected } = namespace;
+	if (labels === undefined || isSelected === true) return undefined;
 	const own = new Set([settings.revision, ...settings.revisionTags]);
 	const isDefault = own.has("default");
 	const pods = labelsOf(pod);

@@ -30,6 +30,11 @@ suite("admission reviews", () => {
 			assert.equal(answer.subject, "shop/web-*");
 		});
 	}
+	test("what the API server's selectors matched is not judged again by labels that may be old", () => {
+		const stale = { factsOf: (name: string) => ({ namespace: { name, labels: {} }, hasNativeSidecars: false }) };
+		const body = JSON.stringify({ apiVersion: "admission.k8s.io/v1", kind: "AdmissionReview", request });
+		assert.equal(reviewInjection({ body, path: "/inject" }, settings, stale).outcome.kind, "injected");
+	});
 	test("a skipped pod is allowed, with the reason", () => {
 		const { review: out, answer } = review({ ...request, object: { ...pod, spec: { ...pod.spec, hostNetwork: true } } });
 		assert.equal(out?.response["allowed"], true);

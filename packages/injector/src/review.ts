@@ -49,7 +49,11 @@ export function reviewInjection({ body, path }: ReviewInput, settings: InjectorS
 	if ("error" in decoded) return answer({ kind: "error", message: `the object is no Pod: ${decoded.error}` }, namespace);
 	const { pod } = decoded;
 	const known = facts.factsOf(namespace, pod);
-	const result = injectPod(pod, settings, { ...known, environment: { ...known.environment, ...pathEnvironment(path) } });
+	const result = injectPod(pod, settings, {
+		...known,
+		namespace: { ...known.namespace, isSelected: true },
+		environment: { ...known.environment, ...pathEnvironment(path) },
+	});
 	return answer(result, `${namespace}/${pod.metadata.name ?? `${pod.metadata.generateName ?? ""}*`}`);
 }
 
