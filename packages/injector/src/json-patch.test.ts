@@ -33,6 +33,7 @@ suite("patches", () => {
 		["nothing for equal values", { a: [1] }, { a: [1] }, []],
 		["an escaped key", { m: {} }, { m: { "a/b~c": "v" } }, [{ op: "add", path: "/m/a~1b~0c", value: "v" }]],
 		["a changed scalar", { a: { b: 1 } }, { a: { b: 2 } }, [{ op: "replace", path: "/a/b", value: 2 }]],
+		["a removed field of a prototype's name", JSON.parse('{"__proto__":1}') as Json, {}, [{ op: "remove", path: "/__proto__" }]],
 		["a removed field", { a: 1, b: 2 }, { b: 2 }, [{ op: "remove", path: "/a" }]],
 		["an item before", { c: [{ name: "app" }] }, { c: [{ name: "proxy" }, { name: "app" }] }, [{ op: "add", path: "/c/0", value: { name: "proxy" } }]],
 		[

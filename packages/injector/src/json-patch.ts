@@ -1,4 +1,4 @@
-import { definedKeys, isJsonObject, isSameJson, type Json, type JsonObject } from "./json.ts";
+import { definedKeys, fieldOf, isJsonObject, isSameJson, type Json, type JsonObject } from "./json.ts";
 
 /** https://www.rfc-editor.org/rfc/rfc6902; only the operations that an admission patch needs. */
 export type PatchOperation = { readonly op: "add" | "replace"; readonly path: string; readonly value: Json } | { readonly op: "remove"; readonly path: string };
@@ -22,9 +22,9 @@ function diff(from: Json, to: Json, path: string, out: PatchOperation[]): void {
 }
 
 function diffObjects(from: JsonObject, to: JsonObject, path: string, out: PatchOperation[]): void {
-	for (const key of definedKeys(from)) if (to[key] === undefined) out.push({ op: "remove", path: `${path}/${escapePointer(key)}` });
+	for (const key of definedKeys(from)) if (fieldOf(to, key) === undefined) out.push({ op: "remove", path: `${path}/${escapePointer(key)}` });
 	for (const key of definedKeys(to)) {
-		const before = Object.hasOwn(from, key) ? from[key] : undefined;
+		const before = fieldOf(from, key);
 		const after = to[key] as Json;
 		if (before === undefined) out.push({ op: "add", path: `${path}/${escapePointer(key)}`, value: after });
 		else diff(before, after, `${path}/${escapePointer(key)}`, out);

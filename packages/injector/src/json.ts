@@ -19,7 +19,12 @@ export function isSameJson(a: Json | undefined, b: Json | undefined): boolean {
 	if (Array.isArray(a) && Array.isArray(b)) return a.length === b.length && a.every((entry, i) => isSameJson(entry, b[i]));
 	if (!isJsonObject(a) || !isJsonObject(b)) return false;
 	const keys = definedKeys(a);
-	return keys.length === definedKeys(b).length && keys.every((key) => isSameJson(a[key], b[key]));
+	return keys.length === definedKeys(b).length && keys.every((key) => isSameJson(a[key], fieldOf(b, key)));
+}
+
+/** What the object itself has under a name that a user chose: `__proto__` and `constructor` are names like others. */
+export function fieldOf(object: JsonObject, name: string): Json | undefined {
+	return Object.hasOwn(object, name) ? object[name] : undefined;
 }
 
 export function definedKeys(object: JsonObject): readonly string[] {

@@ -2,6 +2,7 @@ import { type InjectionFacts, type InjectionResult, injectPod } from "./inject-p
 import { isJsonObject, type Json, type JsonObject, omit } from "./json.ts";
 import { decodePod, type Pod } from "./pod/pod.ts";
 import type { InjectorSettings } from "./settings/settings.ts";
+import { InjectionError } from "./template/input.ts";
 import { uninjectPod } from "./uninject.ts";
 import type { Workload } from "./workload.ts";
 
@@ -45,8 +46,13 @@ export function injectObject(object: JsonObject, settings: InjectorSettings, fac
 /** Takes back what an injection added. */
 export function uninjectObject(object: JsonObject): OfflineResult {
 	return mapPods(object, "default", (pod) => {
-		const plain = uninjectPod(pod);
-		return plain ? { pod: plain, messages: [] } : { messages: [{ kind: "skipped", message: "it was not injected" }] };
+		try {
+			const plain = uninjectPod(pod);
+			return plain ? { pod: plain, messages: [] } : { messages: [{ kind: "skipped", message: "it was not injected" }] };
+		} catch (error) {
+			if (error instanceof InjectionError) return { messages: [{ kind: "error", message: error.message }] };
+			throw error;
+		}
 	});
 }
 

@@ -1,6 +1,6 @@
 import { decodeMeshConfigValue, type ProxyConfig, type ResolvedMeshConfig } from "@weft/api";
 import { parseDocument } from "yaml";
-import { isJsonObject, isSameJson, type Json, type JsonObject } from "./json.ts";
+import { fieldOf, isJsonObject, isSameJson, type Json, type JsonObject } from "./json.ts";
 
 const annotationBytesMax = 256 * 1024;
 
@@ -34,7 +34,7 @@ export function mergeProxyConfig(base: ProxyConfig, over: ProxyConfig): ProxyCon
 function mergeObjects(base: JsonObject, over: JsonObject): JsonObject {
 	const merged: Record<string, Json | undefined> = { ...base };
 	for (const [field, value] of Object.entries(over)) {
-		const before = Object.hasOwn(base, field) ? base[field] : undefined;
+		const before = fieldOf(base, field);
 		merged[field] = isJsonObject(before) && isJsonObject(value) ? mergeObjects(before, value) : value;
 	}
 	return merged;
@@ -67,7 +67,7 @@ const fieldOrder = [
 export function renderProxyConfig(config: ProxyConfig): string {
 	const fields: JsonObject = config as unknown as JsonObject;
 	const rest = Object.keys(fields).filter((field) => !fieldOrder.includes(field));
-	const shown = [...fieldOrder, ...rest].filter((field) => !isEmpty(fields[field]) && !isSameJson(fields[field], agentDefaults[field]));
+	const shown = [...fieldOrder, ...rest].filter((field) => !isEmpty(fields[field]) && !isSameJson(fields[field], fieldOf(agentDefaults, field)));
 	return JSON.stringify(Object.fromEntries(shown.map((field) => [field, fields[field]])));
 }
 

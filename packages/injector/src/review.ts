@@ -107,7 +107,10 @@ function responseOf(outcome: ReviewAnswer["outcome"]): JsonObject {
 	}
 }
 
-const pathVariables: Readonly<Record<string, string>> = { cluster: "ISTIO_META_CLUSTER_ID", net: "ISTIO_META_NETWORK" };
+const pathVariables: ReadonlyMap<string, string> = new Map([
+	["cluster", "ISTIO_META_CLUSTER_ID"],
+	["net", "ISTIO_META_NETWORK"],
+]);
 
 /** `/inject/k1/v1/k2/v2`: variables of the proxy; a slash within a value is written --slash--. */
 export function pathEnvironment(path: string): StringMap {
@@ -116,7 +119,7 @@ export function pathEnvironment(path: string): StringMap {
 	const environment: Record<string, string> = {};
 	for (let i = 0; i + 1 < rest.length; i += 2) {
 		const [key = "", value = ""] = [rest[i], rest[i + 1]];
-		const name = pathVariables[key] ?? key.toUpperCase();
+		const name = pathVariables.get(key) ?? key.toUpperCase();
 		// What is no name of a variable would be refused by the API server, and the pod with it.
 		if (/^[A-Za-z_][A-Za-z0-9_.-]*$/.test(name)) environment[name] = value.replaceAll("--slash--", "/");
 	}

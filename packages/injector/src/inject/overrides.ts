@@ -2,6 +2,7 @@ import { isJsonObject, type Json, type JsonObject, omit } from "../json.ts";
 import {
 	annotationsOf,
 	type Container,
+	containerProblem,
 	findContainer,
 	findProxy,
 	initContainerName,
@@ -41,9 +42,11 @@ export function readOverrides(pod: Pod): Overrides {
 	}
 	const list = (field: string): readonly Container[] => {
 		const containers = isJsonObject(parsed) ? (parsed[field] ?? []) : undefined;
-		const isContainer = (entry: Json): boolean => isJsonObject(entry) && typeof entry["name"] === "string";
-		if (!Array.isArray(containers) || !containers.every(isContainer))
-			throw new InjectionError(`annotation '${overridesAnnotation}': expected lists of containers`);
+		if (!Array.isArray(containers)) throw new InjectionError(`annotation '${overridesAnnotation}': expected lists of containers`);
+		for (const [i, entry] of (containers as readonly Json[]).entries()) {
+			const problem = containerProblem(entry);
+			if (problem !== undefined) throw new InjectionError(`annotation '${overridesAnnotation}': ${field}[${i}]${problem}`);
+		}
 		return containers;
 	};
 	return { containers: list("containers"), initContainers: list("initContainers") };

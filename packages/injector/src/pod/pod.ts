@@ -104,7 +104,8 @@ function specProblem(spec: JsonObject): string | undefined {
 	return isOptional(spec["hostNetwork"], "boolean") ? undefined : "spec.hostNetwork: expected true or false";
 }
 
-function containerProblem(container: Json): string | undefined {
+/** What is wrong with a container, as ending of its path; undefined if nothing is. */
+export function containerProblem(container: Json): string | undefined {
 	if (!isJsonObject(container)) return ": expected an object";
 	if (typeof container["name"] !== "string") return ".name: expected a string";
 	if (!isOptional(container["image"], "string")) return ".image: expected a string";

@@ -1,24 +1,24 @@
-import { isJsonObject, type Json, type JsonObject } from "../json.ts";
+import { fieldOf, isJsonObject, type Json, type JsonObject } from "../json.ts";
 
 // https://github.com/kubernetes/community/blob/master/contributors/devel/sig-api-machinery/strategic-merge-patch.md
 
 /** Lists whose items are merged by this field; other lists are replaced whole. Of a pod, no two lists share a name. */
-const mergeKeys: Readonly<Record<string, string>> = {
-	containers: "name",
-	initContainers: "name",
-	ephemeralContainers: "name",
-	volumes: "name",
-	imagePullSecrets: "name",
-	env: "name",
-	ports: "containerPort",
-	volumeMounts: "mountPath",
-	volumeDevices: "devicePath",
-	hostAliases: "ip",
-	topologySpreadConstraints: "topologyKey",
-};
+const mergeKeys: ReadonlyMap<string, string> = new Map([
+	["containers", "name"],
+	["initContainers", "name"],
+	["ephemeralContainers", "name"],
+	["volumes", "name"],
+	["imagePullSecrets", "name"],
+	["env", "name"],
+	["ports", "containerPort"],
+	["volumeMounts", "mountPath"],
+	["volumeDevices", "devicePath"],
+	["hostAliases", "ip"],
+	["topologySpreadConstraints", "topologyKey"],
+]);
 
 /** The fields of a variable exclude each other: the patch's choice stands. */
-const alternatives: Readonly<Record<string, readonly string[]>> = { env: ["value", "valueFrom"] };
+const alternatives: ReadonlyMap<string, readonly string[]> = new Map([["env", ["value", "valueFrom"]]]);
 
 /** `patch` over `target`, as an API server merges a strategic patch of a Pod: what the patch does not say stays, null removes. */
 export function mergeStrategic(target: JsonObject, patch: JsonObject): JsonObject {
@@ -27,12 +27,12 @@ export function mergeStrategic(target: JsonObject, patch: JsonObject): JsonObjec
 
 function mergeObjects(target: JsonObject, patch: JsonObject, listName: string): JsonObject {
 	const merged: Record<string, Json | undefined> = { ...target };
-	const choice = alternatives[listName] ?? [];
+	const choice = alternatives.get(listName) ?? [];
 	if (choice.some((field) => patch[field] !== undefined)) for (const field of choice) delete merged[field];
 	for (const [field, value] of Object.entries(patch)) {
 		if (value === undefined) continue;
 		if (value === null) delete merged[field];
-		else define(merged, field, mergeValues(Object.hasOwn(target, field) ? target[field] : undefined, value, field));
+		else define(merged, field, mergeValues(fieldOf(target, field), value, field));
 	}
 	return merged;
 }
@@ -44,7 +44,7 @@ function define(object: Record<string, Json | undefined>, field: string, value: 
 
 function mergeValues(before: Json | undefined, value: Json, field: string): Json {
 	if (isJsonObject(value)) return isJsonObject(before) ? mergeObjects(before, value, "") : mergeObjects({}, value, "");
-	const key = mergeKeys[field];
+	const key = mergeKeys.get(field);
 	if (key !== undefined && Array.isArray(value) && value.every(isJsonObject)) {
 		return mergeLists(Array.isArray(before) ? before.filter(isJsonObject) : [], value, key, field);
 	}

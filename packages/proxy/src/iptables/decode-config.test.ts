@@ -45,6 +45,7 @@ suite("flags", () => {
 	}
 	for (const [args, message] of [
 		[["--unknown"], /unknown flag: --unknown/],
+		[["--constructor", "x"], /unknown flag: --constructor/],
 		[["-y"], /unknown flag: -y/],
 		[["positional"], /unexpected argument "positional"/],
 		[["-p"], /needs an argument: -p/],

@@ -65,7 +65,7 @@ export function parseIptablesFlags(args: readonly string[], variables: Variables
 	for (let i = 0; i < args.length; i++) {
 		const arg = args[i] ?? "";
 		const { name, value: inline } = splitFlag(arg);
-		const spec = name === undefined ? undefined : specs[name];
+		const spec = name !== undefined && Object.hasOwn(specs, name) ? specs[name] : undefined;
 		if (name === undefined || spec === undefined)
 			return { kind: "error", message: arg.startsWith("-") ? `unknown flag: ${arg}` : `unexpected argument "${arg}"` };
 		if (spec.kind === "switch") {

@@ -1,0 +1,140 @@
+import assert from "node:assert/strict";
+import { suite, test } from "node:test";
+import fc from "fast-check";
+import { injectPod } from "./inject-pod.ts";
+import type { JsonObject } from "./json.ts";
+import { injectObject, uninjectObject } from "./offline.ts";
+import { decodePod, type Pod } from "./pod/pod.ts";
+import { reviewInjection } from "./review.ts";
+import { decodeInjectorSettings } from "./settings/settings.ts";
+
+const { value: settings } = decodeInjectorSettings({ valuesJson: "", configYaml: "", meshConfig: {}, revision: "" });
+const facts = { namespace: { name: "shop" }, hasNativeSidecars: false };
+
+const annotationNames = [
+	...["inject", "status", "interceptionMode", "proxyImage", "proxyImageType", "proxyCPU", "proxyMemory", "proxyCPULimit", "proxyMemoryLimit", "logLevel"],
+	...["componentLogLevel", "agentLogLevel", "userVolume", "userVolumeMount", "bootstrapOverride", "nativeSidecar", "rewriteAppHTTPProbers", "enableCoreDump"],
+	...["capNetBindService", "init-containers-before-proxy"],
+].map((name) => `sidecar.istio.io/${name}`);
+const otherNames = [
+	...["includeInboundPorts", "excludeInboundPorts", "includeOutboundPorts", "excludeOutboundPorts", "includeOutboundIPRanges", "excludeOutboundIPRanges"].map(
+		(name) => `traffic.sidecar.istio.io/${name}`,
+	),
+	...[
+		"proxy.istio.io/config",
+		"proxy.istio.io/overrides",
+		"inject.istio.io/templates",
+		"status.sidecar.istio.io/port",
+		"prometheus.io/port",
+		"prometheus.io/scrape",
+	],
+	...["readiness.status.sidecar.istio.io/periodSeconds", "prometheus.istio.io/merge-metrics", "istio.io/reroute-virtual-interfaces"],
+];
+
+/** What people write, what breaks out of quotes, and what is only half right. */
+const text = fc.oneof(
+	fc.string({ unit: "binary", maxLength: 12 }),
+	fc.constantFrom(
+		"true",
+		"false",
+		"",
+		"0",
+		"80,443",
+		"*",
+		"10.0.0.0/8",
+		"TPROXY",
+		"NONE",
+		"gateway",
+		"sidecar",
+		'"\n- name: x',
+		"{}",
+		"[]",
+		"null",
+		'{"containers":[{"name":"istio-proxy"}]}',
+	),
+	fc.constantFrom(
+		'{"initContainers":[null]}',
+		'{"containers":[{"name":"istio-proxy","env":"x"}]}',
+		'{"containers":["istio-proxy"],"initContainers":["istio-init"]}',
+		"concurrency: 2",
+		"proxyMetadata: {A: b}",
+		"&a [*a]",
+		'[{"name":"__proto__"}]',
+	),
+	fc.json({ maxDepth: 2 }),
+);
+const annotations = fc.dictionary(fc.constantFrom(...annotationNames, ...otherNames), text, { maxKeys: 5 });
+
+suite("whatever is written", () => {
+	test("annotations are injected, skipped or refused, and change no container of the user's but its probes", () => {
+		fc.assert(
+			fc.property(annotations, fc.boolean(), (values, isNative) => {
+				const pod: Pod = {
+					metadata: { annotations: { ...values } },
+					spec: { containers: [{ name: "app", image: "i", args: ["x"] }], volumes: [{ name: "v" }] },
+				};
+				const result = injectPod(pod, settings, { ...facts, hasNativeSidecars: isNative });
+				if (result.kind !== "injected") return;
+				const known = new Set(["app", "istio-proxy", "istio-init"]);
+				const { containers, initContainers = [], volumes = [] } = result.pod.spec;
+				for (const { name } of [...containers, ...initContainers]) assert.ok(known.has(name), name);
+				assert.deepEqual(
+					containers.find(({ name }) => name === "app"),
+					pod.spec.containers[0],
+				);
+				assert.ok(volumes.some(({ name }) => name === "v"));
+			}),
+			{ numRuns: 1_000 },
+		);
+	});
+
+	const json = fc.jsonValue({ maxDepth: 3 });
+	const mostly = (arbitrary: fc.Arbitrary<unknown>) => fc.oneof({ weight: 25, arbitrary }, { weight: 1, arbitrary: json });
+	const port = fc.oneof(fc.integer(), fc.string({ maxLength: 5 }));
+	const handler = { httpGet: mostly(fc.record({ port, path: text, scheme: fc.constantFrom("HTTP", "HTTPS") })), tcpSocket: mostly(fc.record({ port })) };
+	const probe = mostly(fc.record({ ...handler, grpc: mostly(fc.record({ port: fc.integer() })), timeoutSeconds: json }, { requiredKeys: [] }));
+	const container = fc.record(
+		{
+			name: fc.constantFrom("app", "istio-proxy", "istio-init", "__proto__"),
+			image: mostly(fc.constantFrom("auto", "i")),
+			env: mostly(fc.array(fc.record({ name: fc.constantFrom("TRUST_DOMAIN", "ISTIO_KUBE_APP_PROBERS"), value: text }), { maxLength: 3 })),
+			ports: mostly(fc.array(fc.record({ containerPort: fc.integer() }), { maxLength: 2 })),
+			volumeMounts: mostly(fc.array(fc.record({ name: text, mountPath: text }), { maxLength: 2 })),
+			resources: mostly(fc.dictionary(fc.constantFrom("limits", "requests", "__proto__"), json)),
+			securityContext: mostly(fc.record({ runAsUser: json })),
+			livenessProbe: probe,
+			readinessProbe: probe,
+			lifecycle: mostly(fc.record({ preStop: mostly(fc.record(handler, { requiredKeys: [] })) })),
+		},
+		{ requiredKeys: ["name"] },
+	);
+	const spec = mostly(
+		fc.record(
+			{
+				containers: mostly(fc.array(container, { minLength: 1, maxLength: 2 })),
+				initContainers: mostly(fc.array(container, { maxLength: 2 })),
+				volumes: mostly(fc.constant([{ name: "v" }])),
+			},
+			{ requiredKeys: ["containers"] },
+		),
+	);
+	const object = fc.record({ metadata: mostly(fc.record({ annotations, labels: mostly(fc.constant({})) })), spec }, { requiredKeys: ["spec"] });
+
+	test("objects of any shape are taken or refused, never thrown at", () => {
+		const seen = new Map<string, number>();
+		fc.assert(
+			fc.property(object, (value) => {
+				const decoded = decodePod(value);
+				const kind = "pod" in decoded ? injectPod(decoded.pod, settings, facts).kind : "malformed";
+				seen.set(kind, (seen.get(kind) ?? 0) + 1);
+				const workload = { apiVersion: "apps/v1", kind: "Deployment", metadata: null, spec: { template: value } } as unknown as JsonObject;
+				uninjectObject(injectObject(workload, settings, { namespace: "shop", hasNativeSidecars: true }).object);
+				const body = JSON.stringify({ apiVersion: "admission.k8s.io/v1", kind: "AdmissionReview", request: { uid: "u", object: value } });
+				const answer = reviewInjection({ body, path: "/inject" }, settings, { factsOf: () => facts });
+				assert.equal(answer.status, 200);
+			}),
+			{ numRuns: 500 },
+		);
+		for (const kind of ["injected", "error", "malformed"]) assert.ok((seen.get(kind) ?? 0) > 3, JSON.stringify([...seen]));
+	});
+});
