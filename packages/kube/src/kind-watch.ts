@@ -1,0 +1,127 @@
+import { type AnyConfig, type ConfigObject, type Diagnostic, formatDiagnostic, isKindOf, type Kind, type ObjectRef } from "@weft/api";
+import { decodeValue } from "@weft/galley";
+import type { Clock, Logger } from "@weft/runtime";
+import type { KubeClient } from "./client.ts";
+import { apiVersionOf, type KubeObject, type ResourceType, resourceOf } from "./resource.ts";
+import { type ResourceWatch, type WatchState, watchResource } from "./resource-watch.ts";
+import { trimObject } from "./trim.ts";
+
+export interface KindChange<K extends Kind> {
+	readonly upsert: readonly ConfigObject<K>[];
+	readonly remove: readonly ObjectRef[];
+	/** Of every object that has any, as it is now. */
+	readonly diagnostics: readonly Diagnostic[];
+}
+
+export interface KindWatchOptions<K extends Kind> {
+	readonly namespace?: string;
+	readonly labelSelector?: string;
+	readonly fieldSelector?: string;
+	readonly objectsMax?: number;
+	readonly signal: AbortSignal;
+	readonly clock: Clock;
+	readonly logger: Logger;
+	readonly random?: () => number;
+	/** Objects to leave out, as they come; default none. */
+	readonly ignore?: (object: KubeObject) => boolean;
+	/** Called after the first LIST even if there is nothing, then for each batch of changes. */
+	onChange(change: KindChange<K>): void;
+	onState?(state: WatchState, reason: string): void;
+}
+
+/**
+ * The objects of a kind as values of `api`, trimmed to what the mesh reads. An object that is not valid (older than the
+ * webhook, or past it) keeps its last valid content in force and is told of; the others are not touched by it.
+ */
+export function watchKind<K extends Kind>(client: KubeClient, kind: K, options: KindWatchOptions<K>): ResourceWatch {
+	const table = new KindTable(kind, options);
+	const { onChange: _, ignore: _ignore, ...watch } = options;
+	return watchResource(client, resourceOf(kind), { ...watch, onList: (objects) => table.list(objects), onEvents: (events) => table.events(events) });
+}
+
+interface Known {
+	readonly ref: ObjectRef;
+	/** What the API server said last: the same again need not be read again. */
+	readonly resourceVersion: string;
+}
+
+class KindTable<K extends Kind> {
+	readonly #kind: K;
+	readonly #type: ResourceType;
+	readonly #options: KindWatchOptions<K>;
+	readonly #known = new Map<string, Known>();
+	readonly #problems = new Map<string, readonly Diagnostic[]>();
+
+	constructor(kind: K, options: KindWatchOptions<K>) {
+		this.#kind = kind;
+		this.#type = resourceOf(kind);
+		this.#options = options;
+	}
+
+	list(objects: readonly KubeObject[]): void {
+		const upsert: ConfigObject<K>[] = [];
+		const listed = new Set<string>();
+		for (const object of objects) {
+			if (this.#options.ignore?.(object)) continue;
+			const key = keyOf(object);
+			listed.add(key);
+			const decoded = this.#take(key, object);
+			if (decoded) upsert.push(decoded);
+		}
+		const gone = [...this.#known].filter(([key]) => !listed.has(key));
+		for (const [key] of gone) this.#forget(key);
+		this.#tell(
+			upsert,
+			gone.map(([, { ref }]) => ref),
+		);
+	}
+
+	events(events: readonly { readonly type: "upsert" | "delete"; readonly object: KubeObject }[]): void {
+		// The last word on each object counts.
+		const upsert = new Map<string, ConfigObject<K>>();
+		const remove = new Map<string, ObjectRef>();
+		for (const { type, object } of events) {
+			const key = keyOf(object);
+			if (type === "delete" || this.#options.ignore?.(object)) {
+				const known = this.#known.get(key);
+				if (known) remove.set(key, known.ref);
+				upsert.delete(key);
+				this.#forget(key);
+				continue;
+			}
+			remove.delete(key);
+			const decoded = this.#take(key, object);
+			if (decoded) upsert.set(key, decoded);
+		}
+		this.#tell([...upsert.values()], [...remove.values()]);
+	}
+
+	/** The object where it is new and valid. */
+	#take(key: string, object: KubeObject): ConfigObject<K> | undefined {
+		const { resourceVersion = "" } = object.metadata;
+		if (this.#known.get(key)?.resourceVersion === resourceVersion && resourceVersion !== "") return undefined;
+		this.#known.set(key, { ref: { kind: this.#kind, namespace: object.metadata.namespace ?? "", name: object.metadata.name }, resourceVersion });
+		const into = { objects: [] as AnyConfig[], diagnostics: [] as Diagnostic[] };
+		// Lists leave out what all their items have in common.
+		decodeValue({ ...trimObject(this.#kind, object), apiVersion: object.apiVersion ?? apiVersionOf(this.#type), kind: this.#kind }, {}, into, 0);
+		const told = into.diagnostics.filter((d) => d.severity !== "info");
+		if (told.length > 0) this.#problems.set(key, told);
+		else this.#problems.delete(key);
+		const [decoded] = into.objects;
+		if (decoded && isKindOf(decoded, this.#kind)) return decoded as ConfigObject<K>;
+		const { logger } = this.#options;
+		logger.warn("object is not valid; its last valid content stays in force", { problem: told.map(formatDiagnostic).join("; ").slice(0, 1000) });
+		return undefined;
+	}
+
+	#forget(key: string): void {
+		this.#known.delete(key);
+		this.#problems.delete(key);
+	}
+
+	#tell(upsert: readonly ConfigObject<K>[], remove: readonly ObjectRef[]): void {
+		this.#options.onChange({ upsert, remove, diagnostics: [...this.#problems.values()].flat() });
+	}
+}
+
+const keyOf = ({ metadata }: KubeObject): string => `${metadata.namespace ?? ""}/${metadata.name}`;
