@@ -16,10 +16,17 @@ export interface AuthenticatedCaller {
 	readonly pod?: string;
 }
 
+/** Nobody can tell now who is calling: the caller is not believed, and may come back. */
+export interface Unverifiable {
+	readonly ok: false;
+	readonly reason: string;
+	readonly isUnavailable: true;
+}
+
 export interface Authenticator {
 	readonly name: string;
 	/** The refusal says why; it goes to the audit log, not to the caller. */
-	authenticate(caller: Caller): Promise<Checked<AuthenticatedCaller>>;
+	authenticate(caller: Caller): Promise<Checked<AuthenticatedCaller> | Unverifiable>;
 }
 
 export interface Authentication extends AuthenticatedCaller {
@@ -27,14 +34,17 @@ export interface Authentication extends AuthenticatedCaller {
 }
 
 /** The first authenticator that accepts decides, as in istiod; otherwise every reason is told, in order. */
-export async function authenticate(chain: readonly Authenticator[], caller: Caller): Promise<Checked<Authentication>> {
+export async function authenticate(chain: readonly Authenticator[], caller: Caller): Promise<Checked<Authentication> | Unverifiable> {
 	const reasons: string[] = [];
+	let isUnavailable = false;
 	for (const { name, authenticate: attempt } of chain) {
 		const outcome = await attempt(caller);
 		if (outcome.ok) return accepted({ ...outcome.value, authenticator: name });
 		reasons.push(`${name}: ${outcome.reason}`);
+		isUnavailable ||= "isUnavailable" in outcome;
 	}
-	return refused(reasons.length === 0 ? "no authenticator is configured" : reasons.join("; "));
+	const reason = reasons.length === 0 ? "no authenticator is configured" : reasons.join("; ");
+	return isUnavailable ? { ok: false, reason, isUnavailable } : refused(reason);
 }
 
 export interface ClientCertificateAuthenticatorOptions {

@@ -9,12 +9,13 @@ import {
 	generateKeys,
 	type KeyAlgorithm,
 	leafTtlMsMax,
+	refused,
 	type SpiffeId,
 	signCertificate,
 	verifyOwnOutput,
 } from "@weft/pki";
 import type { Clock, Logger } from "@weft/runtime";
-import { type AuthorityMaterial, buildSelfSignedAuthority, decodeAuthority } from "./authority-material.ts";
+import { type AuthorityMaterial, type AuthorityPem, buildSelfSignedAuthority, decodeAuthority } from "./authority-material.ts";
 import type { KeyStore } from "./key-store.ts";
 
 export interface LeafRequest {
@@ -44,6 +45,11 @@ export interface CertificateAuthority {
 	readonly leafTtlMsMax: number;
 	/** template → sign → verify own output. Refuses lifetimes above the maximum, and anything once the signer has expired. */
 	issueLeaf(request: LeafRequest): Checked<IssuedLeaf>;
+	/**
+	 * Signs with another certificate and key from now on. The roots stay: what is issued under a new root would be trusted by
+	 * nobody who has the old one, so that is refused, and the present signer goes on. The value: is anything different?
+	 */
+	reload(pem: AuthorityPem): Checked<boolean>;
 }
 
 export interface CertificateAuthorityOptions {
@@ -65,9 +71,10 @@ export async function createCertificateAuthority(options: CertificateAuthorityOp
 	const { store, clock, logger, trustDomain = "cluster.local", rootKeyAlgorithm = "rsa-2048" } = options;
 	const stored = await store.load();
 	const pem = stored ?? (await store.create(await buildSelfSignedAuthority({ trustDomain, keyAlgorithm: rootKeyAlgorithm, nowMs: clock.nowMs() })));
-	const material = decodeAuthority(pem, clock.nowMs());
-	if (!material.ok) throw new Error(`certificate authority: ${material.reason}`);
-	const { signer, trustBundle, notAfterMs } = material.value;
+	const decoded = decodeAuthority(pem, clock.nowMs());
+	if (!decoded.ok) throw new Error(`certificate authority: ${decoded.reason}`);
+	let material = decoded.value;
+	const { signer, trustBundle } = material;
 	logger.info(stored === undefined ? "certificate authority created" : "certificate authority loaded", {
 		subject: signer.certificate.subject,
 		fingerprint: signer.certificate.fingerprint256,
@@ -77,11 +84,33 @@ export async function createCertificateAuthority(options: CertificateAuthorityOp
 		trustDomain,
 		trustBundlePem: trustBundle.pem,
 		rootNotAfterMs: Math.min(...trustBundle.roots.map((root) => root.validToDate.getTime())),
-		chainNotAfterMs: notAfterMs,
+		get chainNotAfterMs() {
+			return material.notAfterMs;
+		},
 		leafTtlMsMax: options.leafTtlMsMax ?? leafTtlMsMax,
-		issueLeaf: (request) => issueLeaf(material.value, options, request),
+		issueLeaf: (request) => issueLeaf(material, options, request),
+		reload(fresh) {
+			const next = decodeAuthority(fresh, clock.nowMs());
+			if (!next.ok) return next;
+			if (rootsOf(next.value) !== rootsOf(material)) {
+				return refused("root-cert.pem holds other roots; a new root needs a restart of the control plane and of every workload");
+			}
+			const isChanged = next.value.signer.certificate.fingerprint256 !== material.signer.certificate.fingerprint256;
+			material = next.value;
+			if (isChanged) {
+				const { subject, fingerprint256, validTo } = material.signer.certificate;
+				logger.info("certificate authority reloaded", { subject, fingerprint: fingerprint256, notAfter: validTo });
+			}
+			return accepted(isChanged);
+		},
 	};
 }
+
+const rootsOf = ({ trustBundle }: AuthorityMaterial): string =>
+	trustBundle.roots
+		.map((root) => root.fingerprint256)
+		.sort()
+		.join();
 
 function issueLeaf(material: AuthorityMaterial, options: CertificateAuthorityOptions, request: LeafRequest): Checked<IssuedLeaf> {
 	const { signer, notAfterMs, intermediatesPem } = material;

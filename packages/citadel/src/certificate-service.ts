@@ -38,8 +38,7 @@ export interface CertificateServiceOptions {
 /** Registers `istio.v1.auth.IstioCertificateService` on a gRPC server. Its bounds and metrics belong to this registration. */
 export function addCertificateService(server: Server, options: CertificateServiceOptions): void {
 	const { authority, authenticators, clock, logger, registry, perSecond = 200, burst = 2000, inFlightMax = 256 } = options;
-	const { rootNotAfterMs, chainNotAfterMs } = authority;
-	const metrics = createCitadelMetrics({ registry, clock, rootNotAfterMs, chainNotAfterMs });
+	const metrics = createCitadelMetrics({ registry, clock, rootNotAfterMs: () => authority.rootNotAfterMs, chainNotAfterMs: () => authority.chainNotAfterMs });
 	const rateLimit = createRateLimit({ perSecond, burst, clock });
 	const context: CreateCertificateContext = { authority, authenticators, rateLimit, metrics, logger };
 	let inFlight = 0;

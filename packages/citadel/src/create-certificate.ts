@@ -37,6 +37,10 @@ export async function createCertificate(
 	const authentication = await authenticate(context.authenticators, caller);
 	if (!authentication.ok) {
 		metrics.authenticationFailureCount.inc();
+		if ("isUnavailable" in authentication) {
+			const message = "the token cannot be verified now, since the Kubernetes API server does not answer; try again";
+			return refuse({ code: status.UNAVAILABLE, message }, authentication.reason);
+		}
 		// What exactly was wrong helps only whoever is guessing; it is in the audit log.
 		return refuse({ code: status.UNAUTHENTICATED, message: "request authenticate failure" }, authentication.reason);
 	}

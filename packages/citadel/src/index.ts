@@ -6,6 +6,7 @@ export {
 	type Caller,
 	type ClientCertificateAuthenticatorOptions,
 	createClientCertificateAuthenticator,
+	type Unverifiable,
 } from "./authenticator.ts";
 export type { AuthorityPem } from "./authority-material.ts";
 export { callerOf, type IncomingCall } from "./call-identity.ts";
@@ -29,3 +30,4 @@ export {
 	verifyLocalToken,
 } from "./local-token.ts";
 export { createServerIdentity, type ServerIdentity, type ServerIdentityOptions } from "./server-identity.ts";
+export { createTokenReviewAuthenticator, type ReviewedToken, type TokenReviewAuthenticatorOptions } from "./token-review-authenticator.ts";

@@ -13,8 +13,9 @@ export interface CitadelMetrics {
 export interface CitadelMetricsOptions {
 	readonly registry: Registry;
 	readonly clock: Clock;
-	readonly rootNotAfterMs: number;
-	readonly chainNotAfterMs: number;
+	/** An authority may get another certificate while it runs. */
+	readonly rootNotAfterMs: () => number;
+	readonly chainNotAfterMs: () => number;
 }
 
 export function createCitadelMetrics({ registry, clock, rootNotAfterMs, chainNotAfterMs }: CitadelMetricsOptions): CitadelMetrics {
@@ -25,13 +26,20 @@ export function createCitadelMetrics({ registry, clock, rootNotAfterMs, chainNot
 		["cert_chain", chainNotAfterMs],
 	] as const) {
 		const name = `citadel_server_${what}_expiry`;
-		new Gauge({ name: `${name}_timestamp`, help: `The unix timestamp, in seconds, when the ${what} expires.`, registers }).set(Math.floor(notAfterMs / 1000));
+		new Gauge({
+			name: `${name}_timestamp`,
+			help: `The unix timestamp, in seconds, when the ${what} expires.`,
+			registers,
+			collect() {
+				this.set(Math.floor(notAfterMs() / 1000));
+			},
+		});
 		new Gauge({
 			name: `${name}_seconds`,
 			help: `The seconds left until the ${what} expires, negative after.`,
 			registers,
 			collect() {
-				this.set(Math.floor((notAfterMs - clock.nowMs()) / 1000));
+				this.set(Math.floor((notAfterMs() - clock.nowMs()) / 1000));
 			},
 		});
 	}

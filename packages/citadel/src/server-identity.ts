@@ -27,6 +27,10 @@ export interface ServerIdentity {
 	/** Renews at once. */
 	rotate(): Promise<void>;
 	readonly serialNumber: string;
+	/** What is served with now. */
+	readonly leaf: KeyedLeaf;
+	/** Called after each renewal. Returns the way to stop. */
+	onRotated(listener: (leaf: KeyedLeaf) => void): () => void;
 }
 
 const defaultDnsNames = ["istiod.istio-system.svc", "istiod.istio-system.svc.cluster.local", "localhost"];
@@ -39,10 +43,12 @@ export async function createServerIdentity(options: ServerIdentityOptions): Prom
 	provider.update(current);
 	const plan = () => planRenewal({ nowMs: clock.nowMs(), monotonicMs: clock.monotonicMs(), notAfterMs: current.notAfterMs, random });
 	let renewal = plan();
+	const listeners = new Set<(leaf: KeyedLeaf) => void>();
 	const rotate = async () => {
 		current = await issue(options);
 		renewal = plan();
 		provider.update(current);
+		for (const listener of listeners) listener(current);
 		logger.info("server certificate rotated", { serial: current.serialNumber, notAfter: new Date(current.notAfterMs).toISOString() });
 	};
 	return {
@@ -51,6 +57,13 @@ export async function createServerIdentity(options: ServerIdentityOptions): Prom
 		rotate,
 		get serialNumber() {
 			return current.serialNumber;
+		},
+		get leaf() {
+			return current;
+		},
+		onRotated(listener) {
+			listeners.add(listener);
+			return () => void listeners.delete(listener);
 		},
 		async run(signal) {
 			const backoff = createBackoff({ minMs: 1_000, maxMs: 60_000, random });

@@ -30,7 +30,7 @@ export interface ApplyResult {
 
 /** The configuration API of local mode: `POST apply`, `DELETE|GET config/KIND[/NS/NAME]`, `GET proxies`. Token needed. */
 export async function handleApi(context: HttpContext, request: IncomingMessage, response: ServerResponse, url: URL): Promise<void> {
-	const { apiToken, apiDirectory } = context.options;
+	const { apiToken, apiDirectory } = context;
 	if (apiToken === undefined || apiDirectory === undefined) return sendText(response, 404, "the configuration API is off\n");
 	if (!authorized(request, apiToken)) return sendText(response, 401, "a bearer token is needed\n");
 	const [resource = "", ...rest] = url.pathname.slice("/api/v1/".length).split("/").map(decodeURIComponent);
@@ -60,11 +60,11 @@ async function readBody(request: IncomingMessage): Promise<string> {
 }
 
 async function apply(context: HttpContext, directory: string, body: string, url: URL, response: ServerResponse): Promise<void> {
-	const started = context.options.clock.monotonicMs();
+	const started = context.clock.monotonicMs();
 	const sent = JSON.parse(body) as { readonly files?: readonly { readonly file: string; readonly text: string }[] };
 	const decoded = (sent.files ?? []).map(({ file, text }) => decodeYaml(text, file));
 	const snapshot = context.store.snapshot();
-	const now = new Date(context.options.clock.nowMs()).toISOString();
+	const now = new Date(context.clock.nowMs()).toISOString();
 	const aged = decoded.flatMap((d) => d.objects).map((object) => withAge(object, snapshot, now));
 	const admitted = admitObjects(aged, snapshot);
 	const diagnostics = [...decoded.flatMap((d) => d.diagnostics), ...admitted.diagnostics];
@@ -77,7 +77,7 @@ async function apply(context: HttpContext, directory: string, body: string, url:
 		objects,
 		diagnostics,
 		...(await settled(context, url)),
-		ms: Math.round(context.options.clock.monotonicMs() - started),
+		ms: Math.round(context.clock.monotonicMs() - started),
 	} satisfies ApplyResult);
 }
 
@@ -86,11 +86,11 @@ function outcome<A extends string>({ kind, metadata }: AnyConfig, action: A) {
 }
 
 /** Waits until every proxy has the present state, unless the caller does not want to. */
-async function settled({ rescan, discovery, options }: HttpContext, url: URL): Promise<Partial<ApplyResult>> {
+async function settled({ rescan, discovery, signal }: HttpContext, url: URL): Promise<Partial<ApplyResult>> {
 	await rescan();
 	if (url.searchParams.get("wait") === "false") return {};
 	const timeoutMs = Math.min(waitMsMax, Number(url.searchParams.get("timeoutMs") ?? 30_000));
-	return discovery.converged(AbortSignal.any([options.signal, AbortSignal.timeout(timeoutMs)]));
+	return discovery.converged(AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)]));
 }
 
 /** One file an object; encoded, so that no name leads out of the directory. */
@@ -133,7 +133,7 @@ async function remove(
 	url: URL,
 	response: ServerResponse,
 ): Promise<void> {
-	const started = context.options.clock.monotonicMs();
+	const started = context.clock.monotonicMs();
 	const object = isKind(kind) ? context.store.snapshot().get(kind, namespace, name) : undefined;
 	if (!object) return sendText(response, 404, `${kind} ${namespace}/${name} not found\n`);
 	rmSync(fileOf(directory, kind, namespace, name), { force: true });
@@ -141,7 +141,7 @@ async function remove(
 		objects: [{ kind, namespace, name, action: "deleted" }],
 		diagnostics: [],
 		...(await settled(context, url)),
-		ms: Math.round(context.options.clock.monotonicMs() - started),
+		ms: Math.round(context.clock.monotonicMs() - started),
 	};
 	sendJson(response, 200, result);
 }

@@ -1,12 +1,13 @@
-import { mkdirSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { mkdirSync } from "node:fs";
 import type { Diagnostic } from "@weft/api";
 import { createStore, type Store, watchDirectory } from "@weft/galley";
 import { createDiscovery, type Discovery } from "@weft/pilot";
 import { collectDefaultMetrics, Registry } from "prom-client";
-import { type GrpcServers, startGrpcServers } from "./grpc-servers.ts";
+import { startGrpcServers } from "./grpc-servers.ts";
 import { startHttpServer } from "./http-server.ts";
-import type { ControlPlaneOptions } from "./options.ts";
+import { createLocalIdentity } from "./local-identity.ts";
+import { type ControlPlaneOptions, debounceOf } from "./options.ts";
+import { createDebugAnswers } from "./xds-debug.ts";
 
 export interface ControlPlane {
 	readonly store: Store;
@@ -17,6 +18,8 @@ export interface ControlPlane {
 	/** Resolves when everything is closed, after the signal. */
 	readonly closed: Promise<void>;
 }
+
+const clusterId = "Kubernetes";
 
 /** Galley → Pilot → proxies, with Citadel beside them. Rejects when a port is taken or the certificate authority is damaged. */
 export async function startControlPlane(options: ControlPlaneOptions): Promise<ControlPlane> {
@@ -34,21 +37,38 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
 			diagnostics = found;
 		},
 	});
-	const { meshConfig, debounceQuietMs, debounceCapMs } = options;
-	const debounce = { ...(debounceQuietMs === undefined ? {} : { debounceQuietMs }), ...(debounceCapMs === undefined ? {} : { debounceCapMs }) };
-	const discovery = createDiscovery({ store, meshConfig, clusterId: "Kubernetes", clock, logger: logger.child("ads"), registry, signal, ...debounce });
-	const grpc = await startGrpcServers(options, discovery, registry);
+	const meshConfig = () => options.meshConfig;
+	const discovery = createDiscovery({ store, meshConfig, clusterId, clock, logger: logger.child("ads"), registry, signal, ...debounceOf(options) });
+	const grpc = await startGrpcServers({
+		plaintext: options.plaintextGrpc,
+		secure: options.secure && (await createLocalIdentity(options.secure, options)),
+		discovery,
+		debug: createDebugAnswers({ discovery, clusterId, instance: "weft", systemNamespace: "istio-system" }),
+		registry,
+		clock,
+		logger,
+	});
 	signal.addEventListener("abort", grpc.close, { once: true });
-	writeRoots(options, grpc);
-	const http = await startHttpServer({ options, store, discovery, registry, rescan: () => watch.rescan(), diagnostics: () => diagnostics });
+	const http = await startHttpServer({
+		http: options.http,
+		...(options.apiToken !== undefined && { apiToken: options.apiToken }),
+		...(options.apiDirectory !== undefined && { apiDirectory: options.apiDirectory }),
+		clusterId,
+		meshConfig,
+		store,
+		discovery,
+		registry,
+		rescan: () => watch.rescan(),
+		diagnostics: () => diagnostics,
+		waitingFor: () => [],
+		mayDebug: async () => false,
+		clock,
+		logger,
+		signal,
+	});
 	logger.info("control plane ready", { http: http.address, xds: grpc.secureAddress ?? "", plaintextXds: grpc.plaintextAddress ?? "" });
 	const closed = new Promise<void>((resolve) => {
 		signal.addEventListener("abort", () => http.close(resolve), { once: true });
 	});
 	return { store, discovery, plaintextAddress: grpc.plaintextAddress, secureAddress: grpc.secureAddress, httpAddress: http.address, closed };
-}
-
-/** The roots, where a launcher finds them to give to its proxies (Kubernetes has the ConfigMap istio-ca-root-cert for it). */
-function writeRoots({ secure }: ControlPlaneOptions, { rootsPem }: GrpcServers): void {
-	if (secure && rootsPem !== undefined) writeFileSync(join(secure.caDirectory, "..", "root-cert.pem"), rootsPem);
 }

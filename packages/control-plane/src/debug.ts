@@ -5,12 +5,12 @@ import { type HttpContext, versionText } from "./http-context.ts";
 /** istiod's /debug pages, by path. `undefined`: the proxy that was asked for is not connected. */
 export type DebugPage = (context: HttpContext, url: URL) => unknown;
 
-function proxyName(client: XdsClient): string {
+export function proxyName(client: XdsClient): string {
 	return client.node.id.split("~")[2] ?? client.node.id;
 }
 
 /** https://istio.io: `GET /debug/syncz`, which Kiali and istioctl read. */
-function syncz({ discovery }: HttpContext): unknown {
+function syncz({ discovery, clusterId }: HttpContext): unknown {
 	return [...discovery.clients].map((client) => {
 		const states = new Map(client.states().map((s) => [s.type, s]));
 		const of = (type: "cds" | "lds" | "rds" | "eds" | "ecds", name: string) => ({
@@ -18,7 +18,7 @@ function syncz({ discovery }: HttpContext): unknown {
 			[`${name}_acked`]: states.get(type)?.acked ?? "",
 		});
 		return {
-			cluster_id: "Kubernetes",
+			cluster_id: discovery.nodeOf(client).clusterId || clusterId,
 			proxy: proxyName(client),
 			proxy_type: client.node.id.split("~")[0],
 			proxy_version: discovery.nodeOf(client).istioVersion,
@@ -60,7 +60,7 @@ export const debugPages: Readonly<Record<string, DebugPage>> = {
 		(["VirtualService", "DestinationRule", "ServiceEntry", "WorkloadEntry", "Gateway", "Sidecar", "PeerAuthentication"] as const).flatMap((kind) =>
 			store.snapshot().all(kind),
 		),
-	"/debug/mesh": ({ options }) => options.meshConfig,
+	"/debug/mesh": ({ meshConfig }) => meshConfig(),
 	"/debug/push_status": ({ discovery, diagnostics }) => ({ version: discovery.push.version, diagnostics: diagnostics() }),
 	"/debug/list": () => Object.keys(debugPages),
 };

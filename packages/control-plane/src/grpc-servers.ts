@@ -1,26 +1,44 @@
-import { existsSync, readFileSync } from "node:fs";
-import { Server, ServerCredentials } from "@grpc/grpc-js";
+import { Server, ServerCredentials, status } from "@grpc/grpc-js";
 import {
 	addCertificateService,
+	authenticate,
+	type Authenticator,
+	type CertificateAuthority,
 	callerOf,
-	createCertificateAuthority,
-	createClientCertificateAuthenticator,
-	createFileKeyStore,
-	createLocalTokenAuthenticator,
-	createServerIdentity,
 	type IncomingCall,
+	type ServerIdentity,
 } from "@weft/citadel";
 import type { Discovery } from "@weft/pilot";
-import { formatSpiffeId, spiffeIdOfCertificate } from "@weft/pki";
-import { adsService, requestBytesMax } from "@weft/xds/server";
+import { formatSpiffeId } from "@weft/pki";
+import type { Clock, Logger } from "@weft/runtime";
+import { type AdsServerOptions, adsService, RefusedError, requestBytesMax } from "@weft/xds/server";
 import type { Registry } from "prom-client";
-import { type ControlPlaneOptions, isLoopback, type SecureOptions, splitAddress } from "./options.ts";
+import { type BindAddress, isLoopback, splitAddress } from "./options.ts";
+
+/** ADS and certificates over TLS, and who may have them. */
+export interface SecureServing {
+	readonly address: BindAddress;
+	readonly authority: CertificateAuthority;
+	readonly identity: ServerIdentity;
+	/** Who gets a certificate. */
+	readonly issuing: readonly Authenticator[];
+	/** Who gets configuration, or an answer about the mesh. */
+	readonly asking: readonly Authenticator[];
+}
+
+export interface GrpcServersOptions {
+	readonly plaintext: BindAddress | undefined;
+	readonly secure: SecureServing | undefined;
+	readonly discovery: Discovery;
+	readonly debug?: AdsServerOptions["debug"];
+	readonly registry: Registry;
+	readonly clock: Clock;
+	readonly logger: Logger;
+}
 
 export interface GrpcServers {
 	readonly plaintextAddress: string | undefined;
 	readonly secureAddress: string | undefined;
-	/** PEM of the mesh's roots; undefined without a certificate authority. */
-	readonly rootsPem: string | undefined;
 	close(): void;
 }
 
@@ -32,70 +50,45 @@ const serverOptions = {
 	"grpc.keepalive_timeout_ms": 10_000,
 };
 
-export async function startGrpcServers(options: ControlPlaneOptions, discovery: Discovery, registry: Registry): Promise<GrpcServers> {
+export async function startGrpcServers(options: GrpcServersOptions): Promise<GrpcServers> {
+	const { plaintext, secure } = options;
 	const servers: Server[] = [];
-	const plaintextAddress = options.plaintextGrpc === undefined ? undefined : await startPlaintext(options.plaintextGrpc, options, discovery, servers);
-	const secure = options.secure === undefined ? undefined : await startSecure(options.secure, options, discovery, registry, servers);
-	return {
-		plaintextAddress,
-		secureAddress: secure?.address,
-		rootsPem: secure?.rootsPem,
-		close: () => servers.forEach((server) => server.forceShutdown()),
-	};
+	const plaintextAddress = plaintext === undefined ? undefined : await startPlaintext(plaintext, options, servers);
+	const secureAddress = secure === undefined ? undefined : await startSecure(secure, options, servers);
+	return { plaintextAddress, secureAddress, close: () => servers.forEach((server) => server.forceShutdown()) };
 }
 
-async function startPlaintext(address: string, options: ControlPlaneOptions, discovery: Discovery, servers: Server[]): Promise<string> {
+async function startPlaintext(address: string, options: GrpcServersOptions, servers: Server[]): Promise<string> {
 	const { host } = splitAddress(address);
 	if (!isLoopback(host)) throw new Error(`plain-text xDS is served on loopback only, not on ${host}: use the TLS port for other machines`);
 	const server = new Server(serverOptions);
-	addAds(server, options, discovery, () => undefined);
+	addAds(server, options, () => undefined);
 	servers.push(server);
 	return bind(server, address, ServerCredentials.createInsecure());
 }
 
-async function startSecure(
-	secure: SecureOptions,
-	options: ControlPlaneOptions,
-	discovery: Discovery,
-	registry: Registry,
-	servers: Server[],
-): Promise<{ address: string; rootsPem: string }> {
-	const { clock, logger, signal } = options;
-	const trustDomain = options.meshConfig.trustDomain ?? "cluster.local";
-	const ttl = secure.leafTtlMs === undefined ? {} : { leafTtlMs: secure.leafTtlMs };
-	const authority = await createCertificateAuthority({
-		store: createFileKeyStore(secure.caDirectory),
-		clock,
-		logger: logger.child("citadel"),
-		trustDomain,
-		...ttl,
-	});
-	const identity = await createServerIdentity({ authority, clock, random: Math.random, logger: logger.child("citadel") });
-	void identity.run(signal);
+async function startSecure(secure: SecureServing, options: GrpcServersOptions, servers: Server[]): Promise<string> {
+	const { clock, logger, registry } = options;
 	const server = new Server(serverOptions);
-	const authenticators = [createClientCertificateAuthenticator({ clock, trustDomain })];
-	if (existsSync(secure.tokenKeyFile)) authenticators.push(createLocalTokenAuthenticator({ key: readFileSync(secure.tokenKeyFile), clock, trustDomain }));
-	addCertificateService(server, { authority, authenticators, clock, logger: logger.child("citadel"), registry });
-	addAds(server, options, discovery, verifiedIds);
+	addCertificateService(server, { authority: secure.authority, authenticators: secure.issuing, clock, logger: logger.child("citadel"), registry });
+	addAds(server, options, (call) => identify(secure.asking, call));
 	servers.push(server);
-	return { address: await bind(server, secure.address, identity.credentials), rootsPem: authority.trustBundlePem };
+	return bind(server, secure.address, secure.identity.credentials);
 }
 
-/** The caller's SPIFFE ID, of a certificate that TLS verified; none is an empty list, which no node's claim can match. */
-function verifiedIds(call: IncomingCall): readonly string[] {
-	const { verifiedCertificate } = callerOf(call);
-	if (verifiedCertificate === undefined) return [];
-	const id = spiffeIdOfCertificate(verifiedCertificate);
-	return id.ok ? [formatSpiffeId(id.value)] : [];
+/** The caller's SPIFFE ID, of a certificate that TLS verified or of its token; none is an empty list, which no node's claim can match. */
+async function identify(authenticators: readonly Authenticator[], call: IncomingCall): Promise<readonly string[]> {
+	const caller = callerOf(call);
+	const outcome = await authenticate(authenticators, caller);
+	if (outcome.ok) return [formatSpiffeId(outcome.value.identity)];
+	if ("isUnavailable" in outcome) throw new RefusedError(status.UNAVAILABLE, "the token cannot be verified now, since the Kubernetes API server does not answer");
+	if (caller.bearerToken !== undefined) throw new RefusedError(status.UNAUTHENTICATED, "the token is not accepted");
+	return [];
 }
 
-function addAds(
-	server: Server,
-	{ clock, logger }: ControlPlaneOptions,
-	discovery: Discovery,
-	identify: (call: IncomingCall) => readonly string[] | undefined,
-): void {
-	const { definition, implementation } = adsService({ delegate: discovery.delegate, clock, logger: logger.child("ads"), identify });
+function addAds(server: Server, { clock, logger, discovery, debug }: GrpcServersOptions, identifyCall: AdsServerOptions["identify"]): void {
+	const options = { delegate: discovery.delegate, clock, logger: logger.child("ads"), identify: identifyCall, ...(debug && { debug }) };
+	const { definition, implementation } = adsService(options);
 	server.addService(definition, implementation);
 }
 

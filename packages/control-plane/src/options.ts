@@ -45,3 +45,8 @@ export function splitAddress(address: BindAddress): { host: string; port: number
 export function isLoopback(host: string): boolean {
 	return host === "localhost" || host === "::1" || /^127\.\d+\.\d+\.\d+$/.test(host);
 }
+
+/** Only what is set: discovery has defaults of its own. */
+export function debounceOf({ debounceQuietMs, debounceCapMs }: { readonly debounceQuietMs: number | undefined; readonly debounceCapMs: number | undefined }) {
+	return { ...(debounceQuietMs === undefined ? {} : { debounceQuietMs }), ...(debounceCapMs === undefined ? {} : { debounceCapMs }) };
+}

@@ -1,4 +1,4 @@
-import { type AnyConfig, type ConfigObject, type Diagnostic, formatDiagnostic, isKindOf, type Kind, type ObjectRef } from "@weft/api";
+import { type AnyConfig, type Diagnostic, formatDiagnostic, isKindOf, type Kind, type ObjectRef } from "@weft/api";
 import { decodeValue } from "@weft/galley";
 import type { Clock, Logger } from "@weft/runtime";
 import type { KubeClient } from "./client.ts";
@@ -6,8 +6,11 @@ import { apiVersionOf, type KubeObject, type ResourceType, resourceOf } from "./
 import { type ResourceWatch, type WatchState, watchResource } from "./resource-watch.ts";
 import { trimObject } from "./trim.ts";
 
+/** AnyConfig of one kind, or of several: a union again. */
+type Config<K extends Kind> = Extract<AnyConfig, { readonly kind: K }>;
+
 export interface KindChange<K extends Kind> {
-	readonly upsert: readonly ConfigObject<K>[];
+	readonly upsert: readonly Config<K>[];
 	readonly remove: readonly ObjectRef[];
 	/** Of every object that has any, as it is now. */
 	readonly diagnostics: readonly Diagnostic[];
@@ -59,7 +62,7 @@ class KindTable<K extends Kind> {
 	}
 
 	list(objects: readonly KubeObject[]): void {
-		const upsert: ConfigObject<K>[] = [];
+		const upsert: Config<K>[] = [];
 		const listed = new Set<string>();
 		for (const object of objects) {
 			if (this.#options.ignore?.(object)) continue;
@@ -78,7 +81,7 @@ class KindTable<K extends Kind> {
 
 	events(events: readonly { readonly type: "upsert" | "delete"; readonly object: KubeObject }[]): void {
 		// The last word on each object counts.
-		const upsert = new Map<string, ConfigObject<K>>();
+		const upsert = new Map<string, Config<K>>();
 		const remove = new Map<string, ObjectRef>();
 		for (const { type, object } of events) {
 			const key = keyOf(object);
@@ -97,18 +100,18 @@ class KindTable<K extends Kind> {
 	}
 
 	/** The object where it is new and valid. */
-	#take(key: string, object: KubeObject): ConfigObject<K> | undefined {
+	#take(key: string, object: KubeObject): Config<K> | undefined {
 		const { resourceVersion = "" } = object.metadata;
 		if (this.#known.get(key)?.resourceVersion === resourceVersion && resourceVersion !== "") return undefined;
 		this.#known.set(key, { ref: { kind: this.#kind, namespace: object.metadata.namespace ?? "", name: object.metadata.name }, resourceVersion });
 		const into = { objects: [] as AnyConfig[], diagnostics: [] as Diagnostic[] };
 		// Lists leave out what all their items have in common.
-		decodeValue({ ...trimObject(this.#kind, object), apiVersion: object.apiVersion ?? apiVersionOf(this.#type), kind: this.#kind }, {}, into, 0);
+		decodeValue({ ...trimObject(this.#kind, object), apiVersion: object.apiVersion ?? apiVersionOf(this.#type), kind: this.#type.kind }, {}, into, 0);
 		const told = into.diagnostics.filter((d) => d.severity !== "info");
 		if (told.length > 0) this.#problems.set(key, told);
 		else this.#problems.delete(key);
 		const [decoded] = into.objects;
-		if (decoded && isKindOf(decoded, this.#kind)) return decoded as ConfigObject<K>;
+		if (decoded && isKindOf(decoded, this.#kind)) return decoded;
 		const { logger } = this.#options;
 		logger.warn("object is not valid; its last valid content stays in force", { problem: told.map(formatDiagnostic).join("; ").slice(0, 1000) });
 		return undefined;
@@ -119,7 +122,7 @@ class KindTable<K extends Kind> {
 		this.#problems.delete(key);
 	}
 
-	#tell(upsert: readonly ConfigObject<K>[], remove: readonly ObjectRef[]): void {
+	#tell(upsert: readonly Config<K>[], remove: readonly ObjectRef[]): void {
 		this.#options.onChange({ upsert, remove, diagnostics: [...this.#problems.values()].flat() });
 	}
 }

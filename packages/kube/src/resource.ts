@@ -31,7 +31,9 @@ export interface ResourceType {
 
 export function resourceOf(kind: Kind): ResourceType {
 	const info = kindInfo(kind);
-	return { group: info.group, version: info.versions[0] ?? "v1", plural: info.plural, kind, namespaced: info.scope === "Namespaced" };
+	// Two groups have a Gateway: what objects say in `kind` may differ from the kind's name here.
+	const said = (info as { readonly kind?: string }).kind ?? kind;
+	return { group: info.group, version: info.versions[0] ?? "v1", plural: info.plural, kind: said, namespaced: info.scope === "Namespaced" };
 }
 
 const core = { group: "", version: "v1" } as const;

@@ -10,5 +10,5 @@ export type { Endpoint, Locality, Service, ServicePort } from "./model/service.t
 export type { ConfigSnapshot } from "./model/snapshot.ts";
 export type { EncodedResource } from "./translator/context.ts";
 export { type ResourceStats, stats } from "./translator/encode.ts";
-export { type OfflineResources, translateAll } from "./translator/offline.ts";
+export { type OfflineResources, type ProxyResources, resourcesOf, translateAll } from "./translator/offline.ts";
 export { type Resources, type ResourceSet, resourceView, type Translation, translate } from "./translator/translator.ts";

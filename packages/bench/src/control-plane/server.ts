@@ -17,7 +17,7 @@ store.apply({ source: "bench", upsert: objectsOf(workload), remove: [] });
 const logger = createLogger({ level: "warn" });
 const discovery = createDiscovery({
 	store,
-	meshConfig: {},
+	meshConfig: () => ({}),
 	clusterId: "Kubernetes",
 	clock: systemClock,
 	logger,

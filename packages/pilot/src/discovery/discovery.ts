@@ -15,7 +15,8 @@ import { type Convergence, SyncStatus } from "./sync-status.ts";
 
 export interface DiscoveryOptions {
 	readonly store: Store;
-	readonly meshConfig: MeshConfig;
+	/** Read at every push: who changes it changes the store, too. */
+	readonly meshConfig: () => MeshConfig;
 	readonly clusterId: string;
 	readonly clock: Clock;
 	readonly logger: Logger;
@@ -40,7 +41,7 @@ export function createDiscovery(options: DiscoveryOptions): Discovery {
 	const metrics = createDiscoveryMetrics(registry);
 	exposeResourceStats(registry, stats);
 	const sync = new SyncStatus();
-	let push = buildPush({ snapshot: store.snapshot(), meshConfig, clusterId });
+	let push = buildPush({ snapshot: store.snapshot(), meshConfig: meshConfig(), clusterId });
 	let changedAtMs = clock.monotonicMs();
 
 	const nodes = new WeakMap<XdsClient, { readonly node: ProxyNode; readonly workloads: object; readonly mesh: object }>();
@@ -62,7 +63,7 @@ export function createDiscovery(options: DiscoveryOptions): Discovery {
 		metrics.debounceSeconds.observe((started - firstAtMs) / 1000);
 		for (const kind of new Set(changed.map((c) => c.kind))) metrics.triggers.inc({ type: kind });
 		changedAtMs = firstAtMs;
-		push = buildPush({ snapshot: store.snapshot(), meshConfig, clusterId }, push);
+		push = buildPush({ snapshot: store.snapshot(), meshConfig: meshConfig(), clusterId }, push);
 		metrics.services.set(push.services.length);
 		metrics.virtualServices.set(push.virtualServices.length);
 		for (const client of [...sync.clients]) {

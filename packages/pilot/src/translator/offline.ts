@@ -19,17 +19,30 @@ export interface OfflineResources {
 
 const decoders = { cds: Cluster, eds: ClusterLoadAssignment, lds: Listener, rds: RouteConfiguration } as const;
 
-/** All that a proxy would be sent if it subscribed as a real one does, as proto3 JSON sorted by name. Used by `weft xds`. */
-export function translateAll(push: PushSnapshot, node: ProxyNode): OfflineResources {
-	registerMessages(allMessages);
+export type ProxyResources = Readonly<Record<keyof typeof decoders, readonly EncodedResource[]>>;
+
+/** All that a proxy would be sent if it subscribed as a real one does, sorted by name. */
+export function resourcesOf(push: PushSnapshot, node: ProxyNode): ProxyResources {
 	const translation = translate(push, node);
 	const cds = [...translation.cds.resources.values()];
 	const lds = [...translation.lds.resources.values()];
 	return {
+		cds,
+		eds: named(assignmentNames(cds), (name) => translation.eds(name)),
+		lds,
+		rds: named(tableNames(translation), (name) => translation.rds(name)),
+	};
+}
+
+/** The same as proto3 JSON. Used by `weft xds`. */
+export function translateAll(push: PushSnapshot, node: ProxyNode): OfflineResources {
+	registerMessages(allMessages);
+	const { cds, eds, lds, rds } = resourcesOf(push, node);
+	return {
 		cds: cds.map((resource) => json("cds", resource)),
-		eds: named(assignmentNames(cds), (name) => translation.eds(name)).map((resource) => json("eds", resource)),
+		eds: eds.map((resource) => json("eds", resource)),
 		lds: lds.map((resource) => json("lds", resource)),
-		rds: named(tableNames(translation), (name) => translation.rds(name)).map((resource) => json("rds", resource)),
+		rds: rds.map((resource) => json("rds", resource)),
 	};
 }
 

@@ -1,7 +1,8 @@
 import { type ServerDuplexStream, type ServiceDefinition, status, type UntypedServiceImplementation } from "@grpc/grpc-js";
 import type { Clock, Logger } from "@weft/runtime";
 import type { Node } from "../generated/envoy/config/core/v3/base.ts";
-import { DeltaDiscoveryRequest, DiscoveryRequest } from "../generated/envoy/service/discovery/v3/discovery.ts";
+import type { Any } from "../generated/google/protobuf/any.ts";
+import { DeltaDiscoveryRequest, DiscoveryRequest, DiscoveryResponse } from "../generated/envoy/service/discovery/v3/discovery.ts";
 import type { XdsType } from "../type-urls.ts";
 import type { ResourceView } from "./resource.ts";
 import { type ClientRequest, ClientStream, type StreamState } from "./stream.ts";
@@ -57,13 +58,34 @@ type Stream = ServerDuplexStream<ClientRequest, Buffer>;
 /** What is known of a caller. */
 export type IncomingCall = Pick<Stream, "getAuthContext" | "getPeer" | "metadata">;
 
+/** A question about the control plane itself, in the same stream type: its type URL begins with `istio.io/`. */
+export interface DebugQuestion {
+	readonly typeUrl: string;
+	readonly names: readonly string[];
+	readonly peer: Peer;
+}
+
+export interface DebugAnswer {
+	readonly resources: readonly Any[];
+	readonly version: string;
+	/** `control_plane.identifier`. */
+	readonly identifier: string;
+}
+
 export interface AdsServerOptions {
 	readonly delegate: AdsDelegate;
 	readonly clock: Clock;
 	readonly logger: Logger;
-	/** URI SANs of the verified client certificate of a call, if any. */
-	readonly identify: (call: IncomingCall) => readonly string[] | undefined;
+	/**
+	 * SPIFFE IDs of the caller, from its verified certificate or token; undefined where nobody is asked for any.
+	 * Throws or rejects with RefusedError where they cannot be told.
+	 */
+	readonly identify: (call: IncomingCall) => readonly string[] | undefined | Promise<readonly string[] | undefined>;
+	/** Answers `istio.io/debug/…`, in state of the world only; undefined: silence. Throws RefusedError to refuse. */
+	readonly debug?: (question: DebugQuestion) => DebugAnswer | undefined;
 }
+
+const debugPrefix = "istio.io/";
 
 const passBuffer = (message: Buffer) => message;
 
@@ -143,26 +165,47 @@ function serve(call: Stream, protocol: "delta" | "sotw", id: number, options: Ad
 		synced: () => of((c) => delegate.synced?.(c)),
 	});
 	streams.set(stream, () => fail(status.DEADLINE_EXCEEDED, "the client takes no data"));
+	let ended = false;
 	const end = () => {
+		ended = true;
 		stream.close();
 		streams.delete(stream);
 		if (client) delegate.disconnected(client);
 		client = undefined;
 	};
-	call.on("data", (request: ClientRequest) => {
+	let peer: Peer | undefined;
+	const refuse = (error: unknown) => {
+		const refused = error instanceof RefusedError;
+		if (!refused) logger.error("xDS request failed", { error, peer: call.getPeer() });
+		fail(refused ? error.code : status.INTERNAL, refused ? error.message : "internal error");
+		end();
+	};
+	const take = (request: ClientRequest, known: Peer): void => {
+		if (request.typeUrl.startsWith(debugPrefix)) return answerDebug(options, request, known, write);
+		if (!client) {
+			if (!request.node) return fail(status.INVALID_ARGUMENT, "the first request of a stream must carry node");
+			client = connect(id, request.node, known, stream, clock, fail);
+			delegate.connected(client);
+		}
+		stream.request(request);
+	};
+	const begin = async (request: ClientRequest): Promise<void> => {
+		call.pause();
 		try {
-			if (!client) {
-				if (!request.node) return fail(status.INVALID_ARGUMENT, "the first request of a stream must carry node");
-				const peer = { address: call.getPeer(), spiffeIds: options.identify(call) };
-				client = connect(id, request.node, peer, stream, clock, fail);
-				delegate.connected(client);
-			}
-			stream.request(request);
+			peer = { address: call.getPeer(), spiffeIds: await options.identify(call) };
+			if (ended) return;
+			take(request, peer);
+			call.resume();
 		} catch (error) {
-			const refused = error instanceof RefusedError;
-			if (!refused) logger.error("xDS request failed", { error, peer: call.getPeer() });
-			fail(refused ? error.code : status.INTERNAL, refused ? error.message : "internal error");
-			end();
+			if (!ended) refuse(error);
+		}
+	};
+	call.on("data", (request: ClientRequest) => {
+		if (!peer) return void begin(request);
+		try {
+			take(request, peer);
+		} catch (error) {
+			refuse(error);
 		}
 	});
 	call.on("end", () => {
@@ -171,6 +214,17 @@ function serve(call: Stream, protocol: "delta" | "sotw", id: number, options: Ad
 	});
 	call.on("cancelled", end);
 	call.on("error", end);
+}
+
+function answerDebug({ debug }: AdsServerOptions, request: ClientRequest, peer: Peer, write: (message: Buffer) => Promise<void>): void {
+	// With a nonce it is the answer to our answer.
+	if (!debug || request.change.protocol !== "sotw" || request.nonce !== "") return;
+	const answer = debug({ typeUrl: request.typeUrl, names: request.change.names, peer });
+	if (!answer) return;
+	const { resources, version, identifier } = answer;
+	const response = DiscoveryResponse.fromPartial({ versionInfo: version, resources: [...resources], typeUrl: request.typeUrl, nonce: version, controlPlane: { identifier } });
+	// A client that is gone has its own event.
+	write(Buffer.from(DiscoveryResponse.encode(response).finish())).catch(() => undefined);
 }
 
 function connect(id: number, node: Node, peer: Peer, stream: ClientStream, clock: Clock, fail: (code: number, details: string) => void): XdsClient {
