@@ -1,4 +1,4 @@
-// Bundles a package that ships as a program: `node bundle.mjs cli|proxy`.
+// Bundles a package that ships as a program: `node bundle.mjs cli|control-plane|proxy`.
 import { copyFileSync, mkdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { build } from "esbuild";
@@ -6,6 +6,7 @@ import { root } from "./workspace.mjs";
 
 const programs = {
 	cli: { entries: { weft: "packages/cli/src/main.ts" } },
+	"control-plane": { entries: { "weft-control-plane": "packages/control-plane/src/main.ts" } },
 	proxy: { entries: { "weft-proxy": "packages/proxy/src/main.ts", worker: "packages/proxy/src/data/worker/entry.ts" } },
 };
 

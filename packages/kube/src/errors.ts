@@ -17,6 +17,19 @@ export class KubeError extends Error {
 	}
 }
 
+/** The API server did not answer: it may later. */
+export class KubeUnreachable extends Error {
+	constructor(message: string, cause: unknown) {
+		super(message, { cause });
+		this.name = "KubeUnreachable";
+	}
+}
+
+/** Is another attempt worth while? The server is away, starting, overloaded or in trouble. */
+export function isTemporary(error: unknown): boolean {
+	return error instanceof KubeUnreachable || (error instanceof KubeError && (error.status >= 500 || error.status === 429));
+}
+
 interface StatusBody {
 	readonly code?: number;
 	readonly reason?: string;

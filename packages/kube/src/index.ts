@@ -7,7 +7,7 @@ export {
 	type KubeconfigOptions,
 	kubeconfigConnection,
 } from "./connection.ts";
-export { hasStatus, KubeError } from "./errors.ts";
+export { hasStatus, isTemporary, KubeError, KubeUnreachable } from "./errors.ts";
 export { type KindChange, type KindWatchOptions, watchKind } from "./kind-watch.ts";
 export { type LeaderElectionOptions, runLeaderElection } from "./lease.ts";
 export { forwardPort, type PortForwardOptions } from "./port-forward.ts";

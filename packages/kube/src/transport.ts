@@ -1,6 +1,7 @@
 import { Agent as HttpAgent, type ClientRequest, type IncomingMessage, request as httpRequest } from "node:http";
 import { Agent as HttpsAgent, request as httpsRequest } from "node:https";
 import type { KubeConnection, KubeCredentials } from "./connection.ts";
+import { KubeUnreachable } from "./errors.ts";
 
 export interface KubeRequest {
 	readonly method: "GET" | "POST" | "PUT" | "PATCH" | "DELETE";
@@ -26,7 +27,7 @@ export interface KubeStream {
 	readonly body: AsyncIterable<Buffer>;
 }
 
-/** HTTP to one API server. Rejects on transport errors only; a status is an answer. */
+/** HTTP to one API server. Rejects with KubeUnreachable where there is no whole answer; a status is an answer. */
 export interface KubeTransport {
 	request(request: KubeRequest): Promise<KubeResponse>;
 	open(request: KubeRequest): Promise<KubeStream>;
@@ -56,17 +57,7 @@ export function createKubeTransport(connection: KubeConnection): KubeTransport {
 	return {
 		async request(request) {
 			const response = await send(request);
-			const chunks: Buffer[] = [];
-			let bytes = 0;
-			for await (const chunk of response as AsyncIterable<Buffer>) {
-				bytes += chunk.length;
-				if (bytes > bodyBytesMax) {
-					response.destroy();
-					throw new Error(`${request.method} ${request.path}: the answer is larger than ${bodyBytesMax} bytes`);
-				}
-				chunks.push(chunk);
-			}
-			return { status: response.statusCode ?? 0, body: Buffer.concat(chunks).toString("utf8"), retryAfter: response.headers["retry-after"] };
+			return { status: response.statusCode ?? 0, body: await readBody(response, request), retryAfter: response.headers["retry-after"] };
 		},
 		async open(request) {
 			const response = await send(request);
@@ -74,6 +65,22 @@ export function createKubeTransport(connection: KubeConnection): KubeTransport {
 		},
 		close: () => agent.destroy(),
 	};
+}
+
+async function readBody(response: IncomingMessage, { method, path }: KubeRequest): Promise<string> {
+	const chunks: Buffer[] = [];
+	let bytes = 0;
+	try {
+		for await (const chunk of response as AsyncIterable<Buffer>) {
+			chunks.push(chunk);
+			bytes += chunk.length;
+			if (bytes > bodyBytesMax) break;
+		}
+	} catch (error) {
+		throw new KubeUnreachable(`${method} ${path}: the answer broke off`, error);
+	}
+	if (bytes > bodyBytesMax) throw new Error(`${method} ${path}: the answer is larger than ${bodyBytesMax} bytes`);
+	return Buffer.concat(chunks).toString("utf8");
 }
 
 class StaleConnection extends Error {}
@@ -105,7 +112,8 @@ function sendOnce(server: URL, agent: HttpAgent | HttpsAgent, credentials: KubeC
 		sent.on("error", (error: NodeJS.ErrnoException) => {
 			const isStale = sent.reusedSocket && (error.code === "ECONNRESET" || error.code === "EPIPE") && !signal.aborted;
 			if (isStale) return reject(new StaleConnection(error.message, { cause: error }));
-			reject(timeout.aborted ? new Error(`${method} ${path}: no answer within ${timeoutMs} ms`, { cause: error }) : error);
+			if (request.signal?.aborted) return reject(error);
+			reject(new KubeUnreachable(`${method} ${path}: ${timeout.aborted ? `no answer within ${timeoutMs} ms` : error.message}`, error));
 		});
 		sent.end(body);
 	});

@@ -1,0 +1,146 @@
+import { createServer } from "node:http";
+import { authenticate } from "@weft/citadel";
+import { createStore } from "@weft/galley";
+import type { KubeClient } from "@weft/kube";
+import { createDiscovery } from "@weft/pilot";
+import type { Clock, Logger } from "@weft/runtime";
+import { collectDefaultMetrics, Registry } from "prom-client";
+import { type SecureServing, startGrpcServers } from "../grpc-servers.ts";
+import { sendReadiness, sendText } from "../http-context.ts";
+import { startHttpServer } from "../http-server.ts";
+import { debounceOf, splitAddress } from "../options.ts";
+import { runCaBundles } from "../webhooks/ca-bundle.ts";
+import { startWebhookServer } from "../webhooks/server.ts";
+import { createValidateHandler } from "../webhooks/validate.ts";
+import { createDebugAnswers } from "../xds-debug.ts";
+import { createKubernetesIdentity } from "./identity.ts";
+import { watchMeshConfig } from "./mesh-config.ts";
+import { type KubernetesOptions, revisioned } from "./options.ts";
+import { runRootCertificates } from "./root-certificates.ts";
+import { startKubernetesSource } from "./source.ts";
+
+export interface KubernetesContext {
+	readonly options: KubernetesOptions;
+	readonly client: KubeClient;
+	readonly clock: Clock;
+	readonly logger: Logger;
+	readonly signal: AbortSignal;
+}
+
+export interface KubernetesControlPlane {
+	readonly secureAddress: string;
+	readonly plaintextAddress: string | undefined;
+	readonly webhookAddress: string;
+	readonly httpAddress: string;
+	readonly readyAddress: string;
+	/** Resolves when everything is closed, after the signal. */
+	readonly closed: Promise<void>;
+}
+
+/**
+ * A control plane in a cluster: Kubernetes → Galley → Pilot → proxies, Citadel and the webhooks beside them.
+ * Proxies are served when the whole mesh has been read, never with half of it. Rejects when a port is taken or a CA is damaged.
+ */
+export async function startKubernetesControlPlane(context: KubernetesContext): Promise<KubernetesControlPlane> {
+	const { options, client, clock, logger, signal } = context;
+	const { namespace, podName, revision, clusterId } = options;
+	const registry = new Registry();
+	collectDefaultMetrics({ register: registry });
+	const store = createStore();
+	const waiting: (() => readonly string[])[] = [];
+	let isServing = false;
+	const waitingFor = () => [...waiting.flatMap((of) => of()), ...(isServing ? [] : ["its servers"])];
+	// Probes are answered from the beginning: what is not ready says why.
+	const ready = await startReadyServer(options.readyHttp, waitingFor, signal);
+
+	const common = { client, clock, logger, signal };
+	const mesh = await watchMeshConfig({ ...common, store, namespace, name: revisioned("istio", revision), file: options.meshConfigFile });
+	waiting.push(() => (mesh.isSettled() ? [] : ["mesh config"]));
+	const source = startKubernetesSource({ ...common, store, secretNamespaces: options.secretNamespaces });
+	waiting.push(() => source.waitingFor());
+	await settled(context, () => waiting.every((of) => of().length === 0));
+
+	const trustDomain = mesh.current().trustDomain ?? "cluster.local";
+	const secure = await createKubernetesIdentity({ ...options, ...common, trustDomain });
+	const { authority, identity } = secure;
+	const rootsPem = authority.trustBundlePem;
+
+	const discovery = createDiscovery({ store, meshConfig: mesh.current, clusterId, clock, logger: logger.child("ads"), registry, signal, ...debounceOf(options) });
+	const debug = createDebugAnswers({ discovery, clusterId, instance: podName, systemNamespace: namespace });
+	const grpc = await startGrpcServers({ plaintext: options.plaintextGrpc, secure, discovery, debug, registry, clock, logger });
+	signal.addEventListener("abort", grpc.close, { once: true });
+
+	const handlers = [createValidateHandler({ snapshot: () => store.snapshot(), nowMs: () => clock.nowMs(), registry })];
+	const webhooks = await startWebhookServer({ address: options.https, identity, handlers, waitingFor, logger: logger.child("webhook"), signal });
+	const { injectorConfigName, validatorConfigName } = options;
+	const bundles = runCaBundles({ ...common, logger: logger.child("webhook"), injectorConfigName, validatorConfigName, namespace, revision, rootsPem });
+	waiting.push(() => bundles.waitingFor());
+	const roots = runRootCertificates({ ...common, logger: logger.child("citadel"), store, namespace, podName, rootsPem });
+
+	const http = await startHttpServer({
+		http: options.monitoring,
+		clusterId,
+		meshConfig: mesh.current,
+		store,
+		discovery,
+		registry,
+		rescan: async () => undefined,
+		diagnostics: source.diagnostics,
+		waitingFor,
+		mayDebug: (token) => isOfNamespace(secure, token, namespace),
+		clock,
+		logger,
+		signal,
+	});
+	isServing = true;
+	logger.info("control plane serves", { xds: grpc.secureAddress ?? "", webhooks: webhooks.address, http: http.address });
+	const httpClosed = new Promise<void>((resolve) => {
+		signal.addEventListener("abort", () => http.close(resolve), { once: true });
+	});
+	return {
+		secureAddress: grpc.secureAddress ?? "",
+		plaintextAddress: grpc.plaintextAddress,
+		webhookAddress: webhooks.address,
+		httpAddress: http.address,
+		readyAddress: ready.address,
+		closed: Promise.all([ready.closed, webhooks.closed, bundles.done, roots, httpClosed]).then(() => client.transport.close()),
+	};
+}
+
+async function isOfNamespace({ asking }: SecureServing, bearerToken: string, namespace: string): Promise<boolean> {
+	const outcome = await authenticate(asking, { verifiedCertificate: undefined, bearerToken, remoteAddress: "" });
+	return outcome.ok && outcome.value.identity.namespace === namespace;
+}
+
+async function settled({ clock, signal }: KubernetesContext, holds: () => boolean): Promise<void> {
+	while (!signal.aborted && !holds()) await clock.sleep(20, signal);
+	signal.throwIfAborted();
+}
+
+async function startReadyServer(
+	address: string,
+	waitingFor: () => readonly string[],
+	signal: AbortSignal,
+): Promise<{ readonly address: string; readonly closed: Promise<void> }> {
+	const { host, port } = splitAddress(address);
+	const server = createServer((request, response) => {
+		if (request.url === "/ready") sendReadiness(response, waitingFor());
+		else sendText(response, 404, "only /ready is here\n");
+	});
+	await new Promise<void>((resolve, reject) => {
+		server.once("error", (error) => reject(new Error(`cannot listen on ${address}: ${error.message}`)));
+		server.listen(port, host, resolve);
+	});
+	const bound = server.address();
+	const closed = new Promise<void>((resolve) => {
+		signal.addEventListener(
+			"abort",
+			() => {
+				server.close(() => resolve());
+				server.closeAllConnections();
+			},
+			{ once: true },
+		);
+	});
+	return { address: `${host}:${typeof bound === "object" ? bound?.port : port}`, closed };
+}

@@ -1,0 +1,84 @@
+import { existsSync } from "node:fs";
+import { parseDurationMs } from "@weft/api";
+import { type KubernetesOptions, revisioned } from "./options.ts";
+
+/** Flags of `discovery`, as pilot-discovery has them. */
+export interface DiscoveryFlags {
+	readonly monitoringAddr: string;
+	readonly grpcAddr: string;
+	readonly secureGRPCAddr: string;
+	readonly httpsAddr: string;
+	readonly httpAddr: string;
+	readonly meshConfig: string;
+	readonly domain: string;
+	readonly clusterID?: string;
+	readonly namespace?: string;
+}
+
+export type Environment = Readonly<Record<string, string | undefined>>;
+
+/** A flag or variable that says what cannot be. */
+export class SettingError extends Error {}
+
+/** Variables of istiod that would change what it does, and that are not implemented: to go on without a word would be worse. */
+const unsupported: Readonly<Record<string, { readonly harmless: readonly string[]; readonly what: string }>> = {
+	EXTERNAL_CA: { harmless: [""], what: "an external CA" },
+	EXTERNAL_ISTIOD: { harmless: ["", "false"], what: "an istiod for other clusters" },
+	ENABLE_CA_SERVER: { harmless: ["", "true"], what: "a control plane without its own CA" },
+	PILOT_CERT_PROVIDER: { harmless: ["", "istiod"], what: "a server certificate of another provider than istiod" },
+	SHARED_MESH_CONFIG: { harmless: [""], what: "a second mesh config" },
+	ISTIO_MULTIROOT_MESH: { harmless: ["", "false"], what: "a mesh of several roots" },
+	CA_TRUSTED_NODE_ACCOUNTS: { harmless: [""], what: "impersonation by node proxies" },
+	PILOT_SCOPE_GATEWAY_TO_NAMESPACE: { harmless: ["", "false"], what: "gateways scoped to their namespace" },
+};
+
+/** Reads flags and environment under istiod's names. Throws SettingError, which names flag or variable and what it takes. */
+export function readKubernetesOptions(flags: DiscoveryFlags, environment: Environment): KubernetesOptions {
+	for (const [name, { harmless, what }] of Object.entries(unsupported)) {
+		const value = environment[name] ?? "";
+		if (!harmless.includes(value)) throw new SettingError(`${name}=${value}: ${what} is not implemented; remove the variable`);
+	}
+	const namespace = flags.namespace ?? nonEmpty(environment["POD_NAMESPACE"]) ?? "istio-system";
+	const revision = nonEmpty(environment["REVISION"]) ?? "default";
+	const secretNamespaces = nonEmpty(environment["WEFT_SECRET_NAMESPACES"]);
+	return {
+		namespace,
+		podName: nonEmpty(environment["POD_NAME"]) ?? nonEmpty(environment["HOSTNAME"]) ?? `istiod-${process.pid}`,
+		serviceAccount: nonEmpty(environment["SERVICE_ACCOUNT"]) ?? "istiod",
+		revision,
+		clusterId: flags.clusterID ?? nonEmpty(environment["CLUSTER_ID"]) ?? "Kubernetes",
+		domain: flags.domain,
+		meshConfigFile: flags.meshConfig,
+		customHost: nonEmpty(environment["ISTIOD_CUSTOM_HOST"]),
+		injectorConfigName: environment["INJECTION_WEBHOOK_CONFIG_NAME"] ?? revisioned("istio-sidecar-injector", revision),
+		validatorConfigName: environment["VALIDATION_WEBHOOK_CONFIG_NAME"] ?? `${revisioned("istio-validator", revision)}-${namespace}`,
+		caDirectory: nonEmpty(environment["ROOT_CA_DIR"]) ?? "/etc/cacerts",
+		workloadTtlMs: durationOf(environment, "DEFAULT_WORKLOAD_CERT_TTL"),
+		workloadTtlMsMax: durationOf(environment, "MAX_WORKLOAD_CERT_TTL"),
+		secretNamespaces: secretNamespaces?.split(",").map((name) => name.trim()),
+		secureGrpc: everywhere(flags.secureGRPCAddr, "--secureGRPCAddr"),
+		plaintextGrpc: flags.grpcAddr === "" ? undefined : flags.grpcAddr,
+		https: everywhere(flags.httpsAddr, "--httpsAddr"),
+		readyHttp: everywhere(flags.httpAddr, "--httpAddr"),
+		monitoring: everywhere(flags.monitoringAddr, "--monitoringAddr"),
+		debounceQuietMs: durationOf(environment, "PILOT_DEBOUNCE_AFTER"),
+		debounceCapMs: durationOf(environment, "PILOT_DEBOUNCE_MAX"),
+	};
+}
+
+const nonEmpty = (text: string | undefined): string | undefined => (text === "" ? undefined : text);
+
+function durationOf(environment: Environment, name: string): number | undefined {
+	const text = nonEmpty(environment[name]);
+	if (text === undefined) return undefined;
+	const ms = parseDurationMs(text);
+	if (ms === undefined || ms <= 0) throw new SettingError(`${name}: "${text}" is not a duration such as 24h or 100ms`);
+	return ms;
+}
+
+/** `:15012` is all addresses, as in Go. */
+function everywhere(address: string, flag: string): string {
+	if (!/^(?:\[[^\]]*\]|[^:]*):\d{1,5}$/.test(address)) throw new SettingError(`${flag}: "${address}" is not an address such as :15012 or 127.0.0.1:15012`);
+	if (!address.startsWith(":")) return address;
+	return existsSync("/proc/net/if_inet6") || process.platform !== "linux" ? `[::]${address}` : `0.0.0.0${address}`;
+}

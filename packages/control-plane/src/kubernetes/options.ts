@@ -1,0 +1,42 @@
+import type { BindAddress } from "../options.ts";
+
+/** What a control plane in a cluster is told by flags and environment, under istiod's names. */
+export interface KubernetesOptions {
+	/** POD_NAMESPACE. */
+	readonly namespace: string;
+	/** POD_NAME: tells replicas apart. */
+	readonly podName: string;
+	/** SERVICE_ACCOUNT. */
+	readonly serviceAccount: string;
+	/** REVISION; `default` has no suffix in names. */
+	readonly revision: string;
+	/** CLUSTER_ID. */
+	readonly clusterId: string;
+	/** Of services' names. */
+	readonly domain: string;
+	readonly meshConfigFile: string;
+	/** ISTIOD_CUSTOM_HOST. */
+	readonly customHost: string | undefined;
+	/** INJECTION_WEBHOOK_CONFIG_NAME and VALIDATION_WEBHOOK_CONFIG_NAME; empty: none is looked after. */
+	readonly injectorConfigName: string;
+	readonly validatorConfigName: string;
+	/** Where the Secret `cacerts` is mounted. */
+	readonly caDirectory: string;
+	/** DEFAULT_WORKLOAD_CERT_TTL and MAX_WORKLOAD_CERT_TTL. */
+	readonly workloadTtlMs: number | undefined;
+	readonly workloadTtlMsMax: number | undefined;
+	readonly secretNamespaces: readonly string[] | undefined;
+	readonly secureGrpc: BindAddress;
+	readonly plaintextGrpc: BindAddress | undefined;
+	/** Webhooks. */
+	readonly https: BindAddress;
+	/** `/ready`. */
+	readonly readyHttp: BindAddress;
+	/** `/metrics`, `/version`, `/debug`, `/ready`. */
+	readonly monitoring: BindAddress;
+	readonly debounceQuietMs: number | undefined;
+	readonly debounceCapMs: number | undefined;
+}
+
+/** `istio` or `istio-REVISION`, and so for every name that a revision has. */
+export const revisioned = (name: string, revision: string): string => (revision === "" || revision === "default" ? name : `${name}-${revision}`);

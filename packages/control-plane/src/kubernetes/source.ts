@@ -1,0 +1,87 @@
+import { type Diagnostic, type Kind, kindInfo, kindNames } from "@weft/api";
+import type { Store } from "@weft/galley";
+import { type KubeClient, type KubeObject, type ResourceWatch, watchKind } from "@weft/kube";
+import type { Clock, Logger } from "@weft/runtime";
+
+export const kubernetesSource = "kubernetes";
+
+export interface KubernetesSourceOptions {
+	readonly client: KubeClient;
+	readonly store: Store;
+	/** Where Secrets are read; undefined: everywhere. */
+	readonly secretNamespaces: readonly string[] | undefined;
+	readonly clock: Clock;
+	readonly logger: Logger;
+	readonly signal: AbortSignal;
+}
+
+export interface KubernetesSource {
+	/** Kinds that were not read yet, and without which proxies would be sent half a mesh. */
+	waitingFor(): readonly string[];
+	/** Of objects in the cluster that are not valid. */
+	diagnostics(): readonly Diagnostic[];
+}
+
+/** Without these there is no mesh. Workloads' owners are not read: a pod names them itself. */
+const coreKinds = ["Namespace", "Node", "Service", "EndpointSlice", "Pod", "ServiceAccount"] as const satisfies readonly Kind[];
+
+/** Kinds with a CRD, which may be missing: Istio's, and the Gateway API's where `api` has them. */
+const isConfiguration = (kind: Kind): boolean => kindInfo(kind).istio || kindInfo(kind).group === "gateway.networking.k8s.io";
+
+/** Neither releases of Helm nor credentials of pods and image registries are the mesh's business. */
+const secretSelector = [
+	"helm.sh/release.v1",
+	"kubernetes.io/service-account-token",
+	"kubernetes.io/dockercfg",
+	"kubernetes.io/dockerconfigjson",
+	"bootstrap.kubernetes.io/token",
+	"istio.io/ca-root",
+]
+	.map((type) => `type!=${type}`)
+	.join(",");
+
+/** Keys under which a Secret holds a gateway's certificate. https://istio.io/latest/docs/tasks/traffic-management/ingress/secure-ingress/#key-formats */
+const certificateKeys: ReadonlySet<string> = new Set(["tls.crt", "tls.key", "ca.crt", "ca.crl", "cert", "key", "cacert", "crl", "tls.ocsp-staple"]);
+const secretsMax = 50_000;
+
+/** Everything of the cluster that the mesh is made of, in the same store as files are. */
+export function startKubernetesSource(options: KubernetesSourceOptions): KubernetesSource {
+	const { client, store, secretNamespaces, clock, logger, signal } = options;
+	const problems = new Map<string, readonly Diagnostic[]>();
+	const watches: { readonly name: string; readonly isSettled: (watch: ResourceWatch) => boolean; readonly watch: ResourceWatch }[] = [];
+	const start = (kind: Kind, isSettled: (watch: ResourceWatch) => boolean, extra: Partial<Parameters<typeof watchKind>[2]> = {}) => {
+		const name = extra.namespace === undefined ? kind : `${kind} of ${extra.namespace}`;
+		let wasSettled = false;
+		const watch = watchKind(client, kind, {
+			signal,
+			clock,
+			logger: logger.child("kube"),
+			...extra,
+			onChange({ upsert, remove, diagnostics }) {
+				problems.set(name, diagnostics);
+				store.apply({ source: kubernetesSource, upsert, remove });
+			},
+		});
+		watches.push({ name, watch, isSettled: () => (wasSettled ||= isSettled(watch)) });
+	};
+	for (const kind of coreKinds) start(kind, ({ state }) => state === "synced");
+	for (const kind of kindNames.filter(isConfiguration)) start(kind, ({ state }) => state === "synced" || state === "missing");
+	for (const namespace of secretNamespaces ?? [undefined]) {
+		const scope = namespace === undefined ? {} : { namespace };
+		// A gateway without its Secret closes that one host; a mesh does not wait for it.
+		start("Secret", ({ state }) => state === "synced" || state === "forbidden", {
+			...scope,
+			fieldSelector: secretSelector,
+			objectsMax: secretsMax,
+			ignore: (object) => !holdsCertificate(object),
+		});
+	}
+	return {
+		waitingFor: () => watches.filter(({ isSettled, watch }) => !isSettled(watch)).map(({ name }) => name),
+		diagnostics: () => [...problems.values()].flat(),
+	};
+}
+
+function holdsCertificate({ data }: KubeObject): boolean {
+	return typeof data === "object" && data !== null && Object.keys(data).some((name) => certificateKeys.has(name));
+}

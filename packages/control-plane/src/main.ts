@@ -1,0 +1,107 @@
+import { Command, Option } from "commander";
+import { inClusterConnection, kubeconfigConnection, createKubeClient, createKubeTransport } from "@weft/kube";
+import { createLogger, type Logger, type LogLevel, logLevels, systemClock } from "@weft/runtime";
+import { versionText } from "./http-context.ts";
+import { startKubernetesControlPlane } from "./kubernetes/control-plane.ts";
+import { type DiscoveryFlags, readKubernetesOptions, SettingError } from "./kubernetes/environment.ts";
+
+interface Flags extends DiscoveryFlags {
+	readonly kubeconfig?: string;
+	readonly log_output_level: string;
+	readonly log_as_json?: boolean;
+	readonly registries: string;
+	readonly keepaliveMaxServerConnectionAge?: string;
+}
+
+const program = new Command("weft-control-plane")
+	.description("Weft's control plane: configuration, discovery, certificates and admission for a mesh in Kubernetes")
+	.version(versionText)
+	.showHelpAfterError();
+
+program
+	.command("discovery")
+	.description("serve proxies of this cluster (flags and environment are those of pilot-discovery)")
+	.option("--monitoringAddr <address>", "readiness, metrics, version and debug pages", ":15014")
+	.option("--grpcAddr <address>", "plain-text ADS; loopback only, and only when asked for", "")
+	.option("--secureGRPCAddr <address>", "ADS and certificates over TLS", ":15012")
+	.option("--httpsAddr <address>", "admission webhooks", ":15017")
+	.option("--httpAddr <address>", "readiness", ":8080")
+	.option("--meshConfig <file>", "MeshConfig, where the ConfigMap istio[-REVISION] is mounted", "/etc/istio/config/mesh")
+	.option("--domain <domain>", "DNS domain of the cluster", "cluster.local")
+	.option("--clusterID <id>", "the cluster's name (default: $CLUSTER_ID or Kubernetes)")
+	.option("--namespace <namespace>", "the control plane's namespace (default: $POD_NAMESPACE or istio-system)")
+	.option("--kubeconfig <file>", "kubeconfig (default: the pod's service account, else $KUBECONFIG)")
+	.addOption(new Option("--registries <list>", "where services come from").choices(["Kubernetes"]).default("Kubernetes"))
+	.option("--log_output_level <levels>", "comma-separated LEVEL or SCOPE:LEVEL", "default:info")
+	.option("--log_as_json", "log as JSON")
+	.option("--keepaliveMaxServerConnectionAge <duration>", "accepted, as in Istio's charts; streams are not cut by age")
+	.action(async (flags: Flags) => run(flags));
+
+async function run(flags: Flags): Promise<void> {
+	const stopping = new AbortController();
+	for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => stopping.abort());
+	const clock = systemClock;
+	const options = readKubernetesOptions(flags, process.env);
+	const logger = createLogger({ level: rootLevel(flags.log_output_level), format: flags.log_as_json ? "json" : "text" });
+	const connection = flags.kubeconfig === undefined ? await inClusterConnection({ clock }) : undefined;
+	const reached = connection ?? (await kubeconfigConnection({ ...(flags.kubeconfig !== undefined && { file: flags.kubeconfig }), clock }));
+	const client = createKubeClient(createKubeTransport(reached));
+	logger.info("starting", { version: versionText, server: reached.server.href, namespace: options.namespace, revision: options.revision });
+	try {
+		const controlPlane = await startKubernetesControlPlane({ options, client, clock, logger: scoped(logger, flags.log_output_level), signal: stopping.signal });
+		await controlPlane.closed;
+	} catch (error) {
+		if (stopping.signal.aborted) return;
+		throw error;
+	}
+}
+
+interface ScopeLevel {
+	readonly scope: string;
+	readonly level: LogLevel;
+}
+
+/** Istio's form: `default:info`, `info`, `ads:debug,kube:warn`. */
+function levelsOf(text: string): readonly ScopeLevel[] {
+	return text.split(",").map((part) => {
+		const [first = "", second] = part.trim().split(":");
+		const [scope, level] = second === undefined ? ["default", first] : [first === "all" ? "default" : first, second];
+		const known = logLevels.find((name) => name === level || (level === "fatal" && name === "error"));
+		if (known === undefined) throw new SettingError(`--log_output_level: "${part}" is not LEVEL or SCOPE:LEVEL; levels are ${logLevels.join(", ")}`);
+		return { scope, level: known };
+	});
+}
+
+const rootLevel = (text: string): LogLevel => levelsOf(text).find(({ scope }) => scope === "default")?.level ?? "info";
+
+/** Scopes get their levels where they are made. */
+function scoped(logger: Logger, text: string): Logger {
+	const levels = new Map(levelsOf(text).map(({ scope, level }) => [scope, level]));
+	return {
+		debug: (message, fields) => logger.debug(message, fields),
+		info: (message, fields) => logger.info(message, fields),
+		warn: (message, fields) => logger.warn(message, fields),
+		error: (message, fields) => logger.error(message, fields),
+		child(scope) {
+			const child = logger.child(scope);
+			const level = levels.get(scope);
+			if (level !== undefined) child.level = level;
+			return child;
+		},
+		get level() {
+			return logger.level;
+		},
+		set level(level) {
+			logger.level = level;
+		},
+	};
+}
+
+try {
+	await program.parseAsync();
+} catch (error) {
+	process.stderr.write(`error: ${error instanceof Error ? error.message : String(error)}\n`);
+	process.exitCode = error instanceof SettingError ? 2 : 1;
+	// Watches and servers that are open already would keep a failed start alive.
+	setTimeout(() => process.exit(), 100).unref();
+}
