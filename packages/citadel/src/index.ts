@@ -8,7 +8,7 @@ export {
 	createClientCertificateAuthenticator,
 	type Unverifiable,
 } from "./authenticator.ts";
-export type { AuthorityPem } from "./authority-material.ts";
+export { type AuthorityPem, buildSelfSignedAuthority } from "./authority-material.ts";
 export { callerOf, type IncomingCall } from "./call-identity.ts";
 export {
 	type CertificateAuthority,

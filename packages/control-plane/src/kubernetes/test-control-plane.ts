@@ -41,15 +41,18 @@ export async function startTestApi(): Promise<FakeApiServer> {
 	return api;
 }
 
-export async function startTestControlPlane(api: FakeApiServer, extra: Readonly<Record<string, string>> = {}): Promise<TestControlPlane> {
+export async function startTestControlPlane(api: FakeApiServer, extra: Readonly<Record<string, string>> = {}, clock = systemClock): Promise<TestControlPlane> {
 	const stopping = new AbortController();
 	const log: string[] = [];
 	const controlPlane = await startKubernetesControlPlane({
 		options: readKubernetesOptions(flags, { ...environment, POD_NAME: "istiod-1", ...extra }),
 		client: api.client,
-		clock: systemClock,
+		clock,
 		logger: createLogger({ write: (line) => log.push(line) }),
 		signal: stopping.signal,
+	}).catch((error: unknown) => {
+		stopping.abort();
+		throw error;
 	});
 	return {
 		...controlPlane,

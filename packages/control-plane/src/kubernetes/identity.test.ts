@@ -1,0 +1,160 @@
+import assert from "node:assert/strict";
+import { X509Certificate } from "node:crypto";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, test } from "node:test";
+import { connect } from "node:tls";
+import { buildSelfSignedAuthority } from "@weft/citadel";
+import { resourceOf, resources } from "@weft/kube";
+import { type FakeApiServer, until } from "@weft/kube/testing";
+import { type Clock, systemClock } from "@weft/runtime";
+import { requestCertificate, rootsOf, startTestApi, startTestControlPlane, systemNamespace, type TestControlPlane, token } from "./test-control-plane.ts";
+
+let api: FakeApiServer;
+let planes: TestControlPlane[];
+
+beforeEach(async () => {
+	api = await startTestApi();
+	planes = [];
+});
+
+afterEach(async () => {
+	await Promise.all(planes.map((plane) => plane.stop()));
+	api.close();
+});
+
+/** Waits are a hundredth of what they are. */
+const hasty: Clock = { ...systemClock, sleep: (ms, signal) => systemClock.sleep(ms / 100, signal) };
+
+async function start(extra: Readonly<Record<string, string>> = {}, clock = systemClock): Promise<TestControlPlane> {
+	const plane = await startTestControlPlane(api, extra, clock);
+	planes.push(plane);
+	return plane;
+}
+
+const podToken = token({ ns: "default", sa: "web", pod: "web-1" });
+const encoded = (files: Readonly<Record<string, string>>) => Object.fromEntries(Object.entries(files).map(([k, v]) => [k, Buffer.from(v).toString("base64")]));
+const newAuthority = () => buildSelfSignedAuthority({ trustDomain: "cluster.local", keyAlgorithm: "ecdsa-p256", nowMs: Date.now() });
+const secret = (name: string, files: Readonly<Record<string, string>>) => api.put(resources.secrets, { metadata: { name, namespace: systemNamespace }, data: encoded(files) });
+
+test("replicas that start together end with one root, and one of them writes it", async () => {
+	const three = await Promise.all(["istiod-1", "istiod-2", "istiod-3"].map((POD_NAME) => start({ POD_NAME })));
+	await until("roots are handed out", () => rootsOf(api, "default") !== undefined);
+	const root = rootsOf(api, "default");
+	const stored = api.get(resources.secrets, systemNamespace, "istio-ca-secret")?.["data"] as Readonly<Record<string, string>>;
+	assert.equal(Buffer.from(stored["ca-cert.pem"] ?? "", "base64").toString(), root);
+	for (const plane of three) {
+		const chain = await requestCertificate(plane, podToken);
+		assert.ok(Array.isArray(chain), String(chain));
+		assert.equal(chain.at(-1), root);
+	}
+	assert.equal(three.filter(({ log }) => log.some((line) => line.includes("certificate authority created"))).length >= 1, true);
+	assert.equal(three.filter(({ log }) => log.some((line) => line.includes("\tleading\t"))).length, 1);
+});
+
+test("the root outlives the control plane", async () => {
+	const first = await start();
+	await until("roots are handed out", () => first.rootsPem() !== "");
+	await first.stop();
+	const root = rootsOf(api, "default");
+	const again = await start();
+	const chain = await requestCertificate({ ...again, rootsPem: () => root ?? "" }, podToken);
+	assert.ok(Array.isArray(chain), String(chain));
+	assert.equal(chain.at(-1), root);
+});
+
+test("a plugged-in CA signs, as Istio's four files and as a Secret of cert-manager", async () => {
+	const authority = await newAuthority();
+	secret("cacerts", { "tls.crt": authority.caCertPem, "tls.key": authority.caKeyPem, "ca.crt": authority.rootCertPem });
+	const plane = await start();
+	await until("roots are handed out", () => rootsOf(api, "default") === authority.rootCertPem);
+	const chain = await requestCertificate(plane, podToken);
+	assert.ok(Array.isArray(chain) && chain.at(-1) === authority.rootCertPem, String(chain));
+	assert.equal(api.get(resources.secrets, systemNamespace, "istio-ca-secret"), undefined);
+});
+
+test("the mounted directory comes before the Secret", async () => {
+	const directory = mkdtempSync(join(tmpdir(), "weft-cacerts-"));
+	try {
+		const authority = await newAuthority();
+		for (const [name, text] of [["ca-cert.pem", authority.caCertPem], ["ca-key.pem", authority.caKeyPem], ["root-cert.pem", authority.rootCertPem]] as const) writeFileSync(join(directory, name), text);
+		secret("cacerts", { "ca-cert.pem": "not looked at" });
+		await start({ ROOT_CA_DIR: directory });
+		await until("roots are handed out", () => rootsOf(api, "default") === authority.rootCertPem);
+	} finally {
+		rmSync(directory, { recursive: true });
+	}
+});
+
+describe("a CA that is damaged stops the start with the name of what is wrong", () => {
+	const cases = [
+		{ name: "no key", files: { "ca-cert.pem": "x" }, reason: /Secret istio-system\/cacerts has no ca-key\.pem/ },
+		{ name: "no PEM", files: { "ca-cert.pem": "x", "ca-key.pem": "x", "root-cert.pem": "x" }, reason: /ca-cert\.pem/ },
+	];
+	for (const { name, files, reason } of cases) {
+		test(name, async () => {
+			secret("cacerts", files);
+			await assert.rejects(start(), reason);
+		});
+	}
+});
+
+test("a Secret that may not be read stops the start, and says so", async () => {
+	api.forbidden.add("secrets");
+	await assert.rejects(start(), /secrets is forbidden/);
+});
+
+test("the control plane's certificate is good for every name that it has", async () => {
+	const plane = await start({ REVISION: "canary", ISTIOD_CUSTOM_HOST: "mesh.example.com" });
+	await until("roots are handed out", () => plane.rootsPem() !== "");
+	for (const address of [plane.secureAddress, plane.webhookAddress]) {
+		for (const servername of ["istiod.istio-system.svc", "istiod-canary.istio-system.svc", "istiod.istio-system.svc.cluster.local", "mesh.example.com"]) {
+			const socket = connect({ host: "127.0.0.1", port: Number(address.split(":").at(-1)), servername, ca: plane.rootsPem(), ALPNProtocols: ["h2", "http/1.1"] });
+			await new Promise<void>((resolve, reject) => {
+				socket.once("secureConnect", resolve);
+				socket.once("error", reject);
+			});
+			assert.equal(socket.authorized, true);
+			socket.destroy();
+		}
+	}
+});
+
+test("it waits for an API server that is away, is not ready meanwhile, and starts when it comes", async () => {
+	api.away = true;
+	const starting = start();
+	await new Promise((resolve) => setTimeout(resolve, 300));
+	api.away = false;
+	await starting;
+	await until("roots are handed out", () => rootsOf(api, "default") !== undefined);
+});
+
+test("kinds without CRD are told of, and waited for", async () => {
+	api.missing.add("virtualservices");
+	const plane = await start();
+	assert.ok(plane.log.some((line) => line.includes("no such kind") && line.includes("virtualservices")));
+	assert.match(await (await fetch(`http://${plane.readyAddress}/ready`)).text(), /^ready|waiting for (?!VirtualService)/);
+});
+
+test("no proxy is served with half a mesh: services that may not be read keep it from starting", async () => {
+	api.forbidden.add("services");
+	let isStarted = false;
+	const starting = start({}, hasty).then(() => {
+		isStarted = true;
+	});
+	await new Promise((resolve) => setTimeout(resolve, 500));
+	assert.equal(isStarted, false);
+	api.forbidden.clear();
+	api.put(resourceOf("Service"), { metadata: { name: "web", namespace: "default" }, spec: { ports: [{ port: 80 }] } });
+	await starting;
+});
+
+test("issued leaves carry the lifetimes of the environment", async () => {
+	const plane = await start({ DEFAULT_WORKLOAD_CERT_TTL: "30m", MAX_WORKLOAD_CERT_TTL: "1h" });
+	await until("roots are handed out", () => plane.rootsPem() !== "");
+	const chain = await requestCertificate(plane, podToken);
+	assert.ok(Array.isArray(chain), String(chain));
+	const leaf = new X509Certificate(chain[0]);
+	assert.ok(leaf.validToDate.getTime() - Date.now() <= 3_600_000);
+});
