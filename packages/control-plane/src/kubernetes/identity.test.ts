@@ -88,7 +88,7 @@ test("the mounted directory comes before the Secret", async () => {
 });
 
 describe("a CA that is damaged stops the start with the name of what is wrong", () => {
-	const cases = [
+	const cases: readonly { readonly name: string; readonly files: Readonly<Record<string, string>>; readonly reason: RegExp }[] = [
 		{ name: "no key", files: { "ca-cert.pem": "x" }, reason: /Secret istio-system\/cacerts has no ca-key\.pem/ },
 		{ name: "no PEM", files: { "ca-cert.pem": "x", "ca-key.pem": "x", "root-cert.pem": "x" }, reason: /ca-cert\.pem/ },
 	];

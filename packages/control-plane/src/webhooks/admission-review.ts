@@ -27,12 +27,31 @@ export interface AdmissionResponse {
 	readonly patch?: string;
 }
 
+/** One request of the API server. */
+export interface WebhookRequest {
+	readonly body: string;
+	readonly url: URL;
+}
+
+/** What goes back: 200 with an AdmissionReview, or another status with a text for people. */
+export interface WebhookAnswer {
+	readonly status: number;
+	readonly body: string;
+}
+
 /** Answers what the API server asks under a path. */
 export interface WebhookHandler {
 	/** The path itself, and everything below it: `/inject` answers `/inject/cluster/c1`, too. */
 	readonly path: string;
 	/** Throws only where there is a mistake of ours: the API server is then told so, and decides by its failurePolicy. */
-	handle(review: AdmissionReview, url: URL): AdmissionResponse | Promise<AdmissionResponse>;
+	handle(request: WebhookRequest): WebhookAnswer | Promise<WebhookAnswer>;
+}
+
+/** Decodes, asks `decide`, and wraps the verdict. */
+export function answerReview({ body }: WebhookRequest, decide: (request: AdmissionRequest) => AdmissionResponse): WebhookAnswer {
+	const decoded = decodeReview(body);
+	if (!decoded.ok) return { status: 400, body: `${decoded.reason}\n` };
+	return { status: 200, body: JSON.stringify({ apiVersion: "admission.k8s.io/v1", kind: "AdmissionReview", response: decide(decoded.review.request) }) };
 }
 
 /** Deeper ones are no object that anybody means; the walks over objects are recursive. */

@@ -3,9 +3,9 @@ import { createServer, type Server } from "node:https";
 import type { AddressInfo } from "node:net";
 import type { KeyedLeaf, ServerIdentity } from "@weft/citadel";
 import type { Logger } from "@weft/runtime";
-import { sendJson, sendReadiness, sendText } from "../http-context.ts";
+import { sendReadiness, sendText } from "../http-context.ts";
 import { type BindAddress, splitAddress } from "../options.ts";
-import { decodeReview, type WebhookHandler } from "./admission-review.ts";
+import type { WebhookHandler } from "./admission-review.ts";
 
 export interface WebhookServerOptions {
 	readonly address: BindAddress;
@@ -86,9 +86,10 @@ async function answer(options: WebhookServerOptions, request: IncomingMessage, r
 		response.setHeader("connection", "close");
 		return sendText(response, 413, `the AdmissionReview is larger than ${bodyBytesMax} bytes\n`);
 	}
-	const decoded = decodeReview(body);
-	if (!decoded.ok) return sendText(response, 400, `${decoded.reason}\n`);
-	sendJson(response, 200, { apiVersion: "admission.k8s.io/v1", kind: "AdmissionReview", response: await handler.handle(decoded.review, url) });
+	const answered = await handler.handle({ body, url });
+	if (answered.status !== 200) return sendText(response, answered.status, answered.body);
+	response.writeHead(200, { "content-type": "application/json", "x-content-type-options": "nosniff" });
+	response.end(answered.body);
 }
 
 async function readBody(request: IncomingMessage): Promise<string | undefined> {

@@ -1,7 +1,7 @@
 import { type AnyConfig, type Diagnostic, hasErrors } from "@weft/api";
 import { admitObjects, decodeValue, type StoreSnapshot, withAge } from "@weft/galley";
 import { Counter, type Registry } from "prom-client";
-import type { AdmissionRequest, AdmissionResponse, WebhookHandler } from "./admission-review.ts";
+import { type AdmissionRequest, type AdmissionResponse, answerReview, type WebhookHandler } from "./admission-review.ts";
 
 export interface ValidateOptions {
 	readonly snapshot: () => StoreSnapshot;
@@ -22,13 +22,14 @@ export function createValidateHandler(options: ValidateOptions): WebhookHandler 
 	const failed = new Counter({ name: "galley_validation_failed", help: "Resource validation failed", labelNames: [...labelNames, "reason"], registers: [registry] });
 	return {
 		path: "/validate",
-		handle({ request }) {
-			const response = validateRequest(request, options);
-			const labels = { group: request.kind?.group ?? "", resource: request.kind?.kind ?? "" };
-			if (response.allowed) passed.inc(labels);
-			else failed.inc({ ...labels, reason: "invalid_resource" });
-			return response;
-		},
+		handle: (review) =>
+			answerReview(review, (request) => {
+				const response = validateRequest(request, options);
+				const labels = { group: request.kind?.group ?? "", resource: request.kind?.kind ?? "" };
+				if (response.allowed) passed.inc(labels);
+				else failed.inc({ ...labels, reason: "invalid_resource" });
+				return response;
+			}),
 	};
 }
 

@@ -267,8 +267,13 @@ function matches({ metadata }: KubeObject, query: URLSearchParams, namespace: st
 	const terms = (name: string) => (query.get(name) ?? "").split(",").filter((term) => term !== "");
 	return (
 		terms("fieldSelector").every((term) => !term.startsWith("metadata.name=") || metadata.name === term.slice("metadata.name=".length)) &&
-		terms("labelSelector").every((term) => metadata.labels?.[term.split("=")[0] ?? ""] === term.split("=")[1])
+		terms("labelSelector").every((term) => matchesLabel(metadata.labels ?? {}, term))
 	);
+}
+
+function matchesLabel(labels: Readonly<Record<string, string>>, term: string): boolean {
+	const [name = "", value] = term.split("=");
+	return value === undefined ? Object.hasOwn(labels, name) : labels[name] === value;
 }
 
 /** Objects are merged, lists of named objects by name, as a strategic merge patch does for webhooks. */
