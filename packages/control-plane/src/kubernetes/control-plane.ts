@@ -9,7 +9,9 @@ import { type SecureServing, startGrpcServers } from "../grpc-servers.ts";
 import { sendReadiness, sendText } from "../http-context.ts";
 import { startHttpServer } from "../http-server.ts";
 import { debounceOf, splitAddress } from "../options.ts";
+import type { WebhookHandler } from "../webhooks/admission-review.ts";
 import { runCaBundles } from "../webhooks/ca-bundle.ts";
+import { createInjectHandler, type Injector } from "../webhooks/inject.ts";
 import { startWebhookServer } from "../webhooks/server.ts";
 import { createValidateHandler } from "../webhooks/validate.ts";
 import { createDebugAnswers } from "../xds-debug.ts";
@@ -22,6 +24,8 @@ import { startKubernetesSource } from "./source.ts";
 export interface KubernetesContext {
 	readonly options: KubernetesOptions;
 	readonly client: KubeClient;
+	/** Undefined: `/inject` is not served. */
+	readonly injector?: Injector<unknown>;
 	readonly clock: Clock;
 	readonly logger: Logger;
 	readonly signal: AbortSignal;
@@ -70,7 +74,15 @@ export async function startKubernetesControlPlane(context: KubernetesContext): P
 	const grpc = await startGrpcServers({ plaintext: options.plaintextGrpc, secure, discovery, debug, registry, clock, logger });
 	signal.addEventListener("abort", grpc.close, { once: true });
 
-	const handlers = [createValidateHandler({ snapshot: () => store.snapshot(), nowMs: () => clock.nowMs(), registry })];
+	const snapshot = () => store.snapshot();
+	const handlers: WebhookHandler[] = [createValidateHandler({ snapshot, nowMs: () => clock.nowMs(), registry })];
+	if (context.injector) {
+		const configMapName = revisioned("istio-sidecar-injector", revision);
+		const { injector } = context;
+		const inject = createInjectHandler({ ...common, ...options, logger: logger.child("inject"), injector, configMapName, meshConfig: mesh.current, snapshot, registry });
+		handlers.push(inject);
+		waiting.push(() => (inject.isSettled() ? [] : [`ConfigMap ${configMapName}`]));
+	}
 	const webhooks = await startWebhookServer({ address: options.https, identity, handlers, waitingFor, logger: logger.child("webhook"), signal });
 	const { injectorConfigName, validatorConfigName } = options;
 	const bundles = runCaBundles({ ...common, logger: logger.child("webhook"), injectorConfigName, validatorConfigName, namespace, revision, rootsPem });

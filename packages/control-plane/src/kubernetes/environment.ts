@@ -52,6 +52,7 @@ export function readKubernetesOptions(flags: DiscoveryFlags, environment: Enviro
 		customHost: nonEmpty(environment["ISTIOD_CUSTOM_HOST"]),
 		injectorConfigName: environment["INJECTION_WEBHOOK_CONFIG_NAME"] ?? revisioned("istio-sidecar-injector", revision),
 		validatorConfigName: environment["VALIDATION_WEBHOOK_CONFIG_NAME"] ?? `${revisioned("istio-validator", revision)}-${namespace}`,
+		nativeSidecars: nativeSidecarsOf(environment),
 		caDirectory: nonEmpty(environment["ROOT_CA_DIR"]) ?? "/etc/cacerts",
 		workloadTtlMs: durationOf(environment, "DEFAULT_WORKLOAD_CERT_TTL"),
 		workloadTtlMsMax: durationOf(environment, "MAX_WORKLOAD_CERT_TTL"),
@@ -64,6 +65,12 @@ export function readKubernetesOptions(flags: DiscoveryFlags, environment: Enviro
 		debounceQuietMs: durationOf(environment, "PILOT_DEBOUNCE_AFTER"),
 		debounceCapMs: durationOf(environment, "PILOT_DEBOUNCE_MAX"),
 	};
+}
+
+function nativeSidecarsOf(environment: Environment): boolean | undefined {
+	const text = nonEmpty(environment["ENABLE_NATIVE_SIDECARS"]) ?? "auto";
+	if (text !== "auto" && text !== "true" && text !== "false") throw new SettingError(`ENABLE_NATIVE_SIDECARS: "${text}" is not auto, true or false`);
+	return text === "auto" ? undefined : text === "true";
 }
 
 const nonEmpty = (text: string | undefined): string | undefined => (text === "" ? undefined : text);

@@ -20,6 +20,8 @@ export interface KubernetesOptions {
 	/** INJECTION_WEBHOOK_CONFIG_NAME and VALIDATION_WEBHOOK_CONFIG_NAME; empty: none is looked after. */
 	readonly injectorConfigName: string;
 	readonly validatorConfigName: string;
+	/** ENABLE_NATIVE_SIDECARS; undefined: auto. */
+	readonly nativeSidecars: boolean | undefined;
 	/** Where the Secret `cacerts` is mounted. */
 	readonly caDirectory: string;
 	/** DEFAULT_WORKLOAD_CERT_TTL and MAX_WORKLOAD_CERT_TTL. */
