@@ -1,5 +1,5 @@
 import { Client, credentials, Metadata, type ServiceError } from "@grpc/grpc-js";
-import { type KubeObject, resourceOf } from "@weft/kube";
+import { type KubeClient, type KubeObject, resourceOf } from "@weft/kube";
 import { type FakeApiServer, startFakeApiServer } from "@weft/kube/testing";
 import { buildCsr, generateKeys } from "@weft/pki";
 import { createLogger, systemClock } from "@weft/runtime";
@@ -9,9 +9,8 @@ import { IstioCertificateRequest, IstioCertificateResponse } from "@weft/xds/gen
 import { type KubernetesControlPlane, startKubernetesControlPlane } from "./control-plane.ts";
 import { readKubernetesOptions } from "./environment.ts";
 
-/** A control plane over an API server of the tests' own, in this process. */
+/** A control plane in this process. */
 export interface TestControlPlane extends KubernetesControlPlane {
-	readonly api: FakeApiServer;
 	readonly log: readonly string[];
 	/** The roots as workloads find them. */
 	rootsPem(): string;
@@ -19,6 +18,8 @@ export interface TestControlPlane extends KubernetesControlPlane {
 }
 
 export const systemNamespace = "istio-system";
+/** Under which the tests' clients expect the control plane. */
+export const serverName = `istiod.${systemNamespace}.svc`;
 
 const flags = {
 	monitoringAddr: "127.0.0.1:0",
@@ -41,12 +42,18 @@ export async function startTestApi(): Promise<FakeApiServer> {
 	return api;
 }
 
+/** Over an API server of the tests' own. */
 export async function startTestControlPlane(api: FakeApiServer, extra: Readonly<Record<string, string>> = {}, clock = systemClock): Promise<TestControlPlane> {
+	const plane = await startOver(api.client, extra, clock);
+	return { ...plane, rootsPem: () => rootsOf(api, "default") ?? "" };
+}
+
+export async function startOver(client: KubeClient, extra: Readonly<Record<string, string>>, clock = systemClock): Promise<Omit<TestControlPlane, "rootsPem">> {
 	const stopping = new AbortController();
 	const log: string[] = [];
 	const controlPlane = await startKubernetesControlPlane({
 		options: readKubernetesOptions(flags, { ...environment, POD_NAME: "istiod-1", ...extra }),
-		client: api.client,
+		client,
 		clock,
 		logger: createLogger({ write: (line) => log.push(line) }),
 		signal: stopping.signal,
@@ -56,9 +63,7 @@ export async function startTestControlPlane(api: FakeApiServer, extra: Readonly<
 	});
 	return {
 		...controlPlane,
-		api,
 		log,
-		rootsPem: () => rootsOf(api, "default") ?? "",
 		async stop() {
 			stopping.abort();
 			await controlPlane.closed;
@@ -95,7 +100,7 @@ function judge(bearer: string): object {
 
 function connect(address: string, rootsPem: string, keys?: { readonly key: string; readonly chain: string }): Client {
 	const [key, chain] = keys ? [Buffer.from(keys.key), Buffer.from(keys.chain)] : [null, null];
-	const options = { "grpc.ssl_target_name_override": "istiod.istio-system.svc", "grpc.max_receive_message_length": 64 << 20 };
+	const options = { "grpc.ssl_target_name_override": serverName, "grpc.max_receive_message_length": 64 << 20 };
 	return new Client(address, credentials.createSsl(Buffer.from(rootsPem), key, chain), options);
 }
 
