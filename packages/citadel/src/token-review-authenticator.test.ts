@@ -31,17 +31,18 @@ test("a pod's token gives the identity of its service account", async () => {
 });
 
 describe("refused", () => {
-	const cases: readonly { readonly name: string; readonly token?: string; readonly answer?: ReviewedToken; readonly asked: number; readonly reason: RegExp }[] = [
-		{ name: "no token", asked: 0, reason: /no bearer token/ },
-		{ name: "no JWT", token: "abc", asked: 0, reason: /no JSON Web Token/ },
-		{ name: "a JWT that never expires", token: jwt({}), asked: 0, reason: /no JSON Web Token with an expiry/ },
-		{ name: "an expired one", token: jwt({ exp: nowMs / 1000 - 1 }), asked: 0, reason: /has expired/ },
-		{ name: "a huge one", token: `a.${"b".repeat(20_000)}.c`, asked: 0, reason: /too long/ },
-		{ name: "a forged one", token: fresh, answer: { authenticated: false, error: "invalid bearer token" }, asked: 1, reason: /invalid bearer token/ },
-		{ name: "a user's", token: fresh, answer: { ...good, username: "admin" }, asked: 1, reason: /no service account/ },
-		{ name: "one that no pod has", token: fresh, answer: { ...good, extra: {} }, asked: 1, reason: /not bound to a pod/ },
-		{ name: "an account with a slash", token: fresh, answer: { ...good, username: "system:serviceaccount:a/b:c" }, asked: 1, reason: /namespace/ },
-	];
+	const cases: readonly { readonly name: string; readonly token?: string; readonly answer?: ReviewedToken; readonly asked: number; readonly reason: RegExp }[] =
+		[
+			{ name: "no token", asked: 0, reason: /no bearer token/ },
+			{ name: "no JWT", token: "abc", asked: 0, reason: /no JSON Web Token/ },
+			{ name: "a JWT that never expires", token: jwt({}), asked: 0, reason: /no JSON Web Token with an expiry/ },
+			{ name: "an expired one", token: jwt({ exp: nowMs / 1000 - 1 }), asked: 0, reason: /has expired/ },
+			{ name: "a huge one", token: `a.${"b".repeat(20_000)}.c`, asked: 0, reason: /too long/ },
+			{ name: "a forged one", token: fresh, answer: { authenticated: false, error: "invalid bearer token" }, asked: 1, reason: /invalid bearer token/ },
+			{ name: "a user's", token: fresh, answer: { ...good, username: "admin" }, asked: 1, reason: /no service account/ },
+			{ name: "one that no pod has", token: fresh, answer: { ...good, extra: {} }, asked: 1, reason: /not bound to a pod/ },
+			{ name: "an account with a slash", token: fresh, answer: { ...good, username: "system:serviceaccount:a/b:c" }, asked: 1, reason: /namespace/ },
+		];
 	for (const { name, token, answer = good, asked, reason } of cases) {
 		test(name, async () => {
 			const { state, attempt } = setUp(() => answer);

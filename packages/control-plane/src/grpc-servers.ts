@@ -81,7 +81,8 @@ async function identify(authenticators: readonly Authenticator[], call: Incoming
 	const caller = callerOf(call);
 	const outcome = await authenticate(authenticators, caller);
 	if (outcome.ok) return [formatSpiffeId(outcome.value.identity)];
-	if ("isUnavailable" in outcome) throw new RefusedError(status.UNAVAILABLE, "the token cannot be verified now, since the Kubernetes API server does not answer");
+	if ("isUnavailable" in outcome)
+		throw new RefusedError(status.UNAVAILABLE, "the token cannot be verified now, since the Kubernetes API server does not answer");
 	if (caller.bearerToken !== undefined) throw new RefusedError(status.UNAUTHENTICATED, "the token is not accepted");
 	return [];
 }

@@ -41,7 +41,8 @@ async function answer(context: HttpContext, request: IncomingMessage, response: 
 	}
 	const page = Object.hasOwn(debugPages, path) ? debugPages[path] : undefined;
 	if (!page) return sendText(response, 404, `no such page: ${path}\n`);
-	if (!(await mayDebug(context, request))) return sendText(response, 401, "debug pages are for loopback (kubectl port-forward) or a token of the control plane's namespace\n");
+	if (!(await mayDebug(context, request)))
+		return sendText(response, 401, "debug pages are for loopback (kubectl port-forward) or a token of the control plane's namespace\n");
 	const content = page(context, url);
 	if (content === undefined) return sendText(response, 404, `nothing is known of proxy ${url.searchParams.get("proxyID") ?? ""}\n`);
 	sendJson(response, 200, content);

@@ -1,6 +1,7 @@
-import { Command, Option } from "commander";
-import { inClusterConnection, kubeconfigConnection, createKubeClient, createKubeTransport } from "@weft/kube";
+import { parseDurationMs } from "@weft/api";
+import { createKubeClient, createKubeTransport, inClusterConnection, kubeconfigConnection } from "@weft/kube";
 import { createLogger, type Logger, type LogLevel, logLevels, systemClock } from "@weft/runtime";
+import { Command, Option } from "commander";
 import { versionText } from "./http-context.ts";
 import { startKubernetesControlPlane } from "./kubernetes/control-plane.ts";
 import { type DiscoveryFlags, readKubernetesOptions, SettingError } from "./kubernetes/environment.ts";
@@ -11,6 +12,7 @@ interface Flags extends DiscoveryFlags {
 	readonly log_as_json?: boolean;
 	readonly registries: string;
 	readonly keepaliveMaxServerConnectionAge?: string;
+	readonly shutdownDuration: string;
 }
 
 const program = new Command("weft-control-plane")
@@ -35,25 +37,53 @@ program
 	.option("--log_output_level <levels>", "comma-separated LEVEL or SCOPE:LEVEL", "default:info")
 	.option("--log_as_json", "log as JSON")
 	.option("--keepaliveMaxServerConnectionAge <duration>", "accepted, as in Istio's charts; streams are not cut by age")
+	.option("--shutdownDuration <duration>", "how long it goes on serving, not ready, after SIGTERM: until nobody is sent here any more", "5s")
 	.action(async (flags: Flags) => run(flags));
 
 async function run(flags: Flags): Promise<void> {
-	const stopping = new AbortController();
-	for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => stopping.abort());
 	const clock = systemClock;
 	const options = readKubernetesOptions(flags, process.env);
+	const { draining, stopping } = shutdown(durationOf("--shutdownDuration", flags.shutdownDuration));
 	const logger = createLogger({ level: rootLevel(flags.log_output_level), format: flags.log_as_json ? "json" : "text" });
 	const connection = flags.kubeconfig === undefined ? await inClusterConnection({ clock }) : undefined;
 	const reached = connection ?? (await kubeconfigConnection({ ...(flags.kubeconfig !== undefined && { file: flags.kubeconfig }), clock }));
 	const client = createKubeClient(createKubeTransport(reached));
 	logger.info("starting", { version: versionText, server: reached.server.href, namespace: options.namespace, revision: options.revision });
 	try {
-		const controlPlane = await startKubernetesControlPlane({ options, client, clock, logger: scoped(logger, flags.log_output_level), signal: stopping.signal });
+		const controlPlane = await startKubernetesControlPlane({
+			options,
+			client,
+			clock,
+			logger: scoped(logger, flags.log_output_level),
+			draining,
+			signal: stopping,
+		});
 		await controlPlane.closed;
 	} catch (error) {
-		if (stopping.signal.aborted) return;
+		if (stopping.aborted) return;
 		throw error;
 	}
+}
+
+/**
+ * SIGTERM comes before the API server and the proxies hear that this replica goes: it serves on for a moment.
+ * SIGINT, and whatever comes second, ends it at once.
+ */
+function shutdown(drainMs: number): { readonly draining: AbortSignal; readonly stopping: AbortSignal } {
+	const [draining, stopping] = [new AbortController(), new AbortController()];
+	process.once("SIGINT", () => stopping.abort());
+	process.once("SIGTERM", () => {
+		draining.abort();
+		process.once("SIGTERM", () => stopping.abort());
+		setTimeout(() => stopping.abort(), drainMs);
+	});
+	return { draining: draining.signal, stopping: stopping.signal };
+}
+
+function durationOf(name: string, text: string): number {
+	const ms = parseDurationMs(text);
+	if (ms === undefined || ms < 0) throw new SettingError(`${name}: "${text}" is not a duration such as 5s`);
+	return ms;
 }
 
 interface ScopeLevel {

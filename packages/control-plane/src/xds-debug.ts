@@ -26,7 +26,11 @@ const syncTypes: readonly XdsType[] = ["cds", "lds", "eds", "rds", "ecds"];
  */
 export function createDebugAnswers(options: DebugAnswersOptions): NonNullable<AdsServerOptions["debug"]> {
 	const { discovery, instance } = options;
-	const identifier = JSON.stringify({ Component: "istiod", ID: instance, Info: { version: versionText, revision: "", golang_version: "", status: "Clean", tag: "" } });
+	const identifier = JSON.stringify({
+		Component: "istiod",
+		ID: instance,
+		Info: { version: versionText, revision: "", golang_version: "", status: "Clean", tag: "" },
+	});
 	const answer = (resources: readonly Any[]): DebugAnswer => ({ resources, version: String(discovery.push.version), identifier });
 	return ({ typeUrl, names, peer }) => {
 		const clients = visible(options, peer.spiffeIds);
@@ -84,9 +88,15 @@ function configDump(discovery: Discovery, client: XdsClient): readonly Any[] {
 	const routes = rds.map((resource) => ({ versionInfo, routeConfig: packed("rds", resource) }));
 	const endpoints = eds.map((resource) => ({ versionInfo, endpointConfig: packed("eds", resource) }));
 	return [
-		any("envoy.admin.v3.ClustersConfigDump", ClustersConfigDump.encode(ClustersConfigDump.fromPartial({ versionInfo, dynamicActiveClusters: clusters })).finish()),
+		any(
+			"envoy.admin.v3.ClustersConfigDump",
+			ClustersConfigDump.encode(ClustersConfigDump.fromPartial({ versionInfo, dynamicActiveClusters: clusters })).finish(),
+		),
 		any("envoy.admin.v3.EndpointsConfigDump", EndpointsConfigDump.encode(EndpointsConfigDump.fromPartial({ dynamicEndpointConfigs: endpoints })).finish()),
-		any("envoy.admin.v3.ListenersConfigDump", ListenersConfigDump.encode(ListenersConfigDump.fromPartial({ versionInfo, dynamicListeners: listeners })).finish()),
+		any(
+			"envoy.admin.v3.ListenersConfigDump",
+			ListenersConfigDump.encode(ListenersConfigDump.fromPartial({ versionInfo, dynamicListeners: listeners })).finish(),
+		),
 		any("envoy.admin.v3.RoutesConfigDump", RoutesConfigDump.encode(RoutesConfigDump.fromPartial({ dynamicRouteConfigs: routes })).finish()),
 	];
 }

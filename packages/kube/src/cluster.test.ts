@@ -111,7 +111,11 @@ describe("a real API server", { skip: noTestCluster }, () => {
 		const bound = await cluster.token("web", "istio-ca", pod);
 		const forged = await reviewToken(cluster.client, `${bound.slice(0, -8)}AAAAAAAA`, ["istio-ca"]);
 		assert.equal(forged.authenticated, false);
-		await cluster.client.transport.request({ method: "DELETE", path: `/api/v1/namespaces/${cluster.namespace}/pods/web-1`, query: { gracePeriodSeconds: "0" } });
+		await cluster.client.transport.request({
+			method: "DELETE",
+			path: `/api/v1/namespaces/${cluster.namespace}/pods/web-1`,
+			query: { gracePeriodSeconds: "0" },
+		});
 		await until("the token dies with its pod", async () => !(await reviewToken(cluster.client, bound, ["istio-ca"])).authenticated);
 	});
 
@@ -128,10 +132,16 @@ describe("a real API server", { skip: noTestCluster }, () => {
 
 	test("refusals carry status, reason and message", async () => {
 		await put("twice");
-		await assert.rejects(put("twice"), (error: unknown) => error instanceof KubeError && error.status === 409 && error.reason === "AlreadyExists" && /twice/.test(error.message));
+		await assert.rejects(
+			put("twice"),
+			(error: unknown) => error instanceof KubeError && error.status === 409 && error.reason === "AlreadyExists" && /twice/.test(error.message),
+		);
 		assert.equal(await cluster.client.get(resources.configMaps, cluster.namespace, "none"), undefined);
 		assert.equal(await cluster.client.mayAccess({ user: "nobody", groups: [], verb: "get", resource: resources.secrets, namespace: "kube-system" }), false);
-		assert.equal(await cluster.client.mayAccess({ user: "root", groups: ["system:masters"], verb: "get", resource: resources.secrets, namespace: "kube-system" }), true);
+		assert.equal(
+			await cluster.client.mayAccess({ user: "root", groups: ["system:masters"], verb: "get", resource: resources.secrets, namespace: "kube-system" }),
+			true,
+		);
 		assert.match(await cluster.client.serverVersion(), /^v1\.\d+/);
 	});
 

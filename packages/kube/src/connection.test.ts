@@ -68,7 +68,10 @@ test("a kubeconfig gives server, namespace and token; an unknown context is name
 });
 
 test("an exec plugin makes the token", async () => {
-	const plugin = write("plugin.mjs", `console.log(JSON.stringify({apiVersion:"client.authentication.k8s.io/v1",kind:"ExecCredential",status:{token:"from-plugin"}}))`);
+	const plugin = write(
+		"plugin.mjs",
+		`console.log(JSON.stringify({apiVersion:"client.authentication.k8s.io/v1",kind:"ExecCredential",status:{token:"from-plugin"}}))`,
+	);
 	const exec = { apiVersion: "client.authentication.k8s.io/v1", command: process.execPath, args: [plugin], interactiveMode: "Never" };
 	const file = write("exec-config", kubeconfig(`{ exec: ${JSON.stringify(exec)} }`));
 	const credentials = await (await kubeconfigConnection({ file, clock: systemClock })).credentials();

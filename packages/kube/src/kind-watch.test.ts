@@ -95,7 +95,12 @@ test("an invalid object keeps its last valid content, is told of, and blocks nob
 
 test("kinds without spec keep their fields", async () => {
 	server.put(resourceOf("EndpointSlice"), {
-		metadata: { name: "web-1", namespace: "default", labels: { "kubernetes.io/service-name": "web" }, annotations: { "endpoints.kubernetes.io/last-change-trigger-time": "x" } },
+		metadata: {
+			name: "web-1",
+			namespace: "default",
+			labels: { "kubernetes.io/service-name": "web" },
+			annotations: { "endpoints.kubernetes.io/last-change-trigger-time": "x" },
+		},
 		addressType: "IPv4",
 		endpoints: [{ addresses: ["10.0.0.1"] }],
 		ports: [{ port: 80 }],

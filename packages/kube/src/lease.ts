@@ -110,9 +110,7 @@ class Election {
 			const spec = (lease["spec"] ?? {}) as LeaseSpec;
 			const isMine = spec.holderIdentity === identity;
 			if (!isMine && !this.#isFree(spec)) return false;
-			const taken = isMine
-				? { ...spec, ...mine }
-				: { ...spec, ...mine, acquireTime: nowText, leaseTransitions: (spec.leaseTransitions ?? 0) + 1 };
+			const taken = isMine ? { ...spec, ...mine } : { ...spec, ...mine, acquireTime: nowText, leaseTransitions: (spec.leaseTransitions ?? 0) + 1 };
 			// The resource version is that of the record we judged: of two who take it one fails.
 			await client.replace(resources.leases, namespace, { ...lease, spec: taken }, { signal: this.#requestSignal() });
 			return true;

@@ -91,7 +91,10 @@ describe("a fault loses nothing and costs at most one LIST", () => {
 			server.put(services, service("c"));
 			await until("the deletion and the addition in the gap are seen", () => names() === "b,c");
 			assert.equal(server.counts.lists, lists);
-			assert.ok(clock.sleeps.every((ms) => ms >= 500), "no two attempts without a pause");
+			assert.ok(
+				clock.sleeps.every((ms) => ms >= 500),
+				"no two attempts without a pause",
+			);
 		});
 	}
 });

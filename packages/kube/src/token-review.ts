@@ -33,7 +33,8 @@ export async function reviewToken(client: KubeClient, token: string, audiences: 
 	if (status.authenticated !== true) return { authenticated: false, error: status.error ?? "the API server does not know the token" };
 	const granted = status.audiences ?? [];
 	// A server that does not know of audiences ignores the question, and vouches for a token that is for something else.
-	if (!audiences.some((audience) => granted.includes(audience))) return { authenticated: false, error: `the token is not for audience ${audiences.join(" or ")}` };
+	if (!audiences.some((audience) => granted.includes(audience)))
+		return { authenticated: false, error: `the token is not for audience ${audiences.join(" or ")}` };
 	const { username = "", groups = [], extra = {} } = status.user ?? {};
 	return { authenticated: true, username, groups, audiences: granted, extra };
 }

@@ -65,7 +65,8 @@ describe("over a real API server", { skip: noTestCluster }, () => {
 		const spec = { selector: { app: "web" }, ports: [{ name: "http", port: 80 }] };
 		await client.create(services, namespace, { metadata: { name: "web" }, spec });
 		const stream = openAds(plane(), { token: await cluster.token("default", "istio-ca"), namespace, serviceAccount: "default" });
-		const has = (name: string) => (stream.responses.at(-1)?.resources ?? []).some(({ value }) => Cluster.decode(value).name === `outbound|80||${name}.${namespace}.svc.cluster.local`);
+		const has = (name: string) =>
+			(stream.responses.at(-1)?.resources ?? []).some(({ value }) => Cluster.decode(value).name === `outbound|80||${name}.${namespace}.svc.cluster.local`);
 		await until("the service is there", () => has("web"));
 		proxy.set("refuse");
 		await client.create(services, namespace, { metadata: { name: "late" }, spec });
@@ -82,7 +83,7 @@ describe("over a real API server", { skip: noTestCluster }, () => {
 		await cluster.client.patch(resources.configMaps, cluster.namespace, "istio-ca-root-cert", "merge", { data: { "root-cert.pem": "mine" } });
 		await until("they are mended", async () => {
 			const object = await cluster.client.get(resources.configMaps, cluster.namespace, "istio-ca-root-cert");
-			return (object?.["data"] as Readonly<Record<string, string>>)["root-cert.pem"] === roots;
+			return (object?.["data"] as Readonly<Record<string, string>> | undefined)?.["root-cert.pem"] === roots;
 		});
 	});
 });

@@ -111,7 +111,8 @@ describe("configuration", () => {
 	test("follows the mesh config without a restart; one with errors changes nothing", async () => {
 		const stream = ads({ token: podToken, namespace: "default", serviceAccount: "web" });
 		const timeout = () =>
-			(stream.responses.at(-1)?.resources ?? []).map(({ value }) => Cluster.decode(value)).find(({ name }) => name.startsWith("outbound|80||web."))?.connectTimeout;
+			(stream.responses.at(-1)?.resources ?? []).map(({ value }) => Cluster.decode(value)).find(({ name }) => name.startsWith("outbound|80||web."))
+				?.connectTimeout;
 		await until("the default is there", () => Number(timeout()?.seconds) === 10);
 		const write = (mesh: string) => api.put(resources.configMaps, { metadata: { name: "istio", namespace: systemNamespace }, data: { mesh } });
 		write("connectTimeout: 3s\n");
@@ -148,7 +149,8 @@ describe("what istioctl asks over ADS", () => {
 	test("config_dump: what one proxy should have; nothing for a stranger", async () => {
 		const proxy = ads({ token: podToken, namespace: "default", serviceAccount: "web" });
 		await until("the proxy is connected", () => proxy.responses.length > 0);
-		const ask = (name: string, bearer = systemToken) => ads({ token: bearer, namespace: systemNamespace, serviceAccount: "default", typeUrl: "istio.io/debug/config_dump", names: [name] });
+		const ask = (name: string, bearer = systemToken) =>
+			ads({ token: bearer, namespace: systemNamespace, serviceAccount: "default", typeUrl: "istio.io/debug/config_dump", names: [name] });
 		const dump = ask("web-1.default");
 		await until("the dump is there", () => dump.responses.length > 0);
 		const parts = dump.responses[0]?.resources ?? [];
@@ -156,7 +158,9 @@ describe("what istioctl asks over ADS", () => {
 			parts.map(({ typeUrl }) => typeUrl.split(".").at(-1)),
 			["ClustersConfigDump", "EndpointsConfigDump", "ListenersConfigDump", "RoutesConfigDump"],
 		);
-		const clusters = ClustersConfigDump.decode(parts[0]?.value ?? new Uint8Array()).dynamicActiveClusters.map(({ cluster }) => Cluster.decode(cluster?.value ?? new Uint8Array()).name);
+		const clusters = ClustersConfigDump.decode(parts[0]?.value ?? new Uint8Array()).dynamicActiveClusters.map(
+			({ cluster }) => Cluster.decode(cluster?.value ?? new Uint8Array()).name,
+		);
 		assert.ok(clusters.includes("outbound|80||web.default.svc.cluster.local"));
 		for (const none of [ask("web-2.default"), ask("web-1.default", token({ ns: "other", sa: "spy", pod: "p" }))]) {
 			await until("the answer is there", () => none.responses.length > 0);

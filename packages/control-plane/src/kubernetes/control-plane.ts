@@ -28,6 +28,8 @@ export interface KubernetesContext {
 	readonly injector?: Injector<unknown>;
 	readonly clock: Clock;
 	readonly logger: Logger;
+	/** From when on this replica is not ready any more, and still serves. */
+	readonly draining?: AbortSignal;
 	readonly signal: AbortSignal;
 }
 
@@ -53,7 +55,8 @@ export async function startKubernetesControlPlane(context: KubernetesContext): P
 	const store = createStore();
 	const waiting: (() => readonly string[])[] = [];
 	let isServing = false;
-	const waitingFor = () => [...waiting.flatMap((of) => of()), ...(isServing ? [] : ["its servers"])];
+	const isDraining = () => context.draining?.aborted === true;
+	const waitingFor = () => [...waiting.flatMap((of) => of()), ...(isServing ? [] : ["its servers"]), ...(isDraining() ? ["its end"] : [])];
 	// Probes are answered from the beginning: what is not ready says why.
 	const ready = await startReadyServer(options.readyHttp, waitingFor, signal);
 
@@ -69,7 +72,16 @@ export async function startKubernetesControlPlane(context: KubernetesContext): P
 	const { authority, identity } = secure;
 	const rootsPem = authority.trustBundlePem;
 
-	const discovery = createDiscovery({ store, meshConfig: mesh.current, clusterId, clock, logger: logger.child("ads"), registry, signal, ...debounceOf(options) });
+	const discovery = createDiscovery({
+		store,
+		meshConfig: mesh.current,
+		clusterId,
+		clock,
+		logger: logger.child("ads"),
+		registry,
+		signal,
+		...debounceOf(options),
+	});
 	const debug = createDebugAnswers({ discovery, clusterId, instance: podName, systemNamespace: namespace });
 	const grpc = await startGrpcServers({ plaintext: options.plaintextGrpc, secure, discovery, debug, registry, clock, logger });
 	signal.addEventListener("abort", grpc.close, { once: true });
@@ -79,7 +91,16 @@ export async function startKubernetesControlPlane(context: KubernetesContext): P
 	if (context.injector) {
 		const configMapName = revisioned("istio-sidecar-injector", revision);
 		const { injector } = context;
-		const inject = createInjectHandler({ ...common, ...options, logger: logger.child("inject"), injector, configMapName, meshConfig: mesh.current, snapshot, registry });
+		const inject = createInjectHandler({
+			...common,
+			...options,
+			logger: logger.child("inject"),
+			injector,
+			configMapName,
+			meshConfig: mesh.current,
+			snapshot,
+			registry,
+		});
 		handlers.push(inject);
 		waiting.push(() => (inject.isSettled() ? [] : [`ConfigMap ${configMapName}`]));
 	}

@@ -36,7 +36,8 @@ async function start(extra: Readonly<Record<string, string>> = {}, clock = syste
 const podToken = token({ ns: "default", sa: "web", pod: "web-1" });
 const encoded = (files: Readonly<Record<string, string>>) => Object.fromEntries(Object.entries(files).map(([k, v]) => [k, Buffer.from(v).toString("base64")]));
 const newAuthority = () => buildSelfSignedAuthority({ trustDomain: "cluster.local", keyAlgorithm: "ecdsa-p256", nowMs: Date.now() });
-const secret = (name: string, files: Readonly<Record<string, string>>) => api.put(resources.secrets, { metadata: { name, namespace: systemNamespace }, data: encoded(files) });
+const secret = (name: string, files: Readonly<Record<string, string>>) =>
+	api.put(resources.secrets, { metadata: { name, namespace: systemNamespace }, data: encoded(files) });
 
 test("replicas that start together end with one root, and one of them writes it", async () => {
 	const three = await Promise.all(["istiod-1", "istiod-2", "istiod-3"].map((POD_NAME) => start({ POD_NAME })));
@@ -78,7 +79,12 @@ test("the mounted directory comes before the Secret", async () => {
 	const directory = mkdtempSync(join(tmpdir(), "weft-cacerts-"));
 	try {
 		const authority = await newAuthority();
-		for (const [name, text] of [["ca-cert.pem", authority.caCertPem], ["ca-key.pem", authority.caKeyPem], ["root-cert.pem", authority.rootCertPem]] as const) writeFileSync(join(directory, name), text);
+		for (const [name, text] of [
+			["ca-cert.pem", authority.caCertPem],
+			["ca-key.pem", authority.caKeyPem],
+			["root-cert.pem", authority.rootCertPem],
+		] as const)
+			writeFileSync(join(directory, name), text);
 		secret("cacerts", { "ca-cert.pem": "not looked at" });
 		await start({ ROOT_CA_DIR: directory });
 		await until("roots are handed out", () => rootsOf(api, "default") === authority.rootCertPem);
@@ -110,7 +116,13 @@ test("the control plane's certificate is good for every name that it has", async
 	await until("roots are handed out", () => plane.rootsPem() !== "");
 	for (const address of [plane.secureAddress, plane.webhookAddress]) {
 		for (const servername of ["istiod.istio-system.svc", "istiod-canary.istio-system.svc", "istiod.istio-system.svc.cluster.local", "mesh.example.com"]) {
-			const socket = connect({ host: "127.0.0.1", port: Number(address.split(":").at(-1)), servername, ca: plane.rootsPem(), ALPNProtocols: ["h2", "http/1.1"] });
+			const socket = connect({
+				host: "127.0.0.1",
+				port: Number(address.split(":").at(-1)),
+				servername,
+				ca: plane.rootsPem(),
+				ALPNProtocols: ["h2", "http/1.1"],
+			});
 			await new Promise<void>((resolve, reject) => {
 				socket.once("secureConnect", resolve);
 				socket.once("error", reject);

@@ -59,9 +59,16 @@ export async function createKubernetesIdentity(options: IdentityOptions): Promis
 
 /** Under which proxies, the API server and istioctl know this replica. */
 export function serverDnsNames({ namespace, revision, customHost, domain }: KubernetesOptions): readonly string[] {
-	const services = ["istiod", "istiod-remote", "istio-pilot", ...(revision === "" || revision === "default" ? [] : [`istiod-${revision}`, `istiod-revision-tag-${revision}`])];
+	const services = [
+		"istiod",
+		"istiod-remote",
+		"istio-pilot",
+		...(revision === "" || revision === "default" ? [] : [`istiod-${revision}`, `istiod-revision-tag-${revision}`]),
+	];
 	const names = services.flatMap((service) => [`${service}.${namespace}.svc`, `${service}.${namespace}.svc.${domain}`]);
-	return [...new Set([...names, ...(customHost === undefined ? [] : customHost.split(",").map((host) => host.trim())), "localhost"])].filter((name) => name !== "");
+	return [...new Set([...names, ...(customHost === undefined ? [] : customHost.split(",").map((host) => host.trim())), "localhost"])].filter(
+		(name) => name !== "",
+	);
 }
 
 const fixedKeyStore = (authority: AuthorityPem): KeyStore => ({ load: async () => authority, create: async () => authority });
@@ -80,7 +87,12 @@ async function persistently<T>({ clock, logger, signal }: IdentityOptions, attem
 	}
 }
 
-async function runReload(options: IdentityOptions, load: () => Promise<AuthorityPem | undefined>, authority: CertificateAuthority, identity: ServerIdentity): Promise<void> {
+async function runReload(
+	options: IdentityOptions,
+	load: () => Promise<AuthorityPem | undefined>,
+	authority: CertificateAuthority,
+	identity: ServerIdentity,
+): Promise<void> {
 	const { clock, signal } = options;
 	const logger = options.logger.child("citadel");
 	let refusal = "";

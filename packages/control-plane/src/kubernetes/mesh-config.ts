@@ -35,7 +35,8 @@ export async function watchMeshConfig(options: MeshConfigWatchOptions): Promise<
 		const text = object && (object["data"] as Readonly<Record<string, unknown>> | undefined)?.["mesh"];
 		const next = typeof text === "string" ? decode(text, place, logger) : fromFile;
 		if (next === undefined) return;
-		if (next.trustDomain !== current.trustDomain) logger.warn("another trustDomain needs a restart of the control plane", { trustDomain: next.trustDomain ?? "cluster.local" });
+		if (next.trustDomain !== current.trustDomain)
+			logger.warn("another trustDomain needs a restart of the control plane", { trustDomain: next.trustDomain ?? "cluster.local" });
 		current = next;
 		tellStore(options, object);
 	};

@@ -44,7 +44,11 @@ async function lead(options: RootCertificatesOptions): Promise<void> {
 	const unsubscribe = store.subscribe(({ changed }) => {
 		for (const { kind, name } of changed) if (kind === "Namespace") queue.add(name);
 	});
-	const all = () => store.snapshot().all("Namespace").forEach(({ metadata }) => queue.add(metadata.name));
+	const all = () =>
+		store
+			.snapshot()
+			.all("Namespace")
+			.forEach(({ metadata }) => queue.add(metadata.name));
 	const watch = watchResource(client, resources.configMaps, {
 		fieldSelector: `metadata.name=${rootConfigMap}`,
 		signal,

@@ -168,7 +168,14 @@ export function openAds(controlPlane: TestControlPlane, question: AdsQuestion): 
 		responses.push(response);
 		stream.write({ typeUrl, versionInfo: response.versionInfo, responseNonce: response.nonce, resourceNames: names });
 	});
-	const metadata = { NAMESPACE: namespace, SERVICE_ACCOUNT: serviceAccount, NAME: pod, CLUSTER_ID: "Kubernetes", ISTIO_VERSION: "1.30.3", INSTANCE_IPS: "10.0.0.1" };
+	const metadata = {
+		NAMESPACE: namespace,
+		SERVICE_ACCOUNT: serviceAccount,
+		NAME: pod,
+		CLUSTER_ID: "Kubernetes",
+		ISTIO_VERSION: "1.30.3",
+		INSTANCE_IPS: "10.0.0.1",
+	};
 	stream.write({ node: { id: `sidecar~10.0.0.1~${pod}.${namespace}~${namespace}.svc.cluster.local`, metadata }, typeUrl, resourceNames: names });
 	return { responses, failure: () => failure, close: () => client.close() };
 }

@@ -40,7 +40,9 @@ export function runCaBundles(options: CaBundleOptions): CaBundleWriter {
 	const watched = [
 		...(injectorConfigName === "" ? [] : [new ConfigKeeper(options, resources.mutatingWebhooks, injectorConfigName, undefined)]),
 		...(validatorConfigName === "" ? [] : [new ConfigKeeper(options, resources.validatingWebhooks, validatorConfigName, undefined)]),
-		...(injectorConfigName === "" ? [] : [new ConfigKeeper(options, resources.mutatingWebhooks, injectorConfigName, `istio.io/rev=${options.revision || "default"},istio.io/tag`)]),
+		...(injectorConfigName === ""
+			? []
+			: [new ConfigKeeper(options, resources.mutatingWebhooks, injectorConfigName, `istio.io/rev=${options.revision || "default"},istio.io/tag`)]),
 	];
 	return {
 		waitingFor: () => watched.flatMap((keeper) => keeper.waitingFor()),
@@ -84,7 +86,8 @@ class ConfigKeeper {
 			onList: (objects) => {
 				this.#configs.clear();
 				for (const object of objects) this.#configs.set(object.metadata.name, object);
-				if (objects.length === 0 && this.#labelSelector === undefined) logger.warn("no such webhook configuration; it is taken up when it comes", { kind: this.#type.kind, name: this.#name });
+				if (objects.length === 0 && this.#labelSelector === undefined)
+					logger.warn("no such webhook configuration; it is taken up when it comes", { kind: this.#type.kind, name: this.#name });
 				this.#isRead = true;
 				this.#wake();
 			},
@@ -100,7 +103,7 @@ class ConfigKeeper {
 	}
 
 	async #mend(): Promise<void> {
-		const { clock, logger, signal } = this.#options;
+		const { logger, signal } = this.#options;
 		const backoff = createBackoff({ minMs: 500, maxMs: 10_000 });
 		signal.addEventListener("abort", () => this.#wake(), { once: true });
 		while (!signal.aborted) {

@@ -17,10 +17,18 @@ const problem = { severity: "error", code: "X", message: "no", path: "" } as con
 
 /** Tells what it was given. */
 const injector: Injector<Settings> = {
-	decodeInjectorSettings: ({ valuesJson, meshConfig }) => ({ value: { values: valuesJson, mesh: meshConfig }, diagnostics: valuesJson === "broken" ? [problem] : [] }),
+	decodeInjectorSettings: ({ valuesJson, meshConfig }) => ({
+		value: { values: valuesJson, mesh: meshConfig },
+		diagnostics: valuesJson === "broken" ? [problem] : [],
+	}),
 	reviewInjection({ body, path }, { values, mesh }, facts) {
 		const outcome = body === "bad" ? { kind: "refused", message: "bad" } : { kind: body === "skip" ? "skipped" : "injected", reason: "asked" };
-		return { status: body === "bad" ? 400 : 200, body: JSON.stringify({ path, values, trustDomain: mesh.trustDomain, ...facts.factsOf("default") }), outcome, subject: "default/web" };
+		return {
+			status: body === "bad" ? 400 : 200,
+			body: JSON.stringify({ path, values, trustDomain: mesh.trustDomain, ...facts.factsOf("default") }),
+			outcome,
+			subject: "default/web",
+		};
 	},
 };
 
@@ -33,7 +41,10 @@ let handler: InjectHandler;
 const lines: string[] = [];
 
 const nodes = (...versions: readonly string[]) =>
-	decodeYaml(versions.map((version, i) => `apiVersion: v1\nkind: Node\nmetadata: {name: n${i}}\nstatus: {nodeInfo: {kubeletVersion: "${version}"}}\n`).join("---\n"), "nodes").objects;
+	decodeYaml(
+		versions.map((version, i) => `apiVersion: v1\nkind: Node\nmetadata: {name: n${i}}\nstatus: {nodeInfo: {kubeletVersion: "${version}"}}\n`).join("---\n"),
+		"nodes",
+	).objects;
 
 beforeEach(async () => {
 	api = await startFakeApiServer();
@@ -76,7 +87,8 @@ async function ask(body = "pod"): Promise<Told> {
 	return JSON.parse(answer.body) as Told;
 }
 
-const configure = (values: string) => api.put(resources.configMaps, { metadata: { name: "istio-sidecar-injector", namespace: "istio-system" }, data: { values } });
+const configure = (values: string) =>
+	api.put(resources.configMaps, { metadata: { name: "istio-sidecar-injector", namespace: "istio-system" }, data: { values } });
 
 test("the injector is given path, namespace labels and whether nodes can run native sidecars", async () => {
 	assert.deepEqual(await ask(), {
@@ -106,7 +118,8 @@ test("outcomes are counted under Istio's names", async () => {
 	await ask("skip");
 	await ask("bad");
 	const text = await registry.metrics();
-	for (const [what, count] of Object.entries({ requests: 3, success: 1, skip: 1, failure: 1 })) assert.match(text, new RegExp(`^sidecar_injection_${what}_total ${count}$`, "m"));
+	for (const [what, count] of Object.entries({ requests: 3, success: 1, skip: 1, failure: 1 }))
+		assert.match(text, new RegExp(`^sidecar_injection_${what}_total ${count}$`, "m"));
 });
 
 describe("native sidecars need every kubelet from 1.33", () => {

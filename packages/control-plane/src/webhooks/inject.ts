@@ -102,7 +102,12 @@ function createSettings<Settings>({ injector, meshConfig, revision, configMapNam
 	let mesh = meshConfig();
 	const decode = (): Settings | undefined => {
 		const data = (object?.["data"] ?? {}) as Readonly<Record<string, string>>;
-		const { value, diagnostics } = injector.decodeInjectorSettings({ valuesJson: data["values"] ?? "", configYaml: data["config"] ?? "", meshConfig: mesh, revision });
+		const { value, diagnostics } = injector.decodeInjectorSettings({
+			valuesJson: data["values"] ?? "",
+			configYaml: data["config"] ?? "",
+			meshConfig: mesh,
+			revision,
+		});
 		for (const diagnostic of diagnostics) logger.warn("injector settings", { from: configMapName, problem: formatDiagnostic(diagnostic) });
 		return hasErrors(diagnostics) ? undefined : value;
 	};

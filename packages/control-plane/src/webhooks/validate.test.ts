@@ -19,7 +19,9 @@ async function post(body: string): Promise<{ readonly status: number; readonly b
 }
 
 async function review(request: Partial<AdmissionRequest>): Promise<AdmissionResponse> {
-	const answer = await post(JSON.stringify({ apiVersion: "admission.k8s.io/v1", kind: "AdmissionReview", request: { uid: "u1", operation: "CREATE", ...request } }));
+	const answer = await post(
+		JSON.stringify({ apiVersion: "admission.k8s.io/v1", kind: "AdmissionReview", request: { uid: "u1", operation: "CREATE", ...request } }),
+	);
 	assert.equal(answer.status, 200, answer.body);
 	const { kind, response } = JSON.parse(answer.body) as { readonly kind: string; readonly response: AdmissionResponse };
 	assert.equal(kind, "AdmissionReview");
@@ -96,10 +98,14 @@ describe("what is no AdmissionReview is refused with a reason", () => {
 		["half a body", '{"apiVersion":"admission.k8s.io/v1","kind":"Admi', /no JSON/],
 		["a list", "[]", /no AdmissionReview/],
 		["null", "null", /no AdmissionReview/],
-		["another version", '{"apiVersion":"admission.k8s.io/v2","kind":"AdmissionReview","request":{"uid":"u","operation":"CREATE"}}', /v2.*is not admission\.k8s\.io\/v1/],
+		[
+			"another version",
+			'{"apiVersion":"admission.k8s.io/v2","kind":"AdmissionReview","request":{"uid":"u","operation":"CREATE"}}',
+			/v2.*is not admission\.k8s\.io\/v1/,
+		],
 		["no request", '{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview"}', /no request/],
 		["a deep one", deep, new RegExp(`deeper than ${nestingMax}`)],
-		["deep lists", `${"[".repeat(1_000_000)}`, /deeper than/],
+		["deep lists", "[".repeat(1_000_000), /deeper than/],
 	];
 	for (const [name, body, reason] of cases) {
 		test(name, async () => {
@@ -110,7 +116,7 @@ describe("what is no AdmissionReview is refused with a reason", () => {
 	}
 
 	test("brackets inside texts are no nesting", async () => {
-		const object = rule({ ...good, http: [{ ...good.http[0], name: `${'{["\\'.repeat(500)}` }] });
+		const object = rule({ ...good, http: [{ ...good.http[0], name: '{["\\'.repeat(500) }] });
 		assert.equal((await review({ object })).allowed, true);
 	});
 

@@ -19,7 +19,12 @@ export function createValidateHandler(options: ValidateOptions): WebhookHandler 
 	const { registry } = options;
 	const labelNames = ["group", "resource"] as const;
 	const passed = new Counter({ name: "galley_validation_passed", help: "Resource is valid", labelNames, registers: [registry] });
-	const failed = new Counter({ name: "galley_validation_failed", help: "Resource validation failed", labelNames: [...labelNames, "reason"], registers: [registry] });
+	const failed = new Counter({
+		name: "galley_validation_failed",
+		help: "Resource validation failed",
+		labelNames: [...labelNames, "reason"],
+		registers: [registry],
+	});
 	return {
 		path: "/validate",
 		handle: (review) =>

@@ -26,7 +26,8 @@ const config = (name: string, labels: Readonly<Record<string, string>>, failureP
 const injector = config("istio-sidecar-injector", { "istio.io/rev": "default" }, "Fail");
 const validator = config("istio-validator-istio-system", { "istio.io/rev": "default" }, "Ignore");
 
-const webhooks = (type: (typeof resources)["mutatingWebhooks"] | (typeof resources)["validatingWebhooks"], name: string) => (api.get(type, "", name)?.["webhooks"] ?? []) as readonly Webhook[];
+const webhooks = (type: (typeof resources)["mutatingWebhooks"] | (typeof resources)["validatingWebhooks"], name: string) =>
+	(api.get(type, "", name)?.["webhooks"] ?? []) as readonly Webhook[];
 const bundle = () => Buffer.from(plane.rootsPem()).toString("base64");
 const ready = async () => (await fetch(`http://${plane.readyAddress}/ready`)).text();
 
@@ -72,11 +73,14 @@ describe("webhook configurations", () => {
 		api.admit = (object) => (object["kind"] === "Gateway" ? "the CRD does not allow it" : undefined);
 		await until("another refusal was seen", () => plane.log.some((line) => line.includes("validation is not proved yet")));
 		assert.deepEqual(policies(), ["Ignore", "Ignore"]);
-		api.admit = (object) => (object["kind"] === "Gateway" ? 'admission webhook "x" denied the request: spec.servers: gateway must have at least one server' : undefined);
+		api.admit = (object) =>
+			object["kind"] === "Gateway" ? 'admission webhook "x" denied the request: spec.servers: gateway must have at least one server' : undefined;
 		await until("it is Fail", () => policies().every((policy) => policy === "Fail"));
 		// A helm upgrade writes Ignore again.
 		api.put(resources.validatingWebhooks, validator);
-		await until("it is Fail again, with the roots", () => webhooks(resources.validatingWebhooks, "istio-validator-istio-system").every((w) => w.failurePolicy === "Fail" && w.clientConfig.caBundle === bundle()));
+		await until("it is Fail again, with the roots", () =>
+			webhooks(resources.validatingWebhooks, "istio-validator-istio-system").every((w) => w.failurePolicy === "Fail" && w.clientConfig.caBundle === bundle()),
+		);
 	});
 });
 
@@ -85,7 +89,12 @@ interface Answer {
 	readonly text: string;
 }
 
-function post(path: string, body: string, headers: Readonly<Record<string, string>> = { "content-type": "application/json" }, method = "POST"): Promise<Answer> {
+function post(
+	path: string,
+	body: string,
+	headers: Readonly<Record<string, string>> = { "content-type": "application/json" },
+	method = "POST",
+): Promise<Answer> {
 	const [host, port] = ["127.0.0.1", plane.webhookAddress.split(":").at(-1)];
 	return new Promise((resolve, reject) => {
 		const sent = request({ host, port, path, method, headers, ca: plane.rootsPem(), servername: "istiod.istio-system.svc" }, (response) => {
@@ -101,7 +110,10 @@ function post(path: string, body: string, headers: Readonly<Record<string, strin
 describe("the webhook server", () => {
 	test("answers what the API server asks", async () => {
 		const object = { apiVersion: "networking.istio.io/v1", kind: "Gateway", metadata: { name: "g", namespace: "default" }, spec: {} };
-		const { status, text } = await post("/validate", JSON.stringify({ apiVersion: "admission.k8s.io/v1", kind: "AdmissionReview", request: { uid: "u", operation: "CREATE", object } }));
+		const { status, text } = await post(
+			"/validate",
+			JSON.stringify({ apiVersion: "admission.k8s.io/v1", kind: "AdmissionReview", request: { uid: "u", operation: "CREATE", object } }),
+		);
 		assert.equal(status, 200);
 		assert.match(text, /"allowed":false.*gateway must have at least one server/);
 	});
@@ -124,7 +136,9 @@ describe("the webhook server", () => {
 	}
 
 	test("outlives TLS that breaks off", async () => {
-		const sockets = Array.from({ length: 20 }, () => connect({ host: "127.0.0.1", port: Number(plane.webhookAddress.split(":").at(-1)), rejectUnauthorized: false }));
+		const sockets = Array.from({ length: 20 }, () =>
+			connect({ host: "127.0.0.1", port: Number(plane.webhookAddress.split(":").at(-1)), rejectUnauthorized: false }),
+		);
 		for (const socket of sockets) {
 			socket.on("error", () => undefined);
 			socket.once("connect", () => socket.destroy());

@@ -196,7 +196,8 @@ class Fake implements FakeApiServer {
 				return json(response, 200, { kind: "Status", status: "Success" });
 			case "PUT": {
 				const expected = (body["metadata"] as KubeObject["metadata"] | undefined)?.resourceVersion;
-				if (expected !== undefined && expected !== present.metadata.resourceVersion) return failure(response, 409, "Conflict", `${plural} "${name}" has changed`);
+				if (expected !== undefined && expected !== present.metadata.resourceVersion)
+					return failure(response, 409, "Conflict", `${plural} "${name}" has changed`);
 				return this.#write(collection, namespace, body, 200, url, response);
 			}
 			default:
@@ -226,7 +227,7 @@ class Fake implements FakeApiServer {
 		const limit = Number(url.searchParams.get("limit") ?? 0) || Number.POSITIVE_INFINITY;
 		const all = [...this.#objects]
 			.filter(([id, object]) => id.startsWith(`${collection}|`) && matches(object, url.searchParams, namespace))
-			.map(([, { apiVersion: _, kind: _kind, ...object }]) => object);
+			.map(([, object]) => ({ ...object, apiVersion: undefined, kind: undefined }));
 		const more = all.length > from + limit ? { continue: String(from + limit) } : {};
 		json(response, 200, { kind: "List", metadata: { resourceVersion: String(this.#version), ...more }, items: all.slice(from, from + limit) });
 	}
@@ -282,7 +283,8 @@ function merge(base: Json, patch: Json): Json {
 	for (const [name, value] of Object.entries(patch)) {
 		const before = out[name];
 		if (value === null) delete out[name];
-		else if (isNamedList(before) && isNamedList(value)) out[name] = before.map((item) => merge(item, value.find((other) => other["name"] === item["name"]) ?? {}));
+		else if (isNamedList(before) && isNamedList(value))
+			out[name] = before.map((item) => merge(item, value.find((other) => other["name"] === item["name"]) ?? {}));
 		else if (isRecord(before) && isRecord(value)) out[name] = merge(before, value);
 		else out[name] = value;
 	}

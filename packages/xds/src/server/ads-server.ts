@@ -222,7 +222,13 @@ function answerDebug({ debug }: AdsServerOptions, request: ClientRequest, peer: 
 	const answer = debug({ typeUrl: request.typeUrl, names: request.change.names, peer });
 	if (!answer) return;
 	const { resources, version, identifier } = answer;
-	const response = DiscoveryResponse.fromPartial({ versionInfo: version, resources: [...resources], typeUrl: request.typeUrl, nonce: version, controlPlane: { identifier } });
+	const response = DiscoveryResponse.fromPartial({
+		versionInfo: version,
+		resources: [...resources],
+		typeUrl: request.typeUrl,
+		nonce: version,
+		controlPlane: { identifier },
+	});
 	// A client that is gone has its own event.
 	write(Buffer.from(DiscoveryResponse.encode(response).finish())).catch(() => undefined);
 }
