@@ -1,11 +1,12 @@
 import assert from "node:assert/strict";
-import { X509Certificate } from "node:crypto";
+import { randomBytes, X509Certificate } from "node:crypto";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, test } from "node:test";
 import { connect } from "node:tls";
 import { buildSelfSignedAuthority } from "@weft/citadel";
+import { buildRootTemplate, encodePrivateKey, encodePublicKey, generateKeys, signCertificate, signSelf } from "@weft/pki";
 import { resourceOf, resources } from "@weft/kube";
 import { type FakeApiServer, until } from "@weft/kube/testing";
 import { type Clock, systemClock } from "@weft/runtime";
@@ -91,6 +92,47 @@ test("the mounted directory comes before the Secret", async () => {
 	} finally {
 		rmSync(directory, { recursive: true });
 	}
+});
+
+/** A root, and how it makes intermediates. */
+async function newRoot() {
+	const make = async (commonName: string) => {
+		const keys = await generateKeys("ecdsa-p256");
+		const template = buildRootTemplate({ trustDomain: commonName, publicKeyDer: encodePublicKey(keys.publicKey), serialNumber: randomBytes(16), nowMs: Date.now() });
+		return { keys, template };
+	};
+	const { keys, template } = await make("root");
+	const pem = signSelf(template, keys.privateKey);
+	return {
+		pem,
+		async intermediate(name: string) {
+			const made = await make(name);
+			const certificate = signCertificate(made.template, { certificate: new X509Certificate(pem), privateKey: keys.privateKey });
+			return { "ca-cert.pem": certificate, "ca-key.pem": encodePrivateKey(made.keys.privateKey), "cert-chain.pem": certificate + pem, "root-cert.pem": pem };
+		},
+	};
+}
+
+test("another intermediate under the same root signs without a restart; another root is refused and told", async () => {
+	const root = await newRoot();
+	const [first, second] = [await root.intermediate("first"), await root.intermediate("second")];
+	secret("cacerts", first);
+	const plane = await start({}, hasty);
+	await until("roots are handed out", () => plane.rootsPem() !== "");
+	const signer = async () => {
+		const chain = await requestCertificate(plane, podToken);
+		return Array.isArray(chain) ? String(chain[1]) : String(chain);
+	};
+	assert.equal(await signer(), first["ca-cert.pem"]);
+	secret("cacerts", second);
+	await until("the second signs", async () => (await signer()) === second["ca-cert.pem"]);
+	assert.ok(plane.log.some((line) => line.includes("server certificate rotated")), "its own certificate, too");
+	secret("cacerts", await (await newRoot()).intermediate("third"));
+	await until("the refusal is told", () => plane.log.some((line) => line.includes("the new CA certificate is not taken") && line.includes("other roots")));
+	assert.equal(await signer(), second["ca-cert.pem"]);
+	secret("cacerts", { ...first, "ca-key.pem": second["ca-key.pem"] });
+	await until("the mismatch is told", () => plane.log.some((line) => line.includes("ca-key.pem is not the key of ca-cert.pem")));
+	assert.equal(await signer(), second["ca-cert.pem"]);
 });
 
 describe("a CA that is damaged stops the start with the name of what is wrong", () => {
