@@ -29,7 +29,8 @@ export function admitObjects(objects: readonly AnyConfig[], snapshot: StoreSnaps
 	}
 	const batch = [...accepted.values()];
 	const after = overlay(snapshot, batch);
-	for (const finding of analyzeSnapshot(after)) {
+	const concerned = new Set<object>(batch);
+	for (const finding of analyzeSnapshot(after, (object) => concerned.has(object))) {
 		if (accepted.has(`${finding.kind}/${finding.namespace ?? ""}/${finding.name}`)) diagnostics.push(finding);
 	}
 	for (const object of objects) forgetLocation(object);
@@ -63,15 +64,23 @@ export function withoutObjects(snapshot: StoreSnapshot, objects: readonly AnyCon
 	);
 }
 
+/** Kinds without edits keep their tables, and with them what the analysis has indexed of them. */
 function edited(snapshot: StoreSnapshot, edits: readonly TableEdit[]): StoreSnapshot {
 	if (edits.length === 0) return snapshot;
+	const touched = kindNames.filter((kind) => edits.some((edit) => edit.kind === kind));
 	const tables: KindTables = new Map(
-		kindNames.map((kind) => {
+		touched.map((kind) => {
 			const sorted = all(snapshot, kind);
 			return [kind, { sorted, byKey: new Map(sorted.map((object) => [objectKey(object), object])) }];
 		}),
 	);
-	return createSnapshot(snapshot.version, changeTables(tables, edits));
+	const changed = createSnapshot(snapshot.version, changeTables(tables, edits));
+	const isTouched = new Set<Kind>(touched);
+	return {
+		version: snapshot.version,
+		all: (kind) => (isTouched.has(kind) ? changed : snapshot).all(kind),
+		get: (kind, namespace, name) => (isTouched.has(kind) ? changed : snapshot).get(kind, namespace, name),
+	};
 }
 
 // A ConfigObject of a kind is the AnyConfig of that kind; the union over all kinds loses that.

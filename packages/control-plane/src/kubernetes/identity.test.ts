@@ -98,7 +98,12 @@ test("the mounted directory comes before the Secret", async () => {
 async function newRoot() {
 	const make = async (commonName: string) => {
 		const keys = await generateKeys("ecdsa-p256");
-		const template = buildRootTemplate({ trustDomain: commonName, publicKeyDer: encodePublicKey(keys.publicKey), serialNumber: randomBytes(16), nowMs: Date.now() });
+		const template = buildRootTemplate({
+			trustDomain: commonName,
+			publicKeyDer: encodePublicKey(keys.publicKey),
+			serialNumber: randomBytes(16),
+			nowMs: Date.now(),
+		});
 		return { keys, template };
 	};
 	const { keys, template } = await make("root");
@@ -126,7 +131,10 @@ test("another intermediate under the same root signs without a restart; another 
 	assert.equal(await signer(), first["ca-cert.pem"]);
 	secret("cacerts", second);
 	await until("the second signs", async () => (await signer()) === second["ca-cert.pem"]);
-	assert.ok(plane.log.some((line) => line.includes("server certificate rotated")), "its own certificate, too");
+	assert.ok(
+		plane.log.some((line) => line.includes("server certificate rotated")),
+		"its own certificate, too",
+	);
 	secret("cacerts", await (await newRoot()).intermediate("third"));
 	await until("the refusal is told", () => plane.log.some((line) => line.includes("the new CA certificate is not taken") && line.includes("other roots")));
 	assert.equal(await signer(), second["ca-cert.pem"]);

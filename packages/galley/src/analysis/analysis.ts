@@ -19,8 +19,11 @@ const analyzers: readonly ((view: MeshView) => readonly Diagnostic[])[] = [
 	analyzePortNames,
 ];
 
-/** What is odd about the configuration as a whole: warnings and remarks under Istio's codes. Pure. */
-export function analyzeSnapshot(snapshot: StoreSnapshot): readonly Diagnostic[] {
-	const view = createMeshView(snapshot);
+/**
+ * What is odd about the configuration as a whole: warnings and remarks under Istio's codes. Pure. With `concerns`, at least
+ * those of the objects that it names: an admission webhook asks of one object in a large mesh.
+ */
+export function analyzeSnapshot(snapshot: StoreSnapshot, concerns?: (object: object) => boolean): readonly Diagnostic[] {
+	const view = createMeshView(snapshot, concerns);
 	return analyzers.flatMap((analyze) => analyze(view));
 }

@@ -24,7 +24,7 @@ function destinationsOf(spec: ConfigObject<"VirtualService">["spec"]): readonly 
 /** Destinations of a VirtualService: the host must exist, the subset be defined, the port be clear. */
 export function analyzeDestinations(view: MeshView): readonly Diagnostic[] {
 	const subsets = subsetsByHost(view);
-	return view.snapshot.all("VirtualService").flatMap((object) => {
+	return view.concerned("VirtualService").flatMap((object) => {
 		const { namespace } = object.metadata;
 		return destinationsOf(object.spec).flatMap(({ destination, path }) => {
 			const warn = (code: string, at: Path, message: string) => [diagnosticAt(object, "warning", code, at, message)];
@@ -59,7 +59,7 @@ function subsetsByHost(view: MeshView): ReadonlyMap<string, ReadonlySet<string>>
 
 /** A DestinationRule's host must exist and each subset pick at least one workload. */
 export function analyzeDestinationRules(view: MeshView): readonly Diagnostic[] {
-	return view.snapshot.all("DestinationRule").flatMap((object): readonly Diagnostic[] => {
+	return view.concerned("DestinationRule").flatMap((object): readonly Diagnostic[] => {
 		const { host, subsets = [] } = object.spec;
 		const service = view.resolveHost(host, object.metadata.namespace);
 		if (!service) {

@@ -1,4 +1,4 @@
-import { type ConfigObject, hostsOverlap } from "@weft/api";
+import { type ConfigObject, hostsOverlap, type Kind } from "@weft/api";
 import type { StoreSnapshot } from "../store/snapshot.ts";
 
 /** Labels of what runs, or would run: a Pod, or the Pods that a workload's template makes. */
@@ -24,6 +24,8 @@ export interface KnownService {
 /** What the analyzers look up, indexed once a run. */
 export interface MeshView {
 	readonly snapshot: StoreSnapshot;
+	/** The objects of a kind that findings are wanted of. */
+	concerned<K extends Kind>(kind: K): readonly ConfigObject<K>[];
 	readonly workloads: readonly Workload[];
 	workloadsIn(namespace: string): readonly Workload[];
 	/** The service that `host`, written in `namespace`, means; undefined where there is none that is visible from there. */
@@ -41,14 +43,36 @@ export function matchesLabels(labels: Readonly<Record<string, string>>, selector
 	return Object.entries(selector).every(([key, value]) => Object.hasOwn(labels, key) && labels[key] === value);
 }
 
-export function createMeshView(snapshot: StoreSnapshot): MeshView {
-	const services = [...snapshot.all("Service").map(fromKubernetes), ...snapshot.all("ServiceEntry").flatMap(fromServiceEntry)];
+/** The last result, as long as its inputs are the same: an admission webhook asks again and again of a mesh that hardly changes. */
+function remember<Inputs extends readonly object[], T>(build: (...inputs: Inputs) => T): (...inputs: Inputs) => T {
+	let last: { readonly inputs: readonly WeakRef<object>[]; readonly value: T } | undefined;
+	return (...inputs) => {
+		if (!last || last.inputs.some((input, i) => input.deref() !== inputs[i])) {
+			last = { inputs: inputs.map((input) => new WeakRef(input)), value: build(...inputs) };
+		}
+		return last.value;
+	};
+}
+
+const indexServices = remember((kubernetes: readonly ConfigObject<"Service">[], entries: readonly ConfigObject<"ServiceEntry">[]) => {
+	const services = [...kubernetes.map(fromKubernetes), ...entries.flatMap(fromServiceEntry)];
 	const byHost = Map.groupBy(services, (service) => service.host);
-	const wildcards = services.filter((service) => service.host.startsWith("*"));
-	const workloads = listWorkloads(snapshot);
-	const byNamespace = Map.groupBy(workloads, ({ namespace }) => namespace);
+	return { services, byHost, wildcards: services.filter((service) => service.host.startsWith("*")) };
+});
+
+type Templated = ConfigObject<"Deployment"> | ConfigObject<"ReplicaSet"> | ConfigObject<"StatefulSet"> | ConfigObject<"Job">;
+
+const indexWorkloads = remember((...tables: readonly (readonly object[])[]) => {
+	const workloads = listWorkloads(tables.flat() as readonly (ConfigObject<"Pod"> | ConfigObject<"WorkloadEntry"> | Templated)[]);
+	return { workloads, byNamespace: Map.groupBy(workloads, ({ namespace }) => namespace) };
+});
+
+export function createMeshView(snapshot: StoreSnapshot, concerns?: (object: object) => boolean): MeshView {
+	const { services, byHost, wildcards } = indexServices(snapshot.all("Service"), snapshot.all("ServiceEntry"));
+	const { workloads, byNamespace } = indexWorkloads(...workloadKinds.map((kind) => snapshot.all(kind)));
 	return {
 		snapshot,
+		concerned: (kind) => (concerns ? snapshot.all(kind).filter(concerns) : snapshot.all(kind)),
 		workloads,
 		workloadsIn: (namespace) => byNamespace.get(namespace) ?? [],
 		resolveHost: (host, namespace) => {
@@ -96,17 +120,13 @@ function fromServiceEntry(entry: ConfigObject<"ServiceEntry">): readonly KnownSe
 	}));
 }
 
-function listWorkloads(snapshot: StoreSnapshot): readonly Workload[] {
-	const own = [...snapshot.all("Pod"), ...snapshot.all("WorkloadEntry")].map(({ kind, metadata, spec }) => {
-		const labels = kind === "WorkloadEntry" && "labels" in spec ? { ...metadata.labels, ...spec.labels } : metadata.labels;
-		return { name: metadata.name, namespace: metadata.namespace, labels };
+const workloadKinds = ["Pod", "WorkloadEntry", "Deployment", "ReplicaSet", "StatefulSet", "Job"] as const;
+
+function listWorkloads(objects: readonly (ConfigObject<"Pod"> | ConfigObject<"WorkloadEntry"> | Templated)[]): readonly Workload[] {
+	return objects.map(({ kind, metadata, spec }) => {
+		const { name, namespace } = metadata;
+		if (kind === "Pod") return { name, namespace, labels: metadata.labels };
+		if (kind === "WorkloadEntry") return { name, namespace, labels: "labels" in spec ? { ...metadata.labels, ...spec.labels } : metadata.labels };
+		return { name, namespace, labels: "template" in spec ? (spec.template?.metadata?.labels ?? {}) : {} };
 	});
-	const made = (["Deployment", "ReplicaSet", "StatefulSet", "Job"] as const).flatMap((kind) =>
-		snapshot.all(kind).map(({ metadata, spec }) => ({
-			name: metadata.name,
-			namespace: metadata.namespace,
-			labels: spec.template?.metadata?.labels ?? {},
-		})),
-	);
-	return [...own, ...made];
 }

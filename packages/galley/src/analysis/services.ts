@@ -13,7 +13,7 @@ function protocolOf(name: string): string | undefined {
 
 /** The name of a Service's port says its protocol; without one it is sniffed. */
 export function analyzePortNames(view: MeshView): readonly Diagnostic[] {
-	return view.snapshot.all("Service").flatMap((object) => {
+	return view.concerned("Service").flatMap((object) => {
 		if (systemNamespaces.has(object.metadata.namespace)) return [];
 		return (object.spec.ports ?? []).flatMap((port, i): readonly Diagnostic[] => {
 			const name = port.name ?? "";

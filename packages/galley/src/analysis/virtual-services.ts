@@ -43,7 +43,7 @@ export function analyzeMeshHostConflicts(view: MeshView): readonly Diagnostic[] 
 
 /** Gateways that a VirtualService names must exist and serve its hosts. */
 export function analyzeGatewayReferences(view: MeshView): readonly Diagnostic[] {
-	return view.snapshot.all("VirtualService").flatMap((object) =>
+	return view.concerned("VirtualService").flatMap((object) =>
 		(object.spec.gateways ?? []).flatMap((reference, i): readonly Diagnostic[] => {
 			if (reference === "mesh") return [];
 			const path = ["spec", "gateways", i];
