@@ -4,6 +4,7 @@ import { createLogger, systemClock } from "@weft/runtime";
 import { createKubeClient } from "./client.ts";
 import { KubeError } from "./errors.ts";
 import { runLeaderElection } from "./lease.ts";
+import { forwardPort } from "./port-forward.ts";
 import { type KubeObject, resourceOf, resources } from "./resource.ts";
 import { watchResource } from "./resource-watch.ts";
 import { connectTestCluster, noTestCluster, type TestCluster, until } from "./testing/index.ts";
@@ -143,6 +144,33 @@ describe("a real API server", { skip: noTestCluster }, () => {
 			true,
 		);
 		assert.match(await cluster.client.serverVersion(), /^v1\.\d+/);
+	});
+
+	test("a port of a running pod is reached from here", async (context) => {
+		const { items } = await cluster.client.list(resourceOf("Pod"), { namespace: "kube-system", labelSelector: "k8s-app=kube-dns" });
+		const name = items.find((pod) => (pod["status"] as { readonly phase?: string }).phase === "Running")?.metadata.name;
+		if (name === undefined) return context.skip("the cluster has no CoreDNS");
+		const errors: string[] = [];
+		const port = await forwardPort({
+			kubeconfig: process.env["WEFT_TEST_KUBECONFIG"] ?? "",
+			namespace: "kube-system",
+			pod: name,
+			port: 9153,
+			signal: stop.signal,
+			onError: (error) => errors.push(error.message),
+		});
+		for (let i = 0; i < 3; i++) assert.match(await (await fetch(`http://127.0.0.1:${port}/metrics`)).text(), /^coredns_build_info/m);
+		assert.deepEqual(errors, []);
+		const nowhere = await forwardPort({
+			kubeconfig: process.env["WEFT_TEST_KUBECONFIG"] ?? "",
+			namespace: "kube-system",
+			pod: "no-such-pod",
+			port: 80,
+			signal: stop.signal,
+			onError: (error) => errors.push(error.message),
+		});
+		await assert.rejects(fetch(`http://127.0.0.1:${nowhere}/`));
+		assert.match(errors[0] ?? "", /port-forward to kube-system\/no-such-pod:80: /);
 	});
 
 	test("one of two candidates leads by a Lease, and hands over", async () => {

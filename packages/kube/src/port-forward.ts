@@ -22,7 +22,10 @@ export async function forwardPort(options: PortForwardOptions): Promise<number> 
 	const { namespace, pod, port, signal } = options;
 	const { PortForward } = await import("@kubernetes/client-node");
 	const forward = new PortForward(await loadKubeConfig(options.kubeconfig, options.context), true);
+	const open = new Set<Socket>();
 	const server = createServer((socket: Socket) => {
+		open.add(socket);
+		socket.on("close", () => open.delete(socket));
 		socket.on("error", (error) => options.onError?.(error));
 		forward.portForward(namespace, pod, [port], socket, null, socket).then(
 			(opened) => {
@@ -41,6 +44,11 @@ export async function forwardPort(options: PortForwardOptions): Promise<number> 
 		server.once("error", reject);
 		server.listen(options.localPort ?? 0, "127.0.0.1", resolve);
 	});
-	signal.addEventListener("abort", () => server.close(), { once: true });
+	const close = () => {
+		server.close();
+		for (const socket of open) socket.destroy();
+	};
+	if (signal.aborted) close();
+	signal.addEventListener("abort", close, { once: true });
 	return (server.address() as AddressInfo).port;
 }

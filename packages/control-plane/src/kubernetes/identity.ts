@@ -59,12 +59,7 @@ export async function createKubernetesIdentity(options: IdentityOptions): Promis
 
 /** Under which proxies, the API server and istioctl know this replica. */
 export function serverDnsNames({ namespace, revision, customHost, domain }: KubernetesOptions): readonly string[] {
-	const services = [
-		"istiod",
-		"istiod-remote",
-		"istio-pilot",
-		...(revision === "" || revision === "default" ? [] : [`istiod-${revision}`, `istiod-revision-tag-${revision}`]),
-	];
+	const services = ["istiod", "istiod-remote", "istio-pilot", ...(revision === "" || revision === "default" ? [] : [`istiod-${revision}`])];
 	const names = services.flatMap((service) => [`${service}.${namespace}.svc`, `${service}.${namespace}.svc.${domain}`]);
 	return [...new Set([...names, ...(customHost === undefined ? [] : customHost.split(",").map((host) => host.trim())), "localhost"])].filter(
 		(name) => name !== "",
