@@ -160,7 +160,7 @@ describe("a real API server", { skip: noTestCluster }, () => {
 			onError: (error) => errors.push(error.message),
 		});
 		for (let i = 0; i < 3; i++) assert.match(await (await fetch(`http://127.0.0.1:${port}/metrics`)).text(), /^coredns_build_info/m);
-		assert.deepEqual(errors, []);
+		assert.equal(errors.length, 0, errors.join());
 		const nowhere = await forwardPort({
 			kubeconfig: process.env["WEFT_TEST_KUBECONFIG"] ?? "",
 			namespace: "kube-system",
