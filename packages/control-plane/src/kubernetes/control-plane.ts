@@ -63,7 +63,7 @@ export async function startKubernetesControlPlane(context: KubernetesContext): P
 	const common = { client, clock, logger, signal };
 	const mesh = await watchMeshConfig({ ...common, store, namespace, name: revisioned("istio", revision), file: options.meshConfigFile });
 	waiting.push(() => (mesh.isSettled() ? [] : ["mesh config"]));
-	const source = startKubernetesSource({ ...common, store, secretNamespaces: options.secretNamespaces });
+	const source = startKubernetesSource({ ...common, store, revision, secretNamespaces: options.secretNamespaces });
 	waiting.push(() => source.waitingFor());
 	await settled(context, () => waiting.every((of) => of().length === 0));
 

@@ -8,6 +8,8 @@ export const kubernetesSource = "kubernetes";
 export interface KubernetesSourceOptions {
 	readonly client: KubeClient;
 	readonly store: Store;
+	/** Configuration that is labelled for another revision is another control plane's. */
+	readonly revision: string;
 	/** Where Secrets are read; undefined: everywhere. */
 	readonly secretNamespaces: readonly string[] | undefined;
 	readonly clock: Clock;
@@ -46,7 +48,7 @@ const secretsMax = 50_000;
 
 /** Everything of the cluster that the mesh is made of, in the same store as files are. */
 export function startKubernetesSource(options: KubernetesSourceOptions): KubernetesSource {
-	const { client, store, secretNamespaces, clock, logger, signal } = options;
+	const { client, store, revision, secretNamespaces, clock, logger, signal } = options;
 	const problems = new Map<string, readonly Diagnostic[]>();
 	const watches: { readonly name: string; readonly isSettled: (watch: ResourceWatch) => boolean; readonly watch: ResourceWatch }[] = [];
 	const start = (kind: Kind, isSettled: (watch: ResourceWatch) => boolean, extra: Partial<Parameters<typeof watchKind>[2]> = {}) => {
@@ -65,7 +67,8 @@ export function startKubernetesSource(options: KubernetesSourceOptions): Kuberne
 		watches.push({ name, watch, isSettled: () => (wasSettled ||= isSettled(watch)) });
 	};
 	for (const kind of coreKinds) start(kind, ({ state }) => state === "synced");
-	for (const kind of kindNames.filter(isConfiguration)) start(kind, ({ state }) => state === "synced" || state === "missing");
+	for (const kind of kindNames.filter(isConfiguration))
+		start(kind, ({ state }) => state === "synced" || state === "missing", { ignore: isOfAnother(revision) });
 	for (const namespace of secretNamespaces ?? [undefined]) {
 		const scope = namespace === undefined ? {} : { namespace };
 		// A gateway without its Secret closes that one host; a mesh does not wait for it.
@@ -79,6 +82,14 @@ export function startKubernetesSource(options: KubernetesSourceOptions): Kuberne
 	return {
 		waitingFor: () => watches.filter(({ isSettled, watch }) => !isSettled(watch)).map(({ name }) => name),
 		diagnostics: () => [...problems.values()].flat(),
+	};
+}
+
+/** https://istio.io/latest/docs/setup/upgrade/canary/: what has no label is everybody's. */
+function isOfAnother(revision: string): (object: KubeObject) => boolean {
+	return ({ metadata }) => {
+		const label = metadata.labels?.["istio.io/rev"];
+		return label !== undefined && label !== (revision || "default");
 	};
 }
 
