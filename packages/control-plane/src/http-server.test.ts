@@ -1,0 +1,68 @@
+import assert from "node:assert/strict";
+import { networkInterfaces } from "node:os";
+import { after, before, describe, test } from "node:test";
+import { createStore } from "@weft/galley";
+import { createDiscovery } from "@weft/pilot";
+import { createLogger, systemClock } from "@weft/runtime";
+import { Registry } from "prom-client";
+import { startHttpServer } from "./http-server.ts";
+
+const outside = Object.values(networkInterfaces())
+	.flatMap((addresses) => addresses ?? [])
+	.find(({ internal, family }) => !internal && family === "IPv4")?.address;
+
+describe("who may see what", () => {
+	const stop = new AbortController();
+	let waitingFor: readonly string[] = [];
+	let port = "";
+	let close: (done: () => void) => void;
+
+	before(async () => {
+		const store = createStore();
+		const logger = createLogger({ level: "none" });
+		const registry = new Registry();
+		const common = { clock: systemClock, logger, registry, signal: stop.signal, meshConfig: () => ({}), clusterId: "Kubernetes", store };
+		const server = await startHttpServer({
+			...common,
+			http: "0.0.0.0:0",
+			discovery: createDiscovery(common),
+			rescan: async () => undefined,
+			diagnostics: () => [],
+			waitingFor: () => waitingFor,
+			mayDebug: async (token) => token === "good",
+		});
+		port = server.address.split(":").at(-1) ?? "";
+		close = server.close;
+	});
+
+	after(() => {
+		stop.abort();
+		close(() => undefined);
+	});
+
+	const get = (host: string, path: string, token?: string) =>
+		fetch(`http://${host}:${port}${path}`, token === undefined ? {} : { headers: { authorization: `Bearer ${token}` } });
+
+	test("debug pages are open to loopback, where a port-forward ends", async () => {
+		assert.equal((await get("127.0.0.1", "/debug/syncz")).status, 200);
+		assert.equal((await get("127.0.0.1", "/debug/constructor")).status, 404);
+	});
+
+	test("from outside they need a token", { skip: outside === undefined ? "this machine has no network" : false }, async () => {
+		const host = outside ?? "";
+		for (const path of ["/debug/syncz", "/debug/config_dump?proxyID=a.b", "/debug/adsz", "/debug/registryz", "/debug/mesh", "/debug/list"]) {
+			assert.equal((await get(host, path)).status, 401, path);
+			assert.equal((await get(host, path, "bad")).status, 401, path);
+		}
+		assert.equal((await get(host, "/debug/syncz", "good")).status, 200);
+		for (const path of ["/ready", "/version", "/metrics"]) assert.equal((await get(host, path)).status, 200, path);
+		assert.equal((await get(host, "/api/v1/proxies")).status, 404, "there is no configuration API");
+	});
+
+	test("a replica that is not ready says what it waits for", async () => {
+		waitingFor = ["Service", "mesh config"];
+		const response = await get("127.0.0.1", "/ready");
+		assert.equal(response.status, 503);
+		assert.equal(await response.text(), "not ready: waiting for Service, mesh config\n");
+	});
+});
