@@ -48,6 +48,8 @@ class Election {
 	readonly #retryMs: number;
 	/** Somebody's record, and when we first saw it. */
 	#seen = { record: "", atMs: 0 };
+	/** An outage is told once, not at every attempt. */
+	#isFailing = false;
 
 	constructor(options: LeaderElectionOptions) {
 		this.#options = options;
@@ -100,6 +102,7 @@ class Election {
 		const { client, namespace, name, identity, clock, logger } = this.#options;
 		try {
 			const lease = await client.get(resources.leases, namespace, name, this.#requestSignal());
+			this.#isFailing = false;
 			const nowText = microTime(clock.nowMs());
 			const mine = { holderIdentity: identity, leaseDurationSeconds: Math.ceil(this.#leaseMs / 1000), renewTime: nowText };
 			if (!lease) {
@@ -115,7 +118,10 @@ class Election {
 			await client.replace(resources.leases, namespace, { ...lease, spec: taken }, { signal: this.#requestSignal() });
 			return true;
 		} catch (error) {
-			if (!hasStatus(error, 409)) logger.warn("lease not renewed", { lease: name, error });
+			// Another was faster: that is no trouble.
+			if (hasStatus(error, 409)) return false;
+			if (!this.#isFailing) logger.warn("lease not renewed", { lease: name, error });
+			this.#isFailing = true;
 			return false;
 		}
 	}
