@@ -102,11 +102,11 @@ test("many at one time ask once a token, and not without bound", async () => {
 		needsPod: true,
 	});
 	const attempt = (bearerToken: string) => authenticator.authenticate({ verifiedCertificate: undefined, bearerToken, remoteAddress: "-" });
-	const many = Array.from({ length: 200 }, (_, i) => [attempt(jwt({ exp: nowMs, i })), attempt(jwt({ exp: nowMs, i }))]).flat();
+	const many = Array.from({ length: 300 }, (_, i) => [attempt(jwt({ exp: nowMs, i })), attempt(jwt({ exp: nowMs, i }))]).flat();
 	await new Promise((resolve) => setImmediate(resolve));
-	assert.equal(asked, 64);
+	assert.equal(asked, 256);
 	release();
 	const outcomes = await Promise.all(many);
-	assert.equal(outcomes.filter((outcome) => outcome.ok).length, 128);
+	assert.equal(outcomes.filter((outcome) => outcome.ok).length, 512);
 	assert.ok(outcomes.every((outcome) => outcome.ok || "isUnavailable" in outcome));
 });

@@ -27,7 +27,8 @@ const cacheMs = 30_000;
 /** Shorter: the API server may know of a new pod a moment later. */
 const refusalCacheMs = 5_000;
 const cacheEntriesMax = 10_000;
-const reviewsMax = 64;
+/** As many as certificate requests may be in work. */
+const reviewsMax = 256;
 const tokenLengthMax = 16_384;
 
 const podNameKey = "authentication.kubernetes.io/pod-name";
