@@ -13,6 +13,18 @@ export async function runCommand(args: readonly string[], variables: NodeJS.Proc
 			const { runSidecar } = await import("./sidecar.ts");
 			return runSidecar(args.slice(1), variables);
 		}
+		case "proxy": {
+			const { runInPod } = await import("../pod/pod-command.ts");
+			return runInPod(args.slice(1), variables);
+		}
+		case "wait": {
+			const { runWait } = await import("../pod/wait.ts");
+			return runWait(args.slice(1));
+		}
+		case "request": {
+			const { runRequest } = await import("../pod/request.ts");
+			return runRequest(args.slice(1));
+		}
 		// The name that injected init containers call it by.
 		case "istio-iptables":
 		case "iptables": {

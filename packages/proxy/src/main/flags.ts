@@ -128,6 +128,8 @@ export const helpText = `weft-proxy: a proxy that runs Envoy's configuration
 
   weft-proxy -c FILE [flags]     serve a bootstrap file (YAML or JSON)
   weft-proxy sidecar [flags]     serve as a sidecar of a Weft or Istio control plane
+  weft-proxy proxy ROLE [flags]  serve in a pod, configured by its environment
+  weft-proxy wait, request       hooks of injected pods
   weft-proxy agent [flags]       run a foreign Envoy with a workload identity
 
   -c, --config-path FILE         bootstrap file

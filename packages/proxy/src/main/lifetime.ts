@@ -4,35 +4,43 @@ import type { Server } from "./server.ts";
 export interface LifetimeOptions {
 	readonly server: Server;
 	readonly logger: Logger;
-	/** Resolves when the admin server is told to end the process. */
-	readonly quit: Promise<void>;
-	/** How long what is under way may take after SIGTERM. */
-	readonly drainMs: number;
+	/** Resolves when the process is told over HTTP to end. */
+	readonly quit: Promise<"now" | "drain">;
+	/** What happens between SIGTERM and the end; a second signal, which aborts `signal`, ends it at once. */
+	readonly drain: (server: Server, signal: AbortSignal) => Promise<void>;
+}
+
+/** What is quiet is closed, what is under way may finish until the deadline. */
+export function drainUntilIdle(deadlineMs: number): LifetimeOptions["drain"] {
+	return (server) => server.drain(deadlineMs);
 }
 
 /**
- * Serves until a signal or the admin server ends it. SIGTERM and SIGINT drain first: quiet connections are closed, what is
- * under way may finish until the deadline, and the process ends as soon as nothing is; a second signal ends it at once.
+ * Serves until a signal or the admin server ends it. SIGTERM and SIGINT drain first; a second signal ends it at once.
  * SIGUSR1 opens the access logs anew.
  */
-export async function superviseServer({ server, logger, quit, drainMs }: LifetimeOptions): Promise<void> {
+export async function superviseServer({ server, logger, quit, drain }: LifetimeOptions): Promise<void> {
 	const ended = Promise.withResolvers<"now" | "drain">();
-	const again = Promise.withResolvers<void>();
+	const again = new AbortController();
 	let signals = 0;
 	const onSignal = (signal: string) => {
 		logger.info("received a signal", { signal });
 		if (signals++ === 0) ended.resolve("drain");
-		else again.resolve();
+		else again.abort();
 	};
 	const reopen = () => server.reopenLogs();
 	process.on("SIGTERM", onSignal);
 	process.on("SIGINT", onSignal);
 	process.on("SIGUSR1", reopen);
-	void quit.then(() => ended.resolve("now"));
-	if ((await ended.promise) === "drain") await Promise.race([server.drain(drainMs), again.promise]);
+	void quit.then(ended.resolve);
+	if ((await ended.promise) === "drain") await Promise.race([drain(server, again.signal), once(again.signal)]);
 	await server.stop();
 	process.off("SIGTERM", onSignal);
 	process.off("SIGINT", onSignal);
 	process.off("SIGUSR1", reopen);
 	logger.info("stopped");
+}
+
+function once(signal: AbortSignal): Promise<void> {
+	return new Promise((resolve) => signal.addEventListener("abort", () => resolve(), { once: true }));
 }

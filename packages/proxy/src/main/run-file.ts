@@ -6,7 +6,7 @@ import { type BootstrapText, loadBootstrap } from "../config/bootstrap/load.ts";
 import { type DecodeEnvironment, registerImplemented } from "../config/decode/index.ts";
 import { defaultConcurrency } from "./concurrency.ts";
 import type { Flags } from "./flags.ts";
-import { superviseServer } from "./lifetime.ts";
+import { drainUntilIdle, superviseServer } from "./lifetime.ts";
 import { type Server, startServer } from "./server.ts";
 import { version } from "./version.ts";
 
@@ -72,7 +72,7 @@ async function serve(
 	logger: Logger,
 ): Promise<number> {
 	const concurrency = flags.concurrency || defaultConcurrency();
-	const quit = Promise.withResolvers<void>();
+	const quit = Promise.withResolvers<"now">();
 	let server: Server;
 	try {
 		server = await startServer({
@@ -88,7 +88,7 @@ async function serve(
 			ownSecrets: new Set(),
 			initialSecrets: [],
 			secretsOverAds: false,
-			onQuit: quit.resolve,
+			onQuit: () => quit.resolve("now"),
 		});
 	} catch (error) {
 		logger.error("could not be started", { error });
@@ -96,6 +96,6 @@ async function serve(
 	}
 	if (server.adminAddress !== undefined && flags.adminAddressPath !== undefined) writeFileSync(flags.adminAddressPath, server.adminAddress);
 	logger.info("serving", { workers: concurrency, admin: server.adminAddress ?? "none", listeners: config.listeners.length, clusters: config.clusters.length });
-	await superviseServer({ server, logger, quit: quit.promise, drainMs: (flags.drainTimeSeconds ?? drainDefaultSeconds) * 1000 });
+	await superviseServer({ server, logger, quit: quit.promise, drain: drainUntilIdle((flags.drainTimeSeconds ?? drainDefaultSeconds) * 1000) });
 	return 0;
 }

@@ -18,6 +18,8 @@ export class ServerState {
 	#isStaticDone = false;
 	#isDraining = false;
 	isHealthCheckFailed = false;
+	/** Of the control plane, so far. */
+	responses = 0;
 
 	constructor({ startedMs, isXdsExpected }: ServerStateOptions) {
 		this.startedMs = startedMs;
@@ -40,6 +42,7 @@ export class ServerState {
 	}
 
 	received(typeUrl: string): void {
+		this.responses++;
 		this.#missing.delete(typeUrl);
 	}
 

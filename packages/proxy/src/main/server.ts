@@ -11,7 +11,10 @@ import type { DecodeEnvironment } from "../config/decode/index.ts";
 import type { ClusterHosts, ConfigUpdate, Secret } from "../config/runtime-config.ts";
 import { createSlotAllocator, viewSharedWords } from "../config/shared-state.ts";
 import type { FromWorker, ResourceError, WorkerInit } from "../config/worker-messages.ts";
-import { type AdminServer, startAdmin } from "./admin/server.ts";
+import { mergeStats, type StatsDump } from "../data/stats/registry.ts";
+import type { AdminContext, AdminReply } from "./admin/routes.ts";
+import { startAdmin } from "./admin/server.ts";
+import { showPrometheus } from "./admin/stats.ts";
 import { ConfigStore } from "./config-store.ts";
 import { DnsResolver, systemLookup } from "./dns.ts";
 import { followSecretFiles } from "./file-secrets.ts";
@@ -51,7 +54,15 @@ export interface Server {
 	readonly state: ServerState;
 	/** Secrets that the process has itself: new ones take effect in new handshakes. */
 	setSecrets(secrets: readonly Secret[], removed: readonly string[]): void;
+	/** What the admin server shows as `/stats/prometheus`. */
+	metrics(query: URLSearchParams): Promise<AdminReply>;
+	/** Connections from clients that are open now, apart from those of the named listeners. */
+	connections(except: ReadonlySet<string>): Promise<number>;
 	drain(deadlineMs: number): Promise<void>;
+	/** Goes on accepting; more and more connections are closed as they answer, all by the deadline. */
+	drainGradually(deadlineMs: number, inboundOnly: boolean): void;
+	/** Not ready from now on, while everything is served as before. */
+	markDraining(): void;
 	reopenLogs(): void;
 	stop(): Promise<void>;
 }
@@ -88,7 +99,8 @@ async function start(options: ServerOptions, core: Core, stop: () => Promise<voi
 	const isIn = () => config.listeners.every(({ value }) => store.acknowledged.listeners.has(value.name));
 	await Promise.race([until(isIn, startPollMs, clock, abort.signal), clock.sleep(startTimeoutMs, abort.signal)]);
 	if (refused.length > 0) throw new Error(refused.map(({ resource, message }) => `${resource}: ${message}`).join("; "));
-	const admin = await startAdminOf(options, core);
+	const context = adminContext(options, core);
+	const admin = config.admin && (await startAdmin({ address: config.admin, context }));
 	void until(isIn, readyPollMs, clock, abort.signal).then(() => state.ready());
 	void outliers.run(abort.signal);
 	trimMemory();
@@ -96,10 +108,14 @@ async function start(options: ServerOptions, core: Core, stop: () => Promise<voi
 		adminAddress: admin?.address,
 		state,
 		setSecrets: (upsert, remove) => void store.apply({ secrets: { upsert, remove } }),
+		metrics: (query) => showPrometheus({ query, method: "GET" }, context),
+		connections: async (except) => openConnections(await pool.scrape(), except),
 		drain: async (deadlineMs) => {
 			state.drain();
 			await pool.drain(deadlineMs);
 		},
+		drainGradually: (deadlineMs, inboundOnly) => pool.broadcast({ kind: "drain", graceful: true, inboundOnly, deadlineMs }),
+		markDraining: () => state.drain(),
 		reopenLogs: () => pool.broadcast({ kind: "reopenLogs" }),
 		stop: async () => void (await Promise.all([stop(), admin?.close()])),
 	};
@@ -250,21 +266,18 @@ function recordStatic(records: ResourceRecords, config: BootstrapConfig, nowMs: 
 	for (const { message } of config.secrets) records.set("sds", staticRecord("sds", message.name, SecretMessage.encode(message).finish(), nowMs));
 }
 
-async function startAdminOf(
-	options: ServerOptions,
-	parts: {
-		readonly pool: WorkerPool;
-		readonly store: ConfigStore;
-		readonly records: ResourceRecords;
-		readonly state: ServerState;
-		readonly outliers: OutlierManager;
-	},
-): Promise<AdminServer | undefined> {
-	const { admin: address, message, node } = options.config;
-	if (address === undefined) return undefined;
-	const { clock, logger, version, concurrency } = options;
-	return startAdmin({
-		address,
-		context: { ...parts, bootstrap: Bootstrap.encode(message).finish(), node, version, concurrency, clock, logger, onQuit: options.onQuit },
-	});
+function adminContext(options: ServerOptions, { pool, store, records, state, outliers }: Core): AdminContext {
+	const { message, node } = options.config;
+	const { clock, logger, version, concurrency, onQuit } = options;
+	return { pool, store, records, state, outliers, bootstrap: Bootstrap.encode(message).finish(), node, version, concurrency, clock, logger, onQuit };
+}
+
+function openConnections(dumps: readonly StatsDump[], except: ReadonlySet<string>): number {
+	const gauge = /^listener\.(.+)\.downstream_cx_active$/;
+	let open = 0;
+	for (const [name, value] of mergeStats(dumps).gauges) {
+		const listener = gauge.exec(name)?.[1];
+		if (listener !== undefined && !except.has(listener)) open += value;
+	}
+	return open;
 }

@@ -3,6 +3,7 @@ import { Bootstrap } from "@weft/xds/generated/envoy/config/bootstrap/v3/bootstr
 import { Cluster_DiscoveryType } from "@weft/xds/generated/envoy/config/cluster/v3/cluster.ts";
 import { ApiConfigSource_ApiType, ApiVersion } from "@weft/xds/generated/envoy/config/core/v3/config_source.ts";
 import { UpstreamTlsContext } from "@weft/xds/generated/envoy/extensions/transport_sockets/tls/v3/tls.ts";
+import { buildPodResources } from "../pod/pod-bootstrap.ts";
 import type { SidecarFlags } from "./sidecar-flags.ts";
 
 /** The names under which Istio's control plane refers to the workload's certificate and to the roots of the mesh. */
@@ -17,6 +18,7 @@ const controlPlaneCluster = "xds-grpc";
 export function buildSidecarBootstrap(flags: SidecarFlags, serverName: string): Bootstrap {
 	const { address, port } = splitAddress(flags.discoveryAddress);
 	const socket = { address: { socketAddress: { address, portValue: port } } };
+	const pod = flags.pod === undefined ? { listeners: [], clusters: [] } : buildPodResources(flags.pod, flags.adminPort);
 	const ads = { ads: {}, resourceApiVersion: ApiVersion.V3 };
 	return Bootstrap.fromPartial({
 		node: { id: flags.nodeId, cluster: flags.nodeCluster, metadata: flags.nodeMetadata, locality: flags.locality },
@@ -40,7 +42,9 @@ export function buildSidecarBootstrap(flags: SidecarFlags, serverName: string): 
 					loadAssignment: { clusterName: controlPlaneCluster, endpoints: [{ lbEndpoints: [{ endpoint: socket }] }] },
 					transportSocket: { name: "envoy.transport_sockets.tls", typedConfig: buildTls(serverName) },
 				},
+				...pod.clusters,
 			],
+			listeners: pod.listeners,
 		},
 	});
 }

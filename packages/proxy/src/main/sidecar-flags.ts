@@ -1,6 +1,7 @@
 import { readFileSync } from "node:fs";
 import { parseArgs } from "node:util";
 import { durationMs } from "../agent/index.ts";
+import type { PodOptions } from "../pod/pod-options.ts";
 import { logLevelOf } from "./flags.ts";
 
 export interface SidecarFlags {
@@ -12,6 +13,8 @@ export interface SidecarFlags {
 	readonly tokenFile: string | undefined;
 	/** The name that the control plane's certificate carries. */
 	readonly serverName: string | undefined;
+	/** The name that the authority's certificate carries; undefined: the same. */
+	readonly caServerName: string | undefined;
 	readonly nodeId: string;
 	readonly nodeCluster: string;
 	readonly nodeMetadata: Readonly<Record<string, unknown>>;
@@ -23,6 +26,8 @@ export interface SidecarFlags {
 	/** Lifetime to ask for ($SECRET_TTL, as Istio's agent reads it); undefined: 24 h. */
 	readonly secretTtlMs: number | undefined;
 	readonly logLevel: string;
+	/** In a pod: what Kubernetes asks of a sidecar beside its traffic. */
+	readonly pod: PodOptions | undefined;
 }
 
 export type ParsedSidecarFlags =
@@ -105,6 +110,7 @@ function readFlags(text: (name: keyof typeof names) => string | undefined, secre
 		rootCertFile: needed("root-cert"),
 		tokenFile: text("token-file"),
 		serverName: text("server-name"),
+		caServerName: undefined,
 		nodeId: needed("node-id"),
 		nodeCluster: text("node-cluster") ?? "",
 		nodeMetadata: readMetadata(text("node-metadata")),
@@ -115,6 +121,7 @@ function readFlags(text: (name: keyof typeof names) => string | undefined, secre
 		secretTtlMs: ttl.value,
 		drainTimeSeconds: count("drain-time-s", 5, 86_400),
 		logLevel,
+		pod: undefined,
 	};
 }
 

@@ -6,7 +6,9 @@ import { controlPlaneServerName, createWorkloadIdentity, type WorkloadCertificat
 import { type BootstrapConfig, decodeBootstrap } from "../config/bootstrap/decode-bootstrap.ts";
 import { type DecodeEnvironment, registerImplemented } from "../config/decode/index.ts";
 import type { Secret } from "../config/runtime-config.ts";
-import { superviseServer } from "./lifetime.ts";
+import { drainInPod } from "../pod/pod-drain.ts";
+import { createPodServices } from "../pod/pod-services.ts";
+import { drainUntilIdle, superviseServer } from "./lifetime.ts";
 import { type Server, startServer } from "./server.ts";
 import { buildSidecarBootstrap, controlPlaneSecret, rootsSecret, workloadSecret } from "./sidecar-bootstrap.ts";
 import { parseSidecarFlags, type SidecarFlags, sidecarHelp } from "./sidecar-flags.ts";
@@ -27,11 +29,15 @@ export async function runSidecar(args: readonly string[], variables: NodeJS.Proc
 		process.stderr.write(`weft-proxy sidecar: ${parsed.message}\nSee weft-proxy sidecar --help.\n`);
 		return 2;
 	}
+	return runServing(parsed.flags, variables, createLogger({ level: parsed.flags.logLevel as Logger["level"], scope: "proxy" }));
+}
+
+/** Obtains the identity and serves until told to end, whatever the flags were read from. Resolves to the exit code. */
+export async function runServing(flags: SidecarFlags, variables: NodeJS.ProcessEnv, logger: Logger): Promise<number> {
 	registerImplemented();
-	const logger = createLogger({ level: parsed.flags.logLevel as Logger["level"], scope: "proxy" });
 	const abort = new AbortController();
 	try {
-		return await serve(parsed.flags, variables, logger, abort);
+		return await serve(flags, variables, logger, abort);
 	} catch (error) {
 		logger.error("could not be started", { error });
 		return 1;
@@ -45,6 +51,7 @@ async function serve(flags: SidecarFlags, variables: NodeJS.ProcessEnv, logger: 
 	process.once("SIGTERM", stop);
 	process.once("SIGINT", stop);
 	const serverName = flags.serverName ?? controlPlaneServerName;
+	const pod = flags.pod && createPodServices(flags.pod, systemClock, logger.child("status"));
 	const identity = createWorkloadIdentity({
 		caAddress: flags.caAddress,
 		rootCert: { file: flags.rootCertFile },
@@ -52,10 +59,12 @@ async function serve(flags: SidecarFlags, variables: NodeJS.ProcessEnv, logger: 
 		clock: systemClock,
 		random: Math.random,
 		logger: logger.child("identity"),
-		serverName,
+		serverName: flags.caServerName ?? serverName,
+		...(pod === undefined ? {} : { transport: pod.createCertificate }),
 		...(flags.secretTtlMs === undefined ? {} : { ttlMs: flags.secretTtlMs }),
 		...clusterIdOf(flags),
 	});
+	await pod?.start(identity);
 	const running = identity.run(abort.signal);
 	const secretSources = new Map<string, ConfigSource | undefined>();
 	const environment: DecodeEnvironment = {
@@ -68,19 +77,23 @@ async function serve(flags: SidecarFlags, variables: NodeJS.ProcessEnv, logger: 
 	const certificate = await identity.ready(abort.signal);
 	process.off("SIGTERM", stop);
 	process.off("SIGINT", stop);
-	const quit = Promise.withResolvers<void>();
+	const quit = Promise.withResolvers<"now" | "drain">();
+	void pod?.quit.then(quit.resolve);
 	const server = await startSidecar(flags, {
 		config,
 		secretSources,
 		environment,
 		logger,
 		initialSecrets: secretsOf(certificate, flags.rootCertFile),
-		onQuit: quit.resolve,
+		onQuit: () => quit.resolve("now"),
 	});
+	pod?.attach(server);
 	const leave = identity.subscribe((certificate) => setIdentity(server, certificate, flags.rootCertFile));
 	announce(flags, server, logger);
-	await superviseServer({ server, logger, quit: quit.promise, drainMs: flags.drainTimeSeconds * 1000 });
+	const drain = flags.pod === undefined ? drainUntilIdle(flags.drainTimeSeconds * 1000) : drainInPod(flags.pod, systemClock);
+	await superviseServer({ server, logger, quit: quit.promise, drain });
 	leave();
+	await pod?.close();
 	abort.abort();
 	await running;
 	return 0;

@@ -1,0 +1,167 @@
+import { networkInterfaces } from "node:os";
+import { defaultConcurrency } from "../main/concurrency.ts";
+import { istioVersion } from "../main/version.ts";
+import type { SidecarFlags } from "../main/sidecar-flags.ts";
+import { durationMs } from "../agent/index.ts";
+import type { PodArguments } from "./arguments.ts";
+import { buildNodeMetadata, labelsOf } from "./node-metadata.ts";
+import { parseDownwardApi, podFile, podFiles, readPodFile } from "./pod-files.ts";
+import { decodeProbers } from "./probers.ts";
+import { type PodOptions, podPorts } from "./pod-options.ts";
+import { type ProxyConfig, parseDurationMs, readProxyConfig } from "./proxy-config.ts";
+import { decodeScrapeConfig } from "./scrape-config.ts";
+
+type Environment = Readonly<Record<string, string | undefined>>;
+
+/** What the pod's world says beside its environment; an argument, so that tests need no pod. */
+export interface PodSources {
+	readonly env: Environment;
+	/** Text of a file of the pod's volumes; undefined: not mounted. */
+	readonly readFile: (path: string) => string | undefined;
+	readonly pathOf: (path: string) => string;
+	readonly addresses: () => readonly string[];
+	readonly cpus: () => number;
+}
+
+export type PodFlags = { readonly flags: SidecarFlags; readonly warnings: readonly string[] } | { readonly errors: readonly string[] };
+
+export function systemSources(env: Environment): PodSources {
+	return { env, readFile: (path) => readPodFile(path), pathOf: (path) => podFile(path), addresses: localAddresses, cpus: () => defaultConcurrency() };
+}
+
+/** Of every interface but loopback; link-local ones tell pods nothing. */
+function localAddresses(): readonly string[] {
+	const all = Object.values(networkInterfaces()).flatMap((list) => list ?? []);
+	return all.filter(({ internal, address }) => !internal && !address.startsWith("fe80:") && !address.startsWith("169.254.")).map(({ address }) => address);
+}
+
+/** The flags of `weft-proxy sidecar` as the pod's environment gives them. All problems at once. */
+export function readPodEnvironment(args: PodArguments, sources: PodSources): PodFlags {
+	const { env, readFile } = sources;
+	const errors: string[] = [];
+	const warnings: string[] = [];
+	const labels = optional(readFile(podFiles.labels), parseDownwardApi);
+	const annotations = optional(readFile(podFiles.annotations), parseDownwardApi);
+	const config = readProxyConfig([
+		{ name: "PROXY_CONFIG", text: env["PROXY_CONFIG"] ?? "" },
+		{ name: "annotation proxy.istio.io/config", text: annotations?.["proxy.istio.io/config"] ?? "" },
+	]);
+	errors.push(...config.errors);
+	warnings.push(...config.warnings);
+	const instanceIps = instanceIpsOf(sources);
+	if (instanceIps.length === 0) errors.push("INSTANCE_IP is not set, and this machine has no address");
+	const pod = podOptions(args, sources, config.value, instanceIps, errors);
+	const metadata = buildNodeMetadata(
+		{
+			env,
+			config: config.value,
+			labels,
+			annotations,
+			instanceIps,
+			istioVersion,
+			ports: podPorts,
+			exitsOnZeroConnections: pod.drain.exitsOnZeroConnections,
+		},
+		warnings,
+	);
+	const effective = labelsOf({ env, labels }, []);
+	const ttl = durationMs(env["SECRET_TTL"]);
+	if (!ttl.ok) errors.push(`SECRET_TTL ${ttl.reason}`);
+	if (readFile(podFiles.secretSocket) !== undefined)
+		warnings.push(`${podFiles.secretSocket} is there: certificates from an SDS socket are not implemented, the certificate authority is asked`);
+	if (errors.length > 0) return { errors };
+	const namespace = env["POD_NAMESPACE"] ?? "";
+	const { discoveryAddress } = config.value;
+	const caAddress = env["CA_ADDR"] || discoveryAddress;
+	return {
+		warnings,
+		flags: {
+			discoveryAddress,
+			caAddress,
+			rootCertFile: rootCertOf(sources),
+			tokenFile: sources.pathOf(env["JWT_POLICY"] === "first-party-jwt" ? podFiles.serviceAccountToken : podFiles.token),
+			serverName: serverNameOf(discoveryAddress),
+			caServerName: serverNameOf(caAddress),
+			nodeId: `${args.role}~${instanceIps[0]}~${env["POD_NAME"] ?? ""}.${namespace}~${args.domain || `${namespace || "default"}.svc.cluster.local`}`,
+			nodeCluster: args.serviceCluster ?? config.value.serviceCluster ?? serviceCluster(effective, namespace),
+			nodeMetadata: metadata,
+			locality: localityOf(effective),
+			concurrency: concurrencyOf(args, config.value, sources),
+			adminPort: config.value.proxyAdminPort,
+			stateDir: undefined,
+			drainTimeSeconds: Math.ceil(config.value.terminationDrainMs / 1000),
+			secretTtlMs: ttl.ok ? ttl.value : undefined,
+			logLevel: args.proxyLogLevel,
+			pod,
+		},
+	};
+}
+
+function optional<T>(text: string | undefined, read: (text: string) => T): T | undefined {
+	return text === undefined ? undefined : read(text);
+}
+
+/** The pod's own address first: it names the node. */
+function instanceIpsOf({ env, addresses }: PodSources): readonly string[] {
+	const given = (env["INSTANCE_IP"] ?? "").split(",").filter(Boolean);
+	return [...new Set([...given, ...addresses()])];
+}
+
+/** The name in the server's certificate: the address's own, or Istio's where the address has none. */
+function serverNameOf(address: string): string | undefined {
+	const host = address.replace(/:\d+$/, "").replace(/^\[|\]$/g, "");
+	return host === "localhost" || /^[\d.]+$/.test(host) || host.includes(":") ? undefined : host;
+}
+
+function rootCertOf({ env, pathOf }: PodSources): string {
+	const given = env["XDS_ROOT_CA"] || env["CA_ROOT_CA"];
+	if (given) return given;
+	return pathOf(env["PILOT_CERT_PROVIDER"] === "kubernetes" ? podFiles.kubernetesRootCert : podFiles.rootCert);
+}
+
+function serviceCluster(labels: Readonly<Record<string, string>>, namespace: string): string {
+	const app = labels["app"] || labels["app.kubernetes.io/name"] || labels["service.istio.io/canonical-name"] || "istio-proxy";
+	return namespace === "" ? app : `${app}.${namespace}`;
+}
+
+/** A label cannot hold a slash, so Istio writes dots there. */
+function localityOf(labels: Readonly<Record<string, string>>): SidecarFlags["locality"] {
+	const text = labels["istio-locality"] ?? "";
+	const [region = "", zone = "", subZone = ""] = (text.includes("/") ? text : text.replaceAll(".", "/")).split("/");
+	return { region, zone, subZone };
+}
+
+function concurrencyOf(args: PodArguments, config: ProxyConfig, { env, cpus }: PodSources): number {
+	const wanted = args.concurrency ?? config.concurrency;
+	if (wanted !== undefined) return wanted === 0 ? cpus() : wanted;
+	// The downward API rounds the limit up; without a limit it gives all that the node has.
+	const limit = Number(env["ISTIO_CPU_LIMIT"] ?? "");
+	return Number.isInteger(limit) && limit > 0 ? Math.min(limit, cpus()) : cpus();
+}
+
+const truths: ReadonlySet<string> = new Set(["1", "t", "T", "TRUE", "true", "True"]);
+
+function podOptions(args: PodArguments, { env }: PodSources, config: ProxyConfig, instanceIps: readonly string[], errors: string[]): PodOptions {
+	const minimumText = env["MINIMUM_DRAIN_DURATION"] || "5s";
+	const minimumMs = parseDurationMs(minimumText);
+	if (minimumMs === undefined) errors.push(`MINIMUM_DRAIN_DURATION: a duration such as 5s is wanted, got ${minimumText}`);
+	const isSidecar = args.role === "sidecar";
+	const probers = decodeProbers(env["ISTIO_KUBE_APP_PROBERS"]);
+	const scrape = isSidecar ? decodeScrapeConfig(env["ISTIO_PROMETHEUS_ANNOTATIONS"], config.statusPort) : { value: undefined, errors: [] };
+	errors.push(...probers.errors, ...scrape.errors);
+	return {
+		isSidecar,
+		podIp: instanceIps[0] ?? "",
+		statusPort: config.statusPort,
+		logLevel: args.agentLogLevel,
+		logAsJson: args.logAsJson,
+		probers: probers.value,
+		scrape: scrape.value,
+		drain: {
+			terminationMs: config.terminationDrainMs,
+			exitsOnZeroConnections: truths.has(env["EXIT_ON_ZERO_ACTIVE_CONNECTIONS"] ?? ""),
+			minimumMs: minimumMs ?? 0,
+			listenersMs: config.drainMs,
+		},
+	};
+}

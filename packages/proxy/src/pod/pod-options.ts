@@ -1,0 +1,31 @@
+import type { Prober } from "./probers.ts";
+import type { ScrapeConfig } from "./scrape-config.ts";
+
+/** What a proxy in a pod does beyond serving: the ports that Kubernetes asks, and how it ends. */
+export interface PodOptions {
+	readonly isSidecar: boolean;
+	/** Where the application is reached. */
+	readonly podIp: string;
+	/** Of the agent's own server: 15020. */
+	readonly statusPort: number;
+	readonly logLevel: string;
+	readonly logAsJson: boolean;
+	/** By path, e.g. `/app-health/web/livez`. */
+	readonly probers: ReadonlyMap<string, Prober>;
+	/** Where the application's metrics are; undefined: it has none. */
+	readonly scrape: ScrapeConfig | undefined;
+	readonly drain: PodDrain;
+}
+
+export interface PodDrain {
+	/** How long connections are served after SIGTERM. */
+	readonly terminationMs: number;
+	/** Instead: until none is left, but no shorter than `minimumMs`. */
+	readonly exitsOnZeroConnections: boolean;
+	readonly minimumMs: number;
+	/** How long `/drain` spreads the closing of inbound connections over. */
+	readonly listenersMs: number;
+}
+
+/** Listeners of the bootstrap, as Istio's: readiness, and the data path's statistics. */
+export const podPorts = { status: 15_021, prometheus: 15_090 } as const;

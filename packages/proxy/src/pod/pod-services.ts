@@ -1,0 +1,74 @@
+import type { Clock, Logger } from "@weft/runtime";
+import { type CreateCertificate, createCertificateOverGrpc, type WorkloadIdentity } from "../agent/index.ts";
+import type { Server } from "../main/server.ts";
+import { createAgentCounts, renderAgentMetrics } from "./agent-metrics.ts";
+import type { PodOptions } from "./pod-options.ts";
+import { startStatusServer } from "./status-server.ts";
+
+export interface PodServices {
+	/** Counts what is asked of the certificate authority. */
+	readonly createCertificate: CreateCertificate;
+	/** Resolves when the process is asked over HTTP to end. */
+	readonly quit: Promise<"drain">;
+	/** Listens: answers "not ready" until there is a proxy. */
+	start(identity: WorkloadIdentity): Promise<void>;
+	/** From now on the proxy answers for itself. */
+	attach(server: Server): void;
+	close(): Promise<void>;
+}
+
+/** What Kubernetes and the injected probes ask of a pod's proxy. It is there before the proxy is, to say that it is not ready. */
+export function createPodServices(pod: PodOptions, clock: Clock, logger: Logger): PodServices {
+	const startedMs = clock.nowMs() - process.uptime() * 1000;
+	const counts = createAgentCounts();
+	const quit = Promise.withResolvers<"drain">();
+	let identity: WorkloadIdentity | undefined;
+	let server: Server | undefined;
+	let startupMs: number | undefined;
+	let close = () => Promise.resolve();
+	const notReady = () => {
+		const live = server?.state.live;
+		if (live !== "LIVE") return live ?? "waiting for the workload certificate";
+		startupMs ??= clock.nowMs() - startedMs;
+		return undefined;
+	};
+	const agentMetrics = () => {
+		const { userCPUTime, systemCPUTime } = process.resourceUsage();
+		counts.xdsResponses = server?.state.responses ?? 0;
+		return renderAgentMetrics({
+			counts,
+			startedMs,
+			nowMs: clock.nowMs(),
+			startupMs,
+			certificateExpiresAtMs: identity?.current?.expiresAtMs,
+			cpuSeconds: (userCPUTime + systemCPUTime) / 1e6,
+			residentBytes: process.memoryUsage.rss(),
+		});
+	};
+	return {
+		quit: quit.promise,
+		createCertificate: async (call) => {
+			counts.certificateRequests++;
+			try {
+				return await createCertificateOverGrpc(call);
+			} catch (error) {
+				counts.failedCertificateRequests++;
+				throw error;
+			}
+		},
+		async start(current) {
+			identity = current;
+			const proxyMetrics = async (query: URLSearchParams) => {
+				if (server === undefined) throw new Error("the proxy has not started");
+				return (await server.metrics(query)).body;
+			};
+			const drain = () => server?.drainGradually(pod.drain.listenersMs, pod.isSidecar);
+			const status = await startStatusServer({ pod, logger, notReady, proxyMetrics, agentMetrics, counts, drain, quit: () => quit.resolve("drain") });
+			close = () => status.close();
+		},
+		attach(started) {
+			server = started;
+		},
+		close: () => close(),
+	};
+}
