@@ -71,6 +71,8 @@ function decodeListenerFields(at: At, message: ListenerMessage, environment: Dec
 		direction: (["unspecified", "inbound", "outbound"] as const)[message.trafficDirection] ?? "unspecified",
 		statPrefix: message.statPrefix,
 		...filters,
+		// A listener that hands connections on by their original destination must know it: Envoy adds the filter as well.
+		originalDst: filters.originalDst || message.useOriginalDst === true,
 		// Matching by server name or protocol needs the inspector; Envoy adds it with a warning.
 		inspectTls: filters.inspectTls || filterChains.some(needsTlsInspector),
 		proxyProtocol: filters.proxyProtocol || usesProxyProtocol,
