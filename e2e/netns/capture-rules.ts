@@ -14,7 +14,8 @@ export function captureRules({ mode = "REDIRECT", excludeInboundPorts = [], excl
 	const own = family === 4 ? "127.0.0.6/32" : "::6/128";
 	const excluded = [...proxyPorts, ...excludeInboundPorts];
 	const tproxy = mode === "TPROXY" ? tproxyTable(excluded, loopback, own) : [];
-	const inbound = mode === "TPROXY" ? [] : ["-A PREROUTING -p tcp -j ISTIO_INBOUND", ...returns("ISTIO_INBOUND", excluded), "-A ISTIO_INBOUND -p tcp -j ISTIO_IN_REDIRECT"];
+	const inbound =
+		mode === "TPROXY" ? [] : ["-A PREROUTING -p tcp -j ISTIO_INBOUND", ...returns("ISTIO_INBOUND", excluded), "-A ISTIO_INBOUND -p tcp -j ISTIO_IN_REDIRECT"];
 	return [
 		...tproxy,
 		"*nat",

@@ -1,10 +1,12 @@
 import { chmodSync, existsSync, mkdirSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { once } from "node:events";
 import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
+import type { Readable } from "node:stream";
 import { issueLocalToken } from "@weft/citadel";
 import type { CaptureOptions } from "./capture-rules.ts";
-import { type Host, Network } from "./network.ts";
+import { type Host, Network, type RunAs } from "./network.ts";
 
 const root = (name: string) => dirname(createRequire(import.meta.url).resolve(`${name}/package.json`));
 const weft = [process.execPath, join(root("@weft/cli"), "bin", "weft.mjs")];
@@ -69,6 +71,10 @@ export class NetnsMesh {
 		writeFileSync(join(this.folder, "config", `${file}.yaml`), objects.map((object) => `${JSON.stringify(object)}\n---\n`).join(""));
 	}
 
+	remove(file: string): void {
+		rmSync(join(this.folder, "config", `${file}.yaml`));
+	}
+
 	addPod(spec: PodSpec): MeshPod {
 		const host = this.network.addPod(spec.capture);
 		const folder = join(this.folder, spec.name);
@@ -110,7 +116,12 @@ export class NetnsMesh {
 		const as = isTproxy ? { user: 0, group: proxyUser } : { user: proxyUser, group: proxyUser };
 		const drop = isTproxy ? ["setpriv", "--bounding-set=-all,+net_admin", "--inh-caps=-all,+net_admin"] : [];
 		const args = ["proxy", "sidecar", "--domain", "default.svc.cluster.local", "--proxyLogLevel=warning", "--proxyComponentLogLevel=misc:error"];
-		host.start([...drop, ...proxy, ...args, "--log_output_level=default:info"], { ...as, cwd: folder, env: this.#proxyEnv(pod, ip), stdio: this.#log(`${spec.name}-proxy`) });
+		host.start([...drop, ...proxy, ...args, "--log_output_level=default:info"], {
+			...as,
+			cwd: folder,
+			env: this.#proxyEnv(pod, ip),
+			stdio: this.#log(`${spec.name}-proxy`),
+		});
 	}
 
 	#proxyEnv({ spec }: MeshPod, ip: string): NodeJS.ProcessEnv {
@@ -143,17 +154,50 @@ export class NetnsMesh {
 
 	/** One of `examples/apps`, with nothing in its environment that knows of a proxy. */
 	startApp(host: Host, name: string, app: string, args: readonly string[], env: Readonly<Record<string, string>>): void {
-		host.start([process.execPath, apps, app, ...args], { user: appUser, cwd: "/", env: { PATH: process.env["PATH"], HOST: "0.0.0.0", ...env }, stdio: this.#log(name) });
+		host.start([process.execPath, apps, app, ...args], {
+			user: appUser,
+			cwd: "/",
+			env: { PATH: process.env["PATH"], HOST: "0.0.0.0", ...env },
+			stdio: this.#log(name),
+		});
 	}
 
-	/** Plain curl as the application's user. */
-	curl(host: Host, url: string, ...args: readonly string[]): CurlResult {
+	/** Plain curl, as the application's user unless said otherwise. */
+	curl(host: Host, url: string, args: readonly string[] = [], as: RunAs = { user: appUser }): CurlResult {
 		const command = ["curl", "-s", "--noproxy", "*", "--max-time", "10", "-w", "\n%{http_code}", ...args, url];
 		try {
-			return readCurl(host.run(command, { user: appUser }), 0);
+			return readCurl(host.run(command, as), 0);
 		} catch (error) {
 			const { stdout = "", status = -1 } = error as { readonly stdout?: string; readonly status?: number };
 			return readCurl(stdout, status);
+		}
+	}
+
+	/** Sends over TCP, ends its side, and gives what comes back; "" when the connection is refused or reset. */
+	exchange(host: Host, ip: string, port: number, text: string): string {
+		const script = `const s=require("net").connect({host:${JSON.stringify(ip)},port:${port}},()=>s.end(${JSON.stringify(text)}));
+			s.on("data",d=>process.stdout.write(d));s.on("error",()=>{});s.setTimeout(8000,()=>s.destroy())`;
+		return host.run([process.execPath, "-e", script], { user: appUser });
+	}
+
+	/** One datagram to a server that answers with what it saw. */
+	async exchangeUdp(from: Host, to: Host, port: number, text: string): Promise<{ readonly text: string; readonly seen: string }> {
+		const server = to.start(
+			[
+				process.execPath,
+				"-e",
+				`const s=require("dgram").createSocket("udp4");
+				s.on("message",(m,r)=>s.send(JSON.stringify({text:m+" is asking",seen:r.address}),r.port,r.address));s.bind(${port},()=>console.log("bound"))`,
+			],
+			{ stdio: ["ignore", "pipe", "inherit"] },
+		);
+		await once(server.stdout as Readable, "data");
+		const script = `const s=require("dgram").createSocket("udp4");s.on("message",m=>{process.stdout.write(m);s.close()});
+			s.send(${JSON.stringify(text)},${port},${JSON.stringify(to.ip)});setTimeout(()=>process.exit(1),5000).unref()`;
+		try {
+			return JSON.parse(from.run([process.execPath, "-e", script], { user: appUser })) as { readonly text: string; readonly seen: string };
+		} finally {
+			server.kill();
 		}
 	}
 
@@ -198,6 +242,24 @@ export class NetnsMesh {
 	}
 }
 
+export interface Echo {
+	readonly instance: string;
+	readonly remoteAddress: string;
+	readonly headers: readonly (readonly [string, string])[];
+}
+
+export function echoOf({ body }: CurlResult): Echo {
+	return JSON.parse(body) as Echo;
+}
+
+export function header(echo: Echo, name: string): string | undefined {
+	return echo.headers.find(([key]) => key.toLowerCase() === name)?.[1];
+}
+
+export function peerAuthentication(mode: "STRICT" | "PERMISSIVE"): object {
+	return { apiVersion: "security.istio.io/v1", kind: "PeerAuthentication", metadata: { name: "default", namespace: "default" }, spec: { mtls: { mode } } };
+}
+
 function readCurl(output: string, exitCode: number): CurlResult {
 	const at = output.lastIndexOf("\n");
 	return { status: Number(output.slice(at + 1)), body: output.slice(0, Math.max(at, 0)), exitCode };
@@ -228,7 +290,13 @@ function serviceObjects({ name, clusterIp, pods: names, ports }: ServiceSpec, po
 			apiVersion: "v1",
 			kind: "Service",
 			metadata: { name, namespace: "default" },
-			spec: { clusterIP: clusterIp, clusterIPs: [clusterIp], ipFamilies: [family], selector: { app: names[0] }, ports: ports.map((port) => ({ ...port, protocol: "TCP" })) },
+			spec: {
+				clusterIP: clusterIp,
+				clusterIPs: [clusterIp],
+				ipFamilies: [family],
+				selector: { app: names[0] },
+				ports: ports.map((port) => ({ ...port, protocol: "TCP" })),
+			},
 		},
 		{
 			apiVersion: "discovery.k8s.io/v1",

@@ -96,7 +96,12 @@ export class Network {
 			ip,
 			ip6,
 			run: (command, { input, ...as } = {}) =>
-				execFileSync("ip", wrap(command, as), { encoding: "utf8", timeout: 30_000, stdio: ["pipe", "pipe", "pipe"], ...(input === undefined ? {} : { input }) }),
+				execFileSync("ip", wrap(command, as), {
+					encoding: "utf8",
+					timeout: 30_000,
+					stdio: ["pipe", "pipe", "pipe"],
+					...(input === undefined ? {} : { input }),
+				}),
 			start: (command, { user, group, ...options } = {}) => {
 				const child = spawn("ip", wrap(command, { ...(user === undefined ? {} : { user }), ...(group === undefined ? {} : { group }) }), options);
 				this.#children.add(child);

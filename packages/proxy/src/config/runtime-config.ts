@@ -227,6 +227,8 @@ export interface Listener {
 	readonly tlsInspectorDisabled: ConnectionPredicate | undefined;
 	readonly httpInspectorDisabled: ConnectionPredicate | undefined;
 	readonly originalDst: boolean;
+	/** Upstream connections come from the client's own address, with this mark (0: none); undefined: from the proxy's. */
+	readonly originalSrc: { readonly mark: number } | undefined;
 	readonly proxyProtocol: boolean;
 	/** 0: wait for ever. */
 	readonly listenerFiltersTimeoutMs: number;
@@ -235,8 +237,27 @@ export interface Listener {
 	readonly defaultFilterChain: FilterChain | undefined;
 	readonly bufferBytesMax: number;
 	readonly backlog: number;
+	/** undefined: those of the system. */
+	readonly socketOptions: SocketOptions | undefined;
 	/** For connections that no filter chain takes. */
 	readonly accessLogs: readonly AccessLog[];
+}
+
+/** What a socket is told beyond the ordinary. */
+export interface SocketOptions {
+	/** May be bound to, and take connections for, addresses that are not this machine's. */
+	readonly transparent: boolean;
+	/** May be bound to an address that is not there yet. */
+	readonly freebind: boolean;
+	readonly custom: readonly SocketOption[];
+}
+
+export interface SocketOption {
+	readonly level: number;
+	readonly name: number;
+	readonly value: Uint8Array;
+	/** When it is set: before the socket is bound, after, or once it listens. */
+	readonly state: "prebind" | "bound" | "listening";
 }
 
 export type ConnectionPredicate =
@@ -246,7 +267,9 @@ export type ConnectionPredicate =
 	| { readonly kind: "or" | "and"; readonly rules: readonly ConnectionPredicate[] }
 	| { readonly kind: "not"; readonly rule: ConnectionPredicate };
 
-export type SocketAddress = { readonly kind: "ip"; readonly address: string; readonly port: number } | { readonly kind: "pipe"; readonly path: string };
+export type SocketAddress =
+	/** `ipv4Compat`: `::` takes IPv4 as well. */
+	{ readonly kind: "ip"; readonly address: string; readonly port: number; readonly ipv4Compat?: boolean } | { readonly kind: "pipe"; readonly path: string };
 
 export interface FilterChainMatch {
 	readonly destinationPort: number | undefined;
@@ -466,8 +489,9 @@ export interface Cluster {
 	/** In order; the first whose `match` is part of the host's `envoy.transport_socket_match` metadata; then `transport`. */
 	readonly transportMatches: readonly { readonly name: string; readonly match: Readonly<Record<string, unknown>>; readonly transport: UpstreamTransport }[];
 	readonly transport: UpstreamTransport;
-	/** Source address of upstream connections, e.g. 127.0.0.6 for inbound clusters; "" : any. */
-	readonly bindAddress: string;
+	/** Source addresses of upstream connections, e.g. 127.0.0.6 for inbound clusters; the first of the host's family counts, else the first. */
+	readonly bindAddresses: readonly string[];
+	readonly socketOptions: SocketOptions | undefined;
 	readonly tcpKeepalive: { readonly timeSeconds: number } | undefined;
 	/** metadata.filter_metadata.istio.services[0], for metrics. */
 	readonly istioService: { readonly host: string; readonly name: string; readonly namespace: string } | undefined;

@@ -46,7 +46,13 @@ export function renderAgentMetrics({ counts, startedMs, nowMs, startupMs, certif
 	].join("");
 }
 
-function metric(name: string, type: "counter" | "gauge", help: string, values: number | undefined | readonly number[], labels: string | readonly string[] = ""): string {
+function metric(
+	name: string,
+	type: "counter" | "gauge",
+	help: string,
+	values: number | undefined | readonly number[],
+	labels: string | readonly string[] = "",
+): string {
 	if (values === undefined) return "";
 	const all = typeof values === "number" ? [values] : values;
 	const lines = all.map((value, i) => `istio_agent_${name}${typeof labels === "string" ? labels : (labels[i] ?? "")} ${value}\n`);

@@ -96,7 +96,8 @@ export function parsePodArguments(args: readonly string[]): ParsedPodArguments {
 	if (rest.length > 0) return { kind: "error", message: `unexpected argument ${rest[0]}` };
 	const text = (name: keyof typeof own) => values[name] as string | undefined;
 	const concurrency = text("concurrency");
-	if (concurrency !== undefined && !/^\d{1,4}$/.test(concurrency)) return { kind: "error", message: `--concurrency: expected a whole number, got ${concurrency}` };
+	if (concurrency !== undefined && !/^\d{1,4}$/.test(concurrency))
+		return { kind: "error", message: `--concurrency: expected a whole number, got ${concurrency}` };
 	const proxyLogLevel = levelOf(text("proxyLogLevel") ?? "warning");
 	if (proxyLogLevel === undefined) return { kind: "error", message: `--proxyLogLevel: unknown level ${text("proxyLogLevel")}` };
 	const agentLogLevel = agentLevel(text("log_output_level") ?? "default:info");

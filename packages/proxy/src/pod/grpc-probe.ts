@@ -63,7 +63,9 @@ function exchange(stream: ClientHttp2Stream, request: Buffer): Promise<number> {
 			const code = heads["grpc-status"];
 			if (code === "0") return resolve(decodeStatus(Buffer.concat(parts).subarray(5)));
 			if (code === undefined) return reject(new Error(`no gRPC answer: HTTP status ${String(heads[":status"] ?? "none")}`));
-			reject(new Error(code === "12" ? "the server does not implement grpc.health.v1.Health" : `gRPC status ${String(code)} ${String(heads["grpc-message"] ?? "")}`));
+			reject(
+				new Error(code === "12" ? "the server does not implement grpc.health.v1.Health" : `gRPC status ${String(code)} ${String(heads["grpc-message"] ?? "")}`),
+			);
 		});
 		stream.end(request);
 	});

@@ -28,7 +28,9 @@ export function decodeProbers(text: string | undefined): { readonly value: Reado
 	}
 	if (!isObject(json)) return { value, errors: [`${name}: a JSON object is wanted`] };
 	for (const [path, entry] of Object.entries(json).slice(0, proberMax)) {
-		const prober = pathPattern.test(path) ? decodeProber(entry) : "the path must be /app-health/CONTAINER/{livez,readyz,startupz} or /app-lifecycle/CONTAINER/…";
+		const prober = pathPattern.test(path)
+			? decodeProber(entry)
+			: "the path must be /app-health/CONTAINER/{livez,readyz,startupz} or /app-lifecycle/CONTAINER/…";
 		if (typeof prober === "string") errors.push(`${name}: ${path}: ${prober}`);
 		else value.set(path, prober);
 	}

@@ -134,7 +134,8 @@ function probeHandler({ logger, pod }: StatusServerOptions): Handler {
 		const gone = new AbortController();
 		response.once("close", () => gone.abort());
 		const { status, body, error } = await runProbe(prober, target, { rawHeaders: request.rawHeaders, statusPort: pod.statusPort, signal: gone.signal });
-		if (error !== undefined && !gone.signal.aborted) logger.warn("application probe failed", { path: url.pathname, kind: prober.kind, port: prober.port, error });
+		if (error !== undefined && !gone.signal.aborted)
+			logger.warn("application probe failed", { path: url.pathname, kind: prober.kind, port: prober.port, error });
 		if (!response.destroyed) response.writeHead(status).end(body.length === 0 ? noBody : body);
 	};
 }

@@ -10,7 +10,7 @@ import { buildAccessLogs } from "./access-log.ts";
 import { addressOf, listenerName, parseSocketAddress, type SocketAddressValue } from "./addresses.ts";
 import { type InboundChain, passthroughChains, portChains } from "./inbound-chains.ts";
 import { detectionTimeout } from "./outbound-draft.ts";
-import { httpInspectorExcept, originalDst, tlsInspectorExcept } from "./listener-filters.ts";
+import { httpInspectorExcept, originalDst, originalSrc, tlsInspectorExcept } from "./listener-filters.ts";
 import { type ListenerInput, listenerInput } from "./listener-input.ts";
 import { inboundPrefix, tcpFilters } from "./network-filters.ts";
 import { workloadKey } from "./tracing.ts";
@@ -61,6 +61,7 @@ function buildInboundListeners(context: ProxyContext, ports: readonly InboundPor
 }
 
 function virtualInbound(context: ProxyContext, input: ListenerInput, ports: readonly InboundPort[], policyPorts: readonly number[]): Listener {
+	const isTproxy = context.node.interceptionMode === "TPROXY";
 	const listenPort = context.push.meshConfig.proxyInboundListenPort ?? 15_006;
 	const chains = [
 		...passthroughChains(context, input),
@@ -71,12 +72,12 @@ function virtualInbound(context: ProxyContext, input: ListenerInput, ports: read
 		name: "virtualInbound",
 		address: addressOf({ ip: "0.0.0.0", port: listenPort }),
 		filterChains: [blackHoleChain(input, listenPort), ...chains.map(({ chain }) => chain)],
-		listenerFilters: [originalDst, ...inspectors(chains, [...ports.map(({ targetPort }) => targetPort), ...policyPorts, listenPort])],
+		listenerFilters: [originalDst, ...(isTproxy ? [originalSrc] : []), ...inspectors(chains, [...ports.map(({ targetPort }) => targetPort), ...policyPorts, listenPort])],
 		...detectionTimeout(context.push.meshConfig),
 		trafficDirection: TrafficDirection.INBOUND,
 		maxConnectionsToAcceptPerSocketEvent: 1,
 		accessLog: [...buildAccessLogs(context.push.meshConfig).listener],
-		...(context.node.interceptionMode === "TPROXY" ? { transparent: true } : {}),
+		...(isTproxy ? { transparent: true } : {}),
 	});
 }
 

@@ -1,5 +1,6 @@
 import { HttpInspector } from "@weft/xds/generated/envoy/extensions/filters/listener/http_inspector/v3/http_inspector.ts";
 import { OriginalDst } from "@weft/xds/generated/envoy/extensions/filters/listener/original_dst/v3/original_dst.ts";
+import { OriginalSrc } from "@weft/xds/generated/envoy/extensions/filters/listener/original_src/v3/original_src.ts";
 import { ProxyProtocol } from "@weft/xds/generated/envoy/extensions/filters/listener/proxy_protocol/v3/proxy_protocol.ts";
 import { TlsInspector } from "@weft/xds/generated/envoy/extensions/filters/listener/tls_inspector/v3/tls_inspector.ts";
 import { packed } from "../routes/values.ts";
@@ -9,6 +10,12 @@ const prefix = "envoy.extensions.filters.listener";
 export const originalDst = {
 	name: "envoy.filters.listener.original_dst",
 	typedConfig: packed(`${prefix}.original_dst.v3.OriginalDst`, OriginalDst, {}),
+};
+
+/** Upstream connections show the client's address; the mark is what the rules of TPROXY capture know them by. */
+export const originalSrc = {
+	name: "envoy.filters.listener.original_src",
+	typedConfig: packed(`${prefix}.original_src.v3.OriginalSrc`, OriginalSrc, { mark: 1337 }),
 };
 
 /** Takes the client's address from the PROXY protocol that a load balancer in front of a gateway writes. */

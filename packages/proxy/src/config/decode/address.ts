@@ -12,7 +12,7 @@ export function decodeAddress(at: At, address: Address | undefined): SocketAddre
 	if (socket.protocol === 1) report(at, "UDP is not implemented");
 	if (socket.namedPort !== undefined) report(at, "named_port is not implemented");
 	if (socket.resolverName !== "") report(at, `resolver ${socket.resolverName} is not implemented`);
-	return { kind: "ip", address: socket.address, port: socket.portValue ?? 0 };
+	return { kind: "ip", address: socket.address, port: socket.portValue ?? 0, ...(socket.ipv4Compat ? { ipv4Compat: true } : {}) };
 }
 
 /** `10.0.0.0/8`; without a prefix length: the one address. */

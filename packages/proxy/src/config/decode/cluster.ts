@@ -9,6 +9,7 @@ import type { DecodeEnvironment } from "./environment.ts";
 import { type At, collect, type Decoded, durationMs, durationMsOr, onlySupports, report, under } from "./issues.ts";
 import { decodeLoadBalancer } from "./load-balancer.ts";
 import { decodeOutlier } from "./outlier.ts";
+import { decodeSocketOptions } from "./socket-options.ts";
 import { decodeUpstreamSocket } from "./tls.ts";
 
 const typeName = "envoy.config.cluster.v3.Cluster";
@@ -85,6 +86,8 @@ const thresholdFields = ["priority", "maxConnections", "maxPendingRequests", "ma
 
 // New hosts wait for active health checks alone, which are refused; merging updates is a matter of pace.
 const commonLbFields = ["healthyPanicThreshold", "localityWeightedLbConfig", "consistentHashingLbConfig", "updateMergeWindow", "ignoreNewHostsUntilFirstHc"];
+
+const bindFields = ["sourceAddress", "freebind", "socketOptions", "extraSourceAddresses", "additionalSourceAddresses"];
 
 const kinds = ["static", "strictDns", "logicalDns", "eds", "originalDst"] as const;
 const families = ["auto", "v4", "v6", "v4Preferred", "all"] as const;
@@ -209,11 +212,17 @@ function decodeCommonLb(at: At, message: ClusterMessage): Pick<Cluster, "panicTh
 	};
 }
 
-function decodeBinding(at: At, message: ClusterMessage): Pick<Cluster, "bindAddress" | "tcpKeepalive"> {
+function decodeBinding(at: At, message: ClusterMessage): Pick<Cluster, "bindAddresses" | "socketOptions" | "tcpKeepalive"> {
 	const bind = message.upstreamBindConfig;
+	if (bind !== undefined) onlySupports(under(at, "upstreamBindConfig"), "envoy.config.core.v3.BindConfig", bind, bindFields);
 	if ((bind?.sourceAddress?.portValue ?? 0) !== 0) report(under(at, "upstreamBindConfig.sourceAddress"), "a source port is not implemented");
 	const keepalive = message.upstreamConnectionOptions?.tcpKeepalive;
-	return { bindAddress: bind?.sourceAddress?.address ?? "", tcpKeepalive: keepalive && { timeSeconds: keepalive.keepaliveTime ?? 7200 } };
+	const extra = [...(bind?.extraSourceAddresses ?? []), ...(bind?.additionalSourceAddresses ?? []).map((address) => ({ address }))];
+	return {
+		bindAddresses: [bind?.sourceAddress?.address ?? "", ...extra.map(({ address }) => address?.address ?? "")].filter(Boolean),
+		socketOptions: bind && decodeSocketOptions(under(at, "upstreamBindConfig"), bind.socketOptions, { freebind: bind.freebind }),
+		tcpKeepalive: keepalive && { timeSeconds: keepalive.keepaliveTime ?? 7200 },
+	};
 }
 
 function decodeOriginalDst(at: At, message: ClusterMessage): boolean {

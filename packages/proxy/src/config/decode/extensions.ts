@@ -16,6 +16,7 @@ import { HealthCheck } from "@weft/xds/generated/envoy/extensions/filters/http/h
 import { Router } from "@weft/xds/generated/envoy/extensions/filters/http/router/v3/router.ts";
 import { HttpInspector } from "@weft/xds/generated/envoy/extensions/filters/listener/http_inspector/v3/http_inspector.ts";
 import { OriginalDst } from "@weft/xds/generated/envoy/extensions/filters/listener/original_dst/v3/original_dst.ts";
+import { OriginalSrc } from "@weft/xds/generated/envoy/extensions/filters/listener/original_src/v3/original_src.ts";
 import { ProxyProtocol } from "@weft/xds/generated/envoy/extensions/filters/listener/proxy_protocol/v3/proxy_protocol.ts";
 import { TlsInspector } from "@weft/xds/generated/envoy/extensions/filters/listener/tls_inspector/v3/tls_inspector.ts";
 import { ConnectionLimit } from "@weft/xds/generated/envoy/extensions/filters/network/connection_limit/v3/connection_limit.ts";
@@ -75,6 +76,7 @@ const implemented: Readonly<Record<string, MessageFns>> = {
 	"envoy.extensions.filters.http.router.v3.Router": Router,
 	"envoy.extensions.filters.listener.http_inspector.v3.HttpInspector": HttpInspector,
 	"envoy.extensions.filters.listener.original_dst.v3.OriginalDst": OriginalDst,
+	"envoy.extensions.filters.listener.original_src.v3.OriginalSrc": OriginalSrc,
 	"envoy.extensions.filters.listener.proxy_protocol.v3.ProxyProtocol": ProxyProtocol,
 	"envoy.extensions.filters.listener.tls_inspector.v3.TlsInspector": TlsInspector,
 	"envoy.extensions.filters.network.connection_limit.v3.ConnectionLimit": ConnectionLimit,

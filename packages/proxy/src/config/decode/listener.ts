@@ -5,6 +5,7 @@ import type {
 	FilterChainMatch as MatchMessage,
 	ListenerFilter,
 } from "@weft/xds/generated/envoy/config/listener/v3/listener_components.ts";
+import type { OriginalSrc } from "@weft/xds/generated/envoy/extensions/filters/listener/original_src/v3/original_src.ts";
 import type { ProxyProtocol } from "@weft/xds/generated/envoy/extensions/filters/listener/proxy_protocol/v3/proxy_protocol.ts";
 import type { ConnectionPredicate, FilterChain, FilterChainMatch, Listener } from "../runtime-config.ts";
 import { decodeAccessLogs } from "./access-log.ts";
@@ -14,12 +15,13 @@ import { decodeConnectionPredicate } from "./connection-predicate.ts";
 import type { DecodeEnvironment } from "./environment.ts";
 import { type At, collect, type Decoded, durationMsOr, onlySupports, report, under } from "./issues.ts";
 import { decodeNetworkFilters } from "./network-filters.ts";
+import { decodeSocketOptions } from "./socket-options.ts";
 import { decodeDownstreamSocket } from "./tls.ts";
 
 const typeName = "envoy.config.listener.v3.Listener";
 
 // Ports are always shared with SO_REUSEPORT, accepts are balanced by the kernel, and drains are the same for every kind:
-// those fields, and the buffers of the kernel (socket options, fast open), change nothing that a peer can see.
+// those fields, and fast open, change nothing that a peer can see.
 const supported = [
 	"name",
 	"address",
@@ -47,6 +49,8 @@ const supported = [
 	"bindToPort",
 	"ignoreGlobalConnLimit",
 	"bypassOverloadManager",
+	"transparent",
+	"freebind",
 ];
 
 export function decodeListener(message: ListenerMessage, environment: DecodeEnvironment): Decoded<Listener> {
@@ -82,6 +86,7 @@ function decodeListenerFields(at: At, message: ListenerMessage, environment: Dec
 		defaultFilterChain: message.defaultFilterChain && decodeChain(under(at, "defaultFilterChain"), message.defaultFilterChain, environment),
 		bufferBytesMax: message.perConnectionBufferLimitBytes ?? 1024 * 1024,
 		backlog: message.tcpBacklogSize ?? 4096,
+		socketOptions: decodeSocketOptions(at, message.socketOptions, { transparent: message.transparent, freebind: message.freebind }),
 		accessLogs: decodeAccessLogs(at, message.accessLog, environment),
 	};
 }
@@ -90,7 +95,7 @@ function needsTlsInspector({ match }: FilterChain): boolean {
 	return match.serverNames.length > 0 || match.transportProtocol === "tls";
 }
 
-type ListenerFilterKeys = "inspectTls" | "inspectHttp" | "tlsInspectorDisabled" | "httpInspectorDisabled" | "originalDst" | "proxyProtocol";
+type ListenerFilterKeys = "inspectTls" | "inspectHttp" | "tlsInspectorDisabled" | "httpInspectorDisabled" | "originalDst" | "originalSrc" | "proxyProtocol";
 
 function reportDisabled(at: At, disabled: ConnectionPredicate | undefined): void {
 	if (disabled !== undefined) report(under(at, "filterDisabled"), "filter_disabled is implemented for the TLS and HTTP inspectors only");
@@ -103,6 +108,7 @@ function decodeListenerFilters(at: At, filters: readonly ListenerFilter[]) {
 		tlsInspectorDisabled: undefined,
 		httpInspectorDisabled: undefined,
 		originalDst: false,
+		originalSrc: undefined,
 		proxyProtocol: false,
 	};
 	filters.forEach((filter, i) => {
@@ -122,6 +128,12 @@ function decodeListenerFilters(at: At, filters: readonly ListenerFilter[]) {
 			case "envoy.extensions.filters.listener.original_dst.v3.OriginalDst":
 				out.originalDst = true;
 				return reportDisabled(here, disabled);
+			case "envoy.extensions.filters.listener.original_src.v3.OriginalSrc": {
+				const { bindPort, mark } = opened.message as OriginalSrc;
+				if (bindPort) report(under(here, "bindPort"), "binding the client's port is not implemented");
+				out.originalSrc = { mark };
+				return reportDisabled(here, disabled);
+			}
 			case "envoy.extensions.filters.listener.proxy_protocol.v3.ProxyProtocol":
 				onlySupports(here, opened.typeName, opened.message as ProxyProtocol, ["statPrefix"]);
 				out.proxyProtocol = true;

@@ -3,6 +3,7 @@ import type { ResourceError } from "../../config/worker-messages.ts";
 import { joinAddress } from "./connection-info.ts";
 import type { LineSink } from "../log/access-log.ts";
 import type { Connection, ListeningSocket } from "../transport/connection.ts";
+import type { OriginalDst } from "../transport/original-dst.ts";
 import type { WorkerContext } from "../worker/context.ts";
 import { ListenerRuntime } from "./listener-runtime.ts";
 
@@ -17,10 +18,6 @@ export interface PreparedListeners {
 	readonly upsert: readonly ListenerRuntime[];
 	readonly remove: readonly string[];
 }
-
-export type OriginalDst = (connection: Connection) => { readonly address: string; readonly port: number } | undefined;
-
-const anyAddresses = ["0.0.0.0", "::"];
 
 /** All listeners of one worker: their sockets, and what becomes of the connections of replaced ones. */
 export class ListenerManager {
@@ -81,7 +78,7 @@ export class ListenerManager {
 		this.#active.set(config.name, active);
 		for (const [address, other] of this.#byAddress) if (other === active) this.#byAddress.delete(address);
 		const addresses = [config.address, ...config.additionalAddresses];
-		for (const address of addresses) this.#byAddress.set(keyOf(address), active);
+		for (const key of addresses.flatMap(keysOf)) this.#byAddress.set(key, active);
 		const wanted = config.bindToPort ? addresses : [];
 		for (const [key, socket] of active.sockets) {
 			if (wanted.some((address) => keyOf(address) === key)) continue;
@@ -99,7 +96,7 @@ export class ListenerManager {
 			const socket =
 				address.kind === "pipe"
 					? await transport.listenPipe(address.path, onConnection)
-					: await transport.listen({ address: address.address, port: address.port, backlog: config.backlog || 4096, reusePort }, onConnection);
+					: await transport.listen({ ...listenOptions(config, address), reusePort }, onConnection);
 			// Removed while it was being bound.
 			if (this.#active.get(config.name) !== active) {
 				socket.close();
@@ -144,15 +141,11 @@ export class ListenerManager {
 		}
 	}
 
-	/** The listener for a restored destination: its exact address, then any address with its port. */
+	/** The listener for a restored destination: its exact address, then the wildcard of its family with its port. */
 	#find(address: string, port: number): ListenerRuntime | undefined {
 		const exact = this.#byAddress.get(joinAddress(address, port));
 		if (exact !== undefined) return exact.runtime;
-		for (const any of anyAddresses) {
-			const found = this.#byAddress.get(joinAddress(any, port));
-			if (found !== undefined) return found.runtime;
-		}
-		return undefined;
+		return this.#byAddress.get(joinAddress(address.includes(":") ? "::" : "0.0.0.0", port))?.runtime;
 	}
 
 	refreshTls(): void {
@@ -201,6 +194,16 @@ export class ListenerManager {
 		}
 		for (const runtime of this.#draining) runtime.destroy();
 	}
+}
+
+function listenOptions({ backlog, socketOptions }: Listener, { address, port, ipv4Compat = false }: Extract<SocketAddress, { kind: "ip" }>) {
+	return { address, port, backlog: backlog || 4096, ipv6Only: !ipv4Compat, socketOptions };
+}
+
+/** A wildcard that takes IPv4 as well is found by both. */
+function keysOf(address: SocketAddress): readonly string[] {
+	const key = keyOf(address);
+	return address.kind === "ip" && address.address === "::" && address.ipv4Compat === true ? [key, joinAddress("0.0.0.0", address.port)] : [key];
 }
 
 function keyOf(address: SocketAddress): string {

@@ -225,6 +225,8 @@ export class ListenerRuntime {
 		const info = createServerInfo(connection, serverName, chain.config.name);
 		const { source, destination } = inspected;
 		if (source !== undefined) info.remoteAddress = joinAddress(source.address, source.port);
+		const { originalSrc } = this.config;
+		if (originalSrc !== undefined) info.upstreamSource = { address: source?.address ?? connection.remoteAddress, mark: originalSrc.mark };
 		return destination === undefined ? info : { ...info, localAddress: joinAddress(destination.address, destination.port) };
 	}
 

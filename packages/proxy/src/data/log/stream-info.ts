@@ -81,10 +81,17 @@ export interface ConnectionInfo {
 	/** The client as trusted headers or the PROXY protocol name it; else the direct one. */
 	remoteAddress: string;
 	readonly directRemoteAddress: string;
+	/** Whose address upstream connections are to show instead of the proxy's. */
+	upstreamSource: UpstreamSource | undefined;
 	requestedServerName: string;
 	tls: TlsInfo | undefined;
 	transportFailureReason: string;
 	filterChainName: string;
+}
+
+export interface UpstreamSource {
+	readonly address: string;
+	readonly mark: number;
 }
 
 /** What a TLS connection proved; read once per connection. */
@@ -115,6 +122,7 @@ export function createConnectionInfo(parts: Partial<ConnectionInfo> = {}): Conne
 		localAddress: parts.localAddress ?? "",
 		remoteAddress: parts.remoteAddress ?? parts.directRemoteAddress ?? "",
 		directRemoteAddress: parts.directRemoteAddress ?? parts.remoteAddress ?? "",
+		upstreamSource: parts.upstreamSource,
 		requestedServerName: parts.requestedServerName ?? "",
 		tls: parts.tls,
 		transportFailureReason: parts.transportFailureReason ?? "",

@@ -1,11 +1,12 @@
 import type { X509Certificate } from "node:crypto";
 import { isIP } from "node:net";
-import type { TLSSocket } from "node:tls";
-import type { Cluster, Host, UpstreamTls, UpstreamTransport } from "../../config/runtime-config.ts";
+import type { ConnectionOptions, SecureContext, TLSSocket } from "node:tls";
+import type { Cluster, Host, SocketAddress, UpstreamTls, UpstreamTransport } from "../../config/runtime-config.ts";
 import type { HostEntry } from "../lb/host-entry.ts";
-import type { TlsInfo } from "../log/stream-info.ts";
+import type { TlsInfo, UpstreamSource } from "../log/stream-info.ts";
 import { createCompileContext } from "../match/compile-context.ts";
 import type { Connection, ConnectOptions } from "../transport/connection.ts";
+import { sourceOptions } from "../transport/socket-options.ts";
 import type { WorkerContext } from "../worker/context.ts";
 import { compilePeerVerifier, type PeerVerifier, readTlsInfo } from "./peer-identity.ts";
 import { nodeTls } from "./node-tls.ts";
@@ -20,12 +21,15 @@ export interface ChosenTransport {
 	/** Secrets have changed since: finish what runs, reuse nothing. */
 	readonly isStale: boolean;
 	/** Calls back once; gives a function that gives up. */
-	connect(host: HostEntry, onResult: ConnectResult): () => void;
+	connect(host: HostEntry, onResult: ConnectResult, source?: UpstreamSource): () => void;
 }
 
 export interface TransportChooser {
-	/** `authority`: of the request, for automatic server names; "" for TCP. `alpn`: replaces what the cluster offers. */
-	choose(host: HostEntry, authority: string, alpn: readonly string[] | undefined): ChosenTransport;
+	/**
+	 * `authority`: of the request, for automatic server names; "" for TCP. `alpn`: replaces what the cluster offers.
+	 * `source`: whose address the connection is to come from.
+	 */
+	choose(host: HostEntry, authority: string, alpn: readonly string[] | undefined, source?: UpstreamSource): ChosenTransport;
 	/** What to offer for HTTP, given the list of an alpn filter; undefined: what the cluster says. */
 	httpAlpn(host: HostEntry, override: readonly string[] | undefined): readonly string[] | undefined;
 	refresh(): void;
@@ -58,24 +62,28 @@ export function createTransportChooser(config: Cluster, context: WorkerContext):
 	let last:
 		| { readonly tls: UpstreamTls; readonly authority: string; readonly alpn: readonly string[] | undefined; readonly way: UpstreamTlsTransport }
 		| undefined;
+	const chooseAny = (host: HostEntry, authority: string, alpn: readonly string[] | undefined): ChosenTransport => {
+		const transport = transportOf(host.host);
+		if (transport.kind === "raw") return plain;
+		const { tls } = transport;
+		if (last !== undefined && last.tls === tls && last.alpn === alpn && (!tls.autoSni || last.authority === authority)) return last.way;
+		const name = tls.autoSni && authority !== "" ? hostNameOf(authority) : tls.sni;
+		const key = alpn === undefined ? name : `${name} ${alpn.join(",")}`;
+		const ways = chosen.get(tls) ?? new Map<string, UpstreamTlsTransport>();
+		chosen.set(tls, ways);
+		let way = ways.get(key);
+		if (way === undefined) {
+			if (ways.size >= chosenMax) ways.clear();
+			way = new UpstreamTlsTransport(config, context, contexts, tls, name, alpn ?? tls.alpn);
+			ways.set(key, way);
+		}
+		last = { tls, authority, alpn, way };
+		return way;
+	};
 	return {
-		choose(host, authority, alpn) {
-			const transport = transportOf(host.host);
-			if (transport.kind === "raw") return plain;
-			const { tls } = transport;
-			if (last !== undefined && last.tls === tls && last.alpn === alpn && (!tls.autoSni || last.authority === authority)) return last.way;
-			const name = tls.autoSni && authority !== "" ? hostNameOf(authority) : tls.sni;
-			const key = alpn === undefined ? name : `${name} ${alpn.join(",")}`;
-			const ways = chosen.get(tls) ?? new Map<string, UpstreamTlsTransport>();
-			chosen.set(tls, ways);
-			let way = ways.get(key);
-			if (way === undefined) {
-				if (ways.size >= chosenMax) ways.clear();
-				way = new UpstreamTlsTransport(config, context, contexts, tls, name, alpn ?? tls.alpn);
-				ways.set(key, way);
-			}
-			last = { tls, authority, alpn, way };
-			return way;
+		choose(host, authority, alpn, source) {
+			const way = chooseAny(host, authority, alpn);
+			return source === undefined ? way : fromSource(way, source);
 		},
 		httpAlpn(host, override) {
 			const transport = transportOf(host.host);
@@ -120,12 +128,39 @@ function hostNameOf(authority: string): string {
 	return isIP(name.replace(/^\[|\]$/g, "")) === 0 ? name : "";
 }
 
-function connectOptions(config: Cluster, host: HostEntry): ConnectOptions {
-	return { address: host.host.address, bindAddress: config.bindAddress, keepaliveSeconds: config.tcpKeepalive?.timeSeconds };
+function connectOptions(config: Cluster, host: HostEntry, source: UpstreamSource | undefined): ConnectOptions {
+	const { address } = host.host;
+	const keepaliveSeconds = config.tcpKeepalive?.timeSeconds;
+	if (source !== undefined && address.kind === "ip" && address.address.includes(":") === source.address.includes(":"))
+		return { address, bindAddress: source.address, keepaliveSeconds, socketOptions: sourceOptions(source.mark) };
+	return { address, bindAddress: bindAddressFor(config.bindAddresses, address), keepaliveSeconds, socketOptions: config.socketOptions };
+}
+
+function bindAddressFor(addresses: readonly string[], to: SocketAddress): string {
+	const [first = ""] = addresses;
+	if (addresses.length < 2 || to.kind === "pipe") return first;
+	return addresses.find((address) => address.includes(":") === to.address.includes(":")) ?? first;
+}
+
+/** The same way from one client's address: a way of its own, so that no pool is shared with another client. */
+function fromSource(way: ChosenTransport, source: UpstreamSource): ChosenTransport {
+	return {
+		key: `${way.key} from ${source.address} ${source.mark}`,
+		isTls: way.isTls,
+		get isStale() {
+			return way.isStale;
+		},
+		connect: (host, onResult) => way.connect(host, onResult, source),
+	};
 }
 
 function createPlain(config: Cluster, context: WorkerContext): ChosenTransport {
-	return { key: "", isTls: false, isStale: false, connect: (host, onResult) => context.transport.connect(connectOptions(config, host), onResult) };
+	return {
+		key: "",
+		isTls: false,
+		isStale: false,
+		connect: (host, onResult, source) => context.transport.connect(connectOptions(config, host, source), onResult),
+	};
 }
 
 let ways = 0;
@@ -161,7 +196,7 @@ class UpstreamTlsTransport implements ChosenTransport {
 		this.#verify = compilePeerVerifier(tls.validation, true, createCompileContext());
 	}
 
-	connect(host: HostEntry, onResult: ConnectResult): () => void {
+	connect(host: HostEntry, onResult: ConnectResult, source?: UpstreamSource): () => void {
 		let secure: ReturnType<SecureContexts["resolve"]>;
 		try {
 			secure = this.#contexts.resolve(
@@ -173,12 +208,30 @@ class UpstreamTlsTransport implements ChosenTransport {
 		}
 		if (secure.kind === "missing") return this.#failLater(new Error("TLS error: Secret is not supplied by SDS"), onResult);
 		const { address } = host.host;
-		const options = connectOptions(this.#config, host);
+		const options = connectOptions(this.#config, host, source);
+		const { context } = secure.value;
+		if (options.socketOptions === undefined) {
+			const to = address.kind === "ip" ? { host: address.address, port: address.port } : { path: address.path };
+			return this.#secure(
+				host,
+				context,
+				{ ...to, ...(options.bindAddress === "" || address.kind === "pipe" ? {} : { localAddress: options.bindAddress }) },
+				onResult,
+			);
+		}
+		// node:tls makes no sockets with options: the connection comes first.
+		let giveUp = this.#context.transport.connect(options, (result) => {
+			if (result instanceof Error) return onResult(result);
+			giveUp = this.#secure(host, context, { socket: this.#context.transport.toSocket(result, undefined) }, onResult);
+		});
+		return () => giveUp();
+	}
+
+	#secure(host: HostEntry, secureContext: SecureContext, to: ConnectionOptions, onResult: ConnectResult): () => void {
 		const session = this.#takeSession(host.address);
 		const socket = nodeTls().connect({
-			...(address.kind === "ip" ? { host: address.address, port: address.port } : { path: address.path }),
-			...(options.bindAddress === "" || address.kind === "pipe" ? {} : { localAddress: options.bindAddress }),
-			secureContext: secure.value.context,
+			...to,
+			secureContext,
 			...(this.#serverName === "" ? {} : { servername: this.#serverName }),
 			...(this.#alpn.length === 0 ? {} : { ALPNProtocols: [...this.#alpn] }),
 			...(session === undefined ? {} : { session: session.ticket }),

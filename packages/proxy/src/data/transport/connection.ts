@@ -1,3 +1,6 @@
+import type { SocketOptions } from "../../config/runtime-config.ts";
+import type { SocketCalls } from "./socket-calls.ts";
+
 /**
  * One byte stream to a peer, plain or TLS, whatever carries it. The data path knows nothing below this line.
  */
@@ -63,6 +66,9 @@ export interface ListenOptions {
 	readonly port: number;
 	readonly backlog: number;
 	readonly reusePort: boolean;
+	/** Of `::`: IPv4 is left to others. */
+	readonly ipv6Only?: boolean;
+	readonly socketOptions?: SocketOptions | undefined;
 }
 
 export interface ConnectOptions {
@@ -70,6 +76,7 @@ export interface ConnectOptions {
 	/** "" : any. */
 	readonly bindAddress: string;
 	readonly keepaliveSeconds: number | undefined;
+	readonly socketOptions?: SocketOptions | undefined;
 }
 
 /** Ways to make plain connections. Both implementations pass the same tests. */
@@ -99,4 +106,6 @@ export interface TransportHooks {
 	readonly afterEvent: () => void;
 	/** A handler threw; the connection is closed by the transport. */
 	readonly onHandlerError: (error: Error) => void;
+	/** undefined: sockets with options of their own cannot be made. */
+	readonly socketCalls?: SocketCalls | undefined;
 }

@@ -124,8 +124,10 @@ export function createNetTransport(hooks: TransportHooks): Transport {
 		});
 	return {
 		kind: "net",
-		listen: (options, onConnection) =>
-			startServer(accept(onConnection), { host: options.address, port: options.port, backlog: options.backlog, reusePort: options.reusePort }),
+		async listen({ address, port, backlog, reusePort, ipv6Only = false, socketOptions }, onConnection) {
+			if (socketOptions !== undefined) throw onlyRaw();
+			return startServer(accept(onConnection), { host: address, port, backlog, reusePort, ipv6Only });
+		},
 		listenPipe: (path, onConnection) => startServer(accept(onConnection), { path }),
 		connect: (options, onResult) => connectNet(hooks, options, (socket) => onResult(socket instanceof Error ? socket : adopt(socket, false))),
 		toSocket(connection, bytes) {
@@ -135,6 +137,10 @@ export function createNetTransport(hooks: TransportHooks): Transport {
 		},
 		adoptTls: (socket: TLSSocket) => adopt(socket, true),
 	};
+}
+
+function onlyRaw(): Error {
+	return new Error("socket options need the raw transport, which this Node does not offer or WEFT_TRANSPORT=net turns off");
 }
 
 function startServer(server: Server, options: Parameters<Server["listen"]>[0]): Promise<ListeningSocket> {
@@ -150,7 +156,14 @@ function startServer(server: Server, options: Parameters<Server["listen"]>[0]): 
 }
 
 function connectNet(hooks: TransportHooks, options: ConnectOptions, onResult: (socket: Socket | Error) => void): () => void {
-	const { address, bindAddress, keepaliveSeconds } = options;
+	const { address, bindAddress, keepaliveSeconds, socketOptions } = options;
+	if (socketOptions !== undefined) {
+		const timer = setImmediate(() => {
+			onResult(onlyRaw());
+			hooks.afterEvent();
+		});
+		return () => clearImmediate(timer);
+	}
 	const keepAlive = keepaliveSeconds === undefined ? {} : { keepAlive: true, keepAliveInitialDelay: keepaliveSeconds * 1000 };
 	const socket =
 		address.kind === "pipe"

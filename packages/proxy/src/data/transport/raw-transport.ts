@@ -1,7 +1,9 @@
 import { Socket } from "node:net";
 import type { TLSSocket } from "node:tls";
 import type { Connection, ConnectOptions, ListeningSocket, ListenOptions, Transport, TransportHooks } from "./connection.ts";
+import type { SocketOption, SocketOptions } from "../../config/runtime-config.ts";
 import type { RawBindings, RawHandle, RawPipe, RawTcp, SocketName } from "./raw-bindings.ts";
+import { applySocketOptions, noSocketCalls } from "./socket-options.ts";
 import { RawConnection, type RawShared, systemError } from "./raw-connection.ts";
 
 const readBufferBytes = 64 * 1024;
@@ -18,8 +20,10 @@ export function createRawTransport(bindings: RawBindings, hooks: TransportHooks)
 		kind: "raw",
 		async listen(options, onConnection) {
 			const server = new TCP(bindings.tcp.SERVER);
+			const set = openWithOptions(shared, server, options.address, options.socketOptions);
 			bindServer(bindings, server, options);
-			return startListening(shared, server, options.backlog, true, onConnection);
+			set?.("bound");
+			return startListening(shared, server, options.backlog, true, onConnection, set);
 		},
 		async listenPipe(path, onConnection) {
 			const server = new Pipe(bindings.pipe.SERVER);
@@ -38,9 +42,35 @@ export function createRawTransport(bindings: RawBindings, hooks: TransportHooks)
 	};
 }
 
+type SetOptions = (state: SocketOption["state"]) => void;
+
+/** Gives the handle a socket of our own that has its options from before it is bound; throws when the system refuses one. undefined: no options. */
+function openWithOptions({ bindings, hooks }: RawShared, handle: RawTcp, address: string, options: SocketOptions | undefined): SetOptions | undefined {
+	if (options === undefined) return undefined;
+	const calls = hooks.socketCalls;
+	if (calls === undefined) throw noSocketCalls();
+	const family = address.includes(":") ? 6 : 4;
+	const fd = calls.open(family);
+	if (fd < 0) throw new Error("no more sockets are to be had");
+	const refused = applySocketOptions(calls, fd, family, options, "prebind");
+	if (refused !== undefined) {
+		calls.close(fd);
+		throw new Error(`the system refuses ${refused}`);
+	}
+	const status = handle.open(fd);
+	if (status !== 0) throw systemError(bindings, "open", status);
+	return (state) => {
+		const late = applySocketOptions(calls, fd, family, options, state);
+		if (late === undefined) return;
+		handle.close();
+		throw new Error(`the system refuses ${late}`);
+	};
+}
+
 function bindServer(bindings: RawBindings, server: RawTcp, options: ListenOptions): void {
-	const flags = options.reusePort ? bindings.tcp.UV_TCP_REUSEPORT : 0;
-	const status = options.address.includes(":") ? server.bind6(options.address, options.port, flags) : server.bind(options.address, options.port, flags);
+	const isSix = options.address.includes(":");
+	const flags = (options.reusePort ? bindings.tcp.UV_TCP_REUSEPORT : 0) | (isSix && options.ipv6Only === true ? bindings.tcp.UV_TCP_IPV6ONLY : 0);
+	const status = isSix ? server.bind6(options.address, options.port, flags) : server.bind(options.address, options.port, flags);
 	if (status === 0) return;
 	server.close();
 	throw systemError(bindings, `bind ${options.address}:${options.port}`, status);
@@ -52,6 +82,7 @@ function startListening(
 	backlog: number,
 	isTcp: boolean,
 	onConnection: (connection: Connection) => void,
+	setOptions?: SetOptions,
 ): ListeningSocket {
 	const { bindings, hooks } = shared;
 	server.onconnection = (status: number, handle: RawTcp | RawPipe) => {
@@ -70,6 +101,7 @@ function startListening(
 		server.close();
 		throw systemError(bindings, "listen", status);
 	}
+	setOptions?.("listening");
 	const name: SocketName = {};
 	if (isTcp) (server as RawTcp).getsockname(name);
 	let isOpen = true;
@@ -87,21 +119,25 @@ function connectRaw(shared: RawShared, options: ConnectOptions, onResult: (resul
 	const { address } = options;
 	const handle = address.kind === "ip" ? new bindings.TCP(bindings.tcp.SOCKET) : new bindings.Pipe(bindings.pipe.SOCKET);
 	let isDone = false;
-	const finish = (status: number) => {
+	const finish = (status: number, refusal?: Error) => {
 		if (isDone) return;
 		isDone = true;
 		if (status === 0 && address.kind === "ip") (handle as RawTcp).setNoDelay(true);
 		if (status === 0 && address.kind === "ip" && options.keepaliveSeconds !== undefined) (handle as RawTcp).setKeepAlive(true, options.keepaliveSeconds);
 		if (status !== 0) handle.close();
 		try {
-			onResult(status === 0 ? new RawConnection(shared, handle, undefined) : systemError(bindings, "connect", status));
+			onResult(status === 0 ? new RawConnection(shared, handle, undefined) : (refusal ?? systemError(bindings, "connect", status)));
 		} catch (error) {
 			hooks.onHandlerError(error instanceof Error ? error : new Error(String(error)));
 		}
 		hooks.afterEvent();
 	};
-	const status = startConnect(bindings, handle, options, finish);
-	if (status !== 0) setImmediate(finish, status);
+	try {
+		const status = startConnect(shared, handle, options, (code) => finish(code));
+		if (status !== 0) setImmediate(finish, status);
+	} catch (error) {
+		setImmediate(finish, -1, error instanceof Error ? error : new Error(String(error)));
+	}
 	return () => {
 		if (isDone) return;
 		isDone = true;
@@ -109,7 +145,8 @@ function connectRaw(shared: RawShared, options: ConnectOptions, onResult: (resul
 	};
 }
 
-function startConnect(bindings: RawBindings, handle: RawTcp | RawPipe, options: ConnectOptions, finish: (status: number) => void): number {
+function startConnect(shared: RawShared, handle: RawTcp | RawPipe, options: ConnectOptions, finish: (status: number) => void): number {
+	const { bindings } = shared;
 	const { address } = options;
 	if (address.kind === "pipe") {
 		const request = new bindings.PipeConnectWrap();
@@ -119,10 +156,12 @@ function startConnect(bindings: RawBindings, handle: RawTcp | RawPipe, options: 
 	}
 	const tcp = handle as RawTcp;
 	const isSix = address.address.includes(":");
+	const set = openWithOptions(shared, tcp, address.address, options.socketOptions);
 	if (options.bindAddress !== "") {
 		const bound = isSix ? tcp.bind6(options.bindAddress, 0, 0) : tcp.bind(options.bindAddress, 0, 0);
 		if (bound !== 0) return bound;
 	}
+	set?.("bound");
 	const request = new bindings.TCPConnectWrap();
 	request.oncomplete = finish;
 	return isSix ? tcp.connect6(request, address.address, address.port) : tcp.connect(request, address.address, address.port);

@@ -1,6 +1,7 @@
 import { parentPort, workerData } from "node:worker_threads";
 import type { FromWorker, ToWorker, WorkerInit } from "../../config/worker-messages.ts";
-import { createOriginalDst } from "../listener/original-dst.ts";
+import { createOriginalDst } from "../transport/original-dst.ts";
+import { loadSocketCalls } from "../transport/socket-calls.ts";
 import { keepTrimmed, loadTrim } from "./native-memory.ts";
 import { createDataWorker } from "./worker.ts";
 
@@ -14,7 +15,8 @@ let handle = (message: ToWorker): void => void early.push(message);
 port.on("message", (message: ToWorker) => handle(message));
 
 const init = workerData as WorkerInit;
-const worker = await createDataWorker(init, post, await createOriginalDst());
+const socketCalls = await loadSocketCalls();
+const worker = await createDataWorker(init, post, createOriginalDst(socketCalls), socketCalls);
 handle = worker.handle;
 post({ kind: "ready" });
 for (const message of early.splice(0)) worker.handle(message);

@@ -2,7 +2,7 @@ import type { Cluster, ClusterHosts, ConfigUpdate, FilterChain, HttpConnectionMa
 import { createSharedBuffer } from "../../config/shared-state.ts";
 import type { FromWorker, WorkerInit } from "../../config/worker-messages.ts";
 import { type DataWorker, createDataWorker } from "./worker.ts";
-import type { OriginalDst } from "../listener/listener-manager.ts";
+import type { OriginalDst } from "../transport/original-dst.ts";
 
 /** Test helper: literals with every field set, and a worker in this very thread. */
 
@@ -145,6 +145,7 @@ export function listenerOf(name: string, chains: readonly FilterChain[], parts: 
 		httpInspectorDisabled: undefined,
 		inspectHttp: false,
 		originalDst: false,
+		originalSrc: undefined,
 		proxyProtocol: false,
 		listenerFiltersTimeoutMs: 15_000,
 		continueOnListenerFiltersTimeout: false,
@@ -152,6 +153,7 @@ export function listenerOf(name: string, chains: readonly FilterChain[], parts: 
 		defaultFilterChain: undefined,
 		bufferBytesMax: 1024 * 1024,
 		backlog: 128,
+		socketOptions: undefined,
 		accessLogs: [],
 		...parts,
 	};
@@ -176,7 +178,8 @@ export function clusterOf(name: string, parts: Partial<Cluster> = {}): Cluster {
 		localityWeighted: false,
 		transportMatches: [],
 		transport: { kind: "raw" },
-		bindAddress: "",
+		bindAddresses: [],
+		socketOptions: undefined,
 		tcpKeepalive: undefined,
 		istioService: undefined,
 		istioSubset: undefined,

@@ -5,10 +5,12 @@ import type { FromWorker, ToWorker, WorkerInit } from "../../config/worker-messa
 import { createRequestIds } from "../headers/request-id.ts";
 import { IstioTelemetry } from "../http/istio-telemetry.ts";
 import { loadHash64 } from "../lb/hash.ts";
-import { ListenerManager, type OriginalDst } from "../listener/listener-manager.ts";
+import { ListenerManager } from "../listener/listener-manager.ts";
 import { createLogFiles, type LogFiles } from "../log/log-files.ts";
 import { createStatsRegistry } from "../stats/registry.ts";
+import type { OriginalDst } from "../transport/original-dst.ts";
 import { Output } from "../transport/output.ts";
+import type { SocketCalls } from "../transport/socket-calls.ts";
 import { createTimerWheel } from "../transport/timers.ts";
 import { createTransport } from "../transport/transport.ts";
 import { ConfigApplier } from "./config-applier.ts";
@@ -26,7 +28,12 @@ export interface DataWorker {
 }
 
 /** The data path of one thread. `post` carries answers and events to the main thread. */
-export async function createDataWorker(init: WorkerInit, post: (message: FromWorker) => void, originalDst: OriginalDst): Promise<DataWorker> {
+export async function createDataWorker(
+	init: WorkerInit,
+	post: (message: FromWorker) => void,
+	originalDst: OriginalDst,
+	socketCalls?: SocketCalls,
+): Promise<DataWorker> {
 	let level = levelOf(init.options.logLevel);
 	const output = new Output();
 	const log: WorkerContext["log"] = (name, message, fields = {}) => {
@@ -56,7 +63,7 @@ export async function createDataWorker(init: WorkerInit, post: (message: FromWor
 		serverName: init.options.serverName,
 		workerIndex: init.workerIndex,
 		reusePort: init.options.reusePort,
-		transport: await createTransport(init.options.transport, { afterEvent, onHandlerError }),
+		transport: await createTransport(init.options.transport, { afterEvent, onHandlerError, socketCalls }),
 		output,
 		wheel: createTimerWheel(() => performance.now(), run, nowMs),
 		stats: createStatsRegistry(istio),
