@@ -1,4 +1,5 @@
 import { chmodSync, existsSync, mkdirSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import type { ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
@@ -56,6 +57,8 @@ export class NetnsMesh {
 	readonly network: Network;
 	readonly folder: string;
 	readonly pods = new Map<string, MeshPod>();
+	readonly proxyCommand = proxy;
+	readonly #proxies = new Map<string, ChildProcess>();
 	readonly #tokenKey = Buffer.alloc(32, 7);
 
 	constructor(name: string) {
@@ -116,12 +119,19 @@ export class NetnsMesh {
 		const as = isTproxy ? { user: 0, group: proxyUser } : { user: proxyUser, group: proxyUser };
 		const drop = isTproxy ? ["setpriv", "--bounding-set=-all,+net_admin", "--inh-caps=-all,+net_admin"] : [];
 		const args = ["proxy", "sidecar", "--domain", "default.svc.cluster.local", "--proxyLogLevel=warning", "--proxyComponentLogLevel=misc:error"];
-		host.start([...drop, ...proxy, ...args, "--log_output_level=default:info"], {
+		const child = host.start([...drop, ...proxy, ...args, "--log_output_level=default:info"], {
 			...as,
 			cwd: folder,
 			env: this.#proxyEnv(pod, ip),
 			stdio: this.#log(`${spec.name}-proxy`),
 		});
+		this.#proxies.set(spec.name, child);
+	}
+
+	proxyOf({ spec }: MeshPod): ChildProcess {
+		const child = this.#proxies.get(spec.name);
+		if (child === undefined) throw new Error(`${spec.name} has no proxy`);
+		return child;
 	}
 
 	#proxyEnv({ spec }: MeshPod, ip: string): NodeJS.ProcessEnv {
