@@ -11,11 +11,17 @@ import { type Host, Network, type RunAs } from "./network.ts";
 
 const root = (name: string) => dirname(createRequire(import.meta.url).resolve(`${name}/package.json`));
 const weft = [process.execPath, join(root("@weft/cli"), "bin", "weft.mjs")];
-const proxy = [process.execPath, "--max-semi-space-size=1", proxyFile()];
+const launch = (JSON.parse(readFileSync(join(root("@weft/proxy"), "package.json"), "utf8")) as { readonly weft: ProxyLaunch }).weft;
+const proxy = [process.execPath, ...launch.nodeArguments, proxyFile()];
 const apps = join(import.meta.dirname, "../../examples/apps/src/main.ts");
 const discoveryPort = 15_012;
 const proxyUser = 1337;
 const appUser = 1000;
+
+interface ProxyLaunch {
+	readonly nodeArguments: readonly string[];
+	readonly environment: Readonly<Record<string, string>>;
+}
 
 function proxyFile(): string {
 	const bundle = join(root("@weft/proxy"), "dist", "weft-proxy.mjs");
@@ -139,7 +145,7 @@ export class NetnsMesh {
 		return {
 			PATH: process.env["PATH"],
 			...(process.env["WEFT_SOURCES"] === undefined ? {} : { WEFT_SOURCES: "1" }),
-			MALLOC_ARENA_MAX: "1",
+			...launch.environment,
 			PILOT_CERT_PROVIDER: "istiod",
 			CA_ADDR: address,
 			POD_NAME: spec.name,

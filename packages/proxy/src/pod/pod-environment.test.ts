@@ -1,0 +1,213 @@
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import { type PodArguments, parsePodArguments } from "./arguments.ts";
+import { type PodSources, readPodEnvironment } from "./pod-environment.ts";
+import { parseDownwardApi, podFiles } from "./pod-files.ts";
+
+const injected: Readonly<Record<string, string>> = {
+	POD_NAME: "web-1",
+	POD_NAMESPACE: "shop",
+	INSTANCE_IP: "10.1.2.3",
+	SERVICE_ACCOUNT: "web",
+	CA_ADDR: "istiod.istio-system.svc:15012",
+	PROXY_CONFIG: "{}\n",
+	ISTIO_CPU_LIMIT: "2",
+	ISTIO_META_POD_PORTS: '[\n    {"containerPort":8080}\n]',
+	ISTIO_META_CLUSTER_ID: "Kubernetes",
+	ISTIO_META_INTERCEPTION_MODE: "REDIRECT",
+	ISTIO_META_WORKLOAD_NAME: "web",
+	ISTIO_META_MESH_ID: "cluster.local",
+};
+
+const files: Readonly<Record<string, string>> = {
+	[podFiles.labels]: 'app="web"\npod-template-hash="5d9"\nversion="v1"',
+	[podFiles.annotations]: 'note="a \\"b\\"\\n\\u00e9"',
+};
+
+interface World {
+	readonly args?: readonly string[];
+	readonly env?: Readonly<Record<string, string | undefined>>;
+	readonly files?: Readonly<Record<string, string>>;
+	readonly addresses?: readonly string[];
+	readonly cpus?: number;
+}
+
+function argumentsOf(args: readonly string[]): PodArguments {
+	const parsed = parsePodArguments(args);
+	if (parsed.kind !== "arguments") throw new Error(parsed.kind === "error" ? parsed.message : parsed.kind);
+	return parsed.arguments;
+}
+
+function read({ args = ["sidecar", "--domain", "shop.svc.cluster.local"], env = {}, files: more = {}, addresses = ["10.1.2.3"], cpus = 8 }: World) {
+	const mounted = { ...files, ...more };
+	const sources: PodSources = {
+		env: { ...injected, ...env },
+		readFile: (path) => mounted[path],
+		pathOf: (path) => `/${path}`,
+		addresses: () => addresses,
+		cpus: () => cpus,
+	};
+	return readPodEnvironment(argumentsOf(args), sources);
+}
+
+function flagsOf(world: World) {
+	const result = read(world);
+	if ("errors" in result) throw new Error(result.errors.join("; "));
+	return result.flags;
+}
+
+describe("an injected pod's environment", () => {
+	it("gives the node that Istio's agent sends", () => {
+		const { nodeId, nodeCluster, nodeMetadata } = flagsOf({});
+		assert.equal(nodeId, "sidecar~10.1.2.3~web-1.shop~shop.svc.cluster.local");
+		assert.equal(nodeCluster, "web.shop");
+		assert.deepEqual(nodeMetadata["LABELS"], { app: "web", version: "v1" });
+		assert.deepEqual(nodeMetadata["ANNOTATIONS"], { note: 'a "b"\né' });
+		const { NAME, NAMESPACE, SERVICE_ACCOUNT, CLUSTER_ID, INTERCEPTION_MODE, WORKLOAD_NAME, MESH_ID, INSTANCE_IPS, ISTIO_VERSION, POD_PORTS } = nodeMetadata;
+		assert.deepEqual([NAME, NAMESPACE, SERVICE_ACCOUNT, CLUSTER_ID], ["web-1", "shop", "web", "Kubernetes"]);
+		assert.deepEqual([INTERCEPTION_MODE, WORKLOAD_NAME, MESH_ID, INSTANCE_IPS], ["REDIRECT", "web", "cluster.local", "10.1.2.3"]);
+		assert.match(String(ISTIO_VERSION), /^1\.\d+\.\d+$/);
+		assert.equal(POD_PORTS, injected["ISTIO_META_POD_PORTS"]);
+		assert.deepEqual([nodeMetadata["ENVOY_STATUS_PORT"], nodeMetadata["ENVOY_PROMETHEUS_PORT"]], [15_021, 15_090]);
+		assert.deepEqual(nodeMetadata["PROXY_CONFIG"], {
+			discoveryAddress: "istiod.istio-system.svc:15012",
+			proxyAdminPort: 15_000,
+			statusPort: 15_020,
+			terminationDrainDuration: "5s",
+			drainDuration: "45s",
+		});
+	});
+
+	const same = <T>(pick: (flags: ReturnType<typeof flagsOf>) => T) => pick;
+	const cases: Readonly<Record<string, readonly [World, (flags: ReturnType<typeof flagsOf>) => unknown, unknown]>> = {
+		"a router": [{ args: ["router"] }, same((f) => f.nodeId), "router~10.1.2.3~web-1.shop~shop.svc.cluster.local"],
+		"concurrency: the CPU limit": [{}, same((f) => f.concurrency), 2],
+		"concurrency: no more than there are": [{ env: { ISTIO_CPU_LIMIT: "64" }, cpus: 4 }, same((f) => f.concurrency), 4],
+		"concurrency: without a limit, all": [{ env: { ISTIO_CPU_LIMIT: undefined } }, same((f) => f.concurrency), 8],
+		"concurrency: ProxyConfig's": [{ env: { PROXY_CONFIG: "concurrency: 3" } }, same((f) => f.concurrency), 3],
+		"concurrency: 0 is all": [{ env: { PROXY_CONFIG: '{"concurrency":0}' } }, same((f) => f.concurrency), 8],
+		"concurrency: the flag wins": [{ args: ["sidecar", "--concurrency=5"], env: { PROXY_CONFIG: "concurrency: 3" } }, same((f) => f.concurrency), 5],
+		"the pod's annotation is laid over PROXY_CONFIG": [
+			{
+				env: { PROXY_CONFIG: "concurrency: 3\nproxyMetadata: {ISTIO_META_A: a}" },
+				files: { [podFiles.annotations]: 'proxy.istio.io/config="concurrency: 4\\nproxyMetadata: {ISTIO_META_B: b}\\n"' },
+			},
+			same((f) => [f.concurrency, f.nodeMetadata["A"], f.nodeMetadata["B"]]),
+			[4, "a", "b"],
+		],
+		"proxyMetadata, the environment over it, JSON over both": [
+			{ env: { PROXY_CONFIG: "proxyMetadata: {ISTIO_META_X: a, ISTIO_META_Y: a, OTHER: z}", ISTIO_META_Y: "b", ISTIO_METAJSON_ANY: '{"Z":{"n":1}}' } },
+			same(({ nodeMetadata: { X, Y, Z, OTHER } }) => ({ X, Y, Z, OTHER })),
+			{ X: "a", Y: "b", Z: { n: 1 }, OTHER: undefined },
+		],
+		"labels of the environment, under the pod's": [
+			{ env: { ISTIO_METAJSON_LABELS: '{"app":"other","extra":"e"}' } },
+			same((f) => f.nodeMetadata["LABELS"]),
+			{ app: "web", version: "v1", extra: "e" },
+		],
+		"server names: of the addresses": [
+			{ env: { PROXY_CONFIG: "discoveryAddress: istiod-weft.istio-system.svc:15012", CA_ADDR: "csr.cert-manager.svc:443" } },
+			same((f) => [f.discoveryAddress, f.serverName, f.caAddress, f.caServerName]),
+			["istiod-weft.istio-system.svc:15012", "istiod-weft.istio-system.svc", "csr.cert-manager.svc:443", "csr.cert-manager.svc"],
+		],
+		"server names: Istio's own where an address has none": [
+			{ env: { PROXY_CONFIG: "discoveryAddress: 10.0.0.1:15012", CA_ADDR: "" } },
+			same((f) => [f.serverName, f.caAddress]),
+			[undefined, "10.0.0.1:15012"],
+		],
+		"all of the pod's addresses, its own first": [{ addresses: ["fd00::5", "10.1.2.3"] }, same((f) => f.nodeMetadata["INSTANCE_IPS"]), "10.1.2.3,fd00::5"],
+		"the locality label": [{ files: { [podFiles.labels]: 'istio-locality="r1.z1.s1"' } }, same((f) => f.locality), { region: "r1", zone: "z1", subZone: "s1" }],
+		"Kubernetes' own roots, the plain token": [
+			{ env: { PILOT_CERT_PROVIDER: "kubernetes", JWT_POLICY: "first-party-jwt" } },
+			same((f) => [f.rootCertFile, f.tokenFile]),
+			["/var/run/secrets/kubernetes.io/serviceaccount/ca.crt", "/var/run/secrets/kubernetes.io/serviceaccount/token"],
+		],
+		"the volumes of the injector": [
+			{},
+			same((f) => [f.rootCertFile, f.tokenFile]),
+			["/var/run/secrets/istio/root-cert.pem", "/var/run/secrets/tokens/istio-token"],
+		],
+		"how it drains": [
+			{ env: { PROXY_CONFIG: "terminationDrainDuration: 1m30s\ndrainDuration: 0.5s", EXIT_ON_ZERO_ACTIVE_CONNECTIONS: "true", MINIMUM_DRAIN_DURATION: "7s" } },
+			same((f) => [f.pod?.drain, f.nodeMetadata["EXIT_ON_ZERO_ACTIVE_CONNECTIONS"]]),
+			[{ terminationMs: 90_000, listenersMs: 500, exitsOnZeroConnections: true, minimumMs: 7000 }, "true"],
+		],
+		"a gateway merges nobody's metrics": [
+			{ args: ["router"], env: { ISTIO_PROMETHEUS_ANNOTATIONS: '{"port":"9090"}' } },
+			same((f) => f.pod?.scrape),
+			undefined,
+		],
+	};
+	for (const [name, [world, pick, expected]] of Object.entries(cases)) it(name, () => assert.deepEqual(pick(flagsOf(world)), expected));
+
+	it("names everything that is wrong at once", () => {
+		const result = read({
+			env: {
+				PROXY_CONFIG: "concurrency: many\ndrainDuration: soon\ndiscoveryAddress: nowhere",
+				MINIMUM_DRAIN_DURATION: "x",
+				SECRET_TTL: "never",
+				ISTIO_KUBE_APP_PROBERS: '{"/x":{},"/app-health/a/livez":{"httpGet":{"port":"http"}}}',
+				ISTIO_PROMETHEUS_ANNOTATIONS: '{"port":"15020"}',
+			},
+		});
+		assert.ok("errors" in result);
+		for (const part of ["concurrency", "drainDuration", "discoveryAddress", "MINIMUM_DRAIN_DURATION", "SECRET_TTL", "/x", "/app-health/a/livez", "15020"])
+			assert.ok(
+				result.errors.some((error) => error.includes(part)),
+				`${part} in ${result.errors.join("; ")}`,
+			);
+	});
+
+	it("warns of what has no effect, and of JSON that is none", () => {
+		const result = read({ env: { PROXY_CONFIG: "statsdUdpAddress: a:1\nbinaryPath: /x", ISTIO_METAJSON_LABELS: "nope" } });
+		assert.ok("warnings" in result);
+		assert.deepEqual(result.warnings, [
+			"these fields of ProxyConfig have no effect here: binaryPath, statsdUdpAddress",
+			"ISTIO_METAJSON_LABELS is not a JSON object and is left out",
+		]);
+	});
+});
+
+describe("pilot-agent's command line", () => {
+	const injectedArgs =
+		"sidecar --domain shop.svc.cluster.local --proxyLogLevel=warning --proxyComponentLogLevel=misc:error --log_output_level=default:info".split(" ");
+
+	it("as the injector writes it, without a warning", () => {
+		const parsed = parsePodArguments(injectedArgs);
+		assert.equal(parsed.kind, "arguments");
+		assert.deepEqual(parsed.kind === "arguments" && [parsed.warnings, parsed.arguments.proxyLogLevel, parsed.arguments.agentLogLevel], [[], "warn", "info"]);
+	});
+
+	it("flags without effect are named in one warning", () => {
+		const parsed = parsePodArguments([...injectedArgs, "--stsPort=0", "--outlierLogPath", "/dev/stdout", "--log_as_json=true"]);
+		assert.deepEqual(parsed.kind === "arguments" && [parsed.warnings, parsed.arguments.logAsJson], [
+			["these flags have no effect here: --stsPort, --outlierLogPath"],
+			true,
+		]);
+	});
+
+	for (const [args, message] of [
+		[["waypoint"], /invalid role waypoint/],
+		[["sidecar", "more"], /unexpected argument more/],
+		[["sidecar", "--concurrency=x"], /--concurrency/],
+		[["sidecar", "--proxyLogLevel=loud"], /unknown level loud/],
+		[["sidecar", "--log_output_level=default:loud"], /default:loud/],
+		[["sidecar", "--nonsense"], /nonsense/],
+	] as const) {
+		it(`refuses ${args.join(" ")}`, () => {
+			const parsed = parsePodArguments(args);
+			assert.match(parsed.kind === "error" ? parsed.message : parsed.kind, message);
+		});
+	}
+});
+
+describe("the downward API's files", () => {
+	for (const [text, expected] of [
+		['a="b"', { a: "b" }],
+		['a="x=\\"y\\""\nb="1\\t2"', { a: 'x="y"', b: "1\t2" }],
+		['a="\\xe2\\x82\\xac \\u20ac \\U0001f600"', { a: "€ € 😀" }],
+		['broken\n="x"\nc=plain\nd="\\q"\ne="ok"\n', { e: "ok" }],
+	] as const) {
+		it(JSON.stringify(text), () => assert.deepEqual({ ...parseDownwardApi(text) }, expected));
+	}
+});
