@@ -54,12 +54,9 @@ const aliasesMax = 100;
 /** Reads the texts in turn, each laid over what came before: PROXY_CONFIG, then the pod's annotation. Empty texts say nothing. */
 export function readProxyConfig(texts: readonly { readonly name: string; readonly text: string }[]): ReadProxyConfig {
 	const errors: string[] = [];
-	let given: Json = {};
-	for (const { name, text } of texts) {
-		const layer = readLayer(name, text, errors);
-		const metadata = { ...asStrings(given["proxyMetadata"]), ...asStrings(layer["proxyMetadata"]) };
-		given = { ...given, ...layer, ...(Object.keys(metadata).length === 0 ? {} : { proxyMetadata: metadata }) };
-	}
+	const layers = texts.map(({ name, text }) => readLayer(name, text, errors));
+	const proxyMetadata = Object.assign({}, ...layers.map((layer) => asStrings(layer["proxyMetadata"]))) as Readonly<Record<string, string>>;
+	const given: Json = { ...(Object.assign({}, ...layers) as Json), ...(Object.keys(proxyMetadata).length === 0 ? {} : { proxyMetadata }) };
 	const raw: Json = { ...defaults, ...given };
 	const ignored = without.filter((name) => given[name] !== undefined && given[name] !== "");
 	return {
