@@ -6,7 +6,6 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import type { Readable } from "node:stream";
 import { issueLocalToken } from "@weft/citadel";
-import type { CaptureOptions } from "./capture-rules.ts";
 import { type Host, Network, type RunAs } from "./network.ts";
 
 const root = (name: string) => dirname(createRequire(import.meta.url).resolve(`${name}/package.json`));
@@ -26,6 +25,13 @@ interface ProxyLaunch {
 function proxyFile(): string {
 	const bundle = join(root("@weft/proxy"), "dist", "weft-proxy.mjs");
 	return process.env["WEFT_SOURCES"] === undefined && existsSync(bundle) ? bundle : join(root("@weft/proxy"), "src", "main.ts");
+}
+
+/** What the injector's init container is told beside what every pod's is. */
+export interface CaptureOptions {
+	readonly mode?: "REDIRECT" | "TPROXY";
+	readonly excludeInboundPorts?: readonly number[];
+	readonly excludeOutboundPorts?: readonly number[];
 }
 
 export interface PodSpec {
@@ -85,12 +91,14 @@ export class NetnsMesh {
 	}
 
 	addPod(spec: PodSpec): MeshPod {
-		const host = this.network.addPod(spec.capture);
+		const host = this.network.addPod();
 		const folder = join(this.folder, spec.name);
 		mkdirSync(folder);
 		const pod = { spec, host, folder, ip: spec.ipFamily === 6 ? host.ip6 : host.ip };
 		this.pods.set(spec.name, pod);
 		this.apply(`pod-${spec.name}`, podObject(pod));
+		// The init container: root, before anything else of the pod runs.
+		if (spec.capture !== undefined) host.run([...proxy, "istio-iptables", ...captureArguments(spec.capture)]);
 		return pod;
 	}
 
@@ -279,6 +287,11 @@ export function peerAuthentication(mode: "STRICT" | "PERMISSIVE"): object {
 function readCurl(output: string, exitCode: number): CurlResult {
 	const at = output.lastIndexOf("\n");
 	return { status: Number(output.slice(at + 1)), body: output.slice(0, Math.max(at, 0)), exitCode };
+}
+
+function captureArguments({ mode = "REDIRECT", excludeInboundPorts = [], excludeOutboundPorts = [] }: CaptureOptions): readonly string[] {
+	const inbound = ["15090", "15021", "15020", ...excludeInboundPorts].join(",");
+	return ["-p", "15001", "-z", "15006", "-u", "1337", "-m", mode, "-i", "*", "-x", "", "-b", "*", "-d", inbound, "-o", excludeOutboundPorts.join(",")];
 }
 
 function podObject({ spec, ip }: MeshPod): object {

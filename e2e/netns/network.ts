@@ -1,6 +1,5 @@
 import { type ChildProcess, execFileSync, spawn, type SpawnOptions } from "node:child_process";
 import { once } from "node:events";
-import { type CaptureOptions, captureRules } from "./capture-rules.ts";
 
 /** undefined: network namespaces can be made here; else the reason and what enables them. */
 export function whySkipped(): string | undefined {
@@ -67,7 +66,7 @@ export class Network {
 	}
 
 	/** A namespace with one interface; all its traffic leaves through the node. */
-	addPod(capture?: CaptureOptions): Host {
+	addPod(): Host {
 		const n = ++this.#pods;
 		const pod = this.#createHost(`p${n}`, `10.44.0.${n + 1}`, `fd44::${n + 1}`);
 		const { namespace } = pod;
@@ -78,7 +77,6 @@ export class Network {
 		pod.run(["ip", "link", "set", "eth0", "up"]);
 		pod.run(["ip", "route", "add", "default", "via", "10.44.0.1"]);
 		pod.run(["ip", "-6", "route", "add", "default", "via", "fd44::1"]);
-		if (capture !== undefined) applyCapture(pod, capture);
 		return pod;
 	}
 
@@ -137,16 +135,4 @@ export class Network {
 			}
 		}
 	};
-}
-
-function applyCapture(pod: Host, capture: CaptureOptions): void {
-	pod.run(["iptables-restore", "--noflush"], { input: captureRules(capture, 4) });
-	pod.run(["ip", "-6", "addr", "add", "::6/128", "dev", "lo"]);
-	pod.run(["ip6tables-restore", "--noflush"], { input: captureRules(capture, 6) });
-	if (capture.mode !== "TPROXY") return;
-	// Packets with the mark are delivered here, whatever address they are for.
-	for (const family of ["-4", "-6"]) {
-		pod.run(["ip", family, "rule", "add", "fwmark", "1337", "lookup", "133"]);
-		pod.run(["ip", family, "route", "add", "local", "default", "dev", "lo", "table", "133"]);
-	}
 }
