@@ -21,11 +21,18 @@ const families = { 4: 2, 6: 10 } as const;
 const streamType = 0x1 | 0x800 | 0x80000;
 const valueBytesMax = 2048;
 
+const libraries = { "node:ffi": loadFromNode, koffi: loadFromKoffi } as const;
+
 /** By node:ffi, or by koffi where it is installed and Node is too old for that; undefined: neither, or not Linux. */
-export async function loadSocketCalls(): Promise<SocketCalls | undefined> {
+export async function loadSocketCalls(
+	wanted: readonly (keyof typeof libraries)[] = ["node:ffi", "koffi"],
+): Promise<(SocketCalls & { readonly library: string }) | undefined> {
 	if (process.platform !== "linux") return undefined;
-	const functions = (await loadFromNode()) ?? (await loadFromKoffi());
-	return functions && wrap(functions);
+	for (const library of wanted) {
+		const functions = await libraries[library]();
+		if (functions !== undefined) return { ...wrap(functions), library };
+	}
+	return undefined;
 }
 
 /** https://nodejs.org/docs/latest-v26.x/api/ffi.html */
