@@ -229,7 +229,8 @@ export interface Listener {
 	readonly originalDst: boolean;
 	/** Upstream connections come from the client's own address, with this mark (0: none); undefined: from the proxy's. */
 	readonly originalSrc: { readonly mark: number } | undefined;
-	readonly proxyProtocol: boolean;
+	/** undefined: connections begin without a PROXY protocol header. */
+	readonly proxyProtocol: ProxyProtocolOptions | undefined;
 	/** 0: wait for ever. */
 	readonly listenerFiltersTimeoutMs: number;
 	readonly continueOnListenerFiltersTimeout: boolean;
@@ -241,6 +242,12 @@ export interface Listener {
 	readonly socketOptions: SocketOptions | undefined;
 	/** For connections that no filter chain takes. */
 	readonly accessLogs: readonly AccessLog[];
+}
+
+export interface ProxyProtocolOptions {
+	/** Connections without a header are taken as they are. */
+	readonly allowWithout: boolean;
+	readonly versions: readonly ("v1" | "v2")[];
 }
 
 /** What a socket is told beyond the ordinary. */
@@ -501,7 +508,10 @@ export interface Cluster {
 	readonly originalDstUseHeader: boolean;
 }
 
-export type UpstreamTransport = { readonly kind: "raw" } | { readonly kind: "tls"; readonly tls: UpstreamTls };
+export type UpstreamTransport = ({ readonly kind: "raw" } | { readonly kind: "tls"; readonly tls: UpstreamTls }) & {
+	/** Connections begin with a PROXY protocol header that names the client. */
+	readonly proxyProtocol?: "v1" | "v2";
+};
 
 export interface BreakerLimits {
 	readonly connectionsMax: number;

@@ -7,7 +7,7 @@ import type {
 } from "@weft/xds/generated/envoy/config/listener/v3/listener_components.ts";
 import type { OriginalSrc } from "@weft/xds/generated/envoy/extensions/filters/listener/original_src/v3/original_src.ts";
 import type { ProxyProtocol } from "@weft/xds/generated/envoy/extensions/filters/listener/proxy_protocol/v3/proxy_protocol.ts";
-import type { ConnectionPredicate, FilterChain, FilterChainMatch, Listener } from "../runtime-config.ts";
+import type { ConnectionPredicate, FilterChain, FilterChainMatch, Listener, ProxyProtocolOptions } from "../runtime-config.ts";
 import { decodeAccessLogs } from "./access-log.ts";
 import { decodeAddress, decodeCidr } from "./address.ts";
 import { openAny } from "./any.ts";
@@ -79,7 +79,7 @@ function decodeListenerFields(at: At, message: ListenerMessage, environment: Dec
 		originalDst: filters.originalDst || message.useOriginalDst === true,
 		// Matching by server name or protocol needs the inspector; Envoy adds it with a warning.
 		inspectTls: filters.inspectTls || filterChains.some(needsTlsInspector),
-		proxyProtocol: filters.proxyProtocol || usesProxyProtocol,
+		proxyProtocol: filters.proxyProtocol ?? (usesProxyProtocol ? { allowWithout: false, versions: proxyVersions } : undefined),
 		listenerFiltersTimeoutMs: durationMsOr(message.listenerFiltersTimeout, 15_000),
 		continueOnListenerFiltersTimeout: message.continueOnListenerFiltersTimeout,
 		filterChains,
@@ -109,7 +109,7 @@ function decodeListenerFilters(at: At, filters: readonly ListenerFilter[]) {
 		httpInspectorDisabled: undefined,
 		originalDst: false,
 		originalSrc: undefined,
-		proxyProtocol: false,
+		proxyProtocol: undefined,
 	};
 	filters.forEach((filter, i) => {
 		const here = under(at, `listenerFilters[${i}]`);
@@ -135,13 +135,21 @@ function decodeListenerFilters(at: At, filters: readonly ListenerFilter[]) {
 				return reportDisabled(here, disabled);
 			}
 			case "envoy.extensions.filters.listener.proxy_protocol.v3.ProxyProtocol":
-				onlySupports(here, opened.typeName, opened.message as ProxyProtocol, ["statPrefix"]);
-				out.proxyProtocol = true;
+				out.proxyProtocol = decodeProxyProtocol(here, opened.message as ProxyProtocol);
 				return reportDisabled(here, disabled);
 		}
 		report(here, `listener filter ${filter.name} of type ${opened.typeName} is not implemented`);
 	});
 	return out;
+}
+
+const proxyVersions = ["v1", "v2"] as const;
+
+function decodeProxyProtocol(at: At, message: ProxyProtocol): ProxyProtocolOptions {
+	const supported = ["statPrefix", "allowRequestsWithoutProxyProtocol", "disallowedVersions"];
+	onlySupports(at, "envoy.extensions.filters.listener.proxy_protocol.v3.ProxyProtocol", message, supported);
+	const versions = proxyVersions.filter((_, i) => !message.disallowedVersions.some((version) => version === i));
+	return { allowWithout: message.allowRequestsWithoutProxyProtocol, versions };
 }
 
 function decodeChain(at: At, chain: ChainMessage, environment: DecodeEnvironment): FilterChain {

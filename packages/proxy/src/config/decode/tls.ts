@@ -1,5 +1,6 @@
 import type { TransportSocket } from "@weft/xds/generated/envoy/config/core/v3/base.ts";
 import type { CertificateValidationContext, TlsCertificate, TlsParameters } from "@weft/xds/generated/envoy/extensions/transport_sockets/tls/v3/common.ts";
+import type { ProxyProtocolUpstreamTransport } from "@weft/xds/generated/envoy/extensions/transport_sockets/proxy_protocol/v3/upstream_proxy_protocol.ts";
 import type { CommonTlsContext, DownstreamTlsContext, UpstreamTlsContext } from "@weft/xds/generated/envoy/extensions/transport_sockets/tls/v3/tls.ts";
 import type { CertificateSource, DownstreamTls, PeerValidation, SanMatch, TlsParams, TrustSource, UpstreamTls, UpstreamTransport } from "../runtime-config.ts";
 import { openAny } from "./any.ts";
@@ -29,6 +30,11 @@ export function decodeUpstreamSocket(at: At, socket: TransportSocket | undefined
 	const opened = openAny(at, socket.typedConfig, `transport socket ${socket.name}`);
 	if (opened?.typeName === `${tlsPackage}.UpstreamTlsContext`)
 		return { kind: "tls", tls: decodeUpstreamTls(at, opened.message as UpstreamTlsContext, sni, environment) };
+	if (opened?.typeName === "envoy.extensions.transport_sockets.proxy_protocol.v3.ProxyProtocolUpstreamTransport") {
+		const { config, transportSocket } = opened.message as ProxyProtocolUpstreamTransport;
+		if (config?.passThroughTlvs !== undefined) report(under(at, "config.passThroughTlvs"), "pass_through_tlvs is not implemented");
+		return { ...decodeUpstreamSocket(under(at, "transportSocket"), transportSocket, sni, environment), proxyProtocol: config?.version === 1 ? "v2" : "v1" };
+	}
 	if (opened && opened.typeName !== "envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer") {
 		report(at, `upstream transport socket of type ${opened.typeName} is not implemented`);
 	}

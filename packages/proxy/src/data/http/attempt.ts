@@ -1,4 +1,4 @@
-import type { UpstreamSource } from "../log/stream-info.ts";
+import type { ConnectionInfo } from "../log/stream-info.ts";
 import { beginRequest, type ChooseContext, endRequest, type HostEntry } from "../lb/host-entry.ts";
 import { clusterGauge, clusterStat } from "../upstream/cluster-stats.ts";
 import type { ClusterRuntime } from "../upstream/cluster-runtime.ts";
@@ -37,10 +37,10 @@ export class Attempt {
 	}
 
 	/** Asks for a connection; the client hears of it, at once or later. */
-	connect(client: PoolClient, authority: string, alpn: readonly string[] | undefined, source: UpstreamSource | undefined): void {
+	connect(client: PoolClient, authority: string, alpn: readonly string[] | undefined, downstream: ConnectionInfo): void {
 		const { host, priority } = this;
 		const cluster = this.cluster as ClusterRuntime;
-		const transport = cluster.transports.choose(host as HostEntry, authority, cluster.httpAlpn(host as HostEntry, alpn), source);
+		const transport = cluster.transports.choose(host as HostEntry, authority, cluster.httpAlpn(host as HostEntry, alpn), downstream);
 		const pool = cluster.poolsOf(host as HostEntry).pool(transport, priority);
 		this.#pool = pool;
 		const upstream = pool.acquire(client);

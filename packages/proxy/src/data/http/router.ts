@@ -147,7 +147,7 @@ export class RouterState implements UpstreamClient, PoolClient {
 		if (this.#forward?.config.hostRewrite?.kind === "auto" && host.host.hostname !== "") request.authority = host.host.hostname;
 		if (stream.route?.virtualHost.config.includeRequestAttemptCount === true) request.set("x-envoy-attempt-count", String(info.attemptCount));
 		this.#armTryTimer();
-		this.#attempt.connect(this, request.authority, stream.manager.upstreamAlpn, info.connection.upstreamSource);
+		this.#attempt.connect(this, request.authority, stream.manager.upstreamAlpn, info.connection);
 	}
 
 	onPoolReady(upstream: UpstreamExchange): void {

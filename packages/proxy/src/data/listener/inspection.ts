@@ -49,7 +49,7 @@ export class Inspection implements ConnectionHandler {
 		this.#config = config;
 		this.#destination = destination;
 		this.#events = events;
-		this.#needsProxyHeader = config.proxyProtocol;
+		this.#needsProxyHeader = config.proxyProtocol !== undefined;
 		this.#inspectors = events.inspectors(destination?.port ?? connection.localPort);
 		this.#timer = new Timer(context.wheel, () => this.#onTimeout());
 		this.#timer.arm(config.listenerFiltersTimeoutMs);
@@ -64,8 +64,12 @@ export class Inspection implements ConnectionHandler {
 	}
 
 	#readProxyHeader(): boolean {
-		const verdict = readProxyProtocol(this.#bytes);
+		const verdict = readProxyProtocol(this.#bytes, this.#config.proxyProtocol);
 		if (verdict.kind === "incomplete") return false;
+		if (verdict.kind === "absent") {
+			this.#needsProxyHeader = false;
+			return true;
+		}
 		if (verdict.kind === "invalid") {
 			this.#fail("downstream_listener_filter_error");
 			return false;

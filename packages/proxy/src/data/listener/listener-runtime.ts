@@ -131,7 +131,7 @@ export class ListenerRuntime {
 			this.#gauge(1);
 		}
 		const { tls, http } = this.#inspectors(destination?.port ?? connection.localPort);
-		if (!tls && !http && !this.config.proxyProtocol) {
+		if (!tls && !http && this.config.proxyProtocol === undefined) {
 			return this.#dispatch(connection, { kind: "plain", bytes: undefined, protocol: "", source: undefined, destination });
 		}
 		this.#inspect(connection, this.config, this.#inspectors, destination, (inspected) => this.#dispatch(connection, inspected));
@@ -204,7 +204,7 @@ export class ListenerRuntime {
 		const onGone = () => {
 			if (limit !== undefined) limit.active--;
 		};
-		const inspection = this.#inspect(connection, { ...this.config, proxyProtocol: false }, tlsOnly, inspected.destination, onHello, onGone);
+		const inspection = this.#inspect(connection, { ...this.config, proxyProtocol: undefined }, tlsOnly, inspected.destination, onHello, onGone);
 		if (bytes !== undefined && bytes.length > 0) inspection.onData(bytes, 0, bytes.length);
 	}
 

@@ -1,6 +1,10 @@
+import type { ProxyProtocolOptions } from "../../config/runtime-config.ts";
+
 export type ProxyProtocolVerdict =
 	| { readonly kind: "incomplete" }
 	| { readonly kind: "invalid" }
+	/** There is none, and there need not be one. */
+	| { readonly kind: "absent" }
 	/** `source` and `destination` undefined: the proxy speaks for itself (LOCAL, UNKNOWN). */
 	| { readonly kind: "header"; readonly length: number; readonly source: Endpoint | undefined; readonly destination: Endpoint | undefined };
 
@@ -13,12 +17,18 @@ const signature = Buffer.from([0x0d, 0x0a, 0x0d, 0x0a, 0x00, 0x0d, 0x0a, 0x51, 0
 const v1BytesMax = 107;
 const incomplete = { kind: "incomplete" } as const;
 const invalid = { kind: "invalid" } as const;
+const absent = { kind: "absent" } as const;
+const both: ProxyProtocolOptions = { allowWithout: false, versions: ["v1", "v2"] };
 
 /** HAProxy's PROXY protocol, both versions (haproxy.org/download/1.8/doc/proxy-protocol.txt). */
-export function readProxyProtocol(bytes: Buffer): ProxyProtocolVerdict {
+export function readProxyProtocol(bytes: Buffer, { allowWithout, versions } = both): ProxyProtocolVerdict {
+	const none = allowWithout ? absent : invalid;
 	const common = Math.min(bytes.length, signature.length);
-	if (bytes.subarray(0, common).equals(signature.subarray(0, common))) return bytes.length < 16 ? incomplete : readV2(bytes);
-	if (!"PROXY ".startsWith(bytes.latin1Slice(0, Math.min(bytes.length, 6)))) return invalid;
+	if (bytes.subarray(0, common).equals(signature.subarray(0, common))) {
+		if (!versions.includes("v2")) return none;
+		return bytes.length < 16 ? incomplete : readV2(bytes);
+	}
+	if (!versions.includes("v1") || !"PROXY ".startsWith(bytes.latin1Slice(0, Math.min(bytes.length, 6)))) return none;
 	const end = bytes.indexOf("\r\n");
 	if (end < 0) return bytes.length > v1BytesMax ? invalid : incomplete;
 	return end > v1BytesMax ? invalid : readV1(bytes.latin1Slice(0, end), end + 2);

@@ -144,7 +144,7 @@ export class TcpSession {
 		cluster.gauge(clusterGauge.upstream_cx_active, 1);
 		beginRequest(host);
 		this.#connectTimer.arm(cluster.config.connectTimeoutMs);
-		this.#cancel = cluster.transports.choose(host, "", undefined, info.connection.upstreamSource).connect(host, (result) => {
+		this.#cancel = cluster.transports.choose(host, "", undefined, info.connection).connect(host, (result) => {
 			this.#cancel = undefined;
 			this.#connectTimer.disarm();
 			if (this.#isOver) {

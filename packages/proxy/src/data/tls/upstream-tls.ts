@@ -3,11 +3,12 @@ import { isIP } from "node:net";
 import type { ConnectionOptions, SecureContext, TLSSocket } from "node:tls";
 import type { Cluster, Host, SocketAddress, UpstreamTls, UpstreamTransport } from "../../config/runtime-config.ts";
 import type { HostEntry } from "../lb/host-entry.ts";
-import type { TlsInfo, UpstreamSource } from "../log/stream-info.ts";
+import type { ConnectionInfo, TlsInfo, UpstreamSource } from "../log/stream-info.ts";
 import { createCompileContext } from "../match/compile-context.ts";
 import type { Connection, ConnectOptions } from "../transport/connection.ts";
 import { sourceOptions } from "../transport/socket-options.ts";
 import type { WorkerContext } from "../worker/context.ts";
+import { buildProxyHeader } from "../upstream/proxy-protocol-header.ts";
 import { compilePeerVerifier, type PeerVerifier, readTlsInfo } from "./peer-identity.ts";
 import { nodeTls } from "./node-tls.ts";
 import { SecureContexts } from "./secure-contexts.ts";
@@ -21,15 +22,22 @@ export interface ChosenTransport {
 	/** Secrets have changed since: finish what runs, reuse nothing. */
 	readonly isStale: boolean;
 	/** Calls back once; gives a function that gives up. */
-	connect(host: HostEntry, onResult: ConnectResult, source?: UpstreamSource): () => void;
+	connect(host: HostEntry, onResult: ConnectResult, personal?: Personal): () => void;
+}
+
+/** What makes a connection one client's own. */
+interface Personal {
+	readonly source: UpstreamSource | undefined;
+	/** Written before anything else. */
+	readonly header: Buffer | undefined;
 }
 
 export interface TransportChooser {
 	/**
 	 * `authority`: of the request, for automatic server names; "" for TCP. `alpn`: replaces what the cluster offers.
-	 * `source`: whose address the connection is to come from.
+	 * `downstream`: for whom, where the connection shows its client's address or names it.
 	 */
-	choose(host: HostEntry, authority: string, alpn: readonly string[] | undefined, source?: UpstreamSource): ChosenTransport;
+	choose(host: HostEntry, authority: string, alpn: readonly string[] | undefined, downstream?: ConnectionInfo): ChosenTransport;
 	/** What to offer for HTTP, given the list of an alpn filter; undefined: what the cluster says. */
 	httpAlpn(host: HostEntry, override: readonly string[] | undefined): readonly string[] | undefined;
 	refresh(): void;
@@ -81,9 +89,11 @@ export function createTransportChooser(config: Cluster, context: WorkerContext):
 		return way;
 	};
 	return {
-		choose(host, authority, alpn, source) {
+		choose(host, authority, alpn, downstream) {
 			const way = chooseAny(host, authority, alpn);
-			return source === undefined ? way : fromSource(way, source);
+			const { proxyProtocol } = transportOf(host.host);
+			if (proxyProtocol !== undefined) return named(way, proxyProtocol, downstream);
+			return downstream?.upstreamSource === undefined ? way : fromSource(way, downstream.upstreamSource);
 		},
 		httpAlpn(host, override) {
 			const transport = transportOf(host.host);
@@ -128,8 +138,9 @@ function hostNameOf(authority: string): string {
 	return isIP(name.replace(/^\[|\]$/g, "")) === 0 ? name : "";
 }
 
-function connectOptions(config: Cluster, host: HostEntry, source: UpstreamSource | undefined): ConnectOptions {
+function connectOptions(config: Cluster, host: HostEntry, personal: Personal | undefined): ConnectOptions {
 	const { address } = host.host;
+	const source = personal?.source;
 	const keepaliveSeconds = config.tcpKeepalive?.timeSeconds;
 	if (source !== undefined && address.kind === "ip" && address.address.includes(":") === source.address.includes(":"))
 		return { address, bindAddress: source.address, keepaliveSeconds, socketOptions: sourceOptions(source.mark) };
@@ -150,8 +161,30 @@ function fromSource(way: ChosenTransport, source: UpstreamSource): ChosenTranspo
 		get isStale() {
 			return way.isStale;
 		},
-		connect: (host, onResult) => way.connect(host, onResult, source),
+		connect: (host, onResult) => way.connect(host, onResult, { source, header: undefined }),
 	};
+}
+
+/** The same way with the client's name at its beginning: likewise nobody else's. */
+function named(way: ChosenTransport, version: "v1" | "v2", downstream: ConnectionInfo | undefined): ChosenTransport {
+	const addresses = downstream && { source: downstream.remoteAddress, destination: downstream.localAddress };
+	const source = downstream?.upstreamSource;
+	return {
+		key: `${way.key} for ${addresses?.source ?? ""} ${addresses?.destination ?? ""} ${source?.mark ?? ""}`,
+		isTls: way.isTls,
+		get isStale() {
+			return way.isStale;
+		},
+		connect: (host, onResult) => way.connect(host, onResult, { source, header: buildProxyHeader(version, addresses) }),
+	};
+}
+
+/** Connects, and writes the header where there is one. */
+function open(context: WorkerContext, options: ConnectOptions, header: Buffer | undefined, onResult: ConnectResult): () => void {
+	return context.transport.connect(options, (result) => {
+		if (header !== undefined && !(result instanceof Error)) result.write(header);
+		onResult(result);
+	});
 }
 
 function createPlain(config: Cluster, context: WorkerContext): ChosenTransport {
@@ -159,7 +192,7 @@ function createPlain(config: Cluster, context: WorkerContext): ChosenTransport {
 		key: "",
 		isTls: false,
 		isStale: false,
-		connect: (host, onResult, source) => context.transport.connect(connectOptions(config, host, source), onResult),
+		connect: (host, onResult, personal) => open(context, connectOptions(config, host, personal), personal?.header, onResult),
 	};
 }
 
@@ -196,7 +229,7 @@ class UpstreamTlsTransport implements ChosenTransport {
 		this.#verify = compilePeerVerifier(tls.validation, true, createCompileContext());
 	}
 
-	connect(host: HostEntry, onResult: ConnectResult, source?: UpstreamSource): () => void {
+	connect(host: HostEntry, onResult: ConnectResult, personal?: Personal): () => void {
 		let secure: ReturnType<SecureContexts["resolve"]>;
 		try {
 			secure = this.#contexts.resolve(
@@ -208,9 +241,9 @@ class UpstreamTlsTransport implements ChosenTransport {
 		}
 		if (secure.kind === "missing") return this.#failLater(new Error("TLS error: Secret is not supplied by SDS"), onResult);
 		const { address } = host.host;
-		const options = connectOptions(this.#config, host, source);
+		const options = connectOptions(this.#config, host, personal);
 		const { context } = secure.value;
-		if (options.socketOptions === undefined) {
+		if (options.socketOptions === undefined && personal?.header === undefined) {
 			const to = address.kind === "ip" ? { host: address.address, port: address.port } : { path: address.path };
 			return this.#secure(
 				host,
@@ -219,8 +252,8 @@ class UpstreamTlsTransport implements ChosenTransport {
 				onResult,
 			);
 		}
-		// node:tls makes no sockets with options: the connection comes first.
-		let giveUp = this.#context.transport.connect(options, (result) => {
+		// node:tls makes no sockets with options, and says nothing before its hello: the connection comes first.
+		let giveUp = open(this.#context, options, personal?.header, (result) => {
 			if (result instanceof Error) return onResult(result);
 			giveUp = this.#secure(host, context, { socket: this.#context.transport.toSocket(result, undefined) }, onResult);
 		});

@@ -146,7 +146,7 @@ export function listenerOf(name: string, chains: readonly FilterChain[], parts: 
 		inspectHttp: false,
 		originalDst: false,
 		originalSrc: undefined,
-		proxyProtocol: false,
+		proxyProtocol: undefined,
 		listenerFiltersTimeoutMs: 15_000,
 		continueOnListenerFiltersTimeout: false,
 		filterChains: chains,
