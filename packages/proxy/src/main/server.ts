@@ -11,7 +11,6 @@ import type { DecodeEnvironment } from "../config/decode/index.ts";
 import type { ClusterHosts, ConfigUpdate, Secret } from "../config/runtime-config.ts";
 import { createSlotAllocator, viewSharedWords } from "../config/shared-state.ts";
 import type { FromWorker, ResourceError, WorkerInit } from "../config/worker-messages.ts";
-import { mergeStats, type StatsDump } from "../data/stats/registry.ts";
 import type { AdminContext, AdminReply } from "./admin/routes.ts";
 import { startAdmin } from "./admin/server.ts";
 import { showPrometheus } from "./admin/stats.ts";
@@ -56,9 +55,8 @@ export interface Server {
 	setSecrets(secrets: readonly Secret[], removed: readonly string[]): void;
 	/** What the admin server shows as `/stats/prometheus`. */
 	metrics(query: URLSearchParams): Promise<AdminReply>;
-	/** Connections from clients that are open now, apart from those of the named listeners. */
-	connections(except: ReadonlySet<string>): Promise<number>;
-	drain(deadlineMs: number): Promise<void>;
+	/** Closes what is quiet (`inboundOnly`: of others' connections to us), and resolves once nothing is under way, or at the deadline. */
+	drain(deadlineMs: number, inboundOnly?: boolean): Promise<void>;
 	/** Goes on accepting; more and more connections are closed as they answer, all by the deadline. */
 	drainGradually(deadlineMs: number, inboundOnly: boolean): void;
 	/** Not ready from now on, while everything is served as before. */
@@ -109,10 +107,9 @@ async function start(options: ServerOptions, core: Core, stop: () => Promise<voi
 		state,
 		setSecrets: (upsert, remove) => void store.apply({ secrets: { upsert, remove } }),
 		metrics: (query) => showPrometheus({ query, method: "GET" }, context),
-		connections: async (except) => openConnections(await pool.scrape(), except),
-		drain: async (deadlineMs) => {
+		drain: async (deadlineMs, inboundOnly) => {
 			state.drain();
-			await pool.drain(deadlineMs);
+			await pool.drain(deadlineMs, inboundOnly);
 		},
 		drainGradually: (deadlineMs, inboundOnly) => pool.broadcast({ kind: "drain", graceful: true, inboundOnly, deadlineMs }),
 		markDraining: () => state.drain(),
@@ -270,14 +267,4 @@ function adminContext(options: ServerOptions, { pool, store, records, state, out
 	const { message, node } = options.config;
 	const { clock, logger, version, concurrency, onQuit } = options;
 	return { pool, store, records, state, outliers, bootstrap: Bootstrap.encode(message).finish(), node, version, concurrency, clock, logger, onQuit };
-}
-
-function openConnections(dumps: readonly StatsDump[], except: ReadonlySet<string>): number {
-	const gauge = /^listener\.(.+)\.downstream_cx_active$/;
-	let open = 0;
-	for (const [name, value] of mergeStats(dumps).gauges) {
-		const listener = gauge.exec(name)?.[1];
-		if (listener !== undefined && !except.has(listener)) open += value;
-	}
-	return open;
 }

@@ -39,6 +39,11 @@ export async function runServing(flags: SidecarFlags, variables: NodeJS.ProcessE
 	try {
 		return await serve(flags, variables, logger, abort);
 	} catch (error) {
+		// Told to end before there was anything to serve: that is no failure.
+		if (abort.signal.aborted) {
+			logger.info("stopped before it was ready");
+			return 0;
+		}
 		logger.error("could not be started", { error });
 		return 1;
 	} finally {
@@ -47,7 +52,10 @@ export async function runServing(flags: SidecarFlags, variables: NodeJS.ProcessE
 }
 
 async function serve(flags: SidecarFlags, variables: NodeJS.ProcessEnv, logger: Logger, abort: AbortController): Promise<number> {
-	const stop = () => abort.abort();
+	let isStarting = true;
+	const stop = () => {
+		if (isStarting) abort.abort();
+	};
 	process.once("SIGTERM", stop);
 	process.once("SIGINT", stop);
 	const serverName = flags.serverName ?? controlPlaneServerName;
@@ -65,6 +73,7 @@ async function serve(flags: SidecarFlags, variables: NodeJS.ProcessEnv, logger: 
 		...clusterIdOf(flags),
 	});
 	await pod?.start(identity);
+	void pod?.quit.then(stop);
 	const running = identity.run(abort.signal);
 	const secretSources = new Map<string, ConfigSource | undefined>();
 	const environment: DecodeEnvironment = {
@@ -77,6 +86,7 @@ async function serve(flags: SidecarFlags, variables: NodeJS.ProcessEnv, logger: 
 	const certificate = await identity.ready(abort.signal);
 	process.off("SIGTERM", stop);
 	process.off("SIGINT", stop);
+	isStarting = false;
 	const quit = Promise.withResolvers<"now" | "drain">();
 	void pod?.quit.then(quit.resolve);
 	const server = await startSidecar(flags, {

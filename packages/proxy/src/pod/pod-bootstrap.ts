@@ -20,12 +20,6 @@ export function buildPodResources({ podIp, statusPort }: PodOptions, adminPort: 
 	};
 }
 
-/** Listeners of these names in statistics are none of the workload's traffic. */
-export function podListenerStats({ podIp }: PodOptions): ReadonlySet<string> {
-	const any = podIp.includes(":") ? "[__]" : "0.0.0.0";
-	return new Set(Object.values(podPorts).map((port) => `${any}_${port}`));
-}
-
 function loopback(name: string, port: number): Cluster {
 	const endpoint = { address: { socketAddress: { address: "127.0.0.1", portValue: port } } };
 	return Cluster.fromPartial({

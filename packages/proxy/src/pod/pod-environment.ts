@@ -69,6 +69,8 @@ export function readPodEnvironment(args: PodArguments, sources: PodSources): Pod
 	if (!ttl.ok) errors.push(`SECRET_TTL ${ttl.reason}`);
 	if (readFile(podFiles.secretSocket) !== undefined)
 		warnings.push(`${podFiles.secretSocket} is there: certificates from an SDS socket are not implemented, the certificate authority is asked`);
+	if (metadata["DNS_CAPTURE"] === "true")
+		warnings.push("ISTIO_META_DNS_CAPTURE is true: answering DNS on port 15053 is not implemented; without the capture of port 53 names resolve as usual");
 	if (errors.length > 0) return { errors };
 	const namespace = env["POD_NAMESPACE"] ?? "";
 	const { discoveryAddress } = config.value;

@@ -143,11 +143,14 @@ function handleMessage(message: ToWorker, { context, listeners, applier, files, 
  */
 function startDrain(context: WorkerContext, listeners: ListenerManager, message: Extract<ToWorker, { kind: "drain" }>): void {
 	const { graceful, inboundOnly, deadlineMs, untilIdle = false } = message;
-	context.drain = { inboundOnly, graceful, deadlineMs, startedAt: context.nowMs() };
+	const state = { inboundOnly, graceful, deadlineMs, startedAt: context.nowMs() };
+	context.drain = state;
 	if (untilIdle) listeners.closeIdle(inboundOnly);
 	else if (!graceful) listeners.drain(inboundOnly, true);
 	const timer = setInterval(() => {
-		const isOver = context.nowMs() - (context.drain?.startedAt ?? 0) >= deadlineMs;
+		// A later drain has taken this one's place.
+		if (context.drain !== state) return clearInterval(timer);
+		const isOver = context.nowMs() - state.startedAt >= deadlineMs;
 		if (!isOver && (graceful || (untilIdle ? listeners.busyConnections : listeners.connections) > 0)) return;
 		clearInterval(timer);
 		listeners.drain(inboundOnly, true);
