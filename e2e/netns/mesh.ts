@@ -91,7 +91,7 @@ export class NetnsMesh {
 	}
 
 	addPod(spec: PodSpec): MeshPod {
-		const host = this.network.addPod();
+		const host = this.network.addPod(spec.ipFamily);
 		const folder = join(this.folder, spec.name);
 		mkdirSync(folder);
 		const pod = { spec, host, folder, ip: spec.ipFamily === 6 ? host.ip6 : host.ip };
@@ -107,10 +107,9 @@ export class NetnsMesh {
 	}
 
 	async startControlPlane(): Promise<void> {
-		const address = this.network.node.ip;
 		const ca = join(this.folder, "ca");
 		mkdirSync(ca);
-		const flags = ["--files", join(this.folder, "config"), "--http", "127.0.0.1:15014", "--secure-grpc", `${address}:${discoveryPort}`];
+		const flags = ["--files", join(this.folder, "config"), "--http", "127.0.0.1:15014", "--secure-grpc", `[::]:${discoveryPort}`];
 		const secrets = ["--ca-dir", ca, "--token-key", join(this.folder, "token.key")];
 		this.network.node.start([...weft, "control-plane", ...flags, ...secrets], { stdio: this.#log("control-plane") });
 		await this.#until("the control plane", () => existsSync(join(this.folder, "root-cert.pem")));
@@ -181,7 +180,7 @@ export class NetnsMesh {
 		host.start([process.execPath, apps, app, ...args], {
 			user: appUser,
 			cwd: "/",
-			env: { PATH: process.env["PATH"], HOST: "0.0.0.0", ...env },
+			env: { PATH: process.env["PATH"], HOST: "::", ...env },
 			stdio: this.#log(name),
 		});
 	}

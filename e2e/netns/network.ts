@@ -65,17 +65,17 @@ export class Network {
 		node.run(["ip", "link", "set", "br0", "up"]);
 	}
 
-	/** A namespace with one interface; all its traffic leaves through the node. */
-	addPod(): Host {
+	/** A namespace with one interface; all its traffic leaves through the node. With `family` 6 it has no IPv4. */
+	addPod(family: 4 | 6 = 4): Host {
 		const n = ++this.#pods;
 		const pod = this.#createHost(`p${n}`, `10.44.0.${n + 1}`, `fd44::${n + 1}`);
 		const { namespace } = pod;
 		this.node.run(["ip", "link", "add", `v${n}`, "type", "veth", "peer", "name", "eth0", "netns", namespace]);
 		this.node.run(["ip", "link", "set", `v${n}`, "master", "br0", "up"]);
-		pod.run(["ip", "addr", "add", `${pod.ip}/24`, "dev", "eth0"]);
+		if (family === 4) pod.run(["ip", "addr", "add", `${pod.ip}/24`, "dev", "eth0"]);
 		pod.run(["ip", "-6", "addr", "add", `${pod.ip6}/64`, "dev", "eth0", "nodad"]);
 		pod.run(["ip", "link", "set", "eth0", "up"]);
-		pod.run(["ip", "route", "add", "default", "via", "10.44.0.1"]);
+		if (family === 4) pod.run(["ip", "route", "add", "default", "via", "10.44.0.1"]);
 		pod.run(["ip", "-6", "route", "add", "default", "via", "fd44::1"]);
 		return pod;
 	}

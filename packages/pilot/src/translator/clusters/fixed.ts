@@ -41,7 +41,9 @@ export function serviceMetadata({ service, rule, subset, external, alpnOverride 
 }
 
 /** Traffic from here on leaves through the loopback alias that capture ignores, so that it is not captured again. */
-export const inboundBind = { sourceAddress: { address: "127.0.0.6", portValue: 0 } };
+export function inboundBind(isIpv6: boolean): object {
+	return { sourceAddress: { address: isIpv6 ? "::6" : "127.0.0.6", portValue: 0 } };
+}
 
 const passthroughIdleMs = 300_000;
 const passthroughProtocol = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
@@ -80,6 +82,6 @@ export function buildPassthroughCluster(mesh: Mesh, istioExtensions: boolean): C
 	return passthrough(passthroughCluster, mesh, istioExtensions ? { filters: [metadataExchange] } : {});
 }
 
-export function buildInboundPassthroughCluster(mesh: Mesh): Cluster {
-	return passthrough(inboundPassthroughCluster, mesh, { upstreamBindConfig: inboundBind });
+export function buildInboundPassthroughCluster(mesh: Mesh, isIpv6: boolean): Cluster {
+	return passthrough(inboundPassthroughCluster, mesh, { upstreamBindConfig: inboundBind(isIpv6) });
 }

@@ -18,6 +18,8 @@ export interface InboundClusterInput {
 	readonly sidecarPool: ConnectionPoolSettings | undefined;
 	readonly mesh: Mesh;
 	readonly proxyIp: string;
+	/** The workload has no IPv4. */
+	readonly isIpv6: boolean;
 	readonly local: LocalBinding | undefined;
 }
 
@@ -73,7 +75,7 @@ function target(input: InboundClusterInput, name: string): object {
 			type: Cluster_DiscoveryType.ORIGINAL_DST,
 			lbPolicy: Cluster_LbPolicy.CLUSTER_PROVIDED,
 			cleanupInterval: cleanupNever,
-			upstreamBindConfig: inboundBind,
+			upstreamBindConfig: inboundBind(input.isIpv6),
 		};
 	}
 	return {

@@ -9,6 +9,7 @@ import type { EncodedResource, ProxyContext } from "../context.ts";
 import { encodeResource, stats } from "../encode.ts";
 import { buildAssignment, placeKey, placeReads } from "../endpoints/assignment.ts";
 import { placeOf } from "../endpoints/assignments.ts";
+import { isIpv6Only } from "../listeners/addresses.ts";
 import { createMemo, none } from "../memo.ts";
 import { outboundClusterName } from "../routes/cluster-name.ts";
 import { captureOf, discoveryTypeOf } from "./discovery-type.ts";
@@ -29,7 +30,7 @@ function encode(cluster: Cluster): EncodedResource {
 
 /** What the outbound half of CDS depends on besides the scope: proxies with equal keys share it. */
 export function outboundClustersKey(node: ProxyNode): string {
-	return `${captureOf(node)} ${node.istioExtensions} ${dnsLookupFamily(node)}`;
+	return `${captureOf(node)} ${node.istioExtensions} ${dnsLookupFamily(node)} ${isIpv6Only(node)}`;
 }
 
 /** Everything in a snapshot that the outbound clusters of a class are derived from. */
@@ -56,9 +57,9 @@ export function buildOutboundClusters({ push, scope, node }: ProxyContext): read
 
 /** Gateways forward nothing unknown, hence no passthrough. */
 function fixedClusters(mesh: Mesh, node: ProxyNode): readonly EncodedResource[] {
-	return fixed.get([mesh], `${node.kind} ${node.istioExtensions}`, () => {
+	return fixed.get([mesh], `${node.kind} ${node.istioExtensions} ${isIpv6Only(node)}`, () => {
 		if (node.kind === "router") return [encode(buildBlackHoleCluster(mesh))];
-		const all = [buildBlackHoleCluster(mesh), buildPassthroughCluster(mesh, node.istioExtensions), buildInboundPassthroughCluster(mesh)];
+		const all = [buildBlackHoleCluster(mesh), buildPassthroughCluster(mesh, node.istioExtensions), buildInboundPassthroughCluster(mesh, isIpv6Only(node))];
 		return all.map(encode);
 	});
 }
@@ -113,13 +114,14 @@ function dnsLookupFamily(node: ProxyNode): keyof typeof Cluster_DnsLookupFamily 
 /** `inbound|<port>||` of every port that the workload serves. */
 export function buildInboundClusters({ push, scope, node }: ProxyContext): readonly EncodedResource[] {
 	if (!hasInbound(node, (scope.sidecar?.spec.ingress ?? []).length > 0)) return [];
+	const isIpv6 = isIpv6Only(node);
 	return inboundPorts(push, scope, node).map((port) => {
 		const rule = scope.inboundDestinationRule(port.service.hostname);
 		const sidecarPool = scope.sidecar?.spec.inboundConnectionPool;
 		const binding = JSON.stringify(node.local?.inbound[String(port.targetPort)] ?? null);
-		const key = [port.targetPort, port.port.name, port.port.protocol, port.port.port, port.ingress ? node.ip : "", binding].join("|");
+		const key = [port.targetPort, port.port.name, port.port.protocol, port.port.port, port.ingress ? node.ip : "", isIpv6, binding].join("|");
 		return inbound.get([port.service, port.ingress ?? none, rule ?? none, scope.sidecar ?? none, push.mesh], key, () =>
-			encode(buildInboundCluster({ port, rule, sidecarPool, mesh: push.mesh, proxyIp: node.ip, local: node.local })),
+			encode(buildInboundCluster({ port, rule, sidecarPool, mesh: push.mesh, proxyIp: node.ip, isIpv6, local: node.local })),
 		);
 	});
 }

@@ -1,3 +1,19 @@
+import type { ProxyNode } from "../../model/proxy-node.ts";
+
+/** All of a proxy's addresses are IPv6: what it listens on and comes from is then IPv6 as well. */
+export function isIpv6Only({ ips }: Pick<ProxyNode, "ips">): boolean {
+	return ips.length > 0 && ips.every((ip) => ip.includes(":"));
+}
+
+/** All addresses of the proxy's family. */
+export function wildcardIpOf(node: Pick<ProxyNode, "ips">): string {
+	return isIpv6Only(node) ? "::" : "0.0.0.0";
+}
+
+export function isWildcardIp(ip: string): boolean {
+	return ip === "0.0.0.0" || ip === "::";
+}
+
 export interface SocketAddressValue {
 	readonly ip: string;
 	readonly port: number;

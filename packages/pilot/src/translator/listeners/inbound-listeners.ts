@@ -7,7 +7,7 @@ import type { ProxyContext } from "../context.ts";
 import { createMemo, none } from "../memo.ts";
 import { blackHoleCluster } from "../routes/cluster-name.ts";
 import { buildAccessLogs } from "./access-log.ts";
-import { addressOf, listenerName, parseSocketAddress, type SocketAddressValue } from "./addresses.ts";
+import { addressOf, listenerName, parseSocketAddress, type SocketAddressValue, wildcardIpOf } from "./addresses.ts";
 import { type InboundChain, passthroughChains, portChains } from "./inbound-chains.ts";
 import { detectionTimeout } from "./outbound-draft.ts";
 import { httpInspectorExcept, originalDst, originalSrc, tlsInspectorExcept } from "./listener-filters.ts";
@@ -36,7 +36,7 @@ export function inboundListeners(context: ProxyContext): readonly Listener[] {
 		]),
 		mtlsMode(push, node),
 		policyPorts.map((port) => [port, mtlsMode(push, node, port)]),
-		[node.ip, node.interceptionMode, node.local !== undefined, node.istioExtensions, workloadKey(node)],
+		[node.ip, wildcardIpOf(node), node.interceptionMode, node.local !== undefined, node.istioExtensions, workloadKey(node)],
 	]);
 	return built.get([push.meshConfig, push.mesh, workload], key, () => buildInboundListeners(context, ports, policyPorts));
 }
@@ -70,9 +70,13 @@ function virtualInbound(context: ProxyContext, input: ListenerInput, ports: read
 	];
 	return Listener.fromPartial({
 		name: "virtualInbound",
-		address: addressOf({ ip: "0.0.0.0", port: listenPort }),
+		address: addressOf({ ip: wildcardIpOf(context.node), port: listenPort }),
 		filterChains: [blackHoleChain(input, listenPort), ...chains.map(({ chain }) => chain)],
-		listenerFilters: [originalDst, ...(isTproxy ? [originalSrc] : []), ...inspectors(chains, [...ports.map(({ targetPort }) => targetPort), ...policyPorts, listenPort])],
+		listenerFilters: [
+			originalDst,
+			...(isTproxy ? [originalSrc] : []),
+			...inspectors(chains, [...ports.map(({ targetPort }) => targetPort), ...policyPorts, listenPort]),
+		],
 		...detectionTimeout(context.push.meshConfig),
 		trafficDirection: TrafficDirection.INBOUND,
 		maxConnectionsToAcceptPerSocketEvent: 1,
@@ -92,7 +96,7 @@ function blackHoleChain(input: ListenerInput, destinationPort: number): object {
 
 /** A Sidecar's ingress listener is named after the address it would bind. */
 function chainName({ node }: ProxyContext, { ingress, targetPort }: InboundPort): string {
-	return listenerName({ ip: ingress === undefined ? "0.0.0.0" : ingress.bind || node.ip, port: targetPort });
+	return listenerName({ ip: ingress === undefined ? wildcardIpOf(node) : ingress.bind || node.ip, port: targetPort });
 }
 
 /** The inspectors that some chain needs, switched off for the ports of which no chain needs them. */

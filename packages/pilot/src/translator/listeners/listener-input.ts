@@ -1,3 +1,4 @@
+import { wildcardIpOf } from "./addresses.ts";
 import type { MeshConfig } from "@weft/api";
 import type { ProxyContext } from "../context.ts";
 import { clientKey } from "../routes/client-key.ts";
@@ -29,5 +30,5 @@ export function listenerInput({ push, node }: ProxyContext): ListenerInput {
 /** Nodes of one scope with equal keys get equal outbound listeners. */
 export function listenerInputKey(context: ProxyContext): string {
 	const { istioExtensions, interceptionMode, httpProxyPort } = context.node;
-	return `${istioExtensions}|${interceptionMode}|${httpProxyPort}|${workloadKey(context.node)}|${clientKey(context)}`;
+	return `${istioExtensions}|${interceptionMode}|${wildcardIpOf(context.node)}|${httpProxyPort}|${workloadKey(context.node)}|${clientKey(context)}`;
 }

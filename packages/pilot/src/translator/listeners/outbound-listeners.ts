@@ -5,15 +5,13 @@ import type { Protocol, Service, ServicePort } from "../../model/service.ts";
 import type { ProxyContext } from "../context.ts";
 import { serviceAddresses } from "../routes/domains.ts";
 import { virtualServiceIndex } from "../routes/virtual-service-index.ts";
-import type { SocketAddressValue } from "./addresses.ts";
+import { isWildcardIp, type SocketAddressValue, wildcardIpOf } from "./addresses.ts";
 import { buildOutboundConnectionManager } from "./http-connection-manager.ts";
 import { plainTextHttp } from "./inbound-chain-match.ts";
 import { listenerProtocolOf } from "./inbound-chains.ts";
 import type { ListenerInput } from "./listener-input.ts";
 import { addChain, type ChainDraft, finishListener, type ListenerDraft } from "./outbound-draft.ts";
 import { buildTcpChains } from "./tcp-routes.ts";
-
-export const wildcardIp = "0.0.0.0";
 
 /** What one service port asks of the listeners. */
 export interface Offer {
@@ -97,7 +95,8 @@ function headlessAddresses({ push, node }: ProxyContext, service: Service, port:
 
 function addOffer(context: ProxyContext, input: ListenerInput, drafts: Map<string, ListenerDraft>, offer: Offer): void {
 	const cidr = offer.bind?.includes("/") && !offer.bind.startsWith("/") ? offer.bind : undefined;
-	const address = { ip: cidr === undefined ? (offer.bind ?? wildcardIp) : wildcardIp, port: offer.listenPort };
+	const wildcard = wildcardIpOf(context.node);
+	const address = { ip: cidr === undefined ? (offer.bind ?? wildcard) : wildcard, port: offer.listenPort };
 	if (!offer.bindToPort && isReserved(context, address)) return;
 	const key = `${address.ip}_${address.port}`;
 	const draft = drafts.get(key) ?? { address, bindToPort: offer.bindToPort, chains: [] };
@@ -110,7 +109,7 @@ function addOffer(context: ProxyContext, input: ListenerInput, drafts: Map<strin
 /** Ports that the sidecar itself serves must not be shadowed at all addresses. */
 function isReserved({ push: { meshConfig } }: ProxyContext, { ip, port }: SocketAddressValue): boolean {
 	const own = [meshConfig.proxyListenPort ?? 15_001, meshConfig.proxyInboundListenPort ?? 15_006, 15_021, 15_090];
-	return ip === wildcardIp && own.includes(port);
+	return isWildcardIp(ip) && own.includes(port);
 }
 
 function chainsOf(context: ProxyContext, input: ListenerInput, offer: Offer, draft: ListenerDraft, cidr: string | undefined): readonly ChainDraft[] {
@@ -123,12 +122,12 @@ function chainsOf(context: ProxyContext, input: ListenerInput, offer: Offer, dra
 /** `<port>`, or `<host>:<port>` where the listener belongs to one sniffed service. */
 export function routeNameOf({ service, listenPort, protocol }: Offer, { ip }: SocketAddressValue): string {
 	if (listenPort === 0) return ip;
-	return listenerProtocolOf(protocol) === "auto" && ip !== wildcardIp ? `${service.hostname}:${listenPort}` : String(listenPort);
+	return listenerProtocolOf(protocol) === "auto" && !isWildcardIp(ip) ? `${service.hostname}:${listenPort}` : String(listenPort);
 }
 
 function httpChain(input: ListenerInput, offer: Offer, address: SocketAddressValue): ChainDraft {
 	const statPrefix = `outbound_${address.ip}_${address.port};`;
-	const sniffed = address.ip === wildcardIp || listenerProtocolOf(offer.protocol) === "auto";
+	const sniffed = isWildcardIp(address.ip) || listenerProtocolOf(offer.protocol) === "auto";
 	return {
 		kind: "http",
 		// A listener for all addresses also gets traffic of servers that the mesh does not know: only what looks like HTTP is taken.
@@ -147,5 +146,5 @@ function tcpChainsOf(
 	const { service, listenPort: port, protocol, egress } = offer;
 	const tls = protocol === "TLS" || protocol === "HTTPS";
 	const virtualService = virtualServiceIndex(egress).forHost(service.hostname);
-	return buildTcpChains({ context, listener, direction: "outbound", service, port, tls, cidr, bySni: address.ip === wildcardIp, virtualService });
+	return buildTcpChains({ context, listener, direction: "outbound", service, port, tls, cidr, bySni: isWildcardIp(address.ip), virtualService });
 }

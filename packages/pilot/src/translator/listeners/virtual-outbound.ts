@@ -3,7 +3,7 @@ import { Listener } from "@weft/xds/generated/envoy/config/listener/v3/listener.
 import type { ProxyContext } from "../context.ts";
 import { blackHoleCluster } from "../routes/cluster-name.ts";
 import { buildAccessLogs } from "./access-log.ts";
-import { addressOf } from "./addresses.ts";
+import { addressOf, wildcardIpOf } from "./addresses.ts";
 import type { ListenerInput } from "./listener-input.ts";
 import { tcpFilters } from "./network-filters.ts";
 import { fallthroughFilters } from "./outbound-draft.ts";
@@ -13,7 +13,7 @@ export function buildVirtualOutbound({ push, scope, node }: ProxyContext, input:
 	const port = push.meshConfig.proxyListenPort ?? 15_001;
 	return Listener.fromPartial({
 		name: "virtualOutbound",
-		address: addressOf({ ip: "0.0.0.0", port }),
+		address: addressOf({ ip: wildcardIpOf(node), port }),
 		filterChains: [
 			{
 				// Traffic to the listener's own port would loop for ever.
