@@ -132,6 +132,12 @@ describe("an injected pod's environment", () => {
 			same((f) => [f.pod?.drain, f.nodeMetadata["EXIT_ON_ZERO_ACTIVE_CONNECTIONS"]]),
 			[{ terminationMs: 90_000, listenersMs: 500, exitsOnZeroConnections: true, minimumMs: 7000 }, "true"],
 		],
+		"probes go to the pod's address": [{}, same((f) => f.pod?.probeAddress), "10.1.2.3"],
+		"or to loopback, where applications listen there": [
+			{ env: { REWRITE_PROBE_LEGACY_LOCALHOST_DESTINATION: "true" } },
+			same((f) => f.pod?.probeAddress),
+			"127.0.0.1",
+		],
 		"a gateway merges nobody's metrics": [
 			{ args: ["router"], env: { ISTIO_PROMETHEUS_ANNOTATIONS: '{"port":"9090"}' } },
 			same((f) => f.pod?.scrape),

@@ -148,12 +148,15 @@ function podOptions(args: PodArguments, { env }: PodSources, config: ProxyConfig
 	const minimumMs = parseDurationMs(minimumText);
 	if (minimumMs === undefined) errors.push(`MINIMUM_DRAIN_DURATION: a duration such as 5s is wanted, got ${minimumText}`);
 	const isSidecar = args.role === "sidecar";
+	const [podIp = ""] = instanceIps;
 	const probers = decodeProbers(env["ISTIO_KUBE_APP_PROBERS"]);
 	const scrape = isSidecar ? decodeScrapeConfig(env["ISTIO_PROMETHEUS_ANNOTATIONS"], config.statusPort) : { value: undefined, errors: [] };
 	errors.push(...probers.errors, ...scrape.errors);
 	return {
 		isSidecar,
-		podIp: instanceIps[0] ?? "",
+		podIp,
+		// Where the mesh's inboundTrafficPolicy is LOCALHOST, the injector says so.
+		probeAddress: truths.has(env["REWRITE_PROBE_LEGACY_LOCALHOST_DESTINATION"] ?? "") ? (podIp.includes(":") ? "::1" : "127.0.0.1") : podIp,
 		statusPort: config.statusPort,
 		logLevel: args.agentLogLevel,
 		logAsJson: args.logAsJson,

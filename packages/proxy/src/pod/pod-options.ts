@@ -4,8 +4,9 @@ import type { ScrapeConfig } from "./scrape-config.ts";
 /** What a proxy in a pod does beyond serving: the ports that Kubernetes asks, and how it ends. */
 export interface PodOptions {
 	readonly isSidecar: boolean;
-	/** Where the application is reached. */
 	readonly podIp: string;
+	/** Where the application's probes go: the pod's address, or loopback for applications that listen nowhere else. */
+	readonly probeAddress: string;
 	/** Of the agent's own server: 15020. */
 	readonly statusPort: number;
 	readonly logLevel: string;

@@ -33,6 +33,7 @@ async function start(pod: Partial<PodOptions>, sources: Partial<StatusSources> =
 	const options = {
 		isSidecar: true,
 		podIp: "127.0.0.1",
+		probeAddress: "127.0.0.1",
 		statusPort: 0,
 		logLevel: "none",
 		logAsJson: false,

@@ -127,7 +127,7 @@ async function showMetrics(options: StatusServerOptions, request: IncomingMessag
 }
 
 function probeHandler({ logger, pod }: StatusServerOptions): Handler {
-	const target = { address: pod.podIp, localAddress: pod.podIp.includes(":") ? "::6" : "127.0.0.6" };
+	const target = { address: pod.probeAddress, localAddress: pod.probeAddress.includes(":") ? "::6" : "127.0.0.6" };
 	return async (request, response, url) => {
 		const prober = pod.probers.get(url.pathname);
 		if (prober === undefined) return void response.writeHead(400).end(`app prober config does not exists for ${url.pathname}`);
