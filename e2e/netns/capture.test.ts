@@ -7,7 +7,7 @@ const vip = "10.96.0.10";
 const tcpVip = "10.96.0.11";
 const identity = (account: string) => new RegExp(`URI=spiffe://cluster\\.local/ns/default/sa/${account}`);
 
-describe("iptables REDIRECT in network namespaces", { skip: whySkipped() ?? false, timeout: 240_000 }, () => {
+describe("iptables REDIRECT in network namespaces", { skip: whySkipped() ?? false, timeout: 400_000 }, () => {
 	let mesh: NetnsMesh;
 	let client: MeshPod;
 	let server: MeshPod;

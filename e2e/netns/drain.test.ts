@@ -31,7 +31,7 @@ process.on("SIGTERM", () => (isOver = true));
 Promise.all(Array.from({ length: 8 }, worker)).then(() => { console.log(JSON.stringify({ sent, seen, errors })); process.exit(0); });
 `;
 
-describe("a pod that goes while it is under load", { skip: whySkipped() ?? false, timeout: 240_000 }, () => {
+describe("a pod that goes while it is under load", { skip: whySkipped() ?? false, timeout: 400_000 }, () => {
 	let mesh: NetnsMesh;
 	let client: MeshPod;
 	let leaving: MeshPod;

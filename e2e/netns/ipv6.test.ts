@@ -6,7 +6,7 @@ import { whySkipped } from "./network.ts";
 const vip = "fd96::10";
 
 for (const mode of ["REDIRECT", "TPROXY"] as const) {
-	describe(`${mode} of pods that have IPv6 alone`, { skip: whySkipped() ?? false, timeout: 240_000 }, () => {
+	describe(`${mode} of pods that have IPv6 alone`, { skip: whySkipped() ?? false, timeout: 400_000 }, () => {
 		let mesh: NetnsMesh;
 		let client: MeshPod;
 		let server: MeshPod;
@@ -20,8 +20,8 @@ for (const mode of ["REDIRECT", "TPROXY"] as const) {
 			mesh.addService({ name: "server", clusterIp: vip, pods: ["server"], ports: [{ name: "http", port: 80, targetPort: 8080 }] });
 			mesh.addService({ name: "echo", clusterIp: "fd96::11", pods: ["server"], ports: [{ name: "tcp", port: 9000, targetPort: 9000 }] });
 			await mesh.startControlPlane();
-			for (const port of [8080, 8081]) mesh.startApp(server.host, `server-${port}`, "http-echo", [], { PORT: String(port), HOSTNAME: "server" });
-			mesh.startApp(server.host, "server-tcp", "tcp-echo", ["9000", "hello"], {});
+			for (const port of [8080, 8081]) mesh.startApp(server.host, `server-${port}`, "http-echo", [], { PORT: String(port), HOSTNAME: "server", HOST: "::" });
+			mesh.startApp(server.host, "server-tcp", "tcp-echo", ["9000", "hello"], { HOST: "::" });
 			for (const pod of [client, server]) mesh.startProxy(pod);
 			await mesh.ready(client);
 			await mesh.ready(server);

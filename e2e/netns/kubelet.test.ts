@@ -12,7 +12,7 @@ const probers = {
 };
 
 /** What a kubelet, Prometheus and the hooks of an injected pod do, under STRICT mutual TLS. */
-describe("a pod's proxy as Kubernetes sees it", { skip: whySkipped() ?? false, timeout: 240_000 }, () => {
+describe("a pod's proxy as Kubernetes sees it", { skip: whySkipped() ?? false, timeout: 400_000 }, () => {
 	let mesh: NetnsMesh;
 	let server: MeshPod;
 	let client: MeshPod;

@@ -13,6 +13,8 @@ const weft = [process.execPath, join(root("@weft/cli"), "bin", "weft.mjs")];
 const launch = (JSON.parse(readFileSync(join(root("@weft/proxy"), "package.json"), "utf8")) as { readonly weft: ProxyLaunch }).weft;
 const proxy = [process.execPath, ...launch.nodeArguments, proxyFile()];
 const apps = join(import.meta.dirname, "../../examples/apps/src/main.ts");
+/** How long anything may take on a machine that is busy with other things. */
+const patienceMs = 90_000;
 const discoveryPort = 15_012;
 const proxyUser = 1337;
 const appUser = 1000;
@@ -180,7 +182,7 @@ export class NetnsMesh {
 		host.start([process.execPath, apps, app, ...args], {
 			user: appUser,
 			cwd: "/",
-			env: { PATH: process.env["PATH"], HOST: "::", ...env },
+			env: { PATH: process.env["PATH"], HOST: "0.0.0.0", ...env },
 			stdio: this.#log(name),
 		});
 	}
@@ -241,10 +243,10 @@ export class NetnsMesh {
 	}
 
 	async #until(what: string, isTrue: () => boolean): Promise<void> {
-		const until = Date.now() + 30_000;
+		const until = Date.now() + patienceMs;
 		while (!isTrue()) {
-			if (Date.now() > until) throw new Error(`${what}: not within 30 s\n${this.logs()}`);
-			await new Promise((resolve) => setTimeout(resolve, 100));
+			if (Date.now() > until) throw new Error(`${what}: not within ${patienceMs / 1000} s\n${this.logs()}`);
+			await new Promise((resolve) => setTimeout(resolve, 200));
 		}
 	}
 

@@ -5,7 +5,7 @@ import { whySkipped } from "./network.ts";
 
 const vip = "10.96.0.10";
 
-describe("iptables TPROXY in network namespaces", { skip: whySkipped() ?? false, timeout: 240_000 }, () => {
+describe("iptables TPROXY in network namespaces", { skip: whySkipped() ?? false, timeout: 400_000 }, () => {
 	let mesh: NetnsMesh;
 	let client: MeshPod;
 	let server: MeshPod;
