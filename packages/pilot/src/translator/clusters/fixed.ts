@@ -1,8 +1,10 @@
 import { Cluster, Cluster_DiscoveryType, Cluster_LbPolicy } from "@weft/xds/generated/envoy/config/cluster/v3/cluster.ts";
 import { HttpProtocolOptions } from "@weft/xds/generated/envoy/extensions/upstreams/http/v3/http_protocol_options.ts";
 import { TypedStruct } from "@weft/xds/generated/udpa/type/v1/typed_struct.ts";
+import type { ProxyNode } from "../../model/proxy-node.ts";
 import type { DestinationRule, Mesh } from "../../model/push.ts";
 import type { Service } from "../../model/service.ts";
+import { isDualStack, isIpv6Only } from "../listeners/addresses.ts";
 import { blackHoleCluster, inboundPassthroughCluster, passthroughCluster } from "../routes/cluster-name.ts";
 import { durationOfMs, packed } from "../routes/values.ts";
 import { circuitBreakers, upstreamConnectionOptions } from "./connection-pool.ts";
@@ -41,8 +43,16 @@ export function serviceMetadata({ service, rule, subset, external, alpnOverride 
 }
 
 /** Traffic from here on leaves through the loopback alias that capture ignores, so that it is not captured again. */
-export function inboundBind(isIpv6: boolean): object {
-	return { sourceAddress: { address: isIpv6 ? "::6" : "127.0.0.6", portValue: 0 } };
+export type SourceFamily = "v4" | "v6" | "both";
+
+export function inboundBind(family: SourceFamily): object {
+	const v6 = { address: "::6", portValue: 0 };
+	if (family === "v6") return { sourceAddress: v6 };
+	return { sourceAddress: { address: "127.0.0.6", portValue: 0 }, ...(family === "both" ? { extraSourceAddresses: [{ address: v6 }] } : {}) };
+}
+
+export function sourceFamilyOf(node: ProxyNode): SourceFamily {
+	return isIpv6Only(node) ? "v6" : isDualStack(node) ? "both" : "v4";
 }
 
 const passthroughIdleMs = 300_000;
@@ -82,6 +92,6 @@ export function buildPassthroughCluster(mesh: Mesh, istioExtensions: boolean): C
 	return passthrough(passthroughCluster, mesh, istioExtensions ? { filters: [metadataExchange] } : {});
 }
 
-export function buildInboundPassthroughCluster(mesh: Mesh, isIpv6: boolean): Cluster {
-	return passthrough(inboundPassthroughCluster, mesh, { upstreamBindConfig: inboundBind(isIpv6) });
+export function buildInboundPassthroughCluster(mesh: Mesh, family: SourceFamily): Cluster {
+	return passthrough(inboundPassthroughCluster, mesh, { upstreamBindConfig: inboundBind(family) });
 }

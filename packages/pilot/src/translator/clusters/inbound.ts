@@ -5,7 +5,7 @@ import type { DestinationRule, InboundPort, Mesh } from "../../model/push.ts";
 import { inboundClusterName } from "../routes/cluster-name.ts";
 import { durationOf, durationOfMs } from "../routes/values.ts";
 import { circuitBreakers, upstreamConnectionOptions } from "./connection-pool.ts";
-import { inboundBind, serviceMetadata } from "./fixed.ts";
+import { inboundBind, serviceMetadata, type SourceFamily } from "./fixed.ts";
 import { protocolOptions } from "./protocol-options.ts";
 import { clusterStatName } from "./stat-name.ts";
 import { effectivePolicy } from "./traffic-policy.ts";
@@ -18,8 +18,7 @@ export interface InboundClusterInput {
 	readonly sidecarPool: ConnectionPoolSettings | undefined;
 	readonly mesh: Mesh;
 	readonly proxyIp: string;
-	/** The workload has no IPv4. */
-	readonly isIpv6: boolean;
+	readonly sourceFamily: SourceFamily;
 	readonly local: LocalBinding | undefined;
 }
 
@@ -75,7 +74,7 @@ function target(input: InboundClusterInput, name: string): object {
 			type: Cluster_DiscoveryType.ORIGINAL_DST,
 			lbPolicy: Cluster_LbPolicy.CLUSTER_PROVIDED,
 			cleanupInterval: cleanupNever,
-			upstreamBindConfig: inboundBind(input.isIpv6),
+			upstreamBindConfig: inboundBind(input.sourceFamily),
 		};
 	}
 	return {

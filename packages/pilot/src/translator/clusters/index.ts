@@ -9,11 +9,10 @@ import type { EncodedResource, ProxyContext } from "../context.ts";
 import { encodeResource, stats } from "../encode.ts";
 import { buildAssignment, placeKey, placeReads } from "../endpoints/assignment.ts";
 import { placeOf } from "../endpoints/assignments.ts";
-import { isIpv6Only } from "../listeners/addresses.ts";
 import { createMemo, none } from "../memo.ts";
 import { outboundClusterName } from "../routes/cluster-name.ts";
 import { captureOf, discoveryTypeOf } from "./discovery-type.ts";
-import { buildBlackHoleCluster, buildInboundPassthroughCluster, buildPassthroughCluster } from "./fixed.ts";
+import { buildBlackHoleCluster, buildInboundPassthroughCluster, buildPassthroughCluster, sourceFamilyOf } from "./fixed.ts";
 import { autoMtlsOf, endpointTraits, subjectAltNamesOf } from "./identities.ts";
 import { buildInboundCluster, hasInbound } from "./inbound.ts";
 import { buildOutboundCluster } from "./outbound.ts";
@@ -30,7 +29,7 @@ function encode(cluster: Cluster): EncodedResource {
 
 /** What the outbound half of CDS depends on besides the scope: proxies with equal keys share it. */
 export function outboundClustersKey(node: ProxyNode): string {
-	return `${captureOf(node)} ${node.istioExtensions} ${dnsLookupFamily(node)} ${isIpv6Only(node)}`;
+	return `${captureOf(node)} ${node.istioExtensions} ${dnsLookupFamily(node)} ${sourceFamilyOf(node)}`;
 }
 
 /** Everything in a snapshot that the outbound clusters of a class are derived from. */
@@ -57,9 +56,9 @@ export function buildOutboundClusters({ push, scope, node }: ProxyContext): read
 
 /** Gateways forward nothing unknown, hence no passthrough. */
 function fixedClusters(mesh: Mesh, node: ProxyNode): readonly EncodedResource[] {
-	return fixed.get([mesh], `${node.kind} ${node.istioExtensions} ${isIpv6Only(node)}`, () => {
+	return fixed.get([mesh], `${node.kind} ${node.istioExtensions} ${sourceFamilyOf(node)}`, () => {
 		if (node.kind === "router") return [encode(buildBlackHoleCluster(mesh))];
-		const all = [buildBlackHoleCluster(mesh), buildPassthroughCluster(mesh, node.istioExtensions), buildInboundPassthroughCluster(mesh, isIpv6Only(node))];
+		const all = [buildBlackHoleCluster(mesh), buildPassthroughCluster(mesh, node.istioExtensions), buildInboundPassthroughCluster(mesh, sourceFamilyOf(node))];
 		return all.map(encode);
 	});
 }
@@ -114,14 +113,14 @@ function dnsLookupFamily(node: ProxyNode): keyof typeof Cluster_DnsLookupFamily 
 /** `inbound|<port>||` of every port that the workload serves. */
 export function buildInboundClusters({ push, scope, node }: ProxyContext): readonly EncodedResource[] {
 	if (!hasInbound(node, (scope.sidecar?.spec.ingress ?? []).length > 0)) return [];
-	const isIpv6 = isIpv6Only(node);
+	const sourceFamily = sourceFamilyOf(node);
 	return inboundPorts(push, scope, node).map((port) => {
 		const rule = scope.inboundDestinationRule(port.service.hostname);
 		const sidecarPool = scope.sidecar?.spec.inboundConnectionPool;
 		const binding = JSON.stringify(node.local?.inbound[String(port.targetPort)] ?? null);
-		const key = [port.targetPort, port.port.name, port.port.protocol, port.port.port, port.ingress ? node.ip : "", isIpv6, binding].join("|");
+		const key = [port.targetPort, port.port.name, port.port.protocol, port.port.port, port.ingress ? node.ip : "", sourceFamily, binding].join("|");
 		return inbound.get([port.service, port.ingress ?? none, rule ?? none, scope.sidecar ?? none, push.mesh], key, () =>
-			encode(buildInboundCluster({ port, rule, sidecarPool, mesh: push.mesh, proxyIp: node.ip, isIpv6, local: node.local })),
+			encode(buildInboundCluster({ port, rule, sidecarPool, mesh: push.mesh, proxyIp: node.ip, sourceFamily, local: node.local })),
 		);
 	});
 }

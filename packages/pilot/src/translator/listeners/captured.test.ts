@@ -8,7 +8,7 @@ import { buildListeners } from "./index.ts";
 
 const push = () => createTestMesh().apply(service("a", "{name: http, port: 80}"));
 
-function listenersOf(metadata: Readonly<Record<string, string>>): ReadonlyMap<string, Listener> {
+function listenersOf(metadata: Readonly<Record<string, unknown>>): ReadonlyMap<string, Listener> {
 	return new Map(buildListeners(contextOf(push(), metadata)).map((listener) => [listener.name, listener]));
 }
 
@@ -28,6 +28,18 @@ describe("listeners for captured traffic", () => {
 			[true, true, undefined],
 		);
 		assert.deepEqual(inboundFilters({ INTERCEPTION_MODE: "TPROXY" }).slice(0, 2), ["original_dst", "original_src"]);
+	});
+
+	it("a pod that asks for both families gets both", () => {
+		const metadata = { INSTANCE_IPS: "10.0.0.9,fd00::9", PROXY_CONFIG: { proxyMetadata: { ISTIO_DUAL_STACK: "true" } } };
+		const listeners = listenersOf(metadata);
+		for (const name of ["virtualInbound", "virtualOutbound", "0.0.0.0_80"]) {
+			const extra = listeners.get(name)?.additionalAddresses.map(({ address }) => address?.socketAddress?.address);
+			assert.deepEqual(extra, ["::"], name);
+		}
+		const resource = buildOutboundClusters(contextOf(push(), metadata)).find((cluster) => cluster.name === "InboundPassthroughCluster");
+		const bind = resource && Cluster.decode(resource.bytes).upstreamBindConfig;
+		assert.deepEqual([bind?.sourceAddress?.address, bind?.extraSourceAddresses.map(({ address }) => address?.address)], ["127.0.0.6", ["::6"]]);
 	});
 
 	it("REDIRECT: neither", () => {

@@ -7,7 +7,7 @@ import type { ProxyContext } from "../context.ts";
 import { createMemo, none } from "../memo.ts";
 import { blackHoleCluster } from "../routes/cluster-name.ts";
 import { buildAccessLogs } from "./access-log.ts";
-import { addressOf, listenerName, parseSocketAddress, type SocketAddressValue, wildcardIpOf } from "./addresses.ts";
+import { addressOf, alsoIpv6, isDualStack, listenerName, parseSocketAddress, type SocketAddressValue, wildcardIpOf } from "./addresses.ts";
 import { type InboundChain, passthroughChains, portChains } from "./inbound-chains.ts";
 import { detectionTimeout } from "./outbound-draft.ts";
 import { httpInspectorExcept, originalDst, originalSrc, tlsInspectorExcept } from "./listener-filters.ts";
@@ -36,7 +36,7 @@ export function inboundListeners(context: ProxyContext): readonly Listener[] {
 		]),
 		mtlsMode(push, node),
 		policyPorts.map((port) => [port, mtlsMode(push, node, port)]),
-		[node.ip, wildcardIpOf(node), node.interceptionMode, node.local !== undefined, node.istioExtensions, workloadKey(node)],
+		[node.ip, wildcardIpOf(node), isDualStack(node), node.interceptionMode, node.local !== undefined, node.istioExtensions, workloadKey(node)],
 	]);
 	return built.get([push.meshConfig, push.mesh, workload], key, () => buildInboundListeners(context, ports, policyPorts));
 }
@@ -71,6 +71,7 @@ function virtualInbound(context: ProxyContext, input: ListenerInput, ports: read
 	return Listener.fromPartial({
 		name: "virtualInbound",
 		address: addressOf({ ip: wildcardIpOf(context.node), port: listenPort }),
+		...alsoIpv6(input.dualStack, { ip: wildcardIpOf(context.node), port: listenPort }),
 		filterChains: [blackHoleChain(input, listenPort), ...chains.map(({ chain }) => chain)],
 		listenerFilters: [
 			originalDst,

@@ -1,4 +1,4 @@
-import { wildcardIpOf } from "./addresses.ts";
+import { isDualStack, wildcardIpOf } from "./addresses.ts";
 import type { MeshConfig } from "@weft/api";
 import type { ProxyContext } from "../context.ts";
 import { clientKey } from "../routes/client-key.ts";
@@ -13,6 +13,8 @@ export interface ListenerInput {
 	readonly tracing: object;
 	readonly http10: boolean;
 	readonly topology: GatewayTopology;
+	/** The proxy listens on IPv6 beside IPv4. */
+	readonly dualStack: boolean;
 }
 
 export function listenerInput({ push, node }: ProxyContext): ListenerInput {
@@ -23,6 +25,7 @@ export function listenerInput({ push, node }: ProxyContext): ListenerInput {
 		metrics: push.mesh.prometheusMetrics,
 		tracing: buildTracing(tracing, node),
 		http10: acceptsHttp10(node),
+		dualStack: isDualStack(node),
 		topology,
 	};
 }
@@ -30,5 +33,5 @@ export function listenerInput({ push, node }: ProxyContext): ListenerInput {
 /** Nodes of one scope with equal keys get equal outbound listeners. */
 export function listenerInputKey(context: ProxyContext): string {
 	const { istioExtensions, interceptionMode, httpProxyPort } = context.node;
-	return `${istioExtensions}|${interceptionMode}|${wildcardIpOf(context.node)}|${httpProxyPort}|${workloadKey(context.node)}|${clientKey(context)}`;
+	return `${istioExtensions}|${interceptionMode}|${wildcardIpOf(context.node)}|${isDualStack(context.node)}|${httpProxyPort}|${workloadKey(context.node)}|${clientKey(context)}`;
 }

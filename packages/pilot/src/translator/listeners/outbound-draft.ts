@@ -4,7 +4,7 @@ import { Listener } from "@weft/xds/generated/envoy/config/listener/v3/listener.
 import { blackHoleCluster, outboundClusterName, passthroughCluster } from "../routes/cluster-name.ts";
 import { durationOfMs } from "../routes/values.ts";
 import type { Scope } from "../../model/push.ts";
-import { addressOf, listenerName, type SocketAddressValue } from "./addresses.ts";
+import { addressOf, alsoIpv6, listenerName, type SocketAddressValue } from "./addresses.ts";
 import { httpInspector, tlsInspector } from "./listener-filters.ts";
 import type { ListenerInput } from "./listener-input.ts";
 import { type NetworkFilter, tcpFilters } from "./network-filters.ts";
@@ -79,6 +79,7 @@ export function finishListener(draft: ListenerDraft, scope: Scope, input: Listen
 	return Listener.fromPartial({
 		name: listenerName(draft.address),
 		address: addressOf(draft.address),
+		...(draft.bindToPort ? {} : alsoIpv6(input.dualStack, draft.address)),
 		filterChains: matched.map(chainOf),
 		...(lone ? {} : { defaultFilterChain: rest ? chainOf(rest) : fallthroughChain(draft, scope, input) }),
 		listenerFilters: [

@@ -3,7 +3,7 @@ import { Listener } from "@weft/xds/generated/envoy/config/listener/v3/listener.
 import type { ProxyContext } from "../context.ts";
 import { blackHoleCluster } from "../routes/cluster-name.ts";
 import { buildAccessLogs } from "./access-log.ts";
-import { addressOf, wildcardIpOf } from "./addresses.ts";
+import { addressOf, alsoIpv6, wildcardIpOf } from "./addresses.ts";
 import type { ListenerInput } from "./listener-input.ts";
 import { tcpFilters } from "./network-filters.ts";
 import { fallthroughFilters } from "./outbound-draft.ts";
@@ -14,6 +14,7 @@ export function buildVirtualOutbound({ push, scope, node }: ProxyContext, input:
 	return Listener.fromPartial({
 		name: "virtualOutbound",
 		address: addressOf({ ip: wildcardIpOf(node), port }),
+		...alsoIpv6(input.dualStack, { ip: wildcardIpOf(node), port }),
 		filterChains: [
 			{
 				// Traffic to the listener's own port would loop for ever.
