@@ -34,6 +34,7 @@ export interface CaptureOptions {
 	readonly mode?: "REDIRECT" | "TPROXY";
 	readonly excludeInboundPorts?: readonly number[];
 	readonly excludeOutboundPorts?: readonly number[];
+	readonly dualStack?: boolean;
 }
 
 export interface PodSpec {
@@ -290,9 +291,29 @@ function readCurl(output: string, exitCode: number): CurlResult {
 	return { status: Number(output.slice(at + 1)), body: output.slice(0, Math.max(at, 0)), exitCode };
 }
 
-function captureArguments({ mode = "REDIRECT", excludeInboundPorts = [], excludeOutboundPorts = [] }: CaptureOptions): readonly string[] {
+function captureArguments({ mode = "REDIRECT", excludeInboundPorts = [], excludeOutboundPorts = [], dualStack = false }: CaptureOptions): readonly string[] {
 	const inbound = ["15090", "15021", "15020", ...excludeInboundPorts].join(",");
-	return ["-p", "15001", "-z", "15006", "-u", "1337", "-m", mode, "-i", "*", "-x", "", "-b", "*", "-d", inbound, "-o", excludeOutboundPorts.join(",")];
+	return [
+		"-p",
+		"15001",
+		"-z",
+		"15006",
+		"-u",
+		"1337",
+		"-m",
+		mode,
+		"-i",
+		"*",
+		"-x",
+		"",
+		"-b",
+		"*",
+		"-d",
+		inbound,
+		"-o",
+		excludeOutboundPorts.join(","),
+		...(dualStack ? ["--dual-stack"] : []),
+	];
 }
 
 function podObject({ spec, ip }: MeshPod): object {
