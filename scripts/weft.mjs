@@ -60,6 +60,11 @@ const tasks = {
 			() => turbo("build"),
 			() => node("scripts/images/main.ts", ...args),
 		),
+	e2e: () =>
+		sequence(
+			() => turbo("build"),
+			() => node("e2e/cluster/main.ts", ...args),
+		),
 	peers: () => node("scripts/peers.mjs", ...args),
 };
 
