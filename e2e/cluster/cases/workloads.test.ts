@@ -65,6 +65,22 @@ describe("workloads as people have them", { skip: clusterMissing }, () => {
 		await kubectl("delete", "deployment", "-n", namespace, labels.app, "--wait=false");
 	});
 
+	test("a gRPC pod with gRPC probes works", async () => {
+		await deploy(namespace, "grpc-echo/grpc-echo.yaml", "sleep/sleep.yaml");
+		const call = [
+			"const { connect } = require('node:http2');",
+			"const session = connect('http://grpc-echo:7070');",
+			"const call = session.request({ ':method': 'POST', ':path': '/echo.Echo/Say', 'content-type': 'application/grpc', te: 'trailers' });",
+			"const got = []; let status;",
+			"call.on('trailers', (t) => { status = t['grpc-status']; }); call.on('data', (c) => got.push(c));",
+			"call.on('close', () => { console.log(status, Buffer.concat(got).toString('hex')); session.close(); });",
+			"call.end(Buffer.from('00000000030a0178', 'hex'));",
+		].join("\n");
+		await eventually("a call", async () =>
+			assert.equal(await kubectl("exec", "-n", namespace, "deploy/sleep", "--", "node", "-e", call), "0 00000000030a0178\n"),
+		);
+	});
+
 	test("a Job completes with its native sidecar", async () => {
 		const command = ["curl", "-sf", "-m", "10", "http://httpbin:8000/get"];
 		await deploy(namespace, "httpbin/httpbin.yaml");
