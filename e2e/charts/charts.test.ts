@@ -161,6 +161,7 @@ test("pilot.X is X", { skip }, () => {
 	assert.equal(replicas("pilot.autoscaleEnabled=false", "pilot.replicaCount=3"), 3);
 	assert.equal(replicas("autoscaleEnabled=false", "replicaCount=3"), 3);
 	assert.equal(at(valuesOf(["pilot.env.PILOT_X=1"]), "pilot", "env", "PILOT_X"), 1);
+	assert.equal(at(valuesOf(["cni.enabled=true"]), "pilot", "cni", "enabled"), true);
 });
 
 test("images are named by hub, tag and variant", { skip }, () => {
