@@ -30,10 +30,21 @@ describe("fault, retry, mirror and header match", { skip: clusterMissing }, () =
 		assert.equal((await curl("http://httpbin:8000/get")).status, 200);
 	});
 
-	test("a delay longer than the timeout is a 504", async () => {
-		const fault = { delay: { fixedDelay: "5s", percentage: { value: 100 } } };
-		await apply(namespace, virtualService("httpbin", [{ fault, timeout: "0.5s", ...route("httpbin") }]));
-		await eventually("the timeout", async () => assert.equal((await curl("http://httpbin:8000/get")).status, 504));
+	test("a request that takes longer than its timeout is a 504", async () => {
+		await apply(namespace, virtualService("httpbin", [{ timeout: "0.5s", ...route("httpbin") }]));
+		await eventually("the timeout", async () => assert.equal((await curl("http://httpbin:8000/delay/5")).status, 504));
+		assert.equal((await curl("http://httpbin:8000/delay/0")).status, 200);
+	});
+
+	test("a delay is injected: a client that waits a shorter time gives up", async () => {
+		const fault = { delay: { fixedDelay: "10s", percentage: { value: 100 } } };
+		await apply(
+			namespace,
+			virtualService("httpbin", [{ match: [{ headers: { "x-user": { exact: "jason" } } }], fault, ...route("httpbin") }, route("httpbin")]),
+		);
+		// 28: curl's own time is over.
+		await eventually("the delay", async () => assert.equal((await curl("-m", "2", "-H", "x-user: jason", "http://httpbin:8000/get")).exit, 28));
+		assert.equal((await curl("-m", "2", "http://httpbin:8000/get")).status, 200);
 	});
 
 	test("what fails is tried again", async () => {
