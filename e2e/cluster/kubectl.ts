@@ -10,7 +10,7 @@ export interface Finished {
 }
 
 export interface RunOptions {
-	readonly input?: string;
+	readonly input?: string | Buffer;
 	readonly timeoutMs?: number;
 	readonly env?: Readonly<Record<string, string>>;
 }

@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
-import { parseAllDocuments, stringify } from "yaml";
-import { apply, eventually, kubectl, kubectlJson } from "../kubectl.ts";
+import { parseAllDocuments } from "yaml";
+import { buildJpeg, padJpeg } from "../../../examples/apps/src/jpeg.ts";
+import { apply, eventually, kubectl, kubectlJson, output } from "../kubectl.ts";
 import { clusterMissing, deploy, example, freshNamespace, hasProxy, installMesh, pods, removeNamespace, rolledOut } from "../mesh.ts";
 import { curlFrom } from "../traffic.ts";
 
@@ -109,11 +110,28 @@ describe("workloads as people have them", { skip: clusterMissing }, () => {
 			const [pod] = await pods(namespace, `app=${metadata.name}`);
 			assert.ok(pod && hasProxy(pod), metadata.name);
 		}
-		const answer = await eventually("the upload form", async () => {
+		const form = await eventually("the upload form", async () => {
 			const found = await curlFrom(namespace, "deploy/sleep", "http://vision-web:5000/");
-			assert.equal(found.status, 200, stringify(found));
+			assert.equal(found.status, 200, found.body.slice(0, 200));
 			return found;
 		});
-		assert.match(answer.body, /<form/i);
+		assert.match(form.body, /<form/i);
+		const image = padJpeg(buildJpeg(16, 16), 5_000_000);
+		const upload = [
+			"curl",
+			"-s",
+			"-m",
+			"60",
+			"-o",
+			"/dev/null",
+			"-w",
+			"%{http_code} %{content_type} %{size_download}",
+			"-F",
+			"image=@-;type=image/jpeg;filename=a.jpg",
+		];
+		const command = ["exec", "-i", "-n", namespace, "deploy/sleep", "--", ...upload, "http://image-processor:5000/process"];
+		const [status, type, bytes] = (await output("kubectl", command, { input: image })).split(" ");
+		assert.deepEqual([status, type], ["200", "image/jpeg"]);
+		assert.ok(Number(bytes) >= 4_000_000, `${bytes} bytes came back`);
 	});
 });
