@@ -17,7 +17,8 @@ const serving = Buffer.from([0x08, 0x01]);
 export async function startGrpcEcho(context: AppContext): Promise<RunningApp> {
 	const { host, port } = listenAddress(context.env, 7_070);
 	const server = createServer();
-	server.on("stream", (stream, headers) => answer(stream, headers));
+	// node:http2 gives the stream of a server, and its types a stream of either side.
+	server.on("stream", (stream, headers) => answer(stream as ServerHttp2Stream, headers));
 	server.on("sessionError", (error) => context.log(error.message));
 	await new Promise<void>((resolve, reject) => {
 		server.once("error", reject);
