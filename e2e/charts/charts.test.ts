@@ -276,6 +276,8 @@ test("a gateway is selected as Istio's is, and its Service finds it", { skip }, 
 	assert.equal(pod.annotations?.["inject.istio.io/templates"], "gateway");
 	for (const [name, value] of Object.entries(at(only(objects, "Service"), "spec", "selector") as object)) assert.equal(pod.labels?.[name], value);
 	assert.equal(at(only(objects, "Deployment"), "spec", "template", "spec", "containers", 0, "image"), "auto");
+	// Without it "auto" is a tag of latest, and an image that was loaded onto the nodes is never found.
+	assert.equal(at(only(objects, "Deployment"), "spec", "template", "spec", "containers", 0, "imagePullPolicy"), "IfNotPresent");
 	const kinds = (...set: string[]) => render("gateway", { set }).map(({ kind }) => kind);
 	assert.ok(kinds("kind=DaemonSet").includes("DaemonSet"));
 	assert.ok(!kinds("kind=DaemonSet").includes("HorizontalPodAutoscaler"));
