@@ -126,10 +126,6 @@ program
 	.option(...injectOutput)
 	.action(async (options) => (await import("./commands/inject.ts")).uninjectCommand(options));
 
-program
-	.command("version")
-	.description("print the version")
-	.action(() => void process.stdout.write(`client version: ${version}\n`));
 const clusterOptions = (command: Command): Command =>
 	command.option("-c, --kubeconfig <file>", "kubeconfig (default: $KUBECONFIG or ~/.kube/config)").option("--context <name>", "context of the kubeconfig");
 const istioNamespace = ["-i, --istioNamespace <namespace>", "namespace of the control plane", "istio-system"] as const;
