@@ -12,10 +12,6 @@ const unused: Readonly<Partial<Record<keyof MeshConfig, string>>> = {
 	discoverySelectors: "all namespaces are looked at",
 	enableEnvoyAccessLogService: "access logs go to files",
 	enableTracing: "no spans are reported",
-	ingressClass: "Ingress resources are not read",
-	ingressControllerMode: "Ingress resources are not read",
-	ingressSelector: "Ingress resources are not read",
-	ingressService: "Ingress resources are not read",
 	serviceSettings: "there is one cluster",
 	verifyCertificateAtClient: "servers are verified by what their DestinationRule says",
 };

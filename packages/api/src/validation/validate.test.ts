@@ -99,11 +99,6 @@ for (const [title, input, expected] of [
 	],
 	["a provider of no kind", { extensionProviders: [{ name: "p" }] }, /error extensionProviders\[0\]/],
 	["a default provider that is not there", { defaultProviders: { tracing: ["gone"] } }, /warning defaultProviders\.tracing\[0\]/],
-	[
-		"a policy that is not implemented",
-		{ outboundTrafficPolicy: { mode: "ALLOW_ANY_DYNAMIC_DNS" } },
-		/^error outboundTrafficPolicy\.mode: ALLOW_ANY_DYNAMIC_DNS is not implemented/,
-	],
 	["a field that nothing reads", { discoverySelectors: [{ matchLabels: { a: "b" } }] }, /^warning discoverySelectors: discoverySelectors has no effect/],
 	[
 		"a proxy's setting that nothing reads",
