@@ -29,6 +29,7 @@ export const families = [
 	"meshconfig",
 	"proxyconfig",
 	"gateway",
+	"gatewayapi",
 ] as const;
 
 export function listCases(names: readonly string[] = families): readonly string[] {

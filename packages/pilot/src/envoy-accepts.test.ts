@@ -4,9 +4,12 @@ import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import os from "node:os";
 import path from "node:path";
 import { suite, test } from "node:test";
+import type { MeshConfig } from "@weft/api";
 import type { Json } from "@weft/xds";
 import { findEnvoy } from "../../../scripts/peers-find.mjs";
 import { corpus, loadCase } from "../scripts/golden-cases.ts";
+import { decodeNode } from "./model/node.ts";
+import { createTestMesh } from "./translator/routes/test-mesh.ts";
 import { type OfflineResources, translateAll } from "./translator/offline.ts";
 
 // A stock Envoy checks everything that the protos and its extensions demand; it knows none of Istio's own extensions.
@@ -19,6 +22,71 @@ const cases = [
 	"destinationrule-other/subset-overrides",
 	"serviceentry/dns-http",
 	"sidecar/ingress",
+	"gateway/ingress-resource",
+	"gateway/tls-auto-passthrough",
+	"gatewayapi/httproute-timeouts-retry",
+	"gatewayapi/httproute-weights-filters",
+	"gatewayapi/service-parent-tlsroute",
+	"gatewayapi/tcproute",
+];
+
+const edge = `
+apiVersion: v1
+kind: Service
+metadata: {name: edge, namespace: default}
+spec: {clusterIP: 10.96.0.9, ports: [{name: http, port: 80}, {name: https, port: 443}]}
+---
+apiVersion: v1
+kind: Endpoints
+metadata: {name: edge, namespace: default}
+subsets: [{addresses: [{ip: 10.0.0.9}], ports: [{name: http, port: 80}, {name: https, port: 443}]}]
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: Gateway
+metadata: {name: gw, namespace: default}
+spec:
+  gatewayClassName: istio
+  addresses: [{type: Hostname, value: edge}]
+  listeners:
+  - {name: http, port: 80, protocol: HTTP}
+  - {name: https, port: 443, protocol: HTTPS, tls: {certificateRefs: [{name: cert}], options: {gateway.istio.io/tls-terminate-mode: MUTUAL}}}
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata: {name: r, namespace: default}
+spec:
+  parentRefs: [{name: gw}]
+  rules:
+  - matches: [{path: {value: /strip.me}}]
+    filters: [{type: URLRewrite, urlRewrite: {path: {type: ReplacePrefixMatch, replacePrefixMatch: /}}}]
+    backendRefs: [{name: edge, port: 80}]
+  - matches: [{path: {value: /go}}]
+    filters: [{type: RequestRedirect, requestRedirect: {scheme: https, path: {type: ReplacePrefixMatch, replacePrefixMatch: /gone}}}]
+  - matches: [{path: {value: /cors}, headers: [{name: X-A, type: RegularExpression, value: a.*}]}]
+    filters: [{type: CORS, cors: {allowOrigins: ["https://*.example.com"], allowCredentials: true}}]
+    backendRefs: [{name: edge, port: 80, weight: 1}, {name: forbidden, namespace: other, port: 80, weight: 1}]
+  - matches: [{path: {value: /nothing}}]
+`;
+
+const wildcard = `
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {name: wild, namespace: default}
+spec:
+  hosts: ["*.example.com"]
+  resolution: DYNAMIC_DNS
+  ports: [{number: 80, name: http, protocol: HTTP}, {number: 443, name: tls, protocol: TLS}]
+---
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {name: wild, namespace: default}
+spec: {host: "*.example.com", trafficPolicy: {portLevelSettings: [{port: {number: 80}, tls: {mode: SIMPLE}}]}}
+`;
+
+/** What the corpus lacks: title, kind of proxy, objects, MeshConfig. */
+const own: readonly (readonly [title: string, kind: string, yaml: string, mesh: MeshConfig])[] = [
+	["filters and TLS of the Gateway API", "router", edge, {}],
+	["hosts resolved when a request names them", "sidecar", wildcard, { outboundTrafficPolicy: { mode: "ALLOW_ANY_DYNAMIC_DNS" } }],
 ];
 
 const v3 = (name: string) => `type.googleapis.com/envoy.extensions.${name}`;
@@ -61,15 +129,28 @@ suite("a stock Envoy accepts what it is sent", { skip: missing ?? false }, () =>
 	for (const name of cases) {
 		test(name, () => {
 			const { push, node } = loadCase(name, { ISTIO_VERSION: "" });
-			const folder = mkdtempSync(path.join(os.tmpdir(), "weft-envoy-"));
-			try {
-				const file = path.join(folder, "bootstrap.json");
-				writeFileSync(file, JSON.stringify(bootstrap(translateAll(push, node))));
-				const result = spawnSync(envoy ?? "", ["--mode", "validate", "-c", file, "--log-level", "error"], { encoding: "utf8", timeout: 30_000 });
-				assert.equal(result.status, 0, `${result.stdout}${result.stderr}`);
-			} finally {
-				rmSync(folder, { recursive: true });
-			}
+			accepts(translateAll(push, node));
+		});
+	}
+	for (const [title, kind, yaml, mesh] of own) {
+		test(title, () => {
+			const push = createTestMesh(mesh).apply(yaml);
+			const id = `${kind}~10.0.0.9~client.default~default.svc.cluster.local`;
+			const sent = translateAll(push, decodeNode({ id, metadata: { NAMESPACE: "default", INSTANCE_IPS: "10.0.0.9" } }, push));
+			assert.ok(sent.lds.length > 0 && sent.rds.length > 0);
+			accepts(sent);
 		});
 	}
 });
+
+function accepts(sent: OfflineResources): void {
+	const folder = mkdtempSync(path.join(os.tmpdir(), "weft-envoy-"));
+	try {
+		const file = path.join(folder, "bootstrap.json");
+		writeFileSync(file, JSON.stringify(bootstrap(sent)));
+		const result = spawnSync(envoy ?? "", ["--mode", "validate", "-c", file, "--log-level", "error"], { encoding: "utf8", timeout: 30_000 });
+		assert.equal(result.status, 0, `${result.stdout}${result.stderr}`);
+	} finally {
+		rmSync(folder, { recursive: true });
+	}
+}

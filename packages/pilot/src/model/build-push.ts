@@ -1,7 +1,9 @@
 import type { ConfigObject, Kind, MeshConfig } from "@weft/api";
-import { byAge, compareText } from "./age.ts";
+import { byAge, compareText, createdMsOf } from "./age.ts";
 import { buildDestinationRuleIndex } from "./destination-rules.ts";
 import { buildEndpointIndex, type ServiceEndpoints } from "./endpoint-index.ts";
+import { type CompiledGatewayApi, compileGatewayApi } from "./gateway-api/compile.ts";
+import { type CompiledIngress, compileIngress } from "./ingress.ts";
 import { kubernetesService } from "./kubernetes-service.ts";
 import { resolveMesh } from "./mesh.ts";
 import { buildPeerAuthenticationIndex } from "./peer-authentication.ts";
@@ -9,6 +11,7 @@ import type {
 	DestinationRule,
 	DestinationRuleIndex,
 	EndpointIndex,
+	Gateway,
 	Mesh,
 	PeerAuthenticationIndex,
 	PushSnapshot,
@@ -47,6 +50,11 @@ interface Stages {
 	readonly destinationRuleIndex: Reuse<DestinationRuleIndex>;
 	readonly peerAuthentications: Reuse<PeerAuthenticationIndex>;
 	readonly scopes: Reuse<Map<string, Scope>>;
+	readonly gatewayApi: Reuse<CompiledGatewayApi>;
+	readonly ingress: Reuse<CompiledIngress>;
+	readonly compiledGatewayApi: Reuse<object>;
+	readonly compiledRules: Reuse<ConfigObject<"DestinationRule">>;
+	readonly compiledIngress: Reuse<object>;
 }
 
 function createStages(): Stages {
@@ -65,6 +73,11 @@ function createStages(): Stages {
 		destinationRuleIndex: createReuse(),
 		peerAuthentications: createReuse(),
 		scopes: createReuse(),
+		gatewayApi: createReuse(),
+		ingress: createReuse(),
+		compiledGatewayApi: createReuse(),
+		compiledRules: createReuse(),
+		compiledIngress: createReuse(),
 	};
 }
 
@@ -79,12 +92,20 @@ export function buildPush({ snapshot, meshConfig: userConfig, clusterId }: PushI
 		meshConfig: userConfig,
 		mesh: resolveMesh(userConfig, clusterId),
 	}));
+	const compiled = compileForeign(all, mesh, stages);
 	const sidecars = stable(stages, "sidecars", [...all("Sidecar")].sort(byAge));
+	const gateways = stable(stages, "gateways", buildGateways(all("Gateway"), compiled));
 	const { services, ...registry } = buildRegistry(all, mesh, stages);
-	const parts = { meshConfig, mesh, services, ...buildPolicies(all, mesh, stages), sidecars, gateways: all("Gateway") };
+	const parts = { meshConfig, mesh, services, ...buildPolicies(all, mesh, compiled, stages), sidecars, gateways };
 	// Neither endpoints nor pods are read by a scope, nor by what is remembered of one.
 	const scopes = stages.scopes.get("scopes", Object.values(parts), () => new Map());
-	const push: PushSnapshot = { version: snapshot.version, ...parts, ...registry, caches: { scopes, lists: stages.lists, shared: stages.shared } };
+	const push: PushSnapshot = {
+		version: snapshot.version,
+		...parts,
+		...registry,
+		gatewayStatus: compiled.gatewayApi.status,
+		caches: { scopes, lists: stages.lists, shared: stages.shared },
+	};
 	stagesOf.set(push, stages);
 	return push;
 }
@@ -123,14 +144,84 @@ function buildRegistry(all: All, mesh: Mesh, stages: Stages): Pick<PushSnapshot,
 	return { services, servicesByHost: groupByHost(services), endpoints: index, workloads };
 }
 
-function buildPolicies(all: All, mesh: Mesh, stages: Stages): Pick<PushSnapshot, "virtualServices" | "destinationRules" | "peerAuthentications"> {
+/** What was written in other APIs than Istio's own. */
+interface Compiled {
+	readonly gatewayApi: CompiledGatewayApi;
+	readonly ingress: CompiledIngress;
+}
+
+function compileForeign(all: All, mesh: Mesh, stages: Stages): Compiled {
 	const { domain, rootNamespace } = mesh;
-	const rules = all("DestinationRule");
+	const services = all("Service");
+	const gatewayApi = {
+		classes: all("GatewayClass"),
+		gateways: all("KubernetesGateway"),
+		httpRoutes: all("HTTPRoute"),
+		grpcRoutes: all("GRPCRoute"),
+		tlsRoutes: all("TLSRoute"),
+		tcpRoutes: all("TCPRoute"),
+		grants: all("ReferenceGrant"),
+		backendTlsPolicies: all("BackendTLSPolicy"),
+		namespaces: all("Namespace"),
+		services,
+		serviceEntries: all("ServiceEntry"),
+		secrets: all("Secret"),
+		configMaps: all("ConfigMap"),
+		domain,
+	};
+	const ingress = { ingresses: all("Ingress"), classes: all("IngressClass"), services, mesh: mesh.config, rootNamespace, domain };
+	return {
+		gatewayApi: stages.gatewayApi.get("gateway api", Object.values(gatewayApi), () => {
+			const compiled = compileGatewayApi(gatewayApi);
+			return { ...compiled, ...sameContent(stages.compiledGatewayApi, compiled), destinationRules: sameRules(stages.compiledRules, compiled.destinationRules) };
+		}),
+		ingress: stages.ingress.get("ingress", Object.values(ingress), () => sameContent(stages.compiledIngress, compileIngress(ingress))),
+	};
+}
+
+/** What a recompilation makes anew keeps its identity where its content is the same. */
+function sameContent(reuse: Reuse<object>, { gateways, virtualServices }: CompiledIngress): CompiledIngress {
+	reuse.advance();
+	const same = <T extends Aged>(name: string, items: readonly T[]): readonly T[] =>
+		items.map((item) => reuse.get(`${name} ${item.namespace}/${item.name}`, [JSON.stringify(item)], () => item) as T);
+	return { gateways: same("gateway", gateways), virtualServices: same("virtual service", virtualServices) };
+}
+
+function sameRules(reuse: Reuse<ConfigObject<"DestinationRule">>, rules: readonly ConfigObject<"DestinationRule">[]): readonly ConfigObject<"DestinationRule">[] {
+	reuse.advance();
+	return rules.map((rule) => reuse.get(`${rule.metadata.namespace}/${rule.metadata.name}`, [JSON.stringify(rule)], () => rule));
+}
+
+function buildGateways(objects: readonly ConfigObject<"Gateway">[], { gatewayApi, ingress }: Compiled): readonly Gateway[] {
+	const own = objects.map(gatewayOf);
+	return [...own, ...gatewayApi.gateways, ...ingress.gateways].sort(oldestFirst);
+}
+
+const decodedGateways = new WeakMap<ConfigObject<"Gateway">, Gateway>();
+
+function gatewayOf(object: ConfigObject<"Gateway">): Gateway {
+	const { metadata, spec } = object;
+	const known = decodedGateways.get(object);
+	if (known) return known;
+	const { name, namespace } = metadata;
+	const gateway: Gateway = { name, namespace, servers: spec.servers ?? [], selector: spec.selector, services: undefined, createdMs: createdMsOf(metadata) };
+	decodedGateways.set(object, gateway);
+	return gateway;
+}
+
+function buildPolicies(all: All, mesh: Mesh, { gatewayApi, ingress }: Compiled, stages: Stages): Pick<PushSnapshot, "virtualServices" | "destinationRules" | "peerAuthentications"> {
+	const { domain, rootNamespace } = mesh;
+	const rules = stable(stages, "rules", [...all("DestinationRule"), ...gatewayApi.destinationRules]);
 	const policies = all("PeerAuthentication");
 	const routeOptions = { domain, defaultExportTo: mesh.config.defaultVirtualServiceExportTo };
+	const own = buildVirtualServices(all("VirtualService"), routeOptions, stages.virtualServices);
 	const ruleOptions = { domain, defaultExportTo: mesh.config.defaultDestinationRuleExportTo };
 	return {
-		virtualServices: stable(stages, "virtual services", buildVirtualServices(all("VirtualService"), routeOptions, stages.virtualServices)),
+		virtualServices: stable(
+			stages,
+			"virtual services",
+			[...own, ...gatewayApi.virtualServices, ...ingress.virtualServices].sort(oldestFirst),
+		),
 		destinationRules: stages.destinationRuleIndex.get("rules", [rules, mesh], () => {
 			stages.destinationRules.advance();
 			return buildDestinationRuleIndex(rules, ruleOptions, stages.destinationRules);
@@ -167,7 +258,9 @@ function buildServices(objects: readonly ConfigObject<"Service">[], entries: rea
 	return { services: [...kubernetes, ...external].sort(oldestFirst), entryOf: (service) => entryByService.get(service) };
 }
 
-function oldestFirst(a: Service, b: Service): number {
+type Aged = Pick<Service, "createdMs" | "name" | "namespace">;
+
+function oldestFirst(a: Aged, b: Aged): number {
 	return a.createdMs - b.createdMs || compareText(a.name, b.name) || compareText(a.namespace, b.namespace);
 }
 

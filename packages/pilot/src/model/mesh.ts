@@ -16,7 +16,7 @@ export function resolveMesh(user: MeshConfig, clusterId: string): Mesh {
 		connectTimeoutMs: parseDurationMs(config.connectTimeout) ?? 10_000,
 		dnsRefreshRateMs: parseDurationMs(config.dnsRefreshRate) ?? 60_000,
 		enableAutoMtls: config.enableAutoMtls,
-		outboundTrafficPolicy: config.outboundTrafficPolicy.mode === "REGISTRY_ONLY" ? "REGISTRY_ONLY" : "ALLOW_ANY",
+		outboundTrafficPolicy: config.outboundTrafficPolicy.mode ?? "ALLOW_ANY",
 		// Istio knows a provider of this name without it being declared.
 		prometheusMetrics: metrics.some((name) => name === "prometheus" || prometheus.has(name)),
 		config,

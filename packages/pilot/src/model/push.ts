@@ -4,10 +4,12 @@ import type {
 	IstioIngressListener,
 	MeshConfig,
 	ResolvedMeshConfig,
+	Server,
 	Subset,
 	TrafficPolicy,
 	VirtualServiceSpec,
 } from "@weft/api";
+import type { GatewayApiStatus } from "./gateway-api/status.ts";
 import type { Reuse } from "./reuse.ts";
 import type { Endpoint, Locality, Service, ServicePort } from "./service.ts";
 
@@ -27,12 +29,18 @@ export interface PushSnapshot {
 	readonly destinationRules: DestinationRuleIndex;
 	readonly sidecars: readonly ConfigObject<"Sidecar">[];
 	readonly peerAuthentications: PeerAuthenticationIndex;
-	readonly gateways: readonly ConfigObject<"Gateway">[];
+	/** Oldest first. */
+	readonly gateways: readonly Gateway[];
+	/** What the Gateway API's status fields of this mesh's objects should say. */
+	readonly gatewayStatus: GatewayApiStatus;
 	readonly endpoints: EndpointIndex;
 	readonly workloads: WorkloadIndex;
 	/** What the translator keeps for this snapshot and hands on to the next one. */
 	readonly caches: TranslatorCaches;
 }
+
+/** What becomes of requests to hosts that no service has. With DYNAMIC_DNS the sidecar resolves what an HTTP request names. */
+export type OutboundTrafficMode = "ALLOW_ANY" | "ALLOW_ANY_DYNAMIC_DNS" | "REGISTRY_ONLY";
 
 /** MeshConfig with its defaults filled in, as far as the translator reads it. */
 export interface Mesh {
@@ -44,10 +52,22 @@ export interface Mesh {
 	readonly connectTimeoutMs: number;
 	readonly dnsRefreshRateMs: number;
 	readonly enableAutoMtls: boolean;
-	readonly outboundTrafficPolicy: "ALLOW_ANY" | "REGISTRY_ONLY";
+	readonly outboundTrafficPolicy: OutboundTrafficMode;
 	/** Metrics go to Prometheus (`defaultProviders.metrics`): the istio.stats filters. */
 	readonly prometheusMetrics: boolean;
 	readonly config: ResolvedMeshConfig;
+}
+
+/** Servers of gateway proxies: an Istio Gateway, one listener of a Kubernetes Gateway, or an Ingress. */
+export interface Gateway {
+	readonly name: string;
+	readonly namespace: string;
+	readonly servers: readonly Server[];
+	/** Labels of the proxies it is for; none: all gateway proxies. */
+	readonly selector: Readonly<Record<string, string>> | undefined;
+	/** Instead of a selector, the hosts of the Services of its own namespace whose proxies it is for. A port that they lack is not opened. */
+	readonly services: readonly string[] | undefined;
+	readonly createdMs: number;
 }
 
 /** A VirtualService with every host written as a full name (destinations, mirrors, gateways as `ns/name`) and delegates merged in. */
@@ -63,6 +83,8 @@ export interface VirtualService {
 	/** `/apis/networking.istio.io/v1/namespaces/<ns>/virtual-service/<name>` */
 	readonly configPath: string;
 	readonly createdMs: number;
+	/** Which API it was written in: they differ in what a path prefix is, and in what becomes of a request without a backend. */
+	readonly semantics: "istio" | "gateway" | "ingress";
 }
 
 /** One or more DestinationRules on one host, merged. */
@@ -167,7 +189,7 @@ export interface Scope {
 	readonly serviceByHost: ReadonlyMap<string, Service>;
 	readonly egress: readonly EgressListener[];
 	readonly outboundTrafficPolicy: {
-		readonly mode: "ALLOW_ANY" | "REGISTRY_ONLY";
+		readonly mode: OutboundTrafficMode;
 		readonly egressProxy: { host: string; subset: string; port: number } | undefined;
 	};
 	/** The merged rule for a host as this class sees it (see destinationRuleFor). Memoised. */
@@ -185,6 +207,8 @@ export interface InboundPort {
 	readonly port: ServicePort;
 	/** All services of the workload on this target port, `service` first. */
 	readonly services: readonly Service[];
+	/** The same with the port that each has there. */
+	readonly targets: readonly { readonly service: Service; readonly port: ServicePort }[];
 	/** Set where a Sidecar's `ingress` describes this port. */
 	readonly ingress: IstioIngressListener | undefined;
 }

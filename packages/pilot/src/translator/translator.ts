@@ -12,6 +12,7 @@ import { assignmentInputs, assignmentNamesOf, changedHosts, classPlaceKey, clust
 import { buildListeners } from "./listeners/index.ts";
 import { createKept } from "./kept.ts";
 import { createMemo } from "./memo.ts";
+import { passesByItself } from "./routes/gateway-servers.ts";
 import { buildRouteTable } from "./routes/index.ts";
 
 export { buildPush } from "../model/build-push.ts";
@@ -71,8 +72,9 @@ const merged = createMemo<Resources>();
 /** The outbound half is one for the whole class; the inbound half is the workload's own. */
 function clustersOf(context: ProxyContext): Resources {
 	const { push, scope, node } = context;
-	const classKey = `cds ${outboundClustersKey(node)} ${placeKeyOf(context)} ${scope.key}`;
-	const build = () => stableSet(push, classKey, buildOutboundClusters(context));
+	const sni = passesByItself(context);
+	const classKey = `cds ${outboundClustersKey(node)} ${sni} ${placeKeyOf(context)} ${scope.key}`;
+	const build = () => stableSet(push, classKey, buildOutboundClusters(context, sni));
 	const outbound = push.caches.shared.get(classKey, outboundClusterInputs(push, scope), build) as Resources;
 	const inbound = buildInboundClusters(context);
 	if (inbound.length === 0) return outbound;
@@ -187,7 +189,7 @@ function changedAssignments(push: PushSnapshot, node: ProxyNode, since: Assignme
 	const now = assignmentsRevision(push, node);
 	const alike = now.classKey === since.classKey && now.inputs.every((input, i) => input === since.inputs[i] || input === now.endpoints);
 	if (!alike) return undefined;
-	return changedNames.get([now, since], "", () => [...changedHosts(push, since.endpoints)].flatMap((host) => assignmentNamesOf(scopeOf(push, node), host)));
+	return changedNames.get([now, since], "", () => [...changedHosts(push, since.endpoints)].flatMap((host) => assignmentNamesOf(scopeOf(push, node), host, node.kind === "router")));
 }
 
 /** The same for route tables; a gateway's also depend on the Gateways that select it, and on its own pod. */

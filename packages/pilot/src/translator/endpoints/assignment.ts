@@ -21,6 +21,8 @@ export interface AssignmentInput {
 	readonly place: ClientPlace;
 	/** The cluster resolves names; else (EDS) Envoy refuses an assignment that holds one. */
 	readonly names: boolean;
+	/** Connections come in the client's TLS and are passed on as they are: other endpoints could not read them. */
+	readonly mutualTlsOnly?: boolean;
 }
 
 /** Endpoints of one service port (and subset), as a ClusterLoadAssignment. */
@@ -33,8 +35,15 @@ export function buildAssignment(input: AssignmentInput): ClusterLoadAssignment {
 			labelsMatch(subset?.labels, endpoint.labels) &&
 			(!service.internalTrafficLocal || endpoint.registry !== "Kubernetes" || endpoint.nodeName === place.nodeName),
 	);
-	const groups = arrange(input, groupByLocality(usable));
+	const places = groupByLocality(usable);
+	const groups = arrange(input, input.mutualTlsOnly ? places.map((group) => onlyMutualTls(group, input)) : places);
 	return ClusterLoadAssignment.fromPartial({ clusterName: name, endpoints: groups.map((group) => localityEndpoints(group, input)) });
+}
+
+/** A place stays on the list when nothing in it is left, as istiod sends it. */
+function onlyMutualTls(group: LocalityGroup, input: AssignmentInput): LocalityGroup {
+	const endpoints = group.endpoints.filter((endpoint) => takesMutualTls(endpoint, input));
+	return { ...group, endpoints, weight: endpoints.reduce((sum, endpoint) => sum + weightOf(endpoint), 0) };
 }
 
 /** An entry with a network but no address stands behind that network's gateway, of which this mesh has none. */
@@ -66,7 +75,7 @@ export function placeKey(place: ClientPlace, reads: readonly string[]): string {
 }
 
 function localityEndpoints({ locality, endpoints, weight, priority }: LocalityGroup, input: AssignmentInput): object {
-	return { locality, priority, loadBalancingWeight: weight, lbEndpoints: endpoints.map((endpoint) => lbEndpoint(endpoint, input)) };
+	return { locality, priority, ...(weight > 0 && { loadBalancingWeight: weight }), lbEndpoints: endpoints.map((endpoint) => lbEndpoint(endpoint, input)) };
 }
 
 function lbEndpoint(endpoint: Endpoint, input: AssignmentInput): object {

@@ -22,11 +22,13 @@ export interface OutboundHttpInput {
 	readonly routeName: string;
 	/** An HTTP proxy takes absolute URLs (RFC 9112 section 3.2.2). */
 	readonly httpProxy?: boolean;
+	/** Wildcards whose hosts are resolved when a request names them. */
+	readonly dynamicHosts?: readonly string[];
 }
 
-export function buildOutboundConnectionManager(input: ListenerInput, { statPrefix, routeName, httpProxy }: OutboundHttpInput): NetworkFilter {
+export function buildOutboundConnectionManager(input: ListenerInput, { statPrefix, routeName, httpProxy, dynamicHosts }: OutboundHttpInput): NetworkFilter {
 	return connectionManager({
-		...common(input, "outbound"),
+		...common(input, "outbound", dynamicHosts),
 		statPrefix,
 		rds: { configSource: ads, routeConfigName: routeName },
 		...(httpProxy ? { httpProtocolOptions: { allowAbsoluteUrl: true, acceptHttp10: input.http10 } } : {}),
@@ -68,9 +70,9 @@ export function buildGatewayConnectionManager(input: ListenerInput, statPrefix: 
 	});
 }
 
-function common(input: ListenerInput, direction: Direction): object {
+function common(input: ListenerInput, direction: Direction, dynamicHosts: readonly string[] = []): object {
 	return {
-		httpFilters: buildHttpFilters({ direction, istioExtensions: input.istioExtensions, metrics: input.metrics }),
+		httpFilters: buildHttpFilters({ direction, istioExtensions: input.istioExtensions, metrics: input.metrics, dynamicDns: input.dynamicDns, dynamicHosts }),
 		tracing: input.tracing,
 		accessLog: buildAccessLogs(input.meshConfig).traffic,
 		streamIdleTimeout: zeroDuration,

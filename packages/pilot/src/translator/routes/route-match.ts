@@ -1,9 +1,11 @@
 import type { HTTPMatchRequest, StringMatch } from "@weft/api";
+import type { VirtualService } from "../../model/push.ts";
 import { stringMatcherOf, type StringMatcherValue } from "./values.ts";
 
 /** The part of envoy.config.route.v3.RouteMatch that a VirtualService can ask for. */
 export interface RouteMatchValue {
 	readonly prefix?: string;
+	readonly pathSeparatedPrefix?: string;
 	readonly path?: string;
 	readonly safeRegex?: { readonly regex: string };
 	readonly caseSensitive?: boolean;
@@ -28,7 +30,7 @@ export interface QueryParameterMatcherValue {
 const anyPath: RouteMatchValue = { prefix: "/" };
 
 /** One HTTPMatchRequest; a route without matches takes every path. */
-export function buildRouteMatch(match: HTTPMatchRequest | undefined): RouteMatchValue {
+export function buildRouteMatch(match: HTTPMatchRequest | undefined, semantics: VirtualService["semantics"]): RouteMatchValue {
 	if (match === undefined) return anyPath;
 	const headers = [
 		...sortedEntries(match.headers).map(([name, value]) => headerMatcher(name, value)),
@@ -39,7 +41,7 @@ export function buildRouteMatch(match: HTTPMatchRequest | undefined): RouteMatch
 	];
 	const queryParameters = sortedEntries(match.queryParams).map(([name, value]) => queryMatcher(name, value));
 	return {
-		...pathMatch(match.uri),
+		...pathMatch(match.uri, semantics),
 		caseSensitive: !match.ignoreUriCase,
 		...(headers.length > 0 ? { headers } : {}),
 		...(queryParameters.length > 0 ? { queryParameters } : {}),
@@ -59,8 +61,10 @@ export function pathLabel(match: RouteMatchValue): string {
 	return `${match.prefix ?? "/"}*`;
 }
 
-function pathMatch(uri: StringMatch | undefined): RouteMatchValue {
+function pathMatch(uri: StringMatch | undefined, semantics: VirtualService["semantics"]): RouteMatchValue {
 	if (uri?.exact !== undefined) return { path: uri.exact };
+	// Only in Istio's own API is `/api` a prefix of `/apis`.
+	if (uri?.prefix !== undefined && uri.prefix !== "/" && semantics !== "istio") return { pathSeparatedPrefix: uri.prefix.replace(/\/$/, "") };
 	if (uri?.prefix !== undefined) return { prefix: uri.prefix };
 	if (uri?.regex !== undefined) return { safeRegex: { regex: uri.regex } };
 	return anyPath;

@@ -2,7 +2,7 @@ import type { Destination, HTTPRetry } from "@weft/api";
 import { VirtualHost } from "@weft/xds/generated/envoy/config/route/v3/route_components.ts";
 import type { DestinationRule, VirtualService } from "../../model/push.ts";
 import type { Service } from "../../model/service.ts";
-import { passthroughCluster } from "./cluster-name.ts";
+import { allowAnyDynamicDnsCluster, passthroughCluster } from "./cluster-name.ts";
 import { resolveDestinationHash } from "./hash-policy.ts";
 import { appliesTo, buildDefaultRoute, buildHttpRoutes, type RouteClient } from "./http-routes.ts";
 import type { ActionInput } from "./route-action.ts";
@@ -97,6 +97,9 @@ const forwardAny = (cluster: string): object => ({ route: { cluster, timeout: ze
 
 /** Unknown authorities go where the client dialled (ALLOW_ANY). */
 export const allowAnyVirtualHost = catchAllRoute("allow_any", forwardAny(passthroughCluster));
+
+/** Unknown authorities are resolved by the sidecar (ALLOW_ANY_DYNAMIC_DNS). */
+export const allowAnyDynamicVirtualHost = catchAllRoute("allow_any", forwardAny(allowAnyDynamicDnsCluster));
 
 /** Unknown authorities are refused with 502 (REGISTRY_ONLY). */
 export const blockAllVirtualHost = catchAllRoute("block_all", { directResponse: { status: 502 } });

@@ -1,4 +1,5 @@
 import type { Any } from "@weft/xds";
+import type { LookupFamily } from "../../dynamic-dns.ts";
 
 /** One entry of HttpConnectionManager.http_filters. */
 export interface HttpFilter {
@@ -16,7 +17,10 @@ export interface HttpFilterInput {
 	readonly istioExtensions: boolean;
 	/** Istio's metrics are wanted (MeshConfig.defaultProviders.metrics). */
 	readonly metrics: boolean;
+	/** Wildcards whose hosts are resolved when a request names them, and in which family; undefined: the proxy cannot do that. */
+	readonly dynamicDns: LookupFamily | undefined;
+	readonly dynamicHosts: readonly string[];
 }
 
 /** Undefined: this listener goes without the filter. */
-export type HttpFilterBuilder = (input: HttpFilterInput) => HttpFilter | undefined;
+export type HttpFilterBuilder = (input: HttpFilterInput) => HttpFilter | readonly HttpFilter[] | undefined;
