@@ -15,7 +15,8 @@ export function checkIngress(report: Report, { rules, defaultBackend, tls }: Ing
 	for (const [i, rule] of (rules ?? []).entries()) {
 		const at = report.at("rules", i);
 		checkHost(at.at("host"), rule.host);
-		if (!rule.http?.paths.length) at.at("http", "paths").error("a rule needs at least one path");
+		if (!rule.http) at.warn("a rule without http leaves its host to the default backend, which is not served");
+		else if (rule.http.paths.length === 0) at.at("http", "paths").error("a rule needs at least one path");
 		for (const [j, { path, pathType, backend }] of (rule.http?.paths ?? []).entries()) {
 			const place = at.at("http", "paths", j);
 			if ((pathType === "Exact" || pathType === "Prefix") && !path?.startsWith("/")) place.at("path").error(`a path of type ${pathType} must begin with /`);

@@ -3,7 +3,7 @@ import type { DestinationRule, VirtualService } from "../../model/push.ts";
 import type { Service } from "../../model/service.ts";
 import type { ProxyContext } from "../context.ts";
 import { isResolvedByRequest, sniDynamicForwardProxyFilter } from "../dynamic-dns.ts";
-import { outboundClusterName } from "../routes/cluster-name.ts";
+import { outboundClusterName, unknownCluster } from "../routes/cluster-name.ts";
 import { resolveConsistentHash } from "../routes/hash-policy.ts";
 import { configMetadata, durationOf } from "../routes/values.ts";
 import { cidrRange } from "./addresses.ts";
@@ -131,9 +131,11 @@ export function routeFilters(input: TcpRouteInput, routes: readonly RouteDestina
 
 /** Without a port, a destination with one port means that one, any other the port that the client dialled. */
 function clusterOf({ context: { scope }, port }: TcpRouteInput, { destination }: RouteDestination): string {
-	const ports = scope.serviceByHost.get(destination.host)?.ports ?? [];
+	const service = scope.serviceByHost.get(destination.host);
+	const ports = service?.ports ?? [];
 	const sole = ports.length === 1 ? ports[0]?.port : undefined;
-	return outboundClusterName(destination.port?.number ?? sole ?? port, destination.subset ?? "", destination.host);
+	if (destination.host === "") return unknownCluster;
+	return outboundClusterName(destination.port?.number ?? sole ?? port, destination.subset ?? "", service?.externalName ?? destination.host);
 }
 
 function ownFilters(input: TcpChainInput): readonly NetworkFilter[] {

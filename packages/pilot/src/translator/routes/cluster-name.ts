@@ -28,6 +28,8 @@ export function inboundClusterName(targetPort: number): string {
 }
 
 export const passthroughCluster = "PassthroughCluster";
+/** Stands for a backend that may not be used; no cluster has this name. */
+export const unknownCluster = "UnknownService";
 export const allowAnyDynamicDnsCluster = "AllowAnyDynamicDNSCluster";
 export const blackHoleCluster = "BlackHoleCluster";
 export const inboundPassthroughCluster = "InboundPassthroughCluster";

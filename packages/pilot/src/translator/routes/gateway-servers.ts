@@ -24,13 +24,17 @@ export function gatewayKey(context: ProxyContext): string {
 	return JSON.stringify(gatewayServers(context).map(({ gateway, targetPort, routeName, server }) => [gateway, server.port.number, targetPort, routeName]));
 }
 
+/** Ports below need a right that a gateway's pod may not have: to ask for one would have the whole listener refused. */
+const privilegedPorts = 1024;
+
 /** The servers that this proxy is selected for, oldest Gateway first. */
 export function gatewayServers(context: ProxyContext): readonly GatewayServer[] {
 	const { push, scope, node } = context;
 	const ports = inboundPorts(push, scope, node);
+	const lowest = node.metadata["UNPRIVILEGED_POD"] === "true" ? privilegedPorts : 0;
 	return push.gateways.flatMap((gateway) =>
 		gateway.servers.flatMap((server) =>
-			listenPorts(gateway, server.port.number, ports, node).map((targetPort) => ({
+			listenPorts(gateway, server.port.number, ports, node).filter((targetPort) => targetPort >= lowest).map((targetPort) => ({
 				gateway: `${gateway.namespace}/${gateway.name}`,
 				server,
 				targetPort,

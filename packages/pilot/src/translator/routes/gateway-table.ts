@@ -64,6 +64,7 @@ function routesOf({ push, scope, node }: ProxyContext, virtualService: VirtualSe
 			const ports = scope.serviceByHost.get(host)?.ports ?? [];
 			return ports.length === 1 ? ports[0]?.port : undefined;
 		},
+		aliasOf: (host) => scope.serviceByHost.get(host)?.externalName,
 		hashOf: (destination) => resolveDestinationHash(scope.destinationRule(destination.host), destination, listenPort),
 	};
 	return buildHttpRoutes(virtualService, { namespace: node.namespace, labels: node.labels, gateways: new Set([gateway]) }, action);

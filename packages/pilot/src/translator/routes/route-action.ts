@@ -1,7 +1,7 @@
 import type { ConsistentHashLB, Destination, HTTPDirectResponse, HTTPRedirect, HTTPRetry, HTTPRoute, HTTPRouteDestination } from "@weft/api";
 import { prefixMark } from "../../model/gateway-api/filters.ts";
 import type { VirtualService } from "../../model/push.ts";
-import { outboundClusterName } from "./cluster-name.ts";
+import { outboundClusterName, unknownCluster } from "./cluster-name.ts";
 import { buildHashPolicy, type HashPolicyValue } from "./hash-policy.ts";
 import { buildHeaderOperations, type HeaderFields, mergeHeaderFields } from "./header-operations.ts";
 import { buildRetryPolicy } from "./retry-policy.ts";
@@ -15,6 +15,8 @@ export interface ActionInput {
 	readonly defaultRetry: HTTPRetry | undefined;
 	/** The port of a service that has just one. Only a gateway asks: its own ports have nothing to do with those of services. */
 	readonly solePort?: (host: string) => number | undefined;
+	/** The host that an ExternalName Service stands for, where the client's table has the Service. */
+	readonly aliasOf?: (host: string) => string | undefined;
 	/** How requests to a destination are hashed, if they are. */
 	readonly hashOf: (destination: Destination) => ConsistentHashLB | undefined;
 	/** The listener terminates TLS: its clients speak https. */
@@ -114,10 +116,9 @@ function hashPoliciesOf(destinations: readonly HTTPRouteDestination[], input: Ac
 }
 
 /** A destination without a port means the port that the client dialled; at a gateway, a service's only port. */
-function destinationCluster(destination: Destination, { listenPort, solePort }: ActionInput): string {
-	// The Gateway API's backend that may not be used; no cluster has this name.
-	if (destination.host === "") return "UnknownService";
-	return outboundClusterName(destination.port?.number ?? solePort?.(destination.host) ?? listenPort, destination.subset ?? "", destination.host);
+function destinationCluster(destination: Destination, { listenPort, solePort, aliasOf }: ActionInput): string {
+	if (destination.host === "") return unknownCluster;
+	return outboundClusterName(destination.port?.number ?? solePort?.(destination.host) ?? listenPort, destination.subset ?? "", aliasOf?.(destination.host) ?? destination.host);
 }
 
 /** RouteAction.ClusterNotFoundResponseCode: what the Gateway API wants for a backend that is not there. */

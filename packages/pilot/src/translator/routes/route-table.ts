@@ -116,7 +116,7 @@ function assemble(plan: TablePlan, name: string, virtualHosts: readonly Uint8Arr
 	return resource;
 }
 
-type HostInput = Pick<VirtualHostInput, "client" | "defaultRetry" | "destinationRule">;
+type HostInput = Pick<VirtualHostInput, "client" | "defaultRetry" | "destinationRule" | "serviceOf">;
 
 const meshGateways: ReadonlySet<string> = new Set(["mesh"]);
 
@@ -125,6 +125,7 @@ function hostInput({ push, scope, node }: ProxyContext): HostInput {
 		client: { namespace: node.namespace, labels: node.labels, gateways: meshGateways },
 		defaultRetry: push.meshConfig.defaultHttpRetryPolicy,
 		destinationRule: scope.destinationRule,
+		serviceOf: (host) => scope.serviceByHost.get(host),
 	};
 }
 

@@ -21,6 +21,7 @@ export interface VirtualHostInput {
 	readonly client: RouteClient;
 	readonly defaultRetry: HTTPRetry | undefined;
 	readonly destinationRule: (host: string) => DestinationRule | undefined;
+	readonly serviceOf: (host: string) => Service | undefined;
 }
 
 const cache = createVirtualHostCache();
@@ -40,11 +41,18 @@ function buildVirtualHost(input: VirtualHostInput): Uint8Array | undefined {
 	const action: ActionInput = {
 		listenPort: input.port,
 		defaultRetry: input.defaultRetry,
+		aliasOf: (host) => aliasOf(input, host),
 		hashOf: (destination) => hashOf(input, destination),
 	};
 	const routes = input.virtualService ? buildHttpRoutes(input.virtualService, input.client, action) : [buildDefaultRoute(input.host, action)];
 	if (routes.length === 0) return undefined;
 	return encode({ name: `${input.host}:${input.port}`, domains: [...input.domains], routes });
+}
+
+/** An ExternalName Service of this port is another name of its target, which alone has a cluster. */
+function aliasOf({ serviceOf, port }: VirtualHostInput, host: string): string | undefined {
+	const service = serviceOf(host);
+	return service?.ports.some((own) => own.port === port) ? service.externalName : undefined;
 }
 
 function hashOf(input: VirtualHostInput, destination: Destination): ReturnType<typeof resolveDestinationHash> {
@@ -58,7 +66,7 @@ function encode(partial: object): Uint8Array {
 /** The DestinationRules of every destination (for hash policies) and the mesh's retry policy. */
 function dependencies(input: VirtualHostInput): readonly unknown[] {
 	const hosts = input.virtualService ? destinationHosts(input.virtualService) : [input.host];
-	return [input.defaultRetry, ...hosts.map(input.destinationRule)];
+	return [input.defaultRetry, ...hosts.flatMap((host) => [input.destinationRule(host), aliasOf(input, host)])];
 }
 
 const hostsOf = new WeakMap<VirtualService, readonly string[]>();
