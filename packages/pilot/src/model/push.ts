@@ -143,6 +143,9 @@ export interface Workload {
 	readonly ips: readonly string[];
 	readonly serviceAccount: string;
 	readonly nodeName: string;
+	/** Its own name under a headless service: `hostname.subdomain.namespace.svc.domain`. Both "" without. */
+	readonly hostname: string;
+	readonly subdomain: string;
 	readonly workloadName: string;
 	/** Container port name → number. */
 	readonly namedPorts: Readonly<Record<string, number>>;

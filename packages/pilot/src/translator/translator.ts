@@ -12,6 +12,7 @@ import { assignmentInputs, assignmentNamesOf, changedHosts, classPlaceKey, clust
 import { buildListeners } from "./listeners/index.ts";
 import { createKept } from "./kept.ts";
 import { createMemo } from "./memo.ts";
+import { nameTable } from "./name-table.ts";
 import { passesByItself } from "./routes/gateway-servers.ts";
 import { buildRouteTable } from "./routes/index.ts";
 
@@ -136,6 +137,7 @@ export function resourceView(push: PushSnapshot, node: ProxyNode): ResourceView 
 		version: String(push.version),
 		all(type) {
 			if (type === "cds") return cds();
+			if (type === "nds") return nameTable(push, node);
 			return type === "lds" ? lds() : empty;
 		},
 		get(type, name) {
@@ -158,6 +160,8 @@ export function resourceView(push: PushSnapshot, node: ProxyNode): ResourceView 
 					return cds();
 				case "lds":
 					return lds();
+				case "nds":
+					return nameTable(push, node);
 				case "eds":
 					return assignmentsRevision(push, node);
 				default:
