@@ -6,6 +6,7 @@ import { type CompiledGatewayApi, compileGatewayApi } from "./gateway-api/compil
 import { type CompiledIngress, compileIngress } from "./ingress.ts";
 import { kubernetesService } from "./kubernetes-service.ts";
 import { resolveMesh } from "./mesh.ts";
+import { buildNetworks, type Networks } from "./networks.ts";
 import { buildPeerAuthenticationIndex } from "./peer-authentication.ts";
 import type {
 	DestinationRule,
@@ -39,6 +40,7 @@ interface Stages {
 	readonly lists: Reuse<readonly unknown[]>;
 	readonly shared: Reuse<object>;
 	readonly mesh: Reuse<{ readonly meshConfig: MeshConfig; readonly mesh: Mesh }>;
+	readonly networks: Reuse<Networks | undefined>;
 	readonly pods: Reuse<Workload>;
 	readonly places: Reuse<NodePlaces>;
 	readonly workloads: Reuse<WorkloadIndex>;
@@ -62,6 +64,7 @@ function createStages(): Stages {
 		lists: createReuse(),
 		shared: createReuse(),
 		mesh: createReuse(),
+		networks: createReuse(),
 		pods: createReuse(),
 		places: createReuse(),
 		workloads: createReuse(),
@@ -88,10 +91,7 @@ export function buildPush({ snapshot, meshConfig: userConfig, clusterId }: PushI
 	const stages = (previous && stagesOf.get(previous)) ?? createStages();
 	for (const step of [stages.lists, stages.shared, stages.mesh, stages.pods, stages.workloads, stages.entryServices, stages.virtualServices]) step.advance();
 	const all: All = (kind) => stable(stages, `all ${kind}`, snapshot.all(kind));
-	const { mesh, meshConfig } = stages.mesh.get("mesh", [JSON.stringify(userConfig), clusterId], () => ({
-		meshConfig: userConfig,
-		mesh: resolveMesh(userConfig, clusterId),
-	}));
+	const { mesh, meshConfig } = buildMesh(all, userConfig, clusterId, stages);
 	const compiled = compileForeign(all, mesh, stages);
 	const sidecars = stable(stages, "sidecars", [...all("Sidecar")].sort(byAge));
 	const gateways = stable(stages, "gateways", buildGateways(all("Gateway"), compiled));
@@ -108,6 +108,16 @@ export function buildPush({ snapshot, meshConfig: userConfig, clusterId }: PushI
 	};
 	stagesOf.set(push, stages);
 	return push;
+}
+
+function buildMesh(all: All, userConfig: MeshConfig, clusterId: string, stages: Stages): { readonly meshConfig: MeshConfig; readonly mesh: Mesh } {
+	const key = [JSON.stringify(userConfig), clusterId];
+	const plain = stages.mesh.get("mesh", key, () => ({ meshConfig: userConfig, mesh: resolveMesh(userConfig, clusterId) }));
+	const { rootNamespace } = plain.mesh;
+	const input = { services: all("Service"), gateways: all("KubernetesGateway"), namespaces: all("Namespace"), rootNamespace };
+	const networks = stages.networks.get("networks", Object.values(input), () => buildNetworks(input));
+	if (networks === undefined) return plain;
+	return stages.mesh.get("networks", [plain, JSON.stringify(networks)], () => ({ ...plain, mesh: { ...plain.mesh, networks } }));
 }
 
 /** All objects of a kind; the same list while none of them changes. */

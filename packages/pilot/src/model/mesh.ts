@@ -20,5 +20,6 @@ export function resolveMesh(user: MeshConfig, clusterId: string): Mesh {
 		// Istio knows a provider of this name without it being declared.
 		prometheusMetrics: metrics.some((name) => name === "prometheus" || prometheus.has(name)),
 		config,
+		networks: undefined,
 	};
 }

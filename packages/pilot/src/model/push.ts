@@ -10,6 +10,7 @@ import type {
 	VirtualServiceSpec,
 } from "@weft/api";
 import type { GatewayApiStatus } from "./gateway-api/status.ts";
+import type { Networks } from "./networks.ts";
 import type { Reuse } from "./reuse.ts";
 import type { Endpoint, Locality, Service, ServicePort } from "./service.ts";
 
@@ -56,6 +57,8 @@ export interface Mesh {
 	/** Metrics go to Prometheus (`defaultProviders.metrics`): the istio.stats filters. */
 	readonly prometheusMetrics: boolean;
 	readonly config: ResolvedMeshConfig;
+	/** Undefined: one network. */
+	readonly networks: Networks | undefined;
 }
 
 /** Servers of gateway proxies: an Istio Gateway, one listener of a Kubernetes Gateway, or an Ingress. */

@@ -1,4 +1,5 @@
 import type { ConfigObject, Listener, SecretObjectReference, ServerTLSSettings } from "@weft/api";
+import { networkLabel } from "../networks.ts";
 import { type GatewayApiInput, type Grants, isKind, kindOf, kinds } from "./context.ts";
 import type { Problem } from "./status.ts";
 
@@ -50,7 +51,7 @@ export function buildListenerTls(gateway: GatewayObject, listener: Listener, inp
 }
 
 function isAutoPassthrough({ metadata }: GatewayObject, { port, protocol }: Listener): boolean {
-	const eastWest = metadata.labels["topology.istio.io/network"] !== undefined || metadata.labels["istio.io/expose-istiod"] !== undefined;
+	const eastWest = metadata.labels[networkLabel] !== undefined || metadata.labels["istio.io/expose-istiod"] !== undefined;
 	return protocol === "TLS" && eastWest && port === 15_443;
 }
 
