@@ -75,9 +75,7 @@ export const kubernetesGatewaySchema = obj({
 	gatewayClassName: text(),
 	listeners: list(listenerSchema),
 	addresses: opt(list(obj({ type: opt(text()), value: opt(text()) }))),
-	infrastructure: opt(
-		obj({ labels: opt(labels()), annotations: opt(labels()), parametersRef: opt(obj({ group: text(), kind: text(), name: text() })) }),
-	),
+	infrastructure: opt(obj({ labels: opt(labels()), annotations: opt(labels()), parametersRef: opt(obj({ group: text(), kind: text(), name: text() })) })),
 	allowedListeners: opt(obj({ namespaces: opt(obj({ from: opt(oneOf(["All", "Selector", "Same", "None"])), selector: opt(selectorSchema) })) })),
 	tls: opt(
 		obj({

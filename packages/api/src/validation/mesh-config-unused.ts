@@ -9,7 +9,6 @@ const unused: Readonly<Partial<Record<keyof MeshConfig, string>>> = {
 	certificates: "Istio has dropped it, too",
 	compliancePolicy: "TLS is as by default",
 	configSources: "resources are read from where the command line says",
-	discoverySelectors: "all namespaces are looked at",
 	enableEnvoyAccessLogService: "access logs go to files",
 	enableTracing: "no spans are reported",
 	serviceSettings: "there is one cluster",

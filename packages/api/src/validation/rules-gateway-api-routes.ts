@@ -42,7 +42,10 @@ export function checkGrpcRoute(report: Report, spec: GRPCRouteSpec): void {
 	}
 }
 
-export function checkL4Route(report: Report, spec: { readonly hostnames?: readonly string[]; readonly rules: readonly L4RouteRule[]; readonly parentRefs?: readonly ParentReference[] }): void {
+export function checkL4Route(
+	report: Report,
+	spec: { readonly hostnames?: readonly string[]; readonly rules: readonly L4RouteRule[]; readonly parentRefs?: readonly ParentReference[] },
+): void {
 	checkCommon(report, spec);
 	if (spec.rules.length === 0) report.at("rules").error("a route must have a rule");
 	for (const [i, rule] of spec.rules.entries()) {
@@ -134,12 +137,15 @@ function checkFilters(report: Report, filters: readonly HTTPRouteFilter[]): void
 		const at = report.at(i);
 		const own = fields[filter.type];
 		if (filter[own] === undefined) at.error(`a filter of type ${filter.type} needs ${own}`);
-		for (const other of Object.values(fields)) if (other !== own && filter[other] !== undefined) at.at(other).error(`${other} does not belong to a filter of type ${filter.type}; remove it`);
+		for (const other of Object.values(fields))
+			if (other !== own && filter[other] !== undefined) at.at(other).error(`${other} does not belong to a filter of type ${filter.type}; remove it`);
 		if (seen.has(filter.type) && !repeatable.has(filter.type)) at.error(`${filter.type} may stand once in a rule; join the two`);
 		seen.add(filter.type);
-		if (filter.type === "ExtensionRef" || filter.type === "ExternalAuth") at.at("type").warn(`filters of type ${filter.type} are not supported: the whole route is left out`);
+		if (filter.type === "ExtensionRef" || filter.type === "ExternalAuth")
+			at.at("type").warn(`filters of type ${filter.type} are not supported: the whole route is left out`);
 		for (const field of ["requestHeaderModifier", "responseHeaderModifier"] as const) {
-			for (const part of ["set", "add"] as const) for (const [j, { name }] of (filter[field]?.[part] ?? []).entries()) checkHeaderName(at.at(field, part, j, "name"), name);
+			for (const part of ["set", "add"] as const)
+				for (const [j, { name }] of (filter[field]?.[part] ?? []).entries()) checkHeaderName(at.at(field, part, j, "name"), name);
 		}
 		if (filter.requestMirror) checkBackends(at.at("requestMirror", "backendRef"), filter.requestMirror.backendRef);
 	}
@@ -149,7 +155,8 @@ function checkPrefixReplacement(report: Report, { urlRewrite, requestRedirect }:
 	for (const [field, value] of [["urlRewrite", urlRewrite] as const, ["requestRedirect", requestRedirect] as const]) {
 		const path = value?.path;
 		if (!path) continue;
-		const [own, other] = path.type === "ReplacePrefixMatch" ? (["replacePrefixMatch", "replaceFullPath"] as const) : (["replaceFullPath", "replacePrefixMatch"] as const);
+		const [own, other] =
+			path.type === "ReplacePrefixMatch" ? (["replacePrefixMatch", "replaceFullPath"] as const) : (["replaceFullPath", "replacePrefixMatch"] as const);
 		if (path[own] === undefined) report.at(field, "path").error(`a path of type ${path.type} needs ${own}`);
 		if (path[other] !== undefined) report.at(field, "path", other).error(`${other} does not belong to type ${path.type}; remove it`);
 		const byPrefix = matches.every((match) => (match.path?.type ?? "PathPrefix") === "PathPrefix");
@@ -160,7 +167,12 @@ function checkPrefixReplacement(report: Report, { urlRewrite, requestRedirect }:
 }
 
 function checkBackends(report: Report, backends: readonly BackendRef[] | BackendRef | undefined): void {
-	const list = backends === undefined ? [] : Array.isArray(backends) ? (backends as readonly BackendRef[]).map((ref, i) => [report.at(i), ref] as const) : [[report, backends as BackendRef] as const];
+	const list =
+		backends === undefined
+			? []
+			: Array.isArray(backends)
+				? (backends as readonly BackendRef[]).map((ref, i) => [report.at(i), ref] as const)
+				: [[report, backends as BackendRef] as const];
 	for (const [at, { group, kind, name, port, weight }] of list) {
 		if (name === "") at.at("name").error("the name must be set");
 		const service = (group ?? "") === "" && (kind ?? "Service") === "Service";

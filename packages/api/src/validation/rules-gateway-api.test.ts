@@ -27,7 +27,10 @@ describe("two groups have a kind of one name", () => {
 	});
 
 	it("fields that a newer version may have are told, not refused", () => {
-		const { object, diagnostics } = gateway("gateway.networking.k8s.io/v1", { gatewayClassName: "istio", listeners: [{ name: "a", port: 80, protocol: "HTTP", colour: 1 }] });
+		const { object, diagnostics } = gateway("gateway.networking.k8s.io/v1", {
+			gatewayClassName: "istio",
+			listeners: [{ name: "a", port: 80, protocol: "HTTP", colour: 1 }],
+		});
 		assert.ok(object);
 		assert.deepEqual(
 			diagnostics.map(({ severity, path }) => [severity, path]),
@@ -39,8 +42,16 @@ describe("two groups have a kind of one name", () => {
 testRules("KubernetesGateway", [
 	["an HTTP listener is valid", listener('name: http, port: 80, protocol: HTTP, hostname: "*.example.com"')],
 	["a Gateway has listeners", "{gatewayClassName: istio, listeners: []}", /listeners: .*at least one/],
-	["listeners have names of their own", "{gatewayClassName: i, listeners: [{name: a, port: 80, protocol: HTTP}, {name: a, port: 81, protocol: HTTP}]}", /listeners\[1\]\.name/],
-	["and places of their own", "{gatewayClassName: i, listeners: [{name: a, port: 80, protocol: HTTP}, {name: b, port: 80, protocol: HTTP}]}", /listeners\[1\]: another listener/],
+	[
+		"listeners have names of their own",
+		"{gatewayClassName: i, listeners: [{name: a, port: 80, protocol: HTTP}, {name: a, port: 81, protocol: HTTP}]}",
+		/listeners\[1\]\.name/,
+	],
+	[
+		"and places of their own",
+		"{gatewayClassName: i, listeners: [{name: a, port: 80, protocol: HTTP}, {name: b, port: 80, protocol: HTTP}]}",
+		/listeners\[1\]: another listener/,
+	],
 	["ports are ports", listener("name: a, port: 70000, protocol: HTTP"), /port: 70000/],
 	["TCP has no hostname", listener("name: a, port: 9000, protocol: TCP, hostname: a.com"), /hostname: .*remove it/],
 	["HTTP has no tls", listener("name: a, port: 80, protocol: HTTP, tls: {certificateRefs: [{name: c}]}"), /tls: .*remove it/],
@@ -63,15 +74,27 @@ testRules("HTTPRoute", [
 	["a filter has the field of its type", rule("filters: [{type: URLRewrite}]"), /filters\[0\]: .*needs urlRewrite/],
 	["and no other", rule("filters: [{type: RequestHeaderModifier, requestHeaderModifier: {remove: [a]}, cors: {}}]"), /filters\[0\]\.cors/],
 	["only mirrors stand twice", rule("filters: [{type: CORS, cors: {}}, {type: CORS, cors: {}}]"), /filters\[1\]: CORS may stand once/],
-	["redirect excludes rewrite", rule("filters: [{type: RequestRedirect, requestRedirect: {scheme: https}}, {type: URLRewrite, urlRewrite: {hostname: a}}]"), /filters: .*both/],
-	["redirect excludes backends", rule("filters: [{type: RequestRedirect, requestRedirect: {scheme: https}}], backendRefs: [{name: s, port: 1}]"), /backendRefs: /],
+	[
+		"redirect excludes rewrite",
+		rule("filters: [{type: RequestRedirect, requestRedirect: {scheme: https}}, {type: URLRewrite, urlRewrite: {hostname: a}}]"),
+		/filters: .*both/,
+	],
+	[
+		"redirect excludes backends",
+		rule("filters: [{type: RequestRedirect, requestRedirect: {scheme: https}}], backendRefs: [{name: s, port: 1}]"),
+		/backendRefs: /,
+	],
 	[
 		"a prefix can be replaced where one was matched",
 		rule("matches: [{path: {type: Exact, value: /a}}], filters: [{type: URLRewrite, urlRewrite: {path: {type: ReplacePrefixMatch, replacePrefixMatch: /}}}]"),
 		/urlRewrite\.path: .*exactly one match/,
 	],
 	["the whole contains the part", rule("timeouts: {request: 1s, backendRequest: 2s}"), /backendRequest/],
-	["extensions are told to be missing", rule("filters: [{type: ExtensionRef, extensionRef: {group: g, kind: K, name: n}}]"), /^warning .*whole route is left out/],
+	[
+		"extensions are told to be missing",
+		rule("filters: [{type: ExtensionRef, extensionRef: {group: g, kind: K, name: n}}]"),
+		/^warning .*whole route is left out/,
+	],
 	["session persistence is told to be missing", rule("sessionPersistence: {sessionName: a}"), /^warning .*sessionPersistence is not implemented/],
 ]);
 

@@ -34,7 +34,8 @@ function checkListener(report: Report, { name, hostname, port, protocol, tls }: 
 	checkHostname(report.at("hostname"), hostname);
 	if (hostname && withoutHostname.has(protocol)) report.at("hostname").error(`a listener of protocol ${protocol} can have no hostname; remove it`);
 	if (tls && ["HTTP", ...withoutHostname].includes(protocol)) report.at("tls").error(`a listener of protocol ${protocol} can have no tls; remove it`);
-	if (protocol === "HTTPS" && tls?.mode === "Passthrough") report.at("tls", "mode").error("an HTTPS listener terminates TLS; write protocol TLS to pass it through");
+	if (protocol === "HTTPS" && tls?.mode === "Passthrough")
+		report.at("tls", "mode").error("an HTTPS listener terminates TLS; write protocol TLS to pass it through");
 	const terminates = tls !== undefined && (tls.mode ?? "Terminate") === "Terminate";
 	if (terminates && !tls.certificateRefs?.length && Object.keys(tls.options ?? {}).length === 0) {
 		report.at("tls").error("mode Terminate needs certificateRefs; name the Secret that holds the certificate");

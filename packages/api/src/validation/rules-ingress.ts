@@ -10,7 +10,9 @@ export function checkIngress(report: Report, { rules, defaultBackend, tls }: Ing
 	if (!rules?.length && !defaultBackend) report.error("an Ingress needs rules or a defaultBackend");
 	if (defaultBackend) {
 		checkBackend(report.at("defaultBackend"), defaultBackend);
-		report.at("defaultBackend").warn("defaultBackend is not served (nor by Istio), since it would take what other routes are for; write a rule without host, with path /");
+		report
+			.at("defaultBackend")
+			.warn("defaultBackend is not served (nor by Istio), since it would take what other routes are for; write a rule without host, with path /");
 	}
 	for (const [i, rule] of (rules ?? []).entries()) {
 		const at = report.at("rules", i);

@@ -12,7 +12,11 @@ testRules("ServiceEntry", [
 	["hosts may be resolved by request", `{hosts: ["*.a.com"], ${ports}, resolution: DYNAMIC_DNS}`],
 	["then they are wildcards", `{hosts: [a.com], ${ports}, resolution: DYNAMIC_DNS}`, /^error spec\.hosts\[0\]: .*no wildcard/],
 	["outside the mesh", `{hosts: ["*.a.com"], ${ports}, resolution: DYNAMIC_DNS, location: MESH_INTERNAL}`, /^error spec\.location/],
-	["and the protocol names them", `{hosts: ["*.a.com"], ports: [{number: 1, name: tcp, protocol: TCP}], resolution: DYNAMIC_DNS}`, /^warning spec\.ports\[0\]\.protocol/],
+	[
+		"and the protocol names them",
+		`{hosts: ["*.a.com"], ports: [{number: 1, name: tcp, protocol: TCP}], resolution: DYNAMIC_DNS}`,
+		/^warning spec\.ports\[0\]\.protocol/,
+	],
 	["port names and numbers are unique", "{hosts: [a.com], ports: [{number: 80, name: h}, {number: 80, name: h}]}", /ports\[1\]\.name/, /ports\[1\]\.number/],
 	["ports are from 1 to 65535", "{hosts: [a.com], ports: [{number: 0, name: h}]}", /ports\[0\]\.number/],
 	["protocols are known", "{hosts: [a.com], ports: [{number: 80, name: h, protocol: HTPP}]}", /ports\[0\]\.protocol: .*did you mean "HTTP"/],

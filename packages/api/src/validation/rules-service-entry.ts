@@ -69,7 +69,10 @@ function checkDynamicDns(report: Report, { hosts, ports, location }: ServiceEntr
 	if (location === "MESH_INTERNAL") report.at("location").error("DYNAMIC_DNS is for hosts outside the mesh; set location MESH_EXTERNAL");
 	for (const [i, port] of (ports ?? []).entries()) {
 		const served = isHttpProtocol(port.protocol ?? "") || (port.protocol ?? "").toUpperCase() === "TLS";
-		if (!served) report.at("ports", i, "protocol").warn(`DYNAMIC_DNS serves HTTP, GRPC and TLS; this port of protocol ${port.protocol ?? "TCP"} goes where the client dialled`);
+		if (!served)
+			report
+				.at("ports", i, "protocol")
+				.warn(`DYNAMIC_DNS serves HTTP, GRPC and TLS; this port of protocol ${port.protocol ?? "TCP"} goes where the client dialled`);
 	}
 }
 

@@ -99,7 +99,7 @@ for (const [title, input, expected] of [
 	],
 	["a provider of no kind", { extensionProviders: [{ name: "p" }] }, /error extensionProviders\[0\]/],
 	["a default provider that is not there", { defaultProviders: { tracing: ["gone"] } }, /warning defaultProviders\.tracing\[0\]/],
-	["a field that nothing reads", { discoverySelectors: [{ matchLabels: { a: "b" } }] }, /^warning discoverySelectors: discoverySelectors has no effect/],
+	["a field that nothing reads", { compliancePolicy: "fips-140-2" }, /^warning compliancePolicy: compliancePolicy has no effect/],
 	[
 		"a proxy's setting that nothing reads",
 		{ defaultConfig: { holdApplicationUntilProxyStarts: true } },

@@ -95,7 +95,8 @@ function decodeList(kind: string, apiVersion: string, items: readonly unknown[],
 	// The API's own lists (VirtualServiceList) leave kind and apiVersion out of their items.
 	const itemKind = kind.slice(0, -"List".length);
 	for (const [index, item] of items.entries()) {
-		const full = isRecord(item) && item["kind"] === undefined && resolveKind(apiVersion, itemKind) !== undefined ? { apiVersion, kind: itemKind, ...item } : item;
+		const full =
+			isRecord(item) && item["kind"] === undefined && resolveKind(apiVersion, itemKind) !== undefined ? { apiVersion, kind: itemKind, ...item } : item;
 		decodeValue(full, below(location, ["items", index]), into, listDepth + 1);
 	}
 }

@@ -6,6 +6,7 @@ import { type CompiledGatewayApi, compileGatewayApi } from "./gateway-api/compil
 import { type CompiledIngress, compileIngress } from "./ingress.ts";
 import { kubernetesService } from "./kubernetes-service.ts";
 import { resolveMesh } from "./mesh.ts";
+import { discoveredNamespaces } from "./namespaces.ts";
 import { buildNetworks, type Networks } from "./networks.ts";
 import { buildPeerAuthenticationIndex } from "./peer-authentication.ts";
 import type {
@@ -90,7 +91,8 @@ const stagesOf = new WeakMap<PushSnapshot, Stages>();
 export function buildPush({ snapshot, meshConfig: userConfig, clusterId }: PushInput, previous?: PushSnapshot): PushSnapshot {
 	const stages = (previous && stagesOf.get(previous)) ?? createStages();
 	for (const step of [stages.lists, stages.shared, stages.mesh, stages.pods, stages.workloads, stages.entryServices, stages.virtualServices]) step.advance();
-	const all: All = (kind) => stable(stages, `all ${kind}`, snapshot.all(kind));
+	const discovered = discoveredNamespaces(userConfig.discoverySelectors ?? [], snapshot.all("Namespace"));
+	const all: All = (kind) => stable(stages, `all ${kind}`, inNamespaces(snapshot.all(kind), discovered));
 	const { mesh, meshConfig } = buildMesh(all, userConfig, clusterId, stages);
 	const compiled = compileForeign(all, mesh, stages);
 	const sidecars = stable(stages, "sidecars", [...all("Sidecar")].sort(byAge));
@@ -108,6 +110,11 @@ export function buildPush({ snapshot, meshConfig: userConfig, clusterId }: PushI
 	};
 	stagesOf.set(push, stages);
 	return push;
+}
+
+/** Objects of no namespace belong to all. */
+function inNamespaces<T extends ConfigObject>(objects: readonly T[], namespaces: ReadonlySet<string> | undefined): readonly T[] {
+	return namespaces === undefined ? objects : objects.filter(({ metadata: { namespace } }) => namespace === "" || namespaces.has(namespace));
 }
 
 function buildMesh(all: All, userConfig: MeshConfig, clusterId: string, stages: Stages): { readonly meshConfig: MeshConfig; readonly mesh: Mesh } {
@@ -197,7 +204,10 @@ function sameContent(reuse: Reuse<object>, { gateways, virtualServices }: Compil
 	return { gateways: same("gateway", gateways), virtualServices: same("virtual service", virtualServices) };
 }
 
-function sameRules(reuse: Reuse<ConfigObject<"DestinationRule">>, rules: readonly ConfigObject<"DestinationRule">[]): readonly ConfigObject<"DestinationRule">[] {
+function sameRules(
+	reuse: Reuse<ConfigObject<"DestinationRule">>,
+	rules: readonly ConfigObject<"DestinationRule">[],
+): readonly ConfigObject<"DestinationRule">[] {
 	reuse.advance();
 	return rules.map((rule) => reuse.get(`${rule.metadata.namespace}/${rule.metadata.name}`, [JSON.stringify(rule)], () => rule));
 }
@@ -219,7 +229,12 @@ function gatewayOf(object: ConfigObject<"Gateway">): Gateway {
 	return gateway;
 }
 
-function buildPolicies(all: All, mesh: Mesh, { gatewayApi, ingress }: Compiled, stages: Stages): Pick<PushSnapshot, "virtualServices" | "destinationRules" | "peerAuthentications"> {
+function buildPolicies(
+	all: All,
+	mesh: Mesh,
+	{ gatewayApi, ingress }: Compiled,
+	stages: Stages,
+): Pick<PushSnapshot, "virtualServices" | "destinationRules" | "peerAuthentications"> {
 	const { domain, rootNamespace } = mesh;
 	const rules = stable(stages, "rules", [...all("DestinationRule"), ...gatewayApi.destinationRules]);
 	const policies = all("PeerAuthentication");
@@ -227,11 +242,7 @@ function buildPolicies(all: All, mesh: Mesh, { gatewayApi, ingress }: Compiled, 
 	const own = buildVirtualServices(all("VirtualService"), routeOptions, stages.virtualServices);
 	const ruleOptions = { domain, defaultExportTo: mesh.config.defaultDestinationRuleExportTo };
 	return {
-		virtualServices: stable(
-			stages,
-			"virtual services",
-			[...own, ...gatewayApi.virtualServices, ...ingress.virtualServices].sort(oldestFirst),
-		),
+		virtualServices: stable(stages, "virtual services", [...own, ...gatewayApi.virtualServices, ...ingress.virtualServices].sort(oldestFirst)),
 		destinationRules: stages.destinationRuleIndex.get("rules", [rules, mesh], () => {
 			stages.destinationRules.advance();
 			return buildDestinationRuleIndex(rules, ruleOptions, stages.destinationRules);

@@ -83,7 +83,9 @@ function virtualServicesOf(ingresses: readonly IngressObject[], input: IngressIn
 
 function virtualServiceOf(host: string, rules: readonly HostRule[], input: IngressInput): VirtualService | undefined {
 	const [first] = rules;
-	const http = sortRoutes(rules.flatMap(({ ingress, rule }) => (rule.http?.paths ?? []).flatMap((path) => routeOf(path, ingress.metadata.namespace, input) ?? [])));
+	const http = sortRoutes(
+		rules.flatMap(({ ingress, rule }) => (rule.http?.paths ?? []).flatMap((path) => routeOf(path, ingress.metadata.namespace, input) ?? [])),
+	);
 	if (first === undefined || http.length === 0) return undefined;
 	const { metadata } = first.ingress;
 	const name = `${host.replaceAll(".", "-")}-${metadata.name}-${generatedName}`;

@@ -48,12 +48,17 @@ export function buildNetworks({ services, gateways, namespaces, rootNamespace }:
 		const network = metadata.labels[networkLabel];
 		const listener = spec.listeners.find(({ protocol, tls }) => protocol === "TLS" && tls?.mode === "Passthrough");
 		if (!network || !listener) continue;
-		for (const { type, value } of spec.addresses ?? []) if ((type ?? "IPAddress") === "IPAddress" && value) add(network, { address: value, port: listener.port });
+		for (const { type, value } of spec.addresses ?? [])
+			if ((type ?? "IPAddress") === "IPAddress" && value) add(network, { address: value, port: listener.port });
 	}
 	if (found.size === 0) return undefined;
 	const root = namespaces.find(({ metadata }) => metadata.name === rootNamespace);
 	const entries = [...found].sort(([a], [b]) => compareText(a, b)).map(([network, list]) => [network, sorted([...list.values()])] as const);
-	return { own: root?.metadata.labels[networkLabel] ?? "", gateways: Object.fromEntries(entries), weightScale: entries.map(([, list]) => list.length).reduce(leastCommonMultiple, 1) };
+	return {
+		own: root?.metadata.labels[networkLabel] ?? "",
+		gateways: Object.fromEntries(entries),
+		weightScale: entries.map(([, list]) => list.length).reduce(leastCommonMultiple, 1),
+	};
 }
 
 /** Addresses at which other networks reach the Service. Names are left out: an assignment of endpoints holds addresses alone. */

@@ -14,7 +14,11 @@ export function isVisible(exportTo: readonly string[], ownNamespace: string, nam
  * VirtualServices of a gateway (or `mesh`) that a namespace may see: its own private ones, those exported to it by name, its own routes of the
  * Gateway API (by which a consumer overrules), then the others; each oldest first.
  */
-export function visibleVirtualServices({ virtualServices }: Pick<PushSnapshot, "virtualServices">, gateway: string, namespace: string): readonly VirtualService[] {
+export function visibleVirtualServices(
+	{ virtualServices }: Pick<PushSnapshot, "virtualServices">,
+	gateway: string,
+	namespace: string,
+): readonly VirtualService[] {
 	const visible = virtualServices.filter((vs) => vs.gateways.includes(gateway) && isVisible(vs.exportTo, vs.namespace, namespace));
 	const rank = ({ exportTo, semantics, namespace: own }: VirtualService): number => {
 		if (!exportTo.includes("*") && exportTo.length > 0) return own === namespace ? 0 : 1;

@@ -20,7 +20,13 @@ spec:
 `;
 
 function sent(push: PushSnapshot, node: object = {}) {
-	return translateAll(push, decodeNode({ id: "sidecar~10.0.0.9~client.default~default.svc.cluster.local", metadata: { NAMESPACE: "default", INSTANCE_IPS: "10.0.0.9" }, ...node }, push));
+	return translateAll(
+		push,
+		decodeNode(
+			{ id: "sidecar~10.0.0.9~client.default~default.svc.cluster.local", metadata: { NAMESPACE: "default", INSTANCE_IPS: "10.0.0.9" }, ...node },
+			push,
+		),
+	);
 }
 
 type Shape = { readonly [key: string]: Shape } & { readonly name: string };
@@ -38,8 +44,14 @@ describe("hosts resolved when a request names them", () => {
 		assert.deepEqual(cluster?.["clusterType"]?.["typedConfig"]?.["dnsCacheConfig"], cache);
 		assert.equal(cluster?.["lbPolicy"], "CLUSTER_PROVIDED");
 		const text = JSON.stringify(lds);
-		assert.match(text, /"name":"envoy.filters.http.dynamic_forward_proxy","typedConfig":\{[^}]*FilterConfig","dnsCacheConfig":\{"name":"\*\.example\.com_dfp_dns_cache","dnsLookupFamily":"V4_ONLY"\}\}\},\{"name":"envoy.filters.http.router"/);
-		assert.match(text, /"serverNames":\["\*\.example\.com"\]\},"filters":\[\{"name":"envoy.filters.network.sni_dynamic_forward_proxy","typedConfig":\{[^}]*"dnsCacheConfig":\{[^}]*\},"portValue":443/);
+		assert.match(
+			text,
+			/"name":"envoy.filters.http.dynamic_forward_proxy","typedConfig":\{[^}]*FilterConfig","dnsCacheConfig":\{"name":"\*\.example\.com_dfp_dns_cache","dnsLookupFamily":"V4_ONLY"\}\}\},\{"name":"envoy.filters.http.router"/,
+		);
+		assert.match(
+			text,
+			/"serverNames":\["\*\.example\.com"\]\},"filters":\[\{"name":"envoy.filters.network.sni_dynamic_forward_proxy","typedConfig":\{[^}]*"dnsCacheConfig":\{[^}]*\},"portValue":443/,
+		);
 	});
 
 	it("go where the application resolved them, for a proxy that cannot", () => {

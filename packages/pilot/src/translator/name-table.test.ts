@@ -27,16 +27,26 @@ addressType: IPv4
 ports: [{name: tcp, port: 3306, protocol: TCP}]
 endpoints: [${ready.map((is, i) => `{addresses: [10.0.1.${i}], conditions: {ready: ${is}}, targetRef: {kind: Pod, name: db-${i}, namespace: default}}`).join()}]
 ---`;
-const entry = (spec: string) => `\napiVersion: networking.istio.io/v1\nkind: ServiceEntry\nmetadata: {name: e, namespace: default}\nspec: {hosts: [ext.example.com], ports: [{number: 80, name: http, protocol: HTTP}], ${spec}}\n---`;
+const entry = (spec: string) =>
+	`\napiVersion: networking.istio.io/v1\nkind: ServiceEntry\nmetadata: {name: e, namespace: default}\nspec: {hosts: [ext.example.com], ports: [{number: 80, name: http, protocol: HTTP}], ${spec}}\n---`;
 
 function table(push: PushSnapshot, metadata: object = {}): Readonly<Record<string, readonly string[]>> {
-	const resource = resourceView(push, contextOf(push, metadata as Record<string, unknown>).node).all("nds").get("");
-	return Object.fromEntries(Object.entries(NameTable.decode(resource?.bytes ?? new Uint8Array()).table).map(([name, info]) => [name, [info.registry, info.shortname, info.namespace, ...info.ips]]));
+	const resource = resourceView(push, contextOf(push, metadata as Record<string, unknown>).node)
+		.all("nds")
+		.get("");
+	return Object.fromEntries(
+		Object.entries(NameTable.decode(resource?.bytes ?? new Uint8Array()).table).map(([name, info]) => [
+			name,
+			[info.registry, info.shortname, info.namespace, ...info.ips],
+		]),
+	);
 }
 
 describe("the name table", () => {
 	it("has every service at its address, with what the search list needs", () => {
-		assert.deepEqual(table(createTestMesh().apply(service("web", "{name: http, port: 80}"))), { "web.default.svc.cluster.local": ["Kubernetes", "web", "default", "10.96.0.3"] });
+		assert.deepEqual(table(createTestMesh().apply(service("web", "{name: http, port: 80}"))), {
+			"web.default.svc.cluster.local": ["Kubernetes", "web", "default", "10.96.0.3"],
+		});
 	});
 
 	it("has a headless service at its ready pods, and each pod under its own name", () => {
@@ -58,7 +68,9 @@ describe("the name table", () => {
 		const mesh = createTestMesh();
 		const at = (push: PushSnapshot) => resourceView(push, contextOf(push).node).revision("nds");
 		const first = at(mesh.apply(headless + pod(0) + pod(1) + slice(true, false) + service("web", "{name: http, port: 80}")));
-		const unrelated = mesh.apply("\napiVersion: networking.istio.io/v1\nkind: DestinationRule\nmetadata: {name: d, namespace: default}\nspec: {host: web}\n---");
+		const unrelated = mesh.apply(
+			"\napiVersion: networking.istio.io/v1\nkind: DestinationRule\nmetadata: {name: d, namespace: default}\nspec: {host: web}\n---",
+		);
 		assert.equal(at(unrelated), first);
 		assert.notEqual(at(mesh.apply(slice(true, true))), first);
 	});

@@ -55,7 +55,9 @@ function infoOf(service: Service, ips: readonly string[], shortname = service.na
 function headlessEntries({ endpoints, workloads }: PushSnapshot, service: Service): Entry[] {
 	const [port] = service.ports;
 	if (!port) return [];
-	const ready = (endpoints.of(service).get(port.name) ?? []).filter(({ address, health }) => isIP(address) !== 0 && (health === "HEALTHY" || service.publishNotReady));
+	const ready = (endpoints.of(service).get(port.name) ?? []).filter(
+		({ address, health }) => isIP(address) !== 0 && (health === "HEALTHY" || service.publishNotReady),
+	);
 	const pods = ready.flatMap((endpoint): Entry[] => {
 		const pod = workloads.podByName.get(podKey(endpoint));
 		if (!pod || pod.subdomain === "") return [];

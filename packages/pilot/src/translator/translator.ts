@@ -193,7 +193,9 @@ function changedAssignments(push: PushSnapshot, node: ProxyNode, since: Assignme
 	const now = assignmentsRevision(push, node);
 	const alike = now.classKey === since.classKey && now.inputs.every((input, i) => input === since.inputs[i] || input === now.endpoints);
 	if (!alike) return undefined;
-	return changedNames.get([now, since], "", () => [...changedHosts(push, since.endpoints)].flatMap((host) => assignmentNamesOf(scopeOf(push, node), host, node.kind === "router")));
+	return changedNames.get([now, since], "", () =>
+		[...changedHosts(push, since.endpoints)].flatMap((host) => assignmentNamesOf(scopeOf(push, node), host, node.kind === "router")),
+	);
 }
 
 /** The same for route tables; a gateway's also depend on the Gateways that select it, and on its own pod. */

@@ -60,18 +60,24 @@ const invalidSecret = "invalid://";
 function clientTls({ metadata, spec }: Policy, { configMaps }: GatewayApiInput): { readonly tls: ClientTLSSettings; readonly problem?: Problem } {
 	const { hostname, subjectAltNames, caCertificateRefs } = spec.validation;
 	const names = (subjectAltNames ?? []).flatMap(({ type, hostname: host, uri }) => (type === "URI" ? uri : host) ?? []);
-	const tls: ClientTLSSettings = { mode: "SIMPLE", sni: hostname, ...(names.length > 0 && { subjectAltNames: names }) };
+	// Without names of its own the certificate must be for the host: https://gateway-api.sigs.k8s.io/geps/gep-1897/
+	const tls: ClientTLSSettings = { mode: "SIMPLE", sni: hostname, subjectAltNames: names.length > 0 ? names : [hostname] };
 	const [ref] = caCertificateRefs ?? [];
 	if (!ref) return { tls };
 	const invalid = (reason: string, message: string) => ({ tls: { ...tls, credentialName: invalidSecret }, problem: { reason, message } });
 	if (!isKind(ref, kinds.configMap)) return invalid("InvalidKind", `Certificate reference invalid: unsupported reference kind: ${ref.kind}; name a ConfigMap`);
 	const found = configMaps.find((candidate) => candidate.metadata.name === ref.name && candidate.metadata.namespace === metadata.namespace);
 	if (!found) return invalid("InvalidCACertificateRef", `Certificate reference not found: ConfigMap ${metadata.namespace}/${ref.name}`);
-	if (found.spec.data?.["ca.crt"] === undefined) return invalid("InvalidCACertificateRef", `Certificate invalid: ConfigMap ${metadata.namespace}/${ref.name} has no ca.crt`);
+	if (found.spec.data?.["ca.crt"] === undefined)
+		return invalid("InvalidCACertificateRef", `Certificate invalid: ConfigMap ${metadata.namespace}/${ref.name} has no ca.crt`);
 	return { tls: { ...tls, credentialName: `configmap://${metadata.namespace}/${ref.name}` } };
 }
 
-function destinationRule(key: string, entries: readonly { readonly target: Target; readonly tls: ClientTLSSettings; readonly policy: Policy }[], input: GatewayApiInput): ConfigObject<"DestinationRule"> {
+function destinationRule(
+	key: string,
+	entries: readonly { readonly target: Target; readonly tls: ClientTLSSettings; readonly policy: Policy }[],
+	input: GatewayApiInput,
+): ConfigObject<"DestinationRule"> {
 	const [namespace = "", name = ""] = key.split("/");
 	const ports = input.services.find(({ metadata }) => metadata.namespace === namespace && metadata.name === name)?.spec.ports ?? [];
 	const general = entries.find(({ target }) => !target.sectionName)?.tls;

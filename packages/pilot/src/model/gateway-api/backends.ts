@@ -16,7 +16,11 @@ const nowhere: Destination = { host: "" };
 export function resolveBackend(ref: BackendRef, user: BackendUser, context: RouteContext): Outcome<Destination> {
 	const kind = kindOf(ref, kinds.service);
 	const namespace = ref.namespace ?? user.namespace;
-	if (user.needsGrant && namespace !== user.namespace && !context.grants.allows({ group: gatewayGroup, kind: user.kind }, user.namespace, kind, namespace, ref.name)) {
+	if (
+		user.needsGrant &&
+		namespace !== user.namespace &&
+		!context.grants.allows({ group: gatewayGroup, kind: user.kind }, user.namespace, kind, namespace, ref.name)
+	) {
 		const message = `backendRef ${ref.name}/${namespace} not accessible to a ${user.kind} in namespace ${JSON.stringify(user.namespace)} (missing a ReferenceGrant?)`;
 		return { value: nowhere, problem: { reason: "RefNotPermitted", message } };
 	}
@@ -28,7 +32,10 @@ export function resolveBackend(ref: BackendRef, user: BackendUser, context: Rout
 		if (ref.namespace !== undefined) return invalid("namespace may not be set with Hostname type");
 		return destination(ref.name, ref, context.hasHost(ref.name));
 	}
-	return { value: nowhere, problem: { reason: "InvalidKind", message: `referencing unsupported backendRef: group ${JSON.stringify(kind.group)} kind ${JSON.stringify(kind.kind)}` } };
+	return {
+		value: nowhere,
+		problem: { reason: "InvalidKind", message: `referencing unsupported backendRef: group ${JSON.stringify(kind.group)} kind ${JSON.stringify(kind.kind)}` },
+	};
 }
 
 function invalid(message: string): { readonly value: undefined; readonly problem: Problem } {

@@ -4,7 +4,10 @@ import { createTestMesh, service } from "../../translator/routes/test-mesh.ts";
 import type { PushSnapshot } from "../push.ts";
 import type { Condition } from "./status.ts";
 
-const services = service("edge", "{name: http, port: 80}, {name: https, port: 443}, {name: tcp, port: 9000}") + service("web", "{name: http, port: 8000}") + service("api", "{name: grpc, port: 9090}");
+const services =
+	service("edge", "{name: http, port: 80}, {name: https, port: 443}, {name: tcp, port: 9000}") +
+	service("web", "{name: http, port: 8000}") +
+	service("api", "{name: grpc, port: 9090}");
 
 function object(kind: string, name: string, spec: string, metadata = "namespace: default"): string {
 	const versions: Readonly<Record<string, string>> = { TCPRoute: "v1alpha2", TLSRoute: "v1alpha2", ReferenceGrant: "v1beta1" };
@@ -47,7 +50,13 @@ describe("which Gateways are ours", () => {
 	});
 
 	it("addresses that are no hostnames are left out and told", () => {
-		const push = compile(object("Gateway", "gw", `{gatewayClassName: istio, addresses: [{type: Hostname, value: edge}, {type: IPAddress, value: 10.0.0.1}], listeners: [${http}]}`));
+		const push = compile(
+			object(
+				"Gateway",
+				"gw",
+				`{gatewayClassName: istio, addresses: [{type: Hostname, value: edge}, {type: IPAddress, value: 10.0.0.1}], listeners: [${http}]}`,
+			),
+		);
 		assert.deepEqual(say(push.gatewayStatus.gateways.get("default/gw")?.conditions), { Accepted: "UnsupportedAddress", Programmed: "True" });
 	});
 });
@@ -56,17 +65,57 @@ describe("binding a route to a listener", () => {
 	const other = "namespace: other";
 	const cases: readonly [title: string, yaml: string, status: Readonly<Record<string, string>> | undefined][] = [
 		["a route of the same namespace", gateway(http) + route(`rules: [{${toWeb}}]`), { Accepted: "True", ResolvedRefs: "True" }],
-		["a listener that is not there", gateway(http) + object("HTTPRoute", "r", `{parentRefs: [{name: gw, sectionName: no}], rules: [{${toWeb}}]}`), { Accepted: "NoMatchingParent", ResolvedRefs: "True" }],
-		["a port that is not there", gateway(http) + object("HTTPRoute", "r", `{parentRefs: [{name: gw, port: 81}], rules: [{${toWeb}}]}`), { Accepted: "NoMatchingParent", ResolvedRefs: "True" }],
+		[
+			"a listener that is not there",
+			gateway(http) + object("HTTPRoute", "r", `{parentRefs: [{name: gw, sectionName: no}], rules: [{${toWeb}}]}`),
+			{ Accepted: "NoMatchingParent", ResolvedRefs: "True" },
+		],
+		[
+			"a port that is not there",
+			gateway(http) + object("HTTPRoute", "r", `{parentRefs: [{name: gw, port: 81}], rules: [{${toWeb}}]}`),
+			{ Accepted: "NoMatchingParent", ResolvedRefs: "True" },
+		],
 		["a Gateway that is not there", object("HTTPRoute", "r", `{parentRefs: [{name: gw}], rules: [{${toWeb}}]}`), undefined],
-		["no host in common", gateway('{name: http, port: 80, protocol: HTTP, hostname: "*.a.com"}') + route(`hostnames: [b.com], rules: [{${toWeb}}]`), { Accepted: "NoMatchingListenerHostname", ResolvedRefs: "True" }],
-		["a host below the listener's", gateway('{name: http, port: 80, protocol: HTTP, hostname: "*.a.com"}') + route(`hostnames: [x.a.com], rules: [{${toWeb}}]`), { Accepted: "True", ResolvedRefs: "True" }],
-		["a kind that the protocol cannot carry", gateway("{name: tcp, port: 9000, protocol: TCP}") + route(`rules: [{${toWeb}}]`), { Accepted: "NotAllowedByListeners", ResolvedRefs: "True" }],
-		["a kind that the listener does not allow", gateway("{name: http, port: 80, protocol: HTTP, allowedRoutes: {kinds: [{kind: GRPCRoute}]}}") + route(`rules: [{${toWeb}}]`), { Accepted: "NotAllowedByListeners", ResolvedRefs: "True" }],
-		["a backend that is not there", gateway(http) + route("rules: [{backendRefs: [{name: no, port: 1}]}]"), { Accepted: "True", ResolvedRefs: "BackendNotFound" }],
-		["a backend of an unknown kind", gateway(http) + route("rules: [{backendRefs: [{group: x.io, kind: Y, name: z, port: 1}]}]"), { Accepted: "True", ResolvedRefs: "InvalidKind" }],
-		["a backend elsewhere without a grant", gateway(http) + route("rules: [{backendRefs: [{name: web, namespace: elsewhere, port: 1}]}]"), { Accepted: "True", ResolvedRefs: "RefNotPermitted" }],
-		["a filter that is not supported", gateway(http) + route(`rules: [{${toWeb}, filters: [{type: ExtensionRef, extensionRef: {group: g, kind: K, name: n}}]}]`), { Accepted: "UnsupportedValue", ResolvedRefs: "True" }],
+		[
+			"no host in common",
+			gateway('{name: http, port: 80, protocol: HTTP, hostname: "*.a.com"}') + route(`hostnames: [b.com], rules: [{${toWeb}}]`),
+			{ Accepted: "NoMatchingListenerHostname", ResolvedRefs: "True" },
+		],
+		[
+			"a host below the listener's",
+			gateway('{name: http, port: 80, protocol: HTTP, hostname: "*.a.com"}') + route(`hostnames: [x.a.com], rules: [{${toWeb}}]`),
+			{ Accepted: "True", ResolvedRefs: "True" },
+		],
+		[
+			"a kind that the protocol cannot carry",
+			gateway("{name: tcp, port: 9000, protocol: TCP}") + route(`rules: [{${toWeb}}]`),
+			{ Accepted: "NotAllowedByListeners", ResolvedRefs: "True" },
+		],
+		[
+			"a kind that the listener does not allow",
+			gateway("{name: http, port: 80, protocol: HTTP, allowedRoutes: {kinds: [{kind: GRPCRoute}]}}") + route(`rules: [{${toWeb}}]`),
+			{ Accepted: "NotAllowedByListeners", ResolvedRefs: "True" },
+		],
+		[
+			"a backend that is not there",
+			gateway(http) + route("rules: [{backendRefs: [{name: no, port: 1}]}]"),
+			{ Accepted: "True", ResolvedRefs: "BackendNotFound" },
+		],
+		[
+			"a backend of an unknown kind",
+			gateway(http) + route("rules: [{backendRefs: [{group: x.io, kind: Y, name: z, port: 1}]}]"),
+			{ Accepted: "True", ResolvedRefs: "InvalidKind" },
+		],
+		[
+			"a backend elsewhere without a grant",
+			gateway(http) + route("rules: [{backendRefs: [{name: web, namespace: elsewhere, port: 1}]}]"),
+			{ Accepted: "True", ResolvedRefs: "RefNotPermitted" },
+		],
+		[
+			"a filter that is not supported",
+			gateway(http) + route(`rules: [{${toWeb}, filters: [{type: ExtensionRef, extensionRef: {group: g, kind: K, name: n}}]}]`),
+			{ Accepted: "UnsupportedValue", ResolvedRefs: "True" },
+		],
 	];
 	for (const [title, yaml, status] of cases) it(title, () => assert.deepEqual(routeStatus(compile(yaml), "HTTPRoute/default/r")?.[0], status));
 
@@ -84,8 +133,14 @@ describe("binding a route to a listener", () => {
 	});
 
 	it("counts the routes attached to each listener", () => {
-		const push = compile(gateway(`${http}, {name: b, port: 443, protocol: HTTP, hostname: b.com}`) + route(`hostnames: [a.com], rules: [{${toWeb}}]`) + route(`rules: [{${toWeb}}]`, "s"));
-		const listeners = push.gatewayStatus.gateways.get("default/gw")?.listeners.map(({ name, attachedRoutes, supportedKinds }) => [name, attachedRoutes, supportedKinds.length]);
+		const push = compile(
+			gateway(`${http}, {name: b, port: 443, protocol: HTTP, hostname: b.com}`) +
+				route(`hostnames: [a.com], rules: [{${toWeb}}]`) +
+				route(`rules: [{${toWeb}}]`, "s"),
+		);
+		const listeners = push.gatewayStatus.gateways
+			.get("default/gw")
+			?.listeners.map(({ name, attachedRoutes, supportedKinds }) => [name, attachedRoutes, supportedKinds.length]);
 		assert.deepEqual(listeners, [
 			["http", 2, 2],
 			["b", 1, 2],
@@ -93,7 +148,8 @@ describe("binding a route to a listener", () => {
 	});
 
 	it("a host that one listener names is not served by a wider one on the same port", () => {
-		const listeners = '{name: any, port: 80, protocol: HTTP}, {name: wide, port: 80, protocol: HTTP, hostname: "*.a.com"}, {name: exact, port: 80, protocol: HTTP, hostname: x.a.com}';
+		const listeners =
+			'{name: any, port: 80, protocol: HTTP}, {name: wide, port: 80, protocol: HTTP, hostname: "*.a.com"}, {name: exact, port: 80, protocol: HTTP, hostname: x.a.com}';
 		const push = compile(gateway(listeners) + route(`hostnames: [x.a.com], rules: [{${toWeb}}]`));
 		assert.deepEqual(
 			push.virtualServices.map(({ gateways }) => gateways[0]),
@@ -103,7 +159,12 @@ describe("binding a route to a listener", () => {
 
 	it("a grant for the Gateway's kind opens Secrets of another namespace", () => {
 		const tls = gateway("{name: https, port: 443, protocol: HTTPS, tls: {certificateRefs: [{name: cert, namespace: certs}]}}");
-		const grant = object("ReferenceGrant", "g", "{from: [{group: gateway.networking.k8s.io, kind: Gateway, namespace: default}], to: [{group: '', kind: Secret, name: cert}]}", "namespace: certs");
+		const grant = object(
+			"ReferenceGrant",
+			"g",
+			"{from: [{group: gateway.networking.k8s.io, kind: Gateway, namespace: default}], to: [{group: '', kind: Secret, name: cert}]}",
+			"namespace: certs",
+		);
 		const closed = compile(tls);
 		assert.deepEqual(closed.gateways, []);
 		assert.deepEqual(say(closed.gatewayStatus.gateways.get("default/gw")?.listeners[0]?.conditions), {
@@ -137,19 +198,75 @@ describe("what rules become", () => {
 		],
 		["no backends are answered with 500", "{}", { directResponse: { status: 500 } }],
 		["backends of weight 0 alone, too", "{backendRefs: [{name: web, port: 8000, weight: 0}]}", { directResponse: { status: 500 } }],
-		["a forbidden backend keeps its share", "{backendRefs: [{name: web, port: 8000, weight: 1}, {name: x, namespace: y, port: 1, weight: 3}]}", { route: [{ destination: { host: "web.default.svc.cluster.local", port: { number: 8000 } }, weight: 1 }, { destination: { host: "" }, weight: 3 }] }],
-		["a redirect is temporary unless it says otherwise", "{filters: [{type: RequestRedirect, requestRedirect: {hostname: a.com}}]}", { redirect: { redirectCode: 302, authority: "a.com", derivePort: "FROM_REQUEST_PORT" } }],
-		["with a scheme it goes to the scheme's port", "{filters: [{type: RequestRedirect, requestRedirect: {scheme: https, statusCode: 301}}]}", { redirect: { redirectCode: 301, scheme: "https", derivePort: "FROM_PROTOCOL_DEFAULT" } }],
-		["a full path is replaced", `{${toWeb}, filters: [{type: URLRewrite, urlRewrite: {path: {type: ReplaceFullPath, replaceFullPath: /x}}}]}`, { rewrite: { uriRegexRewrite: { match: "/.*", rewrite: "/x" } } }],
-		["an empty prefix is the root", `{matches: [{path: {value: /a}}], ${toWeb}, filters: [{type: URLRewrite, urlRewrite: {path: {type: ReplacePrefixMatch, replacePrefixMatch: ""}}}]}`, { rewrite: { uri: "/" } }],
-		["a mirror of a part", `{${toWeb}, filters: [{type: RequestMirror, requestMirror: {backendRef: {name: api, port: 9090}, fraction: {numerator: 1, denominator: 8}}}]}`, { mirrors: [{ destination: { host: "api.default.svc.cluster.local", port: { number: 9090 } }, percentage: { value: 12.5 } }] }],
-		["a mirror that is not there is left out", `{${toWeb}, filters: [{type: RequestMirror, requestMirror: {backendRef: {name: no, port: 1}}}]}`, { mirrors: undefined }],
-		["the backend's timeout is the route's where nothing is retried", `{${toWeb}, timeouts: {request: 3s, backendRequest: 1s}}`, { timeout: "1s", retries: undefined }],
-		["and a try's where something is", `{${toWeb}, timeouts: {request: 3s, backendRequest: 1s}, retry: {attempts: 3}}`, { timeout: "3s", retries: { attempts: 3, perTryTimeout: "1s", retryOn: "connect-failure,refused-stream,unavailable,cancelled" } }],
+		[
+			"a forbidden backend keeps its share",
+			"{backendRefs: [{name: web, port: 8000, weight: 1}, {name: x, namespace: y, port: 1, weight: 3}]}",
+			{
+				route: [
+					{ destination: { host: "web.default.svc.cluster.local", port: { number: 8000 } }, weight: 1 },
+					{ destination: { host: "" }, weight: 3 },
+				],
+			},
+		],
+		[
+			"a redirect is temporary unless it says otherwise",
+			"{filters: [{type: RequestRedirect, requestRedirect: {hostname: a.com}}]}",
+			{ redirect: { redirectCode: 302, authority: "a.com", derivePort: "FROM_REQUEST_PORT" } },
+		],
+		[
+			"with a scheme it goes to the scheme's port",
+			"{filters: [{type: RequestRedirect, requestRedirect: {scheme: https, statusCode: 301}}]}",
+			{ redirect: { redirectCode: 301, scheme: "https", derivePort: "FROM_PROTOCOL_DEFAULT" } },
+		],
+		[
+			"a full path is replaced",
+			`{${toWeb}, filters: [{type: URLRewrite, urlRewrite: {path: {type: ReplaceFullPath, replaceFullPath: /x}}}]}`,
+			{ rewrite: { uriRegexRewrite: { match: "/.*", rewrite: "/x" } } },
+		],
+		[
+			"an empty prefix is the root",
+			`{matches: [{path: {value: /a}}], ${toWeb}, filters: [{type: URLRewrite, urlRewrite: {path: {type: ReplacePrefixMatch, replacePrefixMatch: ""}}}]}`,
+			{ rewrite: { uri: "/" } },
+		],
+		[
+			"a mirror of a part",
+			`{${toWeb}, filters: [{type: RequestMirror, requestMirror: {backendRef: {name: api, port: 9090}, fraction: {numerator: 1, denominator: 8}}}]}`,
+			{ mirrors: [{ destination: { host: "api.default.svc.cluster.local", port: { number: 9090 } }, percentage: { value: 12.5 } }] },
+		],
+		[
+			"a mirror that is not there is left out",
+			`{${toWeb}, filters: [{type: RequestMirror, requestMirror: {backendRef: {name: no, port: 1}}}]}`,
+			{ mirrors: undefined },
+		],
+		[
+			"the backend's timeout is the route's where nothing is retried",
+			`{${toWeb}, timeouts: {request: 3s, backendRequest: 1s}}`,
+			{ timeout: "1s", retries: undefined },
+		],
+		[
+			"and a try's where something is",
+			`{${toWeb}, timeouts: {request: 3s, backendRequest: 1s}, retry: {attempts: 3}}`,
+			{ timeout: "3s", retries: { attempts: 3, perTryTimeout: "1s", retryOn: "connect-failure,refused-stream,unavailable,cancelled" } },
+		],
 		["0s is no limit", `{${toWeb}, timeouts: {request: 0s}}`, { timeout: undefined }],
 		["no attempts are none", `{${toWeb}, retry: {attempts: 0, codes: [500]}}`, { retries: { attempts: 0, retryOn: "" } }],
-		["CORS", `{${toWeb}, filters: [{type: CORS, cors: {allowOrigins: ["https://*.a.com", "https://b.com"], allowMethods: [GET], allowCredentials: true, maxAge: 5}}]}`, { corsPolicy: { allowOrigins: [{ regex: "https://.*\\.a\\.com" }, { exact: "https://b.com" }], allowCredentials: true, allowMethods: ["GET"], maxAge: "5s" } }],
-		["headers of a backend", "{backendRefs: [{name: web, port: 8000, filters: [{type: RequestHeaderModifier, requestHeaderModifier: {set: [{name: X-B, value: c}]}}]}]}", { route: [{ destination: { host: "web.default.svc.cluster.local", port: { number: 8000 } }, weight: 0, headers: { request: { set: { "x-b": "c" } } } }] }],
+		[
+			"CORS",
+			`{${toWeb}, filters: [{type: CORS, cors: {allowOrigins: ["https://*.a.com", "https://b.com"], allowMethods: [GET], allowCredentials: true, maxAge: 5}}]}`,
+			{
+				corsPolicy: {
+					allowOrigins: [{ regex: "https://.*\\.a\\.com" }, { exact: "https://b.com" }],
+					allowCredentials: true,
+					allowMethods: ["GET"],
+					maxAge: "5s",
+				},
+			},
+		],
+		[
+			"headers of a backend",
+			"{backendRefs: [{name: web, port: 8000, filters: [{type: RequestHeaderModifier, requestHeaderModifier: {set: [{name: X-B, value: c}]}}]}]}",
+			{ route: [{ destination: { host: "web.default.svc.cluster.local", port: { number: 8000 } }, weight: 0, headers: { request: { set: { "x-b": "c" } } } }] },
+		],
 	];
 	for (const [title, rule, expected] of cases) {
 		it(title, () => {
@@ -160,15 +277,24 @@ describe("what rules become", () => {
 
 	it("matches are sorted over all routes of a host: exact, longer prefix, expression; then method, headers, query", () => {
 		const match = (text: string) => `{matches: [${text}], ${toWeb}}`;
-		const one = route(`rules: [${[match("{path: {value: /a}}"), match("{path: {value: /a}, headers: [{name: h, value: v}]}"), match("{path: {value: /a}, method: GET}")].join()}]`, "one");
-		const two = route(`rules: [${[match("{path: {type: RegularExpression, value: /aaaa.*}}"), match("{path: {value: /aa}}"), match("{path: {type: Exact, value: /a}}"), match("{path: {value: /a}, queryParams: [{name: q, value: v}]}")].join()}]`, "two");
+		const one = route(
+			`rules: [${[match("{path: {value: /a}}"), match("{path: {value: /a}, headers: [{name: h, value: v}]}"), match("{path: {value: /a}, method: GET}")].join()}]`,
+			"one",
+		);
+		const two = route(
+			`rules: [${[match("{path: {type: RegularExpression, value: /aaaa.*}}"), match("{path: {value: /aa}}"), match("{path: {type: Exact, value: /a}}"), match("{path: {value: /a}, queryParams: [{name: q, value: v}]}")].join()}]`,
+			"two",
+		);
 		const names = serviceOf(compile(gateway(http) + one + two), "*")?.spec.http?.map(({ name }) => name);
 		assert.deepEqual(names, ["default.two.2", "default.two.1", "default.one.2", "default.one.1", "default.two.3", "default.one.0", "default.two.0"]);
 	});
 
 	it("a GRPCRoute's methods are paths", () => {
 		const grpc = (match: string) => {
-			const push = compile(gateway(http) + object("GRPCRoute", "g", `{parentRefs: [{name: gw}], rules: [{matches: [{method: ${match}}], backendRefs: [{name: api, port: 9090}]}]}`));
+			const push = compile(
+				gateway(http) +
+					object("GRPCRoute", "g", `{parentRefs: [{name: gw}], rules: [{matches: [{method: ${match}}], backendRefs: [{name: api, port: 9090}]}]}`),
+			);
 			return serviceOf(push, "*")?.spec.http?.[0]?.match?.[0]?.uri;
 		};
 		assert.deepEqual(grpc("{service: s, method: m}"), { exact: "/s/m" });
@@ -179,7 +305,9 @@ describe("what rules become", () => {
 
 	it("an edit of one route leaves what others became the same object", () => {
 		const mesh = createTestMesh();
-		const before = mesh.apply(services + gateway(http) + route(`hostnames: [a.com], rules: [{${toWeb}}]`, "a") + route(`hostnames: [b.com], rules: [{${toWeb}}]`, "b"));
+		const before = mesh.apply(
+			services + gateway(http) + route(`hostnames: [a.com], rules: [{${toWeb}}]`, "a") + route(`hostnames: [b.com], rules: [{${toWeb}}]`, "b"),
+		);
 		const after = mesh.apply(route(`hostnames: [a.com], rules: [{name: new, ${toWeb}}]`, "a"));
 		assert.equal(serviceOf(after, "b.com"), serviceOf(before, "b.com"));
 		assert.notEqual(serviceOf(after, "a.com"), serviceOf(before, "a.com"));
@@ -188,13 +316,14 @@ describe("what rules become", () => {
 });
 
 describe("BackendTLSPolicy", () => {
-	const policy = (fields: string, name = "p") => object("BackendTLSPolicy", name, `{targetRefs: [{group: '', kind: Service, name: web}], validation: {hostname: web.example.com, ${fields}}}`);
+	const policy = (fields: string, name = "p") =>
+		object("BackendTLSPolicy", name, `{targetRefs: [{group: '', kind: Service, name: web}], validation: {hostname: web.example.com, ${fields}}}`);
 	const system = "wellKnownCACertificates: System";
 	const ruleOf = (yaml: string) => compile(yaml).destinationRules.byNamespace.get("default")?.exact.get("web.default.svc.cluster.local")?.[0];
 	const statusOf = (yaml: string) => say(compile(yaml).gatewayStatus.backendTlsPolicies.get("default/p")?.[0]?.conditions);
 
 	it("is TLS to the Service, with its name", () => {
-		assert.deepEqual(ruleOf(policy(system))?.trafficPolicy, { tls: { mode: "SIMPLE", sni: "web.example.com" } });
+		assert.deepEqual(ruleOf(policy(system))?.trafficPolicy, { tls: { mode: "SIMPLE", sni: "web.example.com", subjectAltNames: ["web.example.com"] } });
 		assert.deepEqual(statusOf(policy(system)), { Accepted: "True", ResolvedRefs: "True" });
 	});
 
@@ -207,8 +336,12 @@ describe("BackendTLSPolicy", () => {
 	});
 
 	it("may be for one port", () => {
-		const port = object("BackendTLSPolicy", "p", `{targetRefs: [{group: '', kind: Service, name: web, sectionName: http}], validation: {hostname: a.com, ${system}}}`);
-		assert.deepEqual(ruleOf(port)?.trafficPolicy?.portLevelSettings, [{ port: { number: 8000 }, tls: { mode: "SIMPLE", sni: "a.com" } }]);
+		const port = object(
+			"BackendTLSPolicy",
+			"p",
+			`{targetRefs: [{group: '', kind: Service, name: web, sectionName: http}], validation: {hostname: a.com, ${system}}}`,
+		);
+		assert.deepEqual(ruleOf(port)?.trafficPolicy?.portLevelSettings, [{ port: { number: 8000 }, tls: { mode: "SIMPLE", sni: "a.com", subjectAltNames: ["a.com"] } }]);
 	});
 
 	it("names a Service that is there", () => {

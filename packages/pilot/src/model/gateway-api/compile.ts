@@ -6,7 +6,17 @@ import { buildGrants, type GatewayApiInput, type RouteContext } from "./context.
 import { type CompiledGateway, compileGateways } from "./gateways.ts";
 import { isMesh, referenceKey } from "./parents.ts";
 import { type CompiledRoute, compileRoute, sortHttpRoutes } from "./routes.ts";
-import { type Condition, condition, controllerName, type GatewayApiStatus, type GatewayStatus, type Problem, type RouteObject, type RouteParentStatus, waypointControllerName } from "./status.ts";
+import {
+	type Condition,
+	condition,
+	controllerName,
+	type GatewayApiStatus,
+	type GatewayStatus,
+	type Problem,
+	type RouteObject,
+	type RouteParentStatus,
+	waypointControllerName,
+} from "./status.ts";
 
 /** The Gateway API's objects in Istio's terms, for the same builders, and what their status should say. */
 export interface CompiledGatewayApi {
@@ -79,7 +89,8 @@ function gatewayStatus({ object, listeners, conditions, addresses }: CompiledGat
 	const attached = (section: string) =>
 		routes.filter(({ parents }) =>
 			parents.some(
-				({ denied, parent, namespace: of, ref }) => !denied && of === namespace && ref.name === name && parent.section === section && parent.internalName !== "mesh",
+				({ denied, parent, namespace: of, ref }) =>
+					!denied && of === namespace && ref.name === name && parent.section === section && parent.internalName !== "mesh",
 			),
 		).length;
 	return { addresses, conditions, listeners: listeners.map(({ status }) => ({ ...status, attachedRoutes: attached(status.name) })) };
@@ -95,7 +106,13 @@ function routeStatusEntry({ object, parents, gatewayProblem, meshProblem }: Comp
 		if (first === undefined) return [];
 		const bound = group.find(({ denied }) => denied === undefined);
 		const problem = isMesh(first) ? meshProblem : gatewayProblem;
-		return [{ parentRef: first.ref, controllerName, conditions: routeConditions(bound ? undefined : worst(group.flatMap(({ denied }) => denied ?? [])), problem, metadata.generation) }];
+		return [
+			{
+				parentRef: first.ref,
+				controllerName,
+				conditions: routeConditions(bound ? undefined : worst(group.flatMap(({ denied }) => denied ?? [])), problem, metadata.generation),
+			},
+		];
 	});
 	return [[`${kind}/${metadata.namespace}/${metadata.name}`, statuses]];
 }
@@ -117,4 +134,3 @@ function routeConditions(denied: Problem | undefined, problem: Problem | undefin
 		condition("ResolvedRefs", ofReference, { reason: "ResolvedRefs", message: "All references resolved" }, generation),
 	];
 }
-

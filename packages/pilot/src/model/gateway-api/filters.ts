@@ -1,4 +1,14 @@
-import type { CORSFilter, CorsPolicy, HeaderModifier, HeaderOperations, HTTPRedirect, HTTPRewrite, RequestMirrorFilter, RequestRedirectFilter, URLRewriteFilter } from "@weft/api";
+import type {
+	CORSFilter,
+	CorsPolicy,
+	HeaderModifier,
+	HeaderOperations,
+	HTTPRedirect,
+	HTTPRewrite,
+	RequestMirrorFilter,
+	RequestRedirectFilter,
+	URLRewriteFilter,
+} from "@weft/api";
 
 // Filters of HTTPRoute in the words of a VirtualService.
 
@@ -56,7 +66,12 @@ export function cors(filter: CORSFilter): CorsPolicy {
 function originMatch(origin: string): { exact: string } | { regex: string } {
 	if (!origin.includes("*")) return { exact: origin };
 	if (origin === "*") return { regex: ".*" };
-	return { regex: origin.split("*").map((part) => part.replace(/[.*+?^${}()|[\]\\]/g, "\\$&")).join(".*") };
+	return {
+		regex: origin
+			.split("*")
+			.map((part) => part.replace(/[.*+?^${}()|[\]\\]/g, "\\$&"))
+			.join(".*"),
+	};
 }
 
 /** Percent of requests to mirror; undefined: all. */

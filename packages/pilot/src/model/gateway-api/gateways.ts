@@ -3,8 +3,17 @@ import { createdMsOf } from "../age.ts";
 import type { Gateway } from "../push.ts";
 import { type CompiledListener, gatewayGroup, generatedName, type GatewayApiInput, type Grants } from "./context.ts";
 import { buildListenerTls } from "./listener-tls.ts";
-import { allowedNamespaces } from "./namespaces.ts";
-import { type Condition, condition, controllerName, type GatewayStatus, type ListenerStatus, type Problem, type RouteKind, waypointControllerName } from "./status.ts";
+import { allowedNamespaces } from "../namespaces.ts";
+import {
+	type Condition,
+	condition,
+	controllerName,
+	type GatewayStatus,
+	type ListenerStatus,
+	type Problem,
+	type RouteKind,
+	waypointControllerName,
+} from "./status.ts";
 
 type GatewayObject = ConfigObject<"KubernetesGateway">;
 
@@ -61,7 +70,10 @@ function programmedProblem(services: readonly string[], known: readonly string[]
 		const elsewhere = objects.find(({ metadata }) => metadata.name === name);
 		return `hostname ${JSON.stringify(host)} not found${elsewhere ? `; a Service of that name is ${hostOf(elsewhere, domain)}` : ""}`;
 	});
-	const all = known.length === 0 ? "Failed to assign to any requested addresses" : `Assigned to service(s) ${readableList(known)}, but failed to assign to all requested addresses`;
+	const all =
+		known.length === 0
+			? "Failed to assign to any requested addresses"
+			: `Assigned to service(s) ${readableList(known)}, but failed to assign to all requested addresses`;
 	return { reason: "AddressNotUsable", message: `${all}: ${near.join("; ")}` };
 }
 
@@ -74,7 +86,9 @@ function addressesOf(known: readonly string[], { services, domain }: GatewayApiI
 	return known.flatMap((host): GatewayStatus["addresses"] => {
 		const service = services.find((candidate) => hostOf(candidate, domain) === host);
 		const ingress = service ? (serviceStatus(service).loadBalancer?.ingress ?? []) : [];
-		const external = ingress.flatMap(({ ip, hostname }): GatewayStatus["addresses"] => (ip ? [{ type: "IPAddress", value: ip }] : hostname ? [{ type: "Hostname", value: hostname }] : []));
+		const external = ingress.flatMap(({ ip, hostname }): GatewayStatus["addresses"] =>
+			ip ? [{ type: "IPAddress", value: ip }] : hostname ? [{ type: "Hostname", value: hostname }] : [],
+		);
 		return external.length > 0 ? external : [{ type: "Hostname", value: host }];
 	});
 }
@@ -97,7 +111,13 @@ function gatewayServices({ metadata, spec }: GatewayObject, domain: string): { r
 	return { services, problem: { reason: "UnsupportedAddress", message: `only Hostname is supported, ignoring [${skipped.join(" ")}]` } };
 }
 
-function compileListener(object: GatewayObject, listener: Listener, services: readonly string[], input: GatewayApiInput, grants: Grants): CompiledGateway["listeners"][number] {
+function compileListener(
+	object: GatewayObject,
+	listener: Listener,
+	services: readonly string[],
+	input: GatewayApiInput,
+	grants: Grants,
+): CompiledGateway["listeners"][number] {
 	const { metadata } = object;
 	const { tls, problem } = buildListenerTls(object, listener, input, grants);
 	const namespaces = allowedNamespaces(listener.allowedRoutes?.namespaces, metadata.namespace, input.namespaces);
@@ -129,7 +149,12 @@ function compileListener(object: GatewayObject, listener: Listener, services: re
 
 const fine = "No errors found";
 
-function listenerConditions(listener: Listener, tls: Problem | undefined, unknown: readonly RouteGroupKind[], generation: number | undefined): readonly Condition[] {
+function listenerConditions(
+	listener: Listener,
+	tls: Problem | undefined,
+	unknown: readonly RouteGroupKind[],
+	generation: number | undefined,
+): readonly Condition[] {
 	const unsupported: Problem | undefined =
 		protocolKinds(listener).length > 0 ? undefined : { reason: "UnsupportedProtocol", message: `protocol ${JSON.stringify(listener.protocol)} is unsupported` };
 	const kindProblem: Problem | undefined = unknown.length > 0 ? { reason: "InvalidRouteKinds", message: "Invalid route kinds" } : undefined;
@@ -163,5 +188,8 @@ function supportedKinds(listener: Listener): { readonly supported: readonly Rout
 	const wanted = listener.allowedRoutes?.kinds ?? [];
 	if (wanted.length === 0) return { supported: own, unknown: [] };
 	const allows = (kind: RouteKind) => wanted.some((entry) => entry.kind === kind && (entry.group ?? gatewayGroup) === gatewayGroup);
-	return { supported: own.filter(allows), unknown: wanted.filter(({ group, kind }) => (group ?? gatewayGroup) !== gatewayGroup || !own.some((known) => known === kind)) };
+	return {
+		supported: own.filter(allows),
+		unknown: wanted.filter(({ group, kind }) => (group ?? gatewayGroup) !== gatewayGroup || !own.some((known) => known === kind)),
+	};
 }

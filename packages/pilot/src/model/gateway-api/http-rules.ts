@@ -1,5 +1,20 @@
-import type { GRPCRouteFilter, GRPCRouteMatch, GRPCRouteRule, Headers, HTTPMatchRequest, HTTPRetry, HTTPRoute, HTTPRouteDestination, HTTPRouteFilter, HTTPRouteMatch, HTTPRouteRule, StringMatch, ValueMatch } from "@weft/api";
 import { parseDurationMs } from "@weft/api";
+import type {
+	GRPCRouteFilter,
+	GRPCRouteMatch,
+	GRPCRouteRule,
+	Headers,
+	HTTPMatchRequest,
+	HTTPMirrorPolicy,
+	HTTPRetry,
+	HTTPRoute,
+	HTTPRouteDestination,
+	HTTPRouteFilter,
+	HTTPRouteMatch,
+	HTTPRouteRule,
+	StringMatch,
+	ValueMatch,
+} from "@weft/api";
 import { type BackendUser, resolveBackend, weighted, weightSum } from "./backends.ts";
 import type { Outcome, RouteContext } from "./context.ts";
 import { cors, headerOperations, mirrorPercentage, redirect, rewrite } from "./filters.ts";
@@ -84,30 +99,48 @@ function backendHeaders(filters: readonly Filter[]): Outcome<Headers> {
 	return { value: headers };
 }
 
+const modifiers: ReadonlySet<Filter["type"]> = new Set(["RequestHeaderModifier", "ResponseHeaderModifier"]);
+const supported: ReadonlySet<Filter["type"]> = new Set([...modifiers, "RequestMirror", "RequestRedirect", "URLRewrite", "CORS"]);
+
 function compileFilters(filters: readonly Filter[], input: RuleInput): Outcome<Partial<HTTPRoute>> {
-	const headers = backendHeaders(filters.filter(({ type }) => type === "RequestHeaderModifier" || type === "ResponseHeaderModifier"));
-	const mirrors: NonNullable<HTTPRoute["mirrors"]>[number][] = [];
-	let fields: Partial<HTTPRoute> = headers.value && Object.keys(headers.value).length > 0 ? { headers: headers.value } : {};
-	let problem: Problem | undefined;
-	for (const filter of filters) {
-		if (filter.type === "RequestHeaderModifier" || filter.type === "ResponseHeaderModifier") continue;
-		if (filter.type === "RequestMirror") {
-			if (!filter.requestMirror) continue;
-			const destination = resolveBackend(filter.requestMirror.backendRef, input.user, input.context);
-			// A mirror that is not there costs the request nothing.
-			if (destination.problem || destination.value === undefined) problem = destination.problem ?? problem;
-			else {
-				const value = mirrorPercentage(filter.requestMirror);
-				mirrors.push({ destination: destination.value, ...(value !== undefined && { percentage: { value } }) });
-			}
-		} else if (filter.type === "RequestRedirect") fields = { ...fields, redirect: redirect(filter.requestRedirect ?? {}) };
-		else if (filter.type === "URLRewrite") {
+	const unknown = filters.find(({ type }) => !supported.has(type));
+	if (unknown) return unsupported(unknown);
+	const headers = backendHeaders(filters.filter(({ type }) => modifiers.has(type))).value ?? {};
+	const { mirrors, problem } = compileMirrors(filters, input);
+	const fields = filters.map(fieldsOf);
+	const value = Object.assign({}, ...fields, Object.keys(headers).length > 0 ? { headers } : {}, mirrors.length > 0 ? { mirrors } : {}) as Partial<HTTPRoute>;
+	return { value, problem };
+}
+
+/** What a filter says that stands once in a rule. */
+function fieldsOf(filter: Filter): Partial<HTTPRoute> {
+	switch (filter.type) {
+		case "RequestRedirect":
+			return { redirect: redirect(filter.requestRedirect ?? {}) };
+		case "URLRewrite": {
 			const value = rewrite(filter.urlRewrite ?? {});
-			if (value) fields = { ...fields, rewrite: value };
-		} else if (filter.type === "CORS") fields = { ...fields, corsPolicy: cors(filter.cors ?? {}) };
-		else return unsupported(filter);
+			return value ? { rewrite: value } : {};
+		}
+		case "CORS":
+			return { corsPolicy: cors(filter.cors ?? {}) };
+		default:
+			return {};
 	}
-	return { value: { ...fields, ...(mirrors.length > 0 && { mirrors }) }, problem };
+}
+
+function compileMirrors(
+	filters: readonly Filter[],
+	input: RuleInput,
+): { readonly mirrors: readonly HTTPMirrorPolicy[]; readonly problem: Problem | undefined } {
+	const wanted = filters.flatMap(({ requestMirror }) => requestMirror ?? []);
+	const found = wanted.map((mirror) => ({ mirror, destination: resolveBackend(mirror.backendRef, input.user, input.context) }));
+	// A mirror that is not there costs the request nothing.
+	const mirrors = found.flatMap(({ mirror, destination: { value: destination, problem } }): HTTPMirrorPolicy[] => {
+		if (problem || destination === undefined) return [];
+		const value = mirrorPercentage(mirror);
+		return [{ destination, ...(value !== undefined && { percentage: { value } }) }];
+	});
+	return { mirrors, problem: found.findLast(({ destination }) => destination.problem)?.destination.problem };
 }
 
 /** A connection that failed before the request was seen is always tried again; status codes as the rule says. */

@@ -58,7 +58,8 @@ function isAutoPassthrough({ metadata }: GatewayObject, { port, protocol }: List
 /** `kubernetes-gateway://namespace/name`, or why the Secret cannot be used. */
 function resolveSecret({ metadata }: GatewayObject, ref: SecretObjectReference, { secrets }: GatewayApiInput, grants: Grants): string | Problem {
 	const text = `${ref.group ?? ""}/${ref.kind ?? ""}/${ref.name}.${ref.namespace ?? ""}`;
-	if (!isKind(kindOf(ref, kinds.secret), kinds.secret)) return { reason: "InvalidCertificateRef", message: `invalid certificate reference ${text}, only secret is allowed` };
+	if (!isKind(kindOf(ref, kinds.secret), kinds.secret))
+		return { reason: "InvalidCertificateRef", message: `invalid certificate reference ${text}, only secret is allowed` };
 	const namespace = ref.namespace ?? metadata.namespace;
 	if (namespace !== metadata.namespace && !grants.allows(kinds.gateway, metadata.namespace, kinds.secret, namespace, ref.name)) {
 		const message = `certificateRef ${ref.name}/${namespace} not accessible to a Gateway in namespace ${JSON.stringify(metadata.namespace)} (missing a ReferenceGrant?)`;
@@ -70,13 +71,20 @@ function resolveSecret({ metadata }: GatewayObject, ref: SecretObjectReference, 
 		if (!secret) return { reason: "InvalidCertificateRef", message: `invalid certificate reference ${text}, secret ${namespace}/${ref.name} not found` };
 		const keys = new Set([...Object.keys(secret.spec.data ?? {}), ...Object.keys(secret.spec.stringData ?? {})]);
 		const whole = ["tls", "generic"].some((form) => (form === "tls" ? keys.has("tls.crt") && keys.has("tls.key") : keys.has("cert") && keys.has("key")));
-		if (!whole) return { reason: "InvalidCertificateRef", message: `invalid certificate reference ${text}, found secret, but didn't have expected keys (cert and key) or (tls.crt and tls.key)` };
+		if (!whole)
+			return {
+				reason: "InvalidCertificateRef",
+				message: `invalid certificate reference ${text}, found secret, but didn't have expected keys (cert and key) or (tls.crt and tls.key)`,
+			};
 	}
 	return `kubernetes-gateway://${namespace}/${ref.name}`;
 }
 
 /** https://gateway-api.sigs.k8s.io/geps/gep-91/: whose certificates clients must have. */
-function clientValidation({ metadata, spec }: GatewayObject, listener: Listener): { readonly credentialName: string; readonly optional: boolean } | { readonly problem: Problem } | undefined {
+function clientValidation(
+	{ metadata, spec }: GatewayObject,
+	listener: Listener,
+): { readonly credentialName: string; readonly optional: boolean } | { readonly problem: Problem } | undefined {
 	const frontend = spec.tls?.frontend;
 	const own = frontend?.perPort?.find(({ port }) => port === listener.port)?.tls?.validation ?? frontend?.default?.validation;
 	const validation = listener.tls?.frontendValidation ?? (listener.protocol === "HTTPS" ? own : undefined);

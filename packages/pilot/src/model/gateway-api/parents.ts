@@ -62,16 +62,20 @@ function missingHost({ name }: ParentReference, kind: GroupKind, namespace: stri
 }
 
 function rivals(own: RouteParent, all: readonly RouteParent[]): readonly string[] {
-	return all.filter((other) => other !== own && other.port === own.port && other.protocol === own.protocol && other.hostname !== own.hostname).map(({ hostname }) => hostname);
+	return all
+		.filter((other) => other !== own && other.port === own.port && other.protocol === own.protocol && other.hostname !== own.hostname)
+		.map(({ hostname }) => hostname);
 }
 
 function denial(route: RouteObject, ref: ParentReference, parent: RouteParent, hostnames: readonly string[]): Problem | undefined {
 	if (ref.port !== undefined && ref.port !== 0 && ref.port !== parent.port) return { reason: "NoMatchingParent", message: `port ${ref.port} not found` };
-	if (ref.sectionName && ref.sectionName !== parent.section) return { reason: "NoMatchingParent", message: `sectionName ${JSON.stringify(ref.sectionName)} not found` };
+	if (ref.sectionName && ref.sectionName !== parent.section)
+		return { reason: "NoMatchingParent", message: `sectionName ${JSON.stringify(ref.sectionName)} not found` };
 	const { namespace } = route.metadata;
 	const listenerHosts = parent.hosts.map((text) => ({ namespace: text.slice(0, text.indexOf("/")), host: text.slice(text.indexOf("/") + 1) }));
 	const matching = listenerHosts.filter(({ host }) => (hostnames.length > 0 ? hostnames : ["*"]).some((hostname) => hostsOverlap(host, hostname)));
-	if (matching.length === 0) return { reason: "NoMatchingListenerHostname", message: `no hostnames matched parent hostname ${JSON.stringify(parent.hostname)}` };
+	if (matching.length === 0)
+		return { reason: "NoMatchingListenerHostname", message: `no hostnames matched parent hostname ${JSON.stringify(parent.hostname)}` };
 	if (!matching.some((allowed) => allowed.namespace === "*" || allowed.namespace === namespace)) {
 		const message = `hostnames matched parent hostname ${JSON.stringify(parent.hostname)}, but namespace ${JSON.stringify(namespace)} is not allowed by the parent`;
 		return { reason: "NotAllowedByListeners", message };

@@ -40,7 +40,9 @@ export function compileRoute(object: RouteObject, context: RouteContext): Compil
 		}),
 		l4: placed.flatMap(({ host, gateway: name, rules: { tcp, tls } }, count) => {
 			if (!tcp && !tls) return [];
-			return [virtualService(object, `${object.metadata.name}~${tcp ? "tcp" : "tls"}~${count}~${generatedName}`, host, name, tcp ? { tcp } : { tls: tls ?? [] })];
+			return [
+				virtualService(object, `${object.metadata.name}~${tcp ? "tcp" : "tls"}~${count}~${generatedName}`, host, name, tcp ? { tcp } : { tls: tls ?? [] }),
+			];
 		}),
 	};
 }

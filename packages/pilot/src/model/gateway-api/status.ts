@@ -68,7 +68,11 @@ export function condition(type: string, problem: Problem | undefined, fine: Prob
 }
 
 /** The `status` of one object as the Kubernetes API has it; undefined where it is not ours to write. */
-export function gatewayApiStatusOf(status: GatewayApiStatus, kind: Kind, { namespace, name }: { readonly namespace: string; readonly name: string }): object | undefined {
+export function gatewayApiStatusOf(
+	status: GatewayApiStatus,
+	kind: Kind,
+	{ namespace, name }: { readonly namespace: string; readonly name: string },
+): object | undefined {
 	switch (kind) {
 		case "GatewayClass": {
 			const conditions = status.classes.get(name);

@@ -21,7 +21,12 @@ export function abilitiesOf({ kind, local, dynamicForwardProxy }: ProxyNode): Cl
 }
 
 /** How a cluster finds its endpoints; undefined where the service gets no cluster of its own. */
-export function discoveryTypeOf(service: Service, port: ServicePort, policy: EffectivePolicy, { capture, dynamicForwardProxy }: ClientAbilities): DiscoveryType | undefined {
+export function discoveryTypeOf(
+	service: Service,
+	port: ServicePort,
+	policy: EffectivePolicy,
+	{ capture, dynamicForwardProxy }: ClientAbilities,
+): DiscoveryType | undefined {
 	switch (service.resolution) {
 		case "Alias":
 			return undefined;

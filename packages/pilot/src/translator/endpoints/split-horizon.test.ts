@@ -16,7 +16,8 @@ spec:
   ports: [{number: 80, name: http, protocol: HTTP}]
   workloadSelector: {labels: {app: app}}
 ---`;
-const workload = (name: string, spec: string) => `\napiVersion: networking.istio.io/v1\nkind: WorkloadEntry\nmetadata: {name: ${name}, namespace: default}\nspec: {labels: {app: app}, ${spec}}\n---`;
+const workload = (name: string, spec: string) =>
+	`\napiVersion: networking.istio.io/v1\nkind: WorkloadEntry\nmetadata: {name: ${name}, namespace: default}\nspec: {labels: {app: app}, ${spec}}\n---`;
 const gateway = (network: string, ips: string, labels = "") => `
 apiVersion: v1
 kind: Service

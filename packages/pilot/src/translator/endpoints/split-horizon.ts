@@ -42,7 +42,10 @@ export function splitHorizon(group: LocalityGroup, clientNetwork: string, networ
 	return { ...group, endpoints, weight: endpoints.reduce((sum, endpoint) => sum + weightOf(endpoint), 0) };
 }
 
-function gatewayEndpoint({ gateway, network, weight }: { readonly gateway: NetworkGateway; readonly network: string; readonly weight: number }, { locality }: LocalityGroup): Endpoint {
+function gatewayEndpoint(
+	{ gateway, network, weight }: { readonly gateway: NetworkGateway; readonly network: string; readonly weight: number },
+	{ locality }: LocalityGroup,
+): Endpoint {
 	return {
 		address: gateway.address,
 		port: gateway.port,

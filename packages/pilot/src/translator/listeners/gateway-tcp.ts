@@ -31,7 +31,9 @@ const meshAlpn = ["istio", "istio-peer-exchange", "istio-http/1.0", "istio-http/
 /** A chain for each port and subset of the mesh's own services that the server's hosts cover, by the SNI that clients in the mesh send. */
 function autoPassthroughChains({ scope }: ProxyContext, listener: ListenerInput, { server }: GatewayServer): readonly GatewayChain[] {
 	const hosts = server.hosts.map((text) => splitServerHost(text).host);
-	const services = scope.services.filter(({ hostname, meshExternal, resolution }) => !meshExternal && resolution !== "Alias" && hosts.some((host) => hostCovers(host, hostname)));
+	const services = scope.services.filter(
+		({ hostname, meshExternal, resolution }) => !meshExternal && resolution !== "Alias" && hosts.some((host) => hostCovers(host, hostname)),
+	);
 	return services.flatMap(({ hostname, ports }) => {
 		const subsets = ["", ...(scope.destinationRule(hostname)?.subsets.map(({ name }) => name) ?? [])];
 		return ports

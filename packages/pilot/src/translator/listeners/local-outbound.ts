@@ -17,7 +17,12 @@ export function buildHttpProxyListener(context: ProxyContext, input: ListenerInp
 	if (node.httpProxyPort === 0) return undefined;
 	const address = { ip: "127.0.0.1", port: node.httpProxyPort };
 	const statPrefix = `outbound_${address.ip}_${address.port};`;
-	const manager = buildOutboundConnectionManager(input, { statPrefix, routeName: httpProxyRouteName, httpProxy: true, dynamicHosts: dynamicHostsOf(context, scope.services, undefined) });
+	const manager = buildOutboundConnectionManager(input, {
+		statPrefix,
+		routeName: httpProxyRouteName,
+		httpProxy: true,
+		dynamicHosts: dynamicHostsOf(context, scope.services, undefined),
+	});
 	return finishListener({ address, bindToPort: true, chains: [{ kind: "http", match: undefined, filters: [manager] }] }, scope, input);
 }
 

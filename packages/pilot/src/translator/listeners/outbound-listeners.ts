@@ -130,7 +130,9 @@ export function routeNameOf({ service, listenPort, protocol }: Offer, { ip }: So
 
 /** Wildcards of a port whose hosts are resolved when a request names them. */
 export function dynamicHostsOf({ scope }: ProxyContext, services: readonly Service[], port: number | undefined): readonly string[] {
-	const named = services.filter((service) => service.ports.some((own) => (port === undefined || own.port === port) && isHttp(own.protocol) && isResolvedByRequest(service, own)));
+	const named = services.filter((service) =>
+		service.ports.some((own) => (port === undefined || own.port === port) && isHttp(own.protocol) && isResolvedByRequest(service, own)),
+	);
 	const unknown = scope.outboundTrafficPolicy.mode === "ALLOW_ANY_DYNAMIC_DNS" ? [allowAnyDynamicDnsCluster] : [];
 	return [...new Set([...named.map(({ hostname }) => hostname), ...unknown])].sort();
 }

@@ -42,7 +42,11 @@ export function buildTcpChains(input: TcpChainInput): readonly ChainDraft[] {
 }
 
 /** Of several VirtualServices on a host, the first that has a route for this client and port. */
-export function chooseVirtualService(candidates: readonly VirtualService[], tls: boolean, input: Omit<TcpRouteInput, "virtualService">): VirtualService | undefined {
+export function chooseVirtualService(
+	candidates: readonly VirtualService[],
+	tls: boolean,
+	input: Omit<TcpRouteInput, "virtualService">,
+): VirtualService | undefined {
 	if (candidates.length < 2) return candidates[0];
 	const applies = ({ spec }: VirtualService): boolean => {
 		const routes = tls ? (spec.tls ?? []) : (spec.tcp ?? []);

@@ -34,12 +34,14 @@ export function gatewayServers(context: ProxyContext): readonly GatewayServer[] 
 	const lowest = node.metadata["UNPRIVILEGED_POD"] === "true" ? privilegedPorts : 0;
 	return push.gateways.flatMap((gateway) =>
 		gateway.servers.flatMap((server) =>
-			listenPorts(gateway, server.port.number, ports, node).filter((targetPort) => targetPort >= lowest).map((targetPort) => ({
-				gateway: `${gateway.namespace}/${gateway.name}`,
-				server,
-				targetPort,
-				routeName: routeNameOf(server, targetPort, gateway),
-			})),
+			listenPorts(gateway, server.port.number, ports, node)
+				.filter((targetPort) => targetPort >= lowest)
+				.map((targetPort) => ({
+					gateway: `${gateway.namespace}/${gateway.name}`,
+					server,
+					targetPort,
+					routeName: routeNameOf(server, targetPort, gateway),
+				})),
 		),
 	);
 }
@@ -55,15 +57,13 @@ type Ports = ReturnType<typeof inboundPorts>;
 function listenPorts({ selector, services, namespace }: Gateway, number: number, ports: Ports, { labels }: ProxyContext["node"]): readonly number[] {
 	// A port that the gateway's Service does not have is opened all the same.
 	if (services === undefined) return labelsMatch(selector, labels) ? [ports.find(({ port }) => port.port === number)?.targetPort ?? number] : [];
-	const targets = ports.filter((entry) => entry.targets.some(({ service, port }) => port.port === number && service.namespace === namespace && services.includes(service.hostname)));
+	const targets = ports.filter((entry) =>
+		entry.targets.some(({ service, port }) => port.port === number && service.namespace === namespace && services.includes(service.hostname)),
+	);
 	return targets.map(({ targetPort }) => targetPort);
 }
 
-function routeNameOf(
-	{ port, tls }: Server,
-	targetPort: number,
-	{ name, namespace }: Pick<Gateway, "name" | "namespace">,
-): string | undefined {
+function routeNameOf({ port, tls }: Server, targetPort: number, { name, namespace }: Pick<Gateway, "name" | "namespace">): string | undefined {
 	const protocol = (port.protocol ?? "").toUpperCase();
 	if (httpProtocols.has(protocol)) return `http.${targetPort}`;
 	const ends = tls?.mode !== "PASSTHROUGH" && tls?.mode !== "AUTO_PASSTHROUGH";

@@ -118,7 +118,11 @@ function hashPoliciesOf(destinations: readonly HTTPRouteDestination[], input: Ac
 /** A destination without a port means the port that the client dialled; at a gateway, a service's only port. */
 function destinationCluster(destination: Destination, { listenPort, solePort, aliasOf }: ActionInput): string {
 	if (destination.host === "") return unknownCluster;
-	return outboundClusterName(destination.port?.number ?? solePort?.(destination.host) ?? listenPort, destination.subset ?? "", aliasOf?.(destination.host) ?? destination.host);
+	return outboundClusterName(
+		destination.port?.number ?? solePort?.(destination.host) ?? listenPort,
+		destination.subset ?? "",
+		aliasOf?.(destination.host) ?? destination.host,
+	);
 }
 
 /** RouteAction.ClusterNotFoundResponseCode: what the Gateway API wants for a backend that is not there. */

@@ -105,7 +105,8 @@ function claimMatchers(entries: readonly (readonly [string, StringMatch])[], inv
 		const path = claimPath(name);
 		if (path === undefined) return [];
 		const stringMatch = stringMatcherOf(match);
-		const value = stringMatch === undefined ? { presentMatch: true } : { orMatch: { valueMatchers: [{ listMatch: { oneOf: { stringMatch } } }, { stringMatch }] } };
+		const value =
+			stringMatch === undefined ? { presentMatch: true } : { orMatch: { valueMatchers: [{ listMatch: { oneOf: { stringMatch } } }, { stringMatch }] } };
 		return [{ filter: "envoy.filters.http.jwt_authn", path: ["payload", ...path].map((key) => ({ key })), value, ...(invert ? { invert } : {}) }];
 	});
 }

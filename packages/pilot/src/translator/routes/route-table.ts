@@ -9,7 +9,14 @@ import { gatewayKey } from "./gateway-servers.ts";
 import { buildGatewayTable } from "./gateway-table.ts";
 import { encodeTable } from "./table-encoder.ts";
 import { isHttpOrSniffed, type TablePlan, tablePlan } from "./table-plan.ts";
-import { allowAnyDynamicVirtualHost, allowAnyVirtualHost, blockAllVirtualHost, egressProxyVirtualHost, encodeVirtualHost, type VirtualHostInput } from "./virtual-host.ts";
+import {
+	allowAnyDynamicVirtualHost,
+	allowAnyVirtualHost,
+	blockAllVirtualHost,
+	egressProxyVirtualHost,
+	encodeVirtualHost,
+	type VirtualHostInput,
+} from "./virtual-host.ts";
 import { matchWildcard, type VirtualServiceIndex, virtualServiceIndex } from "./virtual-service-index.ts";
 
 /** Name of the table of the HTTP proxy listener: all HTTP ports in one. */

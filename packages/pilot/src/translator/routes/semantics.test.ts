@@ -21,7 +21,10 @@ const web = service("web", "{name: http, port: 8000}");
 
 function gatewayContext(yaml: string, metadata: object = {}, meshConfig = {}): ProxyContext {
 	const push = createTestMesh(meshConfig).apply(edge + pod + web + yaml);
-	const node = decodeNode({ id: "router~10.0.0.8~edge.default~default.svc.cluster.local", metadata: { NAMESPACE: "default", ISTIO_VERSION: "1.30.3", ...metadata } }, push);
+	const node = decodeNode(
+		{ id: "router~10.0.0.8~edge.default~default.svc.cluster.local", metadata: { NAMESPACE: "default", ISTIO_VERSION: "1.30.3", ...metadata } },
+		push,
+	);
 	return { push, scope: scopeOf(push, node), node };
 }
 
@@ -48,7 +51,10 @@ const firstRoute = (context: ProxyContext, table = "http.8080"): Route | undefin
 
 describe("a Kubernetes Gateway", () => {
 	it("listens behind the ports of its Service, and on no other", () => {
-		assert.deepEqual(buildListeners(gatewayContext(kubernetesGateway(80) + httpRoute(`{${toWeb}}`))).map(({ name }) => name), ["0.0.0.0_8080"]);
+		assert.deepEqual(
+			buildListeners(gatewayContext(kubernetesGateway(80) + httpRoute(`{${toWeb}}`))).map(({ name }) => name),
+			["0.0.0.0_8080"],
+		);
 		assert.deepEqual(buildListeners(gatewayContext(kubernetesGateway(8080) + httpRoute(`{${toWeb}}`))), []);
 	});
 
@@ -77,7 +83,12 @@ describe("a Kubernetes Gateway", () => {
 
 	it("redirects by prefix, and leaves the scheme's own port out", () => {
 		const redirect = (port: number, filter: string) =>
-			firstRoute(gatewayContext(kubernetesGateway(port) + httpRoute(`{matches: [{path: {value: /a}}], filters: [{type: RequestRedirect, requestRedirect: {${filter}}}]}`)), port === 80 ? "http.8080" : "http.8081")?.redirect;
+			firstRoute(
+				gatewayContext(
+					kubernetesGateway(port) + httpRoute(`{matches: [{path: {value: /a}}], filters: [{type: RequestRedirect, requestRedirect: {${filter}}}]}`),
+				),
+				port === 80 ? "http.8080" : "http.8081",
+			)?.redirect;
 		assert.equal(redirect(80, "path: {type: ReplacePrefixMatch, replacePrefixMatch: /b}")?.prefixRewrite, "/b");
 		assert.equal(redirect(80, "hostname: a.com")?.portRedirect, 0);
 		assert.equal(redirect(81, "hostname: a.com")?.portRedirect, 81);
@@ -89,7 +100,12 @@ describe("a Kubernetes Gateway", () => {
 
 describe("a route of the mesh", () => {
 	const named = (port: number | undefined, namespace: string, name: string) =>
-		httpRoute(`{name: ${name}, backendRefs: [{name: web, namespace: default, port: 8000}]}`, `[{group: '', kind: Service, name: web, namespace: default${port === undefined ? "" : `, port: ${port}`}}]`, namespace, name);
+		httpRoute(
+			`{name: ${name}, backendRefs: [{name: web, namespace: default, port: 8000}]}`,
+			`[{group: '', kind: Service, name: web, namespace: default${port === undefined ? "" : `, port: ${port}`}}]`,
+			namespace,
+			name,
+		);
 	const namesFor = (yaml: string, namespace: string) => {
 		const context = contextOf(createTestMesh().apply(service("web", "{name: http, port: 8000}, {name: alt, port: 8001}") + yaml), {}, namespace);
 		return ["8000", "8001"].map((table) => routeTable(context, table).virtualHosts[0]?.routes[0]?.name);
@@ -109,7 +125,8 @@ describe("a route of the mesh", () => {
 });
 
 describe("an Ingress", () => {
-	const ingress = (spec: string, metadata = "") => `\napiVersion: networking.k8s.io/v1\nkind: Ingress\nmetadata: {name: i, namespace: default${metadata}}\nspec: ${spec}\n---`;
+	const ingress = (spec: string, metadata = "") =>
+		`\napiVersion: networking.k8s.io/v1\nkind: Ingress\nmetadata: {name: i, namespace: default${metadata}}\nspec: ${spec}\n---`;
 	const path = (text: string) => `{${text}, backend: {service: {name: web, port: {name: http}}}}`;
 	const rules = (...paths: readonly string[]) => `{rules: [{host: a.com, http: {paths: [${paths.join()}]}}]}`;
 	const anyMode = { ingressControllerMode: "DEFAULT", ingressSelector: "edge" };
@@ -119,7 +136,16 @@ describe("an Ingress", () => {
 	};
 
 	it("the longest path comes first, and of two as long the exact one", () => {
-		const matches = served(ingress(rules(path("path: /a, pathType: Prefix"), path("path: /abc, pathType: Prefix"), path("path: /a, pathType: Exact"), path("path: /x*, pathType: ImplementationSpecific")))).map(({ match }) => match?.path ?? match?.pathSeparatedPrefix);
+		const matches = served(
+			ingress(
+				rules(
+					path("path: /a, pathType: Prefix"),
+					path("path: /abc, pathType: Prefix"),
+					path("path: /a, pathType: Exact"),
+					path("path: /x*, pathType: ImplementationSpecific"),
+				),
+			),
+		).map(({ match }) => match?.path ?? match?.pathSeparatedPrefix);
 		assert.deepEqual(matches, ["/abc", "/x*", "/a", "/a"]);
 	});
 
@@ -131,34 +157,53 @@ describe("an Ingress", () => {
 	it("is served where annotation, class or mode say so", () => {
 		const all = rules(path("path: /, pathType: Prefix"));
 		const classed = all.replace("{rules", "{ingressClassName: mine, rules");
-		const classOf = (controller: string) => `\napiVersion: networking.k8s.io/v1\nkind: IngressClass\nmetadata: {name: mine}\nspec: {controller: ${controller}}\n---`;
+		const classOf = (controller: string) =>
+			`\napiVersion: networking.k8s.io/v1\nkind: IngressClass\nmetadata: {name: mine}\nspec: {controller: ${controller}}\n---`;
 		const annotated = (name: string) => ingress(all, `, annotations: {kubernetes.io/ingress.class: ${name}}`);
 		const mode = (ingressControllerMode: string) => ({ ...anyMode, ingressControllerMode });
 		const count = (yaml: string, name: string) => served(yaml, mode(name)).length;
-		assert.deepEqual(["OFF", "DEFAULT", "STRICT"].map((name) => count(ingress(all), name)), [0, 1, 0]);
-		assert.deepEqual(["OFF", "DEFAULT", "STRICT"].map((name) => count(annotated("istio"), name)), [0, 1, 1]);
-		assert.deepEqual(["OFF", "DEFAULT", "STRICT"].map((name) => count(annotated("nginx"), name)), [0, 0, 0]);
+		assert.deepEqual(
+			["OFF", "DEFAULT", "STRICT"].map((name) => count(ingress(all), name)),
+			[0, 1, 0],
+		);
+		assert.deepEqual(
+			["OFF", "DEFAULT", "STRICT"].map((name) => count(annotated("istio"), name)),
+			[0, 1, 1],
+		);
+		assert.deepEqual(
+			["OFF", "DEFAULT", "STRICT"].map((name) => count(annotated("nginx"), name)),
+			[0, 0, 0],
+		);
 		assert.equal(count(ingress(classed) + classOf("istio.io/ingress-controller"), "STRICT"), 1);
 		assert.equal(count(ingress(classed) + classOf("example.com/other"), "DEFAULT"), 0);
 	});
 
 	it("ends TLS with its Secret", () => {
 		const push = gatewayContext(ingress(`{tls: [{hosts: [a.com], secretName: s}, {hosts: [b.com]}], rules: [{host: a.com}]}`), {}, anyMode).push;
-		assert.deepEqual(push.gateways[0]?.servers.map(({ port, tls }) => [port.number, tls?.credentialName]), [[443, "s"], [80, undefined]]);
+		assert.deepEqual(
+			push.gateways[0]?.servers.map(({ port, tls }) => [port.number, tls?.credentialName]),
+			[
+				[443, "s"],
+				[80, undefined],
+			],
+		);
 	});
 });
 
 describe("an ExternalName Service as destination", () => {
 	it("stands for its target, which alone has a cluster", () => {
-		const alias = "\napiVersion: v1\nkind: Service\nmetadata: {name: docs, namespace: default}\nspec: {type: ExternalName, externalName: web.default.svc.cluster.local, ports: [{name: http, port: 8000}]}\n---";
-		const route = "\napiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {name: v, namespace: default}\nspec: {hosts: [web], http: [{route: [{destination: {host: docs}}]}]}\n---";
+		const alias =
+			"\napiVersion: v1\nkind: Service\nmetadata: {name: docs, namespace: default}\nspec: {type: ExternalName, externalName: web.default.svc.cluster.local, ports: [{name: http, port: 8000}]}\n---";
+		const route =
+			"\napiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {name: v, namespace: default}\nspec: {hosts: [web], http: [{route: [{destination: {host: docs}}]}]}\n---";
 		const context = contextOf(createTestMesh().apply(web + alias + route));
 		assert.equal(routeTable(context, "8000").virtualHosts[0]?.routes[0]?.route?.cluster, "outbound|8000||web.default.svc.cluster.local");
 	});
 });
 
 it("a gateway without the right to low ports opens none", () => {
-	const gateway = (port: number) => `\napiVersion: networking.istio.io/v1\nkind: Gateway\nmetadata: {name: g${port}, namespace: default}\nspec: {selector: {istio: edge}, servers: [{port: {number: ${port}, name: http, protocol: HTTP}, hosts: ["*"]}]}\n---`;
+	const gateway = (port: number) =>
+		`\napiVersion: networking.istio.io/v1\nkind: Gateway\nmetadata: {name: g${port}, namespace: default}\nspec: {selector: {istio: edge}, servers: [{port: {number: ${port}, name: http, protocol: HTTP}, hosts: ["*"]}]}\n---`;
 	const names = (metadata: object) => buildListeners(gatewayContext(gateway(80) + gateway(90), metadata)).map(({ name }) => name);
 	assert.deepEqual(names({}), ["0.0.0.0_8080", "0.0.0.0_90"]);
 	assert.deepEqual(names({ UNPRIVILEGED_POD: "true" }), ["0.0.0.0_8080"]);

@@ -12,7 +12,10 @@ export function allowedNamespaces(allowed: AllowedRoutes["namespaces"], own: str
 		case "Selector": {
 			const { selector } = allowed ?? {};
 			if (selector === undefined) return ["*"];
-			return namespaces.filter((object) => selects(selector, labelsOf(object))).map(({ metadata }) => metadata.name).sort();
+			return namespaces
+				.filter((object) => selects(selector, labelsOf(object)))
+				.map(({ metadata }) => metadata.name)
+				.sort();
 		}
 		default:
 			return [own];
@@ -21,6 +24,13 @@ export function allowedNamespaces(allowed: AllowedRoutes["namespaces"], own: str
 
 function labelsOf({ metadata }: ConfigObject<"Namespace">): Readonly<Record<string, string>> {
 	return { ...metadata.labels, [nameLabel]: metadata.name };
+}
+
+/** Namespaces that the mesh looks at (MeshConfig.discoverySelectors); undefined: all. */
+export function discoveredNamespaces(selectors: readonly NamespaceSelector[], namespaces: readonly ConfigObject<"Namespace">[]): ReadonlySet<string> | undefined {
+	if (selectors.length === 0) return undefined;
+	const found = namespaces.filter((object) => selectors.some((selector) => selects(selector, labelsOf(object))));
+	return new Set(found.map(({ metadata }) => metadata.name));
 }
 
 function selects({ matchLabels, matchExpressions }: NamespaceSelector, labels: Readonly<Record<string, string>>): boolean {
