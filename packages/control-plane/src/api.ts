@@ -2,7 +2,7 @@ import { createHash, timingSafeEqual } from "node:crypto";
 import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { join } from "node:path";
-import { gatewayApiStatusOf } from "@weft/pilot";
+import { computedStatus } from "@weft/pilot";
 import { type AnyConfig, type Diagnostic, hasErrors, isKind, objectKindOf } from "@weft/api";
 import { admitObjects, decodeYaml, withAge } from "@weft/galley";
 import { stringify } from "yaml";
@@ -158,7 +158,7 @@ function list({ store, discovery }: HttpContext, [kind = "", namespace, name]: r
 		response,
 		200,
 		found.map((o) => {
-			const status = gatewayApiStatusOf(discovery.push.gatewayStatus, kind, o.metadata);
+			const status = computedStatus(discovery.push, o as AnyConfig);
 			return externalForm({ ...o, ...(status && { status }) } as AnyConfig);
 		}),
 	);

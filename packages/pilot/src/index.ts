@@ -4,12 +4,12 @@ export {
 	type Condition,
 	controllerName,
 	type GatewayApiStatus,
-	gatewayApiStatusOf,
 	type GatewayStatus,
 	type ListenerStatus,
 	type PolicyAncestorStatus,
 	type RouteParentStatus,
 } from "./model/gateway-api/status.ts";
+export { computedStatus } from "./model/computed-status.ts";
 export { buildPush, type PushInput } from "./model/build-push.ts";
 export { destinationRuleFor, endpointsOf, inboundPorts, mtlsMode, virtualServices } from "./model/lookup.ts";
 export { decodeNode, NodeError, type XdsNode } from "./model/node.ts";

@@ -1,6 +1,8 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
+import type { AnyConfig } from "@weft/api";
 import { createTestMesh, service } from "../../translator/routes/test-mesh.ts";
+import { computedStatus } from "../computed-status.ts";
 import type { PushSnapshot } from "../push.ts";
 import type { Condition } from "./status.ts";
 
@@ -346,5 +348,35 @@ describe("BackendTLSPolicy", () => {
 
 	it("names a Service that is there", () => {
 		assert.deepEqual(statusOf(policy(system).replace("name: web}", "name: no}")), { Accepted: "TargetNotFound", ResolvedRefs: "True" });
+	});
+});
+
+describe("what is to be written into an object's status", () => {
+	const entry = "\napiVersion: networking.istio.io/v1\nkind: ServiceEntry\nmetadata: {name: e, namespace: default}\nspec: {hosts: [a.example.com, b.example.com], resolution: DNS, ports: [{number: 80, name: http, protocol: HTTP}]}\n---";
+
+	function statusOf(yaml: string, kind: "HTTPRoute" | "ServiceEntry" | "VirtualService", name: string): unknown {
+		const mesh = createTestMesh();
+		const push = mesh.apply(services + yaml);
+		const object = mesh.store.snapshot().get(kind, "default", name);
+		assert.ok(object);
+		return computedStatus(push, object as AnyConfig);
+	}
+
+	it("is what its kind's API wants", () => {
+		const status = statusOf(gateway(http) + route(`rules: [{${toWeb}}]`), "HTTPRoute", "r") as { readonly parents: readonly { readonly controllerName: string }[] };
+		assert.deepEqual(
+			status.parents.map(({ controllerName }) => controllerName),
+			["istio.io/gateway-controller"],
+		);
+	});
+
+	it("names the automatic address of each host of a ServiceEntry", () => {
+		const { addresses } = statusOf(entry, "ServiceEntry", "e") as { readonly addresses: readonly { readonly host: string; readonly value: string }[] };
+		assert.deepEqual(
+			addresses.map(({ host }) => host),
+			["a.example.com", "b.example.com"],
+		);
+		assert.ok(addresses.every(({ value }) => value.startsWith("240.240.")));
+		assert.equal(statusOf(entry.replace("resolution: DNS", "resolution: DNS, addresses: [10.1.1.1]"), "ServiceEntry", "e"), undefined);
 	});
 });

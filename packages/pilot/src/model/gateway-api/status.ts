@@ -1,4 +1,4 @@
-import type { ConfigObject, Kind, ParentReference, RouteGroupKind } from "@weft/api";
+import type { ConfigObject, ParentReference, RouteGroupKind } from "@weft/api";
 
 // Status of the Gateway API's objects as plain values; whoever writes them adds times. https://gateway-api.sigs.k8s.io/reference/spec/
 
@@ -65,33 +65,4 @@ export function condition(type: string, problem: Problem | undefined, fine: Prob
 		...(problem ?? fine),
 		...(generation !== undefined && { observedGeneration: generation }),
 	};
-}
-
-/** The `status` of one object as the Kubernetes API has it; undefined where it is not ours to write. */
-export function gatewayApiStatusOf(
-	status: GatewayApiStatus,
-	kind: Kind,
-	{ namespace, name }: { readonly namespace: string; readonly name: string },
-): object | undefined {
-	switch (kind) {
-		case "GatewayClass": {
-			const conditions = status.classes.get(name);
-			return conditions && { conditions };
-		}
-		case "KubernetesGateway":
-			return status.gateways.get(`${namespace}/${name}`);
-		case "HTTPRoute":
-		case "GRPCRoute":
-		case "TLSRoute":
-		case "TCPRoute": {
-			const parents = status.routes.get(`${kind}/${namespace}/${name}`);
-			return parents && { parents };
-		}
-		case "BackendTLSPolicy": {
-			const ancestors = status.backendTlsPolicies.get(`${namespace}/${name}`);
-			return ancestors && { ancestors };
-		}
-		default:
-			return undefined;
-	}
 }

@@ -63,10 +63,10 @@ function encode(partial: object): Uint8Array {
 	return VirtualHost.encode(VirtualHost.fromPartial({ ...partial, includeRequestAttemptCount: true })).finish();
 }
 
-/** The DestinationRules of every destination (for hash policies) and the mesh's retry policy. */
+/** The mesh's retry policy, and of every destination its DestinationRule (for hash policies) and what it stands for. */
 function dependencies(input: VirtualHostInput): readonly unknown[] {
-	const hosts = input.virtualService ? destinationHosts(input.virtualService) : [input.host];
-	return [input.defaultRetry, ...hosts.flatMap((host) => [input.destinationRule(host), aliasOf(input, host)])];
+	if (!input.virtualService) return [input.defaultRetry, input.destinationRule(input.host)];
+	return [input.defaultRetry, ...destinationHosts(input.virtualService).flatMap((host) => [input.destinationRule(host), aliasOf(input, host)])];
 }
 
 const hostsOf = new WeakMap<VirtualService, readonly string[]>();
@@ -74,7 +74,11 @@ const hostsOf = new WeakMap<VirtualService, readonly string[]>();
 function destinationHosts(virtualService: VirtualService): readonly string[] {
 	const known = hostsOf.get(virtualService);
 	if (known) return known;
-	const hosts = [...new Set((virtualService.spec.http ?? []).flatMap((http) => (http.route ?? []).map(({ destination }) => destination.host)))];
+	const destinations = (virtualService.spec.http ?? []).flatMap(({ route, mirror, mirrors }) => [
+		...[...(route ?? []), ...(mirrors ?? [])].map(({ destination }) => destination),
+		...(mirror ? [mirror] : []),
+	]);
+	const hosts = [...new Set(destinations.map(({ host }) => host))];
 	hostsOf.set(virtualService, hosts);
 	return hosts;
 }
