@@ -27,7 +27,10 @@ function labelsOf({ metadata }: ConfigObject<"Namespace">): Readonly<Record<stri
 }
 
 /** Namespaces that the mesh looks at (MeshConfig.discoverySelectors); undefined: all. */
-export function discoveredNamespaces(selectors: readonly NamespaceSelector[], namespaces: readonly ConfigObject<"Namespace">[]): ReadonlySet<string> | undefined {
+export function discoveredNamespaces(
+	selectors: readonly NamespaceSelector[],
+	namespaces: readonly ConfigObject<"Namespace">[],
+): ReadonlySet<string> | undefined {
 	if (selectors.length === 0) return undefined;
 	const found = namespaces.filter((object) => selectors.some((selector) => selects(selector, labelsOf(object))));
 	return new Set(found.map(({ metadata }) => metadata.name));

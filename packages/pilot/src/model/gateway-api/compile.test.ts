@@ -343,7 +343,9 @@ describe("BackendTLSPolicy", () => {
 			"p",
 			`{targetRefs: [{group: '', kind: Service, name: web, sectionName: http}], validation: {hostname: a.com, ${system}}}`,
 		);
-		assert.deepEqual(ruleOf(port)?.trafficPolicy?.portLevelSettings, [{ port: { number: 8000 }, tls: { mode: "SIMPLE", sni: "a.com", subjectAltNames: ["a.com"] } }]);
+		assert.deepEqual(ruleOf(port)?.trafficPolicy?.portLevelSettings, [
+			{ port: { number: 8000 }, tls: { mode: "SIMPLE", sni: "a.com", subjectAltNames: ["a.com"] } },
+		]);
 	});
 
 	it("names a Service that is there", () => {
@@ -352,7 +354,8 @@ describe("BackendTLSPolicy", () => {
 });
 
 describe("what is to be written into an object's status", () => {
-	const entry = "\napiVersion: networking.istio.io/v1\nkind: ServiceEntry\nmetadata: {name: e, namespace: default}\nspec: {hosts: [a.example.com, b.example.com], resolution: DNS, ports: [{number: 80, name: http, protocol: HTTP}]}\n---";
+	const entry =
+		"\napiVersion: networking.istio.io/v1\nkind: ServiceEntry\nmetadata: {name: e, namespace: default}\nspec: {hosts: [a.example.com, b.example.com], resolution: DNS, ports: [{number: 80, name: http, protocol: HTTP}]}\n---";
 
 	function statusOf(yaml: string, kind: "HTTPRoute" | "ServiceEntry" | "VirtualService", name: string): unknown {
 		const mesh = createTestMesh();
@@ -363,7 +366,9 @@ describe("what is to be written into an object's status", () => {
 	}
 
 	it("is what its kind's API wants", () => {
-		const status = statusOf(gateway(http) + route(`rules: [{${toWeb}}]`), "HTTPRoute", "r") as { readonly parents: readonly { readonly controllerName: string }[] };
+		const status = statusOf(gateway(http) + route(`rules: [{${toWeb}}]`), "HTTPRoute", "r") as {
+			readonly parents: readonly { readonly controllerName: string }[];
+		};
 		assert.deepEqual(
 			status.parents.map(({ controllerName }) => controllerName),
 			["istio.io/gateway-controller"],
