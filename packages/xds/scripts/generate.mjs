@@ -54,13 +54,15 @@ function collect() {
 	writeFileSync(join(work, "buf.yaml"), "version: v2\n");
 }
 
-// Fields that Envoy gained after the packaged protos and that the mesh uses: [file, message, field].
+// Fields that Envoy gained after the packaged protos and that the mesh uses, and constraints that it dropped (`loosen`: from, to).
 const additions = JSON.parse(readFileSync(join(here, "proto", "additions.json"), "utf8"));
 
 function patch(file, text) {
-	for (const { message, fields, imports = [] } of additions.filter((a) => a.file === file)) {
+	for (const { message, fields, imports = [], loosen } of additions.filter((a) => a.file === file)) {
 		const open = new RegExp(`(^|\\n)(\\s*)message ${message} \\{`);
 		if (!open.test(text)) throw new Error(`${file}: no message ${message} to extend`);
+		if (loosen !== undefined && !text.includes(loosen[0])) throw new Error(`${file}: nothing to loosen in ${message}`);
+		if (loosen !== undefined) text = text.replace(loosen[0], loosen[1]);
 		text = text.replace(/\nimport /, `${imports.map((i) => `\nimport "${i}";`).join("")}\nimport `);
 		text = text.replace(open, (head) => `${head}\n${fields.map((f) => `  ${f}`).join("\n")}\n`);
 	}

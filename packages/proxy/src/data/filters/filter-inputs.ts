@@ -1,0 +1,15 @@
+import type { WorkerContext } from "../worker/context.ts";
+
+/** What a filter of a connection manager is compiled with. */
+export interface FilterInputs {
+	readonly context: WorkerContext;
+	/** Its place in the connection manager's list. */
+	readonly index: number;
+	readonly direction: "unspecified" | "inbound" | "outbound";
+	/** What could not be compiled; the listener is not taken then. */
+	readonly errors: string[];
+	/** A counter `http.<stat prefix>.<name>`; counts one, or `by`. */
+	counter(name: string): Counter;
+}
+
+export type Counter = (by?: number) => void;
