@@ -220,7 +220,14 @@ export type RateLimitEntry =
 	| { readonly kind: "requestHeader"; readonly header: string; readonly key: string; readonly skipIfAbsent: boolean }
 	| { readonly kind: "generic"; readonly key: string; readonly value: string }
 	| { readonly kind: "headerValueMatch"; readonly key: string; readonly value: string; readonly expect: boolean; readonly headers: readonly HeaderMatch[] }
-	| { readonly kind: "metadata"; readonly key: string; readonly filter: string; readonly path: readonly string[]; readonly defaultValue: string; readonly skipIfAbsent: boolean };
+	| {
+			readonly kind: "metadata";
+			readonly key: string;
+			readonly filter: string;
+			readonly path: readonly string[];
+			readonly defaultValue: string;
+			readonly skipIfAbsent: boolean;
+	  };
 
 // ---- the rest
 

@@ -4,7 +4,9 @@ const isLiteral = new RegExp(`^[${segmentChars}]*$`);
 const variableName = /^[a-zA-Z][a-zA-Z0-9_]{0,15}$/;
 const variablesMax = 5;
 
-export type UriTemplate = { readonly kind: "template"; /** RE2 syntax; the whole path must match, without its query. */ readonly regex: string } | { readonly kind: "error"; readonly message: string };
+export type UriTemplate =
+	| { readonly kind: "template" /** RE2 syntax; the whole path must match, without its query. */; readonly regex: string }
+	| { readonly kind: "error"; readonly message: string };
 
 /**
  * A path template of Envoy's `uri_template` matcher: `*` is one segment or a part of one, `**` any number of them and

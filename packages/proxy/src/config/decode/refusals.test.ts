@@ -62,11 +62,7 @@ describe("fields that have an effect in Envoy and none here are refused by name"
 			() => withFilter(typed("rbac", rbacType, { rules: { policies: { p: { permissions: [{ any: true }], principals: [{ any: true }], condition: {} } } } })),
 			`${filter}.rules.policies["p"].condition: condition is not implemented`,
 		],
-		[
-			"a tree of matchers",
-			() => withFilter(typed("rbac", rbacType, { matcher: {} })),
-			`${filter}.matcher: matcher is not implemented`,
-		],
+		["a tree of matchers", () => withFilter(typed("rbac", rbacType, { matcher: {} })), `${filter}.matcher: matcher is not implemented`],
 		[
 			"a length beside chunks",
 			() => listener({ httpProtocolOptions: { allowChunkedLength: true } }),
@@ -83,7 +79,10 @@ describe("fields that have an effect in Envoy and none here are refused by name"
 	}
 
 	it("not the gRPC counts that istiod always asks for", () => {
-		assert.deepEqual(withFilter(typed("stats", "envoy.extensions.filters.http.grpc_stats.v3.FilterConfig", { emitFilterState: true, statsForAllMethods: false })).errors, []);
+		assert.deepEqual(
+			withFilter(typed("stats", "envoy.extensions.filters.http.grpc_stats.v3.FilterConfig", { emitFilterState: true, statsForAllMethods: false })).errors,
+			[],
+		);
 	});
 });
 

@@ -48,7 +48,13 @@ export class FilterChains {
 	#build(levels: readonly FilterOverrides[]): FilterChain {
 		const filters = this.#filters.map((filter, index) => {
 			const said = levels.map((level) => (Object.hasOwn(level, filter.name) ? level[filter.name] : undefined)).filter((override) => override !== undefined);
-			return isDisabled(filter, said) ? undefined : this.#compile(filter, index, said.map(({ config }) => config).filter((config) => config !== undefined));
+			return isDisabled(filter, said)
+				? undefined
+				: this.#compile(
+						filter,
+						index,
+						said.map(({ config }) => config).filter((config) => config !== undefined),
+					);
 		});
 		const present = filters.filter((filter) => filter !== undefined);
 		const seesBody = (filter: StreamFilter) => filter.onResponseBody !== undefined || filter.onResponseEnd !== undefined;

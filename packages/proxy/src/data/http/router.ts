@@ -38,7 +38,6 @@ export class RouterState implements UpstreamClient, PoolClient {
 	readonly #retries: StreamRetries;
 	readonly #chooseContext: ChooseContext = createChooseContext();
 	#forward: CompiledForward | undefined;
-	#choice: ClusterChoice | undefined;
 	#mirrors: readonly Mirror[] = none;
 	#setCookies: readonly string[] = none;
 	#hasReplayed = false;
@@ -95,7 +94,6 @@ export class RouterState implements UpstreamClient, PoolClient {
 		const { config } = forward;
 		this.#isFinished = false;
 		this.#forward = forward;
-		this.#choice = choice;
 		const cluster = stream.snapshot.clusters.get(choice.cluster);
 		stream.info.upstreamCluster = choice.cluster;
 		if (cluster === undefined) {
@@ -258,7 +256,7 @@ export class RouterState implements UpstreamClient, PoolClient {
 	/** Headers of the route's and the router's own, on every response, local ones included. */
 	finishResponseHead(): void {
 		const serviceTimeMs = this.#isResponseStarted ? Math.max(0, this.stream.info.upstreamFirstReceivedAt - this.#attempt.startedAt) : -1;
-		prepareResponse(this.stream, this.#choice, this.#setCookies, serviceTimeMs);
+		prepareResponse(this.stream, this.#setCookies, serviceTimeMs);
 	}
 
 	onResponseBody(bytes: Buffer, start: number, end: number): void {
@@ -452,7 +450,7 @@ export class RouterState implements UpstreamClient, PoolClient {
 		this.#attempt.reset();
 		this.#replay.reset();
 		this.#retries.reset();
-		this.#forward = this.#choice = undefined;
+		this.#forward = undefined;
 		this.isTunnel = this.#hasReplayed = this.#isHeadSent = this.#isResponseStarted = false;
 		this.#isFinished = true;
 		this.#mirrors = none;

@@ -61,6 +61,8 @@ export class HttpStream {
 	isResponseStarted = false;
 	isOver = false;
 	isHead = false;
+	/** The request has come as far as the router. */
+	#isFiltered = false;
 	/** The response was over with its head. */
 	#hasEnded = false;
 	#lastActiveAt = 0;
@@ -107,7 +109,7 @@ export class HttpStream {
 		this.snapshot = context.snapshot;
 		this.isRequestComplete = isComplete;
 		this.isRequestDelivered = false;
-		this.isResponseStarted = this.isOver = this.#hasEnded = false;
+		this.isResponseStarted = this.isOver = this.#hasEnded = this.#isFiltered = false;
 		this.isHead = this.request.method === "HEAD";
 		this.upgrade = "";
 		info.connection = downstream.info;
@@ -169,6 +171,7 @@ export class HttpStream {
 
 	/** The filters let the request pass. */
 	onFiltered(): void {
+		this.#isFiltered = true;
 		forwardRequest(this);
 	}
 
@@ -236,7 +239,8 @@ export class HttpStream {
 		this.isResponseStarted = true;
 		info.responseCode = response.status;
 		info.downstreamFirstSentAt = context.nowMs();
-		this.router.finishResponseHead();
+		// As in Envoy: what a filter answers for a route that does not forward is no business of that route's.
+		if (this.choice !== undefined || this.#isFiltered) this.router.finishResponseHead();
 		this.filters.onResponseHead(hasBody);
 		info.responseCode = response.status;
 		this.#setOwnHeaders();

@@ -205,7 +205,14 @@ export function matchTable(table: CompiledRouteTable, head: RequestView, random:
 	return host && matchRoute(host, head, random);
 }
 
-function takesRequest(route: CompiledRoute, head: RequestView, path: string, bare: string, random: () => number, metadata: DynamicMetadata | undefined): boolean {
+function takesRequest(
+	route: CompiledRoute,
+	head: RequestView,
+	path: string,
+	bare: string,
+	random: () => number,
+	metadata: DynamicMetadata | undefined,
+): boolean {
 	const { runtimeFraction, grpcOnly, path: pathMatch } = route.config;
 	if (runtimeFraction && !isInFraction(runtimeFraction, random)) return false;
 	if (grpcOnly && !isGrpc(head)) return false;

@@ -1,4 +1,9 @@
-import type { BufferSettings, CheckSettings, ExtAuthz as AuthzMessage, HttpService } from "@weft/xds/generated/envoy/extensions/filters/http/ext_authz/v3/ext_authz.ts";
+import type {
+	BufferSettings,
+	CheckSettings,
+	ExtAuthz as AuthzMessage,
+	HttpService,
+} from "@weft/xds/generated/envoy/extensions/filters/http/ext_authz/v3/ext_authz.ts";
 import type { ListStringMatcher } from "@weft/xds/generated/envoy/type/matcher/v3/string.ts";
 import type { ExtAuthzBody, ExtAuthzSettings, HttpFilterConfig } from "../../http-filters.ts";
 import type { StringMatch } from "../../runtime-config.ts";

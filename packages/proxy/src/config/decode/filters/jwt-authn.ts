@@ -1,4 +1,9 @@
-import type { JwtAuthentication as JwtMessage, JwtProvider as ProviderMessage, JwtRequirement as RequirementMessage, RemoteJwks as RemoteMessage } from "@weft/xds/generated/envoy/extensions/filters/http/jwt_authn/v3/config.ts";
+import type {
+	JwtAuthentication as JwtMessage,
+	JwtProvider as ProviderMessage,
+	JwtRequirement as RequirementMessage,
+	RemoteJwks as RemoteMessage,
+} from "@weft/xds/generated/envoy/extensions/filters/http/jwt_authn/v3/config.ts";
 import type { JwtAuthentication, JwtProvider, JwtRequirement, RemoteJwks } from "../../http-filters.ts";
 import { type DecodeEnvironment, dataText } from "../environment.ts";
 import { type At, durationMsOr, onlySupports, report, under } from "../issues.ts";
@@ -32,7 +37,10 @@ export function decodeJwtAuthn(at: At, jwt: JwtMessage, environment: DecodeEnvir
 		filterStateRules: jwt.filterStateRules && {
 			key: jwt.filterStateRules.name,
 			requirements: Object.fromEntries(
-				Object.entries(jwt.filterStateRules.requires).map(([value, message]) => [value, requirement(under(at, `filterStateRules.requires["${value}"]`), message)]),
+				Object.entries(jwt.filterStateRules.requires).map(([value, message]) => [
+					value,
+					requirement(under(at, `filterStateRules.requires["${value}"]`), message),
+				]),
 			),
 		},
 		bypassCorsPreflight: jwt.bypassCorsPreflight,
@@ -89,7 +97,8 @@ function decodeJwks(at: At, provider: ProviderMessage, environment: DecodeEnviro
 }
 
 function decodeRemote(at: At, remote: RemoteMessage): RemoteJwks {
-	if (remote.retryPolicy !== undefined) onlySupports(under(at, "retryPolicy"), "envoy.config.core.v3.RetryPolicy", remote.retryPolicy, ["numRetries", "retryBackOff", "retryOn"]);
+	if (remote.retryPolicy !== undefined)
+		onlySupports(under(at, "retryPolicy"), "envoy.config.core.v3.RetryPolicy", remote.retryPolicy, ["numRetries", "retryBackOff", "retryOn"]);
 	return {
 		uri: remote.httpUri?.uri ?? "",
 		cluster: remote.httpUri?.cluster ?? "",

@@ -37,7 +37,9 @@ export function decodeLocalRateLimit(at: At, limit: LimitMessage): LocalRateLimi
 		bucket,
 		enabled: decodeRuntimeFraction(under(at, "filterEnabled"), limit.filterEnabled) ?? never,
 		enforced: decodeRuntimeFraction(under(at, "filterEnforced"), limit.filterEnforced) ?? never,
-		requestHeadersWhenNotEnforced: limit.requestHeadersToAddWhenNotEnforced.map((h, i) => decodeMutation(under(at, `requestHeadersToAddWhenNotEnforced[${i}]`), h)),
+		requestHeadersWhenNotEnforced: limit.requestHeadersToAddWhenNotEnforced.map((h, i) =>
+			decodeMutation(under(at, `requestHeadersToAddWhenNotEnforced[${i}]`), h),
+		),
 		responseHeaders: limit.responseHeadersToAdd.map((h, i) => decodeMutation(under(at, `responseHeadersToAdd[${i}]`), h)),
 		descriptors: limit.descriptors.map((descriptor, i) => {
 			const here = under(at, `descriptors[${i}]`);
@@ -89,7 +91,13 @@ function decodeEntry(at: At, action: RateLimit_Action): RateLimitEntry | undefin
 	if (action.headerValueMatch !== undefined) {
 		const { descriptorKey, descriptorValue, expectMatch, headers } = action.headerValueMatch;
 		const here = under(at, "headerValueMatch");
-		return { kind: "headerValueMatch", key: descriptorKey || "header_match", value: descriptorValue, expect: expectMatch ?? true, headers: decodeHeaderMatches(here, headers) };
+		return {
+			kind: "headerValueMatch",
+			key: descriptorKey || "header_match",
+			value: descriptorValue,
+			expect: expectMatch ?? true,
+			headers: decodeHeaderMatches(here, headers),
+		};
 	}
 	if (action.metadata !== undefined) {
 		const { descriptorKey, metadataKey, defaultValue, skipIfAbsent, source } = action.metadata;

@@ -43,6 +43,7 @@ export function compileRbac(config: Rbac, context: CompileContext, { filterName,
 			if (rules === undefined) return undefined;
 			const verdict = rules(info);
 			counts?.(verdict);
+			tell(info, verdict, `${config.rulesStatPrefix}enforced_`);
 			return verdict;
 		},
 	};
