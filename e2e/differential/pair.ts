@@ -75,7 +75,8 @@ async function startOne(
 				const text = await (await fetch(`http://127.0.0.1:${adminPort}/stats`)).text();
 				return text.split("\n").filter((line) => pattern.test(line) && !line.endsWith(": 0"));
 			},
-			log: () => (existsSync(path("access.log")) ? readFileSync(path("access.log"), "utf8").split("\n").filter(Boolean) : []).map(parseLine),
+			// What follows the last line end is still being written.
+			log: () => (existsSync(path("access.log")) ? readFileSync(path("access.log"), "utf8").split("\n").slice(0, -1) : []).map(parseLine),
 		};
 	} catch (error) {
 		await stop();

@@ -8,6 +8,9 @@ export interface FilterInputs {
 	readonly direction: "unspecified" | "inbound" | "outbound";
 	/** What could not be compiled; the listener is not taken then. */
 	readonly errors: string[];
+	readonly statPrefix: string;
+	/** Runs when the connection manager is no more. */
+	onClose(close: () => void): void;
 	/** A counter `http.<stat prefix>.<name>`; counts one, or `by`. */
 	counter(name: string): Counter;
 }

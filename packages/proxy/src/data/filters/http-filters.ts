@@ -4,6 +4,7 @@ import { compileCors } from "./cors.ts";
 import { compileFault } from "./fault.ts";
 import type { FilterInputs } from "./filter-inputs.ts";
 import { compileHealthCheck } from "./health-check.ts";
+import { compileJwtAuthn } from "./jwt/jwt-authn.ts";
 import { compileHttpRbac } from "./rbac/rbac.ts";
 
 type OfKind<Kind extends FilterOverrideConfig["kind"]> = Extract<FilterOverrideConfig, { kind: Kind }>;
@@ -18,6 +19,8 @@ export function compileHttpFilter(filter: HttpFilter, overrides: readonly Filter
 			return compileFault(all("fault")[0]?.policy ?? filter.policy, inputs);
 		case "healthCheck":
 			return compileHealthCheck(filter.check, inputs);
+		case "jwtAuthn":
+			return compileJwtAuthn(filter.jwt, all("jwtAuthn")[0]?.requirementName, inputs);
 		case "rbac":
 			return compileHttpRbac(all("rbac")[0]?.rbac ?? filter.rbac, inputs);
 		// These have no part in a stream's way: the router ends it, the others are asked by whoever needs them.

@@ -68,10 +68,13 @@ export function compileManager(config: HttpConnectionManager, inputs: ManagerInp
 		errors.push(...compiled.errors);
 		return compiled.value;
 	});
+	const closers: (() => void)[] = [];
 	const filterInputs = {
 		context,
 		direction: listener.direction,
 		errors,
+		statPrefix: config.statPrefix,
+		onClose: (close: () => void) => void closers.push(close),
 		counter(name: string) {
 			const at = scope.counter(name);
 			return (by = 1) => count(at, 0, by);
@@ -110,6 +113,7 @@ export function compileManager(config: HttpConnectionManager, inputs: ManagerInp
 			for (const log of accessLogs) log(info);
 		},
 		close() {
+			for (const close of closers) close();
 			scope.close();
 			listenerScope.close();
 		},

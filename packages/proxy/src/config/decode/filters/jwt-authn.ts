@@ -5,6 +5,7 @@ import type {
 	RemoteJwks as RemoteMessage,
 } from "@weft/xds/generated/envoy/extensions/filters/http/jwt_authn/v3/config.ts";
 import type { JwtAuthentication, JwtProvider, JwtRequirement, RemoteJwks } from "../../http-filters.ts";
+import { parseJwks } from "../../../data/filters/jwt/jwks.ts";
 import { type DecodeEnvironment, dataText } from "../environment.ts";
 import { type At, durationMsOr, onlySupports, report, under } from "../issues.ts";
 import { decodeStringMatch } from "../matchers.ts";
@@ -93,6 +94,8 @@ function decodeProvider(at: At, provider: ProviderMessage, environment: DecodeEn
 function decodeJwks(at: At, provider: ProviderMessage, environment: DecodeEnvironment): JwtProvider["jwks"] {
 	if (provider.remoteJwks !== undefined) return { kind: "remote", source: decodeRemote(under(at, "remoteJwks"), provider.remoteJwks) };
 	const json = dataText(under(at, "localJwks"), provider.localJwks, environment);
+	const keys = parseJwks(json);
+	if (typeof keys === "string") report(under(at, "localJwks"), `invalid local jwks: ${keys}`);
 	return { kind: "local", json };
 }
 
