@@ -47,8 +47,14 @@ const claims = {
 	ratio: 0.5,
 };
 
-function token(payload: unknown = claims, { alg = "RS256", kid = "rsa", key = rsa.privateKey as KeyObject | Buffer, header = {} as Json } = {}): string {
-	const data = `${base64({ alg, typ: "JWT", ...(kid !== "" && { kid }), ...header })}.${base64(payload)}`;
+interface TokenParts {
+	readonly alg?: string;
+	readonly kid?: string;
+	readonly key?: KeyObject | Buffer;
+}
+
+function token(payload: unknown = claims, { alg = "RS256", kid = "rsa", key = rsa.privateKey }: TokenParts = {}): string {
+	const data = `${base64({ alg, typ: "JWT", ...(kid !== "" && { kid }) })}.${base64(payload)}`;
 	return `${data}.${signature(alg, data, key).toString("base64url")}`;
 }
 

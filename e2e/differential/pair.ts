@@ -80,7 +80,7 @@ async function startOne(
 		};
 	} catch (error) {
 		await stop();
-		throw new Error(`${name} did not come up: ${(error as Error).message}\n${output.slice(-3000)}`);
+		throw new Error(`${name} did not come up: ${(error as Error).message}\n${output.slice(-3000)}`, { cause: error });
 	}
 }
 

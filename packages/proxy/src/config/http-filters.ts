@@ -178,7 +178,7 @@ export interface TokenBucket {
 	readonly tokensMax: number;
 	readonly tokensPerFill: number;
 	readonly fillIntervalMs: number;
-	/** Tells it from other buckets of its listener or route table. */
+	/** Tells it from other buckets: the resource and where in it. */
 	readonly key: string;
 }
 

@@ -53,10 +53,14 @@ const hostFields = [
 const bodyBytesMaxDefault = 4096;
 
 export function decodeRouteTable(message: RouteConfiguration, environment: DecodeEnvironment): Decoded<RouteTable> {
-	return collect("", (at) => {
-		at.errors.push(...validateConstraints(typeName, message));
-		return decodeRoutes(at, message, environment);
-	});
+	return collect(
+		"",
+		(at) => {
+			at.errors.push(...validateConstraints(typeName, message));
+			return decodeRoutes(at, message, environment);
+		},
+		message.name,
+	);
 }
 
 /** Also for tables inside a listener, whose constraints were checked with it. */

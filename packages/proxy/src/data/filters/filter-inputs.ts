@@ -13,6 +13,8 @@ export interface FilterInputs {
 	onClose(close: () => void): void;
 	/** A counter `http.<stat prefix>.<name>`; counts one, or `by`. */
 	counter(name: string): Counter;
+	/** A counter with a prefix of its own. */
+	rootCounter(prefix: string, name: string): Counter;
 }
 
 export type Counter = (by?: number) => void;

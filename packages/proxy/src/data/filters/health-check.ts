@@ -36,7 +36,8 @@ export function compileHealthCheck(check: HealthCheck, { context, index, errors 
 				if (cluster === undefined) return answer(stream, 503, "health_check_failed_no_cluster_found");
 				const { total, healthy } = cluster.hosts.membership();
 				// A share of nothing is none, unless none is asked for.
-				if (total === 0 ? percent > 0 : healthy < (total * percent) / 100) return answer(stream, 503, "health_check_failed_cluster_unhealthy");
+				if (total === 0 && percent > 0) return answer(stream, 503, "health_check_failed_cluster_empty");
+				if (healthy < (total * percent) / 100) return answer(stream, 503, "health_check_failed_cluster_unhealthy");
 			}
 			return answer(stream, 200, minimums.length > 0 ? "health_check_ok_cluster_healthy" : "health_check_ok");
 		},

@@ -79,6 +79,12 @@ export function compileManager(config: HttpConnectionManager, inputs: ManagerInp
 			const at = scope.counter(name);
 			return (by = 1) => count(at, 0, by);
 		},
+		rootCounter(prefix: string, name: string) {
+			const own = context.stats.openScope(prefix);
+			closers.push(() => own.close());
+			const at = own.counter(name);
+			return (by = 1) => count(at, 0, by);
+		},
 	};
 	const codes = httpCounters.index.downstream_rq_1xx;
 	return {

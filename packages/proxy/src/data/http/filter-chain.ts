@@ -10,7 +10,6 @@ export interface FilterChain {
 	readonly bodyFilters: readonly StreamFilter[];
 	readonly responseFilters: readonly StreamFilter[];
 	readonly overFilters: readonly StreamFilter[];
-	readonly changesResponse: boolean;
 }
 
 /** `overrides`: from the most specific to the least. */
@@ -63,7 +62,6 @@ export class FilterChains {
 			bodyFilters: present.filter((filter) => filter.onRequestBody !== undefined),
 			responseFilters: present.filter((filter) => filter.onResponseHead !== undefined || seesBody(filter)).toReversed(),
 			overFilters: present.filter((filter) => filter.onOver !== undefined),
-			changesResponse: present.some(seesBody),
 		};
 	}
 }

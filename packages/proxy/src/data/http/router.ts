@@ -105,6 +105,7 @@ export class RouterState implements UpstreamClient, PoolClient {
 		stream.manager.count(httpStat.rq_total);
 		this.#timeoutMs = resolveTimeoutMs(config, stream.request);
 		this.#setCookies = prepareChoice(stream, cluster, forward, this.#chooseContext);
+		this.#chooseContext.override = stream.hostOverride;
 		prepareRequest(stream, cluster, forward, choice, this.#timeoutMs);
 		this.#prepareRetries(forward);
 		if (config.idleTimeoutMs !== undefined) stream.setIdleTimeout(config.idleTimeoutMs);
@@ -459,5 +460,6 @@ export class RouterState implements UpstreamClient, PoolClient {
 		context.hash = undefined;
 		context.excluded = context.excludedPriorities = none;
 		context.destination = "";
+		context.override = undefined;
 	}
 }

@@ -11,6 +11,9 @@ const noBytes = Buffer.alloc(0);
 export class StreamFilters {
 	/** Of each filter by its index, for what it must remember of this stream. */
 	readonly states: unknown[] = [];
+	/** A filter wants the bytes of this stream's request or response to pass it; most streams' pass none. */
+	seesRequestBody = false;
+	seesResponseBody = false;
 	readonly #stream: HttpStream;
 	#chain: FilterChain | undefined;
 	/** The filter whose turn it is. */
@@ -104,14 +107,10 @@ export class StreamFilters {
 
 	// ---- the request's body
 
-	get #changesBody(): boolean {
-		return this.#chain !== undefined && this.#chain.bodyFilters.length > 0;
-	}
-
 	onRequestBody(bytes: Buffer, start: number, end: number): void {
 		const stream = this.#stream;
 		if (!this.isHolding) {
-			if (this.#changesBody && !stream.isTunnel) this.#pass(Buffer.from(bytes.subarray(start, end)), false);
+			if (this.seesRequestBody && !stream.isTunnel) this.#pass(Buffer.from(bytes.subarray(start, end)), false);
 			else stream.router.onRequestBody(bytes, start, end);
 			return;
 		}
@@ -148,7 +147,7 @@ export class StreamFilters {
 			this.#bytes = 0;
 			for (const piece of pieces) {
 				if (turn !== this.#turn) return;
-				if (this.#changesBody) this.#pass(piece, false);
+				if (this.seesRequestBody) this.#pass(piece, false);
 				else stream.router.onRequestBody(piece, 0, piece.length);
 			}
 		}
@@ -166,7 +165,7 @@ export class StreamFilters {
 	#passEnd(): void {
 		const stream = this.#stream;
 		if (stream.isRequestDelivered) return;
-		if (this.#changesBody) this.#pass(noBytes, true);
+		if (this.seesRequestBody) this.#pass(noBytes, true);
 		stream.isRequestDelivered = true;
 		stream.router.onRequestEnd();
 	}
@@ -177,10 +176,6 @@ export class StreamFilters {
 		const filters = this.#chain?.responseFilters;
 		if (filters === undefined) return;
 		for (let i = 0; i < filters.length; i++) filters[i]?.onResponseHead?.(this.#stream, hasBody);
-	}
-
-	get changesResponse(): boolean {
-		return this.#chain?.changesResponse === true;
 	}
 
 	onResponseBody(bytes: Buffer): Buffer {
@@ -224,7 +219,7 @@ export class StreamFilters {
 		this.cancel();
 		this.#chain = undefined;
 		this.#at = 0;
-		this.#hasEnd = false;
+		this.#hasEnd = this.seesRequestBody = this.seesResponseBody = false;
 		if (this.states.length > 0) this.states.length = 0;
 	}
 }

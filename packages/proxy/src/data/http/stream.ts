@@ -281,7 +281,7 @@ export class HttpStream {
 	}
 
 	sendResponseBody(bytes: Buffer, start: number, end: number): void {
-		if (!this.filters.changesResponse || this.isTunnel) return this.#sendBody(bytes, start, end);
+		if (!this.filters.seesResponseBody || this.isTunnel) return this.#sendBody(bytes, start, end);
 		const passed = this.filters.onResponseBody(bytes.subarray(start, end));
 		if (passed.length > 0) this.#sendBody(passed, 0, passed.length);
 	}
@@ -300,7 +300,7 @@ export class HttpStream {
 
 	endResponse(): void {
 		if (!this.#hasEnded) {
-			if (this.filters.changesResponse && !this.isTunnel) {
+			if (this.filters.seesResponseBody && !this.isTunnel) {
 				const last = this.filters.onResponseEnd(this.#trailers);
 				if (last.length > 0) this.#sendBody(last, 0, last.length);
 			}

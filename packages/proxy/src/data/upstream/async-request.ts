@@ -56,12 +56,15 @@ export class AsyncRequest implements UpstreamClient, PoolClient {
 	}
 
 	#writeHead(): void {
-		const { method, path, authority, headers, body } = this.#init;
+		const { method, path, authority, headers, body, timeoutMs } = this.#init;
 		const head = this.#head;
 		head.method = method;
 		head.path = path;
 		head.authority = authority;
 		for (let i = 0; i < headers.length; i += 2) head.append(headers[i] as string, headers[i + 1] as string);
+		// What Envoy's own requests say of themselves.
+		head.append("x-envoy-internal", "true");
+		if (timeoutMs > 0) head.append("x-envoy-expected-rq-timeout-ms", String(timeoutMs));
 		if (body === undefined || body.length === 0) return;
 		head.contentLength = body.length;
 		head.append("content-length", String(body.length));

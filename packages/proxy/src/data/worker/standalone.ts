@@ -1,4 +1,5 @@
 import type { Cluster, ClusterHosts, ConfigUpdate, FilterChain, HttpConnectionManager, Listener, Route, RouteTable } from "../../config/runtime-config.ts";
+import { createBucketBuffer } from "../../config/shared-buckets.ts";
 import { createSharedBuffer } from "../../config/shared-state.ts";
 import type { FromWorker, WorkerInit } from "../../config/worker-messages.ts";
 import { type DataWorker, createDataWorker } from "./worker.ts";
@@ -239,6 +240,7 @@ export function workerInit(transport: "auto" | "net" = "auto"): WorkerInit {
 		workers: 1,
 		node: { id: "test", cluster: "test", metadata: {}, locality: { region: "", zone: "", subZone: "" } },
 		shared: createSharedBuffer(),
+		buckets: createBucketBuffer(),
 		accessLogFlushMs: 50,
 		options: { transport, logLevel: "warn", reusePort: false, serverName: "envoy" },
 	};

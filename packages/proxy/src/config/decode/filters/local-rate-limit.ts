@@ -65,7 +65,7 @@ const fillIntervalMsMin = 50;
 export function decodeBucket(at: At, bucket: BucketMessage | undefined): TokenBucket {
 	const fillIntervalMs = durationMsOr(bucket?.fillInterval, 0);
 	if (fillIntervalMs < fillIntervalMsMin) report(at, "local rate limit token bucket fill timer must be >= 50ms");
-	return { tokensMax: bucket?.maxTokens ?? 0, tokensPerFill: bucket?.tokensPerFill ?? 1, fillIntervalMs, key: at.path };
+	return { tokensMax: bucket?.maxTokens ?? 0, tokensPerFill: bucket?.tokensPerFill ?? 1, fillIntervalMs, key: `${at.resource} ${at.path}` };
 }
 
 /** `rate_limits` of a route, a virtual host or a filter. */

@@ -43,16 +43,16 @@ export function compileJwtAuthn(config: JwtAuthentication, requirementName: stri
 			}
 			for (const provider of runtime.providers.values()) provider.sanitize(stream);
 			const attempt: JwtAttempt = { cancel: () => {}, clearsRoute: false };
-			let outcome: JwtFailure | "good" | undefined;
+			let outcome: { readonly failure: JwtFailure | undefined } | undefined;
 			let resume: (() => void) | undefined;
 			const finish = (): FilterVerdict => {
-				if (outcome !== "good") return deny(stream, path, config, counters, outcome as JwtFailure);
+				if (outcome?.failure !== undefined) return deny(stream, path, config, counters, outcome.failure);
 				counters.allowed();
 				if (attempt.clearsRoute) rerouteRequest(stream);
 				return "continue";
 			};
 			const onDone = filters.guard((failure: JwtFailure | undefined) => {
-				outcome = failure ?? "good";
+				outcome = { failure };
 				if (resume !== undefined && finish() === "continue") resume();
 			});
 			verify(stream, attempt, onDone);
