@@ -49,13 +49,14 @@ function decodeNetworkFilter(at: At, filter: Filter, environment: DecodeEnvironm
 		case "envoy.extensions.filters.network.sni_cluster.v3.SniCluster":
 			return { kind: "sniCluster" };
 		case "envoy.extensions.filters.network.connection_limit.v3.ConnectionLimit":
-			return decodeConnectionLimit(opened.message as ConnectionLimit);
+			return decodeConnectionLimit(at, opened.message as ConnectionLimit);
 		case "envoy.extensions.filters.network.rbac.v3.RBAC": {
 			const rbac = opened.message as RBAC;
 			return { kind: "rbac", statPrefix: rbac.statPrefix, rbac: decodeNetworkRbac(at, rbac) };
 		}
 		case "envoy.extensions.filters.network.local_ratelimit.v3.LocalRateLimit": {
-			const { statPrefix, tokenBucket, shareKey } = opened.message as LocalRateLimit;
+			const { statPrefix, tokenBucket, shareKey, runtimeEnabled } = opened.message as LocalRateLimit;
+			if (runtimeEnabled?.defaultValue === false) report(under(at, "runtimeEnabled"), "a rate limit that is not enabled is not implemented");
 			return { kind: "localRateLimit", statPrefix, bucket: decodeBucket(under(at, "tokenBucket"), tokenBucket), shareKey };
 		}
 		case "envoy.tcp.metadataexchange.config.MetadataExchange":
@@ -67,7 +68,8 @@ function decodeNetworkFilter(at: At, filter: Filter, environment: DecodeEnvironm
 	return undefined;
 }
 
-function decodeConnectionLimit(limit: ConnectionLimit): NetworkFilter {
+function decodeConnectionLimit(at: At, limit: ConnectionLimit): NetworkFilter {
+	if (limit.runtimeEnabled?.defaultValue === false) report(under(at, "runtimeEnabled"), "a connection limit that is not enabled is not implemented");
 	const max = limit.maxConnections ?? 0n;
 	// Beyond 2^53 there is no limit that a machine could reach.
 	const connectionsMax = max > BigInt(Number.MAX_SAFE_INTEGER) ? Number.MAX_SAFE_INTEGER : Number(max);

@@ -23,8 +23,16 @@ export function decodeHttpRbac(at: At, rbac: HttpMessage): Rbac {
 	};
 }
 
+/** Judged once whatever `enforcement_type` says: nothing that the rules look at changes while a connection lasts. */
 export function decodeNetworkRbac(at: At, rbac: NetworkMessage): Rbac {
-	onlySupports(at, "envoy.extensions.filters.network.rbac.v3.RBAC", rbac, ["rules", "shadowRules", "shadowRulesStatPrefix", "statPrefix"]);
+	for (const field of ["rules", "shadowRules"] as const) {
+		const has = Object.values(rbac[field]?.policies ?? {}).some(
+			({ permissions, principals }) => permissions.some(asksForHeader) || principals.some(asksForHeader),
+		);
+		// As Envoy has it: a connection has no headers, and a rule that never matches would be taken for one that protects.
+		if (has) report(under(at, field), "header rules are not supported in the RBAC network filter");
+	}
+	onlySupports(at, "envoy.extensions.filters.network.rbac.v3.RBAC", rbac, ["rules", "shadowRules", "shadowRulesStatPrefix", "statPrefix", "enforcementType"]);
 	return {
 		rules: rbac.rules && decodeRules(under(at, "rules"), rbac.rules),
 		rulesStatPrefix: "",
@@ -32,6 +40,13 @@ export function decodeNetworkRbac(at: At, rbac: NetworkMessage): Rbac {
 		shadowRulesStatPrefix: rbac.shadowRulesStatPrefix,
 		trackPerRuleStats: false,
 	};
+}
+
+type AnyRule = Partial<Permission & Principal>;
+
+function asksForHeader({ header, andRules, orRules, notRule, andIds, orIds, notId }: AnyRule): boolean {
+	const inner: readonly AnyRule[] = [andRules?.rules, orRules?.rules, andIds?.ids, orIds?.ids].flatMap((rules: readonly AnyRule[] = []) => rules);
+	return header !== undefined || inner.some(asksForHeader) || [notRule, notId].some((rule) => rule !== undefined && asksForHeader(rule));
 }
 
 const actions = ["allow", "deny", "log"] as const;
