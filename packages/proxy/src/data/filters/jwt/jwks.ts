@@ -33,6 +33,7 @@ export function parseJwks(json: string): Jwks | JwtFailure {
 	}
 	if (typeof set !== "object" || set === null) return jwtStatus.jwksParse;
 	const { keys } = set as { keys?: unknown };
+	if (Array.isArray(set)) return jwtStatus.jwksNoKeys;
 	if (keys === undefined) {
 		const certified = Object.entries(set).flatMap(([kid, pem]) => readCertificate(kid, pem));
 		return certified.length === 0 ? jwtStatus.jwksNoKeys : createJwks(certified);
@@ -82,6 +83,8 @@ function readKey(jwk: Readonly<Record<string, unknown>>): readonly Key[] {
 
 function withPublicKey(base: Pick<Key, "kid" | "alg">, jwk: Readonly<Record<string, unknown>>, algorithms: readonly string[]): readonly Key[] {
 	const { kty, crv, x, y, n, e } = jwk;
+	// What is not base64url would be read as far as it goes.
+	if ([x, y, n, e].some((part) => part !== undefined && decodeBase64Url(textOf(part)) === undefined)) return [];
 	const key = JSON.parse(JSON.stringify({ kty, crv, x, y, n, e })) as Record<string, string>;
 	return usableFor(base, { algorithms, secret: undefined, publicKey: createPublicKey({ key, format: "jwk" }) });
 }
