@@ -23,7 +23,7 @@ const byHmac = (key: Buffer | string) => (data: Buffer) => createHmac("sha256", 
 
 describe("a token is good only by a key that takes its algorithm", () => {
 	const rsaKey = jwk(rsa.publicKey, { kid: "r" });
-	const publicPem = rsa.publicKey.export({ type: "spki", format: "pem" }).toString();
+	const publicPem = rsa.publicKey.export({ type: "spki", format: "pem" });
 	const rows: readonly (readonly [what: string, keys: string, token: string, failure: string | undefined])[] = [
 		["RSA", keySet(rsaKey), token("RS256", byRsa), undefined],
 		["elliptic curve", keySet(jwk(ec.publicKey, {})), token("ES256", byEc), undefined],
