@@ -1,3 +1,4 @@
+import { createAuthority, requireClientCertificate } from "../security/identities.ts";
 import { get, httpFilter, post, runScenarios, type Scenario } from "./scenarios.ts";
 
 type Json = Readonly<Record<string, unknown>>;
@@ -21,6 +22,15 @@ const perRoute = (config: Json) => ({
 });
 const deny = (name: string, permissions: readonly Json[]) => ({ action: "DENY", policies: { [name]: policy(permissions) } });
 const route = (prefix: string, more: Json = {}) => ({ match: { prefix }, route: { cluster: "echo" }, ...more });
+
+const authority = createAuthority("cluster.local");
+const server = requireClientCertificate(authority.issue("spiffe://cluster.local/ns/a/sa/server"), authority.caPem);
+const shown = authority.issue("spiffe://cluster.local/ns/foo/sa/alice");
+const tls = { server, client: { cert: shown.certChainPem, key: shown.privateKeyPem } };
+const principal = (match: Json) => ({ authenticated: { principal_name: match } });
+/** Each path is for one principal. */
+const byPrincipal = (principals: Readonly<Record<string, Json>>) =>
+	rbac({ rules: { policies: Object.fromEntries(Object.entries(principals).map(([name, id]) => [name, policy([path({ exact: `/${name}` })], [id])])) } });
 
 const scenarios: Readonly<Record<string, Scenario>> = {
 	allow: {
@@ -121,6 +131,32 @@ const scenarios: Readonly<Record<string, Scenario>> = {
 		filters: [allow([{ requested_server_name: { prefix: "x" } }], [{ authenticated: {} }])],
 		requests: { "there is no TLS": get("/") },
 	},
+	principals: {
+		tls,
+		filters: [
+			byPrincipal({
+				exact: principal({ exact: "spiffe://cluster.local/ns/foo/sa/alice" }),
+				other: principal({ exact: "spiffe://cluster.local/ns/foo/sa/bob" }),
+				regex: principal({ safe_regex: { regex: ".*/ns/foo/.*" } }),
+				namespace: principal({ safe_regex: { regex: ".*/ns/bar/.*" } }),
+				suffix: principal({ suffix: "/sa/alice" }),
+				any: { authenticated: {} },
+				prefix: principal({ prefix: "spiffe://" }),
+				not: { not_id: principal({ prefix: "spiffe://" }) },
+				subject: principal({ prefix: "CN=" }),
+				empty: principal({ exact: "" }),
+			}),
+		],
+		requests: Object.fromEntries(
+			["exact", "other", "regex", "namespace", "suffix", "any", "prefix", "not", "subject", "empty"].map((name) => [name, get(`/${name}`)]),
+		),
+	},
+	"server names": {
+		tls,
+		filters: [allow([{ requested_server_name: { suffix: ".test" } }, { requested_server_name: { exact: "Server.test" } }])],
+		requests: { matched: get("/") },
+	},
+	"another server name": { tls, filters: [allow([{ requested_server_name: { exact: "other.test" } }])], requests: { "not matched": get("/") } },
 	templates: {
 		filters: [allow([template("/a/{id}/b"), template("/files/**"), template("/one/*"), template("/v/{rest=**}.json")])],
 		requests: {

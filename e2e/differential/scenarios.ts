@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { createServer, type Server } from "node:http";
 import { connect } from "node:net";
+import { connect as connectTls, type ConnectionOptions } from "node:tls";
 import { after, before, describe, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { type Observed, type Proxy, skipReason, startPair } from "./pair.ts";
@@ -17,6 +18,8 @@ export interface Scenario {
 	readonly host?: Json;
 	readonly routeConfig?: Json;
 	readonly manager?: Json;
+	/** Mutual TLS: a DownstreamTlsContext, and what the client shows. */
+	readonly tls?: { readonly server: Json; readonly client: Pick<ConnectionOptions, "cert" | "key"> };
 	/** Name → bytes of a request without its last line; `connection: close` is added. */
 	readonly requests: Readonly<Record<string, string>>;
 }
@@ -42,7 +45,7 @@ export function runScenarios(title: string, scenarios: Readonly<Record<string, S
 	void describe(title, { skip: skipReason }, () => {
 		let echo: Server;
 		let pair: readonly [Proxy, Proxy];
-		const seen = new Map<string, readonly [Observed, Observed]>();
+		const seen = new Map<string, readonly Observed[]>();
 		before(async () => {
 			echo = await startEcho(options.answer ?? {});
 			const address = echo.address();
@@ -50,10 +53,10 @@ export function runScenarios(title: string, scenarios: Readonly<Record<string, S
 			pair = await startPair((accessLog) => buildBootstrap(scenarios, echoPort, accessLog, options), Object.keys(scenarios));
 			const [envoy, weft] = pair;
 			await Promise.all(
-				Object.entries(scenarios).map(async ([name, { requests }]) => {
+				Object.entries(scenarios).map(async ([name, { requests, tls }]) => {
 					// One after the other: some depend on those before.
 					for (const [what, request] of Object.entries(requests)) {
-						seen.set(`${name}/${what}`, await Promise.all([observe(envoy, name, request), observe(weft, name, request)]));
+						seen.set(`${name}/${what}`, await Promise.all([envoy, weft].map((proxy) => observe(proxy, name, request, tls?.client))));
 					}
 				}),
 			);
@@ -141,7 +144,22 @@ function buildBootstrap(scenarios: Readonly<Record<string, Scenario>>, echoPort:
 			listeners: Object.entries(scenarios).map(([name, scenario]) => ({
 				name,
 				address: loopback(0),
-				filter_chains: [{ filters: [{ name: "envoy.filters.network.http_connection_manager", typed_config: manager(name, scenario) }] }],
+				filter_chains: [
+					{
+						filters: [{ name: "envoy.filters.network.http_connection_manager", typed_config: manager(name, scenario) }],
+						...(scenario.tls && {
+							transport_socket: {
+								name: "envoy.transport_sockets.tls",
+								typed_config: { "@type": `${types}.transport_sockets.tls.v3.DownstreamTlsContext`, ...scenario.tls.server },
+							},
+						}),
+					},
+				],
+				...(scenario.tls && {
+					listener_filters: [
+						{ name: "envoy.filters.listener.tls_inspector", typed_config: { "@type": `${types}.filters.listener.tls_inspector.v3.TlsInspector` } },
+					],
+				}),
 			})),
 			clusters: [cluster("echo"), cluster("other"), { name: "nobody", type: "STATIC", connect_timeout: "1s" }, ...(options.clusters?.(echoPort) ?? [])],
 		},
@@ -150,11 +168,11 @@ function buildBootstrap(scenarios: Readonly<Record<string, Scenario>>, echoPort:
 
 let cases = 0;
 
-async function observe(proxy: Proxy, listener: string, request: string): Promise<Observed> {
+async function observe(proxy: Proxy, listener: string, request: string, client: ConnectionOptions | undefined): Promise<Observed> {
 	const id = `case-${++cases}`;
 	const at = request.indexOf("\r\n\r\n");
 	const [head, body] = at < 0 ? [request, ""] : [request.slice(0, at + 2), request.slice(at + 4)];
-	const text = await exchange(proxy.port(listener), `${head}connection: close\r\nx-case: ${id}\r\n\r\n${body}`);
+	const text = await exchange(proxy.port(listener), client, `${head}connection: close\r\nx-case: ${id}\r\n\r\n${body}`);
 	const end = text.indexOf("\r\n\r\n");
 	const [line = "", ...fields] = text.slice(0, end).split("\r\n");
 	const deadline = performance.now() + 3000;
@@ -176,9 +194,10 @@ async function observe(proxy: Proxy, listener: string, request: string): Promise
 	};
 }
 
-function exchange(port: number, text: string): Promise<string> {
+function exchange(port: number, client: ConnectionOptions | undefined, text: string): Promise<string> {
 	return new Promise((resolve, reject) => {
-		const socket = connect({ port, host: "127.0.0.1" });
+		const address = { port, host: "127.0.0.1" };
+		const socket = client === undefined ? connect(address) : connectTls({ ...address, ...client, servername: "server.test", rejectUnauthorized: false });
 		let received = "";
 		socket.setTimeout(5000, () => {
 			received += " (no end)";
