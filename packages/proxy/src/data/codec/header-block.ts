@@ -44,12 +44,16 @@ export class HeaderBlock implements HeaderView {
 	addedCount = 0;
 	/** The head as it came, names in their original case; only kept when asked for. */
 	original: Buffer | undefined;
+	/** Lines that HTTP/2 must go on sending as literals (RFC 7541 §7.1.3). */
+	readonly #neverIndexed: number[] = [];
 
 	clear(): void {
 		this.count = this.length = this.present = this.removedCount = this.linesStart = 0;
 		this.addedCount = 0;
 		this.original = undefined;
 		if (this.bytes.length > keptBytesMax) this.bytes = noBytes;
+		if (this.#neverIndexed.length > 0) this.#neverIndexed.length = 0;
+		if (this.bytes.length > keptBytesMax) this.bytes = Buffer.allocUnsafeSlow(initialBytes);
 	}
 
 	/** Takes over a parsed head; the index already refers to `start` as 0. */
@@ -58,6 +62,14 @@ export class HeaderBlock implements HeaderView {
 		if (this.bytes.length < length) this.bytes = Buffer.allocUnsafeSlow(Math.max(length, 2 * this.bytes.length, initialBytes));
 		source.copy(this.bytes, 0, start, end);
 		this.length = length;
+	}
+
+	markNeverIndexed(line: number): void {
+		this.#neverIndexed.push(line);
+	}
+
+	isNeverIndexed(line: number): boolean {
+		return this.#neverIndexed.length > 0 && this.#neverIndexed.includes(line);
 	}
 
 	growIndex(): void {

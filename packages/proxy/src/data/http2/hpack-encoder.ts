@@ -1,0 +1,206 @@
+import { hashBytes } from "../codec/bytes.ts";
+import { huffmanEncode, huffmanEncodedLength } from "./huffman.ts";
+import { findStaticName, findStaticValue, staticBytes, staticCount, staticNameLength, staticStart } from "./hpack-static-table.ts";
+import { DynamicTable, entryOverhead } from "./hpack-table.ts";
+
+/** What this side keeps at most, whatever the peer allows. */
+const tableSizeLimit = 4096;
+const places = 256;
+/** Larger ones would drive everything else out of the table. */
+const indexedBytesMax = 512;
+/** Values are looked at in this many places at most. */
+const hashedBytesMax = 32;
+/** An integer takes at most this many bytes. */
+const integerBytesMax = 6;
+
+/**
+ * The encoding context of one connection. A field that comes a second time gets an entry, so that what never repeats
+ * (request ids, trace ids) does not drive out what does. Lookups are by direct-mapped hashes: a collision costs
+ * compression, never correctness, as bytes are compared.
+ */
+export class HpackEncoder {
+	readonly #table: DynamicTable;
+	/** By hash of the whole field and by that of its name: the number of the entry that came last. */
+	#fieldEntry = new Int32Array(0);
+	#nameEntry = new Int32Array(0);
+	#seen = new Int32Array(0);
+	/** Size updates to be written before the next block (RFC 7541 §4.2); -1: none. */
+	#updateLow = -1;
+	#updateFinal = -1;
+
+	constructor() {
+		this.#table = new DynamicTable(tableSizeLimit);
+	}
+
+	get table(): DynamicTable {
+		return this.#table;
+	}
+
+	/** The peer's SETTINGS_HEADER_TABLE_SIZE. */
+	setPeerTableSize(size: number): void {
+		const sizeMax = Math.min(size, tableSizeLimit);
+		if (sizeMax === this.#table.sizeMax && this.#updateFinal < 0) return;
+		this.#table.resize(sizeMax);
+		this.#updateLow = this.#updateLow < 0 ? sizeMax : Math.min(this.#updateLow, sizeMax);
+		this.#updateFinal = sizeMax;
+	}
+
+	/** Call first for each block; room for 2 integers. */
+	beginBlock(target: Buffer, at: number): number {
+		if (this.#updateFinal < 0) return at;
+		let out = at;
+		if (this.#updateLow < this.#updateFinal) out = putInteger(target, out, 0x20, 5, this.#updateLow);
+		out = putInteger(target, out, 0x20, 5, this.#updateFinal);
+		this.#updateLow = this.#updateFinal = -1;
+		return out;
+	}
+
+	/** One field; `hash`: `hashBytes` of the name. The target has room for `fieldBytesMax`. Gives the position behind it. */
+	putField(
+		target: Buffer,
+		at: number,
+		nameBytes: Buffer,
+		nameStart: number,
+		nameEnd: number,
+		hash: number,
+		bytes: Buffer,
+		start: number,
+		end: number,
+		isNeverIndexed: boolean,
+	): number {
+		const staticName = findStaticName(nameBytes, nameStart, nameEnd, hash);
+		if (isNeverIndexed) {
+			const named = this.#putName(target, at, 0x10, 4, staticName, nameBytes, nameStart, nameEnd);
+			return putPlain(target, named, bytes, start, end);
+		}
+		if (staticName !== 0) {
+			const exact = findStaticValue(staticName, bytes, start, end);
+			if (exact !== 0) {
+				target[at] = 0x80 | exact;
+				return at + 1;
+			}
+		}
+		if (this.#fieldEntry.length === 0) this.#allocate();
+		const table = this.#table;
+		const fieldHash = hashField(bytes, hash, start, end);
+		const place = (fieldHash ^ (fieldHash >>> 16)) & (places - 1);
+		const known = this.#fieldEntry[place] as number;
+		if (known >= 0 && table.isLive(known) && this.#isName(known, nameBytes, nameStart, nameEnd) && this.#isValue(known, bytes, start, end)) {
+			return putInteger(target, at, 0x80, 7, staticCount + table.inserted - known);
+		}
+		const namePlace = (hash ^ (hash >>> 12)) & (places - 1);
+		const nameIndex = staticName !== 0 ? staticName : this.#dynamicName(namePlace, nameBytes, nameStart, nameEnd);
+		const length = nameEnd - nameStart + end - start;
+		const isSeen = this.#seen[place] === fieldHash;
+		this.#seen[place] = fieldHash;
+		if (!isSeen || length > indexedBytesMax || length + entryOverhead > table.sizeMax || isSecret(staticName)) {
+			return putPlain(target, this.#putName(target, at, 0, 4, nameIndex, nameBytes, nameStart, nameEnd), bytes, start, end);
+		}
+		const out = this.#putName(target, at, 0x40, 6, nameIndex, nameBytes, nameStart, nameEnd);
+		const number = table.insert(nameBytes, nameStart, nameEnd, bytes, start, end);
+		this.#fieldEntry[place] = number;
+		this.#nameEntry[namePlace] = number;
+		return putShortest(target, out, bytes, start, end);
+	}
+
+	/** A field whose name is the static table's at `index`. */
+	putStaticName(target: Buffer, at: number, index: number, bytes: Buffer, start: number, end: number): number {
+		const nameStart = staticStart[index] as number;
+		const nameEnd = nameStart + (staticNameLength[index] as number);
+		return this.putField(target, at, staticBytes, nameStart, nameEnd, hashBytes(staticBytes, nameStart, nameEnd), bytes, start, end, false);
+	}
+
+	/** A field of the static table as a whole. */
+	putStatic(target: Buffer, at: number, index: number): number {
+		target[at] = 0x80 | index;
+		return at + 1;
+	}
+
+	#allocate(): void {
+		this.#fieldEntry = new Int32Array(places).fill(-1);
+		this.#nameEntry = new Int32Array(places).fill(-1);
+		this.#seen = new Int32Array(places);
+	}
+
+	#putName(target: Buffer, at: number, pattern: number, prefixBits: number, index: number, bytes: Buffer, start: number, end: number): number {
+		const out = putInteger(target, at, pattern, prefixBits, index);
+		return index === 0 ? putShortest(target, out, bytes, start, end) : out;
+	}
+
+	/** Its index, 0: none. */
+	#dynamicName(place: number, bytes: Buffer, start: number, end: number): number {
+		const number = this.#nameEntry[place] as number;
+		const table = this.#table;
+		return number >= 0 && table.isLive(number) && this.#isName(number, bytes, start, end) ? staticCount + table.inserted - number : 0;
+	}
+
+	/** Its name is known to be the same. */
+	#isValue(number: number, bytes: Buffer, start: number, end: number): boolean {
+		const table = this.#table;
+		const length = end - start;
+		if (table.valueLength(number) !== length) return false;
+		const base = table.start(number) + table.nameLength(number);
+		const own = table.bytes;
+		for (let i = 0; i < length; i++) if (own[base + i] !== bytes[start + i]) return false;
+		return true;
+	}
+
+	#isName(number: number, bytes: Buffer, start: number, end: number): boolean {
+		const table = this.#table;
+		const length = end - start;
+		if (table.nameLength(number) !== length) return false;
+		const base = table.start(number);
+		const own = table.bytes;
+		for (let i = 0; i < length; i++) if (own[base + i] !== bytes[start + i]) return false;
+		return true;
+	}
+}
+
+/** Upper bound of what one field takes. */
+export function fieldBytesMax(nameBytes: number, valueBytes: number): number {
+	return nameBytes + valueBytes + 3 * integerBytesMax;
+}
+
+/** authorization, cookie, proxy-authorization, set-cookie: a table shared by many clients must not tell of them by its size (RFC 7541 §7.1). */
+function isSecret(staticName: number): boolean {
+	return staticName === 23 || staticName === 32 || staticName === 49 || staticName === 55;
+}
+
+function hashField(bytes: Buffer, nameHash: number, start: number, end: number): number {
+	const length = end - start;
+	let hash = (nameHash ^ Math.imul(length, 0x9e3779b1)) | 0;
+	const step = length > hashedBytesMax ? Math.ceil(length / hashedBytesMax) : 1;
+	for (let i = start; i < end; i += step) hash = Math.imul(hash ^ (bytes[i] as number), 0x01000193);
+	for (let i = Math.max(start, end - 4); i < end; i++) hash = Math.imul(hash ^ (bytes[i] as number), 0x01000193);
+	return hash;
+}
+
+/** RFC 7541 §5.1. */
+export function putInteger(target: Buffer, at: number, pattern: number, prefixBits: number, value: number): number {
+	const mask = (1 << prefixBits) - 1;
+	if (value < mask) {
+		target[at] = pattern | value;
+		return at + 1;
+	}
+	target[at] = pattern | mask;
+	let out = at + 1;
+	let rest = value - mask;
+	for (; rest >= 128; rest >>>= 7) target[out++] = (rest & 127) | 128;
+	target[out++] = rest;
+	return out;
+}
+
+function putPlain(target: Buffer, at: number, bytes: Buffer, start: number, end: number): number {
+	const length = end - start;
+	const out = putInteger(target, at, 0, 7, length);
+	if (length > 48) bytes.copy(target, out, start, end);
+	else for (let i = 0; i < length; i++) target[out + i] = bytes[start + i] as number;
+	return out + length;
+}
+
+/** For what is said once and then referred to. */
+function putShortest(target: Buffer, at: number, bytes: Buffer, start: number, end: number): number {
+	const encoded = huffmanEncodedLength(bytes, start, end);
+	if (encoded >= end - start) return putPlain(target, at, bytes, start, end);
+	return huffmanEncode(bytes, start, end, target, putInteger(target, at, 0x80, 7, encoded));
+}
