@@ -401,6 +401,7 @@ export interface HttpConnectionManager {
 		readonly enableTrailers: boolean;
 		readonly headerCase: "lower" | "proper" | "preserve";
 	};
+	readonly http2: Http2Options;
 	readonly proxy100Continue: boolean;
 	readonly accessLogs: readonly AccessLog[];
 	readonly schemeOverwrite: "http" | "https" | undefined;
@@ -515,6 +516,7 @@ export interface Cluster {
 	readonly lb: LoadBalancer;
 	readonly upstreamProtocol: "http1" | "http2" | "downstream" | "alpn";
 	readonly http1: { readonly headerCase: "lower" | "proper" | "preserve"; readonly enableTrailers: boolean };
+	readonly http2: Http2Options;
 	/** 0: none. */
 	readonly idleTimeoutMs: number;
 	readonly maxConnectionDurationMs: number;

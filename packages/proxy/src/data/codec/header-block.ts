@@ -53,7 +53,6 @@ export class HeaderBlock implements HeaderView {
 		this.original = undefined;
 		if (this.bytes.length > keptBytesMax) this.bytes = noBytes;
 		if (this.#neverIndexed.length > 0) this.#neverIndexed.length = 0;
-		if (this.bytes.length > keptBytesMax) this.bytes = Buffer.allocUnsafeSlow(initialBytes);
 	}
 
 	/** Takes over a parsed head; the index already refers to `start` as 0. */

@@ -9,10 +9,11 @@ for (const char of "!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyz") isName
 /** Beyond its name and value a line takes ": " and its end. */
 export const lineExtraBytes = 4;
 const loopBytesMax = 48;
+const initialBytes = 1024;
 
 export function hasRoom(head: HeaderBlock, at: number, count: number): void {
 	if (head.bytes.length >= at + count) return;
-	const larger = Buffer.allocUnsafeSlow(Math.max(2 * head.bytes.length, at + count));
+	const larger = Buffer.allocUnsafeSlow(Math.max(2 * head.bytes.length, at + count, initialBytes));
 	head.bytes.copy(larger, 0, 0, at);
 	head.bytes = larger;
 }

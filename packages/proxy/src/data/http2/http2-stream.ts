@@ -5,19 +5,28 @@ import type { Malformed } from "./request-fields.ts";
 const none: readonly string[] = [];
 
 /**
+ * `peer`: it sent RST_STREAM. `rule`: it broke a rule of this stream's. `failure`: it broke one of the connection's.
+ * `goaway`: it will not look at this stream. `connection`: that is gone.
+ */
+export type ResetCause = "peer" | "rule" | "failure" | "goaway" | "connection";
+
+/**
  * One stream of a connection (RFC 9113 §5.1), as the session keeps it; who it belongs to is told by the methods.
  *
  *   open ── END_STREAM from the peer ──▶ half-closed (remote) ─┐
  *     └──── END_STREAM of ours ────────▶ half-closed (local) ──┴─▶ closed; RST_STREAM of either side leads there at once
  */
 export abstract class Http2Stream {
-	readonly id: number;
+	/** 0: it has not begun. */
+	id: number;
 	readonly session: Http2Session;
 	readonly openedAt: number;
 	isRemoteClosed = false;
 	isLocalClosed = false;
 	/** Reset by either side, or its connection is gone: nothing is told any more. */
 	isGone = false;
+	/** Nobody waits for what the peer still sends. */
+	isDismissed = false;
 	/** A head has come: what follows are trailers. */
 	hasHead = false;
 	/** What we may send, and the peer. */
@@ -63,7 +72,7 @@ export abstract class Http2Stream {
 	abstract onTrailers(trailers: readonly string[]): void;
 	abstract onEnd(): void;
 	/** `code`: of the peer's RST_STREAM or GOAWAY, or ours; the last call. */
-	abstract onReset(code: number, isRemote: boolean): void;
+	abstract onReset(code: number, cause: ResetCause): void;
 	/** What is sent piles up. */
 	abstract onBlocked(): void;
 	abstract onDrain(): void;

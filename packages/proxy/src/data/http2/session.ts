@@ -6,9 +6,9 @@ import { encodeTrailers, trailersBytesMax } from "./head-encoder.ts";
 import { HpackDecoder } from "./hpack-decoder.ts";
 import { HpackEncoder } from "./hpack-encoder.ts";
 import { http2Stat } from "./http2-stats.ts";
-import type { Http2Stream } from "./http2-stream.ts";
+import type { Http2Stream, ResetCause } from "./http2-stream.ts";
 import type { Outbound } from "./outbound.ts";
-import { defaultFrameSize, defaultTableSize, defaultWindow, errorCode, frameFlag, frameHeaderBytes, frameType, Http2ConnectionError, windowMax } from "./protocol.ts";
+import { defaultFrameSize, defaultTableSize, defaultWindow, errorCode, frameFlag, frameHeaderBytes, frameType, Http2ConnectionError, streamIdMax, windowMax } from "./protocol.ts";
 import { applySettings, createPeerSettings, type PeerSettings } from "./settings.ts";
 import { ignoredFields, TrailerFields } from "./trailer-fields.ts";
 
@@ -57,6 +57,8 @@ export class Http2Session implements FrameEvents {
 	/** Highest of the peer's that was worked on. */
 	lastStreamId = 0;
 	isFailed = false;
+	/** The peer's first SETTINGS have come. */
+	hasPeerSettings = false;
 	/** Nothing new is taken: a final GOAWAY was sent. */
 	isGoingAway = false;
 	readonly #options: Http2Options;
@@ -65,7 +67,7 @@ export class Http2Session implements FrameEvents {
 	readonly #decoder: HpackDecoder;
 	readonly #flood: FloodGuard;
 	readonly #nowMs: () => number;
-	#hasSettings = false;
+	#hasPreface = false;
 	#sendWindow = defaultWindow;
 	#receiveWindow = defaultWindow;
 	#credit = 0;
@@ -143,18 +145,23 @@ export class Http2Session implements FrameEvents {
 	}
 
 	/** The connection is gone: every stream hears of it. */
-	close(code: number, isRemote: boolean): void {
+	close(code: number, cause: ResetCause): void {
 		this.isFailed = true;
 		this.#reader.isStopped = true;
-		for (const stream of [...this.streams.values()]) this.#drop(stream, code, isRemote);
+		for (const stream of [...this.streams.values()]) this.#drop(stream, code, cause);
+	}
+
+	/** The peer's GOAWAY: what it has not looked at may be sent elsewhere (RFC 9113 §6.8). */
+	dropAfter(lastStreamId: number, code: number): void {
+		for (const stream of [...this.streams.values()]) if (stream.id > lastStreamId) this.#drop(stream, code, "goaway");
 	}
 
 	// ---- frames in
 
 	onFrame(type: number, flags: number, id: number, bytes: Buffer, start: number, end: number): void {
-		if (!this.#hasSettings) {
+		if (!this.#hasPreface) {
 			if (type !== frameType.settings || (flags & frameFlag.ack) !== 0) fail(errorCode.protocolError, "the first frame is not SETTINGS (RFC 9113 3.4)");
-			this.#hasSettings = true;
+			this.#hasPreface = true;
 		}
 		if (this.#blockStream !== 0 && (type !== frameType.continuation || id !== this.#blockStream))
 			fail(errorCode.protocolError, "another frame within a field block (RFC 9113 4.3)");
@@ -331,7 +338,7 @@ export class Http2Session implements FrameEvents {
 		const stream = this.streams.get(id);
 		if (stream === undefined) return this.#flood.onControl();
 		this.#owner.count(http2Stat.rx_reset);
-		this.#drop(stream, bytes.readUInt32BE(start), true);
+		this.#drop(stream, bytes.readUInt32BE(start), "peer");
 	}
 
 	#isIdle(id: number): boolean {
@@ -348,6 +355,7 @@ export class Http2Session implements FrameEvents {
 		}
 		const { peer } = this;
 		const oldWindow = peer.initialWindowSize;
+		this.hasPeerSettings = true;
 		applySettings(peer, bytes, start, end, !this.#owner.isServer);
 		this.encoder.setPeerTableSize(peer.headerTableSize);
 		const change = peer.initialWindowSize - oldWindow;
@@ -405,7 +413,7 @@ export class Http2Session implements FrameEvents {
 	// ---- DATA in
 
 	onDataStart(id: number, length: number): void {
-		if (!this.#hasSettings) fail(errorCode.protocolError, "the first frame is not SETTINGS (RFC 9113 3.4)");
+		if (!this.#hasPreface) fail(errorCode.protocolError, "the first frame is not SETTINGS (RFC 9113 3.4)");
 		if (this.#blockStream !== 0) fail(errorCode.protocolError, "DATA within a field block (RFC 9113 4.3)");
 		if (id === 0) fail(errorCode.protocolError, "DATA on stream 0 (RFC 9113 6.1)");
 		if (length > this.#receiveWindow) fail(errorCode.flowControlError, "DATA beyond the connection's window (RFC 9113 6.9.1)");
@@ -526,12 +534,17 @@ export class Http2Session implements FrameEvents {
 
 	// ---- sending
 
-	/** A client's next stream id; 0: there are none left. */
-	nextStreamId(): number {
+	/** A client's next stream begins. False: it cannot, as the connection is over or has no ids left. */
+	openOwn(stream: Http2Stream): boolean {
 		const id = this.lastStreamId === 0 ? 1 : this.lastStreamId + 2;
-		if (id > windowMax) return 0;
+		if (this.isFailed || id > streamIdMax) return false;
 		this.lastStreamId = id;
-		return id;
+		stream.id = id;
+		// Settings may have come since it was made.
+		stream.sendWindow = this.peer.initialWindowSize;
+		this.streams.set(id, stream);
+		this.#flood.onStreamOpened();
+		return true;
 	}
 
 	/** Room for a field block; it is to be written behind the header of its frame, at the position given, and ended by `endBlock`. */
@@ -605,7 +618,8 @@ export class Http2Session implements FrameEvents {
 
 	#endLocal(stream: Http2Stream): void {
 		stream.isLocalClosed = true;
-		this.#closeIfDone(stream);
+		if (stream.isDismissed && !stream.isRemoteClosed) this.cancel(stream, errorCode.noError);
+		else this.#closeIfDone(stream);
 	}
 
 	#enqueue(stream: Http2Stream): void {
@@ -660,7 +674,7 @@ export class Http2Session implements FrameEvents {
 		this.#sendReset(stream, code);
 		// Making us reset is no better than resetting (CVE-2025-8671).
 		this.#forget(stream, true);
-		stream.onReset(code, false);
+		stream.onReset(code, "rule");
 	}
 
 	/** As `reset`, by its owner, who hears nothing. */
@@ -670,6 +684,12 @@ export class Http2Session implements FrameEvents {
 		this.#forget(stream, false);
 	}
 
+	/** Its owner needs nothing more of the peer: once our side has ended, the peer may stop (RFC 9113 §8.1). */
+	dismiss(stream: Http2Stream): void {
+		stream.isDismissed = true;
+		if (stream.isLocalClosed && !stream.isRemoteClosed) this.cancel(stream, errorCode.noError);
+	}
+
 	#sendReset(stream: Http2Stream, code: number): void {
 		if (this.isFailed) return;
 		this.#owner.count(http2Stat.tx_reset);
@@ -677,9 +697,9 @@ export class Http2Session implements FrameEvents {
 		this.#rememberEnded(stream.id, true);
 	}
 
-	#drop(stream: Http2Stream, code: number, isRemote: boolean): void {
-		this.#forget(stream, isRemote);
-		stream.onReset(code, isRemote);
+	#drop(stream: Http2Stream, code: number, cause: ResetCause): void {
+		this.#forget(stream, cause === "peer");
+		stream.onReset(code, cause);
 	}
 
 	#closeIfDone(stream: Http2Stream): void {

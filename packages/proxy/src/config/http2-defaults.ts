@@ -1,7 +1,7 @@
-import type { Http2Options } from "../../config/runtime-config.ts";
+import type { Http2Options } from "./runtime-config.ts";
 
-/** Envoy's defaults (`http2_protocol_options`), but for the windows: those bound what a slow reader makes us keep. */
-export const defaultHttp2Options: Http2Options = {
+/** Envoy's defaults, but for the windows: those bound what a slow reader makes us keep. */
+export const http2Defaults: Http2Options = {
 	headerTableSize: 4096,
 	maxConcurrentStreams: 1024,
 	streamWindow: 1 << 20,
