@@ -53,7 +53,8 @@ export function writePing(outbound: Outbound, payload: Buffer, start: number, is
 }
 
 export function writeReset(outbound: Outbound, streamId: number, code: number): void {
-	putUint32(outbound.bytes, begin(outbound, 4, frameType.rstStream, 0, streamId), code);
+	const at = begin(outbound, 4, frameType.rstStream, 0, streamId);
+	putUint32(outbound.bytes, at, code);
 	outbound.controlFrames++;
 }
 
@@ -77,25 +78,9 @@ export function writeData(outbound: Outbound, streamId: number, bytes: Buffer, s
 }
 
 /**
- * A field block of at most `blockBytesMax` bytes, written by `encode` at the position that it is given; HEADERS, and
- * CONTINUATION where the peer's frames are smaller (RFC 9113 §4.3).
+ * HEADERS, and CONTINUATION where the peer's frames are smaller (RFC 9113 §4.3), around a block that lies behind the place
+ * for its first header at `at`.
  */
-export function writeHeaders(
-	outbound: Outbound,
-	streamId: number,
-	isEndStream: boolean,
-	peerFrameSizeMax: number,
-	blockBytesMax: number,
-	encode: (bytes: Buffer, at: number) => number,
-): void {
-	outbound.reserve(frameHeaderBytes * (2 + Math.floor(blockBytesMax / peerFrameSizeMax)) + blockBytesMax);
-	const { bytes, length: at } = outbound;
-	const start = at + frameHeaderBytes;
-	const size = encode(bytes, start) - start;
-	endHeaders(outbound, at, size, streamId, isEndStream, peerFrameSizeMax);
-}
-
-/** The block lies behind the place for its first header. */
 export function endHeaders(outbound: Outbound, at: number, size: number, streamId: number, isEndStream: boolean, peerFrameSizeMax: number): void {
 	const { bytes } = outbound;
 	const start = at + frameHeaderBytes;
