@@ -142,7 +142,8 @@ export class Http2ServerConnection implements ConnectionHandler, SessionOwner {
 	// ---- streams
 
 	openStream(id: number): Http2Stream {
-		this.#timer.cancel();
+		// From the warning on it runs until the end.
+		if (!this.#isWarned) this.#timer.cancel();
 		this.manager.gaugeHttp2(http2Gauge.streams_active, 1);
 		return new Http2ServerStream(this, id);
 	}
