@@ -100,23 +100,33 @@ export class Http2ServerStream extends Http2Stream implements Downstream {
 	override onMalformed(reason: Malformed): boolean {
 		const { manager } = this;
 		const http = this.#http;
-		if (reason === "http2.violation.of.messaging.rule" || reason === "http2.invalid.header.field") {
-			manager.count(httpStat.downstream_cx_protocol_error);
-			if (http === undefined || http.info.startAt === 0) return false;
-			http.info.responseFlags |= responseFlags.DPE;
-			http.info.responseCodeDetails = reason;
-			return false;
-		}
-		manager.count(httpStat.downstream_rq_too_large);
 		if (http === undefined || http.isResponseStarted) return false;
-		if (http.info.startAt === 0) {
-			this.#connection.countRequest();
-			manager.count(httpStat.downstream_rq_http2_total);
-			http.beginMalformed(this);
-		}
+		if (http.info.startAt === 0) this.#beginMalformed(http);
 		http.router.cancel();
-		sendLocalReply(http, { status: 431, body: "", flags: responseFlags.DPE, details: reason });
-		return true;
+		switch (reason) {
+			case "path_normalization_failed":
+				manager.count(httpStat.downstream_rq_failed_path_normalization);
+				sendLocalReply(http, { status: 400, body: "", flags: 0, details: reason });
+				return true;
+			case "http2.headers_too_large":
+			case "http2.too_many_headers":
+				manager.count(httpStat.downstream_rq_too_large);
+				sendLocalReply(http, { status: 431, body: "", flags: responseFlags.DPE, details: reason });
+				return true;
+			default:
+				// Nobody is to be answered: the stream, or its connection, is reset.
+				http.info.responseFlags |= responseFlags.DPE;
+				http.info.responseCodeDetails = reason;
+				http.finish();
+				return false;
+		}
+	}
+
+	#beginMalformed(http: HttpStream): void {
+		this.#connection.countRequest();
+		this.manager.count(httpStat.downstream_rq_http2_total);
+		http.beginMalformed(this);
+		http.info.protocol = "HTTP/2";
 	}
 
 	override onData(bytes: Buffer, start: number, end: number): void {

@@ -30,11 +30,23 @@ export function isFieldName(bytes: Buffer, start: number, end: number): boolean 
 	return end > start;
 }
 
-/** RFC 9113 §8.2.1, and no other control either: the field may have to stand in a line of HTTP/1. */
+/** RFC 9113 §8.2.1, and no other control either: the field may have to stand in a line of HTTP/1. White space around it is for `trimStart` and `trimEnd`. */
 export function isFieldValue(bytes: Buffer, start: number, end: number): boolean {
-	if (start === end) return true;
 	for (let i = start; i < end; i++) if (isValueByte[bytes[i] as number] === 0) return false;
-	return !isSpace(bytes[start] as number) && !isSpace(bytes[end - 1] as number);
+	return true;
+}
+
+/** White space around a value would end up as none in HTTP/1; as Envoy does it, it is dropped rather than its message. */
+export function trimStart(bytes: Buffer, start: number, end: number): number {
+	let at = start;
+	while (at < end && isSpace(bytes[at] as number)) at++;
+	return at;
+}
+
+export function trimEnd(bytes: Buffer, start: number, end: number): number {
+	let at = end;
+	while (at > start && isSpace(bytes[at - 1] as number)) at--;
+	return at;
 }
 
 function isSpace(byte: number): boolean {
@@ -51,10 +63,12 @@ export function writeLine(
 	nameStart: number,
 	nameEnd: number,
 	valueBytes: Buffer,
-	valueStart: number,
-	valueEnd: number,
+	valueFrom: number,
+	valueTo: number,
 	isNeverIndexed: boolean,
 ): number {
+	const valueStart = trimStart(valueBytes, valueFrom, valueTo);
+	const valueEnd = trimEnd(valueBytes, valueStart, valueTo);
 	const from = head.length;
 	hasRoom(head, from, nameEnd - nameStart + valueEnd - valueStart + lineExtraBytes);
 	const { bytes } = head;

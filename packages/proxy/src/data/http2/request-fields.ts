@@ -16,7 +16,7 @@ import {
 import type { FieldSink } from "./hpack-decoder.ts";
 
 /** Why a message cannot be used; the words are Envoy's response code details. */
-export type Malformed = "http2.invalid.header.field" | "http2.violation.of.messaging.rule" | "http2.too_many_headers" | "http2.headers_too_large";
+export type Malformed = "http2.invalid.header.field" | "http2.violation.of.messaging.rule" | "http2.too_many_headers" | "http2.headers_too_large" | "path_normalization_failed";
 
 const invalidField = "http2.invalid.header.field";
 const brokenRule = "http2.violation.of.messaging.rule";
@@ -137,6 +137,7 @@ export class RequestFields implements FieldSink {
 		if (this.#failure !== undefined) return this.#failure;
 		if (!this.#hasLines) this.#beginLines();
 		const head = this.#head;
+		const { bytes, targetStart, targetEnd } = head;
 		if (!this.#checkPseudo(allowsConnectProtocol) || hasConnectionField(head)) return brokenRule;
 		if (head.hasKnown(known.host) && !this.#adoptHost()) return brokenRule;
 		head.contentLength = readContentLength(head);
@@ -144,6 +145,8 @@ export class RequestFields implements FieldSink {
 		if (this.#cookies > 1) this.#joinCookies();
 		head.isChunked = !isEnd && head.contentLength < 0;
 		endLines(head);
+		// A fragment is for the client alone; routes would be told apart by it.
+		for (let i = targetStart; i < targetEnd; i++) if (bytes[i] === 35) return "path_normalization_failed";
 		return undefined;
 	}
 
@@ -163,7 +166,6 @@ export class RequestFields implements FieldSink {
 			return hostEnd > hostStart && !has(pseudo.scheme) && !has(pseudo.path);
 		}
 		if (!this.#adoptScheme() || targetEnd === targetStart || !isAll(isTargetByte, bytes, targetStart, targetEnd)) return false;
-		for (let i = targetStart; i < targetEnd; i++) if (bytes[i] === 35) return false;
 		if (bytes[targetStart] === 47) return true;
 		// What does not begin with a slash is answered by the connection manager; of `*`, only OPTIONS may ask.
 		return targetEnd - targetStart !== 1 || bytes[targetStart] !== 42 || bytes.latin1Slice(0, methodEnd) === "OPTIONS";

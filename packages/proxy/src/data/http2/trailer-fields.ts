@@ -1,5 +1,5 @@
 import { readText } from "../codec/bytes.ts";
-import { isFieldName, isFieldValue } from "./field-writer.ts";
+import { isFieldName, isFieldValue, trimEnd, trimStart } from "./field-writer.ts";
 import type { FieldSink } from "./hpack-decoder.ts";
 import type { Malformed } from "./request-fields.ts";
 
@@ -31,7 +31,7 @@ export class TrailerFields implements FieldSink {
 		// RFC 9113 §8.1: no pseudo-header fields among them.
 		else if (!isFieldName(nameBytes, nameStart, nameEnd)) this.failure = nameBytes[nameStart] === 58 ? "http2.violation.of.messaging.rule" : "http2.invalid.header.field";
 		else if (!isFieldValue(valueBytes, valueStart, valueEnd)) this.failure = "http2.invalid.header.field";
-		else this.#add(readText(nameBytes, nameStart, nameEnd), readText(valueBytes, valueStart, valueEnd));
+		else this.#add(readText(nameBytes, nameStart, nameEnd), readText(valueBytes, trimStart(valueBytes, valueStart, valueEnd), trimEnd(valueBytes, valueStart, valueEnd)));
 	}
 
 	#add(name: string, value: string): void {
