@@ -7,7 +7,8 @@ import { decodeHttp2Options } from "./http2-options.ts";
 import { decodeHttp1 } from "./http-connection-manager.ts";
 import { type At, durationMsOr, onlySupports, report, under } from "./issues.ts";
 
-export interface ProtocolChoice extends Pick<Cluster, "upstreamProtocol" | "http1" | "http2" | "idleTimeoutMs" | "maxConnectionDurationMs" | "maxRequestsPerConnection"> {
+export interface ProtocolChoice
+	extends Pick<Cluster, "upstreamProtocol" | "http1" | "http2" | "idleTimeoutMs" | "maxConnectionDurationMs" | "maxRequestsPerConnection"> {
 	readonly autoSni: boolean;
 	readonly autoSanValidation: boolean;
 }

@@ -1,7 +1,31 @@
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
-import { Client, credentials, type handleBidiStreamingCall, type handleClientStreamingCall, type handleServerStreamingCall, type handleUnaryCall, Metadata, Server, ServerCredentials, type ServiceError, status } from "@grpc/grpc-js";
-import { chainOf, clusterOf, forwardTo, hostsOf, listenerOf, managerOf, routeOf, type Standalone, startStandalone, tableOf, updateOf } from "../worker/standalone.ts";
+import {
+	Client,
+	credentials,
+	type handleBidiStreamingCall,
+	type handleClientStreamingCall,
+	type handleServerStreamingCall,
+	type handleUnaryCall,
+	Metadata,
+	Server,
+	ServerCredentials,
+	type ServiceError,
+	status,
+} from "@grpc/grpc-js";
+import {
+	chainOf,
+	clusterOf,
+	forwardTo,
+	hostsOf,
+	listenerOf,
+	managerOf,
+	routeOf,
+	type Standalone,
+	startStandalone,
+	tableOf,
+	updateOf,
+} from "../worker/standalone.ts";
 
 const same = (bytes: Buffer): Buffer => bytes;
 const method = (name: string, requestStream: boolean, responseStream: boolean) => ({
@@ -54,11 +78,7 @@ describe("gRPC", () => {
 		const port = await new Promise<number>((resolve, reject) =>
 			server.bindAsync("127.0.0.1:0", ServerCredentials.createInsecure(), (error, bound) => (error === null ? resolve(bound) : reject(error))),
 		);
-		const routes = [
-			routeOf("/test.Echo", forwardTo("grpc")),
-			routeOf("/test.Empty", forwardTo("empty")),
-			routeOf("/test.Gone", forwardTo("gone")),
-		];
+		const routes = [routeOf("/test.Echo", forwardTo("grpc")), routeOf("/test.Empty", forwardTo("empty")), routeOf("/test.Gone", forwardTo("gone"))];
 		await proxy.apply(
 			updateOf({
 				listeners: [listenerOf("l", [chainOf([managerOf(tableOf(routes))])])],
@@ -74,7 +94,10 @@ describe("gRPC", () => {
 		await proxy.close();
 	});
 
-	function call(path: string, request: string): Promise<{ readonly answer: Buffer | undefined; readonly error: ServiceError | null; readonly trailers: Metadata }> {
+	function call(
+		path: string,
+		request: string,
+	): Promise<{ readonly answer: Buffer | undefined; readonly error: ServiceError | null; readonly trailers: Metadata }> {
 		const metadata = new Metadata();
 		metadata.set("x-sent", "m:");
 		return new Promise((resolve) => {
@@ -109,7 +132,9 @@ describe("gRPC", () => {
 
 	it("client streams, beyond every window", async () => {
 		const answer = await new Promise<Buffer | undefined>((resolve, reject) => {
-			const stream = client.makeClientStreamRequest("/test.Echo/Upload", same, same, (error, reply?: Buffer) => (error === null ? resolve(reply) : reject(error)));
+			const stream = client.makeClientStreamRequest("/test.Echo/Upload", same, same, (error, reply?: Buffer) =>
+				error === null ? resolve(reply) : reject(error),
+			);
 			for (let i = 0; i < 100; i++) stream.write(Buffer.alloc(50_000, i));
 			stream.end();
 		});

@@ -5,7 +5,19 @@ import type { AddressInfo } from "node:net";
 import { after, afterEach, before, describe, it } from "node:test";
 import type { Cluster, HttpConnectionManager, Route } from "../../config/runtime-config.ts";
 import { http2Defaults } from "../../config/http2-defaults.ts";
-import { chainOf, clusterOf, forwardTo, hostsOf, listenerOf, managerOf, routeOf, type Standalone, startStandalone, tableOf, updateOf } from "../worker/standalone.ts";
+import {
+	chainOf,
+	clusterOf,
+	forwardTo,
+	hostsOf,
+	listenerOf,
+	managerOf,
+	routeOf,
+	type Standalone,
+	startStandalone,
+	tableOf,
+	updateOf,
+} from "../worker/standalone.ts";
 import { answerOf, type Http2Answer, type Http2Server, openSession, readAll, request, send, startHttp2Server } from "./http2-test-peers.ts";
 import { errorCode, frameFlag, frameType } from "../http2/protocol.ts";
 import { frame, headers, openRawClient, requestFields, startRawServer, uint32 } from "../http2/test-frames.ts";
@@ -51,7 +63,10 @@ describe("HTTP/2", () => {
 		const server = await startHttp2Server((stream, headers) => {
 			let trailers: IncomingHttpHeaders = {};
 			stream.on("trailers", (fields) => (trailers = fields));
-			void readAll(stream).then((body) => answerEcho(stream, headers, body, trailers), () => {});
+			void readAll(stream).then(
+				(body) => answerEcho(stream, headers, body, trailers),
+				() => {},
+			);
 		});
 		closers.push(() => server.close());
 		return server;
@@ -93,11 +108,14 @@ describe("HTTP/2", () => {
 
 	function http1(port: number, method: string, path: string, body?: Buffer): Promise<Http2Answer> {
 		return new Promise((resolve, reject) => {
-			const outgoing = http1Request({ port, host: "127.0.0.1", method, path, headers: body === undefined ? {} : { "transfer-encoding": "chunked", trailer: "x-sent" } }, (answer) => {
-				const pieces: Buffer[] = [];
-				answer.on("data", (bytes: Buffer) => pieces.push(bytes));
-				answer.on("end", () => resolve({ status: answer.statusCode ?? 0, headers: answer.headers, body: Buffer.concat(pieces), trailers: answer.trailers as IncomingHttpHeaders }));
-			});
+			const outgoing = http1Request(
+				{ port, host: "127.0.0.1", method, path, headers: body === undefined ? {} : { "transfer-encoding": "chunked", trailer: "x-sent" } },
+				(answer) => {
+					const pieces: Buffer[] = [];
+					answer.on("data", (bytes: Buffer) => pieces.push(bytes));
+					answer.on("end", () => resolve({ status: answer.statusCode ?? 0, headers: answer.headers, body: Buffer.concat(pieces), trailers: answer.trailers }));
+				},
+			);
 			outgoing.on("error", reject);
 			if (body !== undefined) outgoing.addTrailers({ "x-sent": "s" });
 			outgoing.end(body);
@@ -166,7 +184,7 @@ describe("HTTP/2", () => {
 	it("a stream that the client resets is reset towards the host, and the connections stay", async () => {
 		const { promise, resolve } = Promise.withResolvers<number>();
 		const host = await startHttp2Server((stream, headers) => {
-			if (headers[":path"] !== "/wait") return void stream.respond({ ":status": 204 }, { endStream: true });
+			if (headers[":path"] !== "/wait") return stream.respond({ ":status": 204 }, { endStream: true });
 			stream.on("close", () => resolve(stream.rstCode));
 			stream.respond({ ":status": 200 });
 			stream.write("x");

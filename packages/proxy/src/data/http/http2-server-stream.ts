@@ -248,4 +248,3 @@ export class Http2ServerStream extends Http2Stream implements Downstream {
 		if (this.pauses === 0) this.manager.count(httpStat.downstream_flow_control_resumed_reading_total);
 	}
 }
-

@@ -1,4 +1,14 @@
-import { type ClientHttp2Session, type ClientHttp2Stream, connect, createServer, type IncomingHttpHeaders, type OutgoingHttpHeaders, type ServerHttp2Session, type ServerHttp2Stream, type Settings } from "node:http2";
+import {
+	type ClientHttp2Session,
+	type ClientHttp2Stream,
+	connect,
+	createServer,
+	type IncomingHttpHeaders,
+	type OutgoingHttpHeaders,
+	type ServerHttp2Session,
+	type ServerHttp2Stream,
+	type Settings,
+} from "node:http2";
 import type { AddressInfo } from "node:net";
 
 /** Test helper: Node's HTTP/2 at both ends. */
@@ -10,12 +20,20 @@ export interface Http2Answer {
 }
 
 /** One request; rejects when the stream is reset, with `code` of the error being Node's. */
-export function request(session: ClientHttp2Session, headers: OutgoingHttpHeaders, body?: Buffer | string, trailers?: OutgoingHttpHeaders): Promise<Http2Answer> {
+export function request(
+	session: ClientHttp2Session,
+	headers: OutgoingHttpHeaders,
+	body?: Buffer | string,
+	trailers?: OutgoingHttpHeaders,
+): Promise<Http2Answer> {
 	return answerOf(send(session, headers, body, trailers));
 }
 
 export function send(session: ClientHttp2Session, headers: OutgoingHttpHeaders, body?: Buffer | string, trailers?: OutgoingHttpHeaders): ClientHttp2Stream {
-	const stream = session.request({ ":authority": "h", ...headers }, { endStream: body === undefined && trailers === undefined, waitForTrailers: trailers !== undefined });
+	const stream = session.request(
+		{ ":authority": "h", ...headers },
+		{ endStream: body === undefined && trailers === undefined, waitForTrailers: trailers !== undefined },
+	);
 	if (trailers !== undefined) stream.once("wantTrailers", () => stream.sendTrailers(trailers));
 	if (body !== undefined || trailers !== undefined) stream.end(body);
 	return stream;

@@ -61,7 +61,8 @@ export class FloodGuard {
 	/** DATA, HEADERS and CONTINUATION: in a row without payload and without an end of stream. */
 	onPayload(length: number, isEndStream: boolean): void {
 		if (length > 0 || isEndStream) this.#emptyFrames = 0;
-		else if (++this.#emptyFrames > this.#options.emptyFramesMax) throw new FloodError("too many frames with an empty payload", http2Stat.inbound_empty_frames_flood);
+		else if (++this.#emptyFrames > this.#options.emptyFramesMax)
+			throw new FloodError("too many frames with an empty payload", http2Stat.inbound_empty_frames_flood);
 	}
 
 	onPriority(): void {
@@ -81,7 +82,8 @@ export class FloodGuard {
 			this.#controlSince = now;
 			this.#controlFrames = 0;
 		}
-		if (++this.#controlFrames > controlFramesPerSecond) throw new FloodError("too many SETTINGS, GOAWAY, RST_STREAM or unknown frames", http2Stat.outbound_control_flood);
+		if (++this.#controlFrames > controlFramesPerSecond)
+			throw new FloodError("too many SETTINGS, GOAWAY, RST_STREAM or unknown frames", http2Stat.outbound_control_flood);
 	}
 
 	/** What waits for the peer to read. */

@@ -9,15 +9,7 @@ export interface FieldSink {
 	 * Both ranges are valid only during the call. `isNeverIndexed`: whoever passes the field on must say so too
 	 * (RFC 7541 §6.2.3).
 	 */
-	onField(
-		nameBytes: Buffer,
-		nameStart: number,
-		nameEnd: number,
-		valueBytes: Buffer,
-		valueStart: number,
-		valueEnd: number,
-		isNeverIndexed: boolean,
-	): void;
+	onField(nameBytes: Buffer, nameStart: number, nameEnd: number, valueBytes: Buffer, valueStart: number, valueEnd: number, isNeverIndexed: boolean): void;
 }
 
 const scratchBytes = 4096;

@@ -99,8 +99,7 @@ export class DynamicTable {
 		const length = Math.max(initialEntries, 2 * this.#starts.length);
 		const grow = (old: Int32Array<ArrayBuffer>): Int32Array<ArrayBuffer> => {
 			const fresh = new Int32Array(length);
-			for (let number = this.inserted - this.count; number < this.inserted; number++)
-				fresh[number & (length - 1)] = old[number & (old.length - 1)] as number;
+			for (let number = this.inserted - this.count; number < this.inserted; number++) fresh[number & (length - 1)] = old[number & (old.length - 1)] as number;
 			return fresh;
 		};
 		const starts = grow(this.#starts);

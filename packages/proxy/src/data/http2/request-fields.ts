@@ -2,21 +2,16 @@ import { isTargetByte, isTokenByte } from "../codec/bytes.ts";
 import { known } from "../codec/known-names.ts";
 import { indexWords } from "../codec/header-block.ts";
 import type { RequestHead } from "../codec/request-head.ts";
-import {
-	copyBytes,
-	endLines,
-	hasConnectionField,
-	hasRoom,
-	isFieldName,
-	isFieldValue,
-	lineExtraBytes,
-	readContentLength,
-	writeLine,
-} from "./field-writer.ts";
+import { copyBytes, endLines, hasConnectionField, hasRoom, isFieldName, isFieldValue, lineExtraBytes, readContentLength, writeLine } from "./field-writer.ts";
 import type { FieldSink } from "./hpack-decoder.ts";
 
 /** Why a message cannot be used; the words are Envoy's response code details. */
-export type Malformed = "http2.invalid.header.field" | "http2.violation.of.messaging.rule" | "http2.too_many_headers" | "http2.headers_too_large" | "path_normalization_failed";
+export type Malformed =
+	| "http2.invalid.header.field"
+	| "http2.violation.of.messaging.rule"
+	| "http2.too_many_headers"
+	| "http2.headers_too_large"
+	| "path_normalization_failed";
 
 const invalidField = "http2.invalid.header.field";
 const brokenRule = "http2.violation.of.messaging.rule";

@@ -8,7 +8,18 @@ import { HpackEncoder } from "./hpack-encoder.ts";
 import { http2Stat } from "./http2-stats.ts";
 import type { Http2Stream, ResetCause } from "./http2-stream.ts";
 import type { Outbound } from "./outbound.ts";
-import { defaultFrameSize, defaultTableSize, defaultWindow, errorCode, frameFlag, frameHeaderBytes, frameType, Http2ConnectionError, streamIdMax, windowMax } from "./protocol.ts";
+import {
+	defaultFrameSize,
+	defaultTableSize,
+	defaultWindow,
+	errorCode,
+	frameFlag,
+	frameHeaderBytes,
+	frameType,
+	Http2ConnectionError,
+	streamIdMax,
+	windowMax,
+} from "./protocol.ts";
 import { applySettings, createPeerSettings, type PeerSettings } from "./settings.ts";
 import { ignoredFields, TrailerFields } from "./trailer-fields.ts";
 
@@ -447,8 +458,8 @@ export class Http2Session implements FrameEvents {
 
 	onDataChunk(bytes: Buffer, start: number, end: number): void {
 		const stream = this.#dataStream;
-		if (stream === undefined) return;
 		this.#dataPassed += end - start;
+		if (stream === undefined) return;
 		stream.receivedBytes += end - start;
 		const isTooMuch = stream.expectedBytes >= 0 && stream.receivedBytes > stream.expectedBytes;
 		if (!isTooMuch && !stream.isGone) stream.onData(bytes, start, end);
@@ -460,7 +471,7 @@ export class Http2Session implements FrameEvents {
 	}
 
 	onDataEnd(isEndStream: boolean): void {
-		this.#flood.onPayload(this.#dataLength, isEndStream);
+		this.#flood.onPayload(this.#dataPassed, isEndStream);
 		const stream = this.#dataStream;
 		this.#dataStream = undefined;
 		if (stream === undefined) return;

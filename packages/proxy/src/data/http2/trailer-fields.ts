@@ -29,9 +29,14 @@ export class TrailerFields implements FieldSink {
 		if (this.#listBytes > this.#listBytesMax) this.failure = "http2.headers_too_large";
 		else if (this.list.length >= 2 * this.#headersMax) this.failure = "http2.too_many_headers";
 		// RFC 9113 §8.1: no pseudo-header fields among them.
-		else if (!isFieldName(nameBytes, nameStart, nameEnd)) this.failure = nameBytes[nameStart] === 58 ? "http2.violation.of.messaging.rule" : "http2.invalid.header.field";
+		else if (!isFieldName(nameBytes, nameStart, nameEnd))
+			this.failure = nameBytes[nameStart] === 58 ? "http2.violation.of.messaging.rule" : "http2.invalid.header.field";
 		else if (!isFieldValue(valueBytes, valueStart, valueEnd)) this.failure = "http2.invalid.header.field";
-		else this.#add(readText(nameBytes, nameStart, nameEnd), readText(valueBytes, trimStart(valueBytes, valueStart, valueEnd), trimEnd(valueBytes, valueStart, valueEnd)));
+		else
+			this.#add(
+				readText(nameBytes, nameStart, nameEnd),
+				readText(valueBytes, trimStart(valueBytes, valueStart, valueEnd), trimEnd(valueBytes, valueStart, valueEnd)),
+			);
 	}
 
 	#add(name: string, value: string): void {

@@ -238,7 +238,8 @@ export class ListenerRuntime {
 		switch (terminal.kind) {
 			case "http": {
 				const { manager } = terminal;
-				if (manager.config.codec !== "http1" && (alpn === "h2" || manager.config.codec === "http2")) return this.#serveHttp2(connection, info, chain, manager, bytes);
+				if (manager.config.codec !== "http1" && (alpn === "h2" || manager.config.codec === "http2"))
+					return this.#serveHttp2(connection, info, chain, manager, bytes);
 				const onHttp2 =
 					manager.config.codec === "http1"
 						? undefined

@@ -207,7 +207,13 @@ export const http2Counters = defineFamily([
 	"goaway_sent",
 ]);
 export const clusterHttp2Counters = defineFamily(http2Counters.names.map((name) => `http2.${name}` as const));
-export const http2Gauges = defineFamily(["streams_active", "pending_send_bytes", "deferred_stream_close", "outbound_frames_active", "outbound_control_frames_active"]);
+export const http2Gauges = defineFamily([
+	"streams_active",
+	"pending_send_bytes",
+	"deferred_stream_close",
+	"outbound_frames_active",
+	"outbound_control_frames_active",
+]);
 
 export const listenerCounters = defineFamily([
 	"downstream_cx_total",

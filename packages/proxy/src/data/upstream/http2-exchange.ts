@@ -137,7 +137,12 @@ export class Http2Exchange extends Http2Stream implements UpstreamExchange {
 		response.status = 101;
 		this.expectedBytes = -1;
 		if (this.#websocketKey === undefined || response.has("sec-websocket-accept")) return;
-		response.appendOwn("sec-websocket-accept", createHash("sha1").update(this.#websocketKey + websocketGuid).digest("base64"));
+		response.appendOwn(
+			"sec-websocket-accept",
+			createHash("sha1")
+				.update(this.#websocketKey + websocketGuid)
+				.digest("base64"),
+		);
 	}
 
 	override onMalformed(): boolean {
