@@ -3,13 +3,15 @@ import { hashName, readText } from "./bytes.ts";
 import type { HeaderView } from "./head.ts";
 
 /** Words of one header in the index. */
-export const indexWords = 6;
+export const indexWords = 7;
 const nameStart = 0;
 const nameEnd = 1;
 const valueStart = 2;
 const valueEnd = 3;
 const hashWord = 4;
 const knownWord = 5;
+/** 1 + the number of the entry of the decoder's table that the line came from; 0: from none. */
+export const entryWord = 6;
 
 /** In `present`: there may be an `x-envoy-…` header. */
 export const envoyHeaderBit = 1 << 30;
@@ -34,6 +36,8 @@ export class HeaderBlock implements HeaderView {
 	count = 0;
 	/** Where the header lines start. */
 	linesStart = 0;
+	/** Which decoder's entries `entryWord` speaks of. */
+	decoderId = 0;
 	/** Bit per id of `known-names.ts` seen on the wire. */
 	present = 0;
 	/** 0: all lines still stand. */

@@ -63,7 +63,7 @@ export class Http2ServerStream extends Http2Stream implements Downstream {
 	override readHead(decoder: HpackDecoder, bytes: Buffer, start: number, end: number, isEnd: boolean): Malformed | undefined {
 		const { headLimits, config } = this.manager;
 		const { request } = this.#http as HttpStream;
-		requestFields.begin(request, headLimits.headBytesMax, headLimits.headersMax);
+		requestFields.begin(request, decoder.id, headLimits.headBytesMax, headLimits.headersMax);
 		decoder.decode(bytes, start, end, requestFields);
 		const malformed = requestFields.finish(isEnd, config.http2.allowConnect);
 		this.hasHead = true;

@@ -54,8 +54,8 @@ function isSpace(byte: number): boolean {
 }
 
 /**
- * Writes a field as the line that HTTP/1 has for it, at `head.length`, and enters it into the index. Gives the id of the
- * known name, 0 for another.
+ * Writes a field as the line that HTTP/1 has for it, at `head.length`, and enters it into the index. `entry`: of the
+ * index. Gives the id of the known name, 0 for another.
  */
 export function writeLine(
 	head: HeaderBlock,
@@ -66,6 +66,7 @@ export function writeLine(
 	valueFrom: number,
 	valueTo: number,
 	isNeverIndexed: boolean,
+	entry: number,
 ): number {
 	const valueStart = trimStart(valueBytes, valueFrom, valueTo);
 	const valueEnd = trimEnd(valueBytes, valueStart, valueTo);
@@ -93,6 +94,7 @@ export function writeLine(
 	index[word + 3] = lineValueEnd;
 	index[word + 4] = hash;
 	index[word + 5] = id;
+	index[word + 6] = entry;
 	if (isNeverIndexed) head.markNeverIndexed(head.count - 1);
 	if (id !== 0) head.present |= 1 << id;
 	else if (lineNameEnd - from > 8 && bytes[from] === 120 && bytes[from + 2] === 101 && bytes[from + 7] === 45) head.present |= envoyHeaderBit;

@@ -1,4 +1,3 @@
-import { hashName } from "../codec/bytes.ts";
 import { type HeaderBlock, indexWords } from "../codec/header-block.ts";
 import { known } from "../codec/known-names.ts";
 import type { RequestHead } from "../codec/request-head.ts";
@@ -10,8 +9,6 @@ const pseudoBytesMax = 6 * extraBytes + 64;
 /** Indexes of the static table. */
 const staticIndex = { authority: 1, method: 2, methodPost: 3, path: 4, pathRoot: 4, http: 6, https: 7, status: 8 } as const;
 const statusIndex: Readonly<Record<number, number>> = { 200: 8, 204: 9, 206: 10, 304: 11, 400: 12, 404: 13, 500: 14 };
-const protocolName = Buffer.from(":protocol");
-const protocolHash = hashName(":protocol");
 
 /** What HTTP/1 says in fields and HTTP/2 does not (RFC 9113 §8.2.2). */
 const leftOut =
@@ -22,21 +19,6 @@ const leftOut =
 	(1 << known.upgrade) |
 	(1 << known["http2-settings"]) |
 	(1 << known.host);
-
-/** Texts on their way into a block; one encoder runs at a time. */
-let scratch: Buffer = Buffer.allocUnsafeSlow(4096);
-
-function putText(text: string, at: number): number {
-	if (at + text.length > scratch.length) {
-		const larger = Buffer.allocUnsafeSlow(2 * (at + text.length));
-		scratch.copy(larger, 0, 0, at);
-		scratch = larger;
-	}
-	const { length } = text;
-	if (length > 32) scratch.latin1Write(text, at);
-	else for (let i = 0; i < length; i++) scratch[at + i] = text.charCodeAt(i);
-	return at + length;
-}
 
 /** Upper bound of what `encodeRequest` writes. */
 export function requestBytesMax(head: RequestHead, upgrade: string): number {
@@ -55,17 +37,14 @@ function linesBytesMax(head: HeaderBlock): number {
 export function encodeRequest(encoder: HpackEncoder, bytes: Buffer, start: number, head: RequestHead, upgrade: string): number {
 	let at = encoder.beginBlock(bytes, start);
 	const isTunnel = upgrade !== "";
-	at = isTunnel ? putPseudo(encoder, bytes, at, staticIndex.method, "CONNECT") : putMethod(encoder, bytes, at, head);
-	if (head.isAuthorityChanged) at = putPseudo(encoder, bytes, at, staticIndex.authority, head.authority);
+	at = isTunnel ? encoder.putStaticText(bytes, at, staticIndex.method, "CONNECT") : putMethod(encoder, bytes, at, head);
+	if (head.isAuthorityChanged) at = encoder.putStaticText(bytes, at, staticIndex.authority, head.authority);
 	else at = encoder.putStaticName(bytes, at, staticIndex.authority, head.bytes, head.hostStart, head.hostEnd);
 	if (upgrade !== "connect") {
 		at = encoder.putStatic(bytes, at, head.scheme === "https" ? staticIndex.https : staticIndex.http);
-		if (head.isLineChanged) at = putPseudo(encoder, bytes, at, staticIndex.path, head.path);
+		if (head.isLineChanged) at = encoder.putStaticText(bytes, at, staticIndex.path, head.path);
 		else at = encoder.putStaticName(bytes, at, staticIndex.path, head.bytes, head.targetStart, head.targetEnd);
-		if (isTunnel) {
-			const end = putText(upgrade, 0);
-			at = encoder.putField(bytes, at, protocolName, 0, protocolName.length, protocolHash, scratch, 0, end, false);
-		}
+		if (isTunnel) at = encoder.putPair(bytes, at, ":protocol", upgrade);
 	}
 	return encodeLines(encoder, bytes, at, head);
 }
@@ -73,42 +52,25 @@ export function encodeRequest(encoder: HpackEncoder, bytes: Buffer, start: numbe
 function putMethod(encoder: HpackEncoder, bytes: Buffer, at: number, head: RequestHead): number {
 	if (head.method === "GET") return encoder.putStatic(bytes, at, staticIndex.method);
 	if (head.method === "POST") return encoder.putStatic(bytes, at, staticIndex.methodPost);
-	return putPseudo(encoder, bytes, at, staticIndex.method, head.method);
-}
-
-function putPseudo(encoder: HpackEncoder, bytes: Buffer, at: number, index: number, value: string): number {
-	const end = putText(value, 0);
-	return encoder.putStaticName(bytes, at, index, scratch, 0, end);
+	return encoder.putStaticText(bytes, at, staticIndex.method, head.method);
 }
 
 export function encodeResponse(encoder: HpackEncoder, bytes: Buffer, start: number, head: ResponseHead): number {
 	let at = encoder.beginBlock(bytes, start);
 	const index = statusIndex[head.status];
-	at = index === undefined ? putPseudo(encoder, bytes, at, staticIndex.status, String(head.status)) : encoder.putStatic(bytes, at, index);
+	at = index === undefined ? encoder.putStaticText(bytes, at, staticIndex.status, String(head.status)) : encoder.putStatic(bytes, at, index);
 	return encodeLines(encoder, bytes, at, head);
 }
 
 function encodeLines(encoder: HpackEncoder, bytes: Buffer, start: number, head: HeaderBlock): number {
 	let at = start;
-	const { index, bytes: lines } = head;
+	const { index } = head;
 	const isMixed = (head.present & leftOut) !== 0;
 	for (let word = 0, i = 0, end = head.count * indexWords; word < end; word += indexWords, i++) {
-		const nameStart = index[word] as number;
-		if (nameStart < 0) continue;
+		if ((index[word] as number) < 0) continue;
 		const id = index[word + 5] as number;
 		if (isMixed && id !== 0 && (leftOut & (1 << id)) !== 0) continue;
-		at = encoder.putField(
-			bytes,
-			at,
-			lines,
-			nameStart,
-			index[word + 1] as number,
-			index[word + 4] as number,
-			lines,
-			index[word + 2] as number,
-			index[word + 3] as number,
-			head.isNeverIndexed(i),
-		);
+		at = encoder.putLine(bytes, at, head, word, head.isNeverIndexed(i));
 	}
 	return encodePairs(encoder, bytes, at, head.added, head.addedCount);
 }
@@ -116,12 +78,7 @@ function encodeLines(encoder: HpackEncoder, bytes: Buffer, start: number, head: 
 /** `pairs`: name, value, name, value … */
 function encodePairs(encoder: HpackEncoder, bytes: Buffer, start: number, pairs: readonly string[], count: number): number {
 	let at = start;
-	for (let i = 0; i < count; i += 2) {
-		const name = pairs[i] as string;
-		const nameEnd = putText(name, 0);
-		const end = putText(pairs[i + 1] as string, nameEnd);
-		at = encoder.putField(bytes, at, scratch, 0, nameEnd, hashName(name), scratch, nameEnd, end, false);
-	}
+	for (let i = 0; i < count; i += 2) at = encoder.putPair(bytes, at, pairs[i] as string, pairs[i + 1] as string);
 	return at;
 }
 

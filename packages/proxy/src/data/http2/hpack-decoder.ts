@@ -7,9 +7,9 @@ import { errorCode, Http2ConnectionError } from "./protocol.ts";
 export interface FieldSink {
 	/**
 	 * Both ranges are valid only during the call. `isNeverIndexed`: whoever passes the field on must say so too
-	 * (RFC 7541 §6.2.3).
+	 * (RFC 7541 §6.2.3). `entry`: 1 + the number of the decoder's entry that it is, 0 for none.
 	 */
-	onField(nameBytes: Buffer, nameStart: number, nameEnd: number, valueBytes: Buffer, valueStart: number, valueEnd: number, isNeverIndexed: boolean): void;
+	onField(nameBytes: Buffer, nameStart: number, nameEnd: number, valueBytes: Buffer, valueStart: number, valueEnd: number, isNeverIndexed: boolean, entry: number): void;
 }
 
 const scratchBytes = 4096;
@@ -20,11 +20,15 @@ function fail(message: string): never {
 	throw new Http2ConnectionError(errorCode.compressionError, message);
 }
 
+let decoders = 0;
+
 /** Decoded strings of the field at hand; one decoder works at a time, so all share it. */
 let scratch: Buffer = Buffer.allocUnsafeSlow(scratchBytes);
 
 /** The decoding context of one connection (RFC 7541 §2.2). Throws a compression error; the connection cannot go on after it. */
 export class HpackDecoder {
+	/** Unique in the worker, never 0. */
+	readonly id: number = ++decoders;
 	readonly #table: DynamicTable;
 	/** What our SETTINGS allow the peer. */
 	#tableSizeLimit: number;
@@ -86,14 +90,14 @@ export class HpackDecoder {
 		if (index <= staticCount) {
 			const start = staticStart[index] as number;
 			const middle = start + (staticNameLength[index] as number);
-			sink.onField(staticBytes, start, middle, staticBytes, middle, middle + (staticValueLength[index] as number), false);
+			sink.onField(staticBytes, start, middle, staticBytes, middle, middle + (staticValueLength[index] as number), false, 0);
 			return;
 		}
 		const table = this.#table;
 		const number = this.#dynamicNumber(index);
 		const start = table.start(number);
 		const middle = start + table.nameLength(number);
-		sink.onField(table.bytes, start, middle, table.bytes, middle, middle + table.valueLength(number), false);
+		sink.onField(table.bytes, start, middle, table.bytes, middle, middle + table.valueLength(number), false, number + 1);
 	}
 
 	#dynamicNumber(index: number): number {
@@ -133,8 +137,10 @@ export class HpackDecoder {
 		this.#string(free);
 		// The scratch may have been replaced by a larger one, its contents copied.
 		if (isScratchName) nameBytes = scratch;
-		sink.onField(nameBytes, nameStart, nameEnd, this.#textBytes, this.#textStart, this.#textEnd, isNeverIndexed);
-		if (isIndexing) table.insert(nameBytes, nameStart, nameEnd, this.#textBytes, this.#textStart, this.#textEnd);
+		// It becomes an entry below, unless it is too large for that; then nothing that comes is taken for it.
+		const entry = isIndexing ? table.inserted + 1 : 0;
+		sink.onField(nameBytes, nameStart, nameEnd, this.#textBytes, this.#textStart, this.#textEnd, isNeverIndexed, entry);
+		if (isIndexing && table.insert(nameBytes, nameStart, nameEnd, this.#textBytes, this.#textStart, this.#textEnd) < 0) table.inserted++;
 	}
 
 	/** RFC 7541 §5.1. */

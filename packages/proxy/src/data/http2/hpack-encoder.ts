@@ -1,4 +1,5 @@
-import { hashBytes } from "../codec/bytes.ts";
+import { hashBytes, hashName } from "../codec/bytes.ts";
+import { entryWord, type HeaderBlock } from "../codec/header-block.ts";
 import { huffmanEncode, huffmanEncodedLength } from "./huffman.ts";
 import { findStaticName, findStaticValue, staticBytes, staticCount, staticNameLength, staticStart } from "./hpack-static-table.ts";
 import { DynamicTable, entryOverhead } from "./hpack-table.ts";
@@ -10,6 +11,9 @@ const places = 256;
 const indexedBytesMax = 512;
 /** Values are looked at in this many places at most. */
 const hashedBytesMax = 32;
+const pairPlaces = 32;
+/** In place of a number: there is none. */
+const none = -1_000_000;
 /** An integer takes at most this many bytes. */
 const integerBytesMax = 6;
 
@@ -24,6 +28,14 @@ export class HpackEncoder {
 	#fieldEntry = new Int32Array(0);
 	#nameEntry = new Int32Array(0);
 	#seen = new Int32Array(0);
+	/** What stands for the entries of decoders whose lines are sent on: the decoder, its entry, and ours, or -1 - an index of the static table. */
+	#lineDecoder = new Int32Array(0);
+	#lineEntry = new Int32Array(0);
+	#lineNumber = new Int32Array(0);
+	/** What the last `putField` was sent as, like `#lineNumber`; `none`: as a literal. */
+	#last = none;
+	/** Fields that we add ourselves are nearly always the same. */
+	#pairs: { readonly names: string[]; readonly values: string[]; readonly numbers: Int32Array } | undefined;
 	/** Size updates to be written before the next block (RFC 7541 §4.2); -1: none. */
 	#updateLow = -1;
 	#updateFinal = -1;
@@ -69,6 +81,7 @@ export class HpackEncoder {
 		isNeverIndexed: boolean,
 	): number {
 		const staticName = findStaticName(nameBytes, nameStart, nameEnd, hash);
+		this.#last = none;
 		if (isNeverIndexed) {
 			const named = this.#putName(target, at, 0x10, 4, staticName, nameBytes, nameStart, nameEnd);
 			return putPlain(target, named, bytes, start, end);
@@ -76,6 +89,7 @@ export class HpackEncoder {
 		if (staticName !== 0) {
 			const exact = findStaticValue(staticName, bytes, start, end);
 			if (exact !== 0) {
+				this.#last = -1 - exact;
 				target[at] = 0x80 | exact;
 				return at + 1;
 			}
@@ -86,6 +100,7 @@ export class HpackEncoder {
 		const place = (fieldHash ^ (fieldHash >>> 16)) & (places - 1);
 		const known = this.#fieldEntry[place] as number;
 		if (known >= 0 && table.isLive(known) && this.#isName(known, nameBytes, nameStart, nameEnd) && this.#isValue(known, bytes, start, end)) {
+			this.#last = known;
 			return putInteger(target, at, 0x80, 7, staticCount + table.inserted - known);
 		}
 		const namePlace = (hash ^ (hash >>> 12)) & (places - 1);
@@ -98,9 +113,80 @@ export class HpackEncoder {
 		}
 		const out = this.#putName(target, at, 0x40, 6, nameIndex, nameBytes, nameStart, nameEnd);
 		const number = table.insert(nameBytes, nameStart, nameEnd, bytes, start, end);
+		this.#last = number;
 		this.#fieldEntry[place] = number;
 		this.#nameEntry[namePlace] = number;
 		return putShortest(target, out, bytes, start, end);
+	}
+
+	/** As `putField`, for a line that came from an entry of a decoder's: nearly always the one that it was sent as before. */
+	putLine(target: Buffer, at: number, head: HeaderBlock, word: number, isNeverIndexed: boolean): number {
+		const { index, bytes, decoderId } = head;
+		const entry = index[word + entryWord] as number;
+		if (entry === 0) return this.#putLine(target, at, bytes, index, word, isNeverIndexed);
+		if (this.#lineEntry.length === 0) this.#allocateLines();
+		const place = (entry + Math.imul(decoderId, 37)) & (places - 1);
+		if (this.#lineEntry[place] === entry && this.#lineDecoder[place] === decoderId) {
+			const out = this.#putNumber(target, at, this.#lineNumber[place] as number);
+			if (out !== 0) return out;
+		}
+		const out = this.#putLine(target, at, bytes, index, word, isNeverIndexed);
+		if (this.#last === none) return out;
+		this.#lineEntry[place] = entry;
+		this.#lineDecoder[place] = decoderId;
+		this.#lineNumber[place] = this.#last;
+		return out;
+	}
+
+	#putLine(target: Buffer, at: number, bytes: Buffer, index: Int32Array, word: number, isNeverIndexed: boolean): number {
+		const nameEnd = index[word + 1] as number;
+		const hash = index[word + 4] as number;
+		return this.putField(target, at, bytes, index[word] as number, nameEnd, hash, bytes, index[word + 2] as number, index[word + 3] as number, isNeverIndexed);
+	}
+
+	/** 0: the entry is gone. */
+	#putNumber(target: Buffer, at: number, number: number): number {
+		if (number < 0) {
+			target[at] = 0x80 | (-1 - number);
+			return at + 1;
+		}
+		const table = this.#table;
+		return table.isLive(number) ? putInteger(target, at, 0x80, 7, staticCount + table.inserted - number) : 0;
+	}
+
+	#allocateLines(): void {
+		this.#lineDecoder = new Int32Array(places);
+		this.#lineEntry = new Int32Array(places);
+		this.#lineNumber = new Int32Array(places);
+	}
+
+	/** A field in strings, latin-1. */
+	putPair(target: Buffer, at: number, name: string, value: string): number {
+		this.#pairs ??= {
+			names: new Array<string>(pairPlaces).fill(""),
+			values: new Array<string>(pairPlaces).fill(""),
+			numbers: new Int32Array(pairPlaces),
+		};
+		const { names, values, numbers } = this.#pairs;
+		const place = (name.length * 5 + value.length) & (pairPlaces - 1);
+		if (names[place] === name && values[place] === value) {
+			const out = this.#putNumber(target, at, numbers[place] as number);
+			if (out !== 0) return out;
+		}
+		const nameEnd = putText(name, 0);
+		const end = putText(value, nameEnd);
+		const out = this.putField(target, at, scratch, 0, nameEnd, hashName(name), scratch, nameEnd, end, false);
+		if (this.#last === none) return out;
+		names[place] = name;
+		values[place] = value;
+		numbers[place] = this.#last;
+		return out;
+	}
+
+	/** As `putStaticName`, the value in a string. */
+	putStaticText(target: Buffer, at: number, index: number, value: string): number {
+		const end = putText(value, 0);
+		return this.putStaticName(target, at, index, scratch, 0, end);
 	}
 
 	/** A field whose name is the static table's at `index`. */
@@ -154,6 +240,21 @@ export class HpackEncoder {
 		for (let i = 0; i < length; i++) if (own[base + i] !== bytes[start + i]) return false;
 		return true;
 	}
+}
+
+/** Texts on their way into a block; one encoder runs at a time. */
+let scratch: Buffer = Buffer.allocUnsafeSlow(4096);
+
+function putText(text: string, at: number): number {
+	if (at + text.length > scratch.length) {
+		const larger = Buffer.allocUnsafeSlow(2 * (at + text.length));
+		scratch.copy(larger, 0, 0, at);
+		scratch = larger;
+	}
+	const { length } = text;
+	if (length > 32) scratch.latin1Write(text, at);
+	else for (let i = 0; i < length; i++) scratch[at + i] = text.charCodeAt(i);
+	return at + length;
 }
 
 /** Upper bound of what one field takes. */

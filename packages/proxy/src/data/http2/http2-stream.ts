@@ -3,6 +3,8 @@ import type { Http2Session } from "./session.ts";
 import type { Malformed } from "./request-fields.ts";
 
 const none: readonly string[] = [];
+/** Of the many that never have one. */
+export const noQueue: Buffer[] = [];
 
 /**
  * `peer`: it sent RST_STREAM. `rule`: it broke a rule of this stream's. `failure`: it broke one of the connection's.
@@ -39,7 +41,7 @@ export abstract class Http2Stream {
 	/** Nothing is given back while this is not 0. */
 	pauses = 0;
 	/** Payload that waits for the peer's window. */
-	readonly queue: Buffer[] = [];
+	queue: Buffer[] = noQueue;
 	queuedBytes = 0;
 	/** How much of the first one is sent. */
 	queueAt = 0;

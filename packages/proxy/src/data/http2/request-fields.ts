@@ -49,7 +49,7 @@ export class RequestFields implements FieldSink {
 	/** Start and end of each pseudo-header field's value in `#staged`; start -1: absent. */
 	readonly #pseudo = new Int32Array(2 * pseudoCount);
 
-	begin(head: RequestHead, listBytesMax: number, headersMax: number): void {
+	begin(head: RequestHead, decoderId: number, listBytesMax: number, headersMax: number): void {
 		this.#head = head;
 		this.#listBytesMax = listBytesMax;
 		this.#headersMax = headersMax;
@@ -59,6 +59,7 @@ export class RequestFields implements FieldSink {
 		this.#pseudo.fill(-1);
 		head.clear();
 		head.version = 20;
+		head.decoderId = decoderId;
 	}
 
 	/** What `:protocol` said (RFC 8441); "" without. */
@@ -71,7 +72,7 @@ export class RequestFields implements FieldSink {
 		return start < 0 ? "" : this.#staged.latin1Slice(start, this.#pseudo[2 * field + 1]);
 	}
 
-	onField(nameBytes: Buffer, nameStart: number, nameEnd: number, valueBytes: Buffer, valueStart: number, valueEnd: number, isNeverIndexed: boolean): void {
+	onField(nameBytes: Buffer, nameStart: number, nameEnd: number, valueBytes: Buffer, valueStart: number, valueEnd: number, isNeverIndexed: boolean, entry: number): void {
 		this.#listBytes += nameEnd - nameStart + valueEnd - valueStart;
 		if (this.#failure !== undefined) return;
 		if (this.#listBytes > this.#listBytesMax) return this.#fail("http2.headers_too_large");
@@ -81,7 +82,7 @@ export class RequestFields implements FieldSink {
 		if (head.count >= this.#headersMax) return this.#fail("http2.too_many_headers");
 		if (!this.#hasLines) this.#beginLines();
 		if (nameEnd - nameStart === 6 && nameBytes[nameStart] === 99 && nameBytes.latin1Slice(nameStart, nameEnd) === "cookie") this.#cookies++;
-		writeLine(head, nameBytes, nameStart, nameEnd, valueBytes, valueStart, valueEnd, isNeverIndexed);
+		writeLine(head, nameBytes, nameStart, nameEnd, valueBytes, valueStart, valueEnd, isNeverIndexed, entry);
 	}
 
 	#fail(failure: Malformed): void {
@@ -208,7 +209,7 @@ export class RequestFields implements FieldSink {
 			head.removeAt(at);
 		}
 		const line = Buffer.from(`cookie${values.join("; ")}`, "latin1");
-		writeLine(head, line, 0, 6, line, 6, line.length, isNeverIndexed);
+		writeLine(head, line, 0, 6, line, 6, line.length, isNeverIndexed, 0);
 	}
 }
 

@@ -11,7 +11,7 @@ export class ResponseFields implements FieldSink {
 	#listBytes = 0;
 	#failure: Malformed | undefined;
 
-	begin(head: ResponseHead, listBytesMax: number, headersMax: number): void {
+	begin(head: ResponseHead, decoderId: number, listBytesMax: number, headersMax: number): void {
 		this.#head = head;
 		this.#listBytesMax = listBytesMax;
 		this.#headersMax = headersMax;
@@ -19,16 +19,17 @@ export class ResponseFields implements FieldSink {
 		this.#failure = undefined;
 		head.clear();
 		head.version = 20;
+		head.decoderId = decoderId;
 	}
 
-	onField(nameBytes: Buffer, nameStart: number, nameEnd: number, valueBytes: Buffer, valueStart: number, valueEnd: number, isNeverIndexed: boolean): void {
+	onField(nameBytes: Buffer, nameStart: number, nameEnd: number, valueBytes: Buffer, valueStart: number, valueEnd: number, isNeverIndexed: boolean, entry: number): void {
 		this.#listBytes += nameEnd - nameStart + valueEnd - valueStart;
 		if (this.#failure !== undefined) return;
 		if (this.#listBytes > this.#listBytesMax) this.#failure = "http2.headers_too_large";
 		else if (nameBytes[nameStart] === 58) this.#onPseudo(nameBytes, nameStart, nameEnd, valueBytes, valueStart, valueEnd);
 		else if (!isFieldName(nameBytes, nameStart, nameEnd) || !isFieldValue(valueBytes, valueStart, valueEnd)) this.#failure = "http2.invalid.header.field";
 		else if (this.#head.count >= this.#headersMax) this.#failure = "http2.too_many_headers";
-		else writeLine(this.#head, nameBytes, nameStart, nameEnd, valueBytes, valueStart, valueEnd, isNeverIndexed);
+		else writeLine(this.#head, nameBytes, nameStart, nameEnd, valueBytes, valueStart, valueEnd, isNeverIndexed, entry);
 	}
 
 	/** RFC 9113 §8.3.2: `:status`, once, first, of three digits. */

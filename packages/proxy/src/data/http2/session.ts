@@ -6,7 +6,7 @@ import { encodeTrailers, trailersBytesMax } from "./head-encoder.ts";
 import { HpackDecoder } from "./hpack-decoder.ts";
 import { HpackEncoder } from "./hpack-encoder.ts";
 import { http2Stat } from "./http2-stats.ts";
-import type { Http2Stream, ResetCause } from "./http2-stream.ts";
+import { type Http2Stream, noQueue, type ResetCause } from "./http2-stream.ts";
 import type { Outbound } from "./outbound.ts";
 import {
 	defaultFrameSize,
@@ -21,6 +21,7 @@ import {
 	windowMax,
 } from "./protocol.ts";
 import { applySettings, createPeerSettings, type PeerSettings } from "./settings.ts";
+import { StreamTable } from "./stream-table.ts";
 import { ignoredFields, TrailerFields } from "./trailer-fields.ts";
 
 /** A stream's producer is stopped when this much of its waits. */
@@ -64,7 +65,7 @@ export class Http2Session implements FrameEvents {
 	readonly outbound: Outbound;
 	readonly peer: PeerSettings = createPeerSettings();
 	readonly encoder = new HpackEncoder();
-	readonly streams = new Map<number, Http2Stream>();
+	readonly streams = new StreamTable();
 	/** Highest of the peer's that was worked on. */
 	lastStreamId = 0;
 	isFailed = false;
@@ -159,12 +160,12 @@ export class Http2Session implements FrameEvents {
 	close(code: number, cause: ResetCause): void {
 		this.isFailed = true;
 		this.#reader.isStopped = true;
-		for (const stream of [...this.streams.values()]) this.#drop(stream, code, cause);
+		for (const stream of this.streams.list()) this.#drop(stream, code, cause);
 	}
 
 	/** The peer's GOAWAY: what it has not looked at may be sent elsewhere (RFC 9113 §6.8). */
 	dropAfter(lastStreamId: number, code: number): void {
-		for (const stream of [...this.streams.values()]) if (stream.id > lastStreamId) this.#drop(stream, code, "goaway");
+		for (const stream of this.streams.list()) if (stream.id > lastStreamId) this.#drop(stream, code, "goaway");
 	}
 
 	// ---- frames in
@@ -300,7 +301,7 @@ export class Http2Session implements FrameEvents {
 		}
 		const stream = owner.openStream(id);
 		if (stream === undefined) this.#refuse(id, errorCode.refusedStream);
-		else this.streams.set(id, stream);
+		else this.streams.add(stream);
 		return stream;
 	}
 
@@ -378,7 +379,7 @@ export class Http2Session implements FrameEvents {
 
 	/** RFC 9113 §6.9.2; windows may become negative. */
 	#moveWindows(change: number): void {
-		for (const stream of this.streams.values()) {
+		for (const stream of this.streams.list()) {
 			stream.sendWindow += change;
 			if (stream.sendWindow > windowMax) fail(errorCode.flowControlError, "SETTINGS_INITIAL_WINDOW_SIZE makes a window too large (RFC 9113 6.9.2)");
 			if (stream.queuedBytes > 0 && stream.sendWindow > 0) this.#enqueue(stream);
@@ -553,7 +554,7 @@ export class Http2Session implements FrameEvents {
 		stream.id = id;
 		// Settings may have come since it was made.
 		stream.sendWindow = this.peer.initialWindowSize;
-		this.streams.set(id, stream);
+		this.streams.add(stream);
 		this.#flood.onStreamOpened();
 		return true;
 	}
@@ -579,6 +580,7 @@ export class Http2Session implements FrameEvents {
 		const at = stream.queuedBytes > 0 ? start : this.#sendNow(stream, bytes, start, end);
 		if (at === end) return;
 		const wasQueued = stream.queuedBytes;
+		if (stream.queue === noQueue) stream.queue = [];
 		stream.queue.push(Buffer.from(bytes.subarray(at, end)));
 		stream.queuedBytes += end - at;
 		this.#queuedBytes += end - at;
@@ -722,10 +724,10 @@ export class Http2Session implements FrameEvents {
 		stream.isGone = true;
 		this.#queuedBytes -= stream.queuedBytes;
 		stream.queuedBytes = 0;
-		stream.queue.length = 0;
+		stream.queue = noQueue;
 		this.#release(stream);
 		if (stream.isInLine) this.#line.splice(this.#line.indexOf(stream), 1);
-		this.streams.delete(stream.id);
+		this.streams.delete(stream);
 		this.#rememberEnded(stream.id, false);
 		this.#owner.onStreamClosed(stream);
 		this.#judgeResets(isPeersDoing, this.#nowMs() - stream.openedAt);

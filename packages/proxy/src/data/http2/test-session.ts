@@ -87,7 +87,7 @@ export class TestStream extends Http2Stream {
 	}
 
 	override readHead(decoder: HpackDecoder, bytes: Buffer, start: number, end: number, isEnd: boolean): Malformed | undefined {
-		fields.begin(this.head, this.#owner.listBytesMax, this.#owner.headersMax);
+		fields.begin(this.head, decoder.id, this.#owner.listBytesMax, this.#owner.headersMax);
 		decoder.decode(bytes, start, end, fields);
 		const malformed = fields.finish(isEnd, true);
 		this.hasHead = true;

@@ -111,7 +111,7 @@ export class Http2Exchange extends Http2Stream implements UpstreamExchange {
 
 	override readHead(decoder: HpackDecoder, bytes: Buffer, start: number, end: number, isEnd: boolean): Malformed | undefined {
 		const head = (this.#client as UpstreamClient).response;
-		responseFields.begin(head, upstreamListBytesMax, upstreamHeadersMax);
+		responseFields.begin(head, decoder.id, upstreamListBytesMax, upstreamHeadersMax);
 		decoder.decode(bytes, start, end, responseFields);
 		const malformed = responseFields.finish();
 		if (malformed !== undefined) return malformed;
