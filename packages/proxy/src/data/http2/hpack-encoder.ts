@@ -18,8 +18,8 @@ const none = -1_000_000;
 const integerBytesMax = 6;
 
 /**
- * The encoding context of one connection. A field that comes a second time gets an entry, so that what never repeats
- * (request ids, trace ids) does not drive out what does. Lookups are by direct-mapped hashes: a collision costs
+ * The encoding context of one connection. A field gets an entry when its name has none, or when it comes a second time:
+ * so what never repeats (request ids, trace ids) does not drive out what does. Lookups are by direct-mapped hashes: a collision costs
  * compression, never correctness, as bytes are compared.
  */
 export class HpackEncoder {
@@ -106,9 +106,10 @@ export class HpackEncoder {
 		const namePlace = (hash ^ (hash >>> 12)) & (places - 1);
 		const nameIndex = staticName !== 0 ? staticName : this.#dynamicName(namePlace, nameBytes, nameStart, nameEnd);
 		const length = nameEnd - nameStart + end - start;
-		const isSeen = this.#seen[place] === fieldHash;
+		// An entry for the name alone pays as well: it is not spelt out again.
+		const isWorthIt = nameIndex === 0 || this.#seen[place] === fieldHash;
 		this.#seen[place] = fieldHash;
-		if (!isSeen || length > indexedBytesMax || length + entryOverhead > table.sizeMax || isSecret(staticName)) {
+		if (!isWorthIt || length > indexedBytesMax || length + entryOverhead > table.sizeMax || isSecret(staticName)) {
 			return putPlain(target, this.#putName(target, at, 0, 4, nameIndex, nameBytes, nameStart, nameEnd), bytes, start, end);
 		}
 		const out = this.#putName(target, at, 0x40, 6, nameIndex, nameBytes, nameStart, nameEnd);

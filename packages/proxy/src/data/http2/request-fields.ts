@@ -49,6 +49,7 @@ export class RequestFields implements FieldSink {
 	/** Start and end of each pseudo-header field's value in `#staged`; start -1: absent. */
 	readonly #pseudo = new Int32Array(2 * pseudoCount);
 
+	/** The head is clear. */
 	begin(head: RequestHead, decoderId: number, listBytesMax: number, headersMax: number): void {
 		this.#head = head;
 		this.#listBytesMax = listBytesMax;
@@ -57,7 +58,6 @@ export class RequestFields implements FieldSink {
 		this.#failure = undefined;
 		this.#hasLines = false;
 		this.#pseudo.fill(-1);
-		head.clear();
 		head.version = 20;
 		head.decoderId = decoderId;
 	}
