@@ -65,7 +65,7 @@ function decodeRouter(at: At, name: string, router: Router): HttpFilter {
 	return { kind: "router", name, suppressEnvoyHeaders: router.suppressEnvoyHeaders };
 }
 
-/** What istiod always adds. It counts gRPC calls, of which none is seen as long as HTTP/2 passes through; asking for more than that is refused. */
+/** What istiod always adds. Asking for more than that is refused. */
 function checkGrpcStats(at: At, stats: GrpcStats): undefined {
 	onlySupports(at, "envoy.extensions.filters.http.grpc_stats.v3.FilterConfig", stats, ["emitFilterState", "statsForAllMethods"]);
 	if (stats.statsForAllMethods === true) report(under(at, "statsForAllMethods"), "stats_for_all_methods is not implemented");
