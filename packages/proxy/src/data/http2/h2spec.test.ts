@@ -9,7 +9,19 @@ import { after, before, describe, it } from "node:test";
 import { findProgram } from "../../../../../scripts/peers-find.mjs";
 import { http2Defaults } from "../../config/http2-defaults.ts";
 import { createTestIdentity } from "../tls/test-identity.ts";
-import { chainOf, clusterOf, forwardTo, hostsOf, listenerOf, managerOf, routeOf, type Standalone, startStandalone, tableOf, updateOf } from "../worker/standalone.ts";
+import {
+	chainOf,
+	clusterOf,
+	forwardTo,
+	hostsOf,
+	listenerOf,
+	managerOf,
+	routeOf,
+	type Standalone,
+	startStandalone,
+	tableOf,
+	updateOf,
+} from "../worker/standalone.ts";
 
 const install = "go install github.com/summerwind/h2spec/cmd/h2spec@v2.2.1+incompatible";
 const inGoPath = join(process.env["GOPATH"] ?? join(homedir(), "go"), "bin", "h2spec");

@@ -9,7 +9,16 @@ export interface FieldSink {
 	 * Both ranges are valid only during the call. `isNeverIndexed`: whoever passes the field on must say so too
 	 * (RFC 7541 §6.2.3). `entry`: 1 + the number of the decoder's entry that it is, 0 for none.
 	 */
-	onField(nameBytes: Buffer, nameStart: number, nameEnd: number, valueBytes: Buffer, valueStart: number, valueEnd: number, isNeverIndexed: boolean, entry: number): void;
+	onField(
+		nameBytes: Buffer,
+		nameStart: number,
+		nameEnd: number,
+		valueBytes: Buffer,
+		valueStart: number,
+		valueEnd: number,
+		isNeverIndexed: boolean,
+		entry: number,
+	): void;
 }
 
 const scratchBytes = 4096;

@@ -72,7 +72,16 @@ export class RequestFields implements FieldSink {
 		return start < 0 ? "" : this.#staged.latin1Slice(start, this.#pseudo[2 * field + 1]);
 	}
 
-	onField(nameBytes: Buffer, nameStart: number, nameEnd: number, valueBytes: Buffer, valueStart: number, valueEnd: number, isNeverIndexed: boolean, entry: number): void {
+	onField(
+		nameBytes: Buffer,
+		nameStart: number,
+		nameEnd: number,
+		valueBytes: Buffer,
+		valueStart: number,
+		valueEnd: number,
+		isNeverIndexed: boolean,
+		entry: number,
+	): void {
 		this.#listBytes += nameEnd - nameStart + valueEnd - valueStart;
 		if (this.#failure !== undefined) return;
 		if (this.#listBytes > this.#listBytesMax) return this.#fail("http2.headers_too_large");

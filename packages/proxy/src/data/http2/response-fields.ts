@@ -22,7 +22,16 @@ export class ResponseFields implements FieldSink {
 		head.decoderId = decoderId;
 	}
 
-	onField(nameBytes: Buffer, nameStart: number, nameEnd: number, valueBytes: Buffer, valueStart: number, valueEnd: number, isNeverIndexed: boolean, entry: number): void {
+	onField(
+		nameBytes: Buffer,
+		nameStart: number,
+		nameEnd: number,
+		valueBytes: Buffer,
+		valueStart: number,
+		valueEnd: number,
+		isNeverIndexed: boolean,
+		entry: number,
+	): void {
 		this.#listBytes += nameEnd - nameStart + valueEnd - valueStart;
 		if (this.#failure !== undefined) return;
 		if (this.#listBytes > this.#listBytesMax) this.#failure = "http2.headers_too_large";

@@ -344,7 +344,10 @@ for (const transport of ["auto", "net"] as const) {
 				const remote = clusterOf(`remote${++names}`, { upstreamProtocol, transport: { kind: "tls", tls: { ...upstreamTls("client", server), alpn: offers } } });
 				const port = await listen([chainOf([managerOf(tableOf([routeOf("/", forwardTo(remote.name))]))])], [remote], [inbound]);
 				const bodies = await Promise.all(Array.from({ length: 5 }, async () => bodyOf(await get(port, "/"))));
-				assert.deepEqual(bodies, Array.from({ length: 5 }, () => "served"));
+				assert.deepEqual(
+					bodies,
+					Array.from({ length: 5 }, () => "served"),
+				);
 				const counters = proxy.worker.context.stats.dump().counters;
 				const count = (prefix: string, name: string) => {
 					const block = counters.find((found) => found.prefix === prefix && found.names.includes(name));
