@@ -21,7 +21,7 @@ import {
 import { answerOf, type Http2Answer, type Http2Server, openSession, readAll, request, send, startHttp2Server } from "./http2-test-peers.ts";
 import { errorCode, frameFlag, frameType } from "../http2/protocol.ts";
 import { frame, headers, openRawClient, requestFields, startRawServer, uint32 } from "../http2/test-frames.ts";
-import { exchange, openClient } from "./test-peers.ts";
+import { answerHeads, exchange, ok, openClient, startUpstream } from "./test-peers.ts";
 
 const http2Cluster: Partial<Cluster> = { upstreamProtocol: "http2", http1: { headerCase: "lower", enableTrailers: true } };
 const withTrailers = { acceptHttp10: false, defaultHostForHttp10: "", enableTrailers: true, headerCase: "lower" } as const;
@@ -151,6 +151,15 @@ describe("HTTP/2", () => {
 			});
 		}
 	}
+
+	it("a request without content tells a host of HTTP/1 so where that expects some (RFC 9110 8.6)", async () => {
+		const host = await startUpstream(answerHeads(() => ok("")));
+		closers.push(() => host.close());
+		const session = await openTo(await serve(host.port));
+		for (const method of ["POST", "PUT", "PATCH", "GET", "DELETE"]) await request(session, { ":method": method, ":path": "/" });
+		const heads = host.received.join("").split("\r\n\r\n").slice(0, 5);
+		assert.deepEqual(heads.map((head) => head.includes("content-length: 0")), [true, true, true, false, false]);
+	});
 
 	it("cookies that came in pieces leave as one (RFC 9113 8.2.3)", async () => {
 		const host = await startHttp1Echo();

@@ -215,6 +215,8 @@ export const http2Gauges = defineFamily([
 	"outbound_control_frames_active",
 ]);
 
+export const clusterHttp2Gauges = defineFamily(http2Gauges.names.map((name) => `http2.${name}` as const));
+
 export const listenerCounters = defineFamily([
 	"downstream_cx_total",
 	"downstream_cx_destroy",

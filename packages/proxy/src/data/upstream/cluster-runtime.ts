@@ -5,7 +5,7 @@ import type { RequestHead } from "../codec/request-head.ts";
 import type { ConnectionInfo } from "../log/stream-info.ts";
 import type { HostEntry } from "../lb/host-entry.ts";
 import { createHostSet, type HostSet } from "../lb/host-set.ts";
-import { clusterCounters, clusterGauges, clusterHttp2Counters, tlsCounters } from "../stats/families.ts";
+import { clusterCounters, clusterGauges, clusterHttp2Counters, clusterHttp2Gauges, tlsCounters } from "../stats/families.ts";
 import type { Histogram } from "../stats/histogram.ts";
 import { createResponseCodes, type ResponseCodes } from "../stats/response-codes.ts";
 import type { StatsScope } from "../stats/registry.ts";
@@ -35,8 +35,8 @@ export class ClusterRuntime {
 	readonly words: SharedWords;
 	readonly breakerSlot: number;
 	isRemoved = false;
-	/** Not before HTTP/2 is spoken: most clusters never do. */
-	#http2Base = -1;
+	#http2CounterBase = -1;
+	#http2GaugeBase = -1;
 
 	constructor(config: Cluster, hosts: ClusterHosts, context: WorkerContext) {
 		this.config = config;
@@ -84,12 +84,25 @@ export class ClusterRuntime {
 		return this.poolsOf(host).pool(transport, priority, transport.isTls || protocol !== "auto" ? protocol : "HTTP/1.1");
 	}
 
-	/** One of `http2Stat`. */
+	/** One of `http2Stat`; after `openHttp2Stats`. */
 	countHttp2(stat: number): void {
-		if (this.#http2Base < 0) this.#http2Base = this.scope.counters(clusterHttp2Counters);
 		const { counters } = this.context.stats;
-		const at = this.#http2Base + stat;
+		const at = this.#http2CounterBase + stat;
 		counters[at] = (counters[at] as number) + 1;
+	}
+
+	/** One of `http2Gauge`; after `openHttp2Stats`. */
+	gaugeHttp2(stat: number, by: number): void {
+		const { gauges } = this.context.stats;
+		const at = this.#http2GaugeBase + stat;
+		gauges[at] = (gauges[at] as number) + by;
+	}
+
+	/** Not before HTTP/2 is spoken: most clusters never do. */
+	openHttp2Stats(): void {
+		if (this.#http2CounterBase >= 0) return;
+		this.#http2CounterBase = this.scope.counters(clusterHttp2Counters);
+		this.#http2GaugeBase = this.scope.gauges(clusterHttp2Gauges);
 	}
 
 	/** One of `clusterStat`. */

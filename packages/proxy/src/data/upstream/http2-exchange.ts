@@ -81,6 +81,7 @@ export class Http2Exchange extends Http2Stream implements UpstreamExchange {
 			});
 			return;
 		}
+		this.#upstream.onStreamOpened();
 		const at = session.beginBlock(requestBytesMax(head, upgrade));
 		session.endBlock(this, encodeRequest(session.encoder, session.outbound.bytes, at, head, upgrade), isEnd);
 	}

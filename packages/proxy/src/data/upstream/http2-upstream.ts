@@ -1,4 +1,4 @@
-import { http2Stat } from "../http2/http2-stats.ts";
+import { http2Gauge, http2Stat } from "../http2/http2-stats.ts";
 import { KeepalivePings } from "../http2/keepalive-pings.ts";
 import { Outbound } from "../http2/outbound.ts";
 import { clientPreface, errorCode, Http2ConnectionError } from "../http2/protocol.ts";
@@ -39,6 +39,7 @@ export class Http2Upstream implements ConnectionHandler, SessionOwner {
 		this.connection = connection;
 		connection.handler = this;
 		const { config, context } = pool.cluster;
+		pool.cluster.openHttp2Stats();
 		const outbound = new Outbound(connection, context.outbounds);
 		this.session = new Http2Session(this, config.http2, outbound, context.nowMs);
 		outbound.reserve(clientPreface.length);
@@ -109,7 +110,13 @@ export class Http2Upstream implements ConnectionHandler, SessionOwner {
 		return undefined;
 	}
 
+	/** The exchange's head goes out. */
+	onStreamOpened(): void {
+		this.pool.cluster.gaugeHttp2(http2Gauge.streams_active, 1);
+	}
+
 	onStreamClosed(): void {
+		this.pool.cluster.gaugeHttp2(http2Gauge.streams_active, -1);
 		if (this.session.isFailed) return;
 		const { streams } = this.session;
 		if (streams.size === 0) {
