@@ -158,7 +158,10 @@ describe("HTTP/2", () => {
 		const session = await openTo(await serve(host.port));
 		for (const method of ["POST", "PUT", "PATCH", "GET", "DELETE"]) await request(session, { ":method": method, ":path": "/" });
 		const heads = host.received.join("").split("\r\n\r\n").slice(0, 5);
-		assert.deepEqual(heads.map((head) => head.includes("content-length: 0")), [true, true, true, false, false]);
+		assert.deepEqual(
+			heads.map((head) => head.includes("content-length: 0")),
+			[true, true, true, false, false],
+		);
 	});
 
 	it("cookies that came in pieces leave as one (RFC 9113 8.2.3)", async () => {

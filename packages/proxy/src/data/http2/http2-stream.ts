@@ -46,6 +46,8 @@ export abstract class Http2Stream {
 	/** How much of the first one is sent. */
 	queueAt = 0;
 	isInLine = false;
+	/** `onBlocked` was the last that its producer heard. */
+	isStopped = false;
 	/** After the queue: the end, with trailers. */
 	endsAfterQueue = false;
 	trailers: readonly string[] = none;

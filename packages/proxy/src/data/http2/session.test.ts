@@ -274,6 +274,28 @@ describe("an HTTP/2 session, RFC 9113", () => {
 		assert.ok(session.events.includes("drain 1"));
 	});
 
+	it("4 MiB waiting in all: producers of streams without a window are stopped beforehand, of others not", () => {
+		const session = new TestSession();
+		session.feed(settings([4, 0]), open, headers(3, requestFields(), 4), headers(5, requestFields(), 4));
+		session.feed(frame(frameType.windowUpdate, 0, 5, uint32(100_000)));
+		session.session.sendData(streamOf(session, 1), Buffer.alloc(5 << 20), 0, 5 << 20);
+		assert.deepEqual(
+			session.events.filter((event) => event.startsWith("blocked")),
+			["blocked 1", "blocked 3"],
+		);
+		session.feed(headers(7, requestFields(), 4));
+		assert.ok(session.events.includes("blocked 7"));
+		session.feed(frame(frameType.windowUpdate, 0, 3, uint32(20_000)));
+		assert.ok(session.events.includes("drain 3"));
+		session.session.sendData(streamOf(session, 5), Buffer.alloc(1000), 0, 1000);
+		session.feed(frame(frameType.rstStream, 0, 1, uint32(8)));
+		assert.deepEqual(
+			session.events.filter((event) => event.startsWith("drain")),
+			["drain 3", "drain 7"],
+		);
+		assert.ok(!session.events.includes("blocked 5"));
+	});
+
 	it("keeps DATA with its stream while the transport takes nothing", () => {
 		const session = new TestSession();
 		session.feed(settings([4, 1 << 20]), open);

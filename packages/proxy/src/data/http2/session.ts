@@ -26,8 +26,12 @@ import { ignoredFields, TrailerFields } from "./trailer-fields.ts";
 
 /** A stream's producer is stopped when this much of its waits. */
 const queuedBytesSoft = 64 * 1024;
-/** Over all streams; producers stop, so that only a peer who opens many and reads none comes here. */
-const queuedBytesMax = 16 * 1024 * 1024;
+/** Over all streams: from the first on, until the second, producers of streams with next to no window are stopped beforehand. */
+const crowdedBytes = 4 * 1024 * 1024;
+const uncrowdedBytes = 2 * 1024 * 1024;
+const smallWindow = 16 * 1024;
+/** What had been read when they were stopped comes on top. A peer that gets here keeps hundreds of streams waiting. */
+const queuedBytesMax = 32 * 1024 * 1024;
 /** Encoded, over all its frames. Decoding stops much earlier to keep what it decodes. */
 const blockBytesMax = 128 * 1024;
 /** Streams that ended lately, to tell late frames from wrong ones. */
@@ -84,6 +88,8 @@ export class Http2Session implements FrameEvents {
 	#receiveWindow = defaultWindow;
 	#credit = 0;
 	#queuedBytes = 0;
+	/** So much waits that more is only taken for streams that get on. */
+	#isCrowded = false;
 	/** Streams that have something to send and room for it, in turn. */
 	#line: Http2Stream[] = [];
 	/** A field block that has not come whole; stream 0: none. */
@@ -273,6 +279,7 @@ export class Http2Session implements FrameEvents {
 		if (isEnd) stream.isRemoteClosed = true;
 		stream.onHead(isEnd);
 		if (isEnd) this.#closeIfDone(stream);
+		if (this.#isCrowded) this.#judge(stream);
 	}
 
 	/** undefined: the block is to be decoded and forgotten. */
@@ -383,6 +390,7 @@ export class Http2Session implements FrameEvents {
 			stream.sendWindow += change;
 			if (stream.sendWindow > windowMax) fail(errorCode.flowControlError, "SETTINGS_INITIAL_WINDOW_SIZE makes a window too large (RFC 9113 6.9.2)");
 			if (stream.queuedBytes > 0 && stream.sendWindow > 0) this.#enqueue(stream);
+			if (stream.isStopped) this.#judge(stream);
 		}
 	}
 
@@ -417,9 +425,10 @@ export class Http2Session implements FrameEvents {
 		if (increment === 0) return this.reset(stream, errorCode.protocolError);
 		stream.sendWindow += increment;
 		if (stream.sendWindow > windowMax) return this.reset(stream, errorCode.flowControlError);
-		if (stream.queuedBytes === 0 || stream.sendWindow <= 0) return;
-		this.#enqueue(stream);
-		this.#pump();
+		if (stream.queuedBytes > 0 && stream.sendWindow > 0) {
+			this.#enqueue(stream);
+			this.#pump();
+		} else if (stream.isStopped) this.#judge(stream);
 	}
 
 	// ---- DATA in
@@ -578,15 +587,33 @@ export class Http2Session implements FrameEvents {
 	sendData(stream: Http2Stream, bytes: Buffer, start: number, end: number): void {
 		if (stream.isGone || stream.isLocalClosed) return;
 		const at = stream.queuedBytes > 0 ? start : this.#sendNow(stream, bytes, start, end);
-		if (at === end) return;
-		const wasQueued = stream.queuedBytes;
+		if (at === end) {
+			if (this.#isCrowded) this.#judge(stream);
+			return;
+		}
 		if (stream.queue === noQueue) stream.queue = [];
 		stream.queue.push(Buffer.from(bytes.subarray(at, end)));
 		stream.queuedBytes += end - at;
 		this.#queuedBytes += end - at;
 		if (stream.sendWindow > 0) this.#enqueue(stream);
 		if (this.#queuedBytes > queuedBytesMax) return this.fail(new FloodError("too much waits for the peer's windows", http2Stat.outbound_flood));
-		if (wasQueued < queuedBytesSoft && stream.queuedBytes >= queuedBytesSoft) stream.onBlocked();
+		if (!this.#isCrowded && this.#queuedBytes > crowdedBytes) this.#judgeAll(true);
+		else this.#judge(stream);
+	}
+
+	/** Whether the stream's producer is to stop. Those whose streams get on are never stopped for others. */
+	#judge(stream: Http2Stream): void {
+		const { queuedBytes, sendWindow } = stream;
+		const mustStop = queuedBytes >= queuedBytesSoft || (this.#isCrowded && (queuedBytes > 0 || sendWindow < smallWindow));
+		if (mustStop === stream.isStopped || stream.isGone) return;
+		stream.isStopped = mustStop;
+		if (mustStop) stream.onBlocked();
+		else stream.onDrain();
+	}
+
+	#judgeAll(isCrowded: boolean): void {
+		this.#isCrowded = isCrowded;
+		for (const stream of this.streams.list()) this.#judge(stream);
 	}
 
 	#sendNow(stream: Http2Stream, bytes: Buffer, start: number, end: number): number {
@@ -656,7 +683,6 @@ export class Http2Session implements FrameEvents {
 	#sendQueued(stream: Http2Stream): void {
 		const first = stream.queue[0] as Buffer;
 		const count = Math.min(first.length - stream.queueAt, this.peer.maxFrameSize, dataBytesMax, stream.sendWindow, this.#sendWindow);
-		const before = stream.queuedBytes;
 		stream.queuedBytes -= count;
 		this.#queuedBytes -= count;
 		this.#putData(stream, first, stream.queueAt, stream.queueAt + count, false);
@@ -666,7 +692,8 @@ export class Http2Session implements FrameEvents {
 			stream.queueAt = 0;
 		}
 		if (stream.queuedBytes === 0 && stream.endsAfterQueue) return this.#putEnd(stream, stream.trailers);
-		if (before >= queuedBytesSoft && stream.queuedBytes < queuedBytesSoft) stream.onDrain();
+		if (this.#isCrowded && this.#queuedBytes < uncrowdedBytes) this.#judgeAll(false);
+		else if (stream.isStopped) this.#judge(stream);
 	}
 
 	/** The transport has taken what there was. */
@@ -724,6 +751,7 @@ export class Http2Session implements FrameEvents {
 		stream.isGone = true;
 		this.#queuedBytes -= stream.queuedBytes;
 		stream.queuedBytes = 0;
+		if (this.#isCrowded && this.#queuedBytes < uncrowdedBytes && !this.isFailed) this.#judgeAll(false);
 		stream.queue = noQueue;
 		this.#release(stream);
 		if (stream.isInLine) this.#line.splice(this.#line.indexOf(stream), 1);
