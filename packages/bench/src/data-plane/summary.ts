@@ -68,7 +68,12 @@ function summarizeOne(scenario: ScenarioName, peer: PeerName, own: readonly Samp
 const rateRatio = (own: Sample, other: Sample): number => own.requestsPerSecond / other.requestsPerSecond;
 const cpuRatio = (own: Sample, other: Sample): number => other.cpuUsPerRequest / own.cpuUsPerRequest;
 
-function ratioTo(other: PeerName, own: readonly Sample[], all: readonly Sample[], ratio: (own: Sample, other: Sample) => number = rateRatio): number | undefined {
+function ratioTo(
+	other: PeerName,
+	own: readonly Sample[],
+	all: readonly Sample[],
+	ratio: (own: Sample, other: Sample) => number = rateRatio,
+): number | undefined {
 	const ratios = own.flatMap((sample) => {
 		const beside = all.find((candidate) => candidate.scenario === sample.scenario && candidate.peer === other && candidate.round === sample.round);
 		return beside === undefined ? [] : [ratio(sample, beside)];

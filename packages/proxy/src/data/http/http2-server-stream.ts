@@ -175,9 +175,9 @@ export class Http2ServerStream extends Http2Stream implements Downstream {
 		if (this.#hasContinued || this.isGone) return;
 		this.#hasContinued = true;
 		const { session } = this;
-		const at = session.beginBlock(continueBlock.length + 16);
-		const start = session.encoder.beginBlock(session.outbound.bytes, at);
-		session.endBlock(this, start + continueBlock.copy(session.outbound.bytes, start), false);
+		const at = session.sender.beginBlock(continueBlock.length + 16);
+		const start = session.sender.encoder.beginBlock(session.outbound.bytes, at);
+		session.sender.endBlock(this, start + continueBlock.copy(session.outbound.bytes, start), false);
 	}
 
 	sendInterim(head: ResponseHead): void {
@@ -195,16 +195,16 @@ export class Http2ServerStream extends Http2Stream implements Downstream {
 
 	#putHead(head: ResponseHead, isEnd: boolean): void {
 		const { session } = this;
-		const at = session.beginBlock(responseBytesMax(head));
-		session.endBlock(this, encodeResponse(session.encoder, session.outbound.bytes, at, head), isEnd);
+		const at = session.sender.beginBlock(responseBytesMax(head));
+		session.sender.endBlock(this, encodeResponse(session.sender.encoder, session.outbound.bytes, at, head), isEnd);
 	}
 
 	sendBody(bytes: Buffer, start: number, end: number): void {
-		this.session.sendData(this, bytes, start, end);
+		this.session.sender.sendData(this, bytes, start, end);
 	}
 
 	sendEnd(trailers: readonly string[]): void {
-		this.session.sendEnd(this, trailers);
+		this.session.sender.sendEnd(this, trailers);
 	}
 
 	openTunnel(head: ResponseHead, _upgrade: string): void {

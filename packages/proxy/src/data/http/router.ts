@@ -156,6 +156,8 @@ export class RouterState implements UpstreamClient, PoolClient {
 		this.#attempt.leavePool();
 		this.#attempt.upstream = upstream;
 		upstream.begin(this);
+		// An earlier attempt may have stopped the client and ended before it could let it go on.
+		stream.downstream.resume(pauseReasons.upstreamBlocked);
 		info.upstreamProtocol = upstream.protocol;
 		info.upstreamLocalAddress = upstream.localAddress;
 		info.upstreamFirstSentAt = this.#attempt.startedAt = context.nowMs();

@@ -103,7 +103,7 @@ describe("floods", () => {
 		session.feed(settings([4, 0]), open);
 		const stream = session.session.streams.get(1);
 		assert.ok(stream !== undefined);
-		for (let i = 0; i < 600 && session.error === undefined; i++) session.session.sendData(stream, Buffer.alloc(65_536), 0, 65_536);
+		for (let i = 0; i < 600 && session.error === undefined; i++) session.session.sender.sendData(stream, Buffer.alloc(65_536), 0, 65_536);
 		assert.equal(errorOf(session)?.code, enhanceYourCalm);
 	});
 

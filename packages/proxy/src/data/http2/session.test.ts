@@ -11,9 +11,9 @@ const open = headers(1, requestFields(), frameFlag.endHeaders);
 const whole = headers(1, requestFields());
 const reply = (session: TestSession, id = 1): void => {
 	const stream = session.session.streams.get(id) as TestStream;
-	const at = session.session.beginBlock(16);
+	const at = session.session.sender.beginBlock(16);
 	session.session.outbound.bytes[at] = 0x88;
-	session.session.endBlock(stream, at + 1, true);
+	session.session.sender.endBlock(stream, at + 1, true);
 };
 const streamOf = (session: TestSession, id = 1): TestStream => session.session.streams.get(id) as TestStream;
 
@@ -241,8 +241,8 @@ describe("an HTTP/2 session, RFC 9113", () => {
 				.filter(({ type }) => type === frameType.data)
 				.map(({ streamId, payload, flags }) => `${streamId} ${payload.toString()}${flags === 1 ? "." : ""}`);
 		for (const id of [1, 3]) {
-			session.session.sendData(streamOf(session, id), Buffer.from("abcdefghijklmno"), 0, 15);
-			session.session.sendEnd(streamOf(session, id), []);
+			session.session.sender.sendData(streamOf(session, id), Buffer.from("abcdefghijklmno"), 0, 15);
+			session.session.sender.sendEnd(streamOf(session, id), []);
 		}
 		assert.deepEqual(data(), ["1 abcdefghij", "3 abcdefghij"]);
 		session.feed(frame(frameType.windowUpdate, 0, 3, uint32(3)));
@@ -255,7 +255,7 @@ describe("an HTTP/2 session, RFC 9113", () => {
 	it("6.9.2: a window may become negative", () => {
 		const session = new TestSession();
 		session.feed(settings([4, 10]), open);
-		session.session.sendData(streamOf(session), Buffer.from("0123456789ab"), 0, 12);
+		session.session.sender.sendData(streamOf(session), Buffer.from("0123456789ab"), 0, 12);
 		session.feed(settings([4, 5]), frame(frameType.windowUpdate, 0, 1, uint32(5)));
 		assert.equal(session.frames.filter(({ type }) => type === frameType.data).length, 1);
 		session.feed(frame(frameType.windowUpdate, 0, 1, uint32(1)));
@@ -266,9 +266,9 @@ describe("an HTTP/2 session, RFC 9113", () => {
 		const session = new TestSession();
 		session.feed(settings([4, 0]), open);
 		const stream = streamOf(session);
-		session.session.sendData(stream, Buffer.alloc(65_535), 0, 65_535);
+		session.session.sender.sendData(stream, Buffer.alloc(65_535), 0, 65_535);
 		assert.ok(!session.events.includes("blocked 1"));
-		session.session.sendData(stream, Buffer.alloc(1), 0, 1);
+		session.session.sender.sendData(stream, Buffer.alloc(1), 0, 1);
 		assert.ok(session.events.includes("blocked 1"));
 		session.feed(frame(frameType.windowUpdate, 0, 1, uint32(1)));
 		assert.ok(session.events.includes("drain 1"));
@@ -278,7 +278,7 @@ describe("an HTTP/2 session, RFC 9113", () => {
 		const session = new TestSession();
 		session.feed(settings([4, 0]), open, headers(3, requestFields(), 4), headers(5, requestFields(), 4));
 		session.feed(frame(frameType.windowUpdate, 0, 5, uint32(100_000)));
-		session.session.sendData(streamOf(session, 1), Buffer.alloc(5 << 20), 0, 5 << 20);
+		session.session.sender.sendData(streamOf(session, 1), Buffer.alloc(5 << 20), 0, 5 << 20);
 		assert.deepEqual(
 			session.events.filter((event) => event.startsWith("blocked")),
 			["blocked 1", "blocked 3"],
@@ -287,7 +287,7 @@ describe("an HTTP/2 session, RFC 9113", () => {
 		assert.ok(session.events.includes("blocked 7"));
 		session.feed(frame(frameType.windowUpdate, 0, 3, uint32(20_000)));
 		assert.ok(session.events.includes("drain 3"));
-		session.session.sendData(streamOf(session, 5), Buffer.alloc(1000), 0, 1000);
+		session.session.sender.sendData(streamOf(session, 5), Buffer.alloc(1000), 0, 1000);
 		session.feed(frame(frameType.rstStream, 0, 1, uint32(8)));
 		assert.deepEqual(
 			session.events.filter((event) => event.startsWith("drain")),
@@ -300,10 +300,10 @@ describe("an HTTP/2 session, RFC 9113", () => {
 		const session = new TestSession();
 		session.feed(settings([4, 1 << 20]), open);
 		session.isReading = false;
-		session.session.sendData(streamOf(session), Buffer.from("one"), 0, 3);
+		session.session.sender.sendData(streamOf(session), Buffer.from("one"), 0, 3);
 		void session.frames;
-		session.session.sendData(streamOf(session), Buffer.from("two"), 0, 3);
-		session.session.sendEnd(streamOf(session), ["grpc-status", "0"]);
+		session.session.sender.sendData(streamOf(session), Buffer.from("two"), 0, 3);
+		session.session.sender.sendEnd(streamOf(session), ["grpc-status", "0"]);
 		assert.equal(session.frames.at(-1)?.payload.toString(), "one");
 		session.isReading = true;
 		session.session.onDrain();
@@ -316,7 +316,7 @@ describe("an HTTP/2 session, RFC 9113", () => {
 		const session = new TestSession();
 		session.feed(hello, open);
 		const trailers = Array.from({ length: 5 }, (_, i) => [`x-${i}`, "v".repeat(10_000)]).flat();
-		session.session.sendEnd(streamOf(session), trailers);
+		session.session.sender.sendEnd(streamOf(session), trailers);
 		const pieces = session.frames.filter(({ streamId }) => streamId === 1);
 		assert.deepEqual(
 			pieces.map(({ type, flags }) => [type, flags]),

@@ -1,12 +1,11 @@
 import type { Http2Options } from "../../config/runtime-config.ts";
+import { EndedStreams } from "./ended-streams.ts";
 import { FloodError, FloodGuard, PrematureResetsError } from "./flood-guard.ts";
 import { FrameReader, type FrameEvents, readUint31 } from "./frame-reader.ts";
-import { writeData, writeGoaway, writePing, writeReset, writeSettings, writeSettingsAck, writeWindowUpdate, endHeaders } from "./frame-writer.ts";
-import { encodeTrailers, trailersBytesMax } from "./head-encoder.ts";
+import { writeGoaway, writePing, writeReset, writeSettings, writeSettingsAck, writeWindowUpdate } from "./frame-writer.ts";
 import { HpackDecoder } from "./hpack-decoder.ts";
-import { HpackEncoder } from "./hpack-encoder.ts";
 import { http2Stat } from "./http2-stats.ts";
-import { type Http2Stream, noQueue, type ResetCause } from "./http2-stream.ts";
+import type { Http2Stream, ResetCause } from "./http2-stream.ts";
 import type { Outbound } from "./outbound.ts";
 import {
 	defaultFrameSize,
@@ -14,29 +13,18 @@ import {
 	defaultWindow,
 	errorCode,
 	frameFlag,
-	frameHeaderBytes,
 	frameType,
 	Http2ConnectionError,
 	streamIdMax,
 	windowMax,
 } from "./protocol.ts";
+import { Sender, type SenderEvents } from "./sender.ts";
 import { applySettings, createPeerSettings, type PeerSettings } from "./settings.ts";
 import { StreamTable } from "./stream-table.ts";
 import { ignoredFields, TrailerFields } from "./trailer-fields.ts";
 
-/** A stream's producer is stopped when this much of its waits. */
-const queuedBytesSoft = 64 * 1024;
-/** Over all streams: from the first on, until the second, producers of streams with next to no window are stopped beforehand. */
-const crowdedBytes = 4 * 1024 * 1024;
-const uncrowdedBytes = 2 * 1024 * 1024;
-const smallWindow = 16 * 1024;
-/** What had been read when they were stopped comes on top. A peer that gets here keeps hundreds of streams waiting. */
-const queuedBytesMax = 32 * 1024 * 1024;
 /** Encoded, over all its frames. Decoding stops much earlier to keep what it decodes. */
 const blockBytesMax = 128 * 1024;
-/** Streams that ended lately, to tell late frames from wrong ones. */
-const endedKept = 128;
-
 /** Whose session it is. */
 export interface SessionOwner {
 	readonly isServer: boolean;
@@ -65,10 +53,10 @@ const trailerFields = new TrailerFields();
  * One HTTP/2 connection, either end of it: frames in, frames out, the states of its streams, flow control (RFC 9113).
  * It knows no sockets: bytes come by `feed` and leave by the outbound.
  */
-export class Http2Session implements FrameEvents {
+export class Http2Session implements FrameEvents, SenderEvents {
 	readonly outbound: Outbound;
+	readonly sender: Sender;
 	readonly peer: PeerSettings = createPeerSettings();
-	readonly encoder = new HpackEncoder();
 	readonly streams = new StreamTable();
 	/** Highest of the peer's that was worked on. */
 	lastStreamId = 0;
@@ -84,14 +72,8 @@ export class Http2Session implements FrameEvents {
 	readonly #flood: FloodGuard;
 	readonly #nowMs: () => number;
 	#hasPreface = false;
-	#sendWindow = defaultWindow;
 	#receiveWindow = defaultWindow;
 	#credit = 0;
-	#queuedBytes = 0;
-	/** So much waits that more is only taken for streams that get on. */
-	#isCrowded = false;
-	/** Streams that have something to send and room for it, in turn. */
-	#line: Http2Stream[] = [];
 	/** A field block that has not come whole; stream 0: none. */
 	#blockStream = 0;
 	#blockFlags = 0;
@@ -101,9 +83,7 @@ export class Http2Session implements FrameEvents {
 	#dataStream: Http2Stream | undefined;
 	#dataLength = 0;
 	#dataPassed = 0;
-	/** Ids of ended streams, negative when we reset them. */
-	readonly #ended = new Int32Array(endedKept);
-	#endedAt = 0;
+	readonly #ended = new EndedStreams();
 
 	constructor(owner: SessionOwner, options: Http2Options, outbound: Outbound, nowMs: () => number) {
 		this.#owner = owner;
@@ -113,6 +93,7 @@ export class Http2Session implements FrameEvents {
 		this.#reader = new FrameReader(this, defaultFrameSize);
 		this.#decoder = new HpackDecoder(Math.max(defaultTableSize, options.headerTableSize));
 		this.#flood = new FloodGuard(options, nowMs);
+		this.sender = new Sender(outbound, this.peer, this.streams, this.#flood, this);
 	}
 
 	/** Our side of the preface (RFC 9113 §3.4), but for the client's 24 bytes. */
@@ -279,7 +260,7 @@ export class Http2Session implements FrameEvents {
 		if (isEnd) stream.isRemoteClosed = true;
 		stream.onHead(isEnd);
 		if (isEnd) this.#closeIfDone(stream);
-		if (this.#isCrowded) this.#judge(stream);
+		this.sender.admit(stream);
 	}
 
 	/** undefined: the block is to be decoded and forgotten. */
@@ -293,7 +274,7 @@ export class Http2Session implements FrameEvents {
 		}
 		if ((id & 1) === 0) fail(errorCode.protocolError, "even stream id from a client (RFC 9113 5.1.1)");
 		if (id <= this.lastStreamId) {
-			const ended = this.#endedAs(id);
+			const ended = this.#ended.find(id);
 			if (ended === "reset") return undefined;
 			fail(ended === "unknown" ? errorCode.protocolError : errorCode.streamClosed, "HEADERS on a closed stream (RFC 9113 5.1)");
 		}
@@ -313,7 +294,7 @@ export class Http2Session implements FrameEvents {
 	}
 
 	#refuse(id: number, code: number): void {
-		this.#rememberEnded(id, true);
+		this.#ended.add(id, true);
 		this.#owner.count(http2Stat.tx_reset);
 		writeReset(this.outbound, id, code);
 		this.#judgeResets(true, 0);
@@ -376,22 +357,12 @@ export class Http2Session implements FrameEvents {
 		const oldWindow = peer.initialWindowSize;
 		this.hasPeerSettings = true;
 		applySettings(peer, bytes, start, end, !this.#owner.isServer);
-		this.encoder.setPeerTableSize(peer.headerTableSize);
+		this.sender.encoder.setPeerTableSize(peer.headerTableSize);
 		const change = peer.initialWindowSize - oldWindow;
-		if (change !== 0) this.#moveWindows(change);
+		if (change !== 0) this.sender.moveWindows(change);
 		writeSettingsAck(this.outbound);
 		this.#owner.onSettings(peer);
-		if (change > 0) this.#pump();
-	}
-
-	/** RFC 9113 §6.9.2; windows may become negative. */
-	#moveWindows(change: number): void {
-		for (const stream of this.streams.list()) {
-			stream.sendWindow += change;
-			if (stream.sendWindow > windowMax) fail(errorCode.flowControlError, "SETTINGS_INITIAL_WINDOW_SIZE makes a window too large (RFC 9113 6.9.2)");
-			if (stream.queuedBytes > 0 && stream.sendWindow > 0) this.#enqueue(stream);
-			if (stream.isStopped) this.#judge(stream);
-		}
+		if (change > 0) this.sender.pump();
 	}
 
 	#onPing(flags: number, id: number, bytes: Buffer, start: number, end: number): void {
@@ -415,9 +386,7 @@ export class Http2Session implements FrameEvents {
 		this.#flood.onWindowUpdate();
 		if (id === 0) {
 			if (increment === 0) fail(errorCode.protocolError, "WINDOW_UPDATE by 0 (RFC 9113 6.9)");
-			this.#sendWindow += increment;
-			if (this.#sendWindow > windowMax) fail(errorCode.flowControlError, "connection window too large (RFC 9113 6.9.1)");
-			return this.#pump();
+			return this.sender.widen(increment);
 		}
 		if (this.#isIdle(id)) fail(errorCode.protocolError, "WINDOW_UPDATE on an idle stream (RFC 9113 5.1)");
 		const stream = this.streams.get(id);
@@ -425,10 +394,7 @@ export class Http2Session implements FrameEvents {
 		if (increment === 0) return this.reset(stream, errorCode.protocolError);
 		stream.sendWindow += increment;
 		if (stream.sendWindow > windowMax) return this.reset(stream, errorCode.flowControlError);
-		if (stream.queuedBytes > 0 && stream.sendWindow > 0) {
-			this.#enqueue(stream);
-			this.#pump();
-		} else if (stream.isStopped) this.#judge(stream);
+		this.sender.resume(stream);
 	}
 
 	// ---- DATA in
@@ -459,7 +425,7 @@ export class Http2Session implements FrameEvents {
 
 	#onStrayData(id: number, length: number): void {
 		if (this.#isIdle(id)) fail(errorCode.protocolError, "DATA on an idle stream (RFC 9113 5.1)");
-		const ended = this.#endedAs(id);
+		const ended = this.#ended.find(id);
 		if (ended === "ended") fail(errorCode.streamClosed, "DATA on a closed stream (RFC 9113 5.1)");
 		// It crossed our reset. Its bytes are nobody's, so the connection's window gets them back.
 		this.#giveBack(length);
@@ -568,138 +534,20 @@ export class Http2Session implements FrameEvents {
 		return true;
 	}
 
-	/** Room for a field block; it is to be written behind the header of its frame, at the position given, and ended by `endBlock`. */
-	beginBlock(blockBytesMax: number): number {
-		const frames = 2 + Math.floor(blockBytesMax / this.peer.maxFrameSize);
-		this.outbound.reserve(frameHeaderBytes * frames + blockBytesMax);
-		return this.outbound.length + frameHeaderBytes;
+	/** The transport has taken what there was. */
+	onDrain(): void {
+		this.outbound.unblock();
+		if (!this.isFailed) this.sender.pump();
 	}
 
-	/** `end`: behind the block. */
-	endBlock(stream: Http2Stream, end: number, isEnd: boolean): void {
-		const { outbound } = this;
-		const at = outbound.length;
-		endHeaders(outbound, at, end - at - frameHeaderBytes, stream.id, isEnd, this.peer.maxFrameSize);
-		if (isEnd) this.#endLocal(stream);
-	}
-
-	/** Sends what the windows allow and keeps the rest. The caller has to stop between `onBlocked` and `onDrain`. */
-	sendData(stream: Http2Stream, bytes: Buffer, start: number, end: number): void {
-		if (stream.isGone || stream.isLocalClosed) return;
-		const at = stream.queuedBytes > 0 ? start : this.#sendNow(stream, bytes, start, end);
-		if (at === end) {
-			if (this.#isCrowded) this.#judge(stream);
-			return;
-		}
-		if (stream.queue === noQueue) stream.queue = [];
-		stream.queue.push(Buffer.from(bytes.subarray(at, end)));
-		stream.queuedBytes += end - at;
-		this.#queuedBytes += end - at;
-		if (stream.sendWindow > 0) this.#enqueue(stream);
-		if (this.#queuedBytes > queuedBytesMax) return this.fail(new FloodError("too much waits for the peer's windows", http2Stat.outbound_flood));
-		if (!this.#isCrowded && this.#queuedBytes > crowdedBytes) this.#judgeAll(true);
-		else this.#judge(stream);
-	}
-
-	/** Whether the stream's producer is to stop. Those whose streams get on are never stopped for others. */
-	#judge(stream: Http2Stream): void {
-		const { queuedBytes, sendWindow } = stream;
-		const mustStop = queuedBytes >= queuedBytesSoft || (this.#isCrowded && (queuedBytes > 0 || sendWindow < smallWindow));
-		if (mustStop === stream.isStopped || stream.isGone) return;
-		stream.isStopped = mustStop;
-		if (mustStop) stream.onBlocked();
-		else stream.onDrain();
-	}
-
-	#judgeAll(isCrowded: boolean): void {
-		this.#isCrowded = isCrowded;
-		for (const stream of this.streams.list()) this.#judge(stream);
-	}
-
-	#sendNow(stream: Http2Stream, bytes: Buffer, start: number, end: number): number {
-		let at = start;
-		while (at < end && !this.outbound.isBlocked) {
-			const count = Math.min(end - at, this.peer.maxFrameSize, dataBytesMax, stream.sendWindow, this.#sendWindow);
-			if (count <= 0) break;
-			this.#putData(stream, bytes, at, at + count, false);
-			at += count;
-		}
-		return at;
-	}
-
-	#putData(stream: Http2Stream, bytes: Buffer, start: number, end: number, isEnd: boolean): void {
-		stream.sendWindow -= end - start;
-		this.#sendWindow -= end - start;
-		stream.dataAt = writeData(this.outbound, stream.id, bytes, start, end, isEnd);
-		stream.dataEpoch = this.outbound.epoch;
-		this.#flood.onDataSent();
-	}
-
-	/** `trailers`: name, value, name, value … */
-	sendEnd(stream: Http2Stream, trailers: readonly string[]): void {
-		if (stream.isGone || stream.isLocalClosed || stream.endsAfterQueue) return;
-		if (stream.queuedBytes === 0) return this.#putEnd(stream, trailers);
-		stream.endsAfterQueue = true;
-		// The caller's list may be used again before the queue is empty.
-		stream.trailers = trailers.length === 0 ? trailers : [...trailers];
-	}
-
-	#putEnd(stream: Http2Stream, trailers: readonly string[]): void {
-		const { outbound } = this;
-		if (trailers.length > 0) {
-			const at = this.beginBlock(trailersBytesMax(trailers));
-			return this.endBlock(stream, encodeTrailers(this.encoder, outbound.bytes, at, trailers), true);
-		}
-		// The end goes with the last of the body as long as that has not left.
-		if (stream.dataAt >= 0 && stream.dataEpoch === outbound.epoch && outbound.length > 0) outbound.bytes[stream.dataAt + 4] = frameFlag.endStream;
-		else writeData(outbound, stream.id, noBytes, 0, 0, true);
-		this.#endLocal(stream);
-	}
-
-	#endLocal(stream: Http2Stream): void {
+	onLocalEnd(stream: Http2Stream): void {
 		stream.isLocalClosed = true;
 		if (stream.isDismissed && !stream.isRemoteClosed) this.cancel(stream, errorCode.noError);
 		else this.#closeIfDone(stream);
 	}
 
-	#enqueue(stream: Http2Stream): void {
-		if (stream.isInLine) return;
-		stream.isInLine = true;
-		this.#line.push(stream);
-	}
-
-	/** Streams that wait take turns, a frame each. */
-	#pump(): void {
-		const line = this.#line;
-		while (line.length > 0 && this.#sendWindow > 0 && !this.outbound.isBlocked) {
-			const stream = line.shift() as Http2Stream;
-			stream.isInLine = false;
-			if (stream.isGone || stream.queuedBytes === 0 || stream.sendWindow <= 0) continue;
-			this.#sendQueued(stream);
-			if (stream.queuedBytes > 0) this.#enqueue(stream);
-		}
-	}
-
-	#sendQueued(stream: Http2Stream): void {
-		const first = stream.queue[0] as Buffer;
-		const count = Math.min(first.length - stream.queueAt, this.peer.maxFrameSize, dataBytesMax, stream.sendWindow, this.#sendWindow);
-		stream.queuedBytes -= count;
-		this.#queuedBytes -= count;
-		this.#putData(stream, first, stream.queueAt, stream.queueAt + count, false);
-		stream.queueAt += count;
-		if (stream.queueAt === first.length) {
-			stream.queue.shift();
-			stream.queueAt = 0;
-		}
-		if (stream.queuedBytes === 0 && stream.endsAfterQueue) return this.#putEnd(stream, stream.trailers);
-		if (this.#isCrowded && this.#queuedBytes < uncrowdedBytes) this.#judgeAll(false);
-		else if (stream.isStopped) this.#judge(stream);
-	}
-
-	/** The transport has taken what there was. */
-	onDrain(): void {
-		this.outbound.unblock();
-		if (!this.isFailed) this.#pump();
+	onOverflow(): void {
+		this.fail(new FloodError("too much waits for the peer's windows", http2Stat.outbound_flood));
 	}
 
 	ping(payload: Buffer): void {
@@ -734,7 +582,7 @@ export class Http2Session implements FrameEvents {
 		if (this.isFailed) return;
 		this.#owner.count(http2Stat.tx_reset);
 		writeReset(this.outbound, stream.id, code);
-		this.#rememberEnded(stream.id, true);
+		this.#ended.add(stream.id, true);
 	}
 
 	#drop(stream: Http2Stream, code: number, cause: ResetCause): void {
@@ -749,14 +597,10 @@ export class Http2Session implements FrameEvents {
 
 	#forget(stream: Http2Stream, isPeersDoing: boolean): void {
 		stream.isGone = true;
-		this.#queuedBytes -= stream.queuedBytes;
-		stream.queuedBytes = 0;
-		if (this.#isCrowded && this.#queuedBytes < uncrowdedBytes && !this.isFailed) this.#judgeAll(false);
-		stream.queue = noQueue;
+		this.sender.forget(stream, this.isFailed);
 		this.#release(stream);
-		if (stream.isInLine) this.#line.splice(this.#line.indexOf(stream), 1);
 		this.streams.delete(stream);
-		this.#rememberEnded(stream.id, false);
+		this.#ended.add(stream.id, false);
 		this.#owner.onStreamClosed(stream);
 		this.#judgeResets(isPeersDoing, this.#nowMs() - stream.openedAt);
 	}
@@ -764,27 +608,10 @@ export class Http2Session implements FrameEvents {
 	#judgeResets(isPeersDoing: boolean, lifetimeMs: number): void {
 		if (this.#owner.isServer && !this.isFailed && this.#flood.onStreamClosed(isPeersDoing, lifetimeMs)) this.fail(new PrematureResetsError());
 	}
-
-	#rememberEnded(id: number, isReset: boolean): void {
-		const last = this.#ended[(this.#endedAt + endedKept - 1) % endedKept] as number;
-		if (Math.abs(last) === id) return;
-		this.#ended[this.#endedAt] = isReset ? -id : id;
-		this.#endedAt = (this.#endedAt + 1) % endedKept;
-	}
-
-	#endedAs(id: number): "ended" | "reset" | "unknown" {
-		for (let i = 0; i < endedKept; i++) {
-			if (this.#ended[i] === id) return "ended";
-			if (this.#ended[i] === -id) return "reset";
-		}
-		return "unknown";
-	}
 }
 
 /** In the flags of the block under way: its priority makes the stream depend on itself. */
 const ownParentFlag = 0x100;
-/** Larger frames would make streams wait for each other. */
-const dataBytesMax = 16 * 1024;
 const noBytes: Buffer = Buffer.alloc(0);
 
 function fail(code: number, message: string): never {

@@ -82,16 +82,16 @@ export class Http2Exchange extends Http2Stream implements UpstreamExchange {
 			return;
 		}
 		this.#upstream.onStreamOpened();
-		const at = session.beginBlock(requestBytesMax(head, upgrade));
-		session.endBlock(this, encodeRequest(session.encoder, session.outbound.bytes, at, head, upgrade), isEnd);
+		const at = session.sender.beginBlock(requestBytesMax(head, upgrade));
+		session.sender.endBlock(this, encodeRequest(session.sender.encoder, session.outbound.bytes, at, head, upgrade), isEnd);
 	}
 
 	sendBody(bytes: Buffer, start: number, end: number): void {
-		this.session.sendData(this, bytes, start, end);
+		this.session.sender.sendData(this, bytes, start, end);
 	}
 
 	sendEnd(trailers: readonly string[]): void {
-		this.session.sendEnd(this, trailers);
+		this.session.sender.sendEnd(this, trailers);
 	}
 
 	pause(): void {
