@@ -3,7 +3,7 @@ import { createServer, type IncomingMessage, request as http1Request, type Serve
 import type { IncomingHttpHeaders, ServerHttp2Stream } from "node:http2";
 import type { AddressInfo } from "node:net";
 import { after, afterEach, before, describe, it } from "node:test";
-import type { Cluster, HttpConnectionManager, Route } from "../../config/runtime-config.ts";
+import type { Cluster, HttpConnectionManager, RetryPolicy, Route } from "../../config/runtime-config.ts";
 import { http2Defaults } from "../../config/http2-defaults.ts";
 import {
 	chainOf,
@@ -19,12 +19,23 @@ import {
 	updateOf,
 } from "../worker/standalone.ts";
 import { answerOf, type Http2Answer, type Http2Server, openSession, readAll, request, send, startHttp2Server } from "./http2-test-peers.ts";
-import { errorCode, frameFlag, frameType } from "../http2/protocol.ts";
-import { frame, headers, openRawClient, requestFields, startRawServer, uint32 } from "../http2/test-frames.ts";
+import { errorCode, frameFlag, frameType, settingId } from "../http2/protocol.ts";
+import { frame, headers, openRawClient, requestFields, settings, startRawServer, uint32 } from "../http2/test-frames.ts";
 import { answerHeads, exchange, ok, openClient, startUpstream } from "./test-peers.ts";
 
 const http2Cluster: Partial<Cluster> = { upstreamProtocol: "http2", http1: { headerCase: "lower", enableTrailers: true } };
 const withTrailers = { acceptHttp10: false, defaultHostForHttp10: "", enableTrailers: true, headerCase: "lower" } as const;
+const retryNever: RetryPolicy = {
+	retryOn: [],
+	numRetries: 0,
+	perTryTimeoutMs: undefined,
+	retriableStatusCodes: [],
+	retriableHeaders: [],
+	backOff: { baseMs: 1, maxMs: 2 },
+	previousHosts: false,
+	previousPriorities: undefined,
+	hostSelectionAttemptsMax: 0,
+};
 const large = Buffer.alloc(5_000_000, "abcdefghij");
 
 describe("HTTP/2", () => {
@@ -243,6 +254,33 @@ describe("HTTP/2", () => {
 		const session = await openTo(await serve(host.port, http2Cluster));
 		assert.equal((await request(session, { ":path": "/", ":method": "POST" }, "body")).status, 204);
 		assert.equal(host.peers.length, 2);
+	});
+
+	it("a refused stream is tried again by policy, though its window had stopped the client", async () => {
+		const bytes = 600_000;
+		const small = { ...http2Defaults, streamWindow: 131_072, connectionWindow: 131_072 };
+		let received = 0;
+		const host = await startRawServer(async (peer) => {
+			await peer.next(({ type, streamId }) => type === frameType.headers && streamId === 1);
+			// 65 535 bytes come, the rest waits.
+			await peer.until(() => peer.frames.filter(({ type }) => type === frameType.data).length >= 4);
+			await new Promise((resolve) => setTimeout(resolve, 50));
+			// From now on there is room, so that nothing tells the next attempt to go on.
+			peer.send(
+				frame(frameType.rstStream, 0, 1, uint32(errorCode.refusedStream)),
+				settings([settingId.initialWindowSize, 1_000_000]),
+				frame(frameType.windowUpdate, 0, 0, uint32(1_000_000)),
+			);
+			await peer.next(({ type, streamId, flags }) => type === frameType.data && streamId === 3 && flags === frameFlag.endStream);
+			for (const { type, streamId, payload } of peer.frames) if (type === frameType.data && streamId === 3) received += payload.length;
+			peer.send(headers(3, [[":status", "204"]]));
+		});
+		closers.push(() => host.close());
+		const session = await openTo(
+			await serve(host.port, http2Cluster, { http2: small }, { retry: { ...retryNever, retryOn: ["refused-stream"], numRetries: 1 } }),
+		);
+		assert.equal((await request(session, { ":path": "/", ":method": "POST" }, Buffer.alloc(bytes))).status, 204);
+		assert.equal(received, bytes);
 	});
 
 	it("an answer before the request's end ends the request with NO_ERROR (RFC 9113 8.1)", async () => {
