@@ -86,26 +86,26 @@ export class FrameReader {
 	}
 
 	/** Adds to what was carried, and no more than its frame needs. */
-	#complete(bytes: Buffer, at: number, end: number): number {
+	#complete(bytes: Buffer, start: number, end: number): number {
+		let at = start;
 		if (this.#carried < frameHeaderBytes) {
-			const next = this.#append(bytes, at, end, frameHeaderBytes);
-			if (this.#carried < frameHeaderBytes) return next;
+			at = this.#append(bytes, at, end, frameHeaderBytes);
+			if (this.#carried < frameHeaderBytes) return at;
 			const length = this.#lengthAt(this.#carry, 0);
 			if (this.#carry[3] === frameType.data) {
 				this.#carried = 0;
 				this.#beginData(this.#carry, 0, length);
-				return next;
+				return at;
 			}
-			if (length > 0) return next;
 		}
 		const length = this.#lengthAt(this.#carry, 0);
-		const next = this.#append(bytes, at, end, frameHeaderBytes + length);
-		if (this.#carried < frameHeaderBytes + length) return next;
+		at = this.#append(bytes, at, end, frameHeaderBytes + length);
+		if (this.#carried < frameHeaderBytes + length) return at;
 		this.#carried = 0;
 		this.#emit(this.#carry, 0, length);
 		// A connection that waits for its next frame holds no buffer for a large one.
 		if (this.#carry.length > initialCarry) this.#carry = Buffer.alloc(0);
-		return next;
+		return at;
 	}
 
 	#append(bytes: Buffer, at: number, end: number, wanted: number): number {

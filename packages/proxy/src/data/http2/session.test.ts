@@ -349,6 +349,8 @@ describe("an HTTP/2 session, RFC 9113", () => {
 		frame(frameType.continuation, 4, 1, block(requestFields("/one")).subarray(20)),
 		frame(frameType.data, frameFlag.padded, 1, "\x03helloPAD"),
 		frame(frameType.ping, 0, 0, "12345678"),
+		settings(),
+		frame(0x66, 0, 0),
 		frame(frameType.data, 0, 1, " there"),
 		headers(1, [["x-trailer", "t"]]),
 		headers(3, requestFields("/three")),
