@@ -37,13 +37,15 @@ async function roles(t: TestContext): Promise<{ readonly folder: string; readonl
 	t.after(() => rmSync(folder, { recursive: true, force: true }));
 	const certificates = makeCertificates(folder);
 	const [listenPort = 0, upstreamPort = 0, adminPort = 0] = await freePorts(3);
-	const shared = { listenPort, upstreamPort, adminPort, certificates };
+	const shared = { listenPort, upstreamPort, adminPort, certificates, http2: false };
 	return {
 		folder,
 		roles: [
 			{ ...shared, listenTls: false, upstreamTls: false },
 			{ ...shared, listenTls: false, upstreamTls: true },
 			{ ...shared, listenTls: true, upstreamTls: false },
+			{ ...shared, listenTls: false, upstreamTls: true, http2: true },
+			{ ...shared, listenTls: true, upstreamTls: false, http2: true },
 		],
 	};
 }

@@ -12,7 +12,7 @@ import { findPeers, type MissingPeer, type Peer } from "./peers.ts";
 import { type Running, startPinned } from "./process-group.ts";
 import { freePorts, waitForBody } from "./readiness.ts";
 import { formatReport, type Report } from "./report.ts";
-import { loadCore, type ScenarioName, type Subject, startSubject, takesPart } from "./scenario.ts";
+import { loadCore, type ScenarioName, speaksHttp2, type Subject, startSubject, takesPart } from "./scenario.ts";
 import { summarize } from "./summary.ts";
 import type { CertificateFiles } from "./topology.ts";
 
@@ -24,8 +24,10 @@ const warmUpSeconds = 1;
 type Bench = {
 	readonly options: DataPlaneOptions;
 	readonly wrk: string;
+	readonly h2load: string | undefined;
 	readonly folder: string;
 	readonly backendPort: number;
+	readonly http2BackendPort: number;
 	readonly backendPid: number;
 	readonly certificates: CertificateFiles;
 	readonly log: (line: string) => void;
@@ -45,17 +47,21 @@ export async function runDataPlane(args: readonly string[], log: (line: string) 
 		log("the data plane bench needs Linux with wrk (load), nginx (backend) and taskset: apt-get install wrk nginx-light util-linux");
 		return 69;
 	}
-	const { found, missing } = findPeers(repository, options.peers);
+	const { found, missing: missingPeers } = findPeers(repository, options.peers);
+	const missing = [...missingPeers];
 	for (const peer of missing) log(`${peer.name} is missing and left out: ${peer.fix}`);
 	const folder = mkdtempSync(join(tmpdir(), "weft-bench-"));
 	const machine = readMachineShape();
-	const [backendPort = 0] = await freePorts(1);
-	const backend = startBackend(nginx, folder, backendPort);
+	const [backendPort = 0, http2BackendPort = 0] = await freePorts(2);
+	const backend = startBackend(nginx, folder, backendPort, http2BackendPort);
 	try {
-		await waitForBody(`http://127.0.0.1:${backendPort}/`, bodyBytes, backend.exited);
-		const bench = { options, wrk, folder, backendPort, backendPid: backend.pid, certificates: makeCertificates(folder), log, signal };
+		await waitForBody(`http://127.0.0.1:${backendPort}/`, false, bodyBytes, backend.exited);
+		const h2load = findProgram("h2load");
+		const scenarios = options.scenarios.filter((scenario) => h2load !== undefined || !speaksHttp2(scenario));
+		if (scenarios.length < options.scenarios.length) missing.push({ name: "HTTP/2", fix: "apt-get install nghttp2-client" });
+		const bench = { options, wrk, h2load, folder, backendPort, http2BackendPort, backendPid: backend.pid, certificates: makeCertificates(folder), log, signal };
 		const outcomes: Outcome[] = [];
-		for (const scenario of options.scenarios) outcomes.push(await runScenario(bench, scenario, found));
+		for (const scenario of scenarios) outcomes.push(await runScenario(bench, scenario, found));
 		const samples = outcomes.flatMap((outcome) => outcome.samples);
 		finish(options, log, {
 			date: new Date().toISOString(),
@@ -75,20 +81,20 @@ export async function runDataPlane(args: readonly string[], log: (line: string) 
 	}
 }
 
-function startBackend(nginx: string, parent: string, port: number): Running {
+function startBackend(nginx: string, parent: string, port: number, http2Port: number): Running {
 	const folder = join(parent, "backend");
 	mkdirSync(folder);
 	const file = join(folder, "nginx.cfg");
-	writeFileSync(file, buildBackendConfig(port, bodyBytes));
+	writeFileSync(file, buildBackendConfig(port, http2Port, bodyBytes));
 	return startPinned(loadCore, [nginx, "-p", folder, "-c", file, "-g", "daemon off;"], folder);
 }
 
 async function runScenario(bench: Bench, scenario: ScenarioName, peers: readonly Peer[]): Promise<Outcome> {
-	const { options, wrk, backendPid, log, signal } = bench;
+	const { options, wrk, h2load, backendPid, log, signal } = bench;
 	const { subjects, missing } = await startSubjects(bench, scenario, peers);
 	const samples: Sample[] = [];
 	try {
-		const shape = { wrk, backendPid, connections: options.connections, tries: options.tries, seconds: options.seconds };
+		const shape = { wrk, h2load, backendPid, connections: options.connections, tries: options.tries, seconds: options.seconds };
 		for (const subject of subjects) await measure(subject, scenario, 0, { ...shape, seconds: warmUpSeconds }, signal);
 		for (let round = 1; round <= options.rounds; round++) {
 			for (const subject of subjects) {
@@ -110,7 +116,8 @@ async function startSubjects(
 	scenario: ScenarioName,
 	peers: readonly Peer[],
 ): Promise<{ readonly subjects: readonly Subject[]; readonly missing: readonly MissingPeer[] }> {
-	const { backendPort, certificates, folder, log } = bench;
+	const { certificates, folder, log } = bench;
+	const backendPort = speaksHttp2(scenario) ? bench.http2BackendPort : bench.backendPort;
 	const subjects: Subject[] = [];
 	const missing: MissingPeer[] = [];
 	for (const peer of peers.filter((candidate) => takesPart(candidate.name, scenario))) {

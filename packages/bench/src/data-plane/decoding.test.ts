@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { decodeWrk } from "./load.ts";
+import { decodeH2load, decodeWrk } from "./load.ts";
 import { decodeOptions } from "./options.ts";
 import { decodeChildTicks, decodeCoreTicks, decodeCpuTicks, decodeMemory } from "./process-sample.ts";
 
@@ -22,6 +22,14 @@ test("wrk's figures are read with their units", () => {
 test("socket errors and wrong statuses count as failed", () => {
 	const bad = `${clean}  Socket errors: connect 1, read 2, write 3, timeout 4\n  Non-2xx or 3xx responses: 10\n`;
 	assert.equal(decodeWrk(bad)?.failed, 20);
+});
+
+test("h2load's figures are read, requests that did not succeed as failed", () => {
+	const output = `finished in 3.00s, 41000.50 req/s, 41.20MB/s
+requests: 123100 total, 123356 started, 123000 done, 122990 succeeded, 10 failed, 2 errored, 1 timeout
+`;
+	assert.deepEqual(decodeH2load(output), { requests: 123_000, requestsPerSecond: 41_000.5, p99Us: Number.NaN, failed: 13 });
+	assert.equal(decodeH2load("no server"), undefined);
 });
 
 test("output without a rate is not a result", () => {
@@ -47,7 +55,7 @@ test("memory is read from smaps_rollup", () => {
 });
 
 test("options have defaults and refuse what they do not know by name", () => {
-	assert.deepEqual(decodeOptions([]).scenarios, ["plain", "hop", "ads"]);
+	assert.deepEqual(decodeOptions([]).scenarios, ["plain", "hop", "ads", "h2c", "h2hop"]);
 	assert.deepEqual(decodeOptions(["--peers", "weft-proxy,nginx", "--rounds=2"]).peers, ["nginx", "weft-proxy"]);
 	assert.throws(() => decodeOptions(["--peers", "apache"]), /--peers: "apache" is not one of nginx/);
 	assert.throws(() => decodeOptions(["--rounds", "0"]), /--rounds/);

@@ -45,12 +45,11 @@ function staticResources(role: ProxyRole): EnvoyJson {
 }
 
 function adsBootstrap(adsPort: number): EnvoyJson {
-	const http2 = { "@type": typeUrl("envoy.extensions.upstreams.http.v3.HttpProtocolOptions"), explicit_http_config: { http2_protocol_options: {} } };
 	const server = {
 		name: "xds",
 		type: "STATIC",
 		connect_timeout: "5s",
-		typed_extension_protocol_options: { "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": http2 },
+		typed_extension_protocol_options: http2Options,
 		load_assignment: { cluster_name: "xds", endpoints: [{ lb_endpoints: [{ endpoint: { address: address(adsPort) } }] }] },
 	};
 	const ads = { api_type: "DELTA_GRPC", transport_api_version: "V3", grpc_services: [{ envoy_grpc: { cluster_name: "xds" } }] };
@@ -60,6 +59,13 @@ function adsBootstrap(adsPort: number): EnvoyJson {
 		dynamic_resources: { ads_config: ads, cds_config: overAds, lds_config: overAds },
 	};
 }
+
+const http2Options: EnvoyJson = {
+	"envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
+		"@type": typeUrl("envoy.extensions.upstreams.http.v3.HttpProtocolOptions"),
+		explicit_http_config: { http2_protocol_options: {} },
+	},
+};
 
 const routes: EnvoyJson = {
 	name: routeName,
@@ -71,7 +77,7 @@ function listener(role: ProxyRole, routing: EnvoyJson): EnvoyJson {
 	const manager = {
 		"@type": typeUrl("envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"),
 		stat_prefix: "bench",
-		codec_type: "HTTP1",
+		codec_type: role.http2 ? "HTTP2" : "HTTP1",
 		generate_request_id: false,
 		...routing,
 		http_filters: [{ name: "envoy.filters.http.router", typed_config: router }],
@@ -91,6 +97,7 @@ function cluster(role: ProxyRole): EnvoyJson {
 		connect_timeout: "5s",
 		lb_policy: "ROUND_ROBIN",
 		circuit_breakers: { thresholds: [limits] },
+		...(role.http2 ? { typed_extension_protocol_options: http2Options } : {}),
 		...(role.upstreamTls ? { transport_socket: transportSocket(role, "UpstreamTlsContext") } : {}),
 	};
 }
@@ -102,6 +109,7 @@ function endpoints(role: ProxyRole): EnvoyJson {
 function transportSocket(role: ProxyRole, context: "DownstreamTlsContext" | "UpstreamTlsContext"): EnvoyJson {
 	const { ca, certificate, key } = role.certificates;
 	const common = {
+		...(role.http2 ? { alpn_protocols: ["h2"] } : {}),
 		tls_params: { tls_minimum_protocol_version: "TLSv1_3", tls_maximum_protocol_version: "TLSv1_3" },
 		tls_certificates: [{ certificate_chain: { filename: certificate }, private_key: { filename: key } }],
 		validation_context: {

@@ -3,8 +3,12 @@ import { hopDnsName, type ProxyRole } from "./topology.ts";
 /** haproxy with one thread and connections to the backend shared between clients, as the other proxies do it. */
 export function buildHaproxyConfig(role: ProxyRole): string {
 	const { ca, bundle } = role.certificates;
-	const bind = role.listenTls ? ` ssl crt ${bundle} ca-file ${ca} verify required ssl-min-ver TLSv1.3` : "";
-	const server = role.upstreamTls ? ` ssl crt ${bundle} ca-file ${ca} verify required verifyhost ${hopDnsName} sni str(${hopDnsName}) ssl-min-ver TLSv1.3` : "";
+	const alpn = role.http2 ? " alpn h2" : "";
+	const clear = role.http2 ? " proto h2" : "";
+	const bind = role.listenTls ? ` ssl crt ${bundle} ca-file ${ca} verify required ssl-min-ver TLSv1.3${alpn}` : clear;
+	const server = role.upstreamTls
+		? ` ssl crt ${bundle} ca-file ${ca} verify required verifyhost ${hopDnsName} sni str(${hopDnsName}) ssl-min-ver TLSv1.3${alpn}`
+		: clear;
 	return `global
 	nbthread 1
 	maxconn 4096

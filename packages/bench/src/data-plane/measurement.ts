@@ -20,6 +20,7 @@ export type Sample = LoadResult & {
 
 export type LoadShape = {
 	readonly wrk: string;
+	readonly h2load: string | undefined;
 	readonly connections: number;
 	readonly seconds: number;
 	/** How often a disturbed measurement is made, at most. */
@@ -46,7 +47,7 @@ export async function measure(subject: Subject, scenario: ScenarioName, round: n
 	const pids = subject.processes.map((process) => process.pid);
 	const before = readCpu(pids, shape.backendPid);
 	const startedMs = performance.now();
-	const running = runLoad({ ...shape, url: subject.url, core: loadCore, signal });
+	const running = runLoad({ ...shape, url: subject.url, http2: subject.http2, core: loadCore, signal });
 	const memory = delay((shape.seconds * 2_000) / 3, undefined, { signal }).then(() => pids.map(readMemory));
 	const [load, samples] = await Promise.all([running, memory]);
 	const after = readCpu(pids, shape.backendPid);
@@ -70,7 +71,7 @@ export async function measure(subject: Subject, scenario: ScenarioName, round: n
 function readCpu(pids: readonly number[], backendPid: number) {
 	return {
 		proxiesUs: pids.reduce((sum, pid) => sum + readCpuUs(pid), 0),
-		// wrk has ended by the second reading, and is the only child that ends in between.
+		// The load has ended by the second reading, and is the only child that ends in between.
 		loadUs: readCpuUs(backendPid) + readEndedChildrenUs(),
 		proxyCoreUs: readCoreUs(proxyCore),
 		loadCoreUs: readCoreUs(loadCore),

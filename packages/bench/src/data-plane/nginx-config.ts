@@ -61,10 +61,11 @@ ${http}	upstream backend {
 }
 
 /** nginx as the backend: the same body from memory for every request. */
-export function buildBackendConfig(port: number, bodyBytes: number): string {
+export function buildBackendConfig(port: number, http2Port: number, bodyBytes: number): string {
 	return `${head}http {
 ${http}	server {
 		listen 127.0.0.1:${port} backlog=1024;
+		listen 127.0.0.1:${http2Port} http2 backlog=1024;
 		location / { default_type text/plain; return 200 "${"x".repeat(bodyBytes)}"; }
 	}
 }

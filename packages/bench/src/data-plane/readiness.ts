@@ -1,5 +1,6 @@
 import { createServer, type AddressInfo } from "node:net";
 import { get } from "node:http";
+import { connect as connectHttp2 } from "node:http2";
 import { connect } from "node:tls";
 import { setTimeout as delay } from "node:timers/promises";
 
@@ -22,10 +23,10 @@ export async function freePorts(count: number): Promise<readonly number[]> {
 }
 
 /** Waits, for at most 10 s, until a GET is answered 200 with a body of the wanted length. @throws Error with the last thing seen */
-export async function waitForBody(url: string, bodyBytes: number, hasExited: () => boolean): Promise<void> {
+export async function waitForBody(url: string, http2: boolean, bodyBytes: number, hasExited: () => boolean): Promise<void> {
 	let seen = "";
 	for (let attempt = 0; attempt < attempts; attempt++) {
-		seen = await bodyLength(url);
+		seen = await (http2 ? http2BodyLength(url) : bodyLength(url));
 		if (seen === `200 ${bodyBytes}`) return;
 		if (hasExited()) throw new Error("ended by itself");
 		await delay(pauseMs);
@@ -45,6 +46,25 @@ function bodyLength(url: string): Promise<string> {
 		});
 		request.once("timeout", () => request.destroy(new Error("timeout")));
 		request.on("error", (error) => resolve(error.message));
+	});
+}
+
+function http2BodyLength(url: string): Promise<string> {
+	return new Promise((resolve) => {
+		const session = connectHttp2(url);
+		const finish = (text: string) => {
+			session.destroy();
+			resolve(text);
+		};
+		session.on("error", (error) => finish(error.message));
+		session.setTimeout(requestTimeoutMs, () => finish("timeout"));
+		const stream = session.request({ ":path": "/" });
+		let bytes = 0;
+		let status = 0;
+		stream.on("response", (headers) => (status = headers[":status"] ?? 0));
+		stream.on("data", (chunk: Buffer) => (bytes += chunk.length));
+		stream.once("end", () => finish(`${status} ${bytes}`));
+		stream.once("error", (error) => finish(error.message));
 	});
 }
 

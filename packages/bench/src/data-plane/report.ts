@@ -1,3 +1,4 @@
+import { streamsPerConnection } from "./load.ts";
 import type { MachineShape } from "./machine.ts";
 import { quietShareMax, type Sample } from "./measurement.ts";
 import type { MissingPeer } from "./peers.ts";
@@ -16,13 +17,23 @@ export type Report = {
 	readonly samples: readonly Sample[];
 };
 
-type Goal = { readonly toNginx?: number; readonly toEnvoy?: number; readonly rssMb: number; readonly anonymousMb?: number };
+type Goal = {
+	readonly toNginx?: number;
+	readonly toEnvoy?: number;
+	/** Of CPU a request. */
+	readonly cpuToHaproxy?: number;
+	readonly cpuToEnvoy?: number;
+	readonly rssMb: number;
+	readonly anonymousMb?: number;
+};
 
 /** What weft-proxy is to reach: at least the ratios, at most the memory. */
 const goals: Readonly<Record<Summary["scenario"], Goal>> = {
 	plain: { toNginx: 0.85, toEnvoy: 2.1, rssMb: 72 },
 	hop: { toNginx: 0.8, toEnvoy: 2.1, rssMb: 72 },
 	ads: { toEnvoy: 2.1, rssMb: 100, anonymousMb: 40 },
+	h2c: { cpuToHaproxy: 0.83, cpuToEnvoy: 3, rssMb: 80 },
+	h2hop: { cpuToHaproxy: 0.83, cpuToEnvoy: 3, rssMb: 80 },
 };
 
 const header = "| proxy | requests/s | of nginx | of Envoy | CPU µs a request | p99 ms | core busy % | others % | RSS MB | anonymous MB | requests | failed |";
@@ -40,7 +51,7 @@ export function formatReport(report: Report): string {
 		`- ${report.date}`,
 		`- ${machine.cores} × ${machine.model}, ${machine.memoryMb} MB, ${machine.kernel}; load average at the start ${machine.loadBefore.toFixed(2)}`,
 		`- ${versions.join(", ")}`,
-		`- One worker each, pinned to core 0; load (wrk, ${report.connections} connections, ${report.secondsPerRound} s a round) and backend on core 1; body ${report.bodyBytes} bytes.`,
+		`- One worker each, pinned to core 0; load (wrk, ${report.connections} connections; for HTTP/2 h2load, a quarter of them with ${streamsPerConnection} streams each; ${report.secondsPerRound} s a round) and backend on core 1; body ${report.bodyBytes} bytes.`,
 		"- CPU: user and system time of all of the peer's proxies. Memory: the larger proxy of the peer, under load.",
 		"- Core busy: what the peer used of core 0; well under 100, the load or the backend set the rate. Others: what anything else used of either core.",
 		...disturbance(report.samples),
@@ -84,7 +95,7 @@ function formatRow(row: Summary): string {
 		ratio(row.toNginx),
 		ratio(row.toEnvoy),
 		row.cpuUsPerRequest.toFixed(1),
-		(row.p99Us / 1000).toFixed(2),
+		Number.isNaN(row.p99Us) ? "–" : (row.p99Us / 1000).toFixed(2),
 		percent(row.busyShare),
 		percent(row.foreignShare),
 		row.rssMb.toFixed(0),
@@ -101,6 +112,9 @@ function formatVerdict(row: Summary, disturbed: boolean): readonly string[] {
 	const parts = [
 		...atLeast("nginx", row.toNginx, goal.toNginx, disturbed),
 		...atLeast("Envoy", row.toEnvoy, goal.toEnvoy, disturbed),
+		// CPU is each one's own, however disturbed the rate was.
+		...atLeast("haproxy's CPU", row.cpuToHaproxy, goal.cpuToHaproxy, false),
+		...atLeast("Envoy's CPU", row.cpuToEnvoy, goal.cpuToEnvoy, false),
 		...atMost("RSS", row.rssMb, goal.rssMb),
 		...atMost("anonymous", row.anonymousMb, goal.anonymousMb),
 	];

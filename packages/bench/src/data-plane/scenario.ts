@@ -9,13 +9,15 @@ import { type Running, startPinned } from "./process-group.ts";
 import { freePorts, refusesStrangers, waitForBody } from "./readiness.ts";
 import type { CertificateFiles, ProxyRole } from "./topology.ts";
 
-export const scenarioNames = ["plain", "hop", "ads"] as const;
+export const scenarioNames = ["plain", "hop", "ads", "h2c", "h2hop"] as const;
 export type ScenarioName = (typeof scenarioNames)[number];
 
 export const scenarioTitles: Readonly<Record<ScenarioName, string>> = {
 	plain: "HTTP/1.1 keep-alive, 1 KB, one proxy",
 	hop: "HTTP/1.1 keep-alive, 1 KB, through two proxies with mutual TLS 1.3 between them",
 	ads: "HTTP/1.1 keep-alive, 1 KB, one proxy, everything over delta ADS",
+	h2c: "HTTP/2 in clear text, 1 KB, one proxy",
+	h2hop: "HTTP/2 in clear text, 1 KB, through two proxies with HTTP/2 over mutual TLS 1.3 between them",
 };
 
 export const proxyCore = 0;
@@ -25,6 +27,7 @@ export const loadCore = 1;
 export type Subject = {
 	readonly peer: Peer;
 	readonly url: string;
+	readonly http2: boolean;
 	readonly processes: readonly Running[];
 	/** Stops the proxies and what they were configured from. */
 	readonly stop: () => Promise<void>;
@@ -37,9 +40,14 @@ const builders: Readonly<Record<PeerName, (role: ProxyRole) => string>> = {
 	"weft-proxy": buildEnvoyConfig,
 };
 
-/** Whether a peer can take part: nginx and haproxy know nothing of xDS. */
+/** Whether a peer can take part: nginx and haproxy know nothing of xDS, and nginx speaks HTTP/2 to clients alone. */
 export function takesPart(peer: PeerName, scenario: ScenarioName): boolean {
+	if (speaksHttp2(scenario)) return peer !== "nginx";
 	return scenario !== "ads" || peer === "envoy" || peer === "weft-proxy";
+}
+
+export function speaksHttp2(scenario: ScenarioName): boolean {
+	return scenario === "h2c" || scenario === "h2hop";
 }
 
 /**
@@ -70,11 +78,11 @@ export async function startSubject(
 			processes.push(startProxy(peer, adsPort === undefined ? role : { ...role, adsPort }, folder));
 		}
 		const url = `http://127.0.0.1:${roles[0]?.listenPort ?? 0}/`;
-		await waitForBody(url, bodyBytes, () => processes.some((process) => process.exited()));
+		await waitForBody(url, speaksHttp2(scenario), bodyBytes, () => processes.some((process) => process.exited()));
 		for (const role of roles) {
 			if (role.listenTls && !(await refusesStrangers(role.listenPort))) throw new Error("the hop serves a client without a certificate");
 		}
-		return { peer, url, processes, stop };
+		return { peer, url, http2: speaksHttp2(scenario), processes, stop };
 	} catch (error) {
 		await stop();
 		const said = [...sources.flatMap((source) => source.refusals()), ...processes.map((process) => process.output().trim())].join("\n");
@@ -84,12 +92,13 @@ export async function startSubject(
 
 async function buildRoles(scenario: ScenarioName, backendPort: number, certificates: CertificateFiles): Promise<readonly ProxyRole[]> {
 	const [front = 0, back = 0, adminFront = 0, adminBack = 0] = await freePorts(4);
-	if (scenario !== "hop") {
-		return [{ listenPort: front, listenTls: false, upstreamPort: backendPort, upstreamTls: false, adminPort: adminFront, certificates }];
+	const shared = { http2: speaksHttp2(scenario), certificates };
+	if (scenario !== "hop" && scenario !== "h2hop") {
+		return [{ ...shared, listenPort: front, listenTls: false, upstreamPort: backendPort, upstreamTls: false, adminPort: adminFront }];
 	}
 	return [
-		{ listenPort: front, listenTls: false, upstreamPort: back, upstreamTls: true, adminPort: adminFront, certificates },
-		{ listenPort: back, listenTls: true, upstreamPort: backendPort, upstreamTls: false, adminPort: adminBack, certificates },
+		{ ...shared, listenPort: front, listenTls: false, upstreamPort: back, upstreamTls: true, adminPort: adminFront },
+		{ ...shared, listenPort: back, listenTls: true, upstreamPort: backendPort, upstreamTls: false, adminPort: adminBack },
 	];
 }
 

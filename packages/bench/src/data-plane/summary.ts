@@ -16,6 +16,9 @@ export type Summary = {
 	readonly foreignShare: number;
 	readonly toNginx: number | undefined;
 	readonly toEnvoy: number | undefined;
+	/** Of CPU a request: the other's over this one's. */
+	readonly cpuToHaproxy: number | undefined;
+	readonly cpuToEnvoy: number | undefined;
 	readonly requests: number;
 	readonly failed: number;
 };
@@ -55,15 +58,25 @@ function summarizeOne(scenario: ScenarioName, peer: PeerName, own: readonly Samp
 		foreignShare: middle((sample) => sample.foreignShare),
 		toNginx: ratioTo("nginx", own, all),
 		toEnvoy: ratioTo("envoy", own, all),
+		cpuToHaproxy: ratioTo("haproxy", own, all, cpuRatio),
+		cpuToEnvoy: ratioTo("envoy", own, all, cpuRatio),
 		requests: total((sample) => sample.requests),
 		failed: total((sample) => sample.failed),
 	};
 }
 
-function ratioTo(other: PeerName, own: readonly Sample[], all: readonly Sample[]): number | undefined {
+const rateRatio = (own: Sample, other: Sample): number => own.requestsPerSecond / other.requestsPerSecond;
+const cpuRatio = (own: Sample, other: Sample): number => other.cpuUsPerRequest / own.cpuUsPerRequest;
+
+function ratioTo(
+	other: PeerName,
+	own: readonly Sample[],
+	all: readonly Sample[],
+	ratio: (own: Sample, other: Sample) => number = rateRatio,
+): number | undefined {
 	const ratios = own.flatMap((sample) => {
 		const beside = all.find((candidate) => candidate.scenario === sample.scenario && candidate.peer === other && candidate.round === sample.round);
-		return beside === undefined ? [] : [sample.requestsPerSecond / beside.requestsPerSecond];
+		return beside === undefined ? [] : [ratio(sample, beside)];
 	});
 	return ratios.length === 0 ? undefined : median(ratios);
 }

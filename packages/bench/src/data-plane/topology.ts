@@ -19,6 +19,8 @@ export type ProxyRole = {
 	readonly upstreamPort: number;
 	readonly upstreamTls: boolean;
 	readonly adminPort: number;
+	/** Both sides speak HTTP/2, with prior knowledge or by ALPN; else HTTP/1.1. */
+	readonly http2: boolean;
 	/** An ADS server that gives the listener, route, cluster and endpoint; undefined: they are in the file. */
 	readonly adsPort?: number;
 	readonly certificates: CertificateFiles;

@@ -331,6 +331,38 @@ export interface TcpProxy {
 	readonly accessLogs: readonly AccessLog[];
 }
 
+/** Of `http2_protocol_options`, each side's own. */
+export interface Http2Options {
+	/** What the peer's encoder may use; bytes. */
+	readonly headerTableSize: number;
+	readonly maxConcurrentStreams: number;
+	/** Bytes. */
+	readonly streamWindow: number;
+	readonly connectionWindow: number;
+	/** Extended CONNECT (RFC 8441). */
+	readonly allowConnect: boolean;
+	/** Frames that may wait for the peer to read. */
+	readonly outboundFramesMax: number;
+	readonly outboundControlFramesMax: number;
+	readonly emptyFramesMax: number;
+	readonly priorityFramesPerStreamMax: number;
+	readonly windowUpdatesPerDataFrameMax: number;
+	/** A malformed message costs its stream rather than the connection. */
+	readonly isStreamErrorOnInvalidMessage: boolean;
+	readonly keepalive: Http2Keepalive | undefined;
+}
+
+/** PINGs of ours. */
+export interface Http2Keepalive {
+	/** 0: none but after idling. */
+	readonly intervalMs: number;
+	readonly timeoutMs: number;
+	/** Of the interval, 0 to 100. */
+	readonly jitterPercent: number;
+	/** A request on a connection that was idle for this long sends a PING first; 0: never. */
+	readonly idleIntervalMs: number;
+}
+
 export interface HttpConnectionManager {
 	readonly kind: "http";
 	readonly statPrefix: string;
@@ -374,6 +406,7 @@ export interface HttpConnectionManager {
 		readonly enableTrailers: boolean;
 		readonly headerCase: "lower" | "proper" | "preserve";
 	};
+	readonly http2: Http2Options;
 	readonly proxy100Continue: boolean;
 	readonly accessLogs: readonly AccessLog[];
 	readonly schemeOverwrite: "http" | "https" | undefined;
@@ -478,6 +511,7 @@ export interface Cluster {
 	readonly lb: LoadBalancer;
 	readonly upstreamProtocol: "http1" | "http2" | "downstream" | "alpn";
 	readonly http1: { readonly headerCase: "lower" | "proper" | "preserve"; readonly enableTrailers: boolean };
+	readonly http2: Http2Options;
 	/** 0: none. */
 	readonly idleTimeoutMs: number;
 	readonly maxConnectionDurationMs: number;

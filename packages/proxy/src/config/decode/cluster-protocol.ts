@@ -3,10 +3,12 @@ import type { Http1ProtocolOptions } from "@weft/xds/generated/envoy/config/core
 import type { HttpProtocolOptions } from "@weft/xds/generated/envoy/extensions/upstreams/http/v3/http_protocol_options.ts";
 import type { Cluster } from "../runtime-config.ts";
 import { openAny } from "./any.ts";
+import { decodeHttp2Options } from "./http2-options.ts";
 import { decodeHttp1 } from "./http-connection-manager.ts";
 import { type At, durationMsOr, onlySupports, report, under } from "./issues.ts";
 
-export interface ProtocolChoice extends Pick<Cluster, "upstreamProtocol" | "http1" | "idleTimeoutMs" | "maxConnectionDurationMs" | "maxRequestsPerConnection"> {
+export interface ProtocolChoice
+	extends Pick<Cluster, "upstreamProtocol" | "http1" | "http2" | "idleTimeoutMs" | "maxConnectionDurationMs" | "maxRequestsPerConnection"> {
 	readonly autoSni: boolean;
 	readonly autoSanValidation: boolean;
 }
@@ -42,11 +44,13 @@ function decodeOptions(at: At, options: HttpProtocolOptions, message: ClusterMes
 	const explicit = options.explicitHttpConfig;
 	if (explicit?.http3ProtocolOptions !== undefined) report(under(at, "explicitHttpConfig"), "HTTP/3 is not implemented");
 	const http1 = explicit?.httpProtocolOptions ?? options.useDownstreamProtocolConfig?.httpProtocolOptions ?? options.autoConfig?.httpProtocolOptions;
+	const http2 = explicit?.http2ProtocolOptions ?? options.useDownstreamProtocolConfig?.http2ProtocolOptions ?? options.autoConfig?.http2ProtocolOptions;
 	const common = options.commonHttpProtocolOptions;
 	const names = options.upstreamHttpProtocolOptions;
 	return {
 		upstreamProtocol: options.autoConfig ? "alpn" : options.useDownstreamProtocolConfig ? "downstream" : explicit?.http2ProtocolOptions ? "http2" : "http1",
 		http1: decodeUpstreamHttp1(at, http1),
+		http2: decodeHttp2Options(at, http2),
 		idleTimeoutMs: durationMsOr(common?.idleTimeout, idleDefaultMs),
 		maxConnectionDurationMs: durationMsOr(common?.maxConnectionDuration, 0),
 		maxRequestsPerConnection: common?.maxRequestsPerConnection ?? message.maxRequestsPerConnection ?? 0,
@@ -67,6 +71,7 @@ function decodeOlder(at: At, message: ClusterMessage): ProtocolChoice {
 	return {
 		upstreamProtocol: message.protocolSelection === 1 ? "downstream" : message.http2ProtocolOptions ? "http2" : "http1",
 		http1: decodeUpstreamHttp1(under(at, "httpProtocolOptions"), message.httpProtocolOptions),
+		http2: decodeHttp2Options(under(at, "http2ProtocolOptions"), message.http2ProtocolOptions),
 		idleTimeoutMs: durationMsOr(common?.idleTimeout, idleDefaultMs),
 		maxConnectionDurationMs: durationMsOr(common?.maxConnectionDuration, 0),
 		maxRequestsPerConnection: common?.maxRequestsPerConnection ?? message.maxRequestsPerConnection ?? 0,

@@ -185,8 +185,8 @@ function decodeClusterValue(at: At, message: ClusterMessage, kind: Cluster["kind
 	};
 }
 
-function connectionLimits({ upstreamProtocol, http1, idleTimeoutMs, maxConnectionDurationMs, maxRequestsPerConnection }: ProtocolChoice) {
-	return { upstreamProtocol, http1, idleTimeoutMs, maxConnectionDurationMs, maxRequestsPerConnection };
+function connectionLimits({ upstreamProtocol, http1, http2, idleTimeoutMs, maxConnectionDurationMs, maxRequestsPerConnection }: ProtocolChoice) {
+	return { upstreamProtocol, http1, http2, idleTimeoutMs, maxConnectionDurationMs, maxRequestsPerConnection };
 }
 
 function decodeLimits(thresholds: readonly CircuitBreakers_Thresholds[], priority: number): BreakerLimits {

@@ -5,13 +5,14 @@ import { decodeAccessLogs } from "./access-log.ts";
 import { openAny } from "./any.ts";
 import type { DecodeEnvironment } from "./environment.ts";
 import { decodeHttpFilters } from "./filters/http-filters.ts";
+import { decodeHttp2Options } from "./http2-options.ts";
 import { type At, durationMs, durationMsOr, onlySupports, report, under } from "./issues.ts";
 import { decodeUpgrades } from "./route-action.ts";
 import { decodeRoutes } from "./route-table.ts";
 
 const typeName = "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager";
 
-// HTTP/2 and HTTP/3 options, `stream_error_on_invalid_http_message` among them, have no effect on HTTP/1.1.
+// HTTP/3 options have no effect on what is spoken here.
 const supported = [
 	"codecType",
 	"statPrefix",
@@ -73,6 +74,7 @@ export function decodeHttpConnectionManager(at: At, hcm: HcmMessage, environment
 		...decodeLimits(hcm),
 		upgrades: decodeUpgrades(at, hcm.upgradeConfigs),
 		http1: decodeHttp1(under(at, "httpProtocolOptions"), hcm.httpProtocolOptions),
+		http2: decodeHttp2Options(under(at, "http2ProtocolOptions"), hcm.http2ProtocolOptions, hcm.streamErrorOnInvalidHttpMessage ?? false),
 		proxy100Continue: hcm.proxy100Continue,
 		accessLogs: decodeAccessLogs(at, hcm.accessLog, environment),
 		schemeOverwrite: decodeScheme(at, hcm),

@@ -150,6 +150,7 @@ function parseLine(head: HeaderBlock, bytes: Buffer, start: number, from: number
 	index[word + 3] = valueEnd - start;
 	index[word + 4] = hash;
 	index[word + 5] = id;
+	index[word + 6] = 0;
 	if (id !== 0) head.present |= 1 << id;
 	else if (nameEnd - from > 8 && bytes[from] === 120 && bytes[from + 2] === 101 && bytes[from + 7] === 45) head.present |= envoyHeaderBit;
 	return at + 2;

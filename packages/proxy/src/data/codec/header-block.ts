@@ -3,13 +3,15 @@ import { hashName, readText } from "./bytes.ts";
 import type { HeaderView } from "./head.ts";
 
 /** Words of one header in the index. */
-export const indexWords = 6;
+export const indexWords = 7;
 const nameStart = 0;
 const nameEnd = 1;
 const valueStart = 2;
 const valueEnd = 3;
 const hashWord = 4;
 const knownWord = 5;
+/** 1 + the number of the entry of the decoder's table that the line came from; 0: from none. */
+export const entryWord = 6;
 
 /** In `present`: there may be an `x-envoy-…` header. */
 export const envoyHeaderBit = 1 << 30;
@@ -34,6 +36,8 @@ export class HeaderBlock implements HeaderView {
 	count = 0;
 	/** Where the header lines start. */
 	linesStart = 0;
+	/** Which decoder's entries `entryWord` speaks of. */
+	decoderId = 0;
 	/** Bit per id of `known-names.ts` seen on the wire. */
 	present = 0;
 	/** 0: all lines still stand. */
@@ -44,12 +48,15 @@ export class HeaderBlock implements HeaderView {
 	addedCount = 0;
 	/** The head as it came, names in their original case; only kept when asked for. */
 	original: Buffer | undefined;
+	/** Lines that HTTP/2 must go on sending as literals (RFC 7541 §7.1.3). */
+	readonly #neverIndexed: number[] = [];
 
 	clear(): void {
 		this.count = this.length = this.present = this.removedCount = this.linesStart = 0;
 		this.addedCount = 0;
 		this.original = undefined;
 		if (this.bytes.length > keptBytesMax) this.bytes = noBytes;
+		if (this.#neverIndexed.length > 0) this.#neverIndexed.length = 0;
 	}
 
 	/** Takes over a parsed head; the index already refers to `start` as 0. */
@@ -58,6 +65,14 @@ export class HeaderBlock implements HeaderView {
 		if (this.bytes.length < length) this.bytes = Buffer.allocUnsafeSlow(Math.max(length, 2 * this.bytes.length, initialBytes));
 		source.copy(this.bytes, 0, start, end);
 		this.length = length;
+	}
+
+	markNeverIndexed(line: number): void {
+		this.#neverIndexed.push(line);
+	}
+
+	isNeverIndexed(line: number): boolean {
+		return this.#neverIndexed.length > 0 && this.#neverIndexed.includes(line);
 	}
 
 	growIndex(): void {

@@ -1,5 +1,7 @@
 import type { ConnectionInfo } from "../log/stream-info.ts";
 import { beginRequest, type ChooseContext, endRequest, type HostEntry } from "../lb/host-entry.ts";
+import type { RequestHead } from "../codec/request-head.ts";
+import type { UpstreamAlpn } from "../tls/upstream-tls.ts";
 import { clusterGauge, clusterStat } from "../upstream/cluster-stats.ts";
 import type { ClusterRuntime } from "../upstream/cluster-runtime.ts";
 import type { HttpPool, PoolClient, UpstreamExchange } from "../upstream/exchange.ts";
@@ -37,11 +39,8 @@ export class Attempt {
 	}
 
 	/** Asks for a connection; the client hears of it, at once or later. */
-	connect(client: PoolClient, authority: string, alpn: readonly string[] | undefined, downstream: ConnectionInfo): void {
-		const { host, priority } = this;
-		const cluster = this.cluster as ClusterRuntime;
-		const transport = cluster.transports.choose(host as HostEntry, authority, cluster.httpAlpn(host as HostEntry, alpn), downstream);
-		const pool = cluster.poolsOf(host as HostEntry).pool(transport, priority);
+	connect(client: PoolClient, request: RequestHead, alpn: UpstreamAlpn | undefined, downstream: ConnectionInfo): void {
+		const pool = (this.cluster as ClusterRuntime).poolFor(this.host as HostEntry, request, alpn, this.priority, downstream);
 		this.#pool = pool;
 		const upstream = pool.acquire(client);
 		if (upstream !== undefined) client.onPoolReady(upstream);

@@ -5,8 +5,8 @@ import { defaultHeadLimits, type HeadLimits } from "../codec/head-parser.ts";
 import { compileAccessLog, type LineSink, type LogStream } from "../log/access-log.ts";
 import type { StreamInfo } from "../log/stream-info.ts";
 import { type CompiledRouteTable, compileRouteTable } from "../match/route-table.ts";
-import { httpCounters, httpGauges, listenerHttpCounters } from "../stats/families.ts";
-import { http1Only } from "../tls/upstream-tls.ts";
+import { http2Counters, http2Gauges, httpCounters, httpGauges, listenerHttpCounters } from "../stats/families.ts";
+import type { UpstreamAlpn } from "../tls/upstream-tls.ts";
 import type { WorkerContext } from "../worker/context.ts";
 import type { Snapshot } from "../worker/snapshot.ts";
 import { FilterChains } from "./filter-chain.ts";
@@ -24,8 +24,8 @@ export interface CompiledManager {
 	readonly serverName: string;
 	readonly chains: FilterChains;
 	readonly suppressEnvoyHeaders: boolean;
-	/** Of Istio's alpn filter, as far as we speak it. */
-	readonly upstreamAlpn: readonly string[] | undefined;
+	/** Of Istio's alpn filter: what to offer to peers of the mesh, by what is spoken with them. */
+	readonly upstreamAlpn: UpstreamAlpn | undefined;
 	/** Istio's peer metadata: what this side tells, and how it reads what the other tells; undefined without the filter. */
 	readonly peers: PeerExchange | undefined;
 	readonly bufferBytesMax: number;
@@ -36,6 +36,9 @@ export interface CompiledManager {
 	count(stat: number, by?: number): void;
 	/** One of `httpGauge`. */
 	gauge(stat: number, by: number): void;
+	/** One of `http2Stat`, `http2Gauge`: of all downstream connections of the process. */
+	countHttp2(stat: number): void;
+	gaugeHttp2(stat: number, by: number): void;
 	/** Also in the listener's own counters. */
 	countResponse(status: number): void;
 	log(info: StreamInfo): void;
@@ -57,9 +60,16 @@ export function compileManager(config: HttpConnectionManager, inputs: ManagerInp
 	const counterBase = scope.counters(httpCounters);
 	const gaugeBase = scope.gauges(httpGauges);
 	const listenerBase = listenerScope.counters(listenerHttpCounters);
+	const http2Scope = context.stats.openScope("http2.");
+	const http2CounterBase = http2Scope.counters(http2Counters);
+	const http2GaugeBase = http2Scope.gauges(http2Gauges);
 	const count = (base: number, offset: number, by: number) => {
 		const { counters } = context.stats;
 		counters[base + offset] = (counters[base + offset] as number) + by;
+	};
+	const gauge = (base: number, offset: number, by: number) => {
+		const { gauges } = context.stats;
+		gauges[base + offset] = (gauges[base + offset] as number) + by;
 	};
 	const router = config.filters.find((filter) => filter.kind === "router");
 	const alpn = config.filters.find((filter) => filter.kind === "alpn");
@@ -95,18 +105,16 @@ export function compileManager(config: HttpConnectionManager, inputs: ManagerInp
 		serverName: config.serverName || context.serverName,
 		chains: new FilterChains(config.filters, (filter, index, overrides) => compileHttpFilter(filter, overrides, { ...filterInputs, index })),
 		suppressEnvoyHeaders: router?.kind === "router" && router.suppressEnvoyHeaders,
-		upstreamAlpn: alpn?.kind === "alpn" ? http1Only(alpn.http11) : undefined,
+		upstreamAlpn: alpn?.kind === "alpn" ? { "HTTP/1.1": alpn.http11, "HTTP/2": alpn.http2 } : undefined,
 		peers: config.filters.some((filter) => filter.kind === "peerMetadata") ? peerExchangeOf(context.node) : undefined,
 		bufferBytesMax: listener.bufferBytesMax,
 		accessLogs,
 		observers: buildObservers(config, inputs),
 		table: compileTableLookup(config, context, errors),
 		count: (stat, by = 1) => count(counterBase, stat, by),
-		gauge(stat, by) {
-			const { gauges } = context.stats;
-			const at = gaugeBase + stat;
-			gauges[at] = (gauges[at] as number) + by;
-		},
+		gauge: (stat, by) => gauge(gaugeBase, stat, by),
+		countHttp2: (stat) => count(http2CounterBase, stat, 1),
+		gaugeHttp2: (stat, by) => gauge(http2GaugeBase, stat, by),
 		countResponse(status) {
 			const hundreds = Math.floor(status / 100) - 1;
 			count(counterBase, httpCounters.index.downstream_rq_completed, 1);
@@ -122,6 +130,7 @@ export function compileManager(config: HttpConnectionManager, inputs: ManagerInp
 			for (const close of closers) close();
 			scope.close();
 			listenerScope.close();
+			http2Scope.close();
 		},
 	};
 }

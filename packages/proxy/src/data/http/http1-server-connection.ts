@@ -6,7 +6,7 @@ import { formatXfcc } from "../headers/xfcc.ts";
 import { responseFlags } from "../log/response-flags.ts";
 import type { ResponseHead } from "../codec/response-head.ts";
 import type { ConnectionInfo } from "../log/stream-info.ts";
-import { type Connection, type ConnectionHandler, silentHandler } from "../transport/connection.ts";
+import type { Connection, ConnectionHandler } from "../transport/connection.ts";
 import { Timer } from "../transport/timers.ts";
 import type { WorkerContext } from "../worker/context.ts";
 import type { CompiledManager } from "./connection-manager.ts";
@@ -21,7 +21,7 @@ import type { StreamPool } from "./stream-pool.ts";
 import { httpGauge, httpStat } from "./http-stats.ts";
 
 /** The first bytes are HTTP/2's: somebody else takes the connection, with what has been read. */
-export type OnHttp2 = (connection: Connection, info: ConnectionInfo, bytes: Buffer) => void;
+export type OnHttp2 = (bytes: Buffer) => void;
 
 const preface = Buffer.from("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
 const bytesPerDecision = 4;
@@ -158,10 +158,14 @@ export class Http1ServerConnection implements ConnectionHandler, MessageEvents, 
 			this.connection.destroy();
 			return;
 		}
-		this.#forget();
-		// Whoever takes over hears of the end; here it has been counted.
-		this.connection.handler = silentHandler;
-		this.#onHttp2(this.connection, this.info, bytes);
+		this.#decoder.isStopped = true;
+		this.#stopCounting();
+		this.manager.count(httpStat.downstream_cx_total, -1);
+		this.manager.count(httpStat.downstream_cx_http1_total, -1);
+		if (this.connection.isTls) this.manager.count(httpStat.downstream_cx_ssl_total, -1);
+		// What has been read here is counted there again.
+		this.manager.count(httpStat.downstream_cx_rx_bytes_total, -bytes.length);
+		this.#onHttp2(bytes);
 	}
 
 	#parseHead(bytes: Buffer, start: number, end: number): number {
@@ -488,13 +492,17 @@ export class Http1ServerConnection implements ConnectionHandler, MessageEvents, 
 
 	#forget(): void {
 		this.#decoder.isStopped = true;
+		this.#context.output.discard(this.connection);
+		this.#stopCounting();
+		this.#onClosed();
+	}
+
+	#stopCounting(): void {
 		this.#timer.disarm();
 		this.#ageTimer.disarm();
-		this.#context.output.discard(this.connection);
 		this.manager.gauge(httpGauge.downstream_cx_active, -1);
 		this.manager.gauge(httpGauge.downstream_cx_http1_active, -1);
 		if (this.connection.isTls) this.manager.gauge(httpGauge.downstream_cx_ssl_active, -1);
-		this.#onClosed();
 	}
 }
 

@@ -6,6 +6,7 @@ import { createChooseContext, type HostEntry, beginRequest, endRequest } from ".
 import type { ClusterRuntime } from "../upstream/cluster-runtime.ts";
 import type { HttpPool, PoolClient, UpstreamClient, UpstreamExchange } from "../upstream/exchange.ts";
 import { Timer } from "../transport/timers.ts";
+import type { UpstreamAlpn } from "../tls/upstream-tls.ts";
 import type { HttpStream } from "./stream.ts";
 import { clusterGauge, clusterStat } from "../upstream/cluster-stats.ts";
 
@@ -39,7 +40,7 @@ class MirrorRequest implements Mirror, UpstreamClient, PoolClient {
 	readonly #head: RequestHead;
 	readonly #body: Buffer[] = [];
 	readonly #bodyBytesMax: number;
-	readonly #alpn: readonly string[] | undefined;
+	readonly #alpn: UpstreamAlpn | undefined;
 	readonly #timer: Timer;
 	#bodyBytes = 0;
 	#isSent = false;
@@ -56,6 +57,7 @@ class MirrorRequest implements Mirror, UpstreamClient, PoolClient {
 		this.#timer = new Timer(context.wheel, () => this.#end());
 		const [name, port] = splitPort(request.authority);
 		const head = new RequestHead();
+		head.version = request.version;
 		head.method = request.method;
 		head.path = request.path;
 		head.scheme = request.scheme;
@@ -102,7 +104,7 @@ class MirrorRequest implements Mirror, UpstreamClient, PoolClient {
 		cluster.gauge(clusterGauge.upstream_rq_active, 1);
 		beginRequest(host);
 		this.#timer.arm(mirrorTimeoutMs);
-		this.#pool = cluster.poolsOf(host).pool(cluster.transports.choose(host, this.#head.authority, cluster.httpAlpn(host, this.#alpn)), "default");
+		this.#pool = cluster.poolFor(host, this.#head, this.#alpn, "default");
 		const upstream = this.#pool.acquire(this);
 		if (upstream !== undefined) this.onPoolReady(upstream);
 	}

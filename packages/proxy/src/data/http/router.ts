@@ -138,7 +138,7 @@ export class RouterState implements UpstreamClient, PoolClient {
 		if (this.#forward?.config.hostRewrite?.kind === "auto" && host.host.hostname !== "") request.authority = host.host.hostname;
 		if (stream.route?.virtualHost.config.includeRequestAttemptCount === true) request.set("x-envoy-attempt-count", String(info.attemptCount));
 		this.#armTryTimer();
-		this.#attempt.connect(this, request.authority, stream.manager.upstreamAlpn, info.connection);
+		this.#attempt.connect(this, request, stream.manager.upstreamAlpn, info.connection);
 	}
 
 	onPoolReady(upstream: UpstreamExchange): void {
@@ -147,6 +147,8 @@ export class RouterState implements UpstreamClient, PoolClient {
 		this.#attempt.leavePool();
 		this.#attempt.upstream = upstream;
 		upstream.begin(this);
+		// An earlier attempt may have stopped the client and ended before it could let it go on.
+		stream.downstream.resume(pauseReasons.upstreamBlocked);
 		info.upstreamProtocol = upstream.protocol;
 		info.upstreamLocalAddress = upstream.localAddress;
 		info.upstreamFirstSentAt = this.#attempt.startedAt = context.nowMs();
@@ -321,7 +323,8 @@ export class RouterState implements UpstreamClient, PoolClient {
 
 	#onReset(reason: ResetReason, detail: string): void {
 		const { upstream } = this.#attempt;
-		const isStale = upstream !== undefined && upstream.isReused && !upstream.hasAnswered && reason === "connectionTermination";
+		const isUnread = reason === "unprocessed";
+		const isStale = isUnread || (upstream !== undefined && upstream.isReused && !upstream.hasAnswered && reason === "connectionTermination");
 		this.#attempt.upstream = undefined;
 		if (upstream !== undefined && reason === "protocolError") upstream.abandon();
 		this.cluster?.count(clusterStat.upstream_rq_rx_reset);
@@ -332,7 +335,7 @@ export class RouterState implements UpstreamClient, PoolClient {
 			return;
 		}
 		// The peer closed an idle connection while our request was on its way: that is no failure of the request.
-		if (isStale && !this.#hasReplayed && this.#canReplay && isIdempotent(this.stream.request.method)) {
+		if (isStale && !this.#hasReplayed && this.#canReplay && (isUnread || isIdempotent(this.stream.request.method))) {
 			this.#hasReplayed = true;
 			this.#attempt.release();
 			this.stream.info.attemptCount--;

@@ -22,6 +22,9 @@ export const poolFailures: Readonly<Record<PoolFailure, Failure>> = {
 export const resetFailures: Readonly<Record<ResetReason, Failure>> = {
 	connectionTermination: { words: "connection termination", flag: responseFlags.UC, status: 503, retry: "connectionTermination" },
 	protocolError: { words: "protocol error", flag: responseFlags.UPE, status: 502, retry: "protocolError" },
+	remoteReset: { words: "remote reset", flag: responseFlags.UR, status: 503, retry: "remoteReset" },
+	remoteRefused: { words: "remote refused stream reset", flag: responseFlags.UR, status: 503, retry: "remoteRefused" },
+	unprocessed: { words: "remote refused stream reset", flag: responseFlags.UR, status: 503, retry: "remoteRefused" },
 	localReset: { words: "local reset", flag: responseFlags.LR, status: 503, retry: "localReset" },
 };
 

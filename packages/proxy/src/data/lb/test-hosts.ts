@@ -1,3 +1,4 @@
+import { http2Defaults } from "../../config/http2-defaults.ts";
 import type { Cluster, ClusterHosts, Host, LoadBalancer, LocalityHosts } from "../../config/runtime-config.ts";
 
 /** Clusters and hosts with everything off, for this package's tests. */
@@ -35,6 +36,7 @@ export function cluster(lb: LoadBalancer, parts: Partial<Cluster> = {}): Cluster
 		lb,
 		upstreamProtocol: "http1",
 		http1: { headerCase: "lower", enableTrailers: false },
+		http2: http2Defaults,
 		idleTimeoutMs: 0,
 		maxConnectionDurationMs: 0,
 		maxRequestsPerConnection: 0,

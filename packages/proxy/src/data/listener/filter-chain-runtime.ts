@@ -57,7 +57,15 @@ export function compileChain(config: FilterChain, inputs: ChainInputs): ChainRun
 		const offset = tlsCounters.names.indexOf(name as (typeof tlsCounters.names)[number]);
 		if (offset >= 0) context.stats.counters[sslBase + offset] = (context.stats.counters[sslBase + offset] as number) + 1;
 	};
-	const tls = config.tls && createDownstreamTls(config.tls, terminal.kind === "http", config.transportSocketConnectTimeoutMs, context, onStat);
+	const tls =
+		config.tls &&
+		createDownstreamTls(
+			config.tls,
+			terminal.kind === "http" && terminal.manager.config.codec === "http1",
+			config.transportSocketConnectTimeoutMs,
+			context,
+			onStat,
+		);
 	if (tls !== undefined) errors.push(...tls.errors);
 	const limit = config.filters.find((filter) => filter.kind === "connectionLimit");
 	const filters = compileConnectionFilters(config.filters, context, errors);

@@ -1,5 +1,7 @@
 import type { Listener, SocketAddress } from "../../config/runtime-config.ts";
+import type { CompiledManager } from "../http/connection-manager.ts";
 import { Http1ServerConnection } from "../http/http1-server-connection.ts";
+import { Http2ServerConnection } from "../http/http2-server-connection.ts";
 import { StreamPool } from "../http/stream-pool.ts";
 import { compileAccessLog, type LineSink, type LogStream } from "../log/access-log.ts";
 import { responseFlags } from "../log/response-flags.ts";
@@ -14,7 +16,6 @@ import { Timer } from "../transport/timers.ts";
 import type { WorkerContext } from "../worker/context.ts";
 import { createServerInfo, joinAddress } from "./connection-info.ts";
 import { type ChainRuntime, compileChain } from "./filter-chain-runtime.ts";
-import { passHttp2 } from "./http2-passthrough.ts";
 import { Inspection, type Inspected } from "./inspection.ts";
 import { compileInspectors, type InspectorChoice, onlyTls } from "./inspectors.ts";
 
@@ -26,6 +27,8 @@ export interface ListenerInputs {
 	/** The listener for a restored destination, other than the one that accepted. */
 	readonly findListener: (address: string, port: number) => ListenerRuntime | undefined;
 }
+
+type HttpServer = Http1ServerConnection | Http2ServerConnection;
 
 /** `0.0.0.0:80` → `0.0.0.0_80`, as in stat names. */
 export function formatStatAddress(address: SocketAddress): string {
@@ -47,7 +50,7 @@ export class ListenerRuntime {
 	readonly #gaugeBase: number;
 	readonly #accessLogs: readonly LogStream[];
 	readonly #inspectors: InspectorChoice;
-	readonly #servers = new Set<Http1ServerConnection>();
+	readonly #servers = new Set<HttpServer>();
 	readonly #others = new Set<Connection>();
 	readonly #tlsInspectorBase: number;
 	readonly #httpInspectorBase: number;
@@ -238,36 +241,20 @@ export class ListenerRuntime {
 		if (judged !== undefined && refused !== undefined) return this.#refuse(connection, judged, chain, refused);
 		switch (terminal.kind) {
 			case "http": {
-				if (alpn === "h2" || terminal.manager.config.codec === "http2") {
-					return passHttp2(
-						terminal.manager,
-						connection,
-						info,
-						bytes,
-						() => this.#closed(chain),
-						(name) => this.#trackRaw(connection, name),
-					);
-				}
-				const server: Http1ServerConnection = new Http1ServerConnection(
-					connection,
-					info,
-					terminal.manager,
-					this.#streams,
-					(taken, takenInfo, first) =>
-						passHttp2(
-							terminal.manager,
-							taken,
-							takenInfo,
-							first,
-							() => this.#closed(chain),
-							() => {},
-						),
-					() => {
-						this.#servers.delete(server);
-						// What passes on as HTTP/2 is still here.
-						if (connection.isClosed) this.#closed(chain);
-					},
-				);
+				const { manager } = terminal;
+				if (manager.config.codec !== "http1" && (alpn === "h2" || manager.config.codec === "http2"))
+					return this.#serveHttp2(connection, info, chain, manager, bytes);
+				const onHttp2 =
+					manager.config.codec === "http1"
+						? undefined
+						: (first: Buffer) => {
+								this.#servers.delete(server);
+								this.#serveHttp2(connection, info, chain, manager, first);
+							};
+				const server: HttpServer = new Http1ServerConnection(connection, info, manager, this.#streams, onHttp2, () => {
+					this.#servers.delete(server);
+					this.#closed(chain);
+				});
 				this.#servers.add(server);
 				connection.resume();
 				if (bytes !== undefined && bytes.length > 0) server.onData(bytes, 0, bytes.length);
@@ -299,9 +286,14 @@ export class ListenerRuntime {
 		this.#closed(chain);
 	}
 
-	#trackRaw(connection: Connection, state: "open" | "closed"): void {
-		if (state === "open") this.#others.add(connection);
-		else this.#others.delete(connection);
+	#serveHttp2(connection: Connection, info: ConnectionInfo, chain: ChainRuntime, manager: CompiledManager, bytes: Buffer | undefined): void {
+		const server: HttpServer = new Http2ServerConnection(connection, info, manager, this.#streams, () => {
+			this.#servers.delete(server);
+			this.#closed(chain);
+		});
+		this.#servers.add(server);
+		connection.resume();
+		if (bytes !== undefined && bytes.length > 0) server.onData(bytes, 0, bytes.length);
 	}
 
 	#echo(connection: Connection, chain: ChainRuntime, bytes: Buffer | undefined): void {

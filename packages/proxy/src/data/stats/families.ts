@@ -171,6 +171,7 @@ export const httpCounters = defineFamily([
 export const httpGauges = defineFamily([
 	"downstream_cx_active",
 	"downstream_cx_http1_active",
+	"downstream_cx_http2_active",
 	"downstream_cx_ssl_active",
 	"downstream_cx_upgrades_active",
 	"downstream_cx_rx_bytes_buffered",
@@ -178,6 +179,38 @@ export const httpGauges = defineFamily([
 	"downstream_rq_active",
 	"fault.active_faults",
 ]);
+
+/** `http2.` downstream, `cluster.<name>.http2.` upstream. */
+export const http2Counters = defineFamily([
+	"dropped_headers_with_underscores",
+	"header_overflow",
+	"headers_cb_no_stream",
+	"inbound_empty_frames_flood",
+	"inbound_priority_frames_flood",
+	"inbound_window_update_frames_flood",
+	"keepalive_timeout",
+	"metadata_empty_frames",
+	"outbound_control_flood",
+	"outbound_flood",
+	"requests_rejected_with_underscores_in_headers",
+	"rx_messaging_error",
+	"rx_reset",
+	"stream_refused_errors",
+	"trailers",
+	"tx_flush_timeout",
+	"tx_reset",
+	"goaway_sent",
+]);
+export const clusterHttp2Counters = defineFamily(http2Counters.names.map((name) => `http2.${name}` as const));
+export const http2Gauges = defineFamily([
+	"streams_active",
+	"pending_send_bytes",
+	"deferred_stream_close",
+	"outbound_frames_active",
+	"outbound_control_frames_active",
+]);
+
+export const clusterHttp2Gauges = defineFamily(http2Gauges.names.map((name) => `http2.${name}` as const));
 
 export const listenerCounters = defineFamily([
 	"downstream_cx_total",

@@ -33,14 +33,14 @@ interface HandshakeHandle {
 
 export function createDownstreamTls(
 	tls: DownstreamTls,
-	isHttp: boolean,
+	isHttp1Only: boolean,
 	timeoutMs: number,
 	context: WorkerContext,
 	onStat: (name: string) => void,
 ): DownstreamTlsAcceptor {
 	const compile = createCompileContext();
 	const verify = compilePeerVerifier(tls.validation, tls.requireClientCertificate, compile);
-	const offered = orderAlpn(tls.alpn, isHttp);
+	const offered = spokenAlpn(tls.alpn, isHttp1Only);
 	let contexts = new SecureContexts();
 	const finishHandshake = (socket: TLSSocket): AcceptedTls | Error => {
 		const certificate = socket.getPeerX509Certificate();
@@ -93,10 +93,9 @@ export function createDownstreamTls(
 	};
 }
 
-/** HTTP/2 last: what can speak HTTP/1.1 does, what cannot is passed through. The metadata exchange is not spoken. */
-function orderAlpn(names: readonly string[], isHttp: boolean): readonly string[] {
-	const known = names.filter((name) => name !== "istio-peer-exchange");
-	return isHttp ? [...known.filter((name) => name !== "h2"), ...known.filter((name) => name === "h2")] : known;
+/** In the order of the configuration, less what is not spoken: the metadata exchange, and HTTP/2 by a codec for HTTP/1. */
+function spokenAlpn(names: readonly string[], isHttp1Only: boolean): readonly string[] {
+	return names.filter((name) => name !== "istio-peer-exchange" && !(isHttp1Only && name === "h2"));
 }
 
 /** Fails closed: without its certificate or trust the listener refuses, never goes on in clear text. */

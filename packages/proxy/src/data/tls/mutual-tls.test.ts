@@ -18,6 +18,8 @@ import {
 	tableOf,
 	updateOf,
 } from "../worker/standalone.ts";
+import { clientPreface } from "../http2/protocol.ts";
+import { headers, requestFields, settings } from "../http2/test-frames.ts";
 import { createTestAuthority } from "./test-identity.ts";
 
 const params = { minVersion: "TLSv1.2", maxVersion: "TLSv1.3", ciphers: "" } as const;
@@ -313,16 +315,68 @@ for (const transport of ["auto", "net"] as const) {
 			echo.close();
 		});
 
-		it("passes HTTP/2 as a whole to the one cluster it can go to", async () => {
-			upstream = await startUpstream((socket, text) => void (text.startsWith("PRI * HTTP/2.0") && socket.write("settings")));
+		/** What the hop's client end offers, what its server end takes, and what they are to speak. */
+		const agreements: readonly (readonly [
+			title: string,
+			protocol: Cluster["upstreamProtocol"],
+			offers: readonly string[],
+			takes: readonly string[],
+			codec: HttpConnectionManager["codec"],
+			spoken: "http1" | "http2",
+		])[] = [
+			["HTTP/2 as configured", "http2", ["istio", "h2"], ["h2", "http/1.1"], "auto", "http2"],
+			["HTTP/2 as configured, nothing offered: h2 is", "http2", [], ["h2", "http/1.1"], "auto", "http2"],
+			["HTTP/2 as configured, to a server that agrees to nothing", "http2", ["istio"], ["h2"], "auto", "http2"],
+			["whatever is agreed upon, to a server of both", "alpn", [], ["h2", "http/1.1"], "auto", "http2"],
+			["whatever is agreed upon, to a server of HTTP/1", "alpn", [], ["http/1.1"], "auto", "http1"],
+			["whatever is agreed upon, to a codec of HTTP/1", "alpn", [], ["h2", "http/1.1"], "http1", "http1"],
+			["HTTP/1 as configured, though h2 stands in the list", "http1", ["h2", "http/1.1"], ["h2", "http/1.1"], "auto", "http1"],
+			["what the client speaks: HTTP/1", "downstream", [], ["h2", "http/1.1"], "auto", "http1"],
+		];
+		for (const [title, upstreamProtocol, offers, takes, codec, spoken] of agreements) {
+			it(`the hop speaks ${title}`, async () => {
+				upstream = await startUpstream(answerHeads(() => ok("served")));
+				const local = clusterOf(`local${++names}`);
+				const statPrefix = `inbound${names}`;
+				const tls = { ...downstream("server"), alpn: takes };
+				const chain = chainOf([managerOf(tableOf([routeOf("/", forwardTo(local.name))]), { codec, statPrefix })], { tls });
+				const inbound = await listen([chain], [local], [upstream.port]);
+				const remote = clusterOf(`remote${++names}`, { upstreamProtocol, transport: { kind: "tls", tls: { ...upstreamTls("client", server), alpn: offers } } });
+				const port = await listen([chainOf([managerOf(tableOf([routeOf("/", forwardTo(remote.name))]))])], [remote], [inbound]);
+				const bodies = await Promise.all(Array.from({ length: 5 }, async () => bodyOf(await get(port, "/"))));
+				assert.deepEqual(
+					bodies,
+					Array.from({ length: 5 }, () => "served"),
+				);
+				const counters = proxy.worker.context.stats.dump().counters;
+				const count = (prefix: string, name: string) => {
+					const block = counters.find((found) => found.prefix === prefix && found.names.includes(name));
+					return block?.values[block.names.indexOf(name)];
+				};
+				const other = spoken === "http2" ? "http1" : "http2";
+				assert.equal(count(`http.${statPrefix}.`, `downstream_cx_${other}_total`), 0);
+				assert.equal(count(`http.${statPrefix}.`, `downstream_rq_${spoken}_total`), 5);
+				assert.equal(count(`cluster.${remote.name}.`, `upstream_cx_${other}_total`), 0);
+			});
+		}
+
+		it("takes HTTP/2 in clear text where its preface comes in pieces", async () => {
+			upstream = await startUpstream(answerHeads(() => ok("served")));
 			const local = clusterOf(`local${++names}`);
 			const port = await listen([chainOf([managerOf(tableOf([routeOf("/", forwardTo(local.name))]))])], [local], [upstream.port]);
 			const socket = tcpConnect({ host: "127.0.0.1", port });
-			socket.write("PR");
-			await new Promise((resolve) => setTimeout(resolve, 10));
-			socket.write("I * HTTP/2.0\r\n\r\nSM\r\n\r\n");
-			const answer = await new Promise<string>((resolve) => socket.once("data", (bytes) => resolve(bytes.toString("latin1"))));
-			assert.equal(answer, "settings");
+			const bytes = Buffer.concat([clientPreface, settings(), headers(1, requestFields())]);
+			for (let i = 0; i < bytes.length; i += 2) {
+				socket.write(bytes.subarray(i, i + 2));
+				if (i < 30) await new Promise((resolve) => setTimeout(resolve, 2));
+			}
+			let answer = "";
+			await new Promise<void>((resolve) =>
+				socket.on("data", (piece) => {
+					answer += piece.toString("latin1");
+					if (answer.includes("served")) resolve();
+				}),
+			);
 			socket.destroy();
 		});
 	});

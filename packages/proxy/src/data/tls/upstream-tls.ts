@@ -7,6 +7,7 @@ import type { ConnectionInfo, TlsInfo, UpstreamSource } from "../log/stream-info
 import { createCompileContext } from "../match/compile-context.ts";
 import type { Connection, ConnectOptions } from "../transport/connection.ts";
 import { sourceOptions } from "../transport/socket-options.ts";
+import type { PoolProtocol, UpstreamProtocol } from "../upstream/exchange.ts";
 import type { WorkerContext } from "../worker/context.ts";
 import { buildProxyHeader } from "../upstream/proxy-protocol-header.ts";
 import { compilePeerVerifier, type PeerVerifier, readTlsInfo } from "./peer-identity.ts";
@@ -38,9 +39,19 @@ export interface TransportChooser {
 	 * `downstream`: for whom, where the connection shows its client's address or names it.
 	 */
 	choose(host: HostEntry, authority: string, alpn: readonly string[] | undefined, downstream?: ConnectionInfo): ChosenTransport;
-	/** What to offer for HTTP, given the list of an alpn filter; undefined: what the cluster says. */
-	httpAlpn(host: HostEntry, override: readonly string[] | undefined): readonly string[] | undefined;
+	/** What to offer for HTTP, given the lists of an alpn filter; undefined: what the cluster says. */
+	httpAlpn(host: HostEntry, override: UpstreamAlpn | undefined, protocol: PoolProtocol): readonly string[] | undefined;
 	refresh(): void;
+}
+
+/** By what is spoken with the peer. */
+export type UpstreamAlpn = Readonly<Record<UpstreamProtocol, readonly string[]>>;
+
+const agreedAlpn = new WeakMap<Connection, string>();
+
+/** The protocol that the handshake agreed upon; "" when none. */
+export function upstreamAlpn(connection: Connection): string {
+	return agreedAlpn.get(connection) ?? "";
 }
 
 const tlsInfos = new WeakMap<Connection, TlsInfo>();
@@ -95,11 +106,15 @@ export function createTransportChooser(config: Cluster, context: WorkerContext):
 			if (proxyProtocol !== undefined) return named(way, proxyProtocol, downstream);
 			return downstream?.upstreamSource === undefined ? way : fromSource(way, downstream.upstreamSource);
 		},
-		httpAlpn(host, override) {
+		httpAlpn(host, override, protocol) {
 			const transport = transportOf(host.host);
 			if (transport.kind === "raw") return undefined;
+			const { alpn } = transport.tls;
+			if (protocol === "auto") return alpn.length === 0 ? both : undefined;
 			// Istio's filter speaks of mesh peers: a cluster that offers nothing of the mesh's is somebody else's server.
-			return override !== undefined && transport.tls.alpn.some((name) => name.startsWith("istio")) ? override : withoutHttp2(transport.tls);
+			if (override !== undefined && alpn.some((name) => name.startsWith("istio"))) return override[protocol];
+			if (protocol === "HTTP/2") return alpn.length === 0 ? http2 : undefined;
+			return withoutHttp2(transport.tls);
 		},
 		refresh() {
 			for (const ways of chosen.values()) for (const way of ways.values()) way.isStale = true;
@@ -110,7 +125,11 @@ export function createTransportChooser(config: Cluster, context: WorkerContext):
 	};
 }
 
-export function http1Only(names: readonly string[]): readonly string[] {
+/** Where the configuration says nothing, as Envoy has it. */
+const both: readonly string[] = ["h2", "http/1.1"];
+const http2: readonly string[] = ["h2"];
+
+function http1Only(names: readonly string[]): readonly string[] {
 	return names.filter((name) => name !== "h2" && name !== "istio-h2");
 }
 
@@ -325,6 +344,7 @@ class UpstreamTlsTransport implements ChosenTransport {
 		const info = readTlsInfo(socket, certificate);
 		const connection = this.#context.transport.adoptTls(socket);
 		tlsInfos.set(connection, info);
+		if (typeof socket.alpnProtocol === "string") agreedAlpn.set(connection, socket.alpnProtocol);
 		return connection;
 	}
 

@@ -86,7 +86,7 @@ export class AsyncRequest implements UpstreamClient, PoolClient {
 		cluster.gauge(clusterGauge.upstream_rq_active, 1);
 		beginRequest(host);
 		if (this.#init.timeoutMs > 0) this.#timer.arm(this.#init.timeoutMs);
-		this.#pool = cluster.poolsOf(host).pool(cluster.transports.choose(host, this.#init.authority, cluster.httpAlpn(host, undefined)), "default");
+		this.#pool = cluster.poolFor(host, this.#head, undefined, "default");
 		const upstream = this.#pool.acquire(this);
 		if (upstream !== undefined) this.onPoolReady(upstream);
 	}

@@ -1,14 +1,17 @@
 import type { BreakerLimits, Cluster, ClusterHosts } from "../../config/runtime-config.ts";
 import { acquire, breakerWord, noSlot, release, type SharedWords, tryAcquire, viewSlot } from "../../config/shared-state.ts";
 import { createOutlierReporter, type OutlierReporter } from "../filters/outlier-reporter.ts";
+import type { RequestHead } from "../codec/request-head.ts";
+import type { ConnectionInfo } from "../log/stream-info.ts";
 import type { HostEntry } from "../lb/host-entry.ts";
 import { createHostSet, type HostSet } from "../lb/host-set.ts";
-import { clusterCounters, clusterGauges, tlsCounters } from "../stats/families.ts";
+import { clusterCounters, clusterGauges, clusterHttp2Counters, clusterHttp2Gauges, tlsCounters } from "../stats/families.ts";
 import type { Histogram } from "../stats/histogram.ts";
 import { createResponseCodes, type ResponseCodes } from "../stats/response-codes.ts";
 import type { StatsScope } from "../stats/registry.ts";
-import { createTransportChooser, type TransportChooser } from "../tls/upstream-tls.ts";
+import { createTransportChooser, type TransportChooser, type UpstreamAlpn } from "../tls/upstream-tls.ts";
 import type { WorkerContext } from "../worker/context.ts";
+import type { HttpPool, PoolProtocol } from "./exchange.ts";
 import { HostPools } from "./host-pools.ts";
 import { clusterStat } from "./cluster-stats.ts";
 
@@ -32,6 +35,8 @@ export class ClusterRuntime {
 	readonly words: SharedWords;
 	readonly breakerSlot: number;
 	isRemoved = false;
+	#http2CounterBase = -1;
+	#http2GaugeBase = -1;
 
 	constructor(config: Cluster, hosts: ClusterHosts, context: WorkerContext) {
 		this.config = config;
@@ -58,9 +63,46 @@ export class ClusterRuntime {
 		});
 	}
 
-	/** What to offer for HTTP requests instead of the configured list: as long as we speak HTTP/1 only, not `h2`. */
-	httpAlpn(host: HostEntry, override: readonly string[] | undefined): readonly string[] | undefined {
-		return this.transports.httpAlpn(host, override);
+	/** What is spoken with the hosts for a request that came by `version` (10, 11 or 20). */
+	httpProtocol(version: number): PoolProtocol {
+		switch (this.config.upstreamProtocol) {
+			case "http2":
+				return "HTTP/2";
+			case "downstream":
+				return version === 20 ? "HTTP/2" : "HTTP/1.1";
+			case "alpn":
+				return "auto";
+			default:
+				return "HTTP/1.1";
+		}
+	}
+
+	/** Where requests of `request`'s kind to this host go. */
+	poolFor(host: HostEntry, request: RequestHead, alpn: UpstreamAlpn | undefined, priority: "default" | "high", downstream?: ConnectionInfo): HttpPool {
+		const protocol = this.httpProtocol(request.version);
+		const transport = this.transports.choose(host, request.authority, this.transports.httpAlpn(host, alpn, protocol), downstream);
+		return this.poolsOf(host).pool(transport, priority, transport.isTls || protocol !== "auto" ? protocol : "HTTP/1.1");
+	}
+
+	/** One of `http2Stat`; after `openHttp2Stats`. */
+	countHttp2(stat: number): void {
+		const { counters } = this.context.stats;
+		const at = this.#http2CounterBase + stat;
+		counters[at] = (counters[at] as number) + 1;
+	}
+
+	/** One of `http2Gauge`; after `openHttp2Stats`. */
+	gaugeHttp2(stat: number, by: number): void {
+		const { gauges } = this.context.stats;
+		const at = this.#http2GaugeBase + stat;
+		gauges[at] = (gauges[at] as number) + by;
+	}
+
+	/** Not before HTTP/2 is spoken: most clusters never do. */
+	openHttp2Stats(): void {
+		if (this.#http2CounterBase >= 0) return;
+		this.#http2CounterBase = this.scope.counters(clusterHttp2Counters);
+		this.#http2GaugeBase = this.scope.gauges(clusterHttp2Gauges);
 	}
 
 	/** One of `clusterStat`. */

@@ -4,9 +4,18 @@ import type { ChosenTransport } from "../tls/upstream-tls.ts";
 import type { Connection } from "../transport/connection.ts";
 
 export type UpstreamProtocol = "HTTP/1.1" | "HTTP/2";
+/** `auto`: whichever the TLS handshake agrees upon. */
+export type PoolProtocol = UpstreamProtocol | "auto";
 
 /** Why an exchange broke off. The words are Envoy's reset reasons. */
-export type ResetReason = "connectionTermination" | "protocolError" | "localReset";
+export type ResetReason =
+	| "connectionTermination"
+	| "protocolError"
+	| "localReset"
+	| "remoteReset"
+	| "remoteRefused"
+	/** The peer has said that it did not look at the request: whatever it was, it may be sent again (RFC 9113 §8.7). */
+	| "unprocessed";
 
 /** Whoever has an exchange, and hears what comes back on it. */
 export interface UpstreamClient {
@@ -61,7 +70,7 @@ export interface PoolClient {
 
 /** Connections to one host over which requests go. */
 export interface HttpPool {
-	readonly protocol: UpstreamProtocol;
+	readonly protocol: PoolProtocol;
 	readonly transport: ChosenTransport;
 	readonly priority: "default" | "high";
 	/** Neither connections nor anybody who waits for one. */

@@ -1,12 +1,15 @@
 import type { HostEntry } from "../lb/host-entry.ts";
 import type { ChosenTransport } from "../tls/upstream-tls.ts";
 import type { ClusterRuntime } from "./cluster-runtime.ts";
-import type { HttpPool } from "./exchange.ts";
+import { AutoPool } from "./auto-pool.ts";
+import type { HttpPool, PoolProtocol } from "./exchange.ts";
 import { Http1Pool } from "./http1-pool.ts";
+import { Http2Pool } from "./http2-pool.ts";
+import { PoolConnector } from "./pool-connector.ts";
 
 const poolsMax = 64;
 
-/** The pools of one host: one for each way of connecting (server name, priority). */
+/** The pools of one host: one for each way of connecting (server name, priority, protocol). */
 export class HostPools {
 	readonly #cluster: ClusterRuntime;
 	readonly #host: HostEntry;
@@ -19,19 +22,24 @@ export class HostPools {
 		this.#host = host;
 	}
 
-	pool(transport: ChosenTransport, priority: "default" | "high"): HttpPool {
+	pool(transport: ChosenTransport, priority: "default" | "high", protocol: PoolProtocol): HttpPool {
 		const last = this.#last;
-		if (last !== undefined && last.transport === transport && last.priority === priority) return last;
-		const key = `${priority} ${transport.key}`;
+		if (last !== undefined && last.transport === transport && last.priority === priority && last.protocol === protocol) return last;
+		const key = `${priority} ${protocol} ${transport.key}`;
 		let pool = this.#pools.get(key);
 		// A transport that was rebuilt (new certificates) has a new key.
 		if (pool === undefined) {
 			this.#makeRoom();
-			pool = new Http1Pool(this.#cluster, this.#host, transport, priority);
+			pool = this.#create(new PoolConnector(this.#cluster, this.#host, transport, priority), protocol);
 			this.#pools.set(key, pool);
 		}
 		this.#last = pool;
 		return pool;
+	}
+
+	#create(connector: PoolConnector, protocol: PoolProtocol): HttpPool {
+		if (protocol === "auto") return new AutoPool(connector);
+		return protocol === "HTTP/2" ? new Http2Pool(connector) : new Http1Pool(connector);
 	}
 
 	#makeRoom(): void {

@@ -4,6 +4,7 @@ import type { SharedWords } from "../../config/shared-state.ts";
 import type { FormatterEnvironment } from "../headers/formatter.ts";
 import type { IstioTelemetry } from "../http/istio-telemetry.ts";
 import type { Hash64 } from "../lb/hash.ts";
+import type { OutboundQueue } from "../http2/outbound.ts";
 import type { StatsRegistry } from "../stats/registry.ts";
 import type { Transport } from "../transport/connection.ts";
 import type { Output } from "../transport/output.ts";
@@ -18,6 +19,8 @@ export interface WorkerContext {
 	readonly reusePort: boolean;
 	readonly transport: Transport;
 	readonly output: Output;
+	/** Where HTTP/2 puts what it sends. */
+	readonly outbounds: OutboundQueue;
 	readonly wheel: TimerWheel;
 	readonly stats: StatsRegistry;
 	/** Istio's standard metrics. */

@@ -1,3 +1,4 @@
+import { http2Defaults } from "../../config/http2-defaults.ts";
 import type { Cluster, ClusterHosts, ConfigUpdate, FilterChain, HttpConnectionManager, Listener, Route, RouteTable } from "../../config/runtime-config.ts";
 import { createBucketBuffer } from "../../config/shared-buckets.ts";
 import { createSharedBuffer } from "../../config/shared-state.ts";
@@ -112,6 +113,7 @@ export function managerOf(table: RouteTable, parts: Partial<HttpConnectionManage
 		underscoresInHeaders: "allow",
 		upgrades: {},
 		http1: { acceptHttp10: false, defaultHostForHttp10: "", enableTrailers: false, headerCase: "lower" },
+		http2: http2Defaults,
 		proxy100Continue: false,
 		accessLogs: [],
 		schemeOverwrite: undefined,
@@ -172,6 +174,7 @@ export function clusterOf(name: string, parts: Partial<Cluster> = {}): Cluster {
 		lb: { kind: "roundRobin", slowStart: undefined },
 		upstreamProtocol: "http1",
 		http1: { headerCase: "lower", enableTrailers: false },
+		http2: http2Defaults,
 		idleTimeoutMs: 3_600_000,
 		maxConnectionDurationMs: 0,
 		maxRequestsPerConnection: 0,

@@ -5,6 +5,7 @@ import type { FromWorker, ToWorker, WorkerInit } from "../../config/worker-messa
 import { createRequestIds } from "../headers/request-id.ts";
 import { IstioTelemetry } from "../http/istio-telemetry.ts";
 import { loadHash64 } from "../lb/hash.ts";
+import { OutboundQueue } from "../http2/outbound.ts";
 import { ListenerManager } from "../listener/listener-manager.ts";
 import { createLogFiles, type LogFiles } from "../log/log-files.ts";
 import { createStatsRegistry } from "../stats/registry.ts";
@@ -65,6 +66,7 @@ export async function createDataWorker(
 		reusePort: init.options.reusePort,
 		transport: await createTransport(init.options.transport, { afterEvent, onHandlerError, socketCalls }),
 		output,
+		outbounds: new OutboundQueue(afterEvent),
 		wheel: createTimerWheel(() => performance.now(), run, nowMs),
 		stats: createStatsRegistry(istio),
 		istio,

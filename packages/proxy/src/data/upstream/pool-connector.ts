@@ -1,0 +1,158 @@
+import type { HostEntry } from "../lb/host-entry.ts";
+import type { ChosenTransport } from "../tls/upstream-tls.ts";
+import type { Connection } from "../transport/connection.ts";
+import { Timer } from "../transport/timers.ts";
+import type { ClusterRuntime } from "./cluster-runtime.ts";
+import { clusterGauge, clusterStat } from "./cluster-stats.ts";
+import type { PoolClient, PoolFailure } from "./exchange.ts";
+
+/** Whose connections they are. */
+export interface ConnectorOwner {
+	/** It does not read yet. */
+	onConnected(connection: Connection): void;
+	onConnectFailed(failure: PoolFailure, transportFailure: string): void;
+}
+
+/** Makes connections to one host, one way, within the cluster's limits; and keeps those who wait for one. */
+export class PoolConnector {
+	readonly cluster: ClusterRuntime;
+	readonly host: HostEntry;
+	readonly transport: ChosenTransport;
+	readonly priority: "default" | "high";
+	/** Set by whoever takes it over. */
+	owner!: ConnectorOwner;
+	/** Connections made and not closed. */
+	open = 0;
+	isDrained = false;
+	readonly #pending: PoolClient[] = [];
+	readonly #connecting = new Set<() => void>();
+
+	constructor(cluster: ClusterRuntime, host: HostEntry, transport: ChosenTransport, priority: "default" | "high") {
+		this.cluster = cluster;
+		this.host = host;
+		this.transport = transport;
+		this.priority = priority;
+	}
+
+	get isEmpty(): boolean {
+		return this.open === 0 && this.#pending.length === 0 && this.#connecting.size === 0;
+	}
+	get connecting(): number {
+		return this.#connecting.size;
+	}
+	get waiting(): number {
+		return this.#pending.length;
+	}
+	/** What is idle is not to be used again. */
+	get isUnwanted(): boolean {
+		return this.isDrained || !this.host.inUse || this.cluster.isRemoved || this.transport.isStale;
+	}
+
+	/** False: too many wait, and the client has heard so. */
+	wait(client: PoolClient): boolean {
+		const { cluster } = this;
+		if (!cluster.tryHold("pending", this.priority)) {
+			cluster.count(clusterStat.upstream_rq_pending_overflow);
+			client.onPoolFailure("overflow", "");
+			return false;
+		}
+		cluster.count(clusterStat.upstream_rq_pending_total);
+		cluster.gauge(clusterGauge.upstream_rq_pending_active, 1);
+		this.#pending.push(client);
+		return true;
+	}
+
+	/** Whoever has waited longest. */
+	next(): PoolClient | undefined {
+		if (this.#pending.length === 0) return undefined;
+		this.#leavePending();
+		return this.#pending.shift();
+	}
+
+	cancel(client: PoolClient): void {
+		const at = this.#pending.indexOf(client);
+		if (at < 0) return;
+		this.#pending.splice(at, 1);
+		this.#leavePending();
+		this.cluster.count(clusterStat.upstream_rq_cancelled);
+	}
+
+	#leavePending(): void {
+		this.cluster.letGo("pending", this.priority);
+		this.cluster.gauge(clusterGauge.upstream_rq_pending_active, -1);
+	}
+
+	/** One connection is always allowed; beyond that the cluster's limit holds, and clients wait for a free one. */
+	connect(): void {
+		const { cluster, priority } = this;
+		const isFirst = this.open === 0 && this.#connecting.size === 0;
+		if (isFirst) cluster.hold("connections", priority);
+		else if (!cluster.tryHold("connections", priority)) {
+			cluster.count(clusterStat.upstream_cx_overflow);
+			return;
+		}
+		cluster.count(clusterStat.upstream_cx_total);
+		const startedAt = cluster.context.nowMs();
+		const timer = new Timer(cluster.context.wheel, () => finish(undefined, "connectionTimeout", ""));
+		let isDone = false;
+		const finish = (connection: Connection | undefined, failure: PoolFailure, transportFailure: string) => {
+			if (isDone) return;
+			isDone = true;
+			timer.disarm();
+			this.#connecting.delete(cancel);
+			if (connection !== undefined) {
+				cluster.connectMs.record(cluster.context.nowMs() - startedAt);
+				this.open++;
+				cluster.gauge(clusterGauge.upstream_cx_active, 1);
+				this.owner.onConnected(connection);
+				return;
+			}
+			giveUp();
+			this.#connectFailed(failure, transportFailure);
+		};
+		const cancel = () => {
+			if (isDone) return;
+			isDone = true;
+			timer.disarm();
+			giveUp();
+			this.#connecting.delete(cancel);
+			cluster.letGo("connections", priority);
+		};
+		this.#connecting.add(cancel);
+		timer.arm(cluster.config.connectTimeoutMs);
+		const giveUp = this.transport.connect(this.host, (result) => {
+			if (result instanceof Error) finish(undefined, "remoteConnectionFailure", result.message);
+			else if (isDone) result.destroy();
+			else finish(result, "remoteConnectionFailure", "");
+		});
+	}
+
+	#connectFailed(failure: PoolFailure, transportFailure: string): void {
+		const { cluster, priority } = this;
+		cluster.letGo("connections", priority);
+		cluster.count(failure === "connectionTimeout" ? clusterStat.upstream_cx_connect_timeout : clusterStat.upstream_cx_connect_fail);
+		this.owner.onConnectFailed(failure, transportFailure);
+		this.failAll(failure, this.transport.isTls ? transportFailure : `delayed connect error: ${transportFailure}`);
+	}
+
+	/** As in Envoy: whoever waits for this host hears of it at once, rather than each after a timeout of its own. */
+	failAll(failure: PoolFailure, transportFailure: string): void {
+		for (const client of this.#pending.splice(0)) {
+			this.#leavePending();
+			client.onPoolFailure(failure, transportFailure);
+		}
+	}
+
+	/** Called once for each connection that ends, by whoever's doing. */
+	closed(): void {
+		this.open--;
+		this.cluster.letGo("connections", this.priority);
+		this.cluster.gauge(clusterGauge.upstream_cx_active, -1);
+		this.cluster.count(clusterStat.upstream_cx_destroy);
+	}
+
+	drain(): void {
+		this.isDrained = true;
+		if (this.#pending.length === 0) for (const cancel of [...this.#connecting]) cancel();
+	}
+}
