@@ -29,6 +29,10 @@ export const families = [
 	"meshconfig",
 	"proxyconfig",
 	"gateway",
+	"authorizationpolicy",
+	"requestauthentication",
+	"telemetry",
+	"wasmplugin",
 ] as const;
 
 export function listCases(names: readonly string[] = families): readonly string[] {
@@ -77,7 +81,7 @@ export function loadCase(name: string, metadata: Readonly<Record<string, unknown
 	return { push, node: decodeNode({ ...node, metadata: { ...node.metadata, ...metadata } }, push) };
 }
 
-/** Translates one case offline and writes `{cds,eds,lds,rds}.json` into `out`. */
+/** Translates one case offline and writes `{cds,eds,lds,rds,ecds}.json` into `out`. */
 export function translateCase(name: string, out: string): void {
 	const { push, node } = loadCase(name);
 	mkdirSync(out, { recursive: true });

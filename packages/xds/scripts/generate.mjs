@@ -54,15 +54,16 @@ function collect() {
 	writeFileSync(join(work, "buf.yaml"), "version: v2\n");
 }
 
-// Fields that Envoy gained after the packaged protos and that the mesh uses: [file, message, field].
+// Fields that Envoy gained after the packaged protos and that the mesh uses; in a message, or in the file's first oneof of a name.
 const additions = JSON.parse(readFileSync(join(here, "proto", "additions.json"), "utf8"));
 
 function patch(file, text) {
-	for (const { message, fields, imports = [] } of additions.filter((a) => a.file === file)) {
-		const open = new RegExp(`(^|\\n)(\\s*)message ${message} \\{`);
-		if (!open.test(text)) throw new Error(`${file}: no message ${message} to extend`);
+	for (const { message, oneof, fields, imports = [] } of additions.filter((a) => a.file === file)) {
+		const head = oneof === undefined ? `message ${message}` : `oneof ${oneof}`;
+		const open = new RegExp(`(^|\\n)(\\s*)${head} \\{`);
+		if (!open.test(text)) throw new Error(`${file}: no ${head} to extend`);
 		text = text.replace(/\nimport /, `${imports.map((i) => `\nimport "${i}";`).join("")}\nimport `);
-		text = text.replace(open, (head) => `${head}\n${fields.map((f) => `  ${f}`).join("\n")}\n`);
+		text = text.replace(open, (start) => `${start}\n${fields.map((f) => `  ${f}`).join("\n")}\n`);
 	}
 	return text;
 }

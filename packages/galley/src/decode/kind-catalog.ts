@@ -2,10 +2,7 @@ import { isKind, kindInfo, kindNames, nearNames } from "@weft/api";
 
 /** Kinds that Istio or the Gateway API has and Weft does not translate yet: to ignore a policy silently would be a security hole. */
 const notImplemented: Readonly<Record<string, readonly string[]>> = {
-	"security.istio.io": ["AuthorizationPolicy", "RequestAuthentication"],
-	"telemetry.istio.io": ["Telemetry"],
-	"extensions.istio.io": ["WasmPlugin", "TrafficExtension"],
-	"networking.istio.io": ["EnvoyFilter", "ProxyConfig", "WorkloadGroup"],
+	"networking.istio.io": ["EnvoyFilter"],
 	"install.istio.io": ["IstioOperator"],
 	"gateway.networking.k8s.io": ["Gateway", "HTTPRoute", "GRPCRoute", "TLSRoute", "TCPRoute", "UDPRoute", "ReferenceGrant", "BackendTLSPolicy", "ListenerSet"],
 	"gateway.networking.x-k8s.io": ["XBackend", "XBackendTrafficPolicy", "XListenerSet", "XMesh"],

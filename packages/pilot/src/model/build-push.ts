@@ -3,14 +3,17 @@ import { byAge, compareText } from "./age.ts";
 import { buildDestinationRuleIndex } from "./destination-rules.ts";
 import { buildEndpointIndex, type ServiceEndpoints } from "./endpoint-index.ts";
 import { kubernetesService } from "./kubernetes-service.ts";
+import { type JwksIndex, noJwks } from "./jwks.ts";
 import { resolveMesh } from "./mesh.ts";
 import { buildPeerAuthenticationIndex } from "./peer-authentication.ts";
+import { buildPolicyIndex, type PolicyIndex, type PolicyKind } from "./policies.ts";
 import type {
 	DestinationRule,
 	DestinationRuleIndex,
 	EndpointIndex,
 	Mesh,
 	PeerAuthenticationIndex,
+	Policies,
 	PushSnapshot,
 	Scope,
 	VirtualService,
@@ -29,6 +32,8 @@ export interface PushInput {
 	readonly meshConfig: MeshConfig;
 	/** Name of this cluster in workload metadata, e.g. `Kubernetes`. */
 	readonly clusterId: string;
+	/** Keys of token issuers by address, as far as they have been fetched; the same map while they are the same. */
+	readonly jwks?: JwksIndex;
 }
 
 /** The steps of a build, each kept while its inputs are the very ones of the last snapshot. */
@@ -47,6 +52,8 @@ interface Stages {
 	readonly destinationRuleIndex: Reuse<DestinationRuleIndex>;
 	readonly peerAuthentications: Reuse<PeerAuthenticationIndex>;
 	readonly scopes: Reuse<Map<string, Scope>>;
+	readonly policies: Reuse<PolicyIndex<PolicyKind>>;
+	readonly policySets: Reuse<Policies>;
 }
 
 function createStages(): Stages {
@@ -65,13 +72,15 @@ function createStages(): Stages {
 		destinationRuleIndex: createReuse(),
 		peerAuthentications: createReuse(),
 		scopes: createReuse(),
+		policies: createReuse(),
+		policySets: createReuse(),
 	};
 }
 
 const stagesOf = new WeakMap<PushSnapshot, Stages>();
 
 /** The mesh as one immutable view. With the previous snapshot at hand, everything that did not change keeps its identity. */
-export function buildPush({ snapshot, meshConfig: userConfig, clusterId }: PushInput, previous?: PushSnapshot): PushSnapshot {
+export function buildPush({ snapshot, meshConfig: userConfig, clusterId, jwks = noJwks }: PushInput, previous?: PushSnapshot): PushSnapshot {
 	const stages = (previous && stagesOf.get(previous)) ?? createStages();
 	for (const step of [stages.lists, stages.shared, stages.mesh, stages.pods, stages.workloads, stages.entryServices, stages.virtualServices]) step.advance();
 	const all: All = (kind) => stable(stages, `all ${kind}`, snapshot.all(kind));
@@ -81,7 +90,8 @@ export function buildPush({ snapshot, meshConfig: userConfig, clusterId }: PushI
 	}));
 	const sidecars = stable(stages, "sidecars", [...all("Sidecar")].sort(byAge));
 	const { services, ...registry } = buildRegistry(all, mesh, stages);
-	const parts = { meshConfig, mesh, services, ...buildPolicies(all, mesh, stages), sidecars, gateways: all("Gateway") };
+	const rules = { ...buildRules(all, mesh, stages), policies: buildPolicies(all, mesh, stages), jwks };
+	const parts = { meshConfig, mesh, services, ...rules, sidecars, gateways: all("Gateway") };
 	// Neither endpoints nor pods are read by a scope, nor by what is remembered of one.
 	const scopes = stages.scopes.get("scopes", Object.values(parts), () => new Map());
 	const push: PushSnapshot = { version: snapshot.version, ...parts, ...registry, caches: { scopes, lists: stages.lists, shared: stages.shared } };
@@ -123,7 +133,24 @@ function buildRegistry(all: All, mesh: Mesh, stages: Stages): Pick<PushSnapshot,
 	return { services, servicesByHost: groupByHost(services), endpoints: index, workloads };
 }
 
-function buildPolicies(all: All, mesh: Mesh, stages: Stages): Pick<PushSnapshot, "virtualServices" | "destinationRules" | "peerAuthentications"> {
+function buildPolicies(all: All, { rootNamespace }: Mesh, stages: Stages): Policies {
+	// The index has the kind of the objects that it was made of.
+	const index = <K extends PolicyKind>(kind: K) => {
+		const objects = all(kind);
+		return stages.policies.get(kind, [objects, rootNamespace], () => buildPolicyIndex<PolicyKind>(objects, rootNamespace)) as PolicyIndex<K>;
+	};
+	const policies: Policies = {
+		authorization: index("AuthorizationPolicy"),
+		requestAuthentication: index("RequestAuthentication"),
+		telemetry: index("Telemetry"),
+		wasmPlugins: index("WasmPlugin"),
+		trafficExtensions: index("TrafficExtension"),
+		envoyFilters: index("EnvoyFilter"),
+	};
+	return stages.policySets.get("policies", Object.values(policies), () => policies);
+}
+
+function buildRules(all: All, mesh: Mesh, stages: Stages): Pick<PushSnapshot, "virtualServices" | "destinationRules" | "peerAuthentications"> {
 	const { domain, rootNamespace } = mesh;
 	const rules = all("DestinationRule");
 	const policies = all("PeerAuthentication");

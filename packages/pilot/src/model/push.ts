@@ -8,6 +8,8 @@ import type {
 	TrafficPolicy,
 	VirtualServiceSpec,
 } from "@weft/api";
+import type { JwksIndex } from "./jwks.ts";
+import type { PolicyIndex } from "./policies.ts";
 import type { Reuse } from "./reuse.ts";
 import type { Endpoint, Locality, Service, ServicePort } from "./service.ts";
 
@@ -27,11 +29,24 @@ export interface PushSnapshot {
 	readonly destinationRules: DestinationRuleIndex;
 	readonly sidecars: readonly ConfigObject<"Sidecar">[];
 	readonly peerAuthentications: PeerAuthenticationIndex;
+	readonly policies: Policies;
+	/** Keys of token issuers, as far as they have been fetched. */
+	readonly jwks: JwksIndex;
 	readonly gateways: readonly ConfigObject<"Gateway">[];
 	readonly endpoints: EndpointIndex;
 	readonly workloads: WorkloadIndex;
 	/** What the translator keeps for this snapshot and hands on to the next one. */
 	readonly caches: TranslatorCaches;
+}
+
+/** The policies that say themselves which workloads they are for. Each index keeps its identity while nothing in it changes. */
+export interface Policies {
+	readonly authorization: PolicyIndex<"AuthorizationPolicy">;
+	readonly requestAuthentication: PolicyIndex<"RequestAuthentication">;
+	readonly telemetry: PolicyIndex<"Telemetry">;
+	readonly wasmPlugins: PolicyIndex<"WasmPlugin">;
+	readonly trafficExtensions: PolicyIndex<"TrafficExtension">;
+	readonly envoyFilters: PolicyIndex<"EnvoyFilter">;
 }
 
 /** MeshConfig with its defaults filled in, as far as the translator reads it. */
@@ -40,13 +55,13 @@ export interface Mesh {
 	/** "cluster.local" */
 	readonly domain: string;
 	readonly trustDomain: string;
+	/** The own one, then its aliases. */
+	readonly trustDomains: readonly string[];
 	readonly rootNamespace: string;
 	readonly connectTimeoutMs: number;
 	readonly dnsRefreshRateMs: number;
 	readonly enableAutoMtls: boolean;
 	readonly outboundTrafficPolicy: "ALLOW_ANY" | "REGISTRY_ONLY";
-	/** Metrics go to Prometheus (`defaultProviders.metrics`): the istio.stats filters. */
-	readonly prometheusMetrics: boolean;
 	readonly config: ResolvedMeshConfig;
 }
 

@@ -12,6 +12,7 @@ import { assignmentInputs, assignmentNamesOf, changedHosts, classPlaceKey, clust
 import { buildListeners } from "./listeners/index.ts";
 import { createKept } from "./kept.ts";
 import { createMemo } from "./memo.ts";
+import { extensionsFor } from "./policy/workload-policies.ts";
 import { buildRouteTable } from "./routes/index.ts";
 
 export { buildPush } from "../model/build-push.ts";
@@ -31,6 +32,8 @@ export interface Translation {
 	/** On demand by name; undefined when there is no such resource for this proxy. */
 	eds(name: string): EncodedResource | undefined;
 	rds(name: string): EncodedResource | undefined;
+	/** Configurations of filters that are discovered by themselves. */
+	ecds(name: string): EncodedResource | undefined;
 }
 
 function contextOf(push: PushSnapshot, node: ProxyNode): ProxyContext {
@@ -52,6 +55,7 @@ export function translate(push: PushSnapshot, node: ProxyNode): Translation {
 		},
 		eds: clusterLoadAssignments(context),
 		rds: (name) => buildRouteTable(context, name),
+		ecds: (name) => extensionConfigs(context).get(name),
 	};
 }
 
@@ -122,6 +126,13 @@ function listenersOf(context: ProxyContext): Resources {
 }
 
 const empty: Resources = new Map();
+const configs = createMemo<Resources>();
+
+/** One object while the extensions are the same. */
+function extensionConfigs({ push, node }: ProxyContext): Resources {
+	const extensions = extensionsFor(push, node);
+	return extensions.length === 0 ? empty : configs.get([extensions], "", () => byName(extensions.map(({ resource }) => resource)));
+}
 
 /** The proxy's resources as the xDS server serves them. */
 export function resourceView(push: PushSnapshot, node: ProxyNode): ResourceView {
@@ -146,6 +157,8 @@ export function resourceView(push: PushSnapshot, node: ProxyNode): ResourceView 
 					return translation.eds(name);
 				case "rds":
 					return translation.rds(name);
+				case "ecds":
+					return translation.ecds(name);
 				default:
 					return undefined;
 			}
@@ -158,8 +171,12 @@ export function resourceView(push: PushSnapshot, node: ProxyNode): ResourceView 
 					return lds();
 				case "eds":
 					return assignmentsRevision(push, node);
+				case "rds":
+					return tablesRevision(push, node);
+				case "ecds":
+					return extensionConfigs(contextOf(push, node));
 				default:
-					return type === "rds" ? tablesRevision(push, node) : empty;
+					return empty;
 			}
 		},
 		changes: (type, since) => (type === "eds" ? changedAssignments(push, node, since as AssignmentsRevision) : undefined),

@@ -3,13 +3,13 @@ import type { ProxyContext } from "../context.ts";
 import { boundTo, type GatewayServer, hostsInCommon, splitServerHost } from "../routes/gateway-servers.ts";
 import { gatewayTlsSocket } from "./gateway-tls.ts";
 import type { ListenerInput } from "./listener-input.ts";
-import type { NetworkFilter } from "./network-filters.ts";
+import type { AnyNetworkFilter } from "./network-filters.ts";
 import { appliesTo, routeFilters, type TcpRouteInput } from "./tcp-routes.ts";
 
 /** A filter chain of a gateway, with the server names it matches; without any it takes every connection. */
 export interface GatewayChain {
 	readonly serverNames: readonly string[];
-	readonly filters: readonly NetworkFilter[];
+	readonly filters: readonly AnyNetworkFilter[];
 	readonly transportSocket?: object;
 }
 

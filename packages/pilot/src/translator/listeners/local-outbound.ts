@@ -15,7 +15,7 @@ export function buildHttpProxyListener({ scope, node }: ProxyContext, input: Lis
 	if (node.httpProxyPort === 0) return undefined;
 	const address = { ip: "127.0.0.1", port: node.httpProxyPort };
 	const statPrefix = `outbound_${address.ip}_${address.port};`;
-	const manager = buildOutboundConnectionManager(input, { statPrefix, routeName: httpProxyRouteName, httpProxy: true });
+	const manager = buildOutboundConnectionManager(input, { statPrefix, routeName: httpProxyRouteName, port: node.httpProxyPort, httpProxy: true });
 	return finishListener({ address, bindToPort: true, chains: [{ kind: "http", match: undefined, filters: [manager] }] }, scope, input);
 }
 
@@ -39,7 +39,7 @@ function draftFor(context: ProxyContext, listener: ListenerInput, target: string
 	const protocol = listenerProtocolOf(port.protocol);
 	if (protocol !== "tcp") {
 		const statPrefix = `outbound_${address.ip}_${address.port};`;
-		const filters = [buildOutboundConnectionManager(listener, { statPrefix, routeName: `${host}:${number}` })];
+		const filters = [buildOutboundConnectionManager(listener, { statPrefix, routeName: `${host}:${number}`, port: number })];
 		const match = protocol === "auto" ? { applicationProtocols: plainTextHttp, transportProtocol: "raw_buffer" } : undefined;
 		addChain(draft, { kind: "http", match, filters });
 	}

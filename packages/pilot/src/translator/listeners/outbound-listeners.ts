@@ -132,7 +132,7 @@ function httpChain(input: ListenerInput, offer: Offer, address: SocketAddressVal
 		kind: "http",
 		// A listener for all addresses also gets traffic of servers that the mesh does not know: only what looks like HTTP is taken.
 		match: sniffed ? { applicationProtocols: plainTextHttp, transportProtocol: "raw_buffer" } : undefined,
-		filters: [buildOutboundConnectionManager(input, { statPrefix, routeName: routeNameOf(offer, address) })],
+		filters: [buildOutboundConnectionManager(input, { statPrefix, routeName: routeNameOf(offer, address), port: offer.listenPort })],
 	};
 }
 

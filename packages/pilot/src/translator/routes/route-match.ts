@@ -1,4 +1,5 @@
 import type { HTTPMatchRequest, StringMatch } from "@weft/api";
+import { anyText, claimListMatcher } from "../policy/matchers.ts";
 import { stringMatcherOf, type StringMatcherValue } from "./values.ts";
 
 /** The part of envoy.config.route.v3.RouteMatch that a VirtualService can ask for. */
@@ -9,6 +10,8 @@ export interface RouteMatchValue {
 	readonly caseSensitive?: boolean;
 	readonly headers?: readonly HeaderMatcherValue[];
 	readonly queryParameters?: readonly QueryParameterMatcherValue[];
+	/** Claims of the request's token. */
+	readonly dynamicMetadata?: readonly object[];
 }
 
 export interface HeaderMatcherValue {
@@ -31,25 +34,27 @@ const anyPath: RouteMatchValue = { prefix: "/" };
 export function buildRouteMatch(match: HTTPMatchRequest | undefined): RouteMatchValue {
 	if (match === undefined) return anyPath;
 	const headers = [
-		...sortedEntries(match.headers).map(([name, value]) => headerMatcher(name, value)),
-		...sortedEntries(match.withoutHeaders).map(([name, value]) => withoutHeaderMatcher(name, value)),
+		...withoutClaims(match.headers).map(([name, value]) => headerMatcher(name, value)),
+		...withoutClaims(match.withoutHeaders).map(([name, value]) => withoutHeaderMatcher(name, value)),
 		...pseudoHeader(":method", match.method),
 		...pseudoHeader(":authority", match.authority),
 		...pseudoHeader(":scheme", match.scheme),
 	];
 	const queryParameters = sortedEntries(match.queryParams).map(([name, value]) => queryMatcher(name, value));
+	const dynamicMetadata = [...claimMatchers(match.headers, false), ...claimMatchers(match.withoutHeaders, true)];
 	return {
 		...pathMatch(match.uri),
 		caseSensitive: !match.ignoreUriCase,
 		...(headers.length > 0 ? { headers } : {}),
 		...(queryParameters.length > 0 ? { queryParameters } : {}),
+		...(dynamicMetadata.length > 0 ? { dynamicMetadata } : {}),
 	};
 }
 
 /** Nothing after such a route can be reached: istiod sends no more of them, and so do we. */
 export function isCatchAll(match: RouteMatchValue): boolean {
 	const everyPath = match.prefix === "/" || match.safeRegex?.regex === "*";
-	return everyPath && match.headers === undefined && match.queryParameters === undefined;
+	return everyPath && match.headers === undefined && match.queryParameters === undefined && match.dynamicMetadata === undefined;
 }
 
 /** The path as it stands in a decorator's operation: `/api*`, `/exact`, or the regular expression. */
@@ -64,6 +69,28 @@ function pathMatch(uri: StringMatch | undefined): RouteMatchValue {
 	if (uri?.prefix !== undefined) return { prefix: uri.prefix };
 	if (uri?.regex !== undefined) return { safeRegex: { regex: uri.regex } };
 	return anyPath;
+}
+
+const claimPrefix = "@request.auth.claims";
+
+/** `@request.auth.claims.a.b` or `@request.auth.claims[a][b]`: no header but a claim. https://istio.io/latest/docs/tasks/security/authentication/jwt-route/ */
+function claimPath(name: string): readonly string[] | undefined {
+	if (!name.toLowerCase().startsWith(claimPrefix)) return undefined;
+	const rest = name.slice(claimPrefix.length);
+	if (rest.length > 1 && rest.startsWith(".")) return rest.slice(1).split(".");
+	return rest.length > 2 && rest.startsWith("[") && rest.endsWith("]") ? rest.slice(1, -1).split("][") : undefined;
+}
+
+function withoutClaims(map: Readonly<Record<string, StringMatch>> | undefined): [string, StringMatch][] {
+	return sortedEntries(map).filter(([name]) => claimPath(name) === undefined);
+}
+
+function claimMatchers(map: Readonly<Record<string, StringMatch>> | undefined, invert: boolean): readonly object[] {
+	return sortedEntries(map).flatMap(([name, match]) => {
+		const path = claimPath(name);
+		const stringMatch = presence(match) ? anyText : stringMatcherOf(match);
+		return path ? [{ ...claimListMatcher(path, { stringMatch }), ...(invert ? { invert } : {}) }] : [];
+	});
 }
 
 function headerMatcher(name: string, match: StringMatch): HeaderMatcherValue {

@@ -1,15 +1,27 @@
+import { createMemo } from "../../memo.ts";
 import { buildAlpn } from "./alpn.ts";
 import { buildCorsFilter } from "./cors.ts";
+import { buildExtAuthz } from "./ext-authz.ts";
+import { buildExtensionFilters } from "./extension.ts";
 import { buildFaultFilter } from "./fault.ts";
-import type { HttpFilter, HttpFilterBuilder, HttpFilterInput } from "./filter.ts";
+import type { AnyHttpFilter, HttpFilterBuilder, HttpFilterInput } from "./filter.ts";
 import { buildGrpcStats } from "./grpc-stats.ts";
 import { buildIstioStats } from "./istio-stats.ts";
+import { buildJwtAuthnFilter } from "./jwt-authn.ts";
 import { buildPeerMetadata } from "./peer-metadata.ts";
+import { buildRbac } from "./rbac.ts";
 import { buildRouter } from "./router.ts";
 
 /** The one place that orders HTTP filters; each line says why it stands where it does. */
 const order: readonly HttpFilterBuilder[] = [
 	buildPeerMetadata, // first: every later filter, and every metric of a refusal, needs to know the peer
+	buildExtAuthz, // before authentication: the authorizer may be what mints the token
+	buildExtensionFilters("AUTHN"),
+	buildJwtAuthnFilter, // before authorization, which reads the claims
+	buildExtensionFilters("AUTHZ"),
+	buildRbac,
+	buildExtensionFilters("STATS"),
+	buildExtensionFilters("UNSPECIFIED_PHASE"), // behind all that refuses, so that only what is let through costs
 	buildGrpcStats, // before anything that may answer by itself, so that all gRPC messages are counted
 	buildAlpn, // before the router opens the upstream connection that it speaks about
 	buildFaultFilter, // before CORS, so that faults hit preflights too, as Istio has it
@@ -18,14 +30,12 @@ const order: readonly HttpFilterBuilder[] = [
 	buildRouter, // ends the chain
 ];
 
-const chains = new Map<string, readonly HttpFilter[]>();
+const chains = createMemo<readonly AnyHttpFilter[]>();
 
 /** Filters of an HTTP connection manager, in order. Every listener with the same input shares one array. */
-export function buildHttpFilters(input: HttpFilterInput): readonly HttpFilter[] {
-	const key = `${input.direction}|${input.istioExtensions}|${input.metrics}`;
-	const known = chains.get(key);
-	if (known) return known;
-	const chain = order.map((build) => build(input)).filter((filter) => filter !== undefined);
-	chains.set(key, chain);
-	return chain;
+export function buildHttpFilters(input: HttpFilterInput): readonly AnyHttpFilter[] {
+	const { policies, extensions, direction, istioExtensions, hideFromOutside, suppressEnvoyHeaders } = input;
+	const names = extensions.map(({ filter }) => filter.name).join();
+	const key = `${direction}|${istioExtensions}|${hideFromOutside}|${suppressEnvoyHeaders}|${names}`;
+	return chains.get([policies], key, () => order.flatMap((build) => build(input) ?? []));
 }
