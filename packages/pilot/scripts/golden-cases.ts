@@ -32,6 +32,7 @@ export const families = [
 	"authorizationpolicy",
 	"requestauthentication",
 	"telemetry",
+	"envoyfilter",
 	"wasmplugin",
 ] as const;
 

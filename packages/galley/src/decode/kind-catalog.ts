@@ -2,7 +2,6 @@ import { isKind, kindInfo, kindNames, nearNames } from "@weft/api";
 
 /** Kinds that Istio or the Gateway API has and Weft does not translate yet: to ignore a policy silently would be a security hole. */
 const notImplemented: Readonly<Record<string, readonly string[]>> = {
-	"networking.istio.io": ["EnvoyFilter"],
 	"install.istio.io": ["IstioOperator"],
 	"gateway.networking.k8s.io": ["Gateway", "HTTPRoute", "GRPCRoute", "TLSRoute", "TCPRoute", "UDPRoute", "ReferenceGrant", "BackendTLSPolicy", "ListenerSet"],
 	"gateway.networking.x-k8s.io": ["XBackend", "XBackendTrafficPolicy", "XListenerSet", "XMesh"],

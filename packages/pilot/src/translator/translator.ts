@@ -11,7 +11,13 @@ import { encodeResource, stats } from "./encode.ts";
 import { assignmentInputs, assignmentNamesOf, changedHosts, classPlaceKey, clusterLoadAssignments } from "./endpoints/assignments.ts";
 import { buildListeners } from "./listeners/index.ts";
 import { createKept } from "./kept.ts";
-import { createMemo } from "./memo.ts";
+import { createMemo, none } from "./memo.ts";
+import { patchClusters } from "./envoy-filter/clusters.ts";
+import { extensionPatches } from "./envoy-filter/extension-configs.ts";
+import { patchListeners } from "./envoy-filter/listeners.ts";
+import { type PatchSet, patchSetFor } from "./envoy-filter/patch-set.ts";
+import { patchRouteTable } from "./envoy-filter/routes.ts";
+import { servicePortsOf } from "./envoy-filter/service-ports.ts";
 import { extensionsFor } from "./policy/workload-policies.ts";
 import { buildRouteTable } from "./routes/index.ts";
 
@@ -54,7 +60,7 @@ export function translate(push: PushSnapshot, node: ProxyNode): Translation {
 			return { type: "lds" as const, resources: keptListeners(context, () => listenersOf(context)) };
 		},
 		eds: clusterLoadAssignments(context),
-		rds: (name) => buildRouteTable(context, name),
+		rds: (name) => routeTableOf(context, name),
 		ecds: (name) => extensionConfigs(context).get(name),
 	};
 }
@@ -72,8 +78,18 @@ function stableSet(push: PushSnapshot, key: string, resources: readonly EncodedR
 const sets = createMemo<Resources>();
 const merged = createMemo<Resources>();
 
-/** The outbound half is one for the whole class; the inbound half is the workload's own. */
+const patchedSets = createMemo<Resources>();
+
 function clustersOf(context: ProxyContext): Resources {
+	const { push, node } = context;
+	const built = builtClusters(context);
+	const patches = patchSetFor(push, node);
+	if (patches === undefined) return built;
+	return patchedSets.get([built, patches], node.kind, () => byName(patchClusters(built.values(), patches, node.kind === "router")));
+}
+
+/** The outbound half is one for the whole class; the inbound half is the workload's own. */
+function builtClusters(context: ProxyContext): Resources {
 	const { push, scope, node } = context;
 	const classKey = `cds ${outboundClustersKey(node)} ${placeKeyOf(context)} ${scope.key}`;
 	const build = () => stableSet(push, classKey, buildOutboundClusters(context));
@@ -113,7 +129,10 @@ function placeKeyOf({ push, scope, node }: ProxyContext): string {
 const encodedListeners = new WeakMap<Listener, EncodedResource>();
 
 function listenersOf(context: ProxyContext): Resources {
-	const listeners = buildListeners(context).map((listener) => {
+	const { push, node } = context;
+	const patches = patchSetFor(push, node);
+	const built = buildListeners(context);
+	const listeners = (patches ? patchListeners(built, patches, node.kind === "router") : built).map((listener) => {
 		let resource = encodedListeners.get(listener);
 		if (!resource) {
 			stats.builds.lds++;
@@ -122,7 +141,16 @@ function listenersOf(context: ProxyContext): Resources {
 		}
 		return resource;
 	});
-	return stableSet(context.push, `lds ${context.node.id}`, listeners);
+	return stableSet(push, `lds ${node.id}`, listeners);
+}
+
+function routeTableOf(context: ProxyContext, name: string): EncodedResource | undefined {
+	const { push, node } = context;
+	const table = buildRouteTable(context, name);
+	const patches = patchSetFor(push, node);
+	if (table === undefined || patches === undefined) return table;
+	if (node.kind === "router") return patchRouteTable(table, patches, "GATEWAY", servicePortsOf(context, name));
+	return patchRouteTable(table, patches, "SIDECAR_OUTBOUND", []);
 }
 
 const empty: Resources = new Map();
@@ -131,7 +159,11 @@ const configs = createMemo<Resources>();
 /** One object while the extensions are the same. */
 function extensionConfigs({ push, node }: ProxyContext): Resources {
 	const extensions = extensionsFor(push, node);
-	return extensions.length === 0 ? empty : configs.get([extensions], "", () => byName(extensions.map(({ resource }) => resource)));
+	const patches = patchSetFor(push, node);
+	if (extensions.length === 0 && patches === undefined) return empty;
+	return configs.get([extensions, patches ?? none], node.kind, () =>
+		byName([...extensions.map(({ resource }) => resource), ...(patches ? extensionPatches(patches, node.kind === "router") : [])]),
+	);
 }
 
 /** The proxy's resources as the xDS server serves them. */
@@ -207,8 +239,17 @@ function changedAssignments(push: PushSnapshot, node: ProxyNode, since: Assignme
 	return changedNames.get([now, since], "", () => [...changedHosts(push, since.endpoints)].flatMap((host) => assignmentNamesOf(scopeOf(push, node), host)));
 }
 
-/** The same for route tables; a gateway's also depend on the Gateways that select it, and on its own pod. */
+const patchedRevisions = createMemo<object>();
+
+/** The same for route tables. */
 function tablesRevision(push: PushSnapshot, node: ProxyNode): object {
+	const built = builtTablesRevision(push, node);
+	const patches: PatchSet | undefined = patchSetFor(push, node);
+	return patches === undefined ? built : patchedRevisions.get([built, patches], "", () => ({}));
+}
+
+/** A gateway's also depend on the Gateways that select it, and on its own pod. */
+function builtTablesRevision(push: PushSnapshot, node: ProxyNode): object {
 	const { services, virtualServices, destinationRules, sidecars, mesh, gateways, workloads } = push;
 	const { key } = scopeOf(push, node);
 	const inputs = [services, virtualServices, destinationRules, sidecars, mesh];
