@@ -49,6 +49,7 @@ export const diagnosticCodes = {
 	unreadable: "WEFT-V008",
 	weightSum: "WEFT-V009",
 	meshConfig: "WEFT-V010",
+	patch: "WEFT-V011",
 } as const;
 
 /** `file:line:column: error [CODE] Kind ns/name path: message`; what is unknown is left out. */

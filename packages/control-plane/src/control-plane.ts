@@ -1,7 +1,7 @@
 import { mkdirSync } from "node:fs";
 import type { Diagnostic } from "@weft/api";
 import { createStore, type Store, watchDirectory } from "@weft/galley";
-import { createDiscovery, type Discovery } from "@weft/pilot";
+import { createDiscovery, type Discovery, objectChecks } from "@weft/pilot";
 import { collectDefaultMetrics, Registry } from "prom-client";
 import { startGrpcServers } from "./grpc-servers.ts";
 import { startHttpServer } from "./http-server.ts";
@@ -33,6 +33,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
 		signal,
 		clock,
 		logger: logger.child("galley"),
+		checks: objectChecks,
 		onDiagnostics: (found) => {
 			diagnostics = found;
 		},

@@ -1,6 +1,7 @@
 export { createDiscovery, type Discovery, type DiscoveryOptions } from "./discovery/discovery.ts";
 export type { Convergence, Refusal } from "./discovery/sync-status.ts";
 export { buildPush, type PushInput } from "./model/build-push.ts";
+export { objectChecks } from "./model/object-checks.ts";
 export { destinationRuleFor, endpointsOf, inboundPorts, mtlsMode, virtualServices } from "./model/lookup.ts";
 export { decodeNode, NodeError, type XdsNode } from "./model/node.ts";
 export type { LocalBinding, ProxyNode } from "./model/proxy-node.ts";

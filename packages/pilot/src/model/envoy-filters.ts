@@ -1,5 +1,5 @@
 import type { ConfigObject, EnvoyConfigObjectMatch, EnvoyConfigObjectPatch } from "@weft/api";
-import { fromJson, JsonError, messageFns, registerMessages } from "@weft/xds";
+import { fromJson, JsonError, messageFns, registerMessages, validateConstraints } from "@weft/xds";
 import { allMessages } from "@weft/xds/registry";
 import { byAge } from "./age.ts";
 import type { PolicyIndex } from "./policies.ts";
@@ -43,12 +43,16 @@ export interface Patch {
 export interface PatchProblem {
 	/** Index in `configPatches`. */
 	readonly index: number;
+	/** In the value, like `typedConfig.statPrefix`; empty: the value as a whole. */
+	readonly path: string;
 	readonly message: string;
+	/** The patch is left out; otherwise only the field is. */
+	readonly isFatal: boolean;
 }
 
 export interface CompiledFilter {
 	readonly patches: readonly Patch[];
-	/** Patches that are left out; the others hold. */
+	/** What is left out; the rest holds. */
 	readonly problems: readonly PatchProblem[];
 }
 
@@ -73,23 +77,36 @@ function compile({ metadata, spec }: ConfigObject<"EnvoyFilter">): CompiledFilte
 		if (applyTo === "INVALID" || operation === "INVALID") continue;
 		const origin = { namespace: metadata.namespace, name: metadata.name, index };
 		const filterClass = patch?.filterClass === "UNSPECIFIED" ? undefined : patch?.filterClass;
-		try {
-			const value = operation === "REMOVE" ? undefined : decodeValue(applyTo, patch?.value);
-			patches.push({ applyTo, operation, match, filterClass, value, origin });
-		} catch (error) {
-			if (!(error instanceof JsonError)) throw error;
-			problems.push({ index, message: error.message });
-		}
+		const value = operation === "REMOVE" ? undefined : decodeValue(applyTo, operation, patch?.value);
+		for (const problem of value?.problems ?? []) problems.push({ index, ...problem });
+		if (value?.problems.some(({ isFatal }) => isFatal)) continue;
+		patches.push({ applyTo, operation, match, filterClass, value: value?.message, origin });
 	}
 	return { patches, problems };
 }
 
-/** Fields that this version does not know are left out: the proxy may be newer than its control plane. */
-function decodeValue(applyTo: ApplyTo, value: unknown): unknown {
+interface DecodedValue {
+	readonly message: unknown;
+	readonly problems: readonly Omit<PatchProblem, "index">[];
+}
+
+function decodeValue(applyTo: ApplyTo, operation: PatchOperation, json: unknown): DecodedValue {
 	const typeName = patchTypes[applyTo];
-	const decoded = fromJson(typeName, value, { onUnknownField: () => undefined });
-	const fns = messageFns(typeName);
-	return fns ? fns.fromPartial(decoded as object) : decoded;
+	const problems: Omit<PatchProblem, "index">[] = [];
+	// Fields that this version does not know are left out and told of: the proxy may be newer than its control plane.
+	const onUnknownField = (path: string, owner: string) => void problems.push({ path, message: `${owner} has no such field: it is left out`, isFatal: false });
+	try {
+		const decoded = fromJson(typeName, json, { onUnknownField });
+		const message = messageFns(typeName)?.fromPartial(decoded as object) ?? decoded;
+		// A part of a message may well be incomplete, a whole one that Envoy would refuse takes all the others with it.
+		const isPart = operation === "MERGE" || operation === "MERGE_AND_REPLACE_LIST";
+		const violations = isPart ? [] : validateConstraints(typeName, message);
+		return { message, problems: [...problems, ...violations.map((text) => ({ path: "", message: text, isFatal: true }))] };
+	} catch (error) {
+		if (!(error instanceof JsonError)) throw error;
+		const { path, message } = error;
+		return { message: undefined, problems: [...problems, { path, message: path ? message.slice(path.length + 2) : message, isFatal: true }] };
+	}
 }
 
 /** Those that hold for a proxy, in the order in which they are applied: by priority, the mesh's before the namespace's, the older first. */
