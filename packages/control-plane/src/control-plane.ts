@@ -5,6 +5,7 @@ import { createDiscovery, type Discovery, objectChecks } from "@weft/pilot";
 import { collectDefaultMetrics, Registry } from "prom-client";
 import { startGrpcServers } from "./grpc-servers.ts";
 import { startHttpServer } from "./http-server.ts";
+import { createJwksTransport } from "./jwks-transport.ts";
 import { createLocalIdentity } from "./local-identity.ts";
 import { type ControlPlaneOptions, debounceOf } from "./options.ts";
 import { createDebugAnswers } from "./xds-debug.ts";
@@ -39,7 +40,17 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
 		},
 	});
 	const meshConfig = () => options.meshConfig;
-	const discovery = createDiscovery({ store, meshConfig, clusterId, clock, logger: logger.child("ads"), registry, signal, ...debounceOf(options) });
+	const discovery = createDiscovery({
+		store,
+		meshConfig,
+		clusterId,
+		clock,
+		logger: logger.child("ads"),
+		registry,
+		signal,
+		jwksTransport: createJwksTransport(),
+		...debounceOf(options),
+	});
 	const grpc = await startGrpcServers({
 		plaintext: options.plaintextGrpc,
 		secure: options.secure && (await createLocalIdentity(options.secure, options)),

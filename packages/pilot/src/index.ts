@@ -1,4 +1,5 @@
 export { createDiscovery, type Discovery, type DiscoveryOptions } from "./discovery/discovery.ts";
+export type { JwksTransport } from "./discovery/jwks-fetcher.ts";
 export type { Convergence, Refusal } from "./discovery/sync-status.ts";
 export { buildPush, type PushInput } from "./model/build-push.ts";
 export { objectChecks } from "./model/object-checks.ts";
