@@ -10,8 +10,7 @@ const unused: Readonly<Partial<Record<keyof MeshConfig, string>>> = {
 	compliancePolicy: "TLS is as by default",
 	configSources: "resources are read from where the command line says",
 	discoverySelectors: "all namespaces are looked at",
-	enableEnvoyAccessLogService: "access logs go to files",
-	enableTracing: "no spans are reported",
+	enableEnvoyAccessLogService: "access logs go to files, and to the services that extensionProviders name",
 	ingressClass: "Ingress resources are not read",
 	ingressControllerMode: "Ingress resources are not read",
 	ingressSelector: "Ingress resources are not read",
@@ -26,7 +25,7 @@ export interface MeshConfigReader {
 }
 
 /** Of `defaultConfig`, what the control plane itself reads. */
-const readProxyFields = new Set(["discoveryAddress", "gatewayTopology", "tracing"]);
+const readProxyFields = new Set(["discoveryAddress", "gatewayTopology", "proxyHeaders", "tracing"]);
 
 /** Warns of what is set to another value than Istio's default and changes nothing. */
 export function checkUnusedFields(report: Report, value: MeshConfig, { injectsPods }: MeshConfigReader): void {

@@ -61,7 +61,7 @@ const listenerFilterPatcher: ListPatcher<ListenerFilter> = {
 };
 
 function patchChains(listener: Listener, set: PatchSet, context: PatchContext, isFor: (patch: Patch) => boolean): Listener {
-	const chainPatches = set.of("FILTER_CHAIN", context).filter(isFor);
+	const chainPatches = set.of("FILTER_CHAIN", context).filter((patch) => chainOperations.has(patch.operation) && isFor(patch));
 	const network = set.of("NETWORK_FILTER", context).filter(isFor);
 	const http = set.of("HTTP_FILTER", context).filter(isFor);
 	const hasRoutes = context === "SIDECAR_INBOUND" && routeKinds.some((kind) => set.of(kind, context).length > 0);
@@ -86,6 +86,9 @@ function patchChains(listener: Listener, set: PatchSet, context: PatchContext, i
 }
 
 const routeKinds = ["ROUTE_CONFIGURATION", "VIRTUAL_HOST", "HTTP_ROUTE"] as const;
+
+/** Chains are told apart by what they match, so their order says nothing. */
+const chainOperations: ReadonlySet<Patch["operation"]> = new Set(["ADD", "MERGE", "MERGE_AND_REPLACE_LIST", "REMOVE"]);
 
 /** One chain at a time: the patch has been matched against it already. */
 const chainPatcher: ListPatcher<FilterChain> = {
