@@ -1,4 +1,4 @@
-import { type AnyConfig, type ConfigObject, type Diagnostic, diagnosticCodes, isKindOf } from "@weft/api";
+import { type AnyConfig, type Diagnostic, diagnosticCodes, isKindOf } from "@weft/api";
 import { diagnosticAt, type ObjectCheck } from "@weft/galley";
 import { compileEnvoyFilter } from "./envoy-filters.ts";
 
@@ -7,7 +7,7 @@ export const objectChecks: readonly ObjectCheck[] = [checkEnvoyFilter, checkWork
 
 function checkEnvoyFilter(object: AnyConfig): readonly Diagnostic[] {
 	if (!isKindOf(object, "EnvoyFilter")) return [];
-	return compileEnvoyFilter(object as ConfigObject<"EnvoyFilter">).problems.map(({ index, path, message, isFatal }) => {
+	return compileEnvoyFilter(object).problems.map(({ index, path, message, isFatal }) => {
 		const place = path === "" ? "" : `${path}: `;
 		const consequence = isFatal ? "; this patch is left out, the others hold" : "";
 		const at = ["spec", "configPatches", index, "patch", "value"];

@@ -73,7 +73,7 @@ const httpCases: readonly (readonly [title: string, patches: string, expected: s
 	["INSERT_AFTER a filter", http("INSERT_AFTER", "envoy.filters.http.cors", lua("l")), plain.replace("cors", "cors l")],
 	["ADD", http("ADD", undefined, lua("l")), `${plain} l`],
 	["ADD before the class of statistics, where there is none", http("ADD", undefined, lua("l"), "SIDECAR_OUTBOUND", ", filterClass: STATS"), `l ${plain}`],
-	["REMOVE a filter", `${http("REMOVE", "envoy.filters.http.fault", "{}")}`, plain.replace("fault ", "")],
+	["REMOVE a filter", http("REMOVE", "envoy.filters.http.fault", "{}"), plain.replace("fault ", "")],
 	["REPLACE a filter", http("REPLACE", "envoy.filters.http.fault", lua("l")), plain.replace("fault", "l")],
 	[
 		"two patches in their order",
@@ -157,7 +157,9 @@ suite("clusters after", () => {
 			"MERGE",
 			`{transport_socket: {name: envoy.transport_sockets.tls, typed_config: {"@type": ${type}, max_session_keys: 0}}}`,
 		);
-		const [match] = named(resourcesOf(yaml).cds, web)?.["transportSocketMatches"] as readonly { readonly transportSocket: { readonly typedConfig: Any } }[];
+		const [match] = (named(resourcesOf(yaml).cds, web)?.["transportSocketMatches"] ?? []) as readonly {
+			readonly transportSocket: { readonly typedConfig: Any };
+		}[];
 		assert.equal(match?.transportSocket.typedConfig["maxSessionKeys"], 0);
 		assert.match(String(match?.transportSocket.typedConfig["sni"]), /^outbound_\.80/);
 	});
@@ -245,7 +247,7 @@ suite("listeners after", () => {
 			"MERGE_AND_REPLACE_LIST",
 			"{listener_filters: [{name: a, typed_config: {'@type': type.googleapis.com/envoy.extensions.filters.listener.original_dst.v3.OriginalDst}}]}",
 		);
-		assert.equal((named(resourcesOf(yaml).lds, "virtualInbound")?.["listenerFilters"] as readonly unknown[]).length, 1);
+		assert.equal(((named(resourcesOf(yaml).lds, "virtualInbound")?.["listenerFilters"] ?? []) as readonly unknown[]).length, 1);
 	});
 });
 
