@@ -36,11 +36,11 @@ export function inboundListeners(context: ProxyContext): readonly Listener[] {
 		]),
 		mtlsMode(push, node),
 		policyPorts.map((port) => [port, mtlsMode(push, node, port)]),
-		[node.ip, wildcardIpOf(node), isDualStack(node), node.interceptionMode, node.local !== undefined, node.istioExtensions, workloadKey(node)],
+		[node.ip, node.cluster, wildcardIpOf(node), isDualStack(node), node.interceptionMode, node.local !== undefined, node.istioExtensions, workloadKey(node)],
 	]);
-	return built.get([push.meshConfig, push.mesh, workload, directionPolicies(push, node, "inbound")], key, () =>
-		buildInboundListeners(context, ports, policyPorts),
-	);
+	// Hung on the workload, of which there are many, rather than on what they share.
+	const objects = [workload === none ? push.meshConfig : workload, push.meshConfig, push.mesh, directionPolicies(push, node, "inbound")] as const;
+	return built.get(objects, key, () => buildInboundListeners(context, ports, policyPorts));
 }
 
 /** Each container port once: a Sidecar may list one twice, and Envoy would refuse the whole listener for it. */

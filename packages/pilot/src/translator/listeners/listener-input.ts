@@ -54,7 +54,9 @@ export function extensionsOn(input: ListenerInput, direction: Direction, port: n
 /** Nodes of one scope with equal keys get equal outbound listeners. */
 export function listenerInputKey(context: ProxyContext): string {
 	const { istioExtensions, interceptionMode, httpProxyPort } = context.node;
-	const policies = identityOf(directionPolicies(context.push, context.node, "outbound"));
+	const policies = directionPolicies(context.push, context.node, "outbound");
+	// Tracers call a proxy by its cluster; where nothing is traced, workloads that are told apart by that alone share listeners.
+	const traced = policies.tracing?.provider === undefined ? "" : context.node.cluster;
 	const listens = `${interceptionMode}|${wildcardIpOf(context.node)}|${isDualStack(context.node)}|${httpProxyPort}`;
-	return `${istioExtensions}|${listens}|${policies}|${workloadKey(context.node)}|${clientKey(context)}`;
+	return `${istioExtensions}|${listens}|${identityOf(policies)}|${traced}|${workloadKey(context.node)}|${clientKey(context)}`;
 }

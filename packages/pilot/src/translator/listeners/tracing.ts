@@ -90,9 +90,9 @@ export function acceptsHttp10({ metadata }: ProxyNode): boolean {
 	return metadata["HTTP10"] === "1";
 }
 
-/** What every connection manager reads of a node; listeners of nodes with one key can be shared. */
+/** What every connection manager reads of a node, whatever the policies; listeners of nodes with one key can be shared. */
 export function workloadKey(node: ProxyNode): string {
-	const own = [node.cluster, isAtLeast(node, 1, 29), isAtLeast(node, 1, 30), node.metadata["PROXY_CONFIG"] ?? null, acceptsHttp10(node)];
+	const own = [isAtLeast(node, 1, 29), isAtLeast(node, 1, 30), node.metadata["PROXY_CONFIG"] ?? null, acceptsHttp10(node)];
 	return JSON.stringify([literals(node).map(([, value]) => value), ...own]);
 }
 

@@ -30,8 +30,9 @@ const noPolicies: readonly never[] = [];
 
 /** The same array for the same objects, over snapshots too: what is derived from it can hang on it. */
 function stable<T extends object>(items: readonly T[]): readonly T[] {
-	const [first, ...rest] = items;
-	return first === undefined ? noPolicies : (lists.get([first, ...rest], "", () => items) as readonly T[]);
+	// The last one is the most particular: of the lists with it there are the fewest.
+	const last = items.at(-1);
+	return last === undefined ? noPolicies : (lists.get([last, ...items], "", () => items) as readonly T[]);
 }
 
 export function policiesOf<K extends PolicyKind>(index: PolicyIndex<K>, node: ProxyNode): readonly ConfigObject<K>[] {
@@ -44,7 +45,9 @@ const extensionLists = createMemo<readonly Extension[]>();
 export function extensionsFor({ policies }: PushSnapshot, node: ProxyNode): readonly Extension[] {
 	const plugins = policiesOf(policies.wasmPlugins, node);
 	const extensions = policiesOf(policies.trafficExtensions, node);
-	return plugins.length + extensions.length === 0 ? noPolicies : extensionLists.get([plugins, extensions], "", () => buildExtensions(plugins, extensions));
+	if (plugins.length + extensions.length === 0) return noPolicies;
+	const anchor = plugins.length > 0 ? plugins : extensions;
+	return extensionLists.get([anchor, plugins, extensions], "", () => buildExtensions(plugins, extensions));
 }
 
 export function directionPolicies(push: PushSnapshot, node: ProxyNode, direction: Direction): DirectionPolicies {
@@ -65,7 +68,8 @@ export function directionPolicies(push: PushSnapshot, node: ProxyNode, direction
 	const telemetries = stable(telemetriesFor(policies.telemetry, node));
 	const services = providerServices(push);
 	const objects = [meshConfig, services, authorization, jwt ?? noJwt, extensions, telemetries] as const;
-	return built.get(objects, `${direction} ${node.istioExtensions}`, () => {
+	const particular = objects.slice(2).find((object) => !general.has(object)) ?? meshConfig;
+	return built.get([particular, ...objects], `${direction} ${node.istioExtensions}`, () => {
 		const side: Side = direction === "inbound" ? "SERVER" : "CLIENT";
 		const defaults = meshConfig.defaultProviders ?? {};
 		return {
@@ -81,6 +85,9 @@ export function directionPolicies(push: PushSnapshot, node: ProxyNode, direction
 
 const noJwt: object = {};
 
+/** What many workloads share, where no policy is for them. */
+const general: ReadonlySet<object> = new Set([noAuthorization, noJwt, noPolicies]);
+
 function statsFilters(
 	{ meshConfig }: PushSnapshot,
 	telemetries: readonly ConfigObject<"Telemetry">[],
@@ -94,9 +101,14 @@ function statsFilters(
 }
 
 const places = createMemo<object>();
+const placesOfPush = createMemo<object>();
 
 /** Stands for which services of providers are there: they alone of all services make a difference here. */
-function providerServices({ meshConfig, servicesByHost }: PushSnapshot): object {
+function providerServices(push: PushSnapshot): object {
+	return placesOfPush.get([push.servicesByHost, push.meshConfig], "", () => findPlaces(push));
+}
+
+function findPlaces({ meshConfig, servicesByHost }: PushSnapshot): object {
 	const hosts = (meshConfig.extensionProviders ?? []).flatMap((provider) =>
 		Object.values(provider).flatMap((config) => (typeof config === "object" && config !== null && "service" in config ? [String(config.service)] : [])),
 	);
