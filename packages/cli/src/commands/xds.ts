@@ -21,7 +21,7 @@ export interface XdsOptions {
 	readonly out?: string;
 }
 
-const types = ["cds", "lds", "rds", "eds", "sds"] as const;
+const types = ["cds", "lds", "rds", "eds", "ecds", "sds"] as const;
 type Type = (typeof types)[number];
 
 /** What a proxy would be sent, without any control plane running. */

@@ -18,6 +18,7 @@ import { patchListeners } from "./envoy-filter/listeners.ts";
 import { type PatchSet, patchSetFor } from "./envoy-filter/patch-set.ts";
 import { patchRouteTable } from "./envoy-filter/routes.ts";
 import { servicePortsOf } from "./envoy-filter/service-ports.ts";
+import { clusterHeaderSettings, tableWithHeaderSettings } from "./header-settings.ts";
 import { extensionsFor } from "./policy/workload-policies.ts";
 import { buildRouteTable } from "./routes/index.ts";
 
@@ -79,10 +80,13 @@ const sets = createMemo<Resources>();
 const merged = createMemo<Resources>();
 
 const patchedSets = createMemo<Resources>();
+const withCase = createMemo<Resources>();
 
 function clustersOf(context: ProxyContext): Resources {
 	const { push, node } = context;
-	const built = builtClusters(context);
+	const settings = clusterHeaderSettings(context);
+	const shared = builtClusters(context);
+	const built = settings ? withCase.get([shared], "", () => byName([...shared.values()].map(settings))) : shared;
 	const patches = patchSetFor(push, node);
 	if (patches === undefined) return built;
 	return patchedSets.get([built, patches], node.kind, () => byName(patchClusters(built.values(), patches, node.kind === "router")));
@@ -146,7 +150,8 @@ function listenersOf(context: ProxyContext): Resources {
 
 function routeTableOf(context: ProxyContext, name: string): EncodedResource | undefined {
 	const { push, node } = context;
-	const table = buildRouteTable(context, name);
+	const built = buildRouteTable(context, name);
+	const table = built && tableWithHeaderSettings(context, built);
 	const patches = patchSetFor(push, node);
 	if (table === undefined || patches === undefined) return table;
 	if (node.kind === "router") return patchRouteTable(table, patches, "GATEWAY", servicePortsOf(context, name));

@@ -97,7 +97,7 @@ function common(input: ListenerInput, direction: Direction, port: number): objec
 	};
 }
 
-const preserveCase = {
+export const preserveCase = {
 	statefulFormatter: {
 		name: "preserve_case",
 		typedConfig: packed("envoy.extensions.http.header_formatters.preserve_case.v3.PreserveCaseFormatterConfig", PreserveCaseFormatterConfig, {}),
