@@ -60,8 +60,7 @@ const reqWithoutQuery = {
 
 /** Commands that Envoy knows only with an extension beside the format. */
 export function formattersFor(formats: readonly unknown[]): { readonly formatters?: readonly object[] } {
-	const needed = formats.some((format) => typeof format === "string" && format.includes("%REQ_WITHOUT_QUERY"));
-	return needed ? { formatters: [reqWithoutQuery] } : {};
+	return JSON.stringify(formats).includes("%REQ_WITHOUT_QUERY") ? { formatters: [reqWithoutQuery] } : {};
 }
 
 /** The user's JSON format; undefined where it is none or no JSON object, and then the default holds, as in Istio. */
