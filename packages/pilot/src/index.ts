@@ -3,6 +3,7 @@ export type { JwksTransport } from "./discovery/jwks-fetcher.ts";
 export type { Convergence, Refusal } from "./discovery/sync-status.ts";
 export { buildPush, type PushInput } from "./model/build-push.ts";
 export { objectChecks } from "./model/object-checks.ts";
+export { proxyConfigFor } from "./model/proxy-configs.ts";
 export { destinationRuleFor, endpointsOf, inboundPorts, mtlsMode, virtualServices } from "./model/lookup.ts";
 export { decodeNode, NodeError, type XdsNode } from "./model/node.ts";
 export type { LocalBinding, ProxyNode } from "./model/proxy-node.ts";

@@ -23,6 +23,6 @@ function checkWorkloadGroup(object: AnyConfig): readonly Diagnostic[] {
 
 function checkProxyConfig(object: AnyConfig): readonly Diagnostic[] {
 	if (!isKindOf(object, "ProxyConfig")) return [];
-	const message = "a ProxyConfig takes effect when a pod is injected: running proxies, and those of a local mesh, keep what they were started with";
+	const message = "a ProxyConfig is for whoever starts the proxies: running ones, and those of a local mesh, keep what they were started with";
 	return [diagnosticAt(object, "info", diagnosticCodes.notImplemented, ["spec"], message)];
 }
