@@ -48,7 +48,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
 		logger: logger.child("ads"),
 		registry,
 		signal,
-		jwksTransport: createJwksTransport(),
+		jwksTransport: createJwksTransport("machine"),
 		...debounceOf(options),
 	});
 	const grpc = await startGrpcServers({

@@ -23,20 +23,28 @@ loopback.addSubnet("127.0.0.0", 8);
 loopback.addAddress("::1", "ipv6");
 
 /** Names resolve to these; `node:dns` outside of tests. */
-export type ResolveName = (name: string) => Promise<readonly { readonly address: string; readonly family: number }[]>;
+export type ResolveName = (name: string) => Promise<readonly Address[]>;
+
+interface Address {
+	readonly address: string;
+	readonly family: number;
+}
+
+type CheckAddress = (host: string) => Promise<Address>;
 
 const resolveByDns: ResolveName = (name) => lookupName(name, { all: true });
 
 /**
  * Fetches what a policy names, without becoming a way into networks that its author cannot reach: addresses of the link are never
- * dialled, loopback only where it is written out, the very address that was checked is the one that is dialled (a second look-up could
+ * dialled, loopback only on one's own machine and where it is written out, the very address that was checked is the one that is dialled (a second look-up could
  * give another), redirects stay with the origin, and size and time have limits.
  */
-export function createJwksTransport(resolve: ResolveName = resolveByDns): JwksTransport {
+export function createJwksTransport(place: "machine" | "cluster", resolve: ResolveName = resolveByDns): JwksTransport {
+	const check = (host: string) => checkedAddress(host, place === "machine", resolve);
 	return async (text, timeoutMs, signal) => {
 		const timeout = AbortSignal.timeout(timeoutMs);
 		try {
-			return await follow(new URL(text), resolve, AbortSignal.any([signal, timeout]));
+			return await follow(new URL(text), check, AbortSignal.any([signal, timeout]));
 		} catch (error) {
 			if (timeout.aborted && !signal.aborted) throw new Error(`no answer within ${timeoutMs} ms`, { cause: error });
 			throw error;
@@ -44,10 +52,10 @@ export function createJwksTransport(resolve: ResolveName = resolveByDns): JwksTr
 	};
 }
 
-async function follow(first: URL, resolve: ResolveName, signal: AbortSignal): Promise<string> {
+async function follow(first: URL, check: CheckAddress, signal: AbortSignal): Promise<string> {
 	let url = first;
 	for (let redirects = 0; ; redirects++) {
-		const response = await get(url, resolve, signal);
+		const response = await get(url, check, signal);
 		const { statusCode = 0, headers } = response;
 		if (statusCode === 200) return await readBody(response);
 		response.destroy();
@@ -60,9 +68,9 @@ async function follow(first: URL, resolve: ResolveName, signal: AbortSignal): Pr
 	}
 }
 
-async function get(url: URL, resolve: ResolveName, signal: AbortSignal): Promise<IncomingMessage> {
+async function get(url: URL, check: CheckAddress, signal: AbortSignal): Promise<IncomingMessage> {
 	if (url.protocol !== "https:" && url.protocol !== "http:") throw new Error(`${url.protocol} is not fetched`);
-	const { address, family } = await checkedAddress(url.hostname.replace(/^\[(.*)\]$/, "$1"), resolve);
+	const { address, family } = await check(url.hostname.replace(/^\[(.*)\]$/, "$1"));
 	const lookup: LookupFunction = (_name, options, callback) => {
 		if (options.all) callback(null, [{ address, family }]);
 		else callback(null, address, family);
@@ -75,15 +83,16 @@ async function get(url: URL, resolve: ResolveName, signal: AbortSignal): Promise
 	});
 }
 
-async function checkedAddress(host: string, resolve: ResolveName): Promise<{ readonly address: string; readonly family: number }> {
-	const written = isIP(host) !== 0 || host === "localhost";
+async function checkedAddress(host: string, mayBeLoopback: boolean, resolve: ResolveName): Promise<Address> {
+	const written = mayBeLoopback && (isIP(host) !== 0 || host === "localhost");
 	const found = isIP(host) === 0 ? await resolve(host) : [{ address: host, family: isIP(host) }];
 	const [first] = found;
 	if (first === undefined) throw new Error(`${host} has no address`);
 	for (const { address, family } of found) {
 		const type = family === 6 ? "ipv6" : "ipv4";
 		if (never.check(address, type)) throw new Error(`${host} is ${address}, which is not fetched from`);
-		if (loopback.check(address, type) && !written) throw new Error(`${host} is ${address}: loopback must be written out`);
+		if (loopback.check(address, type) && !written)
+			throw new Error(`${host} is ${address}: ${mayBeLoopback ? "loopback must be written out" : "loopback is not fetched from"}`);
 	}
 	return first;
 }
