@@ -1,5 +1,5 @@
 // Bundles a package that ships as a program: `node bundle.mjs cli|control-plane|proxy`.
-import { copyFileSync, mkdirSync, rmSync } from "node:fs";
+import { copyFileSync, cpSync, mkdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { build } from "esbuild";
 import { root } from "./workspace.mjs";
@@ -51,3 +51,5 @@ await build({
 });
 // Read by packages/xds/src/schema.ts.
 copyFileSync(join(root, "packages/xds/src/generated/schema.json"), join(outdir, "schema.json"));
+// Installed by packages/cli/src/install.
+if (name === "cli") cpSync(join(root, "charts"), join(outdir, "charts"), { recursive: true });

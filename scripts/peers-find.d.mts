@@ -1,3 +1,4 @@
 export const venvDirectory: string;
 export function findEnvoy(): string | undefined;
 export function findProgram(name: string): string | undefined;
+export function findHelm(): string | undefined;

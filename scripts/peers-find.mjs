@@ -1,4 +1,5 @@
 import { accessSync, constants, globSync } from "node:fs";
+import { homedir } from "node:os";
 import { delimiter, dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 
@@ -26,6 +27,22 @@ export function findEnvoy() {
 export function findProgram(name) {
 	const folders = [...(process.env.PATH ?? "").split(delimiter), "/usr/local/sbin", "/usr/sbin", "/sbin"].filter((folder) => folder !== "");
 	return folders.map((folder) => join(folder, name)).find(isExecutable);
+}
+
+/**
+ * Helm: WEFT_HELM if set, else the one on PATH, else the one that the cluster of ../shared built.
+ * @returns {string | undefined}
+ */
+export function findHelm() {
+	const named = process.env.WEFT_HELM;
+	if (named !== undefined && named !== "") return [resolve(named)].find(isExecutable);
+	const cache = process.env.WEFT_CLUSTER_CACHE ?? join(process.env.XDG_CACHE_HOME ?? join(homedir(), ".cache"), "weft-cluster");
+	return (
+		findProgram("helm") ??
+		globSync("bin/*/helm", { cwd: cache })
+			.map((path) => join(cache, path))
+			.find(isExecutable)
+	);
 }
 
 /** @param {string} path */

@@ -14,7 +14,7 @@ async function sequence(...steps) {
 	return 0;
 }
 
-const testGlobs = ["packages/*/src/**/*.test.ts", "examples/apps/src/**/*.test.ts", "e2e/**/*.test.ts"];
+const testGlobs = ["packages/*/src/**/*.test.ts", "examples/apps/src/**/*.test.ts", "scripts/**/*.test.ts", "e2e/!(cluster)/**/*.test.ts"];
 
 // The runner's own report last: it ends with the summary.
 const reporters = ["./scripts/skipped-reporter.mjs", "spec"].flatMap((name) => [`--test-reporter=${name}`, "--test-reporter-destination=stdout"]);
@@ -54,6 +54,16 @@ const tasks = {
 		sequence(
 			() => turbo("build"),
 			() => node("e2e/soak/main.ts", ...args),
+		),
+	images: () =>
+		sequence(
+			() => turbo("build"),
+			() => node("scripts/images/main.ts", ...args),
+		),
+	e2e: () =>
+		sequence(
+			() => turbo("build"),
+			() => node("e2e/cluster/main.ts", ...args),
 		),
 	peers: () => node("scripts/peers.mjs", ...args),
 };

@@ -5,6 +5,7 @@ import { startRatings } from "./bookinfo-ratings.ts";
 import { startReviews } from "./bookinfo-reviews.ts";
 import { startCurlLoop } from "./curl-loop.ts";
 import type { StartApp } from "./environment.ts";
+import { startGrpcEcho } from "./grpc-echo.ts";
 import { startHelloworld } from "./helloworld.ts";
 import { startHttpEcho } from "./http-echo.ts";
 import { startHttpbin } from "./httpbin.ts";
@@ -19,6 +20,7 @@ export const apps: ReadonlyMap<string, StartApp> = new Map<string, StartApp>([
 	["httpbin", startHttpbin],
 	["helloworld", startHelloworld],
 	["http-echo", startHttpEcho],
+	["grpc-echo", startGrpcEcho],
 	["tcp-echo", startTcpEcho],
 	["curl-loop", startCurlLoop],
 	["image-processor", startImageProcessor],

@@ -1,9 +1,11 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
+import { connect as connectHttp2 } from "node:http2";
 import { connect } from "node:net";
 import { test } from "node:test";
 import { startCurlLoop } from "./curl-loop.ts";
 import type { AppContext } from "./environment.ts";
+import { startGrpcEcho } from "./grpc-echo.ts";
 import { startHelloworld } from "./helloworld.ts";
 import { startHttpEcho } from "./http-echo.ts";
 import { startHttpApp, text } from "./http-server.ts";
@@ -22,6 +24,30 @@ test("http-echo shows headers in wire case and the body", async (t) => {
 	assert.equal(target, "/any/path?x=1");
 	assert.ok(headers.some(([name, value]) => name === "X-Odd-Case" && value === "1"));
 	assert.equal(echoed, "hi");
+});
+
+async function grpcCall(port: number, path: string, message: Buffer): Promise<{ readonly status: unknown; readonly body: Buffer }> {
+	const session = connectHttp2(`http://127.0.0.1:${port}`);
+	const call = session.request({ ":method": "POST", ":path": path, "content-type": "application/grpc", te: "trailers" });
+	const chunks: Buffer[] = [];
+	let status: unknown;
+	call.on("response", (headers) => (status ??= headers["grpc-status"]));
+	call.on("trailers", (trailers) => (status ??= trailers["grpc-status"]));
+	call.on("data", (chunk: Buffer) => chunks.push(chunk));
+	call.end(message);
+	await once(call, "close");
+	session.close();
+	return { status, body: Buffer.concat(chunks) };
+}
+
+test("grpc-echo answers with the message, is healthy, and does not know other methods", async (t) => {
+	const app = await startTestApp(t, startGrpcEcho);
+	const port = app.ports[0] ?? 0;
+	const message = Buffer.from([0, 0, 0, 0, 3, 10, 1, 120]);
+	assert.deepEqual(await grpcCall(port, "/echo.Echo/Say", message), { status: "0", body: message });
+	assert.deepEqual(await grpcCall(port, "/grpc.health.v1.Health/Check", Buffer.alloc(5)), { status: "0", body: Buffer.from([0, 0, 0, 0, 2, 8, 1]) });
+	assert.equal((await grpcCall(port, "/echo.Echo/Other", message)).status, "12");
+	assert.equal((await grpcCall(port, "/echo.Echo/Say", Buffer.alloc((1 << 20) + 1))).status, "8");
 });
 
 test("tcp-echo prefixes every line on every port, split lines and the last one without a break included", async (t) => {

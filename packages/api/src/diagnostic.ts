@@ -1,3 +1,5 @@
+import { isKind, objectKindOf } from "./kinds.ts";
+
 export type Severity = "error" | "warning" | "info";
 
 /** One finding about what a user wrote. `file`, `line` and `column` (1-based) are there when the text is at hand. */
@@ -64,7 +66,8 @@ export const diagnosticCodes = {
 export function formatDiagnostic(d: Diagnostic): string {
 	const place = [d.file, d.line, d.line === undefined ? undefined : d.column].filter((part) => part !== undefined).join(":");
 	const name = d.namespace ? `${d.namespace}/${d.name ?? ""}` : (d.name ?? "");
-	const subject = [d.kind, name, d.path].filter((part) => part !== undefined && part !== "").join(" ");
+	const kind = d.kind !== undefined && isKind(d.kind) ? objectKindOf(d.kind) : d.kind;
+	const subject = [kind, name, d.path].filter((part) => part !== undefined && part !== "").join(" ");
 	const head = `${d.severity} [${d.code}]`;
 	return `${place ? `${place}: ` : ""}${head}${subject ? ` ${subject}` : ""}: ${d.message}`;
 }

@@ -13,6 +13,8 @@ export {
 	kindNames,
 	kinds,
 	type ObjectRef,
+	objectKindOf,
+	resolveKind,
 	type SpecOf,
 } from "./kinds.ts";
 export type { ObjectMeta, Origin, OwnerReference } from "./metadata.ts";
@@ -63,7 +65,39 @@ export {
 	type RouteConfigurationMatch,
 } from "./schema/envoy-filter.ts";
 export type { ExtensionProvider } from "./schema/extension-provider.ts";
+export type {
+	AllowedRoutes,
+	BackendRef,
+	BackendTLSPolicySpec,
+	CORSFilter,
+	GatewayClassSpec,
+	GRPCRouteFilter,
+	GRPCRouteMatch,
+	GRPCRouteRule,
+	GRPCRouteSpec,
+	HeaderModifier,
+	HTTPRouteFilter,
+	HTTPRouteMatch,
+	HTTPRouteRule,
+	HTTPRouteSpec,
+	KubernetesGatewaySpec,
+	L4RouteRule,
+	Listener,
+	ListenerTLS,
+	NamespaceSelector,
+	ParentReference,
+	ReferenceGrantSpec,
+	RequestMirrorFilter,
+	RequestRedirectFilter,
+	RouteGroupKind,
+	SecretObjectReference,
+	TCPRouteSpec,
+	TLSRouteSpec,
+	URLRewriteFilter,
+	ValueMatch,
+} from "./schema/gateway-api.ts";
 export type { GatewaySpec, Server, ServerTLSSettings } from "./schema/gateway.ts";
+export type { IngressBackend, IngressClassSpec, IngressPath, IngressRule, IngressSpec } from "./schema/ingress.ts";
 export type { ConfigMapSpec, NamespaceSpec, NodeSpec, NodeStatus, SecretSpec, ServiceAccountSpec } from "./schema/kubernetes-core.ts";
 export type {
 	Endpoint,

@@ -5,6 +5,17 @@ import { authorizationPolicySchema } from "./schema/authorization-policy.ts";
 import { destinationRuleSchema } from "./schema/destination-rule.ts";
 import { envoyFilterSchema } from "./schema/envoy-filter.ts";
 import { gatewaySchema } from "./schema/gateway.ts";
+import {
+	backendTlsPolicySchema,
+	gatewayClassSchema,
+	grpcRouteSpecSchema,
+	httpRouteSpecSchema,
+	kubernetesGatewaySchema,
+	referenceGrantSchema,
+	tcpRouteSpecSchema,
+	tlsRouteSpecSchema,
+} from "./schema/gateway-api.ts";
+import { ingressClassSchema, ingressSchema } from "./schema/ingress.ts";
 import { configMapSchema, namespaceSchema, nodeSchema, nodeStatusSchema, secretSchema, serviceAccountSchema } from "./schema/kubernetes-core.ts";
 import { endpointSliceSchema, endpointsSchema, kubeServiceSchema, serviceStatusSchema } from "./schema/kubernetes-network.ts";
 import { deploymentSchema, jobSchema, podSpecSchema, podStatusSchema, replicaSetSchema, statefulSetSchema } from "./schema/kubernetes-workload.ts";
@@ -21,6 +32,8 @@ import { workloadGroupSchema } from "./schema/workload-group.ts";
 /** What is known of a kind besides its fields. */
 export interface KindInfo {
 	readonly group: string;
+	/** What objects say in `kind`, where that is not the kind's name here: two groups have a Gateway. */
+	readonly kind?: string;
 	/** The stored version first. */
 	readonly versions: readonly string[];
 	readonly plural: string;
@@ -40,6 +53,8 @@ const networking = { group: "networking.istio.io", versions: ["v1", "v1beta1", "
 const security = { group: "security.istio.io", versions: ["v1", "v1beta1"], istio: true } as const;
 const telemetry = { group: "telemetry.istio.io", versions: ["v1", "v1alpha1"], istio: true } as const;
 const extensions = { group: "extensions.istio.io", versions: ["v1alpha1"], istio: true } as const;
+const gatewayApi = { group: "gateway.networking.k8s.io", istio: false } as const;
+const kubernetesNetworking = { group: "networking.k8s.io", versions: ["v1"], istio: false } as const;
 const core = { group: "", versions: ["v1"], istio: false } as const;
 const apps = { group: "apps", versions: ["v1"], istio: false } as const;
 const namespaced = { scope: "Namespaced", content: "spec", specOptional: false } as const;
@@ -99,6 +114,38 @@ export const kinds = {
 	WorkloadGroup: { ...networking, ...namespaced, plural: "workloadgroups", shortNames: ["wg"], schema: workloadGroupSchema },
 	WasmPlugin: { ...extensions, ...namespaced, plural: "wasmplugins", shortNames: [], schema: wasmPluginSchema },
 	TrafficExtension: { ...extensions, ...namespaced, plural: "trafficextensions", shortNames: [], schema: trafficExtensionSchema },
+	GatewayClass: { ...gatewayApi, ...cluster, versions: ["v1", "v1beta1"], plural: "gatewayclasses", shortNames: ["gc"], schema: gatewayClassSchema },
+	KubernetesGateway: {
+		...gatewayApi,
+		...namespaced,
+		kind: "Gateway",
+		versions: ["v1", "v1beta1"],
+		plural: "gateways",
+		shortNames: ["gtw"],
+		schema: kubernetesGatewaySchema,
+	},
+	HTTPRoute: { ...gatewayApi, ...namespaced, versions: ["v1", "v1beta1"], plural: "httproutes", shortNames: [], schema: httpRouteSpecSchema },
+	GRPCRoute: { ...gatewayApi, ...namespaced, versions: ["v1", "v1alpha2"], plural: "grpcroutes", shortNames: [], schema: grpcRouteSpecSchema },
+	TLSRoute: { ...gatewayApi, ...namespaced, versions: ["v1alpha2", "v1alpha3", "v1"], plural: "tlsroutes", shortNames: [], schema: tlsRouteSpecSchema },
+	TCPRoute: { ...gatewayApi, ...namespaced, versions: ["v1alpha2", "v1"], plural: "tcproutes", shortNames: [], schema: tcpRouteSpecSchema },
+	ReferenceGrant: {
+		...gatewayApi,
+		...namespaced,
+		versions: ["v1beta1", "v1", "v1alpha2"],
+		plural: "referencegrants",
+		shortNames: ["refgrant"],
+		schema: referenceGrantSchema,
+	},
+	BackendTLSPolicy: {
+		...gatewayApi,
+		...namespaced,
+		versions: ["v1", "v1alpha3"],
+		plural: "backendtlspolicies",
+		shortNames: ["btlspolicy"],
+		schema: backendTlsPolicySchema,
+	},
+	Ingress: { ...kubernetesNetworking, ...namespaced, plural: "ingresses", shortNames: ["ing"], schema: ingressSchema },
+	IngressClass: { ...kubernetesNetworking, ...cluster, plural: "ingressclasses", shortNames: [], schema: ingressClassSchema },
 	Namespace: { ...core, ...cluster, plural: "namespaces", shortNames: ["ns"], schema: namespaceSchema },
 	Node: { ...core, ...cluster, plural: "nodes", shortNames: ["no"], schema: nodeSchema, status: nodeStatusSchema },
 	Service: { ...core, ...namespaced, plural: "services", shortNames: ["svc"], schema: kubeServiceSchema, status: serviceStatusSchema },
@@ -153,6 +200,18 @@ export function isKind(name: string): name is Kind {
 
 export function kindInfo(kind: Kind): KindInfo {
 	return kinds[kind];
+}
+
+/** What objects of the kind say in `kind`: `Gateway` for a KubernetesGateway. */
+export function objectKindOf(kind: Kind): string {
+	return kindInfo(kind).kind ?? kind;
+}
+
+/** The kind of an object, by its apiVersion's group and what it says in `kind`; in another group, the kind of that name. */
+export function resolveKind(apiVersion: string, name: string): Kind | undefined {
+	const group = apiVersion.includes("/") ? apiVersion.slice(0, apiVersion.indexOf("/")) : "";
+	const named = kindNames.filter((kind) => objectKindOf(kind) === name);
+	return named.find((kind) => kindInfo(kind).group === group) ?? named[0];
 }
 
 /** `networking.istio.io/v1`, or `v1` in the core group. */

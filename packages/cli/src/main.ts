@@ -126,10 +126,85 @@ program
 	.option(...injectOutput)
 	.action(async (options) => (await import("./commands/inject.ts")).uninjectCommand(options));
 
-program
-	.command("version")
-	.description("print the version")
-	.action(() => void process.stdout.write(`client version: ${version}\n`));
+const clusterOptions = (command: Command): Command =>
+	command.option("-c, --kubeconfig <file>", "kubeconfig (default: $KUBECONFIG or ~/.kube/config)").option("--context <name>", "context of the kubeconfig");
+const istioNamespace = ["-i, --istioNamespace <namespace>", "namespace of the control plane", "istio-system"] as const;
+
+clusterOptions(program.command("install"))
+	.description("install or upgrade the mesh in a Kubernetes cluster, by the charts that ship with this program")
+	.option("--set <key=value>", "a value of the charts, such as profile=demo or meshConfig.accessLogFile=/dev/stdout; may be repeated", files)
+	.option("-f, --filename <file>", "file of values; may be repeated", files)
+	.option("-r, --revision <name>", "name of this control plane, where several run")
+	.option(...istioNamespace)
+	.option("-d, --manifests <dir>", "folder of the charts (default: those that ship with this program)")
+	.option("--dry-run", "print the manifests and change nothing")
+	.option("-y, --skip-confirmation", "do not ask")
+	.option("--wait", "wait until everything is ready (default)", true)
+	.option("--no-wait", "return at once")
+	.option("--readiness-timeout <duration>", "longest wait for a component", "5m")
+	.action(async (options) => (await import("./commands/install.ts")).installCommand(options));
+
+clusterOptions(program.command("uninstall"))
+	.description("remove the mesh from a Kubernetes cluster")
+	.option("-r, --revision <name>", "only the control plane of this revision")
+	.option("--purge", "remove the CustomResourceDefinitions, with all objects of theirs, and the certificate authority as well")
+	.option(...istioNamespace)
+	.option("-y, --skip-confirmation", "do not ask")
+	.action(async (options) => (await import("./commands/uninstall.ts")).uninstallCommand(options));
+
+clusterOptions(program.command("version"))
+	.description("print the versions of this program, the control planes and the proxies")
+	.option("--no-remote", "this program's only")
+	.option("-s, --short", "one line each")
+	.addOption(new Option("-o, --output <format>", "output format").choices(["table", "json", "yaml"]).default("table"))
+	.option(...istioNamespace)
+	.action(async (options) => (await import("./commands/version.ts")).versionCommand(options));
+
+clusterOptions(program.command("proxy-status").alias("ps"))
+	.description("the proxies of the mesh, and whether each has the newest configuration")
+	.argument("[pod]", "POD or POD.NAMESPACE")
+	.option("-n, --namespace <namespace>", "namespace of the pod")
+	.option("-v, --verbosity <level>", "1: a column for each type of configuration", "0")
+	.option("--file <file>", "read /debug/syncz of a control plane from a file")
+	.addOption(new Option("-o, --output <format>", "output format").choices(["table", "json", "yaml"]).default("table"))
+	.option(...istioNamespace)
+	.action(async (pod, options) => (await import("./commands/proxy-status.ts")).proxyStatusCommand(pod, options));
+
+const proxyConfig = program.command("proxy-config").alias("pc").description("the configuration that a proxy runs");
+
+/** One `proxy-config` table. */
+function proxyConfigCommand(name: string, aliases: readonly string[], description: string, filters: readonly (readonly [string, string])[] = []): void {
+	const command = clusterOptions(proxyConfig.command(name).aliases([...aliases]))
+		.description(description)
+		.argument("[pod]", "POD, POD.NAMESPACE or deployment/NAME")
+		.option("-n, --namespace <namespace>", "namespace of the pod")
+		.option("--file <file>", "read the proxy's config_dump from a file, or - for standard input")
+		.addOption(new Option("-o, --output <format>", "output format").choices(["short", "json", "yaml"]).default(name === "bootstrap" ? "json" : "short"));
+	for (const [flag, meaning] of filters) command.option(flag, meaning);
+	command.action(async (pod, options) => (await import("./commands/proxy-config.ts")).proxyConfigCommand(name, pod, options));
+}
+
+proxyConfigCommand("all", ["a"], "everything, one table after the other");
+proxyConfigCommand("cluster", ["clusters", "c"], "clusters", [
+	["--fqdn <name>", "those of this service"],
+	["--port <port>", "those of this port"],
+	["--direction <direction>", "inbound or outbound"],
+	["--subset <name>", "those of this subset"],
+]);
+proxyConfigCommand("listener", ["listeners", "l"], "listeners and what each filter chain leads to", [
+	["--address <address>", "those bound here"],
+	["--port <port>", "those of this port"],
+	["--type <type>", "HTTP, TCP or HTTP+TCP"],
+]);
+proxyConfigCommand("route", ["routes", "r"], "routes", [["--name <name>", "those of this route table"]]);
+proxyConfigCommand("endpoint", ["endpoints", "ep"], "endpoints", [
+	["--address <address>", "those of this address"],
+	["--port <port>", "those of this port"],
+	["--cluster <name>", "those of this cluster"],
+	["--status <status>", "healthy or unhealthy"],
+]);
+proxyConfigCommand("secret", ["secrets", "s"], "certificates");
+proxyConfigCommand("bootstrap", ["b"], "what the proxy was started with");
 
 try {
 	await program.parseAsync();

@@ -2,7 +2,8 @@ import { createHash, timingSafeEqual } from "node:crypto";
 import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { join } from "node:path";
-import { type AnyConfig, type Diagnostic, hasErrors, isKind } from "@weft/api";
+import { computedStatus } from "@weft/pilot";
+import { type AnyConfig, type Diagnostic, hasErrors, isKind, objectKindOf } from "@weft/api";
 import { admitObjects, decodeYaml, withAge } from "@weft/galley";
 import { objectChecks } from "@weft/pilot";
 import { stringify } from "yaml";
@@ -115,7 +116,7 @@ function write(directory: string, object: AnyConfig): "created" | "configured" |
 function externalForm(object: AnyConfig): object {
 	const { apiVersion, kind, metadata, spec, status } = object;
 	const flat = kind === "EndpointSlice" || kind === "Endpoints" || kind === "ConfigMap" || kind === "Secret" || kind === "ServiceAccount";
-	return { apiVersion, kind, metadata, ...(flat ? spec : { spec }), ...(status === undefined ? {} : { status }) };
+	return { apiVersion, kind: objectKindOf(kind), metadata, ...(flat ? spec : { spec }), ...(status === undefined ? {} : { status }) };
 }
 
 function readIfThere(file: string): string | undefined {
@@ -147,7 +148,7 @@ async function remove(
 	sendJson(response, 200, result);
 }
 
-function list({ store }: HttpContext, [kind = "", namespace, name]: readonly string[], response: ServerResponse): void {
+function list({ store, discovery }: HttpContext, [kind = "", namespace, name]: readonly string[], response: ServerResponse): void {
 	if (!isKind(kind)) return sendText(response, 404, `the mesh has no kind "${kind}"\n`);
 	const found = store
 		.snapshot()
@@ -157,7 +158,10 @@ function list({ store }: HttpContext, [kind = "", namespace, name]: readonly str
 	sendJson(
 		response,
 		200,
-		found.map((o) => externalForm(o as AnyConfig)),
+		found.map((o) => {
+			const status = computedStatus(discovery.push, o as AnyConfig);
+			return externalForm({ ...o, ...(status && { status }) } as AnyConfig);
+		}),
 	);
 }
 

@@ -29,6 +29,7 @@ export const families = [
 	"meshconfig",
 	"proxyconfig",
 	"gateway",
+	"gatewayapi",
 	"authorizationpolicy",
 	"requestauthentication",
 	"telemetry",

@@ -200,6 +200,65 @@ const own: Readonly<Record<string, Own>> = {
 	"a Lua filter": { yaml: lua },
 };
 
+const edge = `
+apiVersion: v1
+kind: Service
+metadata: {name: edge, namespace: default}
+spec: {clusterIP: 10.96.0.9, ports: [{name: http, port: 80}, {name: https, port: 443}]}
+---
+apiVersion: v1
+kind: Endpoints
+metadata: {name: edge, namespace: default}
+subsets: [{addresses: [{ip: 10.0.0.9}], ports: [{name: http, port: 80}, {name: https, port: 443}]}]
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: Gateway
+metadata: {name: gw, namespace: default}
+spec:
+  gatewayClassName: istio
+  addresses: [{type: Hostname, value: edge}]
+  listeners:
+  - {name: http, port: 80, protocol: HTTP}
+  - {name: https, port: 443, protocol: HTTPS, tls: {certificateRefs: [{name: cert}], options: {gateway.istio.io/tls-terminate-mode: MUTUAL}}}
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata: {name: r, namespace: default}
+spec:
+  parentRefs: [{name: gw}]
+  rules:
+  - matches: [{path: {value: /strip.me}}]
+    filters: [{type: URLRewrite, urlRewrite: {path: {type: ReplacePrefixMatch, replacePrefixMatch: /}}}]
+    backendRefs: [{name: edge, port: 80}]
+  - matches: [{path: {value: /go}}]
+    filters: [{type: RequestRedirect, requestRedirect: {scheme: https, path: {type: ReplacePrefixMatch, replacePrefixMatch: /gone}}}]
+  - matches: [{path: {value: /cors}, headers: [{name: X-A, type: RegularExpression, value: a.*}]}]
+    filters: [{type: CORS, cors: {allowOrigins: ["https://*.example.com"], allowCredentials: true}}]
+    backendRefs: [{name: edge, port: 80, weight: 1}, {name: forbidden, namespace: other, port: 80, weight: 1}]
+  - matches: [{path: {value: /nothing}}]
+`;
+
+const wildcard = `
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {name: wild, namespace: default}
+spec:
+  hosts: ["*.example.com"]
+  resolution: DYNAMIC_DNS
+  ports: [{number: 80, name: http, protocol: HTTP}, {number: 443, name: tls, protocol: TLS}]
+---
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {name: wild, namespace: default}
+spec: {host: "*.example.com", trafficPolicy: {portLevelSettings: [{port: {number: 80}, tls: {mode: SIMPLE}}]}}
+`;
+
+/** Of the Gateway API and of hosts resolved by request: title, kind of proxy, objects, MeshConfig. */
+const foreign: readonly (readonly [title: string, kind: string, yaml: string, mesh: MeshConfig])[] = [
+	["filters and TLS of the Gateway API", "router", edge, {}],
+	["hosts resolved when a request names them", "sidecar", wildcard, { outboundTrafficPolicy: { mode: "ALLOW_ANY_DYNAMIC_DNS" } }],
+];
+
 suite("a stock Envoy accepts what no case of the corpus asks for", { skip: noEnvoy ?? false }, () => {
 	for (const [name, { yaml, meshConfig }] of Object.entries(own)) {
 		test(name, () => {
@@ -211,6 +270,15 @@ suite("a stock Envoy accepts what no case of the corpus asks for", { skip: noEnv
 			const before = translateAll(createTestMesh({ extensionProviders }).apply(collector), node);
 			assert.notDeepEqual(resources, before, "it says something");
 			accepts(collect([[name, resources]]));
+		});
+	}
+	for (const [title, kind, yaml, mesh] of foreign) {
+		test(title, () => {
+			const push = createTestMesh(mesh).apply(yaml);
+			const id = `${kind}~10.0.0.9~client.default~default.svc.cluster.local`;
+			const sent = translateAll(push, decodeNode({ id, metadata: { NAMESPACE: "default", INSTANCE_IPS: "10.0.0.9" } }, push));
+			assert.ok(sent.lds.length > 0 && sent.rds.length > 0);
+			accepts(sent);
 		});
 	}
 });

@@ -1,13 +1,23 @@
 export { createDiscovery, type Discovery, type DiscoveryOptions } from "./discovery/discovery.ts";
 export type { JwksTransport } from "./discovery/jwks-fetcher.ts";
 export type { Convergence, Refusal } from "./discovery/sync-status.ts";
+export {
+	type Condition,
+	controllerName,
+	type GatewayApiStatus,
+	type GatewayStatus,
+	type ListenerStatus,
+	type PolicyAncestorStatus,
+	type RouteParentStatus,
+} from "./model/gateway-api/status.ts";
+export { computedStatus } from "./model/computed-status.ts";
 export { buildPush, type PushInput } from "./model/build-push.ts";
 export { objectChecks } from "./model/object-checks.ts";
 export { proxyConfigFor } from "./model/proxy-configs.ts";
 export { destinationRuleFor, endpointsOf, inboundPorts, mtlsMode, virtualServices } from "./model/lookup.ts";
 export { decodeNode, NodeError, type XdsNode } from "./model/node.ts";
 export type { LocalBinding, ProxyNode } from "./model/proxy-node.ts";
-export type { DestinationRule, InboundPort, Mesh, PushSnapshot, Scope, VirtualService } from "./model/push.ts";
+export type { DestinationRule, Gateway, InboundPort, Mesh, PushSnapshot, Scope, VirtualService } from "./model/push.ts";
 export { scopeOf } from "./model/scope.ts";
 export type { Endpoint, Locality, Service, ServicePort } from "./model/service.ts";
 export type { ConfigSnapshot } from "./model/snapshot.ts";

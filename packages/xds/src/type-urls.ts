@@ -6,6 +6,8 @@ export const typeUrls = {
 	rds: "type.googleapis.com/envoy.config.route.v3.RouteConfiguration",
 	sds: "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret",
 	ecds: "type.googleapis.com/envoy.config.core.v3.TypedExtensionConfig",
+	/** Istio's own: names and addresses for a sidecar that answers its application's DNS queries. */
+	nds: "type.googleapis.com/istio.networking.nds.v1.NameTable",
 } as const;
 
 export type XdsType = keyof typeof typeUrls;

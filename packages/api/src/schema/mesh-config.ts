@@ -16,7 +16,7 @@ const caCertificateSchema = obj(
 );
 const labelSelectorSchema = obj({
 	matchLabels: opt(labels()),
-	matchExpressions: opt(list(obj({ key: text(), operator: text(), values: opt(list(text())) }))),
+	matchExpressions: opt(list(obj({ key: text(), operator: oneOf(["In", "NotIn", "Exists", "DoesNotExist"]), values: opt(list(text())) }))),
 });
 const serviceSettingsSchema = obj({ settings: opt(obj({ clusterLocal: opt(bool()) })), hosts: opt(list(text())) });
 

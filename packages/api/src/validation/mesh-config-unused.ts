@@ -9,12 +9,7 @@ const unused: Readonly<Partial<Record<keyof MeshConfig, string>>> = {
 	certificates: "Istio has dropped it, too",
 	compliancePolicy: "TLS is as by default",
 	configSources: "resources are read from where the command line says",
-	discoverySelectors: "all namespaces are looked at",
 	enableEnvoyAccessLogService: "access logs go to files, and to the services that extensionProviders name",
-	ingressClass: "Ingress resources are not read",
-	ingressControllerMode: "Ingress resources are not read",
-	ingressSelector: "Ingress resources are not read",
-	ingressService: "Ingress resources are not read",
 	serviceSettings: "there is one cluster",
 	verifyCertificateAtClient: "servers are verified by what their DestinationRule says",
 };

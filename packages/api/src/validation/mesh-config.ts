@@ -40,9 +40,6 @@ export function decodeMeshConfigValue(
 	for (const field of ["defaultServiceExportTo", "defaultVirtualServiceExportTo", "defaultDestinationRuleExportTo"] as const) {
 		checkExportTo(report.at(field), value[field], { namespace: ".", isServiceEntry: true });
 	}
-	if (value.outboundTrafficPolicy?.mode === "ALLOW_ANY_DYNAMIC_DNS") {
-		report.at("outboundTrafficPolicy", "mode").error("ALLOW_ANY_DYNAMIC_DNS is not implemented by this version of Weft; write ALLOW_ANY or REGISTRY_ONLY");
-	}
 	checkProviders(report, value);
 	checkUnusedFields(report, value, reader);
 	return { value, diagnostics: findings.map((finding) => toDiagnostic(finding, location, { kind: "MeshConfig" })) };

@@ -31,7 +31,7 @@ testRules("Gateway", [
 	["a CRL does not stand beside a credential", tls("mode: MUTUAL, credentialName: c, caCrl: /crl"), /caCrl/],
 	["a CRL is of no use for SIMPLE", tls("mode: SIMPLE, serverCertificate: /c, privateKey: /k, caCrl: /crl"), /caCrl/],
 	["PASSTHROUGH with certificates is a warning", tls("mode: PASSTHROUGH, credentialName: c"), /warning .*PASSTHROUGH/],
-	["AUTO_PASSTHROUGH is not implemented", tls("mode: AUTO_PASSTHROUGH"), /^error spec\.servers\[0\]\.tls\.mode: AUTO_PASSTHROUGH is not implemented/],
+	["AUTO_PASSTHROUGH needs no certificates", tls("mode: AUTO_PASSTHROUGH")],
 	["versions are in order", tls("mode: SIMPLE, credentialName: c, minProtocolVersion: TLSV1_3, maxProtocolVersion: TLSV1_2"), /minProtocolVersion/],
 	["a bind address is an IP", server(`${httpPort}, hosts: [a.com], bind: here`), /bind/],
 ]);

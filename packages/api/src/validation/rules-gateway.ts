@@ -34,9 +34,6 @@ function checkServer(report: Report, server: Server): void {
 	const tls = server.tls;
 	if (isTlsProtocol(protocol) && !tls) report.at("tls").error(`a server of protocol ${protocol} must have tls settings; add them`);
 	if (!tls) return;
-	if (tls.mode === "AUTO_PASSTHROUGH") {
-		report.at("tls", "mode").error("AUTO_PASSTHROUGH is not implemented by this version of Weft, whose mesh is one network; write PASSTHROUGH");
-	}
 	const onlyRedirects = tls.httpsRedirect === true && tls.mode === undefined;
 	if (isHttpProtocol(protocol) && !tls.httpsRedirect) {
 		report.at("tls").error(`a server of protocol ${protocol} cannot have tls settings other than httpsRedirect; set protocol HTTPS`);

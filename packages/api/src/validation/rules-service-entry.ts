@@ -61,12 +61,25 @@ function checkAddresses(report: Report, spec: ServiceEntrySpec): void {
 	}
 }
 
+/** Resolved by what each request names, so the name has to be in it: the Host header, or the SNI. */
+function checkDynamicDns(report: Report, { hosts, ports, location }: ServiceEntrySpec): void {
+	for (const [i, host] of hosts.entries()) {
+		if (!host.startsWith("*")) report.at("hosts", i).error(`${quote(host)} is no wildcard; with resolution DYNAMIC_DNS write *.domain, else resolution DNS`);
+	}
+	if (location === "MESH_INTERNAL") report.at("location").error("DYNAMIC_DNS is for hosts outside the mesh; set location MESH_EXTERNAL");
+	for (const [i, port] of (ports ?? []).entries()) {
+		const served = isHttpProtocol(port.protocol ?? "") || (port.protocol ?? "").toUpperCase() === "TLS";
+		if (!served)
+			report
+				.at("ports", i, "protocol")
+				.warn(`DYNAMIC_DNS serves HTTP, GRPC and TLS; this port of protocol ${port.protocol ?? "TCP"} goes where the client dialled`);
+	}
+}
+
 function checkResolution(report: Report, spec: ServiceEntrySpec): void {
 	const endpoints = spec.endpoints ?? [];
 	const resolution = spec.resolution ?? "NONE";
-	if (resolution === "DYNAMIC_DNS") {
-		report.at("resolution").error("DYNAMIC_DNS is not implemented by this version of Weft; write NONE, or DNS and the full host names");
-	}
+	if (resolution === "DYNAMIC_DNS") checkDynamicDns(report, spec);
 	if ((resolution === "NONE" || resolution === "DYNAMIC_DNS") && endpoints.length > 0) {
 		report.at("endpoints").error(`no endpoints are allowed with resolution ${resolution}; set resolution STATIC or DNS`);
 	}

@@ -158,7 +158,7 @@ function checkHttpMatch(report: Report, match: HTTPMatchRequest): void {
 
 function checkL4Match(report: Report, match: Omit<L4MatchAttributes, "sourceSubnet"> & { readonly sourceSubnet?: string | undefined }): void {
 	checkSubnets(report.at("destinationSubnets"), match.destinationSubnets);
-	if (match.sourceSubnet) checkSubnets(report, [match.sourceSubnet]);
+	if (match.sourceSubnet) report.at("sourceSubnet").warn("sourceSubnet has no effect (nor in Istio): connections from anywhere match; remove it");
 	if (match.port !== undefined && match.port !== 0) checkPort(report.at("port"), match.port);
 	checkLabels(report.at("sourceLabels"), match.sourceLabels);
 	checkGatewayNames(report.at("gateways"), match.gateways);

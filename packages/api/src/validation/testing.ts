@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { parse } from "yaml";
 import type { Diagnostic } from "../diagnostic.ts";
-import { apiVersionsOf, type Kind } from "../kinds.ts";
+import { apiVersionsOf, type Kind, objectKindOf } from "../kinds.ts";
 import { validateObject } from "./validate.ts";
 
 /** A sentence, the spec in YAML, and what is said about it as `severity path: message`, in any order; none means valid. */
@@ -11,7 +11,7 @@ export type RuleCase = readonly [title: string, spec: string, ...expected: reado
 export const say = (d: Diagnostic): string => `${d.severity} ${d.path}: ${d.message}`;
 
 export function validateSpec(kind: Kind, spec: string, namespace = "default"): readonly Diagnostic[] {
-	return validateObject({ apiVersion: apiVersionsOf(kind)[0], kind, metadata: { name: "x", namespace }, spec: parse(spec) as unknown });
+	return validateObject({ apiVersion: apiVersionsOf(kind)[0], kind: objectKindOf(kind), metadata: { name: "x", namespace }, spec: parse(spec) as unknown });
 }
 
 /** Each expected line must be said, and nothing else. */

@@ -121,12 +121,7 @@ for (const [title, input, expected] of [
 		/error extensionProviders\[0\]\.envoyExtAuthzGrpc\.statusOnError/,
 	],
 	["a default provider that is not there", { defaultProviders: { tracing: ["gone"] } }, /warning defaultProviders\.tracing\[0\]/],
-	[
-		"a policy that is not implemented",
-		{ outboundTrafficPolicy: { mode: "ALLOW_ANY_DYNAMIC_DNS" } },
-		/^error outboundTrafficPolicy\.mode: ALLOW_ANY_DYNAMIC_DNS is not implemented/,
-	],
-	["a field that nothing reads", { discoverySelectors: [{ matchLabels: { a: "b" } }] }, /^warning discoverySelectors: discoverySelectors has no effect/],
+	["a field that nothing reads", { compliancePolicy: "fips-140-2" }, /^warning compliancePolicy: compliancePolicy has no effect/],
 	[
 		"a proxy's setting that nothing reads",
 		{ defaultConfig: { holdApplicationUntilProxyStarts: true } },

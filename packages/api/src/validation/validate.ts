@@ -1,5 +1,5 @@
 import { type Diagnostic, diagnosticCodes } from "../diagnostic.ts";
-import { type AnyConfig, apiVersionsOf, isKind, type Kind, type KindInfo, kindInfo, kindNames } from "../kinds.ts";
+import { type AnyConfig, apiVersionsOf, type Kind, type KindInfo, kindInfo, kindNames, objectKindOf, resolveKind } from "../kinds.ts";
 import type { Origin } from "../metadata.ts";
 import { walkMetadata } from "./metadata-walk.ts";
 import { createReport, type Finding, formatPath, type Path } from "./report.ts";
@@ -7,6 +7,9 @@ import { checkAuthorizationPolicy } from "./rules-authorization-policy.ts";
 import { checkDestinationRule } from "./rules-destination-rule.ts";
 import { checkEnvoyFilter } from "./rules-envoy-filter.ts";
 import { checkGateway } from "./rules-gateway.ts";
+import { checkBackendTlsPolicy, checkKubernetesGateway, checkReferenceGrant } from "./rules-gateway-api.ts";
+import { checkGrpcRoute, checkHttpRoute, checkL4Route } from "./rules-gateway-api-routes.ts";
+import { checkIngress } from "./rules-ingress.ts";
 import { checkService } from "./rules-kubernetes.ts";
 import { checkPeerAuthentication } from "./rules-peer-authentication.ts";
 import { checkTrafficExtension, checkWasmPlugin } from "./rules-proxy-extension.ts";
@@ -44,12 +47,13 @@ export function decodeObject(value: unknown, location: Location = {}): Decoded {
 		const finding: Finding = { severity: "error", code: diagnosticCodes.schema, message: "must be an object with apiVersion, kind and metadata", path: [] };
 		return { diagnostics: [toDiagnostic(finding, location, {})] };
 	}
-	const kind = typeof value["kind"] === "string" ? value["kind"] : "";
-	if (!isKind(kind)) {
-		const near = didYouMean(kind, kindNames);
-		const message = kind === "" ? "the field kind is required; add it" : `unknown kind ${quote(kind)}${near}`;
+	const name = typeof value["kind"] === "string" ? value["kind"] : "";
+	const kind = resolveKind(typeof value["apiVersion"] === "string" ? value["apiVersion"] : "", name);
+	if (kind === undefined) {
+		const near = didYouMean(name, kindNames.map(objectKindOf));
+		const message = name === "" ? "the field kind is required; add it" : `unknown kind ${quote(name)}${near}`;
 		const finding: Finding = { severity: "error", code: diagnosticCodes.unknownKind, message, path: ["kind"] };
-		return { diagnostics: [toDiagnostic(finding, location, { kind })] };
+		return { diagnostics: [toDiagnostic(finding, location, { kind: name })] };
 	}
 	return decodeKind(kind, value, location);
 }
@@ -105,7 +109,8 @@ const envelope: ReadonlySet<string> = new Set(["apiVersion", "kind", "metadata",
 
 function walkContent(kind: Kind, value: Readonly<Record<string, unknown>>): { readonly value: unknown; readonly findings: readonly Finding[] } {
 	const info = kindInfo(kind);
-	const options = { unknownFields: "error" } as const;
+	// A newer Gateway API may have fields that we do not know: they are told, not refused.
+	const options = { unknownFields: info.istio ? "error" : "warning" } as const;
 	const rest = Object.fromEntries(Object.entries(value).filter(([key]) => !envelope.has(key)));
 	if (info.content === "root") return walkSchema(info.schema, rest, [], options);
 	const extra: Finding[] = Object.keys(rest)
@@ -132,7 +137,7 @@ function apiVersionFindings(kind: Kind, apiVersion: unknown): readonly Finding[]
 	const message =
 		apiVersion === undefined || apiVersion === null
 			? `the field apiVersion is required; write apiVersion: ${versions[0]}`
-			: `${quote(apiVersion)} is no apiVersion of ${kind}; write ${versions.join(" or ")}`;
+			: `${quote(apiVersion)} is no apiVersion of ${objectKindOf(kind)}; write ${versions.join(" or ")}`;
 	return [{ severity: "error", code: diagnosticCodes.unknownKind, message, path: ["apiVersion"] }];
 }
 
@@ -174,6 +179,21 @@ function runRules(kind: Kind, spec: unknown, namespace: string, findings: Findin
 			return checkTrafficExtension(report, content.spec);
 		case "Service":
 			return checkService(report, content.spec);
+		case "KubernetesGateway":
+			return checkKubernetesGateway(report, content.spec);
+		case "HTTPRoute":
+			return checkHttpRoute(report, content.spec);
+		case "GRPCRoute":
+			return checkGrpcRoute(report, content.spec);
+		case "TLSRoute":
+		case "TCPRoute":
+			return checkL4Route(report, content.spec);
+		case "ReferenceGrant":
+			return checkReferenceGrant(report, content.spec);
+		case "BackendTLSPolicy":
+			return checkBackendTlsPolicy(report, content.spec);
+		case "Ingress":
+			return checkIngress(report, content.spec);
 		default:
 			return;
 	}

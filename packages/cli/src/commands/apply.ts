@@ -1,4 +1,4 @@
-import { hasErrors } from "@weft/api";
+import { hasErrors, isKind, kindInfo, objectKindOf } from "@weft/api";
 import type { ApplyResult } from "@weft/control-plane";
 import { connectMesh, readSources } from "../local/mesh-client.ts";
 import { CommandError, printDiagnostics } from "../output/errors.ts";
@@ -13,11 +13,14 @@ export interface ApplyOptions extends StateOptions {
 	readonly output: OutputFormat;
 }
 
-/** Resource names as kubectl writes them: `virtualservice.networking.istio.io/reviews configured`. */
-const plural = (kind: string) => kind.toLowerCase();
+/** As kubectl writes it: of two kinds of one name, the second with its group (`gateway.gateway.networking.k8s.io/edge created`). */
+function resourceName(kind: string): string {
+	const name = isKind(kind) && objectKindOf(kind) !== kind ? `${objectKindOf(kind)}.${kindInfo(kind).group}` : kind;
+	return name.toLowerCase();
+}
 
 export function renderResult(result: ApplyResult, dryRun: boolean): string {
-	const lines = result.objects.map((o) => `${plural(o.kind)}/${o.name} ${dryRun ? "valid (dry run)" : o.action}`);
+	const lines = result.objects.map((o) => `${resourceName(o.kind)}/${o.name} ${dryRun ? "valid (dry run)" : o.action}`);
 	if (result.inForce !== undefined && result.pending?.length === 0) {
 		const rest = result.unaffected ? `, ${result.unaffected} not affected` : "";
 		lines.push(`in force at ${result.inForce} ${result.inForce === 1 ? "proxy" : "proxies"}${rest} after ${result.ms} ms`);

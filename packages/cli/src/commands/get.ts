@@ -32,6 +32,23 @@ const columns: Readonly<Record<string, readonly (readonly [string, (item: Item) 
 	],
 	WorkloadEntry: [["ADDRESS", (i) => i.spec?.["address"]]],
 	PeerAuthentication: [["MODE", (i) => (i.spec?.["mtls"] as Readonly<Record<string, unknown>> | undefined)?.["mode"]]],
+	GatewayClass: [
+		["CONTROLLER", (i) => i.spec?.["controllerName"]],
+		["ACCEPTED", (i) => conditionOf(i, "Accepted")],
+	],
+	KubernetesGateway: [
+		["CLASS", (i) => i.spec?.["gatewayClassName"]],
+		["ADDRESS", (i) => (i.status?.["addresses"] as readonly { readonly value: string }[] | undefined)?.map(({ value }) => value).join(",")],
+		["PROGRAMMED", (i) => conditionOf(i, "Programmed")],
+	],
+	HTTPRoute: [["HOSTNAMES", (i) => i.spec?.["hostnames"]]],
+	GRPCRoute: [["HOSTNAMES", (i) => i.spec?.["hostnames"]]],
+	TLSRoute: [["HOSTNAMES", (i) => i.spec?.["hostnames"]]],
+	Ingress: [
+		["CLASS", (i) => i.spec?.["ingressClassName"] ?? "<none>"],
+		["HOSTS", (i) => (i.spec?.["rules"] as readonly { readonly host?: string }[] | undefined)?.map(({ host }) => host ?? "*").join(",")],
+	],
+	IngressClass: [["CONTROLLER", (i) => i.spec?.["controller"]]],
 	Service: [
 		["CLUSTER-IP", (i) => i.spec?.["clusterIP"]],
 		[
@@ -48,6 +65,11 @@ const columns: Readonly<Record<string, readonly (readonly [string, (item: Item) 
 	],
 	Deployment: [["REPLICAS", (i) => i.spec?.["replicas"] ?? 1]],
 };
+
+function conditionOf({ status }: Item, type: string): string {
+	const conditions = status?.["conditions"] as readonly { readonly type: string; readonly status: string }[] | undefined;
+	return conditions?.find((condition) => condition.type === type)?.status ?? "Unknown";
+}
 
 function cell(value: unknown): string {
 	if (value === undefined || value === "") return "";

@@ -1,32 +1,17 @@
-import { kindNames } from "@weft/api";
+import { type Kind, kindInfo, kindNames, objectKindOf } from "@weft/api";
 import { CommandError } from "../output/errors.ts";
 
-// Short names as the CRDs and kubectl have them.
-const shortNames: Readonly<Record<string, string>> = {
-	vs: "VirtualService",
-	dr: "DestinationRule",
-	se: "ServiceEntry",
-	we: "WorkloadEntry",
-	gw: "Gateway",
-	pa: "PeerAuthentication",
-	svc: "Service",
-	po: "Pod",
-	deploy: "Deployment",
-	sa: "ServiceAccount",
-	ns: "Namespace",
-	ep: "Endpoints",
-	rs: "ReplicaSet",
-	sts: "StatefulSet",
-	cm: "ConfigMap",
-	no: "Node",
-};
+/** What kubectl takes for a kind: its name, plural and short names, each also with its group behind a dot. */
+function namesOf(kind: Kind): readonly string[] {
+	const { plural, shortNames, group } = kindInfo(kind);
+	const names = [objectKindOf(kind), plural, ...shortNames].map((name) => name.toLowerCase());
+	return [kind.toLowerCase(), ...names, ...names.map((name) => `${name}.${group}`)];
+}
 
-/** `vs`, `virtualservice`, `virtualservices`, `VirtualService`, `virtualservices.networking.istio.io` → VirtualService. */
-export function resolveKind(text: string): string {
-	const wanted = (text.split(".")[0] ?? text).toLowerCase();
-	const short = shortNames[wanted];
-	if (short !== undefined) return short;
-	const found = kindNames.find((kind) => [kind, `${kind}s`, `${kind}es`, kind.replace(/y$/, "ies")].some((form) => form.toLowerCase() === wanted));
-	if (found === undefined) throw new CommandError(`the mesh has no kind "${text}"; kinds: ${kindNames.join(", ")}`, 2);
+/** `vs`, `virtualservice`, `virtualservices`, `VirtualService`, `virtualservices.networking.istio.io` → VirtualService. The first kind of a name wins. */
+export function resolveKind(text: string): Kind {
+	const wanted = text.toLowerCase();
+	const found = kindNames.find((kind) => namesOf(kind).includes(wanted));
+	if (found === undefined) throw new CommandError(`the mesh has no kind "${text}"; kinds: ${[...new Set(kindNames.map(objectKindOf))].join(", ")}`, 2);
 	return found;
 }

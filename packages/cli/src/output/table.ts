@@ -1,10 +1,10 @@
-/** Columns as kubectl and istioctl print them: upper-case heads, three blanks between, no trailing blanks. */
-export function renderTable(head: readonly string[], rows: readonly (readonly string[])[]): string {
+/** Columns as kubectl and istioctl print them: upper-case heads, three blanks between unless asked for others, no trailing blanks. */
+export function renderTable(head: readonly string[], rows: readonly (readonly string[])[], gap = 3): string {
 	const widths = head.map((title, i) => Math.max(title.length, ...rows.map((row) => (row[i] ?? "").length)));
 	const line = (cells: readonly string[]) =>
 		cells
 			.map((cell, i) => cell.padEnd(widths[i] ?? 0))
-			.join("   ")
+			.join(" ".repeat(gap))
 			.trimEnd();
 	return `${[head, ...rows].map(line).join("\n")}\n`;
 }

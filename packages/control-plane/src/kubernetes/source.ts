@@ -27,8 +27,10 @@ export interface KubernetesSource {
 /** Without these there is no mesh. Workloads' owners are not read: a pod names them itself. */
 const coreKinds = ["Namespace", "Node", "Service", "EndpointSlice", "Pod", "ServiceAccount"] as const satisfies readonly Kind[];
 
-/** Kinds with a CRD, which may be missing: Istio's, and the Gateway API's where `api` has them. */
-const isConfiguration = (kind: Kind): boolean => kindInfo(kind).istio || kindInfo(kind).group === "gateway.networking.k8s.io";
+const routingGroups: ReadonlySet<string> = new Set(["gateway.networking.k8s.io", "networking.k8s.io"]);
+
+/** Kinds that may be missing: those with a CRD, Istio's and the Gateway API's; and Ingress. */
+const isConfiguration = (kind: Kind): boolean => kindInfo(kind).istio || routingGroups.has(kindInfo(kind).group);
 
 /** Neither releases of Helm nor credentials of pods and image registries are the mesh's business. */
 const secretSelector = [

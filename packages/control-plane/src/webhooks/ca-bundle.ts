@@ -40,6 +40,9 @@ export function runCaBundles(options: CaBundleOptions): CaBundleWriter {
 	const watched = [
 		...(injectorConfigName === "" ? [] : [new ConfigKeeper(options, resources.mutatingWebhooks, injectorConfigName, undefined)]),
 		...(validatorConfigName === "" ? [] : [new ConfigKeeper(options, resources.validatingWebhooks, validatorConfigName, undefined)]),
+		...(validatorConfigName === ""
+			? []
+			: [new ConfigKeeper(options, resources.validatingWebhooks, validatorConfigName, `istio.io/rev=${options.revision || "default"},istio.io/tag`)]),
 		...(injectorConfigName === ""
 			? []
 			: [new ConfigKeeper(options, resources.mutatingWebhooks, injectorConfigName, `istio.io/rev=${options.revision || "default"},istio.io/tag`)]),

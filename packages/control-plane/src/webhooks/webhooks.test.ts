@@ -66,6 +66,13 @@ describe("webhook configurations", () => {
 		assert.ok(webhooks(resources.mutatingWebhooks, "istio-revision-tag-other").every((w) => w.clientConfig.caBundle === undefined));
 	});
 
+	test("that validate what names no revision get the roots where their label names ours", async () => {
+		api.put(resources.validatingWebhooks, config("istiod-default-validator", { "istio.io/rev": "default", "istio.io/tag": "default" }, "Ignore"));
+		api.put(resources.validatingWebhooks, config("istiod-other-validator", { "istio.io/rev": "canary", "istio.io/tag": "default" }, "Ignore"));
+		await until("it has them", () => webhooks(resources.validatingWebhooks, "istiod-default-validator").every((w) => w.clientConfig.caBundle === bundle()));
+		assert.ok(webhooks(resources.validatingWebhooks, "istiod-other-validator").every((w) => w.clientConfig.caBundle === undefined));
+	});
+
 	test("of validation stay Ignore until the API server has refused an invalid object in our words", async () => {
 		const policies = () => webhooks(resources.validatingWebhooks, "istio-validator-istio-system").map((w) => w.failurePolicy);
 		await until("an attempt was made", () => plane.log.some((line) => line.includes("validation is not in force yet")));

@@ -1,9 +1,9 @@
-import { isKind, kindInfo, kindNames, nearNames } from "@weft/api";
+import { kindInfo, kindNames, nearNames, objectKindOf, resolveKind } from "@weft/api";
 
 /** Kinds that Istio or the Gateway API has and Weft does not translate yet: to ignore a policy silently would be a security hole. */
 const notImplemented: Readonly<Record<string, readonly string[]>> = {
 	"install.istio.io": ["IstioOperator"],
-	"gateway.networking.k8s.io": ["Gateway", "HTTPRoute", "GRPCRoute", "TLSRoute", "TCPRoute", "UDPRoute", "ReferenceGrant", "BackendTLSPolicy", "ListenerSet"],
+	"gateway.networking.k8s.io": ["UDPRoute", "ListenerSet"],
 	"gateway.networking.x-k8s.io": ["XBackend", "XBackendTrafficPolicy", "XListenerSet", "XMesh"],
 	"inference.networking.k8s.io": ["InferencePool"],
 };
@@ -16,8 +16,7 @@ const ignored: Readonly<Record<string, readonly string[]>> = {
 	autoscaling: ["HorizontalPodAutoscaler"],
 	policy: ["PodDisruptionBudget"],
 	"rbac.authorization.k8s.io": ["ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding"],
-	"networking.k8s.io": ["Ingress", "IngressClass", "IPAddress", "NetworkPolicy", "ServiceCIDR"],
-	"gateway.networking.k8s.io": ["GatewayClass"],
+	"networking.k8s.io": ["IPAddress", "NetworkPolicy", "ServiceCIDR"],
 	"apiextensions.k8s.io": ["CustomResourceDefinition"],
 	"apiregistration.k8s.io": ["APIService"],
 	"admissionregistration.k8s.io": [
@@ -54,16 +53,17 @@ export function judgeKind(apiVersion: string, kind: string): KindVerdict {
 		return { verdict: "ignored", message: `the mesh does not read ${kind}; it is accepted and ignored` };
 	}
 	// A known kind under a wrong group or version is the schema's business: it names the right ones.
-	if (isKind(kind)) return { verdict: "known" };
+	if (resolveKind(apiVersion, kind) !== undefined) return { verdict: "known" };
 	return { verdict: "unknown", message: unknownKindMessage(apiVersion, kind) };
 }
 
 function unknownKindMessage(apiVersion: string, kind: string): string {
+	const known = [...new Set(kindNames.map(objectKindOf))];
 	const inGroup = [
-		...kindNames.filter((name) => kindInfo(name).group === groupOf(apiVersion)),
+		...kindNames.filter((name) => kindInfo(name).group === groupOf(apiVersion)).map(objectKindOf),
 		...(Object.hasOwn(ignored, groupOf(apiVersion)) ? (ignored[groupOf(apiVersion)] ?? []) : []),
 	];
-	const near = nearNames(kind, [...new Set([...inGroup, ...kindNames])]);
-	const hint = near.length > 0 ? `; did you mean ${near.join(" or ")}?` : `; known kinds are ${kindNames.join(", ")}`;
+	const near = nearNames(kind, [...new Set([...inGroup, ...known])]);
+	const hint = near.length > 0 ? `; did you mean ${near.join(" or ")}?` : `; known kinds are ${known.join(", ")}`;
 	return `unknown kind ${JSON.stringify(kind.slice(0, 80))} of apiVersion ${JSON.stringify(apiVersion.slice(0, 80))}${hint}`;
 }

@@ -155,7 +155,7 @@ for (const [title, text, expected] of [
 		"apiVersion: install.istio.io/v1alpha1\nkind: IstioOperator\nmetadata: {name: a}\nspec: {}\n",
 		/error \[WEFT-V003\].*not implemented by Weft yet/,
 	],
-	["a Gateway of the Gateway API", "apiVersion: gateway.networking.k8s.io/v1\nkind: Gateway\nmetadata: {name: a}\nspec: {}\n", /error \[WEFT-V003\]/],
+	["a UDPRoute of the Gateway API", "apiVersion: gateway.networking.k8s.io/v1\nkind: UDPRoute\nmetadata: {name: a}\nspec: {}\n", /error \[WEFT-V003\]/],
 	["no kind", "apiVersion: v1\nmetadata: {name: a}\n", /error .*kind: the field kind is required/],
 	["a text", "hello\n", /error .*must be an object/],
 	["a name made by an API server", "apiVersion: v1\nkind: Pod\nmetadata: {generateName: a-}\nspec: {containers: []}\n", /error .*give metadata\.name/],

@@ -4,11 +4,11 @@ import {
 	decodeMeshConfigValue,
 	decodeObject,
 	diagnosticCodes,
-	isKind,
 	type Location,
 	type MeshConfig,
 	type MeshConfigReader,
 	type Path,
+	resolveKind,
 } from "@weft/api";
 import { judgeKind } from "./kind-catalog.ts";
 import { diagnosticAt, rememberLocation } from "./locations.ts";
@@ -95,7 +95,8 @@ function decodeList(kind: string, apiVersion: string, items: readonly unknown[],
 	// The API's own lists (VirtualServiceList) leave kind and apiVersion out of their items.
 	const itemKind = kind.slice(0, -"List".length);
 	for (const [index, item] of items.entries()) {
-		const full = isRecord(item) && item["kind"] === undefined && isKind(itemKind) ? { apiVersion, kind: itemKind, ...item } : item;
+		const full =
+			isRecord(item) && item["kind"] === undefined && resolveKind(apiVersion, itemKind) !== undefined ? { apiVersion, kind: itemKind, ...item } : item;
 		decodeValue(full, below(location, ["items", index]), into, listDepth + 1);
 	}
 }

@@ -1,16 +1,21 @@
 import type { ConfigObject, Kind, MeshConfig } from "@weft/api";
-import { byAge, compareText } from "./age.ts";
+import { byAge, compareText, createdMsOf } from "./age.ts";
 import { buildDestinationRuleIndex } from "./destination-rules.ts";
 import { buildEndpointIndex, type ServiceEndpoints } from "./endpoint-index.ts";
+import { type CompiledGatewayApi, compileGatewayApi } from "./gateway-api/compile.ts";
+import { type CompiledIngress, compileIngress } from "./ingress.ts";
 import { kubernetesService } from "./kubernetes-service.ts";
 import { type JwksIndex, noJwks } from "./jwks.ts";
 import { resolveMesh } from "./mesh.ts";
+import { discoveredNamespaces } from "./namespaces.ts";
+import { buildNetworks, type Networks } from "./networks.ts";
 import { buildPeerAuthenticationIndex } from "./peer-authentication.ts";
 import { buildPolicyIndex, type PolicyIndex, type PolicyKind } from "./policies.ts";
 import type {
 	DestinationRule,
 	DestinationRuleIndex,
 	EndpointIndex,
+	Gateway,
 	Mesh,
 	PeerAuthenticationIndex,
 	Policies,
@@ -41,6 +46,7 @@ interface Stages {
 	readonly lists: Reuse<readonly unknown[]>;
 	readonly shared: Reuse<object>;
 	readonly mesh: Reuse<{ readonly meshConfig: MeshConfig; readonly mesh: Mesh }>;
+	readonly networks: Reuse<Networks | undefined>;
 	readonly pods: Reuse<Workload>;
 	readonly places: Reuse<NodePlaces>;
 	readonly workloads: Reuse<WorkloadIndex>;
@@ -54,6 +60,11 @@ interface Stages {
 	readonly scopes: Reuse<Map<string, Scope>>;
 	readonly policies: Reuse<PolicyIndex<PolicyKind>>;
 	readonly policySets: Reuse<Policies>;
+	readonly gatewayApi: Reuse<CompiledGatewayApi>;
+	readonly ingress: Reuse<CompiledIngress>;
+	readonly compiledGatewayApi: Reuse<object>;
+	readonly compiledRules: Reuse<ConfigObject<"DestinationRule">>;
+	readonly compiledIngress: Reuse<object>;
 }
 
 function createStages(): Stages {
@@ -61,6 +72,7 @@ function createStages(): Stages {
 		lists: createReuse(),
 		shared: createReuse(),
 		mesh: createReuse(),
+		networks: createReuse(),
 		pods: createReuse(),
 		places: createReuse(),
 		workloads: createReuse(),
@@ -74,6 +86,11 @@ function createStages(): Stages {
 		scopes: createReuse(),
 		policies: createReuse(),
 		policySets: createReuse(),
+		gatewayApi: createReuse(),
+		ingress: createReuse(),
+		compiledGatewayApi: createReuse(),
+		compiledRules: createReuse(),
+		compiledIngress: createReuse(),
 	};
 }
 
@@ -83,20 +100,41 @@ const stagesOf = new WeakMap<PushSnapshot, Stages>();
 export function buildPush({ snapshot, meshConfig: userConfig, clusterId, jwks = noJwks }: PushInput, previous?: PushSnapshot): PushSnapshot {
 	const stages = (previous && stagesOf.get(previous)) ?? createStages();
 	for (const step of [stages.lists, stages.shared, stages.mesh, stages.pods, stages.workloads, stages.entryServices, stages.virtualServices]) step.advance();
-	const all: All = (kind) => stable(stages, `all ${kind}`, snapshot.all(kind));
-	const { mesh, meshConfig } = stages.mesh.get("mesh", [JSON.stringify(userConfig), clusterId], () => ({
-		meshConfig: userConfig,
-		mesh: resolveMesh(userConfig, clusterId),
-	}));
+	const discovered = discoveredNamespaces(userConfig.discoverySelectors ?? [], snapshot.all("Namespace"));
+	const all: All = (kind) => stable(stages, `all ${kind}`, inNamespaces(snapshot.all(kind), discovered));
+	const { mesh, meshConfig } = buildMesh(all, userConfig, clusterId, stages);
+	const compiled = compileForeign(all, mesh, stages);
 	const sidecars = stable(stages, "sidecars", [...all("Sidecar")].sort(byAge));
+	const gateways = stable(stages, "gateways", buildGateways(all("Gateway"), compiled));
 	const { services, ...registry } = buildRegistry(all, mesh, stages);
-	const rules = { ...buildRules(all, mesh, stages), policies: buildPolicies(all, mesh, stages), jwks };
-	const parts = { meshConfig, mesh, services, ...rules, sidecars, gateways: all("Gateway") };
+	const rules = { ...buildRules(all, mesh, compiled, stages), policies: buildPolicies(all, mesh, stages), jwks };
+	const parts = { meshConfig, mesh, services, ...rules, sidecars, gateways };
 	// Neither endpoints nor pods are read by a scope, nor by what is remembered of one.
 	const scopes = stages.scopes.get("scopes", Object.values(parts), () => new Map());
-	const push: PushSnapshot = { version: snapshot.version, ...parts, ...registry, caches: { scopes, lists: stages.lists, shared: stages.shared } };
+	const push: PushSnapshot = {
+		version: snapshot.version,
+		...parts,
+		...registry,
+		gatewayStatus: compiled.gatewayApi.status,
+		caches: { scopes, lists: stages.lists, shared: stages.shared },
+	};
 	stagesOf.set(push, stages);
 	return push;
+}
+
+/** Objects of no namespace belong to all. */
+function inNamespaces<T extends ConfigObject>(objects: readonly T[], namespaces: ReadonlySet<string> | undefined): readonly T[] {
+	return namespaces === undefined ? objects : objects.filter(({ metadata: { namespace } }) => namespace === "" || namespaces.has(namespace));
+}
+
+function buildMesh(all: All, userConfig: MeshConfig, clusterId: string, stages: Stages): { readonly meshConfig: MeshConfig; readonly mesh: Mesh } {
+	const key = [JSON.stringify(userConfig), clusterId];
+	const plain = stages.mesh.get("mesh", key, () => ({ meshConfig: userConfig, mesh: resolveMesh(userConfig, clusterId) }));
+	const { rootNamespace } = plain.mesh;
+	const input = { services: all("Service"), gateways: all("KubernetesGateway"), namespaces: all("Namespace"), rootNamespace };
+	const networks = stages.networks.get("networks", Object.values(input), () => buildNetworks(input));
+	if (networks === undefined) return plain;
+	return stages.mesh.get("networks", [plain, JSON.stringify(networks)], () => ({ ...plain, mesh: { ...plain.mesh, networks } }));
 }
 
 /** All objects of a kind; the same list while none of them changes. */
@@ -150,14 +188,88 @@ function buildPolicies(all: All, { rootNamespace }: Mesh, stages: Stages): Polic
 	return stages.policySets.get("policies", Object.values(policies), () => policies);
 }
 
-function buildRules(all: All, mesh: Mesh, stages: Stages): Pick<PushSnapshot, "virtualServices" | "destinationRules" | "peerAuthentications"> {
+/** What was written in other APIs than Istio's own. */
+interface Compiled {
+	readonly gatewayApi: CompiledGatewayApi;
+	readonly ingress: CompiledIngress;
+}
+
+function compileForeign(all: All, mesh: Mesh, stages: Stages): Compiled {
 	const { domain, rootNamespace } = mesh;
-	const rules = all("DestinationRule");
+	const services = all("Service");
+	const gatewayApi = {
+		classes: all("GatewayClass"),
+		gateways: all("KubernetesGateway"),
+		httpRoutes: all("HTTPRoute"),
+		grpcRoutes: all("GRPCRoute"),
+		tlsRoutes: all("TLSRoute"),
+		tcpRoutes: all("TCPRoute"),
+		grants: all("ReferenceGrant"),
+		backendTlsPolicies: all("BackendTLSPolicy"),
+		namespaces: all("Namespace"),
+		services,
+		serviceEntries: all("ServiceEntry"),
+		secrets: all("Secret"),
+		configMaps: all("ConfigMap"),
+		domain,
+	};
+	const ingress = { ingresses: all("Ingress"), classes: all("IngressClass"), services, mesh: mesh.config, rootNamespace, domain };
+	return {
+		gatewayApi: stages.gatewayApi.get("gateway api", Object.values(gatewayApi), () => {
+			const compiled = compileGatewayApi(gatewayApi);
+			return { ...compiled, ...sameContent(stages.compiledGatewayApi, compiled), destinationRules: sameRules(stages.compiledRules, compiled.destinationRules) };
+		}),
+		ingress: stages.ingress.get("ingress", Object.values(ingress), () => sameContent(stages.compiledIngress, compileIngress(ingress))),
+	};
+}
+
+/** What a recompilation makes anew keeps its identity where its content is the same. */
+function sameContent(reuse: Reuse<object>, { gateways, virtualServices }: CompiledIngress): CompiledIngress {
+	reuse.advance();
+	const same = <T extends Aged>(name: string, items: readonly T[]): readonly T[] =>
+		items.map((item) => reuse.get(`${name} ${item.namespace}/${item.name}`, [JSON.stringify(item)], () => item) as T);
+	return { gateways: same("gateway", gateways), virtualServices: same("virtual service", virtualServices) };
+}
+
+function sameRules(
+	reuse: Reuse<ConfigObject<"DestinationRule">>,
+	rules: readonly ConfigObject<"DestinationRule">[],
+): readonly ConfigObject<"DestinationRule">[] {
+	reuse.advance();
+	return rules.map((rule) => reuse.get(`${rule.metadata.namespace}/${rule.metadata.name}`, [JSON.stringify(rule)], () => rule));
+}
+
+function buildGateways(objects: readonly ConfigObject<"Gateway">[], { gatewayApi, ingress }: Compiled): readonly Gateway[] {
+	const own = objects.map(gatewayOf);
+	return [...own, ...gatewayApi.gateways, ...ingress.gateways].sort(oldestFirst);
+}
+
+const decodedGateways = new WeakMap<ConfigObject<"Gateway">, Gateway>();
+
+function gatewayOf(object: ConfigObject<"Gateway">): Gateway {
+	const { metadata, spec } = object;
+	const known = decodedGateways.get(object);
+	if (known) return known;
+	const { name, namespace } = metadata;
+	const gateway: Gateway = { name, namespace, servers: spec.servers ?? [], selector: spec.selector, services: undefined, createdMs: createdMsOf(metadata) };
+	decodedGateways.set(object, gateway);
+	return gateway;
+}
+
+function buildRules(
+	all: All,
+	mesh: Mesh,
+	{ gatewayApi, ingress }: Compiled,
+	stages: Stages,
+): Pick<PushSnapshot, "virtualServices" | "destinationRules" | "peerAuthentications"> {
+	const { domain, rootNamespace } = mesh;
+	const rules = stable(stages, "rules", [...all("DestinationRule"), ...gatewayApi.destinationRules]);
 	const policies = all("PeerAuthentication");
 	const routeOptions = { domain, defaultExportTo: mesh.config.defaultVirtualServiceExportTo };
+	const own = buildVirtualServices(all("VirtualService"), routeOptions, stages.virtualServices);
 	const ruleOptions = { domain, defaultExportTo: mesh.config.defaultDestinationRuleExportTo };
 	return {
-		virtualServices: stable(stages, "virtual services", buildVirtualServices(all("VirtualService"), routeOptions, stages.virtualServices)),
+		virtualServices: stable(stages, "virtual services", [...own, ...gatewayApi.virtualServices, ...ingress.virtualServices].sort(oldestFirst)),
 		destinationRules: stages.destinationRuleIndex.get("rules", [rules, mesh], () => {
 			stages.destinationRules.advance();
 			return buildDestinationRuleIndex(rules, ruleOptions, stages.destinationRules);
@@ -194,7 +306,9 @@ function buildServices(objects: readonly ConfigObject<"Service">[], entries: rea
 	return { services: [...kubernetes, ...external].sort(oldestFirst), entryOf: (service) => entryByService.get(service) };
 }
 
-function oldestFirst(a: Service, b: Service): number {
+type Aged = Pick<Service, "createdMs" | "name" | "namespace">;
+
+function oldestFirst(a: Aged, b: Aged): number {
 	return a.createdMs - b.createdMs || compareText(a.name, b.name) || compareText(a.namespace, b.namespace);
 }
 

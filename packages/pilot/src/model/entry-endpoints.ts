@@ -2,12 +2,12 @@ import type { ConfigObject, WorkloadEntrySpec } from "@weft/api";
 import { isWildcard } from "./hosts.ts";
 import type { EndpointSink } from "./kubernetes-endpoints.ts";
 import { podEndpoint } from "./kubernetes-endpoints.ts";
+import { networkLabel } from "./networks.ts";
 import type { Workload, WorkloadIndex } from "./push.ts";
 import type { Endpoint, Service, ServicePort } from "./service.ts";
 import { localityOfLabels, noLocality, parseLocality } from "./workloads.ts";
 
 const tlsModeLabel = "security.istio.io/tlsMode";
-const networkLabel = "topology.istio.io/network";
 
 /** Endpoints of one host of a ServiceEntry: inline ones, selected WorkloadEntries and pods, or the host itself under DNS. */
 export interface EntryEndpoints {

@@ -16,15 +16,18 @@ export function inboundPortsOf(push: PushSnapshot, scope: Scope, node: ProxyNode
 	const targets = targetsOf(push, node);
 	const ingress = scope.sidecar?.spec.ingress ?? [];
 	if (ingress.length > 0) return ingress.map((listener) => ingressPort(listener, targets, scope));
-	const byPort = new Map<number, { first: Target; services: Service[] }>();
+	const byPort = new Map<number, [Target, ...Target[]]>();
 	for (const target of targets) {
 		const entry = byPort.get(target.targetPort);
-		if (!entry) byPort.set(target.targetPort, { first: target, services: [target.service] });
-		else if (!entry.services.includes(target.service)) entry.services.push(target.service);
+		if (entry) entry.push(target);
+		else byPort.set(target.targetPort, [target]);
 	}
 	return [...byPort]
 		.sort(([a], [b]) => a - b)
-		.map(([targetPort, { first, services }]) => ({ targetPort, service: first.service, port: first.port, services, ingress: undefined }));
+		.map(([targetPort, all]) => {
+			const [{ service, port }] = all;
+			return { targetPort, service, port, services: [...new Set(all.map((target) => target.service))], targets: all, ingress: undefined };
+		});
 }
 
 type Ingress = NonNullable<NonNullable<Scope["sidecar"]>["spec"]["ingress"]>[number];
@@ -35,7 +38,7 @@ function ingressPort(ingress: Ingress, targets: readonly Target[], scope: Scope)
 	const found = targets.find((target) => target.targetPort === number);
 	const service = found?.service ?? dummyService(scope);
 	const port: ServicePort = { name, port: number, targetPort: number, protocol: declaredProtocol(number, name, ingress.port.protocol) };
-	return { targetPort: number, service, port, services: [service], ingress };
+	return { targetPort: number, service, port, services: [service], targets: [{ service, port }], ingress };
 }
 
 const dummies = new WeakMap<object, Service>();

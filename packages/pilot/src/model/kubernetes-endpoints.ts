@@ -1,4 +1,5 @@
 import type { ConfigObject, Endpoint as SliceEndpoint } from "@weft/api";
+import { networkLabel } from "./networks.ts";
 import type { Workload, WorkloadIndex } from "./push.ts";
 import type { Endpoint, Service } from "./service.ts";
 import { localityOfLabels, noLocality } from "./workloads.ts";
@@ -6,7 +7,6 @@ import { localityOfLabels, noLocality } from "./workloads.ts";
 /** The label by which a slice names its Service. https://kubernetes.io/docs/concepts/services-networking/endpoint-slices/ */
 export const serviceNameLabel = "kubernetes.io/service-name";
 const tlsModeLabel = "security.istio.io/tlsMode";
-const networkLabel = "topology.istio.io/network";
 
 /** One address of a slice or of an Endpoints object, before its ports. */
 interface Target {

@@ -15,7 +15,8 @@ export function resolveMesh(user: MeshConfig, clusterId: string): Mesh {
 		connectTimeoutMs: parseDurationMs(config.connectTimeout) ?? 10_000,
 		dnsRefreshRateMs: parseDurationMs(config.dnsRefreshRate) ?? 60_000,
 		enableAutoMtls: config.enableAutoMtls,
-		outboundTrafficPolicy: config.outboundTrafficPolicy.mode === "REGISTRY_ONLY" ? "REGISTRY_ONLY" : "ALLOW_ANY",
+		outboundTrafficPolicy: config.outboundTrafficPolicy.mode ?? "ALLOW_ANY",
 		config,
+		networks: undefined,
 	};
 }

@@ -9,8 +9,11 @@ export interface XdsNode {
 	readonly cluster?: string | undefined;
 	readonly metadata?: Readonly<Record<string, unknown>> | undefined;
 	readonly locality?: Partial<Locality> | undefined;
+	readonly userAgentName?: string | undefined;
 	readonly extensions?: readonly { readonly name: string }[] | undefined;
 }
+
+const dynamicForwardProxyCluster = "envoy.clusters.dynamic_forward_proxy";
 
 export class NodeError extends Error {}
 
@@ -48,6 +51,7 @@ export function decodeNode(node: XdsNode, push: PushSnapshot): ProxyNode {
 		interceptionMode: interceptionModeOf(metadata["INTERCEPTION_MODE"]),
 		istioVersion: text(metadata["ISTIO_VERSION"]),
 		istioExtensions: knowsIstio(node, metadata),
+		dynamicForwardProxy: kind === "sidecar" && forwardsDynamically(node),
 		dnsCapture: metadata["DNS_CAPTURE"] === true || metadata["DNS_CAPTURE"] === "true",
 		httpProxyPort: portOf(metadata["HTTP_PROXY_PORT"] ?? push.meshConfig.proxyHttpPort),
 		local: decodeLocal(metadata["WEFT_LOCAL"]),
@@ -90,6 +94,12 @@ function knowsIstio(node: XdsNode, metadata: Readonly<Record<string, unknown>>):
 	const extensions = node.extensions ?? [];
 	if (extensions.length > 0) return extensions.some(({ name }) => name.startsWith("istio."));
 	return text(metadata["ISTIO_VERSION"]) !== "";
+}
+
+/** Envoy lists its extensions; istio-proxy of a mesh without such a list has this one; weft-proxy has not. */
+function forwardsDynamically({ extensions = [], userAgentName }: XdsNode): boolean {
+	if (extensions.length > 0) return extensions.some(({ name }) => name === dynamicForwardProxyCluster);
+	return userAgentName !== "weft-proxy";
 }
 
 function portOf(value: unknown): number {

@@ -27,6 +27,8 @@ export interface ProxyNode {
 	 * its `node.extensions` lists them, or it lists none and sends ISTIO_VERSION.
 	 */
 	readonly istioExtensions: boolean;
+	/** Whether the client can resolve a host when a request names it (envoy.clusters.dynamic_forward_proxy and its filters). */
+	readonly dynamicForwardProxy: boolean;
 	readonly dnsCapture: boolean;
 	/** Port of an HTTP proxy listener on loopback (Istio's HTTP_PROXY_PORT), or 0. */
 	readonly httpProxyPort: number;

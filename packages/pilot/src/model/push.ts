@@ -4,11 +4,14 @@ import type {
 	IstioIngressListener,
 	MeshConfig,
 	ResolvedMeshConfig,
+	Server,
 	Subset,
 	TrafficPolicy,
 	VirtualServiceSpec,
 } from "@weft/api";
+import type { GatewayApiStatus } from "./gateway-api/status.ts";
 import type { JwksIndex } from "./jwks.ts";
+import type { Networks } from "./networks.ts";
 import type { PolicyIndex } from "./policies.ts";
 import type { Reuse } from "./reuse.ts";
 import type { Endpoint, Locality, Service, ServicePort } from "./service.ts";
@@ -32,7 +35,10 @@ export interface PushSnapshot {
 	readonly policies: Policies;
 	/** Keys of token issuers, as far as they have been fetched. */
 	readonly jwks: JwksIndex;
-	readonly gateways: readonly ConfigObject<"Gateway">[];
+	/** Oldest first. */
+	readonly gateways: readonly Gateway[];
+	/** What the Gateway API's status fields of this mesh's objects should say. */
+	readonly gatewayStatus: GatewayApiStatus;
 	readonly endpoints: EndpointIndex;
 	readonly workloads: WorkloadIndex;
 	/** What the translator keeps for this snapshot and hands on to the next one. */
@@ -49,6 +55,9 @@ export interface Policies {
 	readonly envoyFilters: PolicyIndex<"EnvoyFilter">;
 }
 
+/** What becomes of requests to hosts that no service has. With DYNAMIC_DNS the sidecar resolves what an HTTP request names. */
+export type OutboundTrafficMode = "ALLOW_ANY" | "ALLOW_ANY_DYNAMIC_DNS" | "REGISTRY_ONLY";
+
 /** MeshConfig with its defaults filled in, as far as the translator reads it. */
 export interface Mesh {
 	readonly clusterId: string;
@@ -61,8 +70,22 @@ export interface Mesh {
 	readonly connectTimeoutMs: number;
 	readonly dnsRefreshRateMs: number;
 	readonly enableAutoMtls: boolean;
-	readonly outboundTrafficPolicy: "ALLOW_ANY" | "REGISTRY_ONLY";
+	readonly outboundTrafficPolicy: OutboundTrafficMode;
 	readonly config: ResolvedMeshConfig;
+	/** Undefined: one network. */
+	readonly networks: Networks | undefined;
+}
+
+/** Servers of gateway proxies: an Istio Gateway, one listener of a Kubernetes Gateway, or an Ingress. */
+export interface Gateway {
+	readonly name: string;
+	readonly namespace: string;
+	readonly servers: readonly Server[];
+	/** Labels of the proxies it is for; none: all gateway proxies. */
+	readonly selector: Readonly<Record<string, string>> | undefined;
+	/** Instead of a selector, the hosts of the Services of its own namespace whose proxies it is for. A port that they lack is not opened. */
+	readonly services: readonly string[] | undefined;
+	readonly createdMs: number;
 }
 
 /** A VirtualService with every host written as a full name (destinations, mirrors, gateways as `ns/name`) and delegates merged in. */
@@ -78,6 +101,8 @@ export interface VirtualService {
 	/** `/apis/networking.istio.io/v1/namespaces/<ns>/virtual-service/<name>` */
 	readonly configPath: string;
 	readonly createdMs: number;
+	/** Which API it was written in: they differ in what a path prefix is, and in what becomes of a request without a backend. */
+	readonly semantics: "istio" | "gateway" | "ingress";
 }
 
 /** One or more DestinationRules on one host, merged. */
@@ -136,6 +161,9 @@ export interface Workload {
 	readonly ips: readonly string[];
 	readonly serviceAccount: string;
 	readonly nodeName: string;
+	/** Its own name under a headless service: `hostname.subdomain.namespace.svc.domain`. Both "" without. */
+	readonly hostname: string;
+	readonly subdomain: string;
 	readonly workloadName: string;
 	/** Container port name → number. */
 	readonly namedPorts: Readonly<Record<string, number>>;
@@ -182,7 +210,7 @@ export interface Scope {
 	readonly serviceByHost: ReadonlyMap<string, Service>;
 	readonly egress: readonly EgressListener[];
 	readonly outboundTrafficPolicy: {
-		readonly mode: "ALLOW_ANY" | "REGISTRY_ONLY";
+		readonly mode: OutboundTrafficMode;
 		readonly egressProxy: { host: string; subset: string; port: number } | undefined;
 	};
 	/** The merged rule for a host as this class sees it (see destinationRuleFor). Memoised. */
@@ -200,6 +228,8 @@ export interface InboundPort {
 	readonly port: ServicePort;
 	/** All services of the workload on this target port, `service` first. */
 	readonly services: readonly Service[];
+	/** The same with the port that each has there. */
+	readonly targets: readonly { readonly service: Service; readonly port: ServicePort }[];
 	/** Set where a Sidecar's `ingress` describes this port. */
 	readonly ingress: IstioIngressListener | undefined;
 }

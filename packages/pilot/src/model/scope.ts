@@ -6,7 +6,7 @@ import type { DestinationRule, EgressListener, PushSnapshot, Scope, VirtualServi
 import { createReuse } from "./reuse.ts";
 import type { Service } from "./service.ts";
 import { destinationHosts, importServices, importVirtualServices, narrowToPorts, sidecarFor } from "./sidecar-hosts.ts";
-import { isVisible } from "./visibility.ts";
+import { isVisible, visibleVirtualServices } from "./visibility.ts";
 
 /** The scope of each proxy, and the store that it was found in: valid as long as the snapshot has that very store. */
 const found = new WeakMap<ProxyNode, { readonly scopes: ReadonlyMap<string, Scope>; readonly scope: Scope }>();
@@ -122,8 +122,16 @@ function visibleServices(push: PushSnapshot, namespace: string): readonly Servic
 }
 
 function meshVirtualServices(push: PushSnapshot, namespace: string): readonly VirtualService[] {
-	const visible = push.virtualServices.filter((vs) => vs.gateways.includes("mesh") && isVisible(vs.exportTo, vs.namespace, namespace));
+	const visible = visibleVirtualServices(push, "mesh", namespace).filter((vs) => vs.semantics !== "gateway" || isProducerOrConsumer(push, vs, namespace));
 	return stable(push, `${namespace} mesh virtual services`, visible);
+}
+
+/**
+ * A route of the mesh holds for all clients only where it stands in the namespace of the service; another namespace's is for its own clients.
+ * https://gateway-api.sigs.k8s.io/mesh/mesh-overview/#how-the-gateway-api-works-for-service-mesh
+ */
+function isProducerOrConsumer(push: PushSnapshot, { namespace, hosts }: VirtualService, client: string): boolean {
+	return namespace === client || hosts.some((host) => (push.servicesByHost.get(host) ?? []).some((service) => service.namespace === namespace));
 }
 
 function egressListener(

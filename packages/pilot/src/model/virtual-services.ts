@@ -116,5 +116,6 @@ function buildVirtualService(root: VirtualServiceObject, delegates: ReadonlyMap<
 		exportTo: exportToOf(spec, options),
 		configPath: `/apis/networking.istio.io/v1/namespaces/${namespace}/virtual-service/${name}`,
 		createdMs: createdMsOf(root.metadata),
+		semantics: "istio",
 	};
 }

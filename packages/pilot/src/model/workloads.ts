@@ -76,6 +76,8 @@ function decodePod(pod: ConfigObject<"Pod">): Workload {
 		ips,
 		serviceAccount: pod.spec.serviceAccountName ?? pod.spec.serviceAccount ?? "default",
 		nodeName: pod.spec.nodeName ?? "",
+		hostname: pod.spec.subdomain ? pod.spec.hostname || pod.metadata.name : "",
+		subdomain: pod.spec.subdomain ?? "",
 		workloadName: workloadNameOf(pod.metadata),
 		namedPorts,
 		terminal: status.phase === "Succeeded" || status.phase === "Failed",

@@ -12,6 +12,7 @@ import { assignmentInputs, assignmentNamesOf, changedHosts, classPlaceKey, clust
 import { buildListeners } from "./listeners/index.ts";
 import { createKept } from "./kept.ts";
 import { createMemo, none } from "./memo.ts";
+import { nameTable } from "./name-table.ts";
 import { patchClusters } from "./envoy-filter/clusters.ts";
 import { extensionPatches } from "./envoy-filter/extension-configs.ts";
 import { patchListeners } from "./envoy-filter/listeners.ts";
@@ -20,6 +21,7 @@ import { patchRouteTable } from "./envoy-filter/routes.ts";
 import { servicePortsOf } from "./envoy-filter/service-ports.ts";
 import { clusterHeaderSettings, tableWithHeaderSettings } from "./header-settings.ts";
 import { extensionsFor } from "./policy/workload-policies.ts";
+import { passesByItself } from "./routes/gateway-servers.ts";
 import { buildRouteTable } from "./routes/index.ts";
 
 export { buildPush } from "../model/build-push.ts";
@@ -95,8 +97,9 @@ function clustersOf(context: ProxyContext): Resources {
 /** The outbound half is one for the whole class; the inbound half is the workload's own. */
 function builtClusters(context: ProxyContext): Resources {
 	const { push, scope, node } = context;
-	const classKey = `cds ${outboundClustersKey(node)} ${placeKeyOf(context)} ${scope.key}`;
-	const build = () => stableSet(push, classKey, buildOutboundClusters(context));
+	const sni = passesByItself(context);
+	const classKey = `cds ${outboundClustersKey(node)} ${sni} ${placeKeyOf(context)} ${scope.key}`;
+	const build = () => stableSet(push, classKey, buildOutboundClusters(context, sni));
 	const outbound = push.caches.shared.get(classKey, outboundClusterInputs(push, scope), build) as Resources;
 	const inbound = buildInboundClusters(context);
 	if (inbound.length === 0) return outbound;
@@ -182,6 +185,7 @@ export function resourceView(push: PushSnapshot, node: ProxyNode): ResourceView 
 		version: String(push.version),
 		all(type) {
 			if (type === "cds") return cds();
+			if (type === "nds") return nameTable(push, node);
 			return type === "lds" ? lds() : empty;
 		},
 		get(type, name) {
@@ -206,6 +210,8 @@ export function resourceView(push: PushSnapshot, node: ProxyNode): ResourceView 
 					return cds();
 				case "lds":
 					return lds();
+				case "nds":
+					return nameTable(push, node);
 				case "eds":
 					return assignmentsRevision(push, node);
 				case "rds":
@@ -241,7 +247,9 @@ function changedAssignments(push: PushSnapshot, node: ProxyNode, since: Assignme
 	const now = assignmentsRevision(push, node);
 	const alike = now.classKey === since.classKey && now.inputs.every((input, i) => input === since.inputs[i] || input === now.endpoints);
 	if (!alike) return undefined;
-	return changedNames.get([now, since], "", () => [...changedHosts(push, since.endpoints)].flatMap((host) => assignmentNamesOf(scopeOf(push, node), host)));
+	return changedNames.get([now, since], "", () =>
+		[...changedHosts(push, since.endpoints)].flatMap((host) => assignmentNamesOf(scopeOf(push, node), host, node.kind === "router")),
+	);
 }
 
 const patchedRevisions = createMemo<object>();

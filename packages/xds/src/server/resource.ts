@@ -13,7 +13,7 @@ export interface EncodedResource {
 export interface ResourceView {
 	/** Names the moment, e.g. the push's number. */
 	readonly version: string;
-	/** Everything of a type that clients take whole (CDS, LDS). */
+	/** Everything of a type that clients take whole (CDS, LDS, NDS). */
 	all(type: XdsType): ReadonlyMap<string, EncodedResource>;
 	/** One resource of a type that clients take by name (EDS, RDS, SDS, ECDS); undefined when there is none. */
 	get(type: XdsType, name: string): EncodedResource | undefined;
@@ -27,7 +27,7 @@ export interface ResourceView {
  * Make before break (https://www.envoyproxy.io/docs/envoy/latest/api-docs/xds_protocol#eventual-consistency-considerations):
  * a cluster and its endpoints come before the listeners and routes that name them; removals come last.
  */
-export const pushOrder: readonly XdsType[] = ["cds", "eds", "lds", "rds", "sds", "ecds"];
+export const pushOrder: readonly XdsType[] = ["cds", "eds", "lds", "rds", "sds", "ecds", "nds"];
 
 /** Types of which a client takes everything when it names nothing. */
-export const wildcardTypes: ReadonlySet<XdsType> = new Set<XdsType>(["cds", "lds"]);
+export const wildcardTypes: ReadonlySet<XdsType> = new Set<XdsType>(["cds", "lds", "nds"]);

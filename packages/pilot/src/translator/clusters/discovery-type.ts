@@ -1,24 +1,38 @@
 import { isWildcard } from "../../model/hosts.ts";
 import type { ProxyNode } from "../../model/proxy-node.ts";
-import type { Service } from "../../model/service.ts";
+import type { Service, ServicePort } from "../../model/service.ts";
+import { isResolvedByRequest } from "../dynamic-dns.ts";
 import type { EffectivePolicy } from "./traffic-policy.ts";
 
-export type DiscoveryType = "EDS" | "STRICT_DNS" | "LOGICAL_DNS" | "ORIGINAL_DST";
+export type DiscoveryType = "EDS" | "STRICT_DNS" | "LOGICAL_DNS" | "ORIGINAL_DST" | "DYNAMIC_DNS";
 
 /** Whether a connection's original destination is known to the proxy: only where traffic is captured. */
 export type Capture = "captured" | "gateway" | "local";
 
-export function captureOf({ kind, local }: ProxyNode): Capture {
-	if (kind === "router") return "gateway";
-	return local === undefined ? "captured" : "local";
+/** What of a client decides how its clusters find endpoints. */
+export interface ClientAbilities {
+	readonly capture: Capture;
+	readonly dynamicForwardProxy: boolean;
+}
+
+export function abilitiesOf({ kind, local, dynamicForwardProxy }: ProxyNode): ClientAbilities {
+	if (kind === "router") return { capture: "gateway", dynamicForwardProxy };
+	return { capture: local === undefined ? "captured" : "local", dynamicForwardProxy };
 }
 
 /** How a cluster finds its endpoints; undefined where the service gets no cluster of its own. */
-export function discoveryTypeOf(service: Service, policy: EffectivePolicy, capture: Capture): DiscoveryType | undefined {
+export function discoveryTypeOf(
+	service: Service,
+	port: ServicePort,
+	policy: EffectivePolicy,
+	{ capture, dynamicForwardProxy }: ClientAbilities,
+): DiscoveryType | undefined {
 	switch (service.resolution) {
 		case "Alias":
-		case "DynamicDNS":
 			return undefined;
+		case "DynamicDNS":
+			// Who cannot resolve what a request names leaves that to the application, which has resolved it already.
+			return dynamicForwardProxy && isResolvedByRequest(service, port) ? "DYNAMIC_DNS" : passthroughType(service, capture);
 		case "DNS":
 			return "STRICT_DNS";
 		case "DNSRoundRobin":

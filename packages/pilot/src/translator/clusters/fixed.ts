@@ -4,8 +4,9 @@ import { TypedStruct } from "@weft/xds/generated/udpa/type/v1/typed_struct.ts";
 import type { ProxyNode } from "../../model/proxy-node.ts";
 import type { DestinationRule, Mesh } from "../../model/push.ts";
 import type { Service } from "../../model/service.ts";
+import { dynamicForwardProxyCluster, type LookupFamily } from "../dynamic-dns.ts";
 import { isDualStack, isIpv6Only } from "../listeners/addresses.ts";
-import { blackHoleCluster, inboundPassthroughCluster, passthroughCluster } from "../routes/cluster-name.ts";
+import { allowAnyDynamicDnsCluster, blackHoleCluster, inboundPassthroughCluster, passthroughCluster } from "../routes/cluster-name.ts";
 import { durationOfMs, packed } from "../routes/values.ts";
 import { circuitBreakers, upstreamConnectionOptions } from "./connection-pool.ts";
 
@@ -94,4 +95,16 @@ export function buildPassthroughCluster(mesh: Mesh, istioExtensions: boolean): C
 
 export function buildInboundPassthroughCluster(mesh: Mesh, family: SourceFamily): Cluster {
 	return passthrough(inboundPassthroughCluster, mesh, { upstreamBindConfig: inboundBind(family) });
+}
+
+/** Hosts that no service has, resolved when a plain HTTP request names them. */
+export function buildAllowAnyDynamicDnsCluster(mesh: Mesh, family: LookupFamily): Cluster {
+	return Cluster.fromPartial({
+		name: allowAnyDynamicDnsCluster,
+		altStatName: `${allowAnyDynamicDnsCluster};`,
+		lbPolicy: Cluster_LbPolicy.CLUSTER_PROVIDED,
+		connectTimeout: durationOfMs(mesh.connectTimeoutMs),
+		circuitBreakers: circuitBreakers(undefined, undefined),
+		...dynamicForwardProxyCluster(allowAnyDynamicDnsCluster, family, false),
+	});
 }

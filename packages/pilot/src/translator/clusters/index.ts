@@ -1,18 +1,19 @@
 import type { Subset } from "@weft/api";
-import { Cluster, type Cluster_DnsLookupFamily } from "@weft/xds/generated/envoy/config/cluster/v3/cluster.ts";
+import { Cluster } from "@weft/xds/generated/envoy/config/cluster/v3/cluster.ts";
 import { endpointsOf, inboundPorts } from "../../model/lookup.ts";
 import type { ProxyNode } from "../../model/proxy-node.ts";
 import type { DestinationRule, Mesh, PushSnapshot, Scope } from "../../model/push.ts";
 import { entryEndpoint } from "../../model/entry-endpoints.ts";
 import type { Endpoint, Service, ServicePort } from "../../model/service.ts";
 import type { EncodedResource, ProxyContext } from "../context.ts";
+import { dnsLookupFamily } from "../dynamic-dns.ts";
 import { encodeResource, stats } from "../encode.ts";
 import { buildAssignment, placeKey, placeReads } from "../endpoints/assignment.ts";
 import { placeOf } from "../endpoints/assignments.ts";
 import { createMemo, none } from "../memo.ts";
-import { outboundClusterName } from "../routes/cluster-name.ts";
-import { captureOf, discoveryTypeOf } from "./discovery-type.ts";
-import { buildBlackHoleCluster, buildInboundPassthroughCluster, buildPassthroughCluster, sourceFamilyOf } from "./fixed.ts";
+import { outboundClusterName, sniClusterName } from "../routes/cluster-name.ts";
+import { abilitiesOf, discoveryTypeOf } from "./discovery-type.ts";
+import { buildAllowAnyDynamicDnsCluster, buildBlackHoleCluster, buildInboundPassthroughCluster, buildPassthroughCluster, sourceFamilyOf } from "./fixed.ts";
 import { autoMtlsOf, endpointTraits, subjectAltNamesOf } from "./identities.ts";
 import { buildInboundCluster, hasInbound } from "./inbound.ts";
 import { buildOutboundCluster } from "./outbound.ts";
@@ -29,7 +30,7 @@ function encode(cluster: Cluster): EncodedResource {
 
 /** What the outbound half of CDS depends on besides the scope: proxies with equal keys share it. */
 export function outboundClustersKey(node: ProxyNode): string {
-	return `${captureOf(node)} ${node.istioExtensions} ${dnsLookupFamily(node)} ${sourceFamilyOf(node)}`;
+	return `${JSON.stringify(abilitiesOf(node))} ${node.istioExtensions} ${dnsLookupFamily(node)} ${sourceFamilyOf(node)}`;
 }
 
 /** Everything in a snapshot that the outbound clusters of a class are derived from. */
@@ -37,8 +38,11 @@ export function outboundClusterInputs(push: PushSnapshot, { services }: Scope): 
 	return [services, endpointTraits(push), push.destinationRules, push.peerAuthentications, push.mesh];
 }
 
-/** Clusters of every port and subset that the scope sees, and the fixed ones. */
-export function buildOutboundClusters({ push, scope, node }: ProxyContext): readonly EncodedResource[] {
+/**
+ * Clusters of every port and subset that the scope sees, and the fixed ones. A gateway to other networks (`sni`) has each of the mesh's own
+ * a second time, for connections in their clients' TLS.
+ */
+export function buildOutboundClusters({ push, scope, node }: ProxyContext, sni: boolean): readonly EncodedResource[] {
 	const clusters: EncodedResource[] = [...fixedClusters(push.mesh, node)];
 	for (const service of scope.services) {
 		if (service.resolution === "Alias") continue;
@@ -46,8 +50,10 @@ export function buildOutboundClusters({ push, scope, node }: ProxyContext): read
 		for (const port of service.ports) {
 			if (port.protocol === "UDP") continue;
 			for (const subset of [undefined, ...(rule?.subsets ?? [])]) {
-				const cluster = outboundCluster(push, node, { service, port, rule, subset });
-				if (cluster) clusters.push(cluster);
+				for (const bySni of sni && !service.meshExternal ? [false, true] : [false]) {
+					const cluster = outboundCluster(push, node, { service, port, rule, subset, sni: bySni });
+					if (cluster) clusters.push(cluster);
+				}
 			}
 		}
 	}
@@ -56,10 +62,13 @@ export function buildOutboundClusters({ push, scope, node }: ProxyContext): read
 
 /** Gateways forward nothing unknown, hence no passthrough. */
 function fixedClusters(mesh: Mesh, node: ProxyNode): readonly EncodedResource[] {
-	return fixed.get([mesh], `${node.kind} ${node.istioExtensions} ${sourceFamilyOf(node)}`, () => {
+	const family = dnsLookupFamily(node);
+	const dynamic = node.dynamicForwardProxy && mesh.outboundTrafficPolicy === "ALLOW_ANY_DYNAMIC_DNS";
+	return fixed.get([mesh], `${node.kind} ${node.istioExtensions} ${sourceFamilyOf(node)} ${dynamic ? family : ""}`, () => {
 		if (node.kind === "router") return [encode(buildBlackHoleCluster(mesh))];
-		const all = [buildBlackHoleCluster(mesh), buildPassthroughCluster(mesh, node.istioExtensions), buildInboundPassthroughCluster(mesh, sourceFamilyOf(node))];
-		return all.map(encode);
+		const inbound = buildInboundPassthroughCluster(mesh, sourceFamilyOf(node));
+		const all = [buildBlackHoleCluster(mesh), buildPassthroughCluster(mesh, node.istioExtensions), inbound];
+		return [...all, ...(dynamic ? [buildAllowAnyDynamicDnsCluster(mesh, family)] : [])].map(encode);
 	});
 }
 
@@ -69,12 +78,14 @@ interface Destination {
 	readonly port: ServicePort;
 	readonly rule: DestinationRule | undefined;
 	readonly subset: Subset | undefined;
+	/** Named by SNI, and passing TLS on as it is. */
+	readonly sni: boolean;
 }
 
 function outboundCluster(push: PushSnapshot, node: ProxyNode, destination: Destination): EncodedResource | undefined {
-	const { service, port, rule, subset } = destination;
+	const { service, port, rule, subset, sni } = destination;
 	const policy = effectivePolicy(rule, subset, port.port);
-	const discoveryType = discoveryTypeOf(service, policy, captureOf(node));
+	const discoveryType = discoveryTypeOf(service, port, policy, abilitiesOf(node));
 	if (!discoveryType) return undefined;
 	const { mesh, peerAuthentications: policies } = push;
 	const isDns = discoveryType === "STRICT_DNS" || discoveryType === "LOGICAL_DNS";
@@ -85,13 +96,14 @@ function outboundCluster(push: PushSnapshot, node: ProxyNode, destination: Desti
 	const autoMtls = autoMtlsOf(push, service, port, policy);
 	const place = placeOf(node);
 	const placed = isDns ? placeKey(place, placeReads({ policy, service, mesh })) : "";
-	const key = [outboundClustersKey(node), port.port, subset?.name ?? "", autoMtls, subjectAltNames.join(), placed].join("|");
+	const key = [outboundClustersKey(node), port.port, subset?.name ?? "", autoMtls, subjectAltNames.join(), placed, sni].join("|");
 	return outbound.get([service, rule ?? none, mesh, endpoints ?? none, isDns ? policies : none], key, () => {
-		const name = outboundClusterName(port.port, subset?.name ?? "", service.hostname);
-		const assignment = endpoints && buildAssignment({ name, service, endpoints, subset, policy, policies, mesh, place, names: true });
+		const name = (sni ? sniClusterName : outboundClusterName)(port.port, subset?.name ?? "", service.hostname);
+		const input = { name, service, endpoints: endpoints ?? [], subset, policy, policies, mesh, place };
+		const assignment = endpoints && buildAssignment({ ...input, names: true, mutualTlsOnly: sni });
 		const { kind, istioExtensions } = node;
 		const common = { policy, discoveryType, mesh, kind, istioExtensions, dnsLookupFamily: dnsLookupFamily(node) };
-		return encode(buildOutboundCluster({ ...destination, ...common, autoMtls, subjectAltNames, assignment }));
+		return encode(buildOutboundCluster({ ...destination, ...common, name, autoMtls, subjectAltNames, assignment }));
 	});
 }
 
@@ -101,13 +113,6 @@ const byName = createMemo<readonly Endpoint[]>();
 function dnsEndpoints(push: PushSnapshot, service: Service, port: ServicePort): readonly Endpoint[] {
 	if (service.resolution !== "Passthrough") return endpointsOf(push, service, port.name);
 	return byName.get([service], String(port.port), () => [entryEndpoint({ address: service.hostname }, service.name, service.namespace, port)]);
-}
-
-/** By the families of the proxy's own addresses. */
-function dnsLookupFamily(node: ProxyNode): keyof typeof Cluster_DnsLookupFamily {
-	const v6 = node.ips.some((ip) => ip.includes(":"));
-	if (!v6) return "V4_ONLY";
-	return node.ips.some((ip) => !ip.includes(":")) ? "ALL" : "V6_ONLY";
 }
 
 /** `inbound|<port>||` of every port that the workload serves. */

@@ -1,12 +1,12 @@
 import type { ClientTLSSettings, Subset } from "@weft/api";
-import { Cluster, Cluster_DiscoveryType, Cluster_DnsLookupFamily } from "@weft/xds/generated/envoy/config/cluster/v3/cluster.ts";
+import { Cluster, Cluster_DiscoveryType, Cluster_DnsLookupFamily, Cluster_LbPolicy } from "@weft/xds/generated/envoy/config/cluster/v3/cluster.ts";
 import type { ClusterLoadAssignment } from "@weft/xds/generated/envoy/config/endpoint/v3/endpoint.ts";
 import { CaresDnsResolverConfig } from "@weft/xds/generated/envoy/extensions/network/dns_resolver/cares/v3/cares_dns_resolver.ts";
 import type { ProxyNode } from "../../model/proxy-node.ts";
 import type { DestinationRule, Mesh } from "../../model/push.ts";
 import type { Service, ServicePort } from "../../model/service.ts";
+import { dynamicForwardProxyCluster } from "../dynamic-dns.ts";
 import { ads } from "../listeners/config-source.ts";
-import { outboundClusterName } from "../routes/cluster-name.ts";
 import { durationOf, durationOfMs, packed } from "../routes/values.ts";
 import { circuitBreakers, outlierDetection, upstreamConnectionOptions } from "./connection-pool.ts";
 import type { DiscoveryType } from "./discovery-type.ts";
@@ -18,6 +18,9 @@ import type { EffectivePolicy } from "./traffic-policy.ts";
 import { transportSockets } from "./transport-socket.ts";
 
 export interface OutboundClusterInput {
+	readonly name: string;
+	/** Connections come in their clients' TLS and are passed on as they are. */
+	readonly sni: boolean;
 	readonly service: Service;
 	readonly port: ServicePort;
 	readonly rule: DestinationRule | undefined;
@@ -37,10 +40,10 @@ export interface OutboundClusterInput {
 }
 
 export function buildOutboundCluster(input: OutboundClusterInput): Cluster {
-	const { service, port, rule, subset, policy, discoveryType, mesh } = input;
-	const name = outboundClusterName(port.port, subset?.name ?? "", service.hostname);
+	const { name, service, port, rule, subset, policy, discoveryType, mesh } = input;
 	const pool = policy.connectionPool;
-	const type = Cluster_DiscoveryType[discoveryType];
+	const dynamic = discoveryType === "DYNAMIC_DNS";
+	const type = dynamic ? undefined : Cluster_DiscoveryType[discoveryType];
 	const connectionOptions = upstreamConnectionOptions(mesh.config.tcpKeepalive, pool?.tcp?.tcpKeepalive);
 	const options = protocolOptions({ ...httpInput(input), sniffs: input.kind === "sidecar", autoSni: autoSniOf(policy.tls) });
 	return Cluster.fromPartial({
@@ -53,18 +56,18 @@ export function buildOutboundCluster(input: OutboundClusterInput): Cluster {
 			targetPort: port.targetPort || port.port,
 			subset: subset?.name ?? "",
 		}),
-		type,
+		...(type === undefined ? {} : { type }),
 		connectTimeout: durationOf(pool?.tcp?.connectTimeout) ?? durationOfMs(mesh.connectTimeoutMs),
 		circuitBreakers: circuitBreakers(pool, policy.retryBudget),
 		commonLbConfig: commonLbConfig(input),
 		...discovery(input, name),
-		...loadBalancer(policy.loadBalancer, type),
+		...(type === undefined ? { lbPolicy: Cluster_LbPolicy.CLUSTER_PROVIDED } : loadBalancer(policy.loadBalancer, type)),
 		...(policy.outlierDetection && { outlierDetection: outlierDetection(policy.outlierDetection) }),
 		...(connectionOptions && { upstreamConnectionOptions: connectionOptions }),
 		...(options && { typedExtensionProtocolOptions: options }),
 		...(input.istioExtensions && { filters: [metadataExchange] }),
 		metadata: serviceMetadata({ service, rule, subset: subset?.name, alpnOverride: originates(policy.tls), external: service.meshExternal }),
-		...sockets(input),
+		...(input.sni ? {} : sockets(input)),
 	});
 }
 
@@ -112,8 +115,10 @@ const dnsResolver = {
 	typedConfig: packed("envoy.extensions.network.dns_resolver.cares.v3.CaresDnsResolverConfig", CaresDnsResolverConfig, { udpMaxQueries: udpQueriesMax }),
 };
 
-function discovery({ discoveryType, assignment, mesh, dnsLookupFamily }: OutboundClusterInput, name: string): object {
+function discovery({ discoveryType, assignment, mesh, dnsLookupFamily, policy, service }: OutboundClusterInput, name: string): object {
 	switch (discoveryType) {
+		case "DYNAMIC_DNS":
+			return dynamicForwardProxyCluster(service.hostname, dnsLookupFamily, policy.tls?.insecureSkipVerify === true);
 		case "EDS":
 			return { edsClusterConfig: { edsConfig: ads, serviceName: name } };
 		case "ORIGINAL_DST":

@@ -109,13 +109,18 @@ function originatedTls(input: TransportInput, tls: ClientTLSSettings, mode: "SIM
 	});
 }
 
+/** A name by itself is a Secret's in the proxy's own namespace; `configmap://ns/name` and the like say all. */
+function credentialResource(name: string): string {
+	return name.includes("://") ? name : `kubernetes://${name}`;
+}
+
 function clientCertificate(tls: ClientTLSSettings): object {
-	if (tls.credentialName) return { name: `kubernetes://${tls.credentialName}`, sdsConfig: controlPlaneSecrets };
+	if (tls.credentialName) return { name: credentialResource(tls.credentialName), sdsConfig: controlPlaneSecrets };
 	return { name: `file-cert:${tls.clientCertificate ?? ""}~${tls.privateKey ?? ""}`, sdsConfig: agentFiles };
 }
 
 function trustedRoots(tls: ClientTLSSettings): object {
-	if (tls.credentialName) return { name: `kubernetes://${tls.credentialName}-cacert`, sdsConfig: controlPlaneSecrets };
+	if (tls.credentialName) return { name: `${credentialResource(tls.credentialName)}-cacert`, sdsConfig: controlPlaneSecrets };
 	return { name: `file-root:${tls.caCertificates || "system"}`, sdsConfig: agentFiles };
 }
 

@@ -3,12 +3,14 @@ import type { Subset } from "@weft/api";
 import { HealthStatus } from "@weft/xds/generated/envoy/config/core/v3/health_check.ts";
 import { ClusterLoadAssignment } from "@weft/xds/generated/envoy/config/endpoint/v3/endpoint.ts";
 import { labelsMatch } from "../../model/labels.ts";
+import { networkLabel } from "../../model/networks.ts";
 import { mtlsModeOf } from "../../model/peer-authentication.ts";
 import type { Mesh, PeerAuthenticationIndex } from "../../model/push.ts";
 import type { Endpoint, Service } from "../../model/service.ts";
 import { localitySetting } from "../clusters/load-balancer.ts";
 import type { EffectivePolicy } from "../clusters/traffic-policy.ts";
 import { arrangeByLocality, type ClientPlace, groupByLocality, type LocalityGroup, localityLabels, nodeNameLabel, weightOf } from "./locality.ts";
+import { gatewaysTo, splitHorizon } from "./split-horizon.ts";
 
 export interface AssignmentInput {
 	readonly name: string;
@@ -21,6 +23,8 @@ export interface AssignmentInput {
 	readonly place: ClientPlace;
 	/** The cluster resolves names; else (EDS) Envoy refuses an assignment that holds one. */
 	readonly names: boolean;
+	/** Connections come in the client's TLS and are passed on as they are: other endpoints could not read them. */
+	readonly mutualTlsOnly?: boolean;
 }
 
 /** Endpoints of one service port (and subset), as a ClusterLoadAssignment. */
@@ -29,17 +33,33 @@ export function buildAssignment(input: AssignmentInput): ClusterLoadAssignment {
 	const usable = input.endpoints.filter(
 		(endpoint) =>
 			endpoint.health === "HEALTHY" &&
-			isReachable(endpoint, input.names) &&
+			isReachable(endpoint, input) &&
 			labelsMatch(subset?.labels, endpoint.labels) &&
 			(!service.internalTrafficLocal || endpoint.registry !== "Kubernetes" || endpoint.nodeName === place.nodeName),
 	);
-	const groups = arrange(input, groupByLocality(usable));
+	const reachable = groupByLocality(usable).map((group) => asSeenFrom(group, input));
+	const groups = arrange(input, input.mutualTlsOnly ? reachable.map((group) => onlyMutualTls(group, input)) : reachable);
 	return ClusterLoadAssignment.fromPartial({ clusterName: name, endpoints: groups.map((group) => localityEndpoints(group, input)) });
 }
 
-/** An entry with a network but no address stands behind that network's gateway, of which this mesh has none. */
-function isReachable({ address }: Endpoint, names: boolean): boolean {
-	return isIP(address) !== 0 || address.startsWith("unix://") || (names && address !== "");
+/** A place stays on the list when nothing in it is left, as istiod sends it. */
+function onlyMutualTls(group: LocalityGroup, input: AssignmentInput): LocalityGroup {
+	const endpoints = group.endpoints.filter((endpoint) => takesMutualTls(endpoint, input));
+	return { ...group, endpoints, weight: endpoints.reduce((sum, endpoint) => sum + weightOf(endpoint), 0) };
+}
+
+/** An entry with a network but no address stands behind that network's gateway. */
+function isReachable(endpoint: Endpoint, { names, mesh, place }: AssignmentInput): boolean {
+	const { address } = endpoint;
+	if (isIP(address) !== 0 || address.startsWith("unix://") || (names && address !== "")) return true;
+	return address === "" && mesh.networks !== undefined && gatewaysTo(endpoint, clientNetwork(place), mesh.networks).length > 0;
+}
+
+const clientNetwork = ({ labels }: ClientPlace): string => labels[networkLabel] ?? "";
+
+function asSeenFrom(group: LocalityGroup, input: AssignmentInput): LocalityGroup {
+	const { networks } = input.mesh;
+	return networks === undefined ? group : splitHorizon(group, clientNetwork(input.place), networks, (endpoint) => takesMutualTls(endpoint, input));
 }
 
 function arrange({ policy, service, mesh, place }: AssignmentInput, groups: readonly LocalityGroup[]): readonly LocalityGroup[] {
@@ -50,7 +70,7 @@ function arrange({ policy, service, mesh, place }: AssignmentInput, groups: read
 
 /** The labels of the client's place that the assignment is arranged by; clients that agree in them share one. */
 export function placeReads({ policy, service, mesh }: Pick<AssignmentInput, "policy" | "service" | "mesh">): readonly string[] {
-	const reads = service.internalTrafficLocal ? [nodeNameLabel] : [];
+	const reads = [...(service.internalTrafficLocal ? [nodeNameLabel] : []), ...(mesh.networks ? [networkLabel] : [])];
 	const locality = localitySetting(policy.loadBalancer?.localityLbSetting, service, mesh.config.localityLbSetting);
 	if (!locality) return reads;
 	const { distribute, failoverPriority } = locality.setting;
@@ -66,7 +86,7 @@ export function placeKey(place: ClientPlace, reads: readonly string[]): string {
 }
 
 function localityEndpoints({ locality, endpoints, weight, priority }: LocalityGroup, input: AssignmentInput): object {
-	return { locality, priority, loadBalancingWeight: weight, lbEndpoints: endpoints.map((endpoint) => lbEndpoint(endpoint, input)) };
+	return { locality, priority, ...(weight > 0 && { loadBalancingWeight: weight }), lbEndpoints: endpoints.map((endpoint) => lbEndpoint(endpoint, input)) };
 }
 
 function lbEndpoint(endpoint: Endpoint, input: AssignmentInput): object {

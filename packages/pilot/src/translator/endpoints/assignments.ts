@@ -3,12 +3,12 @@ import { endpointsOf } from "../../model/lookup.ts";
 import type { ProxyNode } from "../../model/proxy-node.ts";
 import type { EndpointIndex, Mesh, PushSnapshot, Scope } from "../../model/push.ts";
 import type { Service } from "../../model/service.ts";
-import { captureOf, discoveryTypeOf } from "../clusters/discovery-type.ts";
+import { abilitiesOf, discoveryTypeOf } from "../clusters/discovery-type.ts";
 import { effectivePolicy } from "../clusters/traffic-policy.ts";
 import type { EncodedResource, ProxyContext } from "../context.ts";
 import { encodeResource, stats } from "../encode.ts";
 import { createMemo, none } from "../memo.ts";
-import { outboundClusterName, parseClusterName } from "../routes/cluster-name.ts";
+import { outboundClusterName, parseOutboundName, sniClusterName } from "../routes/cluster-name.ts";
 import { type AssignmentInput, buildAssignment, placeKey, placeReads } from "./assignment.ts";
 import { type ClientPlace, placeLabels } from "./locality.ts";
 
@@ -46,7 +46,8 @@ function tableOf({ push, scope, node }: ProxyContext): HeldTable {
 	const inputs = [scope.services, push.destinationRules, push.peerAuthentications, push.mesh];
 	const held = push.caches.shared.get(key, inputs, () => ({ table: new Map(), endpoints: push.endpoints })) as HeldTable;
 	if (held.endpoints !== push.endpoints) {
-		for (const host of changedHosts(push, held.endpoints)) for (const name of assignmentNamesOf(scope, host)) held.table.delete(name);
+		const names = [...changedHosts(push, held.endpoints)].flatMap((host) => assignmentNamesOf(scope, host, node.kind === "router"));
+		for (const name of names) held.table.delete(name);
 		held.endpoints = push.endpoints;
 	}
 	return held;
@@ -64,11 +65,12 @@ export function changedHosts(push: PushSnapshot, before: EndpointIndex): Readonl
 	return new Set(changedServices(push, before).map(({ hostname }) => hostname));
 }
 
-/** The assignments that a service has in a scope: one a port, and one more a subset. */
-export function assignmentNamesOf(scope: Scope, host: string): readonly string[] {
+/** The assignments that a service has in a scope: one a port, and one more a subset; at a gateway to other networks the same again by SNI. */
+export function assignmentNamesOf(scope: Scope, host: string, gateway: boolean): readonly string[] {
 	const subsets = ["", ...(scope.destinationRule(host)?.subsets.map(({ name }) => name) ?? [])];
 	const ports = scope.serviceByHost.get(host)?.ports ?? [];
-	return ports.flatMap(({ port }) => subsets.map((subset) => outboundClusterName(port, subset, host)));
+	const forms = gateway ? [outboundClusterName, sniClusterName] : [outboundClusterName];
+	return ports.flatMap(({ port }) => subsets.flatMap((subset) => forms.map((nameOf) => nameOf(port, subset, host))));
 }
 
 /** Everything in a snapshot that the assignments of a class are derived from. */
@@ -92,20 +94,21 @@ export function classPlaceKey(scope: Scope, mesh: Mesh, node: ProxyNode): string
 }
 
 function lookUp({ push, scope, node }: ProxyContext, name: string): EncodedResource | undefined {
-	const parsed = parseClusterName(name);
-	const [direction, , subsetName] = name.split("|");
-	if (!parsed || direction !== "outbound") return undefined;
+	const parsed = parseOutboundName(name);
+	if (!parsed) return undefined;
+	const { subset: subsetName, sni } = parsed;
 	const service = scope.serviceByHost.get(parsed.host);
-	const port = service?.ports.find((candidate) => String(candidate.port) === parsed.port);
+	const port = service?.ports.find((candidate) => candidate.port === parsed.port);
 	if (!service || !port) return undefined;
 	const rule = scope.destinationRule(service.hostname);
 	const subset = subsetName ? rule?.subsets.find((candidate) => candidate.name === subsetName) : undefined;
 	if (subsetName && !subset) return undefined;
 	const policy = effectivePolicy(rule, subset, port.port);
-	if (discoveryTypeOf(service, policy, captureOf(node)) !== "EDS") return undefined;
+	if (discoveryTypeOf(service, port, policy, abilitiesOf(node)) !== "EDS") return undefined;
 	const endpoints = endpointsOf(push, service, port.name);
 	const place = placeOf(node);
-	const input: AssignmentInput = { name, service, endpoints, subset, policy, policies: push.peerAuthentications, mesh: push.mesh, place, names: false };
+	const common = { name, service, endpoints, subset, policy, policies: push.peerAuthentications, mesh: push.mesh, place };
+	const input: AssignmentInput = { ...common, names: false, mutualTlsOnly: sni };
 	const key = `${name} ${placeKey(place, placeReads(input))}`;
 	return encoded.get([endpoints, service, rule ?? none, push.peerAuthentications, push.mesh], key, () => {
 		stats.builds.eds++;

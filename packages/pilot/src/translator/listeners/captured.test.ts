@@ -37,7 +37,7 @@ describe("listeners for captured traffic", () => {
 			const extra = listeners.get(name)?.additionalAddresses.map(({ address }) => address?.socketAddress?.address);
 			assert.deepEqual(extra, ["::"], name);
 		}
-		const resource = buildOutboundClusters(contextOf(push(), metadata)).find((cluster) => cluster.name === "InboundPassthroughCluster");
+		const resource = buildOutboundClusters(contextOf(push(), metadata), false).find((cluster) => cluster.name === "InboundPassthroughCluster");
 		const bind = resource && Cluster.decode(resource.bytes).upstreamBindConfig;
 		assert.deepEqual([bind?.sourceAddress?.address, bind?.extraSourceAddresses.map(({ address }) => address?.address)], ["127.0.0.6", ["::6"]]);
 	});
@@ -56,7 +56,7 @@ describe("listeners for captured traffic", () => {
 		it(`a pod with ${name} listens on ${wildcard} and reaches its application from ${bind}`, () => {
 			const listeners = listenersOf({ INSTANCE_IPS: ips });
 			for (const listener of ["virtualInbound", "virtualOutbound", `${wildcard}_80`]) assert.equal(addressOf(listeners.get(listener)), wildcard, listener);
-			const resource = buildOutboundClusters(contextOf(push(), { INSTANCE_IPS: ips })).find((cluster) => cluster.name === "InboundPassthroughCluster");
+			const resource = buildOutboundClusters(contextOf(push(), { INSTANCE_IPS: ips }), false).find((cluster) => cluster.name === "InboundPassthroughCluster");
 			assert.equal(resource && Cluster.decode(resource.bytes).upstreamBindConfig?.sourceAddress?.address, bind);
 		});
 	}

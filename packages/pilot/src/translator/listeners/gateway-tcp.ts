@@ -1,26 +1,50 @@
+import { hostCovers } from "../../model/hosts.ts";
 import type { VirtualService } from "../../model/push.ts";
 import type { ProxyContext } from "../context.ts";
 import { boundTo, type GatewayServer, hostsInCommon, splitServerHost } from "../routes/gateway-servers.ts";
+import { sniClusterName } from "../routes/cluster-name.ts";
 import { gatewayTlsSocket } from "./gateway-tls.ts";
 import type { ListenerInput } from "./listener-input.ts";
-import type { AnyNetworkFilter } from "./network-filters.ts";
+import { type AnyNetworkFilter, tcpFilters } from "./network-filters.ts";
 import { appliesTo, routeFilters, type TcpRouteInput } from "./tcp-routes.ts";
 
 /** A filter chain of a gateway, with the server names it matches; without any it takes every connection. */
 export interface GatewayChain {
 	readonly serverNames: readonly string[];
+	readonly applicationProtocols?: readonly string[];
 	readonly filters: readonly AnyNetworkFilter[];
 	readonly transportSocket?: object;
 }
 
 /** Chains of a server that does not speak HTTP: TLS passed through by SNI, TLS ended here, or plain TCP. */
 export function gatewayTcpChains(context: ProxyContext, listener: ListenerInput, entry: GatewayServer): readonly GatewayChain[] {
-	// AUTO_PASSTHROUGH joins the networks of several clusters, of which this mesh has one.
-	if (entry.server.tls?.mode === "AUTO_PASSTHROUGH") return [];
+	if (entry.server.tls?.mode === "AUTO_PASSTHROUGH") return autoPassthroughChains(context, listener, entry);
 	const bound = boundTo(context, entry.gateway).filter((virtualService) => hostsInCommon(entry.gateway, entry.server.hosts, virtualService).length > 0);
 	const input = { context, listener, direction: "gateway", port: entry.server.port.number } as const;
 	const passThrough = entry.server.tls?.mode === "PASSTHROUGH";
 	return bound.flatMap((virtualService) => (passThrough ? tlsChains : tcpChains)({ ...input, virtualService }, entry, virtualService));
+}
+
+/** The ALPN of the mesh's own mutual TLS: other TLS has no business here. */
+const meshAlpn = ["istio", "istio-peer-exchange", "istio-http/1.0", "istio-http/1.1", "istio-h2"];
+
+/** A chain for each port and subset of the mesh's own services that the server's hosts cover, by the SNI that clients in the mesh send. */
+function autoPassthroughChains({ scope }: ProxyContext, listener: ListenerInput, { server }: GatewayServer): readonly GatewayChain[] {
+	const hosts = server.hosts.map((text) => splitServerHost(text).host);
+	const services = scope.services.filter(
+		({ hostname, meshExternal, resolution }) => !meshExternal && resolution !== "Alias" && hosts.some((host) => hostCovers(host, hostname)),
+	);
+	return services.flatMap(({ hostname, ports }) => {
+		const subsets = ["", ...(scope.destinationRule(hostname)?.subsets.map(({ name }) => name) ?? [])];
+		return ports
+			.filter(({ protocol }) => protocol !== "UDP")
+			.flatMap(({ port }) =>
+				subsets.map((subset): GatewayChain => {
+					const name = sniClusterName(port, subset, hostname);
+					return { serverNames: [name], applicationProtocols: meshAlpn, filters: tcpFilters(listener, "gateway", name) };
+				}),
+			);
+	});
 }
 
 function tlsChains(input: TcpRouteInput, { gateway }: GatewayServer, { spec }: VirtualService): readonly GatewayChain[] {

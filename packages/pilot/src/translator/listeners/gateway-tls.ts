@@ -32,6 +32,7 @@ export function gatewayTlsSocket(mesh: MeshConfig, tls: ServerTLSSettings): obje
 									matchSubjectAltNames: (tls.subjectAltNames ?? []).map((exact) => ({ exact })),
 									verifyCertificateSpki: [...(tls.verifyCertificateSpki ?? [])],
 									verifyCertificateHash: [...(tls.verifyCertificateHash ?? [])],
+									...(tls.caCrl ? { crl: { filename: tls.caCrl } } : {}),
 								},
 								validationContextSdsSecretConfig: validation(tls),
 							},
@@ -52,7 +53,8 @@ function certificates(tls: ServerTLSSettings): object[] {
 	if (tls.mode === "ISTIO_MUTUAL") return [secretConfig("default")];
 	const names = tls.credentialNames?.length ? tls.credentialNames : tls.credentialName ? [tls.credentialName] : [];
 	if (names.length > 0) return names.map((name) => controlPlaneSecret(secretName(name)));
-	return [{ ...secretConfig("default"), name: `file-cert:${tls.serverCertificate ?? ""}~${tls.privateKey ?? ""}` }];
+	const pairs = tls.tlsCertificates?.length ? tls.tlsCertificates : [tls];
+	return pairs.map(({ serverCertificate = "", privateKey = "" }) => ({ ...secretConfig("default"), name: `file-cert:${serverCertificate}~${privateKey}` }));
 }
 
 function validation(tls: ServerTLSSettings): object {

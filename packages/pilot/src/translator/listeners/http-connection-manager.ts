@@ -27,11 +27,14 @@ export interface OutboundHttpInput {
 	readonly port: number;
 	/** An HTTP proxy takes absolute URLs (RFC 9112 section 3.2.2). */
 	readonly httpProxy?: boolean;
+	/** Wildcards whose hosts are resolved when a request names them. */
+	readonly dynamicHosts?: readonly string[];
 }
 
-export function buildOutboundConnectionManager(input: ListenerInput, { statPrefix, routeName, port, httpProxy }: OutboundHttpInput): NetworkFilter {
+export function buildOutboundConnectionManager(input: ListenerInput, outbound: OutboundHttpInput): NetworkFilter {
+	const { statPrefix, routeName, port, httpProxy, dynamicHosts } = outbound;
 	return connectionManager({
-		...common(input, "outbound", port),
+		...common(input, "outbound", port, dynamicHosts),
 		statPrefix,
 		rds: { configSource: ads, routeConfigName: routeName },
 		...(httpProxy ? httpProtocolOptions(input, { allowAbsoluteUrl: true, acceptHttp10: input.http10 }) : {}),
@@ -77,13 +80,13 @@ export function buildGatewayConnectionManager(input: ListenerInput, statPrefix: 
 	});
 }
 
-function common(input: ListenerInput, direction: Direction, port: number): object {
-	const { istioExtensions, headers } = input;
+function common(input: ListenerInput, direction: Direction, port: number, dynamicHosts: readonly string[] = []): object {
+	const { istioExtensions, headers, dynamicDns } = input;
 	const { policies, tracing } = input.of(direction);
 	const { metadataInMeshOnly: hideFromOutside, suppressEnvoyHeaders } = headers;
 	const extensions = extensionsOn(input, direction, port);
 	return {
-		httpFilters: buildHttpFilters({ direction, istioExtensions, policies, extensions, hideFromOutside, suppressEnvoyHeaders }),
+		httpFilters: buildHttpFilters({ direction, istioExtensions, policies, extensions, hideFromOutside, suppressEnvoyHeaders, dynamicDns, dynamicHosts }),
 		...(tracing.tracing ? { tracing: tracing.tracing } : {}),
 		accessLog: policies.accessLogs.traffic,
 		streamIdleTimeout: zeroDuration,

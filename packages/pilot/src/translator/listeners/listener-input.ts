@@ -1,6 +1,7 @@
 import { isDualStack, wildcardIpOf } from "./addresses.ts";
 import type { MeshConfig } from "@weft/api";
 import type { ProxyContext } from "../context.ts";
+import { dnsLookupFamily, type LookupFamily } from "../dynamic-dns.ts";
 import { identityOf } from "../memo.ts";
 import { type Extension, wantsTraffic } from "../policy/extensions.ts";
 import { type DirectionPolicies, directionPolicies } from "../policy/workload-policies.ts";
@@ -18,6 +19,8 @@ export interface ListenerInput {
 	readonly topology: GatewayTopology;
 	/** The proxy listens on IPv6 beside IPv4. */
 	readonly dualStack: boolean;
+	/** Undefined: the proxy cannot resolve what a request names. */
+	readonly dynamicDns: LookupFamily | undefined;
 	readonly headers: ProxyHeaders;
 	readonly of: (direction: Direction) => DirectionInput;
 }
@@ -43,6 +46,7 @@ export function listenerInput({ push, node }: ProxyContext): ListenerInput {
 		topology,
 		headers,
 		of: (direction) => (known[direction] ??= of(direction)),
+		dynamicDns: node.dynamicForwardProxy ? dnsLookupFamily(node) : undefined,
 	};
 }
 
@@ -57,6 +61,6 @@ export function listenerInputKey(context: ProxyContext): string {
 	const policies = directionPolicies(context.push, context.node, "outbound");
 	// Tracers call a proxy by its cluster; where nothing is traced, workloads that are told apart by that alone share listeners.
 	const traced = policies.tracing?.provider === undefined ? "" : context.node.cluster;
-	const listens = `${interceptionMode}|${wildcardIpOf(context.node)}|${isDualStack(context.node)}|${httpProxyPort}`;
+	const listens = `${interceptionMode}|${dnsLookupFamily(context.node)}|${wildcardIpOf(context.node)}|${isDualStack(context.node)}|${httpProxyPort}`;
 	return `${istioExtensions}|${listens}|${identityOf(policies)}|${traced}|${workloadKey(context.node)}|${clientKey(context)}`;
 }

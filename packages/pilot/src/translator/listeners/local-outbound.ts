@@ -8,14 +8,22 @@ import { plainTextHttp } from "./inbound-chain-match.ts";
 import { listenerProtocolOf } from "./inbound-chains.ts";
 import type { ListenerInput } from "./listener-input.ts";
 import { addChain, finishListener, type ListenerDraft } from "./outbound-draft.ts";
-import { buildTcpChains, type TcpChainInput } from "./tcp-routes.ts";
+import { dynamicHostsOf } from "./outbound-listeners.ts";
+import { buildTcpChains, chooseVirtualService, type TcpChainInput } from "./tcp-routes.ts";
 
 /** The HTTP proxy on loopback: applications with `http_proxy` in their environment reach every HTTP service by its name. */
-export function buildHttpProxyListener({ scope, node }: ProxyContext, input: ListenerInput): Listener | undefined {
+export function buildHttpProxyListener(context: ProxyContext, input: ListenerInput): Listener | undefined {
+	const { scope, node } = context;
 	if (node.httpProxyPort === 0) return undefined;
 	const address = { ip: "127.0.0.1", port: node.httpProxyPort };
 	const statPrefix = `outbound_${address.ip}_${address.port};`;
-	const manager = buildOutboundConnectionManager(input, { statPrefix, routeName: httpProxyRouteName, port: node.httpProxyPort, httpProxy: true });
+	const manager = buildOutboundConnectionManager(input, {
+		statPrefix,
+		routeName: httpProxyRouteName,
+		port: node.httpProxyPort,
+		httpProxy: true,
+		dynamicHosts: dynamicHostsOf(context, scope.services, undefined),
+	});
 	return finishListener({ address, bindToPort: true, chains: [{ kind: "http", match: undefined, filters: [manager] }] }, scope, input);
 }
 
@@ -45,8 +53,9 @@ function draftFor(context: ProxyContext, listener: ListenerInput, target: string
 	}
 	if (protocol !== "http") {
 		const tls = port.protocol === "TLS" || port.protocol === "HTTPS";
-		const virtualService = virtualServiceIndex(egress).forHost(host);
-		const input: TcpChainInput = { context, listener, direction: "outbound", service, port: number, tls, cidr: undefined, bySni: false, virtualService };
+		const route = { context, listener, direction: "outbound", port: number } as const;
+		const virtualService = chooseVirtualService(virtualServiceIndex(egress).candidates(host), tls, route);
+		const input: TcpChainInput = { ...route, service, tls, cidr: undefined, bySni: false, virtualService };
 		for (const chain of buildTcpChains(input)) addChain(draft, chain);
 	}
 	return draft;

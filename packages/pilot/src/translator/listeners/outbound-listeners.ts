@@ -3,6 +3,9 @@ import { endpointsOf } from "../../model/lookup.ts";
 import type { EgressListener } from "../../model/push.ts";
 import type { Protocol, Service, ServicePort } from "../../model/service.ts";
 import type { ProxyContext } from "../context.ts";
+import { isHttp } from "../../model/protocol.ts";
+import { isResolvedByRequest } from "../dynamic-dns.ts";
+import { allowAnyDynamicDnsCluster } from "../routes/cluster-name.ts";
 import { serviceAddresses } from "../routes/domains.ts";
 import { virtualServiceIndex } from "../routes/virtual-service-index.ts";
 import { isWildcardIp, type SocketAddressValue, wildcardIpOf } from "./addresses.ts";
@@ -11,7 +14,7 @@ import { plainTextHttp } from "./inbound-chain-match.ts";
 import { listenerProtocolOf } from "./inbound-chains.ts";
 import type { ListenerInput } from "./listener-input.ts";
 import { addChain, type ChainDraft, finishListener, type ListenerDraft } from "./outbound-draft.ts";
-import { buildTcpChains } from "./tcp-routes.ts";
+import { buildTcpChains, chooseVirtualService } from "./tcp-routes.ts";
 
 /** What one service port asks of the listeners. */
 export interface Offer {
@@ -115,7 +118,7 @@ function isReserved({ push: { meshConfig } }: ProxyContext, { ip, port }: Socket
 function chainsOf(context: ProxyContext, input: ListenerInput, offer: Offer, draft: ListenerDraft, cidr: string | undefined): readonly ChainDraft[] {
 	const protocol = listenerProtocolOf(offer.protocol);
 	// One HTTP chain serves all services of the listener: its route table tells them apart.
-	const http = protocol === "tcp" || draft.chains.some(({ kind }) => kind === "http") ? [] : [httpChain(input, offer, draft.address)];
+	const http = protocol === "tcp" || draft.chains.some(({ kind }) => kind === "http") ? [] : [httpChain(context, input, offer, draft.address)];
 	return protocol === "http" ? http : [...http, ...tcpChainsOf(context, input, offer, draft.address, cidr)];
 }
 
@@ -125,14 +128,24 @@ export function routeNameOf({ service, listenPort, protocol }: Offer, { ip }: So
 	return listenerProtocolOf(protocol) === "auto" && !isWildcardIp(ip) ? `${service.hostname}:${listenPort}` : String(listenPort);
 }
 
-function httpChain(input: ListenerInput, offer: Offer, address: SocketAddressValue): ChainDraft {
+/** Wildcards of a port whose hosts are resolved when a request names them. */
+export function dynamicHostsOf({ scope }: ProxyContext, services: readonly Service[], port: number | undefined): readonly string[] {
+	const named = services.filter((service) =>
+		service.ports.some((own) => (port === undefined || own.port === port) && isHttp(own.protocol) && isResolvedByRequest(service, own)),
+	);
+	const unknown = scope.outboundTrafficPolicy.mode === "ALLOW_ANY_DYNAMIC_DNS" ? [allowAnyDynamicDnsCluster] : [];
+	return [...new Set([...named.map(({ hostname }) => hostname), ...unknown])].sort();
+}
+
+function httpChain(context: ProxyContext, input: ListenerInput, offer: Offer, address: SocketAddressValue): ChainDraft {
 	const statPrefix = `outbound_${address.ip}_${address.port};`;
+	const dynamicHosts = dynamicHostsOf(context, offer.egress.services, offer.listenPort);
 	const sniffed = isWildcardIp(address.ip) || listenerProtocolOf(offer.protocol) === "auto";
 	return {
 		kind: "http",
 		// A listener for all addresses also gets traffic of servers that the mesh does not know: only what looks like HTTP is taken.
 		match: sniffed ? { applicationProtocols: plainTextHttp, transportProtocol: "raw_buffer" } : undefined,
-		filters: [buildOutboundConnectionManager(input, { statPrefix, routeName: routeNameOf(offer, address), port: offer.listenPort })],
+		filters: [buildOutboundConnectionManager(input, { statPrefix, routeName: routeNameOf(offer, address), port: offer.listenPort, dynamicHosts })],
 	};
 }
 
@@ -145,6 +158,7 @@ function tcpChainsOf(
 ): readonly ChainDraft[] {
 	const { service, listenPort: port, protocol, egress } = offer;
 	const tls = protocol === "TLS" || protocol === "HTTPS";
-	const virtualService = virtualServiceIndex(egress).forHost(service.hostname);
-	return buildTcpChains({ context, listener, direction: "outbound", service, port, tls, cidr, bySni: isWildcardIp(address.ip), virtualService });
+	const route = { context, listener, direction: "outbound", port } as const;
+	const virtualService = chooseVirtualService(virtualServiceIndex(egress).candidates(service.hostname), tls, route);
+	return buildTcpChains({ ...route, service, tls, cidr, bySni: isWildcardIp(address.ip), virtualService });
 }

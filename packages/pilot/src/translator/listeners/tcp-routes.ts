@@ -2,7 +2,8 @@ import type { L4MatchAttributes, RouteDestination, TLSMatchAttributes } from "@w
 import type { DestinationRule, VirtualService } from "../../model/push.ts";
 import type { Service } from "../../model/service.ts";
 import type { ProxyContext } from "../context.ts";
-import { outboundClusterName } from "../routes/cluster-name.ts";
+import { isResolvedByRequest, sniDynamicForwardProxyFilter } from "../dynamic-dns.ts";
+import { outboundClusterName, unknownCluster } from "../routes/cluster-name.ts";
 import { resolveConsistentHash } from "../routes/hash-policy.ts";
 import { configMetadata, durationOf } from "../routes/values.ts";
 import { cidrRange } from "./addresses.ts";
@@ -38,6 +39,20 @@ const mesh = "mesh";
 /** Chains of one service port that is not HTTP, the most specific first. */
 export function buildTcpChains(input: TcpChainInput): readonly ChainDraft[] {
 	return input.tls ? tlsChains(input) : tcpChains(input);
+}
+
+/** Of several VirtualServices on a host, the first that has a route for this client and port. */
+export function chooseVirtualService(
+	candidates: readonly VirtualService[],
+	tls: boolean,
+	input: Omit<TcpRouteInput, "virtualService">,
+): VirtualService | undefined {
+	if (candidates.length < 2) return candidates[0];
+	const applies = ({ spec }: VirtualService): boolean => {
+		const routes = tls ? (spec.tls ?? []) : (spec.tcp ?? []);
+		return routes.some(({ match }) => !match?.length || match.some((attributes) => appliesTo(attributes, input, mesh)));
+	};
+	return candidates.find(applies) ?? candidates[0];
 }
 
 function tlsChains(input: TcpChainInput): readonly ChainDraft[] {
@@ -92,9 +107,13 @@ function matchOf(serverNames: readonly string[], ranges: readonly string[]): Cha
 }
 
 /** The part of a match that is decided at translation time: port, gateways and source. */
-export function appliesTo(match: L4MatchAttributes | TLSMatchAttributes, { context: { node }, port }: TcpRouteInput, gateway: string): boolean {
+export function appliesTo(
+	match: L4MatchAttributes | TLSMatchAttributes,
+	{ context: { node }, port }: Pick<TcpRouteInput, "context" | "port">,
+	gateway: string,
+): boolean {
 	if (match.port !== undefined && match.port !== 0 && match.port !== port) return false;
-	if (match.gateways?.length && !match.gateways.includes(gateway)) return false;
+	if (match.gateways?.length) return match.gateways.includes(gateway);
 	if (match.sourceNamespace && match.sourceNamespace !== node.namespace) return false;
 	return Object.entries(match.sourceLabels ?? {}).every(([key, value]) => node.labels[key] === value);
 }
@@ -116,9 +135,11 @@ export function routeFilters(input: TcpRouteInput, routes: readonly RouteDestina
 
 /** Without a port, a destination with one port means that one, any other the port that the client dialled. */
 function clusterOf({ context: { scope }, port }: TcpRouteInput, { destination }: RouteDestination): string {
-	const ports = scope.serviceByHost.get(destination.host)?.ports ?? [];
+	const service = scope.serviceByHost.get(destination.host);
+	const ports = service?.ports ?? [];
 	const sole = ports.length === 1 ? ports[0]?.port : undefined;
-	return outboundClusterName(destination.port?.number ?? sole ?? port, destination.subset ?? "", destination.host);
+	if (destination.host === "") return unknownCluster;
+	return outboundClusterName(destination.port?.number ?? sole ?? port, destination.subset ?? "", service?.externalName ?? destination.host);
 }
 
 function ownFilters(input: TcpChainInput): readonly AnyNetworkFilter[] {
@@ -126,7 +147,11 @@ function ownFilters(input: TcpChainInput): readonly AnyNetworkFilter[] {
 	const [only] = service.ports;
 	const clusterPort = service.ports.length === 1 && only ? only.port : port;
 	const cluster = outboundClusterName(clusterPort, "", service.hostname);
-	return singleDestination(input, cluster, context.scope.destinationRule(service.hostname), undefined, clusterPort);
+	const { dynamicDns } = input.listener;
+	const own = service.ports.find((candidate) => candidate.port === clusterPort);
+	const resolved = input.tls && dynamicDns !== undefined && own !== undefined && isResolvedByRequest(service, own);
+	const resolver = resolved ? [sniDynamicForwardProxyFilter(service.hostname, dynamicDns, port)] : [];
+	return [...resolver, ...singleDestination(input, cluster, context.scope.destinationRule(service.hostname), undefined, clusterPort)];
 }
 
 function singleDestination(

@@ -2,12 +2,12 @@ import type { EgressListener, Scope, VirtualService } from "../../model/push.ts"
 import type { ProxyContext } from "../context.ts";
 
 /**
- * What routes and listeners read of a node beyond its scope: whether it resolves automatic addresses, and the labels that some
+ * What routes and listeners read of a node beyond its scope: whether it resolves automatic addresses or what a request names, and the labels that some
  * VirtualService in the scope matches sources by. Nodes of one scope with equal keys get equal route tables.
  */
 export function clientKey({ scope, node }: ProxyContext): string {
 	const labels = sourceLabelKeys(scope).map((key) => [key, node.labels[key] ?? null]);
-	return JSON.stringify([node.dnsCapture, labels]);
+	return JSON.stringify([node.dnsCapture, node.dynamicForwardProxy, labels]);
 }
 
 const keysOfScope = new WeakMap<Scope, readonly string[]>();

@@ -1,8 +1,8 @@
 import type { Server } from "@weft/api";
 import { labelsMatch } from "../../model/labels.ts";
 import { inboundPorts } from "../../model/lookup.ts";
-import type { VirtualService } from "../../model/push.ts";
-import { isVisible } from "../../model/visibility.ts";
+import type { Gateway, VirtualService } from "../../model/push.ts";
+import { visibleVirtualServices } from "../../model/visibility.ts";
 import type { ProxyContext } from "../context.ts";
 import { matchWildcard } from "./virtual-service-index.ts";
 
@@ -24,30 +24,46 @@ export function gatewayKey(context: ProxyContext): string {
 	return JSON.stringify(gatewayServers(context).map(({ gateway, targetPort, routeName, server }) => [gateway, server.port.number, targetPort, routeName]));
 }
 
+/** Ports below need a right that a gateway's pod may not have: to ask for one would have the whole listener refused. */
+const privilegedPorts = 1024;
+
 /** The servers that this proxy is selected for, oldest Gateway first. */
 export function gatewayServers(context: ProxyContext): readonly GatewayServer[] {
 	const { push, scope, node } = context;
 	const ports = inboundPorts(push, scope, node);
-	return push.gateways
-		.filter(({ spec }) => labelsMatch(spec.selector, node.labels))
-		.flatMap(({ metadata, spec }) =>
-			(spec.servers ?? []).map((server) => {
-				const targetPort = targetPortOf(ports, server.port.number) ?? server.port.number;
-				return { gateway: `${metadata.namespace}/${metadata.name}`, server, targetPort, routeName: routeNameOf(server, targetPort, metadata) };
-			}),
-		);
+	const lowest = node.metadata["UNPRIVILEGED_POD"] === "true" ? privilegedPorts : 0;
+	return push.gateways.flatMap((gateway) =>
+		gateway.servers.flatMap((server) =>
+			listenPorts(gateway, server.port.number, ports, node)
+				.filter((targetPort) => targetPort >= lowest)
+				.map((targetPort) => ({
+					gateway: `${gateway.namespace}/${gateway.name}`,
+					server,
+					targetPort,
+					routeName: routeNameOf(server, targetPort, gateway),
+				})),
+		),
+	);
 }
 
-/** A port that the gateway's Service does not have is opened all the same. */
-function targetPortOf(ports: ReturnType<typeof inboundPorts>, number: number): number | undefined {
-	return ports.find(({ port }) => port.port === number)?.targetPort;
+/** Does some server take services by their SNI (AUTO_PASSTHROUGH), as the gateway to other networks does? */
+export function passesByItself(context: ProxyContext): boolean {
+	return context.node.kind === "router" && gatewayServers(context).some(({ server }) => server.tls?.mode === "AUTO_PASSTHROUGH");
 }
 
-function routeNameOf(
-	{ port, tls }: Server,
-	targetPort: number,
-	{ name, namespace }: { readonly name: string; readonly namespace: string },
-): string | undefined {
+type Ports = ReturnType<typeof inboundPorts>;
+
+/** Container ports behind a server's port; none where the gateway is not for this proxy. */
+function listenPorts({ selector, services, namespace }: Gateway, number: number, ports: Ports, { labels }: ProxyContext["node"]): readonly number[] {
+	// A port that the gateway's Service does not have is opened all the same.
+	if (services === undefined) return labelsMatch(selector, labels) ? [ports.find(({ port }) => port.port === number)?.targetPort ?? number] : [];
+	const targets = ports.filter((entry) =>
+		entry.targets.some(({ service, port }) => port.port === number && service.namespace === namespace && services.includes(service.hostname)),
+	);
+	return targets.map(({ targetPort }) => targetPort);
+}
+
+function routeNameOf({ port, tls }: Server, targetPort: number, { name, namespace }: Pick<Gateway, "name" | "namespace">): string | undefined {
 	const protocol = (port.protocol ?? "").toUpperCase();
 	if (httpProtocols.has(protocol)) return `http.${targetPort}`;
 	const ends = tls?.mode !== "PASSTHROUGH" && tls?.mode !== "AUTO_PASSTHROUGH";
@@ -67,9 +83,9 @@ export function intersectHosts(a: string, b: string): string | undefined {
 	return b.startsWith("*") && matchWildcard(b, a) ? a : undefined;
 }
 
-/** VirtualServices that name the gateway and that its proxies may see, oldest first. */
+/** VirtualServices that name the gateway and that its proxies may see. */
 export function boundTo({ push, node }: ProxyContext, gateway: string): readonly VirtualService[] {
-	return push.virtualServices.filter(({ gateways, exportTo, namespace }) => gateways.includes(gateway) && isVisible(exportTo, namespace, node.namespace));
+	return visibleVirtualServices(push, gateway, node.namespace);
 }
 
 /** The hosts of a VirtualService that a server lets it serve. */

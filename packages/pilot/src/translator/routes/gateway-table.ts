@@ -1,3 +1,4 @@
+import type { Server } from "@weft/api";
 import { VirtualHost, VirtualHost_TlsRequirementType } from "@weft/xds/generated/envoy/config/route/v3/route_components.ts";
 import type { VirtualService } from "../../model/push.ts";
 import type { EncodedResource, ProxyContext } from "../context.ts";
@@ -34,7 +35,7 @@ function addServer(context: ProxyContext, { gateway, server }: GatewayServer, dr
 	for (const virtualService of boundTo(context, gateway).filter(({ spec }) => spec.http?.length)) {
 		const hosts = hostsInCommon(gateway, server.hosts, virtualService);
 		if (hosts.length === 0) continue;
-		const routes = routesOf(context, virtualService, gateway, port);
+		const routes = routesOf(context, virtualService, gateway, server);
 		if (routes.length === 0) continue;
 		for (const host of hosts) {
 			const draft = draftOf(drafts, host, port);
@@ -53,14 +54,17 @@ function draftOf(drafts: Map<string, HostDraft>, host: string, port: number): Ho
 	return draft;
 }
 
-function routesOf({ push, scope, node }: ProxyContext, virtualService: VirtualService, gateway: string, listenPort: number): readonly BuiltRoute[] {
+function routesOf({ push, scope, node }: ProxyContext, virtualService: VirtualService, gateway: string, server: Server): readonly BuiltRoute[] {
+	const listenPort = server.port.number;
 	const action: ActionInput = {
 		listenPort,
+		tls: server.tls !== undefined && !server.tls.httpsRedirect,
 		defaultRetry: push.meshConfig.defaultHttpRetryPolicy,
 		solePort: (host) => {
 			const ports = scope.serviceByHost.get(host)?.ports ?? [];
 			return ports.length === 1 ? ports[0]?.port : undefined;
 		},
+		aliasOf: (host) => scope.serviceByHost.get(host)?.externalName,
 		hashOf: (destination) => resolveDestinationHash(scope.destinationRule(destination.host), destination, listenPort),
 	};
 	return buildHttpRoutes(virtualService, { namespace: node.namespace, labels: node.labels, gateways: new Set([gateway]) }, action);

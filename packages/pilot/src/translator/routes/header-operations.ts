@@ -20,14 +20,14 @@ const nothing: HeaderOperationsResult = { fields: {}, authority: undefined };
 export function buildHeaderOperations(headers: Headers | undefined): HeaderOperationsResult {
 	if (headers === undefined) return nothing;
 	const { request, response } = headers;
-	const authority = Object.entries(request?.set ?? {}).find(([key]) => isAuthority(key))?.[1];
+	const authority = [...Object.entries(request?.set ?? {}), ...Object.entries(request?.add ?? {})].find(([key]) => isAuthority(key))?.[1];
 	return {
 		authority,
 		fields: prune({
 			requestHeadersToAdd: [...options(request?.set, true), ...options(request?.add, false)],
-			requestHeadersToRemove: (request?.remove ?? []).filter((key) => !isAuthority(key)),
+			requestHeadersToRemove: (request?.remove ?? []).filter((key) => !isInternal(key)),
 			responseHeadersToAdd: [...options(response?.set, true), ...options(response?.add, false)],
-			responseHeadersToRemove: response?.remove ?? [],
+			responseHeadersToRemove: (response?.remove ?? []).filter((key) => !isInternal(key)),
 		}),
 	};
 }
@@ -44,9 +44,14 @@ export function mergeHeaderFields(first: HeaderFields, second: HeaderFields): He
 
 function options(map: Readonly<Record<string, string>> | undefined, overwrite: boolean): HeaderOption[] {
 	return Object.keys(map ?? {})
-		.filter((key) => !isAuthority(key))
+		.filter((key) => !isInternal(key))
 		.sort()
 		.map((key) => headerOption(key, map?.[key] ?? "", overwrite));
+}
+
+/** Envoy lets nobody change these by name. */
+function isInternal(key: string): boolean {
+	return key.startsWith(":") || key.toLowerCase() === "host";
 }
 
 function isAuthority(key: string): boolean {

@@ -4,7 +4,7 @@ import { outboundClusterName, parseClusterName } from "./cluster-name.ts";
 import { buildHashPolicy } from "./hash-policy.ts";
 import { buildHeaderOperations } from "./header-operations.ts";
 import { buildPerFilterConfig } from "./per-filter-config.ts";
-import { type ActionInput, buildDirectResponse, buildForward, buildRedirect } from "./route-action.ts";
+import { type ActionInput, buildDirectResponse, buildForward, buildRedirect, type ForwardInput } from "./route-action.ts";
 import { buildRouteMatch, isCatchAll, pathLabel, type RouteMatchValue } from "./route-match.ts";
 import { buildRetryPolicy, defaultRetryPolicy } from "./retry-policy.ts";
 import { configMetadata, zeroDuration } from "./values.ts";
@@ -29,7 +29,7 @@ export function buildHttpRoutes(virtualService: VirtualService, client: RouteCli
 	for (const http of virtualService.spec.http ?? []) {
 		for (const match of http.match?.length ? http.match : [undefined]) {
 			if (match !== undefined && !appliesTo(match, client, input.listenPort)) continue;
-			const routeMatch = buildRouteMatch(match);
+			const routeMatch = buildRouteMatch(match, virtualService.semantics);
 			routes.push(buildHttpRoute(virtualService, http, match, routeMatch, input));
 			if (isCatchAll(routeMatch)) return routes;
 		}
@@ -40,7 +40,8 @@ export function buildHttpRoutes(virtualService: VirtualService, client: RouteCli
 /** Whether a match can hold at all for this client and port. */
 export function appliesTo(match: HTTPMatchRequest, client: RouteClient, listenPort: number): boolean {
 	if (match.port !== undefined && match.port !== 0 && match.port !== listenPort) return false;
-	if (match.gateways?.length) return match.gateways.some((gateway) => client.gateways.has(gateway)) && sourceApplies(match, client);
+	// At a gateway the source is not known: naming gateways leaves the conditions on it without effect.
+	if (match.gateways?.length) return match.gateways.some((gateway) => client.gateways.has(gateway));
 	return sourceApplies(match, client);
 }
 
@@ -58,7 +59,7 @@ function buildHttpRoute(
 ): BuiltRoute {
 	const name = match?.name ? `${http.name ?? ""}.${match.name}` : (http.name ?? "");
 	const perFilterConfig = buildPerFilterConfig(http.fault, http.corsPolicy);
-	const { action, cluster } = buildAction(http, input);
+	const { action, cluster } = buildAction(http, { ...input, semantics: virtualService.semantics, match: routeMatch });
 	return {
 		name,
 		match: routeMatch,
@@ -70,10 +71,10 @@ function buildHttpRoute(
 	};
 }
 
-function buildAction(http: HTTPRoute, input: ActionInput): { action: object; cluster: string | undefined } {
+function buildAction(http: HTTPRoute, input: ForwardInput): { action: object; cluster: string | undefined } {
 	if (http.redirect) {
 		const { fields } = buildHeaderOperations(http.headers);
-		return { action: { redirect: buildRedirect(http.redirect, input.listenPort), ...fields }, cluster: undefined };
+		return { action: { redirect: buildRedirect(http.redirect, input), ...fields }, cluster: undefined };
 	}
 	if (http.directResponse) {
 		const { fields } = buildHeaderOperations(http.headers);

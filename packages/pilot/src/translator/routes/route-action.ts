@@ -1,8 +1,11 @@
 import type { ConsistentHashLB, Destination, HTTPDirectResponse, HTTPRedirect, HTTPRetry, HTTPRoute, HTTPRouteDestination } from "@weft/api";
-import { outboundClusterName } from "./cluster-name.ts";
+import { prefixMark } from "../../model/gateway-api/filters.ts";
+import type { VirtualService } from "../../model/push.ts";
+import { outboundClusterName, unknownCluster } from "./cluster-name.ts";
 import { buildHashPolicy, type HashPolicyValue } from "./hash-policy.ts";
 import { buildHeaderOperations, type HeaderFields, mergeHeaderFields } from "./header-operations.ts";
 import { buildRetryPolicy } from "./retry-policy.ts";
+import type { RouteMatchValue } from "./route-match.ts";
 import { durationOf, perMillion, zeroDuration } from "./values.ts";
 
 /** What a route's action is made of besides the HTTPRoute itself. */
@@ -12,8 +15,18 @@ export interface ActionInput {
 	readonly defaultRetry: HTTPRetry | undefined;
 	/** The port of a service that has just one. Only a gateway asks: its own ports have nothing to do with those of services. */
 	readonly solePort?: (host: string) => number | undefined;
+	/** The host that an ExternalName Service stands for, where the client's table has the Service. */
+	readonly aliasOf?: (host: string) => string | undefined;
 	/** How requests to a destination are hashed, if they are. */
 	readonly hashOf: (destination: Destination) => ConsistentHashLB | undefined;
+	/** The listener terminates TLS: its clients speak https. */
+	readonly tls?: boolean;
+}
+
+/** The same for one route. */
+export interface ForwardInput extends ActionInput {
+	readonly semantics: VirtualService["semantics"];
+	readonly match: RouteMatchValue;
 }
 
 export interface ForwardResult {
@@ -25,11 +38,12 @@ export interface ForwardResult {
 }
 
 /** The RouteAction of an HTTPRoute with `route`. */
-export function buildForward(http: HTTPRoute, input: ActionInput): ForwardResult {
+export function buildForward(http: HTTPRoute, input: ForwardInput): ForwardResult {
 	const own = buildHeaderOperations(http.headers);
 	const destinations = http.route ?? [];
 	const target = buildTarget(destinations, input);
-	const authority = target.authority ?? http.rewrite?.authority ?? own.authority;
+	// The route's own word on the authority comes before that of its destination.
+	const authority = http.rewrite?.authority || own.authority || target.authority;
 	const timeout = durationOf(http.timeout) ?? zeroDuration;
 	const retryPolicy = buildRetryPolicy(http.retries ?? input.defaultRetry, target.hashed);
 	const mirrors = buildMirrors(http, input);
@@ -38,7 +52,8 @@ export function buildForward(http: HTTPRoute, input: ActionInput): ForwardResult
 		headers: mergeHeaderFields(own.fields, target.headers),
 		route: {
 			...target.action,
-			...rewriteOf(http),
+			...rewriteOf(http, input),
+			...(input.semantics === "gateway" ? { clusterNotFoundResponseCode: internalServerError } : {}),
 			...(authority ? { hostRewriteLiteral: authority } : {}),
 			timeout,
 			maxGrpcTimeout: timeout,
@@ -101,17 +116,30 @@ function hashPoliciesOf(destinations: readonly HTTPRouteDestination[], input: Ac
 }
 
 /** A destination without a port means the port that the client dialled; at a gateway, a service's only port. */
-function destinationCluster(destination: Destination, { listenPort, solePort }: ActionInput): string {
-	return outboundClusterName(destination.port?.number ?? solePort?.(destination.host) ?? listenPort, destination.subset ?? "", destination.host);
+function destinationCluster(destination: Destination, { listenPort, solePort, aliasOf }: ActionInput): string {
+	if (destination.host === "") return unknownCluster;
+	return outboundClusterName(
+		destination.port?.number ?? solePort?.(destination.host) ?? listenPort,
+		destination.subset ?? "",
+		aliasOf?.(destination.host) ?? destination.host,
+	);
 }
 
-function rewriteOf({ rewrite, match }: HTTPRoute): object {
+/** RouteAction.ClusterNotFoundResponseCode: what the Gateway API wants for a backend that is not there. */
+const internalServerError = 2;
+
+function rewriteOf({ rewrite, match }: HTTPRoute, { semantics, match: routeMatch }: ForwardInput): object {
 	if (rewrite === undefined) return {};
 	const { uri, uriRegexRewrite } = rewrite;
 	if (uriRegexRewrite?.match) {
 		return { regexRewrite: { pattern: { regex: uriRegexRewrite.match }, substitution: uriRegexRewrite.rewrite ?? "" } };
 	}
 	if (uri === undefined || uri === "") return {};
+	if (semantics === "gateway" && uri === "/") {
+		// To replace a prefix by "/" as it stands would leave "//" where the path goes on.
+		const prefix = (routeMatch.pathSeparatedPrefix ?? "").replace(/[\\^$.*+?()[\]{}|]/g, "\\$&");
+		return { regexRewrite: { pattern: { regex: `^${prefix}(/?)(.*)` }, substitution: "/\\2" } };
+	}
 	// Envoy cannot replace a prefix of a path that was matched by regular expression: then the whole path is replaced.
 	const regex = match?.length === 1 ? match[0]?.uri?.regex : undefined;
 	return regex === undefined ? { prefixRewrite: uri } : { regexRewrite: { pattern: { regex }, substitution: uri } };
@@ -139,14 +167,20 @@ const redirectCodes = new Map([
 	[308, 4],
 ]);
 
+const defaultPorts: Readonly<Record<string, number>> = { http: 80, https: 443 };
+
 /** RedirectAction; a redirect without `uri` is sent with an empty path, as istiod does (Envoy then keeps the path). */
-export function buildRedirect(redirect: HTTPRedirect, listenPort: number): object {
+export function buildRedirect(redirect: HTTPRedirect, { listenPort, semantics, tls }: Pick<ForwardInput, "listenPort" | "semantics" | "tls">): object {
+	const { uri = "" } = redirect;
 	const port = redirect.port ?? (redirect.derivePort === "FROM_REQUEST_PORT" ? listenPort : 0);
+	const scheme = redirect.scheme || (tls ? "https" : "http");
+	const replaced = semantics === "gateway" && uri.startsWith(prefixMark);
 	return {
 		hostRedirect: redirect.authority ?? "",
-		pathRedirect: redirect.uri ?? "",
+		...(replaced ? { prefixRewrite: uri.slice(prefixMark.length) } : { pathRedirect: uri }),
 		...(redirect.scheme ? { schemeRedirect: redirect.scheme } : {}),
-		portRedirect: port,
+		// The scheme's own port goes without saying.
+		portRedirect: port === defaultPorts[scheme] ? 0 : port,
 		responseCode: redirectCodes.get(redirect.redirectCode ?? 301) ?? 0,
 	};
 }

@@ -1,17 +1,18 @@
 import type { HTTPMatchRequest, StringMatch } from "@weft/api";
-import { anyText, claimListMatcher } from "../policy/matchers.ts";
+import type { VirtualService } from "../../model/push.ts";
 import { stringMatcherOf, type StringMatcherValue } from "./values.ts";
 
 /** The part of envoy.config.route.v3.RouteMatch that a VirtualService can ask for. */
 export interface RouteMatchValue {
 	readonly prefix?: string;
+	readonly pathSeparatedPrefix?: string;
 	readonly path?: string;
 	readonly safeRegex?: { readonly regex: string };
 	readonly caseSensitive?: boolean;
 	readonly headers?: readonly HeaderMatcherValue[];
-	readonly queryParameters?: readonly QueryParameterMatcherValue[];
-	/** Claims of the request's token. */
+	/** envoy.type.matcher.v3.MetadataMatcher: claims of the request's token. */
 	readonly dynamicMetadata?: readonly object[];
+	readonly queryParameters?: readonly QueryParameterMatcherValue[];
 }
 
 export interface HeaderMatcherValue {
@@ -31,23 +32,24 @@ export interface QueryParameterMatcherValue {
 const anyPath: RouteMatchValue = { prefix: "/" };
 
 /** One HTTPMatchRequest; a route without matches takes every path. */
-export function buildRouteMatch(match: HTTPMatchRequest | undefined): RouteMatchValue {
+export function buildRouteMatch(match: HTTPMatchRequest | undefined, semantics: VirtualService["semantics"]): RouteMatchValue {
 	if (match === undefined) return anyPath;
+	const [wanted, unwanted] = [match.headers, match.withoutHeaders].map(sortedEntries);
 	const headers = [
-		...withoutClaims(match.headers).map(([name, value]) => headerMatcher(name, value)),
-		...withoutClaims(match.withoutHeaders).map(([name, value]) => withoutHeaderMatcher(name, value)),
+		...(wanted ?? []).filter(isHeader).map(([name, value]) => headerMatcher(name, value)),
+		...(unwanted ?? []).filter(isHeader).map(([name, value]) => withoutHeaderMatcher(name, value)),
 		...pseudoHeader(":method", match.method),
 		...pseudoHeader(":authority", match.authority),
 		...pseudoHeader(":scheme", match.scheme),
 	];
+	const claims = [...claimMatchers(wanted ?? [], false), ...claimMatchers(unwanted ?? [], true)];
 	const queryParameters = sortedEntries(match.queryParams).map(([name, value]) => queryMatcher(name, value));
-	const dynamicMetadata = [...claimMatchers(match.headers, false), ...claimMatchers(match.withoutHeaders, true)];
 	return {
-		...pathMatch(match.uri),
+		...pathMatch(match.uri, semantics),
 		caseSensitive: !match.ignoreUriCase,
 		...(headers.length > 0 ? { headers } : {}),
+		...(claims.length > 0 ? { dynamicMetadata: claims } : {}),
 		...(queryParameters.length > 0 ? { queryParameters } : {}),
-		...(dynamicMetadata.length > 0 ? { dynamicMetadata } : {}),
 	};
 }
 
@@ -64,33 +66,13 @@ export function pathLabel(match: RouteMatchValue): string {
 	return `${match.prefix ?? "/"}*`;
 }
 
-function pathMatch(uri: StringMatch | undefined): RouteMatchValue {
+function pathMatch(uri: StringMatch | undefined, semantics: VirtualService["semantics"]): RouteMatchValue {
 	if (uri?.exact !== undefined) return { path: uri.exact };
+	// Only in Istio's own API is `/api` a prefix of `/apis`.
+	if (uri?.prefix !== undefined && uri.prefix !== "/" && semantics !== "istio") return { pathSeparatedPrefix: uri.prefix.replace(/\/$/, "") };
 	if (uri?.prefix !== undefined) return { prefix: uri.prefix };
 	if (uri?.regex !== undefined) return { safeRegex: { regex: uri.regex } };
 	return anyPath;
-}
-
-const claimPrefix = "@request.auth.claims";
-
-/** `@request.auth.claims.a.b` or `@request.auth.claims[a][b]`: no header but a claim. https://istio.io/latest/docs/tasks/security/authentication/jwt-route/ */
-function claimPath(name: string): readonly string[] | undefined {
-	if (!name.toLowerCase().startsWith(claimPrefix)) return undefined;
-	const rest = name.slice(claimPrefix.length);
-	if (rest.length > 1 && rest.startsWith(".")) return rest.slice(1).split(".");
-	return rest.length > 2 && rest.startsWith("[") && rest.endsWith("]") ? rest.slice(1, -1).split("][") : undefined;
-}
-
-function withoutClaims(map: Readonly<Record<string, StringMatch>> | undefined): [string, StringMatch][] {
-	return sortedEntries(map).filter(([name]) => claimPath(name) === undefined);
-}
-
-function claimMatchers(map: Readonly<Record<string, StringMatch>> | undefined, invert: boolean): readonly object[] {
-	return sortedEntries(map).flatMap(([name, match]) => {
-		const path = claimPath(name);
-		const stringMatch = presence(match) ? anyText : stringMatcherOf(match);
-		return path ? [{ ...claimListMatcher(path, { stringMatch }), ...(invert ? { invert } : {}) }] : [];
-	});
 }
 
 function headerMatcher(name: string, match: StringMatch): HeaderMatcherValue {
@@ -102,6 +84,31 @@ function withoutHeaderMatcher(name: string, match: StringMatch): HeaderMatcherVa
 	const matcher = headerMatcher(name, match);
 	// A missing header also counts as "does not have this value".
 	return { ...matcher, invertMatch: true, ...(matcher.stringMatch === undefined ? {} : { treatMissingHeaderAsEmpty: true }) };
+}
+
+/** `@request.auth.claims.a.b` or `@request.auth.claims[a][b]`: a claim of the token that RequestAuthentication has checked. */
+const claimPrefix = "@request.auth.claims";
+
+/** Path to the claim; undefined for a header. https://istio.io/latest/docs/tasks/security/authentication/jwt-route/ */
+function claimPath(name: string): readonly string[] | undefined {
+	if (!name.toLowerCase().startsWith(claimPrefix)) return undefined;
+	const rest = name.slice(claimPrefix.length);
+	if (rest.startsWith(".") && rest.length > 1) return rest.slice(1).split(".");
+	return rest.startsWith("[") && rest.endsWith("]") && rest.length > 2 ? rest.slice(1, -1).split("][") : undefined;
+}
+
+const isHeader = ([name]: readonly [string, StringMatch]): boolean => claimPath(name) === undefined;
+
+/** A claim may be a text or a list of texts. */
+function claimMatchers(entries: readonly (readonly [string, StringMatch])[], invert: boolean): readonly object[] {
+	return entries.flatMap(([name, match]) => {
+		const path = claimPath(name);
+		if (path === undefined) return [];
+		const stringMatch = stringMatcherOf(match);
+		const value =
+			stringMatch === undefined ? { presentMatch: true } : { orMatch: { valueMatchers: [{ listMatch: { oneOf: { stringMatch } } }, { stringMatch }] } };
+		return [{ filter: "envoy.filters.http.jwt_authn", path: ["payload", ...path].map((key) => ({ key })), value, ...(invert ? { invert } : {}) }];
+	});
 }
 
 function pseudoHeader(name: string, match: StringMatch | undefined): readonly HeaderMatcherValue[] {

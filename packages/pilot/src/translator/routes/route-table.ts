@@ -9,7 +9,14 @@ import { gatewayKey } from "./gateway-servers.ts";
 import { buildGatewayTable } from "./gateway-table.ts";
 import { encodeTable } from "./table-encoder.ts";
 import { isHttpOrSniffed, type TablePlan, tablePlan } from "./table-plan.ts";
-import { allowAnyVirtualHost, blockAllVirtualHost, egressProxyVirtualHost, encodeVirtualHost, type VirtualHostInput } from "./virtual-host.ts";
+import {
+	allowAnyDynamicVirtualHost,
+	allowAnyVirtualHost,
+	blockAllVirtualHost,
+	egressProxyVirtualHost,
+	encodeVirtualHost,
+	type VirtualHostInput,
+} from "./virtual-host.ts";
 import { matchWildcard, type VirtualServiceIndex, virtualServiceIndex } from "./virtual-service-index.ts";
 
 /** Name of the table of the HTTP proxy listener: all HTTP ports in one. */
@@ -100,7 +107,8 @@ function buildPortTable(context: ProxyContext, egress: EgressListener, name: str
 		encodeVirtualHost({ ...input, host, port, domains: tablePort === 0 ? withPort([host], port) : [host], virtualService, service: undefined }),
 	);
 	// A request to the HTTP proxy was not captured, so it has no original destination to pass it on to: it would come back here.
-	const catchAll = tablePort === 0 ? blockAllVirtualHost : catchAllVirtualHost(scope);
+	const dynamic = scope.outboundTrafficPolicy.mode === "ALLOW_ANY_DYNAMIC_DNS" && node.dynamicForwardProxy;
+	const catchAll = tablePort === 0 && !dynamic ? blockAllVirtualHost : catchAllVirtualHost(scope, dynamic);
 	const rest = lonely.some(({ host }) => host === "*") ? [] : [catchAll];
 	const virtualHosts = [...services, ...others, ...rest].filter((bytes) => bytes !== undefined);
 	return assemble(plan, name, virtualHosts, tablePort !== 0);
@@ -115,7 +123,7 @@ function assemble(plan: TablePlan, name: string, virtualHosts: readonly Uint8Arr
 	return resource;
 }
 
-type HostInput = Pick<VirtualHostInput, "client" | "defaultRetry" | "destinationRule">;
+type HostInput = Pick<VirtualHostInput, "client" | "defaultRetry" | "destinationRule" | "serviceOf">;
 
 const meshGateways: ReadonlySet<string> = new Set(["mesh"]);
 
@@ -124,15 +132,18 @@ function hostInput({ push, scope, node }: ProxyContext): HostInput {
 		client: { namespace: node.namespace, labels: node.labels, gateways: meshGateways },
 		defaultRetry: push.meshConfig.defaultHttpRetryPolicy,
 		destinationRule: scope.destinationRule,
+		serviceOf: (host) => scope.serviceByHost.get(host),
 	};
 }
 
-/** A VirtualService none of whose routes is for this client leaves the service its default route. */
+/** The first VirtualService that has a route for this client and port counts; without one the service has its default route. */
 function virtualHostOf(input: HostInput, index: VirtualServiceIndex, service: Service, port: number, domains: readonly string[]): Uint8Array | undefined {
-	const virtualService = index.forHost(service.hostname);
 	const own = { ...input, host: service.hostname, port, domains, service };
-	const special = virtualService?.spec.http?.length ? encodeVirtualHost({ ...own, virtualService }) : undefined;
-	return special ?? encodeVirtualHost({ ...own, virtualService: undefined });
+	for (const virtualService of index.candidates(service.hostname)) {
+		const special = virtualService.spec.http?.length ? encodeVirtualHost({ ...own, virtualService }) : undefined;
+		if (special !== undefined) return special;
+	}
+	return encodeVirtualHost({ ...own, virtualService: undefined });
 }
 
 interface LonelyHost {
@@ -151,6 +162,8 @@ function hostsWithoutService(egress: EgressListener, index: VirtualServiceIndex,
 	const seen = new Set<string>();
 	return egress.virtualServices.flatMap((virtualService) => {
 		const port = tablePort !== 0 && companions.has(virtualService) ? tablePort : 80;
+		// A route of the Gateway API names its parent, and without that there is nothing to route.
+		if (virtualService.semantics === "gateway") return [];
 		if (!virtualService.spec.http?.length || (tablePort !== 0 && port !== tablePort)) return [];
 		return virtualService.hosts
 			.filter((host) => index.owns(virtualService, host) && !isServed(host, virtualService, index, plan))
@@ -164,7 +177,8 @@ function isServed(host: string, virtualService: VirtualService, index: VirtualSe
 	return host.startsWith("*") && [...served].some((name) => matchWildcard(host, name) && index.forHost(name) === virtualService);
 }
 
-function catchAllVirtualHost({ outboundTrafficPolicy: { mode, egressProxy } }: Scope): Uint8Array {
+function catchAllVirtualHost({ outboundTrafficPolicy: { mode, egressProxy } }: Scope, dynamic: boolean): Uint8Array {
+	if (dynamic) return allowAnyDynamicVirtualHost;
 	if (mode === "REGISTRY_ONLY") return blockAllVirtualHost;
 	return egressProxy ? egressProxyVirtualHost(outboundClusterName(egressProxy.port, egressProxy.subset, egressProxy.host)) : allowAnyVirtualHost;
 }

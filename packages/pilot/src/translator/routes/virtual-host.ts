@@ -2,7 +2,7 @@ import type { Destination, HTTPRetry } from "@weft/api";
 import { VirtualHost } from "@weft/xds/generated/envoy/config/route/v3/route_components.ts";
 import type { DestinationRule, VirtualService } from "../../model/push.ts";
 import type { Service } from "../../model/service.ts";
-import { passthroughCluster } from "./cluster-name.ts";
+import { allowAnyDynamicDnsCluster, passthroughCluster } from "./cluster-name.ts";
 import { resolveDestinationHash } from "./hash-policy.ts";
 import { appliesTo, buildDefaultRoute, buildHttpRoutes, type RouteClient } from "./http-routes.ts";
 import type { ActionInput } from "./route-action.ts";
@@ -21,6 +21,7 @@ export interface VirtualHostInput {
 	readonly client: RouteClient;
 	readonly defaultRetry: HTTPRetry | undefined;
 	readonly destinationRule: (host: string) => DestinationRule | undefined;
+	readonly serviceOf: (host: string) => Service | undefined;
 }
 
 const cache = createVirtualHostCache();
@@ -40,11 +41,18 @@ function buildVirtualHost(input: VirtualHostInput): Uint8Array | undefined {
 	const action: ActionInput = {
 		listenPort: input.port,
 		defaultRetry: input.defaultRetry,
+		aliasOf: (host) => aliasOf(input, host),
 		hashOf: (destination) => hashOf(input, destination),
 	};
 	const routes = input.virtualService ? buildHttpRoutes(input.virtualService, input.client, action) : [buildDefaultRoute(input.host, action)];
 	if (routes.length === 0) return undefined;
 	return encode({ name: `${input.host}:${input.port}`, domains: [...input.domains], routes });
+}
+
+/** An ExternalName Service of this port is another name of its target, which alone has a cluster. */
+function aliasOf({ serviceOf, port }: VirtualHostInput, host: string): string | undefined {
+	const service = serviceOf(host);
+	return service?.ports.some((own) => own.port === port) ? service.externalName : undefined;
 }
 
 function hashOf(input: VirtualHostInput, destination: Destination): ReturnType<typeof resolveDestinationHash> {
@@ -55,10 +63,10 @@ function encode(partial: object): Uint8Array {
 	return VirtualHost.encode(VirtualHost.fromPartial({ ...partial, includeRequestAttemptCount: true })).finish();
 }
 
-/** The DestinationRules of every destination (for hash policies) and the mesh's retry policy. */
+/** The mesh's retry policy, and of every destination its DestinationRule (for hash policies) and what it stands for. */
 function dependencies(input: VirtualHostInput): readonly unknown[] {
-	const hosts = input.virtualService ? destinationHosts(input.virtualService) : [input.host];
-	return [input.defaultRetry, ...hosts.map(input.destinationRule)];
+	if (!input.virtualService) return [input.defaultRetry, input.destinationRule(input.host)];
+	return [input.defaultRetry, ...destinationHosts(input.virtualService).flatMap((host) => [input.destinationRule(host), aliasOf(input, host)])];
 }
 
 const hostsOf = new WeakMap<VirtualService, readonly string[]>();
@@ -66,7 +74,11 @@ const hostsOf = new WeakMap<VirtualService, readonly string[]>();
 function destinationHosts(virtualService: VirtualService): readonly string[] {
 	const known = hostsOf.get(virtualService);
 	if (known) return known;
-	const hosts = [...new Set((virtualService.spec.http ?? []).flatMap((http) => (http.route ?? []).map(({ destination }) => destination.host)))];
+	const destinations = (virtualService.spec.http ?? []).flatMap(({ route, mirror, mirrors }) => [
+		...[...(route ?? []), ...(mirrors ?? [])].map(({ destination }) => destination),
+		...(mirror ? [mirror] : []),
+	]);
+	const hosts = [...new Set(destinations.map(({ host }) => host))];
 	hostsOf.set(virtualService, hosts);
 	return hosts;
 }
@@ -97,6 +109,9 @@ const forwardAny = (cluster: string): object => ({ route: { cluster, timeout: ze
 
 /** Unknown authorities go where the client dialled (ALLOW_ANY). */
 export const allowAnyVirtualHost = catchAllRoute("allow_any", forwardAny(passthroughCluster));
+
+/** Unknown authorities are resolved by the sidecar (ALLOW_ANY_DYNAMIC_DNS). */
+export const allowAnyDynamicVirtualHost = catchAllRoute("allow_any", forwardAny(allowAnyDynamicDnsCluster));
 
 /** Unknown authorities are refused with 502 (REGISTRY_ONLY). */
 export const blockAllVirtualHost = catchAllRoute("block_all", { directResponse: { status: 502 } });

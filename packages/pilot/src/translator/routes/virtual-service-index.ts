@@ -3,6 +3,8 @@ import type { EgressListener, VirtualService } from "../../model/push.ts";
 /** Which VirtualService speaks for a host: the oldest that names it, else the one with the longest wildcard that fits. */
 export interface VirtualServiceIndex {
 	readonly forHost: (host: string) => VirtualService | undefined;
+	/** All that may speak for a host, the one that `forHost` names first: where it has nothing to say on a port, the next one does. */
+	readonly candidates: (host: string) => readonly VirtualService[];
 	/** Whether `virtualService` is the one that counts for `host` (a host or wildcard as written in it). */
 	readonly owns: (virtualService: VirtualService, host: string) => boolean;
 }
@@ -18,19 +20,25 @@ export function virtualServiceIndex({ virtualServices }: Pick<EgressListener, "v
 }
 
 function buildIndex(virtualServices: readonly VirtualService[]): VirtualServiceIndex {
-	const byHost = new Map<string, VirtualService>();
+	const byHost = new Map<string, VirtualService[]>();
 	for (const virtualService of virtualServices) {
-		for (const host of virtualService.hosts) if (!byHost.has(host)) byHost.set(host, virtualService);
+		for (const host of new Set(virtualService.hosts)) {
+			const list = byHost.get(host);
+			if (list) list.push(virtualService);
+			else byHost.set(host, [virtualService]);
+		}
 	}
 	const wildcards = [...byHost.keys()].filter((host) => host.startsWith("*")).sort((a, b) => b.length - a.length);
+	const candidates = (host: string): readonly VirtualService[] => {
+		const exact = byHost.get(host);
+		if (exact) return exact;
+		const wildcard = wildcards.find((pattern) => matchWildcard(pattern, host));
+		return wildcard === undefined ? [] : (byHost.get(wildcard)?.slice(0, 1) ?? []);
+	};
 	return {
-		forHost: (host) => {
-			const exact = byHost.get(host);
-			if (exact) return exact;
-			const wildcard = wildcards.find((pattern) => matchWildcard(pattern, host));
-			return wildcard === undefined ? undefined : byHost.get(wildcard);
-		},
-		owns: (virtualService, host) => byHost.get(host) === virtualService,
+		forHost: (host) => candidates(host)[0],
+		candidates,
+		owns: (virtualService, host) => byHost.get(host)?.[0] === virtualService,
 	};
 }
 

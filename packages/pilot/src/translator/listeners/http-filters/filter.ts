@@ -1,4 +1,5 @@
 import type { Any } from "@weft/xds";
+import type { LookupFamily } from "../../dynamic-dns.ts";
 import type { DirectionPolicies } from "../../policy/workload-policies.ts";
 import type { DiscoveredFilter, Extension } from "../../policy/extensions.ts";
 
@@ -23,6 +24,9 @@ export interface HttpFilterInput {
 	readonly hideFromOutside: boolean;
 	/** Nothing of Envoy's inner workings goes into headers. */
 	readonly suppressEnvoyHeaders: boolean;
+	/** Wildcards whose hosts are resolved when a request names them, and in which family; undefined: the proxy cannot do that. */
+	readonly dynamicDns: LookupFamily | undefined;
+	readonly dynamicHosts: readonly string[];
 }
 
 export type AnyHttpFilter = HttpFilter | DiscoveredFilter;

@@ -1,6 +1,7 @@
 import { createMemo } from "../../memo.ts";
 import { buildAlpn } from "./alpn.ts";
 import { buildCorsFilter } from "./cors.ts";
+import { buildDynamicForwardProxy } from "./dynamic-forward-proxy.ts";
 import { buildExtAuthz } from "./ext-authz.ts";
 import { buildExtensionFilters } from "./extension.ts";
 import { buildFaultFilter } from "./fault.ts";
@@ -27,6 +28,7 @@ const order: readonly HttpFilterBuilder[] = [
 	buildFaultFilter, // before CORS, so that faults hit preflights too, as Istio has it
 	buildCorsFilter, // answers preflights that need no upstream
 	buildIstioStats, // last but one: sees the final response of all the others
+	buildDynamicForwardProxy, // after all that may refuse, since it waits for DNS; the router needs what it finds
 	buildRouter, // ends the chain
 ];
 
@@ -34,8 +36,9 @@ const chains = createMemo<readonly AnyHttpFilter[]>();
 
 /** Filters of an HTTP connection manager, in order. Every listener with the same input shares one array. */
 export function buildHttpFilters(input: HttpFilterInput): readonly AnyHttpFilter[] {
-	const { policies, extensions, direction, istioExtensions, hideFromOutside, suppressEnvoyHeaders } = input;
+	const { policies, extensions, direction, istioExtensions, hideFromOutside, suppressEnvoyHeaders, dynamicDns, dynamicHosts } = input;
 	const names = extensions.map(({ filter }) => filter.name).join();
-	const key = `${direction}|${istioExtensions}|${hideFromOutside}|${suppressEnvoyHeaders}|${names}`;
+	const dynamic = dynamicHosts.length > 0 ? `${dynamicDns}|${dynamicHosts.join()}` : "";
+	const key = `${dynamic}|${direction}|${istioExtensions}|${hideFromOutside}|${suppressEnvoyHeaders}|${names}`;
 	return chains.get([policies], key, () => order.flatMap((build) => build(input) ?? []));
 }

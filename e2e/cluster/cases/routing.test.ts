@@ -1,0 +1,78 @@
+import assert from "node:assert/strict";
+import { after, before, describe, test } from "node:test";
+import { apply, eventually } from "../kubectl.ts";
+import { clusterMissing, deploy, freshNamespace, installMesh, removeNamespace } from "../mesh.ts";
+import { curlFrom, loadFrom } from "../traffic.ts";
+
+const namespace = "e2e-routing";
+const virtualService = (host: string, http: readonly object[]) => [
+	{ apiVersion: "networking.istio.io/v1", kind: "VirtualService", metadata: { name: host }, spec: { hosts: [host], http } },
+];
+const route = (host: string) => ({ route: [{ destination: { host } }] });
+const curl = (...args: string[]) => curlFrom(namespace, "deploy/sleep", ...args);
+
+describe("fault, retry, mirror and header match", { skip: clusterMissing }, () => {
+	before(async () => {
+		await installMesh();
+		await freshNamespace(namespace);
+		await deploy(namespace, "httpbin/httpbin.yaml", "helloworld/helloworld.yaml", "sleep/sleep.yaml");
+		await eventually("httpbin", async () => assert.equal((await curl("http://httpbin:8000/get")).status, 200));
+	});
+	after(() => removeNamespace(namespace));
+
+	test("a header chooses the route, and a fault is injected for it alone", async () => {
+		const fault = { abort: { httpStatus: 418, percentage: { value: 100 } } };
+		await apply(
+			namespace,
+			virtualService("httpbin", [{ match: [{ headers: { "x-user": { exact: "jason" } } }], fault, ...route("httpbin") }, route("httpbin")]),
+		);
+		await eventually("the fault", async () => assert.equal((await curl("-H", "x-user: jason", "http://httpbin:8000/get")).status, 418));
+		assert.equal((await curl("http://httpbin:8000/get")).status, 200);
+	});
+
+	test("a request that takes longer than its timeout is a 504", async () => {
+		await apply(namespace, virtualService("httpbin", [{ timeout: "0.5s", ...route("httpbin") }]));
+		await eventually("the timeout", async () => assert.equal((await curl("http://httpbin:8000/delay/5")).status, 504));
+		assert.equal((await curl("http://httpbin:8000/delay/0")).status, 200);
+	});
+
+	test("a delay is injected: a client that waits a shorter time gives up", async () => {
+		const fault = { delay: { fixedDelay: "10s", percentage: { value: 100 } } };
+		await apply(
+			namespace,
+			virtualService("httpbin", [{ match: [{ headers: { "x-user": { exact: "jason" } } }], fault, ...route("httpbin") }, route("httpbin")]),
+		);
+		// 28: curl's own time is over.
+		await eventually("the delay", async () => assert.equal((await curl("-m", "2", "-H", "x-user: jason", "http://httpbin:8000/get")).exit, 28));
+		assert.equal((await curl("-m", "2", "http://httpbin:8000/get")).status, 200);
+	});
+
+	test("what fails is tried again", async () => {
+		await apply(namespace, virtualService("httpbin", [{ retries: { attempts: 3, perTryTimeout: "2s", retryOn: "5xx" }, ...route("httpbin") }]));
+		const answer = await eventually("retries", async () => {
+			const found = await curl("http://httpbin:8000/status/503");
+			assert.match(found.headers, /x-envoy-upstream-service-time|server/i);
+			return found;
+		});
+		assert.equal(answer.status, 503);
+		const stats = await eventually("retries in the metrics", async () => {
+			const text = (await curl("http://localhost:15000/stats?filter=upstream_rq_retry")).body;
+			assert.match(text, /outbound\|8000\|\|httpbin[^\n]*upstream_rq_retry: [1-9]/);
+			return text;
+		});
+		assert.ok(stats.length > 0);
+	});
+
+	test("a mirror gets every request and answers none", async () => {
+		const mirrored = { ...route("httpbin"), mirror: { host: "helloworld", port: { number: 5000 } }, mirrorPercentage: { value: 100 } };
+		await apply(namespace, virtualService("httpbin", [mirrored]));
+		const requests = 50;
+		await eventually("mirrored requests", async () => {
+			const result = await loadFrom(namespace, "deploy/sleep", { url: "http://httpbin:8000/get", requests, pattern: "(headers)" });
+			assert.deepEqual(result.matches, { headers: requests });
+			const text = (await curl("http://localhost:15000/stats?filter=upstream_rq_total")).body;
+			const mirrors = Number(/outbound\|5000\|\|helloworld[^\n]*upstream_rq_total: (\d+)/.exec(text)?.[1] ?? 0);
+			assert.ok(mirrors >= requests, text);
+		});
+	});
+});
