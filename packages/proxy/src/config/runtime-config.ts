@@ -5,6 +5,8 @@
  * run, without xDS; and no worker carries the codecs.
  */
 
+import type { FilterOverrides, HttpFilter, RateLimitAction, Rbac, TokenBucket } from "./http-filters.ts";
+
 // ---- strings and paths
 
 export type StringMatch =
@@ -30,6 +32,25 @@ export interface QueryMatch {
 	/** undefined: the parameter is there, whatever its value. */
 	readonly match: StringMatch | undefined;
 }
+
+/** A value that a filter wrote as dynamic metadata under `filter`, found by the path of its keys. */
+export interface MetadataMatch {
+	readonly filter: string;
+	readonly path: readonly string[];
+	readonly value: ValueMatch;
+	readonly invert: boolean;
+}
+
+export type ValueMatch =
+	| { readonly kind: "null" }
+	/** `end` excluded. */
+	| { readonly kind: "range"; readonly start: number; readonly end: number }
+	| { readonly kind: "number"; readonly value: number }
+	| { readonly kind: "string"; readonly match: StringMatch }
+	| { readonly kind: "bool"; readonly value: boolean }
+	| { readonly kind: "present"; readonly present: boolean }
+	| { readonly kind: "listOneOf"; readonly element: ValueMatch }
+	| { readonly kind: "or"; readonly any: readonly ValueMatch[] };
 
 /** A share of requests: numerator of denominator. */
 export interface Fraction {
@@ -62,6 +83,7 @@ export interface RouteTable {
 	readonly name: string;
 	readonly virtualHosts: readonly VirtualHost[];
 	readonly headers: HeaderOperations;
+	readonly filters: FilterOverrides;
 	readonly mostSpecificHeaderMutationsWins: boolean;
 	readonly ignorePortInHostMatching: boolean;
 	readonly maxDirectResponseBodyBytes: number;
@@ -74,8 +96,9 @@ export interface VirtualHost {
 	readonly requireTls: "none" | "externalOnly" | "all";
 	readonly headers: HeaderOperations;
 	readonly retry: RetryPolicy | undefined;
-	readonly cors: CorsPolicy | undefined;
-	readonly fault: FaultPolicy | undefined;
+	/** `typed_per_filter_config`, by the filter's name in the connection manager. */
+	readonly filters: FilterOverrides;
+	readonly rateLimits: readonly RateLimitAction[];
 	readonly includeRequestAttemptCount: boolean;
 	readonly includeAttemptCountInResponse: boolean;
 }
@@ -85,12 +108,13 @@ export interface Route {
 	readonly path: PathMatch;
 	readonly headers: readonly HeaderMatch[];
 	readonly query: readonly QueryMatch[];
+	/** All must match what the filters so far wrote. */
+	readonly dynamicMetadata: readonly MetadataMatch[];
 	readonly grpcOnly: boolean;
 	readonly runtimeFraction: Fraction | undefined;
 	readonly action: RouteAction | RedirectAction | DirectResponseAction;
 	readonly headerOperations: HeaderOperations;
-	readonly cors: CorsPolicy | undefined;
-	readonly fault: FaultPolicy | undefined;
+	readonly filters: FilterOverrides;
 	/** `metadata.filter_metadata.istio.config`, for logs. */
 	readonly istioConfig: string | undefined;
 }
@@ -105,6 +129,7 @@ export interface WeightedCluster {
 	readonly weight: number;
 	readonly headers: HeaderOperations;
 	readonly hostRewrite: string | undefined;
+	readonly filters: FilterOverrides;
 }
 
 export interface RouteAction {
@@ -134,6 +159,8 @@ export interface RouteAction {
 	/** Upgrade types allowed on this route beyond or instead of the connection manager's, lower case. */
 	readonly upgrades: Readonly<Record<string, boolean>>;
 	readonly priority: "default" | "high";
+	readonly rateLimits: readonly RateLimitAction[];
+	readonly includeVirtualHostRateLimits: boolean;
 }
 
 export interface RedirectAction {
@@ -185,30 +212,6 @@ export interface RetryPolicy {
 	readonly previousHosts: boolean;
 	readonly previousPriorities: { readonly updateFrequency: number } | undefined;
 	readonly hostSelectionAttemptsMax: number;
-}
-
-export interface CorsPolicy {
-	readonly allowOrigins: readonly StringMatch[];
-	readonly allowMethods: string;
-	readonly allowHeaders: string;
-	readonly exposeHeaders: string;
-	readonly maxAge: string;
-	readonly allowCredentials: boolean | undefined;
-	readonly enabled: Fraction;
-	readonly forwardNotMatchingPreflights: boolean;
-}
-
-export interface FaultPolicy {
-	readonly delay: { readonly fraction: Fraction; readonly source: { readonly kind: "fixed"; readonly ms: number } | { readonly kind: "header" } } | undefined;
-	readonly abort:
-		| {
-				readonly fraction: Fraction;
-				readonly source: { readonly kind: "http"; readonly status: number } | { readonly kind: "grpc"; readonly status: number } | { readonly kind: "header" };
-		  }
-		| undefined;
-	readonly headers: readonly HeaderMatch[];
-	readonly upstreamCluster: string;
-	readonly downstreamNodes: readonly string[];
 }
 
 // ---- listeners
@@ -309,6 +312,8 @@ export type NetworkFilter =
 	| { readonly kind: "directResponse"; readonly body: Uint8Array }
 	| { readonly kind: "sniCluster" }
 	| { readonly kind: "connectionLimit"; readonly connectionsMax: number; readonly delayMs: number; readonly statPrefix: string }
+	| { readonly kind: "rbac"; readonly statPrefix: string; readonly rbac: Rbac }
+	| { readonly kind: "localRateLimit"; readonly statPrefix: string; readonly bucket: TokenBucket; readonly shareKey: string }
 	/** Istio's own: accounted for TCP metrics; the peers' metadata exchange is accepted and its frames are not spoken. */
 	| { readonly kind: "metadataExchange" }
 	| { readonly kind: "istioStats"; readonly stats: IstioStats };
@@ -373,16 +378,6 @@ export interface HttpConnectionManager {
 	readonly accessLogs: readonly AccessLog[];
 	readonly schemeOverwrite: "http" | "https" | undefined;
 }
-
-export type HttpFilter =
-	| { readonly kind: "router"; readonly name: string; readonly suppressEnvoyHeaders: boolean }
-	| { readonly kind: "fault"; readonly name: string; readonly policy: FaultPolicy }
-	| { readonly kind: "cors"; readonly name: string }
-	| { readonly kind: "healthCheck"; readonly name: string; readonly passThrough: boolean; readonly headers: readonly HeaderMatch[] }
-	/** istio.alpn: what a cluster offers for each upstream protocol. */
-	| { readonly kind: "alpn"; readonly name: string; readonly http10: readonly string[]; readonly http11: readonly string[]; readonly http2: readonly string[] }
-	| { readonly kind: "istioStats"; readonly name: string; readonly stats: IstioStats }
-	| { readonly kind: "peerMetadata"; readonly name: string };
 
 /** istio.stats: which standard metrics to keep, and for which side. */
 export interface IstioStats {

@@ -13,6 +13,8 @@ export interface WorkerInit {
 	readonly node: NodeInfo;
 	/** The shared counters of breakers and hosts, see `shared-state.ts`. */
 	readonly shared: SharedArrayBuffer;
+	/** The token buckets of rate limits, see `shared-buckets.ts`. */
+	readonly buckets: SharedArrayBuffer;
 	readonly accessLogFlushMs: number;
 	readonly options: WorkerOptions;
 }

@@ -9,6 +9,7 @@ import { Secret as SecretMessage } from "@weft/xds/generated/envoy/extensions/tr
 import type { BootstrapConfig } from "../config/bootstrap/decode-bootstrap.ts";
 import type { DecodeEnvironment } from "../config/decode/index.ts";
 import type { ClusterHosts, ConfigUpdate, Secret } from "../config/runtime-config.ts";
+import { createBucketBuffer } from "../config/shared-buckets.ts";
 import { createSlotAllocator, viewSharedWords } from "../config/shared-state.ts";
 import type { FromWorker, ResourceError, WorkerInit } from "../config/worker-messages.ts";
 import type { AdminContext, AdminReply } from "./admin/routes.ts";
@@ -135,9 +136,10 @@ function createCore(options: ServerOptions): Core {
 	const { config, clock, logger, random } = options;
 	const allocator = createSlotAllocator();
 	const state = new ServerState({ startedMs: clock.nowMs(), isXdsExpected: config.message.dynamicResources?.adsConfig !== undefined });
+	const buckets = createBucketBuffer();
 	const pool = new WorkerPool({
 		count: options.concurrency,
-		spawn: (index, events) => (options.spawn ?? spawnWorkerThread)(workerInit(options, index, allocator.buffer), events),
+		spawn: (index, events) => (options.spawn ?? spawnWorkerThread)(workerInit(options, index, allocator.buffer, buckets), events),
 		snapshot: () => store.snapshot(),
 		logger,
 		onMessage: (message) => receive(message),
@@ -235,7 +237,7 @@ function needsControlPlane({ message }: BootstrapConfig, { secretSources }: Serv
 	return message.dynamicResources !== undefined || [...secretSources.values()].some((source) => source?.apiConfigSource !== undefined);
 }
 
-function workerInit({ config, concurrency, logLevel }: ServerOptions, workerIndex: number, shared: SharedArrayBuffer): WorkerInit {
+function workerInit({ config, concurrency, logLevel }: ServerOptions, workerIndex: number, shared: SharedArrayBuffer, buckets: SharedArrayBuffer): WorkerInit {
 	const transport = process.env["WEFT_TRANSPORT"] === "net" ? "net" : "auto";
 	return {
 		kind: "init",
@@ -243,6 +245,7 @@ function workerInit({ config, concurrency, logLevel }: ServerOptions, workerInde
 		workers: concurrency,
 		node: config.node,
 		shared,
+		buckets,
 		accessLogFlushMs,
 		options: { transport, logLevel, reusePort: concurrency > 1, serverName: "envoy" },
 	};

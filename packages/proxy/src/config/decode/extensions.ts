@@ -46,6 +46,26 @@ import { MetadataExchange } from "@weft/xds/generated/envoy/tcp/metadataexchange
 import { Config as HttpConfig } from "@weft/xds/generated/io/istio/http/peer_metadata/config.ts";
 import { FilterConfig as AlpnFilterConfig } from "@weft/xds/generated/istio/envoy/config/filter/http/alpn/v2alpha1/config.ts";
 import { PluginConfig } from "@weft/xds/generated/stats/config.ts";
+import { Buffer as BufferFilter } from "@weft/xds/generated/envoy/extensions/filters/http/buffer/v3/buffer.ts";
+import { BufferPerRoute } from "@weft/xds/generated/envoy/extensions/filters/http/buffer/v3/buffer.ts";
+import { CsrfPolicy } from "@weft/xds/generated/envoy/extensions/filters/http/csrf/v3/csrf.ts";
+import { ExtAuthz } from "@weft/xds/generated/envoy/extensions/filters/http/ext_authz/v3/ext_authz.ts";
+import { ExtAuthzPerRoute } from "@weft/xds/generated/envoy/extensions/filters/http/ext_authz/v3/ext_authz.ts";
+import { GrpcWeb } from "@weft/xds/generated/envoy/extensions/filters/http/grpc_web/v3/grpc_web.ts";
+import { HeaderMutation } from "@weft/xds/generated/envoy/extensions/filters/http/header_mutation/v3/header_mutation.ts";
+import { HeaderMutationPerRoute } from "@weft/xds/generated/envoy/extensions/filters/http/header_mutation/v3/header_mutation.ts";
+import { JwtAuthentication } from "@weft/xds/generated/envoy/extensions/filters/http/jwt_authn/v3/config.ts";
+import { PerRouteConfig } from "@weft/xds/generated/envoy/extensions/filters/http/jwt_authn/v3/config.ts";
+import { LocalRateLimit } from "@weft/xds/generated/envoy/extensions/filters/http/local_ratelimit/v3/local_rate_limit.ts";
+import { RBAC } from "@weft/xds/generated/envoy/extensions/filters/http/rbac/v3/rbac.ts";
+import { RBACPerRoute } from "@weft/xds/generated/envoy/extensions/filters/http/rbac/v3/rbac.ts";
+import { StatefulSession } from "@weft/xds/generated/envoy/extensions/filters/http/stateful_session/v3/stateful_session.ts";
+import { StatefulSessionPerRoute } from "@weft/xds/generated/envoy/extensions/filters/http/stateful_session/v3/stateful_session.ts";
+import { CookieBasedSessionState } from "@weft/xds/generated/envoy/extensions/http/stateful_session/cookie/v3/cookie.ts";
+import { HeaderBasedSessionState } from "@weft/xds/generated/envoy/extensions/http/stateful_session/header/v3/header.ts";
+import { UriTemplateMatchConfig } from "@weft/xds/generated/envoy/extensions/path/match/uri_template/v3/uri_template_match.ts";
+import { RBAC as NetworkRbac } from "@weft/xds/generated/envoy/extensions/filters/network/rbac/v3/rbac.ts";
+import { LocalRateLimit as NetworkLocalRateLimit } from "@weft/xds/generated/envoy/extensions/filters/network/local_ratelimit/v3/local_rate_limit.ts";
 import { TypedStruct } from "@weft/xds/generated/udpa/type/v1/typed_struct.ts";
 import { TypedStruct as TypeTypedStruct } from "@weft/xds/generated/xds/type/v3/typed_struct.ts";
 
@@ -75,6 +95,26 @@ const implemented: Readonly<Record<string, MessageFns>> = {
 	"envoy.extensions.filters.http.grpc_stats.v3.FilterConfig": GrpcStatsFilterConfig,
 	"envoy.extensions.filters.http.health_check.v3.HealthCheck": HealthCheck,
 	"envoy.extensions.filters.http.router.v3.Router": Router,
+	"envoy.extensions.filters.http.buffer.v3.Buffer": BufferFilter,
+	"envoy.extensions.filters.http.buffer.v3.BufferPerRoute": BufferPerRoute,
+	"envoy.extensions.filters.http.csrf.v3.CsrfPolicy": CsrfPolicy,
+	"envoy.extensions.filters.http.ext_authz.v3.ExtAuthz": ExtAuthz,
+	"envoy.extensions.filters.http.ext_authz.v3.ExtAuthzPerRoute": ExtAuthzPerRoute,
+	"envoy.extensions.filters.http.grpc_web.v3.GrpcWeb": GrpcWeb,
+	"envoy.extensions.filters.http.header_mutation.v3.HeaderMutation": HeaderMutation,
+	"envoy.extensions.filters.http.header_mutation.v3.HeaderMutationPerRoute": HeaderMutationPerRoute,
+	"envoy.extensions.filters.http.jwt_authn.v3.JwtAuthentication": JwtAuthentication,
+	"envoy.extensions.filters.http.jwt_authn.v3.PerRouteConfig": PerRouteConfig,
+	"envoy.extensions.filters.http.local_ratelimit.v3.LocalRateLimit": LocalRateLimit,
+	"envoy.extensions.filters.http.rbac.v3.RBAC": RBAC,
+	"envoy.extensions.filters.http.rbac.v3.RBACPerRoute": RBACPerRoute,
+	"envoy.extensions.filters.http.stateful_session.v3.StatefulSession": StatefulSession,
+	"envoy.extensions.filters.http.stateful_session.v3.StatefulSessionPerRoute": StatefulSessionPerRoute,
+	"envoy.extensions.http.stateful_session.cookie.v3.CookieBasedSessionState": CookieBasedSessionState,
+	"envoy.extensions.http.stateful_session.header.v3.HeaderBasedSessionState": HeaderBasedSessionState,
+	"envoy.extensions.path.match.uri_template.v3.UriTemplateMatchConfig": UriTemplateMatchConfig,
+	"envoy.extensions.filters.network.rbac.v3.RBAC": NetworkRbac,
+	"envoy.extensions.filters.network.local_ratelimit.v3.LocalRateLimit": NetworkLocalRateLimit,
 	"envoy.extensions.filters.listener.http_inspector.v3.HttpInspector": HttpInspector,
 	"envoy.extensions.filters.listener.original_dst.v3.OriginalDst": OriginalDst,
 	"envoy.extensions.filters.listener.original_src.v3.OriginalSrc": OriginalSrc,

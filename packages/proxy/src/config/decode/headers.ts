@@ -32,7 +32,7 @@ function removable(at: At, name: string): string {
 
 const actions: readonly AppendAction[] = ["append", "addIfAbsent", "overwrite", "overwriteIfExists"];
 
-function decodeMutation(at: At, option: HeaderValueOption): HeaderMutation {
+export function decodeMutation(at: At, option: HeaderValueOption): HeaderMutation {
 	const name = option.header?.key.toLowerCase() ?? "";
 	const raw = option.header?.rawValue;
 	const value = raw !== undefined && raw.length > 0 ? Buffer.from(raw).toString("latin1") : (option.header?.value ?? "");

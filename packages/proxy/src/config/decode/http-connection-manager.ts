@@ -4,7 +4,7 @@ import type { HttpConnectionManager } from "../runtime-config.ts";
 import { decodeAccessLogs } from "./access-log.ts";
 import { openAny } from "./any.ts";
 import type { DecodeEnvironment } from "./environment.ts";
-import { decodeHttpFilters } from "./http-filters.ts";
+import { decodeHttpFilters } from "./filters/http-filters.ts";
 import { type At, durationMs, durationMsOr, onlySupports, report, under } from "./issues.ts";
 import { decodeUpgrades } from "./route-action.ts";
 import { decodeRoutes } from "./route-table.ts";
@@ -66,7 +66,7 @@ export function decodeHttpConnectionManager(at: At, hcm: HcmMessage, environment
 		statPrefix: hcm.statPrefix,
 		codec: (["auto", "http1", "http2", undefined] as const)[hcm.codecType] ?? "auto",
 		routes: decodeRouteSource(at, hcm, environment),
-		filters: decodeHttpFilters(at, hcm.httpFilters),
+		filters: decodeHttpFilters(at, hcm.httpFilters, environment),
 		...decodeIdentity(hcm),
 		...decodePathRules(hcm),
 		...decodeTimeouts(hcm),

@@ -2,6 +2,8 @@ import { messageSchema } from "@weft/xds";
 
 /** Where a decoder stands in the message, and the list of what is wrong so far. Every problem is reported, not the first. */
 export interface At {
+	/** Name of the resource that is decoded; "" when it has none. */
+	readonly resource: string;
 	readonly path: string;
 	readonly errors: string[];
 }
@@ -12,12 +14,12 @@ export interface Decoded<T> {
 	readonly errors: readonly string[];
 }
 
-export function rootAt(path = ""): At {
-	return { path, errors: [] };
+export function rootAt(path = "", resource = ""): At {
+	return { resource, path, errors: [] };
 }
 
 export function under(at: At, name: string): At {
-	return { path: at.path === "" ? name : `${at.path}.${name}`, errors: at.errors };
+	return { resource: at.resource, path: at.path === "" ? name : `${at.path}.${name}`, errors: at.errors };
 }
 
 export function report(at: At, message: string): void {
@@ -25,8 +27,8 @@ export function report(at: At, message: string): void {
 }
 
 /** Runs a decoder and gives its value only when it found nothing wrong. */
-export function collect<T>(path: string, decode: (at: At) => T): Decoded<T> {
-	const at = rootAt(path);
+export function collect<T>(path: string, decode: (at: At) => T, resource = ""): Decoded<T> {
+	const at = rootAt(path, resource);
 	const value = decode(at);
 	return { value: at.errors.length === 0 ? value : undefined, errors: at.errors };
 }

@@ -54,10 +54,14 @@ const supported = [
 ];
 
 export function decodeListener(message: ListenerMessage, environment: DecodeEnvironment): Decoded<Listener> {
-	return collect("", (at) => {
-		at.errors.push(...validateConstraints(typeName, message));
-		return decodeListenerFields(at, message, environment);
-	});
+	return collect(
+		"",
+		(at) => {
+			at.errors.push(...validateConstraints(typeName, message));
+			return decodeListenerFields(at, message, environment);
+		},
+		message.name,
+	);
 }
 
 function decodeListenerFields(at: At, message: ListenerMessage, environment: DecodeEnvironment): Listener {

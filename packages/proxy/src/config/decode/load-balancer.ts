@@ -115,7 +115,7 @@ function isPrime(n: number): boolean {
 function decodePolicyList(at: At, cluster: ClusterMessage): BalancerChoice {
 	const list = cluster.loadBalancingPolicy?.policies ?? [];
 	for (const { typedExtensionConfig: config } of list) {
-		const quiet: At = { path: at.path, errors: [] };
+		const quiet: At = { ...at, errors: [] };
 		const opened = openAny(quiet, config?.typedConfig, `load balancing policy ${config?.name}`);
 		const choice = opened && decodePolicy(at, opened.typeName, opened.message);
 		if (choice) return choice;

@@ -1,10 +1,12 @@
 import type { RuntimeFractionalPercent } from "@weft/xds/generated/envoy/config/core/v3/base.ts";
 import type { HeaderMatcher, QueryParameterMatcher } from "@weft/xds/generated/envoy/config/route/v3/route_components.ts";
+import type { MetadataMatcher } from "@weft/xds/generated/envoy/type/matcher/v3/metadata.ts";
 import type { RegexMatchAndSubstitute, RegexMatcher } from "@weft/xds/generated/envoy/type/matcher/v3/regex.ts";
 import type { StringMatcher } from "@weft/xds/generated/envoy/type/matcher/v3/string.ts";
+import type { ValueMatcher } from "@weft/xds/generated/envoy/type/matcher/v3/value.ts";
 import type { FractionalPercent } from "@weft/xds/generated/envoy/type/v3/percent.ts";
 import { RE2JS } from "re2js";
-import type { Fraction, HeaderMatch, QueryMatch, StringMatch } from "../runtime-config.ts";
+import type { Fraction, HeaderMatch, MetadataMatch, QueryMatch, StringMatch, ValueMatch } from "../runtime-config.ts";
 import { type At, report, under } from "./issues.ts";
 
 export function decodeRegex(at: At, regex: RegexMatcher | undefined): string {
@@ -68,6 +70,30 @@ export function decodeHeaderMatches(at: At, headers: readonly HeaderMatcher[]): 
 export function decodeQueryMatch(at: At, query: QueryParameterMatcher): QueryMatch {
 	if (query.presentMatch === false) report(at, "present_match: false is not implemented for query parameters");
 	return { name: query.name, match: query.stringMatch === undefined ? undefined : decodeStringMatch(under(at, "stringMatch"), query.stringMatch) };
+}
+
+export function decodeMetadataMatch(at: At, matcher: MetadataMatcher): MetadataMatch {
+	return {
+		filter: matcher.filter,
+		path: matcher.path.map(({ key }) => key ?? ""),
+		value: decodeValueMatch(under(at, "value"), matcher.value),
+		invert: matcher.invert,
+	};
+}
+
+function decodeValueMatch(at: At, value: ValueMatcher | undefined): ValueMatch {
+	if (value?.nullMatch !== undefined) return { kind: "null" };
+	if (value?.doubleMatch?.exact !== undefined) return { kind: "number", value: value.doubleMatch.exact };
+	if (value?.doubleMatch?.range !== undefined) return { kind: "range", ...value.doubleMatch.range };
+	if (value?.stringMatch !== undefined) return { kind: "string", match: decodeStringMatch(under(at, "stringMatch"), value.stringMatch) };
+	if (value?.boolMatch !== undefined) return { kind: "bool", value: value.boolMatch };
+	if (value?.presentMatch !== undefined) return { kind: "present", present: value.presentMatch };
+	if (value?.listMatch?.oneOf !== undefined) return { kind: "listOneOf", element: decodeValueMatch(under(at, "listMatch.oneOf"), value.listMatch.oneOf) };
+	if (value?.orMatch !== undefined) {
+		return { kind: "or", any: value.orMatch.valueMatchers.map((any, i) => decodeValueMatch(under(at, `orMatch.valueMatchers[${i}]`), any)) };
+	}
+	report(at, "value matcher has no pattern");
+	return { kind: "or", any: [] };
 }
 
 const denominators = [100, 10_000, 1_000_000] as const;

@@ -2,12 +2,16 @@ import type { Filter } from "@weft/xds/generated/envoy/config/listener/v3/listen
 import type { ConnectionLimit } from "@weft/xds/generated/envoy/extensions/filters/network/connection_limit/v3/connection_limit.ts";
 import type { Config as DirectResponseConfig } from "@weft/xds/generated/envoy/extensions/filters/network/direct_response/v3/config.ts";
 import type { HttpConnectionManager } from "@weft/xds/generated/envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager.ts";
+import type { LocalRateLimit } from "@weft/xds/generated/envoy/extensions/filters/network/local_ratelimit/v3/local_rate_limit.ts";
+import type { RBAC } from "@weft/xds/generated/envoy/extensions/filters/network/rbac/v3/rbac.ts";
 import type { TcpProxy as TcpProxyMessage } from "@weft/xds/generated/envoy/extensions/filters/network/tcp_proxy/v3/tcp_proxy.ts";
 import type { PluginConfig } from "@weft/xds/generated/stats/config.ts";
 import type { ClusterSelector, HashPolicy, NetworkFilter, TcpProxy } from "../runtime-config.ts";
 import { decodeAccessLogs } from "./access-log.ts";
 import { openAny } from "./any.ts";
 import { type DecodeEnvironment, dataBytes } from "./environment.ts";
+import { decodeBucket } from "./filters/local-rate-limit.ts";
+import { decodeNetworkRbac } from "./filters/rbac.ts";
 import { decodeHttpConnectionManager } from "./http-connection-manager.ts";
 import { type At, durationMsOr, onlySupports, report, under } from "./issues.ts";
 import { decodeIstioStats } from "./istio-stats.ts";
@@ -45,7 +49,16 @@ function decodeNetworkFilter(at: At, filter: Filter, environment: DecodeEnvironm
 		case "envoy.extensions.filters.network.sni_cluster.v3.SniCluster":
 			return { kind: "sniCluster" };
 		case "envoy.extensions.filters.network.connection_limit.v3.ConnectionLimit":
-			return decodeConnectionLimit(opened.message as ConnectionLimit);
+			return decodeConnectionLimit(at, opened.message as ConnectionLimit);
+		case "envoy.extensions.filters.network.rbac.v3.RBAC": {
+			const rbac = opened.message as RBAC;
+			return { kind: "rbac", statPrefix: rbac.statPrefix, rbac: decodeNetworkRbac(at, rbac) };
+		}
+		case "envoy.extensions.filters.network.local_ratelimit.v3.LocalRateLimit": {
+			const { statPrefix, tokenBucket, shareKey, runtimeEnabled } = opened.message as LocalRateLimit;
+			if (runtimeEnabled?.defaultValue === false) report(under(at, "runtimeEnabled"), "a rate limit that is not enabled is not implemented");
+			return { kind: "localRateLimit", statPrefix, bucket: decodeBucket(under(at, "tokenBucket"), tokenBucket), shareKey };
+		}
 		case "envoy.tcp.metadataexchange.config.MetadataExchange":
 			return { kind: "metadataExchange" };
 		case "stats.PluginConfig":
@@ -55,7 +68,8 @@ function decodeNetworkFilter(at: At, filter: Filter, environment: DecodeEnvironm
 	return undefined;
 }
 
-function decodeConnectionLimit(limit: ConnectionLimit): NetworkFilter {
+function decodeConnectionLimit(at: At, limit: ConnectionLimit): NetworkFilter {
+	if (limit.runtimeEnabled?.defaultValue === false) report(under(at, "runtimeEnabled"), "a connection limit that is not enabled is not implemented");
 	const max = limit.maxConnections ?? 0n;
 	// Beyond 2^53 there is no limit that a machine could reach.
 	const connectionsMax = max > BigInt(Number.MAX_SAFE_INTEGER) ? Number.MAX_SAFE_INTEGER : Number(max);
@@ -104,6 +118,7 @@ function decodeTcpCluster(at: At, proxy: TcpProxyMessage): ClusterSelector {
 			weight: cluster.weight,
 			headers: { requestAdd: [], requestRemove: [], responseAdd: [], responseRemove: [] },
 			hostRewrite: undefined,
+			filters: {},
 		};
 	});
 	return { kind: "weighted", clusters, totalWeight: clusters.reduce((sum, { weight }) => sum + weight, 0) };

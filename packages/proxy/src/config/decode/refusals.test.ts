@@ -9,7 +9,7 @@ const environment = { readFile: () => Buffer.alloc(0), variable: () => undefined
 const typed = (name: string, type: string, config: object = {}) => ({ name, typedConfig: { "@type": `type.googleapis.com/${type}`, ...config } });
 
 const faultType = "envoy.extensions.filters.http.fault.v3.HTTPFault";
-const grpcStatsType = "envoy.extensions.filters.http.grpc_stats.v3.FilterConfig";
+const rbacType = "envoy.extensions.filters.http.rbac.v3.RBAC";
 const managerType = "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager";
 const router = typed("router", "envoy.extensions.filters.http.router.v3.Router");
 
@@ -53,15 +53,16 @@ describe("fields that have an effect in Envoy and none here are refused by name"
 			`${filter}.maxActiveFaults: max_active_faults (0) is not implemented`,
 		],
 		[
-			"gRPC counts by method",
-			() => withFilter(typed("stats", grpcStatsType, { statsForAllMethods: true })),
-			`${filter}.statsForAllMethods: stats_for_all_methods is not implemented`,
+			"an authorization service over gRPC",
+			() => withFilter(typed("authz", "envoy.extensions.filters.http.ext_authz.v3.ExtAuthz", { grpcService: { envoyGrpc: { clusterName: "a" } } })),
+			`${filter}.grpcService: ext_authz over gRPC (grpc_service) is not implemented`,
 		],
 		[
-			"gRPC counts of upstreams",
-			() => withFilter(typed("stats", grpcStatsType, { enableUpstreamStats: true })),
-			`${filter}.enableUpstreamStats: enable_upstream_stats is not implemented`,
+			"a CEL condition",
+			() => withFilter(typed("rbac", rbacType, { rules: { policies: { p: { permissions: [{ any: true }], principals: [{ any: true }], condition: {} } } } })),
+			`${filter}.rules.policies["p"].condition: condition is not implemented`,
 		],
+		["a tree of matchers", () => withFilter(typed("rbac", rbacType, { matcher: {} })), `${filter}.matcher: matcher is not implemented`],
 		[
 			"a length beside chunks",
 			() => listener({ httpProtocolOptions: { allowChunkedLength: true } }),
@@ -78,7 +79,10 @@ describe("fields that have an effect in Envoy and none here are refused by name"
 	}
 
 	it("not the gRPC counts that istiod always asks for", () => {
-		assert.deepEqual(withFilter(typed("stats", grpcStatsType, { emitFilterState: true, statsForAllMethods: false })).errors, []);
+		assert.deepEqual(
+			withFilter(typed("stats", "envoy.extensions.filters.http.grpc_stats.v3.FilterConfig", { emitFilterState: true, statsForAllMethods: false })).errors,
+			[],
+		);
 	});
 });
 

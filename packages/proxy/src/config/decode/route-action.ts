@@ -8,7 +8,8 @@ import type { ClusterSelector, HashPolicy, RouteAction, WeightedCluster } from "
 import { decodeHeaderOperations } from "./headers.ts";
 import { type At, durationMs, durationMsOr, onlySupports, report, under } from "./issues.ts";
 import { always, decodeRewrite, decodeRuntimeFraction } from "./matchers.ts";
-import { decodePerFilter } from "./route-policies.ts";
+import { decodeRateLimits } from "./filters/local-rate-limit.ts";
+import { decodeOverrides } from "./filters/overrides.ts";
 import { decodeRetry } from "./retry.ts";
 
 const supported = [
@@ -33,6 +34,8 @@ const supported = [
 	"upgradeConfigs",
 	"maxStreamDuration",
 	"maxGrpcTimeout",
+	"rateLimits",
+	"includeVhRateLimits",
 ];
 
 /** Envoy's default of a route's timeout. */
@@ -58,6 +61,8 @@ export function decodeRouteAction(at: At, action: ActionMessage): RouteAction {
 		hashPolicies: action.hashPolicy.map((policy, i) => decodeHashPolicy(under(at, `hashPolicy[${i}]`), policy)).filter((p) => p !== undefined),
 		upgrades: decodeUpgrades(at, action.upgradeConfigs),
 		priority: action.priority === 1 ? "high" : "default",
+		rateLimits: decodeRateLimits(at, action.rateLimits),
+		includeVirtualHostRateLimits: action.includeVhRateLimits ?? false,
 	};
 }
 
@@ -92,9 +97,13 @@ function decodeWeighted(at: At, weighted: WeightedMessage): ClusterSelector {
 			"hostRewriteLiteral",
 			"typedPerFilterConfig",
 		]);
-		const { cors, fault } = decodePerFilter(here, cluster.typedPerFilterConfig);
-		if (cors || fault) report(here, "per-filter configuration of a weighted cluster is not implemented");
-		return { name: cluster.name, weight: cluster.weight ?? 0, headers: decodeHeaderOperations(here, cluster), hostRewrite: cluster.hostRewriteLiteral };
+		return {
+			name: cluster.name,
+			weight: cluster.weight ?? 0,
+			headers: decodeHeaderOperations(here, cluster),
+			hostRewrite: cluster.hostRewriteLiteral,
+			filters: decodeOverrides(here, cluster.typedPerFilterConfig),
+		};
 	});
 	const sum = clusters.reduce((total, { weight }) => total + weight, 0);
 	if (sum === 0) report(at, "Sum of weights in the weighted_cluster must be greater than 0.");

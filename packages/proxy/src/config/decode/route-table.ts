@@ -8,7 +8,9 @@ import { type At, collect, type Decoded, onlySupports, report, under } from "./i
 import { decodeRetry } from "./retry.ts";
 import { decodeRoute, type RouteLimits } from "./route.ts";
 import { decodeMirror } from "./route-action.ts";
-import { decodeCors, decodePerFilter } from "./route-policies.ts";
+import { decodeCors, legacyCorsType, withLegacyCors } from "./filters/cors.ts";
+import { decodeRateLimits } from "./filters/local-rate-limit.ts";
+import { decodeOverrides } from "./filters/overrides.ts";
 
 const typeName = "envoy.config.route.v3.RouteConfiguration";
 
@@ -26,6 +28,7 @@ const tableFields = [
 	"ignorePortInHostMatching",
 	"requestMirrorPolicies",
 	"metadata",
+	"typedPerFilterConfig",
 ];
 
 const hostFields = [
@@ -39,6 +42,7 @@ const hostFields = [
 	"responseHeadersToRemove",
 	"cors",
 	"typedPerFilterConfig",
+	"rateLimits",
 	"includeRequestAttemptCount",
 	"includeAttemptCountInResponse",
 	"retryPolicy",
@@ -49,10 +53,14 @@ const hostFields = [
 const bodyBytesMaxDefault = 4096;
 
 export function decodeRouteTable(message: RouteConfiguration, environment: DecodeEnvironment): Decoded<RouteTable> {
-	return collect("", (at) => {
-		at.errors.push(...validateConstraints(typeName, message));
-		return decodeRoutes(at, message, environment);
-	});
+	return collect(
+		"",
+		(at) => {
+			at.errors.push(...validateConstraints(typeName, message));
+			return decodeRoutes(at, message, environment);
+		},
+		message.name,
+	);
 }
 
 /** Also for tables inside a listener, whose constraints were checked with it. */
@@ -68,6 +76,7 @@ export function decodeRoutes(at: At, message: RouteConfiguration, environment: D
 		name: message.name,
 		virtualHosts,
 		headers: decodeHeaderOperations(at, message),
+		filters: decodeOverrides(at, message.typedPerFilterConfig),
 		mostSpecificHeaderMutationsWins: message.mostSpecificHeaderMutationsWins,
 		ignorePortInHostMatching: message.ignorePortInHostMatching,
 		maxDirectResponseBodyBytes: bodyBytesMax,
@@ -76,7 +85,6 @@ export function decodeRoutes(at: At, message: RouteConfiguration, environment: D
 
 function decodeVirtualHost(at: At, host: VirtualHostMessage, limits: RouteLimits, environment: DecodeEnvironment): VirtualHost {
 	onlySupports(at, "envoy.config.route.v3.VirtualHost", host, hostFields);
-	const policies = decodePerFilter(at, host.typedPerFilterConfig);
 	return {
 		name: host.name,
 		domains: host.domains.map((domain) => domain.toLowerCase()),
@@ -84,8 +92,8 @@ function decodeVirtualHost(at: At, host: VirtualHostMessage, limits: RouteLimits
 		requireTls: (["none", "externalOnly", "all"] as const)[host.requireTls] ?? "none",
 		headers: decodeHeaderOperations(at, host),
 		retry: host.retryPolicy && decodeRetry(under(at, "retryPolicy"), host.retryPolicy),
-		cors: policies.cors ?? (host.cors && decodeCors(under(at, "cors"), "envoy.config.route.v3.CorsPolicy", host.cors)),
-		fault: policies.fault,
+		filters: withLegacyCors(decodeOverrides(at, host.typedPerFilterConfig), host.cors && decodeCors(under(at, "cors"), legacyCorsType, host.cors)),
+		rateLimits: decodeRateLimits(at, host.rateLimits),
 		includeRequestAttemptCount: host.includeRequestAttemptCount,
 		includeAttemptCountInResponse: host.includeAttemptCountInResponse,
 	};

@@ -2,15 +2,16 @@ import type {
 	DirectResponseAction as DirectMessage,
 	RedirectAction as RedirectMessage,
 	Route as RouteMessage,
-	RouteMatch,
 } from "@weft/xds/generated/envoy/config/route/v3/route_components.ts";
-import type { DirectResponseAction, PathMatch, RedirectAction, Route } from "../runtime-config.ts";
+import type { DirectResponseAction, RedirectAction, Route } from "../runtime-config.ts";
 import { type DecodeEnvironment, dataBytes } from "./environment.ts";
 import { decodeHeaderOperations } from "./headers.ts";
 import { type At, onlySupports, report, under } from "./issues.ts";
-import { decodeHeaderMatches, decodeQueryMatch, decodeRegex, decodeRewrite, decodeRuntimeFraction } from "./matchers.ts";
+import { decodeCors, legacyCorsType, withLegacyCors } from "./filters/cors.ts";
+import { decodeOverrides } from "./filters/overrides.ts";
+import { decodeRewrite } from "./matchers.ts";
 import { decodeRouteAction } from "./route-action.ts";
-import { decodeCors, decodePerFilter } from "./route-policies.ts";
+import { decodeRouteMatch } from "./route-match.ts";
 
 export interface RouteLimits {
 	readonly bodyBytesMax: number;
@@ -36,50 +37,16 @@ const supported = [
 
 export function decodeRoute(at: At, route: RouteMessage, limits: RouteLimits, environment: DecodeEnvironment): Route {
 	onlySupports(at, "envoy.config.route.v3.Route", route, supported);
-	const policies = decodePerFilter(at, route.typedPerFilterConfig);
-	const match = route.match;
-	const matchAt = under(at, "match");
-	if (match !== undefined) {
-		onlySupports(matchAt, "envoy.config.route.v3.RouteMatch", match, [
-			"prefix",
-			"path",
-			"safeRegex",
-			"connectMatcher",
-			"pathSeparatedPrefix",
-			"pathMatchPolicy",
-			"caseSensitive",
-			"runtimeFraction",
-			"headers",
-			"queryParameters",
-			"grpc",
-		]);
-	}
 	const actionCors = route.route?.cors;
 	const istio: Readonly<Record<string, unknown>> | undefined = route.metadata?.filterMetadata["istio"];
 	return {
 		name: route.name,
-		path: decodePath(matchAt, match),
-		headers: decodeHeaderMatches(matchAt, match?.headers ?? []),
-		query: (match?.queryParameters ?? []).map((q, i) => decodeQueryMatch(under(matchAt, `queryParameters[${i}]`), q)),
-		grpcOnly: match?.grpc !== undefined,
-		runtimeFraction: decodeRuntimeFraction(under(matchAt, "runtimeFraction"), match?.runtimeFraction),
+		...decodeRouteMatch(under(at, "match"), route.match),
 		action: decodeAction(at, route, limits, environment),
 		headerOperations: decodeHeaderOperations(at, route),
-		cors: policies.cors ?? (actionCors && decodeCors(under(at, "route.cors"), "envoy.config.route.v3.CorsPolicy", actionCors)),
-		fault: policies.fault,
+		filters: withLegacyCors(decodeOverrides(at, route.typedPerFilterConfig), actionCors && decodeCors(under(at, "route.cors"), legacyCorsType, actionCors)),
 		istioConfig: typeof istio?.["config"] === "string" ? istio["config"] : undefined,
 	};
-}
-
-function decodePath(at: At, match: RouteMatch | undefined): PathMatch {
-	const caseSensitive = match?.caseSensitive ?? true;
-	if (match?.prefix !== undefined) return { kind: "prefix", value: match.prefix, caseSensitive };
-	if (match?.path !== undefined) return { kind: "exact", value: match.path, caseSensitive };
-	if (match?.pathSeparatedPrefix !== undefined) return { kind: "pathSeparatedPrefix", value: match.pathSeparatedPrefix, caseSensitive };
-	if (match?.safeRegex !== undefined) return { kind: "regex", value: decodeRegex(under(at, "safeRegex"), match.safeRegex) };
-	if (match?.connectMatcher !== undefined) return { kind: "connect" };
-	if (match?.pathMatchPolicy !== undefined) report(under(at, "pathMatchPolicy"), `path match policy ${match.pathMatchPolicy.name} is not implemented`);
-	return { kind: "prefix", value: "/", caseSensitive };
 }
 
 function decodeAction(at: At, route: RouteMessage, limits: RouteLimits, environment: DecodeEnvironment): Route["action"] {

@@ -1,8 +1,11 @@
-import type { CorsPolicy } from "../../config/runtime-config.ts";
-import type { HeadersEdit, RequestView } from "../headers/headers-view.ts";
-import type { CompileContext } from "../match/compile-context.ts";
+import type { CorsPolicy } from "../../config/http-filters.ts";
+import { createHeaders, type HeadersEdit, type RequestView } from "../headers/headers-view.ts";
+import type { StreamFilter } from "../http/stream-filter.ts";
+import { sendLocalReply } from "../http/local-reply.ts";
+import { type CompileContext, createCompileContext } from "../match/compile-context.ts";
 import { isInFraction } from "../match/route-table.ts";
 import { compileStringMatch } from "../match/string-match.ts";
+import type { FilterInputs } from "./filter-inputs.ts";
 
 /**
  * What to do with a request under a policy:
@@ -47,6 +50,35 @@ export function createCorsFilter(policy: CorsPolicy, context: CompileContext): C
 		writeActual(response, origin) {
 			writeOrigin(response, origin);
 			writeUnlessEmpty(response, "access-control-expose-headers", policy.exposeHeaders);
+		},
+	};
+}
+
+/** undefined without a policy: only routes have one. */
+export function compileCors(policy: CorsPolicy | undefined, { index, counter, errors }: FilterInputs): StreamFilter | undefined {
+	if (policy === undefined) return undefined;
+	const compile = createCompileContext();
+	const filter = createCorsFilter(policy, compile);
+	errors.push(...compile.errors);
+	const countValid = counter("cors.origin_valid");
+	const countInvalid = counter("cors.origin_invalid");
+	return {
+		onRequestHead(stream) {
+			const { request, context, filters } = stream;
+			const verdict = filter.judge(request, context.random);
+			if (verdict === "none") return "continue";
+			(verdict === "refused" || verdict === "preflightRefused" ? countInvalid : countValid)();
+			const origin = request.get("origin") ?? "";
+			if (verdict === "actual") filters.states[index] = origin;
+			if (verdict !== "preflight" && verdict !== "preflightRefused") return "continue";
+			const written = createHeaders();
+			if (verdict === "preflight") filter.writePreflight(written, origin);
+			sendLocalReply(stream, { status: 200, body: "", flags: 0, details: "cors_response", headers: written.entries().flat() });
+			return "stop";
+		},
+		onResponseHead({ response, filters }) {
+			const origin = filters.states[index];
+			if (typeof origin === "string") filter.writeActual(response, origin);
 		},
 	};
 }

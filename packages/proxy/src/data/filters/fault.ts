@@ -1,7 +1,14 @@
-import type { FaultPolicy, Fraction } from "../../config/runtime-config.ts";
+import type { FaultPolicy } from "../../config/http-filters.ts";
+import type { Fraction } from "../../config/runtime-config.ts";
 import type { RequestView } from "../headers/headers-view.ts";
-import type { CompileContext } from "../match/compile-context.ts";
+import { httpGauge } from "../http/http-stats.ts";
+import { sendLocalReply } from "../http/local-reply.ts";
+import type { HttpStream } from "../http/stream.ts";
+import type { FilterVerdict, StreamFilter } from "../http/stream-filter.ts";
+import { responseFlags } from "../log/response-flags.ts";
+import { type CompileContext, createCompileContext } from "../match/compile-context.ts";
 import { compileHeaderMatches } from "../match/header-match.ts";
+import type { FilterInputs } from "./filter-inputs.ts";
 
 /** Body of an aborted request; details `fault_filter_abort`, flag FI. */
 export const faultAbortBody = "fault filter abort";
@@ -84,4 +91,38 @@ function drawn({ numerator, denominator }: Fraction, random: () => number): bool
 function readInteger(head: RequestView, name: string): number | undefined {
 	const text = head.get(name);
 	return text !== undefined && /^\d{1,9}$/.test(text) ? Number(text) : undefined;
+}
+
+export function compileFault(policy: FaultPolicy, { counter, errors }: FilterInputs): StreamFilter {
+	const compile = createCompileContext();
+	const filter = createFaultFilter(policy, compile);
+	errors.push(...compile.errors);
+	const countDelay = counter("fault.delays_injected");
+	const countAbort = counter("fault.aborts_injected");
+	const finish = (stream: HttpStream, abort: FaultAbort | undefined): FilterVerdict => {
+		filter.end();
+		stream.manager.gauge(httpGauge["fault.active_faults"], -1);
+		if (abort === undefined) return "continue";
+		countAbort();
+		const { kind, status } = abort;
+		const grpc = kind === "grpc" ? { grpcStatus: status } : {};
+		sendLocalReply(stream, { status: kind === "http" ? status : 200, body: faultAbortBody, flags: responseFlags.FI, details: "fault_filter_abort", ...grpc });
+		return "stop";
+	};
+	return {
+		onRequestHead(stream) {
+			const decision = filter.decide(stream.request, stream.choice?.cluster ?? "", stream.context.random);
+			if (decision === undefined) return "continue";
+			stream.manager.gauge(httpGauge["fault.active_faults"], 1);
+			if (decision.delayMs === 0) return finish(stream, decision.abort);
+			countDelay();
+			stream.info.responseFlags |= responseFlags.DI;
+			const resume = stream.filters.suspend();
+			const goOn = () => {
+				if (finish(stream, decision.abort) === "continue") resume();
+			};
+			stream.router.delay(decision.delayMs, goOn, () => void finish(stream, undefined));
+			return "stop";
+		},
+	};
 }

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { CorsPolicy, FaultPolicy, OutlierDetection, RetryPolicy } from "../../config/runtime-config.ts";
+import type { CorsPolicy, FaultPolicy } from "../../config/http-filters.ts";
+import type { OutlierDetection, RetryPolicy } from "../../config/runtime-config.ts";
 import { breakerWord, createSlotAllocator, readWord, viewSharedWords } from "../../config/shared-state.ts";
 import { createHeaders, createRequestView } from "../headers/headers-view.ts";
 import type { HostEntry } from "../lb/host-entry.ts";

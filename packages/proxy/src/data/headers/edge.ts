@@ -65,7 +65,8 @@ export function resolveOrigin(
 	return { clientAddress, isInternal, isEdge: useRemoteAddress && !isInternal };
 }
 
-function addressOf(address: string): string {
+/** Of `ip:port` the address. */
+export function addressOf(address: string): string {
 	return parseIpPort(address)?.address ?? address;
 }
 

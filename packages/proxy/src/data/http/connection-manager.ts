@@ -1,5 +1,6 @@
+import { compileHttpFilter } from "../filters/http-filters.ts";
 import { type PeerExchange, peerExchangeOf } from "../filters/peer-metadata.ts";
-import type { FaultPolicy, HttpConnectionManager, HttpFilter, Listener } from "../../config/runtime-config.ts";
+import type { HttpConnectionManager, Listener } from "../../config/runtime-config.ts";
 import { defaultHeadLimits, type HeadLimits } from "../codec/head-parser.ts";
 import { compileAccessLog, type LineSink, type LogStream } from "../log/access-log.ts";
 import type { StreamInfo } from "../log/stream-info.ts";
@@ -8,6 +9,7 @@ import { httpCounters, httpGauges, listenerHttpCounters } from "../stats/familie
 import { http1Only } from "../tls/upstream-tls.ts";
 import type { WorkerContext } from "../worker/context.ts";
 import type { Snapshot } from "../worker/snapshot.ts";
+import { FilterChains } from "./filter-chain.ts";
 import type { HttpStream } from "./stream.ts";
 
 /** Sees each stream once it is over, before it is reset. */
@@ -20,11 +22,8 @@ export interface CompiledManager {
 	readonly direction: Listener["direction"];
 	readonly headLimits: HeadLimits;
 	readonly serverName: string;
-	readonly filters: readonly HttpFilter[];
+	readonly chains: FilterChains;
 	readonly suppressEnvoyHeaders: boolean;
-	readonly fault: FaultPolicy | undefined;
-	readonly hasFault: boolean;
-	readonly hasCors: boolean;
 	/** Of Istio's alpn filter, as far as we speak it. */
 	readonly upstreamAlpn: readonly string[] | undefined;
 	/** Istio's peer metadata: what this side tells, and how it reads what the other tells; undefined without the filter. */
@@ -63,13 +62,30 @@ export function compileManager(config: HttpConnectionManager, inputs: ManagerInp
 		counters[base + offset] = (counters[base + offset] as number) + by;
 	};
 	const router = config.filters.find((filter) => filter.kind === "router");
-	const fault = config.filters.find((filter) => filter.kind === "fault");
 	const alpn = config.filters.find((filter) => filter.kind === "alpn");
 	const accessLogs = config.accessLogs.map((log) => {
 		const compiled = compileAccessLog(log, context.environment, inputs.openSink);
 		errors.push(...compiled.errors);
 		return compiled.value;
 	});
+	const closers: (() => void)[] = [];
+	const filterInputs = {
+		context,
+		direction: listener.direction,
+		errors,
+		statPrefix: config.statPrefix,
+		onClose: (close: () => void) => void closers.push(close),
+		counter(name: string) {
+			const at = scope.counter(name);
+			return (by = 1) => count(at, 0, by);
+		},
+		rootCounter(prefix: string, name: string) {
+			const own = context.stats.openScope(prefix);
+			closers.push(() => own.close());
+			const at = own.counter(name);
+			return (by = 1) => count(at, 0, by);
+		},
+	};
 	const codes = httpCounters.index.downstream_rq_1xx;
 	return {
 		config,
@@ -77,11 +93,8 @@ export function compileManager(config: HttpConnectionManager, inputs: ManagerInp
 		direction: listener.direction,
 		headLimits: buildHeadLimits(config),
 		serverName: config.serverName || context.serverName,
-		filters: config.filters,
+		chains: new FilterChains(config.filters, (filter, index, overrides) => compileHttpFilter(filter, overrides, { ...filterInputs, index })),
 		suppressEnvoyHeaders: router?.kind === "router" && router.suppressEnvoyHeaders,
-		fault: fault?.kind === "fault" ? fault.policy : undefined,
-		hasFault: fault !== undefined,
-		hasCors: config.filters.some((filter) => filter.kind === "cors"),
 		upstreamAlpn: alpn?.kind === "alpn" ? http1Only(alpn.http11) : undefined,
 		peers: config.filters.some((filter) => filter.kind === "peerMetadata") ? peerExchangeOf(context.node) : undefined,
 		bufferBytesMax: listener.bufferBytesMax,
@@ -106,6 +119,7 @@ export function compileManager(config: HttpConnectionManager, inputs: ManagerInp
 			for (const log of accessLogs) log(info);
 		},
 		close() {
+			for (const close of closers) close();
 			scope.close();
 			listenerScope.close();
 		},

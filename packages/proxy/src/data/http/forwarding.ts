@@ -39,8 +39,8 @@ export function prepareRequest(stream: HttpStream, cluster: ClusterRuntime, forw
 }
 
 /** Headers of the route's and the router's own, on every response, local ones included. `serviceTimeMs` -1: no upstream answered. */
-export function prepareResponse(stream: HttpStream, choice: ClusterChoice | undefined, setCookies: readonly string[], serviceTimeMs: number): void {
-	const { response, info, manager, route } = stream;
+export function prepareResponse(stream: HttpStream, setCookies: readonly string[], serviceTimeMs: number): void {
+	const { response, info, manager, route, choice } = stream;
 	if (serviceTimeMs >= 0 && !manager.suppressEnvoyHeaders) {
 		if ((response.present & envoyHeaderBit) !== 0) response.remove("x-envoy-upstream-service-time");
 		response.appendOwn("x-envoy-upstream-service-time", String(Math.round(serviceTimeMs)));

@@ -190,6 +190,8 @@ export class Http1ServerConnection implements ConnectionHandler, MessageEvents, 
 		this.manager.gauge(httpGauge.downstream_rq_active, 1);
 		const kind: BodyKind = request.isChunked ? "chunked" : request.contentLength > 0 ? "length" : "none";
 		this.#isChunkedOut = this.#closesAfter = this.#hasContinued = false;
+		// Filters may change what the request says of its length, for those behind them.
+		const length = request.contentLength;
 		const upgrade = readUpgrade(request);
 		this.#clientConnection = request.hasKnown(known.connection) ? request.get("connection") : undefined;
 		stripRequest(request);
@@ -200,7 +202,7 @@ export class Http1ServerConnection implements ConnectionHandler, MessageEvents, 
 		}
 		if (kind === "none") return noBody;
 		if (kind === "chunked") return chunkedBody;
-		return { kind, length: request.contentLength };
+		return { kind, length };
 	}
 
 	onBody(bytes: Buffer, start: number, end: number): void {

@@ -11,6 +11,8 @@ export interface LocalReply {
 	readonly details: string;
 	/** Lower-case name, value, name, value … */
 	readonly headers?: readonly string[];
+	/** Changes the head, before anything else sees it. */
+	readonly mutateHead?: (() => void) | undefined;
 	/** The connection cannot be used any further. */
 	readonly isClose?: boolean;
 	/** The gRPC status when it is not that of the HTTP status. */
@@ -72,10 +74,12 @@ export function sendLocalReply(stream: HttpStream, reply: LocalReply): void {
 		response.appendOwn("content-type", "application/grpc");
 		response.append("grpc-status", String(reply.grpcStatus ?? grpcStatusOfHttp(reply.status)));
 		if (body.length > 0) response.append("grpc-message", percentEncode(body.toString("utf8")));
+		reply.mutateHead?.();
 		stream.respondLocally(undefined, reply.isClose === true);
 		return;
 	}
 	if (response.status !== 204 && response.status >= 200) response.appendOwn("content-length", String(body.length));
 	if (body.length > 0 && !response.has("content-type")) response.appendOwn("content-type", "text/plain");
+	reply.mutateHead?.();
 	stream.respondLocally(body, reply.isClose === true);
 }

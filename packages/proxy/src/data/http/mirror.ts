@@ -64,7 +64,7 @@ class MirrorRequest implements Mirror, UpstreamClient, PoolClient {
 			if (header !== "content-length") head.append(header, value);
 		});
 		this.#head = head;
-		if (stream.isRequestComplete) this.onRequestEnd();
+		if (stream.isRequestDelivered) this.onRequestEnd();
 	}
 
 	onRequestBody(bytes: Buffer, start: number, end: number): void {

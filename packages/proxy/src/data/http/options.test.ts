@@ -41,7 +41,7 @@ describe("options of the connection manager and of clusters", () => {
 	it("health checks are told by any match of their headers", async () => {
 		upstream = await startUpstream(answerHeads(() => ok("app")));
 		const header = { name: ":path", match: { kind: "prefix", value: "/health", ignoreCase: false }, invert: false, treatMissingAsEmpty: false } as const;
-		const check = { kind: "healthCheck", name: "hc", passThrough: false, headers: [header] } as const;
+		const check = { kind: "healthCheck", name: "hc", check: { passThrough: false, cacheMs: 0, clusterMinHealthyPercentages: {}, headers: [header] } } as const;
 		const name = await serve({ filters: [check, { kind: "router", name: "router", suppressEnvoyHeaders: false }] });
 		assert.equal(statusOf(await get(proxy.port(name), "/healthz?a")), 200);
 		assert.deepEqual(upstream.received, []);

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { after, afterEach, before, describe, it } from "node:test";
 import type { HttpConnectionManager, RetryPolicy, Route } from "../../config/runtime-config.ts";
+import type { FaultPolicy } from "../../config/http-filters.ts";
 import {
 	chainOf,
 	clusterOf,
@@ -298,11 +299,12 @@ for (const transport of ["auto", "net"] as const) {
 			const all = { numerator: 100, denominator: 100 } as const;
 			const fault = { delay: undefined, abort: undefined, headers: [], upstreamCluster: "", downstreamNodes: [] };
 			const filters = [{ kind: "fault", name: "fault", policy: fault } as const, { kind: "router", name: "router", suppressEnvoyHeaders: false } as const];
-			const aborting = await serve(upstream.port, {}, { filters }, { fault: { ...fault, abort: { fraction: all, source: { kind: "http", status: 418 } } } });
+			const saying = (policy: FaultPolicy) => ({ filters: { fault: { disabled: false, config: { kind: "fault" as const, policy } } } });
+			const aborting = await serve(upstream.port, {}, { filters }, saying({ ...fault, abort: { fraction: all, source: { kind: "http", status: 418 } } }));
 			const aborted = await get(aborting, "/");
 			assert.equal(statusOf(aborted), 418);
 			assert.equal(bodyOf(aborted), "fault filter abort");
-			const delaying = await serve(upstream.port, {}, { filters }, { fault: { ...fault, delay: { fraction: all, source: { kind: "fixed", ms: 40 } } } });
+			const delaying = await serve(upstream.port, {}, { filters }, saying({ ...fault, delay: { fraction: all, source: { kind: "fixed", ms: 40 } } }));
 			const startedAt = performance.now();
 			assert.equal(bodyOf(await get(delaying, "/")), "untouched");
 			assert.ok(performance.now() - startedAt >= 35);

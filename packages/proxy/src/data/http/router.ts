@@ -17,20 +17,12 @@ import { httpStat } from "./http-stats.ts";
 import { sendLocalReply } from "./local-reply.ts";
 import { type Mirror, startMirrors } from "./mirror.ts";
 import { RequestReplay } from "./request-replay.ts";
-import { selectRoute } from "./route-selection.ts";
 import type { HttpStream } from "./stream.ts";
 import { StreamRetries } from "./stream-retries.ts";
 import { type Failure, poolFailures, resetFailures, resetReply } from "./upstream-failures.ts";
 
 /** Without a retry policy, bodies are only kept for a pooled connection that turns out to be dead. */
 const replayBytesMaxDefault = 64 * 1024;
-
-/** Finds the route, runs what comes before the router, and forwards. */
-export function routeRequest(stream: HttpStream): void {
-	const choice = selectRoute(stream);
-	const action = stream.route?.action;
-	if (choice !== undefined && action?.kind === "route") stream.router.start(action, choice);
-}
 
 const none: readonly never[] = [];
 
@@ -46,7 +38,6 @@ export class RouterState implements UpstreamClient, PoolClient {
 	readonly #retries: StreamRetries;
 	readonly #chooseContext: ChooseContext = createChooseContext();
 	#forward: CompiledForward | undefined;
-	#choice: ClusterChoice | undefined;
 	#mirrors: readonly Mirror[] = none;
 	#setCookies: readonly string[] = none;
 	#hasReplayed = false;
@@ -103,7 +94,6 @@ export class RouterState implements UpstreamClient, PoolClient {
 		const { config } = forward;
 		this.#isFinished = false;
 		this.#forward = forward;
-		this.#choice = choice;
 		const cluster = stream.snapshot.clusters.get(choice.cluster);
 		stream.info.upstreamCluster = choice.cluster;
 		if (cluster === undefined) {
@@ -115,11 +105,12 @@ export class RouterState implements UpstreamClient, PoolClient {
 		stream.manager.count(httpStat.rq_total);
 		this.#timeoutMs = resolveTimeoutMs(config, stream.request);
 		this.#setCookies = prepareChoice(stream, cluster, forward, this.#chooseContext);
+		this.#chooseContext.override = stream.hostOverride;
 		prepareRequest(stream, cluster, forward, choice, this.#timeoutMs);
 		this.#prepareRetries(forward);
 		if (config.idleTimeoutMs !== undefined) stream.setIdleTimeout(config.idleTimeoutMs);
 		if (config.maxStreamDurationMs !== undefined) stream.setMaxDuration(config.maxStreamDurationMs);
-		if (stream.isRequestComplete) this.#armRouteTimer();
+		if (stream.isRequestDelivered) this.#armRouteTimer();
 		this.#mirrors = startMirrors(stream, forward);
 		this.#startAttempt();
 	}
@@ -129,7 +120,7 @@ export class RouterState implements UpstreamClient, PoolClient {
 		this.#retries.prepare(forward.config.retry ?? stream.route?.virtualHost.config.retry);
 		const { policy } = this.#retries;
 		this.#replay.bytesMax = policy === undefined ? replayBytesMaxDefault : stream.manager.bufferBytesMax;
-		this.#replay.isKept = !stream.isRequestComplete && stream.upgrade === "";
+		this.#replay.isKept = !stream.isRequestDelivered && stream.upgrade === "";
 		this.#chooseContext.attemptsMax = policy?.config.hostSelectionAttemptsMax ?? 0;
 	}
 
@@ -161,7 +152,7 @@ export class RouterState implements UpstreamClient, PoolClient {
 		info.upstreamFirstSentAt = this.#attempt.startedAt = context.nowMs();
 		info.upstreamTls = upstream.connection.isTls ? upstreamTlsInfo(upstream.connection) : undefined;
 		this.cluster?.outlier.connected(this.host as HostEntry, false);
-		const isEnd = stream.isRequestComplete && !stream.request.hasBody && stream.upgrade === "" && this.#replay.trailers.length === 0;
+		const isEnd = stream.isRequestDelivered && !stream.request.hasBody && stream.upgrade === "" && this.#replay.trailers.length === 0;
 		upstream.sendHead(stream.request, stream.upgrade, isEnd);
 		this.#isHeadSent = true;
 		info.upstreamWireBytesSent += stream.request.length;
@@ -169,7 +160,7 @@ export class RouterState implements UpstreamClient, PoolClient {
 		if (!this.#replay.isKept) this.#replay.drop();
 		stream.downstream.resume(pauseReasons.waitingForHost);
 		if (isEnd) info.upstreamLastSentAt = context.nowMs();
-		else if (stream.isRequestComplete) this.#endUpstreamRequest();
+		else if (stream.isRequestDelivered) this.#endUpstreamRequest();
 	}
 
 	/** After an upgrade request nothing else may be said but what belongs to the tunnel. */
@@ -266,7 +257,7 @@ export class RouterState implements UpstreamClient, PoolClient {
 	/** Headers of the route's and the router's own, on every response, local ones included. */
 	finishResponseHead(): void {
 		const serviceTimeMs = this.#isResponseStarted ? Math.max(0, this.stream.info.upstreamFirstReceivedAt - this.#attempt.startedAt) : -1;
-		prepareResponse(this.stream, this.#choice, this.#setCookies, serviceTimeMs);
+		prepareResponse(this.stream, this.#setCookies, serviceTimeMs);
 	}
 
 	onResponseBody(bytes: Buffer, start: number, end: number): void {
@@ -285,14 +276,14 @@ export class RouterState implements UpstreamClient, PoolClient {
 		this.#isFinished = true;
 		this.cluster?.requestMs.record(stream.info.upstreamLastReceivedAt - this.#attempt.startedAt);
 		this.#attempt.release();
-		stream.endUpstreamResponse();
+		stream.endResponse();
 	}
 
 	// ---- retries
 
 	get #canReplay(): boolean {
 		if (this.#isResponseStarted) return false;
-		return this.#replay.isKept || (this.stream.isRequestComplete && this.stream.info.bytesReceived === 0) || !this.#isHeadSent;
+		return this.#replay.isKept || (this.stream.isRequestDelivered && this.stream.info.bytesReceived === 0) || !this.#isHeadSent;
 	}
 
 	#retriesResponse(status: number): boolean {
@@ -337,7 +328,7 @@ export class RouterState implements UpstreamClient, PoolClient {
 		if (this.isTunnel) {
 			this.#attempt.release();
 			this.#isFinished = true;
-			this.stream.endUpstreamResponse();
+			this.stream.endResponse();
 			return;
 		}
 		// The peer closed an idle connection while our request was on its way: that is no failure of the request.
@@ -446,7 +437,7 @@ export class RouterState implements UpstreamClient, PoolClient {
 		this.#retries.end();
 		this.cluster?.count(clusterStat.upstream_cx_tx_bytes_total, this.stream.info.upstreamWireBytesSent);
 		// A request that broke off is no request: its copy is not sent.
-		if (!this.stream.isRequestComplete) for (const mirror of this.#mirrors) mirror.cancel();
+		if (!this.stream.isRequestDelivered) for (const mirror of this.#mirrors) mirror.cancel();
 		this.stream.downstream.resume(pauseReasons.upstreamBlocked | pauseReasons.waitingForHost);
 	}
 
@@ -460,7 +451,7 @@ export class RouterState implements UpstreamClient, PoolClient {
 		this.#attempt.reset();
 		this.#replay.reset();
 		this.#retries.reset();
-		this.#forward = this.#choice = undefined;
+		this.#forward = undefined;
 		this.isTunnel = this.#hasReplayed = this.#isHeadSent = this.#isResponseStarted = false;
 		this.#isFinished = true;
 		this.#mirrors = none;
@@ -469,5 +460,6 @@ export class RouterState implements UpstreamClient, PoolClient {
 		context.hash = undefined;
 		context.excluded = context.excludedPriorities = none;
 		context.destination = "";
+		context.override = undefined;
 	}
 }

@@ -2,24 +2,30 @@ import type { IstioPeer } from "../stats/istio-metrics.ts";
 import { RequestHead } from "../codec/request-head.ts";
 import { ResponseHead } from "../codec/response-head.ts";
 import { known } from "../codec/known-names.ts";
-import type { CorsFilter } from "../filters/cors.ts";
 import { createConnectionInfo, createStreamInfo, resetStreamInfo, type StreamInfo } from "../log/stream-info.ts";
 import { responseFlags } from "../log/response-flags.ts";
-import { type CompiledRoute, isGrpc } from "../match/route-table.ts";
+import { type ClusterChoice, type CompiledRoute, isGrpc } from "../match/route-table.ts";
 import { Timer } from "../transport/timers.ts";
 import type { WorkerContext } from "../worker/context.ts";
 import { emptySnapshot, type Snapshot } from "../worker/snapshot.ts";
 import type { CompiledManager } from "./connection-manager.ts";
 import { applyClientCertificate } from "./client-certificate.ts";
 import { sendLocalReply } from "./local-reply.ts";
+import { StreamFilters } from "./stream-filters.ts";
 import { admitRequest } from "./request-prologue.ts";
-import { RouterState, routeRequest } from "./router.ts";
+import { forwardRequest, routeRequest } from "./route-selection.ts";
+import { RouterState } from "./router.ts";
 import type { Downstream } from "./downstream.ts";
 import { httpDate } from "../codec/status-lines.ts";
 import { httpGauge, httpStat } from "./http-stats.ts";
 
-const none: readonly string[] = [];
 const idleInfo = createConnectionInfo();
+/** A host that a filter wants instead of the balancer's choice; `strict`: or none. */
+export interface HostOverride {
+	readonly address: string;
+	readonly strict: boolean;
+}
+
 /**
  * One request and its response. Streams are reused: a connection takes one when a request begins and gives it back
  * when that is over, so nothing is allocated for the common request.
@@ -33,20 +39,30 @@ export class HttpStream {
 	readonly info: StreamInfo;
 	readonly context: WorkerContext;
 	readonly router: RouterState;
+	readonly filters: StreamFilters;
 	/** Set while the stream is in use. */
 	downstream!: Downstream;
 	manager!: CompiledManager;
 	snapshot: Snapshot = emptySnapshot;
 	route: CompiledRoute | undefined;
-	cors: { readonly filter: CorsFilter; readonly origin: string } | undefined;
+	/** What the route makes of the request; undefined unless it forwards. */
+	choice: ClusterChoice | undefined;
+	routing: "found" | "noTable" | "noRoute" | "needsTls" = "noRoute";
+	/** Where the client's stored session lives (`stateful_session`). */
+	hostOverride: HostOverride | undefined;
 	/** Protocol asked for by `upgrade`, or `connect`; "" for none. */
 	upgrade = "";
 	/** The workload that the sidecar in front named, for metrics. */
 	peer: IstioPeer | undefined;
+	/** All of the request has been received. */
 	isRequestComplete = false;
+	/** All of the request has passed the filters. */
+	isRequestDelivered = false;
 	isResponseStarted = false;
 	isOver = false;
 	isHead = false;
+	/** The request has come as far as the router. */
+	#isFiltered = false;
 	/** The response was over with its head. */
 	#hasEnded = false;
 	#lastActiveAt = 0;
@@ -60,6 +76,7 @@ export class HttpStream {
 		this.context = context;
 		this.info = createStreamInfo(idleInfo);
 		this.router = new RouterState(this);
+		this.filters = new StreamFilters(this);
 		this.#idleTimer = new Timer(context.wheel, () => this.#onIdle());
 		this.#requestTimer = new Timer(context.wheel, () => {
 			this.manager.count(httpStat.downstream_rq_timeout);
@@ -91,7 +108,8 @@ export class HttpStream {
 		this.manager = downstream.manager;
 		this.snapshot = context.snapshot;
 		this.isRequestComplete = isComplete;
-		this.isResponseStarted = this.isOver = this.#hasEnded = false;
+		this.isRequestDelivered = false;
+		this.isResponseStarted = this.isOver = this.#hasEnded = this.#isFiltered = false;
 		this.isHead = this.request.method === "HEAD";
 		this.upgrade = "";
 		info.connection = downstream.info;
@@ -151,6 +169,12 @@ export class HttpStream {
 		applyClientCertificate(this);
 	}
 
+	/** The filters let the request pass. */
+	onFiltered(): void {
+		this.#isFiltered = true;
+		forwardRequest(this);
+	}
+
 	get isTunnel(): boolean {
 		return this.router.isTunnel;
 	}
@@ -161,7 +185,7 @@ export class HttpStream {
 		this.info.bytesReceived += end - start;
 		this.info.downstreamWireBytesReceived += end - start;
 		this.touch();
-		if (!this.isOver) this.router.onRequestBody(bytes, start, end);
+		if (!this.isOver) this.filters.onRequestBody(bytes, start, end);
 	}
 
 	onRequestTrailer(name: string, value: string): void {
@@ -172,7 +196,7 @@ export class HttpStream {
 		this.isRequestComplete = true;
 		this.info.requestEndAt = this.context.nowMs();
 		this.#requestTimer.disarm();
-		if (!this.isOver) this.router.onRequestEnd();
+		if (!this.isOver) this.filters.onRequestEnd();
 	}
 
 	/** The client half-closed its side of the tunnel. */
@@ -195,8 +219,8 @@ export class HttpStream {
 	/** `response` is what upstream sent. */
 	startUpstreamResponse(hasBody: boolean): void {
 		this.info.responseCodeDetails = "via_upstream";
-		this.#startResponse(hasBody);
 		if (!hasBody) this.#hasEnded = true;
+		this.#startResponse(hasBody);
 	}
 
 	/** undefined: no body, and nothing said of its length. */
@@ -205,12 +229,9 @@ export class HttpStream {
 		const hasBody = body !== undefined && body.length > 0 && !this.isHead;
 		if (body !== undefined) this.response.contentLength = body.length;
 		this.#startResponse(hasBody);
-		if (hasBody) {
-			this.downstream.sendBody(body, 0, body.length);
-			this.info.bytesSent += body.length;
-			this.downstream.sendEnd(none);
-		}
-		this.#endResponse();
+		this.#hasEnded = !hasBody;
+		if (hasBody) this.sendResponseBody(body, 0, body.length);
+		this.endResponse();
 	}
 
 	#startResponse(hasBody: boolean): void {
@@ -218,7 +239,10 @@ export class HttpStream {
 		this.isResponseStarted = true;
 		info.responseCode = response.status;
 		info.downstreamFirstSentAt = context.nowMs();
-		this.router.finishResponseHead();
+		// As in Envoy: what a filter answers for a route that does not forward is no business of that route's.
+		if (this.choice !== undefined || this.#isFiltered) this.router.finishResponseHead();
+		this.filters.onResponseHead(hasBody);
+		info.responseCode = response.status;
 		this.#setOwnHeaders();
 		info.responseHeaderBytes = response.encodedBytesMax;
 		info.downstreamWireBytesSent += info.responseHeaderBytes;
@@ -226,9 +250,8 @@ export class HttpStream {
 	}
 
 	#setOwnHeaders(): void {
-		const { response, manager, cors, info } = this;
+		const { response, manager, info } = this;
 		const { config } = manager;
-		if (cors !== undefined) cors.filter.writeActual(response, cors.origin);
 		if (config.serverHeader === "overwrite") response.replaceKnown(known.server, "server", manager.serverName);
 		else if (config.serverHeader === "appendIfAbsent" && !response.has("server")) response.appendOwn("server", manager.serverName);
 		if (!response.hasKnown(known.date) && !response.has("date")) response.appendOwn("date", httpDate(info.startTimeMs));
@@ -246,6 +269,7 @@ export class HttpStream {
 		info.responseCodeDetails = "via_upstream";
 		info.downstreamFirstSentAt = context.nowMs();
 		this.router.finishResponseHead();
+		this.filters.onResponseHead(false);
 		this.downstream.openTunnel(response, this.upgrade);
 		this.setIdleTimeout(this.#idleTimeoutMs);
 	}
@@ -257,6 +281,12 @@ export class HttpStream {
 	}
 
 	sendResponseBody(bytes: Buffer, start: number, end: number): void {
+		if (!this.filters.seesResponseBody || this.isTunnel) return this.#sendBody(bytes, start, end);
+		const passed = this.filters.onResponseBody(bytes.subarray(start, end));
+		if (passed.length > 0) this.#sendBody(passed, 0, passed.length);
+	}
+
+	#sendBody(bytes: Buffer, start: number, end: number): void {
 		const { info } = this;
 		info.bytesSent += end - start;
 		info.downstreamWireBytesSent += end - start;
@@ -268,8 +298,14 @@ export class HttpStream {
 		this.#trailers.push(name, value);
 	}
 
-	endUpstreamResponse(): void {
-		if (!this.#hasEnded) this.downstream.sendEnd(this.#trailers);
+	endResponse(): void {
+		if (!this.#hasEnded) {
+			if (this.filters.seesResponseBody && !this.isTunnel) {
+				const last = this.filters.onResponseEnd(this.#trailers);
+				if (last.length > 0) this.#sendBody(last, 0, last.length);
+			}
+			this.downstream.sendEnd(this.#trailers);
+		}
 		this.#endResponse();
 	}
 
@@ -312,6 +348,8 @@ export class HttpStream {
 		this.#durationTimer.cancel();
 		info.endAt = context.nowMs();
 		this.router.finish();
+		this.filters.cancel();
+		this.filters.finish();
 		manager.gauge(httpGauge.downstream_rq_active, -1);
 		manager.count(httpStat.downstream_cx_tx_bytes_total, info.downstreamWireBytesSent);
 		if (info.responseCode !== 0) manager.countResponse(info.responseCode);
@@ -335,8 +373,9 @@ export class HttpStream {
 		resetStreamInfo(this.info);
 		this.info.connection = idleInfo;
 		this.snapshot = emptySnapshot;
-		this.route = this.cors = undefined;
-		this.isRequestComplete = this.isResponseStarted = this.isOver = false;
+		this.filters.reset();
+		this.route = this.choice = this.hostOverride = undefined;
+		this.isRequestComplete = this.isRequestDelivered = this.isResponseStarted = this.isOver = false;
 		if (this.#trailers.length > 0) this.#trailers.length = 0;
 	}
 }

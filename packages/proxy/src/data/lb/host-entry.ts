@@ -39,10 +39,12 @@ export interface ChooseContext {
 	excludedPriorities: readonly number[];
 	/** `ip:port` for original-destination clusters. */
 	destination: string;
+	/** The host to take if it can be used, before the balancer is asked; `strict`: or none. */
+	override: { readonly address: string; readonly strict: boolean } | undefined;
 }
 
 export function createChooseContext(): ChooseContext {
-	return { hash: undefined, excluded: [], attemptsMax: 0, excludedPriorities: [], destination: "" };
+	return { hash: undefined, excluded: [], attemptsMax: 0, excludedPriorities: [], destination: "", override: undefined };
 }
 
 export function beginRequest(entry: HostEntry): void {

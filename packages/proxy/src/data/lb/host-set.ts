@@ -142,6 +142,12 @@ class BalancedHostSet implements HostSet {
 		if (readEjectionGeneration(this.#inputs.words) !== this.#generation) this.#rebuild();
 		else if (this.#rebuildAtMs !== 0 && this.#inputs.nowMs() >= this.#rebuildAtMs) this.#rebuild();
 		if (this.#priorities.length === 0) return undefined;
+		if (context.override !== undefined) {
+			const entry = this.#byAddress.get(context.override.address);
+			const standing = entry && standingOf(entry, this.#inputs.words);
+			if (standing === "healthy" || standing === "degraded") return entry;
+			if (context.override.strict) return undefined;
+		}
 		const load = context.excludedPriorities.length === 0 ? this.#load : this.#distribute(context.excludedPriorities);
 		for (let attempt = 0; ; attempt++) {
 			const entry = this.#chooseOnce(context, load, attempt);

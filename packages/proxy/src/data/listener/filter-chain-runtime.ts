@@ -4,10 +4,12 @@ import type { StreamPool } from "../http/stream-pool.ts";
 import { compileAccessLog, type LineSink } from "../log/access-log.ts";
 import { createCompileContext } from "../match/compile-context.ts";
 import { compileRequestHash } from "../match/request-hash.ts";
+import type { StatsScope } from "../stats/registry.ts";
 import { tcpCounters, tlsCounters } from "../stats/families.ts";
 import type { CompiledTcpProxy } from "../tcp/tcp-proxy.ts";
 import { createDownstreamTls, type DownstreamTlsAcceptor } from "../tls/downstream-tls.ts";
 import type { WorkerContext } from "../worker/context.ts";
+import { type AdmitConnection, compileConnectionFilters } from "./connection-filters.ts";
 
 /** A filter chain ready to take connections. */
 export interface ChainRuntime {
@@ -15,6 +17,7 @@ export interface ChainRuntime {
 	readonly tls: DownstreamTlsAcceptor | undefined;
 	readonly terminal: TerminalFilter;
 	readonly limit: ConnectionLimit | undefined;
+	readonly admit: AdmitConnection | undefined;
 	/** The cluster is named by the client's SNI. */
 	readonly isSniCluster: boolean;
 	close(): void;
@@ -30,6 +33,9 @@ export interface ConnectionLimit {
 	readonly connectionsMax: number;
 	readonly delayMs: number;
 	active: number;
+	/** Counts a connection in or out. */
+	gauge(by: number): void;
+	countLimited(): void;
 }
 
 export interface ChainInputs {
@@ -54,15 +60,41 @@ export function compileChain(config: FilterChain, inputs: ChainInputs): ChainRun
 	const tls = config.tls && createDownstreamTls(config.tls, terminal.kind === "http", config.transportSocketConnectTimeoutMs, context, onStat);
 	if (tls !== undefined) errors.push(...tls.errors);
 	const limit = config.filters.find((filter) => filter.kind === "connectionLimit");
+	const filters = compileConnectionFilters(config.filters, context, errors);
+	const limitScope = limit && context.stats.openScope(`connection_limit.${limit.statPrefix}.`);
 	return {
 		config,
 		tls,
 		terminal,
-		limit: limit && { connectionsMax: limit.connectionsMax, delayMs: limit.delayMs, active: 0 },
+		limit: limit && limitScope && compileLimit(limit, limitScope, context),
+		admit: filters.admit,
 		isSniCluster: config.filters.some((filter) => filter.kind === "sniCluster"),
 		close() {
 			sslScope.close();
+			limitScope?.close();
+			filters.close();
 			if (terminal.kind === "http") terminal.manager.close();
+		},
+	};
+}
+
+function compileLimit(
+	{ connectionsMax, delayMs }: Extract<NetworkFilter, { kind: "connectionLimit" }>,
+	scope: StatsScope,
+	{ stats }: WorkerContext,
+): ConnectionLimit {
+	const active = scope.gauge("active_connections");
+	const limited = scope.counter("limited_connections");
+	return {
+		connectionsMax,
+		delayMs,
+		active: 0,
+		gauge(by) {
+			this.active += by;
+			stats.gauges[active] = (stats.gauges[active] as number) + by;
+		},
+		countLimited() {
+			stats.counters[limited] = (stats.counters[limited] as number) + 1;
 		},
 	};
 }

@@ -3,7 +3,7 @@ import { Http1ServerConnection } from "../http/http1-server-connection.ts";
 import { StreamPool } from "../http/stream-pool.ts";
 import { compileAccessLog, type LineSink, type LogStream } from "../log/access-log.ts";
 import { responseFlags } from "../log/response-flags.ts";
-import { type ConnectionInfo, createStreamInfo } from "../log/stream-info.ts";
+import { type ConnectionInfo, createStreamInfo, type StreamInfo } from "../log/stream-info.ts";
 import { isLoopback, parseIp } from "../match/cidr.ts";
 import { type ConnectionFacts, compileFilterChains, type FilterChainMatcher } from "../match/filter-chain.ts";
 import { httpInspectorCounters, listenerCounters, listenerGauges, tlsInspectorCounters } from "../stats/families.ts";
@@ -184,11 +184,12 @@ export class ListenerRuntime {
 		const { limit } = chain;
 		if (limit !== undefined && limit.active >= limit.connectionsMax) {
 			this.#gauge(-1);
+			limit.countLimited();
 			const timer = new Timer(this.#context.wheel, () => connection.destroy());
 			timer.arm(Math.max(limit.delayMs, 1));
 			return;
 		}
-		if (limit !== undefined) limit.active++;
+		limit?.gauge(1);
 		const info = this.#buildInfo(connection, inspected, chain);
 		if (chain.tls === undefined) return this.#serve(connection, info, chain, inspected.bytes);
 		if (inspected.kind === "tls" || this.#inspectors(facts.destinationPort).tls) {
@@ -202,7 +203,7 @@ export class ListenerRuntime {
 			this.#acceptTls(connection, info, chain, hello.bytes, hello.kind === "tls" ? hello.alpn : []);
 		};
 		const onGone = () => {
-			if (limit !== undefined) limit.active--;
+			limit?.gauge(-1);
 		};
 		const inspection = this.#inspect(connection, { ...this.config, proxyProtocol: undefined }, tlsOnly, inspected.destination, onHello, onGone);
 		if (bytes !== undefined && bytes.length > 0) inspection.onData(bytes, 0, bytes.length);
@@ -232,6 +233,9 @@ export class ListenerRuntime {
 
 	#serve(connection: Connection, info: ConnectionInfo, chain: ChainRuntime, bytes: Buffer | undefined, alpn = ""): void {
 		const { terminal } = chain;
+		const judged = chain.admit && createStreamInfo(info);
+		const refused = judged && chain.admit?.(judged);
+		if (judged !== undefined && refused !== undefined) return this.#refuse(connection, judged, chain, refused);
 		switch (terminal.kind) {
 			case "http": {
 				if (alpn === "h2" || terminal.manager.config.codec === "http2") {
@@ -275,6 +279,7 @@ export class ListenerRuntime {
 					this.#others.delete(connection);
 					this.#closed(chain);
 				});
+				session.info.dynamicMetadata = judged?.dynamicMetadata;
 				return session.start({ cluster: chain.isSniCluster ? info.requestedServerName : terminal.chooseCluster(), bytes });
 			}
 			case "echo":
@@ -282,6 +287,16 @@ export class ListenerRuntime {
 			case "directResponse":
 				return this.#answer(connection, chain, terminal.body);
 		}
+	}
+
+	/** A network filter does not want it. */
+	#refuse(connection: Connection, info: StreamInfo, chain: ChainRuntime, reason: string): void {
+		info.startAt = info.endAt = this.#context.nowMs();
+		info.startTimeMs = this.#context.wallMs();
+		info.connectionTerminationDetails = reason;
+		if (chain.terminal.kind === "tcpProxy") for (const log of chain.terminal.proxy.accessLogs) log(info);
+		connection.destroy();
+		this.#closed(chain);
 	}
 
 	#trackRaw(connection: Connection, state: "open" | "closed"): void {
@@ -327,7 +342,7 @@ export class ListenerRuntime {
 	}
 
 	#closed(chain: ChainRuntime): void {
-		if (chain.limit !== undefined) chain.limit.active--;
+		chain.limit?.gauge(-1);
 		this.#count("downstream_cx_destroy");
 		this.#gauge(-1);
 	}

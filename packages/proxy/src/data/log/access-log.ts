@@ -101,7 +101,7 @@ export function compileLogFilter(filter: AccessLogFilter, errors: string[]): Log
 			return ({ request }) => request !== undefined && test(request);
 		}
 		case "notHealthCheck":
-			return ({ request }) => request?.get("user-agent")?.startsWith("Envoy/HC") !== true;
+			return ({ isHealthCheck }) => !isHealthCheck;
 	}
 }
 

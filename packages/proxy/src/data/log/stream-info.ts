@@ -62,10 +62,13 @@ export interface StreamInfo {
 	upstreamTransportFailureReason: string;
 	upstreamTls: TlsInfo | undefined;
 	localReplyBody: string;
+	/** A request that the health check filter took for one. */
+	isHealthCheck: boolean;
 
 	connection: ConnectionInfo;
 	/** `%DYNAMIC_METADATA(namespace:key…)%`; undefined when no filter wrote any. */
 	dynamicMetadata: Readonly<Record<string, Readonly<Record<string, unknown>>>> | undefined;
+	/** What filters say to each other and to logs, as text; undefined when none wrote any. */
 	filterState: ReadonlyMap<string, string> | undefined;
 	routeMetadata: Readonly<Record<string, Readonly<Record<string, unknown>>>> | undefined;
 	clusterMetadata: Readonly<Record<string, Readonly<Record<string, unknown>>>> | undefined;
@@ -130,6 +133,15 @@ export function createConnectionInfo(parts: Partial<ConnectionInfo> = {}): Conne
 	};
 }
 
+/** Adds to what filters said under `namespace`; later values of a key replace earlier ones. */
+export function mergeMetadata(info: StreamInfo, namespace: string, values: Readonly<Record<string, unknown>>): void {
+	info.dynamicMetadata = { ...info.dynamicMetadata, [namespace]: { ...info.dynamicMetadata?.[namespace], ...values } };
+}
+
+export function setFilterState(info: StreamInfo, key: string, value: string): void {
+	info.filterState = new Map([...(info.filterState ?? []), [key, value]]);
+}
+
 /** Always the same shape, so that formatters stay monomorphic. Make one per stream slot and `resetStreamInfo` it for the next request. */
 export function createStreamInfo(connection: ConnectionInfo): StreamInfo {
 	return {
@@ -172,6 +184,7 @@ export function createStreamInfo(connection: ConnectionInfo): StreamInfo {
 		upstreamTransportFailureReason: "",
 		upstreamTls: undefined,
 		localReplyBody: "",
+		isHealthCheck: false,
 		connection,
 		dynamicMetadata: undefined,
 		filterState: undefined,
@@ -199,6 +212,7 @@ export function resetStreamInfo(info: StreamInfo): void {
 	info.upstreamHost = info.upstreamHostName = info.upstreamLocalAddress = info.upstreamTransportFailureReason = "";
 	info.upstreamTls = undefined;
 	info.localReplyBody = "";
+	info.isHealthCheck = false;
 	info.dynamicMetadata = info.routeMetadata = info.clusterMetadata = info.upstreamMetadata = undefined;
 	info.filterState = undefined;
 }

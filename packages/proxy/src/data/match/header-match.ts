@@ -9,6 +9,24 @@ export function compileHeaderMatch(header: HeaderMatch, context: CompileContext)
 	return compileMatch(header, headerReader(header.name), context);
 }
 
+/** As `compileHeaderMatch`, but each line is a value of its own, one of which has to match: what RBAC rules mean by a header. */
+export function compileHeaderLinesMatch(header: HeaderMatch, context: CompileContext): RequestPredicate {
+	const isMatch = compileHeaderMatch(header, context);
+	const { match } = header;
+	if (match.kind === "present" || header.name.startsWith(":") || header.name === "host") return isMatch;
+	const test = compileValueTest(match, context);
+	const name = header.name.toLowerCase();
+	return (head) => {
+		// Without a comma there is one line.
+		if (head.get(name)?.includes(",") !== true) return isMatch(head);
+		let found = false;
+		head.forEach((line, value) => {
+			if (line === name && !found) found = test(value);
+		});
+		return found !== header.invert;
+	};
+}
+
 /** The same for the headers of a response, which have no pseudo headers. */
 export function compileResponseHeaderMatch(header: HeaderMatch, context: CompileContext): (head: HeadersView) => boolean {
 	const name = header.name.toLowerCase();
@@ -22,11 +40,15 @@ function compileMatch<H>(
 	context: CompileContext,
 ): (head: H) => boolean {
 	if (match.kind === "present") return (head) => (read(head) !== undefined) !== invert;
-	const test: StringPredicate = match.kind === "range" ? (value) => isInRange(value, match.start, match.end) : compileStringMatch(match, context);
+	const test = compileValueTest(match, context);
 	return (head) => {
 		const value = read(head) ?? (treatMissingAsEmpty ? "" : undefined);
 		return value !== undefined && test(value) !== invert;
 	};
+}
+
+function compileValueTest(match: Exclude<HeaderMatch["match"], { readonly kind: "present" }>, context: CompileContext): StringPredicate {
+	return match.kind === "range" ? (value) => isInRange(value, match.start, match.end) : compileStringMatch(match, context);
 }
 
 /** A decimal integer in [start, end). */

@@ -158,8 +158,8 @@ test("an invalid regular expression is reported and matches nothing", () => {
 test("weighted clusters share the requests by weight, and add their own headers first", () => {
 	const add = (value: string) => ({ ...noHeaderOperations, requestAdd: [{ name: "x", value, action: "append" as const, keepEmpty: false }] });
 	const clusters = [
-		{ name: "v1", weight: 90, headers: add("w%UPSTREAM_CLUSTER%"), hostRewrite: undefined },
-		{ name: "v2", weight: 10, headers: noHeaderOperations, hostRewrite: "other" },
+		{ name: "v1", weight: 90, headers: add("w%UPSTREAM_CLUSTER%"), hostRewrite: undefined, filters: {} },
+		{ name: "v2", weight: 10, headers: noHeaderOperations, hostRewrite: "other", filters: {} },
 	];
 	const action = routeAction({ cluster: { kind: "weighted", clusters, totalWeight: 100 } });
 	const vhost = virtualHost({ routes: [route({ action, headerOperations: add("r") })], headers: add("v") });

@@ -1,10 +1,12 @@
 import type { Fraction, HeaderOperations, Route, RouteAction, RouteTable, VirtualHost, WeightedCluster } from "../../config/runtime-config.ts";
+import type { FilterOverrides } from "../../config/http-filters.ts";
 import type { FormatterEnvironment } from "../headers/formatter.ts";
 import { compileHeaderMutations, type MutateHeaders } from "../headers/header-mutations.ts";
 import type { RequestView } from "../headers/headers-view.ts";
 import type { Hash64 } from "../lb/hash.ts";
 import { type CompileContext, createCompileContext } from "./compile-context.ts";
 import { compileHeaderMatches, compileQueryMatches, type RequestPredicate } from "./header-match.ts";
+import { compileMetadataMatches, type DynamicMetadata, type MetadataPredicate } from "./metadata-match.ts";
 import { compilePathMatch, type PathPredicate, withoutQuery } from "./path-match.ts";
 import { compileRequestHash, type RequestHasher } from "./request-hash.ts";
 import { compileHostRewrite, compilePathRewrite, compileRedirect, type HostRewrite, type PathRewrite, type RedirectLocation } from "./rewrite.ts";
@@ -34,6 +36,11 @@ export interface CompiledRoute {
 	readonly query: RequestPredicate | undefined;
 	/** Of the route, the virtual host and the table, for direct responses and redirects; a cluster choice has its own. */
 	readonly mutateResponse: MutateHeaders | undefined;
+	/** On metadata that filters wrote. */
+	readonly metadata: MetadataPredicate | undefined;
+	/** What the route, its virtual host and the table say to filters, the most specific first. */
+	readonly filterOverrides: readonly FilterOverrides[];
+	readonly hasFilterOverrides: boolean;
 	readonly action: CompiledAction;
 }
 
@@ -59,6 +66,8 @@ export interface ClusterChoice {
 	readonly mutateResponse: MutateHeaders | undefined;
 	/** A weighted cluster's own; before the route's. */
 	readonly hostRewrite: string | undefined;
+	/** What a weighted cluster says to filters; undefined: nothing. */
+	readonly filters: FilterOverrides | undefined;
 }
 
 type CompiledClusters =
@@ -95,16 +104,22 @@ function compileRoute(config: Route, virtualHost: CompiledVirtualHost, table: Ro
 	const key = indexKey(config);
 	const isIndexed = key.kind !== "any" && config.path.kind !== "pathSeparatedPrefix" && !key.value.includes("?");
 	const levels = [config.headerOperations, virtualHost.config.headers, table.headers];
+	const filterOverrides = [config.filters, virtualHost.config.filters, table.filters].filter(saysSomething);
 	return {
 		config,
 		virtualHost,
 		path: isIndexed ? undefined : compilePathMatch(config.path, context),
 		headers: compileHeaderMatches(config.headers, context),
 		query: compileQueryMatches(config.query, context),
+		metadata: compileMetadataMatches(config.dynamicMetadata, context),
+		filterOverrides,
+		hasFilterOverrides: filterOverrides.length > 0,
 		mutateResponse: compileLevels(levels, table, "response", context, inputs),
 		action: compileAction(config, levels, table, context, inputs),
 	};
 }
+
+const saysSomething = (overrides: FilterOverrides): boolean => Object.keys(overrides).length > 0;
 
 function compileAction(
 	route: Route,
@@ -123,6 +138,7 @@ function compileAction(
 			mutateRequest: compileLevels(all, table, "request", context, inputs),
 			mutateResponse: compileLevels(all, table, "response", context, inputs),
 			hostRewrite: own?.hostRewrite,
+			filters: own !== undefined && saysSomething(own.filters) ? own.filters : undefined,
 		};
 	};
 	return {
@@ -171,14 +187,14 @@ export function matchVirtualHost(table: CompiledRouteTable, authority: string): 
 	return table.virtualHosts.match(authority);
 }
 
-/** The first route, in order, that takes the request. `random` is uniform in [0, 1). */
-export function matchRoute(host: CompiledVirtualHost, head: RequestView, random: () => number): CompiledRoute | undefined {
+/** The first route, in order, that takes the request. `random` is uniform in [0, 1). `metadata`: written by filters so far. */
+export function matchRoute(host: CompiledVirtualHost, head: RequestView, random: () => number, metadata?: DynamicMetadata): CompiledRoute | undefined {
 	const { path } = head;
 	const bare = withoutQuery(path);
 	const candidates = host.routes.candidates(path, bare);
 	for (let i = 0; i < candidates.length; i++) {
 		const route = candidates[i] as CompiledRoute;
-		if (takesRequest(route, head, path, bare, random)) return route;
+		if (takesRequest(route, head, path, bare, random, metadata)) return route;
 	}
 	return undefined;
 }
@@ -189,12 +205,20 @@ export function matchTable(table: CompiledRouteTable, head: RequestView, random:
 	return host && matchRoute(host, head, random);
 }
 
-function takesRequest(route: CompiledRoute, head: RequestView, path: string, bare: string, random: () => number): boolean {
+function takesRequest(
+	route: CompiledRoute,
+	head: RequestView,
+	path: string,
+	bare: string,
+	random: () => number,
+	metadata: DynamicMetadata | undefined,
+): boolean {
 	const { runtimeFraction, grpcOnly, path: pathMatch } = route.config;
 	if (runtimeFraction && !isInFraction(runtimeFraction, random)) return false;
 	if (grpcOnly && !isGrpc(head)) return false;
 	if (route.headers && !route.headers(head)) return false;
 	if (route.query && !route.query(head)) return false;
+	if (route.metadata && !route.metadata(metadata)) return false;
 	// CONNECT requests are for connect matchers alone.
 	if (head.method === "CONNECT" && pathMatch.kind !== "connect" && !path.startsWith("/")) return false;
 	return route.path === undefined || route.path(head, path, bare);
@@ -225,4 +249,4 @@ export function chooseCluster(forward: CompiledForward, head: RequestView, rando
 	}
 }
 
-const noCluster: ClusterChoice = { cluster: "", mutateRequest: undefined, mutateResponse: undefined, hostRewrite: undefined };
+const noCluster: ClusterChoice = { cluster: "", mutateRequest: undefined, mutateResponse: undefined, hostRewrite: undefined, filters: undefined };

@@ -166,11 +166,6 @@ export const httpCounters = defineFamily([
 	"rq_reset_after_downstream_response_started",
 	"rq_total",
 	"rs_too_large",
-	"fault.aborts_injected",
-	"fault.delays_injected",
-	"fault.faults_overflow",
-	"cors.origin_valid",
-	"cors.origin_invalid",
 ]);
 
 export const httpGauges = defineFamily([

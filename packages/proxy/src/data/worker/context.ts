@@ -23,6 +23,8 @@ export interface WorkerContext {
 	/** Istio's standard metrics. */
 	readonly istio: IstioTelemetry;
 	readonly words: SharedWords;
+	/** Token buckets that all workers draw from. */
+	readonly buckets: SharedArrayBuffer;
 	readonly hash64: Hash64;
 	readonly environment: FormatterEnvironment;
 	/** Uniform in [0, 1). */

@@ -1,4 +1,5 @@
 import type { Cluster, ClusterHosts, ConfigUpdate, FilterChain, HttpConnectionManager, Listener, Route, RouteTable } from "../../config/runtime-config.ts";
+import { createBucketBuffer } from "../../config/shared-buckets.ts";
 import { createSharedBuffer } from "../../config/shared-state.ts";
 import type { FromWorker, WorkerInit } from "../../config/worker-messages.ts";
 import { type DataWorker, createDataWorker } from "./worker.ts";
@@ -27,6 +28,8 @@ export function forwardTo(cluster: string): Extract<Route["action"], { kind: "ro
 		hashPolicies: [],
 		upgrades: {},
 		priority: "default",
+		rateLimits: [],
+		includeVirtualHostRateLimits: false,
 	};
 }
 
@@ -36,12 +39,12 @@ export function routeOf(prefix: string, action: Route["action"], parts: Partial<
 		path: { kind: "prefix", value: prefix, caseSensitive: true },
 		headers: [],
 		query: [],
+		dynamicMetadata: [],
 		grpcOnly: false,
 		runtimeFraction: undefined,
 		action,
 		headerOperations: noHeaders,
-		cors: undefined,
-		fault: undefined,
+		filters: {},
 		istioConfig: undefined,
 		...parts,
 	};
@@ -58,13 +61,14 @@ export function tableOf(routes: readonly Route[], name = "table"): RouteTable {
 				requireTls: "none",
 				headers: noHeaders,
 				retry: undefined,
-				cors: undefined,
-				fault: undefined,
+				filters: {},
+				rateLimits: [],
 				includeRequestAttemptCount: false,
 				includeAttemptCountInResponse: false,
 			},
 		],
 		headers: noHeaders,
+		filters: {},
 		mostSpecificHeaderMutationsWins: false,
 		ignorePortInHostMatching: false,
 		maxDirectResponseBodyBytes: 4096,
@@ -236,6 +240,7 @@ export function workerInit(transport: "auto" | "net" = "auto"): WorkerInit {
 		workers: 1,
 		node: { id: "test", cluster: "test", metadata: {}, locality: { region: "", zone: "", subZone: "" } },
 		shared: createSharedBuffer(),
+		buckets: createBucketBuffer(),
 		accessLogFlushMs: 50,
 		options: { transport, logLevel: "warn", reusePort: false, serverName: "envoy" },
 	};

@@ -69,6 +69,7 @@ export async function createDataWorker(
 		stats: createStatsRegistry(istio),
 		istio,
 		words: viewSharedWords(init.shared),
+		buckets: init.buckets,
 		hash64: await loadHash64(),
 		environment: { hostname: hostname(), env: process.env, nowMs: Date.now },
 		random: Math.random,

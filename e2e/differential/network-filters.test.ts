@@ -1,0 +1,106 @@
+import assert from "node:assert/strict";
+import { connect, createServer, type Server } from "node:net";
+import { after, before, describe, test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
+import { type Proxy, skipReason, startPair } from "./pair.ts";
+
+type Json = Readonly<Record<string, unknown>>;
+
+const types = "type.googleapis.com/envoy.extensions";
+const filter = (name: string, type: string, config: Json) => ({ name, typed_config: { "@type": `${types}.filters.network.${type}`, ...config } });
+const rules = (action: string, permissions: readonly Json[], principals: readonly Json[] = [{ any: true }]) => ({
+	action,
+	policies: { p: { permissions, principals } },
+});
+const rbac = (config: Json) => filter("envoy.filters.network.rbac", "rbac.v3.RBAC", { stat_prefix: "tcp.", ...config });
+const range = (address_prefix: string, prefix_len: number) => ({ address_prefix, prefix_len });
+
+const chains: Readonly<Record<string, readonly Json[]>> = {
+	allowed: [rbac({ rules: rules("ALLOW", [{ any: true }], [{ direct_remote_ip: range("127.0.0.0", 8) }]) })],
+	denied: [rbac({ rules: rules("DENY", [{ any: true }], [{ direct_remote_ip: range("127.0.0.0", 8) }]) })],
+	"denied by default": [rbac({ rules: rules("ALLOW", [{ destination_port: 1 }]) })],
+	"not authenticated": [rbac({ rules: rules("ALLOW", [{ any: true }], [{ authenticated: { principal_name: { prefix: "spiffe://" } } }]) })],
+	shadow: [rbac({ shadow_rules: rules("DENY", [{ any: true }]), shadow_rules_stat_prefix: "istio_dry_run_deny_" })],
+	limited: [
+		filter("envoy.filters.network.local_ratelimit", "local_ratelimit.v3.LocalRateLimit", {
+			stat_prefix: "lr",
+			token_bucket: { max_tokens: 2, tokens_per_fill: 2, fill_interval: "3600s" },
+		}),
+	],
+};
+
+describe("network filters, beside a real Envoy", { skip: skipReason }, () => {
+	let upstream: Server;
+	let pair: readonly [Proxy, Proxy];
+
+	before(async () => {
+		upstream = createServer((socket) => socket.on("error", () => {}).on("data", (bytes) => socket.end(`echo ${bytes.toString()}`)));
+		await new Promise<void>((resolve) => upstream.listen(0, "127.0.0.1", () => resolve()));
+		const address = upstream.address();
+		const port = typeof address === "object" && address !== null ? address.port : 0;
+		pair = await startPair((accessLog) => bootstrap(port, accessLog), Object.keys(chains));
+	});
+	after(async () => {
+		upstream?.close();
+		for (const proxy of pair ?? []) await proxy.stop();
+	});
+
+	for (const name of Object.keys(chains)) {
+		test(name, async () => {
+			const [envoy, weft] = await Promise.all(pair.map((proxy) => talk(proxy, name)));
+			assert.deepEqual(weft, envoy);
+			assert.ok(envoy !== undefined && envoy.length === 3);
+		});
+	}
+
+	test("statistics", async () => {
+		const [envoy, weft] = await Promise.all(pair.map((proxy) => proxy.stats(/^tcp\.rbac|local_rate_limit/)));
+		assert.deepEqual(weft?.toSorted(), envoy?.toSorted());
+	});
+});
+
+/** What three clients, one after the other, got before their connections ended. */
+async function talk(proxy: Proxy, listener: string): Promise<readonly string[]> {
+	const heard: string[] = [];
+	for (let i = 0; i < 3; i++) {
+		heard.push(
+			await new Promise<string>((resolve) => {
+				let text = "";
+				const socket = connect({ port: proxy.port(listener), host: "127.0.0.1" }, () => socket.write("hi"));
+				socket.on("data", (bytes) => void (text += bytes.toString()));
+				socket.on("error", () => {});
+				socket.on("close", () => resolve(text));
+			}),
+		);
+		await sleep(20);
+	}
+	return heard;
+}
+
+const loopback = (port: number) => ({ socket_address: { address: "127.0.0.1", port_value: port } });
+
+function bootstrap(port: number, accessLog: string): object {
+	const log = {
+		name: "envoy.access_loggers.file",
+		typed_config: {
+			"@type": `${types}.access_loggers.file.v3.FileAccessLog`,
+			path: accessLog,
+			log_format: { json_format: { listener: "x", why: "%CONNECTION_TERMINATION_DETAILS%" } },
+		},
+	};
+	const proxy = filter("envoy.filters.network.tcp_proxy", "tcp_proxy.v3.TcpProxy", { stat_prefix: "t", cluster: "upstream", access_log: [log] });
+	return {
+		admin: { address: loopback(0) },
+		static_resources: {
+			listeners: Object.entries(chains).map(([name, filters]) => ({ name, address: loopback(0), filter_chains: [{ filters: [...filters, proxy] }] })),
+			clusters: [
+				{
+					name: "upstream",
+					type: "STATIC",
+					connect_timeout: "1s",
+					load_assignment: { cluster_name: "upstream", endpoints: [{ lb_endpoints: [{ endpoint: { address: loopback(port) } }] }] },
+				},
+			],
+		},
+	};
+}

@@ -1,0 +1,44 @@
+import type { HTTPFault } from "@weft/xds/generated/envoy/extensions/filters/http/fault/v3/fault.ts";
+import type { FaultPolicy } from "../../http-filters.ts";
+import { type At, durationMs, onlySupports, report, under } from "../issues.ts";
+import { decodeFraction, decodeHeaderMatches, never } from "../matchers.ts";
+
+const faultFields = ["delay", "abort", "upstreamCluster", "headers", "downstreamNodes", "maxActiveFaults", "disableDownstreamClusterStats", "filterMetadata"];
+// Runtime keys only name overrides, and there is no runtime here: their defaults are what the message says.
+const faultRuntime = [
+	"delayPercentRuntime",
+	"abortPercentRuntime",
+	"delayDurationRuntime",
+	"abortHttpStatusRuntime",
+	"maxActiveFaultsRuntime",
+	"responseRateLimitPercentRuntime",
+	"abortGrpcStatusRuntime",
+];
+
+export function decodeFault(at: At, fault: HTTPFault): FaultPolicy {
+	onlySupports(at, "envoy.extensions.filters.http.fault.v3.HTTPFault", fault, [...faultFields, ...faultRuntime]);
+	// 0 allows none, so it is a limit too.
+	if (fault.maxActiveFaults !== undefined) report(under(at, "maxActiveFaults"), `max_active_faults (${fault.maxActiveFaults}) is not implemented`);
+	return {
+		delay: decodeDelay(under(at, "delay"), fault.delay),
+		abort: decodeAbort(under(at, "abort"), fault.abort),
+		headers: decodeHeaderMatches(at, fault.headers),
+		upstreamCluster: fault.upstreamCluster,
+		downstreamNodes: fault.downstreamNodes,
+	};
+}
+
+function decodeDelay(at: At, delay: HTTPFault["delay"]): FaultPolicy["delay"] {
+	if (delay === undefined) return undefined;
+	const fraction = delay.percentage === undefined ? never : decodeFraction(under(at, "percentage"), delay.percentage);
+	if (delay.headerDelay !== undefined) return { fraction, source: { kind: "header" } };
+	return { fraction, source: { kind: "fixed", ms: durationMs(delay.fixedDelay) ?? 0 } };
+}
+
+function decodeAbort(at: At, abort: HTTPFault["abort"]): FaultPolicy["abort"] {
+	if (abort === undefined) return undefined;
+	const fraction = abort.percentage === undefined ? never : decodeFraction(under(at, "percentage"), abort.percentage);
+	if (abort.headerAbort !== undefined) return { fraction, source: { kind: "header" } };
+	if (abort.grpcStatus !== undefined) return { fraction, source: { kind: "grpc", status: abort.grpcStatus } };
+	return { fraction, source: { kind: "http", status: abort.httpStatus ?? 0 } };
+}

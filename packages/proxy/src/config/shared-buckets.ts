@@ -1,0 +1,70 @@
+/**
+ * Token buckets that all workers draw from: in one SharedArrayBuffer, found by the hash of what they belong to, so that
+ * no thread hands them out. A bucket is one word, the moment (microseconds of wall clock) at which it would have been
+ * empty; what it holds now follows from the time since (as Envoy's AtomicTokenBucket).
+ */
+
+const placesMax = 4096;
+/** So far a key is looked for beyond its place. */
+const probesMax = 64;
+
+export function createBucketBuffer(): SharedArrayBuffer {
+	return new SharedArrayBuffer(placesMax * 2 * BigInt64Array.BYTES_PER_ELEMENT);
+}
+
+export interface BucketRate {
+	readonly tokensMax: number;
+	readonly tokensPerFill: number;
+	readonly fillIntervalMs: number;
+}
+
+export interface Bucket {
+	/** Takes a token when there is one. */
+	take(nowMs: number): boolean;
+	/** Whole tokens in it. */
+	remaining(nowMs: number): number;
+	/** How long until there is one; 0: there is. */
+	waitMs(nowMs: number): number;
+}
+
+/** `hash`: 64 bits of what tells the bucket from others, not 0. Without a place left it is this thread's own. */
+export function openBucket(buffer: SharedArrayBuffer, hash: bigint, rate: BucketRate): Bucket {
+	const words = new BigInt64Array(buffer);
+	const wanted = BigInt.asIntN(64, hash) || 1n;
+	const first = Number(BigInt.asUintN(32, hash)) % placesMax;
+	for (let probe = 0; probe < probesMax; probe++) {
+		const at = ((first + probe) % placesMax) * 2;
+		const found = Atomics.compareExchange(words, at, 0n, wanted);
+		if (found === 0n || found === wanted) return createBucket(words, at + 1, rate);
+	}
+	return createOwnBucket(rate);
+}
+
+/** For one connection, or where nothing is shared. */
+export function createOwnBucket(rate: BucketRate): Bucket {
+	return createBucket(new BigInt64Array(new SharedArrayBuffer(BigInt64Array.BYTES_PER_ELEMENT)), 0, rate);
+}
+
+function createBucket(words: BigInt64Array, at: number, { tokensMax, tokensPerFill, fillIntervalMs }: BucketRate): Bucket {
+	const perMicrosecond = tokensPerFill / (fillIntervalMs * 1000);
+	// A clock that was set back would leave the bucket empty until it is where it was.
+	const held = (emptyAt: number, now: number) => (emptyAt === 0 || emptyAt > now ? tokensMax : Math.min(tokensMax, (now - emptyAt) * perMicrosecond));
+	return {
+		take(nowMs) {
+			const now = Math.floor(nowMs * 1000);
+			for (;;) {
+				const before = Atomics.load(words, at);
+				const tokens = held(Number(before), now);
+				// What a fraction lost in rounding must not cost a token.
+				if (tokens < 1 - 1e-9) return false;
+				const after = BigInt(Math.floor(now - (tokens - 1) / perMicrosecond));
+				if (Atomics.compareExchange(words, at, before, after) === before) return true;
+			}
+		},
+		waitMs(nowMs) {
+			const tokens = held(Number(Atomics.load(words, at)), Math.floor(nowMs * 1000));
+			return tokens >= 1 ? 0 : (1 - tokens) / perMicrosecond / 1000;
+		},
+		remaining: (nowMs) => Math.floor(held(Number(Atomics.load(words, at)), Math.floor(nowMs * 1000)) + 1e-9),
+	};
+}

@@ -1,0 +1,61 @@
+import type { FilterOverrideConfig, HttpFilter } from "../../config/http-filters.ts";
+import type { StreamFilter } from "../http/stream-filter.ts";
+import { compileBuffer } from "./buffer.ts";
+import { compileCors } from "./cors.ts";
+import { compileCsrf } from "./csrf.ts";
+import { compileExtAuthz } from "./ext-authz.ts";
+import { compileFault } from "./fault.ts";
+import type { FilterInputs } from "./filter-inputs.ts";
+import { compileGrpcStats } from "./grpc-stats.ts";
+import { compileGrpcWeb } from "./grpc-web.ts";
+import { compileHeaderMutation } from "./header-mutation.ts";
+import { compileHealthCheck } from "./health-check.ts";
+import { compileJwtAuthn } from "./jwt/jwt-authn.ts";
+import { compileLocalRateLimit } from "./local-rate-limit.ts";
+import { compileHttpRbac } from "./rbac/rbac.ts";
+import { compileStatefulSession } from "./stateful-session.ts";
+
+type OfKind<Kind extends FilterOverrideConfig["kind"]> = Extract<FilterOverrideConfig, { kind: Kind }>;
+
+/** A filter as it is on one route; `overrides` from the most specific to the least. undefined: it has nothing to do there. */
+export function compileHttpFilter(filter: HttpFilter, overrides: readonly FilterOverrideConfig[], inputs: FilterInputs): StreamFilter | undefined {
+	const all = <Kind extends FilterOverrideConfig["kind"]>(kind: Kind) => overrides.filter((override): override is OfKind<Kind> => override.kind === kind);
+	switch (filter.kind) {
+		case "cors":
+			return compileCors(all("cors")[0]?.policy, inputs);
+		case "fault":
+			return compileFault(all("fault")[0]?.policy ?? filter.policy, inputs);
+		case "healthCheck":
+			return compileHealthCheck(filter.check, inputs);
+		case "jwtAuthn":
+			return compileJwtAuthn(filter.jwt, all("jwtAuthn")[0]?.requirementName, inputs);
+		case "rbac":
+			return compileHttpRbac(all("rbac")[0]?.rbac ?? filter.rbac, inputs);
+		case "localRateLimit":
+			return compileLocalRateLimit(all("localRateLimit")[0]?.limit ?? filter.limit, inputs);
+		case "headerMutation": {
+			const overrides = all("headerMutation").map(({ mutations }) => mutations);
+			return compileHeaderMutation(filter.mutations, overrides, filter.mostSpecificWins, inputs);
+		}
+		case "csrf":
+			return compileCsrf(all("csrf")[0]?.policy ?? filter.policy, inputs);
+		case "buffer":
+			return compileBuffer(all("buffer")[0]?.bytesMax ?? filter.bytesMax);
+		case "statefulSession": {
+			const [override] = all("statefulSession");
+			return compileStatefulSession(override === undefined ? filter.session : override.session, inputs);
+		}
+		case "grpcWeb":
+			return compileGrpcWeb(inputs);
+		case "grpcStats":
+			return compileGrpcStats(filter.stats, inputs);
+		case "extAuthz":
+			return compileExtAuthz(filter.authz, all("extAuthz")[0]?.settings, inputs);
+		// These have no part in a stream's way: the router ends it, the others are asked by whoever needs them.
+		case "router":
+		case "alpn":
+		case "istioStats":
+		case "peerMetadata":
+			return undefined;
+	}
+}

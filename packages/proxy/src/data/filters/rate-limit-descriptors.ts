@@ -1,0 +1,77 @@
+import type { LocalRateLimit, RateLimitAction, RateLimitEntry } from "../../config/http-filters.ts";
+import { addressOf } from "../headers/edge.ts";
+import type { HttpStream } from "../http/stream.ts";
+import type { CompileContext } from "../match/compile-context.ts";
+import { compileHeaderMatches, type RequestPredicate } from "../match/header-match.ts";
+import { readMetadata } from "../match/metadata-match.ts";
+
+/** What a request is counted under: keys and values, in order. */
+export type Descriptor = readonly { readonly key: string; readonly value: string }[];
+
+type DescribeEntry = (stream: HttpStream) => { readonly key: string; readonly value: string } | "skip" | undefined;
+
+const none: readonly Descriptor[] = [];
+
+/** The descriptors of a request by the filter's own actions, or by its route's and virtual host's. */
+export function compileDescriptors(config: LocalRateLimit, compile: CompileContext): (stream: HttpStream) => readonly Descriptor[] {
+	const compiled = new WeakMap<RateLimitAction, readonly DescribeEntry[]>();
+	const entriesOf = (action: RateLimitAction) => {
+		let entries = compiled.get(action);
+		if (entries === undefined) compiled.set(action, (entries = action.entries.map((entry) => compileEntry(entry, compile))));
+		return entries;
+	};
+	const describe = (actions: readonly RateLimitAction[], stream: HttpStream): readonly Descriptor[] =>
+		actions.filter(({ stage }) => stage === config.stage).flatMap((action) => describeOne(entriesOf(action), stream));
+	if (config.descriptors.length === 0) return () => none;
+	if (config.rateLimits.length > 0) return (stream) => describe(config.rateLimits, stream);
+	return (stream) => {
+		const { route } = stream;
+		if (route?.config.action.kind !== "route") return none;
+		const { rateLimits, includeVirtualHostRateLimits } = route.config.action;
+		const host = route.virtualHost.config.rateLimits;
+		const isHostIncluded =
+			config.virtualHostLimits === "include" || includeVirtualHostRateLimits || (config.virtualHostLimits === "override" && rateLimits.length === 0);
+		return isHostIncluded ? [...describe(rateLimits, stream), ...describe(host, stream)] : describe(rateLimits, stream);
+	};
+}
+
+/** None when an entry has nothing to say and may not be left out. */
+function describeOne(entries: readonly DescribeEntry[], stream: HttpStream): readonly Descriptor[] {
+	const descriptor: { readonly key: string; readonly value: string }[] = [];
+	for (const describe of entries) {
+		const entry = describe(stream);
+		if (entry === undefined) return none;
+		if (entry !== "skip") descriptor.push(entry);
+	}
+	return descriptor.length === 0 ? none : [descriptor];
+}
+
+function compileEntry(entry: RateLimitEntry, compile: CompileContext): DescribeEntry {
+	switch (entry.kind) {
+		case "sourceCluster":
+			return ({ context }) => ({ key: "source_cluster", value: context.node.cluster });
+		case "destinationCluster":
+			return ({ choice }) => ({ key: "destination_cluster", value: choice?.cluster ?? "" });
+		case "remoteAddress":
+			return ({ info }) => ({ key: "remote_address", value: addressOf(info.connection.remoteAddress) });
+		case "generic":
+			return () => entry;
+		case "requestHeader":
+			return ({ request }) => {
+				const value = request.get(entry.header);
+				if (value === undefined) return entry.skipIfAbsent ? "skip" : undefined;
+				return { key: entry.key, value };
+			};
+		case "headerValueMatch": {
+			const matches: RequestPredicate = compileHeaderMatches(entry.headers, compile) ?? (() => true);
+			return ({ request }) => (matches(request) === entry.expect ? { key: entry.key, value: entry.value } : undefined);
+		}
+		case "metadata":
+			return ({ info }) => {
+				const found = readMetadata(info.dynamicMetadata, entry.filter, entry.path);
+				const value = typeof found === "string" && found !== "" ? found : entry.defaultValue;
+				if (value !== "") return { key: entry.key, value };
+				return entry.skipIfAbsent ? "skip" : undefined;
+			};
+	}
+}

@@ -1,0 +1,78 @@
+import type { NetworkFilter } from "../../config/runtime-config.ts";
+import { openBucket } from "../../config/shared-buckets.ts";
+import { compileRbac } from "../filters/rbac/rbac-engine.ts";
+import type { Counter } from "../filters/filter-inputs.ts";
+import type { StreamInfo } from "../log/stream-info.ts";
+import { createCompileContext } from "../match/compile-context.ts";
+import type { WorkerContext } from "../worker/context.ts";
+
+/** Judges a connection whose handshake is done: why it is not to be served, or undefined. */
+export type AdmitConnection = (info: StreamInfo) => string | undefined;
+
+export interface ConnectionFilters {
+	readonly admit: AdmitConnection | undefined;
+	close(): void;
+}
+
+/**
+ * The network filters that only say yes or no, in their order. Everything that they look at is known before the first
+ * byte, so a connection that is not wanted does not live until then, as it would in Envoy.
+ */
+export function compileConnectionFilters(filters: readonly NetworkFilter[], context: WorkerContext, errors: string[]): ConnectionFilters {
+	const closers: (() => void)[] = [];
+	const counterIn = (prefix: string, name: string): Counter => {
+		const scope = context.stats.openScope(prefix);
+		closers.push(() => scope.close());
+		const at = scope.counter(name);
+		return (by = 1) => {
+			const { counters } = context.stats;
+			counters[at] = (counters[at] as number) + by;
+		};
+	};
+	const tests = filters.flatMap((filter): readonly AdmitConnection[] => {
+		switch (filter.kind) {
+			case "rbac": {
+				const compile = createCompileContext();
+				const prefix = filter.statPrefix.endsWith(".") ? filter.statPrefix : `${filter.statPrefix}.`;
+				const engine = compileRbac(filter.rbac, compile, { filterName: "envoy.filters.network.rbac", counter: (name) => counterIn(`${prefix}rbac.`, name) });
+				errors.push(...compile.errors);
+				return [
+					(info) => {
+						const verdict = engine.judge(info);
+						return verdict === undefined || verdict.isAllowed
+							? undefined
+							: `rbac_access_denied_matched_policy[${verdict.policy || "none"}]`.replace(/\s/g, "_");
+					},
+				];
+			}
+			case "localRateLimit": {
+				const { bucket: rate, shareKey, statPrefix } = filter;
+				const limited = counterIn(`local_rate_limit.${statPrefix}.`, "rate_limited");
+				const key = shareKey === "" ? `${statPrefix} ${rate.key}` : `shared ${shareKey}`;
+				const bucket = openBucket(context.buckets, context.hash64([key, rate.tokensMax, rate.tokensPerFill, rate.fillIntervalMs].join("\0")), rate);
+				return [
+					() => {
+						if (bucket.take(context.wallMs())) return undefined;
+						limited();
+						return "local_ratelimit_close";
+					},
+				];
+			}
+			default:
+				return [];
+		}
+	});
+	const admit: AdmitConnection = (info) => {
+		for (const test of tests) {
+			const refused = test(info);
+			if (refused !== undefined) return refused;
+		}
+		return undefined;
+	};
+	return {
+		admit: tests.length === 0 ? undefined : admit,
+		close() {
+			for (const close of closers) close();
+		},
+	};
+}
