@@ -36,7 +36,15 @@ export const diagnosticCodes = {
 	hostNotInGateway: "IST0132",
 	schemaWarning: "IST0133",
 	conflictingGateways: "IST0145",
+	claimRoutingWithoutAuthentication: "IST0149",
 	externalNameServicePort: "IST0150",
+	envoyFilterRelative: "IST0151",
+	envoyFilterReplace: "IST0152",
+	envoyFilterAdd: "IST0153",
+	envoyFilterRemove: "IST0154",
+	envoyFilterRelativeWithVersion: "IST0155",
+	conflictingTelemetrySelectors: "IST0159",
+	multipleTelemetriesWithoutSelectors: "IST0160",
 	gatewayPortNotOnService: "IST0162",
 	ineffectiveSelector: "IST0166",
 	subsetSelectsNothing: "IST0173",
@@ -51,6 +59,7 @@ export const diagnosticCodes = {
 	unreadable: "WEFT-V008",
 	weightSum: "WEFT-V009",
 	meshConfig: "WEFT-V010",
+	patch: "WEFT-V011",
 } as const;
 
 /** `file:line:column: error [CODE] Kind ns/name path: message`; what is unknown is left out. */

@@ -81,7 +81,7 @@ program
 	.option("--proxy <pod.namespace>", "the proxy of this pod")
 	.option("--node <file>", "node id and metadata as JSON")
 	.option("--mesh-config <file>", "MeshConfig")
-	.option("--type <types>", "comma-separated: cds,lds,rds,eds,sds")
+	.option("--type <types>", "comma-separated: cds,lds,rds,eds,ecds,sds")
 	.option("--out <dir>", "write one file a type")
 	.addOption(new Option("-o, --output <format>", "output format").choices(["json", "yaml"]).default("json"))
 	.action(async (options) => (await import("./commands/xds.ts")).xdsCommand(options));

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { computedStatus } from "@weft/pilot";
 import { type AnyConfig, type Diagnostic, hasErrors, isKind, objectKindOf } from "@weft/api";
 import { admitObjects, decodeYaml, withAge } from "@weft/galley";
+import { objectChecks } from "@weft/pilot";
 import { stringify } from "yaml";
 import { type HttpContext, sendJson, sendText } from "./http-context.ts";
 
@@ -67,7 +68,7 @@ async function apply(context: HttpContext, directory: string, body: string, url:
 	const snapshot = context.store.snapshot();
 	const now = new Date(context.clock.nowMs()).toISOString();
 	const aged = decoded.flatMap((d) => d.objects).map((object) => withAge(object, snapshot, now));
-	const admitted = admitObjects(aged, snapshot);
+	const admitted = admitObjects(aged, snapshot, objectChecks);
 	const diagnostics = [...decoded.flatMap((d) => d.diagnostics), ...admitted.diagnostics];
 	if (hasErrors(diagnostics)) return sendJson(response, 422, { objects: [], diagnostics, ms: 0 } satisfies ApplyResult);
 	if (url.searchParams.get("dryRun") === "true")

@@ -1,10 +1,11 @@
 import { mkdirSync } from "node:fs";
 import type { Diagnostic } from "@weft/api";
 import { createStore, type Store, watchDirectory } from "@weft/galley";
-import { createDiscovery, type Discovery } from "@weft/pilot";
+import { createDiscovery, type Discovery, objectChecks } from "@weft/pilot";
 import { collectDefaultMetrics, Registry } from "prom-client";
 import { startGrpcServers } from "./grpc-servers.ts";
 import { startHttpServer } from "./http-server.ts";
+import { createJwksTransport } from "./jwks-transport.ts";
 import { createLocalIdentity } from "./local-identity.ts";
 import { type ControlPlaneOptions, debounceOf } from "./options.ts";
 import { createDebugAnswers } from "./xds-debug.ts";
@@ -33,12 +34,23 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
 		signal,
 		clock,
 		logger: logger.child("galley"),
+		checks: objectChecks,
 		onDiagnostics: (found) => {
 			diagnostics = found;
 		},
 	});
 	const meshConfig = () => options.meshConfig;
-	const discovery = createDiscovery({ store, meshConfig, clusterId, clock, logger: logger.child("ads"), registry, signal, ...debounceOf(options) });
+	const discovery = createDiscovery({
+		store,
+		meshConfig,
+		clusterId,
+		clock,
+		logger: logger.child("ads"),
+		registry,
+		signal,
+		jwksTransport: createJwksTransport("machine"),
+		...debounceOf(options),
+	});
 	const grpc = await startGrpcServers({
 		plaintext: options.plaintextGrpc,
 		secure: options.secure && (await createLocalIdentity(options.secure, options)),

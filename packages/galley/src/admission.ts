@@ -11,11 +11,14 @@ export interface Admitted {
 	readonly diagnostics: readonly Diagnostic[];
 }
 
+/** What else there is to say about an object by whoever translates it. Warnings only: like analysis, a check never refuses. */
+export type ObjectCheck = (object: AnyConfig) => readonly Diagnostic[];
+
 /**
  * The verdict on a batch beside what is in force: the same for `apply`, a watched directory and an admission webhook.
  * Warnings (unresolved references, conflicts) never refuse; they speak of the batch's own objects only.
  */
-export function admitObjects(objects: readonly AnyConfig[], snapshot: StoreSnapshot): Admitted {
+export function admitObjects(objects: readonly AnyConfig[], snapshot: StoreSnapshot, checks: readonly ObjectCheck[] = []): Admitted {
 	const diagnostics: Diagnostic[] = [];
 	const accepted = new Map<string, AnyConfig>();
 	for (const object of objects) {
@@ -33,6 +36,7 @@ export function admitObjects(objects: readonly AnyConfig[], snapshot: StoreSnaps
 	for (const finding of analyzeSnapshot(after, (object) => concerned.has(object))) {
 		if (accepted.has(`${finding.kind}/${finding.namespace ?? ""}/${finding.name}`)) diagnostics.push(finding);
 	}
+	for (const check of checks) for (const object of batch) diagnostics.push(...check(object));
 	for (const object of objects) forgetLocation(object);
 	return { accepted: batch, diagnostics };
 }

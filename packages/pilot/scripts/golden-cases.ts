@@ -30,6 +30,11 @@ export const families = [
 	"proxyconfig",
 	"gateway",
 	"gatewayapi",
+	"authorizationpolicy",
+	"requestauthentication",
+	"telemetry",
+	"envoyfilter",
+	"wasmplugin",
 ] as const;
 
 export function listCases(names: readonly string[] = families): readonly string[] {
@@ -78,7 +83,7 @@ export function loadCase(name: string, metadata: Readonly<Record<string, unknown
 	return { push, node: decodeNode({ ...node, metadata: { ...node.metadata, ...metadata } }, push) };
 }
 
-/** Translates one case offline and writes `{cds,eds,lds,rds}.json` into `out`. */
+/** Translates one case offline and writes `{cds,eds,lds,rds,ecds}.json` into `out`. */
 export function translateCase(name: string, out: string): void {
 	const { push, node } = loadCase(name);
 	mkdirSync(out, { recursive: true });

@@ -9,7 +9,7 @@ import { compareCases, type Difference, listCases, translateCase } from "./golde
 
 const { values, positionals } = parseArgs({
 	allowPositionals: true,
-	options: { kinds: { type: "string", default: "cds,eds,lds,rds" }, max: { type: "string", default: "10" } },
+	options: { kinds: { type: "string", default: "cds,eds,lds,rds,ecds" }, max: { type: "string", default: "10" } },
 });
 const kinds = values.kinds.split(",");
 const max = Number(values.max);

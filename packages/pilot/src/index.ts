@@ -1,4 +1,5 @@
 export { createDiscovery, type Discovery, type DiscoveryOptions } from "./discovery/discovery.ts";
+export type { JwksTransport } from "./discovery/jwks-fetcher.ts";
 export type { Convergence, Refusal } from "./discovery/sync-status.ts";
 export {
 	type Condition,
@@ -11,6 +12,8 @@ export {
 } from "./model/gateway-api/status.ts";
 export { computedStatus } from "./model/computed-status.ts";
 export { buildPush, type PushInput } from "./model/build-push.ts";
+export { objectChecks } from "./model/object-checks.ts";
+export { proxyConfigFor } from "./model/proxy-configs.ts";
 export { destinationRuleFor, endpointsOf, inboundPorts, mtlsMode, virtualServices } from "./model/lookup.ts";
 export { decodeNode, NodeError, type XdsNode } from "./model/node.ts";
 export type { LocalBinding, ProxyNode } from "./model/proxy-node.ts";

@@ -54,17 +54,19 @@ function collect() {
 	writeFileSync(join(work, "buf.yaml"), "version: v2\n");
 }
 
-// Fields that Envoy gained after the packaged protos and that the mesh uses, and constraints that it dropped (`loosen`: from, to).
+// Fields that Envoy gained after the packaged protos and that the mesh uses, in a message or in the file's first oneof of a name;
+// and constraints that it dropped (`loosen`: from, to).
 const additions = JSON.parse(readFileSync(join(here, "proto", "additions.json"), "utf8"));
 
 function patch(file, text) {
-	for (const { message, fields, imports = [], loosen } of additions.filter((a) => a.file === file)) {
-		const open = new RegExp(`(^|\\n)(\\s*)message ${message} \\{`);
-		if (!open.test(text)) throw new Error(`${file}: no message ${message} to extend`);
-		if (loosen !== undefined && !text.includes(loosen[0])) throw new Error(`${file}: nothing to loosen in ${message}`);
+	for (const { message, oneof, fields, imports = [], loosen } of additions.filter((a) => a.file === file)) {
+		const head = oneof === undefined ? `message ${message}` : `oneof ${oneof}`;
+		const open = new RegExp(`(^|\\n)(\\s*)${head} \\{`);
+		if (!open.test(text)) throw new Error(`${file}: no ${head} to extend`);
+		if (loosen !== undefined && !text.includes(loosen[0])) throw new Error(`${file}: nothing to loosen in ${head}`);
 		if (loosen !== undefined) text = text.replace(loosen[0], loosen[1]);
 		text = text.replace(/\nimport /, `${imports.map((i) => `\nimport "${i}";`).join("")}\nimport `);
-		text = text.replace(open, (head) => `${head}\n${fields.map((f) => `  ${f}`).join("\n")}\n`);
+		text = text.replace(open, (start) => `${start}\n${fields.map((f) => `  ${f}`).join("\n")}\n`);
 	}
 	return text;
 }

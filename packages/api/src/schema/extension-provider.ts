@@ -1,4 +1,4 @@
-import { anything, bool, duration, labels, list, map, obj, opt, type StaticOf, text, uint32 } from "./builders.ts";
+import { anything, bool, duration, int32, labels, list, map, obj, oneOf, opt, type StaticOf, text, uint32 } from "./builders.ts";
 
 // MeshConfig.ExtensionProvider: https://istio.io/latest/docs/reference/config/istio.mesh.v1alpha1/#MeshConfig-ExtensionProvider
 
@@ -8,10 +8,13 @@ const requestBodySchema = obj({
 	allowPartialMessage: opt(bool()),
 	packAsBytes: opt(bool()),
 });
-const httpServiceSchema = obj({
-	path: opt(text()),
-	timeout: opt(duration()),
-	headers: opt(list(obj({ name: opt(text()), value: opt(text()), envName: opt(text()) }))),
+const httpHeaders = () => opt(list(obj({ name: opt(text()), value: opt(text()), envName: opt(text()) }, { "x-weft-one-of": [["value", "envName"]] })));
+const httpServiceSchema = obj({ path: opt(text()), timeout: opt(duration()), headers: httpHeaders() });
+const dynatraceSamplerSchema = obj({
+	tenant: opt(text()),
+	clusterId: opt(int32()),
+	rootSpansPerMinute: opt(uint32()),
+	httpService: opt(obj({ ...service, http: opt(httpServiceSchema) })),
 });
 
 const extAuthzHttpSchema = obj({
@@ -58,9 +61,9 @@ const providers = {
 			maxTagLength: opt(uint32()),
 			enable64bitTraceId: opt(bool()),
 			path: opt(text()),
-			traceContextOption: opt(text()),
+			traceContextOption: opt(oneOf(["USE_B3", "USE_B3_WITH_W3C_PROPAGATION"])),
 			timeout: opt(duration()),
-			headers: opt(list(anything())),
+			headers: httpHeaders(),
 		}),
 	),
 	lightstep: opt(obj({ ...service, accessToken: opt(text()), maxTagLength: opt(uint32()) })),
@@ -73,9 +76,9 @@ const providers = {
 			...service,
 			maxTagLength: opt(uint32()),
 			http: opt(httpServiceSchema),
-			grpc: opt(anything()),
+			grpc: opt(obj({ timeout: opt(duration()), initialMetadata: httpHeaders() })),
 			resourceDetectors: opt(obj({ environment: opt(obj({})), dynatrace: opt(obj({})) })),
-			dynatraceSampler: opt(anything()),
+			dynatraceSampler: opt(dynatraceSamplerSchema),
 		}),
 	),
 	prometheus: opt(obj({})),

@@ -9,8 +9,7 @@ const unused: Readonly<Partial<Record<keyof MeshConfig, string>>> = {
 	certificates: "Istio has dropped it, too",
 	compliancePolicy: "TLS is as by default",
 	configSources: "resources are read from where the command line says",
-	enableEnvoyAccessLogService: "access logs go to files",
-	enableTracing: "no spans are reported",
+	enableEnvoyAccessLogService: "access logs go to files, and to the services that extensionProviders name",
 	serviceSettings: "there is one cluster",
 	verifyCertificateAtClient: "servers are verified by what their DestinationRule says",
 };
@@ -21,7 +20,7 @@ export interface MeshConfigReader {
 }
 
 /** Of `defaultConfig`, what the control plane itself reads. */
-const readProxyFields = new Set(["discoveryAddress", "gatewayTopology", "tracing"]);
+const readProxyFields = new Set(["discoveryAddress", "gatewayTopology", "proxyHeaders", "tracing"]);
 
 /** Warns of what is set to another value than Istio's default and changes nothing. */
 export function checkUnusedFields(report: Report, value: MeshConfig, { injectsPods }: MeshConfigReader): void {

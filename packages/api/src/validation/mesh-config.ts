@@ -1,6 +1,7 @@
 import { type Diagnostic, diagnosticCodes } from "../diagnostic.ts";
 import { type MeshConfig, meshConfigSchema } from "../schema/mesh-config.ts";
 import { checkUnusedFields, type MeshConfigReader } from "./mesh-config-unused.ts";
+import { checkProvider } from "./rules-extension-provider.ts";
 import { isDnsLabel, isDnsSubdomain } from "./names.ts";
 import { createReport, type Finding } from "./report.ts";
 import { checkDuration, checkExportTo, checkPort, checkRetries } from "./rules-common.ts";
@@ -45,17 +46,18 @@ export function decodeMeshConfigValue(
 }
 
 function checkProviders(report: ReturnType<typeof createReport>, value: MeshConfig): void {
-	const names = new Set<string>(["envoy", "prometheus", "stackdriver"]);
+	const names = new Set<string>(["envoy", "prometheus"]);
 	const seen = new Set<string>();
 	for (const [i, provider] of (value.extensionProviders ?? []).entries()) {
-		if (seen.has(provider.name)) report.at("extensionProviders", i, "name").error(`the provider ${quote(provider.name)} is defined twice; rename one`);
+		const at = report.at("extensionProviders", i);
+		if (seen.has(provider.name)) at.at("name").error(`the provider ${quote(provider.name)} is defined twice; rename one`);
 		seen.add(provider.name);
-		names.add(provider.name);
-		if (Object.keys(provider).length < 2) report.at("extensionProviders", i).error("the provider's kind is missing, like prometheus: {}");
+		names.add(provider.name.toLowerCase());
+		checkProvider(at, provider);
 	}
 	for (const signal of ["tracing", "metrics", "accessLogging"] as const) {
 		for (const [i, name] of (value.defaultProviders?.[signal] ?? []).entries()) {
-			if (names.has(name)) continue;
+			if (names.has(name.toLowerCase())) continue;
 			report.at("defaultProviders", signal, i).warn(`no provider ${quote(name)} in extensionProviders; it is ignored`, diagnosticCodes.meshConfig);
 		}
 	}

@@ -34,6 +34,7 @@ export function checkVirtualService(report: Report, spec: VirtualServiceSpec, na
 		report.error("http, tcp or tls must be provided in virtual service; add a route");
 	}
 	for (const [i, route] of (spec.http ?? []).entries()) checkHttpRoute(report.at("http", i), route, isDelegate);
+	if (gateways.length === 0 || gateways.includes("mesh")) checkNoClaims(report, spec);
 	for (const [i, route] of (spec.tls ?? []).entries()) {
 		const at = report.at("tls", i);
 		if (route.match.length === 0) at.at("match").error("a TLS route needs at least one match");
@@ -49,6 +50,20 @@ export function checkVirtualService(report: Report, spec: VirtualServiceSpec, na
 	}
 	checkExportTo(report.at("exportTo"), spec.exportTo, { namespace });
 	checkReachability(report, spec);
+}
+
+/** Sidecars choose the route before the server has read the token. */
+function checkNoClaims(report: Report, spec: VirtualServiceSpec): void {
+	for (const [i, { match }] of (spec.http ?? []).entries()) {
+		for (const [j, attributes] of (match ?? []).entries()) {
+			for (const field of ["headers", "withoutHeaders"] as const) {
+				const key = Object.keys(attributes[field] ?? {}).find((name) => name.toLowerCase().startsWith("@request.auth.claims"));
+				if (key === undefined) continue;
+				const message = `JWT claim based routing (key: ${key}) is only supported for gateways; bind the virtual service to gateways alone`;
+				report.at("http", i, "match", j, field, key).error(message);
+			}
+		}
+	}
 }
 
 function checkDelegateShape(report: Report, spec: VirtualServiceSpec): void {

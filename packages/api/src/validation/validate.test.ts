@@ -98,6 +98,28 @@ for (const [title, input, expected] of [
 		/error extensionProviders\[1\]\.name/,
 	],
 	["a provider of no kind", { extensionProviders: [{ name: "p" }] }, /error extensionProviders\[0\]/],
+	["a provider without a service", { extensionProviders: [{ name: "p", zipkin: { service: "", port: 1 } }] }, /error extensionProviders\[0\]\.zipkin\.service/],
+	["a provider's port out of range", { extensionProviders: [{ name: "p", zipkin: { service: "a", port: 0 } }] }, /error extensionProviders\[0\]\.zipkin\.port/],
+	[
+		"a provider that Istio dropped",
+		{ extensionProviders: [{ name: "p", lightstep: { service: "a", port: 1 } }] },
+		/warning extensionProviders\[0\]\.lightstep: .*no effect/,
+	],
+	[
+		"an authorizer's path without a slash",
+		{ extensionProviders: [{ name: "p", envoyExtAuthzHttp: { service: "a", port: 1, pathPrefix: "check" } }] },
+		/error extensionProviders\[0\]\.envoyExtAuthzHttp\.pathPrefix/,
+	],
+	[
+		"an authorizer that is sent every header",
+		{ extensionProviders: [{ name: "p", envoyExtAuthzHttp: { service: "a", port: 1, includeRequestHeadersInCheck: ["*"] } }] },
+		/error extensionProviders\[0\]\.envoyExtAuthzHttp\.includeRequestHeadersInCheck\[0\]/,
+	],
+	[
+		"an authorizer's status that is none",
+		{ extensionProviders: [{ name: "p", envoyExtAuthzGrpc: { service: "a", port: 1, statusOnError: "99" } }] },
+		/error extensionProviders\[0\]\.envoyExtAuthzGrpc\.statusOnError/,
+	],
 	["a default provider that is not there", { defaultProviders: { tracing: ["gone"] } }, /warning defaultProviders\.tracing\[0\]/],
 	["a field that nothing reads", { compliancePolicy: "fips-140-2" }, /^warning compliancePolicy: compliancePolicy has no effect/],
 	[

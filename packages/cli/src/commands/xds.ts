@@ -2,7 +2,7 @@ import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { hasErrors } from "@weft/api";
 import { admitObjects, createStore, decodeYaml } from "@weft/galley";
-import { buildPush, decodeNode, translateAll, type ProxyNode, type PushSnapshot } from "@weft/pilot";
+import { buildPush, decodeNode, objectChecks, type ProxyNode, type PushSnapshot, translateAll } from "@weft/pilot";
 import { fromJson, type Json, registerMessages } from "@weft/xds";
 import { Node } from "@weft/xds/generated/envoy/config/core/v3/base.ts";
 import { allMessages } from "@weft/xds/registry";
@@ -21,7 +21,7 @@ export interface XdsOptions {
 	readonly out?: string;
 }
 
-const types = ["cds", "lds", "rds", "eds", "sds"] as const;
+const types = ["cds", "lds", "rds", "eds", "ecds", "sds"] as const;
 type Type = (typeof types)[number];
 
 /** What a proxy would be sent, without any control plane running. */
@@ -42,6 +42,7 @@ function pushOf({ filename, meshConfig }: XdsOptions): PushSnapshot {
 	const admitted = admitObjects(
 		decoded.flatMap((d) => d.objects),
 		store.snapshot(),
+		objectChecks,
 	);
 	const diagnostics = [...decoded.flatMap((d) => d.diagnostics), ...admitted.diagnostics];
 	printDiagnostics(diagnostics);

@@ -8,6 +8,7 @@ import { collectDefaultMetrics, Registry } from "prom-client";
 import { type SecureServing, startGrpcServers } from "../grpc-servers.ts";
 import { sendReadiness, sendText } from "../http-context.ts";
 import { startHttpServer } from "../http-server.ts";
+import { createJwksTransport } from "../jwks-transport.ts";
 import { debounceOf, splitAddress } from "../options.ts";
 import type { WebhookHandler } from "../webhooks/admission-review.ts";
 import { runCaBundles } from "../webhooks/ca-bundle.ts";
@@ -80,6 +81,7 @@ export async function startKubernetesControlPlane(context: KubernetesContext): P
 		logger: logger.child("ads"),
 		registry,
 		signal,
+		jwksTransport: createJwksTransport("cluster"),
 		...debounceOf(options),
 	});
 	const debug = createDebugAnswers({ discovery, clusterId, instance: podName, systemNamespace: namespace });

@@ -1,6 +1,7 @@
 import { type AnyConfig, type Diagnostic, hasErrors } from "@weft/api";
 import { admitObjects, decodeValue, type StoreSnapshot, withAge } from "@weft/galley";
 import { Counter, type Registry } from "prom-client";
+import { objectChecks } from "@weft/pilot";
 import { type AdmissionRequest, type AdmissionResponse, answerReview, type WebhookHandler } from "./admission-review.ts";
 
 export interface ValidateOptions {
@@ -49,6 +50,7 @@ export function validateRequest(request: AdmissionRequest, { snapshot, nowMs }: 
 	const admitted = admitObjects(
 		into.objects.map((config) => withAge(config, present, now)),
 		present,
+		objectChecks,
 	);
 	const diagnostics = [...into.diagnostics, ...admitted.diagnostics];
 	const warnings = diagnostics.filter((d) => d.severity === "warning").map((d) => `${sentence(d)} [${d.code}]`.slice(0, warningLengthMax));

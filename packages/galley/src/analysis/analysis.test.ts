@@ -13,14 +13,11 @@ const skip = existsSync(golden) ? false : "the corpus of istioctl analyze's answ
 /** Cases that do not apply, each with its reason. */
 const left: Readonly<Record<string, string>> = {
 	"annotation-unknown": "Istio's list of annotations is the injector's",
-	"ap-unknown-namespace": "AuthorizationPolicy is not implemented",
-	"envoyfilter-remove": "EnvoyFilter is not implemented",
+	"ap-unknown-namespace": "injection (IST0102) is the injector's; the rest is below",
 	"ineffective-selector": "the Gateway API is not implemented",
 	"namespace-not-injected": "injection is the injector's",
 	"pod-missing-proxy": "injection is the injector's",
-	"schema-ap-provider": "AuthorizationPolicy is not implemented",
-	"telemetry-two-selectors": "Telemetry is not implemented",
-	"telemetry-unknown-provider": "Telemetry is not implemented",
+	"schema-ap-provider": "what does not fit the schema is refused, and not analyzed any further (IST0127)",
 };
 
 interface Message {
@@ -73,6 +70,20 @@ spec: {selector: {matchLabels: {app: web}}, template: {metadata: {labels: {app: 
 `;
 const istio = (kind: string, name: string, spec: string, rest = "") =>
 	`---\napiVersion: networking.istio.io/v1\nkind: ${kind}\nmetadata: {name: ${name}${rest}}\nspec: ${spec}\n`;
+const policy = (version: string, kind: string, name: string, spec: string, rest = "") =>
+	`---\napiVersion: ${version}\nkind: ${kind}\nmetadata: {name: ${name}${rest}}\nspec: ${spec}\n`;
+const envoyFilter = (applyTo: string, operation: string, rest = "") =>
+	policy(
+		"networking.istio.io/v1alpha3",
+		"EnvoyFilter",
+		"e",
+		`{configPatches: [{applyTo: ${applyTo}, match: {context: ANY${rest}}, patch: {operation: ${operation}, value: {name: a}}}]}`,
+	);
+const claimRoute = istio(
+	"VirtualService",
+	"v",
+	"{hosts: [a.com], gateways: [g], http: [{match: [{headers: {'@request.auth.claims.a': {exact: b}}}], route: [{destination: {host: web}}]}]}",
+);
 const codes = (text: string) => diagnose(web + text).map((d) => `${d.code} ${d.kind}/${d.name} ${d.path}`);
 
 for (const [title, text, expected] of [
@@ -119,6 +130,38 @@ for (const [title, text, expected] of [
 		["IST0118 Service/s spec.ports[0]"],
 	],
 	["appProtocol is enough", "---\napiVersion: v1\nkind: Service\nmetadata: {name: s}\nspec: {ports: [{port: 5000, appProtocol: http}]}\n", []],
+	[
+		"a policy names a namespace that is not there",
+		`---\napiVersion: v1\nkind: Namespace\nmetadata: {name: default}\n${policy("security.istio.io/v1", "AuthorizationPolicy", "a", "{rules: [{from: [{source: {namespaces: [gone, 'x*', default]}}]}]}")}`,
+		["IST0101 AuthorizationPolicy/a spec.rules[0].from[0].source.namespaces[0]"],
+	],
+	[
+		"routes by claims without anything that reads tokens",
+		`${istio("Gateway", "g", "{selector: {app: web}, servers: [{port: {number: 80, name: http, protocol: HTTP}, hosts: [a.com]}]}")}${claimRoute}`,
+		["IST0149 VirtualService/v spec.gateways"],
+	],
+	[
+		"routes by claims behind something that reads tokens",
+		`${istio("Gateway", "g", "{selector: {app: web}, servers: [{port: {number: 80, name: http, protocol: HTTP}, hosts: [a.com]}]}")}${claimRoute}${policy("security.istio.io/v1", "RequestAuthentication", "r", "{selector: {matchLabels: {app: web}}, jwtRules: [{issuer: a}]}")}`,
+		[],
+	],
+	[
+		"two Telemetries for a whole namespace",
+		`${policy("telemetry.istio.io/v1", "Telemetry", "a", "{}")}${policy("telemetry.istio.io/v1", "Telemetry", "b", "{}")}`,
+		["IST0160 Telemetry/a ", "IST0160 Telemetry/b "],
+	],
+	[
+		"a relative patch without priority",
+		envoyFilter("HTTP_FILTER", "INSERT_BEFORE"),
+		["IST0133 EnvoyFilter/e spec", "IST0151 EnvoyFilter/e spec.configPatches[0].patch.operation"],
+	],
+	[
+		"a relative patch for one version",
+		envoyFilter("HTTP_FILTER", "INSERT_AFTER", ", proxy: {proxyVersion: a}"),
+		["IST0133 EnvoyFilter/e spec", "IST0155 EnvoyFilter/e spec.configPatches[0].patch.operation"],
+	],
+	["a cluster is replaced", envoyFilter("CLUSTER", "REPLACE"), ["IST0133 EnvoyFilter/e spec", "IST0152 EnvoyFilter/e spec.configPatches[0].patch.operation"]],
+	["a route is added", envoyFilter("HTTP_ROUTE", "ADD"), ["IST0133 EnvoyFilter/e spec", "IST0153 EnvoyFilter/e spec.configPatches[0].patch.operation"]],
 	["the same object twice", `---${web}`, ["WEFT-V007 Service/web ", "WEFT-V007 Deployment/web "]],
 ] as const) {
 	test(`${title}: ${expected.length === 0 ? "nothing to say" : expected.join(", ")}`, () => assert.deepEqual(codes(text), expected));

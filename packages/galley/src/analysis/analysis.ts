@@ -1,10 +1,13 @@
 import type { Diagnostic } from "@weft/api";
 import type { StoreSnapshot } from "../store/snapshot.ts";
 import { analyzeDestinationRules, analyzeDestinations } from "./destinations.ts";
+import { analyzeEnvoyFilters } from "./envoy-filters.ts";
 import { analyzeGatewayConflicts, analyzeGatewaySelectors } from "./gateways.ts";
 import { createMeshView, type MeshView } from "./mesh-view.ts";
+import { analyzeClaimRouting, analyzePolicyNamespaces } from "./policies.ts";
 import { analyzePortNames } from "./services.ts";
 import { analyzeSidecars } from "./sidecars.ts";
+import { analyzeTelemetries } from "./telemetries.ts";
 import { analyzeGatewayReferences, analyzeMeshHostConflicts } from "./virtual-services.ts";
 
 /** Each answers one question about the whole mesh; none of them refuses anything. */
@@ -17,6 +20,10 @@ const analyzers: readonly ((view: MeshView) => readonly Diagnostic[])[] = [
 	analyzeGatewayConflicts,
 	analyzeSidecars,
 	analyzePortNames,
+	analyzePolicyNamespaces,
+	analyzeClaimRouting,
+	analyzeTelemetries,
+	analyzeEnvoyFilters,
 ];
 
 /**

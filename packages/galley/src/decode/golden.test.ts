@@ -8,7 +8,23 @@ import { decodeMeshConfig, decodeYaml } from "./yaml-decoder.ts";
 const golden = resolve(import.meta.dirname, "../../../../../shared/golden/istiod");
 const skip = existsSync(golden) ? false : "the corpus of istiod's answers is not there (shared/golden/istiod beside the checkout)";
 /** Features whose kinds are all implemented. */
-const features = ["destinationrule", "gateway", "kubernetes", "meshconfig", "peerauthentication", "serviceentry", "sidecar", "virtualservice", "workloadentry"];
+const features = [
+	"authorizationpolicy",
+	"destinationrule",
+	"envoyfilter",
+	"gateway",
+	"kubernetes",
+	"meshconfig",
+	"peerauthentication",
+	"proxyconfig",
+	"requestauthentication",
+	"serviceentry",
+	"sidecar",
+	"telemetry",
+	"virtualservice",
+	"wasmplugin",
+	"workloadentry",
+];
 
 /** What istiod takes and a later release is to: refused by name until then. */
 const later = /^(AUTO_PASSTHROUGH|DYNAMIC_DNS|ALLOW_ANY_DYNAMIC_DNS) is not implemented by this version of Weft/;

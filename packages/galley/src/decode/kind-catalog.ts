@@ -2,10 +2,6 @@ import { kindInfo, kindNames, nearNames, objectKindOf, resolveKind } from "@weft
 
 /** Kinds that Istio or the Gateway API has and Weft does not translate yet: to ignore a policy silently would be a security hole. */
 const notImplemented: Readonly<Record<string, readonly string[]>> = {
-	"security.istio.io": ["AuthorizationPolicy", "RequestAuthentication"],
-	"telemetry.istio.io": ["Telemetry"],
-	"extensions.istio.io": ["WasmPlugin", "TrafficExtension"],
-	"networking.istio.io": ["EnvoyFilter", "ProxyConfig", "WorkloadGroup"],
 	"install.istio.io": ["IstioOperator"],
 	"gateway.networking.k8s.io": ["UDPRoute", "ListenerSet"],
 	"gateway.networking.x-k8s.io": ["XBackend", "XBackendTrafficPolicy", "XListenerSet", "XMesh"],

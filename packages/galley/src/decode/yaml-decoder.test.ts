@@ -151,8 +151,8 @@ for (const [title, text, expected] of [
 		/write networking\.istio\.io\/v1 or networking\.istio\.io\/v1beta1/,
 	],
 	[
-		"a policy that is not implemented",
-		"apiVersion: security.istio.io/v1\nkind: AuthorizationPolicy\nmetadata: {name: a}\nspec: {}\n",
+		"a kind that is not implemented",
+		"apiVersion: install.istio.io/v1alpha1\nkind: IstioOperator\nmetadata: {name: a}\nspec: {}\n",
 		/error \[WEFT-V003\].*not implemented by Weft yet/,
 	],
 	["a UDPRoute of the Gateway API", "apiVersion: gateway.networking.k8s.io/v1\nkind: UDPRoute\nmetadata: {name: a}\nspec: {}\n", /error \[WEFT-V003\]/],

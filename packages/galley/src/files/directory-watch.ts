@@ -1,7 +1,7 @@
 import { type FSWatcher, watch } from "node:fs";
 import type { Diagnostic } from "@weft/api";
 import type { Clock, Logger } from "@weft/runtime";
-import { admitObjects, withoutObjects } from "../admission.ts";
+import { admitObjects, type ObjectCheck, withoutObjects } from "../admission.ts";
 import type { Store } from "../store/store.ts";
 import { createDirectoryReader, type DirectoryReader } from "./directory-reader.ts";
 
@@ -20,6 +20,8 @@ export interface WatchOptions {
 	readonly source?: string;
 	/** All diagnostics of the directory as it is now, after each change; an empty list when all is well again. */
 	readonly onDiagnostics?: (diagnostics: readonly Diagnostic[]) => void;
+	/** What the translator has to say about each object. */
+	readonly checks?: readonly ObjectCheck[];
 	/** False where a file system has no events, so that only the sweep finds changes; default true. */
 	readonly useEvents?: boolean;
 }
@@ -109,7 +111,7 @@ async function readInto(
 	const content = await reader.read(options.clock.nowMs());
 	if (!content.changed && !isFirst) return undefined;
 	const source = options.source ?? `dir:${directory}`;
-	const admitted = admitObjects(content.objects, withoutObjects(store.snapshot(), store.objectsOf(source)));
+	const admitted = admitObjects(content.objects, withoutObjects(store.snapshot(), store.objectsOf(source)), options.checks);
 	const result = store.replaceSource(source, admitted.accepted);
 	const diagnostics = [...content.diagnostics, ...admitted.diagnostics, ...result.diagnostics];
 	options.logger.info("configuration directory read", { directory, objects: content.objects.length, changed: result.changed.length });

@@ -5,11 +5,13 @@ import type { Store, StoreChange } from "@weft/galley";
 import type { Clock, Logger } from "@weft/runtime";
 import { type AdsDelegate, RefusedError, type XdsClient } from "@weft/xds/server";
 import type { Registry } from "prom-client";
+import { noJwks } from "../model/jwks.ts";
 import type { ProxyNode } from "../model/proxy-node.ts";
 import type { PushSnapshot } from "../model/push.ts";
 import { stats } from "../translator/encode.ts";
 import { buildPush, decodeNode, resourceView } from "../translator/translator.ts";
 import { createDebounce } from "./debounce.ts";
+import { createJwksFetcher, type JwksFetcher, type JwksTransport } from "./jwks-fetcher.ts";
 import { createDiscoveryMetrics, exposeResourceStats } from "./metrics.ts";
 import { type Convergence, SyncStatus } from "./sync-status.ts";
 
@@ -24,6 +26,8 @@ export interface DiscoveryOptions {
 	readonly signal: AbortSignal;
 	readonly debounceQuietMs?: number;
 	readonly debounceCapMs?: number;
+	/** How keys of token issuers are fetched; without it they stay unknown, and their tokens are refused. */
+	readonly jwksTransport?: JwksTransport;
 }
 
 export interface Discovery {
@@ -63,7 +67,8 @@ export function createDiscovery(options: DiscoveryOptions): Discovery {
 		metrics.debounceSeconds.observe((started - firstAtMs) / 1000);
 		for (const kind of new Set(changed.map((c) => c.kind))) metrics.triggers.inc({ type: kind });
 		changedAtMs = firstAtMs;
-		push = buildPush({ snapshot: store.snapshot(), meshConfig: meshConfig(), clusterId }, push);
+		push = buildPush({ snapshot: store.snapshot(), meshConfig: meshConfig(), clusterId, jwks: jwks?.index ?? noJwks }, push);
+		jwks?.update(push);
 		metrics.services.set(push.services.length);
 		metrics.virtualServices.set(push.virtualServices.length);
 		for (const client of [...sync.clients]) {
@@ -85,6 +90,9 @@ export function createDiscovery(options: DiscoveryOptions): Discovery {
 		signal: options.signal,
 	});
 	const stop = store.subscribe((change) => notify(change.changed));
+	const { jwksTransport: transport, signal } = options;
+	const jwks: JwksFetcher | undefined = transport && createJwksFetcher({ transport, clock, logger, signal, onChange: () => notify([]) });
+	jwks?.update(push);
 	options.signal.addEventListener("abort", stop, { once: true });
 
 	const delegate: AdsDelegate = {

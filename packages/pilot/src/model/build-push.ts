@@ -5,10 +5,12 @@ import { buildEndpointIndex, type ServiceEndpoints } from "./endpoint-index.ts";
 import { type CompiledGatewayApi, compileGatewayApi } from "./gateway-api/compile.ts";
 import { type CompiledIngress, compileIngress } from "./ingress.ts";
 import { kubernetesService } from "./kubernetes-service.ts";
+import { type JwksIndex, noJwks } from "./jwks.ts";
 import { resolveMesh } from "./mesh.ts";
 import { discoveredNamespaces } from "./namespaces.ts";
 import { buildNetworks, type Networks } from "./networks.ts";
 import { buildPeerAuthenticationIndex } from "./peer-authentication.ts";
+import { buildPolicyIndex, type PolicyIndex, type PolicyKind } from "./policies.ts";
 import type {
 	DestinationRule,
 	DestinationRuleIndex,
@@ -16,6 +18,7 @@ import type {
 	Gateway,
 	Mesh,
 	PeerAuthenticationIndex,
+	Policies,
 	PushSnapshot,
 	Scope,
 	VirtualService,
@@ -34,6 +37,8 @@ export interface PushInput {
 	readonly meshConfig: MeshConfig;
 	/** Name of this cluster in workload metadata, e.g. `Kubernetes`. */
 	readonly clusterId: string;
+	/** Keys of token issuers by address, as far as they have been fetched; the same map while they are the same. */
+	readonly jwks?: JwksIndex;
 }
 
 /** The steps of a build, each kept while its inputs are the very ones of the last snapshot. */
@@ -53,6 +58,8 @@ interface Stages {
 	readonly destinationRuleIndex: Reuse<DestinationRuleIndex>;
 	readonly peerAuthentications: Reuse<PeerAuthenticationIndex>;
 	readonly scopes: Reuse<Map<string, Scope>>;
+	readonly policies: Reuse<PolicyIndex<PolicyKind>>;
+	readonly policySets: Reuse<Policies>;
 	readonly gatewayApi: Reuse<CompiledGatewayApi>;
 	readonly ingress: Reuse<CompiledIngress>;
 	readonly compiledGatewayApi: Reuse<object>;
@@ -77,6 +84,8 @@ function createStages(): Stages {
 		destinationRuleIndex: createReuse(),
 		peerAuthentications: createReuse(),
 		scopes: createReuse(),
+		policies: createReuse(),
+		policySets: createReuse(),
 		gatewayApi: createReuse(),
 		ingress: createReuse(),
 		compiledGatewayApi: createReuse(),
@@ -88,7 +97,7 @@ function createStages(): Stages {
 const stagesOf = new WeakMap<PushSnapshot, Stages>();
 
 /** The mesh as one immutable view. With the previous snapshot at hand, everything that did not change keeps its identity. */
-export function buildPush({ snapshot, meshConfig: userConfig, clusterId }: PushInput, previous?: PushSnapshot): PushSnapshot {
+export function buildPush({ snapshot, meshConfig: userConfig, clusterId, jwks = noJwks }: PushInput, previous?: PushSnapshot): PushSnapshot {
 	const stages = (previous && stagesOf.get(previous)) ?? createStages();
 	for (const step of [stages.lists, stages.shared, stages.mesh, stages.pods, stages.workloads, stages.entryServices, stages.virtualServices]) step.advance();
 	const discovered = discoveredNamespaces(userConfig.discoverySelectors ?? [], snapshot.all("Namespace"));
@@ -98,7 +107,8 @@ export function buildPush({ snapshot, meshConfig: userConfig, clusterId }: PushI
 	const sidecars = stable(stages, "sidecars", [...all("Sidecar")].sort(byAge));
 	const gateways = stable(stages, "gateways", buildGateways(all("Gateway"), compiled));
 	const { services, ...registry } = buildRegistry(all, mesh, stages);
-	const parts = { meshConfig, mesh, services, ...buildPolicies(all, mesh, compiled, stages), sidecars, gateways };
+	const rules = { ...buildRules(all, mesh, compiled, stages), policies: buildPolicies(all, mesh, stages), jwks };
+	const parts = { meshConfig, mesh, services, ...rules, sidecars, gateways };
 	// Neither endpoints nor pods are read by a scope, nor by what is remembered of one.
 	const scopes = stages.scopes.get("scopes", Object.values(parts), () => new Map());
 	const push: PushSnapshot = {
@@ -159,6 +169,23 @@ function buildRegistry(all: All, mesh: Mesh, stages: Stages): Pick<PushSnapshot,
 		return buildEndpointIndex({ services, entryOf: built.entryOf, slices, endpoints, workloadEntries, places, workloads }, stages.endpoints);
 	});
 	return { services, servicesByHost: groupByHost(services), endpoints: index, workloads };
+}
+
+function buildPolicies(all: All, { rootNamespace }: Mesh, stages: Stages): Policies {
+	// The index has the kind of the objects that it was made of.
+	const index = <K extends PolicyKind>(kind: K) => {
+		const objects = all(kind);
+		return stages.policies.get(kind, [objects, rootNamespace], () => buildPolicyIndex<PolicyKind>(objects, rootNamespace)) as PolicyIndex<K>;
+	};
+	const policies: Policies = {
+		authorization: index("AuthorizationPolicy"),
+		requestAuthentication: index("RequestAuthentication"),
+		telemetry: index("Telemetry"),
+		wasmPlugins: index("WasmPlugin"),
+		trafficExtensions: index("TrafficExtension"),
+		envoyFilters: index("EnvoyFilter"),
+	};
+	return stages.policySets.get("policies", Object.values(policies), () => policies);
 }
 
 /** What was written in other APIs than Istio's own. */
@@ -229,7 +256,7 @@ function gatewayOf(object: ConfigObject<"Gateway">): Gateway {
 	return gateway;
 }
 
-function buildPolicies(
+function buildRules(
 	all: All,
 	mesh: Mesh,
 	{ gatewayApi, ingress }: Compiled,

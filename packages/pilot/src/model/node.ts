@@ -34,6 +34,7 @@ export function decodeNode(node: XdsNode, push: PushSnapshot): ProxyNode {
 	const nodeName = text(metadata["NODE_NAME"]) || (pod?.nodeName ?? "");
 	return {
 		id: node.id,
+		cluster: node.cluster ?? "",
 		kind,
 		ip,
 		ips: addresses(metadata["INSTANCE_IPS"], ip),

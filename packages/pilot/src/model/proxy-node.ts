@@ -3,6 +3,8 @@ import type { Locality } from "./service.ts";
 /** A connected (or imagined) proxy, read from its xDS node. */
 export interface ProxyNode {
 	readonly id: string;
+	/** `node.cluster`: what the proxy calls itself in traces. */
+	readonly cluster: string;
 	readonly kind: "sidecar" | "router";
 	readonly ip: string;
 	readonly ips: readonly string[];

@@ -10,7 +10,9 @@ import type {
 	VirtualServiceSpec,
 } from "@weft/api";
 import type { GatewayApiStatus } from "./gateway-api/status.ts";
+import type { JwksIndex } from "./jwks.ts";
 import type { Networks } from "./networks.ts";
+import type { PolicyIndex } from "./policies.ts";
 import type { Reuse } from "./reuse.ts";
 import type { Endpoint, Locality, Service, ServicePort } from "./service.ts";
 
@@ -30,6 +32,9 @@ export interface PushSnapshot {
 	readonly destinationRules: DestinationRuleIndex;
 	readonly sidecars: readonly ConfigObject<"Sidecar">[];
 	readonly peerAuthentications: PeerAuthenticationIndex;
+	readonly policies: Policies;
+	/** Keys of token issuers, as far as they have been fetched. */
+	readonly jwks: JwksIndex;
 	/** Oldest first. */
 	readonly gateways: readonly Gateway[];
 	/** What the Gateway API's status fields of this mesh's objects should say. */
@@ -38,6 +43,16 @@ export interface PushSnapshot {
 	readonly workloads: WorkloadIndex;
 	/** What the translator keeps for this snapshot and hands on to the next one. */
 	readonly caches: TranslatorCaches;
+}
+
+/** The policies that say themselves which workloads they are for. Each index keeps its identity while nothing in it changes. */
+export interface Policies {
+	readonly authorization: PolicyIndex<"AuthorizationPolicy">;
+	readonly requestAuthentication: PolicyIndex<"RequestAuthentication">;
+	readonly telemetry: PolicyIndex<"Telemetry">;
+	readonly wasmPlugins: PolicyIndex<"WasmPlugin">;
+	readonly trafficExtensions: PolicyIndex<"TrafficExtension">;
+	readonly envoyFilters: PolicyIndex<"EnvoyFilter">;
 }
 
 /** What becomes of requests to hosts that no service has. With DYNAMIC_DNS the sidecar resolves what an HTTP request names. */
@@ -49,13 +64,13 @@ export interface Mesh {
 	/** "cluster.local" */
 	readonly domain: string;
 	readonly trustDomain: string;
+	/** The own one, then its aliases. */
+	readonly trustDomains: readonly string[];
 	readonly rootNamespace: string;
 	readonly connectTimeoutMs: number;
 	readonly dnsRefreshRateMs: number;
 	readonly enableAutoMtls: boolean;
 	readonly outboundTrafficPolicy: OutboundTrafficMode;
-	/** Metrics go to Prometheus (`defaultProviders.metrics`): the istio.stats filters. */
-	readonly prometheusMetrics: boolean;
 	readonly config: ResolvedMeshConfig;
 	/** Undefined: one network. */
 	readonly networks: Networks | undefined;

@@ -12,7 +12,8 @@ const variantsMax = 512;
 const ids = new WeakMap<object, number>();
 let lastId = 0;
 
-function idOf(object: object): number {
+/** A number that no other object of this process has. */
+export function identityOf(object: object): number {
 	let id = ids.get(object);
 	if (id === undefined) {
 		id = ++lastId;
@@ -31,7 +32,7 @@ export function createMemo<V>(): Memo<V> {
 				anchors.set(objects[0], values);
 			}
 			let full = key;
-			for (let i = 1; i < objects.length; i++) full += `|${idOf(objects[i] as object)}`;
+			for (let i = 1; i < objects.length; i++) full += `|${identityOf(objects[i] as object)}`;
 			const found = values.get(full);
 			if (found !== undefined) return found;
 			const value = build();

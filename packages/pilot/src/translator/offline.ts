@@ -1,5 +1,6 @@
 import { type Json, registerMessages, stripTypeUrl, toJson, typeUrls, type XdsType } from "@weft/xds";
 import { Cluster, Cluster_DiscoveryType } from "@weft/xds/generated/envoy/config/cluster/v3/cluster.ts";
+import { TypedExtensionConfig } from "@weft/xds/generated/envoy/config/core/v3/extension.ts";
 import { ClusterLoadAssignment } from "@weft/xds/generated/envoy/config/endpoint/v3/endpoint.ts";
 import { Listener } from "@weft/xds/generated/envoy/config/listener/v3/listener.ts";
 import { RouteConfiguration } from "@weft/xds/generated/envoy/config/route/v3/route.ts";
@@ -7,17 +8,18 @@ import { allMessages } from "@weft/xds/registry";
 import type { ProxyNode } from "../model/proxy-node.ts";
 import type { PushSnapshot } from "../model/push.ts";
 import type { EncodedResource } from "./context.ts";
-import { outboundRouteNames } from "./listeners/index.ts";
-import { type Translation, translate } from "./translator.ts";
+import { extensionConfigNames, outboundRouteNames } from "./listeners/index.ts";
+import { translate } from "./translator.ts";
 
 export interface OfflineResources {
 	readonly cds: readonly Json[];
 	readonly eds: readonly Json[];
 	readonly lds: readonly Json[];
 	readonly rds: readonly Json[];
+	readonly ecds: readonly Json[];
 }
 
-const decoders = { cds: Cluster, eds: ClusterLoadAssignment, lds: Listener, rds: RouteConfiguration } as const;
+const decoders = { cds: Cluster, eds: ClusterLoadAssignment, lds: Listener, rds: RouteConfiguration, ecds: TypedExtensionConfig } as const;
 
 export type ProxyResources = Readonly<Record<keyof typeof decoders, readonly EncodedResource[]>>;
 
@@ -26,23 +28,26 @@ export function resourcesOf(push: PushSnapshot, node: ProxyNode): ProxyResources
 	const translation = translate(push, node);
 	const cds = [...translation.cds.resources.values()];
 	const lds = [...translation.lds.resources.values()];
+	const listeners = lds.map(({ bytes }) => Listener.decode(bytes));
 	return {
 		cds,
 		eds: named(assignmentNames(cds), (name) => translation.eds(name)),
 		lds,
-		rds: named(tableNames(translation), (name) => translation.rds(name)),
+		rds: named(outboundRouteNames(listeners), (name) => translation.rds(name)),
+		ecds: named(extensionConfigNames(listeners), (name) => translation.ecds(name)),
 	};
 }
 
 /** The same as proto3 JSON. Used by `weft xds`. */
 export function translateAll(push: PushSnapshot, node: ProxyNode): OfflineResources {
 	registerMessages(allMessages);
-	const { cds, eds, lds, rds } = resourcesOf(push, node);
+	const { cds, eds, lds, rds, ecds } = resourcesOf(push, node);
 	return {
 		cds: cds.map((resource) => json("cds", resource)),
 		eds: eds.map((resource) => json("eds", resource)),
 		lds: lds.map((resource) => json("lds", resource)),
 		rds: rds.map((resource) => json("rds", resource)),
+		ecds: ecds.map((resource) => json("ecds", resource)),
 	};
 }
 
@@ -56,10 +61,6 @@ function assignmentNames(clusters: readonly EncodedResource[]): readonly string[
 		const cluster = Cluster.decode(bytes);
 		return cluster.type === Cluster_DiscoveryType.EDS ? [cluster.edsClusterConfig?.serviceName || cluster.name] : [];
 	});
-}
-
-function tableNames({ lds }: Translation): readonly string[] {
-	return outboundRouteNames([...lds.resources.values()].map(({ bytes }) => Listener.decode(bytes)));
 }
 
 function json(type: keyof typeof decoders, { bytes }: EncodedResource): Json {

@@ -84,6 +84,82 @@ suite("work done for a push", () => {
 		);
 	});
 
+	test("a policy changes the listeners of the workloads that it is for, and nothing else of anybody", () => {
+		serveAll(mesh, push, services);
+		const policy = (name: string, spec: object) =>
+			({
+				apiVersion: "security.istio.io/v1",
+				kind: "AuthorizationPolicy",
+				metadata: { name, namespace: "ns-3", labels: {}, annotations: {} },
+				spec,
+			}) as AnyConfig;
+		edit(policy("one", { selector: { matchLabels: { app: "svc-13" } } }));
+		assert.deepEqual(
+			encodesDuring(() => serveAll(mesh, push, services)),
+			{ cds: 0, eds: 0, lds: 1, rds: 0 },
+		);
+		edit(policy("all", { action: "DENY", rules: [{ to: [{ operation: { ports: ["99"] } }] }] }));
+		assert.deepEqual(
+			encodesDuring(() => serveAll(mesh, push, services)),
+			{ cds: 0, eds: 0, lds: 4, rds: 0 },
+		);
+		edit(mesh.editedVirtualService(5, 9));
+		assert.equal(encodesDuring(() => serveAll(mesh, push, services)).lds, 0);
+	});
+
+	test("an EnvoyFilter changes the resources that it is about, of the workloads that it is for", () => {
+		serveAll(mesh, push, services);
+		const filter = (labels: Readonly<Record<string, string>>) =>
+			({
+				apiVersion: "networking.istio.io/v1alpha3",
+				kind: "EnvoyFilter",
+				metadata: { name: "f", namespace: "ns-3", labels: {}, annotations: {} },
+				spec: {
+					workloadSelector: { labels },
+					configPatches: [
+						{
+							applyTo: "CLUSTER",
+							match: { context: "SIDECAR_OUTBOUND", cluster: { service: "svc-7.ns-7.svc.cluster.local" } },
+							patch: { operation: "MERGE", value: { connectTimeout: "7s" } },
+						},
+					],
+				},
+			}) as unknown as AnyConfig;
+		edit(filter({ app: "svc-13" }));
+		assert.deepEqual(
+			encodesDuring(() => serveAll(mesh, push, services)),
+			{ cds: 1, eds: 0, lds: 0, rds: 0 },
+		);
+		const before = [13, 23].map((index) => resourceView(push, decodeNode(mesh.node(index), push)).revision("cds"));
+		edit(mesh.editedServiceEntry(7, "10.250.0.9"));
+		const after = [13, 23].map((index) => resourceView(push, decodeNode(mesh.node(index), push)).revision("cds"));
+		assert.deepEqual(
+			after.map((revision, i) => revision === before[i]),
+			[true, true],
+		);
+	});
+
+	test("a change of policies with hundreds of workloads builds the listeners of one", () => {
+		const many = 530;
+		mesh = syntheticMesh(many);
+		store.replaceSource("test", mesh.objects);
+		const policy = (index: number, ports: readonly string[]) =>
+			({
+				apiVersion: "security.istio.io/v1",
+				kind: "AuthorizationPolicy",
+				metadata: { name: `svc-${index}`, namespace: `ns-${index % 10}`, labels: {}, annotations: {} },
+				spec: { selector: { matchLabels: { app: `svc-${index}` } }, rules: [{ to: [{ operation: { ports } }] }] },
+			}) as AnyConfig;
+		store.apply({ source: "test", upsert: Array.from({ length: many }, (_, index) => policy(index, ["80"])), remove: [] });
+		rebuild();
+		const serve = () => {
+			for (let index = 0; index < many; index++) resourceView(push, decodeNode(mesh.node(index), push)).all("lds");
+		};
+		serve();
+		edit(policy(3, ["81"]));
+		assert.equal(encodesDuring(serve).lds, 1);
+	});
+
 	test("a snapshot with nothing new gives views with the same revisions", () => {
 		const before = resourceView(push, decodeNode(mesh.node(3), push));
 		const revisions = types.map((type) => before.revision(type));

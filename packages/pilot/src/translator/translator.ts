@@ -11,8 +11,16 @@ import { encodeResource, stats } from "./encode.ts";
 import { assignmentInputs, assignmentNamesOf, changedHosts, classPlaceKey, clusterLoadAssignments } from "./endpoints/assignments.ts";
 import { buildListeners } from "./listeners/index.ts";
 import { createKept } from "./kept.ts";
-import { createMemo } from "./memo.ts";
+import { createMemo, none } from "./memo.ts";
 import { nameTable } from "./name-table.ts";
+import { patchClusters } from "./envoy-filter/clusters.ts";
+import { extensionPatches } from "./envoy-filter/extension-configs.ts";
+import { patchListeners } from "./envoy-filter/listeners.ts";
+import { type PatchSet, patchSetFor } from "./envoy-filter/patch-set.ts";
+import { patchRouteTable } from "./envoy-filter/routes.ts";
+import { servicePortsOf } from "./envoy-filter/service-ports.ts";
+import { clusterHeaderSettings, tableWithHeaderSettings } from "./header-settings.ts";
+import { extensionsFor } from "./policy/workload-policies.ts";
 import { passesByItself } from "./routes/gateway-servers.ts";
 import { buildRouteTable } from "./routes/index.ts";
 
@@ -33,6 +41,8 @@ export interface Translation {
 	/** On demand by name; undefined when there is no such resource for this proxy. */
 	eds(name: string): EncodedResource | undefined;
 	rds(name: string): EncodedResource | undefined;
+	/** Configurations of filters that are discovered by themselves. */
+	ecds(name: string): EncodedResource | undefined;
 }
 
 function contextOf(push: PushSnapshot, node: ProxyNode): ProxyContext {
@@ -53,7 +63,8 @@ export function translate(push: PushSnapshot, node: ProxyNode): Translation {
 			return { type: "lds" as const, resources: keptListeners(context, () => listenersOf(context)) };
 		},
 		eds: clusterLoadAssignments(context),
-		rds: (name) => buildRouteTable(context, name),
+		rds: (name) => routeTableOf(context, name),
+		ecds: (name) => extensionConfigs(context).get(name),
 	};
 }
 
@@ -70,8 +81,21 @@ function stableSet(push: PushSnapshot, key: string, resources: readonly EncodedR
 const sets = createMemo<Resources>();
 const merged = createMemo<Resources>();
 
-/** The outbound half is one for the whole class; the inbound half is the workload's own. */
+const patchedSets = createMemo<Resources>();
+const withCase = createMemo<Resources>();
+
 function clustersOf(context: ProxyContext): Resources {
+	const { push, node } = context;
+	const settings = clusterHeaderSettings(context);
+	const shared = builtClusters(context);
+	const built = settings ? withCase.get([shared], "", () => byName([...shared.values()].map(settings))) : shared;
+	const patches = patchSetFor(push, node);
+	if (patches === undefined) return built;
+	return patchedSets.get([built, patches], node.kind, () => byName(patchClusters(built.values(), patches, node.kind === "router")));
+}
+
+/** The outbound half is one for the whole class; the inbound half is the workload's own. */
+function builtClusters(context: ProxyContext): Resources {
 	const { push, scope, node } = context;
 	const sni = passesByItself(context);
 	const classKey = `cds ${outboundClustersKey(node)} ${sni} ${placeKeyOf(context)} ${scope.key}`;
@@ -112,7 +136,10 @@ function placeKeyOf({ push, scope, node }: ProxyContext): string {
 const encodedListeners = new WeakMap<Listener, EncodedResource>();
 
 function listenersOf(context: ProxyContext): Resources {
-	const listeners = buildListeners(context).map((listener) => {
+	const { push, node } = context;
+	const patches = patchSetFor(push, node);
+	const built = buildListeners(context);
+	const listeners = (patches ? patchListeners(built, patches, node.kind === "router") : built).map((listener) => {
 		let resource = encodedListeners.get(listener);
 		if (!resource) {
 			stats.builds.lds++;
@@ -121,10 +148,31 @@ function listenersOf(context: ProxyContext): Resources {
 		}
 		return resource;
 	});
-	return stableSet(context.push, `lds ${context.node.id}`, listeners);
+	return stableSet(push, `lds ${node.id}`, listeners);
+}
+
+function routeTableOf(context: ProxyContext, name: string): EncodedResource | undefined {
+	const { push, node } = context;
+	const built = buildRouteTable(context, name);
+	const table = built && tableWithHeaderSettings(context, built);
+	const patches = patchSetFor(push, node);
+	if (table === undefined || patches === undefined) return table;
+	if (node.kind === "router") return patchRouteTable(table, patches, "GATEWAY", servicePortsOf(context, name));
+	return patchRouteTable(table, patches, "SIDECAR_OUTBOUND", []);
 }
 
 const empty: Resources = new Map();
+const configs = createMemo<Resources>();
+
+/** One object while the extensions are the same. */
+function extensionConfigs({ push, node }: ProxyContext): Resources {
+	const extensions = extensionsFor(push, node);
+	const patches = patchSetFor(push, node);
+	if (extensions.length === 0 && patches === undefined) return empty;
+	return configs.get([extensions, patches ?? none], node.kind, () =>
+		byName([...extensions.map(({ resource }) => resource), ...(patches ? extensionPatches(patches, node.kind === "router") : [])]),
+	);
+}
 
 /** The proxy's resources as the xDS server serves them. */
 export function resourceView(push: PushSnapshot, node: ProxyNode): ResourceView {
@@ -150,6 +198,8 @@ export function resourceView(push: PushSnapshot, node: ProxyNode): ResourceView 
 					return translation.eds(name);
 				case "rds":
 					return translation.rds(name);
+				case "ecds":
+					return translation.ecds(name);
 				default:
 					return undefined;
 			}
@@ -164,8 +214,12 @@ export function resourceView(push: PushSnapshot, node: ProxyNode): ResourceView 
 					return nameTable(push, node);
 				case "eds":
 					return assignmentsRevision(push, node);
+				case "rds":
+					return tablesRevision(push, node);
+				case "ecds":
+					return extensionConfigs(contextOf(push, node));
 				default:
-					return type === "rds" ? tablesRevision(push, node) : empty;
+					return empty;
 			}
 		},
 		changes: (type, since) => (type === "eds" ? changedAssignments(push, node, since as AssignmentsRevision) : undefined),
@@ -198,8 +252,17 @@ function changedAssignments(push: PushSnapshot, node: ProxyNode, since: Assignme
 	);
 }
 
-/** The same for route tables; a gateway's also depend on the Gateways that select it, and on its own pod. */
+const patchedRevisions = createMemo<object>();
+
+/** The same for route tables. */
 function tablesRevision(push: PushSnapshot, node: ProxyNode): object {
+	const built = builtTablesRevision(push, node);
+	const patches: PatchSet | undefined = patchSetFor(push, node);
+	return patches === undefined ? built : patchedRevisions.get([built, patches], "", () => ({}));
+}
+
+/** A gateway's also depend on the Gateways that select it, and on its own pod. */
+function builtTablesRevision(push: PushSnapshot, node: ProxyNode): object {
 	const { services, virtualServices, destinationRules, sidecars, mesh, gateways, workloads } = push;
 	const { key } = scopeOf(push, node);
 	const inputs = [services, virtualServices, destinationRules, sidecars, mesh];

@@ -3,7 +3,12 @@ import { describe, it } from "node:test";
 import type { MeshConfig } from "@weft/api";
 import { type Any, unpackAny } from "@weft/xds";
 import { FileAccessLog } from "@weft/xds/generated/envoy/extensions/access_loggers/file/v3/file.ts";
-import { buildAccessLogs } from "./access-log.ts";
+import { mergeAccessLogging } from "../policy/telemetry.ts";
+import { buildAccessLogs as build } from "./access-log.ts";
+
+/** As a mesh without any Telemetry has them. */
+const buildAccessLogs = (mesh: MeshConfig) =>
+	build({ mesh, services: new Map(), plans: mergeAccessLogging([], mesh.defaultProviders?.accessLogging ?? [], "CLIENT") });
 
 function logsOf(mesh: MeshConfig): readonly (FileAccessLog | undefined)[] {
 	const typeName = "envoy.extensions.access_loggers.file.v3.FileAccessLog";
@@ -29,6 +34,10 @@ describe("access logs", () => {
 			a: "%DURATION%",
 		});
 		assert.ok(logsOf({ accessLogFile: "/f", accessLogEncoding: "JSON", accessLogFormat: "no" })[0]?.logFormat?.jsonFormat?.["response_code"]);
+	});
+
+	it("end each entry with a line break", () => {
+		assert.equal(logsOf({ accessLogFile: "/f", accessLogFormat: "%PROTOCOL%" })[0]?.logFormat?.textFormatSource?.inlineString, "%PROTOCOL%\n");
 	});
 
 	it("go to the default providers where there are some", () => {

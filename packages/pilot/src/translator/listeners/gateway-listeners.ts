@@ -3,7 +3,6 @@ import { Listener } from "@weft/xds/generated/envoy/config/listener/v3/listener.
 import { compareText } from "../../model/age.ts";
 import type { ProxyContext } from "../context.ts";
 import { type GatewayServer, gatewayServers, splitServerHost } from "../routes/gateway-servers.ts";
-import { buildAccessLogs } from "./access-log.ts";
 import { addressOf, listenerName, type SocketAddressValue } from "./addresses.ts";
 import { type GatewayChain, gatewayTcpChains } from "./gateway-tcp.ts";
 import { gatewayTlsSocket } from "./gateway-tls.ts";
@@ -43,14 +42,14 @@ function buildListener(context: ProxyContext, input: ListenerInput, servers: rea
 		listenerFilters: [...(input.topology.proxyProtocol ? [proxyProtocol] : []), ...(chains.some(({ usesTls }) => usesTls) ? [tlsInspector] : [])],
 		trafficDirection: TrafficDirection.OUTBOUND,
 		maxConnectionsToAcceptPerSocketEvent: 1,
-		accessLog: [...buildAccessLogs(context.push.meshConfig).listener],
+		accessLog: [...input.of("gateway").policies.accessLogs.listener],
 	});
 }
 
 function chainsOf(context: ProxyContext, input: ListenerInput, entry: GatewayServer): readonly GatewayChain[] {
 	const { server, routeName } = entry;
 	if (routeName === undefined) return gatewayTcpChains(context, input, entry);
-	const filters = [buildGatewayConnectionManager(input, `outbound_${listenerName(addressFor(entry))};`, routeName)];
+	const filters = [buildGatewayConnectionManager(input, `outbound_${listenerName(addressFor(entry))};`, routeName, server.port.number)];
 	// Plain HTTP servers of one port share a chain: their route table tells the hosts apart.
 	if (!routeName.startsWith("https.") || server.tls === undefined) return [{ serverNames: [], filters }];
 	const hosts = server.hosts.map((text) => splitServerHost(text).host);

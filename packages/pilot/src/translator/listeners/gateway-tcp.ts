@@ -5,14 +5,14 @@ import { boundTo, type GatewayServer, hostsInCommon, splitServerHost } from "../
 import { sniClusterName } from "../routes/cluster-name.ts";
 import { gatewayTlsSocket } from "./gateway-tls.ts";
 import type { ListenerInput } from "./listener-input.ts";
-import { type NetworkFilter, tcpFilters } from "./network-filters.ts";
+import { type AnyNetworkFilter, tcpFilters } from "./network-filters.ts";
 import { appliesTo, routeFilters, type TcpRouteInput } from "./tcp-routes.ts";
 
 /** A filter chain of a gateway, with the server names it matches; without any it takes every connection. */
 export interface GatewayChain {
 	readonly serverNames: readonly string[];
 	readonly applicationProtocols?: readonly string[];
-	readonly filters: readonly NetworkFilter[];
+	readonly filters: readonly AnyNetworkFilter[];
 	readonly transportSocket?: object;
 }
 

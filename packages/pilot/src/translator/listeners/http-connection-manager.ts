@@ -4,34 +4,41 @@ import {
 	HttpConnectionManager_ForwardClientCertDetails,
 	HttpConnectionManager_PathWithEscapedSlashesAction,
 } from "@weft/xds/generated/envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager.ts";
+import { PreserveCaseFormatterConfig } from "@weft/xds/generated/envoy/extensions/http/header_formatters/preserve_case/v3/preserve_case.ts";
 import { UuidRequestIdConfig } from "@weft/xds/generated/envoy/extensions/request_id/uuid/v3/uuid.ts";
 import { packed, zeroDuration } from "../routes/values.ts";
 import { ads } from "./config-source.ts";
 import type { NetworkFilter } from "./network-filters.ts";
-import { buildAccessLogs } from "./access-log.ts";
-import type { ListenerInput } from "./listener-input.ts";
+import { extensionsOn, type ListenerInput } from "./listener-input.ts";
+import { serverName } from "./proxy-headers.ts";
 import type { Direction } from "./http-filters/filter.ts";
 import { buildHttpFilters } from "./http-filters/order.ts";
 
-const requestId = {
-	typedConfig: packed("envoy.extensions.request_id.uuid.v3.UuidRequestIdConfig", UuidRequestIdConfig, { useRequestIdForTraceSampling: true }),
-};
+const requestId = (useRequestIdForTraceSampling: boolean) => ({
+	typedConfig: packed("envoy.extensions.request_id.uuid.v3.UuidRequestIdConfig", UuidRequestIdConfig, { useRequestIdForTraceSampling }),
+});
+const sampledById = requestId(true);
+const sampledByChance = requestId(false);
 
 export interface OutboundHttpInput {
 	readonly statPrefix: string;
 	readonly routeName: string;
+	/** Where the traffic is dialled. */
+	readonly port: number;
 	/** An HTTP proxy takes absolute URLs (RFC 9112 section 3.2.2). */
 	readonly httpProxy?: boolean;
 	/** Wildcards whose hosts are resolved when a request names them. */
 	readonly dynamicHosts?: readonly string[];
 }
 
-export function buildOutboundConnectionManager(input: ListenerInput, { statPrefix, routeName, httpProxy, dynamicHosts }: OutboundHttpInput): NetworkFilter {
+export function buildOutboundConnectionManager(input: ListenerInput, outbound: OutboundHttpInput): NetworkFilter {
+	const { statPrefix, routeName, port, httpProxy, dynamicHosts } = outbound;
 	return connectionManager({
-		...common(input, "outbound", dynamicHosts),
+		...common(input, "outbound", port, dynamicHosts),
 		statPrefix,
 		rds: { configSource: ads, routeConfigName: routeName },
-		...(httpProxy ? { httpProtocolOptions: { allowAbsoluteUrl: true, acceptHttp10: input.http10 } } : {}),
+		...(httpProxy ? httpProtocolOptions(input, { allowAbsoluteUrl: true, acceptHttp10: input.http10 }) : {}),
+		...serverName(input.headers, ""),
 	});
 }
 
@@ -41,28 +48,31 @@ export interface InboundHttpInput {
 	readonly routeConfig: object;
 	/** The port is declared to speak HTTP/2. */
 	readonly http2: boolean;
+	/** Where the application listens; 0: any port that no service names. */
+	readonly port: number;
 }
 
-export function buildInboundConnectionManager(input: ListenerInput, { statPrefix, routeConfig, http2 }: InboundHttpInput): NetworkFilter {
+export function buildInboundConnectionManager(input: ListenerInput, { statPrefix, routeConfig, http2, port }: InboundHttpInput): NetworkFilter {
+	const { forwardedClientCert, clientCertDetails } = input.headers;
 	return connectionManager({
-		...common(input, "inbound"),
+		...common(input, "inbound", port),
 		statPrefix,
 		routeConfig,
 		...(http2 ? { http2ProtocolOptions: {} } : {}),
-		serverName: "istio-envoy",
-		forwardClientCertDetails: HttpConnectionManager_ForwardClientCertDetails.APPEND_FORWARD,
-		setCurrentClientCertDetails: { subject: true, dns: true, uri: true },
+		...serverName(input.headers, "istio-envoy"),
+		forwardClientCertDetails: forwardedClientCert ?? HttpConnectionManager_ForwardClientCertDetails.APPEND_FORWARD,
+		setCurrentClientCertDetails: clientCertDetails ?? { subject: true, dns: true, uri: true },
 	});
 }
 
 /** At a gateway the client is a stranger: what it says about itself is replaced by what the connection shows. */
-export function buildGatewayConnectionManager(input: ListenerInput, statPrefix: string, routeName: string): NetworkFilter {
+export function buildGatewayConnectionManager(input: ListenerInput, statPrefix: string, routeName: string, port: number): NetworkFilter {
 	return connectionManager({
-		...common(input, "gateway"),
+		...common(input, "gateway", port),
 		statPrefix,
 		rds: { configSource: ads, routeConfigName: routeName },
-		serverName: "istio-envoy",
-		httpProtocolOptions: { acceptHttp10: input.http10 },
+		...serverName(input.headers, "istio-envoy"),
+		...httpProtocolOptions(input, { acceptHttp10: input.http10 }),
 		useRemoteAddress: true,
 		xffNumTrustedHops: input.topology.numTrustedProxies,
 		forwardClientCertDetails: input.topology.forwardClientCertDetails,
@@ -70,19 +80,35 @@ export function buildGatewayConnectionManager(input: ListenerInput, statPrefix: 
 	});
 }
 
-function common(input: ListenerInput, direction: Direction, dynamicHosts: readonly string[] = []): object {
+function common(input: ListenerInput, direction: Direction, port: number, dynamicHosts: readonly string[] = []): object {
+	const { istioExtensions, headers, dynamicDns } = input;
+	const { policies, tracing } = input.of(direction);
+	const { metadataInMeshOnly: hideFromOutside, suppressEnvoyHeaders } = headers;
+	const extensions = extensionsOn(input, direction, port);
 	return {
-		httpFilters: buildHttpFilters({ direction, istioExtensions: input.istioExtensions, metrics: input.metrics, dynamicDns: input.dynamicDns, dynamicHosts }),
-		tracing: input.tracing,
-		accessLog: buildAccessLogs(input.meshConfig).traffic,
+		httpFilters: buildHttpFilters({ direction, istioExtensions, policies, extensions, hideFromOutside, suppressEnvoyHeaders, dynamicDns, dynamicHosts }),
+		...(tracing.tracing ? { tracing: tracing.tracing } : {}),
+		accessLog: policies.accessLogs.traffic,
 		streamIdleTimeout: zeroDuration,
 		useRemoteAddress: false,
 		proxy100Continue: true,
 		upgradeConfigs: [{ upgradeType: "websocket" }],
-		requestIdExtension: requestId,
-		...(input.http10 ? { httpProtocolOptions: { acceptHttp10: true } } : {}),
+		requestIdExtension: tracing.useRequestIdForTraceSampling ? sampledById : sampledByChance,
+		...(headers.requestId ? {} : { generateRequestId: false }),
+		...(input.http10 || headers.preserveHttp1HeaderCase ? httpProtocolOptions(input, input.http10 ? { acceptHttp10: true } : {}) : {}),
 		...pathNormalization(input.meshConfig),
 	};
+}
+
+export const preserveCase = {
+	statefulFormatter: {
+		name: "preserve_case",
+		typedConfig: packed("envoy.extensions.http.header_formatters.preserve_case.v3.PreserveCaseFormatterConfig", PreserveCaseFormatterConfig, {}),
+	},
+};
+
+function httpProtocolOptions({ headers }: ListenerInput, options: object): { readonly httpProtocolOptions: object } {
+	return { httpProtocolOptions: headers.preserveHttp1HeaderCase ? { ...options, headerKeyFormat: preserveCase } : options };
 }
 
 /** https://istio.io/latest/docs/reference/config/istio.mesh.v1alpha1/#MeshConfig-ProxyPathNormalization */

@@ -9,7 +9,7 @@ import { configMetadata } from "../routes/values.ts";
 import { buildInboundConnectionManager } from "./http-connection-manager.ts";
 import { buildInboundRoute, type InboundRouteInput } from "./inbound-route.ts";
 import type { ListenerInput } from "./listener-input.ts";
-import { inboundPrefix, type NetworkFilter, tcpFilters } from "./network-filters.ts";
+import { inboundPrefix, type AnyNetworkFilter, tcpFilters } from "./network-filters.ts";
 import { mutualTlsSocket } from "./tls-context.ts";
 
 /** A filter chain, with what the listener filters must know of it. */
@@ -28,6 +28,8 @@ interface ChainSet {
 	readonly statPrefix: string;
 	readonly route: InboundRouteInput;
 	readonly http2?: boolean;
+	/** For filters that want some ports only; 0: any. */
+	readonly port: number;
 	readonly metadata?: object | undefined;
 }
 
@@ -41,6 +43,7 @@ export function portChains(context: ProxyContext, input: ListenerInput, port: In
 		statPrefix: `inbound_${bindName};`,
 		route: { name: cluster, cluster, operation: operationOf(context, port), servicePort: port.port.port },
 		http2: isHttp2(port.port.protocol),
+		port: port.targetPort,
 		metadata: sidecarMetadata(context, port),
 	});
 }
@@ -53,6 +56,7 @@ export function passthroughChains(context: ProxyContext, input: ListenerInput, p
 		nameOf: ({ protocol }) => (protocol === "http" ? "virtualInbound-catchall-http" : "virtualInbound"),
 		statPrefix: `${inboundPassthroughCluster};`,
 		route: { name: inboundPassthroughCluster, cluster: inboundPassthroughCluster, operation: ":0", servicePort: 0 },
+		port: port ?? 0,
 	});
 }
 
@@ -99,10 +103,10 @@ function buildChains(context: ProxyContext, input: ListenerInput, mode: Paramete
 	}));
 }
 
-function filtersOf(input: ListenerInput, match: InboundChainMatch, { statPrefix, route, http2 = false }: ChainSet): readonly NetworkFilter[] {
+function filtersOf(input: ListenerInput, match: InboundChainMatch, { statPrefix, route, http2 = false, port }: ChainSet): readonly AnyNetworkFilter[] {
 	const traffic =
 		match.protocol === "http"
-			? [buildInboundConnectionManager(input, { statPrefix, routeConfig: buildInboundRoute(route), http2 })]
-			: tcpFilters(input, "inbound", route.cluster);
+			? [buildInboundConnectionManager(input, { statPrefix, routeConfig: buildInboundRoute(route), http2, port })]
+			: tcpFilters(input, "inbound", route.cluster, port);
 	return [...inboundPrefix(input), ...traffic];
 }

@@ -6,13 +6,13 @@ import { labelsMatch } from "../../model/labels.ts";
 import type { ProxyContext } from "../context.ts";
 import { createMemo, none } from "../memo.ts";
 import { blackHoleCluster } from "../routes/cluster-name.ts";
-import { buildAccessLogs } from "./access-log.ts";
 import { addressOf, alsoIpv6, isDualStack, listenerName, parseSocketAddress, type SocketAddressValue, wildcardIpOf } from "./addresses.ts";
 import { type InboundChain, passthroughChains, portChains } from "./inbound-chains.ts";
 import { detectionTimeout } from "./outbound-draft.ts";
 import { httpInspectorExcept, originalDst, originalSrc, tlsInspectorExcept } from "./listener-filters.ts";
 import { type ListenerInput, listenerInput } from "./listener-input.ts";
-import { inboundPrefix, tcpFilters } from "./network-filters.ts";
+import { blackHoleFilters, inboundPrefix } from "./network-filters.ts";
+import { directionPolicies } from "../policy/workload-policies.ts";
 import { workloadKey } from "./tracing.ts";
 
 const built = createMemo<readonly Listener[]>();
@@ -36,9 +36,11 @@ export function inboundListeners(context: ProxyContext): readonly Listener[] {
 		]),
 		mtlsMode(push, node),
 		policyPorts.map((port) => [port, mtlsMode(push, node, port)]),
-		[node.ip, wildcardIpOf(node), isDualStack(node), node.interceptionMode, node.local !== undefined, node.istioExtensions, workloadKey(node)],
+		[node.ip, node.cluster, wildcardIpOf(node), isDualStack(node), node.interceptionMode, node.local !== undefined, node.istioExtensions, workloadKey(node)],
 	]);
-	return built.get([push.meshConfig, push.mesh, workload], key, () => buildInboundListeners(context, ports, policyPorts));
+	// Hung on the workload, of which there are many, rather than on what they share.
+	const objects = [workload === none ? push.meshConfig : workload, push.meshConfig, push.mesh, directionPolicies(push, node, "inbound")] as const;
+	return built.get(objects, key, () => buildInboundListeners(context, ports, policyPorts));
 }
 
 /** Each container port once: a Sidecar may list one twice, and Envoy would refuse the whole listener for it. */
@@ -81,7 +83,7 @@ function virtualInbound(context: ProxyContext, input: ListenerInput, ports: read
 		...detectionTimeout(context.push.meshConfig),
 		trafficDirection: TrafficDirection.INBOUND,
 		maxConnectionsToAcceptPerSocketEvent: 1,
-		accessLog: [...buildAccessLogs(context.push.meshConfig).listener],
+		accessLog: [...input.of("inbound").policies.accessLogs.listener],
 		...(isTproxy ? { transparent: true } : {}),
 	});
 }
@@ -91,7 +93,7 @@ function blackHoleChain(input: ListenerInput, destinationPort: number): object {
 	return {
 		name: "virtualInbound-blackhole",
 		filterChainMatch: { destinationPort },
-		filters: [...inboundPrefix(input), ...tcpFilters(input, "inbound", blackHoleCluster, false)],
+		filters: [...inboundPrefix(input), ...blackHoleFilters(input, "inbound", blackHoleCluster)],
 	};
 }
 
@@ -139,6 +141,6 @@ function boundListener(context: ProxyContext, input: ListenerInput, port: Inboun
 		...detectionTimeout(context.push.meshConfig),
 		trafficDirection: TrafficDirection.INBOUND,
 		maxConnectionsToAcceptPerSocketEvent: 1,
-		accessLog: [...buildAccessLogs(context.push.meshConfig).listener],
+		accessLog: [...input.of("inbound").policies.accessLogs.listener],
 	});
 }

@@ -9,7 +9,7 @@ import { cachedOutbound } from "./outbound-cache.ts";
 import { buildServiceListeners } from "./outbound-listeners.ts";
 import { buildVirtualOutbound } from "./virtual-outbound.ts";
 
-export { outboundRouteNames } from "./route-names.ts";
+export { extensionConfigNames, outboundRouteNames } from "./route-names.ts";
 
 /** All listeners of a proxy, sorted by name. Outbound ones are the same objects for all proxies of one scope with the same tags. */
 export function buildListeners(context: ProxyContext): readonly Listener[] {

@@ -2,41 +2,65 @@ import { isDualStack, wildcardIpOf } from "./addresses.ts";
 import type { MeshConfig } from "@weft/api";
 import type { ProxyContext } from "../context.ts";
 import { dnsLookupFamily, type LookupFamily } from "../dynamic-dns.ts";
+import { identityOf } from "../memo.ts";
+import { type Extension, wantsTraffic } from "../policy/extensions.ts";
+import { type DirectionPolicies, directionPolicies } from "../policy/workload-policies.ts";
 import { clientKey } from "../routes/client-key.ts";
+import type { Direction } from "./http-filters/filter.ts";
 import { type GatewayTopology, proxyConfigOf } from "./proxy-config.ts";
-import { acceptsHttp10, buildTracing, workloadKey } from "./tracing.ts";
+import type { ProxyHeaders } from "./proxy-headers.ts";
+import { acceptsHttp10, buildTracing, type HttpTracing, workloadKey } from "./tracing.ts";
 
 /** What every filter of every listener reads, whatever it listens for. */
 export interface ListenerInput {
 	readonly meshConfig: MeshConfig;
 	readonly istioExtensions: boolean;
-	readonly metrics: boolean;
-	readonly tracing: object;
 	readonly http10: boolean;
 	readonly topology: GatewayTopology;
 	/** The proxy listens on IPv6 beside IPv4. */
 	readonly dualStack: boolean;
 	/** Undefined: the proxy cannot resolve what a request names. */
 	readonly dynamicDns: LookupFamily | undefined;
+	readonly headers: ProxyHeaders;
+	readonly of: (direction: Direction) => DirectionInput;
+}
+
+export interface DirectionInput {
+	readonly policies: DirectionPolicies;
+	readonly tracing: HttpTracing;
 }
 
 export function listenerInput({ push, node }: ProxyContext): ListenerInput {
-	const { tracing, topology } = proxyConfigOf(push.meshConfig, node);
+	const { tracing: proxy, topology, headers } = proxyConfigOf(push.meshConfig, node);
+	const known: Partial<Record<Direction, DirectionInput>> = {};
+	const of = (direction: Direction): DirectionInput => {
+		const policies = directionPolicies(push, node, direction);
+		const tracing = buildTracing({ mesh: push.meshConfig, node, proxy, plan: policies.tracing, services: push.servicesByHost });
+		return { policies, tracing };
+	};
 	return {
 		meshConfig: push.meshConfig,
 		istioExtensions: node.istioExtensions,
-		metrics: push.mesh.prometheusMetrics,
-		tracing: buildTracing(tracing, node),
 		http10: acceptsHttp10(node),
 		dualStack: isDualStack(node),
 		topology,
+		headers,
+		of: (direction) => (known[direction] ??= of(direction)),
 		dynamicDns: node.dynamicForwardProxy ? dnsLookupFamily(node) : undefined,
 	};
+}
+
+/** Filters of the user's own that want traffic of this direction to this port. */
+export function extensionsOn(input: ListenerInput, direction: Direction, port: number): readonly Extension[] {
+	return input.of(direction).policies.extensions.filter((extension) => wantsTraffic(extension, direction, port));
 }
 
 /** Nodes of one scope with equal keys get equal outbound listeners. */
 export function listenerInputKey(context: ProxyContext): string {
 	const { istioExtensions, interceptionMode, httpProxyPort } = context.node;
-	const families = `${dnsLookupFamily(context.node)}|${wildcardIpOf(context.node)}|${isDualStack(context.node)}`;
-	return `${families}|${istioExtensions}|${interceptionMode}|${httpProxyPort}|${workloadKey(context.node)}|${clientKey(context)}`;
+	const policies = directionPolicies(context.push, context.node, "outbound");
+	// Tracers call a proxy by its cluster; where nothing is traced, workloads that are told apart by that alone share listeners.
+	const traced = policies.tracing?.provider === undefined ? "" : context.node.cluster;
+	const listens = `${interceptionMode}|${dnsLookupFamily(context.node)}|${wildcardIpOf(context.node)}|${isDualStack(context.node)}|${httpProxyPort}`;
+	return `${istioExtensions}|${listens}|${identityOf(policies)}|${traced}|${workloadKey(context.node)}|${clientKey(context)}`;
 }

@@ -20,6 +20,7 @@ export function buildHttpProxyListener(context: ProxyContext, input: ListenerInp
 	const manager = buildOutboundConnectionManager(input, {
 		statPrefix,
 		routeName: httpProxyRouteName,
+		port: node.httpProxyPort,
 		httpProxy: true,
 		dynamicHosts: dynamicHostsOf(context, scope.services, undefined),
 	});
@@ -46,7 +47,7 @@ function draftFor(context: ProxyContext, listener: ListenerInput, target: string
 	const protocol = listenerProtocolOf(port.protocol);
 	if (protocol !== "tcp") {
 		const statPrefix = `outbound_${address.ip}_${address.port};`;
-		const filters = [buildOutboundConnectionManager(listener, { statPrefix, routeName: `${host}:${number}` })];
+		const filters = [buildOutboundConnectionManager(listener, { statPrefix, routeName: `${host}:${number}`, port: number })];
 		const match = protocol === "auto" ? { applicationProtocols: plainTextHttp, transportProtocol: "raw_buffer" } : undefined;
 		addChain(draft, { kind: "http", match, filters });
 	}

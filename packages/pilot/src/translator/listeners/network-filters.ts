@@ -1,17 +1,18 @@
 import type { Any } from "@weft/xds";
 import { TcpProxy } from "@weft/xds/generated/envoy/extensions/filters/network/tcp_proxy/v3/tcp_proxy.ts";
 import { TypedStruct } from "@weft/xds/generated/udpa/type/v1/typed_struct.ts";
+import type { DiscoveredFilter, Phase } from "../policy/extensions.ts";
 import { packed } from "../routes/values.ts";
-import { buildAccessLogs } from "./access-log.ts";
 import type { Direction } from "./http-filters/filter.ts";
-import type { ListenerInput } from "./listener-input.ts";
-import { statsConfig } from "./stats-config.ts";
+import { extensionsOn, type ListenerInput } from "./listener-input.ts";
 
 /** One entry of FilterChain.filters. */
 export interface NetworkFilter {
 	readonly name: string;
 	readonly typedConfig: Any;
 }
+
+export type AnyNetworkFilter = NetworkFilter | DiscoveredFilter;
 
 const metadataExchange: NetworkFilter = {
 	name: "istio.metadata_exchange",
@@ -26,19 +27,35 @@ export function inboundPrefix({ istioExtensions }: ListenerInput): readonly Netw
 	return istioExtensions ? [metadataExchange] : [];
 }
 
-/** istio.stats for TCP, where metrics are wanted and the proxy has them. */
-export function tcpStats({ istioExtensions, metrics }: ListenerInput, direction: Direction): readonly NetworkFilter[] {
-	return istioExtensions && metrics ? [{ name: "istio.stats", typedConfig: statsConfig(direction) }] : [];
+/** What judges and counts a connection before it goes on, in order. `port`: where it was dialled; 0: any. */
+export function tcpPolicies(input: ListenerInput, direction: Direction, port: number): readonly AnyNetworkFilter[] {
+	const { authorization, stats } = input.of(direction).policies;
+	const extensions = extensionsOn(input, direction, port).filter(({ isNetwork }) => isNetwork);
+	const phase = (wanted: Phase) => extensions.filter((extension) => extension.phase === wanted).map(({ filter }) => filter);
+	return [
+		...phase("AUTHN"),
+		...authorization.tcp.custom,
+		...phase("AUTHZ"),
+		...authorization.tcp.rbac,
+		...phase("STATS"),
+		...phase("UNSPECIFIED_PHASE"),
+		...stats,
+	];
 }
 
 /** @param config TcpProxy without its access log */
-export function tcpProxy(input: ListenerInput, config: object, accessLog = true): NetworkFilter {
+export function tcpProxy(input: ListenerInput, direction: Direction, config: object, accessLog = true): NetworkFilter {
 	const typeName = "envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy";
-	const logs = accessLog ? { accessLog: buildAccessLogs(input.meshConfig).traffic } : {};
+	const logs = accessLog ? { accessLog: input.of(direction).policies.accessLogs.traffic } : {};
 	return { name: "envoy.filters.network.tcp_proxy", typedConfig: packed(typeName, TcpProxy, { ...config, ...logs }) };
 }
 
-/** Statistics and a tcp_proxy to one cluster. */
-export function tcpFilters(input: ListenerInput, direction: Direction, cluster: string, accessLog = true): readonly NetworkFilter[] {
-	return [...tcpStats(input, direction), tcpProxy(input, { statPrefix: cluster, cluster }, accessLog)];
+/** Policies, statistics and a tcp_proxy to one cluster. */
+export function tcpFilters(input: ListenerInput, direction: Direction, cluster: string, port = 0): readonly AnyNetworkFilter[] {
+	return [...tcpPolicies(input, direction, port), tcpProxy(input, direction, { statPrefix: cluster, cluster })];
+}
+
+/** Ends a connection that must go nowhere; nothing is judged or logged of it. */
+export function blackHoleFilters(input: ListenerInput, direction: Direction, cluster: string): readonly AnyNetworkFilter[] {
+	return [...input.of(direction).policies.stats, tcpProxy(input, direction, { statPrefix: cluster, cluster }, false)];
 }

@@ -7,14 +7,14 @@ import type { Scope } from "../../model/push.ts";
 import { addressOf, alsoIpv6, listenerName, type SocketAddressValue } from "./addresses.ts";
 import { httpInspector, tlsInspector } from "./listener-filters.ts";
 import type { ListenerInput } from "./listener-input.ts";
-import { type NetworkFilter, tcpFilters } from "./network-filters.ts";
+import { type AnyNetworkFilter, tcpFilters } from "./network-filters.ts";
 
 /** One filter chain of an outbound listener before it is known what else the listener holds. */
 export interface ChainDraft {
 	readonly kind: "http" | "tcp";
 	/** Envoy's FilterChainMatch; undefined takes everything. */
 	readonly match: ChainMatch | undefined;
-	readonly filters: readonly NetworkFilter[];
+	readonly filters: readonly AnyNetworkFilter[];
 	/** `filter_metadata.istio.config` of the VirtualService it came from. */
 	readonly metadata?: object | undefined;
 }
@@ -110,7 +110,7 @@ function fallthroughChain({ bindToPort }: ListenerDraft, scope: Scope, input: Li
 	return { name: "PassthroughFilterChain", filterChainMatch: {}, filters };
 }
 
-export function fallthroughFilters({ outboundTrafficPolicy: { mode, egressProxy } }: Scope, input: ListenerInput): readonly NetworkFilter[] {
+export function fallthroughFilters({ outboundTrafficPolicy: { mode, egressProxy } }: Scope, input: ListenerInput): readonly AnyNetworkFilter[] {
 	if (mode === "REGISTRY_ONLY") return tcpFilters(input, "outbound", blackHoleCluster);
 	const cluster = egressProxy ? outboundClusterName(egressProxy.port, egressProxy.subset, egressProxy.host) : passthroughCluster;
 	return tcpFilters(input, "outbound", cluster);

@@ -1,11 +1,13 @@
 import type { MeshConfig, Tracing } from "@weft/api";
 import { HttpConnectionManager_ForwardClientCertDetails } from "@weft/xds/generated/envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager.ts";
 import type { ProxyNode } from "../../model/proxy-node.ts";
+import { decodeProxyHeaders, type ProxyHeaders } from "./proxy-headers.ts";
 
 /** The parts of ProxyConfig that listeners are made of; https://istio.io/latest/docs/reference/config/istio.mesh.v1alpha1/#ProxyConfig */
 export interface ListenerProxyConfig {
 	readonly tracing: Tracing | undefined;
 	readonly topology: GatewayTopology;
+	readonly headers: ProxyHeaders;
 }
 
 export interface GatewayTopology {
@@ -20,10 +22,11 @@ type Json = Readonly<Record<string, unknown>>;
 /** What the proxy itself says (metadata PROXY_CONFIG, set when it was injected) comes before the mesh's default, field by field. */
 export function proxyConfigOf(mesh: MeshConfig, { metadata }: ProxyNode): ListenerProxyConfig {
 	const own = recordOf(metadata["PROXY_CONFIG"]);
-	const { tracing, gatewayTopology } = own;
+	const { tracing, gatewayTopology, proxyHeaders } = own;
 	return {
 		tracing: isRecord(tracing) ? decodeTracing(tracing) : mesh.defaultConfig?.tracing,
 		topology: decodeTopology(isRecord(gatewayTopology) ? gatewayTopology : (mesh.defaultConfig?.gatewayTopology ?? {})),
+		headers: decodeProxyHeaders(proxyHeaders ?? mesh.defaultConfig?.proxyHeaders),
 	};
 }
 
@@ -38,8 +41,9 @@ function isRecord(value: unknown): value is Json {
 const textOf = (value: unknown): string => (typeof value === "string" ? value : "");
 
 /** A client may write anything into its metadata: what is not of the right type counts as not said. */
-function decodeTracing({ sampling, maxPathTagLength, customTags }: Json): Tracing {
+function decodeTracing({ sampling, maxPathTagLength, customTags, enableIstioTags }: Json): Tracing {
 	return {
+		...(typeof enableIstioTags === "boolean" ? { enableIstioTags } : {}),
 		...(typeof sampling === "number" && sampling >= 0 && sampling <= 100 ? { sampling } : {}),
 		...(isCount(maxPathTagLength) ? { maxPathTagLength } : {}),
 		customTags: Object.fromEntries(Object.entries(recordOf(customTags)).map(([tag, value]) => [tag, decodeTag(recordOf(value))])),

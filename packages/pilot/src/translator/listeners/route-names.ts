@@ -3,6 +3,24 @@ import type { Listener } from "@weft/xds/generated/envoy/config/listener/v3/list
 import { unpackAny } from "@weft/xds";
 
 const managerType = "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager";
+/** The filter configurations that these listeners ask for by ECDS, sorted. */
+export function extensionConfigNames(listeners: readonly Listener[]): readonly string[] {
+	const discovered = (filters: readonly { readonly name: string; readonly configDiscovery?: unknown }[]) =>
+		filters.filter(({ configDiscovery }) => configDiscovery !== undefined).map(({ name }) => name);
+	const found = listeners.flatMap((listener) => [
+		...discovered(listener.listenerFilters),
+		...chainsOf(listener).flatMap(({ filters }) => [
+			...discovered(filters),
+			...filters.flatMap(({ typedConfig }) => discovered(unpackAny(managerType, HttpConnectionManager, typedConfig)?.httpFilters ?? [])),
+		]),
+	]);
+	return [...new Set(found)].sort();
+}
+
+function chainsOf(listener: Listener): readonly Listener["filterChains"][number][] {
+	return listener.defaultFilterChain ? [...listener.filterChains, listener.defaultFilterChain] : listener.filterChains;
+}
+
 const names = new WeakMap<Listener, readonly string[]>();
 
 /** The route tables that these listeners ask for by RDS, sorted. */
@@ -13,8 +31,7 @@ export function outboundRouteNames(listeners: readonly Listener[]): readonly str
 function namesOf(listener: Listener): readonly string[] {
 	const known = names.get(listener);
 	if (known) return known;
-	const chains = listener.defaultFilterChain ? [...listener.filterChains, listener.defaultFilterChain] : listener.filterChains;
-	const found = chains
+	const found = chainsOf(listener)
 		.flatMap(({ filters }) => filters)
 		.map(({ typedConfig }) => unpackAny(managerType, HttpConnectionManager, typedConfig)?.rds?.routeConfigName)
 		.filter((name) => name !== undefined);

@@ -9,7 +9,7 @@ import { configMetadata, durationOf } from "../routes/values.ts";
 import { cidrRange } from "./addresses.ts";
 import type { Direction } from "./http-filters/filter.ts";
 import type { ListenerInput } from "./listener-input.ts";
-import { type NetworkFilter, tcpProxy, tcpStats } from "./network-filters.ts";
+import { type AnyNetworkFilter, tcpPolicies, tcpProxy } from "./network-filters.ts";
 import type { ChainDraft, ChainMatch } from "./outbound-draft.ts";
 
 /** What the filters of a TCP or TLS route are made of, besides the route. */
@@ -119,7 +119,7 @@ export function appliesTo(
 }
 
 /** Network filters that take a connection to the destinations of a route. */
-export function routeFilters(input: TcpRouteInput, routes: readonly RouteDestination[]): readonly NetworkFilter[] {
+export function routeFilters(input: TcpRouteInput, routes: readonly RouteDestination[]): readonly AnyNetworkFilter[] {
 	const [first] = routes;
 	const { scope } = input.context;
 	const rule = first ? scope.destinationRule(first.destination.host) : undefined;
@@ -130,7 +130,7 @@ export function routeFilters(input: TcpRouteInput, routes: readonly RouteDestina
 	const clusters = routes.filter(({ weight }) => (weight ?? 0) > 0).map((route) => ({ name: clusterOf(input, route), weight: route.weight ?? 0 }));
 	const { name = "", namespace = "" } = input.virtualService ?? {};
 	const config = { statPrefix: `${name}.${namespace}`, weightedClusters: { clusters }, ...poolFields(rule, undefined, input.port) };
-	return [...tcpStats(input.listener, input.direction), tcpProxy(input.listener, config)];
+	return [...tcpPolicies(input.listener, input.direction, input.port), tcpProxy(input.listener, input.direction, config)];
 }
 
 /** Without a port, a destination with one port means that one, any other the port that the client dialled. */
@@ -142,7 +142,7 @@ function clusterOf({ context: { scope }, port }: TcpRouteInput, { destination }:
 	return outboundClusterName(destination.port?.number ?? sole ?? port, destination.subset ?? "", service?.externalName ?? destination.host);
 }
 
-function ownFilters(input: TcpChainInput): readonly NetworkFilter[] {
+function ownFilters(input: TcpChainInput): readonly AnyNetworkFilter[] {
 	const { service, port, context } = input;
 	const [only] = service.ports;
 	const clusterPort = service.ports.length === 1 && only ? only.port : port;
@@ -155,14 +155,14 @@ function ownFilters(input: TcpChainInput): readonly NetworkFilter[] {
 }
 
 function singleDestination(
-	{ listener, direction }: TcpRouteInput,
+	{ listener, direction, port: dialled }: TcpRouteInput,
 	cluster: string,
 	rule: DestinationRule | undefined,
 	subset: string | undefined,
 	port: number,
-): readonly NetworkFilter[] {
+): readonly AnyNetworkFilter[] {
 	const config = { statPrefix: cluster, cluster, ...poolFields(rule, subset, port), ...tunnelFields(rule, subset) };
-	return [...tcpStats(listener, direction), tcpProxy(listener, config)];
+	return [...tcpPolicies(listener, direction, dialled), tcpProxy(listener, direction, config)];
 }
 
 /** What of a DestinationRule belongs to the connection from the application: its lifetimes, and hashing by its address. */

@@ -1,5 +1,9 @@
-import type { Tracing } from "@weft/api";
+import type { MeshConfig, TelemetryCustomTag, Tracing } from "@weft/api";
 import type { ProxyNode } from "../../model/proxy-node.ts";
+import type { ServicesByHost } from "../policy/provider-service.ts";
+import { findProvider } from "../policy/providers.ts";
+import type { TracingPlan } from "../policy/telemetry.ts";
+import { buildTracer } from "./tracing-providers.ts";
 
 /** Percent of requests sampled where nobody says otherwise. */
 const defaultSampling = 1;
@@ -18,15 +22,67 @@ function dryRunTag(name: string, key: string): object {
 	};
 }
 
-/** HttpConnectionManager.tracing: sampling and tags. Without a tracing provider nothing is exported, yet sampling marks request ids. */
-export function buildTracing(tracing: Tracing | undefined, node: ProxyNode): object {
+export interface TracingInput {
+	readonly mesh: MeshConfig;
+	readonly node: ProxyNode;
+	/** The proxy's own configuration. */
+	readonly proxy: Tracing | undefined;
+	readonly plan: TracingPlan | undefined;
+	readonly services: ServicesByHost;
+}
+
+/** What of a connection manager is about traces. */
+export interface HttpTracing {
+	/** HttpConnectionManager.tracing; undefined: no spans, and sampling marks no request ids. */
+	readonly tracing: object | undefined;
+	readonly useRequestIdForTraceSampling: boolean;
+}
+
+export function buildTracing(input: TracingInput): HttpTracing {
+	const { mesh, node, proxy, plan } = input;
+	if (plan === undefined) {
+		if (mesh.enableTracing === false) return none;
+		// Without a provider nothing is exported, yet sampling marks request ids.
+		return { tracing: tracingBlock(proxy?.sampling || defaultSampling, tagsOf(input), proxy?.maxPathTagLength), useRequestIdForTraceSampling: true };
+	}
+	const provider = plan.disabled || plan.provider === undefined ? undefined : findProvider(mesh, plan.provider);
+	const tracer = provider && buildTracer(provider, { serviceName: node.cluster, services: input.services, isRecent: isAtLeast(node, 1, 29) });
+	if (tracer === undefined) return none;
+	const sampling = tracer.hasSampler ? 100 : (plan.sampling ?? (proxy?.sampling || defaultSampling));
+	const spawn = tracer.spawnUpstreamSpan || node.kind === "router";
+	return {
+		tracing: {
+			...tracingBlock(sampling, tagsOf(input), tracer.maxTagLength || proxy?.maxPathTagLength),
+			provider: tracer.provider,
+			...(spawn ? { spawnUpstreamSpan: true } : {}),
+			...(!plan.contextPropagation && isAtLeast(node, 1, 30) ? { noContextPropagation: true } : {}),
+		},
+		useRequestIdForTraceSampling: plan.useRequestId,
+	};
+}
+
+const none: HttpTracing = { tracing: undefined, useRequestIdForTraceSampling: true };
+
+function tracingBlock(sampling: number, customTags: readonly object[], maxPathTagLength: number | undefined): object {
 	return {
 		clientSampling: { value: 100 },
-		randomSampling: { value: tracing?.sampling ?? defaultSampling },
+		randomSampling: { value: sampling },
 		overallSampling: { value: 100 },
-		customTags: [...dryRunTags, ...workloadTags(node), ...userTags(tracing)],
-		...(tracing?.maxPathTagLength ? { maxPathTagLength: tracing.maxPathTagLength } : {}),
+		customTags,
+		...(maxPathTagLength ? { maxPathTagLength } : {}),
 	};
+}
+
+function tagsOf({ node, proxy, plan }: TracingInput): readonly object[] {
+	const istio = plan ? plan.istioTags : proxy?.enableIstioTags !== false;
+	const own = plan?.customTags && Object.keys(plan.customTags).length > 0 ? plan.customTags : (proxy?.customTags ?? {});
+	return [...(istio ? [...dryRunTags, ...workloadTags(node)] : []), ...userTags(own)];
+}
+
+/** `1.30.3` is at least 1.29; a client that does not say is a stock Envoy. */
+function isAtLeast({ istioVersion }: ProxyNode, major: number, minor: number): boolean {
+	const [ownMajor = 0, ownMinor = 0] = istioVersion.split(".").map(Number);
+	return ownMajor > major || (ownMajor === major && ownMinor >= minor);
 }
 
 /** Metadata HTTP10 (Istio's ISTIO_META_HTTP10): the proxy takes HTTP/1.0, which Envoy refuses by default. */
@@ -34,9 +90,10 @@ export function acceptsHttp10({ metadata }: ProxyNode): boolean {
 	return metadata["HTTP10"] === "1";
 }
 
-/** What every connection manager reads of a node; listeners of nodes with one key can be shared. */
+/** What every connection manager reads of a node, whatever the policies; listeners of nodes with one key can be shared. */
 export function workloadKey(node: ProxyNode): string {
-	return JSON.stringify([literals(node).map(([, value]) => value), node.metadata["PROXY_CONFIG"] ?? null, acceptsHttp10(node)]);
+	const own = [isAtLeast(node, 1, 29), isAtLeast(node, 1, 30), node.metadata["PROXY_CONFIG"] ?? null, acceptsHttp10(node)];
+	return JSON.stringify([literals(node).map(([, value]) => value), ...own]);
 }
 
 function literals(node: ProxyNode): readonly (readonly [string, string])[] {
@@ -53,12 +110,14 @@ function workloadTags(node: ProxyNode): object[] {
 	return literals(node).map(([tag, value]) => ({ tag, literal: { value } }));
 }
 
-function userTags(tracing: Tracing | undefined): object[] {
-	return Object.entries(tracing?.customTags ?? {})
+function userTags(tags: Readonly<Record<string, TelemetryCustomTag>> | NonNullable<Tracing["customTags"]>): object[] {
+	return Object.entries(tags)
 		.sort(([a], [b]) => (a < b ? -1 : 1))
-		.map(([tag, { literal, environment, header }]) => {
+		.map(([tag, source]: [string, TelemetryCustomTag | NonNullable<Tracing["customTags"]>[string]]) => {
+			const { literal, environment, header } = source;
 			if (literal) return { tag, literal: { value: literal.value ?? "" } };
 			if (environment) return { tag, environment: { name: environment.name ?? "", defaultValue: environment.defaultValue ?? "" } };
+			if ("formatter" in source && source.formatter) return { tag, value: source.formatter.value ?? "" };
 			return { tag, requestHeader: { name: header?.name ?? "", defaultValue: header?.defaultValue ?? "" } };
 		});
 }

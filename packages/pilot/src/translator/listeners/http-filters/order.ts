@@ -1,16 +1,28 @@
+import { createMemo } from "../../memo.ts";
 import { buildAlpn } from "./alpn.ts";
 import { buildCorsFilter } from "./cors.ts";
 import { buildDynamicForwardProxy } from "./dynamic-forward-proxy.ts";
+import { buildExtAuthz } from "./ext-authz.ts";
+import { buildExtensionFilters } from "./extension.ts";
 import { buildFaultFilter } from "./fault.ts";
-import type { HttpFilter, HttpFilterBuilder, HttpFilterInput } from "./filter.ts";
+import type { AnyHttpFilter, HttpFilterBuilder, HttpFilterInput } from "./filter.ts";
 import { buildGrpcStats } from "./grpc-stats.ts";
 import { buildIstioStats } from "./istio-stats.ts";
+import { buildJwtAuthnFilter } from "./jwt-authn.ts";
 import { buildPeerMetadata } from "./peer-metadata.ts";
+import { buildRbac } from "./rbac.ts";
 import { buildRouter } from "./router.ts";
 
 /** The one place that orders HTTP filters; each line says why it stands where it does. */
 const order: readonly HttpFilterBuilder[] = [
 	buildPeerMetadata, // first: every later filter, and every metric of a refusal, needs to know the peer
+	buildExtAuthz, // before authentication: the authorizer may be what mints the token
+	buildExtensionFilters("AUTHN"),
+	buildJwtAuthnFilter, // before authorization, which reads the claims
+	buildExtensionFilters("AUTHZ"),
+	buildRbac,
+	buildExtensionFilters("STATS"),
+	buildExtensionFilters("UNSPECIFIED_PHASE"), // behind all that refuses, so that only what is let through costs
 	buildGrpcStats, // before anything that may answer by itself, so that all gRPC messages are counted
 	buildAlpn, // before the router opens the upstream connection that it speaks about
 	buildFaultFilter, // before CORS, so that faults hit preflights too, as Istio has it
@@ -20,17 +32,13 @@ const order: readonly HttpFilterBuilder[] = [
 	buildRouter, // ends the chain
 ];
 
-/** Directions × clients × sets of wildcards that are resolved by request. */
-const chainsMax = 1024;
-const chains = new Map<string, readonly HttpFilter[]>();
+const chains = createMemo<readonly AnyHttpFilter[]>();
 
 /** Filters of an HTTP connection manager, in order. Every listener with the same input shares one array. */
-export function buildHttpFilters(input: HttpFilterInput): readonly HttpFilter[] {
-	const key = `${input.direction}|${input.istioExtensions}|${input.metrics}|${input.dynamicHosts.length > 0 ? `${input.dynamicDns}|${input.dynamicHosts.join()}` : ""}`;
-	const known = chains.get(key);
-	if (known) return known;
-	const chain = order.flatMap((build) => build(input) ?? []);
-	if (chains.size >= chainsMax) chains.clear();
-	chains.set(key, chain);
-	return chain;
+export function buildHttpFilters(input: HttpFilterInput): readonly AnyHttpFilter[] {
+	const { policies, extensions, direction, istioExtensions, hideFromOutside, suppressEnvoyHeaders, dynamicDns, dynamicHosts } = input;
+	const names = extensions.map(({ filter }) => filter.name).join();
+	const dynamic = dynamicHosts.length > 0 ? `${dynamicDns}|${dynamicHosts.join()}` : "";
+	const key = `${dynamic}|${direction}|${istioExtensions}|${hideFromOutside}|${suppressEnvoyHeaders}|${names}`;
+	return chains.get([policies], key, () => order.flatMap((build) => build(input) ?? []));
 }

@@ -3,15 +3,16 @@ import { packed } from "../../routes/values.ts";
 import type { HttpFilter, HttpFilterBuilder } from "./filter.ts";
 
 /** Tells the two proxies of a request who the other one's workload is: by headers, else by asking the control plane. */
-export const buildPeerMetadata: HttpFilterBuilder = ({ direction, istioExtensions }) => {
+export const buildPeerMetadata: HttpFilterBuilder = ({ direction, istioExtensions, hideFromOutside }) => {
 	if (!istioExtensions) return undefined;
-	return direction === "inbound" ? inbound : outbound;
+	if (direction === "inbound") return inbound;
+	return hideFromOutside ? outboundInMesh : outbound;
 };
 
 const discovery = [{ istio_headers: {} }, { workload_discovery: {} }];
-const propagation = [{ istio_headers: {} }];
-const outbound = peerMetadata({ upstream_discovery: discovery, upstream_propagation: propagation });
-const inbound = peerMetadata({ downstream_discovery: discovery, downstream_propagation: propagation });
+const outbound = peerMetadata({ upstream_discovery: discovery, upstream_propagation: [{ istio_headers: {} }] });
+const outboundInMesh = peerMetadata({ upstream_discovery: discovery, upstream_propagation: [{ istio_headers: { skip_external_clusters: true } }] });
+const inbound = peerMetadata({ downstream_discovery: discovery, downstream_propagation: [{ istio_headers: {} }] });
 
 function peerMetadata(value: object): HttpFilter {
 	const typeUrl = "type.googleapis.com/io.istio.http.peer_metadata.Config";

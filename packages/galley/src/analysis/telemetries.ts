@@ -1,0 +1,34 @@
+import { type ConfigObject, type Diagnostic, diagnosticCodes } from "@weft/api";
+import { diagnosticAt } from "../decode/locations.ts";
+import { type MeshView, matchesLabels } from "./mesh-view.ts";
+
+type Telemetry = ConfigObject<"Telemetry">;
+
+const labelsOf = ({ spec }: Telemetry) => spec.selector?.matchLabels ?? {};
+const hasTargets = ({ spec }: Telemetry) => Boolean(spec.targetRef || spec.targetRefs?.length);
+const names = (telemetries: readonly Telemetry[]) => telemetries.map(({ metadata }) => metadata.name).join(" ");
+
+/** A workload has one Telemetry of its own, a namespace one for all. */
+export function analyzeTelemetries(view: MeshView): readonly Diagnostic[] {
+	const found: Diagnostic[] = [];
+	for (const [namespace, all] of Map.groupBy(view.snapshot.all("Telemetry"), ({ metadata }) => metadata.namespace)) {
+		const telemetries = all.filter((telemetry) => !hasTargets(telemetry));
+		const wide = telemetries.filter((telemetry) => Object.keys(labelsOf(telemetry)).length === 0);
+		if (wide.length > 1) {
+			const message = `The Telemetries [${names(wide)}] in namespace "${namespace}" have no workload selector, which can lead to undefined behavior; keep one`;
+			for (const object of wide) found.push(diagnosticAt(object, "warning", diagnosticCodes.multipleTelemetriesWithoutSelectors, [], message));
+		}
+		const told = new Set<Telemetry>();
+		for (const workload of view.workloadsIn(namespace)) {
+			const picking = telemetries.filter((telemetry) => !wide.includes(telemetry) && matchesLabels(workload.labels, labelsOf(telemetry)));
+			if (picking.length < 2) continue;
+			const message = `The Telemetries [${names(picking)}] in namespace "${namespace}" select the same workload pod "${workload.name}", which can lead to undefined behavior; make the selectors differ`;
+			for (const object of picking) {
+				if (told.has(object)) continue;
+				told.add(object);
+				found.push(diagnosticAt(object, "warning", diagnosticCodes.conflictingTelemetrySelectors, ["spec", "selector"], message));
+			}
+		}
+	}
+	return found;
+}

@@ -1,0 +1,4 @@
+import type { HttpFilterBuilder } from "./filter.ts";
+
+/** RequestAuthentication. */
+export const buildJwtAuthnFilter: HttpFilterBuilder = ({ policies }) => policies.jwt;

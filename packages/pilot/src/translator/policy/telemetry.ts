@@ -1,0 +1,170 @@
+import type {
+	ConfigObject,
+	MetricName,
+	MetricsOverride,
+	TagOverride,
+	TelemetryAccessLogging,
+	TelemetryMetrics,
+	TelemetryTracing,
+	WorkloadMode,
+} from "@weft/api";
+import { metricNames } from "@weft/api";
+import type { PolicyIndex } from "../../model/policies.ts";
+import { policiesFor, selectsAll } from "../../model/policies.ts";
+import type { ProxyNode } from "../../model/proxy-node.ts";
+
+// What the Telemetry objects of a workload come to. https://istio.io/latest/docs/reference/config/telemetry/
+
+type Telemetry = ConfigObject<"Telemetry">;
+
+/** The side of a connection that a proxy stands on. */
+export type Side = "CLIENT" | "SERVER";
+
+/** At most three: the mesh's, the namespace's, the workload's; the later ones say more. Of several in one place the oldest counts. */
+export function telemetriesFor(index: PolicyIndex<"Telemetry">, node: ProxyNode): readonly Telemetry[] {
+	const found = policiesFor(index, node);
+	const whole = (namespace: string) => found.find((telemetry) => telemetry.metadata.namespace === namespace && selectsAll(telemetry));
+	const mesh = whole(index.rootNamespace);
+	const namespace = node.namespace === index.rootNamespace ? undefined : whole(node.namespace);
+	const workload = found.find((telemetry) => telemetry.metadata.namespace === node.namespace && !selectsAll(telemetry));
+	return [mesh, namespace, workload].filter((telemetry) => telemetry !== undefined);
+}
+
+const sideMatches = (mode: WorkloadMode | undefined, side: Side): boolean => mode === undefined || mode === "CLIENT_AND_SERVER" || mode === side;
+
+const names = (providers: readonly { readonly name: string }[] | undefined): readonly string[] => (providers ?? []).map(({ name }) => name);
+
+/** What one provider logs; `false`: nothing, and neither does what the mesh config says. */
+export type LogPlan = { readonly filter: string | undefined } | false;
+
+/** By provider. Empty where neither a Telemetry nor a default provider says anything: then `accessLogFile` holds. */
+export function mergeAccessLogging(telemetries: readonly Telemetry[], defaults: readonly string[], side: Side): ReadonlyMap<string, LogPlan> {
+	const levels = telemetries.map(({ spec }) => spec.accessLogging ?? []).filter((level) => level.length > 0);
+	if (levels.length === 0) return new Map(defaults.map((name) => [name, { filter: undefined }]));
+	const inScope = providersInScope(levels, defaults, side);
+	const filters = new Map<string, string | undefined>();
+	for (const entry of levels.flat()) {
+		if (sideMatches(entry.match?.mode, side)) for (const name of names(entry.providers)) filters.set(name, entry.filter?.expression);
+	}
+	const plans = new Map<string, LogPlan>();
+	let inherited = defaults;
+	for (const entry of levels.flat()) {
+		const own = names(entry.providers);
+		inherited = own.length > 0 ? own : inherited;
+		if (!sideMatches(entry.match?.mode, side)) continue;
+		for (const name of inherited) {
+			if (inScope.has(name))
+				plans.set(name, entry.disabled ? false : { filter: filters.get(name) ?? (own.length === 0 ? entry.filter?.expression : undefined) });
+		}
+	}
+	return plans;
+}
+
+/** A level that names providers replaces those of the levels above. */
+function providersInScope(levels: readonly (readonly TelemetryAccessLogging[])[], defaults: readonly string[], side: Side): ReadonlySet<string> {
+	let inScope: readonly string[] = defaults;
+	for (const level of levels) {
+		const own = level.filter(({ match }) => sideMatches(match?.mode, side)).flatMap(({ providers }) => names(providers));
+		if (own.length > 0) inScope = own;
+	}
+	return new Set(inScope);
+}
+
+export interface TracingPlan {
+	readonly provider: string | undefined;
+	readonly disabled: boolean;
+	/** Percent; undefined: what the proxy's own configuration says. */
+	readonly sampling: number | undefined;
+	readonly customTags: TelemetryTracing["customTags"];
+	readonly useRequestId: boolean;
+	readonly istioTags: boolean;
+	readonly contextPropagation: boolean;
+}
+
+/** Undefined where nobody speaks of tracing: then the proxy's own configuration holds. */
+export function mergeTracing(telemetries: readonly Telemetry[], defaults: readonly string[], side: Side): TracingPlan | undefined {
+	const entries = telemetries.flatMap(({ spec }) => spec.tracing ?? []);
+	if (entries.length === 0 && defaults.length === 0) return undefined;
+	let plan: TracingPlan = {
+		provider: defaults[0],
+		disabled: false,
+		sampling: undefined,
+		customTags: undefined,
+		useRequestId: true,
+		istioTags: true,
+		contextPropagation: true,
+	};
+	for (const entry of entries) {
+		if (!sideMatches(entry.match?.mode, side)) continue;
+		plan = {
+			provider: entry.providers?.[0]?.name ?? plan.provider,
+			disabled: entry.disableSpanReporting ?? plan.disabled,
+			sampling: entry.randomSamplingPercentage ?? plan.sampling,
+			customTags: entry.customTags ?? plan.customTags,
+			useRequestId: entry.useRequestIdForTraceSampling ?? plan.useRequestId,
+			istioTags: entry.enableIstioTags ?? plan.istioTags,
+			contextPropagation: entry.disableContextPropagation === undefined ? plan.contextPropagation : !entry.disableContextPropagation,
+		};
+	}
+	return plan;
+}
+
+export interface MetricPlan {
+	/** Istio's name (`REQUEST_COUNT`), or that of a metric of the user's own. */
+	readonly metric: string;
+	readonly disabled: boolean;
+	readonly tags: Readonly<Record<string, TagOverride>>;
+}
+
+export interface MetricsPlan {
+	/** Sorted by metric. */
+	readonly overrides: readonly MetricPlan[];
+	readonly reportingInterval: string | undefined;
+}
+
+const allMetrics: readonly MetricName[] = metricNames.filter((name) => name !== "ALL_METRICS");
+
+/** By provider; a provider of which all metrics are switched off is not there. */
+export function mergeMetrics(telemetries: readonly Telemetry[], defaults: readonly string[], side: Side): ReadonlyMap<string, MetricsPlan> {
+	const entries = telemetries.flatMap(({ spec }) => spec.metrics ?? []);
+	if (entries.length === 0) return new Map(defaults.map((name) => [name, { overrides: [], reportingInterval: undefined }]));
+	const inScope = new Set(entries.findLast(({ providers }) => providers?.length)?.providers?.map(({ name }) => name) ?? defaults);
+	const plans = new Map<string, MetricsPlan | "off">();
+	let inherited = defaults;
+	for (const entry of entries) {
+		const own = names(entry.providers);
+		inherited = own.length > 0 ? own : inherited;
+		for (const name of inherited) if (inScope.has(name)) plans.set(name, mergeEntry(plans.get(name), entry, side));
+	}
+	return new Map([...plans].filter((entry): entry is [string, MetricsPlan] => entry[1] !== "off"));
+}
+
+function mergeEntry(known: MetricsPlan | "off" | undefined, entry: TelemetryMetrics, side: Side): MetricsPlan | "off" {
+	let off = known === "off";
+	const metrics = new Map((known === "off" ? [] : (known?.overrides ?? [])).map((plan) => [plan.metric, plan] as const));
+	for (const override of entry.overrides ?? []) {
+		if (override.match?.metric === "ALL_METRICS" && override.disabled) {
+			off = true;
+			continue;
+		}
+		off = false;
+		if (!sideMatches(override.match?.mode, side)) continue;
+		for (const metric of metricsOf(override)) {
+			const before = metrics.get(metric);
+			metrics.set(metric, {
+				metric,
+				disabled: override.disabled ?? before?.disabled ?? false,
+				tags: { ...before?.tags, ...override.tagOverrides },
+			});
+		}
+	}
+	if (off) return "off";
+	const before = known === "off" ? undefined : known?.reportingInterval;
+	const overrides = [...metrics.values()].sort((a, b) => (a.metric < b.metric ? -1 : 1));
+	return { overrides, reportingInterval: entry.reportingInterval ?? before };
+}
+
+function metricsOf({ match }: MetricsOverride): readonly string[] {
+	if (match?.customMetric) return [match.customMetric];
+	return match?.metric === undefined || match.metric === "ALL_METRICS" ? allMetrics : [match.metric];
+}
