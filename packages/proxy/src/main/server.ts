@@ -10,6 +10,7 @@ import type { BootstrapConfig } from "../config/bootstrap/decode-bootstrap.ts";
 import type { DecodeEnvironment } from "../config/decode/index.ts";
 import type { ClusterHosts, ConfigUpdate, Secret } from "../config/runtime-config.ts";
 import { createBucketBuffer } from "../config/shared-buckets.ts";
+import { createGrpcEnvironment, type GrpcEnvironment } from "../grpc/environment.ts";
 import { createSlotAllocator, viewSharedWords } from "../config/shared-state.ts";
 import type { FromWorker, ResourceError, WorkerInit } from "../config/worker-messages.ts";
 import type { AdminContext, AdminReply } from "./admin/routes.ts";
@@ -18,6 +19,7 @@ import { showPrometheus } from "./admin/stats.ts";
 import { ConfigStore } from "./config-store.ts";
 import { DnsResolver, systemLookup } from "./dns.ts";
 import { followSecretFiles } from "./file-secrets.ts";
+import { transportKind } from "../data/transport/transport.ts";
 import { trimMemory } from "./memory.ts";
 import { OutlierManager } from "./outlier-manager.ts";
 import { ResourceRecords, staticRecord } from "./resource-records.ts";
@@ -43,6 +45,8 @@ export interface ServerOptions {
 	/** Those of them that are there already. */
 	readonly initialSecrets: readonly Secret[];
 	readonly secretsOverAds: boolean;
+	/** The main thread's own, where there is one already. */
+	readonly grpc?: GrpcEnvironment;
 	/** Default: a thread that runs the data path. */
 	readonly spawn?: (init: WorkerInit, events: WorkerEvents) => WorkerPort;
 	/** Asked by the admin server to end the process. */
@@ -192,10 +196,10 @@ async function connectSources(options: ServerOptions, { abort, dns, records, sta
 	const apply = applyUpdates({ store, records, environment, nowMs, onWanted: follow });
 	if (needsControlPlane(config, options)) {
 		const staticSecrets = new Set(config.secrets.map(({ value }) => value.name));
-		// gRPC weighs ten megabytes: only those carry it who need it.
 		const { createXdsSource } = await import("./xds-source.ts");
 		const created = createXdsSource({
 			...options,
+			grpc: await (options.grpc ?? createGrpcEnvironment({ ...options, transport: transportKind(process.env) })),
 			bootstrap: config.message,
 			node: nodeOf(options),
 			store,
@@ -238,7 +242,6 @@ function needsControlPlane({ message }: BootstrapConfig, { secretSources }: Serv
 }
 
 function workerInit({ config, concurrency, logLevel }: ServerOptions, workerIndex: number, shared: SharedArrayBuffer, buckets: SharedArrayBuffer): WorkerInit {
-	const transport = process.env["WEFT_TRANSPORT"] === "net" ? "net" : "auto";
 	return {
 		kind: "init",
 		workerIndex,
@@ -247,7 +250,7 @@ function workerInit({ config, concurrency, logLevel }: ServerOptions, workerInde
 		shared,
 		buckets,
 		accessLogFlushMs,
-		options: { transport, logLevel, reusePort: concurrency > 1, serverName: "envoy" },
+		options: { transport: transportKind(process.env), logLevel, reusePort: concurrency > 1, serverName: "envoy" },
 	};
 }
 
