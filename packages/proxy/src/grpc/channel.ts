@@ -69,7 +69,7 @@ export class GrpcChannel {
 
 	/**
 	 * One message each way. Rejects with a `GrpcError`, or with the signal's reason. A server that says it has not looked at the
-	 * call is asked once more, on a new connection (gRFC A6, transparent retries).
+	 * call is asked once more, on a new connection if it leaves this one (gRFC A6, transparent retries).
 	 */
 	async unary(options: CallOptions, request: Uint8Array, signal?: AbortSignal): Promise<Buffer> {
 		const first = await this.#unaryOnce(options, request, signal);
@@ -79,7 +79,11 @@ export class GrpcChannel {
 		return answer;
 	}
 
-	#unaryOnce(options: CallOptions, request: Uint8Array, signal: AbortSignal | undefined): Promise<{ readonly status: GrpcStatus; readonly answer: Buffer | undefined }> {
+	#unaryOnce(
+		options: CallOptions,
+		request: Uint8Array,
+		signal: AbortSignal | undefined,
+	): Promise<{ readonly status: GrpcStatus; readonly answer: Buffer | undefined }> {
 		const { promise, resolve, reject } = Promise.withResolvers<{ status: GrpcStatus; answer: Buffer | undefined }>();
 		if (signal?.aborted) return Promise.reject(signal.reason as Error);
 		let answer: Buffer | undefined;
