@@ -107,6 +107,7 @@ async function start(options: ServerOptions, core: Core, stop: () => Promise<voi
 	void until(isIn, readyPollMs, clock, abort.signal).then(() => state.ready());
 	void outliers.run(abort.signal);
 	trimMemory();
+	if (config.message.dynamicResources !== undefined) void trimOnceConfigured(state, clock, abort.signal);
 	return {
 		adminAddress: admin?.address,
 		state,
@@ -235,6 +236,16 @@ const readyPollMs = 100;
 
 async function until(isTrue: () => boolean, pollMs: number, clock: Clock, signal: AbortSignal): Promise<void> {
 	while (!isTrue() && !signal.aborted) await clock.sleep(pollMs, signal);
+}
+
+/** Endpoints, routes and secrets follow clusters and listeners within that. */
+const settleMs = 3_000;
+
+/** What the control plane sends first is all of it, and takes as much room to read as the bootstrap does. */
+async function trimOnceConfigured(state: ServerState, clock: Clock, signal: AbortSignal): Promise<void> {
+	await until(() => state.live === "LIVE", readyPollMs, clock, signal);
+	await clock.sleep(settleMs, signal);
+	if (!signal.aborted) trimMemory();
 }
 
 function needsControlPlane({ message }: BootstrapConfig, { secretSources }: ServerOptions): boolean {
