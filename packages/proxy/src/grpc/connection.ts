@@ -86,6 +86,8 @@ export class GrpcConnection implements ConnectionHandler, SessionOwner, Exchange
 		return undefined;
 	}
 
+	onStreamOpened(): void {}
+
 	onStreamClosed(): void {
 		if (this.#isLeaving && this.session.streams.size === 0) this.#closeSoon();
 	}

@@ -36,6 +36,8 @@ export interface ExchangeCarrier {
 	readonly afterEvent: () => void;
 	/** Once the host's settings are known. */
 	whenSettled(run: () => void): void;
+	/** The exchange's head goes out. */
+	onStreamOpened(): void;
 }
 
 /** One request on a connection that it shares. Its stream begins with its head. */

@@ -109,7 +109,6 @@ export class Http2Upstream implements ConnectionHandler, SessionOwner, ExchangeC
 		return undefined;
 	}
 
-	/** The exchange's head goes out. */
 	onStreamOpened(): void {
 		this.pool.cluster.gaugeHttp2(http2Gauge.streams_active, 1);
 	}
