@@ -36,10 +36,11 @@ export interface GrpcCallEvents {
 export class GrpcCall implements UpstreamClient {
 	readonly response: ResponseHead = new ResponseHead();
 	readonly isHead = false;
+	/** What `start` sends. */
+	readonly head: RequestHead;
 	isOver = false;
 	/** Whether anything of the answer has come. */
 	hasAnswer = false;
-	readonly #options: GrpcCallOptions;
 	readonly #events: GrpcCallEvents;
 	readonly #reader: MessageReader;
 	readonly #timer: Timer;
@@ -56,7 +57,7 @@ export class GrpcCall implements UpstreamClient {
 	#message = "";
 
 	constructor(options: GrpcCallOptions, events: GrpcCallEvents, wheel: TimerWheel) {
-		this.#options = options;
+		this.head = buildHead(options);
 		this.#events = events;
 		this.#reader = new MessageReader(options.messageBytesMax);
 		this.#timer = new Timer(wheel, () => this.fail(grpcStatus(grpcCode.deadlineExceeded, `no answer within ${options.timeoutMs} ms`)));
@@ -67,26 +68,10 @@ export class GrpcCall implements UpstreamClient {
 	start(exchange: UpstreamExchange): void {
 		this.#exchange = exchange;
 		exchange.begin(this);
-		exchange.sendHead(this.#buildHead(), "", false);
+		exchange.sendHead(this.head, "", false);
 		for (const message of this.#waiting.splice(0)) exchange.sendBody(message, 0, message.length);
 		if (this.#isSendingOver) exchange.sendEnd([]);
 		if (this.#isPaused) exchange.pause();
-	}
-
-	#buildHead(): RequestHead {
-		const { path, authority, scheme, metadata, timeoutMs } = this.#options;
-		const head = new RequestHead();
-		head.version = 20;
-		head.isChunked = true;
-		head.method = "POST";
-		head.path = path;
-		head.authority = authority;
-		head.scheme = scheme;
-		head.appendOwn("te", "trailers");
-		head.appendOwn("content-type", "application/grpc");
-		if (timeoutMs > 0) head.appendOwn("grpc-timeout", formatTimeout(timeoutMs));
-		for (const [name, value] of metadata) head.append(name, value);
-		return head;
 	}
 
 	/** False: it waits here or in the connection; a caller who can should wait too, until `onDrain`. */
@@ -201,6 +186,21 @@ export class GrpcCall implements UpstreamClient {
 		this.#isBlocked = false;
 		this.#events.onDrain?.();
 	}
+}
+
+function buildHead({ path, authority, scheme, metadata, timeoutMs }: GrpcCallOptions): RequestHead {
+	const head = new RequestHead();
+	head.version = 20;
+	head.isChunked = true;
+	head.method = "POST";
+	head.path = path;
+	head.authority = authority;
+	head.scheme = scheme;
+	head.appendOwn("te", "trailers");
+	head.appendOwn("content-type", "application/grpc");
+	if (timeoutMs > 0) head.appendOwn("grpc-timeout", formatTimeout(timeoutMs));
+	for (const [name, value] of metadata) head.append(name, value);
+	return head;
 }
 
 /** At most eight digits. */

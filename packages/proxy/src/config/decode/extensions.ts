@@ -56,6 +56,7 @@ import { HeaderMutation } from "@weft/xds/generated/envoy/extensions/filters/htt
 import { HeaderMutationPerRoute } from "@weft/xds/generated/envoy/extensions/filters/http/header_mutation/v3/header_mutation.ts";
 import { JwtAuthentication } from "@weft/xds/generated/envoy/extensions/filters/http/jwt_authn/v3/config.ts";
 import { PerRouteConfig } from "@weft/xds/generated/envoy/extensions/filters/http/jwt_authn/v3/config.ts";
+import { RateLimit, RateLimitPerRoute } from "@weft/xds/generated/envoy/extensions/filters/http/ratelimit/v3/rate_limit.ts";
 import { LocalRateLimit } from "@weft/xds/generated/envoy/extensions/filters/http/local_ratelimit/v3/local_rate_limit.ts";
 import { RBAC } from "@weft/xds/generated/envoy/extensions/filters/http/rbac/v3/rbac.ts";
 import { RBACPerRoute } from "@weft/xds/generated/envoy/extensions/filters/http/rbac/v3/rbac.ts";
@@ -106,6 +107,8 @@ const implemented: Readonly<Record<string, MessageFns>> = {
 	"envoy.extensions.filters.http.jwt_authn.v3.JwtAuthentication": JwtAuthentication,
 	"envoy.extensions.filters.http.jwt_authn.v3.PerRouteConfig": PerRouteConfig,
 	"envoy.extensions.filters.http.local_ratelimit.v3.LocalRateLimit": LocalRateLimit,
+	"envoy.extensions.filters.http.ratelimit.v3.RateLimit": RateLimit,
+	"envoy.extensions.filters.http.ratelimit.v3.RateLimitPerRoute": RateLimitPerRoute,
 	"envoy.extensions.filters.http.rbac.v3.RBAC": RBAC,
 	"envoy.extensions.filters.http.rbac.v3.RBACPerRoute": RBACPerRoute,
 	"envoy.extensions.filters.http.stateful_session.v3.StatefulSession": StatefulSession,
