@@ -66,6 +66,7 @@ import { CookieBasedSessionState } from "@weft/xds/generated/envoy/extensions/ht
 import { HeaderBasedSessionState } from "@weft/xds/generated/envoy/extensions/http/stateful_session/header/v3/header.ts";
 import { UriTemplateMatchConfig } from "@weft/xds/generated/envoy/extensions/path/match/uri_template/v3/uri_template_match.ts";
 import { RBAC as NetworkRbac } from "@weft/xds/generated/envoy/extensions/filters/network/rbac/v3/rbac.ts";
+import { ExtAuthz as NetworkExtAuthz } from "@weft/xds/generated/envoy/extensions/filters/network/ext_authz/v3/ext_authz.ts";
 import { LocalRateLimit as NetworkLocalRateLimit } from "@weft/xds/generated/envoy/extensions/filters/network/local_ratelimit/v3/local_rate_limit.ts";
 import { TypedStruct } from "@weft/xds/generated/udpa/type/v1/typed_struct.ts";
 import { TypedStruct as TypeTypedStruct } from "@weft/xds/generated/xds/type/v3/typed_struct.ts";
@@ -118,6 +119,7 @@ const implemented: Readonly<Record<string, MessageFns>> = {
 	"envoy.extensions.path.match.uri_template.v3.UriTemplateMatchConfig": UriTemplateMatchConfig,
 	"envoy.extensions.filters.network.rbac.v3.RBAC": NetworkRbac,
 	"envoy.extensions.filters.network.local_ratelimit.v3.LocalRateLimit": NetworkLocalRateLimit,
+	"envoy.extensions.filters.network.ext_authz.v3.ExtAuthz": NetworkExtAuthz,
 	"envoy.extensions.filters.listener.http_inspector.v3.HttpInspector": HttpInspector,
 	"envoy.extensions.filters.listener.original_dst.v3.OriginalDst": OriginalDst,
 	"envoy.extensions.filters.listener.original_src.v3.OriginalSrc": OriginalSrc,

@@ -1,22 +1,16 @@
 import type { CheckResponse } from "@weft/xds/generated/envoy/service/auth/v3/external_auth.ts";
-import type { AttributeContext_HttpRequest, AttributeContext_Peer } from "@weft/xds/generated/envoy/service/auth/v3/attribute_context.ts";
+import type { AttributeContext_HttpRequest } from "@weft/xds/generated/envoy/service/auth/v3/attribute_context.ts";
 import type { HeaderValueOption } from "@weft/xds/generated/envoy/config/core/v3/base.ts";
 import type { ExtAuthz, ExtAuthzGrpc } from "../../config/http-filters.ts";
-import { ClusterCall, type UnaryResult } from "../../grpc/cluster-call.ts";
+import { ClusterCall } from "../../grpc/cluster-call.ts";
 import type { HttpStream } from "../http/stream.ts";
-import type { TlsInfo } from "../log/stream-info.ts";
 import type { CompileContext } from "../match/compile-context.ts";
 import type { Authorization, AuthorizationQuestion, AuthorizationService, FieldChange } from "./authorization.ts";
+import { type CheckMessages, checkPath, destinationOf, loadCheckMessages, readCheck, sourceOf } from "./check-attributes.ts";
 import { anyOf } from "./ext-authz-http.ts";
-import { splitAddress } from "./peer-address.ts";
 
-const path = "/envoy.service.auth.v3.Authorization/Check";
 const partialHeader = "x-envoy-auth-partial-body";
 const forbidden = 403;
-
-/** Loaded by those whose configuration asks for it: most sidecars never do. */
-const loadMessages = () => import("@weft/xds/generated/envoy/service/auth/v3/external_auth.ts");
-type Messages = Awaited<ReturnType<typeof loadMessages>>;
 
 /** A service of `envoy.service.auth.v3.Authorization`. `contextExtensions`: what the route says to it. */
 export function createGrpcAuthorization(
@@ -28,18 +22,19 @@ export function createGrpcAuthorization(
 	const allowed = config.allowedHeaders.length === 0 ? () => true : anyOf(config.allowedHeaders, compile);
 	const disallowed = anyOf(config.disallowedHeaders, compile);
 	const isSent = (name: string) => name !== partialHeader && allowed(name) && !disallowed(name);
-	let messages: Messages | undefined;
-	const loading = loadMessages().then((loaded) => (messages = loaded));
+	let messages: CheckMessages | undefined;
+	const loading = loadCheckMessages().then((loaded) => (messages = loaded));
 	return {
 		ask(stream, question, onAnswer) {
 			let call: ClusterCall | undefined;
 			let isCancelled = false;
-			const start = ({ CheckRequest, CheckResponse }: Messages) => {
+			const start = (loaded: CheckMessages) => {
 				if (isCancelled) return;
 				const cluster = stream.snapshot.clusters.get(own.service.cluster);
 				if (cluster === undefined) return stream.router.delay(1, () => isCancelled || onAnswer({ kind: "error" }));
+				const { CheckRequest } = loaded;
 				const request = CheckRequest.encode(CheckRequest.fromPartial({ attributes: describe(stream, question) })).finish();
-				call = new ClusterCall(cluster, own.service, path, request, (result) => onAnswer(read(result, CheckResponse)));
+				call = new ClusterCall(cluster, own.service, checkPath, request, (result) => onAnswer(read(readCheck(result, loaded))));
 			};
 			if (messages !== undefined) start(messages);
 			else
@@ -59,11 +54,10 @@ export function createGrpcAuthorization(
 		const { connection } = info;
 		const { tls } = connection;
 		const service = request.get("x-envoy-downstream-service-cluster") ?? "";
-		const certificate = own.sendsPeerCertificate && tls !== undefined ? encodeURIComponent(tls.peerCertificatePem) : "";
 		const namespaces = own.metadataNamespaces.filter((name) => info.dynamicMetadata?.[name] !== undefined);
 		return {
-			source: { ...peerOf(connection.remoteAddress, peerPrincipal(tls)), service, certificate },
-			destination: peerOf(connection.localAddress, localPrincipal(tls)),
+			source: sourceOf(connection, own.sendsPeerCertificate, service),
+			destination: destinationOf(connection),
 			request: { time: timestampOf(info.startTimeMs), http: describeRequest(stream, question) },
 			contextExtensions,
 			metadataContext: { filterMetadata: Object.fromEntries(namespaces.map((name) => [name, { ...info.dynamicMetadata?.[name] }])) },
@@ -111,28 +105,13 @@ function toUtf8(value: string): string {
 	return /^[\x00-\x7f]*$/.test(value) ? value : Buffer.from(value, "latin1").toString("utf8");
 }
 
-function peerOf(address: string, principal: string): Partial<AttributeContext_Peer> {
-	const { host, port } = splitAddress(address);
-	const wire = port === undefined ? { pipe: { path: host, mode: 0 } } : { socketAddress: { address: host, portValue: port } };
-	return { address: wire as AttributeContext_Peer["address"], principal };
-}
-
-const peerPrincipal = (tls: TlsInfo | undefined): string => tls?.peerUriSans[0] ?? tls?.peerDnsSans[0] ?? tls?.peerSubject ?? "";
-const localPrincipal = (tls: TlsInfo | undefined): string => tls?.localUriSans[0] ?? tls?.localSubject ?? "";
-
 function timestampOf(ms: number) {
 	const seconds = Math.floor(ms / 1000);
 	return { seconds: BigInt(seconds), nanos: Math.round((ms - seconds * 1000) * 1e6) };
 }
 
-function read({ status, message }: UnaryResult, messages: Messages["CheckResponse"]): Authorization {
-	if (message === undefined || status.code !== 0) return { kind: "error" };
-	let answer: CheckResponse;
-	try {
-		answer = messages.decode(message);
-	} catch {
-		return { kind: "error" };
-	}
+function read(answer: CheckResponse | undefined): Authorization {
+	if (answer === undefined) return { kind: "error" };
 	return (answer.status?.code ?? 0) === 0 ? readOk(answer) : readDenied(answer);
 }
 
