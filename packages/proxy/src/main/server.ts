@@ -215,6 +215,7 @@ async function connectSources(options: ServerOptions, { abort, dns, records, sta
 				return rejected;
 			},
 			logger: logger.child("xds"),
+			onConnection: (isConnected) => void (state.isControlPlaneConnected = isConnected),
 			isStaticSecret: (name) => staticSecrets.has(name),
 			onForgotten: (type, name) => records.remove(type, name),
 		});

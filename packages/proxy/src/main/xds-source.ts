@@ -27,6 +27,8 @@ export interface XdsSourceOptions {
 	readonly ownSecrets: ReadonlySet<string>;
 	/** Endpoints or routes that nothing refers to any more, and that are given up. */
 	readonly onForgotten: (type: "eds" | "rds", name: string) => void;
+	/** Of the ADS stream. */
+	readonly onConnection: (isConnected: boolean) => void;
 	readonly isStaticSecret: (name: string) => boolean;
 	/** In the sidecar, secrets that the agent's socket would give come over ADS. */
 	readonly secretsOverAds: boolean;
@@ -49,10 +51,6 @@ export class XdsSource {
 	constructor(options: XdsSourceOptions, ads: XdsClient | undefined) {
 		this.#options = options;
 		this.#ads = ads;
-	}
-
-	get adsConnected(): boolean | undefined {
-		return this.#ads?.connected;
 	}
 
 	async run(signal: AbortSignal): Promise<void> {
@@ -137,7 +135,7 @@ export class XdsSource {
 	#secretClient(key: string, source: ApiConfigSource): XdsClient | undefined {
 		const known = this.#secretClients.get(key);
 		if (known || this.#signal === undefined) return known;
-		const client = createClient(source, "secrets", this.#options);
+		const client = createClient(source, "secrets", { ...this.#options, onConnection: () => {} });
 		if (typeof client === "string") {
 			this.#options.logger.error("secrets cannot be fetched", { error: client });
 			return undefined;
