@@ -2,6 +2,8 @@ import assert from "node:assert/strict";
 import { connect, createServer, type Server } from "node:net";
 import { after, before, describe, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
+import { CheckRequest, CheckResponse } from "@weft/xds/generated/envoy/service/auth/v3/external_auth.ts";
+import { grpcCluster, startService } from "./grpc-services.ts";
 import { type Proxy, skipReason, startPair } from "./pair.ts";
 
 type Json = Readonly<Record<string, unknown>>;
@@ -13,6 +15,13 @@ const rules = (action: string, permissions: readonly Json[], principals: readonl
 	policies: { p: { permissions, principals } },
 });
 const rbac = (config: Json) => filter("envoy.filters.network.rbac", "rbac.v3.RBAC", { stat_prefix: "tcp.", ...config });
+const authz = (config: Json) =>
+	filter("envoy.filters.network.ext_authz", "ext_authz.v3.ExtAuthz", {
+		stat_prefix: "az",
+		transport_api_version: "V3",
+		grpc_service: { envoy_grpc: { cluster_name: "authz" }, timeout: "1s" },
+		...config,
+	});
 const range = (address_prefix: string, prefix_len: number) => ({ address_prefix, prefix_len });
 
 const chains: Readonly<Record<string, readonly Json[]>> = {
@@ -21,6 +30,15 @@ const chains: Readonly<Record<string, readonly Json[]>> = {
 	"denied by default": [rbac({ rules: rules("ALLOW", [{ destination_port: 1 }]) })],
 	"not authenticated": [rbac({ rules: rules("ALLOW", [{ any: true }], [{ authenticated: { principal_name: { prefix: "spiffe://" } } }]) })],
 	shadow: [rbac({ shadow_rules: rules("DENY", [{ any: true }]), shadow_rules_stat_prefix: "istio_dry_run_deny_" })],
+	"allowed by a service": [authz({})],
+	"denied by a service": [authz({ grpc_service: { envoy_grpc: { cluster_name: "authz" }, initial_metadata: [{ key: "x-answer", value: "no" }] } })],
+	"denied by a service that fails": [
+		authz({ grpc_service: { envoy_grpc: { cluster_name: "authz" }, initial_metadata: [{ key: "x-answer", value: "fail" }] } }),
+	],
+	"allowed by a service that may fail": [authz({ failure_mode_allow: true, grpc_service: { envoy_grpc: { cluster_name: "nobody" } } })],
+	"allowed by one service, denied by rules": [authz({}), rbac({ rules: rules("DENY", [{ any: true }]) })],
+	// Envoy counts each read of a connection that it does not ask about.
+	"not asked": [authz({ stat_prefix: "off", filter_enabled_metadata: { filter: "f", path: [{ key: "k" }], value: { string_match: { exact: "v" } } } })],
 	limited: [
 		filter("envoy.filters.network.local_ratelimit", "local_ratelimit.v3.LocalRateLimit", {
 			stat_prefix: "lr",
@@ -28,6 +46,14 @@ const chains: Readonly<Record<string, readonly Json[]>> = {
 		}),
 	],
 };
+
+const service = await startService("/envoy.service.auth.v3.Authorization/Check", CheckRequest, CheckResponse, ({ attributes }, metadata) => {
+	const answer = metadata.get("x-answer")[0];
+	if (answer === "fail") return { code: 13, details: "no" };
+	const isLocal = attributes?.source?.address?.socketAddress?.address === "127.0.0.1" && attributes.destination?.address?.socketAddress !== undefined;
+	return CheckResponse.fromPartial({ status: { code: answer === "no" || !isLocal ? 7 : 0 } });
+});
+after(() => service.stop());
 
 describe("network filters, beside a real Envoy", { skip: skipReason }, () => {
 	let upstream: Server;
@@ -54,7 +80,7 @@ describe("network filters, beside a real Envoy", { skip: skipReason }, () => {
 	}
 
 	test("statistics", async () => {
-		const [envoy, weft] = await Promise.all(pair.map((proxy) => proxy.stats(/^tcp\.rbac|local_rate_limit/)));
+		const [envoy, weft] = await Promise.all(pair.map((proxy) => proxy.stats(/^tcp\.rbac|local_rate_limit|^ext_authz\.az\./)));
 		assert.deepEqual(weft?.toSorted(), envoy?.toSorted());
 	});
 });
@@ -94,6 +120,8 @@ function bootstrap(port: number, accessLog: string): object {
 		static_resources: {
 			listeners: Object.entries(chains).map(([name, filters]) => ({ name, address: loopback(0), filter_chains: [{ filters: [...filters, proxy] }] })),
 			clusters: [
+				grpcCluster("authz", service.port),
+				{ name: "nobody", type: "STATIC", connect_timeout: "1s" },
 				{
 					name: "upstream",
 					type: "STATIC",

@@ -3,9 +3,12 @@ import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { Server, ServerCredentials } from "@grpc/grpc-js";
 import type { Clock, Logger } from "@weft/runtime";
+import { transportKind } from "../data/transport/transport.ts";
+import { createGrpcEnvironment } from "../grpc/environment.ts";
 import { addAdsRelay, relayMessageBytesMax } from "./ads-relay.ts";
 import type { AgentOptions } from "./arguments.ts";
 import { buildBootstrap } from "./bootstrap.ts";
+import { createCertificateOverGrpc } from "./certificate-client.ts";
 import { addSecretService } from "./secret-service.ts";
 import { createWorkloadIdentity, type WorkloadIdentity } from "./workload-identity.ts";
 
@@ -38,7 +41,9 @@ export async function startAgent(options: AgentOptions, { clock, random, logger,
 	const secretSocket = join(directory, "sds.sock");
 	const discoverySocket = join(directory, "xds.sock");
 	const bootstrapPath = join(directory, "envoy-bootstrap.json");
+	const grpc = await createGrpcEnvironment({ transport: transportKind(process.env), clock, random, logger: logger.child("grpc") });
 	const identity = createWorkloadIdentity({
+		createCertificate: createCertificateOverGrpc(grpc),
 		caAddress: options.caAddress,
 		rootCert: { file: options.rootCertFile },
 		token: { file: options.tokenFile },

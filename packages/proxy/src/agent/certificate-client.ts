@@ -1,5 +1,9 @@
-import { type CallOptions, ChannelCredentials, Client, Metadata, type ServiceError } from "@grpc/grpc-js";
 import { IstioCertificateRequest, IstioCertificateResponse } from "@weft/xds/generated/istio/v1/auth/ca.ts";
+import { nodeTls } from "../data/tls/node-tls.ts";
+import { GrpcChannel } from "../grpc/channel.ts";
+import type { GrpcEnvironment } from "../grpc/environment.ts";
+import { compileServerVerifier, trustOnly } from "../grpc/server-verifier.ts";
+import { type GrpcTarget, type GrpcTls, parseHostPort } from "../grpc/target.ts";
 
 /** The name that istiod's certificate always carries, whatever address leads to it. */
 export const controlPlaneServerName = "istiod.istio-system.svc";
@@ -24,46 +28,40 @@ export interface CreateCertificateCall {
 export type CreateCertificate = (call: CreateCertificateCall) => Promise<readonly string[]>;
 
 const path = "/istio.v1.auth.IstioCertificateService/CreateCertificate";
-const encode = (request: IstioCertificateRequest): Buffer => Buffer.from(IstioCertificateRequest.encode(request).finish());
-const decode = (bytes: Buffer): IstioCertificateResponse => IstioCertificateResponse.decode(bytes);
+const messageBytesMax = 1024 * 1024;
+const connectTimeoutMs = 5_000;
 
 /** Asks an `IstioCertificateService` over TLS. A connection a call: they are hours apart, and each must see the newest roots. */
-export const createCertificateOverGrpc: CreateCertificate = async (call) => {
-	const client = new Client(call.address, credentialsOf(call), {
-		"grpc.ssl_target_name_override": call.serverName,
-		"grpc.default_authority": call.serverName,
-		"grpc.max_receive_message_length": 1024 * 1024,
-		"grpc.enable_retries": 0,
-		"grpc.enable_http_proxy": 0,
-	});
-	try {
-		return await unary(client, call);
-	} finally {
-		client.close();
-	}
-};
-
-function credentialsOf({ rootsPem, client }: CreateCertificateCall): ChannelCredentials {
-	const roots = Buffer.from(rootsPem);
-	if (client === undefined) return ChannelCredentials.createSsl(roots);
-	return ChannelCredentials.createSsl(roots, Buffer.from(client.privateKeyPem), Buffer.from(client.certChainPem));
+export function createCertificateOverGrpc(environment: GrpcEnvironment): CreateCertificate {
+	return async (call) => {
+		try {
+			return await ask(call, environment);
+		} catch (error) {
+			throw new Error(`certificate authority ${call.address}: ${error instanceof Error ? error.message : String(error)}`, { cause: error });
+		}
+	};
 }
 
-function unary(client: Client, call: CreateCertificateCall): Promise<readonly string[]> {
-	const metadata = new Metadata();
-	metadata.set("clusterid", call.clusterId);
-	if (call.bearerToken !== undefined) metadata.set("authorization", `Bearer ${call.bearerToken}`);
-	const options: CallOptions = { deadline: Date.now() + call.timeoutMs };
-	const request = { csr: call.csrPem, validityDuration: BigInt(Math.round(call.ttlMs / 1000)), metadata: undefined };
-	return new Promise((resolve, reject) => {
-		const answered = (error: ServiceError | null, response?: IstioCertificateResponse) => {
-			call.signal?.removeEventListener("abort", cancel);
-			if (error !== null) reject(new Error(`certificate authority ${call.address}: ${error.message}`));
-			else resolve(response?.certChain ?? []);
-		};
-		const unaryCall = client.makeUnaryRequest(path, encode, decode, request, metadata, options, answered);
-		const cancel = () => unaryCall.cancel();
-		call.signal?.addEventListener("abort", cancel, { once: true });
-		if (call.signal?.aborted) cancel();
-	});
+async function ask(call: CreateCertificateCall, environment: GrpcEnvironment): Promise<readonly string[]> {
+	const { address, serverName, csrPem, ttlMs, timeoutMs, signal } = call;
+	const target: GrpcTarget = { endpoints: [parseHostPort(address)], authority: serverName, connectTimeoutMs, tls: () => tlsOf(call) };
+	const request = { csr: csrPem, validityDuration: BigInt(Math.round(ttlMs / 1000)), metadata: undefined };
+	const channel = new GrpcChannel(target, environment);
+	try {
+		const options = { path, metadata: metadataOf(call), messageBytesMax, timeoutMs };
+		const answer = await channel.unary(options, IstioCertificateRequest.encode(request).finish(), signal);
+		return IstioCertificateResponse.decode(answer).certChain;
+	} finally {
+		channel.close();
+	}
+}
+
+function metadataOf({ clusterId, bearerToken }: CreateCertificateCall): Readonly<Record<string, string>> {
+	return { clusterid: clusterId, ...(bearerToken === undefined ? {} : { authorization: `Bearer ${bearerToken}` }) };
+}
+
+function tlsOf({ rootsPem, client, serverName }: CreateCertificateCall): GrpcTls {
+	const own = client === undefined ? {} : { cert: client.certChainPem, key: client.privateKeyPem };
+	const context = nodeTls().createSecureContext({ ca: rootsPem, ...own, minVersion: "TLSv1.2" });
+	return { context, serverName, verify: compileServerVerifier(trustOnly(rootsPem), serverName) };
 }

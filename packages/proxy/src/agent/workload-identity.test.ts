@@ -35,7 +35,7 @@ async function createFakeAuthority(nowMs: () => number) {
 	const certificate = new X509Certificate(rootPem);
 	const calls: CreateCertificateCall[] = [];
 	const state = { down: false, calls, rootPem, spoil: (chain: string[]) => chain };
-	const transport: CreateCertificate = async (call) => {
+	const createCertificate: CreateCertificate = async (call) => {
 		calls.push(call);
 		if (state.down) throw new Error("unavailable");
 		const csr = decodeCsr(call.csrPem);
@@ -51,7 +51,7 @@ async function createFakeAuthority(nowMs: () => number) {
 		assert.ok(template.ok);
 		return state.spoil([signCertificate(template.value, { certificate, privateKey: keys.privateKey }), rootPem]);
 	};
-	return { ...state, state, transport };
+	return { ...state, state, createCertificate };
 }
 
 async function createCase(sleepsMax = 1) {
@@ -65,7 +65,7 @@ async function createCase(sleepsMax = 1) {
 		clock: time.clock,
 		random: () => 0.5,
 		logger,
-		transport: authority.transport,
+		createCertificate: authority.createCertificate,
 	};
 	const identity = createWorkloadIdentity(options);
 	const published: (WorkloadCertificate | undefined)[] = [];

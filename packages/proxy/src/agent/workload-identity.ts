@@ -1,6 +1,6 @@
 import { buildCsr, generateKeys, type KeyAlgorithm, planRenewal, type RenewalPlan, renewalWaitMs } from "@weft/pki";
 import { type Clock, createBackoff, type Logger } from "@weft/runtime";
-import { controlPlaneServerName, type CreateCertificate, createCertificateOverGrpc } from "./certificate-client.ts";
+import { controlPlaneServerName, type CreateCertificate } from "./certificate-client.ts";
 import { readTextSource, type TextSource } from "./text-source.ts";
 import { decodeWorkloadCertificate, type WorkloadCertificate } from "./workload-certificate.ts";
 
@@ -24,8 +24,7 @@ export interface WorkloadIdentityOptions {
 	readonly keyAlgorithm?: KeyAlgorithm;
 	/** Of one request; default 10 s. */
 	readonly timeoutMs?: number;
-	/** Default: gRPC over TLS. */
-	readonly transport?: CreateCertificate;
+	readonly createCertificate: CreateCertificate;
 }
 
 /** Called with each new certificate, and with undefined once the last one has expired without a successor. */
@@ -150,7 +149,7 @@ class CurrentIdentity implements WorkloadIdentity {
 	}
 
 	async #obtain(signal: AbortSignal | undefined): Promise<WorkloadCertificate> {
-		const { clock, random, logger, transport = createCertificateOverGrpc, ttlMs = dayMs, timeoutMs = 10_000 } = this.#options;
+		const { clock, random, logger, createCertificate, ttlMs = dayMs, timeoutMs = 10_000 } = this.#options;
 		const { caAddress, serverName = controlPlaneServerName, clusterId = "Kubernetes", keyAlgorithm } = this.#options;
 		const held = this.current;
 		// Roots learnt from the authority count beside the configured ones, or a rotated root would lock us out.
@@ -159,7 +158,7 @@ class CurrentIdentity implements WorkloadIdentity {
 		const keys = await generateKeys(keyAlgorithm);
 		const csrPem = buildCsr({ keys, uris: held === undefined ? [] : [held.spiffeId] });
 		const call = { rootsPem, csrPem, ttlMs, timeoutMs, signal, clusterId, serverName, address: caAddress, client: held };
-		const response = await transport({ ...call, bearerToken: token === "" ? undefined : token });
+		const response = await createCertificate({ ...call, bearerToken: token === "" ? undefined : token });
 		const decoded = decodeWorkloadCertificate(response, keys, clock.nowMs());
 		if (!decoded.ok) throw new Error(`certificate authority ${caAddress}: ${decoded.reason}`);
 		const { expiresAtMs, spiffeId } = decoded.value;

@@ -23,7 +23,8 @@ export type HttpFilterConfig =
 	| { readonly kind: "grpcWeb" }
 	| { readonly kind: "grpcStats"; readonly stats: GrpcStats }
 	| { readonly kind: "statefulSession"; readonly session: StatefulSession | undefined }
-	| { readonly kind: "extAuthz"; readonly authz: ExtAuthz };
+	| { readonly kind: "extAuthz"; readonly authz: ExtAuthz }
+	| { readonly kind: "rateLimit"; readonly limit: RateLimit };
 
 export type FilterOverride = {
 	readonly disabled: boolean;
@@ -43,7 +44,8 @@ export type FilterOverrideConfig =
 	| { readonly kind: "csrf"; readonly policy: CsrfPolicy }
 	| { readonly kind: "buffer"; readonly bytesMax: number }
 	| { readonly kind: "statefulSession"; readonly session: StatefulSession | undefined }
-	| { readonly kind: "extAuthz"; readonly settings: ExtAuthzSettings };
+	| { readonly kind: "extAuthz"; readonly settings: ExtAuthzSettings }
+	| { readonly kind: "rateLimit"; readonly settings: RateLimitSettings };
 
 export interface CorsPolicy {
 	readonly allowOrigins: readonly StringMatch[];
@@ -229,6 +231,30 @@ export type RateLimitEntry =
 			readonly skipIfAbsent: boolean;
 	  };
 
+/** Asked of a service. */
+export interface RateLimit {
+	readonly service: GrpcService;
+	readonly domain: string;
+	readonly stage: number;
+	readonly requestType: "internal" | "external" | "both";
+	readonly failureModeDeny: boolean;
+	readonly asResourceExhausted: boolean;
+	readonly draft03Headers: boolean;
+	readonly hidesRateLimitedHeader: boolean;
+	readonly status: number;
+	/** Of refusals. */
+	readonly responseHeaders: readonly HeaderMutation[];
+	readonly statusOnError: number;
+	readonly statPrefix: string;
+}
+
+export interface RateLimitSettings {
+	readonly virtualHostLimits: "override" | "include" | "ignore";
+	readonly rateLimits: readonly RateLimitAction[];
+	/** "" : the filter's. */
+	readonly domain: string;
+}
+
 // ---- the rest
 
 export type Mutation = { readonly kind: "remove"; readonly name: string } | ({ readonly kind: "add" } & HeaderMutation);
@@ -258,11 +284,7 @@ export type StatefulSession = { readonly strict: boolean } & (
 );
 
 export interface ExtAuthz {
-	readonly cluster: string;
-	/** Of the server's URI. */
-	readonly authority: string;
-	readonly pathPrefix: string;
-	readonly timeoutMs: number;
+	readonly service: ExtAuthzHttp | ExtAuthzGrpc;
 	readonly failureModeAllow: boolean;
 	readonly failureModeAllowHeaderAdd: boolean;
 	readonly body: ExtAuthzBody | undefined;
@@ -274,6 +296,15 @@ export interface ExtAuthz {
 	readonly statPrefix: string;
 	readonly allowedHeaders: readonly StringMatch[];
 	readonly disallowedHeaders: readonly StringMatch[];
+}
+
+export interface ExtAuthzHttp {
+	readonly kind: "http";
+	readonly cluster: string;
+	/** Of the server's URI. */
+	readonly authority: string;
+	readonly pathPrefix: string;
+	readonly timeoutMs: number;
 	readonly headersToAdd: readonly { readonly name: string; readonly value: string }[];
 	readonly allowedUpstreamHeaders: readonly StringMatch[];
 	readonly allowedUpstreamHeadersToAppend: readonly StringMatch[];
@@ -283,12 +314,36 @@ export interface ExtAuthz {
 	readonly metadataFromHeaders: readonly StringMatch[];
 }
 
+export interface ExtAuthzGrpc {
+	readonly kind: "grpc";
+	readonly service: GrpcService;
+	/** Of the request's dynamic metadata, what the service is told. */
+	readonly metadataNamespaces: readonly string[];
+	readonly sendsPeerCertificate: boolean;
+	readonly sendsServerName: boolean;
+	/** Header fields as they came, rather than a map with values joined. */
+	readonly sendsRawHeaders: boolean;
+}
+
+/** A gRPC service that the data path calls. */
+export interface GrpcService {
+	readonly cluster: string;
+	readonly authority: string;
+	readonly timeoutMs: number;
+	/** Goes with every call; names in lower case. */
+	readonly metadata: readonly (readonly [name: string, value: string])[];
+}
+
 export interface ExtAuthzBody {
 	readonly bytesMax: number;
 	readonly allowPartial: boolean;
+	/** gRPC: as bytes, whatever they are; otherwise as text. */
+	readonly asBytes: boolean;
 }
 
 export interface ExtAuthzSettings {
+	/** gRPC: told to the service with every check. */
+	readonly contextExtensions: Readonly<Record<string, string>>;
 	readonly disableBody: boolean;
 	readonly body: ExtAuthzBody | undefined;
 }

@@ -5,7 +5,7 @@
  * run, without xDS; and no worker carries the codecs.
  */
 
-import type { FilterOverrides, HttpFilter, RateLimitAction, Rbac, TokenBucket } from "./http-filters.ts";
+import type { FilterOverrides, GrpcService, HttpFilter, RateLimitAction, Rbac, TokenBucket } from "./http-filters.ts";
 
 // ---- strings and paths
 
@@ -314,6 +314,15 @@ export type NetworkFilter =
 	| { readonly kind: "connectionLimit"; readonly connectionsMax: number; readonly delayMs: number; readonly statPrefix: string }
 	| { readonly kind: "rbac"; readonly statPrefix: string; readonly rbac: Rbac }
 	| { readonly kind: "localRateLimit"; readonly statPrefix: string; readonly bucket: TokenBucket; readonly shareKey: string }
+	| {
+			readonly kind: "extAuthz";
+			readonly statPrefix: string;
+			readonly service: GrpcService;
+			readonly failureModeAllow: boolean;
+			readonly enabledMetadata: MetadataMatch | undefined;
+			readonly sendsPeerCertificate: boolean;
+			readonly sendsServerName: boolean;
+	  }
 	/** Istio's own: accounted for TCP metrics; the peers' metadata exchange is accepted and its frames are not spoken. */
 	| { readonly kind: "metadataExchange" }
 	| { readonly kind: "istioStats"; readonly stats: IstioStats };

@@ -71,6 +71,11 @@ class ControlPlane {
 		return (await this.seen(({ responseNonce }) => responseNonce === nonce)).errorDetail?.message;
 	}
 
+	/** As a control plane does that is replaced by another. */
+	endStream(): void {
+		this.#stream?.end();
+	}
+
 	close(): void {
 		this.#server.forceShutdown();
 	}
@@ -184,6 +189,19 @@ describe("the main thread under a control plane", () => {
 		assert.equal(await controlPlane.push("eds", [endpoints("a", 8080)]), undefined);
 		const last = updates().at(-1);
 		assert.deepEqual([last?.clusters.upsert[0]?.name, last?.routes.upsert[0]?.name, last?.listeners.upsert[0]?.name], ["a", "r", "l"]);
+		assert.equal(await ready(), 200);
+	});
+
+	it("tells whether the control plane is there, and comes back to it with what it has", async () => {
+		const connected = async () => /connected_state: (\d)/.exec(await (await fetch(`http://${server.adminAddress}/stats?filter=control_plane`)).text())?.[1];
+		assert.equal(await connected(), "1");
+		controlPlane.endStream();
+		while ((await connected()) === "1") await new Promise((resolve) => setTimeout(resolve, 5));
+		assert.equal(await connected(), "0");
+		const again = await controlPlane.seen(({ typeUrl, node }) => typeUrl === typeUrls.cds && node !== undefined);
+		assert.deepEqual(Object.keys(again.initialResourceVersions), ["a"]);
+		assert.equal(await controlPlane.push("cds", []), undefined);
+		assert.equal(await connected(), "1");
 		assert.equal(await ready(), 200);
 	});
 

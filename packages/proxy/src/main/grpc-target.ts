@@ -1,9 +1,9 @@
-import { ChannelCredentials } from "@grpc/grpc-js";
-import type { GrpcTarget } from "@weft/xds/client";
-import type { GrpcService } from "@weft/xds/generated/envoy/config/core/v3/grpc_service.ts";
+import type { GrpcService, GrpcService_GoogleGrpc } from "@weft/xds/generated/envoy/config/core/v3/grpc_service.ts";
 import type { DecodedCluster } from "../config/decode/index.ts";
-import type { Secret, UpstreamTls } from "../config/runtime-config.ts";
-import { addressText } from "./slots.ts";
+import type { Cluster, PeerValidation, Secret, TlsParams, UpstreamTls } from "../config/runtime-config.ts";
+import { SecureContexts } from "../data/tls/secure-contexts.ts";
+import { compileServerVerifier, trustOnly } from "../grpc/server-verifier.ts";
+import { endpointText, type GrpcEndpoint, type GrpcTarget, type GrpcTls, parseHostPort } from "../grpc/target.ts";
 
 export interface TargetSources {
 	readonly cluster: (name: string) => DecodedCluster | undefined;
@@ -11,56 +11,84 @@ export interface TargetSources {
 	readonly readFile: (path: string) => Uint8Array;
 }
 
-/** Where a gRPC service of the configuration is, and how to speak to it. An error is a text. */
-export function resolveGrpcTarget(service: GrpcService | undefined, sources: TargetSources): GrpcTarget | string {
-	const initial = Object.fromEntries((service?.initialMetadata ?? []).map(({ key, value }) => [key.toLowerCase(), value]));
-	const metadata = async () => initial;
-	const envoy = service?.envoyGrpc;
-	if (envoy !== undefined) return resolveCluster(envoy.clusterName, envoy.authority, metadata, sources);
-	const google = service?.googleGrpc;
-	if (google === undefined) return "no gRPC service is named";
-	if (google.callCredentials.length > 0) return "google_grpc.call_credentials is not implemented";
-	const ssl = google.channelCredentials?.sslCredentials;
-	const root = ssl?.rootCerts?.filename ?? "";
-	const inline = ssl?.rootCerts?.inlineString ?? "";
-	const credentials = () =>
-		ssl === undefined
-			? ChannelCredentials.createInsecure()
-			: ChannelCredentials.createSsl(root === "" ? (inline === "" ? null : Buffer.from(inline)) : Buffer.from(sources.readFile(root)));
-	return { address: google.targetUri, credentials, metadata };
+export interface ServiceTarget {
+	readonly target: GrpcTarget;
+	/** Goes with every call. */
+	readonly metadata: Readonly<Record<string, string>>;
 }
 
-function resolveCluster(
-	name: string,
-	authority: string,
-	metadata: () => Promise<Readonly<Record<string, string>>>,
-	sources: TargetSources,
-): GrpcTarget | string {
+/** Where a gRPC service of the configuration is, and how to speak to it. An error is a text. */
+export function resolveGrpcTarget(service: GrpcService | undefined, sources: TargetSources): ServiceTarget | string {
+	const target = resolveTarget(service, sources);
+	if (typeof target === "string") return target;
+	const metadata = Object.fromEntries((service?.initialMetadata ?? []).map(({ key, value }) => [key.toLowerCase(), value]));
+	return { target, metadata };
+}
+
+function resolveTarget(service: GrpcService | undefined, sources: TargetSources): GrpcTarget | string {
+	if (service?.envoyGrpc !== undefined) return resolveCluster(service.envoyGrpc.clusterName, service.envoyGrpc.authority, sources);
+	if (service?.googleGrpc !== undefined) return resolveGoogle(service.googleGrpc, sources);
+	return "no gRPC service is named";
+}
+
+/** As gRPC has it. */
+const googleConnectTimeoutMs = 20_000;
+const anyParams: TlsParams = { minVersion: "TLSv1.2", maxVersion: "TLSv1.3", ciphers: "" };
+
+function resolveGoogle({ targetUri, callCredentials, channelCredentials }: GrpcService_GoogleGrpc, sources: TargetSources): GrpcTarget | string {
+	if (callCredentials.length > 0) return "google_grpc.call_credentials is not implemented";
+	let endpoint: GrpcEndpoint;
+	try {
+		endpoint = parseHostPort(targetUri);
+	} catch (error) {
+		return `google_grpc.target_uri: ${(error as Error).message}`;
+	}
+	const authority = endpoint.kind === "pipe" ? "localhost" : endpointText(endpoint);
+	const target: GrpcTarget = { endpoints: [endpoint], authority, connectTimeoutMs: googleConnectTimeoutMs, tls: undefined };
+	const ssl = channelCredentials?.sslCredentials;
+	if (ssl === undefined) return target;
+	const serverName = endpoint.kind === "pipe" ? "localhost" : endpoint.address;
+	const readRoots = (): PeerValidation => {
+		const file = ssl.rootCerts?.filename ?? "";
+		const inline = ssl.rootCerts?.inlineString ?? "";
+		const caPem = file === "" ? inline : Buffer.from(sources.readFile(file)).toString();
+		return caPem === "" ? { ...trustOnly(""), trust: { kind: "system" } } : trustOnly(caPem);
+	};
+	return { ...target, tls: () => createTls({ params: anyParams, certificates: [] }, readRoots(), serverName, serverName, sources) };
+}
+
+function resolveCluster(name: string, authority: string, sources: TargetSources): GrpcTarget | string {
 	const decoded = sources.cluster(name);
 	if (decoded === undefined) return `there is no static cluster ${name}`;
-	const host = decoded.hosts?.priorities.flat().flatMap((locality) => locality.hosts)[0];
-	if (host === undefined) return `cluster ${name} has no endpoint`;
-	const address = host.address.kind === "pipe" ? `unix:${host.address.path}` : addressText(host.address);
-	const { transport } = decoded.cluster;
-	if (transport.kind === "raw") {
-		const options = authority === "" ? {} : { "grpc.default_authority": authority };
-		return { address, credentials: () => ChannelCredentials.createInsecure(), options, metadata };
-	}
-	const serverName = transport.tls.sni;
-	const options = serverName === "" ? {} : { "grpc.ssl_target_name_override": serverName, "grpc.default_authority": authority || serverName };
-	return { address, credentials: () => tlsCredentials(transport.tls, sources), options, metadata };
+	const { cluster, hosts } = decoded;
+	const endpoints = (hosts?.priorities ?? []).flat().flatMap((locality) => locality.hosts.map(({ address }) => address));
+	if (endpoints.length === 0) return `cluster ${name} has no endpoint`;
+	const { transport, connectTimeoutMs } = cluster;
+	// As Envoy does it: the cluster's name.
+	if (transport.kind === "raw") return { endpoints, authority: authority || name, connectTimeoutMs, tls: undefined };
+	const { tls } = transport;
+	return { endpoints, authority: authority || tls.sni || name, connectTimeoutMs, tls: () => tlsOfCluster(cluster, tls, sources) };
 }
 
-function tlsCredentials(tls: UpstreamTls, { secret }: TargetSources): ChannelCredentials {
-	const trust = tls.validation?.trust;
-	const roots = trust?.kind === "inline" ? trust.caPem : trust?.kind === "secret" ? secret(trust.name)?.validation?.caPem : undefined;
-	// Without roots of its own gRPC would trust the system's: fail closed instead, unless that is what was asked for.
-	if (roots === undefined && trust?.kind !== "system") throw new Error("no trusted roots for the management server");
-	const own = tls.certificates[0];
-	const pair = own?.kind === "inline" ? own : own?.kind === "secret" ? secret(own.name)?.certificate : undefined;
-	return ChannelCredentials.createSsl(
-		roots === undefined ? null : Buffer.from(roots),
-		pair ? Buffer.from(pair.privateKeyPem) : null,
-		pair ? Buffer.from(pair.certChainPem) : null,
-	);
+/** Without roots fail closed: what configures a proxy must be who it says. */
+function tlsOfCluster(cluster: Cluster, tls: UpstreamTls, sources: TargetSources): GrpcTls {
+	const { validation } = tls;
+	if (validation === undefined) throw new Error(`cluster ${cluster.name}: no trusted roots for the management server`);
+	// Where no names are configured the server has to be the one that SNI asks for.
+	return createTls(tls, validation, tls.sni, validation.sans.length === 0 ? tls.sni : "", sources);
+}
+
+function createTls(
+	{ params, certificates }: Pick<UpstreamTls, "params" | "certificates">,
+	validation: PeerValidation,
+	serverName: string,
+	expectedName: string,
+	{ secret }: TargetSources,
+): GrpcTls {
+	const names = [...certificates, validation.trust].flatMap((source) => (source.kind === "secret" ? [source.name] : []));
+	const secrets = new Map(names.flatMap((name) => secret(name) ?? []).map((found) => [found.name, found]));
+	// A cache of its own, so that keys that were replaced are not held on to.
+	const resolved = new SecureContexts().resolve({ params, certificates, trust: validation.trust }, secrets);
+	if (resolved.kind === "missing") throw new Error(`the secret ${resolved.secret} has not come`);
+	return { context: resolved.value.context, serverName, verify: compileServerVerifier(validation, expectedName) };
 }

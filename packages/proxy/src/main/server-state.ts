@@ -18,11 +18,14 @@ export class ServerState {
 	#isStaticDone = false;
 	#isDraining = false;
 	isHealthCheckFailed = false;
+	/** undefined: there is none to be connected to. */
+	isControlPlaneConnected: boolean | undefined;
 	/** Of the control plane, so far. */
 	responses = 0;
 
 	constructor({ startedMs, isXdsExpected }: ServerStateOptions) {
 		this.startedMs = startedMs;
+		if (isXdsExpected) this.isControlPlaneConnected = false;
 		this.#missing = new Set(isXdsExpected ? [typeUrls.cds, typeUrls.lds] : []);
 	}
 

@@ -10,6 +10,7 @@ import type { BootstrapConfig } from "../config/bootstrap/decode-bootstrap.ts";
 import type { DecodeEnvironment } from "../config/decode/index.ts";
 import type { ClusterHosts, ConfigUpdate, Secret } from "../config/runtime-config.ts";
 import { createBucketBuffer } from "../config/shared-buckets.ts";
+import { createGrpcEnvironment, type GrpcEnvironment } from "../grpc/environment.ts";
 import { createSlotAllocator, viewSharedWords } from "../config/shared-state.ts";
 import type { FromWorker, ResourceError, WorkerInit } from "../config/worker-messages.ts";
 import type { AdminContext, AdminReply } from "./admin/routes.ts";
@@ -18,6 +19,7 @@ import { showPrometheus } from "./admin/stats.ts";
 import { ConfigStore } from "./config-store.ts";
 import { DnsResolver, systemLookup } from "./dns.ts";
 import { followSecretFiles } from "./file-secrets.ts";
+import { transportKind } from "../data/transport/transport.ts";
 import { trimMemory } from "./memory.ts";
 import { OutlierManager } from "./outlier-manager.ts";
 import { ResourceRecords, staticRecord } from "./resource-records.ts";
@@ -43,6 +45,8 @@ export interface ServerOptions {
 	/** Those of them that are there already. */
 	readonly initialSecrets: readonly Secret[];
 	readonly secretsOverAds: boolean;
+	/** The main thread's own, where there is one already. */
+	readonly grpc?: GrpcEnvironment;
 	/** Default: a thread that runs the data path. */
 	readonly spawn?: (init: WorkerInit, events: WorkerEvents) => WorkerPort;
 	/** Asked by the admin server to end the process. */
@@ -103,6 +107,7 @@ async function start(options: ServerOptions, core: Core, stop: () => Promise<voi
 	void until(isIn, readyPollMs, clock, abort.signal).then(() => state.ready());
 	void outliers.run(abort.signal);
 	trimMemory();
+	if (config.message.dynamicResources !== undefined) void trimOnceConfigured(state, clock, abort.signal);
 	return {
 		adminAddress: admin?.address,
 		state,
@@ -192,10 +197,10 @@ async function connectSources(options: ServerOptions, { abort, dns, records, sta
 	const apply = applyUpdates({ store, records, environment, nowMs, onWanted: follow });
 	if (needsControlPlane(config, options)) {
 		const staticSecrets = new Set(config.secrets.map(({ value }) => value.name));
-		// gRPC weighs ten megabytes: only those carry it who need it.
 		const { createXdsSource } = await import("./xds-source.ts");
 		const created = createXdsSource({
 			...options,
+			grpc: await (options.grpc ?? createGrpcEnvironment({ ...options, transport: transportKind(process.env) })),
 			bootstrap: config.message,
 			node: nodeOf(options),
 			store,
@@ -210,6 +215,7 @@ async function connectSources(options: ServerOptions, { abort, dns, records, sta
 				return rejected;
 			},
 			logger: logger.child("xds"),
+			onConnection: (isConnected) => void (state.isControlPlaneConnected = isConnected),
 			isStaticSecret: (name) => staticSecrets.has(name),
 			onForgotten: (type, name) => records.remove(type, name),
 		});
@@ -233,12 +239,21 @@ async function until(isTrue: () => boolean, pollMs: number, clock: Clock, signal
 	while (!isTrue() && !signal.aborted) await clock.sleep(pollMs, signal);
 }
 
+/** Endpoints, routes and secrets follow clusters and listeners within that. */
+const settleMs = 3_000;
+
+/** What the control plane sends first is all of it, and takes as much room to read as the bootstrap does. */
+async function trimOnceConfigured(state: ServerState, clock: Clock, signal: AbortSignal): Promise<void> {
+	await until(() => state.live === "LIVE", readyPollMs, clock, signal);
+	await clock.sleep(settleMs, signal);
+	if (!signal.aborted) trimMemory();
+}
+
 function needsControlPlane({ message }: BootstrapConfig, { secretSources }: ServerOptions): boolean {
 	return message.dynamicResources !== undefined || [...secretSources.values()].some((source) => source?.apiConfigSource !== undefined);
 }
 
 function workerInit({ config, concurrency, logLevel }: ServerOptions, workerIndex: number, shared: SharedArrayBuffer, buckets: SharedArrayBuffer): WorkerInit {
-	const transport = process.env["WEFT_TRANSPORT"] === "net" ? "net" : "auto";
 	return {
 		kind: "init",
 		workerIndex,
@@ -247,7 +262,7 @@ function workerInit({ config, concurrency, logLevel }: ServerOptions, workerInde
 		shared,
 		buckets,
 		accessLogFlushMs,
-		options: { transport, logLevel, reusePort: concurrency > 1, serverName: "envoy" },
+		options: { transport: transportKind(process.env), logLevel, reusePort: concurrency > 1, serverName: "envoy" },
 	};
 }
 

@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
 import { parseArgs } from "node:util";
-import { durationMs } from "../agent/index.ts";
+import { durationMs } from "../agent/arguments.ts";
 import type { PodOptions } from "../pod/pod-options.ts";
 import { logLevelOf } from "./flags.ts";
 

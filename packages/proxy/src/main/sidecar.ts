@@ -2,10 +2,14 @@ import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { createLogger, type Logger, systemClock } from "@weft/runtime";
 import type { ConfigSource } from "@weft/xds/generated/envoy/config/core/v3/config_source.ts";
-import { controlPlaneServerName, createWorkloadIdentity, type WorkloadCertificate } from "../agent/index.ts";
+import { controlPlaneServerName, createCertificateOverGrpc } from "../agent/certificate-client.ts";
+import type { WorkloadCertificate } from "../agent/workload-certificate.ts";
+import { createWorkloadIdentity } from "../agent/workload-identity.ts";
 import { type BootstrapConfig, decodeBootstrap } from "../config/bootstrap/decode-bootstrap.ts";
 import { type DecodeEnvironment, registerImplemented } from "../config/decode/index.ts";
 import type { Secret } from "../config/runtime-config.ts";
+import { transportKind } from "../data/transport/transport.ts";
+import { createGrpcEnvironment, type GrpcEnvironment } from "../grpc/environment.ts";
 import { drainInPod } from "../pod/pod-drain.ts";
 import { createPodServices } from "../pod/pod-services.ts";
 import { drainUntilIdle, superviseServer } from "./lifetime.ts";
@@ -59,16 +63,18 @@ async function serve(flags: SidecarFlags, variables: NodeJS.ProcessEnv, logger: 
 	process.once("SIGTERM", stop);
 	process.once("SIGINT", stop);
 	const serverName = flags.serverName ?? controlPlaneServerName;
-	const pod = flags.pod && createPodServices(flags.pod, systemClock, logger.child("status"));
+	const common = { clock: systemClock, random: Math.random };
+	const grpc = await createGrpcEnvironment({ ...common, transport: transportKind(process.env), logger: logger.child("grpc") });
+	const createCertificate = createCertificateOverGrpc(grpc);
+	const pod = flags.pod && createPodServices(flags.pod, createCertificate, systemClock, logger.child("status"));
 	const identity = createWorkloadIdentity({
+		...common,
+		createCertificate: pod?.createCertificate ?? createCertificate,
 		caAddress: flags.caAddress,
 		rootCert: { file: flags.rootCertFile },
 		token: flags.tokenFile === undefined ? { text: "" } : { file: flags.tokenFile },
-		clock: systemClock,
-		random: Math.random,
 		logger: logger.child("identity"),
 		serverName: flags.caServerName ?? serverName,
-		...(pod === undefined ? {} : { transport: pod.createCertificate }),
 		...(flags.secretTtlMs === undefined ? {} : { ttlMs: flags.secretTtlMs }),
 		...clusterIdOf(flags),
 	});
@@ -91,6 +97,7 @@ async function serve(flags: SidecarFlags, variables: NodeJS.ProcessEnv, logger: 
 	void pod?.quit.then(quit.resolve);
 	const server = await startSidecar(flags, {
 		config,
+		grpc,
 		secretSources,
 		environment,
 		logger,
@@ -122,6 +129,7 @@ function decodeSidecar(flags: SidecarFlags, serverName: string, environment: Dec
 
 interface Parts {
 	readonly config: BootstrapConfig;
+	readonly grpc: GrpcEnvironment;
 	readonly secretSources: Map<string, ConfigSource | undefined>;
 	readonly environment: DecodeEnvironment;
 	readonly logger: Logger;

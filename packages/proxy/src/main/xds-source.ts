@@ -1,9 +1,12 @@
 import type { Clock, Logger } from "@weft/runtime";
 import { typeUrls } from "@weft/xds";
-import { type ApplyUpdate, createXdsClient, openGrpcStream, type XdsClient } from "@weft/xds/client";
+import { type ApplyUpdate, createXdsClient, openXdsStream, type XdsClient } from "@weft/xds/client";
 import { type ApiConfigSource, ApiConfigSource_ApiType, type ConfigSource } from "@weft/xds/generated/envoy/config/core/v3/config_source.ts";
 import type { Node } from "@weft/xds/generated/envoy/config/core/v3/base.ts";
 import type { Bootstrap } from "@weft/xds/generated/envoy/config/bootstrap/v3/bootstrap.ts";
+import type { GrpcEnvironment } from "../grpc/environment.ts";
+import { endpointText } from "../grpc/target.ts";
+import { openXdsBytes } from "../grpc/xds-stream.ts";
 import type { ConfigStore } from "./config-store.ts";
 import { resolveGrpcTarget, type TargetSources } from "./grpc-target.ts";
 import { referencesOfCluster, referencesOfListener } from "./references.ts";
@@ -13,6 +16,7 @@ export interface XdsSourceOptions {
 	readonly node: Node;
 	readonly store: ConfigStore;
 	readonly targets: TargetSources;
+	readonly grpc: GrpcEnvironment;
 	readonly apply: ApplyUpdate;
 	readonly clock: Clock;
 	readonly random: () => number;
@@ -23,6 +27,8 @@ export interface XdsSourceOptions {
 	readonly ownSecrets: ReadonlySet<string>;
 	/** Endpoints or routes that nothing refers to any more, and that are given up. */
 	readonly onForgotten: (type: "eds" | "rds", name: string) => void;
+	/** Of the ADS stream. */
+	readonly onConnection: (isConnected: boolean) => void;
 	readonly isStaticSecret: (name: string) => boolean;
 	/** In the sidecar, secrets that the agent's socket would give come over ADS. */
 	readonly secretsOverAds: boolean;
@@ -45,10 +51,6 @@ export class XdsSource {
 	constructor(options: XdsSourceOptions, ads: XdsClient | undefined) {
 		this.#options = options;
 		this.#ads = ads;
-	}
-
-	get adsConnected(): boolean | undefined {
-		return this.#ads?.connected;
 	}
 
 	async run(signal: AbortSignal): Promise<void> {
@@ -133,13 +135,11 @@ export class XdsSource {
 	#secretClient(key: string, source: ApiConfigSource): XdsClient | undefined {
 		const known = this.#secretClients.get(key);
 		if (known || this.#signal === undefined) return known;
-		const { targets, logger } = this.#options;
-		const target = resolveGrpcTarget(source.grpcServices[0], targets);
-		if (typeof target === "string") {
-			logger.error("secrets cannot be fetched", { error: target });
+		const client = createClient(source, "secrets", { ...this.#options, onConnection: () => {} });
+		if (typeof client === "string") {
+			this.#options.logger.error("secrets cannot be fetched", { error: client });
 			return undefined;
 		}
-		const client = createXdsClient({ ...this.#options, mode: "sotw", open: openGrpcStream("secrets", target), server: target.address });
 		this.#secretClients.set(key, client);
 		void client.run(this.#signal);
 		return client;
@@ -164,8 +164,12 @@ export function createXdsSource(options: XdsSourceOptions): XdsSource | string {
 
 function createAdsClient(api: ApiConfigSource, options: XdsSourceOptions): XdsClient | string {
 	if (!grpcApis.has(api.apiType)) return "only GRPC and DELTA_GRPC are implemented";
-	const target = resolveGrpcTarget(api.grpcServices[0], options.targets);
-	if (typeof target === "string") return target;
-	const mode = deltaApis.has(api.apiType) ? "delta" : "sotw";
-	return createXdsClient({ ...options, mode, open: openGrpcStream(mode, target), server: target.address });
+	return createClient(api, deltaApis.has(api.apiType) ? "delta" : "sotw", options);
+}
+
+function createClient(api: ApiConfigSource, kind: "delta" | "sotw" | "secrets", options: XdsSourceOptions): XdsClient | string {
+	const service = resolveGrpcTarget(api.grpcServices[0], options.targets);
+	if (typeof service === "string") return service;
+	const open = openXdsStream(kind, openXdsBytes(service.target, service.metadata, options.grpc));
+	return createXdsClient({ ...options, mode: kind === "delta" ? "delta" : "sotw", open, server: service.target.endpoints.map(endpointText).join(",") });
 }

@@ -2,7 +2,7 @@ import { networkInterfaces } from "node:os";
 import { defaultConcurrency } from "../main/concurrency.ts";
 import { istioVersion } from "../main/version.ts";
 import type { SidecarFlags } from "../main/sidecar-flags.ts";
-import { durationMs } from "../agent/index.ts";
+import { durationMs } from "../agent/arguments.ts";
 import type { PodArguments } from "./arguments.ts";
 import { buildNodeMetadata, labelsOf } from "./node-metadata.ts";
 import { parseDownwardApi, podFile, podFiles, readPodFile } from "./pod-files.ts";

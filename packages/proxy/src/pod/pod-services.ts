@@ -1,5 +1,6 @@
 import type { Clock, Logger } from "@weft/runtime";
-import { type CreateCertificate, createCertificateOverGrpc, type WorkloadIdentity } from "../agent/index.ts";
+import type { CreateCertificate } from "../agent/certificate-client.ts";
+import type { WorkloadIdentity } from "../agent/workload-identity.ts";
 import type { Server } from "../main/server.ts";
 import { createAgentCounts, renderAgentMetrics } from "./agent-metrics.ts";
 import type { PodOptions } from "./pod-options.ts";
@@ -18,7 +19,7 @@ export interface PodServices {
 }
 
 /** What Kubernetes and the injected probes ask of a pod's proxy. It is there before the proxy is, to say that it is not ready. */
-export function createPodServices(pod: PodOptions, clock: Clock, logger: Logger): PodServices {
+export function createPodServices(pod: PodOptions, createCertificate: CreateCertificate, clock: Clock, logger: Logger): PodServices {
 	const startedMs = clock.nowMs() - process.uptime() * 1000;
 	const counts = createAgentCounts();
 	const quit = Promise.withResolvers<"drain">();
@@ -50,7 +51,7 @@ export function createPodServices(pod: PodOptions, clock: Clock, logger: Logger)
 		createCertificate: async (call) => {
 			counts.certificateRequests++;
 			try {
-				return await createCertificateOverGrpc(call);
+				return await createCertificate(call);
 			} catch (error) {
 				counts.failedCertificateRequests++;
 				throw error;

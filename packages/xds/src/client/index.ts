@@ -1,4 +1,13 @@
-export { type GrpcTarget, openGrpcStream, type OpenStream, responseBytesMax, type StreamEvents, type XdsStream } from "./stream.ts";
+export {
+	type ByteStream,
+	type ByteStreamEvents,
+	type OpenByteStream,
+	type OpenStream,
+	openXdsStream,
+	responseBytesMax,
+	type StreamEvents,
+	type XdsStream,
+} from "./stream.ts";
 export {
 	type ApplyUpdate,
 	createXdsClient,

@@ -1,8 +1,6 @@
-import { type ChannelCredentials, type ChannelOptions, Client, type ClientDuplexStream, Metadata } from "@grpc/grpc-js";
 import { DeltaDiscoveryRequest, DeltaDiscoveryResponse, DiscoveryRequest, DiscoveryResponse } from "../generated/envoy/service/discovery/v3/discovery.ts";
 import type { MessageFns } from "../message.ts";
 
-/** One stream to a management server, as the client uses it; tests give their own. */
 export interface XdsStream {
 	send(request: DeltaDiscoveryRequest | DiscoveryRequest): void;
 	/** Stops and goes on reading: the bound on what waits to be applied. */
@@ -19,8 +17,29 @@ export interface StreamEvents {
 
 export type OpenStream = (events: StreamEvents) => XdsStream;
 
+/** One bidirectional gRPC call, of bytes. */
+export interface ByteStream {
+	/** Kept until it can leave. */
+	send(message: Uint8Array): void;
+	/** After `pause` no message comes until `resume`; what the server may send meanwhile is bounded. */
+	pause(): void;
+	resume(): void;
+	/** Nothing comes any more, `onEnd` included. */
+	cancel(): void;
+}
+
+export interface ByteStreamEvents {
+	/** The message stays as it is: nobody writes to its memory again. */
+	readonly onMessage: (message: Uint8Array) => void;
+	/** Once. */
+	readonly onEnd: (reason: string) => void;
+}
+
+/** Whatever carries gRPC: opens a call of this method. It may take messages of `responseBytesMax`. */
+export type OpenByteStream = (path: string, events: ByteStreamEvents) => ByteStream;
+
 /** How large one response may be. A mesh of ten thousand services stays below it. */
-export const responseBytesMax = 64 * 1024 * 1024;
+export const responseBytesMax: number = 64 * 1024 * 1024;
 
 const paths = {
 	delta: "/envoy.service.discovery.v3.AggregatedDiscoveryService/DeltaAggregatedResources",
@@ -28,78 +47,48 @@ const paths = {
 	secrets: "/envoy.service.secret.v3.SecretDiscoveryService/StreamSecrets",
 } as const;
 
-export interface GrpcTarget {
-	/** host:port or unix:path. */
-	readonly address: string;
-	/** Asked before each stream, so that a renewed certificate is used. */
-	readonly credentials: () => ChannelCredentials;
-	readonly options?: ChannelOptions;
-	/** Asked before each stream: an authorization header, for instance. */
-	readonly metadata?: () => Promise<Readonly<Record<string, string>>>;
-}
-
-/** Streams over gRPC, each on a connection of its own. `secrets` is SDS alone, state of the world. */
-export function openGrpcStream(kind: keyof typeof paths, target: GrpcTarget): OpenStream {
+/** xDS over gRPC. `secrets` is SDS alone, state of the world. */
+export function openXdsStream(kind: keyof typeof paths, openBytes: OpenByteStream): OpenStream {
 	return (events) =>
 		kind === "delta"
-			? open(paths.delta, DeltaDiscoveryRequest, DeltaDiscoveryResponse, target, events)
-			: open(paths[kind], DiscoveryRequest, DiscoveryResponse, target, events);
+			? open(openBytes, paths.delta, DeltaDiscoveryRequest, DeltaDiscoveryResponse, events)
+			: open(openBytes, paths[kind], DiscoveryRequest, DiscoveryResponse, events);
 }
 
 function open<Q, R extends DeltaDiscoveryResponse | DiscoveryResponse>(
+	openBytes: OpenByteStream,
 	path: string,
 	requests: MessageFns<Q>,
 	responses: MessageFns<R>,
-	target: GrpcTarget,
-	events: StreamEvents,
+	{ onResponse, onEnd }: StreamEvents,
 ): XdsStream {
 	let closed = false;
-	let client: Client | undefined;
-	let call: ClientDuplexStream<Q, R> | undefined;
-	const waiting: Q[] = [];
 	const end = (reason: string) => {
 		if (closed) return;
 		closed = true;
-		client?.close();
-		events.onEnd(reason);
+		onEnd(reason);
 	};
-	const start = async () => {
-		const extra = await target.metadata?.();
-		if (closed) return;
-		const metadata = new Metadata();
-		for (const [name, value] of Object.entries(extra ?? {})) metadata.set(name, value);
-		client = new Client(target.address, target.credentials(), {
-			"grpc.max_receive_message_length": responseBytesMax,
-			"grpc.keepalive_time_ms": 30_000,
-			"grpc.keepalive_timeout_ms": 10_000,
-			"grpc.enable_http_proxy": 0,
-			"grpc.use_local_subchannel_pool": 1,
-			...target.options,
-		});
-		call = client.makeBidiStreamRequest(
-			path,
-			(message: Q) => Buffer.from(requests.encode(message).finish()),
-			(bytes: Buffer) => responses.decode(bytes),
-			metadata,
-		);
-		call.on("data", (response: R) => events.onResponse(response));
-		call.on("error", (error: Error) => end(error.message));
-		call.on("end", () => end("the server ended the stream"));
-		for (const message of waiting.splice(0)) call.write(message);
+	const stop = (reason: string) => {
+		stream.cancel();
+		end(reason);
 	};
-	start().catch((error: unknown) => end(error instanceof Error ? error.message : String(error)));
+	const stream = openBytes(path, {
+		onMessage(bytes) {
+			let response: R;
+			try {
+				response = responses.decode(bytes);
+			} catch (error) {
+				return stop(`a response cannot be decoded: ${error instanceof Error ? error.message : String(error)}`);
+			}
+			onResponse(response);
+		},
+		onEnd: end,
+	});
 	return {
-		send(request) {
-			// The kind of stream decides the kind of request: the client sends what it opened the stream for.
-			const message = request as Q;
-			if (call) call.write(message);
-			else waiting.push(message);
-		},
-		pause: () => void call?.pause(),
-		resume: () => void call?.resume(),
-		close: () => {
-			call?.cancel();
-			end("closed");
-		},
+		// The kind of stream decides the kind of request: the client sends what it opened the stream for.
+		send: (request) => stream.send(requests.encode(request as Q).finish()),
+		pause: () => stream.pause(),
+		resume: () => stream.resume(),
+		close: () => stop("closed"),
 	};
 }

@@ -1,13 +1,13 @@
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
-import { Server, ServerCredentials, type ServerDuplexStream, ChannelCredentials } from "@grpc/grpc-js";
+import { ChannelCredentials, Client, Server, ServerCredentials, type ServerDuplexStream } from "@grpc/grpc-js";
 import { createLogger, systemClock } from "@weft/runtime";
 import { Node } from "../generated/envoy/config/core/v3/base.ts";
 import { Cluster } from "../generated/envoy/config/cluster/v3/cluster.ts";
 import { DeltaDiscoveryRequest, DeltaDiscoveryResponse, DiscoveryRequest, DiscoveryResponse } from "../generated/envoy/service/discovery/v3/discovery.ts";
 import { packAny } from "../any.ts";
 import { typeUrls } from "../type-urls.ts";
-import { openGrpcStream } from "./stream.ts";
+import { type OpenByteStream, openXdsStream } from "./stream.ts";
 import { createXdsClient, type RejectedResource, type XdsUpdate } from "./xds-client.ts";
 
 type Call<Q, R> = ServerDuplexStream<Q, R>;
@@ -58,6 +58,23 @@ class TestServer<Q, R> {
 	}
 }
 
+/** The field's own client; the proxy has another. */
+function openGrpcJs(port: number): OpenByteStream {
+	return (path, { onMessage, onEnd }) => {
+		const client = new Client(`127.0.0.1:${port}`, ChannelCredentials.createInsecure(), { "grpc.use_local_subchannel_pool": 1 });
+		const same = (bytes: Buffer): Buffer => bytes;
+		const call = client.makeBidiStreamRequest(path, same, same);
+		call.on("data", onMessage);
+		call.on("error", (error: Error) => onEnd(error.message));
+		call.on("end", () => onEnd("ended"));
+		const cancel = () => {
+			call.cancel();
+			client.close();
+		};
+		return { send: (message) => void call.write(Buffer.from(message)), pause: () => void call.pause(), resume: () => void call.resume(), cancel };
+	};
+}
+
 const quiet = createLogger({ level: "none" });
 
 function clusterAny(name: string) {
@@ -68,7 +85,7 @@ function runClient(mode: "delta" | "sotw", port: number, apply: (update: XdsUpda
 	const abort = new AbortController();
 	const client = createXdsClient({
 		mode,
-		open: openGrpcStream(mode, { address: `127.0.0.1:${port}`, credentials: () => ChannelCredentials.createInsecure() }),
+		open: openXdsStream(mode, openGrpcJs(port)),
 		node: Node.fromPartial({ id: "proxy-1" }),
 		apply,
 		// Reconnects at once.

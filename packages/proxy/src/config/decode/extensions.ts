@@ -56,6 +56,7 @@ import { HeaderMutation } from "@weft/xds/generated/envoy/extensions/filters/htt
 import { HeaderMutationPerRoute } from "@weft/xds/generated/envoy/extensions/filters/http/header_mutation/v3/header_mutation.ts";
 import { JwtAuthentication } from "@weft/xds/generated/envoy/extensions/filters/http/jwt_authn/v3/config.ts";
 import { PerRouteConfig } from "@weft/xds/generated/envoy/extensions/filters/http/jwt_authn/v3/config.ts";
+import { RateLimit, RateLimitPerRoute } from "@weft/xds/generated/envoy/extensions/filters/http/ratelimit/v3/rate_limit.ts";
 import { LocalRateLimit } from "@weft/xds/generated/envoy/extensions/filters/http/local_ratelimit/v3/local_rate_limit.ts";
 import { RBAC } from "@weft/xds/generated/envoy/extensions/filters/http/rbac/v3/rbac.ts";
 import { RBACPerRoute } from "@weft/xds/generated/envoy/extensions/filters/http/rbac/v3/rbac.ts";
@@ -65,6 +66,7 @@ import { CookieBasedSessionState } from "@weft/xds/generated/envoy/extensions/ht
 import { HeaderBasedSessionState } from "@weft/xds/generated/envoy/extensions/http/stateful_session/header/v3/header.ts";
 import { UriTemplateMatchConfig } from "@weft/xds/generated/envoy/extensions/path/match/uri_template/v3/uri_template_match.ts";
 import { RBAC as NetworkRbac } from "@weft/xds/generated/envoy/extensions/filters/network/rbac/v3/rbac.ts";
+import { ExtAuthz as NetworkExtAuthz } from "@weft/xds/generated/envoy/extensions/filters/network/ext_authz/v3/ext_authz.ts";
 import { LocalRateLimit as NetworkLocalRateLimit } from "@weft/xds/generated/envoy/extensions/filters/network/local_ratelimit/v3/local_rate_limit.ts";
 import { TypedStruct } from "@weft/xds/generated/udpa/type/v1/typed_struct.ts";
 import { TypedStruct as TypeTypedStruct } from "@weft/xds/generated/xds/type/v3/typed_struct.ts";
@@ -106,6 +108,8 @@ const implemented: Readonly<Record<string, MessageFns>> = {
 	"envoy.extensions.filters.http.jwt_authn.v3.JwtAuthentication": JwtAuthentication,
 	"envoy.extensions.filters.http.jwt_authn.v3.PerRouteConfig": PerRouteConfig,
 	"envoy.extensions.filters.http.local_ratelimit.v3.LocalRateLimit": LocalRateLimit,
+	"envoy.extensions.filters.http.ratelimit.v3.RateLimit": RateLimit,
+	"envoy.extensions.filters.http.ratelimit.v3.RateLimitPerRoute": RateLimitPerRoute,
 	"envoy.extensions.filters.http.rbac.v3.RBAC": RBAC,
 	"envoy.extensions.filters.http.rbac.v3.RBACPerRoute": RBACPerRoute,
 	"envoy.extensions.filters.http.stateful_session.v3.StatefulSession": StatefulSession,
@@ -115,6 +119,7 @@ const implemented: Readonly<Record<string, MessageFns>> = {
 	"envoy.extensions.path.match.uri_template.v3.UriTemplateMatchConfig": UriTemplateMatchConfig,
 	"envoy.extensions.filters.network.rbac.v3.RBAC": NetworkRbac,
 	"envoy.extensions.filters.network.local_ratelimit.v3.LocalRateLimit": NetworkLocalRateLimit,
+	"envoy.extensions.filters.network.ext_authz.v3.ExtAuthz": NetworkExtAuthz,
 	"envoy.extensions.filters.listener.http_inspector.v3.HttpInspector": HttpInspector,
 	"envoy.extensions.filters.listener.original_dst.v3.OriginalDst": OriginalDst,
 	"envoy.extensions.filters.listener.original_src.v3.OriginalSrc": OriginalSrc,

@@ -2,6 +2,7 @@ import type { Filter } from "@weft/xds/generated/envoy/config/listener/v3/listen
 import type { ConnectionLimit } from "@weft/xds/generated/envoy/extensions/filters/network/connection_limit/v3/connection_limit.ts";
 import type { Config as DirectResponseConfig } from "@weft/xds/generated/envoy/extensions/filters/network/direct_response/v3/config.ts";
 import type { HttpConnectionManager } from "@weft/xds/generated/envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager.ts";
+import type { ExtAuthz } from "@weft/xds/generated/envoy/extensions/filters/network/ext_authz/v3/ext_authz.ts";
 import type { LocalRateLimit } from "@weft/xds/generated/envoy/extensions/filters/network/local_ratelimit/v3/local_rate_limit.ts";
 import type { RBAC } from "@weft/xds/generated/envoy/extensions/filters/network/rbac/v3/rbac.ts";
 import type { TcpProxy as TcpProxyMessage } from "@weft/xds/generated/envoy/extensions/filters/network/tcp_proxy/v3/tcp_proxy.ts";
@@ -12,9 +13,11 @@ import { openAny } from "./any.ts";
 import { type DecodeEnvironment, dataBytes } from "./environment.ts";
 import { decodeBucket } from "./filters/local-rate-limit.ts";
 import { decodeNetworkRbac } from "./filters/rbac.ts";
+import { decodeGrpcService } from "./grpc-service.ts";
 import { decodeHttpConnectionManager } from "./http-connection-manager.ts";
 import { type At, durationMsOr, onlySupports, report, under } from "./issues.ts";
 import { decodeIstioStats } from "./istio-stats.ts";
+import { decodeMetadataMatch } from "./matchers.ts";
 
 const terminal: ReadonlySet<NetworkFilter["kind"]> = new Set(["http", "tcpProxy", "echo", "directResponse"]);
 
@@ -59,6 +62,8 @@ function decodeNetworkFilter(at: At, filter: Filter, environment: DecodeEnvironm
 			if (runtimeEnabled?.defaultValue === false) report(under(at, "runtimeEnabled"), "a rate limit that is not enabled is not implemented");
 			return { kind: "localRateLimit", statPrefix, bucket: decodeBucket(under(at, "tokenBucket"), tokenBucket), shareKey };
 		}
+		case "envoy.extensions.filters.network.ext_authz.v3.ExtAuthz":
+			return decodeExtAuthz(at, opened.message as ExtAuthz);
 		case "envoy.tcp.metadataexchange.config.MetadataExchange":
 			return { kind: "metadataExchange" };
 		case "stats.PluginConfig":
@@ -66,6 +71,34 @@ function decodeNetworkFilter(at: At, filter: Filter, environment: DecodeEnvironm
 	}
 	report(at, `network filter ${filter.name} of type ${opened?.typeName} is not implemented`);
 	return undefined;
+}
+
+const authzFields = [
+	"statPrefix",
+	"grpcService",
+	"failureModeAllow",
+	"includePeerCertificate",
+	"transportApiVersion",
+	"filterEnabledMetadata",
+	"includeTlsSession",
+];
+const authzTimeoutMsDefault = 200;
+
+function decodeExtAuthz(at: At, message: ExtAuthz): NetworkFilter | undefined {
+	onlySupports(at, "envoy.extensions.filters.network.ext_authz.v3.ExtAuthz", message, authzFields);
+	if (message.grpcService === undefined) {
+		report(at, "grpc_service is not set");
+		return undefined;
+	}
+	return {
+		kind: "extAuthz",
+		statPrefix: message.statPrefix,
+		service: decodeGrpcService(under(at, "grpcService"), message.grpcService, authzTimeoutMsDefault),
+		failureModeAllow: message.failureModeAllow,
+		enabledMetadata: message.filterEnabledMetadata && decodeMetadataMatch(under(at, "filterEnabledMetadata"), message.filterEnabledMetadata),
+		sendsPeerCertificate: message.includePeerCertificate,
+		sendsServerName: message.includeTlsSession,
+	};
 }
 
 function decodeConnectionLimit(at: At, limit: ConnectionLimit): NetworkFilter {

@@ -53,9 +53,22 @@ describe("fields that have an effect in Envoy and none here are refused by name"
 			`${filter}.maxActiveFaults: max_active_faults (0) is not implemented`,
 		],
 		[
-			"an authorization service over gRPC",
-			() => withFilter(typed("authz", "envoy.extensions.filters.http.ext_authz.v3.ExtAuthz", { grpcService: { envoyGrpc: { clusterName: "a" } } })),
-			`${filter}.grpcService: ext_authz over gRPC (grpc_service) is not implemented`,
+			"an authorization service by Google's client",
+			() =>
+				withFilter(
+					typed("authz", "envoy.extensions.filters.http.ext_authz.v3.ExtAuthz", { grpcService: { googleGrpc: { targetUri: "a:1", statPrefix: "a" } } }),
+				),
+			`${filter}.grpcService.googleGrpc: google_grpc is not implemented`,
+		],
+		[
+			"metadata of gRPC calls with operators",
+			() =>
+				withFilter(
+					typed("authz", "envoy.extensions.filters.http.ext_authz.v3.ExtAuthz", {
+						grpcService: { envoyGrpc: { clusterName: "a" }, initialMetadata: [{ key: "x", value: "%REQ(y)%" }] },
+					}),
+				),
+			`${filter}.grpcService.initialMetadata[0]: command operators in initial_metadata are not implemented`,
 		],
 		[
 			"a CEL condition",

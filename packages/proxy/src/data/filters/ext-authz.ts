@@ -1,45 +1,34 @@
 import type { ExtAuthz, ExtAuthzSettings } from "../../config/http-filters.ts";
-import type { StringMatch } from "../../config/runtime-config.ts";
-import type { ResponseHead } from "../codec/response-head.ts";
+import type { RequestHead } from "../codec/request-head.ts";
 import { sendLocalReply } from "../http/local-reply.ts";
 import { rerouteRequest } from "../http/route-selection.ts";
 import type { HttpStream } from "../http/stream.ts";
 import type { StreamFilter } from "../http/stream-filter.ts";
 import { mergeMetadata } from "../log/stream-info.ts";
 import { responseFlags } from "../log/response-flags.ts";
-import { type CompileContext, createCompileContext } from "../match/compile-context.ts";
+import { createCompileContext } from "../match/compile-context.ts";
 import { compileMetadataMatch } from "../match/metadata-match.ts";
 import { isInFraction } from "../match/route-table.ts";
-import { compileStringMatch, type StringPredicate } from "../match/string-match.ts";
-import { AsyncRequest, type AsyncResult } from "../upstream/async-request.ts";
+import { type Authorization, applyChange, changeQuery, type FieldChange } from "./authorization.ts";
+import { createGrpcAuthorization } from "./ext-authz-grpc.ts";
+import { createHttpAuthorization } from "./ext-authz-http.ts";
 import type { Counter, FilterInputs } from "./filter-inputs.ts";
 
 const namespace = "envoy.filters.http.ext_authz";
-const answerBytesMax = 1024 * 1024;
 const countersMax = 4000;
-/** What the service is always told of a request, and what a client always hears of a refusal. */
-const alwaysSent: ReadonlySet<string> = new Set(["authorization"]);
-const alwaysTold: ReadonlySet<string> = new Set(["www-authenticate", "location"]);
-const notForClients: ReadonlySet<string> = new Set(["content-length", "connection", "transfer-encoding", "date", "server", ":status"]);
 
-interface Lists {
-	readonly allowed: StringPredicate;
-	readonly disallowed: StringPredicate;
-	readonly upstream: StringPredicate;
-	readonly upstreamAppend: StringPredicate;
-	readonly client: StringPredicate | undefined;
-	readonly clientOnSuccess: StringPredicate;
-	readonly metadata: StringPredicate;
-}
-
-/** Asks a service over HTTP whether a request may pass: 200 lets it, another answer goes to the client, none is an error. */
+/** Asks a service whether a request may pass. `contextExtensions`: of the route and what it is in, the most specific counts. */
 export function compileExtAuthz(
 	config: ExtAuthz,
 	settings: ExtAuthzSettings | undefined,
+	contextExtensions: Readonly<Record<string, string>>,
 	{ context, index, errors, counter, rootCounter }: FilterInputs,
 ): StreamFilter {
 	const compile = createCompileContext();
-	const lists = compileLists(config, compile);
+	const service =
+		config.service.kind === "http"
+			? createHttpAuthorization(config, config.service, compile)
+			: createGrpcAuthorization(config, config.service, contextExtensions, compile);
 	const isEnabledBy = config.enabledMetadata && compileMetadataMatch(config.enabledMetadata, compile);
 	errors.push(...compile.errors);
 	const prefix = config.statPrefix === "" ? "" : `${config.statPrefix}.`;
@@ -75,79 +64,49 @@ export function compileExtAuthz(
 		},
 		onRequestBuffered: check,
 		onResponseHead({ response, filters }) {
-			const added = filters.states[index] as readonly string[] | undefined;
-			for (let i = 0; i < (added?.length ?? 0); i += 2) response.append(added?.[i] as string, added?.[i + 1] as string);
+			for (const change of (filters.states[index] as readonly FieldChange[] | undefined) ?? []) applyChange(response, change);
 		},
 	};
 
 	function check(stream: HttpStream): "stop" {
-		const { filters, snapshot } = stream;
-		let request: AsyncRequest | undefined;
-		const resume = filters.suspend(() => request?.cancel());
-		const cluster = snapshot.clusters.get(config.cluster);
+		const { filters, request } = stream;
+		let cancel = () => {};
+		const resume = filters.suspend(() => cancel());
 		const askedAt = context.nowMs();
-		const onResult = filters.guard((result: AsyncResult) => {
-			if (result.kind === "failed" || result.response.status >= 500) fail(stream, resume);
-			else if (result.response.status === 200) allow(stream, result.response, askedAt, resume);
-			else deny(stream, result.response, result.body);
+		const all = filters.body;
+		const body = bodySettings && all.subarray(0, bodySettings.bytesMax);
+		const isPartial = body !== undefined && (body.length < all.length || request.contentLength > all.length);
+		const onAnswer = filters.guard((answer: Authorization) => {
+			if (answer.kind === "error") fail(stream, resume);
+			else if (answer.kind === "ok") allow(stream, answer, askedAt, resume);
+			else deny(stream, answer, askedAt);
 		});
-		if (cluster === undefined) stream.router.delay(1, () => onResult({ kind: "failed", reason: "cluster not found" }));
-		else request = new AsyncRequest(cluster, describe(stream), onResult);
+		cancel = service.ask(stream, { body, isPartial }, onAnswer);
 		return "stop";
 	}
 
-	/** The request as the service sees it: its method and path, what headers are allowed, and what there is of its body. */
-	function describe({ request, filters }: HttpStream) {
-		const headers: string[] = [];
-		request.forEach((name, value) => {
-			if (name === "content-length" || (!alwaysSent.has(name) && !lists.allowed(name)) || lists.disallowed(name)) return;
-			headers.push(name, value);
-		});
-		for (const { name, value } of config.headersToAdd) headers.push(name, value);
-		const all = filters.body;
-		const body = bodySettings === undefined ? all : all.subarray(0, bodySettings.bytesMax);
-		if (all.length > 0 && bodySettings !== undefined)
-			headers.push("x-envoy-auth-partial-body", String(body.length < all.length || request.contentLength > all.length));
-		// An answer without a body is expected, so nothing is lost by saying so.
-		if (body.length === 0) headers.push("content-length", "0");
-		return {
-			method: request.method,
-			path: config.pathPrefix + request.path,
-			authority: request.authority || config.authority,
-			headers,
-			body,
-			timeoutMs: config.timeoutMs,
-			bodyBytesMax: answerBytesMax,
-		};
-	}
-
-	function allow(stream: HttpStream, answer: ResponseHead, askedAt: number, resume: () => void): void {
+	function allow(stream: HttpStream, answer: Extract<Authorization, { kind: "ok" }>, askedAt: number, resume: () => void): void {
 		ok();
 		countFor(stream, "ok");
-		const { request, info, filters } = stream;
-		const forClient: string[] = [];
-		const metadata: Record<string, unknown> = {};
-		answer.forEach((name, value) => {
-			if (lists.upstreamAppend(name)) request.append(name, value);
-			else if (lists.upstream(name)) request.set(name, value);
-			if (lists.clientOnSuccess(name)) forClient.push(name, value);
-			if (lists.metadata(name)) metadata[name] = value;
-		});
-		if (forClient.length > 0) filters.states[index] = forClient;
-		if (Object.keys(metadata).length > 0) mergeMetadata(info, namespace, { ...metadata, ext_authz_duration: Math.round(context.nowMs() - askedAt) });
+		const { request, filters } = stream;
+		for (const change of answer.request) applyToRequest(request, change);
+		for (const name of answer.removed) if (isRemovable(name)) request.remove(name);
+		if (answer.query !== undefined) request.path = changeQuery(request.path, answer.query);
+		if (answer.response.length > 0) filters.states[index] = answer.response;
+		keepMetadata(stream, answer.metadata, askedAt);
 		if (config.clearRouteCache) rerouteRequest(stream);
 		resume();
 	}
 
-	function deny(stream: HttpStream, answer: ResponseHead, body: Buffer): void {
+	function keepMetadata({ info }: HttpStream, metadata: Readonly<Record<string, unknown>>, askedAt: number): void {
+		if (Object.keys(metadata).length > 0) mergeMetadata(info, namespace, { ...metadata, ext_authz_duration: Math.round(context.nowMs() - askedAt) });
+	}
+
+	function deny(stream: HttpStream, { status, body, headers, metadata }: Extract<Authorization, { kind: "denied" }>, askedAt: number): void {
 		denied();
 		countFor(stream, "denied");
-		const headers: string[] = [];
-		answer.forEach((name, value) => {
-			if (notForClients.has(name)) return;
-			if (lists.client === undefined || alwaysTold.has(name) || lists.client(name)) headers.push(name, value);
-		});
-		sendLocalReply(stream, { status: answer.status, body, flags: responseFlags.UAEX, details: "ext_authz_denied", headers });
+		keepMetadata(stream, metadata, askedAt);
+		sendLocalReply(stream, { status, body, flags: responseFlags.UAEX, details: "ext_authz_denied", headers });
 	}
 
 	function fail(stream: HttpStream, resume: () => void): void {
@@ -166,18 +125,23 @@ export function compileExtAuthz(
 	}
 }
 
-function compileLists(config: ExtAuthz, compile: CompileContext): Lists {
-	const anyOf = (matches: readonly StringMatch[]): StringPredicate => {
-		const tests = matches.map((match) => compileStringMatch(match, compile));
-		return (name) => tests.some((test) => test(name));
-	};
-	return {
-		allowed: anyOf(config.allowedHeaders),
-		disallowed: anyOf(config.disallowedHeaders),
-		upstream: anyOf(config.allowedUpstreamHeaders),
-		upstreamAppend: anyOf(config.allowedUpstreamHeadersToAppend),
-		client: config.allowedClientHeaders.length === 0 ? undefined : anyOf(config.allowedClientHeaders),
-		clientOnSuccess: anyOf(config.allowedClientHeadersOnSuccess),
-		metadata: anyOf(config.metadataFromHeaders),
-	};
+/** Pseudo-header fields are not the service's to remove, nor is the host. */
+function isRemovable(name: string): boolean {
+	return !name.startsWith(":") && name !== "host";
+}
+
+function applyToRequest(request: RequestHead, change: FieldChange): void {
+	switch (change.name) {
+		case ":path":
+			return void (request.path = change.value);
+		case ":method":
+			return void (request.method = change.value);
+		case ":authority":
+		case "host":
+			return void (request.authority = change.value);
+		case ":scheme":
+			return;
+		default:
+			applyChange(request, change);
+	}
 }

@@ -12,6 +12,7 @@ import { compileHeaderMutation } from "./header-mutation.ts";
 import { compileHealthCheck } from "./health-check.ts";
 import { compileJwtAuthn } from "./jwt/jwt-authn.ts";
 import { compileLocalRateLimit } from "./local-rate-limit.ts";
+import { compileRateLimit } from "./rate-limit.ts";
 import { compileHttpRbac } from "./rbac/rbac.ts";
 import { compileStatefulSession } from "./stateful-session.ts";
 
@@ -49,8 +50,13 @@ export function compileHttpFilter(filter: HttpFilter, overrides: readonly Filter
 			return compileGrpcWeb(inputs);
 		case "grpcStats":
 			return compileGrpcStats(filter.stats, inputs);
-		case "extAuthz":
-			return compileExtAuthz(filter.authz, all("extAuthz")[0]?.settings, inputs);
+		case "extAuthz": {
+			const settings = all("extAuthz").map((override) => override.settings);
+			const contextExtensions = Object.assign({}, ...settings.map((one) => one.contextExtensions).toReversed()) as Record<string, string>;
+			return compileExtAuthz(filter.authz, settings[0], contextExtensions, inputs);
+		}
+		case "rateLimit":
+			return compileRateLimit(filter.limit, all("rateLimit")[0]?.settings, inputs);
 		// These have no part in a stream's way: the router ends it, the others are asked by whoever needs them.
 		case "router":
 		case "alpn":

@@ -34,7 +34,7 @@ export function compileLocalRateLimit(config: LocalRateLimit, { context, index, 
 	const counter = (name: string) => rootCounter(`${config.statPrefix}.http_local_rate_limit.`, name);
 	const [enabled, enforced, ok, limited] = [counter("enabled"), counter("enforced"), counter("ok"), counter("rate_limited")] as const;
 	const compile = createCompileContext();
-	const describe = compileDescriptors(config, compile);
+	const describe = config.descriptors.length === 0 ? () => [] : compileDescriptors(config, compile);
 	const mutate = (add: LocalRateLimit["responseHeaders"]) => compileHeaderMutations([{ add, remove: [] }], context.environment, errors);
 	const mutateResponse = mutate(config.responseHeaders);
 	const mutateRequest = mutate(config.requestHeadersWhenNotEnforced);

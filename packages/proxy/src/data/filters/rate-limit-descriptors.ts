@@ -1,4 +1,4 @@
-import type { LocalRateLimit, RateLimitAction, RateLimitEntry } from "../../config/http-filters.ts";
+import type { RateLimitAction, RateLimitEntry } from "../../config/http-filters.ts";
 import { addressOf } from "../headers/edge.ts";
 import type { HttpStream } from "../http/stream.ts";
 import type { CompileContext } from "../match/compile-context.ts";
@@ -12,8 +12,16 @@ type DescribeEntry = (stream: HttpStream) => { readonly key: string; readonly va
 
 const none: readonly Descriptor[] = [];
 
+/** Whose `rate_limits` describe a request. */
+export interface DescriptorSource {
+	readonly stage: number;
+	readonly virtualHostLimits: "override" | "include" | "ignore";
+	/** Used instead of the route's. */
+	readonly rateLimits: readonly RateLimitAction[];
+}
+
 /** The descriptors of a request by the filter's own actions, or by its route's and virtual host's. */
-export function compileDescriptors(config: LocalRateLimit, compile: CompileContext): (stream: HttpStream) => readonly Descriptor[] {
+export function compileDescriptors(config: DescriptorSource, compile: CompileContext): (stream: HttpStream) => readonly Descriptor[] {
 	const compiled = new WeakMap<RateLimitAction, readonly DescribeEntry[]>();
 	const entriesOf = (action: RateLimitAction) => {
 		let entries = compiled.get(action);
@@ -22,7 +30,6 @@ export function compileDescriptors(config: LocalRateLimit, compile: CompileConte
 	};
 	const describe = (actions: readonly RateLimitAction[], stream: HttpStream): readonly Descriptor[] =>
 		actions.filter(({ stage }) => stage === config.stage).flatMap((action) => describeOne(entriesOf(action), stream));
-	if (config.descriptors.length === 0) return () => none;
 	if (config.rateLimits.length > 0) return (stream) => describe(config.rateLimits, stream);
 	return (stream) => {
 		const { route } = stream;

@@ -3,15 +3,29 @@ import { openBucket } from "../../config/shared-buckets.ts";
 import { compileRbac } from "../filters/rbac/rbac-engine.ts";
 import type { Counter } from "../filters/filter-inputs.ts";
 import type { StreamInfo } from "../log/stream-info.ts";
+import { compileConnectionAuthorization } from "./connection-authorization.ts";
 import { createCompileContext } from "../match/compile-context.ts";
 import type { WorkerContext } from "../worker/context.ts";
 
-/** Judges a connection whose handshake is done: why it is not to be served, or undefined. */
-export type AdmitConnection = (info: StreamInfo) => string | undefined;
+/**
+ * Judges a connection whose handshake is done, now or later: why it is not to be served, or undefined. Gives the function
+ * that ends the asking.
+ */
+export type ConnectionTest = (info: StreamInfo, onVerdict: (refused: string | undefined) => void) => () => void;
 
 export interface ConnectionFilters {
-	readonly admit: AdmitConnection | undefined;
+	readonly admit: ConnectionTest | undefined;
 	close(): void;
+}
+
+/** What a test gives that has answered at once. */
+export function answered(): void {}
+
+function atOnce(judge: (info: StreamInfo) => string | undefined): ConnectionTest {
+	return (info, onVerdict) => {
+		onVerdict(judge(info));
+		return answered;
+	};
 }
 
 /**
@@ -29,7 +43,7 @@ export function compileConnectionFilters(filters: readonly NetworkFilter[], cont
 			counters[at] = (counters[at] as number) + by;
 		};
 	};
-	const tests = filters.flatMap((filter): readonly AdmitConnection[] => {
+	const tests = filters.flatMap((filter): readonly ConnectionTest[] => {
 		switch (filter.kind) {
 			case "rbac": {
 				const compile = createCompileContext();
@@ -37,12 +51,12 @@ export function compileConnectionFilters(filters: readonly NetworkFilter[], cont
 				const engine = compileRbac(filter.rbac, compile, { filterName: "envoy.filters.network.rbac", counter: (name) => counterIn(`${prefix}rbac.`, name) });
 				errors.push(...compile.errors);
 				return [
-					(info) => {
+					atOnce((info) => {
 						const verdict = engine.judge(info);
 						return verdict === undefined || verdict.isAllowed
 							? undefined
 							: `rbac_access_denied_matched_policy[${verdict.policy || "none"}]`.replace(/\s/g, "_");
-					},
+					}),
 				];
 			}
 			case "localRateLimit": {
@@ -51,23 +65,33 @@ export function compileConnectionFilters(filters: readonly NetworkFilter[], cont
 				const key = shareKey === "" ? `${statPrefix} ${rate.key}` : `shared ${shareKey}`;
 				const bucket = openBucket(context.buckets, context.hash64([key, rate.tokensMax, rate.tokensPerFill, rate.fillIntervalMs].join("\0")), rate);
 				return [
-					() => {
+					atOnce(() => {
 						if (bucket.take(context.wallMs())) return undefined;
 						limited();
 						return "local_ratelimit_close";
-					},
+					}),
 				];
 			}
+			case "extAuthz":
+				return [compileConnectionAuthorization(filter, context, errors, (name) => counterIn(`ext_authz.${filter.statPrefix}.`, name))];
 			default:
 				return [];
 		}
 	});
-	const admit: AdmitConnection = (info) => {
-		for (const test of tests) {
-			const refused = test(info);
-			if (refused !== undefined) return refused;
-		}
-		return undefined;
+	const admit: ConnectionTest = (info, onVerdict) => {
+		let cancel = () => {};
+		const next = (at: number) => {
+			const test = tests[at];
+			if (test === undefined) return onVerdict(undefined);
+			const stop = test(info, (refused) => {
+				if (refused !== undefined) return onVerdict(refused);
+				next(at + 1);
+			});
+			// Those that follow one that answered at once have set theirs already.
+			if (stop !== answered) cancel = stop;
+		};
+		next(0);
+		return () => cancel();
 	};
 	return {
 		admit: tests.length === 0 ? undefined : admit,

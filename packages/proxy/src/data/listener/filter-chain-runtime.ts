@@ -9,7 +9,7 @@ import { tcpCounters, tlsCounters } from "../stats/families.ts";
 import type { CompiledTcpProxy } from "../tcp/tcp-proxy.ts";
 import { createDownstreamTls, type DownstreamTlsAcceptor } from "../tls/downstream-tls.ts";
 import type { WorkerContext } from "../worker/context.ts";
-import { type AdmitConnection, compileConnectionFilters } from "./connection-filters.ts";
+import { type ConnectionTest, compileConnectionFilters } from "./connection-filters.ts";
 
 /** A filter chain ready to take connections. */
 export interface ChainRuntime {
@@ -17,7 +17,7 @@ export interface ChainRuntime {
 	readonly tls: DownstreamTlsAcceptor | undefined;
 	readonly terminal: TerminalFilter;
 	readonly limit: ConnectionLimit | undefined;
-	readonly admit: AdmitConnection | undefined;
+	readonly admit: ConnectionTest | undefined;
 	/** The cluster is named by the client's SNI. */
 	readonly isSniCluster: boolean;
 	close(): void;

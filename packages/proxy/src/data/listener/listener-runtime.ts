@@ -11,7 +11,7 @@ import { type ConnectionFacts, compileFilterChains, type FilterChainMatcher } fr
 import { httpInspectorCounters, listenerCounters, listenerGauges, tlsInspectorCounters } from "../stats/families.ts";
 import type { StatsScope } from "../stats/registry.ts";
 import { TcpSession } from "../tcp/tcp-proxy.ts";
-import type { Connection } from "../transport/connection.ts";
+import { type Connection, silentHandler } from "../transport/connection.ts";
 import { Timer } from "../transport/timers.ts";
 import type { WorkerContext } from "../worker/context.ts";
 import { createServerInfo, joinAddress } from "./connection-info.ts";
@@ -235,10 +235,39 @@ export class ListenerRuntime {
 	}
 
 	#serve(connection: Connection, info: ConnectionInfo, chain: ChainRuntime, bytes: Buffer | undefined, alpn = ""): void {
+		if (chain.admit === undefined) return this.#serveAdmitted(connection, info, chain, bytes, alpn, undefined);
+		const judged = createStreamInfo(info);
+		judged.startTimeMs = this.#context.wallMs();
+		let isWaiting = true;
+		connection.pause();
+		this.#others.add(connection);
+		const cancel = chain.admit(judged, (refused) => {
+			isWaiting = false;
+			this.#others.delete(connection);
+			if (refused !== undefined) return this.#refuse(connection, judged, chain, refused);
+			this.#serveAdmitted(connection, info, chain, bytes, alpn, judged.dynamicMetadata);
+		});
+		if (!isWaiting) return;
+		// It does not read, so nothing comes but its end by our own hand.
+		connection.handler = {
+			...silentHandler,
+			onClose: () => {
+				cancel();
+				this.#others.delete(connection);
+				this.#closed(chain);
+			},
+		};
+	}
+
+	#serveAdmitted(
+		connection: Connection,
+		info: ConnectionInfo,
+		chain: ChainRuntime,
+		bytes: Buffer | undefined,
+		alpn: string,
+		metadata: StreamInfo["dynamicMetadata"],
+	): void {
 		const { terminal } = chain;
-		const judged = chain.admit && createStreamInfo(info);
-		const refused = judged && chain.admit?.(judged);
-		if (judged !== undefined && refused !== undefined) return this.#refuse(connection, judged, chain, refused);
 		switch (terminal.kind) {
 			case "http": {
 				const { manager } = terminal;
@@ -266,7 +295,7 @@ export class ListenerRuntime {
 					this.#others.delete(connection);
 					this.#closed(chain);
 				});
-				session.info.dynamicMetadata = judged?.dynamicMetadata;
+				session.info.dynamicMetadata = metadata;
 				return session.start({ cluster: chain.isSniCluster ? info.requestedServerName : terminal.chooseCluster(), bytes });
 			}
 			case "echo":
@@ -281,6 +310,7 @@ export class ListenerRuntime {
 		info.startAt = info.endAt = this.#context.nowMs();
 		info.startTimeMs = this.#context.wallMs();
 		info.connectionTerminationDetails = reason;
+		connection.handler = silentHandler;
 		if (chain.terminal.kind === "tcpProxy") for (const log of chain.terminal.proxy.accessLogs) log(info);
 		connection.destroy();
 		this.#closed(chain);

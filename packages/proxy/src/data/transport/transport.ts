@@ -5,6 +5,11 @@ import { createRawTransport } from "./raw-transport.ts";
 
 const selfTestTimeoutMs = 2000;
 
+/** What connections are made of, in every thread: `WEFT_TRANSPORT=net` keeps to public sockets. */
+export function transportKind(variables: NodeJS.ProcessEnv): "auto" | "net" {
+	return variables["WEFT_TRANSPORT"] === "net" ? "net" : "auto";
+}
+
 /** Raw handles when this Node's behave as expected; else the public sockets. `net` forces the latter. */
 export async function createTransport(wanted: "auto" | "net", hooks: TransportHooks): Promise<Transport> {
 	const bindings = wanted === "net" ? undefined : loadRawBindings();

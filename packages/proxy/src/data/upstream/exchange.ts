@@ -28,7 +28,8 @@ export interface UpstreamClient {
 	onResponseBody(bytes: Buffer, start: number, end: number): void;
 	onResponseTrailer(name: string, value: string): void;
 	onResponseEnd(): void;
-	onUpstreamReset(reason: ResetReason, detail: string): void;
+	/** `http2Code`: of RST_STREAM or GOAWAY, where that is how it ended. */
+	onUpstreamReset(reason: ResetReason, detail: string, http2Code?: number): void;
 	/** Stop sending, until `onUpstreamDrain`. */
 	onUpstreamBlocked(): void;
 	onUpstreamDrain(): void;

@@ -8,7 +8,7 @@ import type { Malformed } from "../http2/request-fields.ts";
 import { ResponseFields } from "../http2/response-fields.ts";
 import type { Connection } from "../transport/connection.ts";
 import type { ResetReason, UpstreamClient, UpstreamExchange } from "./exchange.ts";
-import { type Http2Upstream, upstreamHeadersMax, upstreamListBytesMax } from "./http2-upstream.ts";
+import type { Http2Session } from "../http2/session.ts";
 
 const responseFields = new ResponseFields();
 const pausedByClient = 1;
@@ -17,11 +17,34 @@ const interimsMax = 100;
 /** RFC 6455 §4.2.2. */
 const websocketGuid = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 
+/** Of trailers and heads that hosts send. */
+export const upstreamListBytesMax: number = 60 * 1024;
+export const upstreamHeadersMax = 1000;
+
+/** The connection to a host that carries exchanges. */
+export interface ExchangeCarrier {
+	readonly session: Http2Session;
+	readonly connection: Connection;
+	/** `ip:port` of our end. */
+	readonly localAddress: string;
+	/** What we let the host send on one stream; bytes. */
+	readonly streamWindow: number;
+	/** Exchanges that went well. */
+	answered: number;
+	readonly nowMs: () => number;
+	/** Ends an entry from the event loop. */
+	readonly afterEvent: () => void;
+	/** Once the host's settings are known. */
+	whenSettled(run: () => void): void;
+	/** The exchange's head goes out. */
+	onStreamOpened(): void;
+}
+
 /** One request on a connection that it shares. Its stream begins with its head. */
 export class Http2Exchange extends Http2Stream implements UpstreamExchange {
 	readonly protocol = "HTTP/2";
 	hasAnswered = false;
-	readonly #upstream: Http2Upstream;
+	readonly #upstream: ExchangeCarrier;
 	readonly #isReused: boolean;
 	#client: UpstreamClient | undefined;
 	/** Asked for by extended CONNECT: 2xx is its 101. */
@@ -29,9 +52,8 @@ export class Http2Exchange extends Http2Stream implements UpstreamExchange {
 	#websocketKey: string | undefined;
 	#interims = 0;
 
-	constructor(upstream: Http2Upstream) {
-		const { config, context } = upstream.pool.cluster;
-		super(upstream.session, 0, upstream.session.peer.initialWindowSize, config.http2.streamWindow, context.nowMs());
+	constructor(upstream: ExchangeCarrier) {
+		super(upstream.session, 0, upstream.session.peer.initialWindowSize, upstream.streamWindow, upstream.nowMs());
 		this.#upstream = upstream;
 		this.#isReused = upstream.answered > 0;
 	}
@@ -64,7 +86,7 @@ export class Http2Exchange extends Http2Stream implements UpstreamExchange {
 		if (!this.session.peer.enableConnectProtocol) {
 			setImmediate(() => {
 				this.#fail("protocolError", "upstream does not take extended CONNECT");
-				this.#upstream.pool.cluster.context.afterEvent();
+				this.#upstream.afterEvent();
 			});
 			return;
 		}
@@ -77,7 +99,7 @@ export class Http2Exchange extends Http2Stream implements UpstreamExchange {
 		if (!session.openOwn(this)) {
 			setImmediate(() => {
 				this.#fail(session.isFailed ? "connectionTermination" : "unprocessed", "");
-				this.#upstream.pool.cluster.context.afterEvent();
+				this.#upstream.afterEvent();
 			});
 			return;
 		}
@@ -168,13 +190,13 @@ export class Http2Exchange extends Http2Stream implements UpstreamExchange {
 	}
 
 	override onReset(code: number, cause: ResetCause): void {
-		this.#fail(resetReason(code, cause), "");
+		this.#fail(resetReason(code, cause), "", code);
 	}
 
-	#fail(reason: ResetReason, detail: string): void {
+	#fail(reason: ResetReason, detail: string, code: number = errorCode.noError): void {
 		const client = this.#client;
 		this.#client = undefined;
-		client?.onUpstreamReset(reason, detail);
+		client?.onUpstreamReset(reason, detail, code);
 	}
 
 	override onBlocked(): void {

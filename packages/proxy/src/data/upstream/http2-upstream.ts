@@ -7,15 +7,11 @@ import { formatSocketAddress } from "../lb/host-entry.ts";
 import type { Connection, ConnectionHandler } from "../transport/connection.ts";
 import { Timer } from "../transport/timers.ts";
 import { clusterStat } from "./cluster-stats.ts";
-import { Http2Exchange } from "./http2-exchange.ts";
+import { type ExchangeCarrier, Http2Exchange, upstreamHeadersMax, upstreamListBytesMax } from "./http2-exchange.ts";
 import type { Http2Pool } from "./http2-pool.ts";
 
-/** Of trailers and heads that hosts send. */
-export const upstreamListBytesMax: number = 60 * 1024;
-export const upstreamHeadersMax = 1000;
-
 /** One HTTP/2 connection to a host, which carries many exchanges. */
-export class Http2Upstream implements ConnectionHandler, SessionOwner {
+export class Http2Upstream implements ConnectionHandler, SessionOwner, ExchangeCarrier {
 	readonly isServer = false;
 	readonly listBytesMax: number = upstreamListBytesMax;
 	readonly headersMax: number = upstreamHeadersMax;
@@ -24,8 +20,10 @@ export class Http2Upstream implements ConnectionHandler, SessionOwner {
 	readonly session: Http2Session;
 	/** Exchanges begun. */
 	requests = 0;
-	/** Exchanges that went well. */
 	answered = 0;
+	readonly streamWindow: number;
+	readonly nowMs: () => number;
+	readonly afterEvent: () => void;
 	readonly #idleTimer: Timer;
 	readonly #ageTimer: Timer;
 	readonly #keepalive: KeepalivePings | undefined;
@@ -40,6 +38,9 @@ export class Http2Upstream implements ConnectionHandler, SessionOwner {
 		connection.handler = this;
 		const { config, context } = pool.cluster;
 		pool.cluster.openHttp2Stats();
+		this.streamWindow = config.http2.streamWindow;
+		this.nowMs = context.nowMs;
+		this.afterEvent = context.afterEvent;
 		const outbound = new Outbound(connection, context.outbounds);
 		this.session = new Http2Session(this, config.http2, outbound, context.nowMs);
 		outbound.reserve(clientPreface.length);
@@ -58,7 +59,6 @@ export class Http2Upstream implements ConnectionHandler, SessionOwner {
 		this.#keepalive = config.http2.keepalive && new KeepalivePings(config.http2.keepalive, this.session, context, () => this.#onDeadPeer());
 	}
 
-	/** `ip:port` of our end. */
 	get localAddress(): string {
 		return (this.#localAddress ??= formatSocketAddress({ kind: "ip", address: this.connection.localAddress, port: this.connection.localPort }));
 	}
@@ -83,7 +83,6 @@ export class Http2Upstream implements ConnectionHandler, SessionOwner {
 		return exchange;
 	}
 
-	/** Once the peer's settings are known. */
 	whenSettled(run: () => void): void {
 		if (this.session.hasPeerSettings) run();
 		else this.#onSettled.push(run);
@@ -110,7 +109,6 @@ export class Http2Upstream implements ConnectionHandler, SessionOwner {
 		return undefined;
 	}
 
-	/** The exchange's head goes out. */
 	onStreamOpened(): void {
 		this.pool.cluster.gaugeHttp2(http2Gauge.streams_active, 1);
 	}

@@ -86,6 +86,7 @@ function mainStats({ clock, concurrency, outliers, records, state, store }: Admi
 				warming_clusters: waiting.filter((name) => name.startsWith("cluster ")).length,
 				dynamic_clusters: dynamicOf("cds"),
 			}),
+			...(state.isControlPlaneConnected === undefined ? [] : [block("control_plane.", { connected_state: Number(state.isControlPlaneConnected) })]),
 			block("listener_manager.", {
 				total_listeners_active: store.inForce.listeners.size,
 				total_listeners_warming: waiting.filter((name) => name.startsWith("listener ")).length,

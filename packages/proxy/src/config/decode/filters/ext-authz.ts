@@ -5,14 +5,16 @@ import type {
 	HttpService,
 } from "@weft/xds/generated/envoy/extensions/filters/http/ext_authz/v3/ext_authz.ts";
 import type { ListStringMatcher } from "@weft/xds/generated/envoy/type/matcher/v3/string.ts";
-import type { ExtAuthzBody, ExtAuthzSettings, HttpFilterConfig } from "../../http-filters.ts";
+import type { ExtAuthzBody, ExtAuthzGrpc, ExtAuthzHttp, ExtAuthzSettings, HttpFilterConfig } from "../../http-filters.ts";
 import type { StringMatch } from "../../runtime-config.ts";
+import { decodeGrpcService } from "../grpc-service.ts";
 import { type At, durationMsOr, onlySupports, report, under } from "../issues.ts";
 import { always, decodeMetadataMatch, decodeRuntimeFraction, decodeStringMatch } from "../matchers.ts";
 
 const typeName = "envoy.extensions.filters.http.ext_authz.v3";
 const fields = [
 	"httpService",
+	"grpcService",
 	"transportApiVersion",
 	"failureModeAllow",
 	"failureModeAllowHeaderAdd",
@@ -25,18 +27,17 @@ const fields = [
 	"statPrefix",
 	"allowedHeaders",
 	"disallowedHeaders",
-	// Only a gRPC check carries it.
+	// Only a gRPC check carries these.
 	"encodeRawHeaders",
+	"metadataContextNamespaces",
+	"includePeerCertificate",
+	"includeTlsSession",
 ];
+const timeoutMsDefault = 200;
 
-/** The service asked over HTTP. Asked over gRPC it is refused by name, until gRPC calls can be made from here. */
 export function decodeExtAuthz(at: At, message: AuthzMessage): HttpFilterConfig | undefined {
-	if (message.grpcService !== undefined) {
-		report(under(at, "grpcService"), "ext_authz over gRPC (grpc_service) is not implemented");
-		return undefined;
-	}
 	onlySupports(at, `${typeName}.ExtAuthz`, message, fields);
-	const service = message.httpService;
+	const service = decodeAnyService(at, message);
 	if (service === undefined) {
 		report(at, "neither grpc_service nor http_service is set");
 		return undefined;
@@ -44,7 +45,7 @@ export function decodeExtAuthz(at: At, message: AuthzMessage): HttpFilterConfig 
 	return {
 		kind: "extAuthz",
 		authz: {
-			...decodeService(under(at, "httpService"), service),
+			service,
 			failureModeAllow: message.failureModeAllow,
 			failureModeAllowHeaderAdd: message.failureModeAllowHeaderAdd,
 			body: decodeBody(message.withRequestBody),
@@ -56,14 +57,27 @@ export function decodeExtAuthz(at: At, message: AuthzMessage): HttpFilterConfig 
 			statPrefix: message.statPrefix,
 			allowedHeaders: [
 				...decodeList(under(at, "allowedHeaders"), message.allowedHeaders),
-				...decodeList(under(at, "httpService.authorizationRequest.allowedHeaders"), service.authorizationRequest?.allowedHeaders),
+				...decodeList(under(at, "httpService.authorizationRequest.allowedHeaders"), message.httpService?.authorizationRequest?.allowedHeaders),
 			],
 			disallowedHeaders: decodeList(under(at, "disallowedHeaders"), message.disallowedHeaders),
 		},
 	};
 }
 
-function decodeService(at: At, service: HttpService) {
+function decodeAnyService(at: At, message: AuthzMessage): ExtAuthzHttp | ExtAuthzGrpc | undefined {
+	if (message.httpService !== undefined) return decodeService(under(at, "httpService"), message.httpService);
+	if (message.grpcService === undefined) return undefined;
+	return {
+		kind: "grpc",
+		service: decodeGrpcService(under(at, "grpcService"), message.grpcService, timeoutMsDefault),
+		metadataNamespaces: message.metadataContextNamespaces,
+		sendsPeerCertificate: message.includePeerCertificate,
+		sendsServerName: message.includeTlsSession,
+		sendsRawHeaders: message.encodeRawHeaders,
+	};
+}
+
+function decodeService(at: At, service: HttpService): ExtAuthzHttp {
 	const request = service.authorizationRequest;
 	const response = service.authorizationResponse;
 	const here = under(at, "authorizationResponse");
@@ -74,10 +88,11 @@ function decodeService(at: At, service: HttpService) {
 		authority = (service.serverUri?.uri ?? "").replace(/\/.*/, "");
 	}
 	return {
+		kind: "http",
 		cluster: service.serverUri?.cluster ?? "",
 		authority,
 		pathPrefix: service.pathPrefix,
-		timeoutMs: durationMsOr(service.serverUri?.timeout, 200),
+		timeoutMs: durationMsOr(service.serverUri?.timeout, timeoutMsDefault),
 		headersToAdd: (request?.headersToAdd ?? []).map(({ key, value }) => ({ name: key.toLowerCase(), value })),
 		allowedUpstreamHeaders: decodeList(under(here, "allowedUpstreamHeaders"), response?.allowedUpstreamHeaders),
 		allowedUpstreamHeadersToAppend: decodeList(under(here, "allowedUpstreamHeadersToAppend"), response?.allowedUpstreamHeadersToAppend),
@@ -92,11 +107,10 @@ function decodeList(at: At, list: ListStringMatcher | undefined): readonly Strin
 }
 
 function decodeBody(settings: BufferSettings | undefined): ExtAuthzBody | undefined {
-	return settings && { bytesMax: settings.maxRequestBytes, allowPartial: settings.allowPartialMessage };
+	return settings && { bytesMax: settings.maxRequestBytes, allowPartial: settings.allowPartialMessage, asBytes: settings.packAsBytes };
 }
 
 export function decodeExtAuthzSettings(at: At, settings: CheckSettings): ExtAuthzSettings {
-	// Context extensions are for gRPC checks.
 	onlySupports(at, `${typeName}.CheckSettings`, settings, ["contextExtensions", "disableRequestBodyBuffering", "withRequestBody"]);
-	return { disableBody: settings.disableRequestBodyBuffering, body: decodeBody(settings.withRequestBody) };
+	return { contextExtensions: settings.contextExtensions, disableBody: settings.disableRequestBodyBuffering, body: decodeBody(settings.withRequestBody) };
 }

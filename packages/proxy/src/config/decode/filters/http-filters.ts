@@ -8,6 +8,7 @@ import type { HeaderMutation } from "@weft/xds/generated/envoy/extensions/filter
 import type { HealthCheck } from "@weft/xds/generated/envoy/extensions/filters/http/health_check/v3/health_check.ts";
 import type { JwtAuthentication } from "@weft/xds/generated/envoy/extensions/filters/http/jwt_authn/v3/config.ts";
 import type { LocalRateLimit } from "@weft/xds/generated/envoy/extensions/filters/http/local_ratelimit/v3/local_rate_limit.ts";
+import type { RateLimit } from "@weft/xds/generated/envoy/extensions/filters/http/ratelimit/v3/rate_limit.ts";
 import type { RBAC } from "@weft/xds/generated/envoy/extensions/filters/http/rbac/v3/rbac.ts";
 import type { Router } from "@weft/xds/generated/envoy/extensions/filters/http/router/v3/router.ts";
 import type { StatefulSession } from "@weft/xds/generated/envoy/extensions/filters/http/stateful_session/v3/stateful_session.ts";
@@ -24,6 +25,7 @@ import { decodeExtAuthz } from "./ext-authz.ts";
 import { decodeFault } from "./fault.ts";
 import { decodeJwtAuthn } from "./jwt-authn.ts";
 import { decodeLocalRateLimit } from "./local-rate-limit.ts";
+import { decodeRateLimit } from "./rate-limit.ts";
 import { decodeHttpRbac } from "./rbac.ts";
 
 export function decodeHttpFilters(at: At, filters: readonly FilterMessage[], environment: DecodeEnvironment): readonly HttpFilter[] {
@@ -80,6 +82,8 @@ function decodeConfig(at: At, name: string, { typeName, message }: Opened, envir
 			return { kind: "statefulSession", session: decodeStatefulSession(at, message as StatefulSession) };
 		case "envoy.extensions.filters.http.ext_authz.v3.ExtAuthz":
 			return decodeExtAuthz(at, message as ExtAuthz);
+		case "envoy.extensions.filters.http.ratelimit.v3.RateLimit":
+			return decodeRateLimit(at, message as RateLimit);
 		case "istio.envoy.config.filter.http.alpn.v2alpha1.FilterConfig":
 			return decodeAlpn(message as AlpnConfig);
 		case "stats.PluginConfig":

@@ -8,6 +8,7 @@ import type { HTTPFault } from "@weft/xds/generated/envoy/extensions/filters/htt
 import type { HeaderMutationPerRoute } from "@weft/xds/generated/envoy/extensions/filters/http/header_mutation/v3/header_mutation.ts";
 import type { PerRouteConfig } from "@weft/xds/generated/envoy/extensions/filters/http/jwt_authn/v3/config.ts";
 import type { LocalRateLimit } from "@weft/xds/generated/envoy/extensions/filters/http/local_ratelimit/v3/local_rate_limit.ts";
+import type { RateLimitPerRoute } from "@weft/xds/generated/envoy/extensions/filters/http/ratelimit/v3/rate_limit.ts";
 import type { RBACPerRoute } from "@weft/xds/generated/envoy/extensions/filters/http/rbac/v3/rbac.ts";
 import type { StatefulSessionPerRoute } from "@weft/xds/generated/envoy/extensions/filters/http/stateful_session/v3/stateful_session.ts";
 import type { FilterOverride, FilterOverrideConfig, FilterOverrides } from "../../http-filters.ts";
@@ -18,6 +19,7 @@ import { decodeCors } from "./cors.ts";
 import { decodeExtAuthzSettings } from "./ext-authz.ts";
 import { decodeFault } from "./fault.ts";
 import { decodeLocalRateLimit } from "./local-rate-limit.ts";
+import { decodeRateLimitSettings } from "./rate-limit.ts";
 import { decodeHttpRbac } from "./rbac.ts";
 
 type Any = { readonly typeUrl: string; readonly value: Uint8Array };
@@ -84,6 +86,8 @@ function decodeConfig(at: At, { typeName, message }: Opened): FilterOverrideConf
 			const { statefulSession } = message as StatefulSessionPerRoute;
 			return statefulSession && { kind: "statefulSession", session: decodeStatefulSession(under(at, "statefulSession"), statefulSession) };
 		}
+		case "envoy.extensions.filters.http.ratelimit.v3.RateLimitPerRoute":
+			return { kind: "rateLimit", settings: decodeRateLimitSettings(at, message as RateLimitPerRoute) };
 		case "envoy.extensions.filters.http.ext_authz.v3.ExtAuthzPerRoute": {
 			const { checkSettings } = message as ExtAuthzPerRoute;
 			return checkSettings && { kind: "extAuthz", settings: decodeExtAuthzSettings(under(at, "checkSettings"), checkSettings) };

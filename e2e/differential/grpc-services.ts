@@ -1,0 +1,59 @@
+import { type handleUnaryCall, Metadata, Server, ServerCredentials } from "@grpc/grpc-js";
+import type { MessageFns } from "@weft/xds";
+
+const loopback = (port: number) => ({ socket_address: { address: "127.0.0.1", port_value: port } });
+const http2 = {
+	"envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
+		"@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
+		explicit_http_config: { http2_protocol_options: {} },
+	},
+};
+
+/** A cluster of one gRPC server. */
+export const grpcCluster = (name: string, port: number) => ({
+	name,
+	type: "STATIC",
+	connect_timeout: "2s",
+	typed_extension_protocol_options: http2,
+	load_assignment: { cluster_name: name, endpoints: [{ lb_endpoints: [{ endpoint: { address: loopback(port) } }] }] },
+});
+
+/** What a service answers with; an error ends the call with its code; `silence`: nothing. */
+export type Answer<R> = R | Failure | "silence";
+
+interface Failure {
+	readonly code: number;
+	readonly details: string;
+}
+
+const isFailure = (answer: unknown): answer is Failure => typeof answer === "object" && answer !== null && "details" in answer;
+
+/** A server of one unary method, that both proxies of a pair ask. */
+export async function startService<Q, R>(
+	path: string,
+	requests: MessageFns<Q>,
+	responses: MessageFns<R>,
+	answer: (request: Q, metadata: Metadata) => Answer<R>,
+): Promise<{ readonly port: number; readonly stop: () => void }> {
+	const server = new Server();
+	const unary: handleUnaryCall<Q, R> = (call, callback) => {
+		const said = answer(call.request, call.metadata);
+		if (said === "silence") return;
+		if (isFailure(said)) callback({ ...said, metadata: new Metadata() });
+		else callback(null, said);
+	};
+	const method = {
+		path,
+		requestStream: false,
+		responseStream: false,
+		requestSerialize: (message: Q) => Buffer.from(requests.encode(message).finish()),
+		requestDeserialize: (bytes: Buffer) => requests.decode(bytes),
+		responseSerialize: (message: R) => Buffer.from(responses.encode(message).finish()),
+		responseDeserialize: (bytes: Buffer) => responses.decode(bytes),
+	};
+	server.addService({ unary: method }, { unary });
+	const port = await new Promise<number>((resolve, reject) =>
+		server.bindAsync("127.0.0.1:0", ServerCredentials.createInsecure(), (error, bound) => (error === null ? resolve(bound) : reject(error))),
+	);
+	return { port, stop: () => server.forceShutdown() };
+}
