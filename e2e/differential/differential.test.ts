@@ -1,15 +1,14 @@
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
-import { findEnvoy } from "../../scripts/peers-find.mjs";
 import { http1 } from "./cases/http1.ts";
 import { routing } from "./cases/routing.ts";
 import { intended } from "./intended.ts";
 import { differences } from "./observation.ts";
+import { skipReason as skip } from "./pair.ts";
 import { World } from "./run-case.ts";
 
 // The same configuration into both proxies, the same bytes at both, the same upstream behind both: what can be seen must be the same.
 const suites = [routing, http1];
-const skip = findEnvoy() === undefined ? "no Envoy here: npm run peers" : false;
 const used = new Set<(typeof intended)[number]>();
 
 for (const suite of suites) {
@@ -18,7 +17,7 @@ for (const suite of suites) {
 		let weft: World;
 
 		before(async () => {
-			[envoy, weft] = await Promise.all([World.start("envoy", suite), World.start("weft", suite)]);
+			[envoy, weft] = await World.startPair(suite);
 		});
 		after(() => Promise.all([envoy?.stop(), weft?.stop()]));
 
@@ -32,7 +31,7 @@ for (const suite of suites) {
 				});
 				const lines = unexplained.map(({ path, envoy: a, weft: b }) => `${path}: Envoy ${JSON.stringify(a)}, weft-proxy ${JSON.stringify(b)}`);
 				assert.equal(lines.join("\n"), "");
-				assert.ok(envoy.proxy.isAlive && weft.proxy.isAlive, "both proxies live");
+				assert.ok(envoy.proxy.isAlive() && weft.proxy.isAlive(), "both proxies live");
 			});
 		}
 	});

@@ -30,32 +30,31 @@ export interface Suite {
 	/** `static_resources` of the bootstrap. */
 	resources(ports: Ports, accessLog: readonly object[]): object;
 	readonly listeners: readonly string[];
+	/** Further fields of the bootstrap. */
+	readonly bootstrap?: object;
+	/** Further fields of each log line, name → format. */
+	readonly log?: Readonly<Record<string, string>>;
+	/** Counters that say nothing about what this suite tries. */
+	readonly ignoreStats?: RegExp;
 	readonly cases: readonly Case[];
 }
 
-const type = "type.googleapis.com/envoy";
-export const loopback = (port: number) => ({ socket_address: { address: "127.0.0.1", port_value: port } });
-
-/** An extension's `{ name, typed_config }`. `message`: its full name without the `envoy.` in front. */
-export function extension(name: string, message: string, fields: object = {}): object {
-	return { name, typed_config: { "@type": `${type}.${message}`, ...fields } };
-}
-
-export const router = extension("envoy.filters.http.router", "extensions.filters.http.router.v3.Router");
-
-export function httpListener(name: string, manager: object): object {
-	const filter = extension("envoy.filters.network.http_connection_manager", "extensions.filters.network.http_connection_manager.v3.HttpConnectionManager", {
-		stat_prefix: name,
-		http_filters: [router],
-		...manager,
-	});
-	return { name, address: loopback(0), filter_chains: [{ filters: [filter] }] };
-}
-
-export function staticCluster(name: string, ports: number | readonly number[], fields: object = {}): object {
-	const endpoints = [ports].flat().map((port) => ({ endpoint: { address: loopback(port) } }));
-	return { name, type: "STATIC", connect_timeout: "1s", load_assignment: { cluster_name: name, endpoints: [{ lb_endpoints: endpoints }] }, ...fields };
-}
+export const defaultLogFields = {
+	status: "%RESPONSE_CODE%",
+	details: "%RESPONSE_CODE_DETAILS%",
+	flags: "%RESPONSE_FLAGS%",
+	protocol: "%PROTOCOL%",
+	method: "%REQ(:METHOD)%",
+	path: "%REQ(X-ENVOY-ORIGINAL-PATH?:PATH)%",
+	authority: "%REQ(:AUTHORITY)%",
+	cluster: "%UPSTREAM_CLUSTER%",
+	route: "%ROUTE_NAME%",
+	received: "%BYTES_RECEIVED%",
+	sent: "%BYTES_SENT%",
+	attempts: "%UPSTREAM_REQUEST_ATTEMPT_COUNT%",
+	client: "%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%",
+	failure: "%UPSTREAM_TRANSPORT_FAILURE_REASON%",
+};
 
 /** A request without a body. `headers`: further lines. */
 export function get(target: string, ...headers: readonly string[]): string {

@@ -1,4 +1,5 @@
-import { type Case, get, httpListener, reply, request, staticCluster, type Suite } from "../suite.ts";
+import { httpListener, staticCluster } from "../config.ts";
+import { type Case, get, reply, request, type Suite } from "../suite.ts";
 
 const everything = (cluster: string) => ({
 	name: cluster,

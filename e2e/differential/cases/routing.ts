@@ -1,4 +1,5 @@
-import { get, httpListener, request, staticCluster, type Case, type Suite } from "../suite.ts";
+import { httpListener, staticCluster } from "../config.ts";
+import { type Case, get, request, type Suite } from "../suite.ts";
 
 const to = (cluster: string, more: object = {}) => ({ route: { cluster, ...more } });
 const regex = (text: string) => ({ safe_regex: { regex: text } });
