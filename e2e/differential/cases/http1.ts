@@ -116,7 +116,7 @@ export const http1: Suite = {
 	listeners: ["main", "old", "trailers", "down"],
 	resources: ({ upstream, closed }, accessLog) => {
 		const listener = (name: string, manager: object, cluster = "a") =>
-			httpListener(name, { access_log: accessLog, route_config: everything(cluster), ...manager });
+			httpListener(name, { access_log: accessLog, delayed_close_timeout: "0.01s", route_config: everything(cluster), ...manager });
 		return {
 			listeners: [
 				listener("main", {}),
