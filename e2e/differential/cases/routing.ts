@@ -237,6 +237,7 @@ export const routing: Suite = {
 	resources: ({ upstream }, accessLog) => ({
 		listeners: [
 			httpListener("main", {
+				delayed_close_timeout: "0.01s",
 				access_log: accessLog,
 				route_config: {
 					name: "table",
