@@ -1,8 +1,9 @@
 import { after } from "node:test";
 import { CheckRequest, CheckResponse } from "@weft/xds/generated/envoy/service/auth/v3/external_auth.ts";
 import type { AttributeContext_Peer } from "@weft/xds/generated/envoy/service/auth/v3/attribute_context.ts";
+import { httpFilter } from "./config.ts";
 import { type Answer, grpcCluster, startService } from "./grpc-services.ts";
-import { get, httpFilter, post, runScenarios, type Scenario } from "./scenarios.ts";
+import { get, post, runScenarios, type Scenario } from "./scenarios.ts";
 
 type Json = Readonly<Record<string, unknown>>;
 

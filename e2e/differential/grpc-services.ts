@@ -1,7 +1,7 @@
 import { type handleUnaryCall, Metadata, Server, ServerCredentials } from "@grpc/grpc-js";
 import type { MessageFns } from "@weft/xds";
+import { staticCluster } from "./config.ts";
 
-const loopback = (port: number) => ({ socket_address: { address: "127.0.0.1", port_value: port } });
 const http2 = {
 	"envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
 		"@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
@@ -10,13 +10,7 @@ const http2 = {
 };
 
 /** A cluster of one gRPC server. */
-export const grpcCluster = (name: string, port: number) => ({
-	name,
-	type: "STATIC",
-	connect_timeout: "2s",
-	typed_extension_protocol_options: http2,
-	load_assignment: { cluster_name: name, endpoints: [{ lb_endpoints: [{ endpoint: { address: loopback(port) } }] }] },
-});
+export const grpcCluster = (name: string, port: number) => staticCluster(name, port, { connect_timeout: "2s", typed_extension_protocol_options: http2 });
 
 /** What a service answers with; an error ends the call with its code; `silence`: nothing. */
 export type Answer<R> = R | Failure | "silence";

@@ -1,5 +1,6 @@
 import { constants, createHmac, generateKeyPairSync, type KeyObject, sign } from "node:crypto";
-import { get, httpFilter, runScenarios, type Scenario } from "./scenarios.ts";
+import { httpFilter } from "./config.ts";
+import { get, runScenarios, type Scenario } from "./scenarios.ts";
 
 type Json = Readonly<Record<string, unknown>>;
 

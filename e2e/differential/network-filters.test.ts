@@ -4,12 +4,12 @@ import { after, before, describe, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { CheckRequest, CheckResponse } from "@weft/xds/generated/envoy/service/auth/v3/external_auth.ts";
 import { grpcCluster, startService } from "./grpc-services.ts";
+import { extension, fileLog, listener, loopback, staticCluster } from "./config.ts";
 import { type Proxy, skipReason, startPair } from "./pair.ts";
 
 type Json = Readonly<Record<string, unknown>>;
 
-const types = "type.googleapis.com/envoy.extensions";
-const filter = (name: string, type: string, config: Json) => ({ name, typed_config: { "@type": `${types}.filters.network.${type}`, ...config } });
+const filter = (name: string, message: string, fields: Json) => extension(name, `extensions.filters.network.${message}`, fields);
 const rules = (action: string, permissions: readonly Json[], principals: readonly Json[] = [{ any: true }]) => ({
 	action,
 	policies: { p: { permissions, principals } },
@@ -24,7 +24,7 @@ const authz = (config: Json) =>
 	});
 const range = (address_prefix: string, prefix_len: number) => ({ address_prefix, prefix_len });
 
-const chains: Readonly<Record<string, readonly Json[]>> = {
+const chains: Readonly<Record<string, readonly object[]>> = {
 	allowed: [rbac({ rules: rules("ALLOW", [{ any: true }], [{ direct_remote_ip: range("127.0.0.0", 8) }]) })],
 	denied: [rbac({ rules: rules("DENY", [{ any: true }], [{ direct_remote_ip: range("127.0.0.0", 8) }]) })],
 	"denied by default": [rbac({ rules: rules("ALLOW", [{ destination_port: 1 }]) })],
@@ -103,32 +103,14 @@ async function talk(proxy: Proxy, listener: string): Promise<readonly string[]> 
 	return heard;
 }
 
-const loopback = (port: number) => ({ socket_address: { address: "127.0.0.1", port_value: port } });
-
 function bootstrap(port: number, accessLog: string): object {
-	const log = {
-		name: "envoy.access_loggers.file",
-		typed_config: {
-			"@type": `${types}.access_loggers.file.v3.FileAccessLog`,
-			path: accessLog,
-			log_format: { json_format: { listener: "x", why: "%CONNECTION_TERMINATION_DETAILS%" } },
-		},
-	};
+	const log = fileLog(accessLog, { listener: "x", why: "%CONNECTION_TERMINATION_DETAILS%" });
 	const proxy = filter("envoy.filters.network.tcp_proxy", "tcp_proxy.v3.TcpProxy", { stat_prefix: "t", cluster: "upstream", access_log: [log] });
 	return {
 		admin: { address: loopback(0) },
 		static_resources: {
-			listeners: Object.entries(chains).map(([name, filters]) => ({ name, address: loopback(0), filter_chains: [{ filters: [...filters, proxy] }] })),
-			clusters: [
-				grpcCluster("authz", service.port),
-				{ name: "nobody", type: "STATIC", connect_timeout: "1s" },
-				{
-					name: "upstream",
-					type: "STATIC",
-					connect_timeout: "1s",
-					load_assignment: { cluster_name: "upstream", endpoints: [{ lb_endpoints: [{ endpoint: { address: loopback(port) } }] }] },
-				},
-			],
+			listeners: Object.entries(chains).map(([name, filters]) => listener(name, [...filters, proxy])),
+			clusters: [grpcCluster("authz", service.port), { name: "nobody", type: "STATIC", connect_timeout: "1s" }, staticCluster("upstream", port)],
 		},
 	};
 }

@@ -19,8 +19,11 @@ export interface Proxy {
 	port(listener: string): number;
 	/** `name: value` lines of /stats that match and are not 0. */
 	stats(pattern: RegExp): Promise<readonly string[]>;
+	/** Counters whose name matches. */
+	counters(pattern: RegExp): Promise<ReadonlyMap<string, number>>;
 	/** Lines written so far. */
 	log(): readonly Readonly<Record<string, unknown>>[];
+	isAlive(): boolean;
 	stop(): Promise<void>;
 }
 
@@ -30,8 +33,11 @@ const startMsMax = 20_000;
 export const envoyPath = findEnvoy();
 export const skipReason = envoyPath === undefined ? "no Envoy here: npm run peers" : false;
 
-/** The same bootstrap in a real Envoy and in weft-proxy. `build` is told where its access log goes. */
-export async function startPair(build: (accessLogPath: string) => object, listeners: readonly string[]): Promise<readonly [Proxy, Proxy]> {
+/** Makes a bootstrap; it is told where its access log goes, and which of the two will read it. */
+export type BuildBootstrap = (accessLogPath: string, name: Proxy["name"]) => object;
+
+/** The same bootstrap in a real Envoy and in weft-proxy. */
+export async function startPair(build: BuildBootstrap, listeners: readonly string[]): Promise<readonly [Proxy, Proxy]> {
 	const envoy = await startOne("envoy", envoyPath as string, ["--use-dynamic-base-id", "--log-level", "error"], build, listeners);
 	try {
 		return [envoy, await startOne("weft", process.execPath, [main], build, listeners)];
@@ -41,24 +47,19 @@ export async function startPair(build: (accessLogPath: string) => object, listen
 	}
 }
 
-async function startOne(
-	name: Proxy["name"],
-	program: string,
-	first: readonly string[],
-	build: (accessLogPath: string) => object,
-	listeners: readonly string[],
-): Promise<Proxy> {
+async function startOne(name: Proxy["name"], program: string, first: readonly string[], build: BuildBootstrap, listeners: readonly string[]): Promise<Proxy> {
 	const folder = mkdtempSync(join(tmpdir(), `weft-differential-${name}-`));
 	const path = (file: string) => join(folder, file);
-	writeFileSync(path("bootstrap.json"), JSON.stringify(build(path("access.log"))));
+	writeFileSync(path("bootstrap.json"), JSON.stringify(build(path("access.log"), name)));
 	const args = ["-c", path("bootstrap.json"), "--concurrency", "1", "--admin-address-path", path("admin"), "--file-flush-interval-msec", "20"];
 	const child = spawn(program, name === "envoy" ? [...args, ...first] : [...first, ...args], { stdio: ["ignore", "pipe", "pipe"] });
 	let output = "";
 	const append = (chunk: Buffer) => void (output = (output + chunk.toString("latin1")).slice(-20_000));
 	child.stdout?.on("data", append);
 	child.stderr?.on("data", append);
+	const isAlive = () => child.exitCode === null && child.signalCode === null;
 	const stop = async () => {
-		if (child.exitCode === null && child.signalCode === null) {
+		if (isAlive()) {
 			child.kill("SIGKILL");
 			await once(child, "exit");
 		}
@@ -67,14 +68,14 @@ async function startOne(
 	try {
 		const adminPort = await waitFor(child, () => portIn(path("admin")));
 		const ports = await waitFor(child, () => listenerPorts(adminPort, listeners));
+		const statLines = async (query: string) => (await (await fetch(`http://127.0.0.1:${adminPort}/stats${query}`)).text()).split("\n");
 		return {
 			name,
 			stop,
+			isAlive,
 			port: (listener) => ports.get(listener) ?? 0,
-			async stats(pattern) {
-				const text = await (await fetch(`http://127.0.0.1:${adminPort}/stats`)).text();
-				return text.split("\n").filter((line) => pattern.test(line) && !line.endsWith(": 0"));
-			},
+			stats: async (pattern) => (await statLines("")).filter((line) => pattern.test(line) && !line.endsWith(": 0")),
+			counters: async (pattern) => new Map((await statLines("?type=Counters")).map(splitStat).filter(([name]) => pattern.test(name))),
 			// What follows the last line end is still being written.
 			log: () => (existsSync(path("access.log")) ? readFileSync(path("access.log"), "utf8").split("\n").slice(0, -1) : []).map(parseLine),
 		};
@@ -85,6 +86,11 @@ async function startOne(
 }
 
 const parseLine = (line: string) => JSON.parse(line) as Record<string, unknown>;
+
+function splitStat(line: string): readonly [name: string, value: number] {
+	const at = line.lastIndexOf(": ");
+	return [line.slice(0, at), Number(line.slice(at + 2))];
+}
 
 async function waitFor<T>(child: ChildProcess, look: () => T | undefined | Promise<T | undefined>): Promise<T> {
 	const end = performance.now() + startMsMax;

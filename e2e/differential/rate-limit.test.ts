@@ -1,7 +1,8 @@
 import { after } from "node:test";
 import { RateLimitRequest, RateLimitResponse } from "@weft/xds/generated/envoy/service/ratelimit/v3/rls.ts";
+import { httpFilter } from "./config.ts";
 import { type Answer, grpcCluster, startService } from "./grpc-services.ts";
-import { get, httpFilter, post, runScenarios, type Scenario } from "./scenarios.ts";
+import { get, post, runScenarios, type Scenario } from "./scenarios.ts";
 
 type Json = Readonly<Record<string, unknown>>;
 

@@ -1,5 +1,6 @@
 import { createAuthority, requireClientCertificate } from "../security/identities.ts";
-import { get, httpFilter, post, runScenarios, type Scenario } from "./scenarios.ts";
+import { httpFilter } from "./config.ts";
+import { get, post, runScenarios, type Scenario } from "./scenarios.ts";
 
 type Json = Readonly<Record<string, unknown>>;
 

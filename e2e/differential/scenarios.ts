@@ -4,16 +4,14 @@ import { connect } from "node:net";
 import { connect as connectTls, type ConnectionOptions } from "node:tls";
 import { after, before, describe, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
+import { extension, fileLog, httpListener, loopback, router, staticCluster } from "./config.ts";
 import { type Observed, type Proxy, skipReason, startPair } from "./pair.ts";
 
 type Json = Readonly<Record<string, unknown>>;
 
-const types = "type.googleapis.com/envoy.extensions";
-export const httpFilter = (name: string, type: string, config: Json): Json => ({ name, typed_config: { "@type": `${types}.filters.http.${type}`, ...config } });
-
 /** One listener: its filters before the router, its routes, and the requests that both proxies get. */
 export interface Scenario {
-	readonly filters: readonly Json[];
+	readonly filters: readonly object[];
 	/** Fields of the one virtual host; its routes lead to the echo by default. */
 	readonly host?: Json;
 	readonly routeConfig?: Json;
@@ -27,7 +25,7 @@ export interface Scenario {
 export interface SuiteOptions {
 	/** Of statistics that must agree. */
 	readonly stats: RegExp;
-	readonly clusters?: (echoPort: number) => readonly Json[];
+	readonly clusters?: (echoPort: number) => readonly object[];
 	/** Access log fields beside status, flags and details. */
 	readonly log?: Readonly<Record<string, string>>;
 	/** Other paths than these are echoed. */
@@ -106,63 +104,35 @@ function startEcho(answers: NonNullable<SuiteOptions["answer"]>): Promise<Server
 
 const sorted = (headers: Json) => Object.entries(headers).toSorted(([a], [b]) => (a < b ? -1 : 1));
 
-const loopback = (port: number) => ({ socket_address: { address: "127.0.0.1", port_value: port } });
-
 function buildBootstrap(scenarios: Readonly<Record<string, Scenario>>, echoPort: number, accessLog: string, options: SuiteOptions): object {
-	const log = {
-		name: "envoy.access_loggers.file",
-		typed_config: {
-			"@type": `${types}.access_loggers.file.v3.FileAccessLog`,
-			path: accessLog,
-			log_format: {
-				json_format: { listener: "%REQ(x-case)%", status: "%RESPONSE_CODE%", flags: "%RESPONSE_FLAGS%", details: "%RESPONSE_CODE_DETAILS%", ...options.log },
-			},
-		},
-	};
-	const manager = (name: string, { filters, host = {}, routeConfig = {}, manager: fields = {} }: Scenario) => ({
-		"@type": `${types}.filters.network.http_connection_manager.v3.HttpConnectionManager`,
-		stat_prefix: name,
-		access_log: [log],
-		route_config: {
-			name,
-			virtual_hosts: [{ name: "all", domains: ["*"], routes: [{ match: { prefix: "/" }, route: { cluster: "echo" } }], ...host }],
-			...routeConfig,
-		},
-		http_filters: [...filters, httpFilter("envoy.filters.http.router", "router.v3.Router", {})],
-		...fields,
+	const log = fileLog(accessLog, {
+		listener: "%REQ(x-case)%",
+		status: "%RESPONSE_CODE%",
+		flags: "%RESPONSE_FLAGS%",
+		details: "%RESPONSE_CODE_DETAILS%",
+		...options.log,
 	});
-	const cluster = (name: string) => ({
-		name,
-		type: "STATIC",
-		connect_timeout: "2s",
-		load_assignment: { cluster_name: name, endpoints: [{ lb_endpoints: [{ endpoint: { address: loopback(echoPort) } }] }] },
+	const listeners = Object.entries(scenarios).map(([name, { filters, host = {}, routeConfig = {}, manager = {}, tls }]) => {
+		const virtualHost = { name: "all", domains: ["*"], routes: [{ match: { prefix: "/" }, route: { cluster: "echo" } }], ...host };
+		const fields = { access_log: [log], route_config: { name, virtual_hosts: [virtualHost], ...routeConfig }, http_filters: [...filters, router], ...manager };
+		return tls === undefined ? httpListener(name, fields) : overTls(httpListener(name, fields), tls.server);
 	});
+	const clusters = [
+		staticCluster("echo", echoPort, { connect_timeout: "2s" }),
+		staticCluster("other", echoPort, { connect_timeout: "2s" }),
+		{ name: "nobody", type: "STATIC", connect_timeout: "1s" },
+		...(options.clusters?.(echoPort) ?? []),
+	];
+	return { node: { id: "n", cluster: "c" }, admin: { address: loopback(0) }, static_resources: { listeners, clusters } };
+}
+
+function overTls(listener: object, server: Json): object {
+	const { filter_chains: chains } = listener as { readonly filter_chains: readonly object[] };
+	const socket = extension("envoy.transport_sockets.tls", "extensions.transport_sockets.tls.v3.DownstreamTlsContext", server);
 	return {
-		node: { id: "n", cluster: "c" },
-		admin: { address: loopback(0) },
-		static_resources: {
-			listeners: Object.entries(scenarios).map(([name, scenario]) => ({
-				name,
-				address: loopback(0),
-				filter_chains: [
-					{
-						filters: [{ name: "envoy.filters.network.http_connection_manager", typed_config: manager(name, scenario) }],
-						...(scenario.tls && {
-							transport_socket: {
-								name: "envoy.transport_sockets.tls",
-								typed_config: { "@type": `${types}.transport_sockets.tls.v3.DownstreamTlsContext`, ...scenario.tls.server },
-							},
-						}),
-					},
-				],
-				...(scenario.tls && {
-					listener_filters: [
-						{ name: "envoy.filters.listener.tls_inspector", typed_config: { "@type": `${types}.filters.listener.tls_inspector.v3.TlsInspector` } },
-					],
-				}),
-			})),
-			clusters: [cluster("echo"), cluster("other"), { name: "nobody", type: "STATIC", connect_timeout: "1s" }, ...(options.clusters?.(echoPort) ?? [])],
-		},
+		...listener,
+		filter_chains: chains.map((chain) => ({ ...chain, transport_socket: socket })),
+		listener_filters: [extension("envoy.filters.listener.tls_inspector", "extensions.filters.listener.tls_inspector.v3.TlsInspector")],
 	};
 }
 

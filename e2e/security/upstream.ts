@@ -32,6 +32,8 @@ export class RecordingUpstream {
 	readonly responders = new Map<string, Responder>();
 	/** Answers given when the head is there and the body is not; undefined leaves it to the complete request. */
 	readonly earlyResponders = new Map<string, Responder>();
+	/** The answer to what no responder takes. */
+	fallback: Responder = echo;
 	readonly sockets = new Set<Socket>();
 	accepted = 0;
 	#receivedBytes = 0;
@@ -87,7 +89,7 @@ export class RecordingUpstream {
 				}
 				carry = carry.subarray(read.length);
 				this.seen.push(read.request);
-				if (!hasAnsweredEarly && !this.#answer(read.request, socket)) this.#send(socket, echo(read.request));
+				if (!hasAnsweredEarly) this.#answer(read.request, socket);
 				hasAnsweredEarly = false;
 			}
 		});
@@ -104,13 +106,11 @@ export class RecordingUpstream {
 		return answer !== undefined;
 	}
 
-	/** Whether somebody took the request; a responder may answer later by itself and gives undefined then. */
-	#answer(request: SeenRequest, socket: Socket): boolean {
-		const responder = this.responders.get(pathOf(request));
-		if (responder === undefined) return false;
+	/** A responder may answer later by itself and gives undefined then. */
+	#answer(request: SeenRequest, socket: Socket): void {
+		const responder = this.responders.get(pathOf(request)) ?? this.fallback;
 		const answer = responder(request, socket);
 		if (answer !== undefined) this.#send(socket, answer);
-		return true;
 	}
 
 	#send(socket: Socket, { bytes, close }: Answer): void {

@@ -411,6 +411,8 @@ export interface HttpConnectionManager {
 	readonly upgrades: Readonly<Record<string, boolean>>;
 	readonly http1: {
 		readonly acceptHttp10: boolean;
+		readonly allowAbsoluteUrl: boolean;
+		readonly allowCustomMethods: boolean;
 		readonly defaultHostForHttp10: string;
 		readonly enableTrailers: boolean;
 		readonly headerCase: "lower" | "proper" | "preserve";

@@ -13,6 +13,8 @@ export interface Flags {
 	/** undefined: not given. */
 	readonly drainTimeSeconds: number | undefined;
 	readonly adminAddressPath: string | undefined;
+	/** How long a line of an access log may wait to be written; undefined: not given. */
+	readonly fileFlushIntervalMs: number | undefined;
 }
 
 export type ParsedFlags =
@@ -31,6 +33,7 @@ const own = {
 	"service-cluster": { type: "string" },
 	"drain-time-s": { type: "string" },
 	"admin-address-path": { type: "string" },
+	"file-flush-interval-msec": { type: "string" },
 	version: { type: "boolean" },
 	help: { type: "boolean", short: "h" },
 } as const;
@@ -58,7 +61,6 @@ const inert = {
 	"enable-mutex-tracing": { type: "boolean" },
 	"cpuset-threads": { type: "boolean" },
 	"service-zone": { type: "string" },
-	"file-flush-interval-msec": { type: "string" },
 	"file-flush-min-size-kb": { type: "string" },
 	"local-address-ip-version": { type: "string" },
 	"socket-path": { type: "string" },
@@ -100,7 +102,7 @@ export function parseFlags(args: readonly string[]): ParsedFlags {
 	if (mode !== "serve" && mode !== "validate") return { kind: "error", message: `--mode: expected serve or validate, got ${mode}` };
 	const logLevel = logLevelOf(text("log-level") ?? "info");
 	if (logLevel === undefined) return { kind: "error", message: `--log-level: unknown level ${text("log-level")}; known: ${Object.keys(levels).join(", ")}` };
-	const numbers = ["concurrency", "drain-time-s"] as const;
+	const numbers = ["concurrency", "drain-time-s", "file-flush-interval-msec"] as const;
 	for (const name of numbers) {
 		const value = text(name);
 		if (value !== undefined && !/^\d{1,9}$/.test(value)) return { kind: "error", message: `--${name}: expected a whole number, got ${value}` };
@@ -118,6 +120,7 @@ export function parseFlags(args: readonly string[]): ParsedFlags {
 		serviceCluster: text("service-cluster"),
 		drainTimeSeconds: count("drain-time-s"),
 		adminAddressPath: text("admin-address-path"),
+		fileFlushIntervalMs: count("file-flush-interval-msec"),
 	};
 	if (flags.configPath === undefined && flags.configYaml === undefined)
 		return { kind: "error", message: "a configuration is needed: -c FILE or --config-yaml YAML" };
@@ -142,5 +145,7 @@ export const helpText = `weft-proxy: a proxy that runs Envoy's configuration
       --service-cluster NAME     node.cluster where the file has none
       --drain-time-s N           how long connections may take to finish on SIGTERM (default 5)
       --admin-address-path FILE  where to write the admin server's address
+      --file-flush-interval-msec N
+                                 how long lines of access logs may wait (default 1000)
       --version, --help
 `;

@@ -81,6 +81,7 @@ async function serve(
 			environment,
 			concurrency,
 			logLevel: flags.logLevel,
+			accessLogFlushMs: flags.fileFlushIntervalMs,
 			version,
 			clock: systemClock,
 			random: Math.random,

@@ -36,6 +36,8 @@ export interface ServerOptions {
 	readonly environment: DecodeEnvironment;
 	readonly concurrency: number;
 	readonly logLevel: string;
+	/** How long lines of access logs may wait; one second where it is not said. */
+	readonly accessLogFlushMs?: number | undefined;
 	readonly version: string;
 	readonly clock: Clock;
 	readonly random: () => number;
@@ -70,7 +72,7 @@ export interface Server {
 	stop(): Promise<void>;
 }
 
-const accessLogFlushMs = 1_000;
+const accessLogFlushMsDefault = 1_000;
 
 /** Reads from top to bottom as the main thread: workers, configuration, control plane, admin. Rejects when the configuration cannot be served. */
 export async function startServer(options: ServerOptions): Promise<Server> {
@@ -253,7 +255,12 @@ function needsControlPlane({ message }: BootstrapConfig, { secretSources }: Serv
 	return message.dynamicResources !== undefined || [...secretSources.values()].some((source) => source?.apiConfigSource !== undefined);
 }
 
-function workerInit({ config, concurrency, logLevel }: ServerOptions, workerIndex: number, shared: SharedArrayBuffer, buckets: SharedArrayBuffer): WorkerInit {
+function workerInit(
+	{ config, concurrency, logLevel, accessLogFlushMs = accessLogFlushMsDefault }: ServerOptions,
+	workerIndex: number,
+	shared: SharedArrayBuffer,
+	buckets: SharedArrayBuffer,
+): WorkerInit {
 	return {
 		kind: "init",
 		workerIndex,

@@ -161,6 +161,7 @@ function decodeScheme(at: At, hcm: HcmMessage): "http" | "https" | undefined {
 
 const http1Fields = [
 	"allowAbsoluteUrl",
+	"allowCustomMethods",
 	"acceptHttp10",
 	"defaultHostForHttp10",
 	"headerKeyFormat",
@@ -173,6 +174,8 @@ export function decodeHttp1(at: At, options: Http1ProtocolOptions | undefined): 
 	if (options !== undefined) onlySupports(at, "envoy.config.core.v3.Http1ProtocolOptions", options, http1Fields);
 	return {
 		acceptHttp10: options?.acceptHttp10 ?? false,
+		allowAbsoluteUrl: options?.allowAbsoluteUrl ?? true,
+		allowCustomMethods: options?.allowCustomMethods ?? false,
 		defaultHostForHttp10: options?.defaultHostForHttp10 ?? "",
 		enableTrailers: options?.enableTrailers ?? false,
 		headerCase: decodeHeaderCase(at, options),

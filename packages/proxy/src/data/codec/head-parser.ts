@@ -1,4 +1,4 @@
-import { COLON, CR, hashBytes, isTargetByte, isTokenByte, isValueByte, LF, lowerTokenByte, readText, SP, TAB } from "./bytes.ts";
+import { COLON, CR, hashBytes, isTargetByte, isTokenByte, isValueByte, LF, lowerTokenByte, SP, TAB } from "./bytes.ts";
 import { envoyHeaderBit, type HeaderBlock, indexWords } from "./header-block.ts";
 import { known, lookupKnown } from "./known-names.ts";
 import type { RequestHead } from "./request-head.ts";
@@ -23,17 +23,20 @@ export interface HeadLimits {
 	readonly headBytesMax: number;
 	readonly headersMax: number;
 	readonly acceptHttp10: boolean;
+	/** `GET http://host/path`: the target's host counts, not the header's. */
+	readonly allowAbsoluteUrl: boolean;
+	/** Methods that no RFC names. */
+	readonly allowCustomMethods: boolean;
 	/** Keep the names as they came, for `preserve` header case. */
 	readonly keepOriginal: boolean;
 }
 
-export const defaultHeadLimits: HeadLimits = { headBytesMax: 60 * 1024, headersMax: 100, acceptHttp10: false, keepOriginal: false };
+export const defaultHeadLimits: HeadLimits = { headBytesMax: 60 * 1024, headersMax: 100, acceptHttp10: false, allowAbsoluteUrl: true, allowCustomMethods: false, keepOriginal: false };
 
 const codecError: HeadError = { status: 400, details: "http1.codec_error" };
 const invalidCharacters: HeadError = { status: 400, details: "http1.invalid_characters" };
 const invalidUrl: HeadError = { status: 400, details: "http1.invalid_url" };
 const contentLengthNotAllowed: HeadError = { status: 400, details: "http1.content_length_and_chunked_not_allowed" };
-const invalidContentLength: HeadError = { status: 400, details: "http1.unexpected_content_length" };
 const invalidTransferEncoding: HeadError = { status: 501, details: "http1.invalid_transfer_encoding" };
 const headersTooLarge: HeadError = { status: 431, details: "http1.headers_too_large" };
 const tooManyHeaders: HeadError = { status: 431, details: "http1.too_many_headers" };
@@ -79,22 +82,24 @@ function parseRequestLine(head: RequestHead, bytes: Buffer, start: number, end: 
 	if (at === start || bytes[at] !== SP) return refuse(codecError);
 	head.methodEnd = at - start;
 	const targetStart = ++at;
-	while (at < end && isTargetByte[bytes[at] as number] === 1) at++;
+	while (at < end && isHttp1TargetByte[bytes[at] as number] === 1) at++;
 	if (at === end) return incomplete;
-	if (at === targetStart || bytes[at] !== SP) return refuse(invalidUrl);
+	if (at === targetStart || bytes[at] !== SP) return refuse(codecError);
 	head.targetStart = targetStart - start;
 	head.targetEnd = at - start;
 	return parseVersion(head, bytes, at + 1, end, true);
 }
 
-/** `HTTP/1.x`, then CRLF when `isLineEnd`; gives the position after it. */
+/** `HTTP/1.x`, then CRLF when `isLineEnd`; gives the position after it. Clients of another version are told which one is spoken. */
 function parseVersion(head: { version: number }, bytes: Buffer, start: number, end: number, isLineEnd: boolean): number {
-	const have = Math.min(end - start, 7);
-	for (let i = 0; i < have; i++) if (bytes[start + i] !== "HTTP/1.".charCodeAt(i)) return refuse(codecError);
+	const have = Math.min(end - start, 5);
+	for (let i = 0; i < have; i++) if (bytes[start + i] !== "HTTP/".charCodeAt(i)) return refuse(codecError);
 	if (end - start < 8) return incomplete;
-	const minor = bytes[start + 7] as number;
-	if (minor !== 48 && minor !== 49) return refuse(codecError);
-	head.version = minor === 49 ? 11 : 10;
+	const major = (bytes[start + 5] as number) - 48;
+	const minor = (bytes[start + 7] as number) - 48;
+	if (major < 0 || major > 9 || minor < 0 || minor > 9 || bytes[start + 6] !== 46) return refuse(codecError);
+	if (major !== 1 || minor > 1) return refuse(isLineEnd ? lowVersion : codecError);
+	head.version = 10 + minor;
 	if (!isLineEnd) return start + 8;
 	if (end - start > 8 && bytes[start + 8] !== CR) return refuse(codecError);
 	if (end - start > 9 && bytes[start + 9] !== LF) return refuse(codecError);
@@ -157,8 +162,10 @@ function parseLine(head: HeaderBlock, bytes: Buffer, start: number, from: number
 }
 
 function checkRequest(head: RequestHead, limits: HeadLimits): boolean {
+	const { method } = head;
+	if (method !== "GET" && method !== "POST" && !limits.allowCustomMethods && !methods.has(method)) return fail(codecError);
 	if (head.version === 10 && !limits.acceptHttp10) return fail(lowVersion);
-	return checkTarget(head) && checkHost(head) && checkLength(head) && checkEncoding(head, head.version) && checkConnect(head);
+	return checkTarget(head, limits.allowAbsoluteUrl) && checkHost(head) && checkLength(head) && checkEncoding(head, head.version) && checkConnect(head);
 }
 
 /** RFC 9110 §9.3.6: content of CONNECT means nothing, so some would read it as the tunnel's first bytes. */
@@ -173,25 +180,24 @@ function fail(error: HeadError): false {
 }
 
 /** Origin form, absolute form, `*` for OPTIONS, authority form for CONNECT (RFC 9112 §3.2). */
-function checkTarget(head: RequestHead): boolean {
+function checkTarget(head: RequestHead, allowAbsoluteUrl: boolean): boolean {
 	const { bytes, targetStart, targetEnd } = head;
-	for (let i = targetStart; i < targetEnd; i++) if (bytes[i] === 35) return fail(invalidUrl);
 	if (bytes[targetStart] === 47) return true;
 	const { method } = head;
 	const target = bytes.latin1Slice(targetStart, targetEnd);
 	if (method === "CONNECT") return adoptAuthority(head, target);
 	if (target === "*") return method === "OPTIONS" ? true : fail(invalidUrl);
+	// What does not start with a slash then is answered by the connection manager (404), as Envoy does.
+	if (!allowAbsoluteUrl) return true;
 	const absolute = /^(https?):\/\/([^/?#@]+)([/?].*)?$/i.exec(target);
-	// What does not start with a slash is answered by the connection manager (404), like Envoy does.
-	if (absolute === null) return true;
-	head.isAbsolute = true;
+	if (absolute === null) return fail(target.includes("://") ? invalidUrl : codecError);
 	head.scheme = (absolute[1] as string).toLowerCase();
 	const rest = absolute[3] ?? "/";
 	head.path = rest.startsWith("/") ? rest : `/${rest}`;
 	return adoptAuthority(head, absolute[2] as string);
 }
 
-/** What the target says of the host goes before `Host` (RFC 9112 §3.2.2); `checkHost` sees to it that they agree. */
+/** What the target says of the host counts, and `Host` is ignored (RFC 9112 §3.2.2): upstream sees the one that was routed by. */
 function adoptAuthority(head: RequestHead, authority: string): boolean {
 	if (!isHostValue(authority)) return fail(invalidUrl);
 	head.isAbsolute = true;
@@ -199,7 +205,7 @@ function adoptAuthority(head: RequestHead, authority: string): boolean {
 	return true;
 }
 
-/** RFC 9112 §3.2: exactly one; and it may not contradict an absolute target. */
+/** RFC 9112 §3.2: exactly one. */
 function checkHost(head: RequestHead): boolean {
 	const at = head.findKnown(known.host);
 	if (at < 0) return true;
@@ -210,9 +216,19 @@ function checkHost(head: RequestHead): boolean {
 	head.hostEnd = end;
 	head.removeAt(at);
 	if (head.findKnown(known.host) >= 0) return fail(ambiguousHost);
-	if (head.isAbsolute && end > start && readText(head.bytes, start, end).toLowerCase() !== head.authority.toLowerCase()) return fail(ambiguousHost);
 	return true;
 }
+
+/** RFC 3986 knows ASCII only. */
+const isHttp1TargetByte = isTargetByte.map((is, byte) => (byte < 128 ? is : 0));
+
+/** What an HTTP/1 client may ask for by default, as in Envoy: the methods of the RFCs up to WebDAV's and UPnP's. */
+const methods: ReadonlySet<string> = new Set(
+	(
+		"ACL BIND CHECKOUT CONNECT COPY DELETE GET HEAD LINK LOCK MERGE MKACTIVITY MKCALENDAR MKCOL MOVE MSEARCH M-SEARCH NOTIFY OPTIONS PATCH POST " +
+		"PROPFIND PROPPATCH PURGE PUT REBIND REPORT SEARCH SOURCE SUBSCRIBE TRACE UNBIND UNLINK UNLOCK UNSUBSCRIBE"
+	).split(" "),
+);
 
 const isHostByte = new Uint8Array(256);
 for (const char of "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~%!$&'()*+;=:[]|") isHostByte[char.charCodeAt(0)] = 1;
@@ -234,15 +250,15 @@ function checkLength(head: Framed): boolean {
 	if (at < 0) return true;
 	const start = head.index[at + 2] as number;
 	const end = head.index[at + 3] as number;
-	if (end === start || end - start > lengthDigitsMax) return fail(invalidContentLength);
+	if (end === start || end - start > lengthDigitsMax) return fail(codecError);
 	let length = 0;
 	for (let i = start; i < end; i++) {
 		const digit = (head.bytes[i] as number) - 48;
-		if (digit < 0 || digit > 9) return fail(invalidContentLength);
+		if (digit < 0 || digit > 9) return fail(codecError);
 		length = length * 10 + digit;
 	}
 	for (let other = at + indexWords; other < head.count * indexWords; other += indexWords) {
-		if (head.index[other + 5] === known["content-length"]) return fail(invalidContentLength);
+		if (head.index[other + 5] === known["content-length"]) return fail(codecError);
 	}
 	head.contentLength = length;
 	return true;

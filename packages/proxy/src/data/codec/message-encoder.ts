@@ -24,21 +24,28 @@ export function encodeRequestHead(output: Output, connection: Connection, head: 
 	output.putBytes(crlf, 0, 2);
 	encodeLines(output, head, headerCase);
 	if (head.isChunked) output.putBytes(chunkedLine, 0, chunkedLine.length);
+	else if (head.contentLength < 0 && upgrade === "" && expectsLength(head.method)) output.putText("content-length: 0\r\n");
 	if (upgrade !== "") output.putText(`connection: upgrade\r\nupgrade: ${upgrade}\r\n`);
 	output.putBytes(crlf, 0, 2);
 }
 
-/** `connectionValue`: of the connection header, "" for none. `isChunked`: how the body is framed towards the client. */
+/** RFC 9110 §8.6: a request of a method that gives a meaning to content says that it has none. */
+function expectsLength(method: string): boolean {
+	return method !== "GET" && method !== "HEAD" && method !== "DELETE" && method !== "CONNECT" && method !== "TRACE";
+}
+
+/** `version`: 10 for a client of HTTP/1.0, 11. `connectionValue`: of the connection header, "" for none. `isChunked`: how the body is framed towards the client. */
 export function encodeResponseHead(
 	output: Output,
 	connection: Connection,
 	head: ResponseHead,
+	version: 10 | 11,
 	isChunked: boolean,
 	connectionValue: string,
 	headerCase: HeaderCase,
 ): void {
 	output.reserve(connection, head.encodedBytesMax + slack);
-	const line = statusLine(head.status);
+	const line = statusLine(head.status, version);
 	output.putBytes(line, 0, line.length);
 	encodeLines(output, head, headerCase);
 	if (isChunked) output.putBytes(chunkedLine, 0, chunkedLine.length);

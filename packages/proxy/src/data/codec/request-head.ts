@@ -81,7 +81,8 @@ export class RequestHead extends HeaderBlock {
 			case ":method":
 				return this.method;
 			case ":path":
-				return this.path;
+				// RFC 9110 §9.3.6: what stands in its place is the authority.
+				return this.method === "CONNECT" ? undefined : this.path;
 			case ":authority":
 				return this.authority;
 			case ":scheme":

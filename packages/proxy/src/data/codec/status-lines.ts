@@ -67,13 +67,18 @@ const reasons: ReadonlyMap<number, string> = new Map([
 
 const lines = new Map<number, Buffer>();
 
-/** `HTTP/1.1 200 OK\r\n`, encoded once. */
-export function statusLine(status: number): Buffer {
+/** `HTTP/1.1 200 OK\r\n`, encoded once; a client of HTTP/1.0 is answered in its own version. */
+export function statusLine(status: number, version: 10 | 11): Buffer {
+	if (version === 10) return encodeLine(status, "1.0");
 	const known = lines.get(status);
 	if (known !== undefined) return known;
-	const line = Buffer.from(`HTTP/1.1 ${status} ${reasons.get(status) ?? "Unknown"}\r\n`, "latin1");
+	const line = encodeLine(status, "1.1");
 	lines.set(status, line);
 	return line;
+}
+
+function encodeLine(status: number, version: string): Buffer {
+	return Buffer.from(`HTTP/${version} ${status} ${reasonOf(status)}\r\n`, "latin1");
 }
 
 export function reasonOf(status: number): string {

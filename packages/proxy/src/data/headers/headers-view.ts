@@ -29,7 +29,8 @@ export type HeaderReader = (head: RequestView) => string | undefined;
 
 const pseudoReaders: ReadonlyMap<string, HeaderReader> = new Map<string, HeaderReader>([
 	[":method", (head) => head.method],
-	[":path", (head) => head.path],
+	// RFC 9110 §9.3.6: what CONNECT has in its place is the authority.
+	[":path", (head) => (head.method === "CONNECT" ? undefined : head.path)],
 	[":authority", (head) => head.authority],
 	["host", (head) => head.authority],
 	[":scheme", (head) => head.scheme],

@@ -32,7 +32,6 @@ export class Attempt {
 		this.cluster = cluster;
 		this.host = host;
 		this.priority = priority;
-		cluster.count(clusterStat.upstream_rq_total);
 		cluster.gauge(clusterGauge.upstream_rq_active, 1);
 		beginRequest(host);
 		return host;
@@ -58,7 +57,7 @@ export class Attempt {
 		this.#pool?.cancel(client);
 		this.#pool = undefined;
 		if (upstream === undefined) return;
-		this.cluster?.count(clusterStat.upstream_rq_tx_reset);
+		if (upstream.protocol === "HTTP/2") this.cluster?.count(clusterStat.upstream_rq_tx_reset);
 		upstream.abandon();
 	}
 

@@ -148,6 +148,8 @@ function buildHeadLimits(config: HttpConnectionManager): HeadLimits {
 		headBytesMax: config.requestHeadersBytesMax || defaultHeadLimits.headBytesMax,
 		headersMax: config.headersCountMax || defaultHeadLimits.headersMax,
 		acceptHttp10: config.http1.acceptHttp10,
+		allowAbsoluteUrl: config.http1.allowAbsoluteUrl,
+		allowCustomMethods: config.http1.allowCustomMethods,
 		keepOriginal: config.http1.headerCase === "preserve",
 	};
 }

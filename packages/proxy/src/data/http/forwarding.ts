@@ -34,7 +34,10 @@ export function prepareRequest(stream: HttpStream, cluster: ClusterRuntime, forw
 		if (!manager.suppressEnvoyHeaders && request.path !== original) request.set("x-envoy-original-path", original);
 	}
 	const host = choice.hostRewrite ?? forward.rewriteHost?.(request);
-	if (host !== undefined && host !== "") request.authority = host;
+	if (host !== undefined && host !== "") {
+		request.authority = host;
+		if (!manager.suppressEnvoyHeaders) request.set("x-envoy-original-host", originalAuthority);
+	}
 	if (forward.config.appendXForwardedHost && request.authority !== originalAuthority) request.append("x-forwarded-host", originalAuthority);
 }
 

@@ -225,14 +225,14 @@ export class Http1ServerConnection implements ConnectionHandler, MessageEvents, 
 	}
 
 	onMalformed(error: HeadError): void {
-		this.manager.count(error.status === 431 ? httpStat.downstream_rq_too_large : httpStat.downstream_cx_protocol_error);
+		this.manager.count(httpStat.downstream_cx_protocol_error);
 		const stream = (this.#stream ??= this.#pool.take());
 		if (stream.isOver || stream.isResponseStarted) return this.reset();
 		if (stream.info.startAt === 0) this.#beginMalformed(stream);
 		stream.router.cancel();
 		sendLocalReply(stream, {
 			status: error.status,
-			body: error.status === 431 ? "" : reasonOf(error.status),
+			body: reasonOf(error.status),
 			flags: responseFlags.DPE,
 			details: error.details,
 			isClose: true,
@@ -242,10 +242,11 @@ export class Http1ServerConnection implements ConnectionHandler, MessageEvents, 
 	#beginMalformed(stream: HttpStream): void {
 		this.#timer.disarm();
 		this.manager.count(httpStat.downstream_rq_total);
+		this.manager.count(httpStat.downstream_rq_http1_total);
 		this.manager.gauge(httpGauge.downstream_rq_active, 1);
 		this.#isChunkedOut = this.#closesAfter = this.#hasContinued = false;
 		this.#clientConnection = undefined;
-		stream.beginMalformed(this);
+		stream.beginMalformed(this, false);
 	}
 
 	// ---- tunnels
@@ -261,7 +262,7 @@ export class Http1ServerConnection implements ConnectionHandler, MessageEvents, 
 	openTunnel(head: ResponseHead, upgrade: string): void {
 		this.#closesAfter = true;
 		if (upgrade !== "connect") head.append("upgrade", upgrade);
-		encodeResponseHead(this.#context.output, this.connection, head, false, upgrade === "connect" ? "" : "upgrade", "lower");
+		encodeResponseHead(this.#context.output, this.connection, head, 11, false, upgrade === "connect" ? "" : "upgrade", "lower");
 		this.#passEarlyBytes();
 	}
 
@@ -286,7 +287,7 @@ export class Http1ServerConnection implements ConnectionHandler, MessageEvents, 
 	}
 
 	sendInterim(head: ResponseHead): void {
-		if (this.#stream?.request.version !== 10) encodeResponseHead(this.#context.output, this.connection, head, false, "", "lower");
+		if (this.#stream?.request.version !== 10) encodeResponseHead(this.#context.output, this.connection, head, 11, false, "", "lower");
 	}
 
 	closeAfter(): void {
@@ -303,7 +304,15 @@ export class Http1ServerConnection implements ConnectionHandler, MessageEvents, 
 		// The client must not wait for a body that does not come.
 		if (!hasBody && !hasLength && mayHaveBody(head.status) && !stream.isHead) head.appendOwn("content-length", "0");
 		const connectionValue = this.#closesAfter ? "close" : isHttp10 ? "keep-alive" : "";
-		encodeResponseHead(this.#context.output, this.connection, head, this.#isChunkedOut, connectionValue, this.manager.config.http1.headerCase);
+		encodeResponseHead(
+			this.#context.output,
+			this.connection,
+			head,
+			isHttp10 ? 10 : 11,
+			this.#isChunkedOut,
+			connectionValue,
+			this.manager.config.http1.headerCase,
+		);
 	}
 
 	sendBody(bytes: Buffer, start: number, end: number): void {

@@ -125,7 +125,7 @@ export class Http2ServerStream extends Http2Stream implements Downstream {
 	#beginMalformed(http: HttpStream): void {
 		this.#connection.countRequest();
 		this.manager.count(httpStat.downstream_rq_http2_total);
-		http.beginMalformed(this);
+		http.beginMalformed(this, true);
 		http.info.protocol = "HTTP/2";
 	}
 

@@ -66,6 +66,8 @@ export function sendLocalReply(stream: HttpStream, reply: LocalReply): void {
 	info.localReplyBody = typeof reply.body === "string" ? reply.body : Buffer.from(reply.body).toString("latin1");
 	response.clear();
 	const isGrpc = stream.isGrpcRequest;
+	// As in Envoy: what was wrong with this message may be wrong with where the next one is taken to begin.
+	const isClose = reply.isClose === true || (reply.status === 400 && stream.request.version !== 20);
 	response.status = isGrpc ? 200 : reply.status;
 	const body = typeof reply.body === "string" ? Buffer.from(reply.body, "utf8") : Buffer.from(reply.body.buffer, reply.body.byteOffset, reply.body.byteLength);
 	const headers = reply.headers ?? [];
@@ -75,11 +77,11 @@ export function sendLocalReply(stream: HttpStream, reply: LocalReply): void {
 		response.append("grpc-status", String(reply.grpcStatus ?? grpcStatusOfHttp(reply.status)));
 		if (body.length > 0) response.append("grpc-message", percentEncode(body.toString("utf8")));
 		reply.mutateHead?.();
-		stream.respondLocally(undefined, reply.isClose === true);
+		stream.respondLocally(undefined, isClose);
 		return;
 	}
 	if (response.status !== 204 && response.status >= 200) response.appendOwn("content-length", String(body.length));
 	if (body.length > 0 && !response.has("content-type")) response.appendOwn("content-type", "text/plain");
 	reply.mutateHead?.();
-	stream.respondLocally(body, reply.isClose === true);
+	stream.respondLocally(body, isClose);
 }

@@ -100,7 +100,6 @@ class MirrorRequest implements Mirror, UpstreamClient, PoolClient {
 			return;
 		}
 		this.#host = host;
-		cluster.count(clusterStat.upstream_rq_total);
 		cluster.gauge(clusterGauge.upstream_rq_active, 1);
 		beginRequest(host);
 		this.#timer.arm(mirrorTimeoutMs);
@@ -113,6 +112,7 @@ class MirrorRequest implements Mirror, UpstreamClient, PoolClient {
 		this.#pool = undefined;
 		this.#upstream = upstream;
 		upstream.begin(this);
+		this.#cluster.count(clusterStat.upstream_rq_total);
 		const hasBody = this.#bodyBytes > 0;
 		if (hasBody) {
 			this.#head.contentLength = this.#bodyBytes;

@@ -34,7 +34,7 @@ function checkRequest(stream: HttpStream, head: RequestHead, manager: CompiledMa
 		return { status: 400, body: "Bad Request", flags: responseFlags.DPE, details: "http1.unexpected_underscore", isClose: true };
 	}
 	const { path } = head;
-	if (head.method !== "CONNECT" && !path.startsWith("/") && path !== "*") {
+	if (head.method !== "CONNECT" && !path.startsWith("/")) {
 		manager.count(httpStat.downstream_rq_non_relative_path);
 		return { status: 404, body: "", flags: 0, details: "absolute_path_rejected" };
 	}
@@ -51,7 +51,9 @@ function handleExpect(stream: HttpStream, head: RequestHead, isProxied: boolean)
 	const value = head.get("expect")?.toLowerCase();
 	if (value !== "100-continue" || isProxied) return;
 	head.removeKnown(known.expect);
-	if (!stream.isRequestComplete) stream.downstream.sendContinue();
+	if (stream.isRequestComplete) return;
+	stream.manager.countResponse(100);
+	stream.downstream.sendContinue();
 }
 
 function checkUnderscores(head: RequestHead, action: "reject" | "drop"): boolean {
@@ -65,19 +67,23 @@ function checkUnderscores(head: RequestHead, action: "reject" | "drop"): boolean
 
 function checkPath(head: RequestHead, manager: CompiledManager): LocalReply | undefined {
 	const { config } = manager;
+	// A fragment is for the client alone; routes would be told apart by it.
+	if (head.path.includes("#")) return pathRejected(manager);
 	if (!config.normalizePath && !config.mergeSlashes && config.escapedSlashes === "keep") return undefined;
 	if (head.method === "CONNECT" || isPlainPath(head.path)) return undefined;
 	const result = normalizePath(head.path, config);
-	if (result.kind === "reject") {
-		manager.count(httpStat.downstream_rq_failed_path_normalization);
-		return { status: 400, body: "", flags: 0, details: "path_normalization_failed" };
-	}
+	if (result.kind === "reject") return pathRejected(manager);
 	if (result.kind === "redirect") {
 		manager.count(httpStat.downstream_rq_redirected_with_normalized_path);
 		return { status: 307, body: "", flags: 0, details: "path_normalization_redirect", headers: ["location", result.path] };
 	}
 	head.path = result.path;
 	return undefined;
+}
+
+function pathRejected(manager: CompiledManager): LocalReply {
+	manager.count(httpStat.downstream_rq_failed_path_normalization);
+	return { status: 400, body: "", flags: 0, details: "path_normalization_failed" };
 }
 
 function stripPort(head: RequestHead, mode: "matching" | "any", localPort: number): void {

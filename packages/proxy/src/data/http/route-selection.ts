@@ -20,7 +20,8 @@ export function rerouteRequest(stream: HttpStream): void {
 
 function resolveRoute(stream: HttpStream): void {
 	const { manager, request, snapshot, context, info } = stream;
-	stream.route = stream.choice = undefined;
+	stream.route = stream.choice = stream.cluster = undefined;
+	info.upstreamCluster = "";
 	const table = manager.table(snapshot);
 	const host = table && matchVirtualHost(table, request.authority);
 	if (host === undefined) return void (stream.routing = table === undefined ? "noTable" : "noRoute");
@@ -31,11 +32,14 @@ function resolveRoute(stream: HttpStream): void {
 	stream.route = route;
 	info.routeName = route.config.name;
 	stream.choice = route.action.kind === "route" ? chooseCluster(route.action, request, context.random) : undefined;
+	stream.cluster = stream.choice && snapshot.clusters.get(stream.choice.cluster);
+	if (stream.cluster !== undefined && stream.choice !== undefined) info.upstreamCluster = stream.choice.cluster;
 }
 
 /** The router filter: the end of the filters' way. */
 export function forwardRequest(stream: HttpStream): void {
 	const { manager, route, request, choice } = stream;
+	manager.count(httpStat.rq_total);
 	if (stream.routing === "noTable") return answer(stream, 404, responseFlags.NR, "route_configuration_not_found");
 	if (stream.routing === "needsTls") return redirect(stream, 301, `https://${request.authority}${request.path}`);
 	if (route === undefined) {
@@ -43,10 +47,7 @@ export function forwardRequest(stream: HttpStream): void {
 		return answer(stream, 404, responseFlags.NR, "route_not_found");
 	}
 	const { action } = route;
-	if (action.kind === "redirect") {
-		manager.count(httpStat.rq_redirect);
-		return redirect(stream, action.status, action.location(request));
-	}
+	if (action.kind === "redirect") return redirect(stream, action.status, action.location(request));
 	if (action.kind === "direct") {
 		manager.count(httpStat.rq_direct_response);
 		return sendLocalReply(stream, { status: action.status, body: action.body, flags: 0, details: "direct_response" });
@@ -54,7 +55,9 @@ export function forwardRequest(stream: HttpStream): void {
 	if (choice !== undefined) stream.router.start(action, choice);
 }
 
+/** Counted as Envoy counts it, among direct responses. */
 function redirect(stream: HttpStream, status: number, location: string): void {
+	stream.manager.count(httpStat.rq_direct_response);
 	sendLocalReply(stream, { status, body: "", flags: 0, details: "direct_response", headers: ["location", location] });
 }
 

@@ -94,15 +94,13 @@ export class RouterState implements UpstreamClient, PoolClient {
 		const { config } = forward;
 		this.#isFinished = false;
 		this.#forward = forward;
-		const cluster = stream.snapshot.clusters.get(choice.cluster);
-		stream.info.upstreamCluster = choice.cluster;
+		const { cluster } = stream;
 		if (cluster === undefined) {
 			stream.manager.count(httpStat.no_cluster);
 			sendLocalReply(stream, { status: config.clusterNotFoundStatus, body: "", flags: responseFlags.NC, details: "cluster_not_found" });
 			return;
 		}
 		this.#attempt.cluster = cluster;
-		stream.manager.count(httpStat.rq_total);
 		this.#timeoutMs = resolveTimeoutMs(config, stream.request);
 		this.#setCookies = prepareChoice(stream, cluster, forward, this.#chooseContext);
 		this.#chooseContext.override = stream.hostOverride;
@@ -147,6 +145,7 @@ export class RouterState implements UpstreamClient, PoolClient {
 		this.#attempt.leavePool();
 		this.#attempt.upstream = upstream;
 		upstream.begin(this);
+		this.cluster?.count(clusterStat.upstream_rq_total);
 		// An earlier attempt may have stopped the client and ended before it could let it go on.
 		stream.downstream.resume(pauseReasons.upstreamBlocked);
 		info.upstreamProtocol = upstream.protocol;
@@ -226,7 +225,8 @@ export class RouterState implements UpstreamClient, PoolClient {
 		const { stream, response } = this;
 		const { status } = response;
 		if (status < 200 && status !== 101) {
-			if (status === 103 || (status === 100 && stream.manager.config.proxy100Continue)) stream.sendInterim();
+			this.cluster?.responseCodes.increment(status);
+			if (stream.manager.config.proxy100Continue) stream.sendInterim();
 			return "interim";
 		}
 		const isTunnel = stream.upgrade === "connect" ? status >= 200 && status < 300 : status === 101 && stream.upgrade !== "";
@@ -327,7 +327,8 @@ export class RouterState implements UpstreamClient, PoolClient {
 		const isStale = isUnread || (upstream !== undefined && upstream.isReused && !upstream.hasAnswered && reason === "connectionTermination");
 		this.#attempt.upstream = undefined;
 		if (upstream !== undefined && reason === "protocolError") upstream.abandon();
-		this.cluster?.count(clusterStat.upstream_rq_rx_reset);
+		if (upstream?.protocol === "HTTP/2") this.#countReset(reason);
+		if (detail !== "") this.stream.context.log("debug", `upstream reset: ${detail}`, { cluster: this.cluster?.config.name, host: this.host?.address });
 		if (this.isTunnel) {
 			this.#attempt.release();
 			this.#isFinished = true;
@@ -345,14 +346,21 @@ export class RouterState implements UpstreamClient, PoolClient {
 		}
 		if (!this.#isResponseStarted) this.cluster?.outlier.localFailure(this.host as HostEntry, "reset");
 		this.#attempt.release();
-		this.#fail(resetFailures[reason], detail);
+		this.#fail(resetFailures[reason], "");
 	}
 
-	#fail(failure: Failure, detail: string): void {
+	/** Of streams alone: an exchange of HTTP/1 has nothing to reset but its connection. */
+	#countReset(reason: ResetReason): void {
+		const isRemote = reason === "remoteReset" || reason === "remoteRefused";
+		if (isRemote) this.cluster?.count(clusterStat.upstream_rq_rx_reset);
+		else this.cluster?.count(reason === "protocolError" ? clusterStat.upstream_rq_tx_reset : clusterStat.upstream_rq_pending_failure_eject);
+	}
+
+	#fail(failure: Failure, transportFailure: string): void {
 		const { stream } = this;
 		stream.info.responseFlags |= failure.flag;
 		if (this.#isResponseStarted) {
-			stream.manager.count(httpStat.rq_reset_after_downstream_response_started);
+			if (stream.isGrpcRequest) stream.manager.count(httpStat.rq_reset_after_downstream_response_started);
 			stream.info.responseCodeDetails = `upstream_reset_after_response_started{${failure.words.replaceAll(" ", "_")}}`;
 			stream.breakOff();
 			return;
@@ -360,7 +368,7 @@ export class RouterState implements UpstreamClient, PoolClient {
 		if (this.#retriesReset(failure.retry)) return;
 		this.#isFinished = true;
 		this.cluster?.responseCodes.increment(failure.status);
-		sendLocalReply(stream, resetReply(failure, detail, stream.info.attemptCount > 1, stream.info.upstreamTransportFailureReason));
+		sendLocalReply(stream, resetReply(failure, transportFailure, stream.info.attemptCount > 1));
 	}
 
 	#endWithReply(status: number, body: string, flags: number, details: string): void {

@@ -16,6 +16,7 @@ import { admitRequest } from "./request-prologue.ts";
 import { forwardRequest, routeRequest } from "./route-selection.ts";
 import { RouterState } from "./router.ts";
 import type { Downstream } from "./downstream.ts";
+import type { ClusterRuntime } from "../upstream/cluster-runtime.ts";
 import { httpDate } from "../codec/status-lines.ts";
 import { httpGauge, httpStat } from "./http-stats.ts";
 
@@ -45,6 +46,8 @@ export class HttpStream {
 	manager!: CompiledManager;
 	snapshot: Snapshot = emptySnapshot;
 	route: CompiledRoute | undefined;
+	/** Of `choice`; undefined when there is none of that name. */
+	cluster: ClusterRuntime | undefined;
 	/** What the route makes of the request; undefined unless it forwards. */
 	choice: ClusterChoice | undefined;
 	routing: "found" | "noTable" | "noRoute" | "needsTls" = "noRoute";
@@ -97,9 +100,9 @@ export class HttpStream {
 	}
 
 	/** There is no usable request: only a local reply can follow. */
-	beginMalformed(downstream: Downstream): void {
+	beginMalformed(downstream: Downstream, isComplete: boolean): void {
 		this.request.clear();
-		this.#start(downstream, true);
+		this.#start(downstream, isComplete);
 	}
 
 	#start(downstream: Downstream, isComplete: boolean): void {
@@ -277,6 +280,7 @@ export class HttpStream {
 	/** An interim answer has no body, whatever it says (RFC 9110 §15.2): a client must not be led to wait for one. */
 	sendInterim(): void {
 		this.response.removeKnown(known["content-length"]);
+		this.manager.countResponse(this.response.status);
 		this.downstream.sendInterim(this.response);
 	}
 
@@ -310,8 +314,11 @@ export class HttpStream {
 	}
 
 	#endResponse(): void {
-		if (!this.isRequestComplete) {
+		// A tunnel that did not come to be is a request without an end.
+		if (!this.isRequestComplete || (this.upgrade !== "" && !this.isTunnel)) {
 			this.manager.count(httpStat.downstream_rq_response_before_rq_complete);
+			// Envoy's own counting: it resets what is left of such a stream.
+			this.manager.count(httpStat.downstream_rq_rx_reset);
 			this.router.cancel();
 		}
 		this.finish();
@@ -323,6 +330,7 @@ export class HttpStream {
 	/** The response cannot be completed: the client must see that. */
 	breakOff(): void {
 		this.manager.count(httpStat.downstream_rq_tx_reset);
+		this.manager.count(httpStat.downstream_rq_rx_reset);
 		this.router.cancel();
 		this.finish();
 		this.downstream.reset();
@@ -374,7 +382,7 @@ export class HttpStream {
 		this.info.connection = idleInfo;
 		this.snapshot = emptySnapshot;
 		this.filters.reset();
-		this.route = this.choice = this.hostOverride = undefined;
+		this.route = this.choice = this.cluster = this.hostOverride = undefined;
 		this.isRequestComplete = this.isRequestDelivered = this.isResponseStarted = this.isOver = false;
 		if (this.#trailers.length > 0) this.#trailers.length = 0;
 	}

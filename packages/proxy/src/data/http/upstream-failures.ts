@@ -28,14 +28,14 @@ export const resetFailures: Readonly<Record<ResetReason, Failure>> = {
 	localReset: { words: "local reset", flag: responseFlags.LR, status: 503, retry: "localReset" },
 };
 
-export function resetReply(failure: Failure, detail: string, isRetried: boolean, transportFailure: string): LocalReply {
+/** Why a connection failed is for the log: to a client it would tell of the inside. */
+export function resetReply(failure: Failure, transportFailure: string, isRetried: boolean): LocalReply {
 	const retried = isRetried ? "retried and the latest " : "";
-	const transport = transportFailure === "" ? "" : `, transport failure reason: ${transportFailure}`;
 	return {
 		status: failure.status,
-		body: `upstream connect error or disconnect/reset before headers. ${retried}reset reason: ${failure.words}${transport}`,
+		body: `upstream connect error or disconnect/reset before headers. ${retried}reset reason: ${failure.words}`,
 		flags: failure.flag,
-		details: `upstream_reset_before_response_started{${[failure.words, transportFailure || detail].filter((part) => part !== "").join("|")}}`,
+		details: `upstream_reset_before_response_started{${[failure.words, transportFailure].filter((part) => part !== "").join("|")}}`,
 		headers: failure.flag === responseFlags.UO ? ["x-envoy-overloaded", "true"] : [],
 	};
 }

@@ -5,13 +5,9 @@ import { compileStringMatch, type StringPredicate } from "./string-match.ts";
 
 export type RequestPredicate = (head: RequestView) => boolean;
 
+/** Each line is a value of its own, one of which has to match: as Envoy has it since 1.38, and RBAC always. */
 export function compileHeaderMatch(header: HeaderMatch, context: CompileContext): RequestPredicate {
-	return compileMatch(header, headerReader(header.name), context);
-}
-
-/** As `compileHeaderMatch`, but each line is a value of its own, one of which has to match: what RBAC rules mean by a header. */
-export function compileHeaderLinesMatch(header: HeaderMatch, context: CompileContext): RequestPredicate {
-	const isMatch = compileHeaderMatch(header, context);
+	const isMatch = compileMatch(header, headerReader(header.name), context);
 	const { match } = header;
 	if (match.kind === "present" || header.name.startsWith(":") || header.name === "host") return isMatch;
 	const test = compileValueTest(match, context);

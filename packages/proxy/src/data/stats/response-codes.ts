@@ -10,7 +10,7 @@ export function createResponseCodes(registry: StatsRegistry, scope: StatsScope, 
 	const completed = scope.counter(`${stem}_completed`);
 	const classes = new Map<number, number>();
 	const codes = new Map<number, number>();
-	let [lastCode, lastHandle, lastClass] = [0, 0, 0];
+	let [lastCode, lastHandle, lastClass, isKnown] = [0, 0, 0, false];
 	const counterOf = (known: Map<number, number>, key: number, name: string) => {
 		const handle = known.get(key) ?? scope.counter(name);
 		known.set(key, handle);
@@ -20,16 +20,16 @@ export function createResponseCodes(registry: StatsRegistry, scope: StatsScope, 
 		increment(code) {
 			if (code !== lastCode) {
 				// Anything out of range is one bucket, so that an upstream cannot make names without end.
-				const bounded = code >= 100 && code <= 999 ? code : 0;
-				const hundreds = Math.floor(bounded / 100);
-				lastHandle = counterOf(codes, bounded, `${stem}_${bounded === 0 ? "unknown" : bounded}`);
-				lastClass = counterOf(classes, hundreds, `${stem}_${hundreds === 0 ? "unknown" : `${hundreds}xx`}`);
+				isKnown = code >= 100 && code <= 599;
+				lastHandle = isKnown ? counterOf(codes, code, `${stem}_${code}`) : counterOf(codes, 0, `${stem}_unknown`);
+				const hundreds = Math.floor(code / 100);
+				if (isKnown) lastClass = counterOf(classes, hundreds, `${stem}_${hundreds}xx`);
 				lastCode = code;
 			}
 			const { counters } = registry;
 			counters[completed] = (counters[completed] as number) + 1;
 			counters[lastHandle] = (counters[lastHandle] as number) + 1;
-			counters[lastClass] = (counters[lastClass] as number) + 1;
+			if (isKnown) counters[lastClass] = (counters[lastClass] as number) + 1;
 		},
 	};
 }

@@ -82,7 +82,6 @@ export class AsyncRequest implements UpstreamClient, PoolClient {
 			return this.#finish({ kind: "failed", reason: "overflow" });
 		}
 		this.#host = host;
-		cluster.count(clusterStat.upstream_rq_total);
 		cluster.gauge(clusterGauge.upstream_rq_active, 1);
 		beginRequest(host);
 		if (this.#init.timeoutMs > 0) this.#timer.arm(this.#init.timeoutMs);
@@ -96,6 +95,7 @@ export class AsyncRequest implements UpstreamClient, PoolClient {
 		this.#pool = undefined;
 		this.#upstream = upstream;
 		upstream.begin(this);
+		this.#cluster.count(clusterStat.upstream_rq_total);
 		const hasBody = body !== undefined && body.length > 0;
 		upstream.sendHead(this.#head, "", !hasBody);
 		if (!hasBody) return;

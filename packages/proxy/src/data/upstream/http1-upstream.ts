@@ -204,8 +204,10 @@ export class Http1Upstream implements ConnectionHandler, MessageEvents, Upstream
 	}
 
 	onEnd(): void {
-		if (this.client !== undefined && this.#decoder.finish()) this.close();
-		else this.#reset("connectionTermination", "");
+		if (this.client !== undefined && this.#decoder.finish()) return this.close();
+		if (this.client === undefined || !this.#decoder.isInMessage) return this.#reset("connectionTermination", "");
+		this.pool.cluster.count(clusterStat.upstream_cx_protocol_error);
+		this.#reset("protocolError", "the response was cut short");
 	}
 
 	onBlocked(): void {

@@ -13,6 +13,25 @@ export interface ConnectorOwner {
 	onConnectFailed(failure: PoolFailure, transportFailure: string): void;
 }
 
+/** As the system says it, and so Envoy. */
+const systemErrors: Readonly<Record<string, string>> = {
+	EACCES: "Permission denied",
+	EADDRNOTAVAIL: "Cannot assign requested address",
+	ECONNREFUSED: "Connection refused",
+	ECONNRESET: "Connection reset by peer",
+	EHOSTUNREACH: "No route to host",
+	EMFILE: "Too many open files",
+	ENETUNREACH: "Network is unreachable",
+	ENOENT: "No such file or directory",
+	EPIPE: "Broken pipe",
+	ETIMEDOUT: "Connection timed out",
+};
+
+function describeError(error: Error): string {
+	const { code } = error as NodeJS.ErrnoException;
+	return (code !== undefined && systemErrors[code]) || error.message;
+}
+
 /** Makes connections to one host, one way, within the cluster's limits; and keeps those who wait for one. */
 export class PoolConnector {
 	readonly cluster: ClusterRuntime;
@@ -121,7 +140,7 @@ export class PoolConnector {
 		this.#connecting.add(cancel);
 		timer.arm(cluster.config.connectTimeoutMs);
 		const giveUp = this.transport.connect(this.host, (result) => {
-			if (result instanceof Error) finish(undefined, "remoteConnectionFailure", result.message);
+			if (result instanceof Error) finish(undefined, "remoteConnectionFailure", describeError(result));
 			else if (isDone) result.destroy();
 			else finish(result, "remoteConnectionFailure", "");
 		});
@@ -139,6 +158,7 @@ export class PoolConnector {
 	failAll(failure: PoolFailure, transportFailure: string): void {
 		for (const client of this.#pending.splice(0)) {
 			this.#leavePending();
+			this.cluster.count(clusterStat.upstream_rq_pending_failure_eject);
 			client.onPoolFailure(failure, transportFailure);
 		}
 	}

@@ -112,7 +112,7 @@ export function managerOf(table: RouteTable, parts: Partial<HttpConnectionManage
 		headersCountMax: 100,
 		underscoresInHeaders: "allow",
 		upgrades: {},
-		http1: { acceptHttp10: false, defaultHostForHttp10: "", enableTrailers: false, headerCase: "lower" },
+		http1: { acceptHttp10: false, allowAbsoluteUrl: true, allowCustomMethods: false, defaultHostForHttp10: "", enableTrailers: false, headerCase: "lower" },
 		http2: http2Defaults,
 		proxy100Continue: false,
 		accessLogs: [],

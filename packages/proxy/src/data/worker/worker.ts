@@ -87,7 +87,7 @@ export async function createDataWorker(
 	};
 	const listeners = new ListenerManager(context, (path) => files.open(path), originalDst);
 	const applier = new ConfigApplier(context, listeners);
-	const flushTimer = setInterval(() => files.flush(), init.accessLogFlushMs || 1000);
+	const flushTimer = setInterval(() => files.flush(), init.accessLogFlushMs);
 	flushTimer.unref();
 	const setLevel = (name: string) => {
 		level = levelOf(name);

@@ -5,7 +5,7 @@ import { parseIpPort } from "../../lb/host-entry.ts";
 import type { StreamInfo, TlsInfo } from "../../log/stream-info.ts";
 import { type IpBytes, matchCidr, parseCidr, parseIp } from "../../match/cidr.ts";
 import type { CompileContext } from "../../match/compile-context.ts";
-import { compileHeaderLinesMatch } from "../../match/header-match.ts";
+import { compileHeaderMatch } from "../../match/header-match.ts";
 import { compileMetadataMatch } from "../../match/metadata-match.ts";
 import { compileStringMatch, type StringPredicate } from "../../match/string-match.ts";
 
@@ -27,7 +27,7 @@ export function compileRbacRule(rule: RbacRule, context: CompileContext): RbacPr
 			return (info) => !inner(info);
 		}
 		case "header": {
-			const test = compileHeaderLinesMatch(rule.header, context);
+			const test = compileHeaderMatch(rule.header, context);
 			return ({ request }) => test(request ?? noHead);
 		}
 		case "urlPath":

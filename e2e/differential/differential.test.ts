@@ -1,0 +1,47 @@
+import assert from "node:assert/strict";
+import { after, before, describe, it } from "node:test";
+import { http1 } from "./cases/http1.ts";
+import { routing } from "./cases/routing.ts";
+import { intended } from "./intended.ts";
+import { differences } from "./observation.ts";
+import { skipReason as skip } from "./pair.ts";
+import { World } from "./run-case.ts";
+
+// The same configuration into both proxies, the same bytes at both, the same upstream behind both: what can be seen must be the same.
+const suites = [routing, http1];
+const used = new Set<(typeof intended)[number]>();
+
+for (const suite of suites) {
+	describe(`like Envoy: ${suite.name}`, { skip }, () => {
+		let envoy: World;
+		let weft: World;
+
+		before(async () => {
+			[envoy, weft] = await World.startPair(suite);
+		});
+		after(() => Promise.all([envoy?.stop(), weft?.stop()]));
+
+		for (const test of suite.cases) {
+			it(test.name, async () => {
+				const [expected, got] = await Promise.all([envoy.run(test), weft.run(test)]);
+				const unexplained = differences(expected, got).filter(({ path }) => {
+					const reason = intended.find((one) => one.case.test(`${suite.name}: ${test.name}`) && one.path.test(path));
+					if (reason !== undefined) used.add(reason);
+					return reason === undefined;
+				});
+				const lines = unexplained.map(({ path, envoy: a, weft: b }) => `${path}: Envoy ${JSON.stringify(a)}, weft-proxy ${JSON.stringify(b)}`);
+				assert.equal(lines.join("\n"), "");
+				assert.ok(envoy.proxy.isAlive() && weft.proxy.isAlive(), "both proxies live");
+			});
+		}
+	});
+}
+
+describe("the list of intended differences", { skip }, () => {
+	it("holds nothing that no case shows", () => {
+		assert.deepEqual(
+			intended.filter((one) => !used.has(one)).map(({ why }) => why),
+			[],
+		);
+	});
+});

@@ -1,0 +1,24 @@
+/** A difference that was looked at and stays, with the reason. Both patterns have to match. */
+export interface Intended {
+	/** `suite: case`. */
+	readonly case: RegExp;
+	/** As in `Difference.path`. */
+	readonly path: RegExp;
+	readonly why: string;
+}
+
+const anywhere = /^/;
+
+export const intended: readonly Intended[] = [
+	{ case: /^HTTP\/1: request: two hosts$/, path: anywhere, why: "RFC 9112 §3.2 wants a 400; the next parser may believe the other host" },
+	{ case: /^HTTP\/1: request: empty host$/, path: anywhere, why: "RFC 9110 §4.2.1: an http request without a host is invalid" },
+	{ case: /^HTTP\/1: request: folded header$/, path: anywhere, why: "RFC 9112 §5.2 lets a server refuse what parsers read in two ways" },
+	{ case: /^HTTP\/1: request: bare LF lines$/, path: anywhere, why: "two parsers would disagree about where the message ends" },
+	{ case: /^HTTP\/1: request: bare CR in a value$/, path: anywhere, why: "RFC 9112 §2.2: a bare CR is refused or made a space, never dropped" },
+	{
+		case: /^HTTP\/1: response: 101 that nobody asked for$/,
+		path: anywhere,
+		why: "what follows would be taken for the next response on a connection that is reused",
+	},
+	{ case: /^HTTP\/1: response: hop-by-hop headers$/, path: /headers\/x-drop$/, why: "RFC 9110 §7.6.1: what `connection` names goes no further" },
+];
