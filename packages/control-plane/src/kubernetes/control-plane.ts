@@ -20,6 +20,7 @@ import { createKubernetesIdentity } from "./identity.ts";
 import { watchMeshConfig } from "./mesh-config.ts";
 import { type KubernetesOptions, revisioned } from "./options.ts";
 import { runRootCertificates } from "./root-certificates.ts";
+import { createSecretAccess } from "./secret-access.ts";
 import { startKubernetesSource } from "./source.ts";
 
 export interface KubernetesContext {
@@ -82,6 +83,7 @@ export async function startKubernetesControlPlane(context: KubernetesContext): P
 		registry,
 		signal,
 		jwksTransport: createJwksTransport("cluster"),
+		secretAccess: createSecretAccess({ ...common, logger: logger.child("ads") }),
 		...debounceOf(options),
 	});
 	const debug = createDebugAnswers({ discovery, clusterId, instance: podName, systemNamespace: namespace });

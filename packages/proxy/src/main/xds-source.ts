@@ -25,8 +25,8 @@ export interface XdsSourceOptions {
 	readonly secretSources: ReadonlyMap<string, ConfigSource | undefined>;
 	/** Secrets that this process has itself: never asked for. */
 	readonly ownSecrets: ReadonlySet<string>;
-	/** Endpoints or routes that nothing refers to any more, and that are given up. */
-	readonly onForgotten: (type: "eds" | "rds", name: string) => void;
+	/** Endpoints, routes or secrets that nothing refers to any more, and that are given up. */
+	readonly onForgotten: (type: "eds" | "rds" | "sds", name: string) => void;
 	/** Of the ADS stream. */
 	readonly onConnection: (isConnected: boolean) => void;
 	readonly isStaticSecret: (name: string) => boolean;
@@ -36,7 +36,7 @@ export interface XdsSourceOptions {
 
 const deltaApis = new Set<number>([ApiConfigSource_ApiType.DELTA_GRPC, ApiConfigSource_ApiType.AGGREGATED_DELTA_GRPC]);
 const grpcApis = new Set<number>([...deltaApis, ApiConfigSource_ApiType.GRPC, ApiConfigSource_ApiType.AGGREGATED_GRPC]);
-const typesWaiting = ["eds", "rds"] as const;
+const typesWaiting = ["eds", "rds", "sds"] as const;
 /** How long a listener waits for a route table, as Envoy's initial_fetch_timeout. */
 const fetchTimeoutMs = 15_000;
 
@@ -81,6 +81,8 @@ export class XdsSource {
 		this.#followSecrets(secrets);
 		const { assignments, routes } = wanted;
 		this.#wait("eds", eds, (name) => assignments.has(name));
+		const own = [...secrets].filter((name) => !this.#options.ownSecrets.has(name) && !this.#options.isStaticSecret(name));
+		this.#wait("sds", new Map(own.map((name) => [name, fetchTimeoutMs])), (name) => wanted.secrets.has(name));
 		this.#wait("rds", new Map([...rds].map((name) => [name, fetchTimeoutMs])), (name) => routes.has(name));
 	}
 
