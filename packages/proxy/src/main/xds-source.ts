@@ -9,6 +9,7 @@ import { endpointText } from "../grpc/target.ts";
 import { openXdsBytes } from "../grpc/xds-stream.ts";
 import type { ConfigStore } from "./config-store.ts";
 import { resolveGrpcTarget, type TargetSources } from "./grpc-target.ts";
+import { parseNamedFiles } from "./named-files.ts";
 import { referencesOfCluster, referencesOfListener } from "./references.ts";
 
 export interface XdsSourceOptions {
@@ -46,6 +47,8 @@ export class XdsSource {
 	readonly #ads: XdsClient | undefined;
 	readonly #secretClients = new Map<string, XdsClient>();
 	readonly #waits = new Map<string, NodeJS.Timeout>();
+	/** Secrets that were ever asked of the control plane and are not forgotten. */
+	readonly #overAds = new Set<string>();
 	#signal: AbortSignal | undefined;
 
 	constructor(options: XdsSourceOptions, ads: XdsClient | undefined) {
@@ -119,7 +122,7 @@ export class XdsSource {
 		const overAds: string[] = [];
 		const byServer = new Map<string, { source: ApiConfigSource; names: string[] }>();
 		for (const name of names) {
-			if (ownSecrets.has(name) || isStaticSecret(name)) continue;
+			if (ownSecrets.has(name) || isStaticSecret(name) || (secretsOverAds && parseNamedFiles(name))) continue;
 			const source = secretSources.get(name);
 			const api = source?.apiConfigSource;
 			if (api === undefined || secretsOverAds) overAds.push(name);
@@ -131,7 +134,26 @@ export class XdsSource {
 			}
 		}
 		this.#ads?.subscribe(typeUrls.sds, overAds);
+		this.#forgetSecrets(new Set(overAds));
 		for (const [key, group] of byServer) this.#secretClient(key, group.source)?.subscribe(typeUrls.sds, group.names);
+	}
+
+	/** Keys of the control plane's secrets are not kept longer than something in force uses them. */
+	#forgetSecrets(wanted: ReadonlySet<string>): void {
+		const { store, onForgotten } = this.#options;
+		for (const name of wanted) this.#overAds.add(name);
+		const { clusters, listeners } = store.inForce;
+		const used = new Set([
+			...[...listeners.values()].flatMap((listener) => [...referencesOfListener(listener).secrets]),
+			...[...clusters.values()].flatMap(({ cluster }) => [...referencesOfCluster(cluster).secrets]),
+		]);
+		const gone = [...this.#overAds].filter((name) => !wanted.has(name) && !used.has(name));
+		if (gone.length === 0) return;
+		for (const name of gone) {
+			this.#overAds.delete(name);
+			onForgotten("sds", name);
+		}
+		void store.apply({ secrets: { upsert: [], remove: gone } });
 	}
 
 	#secretClient(key: string, source: ApiConfigSource): XdsClient | undefined {
