@@ -142,6 +142,7 @@ export class XdsSource {
 	#forgetSecrets(wanted: ReadonlySet<string>): void {
 		const { store, onForgotten } = this.#options;
 		for (const name of wanted) this.#overAds.add(name);
+		if ([...this.#overAds].every((name) => wanted.has(name))) return;
 		const { clusters, listeners } = store.inForce;
 		const used = new Set([
 			...[...listeners.values()].flatMap((listener) => [...referencesOfListener(listener).secrets]),
