@@ -11,7 +11,8 @@ import type { Secret } from "../config/runtime-config.ts";
 import { transportKind } from "../data/transport/transport.ts";
 import { createGrpcEnvironment, type GrpcEnvironment } from "../grpc/environment.ts";
 import { drainInPod } from "../pod/pod-drain.ts";
-import { createPodServices } from "../pod/pod-services.ts";
+import type { PodOptions } from "../pod/pod-options.ts";
+import { createPodServices, type PodProxy } from "../pod/pod-services.ts";
 import { drainUntilIdle, superviseServer } from "./lifetime.ts";
 import { type Server, startServer } from "./server.ts";
 import { buildSidecarBootstrap, controlPlaneSecret, rootsSecret, workloadSecret } from "./sidecar-bootstrap.ts";
@@ -104,7 +105,7 @@ async function serve(flags: SidecarFlags, variables: NodeJS.ProcessEnv, logger: 
 		initialSecrets: secretsOf(certificate, flags.rootCertFile),
 		onQuit: () => quit.resolve("now"),
 	});
-	pod?.attach(server);
+	if (flags.pod !== undefined) pod?.attach(podProxy(server, flags.pod));
 	const leave = identity.subscribe((certificate) => setIdentity(server, certificate, flags.rootCertFile));
 	announce(flags, server, logger);
 	const drain = flags.pod === undefined ? drainUntilIdle(flags.drainTimeSeconds * 1000) : drainInPod(flags.pod, systemClock);
@@ -114,6 +115,15 @@ async function serve(flags: SidecarFlags, variables: NodeJS.ProcessEnv, logger: 
 	abort.abort();
 	await running;
 	return 0;
+}
+
+function podProxy({ drainGradually, metrics, state }: Server, { drain, isSidecar }: PodOptions): PodProxy {
+	return {
+		notReady: () => (state.live === "LIVE" ? undefined : state.live),
+		metrics: async (query) => (await metrics(query)).body,
+		drain: () => drainGradually(drain.listenersMs, isSidecar),
+		responses: () => state.responses,
+	};
 }
 
 function clusterIdOf({ nodeMetadata }: SidecarFlags): { readonly clusterId?: string } {
