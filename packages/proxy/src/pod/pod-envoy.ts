@@ -10,6 +10,7 @@ import { createGrpcEnvironment } from "../grpc/environment.ts";
 import type { SidecarFlags } from "../main/sidecar-flags.ts";
 import { type EnvoyAdmin, envoyAdmin } from "./envoy-admin.ts";
 import { buildPodResources } from "./pod-bootstrap.ts";
+import { podFile, podFiles } from "./pod-files.ts";
 import type { PodOptions } from "./pod-options.ts";
 import { createPodServices } from "./pod-services.ts";
 
@@ -72,7 +73,8 @@ function agentOptions(flags: SidecarFlags, envoyPath: string): AgentOptions {
 		adminPort: flags.adminPort,
 		delta: true,
 		envoyPath,
-		stateDirectory: undefined,
+		// The only place in the container that may be written to.
+		stateDirectory: podFile(podFiles.proxyDirectory),
 		logLevel: "info",
 		envoyArguments: ["--concurrency", String(flags.concurrency ?? 2), "-l", logLevel, ...drain],
 	};
