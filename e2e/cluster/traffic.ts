@@ -78,10 +78,14 @@ export function share({ matches }: LoadResult, name: string): number {
 	return total === 0 ? 0 : (matches[name] ?? 0) / total;
 }
 
-/** Fails with what went wrong, when not every request was answered 200; `least` is how many must have been sent for that to mean something. */
-export function assertNoneFailed(result: LoadResult, least: number): void {
+/**
+ * Fails with what went wrong, when not every request was answered 200. `planned` is how many there would be on a machine that
+ * is fast enough; a slow one must send a third of them for the result to mean something. Returns a line that says how many it were.
+ */
+export function assertNoneFailed(result: LoadResult, planned: number): string {
 	const answered = result.statuses["200"] ?? 0;
-	if (result.sent < least) throw new Error(`only ${result.sent} requests were sent, at least ${least} were meant to be`);
 	if (answered !== result.sent)
 		throw new Error(`${result.sent - answered} of ${result.sent} requests failed: ${JSON.stringify({ ...result, matches: undefined })}`);
+	if (result.sent < planned / 3) throw new Error(`only ${result.sent} requests were sent of ${planned} that were meant to be`);
+	return `${result.sent} requests sent, 0 failed`;
 }
