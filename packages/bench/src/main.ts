@@ -5,6 +5,10 @@ type Bench = (args: readonly string[], log: (line: string) => void, signal: Abor
 const benches: ReadonlyMap<string, () => Promise<Bench>> = new Map<string, () => Promise<Bench>>([
 	["data-plane", async () => (await import("./data-plane/data-plane.ts")).runDataPlane],
 	[
+		"cluster",
+		async () => (await import("./cluster/main.ts")).clusterBench,
+	],
+	[
 		"control-plane",
 		async () => {
 			const { controlPlaneBench } = await import("./control-plane/main.ts");
