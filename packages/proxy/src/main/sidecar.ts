@@ -10,6 +10,8 @@ import { type DecodeEnvironment, registerImplemented } from "../config/decode/in
 import type { Secret } from "../config/runtime-config.ts";
 import { transportKind } from "../data/transport/transport.ts";
 import { createGrpcEnvironment, type GrpcEnvironment } from "../grpc/environment.ts";
+import type { NameTable } from "@weft/xds/generated/istio/networking/nds/v1/nds.ts";
+import { startPodDns } from "../dns/pod-dns.ts";
 import { drainInPod } from "../pod/pod-drain.ts";
 import type { PodOptions } from "../pod/pod-options.ts";
 import { createPodServices, type PodProxy } from "../pod/pod-services.ts";
@@ -96,7 +98,9 @@ async function serve(flags: SidecarFlags, variables: NodeJS.ProcessEnv, logger: 
 	isStarting = false;
 	const quit = Promise.withResolvers<"now" | "drain">();
 	void pod?.quit.then(quit.resolve);
+	const dns = flags.pod?.dns && (await startPodDns(flags.pod.dns, logger.child("dns")));
 	const server = await startSidecar(flags, {
+		...(dns && { onNames: dns.setTable }),
 		config,
 		grpc,
 		secretSources,
@@ -111,7 +115,7 @@ async function serve(flags: SidecarFlags, variables: NodeJS.ProcessEnv, logger: 
 	const drain = flags.pod === undefined ? drainUntilIdle(flags.drainTimeSeconds * 1000) : drainInPod(flags.pod, systemClock);
 	await superviseServer({ server, logger, quit: quit.promise, drain });
 	leave();
-	await pod?.close();
+	await Promise.all([pod?.close(), dns?.close()]);
 	abort.abort();
 	await running;
 	return 0;
@@ -138,6 +142,7 @@ function decodeSidecar(flags: SidecarFlags, serverName: string, environment: Dec
 }
 
 interface Parts {
+	readonly onNames?: (table: NameTable) => void;
 	readonly config: BootstrapConfig;
 	readonly grpc: GrpcEnvironment;
 	readonly secretSources: Map<string, ConfigSource | undefined>;

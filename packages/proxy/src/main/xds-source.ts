@@ -33,6 +33,8 @@ export interface XdsSourceOptions {
 	readonly isStaticSecret: (name: string) => boolean;
 	/** In the sidecar, secrets that the agent's socket would give come over ADS. */
 	readonly secretsOverAds: boolean;
+	/** Is the table of names wanted, by which the application's DNS queries are answered? */
+	readonly wantsNames: boolean;
 }
 
 const deltaApis = new Set<number>([ApiConfigSource_ApiType.DELTA_GRPC, ApiConfigSource_ApiType.AGGREGATED_DELTA_GRPC]);
@@ -184,6 +186,7 @@ export function createXdsSource(options: XdsSourceOptions): XdsSource | string {
 	if (typeof ads === "string") return `dynamic_resources.ads_config: ${ads}`;
 	if (dynamic.cdsConfig) ads.subscribe(typeUrls.cds, "*");
 	if (dynamic.ldsConfig) ads.subscribe(typeUrls.lds, "*");
+	if (options.wantsNames) ads.subscribe(typeUrls.nds, "*");
 	return new XdsSource(options, ads);
 }
 

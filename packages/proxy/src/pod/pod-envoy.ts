@@ -23,6 +23,7 @@ export async function runEnvoyInPod(flags: SidecarFlags, pod: PodOptions, envoyP
 	const common = { clock: systemClock, random: Math.random };
 	const grpc = await createGrpcEnvironment({ ...common, transport: transportKind(process.env), logger: logger.child("grpc") });
 	const services = createPodServices(pod, createCertificateOverGrpc(grpc), systemClock, logger.child("status"));
+	if (pod.dns) logger.warn("ISTIO_META_DNS_CAPTURE is true: a pod with a foreign Envoy answers no DNS; without the capture of port 53 names resolve as usual");
 	const options = agentOptions(flags, envoyPath);
 	const admin = envoyAdmin(flags.adminPort);
 	const agent = await startAgent(options, {
