@@ -72,6 +72,37 @@ export async function curlFrom(namespace: string, pod: string, ...args: readonly
 	return { status: code, headers: whole.slice(0, Math.max(split, 0)), body: split < 0 ? whole : whole.slice(split + 4), exit };
 }
 
+export interface TlsRequest {
+	readonly address: string;
+	readonly host: string;
+	readonly path: string;
+	/** The client's own certificate. */
+	readonly cert?: string;
+	readonly key?: string;
+}
+
+export interface TlsAnswer {
+	readonly status?: number;
+	/** Organisation of the server's certificate. */
+	readonly organisation?: string;
+	readonly failure?: string;
+}
+
+const tlsScript = [
+	"const { address, host, path, cert, key } = JSON.parse(process.argv[1]);",
+	"const options = { host: address, port: 443, servername: host, headers: { host }, path, cert, key, rejectUnauthorized: false, agent: false, timeout: 10000 };",
+	"const say = (answer) => { console.log(JSON.stringify(answer)); process.exit(0); };",
+	"const sent = require('node:https').request(options, (response) => {",
+	"  response.resume().on('end', () => say({ status: response.statusCode, organisation: response.socket.getPeerCertificate().subject?.O }));",
+	"});",
+	"sent.on('timeout', () => sent.destroy(new Error('timeout'))).on('error', (error) => say({ failure: error.code ?? error.message })).end();",
+].join("\n");
+
+/** One HTTPS request from inside a pod with the examples' image; whoever the server is. A refusal is an answer. */
+export async function tlsFrom(namespace: string, pod: string, request: TlsRequest): Promise<TlsAnswer> {
+	return JSON.parse(await output("kubectl", ["exec", "-n", namespace, pod, "--", "node", "-e", tlsScript, JSON.stringify(request)])) as TlsAnswer;
+}
+
 /** Share of one class among all answers of a load. */
 export function share({ matches }: LoadResult, name: string): number {
 	const total = Object.values(matches).reduce((a, b) => a + b, 0);
