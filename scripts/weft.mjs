@@ -65,7 +65,10 @@ const tasks = {
 		sequence(
 			() => turbo("build"),
 			// The cluster's long cases: fifty restarts, a minute without a control plane.
-			() => (args[0] === "cluster" ? node("e2e/cluster/main.ts", "--only", "no-interruption,injection-restarts", ...args.slice(1)) : node("e2e/soak/main.ts", ...args)),
+			() =>
+				args[0] === "cluster"
+					? node("e2e/cluster/main.ts", "--only", "no-interruption,injection-restarts", ...args.slice(1))
+					: node("e2e/soak/main.ts", ...args),
 		),
 	images: () =>
 		sequence(

@@ -21,13 +21,15 @@ try {
 	const stop = (): void => {
 		// A second signal ends the process at once, as it does by default.
 		process.removeAllListeners("SIGTERM").removeAllListeners("SIGINT");
-		delay(lingerMs).then(() => app.close()).then(
-			() => process.exit(0),
-			(error: unknown) => {
-				log(`stopping failed: ${String(error)}`);
-				process.exit(1);
-			},
-		);
+		delay(lingerMs)
+			.then(() => app.close())
+			.then(
+				() => process.exit(0),
+				(error: unknown) => {
+					log(`stopping failed: ${String(error)}`);
+					process.exit(1);
+				},
+			);
 	};
 	process.once("SIGTERM", stop).once("SIGINT", stop);
 } catch (error) {

@@ -187,7 +187,7 @@ function proxyConfigResource(name: string, namespace: string, spec: ConfigObject
 		kind: "ProxyConfig",
 		metadata: { name, namespace, labels: {}, annotations: {}, creationTimestamp },
 		spec,
-	} as ConfigObject<"ProxyConfig">;
+	};
 }
 
 suite("the proxy's configuration", () => {

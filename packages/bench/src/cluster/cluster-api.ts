@@ -25,7 +25,10 @@ export async function openClusterApi(): Promise<ClusterApi> {
 			const type = method === "PATCH" ? "application/merge-patch+json" : "application/json";
 			const sent = request({ host: "127.0.0.1", port, method, path, agent, headers: body === undefined ? {} : { "content-type": type } }, (response) => {
 				const status = response.statusCode ?? 0;
-				text(response).then((answer) => (status >= 200 && status < 300 ? resolve(answer) : reject(new Error(`${method} ${path}: ${status} ${answer}`))), reject);
+				text(response).then(
+					(answer) => (status >= 200 && status < 300 ? resolve(answer) : reject(new Error(`${method} ${path}: ${status} ${answer}`))),
+					reject,
+				);
 			});
 			sent.on("error", reject);
 			sent.end(body === undefined ? undefined : JSON.stringify(body));

@@ -21,4 +21,5 @@ export function renderReport(figures: ClusterFigures, machine: MachineShape): st
 
 const memory = ({ rss, anonymous }: ProcessMemory): string => `${rss} MB resident${anonymous === undefined ? "" : `, ${anonymous} MB of it anonymous`}`;
 
-const times = ({ p50, p99, max, count }: Quantiles): string => (count < 100 ? `median ${p50} ms, longest ${max} ms of ${count}` : `p50 ${p50} ms, p99 ${p99} ms, longest ${max} ms`);
+const times = ({ p50, p99, max, count }: Quantiles): string =>
+	count < 100 ? `median ${p50} ms, longest ${max} ms of ${count}` : `p50 ${p50} ms, p99 ${p99} ms, longest ${max} ms`;

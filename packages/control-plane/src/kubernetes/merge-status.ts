@@ -26,7 +26,13 @@ function withOthers(own: unknown, present: unknown): unknown {
 function withTimes(value: unknown, before: unknown, now: string): unknown {
 	if (Array.isArray(value)) {
 		const known = Array.isArray(before) ? before : [];
-		return value.map((entry: unknown) => withTimes(entry, known.find((candidate) => isSameEntry(entry, candidate)), now));
+		return value.map((entry: unknown) =>
+			withTimes(
+				entry,
+				known.find((candidate) => isSameEntry(entry, candidate)),
+				now,
+			),
+		);
 	}
 	if (!isFields(value)) return value;
 	const fields = isFields(before) ? before : {};

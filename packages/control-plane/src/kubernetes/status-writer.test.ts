@@ -4,7 +4,13 @@ import { mergeStatus } from "./merge-status.ts";
 
 const then = "2026-01-01T00:00:00Z";
 const now = "2026-02-02T00:00:00Z";
-const condition = (type: string, status: string, message = "m", time?: string) => ({ type, status, reason: "r", message, ...(time && { lastTransitionTime: time }) });
+const condition = (type: string, status: string, message = "m", time?: string) => ({
+	type,
+	status,
+	reason: "r",
+	message,
+	...(time && { lastTransitionTime: time }),
+});
 
 describe("what is written into status", () => {
 	it("a new condition is of now; one that says the same keeps its time, even with another message", () => {
@@ -20,7 +26,12 @@ describe("what is written into status", () => {
 	});
 	it("times are kept for each listener by its name", () => {
 		const present = { listeners: [{ name: "a", conditions: [condition("Ready", "True", "m", then)] }] };
-		const computed = { listeners: [{ name: "b", conditions: [condition("Ready", "True")] }, { name: "a", conditions: [condition("Ready", "True")] }] };
+		const computed = {
+			listeners: [
+				{ name: "b", conditions: [condition("Ready", "True")] },
+				{ name: "a", conditions: [condition("Ready", "True")] },
+			],
+		};
 		assert.deepEqual(mergeStatus(computed, present, now), {
 			listeners: [
 				{ name: "b", conditions: [condition("Ready", "True", "m", now)] },
@@ -29,7 +40,11 @@ describe("what is written into status", () => {
 		});
 	});
 	it("parents of other controllers stay, our own are replaced", () => {
-		const parent = (controllerName: string, name: string, time?: string) => ({ controllerName, parentRef: { name }, conditions: [condition("Accepted", "True", "m", time)] });
+		const parent = (controllerName: string, name: string, time?: string) => ({
+			controllerName,
+			parentRef: { name },
+			conditions: [condition("Accepted", "True", "m", time)],
+		});
 		const withDefaults = { ...parent("ours", "a", then), parentRef: { name: "a", kind: "Gateway" } };
 		const present = { parents: [parent("theirs", "a", then), withDefaults, parent("ours", "gone", then)] };
 		assert.deepEqual(mergeStatus({ parents: [parent("ours", "a"), parent("ours", "b")] }, present, now), {

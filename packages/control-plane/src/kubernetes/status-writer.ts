@@ -5,7 +5,16 @@ import { computedStatus, type Discovery } from "@weft/pilot";
 import { type Clock, createBackoff, type Logger } from "@weft/runtime";
 import { mergeStatus } from "./merge-status.ts";
 
-const kinds = ["GatewayClass", "KubernetesGateway", "HTTPRoute", "GRPCRoute", "TLSRoute", "TCPRoute", "BackendTLSPolicy", "ServiceEntry"] as const satisfies readonly Kind[];
+const kinds = [
+	"GatewayClass",
+	"KubernetesGateway",
+	"HTTPRoute",
+	"GRPCRoute",
+	"TLSRoute",
+	"TCPRoute",
+	"BackendTLSPolicy",
+	"ServiceEntry",
+] as const satisfies readonly Kind[];
 const fieldManager = "weft-status";
 /** How often a new push is looked for: status may come a moment after what it tells of. */
 const pollMs = 250;

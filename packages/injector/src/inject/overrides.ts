@@ -76,7 +76,7 @@ export function stripInjected(pod: Pod, statusPort: string): Pod {
 export function withoutDefaultedPolicy(pod: Pod): Pod {
 	return mapContainers(pod, (container) => {
 		const { imagePullPolicy, ...rest } = container as Container & JsonObject;
-		return container.image === autoImage && imagePullPolicy === "Always" ? (rest as unknown as Container) : container;
+		return container.image === autoImage && imagePullPolicy === "Always" ? rest : container;
 	});
 }
 

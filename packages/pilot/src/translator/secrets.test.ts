@@ -39,7 +39,11 @@ interface Asked {
 }
 
 /** The content, or the reason why there is none. */
-function ask(push: PushSnapshot, name: string, { isAuthenticated = true, mayRead = true }: Asked = {}): Partial<Record<"chain" | "key" | "trust" | "crl", string>> | string {
+function ask(
+	push: PushSnapshot,
+	name: string,
+	{ isAuthenticated = true, mayRead = true }: Asked = {},
+): Partial<Record<"chain" | "key" | "trust" | "crl", string>> | string {
 	let problem = "nothing was said";
 	const rights = { isAuthenticated, mayReadSecrets: () => mayRead };
 	const view = resourceView(push, decodeNode(routerNode, push), { rights, onMissingSecret: (_, why) => (problem = why) });
@@ -47,7 +51,8 @@ function ask(push: PushSnapshot, name: string, { isAuthenticated = true, mayRead
 	if (resource === undefined) return problem;
 	assert.equal(resource.name, name);
 	const { tlsCertificate, validationContext } = Secret.decode(resource.bytes);
-	const text = (source: { readonly inlineBytes?: Uint8Array | undefined } | undefined) => (source?.inlineBytes ? Buffer.from(source.inlineBytes).toString() : undefined);
+	const text = (source: { readonly inlineBytes?: Uint8Array | undefined } | undefined) =>
+		source?.inlineBytes ? Buffer.from(source.inlineBytes).toString() : undefined;
 	const all = {
 		chain: text(tlsCertificate?.certificateChain),
 		key: text(tlsCertificate?.privateKey),

@@ -272,7 +272,11 @@ const patchedRevisions = createMemo<object>();
 
 /** The same for route tables. */
 /** Secrets depend on what is in them, on who may read them, and on the Gateways that name them. */
-function secretsRevision({ certificates, gateways, workloads, caches }: PushSnapshot, node: ProxyNode, { isAuthenticated, mayReadSecrets }: SecretRights): object {
+function secretsRevision(
+	{ certificates, gateways, workloads, caches }: PushSnapshot,
+	node: ProxyNode,
+	{ isAuthenticated, mayReadSecrets }: SecretRights,
+): object {
 	const key = `sds revision ${node.id} ${isAuthenticated} ${mayReadSecrets()}`;
 	return caches.shared.get(key, [certificates, gateways, workloads], () => ({}));
 }

@@ -37,7 +37,10 @@ export interface Agent {
 const socketPathMax = 103;
 
 /** Everything a foreign Envoy needs beside itself: identity, SDS, the ADS relay and a bootstrap that leads to them. */
-export async function startAgent(options: AgentOptions, { clock, random, logger, identityTimeoutMs, createCertificate, resources }: AgentContext): Promise<Agent> {
+export async function startAgent(
+	options: AgentOptions,
+	{ clock, random, logger, identityTimeoutMs, createCertificate, resources }: AgentContext,
+): Promise<Agent> {
 	// A directory of its own, 0700 from birth: two agents may share a state directory, and nobody else may reach the key.
 	const parent = resolve(options.stateDirectory ?? tmpdir());
 	await mkdir(parent, { recursive: true, mode: 0o700 });

@@ -68,6 +68,7 @@ export async function startDnsServer({ port, hosts, upstream, logger, exchange }
 
 	const { udp = exchangeUdp, tcp = exchangeTcp } = exchange ?? {};
 	const sockets: { readonly udp: UdpSocket; readonly tcp: TcpServer }[] = [];
+	const connections = new Set<Socket>();
 	let bound = port;
 	for (const host of hosts) {
 		try {
@@ -84,17 +85,23 @@ export async function startDnsServer({ port, hosts, upstream, logger, exchange }
 			void answer(message, undefined, udp).then((reply) => reply && pair.udp.send(reply, peer.port, peer.address));
 		});
 		pair.udp.on("error", (error) => logger.error("DNS", { error }));
-		pair.tcp.on("connection", (socket) => serveTcp(socket, (message) => answer(message, messageBytesMax, tcp)));
+		pair.tcp.on("connection", (socket) => {
+			connections.add(socket);
+			socket.once("close", () => connections.delete(socket));
+			serveTcp(socket, (message) => answer(message, messageBytesMax, tcp));
+		});
 	}
 	return {
 		port: bound,
 		setNames: (next) => void (lookup = next),
 		close: async () => {
+			const closed = sockets.map((pair) => once(pair.tcp, "close"));
 			for (const pair of sockets) {
 				pair.udp.close();
 				pair.tcp.close();
 			}
-			await Promise.all(sockets.map((pair) => (pair.tcp.listening ? once(pair.tcp, "close") : undefined)));
+			for (const connection of connections) connection.destroy();
+			await Promise.all(closed);
 		},
 	};
 }

@@ -32,7 +32,8 @@ const table = NameTable.fromPartial({
 });
 const search = ["shop.svc.cluster.local", "svc.cluster.local"];
 const lookup = compileNames(table, { namespace: "shop", domain: "shop.svc.cluster.local", search });
-const shown = (answers: readonly Answer[] | undefined) => answers?.map((a) => (a.kind === "alias" ? `${a.name} is ${a.target}` : `${a.name} ${a.address.toString("hex")}`));
+const shown = (answers: readonly Answer[] | undefined) =>
+	answers?.map((a) => (a.kind === "alias" ? `${a.name} is ${a.target}` : `${a.name} ${a.address.toString("hex")}`));
 
 describe("names of the mesh", () => {
 	const cases: readonly (readonly [name: string, type: keyof typeof queryType | number, expected: readonly string[] | undefined])[] = [
@@ -59,7 +60,9 @@ describe("names of the mesh", () => {
 	}
 
 	it("every address comes first in its turn", () => {
-		const many = NameTable.fromPartial({ table: { h: { ips: ["10.0.0.1", "10.0.0.2", "10.0.0.3"], registry: "", shortname: "", namespace: "", altHosts: [] } } });
+		const many = NameTable.fromPartial({
+			table: { h: { ips: ["10.0.0.1", "10.0.0.2", "10.0.0.3"], registry: "", shortname: "", namespace: "", altHosts: [] } },
+		});
 		const names = compileNames(many, { namespace: "a", domain: "a.svc.cluster.local", search: [] });
 		const firsts = new Set(Array.from({ length: 200 }, () => shown(names("h", queryType.a))?.[0]));
 		assert.equal(firsts.size, 3);
@@ -75,7 +78,15 @@ describe("messages", () => {
 			copy[at] = value;
 			return copy;
 		};
-		for (const bad of [good.subarray(0, 11), good.subarray(0, -1), patched(2, 0x81), patched(5, 2), patched(good.length - 1, 3), patched(12, 0xc0), patched(12, 60)])
+		for (const bad of [
+			good.subarray(0, 11),
+			good.subarray(0, -1),
+			patched(2, 0x81),
+			patched(5, 2),
+			patched(good.length - 1, 3),
+			patched(12, 0xc0),
+			patched(12, 60),
+		])
 			assert.equal(decodeQuery(bad), undefined, bad.toString("hex"));
 	});
 
@@ -172,6 +183,7 @@ describe("the server", () => {
 });
 
 it("resolv.conf: servers of both families, and the last search list", () => {
-	const text = "# c\nnameserver 10.96.0.10\nnameserver fd00::a\nnameserver nonsense\nsearch a.svc.cluster.local svc.cluster.local.\ndomain x\nsearch B.svc\noptions ndots:5\n";
+	const text =
+		"# c\nnameserver 10.96.0.10\nnameserver fd00::a\nnameserver nonsense\nsearch a.svc.cluster.local svc.cluster.local.\ndomain x\nsearch B.svc\noptions ndots:5\n";
 	assert.deepEqual(parseResolvConf(text), { servers: ["10.96.0.10", "fd00::a"], search: ["b.svc"] });
 });

@@ -54,7 +54,8 @@ export const exchangeTcp: Exchange = ({ host, port }, query, timeoutMs) =>
 		socket.once("connect", () => socket.write(frame(query)));
 	});
 
-const answersQuery = (answer: Buffer, query: Buffer): boolean => answer.length >= 12 && answer.readUInt16BE(0) === query.readUInt16BE(0) && (answer.readUInt8(2) & 0x80) !== 0;
+const answersQuery = (answer: Buffer, query: Buffer): boolean =>
+	answer.length >= 12 && answer.readUInt16BE(0) === query.readUInt16BE(0) && (answer.readUInt8(2) & 0x80) !== 0;
 
 /** Over TCP each message comes after its length. RFC 1035 §4.2.2. */
 export function frame(message: Buffer): Buffer {

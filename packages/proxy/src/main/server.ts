@@ -192,7 +192,16 @@ interface Sources {
 async function connectSources(options: ServerOptions, { abort, dns, records, state, store }: Core): Promise<Sources> {
 	const { clock, config, environment, logger, secretSources } = options;
 	const nowMs = () => clock.nowMs();
-	const files = followSecretFiles({ sources: secretSources, store, records, environment, readsNamedFiles: options.secretsOverAds, logger, nowMs, signal: abort.signal });
+	const files = followSecretFiles({
+		sources: secretSources,
+		store,
+		records,
+		environment,
+		readsNamedFiles: options.secretsOverAds,
+		logger,
+		nowMs,
+		signal: abort.signal,
+	});
 	let xds: XdsSource | undefined;
 	const follow = () => {
 		dns.follow(store.wanted.clusters.values());

@@ -88,4 +88,3 @@ async function drain(admin: EnvoyAdmin, { drain: { terminationMs, exitsOnZeroCon
 	await clock.sleep(minimumMs);
 	while ((await admin.activeConnections()) > 0) await clock.sleep(countEveryMs);
 }
-
