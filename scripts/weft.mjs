@@ -64,7 +64,11 @@ const tasks = {
 	soak: () =>
 		sequence(
 			() => turbo("build"),
-			() => node("e2e/soak/main.ts", ...args),
+			// The cluster's long cases: fifty restarts, a minute without a control plane.
+			() =>
+				args[0] === "cluster"
+					? node("e2e/cluster/main.ts", "--only", "no-interruption,injection-restarts", ...args.slice(1))
+					: node("e2e/soak/main.ts", ...args),
 		),
 	images: () =>
 		sequence(

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { apply, eventually, kubectl } from "../kubectl.ts";
-import { clusterMissing, deploy, example, freshNamespace, installMesh, removeNamespace, rolledOut } from "../mesh.ts";
+import { clusterMissing, deploy, example, freshNamespace, installMesh, pods, removeNamespace, rolledOut } from "../mesh.ts";
 import { curlFrom, loadFrom } from "../traffic.ts";
 
 const namespace = "e2e-envoy";
@@ -39,5 +39,17 @@ describe("Envoy as the sidecar of one workload", { skip }, () => {
 			assert.deepEqual([result.statuses, result.matches], [{ "200": 300 }, { v1: 300 }]);
 		});
 		assert.equal((await curlFrom(namespace, "deploy/sleep", "http://productpage:9080/productpage")).status, 200);
+	});
+
+	test("the agent beside it answers for readiness and metrics", async () => {
+		const [pod] = await pods(namespace, "app=reviews,version=v1");
+		const ask = async (path: string) => {
+			const { status, body } = await curlFrom(namespace, "deploy/sleep", `http://${pod?.status.podIP}${path}`);
+			assert.equal(status, 200, path);
+			return body;
+		};
+		for (const path of [":15021/healthz/ready", ":15020/healthz/ready"]) await ask(path);
+		assert.match(await ask(":15090/stats/prometheus"), /^envoy_cluster_upstream_cx_total\{/m);
+		assert.match(await ask(":15020/stats/prometheus"), /^istio_agent_cert_expiry_seconds\{[^]*^envoy_server_live /m);
 	});
 });

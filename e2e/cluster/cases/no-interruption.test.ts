@@ -8,6 +8,8 @@ import { assertNoneFailed, curlFrom, loadFrom } from "../traffic.ts";
 const namespace = "e2e-no-interruption";
 const url = "http://httpbin:8000/get";
 const ratePerSecond = 200;
+// An outage takes longer than what a proxy or a client remembers; `npm run soak -- cluster` has the whole minute.
+const outageMs = Number(process.env["WEFT_E2E_OUTAGE_S"] ?? 60) * 1_000;
 
 describe("nothing is interrupted", { skip: clusterMissing }, () => {
 	before(async () => {
@@ -23,7 +25,7 @@ describe("nothing is interrupted", { skip: clusterMissing }, () => {
 		await removeNamespace(namespace);
 	});
 
-	test("by a rolling update", async () => {
+	test("by a rolling update", async (t) => {
 		const before = new Set((await pods(namespace, "app=httpbin")).map(({ metadata }) => metadata.name));
 		const running = loadFrom(namespace, "deploy/sleep", { url, durationMs: 40_000, ratePerSecond, concurrency: 32 });
 		await delay(2_000);
@@ -32,23 +34,23 @@ describe("nothing is interrupted", { skip: clusterMissing }, () => {
 		const result = await running;
 		const kept = (await pods(namespace, "app=httpbin")).filter(({ metadata }) => before.has(metadata.name));
 		assert.deepEqual(kept, [], "every pod was replaced");
-		assertNoneFailed(result, 7_000);
+		t.diagnostic(assertNoneFailed(result, 40 * ratePerSecond));
 	});
 
-	test("by a minute without a control plane", async () => {
-		const running = loadFrom(namespace, "deploy/sleep", { url, durationMs: 75_000, ratePerSecond, concurrency: 32 });
+	test(`by ${outageMs / 1_000} s without a control plane`, async (t) => {
+		const running = loadFrom(namespace, "deploy/sleep", { url, durationMs: outageMs + 15_000, ratePerSecond, concurrency: 32 });
 		await delay(2_000);
 		await kubectl("scale", "-n", systemNamespace, "deployment/istiod", "--replicas=0");
 		await eventually("no control plane", async () => assert.deepEqual(await pods(systemNamespace, "app=istiod"), []));
 		await assert.rejects(weft("proxy-status"), /no control plane/);
-		await delay(60_000);
+		await delay(outageMs);
 		await kubectl("scale", "-n", systemNamespace, "deployment/istiod", "--replicas=1");
 		await rolledOut(systemNamespace);
-		assertNoneFailed(await running, 14_000);
+		t.diagnostic(assertNoneFailed(await running, ((outageMs + 15_000) / 1_000) * ratePerSecond));
 		await eventually("proxies come back", async () => assert.match(await weft("proxy-status"), new RegExp(`httpbin[^ ]*\\.${namespace} `)));
 	});
 
-	test("by the rotation of certificates that live a minute", async () => {
+	test("by the rotation of certificates that live a minute", async (t) => {
 		await installMesh({ set: ["env.DEFAULT_WORKLOAD_CERT_TTL=60s"] });
 		try {
 			await kubectl("rollout", "restart", "-n", namespace, "deployment/httpbin", "deployment/sleep");
@@ -60,9 +62,9 @@ describe("nothing is interrupted", { skip: clusterMissing }, () => {
 			]);
 			const first = await serialOf();
 			assert.ok(first);
-			const result = await loadFrom(namespace, "deploy/sleep", { url, durationMs: 90_000, ratePerSecond, concurrency: 32, keepAlive: false });
+			const result = await loadFrom(namespace, "deploy/sleep", { url, durationMs: 60_000, ratePerSecond, concurrency: 32, keepAlive: false });
 			assert.notEqual(await serialOf(), first, "the certificate was rotated meanwhile");
-			assertNoneFailed(result, 17_000);
+			t.diagnostic(assertNoneFailed(result, 60 * ratePerSecond));
 		} finally {
 			await installMesh({ set: ["env=null"] });
 		}

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
-import { apply, eventually } from "../kubectl.ts";
-import { clusterMissing, deploy, freshNamespace, installMesh, removeNamespace } from "../mesh.ts";
+import { apply, eventually, kubectl } from "../kubectl.ts";
+import { clusterMissing, deploy, example, freshNamespace, installMesh, removeNamespace, rolledOut } from "../mesh.ts";
 import { curlFrom, loadFrom } from "../traffic.ts";
 
 const namespace = "e2e-routing";
@@ -74,5 +74,25 @@ describe("fault, retry, mirror and header match", { skip: clusterMissing }, () =
 			const mirrors = Number(/outbound\|5000\|\|helloworld[^\n]*upstream_rq_total: (\d+)/.exec(text)?.[1] ?? 0);
 			assert.ok(mirrors >= requests, text);
 		});
+	});
+
+	test("a sidecar that captures DNS answers names that only the mesh knows, with automatic addresses", async () => {
+		const hosts = ["only.in.the.mesh"];
+		const endpoints = [{ address: "httpbin" }];
+		const entry = { hosts, ports: [{ number: 80, name: "http", protocol: "HTTP" }], resolution: "DNS", endpoints };
+		await apply(namespace, [{ apiVersion: "networking.istio.io/v1", kind: "ServiceEntry", metadata: { name: "only" }, spec: entry }]);
+		const captured = example("sleep/sleep.yaml")
+			.replaceAll(/\bsleep$/gm, "resolver")
+			.replace(/(template:\n\s+metadata:\n)(\s+)/, '$1$2annotations: { proxy.istio.io/config: "proxyMetadata: {ISTIO_META_DNS_CAPTURE: \\"true\\"}" }\n$2');
+		await apply(namespace, captured);
+		await rolledOut(namespace);
+		const lookup = async (name: string) => {
+			const script = `require('node:dns').lookup(${JSON.stringify(name)}, { all: true }, (e, all) => console.log(e ? e.code : all.map((a) => a.address).join()))`;
+			return (await kubectl("exec", "-n", namespace, "deploy/resolver", "--", "node", "-e", script)).trim();
+		};
+		await eventually("the automatic address", async () => assert.match(await lookup("only.in.the.mesh"), /^240\.240\./));
+		assert.match(await lookup("httpbin"), /^10\./);
+		assert.equal(await lookup("nowhere.example.com"), "ENOTFOUND");
+		assert.match(await kubectl("get", "serviceentry", "-n", namespace, "only", "-o", "jsonpath={.status.addresses[0].value}"), /^240\.240\./);
 	});
 });

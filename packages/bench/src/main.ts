@@ -4,6 +4,7 @@ type Bench = (args: readonly string[], log: (line: string) => void, signal: Abor
 // Loaded when asked for: neither bench needs what the other one imports.
 const benches: ReadonlyMap<string, () => Promise<Bench>> = new Map<string, () => Promise<Bench>>([
 	["data-plane", async () => (await import("./data-plane/data-plane.ts")).runDataPlane],
+	["cluster", async () => (await import("./cluster/main.ts")).clusterBench],
 	[
 		"control-plane",
 		async () => {

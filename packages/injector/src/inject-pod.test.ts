@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { suite, test } from "node:test";
-import type { MeshConfig } from "@weft/api";
+import type { ConfigObject, MeshConfig } from "@weft/api";
 import { injectPod, type InjectionFacts } from "./inject-pod.ts";
 import type { JsonObject } from "./json.ts";
 import { type Container, decodePod, findProxy, type Pod } from "./pod/pod.ts";
@@ -180,11 +180,21 @@ suite("Prometheus", () => {
 	}
 });
 
+function proxyConfigResource(name: string, namespace: string, spec: ConfigObject<"ProxyConfig">["spec"], second = 0): ConfigObject<"ProxyConfig"> {
+	const creationTimestamp = new Date(second * 1000 + 1).toISOString();
+	return {
+		apiVersion: "networking.istio.io/v1beta1",
+		kind: "ProxyConfig",
+		metadata: { name, namespace, labels: {}, annotations: {}, creationTimestamp },
+		spec,
+	};
+}
+
 suite("the proxy's configuration", () => {
 	test("mesh, resource and annotation, the later first; only what differs from the agent's defaults", () => {
 		const pod = inject({
 			mesh: { defaultConfig: { concurrency: 1, drainDuration: "45s", proxyMetadata: { A: "mesh", B: "mesh" } } },
-			facts: { proxyConfig: { concurrency: 2 } },
+			facts: { proxyConfigs: [proxyConfigResource("a", "shop", { concurrency: 2 })] },
 			annotations: { "proxy.istio.io/config": "proxyMetadata:\n  B: pod\n  ISTIO_META_DNS_CAPTURE: 'true'\n" },
 		});
 		assert.deepEqual(JSON.parse(envOf(pod, "PROXY_CONFIG") ?? ""), { concurrency: 2, proxyMetadata: { A: "mesh", B: "pod", ISTIO_META_DNS_CAPTURE: "true" } });
@@ -194,6 +204,27 @@ suite("the proxy's configuration", () => {
 			init?.env?.some(({ name, value }) => name === "ISTIO_META_DNS_CAPTURE" && value === "true"),
 			"iptables reads it, too",
 		);
+	});
+	test("ProxyConfig resources: root namespace, namespace, annotation, and last those that select the pod; the older of two counts", () => {
+		const resources = [
+			proxyConfigResource("root", "istio-system", { concurrency: 1, environmentVariables: { A: "root", B: "root", C: "root", D: "root" } }),
+			proxyConfigResource("all", "shop", { environmentVariables: { B: "namespace", C: "namespace", D: "namespace" } }),
+			proxyConfigResource("newer", "shop", { concurrency: 7, selector: { matchLabels: { app: "web" } } }, 2),
+			proxyConfigResource("own", "shop", { concurrency: 3, environmentVariables: { D: "pod" }, selector: { matchLabels: { app: "web" } } }, 1),
+			proxyConfigResource("another", "shop", { concurrency: 9, selector: { matchLabels: { app: "other" } } }),
+			proxyConfigResource("elsewhere", "elsewhere", { concurrency: 9 }),
+		];
+		const pod = inject({
+			facts: { proxyConfigs: resources },
+			labels: { app: "web" },
+			annotations: { "proxy.istio.io/config": "concurrency: 2\nproxyMetadata: {C: annotation, D: annotation}" },
+		});
+		const expected = { concurrency: 3, proxyMetadata: { A: "root", B: "namespace", C: "annotation", D: "pod" } };
+		assert.deepEqual(JSON.parse(envOf(pod, "PROXY_CONFIG") ?? ""), expected);
+	});
+	test("a ProxyConfig chooses the image's variant", () => {
+		const pod = inject({ facts: { proxyConfigs: [proxyConfigResource("a", "shop", { image: { imageType: "debug" } })] } });
+		assert.equal(proxyOf(pod).image, "weft.dev/proxy:0.1.0-debug");
 	});
 	for (const text of ["concurrency: many", "concurency: 2", "[", "- 1"]) {
 		test(`refuses ${JSON.stringify(text)}`, () => {
@@ -379,6 +410,10 @@ suite("an istio-proxy container of the user's", () => {
 			{ name: "TRUST_DOMAIN", valueFrom: { fieldRef: { fieldPath: "metadata.uid" } } },
 		);
 		assert.ok((proxy["volumeMounts"] as readonly JsonObject[]).some(({ mountPath }) => mountPath === "/x"));
+	});
+	test("the pull policy that the API server gives an image without a tag is not the user's", () => {
+		assert.equal(proxyOf(inject({ spec: own({ imagePullPolicy: "Always" }) }))["imagePullPolicy"], undefined);
+		assert.equal(proxyOf(inject({ spec: own({ imagePullPolicy: "Never" }) }))["imagePullPolicy"], "Never");
 	});
 	test("an image of its own", () => assert.equal(proxyOf(inject({ spec: { containers: [{ name: "istio-proxy", image: "mine:1" }] } })).image, "mine:1"));
 	test("native: it is taken from the containers", () => {

@@ -1,16 +1,17 @@
-import type { ProxyConfig } from "@weft/api";
+import type { ConfigObject } from "@weft/api";
 import { validateAnnotations } from "./annotations.ts";
 import { decideInjection, type InjectReason, type NamespaceFacts, type SkipReason } from "./decide.ts";
 import type { StringMap } from "./json.ts";
 import { createPatch, type PatchOperation } from "./json-patch.ts";
 import { orderContainers } from "./inject/order.ts";
-import { applyOverrides, moveUserProxy, stripInjected } from "./inject/overrides.ts";
+import { applyOverrides, moveUserProxy, stripInjected, withoutDefaultedPolicy } from "./inject/overrides.ts";
 import { rewriteProbes } from "./inject/probes.ts";
 import { mergePrometheus } from "./inject/prometheus.ts";
 import { renderStatus, statusAnnotation } from "./inject/status.ts";
 import { annotationsOf, labelsOf, mapProxy, type Pod, withAnnotations } from "./pod/pod.ts";
 import { mergeStrategic } from "./pod/strategic-merge.ts";
 import { resolveProxyConfig } from "./proxy-config.ts";
+import { selectProxyConfig } from "./select-proxy-config.ts";
 import type { InjectorSettings } from "./settings/settings.ts";
 import { InjectionError, type PodOverlay, type TemplateInput } from "./template/input.ts";
 import { holdsApplication } from "./template/sidecar.ts";
@@ -26,8 +27,8 @@ export interface InjectionFacts {
 	readonly workload?: Workload;
 	/** From the webhook's path (`/inject/cluster/X/net/Y`): stands before the values. */
 	readonly environment?: StringMap;
-	/** Of the ProxyConfig resources that select the pod, merged. */
-	readonly proxyConfig?: ProxyConfig;
+	/** All ProxyConfig resources, of which some are for the pod. */
+	readonly proxyConfigs?: readonly ConfigObject<"ProxyConfig">[];
 }
 
 export type InjectionResult =
@@ -57,9 +58,11 @@ export function injectPod(pod: Pod, settings: InjectorSettings, facts: Injection
 	}
 }
 
-function buildInjected(pod: Pod, settings: InjectorSettings, facts: InjectionFacts): Pod {
+function buildInjected(created: Pod, settings: InjectorSettings, facts: InjectionFacts): Pod {
+	const pod = withoutDefaultedPolicy(created);
 	const annotations = annotationsOf(pod);
-	const proxyConfig = resolveProxyConfig(settings.mesh, facts.proxyConfig, annotations["proxy.istio.io/config"]);
+	const resources = facts.proxyConfigs && selectProxyConfig(facts.proxyConfigs, facts.namespace.name, labelsOf(pod), settings.mesh.rootNamespace);
+	const proxyConfig = resolveProxyConfig(settings.mesh, resources, annotations["proxy.istio.io/config"]);
 	// What the kubelet and Prometheus call is the mesh's port; the annotation moves a single pod's.
 	const meshStatusPort = String(settings.mesh.defaultConfig.statusPort ?? 15020);
 	const environment = clusterEnvironment(pod, settings, facts.environment ?? {});

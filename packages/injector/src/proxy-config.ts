@@ -1,5 +1,6 @@
 import { decodeMeshConfigValue, type ProxyConfig, type ResolvedMeshConfig } from "@weft/api";
 import { parseDocument } from "yaml";
+import type { SelectedProxyConfig } from "./select-proxy-config.ts";
 import { fieldOf, isJsonObject, isSameJson, type Json, type JsonObject } from "./json.ts";
 
 const annotationBytesMax = 256 * 1024;
@@ -77,9 +78,9 @@ function isEmpty(value: Json | undefined): boolean {
 	return isJsonObject(value) && Object.keys(value).length === 0;
 }
 
-/** The configuration of a pod's proxy: mesh-wide, then of a ProxyConfig resource, then of the pod's annotation. */
-export function resolveProxyConfig(mesh: ResolvedMeshConfig, resource: ProxyConfig | undefined, annotation: string | undefined): ProxyConfig {
-	const base = resource ? mergeProxyConfig(mesh.defaultConfig, resource) : mesh.defaultConfig;
-	const own = annotation === undefined ? undefined : decodeProxyConfigAnnotation(annotation).value;
-	return own ? mergeProxyConfig(base, own) : base;
+/** The configuration of a pod's proxy: mesh-wide, of ProxyConfig resources for all, of the pod's annotation, of a ProxyConfig that selects it. */
+export function resolveProxyConfig(mesh: ResolvedMeshConfig, resources: SelectedProxyConfig | undefined, annotation: string | undefined): ProxyConfig {
+	const onPod = annotation === undefined ? undefined : decodeProxyConfigAnnotation(annotation).value;
+	const layers = [resources?.general, onPod, resources?.own];
+	return layers.reduce<ProxyConfig>((config, layer) => (layer ? mergeProxyConfig(config, layer) : config), mesh.defaultConfig);
 }

@@ -1,5 +1,5 @@
-export { createDiscovery, type Discovery, type DiscoveryOptions } from "./discovery/discovery.ts";
 export type { JwksTransport } from "./discovery/jwks-fetcher.ts";
+export { createDiscovery, type Discovery, type DiscoveryOptions, type SecretAccess } from "./discovery/discovery.ts";
 export type { Convergence, Refusal } from "./discovery/sync-status.ts";
 export {
 	type Condition,

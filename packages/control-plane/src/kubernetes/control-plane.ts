@@ -20,7 +20,9 @@ import { createKubernetesIdentity } from "./identity.ts";
 import { watchMeshConfig } from "./mesh-config.ts";
 import { type KubernetesOptions, revisioned } from "./options.ts";
 import { runRootCertificates } from "./root-certificates.ts";
+import { createSecretAccess } from "./secret-access.ts";
 import { startKubernetesSource } from "./source.ts";
+import { runStatus } from "./status-writer.ts";
 
 export interface KubernetesContext {
 	readonly options: KubernetesOptions;
@@ -82,6 +84,7 @@ export async function startKubernetesControlPlane(context: KubernetesContext): P
 		registry,
 		signal,
 		jwksTransport: createJwksTransport("cluster"),
+		secretAccess: createSecretAccess({ ...common, logger: logger.child("ads") }),
 		...debounceOf(options),
 	});
 	const debug = createDebugAnswers({ discovery, clusterId, instance: podName, systemNamespace: namespace });
@@ -111,6 +114,7 @@ export async function startKubernetesControlPlane(context: KubernetesContext): P
 	const bundles = runCaBundles({ ...common, logger: logger.child("webhook"), injectorConfigName, validatorConfigName, namespace, revision, rootsPem });
 	waiting.push(() => bundles.waitingFor());
 	const roots = runRootCertificates({ ...common, logger: logger.child("citadel"), store, namespace, podName, rootsPem });
+	const status = runStatus({ ...common, logger: logger.child("status"), store, discovery, namespace, podName });
 
 	const http = await startHttpServer({
 		http: options.monitoring,
@@ -138,7 +142,7 @@ export async function startKubernetesControlPlane(context: KubernetesContext): P
 		webhookAddress: webhooks.address,
 		httpAddress: http.address,
 		readyAddress: ready.address,
-		closed: Promise.all([ready.closed, webhooks.closed, bundles.done, roots, httpClosed]).then(() => client.transport.close()),
+		closed: Promise.all([ready.closed, webhooks.closed, bundles.done, roots, status, httpClosed]).then(() => client.transport.close()),
 	};
 }
 

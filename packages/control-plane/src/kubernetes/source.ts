@@ -71,6 +71,12 @@ export function startKubernetesSource(options: KubernetesSourceOptions): Kuberne
 	for (const kind of coreKinds) start(kind, ({ state }) => state === "synced");
 	for (const kind of kindNames.filter(isConfiguration))
 		start(kind, ({ state }) => state === "synced" || state === "missing", { ignore: isOfAnother(revision) });
+	// Authorities by which clients and backends are checked. Those that every namespace has from Kubernetes and from here are not for that.
+	start("ConfigMap", ({ state }) => state === "synced" || state === "forbidden", {
+		fieldSelector: "metadata.name!=kube-root-ca.crt,metadata.name!=istio-ca-root-cert",
+		objectsMax: secretsMax,
+		ignore: (object) => !holdsCertificate(object),
+	});
 	for (const namespace of secretNamespaces ?? [undefined]) {
 		const scope = namespace === undefined ? {} : { namespace };
 		// A gateway without its Secret closes that one host; a mesh does not wait for it.

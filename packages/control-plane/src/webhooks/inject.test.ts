@@ -97,6 +97,7 @@ test("the injector is given path, namespace labels and whether nodes can run nat
 		trustDomain: "one",
 		namespace: { name: "default", labels: { "istio-injection": "enabled" } },
 		hasNativeSidecars: true,
+		proxyConfigs: [],
 	});
 });
 

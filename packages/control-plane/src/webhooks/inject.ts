@@ -1,4 +1,4 @@
-import type { ConfigObject, Diagnostic, MeshConfig, NodeStatus, ProxyConfig } from "@weft/api";
+import type { ConfigObject, Diagnostic, MeshConfig, NodeStatus } from "@weft/api";
 import { formatDiagnostic, hasErrors, nodeStatus } from "@weft/api";
 import type { StoreSnapshot } from "@weft/galley";
 import { type KubeClient, type KubeObject, resources, watchResource } from "@weft/kube";
@@ -10,7 +10,7 @@ import type { WebhookHandler } from "./admission-review.ts";
 export interface InjectionFacts {
 	readonly namespace: { readonly name: string; readonly labels?: Readonly<Record<string, string>> };
 	readonly hasNativeSidecars: boolean;
-	readonly proxyConfig?: ProxyConfig;
+	readonly proxyConfigs?: readonly ConfigObject<"ProxyConfig">[];
 }
 
 /** The injector, as this server sees it: pure, `Settings` are its own. */
@@ -79,10 +79,11 @@ export function createInjectHandler<Settings>(options: InjectOptions<Settings>):
 			const stopTimer = metrics.seconds.startTimer();
 			const present = snapshot();
 			const hasNativeSidecars = options.nativeSidecars ?? everyKubeletCan(present.all("Node"));
+			const proxyConfigs = present.all("ProxyConfig");
 			const facts = {
 				factsOf: (name: string): InjectionFacts => {
 					const labels = present.get("Namespace", "", name)?.metadata.labels;
-					return { namespace: { name, ...(labels && { labels }) }, hasNativeSidecars };
+					return { namespace: { name, ...(labels && { labels }) }, hasNativeSidecars, proxyConfigs };
 				},
 			};
 			const { status, body: text, outcome, subject } = injector.reviewInjection({ body, path: url.pathname }, settings.current(), facts);

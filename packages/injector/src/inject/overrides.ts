@@ -72,6 +72,14 @@ export function stripInjected(pod: Pod, statusPort: string): Pod {
 	return withAnnotations({ ...pod, spec }, Object.fromEntries(annotations));
 }
 
+/** With the stand-in for an image goes the policy that the API server gave it: an image without a tag would always be pulled. */
+export function withoutDefaultedPolicy(pod: Pod): Pod {
+	return mapContainers(pod, (container) => {
+		const { imagePullPolicy, ...rest } = container as Container & JsonObject;
+		return container.image === autoImage && imagePullPolicy === "Always" ? rest : container;
+	});
+}
+
 /** Puts what the user says about injected containers over what the template says, and keeps it in an annotation. */
 export function applyOverrides(merged: Pod, original: Pod, overlays: readonly PodOverlay[]): Pod {
 	const status = readStatus(original);

@@ -12,7 +12,7 @@ import { stats } from "../translator/encode.ts";
 import { buildPush, decodeNode, resourceView } from "../translator/translator.ts";
 import { createDebounce } from "./debounce.ts";
 import { createJwksFetcher, type JwksFetcher, type JwksTransport } from "./jwks-fetcher.ts";
-import { createDiscoveryMetrics, exposeResourceStats } from "./metrics.ts";
+import { createDiscoveryMetrics, type DiscoveryMetrics, exposeResourceStats } from "./metrics.ts";
 import { type Convergence, SyncStatus } from "./sync-status.ts";
 
 export interface DiscoveryOptions {
@@ -28,6 +28,16 @@ export interface DiscoveryOptions {
 	readonly debounceCapMs?: number;
 	/** How keys of token issuers are fetched; without it they stay unknown, and their tokens are refused. */
 	readonly jwksTransport?: JwksTransport;
+	/** Default: a proxy may have the Secrets of its own namespace. */
+	readonly secretAccess?: SecretAccess;
+}
+
+/** Whether a service account may read the Secrets of its namespace. */
+export interface SecretAccess {
+	/** What is known now: unknown is no. What is not known, or old, is asked for in the background. */
+	mayRead(namespace: string, serviceAccount: string): boolean;
+	/** Called when an answer has changed. */
+	readonly onChange: (changed: () => void) => void;
 }
 
 export interface Discovery {
@@ -38,6 +48,9 @@ export interface Discovery {
 	converged(signal: AbortSignal): Promise<Convergence>;
 	nodeOf(client: XdsClient): ProxyNode;
 }
+
+/** Names that are remembered of one proxy, so that each is complained of once. */
+const missingSecretsMax = 1_000;
 
 /** Listens to the store, rebuilds the push snapshot, and hands every connected proxy its view of it. */
 export function createDiscovery(options: DiscoveryOptions): Discovery {
@@ -60,7 +73,17 @@ export function createDiscovery(options: DiscoveryOptions): Discovery {
 		nodes.set(client, { node, workloads, mesh });
 		return node;
 	};
-	const publish = (client: XdsClient) => client.push(resourceView(push, nodeOf(client)));
+	const missing = createMissingSecrets(logger, metrics);
+	const publish = (client: XdsClient) => {
+		const node = nodeOf(client);
+		const { namespace, serviceAccount } = node;
+		const mayReadSecrets = () => options.secretAccess?.mayRead(namespace, serviceAccount) ?? true;
+		const rights = { isAuthenticated: client.peer.spiffeIds !== undefined, mayReadSecrets };
+		client.push(resourceView(push, node, { rights, onMissingSecret: (name, problem) => missing(client, name, problem) }));
+	};
+	options.secretAccess?.onChange(() => {
+		for (const client of sync.clients) publish(client);
+	});
 
 	async function runPush(changed: readonly StoreChange["changed"][number][], firstAtMs: number): Promise<void> {
 		const started = clock.monotonicMs();
@@ -137,6 +160,20 @@ export function createDiscovery(options: DiscoveryOptions): Discovery {
 			return sync.converged(push.version, signal);
 		},
 		nodeOf,
+	};
+}
+
+/** Says once of each client and secret why it is not sent: the listener that needs it stays closed. */
+function createMissingSecrets(logger: Logger, metrics: DiscoveryMetrics): (client: XdsClient, name: string, problem: string) => void {
+	const said = new WeakMap<XdsClient, Map<string, string>>();
+	return (client, name, problem) => {
+		const known = said.get(client) ?? new Map<string, string>();
+		said.set(client, known);
+		if (known.get(name) === problem) return;
+		if (known.size >= missingSecretsMax) known.clear();
+		known.set(name, problem);
+		metrics.missingSecrets.inc();
+		logger.warn("secret not sent", { proxy: client.node.id, secret: name, reason: problem });
 	};
 }
 

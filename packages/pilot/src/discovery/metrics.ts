@@ -16,6 +16,7 @@ export interface DiscoveryMetrics {
 	readonly debounceSeconds: Histogram;
 	readonly services: Gauge;
 	readonly virtualServices: Gauge;
+	readonly missingSecrets: Counter;
 }
 
 export function createDiscoveryMetrics(registry: Registry): DiscoveryMetrics {
@@ -53,6 +54,7 @@ export function createDiscoveryMetrics(registry: Registry): DiscoveryMetrics {
 			registers,
 		}),
 		services: new Gauge({ name: "pilot_services", help: "Services known to the control plane.", registers }),
+		missingSecrets: new Counter({ name: "pilot_sds_certificate_errors_total", help: "Secrets that a proxy asked for and was not sent.", registers }),
 		virtualServices: new Gauge({ name: "pilot_virt_services", help: "VirtualServices known to the control plane.", registers }),
 	};
 }

@@ -26,6 +26,7 @@ import type {
 	WorkloadIndex,
 } from "./push.ts";
 import { createReuse, type Reuse } from "./reuse.ts";
+import { buildCertificateStore, type CertificateStore } from "./secrets.ts";
 import type { Service } from "./service.ts";
 import { allotAddresses, serviceEntryServices } from "./service-entry.ts";
 import type { ConfigSnapshot } from "./snapshot.ts";
@@ -62,6 +63,7 @@ interface Stages {
 	readonly policySets: Reuse<Policies>;
 	readonly gatewayApi: Reuse<CompiledGatewayApi>;
 	readonly ingress: Reuse<CompiledIngress>;
+	readonly certificates: Reuse<CertificateStore>;
 	readonly compiledGatewayApi: Reuse<object>;
 	readonly compiledRules: Reuse<ConfigObject<"DestinationRule">>;
 	readonly compiledIngress: Reuse<object>;
@@ -88,6 +90,7 @@ function createStages(): Stages {
 		policySets: createReuse(),
 		gatewayApi: createReuse(),
 		ingress: createReuse(),
+		certificates: createReuse(),
 		compiledGatewayApi: createReuse(),
 		compiledRules: createReuse(),
 		compiledIngress: createReuse(),
@@ -116,6 +119,7 @@ export function buildPush({ snapshot, meshConfig: userConfig, clusterId, jwks = 
 		...parts,
 		...registry,
 		gatewayStatus: compiled.gatewayApi.status,
+		certificates: stages.certificates.get("certificates", [all("Secret"), all("ConfigMap")], () => buildCertificateStore(all("Secret"), all("ConfigMap"))),
 		caches: { scopes, lists: stages.lists, shared: stages.shared },
 	};
 	stagesOf.set(push, stages);

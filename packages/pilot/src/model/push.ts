@@ -14,6 +14,7 @@ import type { JwksIndex } from "./jwks.ts";
 import type { Networks } from "./networks.ts";
 import type { PolicyIndex } from "./policies.ts";
 import type { Reuse } from "./reuse.ts";
+import type { CertificateStore } from "./secrets.ts";
 import type { Endpoint, Locality, Service, ServicePort } from "./service.ts";
 
 /**
@@ -41,6 +42,7 @@ export interface PushSnapshot {
 	readonly gatewayStatus: GatewayApiStatus;
 	readonly endpoints: EndpointIndex;
 	readonly workloads: WorkloadIndex;
+	readonly certificates: CertificateStore;
 	/** What the translator keeps for this snapshot and hands on to the next one. */
 	readonly caches: TranslatorCaches;
 }

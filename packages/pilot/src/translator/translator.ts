@@ -23,6 +23,7 @@ import { clusterHeaderSettings, tableWithHeaderSettings } from "./header-setting
 import { extensionsFor } from "./policy/workload-policies.ts";
 import { passesByItself } from "./routes/gateway-servers.ts";
 import { buildRouteTable } from "./routes/index.ts";
+import { buildSecret, noSecrets, type SecretRights } from "./secrets.ts";
 
 export { buildPush } from "../model/build-push.ts";
 export { decodeNode } from "../model/node.ts";
@@ -174,8 +175,15 @@ function extensionConfigs({ push, node }: ProxyContext): Resources {
 	);
 }
 
+export interface ViewOptions {
+	/** Default: nobody was authenticated, and secrets are for nobody. */
+	readonly rights: SecretRights;
+	/** Told why a proxy is not given a secret that it asks for. */
+	readonly onMissingSecret?: (name: string, problem: string) => void;
+}
+
 /** The proxy's resources as the xDS server serves them. */
-export function resourceView(push: PushSnapshot, node: ProxyNode): ResourceView {
+export function resourceView(push: PushSnapshot, node: ProxyNode, { rights, onMissingSecret }: ViewOptions = { rights: noSecrets }): ResourceView {
 	const translation = translate(push, node);
 	let clusters: Resources | undefined;
 	let listeners: Resources | undefined;
@@ -200,6 +208,12 @@ export function resourceView(push: PushSnapshot, node: ProxyNode): ResourceView 
 					return translation.rds(name);
 				case "ecds":
 					return translation.ecds(name);
+				case "sds": {
+					const outcome = buildSecret(contextOf(push, node), rights, name);
+					if ("value" in outcome) return outcome.value;
+					onMissingSecret?.(name, outcome.problem);
+					return undefined;
+				}
 				default:
 					return undefined;
 			}
@@ -218,6 +232,8 @@ export function resourceView(push: PushSnapshot, node: ProxyNode): ResourceView 
 					return tablesRevision(push, node);
 				case "ecds":
 					return extensionConfigs(contextOf(push, node));
+				case "sds":
+					return secretsRevision(push, node, rights);
 				default:
 					return empty;
 			}
@@ -255,6 +271,17 @@ function changedAssignments(push: PushSnapshot, node: ProxyNode, since: Assignme
 const patchedRevisions = createMemo<object>();
 
 /** The same for route tables. */
+/** Secrets depend on what is in them, on who may read them, and on the Gateways that name them. */
+function secretsRevision(
+	{ certificates, gateways, workloads, caches }: PushSnapshot,
+	node: ProxyNode,
+	{ isAuthenticated, mayReadSecrets }: SecretRights,
+): object {
+	const key = `sds revision ${node.id} ${isAuthenticated} ${mayReadSecrets()}`;
+	return caches.shared.get(key, [certificates, gateways, workloads], () => ({}));
+}
+
+/** The same for route tables; a gateway's also depend on the Gateways that select it, and on its own pod. */
 function tablesRevision(push: PushSnapshot, node: ProxyNode): object {
 	const built = builtTablesRevision(push, node);
 	const patches: PatchSet | undefined = patchSetFor(push, node);

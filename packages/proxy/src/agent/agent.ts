@@ -7,8 +7,8 @@ import { transportKind } from "../data/transport/transport.ts";
 import { createGrpcEnvironment } from "../grpc/environment.ts";
 import { addAdsRelay, relayMessageBytesMax } from "./ads-relay.ts";
 import type { AgentOptions } from "./arguments.ts";
-import { buildBootstrap } from "./bootstrap.ts";
-import { createCertificateOverGrpc } from "./certificate-client.ts";
+import { buildBootstrap, type StaticResources } from "./bootstrap.ts";
+import { type CreateCertificate, createCertificateOverGrpc } from "./certificate-client.ts";
 import { addSecretService } from "./secret-service.ts";
 import { createWorkloadIdentity, type WorkloadIdentity } from "./workload-identity.ts";
 
@@ -19,6 +19,10 @@ export interface AgentContext {
 	readonly logger: Logger;
 	/** How long an ADS stream waits for the first certificate; default 10 s. */
 	readonly identityTimeoutMs?: number;
+	/** Asks the certificate authority; default: gRPC over TLS. */
+	readonly createCertificate?: CreateCertificate;
+	/** What the bootstrap serves beside what the control plane sends. */
+	readonly resources?: StaticResources;
 }
 
 export interface Agent {
@@ -33,7 +37,10 @@ export interface Agent {
 const socketPathMax = 103;
 
 /** Everything a foreign Envoy needs beside itself: identity, SDS, the ADS relay and a bootstrap that leads to them. */
-export async function startAgent(options: AgentOptions, { clock, random, logger, identityTimeoutMs }: AgentContext): Promise<Agent> {
+export async function startAgent(
+	options: AgentOptions,
+	{ clock, random, logger, identityTimeoutMs, createCertificate, resources }: AgentContext,
+): Promise<Agent> {
 	// A directory of its own, 0700 from birth: two agents may share a state directory, and nobody else may reach the key.
 	const parent = resolve(options.stateDirectory ?? tmpdir());
 	await mkdir(parent, { recursive: true, mode: 0o700 });
@@ -43,7 +50,7 @@ export async function startAgent(options: AgentOptions, { clock, random, logger,
 	const bootstrapPath = join(directory, "envoy-bootstrap.json");
 	const grpc = await createGrpcEnvironment({ transport: transportKind(process.env), clock, random, logger: logger.child("grpc") });
 	const identity = createWorkloadIdentity({
-		createCertificate: createCertificateOverGrpc(grpc),
+		createCertificate: createCertificate ?? createCertificateOverGrpc(grpc),
 		caAddress: options.caAddress,
 		rootCert: { file: options.rootCertFile },
 		token: { file: options.tokenFile },
@@ -70,7 +77,7 @@ export async function startAgent(options: AgentOptions, { clock, random, logger,
 		await bindSocket(secretServer, secretSocket);
 		await bindSocket(discoveryServer, discoverySocket);
 		const { node, adminPort, delta } = options;
-		const bootstrap = buildBootstrap({ node, secretSocket, discoverySocket, adminPort, delta });
+		const bootstrap = buildBootstrap({ node, secretSocket, discoverySocket, adminPort, delta, ...(resources && { resources }) });
 		await writeFile(bootstrapPath, `${JSON.stringify(bootstrap, null, "\t")}\n`, { mode: 0o600 });
 	} catch (error) {
 		await close();

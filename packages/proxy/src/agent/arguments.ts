@@ -11,7 +11,7 @@ Runs a foreign Envoy as a sidecar of the mesh: obtains its certificate, serves i
   --ca-address HOST:PORT         certificate authority (default $CA_ADDR, else the discovery address)
   --root-cert FILE               roots the control plane must lead to (default /var/run/secrets/istio/root-cert.pem)
   --token-file FILE              bearer token of the workload (default /var/run/secrets/tokens/istio-token)
-  --secret-ttl DURATION          asked for its certificates, such as 24h or 1h30m (default $SECRET_TTL, else 24h)
+  --secret-ttl DURATION          asked for its certificates, such as 24h or 1h30m (default $SECRET_TTL, else what the authority gives by itself)
   --server-name NAME             name in the control plane's certificate (default istiod.istio-system.svc)
   --node-id ID                   default sidecar~$INSTANCE_IP~$POD_NAME.$POD_NAMESPACE~$POD_NAMESPACE.svc.cluster.local
   --node-metadata JSON|@FILE     laid over what the ISTIO_META_ variables say

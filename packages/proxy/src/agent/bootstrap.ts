@@ -1,3 +1,7 @@
+import { toJson } from "@weft/xds";
+import type { Cluster } from "@weft/xds/generated/envoy/config/cluster/v3/cluster.ts";
+import type { Listener } from "@weft/xds/generated/envoy/config/listener/v3/listener.ts";
+
 /** What Envoy tells of itself in its first request on every stream. */
 export interface NodeIdentity {
 	readonly id: string;
@@ -5,6 +9,11 @@ export interface NodeIdentity {
 	readonly cluster: string;
 	readonly metadata: Readonly<Record<string, unknown>>;
 	readonly locality: { readonly region: string; readonly zone: string; readonly subZone: string } | undefined;
+}
+
+export interface StaticResources {
+	readonly listeners: readonly Listener[];
+	readonly clusters: readonly Cluster[];
 }
 
 export interface BootstrapOptions {
@@ -16,6 +25,7 @@ export interface BootstrapOptions {
 	readonly adminPort: number;
 	/** Default true, as Istio's. */
 	readonly delta?: boolean;
+	readonly resources?: StaticResources;
 }
 
 type Json = { readonly [key: string]: Json } | readonly Json[] | string | number | boolean;
@@ -25,7 +35,9 @@ export const secretClusterName = "sds-grpc";
 export const discoveryClusterName = "xds-grpc";
 
 /** An Envoy bootstrap in proto3 JSON: everything but the way to the agent comes over xDS. */
-export function buildBootstrap({ node, secretSocket, discoverySocket, adminPort, delta = true }: BootstrapOptions): Json {
+export function buildBootstrap({ node, secretSocket, discoverySocket, adminPort, delta = true, resources }: BootstrapOptions): Json {
+	const json = (type: string, messages: readonly object[] = []) => messages.map((message) => toJson(type, message) as Json);
+	const own = [socketCluster(secretClusterName, secretSocket), socketCluster(discoveryClusterName, discoverySocket)];
 	// Istio sends listeners and clusters whenever it has them: no timeout may let Envoy start without.
 	const ads = { ads: {}, initial_fetch_timeout: "0s", resource_api_version: "V3" };
 	return {
@@ -42,7 +54,10 @@ export function buildBootstrap({ node, secretSocket, discoverySocket, adminPort,
 				grpc_services: [{ envoy_grpc: { cluster_name: discoveryClusterName } }],
 			},
 		},
-		static_resources: { clusters: [socketCluster(secretClusterName, secretSocket), socketCluster(discoveryClusterName, discoverySocket)] },
+		static_resources: {
+			clusters: [...own, ...json("envoy.config.cluster.v3.Cluster", resources?.clusters)],
+			listeners: json("envoy.config.listener.v3.Listener", resources?.listeners),
+		},
 	};
 }
 

@@ -14,7 +14,7 @@ export interface WorkloadIdentityOptions {
 	/** Uniform in [0, 1). */
 	readonly random: () => number;
 	readonly logger: Logger;
-	/** Default 24 h. */
+	/** Default 0: as long as the authority gives by itself (DEFAULT_WORKLOAD_CERT_TTL, 24 h). */
 	readonly ttlMs?: number;
 	/** Default `istiod.istio-system.svc`. */
 	readonly serverName?: string;
@@ -47,7 +47,6 @@ export interface WorkloadIdentity {
 // with one there are hours, and a fleet must not drum on an authority that is down.
 const emptyBackoffMs = { minMs: 50, maxMs: 4_000 };
 const heldBackoffMs = { minMs: 50, maxMs: 60_000 };
-const dayMs = 24 * 60 * 60 * 1000;
 
 /**
  * The identity of one workload, its key born in memory.
@@ -149,7 +148,7 @@ class CurrentIdentity implements WorkloadIdentity {
 	}
 
 	async #obtain(signal: AbortSignal | undefined): Promise<WorkloadCertificate> {
-		const { clock, random, logger, createCertificate, ttlMs = dayMs, timeoutMs = 10_000 } = this.#options;
+		const { clock, random, logger, createCertificate, ttlMs = 0, timeoutMs = 10_000 } = this.#options;
 		const { caAddress, serverName = controlPlaneServerName, clusterId = "Kubernetes", keyAlgorithm } = this.#options;
 		const held = this.current;
 		// Roots learnt from the authority count beside the configured ones, or a rotated root would lock us out.

@@ -56,6 +56,16 @@ describe("make before break", () => {
 		assert.deepEqual([then.next.clusters.size, then.next.routes.size, then.next.listeners.size], [1, 1, 1]);
 	});
 
+	it("holds a listener back until its secret is there, or the wait for it is over", () => {
+		const tls = { certificates: [{ kind: "secret", name: "s" }], validation: undefined };
+		const secured = { name: "l", filterChains: [{ tls, filters: [] }], defaultFilterChain: undefined } as unknown as Listener;
+		const all = { listeners: new Map([["l", secured]]) };
+		const { next, waiting } = planNext(wanted(all), nothingInForce);
+		assert.deepEqual([next.listeners.size, waiting.get("listener l")], [0, "secret s"]);
+		assert.equal(planNext(wanted({ ...all, expired: new Set(["sds:s"]) }), next).next.listeners.size, 1);
+		assert.equal(planNext(wanted({ ...all, expired: new Set(["sds:other"]) }), next).next.listeners.size, 0);
+	});
+
 	it("serves without endpoints once the wait for them is over", () => {
 		const { next } = planNext(wanted({ clusters: new Map([["a", eds("a")]]), expired: new Set(["eds:a"]) }), nothingInForce);
 		assert.deepEqual(next.hosts.get("a")?.priorities, []);

@@ -12,7 +12,7 @@ export interface Wanted {
 	readonly resolved: ReadonlyMap<string, ClusterHosts>;
 	readonly routes: ReadonlyMap<string, RouteTable>;
 	readonly secrets: ReadonlyMap<string, Secret>;
-	/** Waits that are over (`eds:name`, `rds:name`): serve without. */
+	/** Waits that are over (`eds:name`, `rds:name`, `sds:name`): serve without. Without its secret a handshake is refused. */
 	readonly expired: ReadonlySet<string>;
 }
 
@@ -71,7 +71,7 @@ function planClusters(wanted: Wanted, inForce: InForce, waiting: Map<string, str
 	const hosts = new Map<string, ClusterHosts>();
 	for (const [name, decoded] of wanted.clusters) {
 		const own = hostsOf(decoded, wanted);
-		const missing = first(referencesOfCluster(decoded.cluster).secrets, (secret) => !wanted.secrets.has(secret));
+		const missing = first(referencesOfCluster(decoded.cluster).secrets, (secret) => !wanted.secrets.has(secret) && !wanted.expired.has(`sds:${secret}`));
 		const wait = missing === undefined ? (own === undefined ? "its endpoints" : undefined) : `secret ${missing}`;
 		if (wait === undefined && own !== undefined) {
 			clusters.set(name, decoded);
@@ -128,7 +128,7 @@ function planListeners(
 	const listeners = new Map(wanted.listeners);
 	for (const [name, listener] of wanted.listeners) {
 		const references = referencesOfListener(listener);
-		const secret = first(references.secrets, (secret) => !wanted.secrets.has(secret));
+		const secret = first(references.secrets, (secret) => !wanted.secrets.has(secret) && !wanted.expired.has(`sds:${secret}`));
 		const table = first(references.routes, (table) => !routes.has(table) && !wanted.expired.has(`rds:${table}`));
 		const cluster = first(references.clusters, warming);
 		const wait =

@@ -3,11 +3,12 @@ import { basename, dirname } from "node:path";
 import type { Logger } from "@weft/runtime";
 import { fromJson } from "@weft/xds";
 import type { ConfigSource } from "@weft/xds/generated/envoy/config/core/v3/config_source.ts";
-import { Secret } from "@weft/xds/generated/envoy/extensions/transport_sockets/tls/v3/secret.ts";
+import { Secret as SecretMessage } from "@weft/xds/generated/envoy/extensions/transport_sockets/tls/v3/secret.ts";
 import { type DecodeEnvironment, decodeSecret } from "../config/decode/index.ts";
 import { parseYamlSource } from "../config/bootstrap/yaml-source.ts";
 import { isObject } from "../config/bootstrap/upgrade-context.ts";
 import type { ConfigStore } from "./config-store.ts";
+import { foldersOf, parseNamedFiles, readNamedFiles } from "./named-files.ts";
 import type { ResourceRecords } from "./resource-records.ts";
 
 export interface FileSecretsOptions {
@@ -15,6 +16,8 @@ export interface FileSecretsOptions {
 	readonly store: ConfigStore;
 	readonly records: ResourceRecords;
 	readonly environment: DecodeEnvironment;
+	/** Do names such as `file-cert:CERT~KEY` stand for files of this process, as they do for Istio's agent? */
+	readonly readsNamedFiles: boolean;
 	readonly logger: Logger;
 	readonly nowMs: () => number;
 	readonly signal: AbortSignal;
@@ -24,25 +27,46 @@ export interface FileSecretsOptions {
 const settleMs = 100;
 
 /**
- * Secrets from files (`path_config_source`): read at once, and again whenever something moves in the file's folder or in
+ * Secrets from files (`path_config_source`, and those that Istio names by their files): read at once, and again whenever something moves in the file's folder or in
  * its `watched_directory`, which is how mounted secrets are replaced. A file that cannot be read keeps the old secret.
  */
 export function followSecretFiles(options: FileSecretsOptions): { follow(): void } {
-	const watchers = new Map<string, FSWatcher>();
+	const watchers = new Map<string, readonly FSWatcher[]>();
 	options.signal.addEventListener("abort", () => {
-		for (const watcher of watchers.values()) watcher.close();
+		for (const watcher of [...watchers.values()].flat()) watcher.close();
 	});
 	return {
 		follow() {
 			for (const [name, source] of options.sources) {
-				const path = source?.pathConfigSource?.path ?? source?.path;
-				if (path === undefined || path === "" || watchers.has(name)) continue;
-				const load = () => loadSecret(options, name, path);
-				watchers.set(name, watchFolder(source?.pathConfigSource?.watchedDirectory?.path ?? dirname(path), load, options.logger));
+				if (watchers.has(name)) continue;
+				const origin = originOf(name, source, options);
+				if (origin === undefined) continue;
+				const load = () => loadSecret(options, name, origin.read);
+				watchers.set(
+					name,
+					origin.folders.map((folder) => watchFolder(folder, load, options.logger)),
+				);
 				load();
 			}
 		},
 	};
+}
+
+interface Origin {
+	/** Where something moves when the secret is replaced. */
+	readonly folders: readonly string[];
+	/** Throws where it is not to be had. */
+	readonly read: () => SecretMessage;
+}
+
+function originOf(name: string, source: ConfigSource | undefined, { environment, readsNamedFiles }: FileSecretsOptions): Origin | undefined {
+	const path = source?.pathConfigSource?.path ?? source?.path;
+	if (path !== undefined && path !== "") {
+		const folder = source?.pathConfigSource?.watchedDirectory?.path ?? dirname(path);
+		return { folders: [folder], read: () => secretOf(Buffer.from(environment.readFile(path)).toString("utf8"), path, name) };
+	}
+	const files = readsNamedFiles ? parseNamedFiles(name) : undefined;
+	return files && { folders: foldersOf(files), read: () => readNamedFiles(name, files, environment.readFile) };
 }
 
 function watchFolder(folder: string, load: () => void, logger: Logger): FSWatcher {
@@ -55,28 +79,27 @@ function watchFolder(folder: string, load: () => void, logger: Logger): FSWatche
 	return watcher;
 }
 
-function loadSecret({ environment, logger, nowMs, records, store }: FileSecretsOptions, name: string, path: string): void {
+function loadSecret({ environment, logger, nowMs, records, store }: FileSecretsOptions, name: string, read: () => SecretMessage): void {
 	try {
-		const text = Buffer.from(environment.readFile(path)).toString("utf8");
-		const message = secretOf(text, path, name);
+		const message = read();
 		const { value, errors } = decodeSecret(message, environment);
 		if (value === undefined) throw new Error(errors.join("; "));
-		const resource = { typeUrl: "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret", value: Secret.encode(message).finish() };
+		const resource = { typeUrl: "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret", value: SecretMessage.encode(message).finish() };
 		records.set("sds", { name, resource, version: "", isStatic: false, updatedMs: nowMs() });
 		void store.apply({ secrets: { upsert: [{ ...value, name }], remove: [] } });
 	} catch (error) {
-		logger.error("secret file not read, the old secret stays", { secret: name, path, error });
+		logger.error("secret file not read, the old secret stays", { secret: name, error });
 	}
 }
 
-function secretOf(text: string, path: string, name: string): Secret {
+function secretOf(text: string, path: string, name: string): SecretMessage {
 	const { source, problems } = parseYamlSource(basename(path), text);
 	if (source === undefined) throw new Error(problems.map(({ message }) => message).join("; "));
 	const resources = isObject(source.json) ? source.json["resources"] : undefined;
 	for (const resource of Array.isArray(resources) ? resources : []) {
 		if (!isObject(resource) || resource["name"] !== name) continue;
 		const { "@type": _, ...fields } = resource;
-		return fromJson("envoy.extensions.transport_sockets.tls.v3.Secret", fields) as Secret;
+		return fromJson("envoy.extensions.transport_sockets.tls.v3.Secret", fields) as SecretMessage;
 	}
 	throw new Error(`no secret ${name} among its resources`);
 }

@@ -6,6 +6,9 @@ import type { ConfigSource } from "@weft/xds/generated/envoy/config/core/v3/conf
 import { Node } from "@weft/xds/generated/envoy/config/core/v3/base.ts";
 import { Listener } from "@weft/xds/generated/envoy/config/listener/v3/listener.ts";
 import { Secret as SecretMessage } from "@weft/xds/generated/envoy/extensions/transport_sockets/tls/v3/secret.ts";
+import { NameTable } from "@weft/xds/generated/istio/networking/nds/v1/nds.ts";
+import { typeUrls } from "@weft/xds";
+import type { RejectedResource, XdsUpdate } from "@weft/xds/client";
 import type { BootstrapConfig } from "../config/bootstrap/decode-bootstrap.ts";
 import type { DecodeEnvironment } from "../config/decode/index.ts";
 import type { ClusterHosts, ConfigUpdate, Secret } from "../config/runtime-config.ts";
@@ -49,6 +52,8 @@ export interface ServerOptions {
 	readonly secretsOverAds: boolean;
 	/** The main thread's own, where there is one already. */
 	readonly grpc?: GrpcEnvironment;
+	/** Given the names of the mesh whenever they change; undefined: they are not asked for. */
+	readonly onNames?: (table: NameTable) => void;
 	/** Default: a thread that runs the data path. */
 	readonly spawn?: (init: WorkerInit, events: WorkerEvents) => WorkerPort;
 	/** Asked by the admin server to end the process. */
@@ -187,7 +192,16 @@ interface Sources {
 async function connectSources(options: ServerOptions, { abort, dns, records, state, store }: Core): Promise<Sources> {
 	const { clock, config, environment, logger, secretSources } = options;
 	const nowMs = () => clock.nowMs();
-	const files = followSecretFiles({ sources: secretSources, store, records, environment, logger, nowMs, signal: abort.signal });
+	const files = followSecretFiles({
+		sources: secretSources,
+		store,
+		records,
+		environment,
+		readsNamedFiles: options.secretsOverAds,
+		logger,
+		nowMs,
+		signal: abort.signal,
+	});
 	let xds: XdsSource | undefined;
 	const follow = () => {
 		dns.follow(store.wanted.clusters.values());
@@ -211,8 +225,9 @@ async function connectSources(options: ServerOptions, { abort, dns, records, sta
 				secret: (name) => store.wanted.secrets.get(name),
 				readFile: readFileSync,
 			},
+			wantsNames: options.onNames !== undefined,
 			apply: async (update) => {
-				const rejected = await apply(update);
+				const rejected = update.typeUrl === typeUrls.nds ? applyNames(update, options.onNames) : await apply(update);
 				state.received(update.typeUrl);
 				return rejected;
 			},
@@ -225,6 +240,17 @@ async function connectSources(options: ServerOptions, { abort, dns, records, sta
 		xds = created;
 	}
 	return { follow, run: () => void xds?.run(abort.signal) };
+}
+
+function applyNames({ resources }: XdsUpdate, onNames: ServerOptions["onNames"]): readonly RejectedResource[] {
+	for (const { name, resource } of resources) {
+		try {
+			onNames?.(NameTable.decode(resource.value));
+		} catch (error) {
+			return [{ name, message: `undecodable: ${error instanceof Error ? error.message : String(error)}` }];
+		}
+	}
+	return [];
 }
 
 function nodeOf({ config, version }: ServerOptions): Node {

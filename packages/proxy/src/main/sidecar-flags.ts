@@ -23,7 +23,7 @@ export interface SidecarFlags {
 	readonly adminPort: number;
 	readonly stateDir: string | undefined;
 	readonly drainTimeSeconds: number;
-	/** Lifetime to ask for ($SECRET_TTL, as Istio's agent reads it); undefined: 24 h. */
+	/** Lifetime to ask for ($SECRET_TTL, as Istio's agent reads it); undefined: what the authority gives by itself. */
 	readonly secretTtlMs: number | undefined;
 	readonly logLevel: string;
 	/** In a pod: what Kubernetes asks of a sidecar beside its traffic. */

@@ -10,8 +10,11 @@ import { type DecodeEnvironment, registerImplemented } from "../config/decode/in
 import type { Secret } from "../config/runtime-config.ts";
 import { transportKind } from "../data/transport/transport.ts";
 import { createGrpcEnvironment, type GrpcEnvironment } from "../grpc/environment.ts";
+import type { NameTable } from "@weft/xds/generated/istio/networking/nds/v1/nds.ts";
+import { startPodDns } from "../dns/pod-dns.ts";
 import { drainInPod } from "../pod/pod-drain.ts";
-import { createPodServices } from "../pod/pod-services.ts";
+import type { PodOptions } from "../pod/pod-options.ts";
+import { createPodServices, type PodProxy } from "../pod/pod-services.ts";
 import { drainUntilIdle, superviseServer } from "./lifetime.ts";
 import { type Server, startServer } from "./server.ts";
 import { buildSidecarBootstrap, controlPlaneSecret, rootsSecret, workloadSecret } from "./sidecar-bootstrap.ts";
@@ -95,7 +98,9 @@ async function serve(flags: SidecarFlags, variables: NodeJS.ProcessEnv, logger: 
 	isStarting = false;
 	const quit = Promise.withResolvers<"now" | "drain">();
 	void pod?.quit.then(quit.resolve);
+	const dns = flags.pod?.dns && (await startPodDns(flags.pod.dns, logger.child("dns")));
 	const server = await startSidecar(flags, {
+		...(dns && { onNames: dns.setTable }),
 		config,
 		grpc,
 		secretSources,
@@ -104,16 +109,25 @@ async function serve(flags: SidecarFlags, variables: NodeJS.ProcessEnv, logger: 
 		initialSecrets: secretsOf(certificate, flags.rootCertFile),
 		onQuit: () => quit.resolve("now"),
 	});
-	pod?.attach(server);
+	if (flags.pod !== undefined) pod?.attach(podProxy(server, flags.pod));
 	const leave = identity.subscribe((certificate) => setIdentity(server, certificate, flags.rootCertFile));
 	announce(flags, server, logger);
 	const drain = flags.pod === undefined ? drainUntilIdle(flags.drainTimeSeconds * 1000) : drainInPod(flags.pod, systemClock);
 	await superviseServer({ server, logger, quit: quit.promise, drain });
 	leave();
-	await pod?.close();
+	await Promise.all([pod?.close(), dns?.close()]);
 	abort.abort();
 	await running;
 	return 0;
+}
+
+function podProxy({ drainGradually, metrics, state }: Server, { drain, isSidecar }: PodOptions): PodProxy {
+	return {
+		notReady: () => (state.live === "LIVE" ? undefined : state.live),
+		metrics: async (query) => (await metrics(query)).body,
+		drain: () => drainGradually(drain.listenersMs, isSidecar),
+		responses: () => state.responses,
+	};
 }
 
 function clusterIdOf({ nodeMetadata }: SidecarFlags): { readonly clusterId?: string } {
@@ -128,6 +142,7 @@ function decodeSidecar(flags: SidecarFlags, serverName: string, environment: Dec
 }
 
 interface Parts {
+	readonly onNames?: (table: NameTable) => void;
 	readonly config: BootstrapConfig;
 	readonly grpc: GrpcEnvironment;
 	readonly secretSources: Map<string, ConfigSource | undefined>;

@@ -9,6 +9,7 @@ import { endpointText } from "../grpc/target.ts";
 import { openXdsBytes } from "../grpc/xds-stream.ts";
 import type { ConfigStore } from "./config-store.ts";
 import { resolveGrpcTarget, type TargetSources } from "./grpc-target.ts";
+import { parseNamedFiles } from "./named-files.ts";
 import { referencesOfCluster, referencesOfListener } from "./references.ts";
 
 export interface XdsSourceOptions {
@@ -25,18 +26,20 @@ export interface XdsSourceOptions {
 	readonly secretSources: ReadonlyMap<string, ConfigSource | undefined>;
 	/** Secrets that this process has itself: never asked for. */
 	readonly ownSecrets: ReadonlySet<string>;
-	/** Endpoints or routes that nothing refers to any more, and that are given up. */
-	readonly onForgotten: (type: "eds" | "rds", name: string) => void;
+	/** Endpoints, routes or secrets that nothing refers to any more, and that are given up. */
+	readonly onForgotten: (type: "eds" | "rds" | "sds", name: string) => void;
 	/** Of the ADS stream. */
 	readonly onConnection: (isConnected: boolean) => void;
 	readonly isStaticSecret: (name: string) => boolean;
 	/** In the sidecar, secrets that the agent's socket would give come over ADS. */
 	readonly secretsOverAds: boolean;
+	/** Is the table of names wanted, by which the application's DNS queries are answered? */
+	readonly wantsNames: boolean;
 }
 
 const deltaApis = new Set<number>([ApiConfigSource_ApiType.DELTA_GRPC, ApiConfigSource_ApiType.AGGREGATED_DELTA_GRPC]);
 const grpcApis = new Set<number>([...deltaApis, ApiConfigSource_ApiType.GRPC, ApiConfigSource_ApiType.AGGREGATED_GRPC]);
-const typesWaiting = ["eds", "rds"] as const;
+const typesWaiting = ["eds", "rds", "sds"] as const;
 /** How long a listener waits for a route table, as Envoy's initial_fetch_timeout. */
 const fetchTimeoutMs = 15_000;
 
@@ -46,6 +49,8 @@ export class XdsSource {
 	readonly #ads: XdsClient | undefined;
 	readonly #secretClients = new Map<string, XdsClient>();
 	readonly #waits = new Map<string, NodeJS.Timeout>();
+	/** Secrets that were ever asked of the control plane and are not forgotten. */
+	readonly #overAds = new Set<string>();
 	#signal: AbortSignal | undefined;
 
 	constructor(options: XdsSourceOptions, ads: XdsClient | undefined) {
@@ -81,6 +86,8 @@ export class XdsSource {
 		this.#followSecrets(secrets);
 		const { assignments, routes } = wanted;
 		this.#wait("eds", eds, (name) => assignments.has(name));
+		const own = [...secrets].filter((name) => !this.#options.ownSecrets.has(name) && !this.#options.isStaticSecret(name));
+		this.#wait("sds", new Map(own.map((name) => [name, fetchTimeoutMs])), (name) => wanted.secrets.has(name));
 		this.#wait("rds", new Map([...rds].map((name) => [name, fetchTimeoutMs])), (name) => routes.has(name));
 	}
 
@@ -117,7 +124,7 @@ export class XdsSource {
 		const overAds: string[] = [];
 		const byServer = new Map<string, { source: ApiConfigSource; names: string[] }>();
 		for (const name of names) {
-			if (ownSecrets.has(name) || isStaticSecret(name)) continue;
+			if (ownSecrets.has(name) || isStaticSecret(name) || (secretsOverAds && parseNamedFiles(name))) continue;
 			const source = secretSources.get(name);
 			const api = source?.apiConfigSource;
 			if (api === undefined || secretsOverAds) overAds.push(name);
@@ -129,7 +136,27 @@ export class XdsSource {
 			}
 		}
 		this.#ads?.subscribe(typeUrls.sds, overAds);
+		this.#forgetSecrets(new Set(overAds));
 		for (const [key, group] of byServer) this.#secretClient(key, group.source)?.subscribe(typeUrls.sds, group.names);
+	}
+
+	/** Keys of the control plane's secrets are not kept longer than something in force uses them. */
+	#forgetSecrets(wanted: ReadonlySet<string>): void {
+		const { store, onForgotten } = this.#options;
+		for (const name of wanted) this.#overAds.add(name);
+		if ([...this.#overAds].every((name) => wanted.has(name))) return;
+		const { clusters, listeners } = store.inForce;
+		const used = new Set([
+			...[...listeners.values()].flatMap((listener) => [...referencesOfListener(listener).secrets]),
+			...[...clusters.values()].flatMap(({ cluster }) => [...referencesOfCluster(cluster).secrets]),
+		]);
+		const gone = [...this.#overAds].filter((name) => !wanted.has(name) && !used.has(name));
+		if (gone.length === 0) return;
+		for (const name of gone) {
+			this.#overAds.delete(name);
+			onForgotten("sds", name);
+		}
+		void store.apply({ secrets: { upsert: [], remove: gone } });
 	}
 
 	#secretClient(key: string, source: ApiConfigSource): XdsClient | undefined {
@@ -159,6 +186,7 @@ export function createXdsSource(options: XdsSourceOptions): XdsSource | string {
 	if (typeof ads === "string") return `dynamic_resources.ads_config: ${ads}`;
 	if (dynamic.cdsConfig) ads.subscribe(typeUrls.cds, "*");
 	if (dynamic.ldsConfig) ads.subscribe(typeUrls.lds, "*");
+	if (options.wantsNames) ads.subscribe(typeUrls.nds, "*");
 	return new XdsSource(options, ads);
 }
 

@@ -50,10 +50,14 @@ export function applyUpdates(target: UpdateTarget): ApplyUpdate {
 		if (type === undefined || decoder === undefined) return [{ name: "", message: `resources of type ${stripTypeUrl(update.typeUrl)} are not implemented` }];
 		const rejected: RejectedResource[] = [];
 		const upsert = decodeChanged(type, decoder, update, target, rejected);
-		const remove = update.removed.filter((name) => !isStatic(target, type, name));
+		const gone = update.removed.filter((name) => !isStatic(target, type, name));
+		// A secret that is in use stays, as in Envoy; one that was waited for is not there: what needs it is served, and refuses handshakes.
+		const isKept = type === "sds";
+		const remove = isKept ? [] : gone;
+		const expired = isKept ? gone.map((name) => `sds:${name}`) : [];
 		for (const name of remove) target.records.remove(type, name);
 		target.records.setVersion(type, update.version);
-		const applied = target.store.apply({ [decoder.field]: { upsert, remove } });
+		const applied = target.store.apply({ [decoder.field]: { upsert, remove }, expired });
 		target.onWanted();
 		const names = new Set(update.resources.map(({ name }) => name));
 		for (const { resource, message } of await applied) if (names.has(resource)) rejected.push({ name: resource, message });

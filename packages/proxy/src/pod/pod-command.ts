@@ -22,5 +22,12 @@ export async function runInPod(args: readonly string[], env: NodeJS.ProcessEnv):
 		return 1;
 	}
 	for (const warning of [...parsed.warnings, ...read.warnings]) logger.warn(warning);
-	return runServing(read.flags, env, logger);
+	const envoy = env["WEFT_ENVOY"] ?? "";
+	if (envoy === "" || read.flags.pod === undefined) return runServing(read.flags, env, logger);
+	// gRPC servers of the agent: only those carry them who need them.
+	const { runEnvoyInPod } = await import("./pod-envoy.ts");
+	return runEnvoyInPod(read.flags, read.flags.pod, envoy, logger).catch((error: unknown) => {
+		logger.error("could not be started", { error });
+		return 1;
+	});
 }

@@ -69,11 +69,10 @@ export function readPodEnvironment(args: PodArguments, sources: PodSources): Pod
 	if (!ttl.ok) errors.push(`SECRET_TTL ${ttl.reason}`);
 	if (readFile(podFiles.secretSocket) !== undefined)
 		warnings.push(`${podFiles.secretSocket} is there: certificates from an SDS socket are not implemented, the certificate authority is asked`);
-	if (metadata["DNS_CAPTURE"] === "true")
-		warnings.push("ISTIO_META_DNS_CAPTURE is true: answering DNS on port 15053 is not implemented; without the capture of port 53 names resolve as usual");
 	if (errors.length > 0) return { errors };
 	const namespace = env["POD_NAMESPACE"] ?? "";
 	const { discoveryAddress } = config.value;
+	const domain = args.domain || `${namespace || "default"}.svc.cluster.local`;
 	const caAddress = env["CA_ADDR"] || discoveryAddress;
 	return {
 		warnings,
@@ -84,7 +83,7 @@ export function readPodEnvironment(args: PodArguments, sources: PodSources): Pod
 			tokenFile: sources.pathOf(env["JWT_POLICY"] === "first-party-jwt" ? podFiles.serviceAccountToken : podFiles.token),
 			serverName: serverNameOf(discoveryAddress),
 			caServerName: serverNameOf(caAddress),
-			nodeId: `${args.role}~${instanceIps[0]}~${env["POD_NAME"] ?? ""}.${namespace}~${args.domain || `${namespace || "default"}.svc.cluster.local`}`,
+			nodeId: `${args.role}~${instanceIps[0]}~${env["POD_NAME"] ?? ""}.${namespace}~${domain}`,
 			nodeCluster: args.serviceCluster ?? config.value.serviceCluster ?? serviceCluster(effective, namespace),
 			nodeMetadata: metadata,
 			locality: localityOf(effective),
@@ -94,7 +93,7 @@ export function readPodEnvironment(args: PodArguments, sources: PodSources): Pod
 			drainTimeSeconds: Math.ceil(config.value.terminationDrainMs / 1000),
 			secretTtlMs: ttl.ok ? ttl.value : undefined,
 			logLevel: args.proxyLogLevel,
-			pod,
+			pod: { ...pod, dns: metadata["DNS_CAPTURE"] === "true" && pod.isSidecar ? { namespace, domain } : undefined },
 		},
 	};
 }
@@ -168,5 +167,6 @@ function podOptions(args: PodArguments, { env }: PodSources, config: ProxyConfig
 			minimumMs: minimumMs ?? 0,
 			listenersMs: config.drainMs,
 		},
+		dns: undefined,
 	};
 }

@@ -9,6 +9,8 @@ export const podFiles = {
 	kubernetesRootCert: "var/run/secrets/kubernetes.io/serviceaccount/ca.crt",
 	token: "var/run/secrets/tokens/istio-token",
 	serviceAccountToken: "var/run/secrets/kubernetes.io/serviceaccount/token",
+	/** Empty, and writable. */
+	proxyDirectory: "etc/istio/proxy",
 	secretSocket: "var/run/secrets/workload-spiffe-uds/socket",
 } as const;
 

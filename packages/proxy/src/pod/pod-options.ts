@@ -16,6 +16,8 @@ export interface PodOptions {
 	/** Where the application's metrics are; undefined: it has none. */
 	readonly scrape: ScrapeConfig | undefined;
 	readonly drain: PodDrain;
+	/** What names of the application's DNS queries mean; undefined: they are not captured. */
+	readonly dns: { readonly namespace: string; readonly domain: string } | undefined;
 }
 
 export interface PodDrain {

@@ -1,10 +1,21 @@
 import type { Clock, Logger } from "@weft/runtime";
 import type { CreateCertificate } from "../agent/certificate-client.ts";
 import type { WorkloadIdentity } from "../agent/workload-identity.ts";
-import type { Server } from "../main/server.ts";
 import { createAgentCounts, renderAgentMetrics } from "./agent-metrics.ts";
 import type { PodOptions } from "./pod-options.ts";
 import { startStatusServer } from "./status-server.ts";
+
+/** The proxy itself: our own in this process, or a foreign one beside it. */
+export interface PodProxy {
+	/** undefined: it serves; else why not. */
+	notReady(): string | undefined | Promise<string | undefined>;
+	/** Prometheus text. */
+	metrics(query: URLSearchParams): Promise<Iterable<string> | string>;
+	/** Inbound connections are to go elsewhere. */
+	drain(): void;
+	/** Of the control plane, so far. */
+	responses(): number;
+}
 
 export interface PodServices {
 	/** Counts what is asked of the certificate authority. */
@@ -14,7 +25,7 @@ export interface PodServices {
 	/** Listens: answers "not ready" until there is a proxy. */
 	start(identity: WorkloadIdentity): Promise<void>;
 	/** From now on the proxy answers for itself. */
-	attach(server: Server): void;
+	attach(proxy: PodProxy): void;
 	close(): Promise<void>;
 }
 
@@ -24,18 +35,17 @@ export function createPodServices(pod: PodOptions, createCertificate: CreateCert
 	const counts = createAgentCounts();
 	const quit = Promise.withResolvers<"drain">();
 	let identity: WorkloadIdentity | undefined;
-	let server: Server | undefined;
+	let proxy: PodProxy | undefined;
 	let startupMs: number | undefined;
 	let close = () => Promise.resolve();
-	const notReady = () => {
-		const live = server?.state.live;
-		if (live !== "LIVE") return live ?? "waiting for the workload certificate";
-		startupMs ??= clock.nowMs() - startedMs;
-		return undefined;
+	const notReady = async () => {
+		const reason = proxy === undefined ? "waiting for the workload certificate" : await proxy.notReady();
+		if (reason === undefined) startupMs ??= clock.nowMs() - startedMs;
+		return reason;
 	};
 	const agentMetrics = () => {
 		const { userCPUTime, systemCPUTime } = process.resourceUsage();
-		counts.xdsResponses = server?.state.responses ?? 0;
+		counts.xdsResponses = proxy?.responses() ?? 0;
 		return renderAgentMetrics({
 			counts,
 			startedMs,
@@ -60,15 +70,15 @@ export function createPodServices(pod: PodOptions, createCertificate: CreateCert
 		async start(current) {
 			identity = current;
 			const proxyMetrics = async (query: URLSearchParams) => {
-				if (server === undefined) throw new Error("the proxy has not started");
-				return (await server.metrics(query)).body;
+				if (proxy === undefined) throw new Error("the proxy has not started");
+				return proxy.metrics(query);
 			};
-			const drain = () => server?.drainGradually(pod.drain.listenersMs, pod.isSidecar);
+			const drain = () => proxy?.drain();
 			const status = await startStatusServer({ pod, logger, notReady, proxyMetrics, agentMetrics, counts, drain, quit: () => quit.resolve("drain") });
 			close = () => status.close();
 		},
 		attach(started) {
-			server = started;
+			proxy = started;
 		},
 		close: () => close(),
 	};

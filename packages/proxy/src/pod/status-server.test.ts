@@ -40,6 +40,7 @@ async function start(pod: Partial<PodOptions>, sources: Partial<StatusSources> =
 		probers: new Map(),
 		scrape: undefined,
 		drain: noDrain,
+		dns: undefined,
 	};
 	const defaults: StatusSources = {
 		notReady: () => undefined,

@@ -9,7 +9,7 @@ import type { PodOptions } from "./pod-options.ts";
 /** What the status server asks the rest of the process. */
 export interface StatusSources {
 	/** undefined: ready; else why not. */
-	readonly notReady: () => string | undefined;
+	readonly notReady: () => string | undefined | Promise<string | undefined>;
 	/** The proxy's statistics in the Prometheus format; rejects before there is a proxy. */
 	readonly proxyMetrics: (query: URLSearchParams) => Promise<Iterable<string> | string>;
 	readonly agentMetrics: () => string;
@@ -97,8 +97,8 @@ function command(run: () => void): Handler {
 	});
 }
 
-function showReady({ notReady, logger }: StatusServerOptions, response: ServerResponse): void {
-	const reason = notReady();
+async function showReady({ notReady, logger }: StatusServerOptions, response: ServerResponse): Promise<void> {
+	const reason = await notReady();
 	if (reason !== undefined) logger.debug("not ready", { reason });
 	response.writeHead(reason === undefined ? 200 : 503, { "content-type": "text/plain; charset=utf-8" }).end(reason === undefined ? "" : `${reason}\n`);
 }

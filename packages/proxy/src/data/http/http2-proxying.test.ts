@@ -24,7 +24,14 @@ import { frame, headers, openRawClient, requestFields, settings, startRawServer,
 import { answerHeads, exchange, ok, openClient, startUpstream } from "./test-peers.ts";
 
 const http2Cluster: Partial<Cluster> = { upstreamProtocol: "http2", http1: { headerCase: "lower", enableTrailers: true } };
-const withTrailers = { acceptHttp10: false, allowAbsoluteUrl: true, allowCustomMethods: false, defaultHostForHttp10: "", enableTrailers: true, headerCase: "lower" } as const;
+const withTrailers = {
+	acceptHttp10: false,
+	allowAbsoluteUrl: true,
+	allowCustomMethods: false,
+	defaultHostForHttp10: "",
+	enableTrailers: true,
+	headerCase: "lower",
+} as const;
 const retryNever: RetryPolicy = {
 	retryOn: [],
 	numRetries: 0,
