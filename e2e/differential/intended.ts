@@ -17,4 +17,9 @@ export const intended: readonly Intended[] = [
 	{ case: /^HTTP\/1: request: bare CR in a value$/, path: anywhere, why: "RFC 9112 §2.2: a bare CR is refused or made a space, never dropped" },
 	{ case: /^HTTP\/1: response: 101 that nobody asked for$/, path: anywhere, why: "what follows would be taken for the next response on a connection that is reused" },
 	{ case: /^HTTP\/1: response: hop-by-hop headers$/, path: /headers\/x-drop$/, why: "RFC 9110 §7.6.1: what `connection` names goes no further" },
+	{ case: /: direct response (418|451|599)$|: direct response( to HEAD)?$/, path: /line$/, why: "reason phrases are those of the IANA registry" },
+	{ case: /: 103 before$/, path: /interim/, why: "reason phrases are those of the IANA registry" },
+	{ case: /^replies: direct response 204$/, path: /content-length$/, why: "RFC 9110 §8.6: 204 has no length" },
+	{ case: /^replies: (upgrades: websocket|CONNECT through)$/, path: /^(log|stats)/, why: "a tunnel's half-close is passed on, not taken for the end of both directions" },
+	{ case: /^paths: merge \/\/\/$/, path: anywhere, why: "nothing but slashes is one slash, as every other run of them" },
 ];

@@ -99,7 +99,7 @@ const retryPolicy = (parts: Partial<RetryPolicy>): RetryPolicy => ({
 	numRetries: 2,
 	perTryTimeoutMs: undefined,
 	retriableStatusCodes: [],
-	retriableHeaders: [],
+	retriableHeaders: [], retriableRequestHeaders: [],
 	backOff: { baseMs: 25, maxMs: 60 },
 	previousHosts: true,
 	previousPriorities: undefined,

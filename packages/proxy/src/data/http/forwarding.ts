@@ -27,6 +27,7 @@ export function prepareRequest(stream: HttpStream, cluster: ClusterRuntime, forw
 	choice.mutateRequest?.(request, info);
 	// Only to workloads of the mesh: others are told nothing.
 	if (manager.peers !== undefined && manager.direction !== "inbound" && cluster.config.transportMatches.length > 0) tellPeer(manager.peers, request);
+	if ((request.present & envoyHeaderBit) !== 0) request.remove("x-envoy-expected-rq-timeout-ms");
 	if (timeoutMs > 0 && !manager.suppressEnvoyHeaders) request.appendOwn("x-envoy-expected-rq-timeout-ms", String(timeoutMs));
 	if (forward.rewritePath !== undefined) {
 		const original = request.path;

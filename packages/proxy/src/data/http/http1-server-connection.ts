@@ -15,6 +15,7 @@ import { type Downstream, pauseReasons } from "./downstream.ts";
 import { encodeChunk, encodeLastChunk, encodeResponseHead } from "../codec/message-encoder.ts";
 import { readUpgrade, stripRequest } from "../codec/hop-by-hop.ts";
 import { sendLocalReply } from "./local-reply.ts";
+import { hasUnderscores } from "./request-prologue.ts";
 import { reasonOf } from "../codec/status-lines.ts";
 import type { HttpStream } from "./stream.ts";
 import type { StreamPool } from "./stream-pool.ts";
@@ -185,6 +186,10 @@ export class Http1ServerConnection implements ConnectionHandler, MessageEvents, 
 	onHead(): { readonly kind: BodyKind; readonly length: number } | "stop" {
 		const stream = this.#stream as HttpStream;
 		const { request } = stream;
+		if (this.manager.config.underscoresInHeaders === "reject" && hasUnderscores(request)) {
+			this.onMalformed({ status: 400, details: "http1.unexpected_underscore" });
+			return "stop";
+		}
 		this.#timer.cancel();
 		this.#isAwaitingHead = false;
 		this.info.remoteAddress = this.#clientAddress;

@@ -30,7 +30,7 @@ const retryNever: RetryPolicy = {
 	numRetries: 0,
 	perTryTimeoutMs: undefined,
 	retriableStatusCodes: [],
-	retriableHeaders: [],
+	retriableHeaders: [], retriableRequestHeaders: [],
 	backOff: { baseMs: 1, maxMs: 2 },
 	previousHosts: false,
 	previousPriorities: undefined,

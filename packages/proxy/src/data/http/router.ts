@@ -1,3 +1,4 @@
+import { envoyHeaderBit } from "../codec/header-block.ts";
 import type { ResponseHead } from "../codec/response-head.ts";
 import type { ResetReason as RetryReason } from "../filters/retry-policy.ts";
 import type { RetryState } from "../filters/retry-state.ts";
@@ -12,6 +13,7 @@ import type { PoolClient, PoolFailure, ResetReason, UpstreamClient, UpstreamExch
 import { Attempt } from "./attempt.ts";
 import { pauseReasons } from "./downstream.ts";
 import { prepareChoice, prepareRequest, prepareResponse } from "./forwarding.ts";
+import { nothingAsked, takeTimeoutHeaders } from "./asked-timeouts.ts";
 import { resolveTimeoutMs } from "./grpc-timeout.ts";
 import { httpStat } from "./http-stats.ts";
 import { sendLocalReply } from "./local-reply.ts";
@@ -46,6 +48,9 @@ export class RouterState implements UpstreamClient, PoolClient {
 	#isFinished = true;
 	/** 0: none. */
 	#timeoutMs = 0;
+	/** What the caller asked for; undefined: the policy's. */
+	#perTryTimeoutMs: number | undefined;
+	#timeoutStatus: 204 | 504 = 504;
 	readonly #routeTimer: Timer;
 	readonly #tryTimer: Timer;
 	readonly #delayTimer: Timer;
@@ -101,7 +106,10 @@ export class RouterState implements UpstreamClient, PoolClient {
 			return;
 		}
 		this.#attempt.cluster = cluster;
-		this.#timeoutMs = resolveTimeoutMs(config, stream.request);
+		const asked = (stream.request.present & envoyHeaderBit) === 0 ? nothingAsked : takeTimeoutHeaders(stream.request);
+		this.#timeoutMs = asked.timeoutMs ?? resolveTimeoutMs(config, stream.request);
+		this.#perTryTimeoutMs = asked.perTryTimeoutMs;
+		this.#timeoutStatus = asked.isAnsweredEmpty ? 204 : 504;
 		this.#setCookies = prepareChoice(stream, cluster, forward, this.#chooseContext);
 		this.#chooseContext.override = stream.hostOverride;
 		prepareRequest(stream, cluster, forward, choice, this.#timeoutMs);
@@ -258,7 +266,8 @@ export class RouterState implements UpstreamClient, PoolClient {
 
 	/** Headers of the route's and the router's own, on every response, local ones included. */
 	finishResponseHead(): void {
-		const serviceTimeMs = this.#isResponseStarted ? Math.max(0, this.stream.info.upstreamFirstReceivedAt - this.#attempt.startedAt) : -1;
+		const isTimed = this.#isResponseStarted && this.stream.upgrade === "";
+		const serviceTimeMs = isTimed ? Math.max(0, this.stream.info.upstreamFirstReceivedAt - this.#attempt.startedAt) : -1;
 		prepareResponse(this.stream, this.#setCookies, serviceTimeMs);
 	}
 
@@ -386,7 +395,7 @@ export class RouterState implements UpstreamClient, PoolClient {
 	}
 
 	#armTryTimer(): void {
-		const perTry = this.#retries.policy?.config.perTryTimeoutMs ?? 0;
+		const perTry = this.#perTryTimeoutMs ?? this.#retries.policy?.config.perTryTimeoutMs ?? 0;
 		const timeoutMs = this.#timeoutMs;
 		if (perTry > 0 && (timeoutMs === 0 || perTry < timeoutMs)) this.#tryTimer.arm(perTry);
 	}
@@ -396,7 +405,7 @@ export class RouterState implements UpstreamClient, PoolClient {
 		this.cluster?.count(clusterStat.upstream_rq_timeout);
 		if (this.host !== undefined && !this.#isResponseStarted) this.cluster?.outlier.localFailure(this.host, "timeout");
 		this.#abandonUpstream();
-		this.#endWithReply(504, "upstream request timeout", responseFlags.UT, "response_timeout");
+		this.#endWithTimeout("response_timeout");
 	}
 
 	#onTryTimeout(): void {
@@ -405,7 +414,11 @@ export class RouterState implements UpstreamClient, PoolClient {
 		if (this.host !== undefined) this.cluster?.outlier.localFailure(this.host, "timeout");
 		this.#abandonUpstream();
 		if (this.#retriesReset("perTryTimeout")) return;
-		this.#endWithReply(504, "upstream request timeout", responseFlags.UT, "upstream_per_try_timeout");
+		this.#endWithTimeout("upstream_per_try_timeout");
+	}
+
+	#endWithTimeout(details: string): void {
+		this.#endWithReply(this.#timeoutStatus, this.#timeoutStatus === 204 ? "" : "upstream request timeout", responseFlags.UT, details);
 	}
 
 	// ---- flow control
