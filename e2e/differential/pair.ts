@@ -47,13 +47,7 @@ export async function startPair(build: BuildBootstrap, listeners: readonly strin
 	}
 }
 
-async function startOne(
-	name: Proxy["name"],
-	program: string,
-	first: readonly string[],
-	build: BuildBootstrap,
-	listeners: readonly string[],
-): Promise<Proxy> {
+async function startOne(name: Proxy["name"], program: string, first: readonly string[], build: BuildBootstrap, listeners: readonly string[]): Promise<Proxy> {
 	const folder = mkdtempSync(join(tmpdir(), `weft-differential-${name}-`));
 	const path = (file: string) => join(folder, file);
 	writeFileSync(path("bootstrap.json"), JSON.stringify(build(path("access.log"), name)));

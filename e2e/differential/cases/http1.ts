@@ -107,7 +107,7 @@ const responses: readonly Case[] = [
 	raw("a head that is too large", get("/"), { reply: `HTTP/1.1 200 OK\r\nx-big: ${"x".repeat(90_000)}\r\ncontent-length: 0\r\n\r\n` }),
 	raw("an upstream that nobody is", get("/"), { listener: "down" }),
 	raw("an upstream that nobody is, by POST", request("POST", "/", [], "abc"), { listener: "down" }),
-	raw("a TLS upstream that does not speak TLS", get("/"), { listener: "untrue", reply: "HTTP/1.1 400 Bad Request\r\n\r\n" }),
+	raw("a TLS upstream that never answers", get("/"), { listener: "untrue", reply: "HTTP/1.1 400 Bad Request\r\n\r\n" }),
 	raw("a gRPC request to it", request("POST", "/p.S/M", ["content-type: application/grpc"], "12345"), { listener: "down" }),
 ];
 
@@ -130,6 +130,7 @@ export const http1: Suite = {
 				staticCluster("a", upstream["a"] as number, { http_protocol_options: { enable_trailers: true } }),
 				staticCluster("down", closed),
 				staticCluster("untrue", upstream["a"] as number, {
+					connect_timeout: "0.2s",
 					transport_socket: extension("envoy.transport_sockets.tls", "extensions.transport_sockets.tls.v3.UpstreamTlsContext"),
 				}),
 			],

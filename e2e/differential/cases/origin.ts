@@ -148,15 +148,12 @@ export const origin: Suite = {
 	name: "origin and heads",
 	upstreams: ["a"],
 	listeners: Object.keys(managers),
-	log: { direct: "%DOWNSTREAM_DIRECT_REMOTE_ADDRESS_WITHOUT_PORT%", scheme: "%REQ(:SCHEME)%" },
+	log: { direct: "%DOWNSTREAM_DIRECT_REMOTE_ADDRESS_WITHOUT_PORT%" },
 	resources: ({ upstream }, accessLog) => ({
 		listeners: Object.entries(managers).map(([name, manager]) =>
 			httpListener(name, { access_log: accessLog, delayed_close_timeout: "0.01s", route_config: everything("a"), ...manager }),
 		),
-		clusters: [
-			staticCluster("a", upstream["a"] as number),
-			staticCluster("preserving", upstream["a"] as number, preserving),
-		],
+		clusters: [staticCluster("a", upstream["a"] as number), staticCluster("preserving", upstream["a"] as number, preserving)],
 	}),
 	cases,
 };

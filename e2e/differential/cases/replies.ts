@@ -2,8 +2,8 @@ import { httpFilter, httpListener, router, staticCluster } from "../config.ts";
 import { type Case, get, reply, request, type Suite } from "../suite.ts";
 
 const statuses = [
-	200, 201, 202, 203, 204, 205, 206, 207, 208, 226, 300, 301, 302, 303, 304, 305, 307, 308, 400, 401, 402, 403, 404, 405, 406, 407, 408, 409, 410, 411, 412, 413,
-	414, 415, 416, 417, 418, 421, 422, 423, 424, 425, 426, 428, 429, 431, 451, 500, 501, 502, 503, 504, 505, 506, 507, 508, 510, 511, 599,
+	200, 201, 202, 203, 204, 205, 206, 207, 208, 226, 300, 301, 302, 303, 304, 305, 307, 308, 400, 401, 402, 403, 404, 405, 406, 407, 408, 409, 410, 411, 412,
+	413, 414, 415, 416, 417, 418, 421, 422, 423, 424, 425, 426, 428, 429, 431, 451, 500, 501, 502, 503, 504, 505, 506, 507, 508, 510, 511, 599,
 ];
 
 const faults = httpFilter("envoy.filters.http.fault", "fault.v3.HTTPFault", {
@@ -49,15 +49,25 @@ const cases: readonly Case[] = [
 	...[404, 503, 200].map(
 		(status): Case => ({ name: `direct response ${status} to gRPC`, send: request("POST", `/status/${status}`, ["content-type: application/grpc"], "12345") }),
 	),
-	...["200", "404", "503", "600", "99", "abc"].map((value): Case => ({ name: `fault abort ${value}`, listener: "faults", send: get("/x", `x-envoy-fault-abort-request: ${value}`) })),
-	{ name: "fault abort with gRPC status", listener: "faults", send: request("POST", "/x", ["content-type: application/grpc", "x-envoy-fault-abort-grpc-request: 5"], "12345") },
+	...["200", "404", "503", "600", "99", "abc"].map(
+		(value): Case => ({ name: `fault abort ${value}`, listener: "faults", send: get("/x", `x-envoy-fault-abort-request: ${value}`) }),
+	),
+	{
+		name: "fault abort with gRPC status",
+		listener: "faults",
+		send: request("POST", "/x", ["content-type: application/grpc", "x-envoy-fault-abort-grpc-request: 5"], "12345"),
+	},
 	{ name: "fault delay", listener: "faults", send: get("/x", "x-envoy-fault-delay-request: 30") },
 	{
 		name: "fault delay and abort",
 		listener: "faults",
 		send: get("/x", "x-envoy-fault-delay-request: 30", "x-envoy-fault-abort-request: 501"),
 	},
-	{ name: "fault abort, zero percent by header", listener: "faults", send: get("/x", "x-envoy-fault-abort-request: 501", "x-envoy-fault-abort-request-percentage: 0") },
+	{
+		name: "fault abort, zero percent by header",
+		listener: "faults",
+		send: get("/x", "x-envoy-fault-abort-request: 501", "x-envoy-fault-abort-request-percentage: 0"),
+	},
 	{ name: "mapped: no route", listener: "mapped", send: get("/nowhere", "host: unknown.example") },
 	{ name: "mapped: by header", listener: "mapped", send: get("/status/500", "x-json: 1") },
 	{ name: "mapped: format only", listener: "mapped", send: get("/status/500") },

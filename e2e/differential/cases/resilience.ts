@@ -12,6 +12,9 @@ const routes = [
 	retry("per-try", { retry_on: "5xx", num_retries: 1, per_try_timeout: "0.1s" }),
 	retry("per-try-over", { retry_on: "5xx", num_retries: 5, per_try_timeout: "0.1s" }, { timeout: "0.25s" }),
 	forward("max-duration", { max_stream_duration: { max_stream_duration: "0.15s" } }),
+	forward("beside-timeout", { timeout: "0.15s", max_stream_duration: { max_stream_duration: "2s" } }),
+	forward("istio-timeout", { timeout: "0.15s", max_stream_duration: { max_stream_duration: "2s", grpc_timeout_header_max: "0s" } }),
+	forward("istio-default", { timeout: "0.15s", max_stream_duration: { grpc_timeout_header_max: "0s" } }),
 	forward("grpc-max", { timeout: "5s", max_grpc_timeout: "0.3s" }),
 	retry("5xx", { retry_on: "5xx", num_retries: 2 }),
 	retry("gateway", { retry_on: "gateway-error", num_retries: 2 }),
@@ -34,7 +37,7 @@ const routes = [
 	retry("backoff", { retry_on: "5xx", num_retries: 1, retry_back_off: { base_interval: "0.001s", max_interval: "0.002s" } }),
 	retry("body-too-large", { retry_on: "5xx", num_retries: 1 }),
 	forward("mirror", { request_mirror_policies: [{ cluster: "b" }] }),
-	forward("mirror-none", { request_mirror_policies: [{ cluster: "b", runtime_fraction: { default_value: { numerator: 0 } } }] }),
+	forward("unmirrored", { request_mirror_policies: [{ cluster: "b", runtime_fraction: { default_value: { numerator: 0 } } }] }),
 	forward("down", { cluster: "down" }),
 	forward("empty", { cluster: "empty" }),
 	forward("no-requests", { cluster: "no-requests" }),
@@ -57,7 +60,14 @@ const first =
 	};
 const always = (answer: string | Answer) => () => (typeof answer === "string" ? { bytes: answer } : answer);
 const never = () => undefined;
-const [r500, r503, r502, r404, r409, r418] = [500, 503, 502, 404, 409, 418].map((status) => reply(status, [], "no")) as [string, string, string, string, string, string];
+const [r500, r503, r502, r404, r409, r418] = [500, 503, 502, 404, 409, 418].map((status) => reply(status, [], "no")) as [
+	string,
+	string,
+	string,
+	string,
+	string,
+	string,
+];
 const grpcStatus = (status: number) => reply(200, ["content-type: application/grpc", `grpc-status: ${status}`]);
 const grpc = (path: string, ...lines: readonly string[]) => request("POST", path, ["content-type: application/grpc", "te: trailers", ...lines], "12345");
 const half = "POST /slow-body HTTP/1.1\r\nhost: a\r\ncontent-length: 10\r\n\r\nabc";
@@ -78,6 +88,10 @@ const cases: readonly Case[] = [
 	{ name: "per try timeout, twice", send: get("/per-try"), reply: never },
 	{ name: "route timeout ends retries", send: get("/per-try-over"), reply: never },
 	{ name: "max stream duration of the route", send: get("/max-duration"), reply: never },
+	{ name: "max stream duration beside a timeout", send: get("/beside-timeout"), reply: never, quietMs: 600 },
+	...["istio-timeout", "istio-default"].map(
+		(name): Case => ({ name: `${name}: max stream duration beside a timeout`, send: get(`/${name}`), reply: never, quietMs: 600 }),
+	),
 	{ name: "grpc-timeout", send: grpc("/grpc-max", "grpc-timeout: 120m"), reply: never },
 	{ name: "grpc-timeout over the limit", send: grpc("/grpc-max", "grpc-timeout: 10S"), reply: never },
 	{ name: "no body comes", send: half, listener: "short", quietMs: 600 },
@@ -110,9 +124,7 @@ const cases: readonly Case[] = [
 	{ name: "retriable request headers: missing", send: get("/request-headers"), reply: first(r500) },
 	{ name: "envoy-ratelimited", send: get("/ratelimited"), reply: first(reply(429, ["x-envoy-ratelimited: true"])) },
 	{ name: "5xx does not cover what is rate limited", send: get("/5xx"), reply: first(reply(503, ["x-envoy-ratelimited: true"])) },
-	...[1, 4, 8, 13, 14, 2].map(
-		(status): Case => ({ name: `gRPC status ${status}`, send: grpc("/grpc"), reply: first(grpcStatus(status)) }),
-	),
+	...[1, 4, 8, 13, 14, 2].map((status): Case => ({ name: `gRPC status ${status}`, send: grpc("/grpc"), reply: first(grpcStatus(status)) })),
 	{ name: "two kinds: 409", send: get("/two-kinds"), reply: first(r409) },
 	{ name: "no retries", send: get("/none"), reply: first(r500) },
 	{ name: "no retries left in the cluster", send: get("/budget"), reply: first(r500) },
@@ -153,7 +165,7 @@ const cases: readonly Case[] = [
 	{ name: "a body larger than what is kept", send: request("POST", "/body-too-large", [], "x".repeat(5000)), listener: "small-buffer", reply: first(r500) },
 	{ name: "mirrored", send: get("/mirror?q=1", "x-a: 1") },
 	{ name: "mirrored with a body", send: request("POST", "/mirror", [], "body") },
-	{ name: "mirrored, never", send: get("/mirror-none") },
+	{ name: "mirrored, never", send: get("/unmirrored") },
 	{ name: "nobody listens", send: get("/down") },
 	{ name: "no endpoints", send: get("/empty") },
 	{ name: "no endpoints, gRPC", send: grpc("/empty") },
@@ -169,6 +181,8 @@ export const resilience: Suite = {
 	name: "resilience",
 	upstreams: ["a", "b"],
 	listeners: ["main", "internal", "short", "short-idle", "short-idle-stream", "short-stream", "small-buffer"],
+	// Those of outlier detection and of panic are for the suites of balancing.
+	ignoreStats: /outlier_detection|lb_healthy_panic/,
 	log: { long: "%RESPONSE_FLAGS_LONG%" },
 	resources: ({ upstream, closed }, accessLog) => {
 		const listener = (name: string, manager: object = {}, more: object = {}) =>

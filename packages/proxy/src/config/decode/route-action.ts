@@ -48,7 +48,8 @@ export function decodeRouteAction(at: At, action: ActionMessage): RouteAction {
 		kind: "route",
 		cluster: decodeSelector(at, action),
 		clusterNotFoundStatus: ([503, 404, 500] as const)[action.clusterNotFoundResponseCode] ?? 503,
-		timeoutMs: durationMsOr(action.timeout, timeoutDefaultMs),
+		// As in Envoy: beside a limit on the whole stream the route's own counts for nothing.
+		timeoutMs: action.maxStreamDuration === undefined ? durationMsOr(action.timeout, timeoutDefaultMs) : 0,
 		grpcTimeoutMaxMs: durationMs(action.maxGrpcTimeout),
 		idleTimeoutMs: durationMs(action.idleTimeout),
 		maxStreamDurationMs: decodeMaxStreamDuration(at, action),

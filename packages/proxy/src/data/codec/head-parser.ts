@@ -31,7 +31,14 @@ export interface HeadLimits {
 	readonly keepOriginal: boolean;
 }
 
-export const defaultHeadLimits: HeadLimits = { headBytesMax: 60 * 1024, headersMax: 100, acceptHttp10: false, allowAbsoluteUrl: true, allowCustomMethods: false, keepOriginal: false };
+export const defaultHeadLimits: HeadLimits = {
+	headBytesMax: 60 * 1024,
+	headersMax: 100,
+	acceptHttp10: false,
+	allowAbsoluteUrl: true,
+	allowCustomMethods: false,
+	keepOriginal: false,
+};
 
 const codecError: HeadError = { status: 400, details: "http1.codec_error" };
 const invalidCharacters: HeadError = { status: 400, details: "http1.invalid_characters" };

@@ -24,13 +24,21 @@ import { frame, headers, openRawClient, requestFields, settings, startRawServer,
 import { answerHeads, exchange, ok, openClient, startUpstream } from "./test-peers.ts";
 
 const http2Cluster: Partial<Cluster> = { upstreamProtocol: "http2", http1: { headerCase: "lower", enableTrailers: true } };
-const withTrailers = { acceptHttp10: false, allowAbsoluteUrl: true, allowCustomMethods: false, defaultHostForHttp10: "", enableTrailers: true, headerCase: "lower" } as const;
+const withTrailers = {
+	acceptHttp10: false,
+	allowAbsoluteUrl: true,
+	allowCustomMethods: false,
+	defaultHostForHttp10: "",
+	enableTrailers: true,
+	headerCase: "lower",
+} as const;
 const retryNever: RetryPolicy = {
 	retryOn: [],
 	numRetries: 0,
 	perTryTimeoutMs: undefined,
 	retriableStatusCodes: [],
-	retriableHeaders: [], retriableRequestHeaders: [],
+	retriableHeaders: [],
+	retriableRequestHeaders: [],
 	backOff: { baseMs: 1, maxMs: 2 },
 	previousHosts: false,
 	previousPriorities: undefined,

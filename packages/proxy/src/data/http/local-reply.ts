@@ -60,6 +60,7 @@ export function sendLocalReply(stream: HttpStream, reply: LocalReply): void {
 	const { info, response } = stream;
 	info.responseFlags |= reply.flags;
 	if (stream.isResponseStarted) {
+		info.responseCodeDetails = cleanDetails(reply.details);
 		stream.breakOff();
 		return;
 	}

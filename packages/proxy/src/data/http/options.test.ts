@@ -57,7 +57,14 @@ describe("options of the connection manager and of clusters", () => {
 				sent.text += text;
 				if (/\r\n0\r\n(x-up: t\r\n)?\r\n$/.test(sent.text)) socket.write(`HTTP/1.1 200 OK\r\n${chunked}x-down: t\r\n\r\n`);
 			});
-			const http1 = { acceptHttp10: false, allowAbsoluteUrl: true, allowCustomMethods: false, defaultHostForHttp10: "", enableTrailers: true, headerCase: "lower" } as const;
+			const http1 = {
+				acceptHttp10: false,
+				allowAbsoluteUrl: true,
+				allowCustomMethods: false,
+				defaultHostForHttp10: "",
+				enableTrailers: true,
+				headerCase: "lower",
+			} as const;
 			const name = await serve({ http1 }, { http1: { headerCase: "lower", enableTrailers } });
 			const response = await exchange(proxy.port(name), `POST / HTTP/1.1\r\nhost: h\r\nconnection: close\r\n${chunked}x-up: t\r\n\r\n`);
 			assert.deepEqual([trailersOf(sent.text), trailersOf(response)], enableTrailers ? ["x-up: t", "x-down: t"] : [undefined, undefined]);

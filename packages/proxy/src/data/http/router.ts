@@ -48,6 +48,7 @@ export class RouterState implements UpstreamClient, PoolClient {
 	#isFinished = true;
 	/** 0: none. */
 	#timeoutMs = 0;
+	#startedAt = 0;
 	/** What the caller asked for; undefined: the policy's. */
 	#perTryTimeoutMs: number | undefined;
 	#timeoutStatus: 204 | 504 = 504;
@@ -112,11 +113,13 @@ export class RouterState implements UpstreamClient, PoolClient {
 		this.#timeoutStatus = asked.isAnsweredEmpty ? 204 : 504;
 		this.#setCookies = prepareChoice(stream, cluster, forward, this.#chooseContext);
 		this.#chooseContext.override = stream.hostOverride;
-		prepareRequest(stream, cluster, forward, choice, this.#timeoutMs);
+		prepareRequest(stream, cluster, forward, choice);
+		this.#startedAt = stream.context.nowMs();
 		this.#prepareRetries(forward);
 		if (config.idleTimeoutMs !== undefined) stream.setIdleTimeout(config.idleTimeoutMs);
 		if (config.maxStreamDurationMs !== undefined) stream.setMaxDuration(config.maxStreamDurationMs);
 		if (stream.isRequestDelivered) this.#armRouteTimer();
+		this.#tellTimeout();
 		this.#mirrors = startMirrors(stream, forward);
 		this.#startAttempt();
 	}
@@ -144,6 +147,7 @@ export class RouterState implements UpstreamClient, PoolClient {
 		if (this.#forward?.config.hostRewrite?.kind === "auto" && host.host.hostname !== "") request.authority = host.host.hostname;
 		if (stream.route?.virtualHost.config.includeRequestAttemptCount === true) request.set("x-envoy-attempt-count", String(info.attemptCount));
 		this.#armTryTimer();
+		if (info.attemptCount > 1) this.#tellTimeout();
 		this.#attempt.connect(this, request, stream.manager.upstreamAlpn, info.connection);
 	}
 
@@ -199,9 +203,15 @@ export class RouterState implements UpstreamClient, PoolClient {
 		for (const mirror of this.#mirrors) mirror.onRequestBody(bytes, start, end);
 		if (this.isTunnel) return this.#attempt.upstream?.sendBody(bytes, start, end);
 		const isSendable = this.#isHeadSent && this.#attempt.upstream !== undefined;
-		if (this.#replay.isKept || !isSendable) this.#replay.keep(bytes, start, end, this.#isHeadSent);
+		if (this.#replay.isKept || !isSendable) this.#keep(bytes, start, end);
 		if (isSendable) this.#sendBody(bytes, start, end);
 		else if (this.#replay.isFull) this.stream.downstream.pause(pauseReasons.waitingForHost);
+	}
+
+	#keep(bytes: Buffer, start: number, end: number): void {
+		const wasKept = this.#replay.isKept;
+		this.#replay.keep(bytes, start, end, this.#isHeadSent);
+		if (wasKept && !this.#replay.isKept && this.#retries.policy !== undefined) this.cluster?.count(clusterStat.retry_or_shadow_abandoned);
 	}
 
 	#sendBody(bytes: Buffer, start: number, end: number): void {
@@ -300,7 +310,7 @@ export class RouterState implements UpstreamClient, PoolClient {
 	#retriesResponse(status: number): boolean {
 		const state = this.#canReplay ? this.#retries.afterResponse(status, this.host) : undefined;
 		if (state === undefined) return false;
-		this.cluster?.responseCodes.increment(status);
+		this.cluster?.retriedCodes.increment(status);
 		this.#abandonUpstream();
 		this.#retryLater(state);
 		return true;
@@ -382,7 +392,7 @@ export class RouterState implements UpstreamClient, PoolClient {
 
 	#endWithReply(status: number, body: string, flags: number, details: string): void {
 		this.#isFinished = true;
-		this.cluster?.responseCodes.increment(status);
+		if (!this.#isResponseStarted) this.cluster?.responseCodes.increment(status);
 		sendLocalReply(this.stream, { status, body, flags, details });
 	}
 
@@ -394,10 +404,32 @@ export class RouterState implements UpstreamClient, PoolClient {
 		if (timeoutMs > 0 && this.stream.upgrade === "") this.#routeTimer.arm(timeoutMs);
 	}
 
+	/** 0: none. */
+	get #perTryMs(): number {
+		return this.#perTryTimeoutMs ?? this.#retries.policy?.config.perTryTimeoutMs ?? 0;
+	}
+
 	#armTryTimer(): void {
-		const perTry = this.#perTryTimeoutMs ?? this.#retries.policy?.config.perTryTimeoutMs ?? 0;
+		const perTry = this.#perTryMs;
 		const timeoutMs = this.#timeoutMs;
 		if (perTry > 0 && (timeoutMs === 0 || perTry < timeoutMs)) this.#tryTimer.arm(perTry);
+	}
+
+	/** What is left for this attempt; callees may give up as well then. */
+	#tellTimeout(): void {
+		const { stream } = this;
+		const perTry = this.#perTryMs;
+		const timeoutMs = this.#timeoutMs;
+		const isFirst = stream.info.attemptCount <= 1;
+		const left = timeoutMs === 0 || isFirst ? timeoutMs : Math.max(1, Math.round(timeoutMs - (stream.context.nowMs() - this.#startedAt)));
+		const expected = perTry > 0 && (left === 0 || perTry < left) ? perTry : left;
+		if (expected === 0) return;
+		const { request } = stream;
+		if (!stream.manager.suppressEnvoyHeaders) {
+			if (isFirst) request.appendOwn("x-envoy-expected-rq-timeout-ms", String(expected));
+			else request.set("x-envoy-expected-rq-timeout-ms", String(expected));
+		}
+		if (this.#forward?.config.grpcTimeoutMaxMs !== undefined && stream.isGrpcRequest) request.set("grpc-timeout", `${expected}m`);
 	}
 
 	#onRouteTimeout(): void {

@@ -88,7 +88,7 @@ export class HttpStream {
 		});
 		this.#durationTimer = new Timer(context.wheel, () => {
 			this.manager.count(httpStat.downstream_rq_max_duration_reached);
-			this.#replyTimeout(408, "upstream max stream duration reached", "upstream_max_stream_duration_reached", responseFlags.UMSDR);
+			this.#replyTimeout(408, "downstream duration timeout", "max_duration_timeout", 0);
 		});
 	}
 
@@ -157,7 +157,7 @@ export class HttpStream {
 	/** 408 while the client is the slow one, 504 once it has said all. */
 	#replyTimeout(status: 408, body: string, details: string, flags: number): void {
 		this.router.cancel();
-		sendLocalReply(this, { status: this.isRequestComplete ? 504 : status, body, flags, details, isClose: true });
+		sendLocalReply(this, { status: this.isRequestComplete ? 504 : status, body, flags, details });
 	}
 
 	get isGrpcRequest(): boolean {

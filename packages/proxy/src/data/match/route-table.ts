@@ -73,7 +73,13 @@ export interface ClusterChoice {
 type CompiledClusters =
 	| { readonly kind: "one"; readonly choice: ClusterChoice }
 	| { readonly kind: "header"; readonly name: string; readonly choice: ClusterChoice }
-	| { readonly kind: "weighted"; readonly choices: readonly ClusterChoice[]; readonly ends: readonly number[]; readonly total: number; readonly header: string };
+	| {
+			readonly kind: "weighted";
+			readonly choices: readonly ClusterChoice[];
+			readonly ends: readonly number[];
+			readonly total: number;
+			readonly header: string;
+	  };
 
 export interface RouteTableInputs {
 	readonly environment: FormatterEnvironment;
