@@ -21,4 +21,28 @@ export const intended: readonly Intended[] = [
 		why: "what follows would be taken for the next response on a connection that is reused",
 	},
 	{ case: /^HTTP\/1: response: hop-by-hop headers$/, path: /headers\/x-drop$/, why: "RFC 9110 §7.6.1: what `connection` names goes no further" },
+	{ case: /: direct response (418|451|599)$|: direct response( to HEAD)?$/, path: /line$/, why: "reason phrases are those of the IANA registry" },
+	{ case: /: 103 before$/, path: /interim/, why: "reason phrases are those of the IANA registry" },
+	{ case: /^replies: direct response 204$/, path: /content-length$/, why: "RFC 9110 §8.6: 204 has no length" },
+	{
+		case: /^replies: (upgrades: websocket|CONNECT through)$/,
+		path: /^(log|stats)/,
+		why: "a tunnel's half-close is passed on, not taken for the end of both directions",
+	},
+	{
+		case: /^resilience: nothing comes on a kept connection$/,
+		path: anywhere,
+		why: "an idle connection is closed when its time is over, not a drain timeout later",
+	},
+	{
+		case: /^resilience: (5xx|gateway-error): (a hang-up|hang-ups)/,
+		path: /^(upstream|stats)/,
+		why: "a reused connection that ends without an answer is made good by one attempt that is not counted as a retry",
+	},
+	{
+		case: /^resilience: no requests may wait, gRPC$/,
+		path: anywhere,
+		why: "the answer is given a moment later, when the request has been read: its connection can be kept",
+	},
+	{ case: /^paths: merge \/\/\/$/, path: anywhere, why: "nothing but slashes is one slash, as every other run of them" },
 ];

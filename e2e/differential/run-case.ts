@@ -8,9 +8,9 @@ import { type Case, defaultLogFields, type Ports, type Suite } from "./suite.ts"
 
 /** Counters of what happens to requests; sizes and times differ between any two programs, and connections are kept from case to case. */
 const comparedStats =
-	/^(cluster\.[^.]+\.(upstream_rq|upstream_cx_(connect_fail|connect_timeout|overflow|none_healthy|protocol_error)|retry|outlier|membership_change|lb_|original_dst|update_no)|http\.(?!admin)[^.]+\.(downstream_rq|downstream_cx_protocol_error|rq_|no_route|no_cluster|fault|cors|rbac|jwt|local_rate|rs_too_large|passthrough)|tcp\.|vhost\.)/;
+	/^(cluster\.[^.]+\.(upstream_rq|upstream_cx_(connect_fail|connect_timeout|overflow|none_healthy|protocol_error)|retry|outlier|membership_change|lb_|original_dst)|http\.(?!admin)[^.]+\.(downstream_rq|downstream_cx_protocol_error|rq_|no_route|no_cluster|fault|cors|rbac|jwt|local_rate|rs_too_large|passthrough)|tcp\.|vhost\.)/;
 const ignoredStats =
-	/_bytes|_time|cx_length|upstream_rq_timeout_budget|external\.|internal\.|\.canary|rq_rx_reset_with|headers_count|upstream_rq_pending_total|lb_recalculate|_cx_rx_|_cx_tx_|downstream_cx_tx|downstream_cx_rx/;
+	/_bytes|cx_length|upstream_rq_timeout_budget|external\.|internal\.|\.canary|rq_rx_reset_with|headers_count|upstream_rq_pending_total|lb_recalculate|_cx_rx_|_cx_tx_|downstream_cx_tx|downstream_cx_rx|http\.async-client/;
 const settleMs = 40;
 
 /** One proxy with its own upstreams, for all cases of a suite. */

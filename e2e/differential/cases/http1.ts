@@ -1,4 +1,4 @@
-import { httpListener, staticCluster } from "../config.ts";
+import { extension, httpListener, staticCluster } from "../config.ts";
 import { type Case, get, reply, request, type Suite } from "../suite.ts";
 
 const everything = (cluster: string) => ({
@@ -107,13 +107,14 @@ const responses: readonly Case[] = [
 	raw("a head that is too large", get("/"), { reply: `HTTP/1.1 200 OK\r\nx-big: ${"x".repeat(90_000)}\r\ncontent-length: 0\r\n\r\n` }),
 	raw("an upstream that nobody is", get("/"), { listener: "down" }),
 	raw("an upstream that nobody is, by POST", request("POST", "/", [], "abc"), { listener: "down" }),
+	raw("a TLS upstream that never answers", get("/"), { listener: "untrue", reply: "HTTP/1.1 400 Bad Request\r\n\r\n" }),
 	raw("a gRPC request to it", request("POST", "/p.S/M", ["content-type: application/grpc"], "12345"), { listener: "down" }),
 ];
 
 export const http1: Suite = {
 	name: "HTTP/1",
 	upstreams: ["a"],
-	listeners: ["main", "old", "trailers", "down"],
+	listeners: ["main", "old", "trailers", "down", "untrue"],
 	resources: ({ upstream, closed }, accessLog) => {
 		const listener = (name: string, manager: object, cluster = "a") =>
 			httpListener(name, { access_log: accessLog, delayed_close_timeout: "0.01s", route_config: everything(cluster), ...manager });
@@ -123,8 +124,16 @@ export const http1: Suite = {
 				listener("old", { http_protocol_options: { accept_http_10: true, default_host_for_http_10: "default.example" } }),
 				listener("trailers", { http_protocol_options: { enable_trailers: true } }),
 				listener("down", {}, "down"),
+				listener("untrue", {}, "untrue"),
 			],
-			clusters: [staticCluster("a", upstream["a"] as number, { http_protocol_options: { enable_trailers: true } }), staticCluster("down", closed)],
+			clusters: [
+				staticCluster("a", upstream["a"] as number, { http_protocol_options: { enable_trailers: true } }),
+				staticCluster("down", closed),
+				staticCluster("untrue", upstream["a"] as number, {
+					connect_timeout: "0.2s",
+					transport_socket: extension("envoy.transport_sockets.tls", "extensions.transport_sockets.tls.v3.UpstreamTlsContext"),
+				}),
+			],
 		};
 	},
 	cases: [...requests.map((one) => ({ ...one, name: `request: ${one.name}` })), ...responses.map((one) => ({ ...one, name: `response: ${one.name}` }))],

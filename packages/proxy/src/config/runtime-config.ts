@@ -122,7 +122,8 @@ export interface Route {
 export type ClusterSelector =
 	| { readonly kind: "cluster"; readonly name: string }
 	| { readonly kind: "header"; readonly name: string }
-	| { readonly kind: "weighted"; readonly clusters: readonly WeightedCluster[]; readonly totalWeight: number };
+	/** `header`: of the number to choose by; "": at random. */
+	| { readonly kind: "weighted"; readonly clusters: readonly WeightedCluster[]; readonly totalWeight: number; readonly header: string };
 
 export interface WeightedCluster {
 	readonly name: string;
@@ -208,6 +209,8 @@ export interface RetryPolicy {
 	readonly perTryTimeoutMs: number | undefined;
 	readonly retriableStatusCodes: readonly number[];
 	readonly retriableHeaders: readonly HeaderMatch[];
+	/** Of requests that may be retried; none: any. */
+	readonly retriableRequestHeaders: readonly HeaderMatch[];
 	readonly backOff: { readonly baseMs: number; readonly maxMs: number };
 	readonly previousHosts: boolean;
 	readonly previousPriorities: { readonly updateFrequency: number } | undefined;
@@ -420,7 +423,29 @@ export interface HttpConnectionManager {
 	readonly http2: Http2Options;
 	readonly proxy100Continue: boolean;
 	readonly accessLogs: readonly AccessLog[];
+	readonly localReplies: LocalReplyConfig | undefined;
+	/** CIDRs whose addresses are callers from inside; none by default. */
+	readonly internalRanges: readonly string[];
 	readonly schemeOverwrite: "http" | "https" | undefined;
+}
+
+/** How the proxy's own answers are put into a user's words. */
+export interface LocalReplyConfig {
+	/** The first whose filter matches counts. */
+	readonly mappers: readonly {
+		readonly filter: AccessLogFilter;
+		readonly status: number | undefined;
+		readonly body: string | undefined;
+		readonly headers: readonly HeaderMutation[];
+		readonly format: LocalReplyFormat | undefined;
+	}[];
+	readonly format: LocalReplyFormat | undefined;
+}
+
+/** `contentType` "": of the format's kind. */
+export interface LocalReplyFormat {
+	readonly format: AccessLog["format"];
+	readonly contentType: string;
 }
 
 /** istio.stats: which standard metrics to keep, and for which side. */

@@ -18,7 +18,7 @@ export function decodeAccessLogs(at: At, logs: readonly LogMessage[], environmen
 
 function decodeAccessLog(at: At, log: LogMessage, environment: DecodeEnvironment): AccessLog | undefined {
 	const opened = openAny(at, log.typedConfig, `access logger ${log.name}`);
-	const filter = log.filter && decodeFilter(under(at, "filter"), log.filter);
+	const filter = log.filter && decodeLogFilter(under(at, "filter"), log.filter);
 	switch (opened?.typeName) {
 		case undefined:
 			return undefined;
@@ -44,7 +44,7 @@ function decodeFileFormat(at: At, file: FileAccessLog, environment: DecodeEnviro
 	return decodeFormat(under(at, "logFormat"), file.logFormat, environment);
 }
 
-function decodeFormat(at: At, format: SubstitutionFormatString | undefined, environment: DecodeEnvironment): AccessLog["format"] {
+export function decodeFormat(at: At, format: SubstitutionFormatString | undefined, environment: DecodeEnvironment): AccessLog["format"] {
 	if (format === undefined) return { kind: "text", text: defaultLogFormat };
 	// `contentType` is for local replies, `jsonFormatOptions.sortProperties` is what is done anyway.
 	onlySupports(at, "envoy.config.core.v3.SubstitutionFormatString", format, [
@@ -61,7 +61,7 @@ function decodeFormat(at: At, format: SubstitutionFormatString | undefined, envi
 	return { kind: "text", text: format.textFormat || defaultLogFormat };
 }
 
-function decodeFilter(at: At, filter: FilterMessage): AccessLogFilter | undefined {
+export function decodeLogFilter(at: At, filter: FilterMessage): AccessLogFilter | undefined {
 	if (filter.statusCodeFilter !== undefined) return decodeComparison("status", filter.statusCodeFilter.comparison);
 	if (filter.durationFilter !== undefined) return decodeComparison("duration", filter.durationFilter.comparison);
 	if (filter.notHealthCheckFilter !== undefined) return { kind: "notHealthCheck" };
@@ -76,7 +76,7 @@ function decodeFilter(at: At, filter: FilterMessage): AccessLogFilter | undefine
 }
 
 function decodeFilters(at: At, filters: readonly FilterMessage[]): readonly AccessLogFilter[] {
-	return filters.map((filter, i) => decodeFilter(under(at, `filters[${i}]`), filter)).filter((filter) => filter !== undefined);
+	return filters.map((filter, i) => decodeLogFilter(under(at, `filters[${i}]`), filter)).filter((filter) => filter !== undefined);
 }
 
 const ops = ["eq", "ge", "le", "ne"] as const;

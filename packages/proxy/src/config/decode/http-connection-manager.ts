@@ -2,11 +2,13 @@ import type { HttpConnectionManager as HcmMessage } from "@weft/xds/generated/en
 import type { Http1ProtocolOptions } from "@weft/xds/generated/envoy/config/core/v3/protocol.ts";
 import type { HttpConnectionManager } from "../runtime-config.ts";
 import { decodeAccessLogs } from "./access-log.ts";
+import { decodeCidr } from "./address.ts";
 import { openAny } from "./any.ts";
 import type { DecodeEnvironment } from "./environment.ts";
 import { decodeHttpFilters } from "./filters/http-filters.ts";
 import { decodeHttp2Options } from "./http2-options.ts";
 import { type At, durationMs, durationMsOr, onlySupports, report, under } from "./issues.ts";
+import { decodeLocalReplies } from "./local-replies.ts";
 import { decodeUpgrades } from "./route-action.ts";
 import { decodeRoutes } from "./route-table.ts";
 
@@ -34,6 +36,7 @@ const supported = [
 	"drainTimeout",
 	"delayedCloseTimeout",
 	"accessLog",
+	"localReplyConfig",
 	"useRemoteAddress",
 	"xffNumTrustedHops",
 	"internalAddressConfig",
@@ -60,7 +63,7 @@ export function decodeHttpConnectionManager(at: At, hcm: HcmMessage, environment
 	onlySupports(at, typeName, hcm, supported);
 	if (hcm.codecType === 3) report(under(at, "codecType"), "HTTP/3 is not implemented");
 	if (hcm.tracing?.provider !== undefined) report(under(at, "tracing.provider"), `tracer ${hcm.tracing.provider.name} is not implemented`);
-	if ((hcm.internalAddressConfig?.cidrRanges.length ?? 0) > 0) report(under(at, "internalAddressConfig"), "cidr_ranges is not implemented");
+	if (hcm.internalAddressConfig?.unixSockets === true) report(under(at, "internalAddressConfig"), "unix_sockets is not implemented");
 	checkRequestId(at, hcm);
 	return {
 		kind: "http",
@@ -77,6 +80,8 @@ export function decodeHttpConnectionManager(at: At, hcm: HcmMessage, environment
 		http2: decodeHttp2Options(under(at, "http2ProtocolOptions"), hcm.http2ProtocolOptions, hcm.streamErrorOnInvalidHttpMessage ?? false),
 		proxy100Continue: hcm.proxy100Continue,
 		accessLogs: decodeAccessLogs(at, hcm.accessLog, environment),
+		localReplies: decodeLocalReplies(under(at, "localReplyConfig"), hcm.localReplyConfig, environment),
+		internalRanges: (hcm.internalAddressConfig?.cidrRanges ?? []).map(decodeCidr),
 		schemeOverwrite: decodeScheme(at, hcm),
 	};
 }

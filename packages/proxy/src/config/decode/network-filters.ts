@@ -154,5 +154,5 @@ function decodeTcpCluster(at: At, proxy: TcpProxyMessage): ClusterSelector {
 			filters: {},
 		};
 	});
-	return { kind: "weighted", clusters, totalWeight: clusters.reduce((sum, { weight }) => sum + weight, 0) };
+	return { kind: "weighted", clusters, totalWeight: clusters.reduce((sum, { weight }) => sum + weight, 0), header: "" };
 }

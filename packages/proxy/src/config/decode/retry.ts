@@ -15,6 +15,7 @@ const supported = [
 	"retriableStatusCodes",
 	"retryBackOff",
 	"retriableHeaders",
+	"retriableRequestHeaders",
 ];
 
 /** Envoy's defaults: 25 ms base, ten times that as the cap. */
@@ -35,6 +36,7 @@ export function decodeRetry(at: At, retry: RetryMessage): RetryPolicy {
 		perTryTimeoutMs: durationMs(retry.perTryTimeout),
 		retriableStatusCodes: retry.retriableStatusCodes,
 		retriableHeaders: decodeHeaderMatches(at, retry.retriableHeaders),
+		retriableRequestHeaders: decodeHeaderMatches(at, retry.retriableRequestHeaders),
 		backOff: { baseMs, maxMs },
 		previousHosts: hasPreviousHosts(at, retry),
 		previousPriorities: previousPriorities(at, retry),

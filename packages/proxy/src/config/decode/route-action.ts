@@ -48,7 +48,8 @@ export function decodeRouteAction(at: At, action: ActionMessage): RouteAction {
 		kind: "route",
 		cluster: decodeSelector(at, action),
 		clusterNotFoundStatus: ([503, 404, 500] as const)[action.clusterNotFoundResponseCode] ?? 503,
-		timeoutMs: durationMsOr(action.timeout, timeoutDefaultMs),
+		// As in Envoy: beside a limit on the whole stream the route's own counts for nothing.
+		timeoutMs: action.maxStreamDuration === undefined ? durationMsOr(action.timeout, timeoutDefaultMs) : 0,
 		grpcTimeoutMaxMs: durationMs(action.maxGrpcTimeout),
 		idleTimeoutMs: durationMs(action.idleTimeout),
 		maxStreamDurationMs: decodeMaxStreamDuration(at, action),
@@ -84,7 +85,7 @@ function decodeSelector(at: At, action: ActionMessage): ClusterSelector {
 }
 
 function decodeWeighted(at: At, weighted: WeightedMessage): ClusterSelector {
-	onlySupports(at, "envoy.config.route.v3.WeightedCluster", weighted, ["clusters", "totalWeight", "runtimeKeyPrefix"]);
+	onlySupports(at, "envoy.config.route.v3.WeightedCluster", weighted, ["clusters", "totalWeight", "runtimeKeyPrefix", "headerName"]);
 	const clusters = weighted.clusters.map((cluster, i): WeightedCluster => {
 		const here = under(at, `clusters[${i}]`);
 		onlySupports(here, "envoy.config.route.v3.WeightedCluster.ClusterWeight", cluster, [
@@ -108,7 +109,7 @@ function decodeWeighted(at: At, weighted: WeightedMessage): ClusterSelector {
 	const sum = clusters.reduce((total, { weight }) => total + weight, 0);
 	if (sum === 0) report(at, "Sum of weights in the weighted_cluster must be greater than 0.");
 	if (sum > 0xffff_ffff) report(at, "The sum of weights of all weighted clusters exceeds 4294967295");
-	return { kind: "weighted", clusters, totalWeight: sum };
+	return { kind: "weighted", clusters, totalWeight: sum, header: weighted.headerName?.toLowerCase() ?? "" };
 }
 
 function decodeHostRewrite(at: At, action: ActionMessage): RouteAction["hostRewrite"] {

@@ -100,6 +100,7 @@ const retryPolicy = (parts: Partial<RetryPolicy>): RetryPolicy => ({
 	perTryTimeoutMs: undefined,
 	retriableStatusCodes: [],
 	retriableHeaders: [],
+	retriableRequestHeaders: [],
 	backOff: { baseMs: 25, maxMs: 60 },
 	previousHosts: true,
 	previousPriorities: undefined,

@@ -1,7 +1,7 @@
 import type { RetryPolicy } from "../../config/runtime-config.ts";
-import type { HeadersView } from "../headers/headers-view.ts";
+import type { HeadersEdit, HeadersView, RequestView } from "../headers/headers-view.ts";
 import { createCompileContext } from "../match/compile-context.ts";
-import { compileResponseHeaderMatch } from "../match/header-match.ts";
+import { compileHeaderMatch, compileResponseHeaderMatch } from "../match/header-match.ts";
 
 /** How an attempt ended without a usable response. */
 export type ResetReason =
@@ -19,6 +19,8 @@ export type ResetReason =
 /** A policy ready for decisions; see `retry-state.ts` for the counting. */
 export interface CompiledRetryPolicy {
 	readonly config: RetryPolicy;
+	/** False: nothing about this request is to be retried. */
+	readonly takesRequest: (head: RequestView) => boolean;
 	retriesResponse(status: number, head: HeadersView): boolean;
 	/** `requestStarted`: some of the request was already written upstream. */
 	retriesReset(reason: ResetReason, requestStarted: boolean): boolean;
@@ -56,7 +58,9 @@ export function compileRetryPolicy(config: RetryPolicy): { readonly value: Compi
 		if (reason === "connectFailure" || reason === "connectTimeout") return on.has("connect-failure");
 		return reason === "remoteRefused" && on.has("refused-stream");
 	};
-	return { value: { config, retriesResponse, retriesReset }, errors: context.errors };
+	const safe = config.retriableRequestHeaders.map((header) => compileHeaderMatch(header, context));
+	const takesRequest = (head: RequestView) => safe.length === 0 || safe.some((test) => test(head));
+	return { value: { config, takesRequest, retriesResponse, retriesReset }, errors: context.errors };
 }
 
 const requestHeaders = [
@@ -69,10 +73,16 @@ const requestHeaders = [
 
 /**
  * The route's policy widened by the caller's `x-envoy-retry-*` headers, which only internal requests may carry (the
- * connection manager strips them from others). The same object when there are none.
+ * connection manager strips them from others), and which go no further. The same object when there are none.
  */
-export function applyRetryHeaders(policy: CompiledRetryPolicy | undefined, head: HeadersView): CompiledRetryPolicy | undefined {
+export function applyRetryHeaders(policy: CompiledRetryPolicy | undefined, head: HeadersEdit): CompiledRetryPolicy | undefined {
 	if (!requestHeaders.some((name) => head.has(name))) return policy;
+	const widened = widen(policy, head);
+	for (const name of requestHeaders) head.remove(name);
+	return widened;
+}
+
+function widen(policy: CompiledRetryPolicy | undefined, head: HeadersView): CompiledRetryPolicy {
 	const list = (name: string) =>
 		(head.get(name) ?? "")
 			.split(",")
@@ -100,6 +110,7 @@ const noRetries: RetryPolicy = {
 	perTryTimeoutMs: undefined,
 	retriableStatusCodes: [],
 	retriableHeaders: [],
+	retriableRequestHeaders: [],
 	backOff: { baseMs: 25, maxMs: 250 },
 	previousHosts: false,
 	previousPriorities: undefined,

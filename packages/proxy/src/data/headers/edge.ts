@@ -112,12 +112,12 @@ const protectedNames: ReadonlySet<string> = new Set([
 	"te",
 ]);
 
-/** Adds the peer to `x-forwarded-for`, a loopback peer as the address it connected to. */
-export function appendForwardedFor(head: HeadersEdit, peerAddress: string, localAddress: string): void {
+/** Adds the peer to `x-forwarded-for`, a loopback peer by the address that others know this machine by. */
+export function appendForwardedFor(head: HeadersEdit, peerAddress: string, machineAddress: string): void {
 	const peer = addressOf(peerAddress);
 	const ip = parseIp(peer);
 	if (!ip) return;
-	const added = isLoopback(ip) ? addressOf(localAddress) : peer;
+	const added = isLoopback(ip) ? addressOf(machineAddress) : peer;
 	const known = head.get("x-forwarded-for");
 	head.set("x-forwarded-for", known === undefined || known === "" ? added : `${known},${added}`);
 }

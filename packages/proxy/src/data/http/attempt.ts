@@ -25,7 +25,7 @@ export class Attempt {
 			return "noHost";
 		}
 		if (!cluster.tryHold("requests", priority)) {
-			cluster.count(clusterStat.upstream_rq_pending_overflow);
+			cluster.count(clusterStat.upstream_rq_active_overflow);
 			return "overflow";
 		}
 		this.#holdsRequest = true;

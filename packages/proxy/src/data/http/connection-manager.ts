@@ -4,12 +4,14 @@ import type { HttpConnectionManager, Listener } from "../../config/runtime-confi
 import { defaultHeadLimits, type HeadLimits } from "../codec/head-parser.ts";
 import { compileAccessLog, type LineSink, type LogStream } from "../log/access-log.ts";
 import type { StreamInfo } from "../log/stream-info.ts";
+import { type CidrRange, parseCidr } from "../match/cidr.ts";
 import { type CompiledRouteTable, compileRouteTable } from "../match/route-table.ts";
 import { http2Counters, http2Gauges, httpCounters, httpGauges, listenerHttpCounters } from "../stats/families.ts";
 import type { UpstreamAlpn } from "../tls/upstream-tls.ts";
 import type { WorkerContext } from "../worker/context.ts";
 import type { Snapshot } from "../worker/snapshot.ts";
 import { FilterChains } from "./filter-chain.ts";
+import { compileLocalReplies, type RewriteReply } from "./local-reply-rewrite.ts";
 import type { HttpStream } from "./stream.ts";
 
 /** Sees each stream once it is over, before it is reset. */
@@ -30,6 +32,8 @@ export interface CompiledManager {
 	readonly peers: PeerExchange | undefined;
 	readonly bufferBytesMax: number;
 	readonly accessLogs: readonly LogStream[];
+	readonly rewriteReply: RewriteReply | undefined;
+	readonly internalRanges: readonly CidrRange[];
 	readonly observers: StreamObserver[];
 	table(snapshot: Snapshot): CompiledRouteTable | undefined;
 	/** One of `httpStat`. */
@@ -109,6 +113,8 @@ export function compileManager(config: HttpConnectionManager, inputs: ManagerInp
 		peers: config.filters.some((filter) => filter.kind === "peerMetadata") ? peerExchangeOf(context.node) : undefined,
 		bufferBytesMax: listener.bufferBytesMax,
 		accessLogs,
+		rewriteReply: config.localReplies && compileLocalReplies(config.localReplies, context.environment, errors),
+		internalRanges: config.internalRanges.map(parseCidr).filter((range) => range !== undefined),
 		observers: buildObservers(config, inputs),
 		table: compileTableLookup(config, context, errors),
 		count: (stat, by = 1) => count(counterBase, stat, by),

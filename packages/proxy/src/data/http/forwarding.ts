@@ -20,14 +20,14 @@ export function prepareChoice(stream: HttpStream, cluster: ClusterRuntime, forwa
 	return setCookies;
 }
 
-/** The head as the upstream is to see it. `timeoutMs` 0: none. */
-export function prepareRequest(stream: HttpStream, cluster: ClusterRuntime, forward: CompiledForward, choice: ClusterChoice, timeoutMs: number): void {
+/** The head as the upstream is to see it. */
+export function prepareRequest(stream: HttpStream, cluster: ClusterRuntime, forward: CompiledForward, choice: ClusterChoice): void {
 	const { request, info, manager } = stream;
 	const originalAuthority = request.authority;
 	choice.mutateRequest?.(request, info);
 	// Only to workloads of the mesh: others are told nothing.
 	if (manager.peers !== undefined && manager.direction !== "inbound" && cluster.config.transportMatches.length > 0) tellPeer(manager.peers, request);
-	if (timeoutMs > 0 && !manager.suppressEnvoyHeaders) request.appendOwn("x-envoy-expected-rq-timeout-ms", String(timeoutMs));
+	if ((request.present & envoyHeaderBit) !== 0) request.remove("x-envoy-expected-rq-timeout-ms");
 	if (forward.rewritePath !== undefined) {
 		const original = request.path;
 		request.path = forward.rewritePath(original);

@@ -15,6 +15,7 @@ import { type Downstream, pauseReasons } from "./downstream.ts";
 import { encodeChunk, encodeLastChunk, encodeResponseHead } from "../codec/message-encoder.ts";
 import { readUpgrade, stripRequest } from "../codec/hop-by-hop.ts";
 import { sendLocalReply } from "./local-reply.ts";
+import { hasUnderscores } from "./request-prologue.ts";
 import { reasonOf } from "../codec/status-lines.ts";
 import type { HttpStream } from "./stream.ts";
 import type { StreamPool } from "./stream-pool.ts";
@@ -185,6 +186,10 @@ export class Http1ServerConnection implements ConnectionHandler, MessageEvents, 
 	onHead(): { readonly kind: BodyKind; readonly length: number } | "stop" {
 		const stream = this.#stream as HttpStream;
 		const { request } = stream;
+		if (this.manager.config.underscoresInHeaders === "reject" && hasUnderscores(request)) {
+			this.onMalformed({ status: 400, details: "http1.unexpected_underscore" });
+			return "stop";
+		}
 		this.#timer.cancel();
 		this.#isAwaitingHead = false;
 		this.info.remoteAddress = this.#clientAddress;
@@ -443,8 +448,8 @@ export class Http1ServerConnection implements ConnectionHandler, MessageEvents, 
 	#awaitHead(): void {
 		if (this.#isAwaitingHead || this.#isClosing || !this.#decoder.isInHead) return;
 		this.#isAwaitingHead = true;
-		const { requestHeadersTimeoutMs, streamIdleTimeoutMs } = this.manager.config;
-		const timeoutMs = Math.min(requestHeadersTimeoutMs || Number.POSITIVE_INFINITY, streamIdleTimeoutMs || Number.POSITIVE_INFINITY);
+		const { requestHeadersTimeoutMs, requestTimeoutMs, streamIdleTimeoutMs } = this.manager.config;
+		const timeoutMs = Math.min(...[requestHeadersTimeoutMs, requestTimeoutMs, streamIdleTimeoutMs].map((ms) => ms || Number.POSITIVE_INFINITY));
 		if (timeoutMs < Number.POSITIVE_INFINITY) this.#timer.arm(timeoutMs);
 	}
 
@@ -457,8 +462,11 @@ export class Http1ServerConnection implements ConnectionHandler, MessageEvents, 
 		this.manager.count(this.#decoder.isInMessage ? httpStat.downstream_rq_header_timeout : httpStat.downstream_cx_idle_timeout);
 		if (!this.#decoder.isInMessage) return this.connection.destroy();
 		const stream = (this.#stream ??= this.#pool.take());
+		const { requestHeadersTimeoutMs, requestTimeoutMs } = this.manager.config;
+		const isOverall = requestTimeoutMs > 0 && (requestHeadersTimeoutMs === 0 || requestTimeoutMs < requestHeadersTimeoutMs);
+		const [body, details] = isOverall ? ["request timeout", "request_overall_timeout"] : ["request header timeout", "request_header_timeout"];
 		this.#beginMalformed(stream);
-		sendLocalReply(stream, { status: 408, body: "request header timeout", flags: 0, details: "request_header_timeout", isClose: true });
+		sendLocalReply(stream, { status: 408, body, flags: 0, details, isClose: true });
 	}
 
 	/** As Envoy does it: responses from now on say so, and after the drain timeout a connection that has stayed quiet goes. */

@@ -38,6 +38,7 @@ const retryNever: RetryPolicy = {
 	perTryTimeoutMs: undefined,
 	retriableStatusCodes: [],
 	retriableHeaders: [],
+	retriableRequestHeaders: [],
 	backOff: { baseMs: 1, maxMs: 2 },
 	previousHosts: false,
 	previousPriorities: undefined,

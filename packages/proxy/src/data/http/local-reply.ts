@@ -1,3 +1,4 @@
+import { textOf } from "./local-reply-rewrite.ts";
 import type { HttpStream } from "./stream.ts";
 
 /** An answer of the proxy's own. */
@@ -59,29 +60,34 @@ export function sendLocalReply(stream: HttpStream, reply: LocalReply): void {
 	const { info, response } = stream;
 	info.responseFlags |= reply.flags;
 	if (stream.isResponseStarted) {
+		info.responseCodeDetails = cleanDetails(reply.details);
 		stream.breakOff();
 		return;
 	}
 	info.responseCodeDetails = cleanDetails(reply.details);
-	info.localReplyBody = typeof reply.body === "string" ? reply.body : Buffer.from(reply.body).toString("latin1");
+	info.responseCode = reply.status;
+	info.localReplyBody = textOf(reply.body);
 	response.clear();
 	const isGrpc = stream.isGrpcRequest;
 	// As in Envoy: what was wrong with this message may be wrong with where the next one is taken to begin.
 	const isClose = reply.isClose === true || (reply.status === 400 && stream.request.version !== 20);
-	response.status = isGrpc ? 200 : reply.status;
-	const body = typeof reply.body === "string" ? Buffer.from(reply.body, "utf8") : Buffer.from(reply.body.buffer, reply.body.byteOffset, reply.body.byteLength);
 	const headers = reply.headers ?? [];
 	for (let i = 0; i < headers.length; i += 2) response.append(headers[i] as string, headers[i + 1] as string);
+	const rewritten = stream.manager.rewriteReply?.(info, response, reply.body);
+	const { status, body: content } = rewritten ?? reply;
+	response.status = isGrpc ? 200 : status;
+	const body = typeof content === "string" ? Buffer.from(content, "utf8") : Buffer.from(content.buffer, content.byteOffset, content.byteLength);
 	if (isGrpc) {
-		response.appendOwn("content-type", "application/grpc");
-		response.append("grpc-status", String(reply.grpcStatus ?? grpcStatusOfHttp(reply.status)));
+		response.set("content-type", "application/grpc");
+		response.append("grpc-status", String(reply.grpcStatus ?? grpcStatusOfHttp(status)));
 		if (body.length > 0) response.append("grpc-message", percentEncode(body.toString("utf8")));
 		reply.mutateHead?.();
 		stream.respondLocally(undefined, isClose);
 		return;
 	}
 	if (response.status !== 204 && response.status >= 200) response.appendOwn("content-length", String(body.length));
-	if (body.length > 0 && !response.has("content-type")) response.appendOwn("content-type", "text/plain");
+	if (body.length > 0 && rewritten !== undefined && rewritten.contentType !== "") response.set("content-type", rewritten.contentType);
+	else if (body.length > 0 && !response.has("content-type")) response.appendOwn("content-type", "text/plain");
 	reply.mutateHead?.();
 	stream.respondLocally(body, isClose);
 }

@@ -5,6 +5,7 @@ import { ResponseHead } from "../codec/response-head.ts";
 import { createChooseContext, type HostEntry, beginRequest, endRequest } from "../lb/host-entry.ts";
 import type { ClusterRuntime } from "../upstream/cluster-runtime.ts";
 import type { HttpPool, PoolClient, UpstreamClient, UpstreamExchange } from "../upstream/exchange.ts";
+import { appendForwardedFor } from "../headers/edge.ts";
 import { Timer } from "../transport/timers.ts";
 import type { UpstreamAlpn } from "../tls/upstream-tls.ts";
 import type { HttpStream } from "./stream.ts";
@@ -65,6 +66,10 @@ class MirrorRequest implements Mirror, UpstreamClient, PoolClient {
 		request.forEach((header, value) => {
 			if (header !== "content-length") head.append(header, value);
 		});
+		// What Envoy's own requests say of themselves.
+		head.set("x-envoy-internal", "true");
+		appendForwardedFor(head, context.machineAddress, context.machineAddress);
+		if (stream.route?.virtualHost.config.includeRequestAttemptCount === true) head.set("x-envoy-attempt-count", "1");
 		this.#head = head;
 		if (stream.isRequestDelivered) this.onRequestEnd();
 	}
@@ -96,7 +101,7 @@ class MirrorRequest implements Mirror, UpstreamClient, PoolClient {
 			return;
 		}
 		if (!cluster.tryHold("requests", "default")) {
-			cluster.count(clusterStat.upstream_rq_pending_overflow);
+			cluster.count(clusterStat.upstream_rq_active_overflow);
 			return;
 		}
 		this.#host = host;

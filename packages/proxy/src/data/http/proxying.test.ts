@@ -23,6 +23,7 @@ const retryOn = (tokens: readonly string[], parts: Partial<RetryPolicy> = {}): R
 	perTryTimeoutMs: undefined,
 	retriableStatusCodes: [],
 	retriableHeaders: [],
+	retriableRequestHeaders: [],
 	backOff: { baseMs: 1, maxMs: 2 },
 	previousHosts: false,
 	previousPriorities: undefined,
@@ -172,7 +173,7 @@ for (const transport of ["auto", "net"] as const) {
 			["HTTP/1.0", "GET / HTTP/1.0\r\nhost: h\r\n\r\n", 426],
 			["an unknown transfer coding", "POST / HTTP/1.1\r\nhost: h\r\ntransfer-encoding: gzip\r\n\r\n", 501],
 			["too many headers", `GET / HTTP/1.1\r\nhost: h\r\n${"x: 1\r\n".repeat(101)}\r\n`, 431],
-			["a target that is no path", "GET nothing HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n", 404],
+			["a target that is no path", "GET nothing HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n", 400],
 			["an upgrade that is not allowed", "GET / HTTP/1.1\r\nhost: h\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n", 403],
 			["CONNECT that is not allowed", "CONNECT h:80 HTTP/1.1\r\nhost: h:80\r\n\r\n", 404],
 		];

@@ -2,7 +2,8 @@ import { envoyHeaderBit } from "../codec/header-block.ts";
 import { known } from "../codec/known-names.ts";
 import type { RequestHead } from "../codec/request-head.ts";
 import { takePeer } from "../filters/peer-metadata.ts";
-import { appendForwardedFor, edgeNames, internalOnlyNames, resolveOrigin } from "../headers/edge.ts";
+import { appendForwardedFor, edgeNames, internalOnlyNames, type RequestOrigin, resolveOrigin } from "../headers/edge.ts";
+import type { HeadersEdit } from "../headers/headers-view.ts";
 import { responseFlags } from "../log/response-flags.ts";
 import { isPlainPath, normalizePath } from "../match/path-normalization.ts";
 import type { CompiledManager } from "./connection-manager.ts";
@@ -29,9 +30,13 @@ function checkRequest(stream: HttpStream, head: RequestHead, manager: CompiledMa
 		if (head.version === 10 && config.http1.defaultHostForHttp10 !== "") head.authority = config.http1.defaultHostForHttp10;
 		else return { status: 400, body: "", flags: 0, details: "missing_host_header" };
 	}
+	// What is asked for is in the content: without its type nobody can read it.
+	if (head.method === "QUERY" && !head.hasKnown(known["content-type"])) return { status: 400, body: "", flags: 0, details: "query_missing_content_type" };
 	if (head.hasKnown(known.expect)) handleExpect(stream, head, config.proxy100Continue);
-	if (config.underscoresInHeaders !== "allow" && !checkUnderscores(head, config.underscoresInHeaders)) {
-		return { status: 400, body: "Bad Request", flags: responseFlags.DPE, details: "http1.unexpected_underscore", isClose: true };
+	if (config.underscoresInHeaders === "drop") dropUnderscores(head);
+	// A codec of HTTP/1 has refused it before.
+	if (config.underscoresInHeaders === "reject" && hasUnderscores(head)) {
+		return { status: 400, body: "Bad Request", flags: responseFlags.DPE, details: "http2.unexpected_underscore", isClose: true };
 	}
 	const { path } = head;
 	if (head.method !== "CONNECT" && !path.startsWith("/")) {
@@ -41,7 +46,7 @@ function checkRequest(stream: HttpStream, head: RequestHead, manager: CompiledMa
 	const normalized = checkPath(head, manager);
 	if (normalized !== undefined) return normalized;
 	if (config.stripPort !== "none") stripPort(head, config.stripPort, stream.downstream.localPort);
-	if (config.stripTrailingHostDot && head.authority.endsWith(".")) head.authority = head.authority.slice(0, -1);
+	if (config.stripTrailingHostDot) stripHostDot(head);
 	mutateRequest(stream, head, manager);
 	return undefined;
 }
@@ -56,13 +61,20 @@ function handleExpect(stream: HttpStream, head: RequestHead, isProxied: boolean)
 	stream.downstream.sendContinue();
 }
 
-function checkUnderscores(head: RequestHead, action: "reject" | "drop"): boolean {
+export function hasUnderscores(head: RequestHead): boolean {
+	let found = false;
+	head.forEach((name) => {
+		found ||= name.includes("_");
+	});
+	return found;
+}
+
+function dropUnderscores(head: RequestHead): void {
 	const names: string[] = [];
 	head.forEach((name) => {
 		if (name.includes("_")) names.push(name);
 	});
-	if (action === "drop") for (const name of names) head.remove(name);
-	return action === "drop" || names.length === 0;
+	for (const name of names) head.remove(name);
 }
 
 function checkPath(head: RequestHead, manager: CompiledManager): LocalReply | undefined {
@@ -72,10 +84,15 @@ function checkPath(head: RequestHead, manager: CompiledManager): LocalReply | un
 	if (!config.normalizePath && !config.mergeSlashes && config.escapedSlashes === "keep") return undefined;
 	if (head.method === "CONNECT" || isPlainPath(head.path)) return undefined;
 	const result = normalizePath(head.path, config);
-	if (result.kind === "reject") return pathRejected(manager);
+	// Logs show what it was refused, or redirected, as.
+	if (result.kind === "reject") {
+		head.path = result.path;
+		return pathRejected(manager);
+	}
 	if (result.kind === "redirect") {
 		manager.count(httpStat.downstream_rq_redirected_with_normalized_path);
-		return { status: 307, body: "", flags: 0, details: "path_normalization_redirect", headers: ["location", result.path] };
+		head.path = result.path;
+		return { status: 307, body: "", flags: 0, details: "path_normalization_failed", headers: ["location", result.path] };
 	}
 	head.path = result.path;
 	return undefined;
@@ -91,15 +108,30 @@ function stripPort(head: RequestHead, mode: "matching" | "any", localPort: numbe
 	if (match !== null && (mode === "any" || Number(match[2]) === localPort)) head.authority = match[1] as string;
 }
 
+/** Of the name; a port may follow it. */
+function stripHostDot(head: RequestHead): void {
+	const match = /^(.*)\.(:\d+)?$/.exec(head.authority);
+	if (match !== null) head.authority = `${match[1]}${match[2] ?? ""}`;
+}
+
+/** One line, as Envoy keeps it. */
+export function appendVia(head: HeadersEdit, via: string): void {
+	const before = head.get("via");
+	head.set("via", before === undefined || before === "" ? via : `${before}, ${via}`);
+}
+
 function mutateRequest(stream: HttpStream, head: RequestHead, manager: CompiledManager): void {
 	const { config } = manager;
-	const isEdge = config.useRemoteAddress;
+	const origin = originOf(stream, head, manager);
+	const isInternal = origin?.isInternal === true;
+	const isEdge = config.useRemoteAddress && !isInternal;
 	stream.peer =
 		manager.peers !== undefined && manager.direction === "inbound" && (head.present & envoyHeaderBit) !== 0 ? takePeer(manager.peers, head) : undefined;
 	// In one pass: between two proxies of the mesh there is always one of these.
-	if ((head.present & envoyHeaderBit) !== 0) head.removeEnvoyLines(isEdge ? edgeNames : internalOnlyNames);
-	setForwarded(stream, head, manager);
-	if (config.via !== "") head.append("via", config.via);
+	if ((head.present & envoyHeaderBit) !== 0 && !isInternal) head.removeEnvoyLines(isEdge ? edgeNames : internalOnlyNames);
+	if (isInternal) head.set("x-envoy-internal", "true");
+	setForwarded(stream, head, manager, origin);
+	if (config.via !== "") appendVia(head, config.via);
 	const hasId = head.hasKnown(known["x-request-id"]);
 	if (config.generateRequestId && (!hasId || (isEdge && !config.preserveExternalRequestId))) {
 		if (hasId) head.removeKnown(known["x-request-id"]);
@@ -110,21 +142,25 @@ function mutateRequest(stream: HttpStream, head: RequestHead, manager: CompiledM
 	stream.applyClientCertificate();
 }
 
+/** Whom the request is from, where there is more to know than the peer's address. */
+function originOf({ downstream }: HttpStream, head: RequestHead, { config, internalRanges }: CompiledManager): RequestOrigin | undefined {
+	if (!head.hasKnown(known["x-forwarded-for"]) && internalRanges.length === 0) return undefined;
+	return resolveOrigin(head, downstream.remoteAddress, config.useRemoteAddress, config.xffNumTrustedHops, internalRanges);
+}
+
 /** XFF, XFP and `:scheme`, and whom to take for the client. */
-function setForwarded(stream: HttpStream, head: RequestHead, manager: CompiledManager): void {
+function setForwarded(stream: HttpStream, head: RequestHead, manager: CompiledManager, origin: RequestOrigin | undefined): void {
 	const { config } = manager;
 	const { downstream } = stream;
 	const scheme = downstream.isTls ? "https" : "http";
-	let client = "";
-	if (head.hasKnown(known["x-forwarded-for"])) {
-		client = resolveOrigin(head, downstream.remoteAddress, config.useRemoteAddress, config.xffNumTrustedHops).clientAddress;
-		if (client !== downstream.remoteAddress) stream.setClientAddress(client);
-	}
+	const client = origin?.clientAddress ?? "";
+	if (client !== "" && client !== downstream.remoteAddress) stream.setClientAddress(client);
 	if (config.useRemoteAddress) {
-		if (!config.skipXffAppend) appendForwardedFor(head, downstream.info.directRemoteAddress, downstream.info.localAddress);
+		if (!config.skipXffAppend) appendForwardedFor(head, downstream.info.directRemoteAddress, stream.context.machineAddress);
 		if (config.xffNumTrustedHops === 0 || !head.hasKnown(known["x-forwarded-proto"])) head.set("x-forwarded-proto", scheme);
-		if (manager.direction !== "outbound") head.set("x-envoy-external-address", client || downstream.remoteAddress);
+		if (manager.direction !== "outbound" && origin?.isInternal !== true) head.set("x-envoy-external-address", client || downstream.remoteAddress);
 	} else if (!head.hasKnown(known["x-forwarded-proto"])) head.appendOwn("x-forwarded-proto", scheme);
+	if (config.schemeOverwrite !== undefined) head.set("x-forwarded-proto", config.schemeOverwrite);
 	const proto = config.schemeOverwrite ?? (head.hasKnown(known["x-forwarded-proto"]) ? head.get("x-forwarded-proto") : scheme);
 	head.scheme = proto === "https" ? "https" : proto === "http" ? "http" : scheme;
 }

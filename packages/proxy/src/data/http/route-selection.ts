@@ -50,10 +50,14 @@ export function forwardRequest(stream: HttpStream): void {
 	if (action.kind === "redirect") return redirect(stream, action.status, action.location(request));
 	if (action.kind === "direct") {
 		manager.count(httpStat.rq_direct_response);
-		return sendLocalReply(stream, { status: action.status, body: action.body, flags: 0, details: "direct_response" });
+		const headers = namesItsPlace(action.status) ? ["location", `${request.scheme}://${request.authority}${request.path}`] : [];
+		return sendLocalReply(stream, { status: action.status, body: action.body, flags: 0, details: "direct_response", headers });
 	}
 	if (choice !== undefined) stream.router.start(action, choice);
 }
+
+/** RFC 9110 §10.2.2. */
+const namesItsPlace = (status: number): boolean => status === 201 || (status >= 300 && status < 400);
 
 /** Counted as Envoy counts it, among direct responses. */
 function redirect(stream: HttpStream, status: number, location: string): void {

@@ -1,3 +1,4 @@
+import { envoyHeaderBit } from "../codec/header-block.ts";
 import type { ResponseHead } from "../codec/response-head.ts";
 import type { ResetReason as RetryReason } from "../filters/retry-policy.ts";
 import type { RetryState } from "../filters/retry-state.ts";
@@ -12,6 +13,7 @@ import type { PoolClient, PoolFailure, ResetReason, UpstreamClient, UpstreamExch
 import { Attempt } from "./attempt.ts";
 import { pauseReasons } from "./downstream.ts";
 import { prepareChoice, prepareRequest, prepareResponse } from "./forwarding.ts";
+import { nothingAsked, takeTimeoutHeaders } from "./asked-timeouts.ts";
 import { resolveTimeoutMs } from "./grpc-timeout.ts";
 import { httpStat } from "./http-stats.ts";
 import { sendLocalReply } from "./local-reply.ts";
@@ -46,6 +48,10 @@ export class RouterState implements UpstreamClient, PoolClient {
 	#isFinished = true;
 	/** 0: none. */
 	#timeoutMs = 0;
+	#startedAt = 0;
+	/** What the caller asked for; undefined: the policy's. */
+	#perTryTimeoutMs: number | undefined;
+	#timeoutStatus: 204 | 504 = 504;
 	readonly #routeTimer: Timer;
 	readonly #tryTimer: Timer;
 	readonly #delayTimer: Timer;
@@ -101,14 +107,19 @@ export class RouterState implements UpstreamClient, PoolClient {
 			return;
 		}
 		this.#attempt.cluster = cluster;
-		this.#timeoutMs = resolveTimeoutMs(config, stream.request);
+		const asked = (stream.request.present & envoyHeaderBit) === 0 ? nothingAsked : takeTimeoutHeaders(stream.request);
+		this.#timeoutMs = asked.timeoutMs ?? resolveTimeoutMs(config, stream.request);
+		this.#perTryTimeoutMs = asked.perTryTimeoutMs;
+		this.#timeoutStatus = asked.isAnsweredEmpty ? 204 : 504;
 		this.#setCookies = prepareChoice(stream, cluster, forward, this.#chooseContext);
 		this.#chooseContext.override = stream.hostOverride;
-		prepareRequest(stream, cluster, forward, choice, this.#timeoutMs);
+		prepareRequest(stream, cluster, forward, choice);
+		this.#startedAt = stream.context.nowMs();
 		this.#prepareRetries(forward);
 		if (config.idleTimeoutMs !== undefined) stream.setIdleTimeout(config.idleTimeoutMs);
 		if (config.maxStreamDurationMs !== undefined) stream.setMaxDuration(config.maxStreamDurationMs);
 		if (stream.isRequestDelivered) this.#armRouteTimer();
+		this.#tellTimeout();
 		this.#mirrors = startMirrors(stream, forward);
 		this.#startAttempt();
 	}
@@ -136,6 +147,7 @@ export class RouterState implements UpstreamClient, PoolClient {
 		if (this.#forward?.config.hostRewrite?.kind === "auto" && host.host.hostname !== "") request.authority = host.host.hostname;
 		if (stream.route?.virtualHost.config.includeRequestAttemptCount === true) request.set("x-envoy-attempt-count", String(info.attemptCount));
 		this.#armTryTimer();
+		if (info.attemptCount > 1) this.#tellTimeout();
 		this.#attempt.connect(this, request, stream.manager.upstreamAlpn, info.connection);
 	}
 
@@ -191,9 +203,15 @@ export class RouterState implements UpstreamClient, PoolClient {
 		for (const mirror of this.#mirrors) mirror.onRequestBody(bytes, start, end);
 		if (this.isTunnel) return this.#attempt.upstream?.sendBody(bytes, start, end);
 		const isSendable = this.#isHeadSent && this.#attempt.upstream !== undefined;
-		if (this.#replay.isKept || !isSendable) this.#replay.keep(bytes, start, end, this.#isHeadSent);
+		if (this.#replay.isKept || !isSendable) this.#keep(bytes, start, end);
 		if (isSendable) this.#sendBody(bytes, start, end);
 		else if (this.#replay.isFull) this.stream.downstream.pause(pauseReasons.waitingForHost);
+	}
+
+	#keep(bytes: Buffer, start: number, end: number): void {
+		const wasKept = this.#replay.isKept;
+		this.#replay.keep(bytes, start, end, this.#isHeadSent);
+		if (wasKept && !this.#replay.isKept && this.#retries.policy !== undefined) this.cluster?.count(clusterStat.retry_or_shadow_abandoned);
 	}
 
 	#sendBody(bytes: Buffer, start: number, end: number): void {
@@ -258,7 +276,8 @@ export class RouterState implements UpstreamClient, PoolClient {
 
 	/** Headers of the route's and the router's own, on every response, local ones included. */
 	finishResponseHead(): void {
-		const serviceTimeMs = this.#isResponseStarted ? Math.max(0, this.stream.info.upstreamFirstReceivedAt - this.#attempt.startedAt) : -1;
+		const isTimed = this.#isResponseStarted && this.stream.upgrade === "";
+		const serviceTimeMs = isTimed ? Math.max(0, this.stream.info.upstreamFirstReceivedAt - this.#attempt.startedAt) : -1;
 		prepareResponse(this.stream, this.#setCookies, serviceTimeMs);
 	}
 
@@ -291,7 +310,7 @@ export class RouterState implements UpstreamClient, PoolClient {
 	#retriesResponse(status: number): boolean {
 		const state = this.#canReplay ? this.#retries.afterResponse(status, this.host) : undefined;
 		if (state === undefined) return false;
-		this.cluster?.responseCodes.increment(status);
+		this.cluster?.retriedCodes.increment(status);
 		this.#abandonUpstream();
 		this.#retryLater(state);
 		return true;
@@ -373,7 +392,7 @@ export class RouterState implements UpstreamClient, PoolClient {
 
 	#endWithReply(status: number, body: string, flags: number, details: string): void {
 		this.#isFinished = true;
-		this.cluster?.responseCodes.increment(status);
+		if (!this.#isResponseStarted) this.cluster?.responseCodes.increment(status);
 		sendLocalReply(this.stream, { status, body, flags, details });
 	}
 
@@ -385,10 +404,32 @@ export class RouterState implements UpstreamClient, PoolClient {
 		if (timeoutMs > 0 && this.stream.upgrade === "") this.#routeTimer.arm(timeoutMs);
 	}
 
+	/** 0: none. */
+	get #perTryMs(): number {
+		return this.#perTryTimeoutMs ?? this.#retries.policy?.config.perTryTimeoutMs ?? 0;
+	}
+
 	#armTryTimer(): void {
-		const perTry = this.#retries.policy?.config.perTryTimeoutMs ?? 0;
+		const perTry = this.#perTryMs;
 		const timeoutMs = this.#timeoutMs;
 		if (perTry > 0 && (timeoutMs === 0 || perTry < timeoutMs)) this.#tryTimer.arm(perTry);
+	}
+
+	/** What is left for this attempt; callees may give up as well then. */
+	#tellTimeout(): void {
+		const { stream } = this;
+		const perTry = this.#perTryMs;
+		const timeoutMs = this.#timeoutMs;
+		const isFirst = stream.info.attemptCount <= 1;
+		const left = timeoutMs === 0 || isFirst ? timeoutMs : Math.max(1, Math.round(timeoutMs - (stream.context.nowMs() - this.#startedAt)));
+		const expected = perTry > 0 && (left === 0 || perTry < left) ? perTry : left;
+		if (expected === 0) return;
+		const { request } = stream;
+		if (!stream.manager.suppressEnvoyHeaders) {
+			if (isFirst) request.appendOwn("x-envoy-expected-rq-timeout-ms", String(expected));
+			else request.set("x-envoy-expected-rq-timeout-ms", String(expected));
+		}
+		if (this.#forward?.config.grpcTimeoutMaxMs !== undefined && stream.isGrpcRequest) request.set("grpc-timeout", `${expected}m`);
 	}
 
 	#onRouteTimeout(): void {
@@ -396,7 +437,7 @@ export class RouterState implements UpstreamClient, PoolClient {
 		this.cluster?.count(clusterStat.upstream_rq_timeout);
 		if (this.host !== undefined && !this.#isResponseStarted) this.cluster?.outlier.localFailure(this.host, "timeout");
 		this.#abandonUpstream();
-		this.#endWithReply(504, "upstream request timeout", responseFlags.UT, "response_timeout");
+		this.#endWithTimeout("response_timeout");
 	}
 
 	#onTryTimeout(): void {
@@ -405,7 +446,11 @@ export class RouterState implements UpstreamClient, PoolClient {
 		if (this.host !== undefined) this.cluster?.outlier.localFailure(this.host, "timeout");
 		this.#abandonUpstream();
 		if (this.#retriesReset("perTryTimeout")) return;
-		this.#endWithReply(504, "upstream request timeout", responseFlags.UT, "upstream_per_try_timeout");
+		this.#endWithTimeout("upstream_per_try_timeout");
+	}
+
+	#endWithTimeout(details: string): void {
+		this.#endWithReply(this.#timeoutStatus, this.#timeoutStatus === 204 ? "" : "upstream request timeout", responseFlags.UT, details);
 	}
 
 	// ---- flow control

@@ -30,7 +30,8 @@ export class StreamRetries {
 	prepare(config: RetryPolicy | undefined): void {
 		const policy = config === undefined ? undefined : compiledRetryPolicy(config);
 		const { request } = this.#stream;
-		this.#policy = (request.present & envoyHeaderBit) === 0 ? policy : applyRetryHeaders(policy, request);
+		const asked = (request.present & envoyHeaderBit) === 0 ? policy : applyRetryHeaders(policy, request);
+		this.#policy = asked?.takesRequest(request) === true ? asked : undefined;
 	}
 
 	/** The state by which to go on when this answer is a case for another attempt. */

@@ -1,5 +1,6 @@
 import type { IstioPeer } from "../stats/istio-metrics.ts";
 import { RequestHead } from "../codec/request-head.ts";
+import { envoyHeaderBit } from "../codec/header-block.ts";
 import { ResponseHead } from "../codec/response-head.ts";
 import { known } from "../codec/known-names.ts";
 import { createConnectionInfo, createStreamInfo, resetStreamInfo, type StreamInfo } from "../log/stream-info.ts";
@@ -12,7 +13,7 @@ import type { CompiledManager } from "./connection-manager.ts";
 import { applyClientCertificate } from "./client-certificate.ts";
 import { sendLocalReply } from "./local-reply.ts";
 import { StreamFilters } from "./stream-filters.ts";
-import { admitRequest } from "./request-prologue.ts";
+import { admitRequest, appendVia } from "./request-prologue.ts";
 import { forwardRequest, routeRequest } from "./route-selection.ts";
 import { RouterState } from "./router.ts";
 import type { Downstream } from "./downstream.ts";
@@ -87,7 +88,7 @@ export class HttpStream {
 		});
 		this.#durationTimer = new Timer(context.wheel, () => {
 			this.manager.count(httpStat.downstream_rq_max_duration_reached);
-			this.#replyTimeout(408, "upstream max stream duration reached", "upstream_max_stream_duration_reached", responseFlags.UMSDR);
+			this.#replyTimeout(408, "downstream duration timeout", "max_duration_timeout", 0);
 		});
 	}
 
@@ -103,6 +104,7 @@ export class HttpStream {
 	beginMalformed(downstream: Downstream, isComplete: boolean): void {
 		this.request.clear();
 		this.#start(downstream, isComplete);
+		this.info.request = undefined;
 	}
 
 	#start(downstream: Downstream, isComplete: boolean): void {
@@ -155,7 +157,7 @@ export class HttpStream {
 	/** 408 while the client is the slow one, 504 once it has said all. */
 	#replyTimeout(status: 408, body: string, details: string, flags: number): void {
 		this.router.cancel();
-		sendLocalReply(this, { status: this.isRequestComplete ? 504 : status, body, flags, details, isClose: true });
+		sendLocalReply(this, { status: this.isRequestComplete ? 504 : status, body, flags, details });
 	}
 
 	get isGrpcRequest(): boolean {
@@ -258,8 +260,9 @@ export class HttpStream {
 		if (config.serverHeader === "overwrite") response.replaceKnown(known.server, "server", manager.serverName);
 		else if (config.serverHeader === "appendIfAbsent" && !response.has("server")) response.appendOwn("server", manager.serverName);
 		if (!response.hasKnown(known.date) && !response.has("date")) response.appendOwn("date", httpDate(info.startTimeMs));
-		if (config.alwaysSetRequestIdInResponse && !response.has("x-request-id")) response.set("x-request-id", this.request.get("x-request-id") ?? "");
-		if (config.via !== "") response.append("via", config.via);
+		const wantsId = config.alwaysSetRequestIdInResponse || ((this.request.present & envoyHeaderBit) !== 0 && this.request.has("x-envoy-force-trace"));
+		if (wantsId && !response.has("x-request-id")) response.set("x-request-id", this.request.get("x-request-id") ?? "");
+		if (config.via !== "") appendVia(response, config.via);
 	}
 
 	/** 101, or 2xx to CONNECT: bytes pass both ways from now on. */
@@ -273,6 +276,7 @@ export class HttpStream {
 		info.downstreamFirstSentAt = context.nowMs();
 		this.router.finishResponseHead();
 		this.filters.onResponseHead(false);
+		this.#setOwnHeaders();
 		this.downstream.openTunnel(response, this.upgrade);
 		this.setIdleTimeout(this.#idleTimeoutMs);
 	}

@@ -33,13 +33,18 @@ export function compileAccessLog(
 	openSink: (path: string) => LineSink,
 ): { readonly value: LogStream; readonly errors: readonly string[] } {
 	const errors: string[] = [];
-	const render = log.format.kind === "text" ? compileText(log.format.text, environment, errors) : compileJson(log.format.fields, environment, errors);
+	const render = compileLine(log.format, environment, errors);
 	const filter = log.filter ? compileLogFilter(log.filter, errors) : undefined;
 	const sink = openSink(log.path);
 	const value: LogStream = (info) => {
 		if (filter === undefined || filter(info)) sink.write(render(info));
 	};
 	return { value, errors };
+}
+
+/** Ends with the line's end as the format has it. */
+export function compileLine(format: AccessLog["format"], environment: FormatterEnvironment, errors: string[]): Formatter {
+	return format.kind === "text" ? compileText(format.text, environment, errors) : compileJson(format.fields, environment, errors);
 }
 
 function compileText(text: string, environment: FormatterEnvironment, errors: string[]): Formatter {

@@ -1,5 +1,7 @@
 /** Envoy's response flags as bits (one 32-bit integer per stream), in the order in which Envoy prints them. */
 export const responseFlags = {
+	// Said before the last attempt's own.
+	URX: 1 << 15,
 	LH: 1 << 0,
 	UH: 1 << 1,
 	UT: 1 << 2,
@@ -15,7 +17,6 @@ export const responseFlags = {
 	UAEX: 1 << 12,
 	RLSE: 1 << 13,
 	DC: 1 << 14,
-	URX: 1 << 15,
 	SI: 1 << 16,
 	IH: 1 << 17,
 	DPE: 1 << 18,

@@ -1,9 +1,9 @@
 /** What becomes of a request's path before routing. */
 export type NormalizedPath =
 	| { readonly kind: "ok"; readonly path: string }
-	/** 400, `path_normalization_failed`. */
-	| { readonly kind: "reject" }
-	/** 307 to this path, `path_normalization_redirect`. */
+	/** 400; `path`: as far as it was brought in order. */
+	| { readonly kind: "reject"; readonly path: string }
+	/** 307 to this path. */
 	| { readonly kind: "redirect"; readonly path: string };
 
 export interface PathNormalization {
@@ -26,17 +26,19 @@ export function normalizePath(path: string, { normalizePath: normalize, mergeSla
 	const query = at < 0 ? "" : path.slice(at);
 	let bare = at < 0 ? path : path.slice(0, at);
 	const hasEscapedSlash = /%2f|%5c/i.test(bare);
-	if (hasEscapedSlash && escapedSlashes === "reject") return { kind: "reject" };
+	if (hasEscapedSlash && escapedSlashes === "reject") return { kind: "reject", path: unescapeSlashes(bare) + query };
 	const unescape = hasEscapedSlash && escapedSlashes !== "keep";
-	if (unescape) bare = bare.replace(/%2f/gi, "/").replace(/%5c/gi, "\\");
+	if (unescape) bare = unescapeSlashes(bare);
 	if (normalize) {
 		const canonical = toCanonical(bare);
-		if (canonical === undefined) return { kind: "reject" };
+		if (canonical === undefined) return { kind: "reject", path: bare + query };
 		bare = canonical;
 	}
 	if (mergeSlashes) bare = bare.replace(/\/{2,}/g, "/");
 	return { kind: unescape && escapedSlashes === "redirect" ? "redirect" : "ok", path: bare + query };
 }
+
+const unescapeSlashes = (path: string): string => path.replace(/%2f/gi, "/").replace(/%5c/gi, "\\");
 
 function toCanonical(bare: string): string | undefined {
 	if (bare.includes("\0") || bare.includes("%00")) return undefined;

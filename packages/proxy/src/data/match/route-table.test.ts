@@ -161,7 +161,7 @@ test("weighted clusters share the requests by weight, and add their own headers 
 		{ name: "v1", weight: 90, headers: add("w%UPSTREAM_CLUSTER%"), hostRewrite: undefined, filters: {} },
 		{ name: "v2", weight: 10, headers: noHeaderOperations, hostRewrite: "other", filters: {} },
 	];
-	const action = routeAction({ cluster: { kind: "weighted", clusters, totalWeight: 100 } });
+	const action = routeAction({ cluster: { kind: "weighted", clusters, totalWeight: 100, header: "" } });
 	const vhost = virtualHost({ routes: [route({ action, headerOperations: add("r") })], headers: add("v") });
 	const order = (mostSpecificHeaderMutationsWins: boolean) => {
 		const matched = matchTable(compile(routeTable([vhost], { headers: add("t"), mostSpecificHeaderMutationsWins })), createRequestView({}), () => 0);

@@ -73,7 +73,13 @@ export interface ClusterChoice {
 type CompiledClusters =
 	| { readonly kind: "one"; readonly choice: ClusterChoice }
 	| { readonly kind: "header"; readonly name: string; readonly choice: ClusterChoice }
-	| { readonly kind: "weighted"; readonly choices: readonly ClusterChoice[]; readonly ends: readonly number[]; readonly total: number };
+	| {
+			readonly kind: "weighted";
+			readonly choices: readonly ClusterChoice[];
+			readonly ends: readonly number[];
+			readonly total: number;
+			readonly header: string;
+	  };
 
 export interface RouteTableInputs {
 	readonly environment: FormatterEnvironment;
@@ -163,7 +169,7 @@ function compileClusters({ cluster }: RouteAction, choice: (cluster: string, own
 				total += weight;
 				return total;
 			});
-			return { kind: "weighted", choices: cluster.clusters.map((own) => choice(own.name, own)), ends, total };
+			return { kind: "weighted", choices: cluster.clusters.map((own) => choice(own.name, own)), ends, total, header: cluster.header };
 		}
 	}
 }
@@ -241,12 +247,17 @@ export function chooseCluster(forward: CompiledForward, head: RequestView, rando
 		case "header":
 			return { ...clusters.choice, cluster: head.get(clusters.name) ?? "" };
 		case "weighted": {
-			const point = random() * clusters.total;
+			const point = pointIn(clusters.total, clusters.header === "" ? undefined : head.get(clusters.header), random);
 			let i = 0;
 			while (i < clusters.ends.length - 1 && point >= (clusters.ends[i] as number)) i++;
 			return clusters.choices[i] ?? noCluster;
 		}
 	}
+}
+
+/** A number that the request brings decides, so that callers choose alike; without one it is chance. */
+function pointIn(total: number, asked: string | undefined, random: () => number): number {
+	return asked !== undefined && /^\d{1,20}$/.test(asked) ? Number(BigInt(asked) % BigInt(total)) : random() * total;
 }
 
 const noCluster: ClusterChoice = { cluster: "", mutateRequest: undefined, mutateResponse: undefined, hostRewrite: undefined, filters: undefined };

@@ -126,7 +126,6 @@ for (const transport of ["auto", "net"] as const) {
 			const port = await hop(upstreamTls("client", "spiffe://test/ns/a/sa/other"), downstream("server"));
 			const response = await get(port, "/");
 			assert.equal(statusOf(response), 503);
-			assert.match(bodyOf(response), /verify SAN list/);
 			assert.deepEqual(upstream?.received, []);
 		});
 
@@ -204,7 +203,6 @@ for (const transport of ["auto", "net"] as const) {
 			const port = await listen([chainOf([managerOf(tableOf([routeOf("/", forwardTo(remote.name))]))])], [remote], [plain.port]);
 			const response = await get(port, "/");
 			assert.equal(statusOf(response), 503);
-			assert.match(bodyOf(response), /Secret is not supplied by SDS/);
 			assert.deepEqual(plain.received, []);
 			plain.close();
 		});

@@ -78,7 +78,7 @@ export class AsyncRequest implements UpstreamClient, PoolClient {
 			return this.#finish({ kind: "failed", reason: "no healthy upstream" });
 		}
 		if (!cluster.tryHold("requests", "default")) {
-			cluster.count(clusterStat.upstream_rq_pending_overflow);
+			cluster.count(clusterStat.upstream_rq_active_overflow);
 			return this.#finish({ kind: "failed", reason: "overflow" });
 		}
 		this.#host = host;

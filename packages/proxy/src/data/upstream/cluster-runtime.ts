@@ -27,6 +27,8 @@ export class ClusterRuntime {
 	readonly gaugeBase: number;
 	readonly tlsBase: number;
 	readonly responseCodes: ResponseCodes;
+	/** Of answers that were followed by another attempt. */
+	readonly retriedCodes: ResponseCodes;
 	readonly requestMs: Histogram;
 	readonly connectMs: Histogram;
 	readonly transports: TransportChooser;
@@ -55,6 +57,7 @@ export class ClusterRuntime {
 		this.gaugeBase = this.scope.gauges(clusterGauges);
 		this.tlsBase = this.scope.counters(tlsCounters);
 		this.responseCodes = createResponseCodes(context.stats, this.scope, "upstream_rq");
+		this.retriedCodes = createResponseCodes(context.stats, this.scope, "retry.upstream_rq");
 		this.requestMs = this.scope.histogram("upstream_rq_time");
 		this.connectMs = this.scope.histogram("upstream_cx_connect_ms");
 		this.transports = createTransportChooser(config, context);

@@ -149,7 +149,8 @@ export class PoolConnector {
 	#connectFailed(failure: PoolFailure, transportFailure: string): void {
 		const { cluster, priority } = this;
 		cluster.letGo("connections", priority);
-		cluster.count(failure === "connectionTimeout" ? clusterStat.upstream_cx_connect_timeout : clusterStat.upstream_cx_connect_fail);
+		cluster.count(clusterStat.upstream_cx_connect_fail);
+		if (failure === "connectionTimeout") cluster.count(clusterStat.upstream_cx_connect_timeout);
 		this.owner.onConnectFailed(failure, transportFailure);
 		this.failAll(failure, this.transport.isTls ? transportFailure : `delayed connect error: ${transportFailure}`);
 	}

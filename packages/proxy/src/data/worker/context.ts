@@ -30,6 +30,8 @@ export interface WorkerContext {
 	readonly buckets: SharedArrayBuffer;
 	readonly hash64: Hash64;
 	readonly environment: FormatterEnvironment;
+	/** Of a network interface that is not the loopback one; 127.0.0.1 where there is none. */
+	readonly machineAddress: string;
 	/** Uniform in [0, 1). */
 	readonly random: () => number;
 	/** A random UUID, version 4. */

@@ -116,6 +116,8 @@ export function managerOf(table: RouteTable, parts: Partial<HttpConnectionManage
 		http2: http2Defaults,
 		proxy100Continue: false,
 		accessLogs: [],
+		localReplies: undefined,
+		internalRanges: [],
 		schemeOverwrite: undefined,
 		...parts,
 	};

@@ -16,6 +16,7 @@ import { createTimerWheel } from "../transport/timers.ts";
 import { createTransport } from "../transport/transport.ts";
 import { ConfigApplier } from "./config-applier.ts";
 import type { WorkerContext } from "./context.ts";
+import { findMachineAddress } from "./machine-address.ts";
 import { emptySnapshot } from "./snapshot.ts";
 
 const levels = ["trace", "debug", "info", "warn", "error", "critical", "off"] as const;
@@ -73,6 +74,7 @@ export async function createDataWorker(
 		words: viewSharedWords(init.shared),
 		buckets: init.buckets,
 		hash64: await loadHash64(),
+		machineAddress: findMachineAddress(),
 		environment: { hostname: hostname(), env: process.env, nowMs: Date.now },
 		random: Math.random,
 		createRequestId: createRequestIds((bytes) => void randomFillSync(bytes)),

@@ -1,0 +1,57 @@
+import type { LocalReplyConfig, LocalReplyFormat } from "../../config/runtime-config.ts";
+import type { ResponseHead } from "../codec/response-head.ts";
+import type { FormatterEnvironment } from "../headers/formatter.ts";
+import { compileHeaderMutations } from "../headers/header-mutations.ts";
+import { compileLine, compileLogFilter } from "../log/access-log.ts";
+import type { StreamInfo } from "../log/stream-info.ts";
+
+/** What the user's configuration makes of an answer of the proxy's own. */
+export interface RewrittenReply {
+	readonly status: number;
+	readonly body: string | Uint8Array;
+	/** "": as without the configuration. */
+	readonly contentType: string;
+}
+
+/** `info` says the status that there would be; `response` gets the headers. */
+export type RewriteReply = (info: StreamInfo, response: ResponseHead, body: string | Uint8Array) => RewrittenReply;
+
+interface Body {
+	readonly render: (info: StreamInfo) => string;
+	readonly contentType: string;
+}
+
+/** Envoy's `local_reply_config`: the first mapper whose filter matches changes the answer, then its format or the common one makes the body. */
+export function compileLocalReplies(config: LocalReplyConfig, environment: FormatterEnvironment, errors: string[]): RewriteReply {
+	const common = compileBody(config.format, environment, errors);
+	const mappers = config.mappers.map(({ filter, status, body, headers, format }) => ({
+		matches: compileLogFilter(filter, errors),
+		status,
+		body,
+		mutate: compileHeaderMutations([{ add: headers, remove: [] }], environment, errors),
+		format: compileBody(format, environment, errors),
+	}));
+	return (info, response, original) => {
+		const mapper = mappers.find(({ matches }) => matches(info));
+		mapper?.mutate?.(response, info);
+		const status = (info.responseCode = mapper?.status ?? info.responseCode);
+		const body = mapper?.body ?? original;
+		info.localReplyBody = textOf(body);
+		const format = mapper?.format ?? common;
+		return {
+			status,
+			body: format === undefined ? body : format.render(info),
+			contentType: format?.contentType ?? "",
+		};
+	};
+}
+
+export function textOf(body: string | Uint8Array): string {
+	return typeof body === "string" ? body : Buffer.from(body).toString("latin1");
+}
+
+function compileBody(config: LocalReplyFormat | undefined, environment: FormatterEnvironment, errors: string[]): Body | undefined {
+	if (config === undefined) return undefined;
+	const { format, contentType } = config;
+	return { render: compileLine(format, environment, errors), contentType: contentType || (format.kind === "json" ? "application/json" : "text/plain") };
+}
