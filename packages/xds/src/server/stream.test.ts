@@ -5,6 +5,7 @@ import { DeltaDiscoveryResponse, DiscoveryResponse } from "../generated/envoy/se
 import { typeUrls, type XdsType } from "../type-urls.ts";
 import type { EncodedResource, ResourceView } from "./resource.ts";
 import { type ClientRequest, ClientStream } from "./stream.ts";
+import type { WireMessage } from "./wire.ts";
 
 type World = Partial<Record<XdsType, Readonly<Record<string, string>>>>;
 
@@ -43,7 +44,7 @@ function client(protocol: "delta" | "sotw") {
 		const r = DiscoveryResponse.decode(message);
 		return { type: shortType(r.typeUrl), names: r.resources.map((x) => Buffer.from(x.value).toString()), removed: [], nonce: r.nonce };
 	};
-	const write = async (message: Buffer) => void sent.push(decode(message));
+	const write = async ({ pieces }: WireMessage) => void sent.push(decode(Buffer.concat(pieces)));
 	const stream = new ClientStream(protocol, write, systemClock, { nacked: (type, message) => nacks.push(`${type}: ${message}`), synced: () => synced++ });
 	const request = (type: XdsType, change: Partial<ClientRequest["change"]> = {}, answer: { nonce?: string; error?: string } = {}) => {
 		const base = protocol === "delta" ? { protocol, subscribe: [], unsubscribe: [], initial: {} } : { protocol, names: [], version: "" };

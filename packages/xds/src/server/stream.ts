@@ -3,7 +3,7 @@ import { Node } from "../generated/envoy/config/core/v3/base.ts";
 import { type XdsType, xdsTypeOf } from "../type-urls.ts";
 import { type EncodedResource, pushOrder, type ResourceView } from "./resource.ts";
 import { Subscription } from "./subscription.ts";
-import { deltaResponse, type ResponseParts, sotwResponse } from "./wire.ts";
+import { deltaResponse, type ResponseParts, sotwResponse, type WireMessage } from "./wire.ts";
 
 /** Bytes of resources after which a delta response is cut in two: a client must not need to buffer a whole mesh. */
 const deltaResponseBytesMax = 1 << 20;
@@ -55,7 +55,7 @@ interface Gate {
  */
 export class ClientStream {
 	readonly #protocol: "delta" | "sotw";
-	readonly #write: (message: Buffer) => Promise<void>;
+	readonly #write: (message: WireMessage) => Promise<void>;
 	readonly #clock: Clock;
 	readonly #events: StreamEvents;
 	readonly #subscriptions = new Map<XdsType, Subscription>();
@@ -71,7 +71,7 @@ export class ClientStream {
 	/** Responses sent for the present view: 0 means that the view changed nothing for this client. */
 	#sentForView = 0;
 
-	constructor(protocol: "delta" | "sotw", write: (message: Buffer) => Promise<void>, clock: Clock, events: StreamEvents) {
+	constructor(protocol: "delta" | "sotw", write: (message: WireMessage) => Promise<void>, clock: Clock, events: StreamEvents) {
 		this.#protocol = protocol;
 		this.#write = write;
 		this.#clock = clock;
@@ -261,7 +261,7 @@ export class ClientStream {
 		await this.#writeInTime(message);
 	}
 
-	async #writeInTime(message: Buffer): Promise<void> {
+	async #writeInTime(message: WireMessage): Promise<void> {
 		this.#writingSinceMs = this.#clock.monotonicMs();
 		try {
 			await this.#write(message);
