@@ -26,6 +26,7 @@ export interface XdsClient {
 	readonly node: Node;
 	readonly peer: Peer;
 	readonly connectedAtMs: number;
+	readonly protocol: "delta" | "sotw";
 	push(view: ResourceView): void;
 	/** Version of the last view the client has taken and answered whole. */
 	readonly syncedVersion: string;
@@ -238,6 +239,7 @@ function connect(id: number, node: Node, peer: Peer, stream: ClientStream, clock
 		node,
 		peer,
 		connectedAtMs: clock.nowMs(),
+		protocol: stream.protocol,
 		push: (view) => stream.push(view),
 		get syncedVersion() {
 			return stream.syncedVersion;

@@ -22,6 +22,10 @@ function view(version: string, world: World): ResourceView {
 		get: (type, name) => maps.get(type)?.get(name),
 		revision: (type) => JSON.stringify(world[type]),
 		changes: () => undefined,
+		members(type, collection) {
+			if (type !== "vhds" || collection.includes("/")) return undefined;
+			return new Map([...(maps.get(type) ?? [])].filter(([name]) => name.startsWith(`${collection}/`)));
+		},
 	};
 }
 
@@ -214,4 +218,33 @@ test("state of the world: an answer to an older response does not change the sub
 	c.request("rds", { names: ["r", "s"] }, { nonce: second?.nonce ?? "" });
 	c.stream.push(view("2", { rds: { r: "1", s: "2" } }));
 	assert.deepEqual((await c.take())[0]?.names, ["2"]);
+});
+
+test("virtual hosts come by the name of their table: all at first, then what changes, and removals with what takes their place", async () => {
+	const { stream, request, take } = client("delta");
+	const hosts = (...names: readonly string[]) => ({ vhds: Object.fromEntries(names.map((name) => [name.split("=")[0] ?? "", name.split("=")[1] ?? "1"])) });
+	stream.push(view("1", hosts("80/a", "80/b", "90/c")));
+	request("vhds", { subscribe: ["80"] });
+	const [first] = await take();
+	assert.deepEqual([first?.names, first?.removed], [["80/a", "80/b"], []]);
+	request("vhds", {}, { nonce: first?.nonce ?? "" });
+	stream.push(view("2", hosts("80/b=2", "80/d", "90/c=2")));
+	const [second] = await take();
+	assert.deepEqual([second?.names, second?.removed], [["80/b", "80/d"], ["80/a"]]);
+	request("vhds", {}, { nonce: second?.nonce ?? "", error: "80/d: no good" });
+	assert.deepEqual(stream.states().find(({ type }) => type === "vhds")?.nack, { message: "80/d: no good", names: ["80/b", "80/d", "80/a"] });
+	request("vhds", { unsubscribe: ["80"] });
+	request("vhds", { subscribe: ["80"] });
+	assert.deepEqual((await take()).flatMap(({ names }) => names), ["80/b", "80/d"], "asked for anew, all come again");
+});
+
+test("a table without virtual hosts is answered, and one that comes back is sent the difference alone", async () => {
+	const empty = client("delta");
+	empty.stream.push(view("1", { vhds: {} }));
+	empty.request("vhds", { subscribe: ["80"] });
+	assert.deepEqual((await empty.take()).map(({ names, removed }) => [names, removed]), [[[], ["80"]]]);
+	const again = client("delta");
+	again.stream.push(view("1", { vhds: { "80/a": "1", "80/b": "2" } }));
+	again.request("vhds", { subscribe: ["80"], initial: { "80/a": "1", "80/b": "1", "80/gone": "1" } });
+	assert.deepEqual((await again.take()).map(({ names, removed }) => [names, removed]), [[["80/b"], ["80/gone"]]]);
 });

@@ -1,7 +1,7 @@
 import type { Clock } from "@weft/runtime";
 import { Node } from "../generated/envoy/config/core/v3/base.ts";
 import { type XdsType, xdsTypeOf } from "../type-urls.ts";
-import { type EncodedResource, pushOrder, type ResourceView } from "./resource.ts";
+import { collectionTypes, type EncodedResource, pushOrder, type ResourceView } from "./resource.ts";
 import { Subscription } from "./subscription.ts";
 import { deltaResponse, type ResponseParts, sotwResponse, type WireMessage } from "./wire.ts";
 
@@ -11,6 +11,8 @@ const deltaResponseBytesMax = 1 << 20;
 const writeTimeoutMs = 30_000;
 /** How long listeners and routes wait for a client that warms the clusters they will name. */
 const warmTimeoutMs = 5_000;
+
+const gatedTypes: ReadonlySet<XdsType> = new Set<XdsType>(["lds", "rds", "vhds"]);
 
 /** A request of either protocol, reduced to what the server acts on. */
 export interface ClientRequest {
@@ -54,7 +56,7 @@ interface Gate {
  * one response at a time, in push order. A newer view replaces an older one that was not sent yet.
  */
 export class ClientStream {
-	readonly #protocol: "delta" | "sotw";
+	readonly protocol: "delta" | "sotw";
 	readonly #write: (message: WireMessage) => Promise<void>;
 	readonly #clock: Clock;
 	readonly #events: StreamEvents;
@@ -72,7 +74,7 @@ export class ClientStream {
 	#sentForView = 0;
 
 	constructor(protocol: "delta" | "sotw", write: (message: WireMessage) => Promise<void>, clock: Clock, events: StreamEvents) {
-		this.#protocol = protocol;
+		this.protocol = protocol;
 		this.#write = write;
 		this.#clock = clock;
 		this.#events = events;
@@ -155,7 +157,7 @@ export class ClientStream {
 			const subscription = this.#subscriptions.get(type);
 			// At most one round of a type is on its way: a slow client gets the newest state next, not every state.
 			if (!subscription?.dirty || subscription.unanswered.size > 0) continue;
-			if (gated && (type === "lds" || type === "rds")) continue;
+			if (gated && gatedTypes.has(type)) continue;
 			subscription.dirty = false;
 			if (await this.#sendUpserts(subscription, view)) return true;
 		}
@@ -181,11 +183,12 @@ export class ClientStream {
 
 	async #sendUpserts(subscription: Subscription, view: ResourceView): Promise<boolean> {
 		const { upsert, remove } = subscription.difference(view);
+		if (collectionTypes.has(subscription.type)) return this.#sendWhole(subscription, view, upsert, remove);
 		// A name that was asked for and does not exist is answered at once; removals of what is in use wait (sendRemovals).
 		const absent = remove.filter((name) => subscription.resend.has(name) || !subscription.sent.has(name));
 		for (const name of absent) subscription.resend.delete(name);
 		const firstEver = subscription.lastNonce === "";
-		if (this.#protocol === "sotw") {
+		if (this.protocol === "sotw") {
 			if (upsert.length === 0 && !firstEver) return false;
 			const keep = subscription.wildcard ? this.#kept(subscription, view, remove) : upsert;
 			await this.#send(subscription, view, { resources: keep, removed: [] }, upsert);
@@ -194,6 +197,13 @@ export class ClientStream {
 			await this.#sendChunks(subscription, view, upsert, absent);
 		}
 		if (subscription.type === "cds") this.#openGate(upsert, view);
+		return true;
+	}
+
+	/** Members of collections: what goes makes room for what comes. */
+	async #sendWhole(subscription: Subscription, view: ResourceView, upsert: readonly EncodedResource[], removed: readonly string[]): Promise<boolean> {
+		if (this.protocol === "sotw" || upsert.length + removed.length === 0) return false;
+		await this.#send(subscription, view, { resources: upsert, removed }, upsert);
 		return true;
 	}
 
@@ -226,9 +236,10 @@ export class ClientStream {
 	}
 
 	async #sendRemovals(subscription: Subscription, view: ResourceView): Promise<boolean> {
+		if (collectionTypes.has(subscription.type)) return false;
 		const { remove } = subscription.difference(view);
 		if (remove.length === 0) return false;
-		if (this.#protocol === "delta") {
+		if (this.protocol === "delta") {
 			await this.#send(subscription, view, { resources: [], removed: remove }, []);
 			return true;
 		}
@@ -253,9 +264,9 @@ export class ClientStream {
 	): Promise<void> {
 		const nonce = `${view.version}.${++this.#nonce}`;
 		const parts: ResponseParts = { type: subscription.type, version: view.version, nonce, ...content };
-		const message = this.#protocol === "delta" ? deltaResponse(parts) : sotwResponse(parts);
+		const message = this.protocol === "delta" ? deltaResponse(parts) : sotwResponse(parts);
 		subscription.markSent(nonce, view.version, upsert, content.removed);
-		if (this.#protocol === "sotw" && subscription.wildcard) for (const r of upsert) this.#going.set(`${subscription.type}/${r.name}`, r);
+		if (this.protocol === "sotw" && subscription.wildcard) for (const r of upsert) this.#going.set(`${subscription.type}/${r.name}`, r);
 		this.#sentForView++;
 		this.#events.sent?.(subscription.type, content.resources.length, message.length);
 		await this.#writeInTime(message);
