@@ -248,3 +248,41 @@ test("a table without virtual hosts is answered, and one that comes back is sent
 	again.request("vhds", { subscribe: ["80"], initial: { "80/a": "1", "80/b": "1", "80/gone": "1" } });
 	assert.deepEqual((await again.take()).map(({ names, removed }) => [names, removed]), [[["80/b"], ["80/gone"]]]);
 });
+
+test("a wildcard over virtual hosts, as Envoy asks, means those of the tables that it has, after them", async () => {
+	const { stream, request, take } = client("delta");
+	stream.push(view("1", { rds: { "80": "t", "90": "t" }, vhds: { "80/a": "1", "90/b": "1" } }));
+	request("rds", { subscribe: ["80"] });
+	const [table] = await take();
+	request("rds", {}, { nonce: table?.nonce ?? "" });
+	request("vhds");
+	const [first] = await take();
+	assert.deepEqual([first?.type, first?.names], ["vhds", ["80/a"]]);
+	request("vhds", {}, { nonce: first?.nonce ?? "" });
+	request("rds", { subscribe: ["90"] });
+	assert.deepEqual((await take()).map(({ type, names }) => [type, names]), [["rds", ["90"]], ["vhds", ["90/b"]]]);
+});
+
+test("a virtual host that comes and goes between two views that are otherwise alike is taken away again", async () => {
+	const { stream, request, take } = client("delta");
+	const worlds: readonly (readonly string[])[] = [["80/a"], ["80/a", "80/b"], ["80/a"]];
+	// Only what differs between two revisions is named, as Pilot does.
+	const changing = (index: number): ResourceView => ({
+		...view(String(index), { vhds: Object.fromEntries((worlds[index] ?? []).map((name) => [name, "1"])) }),
+		revision: () => worlds[index],
+		changes: (_, since) => {
+			const [before, now] = [since as readonly string[], worlds[index] ?? []];
+			return [...before.filter((name) => !now.includes(name)), ...now.filter((name) => !before.includes(name))];
+		},
+	});
+	request("vhds", { subscribe: ["80"] });
+	const seen: (readonly [readonly string[], readonly string[]])[] = [];
+	for (const index of worlds.keys()) {
+		stream.push(changing(index));
+		for (const { names, removed, nonce } of await take()) {
+			seen.push([names, removed]);
+			request("vhds", {}, { nonce });
+		}
+	}
+	assert.deepEqual(seen, [[["80/a"], []], [["80/b"], []], [[], ["80/b"]]]);
+});

@@ -14,6 +14,8 @@ const warmTimeoutMs = 5_000;
 
 const gatedTypes: ReadonlySet<XdsType> = new Set<XdsType>(["lds", "rds", "vhds"]);
 
+const noNames: ReadonlySet<string> = new Set();
+
 /** A request of either protocol, reduced to what the server acts on. */
 export interface ClientRequest {
 	readonly node: Node | undefined;
@@ -120,7 +122,14 @@ export class ClientStream {
 		const stale = change.protocol === "sotw" && request.nonce !== "" && request.nonce !== subscription.lastNonce;
 		if (change.protocol === "delta") subscription.applyDelta(change.subscribe, change.unsubscribe, change.initial);
 		else if (!stale) subscription.applySotw(change.names);
+		if (type === "rds") this.#followTables();
 		this.#kick();
+	}
+
+	/** Envoy's one wildcard request for virtual hosts stands for all tables that it takes, now and later. */
+	#followTables(): void {
+		const hosts = this.#subscriptions.get("vhds");
+		if (hosts?.wildcard) hosts.dirty = true;
 	}
 
 	close(): void {
@@ -182,6 +191,7 @@ export class ClientStream {
 	}
 
 	async #sendUpserts(subscription: Subscription, view: ResourceView): Promise<boolean> {
+		if (subscription.type === "vhds" && subscription.wildcard) subscription.follow(this.#subscriptions.get("rds")?.names ?? noNames);
 		const { upsert, remove } = subscription.difference(view);
 		if (collectionTypes.has(subscription.type)) return this.#sendWhole(subscription, view, upsert, remove);
 		// A name that was asked for and does not exist is answered at once; removals of what is in use wait (sendRemovals).
@@ -203,7 +213,10 @@ export class ClientStream {
 	/** Members of collections: what goes makes room for what comes. */
 	async #sendWhole(subscription: Subscription, view: ResourceView, upsert: readonly EncodedResource[], removed: readonly string[]): Promise<boolean> {
 		if (this.protocol === "sotw" || upsert.length + removed.length === 0) return false;
-		await this.#send(subscription, view, { resources: upsert, removed }, upsert);
+		const sending = this.#send(subscription, view, { resources: upsert, removed }, upsert);
+		// What comes next is compared with this view: a host that came and went since an older one would be overlooked.
+		subscription.markComplete(view);
+		await sending;
 		return true;
 	}
 

@@ -41,8 +41,8 @@ export class Subscription {
 		const first = !this.started;
 		if (first) {
 			for (const [name, version] of Object.entries(initial)) this.sent.set(name, version);
-			// A first request without names means everything (the legacy wildcard).
-			if (subscribe.length === 0 && wildcardTypes.has(this.type)) this.wildcard = true;
+			// A first request without names means everything (the legacy wildcard); of collections, those that the client's parents name.
+			if (subscribe.length === 0 && (wildcardTypes.has(this.type) || this.#takesCollections)) this.wildcard = true;
 			this.dirty = true;
 		}
 		this.started = true;
@@ -64,6 +64,20 @@ export class Subscription {
 			this.resend.delete(name);
 			if (!this.wildcard) this.sent.delete(name);
 			this.#forgetMembers(name);
+		}
+	}
+
+	/** A wildcard over collections (Envoy asks so for virtual hosts) means those of exactly these parents. */
+	follow(collections: ReadonlySet<string>): void {
+		for (const name of this.names) {
+			if (collections.has(name)) continue;
+			this.names.delete(name);
+			this.#forgetMembers(name);
+		}
+		for (const name of collections) {
+			if (this.names.has(name)) continue;
+			this.names.add(name);
+			this.#complete = undefined;
 		}
 	}
 
@@ -105,7 +119,7 @@ export class Subscription {
 		const offer = (resource: EncodedResource) => {
 			if (this.sent.get(resource.name) !== resource.version || this.resend.has(resource.name)) upsert.push(resource);
 		};
-		const all = this.wildcard ? view.all(this.type) : undefined;
+		const all = this.wildcard && !this.#takesCollections ? view.all(this.type) : undefined;
 		const since = all || this.#complete === undefined || this.resend.size > 0 ? undefined : view.changes(this.type, this.#complete);
 		if (all) for (const resource of all.values()) offer(resource);
 		for (const name of since ?? this.names) {
@@ -140,6 +154,11 @@ export class Subscription {
 		if (members.size === 0 && gone.length === 0 && this.resend.has(collection)) gone.push(collection);
 		this.resend.delete(collection);
 		return gone;
+	}
+
+	/** Everything of the view has been sent. Called in the same turn as `markSent`. */
+	markComplete(view: ResourceView): void {
+		this.#complete = view.revision(this.type);
 	}
 
 	markSent(nonce: string, version: string, upsert: readonly EncodedResource[], removed: readonly string[]): void {
