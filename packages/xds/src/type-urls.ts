@@ -4,6 +4,8 @@ export const typeUrls = {
 	eds: "type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment",
 	lds: "type.googleapis.com/envoy.config.listener.v3.Listener",
 	rds: "type.googleapis.com/envoy.config.route.v3.RouteConfiguration",
+	/** Virtual hosts of a route table one by one, named `table/host`; asked for by the table's name. */
+	vhds: "type.googleapis.com/envoy.config.route.v3.VirtualHost",
 	sds: "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret",
 	ecds: "type.googleapis.com/envoy.config.core.v3.TypedExtensionConfig",
 	/** Istio's own: names and addresses for a sidecar that answers its application's DNS queries. */

@@ -6,7 +6,9 @@ import { typeUrls, type XdsType, xdsTypeOf } from "@weft/xds";
 import type { FromClients, ToClients } from "./protocol.ts";
 import { endpointAddress, namespaceOf } from "./workload.ts";
 
-const [address = "", count = "0"] = process.argv.slice(2);
+const [address = "", count = "0", kind = ""] = process.argv.slice(2);
+/** Clients that take virtual hosts one by one. */
+const vhds = kind === "vhds";
 const tell = (message: FromClients) => process.send?.(message);
 let acks: { client: number; type: string; atMs: number; bytes: number }[] = [];
 let configured = 0;
@@ -23,6 +25,7 @@ function node(i: number) {
 		CLUSTER_ID: "Kubernetes",
 		SERVICE_ACCOUNT: `svc-${i}`,
 		ISTIO_VERSION: "1.30.3",
+		...(vhds ? { VHDS: "true" } : {}),
 	};
 	return { id: `sidecar~${ip}~svc-${i}-0.${namespace}~${namespace}.svc.cluster.local`, cluster: `svc-${i}.${namespace}`, metadata };
 }
@@ -35,7 +38,7 @@ function connect(i: number): void {
 		(request: object) => Buffer.from(DeltaDiscoveryRequest.encode(DeltaDiscoveryRequest.fromPartial(request)).finish()),
 		(bytes: Buffer) => bytes,
 	);
-	const missing = new Set<XdsType>(["cds", "eds", "lds", "rds"]);
+	const missing = new Set<XdsType>(["cds", "eds", "lds", "rds", ...(vhds ? (["vhds"] as const) : [])]);
 	let endpoints = 0;
 	let wanted = Number.POSITIVE_INFINITY;
 	stream.on("error", (error: Error) => {
@@ -57,6 +60,7 @@ function connect(i: number): void {
 		}
 		if (type === "eds") endpoints += names.length;
 		if (type === "lds" && missing.has("lds")) stream.write({ typeUrl: typeUrls.rds, resourceNamesSubscribe: ["80"] });
+		if (vhds && type === "rds" && missing.has("rds")) stream.write({ typeUrl: typeUrls.vhds, resourceNamesSubscribe: ["80"] });
 		if (type !== "eds" || endpoints >= wanted) missing.delete(type);
 		if (missing.size === 0 && endpoints !== Number.NEGATIVE_INFINITY) {
 			endpoints = Number.NEGATIVE_INFINITY;

@@ -9,12 +9,13 @@ const istiod: ControlPlaneResult = {
 	proxies: 200,
 	cold: { lastMs: 14145, cpuMsPerProxy: 88.7, kbPerProxy: 4520 },
 	route: { lastMs: 1196, cpuMsPerProxy: 8.63, kbPerProxy: 619, builds: 0, encodes: 0 },
+	virtualHost: { lastMs: Number.NaN, cpuMsPerProxy: Number.NaN, kbPerProxy: Number.NaN, builds: 0, encodes: 0 },
 	endpoint: { lastMs: 58, cpuMsPerProxy: 0.21, kbPerProxy: 1.8, builds: 0, encodes: 0 },
 	rssMb: 1352,
 	peakRssMb: 1352,
 };
 
-const number = (n: number) => (n >= 100 ? n.toFixed(0) : n >= 10 ? n.toFixed(1) : n.toFixed(2));
+const number = (n: number) => (Number.isNaN(n) ? "–" : n >= 100 ? n.toFixed(0) : n >= 10 ? n.toFixed(1) : n.toFixed(2));
 
 function row(name: string, r: ControlPlaneResult): string {
 	const cells = [
@@ -24,6 +25,9 @@ function row(name: string, r: ControlPlaneResult): string {
 		r.route.lastMs,
 		r.route.cpuMsPerProxy,
 		r.route.kbPerProxy,
+		r.virtualHost.lastMs,
+		r.virtualHost.cpuMsPerProxy,
+		r.virtualHost.kbPerProxy,
 		r.endpoint.lastMs,
 		r.endpoint.cpuMsPerProxy,
 		r.endpoint.kbPerProxy,
@@ -48,8 +52,8 @@ export async function controlPlaneBench(args: readonly string[]): Promise<void> 
 		results.push(await runControlPlane(services, proxies));
 	}
 	const table = [
-		"| | services | proxies | initial: last ms | CPU ms/proxy | kB/proxy | route edit: last ms | CPU ms/proxy | kB/proxy | endpoint: last ms | CPU ms/proxy | kB/proxy | peak RSS MB |",
-		`|${"---|".repeat(13)}`,
+		"| | services | proxies | initial: last ms | CPU ms/proxy | kB/proxy | route edit: last ms | CPU ms/proxy | kB/proxy | by VHDS: last ms | CPU ms/proxy | kB/proxy | endpoint: last ms | CPU ms/proxy | kB/proxy | peak RSS MB |",
+		`|${"---|".repeat(16)}`,
 		...results.map((r) => row("weft", r)),
 		row("istiod 1.30.3 (reference)", istiod),
 	];
@@ -64,7 +68,7 @@ export async function controlPlaneBench(args: readonly string[]): Promise<void> 
 		"",
 		...results.map(
 			(r) =>
-				`${r.services} services, ${r.proxies} proxies: one route edit caused ${r.route.builds} builds and ${r.route.encodes} encodes, one endpoint change ${r.endpoint.builds} and ${r.endpoint.encodes}.`,
+				`${r.services} services, ${r.proxies} proxies: one route edit caused ${r.route.builds} builds and ${r.route.encodes} encodes (${r.virtualHost.builds} and ${r.virtualHost.encodes} by VHDS), one endpoint change ${r.endpoint.builds} and ${r.endpoint.encodes}.`,
 		),
 		"",
 	].join("\n");

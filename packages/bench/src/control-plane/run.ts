@@ -25,6 +25,8 @@ export interface ControlPlaneResult {
 	readonly proxies: number;
 	readonly cold: { readonly lastMs: number; readonly cpuMsPerProxy: number; readonly kbPerProxy: number };
 	readonly route: PushCost;
+	/** The same edit for clients that take virtual hosts one by one. */
+	readonly virtualHost: PushCost;
 	readonly endpoint: PushCost;
 	readonly rssMb: number;
 	readonly peakRssMb: number;
@@ -56,14 +58,19 @@ const usageOf = (server: ChildProcess): Promise<Usage> => ask(server, { kind: "u
 
 const median = (values: readonly number[]) => [...values].sort((a, b) => a - b)[values.length >> 1] ?? 0;
 
-/** Starts a server and `proxies` clients, and measures the three kinds of push. */
+/** Starts a server and `proxies` clients, and measures the kinds of push. */
 export async function runControlPlane(services: number, proxies: number): Promise<ControlPlaneResult> {
+	const { route: virtualHost } = await runClients(services, proxies, "vhds");
+	return { ...(await runClients(services, proxies, "")), virtualHost };
+}
+
+async function runClients(services: number, proxies: number, kind: "" | "vhds"): Promise<Omit<ControlPlaneResult, "virtualHost">> {
 	const script = (name: string) => join(import.meta.dirname, name);
 	const server = fork(script("server.ts"), [String(services)]);
 	const { address } = await message(server, "listening");
 	const before = await usageOf(server);
 	const startedMs = Date.now();
-	const clients = fork(script("clients.ts"), [address, String(proxies)]);
+	const clients = fork(script("clients.ts"), [address, String(proxies), kind]);
 	try {
 		const configured = await message(clients, "configured");
 		await sleep(quietMs);
@@ -74,8 +81,8 @@ export async function runControlPlane(services: number, proxies: number): Promis
 			cpuMsPerProxy: (after.cpuMs - before.cpuMs) / proxies,
 			kbPerProxy: acks.reduce((n, a) => n + a.bytes, 0) / 1000 / proxies,
 		};
-		const route = await measure(server, clients, proxies, "route");
-		const endpoint = await measure(server, clients, proxies, "endpoint");
+		const route = await measure(server, clients, proxies, "route", kind === "vhds" ? "vhds" : "rds");
+		const endpoint = await measure(server, clients, proxies, "endpoint", "eds");
 		const end = await usageOf(server);
 		return { services, proxies, cold, route, endpoint, rssMb: end.rssMb, peakRssMb: end.peakRssMb };
 	} finally {
@@ -100,7 +107,7 @@ async function untilQuiet(clients: ChildProcess): Promise<Acks> {
 	}
 }
 
-async function measure(server: ChildProcess, clients: ChildProcess, proxies: number, what: "route" | "endpoint"): Promise<PushCost> {
+async function measure(server: ChildProcess, clients: ChildProcess, proxies: number, what: "route" | "endpoint", type: string): Promise<PushCost> {
 	const costs: PushCost[] = [];
 	// A control plane lives for days: the first rounds, in which its code is compiled, are not counted.
 	for (let round = 0; round < warmUpRounds + rounds; round++) {
@@ -109,7 +116,7 @@ async function measure(server: ChildProcess, clients: ChildProcess, proxies: num
 		await sleep(debounceMs);
 		const acks = await untilQuiet(clients);
 		const after = await usageOf(server);
-		const reached = new Set(acks.filter((a) => a.type === (what === "route" ? "rds" : "eds")).map((a) => a.client));
+		const reached = new Set(acks.filter((a) => a.type === type).map((a) => a.client));
 		if (reached.size !== proxies) throw new Error(`${what}: only ${reached.size} of ${proxies} proxies were sent the change`);
 		costs.push({
 			lastMs: Math.max(...acks.map((a) => a.atMs)) - atMs - debounceMs,

@@ -50,6 +50,7 @@ function buildView(resources: AdsResources): ResourceView {
 		get: (type, name) => byType.get(type)?.get(name),
 		revision: () => 1,
 		changes: () => undefined,
+		members: () => undefined,
 	};
 }
 

@@ -67,7 +67,9 @@ export function createDiscovery(options: DiscoveryOptions): Discovery {
 		const { workloads, mesh } = push;
 		const known = nodes.get(client);
 		if (known?.workloads === workloads && known.mesh === mesh) return known.node;
-		const fresh = decodeNode(client.node, push);
+		const decoded = decodeNode(client.node, push);
+		// The protocol knows virtual hosts one by one in its delta form alone.
+		const fresh = decoded.vhds && client.protocol !== "delta" ? { ...decoded, vhds: false } : decoded;
 		// Other pods changed, or nothing that a node is read from: what is remembered of it stays valid.
 		const node = known !== undefined && isDeepStrictEqual(known.node, fresh) ? known.node : fresh;
 		nodes.set(client, { node, workloads, mesh });

@@ -3,6 +3,7 @@ import { byAge, compareText, createdMsOf } from "./age.ts";
 import { buildDestinationRuleIndex } from "./destination-rules.ts";
 import { buildEndpointIndex, type ServiceEndpoints } from "./endpoint-index.ts";
 import { type CompiledGatewayApi, compileGatewayApi } from "./gateway-api/compile.ts";
+import { type HeldVirtualServices, holdVirtualServices } from "./held-virtual-services.ts";
 import { type CompiledIngress, compileIngress } from "./ingress.ts";
 import { kubernetesService } from "./kubernetes-service.ts";
 import { type JwksIndex, noJwks } from "./jwks.ts";
@@ -110,7 +111,8 @@ export function buildPush({ snapshot, meshConfig: userConfig, clusterId, jwks = 
 	const sidecars = stable(stages, "sidecars", [...all("Sidecar")].sort(byAge));
 	const gateways = stable(stages, "gateways", buildGateways(all("Gateway"), compiled));
 	const { services, ...registry } = buildRegistry(all, mesh, stages);
-	const rules = { ...buildRules(all, mesh, compiled, stages), policies: buildPolicies(all, mesh, stages), jwks };
+	const { held, ...routing } = buildRules(all, mesh, compiled, stages, previous);
+	const rules = { ...routing, policies: buildPolicies(all, mesh, stages), jwks };
 	const parts = { meshConfig, mesh, services, ...rules, sidecars, gateways };
 	// Neither endpoints nor pods are read by a scope, nor by what is remembered of one.
 	const scopes = stages.scopes.get("scopes", Object.values(parts), () => new Map());
@@ -118,6 +120,7 @@ export function buildPush({ snapshot, meshConfig: userConfig, clusterId, jwks = 
 		version: snapshot.version,
 		...parts,
 		...registry,
+		heldVirtualServices: held,
 		gatewayStatus: compiled.gatewayApi.status,
 		certificates: stages.certificates.get("certificates", [all("Secret"), all("ConfigMap")], () => buildCertificateStore(all("Secret"), all("ConfigMap"))),
 		caches: { scopes, lists: stages.lists, shared: stages.shared },
@@ -265,19 +268,24 @@ function buildRules(
 	mesh: Mesh,
 	{ gatewayApi, ingress }: Compiled,
 	stages: Stages,
-): Pick<PushSnapshot, "virtualServices" | "destinationRules" | "peerAuthentications"> {
+	previous: PushSnapshot | undefined,
+): Pick<PushSnapshot, "virtualServices" | "destinationRules" | "peerAuthentications"> & Pick<HeldVirtualServices, "held"> {
 	const { domain, rootNamespace } = mesh;
 	const rules = stable(stages, "rules", [...all("DestinationRule"), ...gatewayApi.destinationRules]);
 	const policies = all("PeerAuthentication");
 	const routeOptions = { domain, defaultExportTo: mesh.config.defaultVirtualServiceExportTo };
 	const own = buildVirtualServices(all("VirtualService"), routeOptions, stages.virtualServices);
 	const ruleOptions = { domain, defaultExportTo: mesh.config.defaultDestinationRuleExportTo };
+	const destinationRules = stages.destinationRuleIndex.get("rules", [rules, mesh], () => {
+		stages.destinationRules.advance();
+		return buildDestinationRuleIndex(rules, ruleOptions, stages.destinationRules);
+	});
+	const written = [...own, ...gatewayApi.virtualServices, ...ingress.virtualServices].sort(oldestFirst);
+	const { virtualServices, held } = holdVirtualServices(written, destinationRules, previous?.virtualServices);
 	return {
-		virtualServices: stable(stages, "virtual services", [...own, ...gatewayApi.virtualServices, ...ingress.virtualServices].sort(oldestFirst)),
-		destinationRules: stages.destinationRuleIndex.get("rules", [rules, mesh], () => {
-			stages.destinationRules.advance();
-			return buildDestinationRuleIndex(rules, ruleOptions, stages.destinationRules);
-		}),
+		virtualServices: stable(stages, "virtual services", virtualServices),
+		destinationRules,
+		held,
 		peerAuthentications: stages.peerAuthentications.get("policies", [policies, mesh], () => buildPeerAuthenticationIndex(policies, rootNamespace)),
 	};
 }

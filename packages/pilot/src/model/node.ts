@@ -10,10 +10,14 @@ export interface XdsNode {
 	readonly metadata?: Readonly<Record<string, unknown>> | undefined;
 	readonly locality?: Partial<Locality> | undefined;
 	readonly userAgentName?: string | undefined;
+	readonly clientFeatures?: readonly string[] | undefined;
 	readonly extensions?: readonly { readonly name: string }[] | undefined;
 }
 
 const dynamicForwardProxyCluster = "envoy.clusters.dynamic_forward_proxy";
+
+/** In the manner of Envoy's own client features (`node.client_features`). */
+const vhdsFeature = "weft.xds.vhds";
 
 export class NodeError extends Error {}
 
@@ -52,12 +56,15 @@ export function decodeNode(node: XdsNode, push: PushSnapshot): ProxyNode {
 		istioVersion: text(metadata["ISTIO_VERSION"]),
 		istioExtensions: knowsIstio(node, metadata),
 		dynamicForwardProxy: kind === "sidecar" && forwardsDynamically(node),
-		dnsCapture: metadata["DNS_CAPTURE"] === true || metadata["DNS_CAPTURE"] === "true",
+		vhds: isTrue(metadata["VHDS"]) || (node.clientFeatures ?? []).includes(vhdsFeature),
+		dnsCapture: isTrue(metadata["DNS_CAPTURE"]),
 		httpProxyPort: portOf(metadata["HTTP_PROXY_PORT"] ?? push.meshConfig.proxyHttpPort),
 		local: decodeLocal(metadata["WEFT_LOCAL"]),
 		metadata,
 	};
 }
+
+const isTrue = (value: unknown): boolean => value === true || value === "true";
 
 const text = (value: unknown): string => (typeof value === "string" ? value : "");
 

@@ -29,6 +29,11 @@ export interface ProxyNode {
 	readonly istioExtensions: boolean;
 	/** Whether the client can resolve a host when a request names it (envoy.clusters.dynamic_forward_proxy and its filters). */
 	readonly dynamicForwardProxy: boolean;
+	/**
+	 * Whether the client takes virtual hosts one by one (VHDS, delta only): metadata `VHDS`, or the client feature
+	 * `weft.xds.vhds`. Everybody else gets whole route tables.
+	 */
+	readonly vhds: boolean;
 	readonly dnsCapture: boolean;
 	/** Port of an HTTP proxy listener on loopback (Istio's HTTP_PROXY_PORT), or 0. */
 	readonly httpProxyPort: number;

@@ -38,6 +38,8 @@ export interface PushSnapshot {
 	readonly jwks: JwksIndex;
 	/** Oldest first. */
 	readonly gateways: readonly Gateway[];
+	/** VirtualServices that are not in force as they are written (`namespace/name`), with the reason. */
+	readonly heldVirtualServices: ReadonlyMap<string, string>;
 	/** What the Gateway API's status fields of this mesh's objects should say. */
 	readonly gatewayStatus: GatewayApiStatus;
 	readonly endpoints: EndpointIndex;

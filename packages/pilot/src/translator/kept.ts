@@ -1,5 +1,5 @@
 import type { ProxyNode } from "../model/proxy-node.ts";
-import type { EndpointIndex, PushSnapshot } from "../model/push.ts";
+import type { EndpointIndex, PushSnapshot, Scope, VirtualService } from "../model/push.ts";
 import type { ServiceEndpoints } from "../model/endpoint-index.ts";
 import { endpointTraits } from "./clusters/identities.ts";
 import type { ProxyContext } from "./context.ts";
@@ -8,7 +8,7 @@ import { createMemo } from "./memo.ts";
 
 interface Kept<V> {
 	readonly value: V;
-	readonly scope: object;
+	readonly scope: readonly unknown[];
 	readonly inputs: readonly unknown[];
 	endpoints: EndpointIndex;
 }
@@ -24,22 +24,41 @@ export function createKept<V>(): (context: ProxyContext, build: () => V) => V {
 		// A gateway reads the pods behind its own Service, a local proxy the addresses of its Services: they are few, and always built.
 		if (node.kind !== "sidecar" || node.local !== undefined) return build();
 		const inputs = inputsOf(push);
+		const seen = scopeParts(push, scope);
 		const last = known.get(node);
-		if (last?.scope === scope && last.inputs === inputs && (last.endpoints === push.endpoints || !touches(push, last.endpoints, node))) {
+		if (last?.scope === seen && last.inputs === inputs && (last.endpoints === push.endpoints || !touches(push, last.endpoints, node))) {
 			last.endpoints = push.endpoints;
 			return last.value;
 		}
 		const value = build();
-		known.set(node, { value, scope, inputs, endpoints: push.endpoints });
+		known.set(node, { value, scope: seen, inputs, endpoints: push.endpoints });
 		return value;
 	};
 }
 
-/** Everything of a snapshot but its endpoints and pods; of endpoints, what clusters and listeners read of them. The same list while none of it changes. */
+/** What clusters and listeners read of a scope: of VirtualServices no HTTP routes, those are in route tables. The same list while none of it changes. */
+function scopeParts(push: PushSnapshot, scope: Scope): readonly unknown[] {
+	let parts = partsOfScope.get(scope);
+	if (!parts) {
+		const { key, sidecar, services, serviceByHost, destinationRule, egress } = scope;
+		const listeners = egress.flatMap((listener) => [listener.services, ...layer4Of(listener.virtualServices)]);
+		const all = [sidecar, services, serviceByHost, destinationRule, ...listeners];
+		parts = push.caches.lists.get(`kept scope ${key}`, all, () => all);
+		partsOfScope.set(scope, parts);
+	}
+	return parts;
+}
+
+const partsOfScope = new WeakMap<Scope, readonly unknown[]>();
+
+/** VirtualServices that shape listeners by themselves. */
+const layer4Of = (virtualServices: readonly VirtualService[]) => virtualServices.filter(({ spec }) => spec.tls?.length || spec.tcp?.length);
+
+/** Everything else of a snapshot but its endpoints and pods; of endpoints, what clusters and listeners read of them. The same list while none of it changes. */
 function inputsOf(push: PushSnapshot): readonly unknown[] {
 	return ofEndpoints.get([push.endpoints, push.caches.scopes], "", () => {
-		const { version: _, caches: __, endpoints: ___, workloads: ____, servicesByHost: _____, ...parts } = push;
-		const all = [...Object.values(parts), endpointTraits(push), ...push.services.filter(({ headless }) => headless).map((s) => push.endpoints.of(s))];
+		const { version: _, caches: __, endpoints: ___, workloads: ____, servicesByHost: _____, gatewayStatus: ______, heldVirtualServices: _______, virtualServices, ...parts } = push;
+		const all = [...Object.values(parts), ...layer4Of(virtualServices), endpointTraits(push), ...push.services.filter(({ headless }) => headless).map((s) => push.endpoints.of(s))];
 		return push.caches.lists.get("kept inputs", all, () => all);
 	});
 }

@@ -8,7 +8,7 @@ import { scopeOf } from "../model/scope.ts";
 import { buildInboundClusters, buildOutboundClusters, outboundClusterInputs, outboundClustersKey } from "./clusters/index.ts";
 import type { EncodedResource, ProxyContext } from "./context.ts";
 import { encodeResource, stats } from "./encode.ts";
-import { assignmentInputs, assignmentNamesOf, changedHosts, classPlaceKey, clusterLoadAssignments } from "./endpoints/assignments.ts";
+import { assignmentInputs, assignmentNamesOf, changedHosts as hostsWithOtherEndpoints, classPlaceKey, clusterLoadAssignments } from "./endpoints/assignments.ts";
 import { buildListeners } from "./listeners/index.ts";
 import { createKept } from "./kept.ts";
 import { createMemo, none } from "./memo.ts";
@@ -22,7 +22,8 @@ import { servicePortsOf } from "./envoy-filter/service-ports.ts";
 import { clusterHeaderSettings, tableWithHeaderSettings } from "./header-settings.ts";
 import { extensionsFor } from "./policy/workload-policies.ts";
 import { passesByItself } from "./routes/gateway-servers.ts";
-import { buildRouteTable } from "./routes/index.ts";
+import { clientKey } from "./routes/client-key.ts";
+import { buildRouteTable, type SplitTable, splitTable } from "./routes/index.ts";
 import { buildSecret, noSecrets, type SecretRights } from "./secrets.ts";
 
 export { buildPush } from "../model/build-push.ts";
@@ -205,7 +206,9 @@ export function resourceView(push: PushSnapshot, node: ProxyNode, { rights, onMi
 				case "eds":
 					return translation.eds(name);
 				case "rds":
-					return translation.rds(name);
+					return node.vhds ? splitOf(push, node, name)?.shell : translation.rds(name);
+				case "vhds":
+					return node.vhds ? hostsOf(push, node, collectionOf(name))?.get(name) : undefined;
 				case "ecds":
 					return translation.ecds(name);
 				case "sds": {
@@ -218,6 +221,7 @@ export function resourceView(push: PushSnapshot, node: ProxyNode, { rights, onMi
 					return undefined;
 			}
 		},
+		members: (type, collection) => (type === "vhds" && node.vhds ? hostsOf(push, node, collection) : undefined),
 		revision(type) {
 			switch (type) {
 				case "cds":
@@ -229,6 +233,7 @@ export function resourceView(push: PushSnapshot, node: ProxyNode, { rights, onMi
 				case "eds":
 					return assignmentsRevision(push, node);
 				case "rds":
+				case "vhds":
 					return tablesRevision(push, node);
 				case "ecds":
 					return extensionConfigs(contextOf(push, node));
@@ -238,7 +243,10 @@ export function resourceView(push: PushSnapshot, node: ProxyNode, { rights, onMi
 					return empty;
 			}
 		},
-		changes: (type, since) => (type === "eds" ? changedAssignments(push, node, since as AssignmentsRevision) : undefined),
+		changes(type, since) {
+			if (type === "eds") return changedAssignments(push, node, since as AssignmentsRevision);
+			return type === "vhds" ? changedHosts(push, node, since as TablesRevision) : undefined;
+		},
 	};
 }
 
@@ -264,13 +272,19 @@ function changedAssignments(push: PushSnapshot, node: ProxyNode, since: Assignme
 	const alike = now.classKey === since.classKey && now.inputs.every((input, i) => input === since.inputs[i] || input === now.endpoints);
 	if (!alike) return undefined;
 	return changedNames.get([now, since], "", () =>
-		[...changedHosts(push, since.endpoints)].flatMap((host) => assignmentNamesOf(scopeOf(push, node), host, node.kind === "router")),
+		[...hostsWithOtherEndpoints(push, since.endpoints)].flatMap((host) => assignmentNamesOf(scopeOf(push, node), host, node.kind === "router")),
 	);
 }
 
-const patchedRevisions = createMemo<object>();
+/** One object for equal inputs of route tables; what was split for clients of this revision is kept with it. */
+interface TablesRevision {
+	readonly splits: Map<string, SplitTable | undefined>;
+}
 
-/** The same for route tables. */
+const newTables = (): TablesRevision => ({ splits: new Map() });
+
+const patchedRevisions = createMemo<TablesRevision>();
+
 /** Secrets depend on what is in them, on who may read them, and on the Gateways that name them. */
 function secretsRevision(
 	{ certificates, gateways, workloads, caches }: PushSnapshot,
@@ -281,18 +295,55 @@ function secretsRevision(
 	return caches.shared.get(key, [certificates, gateways, workloads], () => ({}));
 }
 
-/** The same for route tables; a gateway's also depend on the Gateways that select it, and on its own pod. */
-function tablesRevision(push: PushSnapshot, node: ProxyNode): object {
+function tablesRevision(push: PushSnapshot, node: ProxyNode): TablesRevision {
 	const built = builtTablesRevision(push, node);
 	const patches: PatchSet | undefined = patchSetFor(push, node);
-	return patches === undefined ? built : patchedRevisions.get([built, patches], "", () => ({}));
+	return patches === undefined ? built : patchedRevisions.get([built, patches], "", newTables);
 }
 
 /** A gateway's also depend on the Gateways that select it, and on its own pod. */
-function builtTablesRevision(push: PushSnapshot, node: ProxyNode): object {
+function builtTablesRevision(push: PushSnapshot, node: ProxyNode): TablesRevision {
 	const { services, virtualServices, destinationRules, sidecars, mesh, gateways, workloads } = push;
-	const { key } = scopeOf(push, node);
+	const context = contextOf(push, node);
 	const inputs = [services, virtualServices, destinationRules, sidecars, mesh];
-	if (node.kind === "sidecar") return push.caches.shared.get(`rds revision ${key}`, inputs, () => ({}));
-	return push.caches.shared.get(`rds revision ${node.id}`, [...inputs, gateways, workloads], () => ({}));
+	const shared = (key: string, all: readonly object[]) => push.caches.shared.get(`rds revision ${key}`, all, newTables) as TablesRevision;
+	if (node.kind === "sidecar") return shared(`${context.scope.key} ${clientKey(context)}`, inputs);
+	return shared(node.id, [...inputs, gateways, workloads]);
+}
+
+/** `table/host`: no table's name has a slash. */
+const collectionOf = (name: string): string => name.slice(0, Math.max(0, name.indexOf("/")));
+
+function splitOf(push: PushSnapshot, node: ProxyNode, name: string): SplitTable | undefined {
+	const { splits } = tablesRevision(push, node);
+	if (!splits.has(name)) {
+		const table = routeTableOf(contextOf(push, node), name);
+		splits.set(name, table && splitTable(table));
+	}
+	return splits.get(name);
+}
+
+/** Undefined: no such table. What a client has of one that is gone serves on until the listener goes, too. */
+function hostsOf(push: PushSnapshot, node: ProxyNode, table: string): Resources | undefined {
+	return table === "" || table.includes("/") ? undefined : splitOf(push, node, table)?.hosts;
+}
+
+const hostChanges = createMemo<readonly string[]>();
+
+/** Virtual hosts that differ from an earlier revision's, in the tables that clients of that revision have asked for. */
+function changedHosts(push: PushSnapshot, node: ProxyNode, since: TablesRevision): readonly string[] | undefined {
+	const tables = [...since.splits];
+	// A table that was gone and is back may have lost hosts meanwhile.
+	if (tables.some(([table, before]) => before === undefined && hostsOf(push, node, table) !== undefined)) return undefined;
+	return hostChanges.get([tablesRevision(push, node), since], String(tables.length), () =>
+		tables.flatMap(([table, before]) => {
+			const now = hostsOf(push, node, table);
+			return now === undefined || before === undefined ? [] : differentHosts(before.hosts, now);
+		}),
+	);
+}
+
+function differentHosts(before: Resources, now: Resources): readonly string[] {
+	const changed = [...now.values()].filter((resource) => before.get(resource.name)?.version !== resource.version).map(({ name }) => name);
+	return [...changed, ...[...before.keys()].filter((name) => !now.has(name))];
 }

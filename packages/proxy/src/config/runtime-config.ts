@@ -87,6 +87,8 @@ export interface RouteTable {
 	readonly mostSpecificHeaderMutationsWins: boolean;
 	readonly ignorePortInHostMatching: boolean;
 	readonly maxDirectResponseBodyBytes: number;
+	/** More virtual hosts come by themselves (VHDS). */
+	readonly vhds: boolean;
 }
 
 export interface VirtualHost {
@@ -671,7 +673,13 @@ export interface ConfigUpdate {
 	readonly clusters: Changes<Cluster>;
 	readonly hosts: readonly ClusterHosts[];
 	readonly routes: Changes<RouteTable>;
+	/** Of tables that are in force and change in nothing else. */
+	readonly virtualHosts: readonly VirtualHostChanges[];
 	readonly secrets: Changes<Secret>;
+}
+
+export interface VirtualHostChanges extends Changes<VirtualHost> {
+	readonly table: string;
 }
 
 export interface Changes<T> {

@@ -40,6 +40,7 @@ function wanted(parts: Partial<Wanted>): Wanted {
 		assignments: new Map(),
 		resolved: new Map(),
 		routes: new Map(),
+		virtualHosts: new Map(),
 		secrets: new Map(),
 		expired: new Set<string>(),
 	};

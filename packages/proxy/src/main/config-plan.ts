@@ -1,5 +1,6 @@
 import type { DecodedCluster } from "../config/decode/index.ts";
 import type { ClusterHosts, Listener, RouteTable, Secret } from "../config/runtime-config.ts";
+import { type HostsOfTable, withHosts } from "./discovered-hosts.ts";
 import { referencesOfCluster, referencesOfListener, referencesOfRoutes } from "./references.ts";
 
 /** What files and the control plane ask for. */
@@ -11,8 +12,10 @@ export interface Wanted {
 	/** Addresses of DNS clusters, by cluster. */
 	readonly resolved: ReadonlyMap<string, ClusterHosts>;
 	readonly routes: ReadonlyMap<string, RouteTable>;
+	/** Virtual hosts that came by themselves, by table; a table that is not here has not been answered. */
+	readonly virtualHosts: ReadonlyMap<string, HostsOfTable>;
 	readonly secrets: ReadonlyMap<string, Secret>;
-	/** Waits that are over (`eds:name`, `rds:name`, `sds:name`): serve without. Without its secret a handshake is refused. */
+	/** Waits that are over (`eds:name`, `rds:name`, `vhds:table`, `sds:name`): serve without. Without its secret a handshake is refused. */
 	readonly expired: ReadonlySet<string>;
 }
 
@@ -44,15 +47,27 @@ export function planNext(wanted: Wanted, inForce: InForce): Plan {
 	const { clusters, hosts } = planClusters(wanted, inForce, waiting);
 	const warming = (name: string) => wanted.clusters.has(name) && !clusters.has(name);
 	const routes = new Map(wanted.routes);
-	for (const [name, table] of wanted.routes) {
-		const missing = first(referencesOfRoutes(table).clusters, warming);
-		if (missing === undefined) continue;
-		waiting.set(`route table ${name}`, `cluster ${missing}`);
+	for (const [name, shell] of wanted.routes) {
+		const table = wholeTable(shell, wanted);
+		const missing = table && first(referencesOfRoutes(table).clusters, warming);
+		if (table !== undefined && missing === undefined) {
+			routes.set(name, table);
+			continue;
+		}
+		waiting.set(`route table ${name}`, missing === undefined ? "its virtual hosts" : `cluster ${missing}`);
 		keepOld(routes, inForce.routes, name);
 	}
 	const listeners = planListeners(wanted, inForce, routes, warming, waiting);
 	keepReferenced(wanted, inForce, { clusters, hosts, routes, listeners });
 	return { next: { listeners, clusters, hosts, routes, secrets: new Map(wanted.secrets) }, waiting };
+}
+
+const noHostsYet: HostsOfTable = new Map();
+
+function wholeTable(shell: RouteTable, { virtualHosts, expired }: Wanted): RouteTable | undefined {
+	if (!shell.vhds) return shell;
+	const hosts = virtualHosts.get(shell.name) ?? (expired.has(`vhds:${shell.name}`) ? noHostsYet : undefined);
+	return hosts && withHosts(shell, hosts);
 }
 
 function keepOld<T>(next: Map<string, T>, old: ReadonlyMap<string, T>, name: string): void {

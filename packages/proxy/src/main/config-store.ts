@@ -1,9 +1,10 @@
 import type { Logger } from "@weft/runtime";
 import type { DecodedCluster } from "../config/decode/index.ts";
-import type { Changes, Cluster, ClusterHosts, ConfigUpdate, Listener, RouteTable, Secret } from "../config/runtime-config.ts";
+import type { Changes, Cluster, ClusterHosts, ConfigUpdate, Listener, RouteTable, Secret, VirtualHost, VirtualHostChanges } from "../config/runtime-config.ts";
 import type { SlotAllocator } from "../config/shared-state.ts";
 import type { ResourceError } from "../config/worker-messages.ts";
 import { type InForce, nothingInForce, planNext, type Wanted } from "./config-plan.ts";
+import { type DiscoveredHost, hostChanges, type HostsOfTable, tableOfHost } from "./discovered-hosts.ts";
 import { SlotTable } from "./slots.ts";
 
 /** A change of what is wanted. Values replace what has the same name. */
@@ -13,6 +14,10 @@ export interface WantedChange {
 	readonly assignments?: Changes<ClusterHosts>;
 	readonly resolved?: Changes<ClusterHosts>;
 	readonly routes?: Changes<RouteTable>;
+	/** By their resource names, `table/host`. The bare name of a table in `remove`: it has none. */
+	readonly virtualHosts?: Changes<DiscoveredHost>;
+	/** Tables whose virtual hosts nobody asks for any more. */
+	readonly forgottenTables?: readonly string[];
 	readonly secrets?: Changes<Secret>;
 	readonly expired?: readonly string[];
 }
@@ -30,6 +35,7 @@ interface MutableWanted {
 	assignments: Map<string, ClusterHosts>;
 	resolved: Map<string, ClusterHosts>;
 	routes: Map<string, RouteTable>;
+	virtualHosts: Map<string, HostsOfTable>;
 	secrets: Map<string, Secret>;
 	expired: Set<string>;
 }
@@ -47,6 +53,7 @@ export class ConfigStore {
 		assignments: new Map(),
 		resolved: new Map(),
 		routes: new Map(),
+		virtualHosts: new Map(),
 		secrets: new Map(),
 		expired: new Set(),
 	};
@@ -106,18 +113,21 @@ export class ConfigStore {
 			clusters: all(this.#clusters.values()),
 			hosts: [...this.#hosts.values()],
 			routes: all(routes.values()),
+			virtualHosts: [],
 			secrets: all(secrets.values()),
 		};
 	}
 
 	/** Resolves when all of this that can be in force is, with what the workers could not do. */
 	apply(change: WantedChange): Promise<readonly ResourceError[]> {
-		const { listeners, clusters, assignments, resolved, routes, secrets } = this.#wanted;
+		const { listeners, clusters, assignments, resolved, routes, virtualHosts, secrets } = this.#wanted;
 		merge(listeners, change.listeners, (value) => value.name);
 		merge(clusters, change.clusters, (value) => value.cluster.name);
 		merge(assignments, change.assignments, (value) => value.cluster);
 		merge(resolved, change.resolved, (value) => value.cluster);
 		merge(routes, change.routes, (value) => value.name);
+		mergeHosts(virtualHosts, change.virtualHosts);
+		for (const table of change.forgottenTables ?? []) virtualHosts.delete(table);
 		merge(secrets, change.secrets, (value) => value.name);
 		for (const key of change.expired ?? []) this.#wanted.expired.add(key);
 		this.#queued ??= (this.#running ?? Promise.resolve()).then(() => {
@@ -170,7 +180,7 @@ export class ConfigStore {
 			listeners: changes(before.listeners, next.listeners),
 			clusters: { upsert, remove: clusters.remove },
 			hosts,
-			routes: changes(before.routes, next.routes),
+			...routeChanges(before.routes, next.routes),
 			secrets: changes(before.secrets, next.secrets),
 		};
 	}
@@ -181,11 +191,41 @@ function merge<T>(into: Map<string, T>, change: Changes<T> | undefined, nameOf: 
 	for (const value of change?.upsert ?? []) into.set(nameOf(value), value);
 }
 
+function mergeHosts(into: Map<string, HostsOfTable>, change: Changes<DiscoveredHost> | undefined): void {
+	if (change === undefined) return;
+	const fresh = new Map<string, Map<string, VirtualHost>>();
+	const of = (table: string) => {
+		let hosts = fresh.get(table);
+		if (!hosts) fresh.set(table, (hosts = new Map(into.get(table))));
+		return hosts;
+	};
+	for (const name of change.remove) {
+		const table = tableOfHost(name);
+		if (table === "") of(name);
+		else of(table).delete(name);
+	}
+	for (const { name, host } of change.upsert) of(tableOfHost(name)).set(name, host);
+	for (const [table, hosts] of fresh) into.set(table, hosts);
+}
+
+/** A table that differs in discovered virtual hosts alone is not sent again: the workers change those. */
+function routeChanges(before: InForce["routes"], next: InForce["routes"]): Pick<ConfigUpdate, "routes" | "virtualHosts"> {
+	const { upsert, remove } = changes(before, next);
+	const whole: RouteTable[] = [];
+	const virtualHosts: VirtualHostChanges[] = [];
+	for (const table of upsert) {
+		const hosts = hostChanges(before.get(table.name), table);
+		if (hosts === undefined) whole.push(table);
+		else virtualHosts.push({ table: table.name, ...hosts });
+	}
+	return { routes: { upsert: whole, remove }, virtualHosts };
+}
+
 function changes<T>(before: ReadonlyMap<string, T>, next: ReadonlyMap<string, T>): Changes<T> {
 	const upsert = [...next].filter(([name, value]) => before.get(name) !== value).map(([, value]) => value);
 	return { upsert, remove: [...before.keys()].filter((name) => !next.has(name)) };
 }
 
-function isEmpty({ listeners, clusters, hosts, routes, secrets }: ConfigUpdate): boolean {
-	return hosts.length === 0 && [listeners, clusters, routes, secrets].every(({ upsert, remove }) => upsert.length + remove.length === 0);
+function isEmpty({ listeners, clusters, hosts, routes, virtualHosts, secrets }: ConfigUpdate): boolean {
+	return hosts.length + virtualHosts.length === 0 && [listeners, clusters, routes, secrets].every(({ upsert, remove }) => upsert.length + remove.length === 0);
 }

@@ -8,6 +8,7 @@ import { Cluster } from "@weft/xds/generated/envoy/config/cluster/v3/cluster.ts"
 import { ClusterLoadAssignment } from "@weft/xds/generated/envoy/config/endpoint/v3/endpoint.ts";
 import { Listener } from "@weft/xds/generated/envoy/config/listener/v3/listener.ts";
 import { RouteConfiguration } from "@weft/xds/generated/envoy/config/route/v3/route.ts";
+import { VirtualHost } from "@weft/xds/generated/envoy/config/route/v3/route_components.ts";
 import { Router } from "@weft/xds/generated/envoy/extensions/filters/http/router/v3/router.ts";
 import { HttpConnectionManager } from "@weft/xds/generated/envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager.ts";
 import { DeltaDiscoveryRequest, DeltaDiscoveryResponse } from "@weft/xds/generated/envoy/service/discovery/v3/discovery.ts";
@@ -96,6 +97,16 @@ const endpoints = (name: string, port: number) => {
 const routes = (name: string, to: string) => {
 	const virtualHosts = [{ name: "all", domains: ["*"], routes: [{ match: { prefix: "/" }, route: { cluster: to } }] }];
 	return packed(name, "envoy.config.route.v3.RouteConfiguration", RouteConfiguration, RouteConfiguration.fromPartial({ name, virtualHosts }));
+};
+/** A table that has only its catch-all; the others come by themselves. */
+const shell = (name: string) => {
+	const virtualHosts = [{ name: "all", domains: ["*"], routes: [{ match: { prefix: "/" }, directResponse: { status: 404 } }] }];
+	const message = RouteConfiguration.fromPartial({ name, virtualHosts, vhds: { configSource: { ads: {} } } });
+	return packed(name, "envoy.config.route.v3.RouteConfiguration", RouteConfiguration, message);
+};
+const host = (name: string, domains: readonly string[], to: string) => {
+	const message = VirtualHost.fromPartial({ name, domains: [...domains], routes: [{ match: { prefix: "/" }, route: { cluster: to } }] });
+	return packed(name, "envoy.config.route.v3.VirtualHost", VirtualHost, message);
 };
 const router = { name: "router", typedConfig: packAny("envoy.extensions.filters.http.router.v3.Router", Router, Router.fromPartial({})) };
 const listener = (name: string, table: string, extra: object[] = []) => {
@@ -259,5 +270,46 @@ describe("the main thread under a control plane", () => {
 				?.clusters.upsert.map(({ name }) => name),
 			["a"],
 		);
+	});
+
+	it("takes virtual hosts one by one: all of a table before it serves, then single ones without the table", async () => {
+		const last = () => updates().at(-1);
+		const hostNames = (update = last()) => update?.virtualHosts.map(({ table, upsert, remove }) => [table, upsert.map(({ name }) => name), remove]);
+		await controlPlane.push("lds", [listener("l2", "t")]);
+		await controlPlane.seen(({ typeUrl, resourceNamesSubscribe }) => typeUrl === typeUrls.rds && resourceNamesSubscribe.includes("t"));
+		assert.equal(await controlPlane.push("rds", [shell("t")]), undefined);
+		const asked = await controlPlane.seen(({ typeUrl }) => typeUrl === typeUrls.vhds);
+		assert.deepEqual(asked.resourceNamesSubscribe, ["t"]);
+		assert.ok(!updates().some(({ routes }) => routes.upsert.some(({ name }) => name === "t")), "the table waits for its virtual hosts");
+		assert.equal(await controlPlane.push("vhds", [host("t/a:80", ["a", "a.x"], "a"), host("t/b:80", ["b"], "b")]), undefined);
+		assert.deepEqual(
+			last()?.routes.upsert.map(({ name, virtualHosts }) => [name, virtualHosts.map((h) => h.name)]),
+			[["t", ["a:80", "b:80", "all"]]],
+		);
+
+		assert.equal(await controlPlane.push("vhds", [host("t/b:80", ["b"], "a")]), undefined);
+		assert.deepEqual([hostNames(), last()?.routes.upsert], [[["t", ["b:80"], []]], []]);
+		assert.equal(await controlPlane.push("vhds", [host("t/c:80", ["a.x"], "a")], ["t/a:80"]), undefined, "a domain moves with what had it");
+		assert.deepEqual(hostNames(), [["t", ["c:80"], ["a:80"]]]);
+		assert.match((await controlPlane.push("vhds", [host("t/d:80", ["b"], "a"), host("t/e:80", ["e"], "a")])) ?? "", /^t\/d:80: domain "b" is already taken by virtual host t\/b:80$/);
+		assert.deepEqual(hostNames(), [["t", ["e:80"], []]]);
+		const dump = await (await fetch(`http://${server.adminAddress}/config_dump?resource=dynamic_route_configs`)).text();
+		for (const name of ["b:80", "c:80", "e:80", "all"]) assert.match(dump, new RegExp(`"name": "${name}"`));
+	});
+
+	it("holds a virtual host back until its cluster is warm", async () => {
+		const before = updates().length;
+		await controlPlane.push("cds", [cluster("late")]);
+		assert.equal(await controlPlane.push("vhds", [host("t/b:80", ["b"], "late")]), undefined);
+		assert.ok(!updates().slice(before).some(({ virtualHosts }) => virtualHosts.length > 0));
+		await controlPlane.push("eds", [endpoints("late", 1)]);
+		assert.deepEqual(updates().at(-1)?.virtualHosts.map(({ upsert }) => upsert.map(({ name }) => name)), [["b:80"]]);
+	});
+
+	it("forgets the virtual hosts of a table that no listener names any more", async () => {
+		await controlPlane.push("lds", [listener("l2", "r")]);
+		const gone = await controlPlane.seen(({ typeUrl, resourceNamesUnsubscribe }) => typeUrl === typeUrls.vhds && resourceNamesUnsubscribe.length > 0);
+		assert.deepEqual(gone.resourceNamesUnsubscribe, ["t"]);
+		assert.deepEqual(updates().at(-1)?.routes.remove, ["t"]);
 	});
 });

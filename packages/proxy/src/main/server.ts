@@ -253,9 +253,13 @@ function applyNames({ resources }: XdsUpdate, onNames: ServerOptions["onNames"])
 	return [];
 }
 
+const vhdsFeature = "weft.xds.vhds";
+
 function nodeOf({ config, version }: ServerOptions): Node {
 	const { id, cluster } = config.node;
-	return Node.fromPartial({ ...config.message.node, id, cluster, userAgentName: "weft-proxy", userAgentVersion: version });
+	// Virtual hosts one by one, from a Pilot that knows the word; to any other it says nothing.
+	const clientFeatures = [...(config.message.node?.clientFeatures ?? []), vhdsFeature];
+	return Node.fromPartial({ ...config.message.node, id, cluster, userAgentName: "weft-proxy", userAgentVersion: version, clientFeatures });
 }
 
 /** Names may take a while to resolve; beyond this the rest is served without what waits for them. */

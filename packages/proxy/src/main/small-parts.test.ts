@@ -145,6 +145,7 @@ describe("the worker pool", () => {
 			clusters: { upsert: [], remove: [] },
 			hosts: [],
 			routes: { upsert: [], remove: [] },
+			virtualHosts: [],
 			secrets: { upsert: [], remove: [] },
 		};
 		const pool = new WorkerPool({

@@ -27,7 +27,7 @@ export interface XdsSourceOptions {
 	/** Secrets that this process has itself: never asked for. */
 	readonly ownSecrets: ReadonlySet<string>;
 	/** Endpoints, routes or secrets that nothing refers to any more, and that are given up. */
-	readonly onForgotten: (type: "eds" | "rds" | "sds", name: string) => void;
+	readonly onForgotten: (type: "eds" | "rds" | "vhds" | "sds", name: string) => void;
 	/** Of the ADS stream. */
 	readonly onConnection: (isConnected: boolean) => void;
 	readonly isStaticSecret: (name: string) => boolean;
@@ -39,7 +39,7 @@ export interface XdsSourceOptions {
 
 const deltaApis = new Set<number>([ApiConfigSource_ApiType.DELTA_GRPC, ApiConfigSource_ApiType.AGGREGATED_DELTA_GRPC]);
 const grpcApis = new Set<number>([...deltaApis, ApiConfigSource_ApiType.GRPC, ApiConfigSource_ApiType.AGGREGATED_GRPC]);
-const typesWaiting = ["eds", "rds", "sds"] as const;
+const typesWaiting = ["eds", "rds", "vhds", "sds"] as const;
 /** How long a listener waits for a route table, as Envoy's initial_fetch_timeout. */
 const fetchTimeoutMs = 15_000;
 
@@ -82,23 +82,29 @@ export class XdsSource {
 		}
 		this.#ads?.subscribe(typeUrls.eds, [...eds.keys()]);
 		this.#ads?.subscribe(typeUrls.rds, [...rds]);
-		this.#forget(eds, rds);
+		const vhds = new Set([...rds].filter((name) => wanted.routes.get(name)?.vhds));
+		this.#ads?.subscribe(typeUrls.vhds, [...vhds]);
+		this.#forget(eds, rds, vhds);
 		this.#followSecrets(secrets);
-		const { assignments, routes } = wanted;
+		const { assignments, routes, virtualHosts } = wanted;
 		this.#wait("eds", eds, (name) => assignments.has(name));
 		const own = [...secrets].filter((name) => !this.#options.ownSecrets.has(name) && !this.#options.isStaticSecret(name));
 		this.#wait("sds", new Map(own.map((name) => [name, fetchTimeoutMs])), (name) => wanted.secrets.has(name));
 		this.#wait("rds", new Map([...rds].map((name) => [name, fetchTimeoutMs])), (name) => routes.has(name));
+		this.#wait("vhds", new Map([...vhds].map((name) => [name, fetchTimeoutMs])), (name) => virtualHosts.has(name));
 	}
 
 	// Endpoints and routes go with what refers to them; the protocol has no removal of its own for them in state of the world.
-	#forget(eds: ReadonlyMap<string, number>, rds: ReadonlySet<string>): void {
+	#forget(eds: ReadonlyMap<string, number>, rds: ReadonlySet<string>, vhds: ReadonlySet<string>): void {
 		const { onForgotten, store } = this.#options;
 		const assignments = [...store.wanted.assignments.keys()].filter((name) => !eds.has(name));
 		const routes = [...store.wanted.routes.keys()].filter((name) => !rds.has(name));
 		for (const name of assignments) onForgotten("eds", name);
 		for (const name of routes) onForgotten("rds", name);
-		if (assignments.length + routes.length > 0) void store.apply({ assignments: { upsert: [], remove: assignments }, routes: { upsert: [], remove: routes } });
+		const forgottenTables = [...store.wanted.virtualHosts.keys()].filter((name) => !vhds.has(name));
+		for (const table of forgottenTables) for (const name of store.wanted.virtualHosts.get(table)?.keys() ?? []) onForgotten("vhds", name);
+		if (assignments.length + routes.length + forgottenTables.length > 0)
+			void store.apply({ assignments: { upsert: [], remove: assignments }, routes: { upsert: [], remove: routes }, forgottenTables });
 	}
 
 	/** Starts a timer for each name that is missing; when it fires, what waits is served without. 0: waits for ever. */

@@ -4,17 +4,20 @@ import { Cluster } from "@weft/xds/generated/envoy/config/cluster/v3/cluster.ts"
 import { ClusterLoadAssignment } from "@weft/xds/generated/envoy/config/endpoint/v3/endpoint.ts";
 import { Listener } from "@weft/xds/generated/envoy/config/listener/v3/listener.ts";
 import { RouteConfiguration } from "@weft/xds/generated/envoy/config/route/v3/route.ts";
+import { VirtualHost } from "@weft/xds/generated/envoy/config/route/v3/route_components.ts";
 import { Secret } from "@weft/xds/generated/envoy/extensions/transport_sockets/tls/v3/secret.ts";
 import {
 	type DecodeEnvironment,
 	decodeAssignment,
 	decodeCluster,
+	decodeDiscoveredHost,
 	type Decoded,
 	decodeListener,
 	decodeRouteTable,
 	decodeSecret,
 } from "../config/decode/index.ts";
 import type { ConfigStore, WantedChange } from "./config-store.ts";
+import { type DiscoveredHost, tableOfHost, withoutTakenDomains } from "./discovered-hosts.ts";
 import type { ResourceRecords } from "./resource-records.ts";
 
 export interface UpdateTarget {
@@ -27,8 +30,8 @@ export interface UpdateTarget {
 }
 
 interface Decoder {
-	readonly field: Exclude<keyof WantedChange, "expired" | "resolved">;
-	readonly decode: (bytes: Uint8Array, environment: DecodeEnvironment) => Decoded<unknown>;
+	readonly field: Exclude<keyof WantedChange, "expired" | "resolved" | "forgottenTables">;
+	readonly decode: (bytes: Uint8Array, environment: DecodeEnvironment, name: string, store: ConfigStore) => Decoded<unknown>;
 }
 
 const decoders: Readonly<Record<Exclude<XdsType, "ecds" | "nds">, Decoder>> = {
@@ -36,8 +39,16 @@ const decoders: Readonly<Record<Exclude<XdsType, "ecds" | "nds">, Decoder>> = {
 	eds: { field: "assignments", decode: (bytes) => decodeAssignment(ClusterLoadAssignment.decode(bytes)) },
 	lds: { field: "listeners", decode: (bytes, environment) => decodeListener(Listener.decode(bytes), environment) },
 	rds: { field: "routes", decode: (bytes, environment) => decodeRouteTable(RouteConfiguration.decode(bytes), environment) },
+	vhds: { field: "virtualHosts", decode: decodeHost },
 	sds: { field: "secrets", decode: (bytes, environment) => decodeSecret(Secret.decode(bytes), environment) },
 };
+
+function decodeHost(bytes: Uint8Array, environment: DecodeEnvironment, name: string, { wanted }: ConfigStore): Decoded<DiscoveredHost> {
+	const table = wanted.routes.get(tableOfHost(name));
+	if (table === undefined) return { value: undefined, errors: ["virtual host of a route table that is not there"] };
+	const { value, errors } = decodeDiscoveredHost(name, VirtualHost.decode(bytes), table.maxDirectResponseBodyBytes, environment);
+	return { value: value && { name, host: value }, errors };
+}
 
 /**
  * Decodes a response and puts it in force. The good resources of a response count, the bad ones are refused by name, as
@@ -49,7 +60,8 @@ export function applyUpdates(target: UpdateTarget): ApplyUpdate {
 		const decoder = type !== undefined && type !== "ecds" && type !== "nds" ? decoders[type] : undefined;
 		if (type === undefined || decoder === undefined) return [{ name: "", message: `resources of type ${stripTypeUrl(update.typeUrl)} are not implemented` }];
 		const rejected: RejectedResource[] = [];
-		const upsert = decodeChanged(type, decoder, update, target, rejected);
+		const changed = decodeChanged(type, decoder, update, target, rejected);
+		const upsert = type === "vhds" ? withoutTakenDomains(changed as DiscoveredHost[], update.removed, target.store.wanted, rejected) : changed;
 		const gone = update.removed.filter((name) => !isStatic(target, type, name));
 		// A secret that is in use stays, as in Envoy; one that was waited for is not there: what needs it is served, and refuses handshakes.
 		const isKept = type === "sds";
@@ -80,7 +92,7 @@ function decodeChanged(type: XdsType, { decode }: Decoder, update: XdsUpdate, ta
 		}
 		const isSame = before !== undefined && Buffer.from(before.resource.value).equals(resource.value) && target.records.failure(type, name) === undefined;
 		if (!isSame) {
-			const { value, errors } = decodeOne(decode, type, resource, target.environment);
+			const { value, errors } = decodeOne((bytes, environment) => decode(bytes, environment, name, target.store), type, resource, target.environment);
 			for (const message of errors) rejected.push({ name, message });
 			if (value === undefined) continue;
 			changed.push(value);
@@ -90,7 +102,7 @@ function decodeChanged(type: XdsType, { decode }: Decoder, update: XdsUpdate, ta
 	return changed;
 }
 
-function decodeOne(decode: Decoder["decode"], type: XdsType, resource: Any, environment: DecodeEnvironment): Decoded<unknown> {
+function decodeOne(decode: (bytes: Uint8Array, environment: DecodeEnvironment) => Decoded<unknown>, type: XdsType, resource: Any, environment: DecodeEnvironment): Decoded<unknown> {
 	if (stripTypeUrl(resource.typeUrl) !== stripTypeUrl(typeUrls[type]))
 		return { value: undefined, errors: [`expected a ${stripTypeUrl(typeUrls[type])}, got a ${stripTypeUrl(resource.typeUrl)}`] };
 	try {

@@ -1,3 +1,5 @@
+import { typeUrls } from "../type-urls.ts";
+
 /** What the client wants of one type and what it has. */
 export interface Subscription {
 	readonly typeUrl: string;
@@ -34,12 +36,26 @@ export function changeNames(subscription: Subscription, names: readonly string[]
 	const had = before === "*" ? new Set<string>() : before;
 	const subscribe = [...after].filter((name) => !had.has(name));
 	const unsubscribe = [...had].filter((name) => !after.has(name));
-	for (const name of unsubscribe) subscription.versions.delete(name);
+	for (const name of unsubscribe) {
+		subscription.versions.delete(name);
+		for (const held of takesCollections(subscription) ? subscription.versions.keys() : []) if (collectionOf(held) === name) subscription.versions.delete(held);
+	}
 	return subscribe.length + unsubscribe.length === 0 ? undefined : { subscribe, unsubscribe };
 }
 
+/** Virtual hosts are asked for by the name of their table, and come as `table/host`. */
+const takesCollections = ({ typeUrl }: Subscription): boolean => typeUrl === typeUrls.vhds;
+
+const collectionOf = (name: string): string => name.slice(0, Math.max(0, name.indexOf("/")));
+
+/** Whether a resource of this name is one of those that were asked for. */
+export function isWanted(subscription: Subscription, name: string): boolean {
+	const { names } = subscription;
+	return names === "*" || names.has(name) || (takesCollections(subscription) && names.has(collectionOf(name)));
+}
+
 /** Clusters first, then what they need, then listeners and what those need: the order in which a proxy comes up. */
-const typeOrder = ["Cluster", "ClusterLoadAssignment", "Listener", "RouteConfiguration", "Secret"];
+const typeOrder = ["Cluster", "ClusterLoadAssignment", "Listener", "RouteConfiguration", "VirtualHost", "Secret"];
 
 export function compareTypes(a: string, b: string): number {
 	const rank = (url: string) => {

@@ -10,7 +10,7 @@ import {
 import { typeUrls } from "../type-urls.ts";
 import { resourceName } from "./resource-name.ts";
 import type { OpenStream, XdsStream } from "./stream.ts";
-import { changeNames, compareTypes, createSubscription, type NameChange, type Subscription } from "./subscription.ts";
+import { changeNames, compareTypes, createSubscription, isWanted, type NameChange, type Subscription } from "./subscription.ts";
 
 export interface XdsResource {
 	readonly name: string;
@@ -222,11 +222,12 @@ class StreamingClient implements XdsClient {
 		}
 	}
 
-	#remember({ versions, names }: Subscription, update: XdsUpdate, rejected: readonly RejectedResource[]): void {
+	#remember(subscription: Subscription, update: XdsUpdate, rejected: readonly RejectedResource[]): void {
+		const { versions } = subscription;
 		const bad = new Set(rejected.map(({ name }) => name));
 		for (const { name, version } of update.resources) {
 			// A name that was given up while its resource was on the way is not held.
-			if (!bad.has(name) && (names === "*" || names.has(name))) versions.set(name, version);
+			if (!bad.has(name) && isWanted(subscription, name)) versions.set(name, version);
 		}
 		for (const name of update.removed) versions.delete(name);
 	}

@@ -5,6 +5,7 @@ import type { Any } from "../generated/google/protobuf/any.ts";
 import { DeltaDiscoveryRequest, DiscoveryRequest, DiscoveryResponse } from "../generated/envoy/service/discovery/v3/discovery.ts";
 import type { XdsType } from "../type-urls.ts";
 import type { ResourceView } from "./resource.ts";
+import { createMessageWriter, type MessageWriter } from "./message-writer.ts";
 import { type ClientRequest, ClientStream, type StreamState } from "./stream.ts";
 
 /** Largest request taken: names of every cluster of a large mesh fit. */
@@ -25,6 +26,7 @@ export interface XdsClient {
 	readonly node: Node;
 	readonly peer: Peer;
 	readonly connectedAtMs: number;
+	readonly protocol: "delta" | "sotw";
 	push(view: ResourceView): void;
 	/** Version of the last view the client has taken and answered whole. */
 	readonly syncedVersion: string;
@@ -94,7 +96,7 @@ function method(name: string, decode: (bytes: Buffer) => ClientRequest): Service
 		path: `/envoy.service.discovery.v3.AggregatedDiscoveryService/${name}`,
 		requestStream: true,
 		responseStream: true,
-		// Bytes are encoded by wire.ts; grpc-js only frames them.
+		// Bytes are encoded by wire.ts and framed by message-writer.ts.
 		requestSerialize: passBuffer,
 		requestDeserialize: decode,
 		responseSerialize: passBuffer,
@@ -153,10 +155,7 @@ function serve(call: Stream, protocol: "delta" | "sotw", id: number, options: Ad
 		call.emit("error", { code, details, metadata: call.metadata });
 	};
 	let client: XdsClient | undefined;
-	const write = (message: Buffer) =>
-		new Promise<void>((resolve, reject) => {
-			call.write(message, (error?: Error | null) => (error ? reject(error) : resolve()));
-		});
+	const write = createMessageWriter(call);
 	const of = (report: (client: XdsClient) => void) => client && report(client);
 	const stream = new ClientStream(protocol, write, clock, {
 		sent: (type, resources, bytes) => of((c) => delegate.sent?.(c, type, resources, bytes)),
@@ -216,7 +215,7 @@ function serve(call: Stream, protocol: "delta" | "sotw", id: number, options: Ad
 	call.on("error", end);
 }
 
-function answerDebug({ debug }: AdsServerOptions, request: ClientRequest, peer: Peer, write: (message: Buffer) => Promise<void>): void {
+function answerDebug({ debug }: AdsServerOptions, request: ClientRequest, peer: Peer, write: MessageWriter): void {
 	// With a nonce it is the answer to our answer.
 	if (!debug || request.change.protocol !== "sotw" || request.nonce !== "") return;
 	const answer = debug({ typeUrl: request.typeUrl, names: request.change.names, peer });
@@ -230,7 +229,8 @@ function answerDebug({ debug }: AdsServerOptions, request: ClientRequest, peer: 
 		controlPlane: { identifier },
 	});
 	// A client that is gone has its own event.
-	write(Buffer.from(DiscoveryResponse.encode(response).finish())).catch(() => undefined);
+	const bytes = DiscoveryResponse.encode(response).finish();
+	write({ pieces: [bytes], length: bytes.length }).catch(() => undefined);
 }
 
 function connect(id: number, node: Node, peer: Peer, stream: ClientStream, clock: Clock, fail: (code: number, details: string) => void): XdsClient {
@@ -239,6 +239,7 @@ function connect(id: number, node: Node, peer: Peer, stream: ClientStream, clock
 		node,
 		peer,
 		connectedAtMs: clock.nowMs(),
+		protocol: stream.protocol,
 		push: (view) => stream.push(view),
 		get syncedVersion() {
 			return stream.syncedVersion;

@@ -5,6 +5,7 @@ import { DeltaDiscoveryResponse, DiscoveryResponse } from "../generated/envoy/se
 import { typeUrls, type XdsType } from "../type-urls.ts";
 import type { EncodedResource, ResourceView } from "./resource.ts";
 import { type ClientRequest, ClientStream } from "./stream.ts";
+import type { WireMessage } from "./wire.ts";
 
 type World = Partial<Record<XdsType, Readonly<Record<string, string>>>>;
 
@@ -21,6 +22,10 @@ function view(version: string, world: World): ResourceView {
 		get: (type, name) => maps.get(type)?.get(name),
 		revision: (type) => JSON.stringify(world[type]),
 		changes: () => undefined,
+		members(type, collection) {
+			if (type !== "vhds" || collection.includes("/")) return undefined;
+			return new Map([...(maps.get(type) ?? [])].filter(([name]) => name.startsWith(`${collection}/`)));
+		},
 	};
 }
 
@@ -43,7 +48,7 @@ function client(protocol: "delta" | "sotw") {
 		const r = DiscoveryResponse.decode(message);
 		return { type: shortType(r.typeUrl), names: r.resources.map((x) => Buffer.from(x.value).toString()), removed: [], nonce: r.nonce };
 	};
-	const write = async (message: Buffer) => void sent.push(decode(message));
+	const write = async ({ pieces }: WireMessage) => void sent.push(decode(Buffer.concat(pieces)));
 	const stream = new ClientStream(protocol, write, systemClock, { nacked: (type, message) => nacks.push(`${type}: ${message}`), synced: () => synced++ });
 	const request = (type: XdsType, change: Partial<ClientRequest["change"]> = {}, answer: { nonce?: string; error?: string } = {}) => {
 		const base = protocol === "delta" ? { protocol, subscribe: [], unsubscribe: [], initial: {} } : { protocol, names: [], version: "" };
@@ -213,4 +218,71 @@ test("state of the world: an answer to an older response does not change the sub
 	c.request("rds", { names: ["r", "s"] }, { nonce: second?.nonce ?? "" });
 	c.stream.push(view("2", { rds: { r: "1", s: "2" } }));
 	assert.deepEqual((await c.take())[0]?.names, ["2"]);
+});
+
+test("virtual hosts come by the name of their table: all at first, then what changes, and removals with what takes their place", async () => {
+	const { stream, request, take } = client("delta");
+	const hosts = (...names: readonly string[]) => ({ vhds: Object.fromEntries(names.map((name) => [name.split("=")[0] ?? "", name.split("=")[1] ?? "1"])) });
+	stream.push(view("1", hosts("80/a", "80/b", "90/c")));
+	request("vhds", { subscribe: ["80"] });
+	const [first] = await take();
+	assert.deepEqual([first?.names, first?.removed], [["80/a", "80/b"], []]);
+	request("vhds", {}, { nonce: first?.nonce ?? "" });
+	stream.push(view("2", hosts("80/b=2", "80/d", "90/c=2")));
+	const [second] = await take();
+	assert.deepEqual([second?.names, second?.removed], [["80/b", "80/d"], ["80/a"]]);
+	request("vhds", {}, { nonce: second?.nonce ?? "", error: "80/d: no good" });
+	assert.deepEqual(stream.states().find(({ type }) => type === "vhds")?.nack, { message: "80/d: no good", names: ["80/b", "80/d", "80/a"] });
+	request("vhds", { unsubscribe: ["80"] });
+	request("vhds", { subscribe: ["80"] });
+	assert.deepEqual((await take()).flatMap(({ names }) => names), ["80/b", "80/d"], "asked for anew, all come again");
+});
+
+test("a table without virtual hosts is answered, and one that comes back is sent the difference alone", async () => {
+	const empty = client("delta");
+	empty.stream.push(view("1", { vhds: {} }));
+	empty.request("vhds", { subscribe: ["80"] });
+	assert.deepEqual((await empty.take()).map(({ names, removed }) => [names, removed]), [[[], ["80"]]]);
+	const again = client("delta");
+	again.stream.push(view("1", { vhds: { "80/a": "1", "80/b": "2" } }));
+	again.request("vhds", { subscribe: ["80"], initial: { "80/a": "1", "80/b": "1", "80/gone": "1" } });
+	assert.deepEqual((await again.take()).map(({ names, removed }) => [names, removed]), [[["80/b"], ["80/gone"]]]);
+});
+
+test("a wildcard over virtual hosts, as Envoy asks, means those of the tables that it has, after them", async () => {
+	const { stream, request, take } = client("delta");
+	stream.push(view("1", { rds: { "80": "t", "90": "t" }, vhds: { "80/a": "1", "90/b": "1" } }));
+	request("rds", { subscribe: ["80"] });
+	const [table] = await take();
+	request("rds", {}, { nonce: table?.nonce ?? "" });
+	request("vhds");
+	const [first] = await take();
+	assert.deepEqual([first?.type, first?.names], ["vhds", ["80/a"]]);
+	request("vhds", {}, { nonce: first?.nonce ?? "" });
+	request("rds", { subscribe: ["90"] });
+	assert.deepEqual((await take()).map(({ type, names }) => [type, names]), [["rds", ["90"]], ["vhds", ["90/b"]]]);
+});
+
+test("a virtual host that comes and goes between two views that are otherwise alike is taken away again", async () => {
+	const { stream, request, take } = client("delta");
+	const worlds: readonly (readonly string[])[] = [["80/a"], ["80/a", "80/b"], ["80/a"]];
+	// Only what differs between two revisions is named, as Pilot does.
+	const changing = (index: number): ResourceView => ({
+		...view(String(index), { vhds: Object.fromEntries((worlds[index] ?? []).map((name) => [name, "1"])) }),
+		revision: () => worlds[index],
+		changes: (_, since) => {
+			const [before, now] = [since as readonly string[], worlds[index] ?? []];
+			return [...before.filter((name) => !now.includes(name)), ...now.filter((name) => !before.includes(name))];
+		},
+	});
+	request("vhds", { subscribe: ["80"] });
+	const seen: (readonly [readonly string[], readonly string[]])[] = [];
+	for (const index of worlds.keys()) {
+		stream.push(changing(index));
+		for (const { names, removed, nonce } of await take()) {
+			seen.push([names, removed]);
+			request("vhds", {}, { nonce });
+		}
+	}
+	assert.deepEqual(seen, [[["80/a"], []], [["80/b"], []], [[], ["80/b"]]]);
 });

@@ -1,9 +1,9 @@
 import type { Clock } from "@weft/runtime";
 import { Node } from "../generated/envoy/config/core/v3/base.ts";
 import { type XdsType, xdsTypeOf } from "../type-urls.ts";
-import { type EncodedResource, pushOrder, type ResourceView } from "./resource.ts";
+import { collectionTypes, type EncodedResource, pushOrder, type ResourceView } from "./resource.ts";
 import { Subscription } from "./subscription.ts";
-import { deltaResponse, type ResponseParts, sotwResponse } from "./wire.ts";
+import { deltaResponse, type ResponseParts, sotwResponse, type WireMessage } from "./wire.ts";
 
 /** Bytes of resources after which a delta response is cut in two: a client must not need to buffer a whole mesh. */
 const deltaResponseBytesMax = 1 << 20;
@@ -11,6 +11,10 @@ const deltaResponseBytesMax = 1 << 20;
 const writeTimeoutMs = 30_000;
 /** How long listeners and routes wait for a client that warms the clusters they will name. */
 const warmTimeoutMs = 5_000;
+
+const gatedTypes: ReadonlySet<XdsType> = new Set<XdsType>(["lds", "rds", "vhds"]);
+
+const noNames: ReadonlySet<string> = new Set();
 
 /** A request of either protocol, reduced to what the server acts on. */
 export interface ClientRequest {
@@ -54,8 +58,8 @@ interface Gate {
  * one response at a time, in push order. A newer view replaces an older one that was not sent yet.
  */
 export class ClientStream {
-	readonly #protocol: "delta" | "sotw";
-	readonly #write: (message: Buffer) => Promise<void>;
+	readonly protocol: "delta" | "sotw";
+	readonly #write: (message: WireMessage) => Promise<void>;
 	readonly #clock: Clock;
 	readonly #events: StreamEvents;
 	readonly #subscriptions = new Map<XdsType, Subscription>();
@@ -71,8 +75,8 @@ export class ClientStream {
 	/** Responses sent for the present view: 0 means that the view changed nothing for this client. */
 	#sentForView = 0;
 
-	constructor(protocol: "delta" | "sotw", write: (message: Buffer) => Promise<void>, clock: Clock, events: StreamEvents) {
-		this.#protocol = protocol;
+	constructor(protocol: "delta" | "sotw", write: (message: WireMessage) => Promise<void>, clock: Clock, events: StreamEvents) {
+		this.protocol = protocol;
 		this.#write = write;
 		this.#clock = clock;
 		this.#events = events;
@@ -118,7 +122,14 @@ export class ClientStream {
 		const stale = change.protocol === "sotw" && request.nonce !== "" && request.nonce !== subscription.lastNonce;
 		if (change.protocol === "delta") subscription.applyDelta(change.subscribe, change.unsubscribe, change.initial);
 		else if (!stale) subscription.applySotw(change.names);
+		if (type === "rds") this.#followTables();
 		this.#kick();
+	}
+
+	/** Envoy's one wildcard request for virtual hosts stands for all tables that it takes, now and later. */
+	#followTables(): void {
+		const hosts = this.#subscriptions.get("vhds");
+		if (hosts?.wildcard) hosts.dirty = true;
 	}
 
 	close(): void {
@@ -155,7 +166,7 @@ export class ClientStream {
 			const subscription = this.#subscriptions.get(type);
 			// At most one round of a type is on its way: a slow client gets the newest state next, not every state.
 			if (!subscription?.dirty || subscription.unanswered.size > 0) continue;
-			if (gated && (type === "lds" || type === "rds")) continue;
+			if (gated && gatedTypes.has(type)) continue;
 			subscription.dirty = false;
 			if (await this.#sendUpserts(subscription, view)) return true;
 		}
@@ -180,12 +191,14 @@ export class ClientStream {
 	}
 
 	async #sendUpserts(subscription: Subscription, view: ResourceView): Promise<boolean> {
+		if (subscription.type === "vhds" && subscription.wildcard) subscription.follow(this.#subscriptions.get("rds")?.names ?? noNames);
 		const { upsert, remove } = subscription.difference(view);
+		if (collectionTypes.has(subscription.type)) return this.#sendWhole(subscription, view, upsert, remove);
 		// A name that was asked for and does not exist is answered at once; removals of what is in use wait (sendRemovals).
 		const absent = remove.filter((name) => subscription.resend.has(name) || !subscription.sent.has(name));
 		for (const name of absent) subscription.resend.delete(name);
 		const firstEver = subscription.lastNonce === "";
-		if (this.#protocol === "sotw") {
+		if (this.protocol === "sotw") {
 			if (upsert.length === 0 && !firstEver) return false;
 			const keep = subscription.wildcard ? this.#kept(subscription, view, remove) : upsert;
 			await this.#send(subscription, view, { resources: keep, removed: [] }, upsert);
@@ -194,6 +207,16 @@ export class ClientStream {
 			await this.#sendChunks(subscription, view, upsert, absent);
 		}
 		if (subscription.type === "cds") this.#openGate(upsert, view);
+		return true;
+	}
+
+	/** Members of collections: what goes makes room for what comes. */
+	async #sendWhole(subscription: Subscription, view: ResourceView, upsert: readonly EncodedResource[], removed: readonly string[]): Promise<boolean> {
+		if (this.protocol === "sotw" || upsert.length + removed.length === 0) return false;
+		const sending = this.#send(subscription, view, { resources: upsert, removed }, upsert);
+		// What comes next is compared with this view: a host that came and went since an older one would be overlooked.
+		subscription.markComplete(view);
+		await sending;
 		return true;
 	}
 
@@ -226,9 +249,10 @@ export class ClientStream {
 	}
 
 	async #sendRemovals(subscription: Subscription, view: ResourceView): Promise<boolean> {
+		if (collectionTypes.has(subscription.type)) return false;
 		const { remove } = subscription.difference(view);
 		if (remove.length === 0) return false;
-		if (this.#protocol === "delta") {
+		if (this.protocol === "delta") {
 			await this.#send(subscription, view, { resources: [], removed: remove }, []);
 			return true;
 		}
@@ -253,15 +277,15 @@ export class ClientStream {
 	): Promise<void> {
 		const nonce = `${view.version}.${++this.#nonce}`;
 		const parts: ResponseParts = { type: subscription.type, version: view.version, nonce, ...content };
-		const message = this.#protocol === "delta" ? deltaResponse(parts) : sotwResponse(parts);
+		const message = this.protocol === "delta" ? deltaResponse(parts) : sotwResponse(parts);
 		subscription.markSent(nonce, view.version, upsert, content.removed);
-		if (this.#protocol === "sotw" && subscription.wildcard) for (const r of upsert) this.#going.set(`${subscription.type}/${r.name}`, r);
+		if (this.protocol === "sotw" && subscription.wildcard) for (const r of upsert) this.#going.set(`${subscription.type}/${r.name}`, r);
 		this.#sentForView++;
 		this.#events.sent?.(subscription.type, content.resources.length, message.length);
 		await this.#writeInTime(message);
 	}
 
-	async #writeInTime(message: Buffer): Promise<void> {
+	async #writeInTime(message: WireMessage): Promise<void> {
 		this.#writingSinceMs = this.#clock.monotonicMs();
 		try {
 			await this.#write(message);

@@ -1,5 +1,5 @@
 import type { XdsType } from "../type-urls.ts";
-import { type EncodedResource, type ResourceView, wildcardTypes } from "./resource.ts";
+import { collectionTypes, type EncodedResource, type ResourceView, wildcardTypes } from "./resource.ts";
 
 export interface Difference {
 	readonly upsert: readonly EncodedResource[];
@@ -29,16 +29,20 @@ export class Subscription {
 	/** Set by the first request, for the legacy meaning of "no names". */
 	started = false;
 
+	readonly #takesCollections: boolean;
+
 	constructor(type: XdsType) {
 		this.type = type;
+		this.#takesCollections = collectionTypes.has(type);
 	}
 
 	/** Delta: https://www.envoyproxy.io/docs/envoy/latest/api-docs/xds_protocol#incremental-xds. */
 	applyDelta(subscribe: readonly string[], unsubscribe: readonly string[], initial: Readonly<Record<string, string>>): void {
-		if (!this.started) {
+		const first = !this.started;
+		if (first) {
 			for (const [name, version] of Object.entries(initial)) this.sent.set(name, version);
-			// A first request without names means everything (the legacy wildcard).
-			if (subscribe.length === 0 && wildcardTypes.has(this.type)) this.wildcard = true;
+			// A first request without names means everything (the legacy wildcard); of collections, those that the client's parents name.
+			if (subscribe.length === 0 && (wildcardTypes.has(this.type) || this.#takesCollections)) this.wildcard = true;
 			this.dirty = true;
 		}
 		this.started = true;
@@ -47,6 +51,8 @@ export class Subscription {
 			if (name === "*") this.wildcard = true;
 			else {
 				this.names.add(name);
+				// A collection that is asked for once more begins anew.
+				if (!first) this.#forgetMembers(name);
 				// Asked (again) by name: an answer is due even if nothing changed, unless it told us its version at start.
 				if (!Object.hasOwn(initial, name)) this.resend.add(name);
 			}
@@ -57,7 +63,27 @@ export class Subscription {
 			this.names.delete(name);
 			this.resend.delete(name);
 			if (!this.wildcard) this.sent.delete(name);
+			this.#forgetMembers(name);
 		}
+	}
+
+	/** A wildcard over collections (Envoy asks so for virtual hosts) means those of exactly these parents. */
+	follow(collections: ReadonlySet<string>): void {
+		for (const name of this.names) {
+			if (collections.has(name)) continue;
+			this.names.delete(name);
+			this.#forgetMembers(name);
+		}
+		for (const name of collections) {
+			if (this.names.has(name)) continue;
+			this.names.add(name);
+			this.#complete = undefined;
+		}
+	}
+
+	#forgetMembers(collection: string): void {
+		if (!this.#takesCollections) return;
+		for (const name of this.sent.keys()) if (name.startsWith(`${collection}/`) && !this.names.has(name)) this.sent.delete(name);
 	}
 
 	/** State of the world: the names are the whole subscription. */
@@ -93,18 +119,46 @@ export class Subscription {
 		const offer = (resource: EncodedResource) => {
 			if (this.sent.get(resource.name) !== resource.version || this.resend.has(resource.name)) upsert.push(resource);
 		};
-		const all = this.wildcard ? view.all(this.type) : undefined;
+		const all = this.wildcard && !this.#takesCollections ? view.all(this.type) : undefined;
 		const since = all || this.#complete === undefined || this.resend.size > 0 ? undefined : view.changes(this.type, this.#complete);
 		if (all) for (const resource of all.values()) offer(resource);
 		for (const name of since ?? this.names) {
-			if (all?.has(name) || !this.names.has(name)) continue;
+			const members = since === undefined && this.#takesCollections ? view.members(this.type, name) : undefined;
+			if (members) {
+				for (const member of members.values()) offer(member);
+				remove.push(...this.#missing(name, members));
+				continue;
+			}
+			const isMember = this.#isMember(name);
+			if (all?.has(name) || !(isMember || this.names.has(name))) continue;
 			const resource = view.get(this.type, name);
 			if (resource) offer(resource);
-			else if (this.sent.get(name) !== "" || this.resend.has(name)) remove.push(name);
+			else if (isMember) {
+				if (this.sent.has(name)) remove.push(name);
+			} else if (this.sent.get(name) !== "" || this.resend.has(name)) remove.push(name);
 		}
 		if (all) for (const [name, version] of this.sent) if (version !== "" && !all.has(name) && !this.names.has(name)) remove.push(name);
 		if (upsert.length === 0 && remove.length === 0) this.#complete = revision;
 		return { upsert, remove };
+	}
+
+	/** A name that comes with a collection, and was not asked for itself. */
+	#isMember(name: string): boolean {
+		return this.#takesCollections && !this.names.has(name) && this.names.has(name.slice(0, Math.max(0, name.indexOf("/"))));
+	}
+
+	/** What the client has of a collection and is there no more. An empty one is answered by its own name: Envoy waits for an answer. */
+	#missing(collection: string, members: ReadonlyMap<string, EncodedResource>): readonly string[] {
+		const gone: string[] = [];
+		for (const name of this.sent.keys()) if (name.startsWith(`${collection}/`) && !members.has(name) && !this.names.has(name)) gone.push(name);
+		if (members.size === 0 && gone.length === 0 && this.resend.has(collection)) gone.push(collection);
+		this.resend.delete(collection);
+		return gone;
+	}
+
+	/** Everything of the view has been sent. Called in the same turn as `markSent`. */
+	markComplete(view: ResourceView): void {
+		this.#complete = view.revision(this.type);
 	}
 
 	markSent(nonce: string, version: string, upsert: readonly EncodedResource[], removed: readonly string[]): void {

@@ -57,67 +57,118 @@ function textField(number: number, text: string): Uint8Array {
 		.finish();
 }
 
-const versionField = lastOf((version: string) => textField(1, version));
-const typeFields = new Map<XdsType, Uint8Array>();
-
-function typeField(type: XdsType): Uint8Array {
-	let field = typeFields.get(type);
-	if (!field) {
-		field = textField(4, typeUrls[type]);
-		typeFields.set(type, field);
-	}
-	return field;
+/** A response in pieces, for one gathering write: all but the first belong to every client that is sent them. */
+export interface WireMessage {
+	readonly pieces: readonly Uint8Array[];
+	/** Bytes of all pieces. */
+	readonly length: number;
 }
 
-/** One push writes the same version for every client. */
-function lastOf<V>(make: (key: string) => V): (key: string) => V {
-	let lastKey: string | undefined;
-	let last: V | undefined;
-	return (key) => {
-		if (last !== undefined && key === lastKey) return last;
-		lastKey = key;
-		last = make(key);
-		return last;
+/** A run of resources as it is sent, in one piece. */
+interface Segment {
+	readonly resources: readonly EncodedResource[];
+	readonly bytes: Uint8Array;
+}
+
+/** Larger resources go out as they are: to copy them costs more than a piece of their own. */
+const copiedBytesMax = 16 << 10;
+const segmentBytesMax = 128 << 10;
+/** Lists that differ begin alike, so a resource may be the first of several segments; the newest are kept. */
+const segmentsMax = 4;
+
+type HeadOf = (type: XdsType, resource: EncodedResource) => Uint8Array;
+
+/**
+ * Resources as pieces, shared by all clients that are sent the same ones in a row. Where a segment ends is decided by its
+ * last resource alone, so that lists which differ in a few places (each proxy's inbound clusters) share all other segments.
+ */
+function createSegments(headOf: HeadOf): (type: XdsType, resources: readonly EncodedResource[], out: Uint8Array[]) => void {
+	const known = new WeakMap<EncodedResource, Segment[]>();
+	const segmentFrom = (type: XdsType, resources: readonly EncodedResource[], from: number, to: number): Uint8Array => {
+		const first = resources[from] as EncodedResource;
+		const candidates = known.get(first) ?? [];
+		const found = candidates.find((segment) => isRun(segment.resources, resources, from, to));
+		if (found) return found.bytes;
+		const run = resources.slice(from, to);
+		const bytes = Buffer.concat(run.flatMap((resource) => [headOf(type, resource), resource.bytes]));
+		if (candidates.length >= segmentsMax) candidates.shift();
+		candidates.push({ resources: run, bytes });
+		known.set(first, candidates);
+		return bytes;
+	};
+	return (type, resources, out) => {
+		for (let from = 0; from < resources.length; ) {
+			const first = resources[from] as EncodedResource;
+			if (first.bytes.length > copiedBytesMax) {
+				out.push(headOf(type, first), first.bytes);
+				from++;
+				continue;
+			}
+			const to = segmentEnd(resources, from);
+			out.push(segmentFrom(type, resources, from, to));
+			from = to;
+		}
 	};
 }
 
-function assemble(parts: ResponseParts, headOf: (type: XdsType, resource: EncodedResource) => Uint8Array): Buffer {
-	const { type, version, nonce, resources, removed } = parts;
-	const fields = [versionField(version)];
-	for (const resource of resources) fields.push(headOf(type, resource), resource.bytes);
-	fields.push(typeField(type));
-	for (const name of removed) fields.push(textField(6, name));
-	let length = 2 + nonce.length;
-	for (const field of fields) length += field.length;
-	const out = Buffer.allocUnsafe(length);
-	let at = 0;
-	for (const field of fields) {
-		out.set(field, at);
-		at += field.length;
+function segmentEnd(resources: readonly EncodedResource[], from: number): number {
+	let bytes = 0;
+	for (let i = from; i < resources.length; i++) {
+		const resource = resources[i] as EncodedResource;
+		bytes += resource.bytes.length;
+		if (resource.bytes.length > copiedBytesMax || bytes > segmentBytesMax) return Math.max(i, from + 1);
+		if (endsSegment(resource)) return i + 1;
 	}
-	// A nonce is a few ASCII characters: one byte of length.
-	out[at] = (5 << 3) | 2;
-	out[at + 1] = nonce.length;
-	out.latin1Write(nonce, at + 2);
-	return out;
+	return resources.length;
+}
+
+/** One resource in 32, by its hash. */
+const endsSegment = ({ version }: EncodedResource): boolean => (version.charCodeAt(0) + 7 * version.charCodeAt(1)) % 32 === 0;
+
+function isRun(run: readonly EncodedResource[], resources: readonly EncodedResource[], from: number, to: number): boolean {
+	if (run.length !== to - from) return false;
+	for (let i = 0; i < run.length; i++) if (run[i] !== resources[from + i]) return false;
+	return true;
+}
+
+const deltaSegments = createSegments(deltaHead);
+const sotwSegments = createSegments(sotwHead);
+
+/** Version, type and nonce: what differs from client to client is one small piece. */
+function responseHead({ type, version, nonce }: ResponseParts): Uint8Array {
+	return new BinaryWriter().uint32(10).string(version).uint32(34).string(typeUrls[type]).uint32(42).string(nonce).finish();
+}
+
+function removedField(names: readonly string[]): Uint8Array {
+	const writer = new BinaryWriter();
+	for (const name of names) writer.uint32(50).string(name);
+	return writer.finish();
+}
+
+function message(pieces: readonly Uint8Array[]): WireMessage {
+	return { pieces, length: pieces.reduce((sum, { length }) => sum + length, 0) };
 }
 
 export interface ResponseParts {
 	readonly type: XdsType;
 	readonly version: string;
-	/** ASCII, shorter than 128. */
 	readonly nonce: string;
 	readonly resources: readonly EncodedResource[];
 	/** Delta only. */
 	readonly removed: readonly string[];
 }
 
-/** An encoded envoy.service.discovery.v3.DeltaDiscoveryResponse. */
-export function deltaResponse(parts: ResponseParts): Buffer {
-	return assemble(parts, deltaHead);
+/** An envoy.service.discovery.v3.DeltaDiscoveryResponse. */
+export function deltaResponse(parts: ResponseParts): WireMessage {
+	const pieces = [responseHead(parts)];
+	deltaSegments(parts.type, parts.resources, pieces);
+	if (parts.removed.length > 0) pieces.push(removedField(parts.removed));
+	return message(pieces);
 }
 
-/** An encoded envoy.service.discovery.v3.DiscoveryResponse. */
-export function sotwResponse(parts: ResponseParts): Buffer {
-	return assemble({ ...parts, removed: [] }, sotwHead);
+/** An envoy.service.discovery.v3.DiscoveryResponse: version, type and nonce have the numbers 1, 4 and 5 in either. */
+export function sotwResponse(parts: ResponseParts): WireMessage {
+	const pieces = [responseHead(parts)];
+	sotwSegments(parts.type, parts.resources, pieces);
+	return message(pieces);
 }

@@ -1,4 +1,5 @@
 import type { EgressListener, Scope, VirtualService } from "../../model/push.ts";
+import { sameItems } from "../../model/reuse.ts";
 import type { Service } from "../../model/service.ts";
 import type { EncodedResource, ProxyContext } from "../context.ts";
 import { createMemo } from "../memo.ts";
@@ -101,7 +102,11 @@ function buildPortTable(context: ProxyContext, egress: EgressListener, name: str
 	const client = { namespace: node.namespace, dnsCapture: node.dnsCapture };
 	const plan = tablePlan({ scope, egress, tablePort, client, index });
 	const input = hostInput(context);
-	const services = plan.hosts.map(({ service, port, domains }) => virtualHostOf(input, index, service, port, domains));
+	const plain = plainHosts(plan, input, scope);
+	const services = plan.hosts.map(({ service, port, domains }, i) => {
+		if (index.candidates(service.hostname).length > 0) return virtualHostOf(input, index, service, port, domains);
+		return (plain[i] ??= virtualHostOf(input, index, service, port, domains));
+	});
 	const lonely = hostsWithoutService(egress, index, plan, tablePort);
 	const others = lonely.map(({ host, port, virtualService }) =>
 		encodeVirtualHost({ ...input, host, port, domains: tablePort === 0 ? withPort([host], port) : [host], virtualService, service: undefined }),
@@ -112,6 +117,13 @@ function buildPortTable(context: ProxyContext, egress: EgressListener, name: str
 	const rest = lonely.some(({ host }) => host === "*") ? [] : [catchAll];
 	const virtualHosts = [...services, ...others, ...rest].filter((bytes) => bytes !== undefined);
 	return assemble(plan, name, virtualHosts, tablePort !== 0);
+}
+
+/** What is remembered of the plan's services without routes of their own; forgotten when their DestinationRules or the retry policy change. */
+function plainHosts(plan: TablePlan, { defaultRetry, destinationRule }: HostInput, { serviceByHost }: Scope): (Uint8Array | undefined)[] {
+	const inputs = [defaultRetry, destinationRule, serviceByHost];
+	if (!sameItems(plan.plain.inputs, inputs)) plan.plain = { inputs, bytes: [] };
+	return plan.plain.bytes;
 }
 
 function assemble(plan: TablePlan, name: string, virtualHosts: readonly Uint8Array[], ignorePortInHostMatching: boolean): EncodedResource {

@@ -7,25 +7,52 @@ export interface TableOptions {
 	readonly ignorePortInHostMatching: boolean;
 }
 
+/** What a RouteConfiguration is put together from. */
+export interface TableParts {
+	/** Encoded VirtualHost messages, in order. */
+	readonly virtualHosts: readonly Uint8Array[];
+	/** The fields that come before and after them, encoded. */
+	readonly head: Uint8Array;
+	readonly tail: Uint8Array;
+}
+
 /** RouteConfiguration.virtual_hosts is field 2; a message's bytes are its fields' bytes one after another. */
 const virtualHostsTag = (2 << 3) | 2;
 
-const tails = new Map([true, false].map((ignorePort) => [ignorePort, encodeTail(ignorePort)]));
+const partsOf = new WeakMap<EncodedResource, TableParts>();
 
-function encodeTail(ignorePortInHostMatching: boolean): Uint8Array {
-	// Clusters may come after the routes to them; 1 MiB is what Istio allows a direct response.
-	const rest = { validateClusters: false, maxDirectResponseBodySizeBytes: 1_048_576, ignorePortInHostMatching };
-	return RouteConfiguration.encode(RouteConfiguration.fromPartial(rest)).finish();
+/** The parts of a table that `encodeTable` made; undefined for any other. */
+export function tableParts(table: EncodedResource): TableParts | undefined {
+	return partsOf.get(table);
 }
 
-/** Puts a RouteConfiguration together from the bytes of its virtual hosts. */
+/** Puts a RouteConfiguration together from the bytes of its virtual hosts, when somebody asks for it whole. */
 export function encodeTable(name: string, virtualHosts: readonly Uint8Array[], { ignorePortInHostMatching }: TableOptions): EncodedResource {
 	stats.builds.rds++;
+	// Clusters may come after the routes to them; 1 MiB is what Istio allows a direct response.
+	const tail = encodeFields({ validateClusters: false, maxDirectResponseBodySizeBytes: 1_048_576, ignorePortInHostMatching });
+	const parts = { head: encodeFields({ name }), virtualHosts, tail };
+	let whole: EncodedResource | undefined;
+	const table: EncodedResource = {
+		name,
+		get version() {
+			return (whole ??= joinTable(name, parts)).version;
+		},
+		get bytes() {
+			return (whole ??= joinTable(name, parts)).bytes;
+		},
+	};
+	partsOf.set(table, parts);
+	return table;
+}
+
+const encodeFields = (fields: Parameters<typeof RouteConfiguration.fromPartial>[0]) => RouteConfiguration.encode(RouteConfiguration.fromPartial(fields)).finish();
+
+export function joinTable(name: string, { head, virtualHosts, tail }: TableParts): EncodedResource {
 	stats.encodes.rds++;
-	const head = RouteConfiguration.encode(RouteConfiguration.fromPartial({ name })).finish();
 	const parts: Uint8Array[] = [head];
 	for (const bytes of virtualHosts) parts.push(lengthPrefix(bytes.length), bytes);
-	parts.push(tails.get(ignorePortInHostMatching) ?? new Uint8Array());
+	parts.push(tail);
 	const bytes = Buffer.concat(parts);
 	return { name, version: versionOf(bytes), bytes };
 }

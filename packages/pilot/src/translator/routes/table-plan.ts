@@ -22,6 +22,8 @@ export interface TablePlan {
 	readonly taken: ReadonlySet<string>;
 	/** The table as it was last assembled; the same virtual hosts make the same table. */
 	last: { readonly virtualHosts: readonly Uint8Array[]; readonly resource: EncodedResource } | undefined;
+	/** Virtual hosts of services without a VirtualService, in the order of `hosts`, and what they were made of beside the plan: most edits are about few others. */
+	plain: { readonly inputs: readonly unknown[]; readonly bytes: (Uint8Array | undefined)[] };
 }
 
 export interface PlanInput {
@@ -72,7 +74,7 @@ function buildPlan({ scope, egress, tablePort, client }: PlanInput, namedAliases
 			if (domains.length > 0) hosts.push({ service, port, domains });
 		}
 	}
-	return { hosts, served, taken: claims.taken, last: undefined };
+	return { hosts, served, taken: claims.taken, last: undefined, plain: { inputs: [], bytes: [] } };
 }
 
 export function isHttpOrSniffed({ protocol }: ServicePort): boolean {

@@ -6,7 +6,7 @@ import { Cluster } from "@weft/xds/generated/envoy/config/cluster/v3/cluster.ts"
 import { ClusterLoadAssignment } from "@weft/xds/generated/envoy/config/endpoint/v3/endpoint.ts";
 import { Listener } from "@weft/xds/generated/envoy/config/listener/v3/listener.ts";
 import { RouteConfiguration } from "@weft/xds/generated/envoy/config/route/v3/route.ts";
-import { FilterConfig } from "@weft/xds/generated/envoy/config/route/v3/route_components.ts";
+import { FilterConfig, VirtualHost } from "@weft/xds/generated/envoy/config/route/v3/route_components.ts";
 import { FileAccessLog } from "@weft/xds/generated/envoy/extensions/access_loggers/file/v3/file.ts";
 import { StderrAccessLog, StdoutAccessLog } from "@weft/xds/generated/envoy/extensions/access_loggers/stream/v3/stream.ts";
 import { Cors, CorsPolicy } from "@weft/xds/generated/envoy/extensions/filters/http/cors/v3/cors.ts";
@@ -87,6 +87,7 @@ const implemented: Readonly<Record<string, MessageFns>> = {
 	"envoy.config.endpoint.v3.ClusterLoadAssignment": ClusterLoadAssignment,
 	"envoy.config.listener.v3.Listener": Listener,
 	"envoy.config.route.v3.RouteConfiguration": RouteConfiguration,
+	"envoy.config.route.v3.VirtualHost": VirtualHost,
 	"envoy.config.route.v3.FilterConfig": FilterConfig,
 	"envoy.extensions.access_loggers.file.v3.FileAccessLog": FileAccessLog,
 	"envoy.extensions.access_loggers.stream.v3.StdoutAccessLog": StdoutAccessLog,

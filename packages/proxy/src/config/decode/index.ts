@@ -4,5 +4,5 @@ export type { DecodeEnvironment } from "./environment.ts";
 export { registerImplemented } from "./extensions.ts";
 export type { Decoded } from "./issues.ts";
 export { decodeListener } from "./listener.ts";
-export { decodeRouteTable } from "./route-table.ts";
+export { decodeDiscoveredHost, decodeRouteTable } from "./route-table.ts";
 export { decodeSecret } from "./secret.ts";

@@ -29,6 +29,7 @@ const tableFields = [
 	"requestMirrorPolicies",
 	"metadata",
 	"typedPerFilterConfig",
+	"vhds",
 ];
 
 const hostFields = [
@@ -80,7 +81,34 @@ export function decodeRoutes(at: At, message: RouteConfiguration, environment: D
 		mostSpecificHeaderMutationsWins: message.mostSpecificHeaderMutationsWins,
 		ignorePortInHostMatching: message.ignorePortInHostMatching,
 		maxDirectResponseBodyBytes: bodyBytesMax,
+		vhds: decodeVhds(at, message),
 	};
+}
+
+/** Virtual hosts come by the stream that the table itself came by. */
+function decodeVhds(at: At, { vhds }: RouteConfiguration): boolean {
+	if (vhds === undefined) return false;
+	if (vhds.configSource?.ads === undefined) report(under(at, "vhds.configSource"), "only ads is implemented");
+	return true;
+}
+
+/** A virtual host that comes by itself, named `table/host`; `bodyBytesMax` is its table's. Its own name is without the table's. */
+export function decodeDiscoveredHost(
+	resource: string,
+	message: VirtualHostMessage,
+	bodyBytesMax: number | undefined,
+	environment: DecodeEnvironment,
+): Decoded<VirtualHost> {
+	return collect(
+		"",
+		(at) => {
+			at.errors.push(...validateConstraints("envoy.config.route.v3.VirtualHost", message));
+			const host = decodeVirtualHost(at, message, { bodyBytesMax: bodyBytesMax ?? bodyBytesMaxDefault }, environment);
+			checkDomains(at, [host]);
+			return { ...host, name: host.name === resource ? resource.slice(resource.indexOf("/") + 1) : host.name };
+		},
+		resource,
+	);
 }
 
 function decodeVirtualHost(at: At, host: VirtualHostMessage, limits: RouteLimits, environment: DecodeEnvironment): VirtualHost {

@@ -1,4 +1,4 @@
-import type { Fraction, HeaderOperations, Route, RouteAction, RouteTable, VirtualHost, WeightedCluster } from "../../config/runtime-config.ts";
+import type { Changes, Fraction, HeaderOperations, Route, RouteAction, RouteTable, VirtualHost, WeightedCluster } from "../../config/runtime-config.ts";
 import type { FilterOverrides } from "../../config/http-filters.ts";
 import type { FormatterEnvironment } from "../headers/formatter.ts";
 import { compileHeaderMutations, type MutateHeaders } from "../headers/header-mutations.ts";
@@ -19,6 +19,8 @@ import { buildVirtualHostIndex, type VirtualHostIndex } from "./virtual-host-ind
  */
 export interface CompiledRouteTable {
 	readonly config: RouteTable;
+	/** By name. */
+	readonly hosts: ReadonlyMap<string, CompiledVirtualHost>;
 	readonly virtualHosts: VirtualHostIndex<CompiledVirtualHost>;
 }
 
@@ -89,9 +91,33 @@ export interface RouteTableInputs {
 /** Never throws: what cannot be compiled is in `errors`, and matches nothing. */
 export function compileRouteTable(table: RouteTable, inputs: RouteTableInputs): { readonly value: CompiledRouteTable; readonly errors: readonly string[] } {
 	const context = createCompileContext();
-	const hosts = table.virtualHosts.map((config) => ({ name: config.name, domains: config.domains, value: compileVirtualHost(config, table, context, inputs) }));
-	const virtualHosts = buildVirtualHostIndex(hosts, table.ignorePortInHostMatching, context.errors);
-	return { value: { config: table, virtualHosts }, errors: context.errors };
+	const hosts = new Map(table.virtualHosts.map((config) => [config.name, compileVirtualHost(config, table, context, inputs)]));
+	return { value: indexTable(table, hosts, context.errors), errors: context.errors };
+}
+
+function indexTable(config: RouteTable, hosts: ReadonlyMap<string, CompiledVirtualHost>, errors: string[]): CompiledRouteTable {
+	const entries = Array.from(hosts.values(), (value) => ({ name: value.config.name, domains: value.config.domains, value }));
+	return { config, hosts, virtualHosts: buildVirtualHostIndex(entries, config.ignorePortInHostMatching, errors) };
+}
+
+/** The table with some virtual hosts replaced; the others are not compiled again. One that does not compile stays what it was. */
+export function changeVirtualHosts(
+	{ config, hosts }: CompiledRouteTable,
+	{ upsert, remove }: Changes<VirtualHost>,
+	inputs: RouteTableInputs,
+): { readonly value: CompiledRouteTable; readonly refused: readonly { readonly name: string; readonly message: string }[] } {
+	const next = new Map(hosts);
+	const refused: { readonly name: string; readonly message: string }[] = [];
+	for (const name of remove) next.delete(name);
+	for (const host of upsert) {
+		const context = createCompileContext();
+		const compiled = compileVirtualHost(host, config, context, inputs);
+		if (context.errors.length === 0) next.set(host.name, compiled);
+		else refused.push(...context.errors.map((message) => ({ name: host.name, message })));
+	}
+	// Domains that two of them want were refused when they were decoded.
+	const table = { ...config, virtualHosts: Array.from(next.values(), (host) => host.config) };
+	return { value: indexTable(table, next, []), refused };
 }
 
 function compileVirtualHost(config: VirtualHost, table: RouteTable, context: CompileContext, inputs: RouteTableInputs): CompiledVirtualHost {

@@ -70,6 +70,7 @@ export function routeTable(virtualHosts: readonly VirtualHost[], parts: Partial<
 		mostSpecificHeaderMutationsWins: false,
 		ignorePortInHostMatching: false,
 		maxDirectResponseBodyBytes: 4096,
+		vhds: false,
 		...parts,
 	};
 }

@@ -1,7 +1,7 @@
 import type { ClusterHosts, ConfigUpdate, Secret } from "../../config/runtime-config.ts";
 import type { ResourceError } from "../../config/worker-messages.ts";
 import type { ListenerManager } from "../listener/listener-manager.ts";
-import { type CompiledRouteTable, compileRouteTable } from "../match/route-table.ts";
+import { type CompiledRouteTable, compileRouteTable, changeVirtualHosts } from "../match/route-table.ts";
 import { ClusterRuntime } from "../upstream/cluster-runtime.ts";
 import type { WorkerContext } from "./context.ts";
 
@@ -85,12 +85,19 @@ function compileRoutes(
 	context: WorkerContext,
 	errors: ResourceError[],
 ): ReadonlyMap<string, CompiledRouteTable> {
-	if (update.routes.upsert.length === 0 && update.routes.remove.length === 0) return known;
+	if (update.routes.upsert.length + update.routes.remove.length + update.virtualHosts.length === 0) return known;
 	const routes = new Map(known);
 	for (const table of update.routes.upsert) {
 		const compiled = compileRouteTable(table, { environment: context.environment, hash64: context.hash64 });
 		if (compiled.errors.length === 0) routes.set(table.name, compiled.value);
 		else errors.push(...compiled.errors.map((message) => ({ resource: table.name, message })));
+	}
+	for (const change of update.virtualHosts) {
+		const table = routes.get(change.table);
+		if (table === undefined) continue;
+		const { value, refused } = changeVirtualHosts(table, change, context);
+		routes.set(change.table, value);
+		errors.push(...refused.map(({ name, message }) => ({ resource: `${change.table}/${name}`, message })));
 	}
 	for (const name of update.routes.remove) routes.delete(name);
 	return routes;

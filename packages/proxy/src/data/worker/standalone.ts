@@ -73,6 +73,7 @@ export function tableOf(routes: readonly Route[], name = "table"): RouteTable {
 		mostSpecificHeaderMutationsWins: false,
 		ignorePortInHostMatching: false,
 		maxDirectResponseBodyBytes: 4096,
+		vhds: false,
 	};
 }
 
@@ -224,6 +225,7 @@ export function updateOf(
 		clusters: upsert(parts.clusters),
 		hosts: parts.hosts ?? [],
 		routes: upsert(parts.routes),
+		virtualHosts: [],
 		secrets: upsert(parts.secrets),
 	};
 }

@@ -3,6 +3,7 @@ import { Secret } from "@weft/xds/generated/envoy/extensions/transport_sockets/t
 import { RE2JS } from "re2js";
 import type { ResourceRecord } from "../resource-records.ts";
 import { anyJson } from "./proto-json.ts";
+import { tableOfHost } from "../discovered-hosts.ts";
 import type { AdminContext, AdminReply, AdminRequest } from "./routes.ts";
 
 type Section = { readonly [key: string]: Json };
@@ -159,8 +160,25 @@ function buildListeners(context: AdminContext, matches: (name: string) => boolea
 }
 
 function buildRoutes(context: AdminContext, matches: (name: string) => boolean): Section {
-	const dynamicRoutes = recordsOf(context, "rds", matches).map((record) => dynamic(context, "rds", "route_config", record));
+	const { virtualHosts } = context.store.wanted;
+	const served = context.records.all("vhds").filter(({ name }) => virtualHosts.get(tableOfHost(name))?.has(name));
+	const discovered = Map.groupBy(served, ({ name }) => tableOfHost(name));
+	const dynamicRoutes = recordsOf(context, "rds", matches).map((record) => {
+		const hosts = (discovered.get(record.name) ?? []).map(hostBody);
+		const shown = dynamic(context, "rds", "route_config", record);
+		const table = shown["route_config"] as Section;
+		if (hosts.length === 0) return shown;
+		// As Envoy shows it: one table, wherever its virtual hosts came from.
+		const inline = (table["virtual_hosts"] ?? []) as readonly Json[];
+		return { ...shown, route_config: { ...table, virtual_hosts: [...hosts, ...inline] } };
+	});
 	return filled("RoutesConfigDump", { static_route_configs: inlineRoutes(context, matches), dynamic_route_configs: dynamicRoutes });
+}
+
+/** Under the name that it has in its table. */
+function hostBody(record: ResourceRecord): Json {
+	const { "@type": _, ...host } = body(record) as Section;
+	return host["name"] === record.name ? { ...host, name: record.name.slice(tableOfHost(record.name).length + 1) } : host;
 }
 
 /** The tables inside listeners, found in the listeners' JSON. */

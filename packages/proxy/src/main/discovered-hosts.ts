@@ -1,0 +1,82 @@
+import type { RouteTable, VirtualHost } from "../config/runtime-config.ts";
+
+/** A virtual host that came by itself (VHDS), named `table/host`. */
+export interface DiscoveredHost {
+	readonly name: string;
+	readonly host: VirtualHost;
+}
+
+/** Virtual hosts of one table by their resource names. The map is replaced when one of them changes. */
+export type HostsOfTable = ReadonlyMap<string, VirtualHost>;
+
+/** No table's name has a slash: Envoy asks for the virtual hosts of a table by what comes before it. */
+export function tableOfHost(name: string): string {
+	return name.slice(0, Math.max(0, name.indexOf("/")));
+}
+
+/** What of one table changed on its way to the workers. */
+export interface HostChanges {
+	readonly upsert: readonly VirtualHost[];
+	readonly remove: readonly string[];
+}
+
+interface Made {
+	/** The table as it came, with the virtual hosts that stand in it. */
+	readonly shell: RouteTable;
+	readonly hosts: HostsOfTable;
+	readonly table: RouteTable;
+}
+
+const lastOfShell = new WeakMap<RouteTable, Made>();
+const madeOf = new WeakMap<RouteTable, Made>();
+
+/** The table with its discovered virtual hosts; one object while neither changes. */
+export function withHosts(shell: RouteTable, hosts: HostsOfTable): RouteTable {
+	const last = lastOfShell.get(shell);
+	if (last?.hosts === hosts) return last.table;
+	const made = { shell, hosts, table: { ...shell, virtualHosts: [...hosts.values(), ...shell.virtualHosts] } };
+	lastOfShell.set(shell, made);
+	madeOf.set(made.table, made);
+	return made.table;
+}
+
+/** The virtual hosts in which two versions of a table differ; undefined where more of it differs. */
+export function hostChanges(before: RouteTable | undefined, next: RouteTable): HostChanges | undefined {
+	const old = before && madeOf.get(before);
+	const now = madeOf.get(next);
+	if (old === undefined || now === undefined || old.shell !== now.shell) return undefined;
+	const upsert = [...now.hosts].filter(([name, host]) => old.hosts.get(name) !== host).map(([, host]) => host);
+	const remove = [...old.hosts].filter(([name]) => !now.hosts.has(name)).map(([, { name }]) => name);
+	return { upsert, remove };
+}
+
+/**
+ * Those whose domains no other virtual host of the table has; the others are reported. Envoy refuses a table in which a domain
+ * stands twice. What is removed or replaced by the same response frees its domains first.
+ */
+export function withoutTakenDomains(
+	hosts: readonly DiscoveredHost[],
+	removed: readonly string[],
+	wanted: { readonly routes: ReadonlyMap<string, RouteTable>; readonly virtualHosts: ReadonlyMap<string, HostsOfTable> },
+	rejected: { readonly name: string; readonly message: string }[],
+): readonly DiscoveredHost[] {
+	const leaving = new Set([...removed, ...hosts.map(({ name }) => name)]);
+	const owners = new Map<string, Map<string, string>>();
+	return hosts.filter(({ name, host: { domains } }) => {
+		const table = tableOfHost(name);
+		const taken = owners.get(table) ?? domainOwners(wanted.routes.get(table), wanted.virtualHosts.get(table), leaving);
+		owners.set(table, taken);
+		const domain = domains.find((candidate) => taken.has(candidate));
+		if (domain !== undefined) rejected.push({ name, message: `domain ${JSON.stringify(domain)} is already taken by virtual host ${taken.get(domain)}` });
+		else for (const own of domains) taken.set(own, name);
+		return domain === undefined;
+	});
+}
+
+/** Domain → the virtual host that has it. */
+function domainOwners(shell: RouteTable | undefined, hosts: HostsOfTable | undefined, leaving: ReadonlySet<string>): Map<string, string> {
+	const owners = new Map<string, string>();
+	for (const { name, domains } of shell?.virtualHosts ?? []) for (const domain of domains) owners.set(domain, name);
+	for (const [name, { domains }] of hosts ?? []) if (!leaving.has(name)) for (const domain of domains) owners.set(domain, name);
+	return owners;
+}

@@ -1,0 +1,74 @@
+import type { ServerHttp2Stream } from "node:http2";
+import { Metadata, type ServerDuplexStream } from "@grpc/grpc-js";
+import type { WireMessage } from "./wire.ts";
+
+/** Resolves once the bytes were handed to the transport; rejects when the stream is gone. */
+export type MessageWriter = (message: WireMessage) => Promise<void>;
+
+type Call = ServerDuplexStream<unknown, Buffer>;
+
+/**
+ * Writes gRPC messages to a call. grpc-js copies every message into a buffer of its own, which for a mesh's configuration
+ * is most of a push's CPU and memory; so the pieces go to the HTTP/2 stream beneath it by one gathering write, as they are.
+ * Nothing else may write to the call.
+ */
+export function createMessageWriter(call: Call): MessageWriter {
+	const stream = http2StreamOf(call);
+	if (stream === undefined) return ({ pieces }) => written((done) => call.write(Buffer.concat(pieces), done));
+	let begun = false;
+	return (message) => {
+		if (call.cancelled || stream.destroyed || stream.writableEnded) return Promise.reject(new Error("the stream has ended"));
+		if (!begun) call.sendMetadata(new Metadata());
+		begun = true;
+		return written((done) => writePieces(stream, message, done));
+	};
+}
+
+type Done = (error?: Error | null) => void;
+
+function written(write: (done: Done) => void): Promise<void> {
+	return new Promise((resolve, reject) => write((error) => (error ? reject(error) : resolve())));
+}
+
+const prefixBytes = 5;
+
+/** `Length-Prefixed-Message`, never compressed: https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md. */
+function writePieces(stream: ServerHttp2Stream, { pieces, length }: WireMessage, done: Done): void {
+	const [first = new Uint8Array(), ...rest] = pieces;
+	const head = Buffer.allocUnsafe(prefixBytes + first.length);
+	head.writeUInt8(0, 0);
+	head.writeUInt32BE(length, 1);
+	head.set(first, prefixBytes);
+	const last = rest.pop();
+	stream.cork();
+	if (last === undefined) stream.write(head, done);
+	else {
+		stream.write(head);
+		for (const piece of rest) stream.write(piece);
+		stream.write(last, done);
+	}
+	stream.uncork();
+}
+
+/**
+ * The stream of a call of @grpc/grpc-js 1.14, which has no public way to it: call → (interceptors) → the call at the bottom.
+ * Undefined where that is not what it looks like; the message is then written the ordinary way.
+ */
+function http2StreamOf(call: Call): ServerHttp2Stream | undefined {
+	const layersMax = 8;
+	let layer: unknown = property(call, "call");
+	for (let i = 0; i < layersMax && layer !== undefined; i++) {
+		const stream = property(layer, "stream");
+		if (isHttp2Stream(stream)) return stream;
+		layer = property(layer, "nextCall");
+	}
+	return undefined;
+}
+
+function property(of: unknown, name: string): unknown {
+	return typeof of === "object" && of !== null ? Reflect.get(of, name) : undefined;
+}
+
+function isHttp2Stream(value: unknown): value is ServerHttp2Stream {
+	return typeof property(value, "respond") === "function" && typeof property(value, "cork") === "function";
+}
