@@ -1,5 +1,5 @@
 import { BlockList, isIPv4 } from "node:net";
-import { type Call, type Fields, policyNamespace, type Peer, type PolicySpec, type Rule, trustDomains, type VerdictCase } from "./cases.ts";
+import { type Call, type Claims, type Fields, policyNamespace, type Peer, type PolicySpec, type Rule, trustDomains, type VerdictCase } from "./cases.ts";
 
 // A reference of what an AuthorizationPolicy means, written from the text of the API and from nothing of Weft's:
 // https://istio.io/latest/docs/reference/config/security/authorization-policy/
@@ -74,7 +74,7 @@ function attributeMatches(attribute: string, value: string, { peer, call, path }
 	const claims = call?.claims ?? {};
 	const bracket = /^request\.(headers|auth\.claims)\[(.*)\]$/.exec(attribute);
 	if (bracket?.[1] === "headers") return headerValues(call, bracket[2] ?? "").some((text) => textMatches(value, text));
-	if (bracket) return claimMatches(value, (bracket[2] ?? "").split("][").reduce<unknown>((inner, key) => (inner as Record<string, unknown> | undefined)?.[key], claims));
+	if (bracket) return claimMatches(value, claimAt(claims, (bracket[2] ?? "").split("][")));
 	switch (attribute) {
 		case "source.principal":
 			return peer.identity !== undefined && principalMatches(value, peer.identity);
@@ -129,10 +129,17 @@ function principalMatches(pattern: string, identity: string): boolean {
 	return domain === "cluster.local" ? spellings.some((text) => textMatches(text, identity)) : [pattern, ...spellings].some((text) => textMatches(text, identity));
 }
 
-/** A claim is a text or a list of texts; other values match nothing. `scope` is a list with spaces between. */
+/** A claim is a text or a list of texts; other values match nothing. */
 function claimMatches(pattern: string, claim: unknown): boolean {
 	const texts = Array.isArray(claim) ? claim : [claim];
 	return texts.some((text) => typeof text === "string" && textMatches(pattern, text));
+}
+
+/** "Space-delimited claims are treated as lists": `scope` and `permission`, unless a JWTRule says otherwise. */
+function claimAt(claims: Claims, path: readonly string[]): unknown {
+	const value = path.reduce<unknown>((inner, key) => (inner as Claims | undefined)?.[key], claims);
+	const [name = ""] = path;
+	return path.length === 1 && /^(?:scope|permission)$/.test(name) && typeof value === "string" ? value.split(" ") : value;
 }
 
 function headerValues(call: Call | undefined, name: string): readonly string[] {
