@@ -75,7 +75,21 @@ const names = ["a.test", "admin.a.test", "b.test"];
 const hosts = ["a.test", "A.test", "a.test:80", "b.test", "admin.a.test", "a.test."];
 const methods = ["GET", "POST", "DELETE"];
 const plainPaths = ["/", "/a", "/a/", "/a/b", "/a/b/c", "/admin", "/files/x/y.json", "/files/y.json", "/A", "/a.b", "/axb"];
-const oddPaths = ["//a", "/a//b", "/a/../admin", "/a/./b", "/a%2fb", "/a%2Fb", "/%61", "/a%5Cb", "/a\\b", "/a/%2e%2e/admin", "/a%20b", "/admin;x=1", "/a/..;/admin"];
+const oddPaths = [
+	"//a",
+	"/a//b",
+	"/a/../admin",
+	"/a/./b",
+	"/a%2fb",
+	"/a%2Fb",
+	"/%61",
+	"/a%5Cb",
+	"/a\\b",
+	"/a/%2e%2e/admin",
+	"/a%20b",
+	"/admin;x=1",
+	"/a/..;/admin",
+];
 const templates = ["/a/{*}", "/a/{*}/c", "/files/{**}", "/files/{**}/y.json", "/{*}/b", "/{**}"];
 const headerNames = ["x-a", "X-Group"];
 const headerValues = ["dev", "ops", "dev-ops", "d.v", "dxv", "dev,ops"];

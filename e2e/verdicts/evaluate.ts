@@ -126,7 +126,9 @@ function principalMatches(pattern: string, identity: string): boolean {
 	const aliases = rest.length === 4 && trustDomains.some((own) => domain === "cluster.local" || (domain !== "*" && textMatches(domain, own)));
 	if (!aliases) return textMatches(pattern, identity);
 	const spellings = trustDomains.map((own) => `${own}/${rest.join("/")}`);
-	return domain === "cluster.local" ? spellings.some((text) => textMatches(text, identity)) : [pattern, ...spellings].some((text) => textMatches(text, identity));
+	return domain === "cluster.local"
+		? spellings.some((text) => textMatches(text, identity))
+		: [pattern, ...spellings].some((text) => textMatches(text, identity));
 }
 
 /** A claim is a text or a list of texts; other values match nothing. */

@@ -143,7 +143,9 @@ export function verdictOnConnection(proxy: Proxy, seed: number, peer: Peer): Pro
 	return new Promise((resolve, reject) => {
 		const socket = open(proxy, `tcp-${seed}`, peer);
 		let text = "";
-		socket.setTimeout(10_000, () => socket.destroy(new Error(`${proxy.name} neither answered nor closed a connection of ${JSON.stringify(peer)} (${seed}): ${text}`)));
+		socket.setTimeout(10_000, () =>
+			socket.destroy(new Error(`${proxy.name} neither answered nor closed a connection of ${JSON.stringify(peer)} (${seed}): ${text}`)),
+		);
 		socket.on("data", (bytes: Buffer) => (text += bytes.toString("latin1")));
 		socket.on("error", (error: NodeJS.ErrnoException) => (error.message.includes("neither") ? reject(error) : undefined));
 		socket.on("close", () => resolve(text === "+"));

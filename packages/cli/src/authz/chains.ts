@@ -20,9 +20,7 @@ export const text = (value: Json, name: string): string => {
 };
 
 /** A filter that has a say in whether a request gets through. */
-export type JudgingFilter =
-	| { readonly kind: "rbac"; readonly rbac: RbacMessage }
-	| { readonly kind: "jwt"; readonly providers: readonly JwtProvider[] };
+export type JudgingFilter = { readonly kind: "rbac"; readonly rbac: RbacMessage } | { readonly kind: "jwt"; readonly providers: readonly JwtProvider[] };
 
 export interface JwtProvider {
 	readonly issuer: string;

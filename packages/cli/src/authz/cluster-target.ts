@@ -25,14 +25,18 @@ const adminPort = 15_000;
 const podsMax = 10;
 
 /** The pods behind a Service of a cluster, with what their proxies run now. */
-export async function clusterTarget(options: ClusterOptions, asked: { readonly host: string; readonly servicePort: number; readonly namespace: string }): Promise<ClusterTarget> {
+export async function clusterTarget(
+	options: ClusterOptions,
+	asked: { readonly host: string; readonly servicePort: number; readonly namespace: string },
+): Promise<ClusterTarget> {
 	const cluster = await openCluster(options);
 	const [name = "", namespace = asked.namespace] = asked.host.split(".");
 	const service = await cluster.client.get(services, namespace, name);
 	if (!service) throw new CommandError(`there is no Service ${namespace}/${name}`);
 	const { selector, ports = [] } = ((service as { readonly spec?: ServiceSpec }).spec ?? {}) satisfies ServiceSpec;
 	const port = ports.find((each) => each.port === asked.servicePort);
-	if (port === undefined) throw new CommandError(`Service ${namespace}/${name} has no port ${asked.servicePort}; it has ${ports.map((each) => each.port).join(", ") || "none"}`);
+	if (port === undefined)
+		throw new CommandError(`Service ${namespace}/${name} has no port ${asked.servicePort}; it has ${ports.map((each) => each.port).join(", ") || "none"}`);
 	const labels = Object.entries(selector ?? {}).map(([key, value]) => `${key}=${value}`);
 	if (labels.length === 0) throw new CommandError(`Service ${namespace}/${name} has no selector: which pods it leads to is not known`);
 	const found = (await runningPods(cluster, namespace, labels.join(","))).slice(0, podsMax);

@@ -7,6 +7,8 @@ export type Question = Omit<ImaginedRequest, "principal"> & {
 	/** The caller's SPIFFE id when it can show one. */
 	readonly identity: string | undefined;
 	readonly port: number;
+	/** Bytes rather than requests. */
+	readonly isTcp: boolean;
 };
 
 export type Action = "ALLOW" | "DENY" | "CUSTOM" | "RequestAuthentication" | "PeerAuthentication" | "none";
@@ -31,7 +33,7 @@ export function decide(chains: readonly InboundChain[], question: Question): Dec
 	const secure = candidates.filter(({ isMutualTls }) => isMutualTls);
 	const isMutualTls = question.identity !== undefined && secure.length > 0;
 	const usable = isMutualTls ? secure : candidates.filter((chain) => !chain.isMutualTls);
-	const chain = usable.find(({ isHttp }) => isHttp) ?? usable[0];
+	const chain = usable.find(({ isHttp }) => isHttp !== question.isTcp) ?? usable[0];
 	if (chain === undefined) {
 		const reason =
 			secure.length > 0 ? "mutual TLS is STRICT here, and the caller has no identity to show" : `the proxy has no filter chain for port ${question.port}`;
@@ -73,7 +75,11 @@ function explain({ isAllowed, policy }: ImaginedVerdict, isAllowing: boolean, po
 	if (id) return decided(isAllowed, isAllowing ? "ALLOW" : "DENY", `${ruleName(id)} (${isAllowing ? "ALLOW" : "DENY"}) matches`, id);
 	if (!isAllowing) return decided(isAllowed, "none", "no DENY rule matches");
 	const names = [...new Set(policies.map(parsePolicyId).flatMap((known) => (known ? [`${known.namespace}/${known.name}`] : [])))];
-	return decided(isAllowed, "ALLOW", names.length > 0 ? `no rule of the ALLOW policies matches: ${names.join(", ")}` : "there are ALLOW policies, and nothing in them can match");
+	return decided(
+		isAllowed,
+		"ALLOW",
+		names.length > 0 ? `no rule of the ALLOW policies matches: ${names.join(", ")}` : "there are ALLOW policies, and nothing in them can match",
+	);
 }
 
 export const ruleName = ({ namespace, name, rule }: PolicyId): string => `rule ${rule} of AuthorizationPolicy ${namespace}/${name}`;
@@ -81,6 +87,7 @@ export const ruleName = ({ namespace, name, rule }: PolicyId): string => `rule $
 function shadowNotes({ isAllowed, policy }: ImaginedVerdict, prefix: string): readonly string[] {
 	const id = parsePolicyId(policy);
 	if (prefix.startsWith("istio_ext_authz_")) return id ? [`${ruleName(id)} (CUSTOM) asks ${id.provider || "its provider"}, which may refuse`] : [];
+	if (id === undefined && isAllowed) return [];
 	return [`dry run: ${isAllowed ? "allowed" : "denied"}${id ? ` by ${ruleName(id)}` : ""}`];
 }
 
@@ -91,7 +98,8 @@ function acceptToken(providers: readonly JwtProvider[], claims: Question["claims
 	if (issued.length === 0) return `the token is refused (401): Jwt issuer is not configured; known are ${providers.map(({ issuer }) => issuer).join(", ")}`;
 	const audiences = [claims["aud"] ?? []].flat().map(String);
 	const provider = issued.find((each) => each.audiences.length === 0 || each.audiences.some((audience) => audiences.includes(audience)));
-	if (provider === undefined) return `the token is refused (403): Audiences in Jwt are not allowed; wanted is one of ${issued.flatMap((each) => each.audiences).join(", ")}`;
+	if (provider === undefined)
+		return `the token is refused (403): Audiences in Jwt are not allowed; wanted is one of ${issued.flatMap((each) => each.audiences).join(", ")}`;
 	const split = (name: string, value: unknown) => (provider.spaceDelimitedClaims.includes(name) && typeof value === "string" ? value.split(" ") : value);
 	return Object.fromEntries(Object.entries(claims).map(([name, value]) => [name, split(name, value)]));
 }

@@ -40,7 +40,8 @@ export async function localDump(pod: string, paths: StatePaths, namespace = "def
 	const pods = readStatus(paths)?.pods ?? [];
 	const [name = "", home = namespace] = pod.replace(/^(?:deployments?|deploy|pods?|po)\//, "").split(".");
 	const found = pods.find((each) => each.namespace === home && (each.name === name || each.workload === name));
-	if (found === undefined) throw new CommandError(`there is no pod ${home}/${name}; pods: ${pods.map((each) => `${each.name}.${each.namespace}`).join(", ") || "none"}`);
+	if (found === undefined)
+		throw new CommandError(`there is no pod ${home}/${name}; pods: ${pods.map((each) => `${each.name}.${each.namespace}`).join(", ") || "none"}`);
 	return parseDump(await adminPage(found.adminAddress, "/config_dump"), pod);
 }
 

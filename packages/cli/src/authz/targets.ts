@@ -23,7 +23,8 @@ export function resolveTarget(push: PushSnapshot, host: string, port: number, na
 		throw new CommandError(`no service ${host} is known to a client in namespace ${namespace}; services: ${known.join(", ") || "none"}`);
 	}
 	const served = service.ports.find((each) => each.port === port);
-	if (served === undefined) throw new CommandError(`${service.hostname} has no port ${port}; it has ${service.ports.map((each) => each.port).join(", ") || "none"}`);
+	if (served === undefined)
+		throw new CommandError(`${service.hostname} has no port ${port}; it has ${service.ports.map((each) => each.port).join(", ") || "none"}`);
 	const endpoints = endpointsOf(push, service, served.name);
 	const pods = endpoints.map(({ podName, workloadName, namespace: home, labels, address, serviceAccount, nodeName }) => ({
 		name: podName || workloadName || service.name,

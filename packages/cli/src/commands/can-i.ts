@@ -50,19 +50,25 @@ interface Asked {
 
 export function parseQuestion(method: string, url: string, options: CanIOptions): Asked {
 	const parsed = URL.canParse(url) ? new URL(url) : undefined;
-	if (parsed === undefined || !/^(?:https?|tcp|grpc):$/.test(parsed.protocol)) throw new CommandError(`${url}: write http://HOST[:PORT]/PATH, or tcp://HOST:PORT`, 2);
+	if (parsed === undefined || !/^(?:https?|tcp|grpc):$/.test(parsed.protocol))
+		throw new CommandError(`${url}: write http://HOST[:PORT]/PATH, or tcp://HOST:PORT`, 2);
 	const [namespace = "", serviceAccount = ""] = options.from.split("/");
 	if (namespace === "" || serviceAccount === "") throw new CommandError(`--from ${options.from}: write NAMESPACE/SERVICEACCOUNT`, 2);
 	if (options.ip !== undefined && isIP(options.ip) === 0) throw new CommandError(`--ip ${options.ip}: this is no IP address`, 2);
 	const headers = (options.header ?? []).map(parseHeader);
 	const ip = options.ip ?? "0.0.0.0";
-	const forwarded = headers.find(([name]) => name.toLowerCase() === "x-forwarded-for")?.[1].split(",").at(-1)?.trim();
+	const forwarded = headers
+		.find(([name]) => name.toLowerCase() === "x-forwarded-for")?.[1]
+		.split(",")
+		.at(-1)
+		?.trim();
 	return {
 		host: parsed.hostname,
 		servicePort: Number(parsed.port || (parsed.protocol === "https:" ? 443 : 80)),
 		namespace,
 		question: {
 			method,
+			isTcp: parsed.protocol === "tcp:",
 			// As it was typed: the URL parser has already resolved what the proxy is to judge.
 			path: /^\w+:\/\/[^/?#]*([^#]*)/.exec(url)?.[1] || "/",
 			authority: headers.find(([name]) => name.toLowerCase() === "host")?.[1] ?? parsed.host,
