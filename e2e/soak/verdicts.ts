@@ -4,7 +4,7 @@ import { parseArgs } from "node:util";
 import { skipReason } from "../differential/pair.ts";
 import { judgeBatch } from "../verdicts/judge.ts";
 
-const casesOfBatch = 100;
+const casesOfBatch = 40;
 
 export async function soakVerdicts(args: readonly string[]): Promise<number> {
 	const { values } = parseArgs({ args: [...args], options: { minutes: { type: "string", default: "10" }, seed: { type: "string", default: "1000" } } });
