@@ -53,6 +53,7 @@ before(async () => {
 			entry,
 		meshConfig: JSON.stringify({
 			accessLogFile: "/dev/stdout",
+			defaultConfig: { proxyMetadata: { WEFT_REASON_HEADER: "true" } },
 			defaultProviders: { metrics: ["prometheus"] },
 			extensionProviders: [{ name: "ext", envoyExtAuthzHttp: provider }],
 		}),
@@ -210,9 +211,12 @@ test("a dry run refuses nothing, and counts what it would", async () => {
 	]);
 });
 
-test("a refusal's log line names the policy and the rule; the metric has its status", async () => {
+test("a refusal's log line and, as asked for, its header name the policy and the rule; the metric has its status", async () => {
 	await apply("named", { action: "DENY", rules: [{ to: [{ operation: { paths: ["/never"] } }] }, { to: [{ operation: { paths: ["/refused"] } }] }] }, { app: "server" });
 	assert.deepEqual(await statuses(["/refused"], alice), [403]);
+	const reason = "rbac_access_denied_matched_policy[ns[default]-policy[named]-rule[1]]";
+	assert.ok((await alice.get(http, "/refused")).text.includes(`\r\nx-weft-reason: ${reason}\r\n`));
+	assert.doesNotMatch((await alice.get(http, "/status/403")).text, /x-weft-reason/);
 	const logs = () => readdirSync(mesh.paths.logs).map((file) => readFileSync(join(mesh.paths.logs, file), "utf8"));
 	const line = /"GET \/refused HTTP\/1\.1" 403 - rbac_access_denied_matched_policy\[ns\[default\]-policy\[named\]-rule\[1\]\]/;
 	for (let i = 0; i < 100 && !logs().some((text) => line.test(text)); i++) await sleep(50);

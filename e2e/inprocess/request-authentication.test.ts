@@ -154,7 +154,7 @@ test("the token is taken off unless it is to be forwarded; claims and payload go
 	const rule = { issuer: second.iss, jwks: jwksOf(inline), outputPayloadToHeader: "x-payload", outputClaimToHeaders: [{ header: "x-sub", claim: "sub" }] };
 	await authenticate([rule]);
 	const text = token(inline, second);
-	const seen = (reply: { readonly text: string }) => (JSON.parse(reply.text.slice(reply.text.indexOf("{"))) as { headers: Record<string, string> }).headers;
+	const seen = (reply: { readonly text: string }) => (JSON.parse(reply.text.slice(reply.text.indexOf("{"), reply.text.lastIndexOf("}") + 1)) as { headers: Record<string, string> }).headers;
 	const headers = seen(await withToken(text));
 	assert.equal(headers["authorization"], undefined);
 	assert.equal(headers["x-sub"], "bob");
