@@ -48,7 +48,10 @@ const scenarios: Readonly<Record<string, Scenario>> = {
 				filter: status("EQ", 403),
 				status_code: 404,
 				body: { inline_string: "b" },
-				body_format_override: { text_format_source: { inline_string: "<h1>%LOCAL_REPLY_BODY% %RESPONSE_CODE%</h1>" }, content_type: "text/html; charset=UTF-8" },
+				body_format_override: {
+					text_format_source: { inline_string: "<h1>%LOCAL_REPLY_BODY% %RESPONSE_CODE%</h1>" },
+					content_type: "text/html; charset=UTF-8",
+				},
 				headers_to_add: [add("content-type", "x", "ADD_IF_ABSENT"), add("x-flags", "%RESPONSE_FLAGS%", "OVERWRITE_IF_EXISTS_OR_ADD")],
 			},
 		],

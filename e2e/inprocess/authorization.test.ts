@@ -147,17 +147,23 @@ test("sec/9: by method and path, whatever way the path is written", async () => 
 test("sec/12: each line of a header is judged", async () => {
 	await apply("no-evil", { action: "DENY", rules: [{ when: [{ key: "request.headers[x-role]", values: ["evil"] }] }] });
 	const get = (role: string) => stranger.get(http, "/", { headers: { "x-role": role } });
-	assert.deepEqual([(await get("good")).status, (await get("evil")).status, (await get("good\r\nx-role: evil")).status, (await get("good\r\nX-Role: evil")).status], [200, 403, 403, 403]);
+	assert.deepEqual(
+		[(await get("good")).status, (await get("evil")).status, (await get("good\r\nx-role: evil")).status, (await get("good\r\nX-Role: evil")).status],
+		[200, 403, 403, 403],
+	);
 });
 
 test("DENY comes before ALLOW; AUDIT decides nothing", async () => {
 	await apply("all", { rules: [{}] });
 	await apply("audit", { action: "AUDIT", rules: [{ to: [{ operation: { paths: ["/audited"] } }] }] });
 	await apply("not-bob", { action: "DENY", rules: [{ from: [{ source: { principals: ["*/sa/bob"] } }] }] });
-	assert.deepEqual([await statuses(["/", "/audited"], alice), await statuses(["/", "/audited"], bob)], [
-		[200, 200],
-		[403, 403],
-	]);
+	assert.deepEqual(
+		[await statuses(["/", "/audited"], alice), await statuses(["/", "/audited"], bob)],
+		[
+			[200, 200],
+			[403, 403],
+		],
+	);
 });
 
 test("by address: of the connection, and of the client that the last proxy saw", async () => {
@@ -204,7 +210,9 @@ test("a dry run refuses nothing, and counts what it would", async () => {
 	const dryRun = { annotations: { "istio.io/dry-run": "true" }, app: "server" };
 	await apply("tried", { action: "DENY", rules: [{ to: [{ operation: { paths: ["/x"] } }] }] }, dryRun);
 	assert.deepEqual(await statuses(["/x", "/x", "/y"], alice), [200, 200, 200]);
-	const counts = (await adminText(podOf(mesh, "server-v1"), "/stats")).split("\n").filter((line) => /istio_dry_run_deny_.*shadow_(?:denied|allowed): [1-9]/.test(line));
+	const counts = (await adminText(podOf(mesh, "server-v1"), "/stats"))
+		.split("\n")
+		.filter((line) => /istio_dry_run_deny_.*shadow_(?:denied|allowed): [1-9]/.test(line));
 	assert.deepEqual(counts.map((line) => line.replace(/^.*istio_dry_run/, "istio_dry_run")).sort(), [
 		"istio_dry_run_deny_.shadow_allowed: 1",
 		"istio_dry_run_deny_.shadow_denied: 2",
@@ -212,7 +220,11 @@ test("a dry run refuses nothing, and counts what it would", async () => {
 });
 
 test("a refusal's log line and, as asked for, its header name the policy and the rule; the metric has its status", async () => {
-	await apply("named", { action: "DENY", rules: [{ to: [{ operation: { paths: ["/never"] } }] }, { to: [{ operation: { paths: ["/refused"] } }] }] }, { app: "server" });
+	await apply(
+		"named",
+		{ action: "DENY", rules: [{ to: [{ operation: { paths: ["/never"] } }] }, { to: [{ operation: { paths: ["/refused"] } }] }] },
+		{ app: "server" },
+	);
 	assert.deepEqual(await statuses(["/refused"], alice), [403]);
 	const reason = "rbac_access_denied_matched_policy[ns[default]-policy[named]-rule[1]]";
 	assert.ok((await alice.get(http, "/refused")).text.includes(`\r\nx-weft-reason: ${reason}\r\n`));
@@ -220,7 +232,13 @@ test("a refusal's log line and, as asked for, its header name the policy and the
 	const logs = () => readdirSync(mesh.paths.logs).map((file) => readFileSync(join(mesh.paths.logs, file), "utf8"));
 	const line = /"GET \/refused HTTP\/1\.1" 403 - rbac_access_denied_matched_policy\[ns\[default\]-policy\[named\]-rule\[1\]\]/;
 	for (let i = 0; i < 100 && !logs().some((text) => line.test(text)); i++) await sleep(50);
-	assert.ok(logs().some((text) => line.test(text)), logs().join("\n").slice(-2000));
+	assert.ok(
+		logs().some((text) => line.test(text)),
+		logs().join("\n").slice(-2000),
+	);
 	const metrics = await adminText(podOf(mesh, "server-v1"), "/stats/prometheus");
-	assert.match(metrics, /istio_requests_total\{[^}]*source_principal="spiffe:\/\/cluster\.local\/ns\/foo\/sa\/alice"[^}]*response_code="403"[^}]*connection_security_policy="mutual_tls"[^}]*\} [1-9]/);
+	assert.match(
+		metrics,
+		/istio_requests_total\{[^}]*source_principal="spiffe:\/\/cluster\.local\/ns\/foo\/sa\/alice"[^}]*response_code="403"[^}]*connection_security_policy="mutual_tls"[^}]*\} [1-9]/,
+	);
 });

@@ -69,7 +69,11 @@ function callerOf(openHttp: Open, openTcp: Open): Caller {
 		});
 	return {
 		async get(address, path, { method = "GET", headers = {}, from } = {}) {
-			const lines = [`${method} ${path} HTTP/1.1`, ...Object.entries({ host: "server", ...headers }).map(([name, value]) => `${name}: ${value}`), "connection: close"];
+			const lines = [
+				`${method} ${path} HTTP/1.1`,
+				...Object.entries({ host: "server", ...headers }).map(([name, value]) => `${name}: ${value}`),
+				"connection: close",
+			];
 			const text = await exchange(openHttp(address, from), `${lines.join("\r\n")}\r\n\r\n`, () => false);
 			return { status: Number(/^HTTP\/1\.1 (\d+)/.exec(text)?.[1] ?? 0), text };
 		},

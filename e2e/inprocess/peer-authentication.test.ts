@@ -113,7 +113,10 @@ void describe("who is served", () => {
 		[{ mesh: "STRICT", port: "UNSET" }, strict],
 	];
 	for (const [policies, expected] of matrix) {
-		const name = Object.entries(policies).map(([scope, mode]) => `${scope} ${mode}`).join(", ") || "nothing said";
+		const name =
+			Object.entries(policies)
+				.map(([scope, mode]) => `${scope} ${mode}`)
+				.join(", ") || "nothing said";
 		void test(name, async () => {
 			const yaml = yamlOf(policies);
 			if (yaml !== "") await mesh.applyYaml(yaml);

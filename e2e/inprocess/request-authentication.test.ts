@@ -20,7 +20,8 @@ interface Key {
 
 const rsa = (kid: string): Key => ({ kid, alg: "RS256", ...generateKeyPairSync("rsa", { modulusLength: 2048 }) });
 const ec = (kid: string): Key => ({ kid, alg: "ES256", ...generateKeyPairSync("ec", { namedCurve: "prime256v1" }) });
-const jwksOf = (...keys: readonly Key[]) => JSON.stringify({ keys: keys.map(({ kid, alg, publicKey }) => ({ ...publicKey.export({ format: "jwk" }), kid, alg, use: "sig" })) });
+const jwksOf = (...keys: readonly Key[]) =>
+	JSON.stringify({ keys: keys.map(({ kid, alg, publicKey }) => ({ ...publicKey.export({ format: "jwk" }), kid, alg, use: "sig" })) });
 
 const encode = (value: object | Buffer) => (Buffer.isBuffer(value) ? value : Buffer.from(JSON.stringify(value))).toString("base64url");
 const later = () => Math.floor(Date.now() / 1000) + 3600;
@@ -55,7 +56,10 @@ before(async () => {
 	url = `http://127.0.0.1:${(issuer.address() as AddressInfo).port}`;
 	mesh = await startTestMesh({ yaml: workload({ name: "server", app: "http-app.ts", ports: [8000] }) + service("server", [{ name: "http", port: 8000 }]) });
 	address = await boundAddress(podOf(mesh, "server-v1"));
-	await authenticate([{ issuer: url, jwksUri: `${url}/jwks`, audiences: ["web"] }, { issuer: second.iss, jwks: jwksOf(inline), audiences: ["app"] }]);
+	await authenticate([
+		{ issuer: url, jwksUri: `${url}/jwks`, audiences: ["web"] },
+		{ issuer: second.iss, jwks: jwksOf(inline), audiences: ["app"] },
+	]);
 	await until(async () => (await status(token(fetched, first()))) === 200);
 });
 
@@ -73,7 +77,9 @@ async function authenticate(jwtRules: readonly object[], name = "tokens"): Promi
 
 async function require(rules: readonly object[], action = "ALLOW"): Promise<void> {
 	const spec = { selector: { matchLabels: { app: "server" } }, action, rules };
-	await mesh.applyYaml(JSON.stringify({ apiVersion: "security.istio.io/v1", kind: "AuthorizationPolicy", metadata: { name: "required", namespace: "default" }, spec }));
+	await mesh.applyYaml(
+		JSON.stringify({ apiVersion: "security.istio.io/v1", kind: "AuthorizationPolicy", metadata: { name: "required", namespace: "default" }, spec }),
+	);
 }
 
 const unrequire = () => mesh.client.remove("AuthorizationPolicy", "default", "required", true);
@@ -115,12 +121,15 @@ test("sec/21: tokens that prove nothing are refused", async () => {
 		"an algorithm that is not the key's": token(fetched, first(), { alg: "RS512" }),
 		"an issuer that nobody knows": token(fetched, { ...first(), iss: "else" }),
 		"another claim, the old signature": `${parts[0]}.${encode({ ...first(), sub: "admin", exp: later() })}.${parts[2]}`,
-		"expired": token(fetched, { ...first(), exp: later() - 7200 }),
+		expired: token(fetched, { ...first(), exp: later() - 7200 }),
 		"not yet valid": token(fetched, { ...first(), nbf: later() }),
 		"no token at all": "a.b.c",
 	};
 	const passed = await Promise.all(Object.entries(wrong).map(async ([name, text]) => [name, await status(text)] as const));
-	assert.deepEqual(passed.filter(([, code]) => code !== 401), []);
+	assert.deepEqual(
+		passed.filter(([, code]) => code !== 401),
+		[],
+	);
 	assert.equal(await status(token(fetched, { ...first(), aud: "app" })), 403);
 	assert.equal(await status(token(inline, { ...second, aud: [] })), 403);
 });
@@ -154,7 +163,8 @@ test("the token is taken off unless it is to be forwarded; claims and payload go
 	const rule = { issuer: second.iss, jwks: jwksOf(inline), outputPayloadToHeader: "x-payload", outputClaimToHeaders: [{ header: "x-sub", claim: "sub" }] };
 	await authenticate([rule]);
 	const text = token(inline, second);
-	const seen = (reply: { readonly text: string }) => (JSON.parse(reply.text.slice(reply.text.indexOf("{"), reply.text.lastIndexOf("}") + 1)) as { headers: Record<string, string> }).headers;
+	const seen = (reply: { readonly text: string }) =>
+		(JSON.parse(reply.text.slice(reply.text.indexOf("{"), reply.text.lastIndexOf("}") + 1)) as { headers: Record<string, string> }).headers;
 	const headers = seen(await withToken(text));
 	assert.equal(headers["authorization"], undefined);
 	assert.equal(headers["x-sub"], "bob");

@@ -113,7 +113,10 @@ function listener(name: string, filters: readonly Json[]): Json {
 }
 
 function httpEcho(): Server {
-	return createHttpServer((request, response) => response.setHeader("x-path", request.url ?? "").end());
+	const server = createHttpServer((request, response) => response.setHeader("x-path", request.url ?? "").end());
+	// A connection that ends just as it is taken again would be a 503 of the proxy.
+	server.keepAliveTimeout = 600_000;
+	return server;
 }
 
 /** Tells by a byte of its own that it was reached. */

@@ -29,7 +29,8 @@ export function compileFormat(format: string, empty: string, environment: Format
 	const [first, second] = parts;
 	if (first === undefined) return { value: () => "", errors };
 	if (second === undefined && first.kind === "text") return { value: () => first.text, errors };
-	const render = (value: OperatorValue, mayBeEmpty: boolean) => (value === undefined || (value === "" && !mayBeEmpty) ? empty : typeof value === "object" ? JSON.stringify(value) : String(value));
+	const render = (value: OperatorValue, mayBeEmpty: boolean) =>
+		value === undefined || (value === "" && !mayBeEmpty) ? empty : typeof value === "object" ? JSON.stringify(value) : String(value);
 	const texts = parts.map((part) => (part.kind === "text" ? part.text : ""));
 	const mayBeEmpty = parts.map((part) => part.kind === "operator" && part.mayBeEmpty);
 	const reads = parts.map((part) => (part.kind === "operator" ? part.read : undefined));
