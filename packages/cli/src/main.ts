@@ -231,6 +231,14 @@ clusterOptions(program.command("can-i"))
 	.option(...stateDir)
 	.action(async (method, url, options) => (await import("./commands/can-i.ts")).canICommand(method, url, options));
 
+clusterOptions(program.command("mtls").description("mutual TLS").command("check"))
+	.description("the clients that STRICT would refuse, by what the proxies of a namespace have counted; status 1: there are some")
+	.argument("<namespace>")
+	.option("--for <duration>", "watch so long, rather than take all since the proxies started")
+	.addOption(outputOption())
+	.option(...stateDir)
+	.action(async (namespace, options) => (await import("./commands/mtls-check.ts")).mtlsCheckCommand(namespace, options));
+
 try {
 	await program.parseAsync();
 } catch (error) {

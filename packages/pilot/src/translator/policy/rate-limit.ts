@@ -70,7 +70,7 @@ function countsOf(match: RateLimitMatch | undefined, per: readonly RateLimitKey[
 	const whole = base([]);
 	const keyed: Count = {
 		actions: [...whole.actions, ...per.map(actionOf)],
-		entries: [...whole.entries, ...per.map((_, i) => ({ key: `per_${i}`, value: "" }))],
+		entries: [...whole.entries, ...per.map((key, i) => ({ key: entryKey(key, i), value: "" }))],
 	};
 	const without = per.flatMap(({ header }, i) => {
 		if (header === undefined) return [];
@@ -80,6 +80,9 @@ function countsOf(match: RateLimitMatch | undefined, per: readonly RateLimitKey[
 	});
 	return [per.length === 0 ? whole : keyed, ...without];
 }
+
+/** The action for addresses names its entry itself. */
+const entryKey = ({ clientAddress }: RateLimitKey, index: number): string => (clientAddress ? "remote_address" : `per_${index}`);
 
 const generic = (descriptorKey: string): Partial<RateLimit_Action> => ({
 	genericKey: { descriptorKey, descriptorValue: "yes" } as NonNullable<RateLimit_Action["genericKey"]>,
@@ -93,8 +96,9 @@ function headerValueMatch(headers: readonly Matcher[]): NonNullable<RateLimit_Ac
 	return { descriptorKey: "header_match", descriptorValue: "yes", headers: all } as NonNullable<RateLimit_Action["headerValueMatch"]>;
 }
 
-function actionOf({ header, claim }: RateLimitKey, index: number): Partial<RateLimit_Action> {
-	const descriptorKey = `per_${index}`;
+function actionOf(key: RateLimitKey, index: number): Partial<RateLimit_Action> {
+	const { header, claim } = key;
+	const descriptorKey = entryKey(key, index);
 	if (header !== undefined) return { requestHeaders: { headerName: header, descriptorKey, skipIfAbsent: false } };
 	if (claim === undefined) return { remoteAddress: {} };
 	const metadataKey = { key: "envoy.filters.http.jwt_authn", path: [{ key: "payload" }, { key: claim }] };
