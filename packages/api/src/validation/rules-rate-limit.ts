@@ -9,6 +9,7 @@ const keysMax = 4;
 
 export function checkRateLimit(report: Report, spec: RateLimitSpec): void {
 	checkPolicyTarget(report, spec);
+	if (spec.limits.length === 0) report.at("limits").error("there is no limit; write at least one, such as {requests: 100, unit: MINUTE}");
 	if (spec.limits.length > limitsMax)
 		report.at("limits").error(`there are ${spec.limits.length} limits, at most ${limitsMax} are allowed; split the policy by workload`);
 	for (const [i, { requests, burst, match, per = [] }] of spec.limits.entries()) {
