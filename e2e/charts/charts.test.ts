@@ -258,6 +258,7 @@ test("base has a CRD of every kind, kept when the chart goes", { skip }, () => {
 	const count = (...set: string[]) => render("base", { set }).filter(({ kind }) => kind === "CustomResourceDefinition").length;
 	assert.equal(count("base.enableCRDTemplates=false"), 0);
 	assert.equal(count("base.excludedCRDs={sidecars.networking.istio.io}"), names.length - 1);
+	assert.equal(count("base.enableWeftCRDs=false"), names.filter((name) => !name.endsWith(".weft.dev")).length);
 });
 
 test("base lets the default revision validate what names none", { skip }, () => {

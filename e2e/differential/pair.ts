@@ -28,7 +28,7 @@ export interface Proxy {
 }
 
 const main = join(import.meta.dirname, "../../packages/proxy/src/main.ts");
-const startMsMax = 20_000;
+const startMsMax = 60_000;
 
 export const envoyPath = findEnvoy();
 export const skipReason = envoyPath === undefined ? "no Envoy here: npm run peers" : false;

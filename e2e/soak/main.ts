@@ -6,6 +6,9 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { parseArgs } from "node:util";
 import { closeConnections, load, startTestMesh, type TestMesh } from "@weft/testkit";
 
+const [suite, ...rest] = process.argv.slice(2);
+if (suite === "verdicts") process.exit(await (await import("./verdicts.ts")).soakVerdicts(rest));
+
 const { values } = parseArgs({ options: { minutes: { type: "string", default: "30" } } });
 const minutes = Number(values.minutes);
 const examples = join(import.meta.dirname, "../../examples");

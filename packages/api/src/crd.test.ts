@@ -53,13 +53,14 @@ const served: Readonly<Record<string, readonly string[]>> = {
 	EnvoyFilter: ["v1alpha3"],
 	PeerAuthentication: ["v1", "v1beta1"],
 	ProxyConfig: ["v1beta1"],
+	RateLimit: ["v1alpha1"],
 	RequestAuthentication: ["v1", "v1beta1"],
 	Telemetry: ["v1", "v1alpha1"],
 	TrafficExtension: ["v1alpha1"],
 	WasmPlugin: ["v1alpha1"],
 };
 
-test("every kind of Istio has a CRD", () => assert.equal(crdKinds.length, 15));
+test("every kind of Istio has a CRD, and Weft's own", () => assert.equal(crdKinds.length, 16));
 
 for (const kind of crdKinds) {
 	test(`the CRD of ${kind} is structural, serves all versions and stores the newest`, () => {

@@ -22,6 +22,7 @@ import { deploymentSchema, jobSchema, podSpecSchema, podStatusSchema, replicaSet
 import { peerAuthenticationSchema } from "./schema/peer-authentication.ts";
 import { proxyConfigResourceSchema } from "./schema/proxy-config-resource.ts";
 import { trafficExtensionSchema, wasmPluginSchema } from "./schema/proxy-extension.ts";
+import { rateLimitSchema } from "./schema/rate-limit.ts";
 import { requestAuthenticationSchema } from "./schema/request-authentication.ts";
 import { serviceEntrySchema, workloadEntrySchema } from "./schema/service-entry.ts";
 import { sidecarSchema } from "./schema/sidecar.ts";
@@ -53,6 +54,8 @@ const networking = { group: "networking.istio.io", versions: ["v1", "v1beta1", "
 const security = { group: "security.istio.io", versions: ["v1", "v1beta1"], istio: true } as const;
 const telemetry = { group: "telemetry.istio.io", versions: ["v1", "v1alpha1"], istio: true } as const;
 const extensions = { group: "extensions.istio.io", versions: ["v1alpha1"], istio: true } as const;
+/** Weft's own; they are as Istio's in all else. */
+const weft = { group: "weft.dev", versions: ["v1alpha1"], istio: true } as const;
 const gatewayApi = { group: "gateway.networking.k8s.io", istio: false } as const;
 const kubernetesNetworking = { group: "networking.k8s.io", versions: ["v1"], istio: false } as const;
 const core = { group: "", versions: ["v1"], istio: false } as const;
@@ -114,6 +117,7 @@ export const kinds = {
 	WorkloadGroup: { ...networking, ...namespaced, plural: "workloadgroups", shortNames: ["wg"], schema: workloadGroupSchema },
 	WasmPlugin: { ...extensions, ...namespaced, plural: "wasmplugins", shortNames: [], schema: wasmPluginSchema },
 	TrafficExtension: { ...extensions, ...namespaced, plural: "trafficextensions", shortNames: [], schema: trafficExtensionSchema },
+	RateLimit: { ...weft, ...namespaced, plural: "ratelimits", shortNames: [], schema: rateLimitSchema },
 	GatewayClass: { ...gatewayApi, ...cluster, versions: ["v1", "v1beta1"], plural: "gatewayclasses", shortNames: ["gc"], schema: gatewayClassSchema },
 	KubernetesGateway: {
 		...gatewayApi,

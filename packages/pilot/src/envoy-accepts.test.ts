@@ -167,6 +167,17 @@ metadata: {name: l, namespace: default}
 spec: {lua: {inlineCode: "function envoy_on_request(h) end"}}
 `;
 
+const rateLimit = `---
+apiVersion: weft.dev/v1alpha1
+kind: RateLimit
+metadata: {name: r, namespace: default}
+spec:
+  limits:
+  - {requests: 5, unit: SECOND, burst: 9}
+  - {requests: 1, unit: DAY, match: {paths: [{exact: /a.b}, {prefix: /c}, {regex: "/d[0-9]"}], methods: [GET], headers: [{name: x}, {name: y, value: {prefix: z}}]}}
+  - {requests: 2, unit: HOUR, per: [{header: x-user}, {claim: sub}, {clientAddress: true}]}
+`;
+
 interface Own {
 	readonly yaml: string;
 	readonly meshConfig?: MeshConfig;
@@ -198,6 +209,8 @@ const own: Readonly<Record<string, Own>> = {
 	},
 	"every header setting": { yaml: "", meshConfig: { defaultConfig: { proxyHeaders } } },
 	"a Lua filter": { yaml: lua },
+	"limits by everything": { yaml: rateLimit },
+	"refusals that tell their reason": { yaml: "", meshConfig: { defaultConfig: { proxyMetadata: { WEFT_REASON_HEADER: "true" } } } },
 };
 
 const edge = `

@@ -22,6 +22,9 @@ export interface MeshConfigReader {
 /** Of `defaultConfig`, what the control plane itself reads. */
 const readProxyFields = new Set(["discoveryAddress", "gatewayTopology", "proxyHeaders", "tracing"]);
 
+/** Of `defaultConfig.proxyMetadata`, what the control plane itself reads. */
+const readMetadata = new Set(["WEFT_REASON_HEADER"]);
+
 /** Warns of what is set to another value than Istio's default and changes nothing. */
 export function checkUnusedFields(report: Report, value: MeshConfig, { injectsPods }: MeshConfigReader): void {
 	for (const [field, instead] of Object.entries(unused)) {
@@ -32,6 +35,7 @@ export function checkUnusedFields(report: Report, value: MeshConfig, { injectsPo
 	if (isSet(value, meshConfigDefaults, "enablePrometheusMerge"))
 		warn(report.at("enablePrometheusMerge"), "enablePrometheusMerge", "applications' metrics are not merged");
 	for (const field of Object.keys(value.defaultConfig ?? {})) {
+		if (field === "proxyMetadata" && Object.keys(value.defaultConfig?.proxyMetadata ?? {}).every((name) => readMetadata.has(name))) continue;
 		if (readProxyFields.has(field) || !isSet(value.defaultConfig ?? {}, meshConfigDefaults.defaultConfig, field)) continue;
 		warn(report.at("defaultConfig", field), `defaultConfig.${field}`, "proxies have it from their own command line");
 	}

@@ -13,6 +13,7 @@ import { checkIngress } from "./rules-ingress.ts";
 import { checkService } from "./rules-kubernetes.ts";
 import { checkPeerAuthentication } from "./rules-peer-authentication.ts";
 import { checkTrafficExtension, checkWasmPlugin } from "./rules-proxy-extension.ts";
+import { checkRateLimit } from "./rules-rate-limit.ts";
 import { checkRequestAuthentication } from "./rules-request-authentication.ts";
 import { checkServiceEntry, checkWorkloadEntry } from "./rules-service-entry.ts";
 import { checkSidecar } from "./rules-sidecar.ts";
@@ -177,6 +178,8 @@ function runRules(kind: Kind, spec: unknown, namespace: string, findings: Findin
 			return checkWasmPlugin(report, content.spec);
 		case "TrafficExtension":
 			return checkTrafficExtension(report, content.spec);
+		case "RateLimit":
+			return checkRateLimit(report, content.spec);
 		case "Service":
 			return checkService(report, content.spec);
 		case "KubernetesGateway":

@@ -1,15 +1,12 @@
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { hasErrors } from "@weft/api";
-import { admitObjects, createStore, decodeYaml } from "@weft/galley";
-import { buildPush, decodeNode, objectChecks, type ProxyNode, type PushSnapshot, translateAll } from "@weft/pilot";
+import { decodeNode, type ProxyNode, type PushSnapshot, translateAll } from "@weft/pilot";
 import { fromJson, type Json, registerMessages } from "@weft/xds";
-import { Node } from "@weft/xds/generated/envoy/config/core/v3/base.ts";
+import type { Node } from "@weft/xds/generated/envoy/config/core/v3/base.ts";
 import { allMessages } from "@weft/xds/registry";
-import { readSources } from "../local/mesh-client.ts";
-import { CommandError, printDiagnostics } from "../output/errors.ts";
+import { pushOfFiles, sidecarNodeOf } from "../offline/push.ts";
+import { CommandError } from "../output/errors.ts";
 import { renderValue } from "../output/format.ts";
-import { readMeshConfig } from "./mesh-config.ts";
 
 export interface XdsOptions {
 	readonly filename: readonly string[];
@@ -27,28 +24,13 @@ type Type = (typeof types)[number];
 /** What a proxy would be sent, without any control plane running. */
 export function xdsCommand(options: XdsOptions): void {
 	registerMessages(allMessages);
-	const push = pushOf(options);
+	const push = pushOfFiles(options.filename, options.meshConfig);
 	const node = nodeOf(options, push);
 	const wanted = typesOf(options.type);
 	const resources = translateAll(push, node) as Partial<Record<Type, readonly Json[]>>;
 	if (options.out !== undefined) return writeOut(options.out, wanted, resources);
 	const shown = Object.fromEntries(wanted.map((type) => [type, resources[type] ?? []]));
 	process.stdout.write(renderValue(shown, options.output));
-}
-
-function pushOf({ filename, meshConfig }: XdsOptions): PushSnapshot {
-	const decoded = readSources(filename).map(({ file, text }) => decodeYaml(text, file));
-	const store = createStore();
-	const admitted = admitObjects(
-		decoded.flatMap((d) => d.objects),
-		store.snapshot(),
-		objectChecks,
-	);
-	const diagnostics = [...decoded.flatMap((d) => d.diagnostics), ...admitted.diagnostics];
-	printDiagnostics(diagnostics);
-	if (hasErrors(diagnostics)) throw new CommandError("the configuration is refused");
-	store.apply({ source: "files", upsert: admitted.accepted, remove: [] });
-	return buildPush({ snapshot: store.snapshot(), meshConfig: readMeshConfig(meshConfig), clusterId: "Kubernetes" });
 }
 
 function nodeOf({ proxy, node }: XdsOptions, push: PushSnapshot): ProxyNode {
@@ -60,21 +42,7 @@ function nodeOf({ proxy, node }: XdsOptions, push: PushSnapshot): ProxyNode {
 	const [name = "", namespace = "default"] = (proxy ?? "").split(".");
 	const pod = push.workloads.podByName.get(`${namespace}/${name}`);
 	if (!pod) throw new CommandError(`no pod ${name} in namespace ${namespace}; pods: ${[...push.workloads.podByName.keys()].slice(0, 20).join(", ") || "none"}`);
-	const id = `sidecar~${pod.ips[0] ?? "0.0.0.0"}~${name}.${namespace}~${namespace}.svc.cluster.local`;
-	const metadata = {
-		NAME: name,
-		NAMESPACE: namespace,
-		CLUSTER_ID: "Kubernetes",
-		MESH_ID: "cluster.local",
-		ISTIO_VERSION: "1.30.3",
-		INTERCEPTION_MODE: "REDIRECT",
-		INSTANCE_IPS: pod.ips.join(","),
-		LABELS: pod.labels,
-		SERVICE_ACCOUNT: pod.serviceAccount,
-		WORKLOAD_NAME: pod.workloadName,
-		NODE_NAME: pod.nodeName,
-	};
-	return decodeNode(Node.fromPartial({ id, cluster: `${name}.${namespace}`, metadata }), push);
+	return sidecarNodeOf(pod, push);
 }
 
 function typesOf(text: string | undefined): readonly Type[] {

@@ -190,6 +190,7 @@ function buildPolicies(all: All, { rootNamespace }: Mesh, stages: Stages): Polic
 		telemetry: index("Telemetry"),
 		wasmPlugins: index("WasmPlugin"),
 		trafficExtensions: index("TrafficExtension"),
+		rateLimits: index("RateLimit"),
 		envoyFilters: index("EnvoyFilter"),
 	};
 	return stages.policySets.get("policies", Object.values(policies), () => policies);

@@ -4,7 +4,7 @@ import { isEmpty, type Labels, labelsMatch } from "./labels.ts";
 import type { ProxyNode } from "./proxy-node.ts";
 
 /** The kinds that say themselves which workloads they are for. */
-export type PolicyKind = "AuthorizationPolicy" | "RequestAuthentication" | "Telemetry" | "WasmPlugin" | "TrafficExtension" | "EnvoyFilter";
+export type PolicyKind = "AuthorizationPolicy" | "RequestAuthentication" | "Telemetry" | "WasmPlugin" | "TrafficExtension" | "RateLimit" | "EnvoyFilter";
 
 /** Policies of one kind by namespace, oldest first. */
 export interface PolicyIndex<K extends PolicyKind> {

@@ -56,6 +56,7 @@ export interface Policies {
 	readonly telemetry: PolicyIndex<"Telemetry">;
 	readonly wasmPlugins: PolicyIndex<"WasmPlugin">;
 	readonly trafficExtensions: PolicyIndex<"TrafficExtension">;
+	readonly rateLimits: PolicyIndex<"RateLimit">;
 	readonly envoyFilters: PolicyIndex<"EnvoyFilter">;
 }
 

@@ -10,6 +10,7 @@ import { packed, zeroDuration } from "../routes/values.ts";
 import { ads } from "./config-source.ts";
 import type { NetworkFilter } from "./network-filters.ts";
 import { extensionsOn, type ListenerInput } from "./listener-input.ts";
+import { reasonReplies } from "./reason-header.ts";
 import { serverName } from "./proxy-headers.ts";
 import type { Direction } from "./http-filters/filter.ts";
 import { buildHttpFilters } from "./http-filters/order.ts";
@@ -97,6 +98,7 @@ function common(input: ListenerInput, direction: Direction, port: number, dynami
 		...(headers.requestId ? {} : { generateRequestId: false }),
 		...(input.http10 || headers.preserveHttp1HeaderCase ? httpProtocolOptions(input, input.http10 ? { acceptHttp10: true } : {}) : {}),
 		...pathNormalization(input.meshConfig),
+		...(input.reasonHeader && direction !== "outbound" ? { localReplyConfig: reasonReplies } : {}),
 	};
 }
 

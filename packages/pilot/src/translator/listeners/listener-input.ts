@@ -22,6 +22,8 @@ export interface ListenerInput {
 	/** Undefined: the proxy cannot resolve what a request names. */
 	readonly dynamicDns: LookupFamily | undefined;
 	readonly headers: ProxyHeaders;
+	/** Refusals tell their reason to the caller. */
+	readonly reasonHeader: boolean;
 	readonly of: (direction: Direction) => DirectionInput;
 }
 
@@ -31,7 +33,7 @@ export interface DirectionInput {
 }
 
 export function listenerInput({ push, node }: ProxyContext): ListenerInput {
-	const { tracing: proxy, topology, headers } = proxyConfigOf(push.meshConfig, node);
+	const { tracing: proxy, topology, headers, reasonHeader } = proxyConfigOf(push.meshConfig, node);
 	const known: Partial<Record<Direction, DirectionInput>> = {};
 	const of = (direction: Direction): DirectionInput => {
 		const policies = directionPolicies(push, node, direction);
@@ -45,6 +47,7 @@ export function listenerInput({ push, node }: ProxyContext): ListenerInput {
 		dualStack: isDualStack(node),
 		topology,
 		headers,
+		reasonHeader,
 		of: (direction) => (known[direction] ??= of(direction)),
 		dynamicDns: node.dynamicForwardProxy ? dnsLookupFamily(node) : undefined,
 	};

@@ -8,6 +8,8 @@ export interface ListenerProxyConfig {
 	readonly tracing: Tracing | undefined;
 	readonly topology: GatewayTopology;
 	readonly headers: ProxyHeaders;
+	/** Refusals tell their reason to the caller. */
+	readonly reasonHeader: boolean;
 }
 
 export interface GatewayTopology {
@@ -17,13 +19,21 @@ export interface GatewayTopology {
 	readonly proxyProtocol: boolean;
 }
 
+/**
+ * An entry of `proxyMetadata` that is ours: of MeshConfig's defaultConfig, or of the annotation proxy.istio.io/config of one pod. Off
+ * unless asked for, since it tells callers the names of policies.
+ */
+const reasonSwitch = "WEFT_REASON_HEADER";
+
 type Json = Readonly<Record<string, unknown>>;
 
 /** What the proxy itself says (metadata PROXY_CONFIG, set when it was injected) comes before the mesh's default, field by field. */
 export function proxyConfigOf(mesh: MeshConfig, { metadata }: ProxyNode): ListenerProxyConfig {
 	const own = recordOf(metadata["PROXY_CONFIG"]);
 	const { tracing, gatewayTopology, proxyHeaders } = own;
+	const { [reasonSwitch]: reason } = { ...mesh.defaultConfig?.proxyMetadata, ...recordOf(own["proxyMetadata"]) };
 	return {
+		reasonHeader: reason === "true",
 		tracing: isRecord(tracing) ? decodeTracing(tracing) : mesh.defaultConfig?.tracing,
 		topology: decodeTopology(isRecord(gatewayTopology) ? gatewayTopology : (mesh.defaultConfig?.gatewayTopology ?? {})),
 		headers: decodeProxyHeaders(proxyHeaders ?? mesh.defaultConfig?.proxyHeaders),

@@ -10,6 +10,7 @@ import { createMemo } from "../memo.ts";
 import { type Authorization, buildAuthorization, noAuthorization } from "./authorization.ts";
 import { buildExtensions, type Extension } from "./extensions.ts";
 import { buildJwtAuthn } from "./jwt.ts";
+import { buildRateLimits } from "./rate-limit.ts";
 import { findProvider } from "./providers.ts";
 import { mergeAccessLogging, mergeMetrics, mergeTracing, type Side, telemetriesFor, type TracingPlan } from "./telemetry.ts";
 
@@ -17,6 +18,8 @@ import { mergeAccessLogging, mergeMetrics, mergeTracing, type Side, telemetriesF
 export interface DirectionPolicies {
 	readonly authorization: Authorization;
 	readonly jwt: HttpFilter | undefined;
+	/** One filter a limit. */
+	readonly rateLimits: readonly HttpFilter[];
 	readonly extensions: readonly Extension[];
 	/** istio.stats; empty where no metrics are wanted, or the proxy has none. */
 	readonly stats: readonly (HttpFilter & NetworkFilter)[];
@@ -64,10 +67,11 @@ export function directionPolicies(push: PushSnapshot, node: ProxyNode, direction
 	const jwt = server
 		? buildJwtAuthn({ policies: policiesOf(policies.requestAuthentication, node), jwks: push.jwks, isGateway: direction === "gateway" })
 		: undefined;
+	const rateLimits = server ? buildRateLimits(policiesOf(policies.rateLimits, node)) : noPolicies;
 	const extensions = extensionsFor(push, node);
 	const telemetries = stable(telemetriesFor(policies.telemetry, node));
 	const services = providerServices(push);
-	const objects = [meshConfig, services, authorization, jwt ?? noJwt, extensions, telemetries] as const;
+	const objects = [meshConfig, services, authorization, jwt ?? noJwt, rateLimits, extensions, telemetries] as const;
 	const particular = objects.slice(2).find((object) => !general.has(object)) ?? meshConfig;
 	return built.get([particular, ...objects], `${direction} ${node.istioExtensions}`, () => {
 		const side: Side = direction === "inbound" ? "SERVER" : "CLIENT";
@@ -75,6 +79,7 @@ export function directionPolicies(push: PushSnapshot, node: ProxyNode, direction
 		return {
 			authorization,
 			jwt,
+			rateLimits,
 			extensions,
 			stats: node.istioExtensions ? statsFilters(push, telemetries, side, direction) : [],
 			accessLogs: buildAccessLogs({ mesh: meshConfig, services: servicesByHost, plans: mergeAccessLogging(telemetries, defaults.accessLogging ?? [], side) }),

@@ -17,7 +17,7 @@ export interface FormatResult<T> {
 	readonly errors: readonly string[];
 }
 
-type Part = { readonly kind: "text"; readonly text: string } | { readonly kind: "operator"; readonly read: ReadOperator };
+type Part = { readonly kind: "text"; readonly text: string } | { readonly kind: "operator"; readonly read: ReadOperator; readonly mayBeEmpty: boolean };
 
 /**
  * Envoy's substitution format (docs: access log, "Format strings"): `%OPERATOR(arguments):length%`, `%%` for a percent
@@ -29,15 +29,17 @@ export function compileFormat(format: string, empty: string, environment: Format
 	const [first, second] = parts;
 	if (first === undefined) return { value: () => "", errors };
 	if (second === undefined && first.kind === "text") return { value: () => first.text, errors };
-	const render = (value: OperatorValue) => (value === undefined || value === "" ? empty : typeof value === "object" ? JSON.stringify(value) : String(value));
+	const render = (value: OperatorValue, mayBeEmpty: boolean) =>
+		value === undefined || (value === "" && !mayBeEmpty) ? empty : typeof value === "object" ? JSON.stringify(value) : String(value);
 	const texts = parts.map((part) => (part.kind === "text" ? part.text : ""));
+	const mayBeEmpty = parts.map((part) => part.kind === "operator" && part.mayBeEmpty);
 	const reads = parts.map((part) => (part.kind === "operator" ? part.read : undefined));
 	return {
 		value: (info) => {
 			let out = "";
 			for (let i = 0; i < texts.length; i++) {
 				const read = reads[i];
-				out += read === undefined ? (texts[i] as string) : render(read(info));
+				out += read === undefined ? (texts[i] as string) : render(read(info), mayBeEmpty[i] as boolean);
 			}
 			return out;
 		},
@@ -83,7 +85,8 @@ function parseFormat(format: string, environment: FormatterEnvironment): { reado
 		else {
 			if (text !== "") parts.push({ kind: "text", text });
 			text = "";
-			parts.push({ kind: "operator", read: compiled });
+			// A body that is empty is there all the same.
+			parts.push({ kind: "operator", read: compiled, mayBeEmpty: format.startsWith("LOCAL_REPLY_BODY", i + 1) });
 		}
 		i = end;
 	}

@@ -65,10 +65,12 @@ function compileJsonValue(value: unknown, environment: FormatterEnvironment, err
 	if (typeof value === "string") {
 		const format = compileTypedFormat(value, environment);
 		errors.push(...format.errors);
+		// A body that is empty is there all the same.
+		const mayBeEmpty = value === "%LOCAL_REPLY_BODY%";
 		const read: (info: StreamInfo) => OperatorValue = format.value ?? (() => undefined);
 		return (info) => {
 			const found = read(info);
-			return found === undefined || found === "" ? null : found;
+			return found === undefined || (found === "" && !mayBeEmpty) ? null : found;
 		};
 	}
 	if (Array.isArray(value)) {

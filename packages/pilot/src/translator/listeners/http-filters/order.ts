@@ -9,6 +9,7 @@ import type { AnyHttpFilter, HttpFilterBuilder, HttpFilterInput } from "./filter
 import { buildGrpcStats } from "./grpc-stats.ts";
 import { buildIstioStats } from "./istio-stats.ts";
 import { buildJwtAuthnFilter } from "./jwt-authn.ts";
+import { buildLocalRateLimit } from "./local-rate-limit.ts";
 import { buildPeerMetadata } from "./peer-metadata.ts";
 import { buildRbac } from "./rbac.ts";
 import { buildRouter } from "./router.ts";
@@ -21,6 +22,7 @@ const order: readonly HttpFilterBuilder[] = [
 	buildJwtAuthnFilter, // before authorization, which reads the claims
 	buildExtensionFilters("AUTHZ"),
 	buildRbac,
+	buildLocalRateLimit, // behind authorization: what is refused uses up nothing, and claims are known
 	buildExtensionFilters("STATS"),
 	buildExtensionFilters("UNSPECIFIED_PHASE"), // behind all that refuses, so that only what is let through costs
 	buildGrpcStats, // before anything that may answer by itself, so that all gRPC messages are counted
