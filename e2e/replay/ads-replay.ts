@@ -4,7 +4,8 @@ import { createLogger, systemClock } from "@weft/runtime";
 import { fromJson, messageFns, registerMessages, stripTypeUrl, typeUrls, type XdsType } from "@weft/xds";
 import { allMessages } from "@weft/xds/registry";
 import { adsService, type EncodedResource, type ResourceView, type XdsClient } from "@weft/xds/server";
-import { type Json, type Kind, kinds, type Resources } from "./corpus.ts";
+import { createAuthority } from "../security/identities.ts";
+import { type Json, kinds, type Resources } from "./corpus.ts";
 
 const answerMsMax = 10_000;
 
@@ -72,16 +73,31 @@ function viewOf(resources: Resources, version: string): ResourceView {
 	return {
 		version,
 		all: (type) => encoded.get(type) ?? none,
-		get: (type, name) => encoded.get(type)?.get(name),
+		get: (type, name) => (type === "sds" ? encode(type, name, secretOf(name)) : encoded.get(type)?.get(name)),
 		revision: () => version,
 		changes: () => undefined,
 	};
 }
 
+const authority = createAuthority("cluster.local");
+const identity = authority.issue("spiffe://cluster.local/ns/default/sa/sleep");
+const secrets = new Map<string, Json>();
+
+/** Whatever is asked for: roots by the names that istiod gives to roots, a certificate by every other. */
+function secretOf(name: string): Json {
+	const before = secrets.get(name);
+	if (before !== undefined) return before;
+	const secret = /^ROOTCA$|-cacert$|^file-root:/.test(name)
+		? { name, validationContext: { trustedCa: { inlineString: authority.caPem } } }
+		: { name, tlsCertificate: { certificateChain: { inlineString: identity.certChainPem }, privateKey: { inlineString: identity.privateKeyPem } } };
+	secrets.set(name, secret);
+	return secret;
+}
+
 const known = new WeakMap<Json, EncodedResource>();
 
 /** Cases share most of what they have. */
-function encode(kind: Kind, name: string, json: Json): EncodedResource {
+function encode(kind: XdsType, name: string, json: Json): EncodedResource {
 	const before = known.get(json);
 	if (before !== undefined) return before;
 	const typeName = stripTypeUrl(typeUrls[kind]);
