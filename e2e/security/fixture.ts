@@ -35,7 +35,7 @@ export async function startFixture(options: Omit<ProxyOptions, "upstreamPort">):
 export function isAsJudged(request: SeenRequest): boolean {
 	const judged = headerOf(request, judgedHeader);
 	// Envoy gives a CONNECT no path; what it decides about is the authority.
-	if (request.method === "CONNECT") return judged?.startsWith(`CONNECT ${request.target} `) === true;
+	if (request.method === "CONNECT") return judged?.trimEnd() === `CONNECT ${request.target}`;
 	return judged === `${request.method} ${headerOf(request, "host")} ${request.target}`;
 }
 

@@ -8,6 +8,7 @@ const retry = (name: string, policy: object, more: object = {}) => forward(name,
 
 const routes = [
 	forward("timeout", { timeout: "0.15s" }),
+	forward("late", { timeout: "0.4s" }),
 	forward("no-timeout", { timeout: "0s", idle_timeout: "0.15s" }),
 	retry("per-try", { retry_on: "5xx", num_retries: 1, per_try_timeout: "0.1s" }),
 	retry("per-try-over", { retry_on: "5xx", num_retries: 5, per_try_timeout: "0.1s" }, { timeout: "0.25s" }),
@@ -80,9 +81,9 @@ const cases: readonly Case[] = [
 	{ name: "idle timeout of the route", send: get("/no-timeout"), reply: never },
 	{
 		name: "route timeout after the head",
-		send: get("/timeout"),
+		send: get("/late"),
 		reply: always("HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nabc"),
-		quietMs: 500,
+		quietMs: 900,
 	},
 	{ name: "per try timeout, then fine", send: get("/per-try"), reply: first(undefined) },
 	{ name: "per try timeout, twice", send: get("/per-try"), reply: never },

@@ -459,12 +459,15 @@ export class Http1ServerConnection implements ConnectionHandler, MessageEvents, 
 			this.connection.destroy();
 			return;
 		}
-		this.manager.count(this.#decoder.isInMessage ? httpStat.downstream_rq_header_timeout : httpStat.downstream_cx_idle_timeout);
-		if (!this.#decoder.isInMessage) return this.connection.destroy();
+		if (!this.#decoder.isInMessage) {
+			this.manager.count(httpStat.downstream_cx_idle_timeout);
+			return this.connection.destroy();
+		}
 		const stream = (this.#stream ??= this.#pool.take());
 		const { requestHeadersTimeoutMs, requestTimeoutMs } = this.manager.config;
 		const isOverall = requestTimeoutMs > 0 && (requestHeadersTimeoutMs === 0 || requestTimeoutMs < requestHeadersTimeoutMs);
 		const [body, details] = isOverall ? ["request timeout", "request_overall_timeout"] : ["request header timeout", "request_header_timeout"];
+		this.manager.count(isOverall ? httpStat.downstream_rq_timeout : httpStat.downstream_rq_header_timeout);
 		this.#beginMalformed(stream);
 		sendLocalReply(stream, { status: 408, body, flags: 0, details, isClose: true });
 	}

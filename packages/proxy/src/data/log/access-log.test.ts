@@ -40,13 +40,13 @@ function lineOf(log: Partial<AccessLog>, info = sample()): string {
 }
 
 test("Envoy's default format", () => {
-	assert.equal(lineOf({}), '[2026-01-02T03:04:05.678Z] "GET /x?y HTTP/1.1" 503 UF,URX 3 12 12 9 "-" "curl" "id-1" "reviews:9080" "10.0.0.3:9080"\n');
+	assert.equal(lineOf({}), '[2026-01-02T03:04:05.678Z] "GET /x?y HTTP/1.1" 503 URX,UF 3 12 12 9 "-" "curl" "id-1" "reviews:9080" "10.0.0.3:9080"\n');
 });
 
 test("Istio's format", () => {
 	assert.equal(
 		lineOf({ format: { kind: "text", text: istioAccessLogFormat } }),
-		'[2026-01-02T03:04:05.678Z] "GET /x?y HTTP/1.1" 503 UF,URX via_upstream - "-" 3 12 12 9 "-" "curl" "id-1" "reviews:9080" "10.0.0.3:9080" ' +
+		'[2026-01-02T03:04:05.678Z] "GET /x?y HTTP/1.1" 503 URX,UF via_upstream - "-" 3 12 12 9 "-" "curl" "id-1" "reviews:9080" "10.0.0.3:9080" ' +
 			"outbound|9080||reviews 10.0.0.2:41000 10.0.0.2:9080 10.0.0.9:5000 sni.example default\n",
 	);
 });
@@ -58,7 +58,7 @@ test("operators, their arguments and lengths", () => {
 		["%REQ(X-NO?USER-AGENT)%", "curl"],
 		["%REQ(:AUTHORITY)% 100%%", "reviews:9080 100%"],
 		["%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT% %DOWNSTREAM_LOCAL_PORT%", "10.0.0.9 9080"],
-		["%RESPONSE_FLAGS_LONG%", "UpstreamConnectionFailure,UpstreamRetryLimitExceeded"],
+		["%RESPONSE_FLAGS_LONG%", "UpstreamRetryLimitExceeded,UpstreamConnectionFailure"],
 		["%HOSTNAME% %ENVIRONMENT(TIER)% %CONNECTION_ID%", "pod-1 gold 7"],
 		["%COMMON_DURATION(DS_RX_BEG:DS_TX_END:us)%", "12900"],
 		["%REQUEST_DURATION%", "-"],

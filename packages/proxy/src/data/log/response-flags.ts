@@ -76,7 +76,7 @@ function joinNames(flags: number, nameOf: (flag: ResponseFlag) => string): strin
 	return set.length === 0 ? "-" : set.map(nameOf).join(",");
 }
 
-/** `UF,URX`, or `-`; a handful of combinations occur, so they are remembered. */
+/** `URX,UF`, or `-`; a handful of combinations occur, so they are remembered. */
 export function formatResponseFlags(flags: number): string {
 	if (flags === 0) return "-";
 	const known = short.get(flags);
