@@ -80,6 +80,8 @@ export function createDiscovery(options: DiscoveryOptions): Discovery {
 		const node = nodeOf(client);
 		const { namespace, serviceAccount } = node;
 		const mayReadSecrets = () => options.secretAccess?.mayRead(namespace, serviceAccount) ?? true;
+		// Asked before it is needed: by the time that a gateway has its listeners the answer is there.
+		if (node.kind === "router") mayReadSecrets();
 		const rights = { isAuthenticated: client.peer.spiffeIds !== undefined, mayReadSecrets };
 		client.push(resourceView(push, node, { rights, onMissingSecret: (name, problem) => missing(client, name, problem) }));
 	};

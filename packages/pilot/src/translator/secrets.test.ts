@@ -108,6 +108,12 @@ describe("secrets over ADS", () => {
 		});
 	}
 
+	it("a Secret of a file may say its values as they are", () => {
+		const values = JSON.stringify({ "tls.crt": a.certificate, "tls.key": a.key });
+		const text = `\napiVersion: v1\nkind: Secret\nmetadata: {name: plain, namespace: default}\nstringData: ${values}\n---`;
+		assert.deepEqual(ask(createTestMesh().apply(text), "kubernetes://plain"), certificate);
+	});
+
 	it("a changed Secret is another version, and nothing else makes the view's revision another", () => {
 		const mesh = createTestMesh();
 		const at = (current: PushSnapshot, mayRead = true) =>
