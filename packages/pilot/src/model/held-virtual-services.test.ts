@@ -34,6 +34,7 @@ test("a VirtualService waits for the subsets that it names", () => {
 			edits: [[routeTo("v1"), rule("a", "v1")], [routeTo("v2")], [routeTo("v3")], [rule("a", "v1", "v3")]],
 			expected: [["v1", 0], ["v1", 1], ["v1", 1], ["v3", 0]],
 		},
+		{ name: "the last version's subset goes, too", edits: [[routeTo("v1"), rule("a", "v1")], [routeTo("v2"), rule("a", "v3")]], expected: [["v1", 0], [undefined, 1]] },
 		{ name: "a wildcard's subset counts", edits: [[rule("*.default.svc.cluster.local", "v1")], [routeTo("v1")]], expected: [[undefined, 0], ["v1", 0]] },
 		{ name: "mirrors count", edits: [[rule("a", "v1"), routeTo("v1")], [routeTo("v1", { mirror: { host: "a", subset: "v2" } })]], expected: [["v1", 0], ["v1", 1]] },
 	] as const;

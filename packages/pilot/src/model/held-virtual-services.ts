@@ -27,8 +27,10 @@ export function holdVirtualServices(
 		const last = before.get(key);
 		const missing = last === virtualService ? undefined : missingSubset(virtualService, rules);
 		if (missing === undefined) return [virtualService];
-		held.set(key, `subset ${missing.subset} of host ${missing.host} is in no DestinationRule; ${last ? "its last version serves on" : "it takes effect when it is"}`);
-		return last ? [last] : [];
+		const kept = last !== undefined && missingSubset(last, rules) === undefined ? [last] : [];
+		const meanwhile = kept.length > 0 ? "its last version serves on" : "requests go as if it were not there";
+		held.set(key, `subset ${missing.subset} of host ${missing.host} is in no DestinationRule; until it is, ${meanwhile}`);
+		return kept;
 	});
 	return { virtualServices, held };
 }

@@ -333,6 +333,8 @@ const hostChanges = createMemo<readonly string[]>();
 /** Virtual hosts that differ from an earlier revision's, in the tables that clients of that revision have asked for. */
 function changedHosts(push: PushSnapshot, node: ProxyNode, since: TablesRevision): readonly string[] | undefined {
 	const tables = [...since.splits];
+	// Nobody has asked this revision for anything: it may have been made anew for an older view.
+	if (tables.length === 0) return undefined;
 	// A table that was gone and is back may have lost hosts meanwhile.
 	if (tables.some(([table, before]) => before === undefined && hostsOf(push, node, table) !== undefined)) return undefined;
 	return hostChanges.get([tablesRevision(push, node), since], String(tables.length), () =>
