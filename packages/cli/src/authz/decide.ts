@@ -49,16 +49,16 @@ function judge(chain: InboundChain, asked: ImaginedRequest): Decision {
 	if (path !== asked.path) notes.push(`the path is judged, and forwarded, as ${path}`);
 	if (asked.claims !== undefined && !chain.filters.some(({ kind }) => kind === "jwt"))
 		notes.push("no RequestAuthentication is for this workload: the token is not looked at");
-	let request: ImaginedRequest = { ...asked, path, claims: undefined };
+	let claims: Question["claims"];
 	let last = decided(true, "none", "no AuthorizationPolicy is in the way");
 	for (const filter of chain.filters) {
 		if (filter.kind === "jwt") {
 			const token = acceptToken(filter.providers, asked.claims);
 			if (typeof token === "string") return { ...decided(false, "RequestAuthentication", token), notes };
-			request = { ...request, claims: token };
+			claims = token;
 			continue;
 		}
-		const { enforced, shadow } = judgeImagined(filter.rbac, request);
+		const { enforced, shadow } = judgeImagined(filter.rbac, { ...asked, path, claims });
 		if (shadow) notes.push(...shadowNotes(shadow, filter.rbac.shadowRulesStatPrefix));
 		if (enforced === undefined) continue;
 		const isAllowing = (filter.rbac.rules?.action ?? 0) === 0;

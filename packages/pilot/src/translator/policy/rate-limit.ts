@@ -85,7 +85,7 @@ function countsOf(match: RateLimitMatch | undefined, per: readonly RateLimitKey[
 const entryKey = ({ clientAddress }: RateLimitKey, index: number): string => (clientAddress ? "remote_address" : `per_${index}`);
 
 const generic = (descriptorKey: string): Partial<RateLimit_Action> => ({
-	genericKey: { descriptorKey, descriptorValue: "yes" } as NonNullable<RateLimit_Action["genericKey"]>,
+	genericKey: { descriptorKey, descriptorValue: "yes" },
 });
 
 type Matcher = Partial<HeaderMatcher>;

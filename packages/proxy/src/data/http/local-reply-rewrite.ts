@@ -14,10 +14,10 @@ export interface RewrittenReply {
 }
 
 /** `info` says the status that there would be; `response` gets the headers. */
-export type RewriteReply = (info: StreamInfo, response: ResponseHead, body: string | Uint8Array) => RewrittenReply;
+export type RewriteReply = (info: StreamInfo, response: ResponseHead, body: string | Uint8Array, isGrpc: boolean) => RewrittenReply;
 
 interface Body {
-	readonly render: (info: StreamInfo) => string;
+	readonly render: (info: StreamInfo, isGrpc: boolean) => string;
 	readonly contentType: string;
 }
 
@@ -31,7 +31,7 @@ export function compileLocalReplies(config: LocalReplyConfig, environment: Forma
 		mutate: compileHeaderMutations([{ add: headers, remove: [] }], environment, errors),
 		format: compileBody(format, environment, errors),
 	}));
-	return (info, response, original) => {
+	return (info, response, original, isGrpc) => {
 		const mapper = mappers.find(({ matches }) => matches(info));
 		mapper?.mutate?.(response, info);
 		const status = (info.responseCode = mapper?.status ?? info.responseCode);
@@ -40,7 +40,7 @@ export function compileLocalReplies(config: LocalReplyConfig, environment: Forma
 		const format = mapper?.format ?? common;
 		return {
 			status,
-			body: format === undefined ? body : format.render(info),
+			body: format === undefined ? body : format.render(info, isGrpc),
 			contentType: format?.contentType ?? "",
 		};
 	};
@@ -53,5 +53,8 @@ export function textOf(body: string | Uint8Array): string {
 function compileBody(config: LocalReplyFormat | undefined, environment: FormatterEnvironment, errors: string[]): Body | undefined {
 	if (config === undefined) return undefined;
 	const { format, contentType } = config;
-	return { render: compileLine(format, environment, errors), contentType: contentType || (format.kind === "json" ? "application/json" : "text/plain") };
+	const line = compileLine(format, environment, errors);
+	if (format.kind === "text") return { render: line, contentType: contentType || "text/plain" };
+	// The line end that JSON gets is none of a gRPC message.
+	return { render: (info, isGrpc) => (isGrpc ? line(info).trimEnd() : line(info)), contentType: contentType || "application/json" };
 }

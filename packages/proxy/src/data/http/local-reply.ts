@@ -73,7 +73,7 @@ export function sendLocalReply(stream: HttpStream, reply: LocalReply): void {
 	const isClose = reply.isClose === true || (reply.status === 400 && stream.request.version !== 20);
 	const headers = reply.headers ?? [];
 	for (let i = 0; i < headers.length; i += 2) response.append(headers[i] as string, headers[i + 1] as string);
-	const rewritten = stream.manager.rewriteReply?.(info, response, reply.body);
+	const rewritten = stream.manager.rewriteReply?.(info, response, reply.body, isGrpc);
 	const { status, body: content } = rewritten ?? reply;
 	response.status = isGrpc ? 200 : status;
 	const body = typeof content === "string" ? Buffer.from(content, "utf8") : Buffer.from(content.buffer, content.byteOffset, content.byteLength);
@@ -86,8 +86,7 @@ export function sendLocalReply(stream: HttpStream, reply: LocalReply): void {
 		return;
 	}
 	if (response.status !== 204 && response.status >= 200) response.appendOwn("content-length", String(body.length));
-	if (body.length > 0 && rewritten !== undefined && rewritten.contentType !== "") response.set("content-type", rewritten.contentType);
-	else if (body.length > 0 && !response.has("content-type")) response.appendOwn("content-type", "text/plain");
+	if (body.length > 0 && !response.has("content-type")) response.appendOwn("content-type", rewritten?.contentType || "text/plain");
 	reply.mutateHead?.();
 	stream.respondLocally(body, isClose);
 }
