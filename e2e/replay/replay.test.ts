@@ -98,8 +98,8 @@ function mapValues(all: ReadonlyMap<string, Json>, change: (json: Json) => Json)
 	return new Map([...all].map(([name, json]) => [name, change(json)]));
 }
 
-function moved({ additionalAddresses: _, ...rest }: Json): Json {
-	return { ...rest, address: { socketAddress: { address: "127.0.0.1", portValue: 0 } } };
+function moved(listener: Json): Json {
+	return { ...listener, additionalAddresses: [], address: { socketAddress: { address: "127.0.0.1", portValue: 0 } } };
 }
 
 function withSecrets(json: Json): Json {
