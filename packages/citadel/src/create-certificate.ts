@@ -1,5 +1,5 @@
 import { status } from "@grpc/grpc-js";
-import { decodeCsr, formatSpiffeId } from "@weft/pki";
+import { formatSpiffeId } from "@weft/pki";
 import type { Logger } from "@weft/runtime";
 import type { IstioCertificateRequest } from "@weft/xds/generated/istio/v1/auth/ca.ts";
 import { type Authentication, type Authenticator, authenticate, type Caller } from "./authenticator.ts";
@@ -47,7 +47,7 @@ export async function createCertificate(
 	const identity = formatSpiffeId(authentication.value.identity);
 	const forbidden = authorize(context, authentication.value, request);
 	if (forbidden !== undefined) return refuse(forbidden, forbidden.message, identity);
-	const issued = sign(context, authentication.value, request);
+	const issued = await sign(context, authentication.value, request);
 	if (!("chainPem" in issued)) return refuse(issued, issued.message, identity);
 	metrics.successCertIssuanceCount.inc();
 	logger.info("certificate issued", {
@@ -83,21 +83,24 @@ function metadataText(request: IstioCertificateRequest, key: string): string {
 	return typeof value === "string" ? value : JSON.stringify(value);
 }
 
-function sign(context: CreateCertificateContext, caller: Authentication, request: IstioCertificateRequest): IssuedLeaf | Refusal {
+async function sign(context: CreateCertificateContext, caller: Authentication, request: IstioCertificateRequest): Promise<IssuedLeaf | Refusal> {
 	const { authority, metrics } = context;
-	const csr = decodeCsr(request.csr);
-	if (!csr.ok) {
-		metrics.csrParsingErrorCount.inc();
-		return { code: status.INVALID_ARGUMENT, message: csr.reason };
-	}
 	const ttlMs = Number(request.validityDuration) * 1000;
 	if (ttlMs > authority.leafTtlMsMax) {
 		metrics.csrSignErrorCount.inc({ error: "ttl_error" });
 		const message = `requested TTL ${ttlMs / 1000} s is greater than the max allowed TTL ${authority.leafTtlMsMax / 1000} s`;
 		return { code: status.INVALID_ARGUMENT, message };
 	}
-	const leaf = authority.issueLeaf({ identity: caller.identity, publicKeyDer: csr.value.publicKeyDer, ttlMs });
+	const leaf = await authority.issueLeaf({ identity: caller.identity, key: { csrPem: request.csr }, ttlMs });
 	if (leaf.ok) return leaf.value;
-	metrics.csrSignErrorCount.inc({ error: "cert_gen_error" });
-	return { code: status.INTERNAL, message: leaf.reason };
+	switch (leaf.cause) {
+		case "csr":
+			metrics.csrParsingErrorCount.inc();
+			return { code: status.INVALID_ARGUMENT, message: leaf.reason };
+		case "busy":
+			return { code: status.RESOURCE_EXHAUSTED, message: leaf.reason };
+		case "sign":
+			metrics.csrSignErrorCount.inc({ error: "cert_gen_error" });
+			return { code: status.INTERNAL, message: leaf.reason };
+	}
 }

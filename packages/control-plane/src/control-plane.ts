@@ -8,6 +8,7 @@ import { startHttpServer } from "./http-server.ts";
 import { createJwksTransport } from "./jwks-transport.ts";
 import { createLocalIdentity } from "./local-identity.ts";
 import { type ControlPlaneOptions, debounceOf } from "./options.ts";
+import { createTrustedRoots } from "./trusted-roots.ts";
 import { createDebugAnswers } from "./xds-debug.ts";
 
 export interface ControlPlane {
@@ -40,20 +41,14 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
 		},
 	});
 	const meshConfig = () => options.meshConfig;
-	const discovery = createDiscovery({
-		store,
-		meshConfig,
-		clusterId,
-		clock,
-		logger: logger.child("ads"),
-		registry,
-		signal,
-		jwksTransport: createJwksTransport("machine"),
-		...debounceOf(options),
-	});
+	const secure = options.secure && (await createLocalIdentity(options.secure, options));
+	const trust = secure && { trustRoots: createTrustedRoots(secure.authority).list };
+	const common = { store, meshConfig, clusterId, clock, registry, signal };
+	const discovery = createDiscovery({ ...common, logger: logger.child("ads"), jwksTransport: createJwksTransport("machine"), ...trust, ...debounceOf(options) });
+	const rotation = secure?.rotate(discovery);
 	const grpc = await startGrpcServers({
 		plaintext: options.plaintextGrpc,
-		secure: options.secure && (await createLocalIdentity(options.secure, options)),
+		secure,
 		discovery,
 		debug: createDebugAnswers({ discovery, clusterId, instance: "weft", systemNamespace: "istio-system" }),
 		registry,
@@ -65,18 +60,14 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
 		http: options.http,
 		...(options.apiToken !== undefined && { apiToken: options.apiToken }),
 		...(options.apiDirectory !== undefined && { apiDirectory: options.apiDirectory }),
-		clusterId,
-		meshConfig,
-		store,
+		...common,
 		discovery,
-		registry,
+		...(rotation && { rotation }),
 		rescan: () => watch.rescan(),
 		diagnostics: () => diagnostics,
 		waitingFor: () => [],
 		mayDebug: async () => false,
-		clock,
 		logger,
-		signal,
 	});
 	logger.info("control plane ready", { http: http.address, xds: grpc.secureAddress ?? "", plaintextXds: grpc.plaintextAddress ?? "" });
 	const closed = new Promise<void>((resolve) => {

@@ -6,6 +6,7 @@ import {
 	type CertificateAuthority,
 	callerOf,
 	type IncomingCall,
+	type RootRotation,
 	type ServerIdentity,
 } from "@weft/citadel";
 import type { Discovery } from "@weft/pilot";
@@ -20,6 +21,8 @@ export interface SecureServing {
 	readonly address: BindAddress;
 	readonly authority: CertificateAuthority;
 	readonly identity: ServerIdentity;
+	/** Begins to move the authority from root to root as proxies confirm them, until the control plane ends. */
+	readonly rotate: (discovery: Pick<Discovery, "trust" | "retrust">) => RootRotation;
 	/** Who gets a certificate. */
 	readonly issuing: readonly Authenticator[];
 	/** Who gets configuration, or an answer about the mesh. */

@@ -33,6 +33,10 @@ export interface SecureOptions {
 	readonly tokenKeyFile: string;
 	/** Lifetime of workload certificates; undefined: 24 h. */
 	readonly leafTtlMs: number | undefined;
+	/** How long a new root is handed out at least before it signs; default 2 s. */
+	readonly rootDistributeMs?: number;
+	/** How long an old root stays trusted at least; default: as long as a workload certificate lives. */
+	readonly rootRetireMs?: number;
 }
 
 export function splitAddress(address: BindAddress): { host: string; port: number } {

@@ -15,6 +15,7 @@ import { runCaBundles } from "../webhooks/ca-bundle.ts";
 import { createInjectHandler, type Injector } from "../webhooks/inject.ts";
 import { startWebhookServer } from "../webhooks/server.ts";
 import { createValidateHandler } from "../webhooks/validate.ts";
+import { createTrustedRoots } from "../trusted-roots.ts";
 import { createDebugAnswers } from "../xds-debug.ts";
 import { createKubernetesIdentity } from "./identity.ts";
 import { watchMeshConfig } from "./mesh-config.ts";
@@ -73,7 +74,7 @@ export async function startKubernetesControlPlane(context: KubernetesContext): P
 	const trustDomain = mesh.current().trustDomain ?? "cluster.local";
 	const secure = await createKubernetesIdentity({ ...options, ...common, trustDomain });
 	const { authority, identity } = secure;
-	const rootsPem = authority.trustBundlePem;
+	const roots = createTrustedRoots(authority);
 
 	const discovery = createDiscovery({
 		store,
@@ -82,11 +83,13 @@ export async function startKubernetesControlPlane(context: KubernetesContext): P
 		clock,
 		logger: logger.child("ads"),
 		registry,
+		trustRoots: roots.list,
 		signal,
 		jwksTransport: createJwksTransport("cluster"),
 		secretAccess: createSecretAccess({ ...common, logger: logger.child("ads") }),
 		...debounceOf(options),
 	});
+	const rotation = secure.rotate(discovery);
 	const debug = createDebugAnswers({ discovery, clusterId, instance: podName, systemNamespace: namespace });
 	const grpc = await startGrpcServers({ plaintext: options.plaintextGrpc, secure, discovery, debug, registry, clock, logger });
 	signal.addEventListener("abort", grpc.close, { once: true });
@@ -111,9 +114,9 @@ export async function startKubernetesControlPlane(context: KubernetesContext): P
 	}
 	const webhooks = await startWebhookServer({ address: options.https, identity, handlers, waitingFor, logger: logger.child("webhook"), signal });
 	const { injectorConfigName, validatorConfigName } = options;
-	const bundles = runCaBundles({ ...common, logger: logger.child("webhook"), injectorConfigName, validatorConfigName, namespace, revision, rootsPem });
+	const bundles = runCaBundles({ ...common, logger: logger.child("webhook"), injectorConfigName, validatorConfigName, namespace, revision, roots });
 	waiting.push(() => bundles.waitingFor());
-	const roots = runRootCertificates({ ...common, logger: logger.child("citadel"), store, namespace, podName, rootsPem });
+	const rootsWritten = runRootCertificates({ ...common, logger: logger.child("citadel"), store, namespace, podName, roots });
 	const status = runStatus({ ...common, logger: logger.child("status"), store, discovery, namespace, podName });
 
 	const http = await startHttpServer({
@@ -122,6 +125,7 @@ export async function startKubernetesControlPlane(context: KubernetesContext): P
 		meshConfig: mesh.current,
 		store,
 		discovery,
+		rotation,
 		registry,
 		rescan: async () => undefined,
 		diagnostics: source.diagnostics,
@@ -142,7 +146,7 @@ export async function startKubernetesControlPlane(context: KubernetesContext): P
 		webhookAddress: webhooks.address,
 		httpAddress: http.address,
 		readyAddress: ready.address,
-		closed: Promise.all([ready.closed, webhooks.closed, bundles.done, roots, status, httpClosed]).then(() => client.transport.close()),
+		closed: Promise.all([ready.closed, webhooks.closed, bundles.done, rootsWritten, status, httpClosed]).then(() => client.transport.close()),
 	};
 }
 

@@ -1,5 +1,6 @@
 import { existsSync } from "node:fs";
 import { parseDurationMs } from "@weft/api";
+import { type KeyAlgorithm, keyAlgorithms } from "@weft/pki";
 import { type KubernetesOptions, revisioned } from "./options.ts";
 
 /** Flags of `discovery`, as pilot-discovery has them. */
@@ -27,7 +28,6 @@ const unsupported: Readonly<Record<string, { readonly harmless: readonly string[
 	ENABLE_CA_SERVER: { harmless: ["", "true"], what: "a control plane without its own CA" },
 	PILOT_CERT_PROVIDER: { harmless: ["", "istiod"], what: "a server certificate of another provider than istiod" },
 	SHARED_MESH_CONFIG: { harmless: [""], what: "a second mesh config" },
-	ISTIO_MULTIROOT_MESH: { harmless: ["", "false"], what: "a mesh of several roots" },
 	CA_TRUSTED_NODE_ACCOUNTS: { harmless: [""], what: "impersonation by node proxies" },
 	PILOT_SCOPE_GATEWAY_TO_NAMESPACE: { harmless: ["", "false"], what: "gateways scoped to their namespace" },
 };
@@ -56,6 +56,8 @@ export function readKubernetesOptions(flags: DiscoveryFlags, environment: Enviro
 		caDirectory: nonEmpty(environment["ROOT_CA_DIR"]) ?? "/etc/cacerts",
 		workloadTtlMs: durationOf(environment, "DEFAULT_WORKLOAD_CERT_TTL"),
 		workloadTtlMsMax: durationOf(environment, "MAX_WORKLOAD_CERT_TTL"),
+		rootKeyAlgorithm: rootKeyAlgorithmOf(environment),
+		isMultiRoot: switchOf(environment, "ISTIO_MULTIROOT_MESH"),
 		secretNamespaces: secretNamespaces?.split(",").map((name) => name.trim()),
 		secureGrpc: everywhere(flags.secureGRPCAddr, "--secureGRPCAddr"),
 		plaintextGrpc: flags.grpcAddr === "" ? undefined : flags.grpcAddr,
@@ -71,6 +73,19 @@ function nativeSidecarsOf(environment: Environment): boolean | undefined {
 	const text = nonEmpty(environment["ENABLE_NATIVE_SIDECARS"]) ?? "auto";
 	if (text !== "auto" && text !== "true" && text !== "false") throw new SettingError(`ENABLE_NATIVE_SIDECARS: "${text}" is not auto, true or false`);
 	return text === "auto" ? undefined : text === "true";
+}
+
+function rootKeyAlgorithmOf(environment: Environment): KeyAlgorithm | undefined {
+	const text = nonEmpty(environment["WEFT_ROOT_KEY_ALGORITHM"]);
+	const known = keyAlgorithms.find((algorithm) => algorithm === text);
+	if (text !== undefined && known === undefined) throw new SettingError(`WEFT_ROOT_KEY_ALGORITHM: "${text}" is none of ${keyAlgorithms.join(", ")}`);
+	return known;
+}
+
+function switchOf(environment: Environment, name: string): boolean {
+	const text = nonEmpty(environment[name]) ?? "false";
+	if (text !== "true" && text !== "false") throw new SettingError(`${name}: "${text}" is not true or false`);
+	return text === "true";
 }
 
 const nonEmpty = (text: string | undefined): string | undefined => (text === "" ? undefined : text);

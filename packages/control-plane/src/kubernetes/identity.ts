@@ -1,14 +1,20 @@
 import {
+	type AuthorityMaterial,
 	type AuthorityPem,
 	type CertificateAuthority,
 	createCertificateAuthority,
 	createClientCertificateAuthenticator,
+	createMemoryKeyStore,
+	createRootRotation,
 	createServerIdentity,
+	createSigningPool,
 	createTokenReviewAuthenticator,
+	decodeAuthority,
 	type KeyStore,
-	type ServerIdentity,
+	type RootRotation,
 } from "@weft/citadel";
 import { isTemporary, type KubeClient, reviewToken } from "@weft/kube";
+import { accepted, type Checked, refused } from "@weft/pki";
 import { type Clock, createBackoff, type Logger } from "@weft/runtime";
 import type { SecureServing } from "../grpc-servers.ts";
 import { createSecretKeyStore, loadPluggedInAuthority } from "./ca-secrets.ts";
@@ -18,6 +24,9 @@ import type { KubernetesOptions } from "./options.ts";
 export const tokenAudience = "istio-ca";
 /** How often a plugged-in CA is looked at: kubelet itself takes up to a minute to mount a change. */
 const reloadMs = 10_000;
+/** A mesh that starts at once shares them with nobody; waiting longer than a proxy's time-out for an answer is of no use. */
+const signingThreads = 2;
+const signingQueueMax = 1_000;
 
 export interface IdentityOptions extends KubernetesOptions {
 	readonly client: KubeClient;
@@ -36,10 +45,15 @@ export async function createKubernetesIdentity(options: IdentityOptions): Promis
 	const logger = options.logger.child("citadel");
 	const load = () => loadPluggedInAuthority(client, namespace, caDirectory);
 	const pluggedIn = await persistently(options, load);
-	const store = pluggedIn === undefined ? createSecretKeyStore(client, namespace) : fixedKeyStore(pluggedIn);
+	const store = pluggedIn === undefined ? createSecretKeyStore(client, namespace) : createMemoryKeyStore(pluggedIn);
 	const { workloadTtlMs, workloadTtlMsMax } = options;
 	const ttl = { ...(workloadTtlMs !== undefined && { leafTtlMs: workloadTtlMs }), ...(workloadTtlMsMax !== undefined && { leafTtlMsMax: workloadTtlMsMax }) };
-	const authority = await persistently(options, () => createCertificateAuthority({ store, clock, logger, trustDomain, ...ttl }));
+	const leafSigner = createSigningPool({ threads: signingThreads, queueMax: signingQueueMax, logger });
+	signal.addEventListener("abort", () => void leafSigner.close(), { once: true });
+	const rootKeyAlgorithm = options.rootKeyAlgorithm ?? "rsa-2048";
+	const authority = await persistently(options, () =>
+		createCertificateAuthority({ store, clock, logger, trustDomain, rootKeyAlgorithm, leafSigner, ...ttl }),
+	);
 	const identity = await createServerIdentity({
 		authority,
 		clock,
@@ -49,12 +63,19 @@ export async function createKubernetesIdentity(options: IdentityOptions): Promis
 		dnsNames: serverDnsNames(options),
 	});
 	void identity.run(signal);
-	if (pluggedIn) void runReload(options, load, authority, identity);
+	const rotate: SecureServing["rotate"] = (discovery) => {
+		authority.onChanged(({ roots }) => roots && discovery.retrust());
+		const countProxies = () => discovery.trust();
+		const rotation = createRootRotation({ authority, store, replica: options.podName, countProxies, rootKeyAlgorithm, clock, logger });
+		void rotation.run(signal);
+		if (pluggedIn) void runReload(options, load, { authority, store, rotation });
+		return rotation;
+	};
 	const certificate = createClientCertificateAuthenticator({ clock, trustDomain });
 	const review = (token: string) => reviewToken(client, token, [tokenAudience]);
 	const token = (needsPod: boolean) => createTokenReviewAuthenticator({ review, clock, trustDomain, needsPod });
 	// A certificate first: it costs no question to the API server.
-	return { address: options.secureGrpc, authority, identity, issuing: [certificate, token(true)], asking: [certificate, token(false)] };
+	return { address: options.secureGrpc, authority, identity, rotate, issuing: [certificate, token(true)], asking: [certificate, token(false)] };
 }
 
 /** Under which proxies, the API server and istioctl know this replica. */
@@ -65,8 +86,6 @@ export function serverDnsNames({ namespace, revision, customHost, domain }: Kube
 		(name) => name !== "",
 	);
 }
-
-const fixedKeyStore = (authority: AuthorityPem): KeyStore => ({ load: async () => authority, create: async () => authority });
 
 /** An API server that does not answer is waited for; what it answers, and what is damaged, is final. */
 async function persistently<T>({ clock, logger, signal }: IdentityOptions, attempt: () => Promise<T>): Promise<T> {
@@ -82,12 +101,13 @@ async function persistently<T>({ clock, logger, signal }: IdentityOptions, attem
 	}
 }
 
-async function runReload(
-	options: IdentityOptions,
-	load: () => Promise<AuthorityPem | undefined>,
-	authority: CertificateAuthority,
-	identity: ServerIdentity,
-): Promise<void> {
+interface PluggedIn {
+	readonly authority: CertificateAuthority;
+	readonly store: KeyStore;
+	readonly rotation: RootRotation;
+}
+
+async function runReload(options: IdentityOptions, load: () => Promise<AuthorityPem | undefined>, pluggedIn: PluggedIn): Promise<void> {
 	const { clock, signal } = options;
 	const logger = options.logger.child("citadel");
 	let refusal = "";
@@ -97,8 +117,7 @@ async function runReload(
 		try {
 			const pem = await load();
 			if (!pem) continue;
-			const outcome = authority.reload(pem);
-			if (outcome.ok && outcome.value) await identity.rotate();
+			const outcome = await reload(options, pem, pluggedIn);
 			const reason = outcome.ok ? "" : outcome.reason;
 			if (reason !== refusal && reason !== "") logger.error("the new CA certificate is not taken; the present one goes on signing", { reason });
 			refusal = reason;
@@ -107,3 +126,23 @@ async function runReload(
 		}
 	}
 }
+
+/**
+ * Under the same roots another certificate signs at once. Under other roots it would be trusted by nobody who has the old
+ * ones: Istio then stays with the old, unless the mesh may have several roots, where the new ones are handed out first.
+ */
+async function reload({ clock, isMultiRoot }: IdentityOptions, pem: AuthorityPem, { authority, store, rotation }: PluggedIn): Promise<Checked<unknown>> {
+	const decoded = decodeAuthority(pem, clock.nowMs());
+	if (!decoded.ok) return decoded;
+	const { slots, revision, material } = authority.state;
+	if (isSameRoots(decoded.value, material)) {
+		if (pem.caCertPem === slots.current.caCertPem && pem.certChainPem === slots.current.certChainPem) return accepted(false);
+		const stored = await store.replace({ ...slots, current: pem }, revision);
+		return stored === undefined ? refused("the authority has changed meanwhile") : authority.adopt(stored);
+	}
+	if (isMultiRoot) return rotation.stage(pem);
+	return refused("root-cert.pem holds other roots: with ISTIO_MULTIROOT_MESH=true they are rotated in; without, a new root needs a restart of the control plane and of every workload");
+}
+
+const fingerprints = ({ trustBundle }: AuthorityMaterial): string => trustBundle.roots.map((root) => root.fingerprint256).sort().join();
+const isSameRoots = (a: AuthorityMaterial, b: AuthorityMaterial): boolean => fingerprints(a) === fingerprints(b);

@@ -1,3 +1,4 @@
+import type { KeyAlgorithm } from "@weft/pki";
 import type { BindAddress } from "../options.ts";
 
 /** What a control plane in a cluster is told by flags and environment, under istiod's names. */
@@ -27,6 +28,10 @@ export interface KubernetesOptions {
 	/** DEFAULT_WORKLOAD_CERT_TTL and MAX_WORKLOAD_CERT_TTL. */
 	readonly workloadTtlMs: number | undefined;
 	readonly workloadTtlMsMax: number | undefined;
+	/** CITADEL_SELF_SIGNED_CA_… : of a new self-signed root; undefined: RSA 2048. */
+	readonly rootKeyAlgorithm: KeyAlgorithm | undefined;
+	/** ISTIO_MULTIROOT_MESH: a plugged-in CA with other roots is rotated in. */
+	readonly isMultiRoot: boolean;
 	readonly secretNamespaces: readonly string[] | undefined;
 	readonly secureGrpc: BindAddress;
 	readonly plaintextGrpc: BindAddress | undefined;

@@ -1,6 +1,7 @@
 import type { Store } from "@weft/galley";
 import { type KubeClient, type KubeObject, resources, runLeaderElection, watchResource } from "@weft/kube";
 import { type Clock, createBackoff, type Logger } from "@weft/runtime";
+import type { TrustedRoots } from "../trusted-roots.ts";
 
 /** Where every workload finds the roots. Istio's name and key. */
 export const rootConfigMap = "istio-ca-root-cert";
@@ -16,7 +17,7 @@ export interface RootCertificatesOptions {
 	/** Of the control plane; the lease is there. */
 	readonly namespace: string;
 	readonly podName: string;
-	readonly rootsPem: string;
+	readonly roots: TrustedRoots;
 	readonly clock: Clock;
 	readonly logger: Logger;
 	readonly signal: AbortSignal;
@@ -49,6 +50,7 @@ async function lead(options: RootCertificatesOptions): Promise<void> {
 			.snapshot()
 			.all("Namespace")
 			.forEach(({ metadata }) => queue.add(metadata.name));
+	const leave = options.roots.onChanged(all);
 	const watch = watchResource(client, resources.configMaps, {
 		fieldSelector: `metadata.name=${rootConfigMap}`,
 		signal,
@@ -69,13 +71,14 @@ async function lead(options: RootCertificatesOptions): Promise<void> {
 	});
 	await Promise.all([watch.done, queue.done]);
 	unsubscribe();
+	leave();
 }
 
 const rootOf = ({ data }: KubeObject): string | undefined => (data as Readonly<Record<string, string>> | undefined)?.[rootKey];
 
 /** At most once in the queue each; a few are written at one time, failures come again later. */
 function createQueue(options: RootCertificatesOptions, present: Map<string, string | undefined>) {
-	const { client, store, rootsPem, clock, logger, signal } = options;
+	const { client, store, roots, clock, logger, signal } = options;
 	const waiting = new Set<string>();
 	let wake = () => {};
 	const backoff = createBackoff({ minMs: 200, maxMs: 30_000 });
@@ -84,6 +87,7 @@ function createQueue(options: RootCertificatesOptions, present: Map<string, stri
 		return store.snapshot().get("Namespace", "", namespace) !== undefined && phase !== "Terminating" && !withoutRoots.has(namespace);
 	};
 	const write = async (namespace: string): Promise<void> => {
+		const rootsPem = roots.pem();
 		if (!isWanted(namespace) || present.get(namespace) === rootsPem) return;
 		const metadata = { name: rootConfigMap, namespace, labels: { "istio.io/config": "true" } };
 		await client.apply(resources.configMaps, namespace, { metadata, data: { [rootKey]: rootsPem } }, { fieldManager, force: true, signal });

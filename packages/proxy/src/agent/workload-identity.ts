@@ -1,4 +1,5 @@
-import { buildCsr, generateKeys, type KeyAlgorithm, planRenewal, type RenewalPlan, renewalWaitMs } from "@weft/pki";
+import type { X509Certificate } from "node:crypto";
+import { accepted, buildCsr, type Checked, decodeChain, decodeTrustBundle, generateKeys, type KeyAlgorithm, planRenewal, type RenewalPlan, renewalWaitMs, verifyChain } from "@weft/pki";
 import { type Clock, createBackoff, type Logger } from "@weft/runtime";
 import { controlPlaneServerName, type CreateCertificate } from "./certificate-client.ts";
 import { readTextSource, type TextSource } from "./text-source.ts";
@@ -39,6 +40,11 @@ export interface WorkloadIdentity {
 	ready(signal?: AbortSignal): Promise<WorkloadCertificate>;
 	/** Obtains, renews at half life, retries with back-off, and lets an expired certificate go, until `signal` aborts. */
 	run(signal: AbortSignal): Promise<void>;
+	/**
+	 * Trusts these roots (PEM) from now on: those that came with the certificate give way, unless its own root is not among
+	 * them. A certificate that is obtained later adds what it brings. Refuses what is no bundle.
+	 */
+	trust(rootsPem: string): Checked<true>;
 	/** Renews at once; concurrent calls share one request. Rejects with the reason and keeps what there is. */
 	renewNow(): Promise<WorkloadCertificate>;
 }
@@ -64,6 +70,8 @@ class CurrentIdentity implements WorkloadIdentity {
 	#certificate: WorkloadCertificate | undefined;
 	#plan: RenewalPlan | undefined;
 	#pending: Promise<WorkloadCertificate> | undefined;
+	/** As the control plane told; undefined: it never did. */
+	#toldRootsPem: string | undefined;
 
 	constructor(options: WorkloadIdentityOptions) {
 		this.#options = options;
@@ -97,6 +105,20 @@ class CurrentIdentity implements WorkloadIdentity {
 			signal?.addEventListener("abort", abort, { once: true });
 			if (signal?.aborted) abort();
 		});
+	}
+
+	trust(rootsPem: string): Checked<true> {
+		const told = decodeTrustBundle(rootsPem);
+		if (!told.ok) return told;
+		this.#toldRootsPem = told.value.pem;
+		const { current } = this;
+		if (current === undefined) return accepted(true as const);
+		const isCovered = leadsTo(current.certChainPem, told.value.roots, this.#options.clock.nowMs());
+		this.#certificate = { ...current, rootsPem: isCovered ? told.value.pem : unionOf(current.rootsPem, told.value.pem) };
+		if (this.#certificate.rootsPem === current.rootsPem) return accepted(true as const);
+		this.#options.logger.info("trusted roots changed", { roots: told.value.roots.length });
+		this.#publish(this.#certificate);
+		return accepted(true as const);
 	}
 
 	renewNow(): Promise<WorkloadCertificate> {
@@ -161,12 +183,15 @@ class CurrentIdentity implements WorkloadIdentity {
 		const decoded = decodeWorkloadCertificate(response, keys, clock.nowMs());
 		if (!decoded.ok) throw new Error(`certificate authority ${caAddress}: ${decoded.reason}`);
 		const { expiresAtMs, spiffeId } = decoded.value;
-		this.#certificate = decoded.value;
+		// A replica that is behind must not take a root away that another has told of already.
+		const told = this.#toldRootsPem;
+		const certificate = told === undefined ? decoded.value : { ...decoded.value, rootsPem: unionOf(decoded.value.rootsPem, told) };
+		this.#certificate = certificate;
 		this.#plan = planRenewal({ nowMs: clock.nowMs(), monotonicMs: clock.monotonicMs(), notAfterMs: expiresAtMs, random });
 		const expires = new Date(expiresAtMs).toISOString();
 		logger.info("workload certificate obtained", { spiffeId, expires, renewal: new Date(this.#plan.dueMs).toISOString() });
-		this.#publish(decoded.value);
-		return decoded.value;
+		this.#publish(certificate);
+		return certificate;
 	}
 
 	#publish(certificate: WorkloadCertificate | undefined): void {
@@ -179,4 +204,15 @@ class CurrentIdentity implements WorkloadIdentity {
 			}
 		}
 	}
+}
+
+function leadsTo(chainPem: string, roots: readonly X509Certificate[], nowMs: number): boolean {
+	const chain = decodeChain(chainPem);
+	return chain.ok && verifyChain({ chain: chain.value, roots, nowMs }).ok;
+}
+
+/** Without repeats; both are bundles that have been read before. */
+function unionOf(a: string, b: string): string {
+	const union = decodeTrustBundle(`${a}\n${b}`);
+	return union.ok ? union.value.pem : a;
 }

@@ -19,6 +19,7 @@ import { drainUntilIdle, superviseServer } from "./lifetime.ts";
 import { type Server, startServer } from "./server.ts";
 import { buildSidecarBootstrap, controlPlaneSecret, rootsSecret, workloadSecret } from "./sidecar-bootstrap.ts";
 import { parseSidecarFlags, type SidecarFlags, sidecarHelp } from "./sidecar-flags.ts";
+import type { OnTrustRoots } from "./trust-updates.ts";
 import { version } from "./version.ts";
 
 /** Istio's default for its sidecars. */
@@ -96,6 +97,7 @@ async function serve(flags: SidecarFlags, variables: NodeJS.ProcessEnv, logger: 
 	process.off("SIGTERM", stop);
 	process.off("SIGINT", stop);
 	isStarting = false;
+	let applied: Promise<void> = Promise.resolve();
 	const quit = Promise.withResolvers<"now" | "drain">();
 	void pod?.quit.then(quit.resolve);
 	const dns = flags.pod?.dns && (await startPodDns(flags.pod.dns, logger.child("dns")));
@@ -108,9 +110,16 @@ async function serve(flags: SidecarFlags, variables: NodeJS.ProcessEnv, logger: 
 		logger,
 		initialSecrets: secretsOf(certificate, flags.rootCertFile),
 		onQuit: () => quit.resolve("now"),
+		async onTrustRoots(rootsPem) {
+			const trusted = identity.trust(rootsPem);
+			await applied;
+			return trusted.ok ? undefined : trusted.reason;
+		},
 	});
 	if (flags.pod !== undefined) pod?.attach(podProxy(server, flags.pod));
-	const leave = identity.subscribe((certificate) => setIdentity(server, certificate, flags.rootCertFile));
+	const leave = identity.subscribe((certificate) => {
+		applied = setIdentity(server, certificate, flags.rootCertFile);
+	});
 	announce(flags, server, logger);
 	const drain = flags.pod === undefined ? drainUntilIdle(flags.drainTimeSeconds * 1000) : drainInPod(flags.pod, systemClock);
 	await superviseServer({ server, logger, quit: quit.promise, drain });
@@ -150,6 +159,7 @@ interface Parts {
 	readonly logger: Logger;
 	readonly initialSecrets: readonly Secret[];
 	readonly onQuit: () => void;
+	readonly onTrustRoots: OnTrustRoots;
 }
 
 function startSidecar(flags: SidecarFlags, parts: Parts): Promise<Server> {
@@ -158,9 +168,9 @@ function startSidecar(flags: SidecarFlags, parts: Parts): Promise<Server> {
 }
 
 /** Once the certificate has expired the secrets go, and with them every handshake: closed, never plaintext. */
-function setIdentity(server: Server, certificate: WorkloadCertificate | undefined, rootCertFile: string): void {
+function setIdentity(server: Server, certificate: WorkloadCertificate | undefined, rootCertFile: string): Promise<void> {
 	if (certificate === undefined) return server.setSecrets([], [workloadSecret, rootsSecret]);
-	server.setSecrets(secretsOf(certificate, rootCertFile), []);
+	return server.setSecrets(secretsOf(certificate, rootCertFile), []);
 }
 
 function secretsOf({ certChainPem, privateKeyPem, rootsPem }: WorkloadCertificate, rootCertFile: string): readonly Secret[] {

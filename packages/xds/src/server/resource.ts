@@ -25,9 +25,9 @@ export interface ResourceView {
 
 /**
  * Make before break (https://www.envoyproxy.io/docs/envoy/latest/api-docs/xds_protocol#eventual-consistency-considerations):
- * a cluster and its endpoints come before the listeners and routes that name them; removals come last.
+ * roots come before whatever is under them, a cluster and its endpoints come before the listeners and routes that name them; removals come last.
  */
-export const pushOrder: readonly XdsType[] = ["cds", "eds", "lds", "rds", "sds", "ecds", "nds"];
+export const pushOrder: readonly XdsType[] = ["pcds", "cds", "eds", "lds", "rds", "sds", "ecds", "nds"];
 
 /** Types of which a client takes everything when it names nothing. */
-export const wildcardTypes: ReadonlySet<XdsType> = new Set<XdsType>(["cds", "lds", "nds"]);
+export const wildcardTypes: ReadonlySet<XdsType> = new Set<XdsType>(["cds", "lds", "nds", "pcds"]);

@@ -1,0 +1,26 @@
+import type { CertificateAuthority } from "@weft/citadel";
+import { splitCertificates } from "@weft/pki";
+
+/** Every root that the mesh trusts, for whoever hands them out. */
+export interface TrustedRoots {
+	pem(): string;
+	/** One by one; the same array while they do not change. */
+	list(): readonly string[];
+	/** Returns the way to stop. */
+	onChanged(listener: () => void): () => void;
+}
+
+export function createTrustedRoots(authority: Pick<CertificateAuthority, "trustBundlePem" | "onChanged">): TrustedRoots {
+	let listedOf = "";
+	let listed: readonly string[] = [];
+	return {
+		pem: () => authority.trustBundlePem,
+		list() {
+			const pem = authority.trustBundlePem;
+			if (pem !== listedOf) listed = splitCertificates(pem);
+			listedOf = pem;
+			return listed;
+		},
+		onChanged: (listener) => authority.onChanged(({ roots }) => roots && listener()),
+	};
+}
