@@ -12,6 +12,8 @@ export interface CreateCertificateContext {
 	/** Asked in order; the first that accepts decides. */
 	readonly authenticators: readonly Authenticator[];
 	readonly rateLimit: RateLimit;
+	/** By identity and address: many pods share a service account. */
+	readonly callerRateLimit: { take(caller: string): boolean };
 	readonly metrics: CitadelMetrics;
 	readonly logger: Logger;
 }
@@ -45,7 +47,7 @@ export async function createCertificate(
 		return refuse({ code: status.UNAUTHENTICATED, message: "request authenticate failure" }, authentication.reason);
 	}
 	const identity = formatSpiffeId(authentication.value.identity);
-	const forbidden = authorize(context, authentication.value, request);
+	const forbidden = authorize(context, { ...authentication.value, remoteAddress: caller.remoteAddress }, request);
 	if (forbidden !== undefined) return refuse(forbidden, forbidden.message, identity);
 	const issued = await sign(context, authentication.value, request);
 	if (!("chainPem" in issued)) return refuse(issued, issued.message, identity);
@@ -62,8 +64,8 @@ export async function createCertificate(
 }
 
 // A caller gets its own identity and nothing else; what could ask for more is refused rather than passed over.
-function authorize(context: CreateCertificateContext, caller: Authentication, request: IstioCertificateRequest): Refusal | undefined {
-	const { authority, rateLimit } = context;
+function authorize(context: CreateCertificateContext, caller: Authentication & Pick<Caller, "remoteAddress">, request: IstioCertificateRequest): Refusal | undefined {
+	const { authority, rateLimit, callerRateLimit } = context;
 	if (caller.identity.trustDomain !== authority.trustDomain) {
 		return { code: status.PERMISSION_DENIED, message: `this authority issues for trust domain ${authority.trustDomain} only` };
 	}
@@ -72,6 +74,10 @@ function authorize(context: CreateCertificateContext, caller: Authentication, re
 	}
 	if (metadataText(request, "CertSigner") !== "") {
 		return { code: status.INVALID_ARGUMENT, message: "CertSigner is not supported: this authority signs with its own key" };
+	}
+	const address = caller.remoteAddress.replace(/:\d+$/, "");
+	if (!callerRateLimit.take(`${formatSpiffeId(caller.identity)} ${address}`)) {
+		return { code: status.RESOURCE_EXHAUSTED, message: "too many certificate requests of this workload, try again later" };
 	}
 	return rateLimit.take() ? undefined : { code: status.RESOURCE_EXHAUSTED, message: "too many certificate requests, try again later" };
 }

@@ -80,8 +80,8 @@ export function rotationTimes(leafTtlMs: number, given: Partial<RotationTimes> =
 		// Whoever cannot confirm renews at half life; a tenth more for jitter and retries.
 		silentMs: leafTtlMs * 0.6,
 		confirmMsMax: hourMs,
-		// A replica that has not heard of the new root yet may still sign with the old one for a moment.
-		retireMs: leafTtlMs + minuteMs,
+		// A tenth more: a replica that has not heard of the new root yet may still sign with the old one for a moment.
+		retireMs: leafTtlMs * 1.1,
 		reportMsMax: minuteMs,
 		...given,
 	};

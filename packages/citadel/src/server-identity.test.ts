@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { type Clock, createLogger } from "@weft/runtime";
-import { type CertificateAuthority, createCertificateAuthority, type LeafIssue, type LeafRequest } from "./certificate-authority.ts";
+import { createCertificateAuthority, type LeafIssue, type LeafRequest } from "./certificate-authority.ts";
 import { createMemoryKeyStore } from "./key-store.ts";
 import { createServerIdentity } from "./server-identity.ts";
 
@@ -46,9 +46,9 @@ test("when the authority refuses, the old certificate stays and the rotation is 
 	const quiet = createLogger({ level: "none" });
 	const real = await createCertificateAuthority({ store: createMemoryKeyStore(), clock, logger: quiet, rootKeyAlgorithm: "ecdsa-p256" });
 	let down = false;
-	const authority: CertificateAuthority = Object.assign(Object.create(real), {
-		issueLeaf: async (request: LeafRequest): Promise<LeafIssue> => (down ? { ok: false, reason: "down", cause: "sign" } : real.issueLeaf(request)),
-	});
+	const { trustDomain, trustBundlePem } = real;
+	const issueLeaf = async (request: LeafRequest): Promise<LeafIssue> => (down ? { ok: false, reason: "down", cause: "sign" } : real.issueLeaf(request));
+	const authority = { trustDomain, trustBundlePem, issueLeaf, onChanged: () => () => undefined };
 	const logger = createLogger({
 		write(line) {
 			if (line.includes("certificate rotated")) stop.abort();

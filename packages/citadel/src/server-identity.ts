@@ -4,7 +4,7 @@ import { type Clock, createBackoff, type Logger } from "@weft/runtime";
 import { type CertificateAuthority, issueKeyedLeaf, type KeyedLeaf } from "./certificate-authority.ts";
 
 export interface ServerIdentityOptions {
-	readonly authority: CertificateAuthority;
+	readonly authority: Pick<CertificateAuthority, "trustDomain" | "trustBundlePem" | "issueLeaf" | "onChanged">;
 	readonly clock: Clock;
 	/** Uniform in [0, 1). */
 	readonly random: () => number;

@@ -131,10 +131,7 @@ test("another intermediate under the same root signs without a restart; another 
 	assert.equal(await signer(), first["ca-cert.pem"]);
 	secret("cacerts", second);
 	await until("the second signs", async () => (await signer()) === second["ca-cert.pem"]);
-	assert.ok(
-		plane.log.some((line) => line.includes("server certificate rotated")),
-		"its own certificate, too",
-	);
+	await until("its own certificate, too", () => plane.log.some((line) => line.includes("server certificate rotated")));
 	secret("cacerts", await (await newRoot()).intermediate("third"));
 	await until("the refusal is told", () => plane.log.some((line) => line.includes("the new CA certificate is not taken") && line.includes("other roots")));
 	assert.equal(await signer(), second["ca-cert.pem"]);
@@ -219,4 +216,33 @@ test("issued leaves carry the lifetimes of the environment", async () => {
 	assert.ok(Array.isArray(chain), String(chain));
 	const leaf = new X509Certificate(chain[0]);
 	assert.ok(leaf.validToDate.getTime() - Date.now() <= 3_600_000);
+});
+
+test("a root rotation in a cluster: asked for on the Secret, both replicas follow, and workloads find both roots before the new one signs", async () => {
+	const planes2 = [await start({ POD_NAME: "istiod-1" }, hasty), await start({ POD_NAME: "istiod-2" }, hasty)];
+	await until("roots are handed out", () => rootsOf(api, "default") !== undefined);
+	const first = rootsOf(api, "default") ?? "";
+	const before = api.get(resources.secrets, systemNamespace, "istio-ca-secret");
+	assert.ok(before);
+	await api.client.patch(resources.secrets, systemNamespace, "istio-ca-secret", "merge", { metadata: { annotations: { "weft.dev/rotate-root": "now" } } });
+	await until("both roots are handed out", () => (rootsOf(api, "default") ?? "").split("BEGIN").length === 3);
+	assert.ok((rootsOf(api, "default") ?? "").includes(first.trim()));
+	assert.equal(api.get(resources.secrets, systemNamespace, "istio-ca-secret")?.metadata.annotations?.["weft.dev/rotate-root"], undefined, "asked once, done once");
+	for (const plane of planes2) {
+		const shown = (await (await fetch(`http://${plane.httpAddress}/debug/ca`)).json()) as { phase: string; roots: readonly { slot: string }[] };
+		await until("the replica has taken it up", () => plane.log.some((line) => line.includes("newRoots=true")) || shown.phase === "distribute");
+		const chain = await requestCertificate(plane, podToken);
+		assert.ok(Array.isArray(chain) && new X509Certificate(chain[0]).verify(new X509Certificate(first).publicKey), "the old root still signs");
+	}
+});
+
+test("with ISTIO_MULTIROOT_MESH a plugged-in CA under another root is rotated in: its root is handed out first", async () => {
+	const [old, fresh] = [await (await newRoot()).intermediate("old"), await (await newRoot()).intermediate("fresh")];
+	secret("cacerts", old);
+	const plane = await start({ ISTIO_MULTIROOT_MESH: "true" }, hasty);
+	await until("roots are handed out", () => plane.rootsPem() !== "");
+	secret("cacerts", fresh);
+	await until("both roots are handed out", () => plane.rootsPem().includes(old["root-cert.pem"].trim()) && plane.rootsPem().includes(fresh["root-cert.pem"].trim()));
+	const chain = await requestCertificate(plane, podToken);
+	assert.ok(Array.isArray(chain) && chain[1] === old["ca-cert.pem"], "the old one still signs");
 });
