@@ -53,6 +53,7 @@ export interface WorkloadIdentity {
 // with one there are hours, and a fleet must not drum on an authority that is down.
 const emptyBackoffMs = { minMs: 50, maxMs: 4_000 };
 const heldBackoffMs = { minMs: 50, maxMs: 60_000 };
+const retryMsNearEnd = 500;
 
 /**
  * The identity of one workload, its key born in memory.
@@ -143,15 +144,18 @@ class CurrentIdentity implements WorkloadIdentity {
 			} catch (error) {
 				if (signal.aborted) return;
 				const backoff = this.current === undefined ? empty : held;
-				const retryMs = Math.max(1, Math.min(backoff.nextMs(), this.#msToExpiry()));
+				const retryMs = Math.min(backoff.nextMs(), this.#retryMsMax());
 				logger.warn("workload certificate not obtained", { error, retryMs: Math.round(retryMs) });
 				await clock.sleep(retryMs, signal);
 			}
 		}
 	}
 
-	#msToExpiry(): number {
-		return this.#certificate === undefined ? Number.POSITIVE_INFINITY : this.#certificate.expiresAtMs - this.#options.clock.nowMs();
+	/** A quarter of what is left: a certificate of a minute must not end while the back-off of a day's one sleeps. */
+	#retryMsMax(): number {
+		if (this.#certificate === undefined) return Number.POSITIVE_INFINITY;
+		const leftMs = this.#certificate.expiresAtMs - this.#options.clock.nowMs();
+		return Math.max(1, Math.min(leftMs, Math.max(leftMs / 4, retryMsNearEnd)));
 	}
 
 	#expire(): void {
