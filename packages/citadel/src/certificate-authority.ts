@@ -15,7 +15,7 @@ import {
 	type TrustBundle,
 } from "@weft/pki";
 import type { Clock, Logger } from "@weft/runtime";
-import { type AuthorityMaterial, type AuthorityPem, buildSelfSignedAuthority, decodeAuthority } from "./authority-material.ts";
+import { type AuthorityMaterial, buildSelfSignedAuthority, decodeAuthority } from "./authority-material.ts";
 import type { LeafJob, LeafRefusal } from "./issue-leaf.ts";
 import { trustedRootsPem } from "./key-slots.ts";
 import type { KeyStore, StoredSlots } from "./key-store.ts";

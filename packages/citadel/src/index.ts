@@ -24,6 +24,7 @@ export { addCertificateService, certificateServiceDefinition, type CertificateSe
 export { emptySlots, type KeySlots, type RotationPhase, type RotationTimes } from "./key-slots.ts";
 export { createFileKeyStore, createMemoryKeyStore, type KeyStore, type StoredSlots } from "./key-store.ts";
 export { createSigningPool, inlineLeafSigner, type LeafSigner } from "./leaf-signer.ts";
+export { createJwtAuthenticator, decodeJwtRule, type JwtAuthenticatorOptions, type JwtRule } from "./jwt-authenticator.ts";
 export {
 	createLocalTokenAuthenticator,
 	issueLocalToken,

@@ -102,7 +102,7 @@ export function createSigningPool({ threads, queueMax, logger }: SigningPoolOpti
 			});
 		},
 		async close() {
-			await Promise.all(pool.map((thread) => thread?.worker.terminate()));
+			await Promise.all(pool.flatMap((thread) => (thread === undefined ? [] : [thread.worker.terminate()])));
 		},
 	};
 }

@@ -2,6 +2,7 @@ import { accepted, type Checked, type KeyAlgorithm, refused } from "@weft/pki";
 import type { Clock, Logger } from "@weft/runtime";
 import { type AuthorityPem, buildSelfSignedAuthority, decodeAuthority, isSelfSigned, renewSelfSignedAuthority } from "./authority-material.ts";
 import type { CertificateAuthority } from "./certificate-authority.ts";
+import { createExpiryWarning } from "./expiry-warning.ts";
 import {
 	activateNext,
 	type DistributionReport,
@@ -207,9 +208,11 @@ class StoredRotation implements RootRotation {
 	}
 
 	async run(signal: AbortSignal): Promise<void> {
-		const { clock, logger, tickMs = 5_000 } = this.#options;
+		const { authority, clock, logger, tickMs = 5_000 } = this.#options;
+		const warnOfExpiry = createExpiryWarning(authority, clock, logger);
 		let failure = "";
 		while (!signal.aborted) {
+			warnOfExpiry();
 			await clock.sleep(tickMs, signal);
 			if (signal.aborted) return;
 			try {

@@ -5,12 +5,14 @@ import {
 	createCertificateAuthority,
 	createClientCertificateAuthenticator,
 	createFileKeyStore,
+	createJwtAuthenticator,
 	createLocalTokenAuthenticator,
 	createRootRotation,
 	createServerIdentity,
 	createSigningPool,
 } from "@weft/citadel";
 import type { SecureServing } from "./grpc-servers.ts";
+import { createJwksTransport } from "./jwks-transport.ts";
 import type { ControlPlaneOptions, SecureOptions } from "./options.ts";
 
 /** The authority of a mesh on one machine: kept in a directory, for callers that the launcher has given tokens. */
@@ -28,6 +30,11 @@ export async function createLocalIdentity(secure: SecureOptions, options: Contro
 	const certificate = createClientCertificateAuthenticator({ clock, trustDomain });
 	const issuing: Authenticator[] = [certificate];
 	if (existsSync(secure.tokenKeyFile)) issuing.push(createLocalTokenAuthenticator({ key: readFileSync(secure.tokenKeyFile), clock, trustDomain }));
+	if (secure.jwtRule !== undefined) {
+		const transport = createJwksTransport("machine");
+		const fetchText = (url: string, timeoutMs: number) => transport(url, timeoutMs, signal);
+		issuing.push(createJwtAuthenticator({ rule: secure.jwtRule, fetchText, clock, trustDomain }));
+	}
 	// Where a launcher finds the roots to give to its proxies (Kubernetes has the ConfigMap istio-ca-root-cert for it).
 	const writeRoots = () => {
 		const file = join(secure.caDirectory, "..", "root-cert.pem");

@@ -1,7 +1,8 @@
 import { existsSync } from "node:fs";
 import { parseDurationMs } from "@weft/api";
+import { decodeJwtRule, type JwtRule } from "@weft/citadel";
 import { type KeyAlgorithm, keyAlgorithms } from "@weft/pki";
-import { type KubernetesOptions, revisioned } from "./options.ts";
+import { type KubernetesOptions, revisioned, tokenAudience } from "./options.ts";
 
 /** Flags of `discovery`, as pilot-discovery has them. */
 export interface DiscoveryFlags {
@@ -57,6 +58,7 @@ export function readKubernetesOptions(flags: DiscoveryFlags, environment: Enviro
 		workloadTtlMs: durationOf(environment, "DEFAULT_WORKLOAD_CERT_TTL"),
 		workloadTtlMsMax: durationOf(environment, "MAX_WORKLOAD_CERT_TTL"),
 		rootKeyAlgorithm: rootKeyAlgorithmOf(environment),
+		jwtRule: jwtRuleOf(environment),
 		isMultiRoot: switchOf(environment, "ISTIO_MULTIROOT_MESH"),
 		secretNamespaces: secretNamespaces?.split(",").map((name) => name.trim()),
 		secureGrpc: everywhere(flags.secureGRPCAddr, "--secureGRPCAddr"),
@@ -80,6 +82,14 @@ function rootKeyAlgorithmOf(environment: Environment): KeyAlgorithm | undefined 
 	const known = keyAlgorithms.find((algorithm) => algorithm === text);
 	if (text !== undefined && known === undefined) throw new SettingError(`WEFT_ROOT_KEY_ALGORITHM: "${text}" is none of ${keyAlgorithms.join(", ")}`);
 	return known;
+}
+
+function jwtRuleOf(environment: Environment): JwtRule | undefined {
+	const text = nonEmpty(environment["JWT_RULE"]);
+	if (text === undefined) return undefined;
+	const rule = decodeJwtRule(text, tokenAudience);
+	if (!rule.ok) throw new SettingError(`JWT_RULE: ${rule.reason}`);
+	return rule.value;
 }
 
 function switchOf(environment: Environment, name: string): boolean {

@@ -1,27 +1,29 @@
 import {
 	type AuthorityMaterial,
 	type AuthorityPem,
+	type Authenticator,
 	type CertificateAuthority,
 	createCertificateAuthority,
 	createClientCertificateAuthenticator,
+	createJwtAuthenticator,
 	createMemoryKeyStore,
 	createRootRotation,
 	createServerIdentity,
 	createSigningPool,
 	createTokenReviewAuthenticator,
 	decodeAuthority,
+	type JwtRule,
 	type KeyStore,
 	type RootRotation,
 } from "@weft/citadel";
 import { isTemporary, type KubeClient, reviewToken } from "@weft/kube";
 import { accepted, type Checked, refused } from "@weft/pki";
 import { type Clock, createBackoff, type Logger } from "@weft/runtime";
+import { createJwksTransport } from "../jwks-transport.ts";
 import type { SecureServing } from "../grpc-servers.ts";
 import { createSecretKeyStore, loadPluggedInAuthority } from "./ca-secrets.ts";
-import type { KubernetesOptions } from "./options.ts";
+import { type KubernetesOptions, tokenAudience } from "./options.ts";
 
-/** Tokens for anything else are for somebody else. */
-export const tokenAudience = "istio-ca";
 /** How often a plugged-in CA is looked at: kubelet itself takes up to a minute to mount a change. */
 const reloadMs = 10_000;
 /** A mesh that starts at once shares them with nobody; waiting longer than a proxy's time-out for an answer is of no use. */
@@ -74,8 +76,10 @@ export async function createKubernetesIdentity(options: IdentityOptions): Promis
 	const certificate = createClientCertificateAuthenticator({ clock, trustDomain });
 	const review = (token: string) => reviewToken(client, token, [tokenAudience]);
 	const token = (needsPod: boolean) => createTokenReviewAuthenticator({ review, clock, trustDomain, needsPod });
+	const foreign = options.jwtRule === undefined ? [] : [createForeignTokens(options, options.jwtRule)];
 	// A certificate first: it costs no question to the API server.
-	return { address: options.secureGrpc, authority, identity, rotate, issuing: [certificate, token(true)], asking: [certificate, token(false)] };
+	const [issuing, asking] = [true, false].map((needsPod) => [certificate, ...foreign, token(needsPod)]);
+	return { address: options.secureGrpc, authority, identity, rotate, issuing: issuing ?? [], asking: asking ?? [] };
 }
 
 /** Under which proxies, the API server and istioctl know this replica. */
@@ -99,6 +103,12 @@ async function persistently<T>({ clock, logger, signal }: IdentityOptions, attem
 			await clock.sleep(backoff.nextMs(), signal);
 		}
 	}
+}
+
+/** Tokens of machines outside of the cluster. */
+function createForeignTokens({ clock, trustDomain, signal }: IdentityOptions, rule: JwtRule): Authenticator {
+	const transport = createJwksTransport("cluster");
+	return createJwtAuthenticator({ rule, fetchText: (url, timeoutMs) => transport(url, timeoutMs, signal), clock, trustDomain });
 }
 
 interface PluggedIn {

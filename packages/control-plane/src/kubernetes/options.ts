@@ -1,5 +1,9 @@
+import type { JwtRule } from "@weft/citadel";
 import type { KeyAlgorithm } from "@weft/pki";
 import type { BindAddress } from "../options.ts";
+
+/** Tokens for anything else are for somebody else. */
+export const tokenAudience = "istio-ca";
 
 /** What a control plane in a cluster is told by flags and environment, under istiod's names. */
 export interface KubernetesOptions {
@@ -30,6 +34,8 @@ export interface KubernetesOptions {
 	readonly workloadTtlMsMax: number | undefined;
 	/** CITADEL_SELF_SIGNED_CA_… : of a new self-signed root; undefined: RSA 2048. */
 	readonly rootKeyAlgorithm: KeyAlgorithm | undefined;
+	/** JWT_RULE: whose tokens are believed beside those of this cluster. */
+	readonly jwtRule: JwtRule | undefined;
 	/** ISTIO_MULTIROOT_MESH: a plugged-in CA with other roots is rotated in. */
 	readonly isMultiRoot: boolean;
 	readonly secretNamespaces: readonly string[] | undefined;
