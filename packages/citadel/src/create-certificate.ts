@@ -40,7 +40,7 @@ export async function createCertificate(
 	if (!authentication.ok) {
 		metrics.authenticationFailureCount.inc();
 		if ("isUnavailable" in authentication) {
-			const message = "the token cannot be verified now, since the Kubernetes API server or the token issuer does not answer; try again";
+			const message = "the token cannot be verified now, since the Kubernetes API server does not answer, or the issuer of tokens; try again";
 			return refuse({ code: status.UNAVAILABLE, message }, authentication.reason);
 		}
 		// What exactly was wrong helps only whoever is guessing; it is in the audit log.

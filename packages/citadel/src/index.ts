@@ -21,6 +21,7 @@ export {
 	type LeafRequest,
 } from "./certificate-authority.ts";
 export { addCertificateService, certificateServiceDefinition, type CertificateServiceOptions } from "./certificate-service.ts";
+export { createFileServerIdentity, type FileServerIdentity, type FileServerIdentityOptions } from "./file-server-identity.ts";
 export { emptySlots, type KeySlots, type RotationPhase, type RotationTimes } from "./key-slots.ts";
 export { createFileKeyStore, createMemoryKeyStore, type KeyStore, type StoredSlots } from "./key-store.ts";
 export { createSigningPool, inlineLeafSigner, type LeafSigner } from "./leaf-signer.ts";

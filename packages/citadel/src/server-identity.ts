@@ -1,7 +1,8 @@
-import { experimental, type ServerCredentials } from "@grpc/grpc-js";
+import type { ServerCredentials } from "@grpc/grpc-js";
 import { planRenewal, renewalWaitMs, type SpiffeId } from "@weft/pki";
 import { type Clock, createBackoff, type Logger } from "@weft/runtime";
 import { type CertificateAuthority, issueKeyedLeaf, type KeyedLeaf } from "./certificate-authority.ts";
+import { createCertificateProvider, createServerCredentials } from "./certificate-provider.ts";
 
 export interface ServerIdentityOptions {
 	readonly authority: Pick<CertificateAuthority, "trustDomain" | "trustBundlePem" | "issueLeaf" | "onChanged">;
@@ -62,8 +63,7 @@ export async function createServerIdentity(options: ServerIdentityOptions): Prom
 		}
 	});
 	return {
-		// The ordinary createSsl either demands a client certificate or never asks for one.
-		credentials: experimental.createCertificateProviderServerCredentials(provider, provider, false),
+		credentials: createServerCredentials(provider),
 		rotate,
 		get serialNumber() {
 			return current.serialNumber;
@@ -104,33 +104,4 @@ async function issue({ authority, identity, dnsNames, ipAddresses, ttlMs }: Serv
 	});
 	if (!leaf.ok) throw new Error(`server certificate: ${leaf.reason}`);
 	return leaf.value;
-}
-
-type CertificateProvider = experimental.CertificateProvider;
-
-/** Feeds @grpc/grpc-js; a listener hears the present value after the caller's turn, as it registers itself before it listens. */
-function createCertificateProvider(trustBundlePem: () => string): CertificateProvider & { update(leaf: KeyedLeaf): void; updateRoots(): void } {
-	const listeners = new Set<experimental.IdentityCertificateUpdateListener>();
-	const authorities = new Set<experimental.CaCertificateUpdateListener>();
-	const roots = () => ({ caCertificate: Buffer.from(trustBundlePem()) });
-	let identity: experimental.IdentityCertificateUpdate | null = null;
-	return {
-		update({ chainPem, privateKeyPem }) {
-			identity = { certificate: Buffer.from(chainPem.join("")), privateKey: Buffer.from(privateKeyPem) };
-			for (const listener of listeners) listener(identity);
-		},
-		updateRoots() {
-			for (const listener of authorities) listener(roots());
-		},
-		addCaCertificateListener(listener) {
-			authorities.add(listener);
-			process.nextTick(() => authorities.has(listener) && listener(roots()));
-		},
-		removeCaCertificateListener: (listener) => void authorities.delete(listener),
-		addIdentityCertificateListener(listener) {
-			listeners.add(listener);
-			process.nextTick(() => listeners.has(listener) && listener(identity));
-		},
-		removeIdentityCertificateListener: (listener) => void listeners.delete(listener),
-	};
 }

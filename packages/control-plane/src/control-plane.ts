@@ -8,7 +8,6 @@ import { startHttpServer } from "./http-server.ts";
 import { createJwksTransport } from "./jwks-transport.ts";
 import { createLocalIdentity } from "./local-identity.ts";
 import { type ControlPlaneOptions, debounceOf } from "./options.ts";
-import { createTrustedRoots } from "./trusted-roots.ts";
 import { createDebugAnswers } from "./xds-debug.ts";
 
 export interface ControlPlane {
@@ -42,10 +41,10 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
 	});
 	const meshConfig = () => options.meshConfig;
 	const secure = options.secure && (await createLocalIdentity(options.secure, options));
-	const trust = secure && { trustRoots: createTrustedRoots(secure.authority).list };
+	const trust = secure && { trustRoots: secure.roots.list };
 	const common = { store, meshConfig, clusterId, clock, registry, signal };
 	const discovery = createDiscovery({ ...common, logger: logger.child("ads"), jwksTransport: createJwksTransport("machine"), ...trust, ...debounceOf(options) });
-	const rotation = secure?.rotate(discovery);
+	const rotation = secure?.rotate?.(discovery);
 	const grpc = await startGrpcServers({
 		plaintext: options.plaintextGrpc,
 		secure,

@@ -14,6 +14,7 @@ import {
 import type { SecureServing } from "./grpc-servers.ts";
 import { createJwksTransport } from "./jwks-transport.ts";
 import type { ControlPlaneOptions, SecureOptions } from "./options.ts";
+import { createTrustedRoots } from "./trusted-roots.ts";
 
 /** The authority of a mesh on one machine: kept in a directory, for callers that the launcher has given tokens. */
 export async function createLocalIdentity(secure: SecureOptions, options: ControlPlaneOptions): Promise<SecureServing> {
@@ -63,5 +64,5 @@ export async function createLocalIdentity(secure: SecureOptions, options: Contro
 		void rotation.run(signal);
 		return rotation;
 	};
-	return { address: secure.address, authority, identity, rotate, issuing, asking: [certificate] };
+	return { address: secure.address, authority, identity, roots: createTrustedRoots(authority), rotate, issuing, asking: [certificate] };
 }

@@ -11,16 +11,23 @@ export interface TrustedRoots {
 }
 
 export function createTrustedRoots(authority: Pick<CertificateAuthority, "trustBundlePem" | "onChanged">): TrustedRoots {
+	return listRoots(
+		() => authority.trustBundlePem,
+		(listener) => authority.onChanged(({ roots }) => roots && listener()),
+	);
+}
+
+export function listRoots(pem: () => string, onChanged: TrustedRoots["onChanged"]): TrustedRoots {
 	let listedOf = "";
 	let listed: readonly string[] = [];
 	return {
-		pem: () => authority.trustBundlePem,
+		pem,
+		onChanged,
 		list() {
-			const pem = authority.trustBundlePem;
-			if (pem !== listedOf) listed = splitCertificates(pem);
-			listedOf = pem;
+			const now = pem();
+			if (now !== listedOf) listed = splitCertificates(now);
+			listedOf = now;
 			return listed;
 		},
-		onChanged: (listener) => authority.onChanged(({ roots }) => roots && listener()),
 	};
 }

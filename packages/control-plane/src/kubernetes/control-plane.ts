@@ -15,7 +15,6 @@ import { runCaBundles } from "../webhooks/ca-bundle.ts";
 import { createInjectHandler, type Injector } from "../webhooks/inject.ts";
 import { startWebhookServer } from "../webhooks/server.ts";
 import { createValidateHandler } from "../webhooks/validate.ts";
-import { createTrustedRoots } from "../trusted-roots.ts";
 import { createDebugAnswers } from "../xds-debug.ts";
 import { createKubernetesIdentity } from "./identity.ts";
 import { watchMeshConfig } from "./mesh-config.ts";
@@ -73,8 +72,7 @@ export async function startKubernetesControlPlane(context: KubernetesContext): P
 
 	const trustDomain = mesh.current().trustDomain ?? "cluster.local";
 	const secure = await createKubernetesIdentity({ ...options, ...common, trustDomain });
-	const { authority, identity } = secure;
-	const roots = createTrustedRoots(authority);
+	const { authority, identity, roots } = secure;
 
 	const discovery = createDiscovery({
 		store,
@@ -89,7 +87,8 @@ export async function startKubernetesControlPlane(context: KubernetesContext): P
 		secretAccess: createSecretAccess({ ...common, logger: logger.child("ads") }),
 		...debounceOf(options),
 	});
-	const rotation = secure.rotate(discovery);
+	const rotation = secure.rotate?.(discovery);
+	if (rotation === undefined) roots.onChanged(discovery.retrust);
 	const debug = createDebugAnswers({ discovery, clusterId, instance: podName, systemNamespace: namespace });
 	const grpc = await startGrpcServers({ plaintext: options.plaintextGrpc, secure, discovery, debug, registry, clock, logger });
 	signal.addEventListener("abort", grpc.close, { once: true });
@@ -116,7 +115,8 @@ export async function startKubernetesControlPlane(context: KubernetesContext): P
 	const { injectorConfigName, validatorConfigName } = options;
 	const bundles = runCaBundles({ ...common, logger: logger.child("webhook"), injectorConfigName, validatorConfigName, namespace, revision, roots });
 	waiting.push(() => bundles.waitingFor());
-	const rootsWritten = runRootCertificates({ ...common, logger: logger.child("citadel"), store, namespace, podName, roots });
+	// Whoever gives out the certificates hands out their roots as well.
+	const rootsWritten = authority && runRootCertificates({ ...common, logger: logger.child("citadel"), store, namespace, podName, roots });
 	const status = runStatus({ ...common, logger: logger.child("status"), store, discovery, namespace, podName });
 
 	const http = await startHttpServer({
@@ -125,7 +125,7 @@ export async function startKubernetesControlPlane(context: KubernetesContext): P
 		meshConfig: mesh.current,
 		store,
 		discovery,
-		rotation,
+		...(rotation && { rotation }),
 		registry,
 		rescan: async () => undefined,
 		diagnostics: source.diagnostics,

@@ -15,6 +15,9 @@ export interface DiscoveryFlags {
 	readonly domain: string;
 	readonly clusterID?: string;
 	readonly namespace?: string;
+	readonly tlsCertFile?: string;
+	readonly tlsKeyFile?: string;
+	readonly caCertFile?: string;
 }
 
 export type Environment = Readonly<Record<string, string | undefined>>;
@@ -26,7 +29,6 @@ export class SettingError extends Error {}
 const unsupported: Readonly<Record<string, { readonly harmless: readonly string[]; readonly what: string }>> = {
 	EXTERNAL_CA: { harmless: [""], what: "an external CA" },
 	EXTERNAL_ISTIOD: { harmless: ["", "false"], what: "an istiod for other clusters" },
-	ENABLE_CA_SERVER: { harmless: ["", "true"], what: "a control plane without its own CA" },
 	PILOT_CERT_PROVIDER: { harmless: ["", "istiod"], what: "a server certificate of another provider than istiod" },
 	SHARED_MESH_CONFIG: { harmless: [""], what: "a second mesh config" },
 	CA_TRUSTED_NODE_ACCOUNTS: { harmless: [""], what: "impersonation by node proxies" },
@@ -58,6 +60,12 @@ export function readKubernetesOptions(flags: DiscoveryFlags, environment: Enviro
 		workloadTtlMs: durationOf(environment, "DEFAULT_WORKLOAD_CERT_TTL"),
 		workloadTtlMsMax: durationOf(environment, "MAX_WORKLOAD_CERT_TTL"),
 		rootKeyAlgorithm: rootKeyAlgorithmOf(environment),
+		isAuthority: switchOf(environment, "ENABLE_CA_SERVER", "true"),
+		tlsFiles: {
+			certFile: flags.tlsCertFile ?? "/var/run/secrets/istiod/tls/tls.crt",
+			keyFile: flags.tlsKeyFile ?? "/var/run/secrets/istiod/tls/tls.key",
+			caFile: flags.caCertFile ?? "/var/run/secrets/istiod/ca/root-cert.pem",
+		},
 		jwtRule: jwtRuleOf(environment),
 		isMultiRoot: switchOf(environment, "ISTIO_MULTIROOT_MESH"),
 		secretNamespaces: secretNamespaces?.split(",").map((name) => name.trim()),
@@ -92,8 +100,8 @@ function jwtRuleOf(environment: Environment): JwtRule | undefined {
 	return rule.value;
 }
 
-function switchOf(environment: Environment, name: string): boolean {
-	const text = nonEmpty(environment[name]) ?? "false";
+function switchOf(environment: Environment, name: string, fallback: "true" | "false" = "false"): boolean {
+	const text = nonEmpty(environment[name]) ?? fallback;
 	if (text !== "true" && text !== "false") throw new SettingError(`${name}: "${text}" is not true or false`);
 	return text === "true";
 }

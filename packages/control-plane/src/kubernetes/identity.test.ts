@@ -5,12 +5,12 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, test } from "node:test";
 import { connect } from "node:tls";
-import { buildSelfSignedAuthority } from "@weft/citadel";
+import { buildSelfSignedAuthority, createCertificateAuthority, createMemoryKeyStore, issueKeyedLeaf } from "@weft/citadel";
 import { buildRootTemplate, encodePrivateKey, encodePublicKey, generateKeys, signCertificate, signSelf } from "@weft/pki";
 import { resourceOf, resources } from "@weft/kube";
 import { type FakeApiServer, until } from "@weft/kube/testing";
-import { type Clock, systemClock } from "@weft/runtime";
-import { requestCertificate, rootsOf, startTestApi, startTestControlPlane, systemNamespace, type TestControlPlane, token } from "./test-control-plane.ts";
+import { type Clock, createLogger, systemClock } from "@weft/runtime";
+import { requestCertificate, rootsOf, startOver, startTestApi, startTestControlPlane, systemNamespace, type TestControlPlane, token } from "./test-control-plane.ts";
 
 let api: FakeApiServer;
 let planes: TestControlPlane[];
@@ -245,4 +245,45 @@ test("with ISTIO_MULTIROOT_MESH a plugged-in CA under another root is rotated in
 	await until("both roots are handed out", () => plane.rootsPem().includes(old["root-cert.pem"].trim()) && plane.rootsPem().includes(fresh["root-cert.pem"].trim()));
 	const chain = await requestCertificate(plane, podToken);
 	assert.ok(Array.isArray(chain) && chain[1] === old["ca-cert.pem"], "the old one still signs");
+});
+
+test("ENABLE_CA_SERVER=false: the certificate is another authority's, read again when it changes; none are given out, and no roots written", async () => {
+	const directory = mkdtempSync(join(tmpdir(), "weft-istiod-tls-"));
+	try {
+		const foreign = await createCertificateAuthority({ store: createMemoryKeyStore(await newAuthority()), clock: systemClock, logger: createLogger({ level: "none" }) });
+		const identity = { trustDomain: "cluster.local", namespace: systemNamespace, serviceAccount: "istiod" };
+		const renew = async () => {
+			const leaf = await issueKeyedLeaf(foreign, { identity, ttlMs: 3_600_000, dnsNames: ["istiod.istio-system.svc"] });
+			assert.ok(leaf.ok);
+			writeFileSync(join(directory, "tls.crt"), leaf.value.chainPem.join(""));
+			writeFileSync(join(directory, "tls.key"), leaf.value.privateKeyPem);
+			return leaf.value.serialNumber;
+		};
+		const first = await renew();
+		writeFileSync(join(directory, "root-cert.pem"), foreign.trustBundlePem);
+		const files = { tlsCertFile: join(directory, "tls.crt"), tlsKeyFile: join(directory, "tls.key"), caCertFile: join(directory, "root-cert.pem") };
+		const started = await startOver(api.client, { ENABLE_CA_SERVER: "false" }, hasty, files);
+		const plane = { ...started, rootsPem: () => foreign.trustBundlePem };
+		planes.push(plane);
+		const shown = () =>
+			new Promise<string>((resolve, reject) => {
+				const port = Number(plane.secureAddress.split(":").at(-1));
+				const socket = connect({ host: "127.0.0.1", port, servername: "istiod.istio-system.svc", ca: plane.rootsPem(), ALPNProtocols: ["h2"] }, () => {
+					resolve(socket.getPeerX509Certificate()?.serialNumber ?? "");
+					socket.destroy();
+				});
+				socket.on("error", reject);
+			});
+		assert.equal(await shown(), first);
+		assert.match(String(await requestCertificate(plane, podToken)), /UNIMPLEMENTED|does not implement/i);
+		assert.equal((await fetch(`http://${plane.httpAddress}/debug/ca`)).status, 404);
+		assert.equal(rootsOf(api, "default"), undefined);
+		const second = await renew();
+		await until("the new certificate is shown", async () => (await shown()) === second);
+		writeFileSync(files.tlsKeyFile, "half a file");
+		await until("the damage is told", () => plane.log.some((line) => line.includes("the present one stays")));
+		assert.equal(await shown(), second);
+	} finally {
+		rmSync(directory, { recursive: true });
+	}
 });

@@ -5,6 +5,7 @@ import {
 	type CertificateAuthority,
 	createCertificateAuthority,
 	createClientCertificateAuthenticator,
+	createFileServerIdentity,
 	createJwtAuthenticator,
 	createMemoryKeyStore,
 	createRootRotation,
@@ -21,6 +22,7 @@ import { accepted, type Checked, refused } from "@weft/pki";
 import { type Clock, createBackoff, type Logger } from "@weft/runtime";
 import { createJwksTransport } from "../jwks-transport.ts";
 import type { SecureServing } from "../grpc-servers.ts";
+import { createTrustedRoots, listRoots } from "../trusted-roots.ts";
 import { createSecretKeyStore, loadPluggedInAuthority } from "./ca-secrets.ts";
 import { type KubernetesOptions, tokenAudience } from "./options.ts";
 
@@ -45,6 +47,7 @@ export interface IdentityOptions extends KubernetesOptions {
 export async function createKubernetesIdentity(options: IdentityOptions): Promise<SecureServing> {
 	const { client, namespace, trustDomain, clock, signal, caDirectory } = options;
 	const logger = options.logger.child("citadel");
+	if (!options.isAuthority) return createForeignIdentity(options);
 	const load = () => loadPluggedInAuthority(client, namespace, caDirectory);
 	const pluggedIn = await persistently(options, load);
 	const store = pluggedIn === undefined ? createSecretKeyStore(client, namespace) : createMemoryKeyStore(pluggedIn);
@@ -73,13 +76,28 @@ export async function createKubernetesIdentity(options: IdentityOptions): Promis
 		if (pluggedIn) void runReload(options, load, { authority, store, rotation });
 		return rotation;
 	};
-	const certificate = createClientCertificateAuthenticator({ clock, trustDomain });
+	const roots = createTrustedRoots(authority);
+	return { address: options.secureGrpc, authority, identity, roots, rotate, issuing: authenticators(options, true), asking: authenticators(options, false) };
+}
+
+/** Without a CA of our own: the server's certificate is another's, in files, and so are the roots (cert-manager's istio-csr). */
+async function createForeignIdentity(options: IdentityOptions): Promise<SecureServing> {
+	const { clock, signal, tlsFiles } = options;
+	const identity = await createFileServerIdentity({ ...tlsFiles, clock, logger: options.logger.child("citadel") });
+	void identity.run(signal);
+	const roots = listRoots(() => identity.trustBundlePem, identity.onRootsChanged);
+	return { address: options.secureGrpc, authority: undefined, identity, roots, issuing: [], asking: authenticators(options, false) };
+}
+
+/** A certificate first: it costs no question to the API server. */
+function authenticators(options: IdentityOptions, needsPod: boolean): readonly Authenticator[] {
+	const { client, clock, trustDomain, jwtRule } = options;
 	const review = (token: string) => reviewToken(client, token, [tokenAudience]);
-	const token = (needsPod: boolean) => createTokenReviewAuthenticator({ review, clock, trustDomain, needsPod });
-	const foreign = options.jwtRule === undefined ? [] : [createForeignTokens(options, options.jwtRule)];
-	// A certificate first: it costs no question to the API server.
-	const [issuing, asking] = [true, false].map((needsPod) => [certificate, ...foreign, token(needsPod)]);
-	return { address: options.secureGrpc, authority, identity, rotate, issuing: issuing ?? [], asking: asking ?? [] };
+	return [
+		createClientCertificateAuthenticator({ clock, trustDomain }),
+		...(jwtRule === undefined ? [] : [createForeignTokens(options, jwtRule)]),
+		createTokenReviewAuthenticator({ review, clock, trustDomain, needsPod }),
+	];
 }
 
 /** Under which proxies, the API server and istioctl know this replica. */

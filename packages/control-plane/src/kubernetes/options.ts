@@ -34,6 +34,10 @@ export interface KubernetesOptions {
 	readonly workloadTtlMsMax: number | undefined;
 	/** CITADEL_SELF_SIGNED_CA_… : of a new self-signed root; undefined: RSA 2048. */
 	readonly rootKeyAlgorithm: KeyAlgorithm | undefined;
+	/** ENABLE_CA_SERVER: gives out certificates; else another does, and `tlsFiles` are the control plane's own. */
+	readonly isAuthority: boolean;
+	/** `--tlsCertFile`, `--tlsKeyFile`, `--caCertFile`; by default where the Secret istiod-tls and istio-ca-root-cert are mounted. */
+	readonly tlsFiles: { readonly certFile: string; readonly keyFile: string; readonly caFile: string };
 	/** JWT_RULE: whose tokens are believed beside those of this cluster. */
 	readonly jwtRule: JwtRule | undefined;
 	/** ISTIO_MULTIROOT_MESH: a plugged-in CA with other roots is rotated in. */
