@@ -51,7 +51,10 @@ test("sec/root-rotation: three roots one after the other under load, on kept and
 		const prepared = (await mesh.client.post("ca/rotate")) as AuthorityStatus;
 		assert.equal(prepared.phase, "distribute");
 		await assert.rejects(mesh.client.post("ca/rotate"), /under way already/);
-		const known = await until("every proxy has the new root", ({ proxies, phase }) => phase !== "distribute" || (proxies.connected >= 3 && proxies.haveBundle === proxies.connected));
+		const known = await until(
+			"every proxy has the new root",
+			({ proxies, phase }) => phase !== "distribute" || (proxies.connected >= 3 && proxies.haveBundle === proxies.connected),
+		);
 		assert.equal(known.proxies.silent, 0);
 		const active = await until("the new root signs", ({ phase }) => phase === "retire");
 		assert.notEqual(active.roots.find(({ slot }) => slot === "current")?.fingerprint, old);

@@ -10,7 +10,12 @@ const nobody: Caller = { verifiedCertificate: undefined, bearerToken: undefined,
 const identity = { trustDomain: "cluster.local", namespace: "default", serviceAccount: "web" };
 
 function createAuthority(): Promise<CertificateAuthority> {
-	return createCertificateAuthority({ store: createMemoryKeyStore(), clock: systemClock, logger: createLogger({ level: "none" }), rootKeyAlgorithm: "ecdsa-p256" });
+	return createCertificateAuthority({
+		store: createMemoryKeyStore(),
+		clock: systemClock,
+		logger: createLogger({ level: "none" }),
+		rootKeyAlgorithm: "ecdsa-p256",
+	});
 }
 
 async function certificateOf(authority: CertificateAuthority): Promise<X509Certificate> {

@@ -64,7 +64,11 @@ export async function createCertificate(
 }
 
 // A caller gets its own identity and nothing else; what could ask for more is refused rather than passed over.
-function authorize(context: CreateCertificateContext, caller: Authentication & Pick<Caller, "remoteAddress">, request: IstioCertificateRequest): Refusal | undefined {
+function authorize(
+	context: CreateCertificateContext,
+	caller: Authentication & Pick<Caller, "remoteAddress">,
+	request: IstioCertificateRequest,
+): Refusal | undefined {
 	const { authority, rateLimit, callerRateLimit } = context;
 	if (caller.identity.trustDomain !== authority.trustDomain) {
 		return { code: status.PERMISSION_DENIED, message: `this authority issues for trust domain ${authority.trustDomain} only` };

@@ -11,7 +11,12 @@ const dayMs = 86_400_000;
 test("a root is warned of from 60 days ahead, once a day, with the days that are left", async () => {
 	let nowMs = startMs;
 	const clock: Clock = { nowMs: () => nowMs, monotonicMs: () => nowMs, sleep: async () => undefined };
-	const authority = await createCertificateAuthority({ store: createMemoryKeyStore(), clock, logger: createLogger({ level: "none" }), rootKeyAlgorithm: "ecdsa-p256" });
+	const authority = await createCertificateAuthority({
+		store: createMemoryKeyStore(),
+		clock,
+		logger: createLogger({ level: "none" }),
+		rootKeyAlgorithm: "ecdsa-p256",
+	});
 	const lines: string[] = [];
 	const warn = createExpiryWarning(authority, clock, createLogger({ write: (line) => lines.push(line) }));
 	const endMs = authority.rootNotAfterMs;

@@ -35,6 +35,10 @@ export function createExpiryWarning(authority: Pick<CertificateAuthority, "state
 		const lifeMs = certificate.validToDate.getTime() - certificate.validFromDate.getTime();
 		if (isOwnRoot || authority.chainNotAfterMs - nowMs > Math.min(aheadMs, lifeMs / 5)) return;
 		const notAfter = new Date(authority.chainNotAfterMs).toISOString();
-		logger.warn("signing certificate expires soon: replace the plugged-in CA", { subject: certificate.subject, notAfter, days: days(authority.chainNotAfterMs) });
+		logger.warn("signing certificate expires soon: replace the plugged-in CA", {
+			subject: certificate.subject,
+			notAfter,
+			days: days(authority.chainNotAfterMs),
+		});
 	};
 }

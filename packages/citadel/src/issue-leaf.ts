@@ -1,13 +1,4 @@
-import {
-	accepted,
-	buildLeafTemplate,
-	type Checked,
-	decodeCsr,
-	type Signer,
-	signCertificate,
-	type SubjectAltNames,
-	verifyOwnOutput,
-} from "@weft/pki";
+import { accepted, buildLeafTemplate, type Checked, decodeCsr, type Signer, signCertificate, type SubjectAltNames, verifyOwnOutput } from "@weft/pki";
 
 /** All that a leaf is made from. Plain values: it may go to another thread. */
 export interface LeafJob {

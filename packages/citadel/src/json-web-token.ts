@@ -61,7 +61,9 @@ export interface DecodedToken {
 export function decodeToken(text: string): Checked<DecodedToken> {
 	const [head = "", payload = "", signature = "", ...rest] = text.split(".");
 	if (rest.length > 0 || ![head, payload, signature].every((part) => /^[A-Za-z0-9_-]+$/.test(part))) return refused("the token is no JSON Web Token");
-	const parts = checkedCall("the token is not JSON", () => [head, payload].map((part) => JSON.parse(Buffer.from(part, "base64url").toString("utf8")) as unknown));
+	const parts = checkedCall("the token is not JSON", () =>
+		[head, payload].map((part) => JSON.parse(Buffer.from(part, "base64url").toString("utf8")) as unknown),
+	);
 	if (!parts.ok) return parts;
 	const [header, claims] = parts.value;
 	if (typeof claims !== "object" || claims === null || Array.isArray(claims)) return refused("the token's claims are no object");

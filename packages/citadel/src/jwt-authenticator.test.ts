@@ -47,10 +47,12 @@ test("a token of the issuer gives the service account in its subject", async () 
 	assert.equal(await ask(token(good, { alg: "RS256" })), "default/web", "without a key id every key is tried");
 });
 
-describe("sec/31: no token of these is believed", () => {
+describe("sec/d31: no token of these is believed", () => {
 	const hmac = () => {
 		const body = `${part({ alg: "HS256", kid: "r" })}.${part(good)}`;
-		return `${body}.${createHmac("sha256", rsa.publicKey.export({ type: "spki", format: "pem" })).update(body).digest("base64url")}`;
+		return `${body}.${createHmac("sha256", rsa.publicKey.export({ type: "spki", format: "pem" }))
+			.update(body)
+			.digest("base64url")}`;
 	};
 	const cases: Record<string, [() => string | undefined, RegExp]> = {
 		none: [() => undefined, /no bearer token/],

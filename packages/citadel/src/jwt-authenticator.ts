@@ -65,7 +65,8 @@ function checkClaims(claims: Readonly<Record<string, unknown>>, { issuer, audien
 	const { iss, aud, exp, nbf, iat } = claims;
 	if (iss !== issuer) return refused(`the token is of another issuer than ${issuer}`);
 	const given: readonly unknown[] = Array.isArray(aud) ? aud : [aud];
-	if (!given.some((one) => typeof one === "string" && audiences.includes(one))) return refused(`the token is for another audience than ${audiences.join(", ")}`);
+	if (!given.some((one) => typeof one === "string" && audiences.includes(one)))
+		return refused(`the token is for another audience than ${audiences.join(", ")}`);
 	if (typeof exp !== "number" || !Number.isFinite(exp)) return refused("the token has no expiry");
 	if (exp * 1000 + leewayMs <= nowMs) return refused("the token has expired");
 	for (const from of [nbf, iat]) {

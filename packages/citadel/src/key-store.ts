@@ -124,7 +124,13 @@ async function loadDirectory(directory: string): Promise<StoredSlots | undefined
 		const current = { caKeyPem, certChainPem, caCertPem: await required(read, "ca-cert.pem"), rootCertPem: await required(read, "root-cert.pem") };
 		const rotation: Record<string, string> = {};
 		for (const name of rotationFileNames) rotation[name] = await optional(read, name);
-		const files = { "ca-key.pem": caKeyPem, "ca-cert.pem": current.caCertPem, "cert-chain.pem": certChainPem, "root-cert.pem": current.rootCertPem, ...rotation };
+		const files = {
+			"ca-key.pem": caKeyPem,
+			"ca-cert.pem": current.caCertPem,
+			"cert-chain.pem": certChainPem,
+			"root-cert.pem": current.rootCertPem,
+			...rotation,
+		};
 		return { slots: decodeSlots(current, files), revision: revisionOf(files) };
 	} catch (error) {
 		if (isErrno(error, "ENOENT")) return undefined;

@@ -60,8 +60,16 @@ async function buildCsrs(): Promise<readonly CsrOffer[]> {
 	const stolen = buildCsr({ keys: { publicKey: (theirs as KeyPair).publicKey, privateKey: (mine as KeyPair).privateKey }, uris: [] });
 	const fixture = (name: string) => readFileSync(new URL(`../../pki/testdata/${name}.pem`, import.meta.url), "utf8");
 	const hostile = fixture("hostile-extensions");
-	const bad = ["rsa-1024", "rsa-e3", "rsa-sha1", "rsa-pss", "ed25519", "ec-secp256k1", "ec-explicit", "bad-signature"].map((name) => ({ what: name, pem: fixture(name), publicKeyDer: undefined }));
-	const broken = ["", "hello", stolen, (good[0]?.pem ?? "").slice(40), `${good[0]?.pem}${good[1]?.pem}`].map((pem) => ({ what: `broken ${pem.length}`, pem, publicKeyDer: undefined }));
+	const bad = ["rsa-1024", "rsa-e3", "rsa-sha1", "rsa-pss", "ed25519", "ec-secp256k1", "ec-explicit", "bad-signature"].map((name) => ({
+		what: name,
+		pem: fixture(name),
+		publicKeyDer: undefined,
+	}));
+	const broken = ["", "hello", stolen, (good[0]?.pem ?? "").slice(40), `${good[0]?.pem}${good[1]?.pem}`].map((pem) => ({
+		what: `broken ${pem.length}`,
+		pem,
+		publicKeyDer: undefined,
+	}));
 	return [...good, { what: "asks for CA:true and more", pem: hostile, publicKeyDer: keyOfCsr(hostile) }, ...bad, ...broken];
 }
 
@@ -123,7 +131,8 @@ async function review(token: string): Promise<ReviewedToken> {
 	const claims = JSON.parse(Buffer.from(token.split(".")[1] ?? "", "base64url").toString()) as Record<string, string | boolean | undefined>;
 	if (claims["ok"] !== true) return { authenticated: false, error: "invalid" };
 	const pod = claims["pod"];
-	const extra: Record<string, readonly string[]> = pod === undefined ? {} : { "authentication.kubernetes.io/pod-name": [String(pod)], "authentication.kubernetes.io/pod-uid": ["u"] };
+	const extra: Record<string, readonly string[]> =
+		pod === undefined ? {} : { "authentication.kubernetes.io/pod-name": [String(pod)], "authentication.kubernetes.io/pod-uid": ["u"] };
 	return { authenticated: true, username: String(claims["user"] ?? `system:serviceaccount:${claims["ns"]}:${claims["sa"]}`), extra };
 }
 
@@ -145,7 +154,7 @@ async function buildCertificates(authority: CertificateAuthority): Promise<reado
 	];
 }
 
-test(`sec/30, sec/31: ${attempts} generated attempts of CSR, token and identity: no certificate says anything but its caller's name`, async (t) => {
+test(`sec/d30, sec/d31: ${attempts} generated attempts of CSR, token and identity: no certificate says anything but its caller's name`, async (t) => {
 	const random = createRandom(20_270_101);
 	const pick = <T>(items: readonly T[]): T => items[Math.floor(random() * items.length)] as T;
 	const authority = await createCertificateAuthority({ store: createMemoryKeyStore(), clock, logger: quiet, trustDomain, rootKeyAlgorithm: "ecdsa-p256" });
@@ -163,7 +172,15 @@ test(`sec/30, sec/31: ${attempts} generated attempts of CSR, token and identity:
 	};
 	const csrs = await buildCsrs();
 	const certificates = await buildCertificates(authority);
-	const metadatas = [undefined, undefined, undefined, {}, { ImpersonatedIdentity: uriOf("kube-system", "admin") }, { CertSigner: "x" }, { ImpersonatedIdentity: ["x"] }];
+	const metadatas = [
+		undefined,
+		undefined,
+		undefined,
+		{},
+		{ ImpersonatedIdentity: uriOf("kube-system", "admin") },
+		{ CertSigner: "x" },
+		{ ImpersonatedIdentity: ["x"] },
+	];
 	const validities = [0n, -1n, 60n, 86_400n, 7_776_000n, 7_776_001n, 2n ** 62n];
 	let issued = 0;
 	for (let i = 0; i < attempts; i++) {
@@ -174,7 +191,10 @@ test(`sec/30, sec/31: ${attempts} generated attempts of CSR, token and identity:
 		const told = `attempt ${i}: ${csr.what}; ${certificate.what}; token ${token.what}; ${JSON.stringify(metadata)}; ${validityDuration} s`;
 		const wanted = certificate.proves ?? token.proves;
 		const isDue =
-			wanted !== undefined && csr.publicKeyDer !== undefined && validityDuration <= 7_776_000n && (metadata === undefined || Object.keys(metadata).length === 0);
+			wanted !== undefined &&
+			csr.publicKeyDer !== undefined &&
+			validityDuration <= 7_776_000n &&
+			(metadata === undefined || Object.keys(metadata).length === 0);
 		assert.equal(decision.code === status.OK, isDue, `${told}: ${JSON.stringify(decision).slice(0, 200)}`);
 		if (decision.code !== status.OK || csr.publicKeyDer === undefined) continue;
 		issued++;
@@ -182,7 +202,11 @@ test(`sec/30, sec/31: ${attempts} generated attempts of CSR, token and identity:
 		const fields = readCertificate(leaf);
 		assert.ok(fields.ok, told);
 		const { uris, dnsNames, ipAddresses, otherNames, publicKeyDer, authority: isAuthority, keyUsage } = fields.value;
-		assert.deepEqual({ uris, dnsNames, ipAddresses, otherNames, isAuthority, keyUsage }, { uris: [wanted], dnsNames: [], ipAddresses: [], otherNames: 0, isAuthority: false, keyUsage: 0xa0 }, told);
+		assert.deepEqual(
+			{ uris, dnsNames, ipAddresses, otherNames, isAuthority, keyUsage },
+			{ uris: [wanted], dnsNames: [], ipAddresses: [], otherNames: 0, isAuthority: false, keyUsage: 0xa0 },
+			told,
+		);
 		assert.ok(publicKeyDer.equals(csr.publicKeyDer), told);
 		assert.ok(leaf.validToDate.getTime() <= nowMs + ttlMsMax && !leaf.ca, told);
 	}

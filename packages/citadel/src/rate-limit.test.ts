@@ -19,7 +19,10 @@ test("a burst is granted at once, then as many a second as the rate says, and no
 test("each caller has a share of its own, and ten thousand are told apart", () => {
 	const clock = { nowMs: () => 0, monotonicMs: () => 0, sleep: async () => undefined };
 	const limit = createCallerRateLimit({ perSecond: 1, burst: 2, clock });
-	assert.deepEqual([1, 2, 3].map(() => limit.take("noisy")), [true, true, false]);
+	assert.deepEqual(
+		[1, 2, 3].map(() => limit.take("noisy")),
+		[true, true, false],
+	);
 	assert.equal(limit.take("quiet"), true);
 	for (let i = 0; i < 9_998; i++) limit.take(`other-${i}`);
 	assert.equal(limit.take("noisy"), false, "still known");

@@ -105,7 +105,9 @@ class StoredRotation implements RootRotation {
 	async prepare(): Promise<Checked<AuthorityStatus>> {
 		const { authority, clock, rootKeyAlgorithm, logger } = this.#options;
 		if (!isSelfSigned(authority.state.material)) {
-			return refused("the CA is plugged in: put the new one into the Secret cacerts (or its directory); with ISTIO_MULTIROOT_MESH=true a new root is rotated in");
+			return refused(
+				"the CA is plugged in: put the new one into the Secret cacerts (or its directory); with ISTIO_MULTIROOT_MESH=true a new root is rotated in",
+			);
 		}
 		const next = await buildSelfSignedAuthority({ trustDomain: authority.trustDomain, keyAlgorithm: rootKeyAlgorithm, nowMs: clock.nowMs() });
 		const begun = await this.#begin(next);

@@ -58,7 +58,10 @@ export function decodeSlots(current: AuthorityPem, files: AuthorityFiles): KeySl
 	if (next !== undefined && nextKey === "") throw new Error("rotation.json names a next root, but next-ca-key.pem is missing");
 	return {
 		current: { ...current, rootCertPem },
-		next: next && { authority: { caKeyPem: nextKey, caCertPem: next.caCertPem, certChainPem: next.certChainPem, rootCertPem: next.rootCertPem }, preparedAtMs: next.preparedAtMs },
+		next: next && {
+			authority: { caKeyPem: nextKey, caCertPem: next.caCertPem, certChainPem: next.certChainPem, rootCertPem: next.rootCertPem },
+			preparedAtMs: next.preparedAtMs,
+		},
 		retiring,
 		reports,
 		leavesUntilMs,

@@ -43,7 +43,13 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
 	const secure = options.secure && (await createLocalIdentity(options.secure, options));
 	const trust = secure && { trustRoots: secure.roots.list };
 	const common = { store, meshConfig, clusterId, clock, registry, signal };
-	const discovery = createDiscovery({ ...common, logger: logger.child("ads"), jwksTransport: createJwksTransport("machine"), ...trust, ...debounceOf(options) });
+	const discovery = createDiscovery({
+		...common,
+		logger: logger.child("ads"),
+		jwksTransport: createJwksTransport("machine"),
+		...trust,
+		...debounceOf(options),
+	});
 	const rotation = secure?.rotate?.(discovery);
 	const grpc = await startGrpcServers({
 		plaintext: options.plaintextGrpc,

@@ -64,7 +64,8 @@ function checkContents(chain: readonly X509Certificate[], roots: readonly X509Ce
 		if (!key.ok) return refused(`${nameOf(certificate)}: ${key.reason}`);
 		// Whose signature is on a trusted root does not matter.
 		const isRoot = roots.some((root) => root.raw.equals(certificate.raw));
-		if (!isRoot && !isAcceptedSignature(signatureAlgorithm)) return refused(`${nameOf(certificate)}: signature algorithm ${signatureAlgorithm} is not accepted`);
+		if (!isRoot && !isAcceptedSignature(signatureAlgorithm))
+			return refused(`${nameOf(certificate)}: signature algorithm ${signatureAlgorithm} is not accepted`);
 		if (unknownCritical.length > 0) return refused(`${nameOf(certificate)}: critical extension ${unknownCritical.join(", ")} is not understood`);
 		if (i === 0 && purpose !== undefined && extKeyUsages.length > 0 && !extKeyUsages.includes(purposes[purpose])) {
 			return refused(`${nameOf(certificate)} is not for use as a ${purpose}`);

@@ -52,7 +52,7 @@ test("an authority that narrows what it signs is none that is not understood", a
 	assert.equal(identityOf([leaf, middle]), "accepted as default/web");
 });
 
-describe("sec/27, sec/34, sec/35: no certificate of these is taken for anybody", () => {
+describe("sec/d27, sec/d34, sec/d35: no certificate of these is taken for anybody", () => {
 	const names: Record<string, [extensions: readonly DerNode[], reason: RegExp]> = {
 		"a NUL at the end of the URI": [[...usual, ext.uris(`${good}\0`)], /service account/],
 		"a NUL within the URI": [[...usual, ext.uris("spiffe://cluster.local/ns/default/sa/web\0.evil.example")], /service account/],
@@ -63,7 +63,10 @@ describe("sec/27, sec/34, sec/35: no certificate of these is taken for anybody",
 		"the identity as DNS name": [[...usual, ext.dnsNames(good)], /0 URI SANs/],
 		"an empty URI": [[...usual, ext.uris("")], /not of the form/],
 		"a URI of non-ASCII dots": [[...usual, ext.uris(Buffer.from("spiffe://cluster\u3002local/ns/default/sa/web"))], /trust domain/],
-		"a URI with a comma that text forms split at": [[...usual, ext.uris("spiffe://cluster.local/ns/a/sa/b, URI:spiffe://cluster.local/ns/default/sa/admin")], /not of the form/],
+		"a URI with a comma that text forms split at": [
+			[...usual, ext.uris("spiffe://cluster.local/ns/a/sa/b, URI:spiffe://cluster.local/ns/default/sa/admin")],
+			/not of the form/,
+		],
 		"the SAN extension twice": [[...usual, ext.uris(good), ext.uris("spiffe://cluster.local/ns/default/sa/admin")], /stands twice/],
 		"only for e-mail": [[leafUsage, ext.usages("1.3.6.1.5.5.7.3.4"), ext.authority(false), ext.uris(good)], /not for use as a client/],
 		"only for servers, from a client": [[leafUsage, ext.usages(oids.serverAuth), ext.authority(false), ext.uris(good)], /not for use as a client/],
@@ -94,7 +97,7 @@ describe("sec/27, sec/34, sec/35: no certificate of these is taken for anybody",
 	const weak: Record<string, [() => Buffer, RegExp]> = {
 		"RSA of 1024 bits": [() => rsa(1024), /RSA key of 1024 bits/],
 		"RSA with exponent 3": [() => encodePublicKey(generateKeyPairSync("rsa", { modulusLength: 2048, publicExponent: 3 }).publicKey), /exponent/],
-		"secp256k1": [() => encodePublicKey(generateKeyPairSync("ec", { namedCurve: "secp256k1" }).publicKey), /curve secp256k1/],
+		secp256k1: [() => encodePublicKey(generateKeyPairSync("ec", { namedCurve: "secp256k1" }).publicKey), /curve secp256k1/],
 		ed25519: [() => encodePublicKey(generateKeyPairSync("ed25519").publicKey), /type ed25519/],
 	};
 	for (const [what, [key, reason]] of Object.entries(weak)) {

@@ -17,8 +17,7 @@ export const rawExtensions = {
 	dnsNames: (...names: readonly string[]): DerNode => rawExtension(oids.subjectAltName, true, der.sequence(...names.map((text) => name(2, text)))),
 	usages: (...usages: readonly string[]): DerNode => rawExtension(oids.extKeyUsage, false, der.sequence(...usages.map((oid) => der.oid(oid)))),
 	keyUsage: (octet: number, unusedBits: number): DerNode => rawExtension(oids.keyUsage, true, der.bitString(Uint8Array.of(octet), unusedBits)),
-	authority: (isAuthority: boolean): DerNode =>
-		rawExtension(oids.basicConstraints, true, isAuthority ? der.sequence(der.boolean(true)) : der.sequence()),
+	authority: (isAuthority: boolean): DerNode => rawExtension(oids.basicConstraints, true, isAuthority ? der.sequence(der.boolean(true)) : der.sequence()),
 } as const;
 
 export interface RawCertificate {

@@ -87,7 +87,9 @@ async function startTogether(leafSigner: LeafSigner, root: KeyAlgorithm, csr: st
 	const anybody: Authenticator = { name: "bench", authenticate: async () => ({ ok: true, value: { identity } }) };
 	addCertificateService(server, { authority, authenticators: [anybody], clock: systemClock, logger, registry: new Registry() });
 	const { credentials } = await createServerIdentity({ authority, clock: systemClock, random: Math.random, logger });
-	const port = await new Promise<number>((resolve, reject) => server.bindAsync("127.0.0.1:0", credentials, (error, bound) => (error ? reject(error) : resolve(bound))));
+	const port = await new Promise<number>((resolve, reject) =>
+		server.bindAsync("127.0.0.1:0", credentials, (error, bound) => (error ? reject(error) : resolve(bound))),
+	);
 	const roots = Buffer.from(authority.trustBundlePem);
 	const path = certificateServiceDefinition["createCertificate"]?.path ?? "";
 	// Each proxy has a connection and a TLS handshake of its own.
@@ -98,7 +100,9 @@ async function startTogether(leafSigner: LeafSigner, root: KeyAlgorithm, csr: st
 		const decode = (bytes: Buffer) => IstioCertificateResponse.decode(bytes);
 		try {
 			await new Promise<void>((resolve, reject) => {
-				client.makeUnaryRequest(path, encode, decode, { csr, validityDuration: 0n, metadata: undefined }, new Metadata(), (error) => (error ? reject(error) : resolve()));
+				client.makeUnaryRequest(path, encode, decode, { csr, validityDuration: 0n, metadata: undefined }, new Metadata(), (error) =>
+					error ? reject(error) : resolve(),
+				);
 			});
 		} finally {
 			client.close();

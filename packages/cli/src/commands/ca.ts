@@ -54,7 +54,8 @@ function clusterAuthority(cluster: Cluster, namespace: string): AuthorityClient 
 			await cluster.client.patch(resources.secrets, namespace, "istio-ca-secret", "merge", { metadata: { annotations } });
 			const deadline = Date.now() + 30_000;
 			while ((await status()).bundleId === before.bundleId) {
-				if (Date.now() > deadline) throw new CommandError("the control plane has not taken up the request (annotation weft.dev/rotate-root of istio-ca-secret) within 30 s");
+				if (Date.now() > deadline)
+					throw new CommandError("the control plane has not taken up the request (annotation weft.dev/rotate-root of istio-ca-secret) within 30 s");
 				await sleep(1_000);
 			}
 		},
@@ -108,14 +109,16 @@ async function waitForRotation(authority: AuthorityClient, timeoutMs: number): P
 	let told = "";
 	for (;;) {
 		const { phase, reason, proxies } = await authority.status();
-		const line = phase === "distribute" ? `distribute: ${proxies.haveBundle} of ${proxies.connected} proxies have it; ${reason.replace(/\d+ s/, "a while")}` : "";
+		const line =
+			phase === "distribute" ? `distribute: ${proxies.haveBundle} of ${proxies.connected} proxies have it; ${reason.replace(/\d+ s/, "a while")}` : "";
 		if (line !== told && line !== "") process.stdout.write(`${line}\n`);
 		told = line;
 		if (phase !== "distribute") {
 			process.stdout.write(`activated: the new root signs; ${reason}\n`);
 			return;
 		}
-		if (Date.now() > deadline) throw new CommandError(`the new root does not sign yet after ${timeoutMs / 1000} s: ${reason}. The rotation goes on; see weft ca status`);
+		if (Date.now() > deadline)
+			throw new CommandError(`the new root does not sign yet after ${timeoutMs / 1000} s: ${reason}. The rotation goes on; see weft ca status`);
 		await sleep(500);
 	}
 }

@@ -1,15 +1,6 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
-import {
-	authorityFileNames,
-	type AuthorityPem,
-	decodeSlots,
-	emptySlots,
-	encodeSlots,
-	type KeyStore,
-	rotationFileNames,
-	type StoredSlots,
-} from "@weft/citadel";
+import { authorityFileNames, type AuthorityPem, decodeSlots, emptySlots, encodeSlots, type KeyStore, rotationFileNames, type StoredSlots } from "@weft/citadel";
 import { hasStatus, type KubeClient, type KubeObject, resources } from "@weft/kube";
 
 /** Istio's names. https://istio.io/latest/docs/tasks/security/cert-management/plugin-ca-cert/ */

@@ -10,7 +10,16 @@ import { buildRootTemplate, encodePrivateKey, encodePublicKey, generateKeys, sig
 import { resourceOf, resources } from "@weft/kube";
 import { type FakeApiServer, until } from "@weft/kube/testing";
 import { type Clock, createLogger, systemClock } from "@weft/runtime";
-import { requestCertificate, rootsOf, startOver, startTestApi, startTestControlPlane, systemNamespace, type TestControlPlane, token } from "./test-control-plane.ts";
+import {
+	requestCertificate,
+	rootsOf,
+	startOver,
+	startTestApi,
+	startTestControlPlane,
+	systemNamespace,
+	type TestControlPlane,
+	token,
+} from "./test-control-plane.ts";
 
 let api: FakeApiServer;
 let planes: TestControlPlane[];
@@ -227,7 +236,11 @@ test("a root rotation in a cluster: asked for on the Secret, both replicas follo
 	await api.client.patch(resources.secrets, systemNamespace, "istio-ca-secret", "merge", { metadata: { annotations: { "weft.dev/rotate-root": "now" } } });
 	await until("both roots are handed out", () => (rootsOf(api, "default") ?? "").split("BEGIN").length === 3);
 	assert.ok((rootsOf(api, "default") ?? "").includes(first.trim()));
-	assert.equal(api.get(resources.secrets, systemNamespace, "istio-ca-secret")?.metadata.annotations?.["weft.dev/rotate-root"], undefined, "asked once, done once");
+	assert.equal(
+		api.get(resources.secrets, systemNamespace, "istio-ca-secret")?.metadata.annotations?.["weft.dev/rotate-root"],
+		undefined,
+		"asked once, done once",
+	);
 	for (const plane of planes2) {
 		const shown = (await (await fetch(`http://${plane.httpAddress}/debug/ca`)).json()) as { phase: string; roots: readonly { slot: string }[] };
 		await until("the replica has taken it up", () => plane.log.some((line) => line.includes("newRoots=true")) || shown.phase === "distribute");
@@ -242,7 +255,10 @@ test("with ISTIO_MULTIROOT_MESH a plugged-in CA under another root is rotated in
 	const plane = await start({ ISTIO_MULTIROOT_MESH: "true" }, hasty);
 	await until("roots are handed out", () => plane.rootsPem() !== "");
 	secret("cacerts", fresh);
-	await until("both roots are handed out", () => plane.rootsPem().includes(old["root-cert.pem"].trim()) && plane.rootsPem().includes(fresh["root-cert.pem"].trim()));
+	await until(
+		"both roots are handed out",
+		() => plane.rootsPem().includes(old["root-cert.pem"].trim()) && plane.rootsPem().includes(fresh["root-cert.pem"].trim()),
+	);
 	const chain = await requestCertificate(plane, podToken);
 	assert.ok(Array.isArray(chain) && chain[1] === old["ca-cert.pem"], "the old one still signs");
 });
@@ -250,7 +266,11 @@ test("with ISTIO_MULTIROOT_MESH a plugged-in CA under another root is rotated in
 test("ENABLE_CA_SERVER=false: the certificate is another authority's, read again when it changes; none are given out, and no roots written", async () => {
 	const directory = mkdtempSync(join(tmpdir(), "weft-istiod-tls-"));
 	try {
-		const foreign = await createCertificateAuthority({ store: createMemoryKeyStore(await newAuthority()), clock: systemClock, logger: createLogger({ level: "none" }) });
+		const foreign = await createCertificateAuthority({
+			store: createMemoryKeyStore(await newAuthority()),
+			clock: systemClock,
+			logger: createLogger({ level: "none" }),
+		});
 		const identity = { trustDomain: "cluster.local", namespace: systemNamespace, serviceAccount: "istiod" };
 		const renew = async () => {
 			const leaf = await issueKeyedLeaf(foreign, { identity, ttlMs: 3_600_000, dnsNames: ["istiod.istio-system.svc"] });

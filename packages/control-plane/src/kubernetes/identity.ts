@@ -56,9 +56,7 @@ export async function createKubernetesIdentity(options: IdentityOptions): Promis
 	const leafSigner = createSigningPool({ threads: signingThreads, queueMax: signingQueueMax, logger });
 	signal.addEventListener("abort", () => void leafSigner.close(), { once: true });
 	const rootKeyAlgorithm = options.rootKeyAlgorithm ?? "rsa-2048";
-	const authority = await persistently(options, () =>
-		createCertificateAuthority({ store, clock, logger, trustDomain, rootKeyAlgorithm, leafSigner, ...ttl }),
-	);
+	const authority = await persistently(options, () => createCertificateAuthority({ store, clock, logger, trustDomain, rootKeyAlgorithm, leafSigner, ...ttl }));
 	const identity = await createServerIdentity({
 		authority,
 		clock,
@@ -169,8 +167,14 @@ async function reload({ clock, isMultiRoot }: IdentityOptions, pem: AuthorityPem
 		return stored === undefined ? refused("the authority has changed meanwhile") : authority.adopt(stored);
 	}
 	if (isMultiRoot) return rotation.stage(pem);
-	return refused("root-cert.pem holds other roots: with ISTIO_MULTIROOT_MESH=true they are rotated in; without, a new root needs a restart of the control plane and of every workload");
+	return refused(
+		"root-cert.pem holds other roots: with ISTIO_MULTIROOT_MESH=true they are rotated in; without, a new root needs a restart of the control plane and of every workload",
+	);
 }
 
-const fingerprints = ({ trustBundle }: AuthorityMaterial): string => trustBundle.roots.map((root) => root.fingerprint256).sort().join();
+const fingerprints = ({ trustBundle }: AuthorityMaterial): string =>
+	trustBundle.roots
+		.map((root) => root.fingerprint256)
+		.sort()
+		.join();
 const isSameRoots = (a: AuthorityMaterial, b: AuthorityMaterial): boolean => fingerprints(a) === fingerprints(b);

@@ -32,12 +32,23 @@ function createTime(untilMs: number) {
 			if (endMs >= untilMs) stop.abort();
 		},
 	};
-	return { stop, clock, state, at: (atMs: number, run: () => void) => void events.push({ atMs, run }), authorityNowMs: () => startMs + state.elapsedMs + state.authorityMs };
+	return {
+		stop,
+		clock,
+		state,
+		at: (atMs: number, run: () => void) => void events.push({ atMs, run }),
+		authorityNowMs: () => startMs + state.elapsedMs + state.authorityMs,
+	};
 }
 
 async function createRoot(): Promise<Signer & { readonly pem: string }> {
 	const keys = await generateKeys();
-	const template = buildRootTemplate({ trustDomain: "cluster.local", publicKeyDer: encodePublicKey(keys.publicKey), serialNumber: Uint8Array.of(1, 1), nowMs: startMs - 10 * dayMs });
+	const template = buildRootTemplate({
+		trustDomain: "cluster.local",
+		publicKeyDer: encodePublicKey(keys.publicKey),
+		serialNumber: Uint8Array.of(1, 1),
+		nowMs: startMs - 10 * dayMs,
+	});
 	const pem = signSelf(template, keys.privateKey);
 	return { pem, certificate: new X509Certificate(pem), privateKey: keys.privateKey };
 }
@@ -143,7 +154,10 @@ test("sec/clock: only our clock is two days ahead: nothing is served, the reason
 	await run();
 	assert.equal(isServed, false);
 	assert.equal(lost.length, 1);
-	assert.ok(lines.some((line) => line.includes("has expired at")), "the log says what is wrong with the certificate");
+	assert.ok(
+		lines.some((line) => line.includes("has expired at")),
+		"the log says what is wrong with the certificate",
+	);
 	assert.ok(held.some(({ atMs }) => atMs >= 600 * secondMs && atMs <= 605 * secondMs));
 	assert.ok(authority.requests < 600, `${authority.requests} requests: no busy loop`);
 });
@@ -158,7 +172,7 @@ test("sec/root-rotation: three roots in five minutes, told over xDS before they 
 	for (const [i, next] of [await createRoot(), await createRoot()].entries()) {
 		const fromMs = (30 + i * 150) * secondMs;
 		at(fromMs, () => {
-			roots = [...roots, next];
+			roots.push(next);
 			tell();
 		});
 		at(fromMs + 20 * secondMs, () => (authority.signer = next));
@@ -174,7 +188,10 @@ test("sec/root-rotation: three roots in five minutes, told over xDS before they 
 	assert.equal(trusted.at(-1), 1, "the last root alone in the end");
 	for (const { leaf, rootsPem } of held) {
 		const pems = rootsPem.match(/-----BEGIN[^]*?-----END CERTIFICATE-----\n/g) ?? [];
-		assert.ok(pems.some((pem) => leaf.verify(new X509Certificate(pem).publicKey)), "its own leaf leads to a root that it trusts");
+		assert.ok(
+			pems.some((pem) => leaf.verify(new X509Certificate(pem).publicKey)),
+			"its own leaf leads to a root that it trusts",
+		);
 	}
 	assert.equal(new Set(held.map(({ rootsPem }) => rootsPem)).size, 5);
 });

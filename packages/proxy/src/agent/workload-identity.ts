@@ -1,5 +1,17 @@
 import type { X509Certificate } from "node:crypto";
-import { accepted, buildCsr, type Checked, decodeChain, decodeTrustBundle, generateKeys, type KeyAlgorithm, planRenewal, type RenewalPlan, renewalWaitMs, verifyChain } from "@weft/pki";
+import {
+	accepted,
+	buildCsr,
+	type Checked,
+	decodeChain,
+	decodeTrustBundle,
+	generateKeys,
+	type KeyAlgorithm,
+	planRenewal,
+	type RenewalPlan,
+	renewalWaitMs,
+	verifyChain,
+} from "@weft/pki";
 import { type Clock, createBackoff, type Logger } from "@weft/runtime";
 import { controlPlaneServerName, type CreateCertificate } from "./certificate-client.ts";
 import { readTextSource, type TextSource } from "./text-source.ts";
