@@ -13,6 +13,7 @@ import {
 	refused,
 	type Signer,
 	signSelf,
+	splitPem,
 	type TrustBundle,
 } from "@weft/pki";
 
@@ -23,6 +24,8 @@ export interface AuthorityPem {
 	/** Intermediates between ca-cert and root; empty for a self-signed root. */
 	readonly certChainPem: string;
 	readonly rootCertPem: string;
+	/** Revocation lists of a plugged-in CA (ca-crl.pem), for proxies to hold peers against. */
+	readonly crlPem?: string;
 }
 
 export interface AuthorityMaterial {
@@ -84,6 +87,8 @@ export function decodeAuthority(pem: AuthorityPem, nowMs: number): Checked<Autho
 	if (!trustBundle.ok) return refused(`root-cert.pem: ${trustBundle.reason}`);
 	const above = pem.certChainPem.trim() === "" ? accepted([]) : decodeChain(pem.certChainPem);
 	if (!above.ok) return refused(`cert-chain.pem: ${above.reason}`);
+	const crl = pem.crlPem ?? "";
+	if (crl.trim() !== "" && !splitPem(crl).some(({ label }) => label === "X509 CRL")) return refused("ca-crl.pem: no PEM block X509 CRL");
 	const path = withoutRepeats([...certificate.value, ...above.value]);
 	const [ca] = path;
 	if (ca === undefined || !ca.checkPrivateKey(key.value)) return refused("ca-key.pem is not the key of ca-cert.pem");

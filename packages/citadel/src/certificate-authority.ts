@@ -75,6 +75,7 @@ export interface CertificateAuthority {
 export interface AuthorityChange {
 	readonly roots: boolean;
 	readonly signer: boolean;
+	readonly crl: boolean;
 }
 
 export interface CertificateAuthorityOptions {
@@ -177,10 +178,14 @@ class StoredAuthority implements CertificateAuthority {
 		if (!next.ok) return next;
 		const before = this.#state;
 		const { certificate } = next.value.material.signer;
-		const change = { roots: next.value.bundleId !== before.bundleId, signer: certificate.fingerprint256 !== before.material.signer.certificate.fingerprint256 };
+		const change = {
+			roots: next.value.bundleId !== before.bundleId,
+			signer: certificate.fingerprint256 !== before.material.signer.certificate.fingerprint256,
+			crl: (next.value.slots.current.crlPem ?? "") !== (before.slots.current.crlPem ?? ""),
+		};
 		// The same signer stays the same object: what has been made of it, such as a thread's copy, stays valid.
 		this.#state = change.signer ? next.value : { ...next.value, material: { ...next.value.material, signer: before.material.signer } };
-		if (!change.roots && !change.signer) return accepted(false);
+		if (!change.roots && !change.signer && !change.crl) return accepted(false);
 		const { subject, fingerprint256, validTo } = certificate;
 		const trusted = next.value.trustBundle.roots.length;
 		logger.info("certificate authority reloaded", { subject, fingerprint: fingerprint256, notAfter: validTo, trusted, newRoots: change.roots });

@@ -68,7 +68,7 @@ export async function loadPluggedInAuthority(client: KubeClient, namespace: stri
 	return secret && decodeAuthorityFiles(filesOf(secret), `Secret ${namespace}/${pluggedInSecret}`);
 }
 
-const fileNames = ["ca-cert.pem", "ca-key.pem", "cert-chain.pem", "root-cert.pem", "tls.crt", "tls.key", "ca.crt"] as const;
+const fileNames = ["ca-cert.pem", "ca-key.pem", "cert-chain.pem", "root-cert.pem", "ca-crl.pem", "tls.crt", "tls.key", "ca.crt"] as const;
 
 async function readFiles(directory: string): Promise<Files | undefined> {
 	const files: Record<string, string> = {};
@@ -103,5 +103,6 @@ function decodeAuthorityFiles(files: Files, place: string): AuthorityPem {
 	const caKeyPem = needed(keyName);
 	// A self-signed root is its own bundle.
 	const rootCertPem = (files[rootName] ?? "").trim() === "" ? caCertPem : needed(rootName);
-	return { caCertPem, caKeyPem, certChainPem: isTls ? "" : (files["cert-chain.pem"] ?? ""), rootCertPem };
+	const crlPem = files["ca-crl.pem"] ?? "";
+	return { caCertPem, caKeyPem, certChainPem: isTls ? "" : (files["cert-chain.pem"] ?? ""), rootCertPem, ...(crlPem !== "" && { crlPem }) };
 }

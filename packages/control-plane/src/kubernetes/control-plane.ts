@@ -19,8 +19,7 @@ import { createDebugAnswers } from "../xds-debug.ts";
 import { createKubernetesIdentity } from "./identity.ts";
 import { watchMeshConfig } from "./mesh-config.ts";
 import { type KubernetesOptions, revisioned } from "./options.ts";
-import { runRootCertificates } from "./root-certificates.ts";
-import { createSecretAccess } from "./secret-access.ts";
+import { handOutRevocations, handOutRoots, runRootCertificates } from "./root-certificates.ts";
 import { startKubernetesSource } from "./source.ts";
 import { runStatus } from "./status-writer.ts";
 
@@ -116,7 +115,9 @@ export async function startKubernetesControlPlane(context: KubernetesContext): P
 	const bundles = runCaBundles({ ...common, logger: logger.child("webhook"), injectorConfigName, validatorConfigName, namespace, revision, roots });
 	waiting.push(() => bundles.waitingFor());
 	// Whoever gives out the certificates hands out their roots as well.
-	const rootsWritten = authority && runRootCertificates({ ...common, logger: logger.child("citadel"), store, namespace, podName, roots });
+	const rootsWritten =
+		authority &&
+		runRootCertificates({ ...common, logger: logger.child("citadel"), store, namespace, podName, texts: [handOutRoots(roots), handOutRevocations(authority)] });
 	const status = runStatus({ ...common, logger: logger.child("status"), store, discovery, namespace, podName });
 
 	const http = await startHttpServer({

@@ -307,3 +307,19 @@ test("ENABLE_CA_SERVER=false: the certificate is another authority's, read again
 		rmSync(directory, { recursive: true });
 	}
 });
+
+test("revocation lists of a plugged-in CA are handed out, with each change; what is none is refused", async () => {
+	const crlOf = (namespace: string) =>
+		(api.get(resources.configMaps, namespace, "istio-ca-crl")?.["data"] as Readonly<Record<string, string>> | undefined)?.["ca-crl.pem"];
+	const list = (name: string) => `-----BEGIN X509 CRL-----\n${Buffer.from(name).toString("base64")}\n-----END X509 CRL-----\n`;
+	const authority = await newAuthority();
+	const files = { "ca-cert.pem": authority.caCertPem, "ca-key.pem": authority.caKeyPem, "root-cert.pem": authority.rootCertPem };
+	secret("cacerts", { ...files, "ca-crl.pem": list("first") });
+	const plane = await start({}, hasty);
+	await until("the list is handed out", () => crlOf("default") === list("first"));
+	secret("cacerts", { ...files, "ca-crl.pem": list("second") });
+	await until("the new list is handed out", () => crlOf("default") === list("second"));
+	secret("cacerts", { ...files, "ca-crl.pem": "hello" });
+	await until("the refusal is told", () => plane.log.some((line) => line.includes("ca-crl.pem: no PEM block X509 CRL")));
+	assert.equal(crlOf("default"), list("second"));
+});

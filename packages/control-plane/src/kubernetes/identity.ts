@@ -162,7 +162,8 @@ async function reload({ clock, isMultiRoot }: IdentityOptions, pem: AuthorityPem
 	if (!decoded.ok) return decoded;
 	const { slots, revision, material } = authority.state;
 	if (isSameRoots(decoded.value, material)) {
-		if (pem.caCertPem === slots.current.caCertPem && pem.certChainPem === slots.current.certChainPem) return accepted(false);
+		const isSame = (["caCertPem", "certChainPem", "crlPem"] as const).every((name) => pem[name] === slots.current[name]);
+		if (isSame) return accepted(false);
 		const stored = await store.replace({ ...slots, current: pem }, revision);
 		return stored === undefined ? refused("the authority has changed meanwhile") : authority.adopt(stored);
 	}
