@@ -20,6 +20,7 @@ import { createKubernetesIdentity } from "./identity.ts";
 import { watchMeshConfig } from "./mesh-config.ts";
 import { type KubernetesOptions, revisioned } from "./options.ts";
 import { handOutRevocations, handOutRoots, runRootCertificates } from "./root-certificates.ts";
+import { createSecretAccess } from "./secret-access.ts";
 import { startKubernetesSource } from "./source.ts";
 import { runStatus } from "./status-writer.ts";
 

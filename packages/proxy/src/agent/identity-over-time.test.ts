@@ -57,7 +57,7 @@ async function createCase(untilMs: number, ttlMs = minuteMs, seed = 0.5) {
 	const time = createTime(untilMs);
 	const authority = { isAway: false, signer: await createRoot(), roots: "", requests: 0 };
 	authority.roots = authority.signer.pem;
-	const transport: CreateCertificate = async (call) => {
+	const createCertificate: CreateCertificate = async (call) => {
 		authority.requests++;
 		if (authority.isAway) throw new Error("unavailable");
 		const csr = decodeCsr(call.csrPem);
@@ -82,7 +82,7 @@ async function createCase(untilMs: number, ttlMs = minuteMs, seed = 0.5) {
 		random: () => seed,
 		logger: createLogger({ write: (line) => lines.push(line) }),
 		ttlMs,
-		transport,
+		createCertificate,
 	});
 	const lost: number[] = [];
 	const held: { atMs: number; leaf: X509Certificate; rootsPem: string }[] = [];
