@@ -5,8 +5,8 @@ import { build } from "esbuild";
 import { root } from "./workspace.mjs";
 
 const programs = {
-	cli: { entries: { weft: "packages/cli/src/main.ts" } },
-	"control-plane": { entries: { "weft-control-plane": "packages/control-plane/src/main.ts" } },
+	cli: { entries: { weft: "packages/cli/src/main.ts", "signing-worker": "packages/citadel/src/signing-worker.ts" } },
+	"control-plane": { entries: { "weft-control-plane": "packages/control-plane/src/main.ts", "signing-worker": "packages/citadel/src/signing-worker.ts" } },
 	proxy: { entries: { "weft-proxy": "packages/proxy/src/main.ts", worker: "packages/proxy/src/data/worker/entry.ts" } },
 };
 

@@ -12,6 +12,13 @@ const benches: ReadonlyMap<string, () => Promise<Bench>> = new Map<string, () =>
 			return (args) => controlPlaneBench(args).then(() => 0);
 		},
 	],
+	[
+		"citadel",
+		async () => {
+			const { citadelBench } = await import("./citadel/main.ts");
+			return (_args, log) => citadelBench(log).then(() => 0);
+		},
+	],
 ]);
 
 const [name = "", ...args] = process.argv.slice(2);

@@ -3,15 +3,19 @@ import { X509Certificate } from "node:crypto";
 import { describe, test } from "node:test";
 import { createLogger, systemClock } from "@weft/runtime";
 import { type Authenticator, authenticate, type Caller, createClientCertificateAuthenticator } from "./authenticator.ts";
-import type { AuthorityPem } from "./authority-material.ts";
+import { createMemoryKeyStore } from "./key-store.ts";
 import { type CertificateAuthority, createCertificateAuthority, issueKeyedLeaf } from "./certificate-authority.ts";
 
 const nobody: Caller = { verifiedCertificate: undefined, bearerToken: undefined, remoteAddress: "test" };
 const identity = { trustDomain: "cluster.local", namespace: "default", serviceAccount: "web" };
 
 function createAuthority(): Promise<CertificateAuthority> {
-	const store = { load: async () => undefined, create: async (pem: AuthorityPem) => pem };
-	return createCertificateAuthority({ store, clock: systemClock, logger: createLogger({ level: "none" }), rootKeyAlgorithm: "ecdsa-p256" });
+	return createCertificateAuthority({
+		store: createMemoryKeyStore(),
+		clock: systemClock,
+		logger: createLogger({ level: "none" }),
+		rootKeyAlgorithm: "ecdsa-p256",
+	});
 }
 
 async function certificateOf(authority: CertificateAuthority): Promise<X509Certificate> {

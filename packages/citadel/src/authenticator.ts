@@ -1,6 +1,9 @@
 import type { X509Certificate } from "node:crypto";
-import { accepted, type Checked, refused, type SpiffeId, spiffeIdOfCertificate } from "@weft/pki";
+import { accepted, type Checked, readCertificate, refused, type SpiffeId, spiffeIdOfCertificate } from "@weft/pki";
 import type { Clock } from "@weft/runtime";
+
+/** extendedKeyUsage id-kp-clientAuth (RFC 5280 §4.2.1.12). */
+const clientAuth = "1.3.6.1.5.5.7.3.2";
 
 /** What is known of the other side of a call before anyone believes it. */
 export interface Caller {
@@ -62,6 +65,9 @@ export function createClientCertificateAuthenticator({ clock, trustDomain }: Cli
 			if (verifiedCertificate.validToDate.getTime() < clock.nowMs()) return refused("client certificate has expired");
 			const identity = spiffeIdOfCertificate(verifiedCertificate);
 			if (!identity.ok) return identity;
+			const fields = readCertificate(verifiedCertificate);
+			const usages = fields.ok ? fields.value.extKeyUsages : [];
+			if (usages.length > 0 && !usages.includes(clientAuth)) return refused("the certificate is not for use as a client");
 			if (identity.value.trustDomain !== trustDomain) return refused(`trust domain ${identity.value.trustDomain} is not ${trustDomain}`);
 			return accepted({ identity: identity.value });
 		},

@@ -13,6 +13,7 @@ import {
 	refused,
 	type Signer,
 	signSelf,
+	splitPem,
 	type TrustBundle,
 } from "@weft/pki";
 
@@ -23,6 +24,8 @@ export interface AuthorityPem {
 	/** Intermediates between ca-cert and root; empty for a self-signed root. */
 	readonly certChainPem: string;
 	readonly rootCertPem: string;
+	/** Revocation lists of a plugged-in CA (ca-crl.pem), for proxies to hold peers against. */
+	readonly crlPem?: string;
 }
 
 export interface AuthorityMaterial {
@@ -52,6 +55,28 @@ export async function buildSelfSignedAuthority({ trustDomain, keyAlgorithm, nowM
 	return { caKeyPem: encodePrivateKey(keys.privateKey), caCertPem: pem, certChainPem: "", rootCertPem: pem };
 }
 
+/** Whether the signer is its own root: ours to renew and to replace. */
+export const isSelfSigned = ({ signer, trustBundle }: AuthorityMaterial): boolean =>
+	trustBundle.roots.some((root) => root.fingerprint256 === signer.certificate.fingerprint256);
+
+/** As Istio's: a root is renewed in the last fifth of its life. */
+const graceShare = 0.2;
+
+/**
+ * The same root for another ten years, with the same key and name, so that whoever trusts the old certificate trusts what is
+ * signed under the new one. Undefined while it is not due, or where the CA is not ours.
+ */
+export function renewSelfSignedAuthority(material: AuthorityMaterial, pem: AuthorityPem, trustDomain: string, nowMs: number): AuthorityPem | undefined {
+	const { certificate, privateKey } = material.signer;
+	if (!isSelfSigned(material)) return undefined;
+	const [fromMs, toMs] = [certificate.validFromDate.getTime(), certificate.validToDate.getTime()];
+	if (nowMs < toMs - (toMs - fromMs) * graceShare) return undefined;
+	const organization = /^O=(.*)$/m.exec(certificate.subject)?.[1] ?? trustDomain;
+	const template = buildRootTemplate({ trustDomain: organization, publicKeyDer: encodePublicKey(certificate.publicKey), serialNumber: randomBytes(16), nowMs });
+	const fresh = signSelf(template, privateKey);
+	return { ...pem, caCertPem: fresh, rootCertPem: fresh };
+}
+
 /** Reads the four texts and checks that they belong together; the refusal names the file to look at. */
 export function decodeAuthority(pem: AuthorityPem, nowMs: number): Checked<AuthorityMaterial> {
 	const certificate = decodeChain(pem.caCertPem);
@@ -62,6 +87,8 @@ export function decodeAuthority(pem: AuthorityPem, nowMs: number): Checked<Autho
 	if (!trustBundle.ok) return refused(`root-cert.pem: ${trustBundle.reason}`);
 	const above = pem.certChainPem.trim() === "" ? accepted([]) : decodeChain(pem.certChainPem);
 	if (!above.ok) return refused(`cert-chain.pem: ${above.reason}`);
+	const crl = pem.crlPem ?? "";
+	if (crl.trim() !== "" && !splitPem(crl).some(({ label }) => label === "X509 CRL")) return refused("ca-crl.pem: no PEM block X509 CRL");
 	const path = withoutRepeats([...certificate.value, ...above.value]);
 	const [ca] = path;
 	if (ca === undefined || !ca.checkPrivateKey(key.value)) return refused("ca-key.pem is not the key of ca-cert.pem");

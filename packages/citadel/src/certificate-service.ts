@@ -7,7 +7,7 @@ import { callerOf } from "./call-identity.ts";
 import type { CertificateAuthority } from "./certificate-authority.ts";
 import { type CreateCertificateContext, createCertificate } from "./create-certificate.ts";
 import { createCitadelMetrics } from "./metrics.ts";
-import { createRateLimit } from "./rate-limit.ts";
+import { createCallerRateLimit, createRateLimit } from "./rate-limit.ts";
 
 export const certificateServiceDefinition: ServiceDefinition = {
 	createCertificate: {
@@ -31,16 +31,21 @@ export interface CertificateServiceOptions {
 	/** Certificates a second over all callers, and how many may come at once; default 200 and 2000, a large mesh starting together. */
 	readonly perSecond?: number;
 	readonly burst?: number;
-	/** Requests in work at one time, more are told to come back; default 256. */
+	/** The same of one caller; default half of it. */
+	readonly callerPerSecond?: number;
+	readonly callerBurst?: number;
+	/** Requests in work at one time, more are told to come back; default 1000. */
 	readonly inFlightMax?: number;
 }
 
 /** Registers `istio.v1.auth.IstioCertificateService` on a gRPC server. Its bounds and metrics belong to this registration. */
 export function addCertificateService(server: Server, options: CertificateServiceOptions): void {
-	const { authority, authenticators, clock, logger, registry, perSecond = 200, burst = 2000, inFlightMax = 256 } = options;
+	const { authority, authenticators, clock, logger, registry, perSecond = 200, burst = 2000, inFlightMax = 1_000 } = options;
+	const { callerPerSecond = perSecond / 2, callerBurst = Math.max(1, burst / 2) } = options;
 	const metrics = createCitadelMetrics({ registry, clock, rootNotAfterMs: () => authority.rootNotAfterMs, chainNotAfterMs: () => authority.chainNotAfterMs });
 	const rateLimit = createRateLimit({ perSecond, burst, clock });
-	const context: CreateCertificateContext = { authority, authenticators, rateLimit, metrics, logger };
+	const callerRateLimit = createCallerRateLimit({ perSecond: callerPerSecond, burst: callerBurst, clock });
+	const context: CreateCertificateContext = { authority, authenticators, rateLimit, callerRateLimit, metrics, logger };
 	let inFlight = 0;
 	const handle = async (call: Call): Promise<Reply> => {
 		if (inFlight >= inFlightMax) return [{ code: status.RESOURCE_EXHAUSTED, details: "too many certificate requests in flight" }];

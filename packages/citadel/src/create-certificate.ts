@@ -1,5 +1,5 @@
 import { status } from "@grpc/grpc-js";
-import { decodeCsr, formatSpiffeId } from "@weft/pki";
+import { formatSpiffeId } from "@weft/pki";
 import type { Logger } from "@weft/runtime";
 import type { IstioCertificateRequest } from "@weft/xds/generated/istio/v1/auth/ca.ts";
 import { type Authentication, type Authenticator, authenticate, type Caller } from "./authenticator.ts";
@@ -12,6 +12,8 @@ export interface CreateCertificateContext {
 	/** Asked in order; the first that accepts decides. */
 	readonly authenticators: readonly Authenticator[];
 	readonly rateLimit: RateLimit;
+	/** By identity and address: many pods share a service account. */
+	readonly callerRateLimit: { take(caller: string): boolean };
 	readonly metrics: CitadelMetrics;
 	readonly logger: Logger;
 }
@@ -38,16 +40,16 @@ export async function createCertificate(
 	if (!authentication.ok) {
 		metrics.authenticationFailureCount.inc();
 		if ("isUnavailable" in authentication) {
-			const message = "the token cannot be verified now, since the Kubernetes API server does not answer; try again";
+			const message = "the token cannot be verified now, since the Kubernetes API server does not answer, or the issuer of tokens; try again";
 			return refuse({ code: status.UNAVAILABLE, message }, authentication.reason);
 		}
 		// What exactly was wrong helps only whoever is guessing; it is in the audit log.
 		return refuse({ code: status.UNAUTHENTICATED, message: "request authenticate failure" }, authentication.reason);
 	}
 	const identity = formatSpiffeId(authentication.value.identity);
-	const forbidden = authorize(context, authentication.value, request);
+	const forbidden = authorize(context, { ...authentication.value, remoteAddress: caller.remoteAddress }, request);
 	if (forbidden !== undefined) return refuse(forbidden, forbidden.message, identity);
-	const issued = sign(context, authentication.value, request);
+	const issued = await sign(context, authentication.value, request);
 	if (!("chainPem" in issued)) return refuse(issued, issued.message, identity);
 	metrics.successCertIssuanceCount.inc();
 	logger.info("certificate issued", {
@@ -62,8 +64,12 @@ export async function createCertificate(
 }
 
 // A caller gets its own identity and nothing else; what could ask for more is refused rather than passed over.
-function authorize(context: CreateCertificateContext, caller: Authentication, request: IstioCertificateRequest): Refusal | undefined {
-	const { authority, rateLimit } = context;
+function authorize(
+	context: CreateCertificateContext,
+	caller: Authentication & Pick<Caller, "remoteAddress">,
+	request: IstioCertificateRequest,
+): Refusal | undefined {
+	const { authority, rateLimit, callerRateLimit } = context;
 	if (caller.identity.trustDomain !== authority.trustDomain) {
 		return { code: status.PERMISSION_DENIED, message: `this authority issues for trust domain ${authority.trustDomain} only` };
 	}
@@ -72,6 +78,10 @@ function authorize(context: CreateCertificateContext, caller: Authentication, re
 	}
 	if (metadataText(request, "CertSigner") !== "") {
 		return { code: status.INVALID_ARGUMENT, message: "CertSigner is not supported: this authority signs with its own key" };
+	}
+	const address = caller.remoteAddress.replace(/:\d+$/, "");
+	if (!callerRateLimit.take(`${formatSpiffeId(caller.identity)} ${address}`)) {
+		return { code: status.RESOURCE_EXHAUSTED, message: "too many certificate requests of this workload, try again later" };
 	}
 	return rateLimit.take() ? undefined : { code: status.RESOURCE_EXHAUSTED, message: "too many certificate requests, try again later" };
 }
@@ -83,21 +93,24 @@ function metadataText(request: IstioCertificateRequest, key: string): string {
 	return typeof value === "string" ? value : JSON.stringify(value);
 }
 
-function sign(context: CreateCertificateContext, caller: Authentication, request: IstioCertificateRequest): IssuedLeaf | Refusal {
+async function sign(context: CreateCertificateContext, caller: Authentication, request: IstioCertificateRequest): Promise<IssuedLeaf | Refusal> {
 	const { authority, metrics } = context;
-	const csr = decodeCsr(request.csr);
-	if (!csr.ok) {
-		metrics.csrParsingErrorCount.inc();
-		return { code: status.INVALID_ARGUMENT, message: csr.reason };
-	}
 	const ttlMs = Number(request.validityDuration) * 1000;
 	if (ttlMs > authority.leafTtlMsMax) {
 		metrics.csrSignErrorCount.inc({ error: "ttl_error" });
 		const message = `requested TTL ${ttlMs / 1000} s is greater than the max allowed TTL ${authority.leafTtlMsMax / 1000} s`;
 		return { code: status.INVALID_ARGUMENT, message };
 	}
-	const leaf = authority.issueLeaf({ identity: caller.identity, publicKeyDer: csr.value.publicKeyDer, ttlMs });
+	const leaf = await authority.issueLeaf({ identity: caller.identity, key: { csrPem: request.csr }, ttlMs });
 	if (leaf.ok) return leaf.value;
-	metrics.csrSignErrorCount.inc({ error: "cert_gen_error" });
-	return { code: status.INTERNAL, message: leaf.reason };
+	switch (leaf.cause) {
+		case "csr":
+			metrics.csrParsingErrorCount.inc();
+			return { code: status.INVALID_ARGUMENT, message: leaf.reason };
+		case "busy":
+			return { code: status.RESOURCE_EXHAUSTED, message: leaf.reason };
+		case "sign":
+			metrics.csrSignErrorCount.inc({ error: "cert_gen_error" });
+			return { code: status.INTERNAL, message: leaf.reason };
+	}
 }

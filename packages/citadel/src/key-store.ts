@@ -1,26 +1,48 @@
-import { randomBytes } from "node:crypto";
+import { createHash, randomBytes } from "node:crypto";
 import { mkdir, open, readFile, rename, rm } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import type { AuthorityPem } from "./authority-material.ts";
+import { emptySlots, type KeySlots } from "./key-slots.ts";
+import { type AuthorityFiles, authorityFileNames, decodeSlots, encodeSlots, rotationFileNames } from "./slot-files.ts";
 
-/** Where an authority's key and certificates outlive the process. */
-export interface KeyStore {
-	/** What is stored, or undefined when nothing is. Rejects when something is stored but cannot be read whole. */
-	load(): Promise<AuthorityPem | undefined>;
-	/** Stores unless another was faster; resolves to what is stored afterwards, so that racing starts end with one root. */
-	create(authority: AuthorityPem): Promise<AuthorityPem>;
+export interface StoredSlots {
+	readonly slots: KeySlots;
+	/** Names this very state of the store. */
+	readonly revision: string;
+	/** Somebody who may write to the store asks for another root; `replace` takes that away. */
+	readonly rotationRequested?: boolean;
 }
 
-const files = [
-	["ca-key.pem", "caKeyPem"],
-	["ca-cert.pem", "caCertPem"],
-	["cert-chain.pem", "certChainPem"],
-	["root-cert.pem", "rootCertPem"],
-] as const;
+/** Where an authority's keys and certificates outlive the process, and where replicas agree. */
+export interface KeyStore {
+	/** What is stored, or undefined when nothing is. Rejects when something is stored but cannot be read whole. */
+	load(): Promise<StoredSlots | undefined>;
+	/** Stores unless another was faster; resolves to what is stored afterwards, so that racing starts end with one root. */
+	create(authority: AuthorityPem): Promise<StoredSlots>;
+	/** Stores if `revision` is still what is stored; undefined when another was faster. */
+	replace(slots: KeySlots, revision: string): Promise<StoredSlots | undefined>;
+}
+
+/** Of one process: for a CA that others keep, such as a mounted `cacerts`. */
+export function createMemoryKeyStore(authority?: AuthorityPem): KeyStore {
+	let count = 0;
+	let stored: StoredSlots | undefined = authority && { slots: emptySlots(authority), revision: "0" };
+	const put = (slots: KeySlots): StoredSlots => (stored = { slots, revision: String(++count) });
+	return {
+		load: async () => stored,
+		create: async (fresh) => stored ?? put(emptySlots(fresh)),
+		replace: async (slots, revision) => (stored?.revision === revision ? put(slots) : undefined),
+	};
+}
+
+/** All files of a change at once; it is there only while they are being written, or after a crash in the midst of it. */
+const journal = "pending.json";
+const fileNames = [...authorityFileNames, ...rotationFileNames];
 
 /**
  * A directory with Istio's four `cacerts` files, mode 0600 in 0700. It is written beside its final place and renamed there whole:
  * rename onto a directory with files in it fails, so exactly one of two racing writers wins and nobody ever sees half of it.
+ * Later changes go through a journal, so that a crash leaves the old state or the new one. They are one process's to make.
  */
 export function createFileKeyStore(directory: string): KeyStore {
 	return {
@@ -30,9 +52,10 @@ export function createFileKeyStore(directory: string): KeyStore {
 			await mkdir(dirname(directory), { recursive: true, mode: 0o700 });
 			try {
 				await mkdir(staging, { mode: 0o700 });
-				for (const [name, field] of files) await writeDurably(join(staging, name), authority[field]);
+				const files = encodeSlots(emptySlots(authority));
+				for (const [name, text] of Object.entries(files)) await writeDurably(join(staging, name), text);
 				await rename(staging, directory);
-				return authority;
+				return { slots: emptySlots(authority), revision: revisionOf(files) };
 			} catch (error) {
 				await rm(staging, { recursive: true, force: true });
 				if (!isErrno(error, "ENOTEMPTY") && !isErrno(error, "EEXIST")) throw error;
@@ -41,7 +64,44 @@ export function createFileKeyStore(directory: string): KeyStore {
 				throw new Error(`${directory} holds other files but no ca-key.pem: give the authority a directory of its own`, { cause: error });
 			}
 		},
+		async replace(slots, revision) {
+			const stored = await loadDirectory(directory);
+			if (stored?.revision !== revision) return undefined;
+			await writeWhole(join(directory, journal), JSON.stringify(encodeSlots(slots)));
+			await finishPending(directory);
+			return loadDirectory(directory);
+		},
 	};
+}
+
+const revisionOf = (files: AuthorityFiles): string => {
+	const hash = createHash("sha256");
+	for (const name of fileNames) hash.update(`${name}\0${files[name] ?? ""}\0`);
+	return hash.digest("hex");
+};
+
+/** Brings every file to what the journal says, if there is one. */
+async function finishPending(directory: string): Promise<void> {
+	let pending: AuthorityFiles;
+	try {
+		pending = JSON.parse(await readFile(join(directory, journal), "utf8")) as AuthorityFiles;
+	} catch (error) {
+		if (isErrno(error, "ENOENT") || isErrno(error, "ENOTDIR")) return;
+		throw error;
+	}
+	for (const name of fileNames) {
+		const text = pending[name];
+		if (text === undefined) await rm(join(directory, name), { force: true });
+		else await writeWhole(join(directory, name), text);
+	}
+	await rm(join(directory, journal));
+}
+
+async function writeWhole(path: string, text: string): Promise<void> {
+	const staging = `${path}.tmp`;
+	await rm(staging, { force: true });
+	await writeDurably(staging, text);
+	await rename(staging, path);
 }
 
 async function writeDurably(path: string, text: string): Promise<void> {
@@ -54,18 +114,35 @@ async function writeDurably(path: string, text: string): Promise<void> {
 	}
 }
 
-async function loadDirectory(directory: string): Promise<AuthorityPem | undefined> {
+async function loadDirectory(directory: string): Promise<StoredSlots | undefined> {
 	const read = async (name: string) => readFile(join(directory, name), "utf8");
+	await finishPending(directory);
 	try {
 		const caKeyPem = await read("ca-key.pem");
 		// cert-chain.pem may be missing beside a self-signed root, as in Istio's own Secret.
-		const certChainPem = await read("cert-chain.pem").catch((error: unknown) => {
-			if (isErrno(error, "ENOENT")) return "";
-			throw error;
-		});
-		return { caKeyPem, certChainPem, caCertPem: await required(read, "ca-cert.pem"), rootCertPem: await required(read, "root-cert.pem") };
+		const certChainPem = await optional(read, "cert-chain.pem");
+		const current = { caKeyPem, certChainPem, caCertPem: await required(read, "ca-cert.pem"), rootCertPem: await required(read, "root-cert.pem") };
+		const rotation: Record<string, string> = {};
+		for (const name of rotationFileNames) rotation[name] = await optional(read, name);
+		const files = {
+			"ca-key.pem": caKeyPem,
+			"ca-cert.pem": current.caCertPem,
+			"cert-chain.pem": certChainPem,
+			"root-cert.pem": current.rootCertPem,
+			...rotation,
+		};
+		return { slots: decodeSlots(current, files), revision: revisionOf(files) };
 	} catch (error) {
 		if (isErrno(error, "ENOENT")) return undefined;
+		throw error;
+	}
+}
+
+async function optional(read: (name: string) => Promise<string>, name: string): Promise<string> {
+	try {
+		return await read(name);
+	} catch (error) {
+		if (isErrno(error, "ENOENT")) return "";
 		throw error;
 	}
 }

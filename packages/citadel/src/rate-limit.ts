@@ -11,6 +11,24 @@ export interface RateLimitOptions {
 	readonly clock: Clock;
 }
 
+/** Callers that are told apart; the one that has been quiet for longest is forgotten, and begins anew. */
+const callersMax = 10_000;
+
+/** A bucket for each caller: one that never stops asking uses up its own share, not everybody's. */
+export function createCallerRateLimit(options: RateLimitOptions): { take(caller: string): boolean } {
+	const buckets = new Map<string, RateLimit>();
+	return {
+		take(caller) {
+			const bucket = buckets.get(caller) ?? createRateLimit(options);
+			// Last again in the map's order.
+			buckets.delete(caller);
+			buckets.set(caller, bucket);
+			if (buckets.size > callersMax) buckets.delete(buckets.keys().next().value ?? "");
+			return bucket.take();
+		},
+	};
+}
+
 /** A token bucket over monotonic time. */
 export function createRateLimit({ perSecond, burst, clock }: RateLimitOptions): RateLimit {
 	let tokens = burst;

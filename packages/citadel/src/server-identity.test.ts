@@ -1,18 +1,12 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { type Clock, createLogger } from "@weft/runtime";
-import { createCertificateAuthority } from "./certificate-authority.ts";
-import type { AuthorityPem } from "./authority-material.ts";
-import type { KeyStore } from "./key-store.ts";
+import { createCertificateAuthority, type LeafIssue, type LeafRequest } from "./certificate-authority.ts";
+import { createMemoryKeyStore } from "./key-store.ts";
 import { createServerIdentity } from "./server-identity.ts";
 
 const startMs = Date.UTC(2027, 0, 1);
 const hourMs = 3_600_000;
-
-function createMemoryStore(): KeyStore {
-	let stored: AuthorityPem | undefined;
-	return { load: async () => stored, create: async (authority) => (stored ??= authority) };
-}
 
 test("the server certificate is renewed at each half life", async () => {
 	const stop = new AbortController();
@@ -27,7 +21,7 @@ test("the server certificate is renewed at each half life", async () => {
 		},
 	};
 	const quiet = createLogger({ level: "none" });
-	const authority = await createCertificateAuthority({ store: createMemoryStore(), clock, logger: quiet, rootKeyAlgorithm: "ecdsa-p256" });
+	const authority = await createCertificateAuthority({ store: createMemoryKeyStore(), clock, logger: quiet, rootKeyAlgorithm: "ecdsa-p256" });
 	const logger = createLogger({ write: (line) => line.includes("certificate rotated") && times.push((nowMs - startMs) / hourMs) });
 	const identity = await createServerIdentity({ authority, clock, random: () => 0.5, logger });
 	const serial = identity.serialNumber;
@@ -50,9 +44,11 @@ test("when the authority refuses, the old certificate stays and the rotation is 
 		},
 	};
 	const quiet = createLogger({ level: "none" });
-	const real = await createCertificateAuthority({ store: createMemoryStore(), clock, logger: quiet, rootKeyAlgorithm: "ecdsa-p256" });
+	const real = await createCertificateAuthority({ store: createMemoryKeyStore(), clock, logger: quiet, rootKeyAlgorithm: "ecdsa-p256" });
 	let down = false;
-	const authority: typeof real = { ...real, issueLeaf: (request) => (down ? { ok: false, reason: "down" } : real.issueLeaf(request)) };
+	const { trustDomain, trustBundlePem } = real;
+	const issueLeaf = async (request: LeafRequest): Promise<LeafIssue> => (down ? { ok: false, reason: "down", cause: "sign" } : real.issueLeaf(request));
+	const authority = { trustDomain, trustBundlePem, issueLeaf, onChanged: () => () => undefined };
 	const logger = createLogger({
 		write(line) {
 			if (line.includes("certificate rotated")) stop.abort();

@@ -1,10 +1,11 @@
-import { experimental, type ServerCredentials } from "@grpc/grpc-js";
+import type { ServerCredentials } from "@grpc/grpc-js";
 import { planRenewal, renewalWaitMs, type SpiffeId } from "@weft/pki";
 import { type Clock, createBackoff, type Logger } from "@weft/runtime";
 import { type CertificateAuthority, issueKeyedLeaf, type KeyedLeaf } from "./certificate-authority.ts";
+import { createCertificateProvider, createServerCredentials } from "./certificate-provider.ts";
 
 export interface ServerIdentityOptions {
-	readonly authority: CertificateAuthority;
+	readonly authority: Pick<CertificateAuthority, "trustDomain" | "trustBundlePem" | "issueLeaf" | "onChanged">;
 	readonly clock: Clock;
 	/** Uniform in [0, 1). */
 	readonly random: () => number;
@@ -38,7 +39,7 @@ const defaultDnsNames = ["istiod.istio-system.svc", "istiod.istio-system.svc.clu
 /** The control plane's own TLS server certificate, issued by the authority it serves. */
 export async function createServerIdentity(options: ServerIdentityOptions): Promise<ServerIdentity> {
 	const { authority, clock, random, logger } = options;
-	const provider = createCertificateProvider(authority.trustBundlePem);
+	const provider = createCertificateProvider(() => authority.trustBundlePem);
 	let current = await issue(options);
 	provider.update(current);
 	const plan = () => planRenewal({ nowMs: clock.nowMs(), monotonicMs: clock.monotonicMs(), notAfterMs: current.notAfterMs, random });
@@ -51,9 +52,18 @@ export async function createServerIdentity(options: ServerIdentityOptions): Prom
 		for (const listener of listeners) listener(current);
 		logger.info("server certificate rotated", { serial: current.serialNumber, notAfter: new Date(current.notAfterMs).toISOString() });
 	};
+	authority.onChanged(({ roots, signer }) => {
+		if (roots) provider.updateRoots();
+		// Under the new root from now on; it is trusted everywhere already. A failure is the loop's to mend.
+		if (signer) {
+			rotate().catch((error: unknown) => {
+				logger.error("server certificate could not be rotated", { error });
+				renewal = { dueMs: clock.nowMs(), dueMonotonicMs: clock.monotonicMs() };
+			});
+		}
+	});
 	return {
-		// The ordinary createSsl either demands a client certificate or never asks for one.
-		credentials: experimental.createCertificateProviderServerCredentials(provider, provider, false),
+		credentials: createServerCredentials(provider),
 		rotate,
 		get serialNumber() {
 			return current.serialNumber;
@@ -94,30 +104,4 @@ async function issue({ authority, identity, dnsNames, ipAddresses, ttlMs }: Serv
 	});
 	if (!leaf.ok) throw new Error(`server certificate: ${leaf.reason}`);
 	return leaf.value;
-}
-
-type CertificateProvider = experimental.CertificateProvider;
-
-/** Feeds @grpc/grpc-js; a listener hears the present value after the caller's turn, as it registers itself before it listens. */
-function createCertificateProvider(trustBundlePem: string): CertificateProvider & { update(leaf: KeyedLeaf): void } {
-	const listeners = new Set<experimental.IdentityCertificateUpdateListener>();
-	const authorities = new Set<experimental.CaCertificateUpdateListener>();
-	const caCertificate = Buffer.from(trustBundlePem);
-	let identity: experimental.IdentityCertificateUpdate | null = null;
-	return {
-		update({ chainPem, privateKeyPem }) {
-			identity = { certificate: Buffer.from(chainPem.join("")), privateKey: Buffer.from(privateKeyPem) };
-			for (const listener of listeners) listener(identity);
-		},
-		addCaCertificateListener(listener) {
-			authorities.add(listener);
-			process.nextTick(() => authorities.has(listener) && listener({ caCertificate }));
-		},
-		removeCaCertificateListener: (listener) => void authorities.delete(listener),
-		addIdentityCertificateListener(listener) {
-			listeners.add(listener);
-			process.nextTick(() => listeners.has(listener) && listener(identity));
-		},
-		removeIdentityCertificateListener: (listener) => void listeners.delete(listener),
-	};
 }

@@ -170,6 +170,23 @@ clusterOptions(program.command("proxy-status").alias("ps"))
 	.option(...istioNamespace)
 	.action(async (pod, options) => (await import("./commands/proxy-status.ts")).proxyStatusCommand(pod, options));
 
+const ca = program.command("ca").description("the mesh's certificate authority: on this machine where a mesh runs here, else in the cluster");
+
+clusterOptions(ca.command("status"))
+	.description("roots, which of them signs, how far a rotation is, and how many proxies have the roots")
+	.addOption(outputOption())
+	.option(...istioNamespace)
+	.option(...stateDir)
+	.action(async (options) => (await import("./commands/ca.ts")).caStatusCommand(options));
+
+clusterOptions(ca.command("rotate"))
+	.description("make a new root; it signs once every proxy trusts it, and the old one stays trusted while its certificates live")
+	.option("--wait", "wait until the new root signs, and show how far it is")
+	.option("--timeout <duration>", "longest wait", "10m")
+	.option(...istioNamespace)
+	.option(...stateDir)
+	.action(async (options) => (await import("./commands/ca.ts")).caRotateCommand(options));
+
 const proxyConfig = program.command("proxy-config").alias("pc").description("the configuration that a proxy runs");
 
 /** One `proxy-config` table. */

@@ -39,6 +39,7 @@ export async function handleApi(context: HttpContext, request: IncomingMessage, 
 	if (request.method === "POST" && resource === "apply") return apply(context, apiDirectory, await readBody(request), url, response);
 	if (request.method === "DELETE" && resource === "config" && rest.length === 3) return remove(context, apiDirectory, rest, url, response);
 	if (request.method === "GET" && resource === "config") return list(context, rest, response);
+	if (resource === "ca") return certificateAuthority(context, `${request.method} ${rest.join("/")}`, response);
 	if (request.method === "GET" && resource === "proxies") return sendJson(response, 200, proxies(context));
 	sendText(response, 404, `no such resource: ${request.method} ${url.pathname}\n`);
 }
@@ -48,6 +49,15 @@ function authorized(request: IncomingMessage, token: string): boolean {
 		.update(request.headers.authorization ?? "")
 		.digest();
 	return timingSafeEqual(given, createHash("sha256").update(`Bearer ${token}`).digest());
+}
+
+async function certificateAuthority({ rotation }: HttpContext, action: string, response: ServerResponse): Promise<void> {
+	if (rotation === undefined) return sendText(response, 404, "this control plane has no certificate authority of its own\n");
+	if (action === "GET ") return sendJson(response, 200, rotation.status());
+	if (action !== "POST rotate") return sendText(response, 404, "of the authority there is: GET ca, POST ca/rotate\n");
+	const prepared = await rotation.prepare();
+	if (prepared.ok) return sendJson(response, 200, prepared.value);
+	sendText(response, 409, `${prepared.reason}\n`);
 }
 
 async function readBody(request: IncomingMessage): Promise<string> {

@@ -40,20 +40,20 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
 		},
 	});
 	const meshConfig = () => options.meshConfig;
+	const secure = options.secure && (await createLocalIdentity(options.secure, options));
+	const trust = secure && { trustRoots: secure.roots.list };
+	const common = { store, meshConfig, clusterId, clock, registry, signal };
 	const discovery = createDiscovery({
-		store,
-		meshConfig,
-		clusterId,
-		clock,
+		...common,
 		logger: logger.child("ads"),
-		registry,
-		signal,
 		jwksTransport: createJwksTransport("machine"),
+		...trust,
 		...debounceOf(options),
 	});
+	const rotation = secure?.rotate?.(discovery);
 	const grpc = await startGrpcServers({
 		plaintext: options.plaintextGrpc,
-		secure: options.secure && (await createLocalIdentity(options.secure, options)),
+		secure,
 		discovery,
 		debug: createDebugAnswers({ discovery, clusterId, instance: "weft", systemNamespace: "istio-system" }),
 		registry,
@@ -65,18 +65,14 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
 		http: options.http,
 		...(options.apiToken !== undefined && { apiToken: options.apiToken }),
 		...(options.apiDirectory !== undefined && { apiDirectory: options.apiDirectory }),
-		clusterId,
-		meshConfig,
-		store,
+		...common,
 		discovery,
-		registry,
+		...(rotation && { rotation }),
 		rescan: () => watch.rescan(),
 		diagnostics: () => diagnostics,
 		waitingFor: () => [],
 		mayDebug: async () => false,
-		clock,
 		logger,
-		signal,
 	});
 	logger.info("control plane ready", { http: http.address, xds: grpc.secureAddress ?? "", plaintextXds: grpc.plaintextAddress ?? "" });
 	const closed = new Promise<void>((resolve) => {

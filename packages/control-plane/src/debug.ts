@@ -62,5 +62,7 @@ export const debugPages: Readonly<Record<string, DebugPage>> = {
 		),
 	"/debug/mesh": ({ meshConfig }) => meshConfig(),
 	"/debug/push_status": ({ discovery, diagnostics }) => ({ version: discovery.push.version, diagnostics: diagnostics() }),
+	/** Roots, slots, phase, and which proxies have them: `weft ca status`. */
+	"/debug/ca": ({ rotation }) => rotation?.status(),
 	"/debug/list": () => Object.keys(debugPages),
 };

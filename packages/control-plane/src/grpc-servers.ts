@@ -6,6 +6,7 @@ import {
 	type CertificateAuthority,
 	callerOf,
 	type IncomingCall,
+	type RootRotation,
 	type ServerIdentity,
 } from "@weft/citadel";
 import type { Discovery } from "@weft/pilot";
@@ -13,13 +14,18 @@ import { formatSpiffeId } from "@weft/pki";
 import type { Clock, Logger } from "@weft/runtime";
 import { type AdsServerOptions, adsService, RefusedError, requestBytesMax } from "@weft/xds/server";
 import type { Registry } from "prom-client";
+import type { TrustedRoots } from "./trusted-roots.ts";
 import { type BindAddress, isLoopback, splitAddress } from "./options.ts";
 
 /** ADS and certificates over TLS, and who may have them. */
 export interface SecureServing {
 	readonly address: BindAddress;
-	readonly authority: CertificateAuthority;
+	/** Undefined: another gives out certificates. */
+	readonly authority: CertificateAuthority | undefined;
 	readonly identity: ServerIdentity;
+	readonly roots: TrustedRoots;
+	/** Begins to move the authority from root to root as proxies confirm them, until the control plane ends. */
+	readonly rotate?: (discovery: Pick<Discovery, "trust" | "retrust">) => RootRotation;
 	/** Who gets a certificate. */
 	readonly issuing: readonly Authenticator[];
 	/** Who gets configuration, or an answer about the mesh. */
@@ -70,7 +76,8 @@ async function startPlaintext(address: string, options: GrpcServersOptions, serv
 async function startSecure(secure: SecureServing, options: GrpcServersOptions, servers: Server[]): Promise<string> {
 	const { clock, logger, registry } = options;
 	const server = new Server(serverOptions);
-	addCertificateService(server, { authority: secure.authority, authenticators: secure.issuing, clock, logger: logger.child("citadel"), registry });
+	const { authority, issuing } = secure;
+	if (authority !== undefined) addCertificateService(server, { authority, authenticators: issuing, clock, logger: logger.child("citadel"), registry });
 	addAds(server, options, (call) => identify(secure.asking, call));
 	servers.push(server);
 	return bind(server, secure.address, secure.identity.credentials);

@@ -1,5 +1,6 @@
 import type { ServerResponse } from "node:http";
 import type { Diagnostic, MeshConfig } from "@weft/api";
+import type { RootRotation } from "@weft/citadel";
 import type { Store } from "@weft/galley";
 import type { Discovery } from "@weft/pilot";
 import type { Clock, Logger } from "@weft/runtime";
@@ -17,6 +18,8 @@ export interface HttpContext {
 	readonly meshConfig: () => MeshConfig;
 	readonly store: Store;
 	readonly discovery: Discovery;
+	/** Where this control plane has an authority of its own. */
+	readonly rotation?: RootRotation;
 	readonly registry: Registry;
 	/** Reads the watched directory now; resolves when the store holds what it says. */
 	readonly rescan: () => Promise<void>;

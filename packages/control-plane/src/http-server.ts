@@ -44,6 +44,7 @@ async function answer(context: HttpContext, request: IncomingMessage, response: 
 	if (!(await mayDebug(context, request)))
 		return sendText(response, 401, "debug pages are for loopback (kubectl port-forward) or a token of the control plane's namespace\n");
 	const content = page(context, url);
+	if (content === undefined && path === "/debug/ca") return sendText(response, 404, "this control plane has no certificate authority of its own\n");
 	if (content === undefined) return sendText(response, 404, `nothing is known of proxy ${url.searchParams.get("proxyID") ?? ""}\n`);
 	sendJson(response, 200, content);
 }

@@ -1,4 +1,5 @@
 import type { MeshConfig } from "@weft/api";
+import type { JwtRule } from "@weft/citadel";
 import type { Clock, Logger } from "@weft/runtime";
 
 /** `host:port`; port 0 takes a free one. */
@@ -33,6 +34,12 @@ export interface SecureOptions {
 	readonly tokenKeyFile: string;
 	/** Lifetime of workload certificates; undefined: 24 h. */
 	readonly leafTtlMs: number | undefined;
+	/** Whose tokens are believed beside the launcher's: JWT_RULE. */
+	readonly jwtRule?: JwtRule;
+	/** How long a new root is handed out at least before it signs; default 2 s. */
+	readonly rootDistributeMs?: number;
+	/** How long an old root stays trusted at least; default: as long as a workload certificate lives. */
+	readonly rootRetireMs?: number;
 }
 
 export function splitAddress(address: BindAddress): { host: string; port: number } {

@@ -23,7 +23,28 @@ export interface CertificateFields {
 	readonly keyUsage: number | undefined;
 	readonly extKeyUsages: readonly string[];
 	readonly subjectKeyId: Buffer | undefined;
+	/** Of the issuer's signature. */
+	readonly signatureAlgorithm: string;
+	/** Critical extensions that nobody here looks at: whoever relies on the certificate must refuse it (RFC 5280 §4.2). */
+	readonly unknownCritical: readonly string[];
 }
+
+/** The last four narrow what an authority may sign; OpenSSL holds peers to them in the handshake. */
+const knownExtensions: ReadonlySet<string> = new Set([
+	oids.subjectKeyIdentifier,
+	oids.keyUsage,
+	oids.subjectAltName,
+	oids.basicConstraints,
+	oids.authorityKeyIdentifier,
+	oids.extKeyUsage,
+	oids.nameConstraints,
+	oids.certificatePolicies,
+	oids.policyConstraints,
+	oids.inhibitAnyPolicy,
+]);
+
+/** keyCertSign and cRLSign in the first octet of keyUsage. */
+const authorityUsages = 0x06;
 
 interface Extension {
 	readonly critical: boolean;
@@ -35,7 +56,7 @@ export function readCertificate(certificate: X509Certificate): Checked<Certifica
 	const root = decodeDer(certificate.raw);
 	if (!root.ok) return refused(`certificate is ${root.reason}`);
 	const tbs = childrenOf(childrenOf(root.value, tags.sequence)?.[0], tags.sequence) ?? [];
-	const [version, , , , , subject, spki] = tbs;
+	const [version, , algorithm, , , subject, spki] = tbs;
 	if (version === undefined || contextOf(version)?.number !== 0 || subject === undefined || spki === undefined) {
 		return refused("certificate is not X.509 version 3");
 	}
@@ -51,6 +72,8 @@ export function readCertificate(certificate: X509Certificate): Checked<Certifica
 		keyUsage: contentsOf(get(oids.keyUsage)?.value, tags.bitString)?.[1],
 		extKeyUsages: (childrenOf(get(oids.extKeyUsage)?.value, tags.sequence) ?? []).map((node) => oidOf(node) ?? ""),
 		subjectKeyId: contentsOf(get(oids.subjectKeyIdentifier)?.value, tags.octetString),
+		signatureAlgorithm: oidOf(childrenOf(algorithm, tags.sequence)?.[0]) ?? "",
+		unknownCritical: [...extensions.value].flatMap(([oid, { critical }]) => (critical && !knownExtensions.has(oid) ? [oid] : [])),
 	});
 }
 
@@ -95,8 +118,8 @@ function readBasicConstraints(extension: Extension | undefined) {
 export function spiffeIdOfCertificate(certificate: X509Certificate): Checked<SpiffeId> {
 	const fields = readCertificate(certificate);
 	if (!fields.ok) return fields;
-	const { uris, authority } = fields.value;
-	if (authority) return refused("an authority's certificate is no workload identity");
+	const { uris, authority, keyUsage = 0 } = fields.value;
+	if (authority || (keyUsage & authorityUsages) !== 0) return refused("an authority's certificate is no workload identity");
 	if (uris.length !== 1 || uris[0] === undefined) return refused(`certificate has ${uris.length} URI SANs: an identity has exactly one`);
 	return decodeSpiffeId(uris[0]);
 }

@@ -1,7 +1,10 @@
 import { X509Certificate } from "node:crypto";
 import { readCertificate } from "./certificate-fields.ts";
 import { accepted, type Checked, checkedCall, refused } from "./checked.ts";
+import { decodePublicKey } from "./keys.ts";
+import { oids } from "./oids.ts";
 import { splitCertificates } from "./pem.ts";
+import { isAcceptedSignature } from "./signature.ts";
 
 /** Longest chain that is looked at, leaf and root included: as OpenSSL's verifiers are commonly set. */
 export const chainLengthMax = 10;
@@ -19,13 +22,18 @@ export interface ChainParams {
 	readonly chain: readonly X509Certificate[];
 	readonly roots: readonly X509Certificate[];
 	readonly nowMs: number;
+	/** What the leaf is used as: its extended key usage, if it has one, must allow that. */
+	readonly purpose?: "client" | "server";
 }
 
 /** Verifies a leaf up to one of the roots with node:crypto: issuers, signatures, validity, CA flags, path lengths. Value: the root. */
-export function verifyChain({ chain, roots, nowMs }: ChainParams): Checked<X509Certificate> {
+export function verifyChain({ chain, roots, nowMs, purpose }: ChainParams): Checked<X509Certificate> {
 	const [leaf, ...above] = chain;
 	if (leaf === undefined) return refused("the chain is empty");
+	if (chain.length > chainLengthMax) return refused(`${chain.length} certificates: at most ${chainLengthMax} are accepted`);
 	if (leaf.ca) return refused("the leaf is an authority");
+	const sound = checkContents(chain, roots, purpose);
+	if (!sound.ok) return sound;
 	let current = leaf;
 	let intermediates = 0;
 	for (const next of above) {
@@ -42,6 +50,28 @@ export function verifyChain({ chain, roots, nowMs }: ChainParams): Checked<X509C
 	if (anchors.length === 0) return refused(`${nameOf(current)} is not issued by any trusted root`);
 	const alive = anchors.find((root) => isValidAt(root, nowMs).ok);
 	return alive === undefined ? refused("the trusted root has expired or is not valid yet") : accepted(alive);
+}
+
+const purposes = { client: oids.clientAuth, server: oids.serverAuth } as const;
+
+/** What X509Certificate.verify passes over: strength of keys and signatures, critical extensions that nobody reads, and the leaf's purpose. */
+function checkContents(chain: readonly X509Certificate[], roots: readonly X509Certificate[], purpose: ChainParams["purpose"]): Checked<true> {
+	for (const [i, certificate] of chain.entries()) {
+		const fields = readCertificate(certificate);
+		if (!fields.ok) return refused(`${nameOf(certificate)}: ${fields.reason}`);
+		const { publicKeyDer, signatureAlgorithm, unknownCritical, extKeyUsages } = fields.value;
+		const key = decodePublicKey(publicKeyDer);
+		if (!key.ok) return refused(`${nameOf(certificate)}: ${key.reason}`);
+		// Whose signature is on a trusted root does not matter.
+		const isRoot = roots.some((root) => root.raw.equals(certificate.raw));
+		if (!isRoot && !isAcceptedSignature(signatureAlgorithm))
+			return refused(`${nameOf(certificate)}: signature algorithm ${signatureAlgorithm} is not accepted`);
+		if (unknownCritical.length > 0) return refused(`${nameOf(certificate)}: critical extension ${unknownCritical.join(", ")} is not understood`);
+		if (i === 0 && purpose !== undefined && extKeyUsages.length > 0 && !extKeyUsages.includes(purposes[purpose])) {
+			return refused(`${nameOf(certificate)} is not for use as a ${purpose}`);
+		}
+	}
+	return accepted(true as const);
 }
 
 function isValidAt(certificate: X509Certificate, nowMs: number): Checked<true> {

@@ -4,7 +4,7 @@ import { accepted, type Checked, checkedCall, refused } from "./checked.ts";
 import { childrenOf, decodeDer, oidOf, tags } from "./der.ts";
 
 /** What a key is made of; the mesh's own keys are P-256 unless asked otherwise, as it costs a twentieth of RSA-2048 to make. */
-export const keyAlgorithms = ["ecdsa-p256", "rsa-2048"] as const;
+export const keyAlgorithms = ["ecdsa-p256", "ecdsa-p384", "rsa-2048"] as const;
 export type KeyAlgorithm = (typeof keyAlgorithms)[number];
 
 export interface KeyPair {
@@ -16,7 +16,8 @@ const generate = promisify(generateKeyPair);
 
 /** A new pair, made off the event loop by node:crypto. */
 export function generateKeys(algorithm: KeyAlgorithm = "ecdsa-p256"): Promise<KeyPair> {
-	return algorithm === "rsa-2048" ? generate("rsa", { modulusLength: 2048 }) : generate("ec", { namedCurve: "prime256v1" });
+	if (algorithm === "rsa-2048") return generate("rsa", { modulusLength: 2048 });
+	return generate("ec", { namedCurve: algorithm === "ecdsa-p384" ? "secp384r1" : "prime256v1" });
 }
 
 /** PKCS#8 PEM, unencrypted: for a file of mode 0600 or for memory only. */

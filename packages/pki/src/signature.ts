@@ -19,6 +19,8 @@ const algorithms: readonly SignatureAlgorithm[] = [
 	{ keyType: "ec", digest: "sha512", oid: oids.ecdsaWithSHA512 },
 ];
 
+export const isAcceptedSignature = (oid: string): boolean => algorithms.some((algorithm) => algorithm.oid === oid);
+
 function algorithmOf(key: KeyObject): SignatureAlgorithm {
 	// FIPS 186-5 §6.1: the digest is as strong as the curve.
 	const digest = key.asymmetricKeyDetails?.namedCurve === "secp384r1" ? "sha384" : "sha256";

@@ -10,6 +10,8 @@ export const typeUrls = {
 	ecds: "type.googleapis.com/envoy.config.core.v3.TypedExtensionConfig",
 	/** Istio's own: names and addresses for a sidecar that answers its application's DNS queries. */
 	nds: "type.googleapis.com/istio.networking.nds.v1.NameTable",
+	/** Istio's own: the roots that workloads trust, for the agent beside a proxy. */
+	pcds: "type.googleapis.com/istio.mesh.v1alpha1.ProxyConfig",
 } as const;
 
 export type XdsType = keyof typeof typeUrls;

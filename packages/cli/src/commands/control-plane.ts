@@ -1,5 +1,6 @@
 import { readFileSync } from "node:fs";
 import { parseDurationMs } from "@weft/api";
+import { decodeJwtRule, type JwtRule } from "@weft/citadel";
 import { startControlPlane } from "@weft/control-plane";
 import { createLogger, type LogLevel, systemClock } from "@weft/runtime";
 import { CommandError } from "../output/errors.ts";
@@ -35,6 +36,7 @@ export async function controlPlaneCommand(flags: ControlPlaneFlags): Promise<voi
 						caDirectory: needed(flags.caDir, "--ca-dir"),
 						tokenKeyFile: flags.tokenKey ?? "",
 						leafTtlMs: durationOf("--certificate-ttl", flags.certificateTtl),
+						...jwtRuleOf(process.env["JWT_RULE"]),
 					},
 		http: flags.http,
 		apiToken: flags.apiTokenFile === undefined ? undefined : readFileSync(flags.apiTokenFile, "utf8").trim(),
@@ -55,6 +57,14 @@ export async function controlPlaneCommand(flags: ControlPlaneFlags): Promise<voi
 function needed(value: string | undefined, flag: string): string {
 	if (value === undefined) throw new CommandError(`--secure-grpc needs ${flag}`, 2);
 	return value;
+}
+
+/** istiod's own variable. */
+function jwtRuleOf(text = ""): { readonly jwtRule?: JwtRule } {
+	if (text === "") return {};
+	const rule = decodeJwtRule(text, "istio-ca");
+	if (!rule.ok) throw new CommandError(`JWT_RULE: ${rule.reason}`, 2);
+	return { jwtRule: rule.value };
 }
 
 function durationOf(name: string, text: string | undefined): number | undefined {

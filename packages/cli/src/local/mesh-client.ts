@@ -55,6 +55,7 @@ export interface MeshClient {
 	apply(files: readonly SourceFile[], options: { readonly wait: boolean; readonly dryRun: boolean; readonly timeoutMs: number }): Promise<ApplyResult>;
 	remove(kind: string, namespace: string, name: string, wait: boolean): Promise<ApplyResult>;
 	get(path: string): Promise<unknown>;
+	post(path: string): Promise<unknown>;
 }
 
 export function connectMesh(paths: StatePaths): MeshClient {
@@ -84,5 +85,6 @@ export function meshClient(httpAddress: string, token: string): MeshClient {
 		remove: async (kind, namespace, name, wait) =>
 			(await call("DELETE", `/api/v1/config/${[kind, namespace, name].map(encodeURIComponent).join("/")}?wait=${wait}`)) as ApplyResult,
 		get: (path) => call("GET", `/api/v1/${path}`),
+		post: (path) => call("POST", `/api/v1/${path}`),
 	};
 }

@@ -1,33 +1,60 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
-import type { AuthorityPem, KeyStore } from "@weft/citadel";
+import { authorityFileNames, type AuthorityPem, decodeSlots, emptySlots, encodeSlots, type KeyStore, rotationFileNames, type StoredSlots } from "@weft/citadel";
 import { hasStatus, type KubeClient, type KubeObject, resources } from "@weft/kube";
 
 /** Istio's names. https://istio.io/latest/docs/tasks/security/cert-management/plugin-ca-cert/ */
 export const selfSignedSecret = "istio-ca-secret";
 export const pluggedInSecret = "cacerts";
 
+/** Set on the Secret, it asks for another root: whoever may change the Secret may. The value is for the reader. */
+export const rotateAnnotation = "weft.dev/rotate-root";
+const secretType = "istio.io/ca-root";
+const ownFiles: ReadonlySet<string> = new Set([...authorityFileNames, ...rotationFileNames]);
+
 type Files = Readonly<Record<string, string>>;
 
 /** The self-signed root in a Secret. Creating is the API server's to arbitrate: of two replicas the second gets the first one's root. */
 export function createSecretKeyStore(client: KubeClient, namespace: string): KeyStore {
-	const load = async (): Promise<AuthorityPem | undefined> => {
+	const place = `Secret ${namespace}/${selfSignedSecret}`;
+	const storedIn = (secret: KubeObject): StoredSlots => {
+		const files = filesOf(secret);
+		return {
+			slots: decodeSlots(decodeAuthorityFiles(files, place), files),
+			revision: secret.metadata.resourceVersion ?? "",
+			rotationRequested: secret.metadata.annotations?.[rotateAnnotation] !== undefined,
+		};
+	};
+	const load = async (): Promise<StoredSlots | undefined> => {
 		const secret = await client.get(resources.secrets, namespace, selfSignedSecret);
-		return secret && decodeAuthorityFiles(filesOf(secret), `Secret ${namespace}/${selfSignedSecret}`);
+		return secret && storedIn(secret);
 	};
 	return {
 		load,
 		async create(authority) {
-			const data = encode({ "ca-cert.pem": authority.caCertPem, "ca-key.pem": authority.caKeyPem, "cert-chain.pem": "", "key.pem": "", "root-cert.pem": "" });
+			const data = encode({ ...encodeSlots(emptySlots(authority)), "key.pem": "" });
 			const metadata = { name: selfSignedSecret, namespace };
 			try {
-				await client.create(resources.secrets, namespace, { metadata, type: "istio.io/ca-root", data });
-				return authority;
+				return storedIn(await client.create(resources.secrets, namespace, { metadata, type: secretType, data }));
 			} catch (error) {
 				if (!hasStatus(error, 409)) throw error;
 				const winner = await load();
 				if (winner === undefined) throw new Error(`Secret ${namespace}/${selfSignedSecret} was there and is gone again`, { cause: error });
 				return winner;
+			}
+		},
+		async replace(slots, revision) {
+			const secret = await client.get(resources.secrets, namespace, selfSignedSecret);
+			if (secret === undefined || secret.metadata.resourceVersion !== revision) return undefined;
+			// What others keep there stays; ours goes when it is over, and so does the request that was served.
+			const kept = Object.fromEntries(Object.entries((secret["data"] ?? {}) as Files).filter(([name]) => !ownFiles.has(name)));
+			const annotations = Object.fromEntries(Object.entries(secret.metadata.annotations ?? {}).filter(([name]) => name !== rotateAnnotation));
+			const data = { ...kept, ...encode(encodeSlots(slots)) };
+			try {
+				return storedIn(await client.replace(resources.secrets, namespace, { ...secret, metadata: { ...secret.metadata, annotations }, data }));
+			} catch (error) {
+				if (hasStatus(error, 409)) return undefined;
+				throw error;
 			}
 		},
 	};
@@ -41,7 +68,7 @@ export async function loadPluggedInAuthority(client: KubeClient, namespace: stri
 	return secret && decodeAuthorityFiles(filesOf(secret), `Secret ${namespace}/${pluggedInSecret}`);
 }
 
-const fileNames = ["ca-cert.pem", "ca-key.pem", "cert-chain.pem", "root-cert.pem", "tls.crt", "tls.key", "ca.crt"] as const;
+const fileNames = ["ca-cert.pem", "ca-key.pem", "cert-chain.pem", "root-cert.pem", "ca-crl.pem", "tls.crt", "tls.key", "ca.crt"] as const;
 
 async function readFiles(directory: string): Promise<Files | undefined> {
 	const files: Record<string, string> = {};
@@ -76,5 +103,6 @@ function decodeAuthorityFiles(files: Files, place: string): AuthorityPem {
 	const caKeyPem = needed(keyName);
 	// A self-signed root is its own bundle.
 	const rootCertPem = (files[rootName] ?? "").trim() === "" ? caCertPem : needed(rootName);
-	return { caCertPem, caKeyPem, certChainPem: isTls ? "" : (files["cert-chain.pem"] ?? ""), rootCertPem };
+	const crlPem = files["ca-crl.pem"] ?? "";
+	return { caCertPem, caKeyPem, certChainPem: isTls ? "" : (files["cert-chain.pem"] ?? ""), rootCertPem, ...(crlPem !== "" && { crlPem }) };
 }

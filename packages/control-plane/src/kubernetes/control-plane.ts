@@ -19,7 +19,7 @@ import { createDebugAnswers } from "../xds-debug.ts";
 import { createKubernetesIdentity } from "./identity.ts";
 import { watchMeshConfig } from "./mesh-config.ts";
 import { type KubernetesOptions, revisioned } from "./options.ts";
-import { runRootCertificates } from "./root-certificates.ts";
+import { handOutRevocations, handOutRoots, runRootCertificates } from "./root-certificates.ts";
 import { createSecretAccess } from "./secret-access.ts";
 import { startKubernetesSource } from "./source.ts";
 import { runStatus } from "./status-writer.ts";
@@ -72,8 +72,7 @@ export async function startKubernetesControlPlane(context: KubernetesContext): P
 
 	const trustDomain = mesh.current().trustDomain ?? "cluster.local";
 	const secure = await createKubernetesIdentity({ ...options, ...common, trustDomain });
-	const { authority, identity } = secure;
-	const rootsPem = authority.trustBundlePem;
+	const { authority, identity, roots } = secure;
 
 	const discovery = createDiscovery({
 		store,
@@ -82,11 +81,14 @@ export async function startKubernetesControlPlane(context: KubernetesContext): P
 		clock,
 		logger: logger.child("ads"),
 		registry,
+		trustRoots: roots.list,
 		signal,
 		jwksTransport: createJwksTransport("cluster"),
 		secretAccess: createSecretAccess({ ...common, logger: logger.child("ads") }),
 		...debounceOf(options),
 	});
+	const rotation = secure.rotate?.(discovery);
+	if (rotation === undefined) roots.onChanged(discovery.retrust);
 	const debug = createDebugAnswers({ discovery, clusterId, instance: podName, systemNamespace: namespace });
 	const grpc = await startGrpcServers({ plaintext: options.plaintextGrpc, secure, discovery, debug, registry, clock, logger });
 	signal.addEventListener("abort", grpc.close, { once: true });
@@ -111,9 +113,12 @@ export async function startKubernetesControlPlane(context: KubernetesContext): P
 	}
 	const webhooks = await startWebhookServer({ address: options.https, identity, handlers, waitingFor, logger: logger.child("webhook"), signal });
 	const { injectorConfigName, validatorConfigName } = options;
-	const bundles = runCaBundles({ ...common, logger: logger.child("webhook"), injectorConfigName, validatorConfigName, namespace, revision, rootsPem });
+	const bundles = runCaBundles({ ...common, logger: logger.child("webhook"), injectorConfigName, validatorConfigName, namespace, revision, roots });
 	waiting.push(() => bundles.waitingFor());
-	const roots = runRootCertificates({ ...common, logger: logger.child("citadel"), store, namespace, podName, rootsPem });
+	// Whoever gives out the certificates hands out their roots as well.
+	const rootsWritten =
+		authority &&
+		runRootCertificates({ ...common, logger: logger.child("citadel"), store, namespace, podName, texts: [handOutRoots(roots), handOutRevocations(authority)] });
 	const status = runStatus({ ...common, logger: logger.child("status"), store, discovery, namespace, podName });
 
 	const http = await startHttpServer({
@@ -122,6 +127,7 @@ export async function startKubernetesControlPlane(context: KubernetesContext): P
 		meshConfig: mesh.current,
 		store,
 		discovery,
+		...(rotation && { rotation }),
 		registry,
 		rescan: async () => undefined,
 		diagnostics: source.diagnostics,
@@ -142,7 +148,7 @@ export async function startKubernetesControlPlane(context: KubernetesContext): P
 		webhookAddress: webhooks.address,
 		httpAddress: http.address,
 		readyAddress: ready.address,
-		closed: Promise.all([ready.closed, webhooks.closed, bundles.done, roots, status, httpClosed]).then(() => client.transport.close()),
+		closed: Promise.all([ready.closed, webhooks.closed, bundles.done, rootsWritten, status, httpClosed]).then(() => client.transport.close()),
 	};
 }
 

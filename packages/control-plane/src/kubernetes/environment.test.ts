@@ -54,7 +54,9 @@ describe("what cannot be is refused by name", () => {
 		["an address", { httpsAddr: "15017" }, {}, /--httpsAddr: "15017" is not an address/],
 		["a choice", {}, { ENABLE_NATIVE_SIDECARS: "maybe" }, /ENABLE_NATIVE_SIDECARS: "maybe" is not auto, true or false/],
 		["an external CA", {}, { EXTERNAL_CA: "ISTIOD_RA_KUBERNETES_API" }, /EXTERNAL_CA=.*not implemented/],
-		["no CA", {}, { ENABLE_CA_SERVER: "false" }, /ENABLE_CA_SERVER=false: .*not implemented/],
+		["a switch", {}, { ENABLE_CA_SERVER: "maybe" }, /ENABLE_CA_SERVER: "maybe" is not true or false/],
+		["a rule for tokens", {}, { JWT_RULE: "{}" }, /JWT_RULE: issuer is missing/],
+		["a kind of key", {}, { WEFT_ROOT_KEY_ALGORITHM: "dsa" }, /WEFT_ROOT_KEY_ALGORITHM: "dsa" is none of ecdsa-p256, ecdsa-p384, rsa-2048/],
 		["another certificate provider", {}, { PILOT_CERT_PROVIDER: "kubernetes" }, /PILOT_CERT_PROVIDER=kubernetes: .*not implemented/],
 	];
 	for (const [name, extra, environment, reason] of cases) {

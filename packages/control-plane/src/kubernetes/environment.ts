@@ -1,6 +1,8 @@
 import { existsSync } from "node:fs";
 import { parseDurationMs } from "@weft/api";
-import { type KubernetesOptions, revisioned } from "./options.ts";
+import { decodeJwtRule, type JwtRule } from "@weft/citadel";
+import { type KeyAlgorithm, keyAlgorithms } from "@weft/pki";
+import { type KubernetesOptions, revisioned, tokenAudience } from "./options.ts";
 
 /** Flags of `discovery`, as pilot-discovery has them. */
 export interface DiscoveryFlags {
@@ -13,6 +15,9 @@ export interface DiscoveryFlags {
 	readonly domain: string;
 	readonly clusterID?: string;
 	readonly namespace?: string;
+	readonly tlsCertFile?: string;
+	readonly tlsKeyFile?: string;
+	readonly caCertFile?: string;
 }
 
 export type Environment = Readonly<Record<string, string | undefined>>;
@@ -24,10 +29,8 @@ export class SettingError extends Error {}
 const unsupported: Readonly<Record<string, { readonly harmless: readonly string[]; readonly what: string }>> = {
 	EXTERNAL_CA: { harmless: [""], what: "an external CA" },
 	EXTERNAL_ISTIOD: { harmless: ["", "false"], what: "an istiod for other clusters" },
-	ENABLE_CA_SERVER: { harmless: ["", "true"], what: "a control plane without its own CA" },
 	PILOT_CERT_PROVIDER: { harmless: ["", "istiod"], what: "a server certificate of another provider than istiod" },
 	SHARED_MESH_CONFIG: { harmless: [""], what: "a second mesh config" },
-	ISTIO_MULTIROOT_MESH: { harmless: ["", "false"], what: "a mesh of several roots" },
 	CA_TRUSTED_NODE_ACCOUNTS: { harmless: [""], what: "impersonation by node proxies" },
 	PILOT_SCOPE_GATEWAY_TO_NAMESPACE: { harmless: ["", "false"], what: "gateways scoped to their namespace" },
 };
@@ -56,6 +59,15 @@ export function readKubernetesOptions(flags: DiscoveryFlags, environment: Enviro
 		caDirectory: nonEmpty(environment["ROOT_CA_DIR"]) ?? "/etc/cacerts",
 		workloadTtlMs: durationOf(environment, "DEFAULT_WORKLOAD_CERT_TTL"),
 		workloadTtlMsMax: durationOf(environment, "MAX_WORKLOAD_CERT_TTL"),
+		rootKeyAlgorithm: rootKeyAlgorithmOf(environment),
+		isAuthority: switchOf(environment, "ENABLE_CA_SERVER", "true"),
+		tlsFiles: {
+			certFile: flags.tlsCertFile ?? "/var/run/secrets/istiod/tls/tls.crt",
+			keyFile: flags.tlsKeyFile ?? "/var/run/secrets/istiod/tls/tls.key",
+			caFile: flags.caCertFile ?? "/var/run/secrets/istiod/ca/root-cert.pem",
+		},
+		jwtRule: jwtRuleOf(environment),
+		isMultiRoot: switchOf(environment, "ISTIO_MULTIROOT_MESH"),
 		secretNamespaces: secretNamespaces?.split(",").map((name) => name.trim()),
 		secureGrpc: everywhere(flags.secureGRPCAddr, "--secureGRPCAddr"),
 		plaintextGrpc: flags.grpcAddr === "" ? undefined : flags.grpcAddr,
@@ -71,6 +83,27 @@ function nativeSidecarsOf(environment: Environment): boolean | undefined {
 	const text = nonEmpty(environment["ENABLE_NATIVE_SIDECARS"]) ?? "auto";
 	if (text !== "auto" && text !== "true" && text !== "false") throw new SettingError(`ENABLE_NATIVE_SIDECARS: "${text}" is not auto, true or false`);
 	return text === "auto" ? undefined : text === "true";
+}
+
+function rootKeyAlgorithmOf(environment: Environment): KeyAlgorithm | undefined {
+	const text = nonEmpty(environment["WEFT_ROOT_KEY_ALGORITHM"]);
+	const known = keyAlgorithms.find((algorithm) => algorithm === text);
+	if (text !== undefined && known === undefined) throw new SettingError(`WEFT_ROOT_KEY_ALGORITHM: "${text}" is none of ${keyAlgorithms.join(", ")}`);
+	return known;
+}
+
+function jwtRuleOf(environment: Environment): JwtRule | undefined {
+	const text = nonEmpty(environment["JWT_RULE"]);
+	if (text === undefined) return undefined;
+	const rule = decodeJwtRule(text, tokenAudience);
+	if (!rule.ok) throw new SettingError(`JWT_RULE: ${rule.reason}`);
+	return rule.value;
+}
+
+function switchOf(environment: Environment, name: string, fallback: "true" | "false" = "false"): boolean {
+	const text = nonEmpty(environment[name]) ?? fallback;
+	if (text !== "true" && text !== "false") throw new SettingError(`${name}: "${text}" is not true or false`);
+	return text === "true";
 }
 
 const nonEmpty = (text: string | undefined): string | undefined => (text === "" ? undefined : text);

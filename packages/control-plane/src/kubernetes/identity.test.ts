@@ -5,12 +5,21 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, test } from "node:test";
 import { connect } from "node:tls";
-import { buildSelfSignedAuthority } from "@weft/citadel";
+import { buildSelfSignedAuthority, createCertificateAuthority, createMemoryKeyStore, issueKeyedLeaf } from "@weft/citadel";
 import { buildRootTemplate, encodePrivateKey, encodePublicKey, generateKeys, signCertificate, signSelf } from "@weft/pki";
 import { resourceOf, resources } from "@weft/kube";
 import { type FakeApiServer, until } from "@weft/kube/testing";
-import { type Clock, systemClock } from "@weft/runtime";
-import { requestCertificate, rootsOf, startTestApi, startTestControlPlane, systemNamespace, type TestControlPlane, token } from "./test-control-plane.ts";
+import { type Clock, createLogger, systemClock } from "@weft/runtime";
+import {
+	requestCertificate,
+	rootsOf,
+	startOver,
+	startTestApi,
+	startTestControlPlane,
+	systemNamespace,
+	type TestControlPlane,
+	token,
+} from "./test-control-plane.ts";
 
 let api: FakeApiServer;
 let planes: TestControlPlane[];
@@ -131,10 +140,7 @@ test("another intermediate under the same root signs without a restart; another 
 	assert.equal(await signer(), first["ca-cert.pem"]);
 	secret("cacerts", second);
 	await until("the second signs", async () => (await signer()) === second["ca-cert.pem"]);
-	assert.ok(
-		plane.log.some((line) => line.includes("server certificate rotated")),
-		"its own certificate, too",
-	);
+	await until("its own certificate, too", () => plane.log.some((line) => line.includes("server certificate rotated")));
 	secret("cacerts", await (await newRoot()).intermediate("third"));
 	await until("the refusal is told", () => plane.log.some((line) => line.includes("the new CA certificate is not taken") && line.includes("other roots")));
 	assert.equal(await signer(), second["ca-cert.pem"]);
@@ -219,4 +225,101 @@ test("issued leaves carry the lifetimes of the environment", async () => {
 	assert.ok(Array.isArray(chain), String(chain));
 	const leaf = new X509Certificate(chain[0]);
 	assert.ok(leaf.validToDate.getTime() - Date.now() <= 3_600_000);
+});
+
+test("a root rotation in a cluster: asked for on the Secret, both replicas follow, and workloads find both roots before the new one signs", async () => {
+	const planes2 = [await start({ POD_NAME: "istiod-1" }, hasty), await start({ POD_NAME: "istiod-2" }, hasty)];
+	await until("roots are handed out", () => rootsOf(api, "default") !== undefined);
+	const first = rootsOf(api, "default") ?? "";
+	const before = api.get(resources.secrets, systemNamespace, "istio-ca-secret");
+	assert.ok(before);
+	await api.client.patch(resources.secrets, systemNamespace, "istio-ca-secret", "merge", { metadata: { annotations: { "weft.dev/rotate-root": "now" } } });
+	await until("both roots are handed out", () => (rootsOf(api, "default") ?? "").split("BEGIN").length === 3);
+	assert.ok((rootsOf(api, "default") ?? "").includes(first.trim()));
+	assert.equal(
+		api.get(resources.secrets, systemNamespace, "istio-ca-secret")?.metadata.annotations?.["weft.dev/rotate-root"],
+		undefined,
+		"asked once, done once",
+	);
+	for (const plane of planes2) {
+		const shown = (await (await fetch(`http://${plane.httpAddress}/debug/ca`)).json()) as { phase: string; roots: readonly { slot: string }[] };
+		await until("the replica has taken it up", () => plane.log.some((line) => line.includes("newRoots=true")) || shown.phase === "distribute");
+		const chain = await requestCertificate(plane, podToken);
+		assert.ok(Array.isArray(chain) && new X509Certificate(chain[0]).verify(new X509Certificate(first).publicKey), "the old root still signs");
+	}
+});
+
+test("with ISTIO_MULTIROOT_MESH a plugged-in CA under another root is rotated in: its root is handed out first", async () => {
+	const [old, fresh] = [await (await newRoot()).intermediate("old"), await (await newRoot()).intermediate("fresh")];
+	secret("cacerts", old);
+	const plane = await start({ ISTIO_MULTIROOT_MESH: "true" }, hasty);
+	await until("roots are handed out", () => plane.rootsPem() !== "");
+	secret("cacerts", fresh);
+	await until(
+		"both roots are handed out",
+		() => plane.rootsPem().includes(old["root-cert.pem"].trim()) && plane.rootsPem().includes(fresh["root-cert.pem"].trim()),
+	);
+	const chain = await requestCertificate(plane, podToken);
+	assert.ok(Array.isArray(chain) && chain[1] === old["ca-cert.pem"], "the old one still signs");
+});
+
+test("ENABLE_CA_SERVER=false: the certificate is another authority's, read again when it changes; none are given out, and no roots written", async () => {
+	const directory = mkdtempSync(join(tmpdir(), "weft-istiod-tls-"));
+	try {
+		const foreign = await createCertificateAuthority({
+			store: createMemoryKeyStore(await newAuthority()),
+			clock: systemClock,
+			logger: createLogger({ level: "none" }),
+		});
+		const identity = { trustDomain: "cluster.local", namespace: systemNamespace, serviceAccount: "istiod" };
+		const renew = async () => {
+			const leaf = await issueKeyedLeaf(foreign, { identity, ttlMs: 3_600_000, dnsNames: ["istiod.istio-system.svc"] });
+			assert.ok(leaf.ok);
+			writeFileSync(join(directory, "tls.crt"), leaf.value.chainPem.join(""));
+			writeFileSync(join(directory, "tls.key"), leaf.value.privateKeyPem);
+			return leaf.value.serialNumber;
+		};
+		const first = await renew();
+		writeFileSync(join(directory, "root-cert.pem"), foreign.trustBundlePem);
+		const files = { tlsCertFile: join(directory, "tls.crt"), tlsKeyFile: join(directory, "tls.key"), caCertFile: join(directory, "root-cert.pem") };
+		const started = await startOver(api.client, { ENABLE_CA_SERVER: "false" }, hasty, files);
+		const plane = { ...started, rootsPem: () => foreign.trustBundlePem };
+		planes.push(plane);
+		const shown = () =>
+			new Promise<string>((resolve, reject) => {
+				const port = Number(plane.secureAddress.split(":").at(-1));
+				const socket = connect({ host: "127.0.0.1", port, servername: "istiod.istio-system.svc", ca: plane.rootsPem(), ALPNProtocols: ["h2"] }, () => {
+					resolve(socket.getPeerX509Certificate()?.serialNumber ?? "");
+					socket.destroy();
+				});
+				socket.on("error", reject);
+			});
+		assert.equal(await shown(), first);
+		assert.match(String(await requestCertificate(plane, podToken)), /UNIMPLEMENTED|does not implement/i);
+		assert.equal((await fetch(`http://${plane.httpAddress}/debug/ca`)).status, 404);
+		assert.equal(rootsOf(api, "default"), undefined);
+		const second = await renew();
+		await until("the new certificate is shown", async () => (await shown()) === second);
+		writeFileSync(files.tlsKeyFile, "half a file");
+		await until("the damage is told", () => plane.log.some((line) => line.includes("the present one stays")));
+		assert.equal(await shown(), second);
+	} finally {
+		rmSync(directory, { recursive: true });
+	}
+});
+
+test("revocation lists of a plugged-in CA are handed out, with each change; what is none is refused", async () => {
+	const crlOf = (namespace: string) =>
+		(api.get(resources.configMaps, namespace, "istio-ca-crl")?.["data"] as Readonly<Record<string, string>> | undefined)?.["ca-crl.pem"];
+	const list = (name: string) => `-----BEGIN X509 CRL-----\n${Buffer.from(name).toString("base64")}\n-----END X509 CRL-----\n`;
+	const authority = await newAuthority();
+	const files = { "ca-cert.pem": authority.caCertPem, "ca-key.pem": authority.caKeyPem, "root-cert.pem": authority.rootCertPem };
+	secret("cacerts", { ...files, "ca-crl.pem": list("first") });
+	const plane = await start({}, hasty);
+	await until("the list is handed out", () => crlOf("default") === list("first"));
+	secret("cacerts", { ...files, "ca-crl.pem": list("second") });
+	await until("the new list is handed out", () => crlOf("default") === list("second"));
+	secret("cacerts", { ...files, "ca-crl.pem": "hello" });
+	await until("the refusal is told", () => plane.log.some((line) => line.includes("ca-crl.pem: no PEM block X509 CRL")));
+	assert.equal(crlOf("default"), list("second"));
 });

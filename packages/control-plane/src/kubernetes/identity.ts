@@ -1,23 +1,36 @@
 import {
+	type AuthorityMaterial,
 	type AuthorityPem,
+	type Authenticator,
 	type CertificateAuthority,
 	createCertificateAuthority,
 	createClientCertificateAuthenticator,
+	createFileServerIdentity,
+	createJwtAuthenticator,
+	createMemoryKeyStore,
+	createRootRotation,
 	createServerIdentity,
+	createSigningPool,
 	createTokenReviewAuthenticator,
+	decodeAuthority,
+	type JwtRule,
 	type KeyStore,
-	type ServerIdentity,
+	type RootRotation,
 } from "@weft/citadel";
 import { isTemporary, type KubeClient, reviewToken } from "@weft/kube";
+import { accepted, type Checked, refused } from "@weft/pki";
 import { type Clock, createBackoff, type Logger } from "@weft/runtime";
+import { createJwksTransport } from "../jwks-transport.ts";
 import type { SecureServing } from "../grpc-servers.ts";
+import { createTrustedRoots, listRoots } from "../trusted-roots.ts";
 import { createSecretKeyStore, loadPluggedInAuthority } from "./ca-secrets.ts";
-import type { KubernetesOptions } from "./options.ts";
+import { type KubernetesOptions, tokenAudience } from "./options.ts";
 
-/** Tokens for anything else are for somebody else. */
-export const tokenAudience = "istio-ca";
 /** How often a plugged-in CA is looked at: kubelet itself takes up to a minute to mount a change. */
 const reloadMs = 10_000;
+/** A mesh that starts at once shares them with nobody; waiting longer than a proxy's time-out for an answer is of no use. */
+const signingThreads = 2;
+const signingQueueMax = 1_000;
 
 export interface IdentityOptions extends KubernetesOptions {
 	readonly client: KubeClient;
@@ -34,12 +47,16 @@ export interface IdentityOptions extends KubernetesOptions {
 export async function createKubernetesIdentity(options: IdentityOptions): Promise<SecureServing> {
 	const { client, namespace, trustDomain, clock, signal, caDirectory } = options;
 	const logger = options.logger.child("citadel");
+	if (!options.isAuthority) return createForeignIdentity(options);
 	const load = () => loadPluggedInAuthority(client, namespace, caDirectory);
 	const pluggedIn = await persistently(options, load);
-	const store = pluggedIn === undefined ? createSecretKeyStore(client, namespace) : fixedKeyStore(pluggedIn);
+	const store = pluggedIn === undefined ? createSecretKeyStore(client, namespace) : createMemoryKeyStore(pluggedIn);
 	const { workloadTtlMs, workloadTtlMsMax } = options;
 	const ttl = { ...(workloadTtlMs !== undefined && { leafTtlMs: workloadTtlMs }), ...(workloadTtlMsMax !== undefined && { leafTtlMsMax: workloadTtlMsMax }) };
-	const authority = await persistently(options, () => createCertificateAuthority({ store, clock, logger, trustDomain, ...ttl }));
+	const leafSigner = createSigningPool({ threads: signingThreads, queueMax: signingQueueMax, logger });
+	signal.addEventListener("abort", () => void leafSigner.close(), { once: true });
+	const rootKeyAlgorithm = options.rootKeyAlgorithm ?? "rsa-2048";
+	const authority = await persistently(options, () => createCertificateAuthority({ store, clock, logger, trustDomain, rootKeyAlgorithm, leafSigner, ...ttl }));
 	const identity = await createServerIdentity({
 		authority,
 		clock,
@@ -49,12 +66,36 @@ export async function createKubernetesIdentity(options: IdentityOptions): Promis
 		dnsNames: serverDnsNames(options),
 	});
 	void identity.run(signal);
-	if (pluggedIn) void runReload(options, load, authority, identity);
-	const certificate = createClientCertificateAuthenticator({ clock, trustDomain });
+	const rotate: SecureServing["rotate"] = (discovery) => {
+		authority.onChanged(({ roots }) => roots && discovery.retrust());
+		const countProxies = () => discovery.trust();
+		const rotation = createRootRotation({ authority, store, replica: options.podName, countProxies, rootKeyAlgorithm, clock, logger });
+		void rotation.run(signal);
+		if (pluggedIn) void runReload(options, load, { authority, store, rotation });
+		return rotation;
+	};
+	const roots = createTrustedRoots(authority);
+	return { address: options.secureGrpc, authority, identity, roots, rotate, issuing: authenticators(options, true), asking: authenticators(options, false) };
+}
+
+/** Without a CA of our own: the server's certificate is another's, in files, and so are the roots (cert-manager's istio-csr). */
+async function createForeignIdentity(options: IdentityOptions): Promise<SecureServing> {
+	const { clock, signal, tlsFiles } = options;
+	const identity = await createFileServerIdentity({ ...tlsFiles, clock, logger: options.logger.child("citadel") });
+	void identity.run(signal);
+	const roots = listRoots(() => identity.trustBundlePem, identity.onRootsChanged);
+	return { address: options.secureGrpc, authority: undefined, identity, roots, issuing: [], asking: authenticators(options, false) };
+}
+
+/** A certificate first: it costs no question to the API server. */
+function authenticators(options: IdentityOptions, needsPod: boolean): readonly Authenticator[] {
+	const { client, clock, trustDomain, jwtRule } = options;
 	const review = (token: string) => reviewToken(client, token, [tokenAudience]);
-	const token = (needsPod: boolean) => createTokenReviewAuthenticator({ review, clock, trustDomain, needsPod });
-	// A certificate first: it costs no question to the API server.
-	return { address: options.secureGrpc, authority, identity, issuing: [certificate, token(true)], asking: [certificate, token(false)] };
+	return [
+		createClientCertificateAuthenticator({ clock, trustDomain }),
+		...(jwtRule === undefined ? [] : [createForeignTokens(options, jwtRule)]),
+		createTokenReviewAuthenticator({ review, clock, trustDomain, needsPod }),
+	];
 }
 
 /** Under which proxies, the API server and istioctl know this replica. */
@@ -65,8 +106,6 @@ export function serverDnsNames({ namespace, revision, customHost, domain }: Kube
 		(name) => name !== "",
 	);
 }
-
-const fixedKeyStore = (authority: AuthorityPem): KeyStore => ({ load: async () => authority, create: async () => authority });
 
 /** An API server that does not answer is waited for; what it answers, and what is damaged, is final. */
 async function persistently<T>({ clock, logger, signal }: IdentityOptions, attempt: () => Promise<T>): Promise<T> {
@@ -82,12 +121,19 @@ async function persistently<T>({ clock, logger, signal }: IdentityOptions, attem
 	}
 }
 
-async function runReload(
-	options: IdentityOptions,
-	load: () => Promise<AuthorityPem | undefined>,
-	authority: CertificateAuthority,
-	identity: ServerIdentity,
-): Promise<void> {
+/** Tokens of machines outside of the cluster. */
+function createForeignTokens({ clock, trustDomain, signal }: IdentityOptions, rule: JwtRule): Authenticator {
+	const transport = createJwksTransport("cluster");
+	return createJwtAuthenticator({ rule, fetchText: (url, timeoutMs) => transport(url, timeoutMs, signal), clock, trustDomain });
+}
+
+interface PluggedIn {
+	readonly authority: CertificateAuthority;
+	readonly store: KeyStore;
+	readonly rotation: RootRotation;
+}
+
+async function runReload(options: IdentityOptions, load: () => Promise<AuthorityPem | undefined>, pluggedIn: PluggedIn): Promise<void> {
 	const { clock, signal } = options;
 	const logger = options.logger.child("citadel");
 	let refusal = "";
@@ -97,8 +143,7 @@ async function runReload(
 		try {
 			const pem = await load();
 			if (!pem) continue;
-			const outcome = authority.reload(pem);
-			if (outcome.ok && outcome.value) await identity.rotate();
+			const outcome = await reload(options, pem, pluggedIn);
 			const reason = outcome.ok ? "" : outcome.reason;
 			if (reason !== refusal && reason !== "") logger.error("the new CA certificate is not taken; the present one goes on signing", { reason });
 			refusal = reason;
@@ -107,3 +152,30 @@ async function runReload(
 		}
 	}
 }
+
+/**
+ * Under the same roots another certificate signs at once. Under other roots it would be trusted by nobody who has the old
+ * ones: Istio then stays with the old, unless the mesh may have several roots, where the new ones are handed out first.
+ */
+async function reload({ clock, isMultiRoot }: IdentityOptions, pem: AuthorityPem, { authority, store, rotation }: PluggedIn): Promise<Checked<unknown>> {
+	const decoded = decodeAuthority(pem, clock.nowMs());
+	if (!decoded.ok) return decoded;
+	const { slots, revision, material } = authority.state;
+	if (isSameRoots(decoded.value, material)) {
+		const isSame = (["caCertPem", "certChainPem", "crlPem"] as const).every((name) => pem[name] === slots.current[name]);
+		if (isSame) return accepted(false);
+		const stored = await store.replace({ ...slots, current: pem }, revision);
+		return stored === undefined ? refused("the authority has changed meanwhile") : authority.adopt(stored);
+	}
+	if (isMultiRoot) return rotation.stage(pem);
+	return refused(
+		"root-cert.pem holds other roots: with ISTIO_MULTIROOT_MESH=true they are rotated in; without, a new root needs a restart of the control plane and of every workload",
+	);
+}
+
+const fingerprints = ({ trustBundle }: AuthorityMaterial): string =>
+	trustBundle.roots
+		.map((root) => root.fingerprint256)
+		.sort()
+		.join();
+const isSameRoots = (a: AuthorityMaterial, b: AuthorityMaterial): boolean => fingerprints(a) === fingerprints(b);

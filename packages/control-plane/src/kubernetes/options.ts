@@ -1,4 +1,9 @@
+import type { JwtRule } from "@weft/citadel";
+import type { KeyAlgorithm } from "@weft/pki";
 import type { BindAddress } from "../options.ts";
+
+/** Tokens for anything else are for somebody else. */
+export const tokenAudience = "istio-ca";
 
 /** What a control plane in a cluster is told by flags and environment, under istiod's names. */
 export interface KubernetesOptions {
@@ -27,6 +32,16 @@ export interface KubernetesOptions {
 	/** DEFAULT_WORKLOAD_CERT_TTL and MAX_WORKLOAD_CERT_TTL. */
 	readonly workloadTtlMs: number | undefined;
 	readonly workloadTtlMsMax: number | undefined;
+	/** CITADEL_SELF_SIGNED_CA_… : of a new self-signed root; undefined: RSA 2048. */
+	readonly rootKeyAlgorithm: KeyAlgorithm | undefined;
+	/** ENABLE_CA_SERVER: gives out certificates; else another does, and `tlsFiles` are the control plane's own. */
+	readonly isAuthority: boolean;
+	/** `--tlsCertFile`, `--tlsKeyFile`, `--caCertFile`; by default where the Secret istiod-tls and istio-ca-root-cert are mounted. */
+	readonly tlsFiles: { readonly certFile: string; readonly keyFile: string; readonly caFile: string };
+	/** JWT_RULE: whose tokens are believed beside those of this cluster. */
+	readonly jwtRule: JwtRule | undefined;
+	/** ISTIO_MULTIROOT_MESH: a plugged-in CA with other roots is rotated in. */
+	readonly isMultiRoot: boolean;
 	readonly secretNamespaces: readonly string[] | undefined;
 	readonly secureGrpc: BindAddress;
 	readonly plaintextGrpc: BindAddress | undefined;

@@ -7,7 +7,7 @@ import { typeUrls } from "@weft/xds";
 import { DiscoveryRequest, DiscoveryResponse } from "@weft/xds/generated/envoy/service/discovery/v3/discovery.ts";
 import { IstioCertificateRequest, IstioCertificateResponse } from "@weft/xds/generated/istio/v1/auth/ca.ts";
 import { type KubernetesControlPlane, startKubernetesControlPlane } from "./control-plane.ts";
-import { readKubernetesOptions } from "./environment.ts";
+import { type DiscoveryFlags, readKubernetesOptions } from "./environment.ts";
 
 /** A control plane in this process. */
 export interface TestControlPlane extends KubernetesControlPlane {
@@ -48,11 +48,16 @@ export async function startTestControlPlane(api: FakeApiServer, extra: Readonly<
 	return { ...plane, rootsPem: () => rootsOf(api, "default") ?? "" };
 }
 
-export async function startOver(client: KubeClient, extra: Readonly<Record<string, string>>, clock = systemClock): Promise<Omit<TestControlPlane, "rootsPem">> {
+export async function startOver(
+	client: KubeClient,
+	extra: Readonly<Record<string, string>>,
+	clock = systemClock,
+	extraFlags: Partial<DiscoveryFlags> = {},
+): Promise<Omit<TestControlPlane, "rootsPem">> {
 	const stopping = new AbortController();
 	const log: string[] = [];
 	const controlPlane = await startKubernetesControlPlane({
-		options: readKubernetesOptions(flags, { ...environment, POD_NAME: "istiod-1", ...extra }),
+		options: readKubernetesOptions({ ...flags, ...extraFlags }, { ...environment, POD_NAME: "istiod-1", ...extra }),
 		client,
 		clock,
 		logger: createLogger({ write: (line) => log.push(line) }),

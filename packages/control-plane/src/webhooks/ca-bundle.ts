@@ -1,5 +1,6 @@
 import { hasStatus, type KubeClient, type KubeObject, KubeError, type ResourceType, resources, watchResource } from "@weft/kube";
 import { type Clock, createBackoff, type Logger } from "@weft/runtime";
+import type { TrustedRoots } from "../trusted-roots.ts";
 
 export interface CaBundleOptions {
 	readonly client: KubeClient;
@@ -10,7 +11,7 @@ export interface CaBundleOptions {
 	readonly namespace: string;
 	readonly revision: string;
 	/** The roots that the webhooks' certificate is under. */
-	readonly rootsPem: string;
+	readonly roots: TrustedRoots;
 	readonly clock: Clock;
 	readonly logger: Logger;
 	readonly signal: AbortSignal;
@@ -59,7 +60,6 @@ class ConfigKeeper {
 	readonly #name: string;
 	/** Undefined: the one configuration of that name. */
 	readonly #labelSelector: string | undefined;
-	readonly #caBundle: string;
 	readonly #configs = new Map<string, KubeObject>();
 	#isRead = false;
 	#isProved = false;
@@ -71,7 +71,10 @@ class ConfigKeeper {
 		this.#type = type;
 		this.#name = name;
 		this.#labelSelector = labelSelector;
-		this.#caBundle = Buffer.from(options.rootsPem).toString("base64");
+	}
+
+	get #caBundle(): string {
+		return Buffer.from(this.#options.roots.pem()).toString("base64");
 	}
 
 	waitingFor(): readonly string[] {
@@ -102,7 +105,9 @@ class ConfigKeeper {
 				this.#wake();
 			},
 		});
+		const leave = this.#options.roots.onChanged(() => this.#wake());
 		await Promise.all([watch.done, this.#mend()]);
+		leave();
 	}
 
 	async #mend(): Promise<void> {

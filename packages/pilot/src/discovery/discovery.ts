@@ -13,6 +13,7 @@ import { buildPush, decodeNode, resourceView } from "../translator/translator.ts
 import { createDebounce } from "./debounce.ts";
 import { createJwksFetcher, type JwksFetcher, type JwksTransport } from "./jwks-fetcher.ts";
 import { createDiscoveryMetrics, type DiscoveryMetrics, exposeResourceStats } from "./metrics.ts";
+import { createTrustResource } from "./trust-resource.ts";
 import { type Convergence, SyncStatus } from "./sync-status.ts";
 
 export interface DiscoveryOptions {
@@ -23,6 +24,8 @@ export interface DiscoveryOptions {
 	readonly clock: Clock;
 	readonly logger: Logger;
 	readonly registry: Registry;
+	/** The roots that workloads trust, PEM each, for whoever asks for them; `retrust` tells of a change. */
+	readonly trustRoots?: () => readonly string[];
 	readonly signal: AbortSignal;
 	readonly debounceQuietMs?: number;
 	readonly debounceCapMs?: number;
@@ -47,6 +50,18 @@ export interface Discovery {
 	/** Pushes what has changed so far, and resolves once every proxy has it in force, or `signal` aborts. */
 	converged(signal: AbortSignal): Promise<Convergence>;
 	nodeOf(client: XdsClient): ProxyNode;
+	/** Hands the trusted roots to every proxy anew. */
+	retrust(): void;
+	/** How many proxies have acknowledged the trusted roots of now. */
+	trust(): TrustCounts;
+}
+
+export interface TrustCounts {
+	readonly proxies: number;
+	/** Asked for the roots, and have not acknowledged those of now. */
+	readonly missing: number;
+	/** Never asked for them. */
+	readonly silent: number;
 }
 
 /** Names that are remembered of one proxy, so that each is complained of once. */
@@ -75,6 +90,7 @@ export function createDiscovery(options: DiscoveryOptions): Discovery {
 		nodes.set(client, { node, workloads, mesh });
 		return node;
 	};
+	const roots = createTrustResource(options.trustRoots ?? (() => []));
 	const missing = createMissingSecrets(logger, metrics);
 	const publish = (client: XdsClient) => {
 		const node = nodeOf(client);
@@ -83,7 +99,7 @@ export function createDiscovery(options: DiscoveryOptions): Discovery {
 		// Asked before it is needed: by the time that a gateway has its listeners the answer is there.
 		if (node.kind === "router") mayReadSecrets();
 		const rights = { isAuthenticated: client.peer.spiffeIds !== undefined, mayReadSecrets };
-		client.push(resourceView(push, node, { rights, onMissingSecret: (name, problem) => missing(client, name, problem) }));
+		client.push(roots.within(resourceView(push, node, { rights, onMissingSecret: (name, problem) => missing(client, name, problem) })));
 	};
 	options.secretAccess?.onChange(() => {
 		for (const client of sync.clients) publish(client);
@@ -164,6 +180,15 @@ export function createDiscovery(options: DiscoveryOptions): Discovery {
 			return sync.converged(push.version, signal);
 		},
 		nodeOf,
+		retrust() {
+			for (const client of sync.clients) publish(client);
+		},
+		trust: () => {
+			const version = roots.current()?.version;
+			const asking = [...sync.clients].filter((client) => client.states().some(({ type }) => type === "pcds"));
+			const missing = asking.filter((client) => client.acknowledged("pcds", "") !== version);
+			return { proxies: sync.clients.size, missing: missing.length, silent: sync.clients.size - asking.length };
+		},
 	};
 }
 

@@ -10,6 +10,7 @@ test("a subscriber that does not read is cut off instead of filling memory", asy
 	let publish: IdentityListener = () => assert.fail("nobody subscribed");
 	const identity: WorkloadIdentity = {
 		current: undefined,
+		trust: () => assert.fail(),
 		subscribe(listener) {
 			publish = listener;
 			return () => undefined;

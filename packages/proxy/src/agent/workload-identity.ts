@@ -1,4 +1,17 @@
-import { buildCsr, generateKeys, type KeyAlgorithm, planRenewal, type RenewalPlan, renewalWaitMs } from "@weft/pki";
+import type { X509Certificate } from "node:crypto";
+import {
+	accepted,
+	buildCsr,
+	type Checked,
+	decodeChain,
+	decodeTrustBundle,
+	generateKeys,
+	type KeyAlgorithm,
+	planRenewal,
+	type RenewalPlan,
+	renewalWaitMs,
+	verifyChain,
+} from "@weft/pki";
 import { type Clock, createBackoff, type Logger } from "@weft/runtime";
 import { controlPlaneServerName, type CreateCertificate } from "./certificate-client.ts";
 import { readTextSource, type TextSource } from "./text-source.ts";
@@ -39,6 +52,11 @@ export interface WorkloadIdentity {
 	ready(signal?: AbortSignal): Promise<WorkloadCertificate>;
 	/** Obtains, renews at half life, retries with back-off, and lets an expired certificate go, until `signal` aborts. */
 	run(signal: AbortSignal): Promise<void>;
+	/**
+	 * Trusts these roots (PEM) from now on: those that came with the certificate give way, unless its own root is not among
+	 * them. A certificate that is obtained later adds what it brings. Refuses what is no bundle.
+	 */
+	trust(rootsPem: string): Checked<true>;
 	/** Renews at once; concurrent calls share one request. Rejects with the reason and keeps what there is. */
 	renewNow(): Promise<WorkloadCertificate>;
 }
@@ -47,6 +65,7 @@ export interface WorkloadIdentity {
 // with one there are hours, and a fleet must not drum on an authority that is down.
 const emptyBackoffMs = { minMs: 50, maxMs: 4_000 };
 const heldBackoffMs = { minMs: 50, maxMs: 60_000 };
+const retryMsNearEnd = 500;
 
 /**
  * The identity of one workload, its key born in memory.
@@ -64,6 +83,8 @@ class CurrentIdentity implements WorkloadIdentity {
 	#certificate: WorkloadCertificate | undefined;
 	#plan: RenewalPlan | undefined;
 	#pending: Promise<WorkloadCertificate> | undefined;
+	/** As the control plane told; undefined: it never did. */
+	#toldRootsPem: string | undefined;
 
 	constructor(options: WorkloadIdentityOptions) {
 		this.#options = options;
@@ -99,6 +120,20 @@ class CurrentIdentity implements WorkloadIdentity {
 		});
 	}
 
+	trust(rootsPem: string): Checked<true> {
+		const told = decodeTrustBundle(rootsPem);
+		if (!told.ok) return told;
+		this.#toldRootsPem = told.value.pem;
+		const { current } = this;
+		if (current === undefined) return accepted(true as const);
+		const isCovered = leadsTo(current.certChainPem, told.value.roots, this.#options.clock.nowMs());
+		this.#certificate = { ...current, rootsPem: isCovered ? told.value.pem : unionOf(current.rootsPem, told.value.pem) };
+		if (this.#certificate.rootsPem === current.rootsPem) return accepted(true as const);
+		this.#options.logger.info("trusted roots changed", { roots: told.value.roots.length });
+		this.#publish(this.#certificate);
+		return accepted(true as const);
+	}
+
 	renewNow(): Promise<WorkloadCertificate> {
 		return this.#renew(undefined);
 	}
@@ -121,15 +156,18 @@ class CurrentIdentity implements WorkloadIdentity {
 			} catch (error) {
 				if (signal.aborted) return;
 				const backoff = this.current === undefined ? empty : held;
-				const retryMs = Math.max(1, Math.min(backoff.nextMs(), this.#msToExpiry()));
+				const retryMs = Math.min(backoff.nextMs(), this.#retryMsMax());
 				logger.warn("workload certificate not obtained", { error, retryMs: Math.round(retryMs) });
 				await clock.sleep(retryMs, signal);
 			}
 		}
 	}
 
-	#msToExpiry(): number {
-		return this.#certificate === undefined ? Number.POSITIVE_INFINITY : this.#certificate.expiresAtMs - this.#options.clock.nowMs();
+	/** A quarter of what is left: a certificate of a minute must not end while the back-off of a day's one sleeps. */
+	#retryMsMax(): number {
+		if (this.#certificate === undefined) return Number.POSITIVE_INFINITY;
+		const leftMs = this.#certificate.expiresAtMs - this.#options.clock.nowMs();
+		return Math.max(1, Math.min(leftMs, Math.max(leftMs / 4, retryMsNearEnd)));
 	}
 
 	#expire(): void {
@@ -161,12 +199,15 @@ class CurrentIdentity implements WorkloadIdentity {
 		const decoded = decodeWorkloadCertificate(response, keys, clock.nowMs());
 		if (!decoded.ok) throw new Error(`certificate authority ${caAddress}: ${decoded.reason}`);
 		const { expiresAtMs, spiffeId } = decoded.value;
-		this.#certificate = decoded.value;
+		// A replica that is behind must not take a root away that another has told of already.
+		const told = this.#toldRootsPem;
+		const certificate = told === undefined ? decoded.value : { ...decoded.value, rootsPem: unionOf(decoded.value.rootsPem, told) };
+		this.#certificate = certificate;
 		this.#plan = planRenewal({ nowMs: clock.nowMs(), monotonicMs: clock.monotonicMs(), notAfterMs: expiresAtMs, random });
 		const expires = new Date(expiresAtMs).toISOString();
 		logger.info("workload certificate obtained", { spiffeId, expires, renewal: new Date(this.#plan.dueMs).toISOString() });
-		this.#publish(decoded.value);
-		return decoded.value;
+		this.#publish(certificate);
+		return certificate;
 	}
 
 	#publish(certificate: WorkloadCertificate | undefined): void {
@@ -179,4 +220,15 @@ class CurrentIdentity implements WorkloadIdentity {
 			}
 		}
 	}
+}
+
+function leadsTo(chainPem: string, roots: readonly X509Certificate[], nowMs: number): boolean {
+	const chain = decodeChain(chainPem);
+	return chain.ok && verifyChain({ chain: chain.value, roots, nowMs }).ok;
+}
+
+/** Without repeats; both are bundles that have been read before. */
+function unionOf(a: string, b: string): string {
+	const union = decodeTrustBundle(`${a}\n${b}`);
+	return union.ok ? union.value.pem : a;
 }

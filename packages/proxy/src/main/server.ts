@@ -24,6 +24,7 @@ import { DnsResolver, systemLookup } from "./dns.ts";
 import { followSecretFiles } from "./file-secrets.ts";
 import { transportKind } from "../data/transport/transport.ts";
 import { trimMemory } from "./memory.ts";
+import type { OnTrustRoots } from "./trust-updates.ts";
 import { OutlierManager } from "./outlier-manager.ts";
 import { ResourceRecords, staticRecord } from "./resource-records.ts";
 import { ServerState } from "./server-state.ts";
@@ -54,6 +55,8 @@ export interface ServerOptions {
 	readonly grpc?: GrpcEnvironment;
 	/** Given the names of the mesh whenever they change; undefined: they are not asked for. */
 	readonly onNames?: (table: NameTable) => void;
+	/** Asks the control plane for the trusted roots, and takes them. */
+	readonly onTrustRoots?: OnTrustRoots;
 	/** Default: a thread that runs the data path. */
 	readonly spawn?: (init: WorkerInit, events: WorkerEvents) => WorkerPort;
 	/** Asked by the admin server to end the process. */
@@ -63,8 +66,8 @@ export interface ServerOptions {
 export interface Server {
 	readonly adminAddress: string | undefined;
 	readonly state: ServerState;
-	/** Secrets that the process has itself: new ones take effect in new handshakes. */
-	setSecrets(secrets: readonly Secret[], removed: readonly string[]): void;
+	/** Secrets that the process has itself: new ones take effect in new handshakes. Resolves when they do. */
+	setSecrets(secrets: readonly Secret[], removed: readonly string[]): Promise<void>;
 	/** What the admin server shows as `/stats/prometheus`. */
 	metrics(query: URLSearchParams): Promise<AdminReply>;
 	/** Closes what is quiet (`inboundOnly`: of others' connections to us), and resolves once nothing is under way, or at the deadline. */
@@ -118,7 +121,7 @@ async function start(options: ServerOptions, core: Core, stop: () => Promise<voi
 	return {
 		adminAddress: admin?.address,
 		state,
-		setSecrets: (upsert, remove) => void store.apply({ secrets: { upsert, remove } }),
+		setSecrets: async (upsert, remove) => void (await store.apply({ secrets: { upsert, remove } })),
 		metrics: (query) => showPrometheus({ query, method: "GET" }, context),
 		drain: async (deadlineMs, inboundOnly) => {
 			state.drain();

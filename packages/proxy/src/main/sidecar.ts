@@ -16,9 +16,11 @@ import { drainInPod } from "../pod/pod-drain.ts";
 import type { PodOptions } from "../pod/pod-options.ts";
 import { createPodServices, type PodProxy } from "../pod/pod-services.ts";
 import { drainUntilIdle, superviseServer } from "./lifetime.ts";
+import { followRevocations, revocationsFile } from "./revocations.ts";
 import { type Server, startServer } from "./server.ts";
 import { buildSidecarBootstrap, controlPlaneSecret, rootsSecret, workloadSecret } from "./sidecar-bootstrap.ts";
 import { parseSidecarFlags, type SidecarFlags, sidecarHelp } from "./sidecar-flags.ts";
+import type { OnTrustRoots } from "./trust-updates.ts";
 import { version } from "./version.ts";
 
 /** Istio's default for its sidecars. */
@@ -96,6 +98,8 @@ async function serve(flags: SidecarFlags, variables: NodeJS.ProcessEnv, logger: 
 	process.off("SIGTERM", stop);
 	process.off("SIGINT", stop);
 	isStarting = false;
+	const revocations = followRevocations(revocationsFile, systemClock, logger.child("identity"));
+	let applied: Promise<void> = Promise.resolve();
 	const quit = Promise.withResolvers<"now" | "drain">();
 	void pod?.quit.then(quit.resolve);
 	const dns = flags.pod?.dns && (await startPodDns(flags.pod.dns, logger.child("dns")));
@@ -106,11 +110,20 @@ async function serve(flags: SidecarFlags, variables: NodeJS.ProcessEnv, logger: 
 		secretSources,
 		environment,
 		logger,
-		initialSecrets: secretsOf(certificate, flags.rootCertFile),
+		initialSecrets: secretsOf(certificate, flags.rootCertFile, revocations.pem()),
 		onQuit: () => quit.resolve("now"),
+		async onTrustRoots(rootsPem) {
+			const trusted = identity.trust(rootsPem);
+			await applied;
+			return trusted.ok ? undefined : trusted.reason;
+		},
 	});
 	if (flags.pod !== undefined) pod?.attach(podProxy(server, flags.pod));
-	const leave = identity.subscribe((certificate) => setIdentity(server, certificate, flags.rootCertFile));
+	const leave = identity.subscribe((certificate) => {
+		applied = setIdentity(server, certificate, flags.rootCertFile, revocations.pem());
+	});
+	const revoke = () => void setIdentity(server, identity.current, flags.rootCertFile, revocations.pem());
+	void revocations.run(revoke, abort.signal);
 	announce(flags, server, logger);
 	const drain = flags.pod === undefined ? drainUntilIdle(flags.drainTimeSeconds * 1000) : drainInPod(flags.pod, systemClock);
 	await superviseServer({ server, logger, quit: quit.promise, drain });
@@ -150,6 +163,7 @@ interface Parts {
 	readonly logger: Logger;
 	readonly initialSecrets: readonly Secret[];
 	readonly onQuit: () => void;
+	readonly onTrustRoots: OnTrustRoots;
 }
 
 function startSidecar(flags: SidecarFlags, parts: Parts): Promise<Server> {
@@ -158,15 +172,15 @@ function startSidecar(flags: SidecarFlags, parts: Parts): Promise<Server> {
 }
 
 /** Once the certificate has expired the secrets go, and with them every handshake: closed, never plaintext. */
-function setIdentity(server: Server, certificate: WorkloadCertificate | undefined, rootCertFile: string): void {
+function setIdentity(server: Server, certificate: WorkloadCertificate | undefined, rootCertFile: string, crlPem: string): Promise<void> {
 	if (certificate === undefined) return server.setSecrets([], [workloadSecret, rootsSecret]);
-	server.setSecrets(secretsOf(certificate, rootCertFile), []);
+	return server.setSecrets(secretsOf(certificate, rootCertFile, crlPem), []);
 }
 
-function secretsOf({ certChainPem, privateKeyPem, rootsPem }: WorkloadCertificate, rootCertFile: string): readonly Secret[] {
-	const trust = (name: string, caPem: string): Secret => ({ name, certificate: undefined, validation: { caPem, crlPem: "" } });
+function secretsOf({ certChainPem, privateKeyPem, rootsPem }: WorkloadCertificate, rootCertFile: string, crlPem: string): readonly Secret[] {
+	const trust = (name: string, caPem: string, lists: string): Secret => ({ name, certificate: undefined, validation: { caPem, crlPem: lists } });
 	const own: Secret = { name: workloadSecret, certificate: { certChainPem, privateKeyPem }, validation: undefined };
-	return [own, trust(rootsSecret, rootsPem), trust(controlPlaneSecret, `${readFileSync(rootCertFile, "utf8")}\n${rootsPem}`)];
+	return [own, trust(rootsSecret, rootsPem, crlPem), trust(controlPlaneSecret, `${readFileSync(rootCertFile, "utf8")}\n${rootsPem}`, "")];
 }
 
 function announce({ stateDir, discoveryAddress }: SidecarFlags, server: Server, logger: Logger): void {

@@ -10,6 +10,7 @@ import { openXdsBytes } from "../grpc/xds-stream.ts";
 import type { ConfigStore } from "./config-store.ts";
 import { resolveGrpcTarget, type TargetSources } from "./grpc-target.ts";
 import { parseNamedFiles } from "./named-files.ts";
+import { applyTrustRoots, type OnTrustRoots } from "./trust-updates.ts";
 import { referencesOfCluster, referencesOfListener } from "./references.ts";
 
 export interface XdsSourceOptions {
@@ -35,6 +36,8 @@ export interface XdsSourceOptions {
 	readonly secretsOverAds: boolean;
 	/** Is the table of names wanted, by which the application's DNS queries are answered? */
 	readonly wantsNames: boolean;
+	/** Asks the control plane for the trusted roots, and takes them. */
+	readonly onTrustRoots?: OnTrustRoots;
 }
 
 const deltaApis = new Set<number>([ApiConfigSource_ApiType.DELTA_GRPC, ApiConfigSource_ApiType.AGGREGATED_DELTA_GRPC]);
@@ -188,8 +191,10 @@ export function createXdsSource(options: XdsSourceOptions): XdsSource | string {
 	if (dynamic?.adsConfig === undefined) {
 		return dynamic?.ldsConfig || dynamic?.cdsConfig ? "dynamic_resources: ads without ads_config" : new XdsSource(options, undefined);
 	}
-	const ads = createAdsClient(dynamic.adsConfig, options);
+	const { apply, onTrustRoots } = options;
+	const ads = createAdsClient(dynamic.adsConfig, onTrustRoots ? { ...options, apply: applyTrustRoots(apply, onTrustRoots) } : options);
 	if (typeof ads === "string") return `dynamic_resources.ads_config: ${ads}`;
+	if (onTrustRoots) ads.subscribe(typeUrls.pcds, "*");
 	if (dynamic.cdsConfig) ads.subscribe(typeUrls.cds, "*");
 	if (dynamic.ldsConfig) ads.subscribe(typeUrls.lds, "*");
 	if (options.wantsNames) ads.subscribe(typeUrls.nds, "*");

@@ -34,7 +34,7 @@ interface Decoder {
 	readonly decode: (bytes: Uint8Array, environment: DecodeEnvironment, name: string, store: ConfigStore) => Decoded<unknown>;
 }
 
-const decoders: Readonly<Record<Exclude<XdsType, "ecds" | "nds">, Decoder>> = {
+const decoders: Readonly<Record<Exclude<XdsType, "ecds" | "nds" | "pcds">, Decoder>> = {
 	cds: { field: "clusters", decode: (bytes, environment) => decodeCluster(Cluster.decode(bytes), environment) },
 	eds: { field: "assignments", decode: (bytes) => decodeAssignment(ClusterLoadAssignment.decode(bytes)) },
 	lds: { field: "listeners", decode: (bytes, environment) => decodeListener(Listener.decode(bytes), environment) },
@@ -57,7 +57,7 @@ function decodeHost(bytes: Uint8Array, environment: DecodeEnvironment, name: str
 export function applyUpdates(target: UpdateTarget): ApplyUpdate {
 	return async (update) => {
 		const type = xdsTypeOf(update.typeUrl);
-		const decoder = type !== undefined && type !== "ecds" && type !== "nds" ? decoders[type] : undefined;
+		const decoder = type !== undefined && type !== "ecds" && type !== "nds" && type !== "pcds" ? decoders[type] : undefined;
 		if (type === undefined || decoder === undefined) return [{ name: "", message: `resources of type ${stripTypeUrl(update.typeUrl)} are not implemented` }];
 		const rejected: RejectedResource[] = [];
 		const changed = decodeChanged(type, decoder, update, target, rejected);

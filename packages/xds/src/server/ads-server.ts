@@ -33,6 +33,8 @@ export interface XdsClient {
 	/** Responses that the present view caused. */
 	readonly sentForView: number;
 	states(): readonly StreamState[];
+	/** Version of the resource that the client has acknowledged; undefined while it has not, or has refused. */
+	acknowledged(type: XdsType, name: string): string | undefined;
 	/** Ends the stream with a gRPC status. */
 	close(code: number, details: string): void;
 }
@@ -248,6 +250,7 @@ function connect(id: number, node: Node, peer: Peer, stream: ClientStream, clock
 			return stream.sentForView;
 		},
 		states: () => stream.states(),
+		acknowledged: (type, name) => stream.acknowledged(type, name),
 		close(code, details) {
 			stream.close();
 			fail(code, details);

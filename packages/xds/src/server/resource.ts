@@ -27,9 +27,9 @@ export interface ResourceView {
 
 /**
  * Make before break (https://www.envoyproxy.io/docs/envoy/latest/api-docs/xds_protocol#eventual-consistency-considerations):
- * a cluster and its endpoints come before the listeners and routes that name them; removals come last.
+ * roots come before whatever is under them, a cluster and its endpoints come before the listeners and routes that name them; removals come last.
  */
-export const pushOrder: readonly XdsType[] = ["cds", "eds", "lds", "rds", "vhds", "sds", "ecds", "nds"];
+export const pushOrder: readonly XdsType[] = ["pcds", "cds", "eds", "lds", "rds", "vhds", "sds", "ecds", "nds"];
 
 /**
  * Types that a client takes by the name of a collection, as Envoy asks for virtual hosts (`use_namespace_matching`): changes and
@@ -38,4 +38,4 @@ export const pushOrder: readonly XdsType[] = ["cds", "eds", "lds", "rds", "vhds"
 export const collectionTypes: ReadonlySet<XdsType> = new Set<XdsType>(["vhds"]);
 
 /** Types of which a client takes everything when it names nothing. */
-export const wildcardTypes: ReadonlySet<XdsType> = new Set<XdsType>(["cds", "lds", "nds"]);
+export const wildcardTypes: ReadonlySet<XdsType> = new Set<XdsType>(["cds", "lds", "nds", "pcds"]);

@@ -100,6 +100,13 @@ export class ClientStream {
 		}));
 	}
 
+	/** Version of the resource that the client has acknowledged; undefined while it has not, or has refused. */
+	acknowledged(type: XdsType, name: string): string | undefined {
+		const subscription = this.#subscriptions.get(type);
+		if (subscription === undefined || subscription.unanswered.size > 0 || subscription.nack !== undefined) return undefined;
+		return subscription.sent.get(name);
+	}
+
 	push(view: ResourceView): void {
 		this.#view = view;
 		this.#sentForView = 0;

@@ -1,0 +1,33 @@
+import type { CertificateAuthority } from "@weft/citadel";
+import { splitCertificates } from "@weft/pki";
+
+/** Every root that the mesh trusts, for whoever hands them out. */
+export interface TrustedRoots {
+	pem(): string;
+	/** One by one; the same array while they do not change. */
+	list(): readonly string[];
+	/** Returns the way to stop. */
+	onChanged(listener: () => void): () => void;
+}
+
+export function createTrustedRoots(authority: Pick<CertificateAuthority, "trustBundlePem" | "onChanged">): TrustedRoots {
+	return listRoots(
+		() => authority.trustBundlePem,
+		(listener) => authority.onChanged(({ roots }) => roots && listener()),
+	);
+}
+
+export function listRoots(pem: () => string, onChanged: TrustedRoots["onChanged"]): TrustedRoots {
+	let listedOf = "";
+	let listed: readonly string[] = [];
+	return {
+		pem,
+		onChanged,
+		list() {
+			const now = pem();
+			if (now !== listedOf) listed = splitCertificates(now);
+			listedOf = now;
+			return listed;
+		},
+	};
+}
