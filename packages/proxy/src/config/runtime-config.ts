@@ -5,6 +5,7 @@
  * run, without xDS; and no worker carries the codecs.
  */
 
+import type { HealthCheck } from "./health-check.ts";
 import type { FilterOverrides, GrpcService, HttpFilter, RateLimitAction, Rbac, TokenBucket } from "./http-filters.ts";
 
 // ---- strings and paths
@@ -557,6 +558,12 @@ export interface Cluster {
 	readonly maxRequestsPerConnection: number;
 	readonly breakers: { readonly default: BreakerLimits; readonly high: BreakerLimits };
 	readonly outlier: OutlierDetection | undefined;
+	readonly healthChecks: readonly HealthCheck[];
+	/** Hosts that no check has looked at yet count for nothing, rather than as unhealthy. */
+	readonly ignoresNewHostsUntilChecked: boolean;
+	/** A host that is no endpoint any more goes at once, though its checks are good. */
+	readonly ignoresHealthOnRemoval: boolean;
+	readonly closesConnectionsOnHealthFailure: boolean;
 	readonly panicThresholdPercent: number;
 	readonly overprovisioningFactor: number;
 	readonly localityWeighted: boolean;
@@ -584,6 +591,8 @@ export interface BreakerLimits {
 	readonly connectionsMax: number;
 	readonly pendingRequestsMax: number;
 	readonly requestsMax: number;
+	/** To one host, over all workers; undefined: no limit. */
+	readonly perHostConnectionsMax?: number | undefined;
 	readonly retriesMax: number;
 	readonly retryBudget: { readonly percent: number; readonly concurrencyMin: number } | undefined;
 	/** Show how much of each limit is left. */
@@ -601,7 +610,21 @@ export interface OutlierDetection {
 	readonly intervalMs: number;
 	readonly baseEjectionMs: number;
 	readonly maxEjectionMs: number;
+	readonly maxEjectionJitterMs: number;
 	readonly maxEjectionPercent: number;
+	readonly alwaysEjectOneHost: boolean;
+	/** A good active check ends an ejection. */
+	readonly unejectsOnGoodCheck: boolean;
+	readonly successRate: RateDetection & { readonly stdevFactor: number };
+	readonly failurePercentage: RateDetection & { readonly thresholdPercent: number };
+}
+
+/** What is looked at once an interval: hosts with enough requests, if they are enough. */
+export interface RateDetection {
+	readonly minimumHosts: number;
+	readonly requestVolume: number;
+	readonly enforcingPercent: number;
+	readonly enforcingLocalOriginPercent: number;
 }
 
 export type LoadBalancer =
@@ -646,6 +669,8 @@ export interface Host {
 	readonly hostname: string;
 	readonly weight: number;
 	readonly health: "healthy" | "degraded" | "unhealthy" | "draining";
+	/** `health_check_config`: where and as whom the host is checked; undefined: as it is used. */
+	readonly healthCheck: HostHealthCheck | undefined;
 	/** metadata `envoy.transport_socket_match`. */
 	readonly transportMatch: Readonly<Record<string, unknown>>;
 	/** metadata `envoy.lb`. */
@@ -654,6 +679,14 @@ export interface Host {
 	readonly istioWorkload: string | undefined;
 	/** Slot of this host's shared state (ejected flag, consecutive failures). */
 	readonly slot: number;
+}
+
+export interface HostHealthCheck {
+	readonly isDisabled: boolean;
+	/** 0: the host's own. */
+	readonly port: number;
+	readonly hostname: string;
+	readonly address: SocketAddress | undefined;
 }
 
 // ---- the whole and its changes

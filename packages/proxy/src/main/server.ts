@@ -23,6 +23,7 @@ import { ConfigStore } from "./config-store.ts";
 import { DnsResolver, systemLookup } from "./dns.ts";
 import { followSecretFiles } from "./file-secrets.ts";
 import { transportKind } from "../data/transport/transport.ts";
+import { HealthManager } from "./health/health-manager.ts";
 import { trimMemory } from "./memory.ts";
 import { OutlierManager } from "./outlier-manager.ts";
 import { ResourceRecords, staticRecord } from "./resource-records.ts";
@@ -139,6 +140,7 @@ interface Core {
 	readonly pool: WorkerPool;
 	readonly store: ConfigStore;
 	readonly outliers: OutlierManager;
+	readonly health: HealthManager;
 	readonly dns: DnsResolver;
 	/** Listeners of the static configuration that a worker could not open. */
 	readonly refused: readonly ResourceError[];
@@ -162,7 +164,23 @@ function createCore(options: ServerOptions): Core {
 		refused.push(...errors.filter(({ resource }) => config.listeners.some(({ value }) => value.name === resource)));
 		return errors;
 	};
-	const store = new ConfigStore({ send, allocator, logger });
+	const abort = new AbortController();
+	const health = new HealthManager(
+		{
+			words: viewSharedWords(allocator.buffer),
+			clusterOf: (name) => store.clusterOf(name),
+			probe: (cluster, address, timeoutMs) => pool.probe(cluster, address, timeoutMs),
+			onWarm: () => void store.apply({}),
+			onHostsStale: (cluster) => store.refreshHosts(cluster),
+			onFailed: (cluster, address) => pool.broadcast({ kind: "hostFailed", cluster, address }),
+			onGoodCheck: (cluster, hostSlot) => outliers.onGoodCheck(cluster, hostSlot),
+			clock,
+			random,
+			logger,
+		},
+		abort.signal,
+	);
+	const store = new ConfigStore({ send, allocator, health, logger });
 	const outliers = new OutlierManager({
 		words: viewSharedWords(allocator.buffer),
 		clusterOf: (name) => store.clusterOf(name),
@@ -175,11 +193,12 @@ function createCore(options: ServerOptions): Core {
 	const onHosts = (hosts: ClusterHosts) => void store.apply({ resolved: { upsert: [hosts], remove: [] } });
 	const receive = (message: FromWorker) => {
 		if (message.kind === "eject") outliers.eject(message);
+		else if (message.kind === "immediateFail") health.failImmediately(message.cluster, message.hostSlot);
 		else if (message.kind === "listening") state.listening(message.listener, message.address);
 		else if (message.kind === "listenerError") logger.error("listener could not be opened", { listener: message.listener, error: message.message });
 	};
 	const dns = new DnsResolver({ lookup: systemLookup, clock, logger, onHosts });
-	return { abort: new AbortController(), state, records: new ResourceRecords(), pool, store, outliers, dns, refused };
+	return { abort, state, records: new ResourceRecords(), pool, store, outliers, health, dns, refused };
 }
 
 /** Where configuration comes from beside the bootstrap: DNS, secret files, the control plane. */
@@ -318,8 +337,8 @@ function recordStatic(records: ResourceRecords, config: BootstrapConfig, nowMs: 
 	for (const { message } of config.secrets) records.set("sds", staticRecord("sds", message.name, SecretMessage.encode(message).finish(), nowMs));
 }
 
-function adminContext(options: ServerOptions, { pool, store, records, state, outliers }: Core): AdminContext {
+function adminContext(options: ServerOptions, { pool, store, records, state, outliers, health }: Core): AdminContext {
 	const { message, node } = options.config;
 	const { clock, logger, version, concurrency, onQuit } = options;
-	return { pool, store, records, state, outliers, bootstrap: Bootstrap.encode(message).finish(), node, version, concurrency, clock, logger, onQuit };
+	return { pool, store, records, state, outliers, health, bootstrap: Bootstrap.encode(message).finish(), node, version, concurrency, clock, logger, onQuit };
 }

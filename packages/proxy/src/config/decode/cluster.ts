@@ -6,6 +6,7 @@ import { openAny } from "./any.ts";
 import { type ProtocolChoice, decodeUpstreamProtocol } from "./cluster-protocol.ts";
 import { decodeHosts } from "./endpoints.ts";
 import type { DecodeEnvironment } from "./environment.ts";
+import { decodeHealthCheck } from "./health-check.ts";
 import { type At, collect, type Decoded, durationMs, durationMsOr, onlySupports, report, under } from "./issues.ts";
 import { decodeLoadBalancer } from "./load-balancer.ts";
 import { decodeOutlier } from "./outlier.ts";
@@ -60,6 +61,7 @@ const supported = [
 	"typedDnsResolverConfig",
 	"waitForWarmOnInit",
 	"outlierDetection",
+	"healthChecks",
 	"cleanupInterval",
 	"upstreamBindConfig",
 	"ringHashLbConfig",
@@ -84,7 +86,7 @@ const supported = [
 const thresholdsType = "envoy.config.cluster.v3.CircuitBreakers.Thresholds";
 const thresholdFields = ["priority", "maxConnections", "maxPendingRequests", "maxRequests", "maxRetries", "retryBudget", "trackRemaining"];
 
-// New hosts wait for active health checks alone, which are refused; merging updates is a matter of pace.
+// Merging updates is a matter of pace.
 const commonLbFields = ["healthyPanicThreshold", "localityWeightedLbConfig", "consistentHashingLbConfig", "updateMergeWindow", "ignoreNewHostsUntilFirstHc"];
 
 const bindFields = ["sourceAddress", "freebind", "socketOptions", "extraSourceAddresses", "additionalSourceAddresses"];
@@ -160,7 +162,9 @@ function decodeClusterValue(at: At, message: ClusterMessage, kind: Cluster["kind
 	const sni = { autoSni, autoSanValidation };
 	const thresholds = message.circuitBreakers?.thresholds ?? [];
 	for (const [i, threshold] of thresholds.entries()) onlySupports(under(at, `circuitBreakers.thresholds[${i}]`), thresholdsType, threshold, thresholdFields);
-	if ((message.circuitBreakers?.perHostThresholds.length ?? 0) > 0) report(under(at, "circuitBreakers"), "per_host_thresholds is not implemented");
+	const perHost = message.circuitBreakers?.perHostThresholds ?? [];
+	for (const [i, threshold] of perHost.entries())
+		onlySupports(under(at, `circuitBreakers.perHostThresholds[${i}]`), thresholdsType, threshold, ["priority", "maxConnections"]);
 	const stat = message.altStatName === "" ? message.name : message.altStatName;
 	return {
 		name: message.name,
@@ -169,8 +173,9 @@ function decodeClusterValue(at: At, message: ClusterMessage, kind: Cluster["kind
 		connectTimeoutMs: durationMsOr(message.connectTimeout, 5_000),
 		...decodeLoadBalancer(at, message),
 		...connectionLimits(protocol),
-		breakers: { default: decodeLimits(thresholds, 0), high: decodeLimits(thresholds, 1) },
+		breakers: { default: decodeLimits(thresholds, perHost, 0), high: decodeLimits(thresholds, perHost, 1) },
 		outlier: message.outlierDetection && decodeOutlier(under(at, "outlierDetection"), message.outlierDetection),
+		...decodeHealth(at, message, kind),
 		...decodeCommonLb(at, message),
 		transportMatches: message.transportSocketMatches.map((match, i) => ({
 			name: match.name,
@@ -185,11 +190,24 @@ function decodeClusterValue(at: At, message: ClusterMessage, kind: Cluster["kind
 	};
 }
 
+type Health = Pick<Cluster, "healthChecks" | "ignoresNewHostsUntilChecked" | "ignoresHealthOnRemoval" | "closesConnectionsOnHealthFailure">;
+
+function decodeHealth(at: At, message: ClusterMessage, kind: Cluster["kind"]): Health {
+	if (message.healthChecks.length > 1) report(under(at, "healthChecks"), "multiple health checks not supported");
+	if (message.healthChecks.length > 0 && kind === "originalDst") report(under(at, "healthChecks"), "health checks of an ORIGINAL_DST cluster are not implemented");
+	return {
+		healthChecks: message.healthChecks.map((check, i) => decodeHealthCheck(under(at, `healthChecks[${i}]`), check)),
+		ignoresNewHostsUntilChecked: message.commonLbConfig?.ignoreNewHostsUntilFirstHc ?? false,
+		ignoresHealthOnRemoval: message.ignoreHealthOnHostRemoval,
+		closesConnectionsOnHealthFailure: message.closeConnectionsOnHostHealthFailure,
+	};
+}
+
 function connectionLimits({ upstreamProtocol, http1, http2, idleTimeoutMs, maxConnectionDurationMs, maxRequestsPerConnection }: ProtocolChoice) {
 	return { upstreamProtocol, http1, http2, idleTimeoutMs, maxConnectionDurationMs, maxRequestsPerConnection };
 }
 
-function decodeLimits(thresholds: readonly CircuitBreakers_Thresholds[], priority: number): BreakerLimits {
+function decodeLimits(thresholds: readonly CircuitBreakers_Thresholds[], perHost: readonly CircuitBreakers_Thresholds[], priority: number): BreakerLimits {
 	// The first of a priority counts.
 	const found = thresholds.find((threshold) => threshold.priority === priority);
 	const budget = found?.retryBudget;
@@ -197,6 +215,7 @@ function decodeLimits(thresholds: readonly CircuitBreakers_Thresholds[], priorit
 		connectionsMax: found?.maxConnections ?? 1024,
 		pendingRequestsMax: found?.maxPendingRequests ?? 1024,
 		requestsMax: found?.maxRequests ?? 1024,
+		perHostConnectionsMax: perHost.find((threshold) => threshold.priority === priority)?.maxConnections,
 		retriesMax: found?.maxRetries ?? 3,
 		retryBudget: budget && { percent: budget.budgetPercent?.value ?? 20, concurrencyMin: budget.minRetryConcurrency ?? 3 },
 		tracksRemaining: found?.trackRemaining ?? false,

@@ -253,6 +253,7 @@ export class RouterState implements UpstreamClient, PoolClient {
 			return "tunnel";
 		}
 		this.cluster?.outlier.response(this.host as HostEntry, status);
+		if (this.cluster?.checksHealth === true && response.has("x-envoy-immediate-health-check-fail")) this.cluster.failImmediately(this.host as HostEntry);
 		if (!isTunnel && this.#retriesResponse(status)) return "body";
 		this.#acceptResponse(isTunnel, hasBody);
 		return isTunnel ? "tunnel" : "body";

@@ -21,6 +21,8 @@ export interface HostEntry {
 	inUse: boolean;
 	/** The router's own state for this host (connection pools). */
 	attachment: object | undefined;
+	/** Ends each TCP connection that is proxied to it; only kept where a failed health check closes them. */
+	tcpConnections?: Set<() => void> | undefined;
 	/** Sums over the whole host set. */
 	readonly totals: { active: number };
 }

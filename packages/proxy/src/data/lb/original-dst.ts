@@ -28,6 +28,7 @@ export function createOriginalDstHostSet(nowMs: () => number): HostSet {
 				hostname: "",
 				weight: 1,
 				health: "healthy",
+				healthCheck: undefined,
 				transportMatch: {},
 				lbMetadata: {},
 				istioWorkload: undefined,

@@ -87,19 +87,26 @@ export const clusterMembershipGauges = defineFamily([
 
 export const breakerGauges = defineFamily(["cx_open", "cx_pool_open", "rq_open", "rq_pending_open", "rq_retry_open"]);
 
+const outlierReasons = [
+	"consecutive_5xx",
+	"consecutive_gateway_failure",
+	"consecutive_local_origin_failure",
+	"success_rate",
+	"local_origin_success_rate",
+	"failure_percentage",
+	"local_origin_failure_percentage",
+] as const;
+
+/** Counted by the main thread, as `cluster.<name>.outlier_detection.`. */
 export const outlierCounters = defineFamily([
 	"ejections_total",
 	"ejections_overflow",
-	"ejections_enforced_total",
 	"ejections_consecutive_5xx",
-	"ejections_detected_consecutive_5xx",
-	"ejections_enforced_consecutive_5xx",
-	"ejections_detected_consecutive_gateway_failure",
-	"ejections_enforced_consecutive_gateway_failure",
-	"ejections_detected_consecutive_local_origin_failure",
-	"ejections_enforced_consecutive_local_origin_failure",
+	"ejections_success_rate",
+	"ejections_enforced_total",
+	...outlierReasons.map((reason) => `ejections_detected_${reason}` as const),
+	...outlierReasons.map((reason) => `ejections_enforced_${reason}` as const),
 ]);
-export const outlierGauges = defineFamily(["ejections_active"]);
 
 export const tlsCounters = defineFamily([
 	"ssl.handshake",

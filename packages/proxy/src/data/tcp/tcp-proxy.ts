@@ -50,6 +50,8 @@ export class TcpSession {
 	#isOver = false;
 	#attempts = 0;
 	#holdsConnection = false;
+	/** Called where the host has failed its health checks. */
+	readonly #close = (): void => this.#end(undefined);
 	#lastActiveAt: number;
 	readonly #idleTimer: Timer;
 	readonly #durationTimer: Timer;
@@ -130,7 +132,7 @@ export class TcpSession {
 			info.responseFlags |= responseFlags.UH;
 			return this.#end(undefined);
 		}
-		if (!cluster.tryHold("connections", "default")) {
+		if (!cluster.holdConnection(host, "default", false)) {
 			cluster.count(clusterStat.upstream_cx_overflow);
 			info.responseFlags |= responseFlags.UO;
 			return this.#end(undefined);
@@ -171,6 +173,8 @@ export class TcpSession {
 	#connected(upstream: Connection): void {
 		const { downstream, info, proxy } = this;
 		this.upstream = upstream;
+		this.cluster?.markConnected();
+		if (this.cluster?.config.closesConnectionsOnHealthFailure === true) ((this.#host as HostEntry).tcpConnections ??= new Set()).add(this.#close);
 		this.cluster?.outlier.connected(this.#host as HostEntry, true);
 		if (upstream.isTls) info.upstreamTls = upstreamTlsInfo(upstream);
 		info.upstreamLocalAddress = `${upstream.localAddress}:${upstream.localPort}`;
@@ -239,10 +243,12 @@ export class TcpSession {
 		if (!this.#holdsConnection) return;
 		this.#holdsConnection = false;
 		const cluster = this.cluster as ClusterRuntime;
-		cluster.letGo("connections", "default");
+		const host = this.#host as HostEntry;
+		cluster.letConnectionGo(host, "default");
+		host.tcpConnections?.delete(this.#close);
 		cluster.gauge(clusterGauge.upstream_cx_active, -1);
 		cluster.count(clusterStat.upstream_cx_destroy);
-		endRequest(this.#host as HostEntry);
+		endRequest(host);
 	}
 
 	/** Both sides close; what was written leaves first. */

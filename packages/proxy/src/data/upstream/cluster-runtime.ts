@@ -1,5 +1,5 @@
 import type { BreakerLimits, Cluster, ClusterHosts } from "../../config/runtime-config.ts";
-import { acquire, breakerWord, noSlot, release, type SharedWords, tryAcquire, viewSlot } from "../../config/shared-state.ts";
+import { acquire, breakerWord, hostConnectionsOf, markConnected, noSlot, release, slotBytes, type SharedWords, tryAcquire, viewSlot } from "../../config/shared-state.ts";
 import { createOutlierReporter, type OutlierReporter } from "../filters/outlier-reporter.ts";
 import type { RequestHead } from "../codec/request-head.ts";
 import type { ConnectionInfo } from "../log/stream-info.ts";
@@ -36,14 +36,16 @@ export class ClusterRuntime {
 	/** The slot alone: shared by all workers, or this worker's own where none was to be had. */
 	readonly words: SharedWords;
 	readonly breakerSlot: number;
+	readonly checksHealth: boolean;
 	isRemoved = false;
 	#http2CounterBase = -1;
 	#http2GaugeBase = -1;
 
 	constructor(config: Cluster, hosts: ClusterHosts, context: WorkerContext) {
 		this.config = config;
+		this.checksHealth = config.healthChecks.length > 0;
 		this.context = context;
-		this.words = config.breakerSlot === noSlot ? new Int32Array(new SharedArrayBuffer(64)) : viewSlot(context.words, config.breakerSlot);
+		this.words = config.breakerSlot === noSlot ? new Int32Array(new SharedArrayBuffer(slotBytes)) : viewSlot(context.words, config.breakerSlot);
 		this.breakerSlot = 0;
 		this.hosts = createHostSet(hosts, config, {
 			random: context.random,
@@ -146,6 +148,37 @@ export class ClusterRuntime {
 		return tryAcquire(this.words, breakerWord(this.breakerSlot, priority, resource), limit);
 	}
 
+	/** False: over the cluster's limit, or the host's own. One connection a host is always allowed (`isFirst`). */
+	holdConnection(host: HostEntry, priority: "default" | "high", isFirst: boolean): boolean {
+		const { words } = this.context;
+		const hostSlot = host.host.slot;
+		const hostMax = this.limits(priority).perHostConnectionsMax;
+		const countsHost = hostMax !== undefined && hostSlot !== noSlot;
+		if (countsHost && !tryAcquire(words, hostConnectionsOf(hostSlot), hostMax)) {
+			if (!isFirst) return false;
+			acquire(words, hostConnectionsOf(hostSlot));
+		}
+		if (isFirst) this.hold("connections", priority);
+		else if (!this.tryHold("connections", priority)) {
+			if (countsHost) release(words, hostConnectionsOf(hostSlot));
+			return false;
+		}
+		return true;
+	}
+
+	letConnectionGo(host: HostEntry, priority: "default" | "high"): void {
+		this.letGo("connections", priority);
+		const { perHostConnectionsMax } = this.limits(priority);
+		const hostSlot = host.host.slot;
+		// The slot of a host that is gone may be another's already.
+		if (perHostConnectionsMax !== undefined && hostSlot !== noSlot && host.inUse) release(this.context.words, hostConnectionsOf(hostSlot));
+	}
+
+	/** Health checks are more frequent from now on. */
+	markConnected(): void {
+		markConnected(this.words, this.breakerSlot);
+	}
+
 	/** Whatever the limit. */
 	hold(resource: Resource, priority: "default" | "high"): void {
 		acquire(this.words, breakerWord(this.breakerSlot, priority, resource));
@@ -161,6 +194,20 @@ export class ClusterRuntime {
 		const fresh = new HostPools(this, host);
 		host.attachment = fresh;
 		return fresh;
+	}
+
+	/** A host failed its health checks: its connections are not to be used again. */
+	hostFailed(address: string): void {
+		for (const host of this.hosts.entries()) {
+			if (host.address !== address) continue;
+			if (host.attachment instanceof HostPools) host.attachment.drain();
+			if (this.config.closesConnectionsOnHealthFailure) for (const close of [...(host.tcpConnections ?? [])]) close();
+		}
+	}
+
+	/** An answer carried `x-envoy-immediate-health-check-fail`. */
+	failImmediately(host: HostEntry): void {
+		this.context.post({ kind: "immediateFail", cluster: this.config.name, hostSlot: host.host.slot });
 	}
 
 	updateHosts(hosts: ClusterHosts): void {
