@@ -19,8 +19,6 @@ export interface HealthCheck {
 	readonly healthyEdgeIntervalMs: number;
 	readonly unhealthyThreshold: number;
 	readonly healthyThreshold: number;
-	/** undefined: the host's own. */
-	readonly altPort: number | undefined;
 	readonly reuseConnection: boolean;
 	/** "" : none. */
 	readonly eventLogPath: string;
@@ -73,9 +71,9 @@ export interface TcpProbe {
 
 /** What one probe found. */
 export type ProbeResult =
-	| { readonly kind: "good"; readonly degraded: boolean; readonly immediateFail: boolean }
+	| { readonly kind: "good"; readonly degraded: boolean }
 	/** An answer that says no. `retriable`: counts up to the threshold instead of deciding at once. */
-	| { readonly kind: "bad"; readonly retriable: boolean; readonly immediateFail: boolean; readonly wrongCluster: boolean; readonly detail: string }
+	| { readonly kind: "bad"; readonly retriable: boolean; readonly immediateFail: boolean; readonly detail: string }
 	| { readonly kind: "network"; readonly timeout: boolean; readonly detail: string }
 	/** Nothing was tried: the worker does not know the host (any more). */
 	| { readonly kind: "unknown" };

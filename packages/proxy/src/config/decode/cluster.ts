@@ -175,7 +175,7 @@ function decodeClusterValue(at: At, message: ClusterMessage, kind: Cluster["kind
 		...connectionLimits(protocol),
 		breakers: { default: decodeLimits(thresholds, perHost, 0), high: decodeLimits(thresholds, perHost, 1) },
 		outlier: message.outlierDetection && decodeOutlier(under(at, "outlierDetection"), message.outlierDetection),
-		...decodeHealth(at, message, kind),
+		...decodeHealth(at, message, kind, protocol),
 		...decodeCommonLb(at, message),
 		transportMatches: message.transportSocketMatches.map((match, i) => ({
 			name: match.name,
@@ -192,9 +192,11 @@ function decodeClusterValue(at: At, message: ClusterMessage, kind: Cluster["kind
 
 type Health = Pick<Cluster, "healthChecks" | "ignoresNewHostsUntilChecked" | "ignoresHealthOnRemoval" | "closesConnectionsOnHealthFailure">;
 
-function decodeHealth(at: At, message: ClusterMessage, kind: Cluster["kind"]): Health {
+function decodeHealth(at: At, message: ClusterMessage, kind: Cluster["kind"], { upstreamProtocol }: ProtocolChoice): Health {
 	if (message.healthChecks.length > 1) report(under(at, "healthChecks"), "multiple health checks not supported");
 	if (message.healthChecks.length > 0 && kind === "originalDst") report(under(at, "healthChecks"), "health checks of an ORIGINAL_DST cluster are not implemented");
+	if (upstreamProtocol === "http1" && message.healthChecks.some((check) => check.grpcHealthCheck !== undefined))
+		report(under(at, "healthChecks"), "grpc cluster must support HTTP/2 for gRPC healthchecking");
 	return {
 		healthChecks: message.healthChecks.map((check, i) => decodeHealthCheck(under(at, `healthChecks[${i}]`), check)),
 		ignoresNewHostsUntilChecked: message.commonLbConfig?.ignoreNewHostsUntilFirstHc ?? false,

@@ -40,7 +40,6 @@ export function decodeHealthCheck(at: At, check: HealthCheckMessage): HealthChec
 		healthyEdgeIntervalMs: durationMsOr(check.healthyEdgeInterval, intervalMs),
 		unhealthyThreshold: check.unhealthyThreshold ?? 1,
 		healthyThreshold: check.healthyThreshold ?? 1,
-		altPort: check.altPort,
 		reuseConnection: check.reuseConnection ?? true,
 		eventLogPath: decodeEventLog(at, check),
 		alwaysLogFailures: check.alwaysLogHealthCheckFailures,

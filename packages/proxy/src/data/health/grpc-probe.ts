@@ -32,13 +32,13 @@ function varint(value: number): readonly number[] {
 
 function judge(result: AsyncResult): ProbeResult {
 	if (result.kind === "failed") return { kind: "network", timeout: result.reason === "timeout", detail: result.reason };
-	const bad = (detail: string): ProbeResult => ({ kind: "bad", retriable: false, immediateFail: false, wrongCluster: false, detail });
+	const bad = (detail: string): ProbeResult => ({ kind: "bad", retriable: false, immediateFail: false, detail });
 	const { response, body, trailers } = result;
 	if (response.status !== 200) return bad(`HTTP status ${response.status}`);
 	const status = trailers.get("grpc-status") ?? response.get("grpc-status");
 	if (status !== "0") return bad(`gRPC status ${status ?? "missing"}`);
 	const served = decodeStatus(body);
-	return served === serving ? { kind: "good", degraded: false, immediateFail: false } : bad(`serving status ${served ?? "missing"}`);
+	return served === serving ? { kind: "good", degraded: false } : bad(`serving status ${served ?? "missing"}`);
 }
 
 /** The status of the one message in `body`; undefined: that is no such message. */

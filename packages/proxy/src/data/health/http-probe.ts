@@ -29,15 +29,15 @@ function judge(result: AsyncResult, probe: HttpProbe): ProbeResult {
 	if (result.kind === "failed") return { kind: "network", timeout: result.reason === "timeout", detail: result.reason };
 	const { response, body } = result;
 	const immediateFail = response.has("x-envoy-immediate-health-check-fail");
-	const bad = (detail: string, retriable = false, wrongCluster = false): ProbeResult => ({ kind: "bad", retriable, immediateFail, wrongCluster, detail });
+	const bad = (detail: string, retriable = false): ProbeResult => ({ kind: "bad", retriable, immediateFail, detail });
 	const { status } = response;
 	if (!isIn(status, probe.expected)) return bad(`status ${status}`, isIn(status, probe.retriable));
 	if (probe.serviceName !== undefined) {
 		const service = response.get("x-envoy-upstream-healthchecked-cluster") ?? "";
-		if (!compileStringMatch(probe.serviceName, createCompileContext())(service)) return bad(`the service is ${JSON.stringify(service)}`, false, true);
+		if (!compileStringMatch(probe.serviceName, createCompileContext())(service)) return bad(`the service is ${JSON.stringify(service)}`);
 	}
 	if (!isInOrder(body.subarray(0, probe.responseBytesMax), probe.receive)) return bad("the body is not the expected one");
-	return { kind: "good", degraded: response.has("x-envoy-degraded"), immediateFail };
+	return { kind: "good", degraded: response.has("x-envoy-degraded") };
 }
 
 function isIn(status: number, ranges: readonly StatusRange[]): boolean {

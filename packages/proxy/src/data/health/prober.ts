@@ -83,7 +83,7 @@ export class Prober {
 		const known = entries.get(key);
 		if (known?.host === host) return known.entry;
 		if (known !== undefined) this.#drain(known.entry);
-		const address = probedAddress(host, check);
+		const address = probedAddress(host);
 		const entry: HostEntry = {
 			host: { ...host, address, slot: noSlot, transportMatch: check.transportMatch ?? host.transportMatch },
 			address: formatSocketAddress(address),
@@ -130,9 +130,9 @@ function noHosts(cluster: string): ClusterHosts {
 	return { cluster, overprovisioningFactor: undefined, priorities: [] };
 }
 
-/** The check's port goes before the host's own for checks, its address before the one it is used by. */
-function probedAddress(host: Host, check: HealthCheck): SocketAddress {
+/** The host's own address and port for checks go before those that it is used by. */
+function probedAddress(host: Host): SocketAddress {
 	const address = host.healthCheck?.address ?? host.address;
 	if (address.kind === "pipe") return address;
-	return { ...address, port: check.altPort ?? (host.healthCheck?.port || address.port) };
+	return { ...address, port: host.healthCheck?.port || address.port };
 }

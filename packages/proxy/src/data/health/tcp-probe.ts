@@ -37,7 +37,7 @@ export function probeTcp({ cluster, entry, check }: ProbeTarget, probe: TcpProbe
 
 function converse(connection: Connection, probe: TcpProbe, finish: (result: ProbeResult) => void): void {
 	let received = Buffer.alloc(0);
-	const good: ProbeResult = { kind: "good", degraded: false, immediateFail: false };
+	const good: ProbeResult = { kind: "good", degraded: false };
 	connection.handler = {
 		onData(bytes, start, end) {
 			received = Buffer.concat([received, bytes.subarray(start, end)]);

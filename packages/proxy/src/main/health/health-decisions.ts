@@ -56,7 +56,6 @@ function judgeSuccess(check: Limits, history: CheckHistory, before: number, resu
 		transition = "changed";
 		events.push(result.degraded ? "degraded" : "noLongerDegraded");
 	}
-	if (result.immediateFail) flags |= excludedViaImmediateHcFail;
 	return { history: { unhealthy: 0, healthy, isFirst: false }, flags, events, transition, isGood: true };
 }
 
@@ -87,7 +86,7 @@ function judgeFailure(check: Limits, history: CheckHistory, before: number, resu
 
 /** A host said by an answer to somebody's request that it must not be used (`x-envoy-immediate-health-check-fail`). */
 export function judgePassive(check: Limits, history: CheckHistory, before: number): HealthDecision {
-	return judgeFailure(check, history, before, { kind: "bad", retriable: false, immediateFail: true, wrongCluster: false, detail: "" });
+	return judgeFailure(check, history, before, { kind: "bad", retriable: false, immediateFail: true, detail: "" });
 }
 
 /** Until the next check of the host, ms. */

@@ -166,7 +166,7 @@ export class HealthManager {
 		counts.attempt++;
 		counts[result.kind === "good" ? "success" : "failure"]++;
 		if (result.kind === "network") counts.network_failure++;
-		if (result.kind === "bad" && result.wrongCluster) counts.verify_cluster++;
+		if (cluster.check.probe.kind === "http" && cluster.check.probe.serviceName !== undefined && result.kind !== "network") counts.verify_cluster++;
 		const decision = judgeProbe(cluster.check, session.history, readHealthFlags(words, slot), result);
 		const failureType = result.kind === "network" ? (result.timeout ? "NETWORK_TIMEOUT" : "NETWORK") : "ACTIVE";
 		this.#take(name, cluster, session, decision, failureType);
