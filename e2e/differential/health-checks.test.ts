@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { createServer, type Server } from "node:http";
-import { createServer as createHttp2Server, type Http2Server } from "node:http2";
+import { createServer as createHttp2Server, type Http2Server, type IncomingHttpHeaders, type ServerHttp2Stream } from "node:http2";
 import { createServer as createTcpServer, type Server as TcpServer } from "node:net";
 import { after, before, describe, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -168,7 +168,7 @@ function httpServer(asked: Map<string, Set<string>>): Server {
 
 function grpcServer(): Http2Server {
 	const server = createHttp2Server();
-	server.on("stream", (stream, headers) => {
+	server.on("stream", (stream: ServerHttp2Stream, headers: IncomingHttpHeaders) => {
 		stream.on("error", () => {});
 		if (headers[":path"] !== "/grpc.health.v1.Health/Check") {
 			stream.respond({ ":status": 200 });

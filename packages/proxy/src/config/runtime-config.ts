@@ -134,10 +134,14 @@ export interface WeightedCluster {
 	readonly headers: HeaderOperations;
 	readonly hostRewrite: string | undefined;
 	readonly filters: FilterOverrides;
+	/** Of `envoy.lb`; over the route's. */
+	readonly metadataMatch?: LbMetadata | undefined;
 }
 
 export interface RouteAction {
 	readonly kind: "route";
+	/** Which subset of the cluster's hosts; `envoy.lb` of `metadata_match`. */
+	readonly metadataMatch?: LbMetadata | undefined;
 	readonly cluster: ClusterSelector;
 	readonly clusterNotFoundStatus: 404 | 500 | 503;
 	/** 0: no timeout. */
@@ -548,6 +552,7 @@ export interface Cluster {
 	readonly kind: "static" | "strictDns" | "logicalDns" | "eds" | "originalDst";
 	readonly connectTimeoutMs: number;
 	readonly lb: LoadBalancer;
+	readonly subsets?: SubsetConfig | undefined;
 	readonly upstreamProtocol: "http1" | "http2" | "downstream" | "alpn";
 	readonly http1: { readonly headerCase: "lower" | "proper" | "preserve"; readonly enableTrailers: boolean };
 	readonly http2: Http2Options;
@@ -629,8 +634,10 @@ export interface RateDetection {
 
 export type LoadBalancer =
 	| { readonly kind: "roundRobin"; readonly slowStart: SlowStart | undefined }
-	| { readonly kind: "leastRequest"; readonly choiceCount: number; readonly activeRequestBias: number; readonly slowStart: SlowStart | undefined }
+	| { readonly kind: "leastRequest"; readonly choiceCount: number; readonly fullScan?: boolean; readonly activeRequestBias: number; readonly slowStart: SlowStart | undefined }
 	| { readonly kind: "random" }
+	/** Weft's own: least (moving average of the answer time × requests under way), of two; `requests` N gives the average α = 2 ÷ (N + 1). */
+	| { readonly kind: "peakEwma"; readonly requests: number }
 	| {
 			readonly kind: "ringHash";
 			readonly hash: "xxhash" | "murmur";
@@ -641,6 +648,33 @@ export type LoadBalancer =
 	  }
 	| { readonly kind: "maglev"; readonly tableSize: number; readonly useHostname: boolean; readonly balanceFactor: number }
 	| { readonly kind: "clusterProvided" };
+
+/** Hosts in groups that have the same values of some metadata keys (`envoy.lb`), of which a route names one. */
+export interface SubsetConfig {
+	readonly fallback: "none" | "any" | "default";
+	readonly defaultSubset: LbMetadata;
+	readonly selectors: readonly SubsetSelector[];
+	/** Localities keep their weights inside a subset; `scales`: as far as their hosts are in it. */
+	readonly localityWeighted: boolean;
+	readonly scalesLocalityWeight: boolean;
+	/** When even the fallback has no host, any host will do. */
+	readonly panicsToAny: boolean;
+	/** A host whose value is a list is in the subset of each element. */
+	readonly listAsAny: boolean;
+	/** The route's metadata has a `fallback_list` of other values to try in turn. */
+	readonly triesFallbackList: boolean;
+}
+
+export interface SubsetSelector {
+	/** Sorted. */
+	readonly keys: readonly string[];
+	readonly singleHost: boolean;
+	/** undefined: the cluster's. */
+	readonly fallback: "none" | "any" | "default" | "keys" | undefined;
+	readonly fallbackKeys: readonly string[];
+}
+
+export type LbMetadata = Readonly<Record<string, unknown>>;
 
 export interface SlowStart {
 	readonly windowMs: number;

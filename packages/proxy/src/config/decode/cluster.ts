@@ -68,6 +68,7 @@ const supported = [
 	"maglevLbConfig",
 	"originalDstLbConfig",
 	"leastRequestLbConfig",
+	"lbSubsetConfig",
 	"roundRobinLbConfig",
 	"commonLbConfig",
 	"transportSocket",

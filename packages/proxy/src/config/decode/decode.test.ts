@@ -72,7 +72,11 @@ describe("a cluster", () => {
 		["a health check of a custom kind", { healthChecks: [{ ...checkTimes, customHealthCheck: { name: "x.y" } }] }, "healthChecks[0]: custom health check x.y is not implemented"],
 		["a payload that is no hexadecimal", { healthChecks: [{ ...checkTimes, tcpHealthCheck: { send: { text: "0g" } } }] }, "healthChecks[0].tcpHealthCheck.send: invalid hex string '0g'"],
 		["a range of statuses that ends before it starts", { healthChecks: [{ ...checkTimes, httpHealthCheck: { path: "/", expectedStatuses: [{ start: "300", end: "200" }] } }] }, "healthChecks[0].httpHealthCheck.expectedStatuses[0]: Invalid http status range: expecting start < end, start >= 100 and end <= 600, but found start=300 and end=200"],
-		["a subset load balancer", { lbSubsetConfig: { subsetSelectors: [{ keys: ["a"] }] } }, "lbSubsetConfig: lb_subset_config is not implemented"],
+		[
+			"subset keys that fall back on others",
+			{ lbSubsetConfig: { subsetSelectors: [{ keys: ["a"], fallbackPolicy: "KEYS_SUBSET", fallbackKeysSubset: ["b"] }] } },
+			"lbSubsetConfig.subsetSelectors[0]: fallback_keys_subset must be a non-empty proper subset of keys",
+		],
 		[
 			"a limit on connection pools",
 			{ circuitBreakers: { thresholds: [{ maxConnectionPools: 5 }] } },

@@ -151,6 +151,8 @@ function entry(slot: number): HostEntry {
 		locality: { region: "", zone: "", subZone: "" },
 		active: 0,
 		addedAtMs: 0,
+	latencyMs: -1,
+	latencyAtMs: 0,
 		inUse: true,
 		attachment: undefined,
 		totals: { active: 0 },

@@ -91,6 +91,8 @@ export class Prober {
 			locality: { region: "", zone: "", subZone: "" },
 			active: 0,
 			addedAtMs: 0,
+			latencyMs: -1,
+			latencyAtMs: 0,
 			inUse: true,
 			attachment: undefined,
 			totals: { active: 0 },

@@ -39,6 +39,8 @@ export function createOriginalDstHostSet(nowMs: () => number): HostSet {
 			locality: { region: "", zone: "", subZone: "" },
 			active: 0,
 			addedAtMs: nowMs(),
+			latencyMs: -1,
+			latencyAtMs: 0,
 			inUse: true,
 			attachment: undefined,
 			totals,

@@ -4,6 +4,7 @@ import { createOutlierReporter, type OutlierReporter } from "../filters/outlier-
 import type { RequestHead } from "../codec/request-head.ts";
 import type { ConnectionInfo } from "../log/stream-info.ts";
 import type { HostEntry } from "../lb/host-entry.ts";
+import { addToEwma, ewmaAlpha } from "../lb/peak-ewma.ts";
 import { createHostSet, type HostSet } from "../lb/host-set.ts";
 import { clusterCounters, clusterGauges, clusterHttp2Counters, clusterHttp2Gauges, tlsCounters } from "../stats/families.ts";
 import type { Histogram } from "../stats/histogram.ts";
@@ -16,6 +17,12 @@ import { HostPools } from "./host-pools.ts";
 import { clusterStat } from "./cluster-stats.ts";
 
 type Resource = "connections" | "pending" | "requests" | "retries";
+
+const subsetStats = {
+	selected: clusterStat.lb_subsets_selected,
+	fallback: clusterStat.lb_subsets_fallback,
+	fallbackPanic: clusterStat.lb_subsets_fallback_panic,
+} as const;
 
 /** One cluster in one worker: hosts, pools, limits, counters. Lives as long as its configuration stays the same. */
 export class ClusterRuntime {
@@ -38,11 +45,14 @@ export class ClusterRuntime {
 	readonly breakerSlot: number;
 	readonly checksHealth: boolean;
 	isRemoved = false;
+	/** 0: answer times are not kept. */
+	readonly #ewmaAlpha: number;
 	#http2CounterBase = -1;
 	#http2GaugeBase = -1;
 
 	constructor(config: Cluster, hosts: ClusterHosts, context: WorkerContext) {
 		this.config = config;
+		this.#ewmaAlpha = config.lb.kind === "peakEwma" ? ewmaAlpha(config.lb.requests) : 0;
 		this.checksHealth = config.healthChecks.length > 0;
 		this.context = context;
 		this.words = config.breakerSlot === noSlot ? new Int32Array(new SharedArrayBuffer(slotBytes)) : viewSlot(context.words, config.breakerSlot);
@@ -53,6 +63,7 @@ export class ClusterRuntime {
 			hash64: context.hash64,
 			words: context.words,
 			onPanic: () => this.count(clusterStat.lb_healthy_panic),
+			onSubset: (kind) => this.count(subsetStats[kind]),
 		});
 		this.scope = context.stats.openScope(`cluster.${config.statName}.`);
 		this.counterBase = this.scope.counters(clusterCounters);
@@ -194,6 +205,13 @@ export class ClusterRuntime {
 		const fresh = new HostPools(this, host);
 		host.attachment = fresh;
 		return fresh;
+	}
+
+	/** How long a host took to answer, for balancers that go by it. */
+	observeLatency(host: HostEntry, latencyMs: number): void {
+		if (this.#ewmaAlpha === 0) return;
+		host.latencyMs = addToEwma(host.latencyMs, latencyMs, this.#ewmaAlpha);
+		host.latencyAtMs = this.context.wallMs();
 	}
 
 	/** A host failed its health checks: its connections are not to be used again. */
