@@ -321,6 +321,8 @@ export type NetworkFilter =
 	| { readonly kind: "echo" }
 	| { readonly kind: "directResponse"; readonly body: Uint8Array }
 	| { readonly kind: "sniCluster" }
+	/** TCP connections go to the name of their SNI, at this port. */
+	| { readonly kind: "sniDynamicForwardProxy"; readonly port: number }
 	| { readonly kind: "connectionLimit"; readonly connectionsMax: number; readonly delayMs: number; readonly statPrefix: string }
 	| { readonly kind: "rbac"; readonly statPrefix: string; readonly rbac: Rbac }
 	| { readonly kind: "localRateLimit"; readonly statPrefix: string; readonly bucket: TokenBucket; readonly shareKey: string }
@@ -549,7 +551,9 @@ export interface Secret {
 export interface Cluster {
 	readonly name: string;
 	readonly statName: string;
-	readonly kind: "static" | "strictDns" | "logicalDns" | "eds" | "originalDst";
+	readonly kind: "static" | "strictDns" | "logicalDns" | "eds" | "originalDst" | "dynamicForwardProxy";
+	/** How a dynamic forward proxy resolves what requests name. */
+	readonly dynamicHosts?: DynamicHosts | undefined;
 	readonly connectTimeoutMs: number;
 	readonly lb: LoadBalancer;
 	readonly subsets?: SubsetConfig | undefined;
@@ -648,6 +652,21 @@ export type LoadBalancer =
 	  }
 	| { readonly kind: "maglev"; readonly tableSize: number; readonly useHostname: boolean; readonly balanceFactor: number }
 	| { readonly kind: "clusterProvided" };
+
+/** `DnsCacheConfig`, every default filled in. */
+export interface DynamicHosts {
+	readonly family: "auto" | "v4" | "v6" | "v4Preferred" | "all";
+	readonly refreshMs: number;
+	readonly failureRefreshMs: number;
+	readonly queryTimeoutMs: number;
+	/** What nobody asked for during this long is forgotten. */
+	readonly hostTtlMs: number;
+	readonly hostsMax: number;
+	/** Requests that may wait for a name at a time. */
+	readonly pendingMax: number;
+	/** `host:port`, resolved before anybody asks. */
+	readonly preresolve: readonly string[];
+}
 
 /** Hosts in groups that have the same values of some metadata keys (`envoy.lb`), of which a route names one. */
 export interface SubsetConfig {

@@ -20,7 +20,8 @@ import type { AdminContext, AdminReply } from "./admin/routes.ts";
 import { startAdmin } from "./admin/server.ts";
 import { showPrometheus } from "./admin/stats.ts";
 import { ConfigStore } from "./config-store.ts";
-import { DnsResolver, systemLookup } from "./dns.ts";
+import { systemLookup } from "../data/dns/lookup.ts";
+import { DnsResolver } from "./dns.ts";
 import { followSecretFiles } from "./file-secrets.ts";
 import { transportKind } from "../data/transport/transport.ts";
 import { HealthManager } from "./health/health-manager.ts";
@@ -274,11 +275,21 @@ function applyNames({ resources }: XdsUpdate, onNames: ServerOptions["onNames"])
 
 const vhdsFeature = "weft.xds.vhds";
 
+/** What control planes ask about before they rely on it. */
+const extensions = [
+	{ name: "envoy.clusters.dynamic_forward_proxy", category: "envoy.clusters" },
+	{ name: "envoy.filters.http.dynamic_forward_proxy", category: "envoy.filters.http" },
+	{ name: "envoy.filters.network.sni_dynamic_forward_proxy", category: "envoy.filters.network" },
+	{ name: "istio.alpn", category: "envoy.filters.http" },
+	{ name: "istio.stats", category: "envoy.filters.http" },
+	{ name: "istio.peer_metadata", category: "envoy.filters.http" },
+];
+
 function nodeOf({ config, version }: ServerOptions): Node {
 	const { id, cluster } = config.node;
 	// Virtual hosts one by one, from a Pilot that knows the word; to any other it says nothing.
 	const clientFeatures = [...(config.message.node?.clientFeatures ?? []), vhdsFeature];
-	return Node.fromPartial({ ...config.message.node, id, cluster, userAgentName: "weft-proxy", userAgentVersion: version, clientFeatures });
+	return Node.fromPartial({ ...config.message.node, id, cluster, userAgentName: "weft-proxy", userAgentVersion: version, clientFeatures, extensions });
 }
 
 /** Names may take a while to resolve; beyond this the rest is served without what waits for them. */

@@ -4,6 +4,7 @@ import type { Cluster as ClusterMessage } from "@weft/xds/generated/envoy/config
 import type { BreakerLimits, Cluster, ClusterHosts } from "../runtime-config.ts";
 import { openAny } from "./any.ts";
 import { type ProtocolChoice, decodeUpstreamProtocol } from "./cluster-protocol.ts";
+import { decodeDynamicCluster } from "./dynamic-forward-proxy.ts";
 import { decodeHosts } from "./endpoints.ts";
 import type { DecodeEnvironment } from "./environment.ts";
 import { decodeHealthCheck } from "./health-check.ts";
@@ -40,6 +41,7 @@ const supported = [
 	"name",
 	"altStatName",
 	"type",
+	"clusterType",
 	"edsClusterConfig",
 	"connectTimeout",
 	"perConnectionBufferLimitBytes",
@@ -104,14 +106,14 @@ export function decodeCluster(message: ClusterMessage, environment: DecodeEnviro
 
 function decodeClusterFields(at: At, message: ClusterMessage, environment: DecodeEnvironment): DecodedCluster {
 	onlySupports(at, typeName, message, supported);
-	if (message.clusterType !== undefined) report(under(at, "clusterType"), `cluster type ${message.clusterType.name} is not implemented`);
 	checkFilters(at, message);
-	const kind = kinds[message.type ?? 0] ?? "static";
+	const dynamicHosts = decodeDynamicCluster(at, message);
+	const kind = dynamicHosts === undefined ? (kinds[message.type ?? 0] ?? "static") : "dynamicForwardProxy";
 	const hosts = message.loadAssignment && { ...decodeHosts(under(at, "loadAssignment"), message.loadAssignment), cluster: message.name };
 	checkDiscovery(at, message, kind, hosts);
 	const isDns = kind === "strictDns" || kind === "logicalDns";
 	return {
-		cluster: decodeClusterValue(at, message, kind, environment),
+		cluster: { ...decodeClusterValue(at, message, kind, environment), ...(dynamicHosts && { dynamicHosts }) },
 		assignmentName: kind === "eds" ? message.edsClusterConfig?.serviceName || message.name : undefined,
 		hosts: kind === "eds" ? undefined : (hosts ?? { cluster: message.name, overprovisioningFactor: undefined, priorities: [] }),
 		dns: isDns ? decodeDns(message) : undefined,
@@ -131,7 +133,7 @@ function checkDiscovery(at: At, message: ClusterMessage, kind: Cluster["kind"], 
 		if (!provided && message.loadBalancingPolicy === undefined)
 			report(at, `cluster: LB policy is not valid for Cluster type ORIGINAL_DST. Only 'CLUSTER_PROVIDED' is allowed with cluster type 'ORIGINAL_DST'`);
 		if (hosts !== undefined) report(at, "ORIGINAL_DST clusters must have no load assignment configured");
-	} else if (provided) report(at, `cluster: LB policy CLUSTER_PROVIDED requires a cluster type that provides one`);
+	} else if (provided && message.clusterType === undefined) report(at, `cluster: LB policy CLUSTER_PROVIDED requires a cluster type that provides one`);
 	if (kind === "eds" && message.edsClusterConfig === undefined) report(at, "cannot create an EDS cluster without an EDS config");
 	if (kind !== "static") return;
 	// Static clusters do not resolve: a name among them never gets a connection, so it is refused here.
@@ -160,7 +162,9 @@ function checkFilters(at: At, message: ClusterMessage): void {
 function decodeClusterValue(at: At, message: ClusterMessage, kind: Cluster["kind"], environment: DecodeEnvironment): Cluster {
 	const protocol = decodeUpstreamProtocol(at, message);
 	const { autoSni, autoSanValidation } = protocol;
-	const sni = { autoSni, autoSanValidation };
+	// Names come from requests: so do those that certificates are checked for, unless somebody says otherwise.
+	const followsRequests = kind === "dynamicForwardProxy" && !protocol.hasNameOptions;
+	const sni = { autoSni: autoSni || followsRequests, autoSanValidation: autoSanValidation || followsRequests };
 	const thresholds = message.circuitBreakers?.thresholds ?? [];
 	for (const [i, threshold] of thresholds.entries()) onlySupports(under(at, `circuitBreakers.thresholds[${i}]`), thresholdsType, threshold, thresholdFields);
 	const perHost = message.circuitBreakers?.perHostThresholds ?? [];
@@ -195,7 +199,8 @@ type Health = Pick<Cluster, "healthChecks" | "ignoresNewHostsUntilChecked" | "ig
 
 function decodeHealth(at: At, message: ClusterMessage, kind: Cluster["kind"], { upstreamProtocol }: ProtocolChoice): Health {
 	if (message.healthChecks.length > 1) report(under(at, "healthChecks"), "multiple health checks not supported");
-	if (message.healthChecks.length > 0 && kind === "originalDst") report(under(at, "healthChecks"), "health checks of an ORIGINAL_DST cluster are not implemented");
+	if (message.healthChecks.length > 0 && (kind === "originalDst" || kind === "dynamicForwardProxy"))
+		report(under(at, "healthChecks"), "health checks of a cluster without hosts of its own are not implemented");
 	if (upstreamProtocol === "http1" && message.healthChecks.some((check) => check.grpcHealthCheck !== undefined))
 		report(under(at, "healthChecks"), "grpc cluster must support HTTP/2 for gRPC healthchecking");
 	return {

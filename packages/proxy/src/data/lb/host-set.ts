@@ -2,6 +2,7 @@ import type { Cluster, ClusterHosts } from "../../config/runtime-config.ts";
 import type { SharedWords } from "../../config/shared-state.ts";
 import { BalancedHostSet } from "./balanced-host-set.ts";
 import type { BalancerInputs } from "./balancer.ts";
+import { DynamicHostSet, type DynamicHostsInputs } from "./dynamic-hosts.ts";
 import type { ChooseContext, HostEntry } from "./host-entry.ts";
 import { createOriginalDstHostSet } from "./original-dst.ts";
 import { SubsetHostSet } from "./subset-host-set.ts";
@@ -34,12 +35,15 @@ export interface HostSetInputs extends BalancerInputs {
 	readonly onPanic?: () => void;
 	/** A subset was taken, or none was there and the fallback was. */
 	readonly onSubset?: (kind: "selected" | "fallback" | "fallbackPanic") => void;
+	/** For dynamic forward proxies. */
+	readonly dynamic?: Omit<DynamicHostsInputs, "nowMs">;
 	/** The entries are another set's: this one only chooses among them. */
 	readonly entryOf?: (address: string) => HostEntry | undefined;
 }
 
 export function createHostSet(hosts: ClusterHosts, cluster: Cluster, inputs: HostSetInputs): HostSet {
 	if (cluster.kind === "originalDst") return createOriginalDstHostSet(inputs.nowMs);
+	if (cluster.dynamicHosts !== undefined && inputs.dynamic !== undefined) return new DynamicHostSet(cluster.dynamicHosts, { ...inputs.dynamic, nowMs: inputs.nowMs });
 	const set = cluster.subsets === undefined ? new BalancedHostSet(inputs) : new SubsetHostSet(inputs);
 	set.update(hosts, cluster);
 	return set;

@@ -1,4 +1,5 @@
 import type { TcpProxy } from "../../config/runtime-config.ts";
+import { DynamicHostSet } from "../lb/dynamic-hosts.ts";
 import { beginRequest, createChooseContext, endRequest, type HostEntry } from "../lb/host-entry.ts";
 import type { LogStream } from "../log/access-log.ts";
 import { responseFlags } from "../log/response-flags.ts";
@@ -16,6 +17,8 @@ import { clusterGauge, clusterStat } from "../upstream/cluster-stats.ts";
 
 /** Compiled once per filter chain. */
 export interface CompiledTcpProxy {
+	/** Of what a server name leads to, where the cluster finds its hosts by names. */
+	readonly sniPort: number;
 	readonly config: TcpProxy;
 	readonly context: WorkerContext;
 	readonly hash: RequestHasher | undefined;
@@ -120,7 +123,27 @@ export class TcpSession {
 		this.#chooseContext.destination = info.connection.localAddress;
 		if (hash !== undefined)
 			this.#chooseContext.hash = hash(undefined, { remoteAddress: info.connection.remoteAddress, localAddress: info.connection.localAddress }).hash;
-		this.#connect();
+		if (cluster.hosts instanceof DynamicHostSet) this.#resolve(cluster.hosts);
+		else this.#connect();
+	}
+
+	/** Where the cluster finds its hosts by the name that the client asked for in its SNI. */
+	#resolve(hosts: DynamicHostSet): void {
+		const { requestedServerName, localAddress } = this.info.connection;
+		const destination = `${requestedServerName.toLowerCase()}:${this.proxy.sniPort}`;
+		this.#chooseContext.destination = destination;
+		const go = () => {
+			if (this.#isOver) return;
+			const address = hosts.choose({ destination })?.address;
+			if (address !== undefined && address !== localAddress) return this.#connect();
+			this.info.responseFlags |= address === undefined ? responseFlags.DF : responseFlags.UH;
+			this.#end(undefined);
+		};
+		if (requestedServerName === "" || hosts.resolution(destination) !== undefined) return go();
+		this.#cancel = hosts.wait(destination, () => {
+			this.#cancel = undefined;
+			go();
+		});
 	}
 
 	#connect(): void {

@@ -63,6 +63,11 @@ export class ClusterRuntime {
 			hash64: context.hash64,
 			words: context.words,
 			onPanic: () => this.count(clusterStat.lb_healthy_panic),
+			dynamic: {
+				lookup: context.lookup,
+				afterEvent: context.afterEvent,
+				onGone: (host) => host.attachment instanceof HostPools && host.attachment.drain(),
+			},
 			onSubset: (kind) => this.count(subsetStats[kind]),
 		});
 		this.scope = context.stats.openScope(`cluster.${config.statName}.`);

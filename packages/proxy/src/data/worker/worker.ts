@@ -2,6 +2,7 @@ import { randomFillSync } from "node:crypto";
 import { hostname } from "node:os";
 import { viewSharedWords } from "../../config/shared-state.ts";
 import type { FromWorker, ToWorker, WorkerInit } from "../../config/worker-messages.ts";
+import { systemLookup } from "../dns/lookup.ts";
 import { createRequestIds } from "../headers/request-id.ts";
 import { IstioTelemetry } from "../http/istio-telemetry.ts";
 import { Prober } from "../health/prober.ts";
@@ -76,6 +77,7 @@ export async function createDataWorker(
 		buckets: init.buckets,
 		hash64: await loadHash64(),
 		machineAddress: findMachineAddress(),
+		lookup: systemLookup,
 		environment: { hostname: hostname(), env: process.env, nowMs: Date.now },
 		random: Math.random,
 		createRequestId: createRequestIds((bytes) => void randomFillSync(bytes)),

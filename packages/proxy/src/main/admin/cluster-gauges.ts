@@ -20,8 +20,8 @@ export function clusterGauges(inputs: ClusterGaugeInputs): StatsDump["gauges"] {
 	const { cluster } = inputs;
 	const prefix = `cluster.${cluster.statName}.`;
 	return [
-		// The hosts of an original-destination cluster are each worker's own.
-		...(cluster.kind === "originalDst" ? [] : [block(prefix, membership(inputs))]),
+		// The hosts that connections and requests name are each worker's own.
+		...(cluster.kind === "originalDst" || cluster.kind === "dynamicForwardProxy" ? [] : [block(prefix, membership(inputs))]),
 		...(inputs.health === undefined ? [] : [block(`${prefix}health_check.`, { healthy: inputs.health.healthy, degraded: inputs.health.degraded })]),
 		...(cluster.outlier === undefined ? [] : [block(`${prefix}outlier_detection.`, { ejections_active: ejected(inputs) })]),
 		...(["default", "high"] as const).map((priority) => block(`${prefix}circuit_breakers.${priority}.`, breakers(inputs, priority))),
