@@ -6,9 +6,17 @@ import { validateObject } from "./validate.ts";
 
 test("DestinationRule: Weft's own annotations", () => {
 	const rule = (annotations: Readonly<Record<string, string>>) =>
-		validateObject({ apiVersion: "networking.istio.io/v1", kind: "DestinationRule", metadata: { name: "x", namespace: "a", annotations }, spec: { host: "a" } }).map(say);
+		validateObject({
+			apiVersion: "networking.istio.io/v1",
+			kind: "DestinationRule",
+			metadata: { name: "x", namespace: "a", annotations },
+			spec: { host: "a" },
+		}).map(say);
 	assert.deepEqual(rule({ "weft.dev/outlier-failure-percentage": "percent=50", "weft.dev/load-balancer": "peak-ewma" }), []);
-	assert.match(rule({ "weft.dev/outlier-failure-percentage": "percent=500" })[0] ?? "", /^error metadata\.annotations.*outlier-failure-percentage.*: percent must be/);
+	assert.match(
+		rule({ "weft.dev/outlier-failure-percentage": "percent=500" })[0] ?? "",
+		/^error metadata\.annotations.*outlier-failure-percentage.*: percent must be/,
+	);
 	assert.match(rule({ "weft.dev/load-balancer": "fastest" })[0] ?? "", /"fastest" is no load balancer of Weft's/);
 	assert.deepEqual(parseOutlierFailurePercentage("percent=50, requests=20, window=1.5s").value, { percent: 50, requests: 20, windowMs: 1500 });
 	assert.deepEqual(parseOutlierFailurePercentage("percent=5").value, { percent: 5, requests: 50, windowMs: undefined });

@@ -1,10 +1,4 @@
-import {
-	type ConfigObject,
-	loadBalancerAnnotation,
-	outlierFailurePercentageAnnotation,
-	parseOutlierFailurePercentage,
-	parseOwnLoadBalancer,
-} from "@weft/api";
+import { type ConfigObject, loadBalancerAnnotation, outlierFailurePercentageAnnotation, parseOutlierFailurePercentage, parseOwnLoadBalancer } from "@weft/api";
 import { byAge, compareText } from "./age.ts";
 import { bySpecificity, hostCovers, isWildcard, resolveHost } from "./hosts.ts";
 import { isEmpty, type Labels, labelsMatch } from "./labels.ts";

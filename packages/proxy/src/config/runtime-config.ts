@@ -638,7 +638,13 @@ export interface RateDetection {
 
 export type LoadBalancer =
 	| { readonly kind: "roundRobin"; readonly slowStart: SlowStart | undefined }
-	| { readonly kind: "leastRequest"; readonly choiceCount: number; readonly fullScan?: boolean; readonly activeRequestBias: number; readonly slowStart: SlowStart | undefined }
+	| {
+			readonly kind: "leastRequest";
+			readonly choiceCount: number;
+			readonly fullScan?: boolean;
+			readonly activeRequestBias: number;
+			readonly slowStart: SlowStart | undefined;
+	  }
 	| { readonly kind: "random" }
 	/** Weft's own: least (moving average of the answer time × requests under way), of two; `requests` N gives the average α = 2 ÷ (N + 1). */
 	| { readonly kind: "peakEwma"; readonly requests: number }

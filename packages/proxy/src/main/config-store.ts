@@ -159,7 +159,11 @@ export class ConfigStore {
 
 	async #commit(): Promise<readonly ResourceError[]> {
 		const before = this.#inForce;
-		const { next, waiting } = planNext(this.#wanted, before, ({ name, healthChecks }) => healthChecks.length > 0 && this.#options.health?.isWarm(name) === false);
+		const { next, waiting } = planNext(
+			this.#wanted,
+			before,
+			({ name, healthChecks }) => healthChecks.length > 0 && this.#options.health?.isWarm(name) === false,
+		);
 		this.#waiting = waiting;
 		const unused: number[] = [];
 		const update = this.#diff(before, next, unused);

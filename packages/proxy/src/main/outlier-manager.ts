@@ -2,7 +2,15 @@ import type { Clock, Logger } from "@weft/runtime";
 import type { Cluster, ClusterHosts, Host, OutlierDetection } from "../config/runtime-config.ts";
 import { clearFailures, isEjected, readWord, type SharedWords, setEjected, takeOutcomes } from "../config/shared-state.ts";
 import type { FromWorker } from "../config/worker-messages.ts";
-import { decideEjection, type EjectDecision, type EjectReason, healthyOutlierHost, judgeRates, type OutlierHost, passOutlierInterval } from "../data/lb/outlier-decisions.ts";
+import {
+	decideEjection,
+	type EjectDecision,
+	type EjectReason,
+	healthyOutlierHost,
+	judgeRates,
+	type OutlierHost,
+	passOutlierInterval,
+} from "../data/lb/outlier-decisions.ts";
 import { hostStanding, type Standing } from "../data/lb/priority-set.ts";
 import { outlierCounters } from "../data/stats/families.ts";
 

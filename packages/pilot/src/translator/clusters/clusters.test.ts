@@ -209,8 +209,7 @@ test("a gateway has no inbound and no passthrough clusters", () => {
 });
 
 test("Weft's annotations on a DestinationRule: ejection by a rate, and a balancer that a stock Envoy knows nothing of", () => {
-	const annotated = (annotations: string, policy: string) =>
-		rule(policy).replace("namespace: default}", `namespace: default, annotations: {${annotations}}}`);
+	const annotated = (annotations: string, policy: string) => rule(policy).replace("namespace: default}", `namespace: default, annotations: {${annotations}}}`);
 	const rate = `weft.dev/outlier-failure-percentage: "percent=40, requests=20, window=5s"`;
 	const alone = clusters(`${web}${annotated(rate, "{loadBalancer: {simple: RANDOM}}")}`).get(name);
 	const { outlierDetection: outlier } = alone ?? {};

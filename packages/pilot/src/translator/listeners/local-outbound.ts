@@ -24,7 +24,9 @@ export function buildHttpProxyListener(context: ProxyContext, input: ListenerInp
 		routeName: httpProxyRouteName,
 		port: node.httpProxyPort,
 		httpProxy: true,
-		dynamicHosts: resolvesUnknownHosts(node) ? withUnknown(dynamicHostsOf(context, scope.services, undefined)) : dynamicHostsOf(context, scope.services, undefined),
+		dynamicHosts: resolvesUnknownHosts(node)
+			? withUnknown(dynamicHostsOf(context, scope.services, undefined))
+			: dynamicHostsOf(context, scope.services, undefined),
 	});
 	return finishListener({ address, bindToPort: true, chains: [{ kind: "http", match: undefined, filters: [manager] }] }, scope, input);
 }

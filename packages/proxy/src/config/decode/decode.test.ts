@@ -64,14 +64,22 @@ describe("a cluster", () => {
 			{ lbPolicy: "MAGLEV", maglevLbConfig: { tableSize: 250 } },
 			"The table size of maglev must be a prime number up to 5000011, got 250",
 		],
+		["two active health checks", { healthChecks: [tcpCheck, tcpCheck] }, "healthChecks: multiple health checks not supported"],
 		[
-			"two active health checks",
-			{ healthChecks: [tcpCheck, tcpCheck] },
-			"healthChecks: multiple health checks not supported",
+			"a health check of a custom kind",
+			{ healthChecks: [{ ...checkTimes, customHealthCheck: { name: "x.y" } }] },
+			"healthChecks[0]: custom health check x.y is not implemented",
 		],
-		["a health check of a custom kind", { healthChecks: [{ ...checkTimes, customHealthCheck: { name: "x.y" } }] }, "healthChecks[0]: custom health check x.y is not implemented"],
-		["a payload that is no hexadecimal", { healthChecks: [{ ...checkTimes, tcpHealthCheck: { send: { text: "0g" } } }] }, "healthChecks[0].tcpHealthCheck.send: invalid hex string '0g'"],
-		["a range of statuses that ends before it starts", { healthChecks: [{ ...checkTimes, httpHealthCheck: { path: "/", expectedStatuses: [{ start: "300", end: "200" }] } }] }, "healthChecks[0].httpHealthCheck.expectedStatuses[0]: Invalid http status range: expecting start < end, start >= 100 and end <= 600, but found start=300 and end=200"],
+		[
+			"a payload that is no hexadecimal",
+			{ healthChecks: [{ ...checkTimes, tcpHealthCheck: { send: { text: "0g" } } }] },
+			"healthChecks[0].tcpHealthCheck.send: invalid hex string '0g'",
+		],
+		[
+			"a range of statuses that ends before it starts",
+			{ healthChecks: [{ ...checkTimes, httpHealthCheck: { path: "/", expectedStatuses: [{ start: "300", end: "200" }] } }] },
+			"healthChecks[0].httpHealthCheck.expectedStatuses[0]: Invalid http status range: expecting start < end, start >= 100 and end <= 600, but found start=300 and end=200",
+		],
 		[
 			"subset keys that fall back on others",
 			{ lbSubsetConfig: { subsetSelectors: [{ keys: ["a"], fallbackPolicy: "KEYS_SUBSET", fallbackKeysSubset: ["b"] }] } },

@@ -74,7 +74,13 @@ export class Prober {
 		const probe = of.config.healthChecks[0]?.probe;
 		const isHttp2 = probe?.kind === "grpc" || (probe?.kind === "http" && probe.codec === "http2");
 		const { alpn } = of.config.healthChecks[0] ?? {};
-		const config = { ...withAlpn(of.config, alpn), breakerSlot: noSlot, outlier: undefined, healthChecks: [], upstreamProtocol: isHttp2 ? "http2" : "http1" } as const;
+		const config = {
+			...withAlpn(of.config, alpn),
+			breakerSlot: noSlot,
+			outlier: undefined,
+			healthChecks: [],
+			upstreamProtocol: isHttp2 ? "http2" : "http1",
+		} as const;
 		return new ClusterRuntime({ ...config, kind: "static", maxRequestsPerConnection: 0 }, noHosts(of.config.name), context);
 	}
 
@@ -118,7 +124,8 @@ export class Prober {
 
 function withAlpn(config: Cluster, alpn: readonly string[] | undefined): Cluster {
 	if (alpn === undefined) return config;
-	const offering = (transport: UpstreamTransport): UpstreamTransport => (transport.kind === "tls" ? { ...transport, tls: { ...transport.tls, alpn } } : transport);
+	const offering = (transport: UpstreamTransport): UpstreamTransport =>
+		transport.kind === "tls" ? { ...transport, tls: { ...transport.tls, alpn } } : transport;
 	const transportMatches = config.transportMatches.map((match) => ({ ...match, transport: offering(match.transport) }));
 	return { ...config, transport: offering(config.transport), transportMatches };
 }

@@ -51,18 +51,18 @@ export class BalancedHostSet implements HostSet {
 		if (this.#byAddress.has(address)) return [];
 		const entry = known.get(address) ??
 			this.#inputs.entryOf?.(address) ?? {
-			host,
-			address,
-			priority,
-			locality,
-			active: 0,
-			addedAtMs: this.#inputs.nowMs(),
-			latencyMs: -1,
-			latencyAtMs: 0,
-			inUse: true,
-			attachment: undefined,
-			totals: this.#totals,
-		};
+				host,
+				address,
+				priority,
+				locality,
+				active: 0,
+				addedAtMs: this.#inputs.nowMs(),
+				latencyMs: -1,
+				latencyAtMs: 0,
+				inUse: true,
+				attachment: undefined,
+				totals: this.#totals,
+			};
 		entry.host = host;
 		entry.priority = priority;
 		entry.locality = locality;

@@ -36,7 +36,12 @@ export function createBalancer(lb: LoadBalancer, inputs: BalancerInputs): Balanc
 			return pickBalancer(pickRoundRobin, { slowStart: lb.slowStart, weightOf: (entry) => entry.host.weight, random, nowMs });
 		case "leastRequest": {
 			const weightOf = leastRequestWeight(lb.activeRequestBias);
-			return pickBalancer(lb.fullScan === true ? createFullScan(random) : createLeastRequest(Math.max(lb.choiceCount, 1), random), { slowStart: lb.slowStart, weightOf, random, nowMs });
+			return pickBalancer(lb.fullScan === true ? createFullScan(random) : createLeastRequest(Math.max(lb.choiceCount, 1), random), {
+				slowStart: lb.slowStart,
+				weightOf,
+				random,
+				nowMs,
+			});
 		}
 		case "random":
 		case "clusterProvided":

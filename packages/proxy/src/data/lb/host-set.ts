@@ -43,7 +43,8 @@ export interface HostSetInputs extends BalancerInputs {
 
 export function createHostSet(hosts: ClusterHosts, cluster: Cluster, inputs: HostSetInputs): HostSet {
 	if (cluster.kind === "originalDst") return createOriginalDstHostSet(inputs.nowMs);
-	if (cluster.dynamicHosts !== undefined && inputs.dynamic !== undefined) return new DynamicHostSet(cluster.dynamicHosts, { ...inputs.dynamic, nowMs: inputs.nowMs });
+	if (cluster.dynamicHosts !== undefined && inputs.dynamic !== undefined)
+		return new DynamicHostSet(cluster.dynamicHosts, { ...inputs.dynamic, nowMs: inputs.nowMs });
 	const set = cluster.subsets === undefined ? new BalancedHostSet(inputs) : new SubsetHostSet(inputs);
 	set.update(hosts, cluster);
 	return set;

@@ -47,8 +47,11 @@ export class SubsetHostSet implements HostSet {
 		const inside: Cluster = { ...cluster, localityWeighted: cluster.localityWeighted && config.localityWeighted };
 		const members = collectMembers(hosts, config);
 		const before = this.#subsets;
-		this.#subsets = new Map([...members].map(([id, addresses]) => [id, this.#subset(before.get(id), hosts, inside, config, (host) => addresses.has(textOf(host)))]));
-		const isDefault = (host: Host) => Object.entries(config.defaultSubset).every(([key, value]) => valuesOf(host.lbMetadata[key], config).includes(encode(value)));
+		this.#subsets = new Map(
+			[...members].map(([id, addresses]) => [id, this.#subset(before.get(id), hosts, inside, config, (host) => addresses.has(textOf(host)))]),
+		);
+		const isDefault = (host: Host) =>
+			Object.entries(config.defaultSubset).every(([key, value]) => valuesOf(host.lbMetadata[key], config).includes(encode(value)));
 		this.#default = config.fallback === "default" || usesDefault(config) ? this.#subset(this.#default, hosts, inside, config, isDefault) : undefined;
 		return gone;
 	}
@@ -134,7 +137,14 @@ function expandCriteria(metadata: LbMetadata, config: SubsetConfig): readonly Cr
 
 function criteriaOf(values: LbMetadata): Criteria {
 	const keys = Object.keys(values).sort();
-	return { id: idOf(keys, keys.map((key) => encode(values[key]))), keys: keys.join("\0"), values };
+	return {
+		id: idOf(
+			keys,
+			keys.map((key) => encode(values[key])),
+		),
+		keys: keys.join("\0"),
+		values,
+	};
 }
 
 function pick(values: LbMetadata, keys: readonly string[]): LbMetadata {
@@ -148,7 +158,9 @@ function idOf(keys: readonly string[], values: readonly string[]): string {
 /** Protobuf values are equal when their canonical JSON is. */
 function encode(value: unknown): string {
 	return JSON.stringify(value, (_, inner: unknown) =>
-		typeof inner === "object" && inner !== null && !Array.isArray(inner) ? Object.fromEntries(Object.entries(inner).sort(([a], [b]) => (a < b ? -1 : 1))) : inner,
+		typeof inner === "object" && inner !== null && !Array.isArray(inner)
+			? Object.fromEntries(Object.entries(inner).sort(([a], [b]) => (a < b ? -1 : 1)))
+			: inner,
 	);
 }
 

@@ -289,4 +289,11 @@ function pointIn(total: number, asked: string | undefined, random: () => number)
 	return asked !== undefined && /^\d{1,20}$/.test(asked) ? Number(BigInt(asked) % BigInt(total)) : random() * total;
 }
 
-const noCluster: ClusterChoice = { cluster: "", mutateRequest: undefined, mutateResponse: undefined, hostRewrite: undefined, filters: undefined, metadata: undefined };
+const noCluster: ClusterChoice = {
+	cluster: "",
+	mutateRequest: undefined,
+	mutateResponse: undefined,
+	hostRewrite: undefined,
+	filters: undefined,
+	metadata: undefined,
+};

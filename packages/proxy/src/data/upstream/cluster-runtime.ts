@@ -1,5 +1,16 @@
 import type { BreakerLimits, Cluster, ClusterHosts } from "../../config/runtime-config.ts";
-import { acquire, breakerWord, hostConnectionsOf, markConnected, noSlot, release, slotBytes, type SharedWords, tryAcquire, viewSlot } from "../../config/shared-state.ts";
+import {
+	acquire,
+	breakerWord,
+	hostConnectionsOf,
+	markConnected,
+	noSlot,
+	release,
+	slotBytes,
+	type SharedWords,
+	tryAcquire,
+	viewSlot,
+} from "../../config/shared-state.ts";
 import { createOutlierReporter, type OutlierReporter } from "../filters/outlier-reporter.ts";
 import type { RequestHead } from "../codec/request-head.ts";
 import type { ConnectionInfo } from "../log/stream-info.ts";

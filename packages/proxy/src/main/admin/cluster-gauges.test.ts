@@ -25,8 +25,8 @@ describe("the main thread's gauges of a cluster", () => {
 	const standingOf = (host: Host) => (host.slot === 800 ? "unhealthy" : hostStanding(host, words));
 	const gauges = () =>
 		new Map(
-			clusterGauges({ cluster, hosts, read: (word) => words[word] ?? 0, isEjected: (slot) => slot === 800, standingOf, health: undefined }).flatMap(({ prefix, names, values }) =>
-				names.map((name, i) => [prefix + name, values[i]] as const),
+			clusterGauges({ cluster, hosts, read: (word) => words[word] ?? 0, isEjected: (slot) => slot === 800, standingOf, health: undefined }).flatMap(
+				({ prefix, names, values }) => names.map((name, i) => [prefix + name, values[i]] as const),
 			),
 		);
 

@@ -44,7 +44,11 @@ function filterOf(query: URLSearchParams): StatsFilter | string {
 }
 
 async function gather(context: AdminContext): Promise<MergedStats> {
-	return mergeStats([...(await context.pool.scrape()), mainStats(context), { ...emptyStats, counters: countersOfClusters(context), gauges: gaugesOfClusters(context) }]);
+	return mergeStats([
+		...(await context.pool.scrape()),
+		mainStats(context),
+		{ ...emptyStats, counters: countersOfClusters(context), gauges: gaugesOfClusters(context) },
+	]);
 }
 
 /** What the main thread alone counts of each cluster. */

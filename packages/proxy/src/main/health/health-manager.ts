@@ -176,7 +176,13 @@ export class HealthManager {
 		return Math.max(1, nextIntervalMs(cluster.check, decision, hadTraffic, random));
 	}
 
-	#take(name: string, cluster: CheckedCluster, session: Session, decision: HealthDecision, failureType: "ACTIVE" | "PASSIVE" | "NETWORK" | "NETWORK_TIMEOUT"): void {
+	#take(
+		name: string,
+		cluster: CheckedCluster,
+		session: Session,
+		decision: HealthDecision,
+		failureType: "ACTIVE" | "PASSIVE" | "NETWORK" | "NETWORK_TIMEOUT",
+	): void {
 		const { words, clock, logger } = this.#options;
 		const { slot } = session.host;
 		const { isFirst } = session.history;
@@ -186,7 +192,8 @@ export class HealthManager {
 			const checker = cluster.check.probe.kind === "http" ? "HTTP" : cluster.check.probe.kind === "grpc" ? "GRPC" : "TCP";
 			const { host, locality } = session;
 			this.#log.write(cluster.check.eventLogPath, { event, checker, cluster: name, host, locality, failureType, isFirst, atMs: clock.nowMs() });
-			if (event === "ejectUnhealthy" || event === "addHealthy") logger.info(`health check: ${event}`, { cluster: name, host: addressText(host.address), failureType });
+			if (event === "ejectUnhealthy" || event === "addHealthy")
+				logger.info(`health check: ${event}`, { cluster: name, host: addressText(host.address), failureType });
 		}
 		if (decision.events.includes("ejectUnhealthy")) this.#options.onFailed(name, addressText(session.host.address));
 		const isGoing = (decision.flags & healthFlags.pendingDynamicRemoval) !== 0 && (decision.flags & healthFlags.failedActiveHc) !== 0;

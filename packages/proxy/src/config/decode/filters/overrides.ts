@@ -92,9 +92,7 @@ function decodeConfig(at: At, { typeName, message }: Opened): FilterOverrideConf
 		case "envoy.extensions.filters.http.dynamic_forward_proxy.v3.PerRouteConfig": {
 			const { hostRewriteLiteral, hostRewriteHeader } = message as DynamicPerRouteConfig;
 			if (hostRewriteLiteral !== undefined) return { kind: "dynamicForwardProxy", rewrite: { kind: "literal", value: hostRewriteLiteral } };
-			return hostRewriteHeader === undefined
-				? undefined
-				: { kind: "dynamicForwardProxy", rewrite: { kind: "header", name: hostRewriteHeader.toLowerCase() } };
+			return hostRewriteHeader === undefined ? undefined : { kind: "dynamicForwardProxy", rewrite: { kind: "header", name: hostRewriteHeader.toLowerCase() } };
 		}
 		case "envoy.extensions.filters.http.ext_authz.v3.ExtAuthzPerRoute": {
 			const { checkSettings } = message as ExtAuthzPerRoute;
