@@ -45,6 +45,7 @@ function start(parts: Partial<Cluster> = {}) {
 			id: 1,
 			listeners: changes,
 			routes: changes,
+			virtualHosts: [],
 			secrets: changes,
 			hosts: [hosts],
 			clusters: { upsert: isNew ? [config] : [], remove: [] },
