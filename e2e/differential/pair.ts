@@ -21,6 +21,8 @@ export interface Proxy {
 	stats(pattern: RegExp): Promise<readonly string[]>;
 	/** Counters whose name matches. */
 	counters(pattern: RegExp): Promise<ReadonlyMap<string, number>>;
+	/** The admin page at `path`. */
+	admin(path: string): Promise<string>;
 	/** Lines written so far. */
 	log(): readonly Readonly<Record<string, unknown>>[];
 	isAlive(): boolean;
@@ -76,6 +78,7 @@ async function startOne(name: Proxy["name"], program: string, first: readonly st
 			port: (listener) => ports.get(listener) ?? 0,
 			stats: async (pattern) => (await statLines("")).filter((line) => pattern.test(line) && !line.endsWith(": 0")),
 			counters: async (pattern) => new Map((await statLines("?type=Counters")).map(splitStat).filter(([name, value]) => pattern.test(name) && !Number.isNaN(value))),
+			admin: async (page) => (await fetch(`http://127.0.0.1:${adminPort}${page}`)).text(),
 			// What follows the last line end is still being written.
 			log: () => (existsSync(path("access.log")) ? readFileSync(path("access.log"), "utf8").split("\n").slice(0, -1) : []).map(parseLine),
 		};

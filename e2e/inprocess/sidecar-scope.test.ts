@@ -51,6 +51,15 @@ test("without a Sidecar resource a proxy knows every service of every namespace"
 	assert.equal((await viaProxy("near:8000")).status, 200);
 });
 
+test("ALLOW_ANY reaches hosts that nobody declared, by name and by address, but not the proxy itself", async () => {
+	for (const host of ["localhost", "127.0.0.1"]) {
+		const answer = await viaProxy(`${host}:${outsidePort}`, "/any");
+		assert.deepEqual([answer.status, answer.body], [200, `outside saw ${host}:${outsidePort} /any`]);
+	}
+	assert.equal((await viaProxy("no.such.name.invalid")).status, 503);
+	assert.equal((await viaProxy(mesh.proxyAddress)).status, 508);
+});
+
 test("egress hosts limit what its proxy gets; other proxies are not affected", async () => {
 	await mesh.applyYaml(sidecar({ egress: [{ hosts: ["./near.default.svc.cluster.local"] }], outboundTrafficPolicy: { mode: "REGISTRY_ONLY" } }));
 	assert.deepEqual(await services("laptop"), ["near.default"]);

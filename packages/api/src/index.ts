@@ -174,3 +174,11 @@ export { formatPath, type Path } from "./validation/report.ts";
 export { didYouMean, nearNames } from "./validation/suggestion.ts";
 export { type Decoded, decodeObject, type Location, validateObject } from "./validation/validate.ts";
 export { crdFileName, crdKinds, crdYaml, jsonSchemaOf } from "./crd.ts";
+export {
+	loadBalancerAnnotation,
+	type OutlierFailurePercentage,
+	outlierFailurePercentageAnnotation,
+	type OwnLoadBalancer,
+	parseOutlierFailurePercentage,
+	parseOwnLoadBalancer,
+} from "./destination-rule-annotations.ts";

@@ -1,4 +1,30 @@
-import { testRules } from "./testing.ts";
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { parseOutlierFailurePercentage, parseOwnLoadBalancer } from "../destination-rule-annotations.ts";
+import { say, testRules } from "./testing.ts";
+import { validateObject } from "./validate.ts";
+
+test("DestinationRule: Weft's own annotations", () => {
+	const rule = (annotations: Readonly<Record<string, string>>) =>
+		validateObject({
+			apiVersion: "networking.istio.io/v1",
+			kind: "DestinationRule",
+			metadata: { name: "x", namespace: "a", annotations },
+			spec: { host: "a" },
+		}).map(say);
+	assert.deepEqual(rule({ "weft.dev/outlier-failure-percentage": "percent=50", "weft.dev/load-balancer": "peak-ewma" }), []);
+	assert.match(
+		rule({ "weft.dev/outlier-failure-percentage": "percent=500" })[0] ?? "",
+		/^error metadata\.annotations.*outlier-failure-percentage.*: percent must be/,
+	);
+	assert.match(rule({ "weft.dev/load-balancer": "fastest" })[0] ?? "", /"fastest" is no load balancer of Weft's/);
+	assert.deepEqual(parseOutlierFailurePercentage("percent=50, requests=20, window=1.5s").value, { percent: 50, requests: 20, windowMs: 1500 });
+	assert.deepEqual(parseOutlierFailurePercentage("percent=5").value, { percent: 5, requests: 50, windowMs: undefined });
+	for (const bad of ["", "50", "percent=", "percent=0", "percent=50, requests=0", "percent=50, window=x", "percent=50, other=1"])
+		assert.ok(parseOutlierFailurePercentage(bad).problem, bad);
+	assert.deepEqual(parseOwnLoadBalancer("peak-ewma:19").value, { name: "peak-ewma", requests: 19 });
+	assert.ok(parseOwnLoadBalancer("peak-ewma:0").problem);
+});
 
 const policy = (fields: string) => `{host: a, trafficPolicy: {${fields}}}`;
 const ca = "caCertificates: /ca.pem";

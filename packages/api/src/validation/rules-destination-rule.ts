@@ -1,3 +1,9 @@
+import {
+	loadBalancerAnnotation,
+	outlierFailurePercentageAnnotation,
+	parseOutlierFailurePercentage,
+	parseOwnLoadBalancer,
+} from "../destination-rule-annotations.ts";
 import { diagnosticCodes } from "../diagnostic.ts";
 import type {
 	ClientTLSSettings,
@@ -41,6 +47,15 @@ export function checkDestinationRule(report: Report, spec: DestinationRuleSpec, 
 	checkSelectorLabels(report.at("workloadSelector", "matchLabels"), spec.workloadSelector?.matchLabels);
 	checkSelectorSet(report.at("workloadSelector"), spec.workloadSelector, spec.workloadSelector?.matchLabels);
 	checkExportTo(report.at("exportTo"), spec.exportTo, { namespace, hasWorkloadSelector: spec.workloadSelector !== undefined });
+}
+
+export function checkDestinationRuleAnnotations(report: Report, annotations: Readonly<Record<string, string>>): void {
+	const parsers = { [outlierFailurePercentageAnnotation]: parseOutlierFailurePercentage, [loadBalancerAnnotation]: parseOwnLoadBalancer };
+	for (const [name, parse] of Object.entries(parsers)) {
+		const text = annotations[name];
+		const problem = text === undefined ? undefined : parse(text).problem;
+		if (problem !== undefined) report.at(name).error(problem);
+	}
 }
 
 function checkTrafficPolicy(report: Report, policy: TrafficPolicy, host: string): void {

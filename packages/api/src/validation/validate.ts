@@ -4,7 +4,7 @@ import type { Origin } from "../metadata.ts";
 import { walkMetadata } from "./metadata-walk.ts";
 import { createReport, type Finding, formatPath, type Path } from "./report.ts";
 import { checkAuthorizationPolicy } from "./rules-authorization-policy.ts";
-import { checkDestinationRule } from "./rules-destination-rule.ts";
+import { checkDestinationRule, checkDestinationRuleAnnotations } from "./rules-destination-rule.ts";
 import { checkEnvoyFilter } from "./rules-envoy-filter.ts";
 import { checkGateway } from "./rules-gateway.ts";
 import { checkBackendTlsPolicy, checkKubernetesGateway, checkReferenceGrant } from "./rules-gateway-api.ts";
@@ -72,6 +72,7 @@ function decodeKind(kind: Kind, value: Readonly<Record<string, unknown>>, locati
 		runRules(kind, content.value, metadata.value.namespace, rules, info.content === "spec" ? ["spec"] : []);
 		for (const rule of rules) if (!illFormed.some((known) => isSamePlace(known.path, rule.path))) findings.push(rule);
 	}
+	if (kind === "DestinationRule") checkDestinationRuleAnnotations(createReport(findings, ["metadata", "annotations"]), metadata.value.annotations);
 	const status = walkStatus(info, value["status"]);
 	for (const finding of status.findings) findings.push(finding);
 	const subject = { kind, name: metadata.value.name, namespace: metadata.value.namespace };

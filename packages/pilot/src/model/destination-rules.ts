@@ -1,4 +1,4 @@
-import type { ConfigObject } from "@weft/api";
+import { type ConfigObject, loadBalancerAnnotation, outlierFailurePercentageAnnotation, parseOutlierFailurePercentage, parseOwnLoadBalancer } from "@weft/api";
 import { byAge, compareText } from "./age.ts";
 import { bySpecificity, hostCovers, isWildcard, resolveHost } from "./hosts.ts";
 import { isEmpty, type Labels, labelsMatch } from "./labels.ts";
@@ -38,12 +38,20 @@ function mergeRules(objects: readonly RuleObject[], host: string, options: Optio
 		namespace,
 		name,
 		trafficPolicy: objects.find(({ spec }) => spec.trafficPolicy !== undefined)?.spec.trafficPolicy,
+		failurePercentage: annotated(objects, outlierFailurePercentageAnnotation, parseOutlierFailurePercentage),
+		ownLoadBalancer: annotated(objects, loadBalancerAnnotation, parseOwnLoadBalancer),
 		subsets: [...subsets.values()].reverse(),
 		exportTo: exportToOf(oldest, options),
 		workloadSelector: selectorOf(oldest),
 		configPath: `/apis/networking.istio.io/v1/namespaces/${namespace}/destination-rule/${name}`,
 		sources: objects.map(({ spec }) => spec),
 	};
+}
+
+/** What does not parse was refused where it came in. */
+function annotated<T>(objects: readonly RuleObject[], name: string, parse: (text: string) => { readonly value?: T | undefined }): T | undefined {
+	const text = objects.map(({ metadata }) => metadata.annotations[name]).find((found) => found !== undefined);
+	return text === undefined ? undefined : parse(text).value;
 }
 
 export function buildDestinationRuleIndex(objects: readonly RuleObject[], options: Options, reuse: Reuse<DestinationRule>): DestinationRuleIndex {

@@ -3,6 +3,8 @@ import type {
 	DestinationRuleSpec,
 	IstioIngressListener,
 	MeshConfig,
+	OutlierFailurePercentage,
+	OwnLoadBalancer,
 	ResolvedMeshConfig,
 	Server,
 	Subset,
@@ -117,6 +119,9 @@ export interface DestinationRule {
 	readonly namespace: string;
 	readonly name: string;
 	readonly trafficPolicy: TrafficPolicy | undefined;
+	/** Of Weft's own annotations; the oldest rule that has one. */
+	readonly failurePercentage: OutlierFailurePercentage | undefined;
+	readonly ownLoadBalancer: OwnLoadBalancer | undefined;
 	readonly subsets: readonly Subset[];
 	readonly exportTo: readonly string[];
 	readonly workloadSelector: Readonly<Record<string, string>> | undefined;

@@ -23,6 +23,14 @@ function cacheOf(name: string, family: LookupFamily): object {
 	return { name: `${name}_dfp_dns_cache`, dnsLookupFamily: Cluster_DnsLookupFamily[family] };
 }
 
+/**
+ * Does the HTTP proxy of a local pod resolve hosts that no service has? What it gets was not captured, so there is no original
+ * destination that ALLOW_ANY could pass it on to.
+ */
+export function resolvesUnknownHosts({ local, dynamicForwardProxy }: Pick<ProxyNode, "local" | "dynamicForwardProxy">): boolean {
+	return local !== undefined && dynamicForwardProxy;
+}
+
 /** Is this port of the service one whose requests say where they go? */
 export function isResolvedByRequest({ resolution }: Service, { protocol }: ServicePort): boolean {
 	return resolution === "DynamicDNS" && (isHttp(protocol) || protocol === "TLS");

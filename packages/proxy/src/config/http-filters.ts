@@ -21,6 +21,7 @@ export type HttpFilterConfig =
 	| { readonly kind: "csrf"; readonly policy: CsrfPolicy }
 	| { readonly kind: "buffer"; readonly bytesMax: number }
 	| { readonly kind: "grpcWeb" }
+	| { readonly kind: "dynamicForwardProxy" }
 	| { readonly kind: "grpcStats"; readonly stats: GrpcStats }
 	| { readonly kind: "statefulSession"; readonly session: StatefulSession | undefined }
 	| { readonly kind: "extAuthz"; readonly authz: ExtAuthz }
@@ -45,7 +46,11 @@ export type FilterOverrideConfig =
 	| { readonly kind: "buffer"; readonly bytesMax: number }
 	| { readonly kind: "statefulSession"; readonly session: StatefulSession | undefined }
 	| { readonly kind: "extAuthz"; readonly settings: ExtAuthzSettings }
-	| { readonly kind: "rateLimit"; readonly settings: RateLimitSettings };
+	| { readonly kind: "rateLimit"; readonly settings: RateLimitSettings }
+	| { readonly kind: "dynamicForwardProxy"; readonly rewrite: HostRewriteOverride };
+
+/** Whom a route's requests are for, instead of whom they name. */
+export type HostRewriteOverride = { readonly kind: "literal"; readonly value: string } | { readonly kind: "header"; readonly name: string };
 
 export interface CorsPolicy {
 	readonly allowOrigins: readonly StringMatch[];

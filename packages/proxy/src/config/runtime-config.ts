@@ -5,6 +5,7 @@
  * run, without xDS; and no worker carries the codecs.
  */
 
+import type { HealthCheck } from "./health-check.ts";
 import type { FilterOverrides, GrpcService, HttpFilter, RateLimitAction, Rbac, TokenBucket } from "./http-filters.ts";
 
 // ---- strings and paths
@@ -133,10 +134,14 @@ export interface WeightedCluster {
 	readonly headers: HeaderOperations;
 	readonly hostRewrite: string | undefined;
 	readonly filters: FilterOverrides;
+	/** Of `envoy.lb`; over the route's. */
+	readonly metadataMatch?: LbMetadata | undefined;
 }
 
 export interface RouteAction {
 	readonly kind: "route";
+	/** Which subset of the cluster's hosts; `envoy.lb` of `metadata_match`. */
+	readonly metadataMatch?: LbMetadata | undefined;
 	readonly cluster: ClusterSelector;
 	readonly clusterNotFoundStatus: 404 | 500 | 503;
 	/** 0: no timeout. */
@@ -316,6 +321,8 @@ export type NetworkFilter =
 	| { readonly kind: "echo" }
 	| { readonly kind: "directResponse"; readonly body: Uint8Array }
 	| { readonly kind: "sniCluster" }
+	/** TCP connections go to the name of their SNI, at this port. */
+	| { readonly kind: "sniDynamicForwardProxy"; readonly port: number }
 	| { readonly kind: "connectionLimit"; readonly connectionsMax: number; readonly delayMs: number; readonly statPrefix: string }
 	| { readonly kind: "rbac"; readonly statPrefix: string; readonly rbac: Rbac }
 	| { readonly kind: "localRateLimit"; readonly statPrefix: string; readonly bucket: TokenBucket; readonly shareKey: string }
@@ -544,9 +551,12 @@ export interface Secret {
 export interface Cluster {
 	readonly name: string;
 	readonly statName: string;
-	readonly kind: "static" | "strictDns" | "logicalDns" | "eds" | "originalDst";
+	readonly kind: "static" | "strictDns" | "logicalDns" | "eds" | "originalDst" | "dynamicForwardProxy";
+	/** How a dynamic forward proxy resolves what requests name. */
+	readonly dynamicHosts?: DynamicHosts | undefined;
 	readonly connectTimeoutMs: number;
 	readonly lb: LoadBalancer;
+	readonly subsets?: SubsetConfig | undefined;
 	readonly upstreamProtocol: "http1" | "http2" | "downstream" | "alpn";
 	readonly http1: { readonly headerCase: "lower" | "proper" | "preserve"; readonly enableTrailers: boolean };
 	readonly http2: Http2Options;
@@ -557,6 +567,12 @@ export interface Cluster {
 	readonly maxRequestsPerConnection: number;
 	readonly breakers: { readonly default: BreakerLimits; readonly high: BreakerLimits };
 	readonly outlier: OutlierDetection | undefined;
+	readonly healthChecks: readonly HealthCheck[];
+	/** Hosts that no check has looked at yet count for nothing, rather than as unhealthy. */
+	readonly ignoresNewHostsUntilChecked: boolean;
+	/** A host that is no endpoint any more goes at once, though its checks are good. */
+	readonly ignoresHealthOnRemoval: boolean;
+	readonly closesConnectionsOnHealthFailure: boolean;
 	readonly panicThresholdPercent: number;
 	readonly overprovisioningFactor: number;
 	readonly localityWeighted: boolean;
@@ -584,6 +600,8 @@ export interface BreakerLimits {
 	readonly connectionsMax: number;
 	readonly pendingRequestsMax: number;
 	readonly requestsMax: number;
+	/** To one host, over all workers; undefined: no limit. */
+	readonly perHostConnectionsMax?: number | undefined;
 	readonly retriesMax: number;
 	readonly retryBudget: { readonly percent: number; readonly concurrencyMin: number } | undefined;
 	/** Show how much of each limit is left. */
@@ -601,13 +619,35 @@ export interface OutlierDetection {
 	readonly intervalMs: number;
 	readonly baseEjectionMs: number;
 	readonly maxEjectionMs: number;
+	readonly maxEjectionJitterMs: number;
 	readonly maxEjectionPercent: number;
+	readonly alwaysEjectOneHost: boolean;
+	/** A good active check ends an ejection. */
+	readonly unejectsOnGoodCheck: boolean;
+	readonly successRate: RateDetection & { readonly stdevFactor: number };
+	readonly failurePercentage: RateDetection & { readonly thresholdPercent: number };
+}
+
+/** What is looked at once an interval: hosts with enough requests, if they are enough. */
+export interface RateDetection {
+	readonly minimumHosts: number;
+	readonly requestVolume: number;
+	readonly enforcingPercent: number;
+	readonly enforcingLocalOriginPercent: number;
 }
 
 export type LoadBalancer =
 	| { readonly kind: "roundRobin"; readonly slowStart: SlowStart | undefined }
-	| { readonly kind: "leastRequest"; readonly choiceCount: number; readonly activeRequestBias: number; readonly slowStart: SlowStart | undefined }
+	| {
+			readonly kind: "leastRequest";
+			readonly choiceCount: number;
+			readonly fullScan?: boolean;
+			readonly activeRequestBias: number;
+			readonly slowStart: SlowStart | undefined;
+	  }
 	| { readonly kind: "random" }
+	/** Weft's own: least (moving average of the answer time × requests under way), of two; `requests` N gives the average α = 2 ÷ (N + 1). */
+	| { readonly kind: "peakEwma"; readonly requests: number }
 	| {
 			readonly kind: "ringHash";
 			readonly hash: "xxhash" | "murmur";
@@ -618,6 +658,48 @@ export type LoadBalancer =
 	  }
 	| { readonly kind: "maglev"; readonly tableSize: number; readonly useHostname: boolean; readonly balanceFactor: number }
 	| { readonly kind: "clusterProvided" };
+
+/** `DnsCacheConfig`, every default filled in. */
+export interface DynamicHosts {
+	readonly family: "auto" | "v4" | "v6" | "v4Preferred" | "all";
+	readonly refreshMs: number;
+	readonly failureRefreshMs: number;
+	readonly queryTimeoutMs: number;
+	/** What nobody asked for during this long is forgotten. */
+	readonly hostTtlMs: number;
+	readonly hostsMax: number;
+	/** Requests that may wait for a name at a time. */
+	readonly pendingMax: number;
+	/** `host:port`, resolved before anybody asks. */
+	readonly preresolve: readonly string[];
+}
+
+/** Hosts in groups that have the same values of some metadata keys (`envoy.lb`), of which a route names one. */
+export interface SubsetConfig {
+	readonly fallback: "none" | "any" | "default";
+	readonly defaultSubset: LbMetadata;
+	readonly selectors: readonly SubsetSelector[];
+	/** Localities keep their weights inside a subset; `scales`: as far as their hosts are in it. */
+	readonly localityWeighted: boolean;
+	readonly scalesLocalityWeight: boolean;
+	/** When even the fallback has no host, any host will do. */
+	readonly panicsToAny: boolean;
+	/** A host whose value is a list is in the subset of each element. */
+	readonly listAsAny: boolean;
+	/** The route's metadata has a `fallback_list` of other values to try in turn. */
+	readonly triesFallbackList: boolean;
+}
+
+export interface SubsetSelector {
+	/** Sorted. */
+	readonly keys: readonly string[];
+	readonly singleHost: boolean;
+	/** undefined: the cluster's. */
+	readonly fallback: "none" | "any" | "default" | "keys" | undefined;
+	readonly fallbackKeys: readonly string[];
+}
+
+export type LbMetadata = Readonly<Record<string, unknown>>;
 
 export interface SlowStart {
 	readonly windowMs: number;
@@ -646,6 +728,8 @@ export interface Host {
 	readonly hostname: string;
 	readonly weight: number;
 	readonly health: "healthy" | "degraded" | "unhealthy" | "draining";
+	/** `health_check_config`: where and as whom the host is checked; undefined: as it is used. */
+	readonly healthCheck: HostHealthCheck | undefined;
 	/** metadata `envoy.transport_socket_match`. */
 	readonly transportMatch: Readonly<Record<string, unknown>>;
 	/** metadata `envoy.lb`. */
@@ -654,6 +738,14 @@ export interface Host {
 	readonly istioWorkload: string | undefined;
 	/** Slot of this host's shared state (ejected flag, consecutive failures). */
 	readonly slot: number;
+}
+
+export interface HostHealthCheck {
+	readonly isDisabled: boolean;
+	/** 0: the host's own. */
+	readonly port: number;
+	readonly hostname: string;
+	readonly address: SocketAddress | undefined;
 }
 
 // ---- the whole and its changes

@@ -5,7 +5,10 @@
  * only do approximately: add first, compare the result, undo when over.
  */
 
-const slotWords = 8;
+/** A cache line: hosts do not slow each other down. */
+const slotWords = 16;
+
+export const slotBytes: number = slotWords * Int32Array.BYTES_PER_ELEMENT;
 
 /** Word offsets inside a cluster's slot; the high priority's four follow the default's. */
 const connectionsWord = 0;
@@ -13,6 +16,8 @@ const pendingWord = 1;
 const requestsWord = 2;
 const retriesWord = 3;
 const highPriorityWord = 4;
+/** Whether any connection was ever made: health checks are rarer before. */
+const everConnectedWord = 8;
 
 /** Word offsets inside a host's slot. */
 const ejectedWord = 0;
@@ -20,6 +25,11 @@ const consecutive5xxWord = 1;
 const consecutiveGatewayWord = 2;
 const consecutiveLocalOriginWord = 3;
 const activeRequestsWord = 4;
+const healthFlagsWord = 5;
+/** Since the last look of the outlier detection: answers, and good ones among them; the local-origin two follow. */
+const requestsSeenWord = 6;
+const localRequestsSeenWord = 8;
+const hostConnectionsWord = 10;
 
 /** Slot 0 is nobody's: hosts that only one worker knows (original destination) carry it; they are never ejected. */
 export const noSlot = 0;
@@ -43,9 +53,8 @@ const failureWord: Readonly<Record<FailureKind, number>> = {
 	localOrigin: consecutiveLocalOriginWord,
 };
 
-/** Address space for `slotsMax` slots (default 262 144, 8 MiB reserved); memory is taken as slots are allocated. */
+/** Address space for `slotsMax` slots (default 262 144, 16 MiB reserved); memory is taken as slots are allocated. */
 export function createSharedBuffer(slotsMax = 262_144): SharedArrayBuffer {
-	const slotBytes = slotWords * Int32Array.BYTES_PER_ELEMENT;
 	return new SharedArrayBuffer(Math.min(slotsMax, 512) * slotBytes, { maxByteLength: slotsMax * slotBytes });
 }
 
@@ -71,7 +80,6 @@ export interface SlotAllocator {
 /** Main thread only. */
 export function createSlotAllocator(buffer: SharedArrayBuffer = createSharedBuffer()): SlotAllocator {
 	const words = viewSharedWords(buffer);
-	const slotBytes = slotWords * Int32Array.BYTES_PER_ELEMENT;
 	const freed: number[] = [];
 	let next = 2 * slotWords;
 	let used = 0;
@@ -136,6 +144,56 @@ export function readWord(words: SharedWords, word: number): number {
 export function retryBudgetLimit(words: SharedWords, breakerSlot: number, priority: "default" | "high", percent: number, concurrencyMin: number): number {
 	const active = Atomics.load(words, breakerWord(breakerSlot, priority, "requests")) + Atomics.load(words, breakerWord(breakerSlot, priority, "pending"));
 	return Math.max(Math.floor((active * percent) / 100), concurrencyMin);
+}
+
+/** What active health checks say of a host; the words of Envoy's admin page. */
+export const healthFlags = {
+	failedActiveHc: 1,
+	degradedActiveHc: 2,
+	/** Was not checked yet, and does not count for its priority until it is. */
+	pendingActiveHc: 4,
+	/** Said itself that it must not be used. */
+	excludedViaImmediateHcFail: 8,
+	activeHcTimeout: 16,
+	/** No endpoint of the cluster any more; goes when a check fails. */
+	pendingDynamicRemoval: 32,
+} as const;
+
+export function readHealthFlags(words: SharedWords, hostSlot: number): number {
+	return hostSlot === noSlot ? 0 : Atomics.load(words, hostSlot + healthFlagsWord);
+}
+
+/** Main thread only. */
+export function writeHealthFlags(words: SharedWords, hostSlot: number, flags: number): void {
+	if (hostSlot === noSlot) return;
+	if (Atomics.exchange(words, hostSlot + healthFlagsWord, flags) !== flags) Atomics.add(words, ejectionGenerationWord, 1);
+}
+
+export function markConnected(words: SharedWords, breakerSlot: number): void {
+	if (Atomics.load(words, breakerSlot + everConnectedWord) === 0) Atomics.store(words, breakerSlot + everConnectedWord, 1);
+}
+
+export function wasEverConnected(words: SharedWords, breakerSlot: number): boolean {
+	return Atomics.load(words, breakerSlot + everConnectedWord) !== 0;
+}
+
+/** One more answer of this host's. `local`: whether the connection could be made, rather than what was answered. */
+export function countOutcome(words: SharedWords, hostSlot: number, isGood: boolean, local: boolean): void {
+	const word = hostSlot + (local ? localRequestsSeenWord : requestsSeenWord);
+	Atomics.add(words, word, 1);
+	if (isGood) Atomics.add(words, word + 1, 1);
+}
+
+/** What was counted since the last call. */
+export function takeOutcomes(words: SharedWords, hostSlot: number, local: boolean): { readonly total: number; readonly good: number } {
+	const word = hostSlot + (local ? localRequestsSeenWord : requestsSeenWord);
+	const good = Atomics.exchange(words, word + 1, 0);
+	return { total: Math.max(good, Atomics.exchange(words, word, 0)), good };
+}
+
+/** Connections to this host over all workers (`per_host_thresholds`). */
+export function hostConnectionsOf(hostSlot: number): number {
+	return hostSlot + hostConnectionsWord;
 }
 
 export function isEjected(words: SharedWords, hostSlot: number): boolean {

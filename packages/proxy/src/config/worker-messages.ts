@@ -3,6 +3,7 @@
  * `postMessage`. The main thread owns configuration and decisions; a worker owns connections.
  */
 import type { StatsDump } from "../data/stats/registry.ts";
+import type { ProbeResult } from "./health-check.ts";
 import type { ConfigUpdate, NodeInfo } from "./runtime-config.ts";
 
 /** Given as `workerData` when the worker starts. */
@@ -32,6 +33,9 @@ export interface WorkerOptions {
 export type ToWorker =
 	| { readonly kind: "update"; readonly update: ConfigUpdate }
 	| { readonly kind: "scrape"; readonly id: number }
+	| { readonly kind: "probe"; readonly id: number; readonly cluster: string; readonly address: string }
+	/** The host failed its active health checks just now. */
+	| { readonly kind: "hostFailed"; readonly cluster: string; readonly address: string }
 	/** `untilIdle`: the process ends: quiet connections are closed at once, and it is over as soon as nothing is under way. */
 	| { readonly kind: "drain"; readonly graceful: boolean; readonly inboundOnly: boolean; readonly deadlineMs: number; readonly untilIdle?: boolean }
 	| { readonly kind: "stop" }
@@ -53,6 +57,9 @@ export type FromWorker =
 	/** Sent once the update is in force: new requests use it, and its new listeners are bound. */
 	| { readonly kind: "updated"; readonly id: number; readonly errors: readonly ResourceError[] }
 	| { readonly kind: "scraped"; readonly id: number; readonly stats: StatsDump }
+	| { readonly kind: "probed"; readonly id: number; readonly result: ProbeResult }
+	/** An answer of this host's said that it must not be used. */
+	| { readonly kind: "immediateFail"; readonly cluster: string; readonly hostSlot: number }
 	| { readonly kind: "eject"; readonly cluster: string; readonly hostSlot: number; readonly reason: EjectReason }
 	| { readonly kind: "log"; readonly level: string; readonly message: string; readonly fields: Readonly<Record<string, unknown>> }
 	| { readonly kind: "drained" }

@@ -3,7 +3,7 @@ import { OutboundQueue } from "../data/http2/outbound.ts";
 import type { Transport } from "../data/transport/connection.ts";
 import { createTimerWheel, type TimerWheel } from "../data/transport/timers.ts";
 import { createTransport } from "../data/transport/transport.ts";
-import { type Lookup, systemLookup } from "../main/dns.ts";
+import { type Lookup, systemLookup } from "../data/dns/lookup.ts";
 
 /** What all gRPC channels of one thread share. */
 export interface GrpcEnvironment {

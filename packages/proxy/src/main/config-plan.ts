@@ -1,5 +1,5 @@
 import type { DecodedCluster } from "../config/decode/index.ts";
-import type { ClusterHosts, Listener, RouteTable, Secret } from "../config/runtime-config.ts";
+import type { Cluster, ClusterHosts, Listener, RouteTable, Secret } from "../config/runtime-config.ts";
 import { type HostsOfTable, withHosts } from "./discovered-hosts.ts";
 import { referencesOfCluster, referencesOfListener, referencesOfRoutes } from "./references.ts";
 
@@ -39,13 +39,17 @@ export interface Plan {
 
 /**
  * Make before break (xDS "eventual consistency considerations"): a cluster comes into force with its endpoints and secrets,
- * a route table when none of its clusters is still warming, a listener with its routes and secrets. Until then the old
+ * a route table when none of its clusters is still warming (its hosts not looked at once by its health checks, too), a listener with its routes and secrets. Until then the old
  * version serves on. What is gone goes only when nothing in force points to it any more. Pure.
  */
-export function planNext(wanted: Wanted, inForce: InForce): Plan {
+export function planNext(wanted: Wanted, inForce: InForce, isUnchecked: (cluster: Cluster) => boolean = () => false): Plan {
 	const waiting = new Map<string, string>();
 	const { clusters, hosts } = planClusters(wanted, inForce, waiting);
-	const warming = (name: string) => wanted.clusters.has(name) && !clusters.has(name);
+	const warming = (name: string) => {
+		const decoded = clusters.get(name);
+		return decoded === undefined ? wanted.clusters.has(name) : isUnchecked(decoded.cluster);
+	};
+	for (const { cluster } of clusters.values()) if (isUnchecked(cluster)) waiting.set(`cluster ${cluster.name}`, "its first health checks");
 	const routes = new Map(wanted.routes);
 	for (const [name, shell] of wanted.routes) {
 		const table = wholeTable(shell, wanted);

@@ -26,7 +26,16 @@ export interface ConfigStoreOptions {
 	/** Sends an update to every worker; resolves once all have it in force, with what they could not do. */
 	readonly send: (update: ConfigUpdate) => Promise<readonly ResourceError[]>;
 	readonly allocator: SlotAllocator;
+	/** Active health checks: they see each update before the workers do and after, and may keep hosts that are gone. */
+	readonly health?: HealthHooks;
 	readonly logger: Logger;
+}
+
+export interface HealthHooks {
+	prepare(update: ConfigUpdate): void;
+	follow(update: ConfigUpdate): void;
+	retain(cluster: Cluster, next: ClusterHosts, before: ClusterHosts | undefined): ClusterHosts;
+	isWarm(cluster: string): boolean;
 }
 
 interface MutableWanted {
@@ -62,6 +71,8 @@ export class ConfigStore {
 	/** With slots, as the workers have them. */
 	readonly #clusters = new Map<string, Cluster>();
 	readonly #hosts = new Map<string, ClusterHosts>();
+	/** Clusters whose hosts are to be decided about anew. */
+	readonly #stale = new Set<string>();
 	#waiting: ReadonlyMap<string, string> = new Map();
 	#running: Promise<readonly ResourceError[]> | undefined;
 	#queued: Promise<readonly ResourceError[]> | undefined;
@@ -140,15 +151,27 @@ export class ConfigStore {
 		return this.#queued;
 	}
 
+	/** Decides anew who the hosts of a cluster are. */
+	refreshHosts(cluster: string): void {
+		this.#stale.add(cluster);
+		void this.apply({});
+	}
+
 	async #commit(): Promise<readonly ResourceError[]> {
 		const before = this.#inForce;
-		const { next, waiting } = planNext(this.#wanted, before);
+		const { next, waiting } = planNext(
+			this.#wanted,
+			before,
+			({ name, healthChecks }) => healthChecks.length > 0 && this.#options.health?.isWarm(name) === false,
+		);
 		this.#waiting = waiting;
 		const unused: number[] = [];
 		const update = this.#diff(before, next, unused);
 		this.#inForce = next;
 		if (isEmpty(update)) return [];
+		this.#options.health?.prepare(update);
 		const errors = await this.#options.send(update);
+		this.#options.health?.follow(update);
 		this.#slots.free(unused);
 		for (const { resource, message } of errors) this.#options.logger.warn("a worker refused a resource", { resource, message });
 		this.#acknowledged = next;
@@ -159,8 +182,10 @@ export class ConfigStore {
 		const clusters = changes(before.clusters, next.clusters);
 		const hosts: ClusterHosts[] = [];
 		for (const [name, own] of next.hosts) {
-			if (before.hosts.get(name) === own) continue;
-			const placed = this.#slots.withHostSlots(own);
+			if (before.hosts.get(name) === own && !this.#stale.delete(name)) continue;
+			const cluster = next.clusters.get(name)?.cluster;
+			const kept = cluster && this.#options.health?.retain(cluster, own, this.#hosts.get(name));
+			const placed = this.#slots.withHostSlots(kept ?? own);
 			unused.push(...placed.unused);
 			this.#hosts.set(name, placed.hosts);
 			hosts.push(placed.hosts);

@@ -1,18 +1,8 @@
-import { lookup as nodeLookup } from "node:dns/promises";
 import { isIP } from "node:net";
 import type { Clock, Logger } from "@weft/runtime";
 import type { DecodedCluster, DnsOptions } from "../config/decode/index.ts";
 import type { ClusterHosts, Host, LocalityHosts } from "../config/runtime-config.ts";
-
-export interface ResolvedAddress {
-	readonly address: string;
-	readonly family: number;
-}
-
-/** All addresses of a name, in the resolver's order. Rejects when there are none. */
-export type Lookup = (name: string) => Promise<readonly ResolvedAddress[]>;
-
-export const systemLookup: Lookup = (name) => nodeLookup(name, { all: true, order: "verbatim" });
+import { chooseFamily, type Lookup, type ResolvedAddress } from "../data/dns/lookup.ts";
 
 export interface DnsOptionsOfRun {
 	readonly lookup: Lookup;
@@ -102,23 +92,6 @@ export class DnsResolver {
 	async #turn(): Promise<void> {
 		if (this.#active >= lookupsMax) await new Promise<void>((resolve) => void this.#queue.push(resolve));
 		this.#active++;
-	}
-}
-
-/** Envoy's dns_lookup_family. AUTO prefers v6, V4_PREFERRED the other, and neither mixes them; ALL gives both. */
-export function chooseFamily(addresses: readonly ResolvedAddress[], family: DnsOptions["family"]): readonly ResolvedAddress[] {
-	const of = (n: number) => addresses.filter((address) => address.family === n);
-	switch (family) {
-		case "v4":
-			return of(4);
-		case "v6":
-			return of(6);
-		case "auto":
-			return of(6).length > 0 ? of(6) : of(4);
-		case "v4Preferred":
-			return of(4).length > 0 ? of(4) : of(6);
-		case "all":
-			return addresses;
 	}
 }
 

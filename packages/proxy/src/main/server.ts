@@ -20,9 +20,11 @@ import type { AdminContext, AdminReply } from "./admin/routes.ts";
 import { startAdmin } from "./admin/server.ts";
 import { showPrometheus } from "./admin/stats.ts";
 import { ConfigStore } from "./config-store.ts";
-import { DnsResolver, systemLookup } from "./dns.ts";
+import { systemLookup } from "../data/dns/lookup.ts";
+import { DnsResolver } from "./dns.ts";
 import { followSecretFiles } from "./file-secrets.ts";
 import { transportKind } from "../data/transport/transport.ts";
+import { HealthManager } from "./health/health-manager.ts";
 import { trimMemory } from "./memory.ts";
 import type { OnTrustRoots } from "./trust-updates.ts";
 import { OutlierManager } from "./outlier-manager.ts";
@@ -142,6 +144,7 @@ interface Core {
 	readonly pool: WorkerPool;
 	readonly store: ConfigStore;
 	readonly outliers: OutlierManager;
+	readonly health: HealthManager;
 	readonly dns: DnsResolver;
 	/** Listeners of the static configuration that a worker could not open. */
 	readonly refused: readonly ResourceError[];
@@ -165,7 +168,23 @@ function createCore(options: ServerOptions): Core {
 		refused.push(...errors.filter(({ resource }) => config.listeners.some(({ value }) => value.name === resource)));
 		return errors;
 	};
-	const store = new ConfigStore({ send, allocator, logger });
+	const abort = new AbortController();
+	const health = new HealthManager(
+		{
+			words: viewSharedWords(allocator.buffer),
+			clusterOf: (name) => store.clusterOf(name),
+			probe: (cluster, address, timeoutMs) => pool.probe(cluster, address, timeoutMs),
+			onWarm: () => void store.apply({}),
+			onHostsStale: (cluster) => store.refreshHosts(cluster),
+			onFailed: (cluster, address) => pool.broadcast({ kind: "hostFailed", cluster, address }),
+			onGoodCheck: (cluster, hostSlot) => outliers.onGoodCheck(cluster, hostSlot),
+			clock,
+			random,
+			logger,
+		},
+		abort.signal,
+	);
+	const store = new ConfigStore({ send, allocator, health, logger });
 	const outliers = new OutlierManager({
 		words: viewSharedWords(allocator.buffer),
 		clusterOf: (name) => store.clusterOf(name),
@@ -178,11 +197,12 @@ function createCore(options: ServerOptions): Core {
 	const onHosts = (hosts: ClusterHosts) => void store.apply({ resolved: { upsert: [hosts], remove: [] } });
 	const receive = (message: FromWorker) => {
 		if (message.kind === "eject") outliers.eject(message);
+		else if (message.kind === "immediateFail") health.failImmediately(message.cluster, message.hostSlot);
 		else if (message.kind === "listening") state.listening(message.listener, message.address);
 		else if (message.kind === "listenerError") logger.error("listener could not be opened", { listener: message.listener, error: message.message });
 	};
 	const dns = new DnsResolver({ lookup: systemLookup, clock, logger, onHosts });
-	return { abort: new AbortController(), state, records: new ResourceRecords(), pool, store, outliers, dns, refused };
+	return { abort, state, records: new ResourceRecords(), pool, store, outliers, health, dns, refused };
 }
 
 /** Where configuration comes from beside the bootstrap: DNS, secret files, the control plane. */
@@ -258,11 +278,21 @@ function applyNames({ resources }: XdsUpdate, onNames: ServerOptions["onNames"])
 
 const vhdsFeature = "weft.xds.vhds";
 
+/** What control planes ask about before they rely on it. */
+const extensions = [
+	{ name: "envoy.clusters.dynamic_forward_proxy", category: "envoy.clusters" },
+	{ name: "envoy.filters.http.dynamic_forward_proxy", category: "envoy.filters.http" },
+	{ name: "envoy.filters.network.sni_dynamic_forward_proxy", category: "envoy.filters.network" },
+	{ name: "istio.alpn", category: "envoy.filters.http" },
+	{ name: "istio.stats", category: "envoy.filters.http" },
+	{ name: "istio.peer_metadata", category: "envoy.filters.http" },
+];
+
 function nodeOf({ config, version }: ServerOptions): Node {
 	const { id, cluster } = config.node;
 	// Virtual hosts one by one, from a Pilot that knows the word; to any other it says nothing.
 	const clientFeatures = [...(config.message.node?.clientFeatures ?? []), vhdsFeature];
-	return Node.fromPartial({ ...config.message.node, id, cluster, userAgentName: "weft-proxy", userAgentVersion: version, clientFeatures });
+	return Node.fromPartial({ ...config.message.node, id, cluster, userAgentName: "weft-proxy", userAgentVersion: version, clientFeatures, extensions });
 }
 
 /** Names may take a while to resolve; beyond this the rest is served without what waits for them. */
@@ -321,8 +351,8 @@ function recordStatic(records: ResourceRecords, config: BootstrapConfig, nowMs: 
 	for (const { message } of config.secrets) records.set("sds", staticRecord("sds", message.name, SecretMessage.encode(message).finish(), nowMs));
 }
 
-function adminContext(options: ServerOptions, { pool, store, records, state, outliers }: Core): AdminContext {
+function adminContext(options: ServerOptions, { pool, store, records, state, outliers, health }: Core): AdminContext {
 	const { message, node } = options.config;
 	const { clock, logger, version, concurrency, onQuit } = options;
-	return { pool, store, records, state, outliers, bootstrap: Bootstrap.encode(message).finish(), node, version, concurrency, clock, logger, onQuit };
+	return { pool, store, records, state, outliers, health, bootstrap: Bootstrap.encode(message).finish(), node, version, concurrency, clock, logger, onQuit };
 }

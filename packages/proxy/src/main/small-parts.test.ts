@@ -4,9 +4,11 @@ import { createLogger, systemClock } from "@weft/runtime";
 import type { Cluster, ClusterHosts } from "../config/runtime-config.ts";
 import { countFailure, createSlotAllocator, isEjected, viewSharedWords } from "../config/shared-state.ts";
 import { defaultConcurrency } from "./concurrency.ts";
-import { chooseFamily, expandHosts } from "./dns.ts";
+import { chooseFamily } from "../data/dns/lookup.ts";
+import { expandHosts } from "./dns.ts";
 import { FakeWorker } from "./fake-worker.ts";
 import { parseFlags } from "./flags.ts";
+import { outlierDetection } from "../data/lb/test-hosts.ts";
 import { OutlierManager } from "./outlier-manager.ts";
 import { parseSidecarFlags } from "./sidecar-flags.ts";
 import { type WorkerEvents, WorkerPool } from "./worker-pool.ts";
@@ -59,6 +61,7 @@ const host = (address: string, slot = 0) =>
 		hostname: "",
 		weight: 1,
 		health: "healthy",
+		healthCheck: undefined,
 		transportMatch: {},
 		lbMetadata: {},
 		istioWorkload: undefined,
@@ -99,13 +102,8 @@ describe("the outlier manager", () => {
 		const words = viewSharedWords(allocator.buffer);
 		const slots = [allocator.allocate(), allocator.allocate()];
 		const outlier = {
-			consecutive5xx: 5,
-			enforcingConsecutive5xx: 100,
-			consecutiveGatewayFailure: 5,
+			...outlierDetection,
 			enforcingConsecutiveGatewayFailure: 0,
-			splitExternalLocalOrigin: false,
-			consecutiveLocalOriginFailure: 5,
-			enforcingLocalOriginFailure: 100,
 			intervalMs: 1000,
 			baseEjectionMs: 5000,
 			maxEjectionMs: 300_000,

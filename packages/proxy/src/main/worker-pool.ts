@@ -1,4 +1,5 @@
 import type { Logger } from "@weft/runtime";
+import type { ProbeResult } from "../config/health-check.ts";
 import type { ConfigUpdate } from "../config/runtime-config.ts";
 import type { FromWorker, ResourceError, ToWorker } from "../config/worker-messages.ts";
 import type { StatsDump } from "../data/stats/registry.ts";
@@ -32,17 +33,21 @@ interface Member {
 	/** What is asked of it, by id. */
 	readonly updates: Map<number, (errors: readonly ResourceError[]) => void>;
 	readonly scrapes: Map<number, (stats: StatsDump | undefined) => void>;
+	readonly probes: Map<number, (result: ProbeResult) => void>;
 	drained: (() => void) | undefined;
 }
 
 /** A scrape that a stuck worker does not answer is given up. */
 const scrapeTimeoutMs = 2_000;
+/** Beyond a probe's own timeout. */
+const probeGraceMs = 2_000;
 
 /** The worker threads: asks all, gathers their answers, replaces those that die. */
 export class WorkerPool {
 	readonly #options: WorkerPoolOptions;
 	readonly #members: Member[] = [];
 	#nextScrape = 1;
+	#nextProbe = 1;
 	#stopping = false;
 
 	constructor(options: WorkerPoolOptions) {
@@ -68,6 +73,7 @@ export class WorkerPool {
 			ready: Promise.withResolvers(),
 			updates: new Map(),
 			scrapes: new Map(),
+			probes: new Map(),
 			drained: undefined,
 		};
 		return member;
@@ -83,6 +89,9 @@ export class WorkerPool {
 			case "scraped":
 				member.scrapes.get(message.id)?.(message.stats);
 				return void member.scrapes.delete(message.id);
+			case "probed":
+				member.probes.get(message.id)?.(message.result);
+				return void member.probes.delete(message.id);
 			case "drained":
 				return member.drained?.();
 			case "log":
@@ -101,6 +110,7 @@ export class WorkerPool {
 	#replace(index: number, member: Member, reason: string): void {
 		for (const done of member.updates.values()) done([]);
 		for (const done of member.scrapes.values()) done(undefined);
+		for (const done of member.probes.values()) done({ kind: "unknown" });
 		member.drained?.();
 		if (this.#stopping) return;
 		this.#options.logger.error("a worker ended and is replaced", { worker: index, reason });
@@ -143,6 +153,21 @@ export class WorkerPool {
 			}),
 		);
 		return answers.filter((stats) => stats !== undefined);
+	}
+
+	/** Has the first worker look at a host, as the cluster's health check says; `unknown` when it does not answer. */
+	async probe(cluster: string, address: string, timeoutMs: number): Promise<ProbeResult> {
+		const [member] = this.#members;
+		if (member === undefined) return { kind: "unknown" };
+		const id = this.#nextProbe++;
+		const { promise, resolve } = Promise.withResolvers<ProbeResult>();
+		const timer = setTimeout(() => {
+			member.probes.delete(id);
+			resolve({ kind: "unknown" });
+		}, timeoutMs + probeGraceMs);
+		member.probes.set(id, resolve);
+		member.port.post({ kind: "probe", id, cluster, address });
+		return promise.finally(() => clearTimeout(timer));
 	}
 
 	broadcast(message: ToWorker): void {

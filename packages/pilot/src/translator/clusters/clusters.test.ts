@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { unpackAny } from "@weft/xds";
-import { Cluster, Cluster_DiscoveryType } from "@weft/xds/generated/envoy/config/cluster/v3/cluster.ts";
+import { Cluster, Cluster_DiscoveryType, Cluster_LbPolicy } from "@weft/xds/generated/envoy/config/cluster/v3/cluster.ts";
 import { ClusterLoadAssignment } from "@weft/xds/generated/envoy/config/endpoint/v3/endpoint.ts";
 import { UpstreamTlsContext } from "@weft/xds/generated/envoy/extensions/transport_sockets/tls/v3/tls.ts";
 import { HttpProtocolOptions } from "@weft/xds/generated/envoy/extensions/upstreams/http/v3/http_protocol_options.ts";
@@ -206,4 +206,22 @@ test("a gateway has no inbound and no passthrough clusters", () => {
 	const { push, node } = contextOf(createTestMesh().apply(web));
 	const names = [...translate(push, { ...node, kind: "router", name: "web-1" }).cds.resources.keys()];
 	assert.deepEqual(names, ["BlackHoleCluster", name, "outbound|90||web.default.svc.cluster.local"]);
+});
+
+test("Weft's annotations on a DestinationRule: ejection by a rate, and a balancer that a stock Envoy knows nothing of", () => {
+	const annotated = (annotations: string, policy: string) => rule(policy).replace("namespace: default}", `namespace: default, annotations: {${annotations}}}`);
+	const rate = `weft.dev/outlier-failure-percentage: "percent=40, requests=20, window=5s"`;
+	const alone = clusters(`${web}${annotated(rate, "{loadBalancer: {simple: RANDOM}}")}`).get(name);
+	const { outlierDetection: outlier } = alone ?? {};
+	assert.deepEqual(
+		[outlier?.failurePercentageThreshold, outlier?.failurePercentageRequestVolume, outlier?.failurePercentageMinimumHosts, outlier?.enforcingFailurePercentage],
+		[40, 20, 1, 100],
+	);
+	assert.deepEqual([outlier?.interval?.seconds, outlier?.enforcingConsecutive5xx, outlier?.maxEjectionPercent], [5n, 0, 100]);
+	assert.equal(alone?.commonLbConfig?.healthyPanicThreshold?.value, 0);
+	const both = clusters(`${web}${annotated(rate, "{outlierDetection: {consecutive5xxErrors: 3, maxEjectionPercent: 30}}")}`).get(name)?.outlierDetection;
+	assert.deepEqual([both?.consecutive5xx, both?.maxEjectionPercent, both?.failurePercentageThreshold, both?.interval?.seconds], [3, 30, 40, 5n]);
+	const balanced = clusters(`${web}${annotated("weft.dev/load-balancer: peak-ewma", "{loadBalancer: {simple: RANDOM}}")}`).get(name);
+	assert.deepEqual(balanced?.metadata?.filterMetadata["weft.dev"], { load_balancer: "peak-ewma", requests: 9 });
+	assert.equal(balanced?.lbPolicy, Cluster_LbPolicy.LEAST_REQUEST);
 });

@@ -1,5 +1,5 @@
-import type { ConnectionPoolSettings, OutlierDetection, TcpKeepalive, TrafficPolicy } from "@weft/api";
-import { durationOf } from "../routes/values.ts";
+import type { ConnectionPoolSettings, OutlierDetection, OutlierFailurePercentage, TcpKeepalive, TrafficPolicy } from "@weft/api";
+import { durationOf, durationOfMs } from "../routes/values.ts";
 
 /** No limit, as Istio has it: breakers act only where a rule sets them. */
 const unlimited = 4_294_967_295;
@@ -42,6 +42,21 @@ export function commonHttpOptions(pool: ConnectionPoolSettings | undefined): obj
 		...(idleTimeout && { idleTimeout }),
 		...(maxConnectionDuration && { maxConnectionDuration }),
 		...(maxRequestsPerConnection !== undefined && { maxRequestsPerConnection }),
+	};
+}
+
+/**
+ * `weft.dev/outlier-failure-percentage`, over what the rule's outlierDetection says. Without one, rates alone eject: a single host
+ * is enough to be judged, and all may be ejected.
+ */
+export function failurePercentage({ percent, requests, windowMs }: OutlierFailurePercentage, settings: OutlierDetection | undefined): object {
+	return {
+		...(settings === undefined ? { enforcingSuccessRate: 0, enforcingConsecutive5xx: 0, maxEjectionPercent: 100 } : outlierDetection(settings)),
+		failurePercentageThreshold: percent,
+		failurePercentageRequestVolume: requests,
+		failurePercentageMinimumHosts: 1,
+		enforcingFailurePercentage: 100,
+		...(windowMs !== undefined && { interval: durationOfMs(windowMs) }),
 	};
 }
 

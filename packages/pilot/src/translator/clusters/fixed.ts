@@ -1,3 +1,4 @@
+import type { OwnLoadBalancer } from "@weft/api";
 import { Cluster, Cluster_DiscoveryType, Cluster_LbPolicy } from "@weft/xds/generated/envoy/config/cluster/v3/cluster.ts";
 import { HttpProtocolOptions } from "@weft/xds/generated/envoy/extensions/upstreams/http/v3/http_protocol_options.ts";
 import { TypedStruct } from "@weft/xds/generated/udpa/type/v1/typed_struct.ts";
@@ -26,10 +27,11 @@ export interface ServiceMetadata {
 	readonly external: boolean;
 	/** "false" keeps istio.alpn from overriding the ALPN of TLS that the mesh does not own. */
 	readonly alpnOverride: boolean;
+	readonly loadBalancer?: OwnLoadBalancer | undefined;
 }
 
 /** metadata.filter_metadata.istio: whose cluster this is, for telemetry and for people. */
-export function serviceMetadata({ service, rule, subset, external, alpnOverride }: ServiceMetadata): object {
+export function serviceMetadata({ service, rule, subset, external, alpnOverride, loadBalancer }: ServiceMetadata): object {
 	return {
 		filterMetadata: {
 			istio: {
@@ -39,6 +41,8 @@ export function serviceMetadata({ service, rule, subset, external, alpnOverride 
 				...(external && { external: true }),
 				...(alpnOverride && { alpn_override: "false" }),
 			},
+			// Only weft-proxy looks here: others balance as the cluster's own policy says.
+			...(loadBalancer && { "weft.dev": { load_balancer: loadBalancer.name, requests: loadBalancer.requests } }),
 		},
 	};
 }

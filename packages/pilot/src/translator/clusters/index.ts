@@ -6,7 +6,7 @@ import type { DestinationRule, Mesh, PushSnapshot, Scope } from "../../model/pus
 import { entryEndpoint } from "../../model/entry-endpoints.ts";
 import type { Endpoint, Service, ServicePort } from "../../model/service.ts";
 import type { EncodedResource, ProxyContext } from "../context.ts";
-import { dnsLookupFamily } from "../dynamic-dns.ts";
+import { dnsLookupFamily, resolvesUnknownHosts } from "../dynamic-dns.ts";
 import { encodeResource, stats } from "../encode.ts";
 import { buildAssignment, placeKey, placeReads } from "../endpoints/assignment.ts";
 import { placeOf } from "../endpoints/assignments.ts";
@@ -63,7 +63,7 @@ export function buildOutboundClusters({ push, scope, node }: ProxyContext, sni: 
 /** Gateways forward nothing unknown, hence no passthrough. */
 function fixedClusters(mesh: Mesh, node: ProxyNode): readonly EncodedResource[] {
 	const family = dnsLookupFamily(node);
-	const dynamic = node.dynamicForwardProxy && mesh.outboundTrafficPolicy === "ALLOW_ANY_DYNAMIC_DNS";
+	const dynamic = resolvesUnknownHosts(node) || (node.dynamicForwardProxy && mesh.outboundTrafficPolicy === "ALLOW_ANY_DYNAMIC_DNS");
 	return fixed.get([mesh], `${node.kind} ${node.istioExtensions} ${sourceFamilyOf(node)} ${dynamic ? family : ""}`, () => {
 		if (node.kind === "router") return [encode(buildBlackHoleCluster(mesh))];
 		const inbound = buildInboundPassthroughCluster(mesh, sourceFamilyOf(node));

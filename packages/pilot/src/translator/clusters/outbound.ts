@@ -8,7 +8,7 @@ import type { Service, ServicePort } from "../../model/service.ts";
 import { dynamicForwardProxyCluster } from "../dynamic-dns.ts";
 import { ads } from "../listeners/config-source.ts";
 import { durationOf, durationOfMs, packed } from "../routes/values.ts";
-import { circuitBreakers, outlierDetection, upstreamConnectionOptions } from "./connection-pool.ts";
+import { circuitBreakers, failurePercentage, outlierDetection, upstreamConnectionOptions } from "./connection-pool.ts";
 import type { DiscoveryType } from "./discovery-type.ts";
 import { metadataExchange, serviceMetadata } from "./fixed.ts";
 import { loadBalancer, localitySetting, weighsLocalities } from "./load-balancer.ts";
@@ -61,14 +61,27 @@ export function buildOutboundCluster(input: OutboundClusterInput): Cluster {
 		circuitBreakers: circuitBreakers(pool, policy.retryBudget),
 		commonLbConfig: commonLbConfig(input),
 		...discovery(input, name),
-		...(type === undefined ? { lbPolicy: Cluster_LbPolicy.CLUSTER_PROVIDED } : loadBalancer(policy.loadBalancer, type)),
-		...(policy.outlierDetection && { outlierDetection: outlierDetection(policy.outlierDetection) }),
+		...(type === undefined ? { lbPolicy: Cluster_LbPolicy.CLUSTER_PROVIDED } : loadBalancer(rule?.ownLoadBalancer ? undefined : policy.loadBalancer, type)),
+		...outliers(input),
 		...(connectionOptions && { upstreamConnectionOptions: connectionOptions }),
 		...(options && { typedExtensionProtocolOptions: options }),
 		...(input.istioExtensions && { filters: [metadataExchange] }),
-		metadata: serviceMetadata({ service, rule, subset: subset?.name, alpnOverride: originates(policy.tls), external: service.meshExternal }),
+		metadata: serviceMetadata({
+			service,
+			rule,
+			subset: subset?.name,
+			alpnOverride: originates(policy.tls),
+			external: service.meshExternal,
+			loadBalancer: type === undefined || type === Cluster_DiscoveryType.ORIGINAL_DST ? undefined : rule?.ownLoadBalancer,
+		}),
 		...(input.sni ? {} : sockets(input)),
 	});
+}
+
+function outliers({ rule, policy }: OutboundClusterInput): object {
+	const rate = rule?.failurePercentage;
+	if (rate !== undefined) return { outlierDetection: failurePercentage(rate, policy.outlierDetection) };
+	return policy.outlierDetection === undefined ? {} : { outlierDetection: outlierDetection(policy.outlierDetection) };
 }
 
 function httpInput({ port, policy, mesh }: OutboundClusterInput) {
@@ -98,11 +111,11 @@ function sockets(input: OutboundClusterInput): object {
 }
 
 /** Ejection must never leave a client without hosts unless the user asked for a threshold: panic mode is off (0 %). */
-function commonLbConfig({ policy, service, mesh }: OutboundClusterInput): object {
+function commonLbConfig({ policy, rule, service, mesh }: OutboundClusterInput): object {
 	const locality = localitySetting(policy.loadBalancer?.localityLbSetting, service, mesh.config.localityLbSetting);
 	const outlier = policy.outlierDetection;
 	return {
-		...((outlier || locality?.force) && { healthyPanicThreshold: { value: outlier?.minHealthPercent ?? 0 } }),
+		...((outlier || rule?.failurePercentage || locality?.force) && { healthyPanicThreshold: { value: outlier?.minHealthPercent ?? 0 } }),
 		...(weighsLocalities(locality, outlier !== undefined) && { localityWeightedLbConfig: {} }),
 	};
 }

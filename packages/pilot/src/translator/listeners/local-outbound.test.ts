@@ -87,7 +87,7 @@ describe("listeners in local mode", () => {
 		const table = routeTable(context, "http_proxy");
 		const domains = new Map(table.virtualHosts.map((host) => [host.name, host.domains]));
 		assert.deepEqual([...domains.keys()].sort(), [
-			"block_all",
+			"allow_any",
 			"client.default.svc.cluster.local:8000",
 			"reviews.default.svc.cluster.local:9080",
 			"web.default.svc.cluster.local:80",

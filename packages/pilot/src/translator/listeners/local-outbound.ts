@@ -1,5 +1,7 @@
 import type { Listener } from "@weft/xds/generated/envoy/config/listener/v3/listener.ts";
 import type { ProxyContext } from "../context.ts";
+import { resolvesUnknownHosts } from "../dynamic-dns.ts";
+import { allowAnyDynamicDnsCluster } from "../routes/cluster-name.ts";
 import { egressListenerFor, httpProxyRouteName } from "../routes/route-table.ts";
 import { virtualServiceIndex } from "../routes/virtual-service-index.ts";
 import { parseSocketAddress, type SocketAddressValue } from "./addresses.ts";
@@ -22,9 +24,15 @@ export function buildHttpProxyListener(context: ProxyContext, input: ListenerInp
 		routeName: httpProxyRouteName,
 		port: node.httpProxyPort,
 		httpProxy: true,
-		dynamicHosts: dynamicHostsOf(context, scope.services, undefined),
+		dynamicHosts: resolvesUnknownHosts(node)
+			? withUnknown(dynamicHostsOf(context, scope.services, undefined))
+			: dynamicHostsOf(context, scope.services, undefined),
 	});
 	return finishListener({ address, bindToPort: true, chains: [{ kind: "http", match: undefined, filters: [manager] }] }, scope, input);
+}
+
+function withUnknown(hosts: readonly string[]): readonly string[] {
+	return [...new Set([...hosts, allowAnyDynamicDnsCluster])].sort();
 }
 
 /** One bound listener for every service that the local launcher gave an address; those that this proxy may not see are left out. */

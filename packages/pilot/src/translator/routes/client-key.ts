@@ -1,5 +1,6 @@
 import type { EgressListener, Scope, VirtualService } from "../../model/push.ts";
 import type { ProxyContext } from "../context.ts";
+import { resolvesUnknownHosts } from "../dynamic-dns.ts";
 
 /**
  * What routes and listeners read of a node beyond its scope: whether it resolves automatic addresses or what a request names, and the labels that some
@@ -7,7 +8,7 @@ import type { ProxyContext } from "../context.ts";
  */
 export function clientKey({ scope, node }: ProxyContext): string {
 	const labels = sourceLabelKeys(scope).map((key) => [key, node.labels[key] ?? null]);
-	return JSON.stringify([node.dnsCapture, node.dynamicForwardProxy, labels]);
+	return JSON.stringify([node.dnsCapture, node.dynamicForwardProxy, resolvesUnknownHosts(node), labels]);
 }
 
 const keysOfScope = new WeakMap<Scope, readonly string[]>();

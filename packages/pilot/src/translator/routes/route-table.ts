@@ -1,3 +1,4 @@
+import { resolvesUnknownHosts } from "../dynamic-dns.ts";
 import type { EgressListener, Scope, VirtualService } from "../../model/push.ts";
 import { sameItems } from "../../model/reuse.ts";
 import type { Service } from "../../model/service.ts";
@@ -112,7 +113,9 @@ function buildPortTable(context: ProxyContext, egress: EgressListener, name: str
 		encodeVirtualHost({ ...input, host, port, domains: tablePort === 0 ? withPort([host], port) : [host], virtualService, service: undefined }),
 	);
 	// A request to the HTTP proxy was not captured, so it has no original destination to pass it on to: it would come back here.
-	const dynamic = scope.outboundTrafficPolicy.mode === "ALLOW_ANY_DYNAMIC_DNS" && node.dynamicForwardProxy;
+	const { mode, egressProxy } = scope.outboundTrafficPolicy;
+	const isOpenProxy = tablePort === 0 && mode === "ALLOW_ANY" && egressProxy === undefined && resolvesUnknownHosts(node);
+	const dynamic = isOpenProxy || (mode === "ALLOW_ANY_DYNAMIC_DNS" && node.dynamicForwardProxy);
 	const catchAll = tablePort === 0 && !dynamic ? blockAllVirtualHost : catchAllVirtualHost(scope, dynamic);
 	const rest = lonely.some(({ host }) => host === "*") ? [] : [catchAll];
 	const virtualHosts = [...services, ...others, ...rest].filter((bytes) => bytes !== undefined);

@@ -9,6 +9,8 @@ import { type At, durationMsOr, onlySupports, report, under } from "./issues.ts"
 
 export interface ProtocolChoice
 	extends Pick<Cluster, "upstreamProtocol" | "http1" | "http2" | "idleTimeoutMs" | "maxConnectionDurationMs" | "maxRequestsPerConnection"> {
+	/** Whether anything is said of the names that TLS is to use. */
+	readonly hasNameOptions: boolean;
 	readonly autoSni: boolean;
 	readonly autoSanValidation: boolean;
 }
@@ -54,6 +56,7 @@ function decodeOptions(at: At, options: HttpProtocolOptions, message: ClusterMes
 		idleTimeoutMs: durationMsOr(common?.idleTimeout, idleDefaultMs),
 		maxConnectionDurationMs: durationMsOr(common?.maxConnectionDuration, 0),
 		maxRequestsPerConnection: common?.maxRequestsPerConnection ?? message.maxRequestsPerConnection ?? 0,
+		hasNameOptions: names !== undefined,
 		autoSni: names?.autoSni ?? false,
 		autoSanValidation: names?.autoSanValidation ?? false,
 	};
@@ -75,6 +78,7 @@ function decodeOlder(at: At, message: ClusterMessage): ProtocolChoice {
 		idleTimeoutMs: durationMsOr(common?.idleTimeout, idleDefaultMs),
 		maxConnectionDurationMs: durationMsOr(common?.maxConnectionDuration, 0),
 		maxRequestsPerConnection: common?.maxRequestsPerConnection ?? message.maxRequestsPerConnection ?? 0,
+		hasNameOptions: names !== undefined,
 		autoSni: names?.autoSni ?? false,
 		autoSanValidation: names?.autoSanValidation ?? false,
 	};

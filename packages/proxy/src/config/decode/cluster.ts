@@ -4,8 +4,10 @@ import type { Cluster as ClusterMessage } from "@weft/xds/generated/envoy/config
 import type { BreakerLimits, Cluster, ClusterHosts } from "../runtime-config.ts";
 import { openAny } from "./any.ts";
 import { type ProtocolChoice, decodeUpstreamProtocol } from "./cluster-protocol.ts";
+import { decodeDynamicCluster } from "./dynamic-forward-proxy.ts";
 import { decodeHosts } from "./endpoints.ts";
 import type { DecodeEnvironment } from "./environment.ts";
+import { decodeHealthCheck } from "./health-check.ts";
 import { type At, collect, type Decoded, durationMs, durationMsOr, onlySupports, report, under } from "./issues.ts";
 import { decodeLoadBalancer } from "./load-balancer.ts";
 import { decodeOutlier } from "./outlier.ts";
@@ -39,6 +41,7 @@ const supported = [
 	"name",
 	"altStatName",
 	"type",
+	"clusterType",
 	"edsClusterConfig",
 	"connectTimeout",
 	"perConnectionBufferLimitBytes",
@@ -60,12 +63,14 @@ const supported = [
 	"typedDnsResolverConfig",
 	"waitForWarmOnInit",
 	"outlierDetection",
+	"healthChecks",
 	"cleanupInterval",
 	"upstreamBindConfig",
 	"ringHashLbConfig",
 	"maglevLbConfig",
 	"originalDstLbConfig",
 	"leastRequestLbConfig",
+	"lbSubsetConfig",
 	"roundRobinLbConfig",
 	"commonLbConfig",
 	"transportSocket",
@@ -84,7 +89,7 @@ const supported = [
 const thresholdsType = "envoy.config.cluster.v3.CircuitBreakers.Thresholds";
 const thresholdFields = ["priority", "maxConnections", "maxPendingRequests", "maxRequests", "maxRetries", "retryBudget", "trackRemaining"];
 
-// New hosts wait for active health checks alone, which are refused; merging updates is a matter of pace.
+// Merging updates is a matter of pace.
 const commonLbFields = ["healthyPanicThreshold", "localityWeightedLbConfig", "consistentHashingLbConfig", "updateMergeWindow", "ignoreNewHostsUntilFirstHc"];
 
 const bindFields = ["sourceAddress", "freebind", "socketOptions", "extraSourceAddresses", "additionalSourceAddresses"];
@@ -101,14 +106,14 @@ export function decodeCluster(message: ClusterMessage, environment: DecodeEnviro
 
 function decodeClusterFields(at: At, message: ClusterMessage, environment: DecodeEnvironment): DecodedCluster {
 	onlySupports(at, typeName, message, supported);
-	if (message.clusterType !== undefined) report(under(at, "clusterType"), `cluster type ${message.clusterType.name} is not implemented`);
 	checkFilters(at, message);
-	const kind = kinds[message.type ?? 0] ?? "static";
+	const dynamicHosts = decodeDynamicCluster(at, message);
+	const kind = dynamicHosts === undefined ? (kinds[message.type ?? 0] ?? "static") : "dynamicForwardProxy";
 	const hosts = message.loadAssignment && { ...decodeHosts(under(at, "loadAssignment"), message.loadAssignment), cluster: message.name };
 	checkDiscovery(at, message, kind, hosts);
 	const isDns = kind === "strictDns" || kind === "logicalDns";
 	return {
-		cluster: decodeClusterValue(at, message, kind, environment),
+		cluster: { ...decodeClusterValue(at, message, kind, environment), ...(dynamicHosts && { dynamicHosts }) },
 		assignmentName: kind === "eds" ? message.edsClusterConfig?.serviceName || message.name : undefined,
 		hosts: kind === "eds" ? undefined : (hosts ?? { cluster: message.name, overprovisioningFactor: undefined, priorities: [] }),
 		dns: isDns ? decodeDns(message) : undefined,
@@ -128,7 +133,7 @@ function checkDiscovery(at: At, message: ClusterMessage, kind: Cluster["kind"], 
 		if (!provided && message.loadBalancingPolicy === undefined)
 			report(at, `cluster: LB policy is not valid for Cluster type ORIGINAL_DST. Only 'CLUSTER_PROVIDED' is allowed with cluster type 'ORIGINAL_DST'`);
 		if (hosts !== undefined) report(at, "ORIGINAL_DST clusters must have no load assignment configured");
-	} else if (provided) report(at, `cluster: LB policy CLUSTER_PROVIDED requires a cluster type that provides one`);
+	} else if (provided && message.clusterType === undefined) report(at, `cluster: LB policy CLUSTER_PROVIDED requires a cluster type that provides one`);
 	if (kind === "eds" && message.edsClusterConfig === undefined) report(at, "cannot create an EDS cluster without an EDS config");
 	if (kind !== "static") return;
 	// Static clusters do not resolve: a name among them never gets a connection, so it is refused here.
@@ -157,10 +162,14 @@ function checkFilters(at: At, message: ClusterMessage): void {
 function decodeClusterValue(at: At, message: ClusterMessage, kind: Cluster["kind"], environment: DecodeEnvironment): Cluster {
 	const protocol = decodeUpstreamProtocol(at, message);
 	const { autoSni, autoSanValidation } = protocol;
-	const sni = { autoSni, autoSanValidation };
+	// Names come from requests: so do those that certificates are checked for, unless somebody says otherwise.
+	const followsRequests = kind === "dynamicForwardProxy" && !protocol.hasNameOptions;
+	const sni = { autoSni: autoSni || followsRequests, autoSanValidation: autoSanValidation || followsRequests };
 	const thresholds = message.circuitBreakers?.thresholds ?? [];
 	for (const [i, threshold] of thresholds.entries()) onlySupports(under(at, `circuitBreakers.thresholds[${i}]`), thresholdsType, threshold, thresholdFields);
-	if ((message.circuitBreakers?.perHostThresholds.length ?? 0) > 0) report(under(at, "circuitBreakers"), "per_host_thresholds is not implemented");
+	const perHost = message.circuitBreakers?.perHostThresholds ?? [];
+	for (const [i, threshold] of perHost.entries())
+		onlySupports(under(at, `circuitBreakers.perHostThresholds[${i}]`), thresholdsType, threshold, ["priority", "maxConnections"]);
 	const stat = message.altStatName === "" ? message.name : message.altStatName;
 	return {
 		name: message.name,
@@ -169,8 +178,9 @@ function decodeClusterValue(at: At, message: ClusterMessage, kind: Cluster["kind
 		connectTimeoutMs: durationMsOr(message.connectTimeout, 5_000),
 		...decodeLoadBalancer(at, message),
 		...connectionLimits(protocol),
-		breakers: { default: decodeLimits(thresholds, 0), high: decodeLimits(thresholds, 1) },
+		breakers: { default: decodeLimits(thresholds, perHost, 0), high: decodeLimits(thresholds, perHost, 1) },
 		outlier: message.outlierDetection && decodeOutlier(under(at, "outlierDetection"), message.outlierDetection),
+		...decodeHealth(at, message, kind, protocol),
 		...decodeCommonLb(at, message),
 		transportMatches: message.transportSocketMatches.map((match, i) => ({
 			name: match.name,
@@ -185,11 +195,27 @@ function decodeClusterValue(at: At, message: ClusterMessage, kind: Cluster["kind
 	};
 }
 
+type Health = Pick<Cluster, "healthChecks" | "ignoresNewHostsUntilChecked" | "ignoresHealthOnRemoval" | "closesConnectionsOnHealthFailure">;
+
+function decodeHealth(at: At, message: ClusterMessage, kind: Cluster["kind"], { upstreamProtocol }: ProtocolChoice): Health {
+	if (message.healthChecks.length > 1) report(under(at, "healthChecks"), "multiple health checks not supported");
+	if (message.healthChecks.length > 0 && (kind === "originalDst" || kind === "dynamicForwardProxy"))
+		report(under(at, "healthChecks"), "health checks of a cluster without hosts of its own are not implemented");
+	if (upstreamProtocol === "http1" && message.healthChecks.some((check) => check.grpcHealthCheck !== undefined))
+		report(under(at, "healthChecks"), "grpc cluster must support HTTP/2 for gRPC healthchecking");
+	return {
+		healthChecks: message.healthChecks.map((check, i) => decodeHealthCheck(under(at, `healthChecks[${i}]`), check)),
+		ignoresNewHostsUntilChecked: message.commonLbConfig?.ignoreNewHostsUntilFirstHc ?? false,
+		ignoresHealthOnRemoval: message.ignoreHealthOnHostRemoval,
+		closesConnectionsOnHealthFailure: message.closeConnectionsOnHostHealthFailure,
+	};
+}
+
 function connectionLimits({ upstreamProtocol, http1, http2, idleTimeoutMs, maxConnectionDurationMs, maxRequestsPerConnection }: ProtocolChoice) {
 	return { upstreamProtocol, http1, http2, idleTimeoutMs, maxConnectionDurationMs, maxRequestsPerConnection };
 }
 
-function decodeLimits(thresholds: readonly CircuitBreakers_Thresholds[], priority: number): BreakerLimits {
+function decodeLimits(thresholds: readonly CircuitBreakers_Thresholds[], perHost: readonly CircuitBreakers_Thresholds[], priority: number): BreakerLimits {
 	// The first of a priority counts.
 	const found = thresholds.find((threshold) => threshold.priority === priority);
 	const budget = found?.retryBudget;
@@ -197,6 +223,7 @@ function decodeLimits(thresholds: readonly CircuitBreakers_Thresholds[], priorit
 		connectionsMax: found?.maxConnections ?? 1024,
 		pendingRequestsMax: found?.maxPendingRequests ?? 1024,
 		requestsMax: found?.maxRequests ?? 1024,
+		perHostConnectionsMax: perHost.find((threshold) => threshold.priority === priority)?.maxConnections,
 		retriesMax: found?.maxRetries ?? 3,
 		retryBudget: budget && { percent: budget.budgetPercent?.value ?? 20, concurrencyMin: budget.minRetryConcurrency ?? 3 },
 		tracksRemaining: found?.trackRemaining ?? false,

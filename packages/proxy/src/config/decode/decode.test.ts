@@ -37,6 +37,7 @@ describe("a cluster", () => {
 			connectionsMax: 1024,
 			pendingRequestsMax: 1024,
 			requestsMax: 1024,
+			perHostConnectionsMax: undefined,
 			retriesMax: 3,
 			retryBudget: undefined,
 			tracksRemaining: false,
@@ -55,18 +56,35 @@ describe("a cluster", () => {
 		assert.deepEqual(older.value?.cluster.lb, { kind: "maglev", tableSize: 251, useHostname: false, balanceFactor: 0 });
 	});
 
+	const checkTimes = { timeout: "1s", interval: "1s", unhealthyThreshold: 1, healthyThreshold: 1 };
+	const tcpCheck = { ...checkTimes, tcpHealthCheck: {} };
 	const refused = [
 		[
 			"a Maglev table that is no prime",
 			{ lbPolicy: "MAGLEV", maglevLbConfig: { tableSize: 250 } },
 			"The table size of maglev must be a prime number up to 5000011, got 250",
 		],
+		["two active health checks", { healthChecks: [tcpCheck, tcpCheck] }, "healthChecks: multiple health checks not supported"],
 		[
-			"active health checks",
-			{ healthChecks: [{ timeout: "1s", interval: "1s", unhealthyThreshold: 1, healthyThreshold: 1, tcpHealthCheck: {} }] },
-			"healthChecks: health_checks is not implemented",
+			"a health check of a custom kind",
+			{ healthChecks: [{ ...checkTimes, customHealthCheck: { name: "x.y" } }] },
+			"healthChecks[0]: custom health check x.y is not implemented",
 		],
-		["a subset load balancer", { lbSubsetConfig: { subsetSelectors: [{ keys: ["a"] }] } }, "lbSubsetConfig: lb_subset_config is not implemented"],
+		[
+			"a payload that is no hexadecimal",
+			{ healthChecks: [{ ...checkTimes, tcpHealthCheck: { send: { text: "0g" } } }] },
+			"healthChecks[0].tcpHealthCheck.send: invalid hex string '0g'",
+		],
+		[
+			"a range of statuses that ends before it starts",
+			{ healthChecks: [{ ...checkTimes, httpHealthCheck: { path: "/", expectedStatuses: [{ start: "300", end: "200" }] } }] },
+			"healthChecks[0].httpHealthCheck.expectedStatuses[0]: Invalid http status range: expecting start < end, start >= 100 and end <= 600, but found start=300 and end=200",
+		],
+		[
+			"subset keys that fall back on others",
+			{ lbSubsetConfig: { subsetSelectors: [{ keys: ["a"], fallbackPolicy: "KEYS_SUBSET", fallbackKeysSubset: ["b"] }] } },
+			"lbSubsetConfig.subsetSelectors[0]: fallback_keys_subset must be a non-empty proper subset of keys",
+		],
 		[
 			"a limit on connection pools",
 			{ circuitBreakers: { thresholds: [{ maxConnectionPools: 5 }] } },

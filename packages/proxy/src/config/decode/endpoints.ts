@@ -1,8 +1,8 @@
 import { validateConstraints } from "@weft/xds";
 import type { Metadata } from "@weft/xds/generated/envoy/config/core/v3/base.ts";
 import type { ClusterLoadAssignment } from "@weft/xds/generated/envoy/config/endpoint/v3/endpoint.ts";
-import type { LbEndpoint, LocalityLbEndpoints } from "@weft/xds/generated/envoy/config/endpoint/v3/endpoint_components.ts";
-import type { ClusterHosts, Host, LocalityHosts } from "../runtime-config.ts";
+import type { Endpoint_HealthCheckConfig, LbEndpoint, LocalityLbEndpoints } from "@weft/xds/generated/envoy/config/endpoint/v3/endpoint_components.ts";
+import type { ClusterHosts, Host, HostHealthCheck, LocalityHosts } from "../runtime-config.ts";
 import { decodeAddress } from "./address.ts";
 import { type At, collect, type Decoded, onlySupports, report, under } from "./issues.ts";
 
@@ -61,6 +61,7 @@ const healths = ["healthy", "healthy", "unhealthy", "draining", "unhealthy", "de
 function decodeHost(at: At, { endpoint, endpointName, healthStatus, metadata, loadBalancingWeight }: LbEndpoint): Host {
 	if (endpointName !== undefined) report(at, "endpoint_name is not implemented");
 	return {
+		healthCheck: endpoint?.healthCheckConfig && decodeHealthCheckConfig(under(at, "endpoint.healthCheckConfig"), endpoint.healthCheckConfig),
 		address: decodeAddress(under(at, "endpoint.address"), endpoint?.address),
 		hostname: endpoint?.hostname ?? "",
 		weight: loadBalancingWeight ?? 1,
@@ -69,6 +70,15 @@ function decodeHost(at: At, { endpoint, endpointName, healthStatus, metadata, lo
 		lbMetadata: structOf(metadata, "envoy.lb"),
 		istioWorkload: textOf(structOf(metadata, "istio")["workload"]),
 		slot: 0,
+	};
+}
+
+function decodeHealthCheckConfig(at: At, { portValue, hostname, address, disableActiveHealthCheck }: Endpoint_HealthCheckConfig): HostHealthCheck {
+	return {
+		isDisabled: disableActiveHealthCheck,
+		port: portValue,
+		hostname,
+		address: address && decodeAddress(under(at, "address"), address),
 	};
 }
 

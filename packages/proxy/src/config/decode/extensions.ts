@@ -14,6 +14,13 @@ import { HTTPFault } from "@weft/xds/generated/envoy/extensions/filters/http/fau
 import { FilterConfig as GrpcStatsFilterConfig } from "@weft/xds/generated/envoy/extensions/filters/http/grpc_stats/v3/config.ts";
 import { HealthCheck } from "@weft/xds/generated/envoy/extensions/filters/http/health_check/v3/health_check.ts";
 import { Router } from "@weft/xds/generated/envoy/extensions/filters/http/router/v3/router.ts";
+import { ClusterConfig as DynamicClusterConfig } from "@weft/xds/generated/envoy/extensions/clusters/dynamic_forward_proxy/v3/cluster.ts";
+import {
+	FilterConfig as DynamicFilterConfig,
+	PerRouteConfig as DynamicPerRouteConfig,
+} from "@weft/xds/generated/envoy/extensions/filters/http/dynamic_forward_proxy/v3/dynamic_forward_proxy.ts";
+import { FilterConfig as SniDynamicFilterConfig } from "@weft/xds/generated/envoy/extensions/filters/network/sni_dynamic_forward_proxy/v3/sni_dynamic_forward_proxy.ts";
+import { HealthCheckEventFileSink } from "@weft/xds/generated/envoy/extensions/health_check/event_sinks/file/v3/file.ts";
 import { HttpInspector } from "@weft/xds/generated/envoy/extensions/filters/listener/http_inspector/v3/http_inspector.ts";
 import { OriginalDst } from "@weft/xds/generated/envoy/extensions/filters/listener/original_dst/v3/original_dst.ts";
 import { OriginalSrc } from "@weft/xds/generated/envoy/extensions/filters/listener/original_src/v3/original_src.ts";
@@ -132,6 +139,11 @@ const implemented: Readonly<Record<string, MessageFns>> = {
 	"envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager": HttpConnectionManager,
 	"envoy.extensions.filters.network.sni_cluster.v3.SniCluster": SniCluster,
 	"envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy": TcpProxy,
+	"envoy.extensions.clusters.dynamic_forward_proxy.v3.ClusterConfig": DynamicClusterConfig,
+	"envoy.extensions.filters.http.dynamic_forward_proxy.v3.FilterConfig": DynamicFilterConfig,
+	"envoy.extensions.filters.http.dynamic_forward_proxy.v3.PerRouteConfig": DynamicPerRouteConfig,
+	"envoy.extensions.filters.network.sni_dynamic_forward_proxy.v3.FilterConfig": SniDynamicFilterConfig,
+	"envoy.extensions.health_check.event_sinks.file.v3.HealthCheckEventFileSink": HealthCheckEventFileSink,
 	"envoy.extensions.http.header_formatters.preserve_case.v3.PreserveCaseFormatterConfig": PreserveCaseFormatterConfig,
 	"envoy.extensions.load_balancing_policies.cluster_provided.v3.ClusterProvided": ClusterProvided,
 	"envoy.extensions.load_balancing_policies.least_request.v3.LeastRequest": LeastRequest,

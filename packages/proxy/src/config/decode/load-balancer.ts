@@ -5,12 +5,14 @@ import type { Maglev } from "@weft/xds/generated/envoy/extensions/load_balancing
 import type { Random } from "@weft/xds/generated/envoy/extensions/load_balancing_policies/random/v3/random.ts";
 import type { RingHash } from "@weft/xds/generated/envoy/extensions/load_balancing_policies/ring_hash/v3/ring_hash.ts";
 import type { RoundRobin } from "@weft/xds/generated/envoy/extensions/load_balancing_policies/round_robin/v3/round_robin.ts";
-import type { LoadBalancer, SlowStart } from "../runtime-config.ts";
+import type { LoadBalancer, SlowStart, SubsetConfig } from "../runtime-config.ts";
 import { openAny } from "./any.ts";
+import { decodeSubsets } from "./subsets.ts";
 import { type At, durationMs, report, under } from "./issues.ts";
 
 export interface BalancerChoice {
 	readonly lb: LoadBalancer;
+	readonly subsets?: SubsetConfig | undefined;
 	readonly localityWeighted: boolean;
 }
 
@@ -26,7 +28,24 @@ const policies = ["ROUND_ROBIN", "LEAST_REQUEST", "RING_HASH", "RANDOM", undefin
 export function decodeLoadBalancer(at: At, cluster: ClusterMessage): BalancerChoice {
 	if (cluster.loadBalancingPolicy !== undefined) return decodePolicyList(under(at, "loadBalancingPolicy"), cluster);
 	const localityWeighted = cluster.commonLbConfig?.localityWeightedLbConfig !== undefined;
-	return { lb: decodeLegacy(at, cluster), localityWeighted };
+	const subsets = decodeSubsets(under(at, "lbSubsetConfig"), cluster.lbSubsetConfig);
+	if (subsets !== undefined && policies[cluster.lbPolicy] === "CLUSTER_PROVIDED") report(at, "lb_subset_config cannot go with the policy CLUSTER_PROVIDED");
+	return { lb: decodeOwn(at, cluster) ?? decodeLegacy(at, cluster), localityWeighted, subsets };
+}
+
+const ewmaRequestsDefault = 9;
+
+/** Policies of our own stand in the cluster's metadata, where a stock Envoy does not look: it takes `lb_policy`. */
+function decodeOwn(at: At, cluster: ClusterMessage): LoadBalancer | undefined {
+	const own: Readonly<Record<string, unknown>> | undefined = cluster.metadata?.filterMetadata["weft.dev"];
+	const name = own?.["load_balancer"];
+	if (name === undefined) return undefined;
+	const here = under(at, "metadata.weft.dev");
+	if (name !== "peak-ewma") report(here, `load_balancer ${JSON.stringify(name)} is not implemented`);
+	const requests = own?.["requests"] ?? ewmaRequestsDefault;
+	if (typeof requests === "number" && requests >= 1) return { kind: "peakEwma", requests };
+	report(here, "requests must be a number of at least 1");
+	return undefined;
 }
 
 function decodeLegacy(at: At, cluster: ClusterMessage): LoadBalancer {
@@ -62,7 +81,7 @@ interface LeastRequestFields {
 	readonly slowStartConfig?: Cluster_SlowStartConfig | undefined;
 }
 
-function decodeLeastRequest(at: At, fields: LeastRequestFields): LoadBalancer {
+function decodeLeastRequest(at: At, fields: LeastRequestFields): Extract<LoadBalancer, { kind: "leastRequest" }> {
 	const choiceCount = fields.choiceCount ?? 2;
 	if (choiceCount < 2) report(at, "least request choice_count must be at least 2");
 	return {
@@ -138,8 +157,8 @@ function decodePolicy(at: At, typeName: string, message: unknown): BalancerChoic
 		}
 		case `${policyPackage}.least_request.v3.LeastRequest`: {
 			const fields = message as LeastRequest;
-			if (fields.selectionMethod !== 0 || fields.enableFullScan === true) report(at, "least request selection_method FULL_SCAN is not implemented");
-			return { lb: decodeLeastRequest(at, fields), localityWeighted: weighted(fields.localityLbConfig) };
+			const fullScan = fields.selectionMethod === 1 || fields.enableFullScan === true;
+			return { lb: { ...decodeLeastRequest(at, fields), ...(fullScan && { fullScan }) }, localityWeighted: weighted(fields.localityLbConfig) };
 		}
 		case `${policyPackage}.random.v3.Random`:
 			return { lb: { kind: "random" }, localityWeighted: weighted((message as Random).localityLbConfig) };

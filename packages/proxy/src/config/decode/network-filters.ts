@@ -5,12 +5,14 @@ import type { HttpConnectionManager } from "@weft/xds/generated/envoy/extensions
 import type { ExtAuthz } from "@weft/xds/generated/envoy/extensions/filters/network/ext_authz/v3/ext_authz.ts";
 import type { LocalRateLimit } from "@weft/xds/generated/envoy/extensions/filters/network/local_ratelimit/v3/local_rate_limit.ts";
 import type { RBAC } from "@weft/xds/generated/envoy/extensions/filters/network/rbac/v3/rbac.ts";
+import type { FilterConfig as SniDynamicFilterConfig } from "@weft/xds/generated/envoy/extensions/filters/network/sni_dynamic_forward_proxy/v3/sni_dynamic_forward_proxy.ts";
 import type { TcpProxy as TcpProxyMessage } from "@weft/xds/generated/envoy/extensions/filters/network/tcp_proxy/v3/tcp_proxy.ts";
 import type { PluginConfig } from "@weft/xds/generated/stats/config.ts";
 import type { ClusterSelector, HashPolicy, NetworkFilter, TcpProxy } from "../runtime-config.ts";
 import { decodeAccessLogs } from "./access-log.ts";
 import { openAny } from "./any.ts";
 import { type DecodeEnvironment, dataBytes } from "./environment.ts";
+import { decodeSniDynamicFilter } from "./dynamic-forward-proxy.ts";
 import { decodeBucket } from "./filters/local-rate-limit.ts";
 import { decodeNetworkRbac } from "./filters/rbac.ts";
 import { decodeGrpcService } from "./grpc-service.ts";
@@ -51,6 +53,8 @@ function decodeNetworkFilter(at: At, filter: Filter, environment: DecodeEnvironm
 			return { kind: "directResponse", body: new Uint8Array(dataBytes(under(at, "response"), (opened.message as DirectResponseConfig).response, environment)) };
 		case "envoy.extensions.filters.network.sni_cluster.v3.SniCluster":
 			return { kind: "sniCluster" };
+		case "envoy.extensions.filters.network.sni_dynamic_forward_proxy.v3.FilterConfig":
+			return decodeSniDynamicFilter(at, opened.message as SniDynamicFilterConfig);
 		case "envoy.extensions.filters.network.connection_limit.v3.ConnectionLimit":
 			return decodeConnectionLimit(at, opened.message as ConnectionLimit);
 		case "envoy.extensions.filters.network.rbac.v3.RBAC": {

@@ -2,19 +2,9 @@ import type { OutlierDetection as OutlierMessage } from "@weft/xds/generated/env
 import type { OutlierDetection } from "../runtime-config.ts";
 import { type At, durationMsOr, report, under } from "./issues.ts";
 
-/** Envoy's defaults. Success-rate and failure-percentage detection are off here: enforcing them is refused. */
+/** Envoy's defaults. */
 export function decodeOutlier(at: At, outlier: OutlierMessage): OutlierDetection {
-	const refuse = (field: keyof OutlierMessage, what: string) => {
-		const value = outlier[field];
-		if (value !== undefined && value !== 0 && value !== false && !(Array.isArray(value) && value.length === 0))
-			report(under(at, field), `${what} is not implemented`);
-	};
-	refuse("enforcingSuccessRate", "enforcing_success_rate");
-	refuse("enforcingLocalOriginSuccessRate", "enforcing_local_origin_success_rate");
-	refuse("enforcingFailurePercentage", "enforcing_failure_percentage");
-	refuse("enforcingFailurePercentageLocalOrigin", "enforcing_failure_percentage_local_origin");
-	refuse("monitors", "monitors");
-	refuse("alwaysEjectOneHost", "always_eject_one_host");
+	if (outlier.monitors.length > 0) report(under(at, "monitors"), "monitors is not implemented");
 	const baseEjectionMs = durationMsOr(outlier.baseEjectionTime, 30_000);
 	return {
 		consecutive5xx: outlier.consecutive5xx ?? 5,
@@ -27,6 +17,23 @@ export function decodeOutlier(at: At, outlier: OutlierMessage): OutlierDetection
 		intervalMs: durationMsOr(outlier.interval, 10_000),
 		baseEjectionMs,
 		maxEjectionMs: durationMsOr(outlier.maxEjectionTime, Math.max(300_000, baseEjectionMs)),
+		maxEjectionJitterMs: durationMsOr(outlier.maxEjectionTimeJitter, 0),
 		maxEjectionPercent: outlier.maxEjectionPercent ?? 10,
+		alwaysEjectOneHost: outlier.alwaysEjectOneHost ?? false,
+		unejectsOnGoodCheck: outlier.successfulActiveHealthCheckUnejectHost ?? true,
+		successRate: {
+			minimumHosts: outlier.successRateMinimumHosts ?? 5,
+			requestVolume: outlier.successRateRequestVolume ?? 100,
+			stdevFactor: (outlier.successRateStdevFactor ?? 1900) / 1000,
+			enforcingPercent: outlier.enforcingSuccessRate ?? 100,
+			enforcingLocalOriginPercent: outlier.enforcingLocalOriginSuccessRate ?? 100,
+		},
+		failurePercentage: {
+			minimumHosts: outlier.failurePercentageMinimumHosts ?? 5,
+			requestVolume: outlier.failurePercentageRequestVolume ?? 50,
+			thresholdPercent: outlier.failurePercentageThreshold ?? 85,
+			enforcingPercent: outlier.enforcingFailurePercentage ?? 0,
+			enforcingLocalOriginPercent: outlier.enforcingFailurePercentageLocalOrigin ?? 0,
+		},
 	};
 }

@@ -41,11 +41,6 @@ describe("fields that have an effect in Envoy and none here are refused by name"
 			() => tableOf({ retryPolicy: { perTryIdleTimeout: "1s" } }),
 			`${action}.retryPolicy.perTryIdleTimeout: per_try_idle_timeout is not implemented`,
 		],
-		[
-			"subset routing",
-			() => tableOf({ metadataMatch: { filterMetadata: { "envoy.lb": { version: "v1" } } } }),
-			`${action}.metadataMatch: metadata_match is not implemented`,
-		],
 		["headers for internal requests only", () => table({ internalOnlyHeaders: ["x-a"] }), "internalOnlyHeaders: internal_only_headers is not implemented"],
 		[
 			"a limit on active faults",

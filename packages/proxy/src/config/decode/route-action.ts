@@ -17,6 +17,7 @@ const supported = [
 	"clusterHeader",
 	"weightedClusters",
 	"clusterNotFoundResponseCode",
+	"metadataMatch",
 	"prefixRewrite",
 	"regexRewrite",
 	"hostRewriteLiteral",
@@ -47,6 +48,7 @@ export function decodeRouteAction(at: At, action: ActionMessage): RouteAction {
 	return {
 		kind: "route",
 		cluster: decodeSelector(at, action),
+		metadataMatch: action.metadataMatch?.filterMetadata["envoy.lb"],
 		clusterNotFoundStatus: ([503, 404, 500] as const)[action.clusterNotFoundResponseCode] ?? 503,
 		// As in Envoy: beside a limit on the whole stream the route's own counts for nothing.
 		timeoutMs: action.maxStreamDuration === undefined ? durationMsOr(action.timeout, timeoutDefaultMs) : 0,
@@ -96,6 +98,7 @@ function decodeWeighted(at: At, weighted: WeightedMessage): ClusterSelector {
 			"responseHeadersToAdd",
 			"responseHeadersToRemove",
 			"hostRewriteLiteral",
+			"metadataMatch",
 			"typedPerFilterConfig",
 		]);
 		return {
@@ -103,6 +106,7 @@ function decodeWeighted(at: At, weighted: WeightedMessage): ClusterSelector {
 			weight: cluster.weight ?? 0,
 			headers: decodeHeaderOperations(here, cluster),
 			hostRewrite: cluster.hostRewriteLiteral,
+			metadataMatch: cluster.metadataMatch?.filterMetadata["envoy.lb"],
 			filters: decodeOverrides(here, cluster.typedPerFilterConfig),
 		};
 	});

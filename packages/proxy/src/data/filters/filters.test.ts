@@ -5,7 +5,7 @@ import type { OutlierDetection, RetryPolicy } from "../../config/runtime-config.
 import { breakerWord, createSlotAllocator, readWord, viewSharedWords } from "../../config/shared-state.ts";
 import { createHeaders, createRequestView } from "../headers/headers-view.ts";
 import type { HostEntry } from "../lb/host-entry.ts";
-import { host } from "../lb/test-hosts.ts";
+import { host, outlierDetection } from "../lb/test-hosts.ts";
 import { createCompileContext } from "../match/compile-context.ts";
 import { createCorsFilter } from "./cors.ts";
 import { createFaultFilter } from "./fault.ts";
@@ -151,6 +151,8 @@ function entry(slot: number): HostEntry {
 		locality: { region: "", zone: "", subZone: "" },
 		active: 0,
 		addedAtMs: 0,
+		latencyMs: -1,
+		latencyAtMs: 0,
 		inUse: true,
 		attachment: undefined,
 		totals: { active: 0 },
@@ -206,16 +208,11 @@ test("x-envoy-retry headers widen the route's policy", () => {
 
 test("consecutive failures over all workers ask for an ejection, one success starts over", () => {
 	const outlier: OutlierDetection = {
+		...outlierDetection,
 		consecutive5xx: 3,
-		enforcingConsecutive5xx: 100,
 		consecutiveGatewayFailure: 2,
 		enforcingConsecutiveGatewayFailure: 100,
-		splitExternalLocalOrigin: false,
 		consecutiveLocalOriginFailure: 2,
-		enforcingLocalOriginFailure: 100,
-		intervalMs: 1,
-		baseEjectionMs: 1,
-		maxEjectionMs: 1,
 		maxEjectionPercent: 100,
 	};
 	const run = (split: boolean, steps: (r: ReturnType<typeof createOutlierReporter>, e: HostEntry) => void) => {

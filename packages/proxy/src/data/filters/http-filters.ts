@@ -3,6 +3,7 @@ import type { StreamFilter } from "../http/stream-filter.ts";
 import { compileBuffer } from "./buffer.ts";
 import { compileCors } from "./cors.ts";
 import { compileCsrf } from "./csrf.ts";
+import { compileDynamicForwardProxy } from "./dynamic-forward-proxy.ts";
 import { compileExtAuthz } from "./ext-authz.ts";
 import { compileFault } from "./fault.ts";
 import type { FilterInputs } from "./filter-inputs.ts";
@@ -46,6 +47,8 @@ export function compileHttpFilter(filter: HttpFilter, overrides: readonly Filter
 			const [override] = all("statefulSession");
 			return compileStatefulSession(override === undefined ? filter.session : override.session, inputs);
 		}
+		case "dynamicForwardProxy":
+			return compileDynamicForwardProxy(all("dynamicForwardProxy")[0]?.rewrite);
 		case "grpcWeb":
 			return compileGrpcWeb(inputs);
 		case "grpcStats":

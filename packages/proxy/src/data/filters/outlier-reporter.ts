@@ -1,10 +1,10 @@
 import type { OutlierDetection } from "../../config/runtime-config.ts";
-import { clearFailures, countFailure, type FailureKind, noSlot, type SharedWords } from "../../config/shared-state.ts";
+import { clearFailures, countFailure, countOutcome, type FailureKind, noSlot, type SharedWords } from "../../config/shared-state.ts";
 import type { HostEntry } from "../lb/host-entry.ts";
 
 /**
  * Counts what each host's answers say of it, over all workers, and asks for its ejection when a threshold is reached
- * (Envoy's outlier detection, consecutive failures). The decision is the main thread's, see `lb/outlier-decisions.ts`.
+ * (Envoy's outlier detection). What is a matter of rates is looked at once an interval; the decisions are the main thread's, see `lb/outlier-decisions.ts`.
  */
 export interface OutlierReporter {
 	/** For every response from a host. */
@@ -38,6 +38,7 @@ class Reporter implements OutlierReporter {
 	response(entry: HostEntry, status: number): void {
 		const { slot } = entry.host;
 		if (slot === noSlot) return;
+		countOutcome(this.#words, slot, status < 500, false);
 		if (status < 500) {
 			clearFailures(this.#words, slot, "consecutive5xx");
 			clearFailures(this.#words, slot, "consecutiveGateway");
@@ -53,14 +54,19 @@ class Reporter implements OutlierReporter {
 		if (slot === noSlot) return;
 		// Without the split, a failure of our own making counts like the status that the client gets for it.
 		if (!this.#outlier.splitExternalLocalOrigin) this.response(entry, kind === "timeout" ? 504 : 503);
-		else this.#count(slot, "localOrigin", this.#outlier.consecutiveLocalOriginFailure);
+		else {
+			countOutcome(this.#words, slot, false, true);
+			this.#count(slot, "localOrigin", this.#outlier.consecutiveLocalOriginFailure);
+		}
 	}
 
 	connected(entry: HostEntry, isFinal: boolean): void {
 		const { slot } = entry.host;
 		if (slot === noSlot) return;
-		if (this.#outlier.splitExternalLocalOrigin) clearFailures(this.#words, slot, "localOrigin");
-		else if (isFinal) this.response(entry, 200);
+		if (this.#outlier.splitExternalLocalOrigin) {
+			countOutcome(this.#words, slot, true, true);
+			clearFailures(this.#words, slot, "localOrigin");
+		} else if (isFinal) this.response(entry, 200);
 	}
 
 	/** Asks once per threshold: the count starts over, whatever is decided. */

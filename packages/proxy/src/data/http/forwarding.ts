@@ -1,5 +1,6 @@
 import { envoyHeaderBit } from "../codec/header-block.ts";
 import { tellPeer } from "../filters/peer-metadata.ts";
+import { destinationOf } from "../lb/dynamic-hosts.ts";
 import type { ChooseContext } from "../lb/host-entry.ts";
 import type { ClusterChoice, CompiledForward } from "../match/route-table.ts";
 import type { ClusterRuntime } from "../upstream/cluster-runtime.ts";
@@ -14,6 +15,7 @@ export function prepareChoice(stream: HttpStream, cluster: ClusterRuntime, forwa
 		const override = cluster.config.originalDstUseHeader ? request.get("x-envoy-original-dst-host") : undefined;
 		context.destination = override ?? downstream.info.localAddress;
 	}
+	if (cluster.config.kind === "dynamicForwardProxy") context.destination = destinationOf(request.authority, cluster.config);
 	if (forward.hash === undefined) return none;
 	const { hash, setCookies } = forward.hash(request, { remoteAddress: downstream.info.remoteAddress, localAddress: downstream.info.localAddress });
 	context.hash = hash;

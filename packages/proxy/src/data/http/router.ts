@@ -113,6 +113,7 @@ export class RouterState implements UpstreamClient, PoolClient {
 		this.#timeoutStatus = asked.isAnsweredEmpty ? 204 : 504;
 		this.#setCookies = prepareChoice(stream, cluster, forward, this.#chooseContext);
 		this.#chooseContext.override = stream.hostOverride;
+		this.#chooseContext.metadata = choice.metadata;
 		prepareRequest(stream, cluster, forward, choice);
 		this.#startedAt = stream.context.nowMs();
 		this.#prepareRetries(forward);
@@ -189,7 +190,7 @@ export class RouterState implements UpstreamClient, PoolClient {
 		const { info } = this.stream;
 		if (failure !== "overflow") {
 			info.upstreamTransportFailureReason = transportFailure.slice(0, 512);
-			this.cluster?.outlier.localFailure(this.host as HostEntry, failure === "connectionTimeout" ? "timeout" : "connectFailure");
+			this.#onLocalFailure(failure === "connectionTimeout" ? "timeout" : "connectFailure");
 		}
 		// Never from inside `acquire`: the attempt is not set up yet.
 		this.#attempt.release();
@@ -253,6 +254,7 @@ export class RouterState implements UpstreamClient, PoolClient {
 			return "tunnel";
 		}
 		this.cluster?.outlier.response(this.host as HostEntry, status);
+		if (this.cluster?.checksHealth === true && response.has("x-envoy-immediate-health-check-fail")) this.cluster.failImmediately(this.host as HostEntry);
 		if (!isTunnel && this.#retriesResponse(status)) return "body";
 		this.#acceptResponse(isTunnel, hasBody);
 		return isTunnel ? "tunnel" : "body";
@@ -265,6 +267,7 @@ export class RouterState implements UpstreamClient, PoolClient {
 		this.#replay.isKept = false;
 		if (!isTunnel) this.#tryTimer.cancel();
 		info.upstreamFirstReceivedAt = context.nowMs();
+		cluster?.observeLatency(this.host as HostEntry, info.upstreamFirstReceivedAt - this.#attempt.startedAt);
 		info.upstreamWireBytesReceived += response.length;
 		if (this.#retries.hasRetried && response.status < 500) cluster?.count(clusterStat.upstream_rq_retry_success);
 		cluster?.responseCodes.increment(response.status);
@@ -363,7 +366,7 @@ export class RouterState implements UpstreamClient, PoolClient {
 			this.delay(0, () => this.#startAttempt());
 			return;
 		}
-		if (!this.#isResponseStarted) this.cluster?.outlier.localFailure(this.host as HostEntry, "reset");
+		if (!this.#isResponseStarted) this.#onLocalFailure("reset");
 		this.#attempt.release();
 		this.#fail(resetFailures[reason], "");
 	}
@@ -394,6 +397,14 @@ export class RouterState implements UpstreamClient, PoolClient {
 		this.#isFinished = true;
 		if (!this.#isResponseStarted) this.cluster?.responseCodes.increment(status);
 		sendLocalReply(this.stream, { status, body, flags, details });
+	}
+
+	#onLocalFailure(kind: "connectFailure" | "timeout" | "reset"): void {
+		const { cluster } = this;
+		const host = this.host as HostEntry;
+		cluster?.outlier.localFailure(host, kind);
+		// A host that fails fast must not look fast.
+		cluster?.observeLatency(host, cluster.config.connectTimeoutMs);
 	}
 
 	// ---- timeouts
@@ -435,7 +446,7 @@ export class RouterState implements UpstreamClient, PoolClient {
 	#onRouteTimeout(): void {
 		if (this.#isFinished) return;
 		this.cluster?.count(clusterStat.upstream_rq_timeout);
-		if (this.host !== undefined && !this.#isResponseStarted) this.cluster?.outlier.localFailure(this.host, "timeout");
+		if (this.host !== undefined && !this.#isResponseStarted) this.#onLocalFailure("timeout");
 		this.#abandonUpstream();
 		this.#endWithTimeout("response_timeout");
 	}
@@ -443,7 +454,7 @@ export class RouterState implements UpstreamClient, PoolClient {
 	#onTryTimeout(): void {
 		if (this.#isFinished) return;
 		this.cluster?.count(clusterStat.upstream_rq_per_try_timeout);
-		if (this.host !== undefined) this.cluster?.outlier.localFailure(this.host, "timeout");
+		if (this.host !== undefined) this.#onLocalFailure("timeout");
 		this.#abandonUpstream();
 		if (this.#retriesReset("perTryTimeout")) return;
 		this.#endWithTimeout("upstream_per_try_timeout");
@@ -516,6 +527,6 @@ export class RouterState implements UpstreamClient, PoolClient {
 		context.hash = undefined;
 		context.excluded = context.excludedPriorities = none;
 		context.destination = "";
-		context.override = undefined;
+		context.override = context.metadata = undefined;
 	}
 }

@@ -2,9 +2,10 @@ import type { LoadBalancer } from "../../config/runtime-config.ts";
 import { boundLoad } from "./bounded-load.ts";
 import { type Hash64, murmurHash2 } from "./hash.ts";
 import { buildHostScheduler, type EdfOptions, type HostSource, type PickHost } from "./host-source.ts";
-import { createLeastRequest, leastRequestWeight } from "./least-request.ts";
+import { createFullScan, createLeastRequest, leastRequestWeight } from "./least-request.ts";
 import { buildMaglev } from "./maglev.ts";
 import type { HashTable, NormalizedWeight } from "./normalized-weights.ts";
+import { createPeakEwma } from "./peak-ewma.ts";
 import { createRandomPick } from "./random.ts";
 import { buildRing } from "./ring-hash.ts";
 import { pickRoundRobin } from "./round-robin.ts";
@@ -35,11 +36,18 @@ export function createBalancer(lb: LoadBalancer, inputs: BalancerInputs): Balanc
 			return pickBalancer(pickRoundRobin, { slowStart: lb.slowStart, weightOf: (entry) => entry.host.weight, random, nowMs });
 		case "leastRequest": {
 			const weightOf = leastRequestWeight(lb.activeRequestBias);
-			return pickBalancer(createLeastRequest(Math.max(lb.choiceCount, 1), random), { slowStart: lb.slowStart, weightOf, random, nowMs });
+			return pickBalancer(lb.fullScan === true ? createFullScan(random) : createLeastRequest(Math.max(lb.choiceCount, 1), random), {
+				slowStart: lb.slowStart,
+				weightOf,
+				random,
+				nowMs,
+			});
 		}
 		case "random":
 		case "clusterProvided":
 			return { kind: "pick", pick: createRandomPick(random), schedule: () => undefined, slowStartWindowMs: 0 };
+		case "peakEwma":
+			return { kind: "pick", pick: createPeakEwma(random, nowMs), schedule: () => undefined, slowStartWindowMs: 0 };
 		case "ringHash": {
 			const hashKey = lb.hash === "murmur" ? murmurHash2 : (key: string) => hash64(key);
 			return { kind: "hash", build: (weights) => boundLoad(buildRing(weights, { ...lb, hashKey }), weights, lb.balanceFactor) };

@@ -1,4 +1,4 @@
-import type { Host, SocketAddress } from "../../config/runtime-config.ts";
+import type { Host, LbMetadata, SocketAddress } from "../../config/runtime-config.ts";
 
 export interface Locality {
 	readonly region: string;
@@ -17,10 +17,15 @@ export interface HostEntry {
 	/** Requests under way from this worker: the router adds and subtracts with `beginRequest` and `endRequest`. */
 	active: number;
 	readonly addedAtMs: number;
+	/** Moving average of the time to an answer, -1 before the first; and when it was last brought up to date. Kept for Peak EWMA alone. */
+	latencyMs: number;
+	latencyAtMs: number;
 	/** False once no update lists it any more: finish what runs, open nothing new. */
 	inUse: boolean;
 	/** The router's own state for this host (connection pools). */
 	attachment: object | undefined;
+	/** Ends each TCP connection that is proxied to it; only kept where a failed health check closes them. */
+	tcpConnections?: Set<() => void> | undefined;
 	/** Sums over the whole host set. */
 	readonly totals: { active: number };
 }
@@ -39,12 +44,14 @@ export interface ChooseContext {
 	excludedPriorities: readonly number[];
 	/** `ip:port` for original-destination clusters. */
 	destination: string;
+	/** Which subset of the hosts is wanted. */
+	metadata: LbMetadata | undefined;
 	/** The host to take if it can be used, before the balancer is asked; `strict`: or none. */
 	override: { readonly address: string; readonly strict: boolean } | undefined;
 }
 
 export function createChooseContext(): ChooseContext {
-	return { hash: undefined, excluded: [], attemptsMax: 0, excludedPriorities: [], destination: "", override: undefined };
+	return { hash: undefined, excluded: [], attemptsMax: 0, excludedPriorities: [], destination: "", metadata: undefined, override: undefined };
 }
 
 export function beginRequest(entry: HostEntry): void {

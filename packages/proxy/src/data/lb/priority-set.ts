@@ -1,4 +1,5 @@
-import { isEjected, type SharedWords } from "../../config/shared-state.ts";
+import type { Host } from "../../config/runtime-config.ts";
+import { healthFlags, isEjected, readHealthFlags, type SharedWords } from "../../config/shared-state.ts";
 import { createEdfScheduler, type EdfScheduler } from "./edf-scheduler.ts";
 import type { Balancer } from "./balancer.ts";
 import type { HostEntry } from "./host-entry.ts";
@@ -35,13 +36,21 @@ export interface PrioritySetOptions {
 	readonly previous: PrioritySet | undefined;
 }
 
-type Standing = "healthy" | "degraded" | "unhealthy" | "excluded";
+export type Standing = "healthy" | "degraded" | "unhealthy" | "excluded";
+
+const excluding = healthFlags.pendingActiveHc | healthFlags.excludedViaImmediateHcFail;
+
+/** What the control plane, active checks and the outlier detection say together: the worst of it holds. */
+export function hostStanding({ health, slot }: Pick<Host, "health" | "slot">, words: SharedWords): Standing {
+	if (health === "draining") return "excluded";
+	const flags = readHealthFlags(words, slot);
+	if ((flags & excluding) !== 0) return "excluded";
+	if (health === "unhealthy" || (flags & healthFlags.failedActiveHc) !== 0 || isEjected(words, slot)) return "unhealthy";
+	return (flags & healthFlags.degradedActiveHc) !== 0 ? "degraded" : health;
+}
 
 export function standingOf(entry: HostEntry, words: SharedWords): Standing {
-	const { health, slot } = entry.host;
-	if (health === "draining") return "excluded";
-	if (health === "unhealthy" || isEjected(words, slot)) return "unhealthy";
-	return health;
+	return hostStanding(entry.host, words);
 }
 
 export function buildPrioritySet(options: PrioritySetOptions): PrioritySet {

@@ -1,5 +1,5 @@
 import { http2Defaults } from "../../config/http2-defaults.ts";
-import type { Cluster, ClusterHosts, Host, LoadBalancer, LocalityHosts } from "../../config/runtime-config.ts";
+import type { Cluster, ClusterHosts, Host, LoadBalancer, LocalityHosts, OutlierDetection } from "../../config/runtime-config.ts";
 
 /** Clusters and hosts with everything off, for this package's tests. */
 
@@ -9,6 +9,7 @@ export function host(port: number, parts: Partial<Host> = {}): Host {
 		hostname: "",
 		weight: 1,
 		health: "healthy",
+		healthCheck: undefined,
 		transportMatch: {},
 		lbMetadata: {},
 		istioWorkload: undefined,
@@ -24,6 +25,26 @@ export function locality(hosts: readonly Host[], parts: Partial<LocalityHosts> =
 export function clusterHosts(priorities: readonly (readonly LocalityHosts[])[], parts: Partial<ClusterHosts> = {}): ClusterHosts {
 	return { cluster: "c", overprovisioningFactor: undefined, priorities, ...parts };
 }
+
+/** Ejects after five, without rates. */
+export const outlierDetection: OutlierDetection = {
+	consecutive5xx: 5,
+	enforcingConsecutive5xx: 100,
+	consecutiveGatewayFailure: 5,
+	enforcingConsecutiveGatewayFailure: 0,
+	splitExternalLocalOrigin: false,
+	consecutiveLocalOriginFailure: 5,
+	enforcingLocalOriginFailure: 100,
+	intervalMs: 10_000,
+	baseEjectionMs: 30_000,
+	maxEjectionMs: 70_000,
+	maxEjectionJitterMs: 0,
+	maxEjectionPercent: 50,
+	alwaysEjectOneHost: false,
+	unejectsOnGoodCheck: true,
+	successRate: { minimumHosts: 5, requestVolume: 100, stdevFactor: 1.9, enforcingPercent: 0, enforcingLocalOriginPercent: 0 },
+	failurePercentage: { minimumHosts: 5, requestVolume: 50, thresholdPercent: 85, enforcingPercent: 0, enforcingLocalOriginPercent: 0 },
+};
 
 const limits = { connectionsMax: 1024, pendingRequestsMax: 1024, requestsMax: 1024, retriesMax: 3, retryBudget: undefined, tracksRemaining: false };
 
@@ -42,6 +63,10 @@ export function cluster(lb: LoadBalancer, parts: Partial<Cluster> = {}): Cluster
 		maxRequestsPerConnection: 0,
 		breakers: { default: limits, high: limits },
 		outlier: undefined,
+		healthChecks: [],
+		ignoresNewHostsUntilChecked: false,
+		ignoresHealthOnRemoval: false,
+		closesConnectionsOnHealthFailure: false,
 		panicThresholdPercent: 50,
 		overprovisioningFactor: 140,
 		localityWeighted: false,

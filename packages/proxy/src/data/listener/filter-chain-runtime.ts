@@ -134,7 +134,9 @@ function compileTcp(config: Extract<NetworkFilter, { kind: "tcpProxy" }>, chain:
 		errors.push(...compiled.errors);
 		return compiled.value;
 	});
+	const sni = chain.filters.find((filter) => filter.kind === "sniDynamicForwardProxy");
 	const proxy: CompiledTcpProxy = {
+		sniPort: sni?.kind === "sniDynamicForwardProxy" ? sni.port : 443,
 		config,
 		context,
 		hash: compileRequestHash(config.hashPolicies, context.hash64, compile),

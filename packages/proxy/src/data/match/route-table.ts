@@ -1,4 +1,4 @@
-import type { Changes, Fraction, HeaderOperations, Route, RouteAction, RouteTable, VirtualHost, WeightedCluster } from "../../config/runtime-config.ts";
+import type { Changes, Fraction, HeaderOperations, LbMetadata, Route, RouteAction, RouteTable, VirtualHost, WeightedCluster } from "../../config/runtime-config.ts";
 import type { FilterOverrides } from "../../config/http-filters.ts";
 import type { FormatterEnvironment } from "../headers/formatter.ts";
 import { compileHeaderMutations, type MutateHeaders } from "../headers/header-mutations.ts";
@@ -70,6 +70,8 @@ export interface ClusterChoice {
 	readonly hostRewrite: string | undefined;
 	/** What a weighted cluster says to filters; undefined: nothing. */
 	readonly filters: FilterOverrides | undefined;
+	/** Of the host that is wanted, one value for all its requests. */
+	readonly metadata: LbMetadata | undefined;
 }
 
 type CompiledClusters =
@@ -171,6 +173,7 @@ function compileAction(
 			mutateResponse: compileLevels(all, table, "response", context, inputs),
 			hostRewrite: own?.hostRewrite,
 			filters: own !== undefined && saysSomething(own.filters) ? own.filters : undefined,
+			metadata: own?.metadataMatch === undefined ? action.metadataMatch : { ...action.metadataMatch, ...own.metadataMatch },
 		};
 	};
 	return {
@@ -286,4 +289,11 @@ function pointIn(total: number, asked: string | undefined, random: () => number)
 	return asked !== undefined && /^\d{1,20}$/.test(asked) ? Number(BigInt(asked) % BigInt(total)) : random() * total;
 }
 
-const noCluster: ClusterChoice = { cluster: "", mutateRequest: undefined, mutateResponse: undefined, hostRewrite: undefined, filters: undefined };
+const noCluster: ClusterChoice = {
+	cluster: "",
+	mutateRequest: undefined,
+	mutateResponse: undefined,
+	hostRewrite: undefined,
+	filters: undefined,
+	metadata: undefined,
+};

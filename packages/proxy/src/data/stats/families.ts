@@ -57,6 +57,13 @@ export const clusterCounters = defineFamily([
 	"lb_local_cluster_not_ok",
 	"lb_recalculate_zone_structures",
 	"lb_subsets_fallback",
+	"lb_subsets_fallback_panic",
+	"lb_subsets_selected",
+	"lb_zone_routing_all_directly",
+	"lb_zone_routing_sampled",
+	"lb_zone_routing_cross_zone",
+	"lb_zone_no_capacity_left",
+	"lb_zone_cluster_too_small",
 	"membership_change",
 	"original_dst_host_invalid",
 	"retry_or_shadow_abandoned",
@@ -87,19 +94,26 @@ export const clusterMembershipGauges = defineFamily([
 
 export const breakerGauges = defineFamily(["cx_open", "cx_pool_open", "rq_open", "rq_pending_open", "rq_retry_open"]);
 
+const outlierReasons = [
+	"consecutive_5xx",
+	"consecutive_gateway_failure",
+	"consecutive_local_origin_failure",
+	"success_rate",
+	"local_origin_success_rate",
+	"failure_percentage",
+	"local_origin_failure_percentage",
+] as const;
+
+/** Counted by the main thread, as `cluster.<name>.outlier_detection.`. */
 export const outlierCounters = defineFamily([
 	"ejections_total",
 	"ejections_overflow",
-	"ejections_enforced_total",
 	"ejections_consecutive_5xx",
-	"ejections_detected_consecutive_5xx",
-	"ejections_enforced_consecutive_5xx",
-	"ejections_detected_consecutive_gateway_failure",
-	"ejections_enforced_consecutive_gateway_failure",
-	"ejections_detected_consecutive_local_origin_failure",
-	"ejections_enforced_consecutive_local_origin_failure",
+	"ejections_success_rate",
+	"ejections_enforced_total",
+	...outlierReasons.map((reason) => `ejections_detected_${reason}` as const),
+	...outlierReasons.map((reason) => `ejections_enforced_${reason}` as const),
 ]);
-export const outlierGauges = defineFamily(["ejections_active"]);
 
 export const tlsCounters = defineFamily([
 	"ssl.handshake",

@@ -1,4 +1,5 @@
 import type { TcpProxy } from "../../config/runtime-config.ts";
+import { DynamicHostSet } from "../lb/dynamic-hosts.ts";
 import { beginRequest, createChooseContext, endRequest, type HostEntry } from "../lb/host-entry.ts";
 import type { LogStream } from "../log/access-log.ts";
 import { responseFlags } from "../log/response-flags.ts";
@@ -16,6 +17,8 @@ import { clusterGauge, clusterStat } from "../upstream/cluster-stats.ts";
 
 /** Compiled once per filter chain. */
 export interface CompiledTcpProxy {
+	/** Of what a server name leads to, where the cluster finds its hosts by names. */
+	readonly sniPort: number;
 	readonly config: TcpProxy;
 	readonly context: WorkerContext;
 	readonly hash: RequestHasher | undefined;
@@ -50,6 +53,8 @@ export class TcpSession {
 	#isOver = false;
 	#attempts = 0;
 	#holdsConnection = false;
+	/** Called where the host has failed its health checks. */
+	readonly #close = (): void => this.#end(undefined);
 	#lastActiveAt: number;
 	readonly #idleTimer: Timer;
 	readonly #durationTimer: Timer;
@@ -118,7 +123,27 @@ export class TcpSession {
 		this.#chooseContext.destination = info.connection.localAddress;
 		if (hash !== undefined)
 			this.#chooseContext.hash = hash(undefined, { remoteAddress: info.connection.remoteAddress, localAddress: info.connection.localAddress }).hash;
-		this.#connect();
+		if (cluster.hosts instanceof DynamicHostSet) this.#resolve(cluster.hosts);
+		else this.#connect();
+	}
+
+	/** Where the cluster finds its hosts by the name that the client asked for in its SNI. */
+	#resolve(hosts: DynamicHostSet): void {
+		const { requestedServerName, localAddress } = this.info.connection;
+		const destination = `${requestedServerName.toLowerCase()}:${this.proxy.sniPort}`;
+		this.#chooseContext.destination = destination;
+		const go = () => {
+			if (this.#isOver) return;
+			const address = hosts.choose({ destination })?.address;
+			if (address !== undefined && address !== localAddress) return this.#connect();
+			this.info.responseFlags |= address === undefined ? responseFlags.DF : responseFlags.UH;
+			this.#end(undefined);
+		};
+		if (requestedServerName === "" || hosts.resolution(destination) !== undefined) return go();
+		this.#cancel = hosts.wait(destination, () => {
+			this.#cancel = undefined;
+			go();
+		});
 	}
 
 	#connect(): void {
@@ -130,7 +155,7 @@ export class TcpSession {
 			info.responseFlags |= responseFlags.UH;
 			return this.#end(undefined);
 		}
-		if (!cluster.tryHold("connections", "default")) {
+		if (!cluster.holdConnection(host, "default", false)) {
 			cluster.count(clusterStat.upstream_cx_overflow);
 			info.responseFlags |= responseFlags.UO;
 			return this.#end(undefined);
@@ -171,6 +196,8 @@ export class TcpSession {
 	#connected(upstream: Connection): void {
 		const { downstream, info, proxy } = this;
 		this.upstream = upstream;
+		this.cluster?.markConnected();
+		if (this.cluster?.config.closesConnectionsOnHealthFailure === true) ((this.#host as HostEntry).tcpConnections ??= new Set()).add(this.#close);
 		this.cluster?.outlier.connected(this.#host as HostEntry, true);
 		if (upstream.isTls) info.upstreamTls = upstreamTlsInfo(upstream);
 		info.upstreamLocalAddress = `${upstream.localAddress}:${upstream.localPort}`;
@@ -239,10 +266,12 @@ export class TcpSession {
 		if (!this.#holdsConnection) return;
 		this.#holdsConnection = false;
 		const cluster = this.cluster as ClusterRuntime;
-		cluster.letGo("connections", "default");
+		const host = this.#host as HostEntry;
+		cluster.letConnectionGo(host, "default");
+		host.tcpConnections?.delete(this.#close);
 		cluster.gauge(clusterGauge.upstream_cx_active, -1);
 		cluster.count(clusterStat.upstream_cx_destroy);
-		endRequest(this.#host as HostEntry);
+		endRequest(host);
 	}
 
 	/** Both sides close; what was written leaves first. */

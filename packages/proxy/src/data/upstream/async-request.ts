@@ -16,10 +16,14 @@ export interface AsyncRequestInit {
 	readonly timeoutMs: number;
 	/** A larger answer is no answer. */
 	readonly bodyBytesMax: number;
+	/** The host to ask; undefined: the balancer's choice. */
+	readonly host?: HostEntry;
+	/** Without the headers that tell a request of the proxy's own. */
+	readonly isBare?: boolean;
 }
 
 export type AsyncResult =
-	| { readonly kind: "response"; readonly response: ResponseHead; readonly body: Buffer }
+	| { readonly kind: "response"; readonly response: ResponseHead; readonly body: Buffer; readonly trailers: ReadonlyMap<string, string> }
 	| { readonly kind: "failed"; readonly reason: string };
 
 /** A request of the proxy's own, to a cluster. `onResult` runs once, never before the constructor has returned, and not after `cancel`. */
@@ -35,6 +39,7 @@ export class AsyncRequest implements UpstreamClient, PoolClient {
 	/** Known before the caller knows its request. */
 	#early: AsyncResult | undefined;
 	#onResult: ((result: AsyncResult) => void) | undefined;
+	readonly #trailers = new Map<string, string>();
 	#bytes = 0;
 	#host: HostEntry | undefined;
 	#pool: HttpPool | undefined;
@@ -56,23 +61,29 @@ export class AsyncRequest implements UpstreamClient, PoolClient {
 	}
 
 	#writeHead(): void {
-		const { method, path, authority, headers, body, timeoutMs } = this.#init;
+		const { method, path, authority, headers, body } = this.#init;
 		const head = this.#head;
 		head.method = method;
 		head.path = path;
 		head.authority = authority;
 		for (let i = 0; i < headers.length; i += 2) head.append(headers[i] as string, headers[i + 1] as string);
-		// What Envoy's own requests say of themselves.
-		head.append("x-envoy-internal", "true");
-		if (timeoutMs > 0) head.append("x-envoy-expected-rq-timeout-ms", String(timeoutMs));
+		if (this.#init.isBare !== true) this.#writeOwnHeaders();
 		if (body === undefined || body.length === 0) return;
 		head.contentLength = body.length;
 		head.append("content-length", String(body.length));
 	}
 
+	#writeOwnHeaders(): void {
+		const head = this.#head;
+		const { timeoutMs } = this.#init;
+		// What Envoy's own requests say of themselves.
+		head.append("x-envoy-internal", "true");
+		if (timeoutMs > 0) head.append("x-envoy-expected-rq-timeout-ms", String(timeoutMs));
+	}
+
 	#connect(): void {
 		const cluster = this.#cluster;
-		const host = cluster.hosts.choose(createChooseContext());
+		const host = this.#init.host ?? cluster.hosts.choose(createChooseContext());
 		if (host === undefined) {
 			cluster.count(clusterStat.upstream_cx_none_healthy);
 			return this.#finish({ kind: "failed", reason: "no healthy upstream" });
@@ -120,11 +131,13 @@ export class AsyncRequest implements UpstreamClient, PoolClient {
 		this.#pieces.push(Buffer.from(bytes.subarray(start, end)));
 	}
 
-	onResponseTrailer(): void {}
+	onResponseTrailer(name: string, value: string): void {
+		this.#trailers.set(name, value);
+	}
 
 	onResponseEnd(): void {
 		this.#upstream = undefined;
-		this.#finish({ kind: "response", response: this.response, body: Buffer.concat(this.#pieces) });
+		this.#finish({ kind: "response", response: this.response, body: Buffer.concat(this.#pieces), trailers: this.#trailers });
 	}
 
 	onUpstreamReset(reason: string): void {

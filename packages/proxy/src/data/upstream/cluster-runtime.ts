@@ -1,9 +1,21 @@
 import type { BreakerLimits, Cluster, ClusterHosts } from "../../config/runtime-config.ts";
-import { acquire, breakerWord, noSlot, release, type SharedWords, tryAcquire, viewSlot } from "../../config/shared-state.ts";
+import {
+	acquire,
+	breakerWord,
+	hostConnectionsOf,
+	markConnected,
+	noSlot,
+	release,
+	slotBytes,
+	type SharedWords,
+	tryAcquire,
+	viewSlot,
+} from "../../config/shared-state.ts";
 import { createOutlierReporter, type OutlierReporter } from "../filters/outlier-reporter.ts";
 import type { RequestHead } from "../codec/request-head.ts";
 import type { ConnectionInfo } from "../log/stream-info.ts";
 import type { HostEntry } from "../lb/host-entry.ts";
+import { addToEwma, ewmaAlpha } from "../lb/peak-ewma.ts";
 import { createHostSet, type HostSet } from "../lb/host-set.ts";
 import { clusterCounters, clusterGauges, clusterHttp2Counters, clusterHttp2Gauges, tlsCounters } from "../stats/families.ts";
 import type { Histogram } from "../stats/histogram.ts";
@@ -16,6 +28,12 @@ import { HostPools } from "./host-pools.ts";
 import { clusterStat } from "./cluster-stats.ts";
 
 type Resource = "connections" | "pending" | "requests" | "retries";
+
+const subsetStats = {
+	selected: clusterStat.lb_subsets_selected,
+	fallback: clusterStat.lb_subsets_fallback,
+	fallbackPanic: clusterStat.lb_subsets_fallback_panic,
+} as const;
 
 /** One cluster in one worker: hosts, pools, limits, counters. Lives as long as its configuration stays the same. */
 export class ClusterRuntime {
@@ -36,14 +54,19 @@ export class ClusterRuntime {
 	/** The slot alone: shared by all workers, or this worker's own where none was to be had. */
 	readonly words: SharedWords;
 	readonly breakerSlot: number;
+	readonly checksHealth: boolean;
 	isRemoved = false;
+	/** 0: answer times are not kept. */
+	readonly #ewmaAlpha: number;
 	#http2CounterBase = -1;
 	#http2GaugeBase = -1;
 
 	constructor(config: Cluster, hosts: ClusterHosts, context: WorkerContext) {
 		this.config = config;
+		this.#ewmaAlpha = config.lb.kind === "peakEwma" ? ewmaAlpha(config.lb.requests) : 0;
+		this.checksHealth = config.healthChecks.length > 0;
 		this.context = context;
-		this.words = config.breakerSlot === noSlot ? new Int32Array(new SharedArrayBuffer(64)) : viewSlot(context.words, config.breakerSlot);
+		this.words = config.breakerSlot === noSlot ? new Int32Array(new SharedArrayBuffer(slotBytes)) : viewSlot(context.words, config.breakerSlot);
 		this.breakerSlot = 0;
 		this.hosts = createHostSet(hosts, config, {
 			random: context.random,
@@ -51,6 +74,12 @@ export class ClusterRuntime {
 			hash64: context.hash64,
 			words: context.words,
 			onPanic: () => this.count(clusterStat.lb_healthy_panic),
+			dynamic: {
+				lookup: context.lookup,
+				afterEvent: context.afterEvent,
+				onGone: (host) => host.attachment instanceof HostPools && host.attachment.drain(),
+			},
+			onSubset: (kind) => this.count(subsetStats[kind]),
 		});
 		this.scope = context.stats.openScope(`cluster.${config.statName}.`);
 		this.counterBase = this.scope.counters(clusterCounters);
@@ -146,6 +175,37 @@ export class ClusterRuntime {
 		return tryAcquire(this.words, breakerWord(this.breakerSlot, priority, resource), limit);
 	}
 
+	/** False: over the cluster's limit, or the host's own. One connection a host is always allowed (`isFirst`). */
+	holdConnection(host: HostEntry, priority: "default" | "high", isFirst: boolean): boolean {
+		const { words } = this.context;
+		const hostSlot = host.host.slot;
+		const hostMax = this.limits(priority).perHostConnectionsMax;
+		const countsHost = hostMax !== undefined && hostSlot !== noSlot;
+		if (countsHost && !tryAcquire(words, hostConnectionsOf(hostSlot), hostMax)) {
+			if (!isFirst) return false;
+			acquire(words, hostConnectionsOf(hostSlot));
+		}
+		if (isFirst) this.hold("connections", priority);
+		else if (!this.tryHold("connections", priority)) {
+			if (countsHost) release(words, hostConnectionsOf(hostSlot));
+			return false;
+		}
+		return true;
+	}
+
+	letConnectionGo(host: HostEntry, priority: "default" | "high"): void {
+		this.letGo("connections", priority);
+		const { perHostConnectionsMax } = this.limits(priority);
+		const hostSlot = host.host.slot;
+		// The slot of a host that is gone may be another's already.
+		if (perHostConnectionsMax !== undefined && hostSlot !== noSlot && host.inUse) release(this.context.words, hostConnectionsOf(hostSlot));
+	}
+
+	/** Health checks are more frequent from now on. */
+	markConnected(): void {
+		markConnected(this.words, this.breakerSlot);
+	}
+
 	/** Whatever the limit. */
 	hold(resource: Resource, priority: "default" | "high"): void {
 		acquire(this.words, breakerWord(this.breakerSlot, priority, resource));
@@ -161,6 +221,27 @@ export class ClusterRuntime {
 		const fresh = new HostPools(this, host);
 		host.attachment = fresh;
 		return fresh;
+	}
+
+	/** How long a host took to answer, for balancers that go by it. */
+	observeLatency(host: HostEntry, latencyMs: number): void {
+		if (this.#ewmaAlpha === 0) return;
+		host.latencyMs = addToEwma(host.latencyMs, latencyMs, this.#ewmaAlpha);
+		host.latencyAtMs = this.context.wallMs();
+	}
+
+	/** A host failed its health checks: its connections are not to be used again. */
+	hostFailed(address: string): void {
+		for (const host of this.hosts.entries()) {
+			if (host.address !== address) continue;
+			if (host.attachment instanceof HostPools) host.attachment.drain();
+			if (this.config.closesConnectionsOnHealthFailure) for (const close of [...(host.tcpConnections ?? [])]) close();
+		}
+	}
+
+	/** An answer carried `x-envoy-immediate-health-check-fail`. */
+	failImmediately(host: HostEntry): void {
+		this.context.post({ kind: "immediateFail", cluster: this.config.name, hostSlot: host.host.slot });
 	}
 
 	updateHosts(hosts: ClusterHosts): void {

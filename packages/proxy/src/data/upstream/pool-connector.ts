@@ -105,8 +105,7 @@ export class PoolConnector {
 	connect(): void {
 		const { cluster, priority } = this;
 		const isFirst = this.open === 0 && this.#connecting.size === 0;
-		if (isFirst) cluster.hold("connections", priority);
-		else if (!cluster.tryHold("connections", priority)) {
+		if (!cluster.holdConnection(this.host, priority, isFirst)) {
 			cluster.count(clusterStat.upstream_cx_overflow);
 			return;
 		}
@@ -122,6 +121,7 @@ export class PoolConnector {
 			if (connection !== undefined) {
 				cluster.connectMs.record(cluster.context.nowMs() - startedAt);
 				this.open++;
+				cluster.markConnected();
 				cluster.gauge(clusterGauge.upstream_cx_active, 1);
 				this.owner.onConnected(connection);
 				return;
@@ -135,7 +135,7 @@ export class PoolConnector {
 			timer.disarm();
 			giveUp();
 			this.#connecting.delete(cancel);
-			cluster.letGo("connections", priority);
+			cluster.letConnectionGo(this.host, priority);
 		};
 		this.#connecting.add(cancel);
 		timer.arm(cluster.config.connectTimeoutMs);
@@ -148,7 +148,7 @@ export class PoolConnector {
 
 	#connectFailed(failure: PoolFailure, transportFailure: string): void {
 		const { cluster, priority } = this;
-		cluster.letGo("connections", priority);
+		cluster.letConnectionGo(this.host, priority);
 		cluster.count(clusterStat.upstream_cx_connect_fail);
 		if (failure === "connectionTimeout") cluster.count(clusterStat.upstream_cx_connect_timeout);
 		this.owner.onConnectFailed(failure, transportFailure);
@@ -167,7 +167,7 @@ export class PoolConnector {
 	/** Called once for each connection that ends, by whoever's doing. */
 	closed(): void {
 		this.open--;
-		this.cluster.letGo("connections", this.priority);
+		this.cluster.letConnectionGo(this.host, this.priority);
 		this.cluster.gauge(clusterGauge.upstream_cx_active, -1);
 		this.cluster.count(clusterStat.upstream_cx_destroy);
 	}

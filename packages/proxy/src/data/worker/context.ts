@@ -1,6 +1,7 @@
 import type { FromWorker } from "../../config/worker-messages.ts";
 import type { NodeInfo } from "../../config/runtime-config.ts";
 import type { SharedWords } from "../../config/shared-state.ts";
+import type { Lookup } from "../dns/lookup.ts";
 import type { FormatterEnvironment } from "../headers/formatter.ts";
 import type { IstioTelemetry } from "../http/istio-telemetry.ts";
 import type { Hash64 } from "../lb/hash.ts";
@@ -29,6 +30,7 @@ export interface WorkerContext {
 	/** Token buckets that all workers draw from. */
 	readonly buckets: SharedArrayBuffer;
 	readonly hash64: Hash64;
+	readonly lookup: Lookup;
 	readonly environment: FormatterEnvironment;
 	/** Of a network interface that is not the loopback one; 127.0.0.1 where there is none. */
 	readonly machineAddress: string;

@@ -2,8 +2,10 @@ import { randomFillSync } from "node:crypto";
 import { hostname } from "node:os";
 import { viewSharedWords } from "../../config/shared-state.ts";
 import type { FromWorker, ToWorker, WorkerInit } from "../../config/worker-messages.ts";
+import { systemLookup } from "../dns/lookup.ts";
 import { createRequestIds } from "../headers/request-id.ts";
 import { IstioTelemetry } from "../http/istio-telemetry.ts";
+import { Prober } from "../health/prober.ts";
 import { loadHash64 } from "../lb/hash.ts";
 import { OutboundQueue } from "../http2/outbound.ts";
 import { ListenerManager } from "../listener/listener-manager.ts";
@@ -75,6 +77,7 @@ export async function createDataWorker(
 		buckets: init.buckets,
 		hash64: await loadHash64(),
 		machineAddress: findMachineAddress(),
+		lookup: systemLookup,
 		environment: { hostname: hostname(), env: process.env, nowMs: Date.now },
 		random: Math.random,
 		createRequestId: createRequestIds((bytes) => void randomFillSync(bytes)),
@@ -88,20 +91,25 @@ export async function createDataWorker(
 		post,
 	};
 	const listeners = new ListenerManager(context, (path) => files.open(path), originalDst);
+	const prober = new Prober(context);
 	const applier = new ConfigApplier(context, listeners);
 	const flushTimer = setInterval(() => files.flush(), init.accessLogFlushMs);
 	flushTimer.unref();
 	const setLevel = (name: string) => {
 		level = levelOf(name);
 	};
-	const close = () => closeWorker(context, listeners, files, flushTimer);
-	return { context, handle: (message) => handleMessage(message, { context, listeners, applier, files, setLevel, close }), close };
+	const close = () => {
+		prober.close();
+		return closeWorker(context, listeners, files, flushTimer);
+	};
+	return { context, handle: (message) => handleMessage(message, { context, listeners, applier, prober, files, setLevel, close }), close };
 }
 
 interface Parts {
 	readonly context: WorkerContext;
 	readonly listeners: ListenerManager;
 	readonly applier: ConfigApplier;
+	readonly prober: Prober;
 	readonly files: LogFiles;
 	readonly setLevel: (name: string) => void;
 	readonly close: () => Promise<void>;
@@ -112,7 +120,7 @@ function levelOf(name: string): number {
 	return at < 0 ? levels.indexOf("info") : at;
 }
 
-function handleMessage(message: ToWorker, { context, listeners, applier, files, setLevel, close }: Parts): void {
+function handleMessage(message: ToWorker, { context, listeners, applier, prober, files, setLevel, close }: Parts): void {
 	switch (message.kind) {
 		case "update": {
 			const { id } = message.update;
@@ -125,6 +133,11 @@ function handleMessage(message: ToWorker, { context, listeners, applier, files, 
 		}
 		case "scrape":
 			return context.post({ kind: "scraped", id: message.id, stats: context.stats.dump() });
+		case "probe":
+			return prober.probe(message.cluster, message.address, (result) => context.post({ kind: "probed", id: message.id, result }));
+		case "hostFailed":
+			context.snapshot.clusters.get(message.cluster)?.hostFailed(message.address);
+			return context.afterEvent();
 		case "drain":
 			return startDrain(context, listeners, message);
 		case "stop":

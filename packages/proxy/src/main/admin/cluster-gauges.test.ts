@@ -1,6 +1,8 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { breakerWord, createSlotAllocator, tryAcquire, viewSharedWords } from "../../config/shared-state.ts";
+import type { Host } from "../../config/runtime-config.ts";
+import { hostStanding } from "../../data/lb/priority-set.ts";
 import { clusterOf, hostsOf } from "../../data/worker/standalone.ts";
 import { clusterGauges } from "./cluster-gauges.ts";
 
@@ -20,10 +22,11 @@ describe("the main thread's gauges of a cluster", () => {
 			[{ ...locality, hosts: [{ ...first, health: "degraded" as const }] }],
 		],
 	};
+	const standingOf = (host: Host) => (host.slot === 800 ? "unhealthy" : hostStanding(host, words));
 	const gauges = () =>
 		new Map(
-			clusterGauges({ cluster, hosts, read: (word) => words[word] ?? 0, isEjected: (slot) => slot === 800 }).flatMap(({ prefix, names, values }) =>
-				names.map((name, i) => [prefix + name, values[i]] as const),
+			clusterGauges({ cluster, hosts, read: (word) => words[word] ?? 0, isEjected: (slot) => slot === 800, standingOf, health: undefined }).flatMap(
+				({ prefix, names, values }) => names.map((name, i) => [prefix + name, values[i]] as const),
 			),
 		);
 

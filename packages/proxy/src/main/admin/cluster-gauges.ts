@@ -1,5 +1,6 @@
-import type { BreakerLimits, Cluster, ClusterHosts } from "../../config/runtime-config.ts";
+import type { BreakerLimits, Cluster, ClusterHosts, Host } from "../../config/runtime-config.ts";
 import { type BreakerResource, breakerWord, noSlot } from "../../config/shared-state.ts";
+import type { Standing } from "../../data/lb/priority-set.ts";
 import type { StatsDump } from "../../data/stats/registry.ts";
 
 export interface ClusterGaugeInputs {
@@ -8,6 +9,10 @@ export interface ClusterGaugeInputs {
 	/** A word of the shared state. */
 	readonly read: (word: number) => number;
 	readonly isEjected: (slot: number) => boolean;
+	/** As a balancer sees it. */
+	readonly standingOf: (host: Host) => Standing;
+	/** Active health checks, where the cluster has them. */
+	readonly health: { readonly healthy: number; readonly degraded: number } | undefined;
 }
 
 /** One thread's word for all: what every worker knows the same of a cluster, and would be added up if each of them said it. */
@@ -15,8 +20,10 @@ export function clusterGauges(inputs: ClusterGaugeInputs): StatsDump["gauges"] {
 	const { cluster } = inputs;
 	const prefix = `cluster.${cluster.statName}.`;
 	return [
-		// The hosts of an original-destination cluster are each worker's own.
-		...(cluster.kind === "originalDst" ? [] : [block(prefix, membership(inputs))]),
+		// The hosts that connections and requests name are each worker's own.
+		...(cluster.kind === "originalDst" || cluster.kind === "dynamicForwardProxy" ? [] : [block(prefix, membership(inputs))]),
+		...(inputs.health === undefined ? [] : [block(`${prefix}health_check.`, { healthy: inputs.health.healthy, degraded: inputs.health.degraded })]),
+		...(cluster.outlier === undefined ? [] : [block(`${prefix}outlier_detection.`, { ejections_active: ejected(inputs) })]),
 		...(["default", "high"] as const).map((priority) => block(`${prefix}circuit_breakers.${priority}.`, breakers(inputs, priority))),
 	];
 }
@@ -25,12 +32,20 @@ function block(prefix: string, values: Readonly<Record<string, number>>): StatsD
 	return { prefix, names: Object.keys(values), values: Float64Array.from(Object.values(values)) };
 }
 
-function membership({ hosts, isEjected }: ClusterGaugeInputs): Readonly<Record<string, number>> {
+function hostsOf({ hosts }: ClusterGaugeInputs): readonly Host[] {
+	return hosts?.priorities.flat().flatMap((locality) => locality.hosts) ?? [];
+}
+
+function ejected(inputs: ClusterGaugeInputs): number {
+	return hostsOf(inputs).filter(({ slot }) => inputs.isEjected(slot)).length;
+}
+
+function membership(inputs: ClusterGaugeInputs): Readonly<Record<string, number>> {
 	const counts = { membership_total: 0, membership_healthy: 0, membership_degraded: 0, membership_excluded: 0 };
-	for (const { health, slot } of hosts?.priorities.flat().flatMap((locality) => locality.hosts) ?? []) {
+	for (const host of hostsOf(inputs)) {
 		counts.membership_total++;
-		if (health === "draining") counts.membership_excluded++;
-		else if (health !== "unhealthy" && !isEjected(slot)) counts[health === "healthy" ? "membership_healthy" : "membership_degraded"]++;
+		const standing = inputs.standingOf(host);
+		if (standing !== "unhealthy") counts[`membership_${standing}`]++;
 	}
 	return counts;
 }

@@ -1,5 +1,5 @@
 import type { Cluster, Host } from "../../config/runtime-config.ts";
-import { hostActiveWord } from "../../config/shared-state.ts";
+import { healthFlags, hostActiveWord } from "../../config/shared-state.ts";
 import { addressText } from "../slots.ts";
 import type { AdminContext, AdminReply, AdminRequest } from "./routes.ts";
 
@@ -10,6 +10,8 @@ interface Row {
 	readonly zone: string;
 	readonly subZone: string;
 	readonly isEjected: boolean;
+	/** Of active health checks. */
+	readonly flags: number;
 	readonly active: number;
 }
 
@@ -23,7 +25,7 @@ export function showClusters({ query }: AdminRequest, context: AdminContext): Ad
 	return { body: clusters.map((cluster) => clusterText(cluster, rowsOf(context, cluster.name), context)) };
 }
 
-function rowsOf({ outliers, store }: AdminContext, name: string): readonly Row[] {
+function rowsOf({ health, outliers, store }: AdminContext, name: string): readonly Row[] {
 	const hosts = store.hostsOf(name);
 	return (hosts?.priorities ?? []).flatMap((localities, priority) =>
 		localities.flatMap(({ region, zone, subZone, hosts: list }) =>
@@ -34,6 +36,7 @@ function rowsOf({ outliers, store }: AdminContext, name: string): readonly Row[]
 				zone,
 				subZone,
 				isEjected: outliers.isEjected(host.slot),
+				flags: health.flagsOf(host.slot),
 				active: outliers.read(hostActiveWord(host.slot)),
 			})),
 		),
@@ -64,7 +67,7 @@ function clusterText(cluster: Cluster, rows: readonly Row[], context: AdminConte
 		lines.push(
 			`${address}::rq_active::${row.active}`,
 			`${address}::hostname::${row.host.hostname}`,
-			`${address}::health_flags::${healthFlags(row)}`,
+			`${address}::health_flags::${flagsText(row)}`,
 			`${address}::weight::${row.host.weight}`,
 			`${address}::region::${row.region}`,
 			`${address}::zone::${row.zone}`,
@@ -76,14 +79,51 @@ function clusterText(cluster: Cluster, rows: readonly Row[], context: AdminConte
 	return lines.map((line) => `${name}::${line}\n`).join("");
 }
 
-function healthFlags({ host, isEjected }: Row): string {
-	const flags = [
-		isEjected ? "/failed_outlier_check" : "",
-		host.health === "unhealthy" ? "/failed_eds_health" : "",
-		host.health === "degraded" ? "/degraded_eds_health" : "",
-		host.health === "draining" ? "/eds_status_draining" : "",
-	].join("");
-	return flags === "" ? "healthy" : flags;
+/** In Envoy's order. */
+function flagsOf({ host, isEjected, flags }: Row): readonly string[] {
+	const has = (flag: keyof typeof healthFlags) => (flags & healthFlags[flag]) !== 0;
+	const all: readonly (readonly [string, boolean])[] = [
+		["failed_active_hc", has("failedActiveHc")],
+		["failed_outlier_check", isEjected],
+		["failed_eds_health", host.health === "unhealthy"],
+		["degraded_active_hc", has("degradedActiveHc")],
+		["degraded_eds_health", host.health === "degraded"],
+		["pending_dynamic_removal", has("pendingDynamicRemoval")],
+		["pending_active_hc", has("pendingActiveHc")],
+		["excluded_via_immediate_hc_fail", has("excludedViaImmediateHcFail")],
+		["active_hc_timeout", has("activeHcTimeout")],
+		["eds_status_draining", host.health === "draining"],
+	];
+	return all.filter(([, isSet]) => isSet).map(([name]) => name);
+}
+
+function flagsText(row: Row): string {
+	const flags = flagsOf(row);
+	return flags.length === 0 ? "healthy" : flags.map((flag) => `/${flag}`).join("");
+}
+
+/** `envoy.admin.v3.HostHealthStatus`: its own names for some of them. */
+const jsonNames: Readonly<Record<string, string>> = {
+	failed_active_hc: "failed_active_health_check",
+	degraded_active_hc: "failed_active_degraded_check",
+	excluded_via_immediate_hc_fail: "excluded_via_immediate_hc_fail",
+};
+const jsonFlags: ReadonlySet<string> = new Set([
+	"failed_active_hc",
+	"failed_outlier_check",
+	"degraded_active_hc",
+	"pending_dynamic_removal",
+	"pending_active_hc",
+	"excluded_via_immediate_hc_fail",
+	"active_hc_timeout",
+]);
+
+function flagsJson(row: Row): object {
+	return Object.fromEntries(
+		flagsOf(row)
+			.filter((flag) => jsonFlags.has(flag))
+			.map((flag) => [jsonNames[flag] ?? flag, true]),
+	);
 }
 
 const edsHealth = { healthy: "HEALTHY", unhealthy: "UNHEALTHY", degraded: "DEGRADED", draining: "DRAINING" } as const;
@@ -113,7 +153,7 @@ function clusterJson(cluster: Cluster, rows: readonly Row[], context: AdminConte
 					? { pipe: { path: row.host.address.path } }
 					: { socket_address: { address: row.host.address.address, port_value: row.host.address.port } },
 			stats: [{ name: "rq_active", type: "GAUGE", value: String(row.active) }],
-			health_status: { eds_health_status: edsHealth[row.host.health], ...(row.isEjected ? { failed_outlier_check: true } : {}) },
+			health_status: { eds_health_status: edsHealth[row.host.health], ...flagsJson(row) },
 			weight: row.host.weight,
 			hostname: row.host.hostname,
 			priority: row.priority,

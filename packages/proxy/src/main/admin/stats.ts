@@ -1,4 +1,5 @@
 import { RE2JS } from "re2js";
+import type { Host } from "../../config/runtime-config.ts";
 import { renderPrometheus } from "../../data/stats/prometheus.ts";
 import { type MergedStats, mergeStats, type StatsDump } from "../../data/stats/registry.ts";
 import { renderStatsText, type StatsFilter } from "../../data/stats/stats-text.ts";
@@ -43,25 +44,43 @@ function filterOf(query: URLSearchParams): StatsFilter | string {
 }
 
 async function gather(context: AdminContext): Promise<MergedStats> {
-	return mergeStats([...(await context.pool.scrape()), mainStats(context), { ...emptyStats, gauges: gaugesOfClusters(context) }]);
+	return mergeStats([
+		...(await context.pool.scrape()),
+		mainStats(context),
+		{ ...emptyStats, counters: countersOfClusters(context), gauges: gaugesOfClusters(context) },
+	]);
 }
 
-function gaugesOfClusters({ outliers, store }: AdminContext): StatsDump["gauges"] {
+/** What the main thread alone counts of each cluster. */
+function countersOfClusters({ health, outliers, store }: AdminContext): StatsDump["counters"] {
+	return [...store.clusterNames()].flatMap((name) => {
+		const cluster = store.clusterOf(name);
+		if (cluster === undefined) return [];
+		const prefix = `cluster.${cluster.statName}.`;
+		const checks = health.statsOf(name);
+		return [
+			...(checks === undefined ? [] : [block(`${prefix}health_check.`, checks.counts)]),
+			...(cluster.outlier === undefined ? [] : [block(`${prefix}outlier_detection.`, outliers.countsOf(name))]),
+		];
+	});
+}
+
+function block(prefix: string, values: Readonly<Record<string, number>>): StatsDump["counters"][number] {
+	return { prefix, names: Object.keys(values), values: Float64Array.from(Object.values(values)) };
+}
+
+function gaugesOfClusters({ health, outliers, store }: AdminContext): StatsDump["gauges"] {
 	const read = (word: number) => outliers.read(word);
+	const standingOf = (host: Host) => outliers.standingOf(host);
 	const isEjected = (slot: number) => outliers.isEjected(slot);
 	return [...store.clusterNames()].flatMap((name) => {
 		const cluster = store.clusterOf(name);
-		return cluster === undefined ? [] : clusterGauges({ cluster, hosts: store.hostsOf(name), read, isEjected });
+		return cluster === undefined ? [] : clusterGauges({ cluster, hosts: store.hostsOf(name), read, isEjected, standingOf, health: health.statsOf(name) });
 	});
 }
 
 /** What only the main thread counts. */
 function mainStats({ clock, concurrency, outliers, records, state, store }: AdminContext): StatsDump {
-	const block = (prefix: string, values: Readonly<Record<string, number>>) => ({
-		prefix,
-		names: Object.keys(values),
-		values: Float64Array.from(Object.values(values)),
-	});
 	const memory = process.memoryUsage();
 	const dynamicOf = (type: "cds" | "lds") => records.all(type).filter(({ isStatic }) => !isStatic).length;
 	const waiting = [...store.waiting.keys()];

@@ -1,6 +1,7 @@
 import { messageFns, stripTypeUrl } from "@weft/xds";
 import type { Buffer as BufferConfig } from "@weft/xds/generated/envoy/extensions/filters/http/buffer/v3/buffer.ts";
 import type { CsrfPolicy } from "@weft/xds/generated/envoy/extensions/filters/http/csrf/v3/csrf.ts";
+import type { FilterConfig as DynamicFilterConfig } from "@weft/xds/generated/envoy/extensions/filters/http/dynamic_forward_proxy/v3/dynamic_forward_proxy.ts";
 import type { ExtAuthz } from "@weft/xds/generated/envoy/extensions/filters/http/ext_authz/v3/ext_authz.ts";
 import type { HTTPFault } from "@weft/xds/generated/envoy/extensions/filters/http/fault/v3/fault.ts";
 import type { FilterConfig as GrpcStats } from "@weft/xds/generated/envoy/extensions/filters/http/grpc_stats/v3/config.ts";
@@ -19,6 +20,7 @@ import type { HttpFilter, HttpFilterConfig } from "../../http-filters.ts";
 import { type Opened, openAny } from "../any.ts";
 import type { DecodeEnvironment } from "../environment.ts";
 import { type At, onlySupports, report, under } from "../issues.ts";
+import { decodeDynamicFilter } from "../dynamic-forward-proxy.ts";
 import { decodeIstioStats } from "../istio-stats.ts";
 import { decodeBuffer, decodeCsrf, decodeGrpcStats, decodeHealthCheck, decodeMutations, decodeStatefulSession } from "./common-filters.ts";
 import { decodeExtAuthz } from "./ext-authz.ts";
@@ -74,6 +76,8 @@ function decodeConfig(at: At, name: string, { typeName, message }: Opened, envir
 			return { kind: "csrf", policy: decodeCsrf(at, message as CsrfPolicy) };
 		case "envoy.extensions.filters.http.buffer.v3.Buffer":
 			return { kind: "buffer", bytesMax: decodeBuffer(message as BufferConfig) };
+		case "envoy.extensions.filters.http.dynamic_forward_proxy.v3.FilterConfig":
+			return decodeDynamicFilter(at, message as DynamicFilterConfig);
 		case "envoy.extensions.filters.http.grpc_web.v3.GrpcWeb":
 			return { kind: "grpcWeb" };
 		case "envoy.extensions.filters.http.grpc_stats.v3.FilterConfig":

@@ -3,6 +3,7 @@ import type { FilterConfig } from "@weft/xds/generated/envoy/config/route/v3/rou
 import type { BufferPerRoute } from "@weft/xds/generated/envoy/extensions/filters/http/buffer/v3/buffer.ts";
 import type { CorsPolicy } from "@weft/xds/generated/envoy/extensions/filters/http/cors/v3/cors.ts";
 import type { CsrfPolicy } from "@weft/xds/generated/envoy/extensions/filters/http/csrf/v3/csrf.ts";
+import type { PerRouteConfig as DynamicPerRouteConfig } from "@weft/xds/generated/envoy/extensions/filters/http/dynamic_forward_proxy/v3/dynamic_forward_proxy.ts";
 import type { ExtAuthzPerRoute } from "@weft/xds/generated/envoy/extensions/filters/http/ext_authz/v3/ext_authz.ts";
 import type { HTTPFault } from "@weft/xds/generated/envoy/extensions/filters/http/fault/v3/fault.ts";
 import type { HeaderMutationPerRoute } from "@weft/xds/generated/envoy/extensions/filters/http/header_mutation/v3/header_mutation.ts";
@@ -88,6 +89,11 @@ function decodeConfig(at: At, { typeName, message }: Opened): FilterOverrideConf
 		}
 		case "envoy.extensions.filters.http.ratelimit.v3.RateLimitPerRoute":
 			return { kind: "rateLimit", settings: decodeRateLimitSettings(at, message as RateLimitPerRoute) };
+		case "envoy.extensions.filters.http.dynamic_forward_proxy.v3.PerRouteConfig": {
+			const { hostRewriteLiteral, hostRewriteHeader } = message as DynamicPerRouteConfig;
+			if (hostRewriteLiteral !== undefined) return { kind: "dynamicForwardProxy", rewrite: { kind: "literal", value: hostRewriteLiteral } };
+			return hostRewriteHeader === undefined ? undefined : { kind: "dynamicForwardProxy", rewrite: { kind: "header", name: hostRewriteHeader.toLowerCase() } };
+		}
 		case "envoy.extensions.filters.http.ext_authz.v3.ExtAuthzPerRoute": {
 			const { checkSettings } = message as ExtAuthzPerRoute;
 			return checkSettings && { kind: "extAuthz", settings: decodeExtAuthzSettings(under(at, "checkSettings"), checkSettings) };
