@@ -70,7 +70,7 @@ export class World {
 		const seen: unknown[] = [];
 		for (const piece of [send].flat()) {
 			client.send(piece);
-			const isHead = /^HEAD /.test(piece);
+			const isHead = piece.startsWith("HEAD ");
 			for (let i = 0; i < responses; i++) seen.push(describeResponse(await client.response({ isHead, quietMs })));
 		}
 		return seen;
