@@ -49,14 +49,6 @@ function sotwHead(type: XdsType, resource: EncodedResource): Uint8Array {
 	return head;
 }
 
-/** A length-delimited field as bytes. */
-function textField(number: number, text: string): Uint8Array {
-	return new BinaryWriter()
-		.uint32((number << 3) | 2)
-		.string(text)
-		.finish();
-}
-
 /** A response in pieces, for one gathering write: all but the first belong to every client that is sent them. */
 export interface WireMessage {
 	readonly pieces: readonly Uint8Array[];
