@@ -21,6 +21,7 @@ export type HttpFilterConfig =
 	| { readonly kind: "csrf"; readonly policy: CsrfPolicy }
 	| { readonly kind: "buffer"; readonly bytesMax: number }
 	| { readonly kind: "grpcWeb" }
+	| { readonly kind: "grpcHttp1Bridge" }
 	| { readonly kind: "grpcStats"; readonly stats: GrpcStats }
 	| { readonly kind: "statefulSession"; readonly session: StatefulSession | undefined }
 	| { readonly kind: "extAuthz"; readonly authz: ExtAuthz }

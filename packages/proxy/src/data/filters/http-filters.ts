@@ -6,6 +6,7 @@ import { compileCsrf } from "./csrf.ts";
 import { compileExtAuthz } from "./ext-authz.ts";
 import { compileFault } from "./fault.ts";
 import type { FilterInputs } from "./filter-inputs.ts";
+import { compileGrpcHttp1Bridge } from "./grpc-http1-bridge.ts";
 import { compileGrpcStats } from "./grpc-stats.ts";
 import { compileGrpcWeb } from "./grpc-web.ts";
 import { compileHeaderMutation } from "./header-mutation.ts";
@@ -48,6 +49,8 @@ export function compileHttpFilter(filter: HttpFilter, overrides: readonly Filter
 		}
 		case "grpcWeb":
 			return compileGrpcWeb(inputs);
+		case "grpcHttp1Bridge":
+			return compileGrpcHttp1Bridge();
 		case "grpcStats":
 			return compileGrpcStats(filter.stats, inputs);
 		case "extAuthz": {

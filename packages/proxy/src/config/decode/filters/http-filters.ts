@@ -2,6 +2,7 @@ import { messageFns, stripTypeUrl } from "@weft/xds";
 import type { Buffer as BufferConfig } from "@weft/xds/generated/envoy/extensions/filters/http/buffer/v3/buffer.ts";
 import type { CsrfPolicy } from "@weft/xds/generated/envoy/extensions/filters/http/csrf/v3/csrf.ts";
 import type { ExtAuthz } from "@weft/xds/generated/envoy/extensions/filters/http/ext_authz/v3/ext_authz.ts";
+import type { Config as GrpcHttp1Bridge } from "@weft/xds/generated/envoy/extensions/filters/http/grpc_http1_bridge/v3/config.ts";
 import type { HTTPFault } from "@weft/xds/generated/envoy/extensions/filters/http/fault/v3/fault.ts";
 import type { FilterConfig as GrpcStats } from "@weft/xds/generated/envoy/extensions/filters/http/grpc_stats/v3/config.ts";
 import type { HeaderMutation } from "@weft/xds/generated/envoy/extensions/filters/http/header_mutation/v3/header_mutation.ts";
@@ -76,6 +77,9 @@ function decodeConfig(at: At, name: string, { typeName, message }: Opened, envir
 			return { kind: "buffer", bytesMax: decodeBuffer(message as BufferConfig) };
 		case "envoy.extensions.filters.http.grpc_web.v3.GrpcWeb":
 			return { kind: "grpcWeb" };
+		case "envoy.extensions.filters.http.grpc_http1_bridge.v3.Config":
+			onlySupports(at, typeName, message as GrpcHttp1Bridge, []);
+			return { kind: "grpcHttp1Bridge" };
 		case "envoy.extensions.filters.http.grpc_stats.v3.FilterConfig":
 			return { kind: "grpcStats", stats: decodeGrpcStats(at, message as GrpcStats) };
 		case "envoy.extensions.filters.http.stateful_session.v3.StatefulSession":
