@@ -32,6 +32,7 @@ export function createTrustResource(roots: () => readonly string[]): TrustResour
 				version: view.version,
 				all: (type) => (type === "pcds" ? own : view.all(type)),
 				get: (type, name) => (type === "pcds" ? own.get(name) : view.get(type, name)),
+				members: (type, collection) => view.members(type, collection),
 				revision: (type) => (type === "pcds" ? own : view.revision(type)),
 				changes: (type, since) => view.changes(type, since),
 			};

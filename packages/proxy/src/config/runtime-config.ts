@@ -7,6 +7,7 @@
 
 import type { HealthCheck } from "./health-check.ts";
 import type { FilterOverrides, GrpcService, HttpFilter, RateLimitAction, Rbac, TokenBucket } from "./http-filters.ts";
+import type { Decorator, RouteTracing, TelemetryService, Tracing } from "./telemetry.ts";
 
 // ---- strings and paths
 
@@ -118,8 +119,11 @@ export interface Route {
 	readonly action: RouteAction | RedirectAction | DirectResponseAction;
 	readonly headerOperations: HeaderOperations;
 	readonly filters: FilterOverrides;
-	/** `metadata.filter_metadata.istio.config`, for logs. */
-	readonly istioConfig: string | undefined;
+	/** `filter_metadata` by namespace, for logs and spans; undefined: none. */
+	readonly metadata: Readonly<Record<string, Readonly<Record<string, unknown>>>> | undefined;
+	readonly decorator: Decorator | undefined;
+	/** undefined: as the connection manager says. */
+	readonly tracing: RouteTracing | undefined;
 }
 
 export type ClusterSelector =
@@ -388,7 +392,10 @@ export interface HttpConnectionManager {
 	readonly kind: "http";
 	readonly statPrefix: string;
 	readonly codec: "auto" | "http1" | "http2";
-	readonly routes: { readonly kind: "rds"; readonly name: string } | { readonly kind: "inline"; readonly table: RouteTable };
+	/** `file`: where the main thread reads the table; undefined: the control plane gives it. */
+	readonly routes:
+		| { readonly kind: "rds"; readonly name: string; readonly file?: ConfigFile | undefined }
+		| { readonly kind: "inline"; readonly table: RouteTable };
 	/** In order, ending with `router`. */
 	readonly filters: readonly HttpFilter[];
 	readonly serverName: string;
@@ -435,6 +442,8 @@ export interface HttpConnectionManager {
 	readonly localReplies: LocalReplyConfig | undefined;
 	/** CIDRs whose addresses are callers from inside; none by default. */
 	readonly internalRanges: readonly string[];
+	/** undefined: requests are not traced. */
+	readonly tracing: Tracing | undefined;
 	readonly schemeOverwrite: "http" | "https" | undefined;
 }
 
@@ -453,8 +462,15 @@ export interface LocalReplyConfig {
 
 /** `contentType` "": of the format's kind. */
 export interface LocalReplyFormat {
-	readonly format: AccessLog["format"];
+	readonly format: FileAccessLog["format"];
 	readonly contentType: string;
+}
+
+/** A file of xDS resources (`path_config_source`). */
+export interface ConfigFile {
+	readonly path: string;
+	/** undefined: the file's own. */
+	readonly watchedFolder: string | undefined;
 }
 
 /** istio.stats: which standard metrics to keep, and for which side. */
@@ -470,7 +486,9 @@ export interface IstioStats {
 	}[];
 }
 
-export interface AccessLog {
+export type AccessLog = FileAccessLog | OpenTelemetryAccessLog;
+
+export interface FileAccessLog {
 	readonly kind: "file";
 	/** /dev/stdout and /dev/stderr included. */
 	readonly path: string;
@@ -478,12 +496,37 @@ export interface AccessLog {
 	readonly filter: AccessLogFilter | undefined;
 }
 
+/** Records of OTLP. */
+export interface OpenTelemetryAccessLog {
+	readonly kind: "openTelemetry";
+	readonly service: TelemetryService;
+	readonly logName: string;
+	readonly flushMs: number;
+	readonly hasBuiltinLabels: boolean;
+	readonly resource: Readonly<Record<string, string>>;
+	readonly body: LogTemplate | undefined;
+	readonly attributes: Readonly<Record<string, LogTemplate>>;
+	/** "" or with a dot at its end. */
+	readonly statPrefix: string;
+	readonly filter: AccessLogFilter | undefined;
+}
+
+/** A value whose strings are formats. */
+export type LogTemplate = string | number | boolean | readonly LogTemplate[] | { readonly [key: string]: LogTemplate };
+
 export type AccessLogFilter =
 	| { readonly kind: "status" | "duration"; readonly op: "eq" | "ge" | "le" | "ne"; readonly value: number }
 	| { readonly kind: "and" | "or"; readonly filters: readonly AccessLogFilter[] }
 	| { readonly kind: "responseFlag"; readonly flags: readonly string[] }
 	| { readonly kind: "header"; readonly header: HeaderMatch }
-	| { readonly kind: "notHealthCheck" };
+	| { readonly kind: "notHealthCheck" }
+	| { readonly kind: "random"; readonly fraction: Fraction }
+	| { readonly kind: "cel"; readonly expression: string }
+	| { readonly kind: "grpcStatus"; readonly statuses: readonly number[]; readonly exclude: boolean }
+	/** Names of `AccessLogType`. */
+	| { readonly kind: "logType"; readonly types: readonly string[]; readonly exclude: boolean }
+	/** undefined: any request. */
+	| { readonly kind: "metadata"; readonly match: MetadataMatch | undefined; readonly matchesIfAbsent: boolean };
 
 // ---- TLS
 

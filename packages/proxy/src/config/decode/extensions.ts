@@ -7,7 +7,14 @@ import { ClusterLoadAssignment } from "@weft/xds/generated/envoy/config/endpoint
 import { Listener } from "@weft/xds/generated/envoy/config/listener/v3/listener.ts";
 import { RouteConfiguration } from "@weft/xds/generated/envoy/config/route/v3/route.ts";
 import { FilterConfig, VirtualHost } from "@weft/xds/generated/envoy/config/route/v3/route_components.ts";
+import { OpenTelemetryConfig } from "@weft/xds/generated/envoy/config/trace/v3/opentelemetry.ts";
+import { ZipkinConfig } from "@weft/xds/generated/envoy/config/trace/v3/zipkin.ts";
+import { EnvironmentResourceDetectorConfig } from "@weft/xds/generated/envoy/extensions/tracers/opentelemetry/resource_detectors/v3/environment_resource_detector.ts";
+import { StaticConfigResourceDetectorConfig } from "@weft/xds/generated/envoy/extensions/tracers/opentelemetry/resource_detectors/v3/static_config_resource_detector.ts";
+import { AlwaysOnSamplerConfig } from "@weft/xds/generated/envoy/extensions/tracers/opentelemetry/samplers/v3/always_on_sampler.ts";
 import { FileAccessLog } from "@weft/xds/generated/envoy/extensions/access_loggers/file/v3/file.ts";
+import { ExpressionFilter } from "@weft/xds/generated/envoy/extensions/access_loggers/filters/cel/v3/cel.ts";
+import { OpenTelemetryAccessLogConfig } from "@weft/xds/generated/envoy/extensions/access_loggers/open_telemetry/v3/logs_service.ts";
 import { StderrAccessLog, StdoutAccessLog } from "@weft/xds/generated/envoy/extensions/access_loggers/stream/v3/stream.ts";
 import { Cors, CorsPolicy } from "@weft/xds/generated/envoy/extensions/filters/http/cors/v3/cors.ts";
 import { HTTPFault } from "@weft/xds/generated/envoy/extensions/filters/http/fault/v3/fault.ts";
@@ -58,6 +65,7 @@ import { BufferPerRoute } from "@weft/xds/generated/envoy/extensions/filters/htt
 import { CsrfPolicy } from "@weft/xds/generated/envoy/extensions/filters/http/csrf/v3/csrf.ts";
 import { ExtAuthz } from "@weft/xds/generated/envoy/extensions/filters/http/ext_authz/v3/ext_authz.ts";
 import { ExtAuthzPerRoute } from "@weft/xds/generated/envoy/extensions/filters/http/ext_authz/v3/ext_authz.ts";
+import { Config as GrpcHttp1Bridge } from "@weft/xds/generated/envoy/extensions/filters/http/grpc_http1_bridge/v3/config.ts";
 import { GrpcWeb } from "@weft/xds/generated/envoy/extensions/filters/http/grpc_web/v3/grpc_web.ts";
 import { HeaderMutation } from "@weft/xds/generated/envoy/extensions/filters/http/header_mutation/v3/header_mutation.ts";
 import { HeaderMutationPerRoute } from "@weft/xds/generated/envoy/extensions/filters/http/header_mutation/v3/header_mutation.ts";
@@ -96,7 +104,14 @@ const implemented: Readonly<Record<string, MessageFns>> = {
 	"envoy.config.route.v3.RouteConfiguration": RouteConfiguration,
 	"envoy.config.route.v3.VirtualHost": VirtualHost,
 	"envoy.config.route.v3.FilterConfig": FilterConfig,
+	"envoy.config.trace.v3.OpenTelemetryConfig": OpenTelemetryConfig,
+	"envoy.config.trace.v3.ZipkinConfig": ZipkinConfig,
+	"envoy.extensions.tracers.opentelemetry.resource_detectors.v3.EnvironmentResourceDetectorConfig": EnvironmentResourceDetectorConfig,
+	"envoy.extensions.tracers.opentelemetry.resource_detectors.v3.StaticConfigResourceDetectorConfig": StaticConfigResourceDetectorConfig,
+	"envoy.extensions.tracers.opentelemetry.samplers.v3.AlwaysOnSamplerConfig": AlwaysOnSamplerConfig,
 	"envoy.extensions.access_loggers.file.v3.FileAccessLog": FileAccessLog,
+	"envoy.extensions.access_loggers.filters.cel.v3.ExpressionFilter": ExpressionFilter,
+	"envoy.extensions.access_loggers.open_telemetry.v3.OpenTelemetryAccessLogConfig": OpenTelemetryAccessLogConfig,
 	"envoy.extensions.access_loggers.stream.v3.StdoutAccessLog": StdoutAccessLog,
 	"envoy.extensions.access_loggers.stream.v3.StderrAccessLog": StderrAccessLog,
 	"envoy.extensions.filters.http.cors.v3.Cors": Cors,
@@ -110,6 +125,7 @@ const implemented: Readonly<Record<string, MessageFns>> = {
 	"envoy.extensions.filters.http.csrf.v3.CsrfPolicy": CsrfPolicy,
 	"envoy.extensions.filters.http.ext_authz.v3.ExtAuthz": ExtAuthz,
 	"envoy.extensions.filters.http.ext_authz.v3.ExtAuthzPerRoute": ExtAuthzPerRoute,
+	"envoy.extensions.filters.http.grpc_http1_bridge.v3.Config": GrpcHttp1Bridge,
 	"envoy.extensions.filters.http.grpc_web.v3.GrpcWeb": GrpcWeb,
 	"envoy.extensions.filters.http.header_mutation.v3.HeaderMutation": HeaderMutation,
 	"envoy.extensions.filters.http.header_mutation.v3.HeaderMutationPerRoute": HeaderMutationPerRoute,

@@ -2,12 +2,14 @@ import { compileHttpFilter } from "../filters/http-filters.ts";
 import { type PeerExchange, peerExchangeOf } from "../filters/peer-metadata.ts";
 import type { HttpConnectionManager, Listener } from "../../config/runtime-config.ts";
 import { defaultHeadLimits, type HeadLimits } from "../codec/head-parser.ts";
-import { compileAccessLog, type LineSink, type LogStream } from "../log/access-log.ts";
+import type { LineSink, LogStream } from "../log/access-log.ts";
+import { compileLoggers } from "../log/loggers.ts";
 import type { StreamInfo } from "../log/stream-info.ts";
 import { type CidrRange, parseCidr } from "../match/cidr.ts";
 import { type CompiledRouteTable, compileRouteTable } from "../match/route-table.ts";
 import { http2Counters, http2Gauges, httpCounters, httpGauges, listenerHttpCounters } from "../stats/families.ts";
 import type { UpstreamAlpn } from "../tls/upstream-tls.ts";
+import { ManagerTracing } from "../tracing/manager-tracing.ts";
 import type { WorkerContext } from "../worker/context.ts";
 import type { Snapshot } from "../worker/snapshot.ts";
 import { FilterChains } from "./filter-chain.ts";
@@ -35,6 +37,8 @@ export interface CompiledManager {
 	readonly rewriteReply: RewriteReply | undefined;
 	readonly internalRanges: readonly CidrRange[];
 	readonly observers: StreamObserver[];
+	/** undefined: requests are not traced. */
+	readonly tracing: ManagerTracing | undefined;
 	table(snapshot: Snapshot): CompiledRouteTable | undefined;
 	/** One of `httpStat`. */
 	count(stat: number, by?: number): void;
@@ -77,12 +81,10 @@ export function compileManager(config: HttpConnectionManager, inputs: ManagerInp
 	};
 	const router = config.filters.find((filter) => filter.kind === "router");
 	const alpn = config.filters.find((filter) => filter.kind === "alpn");
-	const accessLogs = config.accessLogs.map((log) => {
-		const compiled = compileAccessLog(log, context.environment, inputs.openSink);
-		errors.push(...compiled.errors);
-		return compiled.value;
-	});
-	const closers: (() => void)[] = [];
+	const loggers = compileLoggers(config.accessLogs, context, inputs.openSink);
+	errors.push(...loggers.errors);
+	const accessLogs = loggers.logs;
+	const closers: (() => void)[] = [loggers.close];
 	const filterInputs = {
 		context,
 		direction: listener.direction,
@@ -100,6 +102,8 @@ export function compileManager(config: HttpConnectionManager, inputs: ManagerInp
 			return (by = 1) => count(at, 0, by);
 		},
 	};
+	const tracing = config.tracing && new ManagerTracing(config.tracing, listener.direction, context, filterInputs.counter);
+	if (tracing !== undefined) closers.push(() => tracing.close());
 	const codes = httpCounters.index.downstream_rq_1xx;
 	return {
 		config,
@@ -116,6 +120,7 @@ export function compileManager(config: HttpConnectionManager, inputs: ManagerInp
 		rewriteReply: config.localReplies && compileLocalReplies(config.localReplies, context.environment, errors),
 		internalRanges: config.internalRanges.map(parseCidr).filter((range) => range !== undefined),
 		observers: buildObservers(config, inputs),
+		tracing,
 		table: compileTableLookup(config, context, errors),
 		count: (stat, by = 1) => count(counterBase, stat, by),
 		gauge: (stat, by) => gauge(gaugeBase, stat, by),

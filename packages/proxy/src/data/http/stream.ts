@@ -3,10 +3,12 @@ import { RequestHead } from "../codec/request-head.ts";
 import { envoyHeaderBit } from "../codec/header-block.ts";
 import { ResponseHead } from "../codec/response-head.ts";
 import { known } from "../codec/known-names.ts";
+import { TrailersView } from "../headers/trailers-view.ts";
 import { createConnectionInfo, createStreamInfo, resetStreamInfo, type StreamInfo } from "../log/stream-info.ts";
 import { responseFlags } from "../log/response-flags.ts";
 import { type ClusterChoice, type CompiledRoute, isGrpc } from "../match/route-table.ts";
 import { Timer } from "../transport/timers.ts";
+import type { RequestTrace } from "../tracing/request-trace.ts";
 import type { WorkerContext } from "../worker/context.ts";
 import { emptySnapshot, type Snapshot } from "../worker/snapshot.ts";
 import type { CompiledManager } from "./connection-manager.ts";
@@ -56,6 +58,8 @@ export class HttpStream {
 	hostOverride: HostOverride | undefined;
 	/** Protocol asked for by `upgrade`, or `connect`; "" for none. */
 	upgrade = "";
+	/** undefined: no tracer is configured, or the request came no further than its head. */
+	trace: RequestTrace | undefined;
 	/** The workload that the sidecar in front named, for metrics. */
 	peer: IstioPeer | undefined;
 	/** All of the request has been received. */
@@ -67,10 +71,14 @@ export class HttpStream {
 	isHead = false;
 	/** The request has come as far as the router. */
 	#isFiltered = false;
+	/** What came of an answer that is held. */
+	#held: Buffer[] | undefined;
+	#heldBytes = 0;
 	/** The response was over with its head. */
 	#hasEnded = false;
 	#lastActiveAt = 0;
 	readonly #trailers: string[] = [];
+	readonly #trailersView = new TrailersView(this.#trailers);
 	readonly #idleTimer: Timer;
 	readonly #requestTimer: Timer;
 	readonly #durationTimer: Timer;
@@ -224,6 +232,11 @@ export class HttpStream {
 	/** `response` is what upstream sent. */
 	startUpstreamResponse(hasBody: boolean): void {
 		this.info.responseCodeDetails = "via_upstream";
+		if (hasBody && this.filters.holdsResponse) {
+			this.#held = [];
+			this.#heldBytes = 0;
+			return;
+		}
 		if (!hasBody) this.#hasEnded = true;
 		this.#startResponse(hasBody);
 	}
@@ -248,6 +261,7 @@ export class HttpStream {
 		if (this.choice !== undefined || this.#isFiltered) this.router.finishResponseHead();
 		this.filters.onResponseHead(hasBody);
 		info.responseCode = response.status;
+		this.trace?.onResponseHead(this);
 		this.#setOwnHeaders();
 		info.responseHeaderBytes = response.encodedBytesMax;
 		info.downstreamWireBytesSent += info.responseHeaderBytes;
@@ -289,9 +303,29 @@ export class HttpStream {
 	}
 
 	sendResponseBody(bytes: Buffer, start: number, end: number): void {
+		if (this.#held !== undefined) return this.#hold(bytes.subarray(start, end));
 		if (!this.filters.seesResponseBody || this.isTunnel) return this.#sendBody(bytes, start, end);
 		const passed = this.filters.onResponseBody(bytes.subarray(start, end));
 		if (passed.length > 0) this.#sendBody(passed, 0, passed.length);
+	}
+
+	#hold(bytes: Buffer): void {
+		this.#held?.push(Buffer.from(bytes));
+		this.#heldBytes += bytes.length;
+		if (this.#heldBytes <= this.manager.bufferBytesMax) return;
+		this.#held = undefined;
+		this.router.cancel();
+		sendLocalReply(this, { status: 500, body: "", flags: 0, details: "response_payload_too_large" });
+	}
+
+	#releaseHeld(pieces: readonly Buffer[]): void {
+		const body = Buffer.concat(pieces);
+		this.#held = undefined;
+		this.filters.onResponseHeld(this.#trailers);
+		this.response.contentLength = body.length;
+		this.response.replaceKnown(known["content-length"], "content-length", String(body.length));
+		this.#startResponse(true);
+		if (body.length > 0) this.sendResponseBody(body, 0, body.length);
 	}
 
 	#sendBody(bytes: Buffer, start: number, end: number): void {
@@ -304,9 +338,11 @@ export class HttpStream {
 
 	onResponseTrailer(name: string, value: string): void {
 		this.#trailers.push(name, value);
+		this.info.responseTrailers = this.#trailersView;
 	}
 
 	endResponse(): void {
+		if (this.#held !== undefined) this.#releaseHeld(this.#held);
 		if (!this.#hasEnded) {
 			if (this.filters.seesResponseBody && !this.isTunnel) {
 				const last = this.filters.onResponseEnd(this.#trailers);
@@ -365,6 +401,7 @@ export class HttpStream {
 		manager.gauge(httpGauge.downstream_rq_active, -1);
 		manager.count(httpStat.downstream_cx_tx_bytes_total, info.downstreamWireBytesSent);
 		if (info.responseCode !== 0) manager.countResponse(info.responseCode);
+		this.trace?.finish(this);
 		for (const observe of manager.observers) observe(this);
 		manager.log(info);
 	}
@@ -386,7 +423,8 @@ export class HttpStream {
 		this.info.connection = idleInfo;
 		this.snapshot = emptySnapshot;
 		this.filters.reset();
-		this.route = this.choice = this.cluster = this.hostOverride = undefined;
+		this.#held = undefined;
+		this.route = this.choice = this.cluster = this.hostOverride = this.trace = undefined;
 		this.isRequestComplete = this.isRequestDelivered = this.isResponseStarted = this.isOver = false;
 		if (this.#trailers.length > 0) this.#trailers.length = 0;
 	}
