@@ -1,4 +1,5 @@
-import { get, httpFilter, post, runScenarios, type Scenario } from "./scenarios.ts";
+import { httpFilter } from "./config.ts";
+import { get, post, runScenarios, type Scenario } from "./scenarios.ts";
 
 type Json = Readonly<Record<string, unknown>>;
 

@@ -74,6 +74,7 @@ function viewOf(resources: Resources, version: string): ResourceView {
 		version,
 		all: (type) => encoded.get(type) ?? none,
 		get: (type, name) => (type === "sds" ? encode(type, name, secretOf(name)) : encoded.get(type)?.get(name)),
+		members: () => undefined,
 		revision: () => version,
 		changes: () => undefined,
 	};
