@@ -80,14 +80,13 @@ export function sendLocalReply(stream: HttpStream, reply: LocalReply): void {
 	if (isGrpc) {
 		response.set("content-type", "application/grpc");
 		response.append("grpc-status", String(reply.grpcStatus ?? grpcStatusOfHttp(status)));
-		if (body.length > 0) response.append("grpc-message", percentEncode(body.toString("utf8")));
+		if (body.length > 0) response.append("grpc-message", percentEncode(body.toString("utf8").replace(/\n$/, "")));
 		reply.mutateHead?.();
 		stream.respondLocally(undefined, isClose);
 		return;
 	}
 	if (response.status !== 204 && response.status >= 200) response.appendOwn("content-length", String(body.length));
-	if (body.length > 0 && rewritten !== undefined && rewritten.contentType !== "") response.set("content-type", rewritten.contentType);
-	else if (body.length > 0 && !response.has("content-type")) response.appendOwn("content-type", "text/plain");
+	if (body.length > 0 && !response.has("content-type")) response.appendOwn("content-type", rewritten?.contentType || "text/plain");
 	reply.mutateHead?.();
 	stream.respondLocally(body, isClose);
 }
