@@ -122,5 +122,5 @@ async function accepts(port: number): Promise<void> {
 }
 
 async function until(is: () => boolean | Promise<boolean>): Promise<void> {
-	for (const end = performance.now() + 5_000; performance.now() < end; await sleep(15)) if (await is()) return;
+	for (const end = performance.now() + 30_000; performance.now() < end; await sleep(15)) if (await is()) return;
 }

@@ -60,7 +60,7 @@ export function sendLocalReply(stream: HttpStream, reply: LocalReply): void {
 	if (isGrpc) {
 		response.set("content-type", "application/grpc");
 		response.append("grpc-status", String(reply.grpcStatus ?? grpcStatusOfHttp(status)));
-		if (body.length > 0) response.append("grpc-message", percentEncode(body.toString("utf8")));
+		if (body.length > 0) response.append("grpc-message", percentEncode(body.toString("utf8").replace(/\n$/, "")));
 		reply.mutateHead?.();
 		stream.respondLocally(undefined, isClose);
 		return;
