@@ -77,7 +77,8 @@ async function startOne(name: Proxy["name"], program: string, first: readonly st
 			isAlive,
 			port: (listener) => ports.get(listener) ?? 0,
 			stats: async (pattern) => (await statLines("")).filter((line) => pattern.test(line) && !line.endsWith(": 0")),
-			counters: async (pattern) => new Map((await statLines("?type=Counters")).map(splitStat).filter(([name, value]) => pattern.test(name) && !Number.isNaN(value))),
+			counters: async (pattern) =>
+				new Map((await statLines("?type=Counters")).map(splitStat).filter(([name, value]) => pattern.test(name) && !Number.isNaN(value))),
 			admin: async (page) => (await fetch(`http://127.0.0.1:${adminPort}${page}`)).text(),
 			// What follows the last line end is still being written.
 			log: () => (existsSync(path("access.log")) ? readFileSync(path("access.log"), "utf8").split("\n").slice(0, -1) : []).map(parseLine),

@@ -1,4 +1,14 @@
-import type { Changes, Fraction, HeaderOperations, LbMetadata, Route, RouteAction, RouteTable, VirtualHost, WeightedCluster } from "../../config/runtime-config.ts";
+import type {
+	Changes,
+	Fraction,
+	HeaderOperations,
+	LbMetadata,
+	Route,
+	RouteAction,
+	RouteTable,
+	VirtualHost,
+	WeightedCluster,
+} from "../../config/runtime-config.ts";
 import type { FilterOverrides } from "../../config/http-filters.ts";
 import type { FormatterEnvironment } from "../headers/formatter.ts";
 import { compileHeaderMutations, type MutateHeaders } from "../headers/header-mutations.ts";
