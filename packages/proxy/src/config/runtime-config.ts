@@ -7,6 +7,7 @@
 
 import type { HealthCheck } from "./health-check.ts";
 import type { FilterOverrides, GrpcService, HttpFilter, RateLimitAction, Rbac, TokenBucket } from "./http-filters.ts";
+import type { Decorator, RouteTracing, Tracing } from "./telemetry.ts";
 
 // ---- strings and paths
 
@@ -118,8 +119,11 @@ export interface Route {
 	readonly action: RouteAction | RedirectAction | DirectResponseAction;
 	readonly headerOperations: HeaderOperations;
 	readonly filters: FilterOverrides;
-	/** `metadata.filter_metadata.istio.config`, for logs. */
-	readonly istioConfig: string | undefined;
+	/** `filter_metadata` by namespace, for logs and spans; undefined: none. */
+	readonly metadata: Readonly<Record<string, Readonly<Record<string, unknown>>>> | undefined;
+	readonly decorator: Decorator | undefined;
+	/** undefined: as the connection manager says. */
+	readonly tracing: RouteTracing | undefined;
 }
 
 export type ClusterSelector =
@@ -435,6 +439,8 @@ export interface HttpConnectionManager {
 	readonly localReplies: LocalReplyConfig | undefined;
 	/** CIDRs whose addresses are callers from inside; none by default. */
 	readonly internalRanges: readonly string[];
+	/** undefined: requests are not traced. */
+	readonly tracing: Tracing | undefined;
 	readonly schemeOverwrite: "http" | "https" | undefined;
 }
 

@@ -1,6 +1,6 @@
 import { helpText, parseFlags } from "./flags.ts";
 import { runFile } from "./run-file.ts";
-import { version } from "./version.ts";
+import { version } from "../config/version.ts";
 
 /** `weft-proxy …`. Resolves to the exit code: 0 done, 1 the configuration cannot be served, 2 wrong usage. */
 export async function runCommand(args: readonly string[], variables: NodeJS.ProcessEnv): Promise<number> {

@@ -8,7 +8,7 @@ import { defaultConcurrency } from "./concurrency.ts";
 import type { Flags } from "./flags.ts";
 import { drainUntilIdle, superviseServer } from "./lifetime.ts";
 import { type Server, startServer } from "./server.ts";
-import { version } from "./version.ts";
+import { version } from "../config/version.ts";
 
 /** Reads the configuration that the flags name, and checks or serves it. Resolves to the exit code. */
 export async function runFile(flags: Flags, warnings: readonly string[], variables: NodeJS.ProcessEnv): Promise<number> {

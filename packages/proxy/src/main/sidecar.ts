@@ -21,7 +21,7 @@ import { type Server, startServer } from "./server.ts";
 import { buildSidecarBootstrap, controlPlaneSecret, rootsSecret, workloadSecret } from "./sidecar-bootstrap.ts";
 import { parseSidecarFlags, type SidecarFlags, sidecarHelp } from "./sidecar-flags.ts";
 import type { OnTrustRoots } from "./trust-updates.ts";
-import { version } from "./version.ts";
+import { version } from "../config/version.ts";
 
 /** Istio's default for its sidecars. */
 const concurrencyDefault = 2;

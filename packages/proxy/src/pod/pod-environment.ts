@@ -1,6 +1,6 @@
 import { networkInterfaces } from "node:os";
 import { defaultConcurrency } from "../main/concurrency.ts";
-import { istioVersion } from "../main/version.ts";
+import { istioVersion } from "../config/version.ts";
 import type { SidecarFlags } from "../main/sidecar-flags.ts";
 import { durationMs } from "../agent/arguments.ts";
 import type { PodArguments } from "./arguments.ts";

@@ -7,6 +7,11 @@ import { ClusterLoadAssignment } from "@weft/xds/generated/envoy/config/endpoint
 import { Listener } from "@weft/xds/generated/envoy/config/listener/v3/listener.ts";
 import { RouteConfiguration } from "@weft/xds/generated/envoy/config/route/v3/route.ts";
 import { FilterConfig, VirtualHost } from "@weft/xds/generated/envoy/config/route/v3/route_components.ts";
+import { OpenTelemetryConfig } from "@weft/xds/generated/envoy/config/trace/v3/opentelemetry.ts";
+import { ZipkinConfig } from "@weft/xds/generated/envoy/config/trace/v3/zipkin.ts";
+import { EnvironmentResourceDetectorConfig } from "@weft/xds/generated/envoy/extensions/tracers/opentelemetry/resource_detectors/v3/environment_resource_detector.ts";
+import { StaticConfigResourceDetectorConfig } from "@weft/xds/generated/envoy/extensions/tracers/opentelemetry/resource_detectors/v3/static_config_resource_detector.ts";
+import { AlwaysOnSamplerConfig } from "@weft/xds/generated/envoy/extensions/tracers/opentelemetry/samplers/v3/always_on_sampler.ts";
 import { FileAccessLog } from "@weft/xds/generated/envoy/extensions/access_loggers/file/v3/file.ts";
 import { StderrAccessLog, StdoutAccessLog } from "@weft/xds/generated/envoy/extensions/access_loggers/stream/v3/stream.ts";
 import { Cors, CorsPolicy } from "@weft/xds/generated/envoy/extensions/filters/http/cors/v3/cors.ts";
@@ -96,6 +101,11 @@ const implemented: Readonly<Record<string, MessageFns>> = {
 	"envoy.config.route.v3.RouteConfiguration": RouteConfiguration,
 	"envoy.config.route.v3.VirtualHost": VirtualHost,
 	"envoy.config.route.v3.FilterConfig": FilterConfig,
+	"envoy.config.trace.v3.OpenTelemetryConfig": OpenTelemetryConfig,
+	"envoy.config.trace.v3.ZipkinConfig": ZipkinConfig,
+	"envoy.extensions.tracers.opentelemetry.resource_detectors.v3.EnvironmentResourceDetectorConfig": EnvironmentResourceDetectorConfig,
+	"envoy.extensions.tracers.opentelemetry.resource_detectors.v3.StaticConfigResourceDetectorConfig": StaticConfigResourceDetectorConfig,
+	"envoy.extensions.tracers.opentelemetry.samplers.v3.AlwaysOnSamplerConfig": AlwaysOnSamplerConfig,
 	"envoy.extensions.access_loggers.file.v3.FileAccessLog": FileAccessLog,
 	"envoy.extensions.access_loggers.stream.v3.StdoutAccessLog": StdoutAccessLog,
 	"envoy.extensions.access_loggers.stream.v3.StderrAccessLog": StderrAccessLog,

@@ -11,6 +11,7 @@ import { type At, durationMs, durationMsOr, onlySupports, report, under } from "
 import { decodeLocalReplies } from "./local-replies.ts";
 import { decodeUpgrades } from "./route-action.ts";
 import { decodeRoutes } from "./route-table.ts";
+import { decodeTracing } from "./tracing.ts";
 
 const typeName = "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager";
 
@@ -62,9 +63,7 @@ const supported = [
 export function decodeHttpConnectionManager(at: At, hcm: HcmMessage, environment: DecodeEnvironment): HttpConnectionManager {
 	onlySupports(at, typeName, hcm, supported);
 	if (hcm.codecType === 3) report(under(at, "codecType"), "HTTP/3 is not implemented");
-	if (hcm.tracing?.provider !== undefined) report(under(at, "tracing.provider"), `tracer ${hcm.tracing.provider.name} is not implemented`);
 	if (hcm.internalAddressConfig?.unixSockets === true) report(under(at, "internalAddressConfig"), "unix_sockets is not implemented");
-	checkRequestId(at, hcm);
 	return {
 		kind: "http",
 		statPrefix: hcm.statPrefix,
@@ -82,17 +81,9 @@ export function decodeHttpConnectionManager(at: At, hcm: HcmMessage, environment
 		accessLogs: decodeAccessLogs(at, hcm.accessLog, environment),
 		localReplies: decodeLocalReplies(under(at, "localReplyConfig"), hcm.localReplyConfig, environment),
 		internalRanges: (hcm.internalAddressConfig?.cidrRanges ?? []).map(decodeCidr),
+		tracing: decodeTracing(at, hcm, environment),
 		schemeOverwrite: decodeScheme(at, hcm),
 	};
-}
-
-function checkRequestId(at: At, hcm: HcmMessage): void {
-	const config = hcm.requestIdExtension?.typedConfig;
-	if (config === undefined) return;
-	const opened = openAny(under(at, "requestIdExtension"), config, "request id extension");
-	if (opened && opened.typeName !== "envoy.extensions.request_id.uuid.v3.UuidRequestIdConfig") {
-		report(under(at, "requestIdExtension"), `request id extension of type ${opened.typeName} is not implemented`);
-	}
 }
 
 function decodeRouteSource(at: At, hcm: HcmMessage, environment: DecodeEnvironment): HttpConnectionManager["routes"] {

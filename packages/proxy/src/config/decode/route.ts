@@ -12,12 +12,13 @@ import { decodeOverrides } from "./filters/overrides.ts";
 import { decodeRewrite } from "./matchers.ts";
 import { decodeRouteAction } from "./route-action.ts";
 import { decodeRouteMatch } from "./route-match.ts";
+import { decodeDecorator, decodeRouteTracing } from "./tracing.ts";
 
 export interface RouteLimits {
 	readonly bodyBytesMax: number;
 }
 
-// `tracing` and `stat_prefix` only matter to tracers and to vhost statistics that are not kept; a decorator names spans.
+// `stat_prefix` only matters to statistics of virtual hosts, which are not kept.
 const supported = [
 	"name",
 	"match",
@@ -38,15 +39,21 @@ const supported = [
 export function decodeRoute(at: At, route: RouteMessage, limits: RouteLimits, environment: DecodeEnvironment): Route {
 	onlySupports(at, "envoy.config.route.v3.Route", route, supported);
 	const actionCors = route.route?.cors;
-	const istio: Readonly<Record<string, unknown>> | undefined = route.metadata?.filterMetadata["istio"];
 	return {
 		name: route.name,
 		...decodeRouteMatch(under(at, "match"), route.match),
 		action: decodeAction(at, route, limits, environment),
 		headerOperations: decodeHeaderOperations(at, route),
 		filters: withLegacyCors(decodeOverrides(at, route.typedPerFilterConfig), actionCors && decodeCors(under(at, "route.cors"), legacyCorsType, actionCors)),
-		istioConfig: typeof istio?.["config"] === "string" ? istio["config"] : undefined,
+		metadata: decodeMetadata(route.metadata),
+		decorator: decodeDecorator(route.decorator),
+		tracing: decodeRouteTracing(under(at, "tracing"), route.tracing),
 	};
+}
+
+function decodeMetadata(metadata: RouteMessage["metadata"]): Route["metadata"] {
+	const namespaces = Object.entries(metadata?.filterMetadata ?? {}).filter(([, values]) => values !== undefined);
+	return namespaces.length === 0 ? undefined : Object.fromEntries(namespaces as [string, Readonly<Record<string, unknown>>][]);
 }
 
 function decodeAction(at: At, route: RouteMessage, limits: RouteLimits, environment: DecodeEnvironment): Route["action"] {

@@ -8,6 +8,7 @@ import { type CidrRange, parseCidr } from "../match/cidr.ts";
 import { type CompiledRouteTable, compileRouteTable } from "../match/route-table.ts";
 import { http2Counters, http2Gauges, httpCounters, httpGauges, listenerHttpCounters } from "../stats/families.ts";
 import type { UpstreamAlpn } from "../tls/upstream-tls.ts";
+import { ManagerTracing } from "../tracing/manager-tracing.ts";
 import type { WorkerContext } from "../worker/context.ts";
 import type { Snapshot } from "../worker/snapshot.ts";
 import { FilterChains } from "./filter-chain.ts";
@@ -35,6 +36,8 @@ export interface CompiledManager {
 	readonly rewriteReply: RewriteReply | undefined;
 	readonly internalRanges: readonly CidrRange[];
 	readonly observers: StreamObserver[];
+	/** undefined: requests are not traced. */
+	readonly tracing: ManagerTracing | undefined;
 	table(snapshot: Snapshot): CompiledRouteTable | undefined;
 	/** One of `httpStat`. */
 	count(stat: number, by?: number): void;
@@ -100,6 +103,8 @@ export function compileManager(config: HttpConnectionManager, inputs: ManagerInp
 			return (by = 1) => count(at, 0, by);
 		},
 	};
+	const tracing = config.tracing && new ManagerTracing(config.tracing, listener.direction, context, filterInputs.counter);
+	if (tracing !== undefined) closers.push(() => tracing.close());
 	const codes = httpCounters.index.downstream_rq_1xx;
 	return {
 		config,
@@ -116,6 +121,7 @@ export function compileManager(config: HttpConnectionManager, inputs: ManagerInp
 		rewriteReply: config.localReplies && compileLocalReplies(config.localReplies, context.environment, errors),
 		internalRanges: config.internalRanges.map(parseCidr).filter((range) => range !== undefined),
 		observers: buildObservers(config, inputs),
+		tracing,
 		table: compileTableLookup(config, context, errors),
 		count: (stat, by = 1) => count(counterBase, stat, by),
 		gauge: (stat, by) => gauge(gaugeBase, stat, by),

@@ -7,6 +7,8 @@ import type { HttpStream } from "./stream.ts";
 /** Finds the route, lets the filters have the request, and forwards what they let pass. */
 export function routeRequest(stream: HttpStream): void {
 	resolveRoute(stream);
+	const { tracing } = stream.manager;
+	if (tracing !== undefined) stream.trace = tracing.begin(stream);
 	stream.filters.useChain(stream.manager.chains.chainOf(stream.route, stream.choice));
 	if (!isUpgradeAllowed(stream)) return answer(stream, 403, 0, "upgrade_failed");
 	stream.filters.run();
@@ -31,6 +33,7 @@ function resolveRoute(stream: HttpStream): void {
 	if (route === undefined) return;
 	stream.route = route;
 	info.routeName = route.config.name;
+	info.routeMetadata = route.config.metadata;
 	stream.choice = route.action.kind === "route" ? chooseCluster(route.action, request, context.random) : undefined;
 	stream.cluster = stream.choice && snapshot.clusters.get(stream.choice.cluster);
 	if (stream.cluster !== undefined && stream.choice !== undefined) info.upstreamCluster = stream.choice.cluster;

@@ -147,6 +147,7 @@ export class RouterState implements UpstreamClient, PoolClient {
 		info.upstreamHostName = host.host.hostname;
 		if (this.#forward?.config.hostRewrite?.kind === "auto" && host.host.hostname !== "") request.authority = host.host.hostname;
 		if (stream.route?.virtualHost.config.includeRequestAttemptCount === true) request.set("x-envoy-attempt-count", String(info.attemptCount));
+		stream.trace?.beginAttempt(stream);
 		this.#armTryTimer();
 		if (info.attemptCount > 1) this.#tellTimeout();
 		this.#attempt.connect(this, request, stream.manager.upstreamAlpn, info.connection);
@@ -298,6 +299,7 @@ export class RouterState implements UpstreamClient, PoolClient {
 		stream.info.upstreamLastReceivedAt = stream.context.nowMs();
 		this.#attempt.upstream = undefined;
 		this.#isFinished = true;
+		stream.trace?.endAttempt(stream, this.response.status, "");
 		this.cluster?.requestMs.record(stream.info.upstreamLastReceivedAt - this.#attempt.startedAt);
 		this.#attempt.release();
 		stream.endResponse();
@@ -314,6 +316,7 @@ export class RouterState implements UpstreamClient, PoolClient {
 		const state = this.#canReplay ? this.#retries.afterResponse(status, this.host) : undefined;
 		if (state === undefined) return false;
 		this.cluster?.retriedCodes.increment(status);
+		this.stream.trace?.endAttempt(this.stream, status, "");
 		this.#abandonUpstream();
 		this.#retryLater(state);
 		return true;
@@ -381,6 +384,7 @@ export class RouterState implements UpstreamClient, PoolClient {
 	#fail(failure: Failure, transportFailure: string): void {
 		const { stream } = this;
 		stream.info.responseFlags |= failure.flag;
+		stream.trace?.endAttempt(stream, 0, failure.words);
 		if (this.#isResponseStarted) {
 			if (stream.isGrpcRequest) stream.manager.count(httpStat.rq_reset_after_downstream_response_started);
 			stream.info.responseCodeDetails = `upstream_reset_after_response_started{${failure.words.replaceAll(" ", "_")}}`;
@@ -447,6 +451,7 @@ export class RouterState implements UpstreamClient, PoolClient {
 		if (this.#isFinished) return;
 		this.cluster?.count(clusterStat.upstream_rq_timeout);
 		if (this.host !== undefined && !this.#isResponseStarted) this.#onLocalFailure("timeout");
+		this.stream.trace?.endAttempt(this.stream, 0, "");
 		this.#abandonUpstream();
 		this.#endWithTimeout("response_timeout");
 	}
@@ -455,6 +460,7 @@ export class RouterState implements UpstreamClient, PoolClient {
 		if (this.#isFinished) return;
 		this.cluster?.count(clusterStat.upstream_rq_per_try_timeout);
 		if (this.host !== undefined) this.#onLocalFailure("timeout");
+		this.stream.trace?.endAttempt(this.stream, 0, "");
 		this.#abandonUpstream();
 		if (this.#retriesReset("perTryTimeout")) return;
 		this.#endWithTimeout("upstream_per_try_timeout");

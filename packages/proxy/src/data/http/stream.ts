@@ -3,10 +3,12 @@ import { RequestHead } from "../codec/request-head.ts";
 import { envoyHeaderBit } from "../codec/header-block.ts";
 import { ResponseHead } from "../codec/response-head.ts";
 import { known } from "../codec/known-names.ts";
+import { TrailersView } from "../headers/trailers-view.ts";
 import { createConnectionInfo, createStreamInfo, resetStreamInfo, type StreamInfo } from "../log/stream-info.ts";
 import { responseFlags } from "../log/response-flags.ts";
 import { type ClusterChoice, type CompiledRoute, isGrpc } from "../match/route-table.ts";
 import { Timer } from "../transport/timers.ts";
+import type { RequestTrace } from "../tracing/request-trace.ts";
 import type { WorkerContext } from "../worker/context.ts";
 import { emptySnapshot, type Snapshot } from "../worker/snapshot.ts";
 import type { CompiledManager } from "./connection-manager.ts";
@@ -56,6 +58,8 @@ export class HttpStream {
 	hostOverride: HostOverride | undefined;
 	/** Protocol asked for by `upgrade`, or `connect`; "" for none. */
 	upgrade = "";
+	/** undefined: no tracer is configured, or the request came no further than its head. */
+	trace: RequestTrace | undefined;
 	/** The workload that the sidecar in front named, for metrics. */
 	peer: IstioPeer | undefined;
 	/** All of the request has been received. */
@@ -71,6 +75,7 @@ export class HttpStream {
 	#hasEnded = false;
 	#lastActiveAt = 0;
 	readonly #trailers: string[] = [];
+	readonly #trailersView = new TrailersView(this.#trailers);
 	readonly #idleTimer: Timer;
 	readonly #requestTimer: Timer;
 	readonly #durationTimer: Timer;
@@ -248,6 +253,7 @@ export class HttpStream {
 		if (this.choice !== undefined || this.#isFiltered) this.router.finishResponseHead();
 		this.filters.onResponseHead(hasBody);
 		info.responseCode = response.status;
+		this.trace?.onResponseHead(this);
 		this.#setOwnHeaders();
 		info.responseHeaderBytes = response.encodedBytesMax;
 		info.downstreamWireBytesSent += info.responseHeaderBytes;
@@ -304,6 +310,7 @@ export class HttpStream {
 
 	onResponseTrailer(name: string, value: string): void {
 		this.#trailers.push(name, value);
+		this.info.responseTrailers = this.#trailersView;
 	}
 
 	endResponse(): void {
@@ -365,6 +372,7 @@ export class HttpStream {
 		manager.gauge(httpGauge.downstream_rq_active, -1);
 		manager.count(httpStat.downstream_cx_tx_bytes_total, info.downstreamWireBytesSent);
 		if (info.responseCode !== 0) manager.countResponse(info.responseCode);
+		this.trace?.finish(this);
 		for (const observe of manager.observers) observe(this);
 		manager.log(info);
 	}
@@ -386,7 +394,7 @@ export class HttpStream {
 		this.info.connection = idleInfo;
 		this.snapshot = emptySnapshot;
 		this.filters.reset();
-		this.route = this.choice = this.cluster = this.hostOverride = undefined;
+		this.route = this.choice = this.cluster = this.hostOverride = this.trace = undefined;
 		this.isRequestComplete = this.isRequestDelivered = this.isResponseStarted = this.isOver = false;
 		if (this.#trailers.length > 0) this.#trailers.length = 0;
 	}

@@ -40,7 +40,9 @@ export function route(parts: Partial<Route> = {}): Route {
 		action: routeAction(),
 		headerOperations: noHeaderOperations,
 		filters: {},
-		istioConfig: undefined,
+		metadata: undefined,
+		decorator: undefined,
+		tracing: undefined,
 		...parts,
 	};
 }

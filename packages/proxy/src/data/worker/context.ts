@@ -9,6 +9,7 @@ import type { OutboundQueue } from "../http2/outbound.ts";
 import type { StatsRegistry } from "../stats/registry.ts";
 import type { Transport } from "../transport/connection.ts";
 import type { Output } from "../transport/output.ts";
+import type { Tracers } from "../tracing/tracer.ts";
 import type { TimerWheel } from "../transport/timers.ts";
 import type { Snapshot } from "./snapshot.ts";
 
@@ -26,6 +27,7 @@ export interface WorkerContext {
 	readonly stats: StatsRegistry;
 	/** Istio's standard metrics. */
 	readonly istio: IstioTelemetry;
+	readonly tracers: Tracers;
 	readonly words: SharedWords;
 	/** Token buckets that all workers draw from. */
 	readonly buckets: SharedArrayBuffer;

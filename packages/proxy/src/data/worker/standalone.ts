@@ -46,7 +46,9 @@ export function routeOf(prefix: string, action: Route["action"], parts: Partial<
 		action,
 		headerOperations: noHeaders,
 		filters: {},
-		istioConfig: undefined,
+		metadata: undefined,
+		decorator: undefined,
+		tracing: undefined,
 		...parts,
 	};
 }
@@ -119,6 +121,7 @@ export function managerOf(table: RouteTable, parts: Partial<HttpConnectionManage
 		accessLogs: [],
 		localReplies: undefined,
 		internalRanges: [],
+		tracing: undefined,
 		schemeOverwrite: undefined,
 		...parts,
 	};

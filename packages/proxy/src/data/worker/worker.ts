@@ -11,6 +11,7 @@ import { OutboundQueue } from "../http2/outbound.ts";
 import { ListenerManager } from "../listener/listener-manager.ts";
 import { createLogFiles, type LogFiles } from "../log/log-files.ts";
 import { createStatsRegistry } from "../stats/registry.ts";
+import { Tracers } from "../tracing/tracer.ts";
 import type { OriginalDst } from "../transport/original-dst.ts";
 import { Output } from "../transport/output.ts";
 import type { SocketCalls } from "../transport/socket-calls.ts";
@@ -73,6 +74,7 @@ export async function createDataWorker(
 		wheel: createTimerWheel(() => performance.now(), run, nowMs),
 		stats: createStatsRegistry(istio),
 		istio,
+		tracers: new Tracers(),
 		words: viewSharedWords(init.shared),
 		buckets: init.buckets,
 		hash64: await loadHash64(),

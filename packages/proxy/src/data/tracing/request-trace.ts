@@ -1,0 +1,107 @@
+import type { HttpStream } from "../http/stream.ts";
+import type { ManagerTracing } from "./manager-tracing.ts";
+import type { Span } from "./span.ts";
+import { tagAttempt, tagRequest } from "./span-tags.ts";
+import type { Tracer } from "./tracer.ts";
+
+const operationHeader = "x-envoy-decorator-operation";
+
+/** The trace of one request: its span, and, where wanted, one for each attempt. */
+export class RequestTrace {
+	readonly span: Span;
+	readonly #tracing: ManagerTracing;
+	readonly #tracer: Tracer;
+	/** Said to the caller, whose span is named after it. */
+	readonly #operationForCaller: string;
+	#attempt: Span | undefined;
+
+	constructor(tracing: ManagerTracing, tracer: Tracer, stream: HttpStream, isTraced: boolean) {
+		this.#tracing = tracing;
+		this.#tracer = tracer;
+		const { info, request, route } = stream;
+		const { isServer } = tracing;
+		this.span = tracer.start(request, { startUs: epochUs(stream, info.startAt), isTraced, isServer, authority: request.authority });
+		info.traceId = this.span.traceId;
+		const decorator = route?.config.decorator;
+		const isTold = decorator !== undefined && decorator.operation !== "" && decorator.propagate;
+		if (decorator !== undefined && decorator.operation !== "") this.span.name = decorator.operation;
+		this.#operationForCaller = isServer && isTold ? decorator.operation : "";
+		if (isServer) {
+			// The caller's word counts before our own.
+			const told = request.get(operationHeader);
+			if (told !== undefined && told !== "") {
+				this.span.name = told;
+				this.#operationForCaller = "";
+			}
+			request.remove(operationHeader);
+		} else if (isTold) request.set(operationHeader, decorator.operation);
+	}
+
+	/** What the upstream is told: of the attempt when it has a span of its own. */
+	beginAttempt(stream: HttpStream): void {
+		const { context, info, request } = stream;
+		this.#attempt = undefined;
+		if (this.#tracing.config.spawnUpstreamSpan) {
+			this.#attempt = this.#tracer.spawn(this.span, `router ${info.upstreamCluster} egress`, epochUs(stream, context.nowMs()));
+		}
+		this.#tracer.inject(this.#attempt ?? this.span, request);
+	}
+
+	/** `status` 0: no answer came, and `failure` says why. */
+	endAttempt(stream: HttpStream, status: number, failure: string): void {
+		const span = this.#attempt;
+		if (span === undefined) return;
+		this.#attempt = undefined;
+		tagAttempt(span, stream, status, failure);
+		this.#finish(span, stream, stream.context.nowMs());
+	}
+
+	onResponseHead(stream: HttpStream): void {
+		const { response } = stream;
+		if (this.#tracing.isServer) {
+			if (this.#operationForCaller !== "") response.set(operationHeader, this.#operationForCaller);
+			return;
+		}
+		const told = response.get(operationHeader);
+		if (told === undefined) return;
+		if (told !== "") this.span.name = told;
+		response.remove(operationHeader);
+	}
+
+	finish(stream: HttpStream): void {
+		this.endAttempt(stream, stream.info.responseCode, "");
+		if (this.#tracing.config.verbose) this.#noteTimes(stream);
+		tagRequest(this.span, stream, this.#tracing.config.pathTagLengthMax);
+		this.#finish(this.span, stream, stream.info.endAt);
+	}
+
+	#finish(span: Span, stream: HttpStream, endAt: number): void {
+		if (!span.isSampled) return;
+		for (const { name, read } of this.#tracing.tagsOf(stream)) {
+			const value = read(stream.info);
+			if (value !== "") span.tags.push([name, value]);
+		}
+		span.durationUs = Math.max(0, Math.round(epochUs(stream, endAt) - span.startUs));
+		this.#tracer.report(span);
+	}
+
+	#noteTimes(stream: HttpStream): void {
+		const { info } = stream;
+		for (const [name, at] of [
+			["last_downstream_rx_byte_received", info.requestEndAt],
+			["first_upstream_tx_byte_sent", info.upstreamFirstSentAt],
+			["last_upstream_tx_byte_sent", info.upstreamLastSentAt],
+			["first_upstream_rx_byte_received", info.upstreamFirstReceivedAt],
+			["last_upstream_rx_byte_received", info.upstreamLastReceivedAt],
+			["first_downstream_tx_byte_sent", info.downstreamFirstSentAt],
+			["last_downstream_tx_byte_sent", info.endAt],
+		] as const) {
+			if (at >= 0) this.span.events.push([name, epochUs(stream, at)]);
+		}
+	}
+}
+
+/** Of a monotonic time: the start's wall clock, and how much later it was. */
+function epochUs({ info }: HttpStream, at: number): number {
+	return Math.round(info.startTimeMs * 1000 + (at - info.startAt) * 1000);
+}

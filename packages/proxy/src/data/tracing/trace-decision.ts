@@ -1,0 +1,54 @@
+import type { RouteTracing, Tracing } from "../../config/telemetry.ts";
+import { known } from "../codec/known-names.ts";
+import type { RequestHead } from "../codec/request-head.ts";
+
+/** Why a request is traced, or that it is not. */
+export type TraceReason = "notTraceable" | "sampled" | "serviceForced" | "clientForced";
+
+/** The digit of the request id's UUID that says it; 4 is what a random UUID has there. */
+const reasonDigits: Readonly<Record<TraceReason, string>> = { notTraceable: "4", sampled: "9", serviceForced: "a", clientForced: "b" };
+const digitAt = 14;
+const all = 10_000;
+
+const shares = (share: number, value: number): boolean => share >= all || value < share;
+
+/**
+ * Whether a request is traced, as Envoy decides it (conn_manager_utility, mutateTracingRequestHeader): what an earlier
+ * proxy wrote into the request id counts; otherwise a client's wish, a service's, or the dice, which are the request id
+ * itself. What comes of it is written into the request id. undefined: there is no usable request id.
+ */
+export function decideTrace(head: RequestHead, config: Tracing, route: RouteTracing | undefined, random: () => number): TraceReason | undefined {
+	const id = head.get("x-request-id");
+	if (id === undefined || !isUuid(id)) return undefined;
+	const value = config.samplesByRequestId ? Number.parseInt(id.slice(0, 8), 16) % all : Math.floor(random() * all);
+	const { clientSampling, overallSampling, randomSampling } = route ?? config;
+	const before = reasonOf(id);
+	let reason = before;
+	if (reason === "notTraceable") {
+		if (head.has("x-client-trace-id") && shares(clientSampling, Math.floor(random() * all))) reason = "clientForced";
+		else if (head.has("x-envoy-force-trace")) reason = "serviceForced";
+		else if (shares(randomSampling, value)) reason = "sampled";
+	}
+	if (reason !== "notTraceable" && !shares(overallSampling, value)) reason = "notTraceable";
+	if (reason !== before && config.packTraceReason) {
+		head.replaceKnown(known["x-request-id"], "x-request-id", `${id.slice(0, digitAt)}${reasonDigits[reason]}${id.slice(digitAt + 1)}`);
+	}
+	return reason;
+}
+
+function isUuid(id: string): boolean {
+	return id.length === 36 && /^[0-9a-fA-F]{8}-/.test(id);
+}
+
+function reasonOf(id: string): TraceReason {
+	switch (id[digitAt]) {
+		case "9":
+			return "sampled";
+		case "a":
+			return "serviceForced";
+		case "b":
+			return "clientForced";
+		default:
+			return "notTraceable";
+	}
+}
