@@ -392,7 +392,8 @@ export interface HttpConnectionManager {
 	readonly kind: "http";
 	readonly statPrefix: string;
 	readonly codec: "auto" | "http1" | "http2";
-	readonly routes: { readonly kind: "rds"; readonly name: string } | { readonly kind: "inline"; readonly table: RouteTable };
+	/** `file`: where the main thread reads the table; undefined: the control plane gives it. */
+	readonly routes: { readonly kind: "rds"; readonly name: string; readonly file?: ConfigFile | undefined } | { readonly kind: "inline"; readonly table: RouteTable };
 	/** In order, ending with `router`. */
 	readonly filters: readonly HttpFilter[];
 	readonly serverName: string;
@@ -461,6 +462,13 @@ export interface LocalReplyConfig {
 export interface LocalReplyFormat {
 	readonly format: AccessLog["format"];
 	readonly contentType: string;
+}
+
+/** A file of xDS resources (`path_config_source`). */
+export interface ConfigFile {
+	readonly path: string;
+	/** undefined: the file's own. */
+	readonly watchedFolder: string | undefined;
 }
 
 /** istio.stats: which standard metrics to keep, and for which side. */

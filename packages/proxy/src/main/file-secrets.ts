@@ -1,4 +1,4 @@
-import { type FSWatcher, watch } from "node:fs";
+import type { FSWatcher } from "node:fs";
 import { basename, dirname } from "node:path";
 import type { Logger } from "@weft/runtime";
 import { fromJson } from "@weft/xds";
@@ -8,6 +8,7 @@ import { type DecodeEnvironment, decodeSecret } from "../config/decode/index.ts"
 import { parseYamlSource } from "../config/bootstrap/yaml-source.ts";
 import { isObject } from "../config/bootstrap/upgrade-context.ts";
 import type { ConfigStore } from "./config-store.ts";
+import { watchFolder } from "./folder-watch.ts";
 import { foldersOf, parseNamedFiles, readNamedFiles } from "./named-files.ts";
 import type { ResourceRecords } from "./resource-records.ts";
 
@@ -22,9 +23,6 @@ export interface FileSecretsOptions {
 	readonly nowMs: () => number;
 	readonly signal: AbortSignal;
 }
-
-/** Writers replace a file in several steps: what they did is read once they paused. */
-const settleMs = 100;
 
 /**
  * Secrets from files (`path_config_source`, and those that Istio names by their files): read at once, and again whenever something moves in the file's folder or in
@@ -67,16 +65,6 @@ function originOf(name: string, source: ConfigSource | undefined, { environment,
 	}
 	const files = readsNamedFiles ? parseNamedFiles(name) : undefined;
 	return files && { folders: foldersOf(files), read: () => readNamedFiles(name, files, environment.readFile) };
-}
-
-function watchFolder(folder: string, load: () => void, logger: Logger): FSWatcher {
-	let timer: NodeJS.Timeout | undefined;
-	const watcher = watch(folder, () => {
-		clearTimeout(timer);
-		timer = setTimeout(load, settleMs);
-	});
-	watcher.on("error", (error) => logger.warn("secret files are no longer watched", { folder, error }));
-	return watcher;
 }
 
 function loadSecret({ environment, logger, nowMs, records, store }: FileSecretsOptions, name: string, read: () => SecretMessage): void {

@@ -1,4 +1,4 @@
-import type { Cluster, DownstreamTls, FilterChain, Listener, PeerValidation, RouteTable, UpstreamTransport } from "../config/runtime-config.ts";
+import type { Cluster, ConfigFile, DownstreamTls, FilterChain, Listener, PeerValidation, RouteTable, UpstreamTransport } from "../config/runtime-config.ts";
 import type { ClusterSelector } from "../config/runtime-config.ts";
 
 /** What a resource cannot do without: computed once a value, since every plan asks for it. */
@@ -6,6 +6,8 @@ export interface References {
 	readonly secrets: ReadonlySet<string>;
 	readonly clusters: ReadonlySet<string>;
 	readonly routes: ReadonlySet<string>;
+	/** Of those of its route tables that come from files. */
+	readonly routeFiles: ReadonlyMap<string, ConfigFile>;
 }
 
 const known = new WeakMap<object, References>();
@@ -13,7 +15,7 @@ const known = new WeakMap<object, References>();
 function remembered(value: object, compute: (into: Collector) => void): References {
 	let found = known.get(value);
 	if (!found) {
-		const into: Collector = { secrets: new Set(), clusters: new Set(), routes: new Set() };
+		const into: Collector = { secrets: new Set(), clusters: new Set(), routes: new Set(), routeFiles: new Map() };
 		compute(into);
 		found = into;
 		known.set(value, found);
@@ -25,6 +27,7 @@ interface Collector {
 	readonly secrets: Set<string>;
 	readonly clusters: Set<string>;
 	readonly routes: Set<string>;
+	readonly routeFiles: Map<string, ConfigFile>;
 }
 
 export function referencesOfCluster(cluster: Cluster): References {
@@ -59,8 +62,10 @@ function addChain(into: Collector, chain: FilterChain): void {
 	for (const filter of chain.filters) {
 		if (filter.kind === "tcpProxy") addSelector(into, filter.cluster);
 		if (filter.kind !== "http") continue;
-		if (filter.routes.kind === "rds") into.routes.add(filter.routes.name);
-		else addTable(into, filter.routes.table);
+		if (filter.routes.kind === "rds") {
+			into.routes.add(filter.routes.name);
+			if (filter.routes.file !== undefined) into.routeFiles.set(filter.routes.name, filter.routes.file);
+		} else addTable(into, filter.routes.table);
 	}
 }
 

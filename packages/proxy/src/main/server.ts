@@ -10,6 +10,7 @@ import { NameTable } from "@weft/xds/generated/istio/networking/nds/v1/nds.ts";
 import { typeUrls } from "@weft/xds";
 import type { RejectedResource, XdsUpdate } from "@weft/xds/client";
 import type { BootstrapConfig } from "../config/bootstrap/decode-bootstrap.ts";
+import { fileOfSource } from "../config/decode/config-source.ts";
 import type { DecodeEnvironment } from "../config/decode/index.ts";
 import type { ClusterHosts, ConfigUpdate, Secret } from "../config/runtime-config.ts";
 import { createBucketBuffer } from "../config/shared-buckets.ts";
@@ -22,6 +23,7 @@ import { showPrometheus } from "./admin/stats.ts";
 import { ConfigStore } from "./config-store.ts";
 import { systemLookup } from "../data/dns/lookup.ts";
 import { DnsResolver } from "./dns.ts";
+import { followConfigFiles } from "./file-source.ts";
 import { followSecretFiles } from "./file-secrets.ts";
 import { transportKind } from "../data/transport/transport.ts";
 import { HealthManager } from "./health/health-manager.ts";
@@ -231,9 +233,11 @@ async function connectSources(options: ServerOptions, { abort, dns, records, sta
 		const stale = [...store.wanted.resolved.keys()].filter((name) => store.wanted.clusters.get(name)?.dns === undefined);
 		if (stale.length > 0) void store.apply({ resolved: { upsert: [], remove: stale } });
 		files.follow();
+		resources.follow();
 		xds?.follow();
 	};
 	const apply = applyUpdates({ store, records, environment, nowMs, onWanted: follow });
+	const resources = followConfigFiles({ bootstrap: config.message, store, apply, readFile: environment.readFile, logger, signal: abort.signal });
 	if (needsControlPlane(config, options)) {
 		const staticSecrets = new Set(config.secrets.map(({ value }) => value.name));
 		const { createXdsSource } = await import("./xds-source.ts");
@@ -315,7 +319,9 @@ async function trimOnceConfigured(state: ServerState, clock: Clock, signal: Abor
 }
 
 function needsControlPlane({ message }: BootstrapConfig, { secretSources }: ServerOptions): boolean {
-	return message.dynamicResources !== undefined || [...secretSources.values()].some((source) => source?.apiConfigSource !== undefined);
+	const { adsConfig, cdsConfig, ldsConfig } = message.dynamicResources ?? {};
+	const isAsked = [cdsConfig, ldsConfig].some((source) => source !== undefined && fileOfSource(source) === undefined);
+	return adsConfig !== undefined || isAsked || [...secretSources.values()].some((source) => source?.apiConfigSource !== undefined);
 }
 
 function workerInit(

@@ -8,6 +8,7 @@ import type { GrpcEnvironment } from "../grpc/environment.ts";
 import { endpointText } from "../grpc/target.ts";
 import { openXdsBytes } from "../grpc/xds-stream.ts";
 import type { ConfigStore } from "./config-store.ts";
+import { fileOfSource } from "../config/decode/config-source.ts";
 import { resolveGrpcTarget, type TargetSources } from "./grpc-target.ts";
 import { parseNamedFiles } from "./named-files.ts";
 import { applyTrustRoots, type OnTrustRoots } from "./trust-updates.ts";
@@ -74,20 +75,22 @@ export class XdsSource {
 		const eds = new Map<string, number>();
 		const rds = new Set<string>();
 		const secrets = new Set<string>();
-		for (const { cluster, assignmentName, initialFetchTimeoutMs } of wanted.clusters.values()) {
-			if (assignmentName !== undefined) eds.set(assignmentName, initialFetchTimeoutMs);
+		const fromFiles = { eds: new Set<string>(), rds: new Set<string>() };
+		for (const { cluster, assignmentFile, assignmentName, initialFetchTimeoutMs } of wanted.clusters.values()) {
+			if (assignmentName !== undefined && assignmentFile !== undefined) fromFiles.eds.add(assignmentName);
+			else if (assignmentName !== undefined) eds.set(assignmentName, initialFetchTimeoutMs);
 			for (const name of referencesOfCluster(cluster).secrets) secrets.add(name);
 		}
 		for (const listener of wanted.listeners.values()) {
 			const references = referencesOfListener(listener);
-			for (const name of references.routes) rds.add(name);
+			for (const name of references.routes) (references.routeFiles.has(name) ? fromFiles.rds : rds).add(name);
 			for (const name of references.secrets) secrets.add(name);
 		}
 		this.#ads?.subscribe(typeUrls.eds, [...eds.keys()]);
 		this.#ads?.subscribe(typeUrls.rds, [...rds]);
 		const vhds = new Set([...rds].filter((name) => wanted.routes.get(name)?.vhds));
 		this.#ads?.subscribe(typeUrls.vhds, [...vhds]);
-		this.#forget(eds, rds, vhds);
+		this.#forget(new Set([...eds.keys(), ...fromFiles.eds]), new Set([...rds, ...fromFiles.rds]), vhds);
 		this.#followSecrets(secrets);
 		const { assignments, routes, virtualHosts } = wanted;
 		this.#wait("eds", eds, (name) => assignments.has(name));
@@ -98,7 +101,7 @@ export class XdsSource {
 	}
 
 	// Endpoints and routes go with what refers to them; the protocol has no removal of its own for them in state of the world.
-	#forget(eds: ReadonlyMap<string, number>, rds: ReadonlySet<string>, vhds: ReadonlySet<string>): void {
+	#forget(eds: ReadonlySet<string>, rds: ReadonlySet<string>, vhds: ReadonlySet<string>): void {
 		const { onForgotten, store } = this.#options;
 		const assignments = [...store.wanted.assignments.keys()].filter((name) => !eds.has(name));
 		const routes = [...store.wanted.routes.keys()].filter((name) => !rds.has(name));
@@ -186,17 +189,18 @@ export class XdsSource {
 export function createXdsSource(options: XdsSourceOptions): XdsSource | string {
 	const dynamic = options.bootstrap.dynamicResources;
 	for (const [name, source] of Object.entries({ lds_config: dynamic?.ldsConfig, cds_config: dynamic?.cdsConfig })) {
-		if (source !== undefined && source.ads === undefined) return `dynamic_resources.${name}: only ads is implemented`;
+		if (source !== undefined && source.ads === undefined && fileOfSource(source) === undefined)
+			return `dynamic_resources.${name}: only ads and path_config_source are implemented`;
 	}
 	if (dynamic?.adsConfig === undefined) {
-		return dynamic?.ldsConfig || dynamic?.cdsConfig ? "dynamic_resources: ads without ads_config" : new XdsSource(options, undefined);
+		return dynamic?.ldsConfig?.ads || dynamic?.cdsConfig?.ads ? "dynamic_resources: ads without ads_config" : new XdsSource(options, undefined);
 	}
 	const { apply, onTrustRoots } = options;
 	const ads = createAdsClient(dynamic.adsConfig, onTrustRoots ? { ...options, apply: applyTrustRoots(apply, onTrustRoots) } : options);
 	if (typeof ads === "string") return `dynamic_resources.ads_config: ${ads}`;
 	if (onTrustRoots) ads.subscribe(typeUrls.pcds, "*");
-	if (dynamic.cdsConfig) ads.subscribe(typeUrls.cds, "*");
-	if (dynamic.ldsConfig) ads.subscribe(typeUrls.lds, "*");
+	if (dynamic.cdsConfig?.ads) ads.subscribe(typeUrls.cds, "*");
+	if (dynamic.ldsConfig?.ads) ads.subscribe(typeUrls.lds, "*");
 	if (options.wantsNames) ads.subscribe(typeUrls.nds, "*");
 	return new XdsSource(options, ads);
 }

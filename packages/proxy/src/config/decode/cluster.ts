@@ -1,8 +1,9 @@
 import { validateConstraints } from "@weft/xds";
 import type { CircuitBreakers_Thresholds } from "@weft/xds/generated/envoy/config/cluster/v3/circuit_breaker.ts";
 import type { Cluster as ClusterMessage } from "@weft/xds/generated/envoy/config/cluster/v3/cluster.ts";
-import type { BreakerLimits, Cluster, ClusterHosts } from "../runtime-config.ts";
+import type { BreakerLimits, Cluster, ClusterHosts, ConfigFile } from "../runtime-config.ts";
 import { openAny } from "./any.ts";
+import { decodeConfigSource } from "./config-source.ts";
 import { type ProtocolChoice, decodeUpstreamProtocol } from "./cluster-protocol.ts";
 import { decodeDynamicCluster } from "./dynamic-forward-proxy.ts";
 import { decodeHosts } from "./endpoints.ts";
@@ -21,6 +22,8 @@ export interface DecodedCluster {
 	readonly cluster: Cluster;
 	/** EDS clusters: the name of the assignment. */
 	readonly assignmentName: string | undefined;
+	/** Where the assignment is read; undefined: the control plane gives it. */
+	readonly assignmentFile: ConfigFile | undefined;
 	/** Clusters with their own hosts; for DNS clusters the addresses may be names. */
 	readonly hosts: ClusterHosts | undefined;
 	readonly dns: DnsOptions | undefined;
@@ -115,6 +118,7 @@ function decodeClusterFields(at: At, message: ClusterMessage, environment: Decod
 	return {
 		cluster: { ...decodeClusterValue(at, message, kind, environment), ...(dynamicHosts && { dynamicHosts }) },
 		assignmentName: kind === "eds" ? message.edsClusterConfig?.serviceName || message.name : undefined,
+		assignmentFile: kind === "eds" ? decodeConfigSource(under(at, "edsClusterConfig.edsConfig"), message.edsClusterConfig?.edsConfig) : undefined,
 		hosts: kind === "eds" ? undefined : (hosts ?? { cluster: message.name, overprovisioningFactor: undefined, priorities: [] }),
 		dns: isDns ? decodeDns(message) : undefined,
 		initialFetchTimeoutMs: durationMsOr(message.edsClusterConfig?.edsConfig?.initialFetchTimeout, 15_000),

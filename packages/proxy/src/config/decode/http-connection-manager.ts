@@ -3,6 +3,7 @@ import type { Http1ProtocolOptions } from "@weft/xds/generated/envoy/config/core
 import type { HttpConnectionManager } from "../runtime-config.ts";
 import { decodeAccessLogs } from "./access-log.ts";
 import { decodeCidr } from "./address.ts";
+import { decodeConfigSource } from "./config-source.ts";
 import { openAny } from "./any.ts";
 import type { DecodeEnvironment } from "./environment.ts";
 import { decodeHttpFilters } from "./filters/http-filters.ts";
@@ -88,7 +89,7 @@ export function decodeHttpConnectionManager(at: At, hcm: HcmMessage, environment
 
 function decodeRouteSource(at: At, hcm: HcmMessage, environment: DecodeEnvironment): HttpConnectionManager["routes"] {
 	if (hcm.routeConfig !== undefined) return { kind: "inline", table: decodeRoutes(under(at, "routeConfig"), hcm.routeConfig, environment) };
-	return { kind: "rds", name: hcm.rds?.routeConfigName ?? "" };
+	return { kind: "rds", name: hcm.rds?.routeConfigName ?? "", file: decodeConfigSource(under(at, "rds.configSource"), hcm.rds?.configSource) };
 }
 
 function decodeIdentity(hcm: HcmMessage) {

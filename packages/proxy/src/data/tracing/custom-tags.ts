@@ -38,5 +38,5 @@ function find(metadata: unknown, path: readonly string[]): unknown {
 
 function textOf(value: unknown): string | undefined {
 	if (value === undefined || value === null) return undefined;
-	return typeof value === "object" ? JSON.stringify(value) : String(value as string | number | boolean);
+	return typeof value === "object" ? JSON.stringify(value) : String(value);
 }
