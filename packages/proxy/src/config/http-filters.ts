@@ -22,6 +22,7 @@ export type HttpFilterConfig =
 	| { readonly kind: "buffer"; readonly bytesMax: number }
 	| { readonly kind: "grpcWeb" }
 	| { readonly kind: "dynamicForwardProxy" }
+	| { readonly kind: "grpcHttp1Bridge" }
 	| { readonly kind: "grpcStats"; readonly stats: GrpcStats }
 	| { readonly kind: "statefulSession"; readonly session: StatefulSession | undefined }
 	| { readonly kind: "extAuthz"; readonly authz: ExtAuthz }

@@ -63,6 +63,7 @@ import { BufferPerRoute } from "@weft/xds/generated/envoy/extensions/filters/htt
 import { CsrfPolicy } from "@weft/xds/generated/envoy/extensions/filters/http/csrf/v3/csrf.ts";
 import { ExtAuthz } from "@weft/xds/generated/envoy/extensions/filters/http/ext_authz/v3/ext_authz.ts";
 import { ExtAuthzPerRoute } from "@weft/xds/generated/envoy/extensions/filters/http/ext_authz/v3/ext_authz.ts";
+import { Config as GrpcHttp1Bridge } from "@weft/xds/generated/envoy/extensions/filters/http/grpc_http1_bridge/v3/config.ts";
 import { GrpcWeb } from "@weft/xds/generated/envoy/extensions/filters/http/grpc_web/v3/grpc_web.ts";
 import { HeaderMutation } from "@weft/xds/generated/envoy/extensions/filters/http/header_mutation/v3/header_mutation.ts";
 import { HeaderMutationPerRoute } from "@weft/xds/generated/envoy/extensions/filters/http/header_mutation/v3/header_mutation.ts";
@@ -120,6 +121,7 @@ const implemented: Readonly<Record<string, MessageFns>> = {
 	"envoy.extensions.filters.http.csrf.v3.CsrfPolicy": CsrfPolicy,
 	"envoy.extensions.filters.http.ext_authz.v3.ExtAuthz": ExtAuthz,
 	"envoy.extensions.filters.http.ext_authz.v3.ExtAuthzPerRoute": ExtAuthzPerRoute,
+	"envoy.extensions.filters.http.grpc_http1_bridge.v3.Config": GrpcHttp1Bridge,
 	"envoy.extensions.filters.http.grpc_web.v3.GrpcWeb": GrpcWeb,
 	"envoy.extensions.filters.http.header_mutation.v3.HeaderMutation": HeaderMutation,
 	"envoy.extensions.filters.http.header_mutation.v3.HeaderMutationPerRoute": HeaderMutationPerRoute,

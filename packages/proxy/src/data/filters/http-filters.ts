@@ -7,6 +7,7 @@ import { compileDynamicForwardProxy } from "./dynamic-forward-proxy.ts";
 import { compileExtAuthz } from "./ext-authz.ts";
 import { compileFault } from "./fault.ts";
 import type { FilterInputs } from "./filter-inputs.ts";
+import { compileGrpcHttp1Bridge } from "./grpc-http1-bridge.ts";
 import { compileGrpcStats } from "./grpc-stats.ts";
 import { compileGrpcWeb } from "./grpc-web.ts";
 import { compileHeaderMutation } from "./header-mutation.ts";
@@ -51,6 +52,8 @@ export function compileHttpFilter(filter: HttpFilter, overrides: readonly Filter
 			return compileDynamicForwardProxy(all("dynamicForwardProxy")[0]?.rewrite);
 		case "grpcWeb":
 			return compileGrpcWeb(inputs);
+		case "grpcHttp1Bridge":
+			return compileGrpcHttp1Bridge();
 		case "grpcStats":
 			return compileGrpcStats(filter.stats, inputs);
 		case "extAuthz": {

@@ -21,6 +21,8 @@ export interface StreamFilter {
 	onRequestBuffered?(stream: HttpStream): "continue" | "stop";
 	/** May change the bytes on their way; what it gives takes their place. `isEnd` comes once, maybe without bytes. */
 	onRequestBody?(stream: HttpStream, bytes: Buffer, isEnd: boolean): Buffer;
+	/** For streams whose `filters.holdsResponse` is set: all of the answer has come, and nothing of it has been sent. */
+	onResponseHeld?(stream: HttpStream, trailers: readonly string[]): void;
 	onResponseHead?(stream: HttpStream, hasBody: boolean): void;
 	onResponseBody?(stream: HttpStream, bytes: Buffer): Buffer;
 	/** Name, value, name, value … may be changed. Gives bytes to be sent before the end. */

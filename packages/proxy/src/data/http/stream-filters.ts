@@ -14,6 +14,8 @@ export class StreamFilters {
 	/** A filter wants the bytes of this stream's request or response to pass it; most streams' pass none. */
 	seesRequestBody = false;
 	seesResponseBody = false;
+	/** The answer is wanted whole before its head is sent. */
+	holdsResponse = false;
 	readonly #stream: HttpStream;
 	#chain: FilterChain | undefined;
 	/** The filter whose turn it is. */
@@ -172,6 +174,10 @@ export class StreamFilters {
 
 	// ---- the response
 
+	onResponseHeld(trailers: readonly string[]): void {
+		for (const filter of this.#chain?.responseFilters ?? []) filter.onResponseHeld?.(this.#stream, trailers);
+	}
+
 	onResponseHead(hasBody: boolean): void {
 		const filters = this.#chain?.responseFilters;
 		if (filters === undefined) return;
@@ -219,7 +225,7 @@ export class StreamFilters {
 		this.cancel();
 		this.#chain = undefined;
 		this.#at = 0;
-		this.#hasEnd = this.seesRequestBody = this.seesResponseBody = false;
+		this.#hasEnd = this.seesRequestBody = this.seesResponseBody = this.holdsResponse = false;
 		if (this.states.length > 0) this.states.length = 0;
 	}
 }

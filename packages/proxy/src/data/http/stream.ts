@@ -71,6 +71,9 @@ export class HttpStream {
 	isHead = false;
 	/** The request has come as far as the router. */
 	#isFiltered = false;
+	/** What came of an answer that is held. */
+	#held: Buffer[] | undefined;
+	#heldBytes = 0;
 	/** The response was over with its head. */
 	#hasEnded = false;
 	#lastActiveAt = 0;
@@ -229,6 +232,11 @@ export class HttpStream {
 	/** `response` is what upstream sent. */
 	startUpstreamResponse(hasBody: boolean): void {
 		this.info.responseCodeDetails = "via_upstream";
+		if (hasBody && this.filters.holdsResponse) {
+			this.#held = [];
+			this.#heldBytes = 0;
+			return;
+		}
 		if (!hasBody) this.#hasEnded = true;
 		this.#startResponse(hasBody);
 	}
@@ -295,9 +303,29 @@ export class HttpStream {
 	}
 
 	sendResponseBody(bytes: Buffer, start: number, end: number): void {
+		if (this.#held !== undefined) return this.#hold(bytes.subarray(start, end));
 		if (!this.filters.seesResponseBody || this.isTunnel) return this.#sendBody(bytes, start, end);
 		const passed = this.filters.onResponseBody(bytes.subarray(start, end));
 		if (passed.length > 0) this.#sendBody(passed, 0, passed.length);
+	}
+
+	#hold(bytes: Buffer): void {
+		this.#held?.push(Buffer.from(bytes));
+		this.#heldBytes += bytes.length;
+		if (this.#heldBytes <= this.manager.bufferBytesMax) return;
+		this.#held = undefined;
+		this.router.cancel();
+		sendLocalReply(this, { status: 500, body: "", flags: 0, details: "response_payload_too_large" });
+	}
+
+	#releaseHeld(pieces: readonly Buffer[]): void {
+		const body = Buffer.concat(pieces);
+		this.#held = undefined;
+		this.filters.onResponseHeld(this.#trailers);
+		this.response.contentLength = body.length;
+		this.response.replaceKnown(known["content-length"], "content-length", String(body.length));
+		this.#startResponse(true);
+		if (body.length > 0) this.sendResponseBody(body, 0, body.length);
 	}
 
 	#sendBody(bytes: Buffer, start: number, end: number): void {
@@ -314,6 +342,7 @@ export class HttpStream {
 	}
 
 	endResponse(): void {
+		if (this.#held !== undefined) this.#releaseHeld(this.#held);
 		if (!this.#hasEnded) {
 			if (this.filters.seesResponseBody && !this.isTunnel) {
 				const last = this.filters.onResponseEnd(this.#trailers);
@@ -394,6 +423,7 @@ export class HttpStream {
 		this.info.connection = idleInfo;
 		this.snapshot = emptySnapshot;
 		this.filters.reset();
+		this.#held = undefined;
 		this.route = this.choice = this.cluster = this.hostOverride = this.trace = undefined;
 		this.isRequestComplete = this.isRequestDelivered = this.isResponseStarted = this.isOver = false;
 		if (this.#trailers.length > 0) this.#trailers.length = 0;

@@ -3,6 +3,7 @@ import type { Buffer as BufferConfig } from "@weft/xds/generated/envoy/extension
 import type { CsrfPolicy } from "@weft/xds/generated/envoy/extensions/filters/http/csrf/v3/csrf.ts";
 import type { FilterConfig as DynamicFilterConfig } from "@weft/xds/generated/envoy/extensions/filters/http/dynamic_forward_proxy/v3/dynamic_forward_proxy.ts";
 import type { ExtAuthz } from "@weft/xds/generated/envoy/extensions/filters/http/ext_authz/v3/ext_authz.ts";
+import type { Config as GrpcHttp1Bridge } from "@weft/xds/generated/envoy/extensions/filters/http/grpc_http1_bridge/v3/config.ts";
 import type { HTTPFault } from "@weft/xds/generated/envoy/extensions/filters/http/fault/v3/fault.ts";
 import type { FilterConfig as GrpcStats } from "@weft/xds/generated/envoy/extensions/filters/http/grpc_stats/v3/config.ts";
 import type { HeaderMutation } from "@weft/xds/generated/envoy/extensions/filters/http/header_mutation/v3/header_mutation.ts";
@@ -80,6 +81,9 @@ function decodeConfig(at: At, name: string, { typeName, message }: Opened, envir
 			return decodeDynamicFilter(at, message as DynamicFilterConfig);
 		case "envoy.extensions.filters.http.grpc_web.v3.GrpcWeb":
 			return { kind: "grpcWeb" };
+		case "envoy.extensions.filters.http.grpc_http1_bridge.v3.Config":
+			onlySupports(at, typeName, message as GrpcHttp1Bridge, []);
+			return { kind: "grpcHttp1Bridge" };
 		case "envoy.extensions.filters.http.grpc_stats.v3.FilterConfig":
 			return { kind: "grpcStats", stats: decodeGrpcStats(at, message as GrpcStats) };
 		case "envoy.extensions.filters.http.stateful_session.v3.StatefulSession":
