@@ -29,7 +29,7 @@ export async function startControlPlane(context: AppContext): Promise<RunningApp
 
 	const send = (stream: AdsStream, typeUrl: string) => {
 		const backend = Number(version % 2 === 1 ? FIRST_PORT : SECOND_PORT);
-		const resources = { [typeUrls.cds]: cluster(backend), [typeUrls.lds]: listener(Number(LISTENER_PORT)) };
+		const resources: Readonly<Record<string, object>> = { [typeUrls.cds]: cluster(backend), [typeUrls.lds]: listener(Number(LISTENER_PORT)) };
 		const resource = resources[typeUrl];
 		const any = resource === undefined ? [] : [{ typeUrl, value: encode(typeUrl, resource) }];
 		stream.write(DiscoveryResponse.fromPartial({ versionInfo: String(version), resources: any, typeUrl, nonce: `${typeUrl} ${version}` }));

@@ -1,6 +1,6 @@
 import { once } from "node:events";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
-import type { AddressInfo } from "node:net";
+import type { AddressInfo, Socket } from "node:net";
 import type { AppContext, RunningApp } from "@weft/example-apps";
 
 /** An HTTP server on HOST:PORT. */
@@ -15,6 +15,12 @@ export async function startService(
 		request.on("end", () => answer(request, Buffer.concat(pieces), response));
 	});
 	prepare(server);
+	// Those that became websockets, too, which the server forgets.
+	const sockets = new Set<Socket>();
+	server.on("connection", (socket: Socket) => {
+		sockets.add(socket);
+		socket.once("close", () => sockets.delete(socket));
+	});
 	server.listen(Number(env["PORT"] ?? 0), env["HOST"] ?? "127.0.0.1");
 	await once(server, "listening");
 	const { port } = server.address() as AddressInfo;
@@ -22,7 +28,7 @@ export async function startService(
 	const close = () =>
 		new Promise<void>((resolve) => {
 			server.close(() => resolve());
-			server.closeAllConnections();
+			for (const socket of sockets) socket.destroy();
 		});
 	return { ports: [port], close };
 }

@@ -7,7 +7,7 @@
 
 import type { HealthCheck } from "./health-check.ts";
 import type { FilterOverrides, GrpcService, HttpFilter, RateLimitAction, Rbac, TokenBucket } from "./http-filters.ts";
-import type { Decorator, RouteTracing, Tracing } from "./telemetry.ts";
+import type { Decorator, RouteTracing, TelemetryService, Tracing } from "./telemetry.ts";
 
 // ---- strings and paths
 
@@ -460,7 +460,7 @@ export interface LocalReplyConfig {
 
 /** `contentType` "": of the format's kind. */
 export interface LocalReplyFormat {
-	readonly format: AccessLog["format"];
+	readonly format: FileAccessLog["format"];
 	readonly contentType: string;
 }
 
@@ -484,7 +484,9 @@ export interface IstioStats {
 	}[];
 }
 
-export interface AccessLog {
+export type AccessLog = FileAccessLog | OpenTelemetryAccessLog;
+
+export interface FileAccessLog {
 	readonly kind: "file";
 	/** /dev/stdout and /dev/stderr included. */
 	readonly path: string;
@@ -492,12 +494,36 @@ export interface AccessLog {
 	readonly filter: AccessLogFilter | undefined;
 }
 
+/** Records of OTLP. */
+export interface OpenTelemetryAccessLog {
+	readonly kind: "openTelemetry";
+	readonly service: TelemetryService;
+	readonly logName: string;
+	readonly flushMs: number;
+	readonly hasBuiltinLabels: boolean;
+	readonly resource: Readonly<Record<string, string>>;
+	readonly body: LogTemplate | undefined;
+	readonly attributes: Readonly<Record<string, LogTemplate>>;
+	/** "" or with a dot at its end. */
+	readonly statPrefix: string;
+	readonly filter: AccessLogFilter | undefined;
+}
+
+/** A value whose strings are formats. */
+export type LogTemplate = string | number | boolean | readonly LogTemplate[] | { readonly [key: string]: LogTemplate };
+
 export type AccessLogFilter =
 	| { readonly kind: "status" | "duration"; readonly op: "eq" | "ge" | "le" | "ne"; readonly value: number }
 	| { readonly kind: "and" | "or"; readonly filters: readonly AccessLogFilter[] }
 	| { readonly kind: "responseFlag"; readonly flags: readonly string[] }
 	| { readonly kind: "header"; readonly header: HeaderMatch }
-	| { readonly kind: "notHealthCheck" };
+	| { readonly kind: "notHealthCheck" }
+	| { readonly kind: "random"; readonly fraction: Fraction }
+	| { readonly kind: "grpcStatus"; readonly statuses: readonly number[]; readonly exclude: boolean }
+	/** Names of `AccessLogType`. */
+	| { readonly kind: "logType"; readonly types: readonly string[]; readonly exclude: boolean }
+	/** undefined: any request. */
+	| { readonly kind: "metadata"; readonly match: MetadataMatch | undefined; readonly matchesIfAbsent: boolean };
 
 // ---- TLS
 

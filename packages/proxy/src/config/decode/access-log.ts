@@ -1,12 +1,15 @@
 import type { AccessLog as LogMessage, AccessLogFilter as FilterMessage, ComparisonFilter } from "@weft/xds/generated/envoy/config/accesslog/v3/accesslog.ts";
+import { AccessLogType } from "@weft/xds/generated/envoy/data/accesslog/v3/accesslog.ts";
 import type { SubstitutionFormatString } from "@weft/xds/generated/envoy/config/core/v3/substitution_format_string.ts";
 import type { FileAccessLog } from "@weft/xds/generated/envoy/extensions/access_loggers/file/v3/file.ts";
+import type { OpenTelemetryAccessLogConfig } from "@weft/xds/generated/envoy/extensions/access_loggers/open_telemetry/v3/logs_service.ts";
 import type { StdoutAccessLog } from "@weft/xds/generated/envoy/extensions/access_loggers/stream/v3/stream.ts";
-import type { AccessLog, AccessLogFilter } from "../runtime-config.ts";
+import type { AccessLog, AccessLogFilter, FileAccessLog as FileLog } from "../runtime-config.ts";
 import { openAny } from "./any.ts";
 import { type DecodeEnvironment, dataText } from "./environment.ts";
 import { type At, onlySupports, report, under } from "./issues.ts";
-import { decodeHeaderMatch } from "./matchers.ts";
+import { decodeFraction, decodeHeaderMatch, decodeMetadataMatch } from "./matchers.ts";
+import { decodeOpenTelemetryLog } from "./open-telemetry-log.ts";
 
 /** Envoy's format when a logger names none. */
 export const defaultLogFormat =
@@ -26,6 +29,10 @@ function decodeAccessLog(at: At, log: LogMessage, environment: DecodeEnvironment
 			const file = opened.message as FileAccessLog;
 			return { kind: "file", path: file.path, format: decodeFileFormat(at, file, environment), filter };
 		}
+		case "envoy.extensions.access_loggers.open_telemetry.v3.OpenTelemetryAccessLogConfig": {
+			const decoded = decodeOpenTelemetryLog(at, opened.message as OpenTelemetryAccessLogConfig);
+			return decoded && { ...decoded, filter };
+		}
 		case "envoy.extensions.access_loggers.stream.v3.StdoutAccessLog":
 		case "envoy.extensions.access_loggers.stream.v3.StderrAccessLog": {
 			const path = opened.typeName.endsWith("StdoutAccessLog") ? "/dev/stdout" : "/dev/stderr";
@@ -37,14 +44,14 @@ function decodeAccessLog(at: At, log: LogMessage, environment: DecodeEnvironment
 	return undefined;
 }
 
-function decodeFileFormat(at: At, file: FileAccessLog, environment: DecodeEnvironment): AccessLog["format"] {
+function decodeFileFormat(at: At, file: FileAccessLog, environment: DecodeEnvironment): FileLog["format"] {
 	if (file.format !== undefined && file.format !== "") return { kind: "text", text: file.format };
 	const json = file.jsonFormat ?? file.typedJsonFormat;
 	if (json !== undefined) return { kind: "json", fields: json };
 	return decodeFormat(under(at, "logFormat"), file.logFormat, environment);
 }
 
-export function decodeFormat(at: At, format: SubstitutionFormatString | undefined, environment: DecodeEnvironment): AccessLog["format"] {
+export function decodeFormat(at: At, format: SubstitutionFormatString | undefined, environment: DecodeEnvironment): FileLog["format"] {
 	if (format === undefined) return { kind: "text", text: defaultLogFormat };
 	// `contentType` is for local replies, `jsonFormatOptions.sortProperties` is what is done anyway.
 	onlySupports(at, "envoy.config.core.v3.SubstitutionFormatString", format, [
@@ -70,6 +77,16 @@ export function decodeLogFilter(at: At, filter: FilterMessage): AccessLogFilter 
 	if (filter.responseFlagFilter !== undefined) return { kind: "responseFlag", flags: filter.responseFlagFilter.flags };
 	if (filter.headerFilter?.header !== undefined)
 		return { kind: "header", header: decodeHeaderMatch(under(at, "headerFilter.header"), filter.headerFilter.header) };
+	if (filter.runtimeFilter?.percentSampled !== undefined) return { kind: "random", fraction: decodeFraction(under(at, "runtimeFilter"), filter.runtimeFilter.percentSampled) };
+	if (filter.grpcStatusFilter !== undefined) return { kind: "grpcStatus", ...filter.grpcStatusFilter };
+	if (filter.logTypeFilter !== undefined) {
+		const { exclude, types } = filter.logTypeFilter;
+		return { kind: "logType", types: types.map((type) => logTypes[type] ?? ""), exclude };
+	}
+	if (filter.metadataFilter !== undefined) {
+		const { matcher, matchIfKeyNotFound = true } = filter.metadataFilter;
+		return { kind: "metadata", match: matcher && decodeMetadataMatch(under(at, "metadataFilter.matcher"), matcher), matchesIfAbsent: matchIfKeyNotFound };
+	}
 	const name = Object.entries(filter).find(([, value]) => value !== undefined)?.[0];
 	report(at, filter.extensionFilter ? `access log filter ${filter.extensionFilter.name} is not implemented` : `access log filter ${name} is not implemented`);
 	return undefined;
@@ -78,6 +95,8 @@ export function decodeLogFilter(at: At, filter: FilterMessage): AccessLogFilter 
 function decodeFilters(at: At, filters: readonly FilterMessage[]): readonly AccessLogFilter[] {
 	return filters.map((filter, i) => decodeLogFilter(under(at, `filters[${i}]`), filter)).filter((filter) => filter !== undefined);
 }
+
+const logTypes = Object.keys(AccessLogType);
 
 const ops = ["eq", "ge", "le", "ne"] as const;
 

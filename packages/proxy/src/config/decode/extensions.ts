@@ -13,6 +13,7 @@ import { EnvironmentResourceDetectorConfig } from "@weft/xds/generated/envoy/ext
 import { StaticConfigResourceDetectorConfig } from "@weft/xds/generated/envoy/extensions/tracers/opentelemetry/resource_detectors/v3/static_config_resource_detector.ts";
 import { AlwaysOnSamplerConfig } from "@weft/xds/generated/envoy/extensions/tracers/opentelemetry/samplers/v3/always_on_sampler.ts";
 import { FileAccessLog } from "@weft/xds/generated/envoy/extensions/access_loggers/file/v3/file.ts";
+import { OpenTelemetryAccessLogConfig } from "@weft/xds/generated/envoy/extensions/access_loggers/open_telemetry/v3/logs_service.ts";
 import { StderrAccessLog, StdoutAccessLog } from "@weft/xds/generated/envoy/extensions/access_loggers/stream/v3/stream.ts";
 import { Cors, CorsPolicy } from "@weft/xds/generated/envoy/extensions/filters/http/cors/v3/cors.ts";
 import { HTTPFault } from "@weft/xds/generated/envoy/extensions/filters/http/fault/v3/fault.ts";
@@ -108,6 +109,7 @@ const implemented: Readonly<Record<string, MessageFns>> = {
 	"envoy.extensions.tracers.opentelemetry.resource_detectors.v3.StaticConfigResourceDetectorConfig": StaticConfigResourceDetectorConfig,
 	"envoy.extensions.tracers.opentelemetry.samplers.v3.AlwaysOnSamplerConfig": AlwaysOnSamplerConfig,
 	"envoy.extensions.access_loggers.file.v3.FileAccessLog": FileAccessLog,
+	"envoy.extensions.access_loggers.open_telemetry.v3.OpenTelemetryAccessLogConfig": OpenTelemetryAccessLogConfig,
 	"envoy.extensions.access_loggers.stream.v3.StdoutAccessLog": StdoutAccessLog,
 	"envoy.extensions.access_loggers.stream.v3.StderrAccessLog": StderrAccessLog,
 	"envoy.extensions.filters.http.cors.v3.Cors": Cors,

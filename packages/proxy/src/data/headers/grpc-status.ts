@@ -32,3 +32,24 @@ export function grpcStatusName(status: number, snake: boolean): string {
 	if (!snake) return name;
 	return name === "Canceled" ? "CANCELLED" : name === "OK" ? "OK" : name.replace(/(?<=.)([A-Z])/g, "_$1").toUpperCase();
 }
+
+/** HTTP status → gRPC status, as Envoy maps them (grpc/grpc http-grpc-status-mapping). */
+export function grpcStatusOfHttp(status: number): number {
+	switch (status) {
+		case 400:
+			return 13;
+		case 401:
+			return 16;
+		case 403:
+			return 7;
+		case 404:
+			return 12;
+		case 429:
+		case 502:
+		case 503:
+		case 504:
+			return 14;
+		default:
+			return 2;
+	}
+}

@@ -1,4 +1,5 @@
 import { formatResponseFlags, formatResponseFlagsLong } from "../log/response-flags.ts";
+import { logTypeOf } from "../log/log-type.ts";
 import type { ConnectionInfo, StreamInfo, TlsInfo } from "../log/stream-info.ts";
 import type { FormatterEnvironment } from "./formatter.ts";
 import { grpcStatusName, grpcStatusOf } from "./grpc-status.ts";
@@ -245,6 +246,6 @@ const operatorsWithArgument: ReadonlyMap<string, Compile> = new Map<string, Comp
 			() =>
 				environment.hostname,
 	],
-	["ACCESS_LOG_TYPE", ({ argument }) => (argument === undefined ? () => "DownstreamEnd" : "%ACCESS_LOG_TYPE% takes no argument")],
+	["ACCESS_LOG_TYPE", ({ argument }) => (argument === undefined ? logTypeOf : "%ACCESS_LOG_TYPE% takes no argument")],
 	["ENVIRONMENT", ({ argument, environment }) => (argument ? () => environment.env[argument] : "%ENVIRONMENT% needs a name")],
 ]);

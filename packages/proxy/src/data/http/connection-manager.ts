@@ -2,7 +2,8 @@ import { compileHttpFilter } from "../filters/http-filters.ts";
 import { type PeerExchange, peerExchangeOf } from "../filters/peer-metadata.ts";
 import type { HttpConnectionManager, Listener } from "../../config/runtime-config.ts";
 import { defaultHeadLimits, type HeadLimits } from "../codec/head-parser.ts";
-import { compileAccessLog, type LineSink, type LogStream } from "../log/access-log.ts";
+import type { LineSink, LogStream } from "../log/access-log.ts";
+import { compileLoggers } from "../log/loggers.ts";
 import type { StreamInfo } from "../log/stream-info.ts";
 import { type CidrRange, parseCidr } from "../match/cidr.ts";
 import { type CompiledRouteTable, compileRouteTable } from "../match/route-table.ts";
@@ -80,12 +81,10 @@ export function compileManager(config: HttpConnectionManager, inputs: ManagerInp
 	};
 	const router = config.filters.find((filter) => filter.kind === "router");
 	const alpn = config.filters.find((filter) => filter.kind === "alpn");
-	const accessLogs = config.accessLogs.map((log) => {
-		const compiled = compileAccessLog(log, context.environment, inputs.openSink);
-		errors.push(...compiled.errors);
-		return compiled.value;
-	});
-	const closers: (() => void)[] = [];
+	const loggers = compileLoggers(config.accessLogs, context, inputs.openSink);
+	errors.push(...loggers.errors);
+	const accessLogs = loggers.logs;
+	const closers: (() => void)[] = [loggers.close];
 	const filterInputs = {
 		context,
 		direction: listener.direction,

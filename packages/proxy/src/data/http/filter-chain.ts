@@ -60,7 +60,7 @@ export class FilterChains {
 		return {
 			filters,
 			bodyFilters: present.filter((filter) => filter.onRequestBody !== undefined),
-			responseFilters: present.filter((filter) => filter.onResponseHead !== undefined || seesBody(filter)).toReversed(),
+			responseFilters: present.filter((filter) => filter.onResponseHead !== undefined || filter.onResponseHeld !== undefined || seesBody(filter)).toReversed(),
 			overFilters: present.filter((filter) => filter.onOver !== undefined),
 		};
 	}

@@ -1,3 +1,4 @@
+import { grpcStatusOfHttp } from "../headers/grpc-status.ts";
 import { textOf } from "./local-reply-rewrite.ts";
 import type { HttpStream } from "./stream.ts";
 
@@ -18,27 +19,6 @@ export interface LocalReply {
 	readonly isClose?: boolean;
 	/** The gRPC status when it is not that of the HTTP status. */
 	readonly grpcStatus?: number;
-}
-
-/** HTTP status → gRPC status, as Envoy maps them (grpc/grpc http-grpc-status-mapping). */
-function grpcStatusOfHttp(status: number): number {
-	switch (status) {
-		case 400:
-			return 13;
-		case 401:
-			return 16;
-		case 403:
-			return 7;
-		case 404:
-			return 12;
-		case 429:
-		case 502:
-		case 503:
-		case 504:
-			return 14;
-		default:
-			return 2;
-	}
 }
 
 function percentEncode(message: string): string {

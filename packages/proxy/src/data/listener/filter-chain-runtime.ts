@@ -1,7 +1,8 @@
 import type { FilterChain, Listener, NetworkFilter } from "../../config/runtime-config.ts";
 import { compileManager, type CompiledManager } from "../http/connection-manager.ts";
 import type { StreamPool } from "../http/stream-pool.ts";
-import { compileAccessLog, type LineSink } from "../log/access-log.ts";
+import type { LineSink } from "../log/access-log.ts";
+import { compileLoggers } from "../log/loggers.ts";
 import { createCompileContext } from "../match/compile-context.ts";
 import { compileRequestHash } from "../match/request-hash.ts";
 import type { StatsScope } from "../stats/registry.ts";
@@ -82,6 +83,7 @@ export function compileChain(config: FilterChain, inputs: ChainInputs): ChainRun
 			limitScope?.close();
 			filters.close();
 			if (terminal.kind === "http") terminal.manager.close();
+			else if (terminal.kind === "tcpProxy") terminal.proxy.close();
 		},
 	};
 }
@@ -129,18 +131,16 @@ function compileTcp(config: Extract<NetworkFilter, { kind: "tcpProxy" }>, chain:
 	const stats = chain.filters.find((filter) => filter.kind === "istioStats");
 	const compile = createCompileContext();
 	const base = context.stats.openScope(`tcp.${config.statPrefix}.`).counters(tcpCounters);
-	const accessLogs = config.accessLogs.map((log) => {
-		const compiled = compileAccessLog(log, context.environment, inputs.openSink);
-		errors.push(...compiled.errors);
-		return compiled.value;
-	});
+	const loggers = compileLoggers(config.accessLogs, context, inputs.openSink);
+	errors.push(...loggers.errors);
 	const sni = chain.filters.find((filter) => filter.kind === "sniDynamicForwardProxy");
 	const proxy: CompiledTcpProxy = {
 		sniPort: sni?.kind === "sniDynamicForwardProxy" ? sni.port : 443,
 		config,
 		context,
 		hash: compileRequestHash(config.hashPolicies, context.hash64, compile),
-		accessLogs,
+		accessLogs: loggers.logs,
+		close: loggers.close,
 		istio: stats?.kind === "istioStats" ? context.istio.reporter(stats.stats, inputs.listener.direction, errors) : undefined,
 		count(name, by = 1) {
 			const { counters } = context.stats;

@@ -3,7 +3,8 @@ import type { CompiledManager } from "../http/connection-manager.ts";
 import { Http1ServerConnection } from "../http/http1-server-connection.ts";
 import { Http2ServerConnection } from "../http/http2-server-connection.ts";
 import { StreamPool } from "../http/stream-pool.ts";
-import { compileAccessLog, type LineSink, type LogStream } from "../log/access-log.ts";
+import type { LineSink } from "../log/access-log.ts";
+import { compileLoggers, type Loggers } from "../log/loggers.ts";
 import { responseFlags } from "../log/response-flags.ts";
 import { type ConnectionInfo, createStreamInfo, type StreamInfo } from "../log/stream-info.ts";
 import { isLoopback, parseIp } from "../match/cidr.ts";
@@ -48,7 +49,7 @@ export class ListenerRuntime {
 	readonly #scopes: StatsScope[] = [];
 	readonly #counterBase: number;
 	readonly #gaugeBase: number;
-	readonly #accessLogs: readonly LogStream[];
+	readonly #loggers: Loggers;
 	readonly #inspectors: InspectorChoice;
 	readonly #servers = new Set<HttpServer>();
 	readonly #others = new Set<Connection>();
@@ -80,11 +81,8 @@ export class ListenerRuntime {
 		};
 		this.#match = compileFilterChains(config.filterChains, compile, this.errors);
 		this.#default = config.defaultFilterChain && compile(config.defaultFilterChain);
-		this.#accessLogs = config.accessLogs.map((log) => {
-			const compiled = compileAccessLog(log, context.environment, inputs.openSink);
-			this.errors.push(...compiled.errors);
-			return compiled.value;
-		});
+		this.#loggers = compileLoggers(config.accessLogs, context, inputs.openSink);
+		this.errors.push(...this.#loggers.errors);
 		this.#inspectors = compileInspectors(
 			config,
 			this.#chains.some((chain) => chain.tls !== undefined),
@@ -370,13 +368,13 @@ export class ListenerRuntime {
 	}
 
 	#logUnmatched(connection: Connection, serverName: string): void {
-		if (this.#accessLogs.length === 0) return;
+		if (this.#loggers.logs.length === 0) return;
 		const info = createStreamInfo(createServerInfo(connection, serverName, ""));
 		info.startAt = info.endAt = this.#context.nowMs();
 		info.startTimeMs = this.#context.wallMs();
 		info.responseFlags = responseFlags.NR;
 		info.responseCodeDetails = "filter_chain_not_found";
-		for (const log of this.#accessLogs) log(info);
+		for (const log of this.#loggers.logs) log(info);
 	}
 
 	/** Secrets changed. */
@@ -394,6 +392,7 @@ export class ListenerRuntime {
 		for (const connection of [...this.#others]) connection.destroy();
 		for (const scope of this.#scopes) scope.close();
 		for (const chain of this.#chains) chain.close();
+		this.#loggers.close();
 	}
 }
 

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { AccessLog } from "../../config/runtime-config.ts";
+import type { FileAccessLog } from "../../config/runtime-config.ts";
 import { createHeaders, createRequestView } from "../headers/headers-view.ts";
 import { compileAccessLog, istioAccessLogFormat } from "./access-log.ts";
 import { createLogFile, type LogFileSystem } from "./log-file.ts";
@@ -30,9 +30,9 @@ function sample(): StreamInfo {
 	});
 }
 
-function lineOf(log: Partial<AccessLog>, info = sample()): string {
+function lineOf(log: Partial<FileAccessLog>, info = sample()): string {
 	const lines: string[] = [];
-	const full: AccessLog = { kind: "file", path: "/dev/stdout", format: { kind: "text", text: "" }, filter: undefined, ...log };
+	const full: FileAccessLog = { kind: "file", path: "/dev/stdout", format: { kind: "text", text: "" }, filter: undefined, ...log };
 	const { value, errors } = compileAccessLog(full, environment, () => ({ write: (line) => void lines.push(line) }));
 	assert.deepEqual(errors, []);
 	value(info);

@@ -1,8 +1,11 @@
-import type { AccessLog, AccessLogFilter } from "../../config/runtime-config.ts";
+import type { AccessLogFilter, FileAccessLog } from "../../config/runtime-config.ts";
 import { compileFormat, compileTypedFormat, type Formatter, type FormatterEnvironment } from "../headers/formatter.ts";
 import type { OperatorValue } from "../headers/operators.ts";
 import { createCompileContext } from "../match/compile-context.ts";
 import { compileHeaderMatch } from "../match/header-match.ts";
+import { compileMetadataMatch, readMetadata } from "../match/metadata-match.ts";
+import { grpcStatusOf, grpcStatusOfHttp } from "../headers/grpc-status.ts";
+import { logTypeOf } from "./log-type.ts";
 import { responseFlagBit } from "./response-flags.ts";
 import type { StreamInfo } from "./stream-info.ts";
 
@@ -28,7 +31,7 @@ export type LogStream = (info: StreamInfo) => void;
 
 /** `openSink` gives the sink of a path; files are shared by all logs that name them. An empty format is Envoy's default. */
 export function compileAccessLog(
-	log: AccessLog,
+	log: FileAccessLog,
 	environment: FormatterEnvironment,
 	openSink: (path: string) => LineSink,
 ): { readonly value: LogStream; readonly errors: readonly string[] } {
@@ -88,7 +91,7 @@ function compileJsonValue(value: unknown, environment: FormatterEnvironment, err
 
 type LogPredicate = (info: StreamInfo) => boolean;
 
-export function compileLogFilter(filter: AccessLogFilter, errors: string[]): LogPredicate {
+export function compileLogFilter(filter: AccessLogFilter, errors: string[], random: () => number = Math.random): LogPredicate {
 	switch (filter.kind) {
 		case "status":
 			return compareWith(filter.op, filter.value, (info) => info.responseCode);
@@ -96,7 +99,7 @@ export function compileLogFilter(filter: AccessLogFilter, errors: string[]): Log
 			return compareWith(filter.op, filter.value, (info) => Math.floor(info.endAt - info.startAt));
 		case "and":
 		case "or": {
-			const all = filter.filters.map((inner) => compileLogFilter(inner, errors));
+			const all = filter.filters.map((inner) => compileLogFilter(inner, errors, random));
 			return filter.kind === "and" ? (info) => all.every((test) => test(info)) : (info) => all.some((test) => test(info));
 		}
 		case "responseFlag":
@@ -106,6 +109,26 @@ export function compileLogFilter(filter: AccessLogFilter, errors: string[]): Log
 			const test = compileHeaderMatch(filter.header, context);
 			errors.push(...context.errors);
 			return ({ request }) => request !== undefined && test(request);
+		}
+		case "random": {
+			const share = filter.fraction.numerator / filter.fraction.denominator;
+			return () => random() < share;
+		}
+		case "grpcStatus": {
+			const statuses = new Set(filter.statuses);
+			return (info) => statuses.has(grpcStatusOf(info) ?? grpcStatusOfHttp(info.responseCode)) !== filter.exclude;
+		}
+		case "logType": {
+			const types = new Set(filter.types);
+			return (info) => types.has(logTypeOf(info)) !== filter.exclude;
+		}
+		case "metadata": {
+			const { match, matchesIfAbsent } = filter;
+			if (match === undefined) return () => true;
+			const context = createCompileContext();
+			const test = compileMetadataMatch(match, context);
+			errors.push(...context.errors);
+			return ({ dynamicMetadata }) => (readMetadata(dynamicMetadata, match.filter, match.path) === undefined ? matchesIfAbsent : test(dynamicMetadata));
 		}
 		case "notHealthCheck":
 			return ({ isHealthCheck }) => !isHealthCheck;

@@ -23,6 +23,7 @@ export interface CompiledTcpProxy {
 	readonly context: WorkerContext;
 	readonly hash: RequestHasher | undefined;
 	readonly accessLogs: readonly LogStream[];
+	readonly close: () => void;
 	/** Istio's TCP metrics; undefined: not asked for. */
 	readonly istio: IstioReporter | undefined;
 	count(name: keyof typeof tcpCounters.index, by?: number): void;

@@ -1,0 +1,25 @@
+import type { AccessLog } from "../../config/runtime-config.ts";
+import type { WorkerContext } from "../worker/context.ts";
+import { compileAccessLog, type LineSink, type LogStream } from "./access-log.ts";
+import { compileOpenTelemetryLog } from "./open-telemetry-log.ts";
+
+export interface Loggers {
+	readonly logs: readonly LogStream[];
+	readonly errors: readonly string[];
+	/** What is waiting is sent now. */
+	close(): void;
+}
+
+/** All access logs of one place in the configuration. */
+export function compileLoggers(logs: readonly AccessLog[], context: WorkerContext, openSink: (path: string) => LineSink): Loggers {
+	const compiled = logs.map((log) =>
+		log.kind === "file" ? { ...compileAccessLog(log, context.environment, openSink), close: () => undefined } : compileOpenTelemetryLog(log, context),
+	);
+	return {
+		logs: compiled.map(({ value }) => value),
+		errors: compiled.flatMap(({ errors }) => errors),
+		close() {
+			for (const { close } of compiled) close();
+		},
+	};
+}
