@@ -519,6 +519,7 @@ export type AccessLogFilter =
 	| { readonly kind: "header"; readonly header: HeaderMatch }
 	| { readonly kind: "notHealthCheck" }
 	| { readonly kind: "random"; readonly fraction: Fraction }
+	| { readonly kind: "cel"; readonly expression: string }
 	| { readonly kind: "grpcStatus"; readonly statuses: readonly number[]; readonly exclude: boolean }
 	/** Names of `AccessLogType`. */
 	| { readonly kind: "logType"; readonly types: readonly string[]; readonly exclude: boolean }

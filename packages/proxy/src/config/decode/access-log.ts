@@ -1,7 +1,8 @@
-import type { AccessLog as LogMessage, AccessLogFilter as FilterMessage, ComparisonFilter } from "@weft/xds/generated/envoy/config/accesslog/v3/accesslog.ts";
+import type { AccessLog as LogMessage, AccessLogFilter as FilterMessage, ComparisonFilter, ExtensionFilter } from "@weft/xds/generated/envoy/config/accesslog/v3/accesslog.ts";
 import { AccessLogType } from "@weft/xds/generated/envoy/data/accesslog/v3/accesslog.ts";
 import type { SubstitutionFormatString } from "@weft/xds/generated/envoy/config/core/v3/substitution_format_string.ts";
 import type { FileAccessLog } from "@weft/xds/generated/envoy/extensions/access_loggers/file/v3/file.ts";
+import type { ExpressionFilter } from "@weft/xds/generated/envoy/extensions/access_loggers/filters/cel/v3/cel.ts";
 import type { OpenTelemetryAccessLogConfig } from "@weft/xds/generated/envoy/extensions/access_loggers/open_telemetry/v3/logs_service.ts";
 import type { StdoutAccessLog } from "@weft/xds/generated/envoy/extensions/access_loggers/stream/v3/stream.ts";
 import type { AccessLog, AccessLogFilter, FileAccessLog as FileLog } from "../runtime-config.ts";
@@ -87,8 +88,18 @@ export function decodeLogFilter(at: At, filter: FilterMessage): AccessLogFilter 
 		const { matcher, matchIfKeyNotFound = true } = filter.metadataFilter;
 		return { kind: "metadata", match: matcher && decodeMetadataMatch(under(at, "metadataFilter.matcher"), matcher), matchesIfAbsent: matchIfKeyNotFound };
 	}
+	if (filter.extensionFilter !== undefined) return decodeExtensionFilter(under(at, "extensionFilter"), filter.extensionFilter);
 	const name = Object.entries(filter).find(([, value]) => value !== undefined)?.[0];
-	report(at, filter.extensionFilter ? `access log filter ${filter.extensionFilter.name} is not implemented` : `access log filter ${name} is not implemented`);
+	report(at, `access log filter ${name} is not implemented`);
+	return undefined;
+}
+
+function decodeExtensionFilter(at: At, { name, typedConfig }: ExtensionFilter): AccessLogFilter | undefined {
+	const opened = openAny(at, typedConfig, `access log filter ${name}`);
+	if (opened === undefined) return undefined;
+	if (opened.typeName === "envoy.extensions.access_loggers.filters.cel.v3.ExpressionFilter")
+		return { kind: "cel", expression: (opened.message as ExpressionFilter).expression };
+	report(at, `access log filter ${name} of type ${opened.typeName} is not implemented`);
 	return undefined;
 }
 

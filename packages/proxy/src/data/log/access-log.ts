@@ -1,4 +1,5 @@
 import type { AccessLogFilter, FileAccessLog } from "../../config/runtime-config.ts";
+import { compileCel } from "../cel/cel.ts";
 import { compileFormat, compileTypedFormat, type Formatter, type FormatterEnvironment } from "../headers/formatter.ts";
 import type { OperatorValue } from "../headers/operators.ts";
 import { createCompileContext } from "../match/compile-context.ts";
@@ -113,6 +114,12 @@ export function compileLogFilter(filter: AccessLogFilter, errors: string[], rand
 		case "random": {
 			const share = filter.fraction.numerator / filter.fraction.denominator;
 			return () => random() < share;
+		}
+		case "cel": {
+			const context = createCompileContext();
+			const test = compileCel(filter.expression, context);
+			errors.push(...context.errors);
+			return test;
 		}
 		case "grpcStatus": {
 			const statuses = new Set(filter.statuses);
