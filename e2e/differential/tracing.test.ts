@@ -79,7 +79,10 @@ const requests: readonly (readonly [path: string, headers: Readonly<Record<strin
 	["/500", {}],
 	["/direct", {}],
 	["/long/path/that/is/longer/than/the/limit", {}],
-	["/b3", { "x-b3-traceid": "463ac35c9f6413ad48485a3953bb6124", "x-b3-spanid": "a2fb4a1d1a96d312", "x-b3-parentspanid": "0020000000000001", "x-b3-sampled": "1" }],
+	[
+		"/b3",
+		{ "x-b3-traceid": "463ac35c9f6413ad48485a3953bb6124", "x-b3-spanid": "a2fb4a1d1a96d312", "x-b3-parentspanid": "0020000000000001", "x-b3-sampled": "1" },
+	],
 	["/b3-unsampled", { "x-b3-traceid": "463ac35c9f6413ad", "x-b3-spanid": "a2fb4a1d1a96d312", "x-b3-sampled": "0" }],
 	["/b3-single", { b3: "80f198ee56343ba864fe8b2a57d3eff7-e457b5a2e4d86bd1-1-05e3ac9a4f6e3b90" }],
 	["/b3-deny", { b3: "0" }],

@@ -99,13 +99,23 @@ const promises: Readonly<Record<string, (running: RunningExample) => Promise<voi
 		socket.destroy();
 	},
 	async cors({ port }) {
-		const preflight = await ask(port(10000), "/", { method: "OPTIONS", headers: { origin: "https://app.example.com", "access-control-request-method": "PUT" } });
+		const preflight = await ask(port(10000), "/", {
+			method: "OPTIONS",
+			headers: { origin: "https://app.example.com", "access-control-request-method": "PUT" },
+		});
 		assert.deepEqual(
-			[preflight.status, preflight.headers["access-control-allow-origin"], preflight.headers["access-control-allow-methods"], preflight.headers["access-control-max-age"]],
+			[
+				preflight.status,
+				preflight.headers["access-control-allow-origin"],
+				preflight.headers["access-control-allow-methods"],
+				preflight.headers["access-control-max-age"],
+			],
 			[200, "https://app.example.com", "GET, PUT", "600"],
 		);
 		const origins = ["https://app.example.com", "https://shop.apps.example.com", "https://evil.test"];
-		const allowed = await Promise.all(origins.map(async (origin) => (await ask(port(10000), "/", { headers: { origin } })).headers["access-control-allow-origin"]));
+		const allowed = await Promise.all(
+			origins.map(async (origin) => (await ask(port(10000), "/", { headers: { origin } })).headers["access-control-allow-origin"]),
+		);
 		assert.deepEqual(allowed, ["https://app.example.com", "https://shop.apps.example.com", undefined]);
 		const own = await ask(port(10000), "/private", { headers: { origin: "https://app.example.com" } });
 		assert.equal(own.headers["access-control-allow-origin"], undefined);
@@ -166,7 +176,13 @@ const promises: Readonly<Record<string, (running: RunningExample) => Promise<voi
 	},
 	async "dynamic-control-plane"({ port }) {
 		const look = async () => echoOf(await ask(port(10000), "/")).version;
-		assert.equal(await until(() => look().catch(() => ""), (version) => version === "one"), "one");
+		assert.equal(
+			await until(
+				() => look().catch(() => ""),
+				(version) => version === "one",
+			),
+			"one",
+		);
 		assert.equal((await ask(port(8080), "/switch", { method: "POST" })).status, 200);
 		assert.equal(await until(look, (version) => version === "two"), "two");
 	},
@@ -176,10 +192,7 @@ const promises: Readonly<Record<string, (running: RunningExample) => Promise<voi
 		const message = Buffer.from("\0\0\0\0\x05hello", "latin1");
 		const headers = { "content-type": "application/grpc", te: "trailers" };
 		const good = await ask(port(10000), "/echo.Echo/Say", { method: "POST", headers, body: message });
-		assert.deepEqual(
-			[good.status, good.headers["grpc-status"], good.headers["content-length"], good.body],
-			[200, "0", "10", message.toString("latin1")],
-		);
+		assert.deepEqual([good.status, good.headers["grpc-status"], good.headers["content-length"], good.body], [200, "0", "10", message.toString("latin1")]);
 		const bad = await ask(port(10000), "/echo.Echo/Nothing", { method: "POST", headers, body: message });
 		assert.deepEqual([bad.headers["grpc-status"], bad.headers["grpc-message"]?.toString().startsWith("no%20method")], ["12", true]);
 	},

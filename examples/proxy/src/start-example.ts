@@ -97,7 +97,10 @@ async function untilReady(proxy: ChildProcess, port: number): Promise<void> {
 function portsOf(example: Example): ReadonlySet<number> {
 	const files = readdirSync(example.folder, { recursive: true, encoding: "utf8" }).filter((file) => file.endsWith(".yaml"));
 	const written = files.flatMap((file) => [...readFileSync(join(example.folder, file), "utf8").matchAll(/port_value: (\d+)/g)].map(([, port]) => Number(port)));
-	const ofServices = example.services.flatMap(({ env, port }) => [port, ...Object.entries(env).flatMap(([key, value]) => (key.endsWith("_PORT") ? [Number(value)] : []))]);
+	const ofServices = example.services.flatMap(({ env, port }) => [
+		port,
+		...Object.entries(env).flatMap(([key, value]) => (key.endsWith("_PORT") ? [Number(value)] : [])),
+	]);
 	return new Set([...written, ...ofServices, adminPort]);
 }
 

@@ -19,7 +19,9 @@ export function startCollector(context: AppContext): Promise<RunningApp> {
 	const take = (spans: readonly Seen[]) => {
 		for (const span of spans) {
 			if (seen.length < spansMax) seen.push(span);
-			context.log(`span ${span.traceId}/${span.id} ${span.service}: ${span.name}, ${span.tags["http.method"]} ${span.tags["http.url"]} → ${span.tags["http.status_code"]}`);
+			context.log(
+				`span ${span.traceId}/${span.id} ${span.service}: ${span.name}, ${span.tags["http.method"]} ${span.tags["http.url"]} → ${span.tags["http.status_code"]}`,
+			);
 		}
 	};
 	return startService(context, ({ method, url }, body, response) => {

@@ -36,21 +36,24 @@ export async function startControlPlane(context: AppContext): Promise<RunningApp
 	};
 
 	const server = new Server();
-	server.addService({ streamAggregatedResources: method }, {
-		streamAggregatedResources(stream: AdsStream) {
-			const asked = new Set<string>();
-			streams.set(stream, asked);
-			stream.on("data", ({ errorDetail, responseNonce, typeUrl }: DiscoveryRequest) => {
-				if (errorDetail !== undefined) context.log(`refused: ${errorDetail.message}`);
-				asked.add(typeUrl);
-				// Anything else acknowledges or refuses what was sent.
-				if (responseNonce === "") send(stream, typeUrl);
-			});
-			stream.on("end", () => stream.end());
-			stream.on("close", () => streams.delete(stream));
-			stream.on("error", () => streams.delete(stream));
+	server.addService(
+		{ streamAggregatedResources: method },
+		{
+			streamAggregatedResources(stream: AdsStream) {
+				const asked = new Set<string>();
+				streams.set(stream, asked);
+				stream.on("data", ({ errorDetail, responseNonce, typeUrl }: DiscoveryRequest) => {
+					if (errorDetail !== undefined) context.log(`refused: ${errorDetail.message}`);
+					asked.add(typeUrl);
+					// Anything else acknowledges or refuses what was sent.
+					if (responseNonce === "") send(stream, typeUrl);
+				});
+				stream.on("end", () => stream.end());
+				stream.on("close", () => streams.delete(stream));
+				stream.on("error", () => streams.delete(stream));
+			},
 		},
-	});
+	);
 	await new Promise<void>((resolve, reject) => {
 		server.bindAsync(`127.0.0.1:${ADS_PORT}`, ServerCredentials.createInsecure(), (error) => (error ? reject(error) : resolve()));
 	});

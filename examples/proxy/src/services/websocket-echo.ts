@@ -13,9 +13,7 @@ export function startWebsocketEcho(context: AppContext): Promise<RunningApp> {
 		(_, __, response) => response.writeHead(426, { upgrade: "websocket", connection: "upgrade" }).end("a websocket, please\n"),
 		(server) =>
 			server.on("upgrade", ({ headers }, socket) => {
-				const accept = createHash("sha1")
-					.update(`${headers["sec-websocket-key"]}${guid}`)
-					.digest("base64");
+				const accept = createHash("sha1").update(`${headers["sec-websocket-key"]}${guid}`).digest("base64");
 				socket.write(`HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: upgrade\r\nsec-websocket-accept: ${accept}\r\n\r\n`);
 				echo(socket);
 			}),

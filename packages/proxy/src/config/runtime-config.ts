@@ -393,7 +393,9 @@ export interface HttpConnectionManager {
 	readonly statPrefix: string;
 	readonly codec: "auto" | "http1" | "http2";
 	/** `file`: where the main thread reads the table; undefined: the control plane gives it. */
-	readonly routes: { readonly kind: "rds"; readonly name: string; readonly file?: ConfigFile | undefined } | { readonly kind: "inline"; readonly table: RouteTable };
+	readonly routes:
+		| { readonly kind: "rds"; readonly name: string; readonly file?: ConfigFile | undefined }
+		| { readonly kind: "inline"; readonly table: RouteTable };
 	/** In order, ending with `router`. */
 	readonly filters: readonly HttpFilter[];
 	readonly serverName: string;

@@ -142,9 +142,10 @@ function readResources(text: string, path: string, type: FileType): ReadResource
 		return { resources: [], version: "", errors: problems.map(({ message, position }) => `${path}:${position.line}:${position.column}: ${message}`) };
 	}
 	const errors: string[] = [];
-	const report = (at: string, message: string) => {
+	const report = (at: string, message: string): undefined => {
 		const { column, line } = source.locate(at);
 		errors.push(`${path}:${line}:${column}: ${message}`);
+		return undefined;
 	};
 	const { json } = source;
 	const list = isObject(json) ? json["resources"] : undefined;
@@ -158,12 +159,13 @@ function readResource(
 	entry: unknown,
 	at: string,
 	typeUrl: string,
-	report: (at: string, message: string) => void,
+	report: (at: string, message: string) => undefined,
 ): { readonly name: string; readonly resource: Any } | undefined {
 	const typeName = stripTypeUrl(typeUrl);
-	if (!isObject(entry)) return void report(at, "expected a mapping");
+	if (!isObject(entry)) return report(at, "expected a mapping");
 	const { "@type": own = "", ...fields } = entry;
-	if (stripTypeUrl(String(own)) !== typeName) return void report(at, own === "" ? `@type is missing: write ${typeUrl}` : `expected a ${typeName}, got ${String(own)}`);
+	if (stripTypeUrl(String(own)) !== typeName)
+		return report(at, own === "" ? `@type is missing: write ${typeUrl}` : `expected a ${typeName}, got ${String(own)}`);
 	try {
 		const message = fromJson(typeName, fields) as { readonly name?: string; readonly clusterName?: string };
 		const violations = validateConstraints(typeName, message);
@@ -173,6 +175,6 @@ function readResource(
 		return { name: message.name ?? message.clusterName ?? "", resource: { typeUrl, value } };
 	} catch (error) {
 		const inside = error instanceof JsonError && error.path !== "" ? `${at}.${error.path}` : at;
-		return void report(inside, (error as Error).message);
+		return report(inside, (error as Error).message);
 	}
 }

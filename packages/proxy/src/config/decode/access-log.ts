@@ -1,4 +1,9 @@
-import type { AccessLog as LogMessage, AccessLogFilter as FilterMessage, ComparisonFilter, ExtensionFilter } from "@weft/xds/generated/envoy/config/accesslog/v3/accesslog.ts";
+import type {
+	AccessLog as LogMessage,
+	AccessLogFilter as FilterMessage,
+	ComparisonFilter,
+	ExtensionFilter,
+} from "@weft/xds/generated/envoy/config/accesslog/v3/accesslog.ts";
 import { AccessLogType } from "@weft/xds/generated/envoy/data/accesslog/v3/accesslog.ts";
 import type { SubstitutionFormatString } from "@weft/xds/generated/envoy/config/core/v3/substitution_format_string.ts";
 import type { FileAccessLog } from "@weft/xds/generated/envoy/extensions/access_loggers/file/v3/file.ts";
@@ -78,7 +83,8 @@ export function decodeLogFilter(at: At, filter: FilterMessage): AccessLogFilter 
 	if (filter.responseFlagFilter !== undefined) return { kind: "responseFlag", flags: filter.responseFlagFilter.flags };
 	if (filter.headerFilter?.header !== undefined)
 		return { kind: "header", header: decodeHeaderMatch(under(at, "headerFilter.header"), filter.headerFilter.header) };
-	if (filter.runtimeFilter?.percentSampled !== undefined) return { kind: "random", fraction: decodeFraction(under(at, "runtimeFilter"), filter.runtimeFilter.percentSampled) };
+	if (filter.runtimeFilter?.percentSampled !== undefined)
+		return { kind: "random", fraction: decodeFraction(under(at, "runtimeFilter"), filter.runtimeFilter.percentSampled) };
 	if (filter.grpcStatusFilter !== undefined) return { kind: "grpcStatus", ...filter.grpcStatusFilter };
 	if (filter.logTypeFilter !== undefined) {
 		const { exclude, types } = filter.logTypeFilter;

@@ -12,7 +12,14 @@ export function decodeHttpTelemetry(at: At, service: HttpService): TelemetryServ
 	onlySupports(at, "envoy.config.core.v3.HttpService", service, ["httpUri", "requestHeadersToAdd"]);
 	const { authority, path } = splitUri(service.httpUri?.uri ?? "");
 	const headers = service.requestHeadersToAdd.flatMap((option, i) => literalHeader(under(at, `requestHeadersToAdd[${i}]`), decodeMutation(at, option)));
-	return { kind: "http", cluster: service.httpUri?.cluster ?? "", authority, path, timeoutMs: durationMsOr(service.httpUri?.timeout, 0) || reportTimeoutMs, headers };
+	return {
+		kind: "http",
+		cluster: service.httpUri?.cluster ?? "",
+		authority,
+		path,
+		timeoutMs: durationMsOr(service.httpUri?.timeout, 0) || reportTimeoutMs,
+		headers,
+	};
 }
 
 /** A collector behind a `grpc_service`. */
@@ -20,10 +27,15 @@ export function decodeGrpcTelemetry(at: At, service: GrpcService): TelemetryServ
 	onlySupports(at, "envoy.config.core.v3.GrpcService", service, ["envoyGrpc", "timeout", "initialMetadata"]);
 	if (service.envoyGrpc === undefined) report(at, "only envoy_grpc is implemented");
 	const { clusterName = "", authority = "" } = service.envoyGrpc ?? {};
-	const headers = service.initialMetadata.flatMap(({ key, value }, i) =>
-		literalHeader(under(at, `initialMetadata[${i}]`), { name: key.toLowerCase(), value }),
-	);
-	return { kind: "grpc", cluster: clusterName, authority: authority || clusterName, path: "", timeoutMs: durationMsOr(service.timeout, 0) || reportTimeoutMs, headers };
+	const headers = service.initialMetadata.flatMap(({ key, value }, i) => literalHeader(under(at, `initialMetadata[${i}]`), { name: key.toLowerCase(), value }));
+	return {
+		kind: "grpc",
+		cluster: clusterName,
+		authority: authority || clusterName,
+		path: "",
+		timeoutMs: durationMsOr(service.timeout, 0) || reportTimeoutMs,
+		headers,
+	};
 }
 
 /** There is no request whose values a command operator could take. */

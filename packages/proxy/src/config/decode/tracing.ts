@@ -143,7 +143,8 @@ function decodeZipkin(at: At, config: ZipkinConfig): TracingProvider {
 	]);
 	const version = config.collectorEndpointVersion;
 	// 0 was JSON of the first version; Envoy reads it as the default since that is gone.
-	if (version === ZipkinConfig_CollectorEndpointVersion.HTTP_PROTO) report(under(at, "collectorEndpointVersion"), "HTTP_PROTO is not implemented: HTTP_JSON is");
+	if (version === ZipkinConfig_CollectorEndpointVersion.HTTP_PROTO)
+		report(under(at, "collectorEndpointVersion"), "HTTP_PROTO is not implemented: HTTP_JSON is");
 	if (version === ZipkinConfig_CollectorEndpointVersion.GRPC) report(under(at, "collectorEndpointVersion"), "GRPC is not implemented: HTTP_JSON is");
 	return {
 		kind: "zipkin",

@@ -103,7 +103,8 @@ function decide(left: CelValue, right: () => CelValue, deciding: boolean): CelVa
 	return left === !deciding && other === !deciding ? !deciding : undefined;
 }
 
-const both = (a: CelValue, b: CelValue, apply: (a: CelValue, b: CelValue) => CelValue): CelValue => (a === undefined || b === undefined ? undefined : apply(a, b));
+const both = (a: CelValue, b: CelValue, apply: (a: CelValue, b: CelValue) => CelValue): CelValue =>
+	a === undefined || b === undefined ? undefined : apply(a, b);
 
 function isSame(a: CelValue, b: CelValue): boolean {
 	if (Array.isArray(a) && Array.isArray(b)) return a.length === b.length && a.every((one, i) => isSame(one, b[i]));

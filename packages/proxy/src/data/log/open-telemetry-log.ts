@@ -95,6 +95,8 @@ function compileTemplate(template: LogTemplate, environment: FormatterEnvironmen
 		const values = (template as readonly LogTemplate[]).map((one) => compileTemplate(one, environment, errors));
 		return (info) => ({ arrayValue: { values: values.map((read) => read(info)) } });
 	}
-	const entries = Object.entries(template as Readonly<Record<string, LogTemplate>>).map(([key, one]) => [key, compileTemplate(one, environment, errors)] as const);
+	const entries = Object.entries(template as Readonly<Record<string, LogTemplate>>).map(
+		([key, one]) => [key, compileTemplate(one, environment, errors)] as const,
+	);
 	return (info) => ({ kvlistValue: { values: entries.map(([key, read]) => ({ key, value: read(info) })) } });
 }

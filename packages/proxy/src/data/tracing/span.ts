@@ -26,6 +26,9 @@ export interface Span {
 /** `digits` of hex, never all zeros. */
 export function randomId(random: () => number, digits: 16 | 32): string {
 	let id = "";
-	while (id.length < digits) id += Math.floor(random() * 0x1_0000_0000).toString(16).padStart(8, "0");
+	while (id.length < digits)
+		id += Math.floor(random() * 0x1_0000_0000)
+			.toString(16)
+			.padStart(8, "0");
 	return /[^0]/.test(id) ? id : `${id.slice(1)}1`;
 }

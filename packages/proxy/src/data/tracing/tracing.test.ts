@@ -30,7 +30,12 @@ const tracing: Tracing = {
 test("whether a request is traced", () => {
 	// The first eight digits make 0x00000bb8 = 3 000: sampled from a share of 30.01 % on.
 	const id = "00000bb8-0000-4000-8000-000000000000";
-	const cases: readonly (readonly [headers: Readonly<Record<string, string>>, config: Partial<Tracing>, reason: string | undefined, digit: string | undefined])[] = [
+	const cases: readonly (readonly [
+		headers: Readonly<Record<string, string>>,
+		config: Partial<Tracing>,
+		reason: string | undefined,
+		digit: string | undefined,
+	])[] = [
 		[{ "x-request-id": id }, {}, "sampled", "9"],
 		[{ "x-request-id": id }, { randomSampling: 3_000 }, "notTraceable", "4"],
 		[{ "x-request-id": id }, { randomSampling: 3_001 }, "sampled", "9"],
@@ -153,7 +158,7 @@ test("OTLP over gRPC: spans and log records reach a collector that speaks only H
 		updateOf({
 			listeners: [listenerOf("listener", [chainOf([managerOf(table, manager)])])],
 			clusters: [clusterOf("upstream"), clusterOf("collector", { upstreamProtocol: "http2" })],
-			hosts: [hostsOf("upstream", [portOf(upstream)]), hostsOf("collector", [portOf(collector as unknown as Server)])],
+			hosts: [hostsOf("upstream", [portOf(upstream)]), hostsOf("collector", [portOf(collector)])],
 		}),
 	);
 	const all = new Promise<void>((resolve) => {
