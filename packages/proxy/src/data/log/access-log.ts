@@ -47,7 +47,7 @@ export function compileAccessLog(
 }
 
 /** Ends with the line's end as the format has it. */
-export function compileLine(format: AccessLog["format"], environment: FormatterEnvironment, errors: string[]): Formatter {
+export function compileLine(format: FileAccessLog["format"], environment: FormatterEnvironment, errors: string[]): Formatter {
 	return format.kind === "text" ? compileText(format.text, environment, errors) : compileJson(format.fields, environment, errors);
 }
 
