@@ -49,7 +49,12 @@ for (const peer of peers) {
 		}
 
 		test("a VirtualService that names a subset which comes later", async () => {
-			const rounds = Array.from({ length: 10 }, (_, i) => [[routeTo(`v2-${i}`)], [subsets("v1", "v2", `v2-${i}`)], [routeTo("v1")], [subsets("v1", "v2")]]).flat();
+			const rounds = Array.from({ length: 10 }, (_, i) => [
+				[routeTo(`v2-${i}`)],
+				[subsets("v1", "v2", `v2-${i}`)],
+				[routeTo("v1")],
+				[subsets("v1", "v2")],
+			]).flat();
 			assert.deepEqual(await lostDuring([...rounds, [routeTo("v2-x")]]), []);
 			assert.equal(await get(), "v1", "what it said last serves on");
 			assert.deepEqual([...mesh.discovery.push.heldVirtualServices.keys()], ["default/a"]);
@@ -65,7 +70,14 @@ for (const peer of peers) {
 
 		test("a storm of edits", { timeout: 60_000 }, async () => {
 			const { requests, edits, lost } = await runStorm({ mesh, get, seconds: 3, editsPerSecond: 200 });
-			if (process.env["DBG"]) console.log(requests, edits, lost, [...mesh.discovery.clients].map((c) => [c.syncedVersion, c.states()]), mesh.discovery.push.version);
+			if (process.env["DBG"])
+				console.log(
+					requests,
+					edits,
+					lost,
+					[...mesh.discovery.clients].map((c) => [c.syncedVersion, c.states()]),
+					mesh.discovery.push.version,
+				);
 			assert.ok(requests > 100 && edits > 100, `${requests} requests, ${edits} edits`);
 			assert.deepEqual(lost, {});
 			assert.deepEqual(mesh.refusals, []);
