@@ -27,6 +27,12 @@ function percentEncode(message: string): string {
 	);
 }
 
+/** As in Envoy, a JSON body loses its line end on the way into a header; a text has it only where its format says so. */
+function grpcMessage(body: Buffer, isJson: boolean): string {
+	const text = body.toString("utf8");
+	return isJson ? text.replace(/\n$/, "") : text;
+}
+
 /** Envoy replaces control characters and spaces, so that the detail stays one word in a log. */
 function cleanDetails(details: string): string {
 	return details.replace(/\s/g, "_");
@@ -60,7 +66,7 @@ export function sendLocalReply(stream: HttpStream, reply: LocalReply): void {
 	if (isGrpc) {
 		response.set("content-type", "application/grpc");
 		response.append("grpc-status", String(reply.grpcStatus ?? grpcStatusOfHttp(status)));
-		if (body.length > 0) response.append("grpc-message", percentEncode(body.toString("utf8").replace(/\n$/, "")));
+		if (body.length > 0) response.append("grpc-message", percentEncode(grpcMessage(body, rewritten?.contentType === "application/json")));
 		reply.mutateHead?.();
 		stream.respondLocally(undefined, isClose);
 		return;
