@@ -101,7 +101,11 @@ export async function startMesh() {
 			ports: [{ number: 80, name: "http", protocol: "HTTP" }],
 			location: "MESH_INTERNAL",
 			resolution: "STATIC",
-			endpoints: backends.map((backend, i) => ({ address: "127.0.0.1", ports: { http: (backend.address() as AddressInfo).port }, labels: { version: `v${i + 1}` } })),
+			endpoints: backends.map((backend, i) => ({
+				address: "127.0.0.1",
+				ports: { http: (backend.address() as AddressInfo).port },
+				labels: { version: `v${i + 1}` },
+			})),
 			...extra,
 		});
 	return {
@@ -113,7 +117,11 @@ export async function startMesh() {
 		service,
 		async apply(upsert: readonly AnyConfig[], remove: readonly AnyConfig[] = []) {
 			sent.length = 0;
-			store.apply({ source: "test", upsert: [...upsert], remove: remove.map(({ kind, metadata }) => ({ kind, namespace: metadata.namespace, name: metadata.name })) });
+			store.apply({
+				source: "test",
+				upsert: [...upsert],
+				remove: remove.map(({ kind, metadata }) => ({ kind, namespace: metadata.namespace, name: metadata.name })),
+			});
 			const converged = await discovery.converged(AbortSignal.timeout(20_000));
 			assert.deepEqual(converged.pending, []);
 		},

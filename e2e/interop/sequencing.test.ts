@@ -49,7 +49,12 @@ for (const peer of peers) {
 		}
 
 		test("a VirtualService that names a subset which comes later", async () => {
-			const rounds = Array.from({ length: 10 }, (_, i) => [[routeTo(`v2-${i}`)], [subsets("v1", "v2", `v2-${i}`)], [routeTo("v1")], [subsets("v1", "v2")]]).flat();
+			const rounds = Array.from({ length: 10 }, (_, i) => [
+				[routeTo(`v2-${i}`)],
+				[subsets("v1", "v2", `v2-${i}`)],
+				[routeTo("v1")],
+				[subsets("v1", "v2")],
+			]).flat();
 			assert.deepEqual(await lostDuring([...rounds, [routeTo("v2-x")]]), []);
 			assert.equal(await get(), "v1", "what it said last serves on");
 			assert.deepEqual([...mesh.discovery.push.heldVirtualServices.keys()], ["default/a"]);

@@ -13,7 +13,8 @@ for (const peer of peers) {
 		let proxyPort = 0;
 		const others = Array.from({ length: 60 }, (_, i) => `other-${i}`);
 		const rule = object("DestinationRule", "a", { host: hostOf("a"), subsets: ["v1", "v2"].map((version) => ({ name: version, labels: { version } })) });
-		const routeTo = (subset: string) => object("VirtualService", "a", { hosts: [hostOf("a")], http: [{ route: [{ destination: { host: hostOf("a"), subset } }] }] });
+		const routeTo = (subset: string) =>
+			object("VirtualService", "a", { hosts: [hostOf("a")], http: [{ route: [{ destination: { host: hostOf("a"), subset } }] }] });
 		const get = (name: string) => call(proxyPort, hostOf(name));
 		const bytesOf = (...types: readonly string[]) => mesh.sent.filter(({ type }) => types.includes(type)).reduce((sum, { bytes }) => sum + bytes, 0);
 
@@ -32,7 +33,10 @@ for (const peer of peers) {
 
 		test("is configured, and unknown hosts are answered by the catch-all", async () => {
 			assert.deepEqual([await get("a"), await call(proxyPort, "nowhere.example")], ["v1", "502"]);
-			assert.equal(mesh.sent.some(({ type }) => type === "vhds"), peer.oneByOne);
+			assert.equal(
+				mesh.sent.some(({ type }) => type === "vhds"),
+				peer.oneByOne,
+			);
 			assert.deepEqual(mesh.refusals, []);
 		});
 

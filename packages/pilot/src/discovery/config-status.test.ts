@@ -10,7 +10,12 @@ import { configStatus, type ProxyState } from "./config-status.ts";
 const object = (kind: string, name: string, spec: object, namespace = "default") =>
 	({ apiVersion: "networking.istio.io/v1", kind, metadata: { name, namespace, labels: {}, annotations: {} }, spec }) as unknown as AnyConfig;
 const host = "a.default.svc.cluster.local";
-const service = object("ServiceEntry", "a", { hosts: [host], ports: [{ number: 80, name: "http", protocol: "HTTP" }], resolution: "STATIC", location: "MESH_INTERNAL" });
+const service = object("ServiceEntry", "a", {
+	hosts: [host],
+	ports: [{ number: 80, name: "http", protocol: "HTTP" }],
+	resolution: "STATIC",
+	location: "MESH_INTERNAL",
+});
 const rule = object("DestinationRule", "a", { host: "a", subsets: [{ name: "v1", labels: { version: "v1" } }], exportTo: ["."] });
 const route = object("VirtualService", "a", { hosts: [host], http: [{ route: [{ destination: { host: "a", subset: "v1" } }] }] });
 const policy = object("AuthorizationPolicy", "p", { selector: { matchLabels: { app: "one" } } });
@@ -38,7 +43,12 @@ test("how many of the proxies that see an object have it in force", () => {
 	const other = proxy("two", "elsewhere");
 	const cases = [
 		{ name: "all", object: route, proxies: [one, other], reconciled: ["True", "UpToDate", "2/2 proxies up to date."] },
-		{ name: "one that has not answered", object: route, proxies: [one, proxy("two", "default", { isSynced: false })], reconciled: ["False", "Progressing", "1/2 proxies up to date."] },
+		{
+			name: "one that has not answered",
+			object: route,
+			proxies: [one, proxy("two", "default", { isSynced: false })],
+			reconciled: ["False", "Progressing", "1/2 proxies up to date."],
+		},
 		{ name: "not exported to the other", object: rule, proxies: [one, other], reconciled: ["True", "UpToDate", "1/1 proxies up to date."] },
 		{ name: "selects a workload", object: policy, proxies: [one, proxy("two", "default")], reconciled: ["True", "UpToDate", "1/1 proxies up to date."] },
 		{
@@ -47,7 +57,12 @@ test("how many of the proxies that see an object have it in force", () => {
 			proxies: [one, proxy("two", "default", { states: [nack("vhds", "no good")] })],
 			reconciled: ["False", "Rejected", "1/2 proxies up to date. two.default refused vhds 80/a: no good"],
 		},
-		{ name: "a refusal of what the kind does not shape", object: rule, proxies: [proxy("one", "default", { states: [nack("lds", "no")] })], reconciled: ["True", "UpToDate", "1/1 proxies up to date."] },
+		{
+			name: "a refusal of what the kind does not shape",
+			object: rule,
+			proxies: [proxy("one", "default", { states: [nack("lds", "no")] })],
+			reconciled: ["True", "UpToDate", "1/1 proxies up to date."],
+		},
 	] as const;
 	for (const { name, object: of, proxies, reconciled } of cases) {
 		const [valid, condition] = configStatus(push, proxies, of)?.conditions ?? [];

@@ -63,7 +63,12 @@ function reconciliation(push: PushSnapshot, proxies: readonly ProxyState[], obje
 	if (refusing !== undefined) {
 		const { type = "", nack } = refusalOf(refusing) ?? {};
 		const resources = nack?.names.slice(0, 5).join(", ") ?? "";
-		return { type: "Reconciled", status: "False", reason: "Rejected", message: `${message} ${proxyName(refusing)} refused ${type} ${resources}: ${nack?.message ?? ""}` };
+		return {
+			type: "Reconciled",
+			status: "False",
+			reason: "Rejected",
+			message: `${message} ${proxyName(refusing)} refused ${type} ${resources}: ${nack?.message ?? ""}`,
+		};
 	}
 	if (inForce.length < seeing.length) return { type: "Reconciled", status: "False", reason: "Progressing", message };
 	return { type: "Reconciled", status: "True", reason: "UpToDate", message };

@@ -35,7 +35,8 @@ export function holdVirtualServices(
 	return { virtualServices, held };
 }
 
-const keyOf = ({ namespace, name, semantics }: VirtualService): string => (semantics === "istio" ? `${namespace}/${name}` : `${semantics} ${namespace}/${name}`);
+const keyOf = ({ namespace, name, semantics }: VirtualService): string =>
+	semantics === "istio" ? `${namespace}/${name}` : `${semantics} ${namespace}/${name}`;
 
 interface Subset {
 	readonly host: string;

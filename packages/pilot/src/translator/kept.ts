@@ -57,8 +57,23 @@ const layer4Of = (virtualServices: readonly VirtualService[]) => virtualServices
 /** Everything else of a snapshot but its endpoints and pods; of endpoints, what clusters and listeners read of them. The same list while none of it changes. */
 function inputsOf(push: PushSnapshot): readonly unknown[] {
 	return ofEndpoints.get([push.endpoints, push.caches.scopes], "", () => {
-		const { version: _, caches: __, endpoints: ___, workloads: ____, servicesByHost: _____, gatewayStatus: ______, heldVirtualServices: _______, virtualServices, ...parts } = push;
-		const all = [...Object.values(parts), ...layer4Of(virtualServices), endpointTraits(push), ...push.services.filter(({ headless }) => headless).map((s) => push.endpoints.of(s))];
+		const {
+			version: _,
+			caches: __,
+			endpoints: ___,
+			workloads: ____,
+			servicesByHost: _____,
+			gatewayStatus: ______,
+			heldVirtualServices: _______,
+			virtualServices,
+			...parts
+		} = push;
+		const all = [
+			...Object.values(parts),
+			...layer4Of(virtualServices),
+			endpointTraits(push),
+			...push.services.filter(({ headless }) => headless).map((s) => push.endpoints.of(s)),
+		];
 		return push.caches.lists.get("kept inputs", all, () => all);
 	});
 }

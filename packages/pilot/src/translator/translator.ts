@@ -8,7 +8,13 @@ import { scopeOf } from "../model/scope.ts";
 import { buildInboundClusters, buildOutboundClusters, outboundClusterInputs, outboundClustersKey } from "./clusters/index.ts";
 import type { EncodedResource, ProxyContext } from "./context.ts";
 import { encodeResource, stats } from "./encode.ts";
-import { assignmentInputs, assignmentNamesOf, changedHosts as hostsWithOtherEndpoints, classPlaceKey, clusterLoadAssignments } from "./endpoints/assignments.ts";
+import {
+	assignmentInputs,
+	assignmentNamesOf,
+	changedHosts as hostsWithOtherEndpoints,
+	classPlaceKey,
+	clusterLoadAssignments,
+} from "./endpoints/assignments.ts";
 import { buildListeners } from "./listeners/index.ts";
 import { createKept } from "./kept.ts";
 import { createMemo, none } from "./memo.ts";

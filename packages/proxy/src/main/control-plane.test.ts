@@ -291,7 +291,10 @@ describe("the main thread under a control plane", () => {
 		assert.deepEqual([hostNames(), last()?.routes.upsert], [[["t", ["b:80"], []]], []]);
 		assert.equal(await controlPlane.push("vhds", [host("t/c:80", ["a.x"], "a")], ["t/a:80"]), undefined, "a domain moves with what had it");
 		assert.deepEqual(hostNames(), [["t", ["c:80"], ["a:80"]]]);
-		assert.match((await controlPlane.push("vhds", [host("t/d:80", ["b"], "a"), host("t/e:80", ["e"], "a")])) ?? "", /^t\/d:80: domain "b" is already taken by virtual host t\/b:80$/);
+		assert.match(
+			(await controlPlane.push("vhds", [host("t/d:80", ["b"], "a"), host("t/e:80", ["e"], "a")])) ?? "",
+			/^t\/d:80: domain "b" is already taken by virtual host t\/b:80$/,
+		);
 		assert.deepEqual(hostNames(), [["t", ["e:80"], []]]);
 		const dump = await (await fetch(`http://${server.adminAddress}/config_dump?resource=dynamic_route_configs`)).text();
 		for (const name of ["b:80", "c:80", "e:80", "all"]) assert.match(dump, new RegExp(`"name": "${name}"`));
@@ -301,9 +304,18 @@ describe("the main thread under a control plane", () => {
 		const before = updates().length;
 		await controlPlane.push("cds", [cluster("late")]);
 		assert.equal(await controlPlane.push("vhds", [host("t/b:80", ["b"], "late")]), undefined);
-		assert.ok(!updates().slice(before).some(({ virtualHosts }) => virtualHosts.length > 0));
+		assert.ok(
+			!updates()
+				.slice(before)
+				.some(({ virtualHosts }) => virtualHosts.length > 0),
+		);
 		await controlPlane.push("eds", [endpoints("late", 1)]);
-		assert.deepEqual(updates().at(-1)?.virtualHosts.map(({ upsert }) => upsert.map(({ name }) => name)), [["b:80"]]);
+		assert.deepEqual(
+			updates()
+				.at(-1)
+				?.virtualHosts.map(({ upsert }) => upsert.map(({ name }) => name)),
+			[["b:80"]],
+		);
 	});
 
 	it("forgets the virtual hosts of a table that no listener names any more", async () => {

@@ -102,7 +102,12 @@ function decodeChanged(type: XdsType, { decode }: Decoder, update: XdsUpdate, ta
 	return changed;
 }
 
-function decodeOne(decode: (bytes: Uint8Array, environment: DecodeEnvironment) => Decoded<unknown>, type: XdsType, resource: Any, environment: DecodeEnvironment): Decoded<unknown> {
+function decodeOne(
+	decode: (bytes: Uint8Array, environment: DecodeEnvironment) => Decoded<unknown>,
+	type: XdsType,
+	resource: Any,
+	environment: DecodeEnvironment,
+): Decoded<unknown> {
 	if (stripTypeUrl(resource.typeUrl) !== stripTypeUrl(typeUrls[type]))
 		return { value: undefined, errors: [`expected a ${stripTypeUrl(typeUrls[type])}, got a ${stripTypeUrl(resource.typeUrl)}`] };
 	try {

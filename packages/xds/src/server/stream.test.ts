@@ -235,18 +235,28 @@ test("virtual hosts come by the name of their table: all at first, then what cha
 	assert.deepEqual(stream.states().find(({ type }) => type === "vhds")?.nack, { message: "80/d: no good", names: ["80/b", "80/d", "80/a"] });
 	request("vhds", { unsubscribe: ["80"] });
 	request("vhds", { subscribe: ["80"] });
-	assert.deepEqual((await take()).flatMap(({ names }) => names), ["80/b", "80/d"], "asked for anew, all come again");
+	assert.deepEqual(
+		(await take()).flatMap(({ names }) => names),
+		["80/b", "80/d"],
+		"asked for anew, all come again",
+	);
 });
 
 test("a table without virtual hosts is answered, and one that comes back is sent the difference alone", async () => {
 	const empty = client("delta");
 	empty.stream.push(view("1", { vhds: {} }));
 	empty.request("vhds", { subscribe: ["80"] });
-	assert.deepEqual((await empty.take()).map(({ names, removed }) => [names, removed]), [[[], ["80"]]]);
+	assert.deepEqual(
+		(await empty.take()).map(({ names, removed }) => [names, removed]),
+		[[[], ["80"]]],
+	);
 	const again = client("delta");
 	again.stream.push(view("1", { vhds: { "80/a": "1", "80/b": "2" } }));
 	again.request("vhds", { subscribe: ["80"], initial: { "80/a": "1", "80/b": "1", "80/gone": "1" } });
-	assert.deepEqual((await again.take()).map(({ names, removed }) => [names, removed]), [[["80/b"], ["80/gone"]]]);
+	assert.deepEqual(
+		(await again.take()).map(({ names, removed }) => [names, removed]),
+		[[["80/b"], ["80/gone"]]],
+	);
 });
 
 test("a wildcard over virtual hosts, as Envoy asks, means those of the tables that it has, after them", async () => {
@@ -260,7 +270,13 @@ test("a wildcard over virtual hosts, as Envoy asks, means those of the tables th
 	assert.deepEqual([first?.type, first?.names], ["vhds", ["80/a"]]);
 	request("vhds", {}, { nonce: first?.nonce ?? "" });
 	request("rds", { subscribe: ["90"] });
-	assert.deepEqual((await take()).map(({ type, names }) => [type, names]), [["rds", ["90"]], ["vhds", ["90/b"]]]);
+	assert.deepEqual(
+		(await take()).map(({ type, names }) => [type, names]),
+		[
+			["rds", ["90"]],
+			["vhds", ["90/b"]],
+		],
+	);
 });
 
 test("a virtual host that comes and goes between two views that are otherwise alike is taken away again", async () => {
@@ -284,7 +300,11 @@ test("a virtual host that comes and goes between two views that are otherwise al
 			request("vhds", {}, { nonce });
 		}
 	}
-	assert.deepEqual(seen, [[["80/a"], []], [["80/b"], []], [[], ["80/b"]]]);
+	assert.deepEqual(seen, [
+		[["80/a"], []],
+		[["80/b"], []],
+		[[], ["80/b"]],
+	]);
 });
 
 test("state of the world: endpoints that are gone when they are asked for are answered with none, since Envoy waits for an answer", async () => {
@@ -307,5 +327,11 @@ test("routes wait for clusters that cannot be sent yet, because earlier ones are
 	stream.push(view("2", { cds: { a: "1", b: "1" }, rds: { r: "to b" } }));
 	assert.deepEqual(await take(), []);
 	request("cds", {}, { nonce: clusters?.nonce ?? "" });
-	assert.deepEqual((await take()).map(({ type, names }) => [type, names]), [["cds", ["b"]], ["rds", ["r"]]]);
+	assert.deepEqual(
+		(await take()).map(({ type, names }) => [type, names]),
+		[
+			["cds", ["b"]],
+			["rds", ["r"]],
+		],
+	);
 });

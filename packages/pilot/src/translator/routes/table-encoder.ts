@@ -46,7 +46,8 @@ export function encodeTable(name: string, virtualHosts: readonly Uint8Array[], {
 	return table;
 }
 
-const encodeFields = (fields: Parameters<typeof RouteConfiguration.fromPartial>[0]) => RouteConfiguration.encode(RouteConfiguration.fromPartial(fields)).finish();
+const encodeFields = (fields: Parameters<typeof RouteConfiguration.fromPartial>[0]) =>
+	RouteConfiguration.encode(RouteConfiguration.fromPartial(fields)).finish();
 
 export function joinTable(name: string, { head, virtualHosts, tail }: TableParts): EncodedResource {
 	stats.encodes.rds++;
