@@ -186,7 +186,7 @@ export function call(proxyPort: number, host: string, path = "/"): Promise<strin
 		const sending = request({ host: "127.0.0.1", port: proxyPort, path: `http://${host}${path}`, headers: { host }, agent: false }, (response) => {
 			let body = "";
 			response.on("data", (chunk: Buffer) => (body += chunk.toString()));
-			response.on("end", () => resolve(response.statusCode === 200 ? body : String(response.statusCode)));
+			response.on("end", () => resolve(response.statusCode === 200 ? body : `${response.statusCode} ${body.slice(0, 80)}`.trim()));
 		});
 		sending.on("error", reject);
 		sending.end();

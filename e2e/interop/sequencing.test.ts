@@ -70,14 +70,6 @@ for (const peer of peers) {
 
 		test("a storm of edits", { timeout: 60_000 }, async () => {
 			const { requests, edits, lost } = await runStorm({ mesh, get, seconds: 3, editsPerSecond: 200 });
-			if (process.env["DBG"])
-				console.log(
-					requests,
-					edits,
-					lost,
-					[...mesh.discovery.clients].map((c) => [c.syncedVersion, c.states()]),
-					mesh.discovery.push.version,
-				);
 			assert.ok(requests > 100 && edits > 100, `${requests} requests, ${edits} edits`);
 			assert.deepEqual(lost, {});
 			assert.deepEqual(mesh.refusals, []);

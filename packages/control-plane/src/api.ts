@@ -2,7 +2,7 @@ import { createHash, timingSafeEqual } from "node:crypto";
 import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { join } from "node:path";
-import { computedStatus } from "@weft/pilot";
+import { computedStatus, configStatus, type ProxyState } from "@weft/pilot";
 import { type AnyConfig, type Diagnostic, hasErrors, isKind, objectKindOf } from "@weft/api";
 import { admitObjects, decodeYaml, withAge } from "@weft/galley";
 import { objectChecks } from "@weft/pilot";
@@ -165,14 +165,19 @@ function list({ store, discovery }: HttpContext, [kind = "", namespace, name]: r
 		.all(kind)
 		.filter((o) => (namespace === undefined || o.metadata.namespace === namespace) && (name === undefined || o.metadata.name === name));
 	if (name !== undefined && found.length === 0) return sendText(response, 404, `${kind} ${namespace}/${name} not found\n`);
+	const states = proxyStates(discovery);
 	sendJson(
 		response,
 		200,
 		found.map((o) => {
-			const status = computedStatus(discovery.push, o as AnyConfig);
+			const status = computedStatus(discovery.push, o as AnyConfig) ?? configStatus(discovery.push, states, o as AnyConfig);
 			return externalForm({ ...o, ...(status && { status }) } as AnyConfig);
 		}),
 	);
+}
+
+function proxyStates({ clients, nodeOf, push }: HttpContext["discovery"]): readonly ProxyState[] {
+	return [...clients].map((client) => ({ node: nodeOf(client), isSynced: Number(client.syncedVersion) >= push.version, states: client.states() }));
 }
 
 /** What `weft status` shows of each proxy. */

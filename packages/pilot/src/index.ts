@@ -1,5 +1,6 @@
 export type { JwksTransport } from "./discovery/jwks-fetcher.ts";
 export { createDiscovery, type Discovery, type DiscoveryOptions, type SecretAccess } from "./discovery/discovery.ts";
+export { type ConfigStatus, configStatus, type ProxyState } from "./discovery/config-status.ts";
 export type { Convergence, Refusal } from "./discovery/sync-status.ts";
 export {
 	type Condition,

@@ -23,8 +23,12 @@ const columns: Readonly<Record<string, readonly (readonly [string, (item: Item) 
 	VirtualService: [
 		["GATEWAYS", (i) => i.spec?.["gateways"]],
 		["HOSTS", (i) => i.spec?.["hosts"]],
+		["IN FORCE", inForceOf],
 	],
-	DestinationRule: [["HOST", (i) => i.spec?.["host"]]],
+	DestinationRule: [
+		["HOST", (i) => i.spec?.["host"]],
+		["IN FORCE", inForceOf],
+	],
 	ServiceEntry: [
 		["HOSTS", (i) => i.spec?.["hosts"]],
 		["LOCATION", (i) => i.spec?.["location"]],
@@ -65,6 +69,12 @@ const columns: Readonly<Record<string, readonly (readonly [string, (item: Item) 
 	],
 	Deployment: [["REPLICAS", (i) => i.spec?.["replicas"] ?? 1]],
 };
+
+/** Of the proxies that see an object, those that have it in force. */
+function inForceOf({ status }: Item): string {
+	const conditions = status?.["conditions"] as readonly { readonly type: string; readonly message?: string }[] | undefined;
+	return conditions?.find(({ type }) => type === "Reconciled")?.message?.split(" ", 1)[0] ?? "";
+}
 
 function conditionOf({ status }: Item, type: string): string {
 	const conditions = status?.["conditions"] as readonly { readonly type: string; readonly status: string }[] | undefined;

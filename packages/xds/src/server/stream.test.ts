@@ -306,3 +306,32 @@ test("a virtual host that comes and goes between two views that are otherwise al
 		[[], ["80/b"]],
 	]);
 });
+
+test("state of the world: endpoints that are gone when they are asked for are answered with none, since Envoy waits for an answer", async () => {
+	const { stream, request, take } = client("sotw");
+	stream.push(view("1", { cds: { a: "1" }, eds: {} }));
+	request("eds", { names: ["a"] });
+	const [answer] = await take();
+	assert.deepEqual([answer?.type, answer?.names.length], ["eds", 1]);
+	request("eds", { names: ["a"] }, { nonce: answer?.nonce ?? "" });
+	assert.deepEqual(await take(), [], "once");
+});
+
+test("routes wait for clusters that cannot be sent yet, because earlier ones are not answered", async () => {
+	const { stream, request, take } = client("delta");
+	stream.push(view("1", { cds: { a: "1" }, rds: { r: "to a" } }));
+	request("cds");
+	request("rds", { subscribe: ["r"] });
+	const [clusters, routes] = await take();
+	request("rds", {}, { nonce: routes?.nonce ?? "" });
+	stream.push(view("2", { cds: { a: "1", b: "1" }, rds: { r: "to b" } }));
+	assert.deepEqual(await take(), []);
+	request("cds", {}, { nonce: clusters?.nonce ?? "" });
+	assert.deepEqual(
+		(await take()).map(({ type, names }) => [type, names]),
+		[
+			["cds", ["b"]],
+			["rds", ["r"]],
+		],
+	);
+});

@@ -1,5 +1,6 @@
 import type { Clock } from "@weft/runtime";
 import { Node } from "../generated/envoy/config/core/v3/base.ts";
+import { ClusterLoadAssignment } from "../generated/envoy/config/endpoint/v3/endpoint.ts";
 import { type XdsType, xdsTypeOf } from "../type-urls.ts";
 import { collectionTypes, type EncodedResource, pushOrder, type ResourceView } from "./resource.ts";
 import { Subscription } from "./subscription.ts";
@@ -45,6 +46,14 @@ export interface StreamState {
 	readonly sent: string;
 	readonly acked: string;
 	readonly nack: { readonly message: string; readonly names: readonly string[] } | undefined;
+}
+
+/**
+ * State of the world has no word for "there is none", and Envoy takes no more clusters while one waits for its endpoints: one
+ * that is gone again by the time its endpoints are asked for would hold up everything after it.
+ */
+function emptyAssignment(name: string): EncodedResource {
+	return { name, version: "none", bytes: ClusterLoadAssignment.encode(ClusterLoadAssignment.fromPartial({ clusterName: name })).finish() };
 }
 
 interface Gate {
@@ -168,7 +177,8 @@ export class ClientStream {
 
 	/** Sends one response, the first in order that is due; false when there is nothing to send now. */
 	async #step(view: ResourceView): Promise<boolean> {
-		const gated = this.#gated();
+		// Clusters and endpoints of this view cannot be sent before the last ones are answered; what names them waits as well.
+		const gated = this.#gated() || this.#isHeldUp("cds") || this.#isHeldUp("eds");
 		for (const type of pushOrder) {
 			const subscription = this.#subscriptions.get(type);
 			// At most one round of a type is on its way: a slow client gets the newest state next, not every state.
@@ -184,6 +194,11 @@ export class ClientStream {
 		}
 		this.#markSynced(view);
 		return false;
+	}
+
+	#isHeldUp(type: XdsType): boolean {
+		const subscription = this.#subscriptions.get(type);
+		return subscription !== undefined && subscription.dirty && subscription.unanswered.size > 0;
 	}
 
 	#busy(): boolean {
@@ -206,9 +221,10 @@ export class ClientStream {
 		for (const name of absent) subscription.resend.delete(name);
 		const firstEver = subscription.lastNonce === "";
 		if (this.protocol === "sotw") {
-			if (upsert.length === 0 && !firstEver) return false;
-			const keep = subscription.wildcard ? this.#kept(subscription, view, remove) : upsert;
-			await this.#send(subscription, view, { resources: keep, removed: [] }, upsert);
+			const sent = subscription.type === "eds" ? [...upsert, ...absent.map(emptyAssignment)] : upsert;
+			if (sent.length === 0 && !firstEver) return false;
+			const keep = subscription.wildcard ? this.#kept(subscription, view, remove) : sent;
+			await this.#send(subscription, view, { resources: keep, removed: [] }, sent);
 		} else {
 			if (upsert.length === 0 && absent.length === 0 && !(firstEver && subscription.wildcard)) return false;
 			await this.#sendChunks(subscription, view, upsert, absent);
@@ -325,6 +341,8 @@ export class ClientStream {
 		}
 		const serving = (this.#subscriptions.get("lds")?.lastNonce ?? "") !== "";
 		if (!serving || added.size === 0) return;
+		// Those of an earlier change that still warm are waited for as well.
+		for (const name of this.#gate?.clusters ?? []) if (view.get("cds", name) !== undefined) added.add(name);
 		this.#gate = { clusters: added, untilMs: this.#clock.monotonicMs() + warmTimeoutMs };
 		void this.#clock.sleep(warmTimeoutMs).then(() => this.#kick());
 	}
