@@ -124,7 +124,7 @@ function write(rows: readonly Row[]): void {
 	);
 	const text = `# Citadel
 
-Recorded ${date} on ${cpus().length} cores, ${cpus()[0]?.model ?? "?"}, Linux ${release()}, Node ${process.versions.node}, load average ${(loadavg()[0] ?? 0).toFixed(1)} (an idle machine of two cores has 2 while this runs). \`npm run bench -- citadel\`.
+Recorded ${date} on ${cpus().length} cores, ${cpus()[0]?.model ?? "?"}, Linux ${release()}, Node ${process.versions.node}, load average ${(loadavg()[0] ?? 0).toFixed(1)}. \`npm run bench -- citadel\`.
 An issue is: read the CSR and check its signature, build, sign, and verify the own output. The pool has two threads; the loop's delay is that of the thread that pushes configuration, while the pool signs ${direct} certificates handed over at once.
 The herd is ${herd} requests at once over gRPC, each on a connection and a TLS handshake of its own, clients and server in one process on the same cores.
 
