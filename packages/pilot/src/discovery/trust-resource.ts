@@ -34,6 +34,7 @@ export function createTrustResource(roots: () => readonly string[]): TrustResour
 				get: (type, name) => (type === "pcds" ? own.get(name) : view.get(type, name)),
 				revision: (type) => (type === "pcds" ? own : view.revision(type)),
 				changes: (type, since) => view.changes(type, since),
+				members: (type, collection) => view.members(type, collection),
 			};
 		},
 	};
