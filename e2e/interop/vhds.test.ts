@@ -32,7 +32,9 @@ for (const peer of peers) {
 		});
 
 		test("is configured, and unknown hosts are answered by the catch-all", async () => {
-			assert.deepEqual([await get("a"), await call(proxyPort, "nowhere.example")], ["v1", "502"]);
+			assert.equal(await get("a"), "v1");
+			// By name, which does not resolve.
+			assert.match(await call(proxyPort, "nowhere.example"), /^50[23]/);
 			assert.equal(
 				mesh.sent.some(({ type }) => type === "vhds"),
 				peer.oneByOne,
@@ -52,7 +54,7 @@ for (const peer of peers) {
 			await mesh.apply([mesh.service("new")]);
 			assert.match(await get("new"), /^v[12]$/);
 			await mesh.apply([], [mesh.service("new")]);
-			assert.equal(await get("new"), "502");
+			assert.match(await get("new"), /^50[23]/);
 			// The host of a service becomes that of a VirtualService that forwards elsewhere, under another name of its virtual host.
 			await mesh.apply([mesh.service("old", { ports: [{ number: 80, name: "http", protocol: "HTTP" }] })]);
 			assert.match(await get("old"), /^v[12]$/);

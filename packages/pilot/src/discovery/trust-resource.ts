@@ -35,6 +35,7 @@ export function createTrustResource(roots: () => readonly string[]): TrustResour
 				members: (type, collection) => view.members(type, collection),
 				revision: (type) => (type === "pcds" ? own : view.revision(type)),
 				changes: (type, since) => view.changes(type, since),
+				members: (type, collection) => view.members(type, collection),
 			};
 		},
 	};
