@@ -35,7 +35,6 @@ export function createTrustResource(roots: () => readonly string[]): TrustResour
 				members: (type, collection) => view.members(type, collection),
 				revision: (type) => (type === "pcds" ? own : view.revision(type)),
 				changes: (type, since) => view.changes(type, since),
-				members: (type, collection) => view.members(type, collection),
 			};
 		},
 	};
