@@ -24,7 +24,7 @@ export function encodeRequestHead(output: Output, connection: Connection, head: 
 	output.putBytes(crlf, 0, 2);
 	encodeLines(output, head, headerCase);
 	if (head.isChunked) output.putBytes(chunkedLine, 0, chunkedLine.length);
-	else if (head.contentLength < 0 && upgrade === "" && expectsLength(head.method)) output.putText("content-length: 0\r\n");
+	else if (head.contentLength < 0 && upgrade === "" && expectsLength(head.method) && !head.has("content-length")) output.putText("content-length: 0\r\n");
 	if (upgrade !== "") output.putText(`connection: upgrade\r\nupgrade: ${upgrade}\r\n`);
 	output.putBytes(crlf, 0, 2);
 }

@@ -178,8 +178,9 @@ describe("HTTP/2", () => {
 		for (const method of ["POST", "PUT", "PATCH", "GET", "DELETE"]) await request(session, { ":method": method, ":path": "/" });
 		const heads = host.received.join("").split("\r\n\r\n").slice(0, 5);
 		assert.deepEqual(
-			heads.map((head) => head.includes("content-length: 0")),
-			[true, true, true, false, false],
+			// Once: two of them are two messages to some servers.
+			heads.map((head) => head.match(/^content-length: 0$/gm)?.length ?? 0),
+			[1, 1, 1, 0, 0],
 		);
 	});
 

@@ -89,8 +89,6 @@ export class Http1Upstream implements ConnectionHandler, MessageEvents, Upstream
 		const { context, config } = this.pool.cluster;
 		this.#isChunkedOut = head.isChunked;
 		this.#isRequestSent = isEnd;
-		// HTTP/2 says by its end that there is no content; servers of HTTP/1 may insist on a length (RFC 9110 §8.6).
-		if (isEnd && head.version === 20 && expectsContent.has(head.method) && !head.has("content-length")) head.appendOwn("content-length", "0");
 		encodeRequestHead(context.output, this.connection, head, upgrade === "connect" ? "" : upgrade, config.http1.headerCase);
 	}
 
@@ -249,8 +247,6 @@ export class Http1Upstream implements ConnectionHandler, MessageEvents, Upstream
 		this.connection.destroy();
 	}
 }
-
-const expectsContent: ReadonlySet<string> = new Set(["POST", "PUT", "PATCH"]);
 const none: readonly string[] = [];
 const noBody = { kind: "none", length: 0 } as const;
 const chunked = { kind: "chunked", length: 0 } as const;
