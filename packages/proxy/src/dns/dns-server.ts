@@ -29,6 +29,8 @@ export interface DnsServerOptions {
 
 export interface RunningDnsServer {
 	readonly port: number;
+	/** Those of the hosts that could be had. */
+	readonly addresses: readonly string[];
 	/** Before the first table nothing is answered: a name of the mesh must not be taken for one that does not exist. */
 	setNames(lookup: NameLookup): void;
 	close(): Promise<void>;
@@ -93,6 +95,7 @@ export async function startDnsServer({ port, hosts, upstream, logger, exchange }
 	}
 	return {
 		port: bound,
+		addresses: sockets.map(({ udp }) => udp.address().address),
 		setNames: (next) => void (lookup = next),
 		close: async () => {
 			const closed = sockets.map((pair) => once(pair.tcp, "close"));

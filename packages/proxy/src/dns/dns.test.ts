@@ -120,9 +120,12 @@ describe("the server", () => {
 	};
 	const start = async (hosts: readonly string[], exchange = { udp: echo, tcp: echo }) => {
 		const upstream = hosts.map((host) => ({ host, port: 53 }));
-		const server = await startDnsServer({ port: 0, hosts: ["127.0.0.1", "::1"], upstream, logger, exchange });
-		running.push(server);
-		return server;
+		for (let attempts = 1; ; attempts++) {
+			const server = await startDnsServer({ port: 0, hosts: ["127.0.0.1", "::1"], upstream, logger, exchange });
+			running.push(server);
+			// A port that was free for one family may be somebody's in the other.
+			if (server.addresses.length === 2 || attempts === 10) return server;
+		}
 	};
 	const ask = (port: number, message: Buffer, host = "127.0.0.1") => exchangeUdp({ host, port }, message, 2_000);
 	const code = (reply: Buffer) => (reply[3] ?? 0) & 15;
