@@ -20,9 +20,9 @@ const rings = {
 		"packages/*/src/**/!(*.interop|*.netns).test.ts",
 		"examples/apps/src/**/*.test.ts",
 		"scripts/**/*.test.ts",
-		"e2e/{charts,inprocess,security}/**/*.test.ts",
+		"e2e/{charts,inprocess,replay,security}/**/*.test.ts",
 	],
-	interop: ["packages/*/src/**/*.interop.test.ts", "e2e/{interop,differential}/**/*.test.ts"],
+	interop: ["packages/*/src/**/*.interop.test.ts", "e2e/{differential,interop,verdicts}/**/*.test.ts"],
 	namespaces: ["packages/*/src/**/*.netns.test.ts", "e2e/netns/**/*.test.ts"],
 };
 
