@@ -5,6 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { findEnvoy } from "../../scripts/peers-find.mjs";
+import { listenerPorts, portOf } from "../security/proxy-process.ts";
 
 /** What one proxy made of one request. */
 export interface Observed {
@@ -68,7 +69,7 @@ async function startOne(name: Proxy["name"], program: string, first: readonly st
 		rmSync(folder, { recursive: true, force: true });
 	};
 	try {
-		const adminPort = await waitFor(child, () => portIn(path("admin")));
+		const adminPort = await waitFor(child, () => portOf(path("admin")));
 		const ports = await waitFor(child, () => listenerPorts(adminPort, listeners));
 		const statLines = async (query: string) => (await (await fetch(`http://127.0.0.1:${adminPort}/stats${query}`)).text()).split("\n");
 		return {
@@ -104,23 +105,4 @@ async function waitFor<T>(child: ChildProcess, look: () => T | undefined | Promi
 		await sleep(30);
 	}
 	throw new Error(`exit code ${child.exitCode ?? child.signalCode ?? "none"}`);
-}
-
-function portIn(file: string): number | undefined {
-	const text = existsSync(file) ? readFileSync(file, "utf8").trim() : "";
-	return text === "" ? undefined : Number(text.slice(text.lastIndexOf(":") + 1));
-}
-
-async function listenerPorts(adminPort: number, names: readonly string[]): Promise<ReadonlyMap<string, number> | undefined> {
-	const text = await fetch(`http://127.0.0.1:${adminPort}/listeners`).then(
-		(response) => response.text(),
-		() => "",
-	);
-	const ports = new Map<string, number>();
-	for (const line of text.split("\n")) {
-		const [name = "", address = ""] = line.split("::", 2);
-		const port = Number(address.slice(address.lastIndexOf(":") + 1));
-		if (port > 0) ports.set(name, port);
-	}
-	return names.every((name) => ports.has(name)) ? ports : undefined;
 }

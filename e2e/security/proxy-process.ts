@@ -88,12 +88,14 @@ async function waitFor<T>(child: ChildProcess, log: () => string, look: () => T 
 	throw new Error(`the proxy did not come up:\n${log().slice(-3000)}`);
 }
 
-function portOf(file: string): number | undefined {
+/** Of an address that the proxy wrote into a file; undefined as long as it has not. */
+export function portOf(file: string): number | undefined {
 	const text = existsSync(file) ? readFileSync(file, "utf8").trim() : "";
 	return text === "" ? undefined : Number(text.slice(text.lastIndexOf(":") + 1));
 }
 
-async function listenerPorts(adminPort: number, names: readonly string[]): Promise<ReadonlyMap<string, number> | undefined> {
+/** By name, as the admin interface tells; undefined as long as one is missing. */
+export async function listenerPorts(adminPort: number, names: readonly string[]): Promise<ReadonlyMap<string, number> | undefined> {
 	const text = await fetch(`http://127.0.0.1:${adminPort}/listeners`).then(
 		(response) => response.text(),
 		() => "",
