@@ -22,6 +22,17 @@ export function byAge(a: Aged, b: Aged): number {
 	);
 }
 
+/** The same order for what was made of objects. */
+export function oldestFirst(a: Dated, b: Dated): number {
+	return a.createdMs - b.createdMs || compareText(a.name, b.name) || compareText(a.namespace, b.namespace);
+}
+
+interface Dated {
+	readonly createdMs: number;
+	readonly name: string;
+	readonly namespace: string;
+}
+
 export function compareText(a: string, b: string): number {
 	return a < b ? -1 : a > b ? 1 : 0;
 }

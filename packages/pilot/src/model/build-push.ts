@@ -1,11 +1,11 @@
 import type { ConfigObject, Kind, MeshConfig } from "@weft/api";
-import { byAge, compareText, createdMsOf } from "./age.ts";
+import { byAge, createdMsOf, oldestFirst } from "./age.ts";
+import { createServiceDecoder } from "./decode-services.ts";
 import { buildDestinationRuleIndex } from "./destination-rules.ts";
 import { buildEndpointIndex, type ServiceEndpoints } from "./endpoint-index.ts";
 import { type CompiledGatewayApi, compileGatewayApi } from "./gateway-api/compile.ts";
 import { type HeldVirtualServices, holdVirtualServices } from "./held-virtual-services.ts";
 import { type CompiledIngress, compileIngress } from "./ingress.ts";
-import { kubernetesService } from "./kubernetes-service.ts";
 import { type JwksIndex, noJwks } from "./jwks.ts";
 import { resolveMesh } from "./mesh.ts";
 import { discoveredNamespaces } from "./namespaces.ts";
@@ -29,7 +29,6 @@ import type {
 import { createReuse, type Reuse } from "./reuse.ts";
 import { buildCertificateStore, type CertificateStore } from "./secrets.ts";
 import type { Service } from "./service.ts";
-import { allotAddresses, serviceEntryServices } from "./service-entry.ts";
 import type { ConfigSnapshot } from "./snapshot.ts";
 import { buildVirtualServices } from "./virtual-services.ts";
 import { buildWorkloadIndex, type NodePlaces, nodePlaces, workloadOf } from "./workloads.ts";
@@ -52,7 +51,8 @@ interface Stages {
 	readonly pods: Reuse<Workload>;
 	readonly places: Reuse<NodePlaces>;
 	readonly workloads: Reuse<WorkloadIndex>;
-	readonly entryServices: Reuse<readonly Service[]>;
+	readonly decodeServices: ReturnType<typeof createServiceDecoder>;
+	readonly servicesByHost: Reuse<ReadonlyMap<string, readonly Service[]>>;
 	readonly endpoints: Reuse<ServiceEndpoints>;
 	readonly endpointIndex: Reuse<EndpointIndex>;
 	readonly virtualServices: Reuse<VirtualService>;
@@ -79,7 +79,8 @@ function createStages(): Stages {
 		pods: createReuse(),
 		places: createReuse(),
 		workloads: createReuse(),
-		entryServices: createReuse(),
+		decodeServices: createServiceDecoder(),
+		servicesByHost: createReuse(),
 		endpoints: createReuse(),
 		endpointIndex: createReuse(),
 		virtualServices: createReuse(),
@@ -103,14 +104,14 @@ const stagesOf = new WeakMap<PushSnapshot, Stages>();
 /** The mesh as one immutable view. With the previous snapshot at hand, everything that did not change keeps its identity. */
 export function buildPush({ snapshot, meshConfig: userConfig, clusterId, jwks = noJwks }: PushInput, previous?: PushSnapshot): PushSnapshot {
 	const stages = (previous && stagesOf.get(previous)) ?? createStages();
-	for (const step of [stages.lists, stages.shared, stages.mesh, stages.pods, stages.workloads, stages.entryServices, stages.virtualServices]) step.advance();
+	for (const step of [stages.lists, stages.shared, stages.mesh, stages.pods, stages.workloads, stages.virtualServices]) step.advance();
 	const discovered = discoveredNamespaces(userConfig.discoverySelectors ?? [], snapshot.all("Namespace"));
 	const all: All = (kind) => stable(stages, `all ${kind}`, inNamespaces(snapshot.all(kind), discovered));
 	const { mesh, meshConfig } = buildMesh(all, userConfig, clusterId, stages);
 	const compiled = compileForeign(all, mesh, stages);
 	const sidecars = stable(stages, "sidecars", [...all("Sidecar")].sort(byAge));
 	const gateways = stable(stages, "gateways", buildGateways(all("Gateway"), compiled));
-	const { services, ...registry } = buildRegistry(all, mesh, stages);
+	const { services, ...registry } = buildRegistry(all, mesh, stages, previous?.endpoints);
 	const { held, ...routing } = buildRules(all, mesh, compiled, stages, previous);
 	const rules = { ...routing, policies: buildPolicies(all, mesh, stages), jwks };
 	const parts = { meshConfig, mesh, services, ...rules, sidecars, gateways };
@@ -151,7 +152,9 @@ function stable<T>(stages: Stages, name: string, items: readonly T[]): readonly 
 	return stages.lists.get(name, items, () => items) as readonly T[];
 }
 
-function buildRegistry(all: All, mesh: Mesh, stages: Stages): Pick<PushSnapshot, "services" | "servicesByHost" | "endpoints" | "workloads"> {
+type Registry = Pick<PushSnapshot, "services" | "servicesByHost" | "endpoints" | "workloads">;
+
+function buildRegistry(all: All, mesh: Mesh, stages: Stages, lastEndpoints: EndpointIndex | undefined): Registry {
 	const nodes = all("Node");
 	const pods = stable(
 		stages,
@@ -169,13 +172,12 @@ function buildRegistry(all: All, mesh: Mesh, stages: Stages): Pick<PushSnapshot,
 	const endpoints = all("Endpoints");
 	const workloadEntries = all("WorkloadEntry");
 	const workloads = stages.workloads.get("workloads", [pods, places], () => buildWorkloadIndex(pods, places));
-	const built = buildServices(all("Service"), entries, mesh, stages);
-	const services = stable(stages, "services", built.services);
-	const index = stages.endpointIndex.get("endpoints", [services, entries, slices, endpoints, workloadEntries, workloads], () => {
-		stages.endpoints.advance();
-		return buildEndpointIndex({ services, entryOf: built.entryOf, slices, endpoints, workloadEntries, places, workloads }, stages.endpoints);
-	});
-	return { services, servicesByHost: groupByHost(services), endpoints: index, workloads };
+	const { services, entryOf } = stages.decodeServices(all("Service"), entries, mesh);
+	const index = stages.endpointIndex.get("endpoints", [services, entries, slices, endpoints, workloadEntries, workloads], () =>
+		buildEndpointIndex({ services, entries, entryOf, slices, endpoints, workloadEntries, places, workloads }, stages.endpoints, lastEndpoints),
+	);
+	const servicesByHost = stages.servicesByHost.get("services", [services], () => groupByHost(services));
+	return { services, servicesByHost, endpoints: index, workloads };
 }
 
 function buildPolicies(all: All, { rootNamespace }: Mesh, stages: Stages): Policies {
@@ -234,7 +236,7 @@ function compileForeign(all: All, mesh: Mesh, stages: Stages): Compiled {
 /** What a recompilation makes anew keeps its identity where its content is the same. */
 function sameContent(reuse: Reuse<object>, { gateways, virtualServices }: CompiledIngress): CompiledIngress {
 	reuse.advance();
-	const same = <T extends Aged>(name: string, items: readonly T[]): readonly T[] =>
+	const same = <T extends Pick<Gateway, "namespace" | "name">>(name: string, items: readonly T[]): readonly T[] =>
 		items.map((item) => reuse.get(`${name} ${item.namespace}/${item.name}`, [JSON.stringify(item)], () => item) as T);
 	return { gateways: same("gateway", gateways), virtualServices: same("virtual service", virtualServices) };
 }
@@ -289,40 +291,6 @@ function buildRules(
 		held,
 		peerAuthentications: stages.peerAuthentications.get("policies", [policies, mesh], () => buildPeerAuthenticationIndex(policies, rootNamespace)),
 	};
-}
-
-interface Services {
-	readonly services: readonly Service[];
-	readonly entryOf: (service: Service) => ConfigObject<"ServiceEntry"> | undefined;
-}
-
-function buildServices(objects: readonly ConfigObject<"Service">[], entries: readonly ConfigObject<"ServiceEntry">[], mesh: Mesh, stages: Stages): Services {
-	const exportTo = mesh.config.defaultServiceExportTo;
-	const addresses = allotAddresses(entries);
-	const entryByService = new Map<Service, ConfigObject<"ServiceEntry">>();
-	const external = entries.flatMap((entry) => {
-		const { name, namespace } = entry.metadata;
-		const allotted = entry.spec.hosts.map((host) => addresses.get(`${namespace}/${host}`));
-		const key = `${namespace}/${name}`;
-		// An edit of endpoints alone leaves the services what they were.
-		const signature = () => {
-			const { endpoints: _, workloadSelector: __, ...rest } = entry.spec;
-			return JSON.stringify([rest, entry.metadata.labels, entry.metadata.creationTimestamp, exportTo, allotted]);
-		};
-		const services = stages.entryServices.getAlike(key, [entry, exportTo.join(), ...allotted], signature, () =>
-			serviceEntryServices(entry, exportTo, (host) => addresses.get(`${namespace}/${host}`)),
-		);
-		for (const service of services) entryByService.set(service, entry);
-		return services;
-	});
-	const kubernetes = objects.map((object) => kubernetesService(object, mesh.domain, exportTo));
-	return { services: [...kubernetes, ...external].sort(oldestFirst), entryOf: (service) => entryByService.get(service) };
-}
-
-type Aged = Pick<Service, "createdMs" | "name" | "namespace">;
-
-function oldestFirst(a: Aged, b: Aged): number {
-	return a.createdMs - b.createdMs || compareText(a.name, b.name) || compareText(a.namespace, b.namespace);
 }
 
 function groupByHost(services: readonly Service[]): ReadonlyMap<string, readonly Service[]> {

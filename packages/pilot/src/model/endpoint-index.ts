@@ -9,7 +9,9 @@ import type { Endpoint, Service } from "./service.ts";
 export type ServiceEndpoints = ReadonlyMap<string, readonly Endpoint[]>;
 
 export interface EndpointInputs {
+	/** The same list while none of them changes. */
 	readonly services: readonly Service[];
+	readonly entries: readonly ConfigObject<"ServiceEntry">[];
 	/** The ServiceEntry behind an External service. */
 	readonly entryOf: (service: Service) => ConfigObject<"ServiceEntry"> | undefined;
 	readonly slices: readonly ConfigObject<"EndpointSlice">[];
@@ -32,16 +34,31 @@ function groupBy<T>(items: readonly T[], key: (item: T) => string | undefined): 
 	return groups;
 }
 
-/** Endpoints by service, derived when first asked for; a service whose inputs are those of the last snapshot keeps its map. */
-export function buildEndpointIndex(inputs: EndpointInputs, reuse: Reuse<ServiceEndpoints>): EndpointIndex {
-	const slices = groupBy(inputs.slices, ({ metadata }) => {
-		const name = metadata.labels[serviceNameLabel];
-		return name === undefined ? undefined : `${metadata.namespace}/${name}`;
-	});
+/** What an index was made of, for the next one. */
+interface Made {
+	readonly inputs: EndpointInputs;
+	/** Endpoints by service key, as far as they were asked for. */
+	readonly known: ReadonlyMap<string, ServiceEndpoints>;
+	/** Services by key. */
+	readonly sharers: ReadonlyMap<string, readonly Service[]>;
+}
+
+const madeOf = new WeakMap<EndpointIndex, Made>();
+
+/**
+ * Endpoints by service, derived when first asked for; a service whose inputs are those of the last snapshot keeps its map.
+ * Where only slices, Endpoints or ServiceEntries differ from those of `last`, the services that they do not name are not looked at.
+ */
+export function buildEndpointIndex(inputs: EndpointInputs, reuse: Reuse<ServiceEndpoints>, last?: EndpointIndex): EndpointIndex {
+	const before = last && madeOf.get(last);
+	const touched = before && touchedKeys(inputs, before.inputs);
+	if (touched === undefined) reuse.advance();
+	const slices = groupBy(inputs.slices, sliceService);
 	const endpointsObjects = new Map(inputs.endpoints.map((object) => [`${object.metadata.namespace}/${object.metadata.name}`, object]));
 	const entries = groupBy(inputs.workloadEntries, ({ metadata }) => metadata.namespace);
-	const sharers = groupBy(inputs.services, keyOf);
-	const known = new Map<string, ServiceEndpoints>();
+	const sharers = before?.inputs.services === inputs.services ? before.sharers : groupBy(inputs.services, keyOf);
+	const known = new Map(touched === undefined ? undefined : before?.known);
+	for (const key of touched ?? []) known.delete(key);
 
 	const selectedEntries = (namespace: string, selector: Readonly<Record<string, string>> | undefined) =>
 		isEmpty(selector) ? [] : (entries.get(namespace) ?? []).filter(({ metadata, spec }) => labelsMatch(selector, { ...metadata.labels, ...spec.labels }));
@@ -78,7 +95,12 @@ export function buildEndpointIndex(inputs: EndpointInputs, reuse: Reuse<ServiceE
 		};
 	}
 
-	return {
+	const predecessor = touched === undefined ? undefined : last && new WeakRef(last);
+	const index: EndpointIndex = {
+		changedSince: (earlier) => {
+			if (touched === undefined || predecessor?.deref() !== earlier) return undefined;
+			return [...touched].flatMap((key) => sharers.get(key) ?? []);
+		},
 		of(service) {
 			const key = keyOf(service);
 			let found = known.get(key);
@@ -94,6 +116,39 @@ export function buildEndpointIndex(inputs: EndpointInputs, reuse: Reuse<ServiceE
 			return found;
 		},
 	};
+	madeOf.set(index, { inputs, known, sharers });
+	return index;
+}
+
+function sliceService({ metadata }: ConfigObject<"EndpointSlice">): string | undefined {
+	const name = metadata.labels[serviceNameLabel];
+	return name === undefined ? undefined : `${metadata.namespace}/${name}`;
+}
+
+/** Keys of the services whose endpoints can differ; undefined: any can. */
+function touchedKeys(now: EndpointInputs, before: EndpointInputs): ReadonlySet<string> | undefined {
+	const same = (["services", "places", "workloads", "workloadEntries"] as const).every((part) => now[part] === before[part]);
+	if (!same) return undefined;
+	const keys = new Set<string>();
+	for (const { metadata, spec } of differentItems(now.entries, before.entries)) for (const host of spec.hosts) keys.add(`${host} ${metadata.namespace}`);
+	const named = new Set(differentItems(now.slices, before.slices).map(sliceService));
+	for (const { metadata } of differentItems(now.endpoints, before.endpoints)) named.add(`${metadata.namespace}/${metadata.name}`);
+	if (named.size === 0) return keys;
+	for (const service of now.services) {
+		if (service.registry === "Kubernetes" && named.has(`${service.namespace}/${service.name}`)) keys.add(keyOf(service));
+	}
+	return keys;
+}
+
+/** What one list has and the other has not. Most changes are of one place in a long list. */
+function differentItems<T>(a: readonly T[], b: readonly T[]): readonly T[] {
+	if (a === b) return [];
+	let head = 0;
+	while (head < a.length && head < b.length && a[head] === b[head]) head++;
+	let tail = 0;
+	while (tail < a.length - head && tail < b.length - head && a[a.length - 1 - tail] === b[b.length - 1 - tail]) tail++;
+	const [fromA, fromB] = [new Set(a.slice(head, a.length - tail)), new Set(b.slice(head, b.length - tail))];
+	return [...[...fromA].filter((item) => !fromB.has(item)), ...[...fromB].filter((item) => !fromA.has(item))];
 }
 
 /** One object that contributes endpoints, and everything that they are derived from. */

@@ -162,6 +162,8 @@ export interface WorkloadPeerAuthentication {
 export interface EndpointIndex {
 	/** Endpoints of one service, by port name. The map keeps its identity while nothing in it changes. */
 	of(service: Service): ReadonlyMap<string, readonly Endpoint[]>;
+	/** The only services whose endpoints can differ from those of `earlier`, as far as that is known without a look at each; undefined: any can. */
+	changedSince(earlier: EndpointIndex): readonly Service[] | undefined;
 }
 
 export interface Workload {

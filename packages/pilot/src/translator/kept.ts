@@ -4,7 +4,7 @@ import type { ServiceEndpoints } from "../model/endpoint-index.ts";
 import { endpointTraits } from "./clusters/identities.ts";
 import type { ProxyContext } from "./context.ts";
 import { changedServices } from "./endpoints/assignments.ts";
-import { createMemo } from "./memo.ts";
+import { identityOf } from "./memo.ts";
 
 interface Kept<V> {
 	readonly value: V;
@@ -56,37 +56,46 @@ const layer4Of = (virtualServices: readonly VirtualService[]) => virtualServices
 
 /** Everything else of a snapshot but its endpoints and pods; of endpoints, what clusters and listeners read of them. The same list while none of it changes. */
 function inputsOf(push: PushSnapshot): readonly unknown[] {
-	return ofEndpoints.get([push.endpoints, push.caches.scopes], "", () => {
-		const {
-			version: _,
-			caches: __,
-			endpoints: ___,
-			workloads: ____,
-			servicesByHost: _____,
-			gatewayStatus: ______,
-			heldVirtualServices: _______,
-			virtualServices,
-			...parts
-		} = push;
-		const all = [
-			...Object.values(parts),
-			...layer4Of(virtualServices),
-			endpointTraits(push),
-			...push.services.filter(({ headless }) => headless).map((s) => push.endpoints.of(s)),
-		];
-		return push.caches.lists.get("kept inputs", all, () => all);
-	});
+	let inputs = inputsOfPush.get(push);
+	if (!inputs) {
+		inputs = stableInputs(push);
+		inputsOfPush.set(push, inputs);
+	}
+	return inputs;
 }
 
-const ofEndpoints = createMemo<readonly unknown[]>();
+const inputsOfPush = new WeakMap<PushSnapshot, readonly unknown[]>();
+
+function stableInputs(push: PushSnapshot): readonly unknown[] {
+	const {
+		version: _,
+		caches: __,
+		endpoints: ___,
+		workloads: ____,
+		servicesByHost: _____,
+		gatewayStatus: ______,
+		heldVirtualServices: _______,
+		virtualServices,
+		...parts
+	} = push;
+	const headless = push.services.filter(({ headless }) => headless).map((s) => push.endpoints.of(s));
+	const all = [...Object.values(parts), ...layer4Of(virtualServices), endpointTraits(push), ...headless];
+	return push.caches.lists.get("kept inputs", all, () => all);
+}
 
 /** Is or was the proxy's workload itself one of the endpoints that changed? */
 function touches(push: PushSnapshot, before: EndpointIndex, { namespace, name, ips }: ProxyNode): boolean {
-	const places = touched.get([push.endpoints, before], "", () => placesOf(push, before));
+	let last = touched.get(push.endpoints);
+	if (last?.before !== identityOf(before)) {
+		last = { before: identityOf(before), places: placesOf(push, before) };
+		touched.set(push.endpoints, last);
+	}
+	const { places } = last;
 	return places.has(`${namespace}/${name}`) || ips.some((ip) => places.has(ip));
 }
 
-const touched = createMemo<ReadonlySet<string>>();
+/** Almost every proxy was given the index before this one last. By number: a chain of indexes would hold all that ever were. */
+const touched = new WeakMap<EndpointIndex, { readonly before: number; readonly places: ReadonlySet<string> }>();
 
 function placesOf(push: PushSnapshot, before: EndpointIndex): ReadonlySet<string> {
 	const places = new Set<string>();

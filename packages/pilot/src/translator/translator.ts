@@ -196,6 +196,28 @@ export function resourceView(push: PushSnapshot, node: ProxyNode, { rights, onMi
 	let listeners: Resources | undefined;
 	const cds = () => (clusters ??= translation.cds.resources);
 	const lds = () => (listeners ??= translation.lds.resources);
+	const revisions: Partial<Record<XdsType, object>> = {};
+	const revisionOf = (type: XdsType): object => {
+		switch (type) {
+			case "cds":
+				return cds();
+			case "lds":
+				return lds();
+			case "nds":
+				return nameTable(push, node);
+			case "eds":
+				return assignmentsRevision(push, node);
+			case "rds":
+			case "vhds":
+				return tablesRevision(push, node);
+			case "ecds":
+				return extensionConfigs(contextOf(push, node));
+			case "sds":
+				return secretsRevision(push, node, rights);
+			default:
+				return empty;
+		}
+	};
 	return {
 		version: String(push.version),
 		all(type) {
@@ -229,25 +251,7 @@ export function resourceView(push: PushSnapshot, node: ProxyNode, { rights, onMi
 		},
 		members: (type, collection) => (type === "vhds" && node.vhds ? hostsOf(push, node, collection) : undefined),
 		revision(type) {
-			switch (type) {
-				case "cds":
-					return cds();
-				case "lds":
-					return lds();
-				case "nds":
-					return nameTable(push, node);
-				case "eds":
-					return assignmentsRevision(push, node);
-				case "rds":
-				case "vhds":
-					return tablesRevision(push, node);
-				case "ecds":
-					return extensionConfigs(contextOf(push, node));
-				case "sds":
-					return secretsRevision(push, node, rights);
-				default:
-					return empty;
-			}
+			return (revisions[type] ??= revisionOf(type));
 		},
 		changes(type, since) {
 			if (type === "eds") return changedAssignments(push, node, since as AssignmentsRevision);

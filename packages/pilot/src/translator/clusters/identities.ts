@@ -1,5 +1,5 @@
 import { namespaceMode } from "../../model/peer-authentication.ts";
-import type { PushSnapshot } from "../../model/push.ts";
+import type { EndpointIndex, Mesh, PushSnapshot } from "../../model/push.ts";
 import type { Endpoint, Service, ServicePort } from "../../model/service.ts";
 import { createMemo } from "../memo.ts";
 import type { EffectivePolicy } from "./traffic-policy.ts";
@@ -40,11 +40,36 @@ export function autoMtlsOf(push: PushSnapshot, service: Service, port: ServicePo
  * carries its endpoints. The same list while none of this changes, so that a change of addresses alone leaves CDS be.
  */
 export function endpointTraits(push: PushSnapshot): readonly unknown[] {
-	const traits = allTraits.get([push.endpoints, push.services, push.mesh], "", () => push.services.map((service) => traitOf(push, service)));
-	return push.caches.lists.get("endpoint traits", traits, () => traits);
+	const { lists } = push.caches;
+	const { endpoints, services, mesh } = push;
+	let last = lastTraits.get(lists);
+	if (last?.endpoints === endpoints && last.services === services && last.mesh === mesh) return last.traits;
+	const traits = (last && patchedTraits(push, last)) ?? services.map((service) => traitOf(push, service));
+	last = { endpoints, services, mesh, traits: lists.get("endpoint traits", traits, () => traits) };
+	lastTraits.set(lists, last);
+	return last.traits;
 }
 
-const allTraits = createMemo<readonly unknown[]>();
+interface Traits {
+	readonly endpoints: EndpointIndex;
+	readonly services: readonly Service[];
+	readonly mesh: Mesh;
+	/** One a service. */
+	readonly traits: readonly unknown[];
+}
+
+/** The last ones, by what outlives snapshots. */
+const lastTraits = new WeakMap<object, Traits>();
+
+/** The last ones with those of changed services looked at again; undefined where any can differ. */
+function patchedTraits(push: PushSnapshot, { endpoints, services, mesh, traits }: Traits): readonly unknown[] | undefined {
+	const changed = services === push.services && mesh === push.mesh ? push.endpoints.changedSince(endpoints) : undefined;
+	if (changed === undefined) return undefined;
+	const patched = [...traits];
+	for (const service of changed) patched[services.indexOf(service)] = traitOf(push, service);
+	return patched;
+}
+
 const traits = createMemo<string>();
 
 function traitOf(push: PushSnapshot, service: Service): unknown {

@@ -57,7 +57,9 @@ const changes = createMemo<readonly Service[]>();
 
 /** Services whose endpoints are not those of an earlier index. */
 export function changedServices({ services, endpoints }: PushSnapshot, before: EndpointIndex): readonly Service[] {
-	return changes.get([endpoints, before, services], "", () => services.filter((service) => before.of(service) !== endpoints.of(service)));
+	return changes.get([endpoints, before, services], "", () =>
+		(endpoints.changedSince(before) ?? services).filter((service) => before.of(service) !== endpoints.of(service)),
+	);
 }
 
 /** Their hosts, each once. */
