@@ -2,6 +2,18 @@ import type { ObjectMeta } from "@weft/api";
 
 /** Epoch ms of creation; objects that do not say share one age (0), so names decide between them. */
 export function createdMsOf(metadata: ObjectMeta): number {
+	let ms = known.get(metadata);
+	if (ms === undefined) {
+		ms = parseCreated(metadata);
+		known.set(metadata, ms);
+	}
+	return ms;
+}
+
+/** Every push sorts every object by its age. */
+const known = new WeakMap<ObjectMeta, number>();
+
+function parseCreated(metadata: ObjectMeta): number {
 	const ms = metadata.creationTimestamp === undefined ? Number.NaN : Date.parse(metadata.creationTimestamp);
 	return Number.isNaN(ms) ? defaultCreatedMs : ms;
 }

@@ -70,10 +70,13 @@ interface Stages {
 	readonly compiledIngress: Reuse<object>;
 }
 
+/** What a class of proxies has is not asked for while endpoints alone change, which may be often between two edits. */
+const translatorGenerations = 256;
+
 function createStages(): Stages {
 	return {
-		lists: createReuse(),
-		shared: createReuse(),
+		lists: createReuse(translatorGenerations),
+		shared: createReuse(translatorGenerations),
 		mesh: createReuse(),
 		networks: createReuse(),
 		pods: createReuse(),

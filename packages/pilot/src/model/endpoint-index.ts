@@ -1,6 +1,6 @@
 import type { ConfigObject } from "@weft/api";
 import { addEntryEndpoints, type EntryEndpoints, entryEndpoint } from "./entry-endpoints.ts";
-import { addEndpointsObject, addSliceEndpoints, podsNamed, serviceNameLabel } from "./kubernetes-endpoints.ts";
+import { addEndpointsObject, addSliceEndpoints, podsBehind, serviceNameLabel } from "./kubernetes-endpoints.ts";
 import { isEmpty, labelsMatch } from "./labels.ts";
 import type { EndpointIndex, Workload, WorkloadIndex } from "./push.ts";
 import type { Reuse } from "./reuse.ts";
@@ -68,7 +68,7 @@ export function buildEndpointIndex(inputs: EndpointInputs, reuse: Reuse<ServiceE
 		const own = slices.get(name) ?? [];
 		const legacy = own.length === 0 ? endpointsObjects.get(name) : undefined;
 		const joined = selectedEntries(service.namespace, service.selector);
-		const pods = podsNamed(own).map((pod) => inputs.workloads.podByName.get(pod));
+		const pods = podsBehind(own, inputs.workloads);
 		return {
 			inputs: [service, inputs.places, legacy, ...own, ...pods, ...joined, ...(legacy ? [inputs.workloads] : [])],
 			add(sink) {

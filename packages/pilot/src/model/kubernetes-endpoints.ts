@@ -23,12 +23,13 @@ function slicePodName(endpoint: SliceEndpoint): string | undefined {
 	return endpoint.targetRef?.kind === "Pod" ? endpoint.targetRef.name : undefined;
 }
 
-/** `ns/name` of every pod that the slices name: what their endpoints are derived from besides the slices. */
-export function podsNamed(slices: readonly Slice[]): readonly string[] {
-	return slices.flatMap((slice) =>
-		(slice.spec.endpoints ?? []).flatMap((endpoint) => {
+/** Every pod behind the slices, undefined where there is none (yet): what their endpoints are derived from besides the slices. */
+export function podsBehind(slices: readonly Slice[], workloads: WorkloadIndex): readonly (Workload | undefined)[] {
+	return slices.flatMap(({ metadata, spec }) =>
+		(spec.endpoints ?? []).flatMap((endpoint) => {
 			const name = slicePodName(endpoint);
-			return name === undefined ? [] : [`${slice.metadata.namespace}/${name}`];
+			if (name !== undefined) return [workloads.podByName.get(`${metadata.namespace}/${name}`)];
+			return endpoint.addresses.map((address) => workloads.podByIp.get(address));
 		}),
 	);
 }

@@ -1,6 +1,6 @@
 /**
  * Keeps what was derived from inputs as long as those very inputs come again, so that a new snapshot shares the identity of
- * everything that did not change. It outlives snapshots; an entry not asked for in `generationsMax` runs of its step is dropped.
+ * everything that did not change. It outlives snapshots; an entry not asked for in some number of runs of its step is dropped.
  */
 export interface Reuse<V> {
 	get(key: string, inputs: readonly unknown[], build: () => V): V;
@@ -17,9 +17,8 @@ interface Entry<V> {
 	usedIn: number;
 }
 
-const generationsMax = 8;
-
-export function createReuse<V>(): Reuse<V> {
+/** @param generationsMax runs after which an entry that nobody asks for is dropped */
+export function createReuse<V>(generationsMax = 8): Reuse<V> {
 	const entries = new Map<string, Entry<V>>();
 	let generation = 0;
 	const hit = (entry: Entry<V>): V => {

@@ -43,15 +43,16 @@ function scopeKey(push: PushSnapshot, node: ProxyNode, sidecar: ConfigObject<"Si
 	return JSON.stringify([node.kind, node.namespace, sidecar ? `${sidecar.metadata.namespace}/${sidecar.metadata.name}` : null, labels, node.dnsCapture, local]);
 }
 
-const routeLabels = new WeakMap<readonly VirtualService[], readonly string[]>();
+const labelsOfPush = new WeakMap<PushSnapshot, readonly string[]>();
 
 function selectingLabels(push: PushSnapshot): readonly string[] {
-	let keys = routeLabels.get(push.virtualServices);
+	let keys = labelsOfPush.get(push);
 	if (!keys) {
-		keys = push.virtualServices.flatMap(({ spec }) => [...(spec.http ?? []), ...(spec.tls ?? []), ...(spec.tcp ?? [])].flatMap(sourceLabelKeys));
-		routeLabels.set(push.virtualServices, keys);
+		const ofRoutes = push.virtualServices.flatMap(({ spec }) => [...(spec.http ?? []), ...(spec.tls ?? []), ...(spec.tcp ?? [])].flatMap(sourceLabelKeys));
+		keys = [...new Set([...push.destinationRules.selectorKeys, ...ofRoutes])].sort();
+		labelsOfPush.set(push, keys);
 	}
-	return [...new Set([...push.destinationRules.selectorKeys, ...keys])].sort();
+	return keys;
 }
 
 function sourceLabelKeys(route: { readonly match?: readonly { readonly sourceLabels?: Readonly<Record<string, string>> }[] }): readonly string[] {
@@ -68,7 +69,8 @@ function buildScope(push: PushSnapshot, node: ProxyNode, sidecar: ConfigObject<"
 			? [{ port: undefined, bind: "", captureMode: "DEFAULT" as const, services: visible, virtualServices: meshRoutes }]
 			: listeners.map((listener) => egressListener(push, listener, visible, meshRoutes, `${key} ${listeners.indexOf(listener)}`, namespace));
 	const pulled = listeners.length === 0 ? [] : egress.flatMap((listener) => pulledServices(push, listener, namespace));
-	const services = stable(push, `${key} services`, mergeServices([...egress.flatMap((listener) => listener.services), ...pulled]));
+	const listed = [...egress.flatMap((listener) => listener.services), ...pulled];
+	const services = mergedServices(push, key, listeners.length === 0 ? visible : stable(push, `${key} listed`, listed));
 	const lookups = push.caches.shared.get(`scope lookups ${key}`, [services, push.destinationRules, push.mesh], () =>
 		scopeLookups(push, node, services),
 	) as Lookups;
@@ -163,6 +165,17 @@ function pulledServices(push: PushSnapshot, listener: EgressListener, namespace:
 			return ports.size === 0 ? [service] : narrowToPorts(service, (port) => ports.has(port));
 		}),
 	);
+}
+
+const mergedLists = new WeakMap<readonly Service[], readonly Service[]>();
+
+function mergedServices(push: PushSnapshot, key: string, listed: readonly Service[]): readonly Service[] {
+	let merged = mergedLists.get(listed);
+	if (!merged) {
+		merged = stable(push, `${key} services`, mergeServices(listed));
+		mergedLists.set(listed, merged);
+	}
+	return merged;
 }
 
 /**

@@ -29,7 +29,7 @@ import { clusterHeaderSettings, tableWithHeaderSettings } from "./header-setting
 import { extensionsFor } from "./policy/workload-policies.ts";
 import { passesByItself } from "./routes/gateway-servers.ts";
 import { clientKey } from "./routes/client-key.ts";
-import { buildRouteTable, type SplitTable, splitTable } from "./routes/index.ts";
+import { buildRouteTable, differentHosts, type SplitTable, splitTable } from "./routes/index.ts";
 import { buildSecret, noSecrets, type SecretRights } from "./secrets.ts";
 
 export { buildPush } from "../model/build-push.ts";
@@ -349,13 +349,8 @@ function changedHosts(push: PushSnapshot, node: ProxyNode, since: TablesRevision
 	if (tables.some(([table, before]) => before === undefined && hostsOf(push, node, table) !== undefined)) return undefined;
 	return hostChanges.get([tablesRevision(push, node), since], String(tables.length), () =>
 		tables.flatMap(([table, before]) => {
-			const now = hostsOf(push, node, table);
-			return now === undefined || before === undefined ? [] : differentHosts(before.hosts, now);
+			const now = splitOf(push, node, table);
+			return now === undefined || before === undefined ? [] : differentHosts(before, now);
 		}),
 	);
-}
-
-function differentHosts(before: Resources, now: Resources): readonly string[] {
-	const changed = [...now.values()].filter((resource) => before.get(resource.name)?.version !== resource.version).map(({ name }) => name);
-	return [...changed, ...[...before.keys()].filter((name) => !now.has(name))];
 }

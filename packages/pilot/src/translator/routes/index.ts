@@ -6,6 +6,6 @@ export {
 	passthroughCluster,
 } from "./cluster-name.ts";
 export { buildRouteTable, httpProxyRouteName } from "./route-table.ts";
-export { type SplitTable, splitTable } from "./split-table.ts";
+export { differentHosts, type SplitTable, splitTable } from "./split-table.ts";
 export { type VirtualHostStats } from "./virtual-host-cache.ts";
 export { virtualHostStats } from "./virtual-host.ts";

@@ -10,7 +10,7 @@ import { withPort } from "./domains.ts";
 import { gatewayKey } from "./gateway-servers.ts";
 import { buildGatewayTable } from "./gateway-table.ts";
 import { encodeTable } from "./table-encoder.ts";
-import { isHttpOrSniffed, type TablePlan, tablePlan } from "./table-plan.ts";
+import { filledPlan, isHttpOrSniffed, type TablePlan, tablePlan } from "./table-plan.ts";
 import {
 	allowAnyDynamicVirtualHost,
 	allowAnyVirtualHost,
@@ -103,10 +103,14 @@ function buildPortTable(context: ProxyContext, egress: EgressListener, name: str
 	const client = { namespace: node.namespace, dnsCapture: node.dnsCapture };
 	const plan = tablePlan({ scope, egress, tablePort, client, index });
 	const input = hostInput(context);
-	const plain = plainHosts(plan, input, scope);
+	const { slots } = filledPlan(plan, clientKey(context), [input.defaultRetry, input.destinationRule, scope.serviceByHost]);
 	const services = plan.hosts.map(({ service, port, domains }, i) => {
-		if (index.candidates(service.hostname).length > 0) return virtualHostOf(input, index, service, port, domains);
-		return (plain[i] ??= virtualHostOf(input, index, service, port, domains));
+		const candidates = index.candidates(service.hostname);
+		const slot = slots[i];
+		if (slot !== undefined && sameItems(slot.candidates, candidates)) return slot.bytes;
+		const bytes = virtualHostOf(input, index, service, port, domains);
+		slots[i] = { candidates, bytes };
+		return bytes;
 	});
 	const lonely = hostsWithoutService(egress, index, plan, tablePort);
 	const others = lonely.map(({ host, port, virtualService }) =>
@@ -122,18 +126,13 @@ function buildPortTable(context: ProxyContext, egress: EgressListener, name: str
 	return assemble(plan, name, virtualHosts, tablePort !== 0);
 }
 
-/** What is remembered of the plan's services without routes of their own; forgotten when their DestinationRules or the retry policy change. */
-function plainHosts(plan: TablePlan, { defaultRetry, destinationRule }: HostInput, { serviceByHost }: Scope): (Uint8Array | undefined)[] {
-	const inputs = [defaultRetry, destinationRule, serviceByHost];
-	if (!sameItems(plan.plain.inputs, inputs)) plan.plain = { inputs, bytes: [] };
-	return plan.plain.bytes;
-}
-
 function assemble(plan: TablePlan, name: string, virtualHosts: readonly Uint8Array[], ignorePortInHostMatching: boolean): EncodedResource {
 	const { last } = plan;
-	const same = last?.virtualHosts.length === virtualHosts.length && last.virtualHosts.every((bytes, index) => bytes === virtualHosts[index]);
-	if (last !== undefined && same) return last.resource;
-	const resource = encodeTable(name, virtualHosts, { ignorePortInHostMatching });
+	const isPatch = last?.virtualHosts.length === virtualHosts.length;
+	const at = isPatch ? [...virtualHosts.keys()].filter((i) => virtualHosts[i] !== last.virtualHosts[i]) : [];
+	if (isPatch && at.length === 0) return last.resource;
+	const patchOf = isPatch ? { table: new WeakRef(last.resource), at } : undefined;
+	const resource = encodeTable(name, virtualHosts, { ignorePortInHostMatching }, patchOf);
 	plan.last = { virtualHosts, resource };
 	return resource;
 }

@@ -14,6 +14,8 @@ export interface SplitTable {
 	readonly shell: EncodedResource;
 	/** The others by resource name, `table/host`. */
 	readonly hosts: ReadonlyMap<string, EncodedResource>;
+	/** What differs from the table before it, where that is known. */
+	readonly changes: { readonly since: WeakRef<SplitTable>; readonly names: readonly string[] } | undefined;
 }
 
 const known = new WeakMap<EncodedResource, SplitTable>();
@@ -21,17 +23,44 @@ const known = new WeakMap<EncodedResource, SplitTable>();
 export function splitTable(table: EncodedResource): SplitTable {
 	let split = known.get(table);
 	if (!split) {
-		split = build(table);
+		const parts = tableParts(table) ?? parseTable(table.bytes);
+		split = patched(table, parts) ?? build(table, parts);
 		known.set(table, split);
 	}
 	return split;
 }
 
+/** Names of virtual hosts that differ, gone ones among them. */
+export function differentHosts(before: SplitTable, now: SplitTable): readonly string[] {
+	if (before === now) return [];
+	if (now.changes?.since.deref() === before) return now.changes.names;
+	const changed = [...now.hosts.values()].filter(({ name, version }) => before.hosts.get(name)?.version !== version).map(({ name }) => name);
+	return [...changed, ...[...before.hosts.keys()].filter((name) => !now.hosts.has(name))];
+}
+
+/** The table before this one with some virtual hosts replaced; undefined where that does not tell everything. */
+function patched(table: EncodedResource, { virtualHosts, patchOf }: TableParts): SplitTable | undefined {
+	const last = patchOf?.table.deref();
+	const before = last && known.get(last);
+	const lastHosts = last && tableParts(last)?.virtualHosts;
+	if (patchOf === undefined || before === undefined || lastHosts === undefined || before.hosts.size === 0) return undefined;
+	const hosts = new Map(before.hosts);
+	const changed: string[] = [];
+	for (const i of patchOf.at) {
+		const [was, is] = [lastHosts[i], virtualHosts[i]];
+		if (was === undefined || is === undefined || namesOf(was).name !== namesOf(is).name) return undefined;
+		if (namesOf(was).isCatchAll || namesOf(is).isCatchAll) return undefined;
+		const resource = memberOf(is, table.name);
+		hosts.set(resource.name, resource);
+		changed.push(resource.name);
+	}
+	return { shell: before.shell, hosts, changes: { since: new WeakRef(before), names: changed } };
+}
+
 /** Where virtual hosts come from: field 9 of the table. */
 const vhdsField = RouteConfiguration.encode(RouteConfiguration.fromPartial({ vhds: { configSource: ads } })).finish();
 
-function build(table: EncodedResource): SplitTable {
-	const { head, virtualHosts, tail } = tableParts(table) ?? parseTable(table.bytes);
+function build(table: EncodedResource, { head, virtualHosts, tail }: TableParts): SplitTable {
 	const hosts = new Map<string, EncodedResource>();
 	const inline: Uint8Array[] = [];
 	for (const bytes of virtualHosts) {
@@ -42,8 +71,8 @@ function build(table: EncodedResource): SplitTable {
 		}
 	}
 	// A table of one virtual host for everything (one service at its own address) has nothing to discover.
-	if (hosts.size === 0) return { shell: table, hosts };
-	return { shell: joinTable(table.name, { head, virtualHosts: inline, tail: Buffer.concat([tail, vhdsField]) }), hosts };
+	if (hosts.size === 0) return { shell: table, hosts, changes: undefined };
+	return { shell: joinTable(table.name, { head, virtualHosts: inline, tail: Buffer.concat([tail, vhdsField]) }), hosts, changes: undefined };
 }
 
 interface HostNames {

@@ -14,6 +14,14 @@ export interface TableParts {
 	/** The fields that come before and after them, encoded. */
 	readonly head: Uint8Array;
 	readonly tail: Uint8Array;
+	/** The table before this one, where only the virtual hosts `at` some places are other ones. */
+	readonly patchOf?: TablePatch | undefined;
+}
+
+export interface TablePatch {
+	/** Not held: each table would hold all before it. */
+	readonly table: WeakRef<EncodedResource>;
+	readonly at: readonly number[];
 }
 
 /** RouteConfiguration.virtual_hosts is field 2; a message's bytes are its fields' bytes one after another. */
@@ -27,11 +35,16 @@ export function tableParts(table: EncodedResource): TableParts | undefined {
 }
 
 /** Puts a RouteConfiguration together from the bytes of its virtual hosts, when somebody asks for it whole. */
-export function encodeTable(name: string, virtualHosts: readonly Uint8Array[], { ignorePortInHostMatching }: TableOptions): EncodedResource {
+export function encodeTable(
+	name: string,
+	virtualHosts: readonly Uint8Array[],
+	{ ignorePortInHostMatching }: TableOptions,
+	patchOf?: TablePatch,
+): EncodedResource {
 	stats.builds.rds++;
 	// Clusters may come after the routes to them; 1 MiB is what Istio allows a direct response.
 	const tail = encodeFields({ validateClusters: false, maxDirectResponseBodySizeBytes: 1_048_576, ignorePortInHostMatching });
-	const parts = { head: encodeFields({ name }), virtualHosts, tail };
+	const parts = { head: encodeFields({ name }), virtualHosts, tail, patchOf };
 	let whole: EncodedResource | undefined;
 	const table: EncodedResource = {
 		name,

@@ -1,5 +1,6 @@
-import type { EgressListener, Scope } from "../../model/push.ts";
+import type { EgressListener, Scope, VirtualService } from "../../model/push.ts";
 import { isHttp } from "../../model/protocol.ts";
+import { sameItems } from "../../model/reuse.ts";
 import type { Service, ServicePort } from "../../model/service.ts";
 import type { EncodedResource } from "../context.ts";
 import { createMemo } from "../memo.ts";
@@ -22,8 +23,28 @@ export interface TablePlan {
 	readonly taken: ReadonlySet<string>;
 	/** The table as it was last assembled; the same virtual hosts make the same table. */
 	last: { readonly virtualHosts: readonly Uint8Array[]; readonly resource: EncodedResource } | undefined;
-	/** Virtual hosts of services without a VirtualService, in the order of `hosts`, and what they were made of beside the plan: most edits are about few others. */
-	plain: { readonly inputs: readonly unknown[]; readonly bytes: (Uint8Array | undefined)[] };
+	/** The virtual hosts of `hosts` as they were last built, by what clients read of themselves: most edits are about few of them. */
+	readonly filled: Map<string, FilledPlan>;
+}
+
+/** Virtual hosts in the order of a plan's `hosts`. */
+export interface FilledPlan {
+	/** What they were made of beside the plan and VirtualServices. */
+	readonly inputs: readonly unknown[];
+	readonly slots: { readonly candidates: readonly VirtualService[]; readonly bytes: Uint8Array | undefined }[];
+}
+
+/** Kinds of clients in one namespace that a plan remembers. */
+const filledMax = 16;
+
+/** What is remembered for such clients; forgotten when anything but VirtualServices changes. */
+export function filledPlan({ filled }: TablePlan, client: string, inputs: readonly unknown[]): FilledPlan {
+	const known = filled.get(client);
+	if (known && sameItems(known.inputs, inputs)) return known;
+	if (filled.size >= filledMax) filled.clear();
+	const fresh: FilledPlan = { inputs, slots: [] };
+	filled.set(client, fresh);
+	return fresh;
 }
 
 export interface PlanInput {
@@ -74,7 +95,7 @@ function buildPlan({ scope, egress, tablePort, client }: PlanInput, namedAliases
 			if (domains.length > 0) hosts.push({ service, port, domains });
 		}
 	}
-	return { hosts, served, taken: claims.taken, last: undefined, plain: { inputs: [], bytes: [] } };
+	return { hosts, served, taken: claims.taken, last: undefined, filled: new Map() };
 }
 
 export function isHttpOrSniffed({ protocol }: ServicePort): boolean {
