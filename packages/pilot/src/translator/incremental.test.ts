@@ -38,7 +38,7 @@ function remove(kind: string, namespace: string, name: string): Edit {
 			.snapshot()
 			.all(kind as "Service")
 			.find(({ metadata }) => metadata.name === name && metadata.namespace === namespace);
-		if (held) store.apply({ source: "test", upsert: [], remove: [held] });
+		if (held) store.apply({ source: "test", upsert: [], remove: [{ kind: held.kind, namespace, name }] });
 	};
 }
 
