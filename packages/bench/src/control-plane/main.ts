@@ -1,7 +1,7 @@
 import { writeFileSync } from "node:fs";
 import { cpus, release } from "node:os";
 import { join } from "node:path";
-import { type ControlPlaneResult, runControlPlane } from "./run.ts";
+import { type ChurnCost, type ControlPlaneResult, runChurn, runControlPlane } from "./run.ts";
 
 // istiod 1.30.3 on the same kind of machine and workload, delta ADS, 200 proxies (its debounce taken off).
 const istiod: ControlPlaneResult = {
@@ -36,21 +36,36 @@ function row(name: string, r: ControlPlaneResult): string {
 	return `| ${[name, r.services, r.proxies, ...cells.map(number)].join(" | ")} |`;
 }
 
-/** `npm run bench -- control-plane [SERVICES PROXIES]…` */
+type Shape = readonly [services: number, proxies: number];
+
+const shapes: readonly Shape[] = [
+	[100, 10],
+	[500, 100],
+	[1000, 10],
+	[1000, 200],
+	[1000, 500],
+	[5000, 100],
+];
+/** Each of so many streams is as a proxy's: subscribed to everything, and answering. */
+const manyStreams: Shape = [100, 2000];
+
+const churn = { perSecond: 1000, seconds: 60 };
+
+function churnRow(c: ChurnCost): string {
+	return `| ${[c.services, c.proxies, c.changes, ...[c.lastMs, c.cpuMs, c.kbPerProxy, c.loopDelayP99Ms, c.peakRssMb].map(number)].join(" | ")} |`;
+}
+
+/** `npm run bench -- control-plane [SERVICES PROXIES]`: all shapes, or one. */
 export async function controlPlaneBench(args: readonly string[]): Promise<void> {
-	const shapes =
-		args.length >= 2
-			? [[Number(args[0]), Number(args[1])] as const]
-			: ([
-					[100, 10],
-					[1000, 10],
-					[1000, 200],
-				] as const);
+	const only: Shape | undefined = args.length >= 2 ? [Number(args[0]), Number(args[1])] : undefined;
 	const results: ControlPlaneResult[] = [];
-	for (const [services, proxies] of shapes) {
+	for (const [services, proxies] of only ? [only] : [...shapes, manyStreams]) {
 		console.log(`${services} services, ${proxies} proxies…`);
 		results.push(await runControlPlane(services, proxies));
 	}
+	const [services, proxies] = only ?? [1000, 200];
+	console.log(`${services} services, ${proxies} proxies, ${churn.perSecond} endpoint changes a second for ${churn.seconds} s…`);
+	const churned = await runChurn(services, proxies, churn.perSecond, churn.seconds);
 	const table = [
 		"| | services | proxies | initial: last ms | CPU ms/proxy | kB/proxy | route edit: last ms | CPU ms/proxy | kB/proxy | by VHDS: last ms | CPU ms/proxy | kB/proxy | endpoint: last ms | CPU ms/proxy | kB/proxy | peak RSS MB |",
 		`|${"---|".repeat(16)}`,
@@ -66,6 +81,12 @@ export async function controlPlaneBench(args: readonly string[]): Promise<void> 
 		"",
 		...table,
 		"",
+		`${churn.perSecond} endpoint changes a second for ${churn.seconds} s. Changes that never pause are pushed when the debounce's cap of 10 s is reached, as istiod's are; that wait is in "last ms".`,
+		"",
+		"| services | proxies | changes | after the last change: last ms | CPU ms/s | kB/s/proxy | event loop delay p99 ms | peak RSS MB |",
+		`|${"---|".repeat(8)}`,
+		churnRow(churned),
+		"",
 		...results.map(
 			(r) =>
 				`${r.services} services, ${r.proxies} proxies: one route edit caused ${r.route.builds} builds and ${r.route.encodes} encodes (${r.virtualHost.builds} and ${r.virtualHost.encodes} by VHDS), one endpoint change ${r.endpoint.builds} and ${r.endpoint.encodes}.`,
@@ -75,5 +96,5 @@ export async function controlPlaneBench(args: readonly string[]): Promise<void> 
 	console.log(text);
 	const folder = join(import.meta.dirname, "../../results");
 	writeFileSync(join(folder, "control-plane.md"), text);
-	writeFileSync(join(folder, "control-plane.json"), `${JSON.stringify({ machine, date: new Date().toISOString(), results }, null, 1)}\n`);
+	writeFileSync(join(folder, "control-plane.json"), `${JSON.stringify({ machine, date: new Date().toISOString(), results, churned }, null, 1)}\n`);
 }

@@ -32,6 +32,22 @@ export interface ControlPlaneResult {
 	readonly peakRssMb: number;
 }
 
+/** Endpoints that change all the time. */
+export interface ChurnCost {
+	readonly services: number;
+	readonly proxies: number;
+	readonly perSecond: number;
+	readonly seconds: number;
+	readonly changes: number;
+	/** From the last change until the last proxy has answered; the debounce is in it. */
+	readonly lastMs: number;
+	/** Of each second. */
+	readonly cpuMs: number;
+	readonly kbPerProxy: number;
+	readonly loopDelayP99Ms: number;
+	readonly peakRssMb: number;
+}
+
 type Usage = Extract<FromServer, { kind: "usage" }>;
 
 function message<K extends (FromServer | FromClients)["kind"]>(child: ChildProcess, kind: K): Promise<Extract<FromServer | FromClients, { kind: K }>> {
@@ -64,7 +80,14 @@ export async function runControlPlane(services: number, proxies: number): Promis
 	return { ...(await runClients(services, proxies, "")), virtualHost };
 }
 
-async function runClients(services: number, proxies: number, kind: "" | "vhds"): Promise<Omit<ControlPlaneResult, "virtualHost">> {
+interface Connected {
+	readonly server: ChildProcess;
+	readonly clients: ChildProcess;
+	readonly cold: ControlPlaneResult["cold"];
+}
+
+/** A server with its clients, all configured; both are ended when `use` is done. */
+async function withClients<T>(services: number, proxies: number, kind: "" | "vhds", use: (connected: Connected) => Promise<T>): Promise<T> {
 	const script = (name: string) => join(import.meta.dirname, name);
 	const server = fork(script("server.ts"), [String(services)]);
 	const { address } = await message(server, "listening");
@@ -81,10 +104,7 @@ async function runClients(services: number, proxies: number, kind: "" | "vhds"):
 			cpuMsPerProxy: (after.cpuMs - before.cpuMs) / proxies,
 			kbPerProxy: acks.reduce((n, a) => n + a.bytes, 0) / 1000 / proxies,
 		};
-		const route = await measure(server, clients, proxies, "route", kind === "vhds" ? "vhds" : "rds");
-		const endpoint = await measure(server, clients, proxies, "endpoint", "eds");
-		const end = await usageOf(server);
-		return { services, proxies, cold, route, endpoint, rssMb: end.rssMb, peakRssMb: end.peakRssMb };
+		return await use({ server, clients, cold });
 	} finally {
 		for (const child of [clients, server]) {
 			if (child.exitCode !== null) continue;
@@ -92,6 +112,34 @@ async function runClients(services: number, proxies: number, kind: "" | "vhds"):
 			await once(child, "exit");
 		}
 	}
+}
+
+function runClients(services: number, proxies: number, kind: "" | "vhds"): Promise<Omit<ControlPlaneResult, "virtualHost">> {
+	return withClients(services, proxies, kind, async ({ server, clients, cold }) => {
+		const route = await measure(server, clients, proxies, "route", kind === "vhds" ? "vhds" : "rds");
+		const endpoint = await measure(server, clients, proxies, "endpoint", "eds");
+		const end = await usageOf(server);
+		return { services, proxies, cold, route, endpoint, rssMb: end.rssMb, peakRssMb: end.peakRssMb };
+	});
+}
+
+/** Moves endpoints at a steady pace, of one service after another. */
+export function runChurn(services: number, proxies: number, perSecond: number, seconds: number): Promise<ChurnCost> {
+	return withClients(services, proxies, "", async ({ server, clients }) => {
+		const before = await usageOf(server);
+		const ended = message(server, "churned");
+		server.send({ kind: "churn", perSecond, seconds } satisfies ToServer);
+		const { atMs, changes, loopDelayP99Ms } = await ended;
+		const acks = await untilQuiet(clients);
+		const after = await usageOf(server);
+		return {
+			...{ services, proxies, perSecond, seconds, changes, loopDelayP99Ms },
+			lastMs: Math.max(...acks.map((a) => a.atMs)) - atMs,
+			cpuMs: (after.cpuMs - before.cpuMs) / seconds,
+			kbPerProxy: acks.reduce((n, a) => n + a.bytes, 0) / 1000 / proxies / seconds,
+			peakRssMb: after.peakRssMb,
+		};
+	});
 }
 
 type Acks = Extract<FromClients, { kind: "report" }>["acks"];

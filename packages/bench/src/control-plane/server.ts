@@ -1,6 +1,8 @@
 // The control plane under load: Galley's store, Pilot and the ADS server, as they run in `weft control-plane`,
 // without files, so that a change is one call. One process of its own, so that its CPU and memory are its own.
 import { readFileSync } from "node:fs";
+import { monitorEventLoopDelay } from "node:perf_hooks";
+import { setTimeout as sleep } from "node:timers/promises";
 import { Server, ServerCredentials } from "@grpc/grpc-js";
 import { createStore } from "@weft/galley";
 import { createDiscovery, stats } from "@weft/pilot";
@@ -51,9 +53,31 @@ process.on("message", (message: ToServer) => {
 		});
 		return;
 	}
+	if (message.kind === "churn") {
+		void churn(message.perSecond, message.seconds);
+		return;
+	}
 	const changed = message.what === "route" ? virtualService(0, 10 + (message.generation % 80)) : serviceEntry(1, workload, message.generation);
 	store.apply({ source: "bench", upsert: [changed], remove: [] });
 	tell({ kind: "changed", atMs: Date.now() });
 });
+
+/** One endpoint after another moves, of one service after another. */
+async function churn(perSecond: number, seconds: number): Promise<void> {
+	const delay = monitorEventLoopDelay({ resolution: 10 });
+	delay.enable();
+	const started = performance.now();
+	let changes = 0;
+	while (performance.now() - started < seconds * 1000) {
+		const due = ((performance.now() - started) / 1000) * perSecond;
+		for (; changes < due; changes++) {
+			const entry = serviceEntry(changes % workload.services, workload, 1 + (Math.floor(changes / workload.services) % 100));
+			store.apply({ source: "bench", upsert: [entry], remove: [] });
+		}
+		await sleep(5);
+	}
+	tell({ kind: "churned", atMs: Date.now(), changes, loopDelayP99Ms: delay.percentile(99) / 1e6 });
+	delay.disable();
+}
 
 process.once("SIGTERM", () => process.exit(0));
