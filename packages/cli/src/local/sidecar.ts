@@ -63,6 +63,9 @@ export function sidecarSpec(pod: DesiredPod, placement: Placement, context: Side
 		join(paths.root, "root-cert.pem"),
 		"--token-file",
 		token,
+		// Who plugs a CA in there may keep revocation lists beside it, as in the Secret cacerts.
+		"--crl-file",
+		join(paths.ca, "ca-crl.pem"),
 		...(socket === undefined ? [] : ["--workload-socket", socket]),
 	];
 	const node = ["--node-id", nodeId(pod, placement), "--node-metadata", `@${metadata}`];
