@@ -11,8 +11,16 @@ const portOf = (address: string) => address.slice(address.lastIndexOf(":") + 1);
 /**
  * What an application finds in its environment: where to listen (PORT, PORT_<containerPort>), how to reach others
  * (HTTP_PROXY, and <SERVICE>_SERVICE_HOST and _PORT as Kubernetes sets them), who it is, and what its Pod says.
+ *
+ * @param socket where the pod's sidecar serves the SPIFFE Workload API
  */
-export function containerEnvironment(pod: DesiredPod, container: DesiredContainer, placement: Placement, offered: readonly Offered[]): Record<string, string> {
+export function containerEnvironment(
+	pod: DesiredPod,
+	container: DesiredContainer,
+	placement: Placement,
+	offered: readonly Offered[],
+	socket?: string,
+): Record<string, string> {
 	const env: Record<string, string> = { POD_NAME: pod.name, POD_NAMESPACE: pod.namespace, HOSTNAME: pod.name, SERVICE_ACCOUNT: pod.serviceAccount };
 	for (const { containerPort } of container.ports) {
 		const port = portOf(placement.inbound[containerPort]?.endpoint ?? "");
@@ -27,6 +35,8 @@ export function containerEnvironment(pod: DesiredPod, container: DesiredContaine
 			NO_PROXY: "localhost,127.0.0.1,::1",
 			no_proxy: "localhost,127.0.0.1,::1",
 			NODE_USE_ENV_PROXY: "1",
+			// https://github.com/spiffe/spiffe/blob/main/standards/SPIFFE_Workload_Endpoint.md#4-locating-the-endpoint
+			...(socket === undefined ? {} : { SPIFFE_ENDPOINT_SOCKET: `unix://${socket}` }),
 		});
 	}
 	for (const { host, name, namespace, port } of offered) {

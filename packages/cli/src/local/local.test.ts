@@ -123,11 +123,12 @@ test("an application finds its port, its proxy, its peers and its own variables 
 	const container = pod?.containers[0];
 	assert.ok(pod && container);
 	const placement = await placePod(pod, "127.20.0.2", offered, allocator(), false);
-	const env = containerEnvironment(pod, container, placement, offered);
+	const env = containerEnvironment(pod, container, placement, offered, "/s/web");
 	const port = placement.inbound["8080"]?.endpoint.split(":")[1];
 	assert.deepEqual([env["PORT"], env["PORT_8080"], env["MODE"], env["PEER"]], [port, port, "local", "127.0.0.1"]);
 	assert.equal(env["HTTP_PROXY"], `http://127.0.0.1:${placement.httpProxyPort}`);
 	assert.equal(env["CACHE_SERVICE_PORT"], placement.outbound["cache.shop.svc.cluster.local:6379"]?.split(":")[1]);
+	assert.equal(env["SPIFFE_ENDPOINT_SOCKET"], "unix:///s/web");
 	assert.equal(expandVariables("$(PORT)/$(NOBODY)", env), `${port}/$(NOBODY)`);
 });
 

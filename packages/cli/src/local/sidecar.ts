@@ -3,7 +3,7 @@ import { issueLocalToken } from "@weft/citadel";
 import type { ChildSpec } from "./child.ts";
 import type { Placement } from "./placement.ts";
 import { proxyEnvironment, proxyProgram } from "./programs.ts";
-import { type StatePaths, writeSecret } from "./state.ts";
+import { type StatePaths, workloadSocket, writeSecret } from "./state.ts";
 import type { DesiredPod } from "./workloads.ts";
 
 /** Tokens of local workloads outlive any session on a laptop; the launcher issues new ones at every start. */
@@ -53,6 +53,7 @@ export function sidecarSpec(pod: DesiredPod, placement: Placement, context: Side
 	writeSecret(token, issueLocalToken(context.tokenKey, { ns: pod.namespace, sa: pod.serviceAccount, pod: pod.name, exp }));
 	const metadata = join(paths.tokens, `${file}.metadata.json`);
 	writeSecret(metadata, JSON.stringify(nodeMetadata(pod, placement)));
+	const socket = workloadSocket(paths, pod);
 	const common = [
 		"--discovery-address",
 		discoveryAddress,
@@ -62,6 +63,10 @@ export function sidecarSpec(pod: DesiredPod, placement: Placement, context: Side
 		join(paths.root, "root-cert.pem"),
 		"--token-file",
 		token,
+		// Who plugs a CA in there may keep revocation lists beside it, as in the Secret cacerts.
+		"--crl-file",
+		join(paths.ca, "ca-crl.pem"),
+		...(socket === undefined ? [] : ["--workload-socket", socket]),
 	];
 	const node = ["--node-id", nodeId(pod, placement), "--node-metadata", `@${metadata}`];
 	const cluster = `${pod.workload}.${pod.namespace}`;

@@ -18,6 +18,8 @@ export interface StatePaths {
 	readonly tokenKey: string;
 	readonly apiToken: string;
 	readonly tokens: string;
+	/** Unix sockets by which applications get their certificates; for the own user alone. */
+	readonly sockets: string;
 }
 
 /** What a running launcher tells other commands. */
@@ -45,14 +47,24 @@ export function statePaths(directory: string): StatePaths {
 		tokenKey: at("keys/token.key"),
 		apiToken: at("keys/api.token"),
 		tokens: at("keys/tokens"),
+		sockets: at("sockets"),
 	};
 }
 
 export function createState(paths: StatePaths): void {
 	for (const directory of [paths.config, paths.runtime, paths.logs]) mkdirSync(directory, { recursive: true });
-	for (const directory of [paths.ca, join(paths.root, "keys"), paths.tokens]) mkdirSync(directory, { recursive: true, mode: 0o700 });
+	for (const directory of [paths.ca, join(paths.root, "keys"), paths.tokens, paths.sockets]) mkdirSync(directory, { recursive: true, mode: 0o700 });
 	if (!existsSync(paths.tokenKey)) writeSecret(paths.tokenKey, randomBytes(32));
 	if (!existsSync(paths.apiToken)) writeSecret(paths.apiToken, randomBytes(24).toString("base64url"));
+}
+
+// sockaddr_un holds 108 bytes on Linux and 104 on macOS, the final NUL among them.
+const socketPathMax = 103;
+
+/** Where a pod's sidecar serves the SPIFFE Workload API; undefined where the folder is too deep for a Unix socket. */
+export function workloadSocket(paths: StatePaths, pod: { readonly namespace: string; readonly name: string }): string | undefined {
+	const path = join(paths.sockets, `${pod.namespace}.${pod.name}`);
+	return Buffer.byteLength(path) > socketPathMax ? undefined : path;
 }
 
 export function writeSecret(file: string, content: string | Uint8Array): void {

@@ -13,7 +13,7 @@ import { type Offered, offeredPorts, type Placement, placePod, podAddress } from
 import type { PodStatus } from "./pod-status.ts";
 import type { PortAllocator } from "./ports.ts";
 import { type SidecarContext, sidecarSpec } from "./sidecar.ts";
-import { type StatePaths, type StatusFile, writeAtomic } from "./state.ts";
+import { type StatePaths, type StatusFile, writeAtomic, workloadSocket } from "./state.ts";
 import { type DesiredPod, desiredPods } from "./workloads.ts";
 
 /** The pod through which people and their tools on this machine enter the mesh; it has a sidecar and no application. */
@@ -149,7 +149,7 @@ export class Supervisor {
 		const placement = await this.#place(pod, offered);
 		const context = { mesh: paths.root, clock, logger };
 		const specs = pod.containers.map((container) => {
-			const env = containerEnvironment(pod, container, placement, offered);
+			const env = containerEnvironment(pod, container, placement, offered, workloadSocket(paths, pod));
 			const command = [...container.process.command, ...container.args].map((part) => expandVariables(part, env));
 			return {
 				name: `${pod.name}/${container.name}`,

@@ -10,7 +10,7 @@ import { adsServiceDefinition } from "./ads-relay.ts";
 import { type Agent, startAgent } from "./agent.ts";
 import { type AdsCall, type AgentFixture, createAgentFixture } from "./agent-fixture.ts";
 import { decodeAgentArguments } from "./arguments.ts";
-import { secretServiceDefinition } from "./secret-service.ts";
+import { secretServicePaths } from "./secret-service.ts";
 
 type RawStream = ClientDuplexStream<Buffer, Buffer>;
 const raw = (bytes: Buffer): Buffer => bytes;
@@ -182,7 +182,7 @@ describe("the ADS relay", () => {
 describe("the agent", () => {
 	test("serves secrets to subscribers that were there before the certificate, and pushes renewals", async () => {
 		await start();
-		const stream = open("sds.sock", secretServiceDefinition.streamSecrets.path);
+		const stream = open("sds.sock", secretServicePaths.sotw);
 		stream.write(Buffer.from(DiscoveryRequest.encode(DiscoveryRequest.create({ resourceNames: ["default"] })).finish()));
 		const first = DiscoveryResponse.decode(await next(stream));
 		assert.equal(first.resources.length, 1);

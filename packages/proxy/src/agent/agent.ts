@@ -5,12 +5,15 @@ import { Server, ServerCredentials } from "@grpc/grpc-js";
 import type { Clock, Logger } from "@weft/runtime";
 import { transportKind } from "../data/transport/transport.ts";
 import { createGrpcEnvironment } from "../grpc/environment.ts";
+import { type GrpcSocketServer, serveGrpcSocket } from "../grpc/socket-server.ts";
 import { addAdsRelay, relayMessageBytesMax } from "./ads-relay.ts";
+import { followRevocations } from "../main/revocations.ts";
 import type { AgentOptions } from "./arguments.ts";
 import { buildBootstrap, type StaticResources } from "./bootstrap.ts";
 import { type CreateCertificate, createCertificateOverGrpc } from "./certificate-client.ts";
-import { addSecretService } from "./secret-service.ts";
-import { createWorkloadIdentity, type WorkloadIdentity } from "./workload-identity.ts";
+import { openCredentials } from "./credentials.ts";
+import { createSecretService } from "./secret-service.ts";
+import type { WorkloadIdentity } from "./workload-identity.ts";
 
 export interface AgentContext {
 	readonly clock: Clock;
@@ -49,33 +52,41 @@ export async function startAgent(
 	const discoverySocket = join(directory, "xds.sock");
 	const bootstrapPath = join(directory, "envoy-bootstrap.json");
 	const grpc = await createGrpcEnvironment({ transport: transportKind(process.env), clock, random, logger: logger.child("grpc") });
-	const identity = createWorkloadIdentity({
-		createCertificate: createCertificate ?? createCertificateOverGrpc(grpc),
-		caAddress: options.caAddress,
-		rootCert: { file: options.rootCertFile },
-		token: { file: options.tokenFile },
-		serverName: options.serverName,
-		ttlMs: options.secretTtlMs,
+	const revocations = followRevocations(options.crlFile, clock, logger.child("identity"));
+	const credentials = await openCredentials(options.credentials, {
+		authority: {
+			createCertificate: createCertificate ?? createCertificateOverGrpc(grpc),
+			caAddress: options.caAddress,
+			rootCert: { file: options.rootCertFile },
+			token: { file: options.tokenFile },
+			serverName: options.serverName,
+			ttlMs: options.secretTtlMs,
+		},
+		crlPem: revocations.pem,
+		nodeId: options.node.id,
+		environment: grpc,
 		clock,
 		random,
 		logger,
 	});
+	const { identity } = credentials;
 	const stop = new AbortController();
-	const servers = [new Server(), new Server({ "grpc.max_receive_message_length": relayMessageBytesMax, "grpc.max_send_message_length": -1 })];
-	const [secretServer, discoveryServer] = servers;
-	if (secretServer === undefined || discoveryServer === undefined) throw new Error("no servers");
-	const stopPushing = addSecretService(secretServer, identity, logger.child("sds"));
+	const secrets = createSecretService(identity, revocations.pem, logger.child("sds"));
+	let secretServer: GrpcSocketServer | undefined;
+	const discoveryServer = new Server({ "grpc.max_receive_message_length": relayMessageBytesMax, "grpc.max_send_message_length": -1 });
 	const { discoveryAddress, serverName } = options;
 	addAdsRelay(discoveryServer, { discoveryAddress, serverName, identity, identityTimeoutMs, logger: logger.child("xds") });
 	const close = async () => {
 		stop.abort();
-		stopPushing();
-		for (const server of servers) server.forceShutdown();
+		secrets.stop();
+		discoveryServer.forceShutdown();
+		await secretServer?.close();
+		await credentials.close();
 		await rm(directory, { recursive: true, force: true });
 	};
 	try {
-		await bindSocket(secretServer, secretSocket);
 		await bindSocket(discoveryServer, discoverySocket);
+		secretServer = await serveGrpcSocket({ path: secretSocket, access: "own", methods: secrets.methods, logger: logger.child("sds") });
 		const { node, adminPort, delta } = options;
 		const bootstrap = buildBootstrap({ node, secretSocket, discoverySocket, adminPort, delta, ...(resources && { resources }) });
 		await writeFile(bootstrapPath, `${JSON.stringify(bootstrap, null, "\t")}\n`, { mode: 0o600 });
@@ -84,6 +95,11 @@ export async function startAgent(
 		throw error;
 	}
 	void identity.run(stop.signal);
+	const revoke = () => {
+		secrets.refresh();
+		credentials.refresh();
+	};
+	void revocations.run(revoke, stop.signal);
 	return { identity, bootstrapPath, close };
 }
 

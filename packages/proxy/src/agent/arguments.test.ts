@@ -28,6 +28,8 @@ describe("decodeAgentArguments", () => {
 			delta: true,
 			envoyPath: "envoy",
 			stateDirectory: undefined,
+			credentials: {},
+			crlFile: "/var/run/secrets/istio/crl/ca-crl.pem",
 			logLevel: "info",
 			envoyArguments: [],
 		});

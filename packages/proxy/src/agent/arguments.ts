@@ -1,7 +1,9 @@
 import { readFileSync } from "node:fs";
 import { parseArgs } from "node:util";
 import { accepted, type Checked, checkedCall, refused } from "@weft/pki";
+import { revocationsFile } from "../main/revocations.ts";
 import type { NodeIdentity } from "./bootstrap.ts";
+import type { CredentialOptions } from "./credentials.ts";
 
 export const agentUsage = `Usage: weft-proxy agent [flags] -- ENVOY ARGS…
 
@@ -21,6 +23,8 @@ Runs a foreign Envoy as a sidecar of the mesh: obtains its certificate, serves i
   --xds-protocol delta|sotw      default delta
   --envoy PATH                   default $WEFT_ENVOY, else envoy from PATH
   --state-dir DIR                where a directory for sockets and bootstrap is made, and removed at the end (default: the temporary directory)
+  --workload-socket PATH         serves the SPIFFE Workload API and SDS there; where somebody does already, the certificate comes from there
+  --crl-file FILE                revocation lists that peers are held against (default /var/run/secrets/istio/crl/ca-crl.pem, where there is one)
   --log-level LEVEL              of the agent: debug, info, warn, error, none (default info)
 `;
 
@@ -36,6 +40,8 @@ export interface AgentOptions {
 	readonly delta: boolean;
 	readonly envoyPath: string;
 	readonly stateDirectory: string | undefined;
+	readonly credentials: CredentialOptions;
+	readonly crlFile: string;
 	readonly logLevel: AgentLogLevel;
 	readonly envoyArguments: readonly string[];
 }
@@ -59,6 +65,8 @@ const flags = [
 	"xds-protocol",
 	"envoy",
 	"state-dir",
+	"workload-socket",
+	"crl-file",
 	"log-level",
 ] as const;
 type Flags = Partial<Readonly<Record<(typeof flags)[number], string>>>;
@@ -104,6 +112,8 @@ export function decodeAgentArguments(argv: readonly string[], env: Environment):
 		delta: protocol === "delta",
 		envoyPath: values.envoy ?? env["WEFT_ENVOY"] ?? "envoy",
 		stateDirectory: values["state-dir"],
+		crlFile: values["crl-file"] ?? revocationsFile,
+		credentials: values["workload-socket"] === undefined ? {} : { workloadSocket: values["workload-socket"] },
 		logLevel,
 		envoyArguments,
 	});

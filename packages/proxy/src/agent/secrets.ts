@@ -14,7 +14,8 @@ export interface SecretResource {
 /** By name: `default` is the workload's certificate and key, `ROOTCA` what peers must lead to, as Istio's agent names them. */
 export type SecretSet = ReadonlyMap<string, SecretResource>;
 
-export function buildSecrets({ certChainPem, privateKeyPem, rootsPem }: WorkloadCertificate): SecretSet {
+/** @param crlPem revocation lists that peers are held against; "" : none */
+export function buildSecrets({ certChainPem, privateKeyPem, rootsPem }: WorkloadCertificate, crlPem = ""): SecretSet {
 	const inline = (pem: string) => ({ inlineBytes: Buffer.from(pem) });
 	return new Map(
 		[
@@ -22,7 +23,7 @@ export function buildSecrets({ certChainPem, privateKeyPem, rootsPem }: Workload
 				name: "default",
 				tlsCertificate: { certificateChain: inline(certChainPem), privateKey: inline(privateKeyPem) },
 			}),
-			Secret.create({ name: "ROOTCA", validationContext: { trustedCa: inline(rootsPem) } }),
+			Secret.create({ name: "ROOTCA", validationContext: { trustedCa: inline(rootsPem), ...(crlPem !== "" && { crl: inline(crlPem) }) } }),
 		].map((secret) => [secret.name, resourceOf(secret)]),
 	);
 }

@@ -1,4 +1,4 @@
-import { X509Certificate } from "node:crypto";
+import { createPrivateKey, type KeyObject, X509Certificate } from "node:crypto";
 import {
 	accepted,
 	chainLengthMax,
@@ -11,6 +11,7 @@ import {
 	refused,
 	spiffeIdOfCertificate,
 	splitCertificates,
+	type TrustBundle,
 	verifyChain,
 } from "@weft/pki";
 
@@ -32,21 +33,40 @@ export function decodeWorkloadCertificate(response: readonly string[], keys: Key
 	if (rootsText === undefined || response.length < 2) return refused("the answer has no root bundle after its certificates");
 	const bundle = decodeTrustBundle(rootsText);
 	if (!bundle.ok) return bundle;
-	const chainPem = response.slice(0, -1).flatMap(splitCertificates);
+	return checkWorkloadCertificate(response.slice(0, -1).flatMap(splitCertificates), keys.privateKey, bundle.value, nowMs);
+}
+
+/** What another gives as PEM: a mounted file, an SDS server. */
+export interface GivenCertificate {
+	/** Leaf first. */
+	readonly certChainPem: string;
+	readonly privateKeyPem: string;
+	readonly rootsPem: string;
+}
+
+/** Holds a certificate against the key and the roots that come with it: nothing is served of what does not belong together. */
+export function decodeGivenCertificate({ certChainPem, privateKeyPem, rootsPem }: GivenCertificate, nowMs: number): Checked<WorkloadCertificate> {
+	const bundle = decodeTrustBundle(rootsPem);
+	if (!bundle.ok) return bundle;
+	const key = checkedCall("unreadable private key", () => createPrivateKey(privateKeyPem));
+	return key.ok ? checkWorkloadCertificate(splitCertificates(certChainPem), key.value, bundle.value, nowMs) : key;
+}
+
+function checkWorkloadCertificate(chainPem: readonly string[], privateKey: KeyObject, bundle: TrustBundle, nowMs: number): Checked<WorkloadCertificate> {
 	if (chainPem.length > chainLengthMax) return refused(`the answer has ${chainPem.length} certificates: at most ${chainLengthMax} are accepted`);
 	const chain = checkedCall("unreadable certificate", () => chainPem.map((pem) => new X509Certificate(pem)));
 	if (!chain.ok) return chain;
 	const [leaf] = chain.value;
 	if (leaf === undefined) return refused("the answer has no certificate");
-	if (!leaf.checkPrivateKey(keys.privateKey)) return refused("the certificate is not for our key");
-	const verified = verifyChain({ chain: chain.value, roots: bundle.value.roots, nowMs });
+	if (!leaf.checkPrivateKey(privateKey)) return refused("the certificate is not for our key");
+	const verified = verifyChain({ chain: chain.value, roots: bundle.roots, nowMs });
 	if (!verified.ok) return verified;
 	const identity = spiffeIdOfCertificate(leaf);
 	if (!identity.ok) return identity;
 	return accepted({
 		certChainPem: chainPem.join(""),
-		privateKeyPem: encodePrivateKey(keys.privateKey),
-		rootsPem: bundle.value.pem,
+		privateKeyPem: encodePrivateKey(privateKey),
+		rootsPem: bundle.pem,
 		expiresAtMs: Math.min(...chain.value.map((certificate) => certificate.validToDate.getTime())),
 		spiffeId: formatSpiffeId(identity.value),
 	});

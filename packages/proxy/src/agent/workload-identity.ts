@@ -1,4 +1,5 @@
 import type { X509Certificate } from "node:crypto";
+import { join } from "node:path";
 import {
 	accepted,
 	buildCsr,
@@ -14,6 +15,7 @@ import {
 } from "@weft/pki";
 import { type Clock, createBackoff, type Logger } from "@weft/runtime";
 import { controlPlaneServerName, type CreateCertificate } from "./certificate-client.ts";
+import { certificateFileNames } from "./output-certificates.ts";
 import { readTextSource, type TextSource } from "./text-source.ts";
 import { decodeWorkloadCertificate, type WorkloadCertificate } from "./workload-certificate.ts";
 
@@ -23,6 +25,8 @@ export interface WorkloadIdentityOptions {
 	/** Roots that the authority's own certificate must lead to, PEM. */
 	readonly rootCert: TextSource;
 	readonly token: TextSource;
+	/** PROV_CERT: a directory with a certificate that is shown for the first one of ours; then no token is needed. */
+	readonly provisionedDirectory?: string;
 	readonly clock: Clock;
 	/** Uniform in [0, 1). */
 	readonly random: () => number;
@@ -191,10 +195,11 @@ class CurrentIdentity implements WorkloadIdentity {
 		const held = this.current;
 		// Roots learnt from the authority count beside the configured ones, or a rotated root would lock us out.
 		const rootsPem = (await readTextSource(this.#options.rootCert)) + (held === undefined ? "" : `\n${held.rootsPem}`);
-		const token = (await readTextSource(this.#options.token)).trim();
+		const provisioned = held === undefined ? await this.#readProvisioned() : undefined;
+		const token = await this.#readToken(provisioned !== undefined);
 		const keys = await generateKeys(keyAlgorithm);
 		const csrPem = buildCsr({ keys, uris: held === undefined ? [] : [held.spiffeId] });
-		const call = { rootsPem, csrPem, ttlMs, timeoutMs, signal, clusterId, serverName, address: caAddress, client: held };
+		const call = { rootsPem, csrPem, ttlMs, timeoutMs, signal, clusterId, serverName, address: caAddress, client: held ?? provisioned };
 		const response = await createCertificate({ ...call, bearerToken: token === "" ? undefined : token });
 		const decoded = decodeWorkloadCertificate(response, keys, clock.nowMs());
 		if (!decoded.ok) throw new Error(`certificate authority ${caAddress}: ${decoded.reason}`);
@@ -208,6 +213,34 @@ class CurrentIdentity implements WorkloadIdentity {
 		logger.info("workload certificate obtained", { spiffeId, expires, renewal: new Date(this.#plan.dueMs).toISOString() });
 		this.#publish(certificate);
 		return certificate;
+	}
+
+	async #readToken(isOptional: boolean): Promise<string> {
+		try {
+			return (await readTextSource(this.#options.token)).trim();
+		} catch (error) {
+			if (isOptional) return "";
+			throw error;
+		}
+	}
+
+	/** Undefined: there is none that could be shown; an expired one would only break the handshake. */
+	async #readProvisioned(): Promise<{ readonly certChainPem: string; readonly privateKeyPem: string } | undefined> {
+		const { provisionedDirectory: directory, clock, logger } = this.#options;
+		if (directory === undefined) return undefined;
+		const file = (name: string) => readTextSource({ file: join(directory, name) });
+		try {
+			const certChainPem = await file(certificateFileNames.certChain);
+			const privateKeyPem = await file(certificateFileNames.privateKey);
+			const chain = decodeChain(certChainPem);
+			if (!chain.ok) throw new Error(chain.reason);
+			const leaf = chain.value[0];
+			if (leaf !== undefined && leaf.validToDate.getTime() <= clock.nowMs()) throw new Error(`expired at ${leaf.validTo}`);
+			return { certChainPem, privateKeyPem };
+		} catch (error) {
+			logger.warn("provisioned certificate is not shown (PROV_CERT)", { directory, error });
+			return undefined;
+		}
 	}
 
 	#publish(certificate: WorkloadCertificate | undefined): void {
@@ -227,8 +260,8 @@ function leadsTo(chainPem: string, roots: readonly X509Certificate[], nowMs: num
 	return chain.ok && verifyChain({ chain: chain.value, roots, nowMs }).ok;
 }
 
-/** Without repeats; both are bundles that have been read before. */
-function unionOf(a: string, b: string): string {
+/** Both bundles (PEM that has been read before) as one, without repeats. */
+export function unionOf(a: string, b: string): string {
 	const union = decodeTrustBundle(`${a}\n${b}`);
 	return union.ok ? union.value.pem : a;
 }

@@ -5,6 +5,7 @@ const prefixBytes = 5;
 /** Puts the messages of one call together: flag, length, payload (grpc/doc/PROTOCOL-HTTP2.md, "Length-Prefixed-Message"). */
 export class MessageReader {
 	readonly #bytesMax: number;
+	readonly #peer: "server" | "client";
 	readonly #prefix: Buffer = Buffer.allocUnsafeSlow(prefixBytes);
 	#prefixLength = 0;
 	#message: Buffer | undefined;
@@ -12,9 +13,10 @@ export class MessageReader {
 	/** Whole ones that nobody has taken yet. */
 	readonly #ready: Buffer[] = [];
 
-	/** `bytesMax`: of one message. */
-	constructor(bytesMax: number) {
+	/** `bytesMax`: of one message; `peer`: whose messages they are, for the words of a refusal. */
+	constructor(bytesMax: number, peer: "server" | "client" = "server") {
 		this.#bytesMax = bytesMax;
+		this.#peer = peer;
 	}
 
 	get isWithinMessage(): boolean {
@@ -50,11 +52,11 @@ export class MessageReader {
 
 	#begin(): GrpcStatus | undefined {
 		const flag = this.#prefix[0] as number;
-		if (flag === 1) return grpcStatus(grpcCode.unimplemented, "the server sent a compressed message, which was not offered");
-		if (flag !== 0) return grpcStatus(grpcCode.internal, `the server sent a message with the flag ${flag}`);
+		if (flag === 1) return grpcStatus(grpcCode.unimplemented, `the ${this.#peer} sent a compressed message, which was not offered`);
+		if (flag !== 0) return grpcStatus(grpcCode.internal, `the ${this.#peer} sent a message with the flag ${flag}`);
 		const length = this.#prefix.readUInt32BE(1);
 		if (length > this.#bytesMax) {
-			return grpcStatus(grpcCode.resourceExhausted, `the server sent a message of ${length} bytes, at most ${this.#bytesMax} are taken`);
+			return grpcStatus(grpcCode.resourceExhausted, `the ${this.#peer} sent a message of ${length} bytes, at most ${this.#bytesMax} are taken`);
 		}
 		// The system gives the pages as they fill, so a length that is not kept costs next to nothing.
 		this.#message = Buffer.allocUnsafeSlow(length);

@@ -7,6 +7,7 @@ export const grpcCode = {
 	ok: 0,
 	cancelled: 1,
 	unknown: 2,
+	invalidArgument: 3,
 	deadlineExceeded: 4,
 	permissionDenied: 7,
 	resourceExhausted: 8,

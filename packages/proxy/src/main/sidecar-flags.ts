@@ -1,8 +1,10 @@
 import { readFileSync } from "node:fs";
 import { parseArgs } from "node:util";
 import { durationMs } from "../agent/arguments.ts";
+import type { CredentialOptions } from "../agent/credentials.ts";
 import type { PodOptions } from "../pod/pod-options.ts";
 import { logLevelOf } from "./flags.ts";
+import { revocationsFile } from "./revocations.ts";
 
 export interface SidecarFlags {
 	/** host:port of the control plane. */
@@ -11,6 +13,10 @@ export interface SidecarFlags {
 	readonly caAddress: string;
 	readonly rootCertFile: string;
 	readonly tokenFile: string | undefined;
+	/** Where the certificate comes from, and who gets it beside the proxy. */
+	readonly credentials: CredentialOptions;
+	/** Revocation lists that peers are held against, where there is such a file. */
+	readonly crlFile: string;
 	/** The name that the control plane's certificate carries. */
 	readonly serverName: string | undefined;
 	/** The name that the authority's certificate carries; undefined: the same. */
@@ -40,6 +46,8 @@ const names = {
 	"ca-address": { type: "string" },
 	"root-cert": { type: "string" },
 	"token-file": { type: "string" },
+	"workload-socket": { type: "string" },
+	"crl-file": { type: "string" },
 	"server-name": { type: "string" },
 	"node-id": { type: "string" },
 	"node-cluster": { type: "string" },
@@ -59,6 +67,8 @@ export const sidecarHelp = `weft-proxy sidecar: serve what a control plane says,
   --ca-address HOST:PORT         certificate authority (default: the discovery address)
   --root-cert FILE               roots that both must lead to
   --token-file FILE              what this workload shows to the authority for its first certificate
+  --workload-socket PATH         serve the SPIFFE Workload API and SDS there; where somebody does already, the certificate comes from there
+  --crl-file FILE                revocation lists that peers are held against (default ${revocationsFile})
   --server-name NAME             name in their certificate (default istiod.istio-system.svc)
   --node-id ID                   e.g. sidecar~10.0.0.1~web-1.default~default.svc.cluster.local
   --node-cluster NAME            e.g. web.default
@@ -109,6 +119,8 @@ function readFlags(text: (name: keyof typeof names) => string | undefined, secre
 		caAddress: text("ca-address") ?? discoveryAddress,
 		rootCertFile: needed("root-cert"),
 		tokenFile: text("token-file"),
+		credentials: { workloadSocket: text("workload-socket") },
+		crlFile: text("crl-file") ?? revocationsFile,
 		serverName: text("server-name"),
 		caServerName: undefined,
 		nodeId: needed("node-id"),

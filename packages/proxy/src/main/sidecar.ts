@@ -3,8 +3,8 @@ import { join } from "node:path";
 import { createLogger, type Logger, systemClock } from "@weft/runtime";
 import type { ConfigSource } from "@weft/xds/generated/envoy/config/core/v3/config_source.ts";
 import { controlPlaneServerName, createCertificateOverGrpc } from "../agent/certificate-client.ts";
+import { openCredentials } from "../agent/credentials.ts";
 import type { WorkloadCertificate } from "../agent/workload-certificate.ts";
-import { createWorkloadIdentity } from "../agent/workload-identity.ts";
 import { type BootstrapConfig, decodeBootstrap } from "../config/bootstrap/decode-bootstrap.ts";
 import { type DecodeEnvironment, registerImplemented } from "../config/decode/index.ts";
 import type { Secret } from "../config/runtime-config.ts";
@@ -16,7 +16,7 @@ import { drainInPod } from "../pod/pod-drain.ts";
 import type { PodOptions } from "../pod/pod-options.ts";
 import { createPodServices, type PodProxy } from "../pod/pod-services.ts";
 import { drainUntilIdle, superviseServer } from "./lifetime.ts";
-import { followRevocations, revocationsFile } from "./revocations.ts";
+import { followRevocations } from "./revocations.ts";
 import { type Server, startServer } from "./server.ts";
 import { buildSidecarBootstrap, controlPlaneSecret, rootsSecret, workloadSecret } from "./sidecar-bootstrap.ts";
 import { parseSidecarFlags, type SidecarFlags, sidecarHelp } from "./sidecar-flags.ts";
@@ -72,17 +72,25 @@ async function serve(flags: SidecarFlags, variables: NodeJS.ProcessEnv, logger: 
 	const grpc = await createGrpcEnvironment({ ...common, transport: transportKind(process.env), logger: logger.child("grpc") });
 	const createCertificate = createCertificateOverGrpc(grpc);
 	const pod = flags.pod && createPodServices(flags.pod, createCertificate, systemClock, logger.child("status"));
-	const identity = createWorkloadIdentity({
+	const revocations = followRevocations(flags.crlFile, systemClock, logger.child("identity"));
+	const credentials = await openCredentials(flags.credentials, {
 		...common,
-		createCertificate: pod?.createCertificate ?? createCertificate,
-		caAddress: flags.caAddress,
-		rootCert: { file: flags.rootCertFile },
-		token: flags.tokenFile === undefined ? { text: "" } : { file: flags.tokenFile },
+		authority: {
+			createCertificate: pod?.createCertificate ?? createCertificate,
+			caAddress: flags.caAddress,
+			rootCert: { file: flags.rootCertFile },
+			token: flags.tokenFile === undefined ? { text: "" } : { file: flags.tokenFile },
+			serverName: flags.caServerName ?? serverName,
+			ttlMs: flags.secretTtlMs,
+			clusterId: clusterIdOf(flags),
+		},
+		crlPem: revocations.pem,
+		nodeId: flags.nodeId,
+		environment: grpc,
 		logger: logger.child("identity"),
-		serverName: flags.caServerName ?? serverName,
-		...(flags.secretTtlMs === undefined ? {} : { ttlMs: flags.secretTtlMs }),
-		...clusterIdOf(flags),
 	});
+	abort.signal.addEventListener("abort", () => void credentials.close(), { once: true });
+	const { identity } = credentials;
 	await pod?.start(identity);
 	void pod?.quit.then(stop);
 	const running = identity.run(abort.signal);
@@ -98,7 +106,6 @@ async function serve(flags: SidecarFlags, variables: NodeJS.ProcessEnv, logger: 
 	process.off("SIGTERM", stop);
 	process.off("SIGINT", stop);
 	isStarting = false;
-	const revocations = followRevocations(revocationsFile, systemClock, logger.child("identity"));
 	let applied: Promise<void> = Promise.resolve();
 	const quit = Promise.withResolvers<"now" | "drain">();
 	void pod?.quit.then(quit.resolve);
@@ -122,7 +129,10 @@ async function serve(flags: SidecarFlags, variables: NodeJS.ProcessEnv, logger: 
 	const leave = identity.subscribe((certificate) => {
 		applied = setIdentity(server, certificate, flags.rootCertFile, revocations.pem());
 	});
-	const revoke = () => void setIdentity(server, identity.current, flags.rootCertFile, revocations.pem());
+	const revoke = () => {
+		void setIdentity(server, identity.current, flags.rootCertFile, revocations.pem());
+		credentials.refresh();
+	};
 	void revocations.run(revoke, abort.signal);
 	announce(flags, server, logger);
 	const drain = flags.pod === undefined ? drainUntilIdle(flags.drainTimeSeconds * 1000) : drainInPod(flags.pod, systemClock);
@@ -143,9 +153,9 @@ function podProxy({ drainGradually, metrics, state }: Server, { drain, isSidecar
 	};
 }
 
-function clusterIdOf({ nodeMetadata }: SidecarFlags): { readonly clusterId?: string } {
+function clusterIdOf({ nodeMetadata }: SidecarFlags): string | undefined {
 	const id = nodeMetadata["CLUSTER_ID"];
-	return typeof id === "string" ? { clusterId: id } : {};
+	return typeof id === "string" ? id : undefined;
 }
 
 function decodeSidecar(flags: SidecarFlags, serverName: string, environment: DecodeEnvironment): BootstrapConfig {

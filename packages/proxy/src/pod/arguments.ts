@@ -77,7 +77,7 @@ export const podHelp = `weft-proxy proxy: serve inside a pod, configured by what
 
 Reads POD_NAME, POD_NAMESPACE, INSTANCE_IP, SERVICE_ACCOUNT, PROXY_CONFIG, CA_ADDR, PILOT_CERT_PROVIDER, ISTIO_CPU_LIMIT,
 ISTIO_META_*, ISTIO_METAJSON_*, ISTIO_KUBE_APP_PROBERS, ISTIO_PROMETHEUS_ANNOTATIONS, EXIT_ON_ZERO_ACTIVE_CONNECTIONS,
-MINIMUM_DRAIN_DURATION, SECRET_TTL; /etc/istio/pod/{labels,annotations}, /var/run/secrets/{istio,tokens}.
+MINIMUM_DRAIN_DURATION, SECRET_TTL, OUTPUT_CERTS, PROV_CERT, FILE_MOUNTED_CERTS, WORKLOAD_IDENTITY_SOCKET_FILE; /etc/istio/pod/{labels,annotations}, /var/run/secrets/{istio,tokens}.
 `;
 
 export function parsePodArguments(args: readonly string[]): ParsedPodArguments {

@@ -30,6 +30,7 @@ interface World {
 	readonly files?: Readonly<Record<string, string>>;
 	readonly addresses?: readonly string[];
 	readonly cpus?: number;
+	readonly directories?: readonly string[];
 }
 
 function argumentsOf(args: readonly string[]): PodArguments {
@@ -38,12 +39,20 @@ function argumentsOf(args: readonly string[]): PodArguments {
 	return parsed.arguments;
 }
 
-function read({ args = ["sidecar", "--domain", "shop.svc.cluster.local"], env = {}, files: more = {}, addresses = ["10.1.2.3"], cpus = 8 }: World) {
+function read({
+	args = ["sidecar", "--domain", "shop.svc.cluster.local"],
+	env = {},
+	files: more = {},
+	addresses = ["10.1.2.3"],
+	cpus = 8,
+	directories = [],
+}: World) {
 	const mounted = { ...files, ...more };
 	const sources: PodSources = {
 		env: { ...injected, ...env },
 		readFile: (path) => mounted[path],
 		pathOf: (path) => `/${path}`,
+		isDirectory: (path) => directories.includes(path),
 		addresses: () => addresses,
 		cpus: () => cpus,
 	};
@@ -171,6 +180,72 @@ describe("an injected pod's environment", () => {
 			"these fields of ProxyConfig have no effect here: binaryPath, statsdUdpAddress",
 			"ISTIO_METAJSON_LABELS is not a JSON object and is left out",
 		]);
+	});
+});
+
+describe("where a pod's certificate comes from", () => {
+	const uds = "/var/run/secrets/workload-spiffe-uds";
+	const pem = { "cert-chain.pem": "c", "key.pem": "k", "root-cert.pem": "r" };
+	const mountedIn = (directory: string, names = Object.keys(pem)) => Object.fromEntries(names.map((name) => [`${directory}/${name}`, "pem"]));
+	const filesOf = (directory: string) => ({
+		certChain: `/${directory}/cert-chain.pem`,
+		privateKey: `/${directory}/key.pem`,
+		rootCert: `/${directory}/root-cert.pem`,
+	});
+
+	it("from the authority, and on to applications where the volume is mounted", () => {
+		assert.deepEqual(flagsOf({}).credentials, {});
+		assert.deepEqual(flagsOf({ directories: [uds] }).credentials, { workloadSocket: `${uds}/socket` });
+	});
+
+	it("from the platform's files, before those in /etc/certs", () => {
+		const both = { ...mountedIn(podFiles.workloadCredentials), ...mountedIn(podFiles.mountedCertificates) };
+		assert.deepEqual(flagsOf({ files: both }).credentials, { mounted: filesOf(podFiles.workloadCredentials) });
+		assert.deepEqual(flagsOf({ files: mountedIn(podFiles.mountedCertificates) }).credentials, { mounted: filesOf("etc/certs") });
+	});
+
+	it("not from files that are not all there, which is told", () => {
+		const result = read({ files: mountedIn(podFiles.mountedCertificates, ["root-cert.pem"]) });
+		assert.ok("flags" in result);
+		assert.deepEqual(result.flags.credentials, {});
+		assert.deepEqual(result.warnings, ["/etc/certs has no cert-chain.pem, key.pem: the certificates there are not used"]);
+	});
+
+	it("OUTPUT_CERTS and PROV_CERT, as on a virtual machine", () => {
+		const flags = flagsOf({ env: { OUTPUT_CERTS: "/etc/certs", PROV_CERT: "/etc/certs" }, files: mountedIn(podFiles.mountedCertificates) });
+		assert.deepEqual(flags.credentials, { outputDirectory: "/etc/certs", provisionedDirectory: "/etc/certs" });
+		assert.equal(flags.rootCertFile, "/etc/certs/root-cert.pem");
+	});
+
+	it("FILE_MOUNTED_CERTS, by the names in the node's metadata", () => {
+		const named = {
+			ISTIO_META_TLS_CLIENT_CERT_CHAIN: "/tls/tls.crt",
+			ISTIO_META_TLS_CLIENT_KEY: "/tls/tls.key",
+			ISTIO_META_TLS_CLIENT_ROOT_CERT: "/tls/ca.crt",
+		};
+		const flags = flagsOf({ env: { FILE_MOUNTED_CERTS: "true", ...named, ISTIO_META_TLS_SERVER_KEY: "/tls/tls.key" } });
+		assert.deepEqual(flags.credentials, { mounted: { certChain: "/tls/tls.crt", privateKey: "/tls/tls.key", rootCert: "/tls/ca.crt" } });
+		assert.equal(flags.rootCertFile, "/tls/ca.crt");
+		assert.deepEqual(flagsOf({ env: { FILE_MOUNTED_CERTS: "true" } }).credentials, { mounted: filesOf("etc/certs") });
+	});
+
+	it("refuses what cannot be", () => {
+		const errors = (env: Readonly<Record<string, string>>) => {
+			const result = read({ env });
+			return "errors" in result ? result.errors : [];
+		};
+		assert.deepEqual(errors({ FILE_MOUNTED_CERTS: "true", PROV_CERT: "/p" }), ["PROV_CERT and FILE_MOUNTED_CERTS exclude each other"]);
+		assert.deepEqual(errors({ FILE_MOUNTED_CERTS: "true", ISTIO_META_TLS_SERVER_KEY: "/other" }), [
+			"FILE_MOUNTED_CERTS: ISTIO_META_TLS_SERVER_KEY /other and ISTIO_META_TLS_CLIENT_KEY /etc/certs/key.pem: one certificate for both sides is supported",
+		]);
+		assert.deepEqual(errors({ WORKLOAD_IDENTITY_SOCKET_FILE: "../x" }), [
+			"WORKLOAD_IDENTITY_SOCKET_FILE: a file name in /var/run/secrets/workload-spiffe-uds is wanted, got ../x",
+		]);
+	});
+
+	it("WORKLOAD_IDENTITY_SOCKET_FILE names a socket that has to be there", () => {
+		const flags = flagsOf({ env: { WORKLOAD_IDENTITY_SOCKET_FILE: "spire.sock" }, directories: [uds] });
+		assert.deepEqual(flags.credentials, { workloadSocket: `${uds}/spire.sock`, needsForeignSocket: true });
 	});
 });
 

@@ -1,11 +1,13 @@
 import { networkInterfaces } from "node:os";
 import { defaultConcurrency } from "../main/concurrency.ts";
 import { istioVersion } from "../config/version.ts";
+import { revocationsFile } from "../main/revocations.ts";
 import type { SidecarFlags } from "../main/sidecar-flags.ts";
 import { durationMs } from "../agent/arguments.ts";
 import type { PodArguments } from "./arguments.ts";
 import { buildNodeMetadata, labelsOf } from "./node-metadata.ts";
-import { parseDownwardApi, podFile, podFiles, readPodFile } from "./pod-files.ts";
+import { readPodCredentials } from "./pod-credentials.ts";
+import { isDirectory, parseDownwardApi, podFile, podFiles, readPodFile } from "./pod-files.ts";
 import { decodeProbers } from "./probers.ts";
 import { type PodOptions, podPorts } from "./pod-options.ts";
 import { type ProxyConfig, parseDurationMs, readProxyConfig } from "./proxy-config.ts";
@@ -19,6 +21,7 @@ export interface PodSources {
 	/** Text of a file of the pod's volumes; undefined: not mounted. */
 	readonly readFile: (path: string) => string | undefined;
 	readonly pathOf: (path: string) => string;
+	readonly isDirectory: (path: string) => boolean;
 	readonly addresses: () => readonly string[];
 	readonly cpus: () => number;
 }
@@ -26,7 +29,14 @@ export interface PodSources {
 export type PodFlags = { readonly flags: SidecarFlags; readonly warnings: readonly string[] } | { readonly errors: readonly string[] };
 
 export function systemSources(env: Environment): PodSources {
-	return { env, readFile: (path) => readPodFile(path), pathOf: (path) => podFile(path), addresses: localAddresses, cpus: () => defaultConcurrency() };
+	return {
+		env,
+		readFile: (path) => readPodFile(path),
+		pathOf: (path) => podFile(path),
+		isDirectory,
+		addresses: localAddresses,
+		cpus: () => defaultConcurrency(),
+	};
 }
 
 /** Of every interface but loopback; link-local ones tell pods nothing. */
@@ -67,8 +77,7 @@ export function readPodEnvironment(args: PodArguments, sources: PodSources): Pod
 	const effective = labelsOf({ env, labels }, []);
 	const ttl = durationMs(env["SECRET_TTL"]);
 	if (!ttl.ok) errors.push(`SECRET_TTL ${ttl.reason}`);
-	if (readFile(podFiles.secretSocket) !== undefined)
-		warnings.push(`${podFiles.secretSocket} is there: certificates from an SDS socket are not implemented, the certificate authority is asked`);
+	const { credentials, rootCertFile } = readPodCredentials(sources, metadata, errors, warnings);
 	if (errors.length > 0) return { errors };
 	const namespace = env["POD_NAMESPACE"] ?? "";
 	const { discoveryAddress } = config.value;
@@ -79,7 +88,9 @@ export function readPodEnvironment(args: PodArguments, sources: PodSources): Pod
 		flags: {
 			discoveryAddress,
 			caAddress,
-			rootCertFile: rootCertOf(sources),
+			rootCertFile: rootCertOf(sources, rootCertFile),
+			credentials,
+			crlFile: revocationsFile,
 			tokenFile: sources.pathOf(env["JWT_POLICY"] === "first-party-jwt" ? podFiles.serviceAccountToken : podFiles.token),
 			serverName: serverNameOf(discoveryAddress),
 			caServerName: serverNameOf(caAddress),
@@ -114,8 +125,8 @@ function serverNameOf(address: string): string | undefined {
 	return host === "localhost" || /^[\d.]+$/.test(host) || host.includes(":") ? undefined : host;
 }
 
-function rootCertOf({ env, pathOf }: PodSources): string {
-	const given = env["XDS_ROOT_CA"] || env["CA_ROOT_CA"];
+function rootCertOf({ env, pathOf }: PodSources, credentialRoot: string | undefined): string {
+	const given = env["XDS_ROOT_CA"] || env["CA_ROOT_CA"] || credentialRoot;
 	if (given) return given;
 	return pathOf(env["PILOT_CERT_PROVIDER"] === "kubernetes" ? podFiles.kubernetesRootCert : podFiles.rootCert);
 }

@@ -61,12 +61,14 @@ export async function runEnvoyInPod(flags: SidecarFlags, pod: PodOptions, envoyP
 }
 
 function agentOptions(flags: SidecarFlags, envoyPath: string): AgentOptions {
-	const { caAddress, discoveryAddress, drainTimeSeconds, locality, logLevel, rootCertFile, tokenFile } = flags;
+	const { caAddress, credentials, crlFile, discoveryAddress, drainTimeSeconds, locality, logLevel, rootCertFile, tokenFile } = flags;
 	const drain = ["--drain-time-s", String(Math.max(1, drainTimeSeconds)), "--drain-strategy", "immediate"];
 	return {
 		discoveryAddress,
 		caAddress,
 		rootCertFile,
+		credentials,
+		crlFile,
 		tokenFile: tokenFile ?? "",
 		secretTtlMs: flags.secretTtlMs,
 		serverName: flags.serverName,

@@ -1,4 +1,4 @@
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 
 /** Where the injected volumes are mounted. Istio's agent looks below its working directory, which is `/` in a pod. */
@@ -11,13 +11,22 @@ export const podFiles = {
 	serviceAccountToken: "var/run/secrets/kubernetes.io/serviceaccount/token",
 	/** Empty, and writable. */
 	proxyDirectory: "etc/istio/proxy",
+	/** SDS and the Workload API: of another where one answers, else ours. */
 	secretSocket: "var/run/secrets/workload-spiffe-uds/socket",
+	/** Certificates that the platform mounts. */
+	workloadCredentials: "var/run/secrets/workload-spiffe-credentials",
+	/** Certificates that the user mounts. */
+	mountedCertificates: "etc/certs",
 } as const;
 
 /** Below the working directory where the file is there, else from the root. */
 export function podFile(path: string, directory = process.cwd()): string {
 	const below = join(directory, path);
 	return existsSync(below) ? below : join("/", path);
+}
+
+export function isDirectory(path: string): boolean {
+	return statSync(path, { throwIfNoEntry: false })?.isDirectory() === true;
 }
 
 export function readPodFile(path: string, directory?: string): string | undefined {
