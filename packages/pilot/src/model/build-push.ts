@@ -2,6 +2,7 @@ import type { ConfigObject, Kind, MeshConfig } from "@weft/api";
 import { byAge, compareText, createdMsOf } from "./age.ts";
 import { buildDestinationRuleIndex } from "./destination-rules.ts";
 import { buildEndpointIndex, type ServiceEndpoints } from "./endpoint-index.ts";
+import { registeredLabels } from "./entry-registration.ts";
 import { type CompiledGatewayApi, compileGatewayApi } from "./gateway-api/compile.ts";
 import { type HeldVirtualServices, holdVirtualServices } from "./held-virtual-services.ts";
 import { type CompiledIngress, compileIngress } from "./ingress.ts";
@@ -51,6 +52,7 @@ interface Stages {
 	readonly networks: Reuse<Networks | undefined>;
 	readonly pods: Reuse<Workload>;
 	readonly places: Reuse<NodePlaces>;
+	readonly registered: Reuse<WorkloadIndex["registeredLabels"]>;
 	readonly workloads: Reuse<WorkloadIndex>;
 	readonly entryServices: Reuse<readonly Service[]>;
 	readonly endpoints: Reuse<ServiceEndpoints>;
@@ -78,6 +80,7 @@ function createStages(): Stages {
 		networks: createReuse(),
 		pods: createReuse(),
 		places: createReuse(),
+		registered: createReuse(),
 		workloads: createReuse(),
 		entryServices: createReuse(),
 		endpoints: createReuse(),
@@ -103,7 +106,8 @@ const stagesOf = new WeakMap<PushSnapshot, Stages>();
 /** The mesh as one immutable view. With the previous snapshot at hand, everything that did not change keeps its identity. */
 export function buildPush({ snapshot, meshConfig: userConfig, clusterId, jwks = noJwks }: PushInput, previous?: PushSnapshot): PushSnapshot {
 	const stages = (previous && stagesOf.get(previous)) ?? createStages();
-	for (const step of [stages.lists, stages.shared, stages.mesh, stages.pods, stages.workloads, stages.entryServices, stages.virtualServices]) step.advance();
+	for (const step of [stages.lists, stages.shared, stages.mesh, stages.pods, stages.registered, stages.workloads, stages.entryServices, stages.virtualServices])
+		step.advance();
 	const discovered = discoveredNamespaces(userConfig.discoverySelectors ?? [], snapshot.all("Namespace"));
 	const all: All = (kind) => stable(stages, `all ${kind}`, inNamespaces(snapshot.all(kind), discovered));
 	const { mesh, meshConfig } = buildMesh(all, userConfig, clusterId, stages);
@@ -168,7 +172,13 @@ function buildRegistry(all: All, mesh: Mesh, stages: Stages): Pick<PushSnapshot,
 	const slices = all("EndpointSlice");
 	const endpoints = all("Endpoints");
 	const workloadEntries = all("WorkloadEntry");
-	const workloads = stages.workloads.get("workloads", [pods, places], () => buildWorkloadIndex(pods, places));
+	const registered = stages.registered.getAlike(
+		"registered",
+		[workloadEntries],
+		() => JSON.stringify([...registeredLabels(workloadEntries)]),
+		() => registeredLabels(workloadEntries),
+	);
+	const workloads = stages.workloads.get("workloads", [pods, places, registered], () => buildWorkloadIndex(pods, places, registered));
 	const built = buildServices(all("Service"), entries, mesh, stages);
 	const services = stable(stages, "services", built.services);
 	const index = stages.endpointIndex.get("endpoints", [services, entries, slices, endpoints, workloadEntries, workloads], () => {
