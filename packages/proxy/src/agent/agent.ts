@@ -5,7 +5,7 @@ import { Server, ServerCredentials } from "@grpc/grpc-js";
 import type { Clock, Logger } from "@weft/runtime";
 import { transportKind } from "../data/transport/transport.ts";
 import { createGrpcEnvironment } from "../grpc/environment.ts";
-import { addAdsRelay, relayMessageBytesMax } from "./ads-relay.ts";
+import { type AdsRelay, addAdsRelay, relayMessageBytesMax } from "./ads-relay.ts";
 import type { AgentOptions } from "./arguments.ts";
 import { buildBootstrap, type StaticResources } from "./bootstrap.ts";
 import { type CreateCertificate, createCertificateOverGrpc } from "./certificate-client.ts";
@@ -25,7 +25,7 @@ export interface AgentContext {
 	readonly resources?: StaticResources;
 }
 
-export interface Agent {
+export interface Agent extends AdsRelay {
 	readonly identity: WorkloadIdentity;
 	/** The generated Envoy bootstrap. */
 	readonly bootstrapPath: string;
@@ -66,7 +66,7 @@ export async function startAgent(
 	if (secretServer === undefined || discoveryServer === undefined) throw new Error("no servers");
 	const stopPushing = addSecretService(secretServer, identity, logger.child("sds"));
 	const { discoveryAddress, serverName } = options;
-	addAdsRelay(discoveryServer, { discoveryAddress, serverName, identity, identityTimeoutMs, logger: logger.child("xds") });
+	const { reportHealth } = addAdsRelay(discoveryServer, { discoveryAddress, serverName, identity, identityTimeoutMs, logger: logger.child("xds") });
 	const close = async () => {
 		stop.abort();
 		stopPushing();
@@ -84,7 +84,7 @@ export async function startAgent(
 		throw error;
 	}
 	void identity.run(stop.signal);
-	return { identity, bootstrapPath, close };
+	return { identity, bootstrapPath, reportHealth, close };
 }
 
 async function bindSocket(server: Server, path: string): Promise<void> {

@@ -9,6 +9,7 @@ import { parseDownwardApi, podFile, podFiles, readPodFile } from "./pod-files.ts
 import { decodeProbers } from "./probers.ts";
 import { type PodOptions, podPorts } from "./pod-options.ts";
 import { type ProxyConfig, parseDurationMs, readProxyConfig } from "./proxy-config.ts";
+import { decodeReadinessProbe } from "./readiness-probe.ts";
 import { decodeScrapeConfig } from "./scrape-config.ts";
 
 type Environment = Readonly<Record<string, string | undefined>>;
@@ -65,6 +66,8 @@ export function readPodEnvironment(args: PodArguments, sources: PodSources): Pod
 		warnings,
 	);
 	const effective = labelsOf({ env, labels }, []);
+	const probe = decodeReadinessProbe(config.value.raw["readinessProbe"]);
+	errors.push(...probe.errors);
 	const ttl = durationMs(env["SECRET_TTL"]);
 	if (!ttl.ok) errors.push(`SECRET_TTL ${ttl.reason}`);
 	if (readFile(podFiles.secretSocket) !== undefined)
@@ -93,6 +96,7 @@ export function readPodEnvironment(args: PodArguments, sources: PodSources): Pod
 			drainTimeSeconds: Math.ceil(config.value.terminationDrainMs / 1000),
 			secretTtlMs: ttl.ok ? ttl.value : undefined,
 			logLevel: args.proxyLogLevel,
+			readinessProbe: probe.value,
 			pod: { ...pod, dns: metadata["DNS_CAPTURE"] === "true" && pod.isSidecar ? { namespace, domain } : undefined },
 		},
 	};
