@@ -21,7 +21,10 @@ export {
 	type WorkloadEntries,
 	type WorkloadEntry,
 } from "./registration/workload-entries.ts";
-export { entryAnnotations, type EntryCondition } from "./model/entry-registration.ts";
+export { type DecodedInstance, decodeInstance, type InstanceRequest } from "./registration/instance-request.ts";
+export { createRegistrations, type Refusal as RegistrationRefusal, type Registered, type Registrations } from "./registration/registrations.ts";
+export { type RegisteredWorkload, registeredWorkloads } from "./registration/registered-workloads.ts";
+export { conditionsOf, entryAnnotations, type EntryCondition } from "./model/entry-registration.ts";
 export { computedStatus } from "./model/computed-status.ts";
 export { buildPush, type PushInput } from "./model/build-push.ts";
 export { objectChecks } from "./model/object-checks.ts";

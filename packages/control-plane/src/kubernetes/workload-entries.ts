@@ -1,5 +1,5 @@
 import { hasStatus, type KubeClient, resourceOf } from "@weft/kube";
-import { entryAnnotations, EntryChangedError, type EntryRef, type WorkloadEntries } from "@weft/pilot";
+import { conditionsOf, entryAnnotations, EntryChangedError, type EntryRef, type WorkloadEntries } from "@weft/pilot";
 
 const fieldManager = "weft-registration";
 
@@ -21,7 +21,7 @@ export function createKubernetesEntries(client: KubeClient, signal: AbortSignal)
 			const object = await client.get(type, namespace, name, signal);
 			if (!object) return undefined;
 			const { annotations = {}, resourceVersion = "" } = object.metadata;
-			return { annotations, spec: object["spec"] ?? {}, revision: resourceVersion };
+			return { annotations, spec: object["spec"] ?? {}, conditions: conditionsOf({ status: object["status"] }), revision: resourceVersion };
 		},
 		async create({ metadata, spec }) {
 			const { name, namespace, labels, annotations, ownerReferences } = metadata;

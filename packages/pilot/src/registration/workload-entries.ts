@@ -1,6 +1,6 @@
 import type { ConfigObject, WorkloadEntrySpec } from "@weft/api";
 import type { Store } from "@weft/galley";
-import type { EntryCondition } from "../model/entry-registration.ts";
+import { conditionsOf, type EntryCondition } from "../model/entry-registration.ts";
 
 export type WorkloadEntry = ConfigObject<"WorkloadEntry">;
 
@@ -13,6 +13,7 @@ export interface EntryRef {
 export interface StoredEntry {
 	readonly annotations: Readonly<Record<string, string>>;
 	readonly spec: WorkloadEntrySpec;
+	readonly conditions: readonly Partial<EntryCondition>[];
 	/** Names this very state. */
 	readonly revision: string;
 }
@@ -64,7 +65,9 @@ export function createStoreEntries(store: Store): WorkloadEntries {
 	return {
 		async read(ref) {
 			const found = kept.get(keyOf(ref));
-			return found && { annotations: found.entry.metadata.annotations, spec: found.entry.spec, revision: found.revision };
+			if (!found) return undefined;
+			const { entry, revision } = found;
+			return { annotations: entry.metadata.annotations, spec: entry.spec, conditions: conditionsOf(entry), revision };
 		},
 		async create(entry) {
 			if (kept.has(keyOf(entry.metadata))) return false;
