@@ -1,13 +1,13 @@
 import { mkdirSync } from "node:fs";
 import type { Diagnostic } from "@weft/api";
 import { createStore, type Store, watchDirectory } from "@weft/galley";
-import { createDiscovery, type Discovery, objectChecks } from "@weft/pilot";
+import { createAutoRegistration, createDiscovery, createStoreEntries, type Discovery, objectChecks } from "@weft/pilot";
 import { collectDefaultMetrics, Registry } from "prom-client";
 import { startGrpcServers } from "./grpc-servers.ts";
 import { startHttpServer } from "./http-server.ts";
 import { createJwksTransport } from "./jwks-transport.ts";
 import { createLocalIdentity } from "./local-identity.ts";
-import { type ControlPlaneOptions, debounceOf } from "./options.ts";
+import { type ControlPlaneOptions, debounceOf, workloadGraceMsDefault } from "./options.ts";
 import { createDebugAnswers } from "./xds-debug.ts";
 
 export interface ControlPlane {
@@ -43,8 +43,19 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
 	const secure = options.secure && (await createLocalIdentity(options.secure, options));
 	const trust = secure && { trustRoots: secure.roots.list };
 	const common = { store, meshConfig, clusterId, clock, registry, signal };
+	const autoRegistration = createAutoRegistration({
+		entries: createStoreEntries(store),
+		groupOf: (namespace, name) => store.snapshot().get("WorkloadGroup", namespace, name),
+		instance: "weft",
+		graceMs: options.workloadGraceMs ?? workloadGraceMsDefault,
+		clock,
+		logger: logger.child("registration"),
+		registry,
+		signal,
+	});
 	const discovery = createDiscovery({
 		...common,
+		registration: autoRegistration,
 		logger: logger.child("ads"),
 		jwksTransport: createJwksTransport("machine"),
 		...trust,

@@ -5,6 +5,9 @@ import type { Clock, Logger } from "@weft/runtime";
 /** `host:port`; port 0 takes a free one. */
 export type BindAddress = string;
 
+/** istiod's. */
+export const workloadGraceMsDefault = 10_000;
+
 export interface ControlPlaneOptions {
 	/** A directory of YAML that is watched. */
 	readonly files: string;
@@ -18,6 +21,8 @@ export interface ControlPlaneOptions {
 	readonly apiToken: string | undefined;
 	/** Where the API writes, below `files`. */
 	readonly apiDirectory: string | undefined;
+	/** How long the entry of a registered workload that went away is kept; undefined: 10 s. */
+	readonly workloadGraceMs?: number | undefined;
 	/** Undefined: 100 ms and 10 s. */
 	readonly debounceQuietMs: number | undefined;
 	readonly debounceCapMs: number | undefined;

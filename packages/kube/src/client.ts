@@ -33,6 +33,10 @@ export interface WriteOptions {
 	readonly signal?: AbortSignal;
 }
 
+export interface PatchOptions extends WriteOptions {
+	readonly subresource?: "status";
+}
+
 export interface AccessQuestion {
 	readonly user: string;
 	readonly groups: readonly string[];
@@ -54,8 +58,9 @@ export interface KubeClient {
 	replace(type: ResourceType, namespace: string, object: KubeObject, options?: WriteOptions): Promise<KubeObject>;
 	/** Server-side apply. https://kubernetes.io/docs/reference/using-api/server-side-apply/ */
 	apply(type: ResourceType, namespace: string, object: KubeObject, options: ApplyOptions): Promise<KubeObject>;
-	patch(type: ResourceType, namespace: string, name: string, patchType: PatchType, patch: unknown, options?: WriteOptions): Promise<KubeObject>;
-	remove(type: ResourceType, namespace: string, name: string, options?: WriteOptions): Promise<void>;
+	patch(type: ResourceType, namespace: string, name: string, patchType: PatchType, patch: unknown, options?: PatchOptions): Promise<KubeObject>;
+	/** With a resource version: Conflict (409) unless it is the present one. */
+	remove(type: ResourceType, namespace: string, name: string, options?: WriteOptions & { readonly resourceVersion?: string }): Promise<void>;
 	/** SubjectAccessReview: may this user do that? */
 	mayAccess(question: AccessQuestion, signal?: AbortSignal): Promise<boolean>;
 	/** The API server's version, such as `v1.34.4`. */
@@ -115,9 +120,12 @@ export function createKubeClient(transport: KubeTransport): KubeClient {
 				body: JSON.stringify(typed(type, object)),
 				...(signal && { signal }),
 			}),
-		patch: (type, namespace, name, patchType, patch, options) => write("PATCH", pathOf(type, namespace, name), patch, options, contentTypes[patchType]),
+		patch: (type, namespace, name, patchType, patch, options) =>
+			write("PATCH", pathOf(type, namespace, name, options?.subresource), patch, options, contentTypes[patchType]),
 		async remove(type, namespace, name, options) {
-			await write("DELETE", pathOf(type, namespace, name), undefined, options);
+			const { resourceVersion } = options ?? {};
+			const body = resourceVersion === undefined ? undefined : { apiVersion: "v1", kind: "DeleteOptions", preconditions: { resourceVersion } };
+			await write("DELETE", pathOf(type, namespace, name), body, options);
 		},
 		async mayAccess({ user, groups, verb, resource, namespace, name }, signal) {
 			const resourceAttributes = { verb, group: resource.group, resource: resource.plural, namespace, ...(name !== undefined && { name }) };

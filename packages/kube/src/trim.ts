@@ -11,6 +11,7 @@ const ignoredAnnotations: ReadonlySet<string> = new Set([
 	"deployment.kubernetes.io/revision",
 	"volumes.kubernetes.io/controller-managed-attach-detach",
 	"node.alpha.kubernetes.io/ttl",
+	"weft.dev/heartbeat-at",
 ]);
 
 /**

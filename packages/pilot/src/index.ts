@@ -11,6 +11,20 @@ export {
 	type PolicyAncestorStatus,
 	type RouteParentStatus,
 } from "./model/gateway-api/status.ts";
+export { type AutoRegistration, type AutoRegistrationOptions, createAutoRegistration } from "./registration/auto-registration.ts";
+export {
+	createStoreEntries,
+	EntryChangedError,
+	type EntryRef,
+	registrationSource,
+	type StoredEntry,
+	type WorkloadEntries,
+	type WorkloadEntry,
+} from "./registration/workload-entries.ts";
+export { type DecodedInstance, decodeInstance, type InstanceRequest } from "./registration/instance-request.ts";
+export { createRegistrations, type Refusal as RegistrationRefusal, type Registered, type Registrations } from "./registration/registrations.ts";
+export { type RegisteredWorkload, registeredWorkloads } from "./registration/registered-workloads.ts";
+export { conditionsOf, entryAnnotations, type EntryCondition } from "./model/entry-registration.ts";
 export { computedStatus } from "./model/computed-status.ts";
 export { buildPush, type PushInput } from "./model/build-push.ts";
 export { objectChecks } from "./model/object-checks.ts";

@@ -4,4 +4,4 @@ export { mergeAny, mergeMessages, type MergeOptions } from "./merge.ts";
 export type { MessageFns } from "./message.ts";
 export { enumName, enumValues, type FieldSchema, type MessageSchema, messageSchema } from "./schema.ts";
 export { validateConstraints } from "./validate.ts";
-export { typeUrls, type XdsType, xdsTypeOf } from "./type-urls.ts";
+export { healthTypeUrl, typeUrls, type XdsType, xdsTypeOf } from "./type-urls.ts";

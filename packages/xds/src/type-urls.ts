@@ -14,6 +14,12 @@ export const typeUrls = {
 	pcds: "type.googleapis.com/istio.mesh.v1alpha1.ProxyConfig",
 } as const;
 
+/**
+ * Istio's own, from a proxy to the control plane: the workload's health. A request with `error_detail` says that it is unhealthy
+ * and why, one without that it is healthy; there is no answer.
+ */
+export const healthTypeUrl = "type.googleapis.com/istio.v1.HealthInformation";
+
 export type XdsType = keyof typeof typeUrls;
 
 const byUrl = new Map<string, XdsType>(Object.entries(typeUrls).map(([type, url]) => [url, type as XdsType]));

@@ -42,6 +42,7 @@ export async function controlPlaneCommand(flags: ControlPlaneFlags): Promise<voi
 		apiToken: flags.apiTokenFile === undefined ? undefined : readFileSync(flags.apiTokenFile, "utf8").trim(),
 		apiDirectory: flags.apiDir,
 		// Istio's own variables.
+		workloadGraceMs: durationOf("PILOT_WORKLOAD_ENTRY_GRACE_PERIOD", process.env["PILOT_WORKLOAD_ENTRY_GRACE_PERIOD"]),
 		debounceQuietMs: durationOf("PILOT_DEBOUNCE_AFTER", process.env["PILOT_DEBOUNCE_AFTER"]),
 		debounceCapMs: durationOf("PILOT_DEBOUNCE_MAX", process.env["PILOT_DEBOUNCE_MAX"]),
 		clock: systemClock,

@@ -2,7 +2,7 @@ import { createServer } from "node:http";
 import { authenticate } from "@weft/citadel";
 import { createStore } from "@weft/galley";
 import type { KubeClient } from "@weft/kube";
-import { createDiscovery } from "@weft/pilot";
+import { createAutoRegistration, createDiscovery } from "@weft/pilot";
 import type { Clock, Logger } from "@weft/runtime";
 import { collectDefaultMetrics, Registry } from "prom-client";
 import { type SecureServing, startGrpcServers } from "../grpc-servers.ts";
@@ -19,10 +19,12 @@ import { createDebugAnswers } from "../xds-debug.ts";
 import { createKubernetesIdentity } from "./identity.ts";
 import { watchMeshConfig } from "./mesh-config.ts";
 import { type KubernetesOptions, revisioned } from "./options.ts";
+import { runRegistrationSweep } from "./registration.ts";
 import { handOutRevocations, handOutRoots, runRootCertificates } from "./root-certificates.ts";
 import { createSecretAccess } from "./secret-access.ts";
 import { startKubernetesSource } from "./source.ts";
 import { runStatus } from "./status-writer.ts";
+import { createKubernetesEntries } from "./workload-entries.ts";
 
 export interface KubernetesContext {
 	readonly options: KubernetesOptions;
@@ -74,7 +76,17 @@ export async function startKubernetesControlPlane(context: KubernetesContext): P
 	const secure = await createKubernetesIdentity({ ...options, ...common, trustDomain });
 	const { authority, identity, roots } = secure;
 
+	const autoRegistration = createAutoRegistration({
+		entries: createKubernetesEntries(client, signal),
+		groupOf: (ns, name) => store.snapshot().get("WorkloadGroup", ns, name),
+		instance: podName,
+		graceMs: options.workloadGraceMs,
+		...common,
+		logger: logger.child("registration"),
+		registry,
+	});
 	const discovery = createDiscovery({
+		registration: autoRegistration,
 		store,
 		meshConfig: mesh.current,
 		clusterId,
@@ -119,6 +131,7 @@ export async function startKubernetesControlPlane(context: KubernetesContext): P
 	const rootsWritten =
 		authority &&
 		runRootCertificates({ ...common, logger: logger.child("citadel"), store, namespace, podName, texts: [handOutRoots(roots), handOutRevocations(authority)] });
+	const registrations = runRegistrationSweep({ ...common, logger: logger.child("registration"), store, autoRegistration, namespace, podName });
 	const status = runStatus({ ...common, logger: logger.child("status"), store, discovery, namespace, podName });
 
 	const http = await startHttpServer({
@@ -148,7 +161,7 @@ export async function startKubernetesControlPlane(context: KubernetesContext): P
 		webhookAddress: webhooks.address,
 		httpAddress: http.address,
 		readyAddress: ready.address,
-		closed: Promise.all([ready.closed, webhooks.closed, bundles.done, rootsWritten, status, httpClosed]).then(() => client.transport.close()),
+		closed: Promise.all([ready.closed, webhooks.closed, bundles.done, rootsWritten, registrations, status, httpClosed]).then(() => client.transport.close()),
 	};
 }
 

@@ -2,6 +2,7 @@ import { existsSync } from "node:fs";
 import { parseDurationMs } from "@weft/api";
 import { decodeJwtRule, type JwtRule } from "@weft/citadel";
 import { type KeyAlgorithm, keyAlgorithms } from "@weft/pki";
+import { workloadGraceMsDefault } from "../options.ts";
 import { type KubernetesOptions, revisioned, tokenAudience } from "./options.ts";
 
 /** Flags of `discovery`, as pilot-discovery has them. */
@@ -32,6 +33,8 @@ const unsupported: Readonly<Record<string, { readonly harmless: readonly string[
 	PILOT_CERT_PROVIDER: { harmless: ["", "istiod"], what: "a server certificate of another provider than istiod" },
 	SHARED_MESH_CONFIG: { harmless: [""], what: "a second mesh config" },
 	CA_TRUSTED_NODE_ACCOUNTS: { harmless: [""], what: "impersonation by node proxies" },
+	PILOT_ENABLE_WORKLOAD_ENTRY_AUTOREGISTRATION: { harmless: ["", "true"], what: "a control plane that registers no workloads" },
+	PILOT_ENABLE_WORKLOAD_ENTRY_HEALTHCHECKS: { harmless: ["", "true"], what: "a control plane that ignores the health of workloads" },
 	PILOT_SCOPE_GATEWAY_TO_NAMESPACE: { harmless: ["", "false"], what: "gateways scoped to their namespace" },
 };
 
@@ -74,6 +77,7 @@ export function readKubernetesOptions(flags: DiscoveryFlags, environment: Enviro
 		https: everywhere(flags.httpsAddr, "--httpsAddr"),
 		readyHttp: everywhere(flags.httpAddr, "--httpAddr"),
 		monitoring: everywhere(flags.monitoringAddr, "--monitoringAddr"),
+		workloadGraceMs: durationOf(environment, "PILOT_WORKLOAD_ENTRY_GRACE_PERIOD") ?? workloadGraceMsDefault,
 		debounceQuietMs: durationOf(environment, "PILOT_DEBOUNCE_AFTER"),
 		debounceCapMs: durationOf(environment, "PILOT_DEBOUNCE_MAX"),
 	};

@@ -51,6 +51,8 @@ export interface KubernetesOptions {
 	readonly readyHttp: BindAddress;
 	/** `/metrics`, `/version`, `/debug`, `/ready`. */
 	readonly monitoring: BindAddress;
+	/** PILOT_WORKLOAD_ENTRY_GRACE_PERIOD: how long the entry of a registered workload that went away is kept. */
+	readonly workloadGraceMs: number;
 	readonly debounceQuietMs: number | undefined;
 	readonly debounceCapMs: number | undefined;
 }

@@ -3,7 +3,7 @@ import { type KubeClient, type KubeObject, resourceOf } from "@weft/kube";
 import { type FakeApiServer, startFakeApiServer } from "@weft/kube/testing";
 import { buildCsr, generateKeys } from "@weft/pki";
 import { createLogger, systemClock } from "@weft/runtime";
-import { typeUrls } from "@weft/xds";
+import { healthTypeUrl, typeUrls } from "@weft/xds";
 import { DiscoveryRequest, DiscoveryResponse } from "@weft/xds/generated/envoy/service/discovery/v3/discovery.ts";
 import { IstioCertificateRequest, IstioCertificateResponse } from "@weft/xds/generated/istio/v1/auth/ca.ts";
 import { type KubernetesControlPlane, startKubernetesControlPlane } from "./control-plane.ts";
@@ -144,9 +144,13 @@ export interface AdsQuestion {
 	/** Default CDS. */
 	readonly typeUrl?: string;
 	readonly names?: readonly string[];
+	/** Beside what is said of the pod. */
+	readonly metadata?: Readonly<Record<string, unknown>>;
 }
 
 export interface AdsStream {
+	/** That the workload is healthy, or why not, as Istio's agent says it. */
+	health(problem: string | undefined): void;
 	/** The answers so far. */
 	readonly responses: readonly DiscoveryResponse[];
 	/** How the stream ended, if it has. */
@@ -180,9 +184,16 @@ export function openAds(controlPlane: TestControlPlane, question: AdsQuestion): 
 		CLUSTER_ID: "Kubernetes",
 		ISTIO_VERSION: "1.30.3",
 		INSTANCE_IPS: "10.0.0.1",
+		...question.metadata,
 	};
 	stream.write({ node: { id: `sidecar~10.0.0.1~${pod}.${namespace}~${namespace}.svc.cluster.local`, metadata }, typeUrl, resourceNames: names });
-	return { responses, failure: () => failure, close: () => client.close() };
+	const health = (problem: string | undefined) =>
+		void stream.write({ typeUrl: healthTypeUrl, ...(problem !== undefined && { errorDetail: { code: 500, message: problem } }) });
+	const close = () => {
+		stream.cancel();
+		client.close();
+	};
+	return { responses, failure: () => failure, health, close };
 }
 
 export const service = (name: string): KubeObject => ({

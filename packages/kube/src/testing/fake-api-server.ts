@@ -182,7 +182,7 @@ class Fake implements FakeApiServer {
 		if (this.forbidden.has(plural)) return failure(response, 403, "Forbidden", `${plural} is forbidden`);
 		if (request.method === "GET" && name === undefined && url.searchParams.get("watch") === "true") return this.#watch(collection, namespace, url, response);
 		if (request.method === "GET" && name === undefined) return this.#list(collection, namespace, url, response);
-		const body = request.method === "GET" || request.method === "DELETE" ? {} : (JSON.parse(await text(request)) as Json);
+		const body = request.method === "GET" ? {} : (JSON.parse((await text(request)) || "{}") as Json);
 		if (request.method === "POST") return this.#create(collection, plural, namespace, body, url, response);
 		const present = this.#objects.get(key(collection, namespace, name ?? ""));
 		if (request.method === "PATCH" && request.headers["content-type"] === "application/apply-patch+yaml")
@@ -191,17 +191,25 @@ class Fake implements FakeApiServer {
 		switch (request.method) {
 			case "GET":
 				return json(response, 200, present);
-			case "DELETE":
+			case "DELETE": {
+				const expected = (body["preconditions"] as { readonly resourceVersion?: string } | undefined)?.resourceVersion;
+				if (expected !== undefined && expected !== present.metadata.resourceVersion)
+					return failure(response, 409, "Conflict", `${plural} "${name}" has changed`);
 				this.#delete(collection, namespace, name ?? "");
 				return json(response, 200, { kind: "Status", status: "Success" });
+			}
 			case "PUT": {
 				const expected = (body["metadata"] as KubeObject["metadata"] | undefined)?.resourceVersion;
 				if (expected !== undefined && expected !== present.metadata.resourceVersion)
 					return failure(response, 409, "Conflict", `${plural} "${name}" has changed`);
 				return this.#write(collection, namespace, body, 200, url, response);
 			}
-			default:
+			default: {
+				const expected = (body["metadata"] as Partial<KubeObject["metadata"]> | undefined)?.resourceVersion;
+				if (expected !== undefined && expected !== present.metadata.resourceVersion)
+					return failure(response, 409, "Conflict", `${plural} "${name}" has changed`);
 				return this.#write(collection, namespace, merge(present, body), 200, url, response);
+			}
 		}
 	}
 

@@ -1,32 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { Clock } from "@weft/runtime";
+import { manualClock } from "../test-clock.ts";
 import { createDebounce } from "./debounce.ts";
-
-/** A clock that moves only when told, and wakes sleepers on its way. */
-function manualClock(): Clock & { advance(ms: number): Promise<void> } {
-	let now = 0;
-	const sleepers: { at: number; wake: () => void }[] = [];
-	const settle = () => new Promise<void>((resolve) => setImmediate(resolve));
-	return {
-		nowMs: () => now,
-		monotonicMs: () => now,
-		sleep: (ms) => new Promise((wake) => void sleepers.push({ at: now + ms, wake })),
-		async advance(ms) {
-			const until = now + ms;
-			for (;;) {
-				await settle();
-				const next = sleepers.sort((a, b) => a.at - b.at)[0];
-				if (!next || next.at > until) break;
-				sleepers.shift();
-				now = Math.max(now, next.at);
-				next.wake();
-			}
-			now = until;
-			await settle();
-		},
-	};
-}
 
 function harness(run?: () => Promise<void>) {
 	const clock = manualClock();

@@ -9,6 +9,7 @@ import { noJwks } from "../model/jwks.ts";
 import type { ProxyNode } from "../model/proxy-node.ts";
 import type { PushSnapshot } from "../model/push.ts";
 import { stats } from "../translator/encode.ts";
+import type { AutoRegistration } from "../registration/auto-registration.ts";
 import { buildPush, decodeNode, resourceView } from "../translator/translator.ts";
 import { createDebounce } from "./debounce.ts";
 import { createJwksFetcher, type JwksFetcher, type JwksTransport } from "./jwks-fetcher.ts";
@@ -33,6 +34,8 @@ export interface DiscoveryOptions {
 	readonly jwksTransport?: JwksTransport;
 	/** Default: a proxy may have the Secrets of its own namespace. */
 	readonly secretAccess?: SecretAccess;
+	/** Keeps WorkloadEntries of proxies that ask for it; without it none is made. */
+	readonly registration?: Pick<AutoRegistration, "connected" | "disconnected" | "health">;
 }
 
 /** Whether a service account may read the Secrets of its namespace. */
@@ -138,19 +141,33 @@ export function createDiscovery(options: DiscoveryOptions): Discovery {
 	jwks?.update(push);
 	options.signal.addEventListener("abort", stop, { once: true });
 
+	const { registration } = options;
+	/** Clients whose stream ended, perhaps before they were registered. */
+	const gone = new WeakSet<XdsClient>();
+	const welcome = (client: XdsClient) => {
+		sync.add(client);
+		metrics.connected.set(sync.clients.size);
+		logger.info("proxy connected", { proxy: client.node.id, peer: client.peer.address });
+		publish(client);
+	};
 	const delegate: AdsDelegate = {
 		connected(client) {
 			checkIdentity(client);
-			sync.add(client);
-			metrics.connected.set(sync.clients.size);
-			logger.info("proxy connected", { proxy: client.node.id, peer: client.peer.address });
-			publish(client);
+			const registered = registration?.connected(client);
+			if (registered === undefined) return welcome(client);
+			return registered.then(() => {
+				if (!gone.has(client)) welcome(client);
+			});
 		},
 		disconnected(client) {
+			gone.add(client);
+			registration?.disconnected(client);
+			if (!sync.clients.has(client)) return;
 			sync.delete(client);
 			metrics.connected.set(sync.clients.size);
 			logger.info("proxy disconnected", { proxy: client.node.id });
 		},
+		health: (client, problem) => registration?.health(client, problem),
 		sent(_client, type, _resources, bytes) {
 			metrics.pushes.inc({ type });
 			metrics.configBytes.observe({ type }, bytes);

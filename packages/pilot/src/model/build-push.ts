@@ -3,6 +3,7 @@ import { byAge, createdMsOf, oldestFirst } from "./age.ts";
 import { createServiceDecoder } from "./decode-services.ts";
 import { buildDestinationRuleIndex } from "./destination-rules.ts";
 import { buildEndpointIndex, type ServiceEndpoints } from "./endpoint-index.ts";
+import { registeredLabels } from "./entry-registration.ts";
 import { type CompiledGatewayApi, compileGatewayApi } from "./gateway-api/compile.ts";
 import { type HeldVirtualServices, holdVirtualServices } from "./held-virtual-services.ts";
 import { type CompiledIngress, compileIngress } from "./ingress.ts";
@@ -50,6 +51,7 @@ interface Stages {
 	readonly networks: Reuse<Networks | undefined>;
 	readonly pods: Reuse<Workload>;
 	readonly places: Reuse<NodePlaces>;
+	readonly registered: Reuse<WorkloadIndex["registeredLabels"]>;
 	readonly workloads: Reuse<WorkloadIndex>;
 	readonly decodeServices: ReturnType<typeof createServiceDecoder>;
 	readonly servicesByHost: Reuse<ReadonlyMap<string, readonly Service[]>>;
@@ -81,6 +83,7 @@ function createStages(): Stages {
 		networks: createReuse(),
 		pods: createReuse(),
 		places: createReuse(),
+		registered: createReuse(),
 		workloads: createReuse(),
 		decodeServices: createServiceDecoder(),
 		servicesByHost: createReuse(),
@@ -107,7 +110,7 @@ const stagesOf = new WeakMap<PushSnapshot, Stages>();
 /** The mesh as one immutable view. With the previous snapshot at hand, everything that did not change keeps its identity. */
 export function buildPush({ snapshot, meshConfig: userConfig, clusterId, jwks = noJwks }: PushInput, previous?: PushSnapshot): PushSnapshot {
 	const stages = (previous && stagesOf.get(previous)) ?? createStages();
-	for (const step of [stages.lists, stages.shared, stages.mesh, stages.pods, stages.workloads, stages.virtualServices]) step.advance();
+	for (const step of [stages.lists, stages.shared, stages.mesh, stages.pods, stages.registered, stages.workloads, stages.virtualServices]) step.advance();
 	const discovered = discoveredNamespaces(userConfig.discoverySelectors ?? [], snapshot.all("Namespace"));
 	const all: All = (kind) => stable(stages, `all ${kind}`, inNamespaces(snapshot.all(kind), discovered));
 	const { mesh, meshConfig } = buildMesh(all, userConfig, clusterId, stages);
@@ -174,7 +177,13 @@ function buildRegistry(all: All, mesh: Mesh, stages: Stages, lastEndpoints: Endp
 	const slices = all("EndpointSlice");
 	const endpoints = all("Endpoints");
 	const workloadEntries = all("WorkloadEntry");
-	const workloads = stages.workloads.get("workloads", [pods, places], () => buildWorkloadIndex(pods, places));
+	const registered = stages.registered.getAlike(
+		"registered",
+		[workloadEntries],
+		() => JSON.stringify([...registeredLabels(workloadEntries)]),
+		() => registeredLabels(workloadEntries),
+	);
+	const workloads = stages.workloads.get("workloads", [pods, places, registered], () => buildWorkloadIndex(pods, places, registered));
 	const { services, entryOf } = stages.decodeServices(all("Service"), entries, mesh);
 	const index = stages.endpointIndex.get("endpoints", [services, entries, slices, endpoints, workloadEntries, workloads], () =>
 		buildEndpointIndex({ services, entries, entryOf, slices, endpoints, workloadEntries, places, workloads }, stages.endpoints, lastEndpoints),

@@ -1,5 +1,6 @@
 import type { ConfigObject } from "@weft/api";
-import { addEntryEndpoints, type EntryEndpoints, entryEndpoint } from "./entry-endpoints.ts";
+import { addEntryEndpoints, type EntryEndpoints, workloadEntryEndpoint } from "./entry-endpoints.ts";
+import { entryLabels } from "./entry-registration.ts";
 import { addEndpointsObject, addSliceEndpoints, podsBehind, serviceNameLabel } from "./kubernetes-endpoints.ts";
 import { isEmpty, labelsMatch } from "./labels.ts";
 import type { EndpointIndex, Workload, WorkloadIndex } from "./push.ts";
@@ -61,7 +62,7 @@ export function buildEndpointIndex(inputs: EndpointInputs, reuse: Reuse<ServiceE
 	for (const key of touched ?? []) known.delete(key);
 
 	const selectedEntries = (namespace: string, selector: Readonly<Record<string, string>> | undefined) =>
-		isEmpty(selector) ? [] : (entries.get(namespace) ?? []).filter(({ metadata, spec }) => labelsMatch(selector, { ...metadata.labels, ...spec.labels }));
+		isEmpty(selector) ? [] : (entries.get(namespace) ?? []).filter((entry) => labelsMatch(selector, entryLabels(entry)));
 
 	function kubernetesSource(service: Service): Source {
 		const name = `${service.namespace}/${service.name}`;
@@ -72,7 +73,7 @@ export function buildEndpointIndex(inputs: EndpointInputs, reuse: Reuse<ServiceE
 		return {
 			inputs: [service, inputs.places, legacy, ...own, ...pods, ...joined, ...(legacy ? [inputs.workloads] : [])],
 			add(sink) {
-				for (const port of service.ports) for (const entry of joined) sink.add(joinedEndpoint(entry, port));
+				for (const port of service.ports) for (const entry of joined) sink.add(workloadEntryEndpoint(entry, port));
 				if (legacy) addEndpointsObject(service, legacy, inputs.workloads, sink);
 				else addSliceEndpoints(service, own, inputs.workloads, sink);
 			},
@@ -159,10 +160,6 @@ interface Source {
 
 /** Kubernetes and ServiceEntry endpoints of one host in one namespace are one set, whoever declared the service. */
 const keyOf = (service: Service): string => `${service.hostname} ${service.namespace}`;
-
-function joinedEndpoint({ metadata, spec }: ConfigObject<"WorkloadEntry">, port: Service["ports"][number]): Endpoint {
-	return entryEndpoint({ ...spec, labels: { ...metadata.labels, ...spec.labels } }, metadata.name, metadata.namespace, port);
-}
 
 function collect(sources: readonly Source[]): ServiceEndpoints {
 	const byPort = new Map<string, Endpoint[]>();

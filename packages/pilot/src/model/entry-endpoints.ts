@@ -1,4 +1,5 @@
 import type { ConfigObject, WorkloadEntrySpec } from "@weft/api";
+import { entryHealth, entryLabels } from "./entry-registration.ts";
 import { isWildcard } from "./hosts.ts";
 import type { EndpointSink } from "./kubernetes-endpoints.ts";
 import { podEndpoint } from "./kubernetes-endpoints.ts";
@@ -23,8 +24,7 @@ export function addEntryEndpoints({ entry, service, workloadEntries, pods }: Ent
 	const { name, namespace } = entry.metadata;
 	for (const port of service.ports) {
 		for (const [index, endpoint] of inline.entries()) sink.add(entryEndpoint(endpoint, `${name}-${index}`, namespace, port));
-		for (const { metadata, spec } of workloadEntries)
-			sink.add(entryEndpoint({ ...spec, labels: { ...metadata.labels, ...spec.labels } }, metadata.name, namespace, port));
+		for (const selected of workloadEntries) sink.add(workloadEntryEndpoint(selected, port));
 		for (const pod of pods) addPod(pod, port, workloads, sink);
 		if (inline.length === 0 && entry.spec.workloadSelector === undefined && isDns(service) && !isWildcard(service.hostname)) {
 			sink.add(entryEndpoint({ address: service.hostname }, name, namespace, port));
@@ -34,7 +34,13 @@ export function addEntryEndpoints({ entry, service, workloadEntries, pods }: Ent
 
 const isDns = ({ resolution }: Service): boolean => resolution === "DNS" || resolution === "DNSRoundRobin";
 
-/** A WorkloadEntry (or an inline endpoint) behind one port. `ports` of the entry, then targetPort, then the port itself. */
+/** A WorkloadEntry behind one port, with what is known of its health. */
+export function workloadEntryEndpoint(object: ConfigObject<"WorkloadEntry">, port: ServicePort): Endpoint {
+	const { name, namespace } = object.metadata;
+	return { ...entryEndpoint({ ...object.spec, labels: entryLabels(object) }, name, namespace, port), health: entryHealth(object) };
+}
+
+/** An inline endpoint, or the spec of a WorkloadEntry, behind one port. `ports` of the entry, then targetPort, then the port itself. */
 export function entryEndpoint(spec: WorkloadEntrySpec, name: string, namespace: string, port: ServicePort): Endpoint {
 	const labels = spec.labels ?? {};
 	const target = typeof port.targetPort === "number" && port.targetPort !== 0 ? port.targetPort : port.port;

@@ -1,3 +1,4 @@
+import { registeredEntryName } from "./entry-registration.ts";
 import type { LocalBinding, ProxyNode } from "./proxy-node.ts";
 import type { PushSnapshot } from "./push.ts";
 import type { Locality } from "./service.ts";
@@ -34,14 +35,17 @@ export function decodeNode(node: XdsNode, push: PushSnapshot): ProxyNode {
 	const name = dot < 0 ? fullName : fullName.slice(0, dot);
 	const namespace = text(metadata["NAMESPACE"]) || (dot < 0 ? "" : fullName.slice(dot + 1));
 	const pod = push.workloads.podByName.get(`${namespace}/${name}`);
-	const labels = pod?.labels ?? stringRecord(metadata["LABELS"]);
+	const ips = addresses(metadata["INSTANCE_IPS"], ip);
+	const entryName = pod === undefined ? registeredEntryName(metadata, ips) : undefined;
+	const registered = entryName === undefined ? undefined : push.workloads.registeredLabels.get(`${namespace}/${entryName}`);
+	const labels = pod?.labels ?? registered ?? stringRecord(metadata["LABELS"]);
 	const nodeName = text(metadata["NODE_NAME"]) || (pod?.nodeName ?? "");
 	return {
 		id: node.id,
 		cluster: node.cluster ?? "",
 		kind,
 		ip,
-		ips: addresses(metadata["INSTANCE_IPS"], ip),
+		ips,
 		name,
 		namespace,
 		dnsDomain,

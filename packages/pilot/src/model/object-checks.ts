@@ -3,7 +3,7 @@ import { diagnosticAt, type ObjectCheck } from "@weft/galley";
 import { compileEnvoyFilter } from "./envoy-filters.ts";
 
 /** What Pilot has to say about an object when it is admitted: parts that it will leave out. */
-export const objectChecks: readonly ObjectCheck[] = [checkEnvoyFilter, checkWorkloadGroup, checkProxyConfig];
+export const objectChecks: readonly ObjectCheck[] = [checkEnvoyFilter, checkProxyConfig];
 
 function checkEnvoyFilter(object: AnyConfig): readonly Diagnostic[] {
 	if (!isKindOf(object, "EnvoyFilter")) return [];
@@ -13,12 +13,6 @@ function checkEnvoyFilter(object: AnyConfig): readonly Diagnostic[] {
 		const at = ["spec", "configPatches", index, "patch", "value"];
 		return diagnosticAt(object, "warning", diagnosticCodes.patch, at, `${place}${message}${consequence}`);
 	});
-}
-
-function checkWorkloadGroup(object: AnyConfig): readonly Diagnostic[] {
-	if (!isKindOf(object, "WorkloadGroup")) return [];
-	const message = "workloads do not register themselves in this version of Weft: the group is kept, and a WorkloadEntry is needed for each of them";
-	return [diagnosticAt(object, "info", diagnosticCodes.notImplemented, ["spec"], message)];
 }
 
 function checkProxyConfig(object: AnyConfig): readonly Diagnostic[] {

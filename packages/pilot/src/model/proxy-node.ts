@@ -11,7 +11,7 @@ export interface ProxyNode {
 	readonly name: string;
 	readonly namespace: string;
 	readonly dnsDomain: string;
-	/** Pod labels: from the pod when it is known, else from the metadata. */
+	/** Of the pod when it is known, else of the WorkloadEntry that the proxy registered, else from the metadata. */
 	readonly labels: Readonly<Record<string, string>>;
 	readonly serviceAccount: string;
 	readonly workloadName: string;

@@ -187,6 +187,8 @@ export interface WorkloadIndex {
 	readonly podByName: ReadonlyMap<string, Workload>;
 	readonly podByIp: ReadonlyMap<string, Workload>;
 	readonly podsByNamespace: ReadonlyMap<string, readonly Workload[]>;
+	/** Of WorkloadEntries that proxies registered for themselves, by `namespace/name`. */
+	readonly registeredLabels: ReadonlyMap<string, Readonly<Record<string, string>>>;
 	readonly localityOfNode: (nodeName: string) => Locality | undefined;
 }
 

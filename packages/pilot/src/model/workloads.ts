@@ -84,7 +84,7 @@ function decodePod(pod: ConfigObject<"Pod">): Workload {
 	};
 }
 
-export function buildWorkloadIndex(workloads: readonly Workload[], places: NodePlaces): WorkloadIndex {
+export function buildWorkloadIndex(workloads: readonly Workload[], places: NodePlaces, registered: WorkloadIndex["registeredLabels"]): WorkloadIndex {
 	const podByName = new Map<string, Workload>();
 	const podByIp = new Map<string, Workload>();
 	const podsByNamespace = new Map<string, Workload[]>();
@@ -96,5 +96,5 @@ export function buildWorkloadIndex(workloads: readonly Workload[], places: NodeP
 		if (list) list.push(workload);
 		else podsByNamespace.set(workload.namespace, [workload]);
 	}
-	return { podByName, podByIp, podsByNamespace, localityOfNode: (name) => places.get(name) };
+	return { podByName, podByIp, podsByNamespace, registeredLabels: registered, localityOfNode: (name) => places.get(name) };
 }

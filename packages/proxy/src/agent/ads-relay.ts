@@ -11,6 +11,8 @@ import {
 	status,
 } from "@grpc/grpc-js";
 import type { Logger } from "@weft/runtime";
+import { healthTypeUrl } from "@weft/xds";
+import { DeltaDiscoveryRequest, DiscoveryRequest } from "@weft/xds/generated/envoy/service/discovery/v3/discovery.ts";
 import { controlPlaneServerName } from "./certificate-client.ts";
 import type { WorkloadCertificate } from "./workload-certificate.ts";
 import type { WorkloadIdentity } from "./workload-identity.ts";
@@ -56,9 +58,10 @@ type Upstream = ClientDuplexStream<Buffer, Buffer>;
  * Relays ADS streams to the control plane over mutual TLS with the workload's certificate. One connection a stream, so that each
  * new stream shows the newest certificate. Without an identity a stream is refused, never relayed without one.
  */
-export function addAdsRelay(server: Server, options: AdsRelayOptions): void {
+export function addAdsRelay(server: Server, options: AdsRelayOptions): AdsRelay {
+	const health = createHealthReports();
 	const relay = (path: string) => (downstream: Downstream) => {
-		relayStream(downstream, path, options).catch((error: unknown) => {
+		relayStream(downstream, path, options, health).catch((error: unknown) => {
 			options.logger.error("ADS stream could not be relayed", { error });
 			downstream.emit("error", { code: status.INTERNAL, details: "the agent could not relay this stream" });
 		});
@@ -67,34 +70,76 @@ export function addAdsRelay(server: Server, options: AdsRelayOptions): void {
 		streamAggregatedResources: relay(adsServiceDefinition.streamAggregatedResources.path),
 		deltaAggregatedResources: relay(adsServiceDefinition.deltaAggregatedResources.path),
 	});
+	return { reportHealth: health.report };
+}
+
+export interface AdsRelay {
+	/** Tells the control plane, now and in every stream to come, that the workload is healthy (undefined), or why not. */
+	reportHealth(problem: string | undefined): void;
+}
+
+/** The one message of the agent's own in Envoy's stream; its answer, which there is none of, would be Envoy's. */
+interface HealthReports {
+	readonly report: AdsRelay["reportHealth"];
+	/** After the stream's first message, which names the node. Returns the way to stop. */
+	join(upstream: Upstream, path: string): () => void;
+}
+
+function createHealthReports(): HealthReports {
+	let last: { readonly problem: string | undefined } | undefined;
+	const streams = new Set<() => void>();
+	return {
+		report(problem) {
+			last = { problem };
+			for (const send of streams) send();
+		},
+		join(upstream, path) {
+			const messages = path === adsServiceDefinition.deltaAggregatedResources.path ? DeltaDiscoveryRequest : DiscoveryRequest;
+			const send = () => {
+				if (last === undefined) return;
+				const errorDetail = last.problem === undefined ? undefined : { code: status.INTERNAL, message: last.problem, details: [] };
+				upstream.write(
+					Buffer.from(messages.encode(messages.fromPartial({ typeUrl: healthTypeUrl, errorDetail }) as DiscoveryRequest & DeltaDiscoveryRequest).finish()),
+				);
+			};
+			streams.add(send);
+			send();
+			return () => void streams.delete(send);
+		},
+	};
 }
 
 /** Waits a while for the first certificate: Envoy starts with the agent, and its own back-off after a refusal would be longer. */
-async function relayStream(downstream: Downstream, path: string, options: AdsRelayOptions): Promise<void> {
+async function relayStream(downstream: Downstream, path: string, options: AdsRelayOptions, health: HealthReports): Promise<void> {
 	const gone = new AbortController();
 	downstream.once("cancelled", () => gone.abort());
 	const limit = AbortSignal.any([gone.signal, AbortSignal.timeout(options.identityTimeoutMs ?? identityTimeoutMs)]);
 	const certificate = await options.identity.ready(limit).catch(() => undefined);
 	if (gone.signal.aborted) return;
-	if (certificate !== undefined) return openStream(downstream, path, connect(options, certificate), options);
+	if (certificate !== undefined) return openStream(downstream, path, connect(options, certificate), options, health);
 	const details = "the workload has no certificate yet";
 	downstream.emit("error", { code: status.UNAVAILABLE, details });
 	options.logger.info("ADS stream refused", { reason: details });
 }
 
-function openStream(downstream: Downstream, path: string, client: Client, { discoveryAddress, logger }: AdsRelayOptions): void {
+function openStream(downstream: Downstream, path: string, client: Client, { discoveryAddress, logger }: AdsRelayOptions, health: HealthReports): void {
 	const upstream = client.makeBidiStreamRequest(path, identity, identity, new Metadata());
 	logger.info("ADS stream opened", { address: discoveryAddress });
 	let ended = false;
+	let leave = () => {};
 	const end = (how: string, details: string) => {
 		if (ended) return false;
 		ended = true;
+		leave();
 		client.close();
 		logger.info("ADS stream ended", { by: how, details });
 		return true;
 	};
 	relayDown(upstream, downstream, end);
 	pump(downstream, upstream);
+	downstream.once("data", () => {
+		if (!ended) leave = health.join(upstream, path);
+	});
 	downstream.on("end", () => upstream.end());
 	downstream.on("cancelled", () => {
 		if (end("envoy", "cancelled")) upstream.cancel();

@@ -5,7 +5,8 @@ import { join } from "node:path";
 import { after, afterEach, before, beforeEach, describe, test } from "node:test";
 import { ChannelCredentials, Client, type ClientDuplexStream, Metadata, type ServiceError, status } from "@grpc/grpc-js";
 import { createLogger, systemClock } from "@weft/runtime";
-import { DiscoveryRequest, DiscoveryResponse } from "@weft/xds/generated/envoy/service/discovery/v3/discovery.ts";
+import { healthTypeUrl } from "@weft/xds";
+import { DeltaDiscoveryRequest, DiscoveryRequest, DiscoveryResponse } from "@weft/xds/generated/envoy/service/discovery/v3/discovery.ts";
 import { adsServiceDefinition } from "./ads-relay.ts";
 import { type Agent, startAgent } from "./agent.ts";
 import { type AdsCall, type AgentFixture, createAgentFixture } from "./agent-fixture.ts";
@@ -53,6 +54,10 @@ function open(socket: string, path: string): RawStream {
 	return client.makeBidiStreamRequest(path, raw, raw, new Metadata());
 }
 
+async function until(holds: () => boolean): Promise<void> {
+	while (!holds()) await systemClock.sleep(5);
+}
+
 const next = (stream: RawStream): Promise<Buffer> =>
 	new Promise((resolve, reject) => {
 		stream.once("data", resolve);
@@ -88,6 +93,38 @@ describe("the ADS relay", () => {
 			assert.equal(peer, "spiffe://cluster.local/ns/default/sa/web");
 			stream.cancel();
 			stream.on("error", () => undefined);
+		});
+	}
+
+	for (const [path, messages] of [
+		[paths[0] ?? "", DiscoveryRequest],
+		[paths[1] ?? "", DeltaDiscoveryRequest],
+	] as const) {
+		test(`${path.split("/")[2]}: the workload's health goes into the stream behind its first message, and into the next one`, async () => {
+			const seen: Buffer[] = [];
+			onAds = (call) => void call.stream.on("data", (bytes: Buffer) => void seen.push(bytes));
+			await start();
+			await agent.identity.ready();
+			const health = (at: number) => {
+				const { typeUrl, errorDetail } = messages.decode(seen[at] ?? Buffer.alloc(0));
+				return `${typeUrl} ${errorDetail?.message ?? "healthy"}`;
+			};
+			agent.reportHealth("HTTP status 503");
+			for (const _ of [1, 2]) {
+				seen.length = 0;
+				const stream = open("xds.sock", path);
+				stream.on("error", () => undefined);
+				stream.write(Buffer.from("first"));
+				await until(() => seen.length === 2);
+				assert.equal(seen[0]?.toString(), "first");
+				assert.equal(health(1), `${healthTypeUrl} HTTP status 503`);
+				agent.reportHealth(undefined);
+				await until(() => seen.length === 3);
+				assert.equal(health(2), `${healthTypeUrl} healthy`);
+				agent.reportHealth("HTTP status 503");
+				await until(() => seen.length === 4);
+				stream.cancel();
+			}
 		});
 	}
 

@@ -6,7 +6,7 @@ import type { Clock, Logger } from "@weft/runtime";
 import { transportKind } from "../data/transport/transport.ts";
 import { createGrpcEnvironment } from "../grpc/environment.ts";
 import { type GrpcSocketServer, serveGrpcSocket } from "../grpc/socket-server.ts";
-import { addAdsRelay, relayMessageBytesMax } from "./ads-relay.ts";
+import { type AdsRelay, addAdsRelay, relayMessageBytesMax } from "./ads-relay.ts";
 import { followRevocations } from "../main/revocations.ts";
 import type { AgentOptions } from "./arguments.ts";
 import { buildBootstrap, type StaticResources } from "./bootstrap.ts";
@@ -28,7 +28,7 @@ export interface AgentContext {
 	readonly resources?: StaticResources;
 }
 
-export interface Agent {
+export interface Agent extends AdsRelay {
 	readonly identity: WorkloadIdentity;
 	/** The generated Envoy bootstrap. */
 	readonly bootstrapPath: string;
@@ -75,7 +75,7 @@ export async function startAgent(
 	let secretServer: GrpcSocketServer | undefined;
 	const discoveryServer = new Server({ "grpc.max_receive_message_length": relayMessageBytesMax, "grpc.max_send_message_length": -1 });
 	const { discoveryAddress, serverName } = options;
-	addAdsRelay(discoveryServer, { discoveryAddress, serverName, identity, identityTimeoutMs, logger: logger.child("xds") });
+	const { reportHealth } = addAdsRelay(discoveryServer, { discoveryAddress, serverName, identity, identityTimeoutMs, logger: logger.child("xds") });
 	const close = async () => {
 		stop.abort();
 		secrets.stop();
@@ -100,7 +100,7 @@ export async function startAgent(
 		credentials.refresh();
 	};
 	void revocations.run(revoke, stop.signal);
-	return { identity, bootstrapPath, close };
+	return { identity, bootstrapPath, reportHealth, close };
 }
 
 async function bindSocket(server: Server, path: string): Promise<void> {

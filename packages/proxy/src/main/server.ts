@@ -78,6 +78,8 @@ export interface Server {
 	drain(deadlineMs: number, inboundOnly?: boolean): Promise<void>;
 	/** Goes on accepting; more and more connections are closed as they answer, all by the deadline. */
 	drainGradually(deadlineMs: number, inboundOnly: boolean): void;
+	/** Tells the control plane of the workload's health: undefined is healthy, else why not. */
+	reportHealth(problem: string | undefined): void;
 	/** Not ready from now on, while everything is served as before. */
 	markDraining(): void;
 	reopenLogs(): void;
@@ -132,6 +134,7 @@ async function start(options: ServerOptions, core: Core, stop: () => Promise<voi
 			await pool.drain(deadlineMs, inboundOnly);
 		},
 		drainGradually: (deadlineMs, inboundOnly) => pool.broadcast({ kind: "drain", graceful: true, inboundOnly, deadlineMs }),
+		reportHealth: sources.reportHealth,
 		markDraining: () => state.drain(),
 		reopenLogs: () => pool.broadcast({ kind: "reopenLogs" }),
 		stop: async () => void (await Promise.all([stop(), admin?.close()])),
@@ -212,6 +215,7 @@ interface Sources {
 	/** Looks at what is wanted and follows exactly that. */
 	follow(): void;
 	run(): void;
+	reportHealth(problem: string | undefined): void;
 }
 
 async function connectSources(options: ServerOptions, { abort, dns, records, state, store }: Core): Promise<Sources> {
@@ -266,7 +270,7 @@ async function connectSources(options: ServerOptions, { abort, dns, records, sta
 		if (typeof created === "string") throw new Error(created);
 		xds = created;
 	}
-	return { follow, run: () => void xds?.run(abort.signal) };
+	return { follow, run: () => void xds?.run(abort.signal), reportHealth: (problem) => xds?.reportHealth(problem) };
 }
 
 function applyNames({ resources }: XdsUpdate, onNames: ServerOptions["onNames"]): readonly RejectedResource[] {

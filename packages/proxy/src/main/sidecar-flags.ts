@@ -3,6 +3,7 @@ import { parseArgs } from "node:util";
 import { durationMs } from "../agent/arguments.ts";
 import type { CredentialOptions } from "../agent/credentials.ts";
 import type { PodOptions } from "../pod/pod-options.ts";
+import { decodeReadinessProbe, type ReadinessProbe } from "../pod/readiness-probe.ts";
 import { logLevelOf } from "./flags.ts";
 import { revocationsFile } from "./revocations.ts";
 
@@ -32,8 +33,17 @@ export interface SidecarFlags {
 	/** Lifetime to ask for ($SECRET_TTL, as Istio's agent reads it); undefined: what the authority gives by itself. */
 	readonly secretTtlMs: number | undefined;
 	readonly logLevel: string;
+	/** How the workload is probed for the control plane, outside of Kubernetes; undefined: it is not. */
+	readonly readinessProbe: ReadinessProbe | undefined;
 	/** In a pod: what Kubernetes asks of a sidecar beside its traffic. */
 	readonly pod: PodOptions | undefined;
+}
+
+/** The workload's own addresses, the one in the node's id first. */
+export function instanceIpsOf({ nodeId, nodeMetadata }: Pick<SidecarFlags, "nodeId" | "nodeMetadata">): readonly string[] {
+	const listed = nodeMetadata["INSTANCE_IPS"];
+	const own = nodeId.split("~")[1] ?? "";
+	return [...new Set([own, ...(typeof listed === "string" ? listed.split(",") : [])].filter((ip) => ip !== ""))];
 }
 
 export type ParsedSidecarFlags =
@@ -114,6 +124,9 @@ function readFlags(text: (name: keyof typeof names) => string | undefined, secre
 	if (!ttl.ok) throw new Error(`SECRET_TTL ${ttl.reason}`);
 	const [region = "", zone = "", subZone = ""] = (text("locality") ?? "").split("/");
 	const discoveryAddress = needed("discovery-address");
+	const nodeMetadata = readMetadata(text("node-metadata"));
+	const probe = decodeReadinessProbe((nodeMetadata["PROXY_CONFIG"] as { readonly readinessProbe?: unknown } | null | undefined)?.readinessProbe);
+	if (probe.errors.length > 0) throw new Error(`--node-metadata: ${probe.errors.join("; ")}`);
 	return {
 		discoveryAddress,
 		caAddress: text("ca-address") ?? discoveryAddress,
@@ -125,7 +138,7 @@ function readFlags(text: (name: keyof typeof names) => string | undefined, secre
 		caServerName: undefined,
 		nodeId: needed("node-id"),
 		nodeCluster: text("node-cluster") ?? "",
-		nodeMetadata: readMetadata(text("node-metadata")),
+		nodeMetadata,
 		locality: { region, zone, subZone },
 		concurrency: text("concurrency") === undefined ? undefined : count("concurrency", 0, 1024),
 		adminPort: count("admin-port", 15_000, 65_535),
@@ -133,6 +146,7 @@ function readFlags(text: (name: keyof typeof names) => string | undefined, secre
 		secretTtlMs: ttl.value,
 		drainTimeSeconds: count("drain-time-s", 5, 86_400),
 		logLevel,
+		readinessProbe: probe.value,
 		pod: undefined,
 	};
 }

@@ -19,7 +19,7 @@ import { drainUntilIdle, superviseServer } from "./lifetime.ts";
 import { followRevocations } from "./revocations.ts";
 import { type Server, startServer } from "./server.ts";
 import { buildSidecarBootstrap, controlPlaneSecret, rootsSecret, workloadSecret } from "./sidecar-bootstrap.ts";
-import { parseSidecarFlags, type SidecarFlags, sidecarHelp } from "./sidecar-flags.ts";
+import { instanceIpsOf, parseSidecarFlags, type SidecarFlags, sidecarHelp } from "./sidecar-flags.ts";
 import type { OnTrustRoots } from "./trust-updates.ts";
 import { version } from "../config/version.ts";
 
@@ -126,6 +126,7 @@ async function serve(flags: SidecarFlags, variables: NodeJS.ProcessEnv, logger: 
 		},
 	});
 	if (flags.pod !== undefined) pod?.attach(podProxy(server, flags.pod));
+	void watchHealth(flags, server, logger.child("health"), abort.signal);
 	const leave = identity.subscribe((certificate) => {
 		applied = setIdentity(server, certificate, flags.rootCertFile, revocations.pem());
 	});
@@ -144,9 +145,29 @@ async function serve(flags: SidecarFlags, variables: NodeJS.ProcessEnv, logger: 
 	return 0;
 }
 
-function podProxy({ drainGradually, metrics, state }: Server, { drain, isSidecar }: PodOptions): PodProxy {
+/** Of a workload outside of Kubernetes, where nobody else probes it. */
+async function watchHealth(flags: SidecarFlags, server: Server, logger: Logger, signal: AbortSignal): Promise<void> {
+	const { readinessProbe: probe } = flags;
+	if (probe === undefined) return;
+	const { runWorkloadHealth } = await import("../pod/workload-health.ts");
+	const { reportHealth } = server;
+	await runWorkloadHealth({
+		probe,
+		instanceIps: instanceIpsOf(flags),
+		proxyNotReady: () => notReady(server),
+		report: reportHealth,
+		logger,
+		clock: systemClock,
+		signal,
+	});
+}
+
+const notReady = ({ state }: Server): string | undefined => (state.live === "LIVE" ? undefined : state.live);
+
+function podProxy(server: Server, { drain, isSidecar }: PodOptions): PodProxy {
+	const { drainGradually, metrics, state } = server;
 	return {
-		notReady: () => (state.live === "LIVE" ? undefined : state.live),
+		notReady: () => notReady(server),
 		metrics: async (query) => (await metrics(query)).body,
 		drain: () => drainGradually(drain.listenersMs, isSidecar),
 		responses: () => state.responses,

@@ -69,6 +69,11 @@ export class XdsSource {
 		for (const timer of this.#waits.values()) clearTimeout(timer);
 	}
 
+	/** Tells the control plane of the workload's health: undefined is healthy, else why not. */
+	reportHealth(problem: string | undefined): void {
+		this.#ads?.reportHealth(problem);
+	}
+
 	/** Asks for exactly what the wanted clusters and listeners refer to. */
 	follow(): void {
 		const { wanted } = this.#options.store;

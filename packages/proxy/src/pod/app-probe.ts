@@ -36,7 +36,7 @@ async function run(probe: ProbeAction, target: ProbeTarget, call: ProbeCall): Pr
 
 function probeTcp(port: number, { address, localAddress }: ProbeTarget, signal: AbortSignal): Promise<void> {
 	return new Promise((resolve, reject) => {
-		const socket = connect({ host: address, port, localAddress });
+		const socket = connect({ host: address, port, ...(localAddress !== undefined && { localAddress }) });
 		const abort = () => socket.destroy(new Error("aborted"));
 		signal.addEventListener("abort", abort, { once: true });
 		socket.once("connect", () => {

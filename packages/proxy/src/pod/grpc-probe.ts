@@ -22,7 +22,9 @@ export async function probeGrpc({ target, port, service, userAgent, signal }: Gr
 	const { address, localAddress } = target;
 	const http2 = process.getBuiltinModule("node:http2");
 	const authority = `${bracketed(address)}:${port}`;
-	const session = http2.connect(`http://${authority}`, { createConnection: () => connect({ host: address, port, localAddress }) });
+	const session = http2.connect(`http://${authority}`, {
+		createConnection: () => connect({ host: address, port, ...(localAddress !== undefined && { localAddress }) }),
+	});
 	const failed = Promise.withResolvers<never>();
 	session.on("error", failed.reject);
 	const abort = () => failed.reject(new Error("aborted"));

@@ -4,8 +4,8 @@ import type { ProbeAction } from "./probers.ts";
 export interface ProbeTarget {
 	/** Where the application is reached: the pod's address. */
 	readonly address: string;
-	/** Captured traffic never comes from it, so the probe goes straight to the application. */
-	readonly localAddress: string;
+	/** Captured traffic never comes from it, so the probe goes straight to the application; undefined: nothing is captured on the way. */
+	readonly localAddress: string | undefined;
 }
 
 export interface ProbeCall {
@@ -66,9 +66,9 @@ function hostOf(raw: readonly string[], statusPort: number, port: number): strin
 	return host?.endsWith(`:${statusPort}`) ? `${host.slice(0, -String(statusPort).length)}${port}` : host;
 }
 
-function get(url: URL, headers: Readonly<IncomingHttpHeaders>, localAddress: string, signal: AbortSignal): Promise<IncomingMessage> {
+function get(url: URL, headers: Readonly<IncomingHttpHeaders>, localAddress: string | undefined, signal: AbortSignal): Promise<IncomingMessage> {
 	return new Promise((resolve, reject) => {
-		const options = { method: "GET", headers, agent: false as const, localAddress, signal };
+		const options = { method: "GET", headers, agent: false as const, ...(localAddress !== undefined && { localAddress }), signal };
 		const request: ClientRequest = url.protocol === "https:" ? secureRequest()(url, { ...options, rejectUnauthorized: false }) : plainRequest(url, options);
 		request.on("response", resolve);
 		request.on("error", reject);

@@ -11,6 +11,7 @@ import { isDirectory, parseDownwardApi, podFile, podFiles, readPodFile } from ".
 import { decodeProbers } from "./probers.ts";
 import { type PodOptions, podPorts } from "./pod-options.ts";
 import { type ProxyConfig, parseDurationMs, readProxyConfig } from "./proxy-config.ts";
+import { decodeReadinessProbe } from "./readiness-probe.ts";
 import { decodeScrapeConfig } from "./scrape-config.ts";
 
 type Environment = Readonly<Record<string, string | undefined>>;
@@ -75,6 +76,8 @@ export function readPodEnvironment(args: PodArguments, sources: PodSources): Pod
 		warnings,
 	);
 	const effective = labelsOf({ env, labels }, []);
+	const probe = decodeReadinessProbe(config.value.raw["readinessProbe"]);
+	errors.push(...probe.errors);
 	const ttl = durationMs(env["SECRET_TTL"]);
 	if (!ttl.ok) errors.push(`SECRET_TTL ${ttl.reason}`);
 	const { credentials, rootCertFile } = readPodCredentials(sources, metadata, errors, warnings);
@@ -104,6 +107,7 @@ export function readPodEnvironment(args: PodArguments, sources: PodSources): Pod
 			drainTimeSeconds: Math.ceil(config.value.terminationDrainMs / 1000),
 			secretTtlMs: ttl.ok ? ttl.value : undefined,
 			logLevel: args.proxyLogLevel,
+			readinessProbe: probe.value,
 			pod: { ...pod, dns: metadata["DNS_CAPTURE"] === "true" && pod.isSidecar ? { namespace, domain } : undefined },
 		},
 	};

@@ -7,12 +7,13 @@ import { runEnvoy } from "../agent/envoy-process.ts";
 import { registerImplemented } from "../config/decode/index.ts";
 import { transportKind } from "../data/transport/transport.ts";
 import { createGrpcEnvironment } from "../grpc/environment.ts";
-import type { SidecarFlags } from "../main/sidecar-flags.ts";
+import { instanceIpsOf, type SidecarFlags } from "../main/sidecar-flags.ts";
 import { type EnvoyAdmin, envoyAdmin } from "./envoy-admin.ts";
 import { buildPodResources } from "./pod-bootstrap.ts";
 import { podFile, podFiles } from "./pod-files.ts";
 import type { PodOptions } from "./pod-options.ts";
 import { createPodServices } from "./pod-services.ts";
+import { runWorkloadHealth } from "./workload-health.ts";
 
 /** How often connections are counted while a pod ends, as Istio's agent does. */
 const countEveryMs = 1_000;
@@ -32,6 +33,7 @@ export async function runEnvoyInPod(flags: SidecarFlags, pod: PodOptions, envoyP
 		createCertificate: services.createCertificate,
 		resources: buildPodResources(pod, flags.adminPort),
 	});
+	const ended = new AbortController();
 	try {
 		await services.start(agent.identity);
 		let isEnding = false;
@@ -53,8 +55,13 @@ export async function runEnvoyInPod(flags: SidecarFlags, pod: PodOptions, envoyP
 		const reopen = () => void signals.emit("SIGUSR1", "SIGUSR1");
 		process.on("SIGTERM", onSignal).on("SIGINT", onSignal).on("SIGUSR1", reopen);
 		void services.quit.then(onSignal);
+		const { readinessProbe: probe } = flags;
+		const proxyNotReady = async () => (isEnding ? "DRAINING" : admin.notReady());
+		const health = { instanceIps: instanceIpsOf(flags), proxyNotReady, report: agent.reportHealth, logger: logger.child("health"), clock: systemClock };
+		if (probe) void runWorkloadHealth({ ...health, probe, signal: ended.signal });
 		return await runEnvoy({ path: envoyPath, arguments: options.envoyArguments, bootstrapPath: agent.bootstrapPath, logger, signals });
 	} finally {
+		ended.abort();
 		await services.close();
 		await agent.close();
 	}

@@ -6,7 +6,7 @@ import { Node } from "../generated/envoy/config/core/v3/base.ts";
 import { Cluster } from "../generated/envoy/config/cluster/v3/cluster.ts";
 import { DeltaDiscoveryRequest, DeltaDiscoveryResponse, DiscoveryRequest, DiscoveryResponse } from "../generated/envoy/service/discovery/v3/discovery.ts";
 import { packAny } from "../any.ts";
-import { typeUrls } from "../type-urls.ts";
+import { healthTypeUrl, typeUrls } from "../type-urls.ts";
 import { type OpenByteStream, openXdsStream } from "./stream.ts";
 import { createXdsClient, type RejectedResource, type XdsUpdate } from "./xds-client.ts";
 
@@ -155,6 +155,39 @@ describe("delta client", () => {
 		abort.abort();
 		await running;
 	});
+});
+
+describe("health of the workload", () => {
+	for (const mode of ["delta", "sotw"] as const) {
+		it(`is told when it changes, and again in a new stream: ${mode}`, async () => {
+			const server =
+				mode === "delta"
+					? new TestServer("/envoy.service.discovery.v3.AggregatedDiscoveryService/DeltaAggregatedResources", DeltaDiscoveryRequest, DeltaDiscoveryResponse)
+					: new TestServer("/envoy.service.discovery.v3.AggregatedDiscoveryService/StreamAggregatedResources", DiscoveryRequest, DiscoveryResponse);
+			await server.listen();
+			const { client, abort, run } = runClient(mode, server.port, async () => []);
+			client.subscribe(typeUrls.cds, "*");
+			client.reportHealth("starting");
+			const running = run();
+			const next = async () => {
+				const { node, typeUrl, errorDetail } = await server.next();
+				return { node: node?.id, typeUrl, problem: errorDetail?.message };
+			};
+			const first = [await next(), await next()];
+			assert.deepEqual(first, [
+				{ node: "proxy-1", typeUrl: typeUrls.cds, problem: undefined },
+				{ node: undefined, typeUrl: healthTypeUrl, problem: "starting" },
+			]);
+			client.reportHealth(undefined);
+			assert.deepEqual(await next(), { node: undefined, typeUrl: healthTypeUrl, problem: undefined });
+			server.call?.end();
+			assert.equal((await next()).node, "proxy-1");
+			assert.deepEqual(await next(), { node: undefined, typeUrl: healthTypeUrl, problem: undefined });
+			abort.abort();
+			await running;
+			server.close();
+		});
+	}
 });
 
 describe("state of the world client", () => {

@@ -7,7 +7,7 @@ import {
 	DiscoveryRequest,
 	type DiscoveryResponse,
 } from "../generated/envoy/service/discovery/v3/discovery.ts";
-import { typeUrls } from "../type-urls.ts";
+import { healthTypeUrl, typeUrls } from "../type-urls.ts";
 import { resourceName } from "./resource-name.ts";
 import type { OpenStream, XdsStream } from "./stream.ts";
 import { changeNames, compareTypes, createSubscription, isWanted, type NameChange, type Subscription } from "./subscription.ts";
@@ -53,6 +53,8 @@ export interface XdsClientOptions {
 export interface XdsClient {
 	/** From now on exactly these resources of the type; `*`: all that the server has for this node. */
 	subscribe(typeUrl: string, names: readonly string[] | "*"): void;
+	/** Tells the server, now and in every stream to come, that the workload is healthy (undefined), or why not. Istio's HealthInformation. */
+	reportHealth(problem: string | undefined): void;
 	/** Connects, and connects again whenever the stream ends, until `signal` aborts. What was received stays as it is meanwhile. */
 	run(signal: AbortSignal): Promise<void>;
 	readonly connected: boolean;
@@ -77,6 +79,7 @@ class StreamingClient implements XdsClient {
 	#stream: XdsStream | undefined;
 	#nodeSent = false;
 	#waiting = 0;
+	#health: { readonly problem: string | undefined } | undefined;
 	connected = false;
 
 	constructor(options: XdsClientOptions) {
@@ -91,6 +94,11 @@ class StreamingClient implements XdsClient {
 		}
 		const change = changeNames(subscription, names);
 		if (change && this.#stream) this.#request(subscription, change);
+	}
+
+	reportHealth(problem: string | undefined): void {
+		this.#health = { problem };
+		this.#sendHealth();
 	}
 
 	async run(signal: AbortSignal): Promise<void> {
@@ -140,6 +148,14 @@ class StreamingClient implements XdsClient {
 			const subscribe = subscription.names === "*" ? [] : [...subscription.names];
 			if (subscription.names === "*" || subscribe.length > 0) this.#request(subscription, { subscribe, unsubscribe: [] });
 		}
+		this.#sendHealth();
+	}
+
+	#sendHealth(): void {
+		if (this.#health === undefined || this.#stream === undefined) return;
+		const errorDetail = this.#health.problem === undefined ? undefined : errorOf(this.#health.problem);
+		const request = { node: this.#node(), typeUrl: healthTypeUrl, errorDetail };
+		this.#stream.send(this.#options.mode === "sotw" ? DiscoveryRequest.fromPartial(request) : DeltaDiscoveryRequest.fromPartial(request));
 	}
 
 	#node(): Node | undefined {
@@ -171,7 +187,7 @@ class StreamingClient implements XdsClient {
 		const { typeUrl, names, version, nonce } = subscription;
 		if (!subscription.sent && names !== "*" && names.size === 0) return;
 		subscription.sent = true;
-		const errorDetail = error === undefined ? undefined : { code: internalCode, message: error, details: [] };
+		const errorDetail = error === undefined ? undefined : errorOf(error);
 		this.#stream?.send(
 			DiscoveryRequest.fromPartial({
 				node: this.#node(),
@@ -205,7 +221,7 @@ class StreamingClient implements XdsClient {
 		else logger.debug("configuration accepted", { server, type, resources: update.resources.length, removed: update.removed.length });
 		if (this.#stream !== stream) return;
 		if ("systemVersionInfo" in response) {
-			const errorDetail = error === undefined ? undefined : { code: internalCode, message: error, details: [] };
+			const errorDetail = error === undefined ? undefined : errorOf(error);
 			stream.send(DeltaDiscoveryRequest.fromPartial({ typeUrl: update.typeUrl, responseNonce: response.nonce, errorDetail }));
 			return;
 		}
@@ -232,6 +248,8 @@ class StreamingClient implements XdsClient {
 		for (const name of update.removed) versions.delete(name);
 	}
 }
+
+const errorOf = (message: string) => ({ code: internalCode, message, details: [] });
 
 function deltaUpdate(response: DeltaDiscoveryResponse): XdsUpdate {
 	const resources = response.resources.flatMap(({ name, version, resource }) => (resource === undefined ? [] : [{ name, version, resource }]));

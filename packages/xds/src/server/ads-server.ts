@@ -3,7 +3,7 @@ import type { Clock, Logger } from "@weft/runtime";
 import type { Node } from "../generated/envoy/config/core/v3/base.ts";
 import type { Any } from "../generated/google/protobuf/any.ts";
 import { DeltaDiscoveryRequest, DiscoveryRequest, DiscoveryResponse } from "../generated/envoy/service/discovery/v3/discovery.ts";
-import type { XdsType } from "../type-urls.ts";
+import { healthTypeUrl, type XdsType } from "../type-urls.ts";
 import type { ResourceView } from "./resource.ts";
 import { createMessageWriter, type MessageWriter } from "./message-writer.ts";
 import { type ClientRequest, ClientStream, type StreamState } from "./stream.ts";
@@ -48,9 +48,15 @@ export class RefusedError extends Error {
 }
 
 export interface AdsDelegate {
-	/** The first request of a stream: its view comes by `client.push`. Throws RefusedError to refuse the client. */
-	connected(client: XdsClient): void;
+	/**
+	 * The first request of a stream: its view comes by `client.push`. Throws or rejects with RefusedError to refuse the client;
+	 * until a promise resolves, nothing more is read of the stream.
+	 */
+	connected(client: XdsClient): void | Promise<void>;
+	/** Called for every client that `connected` was called for, also while that has not resolved. */
 	disconnected(client: XdsClient): void;
+	/** The client says that its workload is healthy (undefined), or why not. */
+	health?(client: XdsClient, problem: string | undefined): void;
 	sent?(client: XdsClient, type: XdsType, resources: number, bytes: number): void;
 	acked?(client: XdsClient, type: XdsType): void;
 	nacked?(client: XdsClient, type: XdsType, message: string, names: readonly string[]): void;
@@ -181,30 +187,33 @@ function serve(call: Stream, protocol: "delta" | "sotw", id: number, options: Ad
 		fail(refused ? error.code : status.INTERNAL, refused ? error.message : "internal error");
 		end();
 	};
-	const take = (request: ClientRequest, known: Peer): void => {
-		if (request.typeUrl.startsWith(debugPrefix)) return answerDebug(options, request, known, write);
-		if (!client) {
-			if (!request.node) return fail(status.INVALID_ARGUMENT, "the first request of a stream must carry node");
-			client = connect(id, request.node, known, stream, clock, fail);
-			delegate.connected(client);
-		}
+	const take = (request: ClientRequest, from: XdsClient): void => {
+		if (request.typeUrl === healthTypeUrl) return delegate.health?.(from, request.error);
 		stream.request(request);
 	};
+	// Whoever it is has to be known first, and taken in: nothing more is read meanwhile.
 	const begin = async (request: ClientRequest): Promise<void> => {
 		call.pause();
 		try {
-			peer = { address: call.getPeer(), spiffeIds: await options.identify(call) };
+			peer ??= { address: call.getPeer(), spiffeIds: await options.identify(call) };
 			if (ended) return;
-			take(request, peer);
-			call.resume();
+			if (request.typeUrl.startsWith(debugPrefix)) answerDebug(options, request, peer, write);
+			else if (!request.node) return fail(status.INVALID_ARGUMENT, "the first request of a stream must carry node");
+			else {
+				client = connect(id, request.node, peer, stream, clock, fail);
+				await delegate.connected(client);
+				if (client && !ended) take(request, client);
+			}
+			if (!ended) call.resume();
 		} catch (error) {
 			if (!ended) refuse(error);
 		}
 	};
 	call.on("data", (request: ClientRequest) => {
-		if (!peer) return void begin(request);
+		if (!client || !peer) return void begin(request);
 		try {
-			take(request, peer);
+			if (request.typeUrl.startsWith(debugPrefix)) answerDebug(options, request, peer, write);
+			else take(request, client);
 		} catch (error) {
 			refuse(error);
 		}

@@ -335,3 +335,13 @@ test("routes wait for clusters that cannot be sent yet, because earlier ones are
 		],
 	);
 });
+
+test("a request that comes as the last step ends is answered", async () => {
+	for (let turns = 0; turns < 8; turns++) {
+		const { stream, request, take } = client("delta");
+		stream.push(view("1", { cds: { a: "1" } }));
+		for (let i = 0; i < turns; i++) await Promise.resolve();
+		request("cds");
+		assert.equal((await take()).length, 1, `after ${turns} turns`);
+	}
+});

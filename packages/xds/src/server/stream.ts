@@ -163,15 +163,18 @@ export class ClientStream {
 		this.#again = true;
 		if (this.#running || this.#closed || !this.#view) return;
 		this.#running = true;
-		void this.#run().finally(() => {
-			this.#running = false;
-		});
+		void this.#run();
 	}
 
 	async #run(): Promise<void> {
-		while (this.#again && !this.#closed && this.#view) {
-			this.#again = false;
-			while (!this.#closed && (await this.#step(this.#view))) {}
+		try {
+			while (this.#again && !this.#closed && this.#view) {
+				this.#again = false;
+				while (!this.#closed && (await this.#step(this.#view))) {}
+			}
+		} finally {
+			// In the same turn as the last look at `#again`: what comes in between would wait for ever.
+			this.#running = false;
 		}
 	}
 

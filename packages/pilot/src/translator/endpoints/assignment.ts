@@ -32,7 +32,7 @@ export function buildAssignment(input: AssignmentInput): ClusterLoadAssignment {
 	const { name, service, subset, place } = input;
 	const usable = input.endpoints.filter(
 		(endpoint) =>
-			endpoint.health === "HEALTHY" &&
+			(endpoint.health === "HEALTHY" || endpoint.health === "DRAINING") &&
 			isReachable(endpoint, input) &&
 			labelsMatch(subset?.labels, endpoint.labels) &&
 			(!service.internalTrafficLocal || endpoint.registry !== "Kubernetes" || endpoint.nodeName === place.nodeName),
@@ -97,6 +97,8 @@ function lbEndpoint(endpoint: Endpoint, input: AssignmentInput): object {
 	return {
 		endpoint: { address },
 		...(endpoint.registry === "Kubernetes" && { healthStatus: HealthStatus.HEALTHY }),
+		// Requests that are under way go on; no new ones are sent there.
+		...(endpoint.health === "DRAINING" && { healthStatus: HealthStatus.DRAINING }),
 		loadBalancingWeight: weightOf(endpoint),
 		metadata: { filterMetadata: endpointMetadata(endpoint, input) },
 	};
