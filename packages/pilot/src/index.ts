@@ -1,6 +1,7 @@
 export type { JwksTransport } from "./discovery/jwks-fetcher.ts";
 export { createDiscovery, type Discovery, type DiscoveryOptions, type SecretAccess } from "./discovery/discovery.ts";
-export { type ConfigStatus, configStatus, type ProxyState } from "./discovery/config-status.ts";
+export { type ConfigStatus, configStatus, type ConfigStatusInput, statusInput } from "./discovery/config-status.ts";
+export { addSpreads, type Distribution, noSpread, type Spread } from "./discovery/distribution.ts";
 export type { Convergence, Refusal } from "./discovery/sync-status.ts";
 export {
 	type Condition,

@@ -23,6 +23,7 @@ import { handOutRevocations, handOutRoots, runRootCertificates } from "./root-ce
 import { createSecretAccess } from "./secret-access.ts";
 import { startKubernetesSource } from "./source.ts";
 import { runStatus } from "./status-writer.ts";
+import { gatewayApiStatusKinds, istioStatusKinds } from "./wanted-status.ts";
 
 export interface KubernetesContext {
 	readonly options: KubernetesOptions;
@@ -119,7 +120,9 @@ export async function startKubernetesControlPlane(context: KubernetesContext): P
 	const rootsWritten =
 		authority &&
 		runRootCertificates({ ...common, logger: logger.child("citadel"), store, namespace, podName, texts: [handOutRoots(roots), handOutRevocations(authority)] });
-	const status = runStatus({ ...common, logger: logger.child("status"), store, discovery, namespace, podName });
+	const statusKinds = [...(options.status.gatewayApi ? gatewayApiStatusKinds : []), ...(options.status.istio ? istioStatusKinds : [])];
+	const { analysis } = options.status;
+	const status = runStatus({ ...common, logger: logger.child("status"), store, source, kinds: statusKinds, discovery, analysis, namespace, podName });
 
 	const http = await startHttpServer({
 		http: options.monitoring,

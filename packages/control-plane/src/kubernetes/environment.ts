@@ -68,6 +68,11 @@ export function readKubernetesOptions(flags: DiscoveryFlags, environment: Enviro
 		},
 		jwtRule: jwtRuleOf(environment),
 		isMultiRoot: switchOf(environment, "ISTIO_MULTIROOT_MESH"),
+		status: {
+			istio: switchOf(environment, "PILOT_ENABLE_STATUS", "true"),
+			gatewayApi: switchOf(environment, "PILOT_ENABLE_GATEWAY_API_STATUS", "true"),
+			analysis: switchOf(environment, "PILOT_ENABLE_ANALYSIS"),
+		},
 		secretNamespaces: secretNamespaces?.split(",").map((name) => name.trim()),
 		secureGrpc: everywhere(flags.secureGRPCAddr, "--secureGRPCAddr"),
 		plaintextGrpc: flags.grpcAddr === "" ? undefined : flags.grpcAddr,

@@ -1,7 +1,9 @@
 import { type Diagnostic, type Kind, kindInfo, kindNames } from "@weft/api";
 import type { Store } from "@weft/galley";
-import { type KubeClient, type KubeObject, type ResourceWatch, watchKind } from "@weft/kube";
+import { type KubeClient, type KubeObject, type ObservedObject, type ResourceWatch, watchKind } from "@weft/kube";
 import type { Clock, Logger } from "@weft/runtime";
+import type { ObservedKinds } from "./status-writer.ts";
+import { gatewayApiStatusKinds, istioStatusKinds } from "./wanted-status.ts";
 
 export const kubernetesSource = "kubernetes";
 
@@ -17,7 +19,7 @@ export interface KubernetesSourceOptions {
 	readonly signal: AbortSignal;
 }
 
-export interface KubernetesSource {
+export interface KubernetesSource extends ObservedKinds {
 	/** Kinds that were not read yet, and without which proxies would be sent half a mesh. */
 	waitingFor(): readonly string[];
 	/** Of objects in the cluster that are not valid. */
@@ -53,16 +55,21 @@ export function startKubernetesSource(options: KubernetesSourceOptions): Kuberne
 	const { client, store, revision, secretNamespaces, clock, logger, signal } = options;
 	const problems = new Map<string, readonly Diagnostic[]>();
 	const watches: { readonly name: string; readonly isSettled: (watch: ResourceWatch) => boolean; readonly watch: ResourceWatch }[] = [];
+	const observed = new Map<Kind, Map<string, ObservedObject>>([...gatewayApiStatusKinds, ...istioStatusKinds].map((kind) => [kind, new Map()]));
+	let observedRevision = 0;
 	const start = (kind: Kind, isSettled: (watch: ResourceWatch) => boolean, extra: Partial<Parameters<typeof watchKind>[2]> = {}) => {
 		const name = extra.namespace === undefined ? kind : `${kind} of ${extra.namespace}`;
 		let wasSettled = false;
+		const seen = observed.get(kind);
 		const watch = watchKind(client, kind, {
+			...(seen && { observed: seen }),
 			signal,
 			clock,
 			logger: logger.child("kube"),
 			...extra,
 			onChange({ upsert, remove, diagnostics }) {
 				problems.set(name, diagnostics);
+				if (seen) observedRevision++;
 				store.apply({ source: kubernetesSource, upsert, remove });
 			},
 		});
@@ -90,8 +97,12 @@ export function startKubernetesSource(options: KubernetesSourceOptions): Kuberne
 	return {
 		waitingFor: () => watches.filter(({ isSettled, watch }) => !isSettled(watch)).map(({ name }) => name),
 		diagnostics: () => [...problems.values()].flat(),
+		observed: (kind) => observed.get(kind) ?? none,
+		observedRevision: () => observedRevision,
 	};
 }
+
+const none: ReadonlyMap<string, ObservedObject> = new Map();
 
 /** https://istio.io/latest/docs/setup/upgrade/canary/: what has no label is everybody's. */
 function isOfAnother(revision: string): (object: KubeObject) => boolean {

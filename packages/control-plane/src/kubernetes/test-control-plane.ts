@@ -144,6 +144,8 @@ export interface AdsQuestion {
 	/** Default CDS. */
 	readonly typeUrl?: string;
 	readonly names?: readonly string[];
+	/** Refuses every response with these words; undefined: acknowledges them. */
+	readonly refuse?: () => string | undefined;
 }
 
 export interface AdsStream {
@@ -154,9 +156,9 @@ export interface AdsStream {
 	close(): void;
 }
 
-/** A state-of-the-world stream with one subscription that acknowledges everything. */
+/** A state-of-the-world stream with one subscription. */
 export function openAds(controlPlane: TestControlPlane, question: AdsQuestion): AdsStream {
-	const { namespace, serviceAccount, pod = "web-1", typeUrl = typeUrls.cds, names = [] } = question;
+	const { namespace, serviceAccount, pod = "web-1", typeUrl = typeUrls.cds, names = [], refuse } = question;
 	const client = connect(controlPlane.secureAddress, controlPlane.rootsPem());
 	const stream = client.makeBidiStreamRequest(
 		"/envoy.service.discovery.v3.AggregatedDiscoveryService/StreamAggregatedResources",
@@ -171,7 +173,9 @@ export function openAds(controlPlane: TestControlPlane, question: AdsQuestion): 
 	});
 	stream.on("data", (response: DiscoveryResponse) => {
 		responses.push(response);
-		stream.write({ typeUrl, versionInfo: response.versionInfo, responseNonce: response.nonce, resourceNames: names });
+		const message = refuse?.();
+		const answer = message === undefined ? { versionInfo: response.versionInfo } : { errorDetail: { code: 13, message } };
+		stream.write({ typeUrl, ...answer, responseNonce: response.nonce, resourceNames: names });
 	});
 	const metadata = {
 		NAMESPACE: namespace,

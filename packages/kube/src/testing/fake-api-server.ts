@@ -176,7 +176,7 @@ class Fake implements FakeApiServer {
 		if (url.pathname === "/version") return json(response, 200, { gitVersion: "v1.34.4" });
 		const match = /^(\/api\/v1|\/apis\/[^/]+\/[^/]+)(?:\/namespaces\/([^/]+)(?=\/))?\/([^/]+)(?:\/([^/]+))?(?:\/([^/]+))?$/.exec(url.pathname);
 		if (!match) return failure(response, 404, "NotFound", `no path ${url.pathname}`);
-		const [, root = "", namespace = "", plural = "", name] = match;
+		const [, root = "", namespace = "", plural = "", name, subresource] = match;
 		const collection = `${root}/${plural}`;
 		if (this.missing.has(plural)) return void response.writeHead(404).end("404 page not found\n");
 		if (this.forbidden.has(plural)) return failure(response, 403, "Forbidden", `${plural} is forbidden`);
@@ -185,6 +185,9 @@ class Fake implements FakeApiServer {
 		const body = request.method === "GET" || request.method === "DELETE" ? {} : (JSON.parse(await text(request)) as Json);
 		if (request.method === "POST") return this.#create(collection, plural, namespace, body, url, response);
 		const present = this.#objects.get(key(collection, namespace, name ?? ""));
+		if (subresource !== undefined && !present) return failure(response, 404, "NotFound", `${plural} "${name}" not found`);
+		const { uid } = (body["metadata"] ?? {}) as Partial<KubeObject["metadata"]>;
+		if (present && uid !== undefined && uid !== present.metadata.uid) return failure(response, 409, "Conflict", `${plural} "${name}" has another uid`);
 		if (request.method === "PATCH" && request.headers["content-type"] === "application/apply-patch+yaml")
 			return this.#write(collection, namespace, merge(present ?? {}, body), present ? 200 : 201, url, response);
 		if (!present) return failure(response, 404, "NotFound", `${plural} "${name}" not found`);
