@@ -99,6 +99,19 @@ test("the control plane may write the status of what it has a word on, by server
 	assert.deepEqual(granted.sort(), kinds.map((kind) => `${kindInfo(kind).plural}/status.${kindInfo(kind).group}`).sort());
 });
 
+test("the control plane may deploy Gateways, and may not where it does not", { skip }, () => {
+	const granted = (...set: readonly string[]) =>
+		render("control-plane", { set })
+			.filter(({ kind }) => kind === "ClusterRole")
+			.flatMap((role) => role["rules"] as readonly unknown[])
+			.filter((rule) => (at(rule, "resources") as readonly string[]).includes("deployments"))
+			.map((rule) => at(rule, "verbs"));
+	assert.deepEqual(granted(), [["create", "get", "list", "patch", "watch"]]);
+	// `false` without quotes is what --set makes of it.
+	assert.deepEqual(granted("env.PILOT_ENABLE_GATEWAY_API_DEPLOYMENT_CONTROLLER=false"), []);
+	assert.deepEqual(granted("pilot.env.PILOT_ENABLE_GATEWAY_API_DEPLOYMENT_CONTROLLER=false"), []);
+});
+
 test("every pod meets the restricted standard with a read-only root", { skip }, () => {
 	const specs = podSpecs(all());
 	assert.equal(specs.length, 4);

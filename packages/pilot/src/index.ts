@@ -12,6 +12,7 @@ export {
 	type PolicyAncestorStatus,
 	type RouteParentStatus,
 } from "./model/gateway-api/status.ts";
+export { type DeployedGateway, deployedGateways } from "./model/gateway-api/gateways.ts";
 export { computedStatus } from "./model/computed-status.ts";
 export { buildPush, type PushInput } from "./model/build-push.ts";
 export { objectChecks } from "./model/object-checks.ts";

@@ -17,6 +17,7 @@ import { startWebhookServer } from "../webhooks/server.ts";
 import { createValidateHandler } from "../webhooks/validate.ts";
 import { createDebugAnswers } from "../xds-debug.ts";
 import { createKubernetesIdentity } from "./identity.ts";
+import { type GatewayBuilder, runGatewayDeployments } from "./gateway-deployments.ts";
 import { watchMeshConfig } from "./mesh-config.ts";
 import { type KubernetesOptions, revisioned } from "./options.ts";
 import { handOutRevocations, handOutRoots, runRootCertificates } from "./root-certificates.ts";
@@ -29,7 +30,7 @@ export interface KubernetesContext {
 	readonly options: KubernetesOptions;
 	readonly client: KubeClient;
 	/** Undefined: `/inject` is not served. */
-	readonly injector?: Injector<unknown>;
+	readonly injector?: Injector<unknown> & GatewayBuilder<unknown>;
 	readonly clock: Clock;
 	readonly logger: Logger;
 	/** From when on this replica is not ready any more, and still serves. */
@@ -96,6 +97,7 @@ export async function startKubernetesControlPlane(context: KubernetesContext): P
 
 	const snapshot = () => store.snapshot();
 	const handlers: WebhookHandler[] = [createValidateHandler({ snapshot, nowMs: () => clock.nowMs(), registry })];
+	let deployments: Promise<void> | undefined;
 	if (context.injector) {
 		const configMapName = revisioned("istio-sidecar-injector", revision);
 		const { injector } = context;
@@ -110,6 +112,10 @@ export async function startKubernetesControlPlane(context: KubernetesContext): P
 			registry,
 		});
 		handlers.push(inject);
+		if (options.deploysGateways) {
+			const { settings } = inject;
+			deployments = runGatewayDeployments({ ...common, logger: logger.child("gateways"), store, builder: injector, settings, namespace, podName, revision });
+		}
 		waiting.push(() => (inject.isSettled() ? [] : [`ConfigMap ${configMapName}`]));
 	}
 	const webhooks = await startWebhookServer({ address: options.https, identity, handlers, waitingFor, logger: logger.child("webhook"), signal });
@@ -151,7 +157,7 @@ export async function startKubernetesControlPlane(context: KubernetesContext): P
 		webhookAddress: webhooks.address,
 		httpAddress: http.address,
 		readyAddress: ready.address,
-		closed: Promise.all([ready.closed, webhooks.closed, bundles.done, rootsWritten, status, httpClosed]).then(() => client.transport.close()),
+		closed: Promise.all([ready.closed, webhooks.closed, bundles.done, rootsWritten, status, deployments, httpClosed]).then(() => client.transport.close()),
 	};
 }
 

@@ -74,6 +74,7 @@ export function readKubernetesOptions(flags: DiscoveryFlags, environment: Enviro
 			analysis: switchOf(environment, "PILOT_ENABLE_ANALYSIS"),
 		},
 		secretNamespaces: secretNamespaces?.split(",").map((name) => name.trim()),
+		deploysGateways: switchOf(environment, "PILOT_ENABLE_GATEWAY_API_DEPLOYMENT_CONTROLLER", "true"),
 		secureGrpc: everywhere(flags.secureGRPCAddr, "--secureGRPCAddr"),
 		plaintextGrpc: flags.grpcAddr === "" ? undefined : flags.grpcAddr,
 		https: everywhere(flags.httpsAddr, "--httpsAddr"),

@@ -1,5 +1,6 @@
 import { type Diagnostic, type Kind, kindInfo, kindNames } from "@weft/api";
 import type { Store } from "@weft/galley";
+import { parameterKeys } from "@weft/injector";
 import { type KubeClient, type KubeObject, type ObservedObject, type ResourceWatch, watchKind } from "@weft/kube";
 import type { Clock, Logger } from "@weft/runtime";
 import type { ObservedKinds } from "./status-writer.ts";
@@ -78,11 +79,11 @@ export function startKubernetesSource(options: KubernetesSourceOptions): Kuberne
 	for (const kind of coreKinds) start(kind, ({ state }) => state === "synced");
 	for (const kind of kindNames.filter(isConfiguration))
 		start(kind, ({ state }) => state === "synced" || state === "missing", { ignore: isOfAnother(revision) });
-	// Authorities by which clients and backends are checked. Those that every namespace has from Kubernetes and from here are not for that.
+	// Authorities by which clients and backends are checked, and parameters of Gateways. Those that every namespace has from Kubernetes and from here are neither.
 	start("ConfigMap", ({ state }) => state === "synced" || state === "forbidden", {
 		fieldSelector: "metadata.name!=kube-root-ca.crt,metadata.name!=istio-ca-root-cert",
 		objectsMax: secretsMax,
-		ignore: (object) => !holdsCertificate(object),
+		ignore: (object) => !holdsCertificate(object) && !holdsParameters(object),
 	});
 	for (const namespace of secretNamespaces ?? [undefined]) {
 		const scope = namespace === undefined ? {} : { namespace };
@@ -112,6 +113,9 @@ function isOfAnother(revision: string): (object: KubeObject) => boolean {
 	};
 }
 
-function holdsCertificate({ data }: KubeObject): boolean {
-	return typeof data === "object" && data !== null && Object.keys(data).some((name) => certificateKeys.has(name));
+const holdsCertificate = (object: KubeObject): boolean => hasKeyOf(object, certificateKeys);
+const holdsParameters = (object: KubeObject): boolean => hasKeyOf(object, parameterKeys);
+
+function hasKeyOf({ data }: KubeObject, keys: ReadonlySet<string>): boolean {
+	return typeof data === "object" && data !== null && Object.keys(data).some((name) => keys.has(name));
 }
