@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { crdKinds, decodeMeshConfigValue, kindInfo } from "@weft/api";
+import { crdKinds, decodeMeshConfigValue, kindInfo, kindNames } from "@weft/api";
 import { parse } from "yaml";
 import { at, type ChartName, helmMissing, only, type Rendered, render, runHelm, tryRender } from "./render.ts";
 import { webhooksFor } from "./selectors.ts";
@@ -79,6 +79,37 @@ test("the control plane may watch every kind of the mesh that has a CRD", { skip
 			),
 	);
 	for (const kind of crdKinds) assert.ok(watched.has(`${kindInfo(kind).plural}.${kindInfo(kind).group}`), kind);
+});
+
+test("the control plane may write the status of what it has a word on, by server-side apply, and no other", { skip }, () => {
+	const rules = render("control-plane")
+		.filter(({ kind }) => kind === "ClusterRole")
+		.flatMap((role) => role["rules"] as readonly unknown[]);
+	const granted = rules
+		.filter((rule) => (at(rule, "resources") as readonly string[]).some((name) => name.endsWith("/status")))
+		.flatMap((rule) => {
+			assert.deepEqual(at(rule, "verbs"), ["patch"]);
+			return (at(rule, "apiGroups") as readonly string[]).flatMap((group) => (at(rule, "resources") as readonly string[]).map((name) => `${name}.${group}`));
+		});
+	const silent: readonly string[] = ["ProxyConfig", "WorkloadEntry", "WorkloadGroup"];
+	const kinds = [
+		...crdKinds.filter((kind) => !silent.includes(kind)),
+		...kindNames.filter((kind) => kindInfo(kind).group === "gateway.networking.k8s.io" && kind !== "ReferenceGrant"),
+	];
+	assert.deepEqual(granted.sort(), kinds.map((kind) => `${kindInfo(kind).plural}/status.${kindInfo(kind).group}`).sort());
+});
+
+test("the control plane may deploy Gateways, and may not where it does not", { skip }, () => {
+	const granted = (...set: readonly string[]) =>
+		render("control-plane", { set })
+			.filter(({ kind }) => kind === "ClusterRole")
+			.flatMap((role) => role["rules"] as readonly unknown[])
+			.filter((rule) => (at(rule, "resources") as readonly string[]).includes("deployments"))
+			.map((rule) => at(rule, "verbs"));
+	assert.deepEqual(granted(), [["create", "get", "list", "patch", "watch"]]);
+	// `false` without quotes is what --set makes of it.
+	assert.deepEqual(granted("env.PILOT_ENABLE_GATEWAY_API_DEPLOYMENT_CONTROLLER=false"), []);
+	assert.deepEqual(granted("pilot.env.PILOT_ENABLE_GATEWAY_API_DEPLOYMENT_CONTROLLER=false"), []);
 });
 
 test("every pod meets the restricted standard with a read-only root", { skip }, () => {

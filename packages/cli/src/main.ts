@@ -7,8 +7,8 @@ import { version } from "./version.ts";
 
 const files = (value: string, before: readonly string[] = []) => [...before, value];
 
-function outputOption(): Option {
-	return new Option("-o, --output <format>", "output format").choices([...outputFormats]).default("table");
+function outputOption(...more: readonly string[]): Option {
+	return new Option("-o, --output <format>", "output format").choices([...outputFormats, ...more]).default("table");
 }
 
 const program = new Command("weft").description("Weft: a service mesh").version(version, "-v, --client-version").showHelpAfterError().enablePositionalOptions();
@@ -59,7 +59,7 @@ program
 	.argument("[name]")
 	.option("-n, --namespace <namespace>", "namespace", "default")
 	.option("-A, --all-namespaces", "all namespaces")
-	.addOption(outputOption())
+	.addOption(outputOption("wide"))
 	.option(...stateDir)
 	.action(async (kind, name, options) => (await import("./commands/get.ts")).getCommand(kind, name, options));
 

@@ -2,10 +2,9 @@ import { createHash, timingSafeEqual } from "node:crypto";
 import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { join } from "node:path";
-import { computedStatus, configStatus, type ProxyState } from "@weft/pilot";
 import { type AnyConfig, type Diagnostic, hasErrors, isKind, objectKindOf } from "@weft/api";
 import { admitObjects, decodeYaml, withAge } from "@weft/galley";
-import { objectChecks } from "@weft/pilot";
+import { computedStatus, configStatus, objectChecks, statusInput } from "@weft/pilot";
 import { stringify } from "yaml";
 import { type HttpContext, sendJson, sendText } from "./http-context.ts";
 
@@ -158,26 +157,30 @@ async function remove(
 	sendJson(response, 200, result);
 }
 
-function list({ store, discovery }: HttpContext, [kind = "", namespace, name]: readonly string[], response: ServerResponse): void {
+function list({ store, discovery, diagnostics }: HttpContext, [kind = "", namespace, name]: readonly string[], response: ServerResponse): void {
 	if (!isKind(kind)) return sendText(response, 404, `the mesh has no kind "${kind}"\n`);
 	const found = store
 		.snapshot()
 		.all(kind)
 		.filter((o) => (namespace === undefined || o.metadata.namespace === namespace) && (name === undefined || o.metadata.name === name));
 	if (name !== undefined && found.length === 0) return sendText(response, 404, `${kind} ${namespace}/${name} not found\n`);
-	const states = proxyStates(discovery);
+	const { push } = discovery;
+	const distribution = discovery.distribution();
+	const said = diagnostics();
+	const statusOf = (object: AnyConfig) => {
+		const spread = distribution.of(object);
+		const { namespace, name: own } = object.metadata;
+		const findings = said.filter((finding) => finding.kind === object.kind && finding.name === own && (finding.namespace ?? "") === namespace);
+		return { ...computedStatus(push, object), ...(spread && configStatus(push, statusInput(object, spread, findings))) };
+	};
 	sendJson(
 		response,
 		200,
 		found.map((o) => {
-			const status = computedStatus(discovery.push, o as AnyConfig) ?? configStatus(discovery.push, states, o as AnyConfig);
-			return externalForm({ ...o, ...(status && { status }) } as AnyConfig);
+			const status = statusOf(o as AnyConfig);
+			return externalForm({ ...o, ...(Object.keys(status).length > 0 && { status }) } as AnyConfig);
 		}),
 	);
-}
-
-function proxyStates({ clients, nodeOf, push }: HttpContext["discovery"]): readonly ProxyState[] {
-	return [...clients].map((client) => ({ node: nodeOf(client), isSynced: Number(client.syncedVersion) >= push.version, states: client.states() }));
 }
 
 /** What `weft status` shows of each proxy. */

@@ -1,5 +1,5 @@
 import { parseDurationMs } from "@weft/api";
-import { decodeInjectorSettings, reviewInjection } from "@weft/injector";
+import { buildGatewayObjects, decodeInjectorSettings, isRevision, reviewInjection } from "@weft/injector";
 import { createKubeClient, createKubeTransport, inClusterConnection, kubeconfigConnection } from "@weft/kube";
 import { createLogger, type Logger, type LogLevel, logLevels, systemClock } from "@weft/runtime";
 import { Command, Option } from "commander";
@@ -57,7 +57,7 @@ async function run(flags: Flags): Promise<void> {
 		const controlPlane = await startKubernetesControlPlane({
 			options,
 			client,
-			injector: { decodeInjectorSettings, reviewInjection },
+			injector: { decodeInjectorSettings, reviewInjection, buildGatewayObjects, isRevision },
 			clock,
 			logger: scoped(logger, flags.log_output_level),
 			draining,

@@ -8,7 +8,7 @@ export {
 	kubeconfigConnection,
 } from "./connection.ts";
 export { hasStatus, isTemporary, KubeError, KubeUnreachable } from "./errors.ts";
-export { type KindChange, type KindWatchOptions, watchKind } from "./kind-watch.ts";
+export { type KindChange, type KindWatchOptions, type ObservedObject, watchKind } from "./kind-watch.ts";
 export { type LeaderElectionOptions, runLeaderElection } from "./lease.ts";
 export { forwardPort, type PortForwardOptions } from "./port-forward.ts";
 export { apiVersionOf, type KubeMeta, type KubeObject, pathOf, resourceOf, type ResourceType, resources } from "./resource.ts";

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { afterEach, beforeEach, test } from "node:test";
 import { createStore, type Store } from "@weft/galley";
 import { createLogger, systemClock } from "@weft/runtime";
-import { watchKind } from "./kind-watch.ts";
+import { type ObservedObject, watchKind } from "./kind-watch.ts";
 import { type KubeObject, resourceOf } from "./resource.ts";
 import { type FakeApiServer, startFakeApiServer, until } from "./testing/index.ts";
 
@@ -110,4 +110,42 @@ test("kinds without spec keep their fields", async () => {
 	const slice = store.snapshot().all("EndpointSlice")[0];
 	assert.deepEqual(slice?.spec.endpoints, [{ addresses: ["10.0.0.1"] }]);
 	assert.deepEqual(slice?.metadata.annotations, {});
+});
+
+test("who writes status is told what the cluster has, and its own writes change no object", async () => {
+	const observed = new Map<string, ObservedObject>();
+	const type = resourceOf("VirtualService");
+	const object = (spec: object, generation: number, status?: object): KubeObject => ({
+		metadata: { name: "a", namespace: "default", generation, uid: "u1" },
+		spec,
+		...(status && { status }),
+	});
+	const valid = { hosts: ["a"], http: [{ route: [{ destination: { host: "a" } }] }] };
+	server.put(type, object(valid, 1));
+	const changes: number[] = [];
+	watchKind(server.client, "VirtualService", {
+		signal: stop.signal,
+		clock: systemClock,
+		logger: createLogger({ level: "none" }),
+		observed,
+		onChange({ upsert, remove }) {
+			changes.push(store.apply({ source: "kubernetes", upsert, remove }).changed.length);
+		},
+	});
+	await until("it is there", () => observed.get("default/a")?.generation === 1);
+	server.put(type, object(valid, 1, { conditions: [] }));
+	await until("its status is seen", () => observed.get("default/a")?.status !== undefined);
+	assert.equal(store.snapshot().get("VirtualService", "default", "a")?.status, undefined);
+	await until("the write came by", () => changes.length === 2);
+	assert.deepEqual(changes, [1, 0]);
+	server.put(type, object({ hosts: "a" }, 2));
+	await until("the new content is seen", () => observed.get("default/a")?.generation === 2);
+	assert.equal(
+		observed.get("default/a")?.diagnostics.every(({ severity }) => severity === "error"),
+		true,
+	);
+	assert.notEqual(observed.get("default/a")?.diagnostics.length, 0);
+	assert.deepEqual(store.snapshot().get("VirtualService", "default", "a")?.spec.hosts, ["a"]);
+	server.remove(type, "default", "a");
+	await until("it is gone", () => observed.size === 0);
 });

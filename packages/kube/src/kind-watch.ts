@@ -16,6 +16,18 @@ export interface KindChange<K extends Kind> {
 	readonly diagnostics: readonly Diagnostic[];
 }
 
+/** An object as the API server has it, beside its content: for who writes its status. */
+export interface ObservedObject {
+	readonly namespace: string;
+	readonly name: string;
+	readonly uid: string | undefined;
+	/** Of the content that was read last, valid or not. */
+	readonly generation: number | undefined;
+	readonly status: unknown;
+	/** What is wrong with that content: its last valid one, if there was any, is in force. */
+	readonly diagnostics: readonly Diagnostic[];
+}
+
 export interface KindWatchOptions<K extends Kind> {
 	readonly namespace?: string;
 	readonly labelSelector?: string;
@@ -27,6 +39,8 @@ export interface KindWatchOptions<K extends Kind> {
 	readonly random?: () => number;
 	/** Objects to leave out, as they come; default none. */
 	readonly ignore?: (object: KubeObject) => boolean;
+	/** Kept up to date by `namespace/name`. Objects are then without status: who writes that is not told of it as of a change. */
+	readonly observed?: Map<string, ObservedObject>;
 	/** Called after the first LIST even if there is nothing, then for each batch of changes. */
 	onChange(change: KindChange<K>): void;
 	onState?(state: WatchState, reason: string): void;
@@ -38,7 +52,7 @@ export interface KindWatchOptions<K extends Kind> {
  */
 export function watchKind<K extends Kind>(client: KubeClient, kind: K, options: KindWatchOptions<K>): ResourceWatch {
 	const table = new KindTable(kind, options);
-	const { onChange: _, ignore: _ignore, ...watch } = options;
+	const { onChange: _, ignore: _ignore, observed: _observed, ...watch } = options;
 	return watchResource(client, resourceOf(kind), { ...watch, onList: (objects) => table.list(objects), onEvents: (events) => table.events(events) });
 }
 
@@ -106,10 +120,14 @@ class KindTable<K extends Kind> {
 		this.#known.set(key, { ref: { kind: this.#kind, namespace: object.metadata.namespace ?? "", name: object.metadata.name }, resourceVersion });
 		const into = { objects: [] as AnyConfig[], diagnostics: [] as Diagnostic[] };
 		// Lists leave out what all their items have in common.
-		decodeValue({ ...trimObject(this.#kind, object), apiVersion: object.apiVersion ?? apiVersionOf(this.#type), kind: this.#type.kind }, {}, into, 0);
+		const { status, ...trimmed } = trimObject(this.#kind, object);
+		const { observed } = this.#options;
+		const content = observed || status === undefined ? trimmed : { ...trimmed, status };
+		decodeValue({ ...content, apiVersion: object.apiVersion ?? apiVersionOf(this.#type), kind: this.#type.kind }, {}, into, 0);
 		const told = into.diagnostics.filter((d) => d.severity !== "info");
 		if (told.length > 0) this.#problems.set(key, told);
 		else this.#problems.delete(key);
+		observed?.set(key, observe(object, told));
 		const [decoded] = into.objects;
 		if (decoded && isKindOf(decoded, this.#kind)) return decoded;
 		const { logger } = this.#options;
@@ -120,11 +138,18 @@ class KindTable<K extends Kind> {
 	#forget(key: string): void {
 		this.#known.delete(key);
 		this.#problems.delete(key);
+		this.#options.observed?.delete(key);
 	}
 
 	#tell(upsert: readonly Config<K>[], remove: readonly ObjectRef[]): void {
 		this.#options.onChange({ upsert, remove, diagnostics: [...this.#problems.values()].flat() });
 	}
+}
+
+function observe({ metadata, status }: KubeObject, diagnostics: readonly Diagnostic[]): ObservedObject {
+	const { namespace = "", name, uid } = metadata;
+	const generation = typeof metadata["generation"] === "number" ? metadata["generation"] : undefined;
+	return { namespace, name, uid, generation, status, diagnostics };
 }
 
 const keyOf = ({ metadata }: KubeObject): string => `${metadata.namespace ?? ""}/${metadata.name}`;

@@ -44,6 +44,8 @@ export const resources = {
 	configMaps: { ...core, plural: "configmaps", kind: "ConfigMap", namespaced: true },
 	secrets: { ...core, plural: "secrets", kind: "Secret", namespaced: true },
 	namespaces: { ...core, plural: "namespaces", kind: "Namespace", namespaced: false },
+	horizontalPodAutoscalers: { group: "autoscaling", version: "v2", plural: "horizontalpodautoscalers", kind: "HorizontalPodAutoscaler", namespaced: true },
+	podDisruptionBudgets: { group: "policy", version: "v1", plural: "poddisruptionbudgets", kind: "PodDisruptionBudget", namespaced: true },
 	leases: { group: "coordination.k8s.io", version: "v1", plural: "leases", kind: "Lease", namespaced: true },
 	mutatingWebhooks: { ...admission, plural: "mutatingwebhookconfigurations", kind: "MutatingWebhookConfiguration" },
 	validatingWebhooks: { ...admission, plural: "validatingwebhookconfigurations", kind: "ValidatingWebhookConfiguration" },

@@ -1,6 +1,7 @@
 export type { JwksTransport } from "./discovery/jwks-fetcher.ts";
 export { createDiscovery, type Discovery, type DiscoveryOptions, type SecretAccess } from "./discovery/discovery.ts";
-export { type ConfigStatus, configStatus, type ProxyState } from "./discovery/config-status.ts";
+export { type ConfigStatus, configStatus, type ConfigStatusInput, statusInput } from "./discovery/config-status.ts";
+export { addSpreads, type Distribution, noSpread, type Spread } from "./discovery/distribution.ts";
 export type { Convergence, Refusal } from "./discovery/sync-status.ts";
 export {
 	type Condition,
@@ -25,6 +26,7 @@ export { type DecodedInstance, decodeInstance, type InstanceRequest } from "./re
 export { createRegistrations, type Refusal as RegistrationRefusal, type Registered, type Registrations } from "./registration/registrations.ts";
 export { type RegisteredWorkload, registeredWorkloads } from "./registration/registered-workloads.ts";
 export { conditionsOf, entryAnnotations, type EntryCondition } from "./model/entry-registration.ts";
+export { type DeployedGateway, deployedGateways } from "./model/gateway-api/gateways.ts";
 export { computedStatus } from "./model/computed-status.ts";
 export { buildPush, type PushInput } from "./model/build-push.ts";
 export { objectChecks } from "./model/object-checks.ts";

@@ -17,6 +17,7 @@ import { startWebhookServer } from "../webhooks/server.ts";
 import { createValidateHandler } from "../webhooks/validate.ts";
 import { createDebugAnswers } from "../xds-debug.ts";
 import { createKubernetesIdentity } from "./identity.ts";
+import { type GatewayBuilder, runGatewayDeployments } from "./gateway-deployments.ts";
 import { watchMeshConfig } from "./mesh-config.ts";
 import { type KubernetesOptions, revisioned } from "./options.ts";
 import { runRegistrationSweep } from "./registration.ts";
@@ -25,12 +26,13 @@ import { createSecretAccess } from "./secret-access.ts";
 import { startKubernetesSource } from "./source.ts";
 import { runStatus } from "./status-writer.ts";
 import { createKubernetesEntries } from "./workload-entries.ts";
+import { gatewayApiStatusKinds, istioStatusKinds } from "./wanted-status.ts";
 
 export interface KubernetesContext {
 	readonly options: KubernetesOptions;
 	readonly client: KubeClient;
 	/** Undefined: `/inject` is not served. */
-	readonly injector?: Injector<unknown>;
+	readonly injector?: Injector<unknown> & GatewayBuilder<unknown>;
 	readonly clock: Clock;
 	readonly logger: Logger;
 	/** From when on this replica is not ready any more, and still serves. */
@@ -107,6 +109,7 @@ export async function startKubernetesControlPlane(context: KubernetesContext): P
 
 	const snapshot = () => store.snapshot();
 	const handlers: WebhookHandler[] = [createValidateHandler({ snapshot, nowMs: () => clock.nowMs(), registry })];
+	let deployments: Promise<void> | undefined;
 	if (context.injector) {
 		const configMapName = revisioned("istio-sidecar-injector", revision);
 		const { injector } = context;
@@ -121,6 +124,10 @@ export async function startKubernetesControlPlane(context: KubernetesContext): P
 			registry,
 		});
 		handlers.push(inject);
+		if (options.deploysGateways) {
+			const { settings } = inject;
+			deployments = runGatewayDeployments({ ...common, logger: logger.child("gateways"), store, builder: injector, settings, namespace, podName, revision });
+		}
 		waiting.push(() => (inject.isSettled() ? [] : [`ConfigMap ${configMapName}`]));
 	}
 	const webhooks = await startWebhookServer({ address: options.https, identity, handlers, waitingFor, logger: logger.child("webhook"), signal });
@@ -132,7 +139,9 @@ export async function startKubernetesControlPlane(context: KubernetesContext): P
 		authority &&
 		runRootCertificates({ ...common, logger: logger.child("citadel"), store, namespace, podName, texts: [handOutRoots(roots), handOutRevocations(authority)] });
 	const registrations = runRegistrationSweep({ ...common, logger: logger.child("registration"), store, autoRegistration, namespace, podName });
-	const status = runStatus({ ...common, logger: logger.child("status"), store, discovery, namespace, podName });
+	const statusKinds = [...(options.status.gatewayApi ? gatewayApiStatusKinds : []), ...(options.status.istio ? istioStatusKinds : [])];
+	const { analysis } = options.status;
+	const status = runStatus({ ...common, logger: logger.child("status"), store, source, kinds: statusKinds, discovery, analysis, namespace, podName });
 
 	const http = await startHttpServer({
 		http: options.monitoring,
@@ -161,7 +170,7 @@ export async function startKubernetesControlPlane(context: KubernetesContext): P
 		webhookAddress: webhooks.address,
 		httpAddress: http.address,
 		readyAddress: ready.address,
-		closed: Promise.all([ready.closed, webhooks.closed, bundles.done, rootsWritten, registrations, status, httpClosed]).then(() => client.transport.close()),
+		closed: Promise.all([ready.closed, webhooks.closed, bundles.done, rootsWritten, registrations, status, deployments, httpClosed]).then(() => client.transport.close()),
 	};
 }
 

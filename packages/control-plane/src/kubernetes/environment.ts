@@ -71,7 +71,13 @@ export function readKubernetesOptions(flags: DiscoveryFlags, environment: Enviro
 		},
 		jwtRule: jwtRuleOf(environment),
 		isMultiRoot: switchOf(environment, "ISTIO_MULTIROOT_MESH"),
+		status: {
+			istio: switchOf(environment, "PILOT_ENABLE_STATUS", "true"),
+			gatewayApi: switchOf(environment, "PILOT_ENABLE_GATEWAY_API_STATUS", "true"),
+			analysis: switchOf(environment, "PILOT_ENABLE_ANALYSIS"),
+		},
 		secretNamespaces: secretNamespaces?.split(",").map((name) => name.trim()),
+		deploysGateways: switchOf(environment, "PILOT_ENABLE_GATEWAY_API_DEPLOYMENT_CONTROLLER", "true"),
 		secureGrpc: everywhere(flags.secureGRPCAddr, "--secureGRPCAddr"),
 		plaintextGrpc: flags.grpcAddr === "" ? undefined : flags.grpcAddr,
 		https: everywhere(flags.httpsAddr, "--httpsAddr"),

@@ -53,7 +53,7 @@ function isSameEntry(a: unknown, b: unknown): boolean {
 }
 
 /** Does the present value say everything that the wanted one says? The API server adds defaults. */
-function holds(present: unknown, wanted: unknown): boolean {
+export function holds(present: unknown, wanted: unknown): boolean {
 	if (Array.isArray(wanted)) return Array.isArray(present) && present.length === wanted.length && wanted.every((entry, i) => holds(present[i], entry));
 	if (isFields(wanted)) return isFields(present) && Object.entries(wanted).every(([name, value]) => value === undefined || holds(present[name], value));
 	return present === wanted;

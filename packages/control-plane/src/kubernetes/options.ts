@@ -43,6 +43,10 @@ export interface KubernetesOptions {
 	/** ISTIO_MULTIROOT_MESH: a plugged-in CA with other roots is rotated in. */
 	readonly isMultiRoot: boolean;
 	readonly secretNamespaces: readonly string[] | undefined;
+	/** PILOT_ENABLE_STATUS, PILOT_ENABLE_GATEWAY_API_STATUS and PILOT_ENABLE_ANALYSIS: whose status is written, and whether analysis is part of it. */
+	readonly status: { readonly istio: boolean; readonly gatewayApi: boolean; readonly analysis: boolean };
+	/** PILOT_ENABLE_GATEWAY_API_DEPLOYMENT_CONTROLLER: Gateways without Services of their own are deployed. */
+	readonly deploysGateways: boolean;
 	readonly secureGrpc: BindAddress;
 	readonly plaintextGrpc: BindAddress | undefined;
 	/** Webhooks. */

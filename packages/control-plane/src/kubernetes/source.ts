@@ -1,7 +1,10 @@
 import { type Diagnostic, type Kind, kindInfo, kindNames } from "@weft/api";
 import type { Store } from "@weft/galley";
-import { type KubeClient, type KubeObject, type ResourceWatch, watchKind } from "@weft/kube";
+import { parameterKeys } from "@weft/injector";
+import { type KubeClient, type KubeObject, type ObservedObject, type ResourceWatch, watchKind } from "@weft/kube";
 import type { Clock, Logger } from "@weft/runtime";
+import type { ObservedKinds } from "./status-writer.ts";
+import { gatewayApiStatusKinds, istioStatusKinds } from "./wanted-status.ts";
 
 export const kubernetesSource = "kubernetes";
 
@@ -17,7 +20,7 @@ export interface KubernetesSourceOptions {
 	readonly signal: AbortSignal;
 }
 
-export interface KubernetesSource {
+export interface KubernetesSource extends ObservedKinds {
 	/** Kinds that were not read yet, and without which proxies would be sent half a mesh. */
 	waitingFor(): readonly string[];
 	/** Of objects in the cluster that are not valid. */
@@ -53,16 +56,21 @@ export function startKubernetesSource(options: KubernetesSourceOptions): Kuberne
 	const { client, store, revision, secretNamespaces, clock, logger, signal } = options;
 	const problems = new Map<string, readonly Diagnostic[]>();
 	const watches: { readonly name: string; readonly isSettled: (watch: ResourceWatch) => boolean; readonly watch: ResourceWatch }[] = [];
+	const observed = new Map<Kind, Map<string, ObservedObject>>([...gatewayApiStatusKinds, ...istioStatusKinds].map((kind) => [kind, new Map()]));
+	let observedRevision = 0;
 	const start = (kind: Kind, isSettled: (watch: ResourceWatch) => boolean, extra: Partial<Parameters<typeof watchKind>[2]> = {}) => {
 		const name = extra.namespace === undefined ? kind : `${kind} of ${extra.namespace}`;
 		let wasSettled = false;
+		const seen = observed.get(kind);
 		const watch = watchKind(client, kind, {
+			...(seen && { observed: seen }),
 			signal,
 			clock,
 			logger: logger.child("kube"),
 			...extra,
 			onChange({ upsert, remove, diagnostics }) {
 				problems.set(name, diagnostics);
+				if (seen) observedRevision++;
 				store.apply({ source: kubernetesSource, upsert, remove });
 			},
 		});
@@ -71,11 +79,11 @@ export function startKubernetesSource(options: KubernetesSourceOptions): Kuberne
 	for (const kind of coreKinds) start(kind, ({ state }) => state === "synced");
 	for (const kind of kindNames.filter(isConfiguration))
 		start(kind, ({ state }) => state === "synced" || state === "missing", { ignore: isOfAnother(revision) });
-	// Authorities by which clients and backends are checked. Those that every namespace has from Kubernetes and from here are not for that.
+	// Authorities by which clients and backends are checked, and parameters of Gateways. Those that every namespace has from Kubernetes and from here are neither.
 	start("ConfigMap", ({ state }) => state === "synced" || state === "forbidden", {
 		fieldSelector: "metadata.name!=kube-root-ca.crt,metadata.name!=istio-ca-root-cert",
 		objectsMax: secretsMax,
-		ignore: (object) => !holdsCertificate(object),
+		ignore: (object) => !holdsCertificate(object) && !holdsParameters(object),
 	});
 	for (const namespace of secretNamespaces ?? [undefined]) {
 		const scope = namespace === undefined ? {} : { namespace };
@@ -90,8 +98,12 @@ export function startKubernetesSource(options: KubernetesSourceOptions): Kuberne
 	return {
 		waitingFor: () => watches.filter(({ isSettled, watch }) => !isSettled(watch)).map(({ name }) => name),
 		diagnostics: () => [...problems.values()].flat(),
+		observed: (kind) => observed.get(kind) ?? none,
+		observedRevision: () => observedRevision,
 	};
 }
+
+const none: ReadonlyMap<string, ObservedObject> = new Map();
 
 /** https://istio.io/latest/docs/setup/upgrade/canary/: what has no label is everybody's. */
 function isOfAnother(revision: string): (object: KubeObject) => boolean {
@@ -101,6 +113,9 @@ function isOfAnother(revision: string): (object: KubeObject) => boolean {
 	};
 }
 
-function holdsCertificate({ data }: KubeObject): boolean {
-	return typeof data === "object" && data !== null && Object.keys(data).some((name) => certificateKeys.has(name));
+const holdsCertificate = (object: KubeObject): boolean => hasKeyOf(object, certificateKeys);
+const holdsParameters = (object: KubeObject): boolean => hasKeyOf(object, parameterKeys);
+
+function hasKeyOf({ data }: KubeObject, keys: ReadonlySet<string>): boolean {
+	return typeof data === "object" && data !== null && Object.keys(data).some((name) => keys.has(name));
 }

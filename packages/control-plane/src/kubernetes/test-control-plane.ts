@@ -146,6 +146,8 @@ export interface AdsQuestion {
 	readonly names?: readonly string[];
 	/** Beside what is said of the pod. */
 	readonly metadata?: Readonly<Record<string, unknown>>;
+	/** Refuses every response with these words; undefined: acknowledges them. */
+	readonly refuse?: () => string | undefined;
 }
 
 export interface AdsStream {
@@ -158,9 +160,9 @@ export interface AdsStream {
 	close(): void;
 }
 
-/** A state-of-the-world stream with one subscription that acknowledges everything. */
+/** A state-of-the-world stream with one subscription. */
 export function openAds(controlPlane: TestControlPlane, question: AdsQuestion): AdsStream {
-	const { namespace, serviceAccount, pod = "web-1", typeUrl = typeUrls.cds, names = [] } = question;
+	const { namespace, serviceAccount, pod = "web-1", typeUrl = typeUrls.cds, names = [], refuse } = question;
 	const client = connect(controlPlane.secureAddress, controlPlane.rootsPem());
 	const stream = client.makeBidiStreamRequest(
 		"/envoy.service.discovery.v3.AggregatedDiscoveryService/StreamAggregatedResources",
@@ -175,7 +177,9 @@ export function openAds(controlPlane: TestControlPlane, question: AdsQuestion): 
 	});
 	stream.on("data", (response: DiscoveryResponse) => {
 		responses.push(response);
-		stream.write({ typeUrl, versionInfo: response.versionInfo, responseNonce: response.nonce, resourceNames: names });
+		const message = refuse?.();
+		const answer = message === undefined ? { versionInfo: response.versionInfo } : { errorDetail: { code: 13, message } };
+		stream.write({ typeUrl, ...answer, responseNonce: response.nonce, resourceNames: names });
 	});
 	const metadata = {
 		NAMESPACE: namespace,

@@ -37,7 +37,7 @@ let stop: AbortController;
 let store: Store;
 let mesh: MeshConfig;
 let registry: Registry;
-let handler: InjectHandler;
+let handler: InjectHandler<Settings>;
 const lines: string[] = [];
 
 const nodes = (...versions: readonly string[]) =>

@@ -49,12 +49,14 @@ export interface InjectOptions<Settings> {
 	readonly signal: AbortSignal;
 }
 
-export interface InjectHandler extends WebhookHandler {
+export interface InjectHandler<Settings> extends WebhookHandler {
 	isSettled(): boolean;
+	/** As they are now, another object whenever they changed; undefined until they have been read. */
+	settings(): Settings | undefined;
 }
 
 /** `/inject`, with the settings of the ConfigMap and the mesh config as they are now. Settings with errors change nothing. */
-export function createInjectHandler<Settings>(options: InjectOptions<Settings>): InjectHandler {
+export function createInjectHandler<Settings>(options: InjectOptions<Settings>): InjectHandler<Settings> {
 	const { injector, snapshot, clock, logger, signal } = options;
 	const metrics = createMetrics(options.registry);
 	const settings = createSettings(options);
@@ -70,10 +72,12 @@ export function createInjectHandler<Settings>(options: InjectOptions<Settings>):
 			settings.take(last?.type === "upsert" ? last.object : undefined);
 		},
 	});
-	let isSettled = false;
+	let wasSettled = false;
+	const isSettled = () => (wasSettled ||= watch.state === "synced");
 	return {
 		path: "/inject",
-		isSettled: () => (isSettled ||= watch.state === "synced"),
+		isSettled,
+		settings: () => (isSettled() ? settings.current() : undefined),
 		handle({ body, url }) {
 			metrics.requests.inc();
 			const stopTimer = metrics.seconds.startTimer();

@@ -21,6 +21,11 @@ export interface InjectorSettings {
 	readonly aliases: Readonly<Record<string, readonly string[]>>;
 }
 
+/** Is this a name of the revision: its own, or a tag? */
+export function isRevision({ revision, revisionTags }: InjectorSettings, name: string): boolean {
+	return name === revision || revisionTags.includes(name);
+}
+
 export interface SettingsSource {
 	/** Key `values` of the ConfigMap: JSON (or YAML). Empty: the charts' defaults. */
 	readonly valuesJson: string;

@@ -149,7 +149,8 @@ class Fake implements FakeApiServer {
 		const version = ++this.#version;
 		const creationTimestamp = before?.metadata["creationTimestamp"] ?? new Date(systemClock.nowMs()).toISOString();
 		const uid = before?.metadata.uid ?? `uid-${version}`;
-		const stored = { ...object, metadata: { uid, ...object.metadata, resourceVersion: String(version), creationTimestamp } };
+		const generation = generationOf(object, before);
+		const stored = { ...object, metadata: { uid, ...object.metadata, ...(generation && { generation }), resourceVersion: String(version), creationTimestamp } };
 		this.#objects.set(id, stored);
 		this.#record({ version, collection, type: before ? "MODIFIED" : "ADDED", object: stored });
 		return stored;
@@ -176,7 +177,7 @@ class Fake implements FakeApiServer {
 		if (url.pathname === "/version") return json(response, 200, { gitVersion: "v1.34.4" });
 		const match = /^(\/api\/v1|\/apis\/[^/]+\/[^/]+)(?:\/namespaces\/([^/]+)(?=\/))?\/([^/]+)(?:\/([^/]+))?(?:\/([^/]+))?$/.exec(url.pathname);
 		if (!match) return failure(response, 404, "NotFound", `no path ${url.pathname}`);
-		const [, root = "", namespace = "", plural = "", name] = match;
+		const [, root = "", namespace = "", plural = "", name, subresource] = match;
 		const collection = `${root}/${plural}`;
 		if (this.missing.has(plural)) return void response.writeHead(404).end("404 page not found\n");
 		if (this.forbidden.has(plural)) return failure(response, 403, "Forbidden", `${plural} is forbidden`);
@@ -185,8 +186,11 @@ class Fake implements FakeApiServer {
 		const body = request.method === "GET" ? {} : (JSON.parse((await text(request)) || "{}") as Json);
 		if (request.method === "POST") return this.#create(collection, plural, namespace, body, url, response);
 		const present = this.#objects.get(key(collection, namespace, name ?? ""));
+		if (subresource !== undefined && !present) return failure(response, 404, "NotFound", `${plural} "${name}" not found`);
+		const { uid } = (body["metadata"] ?? {}) as Partial<KubeObject["metadata"]>;
+		if (present && uid !== undefined && uid !== present.metadata.uid) return failure(response, 409, "Conflict", `${plural} "${name}" has another uid`);
 		if (request.method === "PATCH" && request.headers["content-type"] === "application/apply-patch+yaml")
-			return this.#write(collection, namespace, merge(present ?? {}, body), present ? 200 : 201, url, response);
+			return this.#write(collection, namespace, mergeApplied(present ?? {}, body), present ? 200 : 201, url, response);
 		if (!present) return failure(response, 404, "NotFound", `${plural} "${name}" not found`);
 		switch (request.method) {
 			case "GET":
@@ -256,6 +260,15 @@ class Fake implements FakeApiServer {
 	}
 }
 
+/** Counts changes of the spec, unless the test says which it is. */
+function generationOf(object: KubeObject, before: KubeObject | undefined): number | undefined {
+	if (object["spec"] === undefined) return undefined;
+	const [said, last] = [object.metadata["generation"], before?.metadata["generation"]];
+	if (typeof said === "number" && said !== last) return said;
+	const known = typeof last === "number" ? last : 0;
+	return before !== undefined && JSON.stringify(object["spec"]) === JSON.stringify(before["spec"]) ? known : known + 1;
+}
+
 function misbehave(fault: WatchFault, response: ServerResponse): void {
 	if (fault.kind === "error-event") {
 		const object = { kind: "Status", status: "Failure", code: fault.code, reason: fault.code === 410 ? "Expired" : "InternalError", message: "no" };
@@ -295,6 +308,16 @@ function merge(base: Json, patch: Json): Json {
 			out[name] = before.map((item) => merge(item, value.find((other) => other["name"] === item["name"]) ?? {}));
 		else if (isRecord(before) && isRecord(value)) out[name] = merge(before, value);
 		else out[name] = value;
+	}
+	return out;
+}
+
+/** Of server-side apply by one manager: lists are what it says. */
+function mergeApplied(base: Json, patch: Json): Json {
+	const out: Json = { ...base };
+	for (const [name, value] of Object.entries(patch)) {
+		const before = out[name];
+		out[name] = isRecord(before) && isRecord(value) ? mergeApplied(before, value) : value;
 	}
 	return out;
 }

@@ -1,110 +1,99 @@
-import type { AnyConfig } from "@weft/api";
-import type { XdsType } from "@weft/xds";
-import type { StreamState } from "@weft/xds/server";
-import { labelsMatch } from "../model/labels.ts";
-import type { ProxyNode } from "../model/proxy-node.ts";
+import { type AnyConfig, type Diagnostic, diagnosticCodes, formatDiagnostic } from "@weft/api";
 import type { PushSnapshot } from "../model/push.ts";
-import { scopeOf } from "../model/scope.ts";
-
-/** A connected proxy, as far as the status of what it was sent is concerned. */
-export interface ProxyState {
-	readonly node: ProxyNode;
-	/** It has the newest push whole. */
-	readonly isSynced: boolean;
-	readonly states: readonly StreamState[];
-}
+import type { Spread } from "./distribution.ts";
 
 export interface ConfigCondition {
-	/** Istio's `Reconciled`, and `PassedValidation`: an object that is invalid in itself never gets so far. */
+	/** Istio's `Reconciled`: proxies have it in force; and `PassedValidation`. */
 	readonly type: "Reconciled" | "PassedValidation";
 	readonly status: "True" | "False" | "Unknown";
 	readonly reason: string;
 	readonly message: string;
 }
 
+/** Istio's AnalysisMessageBase: https://istio.io/latest/docs/reference/config/analysis/ */
+export interface ValidationMessage {
+	readonly type: { readonly name: string; readonly code: string };
+	readonly level: "ERROR" | "WARNING" | "INFO";
+	readonly documentationUrl?: string;
+}
+
 /** `status` of an Istio resource: https://istio.io/latest/docs/reference/config/config-status/. Times are for who writes it. */
 export interface ConfigStatus {
 	readonly conditions: readonly ConfigCondition[];
+	readonly validationMessages: readonly ValidationMessage[];
+	/** The generation that was judged, where objects have one. */
+	readonly observedGeneration?: number;
 }
 
-/** The types of xDS resources that a kind shapes. */
-const shapes: Readonly<Record<string, readonly XdsType[]>> = {
-	VirtualService: ["rds", "vhds", "lds"],
-	DestinationRule: ["cds", "eds", "rds", "vhds"],
-	AuthorizationPolicy: ["lds", "ecds"],
-	RequestAuthentication: ["lds", "ecds"],
-	PeerAuthentication: ["lds", "cds", "eds"],
-	Telemetry: ["lds"],
-	WasmPlugin: ["lds", "ecds"],
-	EnvoyFilter: ["lds", "cds", "rds", "vhds", "ecds"],
-};
-
-/** Whether an object is valid, and how many of the proxies that see it have it in force; undefined for kinds without such a status. Pure. */
-export function configStatus(push: PushSnapshot, proxies: readonly ProxyState[], object: AnyConfig): ConfigStatus | undefined {
-	const types = Object.hasOwn(shapes, object.kind) ? shapes[object.kind] : undefined;
-	if (types === undefined) return undefined;
-	return { conditions: [validation(push, object), reconciliation(push, proxies, object, types)] };
+export interface ConfigStatusInput {
+	readonly kind: string;
+	readonly namespace: string;
+	readonly name: string;
+	/** Of all proxies of the mesh. */
+	readonly spread: Spread;
+	/** What there is to say about the object as it is now: an error means that its last valid content, if any, is in force. */
+	readonly findings: readonly Diagnostic[];
+	readonly generation?: number | undefined;
 }
 
-function validation({ heldVirtualServices }: PushSnapshot, { kind, metadata: { namespace, name } }: AnyConfig): ConfigCondition {
-	const held = kind === "VirtualService" ? heldVirtualServices.get(`${namespace}/${name}`) : undefined;
+/** Texts of conditions end here; Kubernetes' own allow 32 KiB. */
+const messageMax = 2_000;
+const messagesMax = 20;
+
+/** Whether an object is valid, and how many of the proxies that see it have it in force. Pure. */
+export function configStatus(push: Pick<PushSnapshot, "heldVirtualServices">, input: ConfigStatusInput): ConfigStatus {
+	const { findings, generation } = input;
+	return {
+		conditions: [validation(push, input), reconciliation(push, input)],
+		validationMessages: findings.slice(0, messagesMax).map(validationMessage),
+		...(generation !== undefined && { observedGeneration: generation }),
+	};
+}
+
+function validation(push: Pick<PushSnapshot, "heldVirtualServices">, input: ConfigStatusInput): ConfigCondition {
+	const { findings } = input;
+	const errors = findings.filter(({ severity }) => severity === "error");
+	if (errors.length > 0) return { type: "PassedValidation", status: "False", reason: "Invalid", message: textOf(errors) };
+	const held = heldReason(push, input);
 	if (held !== undefined) return { type: "PassedValidation", status: "False", reason: "SubsetNotFound", message: held };
-	return { type: "PassedValidation", status: "True", reason: "Valid", message: "" };
+	return { type: "PassedValidation", status: "True", reason: "Valid", message: textOf(findings) };
 }
 
-function reconciliation(push: PushSnapshot, proxies: readonly ProxyState[], object: AnyConfig, types: readonly XdsType[]): ConfigCondition {
-	const seeing = proxies.filter(({ node }) => isSeen(push, node, object));
-	const refusalOf = ({ states }: ProxyState) => states.find(({ type, nack }) => nack !== undefined && types.includes(type));
-	const inForce = seeing.filter((proxy) => proxy.isSynced && refusalOf(proxy) === undefined);
-	const message = `${inForce.length}/${seeing.length} proxies up to date.`;
-	const held = push.heldVirtualServices.has(`${object.metadata.namespace}/${object.metadata.name}`) && object.kind === "VirtualService";
-	if (held) return { type: "Reconciled", status: "False", reason: "Held", message };
-	const refusing = seeing.find((proxy) => refusalOf(proxy) !== undefined);
-	if (refusing !== undefined) {
-		const { type = "", nack } = refusalOf(refusing) ?? {};
-		const resources = nack?.names.slice(0, 5).join(", ") ?? "";
-		return {
-			type: "Reconciled",
-			status: "False",
-			reason: "Rejected",
-			message: `${message} ${proxyName(refusing)} refused ${type} ${resources}: ${nack?.message ?? ""}`,
-		};
-	}
-	if (inForce.length < seeing.length) return { type: "Reconciled", status: "False", reason: "Progressing", message };
+function heldReason({ heldVirtualServices }: Pick<PushSnapshot, "heldVirtualServices">, { kind, namespace, name }: ConfigStatusInput): string | undefined {
+	return kind === "VirtualService" ? heldVirtualServices.get(`${namespace}/${name}`) : undefined;
+}
+
+function textOf(findings: readonly Diagnostic[]): string {
+	const text = findings.map(({ severity, code, path, message }) => formatDiagnostic({ severity, code, path, message })).join("; ");
+	return text.length > messageMax ? `${text.slice(0, messageMax)}…` : text;
+}
+
+function reconciliation(push: Pick<PushSnapshot, "heldVirtualServices">, input: ConfigStatusInput): ConfigCondition {
+	const { seeing, inForce, refusal } = input.spread;
+	const isInvalid = input.findings.some(({ severity }) => severity === "error");
+	const message = `${inForce}/${seeing} proxies up to date.`;
+	const because = (reason: string, text = message): ConfigCondition => ({ type: "Reconciled", status: "False", reason, message: text });
+	if (isInvalid) return because("Invalid", seeing > 0 ? `${message} The last valid content is in force.` : message);
+	if (heldReason(push, input) !== undefined) return because("Held");
+	if (refusal !== undefined) return because("Rejected", `${message} ${refusal}`);
+	if (inForce < seeing) return because("Progressing");
 	return { type: "Reconciled", status: "True", reason: "UpToDate", message };
 }
 
-const proxyName = ({ node }: ProxyState) => `${node.name}.${node.namespace}`;
+const codeNames = new Map<string, string>(Object.entries(diagnosticCodes).map(([name, code]) => [code, `${name.charAt(0).toUpperCase()}${name.slice(1)}`]));
+const levels = { error: "ERROR", warning: "WARNING", info: "INFO" } as const;
 
-/** Whether the proxy's configuration is made of the object. */
-function isSeen(push: PushSnapshot, node: ProxyNode, object: AnyConfig): boolean {
-	switch (object.kind) {
-		case "VirtualService":
-			return seesVirtualService(push, node, object.metadata);
-		case "DestinationRule": {
-			const { services, destinationRule } = scopeOf(push, node);
-			return services.some(({ hostname }) => destinationRule(hostname)?.sources.includes(object.spec));
-		}
-		default:
-			return isSelected(push, node, object);
-	}
-}
-
-type Named = Pick<AnyConfig["metadata"], "namespace" | "name">;
-
-function seesVirtualService(push: PushSnapshot, node: ProxyNode, { namespace, name }: Named): boolean {
-	const isIt = (vs: Named) => vs.namespace === namespace && vs.name === name;
-	if (node.kind === "sidecar") return scopeOf(push, node).egress.some(({ virtualServices }) => virtualServices.some(isIt));
-	const gateways = push.virtualServices.find(isIt)?.gateways ?? [];
-	return push.gateways.some((gateway) => gateways.includes(`${gateway.namespace}/${gateway.name}`) && labelsMatch(gateway.selector ?? {}, node.labels));
-}
-
-/** Policies name workloads of their own namespace, or of all when they stand in the root namespace. */
-function isSelected({ mesh }: PushSnapshot, node: ProxyNode, { metadata, spec }: AnyConfig): boolean {
-	if (metadata.namespace !== node.namespace && metadata.namespace !== mesh.rootNamespace) return false;
-	const { selector, workloadSelector } = spec as {
-		readonly selector?: { readonly matchLabels?: Readonly<Record<string, string>> };
-		readonly workloadSelector?: { readonly labels?: Readonly<Record<string, string>> };
+function validationMessage({ code, severity }: Diagnostic): ValidationMessage {
+	return {
+		type: { name: codeNames.get(code) ?? code, code },
+		level: levels[severity],
+		...(code.startsWith("IST") && { documentationUrl: `https://istio.io/latest/docs/reference/config/analysis/${code.toLowerCase()}/` }),
 	};
-	return labelsMatch(selector?.matchLabels ?? workloadSelector?.labels ?? {}, node.labels);
 }
+
+/** What a status is computed of, for an object of the push. */
+export const statusInput = (
+	{ kind, metadata: { namespace, name, generation } }: AnyConfig,
+	spread: Spread,
+	findings: readonly Diagnostic[],
+): ConfigStatusInput => ({ kind, namespace, name, spread, findings, generation });

@@ -12,10 +12,12 @@ import { stats } from "../translator/encode.ts";
 import type { AutoRegistration } from "../registration/auto-registration.ts";
 import { buildPush, decodeNode, resourceView } from "../translator/translator.ts";
 import { createDebounce } from "./debounce.ts";
+import { buildDistribution, type Distribution } from "./distribution.ts";
 import { createJwksFetcher, type JwksFetcher, type JwksTransport } from "./jwks-fetcher.ts";
 import { createDiscoveryMetrics, type DiscoveryMetrics, exposeResourceStats } from "./metrics.ts";
-import { createTrustResource } from "./trust-resource.ts";
+import { PushedSince } from "./pushed-since.ts";
 import { type Convergence, SyncStatus } from "./sync-status.ts";
+import { createTrustResource } from "./trust-resource.ts";
 
 export interface DiscoveryOptions {
 	readonly store: Store;
@@ -53,6 +55,10 @@ export interface Discovery {
 	/** Pushes what has changed so far, and resolves once every proxy has it in force, or `signal` aborts. */
 	converged(signal: AbortSignal): Promise<Convergence>;
 	nodeOf(client: XdsClient): ProxyNode;
+	/** Which proxies of this control plane have which objects in force now. */
+	distribution(): Distribution;
+	/** Another number whenever `distribution` may say something else. */
+	readonly revision: number;
 	/** Hands the trusted roots to every proxy anew. */
 	retrust(): void;
 	/** How many proxies have acknowledged the trusted roots of now. */
@@ -108,12 +114,14 @@ export function createDiscovery(options: DiscoveryOptions): Discovery {
 		for (const client of sync.clients) publish(client);
 	});
 
+	const since = new PushedSince();
 	async function runPush(changed: readonly StoreChange["changed"][number][], firstAtMs: number): Promise<void> {
 		const started = clock.monotonicMs();
 		metrics.debounceSeconds.observe((started - firstAtMs) / 1000);
 		for (const kind of new Set(changed.map((c) => c.kind))) metrics.triggers.inc({ type: kind });
 		changedAtMs = firstAtMs;
 		push = buildPush({ snapshot: store.snapshot(), meshConfig: meshConfig(), clusterId, jwks: jwks?.index ?? noJwks }, push);
+		since.pushed(changed, push.version);
 		jwks?.update(push);
 		metrics.services.set(push.services.length);
 		metrics.virtualServices.set(push.virtualServices.length);
@@ -197,6 +205,17 @@ export function createDiscovery(options: DiscoveryOptions): Discovery {
 			return sync.converged(push.version, signal);
 		},
 		nodeOf,
+		distribution() {
+			const proxies = [...sync.clients].map((client) => ({
+				node: nodeOf(client),
+				syncedVersion: client.syncedVersion === "" ? -1 : Number(client.syncedVersion),
+				states: client.states(),
+			}));
+			return buildDistribution(push, proxies, (object) => since.of(object));
+		},
+		get revision() {
+			return sync.revision;
+		},
 		retrust() {
 			for (const client of sync.clients) publish(client);
 		},

@@ -24,9 +24,16 @@ export class SyncStatus {
 	readonly #waiters = new Set<() => void>();
 	/** Push version → its number; versions are numbers as text. */
 	#latest = 0;
+	#revision = 0;
 
 	add(client: XdsClient): void {
 		this.#clients.add(client);
+		this.changed();
+	}
+
+	/** Another number whenever a proxy came, went, answered or was sent something. */
+	get revision(): number {
+		return this.#revision;
 	}
 
 	delete(client: XdsClient): void {
@@ -44,6 +51,7 @@ export class SyncStatus {
 	}
 
 	changed(): void {
+		this.#revision++;
 		for (const wake of [...this.#waiters]) wake();
 	}
 

@@ -125,6 +125,7 @@ export function buildPush({ snapshot, meshConfig: userConfig, clusterId, jwks = 
 	const scopes = stages.scopes.get("scopes", Object.values(parts), () => new Map());
 	const push: PushSnapshot = {
 		version: snapshot.version,
+		config: snapshot,
 		...parts,
 		...registry,
 		heldVirtualServices: held,

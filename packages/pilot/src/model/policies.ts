@@ -19,7 +19,7 @@ export function buildPolicyIndex<K extends PolicyKind>(objects: readonly ConfigO
 /** Policies that hold for a workload: those of the root namespace, then those of its own, each oldest first. */
 export function policiesFor<K extends PolicyKind>({ rootNamespace, byNamespace }: PolicyIndex<K>, node: ProxyNode): readonly ConfigObject<K>[] {
 	const namespaces = node.namespace === rootNamespace ? [rootNamespace] : [rootNamespace, node.namespace];
-	return namespaces.flatMap((namespace) => (byNamespace.get(namespace) ?? []).filter((policy) => isFor(policy, node, rootNamespace)));
+	return namespaces.flatMap((namespace) => (byNamespace.get(namespace) ?? []).filter((policy) => holdsFor(policy, node, rootNamespace)));
 }
 
 interface Target {
@@ -48,7 +48,7 @@ const gatewayNameLabel = "gateway.networking.k8s.io/gateway-name";
 const gatewayApi = "gateway.networking.k8s.io";
 
 /** A policy with targetRefs is for the gateways that they name, and nothing else; one without is for whatever its selector picks. */
-function isFor(policy: ConfigObject<PolicyKind>, node: ProxyNode, rootNamespace: string): boolean {
+export function holdsFor(policy: ConfigObject<PolicyKind>, node: ProxyNode, rootNamespace: string): boolean {
 	const { selector, refs } = targetOf(policy);
 	if (refs.length === 0) return labelsMatch(selector, node.labels);
 	const gateway = node.labels[gatewayNameLabel];

@@ -18,6 +18,7 @@ import type { PolicyIndex } from "./policies.ts";
 import type { Reuse } from "./reuse.ts";
 import type { CertificateStore } from "./secrets.ts";
 import type { Endpoint, Locality, Service, ServicePort } from "./service.ts";
+import type { ConfigSnapshot } from "./snapshot.ts";
 
 /**
  * One immutable, indexed view of the whole mesh. A newer snapshot keeps the identity of every part that did not change,
@@ -25,6 +26,8 @@ import type { Endpoint, Locality, Service, ServicePort } from "./service.ts";
  */
 export interface PushSnapshot {
 	readonly version: number;
+	/** The objects that it was built from. */
+	readonly config: ConfigSnapshot;
 	readonly meshConfig: MeshConfig;
 	readonly mesh: Mesh;
 	/** Oldest first; ties by name, then namespace. */

@@ -51,6 +51,29 @@ describe("which Gateways are ours", () => {
 		assert.deepEqual(say(push.gatewayStatus.gateways.get("default/gw")?.conditions), { Accepted: "True", Programmed: "AddressNotUsable" });
 	});
 
+	it("it is programmed once that Service is there and its load balancer has an address", () => {
+		const own = object("Gateway", "gw", `{gatewayClassName: istio, listeners: [${http}]}`);
+		const balancer = (status: string) =>
+			`\napiVersion: v1\nkind: Service\nmetadata: {name: gw-istio, namespace: default}\nspec: {type: LoadBalancer, ports: [{port: 80}]}\nstatus: ${status}\n---`;
+		const statusWith = (status: string) => compile(own + balancer(status)).gatewayStatus.gateways.get("default/gw");
+		const pending = statusWith("{}");
+		assert.deepEqual(say(pending?.conditions), { Accepted: "True", Programmed: "AddressNotAssigned" });
+		assert.match(pending?.conditions[1]?.message ?? "", /address pending for hostname "gw-istio\.default\.svc\.cluster\.local"/);
+		const there = statusWith("{loadBalancer: {ingress: [{ip: 192.0.2.1}]}}");
+		assert.deepEqual(say(there?.conditions), { Accepted: "True", Programmed: "True" });
+		assert.deepEqual(there?.addresses, [{ type: "IPAddress", value: "192.0.2.1" }]);
+	});
+
+	it("parameters of what is deployed for it must be there", () => {
+		const own = (ref: string) => object("Gateway", "gw", `{gatewayClassName: istio, infrastructure: {parametersRef: ${ref}}, listeners: [${http}]}`);
+		const accepted = (yaml: string) => say(compile(yaml).gatewayStatus.gateways.get("default/gw")?.conditions)["Accepted"];
+		const ref = "{group: '', kind: ConfigMap, name: more}";
+		const config = "\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: more, namespace: default}\ndata: {service: ''}\n---";
+		assert.equal(accepted(own(ref)), "InvalidParameters");
+		assert.equal(accepted(own(ref) + config), "True");
+		assert.equal(accepted(own("{group: example.com, kind: Other, name: more}") + config), "InvalidParameters");
+	});
+
 	it("addresses that are no hostnames are left out and told", () => {
 		const push = compile(
 			object(

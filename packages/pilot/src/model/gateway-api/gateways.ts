@@ -37,6 +37,21 @@ export function classControllers(classes: GatewayApiInput["classes"]): ReadonlyM
 	return controllers;
 }
 
+/** A Gateway for which a Deployment and a Service of this name are made. */
+export interface DeployedGateway {
+	readonly object: GatewayObject;
+	readonly deploymentName: string;
+}
+
+/** The Gateways of this mesh that name no Services of their own. */
+export function deployedGateways({ classes, gateways }: Pick<GatewayApiInput, "classes" | "gateways">): readonly DeployedGateway[] {
+	const controllers = classControllers(classes);
+	return gateways.flatMap((object) => {
+		const deploymentName = deploymentNameOf(object);
+		return deploymentName !== undefined && controllers.get(object.spec.gatewayClassName) === controllerName ? [{ object, deploymentName }] : [];
+	});
+}
+
 /** Gateways of the classes that this mesh is the controller of. */
 export function compileGateways(input: GatewayApiInput, grants: Grants): readonly CompiledGateway[] {
 	const controllers = classControllers(input.classes);
@@ -49,7 +64,7 @@ function compileGateway(object: GatewayObject, input: GatewayApiInput, grants: G
 	const listeners = spec.listeners.map((listener) => compileListener(object, listener, services, input, grants));
 	const { generation } = metadata;
 	const known = services.filter((host) => input.services.some((service) => hostOf(service, input.domain) === host));
-	const accepted = condition("Accepted", problem, { reason: "Accepted", message: "Resource accepted" }, generation);
+	const accepted = condition("Accepted", problem ?? parametersProblem(object, input), { reason: "Accepted", message: "Resource accepted" }, generation);
 	const programmed = condition("Programmed", programmedProblem(services, known, input), programmedMessage(services, spec), generation);
 	return { object, listeners, conditions: [accepted, programmed], addresses: addressesOf(known, input) };
 }
@@ -64,7 +79,7 @@ function programmedMessage(services: readonly string[], { listeners }: Kubernete
 function programmedProblem(services: readonly string[], known: readonly string[], { services: objects, domain }: GatewayApiInput): Problem | undefined {
 	if (services.length === 0) return { reason: "AddressNotUsable", message: "Failed to assign to any requested addresses" };
 	const missing = services.filter((host) => !known.includes(host));
-	if (missing.length === 0) return undefined;
+	if (missing.length === 0) return pendingProblem(known, objects, domain);
 	const near = missing.map((host) => {
 		const [name = ""] = host.split(".");
 		const elsewhere = objects.find(({ metadata }) => metadata.name === name);
@@ -75,6 +90,17 @@ function programmedProblem(services: readonly string[], known: readonly string[]
 			? "Failed to assign to any requested addresses"
 			: `Assigned to service(s) ${readableList(known)}, but failed to assign to all requested addresses`;
 	return { reason: "AddressNotUsable", message: `${all}: ${near.join("; ")}` };
+}
+
+/** A load balancer that has no address yet. */
+function pendingProblem(known: readonly string[], objects: GatewayApiInput["services"], domain: string): Problem | undefined {
+	const pending = known.filter((host) => {
+		const service = objects.find((candidate) => hostOf(candidate, domain) === host);
+		return service?.spec.type === "LoadBalancer" && (serviceStatus(service).loadBalancer?.ingress ?? []).length === 0;
+	});
+	if (pending.length === 0) return undefined;
+	const names = pending.map((host) => `address pending for hostname ${JSON.stringify(host)}`).join("; ");
+	return { reason: "AddressNotAssigned", message: `Assigned to service(s) ${readableList(known)}, but failed to assign to all requested addresses: ${names}` };
 }
 
 function readableList(items: readonly string[]): string {
@@ -95,15 +121,28 @@ function addressesOf(known: readonly string[], { services, domain }: GatewayApiI
 
 const nameOverride = "gateway.istio.io/name-override";
 
+/** An IP address is what the Service that is made is to have. */
+function deploymentNameOf({ metadata, spec }: Pick<GatewayObject, "metadata" | "spec">): string | undefined {
+	const [only, ...others] = spec.addresses ?? [];
+	const isDeployed = only === undefined || (others.length === 0 && (only.type ?? "IPAddress") === "IPAddress");
+	return isDeployed ? metadata.annotations[nameOverride] || `${metadata.name}-${spec.gatewayClassName}` : undefined;
+}
+
+/** What says more of the Deployment must be there. */
+function parametersProblem({ metadata, spec }: GatewayObject, { configMaps }: GatewayApiInput): Problem | undefined {
+	const ref = spec.infrastructure?.parametersRef;
+	if (ref === undefined || deploymentNameOf({ metadata, spec }) === undefined) return undefined;
+	if (ref.group !== "" || ref.kind !== "ConfigMap")
+		return { reason: "InvalidParameters", message: `parametersRef ${ref.kind} is not supported; only ConfigMap is` };
+	if (configMaps.some((object) => object.metadata.namespace === metadata.namespace && object.metadata.name === ref.name)) return undefined;
+	return { reason: "InvalidParameters", message: `ConfigMap ${metadata.namespace}/${ref.name} of parametersRef not found, or it has no part of a deployment` };
+}
+
 /** The Services whose proxies serve the Gateway: those it names as addresses, else the one that is deployed for it. */
 function gatewayServices({ metadata, spec }: GatewayObject, domain: string): { readonly services: readonly string[]; readonly problem?: Problem } {
 	const addresses = spec.addresses ?? [];
-	const [only] = addresses;
-	const managed = addresses.length === 0 || (addresses.length === 1 && (only?.type ?? "IPAddress") === "IPAddress");
-	if (managed) {
-		const name = metadata.annotations[nameOverride] || `${metadata.name}-${spec.gatewayClassName}`;
-		return { services: [`${name}.${metadata.namespace}.svc.${domain}`] };
-	}
+	const own = deploymentNameOf({ metadata, spec });
+	if (own !== undefined) return { services: [`${own}.${metadata.namespace}.svc.${domain}`] };
 	const usable = addresses.filter(({ type }) => type === undefined || type === "Hostname");
 	const services = usable.map(({ value = "" }) => (value.includes(".") ? value : `${value}.${metadata.namespace}.svc.${domain}`));
 	const skipped = addresses.filter((address) => !usable.includes(address)).map(({ value = "" }) => value);
