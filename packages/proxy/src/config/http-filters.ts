@@ -1,3 +1,4 @@
+import type { ConfigDiscovery } from "./discovered-filters.ts";
 import type { Fraction, HeaderMatch, HeaderMutation, IstioStats, MetadataMatch, Route, StringMatch } from "./runtime-config.ts";
 
 /** What HTTP filters are told: their own configuration, and what routes say to them (`typed_per_filter_config`). */
@@ -26,7 +27,9 @@ export type HttpFilterConfig =
 	| { readonly kind: "grpcStats"; readonly stats: GrpcStats }
 	| { readonly kind: "statefulSession"; readonly session: StatefulSession | undefined }
 	| { readonly kind: "extAuthz"; readonly authz: ExtAuthz }
-	| { readonly kind: "rateLimit"; readonly limit: RateLimit };
+	| { readonly kind: "rateLimit"; readonly limit: RateLimit }
+	/** What it is comes by itself, under the filter's name. */
+	| { readonly kind: "discovered"; readonly discovery: ConfigDiscovery<HttpFilterConfig> };
 
 export type FilterOverride = {
 	readonly disabled: boolean;

@@ -5,6 +5,7 @@
  * run, without xDS; and no worker carries the codecs.
  */
 
+import type { ConfigDiscovery, ExtensionConfig } from "./discovered-filters.ts";
 import type { HealthCheck } from "./health-check.ts";
 import type { FilterOverrides, GrpcService, HttpFilter, RateLimitAction, Rbac, TokenBucket } from "./http-filters.ts";
 import type { Decorator, RouteTracing, TelemetryService, Tracing } from "./telemetry.ts";
@@ -341,7 +342,9 @@ export type NetworkFilter =
 	  }
 	/** Istio's own: accounted for TCP metrics; the peers' metadata exchange is accepted and its frames are not spoken. */
 	| { readonly kind: "metadataExchange" }
-	| { readonly kind: "istioStats"; readonly stats: IstioStats };
+	| { readonly kind: "istioStats"; readonly stats: IstioStats }
+	/** What it is comes by itself, under this name. */
+	| { readonly kind: "discovered"; readonly name: string; readonly discovery: ConfigDiscovery<NetworkFilter> };
 
 export interface TcpProxy {
 	readonly kind: "tcpProxy";
@@ -810,6 +813,8 @@ export interface ConfigUpdate {
 	readonly routes: Changes<RouteTable>;
 	/** Of tables that are in force and change in nothing else. */
 	readonly virtualHosts: readonly VirtualHostChanges[];
+	/** Configurations of filters that come by themselves. */
+	readonly extensions: Changes<ExtensionConfig>;
 	readonly secrets: Changes<Secret>;
 }
 

@@ -30,7 +30,11 @@ function hosts(cluster: string): ClusterHosts {
 
 // Only what references are read from.
 function listener(name: string, routes: string): Listener {
-	return { name, filterChains: [{ filters: [{ kind: "http", routes: { kind: "rds", name: routes } }] }], defaultFilterChain: undefined } as unknown as Listener;
+	return {
+		name,
+		filterChains: [{ filters: [{ kind: "http", filters: [], routes: { kind: "rds", name: routes } }] }],
+		defaultFilterChain: undefined,
+	} as unknown as Listener;
 }
 
 function wanted(parts: Partial<Wanted>): Wanted {
@@ -42,6 +46,7 @@ function wanted(parts: Partial<Wanted>): Wanted {
 		routes: new Map(),
 		virtualHosts: new Map(),
 		secrets: new Map(),
+		extensions: new Map(),
 		expired: new Set<string>(),
 	};
 	return { ...none, ...parts };
@@ -55,6 +60,29 @@ describe("make before break", () => {
 		assert.deepEqual(Object.fromEntries(waiting), { "cluster a": "its endpoints", "route table r": "cluster a", "listener l": "route table r" });
 		const then = planNext(wanted({ ...all, assignments: new Map([["a", hosts("a")]]) }), next);
 		assert.deepEqual([then.next.clusters.size, then.next.routes.size, then.next.listeners.size], [1, 1, 1]);
+	});
+
+	it("keeps a filter's configuration as long as a listener in force has it, unless it was taken back", () => {
+		const discovery = { typeNames: ["a"], fallback: undefined, isAwaited: true, initialFetchTimeoutMs: 0, file: undefined, isLast: false };
+		const filters = [{ kind: "discovered", name: "f", discovery }];
+		const withFilter = (kind: "rds") =>
+			({
+				name: "l",
+				filterChains: [{ filters: [{ kind: "http", filters, routes: { kind, name: "r" } }] }],
+				defaultFilterChain: undefined,
+			}) as unknown as Listener;
+		const extension = { name: "f", typeName: "a", http: undefined, network: undefined };
+		const all = { clusters: new Map([["a", eds("a")]]), assignments: new Map([["a", hosts("a")]]), routes: new Map([["r", table("r", "a")]]) };
+		const listeners = new Map([["l", withFilter("rds")]]);
+		const first = planNext(wanted({ ...all, listeners }), nothingInForce);
+		assert.equal(first.waiting.get("listener l"), "configuration of filter f");
+		const then = planNext(wanted({ ...all, listeners, extensions: new Map([["f", extension]]) }), first.next);
+		assert.deepEqual([then.next.listeners.size, then.next.extensions.get("f")], [1, extension]);
+		// The next version of the listener does without the filter, but is not there yet.
+		const warming = planNext(wanted({ ...all, listeners: new Map([["l", listener("l", "other")]]) }), then.next);
+		assert.deepEqual([warming.waiting.get("listener l"), warming.next.extensions.get("f")], ["route table other", extension]);
+		const without = planNext(wanted({ ...all, listeners, expired: new Set(["ecds:f"]) }), then.next);
+		assert.deepEqual([without.next.listeners.size, without.next.extensions.size], [1, 0]);
 	});
 
 	it("holds a listener back until its secret is there, or the wait for it is over", () => {

@@ -1,7 +1,8 @@
 import type { DecodedCluster } from "../config/decode/index.ts";
+import type { DiscoveryUse, ExtensionConfig, Extensions } from "../config/discovered-filters.ts";
 import type { Cluster, ClusterHosts, Listener, RouteTable, Secret } from "../config/runtime-config.ts";
 import { type HostsOfTable, withHosts } from "./discovered-hosts.ts";
-import { referencesOfCluster, referencesOfListener, referencesOfRoutes } from "./references.ts";
+import { referencesOfCluster, referencesOfExtension, referencesOfListener, referencesOfRoutes } from "./references.ts";
 
 /** What files and the control plane ask for. */
 export interface Wanted {
@@ -15,7 +16,12 @@ export interface Wanted {
 	/** Virtual hosts that came by themselves, by table; a table that is not here has not been answered. */
 	readonly virtualHosts: ReadonlyMap<string, HostsOfTable>;
 	readonly secrets: ReadonlyMap<string, Secret>;
-	/** Waits that are over (`eds:name`, `rds:name`, `vhds:table`, `sds:name`): serve without. Without its secret a handshake is refused. */
+	/** Configurations of filters that came by themselves. */
+	readonly extensions: Extensions;
+	/**
+	 * Waits that are over (`eds:name`, `rds:name`, `vhds:table`, `sds:name`, `ecds:name`): serve without. Without its secret a
+	 * handshake is refused, without its filter a request.
+	 */
 	readonly expired: ReadonlySet<string>;
 }
 
@@ -27,9 +33,17 @@ export interface InForce {
 	readonly hosts: ReadonlyMap<string, ClusterHosts>;
 	readonly routes: ReadonlyMap<string, RouteTable>;
 	readonly secrets: ReadonlyMap<string, Secret>;
+	readonly extensions: Extensions;
 }
 
-export const nothingInForce: InForce = { listeners: new Map(), clusters: new Map(), hosts: new Map(), routes: new Map(), secrets: new Map() };
+export const nothingInForce: InForce = {
+	listeners: new Map(),
+	clusters: new Map(),
+	hosts: new Map(),
+	routes: new Map(),
+	secrets: new Map(),
+	extensions: new Map(),
+};
 
 export interface Plan {
 	readonly next: InForce;
@@ -61,9 +75,30 @@ export function planNext(wanted: Wanted, inForce: InForce, isUnchecked: (cluster
 		waiting.set(`route table ${name}`, missing === undefined ? "its virtual hosts" : `cluster ${missing}`);
 		keepOld(routes, inForce.routes, name);
 	}
-	const listeners = planListeners(wanted, inForce, routes, warming, waiting);
-	keepReferenced(wanted, inForce, { clusters, hosts, routes, listeners });
-	return { next: { listeners, clusters, hosts, routes, secrets: new Map(wanted.secrets) }, waiting };
+	const extensions = planExtensions(wanted, inForce, routes, warming, waiting);
+	const listeners = planListeners(wanted, inForce, { routes, extensions }, warming, waiting);
+	keepReferenced(wanted, inForce, { clusters, hosts, routes, extensions, listeners });
+	return { next: { listeners, clusters, hosts, routes, secrets: new Map(wanted.secrets), extensions }, waiting };
+}
+
+/** A network filter that came by itself may name clusters and a route table, as a listener does. */
+function planExtensions(
+	wanted: Wanted,
+	inForce: InForce,
+	routes: ReadonlyMap<string, RouteTable>,
+	warming: (cluster: string) => boolean,
+	waiting: Map<string, string>,
+): Map<string, ExtensionConfig> {
+	const extensions = new Map(wanted.extensions);
+	for (const [name, extension] of wanted.extensions) {
+		const references = referencesOfExtension(extension);
+		const table = first(references.routes, (table) => !routes.has(table) && !wanted.expired.has(`rds:${table}`));
+		const cluster = first(references.clusters, warming);
+		if (table === undefined && cluster === undefined) continue;
+		waiting.set(`filter ${name}`, table === undefined ? `cluster ${cluster}` : `route table ${table}`);
+		keepOld(extensions, inForce.extensions, name);
+	}
+	return extensions;
 }
 
 const noHostsYet: HostsOfTable = new Map();
@@ -140,7 +175,7 @@ function forCluster(hosts: ClusterHosts, cluster: string): ClusterHosts {
 function planListeners(
 	wanted: Wanted,
 	inForce: InForce,
-	routes: ReadonlyMap<string, RouteTable>,
+	{ routes, extensions }: Pick<InForce, "routes" | "extensions">,
 	warming: (cluster: string) => boolean,
 	waiting: Map<string, string>,
 ): Map<string, Listener> {
@@ -150,8 +185,10 @@ function planListeners(
 		const secret = first(references.secrets, (secret) => !wanted.secrets.has(secret) && !wanted.expired.has(`sds:${secret}`));
 		const table = first(references.routes, (table) => !routes.has(table) && !wanted.expired.has(`rds:${table}`));
 		const cluster = first(references.clusters, warming);
-		const wait =
-			secret !== undefined ? `secret ${secret}` : table !== undefined ? `route table ${table}` : cluster !== undefined ? `cluster ${cluster}` : undefined;
+		const isMissing = ({ name, discovery }: DiscoveryUse) => discovery.isAwaited && !extensions.has(name) && !wanted.expired.has(`ecds:${name}`);
+		const filter = references.discovered.find(isMissing)?.name;
+		const waits = { secret, "route table": table, cluster, "configuration of filter": filter };
+		const [wait] = Object.entries(waits).flatMap(([what, name]) => (name === undefined ? [] : [`${what} ${name}`]));
 		if (wait === undefined) continue;
 		waiting.set(`listener ${name}`, wait);
 		keepOld(listeners, inForce.listeners, name);
@@ -163,13 +200,20 @@ interface Next {
 	readonly clusters: Map<string, DecodedCluster>;
 	readonly hosts: Map<string, ClusterHosts>;
 	readonly routes: Map<string, RouteTable>;
+	readonly extensions: Map<string, ExtensionConfig>;
 	readonly listeners: ReadonlyMap<string, Listener>;
 }
 
 function keepReferenced(wanted: Wanted, inForce: InForce, next: Next): void {
 	const clusters = new Set<string>();
-	for (const listener of next.listeners.values()) {
-		const references = referencesOfListener(listener);
+	const discovered = new Set<string>();
+	for (const listener of next.listeners.values()) for (const { name } of referencesOfListener(listener).discovered) discovered.add(name);
+	for (const name of discovered) {
+		const old = inForce.extensions.get(name);
+		// One that the control plane took back is gone at once; one that nothing new asks for stays with what still has it.
+		if (!next.extensions.has(name) && old !== undefined && !wanted.expired.has(`ecds:${name}`)) next.extensions.set(name, old);
+	}
+	for (const references of [...[...next.listeners.values()].map(referencesOfListener), ...[...next.extensions.values()].map(referencesOfExtension)]) {
 		for (const name of references.clusters) clusters.add(name);
 		for (const name of references.routes) {
 			const old = inForce.routes.get(name);

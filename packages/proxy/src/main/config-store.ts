@@ -1,5 +1,6 @@
 import type { Logger } from "@weft/runtime";
 import type { DecodedCluster } from "../config/decode/index.ts";
+import type { ExtensionConfig } from "../config/discovered-filters.ts";
 import type { Changes, Cluster, ClusterHosts, ConfigUpdate, Listener, RouteTable, Secret, VirtualHost, VirtualHostChanges } from "../config/runtime-config.ts";
 import type { SlotAllocator } from "../config/shared-state.ts";
 import type { ResourceError } from "../config/worker-messages.ts";
@@ -19,7 +20,11 @@ export interface WantedChange {
 	/** Tables whose virtual hosts nobody asks for any more. */
 	readonly forgottenTables?: readonly string[];
 	readonly secrets?: Changes<Secret>;
+	/** What comes is no longer among what is waited for in vain. */
+	readonly extensions?: Changes<ExtensionConfig>;
 	readonly expired?: readonly string[];
+	/** Waits that may begin anew. */
+	readonly awaited?: readonly string[];
 }
 
 export interface ConfigStoreOptions {
@@ -46,6 +51,7 @@ interface MutableWanted {
 	routes: Map<string, RouteTable>;
 	virtualHosts: Map<string, HostsOfTable>;
 	secrets: Map<string, Secret>;
+	extensions: Map<string, ExtensionConfig>;
 	expired: Set<string>;
 }
 
@@ -64,6 +70,7 @@ export class ConfigStore {
 		routes: new Map(),
 		virtualHosts: new Map(),
 		secrets: new Map(),
+		extensions: new Map(),
 		expired: new Set(),
 	};
 	#inForce: InForce = nothingInForce;
@@ -116,7 +123,7 @@ export class ConfigStore {
 	/** Everything in force as one update, for a worker that starts late. */
 	snapshot(): ConfigUpdate {
 		const all = <T>(values: Iterable<T>): Changes<T> => ({ upsert: [...values], remove: [] });
-		const { listeners, routes, secrets } = this.#inForce;
+		const { listeners, routes, secrets, extensions } = this.#inForce;
 		const id = this.#nextId++;
 		return {
 			id,
@@ -125,13 +132,14 @@ export class ConfigStore {
 			hosts: [...this.#hosts.values()],
 			routes: all(routes.values()),
 			virtualHosts: [],
+			extensions: all(extensions.values()),
 			secrets: all(secrets.values()),
 		};
 	}
 
 	/** Resolves when all of this that can be in force is, with what the workers could not do. */
 	apply(change: WantedChange): Promise<readonly ResourceError[]> {
-		const { listeners, clusters, assignments, resolved, routes, virtualHosts, secrets } = this.#wanted;
+		const { listeners, clusters, assignments, resolved, routes, virtualHosts, secrets, extensions } = this.#wanted;
 		merge(listeners, change.listeners, (value) => value.name);
 		merge(clusters, change.clusters, (value) => value.cluster.name);
 		merge(assignments, change.assignments, (value) => value.cluster);
@@ -140,6 +148,9 @@ export class ConfigStore {
 		mergeHosts(virtualHosts, change.virtualHosts);
 		for (const table of change.forgottenTables ?? []) virtualHosts.delete(table);
 		merge(secrets, change.secrets, (value) => value.name);
+		merge(extensions, change.extensions, (value) => value.name);
+		for (const { name } of change.extensions?.upsert ?? []) this.#wanted.expired.delete(`ecds:${name}`);
+		for (const key of change.awaited ?? []) this.#wanted.expired.delete(key);
 		for (const key of change.expired ?? []) this.#wanted.expired.add(key);
 		this.#queued ??= (this.#running ?? Promise.resolve()).then(() => {
 			this.#queued = undefined;
@@ -206,6 +217,7 @@ export class ConfigStore {
 			clusters: { upsert, remove: clusters.remove },
 			hosts,
 			...routeChanges(before.routes, next.routes),
+			extensions: changes(before.extensions, next.extensions),
 			secrets: changes(before.secrets, next.secrets),
 		};
 	}
@@ -251,6 +263,9 @@ function changes<T>(before: ReadonlyMap<string, T>, next: ReadonlyMap<string, T>
 	return { upsert, remove: [...before.keys()].filter((name) => !next.has(name)) };
 }
 
-function isEmpty({ listeners, clusters, hosts, routes, virtualHosts, secrets }: ConfigUpdate): boolean {
-	return hosts.length + virtualHosts.length === 0 && [listeners, clusters, routes, secrets].every(({ upsert, remove }) => upsert.length + remove.length === 0);
+function isEmpty({ listeners, clusters, hosts, routes, virtualHosts, secrets, extensions }: ConfigUpdate): boolean {
+	return (
+		hosts.length + virtualHosts.length === 0 &&
+		[listeners, clusters, routes, secrets, extensions].every(({ upsert, remove }) => upsert.length + remove.length === 0)
+	);
 }

@@ -6,9 +6,11 @@ import { type MessageFns, packAny, typeUrls, type XdsType } from "@weft/xds";
 import { Bootstrap } from "@weft/xds/generated/envoy/config/bootstrap/v3/bootstrap.ts";
 import { Cluster } from "@weft/xds/generated/envoy/config/cluster/v3/cluster.ts";
 import { ClusterLoadAssignment } from "@weft/xds/generated/envoy/config/endpoint/v3/endpoint.ts";
+import { TypedExtensionConfig } from "@weft/xds/generated/envoy/config/core/v3/extension.ts";
 import { Listener } from "@weft/xds/generated/envoy/config/listener/v3/listener.ts";
 import { RouteConfiguration } from "@weft/xds/generated/envoy/config/route/v3/route.ts";
 import { VirtualHost } from "@weft/xds/generated/envoy/config/route/v3/route_components.ts";
+import { CsrfPolicy } from "@weft/xds/generated/envoy/extensions/filters/http/csrf/v3/csrf.ts";
 import { Router } from "@weft/xds/generated/envoy/extensions/filters/http/router/v3/router.ts";
 import { HttpConnectionManager } from "@weft/xds/generated/envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager.ts";
 import { DeltaDiscoveryRequest, DeltaDiscoveryResponse } from "@weft/xds/generated/envoy/service/discovery/v3/discovery.ts";
@@ -124,6 +126,13 @@ const listener = (name: string, table: string, extra: object[] = []) => {
 		Listener.fromPartial({ name, address, filterChains: [{ filters: [{ name: "hcm", typedConfig }] }] }),
 	);
 };
+
+const csrfType = "envoy.extensions.filters.http.csrf.v3.CsrfPolicy";
+const csrf = packAny(csrfType, CsrfPolicy, CsrfPolicy.fromPartial({ filterEnabled: { defaultValue: { numerator: 100 } } }));
+/** An HTTP filter whose configuration comes by itself. */
+const discovered = (name: string, type = csrfType) => ({ name, configDiscovery: { configSource: { ads: {} }, typeUrls: [`type.googleapis.com/${type}`] } });
+const filterConfig = (name: string, typedConfig: ReturnType<typeof packAny>) =>
+	packed(name, "envoy.config.core.v3.TypedExtensionConfig", TypedExtensionConfig, TypedExtensionConfig.fromPartial({ name, typedConfig }));
 
 describe("the main thread under a control plane", () => {
 	const controlPlane = new ControlPlane();
@@ -316,6 +325,56 @@ describe("the main thread under a control plane", () => {
 				?.virtualHosts.map(({ upsert }) => upsert.map(({ name }) => name)),
 			[["b:80"]],
 		);
+	});
+
+	it("asks for the configurations of filters, and serves a listener once it has them or knows that there is none", async () => {
+		const last = () => updates().at(-1);
+		const listeners = () => updates().flatMap((update) => update.listeners.upsert.map(({ name }) => name));
+		assert.equal(await controlPlane.push("lds", [listener("d", "r", [discovered("ext"), discovered("bad")])]), undefined);
+		const asked = await controlPlane.seen(({ typeUrl }) => typeUrl === typeUrls.ecds);
+		assert.deepEqual(asked.resourceNamesSubscribe, ["ext", "bad"]);
+		assert.ok(!listeners().includes("d"), "the listener waits");
+		const wrong = await controlPlane.push("ecds", [
+			filterConfig("ext", csrf),
+			filterConfig("bad", { typeUrl: "type.googleapis.com/envoy.extensions.filters.http.lua.v3.Lua", value: new Uint8Array(0) }),
+		]);
+		assert.equal(wrong, "bad: filter bad of type envoy.extensions.filters.http.lua.v3.Lua is not implemented");
+		assert.ok(listeners().includes("d"), "what is refused is not waited for");
+		assert.deepEqual(
+			last()?.extensions.upsert.map(({ name, http }) => [name, http?.kind]),
+			[["ext", "csrf"]],
+		);
+
+		const before = listeners().length;
+		const router = filterConfig("bad", packAny("envoy.extensions.filters.http.router.v3.Router", Router, Router.fromPartial({})));
+		assert.equal(
+			await controlPlane.push("ecds", [router]),
+			`bad: Error: filter config has type URL envoy.extensions.filters.http.router.v3.Router but expect ${csrfType}.`,
+		);
+		assert.equal(await controlPlane.push("ecds", [filterConfig("bad", csrf)]), undefined);
+		assert.deepEqual(
+			last()?.extensions.upsert.map(({ name }) => name),
+			["bad"],
+		);
+		assert.equal(await controlPlane.push("ecds", [], ["ext"]), undefined);
+		assert.deepEqual(last()?.extensions.remove, ["ext"]);
+		assert.equal(listeners().length, before, "the listener stays as it is");
+		const stats = await (await fetch(`http://${server.adminAddress}/stats?filter=extension_config_discovery`)).text();
+		assert.match(stats, /http_filter\.bad\.config_reload: 1/);
+	});
+
+	it("takes a listener whose filter has a configuration already, and forgets what nobody has any more", async () => {
+		assert.equal(await controlPlane.push("lds", [listener("d2", "r", [discovered("bad")])]), undefined);
+		assert.ok(updates().some(({ listeners }) => listeners.upsert.some(({ name }) => name === "d2")));
+		await controlPlane.push("lds", [listener("d", "r"), listener("d2", "r")]);
+		const gone = await controlPlane.seen(({ typeUrl, resourceNamesUnsubscribe }) => typeUrl === typeUrls.ecds && resourceNamesUnsubscribe.length > 0);
+		assert.deepEqual(gone.resourceNamesUnsubscribe.toSorted(), ["bad", "ext"]);
+		assert.deepEqual(updates().at(-1)?.extensions.remove, ["bad"]);
+	});
+
+	it("refuses a filter that may be what there is no filter for", async () => {
+		const error = await controlPlane.push("lds", [listener("d3", "r", [discovered("lua", "envoy.extensions.filters.http.lua.v3.Lua")])]);
+		assert.match(error ?? "", /^d3: .*http filter lua: no factory found for a required type URL envoy\.extensions\.filters\.http\.lua\.v3\.Lua/);
 	});
 
 	it("forgets the virtual hosts of a table that no listener names any more", async () => {

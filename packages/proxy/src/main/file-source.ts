@@ -10,7 +10,7 @@ import { fileOfSource } from "../config/decode/config-source.ts";
 import type { ConfigFile } from "../config/runtime-config.ts";
 import type { ConfigStore } from "./config-store.ts";
 import { watchFolder } from "./folder-watch.ts";
-import { referencesOfListener } from "./references.ts";
+import { referencesOfExtension, referencesOfListener } from "./references.ts";
 
 export interface FileSourceOptions {
 	readonly bootstrap: Bootstrap;
@@ -22,7 +22,7 @@ export interface FileSourceOptions {
 	readonly signal: AbortSignal;
 }
 
-type FileType = "cds" | "eds" | "lds" | "rds";
+type FileType = "cds" | "eds" | "lds" | "rds" | "ecds";
 
 interface Followed {
 	readonly type: FileType;
@@ -92,7 +92,12 @@ function wantedFiles({ bootstrap, store }: FileSourceOptions): ReadonlyMap<strin
 	add("cds", fileOfSource(bootstrap.dynamicResources?.cdsConfig));
 	for (const { assignmentFile, assignmentName } of store.wanted.clusters.values()) if (assignmentName !== undefined) add("eds", assignmentFile, assignmentName);
 	add("lds", fileOfSource(bootstrap.dynamicResources?.ldsConfig));
-	for (const listener of store.wanted.listeners.values()) for (const [name, file] of referencesOfListener(listener).routeFiles) add("rds", file, name);
+	for (const listener of store.wanted.listeners.values()) {
+		const { discovered, routeFiles } = referencesOfListener(listener);
+		for (const [name, file] of routeFiles) add("rds", file, name);
+		for (const { name, discovery } of discovered) add("ecds", discovery.file, name);
+	}
+	for (const extension of store.wanted.extensions.values()) for (const [name, file] of referencesOfExtension(extension).routeFiles) add("rds", file, name);
 	return wanted;
 }
 

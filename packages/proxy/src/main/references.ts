@@ -1,4 +1,15 @@
-import type { Cluster, ConfigFile, DownstreamTls, FilterChain, Listener, PeerValidation, RouteTable, UpstreamTransport } from "../config/runtime-config.ts";
+import type { DiscoveryUse, ExtensionConfig } from "../config/discovered-filters.ts";
+import type {
+	Cluster,
+	ConfigFile,
+	DownstreamTls,
+	FilterChain,
+	Listener,
+	NetworkFilter,
+	PeerValidation,
+	RouteTable,
+	UpstreamTransport,
+} from "../config/runtime-config.ts";
 import type { ClusterSelector } from "../config/runtime-config.ts";
 
 /** What a resource cannot do without: computed once a value, since every plan asks for it. */
@@ -8,6 +19,8 @@ export interface References {
 	readonly routes: ReadonlySet<string>;
 	/** Of those of its route tables that come from files. */
 	readonly routeFiles: ReadonlyMap<string, ConfigFile>;
+	/** Filters whose configuration comes by itself. */
+	readonly discovered: readonly DiscoveryUse[];
 }
 
 const known = new WeakMap<object, References>();
@@ -15,7 +28,7 @@ const known = new WeakMap<object, References>();
 function remembered(value: object, compute: (into: Collector) => void): References {
 	let found = known.get(value);
 	if (!found) {
-		const into: Collector = { secrets: new Set(), clusters: new Set(), routes: new Set(), routeFiles: new Map() };
+		const into: Collector = { secrets: new Set(), clusters: new Set(), routes: new Set(), routeFiles: new Map(), discovered: [] };
 		compute(into);
 		found = into;
 		known.set(value, found);
@@ -28,6 +41,7 @@ interface Collector {
 	readonly clusters: Set<string>;
 	readonly routes: Set<string>;
 	readonly routeFiles: Map<string, ConfigFile>;
+	readonly discovered: DiscoveryUse[];
 }
 
 export function referencesOfCluster(cluster: Cluster): References {
@@ -48,6 +62,13 @@ export function referencesOfListener(listener: Listener): References {
 	});
 }
 
+/** Of a configuration that came by itself. */
+export function referencesOfExtension(extension: ExtensionConfig): References {
+	return remembered(extension, (into) => {
+		if (extension.network) addFilter(into, extension.network);
+	});
+}
+
 function addTransport(into: Collector, transport: UpstreamTransport): void {
 	if (transport.kind === "tls") addTls(into, transport.tls);
 }
@@ -59,14 +80,21 @@ function addTls(into: Collector, tls: Pick<DownstreamTls, "certificates"> & { re
 
 function addChain(into: Collector, chain: FilterChain): void {
 	if (chain.tls) addTls(into, chain.tls);
-	for (const filter of chain.filters) {
-		if (filter.kind === "tcpProxy") addSelector(into, filter.cluster);
-		if (filter.kind !== "http") continue;
-		if (filter.routes.kind === "rds") {
-			into.routes.add(filter.routes.name);
-			if (filter.routes.file !== undefined) into.routeFiles.set(filter.routes.name, filter.routes.file);
-		} else addTable(into, filter.routes.table);
+	for (const filter of chain.filters) addFilter(into, filter);
+}
+
+function addFilter(into: Collector, filter: NetworkFilter): void {
+	if (filter.kind === "tcpProxy") return addSelector(into, filter.cluster);
+	if (filter.kind === "discovered") {
+		into.discovered.push({ kind: "network", name: filter.name, discovery: filter.discovery });
+		if (filter.discovery.fallback) addFilter(into, filter.discovery.fallback);
 	}
+	if (filter.kind !== "http") return;
+	for (const one of filter.filters) if (one.kind === "discovered") into.discovered.push({ kind: "http", name: one.name, discovery: one.discovery });
+	if (filter.routes.kind === "rds") {
+		into.routes.add(filter.routes.name);
+		if (filter.routes.file !== undefined) into.routeFiles.set(filter.routes.name, filter.routes.file);
+	} else addTable(into, filter.routes.table);
 }
 
 function addTable(into: Collector, table: RouteTable): void {

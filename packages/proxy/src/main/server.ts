@@ -23,6 +23,7 @@ import { showPrometheus } from "./admin/stats.ts";
 import { ConfigStore } from "./config-store.ts";
 import { systemLookup } from "../data/dns/lookup.ts";
 import { DnsResolver } from "./dns.ts";
+import { ExtensionStats } from "./extension-stats.ts";
 import { followConfigFiles } from "./file-source.ts";
 import { followSecretFiles } from "./file-secrets.ts";
 import { transportKind } from "../data/transport/transport.ts";
@@ -30,6 +31,7 @@ import { HealthManager } from "./health/health-manager.ts";
 import { trimMemory } from "./memory.ts";
 import type { OnTrustRoots } from "./trust-updates.ts";
 import { OutlierManager } from "./outlier-manager.ts";
+import { referencesOfListener } from "./references.ts";
 import { ResourceRecords, staticRecord } from "./resource-records.ts";
 import { ServerState } from "./server-state.ts";
 import { type WorkerEvents, WorkerPool, type WorkerPort } from "./worker-pool.ts";
@@ -151,6 +153,7 @@ interface Core {
 	readonly outliers: OutlierManager;
 	readonly health: HealthManager;
 	readonly dns: DnsResolver;
+	readonly extensionStats: ExtensionStats;
 	/** Listeners of the static configuration that a worker could not open. */
 	readonly refused: readonly ResourceError[];
 }
@@ -207,7 +210,7 @@ function createCore(options: ServerOptions): Core {
 		else if (message.kind === "listenerError") logger.error("listener could not be opened", { listener: message.listener, error: message.message });
 	};
 	const dns = new DnsResolver({ lookup: systemLookup, clock, logger, onHosts });
-	return { abort, state, records: new ResourceRecords(), pool, store, outliers, health, dns, refused };
+	return { abort, state, records: new ResourceRecords(), pool, store, outliers, health, dns, extensionStats: new ExtensionStats(), refused };
 }
 
 /** Where configuration comes from beside the bootstrap: DNS, secret files, the control plane. */
@@ -218,7 +221,7 @@ interface Sources {
 	reportHealth(problem: string | undefined): void;
 }
 
-async function connectSources(options: ServerOptions, { abort, dns, records, state, store }: Core): Promise<Sources> {
+async function connectSources(options: ServerOptions, { abort, dns, extensionStats, records, state, store }: Core): Promise<Sources> {
 	const { clock, config, environment, logger, secretSources } = options;
 	const nowMs = () => clock.nowMs();
 	const files = followSecretFiles({
@@ -237,10 +240,12 @@ async function connectSources(options: ServerOptions, { abort, dns, records, sta
 		const stale = [...store.wanted.resolved.keys()].filter((name) => store.wanted.clusters.get(name)?.dns === undefined);
 		if (stale.length > 0) void store.apply({ resolved: { upsert: [], remove: stale } });
 		files.follow();
+		const uses = [...store.wanted.listeners.values()].flatMap((listener) => referencesOfListener(listener).discovered);
+		extensionStats.follow(uses, store.wanted.extensions);
 		resources.follow();
 		xds?.follow();
 	};
-	const apply = applyUpdates({ store, records, environment, nowMs, onWanted: follow });
+	const apply = applyUpdates({ store, records, environment, extensionStats, nowMs, onWanted: follow });
 	const resources = followConfigFiles({ bootstrap: config.message, store, apply, readFile: environment.readFile, logger, signal: abort.signal });
 	if (needsControlPlane(config, options)) {
 		const staticSecrets = new Set(config.secrets.map(({ value }) => value.name));
@@ -265,6 +270,7 @@ async function connectSources(options: ServerOptions, { abort, dns, records, sta
 			logger: logger.child("xds"),
 			onConnection: (isConnected) => void (state.isControlPlaneConnected = isConnected),
 			isStaticSecret: (name) => staticSecrets.has(name),
+			extensionStats,
 			onForgotten: (type, name) => records.remove(type, name),
 		});
 		if (typeof created === "string") throw new Error(created);
@@ -361,8 +367,23 @@ function recordStatic(records: ResourceRecords, config: BootstrapConfig, nowMs: 
 	for (const { message } of config.secrets) records.set("sds", staticRecord("sds", message.name, SecretMessage.encode(message).finish(), nowMs));
 }
 
-function adminContext(options: ServerOptions, { pool, store, records, state, outliers, health }: Core): AdminContext {
+function adminContext(options: ServerOptions, { pool, store, records, state, outliers, health, extensionStats }: Core): AdminContext {
 	const { message, node } = options.config;
 	const { clock, logger, version, concurrency, onQuit } = options;
-	return { pool, store, records, state, outliers, health, bootstrap: Bootstrap.encode(message).finish(), node, version, concurrency, clock, logger, onQuit };
+	return {
+		pool,
+		store,
+		records,
+		state,
+		outliers,
+		health,
+		extensionStats,
+		bootstrap: Bootstrap.encode(message).finish(),
+		node,
+		version,
+		concurrency,
+		clock,
+		logger,
+		onQuit,
+	};
 }

@@ -144,6 +144,7 @@ describe("the worker pool", () => {
 			hosts: [],
 			routes: { upsert: [], remove: [] },
 			virtualHosts: [],
+			extensions: { upsert: [], remove: [] },
 			secrets: { upsert: [], remove: [] },
 		};
 		const pool = new WorkerPool({

@@ -7,12 +7,13 @@ import type { Bootstrap } from "@weft/xds/generated/envoy/config/bootstrap/v3/bo
 import type { GrpcEnvironment } from "../grpc/environment.ts";
 import { endpointText } from "../grpc/target.ts";
 import { openXdsBytes } from "../grpc/xds-stream.ts";
+import type { ExtensionStats } from "./extension-stats.ts";
 import type { ConfigStore } from "./config-store.ts";
 import { fileOfSource } from "../config/decode/config-source.ts";
 import { resolveGrpcTarget, type TargetSources } from "./grpc-target.ts";
 import { parseNamedFiles } from "./named-files.ts";
 import { applyTrustRoots, type OnTrustRoots } from "./trust-updates.ts";
-import { referencesOfCluster, referencesOfListener } from "./references.ts";
+import { referencesOfCluster, referencesOfExtension, referencesOfListener } from "./references.ts";
 
 export interface XdsSourceOptions {
 	readonly bootstrap: Bootstrap;
@@ -29,7 +30,8 @@ export interface XdsSourceOptions {
 	/** Secrets that this process has itself: never asked for. */
 	readonly ownSecrets: ReadonlySet<string>;
 	/** Endpoints, routes or secrets that nothing refers to any more, and that are given up. */
-	readonly onForgotten: (type: "eds" | "rds" | "vhds" | "sds", name: string) => void;
+	readonly onForgotten: (type: "eds" | "rds" | "vhds" | "sds" | "ecds", name: string) => void;
+	readonly extensionStats: ExtensionStats;
 	/** Of the ADS stream. */
 	readonly onConnection: (isConnected: boolean) => void;
 	readonly isStaticSecret: (name: string) => boolean;
@@ -43,7 +45,7 @@ export interface XdsSourceOptions {
 
 const deltaApis = new Set<number>([ApiConfigSource_ApiType.DELTA_GRPC, ApiConfigSource_ApiType.AGGREGATED_DELTA_GRPC]);
 const grpcApis = new Set<number>([...deltaApis, ApiConfigSource_ApiType.GRPC, ApiConfigSource_ApiType.AGGREGATED_GRPC]);
-const typesWaiting = ["eds", "rds", "vhds", "sds"] as const;
+const typesWaiting = ["eds", "rds", "vhds", "sds", "ecds"] as const;
 /** How long a listener waits for a route table, as Envoy's initial_fetch_timeout. */
 const fetchTimeoutMs = 15_000;
 
@@ -91,12 +93,17 @@ export class XdsSource {
 			for (const name of references.routes) (references.routeFiles.has(name) ? fromFiles.rds : rds).add(name);
 			for (const name of references.secrets) secrets.add(name);
 		}
+		for (const extension of wanted.extensions.values()) {
+			const references = referencesOfExtension(extension);
+			for (const name of references.routes) (references.routeFiles.has(name) ? fromFiles.rds : rds).add(name);
+		}
 		this.#ads?.subscribe(typeUrls.eds, [...eds.keys()]);
 		this.#ads?.subscribe(typeUrls.rds, [...rds]);
 		const vhds = new Set([...rds].filter((name) => wanted.routes.get(name)?.vhds));
 		this.#ads?.subscribe(typeUrls.vhds, [...vhds]);
 		this.#forget(new Set([...eds.keys(), ...fromFiles.eds]), new Set([...rds, ...fromFiles.rds]), vhds);
 		this.#followSecrets(secrets);
+		this.#followExtensions();
 		const { assignments, routes, virtualHosts } = wanted;
 		this.#wait("eds", eds, (name) => assignments.has(name));
 		const own = [...secrets].filter((name) => !this.#options.ownSecrets.has(name) && !this.#options.isStaticSecret(name));
@@ -118,6 +125,25 @@ export class XdsSource {
 			void store.apply({ assignments: { upsert: [], remove: assignments }, routes: { upsert: [], remove: routes }, forgottenTables });
 	}
 
+	/** Configurations of filters: asked for while a listener has the filter, and kept as long as one in force does. */
+	#followExtensions(): void {
+		const { onForgotten, store } = this.#options;
+		const overAds = new Map<string, number>();
+		const all = new Set<string>();
+		for (const listener of store.wanted.listeners.values()) {
+			for (const { name, discovery } of referencesOfListener(listener).discovered) {
+				all.add(name);
+				if (discovery.file === undefined) overAds.set(name, discovery.initialFetchTimeoutMs);
+			}
+		}
+		this.#ads?.subscribe(typeUrls.ecds, [...overAds.keys()]);
+		const gone = [...store.wanted.extensions.keys()].filter((name) => !all.has(name));
+		const unheard = [...store.wanted.expired].filter((key) => key.startsWith("ecds:") && !all.has(key.slice("ecds:".length)));
+		for (const name of gone) onForgotten("ecds", name);
+		if (gone.length + unheard.length > 0) void store.apply({ extensions: { upsert: [], remove: gone }, awaited: unheard });
+		this.#wait("ecds", overAds, (name) => store.wanted.extensions.has(name));
+	}
+
 	/** Starts a timer for each name that is missing; when it fires, what waits is served without. 0: waits for ever. */
 	#wait(type: (typeof typesWaiting)[number], names: ReadonlyMap<string, number>, isThere: (name: string) => boolean): void {
 		for (const [name, timeoutMs] of names) {
@@ -129,6 +155,7 @@ export class XdsSource {
 			if (timeoutMs === 0 || this.#waits.has(key) || this.#signal?.aborted) continue;
 			const timer = setTimeout(() => {
 				this.#options.logger.warn("initial fetch timed out", { type, name });
+				if (type === "ecds") this.#options.extensionStats.count(name, "init_fetch_timeout");
 				void this.#options.store.apply({ expired: [key] });
 			}, timeoutMs);
 			timer.unref();

@@ -4,6 +4,7 @@ import { Cluster } from "@weft/xds/generated/envoy/config/cluster/v3/cluster.ts"
 import { ClusterLoadAssignment } from "@weft/xds/generated/envoy/config/endpoint/v3/endpoint.ts";
 import { Listener } from "@weft/xds/generated/envoy/config/listener/v3/listener.ts";
 import { RouteConfiguration } from "@weft/xds/generated/envoy/config/route/v3/route.ts";
+import { TypedExtensionConfig } from "@weft/xds/generated/envoy/config/core/v3/extension.ts";
 import { VirtualHost } from "@weft/xds/generated/envoy/config/route/v3/route_components.ts";
 import { Secret } from "@weft/xds/generated/envoy/extensions/transport_sockets/tls/v3/secret.ts";
 import {
@@ -11,13 +12,17 @@ import {
 	decodeAssignment,
 	decodeCluster,
 	decodeDiscoveredHost,
+	decodeExtensionConfig,
 	type Decoded,
 	decodeListener,
 	decodeRouteTable,
 	decodeSecret,
 } from "../config/decode/index.ts";
+import { type ExtensionConfig, misfit } from "../config/discovered-filters.ts";
 import type { ConfigStore, WantedChange } from "./config-store.ts";
 import { type DiscoveredHost, tableOfHost, withoutTakenDomains } from "./discovered-hosts.ts";
+import type { ExtensionStats } from "./extension-stats.ts";
+import { referencesOfListener } from "./references.ts";
 import type { ResourceRecords } from "./resource-records.ts";
 
 export interface UpdateTarget {
@@ -25,21 +30,23 @@ export interface UpdateTarget {
 	readonly records: ResourceRecords;
 	readonly environment: DecodeEnvironment;
 	readonly nowMs: () => number;
+	readonly extensionStats: ExtensionStats;
 	/** Called once a change is wanted, before it is in force: subscriptions follow it. */
 	readonly onWanted: () => void;
 }
 
 interface Decoder {
-	readonly field: Exclude<keyof WantedChange, "expired" | "resolved" | "forgottenTables">;
+	readonly field: Exclude<keyof WantedChange, "expired" | "awaited" | "resolved" | "forgottenTables">;
 	readonly decode: (bytes: Uint8Array, environment: DecodeEnvironment, name: string, store: ConfigStore) => Decoded<unknown>;
 }
 
-const decoders: Readonly<Record<Exclude<XdsType, "ecds" | "nds" | "pcds">, Decoder>> = {
+const decoders: Readonly<Record<Exclude<XdsType, "nds" | "pcds">, Decoder>> = {
 	cds: { field: "clusters", decode: (bytes, environment) => decodeCluster(Cluster.decode(bytes), environment) },
 	eds: { field: "assignments", decode: (bytes) => decodeAssignment(ClusterLoadAssignment.decode(bytes)) },
 	lds: { field: "listeners", decode: (bytes, environment) => decodeListener(Listener.decode(bytes), environment) },
 	rds: { field: "routes", decode: (bytes, environment) => decodeRouteTable(RouteConfiguration.decode(bytes), environment) },
 	vhds: { field: "virtualHosts", decode: decodeHost },
+	ecds: { field: "extensions", decode: decodeExtension },
 	sds: { field: "secrets", decode: (bytes, environment) => decodeSecret(Secret.decode(bytes), environment) },
 };
 
@@ -50,6 +57,15 @@ function decodeHost(bytes: Uint8Array, environment: DecodeEnvironment, name: str
 	return { value: value && { name, host: value }, errors };
 }
 
+/** It must suit every filter that takes it, as in Envoy. */
+function decodeExtension(bytes: Uint8Array, environment: DecodeEnvironment, _: string, { wanted }: ConfigStore): Decoded<ExtensionConfig> {
+	const { value, errors } = decodeExtensionConfig(TypedExtensionConfig.decode(bytes), environment);
+	if (value === undefined) return { value, errors };
+	const uses = [...wanted.listeners.values()].flatMap((listener) => referencesOfListener(listener).discovered).filter(({ name }) => name === value.name);
+	const wrong = new Set(uses.map((use) => misfit(use, value)).filter((message) => message !== undefined));
+	return wrong.size === 0 ? { value, errors: [] } : { value: undefined, errors: [...wrong] };
+}
+
 /**
  * Decodes a response and puts it in force. The good resources of a response count, the bad ones are refused by name, as
  * Envoy does (cds_api_helper): one listener that cannot be had must not hold up the others. Unchanged bytes change nothing.
@@ -57,25 +73,37 @@ function decodeHost(bytes: Uint8Array, environment: DecodeEnvironment, name: str
 export function applyUpdates(target: UpdateTarget): ApplyUpdate {
 	return async (update) => {
 		const type = xdsTypeOf(update.typeUrl);
-		const decoder = type !== undefined && type !== "ecds" && type !== "nds" && type !== "pcds" ? decoders[type] : undefined;
+		const decoder = type !== undefined && type !== "nds" && type !== "pcds" ? decoders[type] : undefined;
 		if (type === undefined || decoder === undefined) return [{ name: "", message: `resources of type ${stripTypeUrl(update.typeUrl)} are not implemented` }];
 		const rejected: RejectedResource[] = [];
 		const changed = decodeChanged(type, decoder, update, target, rejected);
 		const upsert = type === "vhds" ? withoutTakenDomains(changed as DiscoveredHost[], update.removed, target.store.wanted, rejected) : changed;
 		const gone = update.removed.filter((name) => !isStatic(target, type, name));
 		// A secret that is in use stays, as in Envoy; one that was waited for is not there: what needs it is served, and refuses handshakes.
-		const isKept = type === "sds";
-		const remove = isKept ? [] : gone;
-		const expired = isKept ? gone.map((name) => `sds:${name}`) : [];
+		const remove = type === "sds" ? [] : gone;
+		const expired = type === "sds" || type === "ecds" ? gone.map((name) => `${type}:${name}`) : [];
+		// A filter whose configuration is refused is not waited for any longer (Envoy: progress though the control plane is wrong).
+		if (type === "ecds") expired.push(...rejected.filter(({ name }) => !target.store.wanted.extensions.has(name)).map(({ name }) => `ecds:${name}`));
 		for (const name of remove) target.records.remove(type, name);
 		target.records.setVersion(type, update.version);
 		const applied = target.store.apply({ [decoder.field]: { upsert, remove }, expired });
 		target.onWanted();
 		const names = new Set(update.resources.map(({ name }) => name));
 		for (const { resource, message } of await applied) if (names.has(resource)) rejected.push({ name: resource, message });
+		if (type === "ecds") countExtensions(target.extensionStats, update, changed as readonly ExtensionConfig[], rejected);
 		for (const { name, message } of rejected) target.records.fail(type, name, { details: message, version: update.version, attemptMs: target.nowMs() });
 		return rejected;
 	};
+}
+
+function countExtensions(stats: ExtensionStats, { resources }: XdsUpdate, changed: readonly ExtensionConfig[], rejected: readonly RejectedResource[]): void {
+	const bad = new Set(rejected.map(({ name }) => name));
+	const fresh = new Set(changed.map(({ name }) => name));
+	for (const { name } of resources) {
+		stats.count(name, "update_attempt");
+		if (bad.has(name)) stats.count(name, "config_fail", "update_rejected");
+		else stats.count(name, "update_success", ...(fresh.has(name) ? (["config_reload"] as const) : []));
+	}
 }
 
 function isStatic({ records }: UpdateTarget, type: XdsType, name: string): boolean {

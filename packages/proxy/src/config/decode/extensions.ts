@@ -1,8 +1,15 @@
 import { type MessageFns, registerMessages } from "@weft/xds";
 import { BootstrapConfigDump, SecretsConfigDump } from "@weft/xds/generated/envoy/admin/v3/config_dump.ts";
-import { ClustersConfigDump, EndpointsConfigDump, ListenersConfigDump, RoutesConfigDump } from "@weft/xds/generated/envoy/admin/v3/config_dump_shared.ts";
+import {
+	ClustersConfigDump,
+	EcdsConfigDump,
+	EndpointsConfigDump,
+	ListenersConfigDump,
+	RoutesConfigDump,
+} from "@weft/xds/generated/envoy/admin/v3/config_dump_shared.ts";
 import { Bootstrap } from "@weft/xds/generated/envoy/config/bootstrap/v3/bootstrap.ts";
 import { Cluster } from "@weft/xds/generated/envoy/config/cluster/v3/cluster.ts";
+import { TypedExtensionConfig } from "@weft/xds/generated/envoy/config/core/v3/extension.ts";
 import { ClusterLoadAssignment } from "@weft/xds/generated/envoy/config/endpoint/v3/endpoint.ts";
 import { Listener } from "@weft/xds/generated/envoy/config/listener/v3/listener.ts";
 import { RouteConfiguration } from "@weft/xds/generated/envoy/config/route/v3/route.ts";
@@ -95,10 +102,12 @@ const implemented: Readonly<Record<string, MessageFns>> = {
 	"envoy.admin.v3.ClustersConfigDump": ClustersConfigDump,
 	"envoy.admin.v3.ListenersConfigDump": ListenersConfigDump,
 	"envoy.admin.v3.RoutesConfigDump": RoutesConfigDump,
+	"envoy.admin.v3.EcdsConfigDump": EcdsConfigDump,
 	"envoy.admin.v3.SecretsConfigDump": SecretsConfigDump,
 	"envoy.admin.v3.EndpointsConfigDump": EndpointsConfigDump,
 	"envoy.config.bootstrap.v3.Bootstrap": Bootstrap,
 	"envoy.config.cluster.v3.Cluster": Cluster,
+	"envoy.config.core.v3.TypedExtensionConfig": TypedExtensionConfig,
 	"envoy.config.endpoint.v3.ClusterLoadAssignment": ClusterLoadAssignment,
 	"envoy.config.listener.v3.Listener": Listener,
 	"envoy.config.route.v3.RouteConfiguration": RouteConfiguration,

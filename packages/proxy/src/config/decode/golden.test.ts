@@ -4,11 +4,12 @@ import { join } from "node:path";
 import { before, describe, it } from "node:test";
 import { fromJson, registerMessages } from "@weft/xds";
 import type { Cluster } from "@weft/xds/generated/envoy/config/cluster/v3/cluster.ts";
+import type { TypedExtensionConfig } from "@weft/xds/generated/envoy/config/core/v3/extension.ts";
 import type { ClusterLoadAssignment } from "@weft/xds/generated/envoy/config/endpoint/v3/endpoint.ts";
 import type { Listener } from "@weft/xds/generated/envoy/config/listener/v3/listener.ts";
 import type { RouteConfiguration } from "@weft/xds/generated/envoy/config/route/v3/route.ts";
 import { allMessages } from "@weft/xds/registry";
-import { decodeAssignment, decodeCluster, decodeListener, decodeRouteTable } from "./index.ts";
+import { decodeAssignment, decodeCluster, decodeExtensionConfig, decodeListener, decodeRouteTable } from "./index.ts";
 
 // What a real istiod answers; kept beside the repository, not in it.
 const folder = process.env["WEFT_GOLDEN_DIR"] ?? join(import.meta.dirname, "../../../../../../shared/golden/istiod");
@@ -16,12 +17,13 @@ const environment = { readFile: () => Buffer.alloc(0), variable: () => undefined
 
 // Extensions that a later release brings; a response that has them is refused with a message that names them.
 const later =
-	/(rbac|jwt_authn|ext_authz|lua|wasm|open_telemetry|OpenTelemetry|zipkin|cel|Zipkin|uri_template|proxy_protocol|ProxyProtocol).*is not implemented$|tracing\.provider: .* is not implemented$|config_discovery is not implemented$|(tunneling_config|dynamic_metadata) is not implemented$/;
+	/(rbac|jwt_authn|ext_authz|lua|wasm|open_telemetry|OpenTelemetry|zipkin|cel|Zipkin|uri_template|proxy_protocol|ProxyProtocol).*is not implemented$|tracing\.provider: .* is not implemented$|no factory found for a required type URL \S+\.(Lua|Wasm): it is not implemented$|(tunneling_config|dynamic_metadata) is not implemented$/;
 
 const kinds = {
 	lds: (json: unknown) => decodeListener(fromJson("envoy.config.listener.v3.Listener", json) as Listener, environment),
 	rds: (json: unknown) => decodeRouteTable(fromJson("envoy.config.route.v3.RouteConfiguration", json) as RouteConfiguration, environment),
 	cds: (json: unknown) => decodeCluster(fromJson("envoy.config.cluster.v3.Cluster", json) as Cluster, environment),
+	ecds: (json: unknown) => decodeExtensionConfig(fromJson("envoy.config.core.v3.TypedExtensionConfig", json) as TypedExtensionConfig, environment),
 	eds: (json: unknown) => decodeAssignment(fromJson("envoy.config.endpoint.v3.ClusterLoadAssignment", json) as ClusterLoadAssignment),
 };
 

@@ -1,4 +1,5 @@
 export { type DecodedCluster, decodeCluster, type DnsOptions } from "./cluster.ts";
+export { decodeExtensionConfig } from "./config-discovery.ts";
 export { decodeAssignment } from "./endpoints.ts";
 export type { DecodeEnvironment } from "./environment.ts";
 export { registerImplemented } from "./extensions.ts";

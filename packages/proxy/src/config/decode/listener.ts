@@ -117,6 +117,7 @@ function decodeListenerFilters(at: At, filters: readonly ListenerFilter[]) {
 	};
 	filters.forEach((filter, i) => {
 		const here = under(at, `listenerFilters[${i}]`);
+		if (filter.configDiscovery !== undefined) return report(here, `listener filter ${filter.name}: config_discovery is not implemented`);
 		const opened = openAny(here, filter.typedConfig, `listener filter ${filter.name}`);
 		if (opened === undefined) return;
 		const disabled = filter.filterDisabled && decodeConnectionPredicate(under(here, "filterDisabled"), filter.filterDisabled);

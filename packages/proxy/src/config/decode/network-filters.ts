@@ -8,9 +8,11 @@ import type { RBAC } from "@weft/xds/generated/envoy/extensions/filters/network/
 import type { FilterConfig as SniDynamicFilterConfig } from "@weft/xds/generated/envoy/extensions/filters/network/sni_dynamic_forward_proxy/v3/sni_dynamic_forward_proxy.ts";
 import type { TcpProxy as TcpProxyMessage } from "@weft/xds/generated/envoy/extensions/filters/network/tcp_proxy/v3/tcp_proxy.ts";
 import type { PluginConfig } from "@weft/xds/generated/stats/config.ts";
+import { terminalNetworkFilters } from "../discovered-filters.ts";
 import type { ClusterSelector, HashPolicy, NetworkFilter, TcpProxy } from "../runtime-config.ts";
 import { decodeAccessLogs } from "./access-log.ts";
-import { openAny } from "./any.ts";
+import { type Opened, openAny } from "./any.ts";
+import { decodeNetworkDiscovery } from "./config-discovery.ts";
 import { type DecodeEnvironment, dataBytes } from "./environment.ts";
 import { decodeSniDynamicFilter } from "./dynamic-forward-proxy.ts";
 import { decodeBucket } from "./filters/local-rate-limit.ts";
@@ -21,59 +23,69 @@ import { type At, durationMsOr, onlySupports, report, under } from "./issues.ts"
 import { decodeIstioStats } from "./istio-stats.ts";
 import { decodeMetadataMatch } from "./matchers.ts";
 
-const terminal: ReadonlySet<NetworkFilter["kind"]> = new Set(["http", "tcpProxy", "echo", "directResponse"]);
+const terminal = terminalNetworkFilters;
 
 export function decodeNetworkFilters(at: At, filters: readonly Filter[], environment: DecodeEnvironment): readonly NetworkFilter[] {
 	const before = at.errors.length;
-	const decoded = filters.map((filter, i) => decodeNetworkFilter(under(at, `filters[${i}]`), filter, environment)).filter((filter) => filter !== undefined);
+	const decoded = filters
+		.map((filter, i) => decodeNetworkFilter(under(at, `filters[${i}]`), filter, i === filters.length - 1, environment))
+		.filter((filter) => filter !== undefined);
 	if (at.errors.length > before) return decoded;
 	const last = decoded.at(-1);
 	// A chain without filters closes what it gets, as Envoy's does.
-	if (last !== undefined && !terminal.has(last.kind)) report(under(at, "filters"), "the last filter must be terminal");
+	if (last !== undefined && last.kind !== "discovered" && !terminal.has(last.kind)) report(under(at, "filters"), "the last filter must be terminal");
 	if (decoded.slice(0, -1).some((filter) => terminal.has(filter.kind))) report(under(at, "filters"), "a terminal filter must be the last one");
 	return decoded;
 }
 
-function decodeNetworkFilter(at: At, filter: Filter, environment: DecodeEnvironment): NetworkFilter | undefined {
-	if (filter.configDiscovery !== undefined) {
-		report(at, `network filter ${filter.name}: config_discovery is not implemented`);
-		return undefined;
-	}
-	const opened = openAny(at, filter.typedConfig, `network filter ${filter.name}`);
-	switch (opened?.typeName) {
-		case undefined:
-			return undefined;
-		case "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager":
-			return decodeHttpConnectionManager(at, opened.message as HttpConnectionManager, environment);
-		case "envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy":
-			return decodeTcpProxy(at, opened.message as TcpProxyMessage, environment);
-		case "envoy.extensions.filters.network.echo.v3.Echo":
-			return { kind: "echo" };
-		case "envoy.extensions.filters.network.direct_response.v3.Config":
-			return { kind: "directResponse", body: new Uint8Array(dataBytes(under(at, "response"), (opened.message as DirectResponseConfig).response, environment)) };
-		case "envoy.extensions.filters.network.sni_cluster.v3.SniCluster":
-			return { kind: "sniCluster" };
-		case "envoy.extensions.filters.network.sni_dynamic_forward_proxy.v3.FilterConfig":
-			return decodeSniDynamicFilter(at, opened.message as SniDynamicFilterConfig);
-		case "envoy.extensions.filters.network.connection_limit.v3.ConnectionLimit":
-			return decodeConnectionLimit(at, opened.message as ConnectionLimit);
-		case "envoy.extensions.filters.network.rbac.v3.RBAC": {
-			const rbac = opened.message as RBAC;
-			return { kind: "rbac", statPrefix: rbac.statPrefix, rbac: decodeNetworkRbac(at, rbac) };
-		}
-		case "envoy.extensions.filters.network.local_ratelimit.v3.LocalRateLimit": {
-			const { statPrefix, tokenBucket, shareKey, runtimeEnabled } = opened.message as LocalRateLimit;
-			if (runtimeEnabled?.defaultValue === false) report(under(at, "runtimeEnabled"), "a rate limit that is not enabled is not implemented");
-			return { kind: "localRateLimit", statPrefix, bucket: decodeBucket(under(at, "tokenBucket"), tokenBucket), shareKey };
-		}
-		case "envoy.extensions.filters.network.ext_authz.v3.ExtAuthz":
-			return decodeExtAuthz(at, opened.message as ExtAuthz);
-		case "envoy.tcp.metadataexchange.config.MetadataExchange":
-			return { kind: "metadataExchange" };
-		case "stats.PluginConfig":
-			return { kind: "istioStats", stats: decodeIstioStats(at, opened.message as PluginConfig) };
-	}
-	report(at, `network filter ${filter.name} of type ${opened?.typeName} is not implemented`);
+function decodeNetworkFilter(
+	at: At,
+	{ configDiscovery, name, typedConfig }: Filter,
+	isLast: boolean,
+	environment: DecodeEnvironment,
+): NetworkFilter | undefined {
+	if (configDiscovery !== undefined) return { kind: "discovered", name, discovery: decodeNetworkDiscovery(at, name, configDiscovery, isLast, environment) };
+	const opened = openAny(at, typedConfig, `network filter ${name}`);
+	return opened && decodeNetworkFilterConfig(at, name, opened, environment);
+}
+
+type DecodeConfig = (at: At, message: unknown, environment: DecodeEnvironment) => NetworkFilter | undefined;
+
+/** By the types of their messages. */
+const decoders: Readonly<Record<string, DecodeConfig>> = {
+	"envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager": (at, message, environment) =>
+		decodeHttpConnectionManager(at, message as HttpConnectionManager, environment),
+	"envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy": (at, message, environment) => decodeTcpProxy(at, message as TcpProxyMessage, environment),
+	"envoy.extensions.filters.network.echo.v3.Echo": () => ({ kind: "echo" }),
+	"envoy.extensions.filters.network.direct_response.v3.Config": (at, message, environment) => ({
+		kind: "directResponse",
+		body: new Uint8Array(dataBytes(under(at, "response"), (message as DirectResponseConfig).response, environment)),
+	}),
+	"envoy.extensions.filters.network.sni_cluster.v3.SniCluster": () => ({ kind: "sniCluster" }),
+	"envoy.extensions.filters.network.sni_dynamic_forward_proxy.v3.FilterConfig": (at, message) => decodeSniDynamicFilter(at, message as SniDynamicFilterConfig),
+	"envoy.extensions.filters.network.connection_limit.v3.ConnectionLimit": (at, message) => decodeConnectionLimit(at, message as ConnectionLimit),
+	"envoy.extensions.filters.network.rbac.v3.RBAC": (at, message) => {
+		const rbac = message as RBAC;
+		return { kind: "rbac", statPrefix: rbac.statPrefix, rbac: decodeNetworkRbac(at, rbac) };
+	},
+	"envoy.extensions.filters.network.local_ratelimit.v3.LocalRateLimit": (at, message) => {
+		const { statPrefix, tokenBucket, shareKey, runtimeEnabled } = message as LocalRateLimit;
+		if (runtimeEnabled?.defaultValue === false) report(under(at, "runtimeEnabled"), "a rate limit that is not enabled is not implemented");
+		return { kind: "localRateLimit", statPrefix, bucket: decodeBucket(under(at, "tokenBucket"), tokenBucket), shareKey };
+	},
+	"envoy.extensions.filters.network.ext_authz.v3.ExtAuthz": (at, message) => decodeExtAuthz(at, message as ExtAuthz),
+	"envoy.tcp.metadataexchange.config.MetadataExchange": () => ({ kind: "metadataExchange" }),
+	"stats.PluginConfig": (at, message) => ({ kind: "istioStats", stats: decodeIstioStats(at, message as PluginConfig) }),
+};
+
+export function isNetworkFilterType(typeName: string): boolean {
+	return Object.hasOwn(decoders, typeName);
+}
+
+/** What one network filter is told. A type that is no network filter here is reported. */
+export function decodeNetworkFilterConfig(at: At, name: string, { typeName, message }: Opened, environment: DecodeEnvironment): NetworkFilter | undefined {
+	if (isNetworkFilterType(typeName)) return decoders[typeName]?.(at, message, environment);
+	report(at, `network filter ${name} of type ${typeName} is not implemented`);
 	return undefined;
 }
 

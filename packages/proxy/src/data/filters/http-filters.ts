@@ -68,6 +68,8 @@ export function compileHttpFilter(filter: HttpFilter, overrides: readonly Filter
 		case "alpn":
 		case "istioStats":
 		case "peerMetadata":
+		// What it is has been looked up before.
+		case "discovered":
 			return undefined;
 	}
 }

@@ -1,42 +1,39 @@
-import { compileHttpFilter } from "../filters/http-filters.ts";
-import { type PeerExchange, peerExchangeOf } from "../filters/peer-metadata.ts";
+import type { Extensions } from "../../config/discovered-filters.ts";
 import type { HttpConnectionManager, Listener } from "../../config/runtime-config.ts";
 import { defaultHeadLimits, type HeadLimits } from "../codec/head-parser.ts";
 import type { LineSink, LogStream } from "../log/access-log.ts";
 import { compileLoggers } from "../log/loggers.ts";
 import type { StreamInfo } from "../log/stream-info.ts";
+import type { FilterInputs } from "../filters/filter-inputs.ts";
 import { type CidrRange, parseCidr } from "../match/cidr.ts";
 import { type CompiledRouteTable, compileRouteTable } from "../match/route-table.ts";
 import { http2Counters, http2Gauges, httpCounters, httpGauges, listenerHttpCounters } from "../stats/families.ts";
-import type { UpstreamAlpn } from "../tls/upstream-tls.ts";
+import type { StatsScope } from "../stats/registry.ts";
 import { ManagerTracing } from "../tracing/manager-tracing.ts";
 import type { WorkerContext } from "../worker/context.ts";
 import type { Snapshot } from "../worker/snapshot.ts";
-import { FilterChains } from "./filter-chain.ts";
+import { type FilterError, FilterGeneration, type FilterSet, type FilterSetInputs } from "./filter-set.ts";
 import { compileLocalReplies, type RewriteReply } from "./local-reply-rewrite.ts";
 import type { HttpStream } from "./stream.ts";
 
 /** Sees each stream once it is over, before it is reset. */
 export type StreamObserver = (stream: HttpStream) => void;
 
-/** One HTTP connection manager, ready to serve. */
-export interface CompiledManager {
+/** One HTTP connection manager, ready to serve. Where filters come by themselves there is one of it for each generation of them. */
+export interface CompiledManager extends FilterSet {
+	/** The one that new streams are for. Connections hold the first, which is told of each that follows. */
+	readonly newest: CompiledManager;
+	/** Counts its streams; undefined: its filters never change. */
+	readonly generation: FilterGeneration | undefined;
 	readonly config: HttpConnectionManager;
 	readonly context: WorkerContext;
 	readonly direction: Listener["direction"];
 	readonly headLimits: HeadLimits;
 	readonly serverName: string;
-	readonly chains: FilterChains;
-	readonly suppressEnvoyHeaders: boolean;
-	/** Of Istio's alpn filter: what to offer to peers of the mesh, by what is spoken with them. */
-	readonly upstreamAlpn: UpstreamAlpn | undefined;
-	/** Istio's peer metadata: what this side tells, and how it reads what the other tells; undefined without the filter. */
-	readonly peers: PeerExchange | undefined;
 	readonly bufferBytesMax: number;
 	readonly accessLogs: readonly LogStream[];
 	readonly rewriteReply: RewriteReply | undefined;
 	readonly internalRanges: readonly CidrRange[];
-	readonly observers: StreamObserver[];
 	/** undefined: requests are not traced. */
 	readonly tracing: ManagerTracing | undefined;
 	table(snapshot: Snapshot): CompiledRouteTable | undefined;
@@ -50,6 +47,11 @@ export interface CompiledManager {
 	/** Also in the listener's own counters. */
 	countResponse(status: number): void;
 	log(info: StreamInfo): void;
+	/**
+	 * Has the filter of this name be what `extensions` says from now on. What cannot be compiled is reported, and the filter
+	 * stays what it is. Nothing happens where no such filter comes by itself.
+	 */
+	replaceFilter(name: string, extensions: Extensions, errors: string[]): void;
 	close(): void;
 }
 
@@ -58,6 +60,9 @@ export interface ManagerInputs {
 	readonly listener: Listener;
 	readonly listenerScope: string;
 	readonly openSink: (path: string) => LineSink;
+	readonly extensions: Extensions;
+	/** Tells what is wrong with the configuration of a filter that came by itself. */
+	readonly onBadExtension: (name: string, message: string) => void;
 	readonly errors: string[];
 }
 
@@ -79,47 +84,33 @@ export function compileManager(config: HttpConnectionManager, inputs: ManagerInp
 		const { gauges } = context.stats;
 		gauges[base + offset] = (gauges[base + offset] as number) + by;
 	};
-	const router = config.filters.find((filter) => filter.kind === "router");
-	const alpn = config.filters.find((filter) => filter.kind === "alpn");
 	const loggers = compileLoggers(config.accessLogs, context, inputs.openSink);
 	errors.push(...loggers.errors);
 	const accessLogs = loggers.logs;
 	const closers: (() => void)[] = [loggers.close];
-	const filterInputs = {
-		context,
-		direction: listener.direction,
-		errors,
-		statPrefix: config.statPrefix,
-		onClose: (close: () => void) => void closers.push(close),
-		counter(name: string) {
-			const at = scope.counter(name);
-			return (by = 1) => count(at, 0, by);
-		},
-		rootCounter(prefix: string, name: string) {
-			const own = context.stats.openScope(prefix);
-			closers.push(() => own.close());
-			const at = own.counter(name);
-			return (by = 1) => count(at, 0, by);
-		},
+	const counterIn = (from: StatsScope, name: string) => {
+		const at = from.counter(name);
+		return (by = 1) => count(at, 0, by);
 	};
-	const tracing = config.tracing && new ManagerTracing(config.tracing, listener.direction, context, filterInputs.counter);
+	const counter = (name: string) => counterIn(scope, name);
+	const filters = compileFilters(config, inputs, counter, (prefix, name, onClose) => {
+		const own = context.stats.openScope(prefix);
+		onClose(() => own.close());
+		return counterIn(own, name);
+	});
+	const tracing = config.tracing && new ManagerTracing(config.tracing, listener.direction, context, counter);
 	if (tracing !== undefined) closers.push(() => tracing.close());
 	const codes = httpCounters.index.downstream_rq_1xx;
-	return {
+	const manager: ManagerBase = {
 		config,
 		context,
 		direction: listener.direction,
 		headLimits: buildHeadLimits(config),
 		serverName: config.serverName || context.serverName,
-		chains: new FilterChains(config.filters, (filter, index, overrides) => compileHttpFilter(filter, overrides, { ...filterInputs, index })),
-		suppressEnvoyHeaders: router?.kind === "router" && router.suppressEnvoyHeaders,
-		upstreamAlpn: alpn?.kind === "alpn" ? { "HTTP/1.1": alpn.http11, "HTTP/2": alpn.http2 } : undefined,
-		peers: config.filters.some((filter) => filter.kind === "peerMetadata") ? peerExchangeOf(context.node) : undefined,
 		bufferBytesMax: listener.bufferBytesMax,
 		accessLogs,
 		rewriteReply: config.localReplies && compileLocalReplies(config.localReplies, context.environment, errors),
 		internalRanges: config.internalRanges.map(parseCidr).filter((range) => range !== undefined),
-		observers: buildObservers(config, inputs),
 		tracing,
 		table: compileTableLookup(config, context, errors),
 		count: (stat, by = 1) => count(counterBase, stat, by),
@@ -137,21 +128,79 @@ export function compileManager(config: HttpConnectionManager, inputs: ManagerInp
 		log(info) {
 			for (const log of accessLogs) log(info);
 		},
-		close() {
-			for (const close of closers) close();
-			scope.close();
-			listenerScope.close();
-			http2Scope.close();
-		},
 	};
+	return withFilters(manager, filters, () => {
+		for (const close of closers) close();
+		scope.close();
+		listenerScope.close();
+		http2Scope.close();
+	});
 }
 
-function buildObservers(config: HttpConnectionManager, { context, listener, errors }: ManagerInputs): StreamObserver[] {
-	return config.filters.flatMap((filter) => {
-		if (filter.kind !== "istioStats") return [];
-		const reporter = context.istio.reporter(filter.stats, listener.direction, errors);
-		return [(stream: HttpStream) => reporter.report(stream)];
-	});
+/** A filter that came by itself and cannot be compiled is as one that has not come. */
+function compileFilters(
+	config: HttpConnectionManager,
+	{ context, errors, extensions, listener, onBadExtension }: ManagerInputs,
+	counter: FilterInputs["counter"],
+	rootCounter: FilterSetInputs["rootCounter"],
+): FilterGeneration {
+	const inputs: FilterSetInputs = {
+		context,
+		filterInputs: { context, direction: listener.direction, statPrefix: config.statPrefix, counter },
+		rootCounter,
+		report(stats, found) {
+			const reporter = context.istio.reporter(stats, listener.direction, found);
+			return (stream) => reporter.report(stream);
+		},
+	};
+	const found: FilterError[] = [];
+	const filters = new FilterGeneration(config.filters, inputs, extensions, found);
+	errors.push(...found.filter(({ filter }) => filter === undefined).map(({ message }) => message));
+	const bad = new Set<string>();
+	for (const { filter, message } of found) {
+		if (filter === undefined) continue;
+		bad.add(filter);
+		onBadExtension(filter, message);
+	}
+	if (bad.size === 0) return filters;
+	const good = filters.next(new Map([...extensions].filter(([name]) => !bad.has(name))), []);
+	filters.retire();
+	return good;
+}
+
+type ManagerBase = Omit<CompiledManager, keyof FilterSet | "newest" | "generation" | "replaceFilter" | "close">;
+
+/** The manager with its filters; each generation of them is a manager of its own, so that a stream keeps what it began with. */
+function withFilters(base: ManagerBase, first: FilterGeneration, close: () => void): CompiledManager {
+	const isDynamic = base.config.filters.some(({ kind }) => kind === "discovered");
+	let filters = first;
+	const build = (): CompiledManager & { newest: CompiledManager } => {
+		const { chains, observers, peers, suppressEnvoyHeaders, upstreamAlpn } = filters;
+		const set: FilterSet = { chains, observers, peers, suppressEnvoyHeaders, upstreamAlpn };
+		const manager = { ...base, ...set, generation: isDynamic ? filters : undefined, replaceFilter, close: end } as CompiledManager & {
+			newest: CompiledManager;
+		};
+		manager.newest = manager;
+		return manager;
+	};
+	const replaceFilter: CompiledManager["replaceFilter"] = (name, extensions, errors) => {
+		if (!filters.discovers(name)) return;
+		const found: FilterError[] = [];
+		const next = filters.next(extensions, found);
+		if (found.length > 0) {
+			errors.push(...found.map(({ message }) => message));
+			return next.retire();
+		}
+		filters.retire();
+		filters = next;
+		root.newest = build();
+	};
+	const end = () => {
+		filters.retire();
+		close();
+	};
+	const root = build();
+	return root;
 }
 
 function buildHeadLimits(config: HttpConnectionManager): HeadLimits {

@@ -118,7 +118,8 @@ export class HttpStream {
 	#start(downstream: Downstream, isComplete: boolean): void {
 		const { context, info } = this;
 		this.downstream = downstream;
-		this.manager = downstream.manager;
+		this.manager = downstream.manager.newest;
+		this.manager.generation?.beginStream();
 		this.snapshot = context.snapshot;
 		this.isRequestComplete = isComplete;
 		this.isRequestDelivered = false;
@@ -404,6 +405,7 @@ export class HttpStream {
 		this.trace?.finish(this);
 		for (const observe of manager.observers) observe(this);
 		manager.log(info);
+		manager.generation?.endStream();
 	}
 
 	/** Not to be used again. */

@@ -1,3 +1,4 @@
+import type { Extensions } from "../../config/discovered-filters.ts";
 import type { FilterChain, Listener, NetworkFilter } from "../../config/runtime-config.ts";
 import { compileManager, type CompiledManager } from "../http/connection-manager.ts";
 import type { StreamPool } from "../http/stream-pool.ts";
@@ -21,6 +22,10 @@ export interface ChainRuntime {
 	readonly admit: ConnectionTest | undefined;
 	/** The cluster is named by the client's SNI. */
 	readonly isSniCluster: boolean;
+	/** Those that it has. */
+	connections: number;
+	/** Another has taken its place. */
+	isRetired: boolean;
 	close(): void;
 }
 
@@ -28,7 +33,9 @@ export type TerminalFilter =
 	| { readonly kind: "http"; readonly manager: CompiledManager }
 	| { readonly kind: "tcpProxy"; readonly proxy: CompiledTcpProxy; chooseCluster(): string }
 	| { readonly kind: "echo" }
-	| { readonly kind: "directResponse"; readonly body: Uint8Array };
+	| { readonly kind: "directResponse"; readonly body: Uint8Array }
+	/** A filter's configuration has not come: connections are closed. */
+	| { readonly kind: "missing" };
 
 export interface ConnectionLimit {
 	readonly connectionsMax: number;
@@ -46,12 +53,16 @@ export interface ChainInputs {
 	readonly listenerPrefix: string;
 	readonly streams: StreamPool;
 	readonly openSink: (path: string) => LineSink;
+	readonly extensions: Extensions;
+	/** Tells what is wrong with the configuration of a filter that came by itself. */
+	readonly onBadExtension: (name: string, message: string) => void;
 	readonly errors: string[];
 }
 
-export function compileChain(config: FilterChain, inputs: ChainInputs): ChainRuntime {
+/** `isIncomplete`: what one of its filters is to be is not known. */
+export function compileChain(config: FilterChain, inputs: ChainInputs, isIncomplete: boolean): ChainRuntime {
 	const { context, errors, listenerPrefix } = inputs;
-	const terminal = compileTerminal(config, inputs);
+	const terminal: TerminalFilter = isIncomplete ? { kind: "missing" } : compileTerminal(config, inputs);
 	const sslScope = context.stats.openScope(listenerPrefix);
 	const sslBase = sslScope.counters(tlsCounters);
 	const onStat = (name: string) => {
@@ -78,6 +89,8 @@ export function compileChain(config: FilterChain, inputs: ChainInputs): ChainRun
 		limit: limit && limitScope && compileLimit(limit, limitScope, context),
 		admit: filters.admit,
 		isSniCluster: config.filters.some((filter) => filter.kind === "sniCluster"),
+		connections: 0,
+		isRetired: false,
 		close() {
 			sslScope.close();
 			limitScope?.close();

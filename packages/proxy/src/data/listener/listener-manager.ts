@@ -1,3 +1,4 @@
+import type { Extensions } from "../../config/discovered-filters.ts";
 import type { Changes, Listener, SocketAddress } from "../../config/runtime-config.ts";
 import type { ResourceError } from "../../config/worker-messages.ts";
 import { joinAddress } from "./connection-info.ts";
@@ -36,7 +37,7 @@ export class ListenerManager {
 	}
 
 	/** Compiles; nothing is in force yet. A listener with errors is left out, so that the old one stays. */
-	prepare(changes: Changes<Listener>, errors: ResourceError[]): PreparedListeners {
+	prepare(changes: Changes<Listener>, extensions: Extensions, errors: ResourceError[]): PreparedListeners {
 		const upsert: ListenerRuntime[] = [];
 		for (const config of changes.upsert) {
 			const old = this.#active.get(config.name);
@@ -47,6 +48,8 @@ export class ListenerManager {
 					openSink: this.#openSink,
 					originalDst: this.#originalDst,
 					findListener: (address, port) => this.#find(address, port),
+					extensions,
+					onBadExtension: (resource, message) => void errors.push({ resource, message }),
 				});
 				if (runtime.errors.length === 0) upsert.push(runtime);
 				else {
@@ -146,6 +149,11 @@ export class ListenerManager {
 		const exact = this.#byAddress.get(joinAddress(address, port));
 		if (exact !== undefined) return exact.runtime;
 		return this.#byAddress.get(joinAddress(address.includes(":") ? "::" : "0.0.0.0", port))?.runtime;
+	}
+
+	/** The filters of this name that come by themselves are what `extensions` says, in every listener in force. */
+	replaceFilter(name: string, extensions: Extensions, errors: string[]): void {
+		for (const { runtime } of this.#active.values()) runtime.replaceFilter(name, extensions, errors);
 	}
 
 	refreshTls(): void {

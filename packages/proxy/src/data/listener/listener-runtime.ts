@@ -1,3 +1,4 @@
+import type { Extensions } from "../../config/discovered-filters.ts";
 import type { Listener, SocketAddress } from "../../config/runtime-config.ts";
 import type { CompiledManager } from "../http/connection-manager.ts";
 import { Http1ServerConnection } from "../http/http1-server-connection.ts";
@@ -16,7 +17,8 @@ import { type Connection, silentHandler } from "../transport/connection.ts";
 import { Timer } from "../transport/timers.ts";
 import type { WorkerContext } from "../worker/context.ts";
 import { createServerInfo, joinAddress } from "./connection-info.ts";
-import { type ChainRuntime, compileChain } from "./filter-chain-runtime.ts";
+import { ChainSlot, leaveChain } from "./chain-slot.ts";
+import type { ChainRuntime } from "./filter-chain-runtime.ts";
 import { Inspection, type Inspected } from "./inspection.ts";
 import { compileInspectors, type InspectorChoice, onlyTls } from "./inspectors.ts";
 
@@ -27,6 +29,9 @@ export interface ListenerInputs {
 	readonly originalDst: (connection: Connection) => { readonly address: string; readonly port: number } | undefined;
 	/** The listener for a restored destination, other than the one that accepted. */
 	readonly findListener: (address: string, port: number) => ListenerRuntime | undefined;
+	/** Configurations of filters that came by themselves. */
+	readonly extensions: Extensions;
+	readonly onBadExtension: (name: string, message: string) => void;
 }
 
 type HttpServer = Http1ServerConnection | Http2ServerConnection;
@@ -42,9 +47,9 @@ export class ListenerRuntime {
 	readonly errors: string[] = [];
 	readonly #context: WorkerContext;
 	readonly #inputs: ListenerInputs;
-	readonly #match: FilterChainMatcher<ChainRuntime>;
-	readonly #default: ChainRuntime | undefined;
-	readonly #chains: ChainRuntime[] = [];
+	readonly #match: FilterChainMatcher<ChainSlot>;
+	readonly #default: ChainSlot | undefined;
+	readonly #chains: ChainSlot[] = [];
 	readonly #streams: StreamPool;
 	readonly #scopes: StatsScope[] = [];
 	readonly #counterBase: number;
@@ -73,11 +78,21 @@ export class ListenerRuntime {
 		this.#gaugeBase = scope.gauges(listenerGauges);
 		this.#tlsInspectorBase = open("tls_inspector.").counters(tlsInspectorCounters);
 		this.#httpInspectorBase = open("http_inspector.").counters(httpInspectorCounters);
-		const chainInputs = { context, listener: config, listenerPrefix: prefix, streams: this.#streams, openSink: inputs.openSink, errors: this.errors };
+		const { extensions, onBadExtension, openSink } = inputs;
+		const chainInputs = {
+			context,
+			listener: config,
+			listenerPrefix: prefix,
+			streams: this.#streams,
+			openSink,
+			extensions,
+			onBadExtension,
+			errors: this.errors,
+		};
 		const compile = (chain: Listener["filterChains"][number]) => {
-			const runtime = compileChain(chain, chainInputs);
-			this.#chains.push(runtime);
-			return runtime;
+			const slot = new ChainSlot(chain, chainInputs);
+			this.#chains.push(slot);
+			return slot;
 		};
 		this.#match = compileFilterChains(config.filterChains, compile, this.errors);
 		this.#default = config.defaultFilterChain && compile(config.defaultFilterChain);
@@ -85,7 +100,7 @@ export class ListenerRuntime {
 		this.errors.push(...this.#loggers.errors);
 		this.#inspectors = compileInspectors(
 			config,
-			this.#chains.some((chain) => chain.tls !== undefined),
+			this.#chains.some(({ config: chain }) => chain.tls !== undefined),
 		);
 	}
 
@@ -174,13 +189,18 @@ export class ListenerRuntime {
 
 	#dispatch(connection: Connection, inspected: Inspected): void {
 		const facts = buildFacts(connection, inspected);
-		const chain = this.#match(facts) ?? this.#default;
+		const chain = (this.#match(facts) ?? this.#default)?.current;
 		if (chain === undefined) {
 			this.#count("no_filter_chain_match");
 			this.#logUnmatched(connection, facts.serverName);
 			this.#gauge(-1);
 			connection.destroy();
 			return;
+		}
+		if (chain.terminal.kind === "missing") {
+			this.#count("network_extension_config_missing");
+			this.#gauge(-1);
+			return connection.destroy();
 		}
 		const { limit } = chain;
 		if (limit !== undefined && limit.active >= limit.connectionsMax) {
@@ -191,6 +211,7 @@ export class ListenerRuntime {
 			return;
 		}
 		limit?.gauge(1);
+		chain.connections++;
 		const info = this.#buildInfo(connection, inspected, chain);
 		if (chain.tls === undefined) return this.#serve(connection, info, chain, inspected.bytes);
 		if (inspected.kind === "tls" || this.#inspectors(facts.destinationPort).tls) {
@@ -205,6 +226,7 @@ export class ListenerRuntime {
 		};
 		const onGone = () => {
 			limit?.gauge(-1);
+			leaveChain(chain);
 		};
 		const inspection = this.#inspect(connection, { ...this.config, proxyProtocol: undefined }, tlsOnly, inspected.destination, onHello, onGone);
 		if (bytes !== undefined && bytes.length > 0) inspection.onData(bytes, 0, bytes.length);
@@ -300,6 +322,9 @@ export class ListenerRuntime {
 				return this.#echo(connection, chain, bytes);
 			case "directResponse":
 				return this.#answer(connection, chain, terminal.body);
+			case "missing":
+				connection.destroy();
+				return this.#closed(chain);
 		}
 	}
 
@@ -363,6 +388,7 @@ export class ListenerRuntime {
 
 	#closed(chain: ChainRuntime): void {
 		chain.limit?.gauge(-1);
+		leaveChain(chain);
 		this.#count("downstream_cx_destroy");
 		this.#gauge(-1);
 	}
@@ -379,7 +405,12 @@ export class ListenerRuntime {
 
 	/** Secrets changed. */
 	refreshTls(): void {
-		for (const chain of this.#chains) chain.tls?.refresh();
+		for (const { current } of this.#chains) current.tls?.refresh();
+	}
+
+	/** The filters of this name that come by themselves are what `extensions` says; what cannot be compiled is reported and stays. */
+	replaceFilter(name: string, extensions: Extensions, errors: string[]): void {
+		for (const chain of this.#chains) chain.replaceFilter(name, extensions, errors);
 	}
 
 	/** No new connections come; HTTP ones end with their next response. */

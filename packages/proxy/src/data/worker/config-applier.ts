@@ -1,4 +1,5 @@
-import type { ClusterHosts, ConfigUpdate, Secret } from "../../config/runtime-config.ts";
+import type { ExtensionConfig, Extensions } from "../../config/discovered-filters.ts";
+import type { Changes, ClusterHosts, ConfigUpdate, Secret } from "../../config/runtime-config.ts";
 import type { ResourceError } from "../../config/worker-messages.ts";
 import type { ListenerManager } from "../listener/listener-manager.ts";
 import { type CompiledRouteTable, compileRouteTable, changeVirtualHosts } from "../match/route-table.ts";
@@ -35,9 +36,10 @@ export class ConfigApplier {
 		const routes = compileRoutes(snapshot.routes, update, this.#context, errors);
 		const secrets = mergeSecrets(snapshot.secrets, update);
 		const { clusters, retired, changed } = this.#compileClusters(update, errors);
-		const listeners = this.#listeners.prepare(update.listeners, errors);
+		const extensions = this.#replaceExtensions(update.extensions, errors);
+		const listeners = this.#listeners.prepare(update.listeners, extensions, errors);
 		// From here on nothing fails: the new configuration is in force at once and as a whole.
-		this.#context.snapshot = { clusters, routes, secrets };
+		this.#context.snapshot = { clusters, routes, secrets, extensions };
 		for (const { cluster, hosts } of changed) cluster.updateHosts(hosts);
 		if (update.secrets.upsert.length > 0 || update.secrets.remove.length > 0) {
 			for (const cluster of clusters.values()) cluster.refreshTls();
@@ -46,6 +48,24 @@ export class ConfigApplier {
 		errors.push(...(await this.#listeners.activate(listeners)));
 		for (const cluster of retired) cluster.remove();
 		return errors;
+	}
+
+	/** Filters of listeners in force change where they stand; one that refuses its configuration keeps what it has. */
+	#replaceExtensions({ upsert, remove }: Changes<ExtensionConfig>, errors: ResourceError[]): Extensions {
+		if (upsert.length + remove.length === 0) return this.#context.snapshot.extensions;
+		let extensions = new Map(this.#context.snapshot.extensions);
+		const change = (name: string, extension: ExtensionConfig | undefined) => {
+			const next = new Map(extensions);
+			if (extension === undefined) next.delete(name);
+			else next.set(name, extension);
+			const wrong: string[] = [];
+			this.#listeners.replaceFilter(name, next, wrong);
+			if (wrong.length === 0) extensions = next;
+			for (const message of new Set(wrong)) errors.push({ resource: name, message });
+		};
+		for (const extension of upsert) change(extension.name, extension);
+		for (const name of remove) change(name, undefined);
+		return extensions;
 	}
 
 	#compileClusters(update: ConfigUpdate, errors: ResourceError[]) {

@@ -1,3 +1,4 @@
+import type { Extensions } from "../../config/discovered-filters.ts";
 import type { Secret } from "../../config/runtime-config.ts";
 import type { CompiledRouteTable } from "../match/route-table.ts";
 import type { ClusterRuntime } from "../upstream/cluster-runtime.ts";
@@ -7,6 +8,8 @@ export interface Snapshot {
 	readonly clusters: ReadonlyMap<string, ClusterRuntime>;
 	readonly routes: ReadonlyMap<string, CompiledRouteTable>;
 	readonly secrets: ReadonlyMap<string, Secret>;
+	/** Configurations of filters that came by themselves. */
+	readonly extensions: Extensions;
 }
 
-export const emptySnapshot: Snapshot = { clusters: new Map(), routes: new Map(), secrets: new Map() };
+export const emptySnapshot: Snapshot = { clusters: new Map(), routes: new Map(), secrets: new Map(), extensions: new Map() };

@@ -224,7 +224,9 @@ export function hostsOf(cluster: string, ports: readonly number[]): ClusterHosts
 let updates = 0;
 
 export function updateOf(
-	parts: Partial<{ -readonly [K in "listeners" | "clusters" | "routes" | "secrets"]: ConfigUpdate[K]["upsert"] } & { hosts: ConfigUpdate["hosts"] }>,
+	parts: Partial<
+		{ -readonly [K in "listeners" | "clusters" | "routes" | "extensions" | "secrets"]: ConfigUpdate[K]["upsert"] } & { hosts: ConfigUpdate["hosts"] }
+	>,
 ): ConfigUpdate {
 	const upsert = <T>(values: readonly T[] | undefined) => ({ upsert: values ?? [], remove: [] });
 	return {
@@ -234,6 +236,7 @@ export function updateOf(
 		hosts: parts.hosts ?? [],
 		routes: upsert(parts.routes),
 		virtualHosts: [],
+		extensions: upsert(parts.extensions),
 		secrets: upsert(parts.secrets),
 	};
 }

@@ -42,6 +42,7 @@ const elementTypes: Readonly<Record<string, string>> = {
 	dynamic_route_configs: "envoy.admin.v3.RoutesConfigDump.DynamicRouteConfig",
 	static_secrets: "envoy.admin.v3.SecretsConfigDump.StaticSecret",
 	dynamic_active_secrets: "envoy.admin.v3.SecretsConfigDump.DynamicSecret",
+	ecds_filters: "envoy.admin.v3.EcdsConfigDump.EcdsFilterConfig",
 	static_endpoint_configs: "envoy.admin.v3.EndpointsConfigDump.StaticEndpointConfig",
 	dynamic_endpoint_configs: "envoy.admin.v3.EndpointsConfigDump.DynamicEndpointConfig",
 };
@@ -76,6 +77,7 @@ function buildSections(context: AdminContext, matches: (name: string) => boolean
 		buildClusters(context, matches),
 		...(withEndpoints ? [buildEndpoints(context, matches)] : []),
 		buildListeners(context, matches),
+		buildExtensions(context, matches),
 		buildRoutes(context, matches),
 		buildSecrets(context, matches),
 	];
@@ -157,6 +159,12 @@ function buildListeners(context: AdminContext, matches: (name: string) => boolea
 			...refused.map((name) => ({ name, ...failure(context, "lds", name) })),
 		],
 	});
+}
+
+/** Envoy shows them once a kind of filter; a name is one resource all the same. */
+function buildExtensions(context: AdminContext, matches: (name: string) => boolean): Section {
+	const all = recordsOf(context, "ecds", matches);
+	return filled("EcdsConfigDump", { ecds_filters: all.map((record) => dynamic(context, "ecds", "ecds_filter", record)) });
 }
 
 function buildRoutes(context: AdminContext, matches: (name: string) => boolean): Section {

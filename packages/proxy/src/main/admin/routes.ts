@@ -2,6 +2,7 @@ import type { Clock, Logger } from "@weft/runtime";
 import type { NodeInfo } from "../../config/runtime-config.ts";
 import type { ConfigStore } from "../config-store.ts";
 import { logLevelOf } from "../flags.ts";
+import type { ExtensionStats } from "../extension-stats.ts";
 import type { HealthManager } from "../health/health-manager.ts";
 import type { OutlierManager } from "../outlier-manager.ts";
 import type { ResourceRecords } from "../resource-records.ts";
@@ -20,6 +21,7 @@ export interface AdminContext {
 	readonly state: ServerState;
 	readonly outliers: OutlierManager;
 	readonly health: HealthManager;
+	readonly extensionStats: ExtensionStats;
 	/** Encoded. */
 	readonly bootstrap: Uint8Array;
 	readonly node: NodeInfo;

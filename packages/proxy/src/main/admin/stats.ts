@@ -80,7 +80,7 @@ function gaugesOfClusters({ health, outliers, store }: AdminContext): StatsDump[
 }
 
 /** What only the main thread counts. */
-function mainStats({ clock, concurrency, outliers, records, state, store }: AdminContext): StatsDump {
+function mainStats({ clock, concurrency, extensionStats, outliers, records, state, store }: AdminContext): StatsDump {
 	const memory = process.memoryUsage();
 	const dynamicOf = (type: "cds" | "lds") => records.all(type).filter(({ isStatic }) => !isStatic).length;
 	const waiting = [...store.waiting.keys()];
@@ -89,6 +89,7 @@ function mainStats({ clock, concurrency, outliers, records, state, store }: Admi
 		counters: [
 			block("cluster_manager.", { outlier_ejections_total: outliers.ejectionsTotal }),
 			block("listener_manager.", { listener_refused: records.failures("lds").size }),
+			...extensionStats.dump(),
 		],
 		gauges: [
 			block("server.", {

@@ -46,6 +46,7 @@ function start(parts: Partial<Cluster> = {}) {
 			listeners: changes,
 			routes: changes,
 			virtualHosts: [],
+			extensions: { upsert: [], remove: [] },
 			secrets: changes,
 			hosts: [hosts],
 			clusters: { upsert: isNew ? [config] : [], remove: [] },

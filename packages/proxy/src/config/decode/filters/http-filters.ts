@@ -21,6 +21,7 @@ import type { HttpFilter, HttpFilterConfig } from "../../http-filters.ts";
 import { type Opened, openAny } from "../any.ts";
 import type { DecodeEnvironment } from "../environment.ts";
 import { type At, onlySupports, report, under } from "../issues.ts";
+import { decodeHttpDiscovery } from "../config-discovery.ts";
 import { decodeDynamicFilter } from "../dynamic-forward-proxy.ts";
 import { decodeIstioStats } from "../istio-stats.ts";
 import { decodeBuffer, decodeCsrf, decodeGrpcStats, decodeHealthCheck, decodeMutations, decodeStatefulSession } from "./common-filters.ts";
@@ -32,73 +33,78 @@ import { decodeRateLimit } from "./rate-limit.ts";
 import { decodeHttpRbac } from "./rbac.ts";
 
 export function decodeHttpFilters(at: At, filters: readonly FilterMessage[], environment: DecodeEnvironment): readonly HttpFilter[] {
-	const decoded = filters.map((filter, i) => decodeHttpFilter(under(at, `httpFilters[${i}]`), filter, environment)).filter((filter) => filter !== undefined);
-	if (at.errors.length === 0 && decoded.at(-1)?.kind !== "router")
+	const decoded = filters
+		.map((filter, i) => decodeHttpFilter(under(at, `httpFilters[${i}]`), filter, i === filters.length - 1, environment))
+		.filter((filter) => filter !== undefined);
+	const last = decoded.at(-1)?.kind;
+	if (at.errors.length === 0 && last !== "router" && last !== "discovered")
 		report(under(at, "httpFilters"), "the last filter must be the router (envoy.filters.http.router)");
 	if (decoded.slice(0, -1).some((filter) => filter.kind === "router")) report(under(at, "httpFilters"), "the router must be the last filter");
 	return decoded;
 }
 
-function decodeHttpFilter(at: At, filter: FilterMessage, environment: DecodeEnvironment): HttpFilter | undefined {
+function decodeHttpFilter(at: At, filter: FilterMessage, isLast: boolean, environment: DecodeEnvironment): HttpFilter | undefined {
 	const { name, disabled, typedConfig } = filter;
 	if (filter.configDiscovery !== undefined) {
-		report(at, `HTTP filter ${name}: config_discovery is not implemented`);
-		return undefined;
+		const discovery = decodeHttpDiscovery(at, name, filter.configDiscovery, isLast, environment);
+		return { kind: "discovered", discovery, name, ...(disabled && { disabled }) };
 	}
 	// Its sender can do without it.
 	if (filter.isOptional && typedConfig !== undefined && messageFns(stripTypeUrl(typedConfig.typeUrl)) === undefined) return undefined;
 	const opened = openAny(at, typedConfig, `HTTP filter ${name}`);
-	const config = opened && decodeConfig(at, name, opened, environment);
+	const config = opened && decodeHttpFilterConfig(at, name, opened, environment);
 	if (disabled && config?.kind === "router") report(at, `HTTP filter ${name}: a terminal filter cannot be disabled`);
 	return config && { ...config, name, ...(disabled && { disabled }) };
 }
 
-function decodeConfig(at: At, name: string, { typeName, message }: Opened, environment: DecodeEnvironment): HttpFilterConfig | undefined {
-	switch (typeName) {
-		case "envoy.extensions.filters.http.router.v3.Router":
-			return decodeRouter(at, message as Router);
-		case "envoy.extensions.filters.http.fault.v3.HTTPFault":
-			return { kind: "fault", policy: decodeFault(at, message as HTTPFault) };
-		case "envoy.extensions.filters.http.cors.v3.Cors":
-			return { kind: "cors" };
-		case "envoy.extensions.filters.http.health_check.v3.HealthCheck":
-			return { kind: "healthCheck", check: decodeHealthCheck(at, message as HealthCheck) };
-		case "envoy.extensions.filters.http.rbac.v3.RBAC":
-			return { kind: "rbac", rbac: decodeHttpRbac(at, message as RBAC) };
-		case "envoy.extensions.filters.http.jwt_authn.v3.JwtAuthentication":
-			return { kind: "jwtAuthn", jwt: decodeJwtAuthn(at, message as JwtAuthentication, environment) };
-		case "envoy.extensions.filters.http.local_ratelimit.v3.LocalRateLimit":
-			return { kind: "localRateLimit", limit: decodeLocalRateLimit(at, message as LocalRateLimit) };
-		case "envoy.extensions.filters.http.header_mutation.v3.HeaderMutation": {
-			const { mutations, mostSpecificHeaderMutationsWins } = message as HeaderMutation;
-			return { kind: "headerMutation", mutations: decodeMutations(under(at, "mutations"), mutations), mostSpecificWins: mostSpecificHeaderMutationsWins };
-		}
-		case "envoy.extensions.filters.http.csrf.v3.CsrfPolicy":
-			return { kind: "csrf", policy: decodeCsrf(at, message as CsrfPolicy) };
-		case "envoy.extensions.filters.http.buffer.v3.Buffer":
-			return { kind: "buffer", bytesMax: decodeBuffer(message as BufferConfig) };
-		case "envoy.extensions.filters.http.dynamic_forward_proxy.v3.FilterConfig":
-			return decodeDynamicFilter(at, message as DynamicFilterConfig);
-		case "envoy.extensions.filters.http.grpc_web.v3.GrpcWeb":
-			return { kind: "grpcWeb" };
-		case "envoy.extensions.filters.http.grpc_http1_bridge.v3.Config":
-			onlySupports(at, typeName, message as GrpcHttp1Bridge, []);
-			return { kind: "grpcHttp1Bridge" };
-		case "envoy.extensions.filters.http.grpc_stats.v3.FilterConfig":
-			return { kind: "grpcStats", stats: decodeGrpcStats(at, message as GrpcStats) };
-		case "envoy.extensions.filters.http.stateful_session.v3.StatefulSession":
-			return { kind: "statefulSession", session: decodeStatefulSession(at, message as StatefulSession) };
-		case "envoy.extensions.filters.http.ext_authz.v3.ExtAuthz":
-			return decodeExtAuthz(at, message as ExtAuthz);
-		case "envoy.extensions.filters.http.ratelimit.v3.RateLimit":
-			return decodeRateLimit(at, message as RateLimit);
-		case "istio.envoy.config.filter.http.alpn.v2alpha1.FilterConfig":
-			return decodeAlpn(message as AlpnConfig);
-		case "stats.PluginConfig":
-			return { kind: "istioStats", stats: decodeIstioStats(at, message as PluginConfig) };
-		case "io.istio.http.peer_metadata.Config":
-			return { kind: "peerMetadata" };
-	}
+type DecodeConfig = (at: At, message: unknown, environment: DecodeEnvironment) => HttpFilterConfig | undefined;
+
+/** By the types of their messages. */
+const decoders: Readonly<Record<string, DecodeConfig>> = {
+	"envoy.extensions.filters.http.router.v3.Router": (at, message) => decodeRouter(at, message as Router),
+	"envoy.extensions.filters.http.fault.v3.HTTPFault": (at, message) => ({ kind: "fault", policy: decodeFault(at, message as HTTPFault) }),
+	"envoy.extensions.filters.http.cors.v3.Cors": () => ({ kind: "cors" }),
+	"envoy.extensions.filters.http.health_check.v3.HealthCheck": (at, message) => ({ kind: "healthCheck", check: decodeHealthCheck(at, message as HealthCheck) }),
+	"envoy.extensions.filters.http.rbac.v3.RBAC": (at, message) => ({ kind: "rbac", rbac: decodeHttpRbac(at, message as RBAC) }),
+	"envoy.extensions.filters.http.jwt_authn.v3.JwtAuthentication": (at, message, environment) => ({
+		kind: "jwtAuthn",
+		jwt: decodeJwtAuthn(at, message as JwtAuthentication, environment),
+	}),
+	"envoy.extensions.filters.http.local_ratelimit.v3.LocalRateLimit": (at, message) => ({
+		kind: "localRateLimit",
+		limit: decodeLocalRateLimit(at, message as LocalRateLimit),
+	}),
+	"envoy.extensions.filters.http.header_mutation.v3.HeaderMutation": (at, message) => {
+		const { mutations, mostSpecificHeaderMutationsWins } = message as HeaderMutation;
+		return { kind: "headerMutation", mutations: decodeMutations(under(at, "mutations"), mutations), mostSpecificWins: mostSpecificHeaderMutationsWins };
+	},
+	"envoy.extensions.filters.http.csrf.v3.CsrfPolicy": (at, message) => ({ kind: "csrf", policy: decodeCsrf(at, message as CsrfPolicy) }),
+	"envoy.extensions.filters.http.buffer.v3.Buffer": (_, message) => ({ kind: "buffer", bytesMax: decodeBuffer(message as BufferConfig) }),
+	"envoy.extensions.filters.http.dynamic_forward_proxy.v3.FilterConfig": (at, message) => decodeDynamicFilter(at, message as DynamicFilterConfig),
+	"envoy.extensions.filters.http.grpc_web.v3.GrpcWeb": () => ({ kind: "grpcWeb" }),
+	"envoy.extensions.filters.http.grpc_http1_bridge.v3.Config": (at, message) => {
+		onlySupports(at, "envoy.extensions.filters.http.grpc_http1_bridge.v3.Config", message as GrpcHttp1Bridge, []);
+		return { kind: "grpcHttp1Bridge" };
+	},
+	"envoy.extensions.filters.http.grpc_stats.v3.FilterConfig": (at, message) => ({ kind: "grpcStats", stats: decodeGrpcStats(at, message as GrpcStats) }),
+	"envoy.extensions.filters.http.stateful_session.v3.StatefulSession": (at, message) => ({
+		kind: "statefulSession",
+		session: decodeStatefulSession(at, message as StatefulSession),
+	}),
+	"envoy.extensions.filters.http.ext_authz.v3.ExtAuthz": (at, message) => decodeExtAuthz(at, message as ExtAuthz),
+	"envoy.extensions.filters.http.ratelimit.v3.RateLimit": (at, message) => decodeRateLimit(at, message as RateLimit),
+	"istio.envoy.config.filter.http.alpn.v2alpha1.FilterConfig": (_, message) => decodeAlpn(message as AlpnConfig),
+	"stats.PluginConfig": (at, message) => ({ kind: "istioStats", stats: decodeIstioStats(at, message as PluginConfig) }),
+	"io.istio.http.peer_metadata.Config": () => ({ kind: "peerMetadata" }),
+};
+
+export function isHttpFilterType(typeName: string): boolean {
+	return Object.hasOwn(decoders, typeName);
+}
+
+/** What one HTTP filter is told. A type that is no HTTP filter here is reported. */
+export function decodeHttpFilterConfig(at: At, name: string, { typeName, message }: Opened, environment: DecodeEnvironment): HttpFilterConfig | undefined {
+	if (isHttpFilterType(typeName)) return decoders[typeName]?.(at, message, environment);
 	report(at, `HTTP filter ${name} of type ${typeName} is not implemented`);
 	return undefined;
 }
