@@ -7,7 +7,7 @@
 
 import type { HealthCheck } from "./health-check.ts";
 import type { FilterOverrides, GrpcService, HttpFilter, RateLimitAction, Rbac, TokenBucket } from "./http-filters.ts";
-import type { Decorator, RouteTracing, TelemetryService, Tracing } from "./telemetry.ts";
+import type { CustomTag, Decorator, RouteTracing, TelemetryService, Tracing } from "./telemetry.ts";
 
 // ---- strings and paths
 
@@ -486,7 +486,7 @@ export interface IstioStats {
 	}[];
 }
 
-export type AccessLog = FileAccessLog | OpenTelemetryAccessLog;
+export type AccessLog = FileAccessLog | OpenTelemetryAccessLog | GrpcAccessLog;
 
 export interface FileAccessLog {
 	readonly kind: "file";
@@ -508,6 +508,24 @@ export interface OpenTelemetryAccessLog {
 	readonly attributes: Readonly<Record<string, LogTemplate>>;
 	/** "" or with a dot at its end. */
 	readonly statPrefix: string;
+	readonly filter: AccessLogFilter | undefined;
+}
+
+/** Entries of Envoy's access log service, of requests or of TCP connections. */
+export interface GrpcAccessLog {
+	readonly kind: "grpc";
+	readonly protocol: "http" | "tcp";
+	readonly service: GrpcService;
+	readonly logName: string;
+	readonly flushMs: number;
+	/** Entries are sent once they are this much; 0: each by itself. */
+	readonly bufferBytes: number;
+	/** Lower case. */
+	readonly requestHeaders: readonly string[];
+	readonly responseHeaders: readonly string[];
+	readonly responseTrailers: readonly string[];
+	readonly filterState: readonly string[];
+	readonly customTags: readonly CustomTag[];
 	readonly filter: AccessLogFilter | undefined;
 }
 

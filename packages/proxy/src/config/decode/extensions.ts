@@ -14,6 +14,7 @@ import { StaticConfigResourceDetectorConfig } from "@weft/xds/generated/envoy/ex
 import { AlwaysOnSamplerConfig } from "@weft/xds/generated/envoy/extensions/tracers/opentelemetry/samplers/v3/always_on_sampler.ts";
 import { FileAccessLog } from "@weft/xds/generated/envoy/extensions/access_loggers/file/v3/file.ts";
 import { ExpressionFilter } from "@weft/xds/generated/envoy/extensions/access_loggers/filters/cel/v3/cel.ts";
+import { HttpGrpcAccessLogConfig, TcpGrpcAccessLogConfig } from "@weft/xds/generated/envoy/extensions/access_loggers/grpc/v3/als.ts";
 import { OpenTelemetryAccessLogConfig } from "@weft/xds/generated/envoy/extensions/access_loggers/open_telemetry/v3/logs_service.ts";
 import { StderrAccessLog, StdoutAccessLog } from "@weft/xds/generated/envoy/extensions/access_loggers/stream/v3/stream.ts";
 import { Cors, CorsPolicy } from "@weft/xds/generated/envoy/extensions/filters/http/cors/v3/cors.ts";
@@ -111,6 +112,8 @@ const implemented: Readonly<Record<string, MessageFns>> = {
 	"envoy.extensions.tracers.opentelemetry.samplers.v3.AlwaysOnSamplerConfig": AlwaysOnSamplerConfig,
 	"envoy.extensions.access_loggers.file.v3.FileAccessLog": FileAccessLog,
 	"envoy.extensions.access_loggers.filters.cel.v3.ExpressionFilter": ExpressionFilter,
+	"envoy.extensions.access_loggers.grpc.v3.HttpGrpcAccessLogConfig": HttpGrpcAccessLogConfig,
+	"envoy.extensions.access_loggers.grpc.v3.TcpGrpcAccessLogConfig": TcpGrpcAccessLogConfig,
 	"envoy.extensions.access_loggers.open_telemetry.v3.OpenTelemetryAccessLogConfig": OpenTelemetryAccessLogConfig,
 	"envoy.extensions.access_loggers.stream.v3.StdoutAccessLog": StdoutAccessLog,
 	"envoy.extensions.access_loggers.stream.v3.StderrAccessLog": StderrAccessLog,

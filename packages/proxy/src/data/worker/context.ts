@@ -6,6 +6,7 @@ import type { FormatterEnvironment } from "../headers/formatter.ts";
 import type { IstioTelemetry } from "../http/istio-telemetry.ts";
 import type { Hash64 } from "../lb/hash.ts";
 import type { OutboundQueue } from "../http2/outbound.ts";
+import type { LogServiceStreams } from "../log/log-service-stream.ts";
 import type { StatsRegistry } from "../stats/registry.ts";
 import type { Transport } from "../transport/connection.ts";
 import type { Output } from "../transport/output.ts";
@@ -28,6 +29,7 @@ export interface WorkerContext {
 	/** Istio's standard metrics. */
 	readonly istio: IstioTelemetry;
 	readonly tracers: Tracers;
+	readonly logServices: LogServiceStreams;
 	readonly words: SharedWords;
 	/** Token buckets that all workers draw from. */
 	readonly buckets: SharedArrayBuffer;
