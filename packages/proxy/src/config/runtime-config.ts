@@ -637,6 +637,8 @@ export interface Cluster {
 	readonly panicThresholdPercent: number;
 	readonly overprovisioningFactor: number;
 	readonly localityWeighted: boolean;
+	/** How zone-aware routing is done where the proxy knows its local cluster; undefined: Envoy's defaults. */
+	readonly zoneAware?: ZoneAware | undefined;
 	/** In order; the first whose `match` is part of the host's `envoy.transport_socket_match` metadata; then `transport`. */
 	readonly transportMatches: readonly { readonly name: string; readonly match: Readonly<Record<string, unknown>>; readonly transport: UpstreamTransport }[];
 	readonly transport: UpstreamTransport;
@@ -656,6 +658,20 @@ export type UpstreamTransport = ({ readonly kind: "raw" } | { readonly kind: "tl
 	/** Connections begin with a PROXY protocol header that names the client. */
 	readonly proxyProtocol?: "v1" | "v2";
 };
+
+/** `zone_aware_lb_config`. */
+export interface ZoneAware {
+	/** Share of requests; the others go to any zone. */
+	readonly routingEnabledPercent: number;
+	/** With fewer healthy hosts zones are not looked at. */
+	readonly minClusterSize: number;
+	/** In panic no host is used, rather than all. */
+	readonly failsOnPanic: boolean;
+	/** With so many healthy hosts in the own zone, all requests stay there; undefined: zones share the load. */
+	readonly localZoneMin: number | undefined;
+	/** What a zone's share is counted by. */
+	readonly basis: "hosts" | "weight";
+}
 
 export interface BreakerLimits {
 	readonly connectionsMax: number;
@@ -749,6 +765,8 @@ export interface SubsetConfig {
 	readonly listAsAny: boolean;
 	/** The route's metadata has a `fallback_list` of other values to try in turn. */
 	readonly triesFallbackList: boolean;
+	/** A route may have more keys than a selector: the one with most of them counts. */
+	readonly allowsRedundantKeys?: boolean;
 }
 
 export interface SubsetSelector {

@@ -47,6 +47,7 @@ import { Maglev } from "@weft/xds/generated/envoy/extensions/load_balancing_poli
 import { Random } from "@weft/xds/generated/envoy/extensions/load_balancing_policies/random/v3/random.ts";
 import { RingHash } from "@weft/xds/generated/envoy/extensions/load_balancing_policies/ring_hash/v3/ring_hash.ts";
 import { RoundRobin } from "@weft/xds/generated/envoy/extensions/load_balancing_policies/round_robin/v3/round_robin.ts";
+import { Subset } from "@weft/xds/generated/envoy/extensions/load_balancing_policies/subset/v3/subset.ts";
 import { CaresDnsResolverConfig } from "@weft/xds/generated/envoy/extensions/network/dns_resolver/cares/v3/cares_dns_resolver.ts";
 import { GetAddrInfoDnsResolverConfig } from "@weft/xds/generated/envoy/extensions/network/dns_resolver/getaddrinfo/v3/getaddrinfo_dns_resolver.ts";
 import { UuidRequestIdConfig } from "@weft/xds/generated/envoy/extensions/request_id/uuid/v3/uuid.ts";
@@ -170,6 +171,7 @@ const implemented: Readonly<Record<string, MessageFns>> = {
 	"envoy.extensions.load_balancing_policies.random.v3.Random": Random,
 	"envoy.extensions.load_balancing_policies.ring_hash.v3.RingHash": RingHash,
 	"envoy.extensions.load_balancing_policies.round_robin.v3.RoundRobin": RoundRobin,
+	"envoy.extensions.load_balancing_policies.subset.v3.Subset": Subset,
 	"envoy.extensions.network.dns_resolver.cares.v3.CaresDnsResolverConfig": CaresDnsResolverConfig,
 	"envoy.extensions.network.dns_resolver.getaddrinfo.v3.GetAddrInfoDnsResolverConfig": GetAddrInfoDnsResolverConfig,
 	"envoy.extensions.request_id.uuid.v3.UuidRequestIdConfig": UuidRequestIdConfig,

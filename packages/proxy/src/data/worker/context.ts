@@ -17,6 +17,8 @@ import type { Snapshot } from "./snapshot.ts";
 /** What everything in one worker shares. Clock, random and transport come in from outside. */
 export interface WorkerContext {
 	readonly node: NodeInfo;
+	/** Name of the cluster that this proxy is a host of (`local_cluster_name`); "": unknown. */
+	readonly localCluster: string;
 	readonly serverName: string;
 	readonly workerIndex: number;
 	readonly reusePort: boolean;

@@ -66,6 +66,7 @@ export async function createDataWorker(
 	const istio = new IstioTelemetry(init.node);
 	const context: WorkerContext = {
 		node: init.node,
+		localCluster: init.options.localCluster ?? "",
 		serverName: init.options.serverName,
 		workerIndex: init.workerIndex,
 		reusePort: init.options.reusePort,
