@@ -8,7 +8,7 @@
 import type { ConfigDiscovery, ExtensionConfig } from "./discovered-filters.ts";
 import type { HealthCheck } from "./health-check.ts";
 import type { FilterOverrides, GrpcService, HttpFilter, RateLimitAction, Rbac, TokenBucket } from "./http-filters.ts";
-import type { Decorator, RouteTracing, TelemetryService, Tracing } from "./telemetry.ts";
+import type { CustomTag, Decorator, RouteTracing, TelemetryService, Tracing } from "./telemetry.ts";
 
 // ---- strings and paths
 
@@ -489,7 +489,7 @@ export interface IstioStats {
 	}[];
 }
 
-export type AccessLog = FileAccessLog | OpenTelemetryAccessLog;
+export type AccessLog = FileAccessLog | OpenTelemetryAccessLog | GrpcAccessLog;
 
 export interface FileAccessLog {
 	readonly kind: "file";
@@ -511,6 +511,24 @@ export interface OpenTelemetryAccessLog {
 	readonly attributes: Readonly<Record<string, LogTemplate>>;
 	/** "" or with a dot at its end. */
 	readonly statPrefix: string;
+	readonly filter: AccessLogFilter | undefined;
+}
+
+/** Entries of Envoy's access log service, of requests or of TCP connections. */
+export interface GrpcAccessLog {
+	readonly kind: "grpc";
+	readonly protocol: "http" | "tcp";
+	readonly service: GrpcService;
+	readonly logName: string;
+	readonly flushMs: number;
+	/** Entries are sent once they are this much; 0: each by itself. */
+	readonly bufferBytes: number;
+	/** Lower case. */
+	readonly requestHeaders: readonly string[];
+	readonly responseHeaders: readonly string[];
+	readonly responseTrailers: readonly string[];
+	readonly filterState: readonly string[];
+	readonly customTags: readonly CustomTag[];
 	readonly filter: AccessLogFilter | undefined;
 }
 
@@ -622,6 +640,8 @@ export interface Cluster {
 	readonly panicThresholdPercent: number;
 	readonly overprovisioningFactor: number;
 	readonly localityWeighted: boolean;
+	/** How zone-aware routing is done where the proxy knows its local cluster; undefined: Envoy's defaults. */
+	readonly zoneAware?: ZoneAware | undefined;
 	/** In order; the first whose `match` is part of the host's `envoy.transport_socket_match` metadata; then `transport`. */
 	readonly transportMatches: readonly { readonly name: string; readonly match: Readonly<Record<string, unknown>>; readonly transport: UpstreamTransport }[];
 	readonly transport: UpstreamTransport;
@@ -641,6 +661,20 @@ export type UpstreamTransport = ({ readonly kind: "raw" } | { readonly kind: "tl
 	/** Connections begin with a PROXY protocol header that names the client. */
 	readonly proxyProtocol?: "v1" | "v2";
 };
+
+/** `zone_aware_lb_config`. */
+export interface ZoneAware {
+	/** Share of requests; the others go to any zone. */
+	readonly routingEnabledPercent: number;
+	/** With fewer healthy hosts zones are not looked at. */
+	readonly minClusterSize: number;
+	/** In panic no host is used, rather than all. */
+	readonly failsOnPanic: boolean;
+	/** With so many healthy hosts in the own zone, all requests stay there; undefined: zones share the load. */
+	readonly localZoneMin: number | undefined;
+	/** What a zone's share is counted by. */
+	readonly basis: "hosts" | "weight";
+}
 
 export interface BreakerLimits {
 	readonly connectionsMax: number;
@@ -734,6 +768,8 @@ export interface SubsetConfig {
 	readonly listAsAny: boolean;
 	/** The route's metadata has a `fallback_list` of other values to try in turn. */
 	readonly triesFallbackList: boolean;
+	/** A route may have more keys than a selector: the one with most of them counts. */
+	readonly allowsRedundantKeys?: boolean;
 }
 
 export interface SubsetSelector {

@@ -26,6 +26,8 @@ export interface WorkerOptions {
 	readonly logLevel: string;
 	/** Listen with SO_REUSEPORT, so that several workers share one port. */
 	readonly reusePort: boolean;
+	/** `local_cluster_name`, for zone-aware routing. */
+	readonly localCluster?: string;
 	/** Value of `server` when a connection manager names none. */
 	readonly serverName: string;
 }

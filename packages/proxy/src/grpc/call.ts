@@ -27,6 +27,9 @@ export interface GrpcCallEvents {
 	onDrain?(): void;
 }
 
+/** What may wait for a connection before the caller is asked to wait. */
+const waitingBytesMax = 1024 * 1024;
+
 /**
  * One call of a gRPC method, over whatever gives it an exchange: unary is one message each way.
  *
@@ -47,6 +50,7 @@ export class GrpcCall implements UpstreamClient {
 	#exchange: UpstreamExchange | undefined;
 	/** Framed messages that wait for an exchange. */
 	#waiting: Buffer[] = [];
+	#waitingBytes = 0;
 	#isSendingOver = false;
 	#isBlocked = false;
 	#isPaused = false;
@@ -69,18 +73,25 @@ export class GrpcCall implements UpstreamClient {
 		this.#exchange = exchange;
 		exchange.begin(this);
 		exchange.sendHead(this.head, "", false);
+		const isCallerWaiting = this.#waitingBytes >= waitingBytesMax;
+		this.#waitingBytes = 0;
 		for (const message of this.#waiting.splice(0)) exchange.sendBody(message, 0, message.length);
 		if (this.#isSendingOver) exchange.sendEnd([]);
 		if (this.#isPaused) exchange.pause();
+		if (isCallerWaiting && !this.#isBlocked) this.#events.onDrain?.();
 	}
 
 	/** False: it waits here or in the connection; a caller who can should wait too, until `onDrain`. */
 	send(message: Uint8Array): boolean {
 		if (this.isOver || this.#isSendingOver) return true;
 		const framed = frameMessage(message);
-		if (this.#exchange === undefined) this.#waiting.push(framed);
-		else this.#exchange.sendBody(framed, 0, framed.length);
-		return !this.#isBlocked;
+		if (this.#exchange !== undefined) {
+			this.#exchange.sendBody(framed, 0, framed.length);
+			return !this.#isBlocked;
+		}
+		this.#waiting.push(framed);
+		this.#waitingBytes += framed.length;
+		return this.#waitingBytes < waitingBytesMax;
 	}
 
 	/** Half-closes: no more messages. */

@@ -348,7 +348,7 @@ function workerInit(
 		shared,
 		buckets,
 		accessLogFlushMs,
-		options: { transport: transportKind(process.env), logLevel, reusePort: concurrency > 1, serverName: "envoy" },
+		options: { transport: transportKind(process.env), logLevel, reusePort: concurrency > 1, localCluster: config.localCluster, serverName: "envoy" },
 	};
 }
 

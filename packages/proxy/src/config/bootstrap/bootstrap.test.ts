@@ -93,4 +93,19 @@ describe("bootstrap files", () => {
 			["a", "b"],
 		);
 	});
+
+	it("wants the local cluster among its own, and names what has no effect", () => {
+		const decode = (text: string) => {
+			const { bootstrap } = loadText(text);
+			assert.ok(bootstrap);
+			return decodeBootstrap(bootstrap, environment);
+		};
+		const absent = decode("cluster_manager: { local_cluster_name: self }\n");
+		assert.deepEqual(absent.errors, ["clusterManager: local cluster 'self' must be defined"]);
+		const there = decode(
+			"cluster_manager: { local_cluster_name: self, enable_deferred_cluster_creation: true }\nstatic_resources: { clusters: [ { name: self, connect_timeout: 1s } ] }\n",
+		);
+		assert.deepEqual([there.errors, there.value?.localCluster], [[], "self"]);
+		assert.deepEqual(there.warnings, ["these bootstrap fields have no effect here: clusterManager.enableDeferredClusterCreation"]);
+	});
 });

@@ -5,7 +5,7 @@ import type { Secret as SecretMessage } from "@weft/xds/generated/envoy/extensio
 import { decodeAddress } from "../decode/address.ts";
 import { type DecodedCluster, decodeCluster } from "../decode/cluster.ts";
 import type { DecodeEnvironment } from "../decode/environment.ts";
-import { onlySupports, rootAt, under } from "../decode/issues.ts";
+import { type At, onlySupports, report, rootAt, under } from "../decode/issues.ts";
 import { decodeListener } from "../decode/listener.ts";
 import { decodeSecret } from "../decode/secret.ts";
 import type { Listener, NodeInfo, Secret, SocketAddress } from "../runtime-config.ts";
@@ -19,6 +19,8 @@ export interface StaticResource<M, T> {
 export interface BootstrapConfig {
 	readonly message: Bootstrap;
 	readonly node: NodeInfo;
+	/** The static cluster that this proxy is a host of; "": unknown. */
+	readonly localCluster: string;
 	readonly admin: SocketAddress | undefined;
 	readonly listeners: readonly StaticResource<ListenerMessage, Listener>[];
 	readonly clusters: readonly StaticResource<ClusterMessage, DecodedCluster>[];
@@ -48,9 +50,9 @@ const inert = [
 	"applicationLogConfig",
 	"defaultSocketInterface",
 	"statsServerVersionOverride",
-	"clusterManager",
 ];
-const supported = ["node", "nodeContextParams", "staticResources", "dynamicResources", "admin", ...inert];
+const inertOfClusterManager = ["outlierDetection", "upstreamBindConfig", "loadStatsConfig", "enableDeferredClusterCreation"];
+const supported = ["node", "nodeContextParams", "staticResources", "dynamicResources", "admin", "clusterManager", ...inert];
 
 export function decodeBootstrap(
 	message: Bootstrap,
@@ -79,19 +81,30 @@ export function decodeBootstrap(
 	const value: BootstrapConfig = {
 		message,
 		node: decodeNode(message),
+		localCluster: decodeLocalCluster(under(at, "clusterManager"), message),
 		admin: message.admin?.address && decodeAddress(under(at, "admin.address"), message.admin.address),
 		listeners: all("listener", named, (listener) => decodeListener(listener, environment)),
 		clusters: all("cluster", resources?.clusters ?? [], (cluster) => decodeCluster(cluster, environment)),
 		secrets: all("secret", resources?.secrets ?? [], (secret) => decodeSecret(secret, environment)),
 	};
 	const fields = message as unknown as Readonly<Record<string, unknown>>;
-	const ignored = inert.filter((name) => isPresent(fields[name]));
+	const manager = message.clusterManager as unknown as Readonly<Record<string, unknown>> | undefined;
+	const ignored = [
+		...inert.filter((name) => isPresent(fields[name])),
+		...inertOfClusterManager.filter((name) => isPresent(manager?.[name])).map((name) => `clusterManager.${name}`),
+	];
 	const warnings = ignored.length === 0 ? [] : [`these bootstrap fields have no effect here: ${ignored.join(", ")}`];
 	return { value: errors.length === 0 ? value : undefined, errors, warnings };
 }
 
 function isPresent(value: unknown): boolean {
 	return value !== undefined && value !== "" && value !== false && !(Array.isArray(value) && value.length === 0);
+}
+
+function decodeLocalCluster(at: At, { clusterManager, staticResources }: Bootstrap): string {
+	const name = clusterManager?.localClusterName ?? "";
+	if (name !== "" && staticResources?.clusters.some((cluster) => cluster.name === name) !== true) report(at, `local cluster '${name}' must be defined`);
+	return name;
 }
 
 function decodeNode(message: Bootstrap): NodeInfo {

@@ -8,12 +8,14 @@ import { AccessLogType } from "@weft/xds/generated/envoy/data/accesslog/v3/acces
 import type { SubstitutionFormatString } from "@weft/xds/generated/envoy/config/core/v3/substitution_format_string.ts";
 import type { FileAccessLog } from "@weft/xds/generated/envoy/extensions/access_loggers/file/v3/file.ts";
 import type { ExpressionFilter } from "@weft/xds/generated/envoy/extensions/access_loggers/filters/cel/v3/cel.ts";
+import type { HttpGrpcAccessLogConfig, TcpGrpcAccessLogConfig } from "@weft/xds/generated/envoy/extensions/access_loggers/grpc/v3/als.ts";
 import type { OpenTelemetryAccessLogConfig } from "@weft/xds/generated/envoy/extensions/access_loggers/open_telemetry/v3/logs_service.ts";
 import type { StdoutAccessLog } from "@weft/xds/generated/envoy/extensions/access_loggers/stream/v3/stream.ts";
 import type { AccessLog, AccessLogFilter, FileAccessLog as FileLog } from "../runtime-config.ts";
 import { openAny } from "./any.ts";
 import { type DecodeEnvironment, dataText } from "./environment.ts";
 import { type At, onlySupports, report, under } from "./issues.ts";
+import { decodeHttpGrpcLog, decodeTcpGrpcLog } from "./grpc-log.ts";
 import { decodeFraction, decodeHeaderMatch, decodeMetadataMatch } from "./matchers.ts";
 import { decodeOpenTelemetryLog } from "./open-telemetry-log.ts";
 
@@ -35,10 +37,12 @@ function decodeAccessLog(at: At, log: LogMessage, environment: DecodeEnvironment
 			const file = opened.message as FileAccessLog;
 			return { kind: "file", path: file.path, format: decodeFileFormat(at, file, environment), filter };
 		}
-		case "envoy.extensions.access_loggers.open_telemetry.v3.OpenTelemetryAccessLogConfig": {
-			const decoded = decodeOpenTelemetryLog(at, opened.message as OpenTelemetryAccessLogConfig);
-			return decoded && { ...decoded, filter };
-		}
+		case "envoy.extensions.access_loggers.grpc.v3.HttpGrpcAccessLogConfig":
+			return withFilter(decodeHttpGrpcLog(at, opened.message as HttpGrpcAccessLogConfig), filter);
+		case "envoy.extensions.access_loggers.grpc.v3.TcpGrpcAccessLogConfig":
+			return withFilter(decodeTcpGrpcLog(at, opened.message as TcpGrpcAccessLogConfig), filter);
+		case "envoy.extensions.access_loggers.open_telemetry.v3.OpenTelemetryAccessLogConfig":
+			return withFilter(decodeOpenTelemetryLog(at, opened.message as OpenTelemetryAccessLogConfig), filter);
 		case "envoy.extensions.access_loggers.stream.v3.StdoutAccessLog":
 		case "envoy.extensions.access_loggers.stream.v3.StderrAccessLog": {
 			const path = opened.typeName.endsWith("StdoutAccessLog") ? "/dev/stdout" : "/dev/stderr";
@@ -48,6 +52,10 @@ function decodeAccessLog(at: At, log: LogMessage, environment: DecodeEnvironment
 	}
 	report(at, `access logger of type ${opened?.typeName} is not implemented`);
 	return undefined;
+}
+
+function withFilter<T>(log: T | undefined, filter: AccessLogFilter | undefined): (T & { readonly filter: AccessLogFilter | undefined }) | undefined {
+	return log && { ...log, filter };
 }
 
 function decodeFileFormat(at: At, file: FileAccessLog, environment: DecodeEnvironment): FileLog["format"] {

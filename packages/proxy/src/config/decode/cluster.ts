@@ -93,7 +93,14 @@ const thresholdsType = "envoy.config.cluster.v3.CircuitBreakers.Thresholds";
 const thresholdFields = ["priority", "maxConnections", "maxPendingRequests", "maxRequests", "maxRetries", "retryBudget", "trackRemaining"];
 
 // Merging updates is a matter of pace.
-const commonLbFields = ["healthyPanicThreshold", "localityWeightedLbConfig", "consistentHashingLbConfig", "updateMergeWindow", "ignoreNewHostsUntilFirstHc"];
+const commonLbFields = [
+	"healthyPanicThreshold",
+	"localityWeightedLbConfig",
+	"zoneAwareLbConfig",
+	"consistentHashingLbConfig",
+	"updateMergeWindow",
+	"ignoreNewHostsUntilFirstHc",
+];
 
 const bindFields = ["sourceAddress", "freebind", "socketOptions", "extraSourceAddresses", "additionalSourceAddresses"];
 

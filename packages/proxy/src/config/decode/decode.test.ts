@@ -56,6 +56,25 @@ describe("a cluster", () => {
 		assert.deepEqual(older.value?.cluster.lb, { kind: "maglev", tableSize: 251, useHostname: false, balanceFactor: 0 });
 	});
 
+	it("reads zone-aware routing wherever it stands", () => {
+		const zones = { routingEnabled: { value: 50 }, failTrafficOnPanic: true };
+		const wanted = { routingEnabledPercent: 50, minClusterSize: 6, failsOnPanic: true, localZoneMin: undefined, basis: "hosts" };
+		const config = (more: object) => ({
+			"@type": "type.googleapis.com/envoy.extensions.load_balancing_policies.round_robin.v3.RoundRobin",
+			localityLbConfig: { zoneAwareLbConfig: { ...zones, ...more } },
+		});
+		const newer = (more: object) =>
+			cluster({
+				lbPolicy: "LOAD_BALANCING_POLICY_CONFIG",
+				loadBalancingPolicy: { policies: [{ typedExtensionConfig: { name: "r", typedConfig: config(more) } }] },
+			});
+		assert.deepEqual(cluster({ commonLbConfig: { zoneAwareLbConfig: zones } }).value?.cluster.zoneAware, wanted);
+		assert.deepEqual(newer({}).value?.cluster.zoneAware, wanted);
+		const forced = newer({ forceLocalZone: { minSize: 3 }, minClusterSize: "2", localityBasis: "HEALTHY_HOSTS_WEIGHT" });
+		assert.deepEqual(forced.value?.cluster.zoneAware, { ...wanted, minClusterSize: 2, localZoneMin: 3, basis: "weight" });
+		assert.equal(cluster({}).value?.cluster.zoneAware, undefined);
+	});
+
 	const checkTimes = { timeout: "1s", interval: "1s", unhealthyThreshold: 1, healthyThreshold: 1 };
 	const tcpCheck = { ...checkTimes, tcpHealthCheck: {} };
 	const refused = [
@@ -90,7 +109,6 @@ describe("a cluster", () => {
 			{ circuitBreakers: { thresholds: [{ maxConnectionPools: 5 }] } },
 			"circuitBreakers.thresholds[0].maxConnectionPools: max_connection_pools is not implemented",
 		],
-		["zone-aware routing", { commonLbConfig: { zoneAwareLbConfig: {} } }, "commonLbConfig.zoneAwareLbConfig: zone_aware_lb_config is not implemented"],
 		["EDS without a source", { type: "EDS" }, "cannot create an EDS cluster without an EDS config"],
 		[
 			"original destination with a balancer of its own",

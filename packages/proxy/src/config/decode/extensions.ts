@@ -21,6 +21,7 @@ import { StaticConfigResourceDetectorConfig } from "@weft/xds/generated/envoy/ex
 import { AlwaysOnSamplerConfig } from "@weft/xds/generated/envoy/extensions/tracers/opentelemetry/samplers/v3/always_on_sampler.ts";
 import { FileAccessLog } from "@weft/xds/generated/envoy/extensions/access_loggers/file/v3/file.ts";
 import { ExpressionFilter } from "@weft/xds/generated/envoy/extensions/access_loggers/filters/cel/v3/cel.ts";
+import { HttpGrpcAccessLogConfig, TcpGrpcAccessLogConfig } from "@weft/xds/generated/envoy/extensions/access_loggers/grpc/v3/als.ts";
 import { OpenTelemetryAccessLogConfig } from "@weft/xds/generated/envoy/extensions/access_loggers/open_telemetry/v3/logs_service.ts";
 import { StderrAccessLog, StdoutAccessLog } from "@weft/xds/generated/envoy/extensions/access_loggers/stream/v3/stream.ts";
 import { Cors, CorsPolicy } from "@weft/xds/generated/envoy/extensions/filters/http/cors/v3/cors.ts";
@@ -53,6 +54,7 @@ import { Maglev } from "@weft/xds/generated/envoy/extensions/load_balancing_poli
 import { Random } from "@weft/xds/generated/envoy/extensions/load_balancing_policies/random/v3/random.ts";
 import { RingHash } from "@weft/xds/generated/envoy/extensions/load_balancing_policies/ring_hash/v3/ring_hash.ts";
 import { RoundRobin } from "@weft/xds/generated/envoy/extensions/load_balancing_policies/round_robin/v3/round_robin.ts";
+import { Subset } from "@weft/xds/generated/envoy/extensions/load_balancing_policies/subset/v3/subset.ts";
 import { CaresDnsResolverConfig } from "@weft/xds/generated/envoy/extensions/network/dns_resolver/cares/v3/cares_dns_resolver.ts";
 import { GetAddrInfoDnsResolverConfig } from "@weft/xds/generated/envoy/extensions/network/dns_resolver/getaddrinfo/v3/getaddrinfo_dns_resolver.ts";
 import { UuidRequestIdConfig } from "@weft/xds/generated/envoy/extensions/request_id/uuid/v3/uuid.ts";
@@ -120,6 +122,8 @@ const implemented: Readonly<Record<string, MessageFns>> = {
 	"envoy.extensions.tracers.opentelemetry.samplers.v3.AlwaysOnSamplerConfig": AlwaysOnSamplerConfig,
 	"envoy.extensions.access_loggers.file.v3.FileAccessLog": FileAccessLog,
 	"envoy.extensions.access_loggers.filters.cel.v3.ExpressionFilter": ExpressionFilter,
+	"envoy.extensions.access_loggers.grpc.v3.HttpGrpcAccessLogConfig": HttpGrpcAccessLogConfig,
+	"envoy.extensions.access_loggers.grpc.v3.TcpGrpcAccessLogConfig": TcpGrpcAccessLogConfig,
 	"envoy.extensions.access_loggers.open_telemetry.v3.OpenTelemetryAccessLogConfig": OpenTelemetryAccessLogConfig,
 	"envoy.extensions.access_loggers.stream.v3.StdoutAccessLog": StdoutAccessLog,
 	"envoy.extensions.access_loggers.stream.v3.StderrAccessLog": StderrAccessLog,
@@ -176,6 +180,7 @@ const implemented: Readonly<Record<string, MessageFns>> = {
 	"envoy.extensions.load_balancing_policies.random.v3.Random": Random,
 	"envoy.extensions.load_balancing_policies.ring_hash.v3.RingHash": RingHash,
 	"envoy.extensions.load_balancing_policies.round_robin.v3.RoundRobin": RoundRobin,
+	"envoy.extensions.load_balancing_policies.subset.v3.Subset": Subset,
 	"envoy.extensions.network.dns_resolver.cares.v3.CaresDnsResolverConfig": CaresDnsResolverConfig,
 	"envoy.extensions.network.dns_resolver.getaddrinfo.v3.GetAddrInfoDnsResolverConfig": GetAddrInfoDnsResolverConfig,
 	"envoy.extensions.request_id.uuid.v3.UuidRequestIdConfig": UuidRequestIdConfig,

@@ -1,11 +1,13 @@
-import type { Cluster as ClusterMessage, Cluster_SlowStartConfig } from "@weft/xds/generated/envoy/config/cluster/v3/cluster.ts";
-import type { LocalityLbConfig } from "@weft/xds/generated/envoy/extensions/load_balancing_policies/common/v3/common.ts";
+import type { Cluster as ClusterMessage, Cluster_SlowStartConfig, LoadBalancingPolicy } from "@weft/xds/generated/envoy/config/cluster/v3/cluster.ts";
+import type { LocalityLbConfig, LocalityLbConfig_ZoneAwareLbConfig } from "@weft/xds/generated/envoy/extensions/load_balancing_policies/common/v3/common.ts";
 import type { LeastRequest } from "@weft/xds/generated/envoy/extensions/load_balancing_policies/least_request/v3/least_request.ts";
 import type { Maglev } from "@weft/xds/generated/envoy/extensions/load_balancing_policies/maglev/v3/maglev.ts";
 import type { Random } from "@weft/xds/generated/envoy/extensions/load_balancing_policies/random/v3/random.ts";
 import type { RingHash } from "@weft/xds/generated/envoy/extensions/load_balancing_policies/ring_hash/v3/ring_hash.ts";
 import type { RoundRobin } from "@weft/xds/generated/envoy/extensions/load_balancing_policies/round_robin/v3/round_robin.ts";
-import type { LoadBalancer, SlowStart, SubsetConfig } from "../runtime-config.ts";
+import { zoneAwareDefaults } from "../zone-aware-defaults.ts";
+import type { LoadBalancer, SlowStart, SubsetConfig, ZoneAware } from "../runtime-config.ts";
+import type { Subset } from "@weft/xds/generated/envoy/extensions/load_balancing_policies/subset/v3/subset.ts";
 import { openAny } from "./any.ts";
 import { decodeSubsets } from "./subsets.ts";
 import { type At, durationMs, report, under } from "./issues.ts";
@@ -14,6 +16,7 @@ export interface BalancerChoice {
 	readonly lb: LoadBalancer;
 	readonly subsets?: SubsetConfig | undefined;
 	readonly localityWeighted: boolean;
+	readonly zoneAware?: ZoneAware | undefined;
 }
 
 /** Envoy's bounds of a ring: at least 1024 entries, at most 8 Mi. */
@@ -26,11 +29,12 @@ const maglevMax = 5_000_011;
 const policies = ["ROUND_ROBIN", "LEAST_REQUEST", "RING_HASH", "RANDOM", undefined, "MAGLEV", "CLUSTER_PROVIDED", "LOAD_BALANCING_POLICY_CONFIG"] as const;
 
 export function decodeLoadBalancer(at: At, cluster: ClusterMessage): BalancerChoice {
-	if (cluster.loadBalancingPolicy !== undefined) return decodePolicyList(under(at, "loadBalancingPolicy"), cluster);
+	if (cluster.loadBalancingPolicy !== undefined) return decodePolicyList(under(at, "loadBalancingPolicy"), cluster.loadBalancingPolicy);
 	const localityWeighted = cluster.commonLbConfig?.localityWeightedLbConfig !== undefined;
 	const subsets = decodeSubsets(under(at, "lbSubsetConfig"), cluster.lbSubsetConfig);
 	if (subsets !== undefined && policies[cluster.lbPolicy] === "CLUSTER_PROVIDED") report(at, "lb_subset_config cannot go with the policy CLUSTER_PROVIDED");
-	return { lb: decodeOwn(at, cluster) ?? decodeLegacy(at, cluster), localityWeighted, subsets };
+	const zoneAware = decodeZoneAware(cluster.commonLbConfig?.zoneAwareLbConfig);
+	return { lb: decodeOwn(at, cluster) ?? decodeLegacy(at, cluster), localityWeighted, subsets, zoneAware };
 }
 
 const ewmaRequestsDefault = 9;
@@ -131,8 +135,8 @@ function isPrime(n: number): boolean {
 }
 
 /** `load_balancing_policy`: the first policy that is implemented wins, as in Envoy. */
-function decodePolicyList(at: At, cluster: ClusterMessage): BalancerChoice {
-	const list = cluster.loadBalancingPolicy?.policies ?? [];
+function decodePolicyList(at: At, policy: LoadBalancingPolicy): BalancerChoice {
+	const list = policy.policies;
 	for (const { typedExtensionConfig: config } of list) {
 		const quiet: At = { ...at, errors: [] };
 		const opened = openAny(quiet, config?.typedConfig, `load balancing policy ${config?.name}`);
@@ -149,19 +153,22 @@ function decodePolicyList(at: At, cluster: ClusterMessage): BalancerChoice {
 const policyPackage = "envoy.extensions.load_balancing_policies";
 
 function decodePolicy(at: At, typeName: string, message: unknown): BalancerChoice | undefined {
-	const weighted = (config: LocalityLbConfig | undefined) => config?.localityWeightedLbConfig !== undefined;
+	const localities = (config: LocalityLbConfig | undefined) => ({
+		localityWeighted: config?.localityWeightedLbConfig !== undefined,
+		zoneAware: decodeZoneAware(config?.zoneAwareLbConfig),
+	});
 	switch (typeName) {
 		case `${policyPackage}.round_robin.v3.RoundRobin`: {
 			const { slowStartConfig, localityLbConfig } = message as RoundRobin;
-			return { lb: { kind: "roundRobin", slowStart: decodeSlowStart(slowStartConfig) }, localityWeighted: weighted(localityLbConfig) };
+			return { lb: { kind: "roundRobin", slowStart: decodeSlowStart(slowStartConfig) }, ...localities(localityLbConfig) };
 		}
 		case `${policyPackage}.least_request.v3.LeastRequest`: {
 			const fields = message as LeastRequest;
 			const fullScan = fields.selectionMethod === 1 || fields.enableFullScan === true;
-			return { lb: { ...decodeLeastRequest(at, fields), ...(fullScan && { fullScan }) }, localityWeighted: weighted(fields.localityLbConfig) };
+			return { lb: { ...decodeLeastRequest(at, fields), ...(fullScan && { fullScan }) }, ...localities(fields.localityLbConfig) };
 		}
 		case `${policyPackage}.random.v3.Random`:
-			return { lb: { kind: "random" }, localityWeighted: weighted((message as Random).localityLbConfig) };
+			return { lb: { kind: "random" }, ...localities((message as Random).localityLbConfig) };
 		case `${policyPackage}.ring_hash.v3.RingHash`: {
 			const ring = message as RingHash;
 			// Here the enum has DEFAULT_HASH 0, XX_HASH 1, MURMUR_HASH_2 2.
@@ -175,8 +182,34 @@ function decodePolicy(at: At, typeName: string, message: unknown): BalancerChoic
 				localityWeighted: maglev.localityWeightedLbConfig !== undefined,
 			};
 		}
+		case `${policyPackage}.subset.v3.Subset`:
+			return decodeSubsetPolicy(at, message as Subset);
 		case `${policyPackage}.cluster_provided.v3.ClusterProvided`:
 			return { lb: { kind: "clusterProvided" }, localityWeighted: false };
 	}
 	return undefined;
+}
+
+function decodeSubsetPolicy(at: At, message: Subset): BalancerChoice {
+	const inside = decodePolicyList(under(at, "subsetLbPolicy"), message.subsetLbPolicy ?? { policies: [] });
+	if (inside.subsets !== undefined) report(under(at, "subsetLbPolicy"), "subsets of subsets are not implemented");
+	if (inside.lb.kind === "clusterProvided") report(under(at, "subsetLbPolicy"), "subsets cannot go with the policy CLUSTER_PROVIDED");
+	const subsets = decodeSubsets(at, message);
+	return { ...inside, subsets: subsets && { ...subsets, allowsRedundantKeys: message.allowRedundantKeys } };
+}
+
+type ZoneAwareFields = Pick<LocalityLbConfig_ZoneAwareLbConfig, "routingEnabled" | "minClusterSize" | "failTrafficOnPanic"> &
+	Partial<LocalityLbConfig_ZoneAwareLbConfig>;
+
+function decodeZoneAware(fields: ZoneAwareFields | undefined): ZoneAware | undefined {
+	if (fields === undefined) return undefined;
+	const { forceLocalZone, forceLocalityDirectRouting = false } = fields;
+	return {
+		// Whole percent, as Envoy rounds them.
+		routingEnabledPercent: Math.round(fields.routingEnabled?.value ?? zoneAwareDefaults.routingEnabledPercent),
+		minClusterSize: Number(fields.minClusterSize ?? zoneAwareDefaults.minClusterSize),
+		failsOnPanic: fields.failTrafficOnPanic,
+		localZoneMin: forceLocalZone === undefined ? (forceLocalityDirectRouting ? 1 : undefined) : (forceLocalZone.minSize ?? 1),
+		basis: fields.localityBasis === 1 ? "weight" : "hosts",
+	};
 }

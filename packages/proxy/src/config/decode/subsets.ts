@@ -5,8 +5,11 @@ import { type At, report, under } from "./issues.ts";
 const fallbacks = ["none", "any", "default"] as const;
 const selectorFallbacks = [undefined, "none", "any", "default", "keys"] as const;
 
-/** `lb_subset_config`; undefined without selectors, as in Envoy. */
-export function decodeSubsets(at: At, fields: Cluster_LbSubsetConfig | undefined): SubsetConfig | undefined {
+/** `lb_subset_config`, or the policy `subset`, which has the same fields; undefined without selectors, as in Envoy. */
+export function decodeSubsets(
+	at: At,
+	fields: (Omit<Cluster_LbSubsetConfig, "metadataFallbackPolicy"> & { readonly metadataFallbackPolicy: number }) | undefined,
+): SubsetConfig | undefined {
 	if (fields === undefined || fields.subsetSelectors.length === 0) return undefined;
 	return {
 		fallback: fallbacks[fields.fallbackPolicy] ?? "none",

@@ -82,7 +82,7 @@ export function decodeDecorator(message: DecoratorMessage | undefined): Decorato
 	return message && { operation: message.operation, propagate: message.propagate ?? true };
 }
 
-function decodeCustomTags(at: At, tags: readonly CustomTagMessage[]): readonly CustomTag[] {
+export function decodeCustomTags(at: At, tags: readonly CustomTagMessage[]): readonly CustomTag[] {
 	return tags.flatMap((message, i) => decodeCustomTag(under(at, `customTags[${i}]`), message) ?? []);
 }
 

@@ -1,6 +1,6 @@
 import { formatResponseFlags, formatResponseFlagsLong } from "../log/response-flags.ts";
 import { logTypeOf } from "../log/log-type.ts";
-import type { ConnectionInfo, StreamInfo, TlsInfo } from "../log/stream-info.ts";
+import { type ConnectionInfo, type StreamInfo, streamIdOf, type TlsInfo } from "../log/stream-info.ts";
 import type { FormatterEnvironment } from "./formatter.ts";
 import { grpcStatusName, grpcStatusOf } from "./grpc-status.ts";
 import { type HeadersView, headerReader } from "./headers-view.ts";
@@ -52,6 +52,11 @@ export function withoutPort(address: string): string {
 function portOf(address: string): number | undefined {
 	const colon = address.lastIndexOf(":");
 	return colon < 0 || address.startsWith("/") ? undefined : Number(address.slice(colon + 1));
+}
+
+/** `ip:port` and `[ip]:port` taken apart; port 0 where there is none. */
+export function splitAddress(address: string): { readonly host: string; readonly port: number } {
+	return { host: withoutPort(address), port: portOf(address) ?? 0 };
 }
 
 function addressOperators(prefix: string, read: (info: StreamInfo) => string): readonly (readonly [string, ReadOperator])[] {
@@ -133,7 +138,7 @@ const simpleOperators: ReadonlyMap<string, ReadOperator> = new Map<string, ReadO
 	["REQUESTED_SERVER_NAME", connection((c) => c.requestedServerName)],
 	["CONNECTION_ID", connection((c) => c.id)],
 	["FILTER_CHAIN_NAME", connection((c) => c.filterChainName)],
-	["STREAM_ID", (info) => info.streamId],
+	["STREAM_ID", streamIdOf],
 	["TRACE_ID", (info) => info.traceId],
 	["LOCAL_REPLY_BODY", (info) => info.localReplyBody],
 	["GRPC_STATUS_NUMBER", (info) => grpcStatusOf(info)],

@@ -4,6 +4,8 @@ import { type Balancer, createBalancer } from "./balancer.ts";
 import { type ChooseContext, formatSocketAddress, type HostEntry, type Locality } from "./host-entry.ts";
 import type { HostSet, HostSetInputs, Membership } from "./host-set.ts";
 import { choosePriority, distributePriorityLoad, type PriorityLoad } from "./priority-load.ts";
+import type { LocalHosts } from "./zone-routing.ts";
+import { ZoneRouter } from "./zone-router.ts";
 import { buildPrioritySet, type LocalityEntries, type PrioritySet, standingOf } from "./priority-set.ts";
 
 const defaultOverprovisioningFactor = 140;
@@ -22,6 +24,11 @@ export class BalancedHostSet implements HostSet {
 	#priorities: readonly PrioritySet[] = [];
 	#load: PriorityLoad = { healthy: [], degraded: [], panic: [] };
 	#generation = -1;
+	/** undefined: zones are not looked at. */
+	#zones: ZoneRouter | undefined;
+	#failsOnPanic = false;
+	/** Of the first priority, for clusters whose local one this is. */
+	local: LocalHosts = { version: 0, hosts: [] };
 	/** When slow start ends and plain schedules are right again; 0: not running. */
 	#rebuildAtMs = 0;
 
@@ -39,10 +46,21 @@ export class BalancedHostSet implements HostSet {
 		this.#localities = hosts.priorities.map((localities, priority) =>
 			localities.map((locality) => ({ weight: locality.weight, hosts: locality.hosts.flatMap((host) => this.#enter(host, priority, locality, known)) })),
 		);
+		this.#failsOnPanic = cluster.zoneAware?.failsOnPanic === true && this.#balancer?.kind === "pick";
+		this.#zones = this.#createZoneRouter();
+		this.local = { version: this.local.version + 1, hosts: this.#localities[0]?.flatMap((locality) => locality.hosts) ?? [] };
 		this.#rebuild();
 		const gone = [...known.values()].filter((entry) => this.#byAddress.get(entry.address) !== entry);
 		if (this.#inputs.entryOf === undefined) for (const entry of gone) entry.inUse = false;
 		return gone;
+	}
+
+	/** Hashing has no zones, as in Envoy. */
+	#createZoneRouter(): ZoneRouter | undefined {
+		const balancer = this.#balancer;
+		const { random, words, zones } = this.#inputs;
+		if (zones === undefined || balancer?.kind !== "pick") return undefined;
+		return new ZoneRouter({ zones, words, random, source: (hosts) => ({ hosts, next: this.#seed, edf: balancer.schedule(hosts) }) });
 	}
 
 	/** The known entry with the host's newest configuration, or a new one; empty for an address that is listed twice. */
@@ -88,6 +106,7 @@ export class BalancedHostSet implements HostSet {
 			}),
 		);
 		this.#load = this.#distribute([]);
+		this.#zones?.rebuild(this.local.hosts, cluster);
 		this.#rebuildAtMs = this.#slowStartEnd(balancer, nowMs);
 	}
 
@@ -108,7 +127,7 @@ export class BalancedHostSet implements HostSet {
 	}
 
 	choose(context: ChooseContext): HostEntry | undefined {
-		if (readEjectionGeneration(this.#inputs.words) !== this.#generation) this.#rebuild();
+		if (readEjectionGeneration(this.#inputs.words) !== this.#generation || this.#zones?.isStale === true) this.#rebuild();
 		else if (this.#rebuildAtMs !== 0 && this.#inputs.nowMs() >= this.#rebuildAtMs) this.#rebuild();
 		if (this.#priorities.length === 0) return undefined;
 		if (context.override !== undefined) {
@@ -140,11 +159,17 @@ export class BalancedHostSet implements HostSet {
 		if (panic) {
 			this.panics++;
 			this.#inputs.onPanic?.();
+			if (this.#failsOnPanic) return undefined;
 		}
 		if (balancer.kind === "hash") return set.tableOf(panic)?.choose(hash, attempt);
 		if (panic) return balancer.pick(set.all);
 		const isDegraded = chosen < 0;
 		const locality = (isDegraded ? set.degradedLocalities : set.healthyLocalities)?.pick();
+		if (locality === undefined && priority === 0 && this.#zones !== undefined) {
+			const zone = this.#zones.choose(isDegraded, this.#failsOnPanic);
+			if (zone === "noHost") return undefined;
+			if (zone !== undefined) return balancer.pick(zone);
+		}
 		return balancer.pick(locality ?? (isDegraded ? set.degraded : set.healthy));
 	}
 

@@ -3,9 +3,10 @@ import type { SharedWords } from "../../config/shared-state.ts";
 import { BalancedHostSet } from "./balanced-host-set.ts";
 import type { BalancerInputs } from "./balancer.ts";
 import { DynamicHostSet, type DynamicHostsInputs } from "./dynamic-hosts.ts";
-import type { ChooseContext, HostEntry } from "./host-entry.ts";
+import type { ChooseContext, HostEntry, Locality } from "./host-entry.ts";
 import { createOriginalDstHostSet } from "./original-dst.ts";
 import { SubsetHostSet } from "./subset-host-set.ts";
+import type { LocalHosts, ZoneEvent } from "./zone-routing.ts";
 
 /**
  * The hosts of one cluster in one worker and the choice among them. The router asks `choose` per attempt, brackets each
@@ -20,6 +21,8 @@ export interface HostSet {
 	membership(): Membership;
 	/** Choices made in panic since the start. */
 	readonly panics: number;
+	/** For other clusters, where this one's hosts are the proxy and its like; undefined: its kind of cluster has no zones. */
+	readonly local?: LocalHosts;
 }
 
 export interface Membership {
@@ -29,12 +32,22 @@ export interface Membership {
 	readonly excluded: number;
 }
 
+export interface ZoneInputs {
+	/** Where the proxy runs. */
+	readonly own: Locality;
+	/** undefined: the local cluster is not there yet. */
+	readonly local: () => LocalHosts | undefined;
+	readonly onEvent: (event: ZoneEvent) => void;
+}
+
 export interface HostSetInputs extends BalancerInputs {
 	readonly words: SharedWords;
 	/** A choice was made in panic. */
 	readonly onPanic?: () => void;
 	/** A subset was taken, or none was there and the fallback was. */
 	readonly onSubset?: (kind: "selected" | "fallback" | "fallbackPanic") => void;
+	/** Zones are looked at; undefined: the proxy does not know whom it belongs to. */
+	readonly zones?: ZoneInputs;
 	/** For dynamic forward proxies. */
 	readonly dynamic?: Omit<DynamicHostsInputs, "nowMs">;
 	/** The entries are another set's: this one only chooses among them. */

@@ -68,7 +68,8 @@ function everythingToFirst(counts: readonly PriorityCounts[]): PriorityLoad {
 	return { healthy: counts.map((_, i) => (i === 0 ? 100 : 0)), degraded: counts.map(() => 0), panic: counts.map(() => false) };
 }
 
-function isInPanic(counts: PriorityCounts, threshold: number): boolean {
+/** Too few good hosts: all are used. */
+export function isInPanic(counts: PriorityCounts, threshold: number): boolean {
 	const whole = counts.total - counts.excluded;
 	const percent = (part: number) => (whole === 0 ? 0 : (100 * part) / whole);
 	return percent(counts.healthy) + percent(counts.degraded) < threshold;

@@ -1,5 +1,6 @@
 import type { Cluster, ClusterHosts, Host, LbMetadata, SubsetConfig, SubsetSelector } from "../../config/runtime-config.ts";
 import { BalancedHostSet } from "./balanced-host-set.ts";
+import type { LocalHosts } from "./zone-routing.ts";
 import { type ChooseContext, formatSocketAddress, type HostEntry } from "./host-entry.ts";
 import type { HostSet, HostSetInputs, Membership } from "./host-set.ts";
 
@@ -97,8 +98,10 @@ export class SubsetHostSet implements HostSet {
 			return subset.choose(context);
 		}
 		const set = fallback === "any" ? this.#all : fallback === "default" ? this.#default : undefined;
-		if (set !== undefined) this.#inputs.onSubset?.("fallback");
-		return set?.choose(context);
+		const chosen = set?.choose(context);
+		// Envoy counts the cluster's own fallback alone, and only where it had a host.
+		if (chosen !== undefined && selector?.fallback === undefined) this.#inputs.onSubset?.("fallback");
+		return chosen;
 	}
 
 	#criteriaOf(metadata: LbMetadata | undefined, config: SubsetConfig): readonly Criteria[] {
@@ -110,6 +113,10 @@ export class SubsetHostSet implements HostSet {
 
 	entries(): Iterable<HostEntry> {
 		return this.#all.entries();
+	}
+
+	get local(): LocalHosts {
+		return this.#all.local;
 	}
 
 	membership(): Membership {
@@ -131,8 +138,17 @@ function usesDefault(config: SubsetConfig): boolean {
 /** In the order in which they are tried. */
 function expandCriteria(metadata: LbMetadata, config: SubsetConfig): readonly Criteria[] {
 	const { fallback_list: list, ...own } = metadata;
-	if (!config.triesFallbackList || !Array.isArray(list)) return [criteriaOf(metadata)];
-	return list.map((values: unknown) => criteriaOf({ ...own, ...(typeof values === "object" ? (values as LbMetadata) : {}) }));
+	const known = (values: LbMetadata) => criteriaOf(config.allowsRedundantKeys === true ? withoutRedundant(values, config.selectors) : values);
+	if (!config.triesFallbackList || !Array.isArray(list)) return [known(metadata)];
+	return list.map((values: unknown) => known({ ...own, ...(typeof values === "object" ? (values as LbMetadata) : {}) }));
+}
+
+/** What the selector with most keys, of those that are all there, knows; the first of equals. */
+function withoutRedundant(values: LbMetadata, selectors: readonly SubsetSelector[]): LbMetadata {
+	const fitting = selectors.filter(({ keys }) => keys.every((key) => Object.hasOwn(values, key)));
+	const most = Math.max(...fitting.map(({ keys }) => keys.length));
+	const selector = fitting.find(({ keys }) => keys.length === most);
+	return selector === undefined ? values : pick(values, selector.keys);
 }
 
 function criteriaOf(values: LbMetadata): Criteria {

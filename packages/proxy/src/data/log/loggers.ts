@@ -1,6 +1,7 @@
 import type { AccessLog } from "../../config/runtime-config.ts";
 import type { WorkerContext } from "../worker/context.ts";
 import { compileAccessLog, type LineSink, type LogStream } from "./access-log.ts";
+import { compileGrpcLog } from "./grpc-log.ts";
 import { compileOpenTelemetryLog } from "./open-telemetry-log.ts";
 
 export interface Loggers {
@@ -12,9 +13,16 @@ export interface Loggers {
 
 /** All access logs of one place in the configuration. */
 export function compileLoggers(logs: readonly AccessLog[], context: WorkerContext, openSink: (path: string) => LineSink): Loggers {
-	const compiled = logs.map((log) =>
-		log.kind === "file" ? { ...compileAccessLog(log, context.environment, openSink), close: () => undefined } : compileOpenTelemetryLog(log, context),
-	);
+	const compiled = logs.map((log) => {
+		switch (log.kind) {
+			case "file":
+				return { ...compileAccessLog(log, context.environment, openSink), close: () => undefined };
+			case "openTelemetry":
+				return compileOpenTelemetryLog(log, context);
+			case "grpc":
+				return compileGrpcLog(log, context);
+		}
+	});
 	return {
 		logs: compiled.map(({ value }) => value),
 		errors: compiled.flatMap(({ errors }) => errors),

@@ -1,3 +1,4 @@
+import { randomUUID } from "node:crypto";
 import type { HeadersView, RequestView } from "../headers/headers-view.ts";
 
 /**
@@ -45,7 +46,7 @@ export interface StreamInfo {
 	request: RequestView | undefined;
 	response: HeadersView | undefined;
 	responseTrailers: HeadersView | undefined;
-	/** Unique in the process. */
+	/** Given when somebody asks: `streamIdOf`. */
 	streamId: string;
 	requestId: string;
 	traceId: string;
@@ -131,6 +132,12 @@ export function createConnectionInfo(parts: Partial<ConnectionInfo> = {}): Conne
 		transportFailureReason: parts.transportFailureReason ?? "",
 		filterChainName: parts.filterChainName ?? "",
 	};
+}
+
+/** A request's is that of its id; a connection without one gets one, the same for all who ask. */
+export function streamIdOf(info: StreamInfo): string {
+	if (info.streamId === "") info.streamId = info.request?.get("x-request-id") ?? randomUUID();
+	return info.streamId;
 }
 
 /** Adds to what filters said under `namespace`; later values of a key replace earlier ones. */

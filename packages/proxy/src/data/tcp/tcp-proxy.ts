@@ -14,6 +14,7 @@ import { Timer } from "../transport/timers.ts";
 import type { ClusterRuntime } from "../upstream/cluster-runtime.ts";
 import type { WorkerContext } from "../worker/context.ts";
 import { clusterGauge, clusterStat } from "../upstream/cluster-stats.ts";
+import { describeError, transportFailureOf } from "../upstream/pool-connector.ts";
 
 /** Compiled once per filter chain. */
 export interface CompiledTcpProxy {
@@ -162,7 +163,7 @@ export class TcpSession {
 			return this.#end(undefined);
 		}
 		this.#holdsConnection = true;
-		this.#attempts++;
+		info.attemptCount = ++this.#attempts;
 		this.#host = host;
 		info.upstreamHost = host.address;
 		info.upstreamHostName = host.host.hostname;
@@ -170,7 +171,8 @@ export class TcpSession {
 		cluster.gauge(clusterGauge.upstream_cx_active, 1);
 		beginRequest(host);
 		this.#connectTimer.arm(cluster.config.connectTimeoutMs);
-		this.#cancel = cluster.transports.choose(host, "", undefined, info.connection).connect(host, (result) => {
+		const transport = cluster.transports.choose(host, "", undefined, info.connection);
+		this.#cancel = transport.connect(host, (result) => {
 			this.#cancel = undefined;
 			this.#connectTimer.disarm();
 			if (this.#isOver) {
@@ -179,7 +181,7 @@ export class TcpSession {
 			}
 			if (!(result instanceof Error)) return this.#connected(result);
 			cluster.count(clusterStat.upstream_cx_connect_fail);
-			this.#attemptFailed(result.message);
+			this.#attemptFailed(transportFailureOf(describeError(result), transport.isTls));
 		});
 	}
 
@@ -190,7 +192,7 @@ export class TcpSession {
 		this.cluster?.outlier.localFailure(this.#host as HostEntry, reason === "connection timeout" ? "timeout" : "connectFailure");
 		this.#release();
 		if (this.#attempts < proxy.config.connectAttemptsMax) return this.#connect();
-		info.responseFlags |= responseFlags.UF;
+		info.responseFlags |= responseFlags.UF | responseFlags.URX;
 		this.#end(undefined);
 	}
 
@@ -258,6 +260,8 @@ export class TcpSession {
 	}
 
 	#onDownstreamGone(): void {
+		// Closing is how it ends, whoever does it.
+		if (this.#isOver) return;
 		this.info.responseFlags |= responseFlags.DC;
 		this.#cancel?.();
 		this.#end(undefined);
@@ -289,6 +293,12 @@ export class TcpSession {
 		if (this.upstream !== undefined) closeSent(this.upstream, proxy.context);
 		this.#release();
 		info.endAt = proxy.context.nowMs();
+		info.downstreamWireBytesReceived = info.bytesReceived;
+		info.downstreamWireBytesSent = info.bytesSent;
+		if (this.upstream !== undefined) {
+			info.upstreamWireBytesSent = info.bytesReceived;
+			info.upstreamWireBytesReceived = info.bytesSent;
+		}
 		this.#reportBytes();
 		this.#reportTimer.disarm();
 		this.#recorder?.tcpClosed(info.responseFlags);

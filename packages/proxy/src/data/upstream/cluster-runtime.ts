@@ -16,7 +16,7 @@ import type { RequestHead } from "../codec/request-head.ts";
 import type { ConnectionInfo } from "../log/stream-info.ts";
 import type { HostEntry } from "../lb/host-entry.ts";
 import { addToEwma, ewmaAlpha } from "../lb/peak-ewma.ts";
-import { createHostSet, type HostSet } from "../lb/host-set.ts";
+import { createHostSet, type HostSet, type HostSetInputs } from "../lb/host-set.ts";
 import { clusterCounters, clusterGauges, clusterHttp2Counters, clusterHttp2Gauges, tlsCounters } from "../stats/families.ts";
 import type { Histogram } from "../stats/histogram.ts";
 import { createResponseCodes, type ResponseCodes } from "../stats/response-codes.ts";
@@ -33,6 +33,16 @@ const subsetStats = {
 	selected: clusterStat.lb_subsets_selected,
 	fallback: clusterStat.lb_subsets_fallback,
 	fallbackPanic: clusterStat.lb_subsets_fallback_panic,
+} as const;
+
+const zoneStats = {
+	recalculated: clusterStat.lb_recalculate_zone_structures,
+	tooSmall: clusterStat.lb_zone_cluster_too_small,
+	localClusterNotOk: clusterStat.lb_local_cluster_not_ok,
+	allDirectly: clusterStat.lb_zone_routing_all_directly,
+	sampled: clusterStat.lb_zone_routing_sampled,
+	crossZone: clusterStat.lb_zone_routing_cross_zone,
+	noCapacityLeft: clusterStat.lb_zone_no_capacity_left,
 } as const;
 
 /** One cluster in one worker: hosts, pools, limits, counters. Lives as long as its configuration stays the same. */
@@ -68,6 +78,8 @@ export class ClusterRuntime {
 		this.context = context;
 		this.words = config.breakerSlot === noSlot ? new Int32Array(new SharedArrayBuffer(slotBytes)) : viewSlot(context.words, config.breakerSlot);
 		this.breakerSlot = 0;
+		this.scope = context.stats.openScope(`cluster.${config.statName}.`);
+		this.counterBase = this.scope.counters(clusterCounters);
 		this.hosts = createHostSet(hosts, config, {
 			random: context.random,
 			nowMs: context.wallMs,
@@ -80,9 +92,8 @@ export class ClusterRuntime {
 				onGone: (host) => host.attachment instanceof HostPools && host.attachment.drain(),
 			},
 			onSubset: (kind) => this.count(subsetStats[kind]),
+			...this.#zoneInputs(),
 		});
-		this.scope = context.stats.openScope(`cluster.${config.statName}.`);
-		this.counterBase = this.scope.counters(clusterCounters);
 		this.gaugeBase = this.scope.gauges(clusterGauges);
 		this.tlsBase = this.scope.counters(tlsCounters);
 		this.responseCodes = createResponseCodes(context.stats, this.scope, "upstream_rq");
@@ -93,6 +104,14 @@ export class ClusterRuntime {
 		this.outlier = createOutlierReporter(config.outlier, context.words, (hostSlot, reason) => {
 			context.post({ kind: "eject", cluster: config.name, hostSlot, reason });
 		});
+	}
+
+	/** The local cluster itself has no zones to look at. */
+	#zoneInputs(): Pick<HostSetInputs, "zones"> {
+		const { context } = this;
+		if (context.localCluster === "" || context.localCluster === this.config.name) return {};
+		const local = () => context.snapshot.clusters.get(context.localCluster)?.hosts.local;
+		return { zones: { own: context.node.locality, local, onEvent: (event) => this.count(zoneStats[event]) } };
 	}
 
 	/** What is spoken with the hosts for a request that came by `version` (10, 11 or 20). */

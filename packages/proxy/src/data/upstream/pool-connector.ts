@@ -27,9 +27,14 @@ const systemErrors: Readonly<Record<string, string>> = {
 	ETIMEDOUT: "Connection timed out",
 };
 
-function describeError(error: Error): string {
+export function describeError(error: Error): string {
 	const { code } = error as NodeJS.ErrnoException;
 	return (code !== undefined && systemErrors[code]) || error.message;
+}
+
+/** What logs say of a connection that was not made. */
+export function transportFailureOf(reason: string, isTls: boolean): string {
+	return isTls ? reason : `delayed connect error: ${reason}`;
 }
 
 /** Makes connections to one host, one way, within the cluster's limits; and keeps those who wait for one. */
@@ -152,7 +157,7 @@ export class PoolConnector {
 		cluster.count(clusterStat.upstream_cx_connect_fail);
 		if (failure === "connectionTimeout") cluster.count(clusterStat.upstream_cx_connect_timeout);
 		this.owner.onConnectFailed(failure, transportFailure);
-		this.failAll(failure, this.transport.isTls ? transportFailure : `delayed connect error: ${transportFailure}`);
+		this.failAll(failure, transportFailureOf(transportFailure, this.transport.isTls));
 	}
 
 	/** As in Envoy: whoever waits for this host hears of it at once, rather than each after a timeout of its own. */

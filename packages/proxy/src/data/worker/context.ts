@@ -6,6 +6,7 @@ import type { FormatterEnvironment } from "../headers/formatter.ts";
 import type { IstioTelemetry } from "../http/istio-telemetry.ts";
 import type { Hash64 } from "../lb/hash.ts";
 import type { OutboundQueue } from "../http2/outbound.ts";
+import type { LogServiceStreams } from "../log/log-service-stream.ts";
 import type { StatsRegistry } from "../stats/registry.ts";
 import type { Transport } from "../transport/connection.ts";
 import type { Output } from "../transport/output.ts";
@@ -16,6 +17,8 @@ import type { Snapshot } from "./snapshot.ts";
 /** What everything in one worker shares. Clock, random and transport come in from outside. */
 export interface WorkerContext {
 	readonly node: NodeInfo;
+	/** Name of the cluster that this proxy is a host of (`local_cluster_name`); "": unknown. */
+	readonly localCluster: string;
 	readonly serverName: string;
 	readonly workerIndex: number;
 	readonly reusePort: boolean;
@@ -28,6 +31,7 @@ export interface WorkerContext {
 	/** Istio's standard metrics. */
 	readonly istio: IstioTelemetry;
 	readonly tracers: Tracers;
+	readonly logServices: LogServiceStreams;
 	readonly words: SharedWords;
 	/** Token buckets that all workers draw from. */
 	readonly buckets: SharedArrayBuffer;

@@ -10,6 +10,7 @@ import { loadHash64 } from "../lb/hash.ts";
 import { OutboundQueue } from "../http2/outbound.ts";
 import { ListenerManager } from "../listener/listener-manager.ts";
 import { createLogFiles, type LogFiles } from "../log/log-files.ts";
+import { LogServiceStreams } from "../log/log-service-stream.ts";
 import { createStatsRegistry } from "../stats/registry.ts";
 import { Tracers } from "../tracing/tracer.ts";
 import type { OriginalDst } from "../transport/original-dst.ts";
@@ -65,6 +66,7 @@ export async function createDataWorker(
 	const istio = new IstioTelemetry(init.node);
 	const context: WorkerContext = {
 		node: init.node,
+		localCluster: init.options.localCluster ?? "",
 		serverName: init.options.serverName,
 		workerIndex: init.workerIndex,
 		reusePort: init.options.reusePort,
@@ -75,6 +77,7 @@ export async function createDataWorker(
 		stats: createStatsRegistry(istio),
 		istio,
 		tracers: new Tracers(),
+		logServices: new LogServiceStreams(),
 		words: viewSharedWords(init.shared),
 		buckets: init.buckets,
 		hash64: await loadHash64(),
@@ -183,6 +186,8 @@ function startDrain(context: WorkerContext, listeners: ListenerManager, message:
 async function closeWorker(context: WorkerContext, listeners: ListenerManager, files: LogFiles, flushTimer: NodeJS.Timeout): Promise<void> {
 	clearInterval(flushTimer);
 	listeners.destroy();
+	// The last entries of logs that go to a service.
+	context.afterEvent();
 	context.wheel.close();
 	for (const cluster of context.snapshot.clusters.values()) cluster.remove();
 	await files.close();
