@@ -183,6 +183,7 @@ export function clusterOf(name: string, parts: Partial<Cluster> = {}): Cluster {
 		http2: http2Defaults,
 		idleTimeoutMs: 3_600_000,
 		maxConnectionDurationMs: 0,
+		maxStreamDurationMs: 0,
 		maxRequestsPerConnection: 0,
 		breakers: { default: breaker, high: breaker },
 		outlier: undefined,
