@@ -260,6 +260,8 @@ export interface Listener {
 	readonly statPrefix: string;
 	readonly inspectTls: boolean;
 	readonly inspectHttp: boolean;
+	/** The HTTP inspector stands before the TLS inspector: it counts what it sees of a TLS client. */
+	readonly inspectsHttpFirst: boolean;
 	/** Connections that the inspector leaves alone, so that protocols whose server speaks first do not wait for the client. */
 	readonly tlsInspectorDisabled: ConnectionPredicate | undefined;
 	readonly httpInspectorDisabled: ConnectionPredicate | undefined;

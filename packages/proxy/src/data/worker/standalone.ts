@@ -156,6 +156,7 @@ export function listenerOf(name: string, chains: readonly FilterChain[], parts: 
 		tlsInspectorDisabled: undefined,
 		httpInspectorDisabled: undefined,
 		inspectHttp: false,
+		inspectsHttpFirst: false,
 		originalDst: false,
 		originalSrc: undefined,
 		proxyProtocol: undefined,
