@@ -36,3 +36,12 @@ export function staticCluster(name: string, ports: number | readonly number[], f
 	const endpoints = [ports].flat().map((port) => ({ endpoint: { address: loopback(port) } }));
 	return { name, type: "STATIC", connect_timeout: "1s", load_assignment: { cluster_name: name, endpoints: [{ lb_endpoints: endpoints }] }, ...fields };
 }
+
+/** An endpoint that ring hashes know by its name: its port differs between the two proxies. `metadata`: more of `envoy.lb`. */
+export function keyedHost(name: string, port: number, metadata: object = {}, fields: object = {}): object {
+	return {
+		endpoint: { address: loopback(port), hostname: `${name}.test` },
+		metadata: { filter_metadata: { "envoy.lb": { hash_key: `host-${name}`, ...metadata } } },
+		...fields,
+	};
+}

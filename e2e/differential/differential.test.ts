@@ -6,6 +6,7 @@ import { origin } from "./cases/origin.ts";
 import { paths } from "./cases/paths.ts";
 import { replies } from "./cases/replies.ts";
 import { resilience } from "./cases/resilience.ts";
+import { retries } from "./cases/retries.ts";
 import { routing } from "./cases/routing.ts";
 import { intended } from "./intended.ts";
 import { differences } from "./observation.ts";
@@ -13,7 +14,7 @@ import { skipReason as skip } from "./pair.ts";
 import { World } from "./run-case.ts";
 
 // The same configuration into both proxies, the same bytes at both, the same upstream behind both: what can be seen must be the same.
-const suites = [routing, http1, paths, origin, replies, resilience, balancing];
+const suites = [routing, http1, paths, origin, replies, resilience, retries, balancing];
 const used = new Set<(typeof intended)[number]>();
 
 for (const suite of suites) {

@@ -35,7 +35,7 @@ export const intended: readonly Intended[] = [
 		why: "an idle connection is closed when its time is over, not a drain timeout later",
 	},
 	{
-		case: /^resilience: (5xx|gateway-error): (a hang-up|hang-ups)/,
+		case: /^resilience: (5xx|gateway-error): (a hang-up|hang-ups)|^retries: (no conditions, a hang-up|a budget of one retry a request, after a hang-up)$/,
 		path: /^(upstream|stats)/,
 		why: "a reused connection that ends without an answer is made good by one attempt that is not counted as a retry",
 	},

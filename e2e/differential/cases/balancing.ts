@@ -1,4 +1,4 @@
-import { httpListener, loopback, staticCluster } from "../config.ts";
+import { httpListener, keyedHost, loopback, staticCluster } from "../config.ts";
 import { type Case, get, type Suite } from "../suite.ts";
 
 const names = ["a", "b", "c", "d", "e"];
@@ -67,12 +67,7 @@ export const balancing: Suite = {
 	listeners: ["main"],
 	resources: ({ upstream }, accessLog) => {
 		const port = (name: string) => upstream[name] as number;
-		/** Ports differ between the two proxies, so hosts are told apart by keys of their own. */
-		const host = (name: string, more: object = {}) => ({
-			endpoint: { address: loopback(port(name)), hostname: `${name}.test` },
-			metadata: { filter_metadata: { "envoy.lb": { hash_key: `host-${name}` } } },
-			...more,
-		});
+		const host = (name: string, more: object = {}) => keyedHost(name, port(name), {}, more);
 		const cluster = (name: string, localities: readonly object[], more: object) => ({
 			name,
 			type: "STATIC",

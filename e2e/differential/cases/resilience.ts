@@ -182,8 +182,6 @@ export const resilience: Suite = {
 	name: "resilience",
 	upstreams: ["a", "b"],
 	listeners: ["main", "internal", "short", "short-idle", "short-idle-stream", "short-stream", "small-buffer"],
-	// Those of outlier detection and of panic are for the suites of balancing.
-	ignoreStats: /outlier_detection|lb_healthy_panic/,
 	log: { long: "%RESPONSE_FLAGS_LONG%" },
 	resources: ({ upstream, closed }, accessLog) => {
 		const listener = (name: string, manager: object = {}, more: object = {}) =>

@@ -214,19 +214,39 @@ export type HashPolicy =
 	| { readonly kind: "query"; readonly name: string; readonly terminal: boolean };
 
 export interface RetryPolicy {
-	/** Lower-case tokens of `retry_on`, gRPC ones included. */
+	/** Tokens of `retry_on`, gRPC ones included; case matters, as in Envoy. */
 	readonly retryOn: readonly string[];
 	readonly numRetries: number;
 	/** undefined: none. */
 	readonly perTryTimeoutMs: number | undefined;
+	/** How long an attempt may be silent; undefined: for ever. */
+	readonly perTryIdleTimeoutMs: number | undefined;
 	readonly retriableStatusCodes: readonly number[];
 	readonly retriableHeaders: readonly HeaderMatch[];
 	/** Of requests that may be retried; none: any. */
 	readonly retriableRequestHeaders: readonly HeaderMatch[];
 	readonly backOff: { readonly baseMs: number; readonly maxMs: number };
-	readonly previousHosts: boolean;
+	/** Waits that a host asks for instead of the back-off. */
+	readonly rateLimited: RateLimitedBackOff | undefined;
+	readonly avoids: AvoidedHosts;
 	readonly previousPriorities: { readonly updateFrequency: number } | undefined;
 	readonly hostSelectionAttemptsMax: number;
+}
+
+export interface RateLimitedBackOff {
+	/** The first that is there and says no more than `maxMs` counts. */
+	readonly headers: readonly { readonly name: string; readonly format: "seconds" | "unixTimestamp" }[];
+	readonly maxMs: number;
+}
+
+/** Hosts that a retry is not to go to, as long as there are others (`retry_host_predicate`). */
+export interface AvoidedHosts {
+	/** Those that were tried. */
+	readonly previous: boolean;
+	/** Those whose `envoy.lb` says `canary: true`. */
+	readonly canary: boolean;
+	/** Those whose `envoy.lb` has all of these values; one a predicate. */
+	readonly metadata: readonly LbMetadata[];
 }
 
 // ---- listeners
@@ -241,6 +261,8 @@ export interface Listener {
 	readonly statPrefix: string;
 	readonly inspectTls: boolean;
 	readonly inspectHttp: boolean;
+	/** The HTTP inspector stands before the TLS inspector: it counts what it sees of a TLS client. */
+	readonly inspectsHttpFirst: boolean;
 	/** Connections that the inspector leaves alone, so that protocols whose server speaks first do not wait for the client. */
 	readonly tlsInspectorDisabled: ConnectionPredicate | undefined;
 	readonly httpInspectorDisabled: ConnectionPredicate | undefined;
@@ -627,6 +649,8 @@ export interface Cluster {
 	/** 0: none. */
 	readonly idleTimeoutMs: number;
 	readonly maxConnectionDurationMs: number;
+	/** Of one attempt; 0: no limit. */
+	readonly maxStreamDurationMs: number;
 	/** 0: no limit. */
 	readonly maxRequestsPerConnection: number;
 	readonly breakers: { readonly default: BreakerLimits; readonly high: BreakerLimits };

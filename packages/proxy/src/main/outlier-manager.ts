@@ -78,10 +78,12 @@ export class OutlierManager {
 		const isIgnored = decision.kind === "ignore";
 		if (isIgnored && decision.reason === "already ejected") return;
 		const stat = statNames[reason];
+		// Envoy's older counters know these two reasons alone.
+		const isOld = reason === "consecutive5xx" || reason === "successRate";
 		this.#count(name, `ejections_detected_${stat}`);
+		if (isOld) this.#count(name, `ejections_${stat}`);
 		if (isIgnored && decision.reason === "too many ejected") return this.#count(name, "ejections_overflow");
-		this.#count(name, "ejections_total");
-		if (reason === "consecutive5xx" || reason === "successRate") this.#count(name, `ejections_${stat}`);
+		if (isOld) this.#count(name, "ejections_total");
 		if (isIgnored) return;
 		this.#count(name, "ejections_enforced_total");
 		this.#count(name, `ejections_enforced_${stat}`);

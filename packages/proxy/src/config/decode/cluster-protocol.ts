@@ -8,7 +8,10 @@ import { decodeHttp1 } from "./http-connection-manager.ts";
 import { type At, durationMsOr, onlySupports, report, under } from "./issues.ts";
 
 export interface ProtocolChoice
-	extends Pick<Cluster, "upstreamProtocol" | "http1" | "http2" | "idleTimeoutMs" | "maxConnectionDurationMs" | "maxRequestsPerConnection"> {
+	extends Pick<
+		Cluster,
+		"upstreamProtocol" | "http1" | "http2" | "idleTimeoutMs" | "maxConnectionDurationMs" | "maxStreamDurationMs" | "maxRequestsPerConnection"
+	> {
 	/** Whether anything is said of the names that TLS is to use. */
 	readonly hasNameOptions: boolean;
 	readonly autoSni: boolean;
@@ -48,6 +51,7 @@ function decodeOptions(at: At, options: HttpProtocolOptions, message: ClusterMes
 	const http1 = explicit?.httpProtocolOptions ?? options.useDownstreamProtocolConfig?.httpProtocolOptions ?? options.autoConfig?.httpProtocolOptions;
 	const http2 = explicit?.http2ProtocolOptions ?? options.useDownstreamProtocolConfig?.http2ProtocolOptions ?? options.autoConfig?.http2ProtocolOptions;
 	const common = options.commonHttpProtocolOptions;
+	checkCommon(under(at, "commonHttpProtocolOptions"), common);
 	const names = options.upstreamHttpProtocolOptions;
 	return {
 		upstreamProtocol: options.autoConfig ? "alpn" : options.useDownstreamProtocolConfig ? "downstream" : explicit?.http2ProtocolOptions ? "http2" : "http1",
@@ -55,6 +59,7 @@ function decodeOptions(at: At, options: HttpProtocolOptions, message: ClusterMes
 		http2: decodeHttp2Options(at, http2),
 		idleTimeoutMs: durationMsOr(common?.idleTimeout, idleDefaultMs),
 		maxConnectionDurationMs: durationMsOr(common?.maxConnectionDuration, 0),
+		maxStreamDurationMs: durationMsOr(common?.maxStreamDuration, 0),
 		maxRequestsPerConnection: common?.maxRequestsPerConnection ?? message.maxRequestsPerConnection ?? 0,
 		hasNameOptions: names !== undefined,
 		autoSni: names?.autoSni ?? false,
@@ -68,8 +73,16 @@ function decodeUpstreamHttp1(at: At, options: Http1ProtocolOptions | undefined):
 	return { headerCase, enableTrailers };
 }
 
+// Underscores are a matter of requests alone.
+const commonFields = ["idleTimeout", "maxConnectionDuration", "maxStreamDuration", "maxRequestsPerConnection", "headersWithUnderscoresAction"];
+
+function checkCommon(at: At, common: ClusterMessage["commonHttpProtocolOptions"]): void {
+	if (common !== undefined) onlySupports(at, "envoy.config.core.v3.HttpProtocolOptions", common, commonFields);
+}
+
 function decodeOlder(at: At, message: ClusterMessage): ProtocolChoice {
 	const common = message.commonHttpProtocolOptions;
+	checkCommon(under(at, "commonHttpProtocolOptions"), common);
 	const names = message.upstreamHttpProtocolOptions;
 	return {
 		upstreamProtocol: message.protocolSelection === 1 ? "downstream" : message.http2ProtocolOptions ? "http2" : "http1",
@@ -77,6 +90,7 @@ function decodeOlder(at: At, message: ClusterMessage): ProtocolChoice {
 		http2: decodeHttp2Options(under(at, "http2ProtocolOptions"), message.http2ProtocolOptions),
 		idleTimeoutMs: durationMsOr(common?.idleTimeout, idleDefaultMs),
 		maxConnectionDurationMs: durationMsOr(common?.maxConnectionDuration, 0),
+		maxStreamDurationMs: durationMsOr(common?.maxStreamDuration, 0),
 		maxRequestsPerConnection: common?.maxRequestsPerConnection ?? message.maxRequestsPerConnection ?? 0,
 		hasNameOptions: names !== undefined,
 		autoSni: names?.autoSni ?? false,

@@ -222,8 +222,16 @@ function decodeHealth(at: At, message: ClusterMessage, kind: Cluster["kind"], { 
 	};
 }
 
-function connectionLimits({ upstreamProtocol, http1, http2, idleTimeoutMs, maxConnectionDurationMs, maxRequestsPerConnection }: ProtocolChoice) {
-	return { upstreamProtocol, http1, http2, idleTimeoutMs, maxConnectionDurationMs, maxRequestsPerConnection };
+function connectionLimits({
+	upstreamProtocol,
+	http1,
+	http2,
+	idleTimeoutMs,
+	maxConnectionDurationMs,
+	maxStreamDurationMs,
+	maxRequestsPerConnection,
+}: ProtocolChoice) {
+	return { upstreamProtocol, http1, http2, idleTimeoutMs, maxConnectionDurationMs, maxStreamDurationMs, maxRequestsPerConnection };
 }
 
 function decodeLimits(thresholds: readonly CircuitBreakers_Thresholds[], perHost: readonly CircuitBreakers_Thresholds[], priority: number): BreakerLimits {

@@ -58,6 +58,8 @@ import { Subset } from "@weft/xds/generated/envoy/extensions/load_balancing_poli
 import { CaresDnsResolverConfig } from "@weft/xds/generated/envoy/extensions/network/dns_resolver/cares/v3/cares_dns_resolver.ts";
 import { GetAddrInfoDnsResolverConfig } from "@weft/xds/generated/envoy/extensions/network/dns_resolver/getaddrinfo/v3/getaddrinfo_dns_resolver.ts";
 import { UuidRequestIdConfig } from "@weft/xds/generated/envoy/extensions/request_id/uuid/v3/uuid.ts";
+import { OmitCanaryHostsPredicate } from "@weft/xds/generated/envoy/extensions/retry/host/omit_canary_hosts/v3/omit_canary_hosts.ts";
+import { OmitHostMetadataConfig } from "@weft/xds/generated/envoy/extensions/retry/host/omit_host_metadata/v3/omit_host_metadata_config.ts";
 import { PreviousHostsPredicate } from "@weft/xds/generated/envoy/extensions/retry/host/previous_hosts/v3/previous_hosts.ts";
 import { PreviousPrioritiesConfig } from "@weft/xds/generated/envoy/extensions/retry/priority/previous_priorities/v3/previous_priorities_config.ts";
 import { ProxyProtocolUpstreamTransport } from "@weft/xds/generated/envoy/extensions/transport_sockets/proxy_protocol/v3/upstream_proxy_protocol.ts";
@@ -184,6 +186,8 @@ const implemented: Readonly<Record<string, MessageFns>> = {
 	"envoy.extensions.network.dns_resolver.cares.v3.CaresDnsResolverConfig": CaresDnsResolverConfig,
 	"envoy.extensions.network.dns_resolver.getaddrinfo.v3.GetAddrInfoDnsResolverConfig": GetAddrInfoDnsResolverConfig,
 	"envoy.extensions.request_id.uuid.v3.UuidRequestIdConfig": UuidRequestIdConfig,
+	"envoy.extensions.retry.host.omit_canary_hosts.v3.OmitCanaryHostsPredicate": OmitCanaryHostsPredicate,
+	"envoy.extensions.retry.host.omit_host_metadata.v3.OmitHostMetadataConfig": OmitHostMetadataConfig,
 	"envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate": PreviousHostsPredicate,
 	"envoy.extensions.retry.priority.previous_priorities.v3.PreviousPrioritiesConfig": PreviousPrioritiesConfig,
 	"envoy.extensions.transport_sockets.proxy_protocol.v3.ProxyProtocolUpstreamTransport": ProxyProtocolUpstreamTransport,

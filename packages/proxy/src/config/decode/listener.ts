@@ -99,7 +99,15 @@ function needsTlsInspector({ match }: FilterChain): boolean {
 	return match.serverNames.length > 0 || match.transportProtocol === "tls";
 }
 
-type ListenerFilterKeys = "inspectTls" | "inspectHttp" | "tlsInspectorDisabled" | "httpInspectorDisabled" | "originalDst" | "originalSrc" | "proxyProtocol";
+type ListenerFilterKeys =
+	| "inspectTls"
+	| "inspectHttp"
+	| "inspectsHttpFirst"
+	| "tlsInspectorDisabled"
+	| "httpInspectorDisabled"
+	| "originalDst"
+	| "originalSrc"
+	| "proxyProtocol";
 
 function reportDisabled(at: At, disabled: ConnectionPredicate | undefined): void {
 	if (disabled !== undefined) report(under(at, "filterDisabled"), "filter_disabled is implemented for the TLS and HTTP inspectors only");
@@ -109,6 +117,7 @@ function decodeListenerFilters(at: At, filters: readonly ListenerFilter[]) {
 	const out: { -readonly [K in ListenerFilterKeys]: Listener[K] } = {
 		inspectTls: false,
 		inspectHttp: false,
+		inspectsHttpFirst: false,
 		tlsInspectorDisabled: undefined,
 		httpInspectorDisabled: undefined,
 		originalDst: false,
@@ -124,6 +133,7 @@ function decodeListenerFilters(at: At, filters: readonly ListenerFilter[]) {
 		switch (opened.typeName) {
 			case "envoy.extensions.filters.listener.tls_inspector.v3.TlsInspector":
 				out.inspectTls = true;
+				out.inspectsHttpFirst = out.inspectHttp;
 				out.tlsInspectorDisabled = disabled;
 				return;
 			case "envoy.extensions.filters.listener.http_inspector.v3.HttpInspector":

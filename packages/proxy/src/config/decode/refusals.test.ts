@@ -36,11 +36,7 @@ describe("fields that have an effect in Envoy and none here are refused by name"
 	const action = "virtualHosts[0].routes[0].route";
 	const filter = "filterChains[0].filters[0].httpFilters[0]";
 	const refused = [
-		[
-			"a per-try idle timeout",
-			() => tableOf({ retryPolicy: { perTryIdleTimeout: "1s" } }),
-			`${action}.retryPolicy.perTryIdleTimeout: per_try_idle_timeout is not implemented`,
-		],
+		["hedging", () => tableOf({ hedgePolicy: { hedgeOnPerTryTimeout: true } }), `${action}.hedgePolicy: hedge_policy is not implemented`],
 		["headers for internal requests only", () => table({ internalOnlyHeaders: ["x-a"] }), "internalOnlyHeaders: internal_only_headers is not implemented"],
 		[
 			"a limit on active faults",

@@ -1,6 +1,7 @@
 import type { RetryPolicy as RetryMessage } from "@weft/xds/generated/envoy/config/route/v3/route_components.ts";
+import type { OmitHostMetadataConfig } from "@weft/xds/generated/envoy/extensions/retry/host/omit_host_metadata/v3/omit_host_metadata_config.ts";
 import type { PreviousPrioritiesConfig } from "@weft/xds/generated/envoy/extensions/retry/priority/previous_priorities/v3/previous_priorities_config.ts";
-import type { RetryPolicy } from "../runtime-config.ts";
+import type { AvoidedHosts, LbMetadata, RateLimitedBackOff, RetryPolicy } from "../runtime-config.ts";
 import { openAny } from "./any.ts";
 import { type At, durationMs, onlySupports, report, under } from "./issues.ts";
 import { decodeHeaderMatches } from "./matchers.ts";
@@ -9,17 +10,20 @@ const supported = [
 	"retryOn",
 	"numRetries",
 	"perTryTimeout",
+	"perTryIdleTimeout",
 	"retryPriority",
 	"retryHostPredicate",
 	"hostSelectionRetryMaxAttempts",
 	"retriableStatusCodes",
 	"retryBackOff",
+	"rateLimitedRetryBackOff",
 	"retriableHeaders",
 	"retriableRequestHeaders",
 ];
 
 /** Envoy's defaults: 25 ms base, ten times that as the cap. */
 const baseDefaultMs = 25;
+const rateLimitedMaxDefaultMs = 300_000;
 
 export function decodeRetry(at: At, retry: RetryMessage): RetryPolicy {
 	onlySupports(at, "envoy.config.route.v3.RetryPolicy", retry, supported);
@@ -28,31 +32,48 @@ export function decodeRetry(at: At, retry: RetryMessage): RetryPolicy {
 	if (maxMs < baseMs) report(under(at, "retryBackOff"), "max_interval must be greater than or equal to the base_interval");
 	return {
 		retryOn: retry.retryOn
-			.toLowerCase()
 			.split(",")
 			.map((token) => token.trim())
 			.filter((token) => token !== ""),
 		numRetries: retry.numRetries ?? 1,
 		perTryTimeoutMs: durationMs(retry.perTryTimeout),
+		perTryIdleTimeoutMs: durationMs(retry.perTryIdleTimeout),
 		retriableStatusCodes: retry.retriableStatusCodes,
 		retriableHeaders: decodeHeaderMatches(at, retry.retriableHeaders),
 		retriableRequestHeaders: decodeHeaderMatches(at, retry.retriableRequestHeaders),
 		backOff: { baseMs, maxMs },
-		previousHosts: hasPreviousHosts(at, retry),
+		rateLimited: decodeRateLimited(retry),
+		avoids: decodeAvoidedHosts(at, retry),
 		previousPriorities: previousPriorities(at, retry),
 		hostSelectionAttemptsMax: Number(retry.hostSelectionRetryMaxAttempts) || 1,
 	};
 }
 
-function hasPreviousHosts(at: At, retry: RetryMessage): boolean {
-	let found = false;
+function decodeRateLimited({ rateLimitedRetryBackOff: limited }: RetryMessage): RateLimitedBackOff | undefined {
+	return (
+		limited && {
+			headers: limited.resetHeaders.map(({ name, format }) => ({ name: name.toLowerCase(), format: format === 1 ? "unixTimestamp" : "seconds" })),
+			maxMs: durationMs(limited.maxInterval) ?? rateLimitedMaxDefaultMs,
+		}
+	);
+}
+
+const predicates = "envoy.extensions.retry.host";
+
+function decodeAvoidedHosts(at: At, retry: RetryMessage): AvoidedHosts {
+	let [previous, canary] = [false, false];
+	const metadata: LbMetadata[] = [];
 	retry.retryHostPredicate.forEach((predicate, i) => {
 		const here = under(at, `retryHostPredicate[${i}]`);
 		const opened = openAny(here, predicate.typedConfig, `retry host predicate ${predicate.name}`);
-		if (opened?.typeName === "envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate") found = true;
-		else if (opened) report(here, `retry host predicate of type ${opened.typeName} is not implemented`);
+		if (opened?.typeName === `${predicates}.previous_hosts.v3.PreviousHostsPredicate`) previous = true;
+		else if (opened?.typeName === `${predicates}.omit_canary_hosts.v3.OmitCanaryHostsPredicate`) canary = true;
+		else if (opened?.typeName === `${predicates}.omit_host_metadata.v3.OmitHostMetadataConfig`) {
+			const match = (opened.message as OmitHostMetadataConfig).metadataMatch?.filterMetadata["envoy.lb"];
+			if (match !== undefined && Object.keys(match).length > 0) metadata.push(match);
+		} else if (opened) report(here, `retry host predicate of type ${opened.typeName} is not implemented`);
 	});
-	return found;
+	return { previous, canary, metadata };
 }
 
 function previousPriorities(at: At, retry: RetryMessage): RetryPolicy["previousPriorities"] {

@@ -98,11 +98,13 @@ const retryPolicy = (parts: Partial<RetryPolicy>): RetryPolicy => ({
 	retryOn: [],
 	numRetries: 2,
 	perTryTimeoutMs: undefined,
+	perTryIdleTimeoutMs: undefined,
 	retriableStatusCodes: [],
 	retriableHeaders: [],
 	retriableRequestHeaders: [],
 	backOff: { baseMs: 25, maxMs: 60 },
-	previousHosts: true,
+	rateLimited: undefined,
+	avoids: { previous: true, canary: false, metadata: [] },
 	previousPriorities: undefined,
 	hostSelectionAttemptsMax: 5,
 	...parts,
@@ -171,7 +173,7 @@ function breaker(retriesMax: number, parts: { percent: number; concurrencyMin: n
 test("retries are counted, back off, remember their hosts and give the breaker back", () => {
 	const shared = breaker(3);
 	const word = breakerWord(shared.breakerSlot, "default", "retries");
-	const state = createRetryState(compileRetryPolicy(retryPolicy({ retryOn: ["5xx"], numRetries: 3 })).value, shared, () => 0.5);
+	const state = createRetryState(compileRetryPolicy(retryPolicy({ retryOn: ["5xx"], numRetries: 3 })).value, shared, { random: () => 0.5, wallMs: () => 0 });
 	const tried = entry(0);
 	const delays = [0, 1, 2].map(() => {
 		assert.equal(state.afterResponse(503, createHeaders(), tried), "retry");
@@ -179,7 +181,7 @@ test("retries are counted, back off, remember their hosts and give the breaker b
 		return state.backOffMs;
 	});
 	assert.deepEqual(delays, [12.5, 25, 30]);
-	assert.equal(state.triedHosts.length, 3);
+	assert.ok(state.avoids(tried) && !state.avoids(entry(1)));
 	assert.equal(state.afterResponse(503, createHeaders(), tried), "limitExceeded");
 	assert.equal(readWord(words, word), 0);
 });
@@ -190,7 +192,7 @@ test("the retry breaker holds over requests; a budget replaces the limit", () =>
 		[breaker(1), 1],
 		[breaker(0, { percent: 20, concurrencyMin: 3 }), 3],
 	] as const) {
-		const states = Array.from({ length: allowed + 1 }, () => createRetryState(value, shared, () => 0));
+		const states = Array.from({ length: allowed + 1 }, () => createRetryState(value, shared, { random: () => 0, wallMs: () => 0 }));
 		const verdicts = states.map((state) => state.afterReset("remoteReset", true, undefined));
 		assert.deepEqual(verdicts, [...new Array(allowed).fill("retry"), "overflow"]);
 		states[0]?.end();

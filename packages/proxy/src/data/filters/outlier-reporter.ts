@@ -44,9 +44,10 @@ class Reporter implements OutlierReporter {
 			clearFailures(this.#words, slot, "consecutiveGateway");
 			return;
 		}
-		this.#count(slot, "consecutive5xx", this.#outlier.consecutive5xx);
+		// In Envoy's order: what was ejected for one reason is not looked at for the other.
 		if (status >= 502 && status <= 504) this.#count(slot, "consecutiveGateway", this.#outlier.consecutiveGatewayFailure);
 		else clearFailures(this.#words, slot, "consecutiveGateway");
+		this.#count(slot, "consecutive5xx", this.#outlier.consecutive5xx);
 	}
 
 	localFailure(entry: HostEntry, kind: "connectFailure" | "timeout" | "reset"): void {

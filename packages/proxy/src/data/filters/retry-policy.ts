@@ -86,14 +86,14 @@ function widen(policy: CompiledRetryPolicy | undefined, head: HeadersView): Comp
 	const list = (name: string) =>
 		(head.get(name) ?? "")
 			.split(",")
-			.map((token) => token.trim().toLowerCase())
+			.map((token) => token.trim())
 			.filter((token) => token !== "");
 	const base = policy?.config ?? noRetries;
 	const codes = list("x-envoy-retriable-status-codes").map(Number).filter(Number.isInteger);
-	const names = list("x-envoy-retriable-header-names");
+	const names = list("x-envoy-retriable-header-names").map((name) => name.toLowerCase());
 	const asked = [...list("x-envoy-retry-on"), ...list("x-envoy-retry-grpc-on")];
 	const max = head.get("x-envoy-max-retries");
-	const numRetries = max !== undefined && /^\d{1,4}$/.test(max) ? Number(max) : Math.max(base.numRetries, asked.length > 0 ? 1 : 0);
+	const numRetries = max !== undefined && /^\d{1,9}$/.test(max) ? Number(max) : Math.max(base.numRetries, asked.length > 0 ? 1 : 0);
 	const retriableHeaders = names.map((name) => ({ name, match: { kind: "present" }, invert: false, treatMissingAsEmpty: false }) as const);
 	return compileRetryPolicy({
 		...base,
@@ -108,11 +108,13 @@ const noRetries: RetryPolicy = {
 	retryOn: [],
 	numRetries: 0,
 	perTryTimeoutMs: undefined,
+	perTryIdleTimeoutMs: undefined,
 	retriableStatusCodes: [],
 	retriableHeaders: [],
 	retriableRequestHeaders: [],
 	backOff: { baseMs: 25, maxMs: 250 },
-	previousHosts: false,
+	rateLimited: undefined,
+	avoids: { previous: false, canary: false, metadata: [] },
 	previousPriorities: undefined,
 	hostSelectionAttemptsMax: 1,
 };

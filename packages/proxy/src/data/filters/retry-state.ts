@@ -2,6 +2,8 @@ import type { BreakerLimits } from "../../config/runtime-config.ts";
 import { breakerWord, release, retryBudgetLimit, type SharedWords, tryAcquire } from "../../config/shared-state.ts";
 import type { HeadersView } from "../headers/headers-view.ts";
 import type { HostEntry } from "../lb/host-entry.ts";
+import { isAvoided } from "./avoided-hosts.ts";
+import { askedBackOffMs } from "./rate-limited-back-off.ts";
 import type { CompiledRetryPolicy, ResetReason } from "./retry-policy.ts";
 
 /**
@@ -27,8 +29,10 @@ export interface RetryBreaker {
 export interface RetryState {
 	/** Delay before the retry that was just granted. */
 	readonly backOffMs: number;
-	/** Hosts to avoid, when the policy says so. */
-	readonly triedHosts: readonly HostEntry[];
+	/** Whether the upstream asked for that delay. */
+	readonly isBackOffAsked: boolean;
+	/** Whether a retry is to go to another host, if there is one. */
+	avoids(entry: HostEntry): boolean;
 	/** Priorities to avoid (`previous_priorities`). */
 	readonly triedPriorities: readonly number[];
 	afterResponse(status: number, head: HeadersView, host: HostEntry | undefined): RetryVerdict;
@@ -38,33 +42,47 @@ export interface RetryState {
 	end(): void;
 }
 
-export function createRetryState(policy: CompiledRetryPolicy, breaker: RetryBreaker, random: () => number): RetryState {
-	return new Retries(policy, breaker, random);
+/** Where time and luck come from. `wallMs`: since 1970. */
+export interface RetryInputs {
+	readonly random: () => number;
+	readonly wallMs: () => number;
+}
+
+export function createRetryState(policy: CompiledRetryPolicy, breaker: RetryBreaker, inputs: RetryInputs): RetryState {
+	return new Retries(policy, breaker, inputs);
 }
 
 class Retries implements RetryState {
 	backOffMs = 0;
+	isBackOffAsked = false;
 	retried = false;
-	readonly triedHosts: HostEntry[] = [];
+	readonly #triedHosts: HostEntry[] = [];
 	triedPriorities: readonly number[] = [];
 	readonly #policy: CompiledRetryPolicy;
 	readonly #breaker: RetryBreaker;
-	readonly #random: () => number;
+	readonly #inputs: RetryInputs;
 	#left: number;
 	#intervalMs: number;
 	#holdsBreaker = false;
 	readonly #attemptedPriorities: number[] = [];
 
-	constructor(policy: CompiledRetryPolicy, breaker: RetryBreaker, random: () => number) {
+	constructor(policy: CompiledRetryPolicy, breaker: RetryBreaker, inputs: RetryInputs) {
 		this.#policy = policy;
 		this.#breaker = breaker;
-		this.#random = random;
+		this.#inputs = inputs;
 		this.#left = policy.config.numRetries;
 		this.#intervalMs = policy.config.backOff.baseMs;
 	}
 
 	afterResponse(status: number, head: HeadersView, host: HostEntry | undefined): RetryVerdict {
-		return this.#decide(this.#policy.retriesResponse(status, head), host);
+		const { config } = this.#policy;
+		const verdict = this.#decide(this.#policy.retriesResponse(status, head), host);
+		const askedMs = verdict === "retry" && config.rateLimited ? askedBackOffMs(config.rateLimited, head, this.#inputs.wallMs()) : undefined;
+		if (askedMs === undefined) return verdict;
+		this.isBackOffAsked = true;
+		// All who were told the same time are not to come back at once.
+		this.backOffMs = askedMs + (this.#inputs.random() * askedMs) / 2;
+		return verdict;
 	}
 
 	afterReset(reason: ResetReason, requestStarted: boolean, host: HostEntry | undefined): RetryVerdict {
@@ -83,19 +101,24 @@ class Retries implements RetryState {
 		this.#left--;
 		this.retried = true;
 		this.#noteHost(host);
-		this.backOffMs = this.#random() * this.#intervalMs;
+		this.isBackOffAsked = false;
+		this.backOffMs = this.#inputs.random() * this.#intervalMs;
 		this.#intervalMs = Math.min(this.#intervalMs * 2, this.#policy.config.backOff.maxMs);
 		return "retry";
 	}
 
 	#noteHost(host: HostEntry | undefined): void {
 		if (!host) return;
-		const { previousHosts, previousPriorities } = this.#policy.config;
-		if (previousHosts) this.triedHosts.push(host);
+		const { avoids, previousPriorities } = this.#policy.config;
+		if (avoids.previous) this.#triedHosts.push(host);
 		if (!previousPriorities) return;
 		this.#attemptedPriorities.push(host.priority);
 		if (this.#attemptedPriorities.length % Math.max(previousPriorities.updateFrequency, 1) === 0)
 			this.triedPriorities = [...new Set(this.#attemptedPriorities)];
+	}
+
+	avoids(entry: HostEntry): boolean {
+		return isAvoided(this.#policy.config.avoids, entry, this.#triedHosts);
 	}
 
 	#releaseBreaker(): void {

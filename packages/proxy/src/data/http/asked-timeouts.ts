@@ -5,17 +5,23 @@ export interface AskedTimeouts {
 	/** 0: none. */
 	readonly timeoutMs: number | undefined;
 	readonly perTryTimeoutMs: number | undefined;
+	/** Of one attempt, the answer's body included; 0: none. */
+	readonly streamDurationMs: number | undefined;
 	/** 204 instead of 504. */
 	readonly isAnsweredEmpty: boolean;
 }
 
-export const nothingAsked: AskedTimeouts = { timeoutMs: undefined, perTryTimeoutMs: undefined, isAnsweredEmpty: false };
+export const nothingAsked: AskedTimeouts = { timeoutMs: undefined, perTryTimeoutMs: undefined, streamDurationMs: undefined, isAnsweredEmpty: false };
 
 /** Reads and removes them: they are for this hop. */
 export function takeTimeoutHeaders(head: HeadersEdit): AskedTimeouts {
+	// For this hop as well, and without effect: neither statistics under a caller's own name nor hedging are there.
+	take(head, "x-envoy-upstream-alt-stat-name");
+	take(head, "x-envoy-hedge-on-per-try-timeout");
 	return {
 		timeoutMs: takeNumber(head, "x-envoy-upstream-rq-timeout-ms"),
 		perTryTimeoutMs: takeNumber(head, "x-envoy-upstream-rq-per-try-timeout-ms"),
+		streamDurationMs: takeNumber(head, "x-envoy-upstream-stream-duration-ms"),
 		isAnsweredEmpty: take(head, "x-envoy-upstream-rq-timeout-alt-response") !== undefined,
 	};
 }

@@ -11,6 +11,7 @@ import type { ClusterRuntime } from "../upstream/cluster-runtime.ts";
 import { clusterStat } from "../upstream/cluster-stats.ts";
 import type { PoolClient, PoolFailure, ResetReason, UpstreamClient, UpstreamExchange } from "../upstream/exchange.ts";
 import { Attempt } from "./attempt.ts";
+import { AttemptTimers } from "./attempt-timers.ts";
 import { pauseReasons } from "./downstream.ts";
 import { prepareChoice, prepareRequest, prepareResponse } from "./forwarding.ts";
 import { nothingAsked, takeTimeoutHeaders } from "./asked-timeouts.ts";
@@ -51,9 +52,11 @@ export class RouterState implements UpstreamClient, PoolClient {
 	#startedAt = 0;
 	/** What the caller asked for; undefined: the policy's. */
 	#perTryTimeoutMs: number | undefined;
+	/** Of an attempt; 0: none. */
+	#durationMaxMs = 0;
 	#timeoutStatus: 204 | 504 = 504;
 	readonly #routeTimer: Timer;
-	readonly #tryTimer: Timer;
+	readonly #tryTimers: AttemptTimers;
 	readonly #delayTimer: Timer;
 	#delayed: (() => void) | undefined;
 	#onDelayCancelled: (() => void) | undefined;
@@ -64,7 +67,12 @@ export class RouterState implements UpstreamClient, PoolClient {
 		this.#retries = new StreamRetries(stream);
 		const { wheel } = stream.context;
 		this.#routeTimer = new Timer(wheel, () => this.#onRouteTimeout());
-		this.#tryTimer = new Timer(wheel, () => this.#onTryTimeout());
+		this.#tryTimers = new AttemptTimers(
+			wheel,
+			() => this.#onTryTimeout(clusterStat.upstream_rq_per_try_timeout, "upstream_per_try_timeout"),
+			() => this.#onTryTimeout(clusterStat.upstream_rq_per_try_idle_timeout, "upstream_per_try_idle_timeout"),
+			() => this.#onDurationReached(),
+		);
 		this.#delayTimer = new Timer(wheel, () => {
 			const run = this.#delayed;
 			this.#delayed = this.#onDelayCancelled = undefined;
@@ -110,6 +118,7 @@ export class RouterState implements UpstreamClient, PoolClient {
 		const asked = (stream.request.present & envoyHeaderBit) === 0 ? nothingAsked : takeTimeoutHeaders(stream.request);
 		this.#timeoutMs = asked.timeoutMs ?? resolveTimeoutMs(config, stream.request);
 		this.#perTryTimeoutMs = asked.perTryTimeoutMs;
+		this.#durationMaxMs = asked.streamDurationMs ?? cluster.config.maxStreamDurationMs;
 		this.#timeoutStatus = asked.isAnsweredEmpty ? 204 : 504;
 		this.#setCookies = prepareChoice(stream, cluster, forward, this.#chooseContext);
 		this.#chooseContext.override = stream.hostOverride;
@@ -171,6 +180,7 @@ export class RouterState implements UpstreamClient, PoolClient {
 		upstream.sendHead(stream.request, stream.upgrade, isEnd);
 		this.#isHeadSent = true;
 		info.upstreamWireBytesSent += stream.request.length;
+		this.#tryTimers.touch();
 		for (const bytes of this.#replay.pieces) this.#sendBody(bytes, 0, bytes.length);
 		if (!this.#replay.isKept) this.#replay.drop();
 		stream.downstream.resume(pauseReasons.waitingForHost);
@@ -194,7 +204,6 @@ export class RouterState implements UpstreamClient, PoolClient {
 			this.#onLocalFailure(failure === "connectionTimeout" ? "timeout" : "connectFailure");
 		}
 		// Never from inside `acquire`: the attempt is not set up yet.
-		this.#attempt.release();
 		this.delay(0, () => this.#fail(poolFailures[failure], transportFailure));
 	}
 
@@ -220,6 +229,7 @@ export class RouterState implements UpstreamClient, PoolClient {
 		const { upstream } = this.#attempt;
 		if (upstream === undefined) return;
 		upstream.sendBody(bytes, start, end);
+		this.#tryTimers.touch();
 		this.stream.info.upstreamWireBytesSent += end - start;
 	}
 
@@ -266,11 +276,11 @@ export class RouterState implements UpstreamClient, PoolClient {
 		const { info, context } = stream;
 		this.#isResponseStarted = true;
 		this.#replay.isKept = false;
-		if (!isTunnel) this.#tryTimer.cancel();
+		if (isTunnel) this.#tryTimers.cancel();
+		else this.#tryTimers.answered();
 		info.upstreamFirstReceivedAt = context.nowMs();
 		cluster?.observeLatency(this.host as HostEntry, info.upstreamFirstReceivedAt - this.#attempt.startedAt);
 		info.upstreamWireBytesReceived += response.length;
-		if (this.#retries.hasRetried && response.status < 500) cluster?.count(clusterStat.upstream_rq_retry_success);
 		cluster?.responseCodes.increment(response.status);
 		if (!isTunnel) return stream.startUpstreamResponse(hasBody);
 		this.isTunnel = true;
@@ -286,7 +296,9 @@ export class RouterState implements UpstreamClient, PoolClient {
 	}
 
 	onResponseBody(bytes: Buffer, start: number, end: number): void {
-		if (this.#isResponseStarted) this.stream.sendResponseBody(bytes, start, end);
+		if (!this.#isResponseStarted) return;
+		this.#tryTimers.touch();
+		this.stream.sendResponseBody(bytes, start, end);
 	}
 
 	onResponseTrailer(name: string, value: string): void {
@@ -332,12 +344,14 @@ export class RouterState implements UpstreamClient, PoolClient {
 	}
 
 	#retryLater(state: RetryState): void {
-		this.cluster?.count(clusterStat.upstream_rq_retry);
-		this.cluster?.count(clusterStat.upstream_rq_retry_backoff_exponential);
-		this.#chooseContext.excluded = state.triedHosts;
+		this.#chooseContext.avoided = state;
 		this.#chooseContext.excludedPriorities = state.triedPriorities;
-		this.#tryTimer.disarm();
-		this.delay(state.backOffMs, () => this.#startAttempt());
+		this.#tryTimers.disarm();
+		this.delay(state.backOffMs, () => {
+			this.cluster?.count(clusterStat.upstream_rq_retry);
+			this.cluster?.count(state.isBackOffAsked ? clusterStat.upstream_rq_retry_backoff_ratelimited : clusterStat.upstream_rq_retry_backoff_exponential);
+			this.#startAttempt();
+		});
 	}
 
 	// ---- failures
@@ -370,7 +384,6 @@ export class RouterState implements UpstreamClient, PoolClient {
 			return;
 		}
 		if (!this.#isResponseStarted) this.#onLocalFailure("reset");
-		this.#attempt.release();
 		this.#fail(resetFailures[reason], "");
 	}
 
@@ -386,12 +399,16 @@ export class RouterState implements UpstreamClient, PoolClient {
 		stream.info.responseFlags |= failure.flag;
 		stream.trace?.endAttempt(stream, 0, failure.words);
 		if (this.#isResponseStarted) {
+			this.#attempt.release();
 			if (stream.isGrpcRequest) stream.manager.count(httpStat.rq_reset_after_downstream_response_started);
 			stream.info.responseCodeDetails = `upstream_reset_after_response_started{${failure.words.replaceAll(" ", "_")}}`;
 			stream.breakOff();
 			return;
 		}
-		if (this.#retriesReset(failure.retry)) return;
+		const isRetried = this.#retriesReset(failure.retry);
+		// Only now: a retry budget is a share of what is under way, this attempt included.
+		this.#attempt.release();
+		if (isRetried) return;
 		this.#isFinished = true;
 		this.cluster?.responseCodes.increment(failure.status);
 		sendLocalReply(stream, resetReply(failure, transportFailure, stream.info.attemptCount > 1));
@@ -427,7 +444,8 @@ export class RouterState implements UpstreamClient, PoolClient {
 	#armTryTimer(): void {
 		const perTry = this.#perTryMs;
 		const timeoutMs = this.#timeoutMs;
-		if (perTry > 0 && (timeoutMs === 0 || perTry < timeoutMs)) this.#tryTimer.arm(perTry);
+		const isShorter = perTry > 0 && (timeoutMs === 0 || perTry < timeoutMs);
+		this.#tryTimers.start(isShorter ? perTry : 0, this.#retries.policy?.config.perTryIdleTimeoutMs ?? 0, this.#durationMaxMs);
 	}
 
 	/** What is left for this attempt; callees may give up as well then. */
@@ -456,14 +474,26 @@ export class RouterState implements UpstreamClient, PoolClient {
 		this.#endWithTimeout("response_timeout");
 	}
 
-	#onTryTimeout(): void {
+	/** `stat`: one of `clusterStat`. */
+	#onTryTimeout(stat: number, details: string): void {
 		if (this.#isFinished) return;
-		this.cluster?.count(clusterStat.upstream_rq_per_try_timeout);
+		this.cluster?.count(stat);
 		if (this.host !== undefined) this.#onLocalFailure("timeout");
 		this.stream.trace?.endAttempt(this.stream, 0, "");
 		this.#abandonUpstream();
 		if (this.#retriesReset("perTryTimeout")) return;
-		this.#endWithTimeout("upstream_per_try_timeout");
+		this.#endWithTimeout(details);
+	}
+
+	#onDurationReached(): void {
+		if (this.#isFinished) return;
+		this.cluster?.count(clusterStat.upstream_rq_max_duration_reached);
+		this.stream.trace?.endAttempt(this.stream, 0, "");
+		this.#abandonUpstream();
+		if (this.#retriesReset("localReset")) return;
+		this.#isFinished = true;
+		const details = "upstream_max_stream_duration_reached";
+		sendLocalReply(this.stream, { status: 504, body: "upstream max stream duration reached", flags: responseFlags.UMSDR, details });
 	}
 
 	#endWithTimeout(details: string): void {
@@ -506,7 +536,7 @@ export class RouterState implements UpstreamClient, PoolClient {
 	finish(): void {
 		this.cancel();
 		this.#routeTimer.cancel();
-		this.#tryTimer.cancel();
+		this.#tryTimers.cancel();
 		this.#retries.end();
 		this.cluster?.count(clusterStat.upstream_cx_tx_bytes_total, this.stream.info.upstreamWireBytesSent);
 		// A request that broke off is no request: its copy is not sent.
@@ -516,7 +546,7 @@ export class RouterState implements UpstreamClient, PoolClient {
 
 	dispose(): void {
 		this.#routeTimer.disarm();
-		this.#tryTimer.disarm();
+		this.#tryTimers.disarm();
 		this.#delayTimer.disarm();
 	}
 
@@ -531,7 +561,8 @@ export class RouterState implements UpstreamClient, PoolClient {
 		this.#setCookies = none;
 		const context = this.#chooseContext;
 		context.hash = undefined;
-		context.excluded = context.excludedPriorities = none;
+		context.avoided = undefined;
+		context.excludedPriorities = none;
 		context.destination = "";
 		context.override = context.metadata = undefined;
 	}

@@ -23,10 +23,6 @@ export class StreamRetries {
 		return this.#policy;
 	}
 
-	get hasRetried(): boolean {
-		return this.#state?.retried === true;
-	}
-
 	prepare(config: RetryPolicy | undefined): void {
 		const policy = config === undefined ? undefined : compiledRetryPolicy(config);
 		const { request } = this.#stream;
@@ -40,14 +36,12 @@ export class StreamRetries {
 		if (this.#policy === undefined) return undefined;
 		// Most answers are no case for a retry: do not even make the state.
 		if (this.#state === undefined && !this.#policy.retriesResponse(status, response)) return undefined;
-		const state = this.#use();
-		return this.#judge(state, state.afterResponse(status, response, host));
+		return this.#judge((state) => state.afterResponse(status, response, host));
 	}
 
 	afterReset(reason: ResetReason, isHeadSent: boolean, host: HostEntry | undefined): RetryState | undefined {
 		if (this.#policy === undefined) return undefined;
-		const state = this.#use();
-		return this.#judge(state, state.afterReset(reason, isHeadSent, host));
+		return this.#judge((state) => state.afterReset(reason, isHeadSent, host));
 	}
 
 	#use(): RetryState {
@@ -57,14 +51,19 @@ export class StreamRetries {
 		this.#state ??= createRetryState(
 			this.#policy as CompiledRetryPolicy,
 			{ words: cluster.words, breakerSlot: cluster.breakerSlot, priority, limits: cluster.limits(priority) },
-			context.random,
+			context,
 		);
 		return this.#state;
 	}
 
-	#judge(state: RetryState, verdict: RetryVerdict): RetryState | undefined {
+	#judge(decide: (state: RetryState) => RetryVerdict): RetryState | undefined {
 		const { info, router } = this.#stream;
+		const state = this.#use();
+		const { retried } = state;
+		const verdict = decide(state);
 		if (verdict === "retry") return state;
+		// As Envoy counts: an end that is no case for another attempt, whatever it is.
+		if (verdict === "no" && retried) router.cluster?.count(clusterStat.upstream_rq_retry_success);
 		if (verdict === "limitExceeded") {
 			info.responseFlags |= responseFlags.URX;
 			router.cluster?.count(clusterStat.upstream_rq_retry_limit_exceeded);

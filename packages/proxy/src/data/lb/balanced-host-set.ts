@@ -129,7 +129,10 @@ export class BalancedHostSet implements HostSet {
 	choose(context: ChooseContext): HostEntry | undefined {
 		if (readEjectionGeneration(this.#inputs.words) !== this.#generation || this.#zones?.isStale === true) this.#rebuild();
 		else if (this.#rebuildAtMs !== 0 && this.#inputs.nowMs() >= this.#rebuildAtMs) this.#rebuild();
-		if (this.#priorities.length === 0) return undefined;
+		if (this.#priorities.length === 0) {
+			if (this.#cluster?.panicThresholdPercent !== 0) this.#panic();
+			return undefined;
+		}
 		if (context.override !== undefined) {
 			const entry = this.#byAddress.get(context.override.address);
 			const standing = entry && standingOf(entry, this.#inputs.words);
@@ -139,7 +142,7 @@ export class BalancedHostSet implements HostSet {
 		const load = context.excludedPriorities.length === 0 ? this.#load : this.#distribute(context.excludedPriorities);
 		for (let attempt = 0; ; attempt++) {
 			const entry = this.#chooseOnce(context, load, attempt);
-			if (entry === undefined || attempt >= context.attemptsMax || !context.excluded.includes(entry)) return entry;
+			if (entry === undefined || attempt >= context.attemptsMax || context.avoided?.avoids(entry) !== true) return entry;
 		}
 	}
 
@@ -157,8 +160,7 @@ export class BalancedHostSet implements HostSet {
 		if (set === undefined) return undefined;
 		const panic = load.panic[priority] === true;
 		if (panic) {
-			this.panics++;
-			this.#inputs.onPanic?.();
+			this.#panic();
 			if (this.#failsOnPanic) return undefined;
 		}
 		if (balancer.kind === "hash") return set.tableOf(panic)?.choose(hash, attempt);
@@ -171,6 +173,11 @@ export class BalancedHostSet implements HostSet {
 			if (zone !== undefined) return balancer.pick(zone);
 		}
 		return balancer.pick(locality ?? (isDegraded ? set.degraded : set.healthy));
+	}
+
+	#panic(): void {
+		this.panics++;
+		this.#inputs.onPanic?.();
 	}
 
 	entryAt(address: string): HostEntry | undefined {

@@ -36,9 +36,9 @@ export interface HostEntry {
 export interface ChooseContext {
 	/** Of the route's hash policies; undefined: random. */
 	hash: bigint | undefined;
-	/** Hosts that earlier attempts of this request used, when the retry policy says to avoid them; empty otherwise. */
-	excluded: readonly HostEntry[];
-	/** Further choices when an excluded host comes out (`host_selection_retry_max_attempts`); then that host is taken after all. */
+	/** Of a retry: which hosts its policy wants to avoid. */
+	avoided: { avoids(entry: HostEntry): boolean } | undefined;
+	/** Further choices when such a host comes out (`host_selection_retry_max_attempts`); then that host is taken after all. */
 	attemptsMax: number;
 	/** Priorities to leave out (retry priority `previous_priorities`). */
 	excludedPriorities: readonly number[];
@@ -51,7 +51,7 @@ export interface ChooseContext {
 }
 
 export function createChooseContext(): ChooseContext {
-	return { hash: undefined, excluded: [], attemptsMax: 0, excludedPriorities: [], destination: "", metadata: undefined, override: undefined };
+	return { hash: undefined, avoided: undefined, attemptsMax: 0, excludedPriorities: [], destination: "", metadata: undefined, override: undefined };
 }
 
 export function beginRequest(entry: HostEntry): void {

@@ -83,7 +83,7 @@ for (const lb of balancers) {
 			context.hash = hash64("x");
 			const first = set.choose(context);
 			assert.ok(first);
-			context.excluded = [first];
+			context.avoided = { avoids: (entry) => entry === first };
 			context.attemptsMax = 20;
 			for (let i = 0; i < 20; i++) assert.notEqual(set.choose(context), first);
 		});

@@ -60,6 +60,7 @@ export function cluster(lb: LoadBalancer, parts: Partial<Cluster> = {}): Cluster
 		http2: http2Defaults,
 		idleTimeoutMs: 0,
 		maxConnectionDurationMs: 0,
+		maxStreamDurationMs: 0,
 		maxRequestsPerConnection: 0,
 		breakers: { default: limits, high: limits },
 		outlier: undefined,

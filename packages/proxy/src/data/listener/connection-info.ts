@@ -1,11 +1,17 @@
 import { type ConnectionInfo, createConnectionInfo } from "../log/stream-info.ts";
 import type { Connection } from "../transport/connection.ts";
 
-export function createServerInfo(connection: Connection, requestedServerName: string, filterChainName: string): ConnectionInfo {
+/** `localAddress`: where the client wanted to go, when it was captured or the PROXY protocol says so. */
+export function createServerInfo(
+	connection: Connection,
+	requestedServerName: string,
+	filterChainName: string,
+	localAddress = joinAddress(connection.localAddress, connection.localPort),
+): ConnectionInfo {
 	const remoteAddress = joinAddress(connection.remoteAddress, connection.remotePort);
 	return createConnectionInfo({
 		id: connection.id,
-		localAddress: joinAddress(connection.localAddress, connection.localPort),
+		localAddress,
 		remoteAddress,
 		directRemoteAddress: remoteAddress,
 		requestedServerName,

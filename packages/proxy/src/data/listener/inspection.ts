@@ -24,6 +24,8 @@ export interface InspectionEvents {
 	/** By the destination port, which the PROXY protocol may change. */
 	readonly inspectors: InspectorChoice;
 	onInspected(inspected: Inspected): void;
+	/** It goes on after the timeout. */
+	onTimeout(): void;
 	onFailed(stat: "downstream_pre_cx_timeout" | "downstream_listener_filter_error" | "downstream_listener_filter_remote_close"): void;
 	onStat(name: string): void;
 }
@@ -42,6 +44,7 @@ export class Inspection implements ConnectionHandler {
 	#inspectors: Inspectors;
 	#source: Endpoint | undefined;
 	#destination: Endpoint | undefined;
+	#isNotTls = false;
 	#isDone = false;
 
 	constructor(connection: Connection, config: Listener, destination: Endpoint | undefined, context: WorkerContext, events: InspectionEvents) {
@@ -85,24 +88,23 @@ export class Inspection implements ConnectionHandler {
 	#inspect(): void {
 		const { tls, http: wantsHttp } = this.#inspectors;
 		const { onStat } = this.#events;
-		if (tls) {
+		if (tls && !this.#isNotTls) {
 			const verdict = readClientHello(this.#bytes);
 			if (verdict.kind === "incomplete") return;
 			if (verdict.kind === "hello") {
 				const { serverName, alpn } = verdict.hello;
+				if (wantsHttp && this.#config.inspectsHttpFirst) onStat("http_not_found");
 				onStat("tls_found");
 				onStat(serverName === "" ? "sni_not_found" : "sni_found");
 				onStat(alpn.length === 0 ? "alpn_not_found" : "alpn_found");
 				return this.#finish({ kind: "tls", serverName, alpn, ...this.#origin() });
 			}
+			this.#isNotTls = true;
+			onStat("tls_not_found");
 		}
-		if (!wantsHttp) {
-			if (tls) onStat("tls_not_found");
-			return this.#finish({ kind: "plain", protocol: "", ...this.#origin() });
-		}
+		if (!wantsHttp) return this.#finish({ kind: "plain", protocol: "", ...this.#origin() });
 		const http = inspectHttp(this.#bytes);
 		if (http === "incomplete") return;
-		if (tls) onStat("tls_not_found");
 		onStat(http === "http/1.0" ? "http10_found" : http === "http/1.1" ? "http11_found" : http === "h2c" ? "http2_found" : "http_not_found");
 		this.#finish({ kind: "plain", protocol: http === "none" ? "" : http, ...this.#origin() });
 	}
@@ -127,7 +129,10 @@ export class Inspection implements ConnectionHandler {
 	}
 
 	#onTimeout(): void {
-		if (!this.#config.continueOnListenerFiltersTimeout || this.#needsProxyHeader) return this.#fail("downstream_pre_cx_timeout");
+		// What must begin with a PROXY header does not go on without one.
+		const isHeaderMissing = this.#needsProxyHeader && this.#config.proxyProtocol?.allowWithout !== true;
+		if (!this.#config.continueOnListenerFiltersTimeout || isHeaderMissing) return this.#fail("downstream_pre_cx_timeout");
+		this.#events.onTimeout();
 		this.#finish({ kind: "plain", protocol: "", ...this.#origin() });
 	}
 

@@ -110,9 +110,9 @@ export class ListenerRuntime {
 		counters[at] = (counters[at] as number) + 1;
 	}
 
-	#gauge(by: number): void {
+	#gauge(name: keyof typeof listenerGauges.index, by: number): void {
 		const { gauges } = this.#context.stats;
-		const at = this.#gaugeBase + listenerGauges.index.downstream_cx_active;
+		const at = this.#gaugeBase + listenerGauges.index[name];
 		gauges[at] = (gauges[at] as number) + by;
 	}
 
@@ -128,13 +128,12 @@ export class ListenerRuntime {
 
 	/** A connection was accepted, or handed over by the listener that accepted it. */
 	accept(connection: Connection, isHandedOver = false): void {
-		this.#count("downstream_cx_total");
-		this.#gauge(1);
+		this.#gauge("downstream_pre_cx_active", 1);
 		const restored = this.config.originalDst && !isHandedOver ? this.#inputs.originalDst(connection) : undefined;
 		if (restored !== undefined && this.config.useOriginalDst) {
 			const other = this.#inputs.findListener(restored.address, restored.port);
 			if (other !== undefined && other !== this) {
-				this.#gauge(-1);
+				this.#gauge("downstream_pre_cx_active", -1);
 				return other.acceptRestored(connection, restored);
 			}
 		}
@@ -142,15 +141,13 @@ export class ListenerRuntime {
 	}
 
 	acceptRestored(connection: Connection, destination: { readonly address: string; readonly port: number } | undefined, isCounted = false): void {
-		if (!isCounted) {
-			this.#count("downstream_cx_total");
-			this.#gauge(1);
-		}
+		if (!isCounted) this.#gauge("downstream_pre_cx_active", 1);
 		const { tls, http } = this.#inspectors(destination?.port ?? connection.localPort);
 		if (!tls && !http && this.config.proxyProtocol === undefined) {
 			return this.#dispatch(connection, { kind: "plain", bytes: undefined, protocol: "", source: undefined, destination });
 		}
-		this.#inspect(connection, this.config, this.#inspectors, destination, (inspected) => this.#dispatch(connection, inspected));
+		const onInspected = (inspected: Inspected) => this.#dispatch(connection, inspected);
+		this.#inspect(connection, this.config, this.#inspectors, destination, onInspected, () => this.#gauge("downstream_pre_cx_active", -1));
 	}
 
 	#inspect(
@@ -159,7 +156,7 @@ export class ListenerRuntime {
 		inspectors: InspectorChoice,
 		destination: { readonly address: string; readonly port: number } | undefined,
 		onInspected: (inspected: Inspected) => void,
-		onGone = () => {},
+		onGone: () => void,
 	): Inspection {
 		this.#others.add(connection);
 		return new Inspection(connection, config, destination, this.#context, {
@@ -169,10 +166,10 @@ export class ListenerRuntime {
 				this.#others.delete(connection);
 				onInspected(inspected);
 			},
+			onTimeout: () => this.#count("downstream_pre_cx_timeout"),
 			onFailed: (stat) => {
 				this.#others.delete(connection);
 				this.#count(stat);
-				this.#gauge(-1);
 				onGone();
 				connection.destroy();
 			},
@@ -188,31 +185,35 @@ export class ListenerRuntime {
 	}
 
 	#dispatch(connection: Connection, inspected: Inspected): void {
+		this.#gauge("downstream_pre_cx_active", -1);
 		const facts = buildFacts(connection, inspected);
 		const chain = (this.#match(facts) ?? this.#default)?.current;
 		if (chain === undefined) {
 			this.#count("no_filter_chain_match");
-			this.#logUnmatched(connection, facts.serverName);
-			this.#gauge(-1);
+			this.#logUnmatched(this.#buildInfo(connection, inspected, "").stream);
 			connection.destroy();
 			return;
 		}
 		if (chain.terminal.kind === "missing") {
 			this.#count("network_extension_config_missing");
-			this.#gauge(-1);
 			return connection.destroy();
 		}
+		// As in Envoy: what finds no chain is no connection of the listener's.
+		this.#count("downstream_cx_total");
+		this.#gauge("downstream_cx_active", 1);
 		const { limit } = chain;
 		if (limit !== undefined && limit.active >= limit.connectionsMax) {
-			this.#gauge(-1);
 			limit.countLimited();
-			const timer = new Timer(this.#context.wheel, () => connection.destroy());
+			const timer = new Timer(this.#context.wheel, () => {
+				connection.destroy();
+				this.#countClosed();
+			});
 			timer.arm(Math.max(limit.delayMs, 1));
 			return;
 		}
 		limit?.gauge(1);
 		chain.connections++;
-		const info = this.#buildInfo(connection, inspected, chain);
+		const info = this.#buildInfo(connection, inspected, chain.config.name);
 		if (chain.tls === undefined) return this.#serve(connection, info, chain, inspected.bytes);
 		if (inspected.kind === "tls" || this.#inspectors(facts.destinationPort).tls) {
 			return this.#acceptTls(connection, info, chain, inspected.bytes, facts.applicationProtocols);
@@ -224,10 +225,7 @@ export class ListenerRuntime {
 			if (hello.kind === "tls") info.requestedServerName = hello.serverName;
 			this.#acceptTls(connection, info, chain, hello.bytes, hello.kind === "tls" ? hello.alpn : []);
 		};
-		const onGone = () => {
-			limit?.gauge(-1);
-			leaveChain(chain);
-		};
+		const onGone = () => this.#closed(chain, info);
 		const inspection = this.#inspect(connection, { ...this.config, proxyProtocol: undefined }, tlsOnly, inspected.destination, onHello, onGone);
 		if (bytes !== undefined && bytes.length > 0) inspection.onData(bytes, 0, bytes.length);
 	}
@@ -237,27 +235,28 @@ export class ListenerRuntime {
 			if (result instanceof Error) {
 				info.transportFailureReason = result.message;
 				this.#context.log("debug", "TLS handshake failed", { listener: this.config.name, reason: result.message, client: info.directRemoteAddress });
-				return this.#closed(chain);
+				return this.#closed(chain, info);
 			}
 			info.tls = result.info;
 			this.#serve(result.connection, info, chain, undefined, result.alpn);
 		});
 	}
 
-	#buildInfo(connection: Connection, inspected: Inspected, chain: ChainRuntime): ConnectionInfo {
+	#buildInfo(connection: Connection, inspected: Inspected, chainName: string): ConnectionInfo {
 		const serverName = inspected.kind === "tls" ? inspected.serverName : "";
-		const info = createServerInfo(connection, serverName, chain.config.name);
 		const { source, destination } = inspected;
+		const local = destination && joinAddress(destination.address, destination.port);
+		const info = createServerInfo(connection, serverName, chainName, local);
+		if (this.#loggers.logs.length > 0) info.stream = this.#startStream(info);
 		if (source !== undefined) info.remoteAddress = joinAddress(source.address, source.port);
 		const { originalSrc } = this.config;
 		if (originalSrc !== undefined) info.upstreamSource = { address: source?.address ?? connection.remoteAddress, mark: originalSrc.mark };
-		return destination === undefined ? info : { ...info, localAddress: joinAddress(destination.address, destination.port) };
+		return info;
 	}
 
 	#serve(connection: Connection, info: ConnectionInfo, chain: ChainRuntime, bytes: Buffer | undefined, alpn = ""): void {
 		if (chain.admit === undefined) return this.#serveAdmitted(connection, info, chain, bytes, alpn, undefined);
-		const judged = createStreamInfo(info);
-		judged.startTimeMs = this.#context.wallMs();
+		const judged = info.stream ?? this.#startStream(info);
 		let isWaiting = true;
 		connection.pause();
 		this.#others.add(connection);
@@ -274,7 +273,7 @@ export class ListenerRuntime {
 			onClose: () => {
 				cancel();
 				this.#others.delete(connection);
-				this.#closed(chain);
+				this.#closed(chain, info);
 			},
 		};
 	}
@@ -300,9 +299,10 @@ export class ListenerRuntime {
 								this.#servers.delete(server);
 								this.#serveHttp2(connection, info, chain, manager, first);
 							};
+				if (info.stream !== undefined) info.stream.protocol = "HTTP/1.1";
 				const server: HttpServer = new Http1ServerConnection(connection, info, manager, this.#streams, onHttp2, () => {
 					this.#servers.delete(server);
-					this.#closed(chain);
+					this.#closed(chain, info);
 				});
 				this.#servers.add(server);
 				connection.resume();
@@ -313,47 +313,51 @@ export class ListenerRuntime {
 				this.#others.add(connection);
 				const session = new TcpSession(terminal.proxy, connection, info, () => {
 					this.#others.delete(connection);
-					this.#closed(chain);
+					this.#closed(chain, info);
 				});
 				session.info.dynamicMetadata = metadata;
 				return session.start({ cluster: chain.isSniCluster ? info.requestedServerName : terminal.chooseCluster(), bytes });
 			}
 			case "echo":
-				return this.#echo(connection, chain, bytes);
+				return this.#echo(connection, info, chain, bytes);
 			case "directResponse":
-				return this.#answer(connection, chain, terminal.body);
+				return this.#answer(connection, info, chain, terminal.body);
 			case "missing":
 				connection.destroy();
-				return this.#closed(chain);
+				return this.#closed(chain, info);
 		}
 	}
 
 	/** A network filter does not want it. */
 	#refuse(connection: Connection, info: StreamInfo, chain: ChainRuntime, reason: string): void {
-		info.startAt = info.endAt = this.#context.nowMs();
-		info.startTimeMs = this.#context.wallMs();
+		info.endAt = this.#context.nowMs();
 		info.connectionTerminationDetails = reason;
 		connection.handler = silentHandler;
 		if (chain.terminal.kind === "tcpProxy") for (const log of chain.terminal.proxy.accessLogs) log(info);
 		connection.destroy();
-		this.#closed(chain);
+		this.#closed(chain, info.connection);
 	}
 
 	#serveHttp2(connection: Connection, info: ConnectionInfo, chain: ChainRuntime, manager: CompiledManager, bytes: Buffer | undefined): void {
+		if (info.stream !== undefined) info.stream.protocol = "HTTP/2";
 		const server: HttpServer = new Http2ServerConnection(connection, info, manager, this.#streams, () => {
 			this.#servers.delete(server);
-			this.#closed(chain);
+			this.#closed(chain, info);
 		});
 		this.#servers.add(server);
 		connection.resume();
 		if (bytes !== undefined && bytes.length > 0) server.onData(bytes, 0, bytes.length);
 	}
 
-	#echo(connection: Connection, chain: ChainRuntime, bytes: Buffer | undefined): void {
+	#echo(connection: Connection, info: ConnectionInfo, chain: ChainRuntime, bytes: Buffer | undefined): void {
 		const { output } = this.#context;
+		const send = (data: Buffer, start: number, end: number) => {
+			output.sendBytes(connection, data, start, end);
+			if (info.stream !== undefined) info.stream.bytesSent = info.stream.bytesReceived += end - start;
+		};
 		this.#others.add(connection);
 		connection.handler = {
-			onData: (data, start, end) => output.sendBytes(connection, data, start, end),
+			onData: send,
 			onEnd: () => {
 				output.flush();
 				connection.end();
@@ -362,15 +366,19 @@ export class ListenerRuntime {
 			onDrain: () => connection.resume(),
 			onClose: () => {
 				this.#others.delete(connection);
-				this.#closed(chain);
+				this.#closed(chain, info);
 			},
 		};
 		connection.resume();
-		if (bytes !== undefined) output.sendBytes(connection, bytes, 0, bytes.length);
+		if (bytes !== undefined) send(bytes, 0, bytes.length);
 	}
 
-	#answer(connection: Connection, chain: ChainRuntime, body: Uint8Array): void {
+	#answer(connection: Connection, info: ConnectionInfo, chain: ChainRuntime, body: Uint8Array): void {
 		this.#others.add(connection);
+		if (info.stream !== undefined) {
+			info.stream.responseCodeDetails = "direct_response";
+			info.stream.bytesSent = body.length;
+		}
 		connection.handler = {
 			onData() {},
 			onEnd: () => connection.destroy(),
@@ -378,7 +386,7 @@ export class ListenerRuntime {
 			onDrain() {},
 			onClose: () => {
 				this.#others.delete(connection);
-				this.#closed(chain);
+				this.#closed(chain, info);
 			},
 		};
 		connection.resume();
@@ -386,20 +394,34 @@ export class ListenerRuntime {
 		connection.end();
 	}
 
-	#closed(chain: ChainRuntime): void {
+	#closed(chain: ChainRuntime, { stream }: ConnectionInfo): void {
 		chain.limit?.gauge(-1);
 		leaveChain(chain);
-		this.#count("downstream_cx_destroy");
-		this.#gauge(-1);
+		if (stream !== undefined) this.#log(stream);
+		this.#countClosed();
 	}
 
-	#logUnmatched(connection: Connection, serverName: string): void {
-		if (this.#loggers.logs.length === 0) return;
-		const info = createStreamInfo(createServerInfo(connection, serverName, ""));
-		info.startAt = info.endAt = this.#context.nowMs();
-		info.startTimeMs = this.#context.wallMs();
+	#countClosed(): void {
+		this.#count("downstream_cx_destroy");
+		this.#gauge("downstream_cx_active", -1);
+	}
+
+	#logUnmatched(info: StreamInfo | undefined): void {
+		if (info === undefined) return;
 		info.responseFlags = responseFlags.NR;
 		info.responseCodeDetails = "filter_chain_not_found";
+		this.#log(info);
+	}
+
+	#startStream(connection: ConnectionInfo): StreamInfo {
+		const info = createStreamInfo(connection);
+		info.startAt = this.#context.nowMs();
+		info.startTimeMs = this.#context.wallMs();
+		return info;
+	}
+
+	#log(info: StreamInfo): void {
+		info.endAt = this.#context.nowMs();
 		for (const log of this.#loggers.logs) log(info);
 	}
 

@@ -91,6 +91,8 @@ export interface ConnectionInfo {
 	tls: TlsInfo | undefined;
 	transportFailureReason: string;
 	filterChainName: string;
+	/** The connection's own, where its listener logs connections; undefined: it does not. */
+	stream: StreamInfo | undefined;
 }
 
 export interface UpstreamSource {
@@ -131,6 +133,7 @@ export function createConnectionInfo(parts: Partial<ConnectionInfo> = {}): Conne
 		tls: parts.tls,
 		transportFailureReason: parts.transportFailureReason ?? "",
 		filterChainName: parts.filterChainName ?? "",
+		stream: undefined,
 	};
 }
 

@@ -56,7 +56,8 @@ export function matchCidr({ bytes, prefixBits }: CidrRange, ip: IpBytes): boolea
 	return rest === 0 || ((bytes[whole] ?? 0) ^ (ip[whole] ?? 0)) >> (8 - rest) === 0;
 }
 
+/** As in Envoy: 127.0.0.1 or ::1, not all of 127.0.0.0/8. */
 export function isLoopback(ip: IpBytes): boolean {
-	if (ip.length === 4) return ip[0] === 127;
+	if (ip.length === 4) return ip[0] === 127 && ip[1] === 0 && ip[2] === 0 && ip[3] === 1;
 	return ip[15] === 1 && ip.slice(0, 15).every((b) => b === 0);
 }

@@ -128,8 +128,8 @@ test("addresses and ranges", () => {
 	for (const bad of ["", "1.2.3", "1.2.3.256", "1.2.3.4/33", ":::", "1::2::3", "g::1", "1:2:3:4:5:6:7:8:9", "1.2.3.4/x"])
 		assert.equal(parseCidr(bad), undefined, bad);
 	assert.deepEqual(
-		["127.9.9.9", "::1", "10.0.0.1"].map((ip) => isLoopback(parseIp(ip) ?? [])),
-		[true, true, false],
+		["127.0.0.1", "127.9.9.9", "::1", "10.0.0.1"].map((ip) => isLoopback(parseIp(ip) ?? [])),
+		[true, false, true, false],
 	);
 });
 

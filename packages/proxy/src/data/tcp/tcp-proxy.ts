@@ -78,7 +78,7 @@ export class TcpSession {
 		this.proxy = proxy;
 		this.downstream = downstream;
 		this.#onOver = onOver;
-		this.info = createStreamInfo(connectionInfo);
+		this.info = connectionInfo.stream ?? createStreamInfo(connectionInfo);
 		this.info.startAt = this.#lastActiveAt = context.nowMs();
 		this.info.startTimeMs = context.wallMs();
 		this.#idleTimer = new Timer(context.wheel, () => this.#onIdle());

@@ -140,8 +140,9 @@ export class Http1Upstream implements ConnectionHandler, MessageEvents, Upstream
 		if (!this.#isFree) return;
 		this.#isFree = false;
 		// Only now is it known that nothing trails the answer.
-		if (this.#decoder.carried > 0) this.close();
-		else this.pool.giveBack(this);
+		if (this.#decoder.carried === 0) return this.pool.giveBack(this);
+		this.pool.cluster.count(clusterStat.upstream_cx_protocol_error);
+		this.close();
 	}
 
 	onHead(): { readonly kind: BodyKind; readonly length: number } | "interim" | "stop" {

@@ -13,7 +13,9 @@ export async function showStats({ query }: AdminRequest, context: AdminContext):
 	const filter = filterOf(query);
 	if (typeof filter === "string") return { status: 400, body: `${filter}\n` };
 	const format = query.get("format") ?? "text";
-	const stats = await gather(context);
+	const select = types.get(query.get("type") ?? "All");
+	if (select === undefined) return { status: 400, body: `invalid type. usage: /stats?type=(${[...types.keys()].join("|")})\n` };
+	const stats = select(await gather(context));
 	switch (format) {
 		case "text":
 			return { body: renderStatsText(stats, filter) };
@@ -30,6 +32,17 @@ export async function showPrometheus({ query }: AdminRequest, context: AdminCont
 	if (typeof filter === "string") return { status: 400, body: `${filter}\n` };
 	return { type: prometheusType, body: renderPrometheus(await gather(context), filter) };
 }
+
+const nothing: MergedStats = mergeStats([]);
+
+/** `type=`, as Envoy spells them; there are no text readouts. */
+const types: ReadonlyMap<string, (stats: MergedStats) => MergedStats> = new Map<string, (stats: MergedStats) => MergedStats>([
+	["All", (stats) => stats],
+	["Counters", ({ counters }) => ({ ...nothing, counters })],
+	["Gauges", ({ gauges }) => ({ ...nothing, gauges })],
+	["Histograms", ({ histograms }) => ({ ...nothing, histograms })],
+	["TextReadouts", () => nothing],
+]);
 
 function filterOf(query: URLSearchParams): StatsFilter | string {
 	const usedOnly = query.has("usedonly");
