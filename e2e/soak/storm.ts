@@ -39,6 +39,6 @@ async function stormOf(peer: Peer, options: Pick<StormOptions, "seconds" | "edit
 		return held && requests > 0 && count === 0 && mesh.refusals.length === 0;
 	} finally {
 		await stopPeer();
-		await mesh.stop();
+		mesh.stop();
 	}
 }
