@@ -91,7 +91,7 @@ test("the control plane may write the status of what it has a word on, by server
 			assert.deepEqual(at(rule, "verbs"), ["patch"]);
 			return (at(rule, "apiGroups") as readonly string[]).flatMap((group) => (at(rule, "resources") as readonly string[]).map((name) => `${name}.${group}`));
 		});
-	const silent: readonly string[] = ["ProxyConfig", "WorkloadEntry", "WorkloadGroup"];
+	const silent: readonly string[] = ["ProxyConfig", "WorkloadGroup"];
 	const kinds = [
 		...crdKinds.filter((kind) => !silent.includes(kind)),
 		...kindNames.filter((kind) => kindInfo(kind).group === "gateway.networking.k8s.io" && kind !== "ReferenceGrant"),
