@@ -31,23 +31,36 @@ function written(write: (done: Done) => void): Promise<void> {
 }
 
 const prefixBytes = 5;
+/** So little is sooner copied than handed on in pieces. */
+const copiedBytesMax = 8 << 10;
 
 /** `Length-Prefixed-Message`, never compressed: https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md. */
 function writePieces(stream: ServerHttp2Stream, { pieces, length }: WireMessage, done: Done): void {
-	const [first = new Uint8Array(), ...rest] = pieces;
-	const head = Buffer.allocUnsafe(prefixBytes + first.length);
-	head.writeUInt8(0, 0);
-	head.writeUInt32BE(length, 1);
-	head.set(first, prefixBytes);
+	const copied = length <= copiedBytesMax ? pieces.length : 1;
+	const [head, rest] = [join(pieces.slice(0, copied), length), pieces.slice(copied)];
 	const last = rest.pop();
-	stream.cork();
-	if (last === undefined) stream.write(head, done);
-	else {
-		stream.write(head);
-		for (const piece of rest) stream.write(piece);
-		stream.write(last, done);
+	if (last === undefined) {
+		stream.write(head, done);
+		return;
 	}
+	stream.cork();
+	stream.write(head);
+	for (const piece of rest) stream.write(piece);
+	stream.write(last, done);
 	stream.uncork();
+}
+
+/** The prefix of a message of `length` bytes, and the pieces that it begins with. */
+function join(pieces: readonly Uint8Array[], length: number): Buffer {
+	const bytes = Buffer.allocUnsafe(prefixBytes + pieces.reduce((sum, piece) => sum + piece.length, 0));
+	bytes.writeUInt8(0, 0);
+	bytes.writeUInt32BE(length, 1);
+	let at = prefixBytes;
+	for (const piece of pieces) {
+		bytes.set(piece, at);
+		at += piece.length;
+	}
+	return bytes;
 }
 
 /**

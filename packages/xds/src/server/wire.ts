@@ -126,8 +126,17 @@ function isRun(run: readonly EncodedResource[], resources: readonly EncodedResou
 const deltaSegments = createSegments(deltaHead);
 const sotwSegments = createSegments(sotwHead);
 
-/** Version, type and nonce: what differs from client to client is one small piece. */
+let lastHead: Pick<ResponseParts, "type" | "version" | "nonce"> & { readonly bytes: Uint8Array } = { type: "cds", version: "", nonce: "", bytes: new Uint8Array() };
+
+/** Version, type and nonce: one small piece. Clients of one kind have been sent as many responses, so that most have the very same in a push. */
 function responseHead({ type, version, nonce }: ResponseParts): Uint8Array {
+	if (lastHead.nonce !== nonce || lastHead.type !== type || lastHead.version !== version) {
+		lastHead = { type, version, nonce, bytes: encodeHead(type, version, nonce) };
+	}
+	return lastHead.bytes;
+}
+
+function encodeHead(type: XdsType, version: string, nonce: string): Uint8Array {
 	return new BinaryWriter().uint32(10).string(version).uint32(34).string(typeUrls[type]).uint32(42).string(nonce).finish();
 }
 
