@@ -126,7 +126,12 @@ function isRun(run: readonly EncodedResource[], resources: readonly EncodedResou
 const deltaSegments = createSegments(deltaHead);
 const sotwSegments = createSegments(sotwHead);
 
-let lastHead: Pick<ResponseParts, "type" | "version" | "nonce"> & { readonly bytes: Uint8Array } = { type: "cds", version: "", nonce: "", bytes: new Uint8Array() };
+let lastHead: Pick<ResponseParts, "type" | "version" | "nonce"> & { readonly bytes: Uint8Array } = {
+	type: "cds",
+	version: "",
+	nonce: "",
+	bytes: new Uint8Array(),
+};
 
 /** Version, type and nonce: one small piece. Clients of one kind have been sent as many responses, so that most have the very same in a push. */
 function responseHead({ type, version, nonce }: ResponseParts): Uint8Array {
