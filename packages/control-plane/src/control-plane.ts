@@ -1,13 +1,15 @@
 import { mkdirSync } from "node:fs";
 import type { Diagnostic } from "@weft/api";
 import { createStore, type Store, watchDirectory } from "@weft/galley";
-import { createAutoRegistration, createDiscovery, createStoreEntries, type Discovery, objectChecks } from "@weft/pilot";
+import { createAutoRegistration, createDiscovery, createRegistrations, createStoreEntries, type Discovery, objectChecks, type WorkloadEntries } from "@weft/pilot";
 import { collectDefaultMetrics, Registry } from "prom-client";
-import { startGrpcServers } from "./grpc-servers.ts";
+import { type SecureServing, startGrpcServers } from "./grpc-servers.ts";
 import { startHttpServer } from "./http-server.ts";
+import { startHttpsServer } from "./https-server.ts";
 import { createJwksTransport } from "./jwks-transport.ts";
 import { createLocalIdentity } from "./local-identity.ts";
 import { type ControlPlaneOptions, debounceOf, workloadGraceMsDefault } from "./options.ts";
+import { registrationRoute } from "./registration-route.ts";
 import { createDebugAnswers } from "./xds-debug.ts";
 
 export interface ControlPlane {
@@ -16,11 +18,14 @@ export interface ControlPlane {
 	readonly plaintextAddress: string | undefined;
 	readonly secureAddress: string | undefined;
 	readonly httpAddress: string;
+	readonly httpsAddress: string | undefined;
 	/** Resolves when everything is closed, after the signal. */
 	readonly closed: Promise<void>;
 }
 
 const clusterId = "Kubernetes";
+/** How often registered instances are looked at. */
+const sweepMs = 1_000;
 
 /** Galley → Pilot → proxies, with Citadel beside them. Rejects when a port is taken or the certificate authority is damaged. */
 export async function startControlPlane(options: ControlPlaneOptions): Promise<ControlPlane> {
@@ -43,8 +48,9 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
 	const secure = options.secure && (await createLocalIdentity(options.secure, options));
 	const trust = secure && { trustRoots: secure.roots.list };
 	const common = { store, meshConfig, clusterId, clock, registry, signal };
+	const entries = createStoreEntries(store);
 	const autoRegistration = createAutoRegistration({
-		entries: createStoreEntries(store),
+		entries,
 		groupOf: (namespace, name) => store.snapshot().get("WorkloadGroup", namespace, name),
 		instance: "weft",
 		graceMs: options.workloadGraceMs ?? workloadGraceMsDefault,
@@ -85,9 +91,33 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
 		mayDebug: async () => false,
 		logger,
 	});
-	logger.info("control plane ready", { http: http.address, xds: grpc.secureAddress ?? "", plaintextXds: grpc.plaintextAddress ?? "" });
+	const https = options.https === undefined ? undefined : await startRegistration(options.https, options, { store, entries, secure });
+	logger.info("control plane ready", { http: http.address, https: https?.address ?? "", xds: grpc.secureAddress ?? "", plaintextXds: grpc.plaintextAddress ?? "" });
 	const closed = new Promise<void>((resolve) => {
 		signal.addEventListener("abort", () => http.close(resolve), { once: true });
-	});
-	return { store, discovery, plaintextAddress: grpc.plaintextAddress, secureAddress: grpc.secureAddress, httpAddress: http.address, closed };
+	}).then(() => https?.closed);
+	return { store, discovery, plaintextAddress: grpc.plaintextAddress, secureAddress: grpc.secureAddress, httpAddress: http.address, httpsAddress: https?.address, closed };
+}
+
+interface RegistrationParts {
+	readonly store: Store;
+	readonly entries: WorkloadEntries;
+	readonly secure: SecureServing | undefined;
+}
+
+/** Registrations over HTTPS, kept in the store alone: after a restart they come again with their next heartbeat. */
+async function startRegistration(address: string, { clock, logger: root, signal }: ControlPlaneOptions, { store, entries, secure }: RegistrationParts) {
+	if (secure === undefined) throw new Error("registrations over HTTPS need the certificate authority: serve ADS over TLS as well");
+	const logger = root.child("registration");
+	const registrations = createRegistrations({ entries, snapshot: () => store.snapshot(), clock, logger });
+	const sweep = async () => {
+		while (!signal.aborted) {
+			await registrations.sweep();
+			await clock.sleep(sweepMs, signal);
+		}
+	};
+	void sweep();
+	const route = registrationRoute({ registrations, authenticators: secure.registering, allowsLoopback: true, logger });
+	const { identity, roots } = secure;
+	return startHttpsServer({ address, identity, roots, routes: [route], waitingFor: () => [], logger, signal });
 }

@@ -75,7 +75,8 @@ export async function createKubernetesIdentity(options: IdentityOptions): Promis
 		return rotation;
 	};
 	const roots = createTrustedRoots(authority);
-	return { address: options.secureGrpc, authority, identity, roots, rotate, issuing: authenticators(options, true), asking: authenticators(options, false) };
+	const asking = authenticators(options, false);
+	return { address: options.secureGrpc, authority, identity, roots, rotate, issuing: authenticators(options, true), registering: asking, asking };
 }
 
 /** Without a CA of our own: the server's certificate is another's, in files, and so are the roots (cert-manager's istio-csr). */
@@ -84,7 +85,8 @@ async function createForeignIdentity(options: IdentityOptions): Promise<SecureSe
 	const identity = await createFileServerIdentity({ ...tlsFiles, clock, logger: options.logger.child("citadel") });
 	void identity.run(signal);
 	const roots = listRoots(() => identity.trustBundlePem, identity.onRootsChanged);
-	return { address: options.secureGrpc, authority: undefined, identity, roots, issuing: [], asking: authenticators(options, false) };
+	const asking = authenticators(options, false);
+	return { address: options.secureGrpc, authority: undefined, identity, roots, issuing: [], registering: asking, asking };
 }
 
 /** A certificate first: it costs no question to the API server. */
