@@ -1,7 +1,15 @@
 import { mkdirSync } from "node:fs";
 import type { Diagnostic } from "@weft/api";
 import { createStore, type Store, watchDirectory } from "@weft/galley";
-import { createAutoRegistration, createDiscovery, createRegistrations, createStoreEntries, type Discovery, objectChecks, type WorkloadEntries } from "@weft/pilot";
+import {
+	createAutoRegistration,
+	createDiscovery,
+	createRegistrations,
+	createStoreEntries,
+	type Discovery,
+	objectChecks,
+	type WorkloadEntries,
+} from "@weft/pilot";
 import { collectDefaultMetrics, Registry } from "prom-client";
 import { type SecureServing, startGrpcServers } from "./grpc-servers.ts";
 import { startHttpServer } from "./http-server.ts";
@@ -78,6 +86,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
 		logger,
 	});
 	signal.addEventListener("abort", grpc.close, { once: true });
+	const https = options.https === undefined ? undefined : await startRegistration(options.https, options, { store, entries, secure });
 	const http = await startHttpServer({
 		http: options.http,
 		...(options.apiToken !== undefined && { apiToken: options.apiToken }),
@@ -91,12 +100,24 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
 		mayDebug: async () => false,
 		logger,
 	});
-	const https = options.https === undefined ? undefined : await startRegistration(options.https, options, { store, entries, secure });
-	logger.info("control plane ready", { http: http.address, https: https?.address ?? "", xds: grpc.secureAddress ?? "", plaintextXds: grpc.plaintextAddress ?? "" });
+	logger.info("control plane ready", {
+		http: http.address,
+		https: https?.address ?? "",
+		xds: grpc.secureAddress ?? "",
+		plaintextXds: grpc.plaintextAddress ?? "",
+	});
 	const closed = new Promise<void>((resolve) => {
 		signal.addEventListener("abort", () => http.close(resolve), { once: true });
 	}).then(() => https?.closed);
-	return { store, discovery, plaintextAddress: grpc.plaintextAddress, secureAddress: grpc.secureAddress, httpAddress: http.address, httpsAddress: https?.address, closed };
+	return {
+		store,
+		discovery,
+		plaintextAddress: grpc.plaintextAddress,
+		secureAddress: grpc.secureAddress,
+		httpAddress: http.address,
+		httpsAddress: https?.address,
+		closed,
+	};
 }
 
 interface RegistrationParts {

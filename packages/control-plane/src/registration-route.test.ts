@@ -46,7 +46,15 @@ before(async () => {
 	const registrations = createRegistrations({ entries: flaky(createStoreEntries(store)), snapshot: () => store.snapshot(), clock, logger, instancesMax: 3 });
 	const route = registrationRoute({ registrations, authenticators, allowsLoopback: false, logger });
 	const roots = createTrustedRoots(authority);
-	({ address, closed } = await startHttpsServer({ address: "127.0.0.1:0", identity, roots, routes: [route], waitingFor: () => [], logger, signal: stopping.signal }));
+	({ address, closed } = await startHttpsServer({
+		address: "127.0.0.1:0",
+		identity,
+		roots,
+		routes: [route],
+		waitingFor: () => [],
+		logger,
+		signal: stopping.signal,
+	}));
 });
 
 after(async () => {
