@@ -104,3 +104,24 @@ test("once registers and returns, deregister takes it out; what cannot be says w
 	const half = await weft("register", "legacy", "--server", "https://127.0.0.1:1", "--ca-file", "x", "--cert-file", "y");
 	assert.deepEqual([half.status, half.stderr], [2, "error: --cert-file and --key-file belong together\n"]);
 });
+
+test("a WorkloadEntry of the same name that is applied comes first, with a warning, until it is deleted", async () => {
+	const registered = await weft("register", "legacy", "--name", "legacy-1", "--port", `http=${port()}`, "--once", "--ttl", "2m");
+	assert.equal(registered.status, 0, registered.stderr);
+	await until("it is served", async () => (await answers()) === "200 legacy");
+	const entry = {
+		apiVersion: "networking.istio.io/v1",
+		kind: "WorkloadEntry",
+		metadata: { name: "legacy-1", namespace: "default" },
+		spec: { address: "127.0.0.1" },
+	};
+	const applied = await mesh.client.apply([{ file: "entry.yaml", text: JSON.stringify(entry) }], { wait: true, dryRun: false, timeoutMs: 20_000 });
+	const isConflict = ({ message }: { readonly message: string }) =>
+		/^defined by files and registrations; the one of files \(.*\) is in force; remove the other$/.test(message);
+	assert.ok(applied.diagnostics.some(isConflict), JSON.stringify(applied.diagnostics));
+	await until("the applied one is in force, which no service selects", async () => (await answers()).startsWith("503 "));
+	assert.match((await weft("status")).stderr, /WEFT-V007.* WorkloadEntry default\/legacy-1: defined by files and registrations/);
+	await mesh.client.remove("WorkloadEntry", "default", "legacy-1", true);
+	await until("it is served again", async () => (await answers()) === "200 legacy");
+	assert.equal((await weft("deregister", "legacy-1")).status, 0);
+});

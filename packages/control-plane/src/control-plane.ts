@@ -17,6 +17,7 @@ import { startHttpsServer } from "./https-server.ts";
 import { createJwksTransport } from "./jwks-transport.ts";
 import { createLocalIdentity } from "./local-identity.ts";
 import { type ControlPlaneOptions, debounceOf, workloadGraceMsDefault } from "./options.ts";
+import { logConflicts } from "./log-conflicts.ts";
 import { registrationRoute } from "./registration-route.ts";
 import { createDebugAnswers } from "./xds-debug.ts";
 
@@ -41,7 +42,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
 	const registry = new Registry();
 	collectDefaultMetrics({ register: registry });
 	mkdirSync(files, { recursive: true });
-	const store = createStore();
+	const store = createStore({ onConflicts: logConflicts(logger.child("galley")) });
 	let diagnostics: readonly Diagnostic[] = [];
 	const watch = await watchDirectory(files, store, {
 		signal,
@@ -95,7 +96,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
 		discovery,
 		...(rotation && { rotation }),
 		rescan: () => watch.rescan(),
-		diagnostics: () => diagnostics,
+		diagnostics: () => [...diagnostics, ...store.conflicts()],
 		waitingFor: () => [],
 		mayDebug: async () => false,
 		logger,

@@ -1,9 +1,10 @@
+import type { Diagnostic } from "@weft/api";
 import type { RegisteredWorkload } from "@weft/pilot";
 import type { LocalMesh } from "../local/launcher.ts";
 import { connectMesh } from "../local/mesh-client.ts";
 import type { PodStatus } from "../local/pod-status.ts";
 import { readMesh, readStatus } from "../local/state.ts";
-import { CommandError } from "../output/errors.ts";
+import { CommandError, printDiagnostics } from "../output/errors.ts";
 import { type OutputFormat, renderValue } from "../output/format.ts";
 import { renderTable } from "../output/table.ts";
 import { pathsOf, type StateOptions } from "./state-options.ts";
@@ -16,6 +17,8 @@ export interface MeshStatus {
 	readonly pods: readonly (PodStatus & { readonly synced: boolean; readonly refusals: number })[];
 	/** Those that registered themselves. */
 	readonly workloads: readonly RegisteredWorkload[];
+	/** Objects that are not in force, since another source of configuration defines them, too. */
+	readonly conflicts: readonly Diagnostic[];
 }
 
 interface ProxyState {
@@ -29,8 +32,10 @@ export async function statusOf(
 ): Promise<MeshStatus> {
 	const proxies = new Map(((await mesh.client.get("proxies")) as readonly ProxyState[]).map((p) => [p.proxy, p]));
 	const workloads = (await mesh.client.get("workloads")) as readonly RegisteredWorkload[];
+	const conflicts = (await mesh.client.get("conflicts")) as readonly Diagnostic[];
 	return {
 		workloads,
+		conflicts,
 		controlPlane: { http: mesh.httpAddress, pid: mesh.controlPlanePid() },
 		httpProxy: mesh.proxyAddress,
 		services: Object.entries(mesh.addresses()).map(([service, address]) => ({ service, address })),
@@ -75,5 +80,6 @@ export async function statusCommand(options: StateOptions & { readonly output: O
 		addresses: () => saved.addresses,
 		proxyAddress: saved.proxyAddress,
 	});
+	if (options.output === "table") printDiagnostics(status.conflicts);
 	process.stdout.write(options.output === "table" ? renderStatus(status) : renderValue(status, options.output));
 }

@@ -1,8 +1,9 @@
 import { createServer } from "node:http";
 import { authenticate } from "@weft/citadel";
-import { createStore } from "@weft/galley";
+import type { Diagnostic } from "@weft/api";
+import { createStore, watchDirectory } from "@weft/galley";
 import type { KubeClient } from "@weft/kube";
-import { createAutoRegistration, createDiscovery, createRegistrations } from "@weft/pilot";
+import { createAutoRegistration, createDiscovery, createRegistrations, objectChecks } from "@weft/pilot";
 import type { Clock, Logger } from "@weft/runtime";
 import { collectDefaultMetrics, Registry } from "prom-client";
 import { type SecureServing, startGrpcServers } from "../grpc-servers.ts";
@@ -10,6 +11,7 @@ import { sendReadiness, sendText } from "../http-context.ts";
 import { startHttpServer } from "../http-server.ts";
 import { startHttpsServer } from "../https-server.ts";
 import { createJwksTransport } from "../jwks-transport.ts";
+import { logConflicts } from "../log-conflicts.ts";
 import { registrationRoute } from "../registration-route.ts";
 import { debounceOf, splitAddress } from "../options.ts";
 import type { WebhookHandler } from "../webhooks/admission-review.ts";
@@ -61,7 +63,7 @@ export async function startKubernetesControlPlane(context: KubernetesContext): P
 	const { namespace, podName, revision, clusterId } = options;
 	const registry = new Registry();
 	collectDefaultMetrics({ register: registry });
-	const store = createStore();
+	const store = createStore({ onConflicts: logConflicts(logger.child("galley")) });
 	const waiting: (() => readonly string[])[] = [];
 	let isServing = false;
 	const isDraining = () => context.draining?.aborted === true;
@@ -72,6 +74,11 @@ export async function startKubernetesControlPlane(context: KubernetesContext): P
 	const common = { client, clock, logger, signal };
 	const mesh = await watchMeshConfig({ ...common, store, namespace, name: revisioned("istio", revision), file: options.meshConfigFile });
 	waiting.push(() => (mesh.isSettled() ? [] : ["mesh config"]));
+	let fileDiagnostics: readonly Diagnostic[] = [];
+	if (options.configDirectory !== undefined) {
+		const onDiagnostics = (found: readonly Diagnostic[]) => void (fileDiagnostics = found);
+		await watchDirectory(options.configDirectory, store, { clock, logger: logger.child("galley"), signal, checks: objectChecks, onDiagnostics });
+	}
 	const source = startKubernetesSource({ ...common, store, revision, secretNamespaces: options.secretNamespaces });
 	waiting.push(() => source.waitingFor());
 	await settled(context, () => waiting.every((of) => of().length === 0));
@@ -158,7 +165,7 @@ export async function startKubernetesControlPlane(context: KubernetesContext): P
 		...(rotation && { rotation }),
 		registry,
 		rescan: async () => undefined,
-		diagnostics: source.diagnostics,
+		diagnostics: () => [...fileDiagnostics, ...source.diagnostics(), ...store.conflicts()],
 		waitingFor,
 		mayDebug: (token) => isOfNamespace(secure, token, namespace),
 		clock,

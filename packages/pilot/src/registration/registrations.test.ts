@@ -12,7 +12,7 @@ import { resourceView } from "../translator/translator.ts";
 import { decodeInstance, type InstanceRequest } from "./instance-request.ts";
 import { registeredWorkloads } from "./registered-workloads.ts";
 import { createRegistrations, type Registered, type Refusal } from "./registrations.ts";
-import { createStoreEntries, registrationSource, type WorkloadEntries } from "./workload-entries.ts";
+import { createStoreEntries, type WorkloadEntries } from "./workload-entries.ts";
 
 const mesh = `
 apiVersion: v1
@@ -46,7 +46,7 @@ const startMs = Date.UTC(2027, 0, 1);
 
 function createMesh({ limits = {}, yaml = mesh, entries: wrap = (entries: WorkloadEntries) => entries } = {}) {
 	const clock = manualClock(startMs);
-	const store = createStore({ sources: ["files", registrationSource] });
+	const store = createStore();
 	store.replaceSource("files", decodeYaml(yaml, "f.yaml").objects);
 	const entries = wrap(createStoreEntries(store));
 	const create = () => createRegistrations({ entries, snapshot: () => store.snapshot(), clock, logger: createLogger({ level: "none" }), ...limits });
@@ -250,6 +250,25 @@ spec: {serviceAccountName: reviews, containers: []}
 		});
 		assert.match(reason(await registrations.register(web, "shop", "r1", request())), /^conflict/);
 		assert.match(reason(await registrations.deregister(web, { namespace: "shop", name: "r1" })), /^conflict/);
+	});
+
+	test("what a pod or a WorkloadEntry is already is not registered; declared later, it ends the registration", async () => {
+		const declared = (name: string, extra: string) =>
+			`---\napiVersion: networking.istio.io/v1\nkind: WorkloadEntry\nmetadata: {name: ${name}, namespace: shop}\nspec: {address: 10.0.0.9, labels: {app: reviews}${extra}}\n`;
+		const { registrations, store, entries } = createMesh();
+		assert.equal(reason(await registrations.register(web, "shop", "r1", request())), "ok");
+		store.replaceSource("files", decodeYaml(mesh + declared("by-hand", ""), "f.yaml").objects);
+		assert.equal(
+			reason(await registrations.register(web, "shop", "r1", request())),
+			"conflict: 10.0.0.9 is an instance already, by WorkloadEntry shop/by-hand",
+		);
+		assert.ok(await entries.read({ namespace: "shop", name: "r1" }), "it drains without heartbeats");
+		store.replaceSource("files", decodeYaml(mesh + declared("by-hand", ", ports: {http: 1}"), "f.yaml").objects);
+		assert.equal(reason(await registrations.register(web, "shop", "r1", request())), "ok", "two processes of one machine");
+		const running = pod.replace("reviews, containers: []}", "web, containers: []}\nstatus: {podIP: 10.0.0.9}");
+		store.replaceSource("files", decodeYaml(mesh + running, "f.yaml").objects);
+		assert.equal(reason(await registrations.register(web, "shop", "r1", request())), "conflict: 10.0.0.9 is an instance already, by Pod shop/reviews-1");
+		assert.equal(reason(await registrations.register(web, "shop", "r1", request({ address: "10.0.0.10" }))), "ok");
 	});
 
 	test("only so many instances", async () => {
