@@ -84,7 +84,12 @@ export async function startKubernetesControlPlane(context: KubernetesContext): P
 	await settled(context, () => waiting.every((of) => of().length === 0));
 
 	const trustDomain = mesh.current().trustDomain ?? "cluster.local";
-	const secure = await createKubernetesIdentity({ ...options, ...common, trustDomain });
+	const isMachine = (ns: string, serviceAccount: string) =>
+		store
+			.snapshot()
+			.all("WorkloadGroup")
+			.some(({ metadata, spec }) => metadata.namespace === ns && spec.template.serviceAccount === serviceAccount);
+	const secure = await createKubernetesIdentity({ ...options, ...common, trustDomain, isMachine });
 	const { authority, identity, roots } = secure;
 
 	const entries = createKubernetesEntries(client, signal);

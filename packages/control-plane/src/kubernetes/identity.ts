@@ -35,6 +35,8 @@ const signingQueueMax = 1_000;
 export interface IdentityOptions extends KubernetesOptions {
 	readonly client: KubeClient;
 	readonly trustDomain: string;
+	/** Whether a WorkloadGroup names this account: machines outside of the cluster show its tokens, which no pod has. */
+	readonly isMachine: (namespace: string, serviceAccount: string) => boolean;
 	readonly clock: Clock;
 	readonly logger: Logger;
 	readonly signal: AbortSignal;
@@ -91,12 +93,12 @@ async function createForeignIdentity(options: IdentityOptions): Promise<SecureSe
 
 /** A certificate first: it costs no question to the API server. */
 function authenticators(options: IdentityOptions, needsPod: boolean): readonly Authenticator[] {
-	const { client, clock, trustDomain, jwtRule } = options;
+	const { client, clock, trustDomain, jwtRule, isMachine } = options;
 	const review = (token: string) => reviewToken(client, token, [tokenAudience]);
 	return [
 		createClientCertificateAuthenticator({ clock, trustDomain }),
 		...(jwtRule === undefined ? [] : [createForeignTokens(options, jwtRule)]),
-		createTokenReviewAuthenticator({ review, clock, trustDomain, needsPod }),
+		createTokenReviewAuthenticator({ review, clock, trustDomain, needsPod, isMachine }),
 	];
 }
 

@@ -6,7 +6,16 @@ import { type KubeObject, resourceOf } from "@weft/kube";
 import { type FakeApiServer, until } from "@weft/kube/testing";
 import { ClusterLoadAssignment } from "@weft/xds/generated/envoy/config/endpoint/v3/endpoint.ts";
 import { typeUrls } from "@weft/xds";
-import { type AdsStream, openAds, startTestApi, startTestControlPlane, systemNamespace, type TestControlPlane, token } from "./test-control-plane.ts";
+import {
+	type AdsStream,
+	openAds,
+	requestCertificate,
+	startTestApi,
+	startTestControlPlane,
+	systemNamespace,
+	type TestControlPlane,
+	token,
+} from "./test-control-plane.ts";
 
 // Workloads outside of the cluster register themselves; the API server keeps their entries, and other pods see them as endpoints.
 const entryType = resourceOf("WorkloadEntry");
@@ -76,6 +85,12 @@ function endpoints(stream: AdsStream): readonly string[] {
 }
 
 describe("a machine with the group's certificate", () => {
+	test("gets it by a token that no pod has, as no other account does", async () => {
+		assert.ok(Array.isArray(await requestCertificate(plane, token({ ns: "default", sa: "reviews" }))));
+		assert.ok(!Array.isArray(await requestCertificate(plane, token({ ns: "default", sa: "web" }))));
+		assert.ok(!Array.isArray(await requestCertificate(plane, token({ ns: systemNamespace, sa: "reviews" }))));
+	});
+
 	test("gets an entry owned by the group, is an endpoint while it is connected, and a while longer", async () => {
 		const client = pod();
 		const vm = machine();
