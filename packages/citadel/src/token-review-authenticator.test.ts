@@ -54,6 +54,19 @@ describe("refused", () => {
 	}
 });
 
+test("a machine's account needs no pod, and no other account gets by with it", async () => {
+	const ask = async (username: string) => {
+		const review = async () => ({ authenticated: true, username, extra: {} }) as const;
+		const isMachine = (namespace: string, serviceAccount: string) => namespace === "default" && serviceAccount === "vm";
+		const clock = { ...systemClock, nowMs: () => nowMs };
+		const authenticator = createTokenReviewAuthenticator({ review, clock, trustDomain: "cluster.local", needsPod: true, isMachine });
+		return (await authenticator.authenticate({ verifiedCertificate: undefined, bearerToken: fresh, remoteAddress: "-" })).ok;
+	};
+	assert.equal(await ask("system:serviceaccount:default:vm"), true);
+	assert.equal(await ask("system:serviceaccount:default:web"), false);
+	assert.equal(await ask("system:serviceaccount:other:vm"), false);
+});
+
 test("a question about the mesh needs no pod", async () => {
 	assert.ok((await setUp(() => ({ ...good, extra: {} }), false).attempt(fresh)).ok);
 });

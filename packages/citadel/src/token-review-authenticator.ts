@@ -18,6 +18,8 @@ export interface TokenReviewAuthenticatorOptions {
 	 * a pod alone; a question about the mesh may come from anybody who has an account.
 	 */
 	readonly needsPod: boolean;
+	/** With `needsPod`: accounts of machines outside of the cluster, which have no pod; default none. */
+	readonly isMachine?: (namespace: string, serviceAccount: string) => boolean;
 }
 
 type Verdict = Checked<AuthenticatedCaller> | Unverifiable;
@@ -79,14 +81,15 @@ export function createTokenReviewAuthenticator(options: TokenReviewAuthenticator
 	};
 }
 
-function decide({ trustDomain, needsPod }: TokenReviewAuthenticatorOptions, reviewed: ReviewedToken): Verdict {
+function decide({ trustDomain, needsPod, isMachine = () => false }: TokenReviewAuthenticatorOptions, reviewed: ReviewedToken): Verdict {
 	if (!reviewed.authenticated) return refused(reviewed.error);
 	const account = accountUser.exec(reviewed.username);
 	if (!account) return refused(`${reviewed.username.slice(0, 100)} is no service account`);
 	const pod = reviewed.extra[podNameKey]?.[0];
 	const isBound = pod !== undefined && reviewed.extra[podUidKey]?.[0] !== undefined;
-	if (needsPod && !isBound) return refused("the token is not bound to a pod");
-	const identity = checkSpiffeId({ trustDomain, namespace: account[1] ?? "", serviceAccount: account[2] ?? "" });
+	const [, namespace = "", serviceAccount = ""] = account;
+	if (needsPod && !isBound && !isMachine(namespace, serviceAccount)) return refused("the token is not bound to a pod, and its account is no WorkloadGroup's");
+	const identity = checkSpiffeId({ trustDomain, namespace, serviceAccount });
 	return identity.ok ? accepted({ identity: identity.value, ...(pod !== undefined && { pod }) }) : identity;
 }
 

@@ -36,10 +36,44 @@ program
 
 program
 	.command("status")
-	.description("pods, proxies and the addresses of services")
+	.description("pods, proxies, registered workloads and the addresses of services")
 	.addOption(outputOption())
 	.option(...stateDir)
 	.action(async (options) => (await import("./commands/status.ts")).statusCommand(options));
+
+/** Where registrations go and who asks: the mesh on this machine, or any other control plane. */
+function registrationOptions(command: Command): Command {
+	return command
+		.option("-n, --namespace <namespace>", "namespace", "default")
+		.option("--service-account <name>", "on this machine: the service account that the instance runs as", "default")
+		.option("--server <url>", "https://HOST:PORT of a control plane (default: the mesh on this machine)")
+		.option("--server-name <name>", "name in its certificate", "istiod.istio-system.svc")
+		.option("--ca-file <file>", "roots that its certificate leads to")
+		.option("--token-file <file>", "service account token for the audience istio-ca, read anew for every request")
+		.option("--cert-file <file>", "client certificate of the mesh, instead of a token")
+		.option("--key-file <file>", "its key")
+		.option(...stateDir);
+}
+
+registrationOptions(program.command("register"))
+	.description("register an instance of a service that runs outside of the mesh's own machinery, and send heartbeats until Ctrl-C, which deregisters it")
+	.argument("<service>", "name or host of a Service or ServiceEntry")
+	.option("--name <name>", "of the instance (default: SERVICE-ADDRESS)")
+	.option("--address <ip>", "where it listens (default: the address from which this machine reaches the control plane)")
+	.option("--port <name=port>", "where it serves a port of the service (default: the service's targetPort); may be repeated", files, [])
+	.option("-l, --label <name=value>", "label, beside the service's selector; may be repeated", files, [])
+	.option("--network <name>", "network that the address is in")
+	.option("--locality <region/zone/subzone>", "where it stands")
+	.option("--weight <n>", "its share of requests")
+	.option("--ttl <duration>", "without a heartbeat for so long it drains, for as long again and it is removed", "30s")
+	.option("--check <url>", "http(s)://HOST:PORT/PATH or tcp://HOST:PORT, asked before every heartbeat: an instance that fails gets no requests")
+	.option("--once", "register and return")
+	.action(async (service, options) => (await import("./commands/register.ts")).registerCommand(service, options));
+
+registrationOptions(program.command("deregister"))
+	.description("take out a registered instance")
+	.argument("<name>", "of the instance")
+	.action(async (name, options) => (await import("./commands/register.ts")).deregisterCommand(name, options));
 
 program
 	.command("apply")
@@ -93,6 +127,7 @@ program
 	.option("--grpc <address>", "plain-text ADS; loopback only, and only when asked for (e.g. 127.0.0.1:15010)")
 	.option("--http <address>", "readiness, metrics and debug pages", "127.0.0.1:15014")
 	.option("--secure-grpc <address>", "ADS and certificates over TLS (e.g. 127.0.0.1:15012)")
+	.option("--https <address>", "where instances register themselves, over TLS (e.g. 127.0.0.1:15017)")
 	.option("--ca-dir <dir>", "where the certificate authority is kept")
 	.option("--token-key <file>", "key of the tokens that the local launcher issues")
 	.option("--certificate-ttl <duration>", "lifetime of workload certificates (default 24h)")

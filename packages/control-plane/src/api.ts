@@ -4,7 +4,7 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import { join } from "node:path";
 import { type AnyConfig, type Diagnostic, hasErrors, isKind, objectKindOf } from "@weft/api";
 import { admitObjects, decodeYaml, withAge } from "@weft/galley";
-import { computedStatus, configStatus, objectChecks, statusInput } from "@weft/pilot";
+import { computedStatus, configStatus, objectChecks, registeredWorkloads, statusInput } from "@weft/pilot";
 import { stringify } from "yaml";
 import { type HttpContext, sendJson, sendText } from "./http-context.ts";
 
@@ -29,7 +29,7 @@ export interface ApplyResult {
 	readonly ms: number;
 }
 
-/** The configuration API of local mode: `POST apply`, `DELETE|GET config/KIND[/NS/NAME]`, `GET proxies`. Token needed. */
+/** The configuration API of local mode: `POST apply`, `DELETE|GET config/KIND[/NS/NAME]`, `GET proxies`, `GET workloads`, `GET conflicts`. Token needed. */
 export async function handleApi(context: HttpContext, request: IncomingMessage, response: ServerResponse, url: URL): Promise<void> {
 	const { apiToken, apiDirectory } = context;
 	if (apiToken === undefined || apiDirectory === undefined) return sendText(response, 404, "the configuration API is off\n");
@@ -39,6 +39,8 @@ export async function handleApi(context: HttpContext, request: IncomingMessage, 
 	if (request.method === "DELETE" && resource === "config" && rest.length === 3) return remove(context, apiDirectory, rest, url, response);
 	if (request.method === "GET" && resource === "config") return list(context, rest, response);
 	if (resource === "ca") return certificateAuthority(context, `${request.method} ${rest.join("/")}`, response);
+	if (request.method === "GET" && resource === "conflicts") return sendJson(response, 200, context.store.conflicts());
+	if (request.method === "GET" && resource === "workloads") return sendJson(response, 200, registeredWorkloads(context.store.snapshot()));
 	if (request.method === "GET" && resource === "proxies") return sendJson(response, 200, proxies(context));
 	sendText(response, 404, `no such resource: ${request.method} ${url.pathname}\n`);
 }
@@ -84,10 +86,12 @@ async function apply(context: HttpContext, directory: string, body: string, url:
 		return sendJson(response, 200, { objects: admitted.accepted.map((o) => outcome(o, "unchanged")), diagnostics, ms: 0 });
 	mkdirSync(directory, { recursive: true });
 	const objects = admitted.accepted.map((object) => outcome(object, write(directory, object)));
+	const converged = await settled(context, url);
+	const isApplied = ({ kind, namespace = "", name }: Diagnostic) => objects.some((o) => o.kind === kind && o.namespace === namespace && o.name === name);
 	sendJson(response, 200, {
 		objects,
-		diagnostics,
-		...(await settled(context, url)),
+		diagnostics: [...diagnostics, ...context.store.conflicts().filter(isApplied)],
+		...converged,
 		ms: Math.round(context.clock.monotonicMs() - started),
 	} satisfies ApplyResult);
 }

@@ -1,13 +1,24 @@
 import { mkdirSync } from "node:fs";
 import type { Diagnostic } from "@weft/api";
 import { createStore, type Store, watchDirectory } from "@weft/galley";
-import { createAutoRegistration, createDiscovery, createStoreEntries, type Discovery, objectChecks } from "@weft/pilot";
+import {
+	createAutoRegistration,
+	createDiscovery,
+	createRegistrations,
+	createStoreEntries,
+	type Discovery,
+	objectChecks,
+	type WorkloadEntries,
+} from "@weft/pilot";
 import { collectDefaultMetrics, Registry } from "prom-client";
-import { startGrpcServers } from "./grpc-servers.ts";
+import { type SecureServing, startGrpcServers } from "./grpc-servers.ts";
 import { startHttpServer } from "./http-server.ts";
+import { startHttpsServer } from "./https-server.ts";
 import { createJwksTransport } from "./jwks-transport.ts";
 import { createLocalIdentity } from "./local-identity.ts";
 import { type ControlPlaneOptions, debounceOf, workloadGraceMsDefault } from "./options.ts";
+import { logConflicts } from "./log-conflicts.ts";
+import { registrationRoute } from "./registration-route.ts";
 import { createDebugAnswers } from "./xds-debug.ts";
 
 export interface ControlPlane {
@@ -16,11 +27,14 @@ export interface ControlPlane {
 	readonly plaintextAddress: string | undefined;
 	readonly secureAddress: string | undefined;
 	readonly httpAddress: string;
+	readonly httpsAddress: string | undefined;
 	/** Resolves when everything is closed, after the signal. */
 	readonly closed: Promise<void>;
 }
 
 const clusterId = "Kubernetes";
+/** How often registered instances are looked at. */
+const sweepMs = 1_000;
 
 /** Galley → Pilot → proxies, with Citadel beside them. Rejects when a port is taken or the certificate authority is damaged. */
 export async function startControlPlane(options: ControlPlaneOptions): Promise<ControlPlane> {
@@ -28,7 +42,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
 	const registry = new Registry();
 	collectDefaultMetrics({ register: registry });
 	mkdirSync(files, { recursive: true });
-	const store = createStore();
+	const store = createStore({ onConflicts: logConflicts(logger.child("galley")) });
 	let diagnostics: readonly Diagnostic[] = [];
 	const watch = await watchDirectory(files, store, {
 		signal,
@@ -43,8 +57,9 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
 	const secure = options.secure && (await createLocalIdentity(options.secure, options));
 	const trust = secure && { trustRoots: secure.roots.list };
 	const common = { store, meshConfig, clusterId, clock, registry, signal };
+	const entries = createStoreEntries(store);
 	const autoRegistration = createAutoRegistration({
-		entries: createStoreEntries(store),
+		entries,
 		groupOf: (namespace, name) => store.snapshot().get("WorkloadGroup", namespace, name),
 		instance: "weft",
 		graceMs: options.workloadGraceMs ?? workloadGraceMsDefault,
@@ -72,6 +87,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
 		logger,
 	});
 	signal.addEventListener("abort", grpc.close, { once: true });
+	const https = options.https === undefined ? undefined : await startRegistration(options.https, options, { store, entries, secure });
 	const http = await startHttpServer({
 		http: options.http,
 		...(options.apiToken !== undefined && { apiToken: options.apiToken }),
@@ -80,14 +96,50 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
 		discovery,
 		...(rotation && { rotation }),
 		rescan: () => watch.rescan(),
-		diagnostics: () => diagnostics,
+		diagnostics: () => [...diagnostics, ...store.conflicts()],
 		waitingFor: () => [],
 		mayDebug: async () => false,
 		logger,
 	});
-	logger.info("control plane ready", { http: http.address, xds: grpc.secureAddress ?? "", plaintextXds: grpc.plaintextAddress ?? "" });
+	logger.info("control plane ready", {
+		http: http.address,
+		https: https?.address ?? "",
+		xds: grpc.secureAddress ?? "",
+		plaintextXds: grpc.plaintextAddress ?? "",
+	});
 	const closed = new Promise<void>((resolve) => {
 		signal.addEventListener("abort", () => http.close(resolve), { once: true });
-	});
-	return { store, discovery, plaintextAddress: grpc.plaintextAddress, secureAddress: grpc.secureAddress, httpAddress: http.address, closed };
+	}).then(() => https?.closed);
+	return {
+		store,
+		discovery,
+		plaintextAddress: grpc.plaintextAddress,
+		secureAddress: grpc.secureAddress,
+		httpAddress: http.address,
+		httpsAddress: https?.address,
+		closed,
+	};
+}
+
+interface RegistrationParts {
+	readonly store: Store;
+	readonly entries: WorkloadEntries;
+	readonly secure: SecureServing | undefined;
+}
+
+/** Registrations over HTTPS, kept in the store alone: after a restart they come again with their next heartbeat. */
+async function startRegistration(address: string, { clock, logger: root, signal }: ControlPlaneOptions, { store, entries, secure }: RegistrationParts) {
+	if (secure === undefined) throw new Error("registrations over HTTPS need the certificate authority: serve ADS over TLS as well");
+	const logger = root.child("registration");
+	const registrations = createRegistrations({ entries, snapshot: () => store.snapshot(), clock, logger });
+	const sweep = async () => {
+		while (!signal.aborted) {
+			await registrations.sweep();
+			await clock.sleep(sweepMs, signal);
+		}
+	};
+	void sweep();
+	const route = registrationRoute({ registrations, authenticators: secure.registering, allowsLoopback: true, logger });
+	const { identity, roots } = secure;
+	return startHttpsServer({ address, identity, roots, routes: [route], waitingFor: () => [], logger, signal });
 }

@@ -28,6 +28,8 @@ export interface SecureServing {
 	readonly rotate?: (discovery: Pick<Discovery, "trust" | "retrust">) => RootRotation;
 	/** Who gets a certificate. */
 	readonly issuing: readonly Authenticator[];
+	/** Who may register an instance of a service over HTTPS. */
+	readonly registering: readonly Authenticator[];
 	/** Who gets configuration, or an answer about the mesh. */
 	readonly asking: readonly Authenticator[];
 }

@@ -17,6 +17,8 @@ export interface ControlPlaneOptions {
 	/** ADS and certificate signing over TLS; undefined: neither. */
 	readonly secure: SecureOptions | undefined;
 	readonly http: BindAddress;
+	/** Where instances register themselves, over TLS; needs `secure`. Undefined: nowhere. */
+	readonly https?: BindAddress | undefined;
 	/** With it, `/api/v1` on the HTTP address changes the files for callers that know this token. */
 	readonly apiToken: string | undefined;
 	/** Where the API writes, below `files`. */

@@ -4,6 +4,7 @@ export { diagnosticAt } from "./decode/locations.ts";
 export { type DecodedYaml, decodeMeshConfig, decodeValue, decodeYaml } from "./decode/yaml-decoder.ts";
 export { aliasCountMax, anchorCountMax, fileBytesMax, nestingDepthMax, type ParsedDocument, parseDocuments } from "./decode/yaml-documents.ts";
 export { compareAge, compareNames } from "./store/keys.ts";
+export { sourcePrecedence, sources } from "./store/precedence.ts";
 export type { StoreSnapshot } from "./store/snapshot.ts";
 export {
 	type ApplyResult,

@@ -17,7 +17,6 @@ export {
 	createStoreEntries,
 	EntryChangedError,
 	type EntryRef,
-	registrationSource,
 	type StoredEntry,
 	type WorkloadEntries,
 	type WorkloadEntry,

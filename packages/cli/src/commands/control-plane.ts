@@ -10,6 +10,7 @@ export interface ControlPlaneFlags {
 	readonly files: string;
 	readonly grpc?: string;
 	readonly http: string;
+	readonly https?: string;
 	readonly secureGrpc?: string;
 	readonly caDir?: string;
 	readonly tokenKey?: string;
@@ -39,6 +40,7 @@ export async function controlPlaneCommand(flags: ControlPlaneFlags): Promise<voi
 						...jwtRuleOf(process.env["JWT_RULE"]),
 					},
 		http: flags.http,
+		https: flags.https,
 		apiToken: flags.apiTokenFile === undefined ? undefined : readFileSync(flags.apiTokenFile, "utf8").trim(),
 		apiDirectory: flags.apiDir,
 		// Istio's own variables.

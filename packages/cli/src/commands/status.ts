@@ -1,8 +1,10 @@
+import type { Diagnostic } from "@weft/api";
+import type { RegisteredWorkload } from "@weft/pilot";
 import type { LocalMesh } from "../local/launcher.ts";
 import { connectMesh } from "../local/mesh-client.ts";
 import type { PodStatus } from "../local/pod-status.ts";
 import { readMesh, readStatus } from "../local/state.ts";
-import { CommandError } from "../output/errors.ts";
+import { CommandError, printDiagnostics } from "../output/errors.ts";
 import { type OutputFormat, renderValue } from "../output/format.ts";
 import { renderTable } from "../output/table.ts";
 import { pathsOf, type StateOptions } from "./state-options.ts";
@@ -13,6 +15,10 @@ export interface MeshStatus {
 	readonly httpProxy: string;
 	readonly services: readonly { readonly service: string; readonly address: string }[];
 	readonly pods: readonly (PodStatus & { readonly synced: boolean; readonly refusals: number })[];
+	/** Those that registered themselves. */
+	readonly workloads: readonly RegisteredWorkload[];
+	/** Objects that are not in force, since another source of configuration defines them, too. */
+	readonly conflicts: readonly Diagnostic[];
 }
 
 interface ProxyState {
@@ -25,7 +31,11 @@ export async function statusOf(
 	mesh: Pick<LocalMesh, "client" | "httpAddress" | "controlPlanePid" | "pods" | "addresses" | "proxyAddress">,
 ): Promise<MeshStatus> {
 	const proxies = new Map(((await mesh.client.get("proxies")) as readonly ProxyState[]).map((p) => [p.proxy, p]));
+	const workloads = (await mesh.client.get("workloads")) as readonly RegisteredWorkload[];
+	const conflicts = (await mesh.client.get("conflicts")) as readonly Diagnostic[];
 	return {
+		workloads,
+		conflicts,
 		controlPlane: { http: mesh.httpAddress, pid: mesh.controlPlanePid() },
 		httpProxy: mesh.proxyAddress,
 		services: Object.entries(mesh.addresses()).map(([service, address]) => ({ service, address })),
@@ -47,8 +57,10 @@ export function renderStatus(status: MeshStatus): string {
 		p.adminAddress,
 	]);
 	const services = status.services.map((s) => [s.service, `http://${s.address}`]);
+	const workloads = status.workloads.map((w) => [w.namespace, w.name, w.health, w.address, w.by, w.message]);
 	return [
 		renderTable(["NAMESPACE", "POD", "STATUS", "PROXY", "RESTARTS", "IP", "ADMIN"], pods),
+		...(workloads.length === 0 ? [] : [renderTable(["NAMESPACE", "WORKLOAD", "HEALTH", "ADDRESS", "REGISTERED BY", "REASON"], workloads)]),
 		renderTable(["SERVICE", "FROM THIS MACHINE"], services),
 		`HTTP_PROXY      http://${status.httpProxy}   (any HTTP service by its name)\ncontrol plane   http://${status.controlPlane.http}\n`,
 	].join("\n");
@@ -68,5 +80,6 @@ export async function statusCommand(options: StateOptions & { readonly output: O
 		addresses: () => saved.addresses,
 		proxyAddress: saved.proxyAddress,
 	});
+	if (options.output === "table") printDiagnostics(status.conflicts);
 	process.stdout.write(options.output === "table" ? renderStatus(status) : renderValue(status, options.output));
 }

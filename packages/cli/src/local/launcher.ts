@@ -104,6 +104,7 @@ export async function launchMesh(options: LaunchOptions): Promise<LocalMesh> {
 			startedAt: new Date(clock.nowMs()).toISOString(),
 			httpAddress: control.httpAddress,
 			discoveryAddress: control.discoveryAddress,
+			httpsAddress: control.httpsAddress,
 		} as const;
 		writeMesh(paths, { ...mesh, status: "running", message: "" });
 		return {
@@ -147,19 +148,21 @@ function checkSources(sources: readonly SourceFile[], images: ImageMap): void {
 async function startControlPlane({ paths, meshConfigFile, certificateTtl, clock }: LaunchOptions, ports: PortAllocator, logger: Logger) {
 	const httpAddress = `127.0.0.1:${await ports.take("control-plane/http")}`;
 	const discoveryAddress = `127.0.0.1:${await ports.take("control-plane/xds")}`;
+	const httpsAddress = `127.0.0.1:${await ports.take("control-plane/https")}`;
 	writeMesh(paths, {
 		pid: process.pid,
 		status: "starting",
 		message: "starting the control plane",
 		httpAddress: "",
 		discoveryAddress: "",
+		httpsAddress: "",
 		startedAt: new Date(clock.nowMs()).toISOString(),
 	});
 	const command = [
 		...weftProgram(),
 		"control-plane",
 		...["--files", join(paths.root, "config"), "--http", httpAddress, "--secure-grpc", discoveryAddress, "--ca-dir", paths.ca, "--token-key", paths.tokenKey],
-		...["--api-token-file", paths.apiToken, "--api-dir", paths.config],
+		...["--https", httpsAddress, "--api-token-file", paths.apiToken, "--api-dir", paths.config],
 		...(meshConfigFile === undefined ? [] : ["--mesh-config", meshConfigFile]),
 		...(certificateTtl === undefined ? [] : ["--certificate-ttl", certificateTtl]),
 	];
@@ -167,7 +170,7 @@ async function startControlPlane({ paths, meshConfigFile, certificateTtl, clock 
 		{ name: "control plane", command, env: {}, workingDir: paths.root, logFile: join(paths.logs, "control-plane.log") },
 		{ mesh: paths.root, clock, logger },
 	);
-	return { child, httpAddress, discoveryAddress };
+	return { child, httpAddress, discoveryAddress, httpsAddress };
 }
 
 async function answers(control: { readonly child: Child; readonly httpAddress: string }, clock: Clock, signal: AbortSignal, log: string): Promise<void> {

@@ -29,6 +29,8 @@ export interface MeshFile {
 	readonly message: string;
 	readonly httpAddress: string;
 	readonly discoveryAddress: string;
+	/** Where instances register themselves. */
+	readonly httpsAddress: string;
 	readonly startedAt: string;
 }
 

@@ -1,19 +1,23 @@
 import { createServer } from "node:http";
 import { authenticate } from "@weft/citadel";
-import { createStore } from "@weft/galley";
+import type { Diagnostic } from "@weft/api";
+import { createStore, watchDirectory } from "@weft/galley";
 import type { KubeClient } from "@weft/kube";
-import { createAutoRegistration, createDiscovery } from "@weft/pilot";
+import { createAutoRegistration, createDiscovery, createRegistrations, objectChecks } from "@weft/pilot";
 import type { Clock, Logger } from "@weft/runtime";
 import { collectDefaultMetrics, Registry } from "prom-client";
 import { type SecureServing, startGrpcServers } from "../grpc-servers.ts";
 import { sendReadiness, sendText } from "../http-context.ts";
 import { startHttpServer } from "../http-server.ts";
+import { startHttpsServer } from "../https-server.ts";
 import { createJwksTransport } from "../jwks-transport.ts";
+import { logConflicts } from "../log-conflicts.ts";
+import { registrationRoute } from "../registration-route.ts";
 import { debounceOf, splitAddress } from "../options.ts";
 import type { WebhookHandler } from "../webhooks/admission-review.ts";
 import { runCaBundles } from "../webhooks/ca-bundle.ts";
 import { createInjectHandler, type Injector } from "../webhooks/inject.ts";
-import { startWebhookServer } from "../webhooks/server.ts";
+import { webhookRoute } from "../webhooks/webhook-route.ts";
 import { createValidateHandler } from "../webhooks/validate.ts";
 import { createDebugAnswers } from "../xds-debug.ts";
 import { createKubernetesIdentity } from "./identity.ts";
@@ -59,7 +63,7 @@ export async function startKubernetesControlPlane(context: KubernetesContext): P
 	const { namespace, podName, revision, clusterId } = options;
 	const registry = new Registry();
 	collectDefaultMetrics({ register: registry });
-	const store = createStore();
+	const store = createStore({ onConflicts: logConflicts(logger.child("galley")) });
 	const waiting: (() => readonly string[])[] = [];
 	let isServing = false;
 	const isDraining = () => context.draining?.aborted === true;
@@ -70,16 +74,27 @@ export async function startKubernetesControlPlane(context: KubernetesContext): P
 	const common = { client, clock, logger, signal };
 	const mesh = await watchMeshConfig({ ...common, store, namespace, name: revisioned("istio", revision), file: options.meshConfigFile });
 	waiting.push(() => (mesh.isSettled() ? [] : ["mesh config"]));
+	let fileDiagnostics: readonly Diagnostic[] = [];
+	if (options.configDirectory !== undefined) {
+		const onDiagnostics = (found: readonly Diagnostic[]) => void (fileDiagnostics = found);
+		await watchDirectory(options.configDirectory, store, { clock, logger: logger.child("galley"), signal, checks: objectChecks, onDiagnostics });
+	}
 	const source = startKubernetesSource({ ...common, store, revision, secretNamespaces: options.secretNamespaces });
 	waiting.push(() => source.waitingFor());
 	await settled(context, () => waiting.every((of) => of().length === 0));
 
 	const trustDomain = mesh.current().trustDomain ?? "cluster.local";
-	const secure = await createKubernetesIdentity({ ...options, ...common, trustDomain });
+	const isMachine = (ns: string, serviceAccount: string) =>
+		store
+			.snapshot()
+			.all("WorkloadGroup")
+			.some(({ metadata, spec }) => metadata.namespace === ns && spec.template.serviceAccount === serviceAccount);
+	const secure = await createKubernetesIdentity({ ...options, ...common, trustDomain, isMachine });
 	const { authority, identity, roots } = secure;
 
+	const entries = createKubernetesEntries(client, signal);
 	const autoRegistration = createAutoRegistration({
-		entries: createKubernetesEntries(client, signal),
+		entries,
 		groupOf: (ns, name) => store.snapshot().get("WorkloadGroup", ns, name),
 		instance: podName,
 		graceMs: options.workloadGraceMs,
@@ -87,6 +102,7 @@ export async function startKubernetesControlPlane(context: KubernetesContext): P
 		logger: logger.child("registration"),
 		registry,
 	});
+	const registrations = createRegistrations({ entries, snapshot: () => store.snapshot(), clock, logger: logger.child("registration") });
 	const discovery = createDiscovery({
 		registration: autoRegistration,
 		store,
@@ -130,7 +146,9 @@ export async function startKubernetesControlPlane(context: KubernetesContext): P
 		}
 		waiting.push(() => (inject.isSettled() ? [] : [`ConfigMap ${configMapName}`]));
 	}
-	const webhooks = await startWebhookServer({ address: options.https, identity, handlers, waitingFor, logger: logger.child("webhook"), signal });
+	const register = registrationRoute({ registrations, authenticators: secure.registering, allowsLoopback: false, logger: logger.child("registration") });
+	const routes = [...handlers.map(webhookRoute), register];
+	const https = await startHttpsServer({ address: options.https, identity, roots, routes, waitingFor, logger: logger.child("webhook"), signal });
 	const { injectorConfigName, validatorConfigName } = options;
 	const bundles = runCaBundles({ ...common, logger: logger.child("webhook"), injectorConfigName, validatorConfigName, namespace, revision, roots });
 	waiting.push(() => bundles.waitingFor());
@@ -138,7 +156,7 @@ export async function startKubernetesControlPlane(context: KubernetesContext): P
 	const rootsWritten =
 		authority &&
 		runRootCertificates({ ...common, logger: logger.child("citadel"), store, namespace, podName, texts: [handOutRoots(roots), handOutRevocations(authority)] });
-	const registrations = runRegistrationSweep({ ...common, logger: logger.child("registration"), store, autoRegistration, namespace, podName });
+	const sweep = runRegistrationSweep({ ...common, logger: logger.child("registration"), store, autoRegistration, registrations, namespace, podName });
 	const statusKinds = [...(options.status.gatewayApi ? gatewayApiStatusKinds : []), ...(options.status.istio ? istioStatusKinds : [])];
 	const { analysis } = options.status;
 	const status = runStatus({ ...common, logger: logger.child("status"), store, source, kinds: statusKinds, discovery, analysis, namespace, podName });
@@ -152,7 +170,7 @@ export async function startKubernetesControlPlane(context: KubernetesContext): P
 		...(rotation && { rotation }),
 		registry,
 		rescan: async () => undefined,
-		diagnostics: source.diagnostics,
+		diagnostics: () => [...fileDiagnostics, ...source.diagnostics(), ...store.conflicts()],
 		waitingFor,
 		mayDebug: (token) => isOfNamespace(secure, token, namespace),
 		clock,
@@ -160,17 +178,17 @@ export async function startKubernetesControlPlane(context: KubernetesContext): P
 		signal,
 	});
 	isServing = true;
-	logger.info("control plane serves", { xds: grpc.secureAddress ?? "", webhooks: webhooks.address, http: http.address });
+	logger.info("control plane serves", { xds: grpc.secureAddress ?? "", webhooks: https.address, http: http.address });
 	const httpClosed = new Promise<void>((resolve) => {
 		signal.addEventListener("abort", () => http.close(resolve), { once: true });
 	});
 	return {
 		secureAddress: grpc.secureAddress ?? "",
 		plaintextAddress: grpc.plaintextAddress,
-		webhookAddress: webhooks.address,
+		webhookAddress: https.address,
 		httpAddress: http.address,
 		readyAddress: ready.address,
-		closed: Promise.all([ready.closed, webhooks.closed, bundles.done, rootsWritten, registrations, status, deployments, httpClosed]).then(() => client.transport.close()),
+		closed: Promise.all([ready.closed, https.closed, bundles.done, rootsWritten, sweep, status, deployments, httpClosed]).then(() => client.transport.close()),
 	};
 }
 

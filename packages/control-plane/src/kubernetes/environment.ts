@@ -13,6 +13,7 @@ export interface DiscoveryFlags {
 	readonly httpsAddr: string;
 	readonly httpAddr: string;
 	readonly meshConfig: string;
+	readonly configDir?: string;
 	readonly domain: string;
 	readonly clusterID?: string;
 	readonly namespace?: string;
@@ -55,6 +56,7 @@ export function readKubernetesOptions(flags: DiscoveryFlags, environment: Enviro
 		clusterId: flags.clusterID ?? nonEmpty(environment["CLUSTER_ID"]) ?? "Kubernetes",
 		domain: flags.domain,
 		meshConfigFile: flags.meshConfig,
+		configDirectory: flags.configDir,
 		customHost: nonEmpty(environment["ISTIOD_CUSTOM_HOST"]),
 		injectorConfigName: environment["INJECTION_WEBHOOK_CONFIG_NAME"] ?? revisioned("istio-sidecar-injector", revision),
 		validatorConfigName: environment["VALIDATION_WEBHOOK_CONFIG_NAME"] ?? `${revisioned("istio-validator", revision)}-${namespace}`,

@@ -35,6 +35,8 @@ const signingQueueMax = 1_000;
 export interface IdentityOptions extends KubernetesOptions {
 	readonly client: KubeClient;
 	readonly trustDomain: string;
+	/** Whether a WorkloadGroup names this account: machines outside of the cluster show its tokens, which no pod has. */
+	readonly isMachine: (namespace: string, serviceAccount: string) => boolean;
 	readonly clock: Clock;
 	readonly logger: Logger;
 	readonly signal: AbortSignal;
@@ -75,7 +77,8 @@ export async function createKubernetesIdentity(options: IdentityOptions): Promis
 		return rotation;
 	};
 	const roots = createTrustedRoots(authority);
-	return { address: options.secureGrpc, authority, identity, roots, rotate, issuing: authenticators(options, true), asking: authenticators(options, false) };
+	const asking = authenticators(options, false);
+	return { address: options.secureGrpc, authority, identity, roots, rotate, issuing: authenticators(options, true), registering: asking, asking };
 }
 
 /** Without a CA of our own: the server's certificate is another's, in files, and so are the roots (cert-manager's istio-csr). */
@@ -84,17 +87,18 @@ async function createForeignIdentity(options: IdentityOptions): Promise<SecureSe
 	const identity = await createFileServerIdentity({ ...tlsFiles, clock, logger: options.logger.child("citadel") });
 	void identity.run(signal);
 	const roots = listRoots(() => identity.trustBundlePem, identity.onRootsChanged);
-	return { address: options.secureGrpc, authority: undefined, identity, roots, issuing: [], asking: authenticators(options, false) };
+	const asking = authenticators(options, false);
+	return { address: options.secureGrpc, authority: undefined, identity, roots, issuing: [], registering: asking, asking };
 }
 
 /** A certificate first: it costs no question to the API server. */
 function authenticators(options: IdentityOptions, needsPod: boolean): readonly Authenticator[] {
-	const { client, clock, trustDomain, jwtRule } = options;
+	const { client, clock, trustDomain, jwtRule, isMachine } = options;
 	const review = (token: string) => reviewToken(client, token, [tokenAudience]);
 	return [
 		createClientCertificateAuthenticator({ clock, trustDomain }),
 		...(jwtRule === undefined ? [] : [createForeignTokens(options, jwtRule)]),
-		createTokenReviewAuthenticator({ review, clock, trustDomain, needsPod }),
+		createTokenReviewAuthenticator({ review, clock, trustDomain, needsPod, isMachine }),
 	];
 }
 

@@ -20,6 +20,8 @@ export interface KubernetesOptions {
 	/** Of services' names. */
 	readonly domain: string;
 	readonly meshConfigFile: string;
+	/** `--configDir`: YAML that is watched beside the cluster, and comes before it. */
+	readonly configDirectory: string | undefined;
 	/** ISTIOD_CUSTOM_HOST. */
 	readonly customHost: string | undefined;
 	/** INJECTION_WEBHOOK_CONFIG_NAME and VALIDATION_WEBHOOK_CONFIG_NAME; empty: none is looked after. */

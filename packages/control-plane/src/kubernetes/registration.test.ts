@@ -1,11 +1,21 @@
 import assert from "node:assert/strict";
+import { request } from "node:https";
 import { after, afterEach, before, describe, test } from "node:test";
 import { status } from "@grpc/grpc-js";
 import { type KubeObject, resourceOf } from "@weft/kube";
 import { type FakeApiServer, until } from "@weft/kube/testing";
 import { ClusterLoadAssignment } from "@weft/xds/generated/envoy/config/endpoint/v3/endpoint.ts";
 import { typeUrls } from "@weft/xds";
-import { type AdsStream, openAds, startTestApi, startTestControlPlane, systemNamespace, type TestControlPlane, token } from "./test-control-plane.ts";
+import {
+	type AdsStream,
+	openAds,
+	requestCertificate,
+	startTestApi,
+	startTestControlPlane,
+	systemNamespace,
+	type TestControlPlane,
+	token,
+} from "./test-control-plane.ts";
 
 // Workloads outside of the cluster register themselves; the API server keeps their entries, and other pods see them as endpoints.
 const entryType = resourceOf("WorkloadEntry");
@@ -75,6 +85,12 @@ function endpoints(stream: AdsStream): readonly string[] {
 }
 
 describe("a machine with the group's certificate", () => {
+	test("gets it by a token that no pod has, as no other account does", async () => {
+		assert.ok(Array.isArray(await requestCertificate(plane, token({ ns: "default", sa: "reviews" }))));
+		assert.ok(!Array.isArray(await requestCertificate(plane, token({ ns: "default", sa: "web" }))));
+		assert.ok(!Array.isArray(await requestCertificate(plane, token({ ns: systemNamespace, sa: "reviews" }))));
+	});
+
 	test("gets an entry owned by the group, is an endpoint while it is connected, and a while longer", async () => {
 		const client = pod();
 		const vm = machine();
@@ -122,6 +138,55 @@ test("while the API server is away a machine is told to come again", async () =>
 	await until("it is refused", () => vm.failure() !== undefined);
 	api.forbidden.delete(entryType.plural);
 	assert.equal(vm.failure()?.code, status.UNAVAILABLE);
+});
+
+describe("an instance that registers itself over HTTPS", () => {
+	const call = (method: "PUT" | "DELETE", serviceAccount = "reviews"): Promise<string> =>
+		new Promise((resolve, reject) => {
+			const sent = request(
+				{
+					host: "127.0.0.1",
+					port: plane.webhookAddress.split(":").at(-1),
+					method,
+					path: `/registration/v1/namespaces/default/instances/${name}`,
+					ca: plane.rootsPem(),
+					servername: "istiod.istio-system.svc",
+					agent: false,
+					headers: { authorization: `Bearer ${token({ ns: "default", sa: serviceAccount })}` },
+				},
+				(response) => {
+					let text = "";
+					response.on("data", (chunk: Buffer) => void (text += chunk.toString()));
+					response.on("end", () => resolve(`${response.statusCode} ${text.trim()}`));
+				},
+			);
+			sent.on("error", reject);
+			sent.end(method === "PUT" ? JSON.stringify({ service: "reviews", address: "10.9.0.1", ttl: "5s" }) : undefined);
+		});
+
+	test("is kept in the API server, and every pod sees it; heartbeats change nothing of the mesh", async () => {
+		const client = pod();
+		assert.match(await call("PUT", "web"), /^403 instances of ServiceEntry default\/reviews run as reviews, not as web/);
+		assert.match(await call("PUT"), /^201 /);
+		await until("it is an endpoint", () => endpoints(client).includes("10.9.0.1:9080"));
+		assert.equal(entry()?.metadata.annotations?.["weft.dev/registered-by"], "spiffe://cluster.local/ns/default/sa/reviews");
+		const pushes = () => plane.log.filter((line) => line.includes("\tpush\t")).length;
+		const before = { pushes: pushes(), heartbeat: entry()?.metadata.annotations?.["weft.dev/heartbeat-at"] };
+		assert.match(await call("PUT"), /^200 /);
+		assert.notEqual(entry()?.metadata.annotations?.["weft.dev/heartbeat-at"], before.heartbeat);
+		// Whatever follows comes after what the heartbeat could have caused.
+		api.put(resourceOf("WorkloadGroup"), { metadata: { name: "other", namespace: "default" }, spec: { template: {} } });
+		await until("the later change is pushed", () => pushes() > before.pushes);
+		assert.equal(pushes(), before.pushes + 1);
+		assert.match(await call("DELETE"), /^200 /);
+		await until("it is no endpoint", () => endpoints(client).length === 0);
+	});
+
+	test("drains without heartbeats, then is removed", async () => {
+		assert.match(await call("PUT"), /^201 /);
+		await until("it drains", () => conditions()?.some((one) => one.message === "no heartbeat for 5s") ?? false);
+		await until("it is removed", () => entry() === undefined);
+	});
 });
 
 test("what a replica that is gone has left behind is removed by the leader", async () => {

@@ -1,15 +1,16 @@
 import type { Store } from "@weft/galley";
 import { type KubeClient, runLeaderElection } from "@weft/kube";
-import type { AutoRegistration } from "@weft/pilot";
+import type { AutoRegistration, Registrations } from "@weft/pilot";
 import type { Clock, Logger } from "@weft/runtime";
 
-/** How often what other replicas have left behind is looked for. */
-const sweepMs = 5_000;
+/** How often what is not heard of any more is looked for. */
+const sweepMs = 1_000;
 
 export interface RegistrationSweepOptions {
 	readonly client: KubeClient;
 	readonly store: Store;
 	readonly autoRegistration: Pick<AutoRegistration, "sweep">;
+	readonly registrations: Pick<Registrations, "sweep">;
 	/** The control plane's. */
 	readonly namespace: string;
 	readonly podName: string;
@@ -30,10 +31,11 @@ export function runRegistrationSweep(options: RegistrationSweepOptions): Promise
 	return runLeaderElection({ client, namespace, name: "weft-registration-leader", identity: podName, clock, logger, signal, lead });
 }
 
-async function sweep({ store, autoRegistration, namespace, podName }: RegistrationSweepOptions): Promise<void> {
+async function sweep({ store, autoRegistration, registrations, namespace, podName }: RegistrationSweepOptions): Promise<void> {
 	const snapshot = store.snapshot();
 	const isThere = (pod: string) => snapshot.get("Pod", namespace, pod) !== undefined;
 	// A control plane outside of the cluster has no pod: nothing can be said of its replicas.
 	const isGone = (instance: string) => isThere(podName) && !isThere(instance);
 	await autoRegistration.sweep(snapshot.all("WorkloadEntry"), isGone);
+	await registrations.sweep();
 }

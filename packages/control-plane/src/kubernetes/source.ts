@@ -1,12 +1,10 @@
 import { type Diagnostic, type Kind, kindInfo, kindNames } from "@weft/api";
-import type { Store } from "@weft/galley";
+import { sources, type Store } from "@weft/galley";
 import { parameterKeys } from "@weft/injector";
 import { type KubeClient, type KubeObject, type ObservedObject, type ResourceWatch, watchKind } from "@weft/kube";
 import type { Clock, Logger } from "@weft/runtime";
 import type { ObservedKinds } from "./status-writer.ts";
 import { gatewayApiStatusKinds, istioStatusKinds } from "./wanted-status.ts";
-
-export const kubernetesSource = "kubernetes";
 
 export interface KubernetesSourceOptions {
 	readonly client: KubeClient;
@@ -71,7 +69,7 @@ export function startKubernetesSource(options: KubernetesSourceOptions): Kuberne
 			onChange({ upsert, remove, diagnostics }) {
 				problems.set(name, diagnostics);
 				if (seen) observedRevision++;
-				store.apply({ source: kubernetesSource, upsert, remove });
+				store.apply({ source: sources.kubernetes, upsert, remove });
 			},
 		});
 		watches.push({ name, watch, isSettled: () => (wasSettled ||= isSettled(watch)) });

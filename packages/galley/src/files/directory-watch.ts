@@ -2,6 +2,7 @@ import { type FSWatcher, watch } from "node:fs";
 import type { Diagnostic } from "@weft/api";
 import type { Clock, Logger } from "@weft/runtime";
 import { admitObjects, type ObjectCheck, withoutObjects } from "../admission.ts";
+import { sources } from "../store/precedence.ts";
 import type { Store } from "../store/store.ts";
 import { createDirectoryReader, type DirectoryReader } from "./directory-reader.ts";
 
@@ -16,7 +17,7 @@ export interface WatchOptions {
 	readonly signal: AbortSignal;
 	readonly clock: Clock;
 	readonly logger: Logger;
-	/** The name of the source in the store; default `dir:` and the path. */
+	/** The name of the source in the store; default `files`. */
 	readonly source?: string;
 	/** All diagnostics of the directory as it is now, after each change; an empty list when all is well again. */
 	readonly onDiagnostics?: (diagnostics: readonly Diagnostic[]) => void;
@@ -110,10 +111,10 @@ async function readInto(
 ): Promise<readonly Diagnostic[] | undefined> {
 	const content = await reader.read(options.clock.nowMs());
 	if (!content.changed && !isFirst) return undefined;
-	const source = options.source ?? `dir:${directory}`;
+	const source = options.source ?? sources.files;
 	const admitted = admitObjects(content.objects, withoutObjects(store.snapshot(), store.objectsOf(source)), options.checks);
 	const result = store.replaceSource(source, admitted.accepted);
-	const diagnostics = [...content.diagnostics, ...admitted.diagnostics, ...result.diagnostics];
+	const diagnostics = [...content.diagnostics, ...admitted.diagnostics];
 	options.logger.info("configuration directory read", { directory, objects: content.objects.length, changed: result.changed.length });
 	options.onDiagnostics?.(diagnostics);
 	return diagnostics;

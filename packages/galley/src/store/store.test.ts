@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { test } from "node:test";
+import { describe, test } from "node:test";
 import type { AnyConfig } from "@weft/api";
 import { decodeYaml } from "../decode/yaml-decoder.ts";
 import { compareAge } from "./keys.ts";
@@ -99,20 +99,57 @@ test("a source is replaced whole, and others stay", () => {
 	);
 });
 
-test("where two sources define one object the first in order is in force, with a warning; the other steps in when it goes", () => {
-	const store = createStore({ sources: ["files", "apply"] });
-	apply(store, service("a", 1));
-	assert.deepEqual(
-		store.replaceSource("files", [service("a", 2)]).changed.map(({ op }) => op),
-		["update"],
-	);
-	const result = apply(store, service("a", 3));
-	assert.deepEqual(result.changed, []);
-	assert.match(result.diagnostics[0]?.message ?? "", /defined by files and apply; the one of files \(f\.yaml:1\) is in force/);
-	assert.equal(result.diagnostics[0]?.severity, "warning");
-	assert.equal(store.snapshot().get("Service", "default", "a")?.spec.ports?.[0]?.port, 2);
-	store.replaceSource("files", []);
-	assert.equal(store.snapshot().get("Service", "default", "a")?.spec.ports?.[0]?.port, 3);
+describe("files, Kubernetes and registrations at once", () => {
+	const port = (store: ReturnType<typeof createStore>) => store.snapshot().get("Service", "default", "a")?.spec.ports?.[0]?.port;
+
+	test("of an object that several define the first source's is in force; the next steps in when it goes", () => {
+		const store = createStore();
+		const steps = (["registrations", "files", "kubernetes"] as const).map((source, i) => {
+			const { changed } = store.replaceSource(source, [service("a", i + 1)]);
+			return `${source}: ${changed.map(({ op }) => op).join()} ${port(store)}`;
+		});
+		assert.deepEqual(steps, ["registrations: add 1", "files: update 2", "kubernetes:  2"]);
+		store.replaceSource("files", []);
+		assert.equal(port(store), 3);
+		store.replaceSource("kubernetes", []);
+		assert.equal(port(store), 1);
+		store.replaceSource("registrations", []);
+		assert.equal(port(store), undefined);
+	});
+
+	test("a source of another name comes after them, and objects of one source alone stand beside each other", () => {
+		const store = createStore();
+		store.replaceSource("other", [service("a", 1), service("b", 2)]);
+		store.replaceSource("registrations", [service("a", 3), service("c", 4)]);
+		assert.deepEqual(
+			store
+				.snapshot()
+				.all("Service")
+				.map(({ metadata, spec }) => `${metadata.name} ${spec.ports?.[0]?.port}`),
+			["a 3", "b 2", "c 4"],
+		);
+	});
+
+	test("each object that is not in force is a conflict, told of when it begins and ends, whoever came first", () => {
+		const told: string[][] = [];
+		const store = createStore({ onConflicts: (conflicts) => told.push(conflicts.map(({ severity, code, message }) => `${severity} ${code} ${message}`)) });
+		const { origin: _, ...a } = service("a", 1);
+		store.replaceSource("kubernetes", [a]);
+		store.replaceSource("registrations", [service("a", 2)]);
+		store.replaceSource("registrations", [service("a", 3)]);
+		store.replaceSource("files", [service("a", 4)]);
+		store.apply({ source: "kubernetes", upsert: [], remove: [{ kind: "Service", namespace: "default", name: "a" }] });
+		store.replaceSource("files", []);
+		const warning = (first: string, second: string, place = "") =>
+			`warning WEFT-V007 defined by ${first} and ${second}; the one of ${first}${place} is in force; remove the other`;
+		assert.deepEqual(told, [
+			[warning("kubernetes", "registrations")],
+			[warning("files", "kubernetes", " (f.yaml:1)"), warning("files", "registrations", " (f.yaml:1)")],
+			[warning("files", "registrations", " (f.yaml:1)")],
+			[],
+		]);
+		assert.deepEqual(store.conflicts(), []);
+	});
 });
 
 test("a change made by a listener comes after the one that it answers, for every listener", () => {

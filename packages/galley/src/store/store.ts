@@ -1,6 +1,7 @@
 import { type AnyConfig, type Diagnostic, diagnosticCodes, type Kind, type ObjectRef } from "@weft/api";
 import { isDeepEqual } from "./equality.ts";
 import { objectKey, refKey } from "./keys.ts";
+import { sourcePrecedence } from "./precedence.ts";
 import { changeTables, createSnapshot, type KindTables, type StoreSnapshot, type TableEdit } from "./snapshot.ts";
 
 export interface ChangedObject extends ObjectRef {
@@ -15,7 +16,7 @@ export interface StoreChange {
 }
 
 export interface StoreBatch {
-	/** Who says so: `apply`, `dir:/etc/weft`, `kube` … */
+	/** Who says so: one of `sources`, or any other name. */
 	readonly source: string;
 	readonly upsert: readonly AnyConfig[];
 	readonly remove: readonly ObjectRef[];
@@ -24,8 +25,6 @@ export interface StoreBatch {
 export interface ApplyResult {
 	readonly snapshot: StoreSnapshot;
 	readonly changed: readonly ChangedObject[];
-	/** A warning for each object that another source defines, too. */
-	readonly diagnostics: readonly Diagnostic[];
 }
 
 export interface Store {
@@ -36,13 +35,17 @@ export interface Store {
 	replaceSource(source: string, objects: readonly AnyConfig[]): ApplyResult;
 	/** What `source` says, whether in force or not. */
 	objectsOf(source: string): readonly AnyConfig[];
+	/** A warning for each object that is not in force since a source before its own defines it, too. The same array while they are the same. */
+	conflicts(): readonly Diagnostic[];
 	/** Called once an atomic change, after it is in force; not at all where nothing changed. Returns the way to stop. */
 	subscribe(listener: (change: StoreChange) => void): () => void;
 }
 
 export interface StoreOptions {
-	/** Sources in order of precedence. One that is not named here comes after these, in order of its first appearance. */
+	/** Sources in order of precedence; default `sourcePrecedence`. One that is not named here comes after these, in order of its first appearance. */
 	readonly sources?: readonly string[];
+	/** Called with all conflicts when they have changed. */
+	readonly onConflicts?: (conflicts: readonly Diagnostic[]) => void;
 }
 
 /** The store of all configuration. One writer at a time: calls are synchronous. */
@@ -55,16 +58,25 @@ class ConfigStore implements Store {
 	readonly #sources = new Map<string, Map<string, AnyConfig>>();
 	readonly #listeners = new Set<(change: StoreChange) => void>();
 	readonly #pending: StoreChange[] = [];
+	/** By key of the object. */
+	readonly #contested = new Map<string, readonly Diagnostic[]>();
+	#conflicts: readonly Diagnostic[] = [];
+	readonly #onConflicts: NonNullable<StoreOptions["onConflicts"]>;
 	#emitting = false;
 	#tables: KindTables = new Map();
 	#snapshot: StoreSnapshot = createSnapshot(0, this.#tables);
 
 	constructor(options: StoreOptions) {
-		for (const source of options.sources ?? []) this.#sources.set(source, new Map());
+		for (const source of options.sources ?? sourcePrecedence) this.#sources.set(source, new Map());
+		this.#onConflicts = options.onConflicts ?? (() => undefined);
 	}
 
 	snapshot(): StoreSnapshot {
 		return this.#snapshot;
+	}
+
+	conflicts(): readonly Diagnostic[] {
+		return this.#conflicts;
 	}
 
 	objectsOf(source: string): readonly AnyConfig[] {
@@ -87,7 +99,7 @@ class ConfigStore implements Store {
 			said.set(objectKey(object), object);
 			refs.set(objectKey(object), object.kind);
 		}
-		return this.#commit(batch.source, refs);
+		return this.#commit(refs);
 	}
 
 	replaceSource(source: string, objects: readonly AnyConfig[]): ApplyResult {
@@ -99,7 +111,7 @@ class ConfigStore implements Store {
 			said.set(objectKey(object), object);
 			refs.set(objectKey(object), object.kind);
 		}
-		return this.#commit(source, refs);
+		return this.#commit(refs);
 	}
 
 	#source(name: string): Map<string, AnyConfig> {
@@ -110,29 +122,19 @@ class ConfigStore implements Store {
 		return said;
 	}
 
-	#commit(source: string, refs: ReadonlyMap<string, Kind>): ApplyResult {
+	#commit(refs: ReadonlyMap<string, Kind>): ApplyResult {
 		const edits: TableEdit[] = [];
 		const changed: ChangedObject[] = [];
-		const diagnostics: Diagnostic[] = [];
 		for (const [key, kind] of refs) {
 			const before = this.#tables.get(kind)?.byKey.get(key);
-			const definitions = [...this.#sources].filter(([, said]) => said.has(key));
-			const winner = definitions[0]?.[1].get(key);
-			const mine = this.#sources.get(source)?.get(key);
-			if (mine && winner && definitions.length > 1)
-				diagnostics.push(
-					shadowed(
-						mine,
-						winner,
-						definitions.map(([name]) => name),
-					),
-				);
+			const winner = this.#settle(key);
 			const edit = toEdit(kind, key, before, winner);
 			if (!edit) continue;
 			edits.push(edit);
 			const { namespace, name } = (winner ?? before ?? edit.object)?.metadata ?? { namespace: "", name: "" };
 			changed.push({ kind, namespace, name, op: !winner ? "delete" : before ? "update" : "add" });
 		}
+		this.#tellConflicts();
 		if (edits.length > 0) {
 			this.#tables = changeTables(this.#tables, edits);
 			this.#snapshot = createSnapshot(this.#snapshot.version + 1, this.#tables);
@@ -140,7 +142,30 @@ class ConfigStore implements Store {
 			this.#pending.push({ snapshot: this.#snapshot, changed });
 			this.#emit();
 		}
-		return { snapshot: this.#snapshot, changed, diagnostics };
+		return { snapshot: this.#snapshot, changed };
+	}
+
+	/** The object of the first source that defines it; notes the conflict where others do as well. */
+	#settle(key: string): AnyConfig | undefined {
+		let first: string | undefined;
+		let winner: AnyConfig | undefined;
+		const others: Diagnostic[] = [];
+		for (const [source, said] of this.#sources) {
+			const object = said.get(key);
+			if (object === undefined) continue;
+			if (first === undefined || winner === undefined) [first, winner] = [source, object];
+			else others.push(shadowed(object, winner, [first, source]));
+		}
+		if (others.length > 0) this.#contested.set(key, others);
+		else this.#contested.delete(key);
+		return winner;
+	}
+
+	#tellConflicts(): void {
+		const conflicts = [...this.#contested.values()].flat();
+		if (isDeepEqual(conflicts, this.#conflicts)) return;
+		this.#conflicts = conflicts;
+		this.#onConflicts(conflicts);
 	}
 
 	/** A listener may apply in turn; its change waits, so that everyone sees all changes in order. */
@@ -179,12 +204,12 @@ function toEdit(kind: Kind, key: string, before: AnyConfig | undefined, after: A
 	return { kind, key, object };
 }
 
-function shadowed(mine: AnyConfig, winner: AnyConfig, sources: readonly string[]): Diagnostic {
+function shadowed(mine: AnyConfig, winner: AnyConfig, [first, second]: readonly [string, string]): Diagnostic {
 	const place = winner.origin ? ` (${winner.origin.file}:${winner.origin.line})` : "";
 	return {
 		severity: "warning",
 		code: diagnosticCodes.duplicateObject,
-		message: `defined by ${sources.join(" and ")}; the one of ${sources[0]}${place} is in force; remove the other`,
+		message: `defined by ${first} and ${second}; the one of ${first}${place} is in force; remove the other`,
 		path: "",
 		kind: mine.kind,
 		name: mine.metadata.name,

@@ -11,7 +11,7 @@ import { buildPush } from "../model/build-push.ts";
 import { decodeNode } from "../model/node.ts";
 import { manualClock } from "../test-clock.ts";
 import { createAutoRegistration } from "./auto-registration.ts";
-import { createStoreEntries, registrationSource, type WorkloadEntries } from "./workload-entries.ts";
+import { createStoreEntries, type WorkloadEntries } from "./workload-entries.ts";
 
 const group = `
 apiVersion: networking.istio.io/v1
@@ -48,7 +48,7 @@ interface Mesh {
 function createMesh({
 	instance = "istiod-1",
 	entries: wrap = (entries: WorkloadEntries) => entries,
-	store = createStore({ sources: ["files", registrationSource] }),
+	store = createStore(),
 	clock = manualClock(startMs),
 } = {}): Mesh {
 	store.replaceSource("files", decodeYaml(`${group}---${entryYaml}`, "f.yaml").objects);

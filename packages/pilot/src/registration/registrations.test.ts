@@ -12,7 +12,7 @@ import { resourceView } from "../translator/translator.ts";
 import { decodeInstance, type InstanceRequest } from "./instance-request.ts";
 import { registeredWorkloads } from "./registered-workloads.ts";
 import { createRegistrations, type Registered, type Refusal } from "./registrations.ts";
-import { createStoreEntries, registrationSource, type WorkloadEntries } from "./workload-entries.ts";
+import { createStoreEntries, type WorkloadEntries } from "./workload-entries.ts";
 
 const mesh = `
 apiVersion: v1
@@ -46,7 +46,7 @@ const startMs = Date.UTC(2027, 0, 1);
 
 function createMesh({ limits = {}, yaml = mesh, entries: wrap = (entries: WorkloadEntries) => entries } = {}) {
 	const clock = manualClock(startMs);
-	const store = createStore({ sources: ["files", registrationSource] });
+	const store = createStore();
 	store.replaceSource("files", decodeYaml(yaml, "f.yaml").objects);
 	const entries = wrap(createStoreEntries(store));
 	const create = () => createRegistrations({ entries, snapshot: () => store.snapshot(), clock, logger: createLogger({ level: "none" }), ...limits });
@@ -192,7 +192,10 @@ spec: {serviceAccountName: reviews, containers: []}
 	test("nobody in another namespace, nor for another service account", async () => {
 		const { registrations } = createMesh();
 		assert.match(reason(await registrations.register({ ...web, namespace: "evil" }, "shop", "r1", request())), /^forbidden: .*namespace evil/);
-		assert.match(reason(await registrations.register(web, "shop", "r1", request({ serviceAccount: "reviews" }))), /^forbidden: .*account web registers nothing for reviews/);
+		assert.match(
+			reason(await registrations.register(web, "shop", "r1", request({ serviceAccount: "reviews" }))),
+			/^forbidden: .*account web registers nothing for reviews/,
+		);
 	});
 
 	test("the owner alone renews and deregisters", async () => {
@@ -207,7 +210,10 @@ spec: {serviceAccountName: reviews, containers: []}
 
 	test("an identity that the service's own instances do not have takes no place among them", async () => {
 		const { registrations } = createMesh({ yaml: mesh + pod });
-		assert.match(reason(await registrations.register(web, "shop", "r1", request())), /^forbidden: instances of Service shop\/reviews run as reviews, not as web/);
+		assert.match(
+			reason(await registrations.register(web, "shop", "r1", request())),
+			/^forbidden: instances of Service shop\/reviews run as reviews, not as web/,
+		);
 		assert.equal(reason(await registrations.register({ ...web, serviceAccount: "reviews" }, "shop", "r1", request())), "ok");
 	});
 
@@ -221,7 +227,11 @@ spec: {serviceAccountName: reviews, containers: []}
 	});
 
 	test("the annotation of the service decides where there is one, with the next heartbeat", async () => {
-		const annotated = (accounts: string) => mesh.replace("{name: reviews, namespace: shop}", `{name: reviews, namespace: shop, annotations: {weft.dev/registration-service-accounts: "${accounts}"}}`) + pod;
+		const annotated = (accounts: string) =>
+			mesh.replace(
+				"{name: reviews, namespace: shop}",
+				`{name: reviews, namespace: shop, annotations: {weft.dev/registration-service-accounts: "${accounts}"}}`,
+			) + pod;
 		const { registrations, store } = createMesh({ yaml: annotated("reviews, web") });
 		assert.equal(reason(await registrations.register(web, "shop", "r1", request())), "ok");
 		store.replaceSource("files", decodeYaml(annotated("reviews"), "f.yaml").objects);
@@ -232,9 +242,33 @@ spec: {serviceAccountName: reviews, containers: []}
 
 	test("an entry that was not registered is not taken over", async () => {
 		const { registrations, entries } = createMesh();
-		await entries.create({ apiVersion: "networking.istio.io/v1", kind: "WorkloadEntry", metadata: { name: "r1", namespace: "shop", labels: {}, annotations: {} }, spec: { address: "10.0.0.1" } });
+		await entries.create({
+			apiVersion: "networking.istio.io/v1",
+			kind: "WorkloadEntry",
+			metadata: { name: "r1", namespace: "shop", labels: {}, annotations: {} },
+			spec: { address: "10.0.0.1" },
+		});
 		assert.match(reason(await registrations.register(web, "shop", "r1", request())), /^conflict/);
 		assert.match(reason(await registrations.deregister(web, { namespace: "shop", name: "r1" })), /^conflict/);
+	});
+
+	test("what a pod or a WorkloadEntry is already is not registered; declared later, it ends the registration", async () => {
+		const declared = (name: string, extra: string) =>
+			`---\napiVersion: networking.istio.io/v1\nkind: WorkloadEntry\nmetadata: {name: ${name}, namespace: shop}\nspec: {address: 10.0.0.9, labels: {app: reviews}${extra}}\n`;
+		const { registrations, store, entries } = createMesh();
+		assert.equal(reason(await registrations.register(web, "shop", "r1", request())), "ok");
+		store.replaceSource("files", decodeYaml(mesh + declared("by-hand", ""), "f.yaml").objects);
+		assert.equal(
+			reason(await registrations.register(web, "shop", "r1", request())),
+			"conflict: 10.0.0.9 is an instance already, by WorkloadEntry shop/by-hand",
+		);
+		assert.ok(await entries.read({ namespace: "shop", name: "r1" }), "it drains without heartbeats");
+		store.replaceSource("files", decodeYaml(mesh + declared("by-hand", ", ports: {http: 1}"), "f.yaml").objects);
+		assert.equal(reason(await registrations.register(web, "shop", "r1", request())), "ok", "two processes of one machine");
+		const running = pod.replace("reviews, containers: []}", "web, containers: []}\nstatus: {podIP: 10.0.0.9}");
+		store.replaceSource("files", decodeYaml(mesh + running, "f.yaml").objects);
+		assert.equal(reason(await registrations.register(web, "shop", "r1", request())), "conflict: 10.0.0.9 is an instance already, by Pod shop/reviews-1");
+		assert.equal(reason(await registrations.register(web, "shop", "r1", request({ address: "10.0.0.10" }))), "ok");
 	});
 
 	test("only so many instances", async () => {

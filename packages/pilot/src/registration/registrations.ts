@@ -5,6 +5,7 @@ import { formatSpiffeId, type SpiffeId } from "@weft/pki";
 import type { Clock, Logger } from "@weft/runtime";
 import { entryAnnotations, type EntryCondition, entryLabels } from "../model/entry-registration.ts";
 import type { Labels } from "../model/labels.ts";
+import { declaredProblem } from "./declared-instance.ts";
 import type { InstanceRequest } from "./instance-request.ts";
 import { createKeyQueue } from "./key-queue.ts";
 import { consentProblem, selectorOf } from "./service-consent.ts";
@@ -57,7 +58,7 @@ export function createRegistrations(options: RegistrationsOptions): Registration
 }
 
 const attemptsMax = 8;
-const consentsMax = 10_000;
+const verdictsMax = 10_000;
 const tlsModeLabel = "security.istio.io/tlsMode";
 const dnsSubdomain = /^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$/;
 
@@ -74,7 +75,10 @@ class InstanceRegistrar implements Registrations {
 	readonly #heard = new Map<string, Heard>();
 	/** Made here, and perhaps not in the snapshot yet: by `namespace/name`, its owner. */
 	readonly #fresh = new Map<string, string>();
-	#consents: { readonly snapshot: StoreSnapshot | undefined; readonly answers: Map<string, string | undefined> } = { snapshot: undefined, answers: new Map() };
+	#verdicts: { readonly snapshot: StoreSnapshot | undefined; readonly refusals: Map<string, Refusal | undefined> } = {
+		snapshot: undefined,
+		refusals: new Map(),
+	};
 
 	constructor(options: RegistrationsOptions) {
 		this.#options = options;
@@ -90,8 +94,8 @@ class InstanceRegistrar implements Registrations {
 		const selector = selectorOf(this.#options.snapshot(), namespace, request.service);
 		if (typeof selector === "string") return refuse("invalid", selector);
 		const entry = entryOf(ref, caller, request, selector);
-		const problem = this.#consentProblem(namespace, entryLabels(entry), caller.serviceAccount);
-		if (problem !== undefined) return refuse("forbidden", problem);
+		const refusal = this.#verdict(entry, caller);
+		if (refusal) return refusal;
 		return this.#queue.run(keyOf(ref), () => this.#put(entry, formatSpiffeId(caller), request));
 	}
 
@@ -157,13 +161,13 @@ class InstanceRegistrar implements Registrations {
 	}
 
 	/** Asked with every heartbeat, and a walk over services and pods: remembered while nothing changes. */
-	#consentProblem(namespace: string, labels: Labels, serviceAccount: string): string | undefined {
+	#verdict(entry: WorkloadEntry, { serviceAccount }: SpiffeId): Refusal | undefined {
 		const snapshot = this.#options.snapshot();
-		if (this.#consents.snapshot !== snapshot || this.#consents.answers.size >= consentsMax) this.#consents = { snapshot, answers: new Map() };
-		const { answers } = this.#consents;
-		const key = JSON.stringify([namespace, serviceAccount, Object.entries(labels).sort()]);
-		if (!answers.has(key)) answers.set(key, consentProblem(snapshot, namespace, labels, serviceAccount));
-		return answers.get(key);
+		if (this.#verdicts.snapshot !== snapshot || this.#verdicts.refusals.size >= verdictsMax) this.#verdicts = { snapshot, refusals: new Map() };
+		const { refusals } = this.#verdicts;
+		const key = JSON.stringify([entry.metadata.namespace, entry.metadata.name, serviceAccount, entry.spec]);
+		if (!refusals.has(key)) refusals.set(key, judge(snapshot, entry, serviceAccount));
+		return refusals.get(key);
 	}
 
 	/** False: somebody else was faster. */
@@ -247,6 +251,13 @@ class InstanceRegistrar implements Registrations {
 }
 
 const refuse = (code: Refusal["code"], reason: string): Refusal => ({ ok: false, code, reason });
+
+function judge(snapshot: StoreSnapshot, entry: WorkloadEntry, serviceAccount: string): Refusal | undefined {
+	const denied = consentProblem(snapshot, entry.metadata.namespace, entryLabels(entry), serviceAccount);
+	if (denied !== undefined) return refuse("forbidden", denied);
+	const declared = declaredProblem(snapshot, entry);
+	return declared === undefined ? undefined : refuse("conflict", declared);
+}
 
 function ownerProblem(ref: EntryRef, { annotations }: StoredEntry, owner: string): Refusal | undefined {
 	const by = annotations[entryAnnotations.registeredBy];

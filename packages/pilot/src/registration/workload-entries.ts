@@ -1,5 +1,5 @@
 import type { ConfigObject, WorkloadEntrySpec } from "@weft/api";
-import type { Store } from "@weft/galley";
+import { sources, type Store } from "@weft/galley";
 import { conditionsOf, type EntryCondition } from "../model/entry-registration.ts";
 
 export type WorkloadEntry = ConfigObject<"WorkloadEntry">;
@@ -45,9 +45,6 @@ export interface WorkloadEntries {
 	remove(ref: EntryRef, revision: string): Promise<void>;
 }
 
-/** The source of the store that registered workloads are in where no API server keeps them. */
-export const registrationSource = "registrations";
-
 /** Entries in the store alone: they live as long as the process, and whoever registered them comes again. */
 export function createStoreEntries(store: Store): WorkloadEntries {
 	const kept = new Map<string, { readonly entry: WorkloadEntry; readonly revision: string }>();
@@ -55,7 +52,7 @@ export function createStoreEntries(store: Store): WorkloadEntries {
 	let revisions = 0;
 	const put = (entry: WorkloadEntry) => {
 		kept.set(keyOf(entry.metadata), { entry, revision: String(++revisions) });
-		store.apply({ source: registrationSource, upsert: [entry], remove: [] });
+		store.apply({ source: sources.registrations, upsert: [entry], remove: [] });
 	};
 	const present = (ref: EntryRef, revision: string) => {
 		const found = kept.get(keyOf(ref));
@@ -95,7 +92,7 @@ export function createStoreEntries(store: Store): WorkloadEntries {
 			if (!present(ref, revision)) return;
 			kept.delete(keyOf(ref));
 			heartbeats.delete(keyOf(ref));
-			store.apply({ source: registrationSource, upsert: [], remove: [{ kind: "WorkloadEntry", ...refOf(ref) }] });
+			store.apply({ source: sources.registrations, upsert: [], remove: [{ kind: "WorkloadEntry", ...refOf(ref) }] });
 		},
 	};
 }

@@ -11,6 +11,8 @@ export interface PodArguments {
 	/** Of everything else. */
 	readonly agentLogLevel: string;
 	readonly logAsJson: boolean;
+	/** MeshConfig, whose `defaultConfig` is the ProxyConfig that others are laid over; undefined: where Istio's tools put it on a machine. */
+	readonly meshConfigFile: string | undefined;
 }
 
 export type ParsedPodArguments =
@@ -25,6 +27,7 @@ const own = {
 	proxyLogLevel: { type: "string" },
 	log_output_level: { type: "string" },
 	log_as_json: { type: "boolean" },
+	meshConfig: { type: "string" },
 	help: { type: "boolean", short: "h" },
 } as const;
 
@@ -32,7 +35,6 @@ const own = {
 const inert = {
 	proxyComponentLogLevel: { type: "string" },
 	templateFile: { type: "string" },
-	meshConfig: { type: "string" },
 	tokenManagerPlugin: { type: "string" },
 	stsPort: { type: "string" },
 	outlierLogPath: { type: "string" },
@@ -74,6 +76,7 @@ export const podHelp = `weft-proxy proxy: serve inside a pod, configured by what
   --proxyLogLevel LEVEL        of the data path: trace, debug, info, warning, error, critical, off (default warning)
   --log_output_level LEVEL     of everything else, such as default:info
   --log_as_json
+  --meshConfig FILE            MeshConfig, for its defaultConfig (default: ./etc/istio/config/mesh or /etc/istio/config/mesh, where it is there)
 
 Reads POD_NAME, POD_NAMESPACE, INSTANCE_IP, SERVICE_ACCOUNT, PROXY_CONFIG, CA_ADDR, PILOT_CERT_PROVIDER, ISTIO_CPU_LIMIT,
 ISTIO_META_*, ISTIO_METAJSON_*, ISTIO_KUBE_APP_PROBERS, ISTIO_PROMETHEUS_ANNOTATIONS, EXIT_ON_ZERO_ACTIVE_CONNECTIONS,
@@ -113,6 +116,7 @@ export function parsePodArguments(args: readonly string[]): ParsedPodArguments {
 			proxyLogLevel,
 			agentLogLevel,
 			logAsJson: values["log_as_json"] === true,
+			meshConfigFile: text("meshConfig"),
 		},
 		warnings: ignored.length === 0 ? [] : [`these flags have no effect here: ${ignored.map((name) => `--${name}`).join(", ")}`],
 	};

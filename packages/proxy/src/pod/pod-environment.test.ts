@@ -292,3 +292,49 @@ describe("the downward API's files", () => {
 		it(JSON.stringify(text), () => assert.deepEqual({ ...parseDownwardApi(text) }, expected));
 	}
 });
+
+describe("a machine outside of Kubernetes", () => {
+	const meshYaml = `
+defaultConfig:
+  discoveryAddress: istiod.istio-system.svc:15012
+  tracing: {zipkin: {address: "z:1"}}
+  proxyMetadata: {ISTIO_META_NETWORK: edge}
+  readinessProbe: {periodSeconds: 5, httpGet: {port: 8080, path: /ready}}
+trustDomain: cluster.local
+`;
+	const environment = { PROXY_CONFIG: undefined, ISTIO_META_AUTO_REGISTER_GROUP: "reviews", POD_NAME: "vm-1" };
+
+	it("takes ProxyConfig from mesh.yaml, and the probe in it", () => {
+		const read1 = read({ env: environment, files: { [podFiles.meshConfig]: meshYaml } });
+		assert.ok("flags" in read1, "errors" in read1 ? read1.errors.join() : "");
+		const { flags } = read1;
+		assert.equal(flags.discoveryAddress, "istiod.istio-system.svc:15012");
+		assert.equal(flags.nodeMetadata["AUTO_REGISTER_GROUP"], "reviews");
+		assert.equal(flags.nodeMetadata["NETWORK"], "edge");
+		assert.deepEqual(flags.readinessProbe?.action, { kind: "http", port: 8080, path: "/ready", isTls: false });
+		assert.equal(flags.readinessProbe?.periodMs, 5_000);
+	});
+
+	it("by the flag it is another file; PROXY_CONFIG is laid over it", () => {
+		const args = ["sidecar", "--meshConfig", "/mesh.yaml"];
+		const result = read({ args, env: { ...environment, PROXY_CONFIG: "discoveryAddress: other:15012" }, files: { "/mesh.yaml": meshYaml } });
+		assert.ok("flags" in result);
+		assert.equal(result.flags.discoveryAddress, "other:15012");
+		assert.equal(result.flags.readinessProbe?.periodMs, 5_000);
+		const missing = read({ args, env: environment });
+		assert.ok("errors" in missing);
+		assert.match(missing.errors.join(), /--meshConfig: \/mesh\.yaml cannot be read/);
+	});
+
+	it("a probe that is none, and a mesh.yaml that is none, are refused", () => {
+		for (const [text, reason] of [
+			["defaultConfig: {readinessProbe: {tcpSocket: {port: 0}}}", /readinessProbe\.tcpSocket\.port/],
+			["defaultConfig: 1", /etc\/istio\/config\/mesh: defaultConfig: an object is wanted/],
+			["[]", /etc\/istio\/config\/mesh: an object is wanted/],
+		] as const) {
+			const result = read({ env: environment, files: { [podFiles.meshConfig]: text } });
+			assert.ok("errors" in result);
+			assert.match(result.errors.join(), reason);
+		}
+	});
+});

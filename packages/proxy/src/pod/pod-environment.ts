@@ -53,7 +53,10 @@ export function readPodEnvironment(args: PodArguments, sources: PodSources): Pod
 	const warnings: string[] = [];
 	const labels = optional(readFile(podFiles.labels), parseDownwardApi);
 	const annotations = optional(readFile(podFiles.annotations), parseDownwardApi);
+	const meshConfig = readFile(args.meshConfigFile ?? podFiles.meshConfig);
+	if (meshConfig === undefined && args.meshConfigFile !== undefined) errors.push(`--meshConfig: ${args.meshConfigFile} cannot be read`);
 	const config = readProxyConfig([
+		{ name: args.meshConfigFile ?? podFiles.meshConfig, text: meshConfig ?? "", field: "defaultConfig" },
 		{ name: "PROXY_CONFIG", text: env["PROXY_CONFIG"] ?? "" },
 		{ name: "annotation proxy.istio.io/config", text: annotations?.["proxy.istio.io/config"] ?? "" },
 	]);

@@ -5,6 +5,8 @@ import { join } from "node:path";
 export const podFiles = {
 	labels: "etc/istio/pod/labels",
 	annotations: "etc/istio/pod/annotations",
+	/** On a machine outside of Kubernetes: what Istio's tools write for it. */
+	meshConfig: "etc/istio/config/mesh",
 	rootCert: "var/run/secrets/istio/root-cert.pem",
 	kubernetesRootCert: "var/run/secrets/kubernetes.io/serviceaccount/ca.crt",
 	token: "var/run/secrets/tokens/istio-token",

@@ -51,10 +51,17 @@ const without = [
 
 const aliasesMax = 100;
 
-/** Reads the texts in turn, each laid over what came before: PROXY_CONFIG, then the pod's annotation. Empty texts say nothing. */
-export function readProxyConfig(texts: readonly { readonly name: string; readonly text: string }[]): ReadProxyConfig {
+export interface ProxyConfigText {
+	readonly name: string;
+	readonly text: string;
+	/** Of a MeshConfig: the field that holds the ProxyConfig. */
+	readonly field?: "defaultConfig";
+}
+
+/** Reads the texts in turn, each laid over what came before: MeshConfig, PROXY_CONFIG, then the pod's annotation. Empty texts say nothing. */
+export function readProxyConfig(texts: readonly ProxyConfigText[]): ReadProxyConfig {
 	const errors: string[] = [];
-	const layers = texts.map(({ name, text }) => readLayer(name, text, errors));
+	const layers = texts.map((text) => readLayer(text, errors));
 	const proxyMetadata = Object.assign({}, ...layers.map((layer) => asStrings(layer["proxyMetadata"]))) as Readonly<Record<string, string>>;
 	const given: Json = { ...(Object.assign({}, ...layers) as Json), ...(Object.keys(proxyMetadata).length === 0 ? {} : { proxyMetadata }) };
 	const raw: Json = { ...defaults, ...given };
@@ -66,7 +73,7 @@ export function readProxyConfig(texts: readonly { readonly name: string; readonl
 	};
 }
 
-function readLayer(name: string, text: string, errors: string[]): Json {
+function readLayer({ name, text, field }: ProxyConfigText, errors: string[]): Json {
 	let value: unknown;
 	try {
 		value = parse(text, { maxAliasCount: aliasesMax });
@@ -74,9 +81,14 @@ function readLayer(name: string, text: string, errors: string[]): Json {
 		errors.push(`${name}: ${(error as Error).message.split("\n")[0]}`);
 		return {};
 	}
+	const whole = asFields(name, value, errors);
+	return field === undefined ? whole : asFields(`${name}: ${field}`, whole[field], errors);
+}
+
+function asFields(name: string, value: unknown, errors: string[]): Json {
 	if (value === null || value === undefined) return {};
 	if (typeof value !== "object" || Array.isArray(value)) {
-		errors.push(`${name}: a ProxyConfig object is wanted`);
+		errors.push(`${name}: an object is wanted`);
 		return {};
 	}
 	// Protobuf's JSON allows both spellings.
