@@ -84,7 +84,7 @@ export function buildGatewayConnectionManager(input: ListenerInput, { statPrefix
 }
 
 function common(input: ListenerInput, direction: Direction, port: number, grpcWeb: boolean, dynamicHosts: readonly string[] = []): object {
-	const { istioExtensions, headers, dynamicDns } = input;
+	const { istioExtensions, headers, sessions, dynamicDns } = input;
 	const { policies, tracing } = input.of(direction);
 	const { metadataInMeshOnly: hideFromOutside, suppressEnvoyHeaders } = headers;
 	const extensions = extensionsOn(input, direction, port);
@@ -96,6 +96,7 @@ function common(input: ListenerInput, direction: Direction, port: number, grpcWe
 			extensions,
 			hideFromOutside,
 			suppressEnvoyHeaders,
+			sessions,
 			grpcWeb,
 			dynamicDns,
 			dynamicHosts,

@@ -14,6 +14,7 @@ import { buildLocalRateLimit } from "./local-rate-limit.ts";
 import { buildPeerMetadata } from "./peer-metadata.ts";
 import { buildRbac } from "./rbac.ts";
 import { buildRouter } from "./router.ts";
+import { buildStatefulSession } from "./stateful-session.ts";
 
 /** The one place that orders HTTP filters; each line says why it stands where it does. */
 const order: readonly HttpFilterBuilder[] = [
@@ -33,6 +34,7 @@ const order: readonly HttpFilterBuilder[] = [
 	buildCorsFilter, // answers preflights that need no upstream
 	buildIstioStats, // last but one: sees the final response of all the others
 	buildDynamicForwardProxy, // after all that may refuse, since it waits for DNS; the router needs what it finds
+	buildStatefulSession, // after all that may choose another cluster, since it chooses the host
 	buildRouter, // ends the chain
 ];
 
@@ -40,9 +42,9 @@ const chains = createMemo<readonly AnyHttpFilter[]>();
 
 /** Filters of an HTTP connection manager, in order. Every listener with the same input shares one array. */
 export function buildHttpFilters(input: HttpFilterInput): readonly AnyHttpFilter[] {
-	const { policies, extensions, direction, istioExtensions, hideFromOutside, suppressEnvoyHeaders, grpcWeb, dynamicDns, dynamicHosts } = input;
+	const { policies, extensions, direction, istioExtensions, hideFromOutside, suppressEnvoyHeaders, sessions, grpcWeb, dynamicDns, dynamicHosts } = input;
 	const names = extensions.map(({ filter }) => filter.name).join();
 	const dynamic = dynamicHosts.length > 0 ? `${dynamicDns}|${dynamicHosts.join()}` : "";
-	const key = `${dynamic}|${direction}|${istioExtensions}|${hideFromOutside}|${suppressEnvoyHeaders}|${grpcWeb}|${names}`;
+	const key = `${dynamic}|${direction}|${istioExtensions}|${hideFromOutside}|${suppressEnvoyHeaders}|${sessions}|${grpcWeb}|${names}`;
 	return chains.get([policies], key, () => order.flatMap((build) => build(input) ?? []));
 }
