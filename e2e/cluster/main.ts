@@ -23,7 +23,19 @@ const { values: flags } = parseArgs({
 });
 
 /** Dependent on nothing but their order here: what removes the mesh comes last. */
-const cases = ["install", "routing", "mtls", "workloads", "gateway", "revisions", "envoy-sidecar", "no-interruption", "injection-restarts", "uninstall"];
+const cases = [
+	"install",
+	"routing",
+	"mtls",
+	"workloads",
+	"gateway",
+	"gateway-api",
+	"revisions",
+	"envoy-sidecar",
+	"no-interruption",
+	"injection-restarts",
+	"uninstall",
+];
 
 interface Target {
 	readonly environment: Readonly<Record<string, string>>;

@@ -17,6 +17,7 @@ const to = (name: string, weight = 1) => `{group: "", kind: Service, name: ${nam
 
 interface Seen {
 	readonly version: string;
+	readonly pod: string;
 	readonly path: string;
 	readonly headers: Readonly<Record<string, string>>;
 }
@@ -30,7 +31,7 @@ async function seen(path: string, headers: Readonly<Record<string, string>> = {}
 before(async () => {
 	const port = { name: "http", port: 8000 };
 	const yaml = [
-		workload({ name: "web", version: "web", app: "http-app.ts", ports: [8000] }),
+		workload({ name: "web", version: "web", app: "http-app.ts", ports: [8000], replicas: 2 }),
 		workload({ name: "canary", version: "canary", app: "http-app.ts", ports: [8000] }),
 		service("web", [port]),
 		service("canary", [port]),
@@ -82,6 +83,31 @@ test("filters: headers, a prefix taken away, a redirect", async () => {
 	assert.equal((await seen("/v1.0/x", { "x-secret": "s" })).headers["x-secret"], undefined);
 	const redirect = await mesh.call("web", "/old/page");
 	assert.deepEqual([redirect.status, redirect.headers["location"]], [301, "http://new.example.com:8000/new/page"]);
+});
+
+test("sessionPersistence brings a client back to the pod that served it, by a cookie or by a header", async () => {
+	const podsOf = async (headers: Readonly<Record<string, string>>) => {
+		const pods = new Set<string>();
+		for (let i = 0; i < 40; i++) pods.add((await seen("/shop/basket", headers)).pod);
+		return pods;
+	};
+	const rule = (session: string) =>
+		route(`{matches: [{path: {value: /shop}}], backendRefs: [${to("web")}], sessionPersistence: ${session}}, {backendRefs: [${to("web")}]}`);
+	await mesh.applyYaml(rule("{sessionName: basket, absoluteTimeout: 1h, cookieConfig: {lifetimeType: Permanent}}"));
+	// The listener has a filter more: connections of before go on without it until they are drained.
+	closeConnections();
+	const first = await mesh.call("web", "/shop");
+	const cookie = String(first.headers["set-cookie"]);
+	assert.match(cookie, /^basket="[^"]+"; Max-Age=3600; Path=\/shop; HttpOnly$/);
+	assert.deepEqual([...(await podsOf({ cookie: cookie.split(";", 1)[0] ?? "" }))], [(JSON.parse(first.body) as Seen).pod]);
+	assert.equal((await podsOf({})).size, 2, "without the cookie requests are balanced");
+	assert.equal((await mesh.call("web", "/elsewhere")).headers["set-cookie"], undefined);
+	await mesh.applyYaml(rule("{type: Header, sessionName: x-basket}"));
+	const second = await mesh.call("web", "/shop");
+	const token = String(second.headers["x-basket"]);
+	assert.deepEqual([...(await podsOf({ "x-basket": token }))], [(JSON.parse(second.body) as Seen).pod]);
+	await mesh.applyYaml(route(`{backendRefs: [${to("web")}]}`));
+	assert.equal((await podsOf({ "x-basket": token })).size, 2, "nothing is left of it");
 });
 
 test("a backend that is not there answers 500, and the route's status says why", async () => {

@@ -1,10 +1,16 @@
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
-import { apply, eventually, kubectl } from "../kubectl.ts";
+import { apply, eventually, kubectl, kubectlJson } from "../kubectl.ts";
 import { clusterMissing, deploy, example, freshNamespace, hasProxy, helm, installMesh, pods, removeNamespace, systemNamespace, weft } from "../mesh.ts";
 import { curlFrom, loadFrom, share } from "../traffic.ts";
 
 const namespace = "e2e-install";
+
+interface Status {
+	readonly status?: { readonly conditions?: readonly { readonly type: string; readonly status: string; readonly message: string }[] };
+}
+
+const conditionOf = (status: Status["status"], of: string) => status?.conditions?.find(({ type }) => type === of);
 const pattern = '"podname":"reviews-(v\\d)';
 
 describe("helm install, label a namespace, apply a VirtualService", { skip: clusterMissing }, () => {
@@ -51,6 +57,16 @@ describe("helm install, label a namespace, apply a VirtualService", { skip: clus
 		const result = await loadFrom(namespace, "deploy/sleep", { url: "http://reviews:9080/reviews/1", requests: 2_000, pattern });
 		assert.deepEqual(result.statuses, { "200": 2_000 });
 		assert.ok(Math.abs(share(result, "v1") - 0.9) <= 0.03, JSON.stringify(result.matches));
+	});
+
+	test("kubectl tells that it is valid, and which proxies have it in force", async () => {
+		const status = await eventually("all of them", async () => {
+			const { status } = await kubectlJson<Status>("get", "virtualservices.networking.istio.io", "-n", namespace, "reviews");
+			assert.equal(conditionOf(status, "Reconciled")?.status, "True");
+			return status;
+		});
+		assert.match(conditionOf(status, "Reconciled")?.message ?? "", /^(\d+)\/\1 proxies up to date\.$/);
+		assert.equal(conditionOf(status, "PassedValidation")?.status, "True");
 	});
 
 	test("a second after apply returns there is nothing but the new version, and no request failed on the way", async () => {

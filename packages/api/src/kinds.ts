@@ -130,8 +130,8 @@ export const kinds = {
 	},
 	HTTPRoute: { ...gatewayApi, ...namespaced, versions: ["v1", "v1beta1"], plural: "httproutes", shortNames: [], schema: httpRouteSpecSchema },
 	GRPCRoute: { ...gatewayApi, ...namespaced, versions: ["v1", "v1alpha2"], plural: "grpcroutes", shortNames: [], schema: grpcRouteSpecSchema },
-	TLSRoute: { ...gatewayApi, ...namespaced, versions: ["v1alpha2", "v1alpha3", "v1"], plural: "tlsroutes", shortNames: [], schema: tlsRouteSpecSchema },
-	TCPRoute: { ...gatewayApi, ...namespaced, versions: ["v1alpha2", "v1"], plural: "tcproutes", shortNames: [], schema: tcpRouteSpecSchema },
+	TLSRoute: { ...gatewayApi, ...namespaced, versions: ["v1", "v1alpha3", "v1alpha2"], plural: "tlsroutes", shortNames: [], schema: tlsRouteSpecSchema },
+	TCPRoute: { ...gatewayApi, ...namespaced, versions: ["v1", "v1alpha2"], plural: "tcproutes", shortNames: [], schema: tcpRouteSpecSchema },
 	ReferenceGrant: {
 		...gatewayApi,
 		...namespaced,

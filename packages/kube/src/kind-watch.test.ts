@@ -149,3 +149,32 @@ test("who writes status is told what the cluster has, and its own writes change 
 	server.remove(type, "default", "a");
 	await until("it is gone", () => observed.size === 0);
 });
+
+test("a kind is read in the version that the cluster serves, and in another one when that goes", async () => {
+	const [v1, alpha] = ["v1", "v1alpha2"].map((version) => ({ ...resourceOf("TLSRoute"), version }));
+	assert.ok(v1 && alpha);
+	const object: KubeObject = {
+		metadata: { name: "r", namespace: "default" },
+		spec: { hostnames: ["a.example.com"], rules: [{ backendRefs: [{ name: "a", port: 443 }] }] },
+	};
+	server.put(alpha, object);
+	server.missing.add("tlsroutes.v1").add("tlsroutes.v1alpha3");
+	const observed = new Map<string, ObservedObject>();
+	const states: string[] = [];
+	watchKind(server.client, "TLSRoute", {
+		signal: stop.signal,
+		clock: systemClock,
+		logger: createLogger({ level: "none" }),
+		observed,
+		onChange: ({ upsert, remove }) => void store.apply({ source: "kubernetes", upsert, remove }),
+		onState: (state) => states.push(state),
+	});
+	await until("it is read", () => store.snapshot().all("TLSRoute").length === 1);
+	assert.equal(observed.get("default/r")?.type.version, "v1alpha2");
+	server.missing.delete("tlsroutes.v1");
+	server.missing.add("tlsroutes.v1alpha2");
+	server.put(v1, object);
+	server.endWatches("end");
+	await until("it is read again", () => observed.get("default/r")?.type.version === "v1");
+	assert.equal(states.includes("missing"), false);
+});

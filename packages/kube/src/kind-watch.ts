@@ -2,7 +2,7 @@ import { type AnyConfig, type Diagnostic, formatDiagnostic, isKindOf, type Kind,
 import { decodeValue } from "@weft/galley";
 import type { Clock, Logger } from "@weft/runtime";
 import type { KubeClient } from "./client.ts";
-import { apiVersionOf, type KubeObject, type ResourceType, resourceOf } from "./resource.ts";
+import { apiVersionOf, type KubeObject, otherVersionsOf, type ResourceType, resourceOf } from "./resource.ts";
 import { type ResourceWatch, type WatchState, watchResource } from "./resource-watch.ts";
 import { trimObject } from "./trim.ts";
 
@@ -18,6 +18,8 @@ export interface KindChange<K extends Kind> {
 
 /** An object as the API server has it, beside its content: for who writes its status. */
 export interface ObservedObject {
+	/** In the version in which it is served. */
+	readonly type: ResourceType;
 	readonly namespace: string;
 	readonly name: string;
 	readonly uid: string | undefined;
@@ -53,7 +55,13 @@ export interface KindWatchOptions<K extends Kind> {
 export function watchKind<K extends Kind>(client: KubeClient, kind: K, options: KindWatchOptions<K>): ResourceWatch {
 	const table = new KindTable(kind, options);
 	const { onChange: _, ignore: _ignore, observed: _observed, ...watch } = options;
-	return watchResource(client, resourceOf(kind), { ...watch, onList: (objects) => table.list(objects), onEvents: (events) => table.events(events) });
+	const started = watchResource(client, resourceOf(kind), {
+		...watch,
+		otherVersions: otherVersionsOf(kind),
+		onList: (objects) => table.list(objects, started.type),
+		onEvents: (events) => table.events(events),
+	});
+	return started;
 }
 
 interface Known {
@@ -64,7 +72,8 @@ interface Known {
 
 class KindTable<K extends Kind> {
 	readonly #kind: K;
-	readonly #type: ResourceType;
+	/** In the version that was read last. */
+	#type: ResourceType;
 	readonly #options: KindWatchOptions<K>;
 	readonly #known = new Map<string, Known>();
 	readonly #problems = new Map<string, readonly Diagnostic[]>();
@@ -75,7 +84,10 @@ class KindTable<K extends Kind> {
 		this.#options = options;
 	}
 
-	list(objects: readonly KubeObject[]): void {
+	list(objects: readonly KubeObject[], type: ResourceType): void {
+		// Every object is new in another version.
+		if (type.version !== this.#type.version) for (const [key, { ref }] of this.#known) this.#known.set(key, { ref, resourceVersion: "" });
+		this.#type = type;
 		const upsert: Config<K>[] = [];
 		const listed = new Set<string>();
 		for (const object of objects) {
@@ -127,7 +139,7 @@ class KindTable<K extends Kind> {
 		const told = into.diagnostics.filter((d) => d.severity !== "info");
 		if (told.length > 0) this.#problems.set(key, told);
 		else this.#problems.delete(key);
-		observed?.set(key, observe(object, told));
+		observed?.set(key, observe(object, this.#type, told));
 		const [decoded] = into.objects;
 		if (decoded && isKindOf(decoded, this.#kind)) return decoded;
 		const { logger } = this.#options;
@@ -146,10 +158,10 @@ class KindTable<K extends Kind> {
 	}
 }
 
-function observe({ metadata, status }: KubeObject, diagnostics: readonly Diagnostic[]): ObservedObject {
+function observe({ metadata, status }: KubeObject, type: ResourceType, diagnostics: readonly Diagnostic[]): ObservedObject {
 	const { namespace = "", name, uid } = metadata;
 	const generation = typeof metadata["generation"] === "number" ? metadata["generation"] : undefined;
-	return { namespace, name, uid, generation, status, diagnostics };
+	return { type, namespace, name, uid, generation, status, diagnostics };
 }
 
 const keyOf = ({ metadata }: KubeObject): string => `${metadata.namespace ?? ""}/${metadata.name}`;

@@ -22,6 +22,8 @@ export interface ResourceWatchOptions {
 	readonly namespace?: string;
 	readonly labelSelector?: string;
 	readonly fieldSelector?: string;
+	/** Versions in which the kind may be served instead: an older or newer CRD has others. */
+	readonly otherVersions?: readonly string[];
 	/** More objects than this are refused and what was read before stays; default 200 000. */
 	readonly objectsMax?: number;
 	readonly signal: AbortSignal;
@@ -38,6 +40,8 @@ export interface ResourceWatchOptions {
 
 export interface ResourceWatch {
 	readonly state: WatchState;
+	/** In the version that is read. */
+	readonly type: ResourceType;
 	/** Resolves when `signal` has aborted. Never rejects. */
 	readonly done: Promise<void>;
 }
@@ -60,13 +64,19 @@ export function watchResource(client: KubeClient, type: ResourceType, options: R
 		get state() {
 			return watcher.state;
 		},
+		get type() {
+			return watcher.type;
+		},
 		done: watcher.run(),
 	};
 }
 
 class Watcher {
 	readonly #client: KubeClient;
-	readonly #type: ResourceType;
+	readonly #types: readonly ResourceType[];
+	/** Into `#types`; and how many of them have been found missing one after the other. */
+	#at = 0;
+	#missing = 0;
 	readonly #options: ResourceWatchOptions;
 	readonly #random: () => number;
 	readonly #backoff: Backoff;
@@ -76,10 +86,14 @@ class Watcher {
 
 	constructor(client: KubeClient, type: ResourceType, options: ResourceWatchOptions) {
 		this.#client = client;
-		this.#type = type;
+		this.#types = [type, ...(options.otherVersions ?? []).map((version) => ({ ...type, version }))];
 		this.#options = options;
 		this.#random = options.random ?? Math.random;
 		this.#backoff = createBackoff({ minMs: 500, maxMs: 10_000, random: this.#random });
+	}
+
+	get type(): ResourceType {
+		return this.#types[this.#at] as ResourceType;
 	}
 
 	async run(): Promise<void> {
@@ -97,13 +111,14 @@ class Watcher {
 
 	async #list(): Promise<void> {
 		const { namespace, labelSelector, fieldSelector, objectsMax, signal } = this.#options;
-		const { items, resourceVersion } = await this.#client.list(this.#type, {
+		const { items, resourceVersion } = await this.#client.list(this.type, {
 			signal,
 			...(namespace !== undefined && { namespace }),
 			...(labelSelector !== undefined && { labelSelector }),
 			...(fieldSelector !== undefined && { fieldSelector }),
 			...(objectsMax !== undefined && { objectsMax }),
 		});
+		this.#missing = 0;
 		this.#tell(() => this.#options.onList(items));
 		this.#resourceVersion = resourceVersion;
 		this.#setState("synced", `${items.length} objects`);
@@ -113,7 +128,7 @@ class Watcher {
 		const { namespace, labelSelector, fieldSelector, signal, clock } = this.#options;
 		const seconds = Math.floor(watchSecondsMin + this.#random() * watchSecondsSpread);
 		const startedMs = clock.monotonicMs();
-		const path = pathOf(this.#type, namespace);
+		const path = pathOf(this.type, namespace);
 		const stream = await this.#client.transport.open({
 			method: "GET",
 			path,
@@ -160,7 +175,7 @@ class Watcher {
 		try {
 			listen();
 		} catch (error) {
-			this.#options.logger.error("a listener of a watch failed", { resource: this.#type.plural, error });
+			this.#options.logger.error("a listener of a watch failed", { resource: this.type.plural, error });
 		}
 	}
 
@@ -173,13 +188,16 @@ class Watcher {
 			return backoffMs;
 		}
 		if (error.status === 410) {
-			this.#options.logger.info("watch expired, reading all again", { resource: this.#type.plural, reason });
+			this.#options.logger.info("watch expired, reading all again", { resource: this.type.plural, reason });
 			this.#resourceVersion = undefined;
 			return backoffMs;
 		}
 		if (error.status === 404) {
 			// The kind may come back with other objects.
 			this.#resourceVersion = undefined;
+			this.#at = (this.#at + 1) % this.#types.length;
+			if (++this.#missing < this.#types.length) return 0;
+			this.#missing = 0;
 			this.#setState("missing", reason);
 			return Math.max(unavailableRetryMs, backoffMs);
 		}
@@ -196,7 +214,7 @@ class Watcher {
 		const before = this.state;
 		this.state = state;
 		const { logger, onState } = this.#options;
-		const fields = { resource: this.#type.plural, group: this.#type.group, reason };
+		const fields = { resource: this.type.plural, group: this.type.group, reason };
 		if (state === "synced") logger.info(before === "starting" ? "watching" : "watching again", fields);
 		else if (state === "missing") logger.warn("the cluster has no such kind; going on without it until its CRD is installed", fields);
 		else if (state === "forbidden") logger.warn("not allowed to read; going on without it, grant get, list and watch", fields);

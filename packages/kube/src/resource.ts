@@ -36,6 +36,9 @@ export function resourceOf(kind: Kind): ResourceType {
 	return { group: info.group, version: info.versions[0] ?? "v1", plural: info.plural, kind: said, namespaced: info.scope === "Namespaced" };
 }
 
+/** The versions of a kind that are served where the first is not. */
+export const otherVersionsOf = (kind: Kind): readonly string[] => kindInfo(kind).versions.slice(1);
+
 const core = { group: "", version: "v1" } as const;
 const admission = { group: "admissionregistration.k8s.io", version: "v1", namespaced: false } as const;
 

@@ -38,7 +38,7 @@ export function checkGrpcRoute(report: Report, spec: GRPCRouteSpec): void {
 		}
 		checkFilters(at.at("filters"), rule.filters ?? []);
 		checkBackends(at.at("backendRefs"), rule.backendRefs);
-		if (rule.sessionPersistence) at.at("sessionPersistence").warn(sessionPersistenceIgnored);
+		checkSession(at.at("sessionPersistence"), rule);
 	}
 }
 
@@ -69,7 +69,19 @@ function checkCommon(report: Report, { hostnames, rules, parentRefs }: CommonRou
 	}
 }
 
-const sessionPersistenceIgnored = "sessionPersistence is not implemented (nor by Istio): requests are balanced without it";
+function checkSession(report: Report, { sessionPersistence: session, backendRefs }: Pick<HTTPRouteRule, "sessionPersistence" | "backendRefs">): void {
+	if (session === undefined) return;
+	if ((backendRefs?.length ?? 0) > 1)
+		report.warn("a session holds among the endpoints of one backend: which of several backends serves is chosen for each request");
+	const { type = "Cookie", sessionName, absoluteTimeout, idleTimeout, cookieConfig } = session;
+	const isPermanent = cookieConfig?.lifetimeType === "Permanent";
+	if (type === "Header" && sessionName) checkHeaderName(report.at("sessionName"), sessionName);
+	if (type === "Header" && cookieConfig) report.at("cookieConfig").error("a session of type Header has no cookie; remove it");
+	if (isPermanent && absoluteTimeout === undefined) report.at("absoluteTimeout").error("must be set where lifetimeType is Permanent");
+	if (idleTimeout !== undefined) report.at("idleTimeout").warn("idleTimeout is not implemented: a session does not end because it is idle");
+	if (absoluteTimeout !== undefined && !isPermanent)
+		report.at("absoluteTimeout").warn("absoluteTimeout counts where cookieConfig.lifetimeType is Permanent only");
+}
 
 function checkHttpRule(report: Report, rule: HTTPRouteRule): void {
 	for (const [i, match] of (rule.matches ?? []).entries()) checkHttpMatch(report.at("matches", i), match);
@@ -82,7 +94,7 @@ function checkHttpRule(report: Report, rule: HTTPRouteRule): void {
 	checkBackends(report.at("backendRefs"), rule.backendRefs);
 	for (const [i, backend] of (rule.backendRefs ?? []).entries()) checkFilters(report.at("backendRefs", i, "filters"), backend.filters ?? []);
 	checkTimeouts(report.at("timeouts"), rule);
-	if (rule.sessionPersistence) report.at("sessionPersistence").warn(sessionPersistenceIgnored);
+	checkSession(report.at("sessionPersistence"), rule);
 	for (const [i, code] of (rule.retry?.codes ?? []).entries()) {
 		if (code < 400 || code > 599) report.at("retry", "codes", i).error(`${code} is no status to retry on; write one from 400 to 599`);
 	}

@@ -95,7 +95,15 @@ testRules("HTTPRoute", [
 		rule("filters: [{type: ExtensionRef, extensionRef: {group: g, kind: K, name: n}}]"),
 		/^warning .*whole route is left out/,
 	],
-	["session persistence is told to be missing", rule("sessionPersistence: {sessionName: a}"), /^warning .*sessionPersistence is not implemented/],
+	["a session that ends when it is idle", rule("sessionPersistence: {idleTimeout: 5m}"), /^warning .*idleTimeout is not implemented/],
+	["a time for a cookie that has none", rule("sessionPersistence: {absoluteTimeout: 5m}"), /^warning .*lifetimeType is Permanent only/],
+	[
+		"a session over several backends",
+		rule("backendRefs: [{name: a, port: 1}, {name: b, port: 1}], sessionPersistence: {}"),
+		/^warning .*among the endpoints of one backend/,
+	],
+	["a permanent session without an end", rule("sessionPersistence: {cookieConfig: {lifetimeType: Permanent}}"), /^error .*must be set/],
+	["a header with a cookie", rule("sessionPersistence: {type: Header, cookieConfig: {lifetimeType: Session}}"), /^error .*has no cookie/],
 ]);
 
 testRules("GRPCRoute", [

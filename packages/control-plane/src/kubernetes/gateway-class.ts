@@ -4,7 +4,7 @@ import { controllerName } from "@weft/pilot";
 import type { Clock, Logger } from "@weft/runtime";
 
 const className = "istio";
-const retryMs = 60_000;
+const retryMs = 15_000;
 
 export interface GatewayClassOptions {
 	readonly client: Pick<KubeClient, "create">;

@@ -92,6 +92,7 @@ test("what changes is applied, and nothing else is written", async () => {
 	settings = settingsOf({ global: { hub: "example.org/weft", tag: "2" } });
 	const hasImage = (image: string) => JSON.stringify(specOf("deployment", "gw-istio")).includes(`"image":"${image}"`);
 	await until("the new image is there", () => hasImage("example.org/weft/proxy:2"));
+	await until("all of it is applied", () => log.filter((line) => line.includes("gateway deployed")).length === 3);
 	const before = writes.filter((name) => name.endsWith("/gw-istio")).length;
 	api.put(resourceOf("Namespace"), { metadata: { name: "shop", annotations: { a: "b" } } });
 	api.put(types.gateway, gateway("second"));

@@ -53,7 +53,9 @@ interface Known {
 	readonly built: GatewayObjects;
 	/** The cluster has it so. */
 	isApplied: boolean;
+	/** Of the Deployment: as it was applied, and as the watch has shown it last. Undefined: being applied. */
 	deploymentGeneration: number | undefined;
+	seenGeneration: number;
 	/** Monotonic; not before. */
 	retryMs: number;
 	readonly backoff: Backoff;
@@ -127,7 +129,16 @@ function refresh<Settings>(options: GatewayDeploymentsOptions<Settings>, setting
 			continue;
 		}
 		const backoff = createBackoff({ minMs: 500, maxMs: 60_000 });
-		known.set(keyOf(gateway), { inputs, built, isApplied: false, deploymentGeneration: undefined, retryMs: 0, backoff, said: before?.said ?? "" });
+		known.set(keyOf(gateway), {
+			inputs,
+			built,
+			isApplied: false,
+			deploymentGeneration: undefined,
+			seenGeneration: 0,
+			retryMs: 0,
+			backoff,
+			said: before?.said ?? "",
+		});
 	}
 }
 
@@ -198,6 +209,7 @@ async function reconcile<Settings>(
 	};
 	// Until something else is written.
 	entry.isApplied = true;
+	entry.deploymentGeneration = undefined;
 	if (built.kind === "error") return say(built.message);
 	try {
 		const outcome = await applyGateway(client, { name, namespace, uid, deploymentName: gateway.deploymentName }, built.parts, signal);
@@ -208,6 +220,7 @@ async function reconcile<Settings>(
 			return later(entry, clock.monotonicMs() + foreignRetryMs);
 		}
 		entry.deploymentGeneration = outcome.deploymentGeneration;
+		if (!isAsApplied(entry)) entry.isApplied = false;
 		logger.info("gateway deployed", subject);
 		say([...built.warnings, ...outcome.notOurs.map((what) => `${what} is not this Gateway's; it is left as it is`)].join("; "));
 		if (outcome.notOurs.length > 0) later(entry, clock.monotonicMs() + foreignRetryMs);
@@ -216,6 +229,9 @@ async function reconcile<Settings>(
 		later(entry, clock.monotonicMs() + entry.backoff.nextMs());
 	}
 }
+
+/** Somebody else's change makes another generation. */
+const isAsApplied = ({ deploymentGeneration, seenGeneration }: Known): boolean => deploymentGeneration === undefined || seenGeneration <= deploymentGeneration;
 
 function later(entry: Known, atMs: number): void {
 	entry.isApplied = false;
@@ -254,11 +270,10 @@ function watchChanges<Settings>({ client, store, clock, logger }: GatewayDeploym
 	const see = (object: KubeObject) => {
 		const { namespace = "", name } = object.metadata;
 		deployments.set(`${namespace}/${name}`, object);
-		mend(
-			namespace,
-			name,
-			({ deploymentGeneration }) => deploymentGeneration === undefined || Number(object.metadata["generation"] ?? 0) <= deploymentGeneration,
-		);
+		mend(namespace, name, (entry) => {
+			entry.seenGeneration = Number(object.metadata["generation"] ?? 0);
+			return isAsApplied(entry);
+		});
 	};
 	const lose = ({ metadata: { namespace = "", name } }: KubeObject) => {
 		deployments.delete(`${namespace}/${name}`);

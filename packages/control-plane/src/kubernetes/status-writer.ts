@@ -94,7 +94,7 @@ async function writeOne(options: StatusWriterOptions, written: Written, write: S
 	written.set(write, observed);
 	try {
 		const metadata = { name, ...(namespace !== "" && { namespace }), ...(uid !== undefined && { uid }) };
-		await client.apply(resourceOf(kind), namespace, { metadata, status }, { fieldManager, force: true, subresource: "status", signal });
+		await client.apply(observed.type, namespace, { metadata, status }, { fieldManager, force: true, subresource: "status", signal });
 		return "settled";
 	} catch (error) {
 		// Gone meanwhile, or another has its name: that one is seen soon.

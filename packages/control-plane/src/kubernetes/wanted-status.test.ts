@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { type AnyConfig, diagnosticCodes } from "@weft/api";
 import { createStore } from "@weft/galley";
-import type { ObservedObject } from "@weft/kube";
+import { type ObservedObject, resourceOf } from "@weft/kube";
 import { buildPush, type Distribution, noSpread, type Spread } from "@weft/pilot";
 import { invalidStatus, type StatusRound, type WantedStatus, wantedStatus } from "./wanted-status.ts";
 
@@ -25,6 +25,7 @@ const round = (spread: Spread, others: Spread = noSpread): StatusRound => ({
 });
 const all = (seeing: number): Spread => ({ seeing, inForce: seeing, refusal: undefined });
 const observed = (parts: Partial<ObservedObject> = {}): ObservedObject => ({
+	type: resourceOf("VirtualService"),
 	namespace: "default",
 	name: "a",
 	uid: "u",

@@ -35,7 +35,7 @@ export interface FakeApiServer {
 	endWatches(how: "end" | "destroy"): void;
 	/** While true, every connection is cut. */
 	away: boolean;
-	/** 404 and 403 for these plural names. */
+	/** 404 and 403 for these plural names; 404 also for `plural.version`. */
 	readonly missing: Set<string>;
 	readonly forbidden: Set<string>;
 	/** Forgets the past: a watch from an older version gets 410. */
@@ -179,7 +179,8 @@ class Fake implements FakeApiServer {
 		if (!match) return failure(response, 404, "NotFound", `no path ${url.pathname}`);
 		const [, root = "", namespace = "", plural = "", name, subresource] = match;
 		const collection = `${root}/${plural}`;
-		if (this.missing.has(plural)) return void response.writeHead(404).end("404 page not found\n");
+		if (this.missing.has(plural) || this.missing.has(`${plural}.${root.slice(root.lastIndexOf("/") + 1)}`))
+			return void response.writeHead(404).end("404 page not found\n");
 		if (this.forbidden.has(plural)) return failure(response, 403, "Forbidden", `${plural} is forbidden`);
 		if (request.method === "GET" && name === undefined && url.searchParams.get("watch") === "true") return this.#watch(collection, namespace, url, response);
 		if (request.method === "GET" && name === undefined) return this.#list(collection, namespace, url, response);

@@ -1,5 +1,6 @@
 import type { ProxyNode } from "../model/proxy-node.ts";
 import type { EndpointIndex, PushSnapshot, Scope, VirtualService } from "../model/push.ts";
+import { keepsSessions } from "../model/session-persistence.ts";
 import type { ServiceEndpoints } from "../model/endpoint-index.ts";
 import { endpointTraits } from "./clusters/identities.ts";
 import type { ProxyContext } from "./context.ts";
@@ -36,12 +37,12 @@ export function createKept<V>(): (context: ProxyContext, build: () => V) => V {
 	};
 }
 
-/** What clusters and listeners read of a scope: of VirtualServices no HTTP routes, those are in route tables. The same list while none of it changes. */
+/** What clusters and listeners read of a scope: of HTTP routes only whether any keeps sessions, all else is in route tables. The same list while none of it changes. */
 function scopeParts(push: PushSnapshot, scope: Scope): readonly unknown[] {
 	let parts = partsOfScope.get(scope);
 	if (!parts) {
 		const { key, sidecar, services, serviceByHost, destinationRule, egress } = scope;
-		const listeners = egress.flatMap((listener) => [listener.services, ...layer4Of(listener.virtualServices)]);
+		const listeners = egress.flatMap((listener) => [listener.services, keepsSessions(listener.virtualServices), ...layer4Of(listener.virtualServices)]);
 		const all = [sidecar, services, serviceByHost, destinationRule, ...listeners];
 		parts = push.caches.lists.get(`kept scope ${key}`, all, () => all);
 		partsOfScope.set(scope, parts);

@@ -15,6 +15,7 @@ import type {
 	StringMatch,
 	ValueMatch,
 } from "@weft/api";
+import type { SessionPersistence, SessionRoute } from "../session-persistence.ts";
 import { type BackendUser, resolveBackend, weighted, weightSum } from "./backends.ts";
 import type { Outcome, RouteContext } from "./context.ts";
 import { cors, headerOperations, mirrorPercentage, redirect, rewrite } from "./filters.ts";
@@ -59,9 +60,25 @@ function compileRules<R extends Rule>(rules: readonly R[], input: RuleInput, com
 		problem = action.problem ?? problem;
 		const name = rule.name || `${input.user.namespace}.${input.name}.${position}`;
 		const { matches, fields } = compile(rule);
-		for (const match of matches) routes.push({ name, ...(match && { match: [match] }), ...fields, ...action.value });
+		for (const match of matches) {
+			const session = rule.sessionPersistence && action.value.route && { sessionPersistence: sessionPersistence(rule.sessionPersistence, name, match?.uri) };
+			routes.push({ name, ...(match && { match: [match] }), ...fields, ...action.value, ...session } satisfies SessionRoute);
+		}
 	}
 	return { value: routes, problem };
+}
+
+const sessionHeaderDefault = "x-session";
+
+/** A cookie is for the path of the match: another rule of the host may have one of its own. */
+function sessionPersistence(
+	{ type = "Cookie", sessionName, absoluteTimeout, cookieConfig }: NonNullable<Rule["sessionPersistence"]>,
+	ruleName: string,
+	uri: StringMatch | undefined,
+): SessionPersistence {
+	if (type === "Header") return { type: "header", name: sessionName ?? sessionHeaderDefault, path: "", ttl: undefined };
+	const ttl = cookieConfig?.lifetimeType === "Permanent" ? absoluteTimeout : undefined;
+	return { type: "cookie", name: sessionName ?? ruleName, path: uri?.exact ?? uri?.prefix ?? "", ttl };
 }
 
 function compileAction(rule: Rule, input: RuleInput): Outcome<Partial<HTTPRoute>> {

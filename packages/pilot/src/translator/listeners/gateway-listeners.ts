@@ -49,7 +49,9 @@ function buildListener(context: ProxyContext, input: ListenerInput, servers: rea
 function chainsOf(context: ProxyContext, input: ListenerInput, entry: GatewayServer): readonly GatewayChain[] {
 	const { server, routeName } = entry;
 	if (routeName === undefined) return gatewayTcpChains(context, input, entry);
-	const filters = [buildGatewayConnectionManager(input, `outbound_${listenerName(addressFor(entry))};`, routeName, server.port.number)];
+	const { number: port, protocol } = server.port;
+	const grpcWeb = protocol?.toUpperCase() === "GRPC-WEB";
+	const filters = [buildGatewayConnectionManager(input, { statPrefix: `outbound_${listenerName(addressFor(entry))};`, routeName, port, grpcWeb })];
 	// Plain HTTP servers of one port share a chain: their route table tells the hosts apart.
 	if (!routeName.startsWith("https.") || server.tls === undefined) return [{ serverNames: [], filters }];
 	const hosts = server.hosts.map((text) => splitServerHost(text).host);

@@ -28,14 +28,15 @@ export interface OutboundHttpInput {
 	readonly port: number;
 	/** An HTTP proxy takes absolute URLs (RFC 9112 section 3.2.2). */
 	readonly httpProxy?: boolean;
+	readonly grpcWeb?: boolean;
 	/** Wildcards whose hosts are resolved when a request names them. */
 	readonly dynamicHosts?: readonly string[];
 }
 
 export function buildOutboundConnectionManager(input: ListenerInput, outbound: OutboundHttpInput): NetworkFilter {
-	const { statPrefix, routeName, port, httpProxy, dynamicHosts } = outbound;
+	const { statPrefix, routeName, port, httpProxy, grpcWeb = false, dynamicHosts } = outbound;
 	return connectionManager({
-		...common(input, "outbound", port, dynamicHosts),
+		...common(input, "outbound", port, grpcWeb, dynamicHosts),
 		statPrefix,
 		rds: { configSource: ads, routeConfigName: routeName },
 		...(httpProxy ? httpProtocolOptions(input, { allowAbsoluteUrl: true, acceptHttp10: input.http10 }) : {}),
@@ -49,14 +50,15 @@ export interface InboundHttpInput {
 	readonly routeConfig: object;
 	/** The port is declared to speak HTTP/2. */
 	readonly http2: boolean;
+	readonly grpcWeb: boolean;
 	/** Where the application listens; 0: any port that no service names. */
 	readonly port: number;
 }
 
-export function buildInboundConnectionManager(input: ListenerInput, { statPrefix, routeConfig, http2, port }: InboundHttpInput): NetworkFilter {
+export function buildInboundConnectionManager(input: ListenerInput, { statPrefix, routeConfig, http2, grpcWeb, port }: InboundHttpInput): NetworkFilter {
 	const { forwardedClientCert, clientCertDetails } = input.headers;
 	return connectionManager({
-		...common(input, "inbound", port),
+		...common(input, "inbound", port, grpcWeb),
 		statPrefix,
 		routeConfig,
 		...(http2 ? { http2ProtocolOptions: {} } : {}),
@@ -67,9 +69,9 @@ export function buildInboundConnectionManager(input: ListenerInput, { statPrefix
 }
 
 /** At a gateway the client is a stranger: what it says about itself is replaced by what the connection shows. */
-export function buildGatewayConnectionManager(input: ListenerInput, statPrefix: string, routeName: string, port: number): NetworkFilter {
+export function buildGatewayConnectionManager(input: ListenerInput, { statPrefix, routeName, port, grpcWeb = false }: OutboundHttpInput): NetworkFilter {
 	return connectionManager({
-		...common(input, "gateway", port),
+		...common(input, "gateway", port, grpcWeb),
 		statPrefix,
 		rds: { configSource: ads, routeConfigName: routeName },
 		...serverName(input.headers, "istio-envoy"),
@@ -81,13 +83,24 @@ export function buildGatewayConnectionManager(input: ListenerInput, statPrefix: 
 	});
 }
 
-function common(input: ListenerInput, direction: Direction, port: number, dynamicHosts: readonly string[] = []): object {
-	const { istioExtensions, headers, dynamicDns } = input;
+function common(input: ListenerInput, direction: Direction, port: number, grpcWeb: boolean, dynamicHosts: readonly string[] = []): object {
+	const { istioExtensions, headers, sessions, dynamicDns } = input;
 	const { policies, tracing } = input.of(direction);
 	const { metadataInMeshOnly: hideFromOutside, suppressEnvoyHeaders } = headers;
 	const extensions = extensionsOn(input, direction, port);
 	return {
-		httpFilters: buildHttpFilters({ direction, istioExtensions, policies, extensions, hideFromOutside, suppressEnvoyHeaders, dynamicDns, dynamicHosts }),
+		httpFilters: buildHttpFilters({
+			direction,
+			istioExtensions,
+			policies,
+			extensions,
+			hideFromOutside,
+			suppressEnvoyHeaders,
+			sessions,
+			grpcWeb,
+			dynamicDns,
+			dynamicHosts,
+		}),
 		...(tracing.tracing ? { tracing: tracing.tracing } : {}),
 		accessLog: policies.accessLogs.traffic,
 		streamIdleTimeout: zeroDuration,

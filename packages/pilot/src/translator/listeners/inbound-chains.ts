@@ -28,6 +28,7 @@ interface ChainSet {
 	readonly statPrefix: string;
 	readonly route: InboundRouteInput;
 	readonly http2?: boolean;
+	readonly grpcWeb?: boolean;
 	/** For filters that want some ports only; 0: any. */
 	readonly port: number;
 	readonly metadata?: object | undefined;
@@ -43,6 +44,7 @@ export function portChains(context: ProxyContext, input: ListenerInput, port: In
 		statPrefix: `inbound_${bindName};`,
 		route: { name: cluster, cluster, operation: operationOf(context, port), servicePort: port.port.port },
 		http2: isHttp2(port.port.protocol),
+		grpcWeb: port.port.protocol === "GRPC-Web",
 		port: port.targetPort,
 		metadata: sidecarMetadata(context, port),
 	});
@@ -103,10 +105,14 @@ function buildChains(context: ProxyContext, input: ListenerInput, mode: Paramete
 	}));
 }
 
-function filtersOf(input: ListenerInput, match: InboundChainMatch, { statPrefix, route, http2 = false, port }: ChainSet): readonly AnyNetworkFilter[] {
+function filtersOf(
+	input: ListenerInput,
+	match: InboundChainMatch,
+	{ statPrefix, route, http2 = false, grpcWeb = false, port }: ChainSet,
+): readonly AnyNetworkFilter[] {
 	const traffic =
 		match.protocol === "http"
-			? [buildInboundConnectionManager(input, { statPrefix, routeConfig: buildInboundRoute(route), http2, port })]
+			? [buildInboundConnectionManager(input, { statPrefix, routeConfig: buildInboundRoute(route), http2, grpcWeb, port })]
 			: tcpFilters(input, "inbound", route.cluster, port);
 	return [...inboundPrefix(input), ...traffic];
 }

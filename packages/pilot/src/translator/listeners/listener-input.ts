@@ -1,5 +1,6 @@
 import { isDualStack, wildcardIpOf } from "./addresses.ts";
 import type { MeshConfig } from "@weft/api";
+import { keepsSessions } from "../../model/session-persistence.ts";
 import type { ProxyContext } from "../context.ts";
 import { dnsLookupFamily, type LookupFamily } from "../dynamic-dns.ts";
 import { identityOf } from "../memo.ts";
@@ -22,6 +23,8 @@ export interface ListenerInput {
 	/** Undefined: the proxy cannot resolve what a request names. */
 	readonly dynamicDns: LookupFamily | undefined;
 	readonly headers: ProxyHeaders;
+	/** Some route of the proxy keeps sessions: there must be a filter that it can configure. */
+	readonly sessions: boolean;
 	/** Refusals tell their reason to the caller. */
 	readonly reasonHeader: boolean;
 	readonly of: (direction: Direction) => DirectionInput;
@@ -32,7 +35,8 @@ export interface DirectionInput {
 	readonly tracing: HttpTracing;
 }
 
-export function listenerInput({ push, node }: ProxyContext): ListenerInput {
+export function listenerInput(context: ProxyContext): ListenerInput {
+	const { push, node } = context;
 	const { tracing: proxy, topology, headers, reasonHeader } = proxyConfigOf(push.meshConfig, node);
 	const known: Partial<Record<Direction, DirectionInput>> = {};
 	const of = (direction: Direction): DirectionInput => {
@@ -47,10 +51,15 @@ export function listenerInput({ push, node }: ProxyContext): ListenerInput {
 		dualStack: isDualStack(node),
 		topology,
 		headers,
+		sessions: hasSessions(context),
 		reasonHeader,
 		of: (direction) => (known[direction] ??= of(direction)),
 		dynamicDns: node.dynamicForwardProxy ? dnsLookupFamily(node) : undefined,
 	};
+}
+
+function hasSessions({ push, scope, node }: ProxyContext): boolean {
+	return node.kind === "router" ? keepsSessions(push.virtualServices) : scope.egress.some(({ virtualServices }) => keepsSessions(virtualServices));
 }
 
 /** Filters of the user's own that want traffic of this direction to this port. */
@@ -64,6 +73,6 @@ export function listenerInputKey(context: ProxyContext): string {
 	const policies = directionPolicies(context.push, context.node, "outbound");
 	// Tracers call a proxy by its cluster; where nothing is traced, workloads that are told apart by that alone share listeners.
 	const traced = policies.tracing?.provider === undefined ? "" : context.node.cluster;
-	const listens = `${interceptionMode}|${dnsLookupFamily(context.node)}|${wildcardIpOf(context.node)}|${isDualStack(context.node)}|${httpProxyPort}`;
+	const listens = `${interceptionMode}|${dnsLookupFamily(context.node)}|${wildcardIpOf(context.node)}|${isDualStack(context.node)}|${httpProxyPort}|${hasSessions(context)}`;
 	return `${istioExtensions}|${listens}|${identityOf(policies)}|${traced}|${workloadKey(context.node)}|${clientKey(context)}`;
 }

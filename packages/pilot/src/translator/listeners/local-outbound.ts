@@ -55,7 +55,8 @@ function draftFor(context: ProxyContext, listener: ListenerInput, target: string
 	const protocol = listenerProtocolOf(port.protocol);
 	if (protocol !== "tcp") {
 		const statPrefix = `outbound_${address.ip}_${address.port};`;
-		const filters = [buildOutboundConnectionManager(listener, { statPrefix, routeName: `${host}:${number}`, port: number })];
+		const grpcWeb = port.protocol === "GRPC-Web";
+		const filters = [buildOutboundConnectionManager(listener, { statPrefix, routeName: `${host}:${number}`, port: number, grpcWeb })];
 		const match = protocol === "auto" ? { applicationProtocols: plainTextHttp, transportProtocol: "raw_buffer" } : undefined;
 		addChain(draft, { kind: "http", match, filters });
 	}

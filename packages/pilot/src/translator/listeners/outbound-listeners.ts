@@ -145,7 +145,15 @@ function httpChain(context: ProxyContext, input: ListenerInput, offer: Offer, ad
 		kind: "http",
 		// A listener for all addresses also gets traffic of servers that the mesh does not know: only what looks like HTTP is taken.
 		match: sniffed ? { applicationProtocols: plainTextHttp, transportProtocol: "raw_buffer" } : undefined,
-		filters: [buildOutboundConnectionManager(input, { statPrefix, routeName: routeNameOf(offer, address), port: offer.listenPort, dynamicHosts })],
+		filters: [
+			buildOutboundConnectionManager(input, {
+				statPrefix,
+				routeName: routeNameOf(offer, address),
+				port: offer.listenPort,
+				grpcWeb: offer.protocol === "GRPC-Web",
+				dynamicHosts,
+			}),
+		],
 	};
 }
 

@@ -58,7 +58,7 @@ function buildHttpRoute(
 	input: ActionInput,
 ): BuiltRoute {
 	const name = match?.name ? `${http.name ?? ""}.${match.name}` : (http.name ?? "");
-	const perFilterConfig = buildPerFilterConfig(http.fault, http.corsPolicy);
+	const perFilterConfig = buildPerFilterConfig(http);
 	const { action, cluster } = buildAction(http, { ...input, semantics: virtualService.semantics, match: routeMatch });
 	return {
 		name,

@@ -1,17 +1,38 @@
-import type { CorsPolicy, HTTPFaultInjection, Percent } from "@weft/api";
+import type { CorsPolicy, HTTPFaultInjection, HTTPRoute, Percent } from "@weft/api";
 import type { Any } from "@weft/xds";
 import { CorsPolicy as EnvoyCorsPolicy } from "@weft/xds/generated/envoy/extensions/filters/http/cors/v3/cors.ts";
 import { HTTPFault } from "@weft/xds/generated/envoy/extensions/filters/http/fault/v3/fault.ts";
+import { StatefulSessionPerRoute } from "@weft/xds/generated/envoy/extensions/filters/http/stateful_session/v3/stateful_session.ts";
+import { CookieBasedSessionState } from "@weft/xds/generated/envoy/extensions/http/stateful_session/cookie/v3/cookie.ts";
+import { HeaderBasedSessionState } from "@weft/xds/generated/envoy/extensions/http/stateful_session/header/v3/header.ts";
 import { grpcStatusNames, parseDurationMs } from "@weft/api";
+import { type SessionPersistence, sessionOf } from "../../model/session-persistence.ts";
 import { durationOf, type FractionalPercentValue, packed, perMillion, stringMatcherOf } from "./values.ts";
 
-/** `typed_per_filter_config` of a route: fault injection and CORS. */
-export function buildPerFilterConfig(fault: HTTPFaultInjection | undefined, cors: CorsPolicy | undefined): Readonly<Record<string, Any>> | undefined {
-	if (fault === undefined && cors === undefined) return undefined;
+/** `typed_per_filter_config` of a route: fault injection, CORS, and sessions. */
+export function buildPerFilterConfig(route: HTTPRoute): Readonly<Record<string, Any>> | undefined {
+	const { fault, corsPolicy: cors } = route;
+	const session = sessionOf(route);
+	if (fault === undefined && cors === undefined && session === undefined) return undefined;
 	return {
 		...(fault ? { "envoy.filters.http.fault": buildFault(fault) } : {}),
 		...(cors ? { "envoy.filters.http.cors": buildCors(cors) } : {}),
+		...(session ? { [statefulSessionFilter]: buildSession(session) } : {}),
 	};
+}
+
+/** Its name in the chain, by which routes configure it. */
+export const statefulSessionFilter = "envoy.filters.http.stateful_session";
+
+function buildSession({ type, name, path, ttl }: SessionPersistence): Any {
+	const state =
+		type === "header"
+			? packed("envoy.extensions.http.stateful_session.header.v3.HeaderBasedSessionState", HeaderBasedSessionState, { name })
+			: packed("envoy.extensions.http.stateful_session.cookie.v3.CookieBasedSessionState", CookieBasedSessionState, {
+					cookie: { name, path, ...(ttl !== undefined && { ttl: durationOf(ttl) }) },
+				});
+	const sessionState = { name: `envoy.http.stateful_session.${type}`, typedConfig: state };
+	return packed("envoy.extensions.filters.http.stateful_session.v3.StatefulSessionPerRoute", StatefulSessionPerRoute, { statefulSession: { sessionState } });
 }
 
 function buildFault({ delay, abort }: HTTPFaultInjection): Any {

@@ -24,6 +24,10 @@ export interface HttpFilterInput {
 	readonly hideFromOutside: boolean;
 	/** Nothing of Envoy's inner workings goes into headers. */
 	readonly suppressEnvoyHeaders: boolean;
+	/** Some route of the proxy keeps sessions. */
+	readonly sessions: boolean;
+	/** The port takes gRPC-Web: what browsers send becomes gRPC. */
+	readonly grpcWeb: boolean;
 	/** Wildcards whose hosts are resolved when a request names them, and in which family; undefined: the proxy cannot do that. */
 	readonly dynamicDns: LookupFamily | undefined;
 	readonly dynamicHosts: readonly string[];
