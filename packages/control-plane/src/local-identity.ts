@@ -64,5 +64,5 @@ export async function createLocalIdentity(secure: SecureOptions, options: Contro
 		void rotation.run(signal);
 		return rotation;
 	};
-	return { address: secure.address, authority, identity, roots: createTrustedRoots(authority), rotate, issuing, asking: [certificate] };
+	return { address: secure.address, issuer: authority, authority, identity, roots: createTrustedRoots(authority), rotate, issuing, asking: [certificate] };
 }

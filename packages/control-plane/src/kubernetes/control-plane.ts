@@ -75,8 +75,8 @@ export async function startKubernetesControlPlane(context: KubernetesContext): P
 	await settled(context, () => waiting.every((of) => of().length === 0));
 
 	const trustDomain = mesh.current().trustDomain ?? "cluster.local";
-	const secure = await createKubernetesIdentity({ ...options, ...common, trustDomain });
-	const { authority, identity, roots } = secure;
+	const secure = await createKubernetesIdentity({ ...options, ...common, mesh, trustDomain });
+	const { issuer, authority, identity, roots } = secure;
 
 	const autoRegistration = createAutoRegistration({
 		entries: createKubernetesEntries(client, signal),
@@ -136,8 +136,15 @@ export async function startKubernetesControlPlane(context: KubernetesContext): P
 	waiting.push(() => bundles.waitingFor());
 	// Whoever gives out the certificates hands out their roots as well.
 	const rootsWritten =
-		authority &&
-		runRootCertificates({ ...common, logger: logger.child("citadel"), store, namespace, podName, texts: [handOutRoots(roots), handOutRevocations(authority)] });
+		issuer &&
+		runRootCertificates({
+			...common,
+			logger: logger.child("citadel"),
+			store,
+			namespace,
+			podName,
+			texts: [handOutRoots(roots), ...(authority ? [handOutRevocations(authority)] : [])],
+		});
 	const registrations = runRegistrationSweep({ ...common, logger: logger.child("registration"), store, autoRegistration, namespace, podName });
 	const statusKinds = [...(options.status.gatewayApi ? gatewayApiStatusKinds : []), ...(options.status.istio ? istioStatusKinds : [])];
 	const { analysis } = options.status;
