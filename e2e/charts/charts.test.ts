@@ -39,6 +39,7 @@ const typos: readonly (readonly [ChartName, string, RegExp])[] = [
 	["control-plane", "global.proxy.includeIPRanges=everything", /includeIPRanges/],
 	["control-plane", "sidecarInjectorWebhook.templates.own=x", /templates/],
 	["control-plane", "traceSampling=101", /traceSampling/],
+	["control-plane", "global.certSigners={noslash}", /certSigners/],
 	["gateway", "service.tpye=ClusterIP", /tpye/],
 	["gateway", "service.type=Loadbalancer", /type/],
 	["gateway", "kind=StatefulSet", /kind/],
@@ -52,6 +53,23 @@ test("a typo in a value fails and is named", { skip }, async (t) => {
 			assert.match(stderr, words);
 		});
 	}
+});
+
+test("requests for certificates may be approved for the named signers alone, and by default for none", { skip }, () => {
+	const rulesOf = (set: readonly string[]) =>
+		render("control-plane", { set })
+			.filter(({ kind }) => kind === "ClusterRole")
+			.flatMap((role) => role["rules"] as readonly Readonly<Record<string, readonly string[]>>[])
+			.filter(({ apiGroups = [] }) => apiGroups.includes("certificates.k8s.io"));
+	assert.deepEqual(rulesOf([]), []);
+	assert.deepEqual(
+		rulesOf(["global.certSigners={clusterissuers.cert-manager.io/mesh}"]).map(({ resources, resourceNames, verbs }) => [resources, resourceNames, verbs]),
+		[
+			[["certificatesigningrequests"], undefined, ["create", "get", "delete"]],
+			[["certificatesigningrequests/approval"], undefined, ["update"]],
+			[["signers"], ["clusterissuers.cert-manager.io/mesh"], ["approve"]],
+		],
+	);
 });
 
 test("no role has a wildcard, and nothing but the gateway's and the control plane's own namespace lets Secrets be written", { skip }, () => {

@@ -1,10 +1,10 @@
 import { createHash, randomBytes } from "node:crypto";
 import {
 	accepted,
+	buildCsr,
 	type Checked,
 	decodeTrustBundle,
 	encodePrivateKey,
-	encodePublicKey,
 	formatSpiffeId,
 	generateKeys,
 	type KeyAlgorithm,
@@ -16,7 +16,7 @@ import {
 } from "@weft/pki";
 import type { Clock, Logger } from "@weft/runtime";
 import { type AuthorityMaterial, buildSelfSignedAuthority, decodeAuthority } from "./authority-material.ts";
-import type { LeafJob, LeafRefusal } from "./issue-leaf.ts";
+import type { LeafRefusal } from "./issue-leaf.ts";
 import { trustedRootsPem } from "./key-slots.ts";
 import type { KeyStore, StoredSlots } from "./key-store.ts";
 import { inlineLeafSigner, type LeafSigner } from "./leaf-signer.ts";
@@ -24,11 +24,13 @@ import { inlineLeafSigner, type LeafSigner } from "./leaf-signer.ts";
 export interface LeafRequest {
 	/** The authenticated caller; nothing else decides what the certificate says. */
 	readonly identity: SpiffeId;
-	readonly key: LeafJob["key"];
+	readonly csrPem: string;
 	/** 0 asks for the default. */
 	readonly ttlMs: number;
 	readonly dnsNames?: readonly string[];
 	readonly ipAddresses?: readonly string[];
+	/** Which of several signers; undefined: the usual one. */
+	readonly certSigner?: string;
 }
 
 export interface IssuedLeaf {
@@ -50,7 +52,8 @@ export interface AuthorityState extends StoredSlots {
 	readonly bundleId: string;
 }
 
-export interface CertificateAuthority {
+/** Whoever gives out certificates of the mesh: an authority of our own, or somebody behind us. */
+export interface LeafIssuer {
 	readonly trustDomain: string;
 	/** Every trusted root, PEM; during a rotation several. */
 	readonly trustBundlePem: string;
@@ -58,18 +61,24 @@ export interface CertificateAuthority {
 	readonly chainNotAfterMs: number;
 	readonly leafTtlMsMax: number;
 	readonly leafTtlMs: number;
+	/** May a request name its signer? */
+	readonly hasNamedSigners: boolean;
+	/** Refuses lifetimes above the maximum, and whatever it cannot vouch for. */
+	issueLeaf(request: LeafRequest): Promise<LeafIssue>;
+	/** Called after the signer or the trusted roots changed. Returns the way to stop. */
+	onChanged(listener: (change: AuthorityChange) => void): () => void;
+}
+
+/** template → sign → verify own output, with a key of our own. It refuses everything once that has expired. */
+export interface CertificateAuthority extends LeafIssuer {
 	readonly state: AuthorityState;
 	/** Of the longest-lived leaf that was given out since the start and that outlives the default. */
 	readonly leavesUntilMs: number;
-	/** template → sign → verify own output. Refuses lifetimes above the maximum, and anything once the signer has expired. */
-	issueLeaf(request: LeafRequest): Promise<LeafIssue>;
 	/**
 	 * Signs with what is stored there from now on, and trusts it. Refuses what does not belong together: the present signer then
 	 * goes on. The value: is anything different?
 	 */
 	adopt(stored: StoredSlots): Checked<boolean>;
-	/** Called after the signer or the trusted roots changed. Returns the way to stop. */
-	onChanged(listener: (change: AuthorityChange) => void): () => void;
 }
 
 export interface AuthorityChange {
@@ -111,6 +120,7 @@ export async function createCertificateAuthority(options: CertificateAuthorityOp
 }
 
 class StoredAuthority implements CertificateAuthority {
+	readonly hasNamedSigners = false;
 	readonly trustDomain: string;
 	readonly #options: CertificateAuthorityOptions;
 	readonly #listeners = new Set<(change: AuthorityChange) => void>();
@@ -151,12 +161,12 @@ class StoredAuthority implements CertificateAuthority {
 		return this.#leavesUntilMs;
 	}
 
-	async issueLeaf({ identity, key, ttlMs, dnsNames = [], ipAddresses = [] }: LeafRequest): Promise<LeafIssue> {
+	async issueLeaf({ identity, csrPem, ttlMs, dnsNames = [], ipAddresses = [] }: LeafRequest): Promise<LeafIssue> {
 		const { clock, leafSigner = inlineLeafSigner } = this.#options;
 		const { signer, notAfterMs, intermediatesPem } = this.#state.material;
 		const nowMs = clock.nowMs();
 		const leaf = await leafSigner.sign(signer, {
-			key,
+			csrPem,
 			subjectAltNames: { uris: [formatSpiffeId(identity)], dnsNames, ipAddresses },
 			serialNumber: randomBytes(16),
 			nowMs,
@@ -220,8 +230,10 @@ export interface KeyedLeaf extends IssuedLeaf {
 }
 
 /** A leaf with a key born here, for the control plane's own servers. */
-export async function issueKeyedLeaf(authority: Pick<CertificateAuthority, "issueLeaf">, request: Omit<LeafRequest, "key">): Promise<Checked<KeyedLeaf>> {
+export async function issueKeyedLeaf(issuer: Pick<LeafIssuer, "issueLeaf">, request: Omit<LeafRequest, "csrPem">): Promise<Checked<KeyedLeaf>> {
+	const { identity, dnsNames = [], ipAddresses = [] } = request;
 	const keys = await generateKeys();
-	const leaf = await authority.issueLeaf({ ...request, key: { publicKeyDer: encodePublicKey(keys.publicKey) } });
+	const csrPem = buildCsr({ keys, uris: [formatSpiffeId(identity)], dnsNames, ipAddresses });
+	const leaf = await issuer.issueLeaf({ ...request, csrPem });
 	return leaf.ok ? accepted({ ...leaf.value, privateKeyPem: encodePrivateKey(keys.privateKey) }) : leaf;
 }

@@ -4,7 +4,7 @@ import { IstioCertificateRequest, IstioCertificateResponse } from "@weft/xds/gen
 import type { Registry } from "prom-client";
 import type { Authenticator } from "./authenticator.ts";
 import { callerOf } from "./call-identity.ts";
-import type { CertificateAuthority } from "./certificate-authority.ts";
+import type { LeafIssuer } from "./certificate-authority.ts";
 import { type CreateCertificateContext, createCertificate } from "./create-certificate.ts";
 import { createCitadelMetrics } from "./metrics.ts";
 import { createCallerRateLimit, createRateLimit } from "./rate-limit.ts";
@@ -22,7 +22,7 @@ export const certificateServiceDefinition: ServiceDefinition = {
 };
 
 export interface CertificateServiceOptions {
-	readonly authority: CertificateAuthority;
+	readonly authority: LeafIssuer;
 	/** Asked in order; the first that accepts decides. */
 	readonly authenticators: readonly Authenticator[];
 	readonly clock: Clock;

@@ -3,12 +3,12 @@ import { formatSpiffeId } from "@weft/pki";
 import type { Logger } from "@weft/runtime";
 import type { IstioCertificateRequest } from "@weft/xds/generated/istio/v1/auth/ca.ts";
 import { type Authentication, type Authenticator, authenticate, type Caller } from "./authenticator.ts";
-import type { CertificateAuthority, IssuedLeaf } from "./certificate-authority.ts";
+import type { IssuedLeaf, LeafIssuer } from "./certificate-authority.ts";
 import type { CitadelMetrics } from "./metrics.ts";
 import type { RateLimit } from "./rate-limit.ts";
 
 export interface CreateCertificateContext {
-	readonly authority: CertificateAuthority;
+	readonly authority: LeafIssuer;
 	/** Asked in order; the first that accepts decides. */
 	readonly authenticators: readonly Authenticator[];
 	readonly rateLimit: RateLimit;
@@ -76,7 +76,7 @@ function authorize(
 	if (metadataText(request, "ImpersonatedIdentity") !== "") {
 		return { code: status.PERMISSION_DENIED, message: "caller may not impersonate another identity" };
 	}
-	if (metadataText(request, "CertSigner") !== "") {
+	if (metadataText(request, "CertSigner") !== "" && !authority.hasNamedSigners) {
 		return { code: status.INVALID_ARGUMENT, message: "CertSigner is not supported: this authority signs with its own key" };
 	}
 	const address = caller.remoteAddress.replace(/:\d+$/, "");
@@ -101,7 +101,8 @@ async function sign(context: CreateCertificateContext, caller: Authentication, r
 		const message = `requested TTL ${ttlMs / 1000} s is greater than the max allowed TTL ${authority.leafTtlMsMax / 1000} s`;
 		return { code: status.INVALID_ARGUMENT, message };
 	}
-	const leaf = await authority.issueLeaf({ identity: caller.identity, key: { csrPem: request.csr }, ttlMs });
+	const certSigner = metadataText(request, "CertSigner") || undefined;
+	const leaf = await authority.issueLeaf({ identity: caller.identity, csrPem: request.csr, ttlMs, certSigner });
 	if (leaf.ok) return leaf.value;
 	switch (leaf.cause) {
 		case "csr":
@@ -109,6 +110,9 @@ async function sign(context: CreateCertificateContext, caller: Authentication, r
 			return { code: status.INVALID_ARGUMENT, message: leaf.reason };
 		case "busy":
 			return { code: status.RESOURCE_EXHAUSTED, message: leaf.reason };
+		case "unavailable":
+			metrics.csrSignErrorCount.inc({ error: "cert_gen_error" });
+			return { code: status.UNAVAILABLE, message: leaf.reason };
 		case "sign":
 			metrics.csrSignErrorCount.inc({ error: "cert_gen_error" });
 			return { code: status.INTERNAL, message: leaf.reason };

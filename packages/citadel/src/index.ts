@@ -18,6 +18,7 @@ export {
 	type IssuedLeaf,
 	issueKeyedLeaf,
 	type KeyedLeaf,
+	type LeafIssuer,
 	type LeafRequest,
 } from "./certificate-authority.ts";
 export { addCertificateService, certificateServiceDefinition, type CertificateServiceOptions } from "./certificate-service.ts";
@@ -35,6 +36,7 @@ export {
 	verifyLocalToken,
 } from "./local-token.ts";
 export { type AuthorityStatus, createRootRotation, type ProxyCounts, type RootRotation, type RootRotationOptions, type RootStatus } from "./root-rotation.ts";
+export { createRegistrationAuthority, type ExternalSigner, type RegistrationAuthorityOptions, type SigningRequest } from "./registration-authority.ts";
 export { createServerIdentity, type ServerIdentity, type ServerIdentityOptions } from "./server-identity.ts";
 export { type AuthorityFiles, authorityFileNames, decodeSlots, encodeSlots, rotationFileNames } from "./slot-files.ts";
 export { createTokenReviewAuthenticator, type ReviewedToken, type TokenReviewAuthenticatorOptions } from "./token-review-authenticator.ts";

@@ -1,9 +1,9 @@
-import { accepted, buildLeafTemplate, type Checked, decodeCsr, type Signer, signCertificate, type SubjectAltNames, verifyOwnOutput } from "@weft/pki";
+import { buildLeafTemplate, decodeCsr, type Signer, signCertificate, type SubjectAltNames, verifyOwnOutput } from "@weft/pki";
 
 /** All that a leaf is made from. Plain values: it may go to another thread. */
 export interface LeafJob {
-	/** A request to be read and checked, or a key of our own. */
-	readonly key: { readonly csrPem: string } | { readonly publicKeyDer: Uint8Array };
+	/** A request to be read and checked; nothing but its key counts. */
+	readonly csrPem: string;
 	readonly subjectAltNames: SubjectAltNames;
 	readonly serialNumber: Uint8Array;
 	readonly nowMs: number;
@@ -22,26 +22,20 @@ export interface SignedLeaf {
 	readonly notAfterMs: number;
 }
 
-/** `csr`: what came is no request that is accepted; `sign`: it cannot be signed as asked; `busy`: come back later. */
-export type LeafRefusal = { readonly ok: false; readonly reason: string; readonly cause: "csr" | "sign" | "busy" };
+/** `csr`: what came is no request that is accepted; `sign`: it cannot be signed as asked; `busy`, `unavailable`: come back later. */
+export type LeafRefusal = { readonly ok: false; readonly reason: string; readonly cause: "csr" | "sign" | "busy" | "unavailable" };
 export type LeafOutcome = { readonly ok: true; readonly value: SignedLeaf } | LeafRefusal;
 
 /** CSR → template → sign → verify own output. Pure, and all of an issue's CPU time. */
 export function issueLeaf(signer: Signer, job: LeafJob): LeafOutcome {
-	const key = publicKeyOf(job);
-	if (!key.ok) return { ...key, cause: "csr" };
-	const template = buildLeafTemplate({ ...job, publicKeyDer: key.value, ...optional(job) });
+	const csr = decodeCsr(job.csrPem);
+	if (!csr.ok) return { ...csr, cause: "csr" };
+	const template = buildLeafTemplate({ ...job, publicKeyDer: csr.value.publicKeyDer, ...optional(job) });
 	if (!template.ok) return { ...template, cause: "sign" };
 	const pem = signCertificate(template.value, signer);
 	const verified = verifyOwnOutput(pem, template.value, signer);
 	if (!verified.ok) return { ...verified, cause: "sign" };
 	return { ok: true, value: { pem, serialNumber: verified.value.serialNumber, notAfterMs: template.value.notAfterMs } };
-}
-
-function publicKeyOf({ key }: LeafJob): Checked<Uint8Array> {
-	if ("publicKeyDer" in key) return accepted(key.publicKeyDer);
-	const csr = decodeCsr(key.csrPem);
-	return csr.ok ? accepted(csr.value.publicKeyDer) : csr;
 }
 
 const optional = ({ ttlMsDefault, ttlMsMax }: LeafJob) => ({

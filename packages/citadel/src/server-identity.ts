@@ -1,11 +1,11 @@
 import type { ServerCredentials } from "@grpc/grpc-js";
 import { planRenewal, renewalWaitMs, type SpiffeId } from "@weft/pki";
 import { type Clock, createBackoff, type Logger } from "@weft/runtime";
-import { type CertificateAuthority, issueKeyedLeaf, type KeyedLeaf } from "./certificate-authority.ts";
+import { issueKeyedLeaf, type KeyedLeaf, type LeafIssuer } from "./certificate-authority.ts";
 import { createCertificateProvider, createServerCredentials } from "./certificate-provider.ts";
 
 export interface ServerIdentityOptions {
-	readonly authority: Pick<CertificateAuthority, "trustDomain" | "trustBundlePem" | "issueLeaf" | "onChanged">;
+	readonly authority: Pick<LeafIssuer, "trustDomain" | "trustBundlePem" | "issueLeaf" | "onChanged">;
 	readonly clock: Clock;
 	/** Uniform in [0, 1). */
 	readonly random: () => number;
@@ -18,6 +18,8 @@ export interface ServerIdentityOptions {
 	readonly ipAddresses?: readonly string[];
 	/** Default: the authority's. */
 	readonly ttlMs?: number;
+	/** Which of the authority's signers; undefined: the usual one. */
+	readonly certSigner?: string;
 }
 
 export interface ServerIdentity {
@@ -95,12 +97,13 @@ export async function createServerIdentity(options: ServerIdentityOptions): Prom
 	};
 }
 
-async function issue({ authority, identity, dnsNames, ipAddresses, ttlMs }: ServerIdentityOptions): Promise<KeyedLeaf> {
+async function issue({ authority, identity, dnsNames, ipAddresses, ttlMs, certSigner }: ServerIdentityOptions): Promise<KeyedLeaf> {
 	const leaf = await issueKeyedLeaf(authority, {
 		identity: identity ?? { trustDomain: authority.trustDomain, namespace: "istio-system", serviceAccount: "istiod" },
 		dnsNames: dnsNames ?? defaultDnsNames,
 		ipAddresses: ipAddresses ?? ["127.0.0.1"],
 		ttlMs: ttlMs ?? 0,
+		certSigner,
 	});
 	if (!leaf.ok) throw new Error(`server certificate: ${leaf.reason}`);
 	return leaf.value;

@@ -6,6 +6,7 @@ import {
 	type CertificateAuthority,
 	callerOf,
 	type IncomingCall,
+	type LeafIssuer,
 	type RootRotation,
 	type ServerIdentity,
 } from "@weft/citadel";
@@ -21,6 +22,8 @@ import { type BindAddress, isLoopback, splitAddress } from "./options.ts";
 export interface SecureServing {
 	readonly address: BindAddress;
 	/** Undefined: another gives out certificates. */
+	readonly issuer: LeafIssuer | undefined;
+	/** The same, where it signs with a key of its own. */
 	readonly authority: CertificateAuthority | undefined;
 	readonly identity: ServerIdentity;
 	readonly roots: TrustedRoots;
@@ -78,8 +81,8 @@ async function startPlaintext(address: string, options: GrpcServersOptions, serv
 async function startSecure(secure: SecureServing, options: GrpcServersOptions, servers: Server[]): Promise<string> {
 	const { clock, logger, registry } = options;
 	const server = new Server(serverOptions);
-	const { authority, issuing } = secure;
-	if (authority !== undefined) addCertificateService(server, { authority, authenticators: issuing, clock, logger: logger.child("citadel"), registry });
+	const { issuer, issuing } = secure;
+	if (issuer !== undefined) addCertificateService(server, { authority: issuer, authenticators: issuing, clock, logger: logger.child("citadel"), registry });
 	addAds(server, options, (call) => identify(secure.asking, call));
 	servers.push(server);
 	return bind(server, secure.address, secure.identity.credentials);

@@ -64,5 +64,6 @@ export async function createLocalIdentity(secure: SecureOptions, options: Contro
 		void rotation.run(signal);
 		return rotation;
 	};
-	return { address: secure.address, authority, identity, roots: createTrustedRoots(authority), rotate, issuing, registering: issuing, asking: [certificate] };
+	const roots = createTrustedRoots(authority);
+	return { address: secure.address, issuer: authority, authority, identity, roots, rotate, issuing, registering: issuing, asking: [certificate] };
 }

@@ -1,4 +1,4 @@
-import type { CertificateAuthority } from "@weft/citadel";
+import type { LeafIssuer } from "@weft/citadel";
 import { splitCertificates } from "@weft/pki";
 
 /** Every root that the mesh trusts, for whoever hands them out. */
@@ -10,7 +10,7 @@ export interface TrustedRoots {
 	onChanged(listener: () => void): () => void;
 }
 
-export function createTrustedRoots(authority: Pick<CertificateAuthority, "trustBundlePem" | "onChanged">): TrustedRoots {
+export function createTrustedRoots(authority: Pick<LeafIssuer, "trustBundlePem" | "onChanged">): TrustedRoots {
 	return listRoots(
 		() => authority.trustBundlePem,
 		(listener) => authority.onChanged(({ roots }) => roots && listener()),

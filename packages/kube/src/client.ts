@@ -29,6 +29,8 @@ export type PatchType = "merge" | "strategic-merge" | "json";
 
 export interface WriteOptions {
 	readonly dryRun?: boolean;
+	/** Of `replace`. */
+	readonly subresource?: string;
 	readonly fieldManager?: string;
 	readonly signal?: AbortSignal;
 }
@@ -109,7 +111,8 @@ export function createKubeClient(transport: KubeTransport): KubeClient {
 		},
 		list: (type, options = {}) => listPages(call, type, options),
 		create: (type, namespace, object, options) => write("POST", pathOf(type, namespace), typed(type, object), options),
-		replace: (type, namespace, object, options) => write("PUT", pathOf(type, namespace, object.metadata.name), typed(type, object), options),
+		replace: (type, namespace, object, options) =>
+			write("PUT", pathOf(type, namespace, object.metadata.name, options?.subresource), typed(type, object), options),
 		apply: (type, namespace, object, { fieldManager, force = false, subresource, signal }) =>
 			call({
 				method: "PATCH",

@@ -52,6 +52,13 @@ export const resources = {
 	leases: { group: "coordination.k8s.io", version: "v1", plural: "leases", kind: "Lease", namespaced: true },
 	mutatingWebhooks: { ...admission, plural: "mutatingwebhookconfigurations", kind: "MutatingWebhookConfiguration" },
 	validatingWebhooks: { ...admission, plural: "validatingwebhookconfigurations", kind: "ValidatingWebhookConfiguration" },
+	certificateSigningRequests: {
+		group: "certificates.k8s.io",
+		version: "v1",
+		plural: "certificatesigningrequests",
+		kind: "CertificateSigningRequest",
+		namespaced: false,
+	},
 	tokenReviews: { group: "authentication.k8s.io", version: "v1", plural: "tokenreviews", kind: "TokenReview", namespaced: false },
 	subjectAccessReviews: { group: "authorization.k8s.io", version: "v1", plural: "subjectaccessreviews", kind: "SubjectAccessReview", namespaced: false },
 } as const satisfies Readonly<Record<string, ResourceType>>;

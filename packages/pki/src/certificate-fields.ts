@@ -44,9 +44,9 @@ const knownExtensions: ReadonlySet<string> = new Set([
 ]);
 
 /** keyCertSign and cRLSign in the first octet of keyUsage. */
-const authorityUsages = 0x06;
+export const authorityUsages = 0x06;
 
-interface Extension {
+export interface Extension {
 	readonly critical: boolean;
 	readonly value: DerNode;
 }
@@ -60,7 +60,11 @@ export function readCertificate(certificate: X509Certificate): Checked<Certifica
 	if (version === undefined || contextOf(version)?.number !== 0 || subject === undefined || spki === undefined) {
 		return refused("certificate is not X.509 version 3");
 	}
-	const extensions = readExtensions(tbs.slice(7));
+	const explicit = tbs
+		.slice(7)
+		.map(contextOf)
+		.find((node) => node?.number === 3);
+	const extensions = readExtensions("certificate", childrenOf(explicit?.items?.[0], tags.sequence) ?? []);
 	if (!extensions.ok) return extensions;
 	const get = (oid: string) => extensions.value.get(oid);
 	return accepted({
@@ -77,22 +81,23 @@ export function readCertificate(certificate: X509Certificate): Checked<Certifica
 	});
 }
 
-function readExtensions(tail: readonly DerNode[]): Checked<ReadonlyMap<string, Extension>> {
-	const explicit = tail.map(contextOf).find((node) => node?.number === 3);
+/** `where`: for the words of a refusal. */
+export function readExtensions(where: "certificate" | "CSR", nodes: readonly DerNode[]): Checked<ReadonlyMap<string, Extension>> {
 	const found = new Map<string, Extension>();
-	for (const node of childrenOf(explicit?.items?.[0], tags.sequence) ?? []) {
+	for (const node of nodes) {
 		const items = childrenOf(node, tags.sequence) ?? [];
 		const oid = oidOf(items[0]) ?? "";
 		const octets = contentsOf(items.at(-1), tags.octetString);
 		const value = octets === undefined ? refused("without octets") : decodeDer(octets);
-		if (!value.ok) return refused(`certificate extension ${oid} is unreadable: ${value.reason}`);
-		if (found.has(oid)) return refused(`certificate extension ${oid} stands twice`);
+		if (!value.ok) return refused(`${where} extension ${oid} is unreadable: ${value.reason}`);
+		if (found.has(oid)) return refused(`${where} extension ${oid} stands twice`);
 		found.set(oid, { critical: contentsOf(items[1], tags.boolean)?.[0] === 0xff, value: value.value });
 	}
 	return accepted(found);
 }
 
-function readNames(extension: Extension | undefined) {
+/** The names of a subjectAltName extension; none without it. */
+export function readNames(extension: Extension | undefined) {
 	const names = (childrenOf(extension?.value, tags.sequence) ?? []).map(contextOf);
 	const texts = (number: number) => names.flatMap((name) => (name?.number === number && name.bytes ? [name.bytes.toString("latin1")] : []));
 	const uris = texts(6);

@@ -2,7 +2,7 @@ export { type Signer, signCertificate, signSelf } from "./certificate.ts";
 export { type CertificateFields, readCertificate, spiffeIdOfCertificate } from "./certificate-fields.ts";
 export { chainLengthMax, type ChainParams, decodeChain, verifyChain } from "./chain.ts";
 export { accepted, type Checked, checkedCall, refused } from "./checked.ts";
-export { buildCsr, type Csr, csrBytesMax, type CsrRequest, decodeCsr } from "./csr.ts";
+export { buildCsr, type Csr, csrBytesMax, type CsrRequest, decodeCsr, decodeNamedCsr, type RequestedNames } from "./csr.ts";
 export type { SubjectAltNames } from "./extensions.ts";
 export {
 	decodePublicKey,
@@ -13,7 +13,7 @@ export {
 	keyAlgorithms,
 	type KeyPair,
 } from "./keys.ts";
-export { verifyOwnOutput } from "./own-output.ts";
+export { verifyForeignOutput, verifyOwnOutput } from "./own-output.ts";
 export { encodePem, type PemBlock, splitCertificates, splitPem } from "./pem.ts";
 export { planRenewal, type RenewalPlan, renewalWaitMs, type RotationParams } from "./rotation.ts";
 export { checkSpiffeId, decodeSpiffeId, formatSpiffeId, type SpiffeId } from "./spiffe-id.ts";

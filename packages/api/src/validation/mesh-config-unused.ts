@@ -5,7 +5,7 @@ import type { Report } from "./report.ts";
 /** Fields of MeshConfig that nothing reads yet, with what stands in their place. */
 const unused: Readonly<Partial<Record<keyof MeshConfig, string>>> = {
 	ca: "the authority is this control plane's own",
-	caCertificates: "only the mesh's own roots are trusted",
+	caCertificates: "read with EXTERNAL_CA=ISTIOD_RA_KUBERNETES_API alone; without, only the mesh's own roots are trusted",
 	certificates: "Istio has dropped it, too",
 	compliancePolicy: "TLS is as by default",
 	configSources: "resources are read from where the command line says",

@@ -72,7 +72,7 @@ const createAuthority = (leafSigner: LeafSigner, rootKeyAlgorithm: KeyAlgorithm)
 async function issueMany(signer: LeafSigner, root: KeyAlgorithm, csrPem: string, concurrency: number): Promise<number> {
 	const authority = await createAuthority(signer, root);
 	const issue = async () => {
-		const leaf = await authority.issueLeaf({ identity, key: { csrPem }, ttlMs: 0 });
+		const leaf = await authority.issueLeaf({ identity, csrPem, ttlMs: 0 });
 		if (!leaf.ok) throw new Error(leaf.reason);
 	};
 	for (let i = 0; i < 50; i++) await issue();

@@ -89,8 +89,8 @@ export async function startKubernetesControlPlane(context: KubernetesContext): P
 			.snapshot()
 			.all("WorkloadGroup")
 			.some(({ metadata, spec }) => metadata.namespace === ns && spec.template.serviceAccount === serviceAccount);
-	const secure = await createKubernetesIdentity({ ...options, ...common, trustDomain, isMachine });
-	const { authority, identity, roots } = secure;
+	const secure = await createKubernetesIdentity({ ...options, ...common, mesh, trustDomain, isMachine });
+	const { issuer, authority, identity, roots } = secure;
 
 	const entries = createKubernetesEntries(client, signal);
 	const autoRegistration = createAutoRegistration({
@@ -154,8 +154,15 @@ export async function startKubernetesControlPlane(context: KubernetesContext): P
 	waiting.push(() => bundles.waitingFor());
 	// Whoever gives out the certificates hands out their roots as well.
 	const rootsWritten =
-		authority &&
-		runRootCertificates({ ...common, logger: logger.child("citadel"), store, namespace, podName, texts: [handOutRoots(roots), handOutRevocations(authority)] });
+		issuer &&
+		runRootCertificates({
+			...common,
+			logger: logger.child("citadel"),
+			store,
+			namespace,
+			podName,
+			texts: [handOutRoots(roots), ...(authority ? [handOutRevocations(authority)] : [])],
+		});
 	const sweep = runRegistrationSweep({ ...common, logger: logger.child("registration"), store, autoRegistration, registrations, namespace, podName });
 	const statusKinds = [...(options.status.gatewayApi ? gatewayApiStatusKinds : []), ...(options.status.istio ? istioStatusKinds : [])];
 	const { analysis } = options.status;

@@ -48,12 +48,42 @@ test("all addresses, as Go writes them", () => {
 	assert.match(readKubernetesOptions({ ...flags, httpsAddr: ":15017" }, {}).https, /^(\[::\]|0\.0\.0\.0):15017$/);
 });
 
+const external = { EXTERNAL_CA: "ISTIOD_RA_KUBERNETES_API" };
+
+test("signers behind the Kubernetes API, as istiod is told of them", () => {
+	const signers = (environment: Readonly<Record<string, string>>) => readKubernetesOptions(flags, { ...external, ...environment }).externalSigner;
+	assert.equal(readKubernetesOptions(flags, {}).externalSigner, undefined);
+	assert.deepEqual(signers({ K8S_SIGNER: "x.io/mesh" }), { signerName: "x.io/mesh", signerDomain: undefined, serverSigner: undefined });
+	assert.deepEqual(signers({ CERT_SIGNER_DOMAIN: "x.io", PILOT_CERT_PROVIDER: "k8s.io/x.io/istio-system" }), {
+		signerName: undefined,
+		signerDomain: "x.io",
+		serverSigner: "istio-system",
+	});
+	assert.equal(signers({ K8S_SIGNER: "x.io/mesh", PILOT_CERT_PROVIDER: "k8s.io/x.io/mesh" })?.serverSigner, undefined);
+});
+
 describe("what cannot be is refused by name", () => {
 	const cases: readonly (readonly [string, Partial<DiscoveryFlags>, Readonly<Record<string, string>>, RegExp])[] = [
 		["a duration", {}, { DEFAULT_WORKLOAD_CERT_TTL: "a day" }, /DEFAULT_WORKLOAD_CERT_TTL: "a day" is not a duration/],
 		["an address", { httpsAddr: "15017" }, {}, /--httpsAddr: "15017" is not an address/],
 		["a choice", {}, { ENABLE_NATIVE_SIDECARS: "maybe" }, /ENABLE_NATIVE_SIDECARS: "maybe" is not auto, true or false/],
-		["an external CA", {}, { EXTERNAL_CA: "ISTIOD_RA_KUBERNETES_API" }, /EXTERNAL_CA=.*not implemented/],
+		["an external CA of another kind", {}, { EXTERNAL_CA: "ISTIOD_RA_ISTIO_API" }, /EXTERNAL_CA=ISTIOD_RA_ISTIO_API: .* is ISTIOD_RA_KUBERNETES_API/],
+		["an external CA without a signer", {}, external, /needs K8S_SIGNER, CERT_SIGNER_DOMAIN or both/],
+		["a signer without a domain", {}, { ...external, K8S_SIGNER: "mesh" }, /K8S_SIGNER: "mesh" is not a signer's name/],
+		["a server whose signer nobody names", {}, { ...external, CERT_SIGNER_DOMAIN: "x.io" }, /PILOT_CERT_PROVIDER=k8s.io\/SIGNER has to say/],
+		[
+			"a server's signer of another domain",
+			{},
+			{ ...external, CERT_SIGNER_DOMAIN: "x.io", PILOT_CERT_PROVIDER: "k8s.io/y.io/a" },
+			/K8S_SIGNER or of CERT_SIGNER_DOMAIN/,
+		],
+		["two who give out certificates", {}, { ...external, K8S_SIGNER: "x.io/a", ENABLE_CA_SERVER: "false" }, /exclude each other/],
+		[
+			"a server certificate of a signer without the rest",
+			{},
+			{ PILOT_CERT_PROVIDER: "k8s.io/x.io/a" },
+			/PILOT_CERT_PROVIDER=k8s.io\/x.io\/a: .*not implemented, but for/,
+		],
 		["a switch", {}, { ENABLE_CA_SERVER: "maybe" }, /ENABLE_CA_SERVER: "maybe" is not true or false/],
 		["a rule for tokens", {}, { JWT_RULE: "{}" }, /JWT_RULE: issuer is missing/],
 		["a kind of key", {}, { WEFT_ROOT_KEY_ALGORITHM: "dsa" }, /WEFT_ROOT_KEY_ALGORITHM: "dsa" is none of ecdsa-p256, ecdsa-p384, rsa-2048/],

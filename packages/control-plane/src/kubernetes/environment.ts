@@ -3,7 +3,7 @@ import { parseDurationMs } from "@weft/api";
 import { decodeJwtRule, type JwtRule } from "@weft/citadel";
 import { type KeyAlgorithm, keyAlgorithms } from "@weft/pki";
 import { workloadGraceMsDefault } from "../options.ts";
-import { type KubernetesOptions, revisioned, tokenAudience } from "./options.ts";
+import { type ExternalSignerOptions, type KubernetesOptions, revisioned, tokenAudience } from "./options.ts";
 
 /** Flags of `discovery`, as pilot-discovery has them. */
 export interface DiscoveryFlags {
@@ -29,9 +29,7 @@ export class SettingError extends Error {}
 
 /** Variables of istiod that would change what it does, and that are not implemented: to go on without a word would be worse. */
 const unsupported: Readonly<Record<string, { readonly harmless: readonly string[]; readonly what: string }>> = {
-	EXTERNAL_CA: { harmless: [""], what: "an external CA" },
 	EXTERNAL_ISTIOD: { harmless: ["", "false"], what: "an istiod for other clusters" },
-	PILOT_CERT_PROVIDER: { harmless: ["", "istiod"], what: "a server certificate of another provider than istiod" },
 	SHARED_MESH_CONFIG: { harmless: [""], what: "a second mesh config" },
 	CA_TRUSTED_NODE_ACCOUNTS: { harmless: [""], what: "impersonation by node proxies" },
 	PILOT_ENABLE_WORKLOAD_ENTRY_AUTOREGISTRATION: { harmless: ["", "true"], what: "a control plane that registers no workloads" },
@@ -66,6 +64,7 @@ export function readKubernetesOptions(flags: DiscoveryFlags, environment: Enviro
 		workloadTtlMsMax: durationOf(environment, "MAX_WORKLOAD_CERT_TTL"),
 		rootKeyAlgorithm: rootKeyAlgorithmOf(environment),
 		isAuthority: switchOf(environment, "ENABLE_CA_SERVER", "true"),
+		externalSigner: externalSignerOf(environment),
 		tlsFiles: {
 			certFile: flags.tlsCertFile ?? "/var/run/secrets/istiod/tls/tls.crt",
 			keyFile: flags.tlsKeyFile ?? "/var/run/secrets/istiod/tls/tls.key",
@@ -89,6 +88,38 @@ export function readKubernetesOptions(flags: DiscoveryFlags, environment: Enviro
 		debounceQuietMs: durationOf(environment, "PILOT_DEBOUNCE_AFTER"),
 		debounceCapMs: durationOf(environment, "PILOT_DEBOUNCE_MAX"),
 	};
+}
+
+const externalCa = "ISTIOD_RA_KUBERNETES_API";
+const providerPrefix = "k8s.io/";
+
+function externalSignerOf(environment: Environment): ExternalSignerOptions | undefined {
+	const ca = nonEmpty(environment["EXTERNAL_CA"]);
+	const provider = nonEmpty(environment["PILOT_CERT_PROVIDER"]) ?? "istiod";
+	const isBehindApi = provider.startsWith(providerPrefix);
+	if (provider !== "istiod" && !(isBehindApi && ca !== undefined))
+		throw new SettingError(
+			`PILOT_CERT_PROVIDER=${provider}: a server certificate of another provider than istiod is not implemented, but for ${providerPrefix}SIGNER with EXTERNAL_CA=${externalCa}`,
+		);
+	if (ca === undefined) return undefined;
+	if (ca !== externalCa) throw new SettingError(`EXTERNAL_CA=${ca}: the one external CA that is implemented is ${externalCa}`);
+	if (environment["ENABLE_CA_SERVER"] === "false")
+		throw new SettingError("EXTERNAL_CA and ENABLE_CA_SERVER=false exclude each other: who gives out certificates?");
+	const signerName = nonEmpty(environment["K8S_SIGNER"]);
+	const signerDomain = nonEmpty(environment["CERT_SIGNER_DOMAIN"]);
+	if (signerName === undefined && signerDomain === undefined) throw new SettingError(`EXTERNAL_CA=${externalCa} needs K8S_SIGNER, CERT_SIGNER_DOMAIN or both`);
+	if (signerName !== undefined && !/^[^/]+\/[^/]+$/.test(signerName))
+		throw new SettingError(`K8S_SIGNER: "${signerName}" is not a signer's name such as clusterissuers.cert-manager.io/istio-system`);
+	if (!isBehindApi) {
+		if (signerName === undefined)
+			throw new SettingError(`without K8S_SIGNER, PILOT_CERT_PROVIDER=${providerPrefix}SIGNER has to say who signs the control plane's own certificate`);
+		return { signerName, signerDomain, serverSigner: undefined };
+	}
+	const wanted = provider.slice(providerPrefix.length);
+	if (wanted === signerName) return { signerName, signerDomain, serverSigner: undefined };
+	if (signerDomain === undefined || !wanted.startsWith(`${signerDomain}/`))
+		throw new SettingError(`PILOT_CERT_PROVIDER=${provider}: the signer has to be K8S_SIGNER or of CERT_SIGNER_DOMAIN`);
+	return { signerName, signerDomain, serverSigner: wanted.slice(signerDomain.length + 1) };
 }
 
 function nativeSidecarsOf(environment: Environment): boolean | undefined {

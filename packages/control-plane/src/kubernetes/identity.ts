@@ -8,6 +8,7 @@ import {
 	createFileServerIdentity,
 	createJwtAuthenticator,
 	createMemoryKeyStore,
+	createRegistrationAuthority,
 	createRootRotation,
 	createServerIdentity,
 	createSigningPool,
@@ -23,8 +24,11 @@ import { type Clock, createBackoff, type Logger } from "@weft/runtime";
 import { createJwksTransport } from "../jwks-transport.ts";
 import type { SecureServing } from "../grpc-servers.ts";
 import { createTrustedRoots, listRoots } from "../trusted-roots.ts";
+import { createKubernetesSigner } from "./certificate-signer.ts";
+import type { MeshConfigWatch } from "./mesh-config.ts";
+import { createSignerRoots } from "./signer-roots.ts";
 import { createSecretKeyStore, loadPluggedInAuthority } from "./ca-secrets.ts";
-import { type KubernetesOptions, tokenAudience } from "./options.ts";
+import { type ExternalSignerOptions, type KubernetesOptions, tokenAudience } from "./options.ts";
 
 /** How often a plugged-in CA is looked at: kubelet itself takes up to a minute to mount a change. */
 const reloadMs = 10_000;
@@ -37,6 +41,7 @@ export interface IdentityOptions extends KubernetesOptions {
 	readonly trustDomain: string;
 	/** Whether a WorkloadGroup names this account: machines outside of the cluster show its tokens, which no pod has. */
 	readonly isMachine: (namespace: string, serviceAccount: string) => boolean;
+	readonly mesh: Pick<MeshConfigWatch, "current" | "onChanged">;
 	readonly clock: Clock;
 	readonly logger: Logger;
 	readonly signal: AbortSignal;
@@ -50,6 +55,7 @@ export async function createKubernetesIdentity(options: IdentityOptions): Promis
 	const { client, namespace, trustDomain, clock, signal, caDirectory } = options;
 	const logger = options.logger.child("citadel");
 	if (!options.isAuthority) return createForeignIdentity(options);
+	if (options.externalSigner !== undefined) return createRegisteredIdentity(options, options.externalSigner);
 	const load = () => loadPluggedInAuthority(client, namespace, caDirectory);
 	const pluggedIn = await persistently(options, load);
 	const store = pluggedIn === undefined ? createSecretKeyStore(client, namespace) : createMemoryKeyStore(pluggedIn);
@@ -78,7 +84,57 @@ export async function createKubernetesIdentity(options: IdentityOptions): Promis
 	};
 	const roots = createTrustedRoots(authority);
 	const asking = authenticators(options, false);
-	return { address: options.secureGrpc, authority, identity, roots, rotate, issuing: authenticators(options, true), registering: asking, asking };
+	return {
+		address: options.secureGrpc,
+		issuer: authority,
+		authority,
+		identity,
+		roots,
+		rotate,
+		issuing: authenticators(options, true),
+		registering: asking,
+		asking,
+	};
+}
+
+/** EXTERNAL_CA=ISTIOD_RA_KUBERNETES_API: signers behind the Kubernetes API sign, for the control plane's own server as well. */
+async function createRegisteredIdentity(options: IdentityOptions, { signerName, signerDomain, serverSigner }: ExternalSignerOptions): Promise<SecureServing> {
+	const { client, mesh, namespace, trustDomain, clock, signal, workloadTtlMs, workloadTtlMsMax } = options;
+	const logger = options.logger.child("citadel");
+	const roots = createSignerRoots({ mesh, trustDomain, logger });
+	const issuer = createRegistrationAuthority({
+		signer: createKubernetesSigner({ client, clock, logger }),
+		trustDomain,
+		signerName,
+		signerDomain,
+		rootsOf: roots.rootsOf,
+		trustBundlePem: roots.pem,
+		onRootsChanged: roots.onChanged,
+		leafTtlMs: workloadTtlMs,
+		leafTtlMsMax: workloadTtlMsMax,
+		clock,
+	});
+	const identity = await createServerIdentity({
+		authority: issuer,
+		clock,
+		random: Math.random,
+		logger,
+		identity: { trustDomain, namespace, serviceAccount: options.serviceAccount },
+		dnsNames: serverDnsNames(options),
+		certSigner: serverSigner,
+	});
+	void identity.run(signal);
+	const asking = authenticators(options, false);
+	return {
+		address: options.secureGrpc,
+		issuer,
+		authority: undefined,
+		identity,
+		roots: listRoots(roots.pem, roots.onChanged),
+		issuing: authenticators(options, true),
+		registering: asking,
+		asking,
+	};
 }
 
 /** Without a CA of our own: the server's certificate is another's, in files, and so are the roots (cert-manager's istio-csr). */
@@ -88,7 +144,7 @@ async function createForeignIdentity(options: IdentityOptions): Promise<SecureSe
 	void identity.run(signal);
 	const roots = listRoots(() => identity.trustBundlePem, identity.onRootsChanged);
 	const asking = authenticators(options, false);
-	return { address: options.secureGrpc, authority: undefined, identity, roots, issuing: [], registering: asking, asking };
+	return { address: options.secureGrpc, issuer: undefined, authority: undefined, identity, roots, issuing: [], registering: asking, asking };
 }
 
 /** A certificate first: it costs no question to the API server. */

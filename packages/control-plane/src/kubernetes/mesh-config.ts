@@ -19,6 +19,8 @@ export interface MeshConfigWatchOptions {
 
 export interface MeshConfigWatch {
 	current(): MeshConfig;
+	/** Called after another one is in force. Returns the way to stop. */
+	onChanged(listener: () => void): () => void;
 	isSettled(): boolean;
 }
 
@@ -31,6 +33,7 @@ export async function watchMeshConfig(options: MeshConfigWatchOptions): Promise<
 	const place = `ConfigMap ${namespace}/${name}`;
 	const fromFile = await readMeshFile(options.file);
 	let current = fromFile;
+	const listeners = new Set<() => void>();
 	const take = (object: KubeObject | undefined): void => {
 		const text = object && (object["data"] as Readonly<Record<string, unknown>> | undefined)?.["mesh"];
 		const next = typeof text === "string" ? decode(text, place, logger) : fromFile;
@@ -39,6 +42,7 @@ export async function watchMeshConfig(options: MeshConfigWatchOptions): Promise<
 			logger.warn("another trustDomain needs a restart of the control plane", { trustDomain: next.trustDomain ?? "cluster.local" });
 		current = next;
 		tellStore(options, object);
+		for (const listener of listeners) listener();
 	};
 	const watch: ResourceWatch = watchResource(client, resources.configMaps, {
 		namespace,
@@ -53,7 +57,14 @@ export async function watchMeshConfig(options: MeshConfigWatchOptions): Promise<
 		},
 	});
 	let isSettled = false;
-	return { current: () => current, isSettled: () => (isSettled ||= watch.state === "synced") };
+	return {
+		current: () => current,
+		onChanged(listener) {
+			listeners.add(listener);
+			return () => void listeners.delete(listener);
+		},
+		isSettled: () => (isSettled ||= watch.state === "synced"),
+	};
 }
 
 function decode(text: string, place: string, logger: Logger): MeshConfig | undefined {

@@ -38,6 +38,8 @@ export interface KubernetesOptions {
 	readonly rootKeyAlgorithm: KeyAlgorithm | undefined;
 	/** ENABLE_CA_SERVER: gives out certificates; else another does, and `tlsFiles` are the control plane's own. */
 	readonly isAuthority: boolean;
+	/** EXTERNAL_CA=ISTIOD_RA_KUBERNETES_API: signers behind the Kubernetes API sign instead of a key of our own. */
+	readonly externalSigner: ExternalSignerOptions | undefined;
 	/** `--tlsCertFile`, `--tlsKeyFile`, `--caCertFile`; by default where the Secret istiod-tls and istio-ca-root-cert are mounted. */
 	readonly tlsFiles: { readonly certFile: string; readonly keyFile: string; readonly caFile: string };
 	/** JWT_RULE: whose tokens are believed beside those of this cluster. */
@@ -61,6 +63,15 @@ export interface KubernetesOptions {
 	readonly workloadGraceMs: number;
 	readonly debounceQuietMs: number | undefined;
 	readonly debounceCapMs: number | undefined;
+}
+
+export interface ExternalSignerOptions {
+	/** K8S_SIGNER: for whoever names no signer. */
+	readonly signerName: string | undefined;
+	/** CERT_SIGNER_DOMAIN: stands before the names that proxies give (ISTIO_META_CERT_SIGNER). */
+	readonly signerDomain: string | undefined;
+	/** PILOT_CERT_PROVIDER=k8s.io/NAME: the name within the domain of who signs the control plane's own certificate; undefined: K8S_SIGNER. */
+	readonly serverSigner: string | undefined;
 }
 
 /** `istio` or `istio-REVISION`, and so for every name that a revision has. */

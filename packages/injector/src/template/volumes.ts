@@ -59,7 +59,8 @@ export function proxyVolumeMounts(input: TemplateInput): readonly JsonObject[] {
 	];
 }
 
-const usesMeshRoot = ({ settings }: TemplateInput): boolean => settings.values.pilotCertProvider === "istiod";
+/** Roots that the control plane hands out; another provider's are Kubernetes' own. */
+const usesMeshRoot = ({ settings }: TemplateInput): boolean => /^(?:istiod$|k8s\.io\/)/.test(settings.values.pilotCertProvider);
 
 /** Volumes or mounts of the user's own: JSON, a list of named items or an object of items by name. */
 function userItems({ pod }: TemplateInput, annotation: string): readonly Named[] {

@@ -246,6 +246,20 @@ describe("the agent", () => {
 		await assert.rejects(stat(join(bootstrapPath, "..")), /ENOENT/);
 	});
 
+	test("the signer of the node's metadata is told to the authority: ours has none to choose from", async () => {
+		const lines: string[] = [];
+		const options = decodeAgentArguments(
+			[
+				...["--discovery-address", fixture.address, "--root-cert", fixture.rootCertFile, "--token-file", fixture.tokenFile],
+				...["--node-id", "sidecar~10.0.0.1~web-1.default~default.svc.cluster.local"],
+			],
+			{ ISTIO_META_CERT_SIGNER: "istio-system" },
+		);
+		assert.ok(options.ok);
+		agent = await startAgent(options.value, { clock: systemClock, random: Math.random, logger: createLogger({ write: (line) => lines.push(line) }) });
+		while (!lines.some((line) => line.includes("CertSigner is not supported"))) await new Promise((resolve) => setTimeout(resolve, 10));
+	});
+
 	test("a token that appears later is picked up", async () => {
 		const tokenFile = join(fixture.directory, "late-token");
 		await rm(tokenFile, { force: true });

@@ -11,6 +11,7 @@ import { followRevocations } from "../main/revocations.ts";
 import type { AgentOptions } from "./arguments.ts";
 import { buildBootstrap, type StaticResources } from "./bootstrap.ts";
 import { type CreateCertificate, createCertificateOverGrpc } from "./certificate-client.ts";
+import { certSignerOf } from "./requested-id.ts";
 import { openCredentials } from "./credentials.ts";
 import { createSecretService } from "./secret-service.ts";
 import type { WorkloadIdentity } from "./workload-identity.ts";
@@ -57,9 +58,11 @@ export async function startAgent(
 		authority: {
 			createCertificate: createCertificate ?? createCertificateOverGrpc(grpc),
 			caAddress: options.caAddress,
-			rootCert: { file: options.rootCertFile },
+			rootCert: { file: options.caRootCertFile ?? options.rootCertFile },
+			requestedId: options.requestedId,
+			certSigner: certSignerOf(options.node.metadata),
 			token: { file: options.tokenFile },
-			serverName: options.serverName,
+			serverName: options.caServerName ?? options.serverName,
 			ttlMs: options.secretTtlMs,
 		},
 		crlPem: revocations.pem,

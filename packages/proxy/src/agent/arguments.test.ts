@@ -21,6 +21,7 @@ describe("decodeAgentArguments", () => {
 			caAddress: "istiod.istio-system.svc:15012",
 			rootCertFile: "/var/run/secrets/istio/root-cert.pem",
 			tokenFile: "/var/run/secrets/tokens/istio-token",
+			requestedId: undefined,
 			secretTtlMs: undefined,
 			serverName: undefined,
 			node: { id: nodeId, cluster: "web-1.default", metadata: {}, locality: undefined },

@@ -3,6 +3,7 @@ import { parseArgs } from "node:util";
 import { accepted, type Checked, checkedCall, refused } from "@weft/pki";
 import { revocationsFile } from "../main/revocations.ts";
 import type { NodeIdentity } from "./bootstrap.ts";
+import { requestedIdOf } from "./requested-id.ts";
 import type { CredentialOptions } from "./credentials.ts";
 
 export const agentUsage = `Usage: weft-proxy agent [flags] -- ENVOY ARGS…
@@ -32,6 +33,12 @@ export interface AgentOptions {
 	readonly discoveryAddress: string;
 	readonly caAddress: string;
 	readonly rootCertFile: string;
+	/** What the authority's certificate must lead to; default: the same. */
+	readonly caRootCertFile?: string;
+	/** The name in the authority's certificate; default: the same as the control plane's. */
+	readonly caServerName?: string;
+	/** `spiffe://…` to ask the authority for; undefined: what it gives by itself. */
+	readonly requestedId: string | undefined;
 	readonly tokenFile: string;
 	readonly secretTtlMs: number | undefined;
 	readonly serverName: string | undefined;
@@ -107,6 +114,7 @@ export function decodeAgentArguments(argv: readonly string[], env: Environment):
 		tokenFile: values["token-file"] ?? "/var/run/secrets/tokens/istio-token",
 		secretTtlMs: secretTtlMs.value,
 		serverName: values["server-name"],
+		requestedId: requestedIdOf(env["TRUST_DOMAIN"], env["POD_NAMESPACE"], env["SERVICE_ACCOUNT"]),
 		node: node.value,
 		adminPort,
 		delta: protocol === "delta",

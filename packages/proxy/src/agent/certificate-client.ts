@@ -19,6 +19,8 @@ export interface CreateCertificateCall {
 	readonly client: { readonly certChainPem: string; readonly privateKeyPem: string } | undefined;
 	readonly clusterId: string;
 	readonly csrPem: string;
+	/** Which of the authority's signers; undefined: the usual one. */
+	readonly certSigner: string | undefined;
 	readonly ttlMs: number;
 	readonly timeoutMs: number;
 	readonly signal: AbortSignal | undefined;
@@ -43,9 +45,13 @@ export function createCertificateOverGrpc(environment: GrpcEnvironment): CreateC
 }
 
 async function ask(call: CreateCertificateCall, environment: GrpcEnvironment): Promise<readonly string[]> {
-	const { address, serverName, csrPem, ttlMs, timeoutMs, signal } = call;
+	const { address, serverName, csrPem, certSigner, ttlMs, timeoutMs, signal } = call;
 	const target: GrpcTarget = { endpoints: [parseHostPort(address)], authority: serverName, connectTimeoutMs, tls: () => tlsOf(call) };
-	const request = { csr: csrPem, validityDuration: BigInt(Math.round(ttlMs / 1000)), metadata: undefined };
+	const request = {
+		csr: csrPem,
+		validityDuration: BigInt(Math.round(ttlMs / 1000)),
+		metadata: certSigner === undefined ? undefined : { CertSigner: certSigner },
+	};
 	const channel = new GrpcChannel(target, environment);
 	try {
 		const options = { path, metadata: metadataOf(call), messageBytesMax, timeoutMs };

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { createPrivateKey, X509Certificate } from "node:crypto";
 import { test } from "node:test";
-import { buildLeafTemplate, buildRootTemplate, decodeCsr, encodePublicKey, generateKeys, signCertificate, signSelf } from "@weft/pki";
+import { buildLeafTemplate, buildRootTemplate, decodeCsr, decodeNamedCsr, encodePublicKey, generateKeys, signCertificate, signSelf } from "@weft/pki";
 import { type Clock, createLogger } from "@weft/runtime";
 import type { CreateCertificate, CreateCertificateCall } from "./certificate-client.ts";
 import { createWorkloadIdentity, type WorkloadIdentityOptions } from "./workload-identity.ts";
@@ -211,4 +211,17 @@ test("a certificate under a root that the answer does not name is refused", asyn
 	const other = await createFakeAuthority(() => startMs);
 	authority.state.spoil = ([leaf = ""]) => [leaf, other.rootPem];
 	await assert.rejects(identity.renewNow(), /not issued by any trusted root/);
+});
+
+test("it asks for its own name from the first request on, and for its signer: authorities that pass requests on look at both", async () => {
+	const { authority, options } = await createCase();
+	const identity = createWorkloadIdentity({ ...options, requestedId: uri, certSigner: "istio-system" });
+	await identity.renewNow();
+	await identity.renewNow();
+	for (const { csrPem, certSigner } of authority.calls) {
+		const csr = decodeNamedCsr(csrPem);
+		assert.ok(csr.ok);
+		assert.deepEqual([csr.value.names, certSigner], [{ uris: [uri], dnsNames: [], ipAddresses: [], otherNames: 0 }, "istio-system"]);
+	}
+	assert.equal(authority.calls.length, 2);
 });

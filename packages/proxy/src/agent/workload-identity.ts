@@ -37,6 +37,10 @@ export interface WorkloadIdentityOptions {
 	readonly serverName?: string;
 	/** Default `Kubernetes`, as Istio's. */
 	readonly clusterId?: string;
+	/** `spiffe://…` that requests ask for until there is a certificate: authorities that pass requests on compare it with the caller. */
+	readonly requestedId?: string;
+	/** Which of the authority's signers (ISTIO_META_CERT_SIGNER). */
+	readonly certSigner?: string;
 	/** Default `ecdsa-p256`. */
 	readonly keyAlgorithm?: KeyAlgorithm;
 	/** Of one request; default 10 s. */
@@ -191,15 +195,16 @@ class CurrentIdentity implements WorkloadIdentity {
 
 	async #obtain(signal: AbortSignal | undefined): Promise<WorkloadCertificate> {
 		const { clock, random, logger, createCertificate, ttlMs = 0, timeoutMs = 10_000 } = this.#options;
-		const { caAddress, serverName = controlPlaneServerName, clusterId = "Kubernetes", keyAlgorithm } = this.#options;
+		const { caAddress, serverName = controlPlaneServerName, clusterId = "Kubernetes", keyAlgorithm, certSigner } = this.#options;
 		const held = this.current;
 		// Roots learnt from the authority count beside the configured ones, or a rotated root would lock us out.
 		const rootsPem = (await readTextSource(this.#options.rootCert)) + (held === undefined ? "" : `\n${held.rootsPem}`);
 		const provisioned = held === undefined ? await this.#readProvisioned() : undefined;
 		const token = await this.#readToken(provisioned !== undefined);
 		const keys = await generateKeys(keyAlgorithm);
-		const csrPem = buildCsr({ keys, uris: held === undefined ? [] : [held.spiffeId] });
-		const call = { rootsPem, csrPem, ttlMs, timeoutMs, signal, clusterId, serverName, address: caAddress, client: held ?? provisioned };
+		const asked = held?.spiffeId ?? this.#options.requestedId;
+		const csrPem = buildCsr({ keys, uris: asked === undefined ? [] : [asked] });
+		const call = { rootsPem, csrPem, certSigner, ttlMs, timeoutMs, signal, clusterId, serverName, address: caAddress, client: held ?? provisioned };
 		const response = await createCertificate({ ...call, bearerToken: token === "" ? undefined : token });
 		const decoded = decodeWorkloadCertificate(response, keys, clock.nowMs());
 		if (!decoded.ok) throw new Error(`certificate authority ${caAddress}: ${decoded.reason}`);

@@ -2,6 +2,7 @@ import { readFileSync } from "node:fs";
 import { parseArgs } from "node:util";
 import { durationMs } from "../agent/arguments.ts";
 import type { CredentialOptions } from "../agent/credentials.ts";
+import { requestedIdOf } from "../agent/requested-id.ts";
 import type { PodOptions } from "../pod/pod-options.ts";
 import { decodeReadinessProbe, type ReadinessProbe } from "../pod/readiness-probe.ts";
 import { logLevelOf } from "./flags.ts";
@@ -13,6 +14,10 @@ export interface SidecarFlags {
 	/** host:port of the certificate authority. */
 	readonly caAddress: string;
 	readonly rootCertFile: string;
+	/** What the authority's certificate must lead to; undefined: the same. */
+	readonly caRootCertFile: string | undefined;
+	/** `spiffe://…` to ask the authority for; undefined: what it gives by itself. */
+	readonly requestedId: string | undefined;
 	readonly tokenFile: string | undefined;
 	/** Where the certificate comes from, and who gets it beside the proxy. */
 	readonly credentials: CredentialOptions;
@@ -100,13 +105,13 @@ export function parseSidecarFlags(args: readonly string[], env: Readonly<Record<
 	}
 	if (values.help === true) return { kind: "help" };
 	try {
-		return { kind: "flags", flags: readFlags((name) => values[name] as string | undefined, env["SECRET_TTL"]) };
+		return { kind: "flags", flags: readFlags((name) => values[name] as string | undefined, env) };
 	} catch (error) {
 		return { kind: "error", message: (error as Error).message };
 	}
 }
 
-function readFlags(text: (name: keyof typeof names) => string | undefined, secretTtl: string | undefined): SidecarFlags {
+function readFlags(text: (name: keyof typeof names) => string | undefined, env: Readonly<Record<string, string | undefined>>): SidecarFlags {
 	const needed = (name: keyof typeof names) => {
 		const value = text(name);
 		if (value === undefined || value === "") throw new Error(`--${name} is needed`);
@@ -120,7 +125,7 @@ function readFlags(text: (name: keyof typeof names) => string | undefined, secre
 	};
 	const logLevel = logLevelOf(text("log-level") ?? "info");
 	if (logLevel === undefined) throw new Error(`--log-level: unknown level ${text("log-level")}`);
-	const ttl = durationMs(secretTtl);
+	const ttl = durationMs(env["SECRET_TTL"]);
 	if (!ttl.ok) throw new Error(`SECRET_TTL ${ttl.reason}`);
 	const [region = "", zone = "", subZone = ""] = (text("locality") ?? "").split("/");
 	const discoveryAddress = needed("discovery-address");
@@ -131,6 +136,8 @@ function readFlags(text: (name: keyof typeof names) => string | undefined, secre
 		discoveryAddress,
 		caAddress: text("ca-address") ?? discoveryAddress,
 		rootCertFile: needed("root-cert"),
+		caRootCertFile: undefined,
+		requestedId: requestedIdOf(env["TRUST_DOMAIN"], nodeMetadata["NAMESPACE"], nodeMetadata["SERVICE_ACCOUNT"]),
 		tokenFile: text("token-file"),
 		credentials: { workloadSocket: text("workload-socket") },
 		crlFile: text("crl-file") ?? revocationsFile,

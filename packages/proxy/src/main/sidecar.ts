@@ -4,6 +4,7 @@ import { createLogger, type Logger, systemClock } from "@weft/runtime";
 import type { ConfigSource } from "@weft/xds/generated/envoy/config/core/v3/config_source.ts";
 import { controlPlaneServerName, createCertificateOverGrpc } from "../agent/certificate-client.ts";
 import { openCredentials } from "../agent/credentials.ts";
+import { certSignerOf } from "../agent/requested-id.ts";
 import type { WorkloadCertificate } from "../agent/workload-certificate.ts";
 import { type BootstrapConfig, decodeBootstrap } from "../config/bootstrap/decode-bootstrap.ts";
 import { type DecodeEnvironment, registerImplemented } from "../config/decode/index.ts";
@@ -78,7 +79,9 @@ async function serve(flags: SidecarFlags, variables: NodeJS.ProcessEnv, logger: 
 		authority: {
 			createCertificate: pod?.createCertificate ?? createCertificate,
 			caAddress: flags.caAddress,
-			rootCert: { file: flags.rootCertFile },
+			rootCert: { file: flags.caRootCertFile ?? flags.rootCertFile },
+			requestedId: flags.requestedId,
+			certSigner: certSignerOf(flags.nodeMetadata),
 			token: flags.tokenFile === undefined ? { text: "" } : { file: flags.tokenFile },
 			serverName: flags.caServerName ?? serverName,
 			ttlMs: flags.secretTtlMs,

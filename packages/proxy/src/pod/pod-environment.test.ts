@@ -198,6 +198,14 @@ describe("where a pod's certificate comes from", () => {
 		assert.deepEqual(flagsOf({ directories: [uds] }).credentials, { workloadSocket: `${uds}/socket` });
 	});
 
+	it("asks for the name that the pod has, and trusts each server by its own roots", () => {
+		const flags = flagsOf({ env: { TRUST_DOMAIN: "td.test", CA_ADDR: "cert-manager-istio-csr.cert-manager.svc:443", CA_ROOT_CA: "/ca.pem" } });
+		assert.deepEqual(
+			[flags.requestedId, flags.caServerName, flags.caRootCertFile, flags.rootCertFile],
+			["spiffe://td.test/ns/shop/sa/web", "cert-manager-istio-csr.cert-manager.svc", "/ca.pem", `/${podFiles.rootCert}`],
+		);
+	});
+
 	it("from the platform's files, before those in /etc/certs", () => {
 		const both = { ...mountedIn(podFiles.workloadCredentials), ...mountedIn(podFiles.mountedCertificates) };
 		assert.deepEqual(flagsOf({ files: both }).credentials, { mounted: filesOf(podFiles.workloadCredentials) });

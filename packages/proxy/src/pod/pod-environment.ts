@@ -4,6 +4,7 @@ import { istioVersion } from "../config/version.ts";
 import { revocationsFile } from "../main/revocations.ts";
 import type { SidecarFlags } from "../main/sidecar-flags.ts";
 import { durationMs } from "../agent/arguments.ts";
+import { requestedIdOf } from "../agent/requested-id.ts";
 import type { PodArguments } from "./arguments.ts";
 import { buildNodeMetadata, labelsOf } from "./node-metadata.ts";
 import { readPodCredentials } from "./pod-credentials.ts";
@@ -89,12 +90,15 @@ export function readPodEnvironment(args: PodArguments, sources: PodSources): Pod
 	const { discoveryAddress } = config.value;
 	const domain = args.domain || `${namespace || "default"}.svc.cluster.local`;
 	const caAddress = env["CA_ADDR"] || discoveryAddress;
+	const rootCert = rootCertFile ?? rootCertOf(sources);
 	return {
 		warnings,
 		flags: {
 			discoveryAddress,
 			caAddress,
-			rootCertFile: rootCertOf(sources, rootCertFile),
+			rootCertFile: env["XDS_ROOT_CA"] || rootCert,
+			caRootCertFile: env["CA_ROOT_CA"] || rootCert,
+			requestedId: requestedIdOf(env["TRUST_DOMAIN"], namespace, env["SERVICE_ACCOUNT"]),
 			credentials,
 			crlFile: revocationsFile,
 			tokenFile: sources.pathOf(env["JWT_POLICY"] === "first-party-jwt" ? podFiles.serviceAccountToken : podFiles.token),
@@ -132,9 +136,8 @@ function serverNameOf(address: string): string | undefined {
 	return host === "localhost" || /^[\d.]+$/.test(host) || host.includes(":") ? undefined : host;
 }
 
-function rootCertOf({ env, pathOf }: PodSources, credentialRoot: string | undefined): string {
-	const given = env["XDS_ROOT_CA"] || env["CA_ROOT_CA"] || credentialRoot;
-	if (given) return given;
+/** Where the injector mounts the roots of whoever signed the control plane's certificate. */
+function rootCertOf({ env, pathOf }: PodSources): string {
 	return pathOf(env["PILOT_CERT_PROVIDER"] === "kubernetes" ? podFiles.kubernetesRootCert : podFiles.rootCert);
 }
 
