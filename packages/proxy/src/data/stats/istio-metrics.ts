@@ -243,7 +243,7 @@ function buildLabels(
 	const known = labels.map(([name, value]) => [name, value === "" ? "unknown" : value] as const);
 	// An empty status is what dashboards expect of plain HTTP.
 	const grpc: readonly Label[] = result ? [["grpc_response_status", result.grpcStatus]] : [];
-	return [...known, ...grpc, ["response_flags", formatResponseFlags(flags)], ["connection_security_policy", pair.securityPolicy]];
+	return [...known, ...grpc, ["response_flags", formatResponseFlags(flags, result === undefined)], ["connection_security_policy", pair.securityPolicy]];
 }
 
 /** What this proxy knows of its own workload: its node metadata, as the injector wrote it. */

@@ -27,10 +27,14 @@ const systemErrors: Readonly<Record<string, string>> = {
 	ETIMEDOUT: "Connection timed out",
 };
 
-function describeError(error: Error): string {
+/** Why a connection could not be made, in the system's words. */
+export function describeError(error: Error): string {
 	const { code } = error as NodeJS.ErrnoException;
 	return (code !== undefined && systemErrors[code]) || error.message;
 }
+
+/** As Envoy's transport socket without TLS puts it. */
+export const plainFailure = (reason: string): string => `delayed connect error: ${reason}`;
 
 /** Makes connections to one host, one way, within the cluster's limits; and keeps those who wait for one. */
 export class PoolConnector {
@@ -152,7 +156,7 @@ export class PoolConnector {
 		cluster.count(clusterStat.upstream_cx_connect_fail);
 		if (failure === "connectionTimeout") cluster.count(clusterStat.upstream_cx_connect_timeout);
 		this.owner.onConnectFailed(failure, transportFailure);
-		this.failAll(failure, this.transport.isTls ? transportFailure : `delayed connect error: ${transportFailure}`);
+		this.failAll(failure, this.transport.isTls ? transportFailure : plainFailure(transportFailure));
 	}
 
 	/** As in Envoy: whoever waits for this host hears of it at once, rather than each after a timeout of its own. */
