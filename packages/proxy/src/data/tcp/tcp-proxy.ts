@@ -74,6 +74,8 @@ export class TcpSession implements TunnelOwner {
 	#toDownstream: Direction | undefined;
 	readonly #chooseContext = createChooseContext();
 	#recorder: IstioRecorder | undefined;
+	/** Of its metrics, by expressions. */
+	#tags = "";
 	#reportedSent = 0;
 	#reportedReceived = 0;
 	readonly #reportTimer: Timer;
@@ -274,7 +276,8 @@ export class TcpSession implements TunnelOwner {
 		if (this.cluster?.config.closesConnectionsOnHealthFailure === true) ((this.#host as HostEntry).tcpConnections ??= new Set()).add(this.#close);
 		this.cluster?.outlier.connected(this.#host as HostEntry, true);
 		this.#recorder = proxy.istio?.recorder(info.connection, this.cluster, this.#host, info.upstreamTls, "");
-		this.#recorder?.tcpOpened();
+		this.#tags = proxy.istio?.tagsOf(info) ?? "";
+		this.#recorder?.tcpOpened(this.#tags);
 		if (this.#recorder !== undefined) this.#reportTimer.arm(reportMs);
 		const up = (this.#toUpstream = new Direction(this, "up"));
 		const down = (this.#toDownstream = new Direction(this, "down"));
@@ -293,7 +296,7 @@ export class TcpSession implements TunnelOwner {
 	/** Long connections are counted while they last. */
 	#reportBytes(): void {
 		const { bytesSent, bytesReceived } = this.info;
-		this.#recorder?.tcpBytes(bytesSent - this.#reportedSent, bytesReceived - this.#reportedReceived);
+		this.#recorder?.tcpBytes(bytesSent - this.#reportedSent, bytesReceived - this.#reportedReceived, this.#tags);
 		this.#reportedSent = bytesSent;
 		this.#reportedReceived = bytesReceived;
 	}
@@ -371,7 +374,7 @@ export class TcpSession implements TunnelOwner {
 		info.endAt = proxy.context.nowMs();
 		this.#reportBytes();
 		this.#reportTimer.disarm();
-		this.#recorder?.tcpClosed(info.responseFlags);
+		this.#recorder?.tcpClosed(info.responseFlags, this.#tags);
 		for (const log of proxy.accessLogs) log(info);
 		this.#onOver();
 	}
