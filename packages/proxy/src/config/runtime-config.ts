@@ -378,7 +378,22 @@ export interface TcpProxy {
 	/** 0: none. */
 	readonly maxDownstreamConnectionDurationMs: number;
 	readonly hashPolicies: readonly HashPolicy[];
+	/** undefined: bytes go to the host as they come. */
+	readonly tunnel: TcpTunnel | undefined;
 	readonly accessLogs: readonly AccessLog[];
+}
+
+/** Bytes go through the host, which is asked for that by CONNECT or POST. */
+export interface TcpTunnel {
+	/** Access-log style format string: whom the host is to connect to. */
+	readonly hostname: string;
+	readonly usePost: boolean;
+	/** Of a POST. */
+	readonly postPath: string;
+	readonly headers: readonly HeaderMutation[];
+	/** The answer's head, and trailers, go into the filter state. */
+	readonly propagatesHeaders: boolean;
+	readonly propagatesTrailers: boolean;
 }
 
 /** Of `http2_protocol_options`, each side's own. */

@@ -17,7 +17,7 @@ const environment = { readFile: () => Buffer.alloc(0), variable: () => undefined
 
 // Extensions that a later release brings; a response that has them is refused with a message that names them.
 const later =
-	/(rbac|jwt_authn|ext_authz|lua|wasm|open_telemetry|OpenTelemetry|zipkin|cel|Zipkin|uri_template|proxy_protocol|ProxyProtocol).*is not implemented$|tracing\.provider: .* is not implemented$|no factory found for a required type URL \S+\.(Lua|Wasm): it is not implemented$|(tunneling_config|dynamic_metadata) is not implemented$/;
+	/(rbac|jwt_authn|ext_authz|lua|wasm|open_telemetry|OpenTelemetry|zipkin|cel|Zipkin|uri_template|proxy_protocol|ProxyProtocol).*is not implemented$|tracing\.provider: .* is not implemented$|no factory found for a required type URL \S+\.(Lua|Wasm): it is not implemented$|dynamic_metadata is not implemented$/;
 
 const kinds = {
 	lds: (json: unknown) => decodeListener(fromJson("envoy.config.listener.v3.Listener", json) as Listener, environment),

@@ -6,10 +6,10 @@ import type { ExtAuthz } from "@weft/xds/generated/envoy/extensions/filters/netw
 import type { LocalRateLimit } from "@weft/xds/generated/envoy/extensions/filters/network/local_ratelimit/v3/local_rate_limit.ts";
 import type { RBAC } from "@weft/xds/generated/envoy/extensions/filters/network/rbac/v3/rbac.ts";
 import type { FilterConfig as SniDynamicFilterConfig } from "@weft/xds/generated/envoy/extensions/filters/network/sni_dynamic_forward_proxy/v3/sni_dynamic_forward_proxy.ts";
-import type { TcpProxy as TcpProxyMessage } from "@weft/xds/generated/envoy/extensions/filters/network/tcp_proxy/v3/tcp_proxy.ts";
+import type { TcpProxy as TcpProxyMessage, TcpProxy_TunnelingConfig } from "@weft/xds/generated/envoy/extensions/filters/network/tcp_proxy/v3/tcp_proxy.ts";
 import type { PluginConfig } from "@weft/xds/generated/stats/config.ts";
 import { terminalNetworkFilters } from "../discovered-filters.ts";
-import type { ClusterSelector, HashPolicy, NetworkFilter, TcpProxy } from "../runtime-config.ts";
+import type { ClusterSelector, HashPolicy, NetworkFilter, TcpProxy, TcpTunnel } from "../runtime-config.ts";
 import { decodeAccessLogs } from "./access-log.ts";
 import { type Opened, openAny } from "./any.ts";
 import { decodeNetworkDiscovery } from "./config-discovery.ts";
@@ -18,6 +18,7 @@ import { decodeSniDynamicFilter } from "./dynamic-forward-proxy.ts";
 import { decodeBucket } from "./filters/local-rate-limit.ts";
 import { decodeNetworkRbac } from "./filters/rbac.ts";
 import { decodeGrpcService } from "./grpc-service.ts";
+import { decodeMutation } from "./headers.ts";
 import { decodeHttpConnectionManager } from "./http-connection-manager.ts";
 import { type At, durationMsOr, onlySupports, report, under } from "./issues.ts";
 import { decodeIstioStats } from "./istio-stats.ts";
@@ -133,6 +134,7 @@ const tcpFields = [
 	"accessLog",
 	"maxConnectAttempts",
 	"hashPolicy",
+	"tunnelingConfig",
 	"maxDownstreamConnectionDuration",
 	"accessLogOptions",
 ];
@@ -153,7 +155,21 @@ function decodeTcpProxy(at: At, proxy: TcpProxyMessage, environment: DecodeEnvir
 			if (policy.sourceIp === undefined) report(under(at, `hashPolicy[${i}]`), "only source_ip is implemented");
 			return { kind: "sourceIp", terminal: false };
 		}),
+		tunnel: proxy.tunnelingConfig && decodeTunnel(under(at, "tunnelingConfig"), proxy.tunnelingConfig),
 		accessLogs: decodeAccessLogs(at, proxy.accessLog, environment),
+	};
+}
+
+function decodeTunnel(at: At, tunnel: TcpProxy_TunnelingConfig): TcpTunnel {
+	if (tunnel.postPath !== "" && !tunnel.usePost) report(at, "Can't set a post path when POST method isn't used");
+	if (tunnel.postPath !== "" && !tunnel.postPath.startsWith("/")) report(at, "post_path must start with '/'");
+	return {
+		hostname: tunnel.hostname,
+		usePost: tunnel.usePost,
+		postPath: tunnel.postPath === "" ? "/" : tunnel.postPath,
+		headers: tunnel.headersToAdd.map((option, i) => decodeMutation(under(at, `headersToAdd[${i}]`), option)),
+		propagatesHeaders: tunnel.propagateResponseHeaders,
+		propagatesTrailers: tunnel.propagateResponseTrailers,
 	};
 }
 

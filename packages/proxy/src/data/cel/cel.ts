@@ -18,6 +18,20 @@ export function compileCel(text: string, context: CompileContext): (info: Stream
 	}
 }
 
+/** What an expression gives, as text; `otherwise` where it cannot be computed, or is no single value. */
+export function compileCelText(text: string, otherwise: string, context: CompileContext): (info: StreamInfo) => string {
+	try {
+		const read = compile(parseCel(text), context);
+		return (info) => {
+			const value = read(info);
+			return typeof value === "string" ? value : typeof value === "number" || typeof value === "boolean" ? String(value) : otherwise;
+		};
+	} catch (error) {
+		context.errors.push(`CEL expression ${JSON.stringify(text)}: ${(error as Error).message}`);
+		return () => otherwise;
+	}
+}
+
 function compile(node: CelNode, context: CompileContext): Read {
 	switch (node.kind) {
 		case "literal":

@@ -69,6 +69,7 @@ const tcpProxyOf = (name: string): NetworkFilter => ({
 	connectAttemptsMax: 1,
 	maxDownstreamConnectionDurationMs: 0,
 	hashPolicies: [],
+	tunnel: undefined,
 	accessLogs: [],
 });
 const connectionAuthz: NetworkFilter = {

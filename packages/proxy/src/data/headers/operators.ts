@@ -101,7 +101,7 @@ const simpleOperators: ReadonlyMap<string, ReadOperator> = new Map<string, ReadO
 	["RESPONSE_CODE", (info) => info.responseCode],
 	["RESPONSE_CODE_DETAILS", (info) => info.responseCodeDetails],
 	["CONNECTION_TERMINATION_DETAILS", (info) => info.connectionTerminationDetails],
-	["RESPONSE_FLAGS", (info) => formatResponseFlags(info.responseFlags)],
+	["RESPONSE_FLAGS", (info) => formatResponseFlags(info.responseFlags, info.request === undefined)],
 	["RESPONSE_FLAGS_LONG", (info) => formatResponseFlagsLong(info.responseFlags)],
 	["BYTES_RECEIVED", (info) => info.bytesReceived],
 	["BYTES_SENT", (info) => info.bytesSent],

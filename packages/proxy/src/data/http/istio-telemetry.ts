@@ -1,5 +1,5 @@
 import type { IstioStats, Listener, NodeInfo } from "../../config/runtime-config.ts";
-import type { ConnectionInfo, TlsInfo } from "../log/stream-info.ts";
+import type { ConnectionInfo, StreamInfo, TlsInfo } from "../log/stream-info.ts";
 import { grpcStatusOf } from "../headers/grpc-status.ts";
 import {
 	createIstioMetrics,
@@ -32,7 +32,8 @@ export class IstioTelemetry {
 			const created = createIstioMetrics(stats, this.#node);
 			errors.push(...created.errors);
 			table = created.value;
-			this.#tables.set(key, table);
+			// What is wrong with it is to be said each time.
+			if (created.errors.length === 0) this.#tables.set(key, table);
 		}
 		return new IstioReporter(table, stats, this.#node, direction);
 	}
@@ -79,7 +80,12 @@ export class IstioReporter {
 		const { info, router } = stream;
 		const recorder = this.recorder(info.connection, router.cluster, router.host, info.upstreamTls, stream.request.authority, stream.peer);
 		const grpc = stream.isGrpcRequest ? String(grpcStatusOf(info) ?? "") : "";
-		recorder.http(info.responseCode, grpc, info.responseFlags, info.endAt - info.startAt, info.bytesReceived, info.bytesSent);
+		recorder.http(info.responseCode, grpc, info.responseFlags, info.endAt - info.startAt, info.bytesReceived, info.bytesSent, this.tagsOf(info));
+	}
+
+	/** What a request, or a connection, adds to its labels by expressions. */
+	tagsOf(info: StreamInfo): string {
+		return this.#table.tagsOf(info);
 	}
 
 	/** `authority` "" for TCP. */

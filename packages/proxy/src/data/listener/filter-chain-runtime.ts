@@ -9,6 +9,7 @@ import { compileRequestHash } from "../match/request-hash.ts";
 import type { StatsScope } from "../stats/registry.ts";
 import { tcpCounters, tlsCounters } from "../stats/families.ts";
 import type { CompiledTcpProxy } from "../tcp/tcp-proxy.ts";
+import { compileTunnel } from "../tcp/tunnel.ts";
 import { createDownstreamTls, type DownstreamTlsAcceptor } from "../tls/downstream-tls.ts";
 import type { WorkerContext } from "../worker/context.ts";
 import { type ConnectionTest, compileConnectionFilters } from "./connection-filters.ts";
@@ -152,6 +153,7 @@ function compileTcp(config: Extract<NetworkFilter, { kind: "tcpProxy" }>, chain:
 		config,
 		context,
 		hash: compileRequestHash(config.hashPolicies, context.hash64, compile),
+		tunnel: config.tunnel && compileTunnel(config.tunnel, context, errors),
 		accessLogs: loggers.logs,
 		close: loggers.close,
 		istio: stats?.kind === "istioStats" ? context.istio.reporter(stats.stats, inputs.listener.direction, errors) : undefined,

@@ -76,9 +76,10 @@ function joinNames(flags: number, nameOf: (flag: ResponseFlag) => string): strin
 	return set.length === 0 ? "-" : set.map(nameOf).join(",");
 }
 
-/** `URX,UF`, or `-`; a handful of combinations occur, so they are remembered. */
-export function formatResponseFlags(flags: number): string {
+/** `URX,UF`, or `-`; a handful of combinations occur, so they are remembered. Of a TCP connection it is `UF,URX`. */
+export function formatResponseFlags(flags: number, isConnection = false): string {
 	if (flags === 0) return "-";
+	if (isConnection && flags !== responseFlags.URX && (flags & responseFlags.URX) !== 0) return `${formatResponseFlags(flags & ~responseFlags.URX)},URX`;
 	const known = short.get(flags);
 	if (known !== undefined) return known;
 	const text = joinNames(flags, (name) => name);

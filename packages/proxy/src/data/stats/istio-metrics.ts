@@ -1,7 +1,8 @@
 import type { IstioStats, NodeInfo } from "../../config/runtime-config.ts";
 import { formatResponseFlags } from "../log/response-flags.ts";
 import { defaultBounds } from "./histogram.ts";
-import { compileOverrides, type MetricGroup } from "./istio-overrides.ts";
+import type { StreamInfo } from "../log/stream-info.ts";
+import { compileOverrides, type MetricGroup, TagExpressions } from "./istio-overrides.ts";
 import type { IstioSeriesDump } from "./istio-series.ts";
 
 /** One side of a call; "" where nothing is known, which is shown as `unknown`. */
@@ -41,6 +42,8 @@ export interface IstioPair {
 /** Make one `forPair` per connection and upstream, keep it there, and record into it: no label is built per request. */
 export interface IstioMetrics {
 	forPair(pair: IstioPair): IstioRecorder;
+	/** What a request, or a connection, adds to its labels by expressions: `tags` of the recorders. */
+	tagsOf(info: StreamInfo): string;
 	dump(): readonly IstioSeriesDump[];
 	reset(): void;
 	/** Series that were refused because there were too many; what they counted went into one series of `unknown`s. */
@@ -49,11 +52,11 @@ export interface IstioMetrics {
 
 export interface IstioRecorder {
 	/** `grpcStatus` "" for plain HTTP. Sizes are of bodies, `flags` the bits of `response-flags.ts`. */
-	http(code: number, grpcStatus: string, flags: number, durationMs: number, requestBytes: number, responseBytes: number): void;
-	tcpOpened(): void;
+	http(code: number, grpcStatus: string, flags: number, durationMs: number, requestBytes: number, responseBytes: number, tags: string): void;
+	tcpOpened(tags: string): void;
 	/** What went by since the last report; call it from time to time for long connections. */
-	tcpBytes(sent: number, received: number): void;
-	tcpClosed(flags: number): void;
+	tcpBytes(sent: number, received: number, tags: string): void;
+	tcpClosed(flags: number, tags: string): void;
 }
 
 const httpMetrics = ["requests_total", "request_duration_milliseconds", "request_bytes", "response_bytes"] as const;
@@ -64,6 +67,8 @@ type Label = readonly [string, string];
 
 interface Series {
 	readonly labels: readonly Label[];
+	/** Values of the expressions among the tags. */
+	readonly tags: readonly string[];
 	/** Names of the HTTP metrics, or of the TCP ones, that an override has not dropped. */
 	readonly groups: readonly MetricGroup[];
 	readonly isHttp: boolean;
@@ -80,27 +85,34 @@ export function createIstioMetrics(
 	seriesMax = defaultSeriesMax,
 ): { readonly value: IstioMetrics; readonly errors: readonly string[] } {
 	const errors: string[] = [];
-	const groups = { http: compileOverrides(stats, httpMetrics, node, errors), tcp: compileOverrides(stats, tcpMetrics, node, errors) };
-	return { value: new SeriesTable(groups, seriesMax), errors };
+	const expressions = new TagExpressions();
+	const compile = (metrics: readonly string[]) => compileOverrides(stats, metrics, node, expressions, errors);
+	return { value: new SeriesTable({ http: compile(httpMetrics), tcp: compile(tcpMetrics) }, expressions, seriesMax), errors };
 }
 
 class SeriesTable implements IstioMetrics {
 	overflows = 0;
 	readonly #groups: { readonly http: readonly MetricGroup[]; readonly tcp: readonly MetricGroup[] };
+	readonly #expressions: TagExpressions;
 	readonly #seriesMax: number;
 	readonly #series = new Map<string, Series>();
 
-	constructor(groups: { readonly http: readonly MetricGroup[]; readonly tcp: readonly MetricGroup[] }, seriesMax: number) {
+	constructor(groups: { readonly http: readonly MetricGroup[]; readonly tcp: readonly MetricGroup[] }, expressions: TagExpressions, seriesMax: number) {
 		this.#groups = groups;
+		this.#expressions = expressions;
 		this.#seriesMax = seriesMax;
 	}
 
 	forPair(pair: IstioPair): IstioRecorder {
-		return new PairRecorder(pair, (isHttp, labels) => this.#seriesOf(isHttp, labels));
+		return new PairRecorder(pair, (isHttp, labels, tags) => this.#seriesOf(isHttp, labels, tags));
 	}
 
-	#seriesOf(isHttp: boolean, labels: readonly Label[]): Series {
-		const key = `${isHttp ? "h" : "t"}${labels.map(([, value]) => value).join("\0")}`;
+	tagsOf(info: StreamInfo): string {
+		return this.#expressions.evaluate(info);
+	}
+
+	#seriesOf(isHttp: boolean, labels: readonly Label[], tags: string): Series {
+		const key = `${isHttp ? "h" : "t"}${labels.map(([, value]) => value).join("\0")}\n${tags}`;
 		const known = this.#series.get(key);
 		if (known) return known;
 		// One place is kept for the series of everything that came too late.
@@ -109,10 +121,12 @@ class SeriesTable implements IstioMetrics {
 			return this.#seriesOf(
 				isHttp,
 				labels.map(([name]) => [name, "unknown"] as const),
+				this.#expressions.unknown,
 			);
 		}
 		const fresh: Series = {
 			labels,
+			tags: this.#expressions.split(tags),
 			groups: isHttp ? this.#groups.http : this.#groups.tcp,
 			isHttp,
 			counts: new Float64Array(4),
@@ -124,7 +138,10 @@ class SeriesTable implements IstioMetrics {
 
 	dump(): readonly IstioSeriesDump[] {
 		return Array.from(this.#series.values()).flatMap((series) =>
-			series.groups.map((group) => ({ labels: group.change(series.labels), ...(series.isHttp ? dumpHttp(series, group) : dumpTcp(series, group)) })),
+			series.groups.map((group) => ({
+				labels: group.change(series.labels, series.tags),
+				...(series.isHttp ? dumpHttp(series, group) : dumpTcp(series, group)),
+			})),
 		);
 	}
 
@@ -153,26 +170,29 @@ function dumpTcp({ counts }: Series, group: MetricGroup): Pick<IstioSeriesDump, 
 
 class PairRecorder implements IstioRecorder {
 	readonly #pair: IstioPair;
-	readonly #seriesOf: (isHttp: boolean, labels: readonly Label[]) => Series;
+	readonly #seriesOf: (isHttp: boolean, labels: readonly Label[], tags: string) => Series;
 	#last: Series | undefined;
 	#lastCode = -1;
 	#lastGrpc = "";
 	#lastFlags = 0;
+	#lastTags = "";
 	#tcp: Series | undefined;
+	#tcpTags = "";
 
-	constructor(pair: IstioPair, seriesOf: (isHttp: boolean, labels: readonly Label[]) => Series) {
+	constructor(pair: IstioPair, seriesOf: (isHttp: boolean, labels: readonly Label[], tags: string) => Series) {
 		this.#pair = pair;
 		this.#seriesOf = seriesOf;
 	}
 
-	http(code: number, grpcStatus: string, flags: number, durationMs: number, requestBytes: number, responseBytes: number): void {
+	http(code: number, grpcStatus: string, flags: number, durationMs: number, requestBytes: number, responseBytes: number, tags: string): void {
 		let series = this.#last;
-		if (series === undefined || code !== this.#lastCode || flags !== this.#lastFlags || grpcStatus !== this.#lastGrpc) {
-			series = this.#seriesOf(true, buildLabels(this.#pair, grpcStatus === "" ? "http" : "grpc", { code: String(code), grpcStatus }, flags));
+		if (series === undefined || code !== this.#lastCode || flags !== this.#lastFlags || grpcStatus !== this.#lastGrpc || tags !== this.#lastTags) {
+			series = this.#seriesOf(true, buildLabels(this.#pair, grpcStatus === "" ? "http" : "grpc", { code: String(code), grpcStatus }, flags), tags);
 			this.#last = series;
 			this.#lastCode = code;
 			this.#lastGrpc = grpcStatus;
 			this.#lastFlags = flags;
+			this.#lastTags = tags;
 		}
 		series.counts[0] = (series.counts[0] as number) + 1;
 		observe(series.histograms[0] as Float64Array, durationMs);
@@ -180,19 +200,24 @@ class PairRecorder implements IstioRecorder {
 		observe(series.histograms[2] as Float64Array, responseBytes);
 	}
 
-	tcpOpened(): void {
-		this.#tcp = this.#seriesOf(false, buildLabels(this.#pair, "tcp", undefined, 0));
-		this.#add(this.#tcp, 0, 1);
+	tcpOpened(tags: string): void {
+		this.#add(this.#tcpSeries(tags), 0, 1);
 	}
 
-	tcpBytes(sent: number, received: number): void {
-		this.#tcp ??= this.#seriesOf(false, buildLabels(this.#pair, "tcp", undefined, 0));
-		this.#add(this.#tcp, 2, sent);
-		this.#add(this.#tcp, 3, received);
+	tcpBytes(sent: number, received: number, tags: string): void {
+		const series = this.#tcpSeries(tags);
+		this.#add(series, 2, sent);
+		this.#add(series, 3, received);
 	}
 
-	tcpClosed(flags: number): void {
-		this.#add(this.#seriesOf(false, buildLabels(this.#pair, "tcp", undefined, flags)), 1, 1);
+	#tcpSeries(tags: string): Series {
+		if (this.#tcp === undefined || this.#tcpTags !== tags) this.#tcp = this.#seriesOf(false, buildLabels(this.#pair, "tcp", undefined, 0), tags);
+		this.#tcpTags = tags;
+		return this.#tcp;
+	}
+
+	tcpClosed(flags: number, tags: string): void {
+		this.#add(this.#seriesOf(false, buildLabels(this.#pair, "tcp", undefined, flags), tags), 1, 1);
 	}
 
 	#add(series: Series, index: number, by: number): void {
@@ -243,7 +268,7 @@ function buildLabels(
 	const known = labels.map(([name, value]) => [name, value === "" ? "unknown" : value] as const);
 	// An empty status is what dashboards expect of plain HTTP.
 	const grpc: readonly Label[] = result ? [["grpc_response_status", result.grpcStatus]] : [];
-	return [...known, ...grpc, ["response_flags", formatResponseFlags(flags)], ["connection_security_policy", pair.securityPolicy]];
+	return [...known, ...grpc, ["response_flags", formatResponseFlags(flags, result === undefined)], ["connection_security_policy", pair.securityPolicy]];
 }
 
 /** What this proxy knows of its own workload: its node metadata, as the injector wrote it. */

@@ -1,7 +1,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { IstioStats, NodeInfo } from "../../config/runtime-config.ts";
+import { createRequestView } from "../headers/headers-view.ts";
 import { responseFlags } from "../log/response-flags.ts";
+import { createConnectionInfo, createStreamInfo } from "../log/stream-info.ts";
 import { clusterCounters } from "./families.ts";
 import { createHistogram, cumulativeCounts, mergeHistograms, quantiles } from "./histogram.ts";
 import { createIstioMetrics, type IstioPair, peerOfEndpoint, peerOfNode, peerOfPrincipal } from "./istio-metrics.ts";
@@ -160,8 +162,8 @@ function prometheusOf(istio: ReturnType<typeof createIstioMetrics>["value"], cop
 test("Istio's request metrics have the 25 labels in order, and buckets", () => {
 	const { value, errors } = createIstioMetrics(standard, node);
 	assert.deepEqual(errors, []);
-	value.forPair(pair).http(200, "", 0, 7, 100, 2000);
-	value.forPair(pair).http(200, "", 0, 3, 0, 0);
+	value.forPair(pair).http(200, "", 0, 7, 100, 2000, "");
+	value.forPair(pair).http(200, "", 0, 3, 0, 0, "");
 	const text = prometheusOf(value, 2);
 	const labels =
 		'reporter="source",source_workload="productpage-v1",source_canonical_service="productpage",source_canonical_revision="v1",source_workload_namespace="default",' +
@@ -179,9 +181,9 @@ test("Istio's request metrics have the 25 labels in order, and buckets", () => {
 test("TCP metrics have no codes, and flags only on the close", () => {
 	const { value } = createIstioMetrics(standard, node);
 	const recorder = value.forPair({ ...pair, source: peerOfPrincipal("spiffe://td/ns/foo/sa/bar"), securityPolicy: "mutual_tls" });
-	recorder.tcpOpened();
-	recorder.tcpBytes(10, 20);
-	recorder.tcpClosed(responseFlags.UF);
+	recorder.tcpOpened("");
+	recorder.tcpBytes(10, 20, "");
+	recorder.tcpClosed(responseFlags.UF, "");
 	const text = prometheusOf(value);
 	assert.match(
 		text,
@@ -199,18 +201,42 @@ test("overrides drop metrics, remove, replace and add labels", () => {
 	];
 	const { value, errors } = createIstioMetrics({ ...standard, overrides }, node);
 	assert.deepEqual(errors, []);
-	value.forPair(pair).http(200, "", 0, 1, 1, 1);
+	value.forPair(pair).http(200, "", 0, 1, 1, 1, "");
 	const text = prometheusOf(value);
 	assert.doesNotMatch(text, /source_principal|istio_request_bytes/);
 	assert.match(text, /istio_requests_total\{[^}]*source_app="Kubernetes"[^}]*tier="gold"\} 1/);
-	const bad = createIstioMetrics({ ...standard, overrides: [override({ metric: "requests_total", dimensions: { a: "request.host" } })] }, node);
-	assert.match(bad.errors.join(), /istio_requests_total: tag "a"/);
+	const bad = createIstioMetrics({ ...standard, overrides: [override({ metric: "requests_total", dimensions: { a: "nobody.host" } })] }, node);
+	assert.match(bad.errors.join(), /istio_requests_total: tag "a": CEL expression "nobody\.host": there is no attribute nobody/);
+});
+
+test("labels by expressions tell series apart, of the metrics that have them", () => {
+	const dimensions = { host: "request.host", big: "request.size > 100", nobody: "request.headers['x-nobody']" };
+	const overrides = [{ metric: "requests_total", drop: false, removeTags: [], dimensions }];
+	const { value, errors } = createIstioMetrics({ ...standard, overrides }, node);
+	assert.deepEqual(errors, []);
+	const recorder = value.forPair(pair);
+	for (const [authority, bytes] of [
+		["a.com", 5],
+		["b.com", 500],
+		["a.com", 7],
+	] as const) {
+		const info = Object.assign(createStreamInfo(createConnectionInfo()), { bytesReceived: bytes, request: createRequestView({ authority }) });
+		recorder.http(200, "", 0, 1, bytes, 1, value.tagsOf(info));
+	}
+	const text = prometheusOf(value);
+	assert.match(text, /istio_requests_total\{[^}]*host="a\.com",big="false",nobody="unknown"\} 2\n/);
+	assert.match(text, /istio_requests_total\{[^}]*host="b\.com",big="true",nobody="unknown"\} 1\n/);
+	// The others are not told apart.
+	assert.deepEqual(
+		[...text.matchAll(/istio_request_bytes_sum\{[^}]*\} (\d+)\n/g)].map(([, sum]) => sum),
+		["512"],
+	);
 });
 
 test("beyond the limit new series are counted together as unknown", () => {
 	const { value } = createIstioMetrics(standard, node, 10);
 	const recorder = value.forPair(pair);
-	for (let code = 200; code < 300; code++) recorder.http(code, "", 0, 1, 1, 1);
+	for (let code = 200; code < 300; code++) recorder.http(code, "", 0, 1, 1, 1, "");
 	assert.equal(value.dump().length, 10);
 	assert.equal(value.overflows, 91);
 	const total = value.dump().reduce((sum, series) => sum + (series.counters[0]?.[1] ?? 0), 0);

@@ -10,11 +10,13 @@ import { upstreamTlsInfo } from "../tls/upstream-tls.ts";
 import type { Connection, ConnectionHandler } from "../transport/connection.ts";
 import type { IstioReporter } from "../http/istio-telemetry.ts";
 import type { IstioRecorder } from "../stats/istio-metrics.ts";
+import { describeError, transportFailureOf } from "../upstream/pool-connector.ts";
+import type { UpstreamExchange } from "../upstream/exchange.ts";
 import { Timer } from "../transport/timers.ts";
 import type { ClusterRuntime } from "../upstream/cluster-runtime.ts";
 import type { WorkerContext } from "../worker/context.ts";
 import { clusterGauge, clusterStat } from "../upstream/cluster-stats.ts";
-import { describeError, transportFailureOf } from "../upstream/pool-connector.ts";
+import { type CompiledTunnel, Tunnel, type TunnelOwner } from "./tunnel.ts";
 
 /** Compiled once per filter chain. */
 export interface CompiledTcpProxy {
@@ -23,6 +25,8 @@ export interface CompiledTcpProxy {
 	readonly config: TcpProxy;
 	readonly context: WorkerContext;
 	readonly hash: RequestHasher | undefined;
+	/** undefined: bytes go to the host as they come. */
+	readonly tunnel: CompiledTunnel | undefined;
 	readonly accessLogs: readonly LogStream[];
 	readonly close: () => void;
 	/** Istio's TCP metrics; undefined: not asked for. */
@@ -44,11 +48,12 @@ const reportMs = 5000;
 const bulkBufferBytes = 128 * 1024;
 
 /** One connection passed through: bytes both ways, ends of stream both ways. */
-export class TcpSession {
+export class TcpSession implements TunnelOwner {
 	readonly proxy: CompiledTcpProxy;
 	readonly downstream: Connection;
 	readonly info: StreamInfo;
 	upstream: Connection | undefined;
+	#tunnel: Tunnel | undefined;
 	cluster: ClusterRuntime | undefined;
 	#host: HostEntry | undefined;
 	#cancel: (() => void) | undefined;
@@ -69,6 +74,8 @@ export class TcpSession {
 	#toDownstream: Direction | undefined;
 	readonly #chooseContext = createChooseContext();
 	#recorder: IstioRecorder | undefined;
+	/** Of its metrics, by expressions. */
+	#tags = "";
 	#reportedSent = 0;
 	#reportedReceived = 0;
 	readonly #reportTimer: Timer;
@@ -89,7 +96,7 @@ export class TcpSession {
 		this.#connectTimer = new Timer(context.wheel, () => {
 			this.#cancel?.();
 			this.cluster?.count(clusterStat.upstream_cx_connect_timeout);
-			this.#attemptFailed("connection timeout");
+			this.#attemptFailed("connection timeout", "timeout");
 		});
 		this.#reportTimer = new Timer(context.wheel, () => {
 			this.#reportBytes();
@@ -115,12 +122,12 @@ export class TcpSession {
 			onClose: () => this.#onDownstreamGone(),
 		};
 		const cluster = context.snapshot.clusters.get(name);
-		info.upstreamCluster = name;
 		if (cluster === undefined) {
 			this.proxy.count("downstream_cx_no_route");
-			info.responseFlags |= responseFlags.NR;
+			info.responseFlags |= responseFlags.NC;
 			return this.#end(undefined);
 		}
+		info.upstreamCluster = name;
 		this.cluster = cluster;
 		this.#chooseContext.destination = info.connection.localAddress;
 		if (hash !== undefined)
@@ -151,6 +158,7 @@ export class TcpSession {
 	#connect(): void {
 		const cluster = this.cluster as ClusterRuntime;
 		const { info } = this;
+		if (this.proxy.tunnel !== undefined) return this.#openTunnel(this.proxy.tunnel, cluster);
 		const host = cluster.hosts.choose(this.#chooseContext);
 		if (host === undefined) {
 			cluster.count(clusterStat.upstream_cx_none_healthy);
@@ -165,8 +173,7 @@ export class TcpSession {
 		this.#holdsConnection = true;
 		info.attemptCount = ++this.#attempts;
 		this.#host = host;
-		info.upstreamHost = host.address;
-		info.upstreamHostName = host.host.hostname;
+		this.#nameHost(host);
 		cluster.count(clusterStat.upstream_cx_total);
 		cluster.gauge(clusterGauge.upstream_cx_active, 1);
 		beginRequest(host);
@@ -181,38 +188,102 @@ export class TcpSession {
 			}
 			if (!(result instanceof Error)) return this.#connected(result);
 			cluster.count(clusterStat.upstream_cx_connect_fail);
-			this.#attemptFailed(transportFailureOf(describeError(result), transport.isTls));
+			this.#attemptFailed(transportFailureOf(describeError(result), transport.isTls), "connectFailure");
 		});
 	}
 
-	#attemptFailed(reason: string): void {
+	#nameHost({ address, host }: HostEntry): void {
+		this.info.attemptCount = this.#attempts;
+		this.info.upstreamHost = address;
+		this.info.upstreamHostName = host.hostname;
+	}
+
+	/** By a request that asks the host to pass everything on. */
+	#openTunnel(compiled: CompiledTunnel, cluster: ClusterRuntime): void {
+		const { info } = this;
+		const tunnel = new Tunnel(compiled, this);
+		const host = tunnel.begin(cluster, this.#chooseContext);
+		if (host === "noHost" || host === "overflow") {
+			info.responseFlags |= host === "noHost" ? responseFlags.UH : responseFlags.UO;
+			return this.#end(undefined);
+		}
+		this.#attempts++;
+		this.#host = host;
+		this.#nameHost(host);
+		this.#tunnel = tunnel;
+		tunnel.connect();
+	}
+
+	onTunnelFailed(reason: string, cause: "connectFailure" | "timeout" | "overflow" | "response"): void {
+		this.#tunnel = undefined;
+		if (cause === "overflow") {
+			this.info.responseFlags |= responseFlags.UO;
+			return this.#end(undefined);
+		}
+		this.#attemptFailed(reason, cause === "timeout" ? "timeout" : "connectFailure");
+	}
+
+	onTunnelOpen(exchange: UpstreamExchange): void {
+		const { info } = this;
+		const { connection } = exchange;
+		info.upstreamTls = connection.isTls ? upstreamTlsInfo(connection) : undefined;
+		info.upstreamLocalAddress = exchange.localAddress;
+		const tunnel = this.#tunnel as Tunnel;
+		this.#pass(tunnel, tunnel);
+	}
+
+	onTunnelBytes(bytes: Buffer, start: number, end: number): void {
+		this.#toDownstream?.pass(bytes, start, end);
+	}
+
+	onTunnelEnd(): void {
+		this.#end(undefined);
+	}
+
+	onTunnelBlocked(): void {
+		this.#toUpstream?.pause();
+	}
+
+	onTunnelDrain(): void {
+		this.#toUpstream?.resume();
+	}
+
+	#attemptFailed(reason: string, cause: "timeout" | "connectFailure"): void {
 		const { info, proxy } = this;
 		this.#cancel = undefined;
 		info.upstreamTransportFailureReason = reason.slice(0, 512);
-		this.cluster?.outlier.localFailure(this.#host as HostEntry, reason === "connection timeout" ? "timeout" : "connectFailure");
+		this.cluster?.outlier.localFailure(this.#host as HostEntry, cause);
 		this.#release();
 		if (this.#attempts < proxy.config.connectAttemptsMax) return this.#connect();
+		this.cluster?.count(clusterStat.upstream_cx_connect_attempts_exceeded);
 		info.responseFlags |= responseFlags.UF | responseFlags.URX;
 		this.#end(undefined);
 	}
 
 	#connected(upstream: Connection): void {
-		const { downstream, info, proxy } = this;
+		const { info } = this;
 		this.upstream = upstream;
 		this.cluster?.markConnected();
-		if (this.cluster?.config.closesConnectionsOnHealthFailure === true) ((this.#host as HostEntry).tcpConnections ??= new Set()).add(this.#close);
-		this.cluster?.outlier.connected(this.#host as HostEntry, true);
 		if (upstream.isTls) info.upstreamTls = upstreamTlsInfo(upstream);
 		info.upstreamLocalAddress = `${upstream.localAddress}:${upstream.localPort}`;
+		this.#pass(upstream, undefined);
+	}
+
+	/** Bytes pass from here on. */
+	#pass(upstream: Connection | Tunnel, tunnel: Tunnel | undefined): void {
+		const { downstream, info, proxy } = this;
+		if (this.cluster?.config.closesConnectionsOnHealthFailure === true) ((this.#host as HostEntry).tcpConnections ??= new Set()).add(this.#close);
+		this.cluster?.outlier.connected(this.#host as HostEntry, true);
 		this.#recorder = proxy.istio?.recorder(info.connection, this.cluster, this.#host, info.upstreamTls, "");
-		this.#recorder?.tcpOpened();
+		this.#tags = proxy.istio?.tagsOf(info) ?? "";
+		this.#recorder?.tcpOpened(this.#tags);
 		if (this.#recorder !== undefined) this.#reportTimer.arm(reportMs);
 		const up = (this.#toUpstream = new Direction(this, "up"));
 		const down = (this.#toDownstream = new Direction(this, "down"));
-		up.wire(downstream, upstream);
-		down.wire(upstream, downstream);
+		up.wire(downstream, upstream, tunnel);
+		down.wire(upstream, downstream, undefined);
 		downstream.handler = new Side(this, up, down);
-		upstream.handler = new Side(this, down, up);
+		if (!(upstream instanceof Tunnel)) upstream.handler = new Side(this, down, up);
 		for (const bytes of this.#early) up.pass(bytes, 0, bytes.length);
 		this.#early = [];
 		proxy.context.output.flush();
@@ -224,7 +295,7 @@ export class TcpSession {
 	/** Long connections are counted while they last. */
 	#reportBytes(): void {
 		const { bytesSent, bytesReceived } = this.info;
-		this.#recorder?.tcpBytes(bytesSent - this.#reportedSent, bytesReceived - this.#reportedReceived);
+		this.#recorder?.tcpBytes(bytesSent - this.#reportedSent, bytesReceived - this.#reportedReceived, this.#tags);
 		this.#reportedSent = bytesSent;
 		this.#reportedReceived = bytesReceived;
 	}
@@ -279,6 +350,12 @@ export class TcpSession {
 		endRequest(host);
 	}
 
+	#closeTunnel(tunnel: Tunnel): void {
+		this.#tunnel = undefined;
+		this.#host?.tcpConnections?.delete(this.#close);
+		tunnel.close();
+	}
+
 	/** Both sides close; what was written leaves first. */
 	#end(error: Error | undefined): void {
 		if (this.#isOver) return;
@@ -291,6 +368,7 @@ export class TcpSession {
 		if (error !== undefined) info.connectionTerminationDetails = error.message.replace(/\s/g, "_");
 		closeSent(this.downstream, proxy.context);
 		if (this.upstream !== undefined) closeSent(this.upstream, proxy.context);
+		if (this.#tunnel !== undefined) this.#closeTunnel(this.#tunnel);
 		this.#release();
 		info.endAt = proxy.context.nowMs();
 		info.downstreamWireBytesReceived = info.bytesReceived;
@@ -301,7 +379,7 @@ export class TcpSession {
 		}
 		this.#reportBytes();
 		this.#reportTimer.disarm();
-		this.#recorder?.tcpClosed(info.responseFlags);
+		this.#recorder?.tcpClosed(info.responseFlags, this.#tags);
 		for (const log of proxy.accessLogs) log(info);
 		this.#onOver();
 	}
@@ -325,8 +403,9 @@ class Direction {
 	isEnded = false;
 	readonly #session: TcpSession;
 	readonly #name: "up" | "down";
-	#from: Connection | undefined;
-	#to: Connection | undefined;
+	#from: Connection | Tunnel | undefined;
+	#to: Connection | Tunnel | undefined;
+	#tunnel: Tunnel | undefined;
 	#bytes = 0;
 	#isBulk = false;
 
@@ -335,19 +414,22 @@ class Direction {
 		this.#name = name;
 	}
 
-	wire(from: Connection, to: Connection): void {
+	/** `tunnel`: where it is one that they go to. */
+	wire(from: Connection | Tunnel, to: Connection | Tunnel, tunnel: Tunnel | undefined): void {
 		this.#from = from;
 		this.#to = to;
+		this.#tunnel = tunnel;
 	}
 
 	pass(bytes: Buffer, start: number, end: number): void {
-		const to = this.#to as Connection;
 		const count = end - start;
 		this.#session.onBytes(this.#name, count);
+		if (this.#tunnel !== undefined) return this.#tunnel.send(bytes, start, end);
+		const to = this.#to as Connection;
 		this.#bytes += count;
 		if (!this.#isBulk) {
 			this.#session.proxy.context.output.sendBytes(to, bytes, start, end);
-			if (this.#bytes > bulkBytesMin) this.#enterBulk();
+			if (this.#bytes > bulkBytesMin && !(this.#from instanceof Tunnel)) this.#enterBulk(this.#from as Connection);
 			return;
 		}
 		// The other direction's bytes for this side may still wait in the shared buffer.
@@ -355,10 +437,10 @@ class Direction {
 	}
 
 	/** The source reads into its own memory: it is not read again before that has been sent. */
-	#enterBulk(): void {
+	#enterBulk(from: Connection): void {
 		this.#session.proxy.context.output.flush();
 		this.#isBulk = true;
-		this.#from?.useReadBuffer(Buffer.allocUnsafeSlow(bulkBufferBytes));
+		from.useReadBuffer(Buffer.allocUnsafeSlow(bulkBufferBytes));
 	}
 
 	pause(): void {

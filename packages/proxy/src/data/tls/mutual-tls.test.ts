@@ -65,6 +65,7 @@ const tcpProxyTo = (cluster: string): TcpProxy => ({
 	connectAttemptsMax: 1,
 	maxDownstreamConnectionDurationMs: 0,
 	hashPolicies: [],
+	tunnel: undefined,
 	accessLogs: [],
 });
 

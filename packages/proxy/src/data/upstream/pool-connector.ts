@@ -27,6 +27,7 @@ const systemErrors: Readonly<Record<string, string>> = {
 	ETIMEDOUT: "Connection timed out",
 };
 
+/** Why a connection could not be made, in the system's words. */
 export function describeError(error: Error): string {
 	const { code } = error as NodeJS.ErrnoException;
 	return (code !== undefined && systemErrors[code]) || error.message;
