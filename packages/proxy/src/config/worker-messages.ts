@@ -4,6 +4,7 @@
  */
 import type { StatsDump } from "../data/stats/registry.ts";
 import type { ProbeResult } from "./health-check.ts";
+import type { HistogramBounds } from "./stats-config.ts";
 import type { ConfigUpdate, NodeInfo } from "./runtime-config.ts";
 
 /** Given as `workerData` when the worker starts. */
@@ -28,6 +29,8 @@ export interface WorkerOptions {
 	readonly reusePort: boolean;
 	/** `local_cluster_name`, for zone-aware routing. */
 	readonly localCluster?: string;
+	/** Of Istio's standard metrics; the others are cut into buckets when they are shown. */
+	readonly histogramBounds?: readonly HistogramBounds[];
 	/** Value of `server` when a connection manager names none. */
 	readonly serverName: string;
 }

@@ -20,6 +20,8 @@ import type { FromWorker, ResourceError, WorkerInit } from "../config/worker-mes
 import type { AdminContext, AdminReply } from "./admin/routes.ts";
 import { startAdmin } from "./admin/server.ts";
 import { showPrometheus } from "./admin/stats.ts";
+import { compileStatsView } from "../data/stats/stats-view.ts";
+import { startStatsSinks } from "./stats/sinks.ts";
 import { ConfigStore } from "./config-store.ts";
 import { systemLookup } from "../data/dns/lookup.ts";
 import { DnsResolver } from "./dns.ts";
@@ -120,6 +122,7 @@ async function start(options: ServerOptions, core: Core, stop: () => Promise<voi
 	const admin = config.admin && (await startAdmin({ address: config.admin, context }));
 	void until(isIn, readyPollMs, clock, abort.signal).then(() => state.ready());
 	void outliers.run(abort.signal);
+	const flushStats = startStatsSinks(config.stats, context, core, abort.signal);
 	trimMemory();
 	if (config.message.dynamicResources !== undefined) void trimOnceConfigured(state, clock, abort.signal);
 	return {
@@ -134,7 +137,10 @@ async function start(options: ServerOptions, core: Core, stop: () => Promise<voi
 		drainGradually: (deadlineMs, inboundOnly) => pool.broadcast({ kind: "drain", graceful: true, inboundOnly, deadlineMs }),
 		markDraining: () => state.drain(),
 		reopenLogs: () => pool.broadcast({ kind: "reopenLogs" }),
-		stop: async () => void (await Promise.all([stop(), admin?.close()])),
+		stop: async () => {
+			await flushStats();
+			await Promise.all([stop(), admin?.close()]);
+		},
 	};
 }
 
@@ -338,7 +344,14 @@ function workerInit(
 		shared,
 		buckets,
 		accessLogFlushMs,
-		options: { transport: transportKind(process.env), logLevel, reusePort: concurrency > 1, localCluster: config.localCluster, serverName: "envoy" },
+		options: {
+			transport: transportKind(process.env),
+			logLevel,
+			reusePort: concurrency > 1,
+			localCluster: config.localCluster,
+			histogramBounds: config.stats.config.histogramBounds,
+			serverName: "envoy",
+		},
 	};
 }
 
@@ -358,7 +371,9 @@ function recordStatic(records: ResourceRecords, config: BootstrapConfig, nowMs: 
 }
 
 function adminContext(options: ServerOptions, { pool, store, records, state, outliers, health }: Core): AdminContext {
-	const { message, node } = options.config;
+	const { message, node, stats } = options.config;
 	const { clock, logger, version, concurrency, onQuit } = options;
-	return { pool, store, records, state, outliers, health, bootstrap: Bootstrap.encode(message).finish(), node, version, concurrency, clock, logger, onQuit };
+	const bootstrap = Bootstrap.encode(message).finish();
+	const statsView = compileStatsView(stats.config).value;
+	return { pool, store, records, state, outliers, health, bootstrap, node, statsView, version, concurrency, clock, logger, onQuit };
 }

@@ -108,4 +108,31 @@ describe("bootstrap files", () => {
 		assert.deepEqual([there.errors, there.value?.localCluster], [[], "self"]);
 		assert.deepEqual(there.warnings, ["these bootstrap fields have no effect here: clusterManager.enableDeferredClusterCreation"]);
 	});
+
+	it("reads how statistics are named and where they go, and says what it cannot", () => {
+		const decode = (fields: object) => {
+			const { bootstrap, errors } = loadText(JSON.stringify({ static_resources: { clusters: [{ name: "statsd", connect_timeout: "1s" }] }, ...fields }));
+			assert.ok(bootstrap, errors.join());
+			return decodeBootstrap(bootstrap, environment);
+		};
+		const sink = (type: string, config: object) => ({
+			stats_sinks: [{ name: "s", typed_config: { "@type": `type.googleapis.com/envoy.config.metrics.v3.${type}`, ...config } }],
+		});
+		const address = { socket_address: { address: "127.0.0.1", port_value: 8125 } };
+		assert.deepEqual(decode({ stats_flush_interval: "2s", ...sink("StatsdSink", { tcp_cluster_name: "statsd" }) }).value?.stats, {
+			config: { tags: [], defaultTags: "all", matcher: { kind: "all" }, histogramBounds: [] },
+			sinks: [{ kind: "statsd", prefix: "envoy", datagramBytesMax: 1432, target: { kind: "tcp", cluster: "statsd" } }],
+			flushMs: 2000,
+		});
+		assert.deepEqual(decode(sink("DogStatsdSink", { address, max_bytes_per_datagram: 500, prefix: "p" })).value?.stats.sinks, [
+			{ kind: "dogStatsd", prefix: "p", datagramBytesMax: 500, target: { kind: "udp", address: { kind: "ip", address: "127.0.0.1", port: 8125 } } },
+		]);
+		const refused: readonly (readonly [object, RegExp])[] = [
+			[sink("StatsdSink", { tcp_cluster_name: "absent" }), /unknown cluster 'absent'/],
+			[sink("StatsdSink", { address: { socket_address: { address: "statsd.example", port_value: 1 } } }), /statsd over UDP wants an IP address/],
+			[{ stats_config: { stats_tags: [{ tag_name: "envoy.bogus" }] } }, /No regex specified for tag specifier and no default regex for name: 'envoy.bogus'/],
+			[{ stats_config: { stats_tags: [{ tag_name: "a", regex: "(" }] } }, /invalid regular expression/],
+		];
+		for (const [fields, message] of refused) assert.match(decode(fields).errors.join(), message);
+	});
 });

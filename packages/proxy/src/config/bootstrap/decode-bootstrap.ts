@@ -8,6 +8,8 @@ import type { DecodeEnvironment } from "../decode/environment.ts";
 import { type At, onlySupports, report, rootAt, under } from "../decode/issues.ts";
 import { decodeListener } from "../decode/listener.ts";
 import { decodeSecret } from "../decode/secret.ts";
+import { decodeStats } from "../decode/stats.ts";
+import type { StatsSettings } from "../stats-config.ts";
 import type { Listener, NodeInfo, Secret, SocketAddress } from "../runtime-config.ts";
 
 export interface StaticResource<M, T> {
@@ -21,22 +23,21 @@ export interface BootstrapConfig {
 	readonly node: NodeInfo;
 	/** The static cluster that this proxy is a host of; "": unknown. */
 	readonly localCluster: string;
+	readonly stats: StatsSettings;
 	readonly admin: SocketAddress | undefined;
 	readonly listeners: readonly StaticResource<ListenerMessage, Listener>[];
 	readonly clusters: readonly StaticResource<ClusterMessage, DecodedCluster>[];
 	readonly secrets: readonly StaticResource<SecretMessage, Secret>[];
 }
 
-// Of no effect here: there is no runtime, no watchdog and no overload manager of Envoy's, statistics are read, not flushed.
+// Of no effect here: there is no runtime, no watchdog and no overload manager of Envoy's.
 // They are named in one warning, since ordinary files carry them.
 const inert = [
 	"layeredRuntime",
 	"overloadManager",
 	"watchdog",
 	"watchdogs",
-	"statsFlushInterval",
 	"statsFlushOnAdmin",
-	"statsConfig",
 	"flagsPath",
 	"useTcpForDnsLookups",
 	"dnsResolutionConfig",
@@ -52,7 +53,18 @@ const inert = [
 	"statsServerVersionOverride",
 ];
 const inertOfClusterManager = ["outlierDetection", "upstreamBindConfig", "loadStatsConfig", "enableDeferredClusterCreation"];
-const supported = ["node", "nodeContextParams", "staticResources", "dynamicResources", "admin", "clusterManager", ...inert];
+const supported = [
+	"node",
+	"nodeContextParams",
+	"staticResources",
+	"dynamicResources",
+	"admin",
+	"clusterManager",
+	"statsConfig",
+	"statsSinks",
+	"statsFlushInterval",
+	...inert,
+];
 
 export function decodeBootstrap(
 	message: Bootstrap,
@@ -81,6 +93,7 @@ export function decodeBootstrap(
 	const value: BootstrapConfig = {
 		message,
 		node: decodeNode(message),
+		stats: decodeStats(at, message),
 		localCluster: decodeLocalCluster(under(at, "clusterManager"), message),
 		admin: message.admin?.address && decodeAddress(under(at, "admin.address"), message.admin.address),
 		listeners: all("listener", named, (listener) => decodeListener(listener, environment)),

@@ -7,6 +7,7 @@ import { ClusterLoadAssignment } from "@weft/xds/generated/envoy/config/endpoint
 import { Listener } from "@weft/xds/generated/envoy/config/listener/v3/listener.ts";
 import { RouteConfiguration } from "@weft/xds/generated/envoy/config/route/v3/route.ts";
 import { FilterConfig, VirtualHost } from "@weft/xds/generated/envoy/config/route/v3/route_components.ts";
+import { DogStatsdSink, StatsdSink } from "@weft/xds/generated/envoy/config/metrics/v3/stats.ts";
 import { OpenTelemetryConfig } from "@weft/xds/generated/envoy/config/trace/v3/opentelemetry.ts";
 import { ZipkinConfig } from "@weft/xds/generated/envoy/config/trace/v3/zipkin.ts";
 import { EnvironmentResourceDetectorConfig } from "@weft/xds/generated/envoy/extensions/tracers/opentelemetry/resource_detectors/v3/environment_resource_detector.ts";
@@ -103,6 +104,8 @@ const implemented: Readonly<Record<string, MessageFns>> = {
 	"envoy.config.cluster.v3.Cluster": Cluster,
 	"envoy.config.endpoint.v3.ClusterLoadAssignment": ClusterLoadAssignment,
 	"envoy.config.listener.v3.Listener": Listener,
+	"envoy.config.metrics.v3.DogStatsdSink": DogStatsdSink,
+	"envoy.config.metrics.v3.StatsdSink": StatsdSink,
 	"envoy.config.route.v3.RouteConfiguration": RouteConfiguration,
 	"envoy.config.route.v3.VirtualHost": VirtualHost,
 	"envoy.config.route.v3.FilterConfig": FilterConfig,

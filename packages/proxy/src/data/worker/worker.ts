@@ -12,6 +12,7 @@ import { ListenerManager } from "../listener/listener-manager.ts";
 import { createLogFiles, type LogFiles } from "../log/log-files.ts";
 import { LogServiceStreams } from "../log/log-service-stream.ts";
 import { createStatsRegistry } from "../stats/registry.ts";
+import { compileBounds } from "../stats/stats-view.ts";
 import { Tracers } from "../tracing/tracer.ts";
 import type { OriginalDst } from "../transport/original-dst.ts";
 import { Output } from "../transport/output.ts";
@@ -63,7 +64,7 @@ export async function createDataWorker(
 		afterEvent();
 	};
 	const files = createLogFiles();
-	const istio = new IstioTelemetry(init.node);
+	const istio = new IstioTelemetry(init.node, compileBounds(init.options.histogramBounds ?? []));
 	const context: WorkerContext = {
 		node: init.node,
 		localCluster: init.options.localCluster ?? "",

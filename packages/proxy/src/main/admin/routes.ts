@@ -1,5 +1,6 @@
 import type { Clock, Logger } from "@weft/runtime";
 import type { NodeInfo } from "../../config/runtime-config.ts";
+import type { StatsView } from "../../data/stats/stats-view.ts";
 import type { ConfigStore } from "../config-store.ts";
 import { logLevelOf } from "../flags.ts";
 import type { HealthManager } from "../health/health-manager.ts";
@@ -23,6 +24,8 @@ export interface AdminContext {
 	/** Encoded. */
 	readonly bootstrap: Uint8Array;
 	readonly node: NodeInfo;
+	/** How statistics are named, and which are there. */
+	readonly statsView: StatsView;
 	readonly version: string;
 	readonly concurrency: number;
 	readonly clock: Clock;
