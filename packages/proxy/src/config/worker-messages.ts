@@ -4,6 +4,7 @@
  */
 import type { StatsDump } from "../data/stats/registry.ts";
 import type { ProbeResult } from "./health-check.ts";
+import type { OverloadInit } from "./overload.ts";
 import type { HistogramBounds } from "./stats-config.ts";
 import type { ConfigUpdate, NodeInfo } from "./runtime-config.ts";
 
@@ -17,6 +18,8 @@ export interface WorkerInit {
 	readonly shared: SharedArrayBuffer;
 	/** The token buckets of rate limits, see `shared-buckets.ts`. */
 	readonly buckets: SharedArrayBuffer;
+	/** undefined: there is no overload manager. */
+	readonly overload?: OverloadInit | undefined;
 	readonly accessLogFlushMs: number;
 	readonly options: WorkerOptions;
 }
@@ -44,6 +47,9 @@ export type ToWorker =
 	/** `untilIdle`: the process ends: quiet connections are closed at once, and it is over as soon as nothing is under way. */
 	| { readonly kind: "drain"; readonly graceful: boolean; readonly inboundOnly: boolean; readonly deadlineMs: number; readonly untilIdle?: boolean }
 	| { readonly kind: "stop" }
+	/** An action of the overload manager began, ended, or is done to another degree. */
+	| { readonly kind: "overload" }
+	| { readonly kind: "shrinkHeap" }
 	| { readonly kind: "resetCounters" }
 	| { readonly kind: "reopenLogs" }
 	| { readonly kind: "logLevel"; readonly level: string }

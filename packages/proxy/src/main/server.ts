@@ -28,8 +28,10 @@ import { DnsResolver } from "./dns.ts";
 import { followConfigFiles } from "./file-source.ts";
 import { followSecretFiles } from "./file-secrets.ts";
 import { transportKind } from "../data/transport/transport.ts";
+import { createOverloadBuffer } from "../config/overload.ts";
+import { OverloadManager } from "./overload/overload-manager.ts";
 import { HealthManager } from "./health/health-manager.ts";
-import { trimMemory } from "./memory.ts";
+import { trimMemory } from "../data/worker/heap-memory.ts";
 import type { OnTrustRoots } from "./trust-updates.ts";
 import { OutlierManager } from "./outlier-manager.ts";
 import { ResourceRecords, staticRecord } from "./resource-records.ts";
@@ -122,6 +124,7 @@ async function start(options: ServerOptions, core: Core, stop: () => Promise<voi
 	const admin = config.admin && (await startAdmin({ address: config.admin, context }));
 	void until(isIn, readyPollMs, clock, abort.signal).then(() => state.ready());
 	void outliers.run(abort.signal);
+	void core.overload?.run(abort.signal);
 	const flushStats = startStatsSinks(config.stats, context, core, abort.signal);
 	trimMemory();
 	if (config.message.dynamicResources !== undefined) void trimOnceConfigured(state, clock, abort.signal);
@@ -153,6 +156,8 @@ interface Core {
 	readonly store: ConfigStore;
 	readonly outliers: OutlierManager;
 	readonly health: HealthManager;
+	/** undefined: the bootstrap has none. */
+	readonly overload: OverloadManager | undefined;
 	readonly dns: DnsResolver;
 	/** Listeners of the static configuration that a worker could not open. */
 	readonly refused: readonly ResourceError[];
@@ -163,9 +168,11 @@ function createCore(options: ServerOptions): Core {
 	const allocator = createSlotAllocator();
 	const state = new ServerState({ startedMs: clock.nowMs(), isXdsExpected: config.message.dynamicResources?.adsConfig !== undefined });
 	const buckets = createBucketBuffer();
+	const overloadBuffer = config.overload && createOverloadBuffer(options.concurrency);
 	const pool = new WorkerPool({
 		count: options.concurrency,
-		spawn: (index, events) => (options.spawn ?? spawnWorkerThread)(workerInit(options, index, allocator.buffer, buckets), events),
+		spawn: (index, events) =>
+			(options.spawn ?? spawnWorkerThread)(workerInit(options, index, { shared: allocator.buffer, buckets, overload: overloadBuffer }), events),
 		snapshot: () => store.snapshot(),
 		logger,
 		onMessage: (message) => receive(message),
@@ -209,8 +216,24 @@ function createCore(options: ServerOptions): Core {
 		else if (message.kind === "listening") state.listening(message.listener, message.address);
 		else if (message.kind === "listenerError") logger.error("listener could not be opened", { listener: message.listener, error: message.message });
 	};
+	const overload =
+		config.overload &&
+		overloadBuffer &&
+		new OverloadManager({
+			config: config.overload,
+			buffer: overloadBuffer,
+			readFile: options.environment.readFile,
+			memoryBytes: () => process.memoryUsage.rss(),
+			onChange: () => pool.broadcast({ kind: "overload" }),
+			onShrinkHeap: () => {
+				pool.broadcast({ kind: "shrinkHeap" });
+				trimMemory();
+			},
+			clock,
+			logger,
+		});
 	const dns = new DnsResolver({ lookup: systemLookup, clock, logger, onHosts });
-	return { abort, state, records: new ResourceRecords(), pool, store, outliers, health, dns, refused };
+	return { abort, state, records: new ResourceRecords(), pool, store, outliers, health, overload, dns, refused };
 }
 
 /** Where configuration comes from beside the bootstrap: DNS, secret files, the control plane. */
@@ -333,8 +356,7 @@ function needsControlPlane({ message }: BootstrapConfig, { secretSources }: Serv
 function workerInit(
 	{ config, concurrency, logLevel, accessLogFlushMs = accessLogFlushMsDefault }: ServerOptions,
 	workerIndex: number,
-	shared: SharedArrayBuffer,
-	buckets: SharedArrayBuffer,
+	{ shared, buckets, overload }: { readonly shared: SharedArrayBuffer; readonly buckets: SharedArrayBuffer; readonly overload: SharedArrayBuffer | undefined },
 ): WorkerInit {
 	return {
 		kind: "init",
@@ -343,6 +365,11 @@ function workerInit(
 		node: config.node,
 		shared,
 		buckets,
+		overload: overload && {
+			buffer: overload,
+			timers: config.overload?.actions.flatMap(({ timers }) => timers) ?? [],
+			connectionsMax: config.overload?.connectionsMax,
+		},
 		accessLogFlushMs,
 		options: {
 			transport: transportKind(process.env),
@@ -370,10 +397,10 @@ function recordStatic(records: ResourceRecords, config: BootstrapConfig, nowMs: 
 	for (const { message } of config.secrets) records.set("sds", staticRecord("sds", message.name, SecretMessage.encode(message).finish(), nowMs));
 }
 
-function adminContext(options: ServerOptions, { pool, store, records, state, outliers, health }: Core): AdminContext {
+function adminContext(options: ServerOptions, { pool, store, records, state, outliers, health, overload }: Core): AdminContext {
 	const { message, node, stats } = options.config;
 	const { clock, logger, version, concurrency, onQuit } = options;
 	const bootstrap = Bootstrap.encode(message).finish();
 	const statsView = compileStatsView(stats.config).value;
-	return { pool, store, records, state, outliers, health, bootstrap, node, statsView, version, concurrency, clock, logger, onQuit };
+	return { pool, store, records, state, outliers, health, overload, bootstrap, node, statsView, version, concurrency, clock, logger, onQuit };
 }

@@ -8,6 +8,8 @@ import type { DecodeEnvironment } from "../decode/environment.ts";
 import { type At, onlySupports, report, rootAt, under } from "../decode/issues.ts";
 import { decodeListener } from "../decode/listener.ts";
 import { decodeSecret } from "../decode/secret.ts";
+import { decodeOverload } from "../decode/overload.ts";
+import type { OverloadConfig } from "../overload.ts";
 import { decodeStats } from "../decode/stats.ts";
 import type { StatsSettings } from "../stats-config.ts";
 import type { Listener, NodeInfo, Secret, SocketAddress } from "../runtime-config.ts";
@@ -24,17 +26,18 @@ export interface BootstrapConfig {
 	/** The static cluster that this proxy is a host of; "": unknown. */
 	readonly localCluster: string;
 	readonly stats: StatsSettings;
+	/** undefined: there is none. */
+	readonly overload: OverloadConfig | undefined;
 	readonly admin: SocketAddress | undefined;
 	readonly listeners: readonly StaticResource<ListenerMessage, Listener>[];
 	readonly clusters: readonly StaticResource<ClusterMessage, DecodedCluster>[];
 	readonly secrets: readonly StaticResource<SecretMessage, Secret>[];
 }
 
-// Of no effect here: there is no runtime, no watchdog and no overload manager of Envoy's.
+// Of no effect here: there is no runtime, no watchdog of Envoy's.
 // They are named in one warning, since ordinary files carry them.
 const inert = [
 	"layeredRuntime",
-	"overloadManager",
 	"watchdog",
 	"watchdogs",
 	"statsFlushOnAdmin",
@@ -63,6 +66,7 @@ const supported = [
 	"statsConfig",
 	"statsSinks",
 	"statsFlushInterval",
+	"overloadManager",
 	...inert,
 ];
 
@@ -94,6 +98,7 @@ export function decodeBootstrap(
 		message,
 		node: decodeNode(message),
 		stats: decodeStats(at, message),
+		overload: decodeOverload(under(at, "overloadManager"), message),
 		localCluster: decodeLocalCluster(under(at, "clusterManager"), message),
 		admin: message.admin?.address && decodeAddress(under(at, "admin.address"), message.admin.address),
 		listeners: all("listener", named, (listener) => decodeListener(listener, environment)),

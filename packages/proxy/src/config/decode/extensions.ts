@@ -52,6 +52,10 @@ import { Subset } from "@weft/xds/generated/envoy/extensions/load_balancing_poli
 import { CaresDnsResolverConfig } from "@weft/xds/generated/envoy/extensions/network/dns_resolver/cares/v3/cares_dns_resolver.ts";
 import { GetAddrInfoDnsResolverConfig } from "@weft/xds/generated/envoy/extensions/network/dns_resolver/getaddrinfo/v3/getaddrinfo_dns_resolver.ts";
 import { UuidRequestIdConfig } from "@weft/xds/generated/envoy/extensions/request_id/uuid/v3/uuid.ts";
+import { ScaleTimersOverloadActionConfig } from "@weft/xds/generated/envoy/config/overload/v3/overload.ts";
+import { DownstreamConnectionsConfig } from "@weft/xds/generated/envoy/extensions/resource_monitors/downstream_connections/v3/downstream_connections.ts";
+import { FixedHeapConfig } from "@weft/xds/generated/envoy/extensions/resource_monitors/fixed_heap/v3/fixed_heap.ts";
+import { InjectedResourceConfig } from "@weft/xds/generated/envoy/extensions/resource_monitors/injected_resource/v3/injected_resource.ts";
 import { PreviousHostsPredicate } from "@weft/xds/generated/envoy/extensions/retry/host/previous_hosts/v3/previous_hosts.ts";
 import { PreviousPrioritiesConfig } from "@weft/xds/generated/envoy/extensions/retry/priority/previous_priorities/v3/previous_priorities_config.ts";
 import { ProxyProtocolUpstreamTransport } from "@weft/xds/generated/envoy/extensions/transport_sockets/proxy_protocol/v3/upstream_proxy_protocol.ts";
@@ -178,6 +182,10 @@ const implemented: Readonly<Record<string, MessageFns>> = {
 	"envoy.extensions.network.dns_resolver.cares.v3.CaresDnsResolverConfig": CaresDnsResolverConfig,
 	"envoy.extensions.network.dns_resolver.getaddrinfo.v3.GetAddrInfoDnsResolverConfig": GetAddrInfoDnsResolverConfig,
 	"envoy.extensions.request_id.uuid.v3.UuidRequestIdConfig": UuidRequestIdConfig,
+	"envoy.config.overload.v3.ScaleTimersOverloadActionConfig": ScaleTimersOverloadActionConfig,
+	"envoy.extensions.resource_monitors.downstream_connections.v3.DownstreamConnectionsConfig": DownstreamConnectionsConfig,
+	"envoy.extensions.resource_monitors.fixed_heap.v3.FixedHeapConfig": FixedHeapConfig,
+	"envoy.extensions.resource_monitors.injected_resource.v3.InjectedResourceConfig": InjectedResourceConfig,
 	"envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate": PreviousHostsPredicate,
 	"envoy.extensions.retry.priority.previous_priorities.v3.PreviousPrioritiesConfig": PreviousPrioritiesConfig,
 	"envoy.extensions.transport_sockets.proxy_protocol.v3.ProxyProtocolUpstreamTransport": ProxyProtocolUpstreamTransport,

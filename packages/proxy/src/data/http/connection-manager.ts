@@ -33,6 +33,8 @@ export interface CompiledManager {
 	/** Istio's peer metadata: what this side tells, and how it reads what the other tells; undefined without the filter. */
 	readonly peers: PeerExchange | undefined;
 	readonly bufferBytesMax: number;
+	/** What the overload manager wants is not for this listener. */
+	readonly bypassesOverload: boolean;
 	readonly accessLogs: readonly LogStream[];
 	readonly rewriteReply: RewriteReply | undefined;
 	readonly internalRanges: readonly CidrRange[];
@@ -116,6 +118,7 @@ export function compileManager(config: HttpConnectionManager, inputs: ManagerInp
 		upstreamAlpn: alpn?.kind === "alpn" ? { "HTTP/1.1": alpn.http11, "HTTP/2": alpn.http2 } : undefined,
 		peers: config.filters.some((filter) => filter.kind === "peerMetadata") ? peerExchangeOf(context.node) : undefined,
 		bufferBytesMax: listener.bufferBytesMax,
+		bypassesOverload: listener.bypassesOverload === true,
 		accessLogs,
 		rewriteReply: config.localReplies && compileLocalReplies(config.localReplies, context.environment, errors),
 		internalRanges: config.internalRanges.map(parseCidr).filter((range) => range !== undefined),

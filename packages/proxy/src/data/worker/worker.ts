@@ -11,6 +11,7 @@ import { OutboundQueue } from "../http2/outbound.ts";
 import { ListenerManager } from "../listener/listener-manager.ts";
 import { createLogFiles, type LogFiles } from "../log/log-files.ts";
 import { LogServiceStreams } from "../log/log-service-stream.ts";
+import { OverloadState } from "../overload/overload-state.ts";
 import { createStatsRegistry } from "../stats/registry.ts";
 import { compileBounds } from "../stats/stats-view.ts";
 import { Tracers } from "../tracing/tracer.ts";
@@ -21,6 +22,7 @@ import { createTimerWheel } from "../transport/timers.ts";
 import { createTransport } from "../transport/transport.ts";
 import { ConfigApplier } from "./config-applier.ts";
 import type { WorkerContext } from "./context.ts";
+import { trimMemory } from "./heap-memory.ts";
 import { findMachineAddress } from "./machine-address.ts";
 import { emptySnapshot } from "./snapshot.ts";
 
@@ -80,6 +82,7 @@ export async function createDataWorker(
 		tracers: new Tracers(),
 		logServices: new LogServiceStreams(),
 		words: viewSharedWords(init.shared),
+		overload: init.overload && new OverloadState(init.overload, init.workerIndex, Math.random),
 		buckets: init.buckets,
 		hash64: await loadHash64(),
 		machineAddress: findMachineAddress(),
@@ -149,6 +152,11 @@ function handleMessage(message: ToWorker, { context, listeners, applier, prober,
 		case "stop":
 			void close().then(() => context.post({ kind: "drained" }));
 			return;
+		case "overload":
+			listeners.onOverload();
+			return context.afterEvent();
+		case "shrinkHeap":
+			return trimMemory();
 		case "resetCounters":
 			return context.stats.reset();
 		case "reopenLogs":

@@ -4,6 +4,7 @@ import type { StatsView } from "../../data/stats/stats-view.ts";
 import type { ConfigStore } from "../config-store.ts";
 import { logLevelOf } from "../flags.ts";
 import type { HealthManager } from "../health/health-manager.ts";
+import type { OverloadManager } from "../overload/overload-manager.ts";
 import type { OutlierManager } from "../outlier-manager.ts";
 import type { ResourceRecords } from "../resource-records.ts";
 import type { ServerState } from "../server-state.ts";
@@ -21,6 +22,8 @@ export interface AdminContext {
 	readonly state: ServerState;
 	readonly outliers: OutlierManager;
 	readonly health: HealthManager;
+	/** undefined: there is none. */
+	readonly overload: OverloadManager | undefined;
 	/** Encoded. */
 	readonly bootstrap: Uint8Array;
 	readonly node: NodeInfo;
