@@ -2,6 +2,7 @@
  * The protocol between the main thread and the data-path workers. Plain values only: everything here crosses a
  * `postMessage`. The main thread owns configuration and decisions; a worker owns connections.
  */
+import type { HostCounts } from "../data/lb/host-entry.ts";
 import type { StatsDump } from "../data/stats/registry.ts";
 import type { ProbeResult } from "./health-check.ts";
 import type { OverloadInit } from "./overload.ts";
@@ -41,6 +42,8 @@ export interface WorkerOptions {
 export type ToWorker =
 	| { readonly kind: "update"; readonly update: ConfigUpdate }
 	| { readonly kind: "scrape"; readonly id: number }
+	/** What was counted of each host. */
+	| { readonly kind: "countHosts"; readonly id: number }
 	| { readonly kind: "probe"; readonly id: number; readonly cluster: string; readonly address: string }
 	/** The host failed its active health checks just now. */
 	| { readonly kind: "hostFailed"; readonly cluster: string; readonly address: string }
@@ -55,6 +58,9 @@ export type ToWorker =
 	| { readonly kind: "logLevel"; readonly level: string }
 	| { readonly kind: "healthcheckFail"; readonly fail: boolean };
 
+/** Cluster → address → what one worker, or all, counted; hosts that nothing was asked of are left out. */
+export type HostsOfClusters = ReadonlyMap<string, ReadonlyMap<string, HostCounts & { rq_active: number }>>;
+
 export interface ResourceError {
 	readonly resource: string;
 	readonly message: string;
@@ -68,6 +74,7 @@ export type FromWorker =
 	/** Sent once the update is in force: new requests use it, and its new listeners are bound. */
 	| { readonly kind: "updated"; readonly id: number; readonly errors: readonly ResourceError[] }
 	| { readonly kind: "scraped"; readonly id: number; readonly stats: StatsDump }
+	| { readonly kind: "hostsCounted"; readonly id: number; readonly clusters: HostsOfClusters }
 	| { readonly kind: "probed"; readonly id: number; readonly result: ProbeResult }
 	/** An answer of this host's said that it must not be used. */
 	| { readonly kind: "immediateFail"; readonly cluster: string; readonly hostSlot: number }

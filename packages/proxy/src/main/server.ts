@@ -30,6 +30,10 @@ import { followSecretFiles } from "./file-secrets.ts";
 import { transportKind } from "../data/transport/transport.ts";
 import { createOverloadBuffer } from "../config/overload.ts";
 import { OverloadManager } from "./overload/overload-manager.ts";
+import { GrpcChannel } from "../grpc/channel.ts";
+import { resolveGrpcTarget, type TargetSources } from "./grpc-target.ts";
+import { mergeHostCounts } from "./host-counts.ts";
+import type { LoadReporter } from "./load-reporter.ts";
 import { HealthManager } from "./health/health-manager.ts";
 import { trimMemory } from "../data/worker/heap-memory.ts";
 import type { OnTrustRoots } from "./trust-updates.ts";
@@ -125,6 +129,7 @@ async function start(options: ServerOptions, core: Core, stop: () => Promise<voi
 	void until(isIn, readyPollMs, clock, abort.signal).then(() => state.ready());
 	void outliers.run(abort.signal);
 	void core.overload?.run(abort.signal);
+	if (config.message.clusterManager?.loadStatsConfig !== undefined) void (await createLoadReporter(options, core)).run(abort.signal);
 	const flushStats = startStatsSinks(config.stats, context, core, abort.signal);
 	trimMemory();
 	if (config.message.dynamicResources !== undefined) void trimOnceConfigured(state, clock, abort.signal);
@@ -159,6 +164,8 @@ interface Core {
 	/** undefined: the bootstrap has none. */
 	readonly overload: OverloadManager | undefined;
 	readonly dns: DnsResolver;
+	/** Filled in where loads are reported. */
+	readonly loads: { reporter?: LoadReporter };
 	/** Listeners of the static configuration that a worker could not open. */
 	readonly refused: readonly ResourceError[];
 }
@@ -233,7 +240,7 @@ function createCore(options: ServerOptions): Core {
 			logger,
 		});
 	const dns = new DnsResolver({ lookup: systemLookup, clock, logger, onHosts });
-	return { abort, state, records: new ResourceRecords(), pool, store, outliers, health, overload, dns, refused };
+	return { abort, state, records: new ResourceRecords(), pool, store, outliers, health, overload, dns, loads: {}, refused };
 }
 
 /** Where configuration comes from beside the bootstrap: DNS, secret files, the control plane. */
@@ -276,11 +283,7 @@ async function connectSources(options: ServerOptions, { abort, dns, records, sta
 			bootstrap: config.message,
 			node: nodeOf(options),
 			store,
-			targets: {
-				cluster: (name) => store.wanted.clusters.get(name) ?? config.clusters.find(({ value }) => value.cluster.name === name)?.value,
-				secret: (name) => store.wanted.secrets.get(name),
-				readFile: readFileSync,
-			},
+			targets: targetSources(config, store),
 			wantsNames: options.onNames !== undefined,
 			apply: async (update) => {
 				const rejected = update.typeUrl === typeUrls.nds ? applyNames(update, options.onNames) : await apply(update);
@@ -307,6 +310,47 @@ function applyNames({ resources }: XdsUpdate, onNames: ServerOptions["onNames"])
 		}
 	}
 	return [];
+}
+
+/** Where the bootstrap says so: `cluster_manager.load_stats_config`. */
+async function createLoadReporter(options: ServerOptions, core: Core): Promise<LoadReporter> {
+	const { LoadReporter: Reporter } = await import("./load-reporter.ts");
+	const { config, clock, random } = options;
+	const { pool, store } = core;
+	const environment = await (options.grpc ?? createGrpcEnvironment({ ...options, transport: transportKind(process.env) }));
+	const service = config.message.clusterManager?.loadStatsConfig?.grpcServices[0];
+	const target = () => resolveGrpcTarget(service, targetSources(config, store));
+	const reporter = new Reporter({
+		openChannel: () => {
+			const found = target();
+			return typeof found === "string" ? found : new GrpcChannel(found.target, environment);
+		},
+		metadata: () => {
+			const found = target();
+			return typeof found === "string" ? {} : found.metadata;
+		},
+		node: nodeOf(options),
+		countHosts: async () => mergeHostCounts(await pool.countHosts()),
+		clusterNames: () => store.clusterNames(),
+		hostsOf: (name) => store.hostsOf(name),
+		serviceNameOf: (name) => {
+			const assignment = store.inForce.clusters.get(name)?.assignmentName;
+			return assignment === undefined || assignment === name ? "" : assignment;
+		},
+		clock,
+		random,
+		logger: options.logger.child("lrs"),
+	});
+	core.loads.reporter = reporter;
+	return reporter;
+}
+
+function targetSources(config: BootstrapConfig, store: ConfigStore): TargetSources {
+	return {
+		cluster: (name) => store.wanted.clusters.get(name) ?? config.clusters.find(({ value }) => value.cluster.name === name)?.value,
+		secret: (name) => store.wanted.secrets.get(name),
+		readFile: readFileSync,
+	};
 }
 
 const vhdsFeature = "weft.xds.vhds";
@@ -397,10 +441,10 @@ function recordStatic(records: ResourceRecords, config: BootstrapConfig, nowMs: 
 	for (const { message } of config.secrets) records.set("sds", staticRecord("sds", message.name, SecretMessage.encode(message).finish(), nowMs));
 }
 
-function adminContext(options: ServerOptions, { pool, store, records, state, outliers, health, overload }: Core): AdminContext {
+function adminContext(options: ServerOptions, { pool, store, records, state, outliers, health, overload, loads }: Core): AdminContext {
 	const { message, node, stats } = options.config;
 	const { clock, logger, version, concurrency, onQuit } = options;
 	const bootstrap = Bootstrap.encode(message).finish();
 	const statsView = compileStatsView(stats.config).value;
-	return { pool, store, records, state, outliers, health, overload, bootstrap, node, statsView, version, concurrency, clock, logger, onQuit };
+	return { pool, store, records, state, outliers, health, overload, loads, bootstrap, node, statsView, version, concurrency, clock, logger, onQuit };
 }

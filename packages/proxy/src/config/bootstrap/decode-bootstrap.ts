@@ -1,4 +1,5 @@
 import type { Bootstrap } from "@weft/xds/generated/envoy/config/bootstrap/v3/bootstrap.ts";
+import { ApiConfigSource_ApiType } from "@weft/xds/generated/envoy/config/core/v3/config_source.ts";
 import type { Cluster as ClusterMessage } from "@weft/xds/generated/envoy/config/cluster/v3/cluster.ts";
 import type { Listener as ListenerMessage } from "@weft/xds/generated/envoy/config/listener/v3/listener.ts";
 import type { Secret as SecretMessage } from "@weft/xds/generated/envoy/extensions/transport_sockets/tls/v3/secret.ts";
@@ -55,7 +56,7 @@ const inert = [
 	"defaultSocketInterface",
 	"statsServerVersionOverride",
 ];
-const inertOfClusterManager = ["outlierDetection", "upstreamBindConfig", "loadStatsConfig", "enableDeferredClusterCreation"];
+const inertOfClusterManager = ["outlierDetection", "upstreamBindConfig", "enableDeferredClusterCreation"];
 const supported = [
 	"node",
 	"nodeContextParams",
@@ -78,6 +79,7 @@ export function decodeBootstrap(
 	onlySupports(at, "envoy.config.bootstrap.v3.Bootstrap", message, supported);
 	const resources = message.staticResources;
 	const errors = at.errors;
+	checkLoadStats(under(at, "clusterManager"), message);
 	const all = <M extends { readonly name: string }, T>(
 		kind: string,
 		messages: readonly M[],
@@ -117,6 +119,13 @@ export function decodeBootstrap(
 
 function isPresent(value: unknown): boolean {
 	return value !== undefined && value !== "" && value !== false && !(Array.isArray(value) && value.length === 0);
+}
+
+/** The management server that loads are reported to is asked over gRPC. */
+function checkLoadStats(at: At, { clusterManager }: Bootstrap): void {
+	const config = clusterManager?.loadStatsConfig;
+	if (config !== undefined && config.apiType !== ApiConfigSource_ApiType.GRPC) report(under(at, "loadStatsConfig"), "api_type must be GRPC");
+	if (config !== undefined && config.grpcServices.length !== 1) report(under(at, "loadStatsConfig"), "exactly one gRPC service must be named");
 }
 
 function decodeLocalCluster(at: At, { clusterManager, staticResources }: Bootstrap): string {

@@ -169,6 +169,8 @@ export class TcpSession {
 		info.upstreamHostName = host.host.hostname;
 		cluster.count(clusterStat.upstream_cx_total);
 		cluster.gauge(clusterGauge.upstream_cx_active, 1);
+		host.counts.cx_total++;
+		host.counts.cx_active++;
 		beginRequest(host);
 		this.#connectTimer.arm(cluster.config.connectTimeoutMs);
 		const transport = cluster.transports.choose(host, "", undefined, info.connection);
@@ -181,6 +183,7 @@ export class TcpSession {
 			}
 			if (!(result instanceof Error)) return this.#connected(result);
 			cluster.count(clusterStat.upstream_cx_connect_fail);
+			host.counts.cx_connect_fail++;
 			this.#attemptFailed(transportFailureOf(describeError(result), transport.isTls));
 		});
 	}
@@ -276,6 +279,7 @@ export class TcpSession {
 		host.tcpConnections?.delete(this.#close);
 		cluster.gauge(clusterGauge.upstream_cx_active, -1);
 		cluster.count(clusterStat.upstream_cx_destroy);
+		host.counts.cx_active--;
 		endRequest(host);
 	}
 

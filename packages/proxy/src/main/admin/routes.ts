@@ -4,6 +4,7 @@ import type { StatsView } from "../../data/stats/stats-view.ts";
 import type { ConfigStore } from "../config-store.ts";
 import { logLevelOf } from "../flags.ts";
 import type { HealthManager } from "../health/health-manager.ts";
+import type { LoadReporter } from "../load-reporter.ts";
 import type { OverloadManager } from "../overload/overload-manager.ts";
 import type { OutlierManager } from "../outlier-manager.ts";
 import type { ResourceRecords } from "../resource-records.ts";
@@ -26,6 +27,8 @@ export interface AdminContext {
 	readonly overload: OverloadManager | undefined;
 	/** Encoded. */
 	readonly bootstrap: Uint8Array;
+	/** Without a reporter no loads are reported. */
+	readonly loads: { readonly reporter?: LoadReporter };
 	readonly node: NodeInfo;
 	/** How statistics are named, and which are there. */
 	readonly statsView: StatsView;

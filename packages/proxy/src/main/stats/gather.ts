@@ -9,6 +9,7 @@ export async function gatherStats(context: AdminContext): Promise<MergedStats> {
 	const stats = mergeStats([
 		...(await context.pool.scrape()),
 		mainStats(context),
+		...(context.loads.reporter === undefined ? [] : [{ ...emptyStats, counters: [block("load_reporter.", context.loads.reporter.stats)] }]),
 		...(context.overload === undefined ? [] : [{ ...emptyStats, ...context.overload.stats() }]),
 		{ ...emptyStats, counters: countersOfClusters(context), gauges: gaugesOfClusters(context) },
 	]);
