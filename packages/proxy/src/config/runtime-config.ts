@@ -278,6 +278,9 @@ export interface Listener {
 	readonly defaultFilterChain: FilterChain | undefined;
 	readonly bufferBytesMax: number;
 	readonly backlog: number;
+	/** The overload manager, or its limit of connections, is not for this listener. */
+	readonly bypassesOverload?: boolean;
+	readonly ignoresConnectionLimit?: boolean;
 	/** undefined: those of the system. */
 	readonly socketOptions: SocketOptions | undefined;
 	/** For connections that no filter chain takes. */

@@ -24,7 +24,6 @@ const ejectedWord = 0;
 const consecutive5xxWord = 1;
 const consecutiveGatewayWord = 2;
 const consecutiveLocalOriginWord = 3;
-const activeRequestsWord = 4;
 const healthFlagsWord = 5;
 /** Since the last look of the outlier detection: answers, and good ones among them; the local-origin two follow. */
 const requestsSeenWord = 6;
@@ -220,9 +219,4 @@ export function countFailure(words: SharedWords, hostSlot: number, kind: Failure
 export function clearFailures(words: SharedWords, hostSlot: number, kind: FailureKind): void {
 	const word = hostSlot + failureWord[kind];
 	if (Atomics.load(words, word) !== 0) Atomics.store(words, word, 0);
-}
-
-/** Requests under way at this host over all workers; for admin output, balancing stays per worker as in Envoy. */
-export function hostActiveWord(hostSlot: number): number {
-	return hostSlot + activeRequestsWord;
 }

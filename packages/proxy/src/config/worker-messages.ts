@@ -2,8 +2,11 @@
  * The protocol between the main thread and the data-path workers. Plain values only: everything here crosses a
  * `postMessage`. The main thread owns configuration and decisions; a worker owns connections.
  */
+import type { HostCounts } from "../data/lb/host-entry.ts";
 import type { StatsDump } from "../data/stats/registry.ts";
 import type { ProbeResult } from "./health-check.ts";
+import type { OverloadInit } from "./overload.ts";
+import type { HistogramBounds } from "./stats-config.ts";
 import type { ConfigUpdate, NodeInfo } from "./runtime-config.ts";
 
 /** Given as `workerData` when the worker starts. */
@@ -16,6 +19,8 @@ export interface WorkerInit {
 	readonly shared: SharedArrayBuffer;
 	/** The token buckets of rate limits, see `shared-buckets.ts`. */
 	readonly buckets: SharedArrayBuffer;
+	/** undefined: there is no overload manager. */
+	readonly overload?: OverloadInit | undefined;
 	readonly accessLogFlushMs: number;
 	readonly options: WorkerOptions;
 }
@@ -28,6 +33,8 @@ export interface WorkerOptions {
 	readonly reusePort: boolean;
 	/** `local_cluster_name`, for zone-aware routing. */
 	readonly localCluster?: string;
+	/** Of Istio's standard metrics; the others are cut into buckets when they are shown. */
+	readonly histogramBounds?: readonly HistogramBounds[];
 	/** Value of `server` when a connection manager names none. */
 	readonly serverName: string;
 }
@@ -35,16 +42,24 @@ export interface WorkerOptions {
 export type ToWorker =
 	| { readonly kind: "update"; readonly update: ConfigUpdate }
 	| { readonly kind: "scrape"; readonly id: number }
+	/** What was counted of each host. */
+	| { readonly kind: "countHosts"; readonly id: number }
 	| { readonly kind: "probe"; readonly id: number; readonly cluster: string; readonly address: string }
 	/** The host failed its active health checks just now. */
 	| { readonly kind: "hostFailed"; readonly cluster: string; readonly address: string }
 	/** `untilIdle`: the process ends: quiet connections are closed at once, and it is over as soon as nothing is under way. */
 	| { readonly kind: "drain"; readonly graceful: boolean; readonly inboundOnly: boolean; readonly deadlineMs: number; readonly untilIdle?: boolean }
 	| { readonly kind: "stop" }
+	/** An action of the overload manager began, ended, or is done to another degree. */
+	| { readonly kind: "overload" }
+	| { readonly kind: "shrinkHeap" }
 	| { readonly kind: "resetCounters" }
 	| { readonly kind: "reopenLogs" }
 	| { readonly kind: "logLevel"; readonly level: string }
 	| { readonly kind: "healthcheckFail"; readonly fail: boolean };
+
+/** Cluster → address → what one worker, or all, counted; hosts that nothing was asked of are left out. */
+export type HostsOfClusters = ReadonlyMap<string, ReadonlyMap<string, HostCounts & { rq_active: number }>>;
 
 export interface ResourceError {
 	readonly resource: string;
@@ -59,6 +74,7 @@ export type FromWorker =
 	/** Sent once the update is in force: new requests use it, and its new listeners are bound. */
 	| { readonly kind: "updated"; readonly id: number; readonly errors: readonly ResourceError[] }
 	| { readonly kind: "scraped"; readonly id: number; readonly stats: StatsDump }
+	| { readonly kind: "hostsCounted"; readonly id: number; readonly clusters: HostsOfClusters }
 	| { readonly kind: "probed"; readonly id: number; readonly result: ProbeResult }
 	/** An answer of this host's said that it must not be used. */
 	| { readonly kind: "immediateFail"; readonly cluster: string; readonly hostSlot: number }

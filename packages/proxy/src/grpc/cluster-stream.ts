@@ -77,6 +77,7 @@ export class ClusterStream implements PoolClient {
 
 	onPoolReady(exchange: UpstreamExchange): void {
 		this.#pool = undefined;
+		if (this.#host !== undefined) this.#host.counts.rq_total++;
 		this.#call.start(exchange);
 	}
 

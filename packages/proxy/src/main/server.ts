@@ -20,6 +20,8 @@ import type { FromWorker, ResourceError, WorkerInit } from "../config/worker-mes
 import type { AdminContext, AdminReply } from "./admin/routes.ts";
 import { startAdmin } from "./admin/server.ts";
 import { showPrometheus } from "./admin/stats.ts";
+import { compileStatsView } from "../data/stats/stats-view.ts";
+import { startStatsSinks } from "./stats/sinks.ts";
 import { ConfigStore } from "./config-store.ts";
 import { systemLookup } from "../data/dns/lookup.ts";
 import { DnsResolver } from "./dns.ts";
@@ -27,8 +29,14 @@ import { ExtensionStats } from "./extension-stats.ts";
 import { followConfigFiles } from "./file-source.ts";
 import { followSecretFiles } from "./file-secrets.ts";
 import { transportKind } from "../data/transport/transport.ts";
+import { createOverloadBuffer } from "../config/overload.ts";
+import { OverloadManager } from "./overload/overload-manager.ts";
+import { GrpcChannel } from "../grpc/channel.ts";
+import { resolveGrpcTarget, type TargetSources } from "./grpc-target.ts";
+import { mergeHostCounts } from "./host-counts.ts";
+import type { LoadReporter } from "./load-reporter.ts";
 import { HealthManager } from "./health/health-manager.ts";
-import { trimMemory } from "./memory.ts";
+import { trimMemory } from "../data/worker/heap-memory.ts";
 import type { OnTrustRoots } from "./trust-updates.ts";
 import { OutlierManager } from "./outlier-manager.ts";
 import { referencesOfListener } from "./references.ts";
@@ -124,6 +132,9 @@ async function start(options: ServerOptions, core: Core, stop: () => Promise<voi
 	const admin = config.admin && (await startAdmin({ address: config.admin, context }));
 	void until(isIn, readyPollMs, clock, abort.signal).then(() => state.ready());
 	void outliers.run(abort.signal);
+	void core.overload?.run(abort.signal);
+	if (config.message.clusterManager?.loadStatsConfig !== undefined) void (await createLoadReporter(options, core)).run(abort.signal);
+	const flushStats = startStatsSinks(config.stats, context, core, abort.signal);
 	trimMemory();
 	if (config.message.dynamicResources !== undefined) void trimOnceConfigured(state, clock, abort.signal);
 	return {
@@ -139,7 +150,10 @@ async function start(options: ServerOptions, core: Core, stop: () => Promise<voi
 		reportHealth: sources.reportHealth,
 		markDraining: () => state.drain(),
 		reopenLogs: () => pool.broadcast({ kind: "reopenLogs" }),
-		stop: async () => void (await Promise.all([stop(), admin?.close()])),
+		stop: async () => {
+			await flushStats();
+			await Promise.all([stop(), admin?.close()]);
+		},
 	};
 }
 
@@ -152,8 +166,12 @@ interface Core {
 	readonly store: ConfigStore;
 	readonly outliers: OutlierManager;
 	readonly health: HealthManager;
+	/** undefined: the bootstrap has none. */
+	readonly overload: OverloadManager | undefined;
 	readonly dns: DnsResolver;
 	readonly extensionStats: ExtensionStats;
+	/** Filled in where loads are reported. */
+	readonly loads: { reporter?: LoadReporter };
 	/** Listeners of the static configuration that a worker could not open. */
 	readonly refused: readonly ResourceError[];
 }
@@ -163,9 +181,11 @@ function createCore(options: ServerOptions): Core {
 	const allocator = createSlotAllocator();
 	const state = new ServerState({ startedMs: clock.nowMs(), isXdsExpected: config.message.dynamicResources?.adsConfig !== undefined });
 	const buckets = createBucketBuffer();
+	const overloadBuffer = config.overload && createOverloadBuffer(options.concurrency);
 	const pool = new WorkerPool({
 		count: options.concurrency,
-		spawn: (index, events) => (options.spawn ?? spawnWorkerThread)(workerInit(options, index, allocator.buffer, buckets), events),
+		spawn: (index, events) =>
+			(options.spawn ?? spawnWorkerThread)(workerInit(options, index, { shared: allocator.buffer, buckets, overload: overloadBuffer }), events),
 		snapshot: () => store.snapshot(),
 		logger,
 		onMessage: (message) => receive(message),
@@ -209,8 +229,24 @@ function createCore(options: ServerOptions): Core {
 		else if (message.kind === "listening") state.listening(message.listener, message.address);
 		else if (message.kind === "listenerError") logger.error("listener could not be opened", { listener: message.listener, error: message.message });
 	};
+	const overload =
+		config.overload &&
+		overloadBuffer &&
+		new OverloadManager({
+			config: config.overload,
+			buffer: overloadBuffer,
+			readFile: options.environment.readFile,
+			memoryBytes: () => process.memoryUsage.rss(),
+			onChange: () => pool.broadcast({ kind: "overload" }),
+			onShrinkHeap: () => {
+				pool.broadcast({ kind: "shrinkHeap" });
+				trimMemory();
+			},
+			clock,
+			logger,
+		});
 	const dns = new DnsResolver({ lookup: systemLookup, clock, logger, onHosts });
-	return { abort, state, records: new ResourceRecords(), pool, store, outliers, health, dns, extensionStats: new ExtensionStats(), refused };
+	return { abort, state, records: new ResourceRecords(), pool, store, outliers, health, overload, dns, extensionStats: new ExtensionStats(), loads: {}, refused };
 }
 
 /** Where configuration comes from beside the bootstrap: DNS, secret files, the control plane. */
@@ -256,11 +292,7 @@ async function connectSources(options: ServerOptions, { abort, dns, extensionSta
 			bootstrap: config.message,
 			node: nodeOf(options),
 			store,
-			targets: {
-				cluster: (name) => store.wanted.clusters.get(name) ?? config.clusters.find(({ value }) => value.cluster.name === name)?.value,
-				secret: (name) => store.wanted.secrets.get(name),
-				readFile: readFileSync,
-			},
+			targets: targetSources(config, store),
 			wantsNames: options.onNames !== undefined,
 			apply: async (update) => {
 				const rejected = update.typeUrl === typeUrls.nds ? applyNames(update, options.onNames) : await apply(update);
@@ -288,6 +320,47 @@ function applyNames({ resources }: XdsUpdate, onNames: ServerOptions["onNames"])
 		}
 	}
 	return [];
+}
+
+/** Where the bootstrap says so: `cluster_manager.load_stats_config`. */
+async function createLoadReporter(options: ServerOptions, core: Core): Promise<LoadReporter> {
+	const { LoadReporter: Reporter } = await import("./load-reporter.ts");
+	const { config, clock, random } = options;
+	const { pool, store } = core;
+	const environment = await (options.grpc ?? createGrpcEnvironment({ ...options, transport: transportKind(process.env) }));
+	const service = config.message.clusterManager?.loadStatsConfig?.grpcServices[0];
+	const target = () => resolveGrpcTarget(service, targetSources(config, store));
+	const reporter = new Reporter({
+		openChannel: () => {
+			const found = target();
+			return typeof found === "string" ? found : new GrpcChannel(found.target, environment);
+		},
+		metadata: () => {
+			const found = target();
+			return typeof found === "string" ? {} : found.metadata;
+		},
+		node: nodeOf(options),
+		countHosts: async () => mergeHostCounts(await pool.countHosts()),
+		clusterNames: () => store.clusterNames(),
+		hostsOf: (name) => store.hostsOf(name),
+		serviceNameOf: (name) => {
+			const assignment = store.inForce.clusters.get(name)?.assignmentName;
+			return assignment === undefined || assignment === name ? "" : assignment;
+		},
+		clock,
+		random,
+		logger: options.logger.child("lrs"),
+	});
+	core.loads.reporter = reporter;
+	return reporter;
+}
+
+function targetSources(config: BootstrapConfig, store: ConfigStore): TargetSources {
+	return {
+		cluster: (name) => store.wanted.clusters.get(name) ?? config.clusters.find(({ value }) => value.cluster.name === name)?.value,
+		secret: (name) => store.wanted.secrets.get(name),
+		readFile: readFileSync,
+	};
 }
 
 const vhdsFeature = "weft.xds.vhds";
@@ -337,8 +410,7 @@ function needsControlPlane({ message }: BootstrapConfig, { secretSources }: Serv
 function workerInit(
 	{ config, concurrency, logLevel, accessLogFlushMs = accessLogFlushMsDefault }: ServerOptions,
 	workerIndex: number,
-	shared: SharedArrayBuffer,
-	buckets: SharedArrayBuffer,
+	{ shared, buckets, overload }: { readonly shared: SharedArrayBuffer; readonly buckets: SharedArrayBuffer; readonly overload: SharedArrayBuffer | undefined },
 ): WorkerInit {
 	return {
 		kind: "init",
@@ -347,8 +419,20 @@ function workerInit(
 		node: config.node,
 		shared,
 		buckets,
+		overload: overload && {
+			buffer: overload,
+			timers: config.overload?.actions.flatMap(({ timers }) => timers) ?? [],
+			connectionsMax: config.overload?.connectionsMax,
+		},
 		accessLogFlushMs,
-		options: { transport: transportKind(process.env), logLevel, reusePort: concurrency > 1, localCluster: config.localCluster, serverName: "envoy" },
+		options: {
+			transport: transportKind(process.env),
+			logLevel,
+			reusePort: concurrency > 1,
+			localCluster: config.localCluster,
+			histogramBounds: config.stats.config.histogramBounds,
+			serverName: "envoy",
+		},
 	};
 }
 
@@ -367,23 +451,11 @@ function recordStatic(records: ResourceRecords, config: BootstrapConfig, nowMs: 
 	for (const { message } of config.secrets) records.set("sds", staticRecord("sds", message.name, SecretMessage.encode(message).finish(), nowMs));
 }
 
-function adminContext(options: ServerOptions, { pool, store, records, state, outliers, health, extensionStats }: Core): AdminContext {
-	const { message, node } = options.config;
+function adminContext(options: ServerOptions, { pool, store, records, state, outliers, health, overload, extensionStats, loads }: Core): AdminContext {
+	const { message, node, stats } = options.config;
 	const { clock, logger, version, concurrency, onQuit } = options;
-	return {
-		pool,
-		store,
-		records,
-		state,
-		outliers,
-		health,
-		extensionStats,
-		bootstrap: Bootstrap.encode(message).finish(),
-		node,
-		version,
-		concurrency,
-		clock,
-		logger,
-		onQuit,
-	};
+	const bootstrap = Bootstrap.encode(message).finish();
+	const statsView = compileStatsView(stats.config).value;
+	const core = { pool, store, records, state, outliers, health, overload, extensionStats, loads };
+	return { ...core, bootstrap, node, statsView, version, concurrency, clock, logger, onQuit };
 }

@@ -1,7 +1,7 @@
 import type { Logger } from "@weft/runtime";
 import type { ProbeResult } from "../config/health-check.ts";
 import type { ConfigUpdate } from "../config/runtime-config.ts";
-import type { FromWorker, ResourceError, ToWorker } from "../config/worker-messages.ts";
+import type { FromWorker, HostsOfClusters, ResourceError, ToWorker } from "../config/worker-messages.ts";
 import type { StatsDump } from "../data/stats/registry.ts";
 
 /** One worker thread, or a test's stand-in. */
@@ -33,6 +33,7 @@ interface Member {
 	/** What is asked of it, by id. */
 	readonly updates: Map<number, (errors: readonly ResourceError[]) => void>;
 	readonly scrapes: Map<number, (stats: StatsDump | undefined) => void>;
+	readonly counts: Map<number, (clusters: HostsOfClusters | undefined) => void>;
 	readonly probes: Map<number, (result: ProbeResult) => void>;
 	drained: (() => void) | undefined;
 }
@@ -73,6 +74,7 @@ export class WorkerPool {
 			ready: Promise.withResolvers(),
 			updates: new Map(),
 			scrapes: new Map(),
+			counts: new Map(),
 			probes: new Map(),
 			drained: undefined,
 		};
@@ -89,6 +91,9 @@ export class WorkerPool {
 			case "scraped":
 				member.scrapes.get(message.id)?.(message.stats);
 				return void member.scrapes.delete(message.id);
+			case "hostsCounted":
+				member.counts.get(message.id)?.(message.clusters);
+				return void member.counts.delete(message.id);
 			case "probed":
 				member.probes.get(message.id)?.(message.result);
 				return void member.probes.delete(message.id);
@@ -110,6 +115,7 @@ export class WorkerPool {
 	#replace(index: number, member: Member, reason: string): void {
 		for (const done of member.updates.values()) done([]);
 		for (const done of member.scrapes.values()) done(undefined);
+		for (const done of member.counts.values()) done(undefined);
 		for (const done of member.probes.values()) done({ kind: "unknown" });
 		member.drained?.();
 		if (this.#stopping) return;
@@ -138,21 +144,31 @@ export class WorkerPool {
 	}
 
 	/** What every worker counted; those that do not answer in time are left out. */
-	async scrape(): Promise<readonly StatsDump[]> {
+	scrape(): Promise<readonly StatsDump[]> {
+		return this.#askAll("scrape", (member) => member.scrapes);
+	}
+
+	/** The same of each host of each cluster. */
+	countHosts(): Promise<readonly HostsOfClusters[]> {
+		return this.#askAll("countHosts", (member) => member.counts);
+	}
+
+	async #askAll<T>(kind: "scrape" | "countHosts", waitingOf: (member: Member) => Map<number, (answer: T | undefined) => void>): Promise<readonly T[]> {
 		const id = this.#nextScrape++;
 		const answers = await Promise.all(
 			this.#members.map((member) => {
-				const { promise, resolve } = Promise.withResolvers<StatsDump | undefined>();
-				member.scrapes.set(id, resolve);
+				const { promise, resolve } = Promise.withResolvers<T | undefined>();
+				const waiting = waitingOf(member);
+				waiting.set(id, resolve);
 				const timer = setTimeout(() => {
-					member.scrapes.delete(id);
+					waiting.delete(id);
 					resolve(undefined);
 				}, scrapeTimeoutMs);
-				member.port.post({ kind: "scrape", id });
+				member.port.post({ kind, id });
 				return promise.finally(() => clearTimeout(timer));
 			}),
 		);
-		return answers.filter((stats) => stats !== undefined);
+		return answers.filter((answer) => answer !== undefined);
 	}
 
 	/** Has the first worker look at a host, as the cluster's health check says; `unknown` when it does not answer. */

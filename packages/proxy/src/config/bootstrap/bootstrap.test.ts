@@ -108,4 +108,76 @@ describe("bootstrap files", () => {
 		assert.deepEqual([there.errors, there.value?.localCluster], [[], "self"]);
 		assert.deepEqual(there.warnings, ["these bootstrap fields have no effect here: clusterManager.enableDeferredClusterCreation"]);
 	});
+
+	it("reads how statistics are named and where they go, and says what it cannot", () => {
+		const decode = (fields: object) => {
+			const { bootstrap, errors } = loadText(JSON.stringify({ static_resources: { clusters: [{ name: "statsd", connect_timeout: "1s" }] }, ...fields }));
+			assert.ok(bootstrap, errors.join());
+			return decodeBootstrap(bootstrap, environment);
+		};
+		const sink = (type: string, config: object) => ({
+			stats_sinks: [{ name: "s", typed_config: { "@type": `type.googleapis.com/envoy.config.metrics.v3.${type}`, ...config } }],
+		});
+		const address = { socket_address: { address: "127.0.0.1", port_value: 8125 } };
+		assert.deepEqual(decode({ stats_flush_interval: "2s", ...sink("StatsdSink", { tcp_cluster_name: "statsd" }) }).value?.stats, {
+			config: { tags: [], defaultTags: "all", matcher: { kind: "all" }, histogramBounds: [] },
+			sinks: [{ kind: "statsd", prefix: "envoy", datagramBytesMax: 1432, target: { kind: "tcp", cluster: "statsd" } }],
+			flushMs: 2000,
+		});
+		assert.deepEqual(decode(sink("DogStatsdSink", { address, max_bytes_per_datagram: 500, prefix: "p" })).value?.stats.sinks, [
+			{ kind: "dogStatsd", prefix: "p", datagramBytesMax: 500, target: { kind: "udp", address: { kind: "ip", address: "127.0.0.1", port: 8125 } } },
+		]);
+		const refused: readonly (readonly [object, RegExp])[] = [
+			[sink("StatsdSink", { tcp_cluster_name: "absent" }), /unknown cluster 'absent'/],
+			[sink("StatsdSink", { address: { socket_address: { address: "statsd.example", port_value: 1 } } }), /statsd over UDP wants an IP address/],
+			[{ stats_config: { stats_tags: [{ tag_name: "envoy.bogus" }] } }, /No regex specified for tag specifier and no default regex for name: 'envoy.bogus'/],
+			[{ stats_config: { stats_tags: [{ tag_name: "a", regex: "(" }] } }, /invalid regular expression/],
+		];
+		for (const [fields, message] of refused) assert.match(decode(fields).errors.join(), message);
+	});
+
+	it("reads the overload manager, and says what it cannot", () => {
+		const decode = (manager: object) => {
+			const { bootstrap, errors } = loadText(JSON.stringify({ overload_manager: manager }));
+			assert.ok(bootstrap, errors.join());
+			return decodeBootstrap(bootstrap, environment);
+		};
+		const type = "type.googleapis.com/envoy.extensions.resource_monitors";
+		const heap = { name: "heap", typed_config: { "@type": `${type}.fixed_heap.v3.FixedHeapConfig`, max_heap_size_bytes: "1000" } };
+		const action = (name: string, more: object = {}) => ({
+			name: `envoy.overload_actions.${name}`,
+			triggers: [{ name: "heap", threshold: { value: 0.9 } }],
+			...more,
+		});
+		assert.deepEqual(decode({ resource_monitors: [heap], actions: [action("shrink_heap")] }).value?.overload, {
+			refreshMs: 1000,
+			monitors: [{ kind: "fixedHeap", name: "heap", bytesMax: 1000 }],
+			actions: [{ name: "shrink_heap", triggers: [{ resource: "heap", scaling: 0.9, saturation: 0.9 }], timers: [] }],
+			connectionsMax: undefined,
+		});
+		const refused: readonly (readonly [object, RegExp])[] = [
+			[
+				{ resource_monitors: [heap], actions: [action("reset_high_memory_stream")] },
+				/overload action envoy.overload_actions.reset_high_memory_stream is not implemented/,
+			],
+			[
+				{ resource_monitors: [heap], actions: [action("shrink_heap", { triggers: [{ name: "x", threshold: { value: 1 } }] })] },
+				/Unknown trigger resource x for overload action/,
+			],
+			[{ resource_monitors: [heap, heap] }, /Duplicate resource monitor heap/],
+			[{ resource_monitors: [heap], actions: [action("reduce_timeouts")] }, /reduce_timeouts has no typed_config/],
+			[
+				{
+					resource_monitors: [heap],
+					actions: [action("shrink_heap", { triggers: [{ name: "heap", scaled: { scaling_threshold: 0.5, saturation_threshold: 0.5 } }] })],
+				},
+				/scaling_threshold must be less than saturation_threshold/,
+			],
+			[
+				{ resource_monitors: [heap], loadshed_points: [{ name: "p", triggers: [{ name: "heap", threshold: { value: 1 } }] }] },
+				/loadshed_points is not implemented/,
+			],
+		];
+		for (const [manager, message] of refused) assert.match(decode(manager).errors.join(), message);
+	});
 });

@@ -1,4 +1,5 @@
 import type { Bootstrap } from "@weft/xds/generated/envoy/config/bootstrap/v3/bootstrap.ts";
+import { ApiConfigSource_ApiType } from "@weft/xds/generated/envoy/config/core/v3/config_source.ts";
 import type { Cluster as ClusterMessage } from "@weft/xds/generated/envoy/config/cluster/v3/cluster.ts";
 import type { Listener as ListenerMessage } from "@weft/xds/generated/envoy/config/listener/v3/listener.ts";
 import type { Secret as SecretMessage } from "@weft/xds/generated/envoy/extensions/transport_sockets/tls/v3/secret.ts";
@@ -8,6 +9,10 @@ import type { DecodeEnvironment } from "../decode/environment.ts";
 import { type At, onlySupports, report, rootAt, under } from "../decode/issues.ts";
 import { decodeListener } from "../decode/listener.ts";
 import { decodeSecret } from "../decode/secret.ts";
+import { decodeOverload } from "../decode/overload.ts";
+import type { OverloadConfig } from "../overload.ts";
+import { decodeStats } from "../decode/stats.ts";
+import type { StatsSettings } from "../stats-config.ts";
 import type { Listener, NodeInfo, Secret, SocketAddress } from "../runtime-config.ts";
 
 export interface StaticResource<M, T> {
@@ -21,22 +26,22 @@ export interface BootstrapConfig {
 	readonly node: NodeInfo;
 	/** The static cluster that this proxy is a host of; "": unknown. */
 	readonly localCluster: string;
+	readonly stats: StatsSettings;
+	/** undefined: there is none. */
+	readonly overload: OverloadConfig | undefined;
 	readonly admin: SocketAddress | undefined;
 	readonly listeners: readonly StaticResource<ListenerMessage, Listener>[];
 	readonly clusters: readonly StaticResource<ClusterMessage, DecodedCluster>[];
 	readonly secrets: readonly StaticResource<SecretMessage, Secret>[];
 }
 
-// Of no effect here: there is no runtime, no watchdog and no overload manager of Envoy's, statistics are read, not flushed.
+// Of no effect here: there is no runtime, no watchdog of Envoy's.
 // They are named in one warning, since ordinary files carry them.
 const inert = [
 	"layeredRuntime",
-	"overloadManager",
 	"watchdog",
 	"watchdogs",
-	"statsFlushInterval",
 	"statsFlushOnAdmin",
-	"statsConfig",
 	"flagsPath",
 	"useTcpForDnsLookups",
 	"dnsResolutionConfig",
@@ -51,8 +56,20 @@ const inert = [
 	"defaultSocketInterface",
 	"statsServerVersionOverride",
 ];
-const inertOfClusterManager = ["outlierDetection", "upstreamBindConfig", "loadStatsConfig", "enableDeferredClusterCreation"];
-const supported = ["node", "nodeContextParams", "staticResources", "dynamicResources", "admin", "clusterManager", ...inert];
+const inertOfClusterManager = ["outlierDetection", "upstreamBindConfig", "enableDeferredClusterCreation"];
+const supported = [
+	"node",
+	"nodeContextParams",
+	"staticResources",
+	"dynamicResources",
+	"admin",
+	"clusterManager",
+	"statsConfig",
+	"statsSinks",
+	"statsFlushInterval",
+	"overloadManager",
+	...inert,
+];
 
 export function decodeBootstrap(
 	message: Bootstrap,
@@ -62,6 +79,7 @@ export function decodeBootstrap(
 	onlySupports(at, "envoy.config.bootstrap.v3.Bootstrap", message, supported);
 	const resources = message.staticResources;
 	const errors = at.errors;
+	checkLoadStats(under(at, "clusterManager"), message);
 	const all = <M extends { readonly name: string }, T>(
 		kind: string,
 		messages: readonly M[],
@@ -81,6 +99,8 @@ export function decodeBootstrap(
 	const value: BootstrapConfig = {
 		message,
 		node: decodeNode(message),
+		stats: decodeStats(at, message),
+		overload: decodeOverload(under(at, "overloadManager"), message),
 		localCluster: decodeLocalCluster(under(at, "clusterManager"), message),
 		admin: message.admin?.address && decodeAddress(under(at, "admin.address"), message.admin.address),
 		listeners: all("listener", named, (listener) => decodeListener(listener, environment)),
@@ -99,6 +119,13 @@ export function decodeBootstrap(
 
 function isPresent(value: unknown): boolean {
 	return value !== undefined && value !== "" && value !== false && !(Array.isArray(value) && value.length === 0);
+}
+
+/** The management server that loads are reported to is asked over gRPC. */
+function checkLoadStats(at: At, { clusterManager }: Bootstrap): void {
+	const config = clusterManager?.loadStatsConfig;
+	if (config !== undefined && config.apiType !== ApiConfigSource_ApiType.GRPC) report(under(at, "loadStatsConfig"), "api_type must be GRPC");
+	if (config !== undefined && config.grpcServices.length !== 1) report(under(at, "loadStatsConfig"), "exactly one gRPC service must be named");
 }
 
 function decodeLocalCluster(at: At, { clusterManager, staticResources }: Bootstrap): string {

@@ -14,6 +14,7 @@ import { ClusterLoadAssignment } from "@weft/xds/generated/envoy/config/endpoint
 import { Listener } from "@weft/xds/generated/envoy/config/listener/v3/listener.ts";
 import { RouteConfiguration } from "@weft/xds/generated/envoy/config/route/v3/route.ts";
 import { FilterConfig, VirtualHost } from "@weft/xds/generated/envoy/config/route/v3/route_components.ts";
+import { DogStatsdSink, StatsdSink } from "@weft/xds/generated/envoy/config/metrics/v3/stats.ts";
 import { OpenTelemetryConfig } from "@weft/xds/generated/envoy/config/trace/v3/opentelemetry.ts";
 import { ZipkinConfig } from "@weft/xds/generated/envoy/config/trace/v3/zipkin.ts";
 import { EnvironmentResourceDetectorConfig } from "@weft/xds/generated/envoy/extensions/tracers/opentelemetry/resource_detectors/v3/environment_resource_detector.ts";
@@ -60,6 +61,10 @@ import { GetAddrInfoDnsResolverConfig } from "@weft/xds/generated/envoy/extensio
 import { UuidRequestIdConfig } from "@weft/xds/generated/envoy/extensions/request_id/uuid/v3/uuid.ts";
 import { OmitCanaryHostsPredicate } from "@weft/xds/generated/envoy/extensions/retry/host/omit_canary_hosts/v3/omit_canary_hosts.ts";
 import { OmitHostMetadataConfig } from "@weft/xds/generated/envoy/extensions/retry/host/omit_host_metadata/v3/omit_host_metadata_config.ts";
+import { ScaleTimersOverloadActionConfig } from "@weft/xds/generated/envoy/config/overload/v3/overload.ts";
+import { DownstreamConnectionsConfig } from "@weft/xds/generated/envoy/extensions/resource_monitors/downstream_connections/v3/downstream_connections.ts";
+import { FixedHeapConfig } from "@weft/xds/generated/envoy/extensions/resource_monitors/fixed_heap/v3/fixed_heap.ts";
+import { InjectedResourceConfig } from "@weft/xds/generated/envoy/extensions/resource_monitors/injected_resource/v3/injected_resource.ts";
 import { PreviousHostsPredicate } from "@weft/xds/generated/envoy/extensions/retry/host/previous_hosts/v3/previous_hosts.ts";
 import { PreviousPrioritiesConfig } from "@weft/xds/generated/envoy/extensions/retry/priority/previous_priorities/v3/previous_priorities_config.ts";
 import { ProxyProtocolUpstreamTransport } from "@weft/xds/generated/envoy/extensions/transport_sockets/proxy_protocol/v3/upstream_proxy_protocol.ts";
@@ -114,6 +119,8 @@ const implemented: Readonly<Record<string, MessageFns>> = {
 	"envoy.config.core.v3.TypedExtensionConfig": TypedExtensionConfig,
 	"envoy.config.endpoint.v3.ClusterLoadAssignment": ClusterLoadAssignment,
 	"envoy.config.listener.v3.Listener": Listener,
+	"envoy.config.metrics.v3.DogStatsdSink": DogStatsdSink,
+	"envoy.config.metrics.v3.StatsdSink": StatsdSink,
 	"envoy.config.route.v3.RouteConfiguration": RouteConfiguration,
 	"envoy.config.route.v3.VirtualHost": VirtualHost,
 	"envoy.config.route.v3.FilterConfig": FilterConfig,
@@ -188,6 +195,10 @@ const implemented: Readonly<Record<string, MessageFns>> = {
 	"envoy.extensions.request_id.uuid.v3.UuidRequestIdConfig": UuidRequestIdConfig,
 	"envoy.extensions.retry.host.omit_canary_hosts.v3.OmitCanaryHostsPredicate": OmitCanaryHostsPredicate,
 	"envoy.extensions.retry.host.omit_host_metadata.v3.OmitHostMetadataConfig": OmitHostMetadataConfig,
+	"envoy.config.overload.v3.ScaleTimersOverloadActionConfig": ScaleTimersOverloadActionConfig,
+	"envoy.extensions.resource_monitors.downstream_connections.v3.DownstreamConnectionsConfig": DownstreamConnectionsConfig,
+	"envoy.extensions.resource_monitors.fixed_heap.v3.FixedHeapConfig": FixedHeapConfig,
+	"envoy.extensions.resource_monitors.injected_resource.v3.InjectedResourceConfig": InjectedResourceConfig,
 	"envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate": PreviousHostsPredicate,
 	"envoy.extensions.retry.priority.previous_priorities.v3.PreviousPrioritiesConfig": PreviousPrioritiesConfig,
 	"envoy.extensions.transport_sockets.proxy_protocol.v3.ProxyProtocolUpstreamTransport": ProxyProtocolUpstreamTransport,

@@ -89,6 +89,8 @@ function decodeListenerFields(at: At, message: ListenerMessage, environment: Dec
 		filterChains,
 		defaultFilterChain: message.defaultFilterChain && decodeChain(under(at, "defaultFilterChain"), message.defaultFilterChain, environment),
 		bufferBytesMax: message.perConnectionBufferLimitBytes ?? 1024 * 1024,
+		...(message.bypassOverloadManager && { bypassesOverload: true }),
+		...(message.ignoreGlobalConnLimit && { ignoresConnectionLimit: true }),
 		backlog: message.tcpBacklogSize ?? 4096,
 		socketOptions: decodeSocketOptions(at, message.socketOptions, { transparent: message.transparent, freebind: message.freebind }),
 		accessLogs: decodeAccessLogs(at, message.accessLog, environment),

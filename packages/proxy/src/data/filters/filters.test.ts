@@ -4,7 +4,7 @@ import type { CorsPolicy, FaultPolicy } from "../../config/http-filters.ts";
 import type { OutlierDetection, RetryPolicy } from "../../config/runtime-config.ts";
 import { breakerWord, createSlotAllocator, readWord, viewSharedWords } from "../../config/shared-state.ts";
 import { createHeaders, createRequestView } from "../headers/headers-view.ts";
-import type { HostEntry } from "../lb/host-entry.ts";
+import { createHostCounts, type HostEntry } from "../lb/host-entry.ts";
 import { host, outlierDetection } from "../lb/test-hosts.ts";
 import { createCompileContext } from "../match/compile-context.ts";
 import { createCorsFilter } from "./cors.ts";
@@ -157,6 +157,7 @@ function entry(slot: number): HostEntry {
 		latencyAtMs: 0,
 		inUse: true,
 		attachment: undefined,
+		counts: createHostCounts(),
 		totals: { active: 0 },
 	};
 }

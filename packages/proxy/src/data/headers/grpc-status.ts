@@ -33,6 +33,11 @@ export function grpcStatusName(status: number, snake: boolean): string {
 	return name === "Canceled" ? "CANCELLED" : name === "OK" ? "OK" : name.replace(/(?<=.)([A-Z])/g, "_$1").toUpperCase();
 }
 
+/** Statuses that Envoy maps to 5xx: the service failed, not the call. */
+export function isGrpcServerError(status: number): boolean {
+	return status === 2 || status === 4 || (status >= 12 && status <= 15);
+}
+
 /** HTTP status → gRPC status, as Envoy maps them (grpc/grpc http-grpc-status-mapping). */
 export function grpcStatusOfHttp(status: number): number {
 	switch (status) {

@@ -1,7 +1,7 @@
 import { noSlot } from "../../config/shared-state.ts";
 import type { HealthCheck, ProbeResult } from "../../config/health-check.ts";
 import type { Cluster, ClusterHosts, Host, SocketAddress, UpstreamTransport } from "../../config/runtime-config.ts";
-import { formatSocketAddress, type HostEntry } from "../lb/host-entry.ts";
+import { createHostCounts, formatSocketAddress, type HostEntry } from "../lb/host-entry.ts";
 import { createStatsRegistry } from "../stats/registry.ts";
 import { ClusterRuntime } from "../upstream/cluster-runtime.ts";
 import { HostPools } from "../upstream/host-pools.ts";
@@ -101,6 +101,7 @@ export class Prober {
 			latencyAtMs: 0,
 			inUse: true,
 			attachment: undefined,
+			counts: createHostCounts(),
 			totals: { active: 0 },
 		};
 		entries.set(key, { host, entry });

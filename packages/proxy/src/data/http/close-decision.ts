@@ -6,6 +6,11 @@ export function drainsNow({ context, direction }: CompiledManager): boolean {
 	return context.healthcheckFailed || (context.drain !== undefined && isDrawn(context, direction));
 }
 
+/** Whether a response given now is to be its connection's last because connections are too many. */
+export function isKeepaliveDisabled({ bypassesOverload, context: { overload } }: CompiledManager): boolean {
+	return overload !== undefined && !bypassesOverload && overload.disablesKeepalive;
+}
+
 /** Graceful: the later in the drain, the likelier, so that clients come back spread out. */
 function isDrawn({ drain, random, nowMs }: WorkerContext, direction: CompiledManager["direction"]): boolean {
 	if (drain === undefined || (drain.inboundOnly && direction !== "inbound")) return false;

@@ -31,6 +31,8 @@ export interface CompiledManager extends FilterSet {
 	readonly headLimits: HeadLimits;
 	readonly serverName: string;
 	readonly bufferBytesMax: number;
+	/** What the overload manager wants is not for this listener. */
+	readonly bypassesOverload: boolean;
 	readonly accessLogs: readonly LogStream[];
 	readonly rewriteReply: RewriteReply | undefined;
 	readonly internalRanges: readonly CidrRange[];
@@ -108,6 +110,7 @@ export function compileManager(config: HttpConnectionManager, inputs: ManagerInp
 		headLimits: buildHeadLimits(config),
 		serverName: config.serverName || context.serverName,
 		bufferBytesMax: listener.bufferBytesMax,
+		bypassesOverload: listener.bypassesOverload === true,
 		accessLogs,
 		rewriteReply: config.localReplies && compileLocalReplies(config.localReplies, context.environment, errors),
 		internalRanges: config.internalRanges.map(parseCidr).filter((range) => range !== undefined),

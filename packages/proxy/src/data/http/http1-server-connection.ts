@@ -10,7 +10,7 @@ import type { Connection, ConnectionHandler } from "../transport/connection.ts";
 import { Timer } from "../transport/timers.ts";
 import type { WorkerContext } from "../worker/context.ts";
 import type { CompiledManager } from "./connection-manager.ts";
-import { drainsNow } from "./close-decision.ts";
+import { drainsNow, isKeepaliveDisabled } from "./close-decision.ts";
 import { type Downstream, pauseReasons } from "./downstream.ts";
 import { encodeChunk, encodeLastChunk, encodeResponseHead } from "../codec/message-encoder.ts";
 import { readUpgrade, stripRequest } from "../codec/hop-by-hop.ts";
@@ -50,6 +50,8 @@ export class Http1ServerConnection implements ConnectionHandler, MessageEvents, 
 	#requests = 0;
 	#isSniffing = true;
 	#isDraining = false;
+	/** Only kept where there is an overload manager. */
+	#idleSince = 0;
 	#isTooOld = false;
 	#isClosing = false;
 	/** A head has begun, and its timeout runs. */
@@ -343,6 +345,10 @@ export class Http1ServerConnection implements ConnectionHandler, MessageEvents, 
 			if (!this.#context.healthcheckFailed) manager.count(httpStat.downstream_cx_drain_close);
 			return true;
 		}
+		if (isKeepaliveDisabled(manager)) {
+			manager.count(httpStat.downstream_cx_overload_disable_keepalive);
+			return true;
+		}
 		return stream.upgrade !== "" || this.#wantsClose(stream);
 	}
 
@@ -441,7 +447,21 @@ export class Http1ServerConnection implements ConnectionHandler, MessageEvents, 
 	// ---- ends
 
 	#armIdle(): void {
-		this.#timer.arm(this.manager.config.idleTimeoutMs);
+		const { idleTimeoutMs } = this.manager.config;
+		const { overload } = this.#context;
+		if (overload === undefined) return this.#timer.arm(idleTimeoutMs);
+		this.#idleSince = this.#context.nowMs();
+		this.#timer.arm(this.manager.bypassesOverload ? idleTimeoutMs : overload.scale("connectionIdle", idleTimeoutMs));
+	}
+
+	/** Timeouts may have become shorter, or longer again. */
+	onOverload(): void {
+		const { overload } = this.#context;
+		const { config, bypassesOverload } = this.manager;
+		if (overload === undefined || bypassesOverload) return;
+		if (this.#stream !== undefined) return this.#stream.onOverload();
+		if (!this.isIdle || this.#isClosing || this.#isDraining || config.idleTimeoutMs === 0) return;
+		this.#timer.arm(Math.max(1, this.#idleSince + overload.scale("connectionIdle", config.idleTimeoutMs) - this.#context.nowMs()));
 	}
 
 	/** From the first byte of a head on both of these run, and no later byte puts them off; as in Envoy, where the stream begins there. */

@@ -10,7 +10,7 @@ import type { ConnectionInfo } from "../log/stream-info.ts";
 import type { Connection, ConnectionHandler } from "../transport/connection.ts";
 import { Timer } from "../transport/timers.ts";
 import type { WorkerContext } from "../worker/context.ts";
-import { drainsNow } from "./close-decision.ts";
+import { drainsNow, isKeepaliveDisabled } from "./close-decision.ts";
 import type { CompiledManager } from "./connection-manager.ts";
 import { httpGauge, httpStat } from "./http-stats.ts";
 import { Http2ServerStream } from "./http2-server-stream.ts";
@@ -37,6 +37,8 @@ export class Http2ServerConnection implements ConnectionHandler, SessionOwner {
 	readonly #timer: Timer;
 	readonly #headTimer: Timer;
 	readonly #ageTimer: Timer;
+	/** Only kept where there is an overload manager. */
+	#idleSince = 0;
 	readonly #keepalive: KeepalivePings | undefined;
 	#ownCertificate: string | undefined;
 	#prefaceAt = 0;
@@ -172,6 +174,10 @@ export class Http2ServerConnection implements ConnectionHandler, SessionOwner {
 			manager.count(httpStat.downstream_cx_max_requests_reached);
 			return this.#warn();
 		}
+		if (isKeepaliveDisabled(manager)) {
+			manager.count(httpStat.downstream_cx_overload_disable_keepalive);
+			return this.#warn();
+		}
 		if (!drainsNow(manager)) return;
 		if (!this.#context.healthcheckFailed) manager.count(httpStat.downstream_cx_drain_close);
 		this.#warn();
@@ -196,7 +202,21 @@ export class Http2ServerConnection implements ConnectionHandler, SessionOwner {
 	// ---- ends
 
 	#armIdle(): void {
-		this.#timer.arm(this.manager.config.idleTimeoutMs);
+		const { idleTimeoutMs } = this.manager.config;
+		const { overload } = this.#context;
+		if (overload === undefined) return this.#timer.arm(idleTimeoutMs);
+		this.#idleSince = this.#context.nowMs();
+		this.#timer.arm(this.manager.bypassesOverload ? idleTimeoutMs : overload.scale("connectionIdle", idleTimeoutMs));
+	}
+
+	/** Timeouts may have become shorter, or longer again. */
+	onOverload(): void {
+		const { overload } = this.#context;
+		const { config, bypassesOverload } = this.manager;
+		if (overload === undefined || bypassesOverload) return;
+		for (const stream of this.session.streams.list()) (stream as Http2ServerStream).onOverload();
+		if (this.session.streams.size > 0 || this.#isClosing || this.#isWarned || config.idleTimeoutMs === 0) return;
+		this.#timer.arm(Math.max(1, this.#idleSince + overload.scale("connectionIdle", config.idleTimeoutMs) - this.#context.nowMs()));
 	}
 
 	#onTimer(): void {

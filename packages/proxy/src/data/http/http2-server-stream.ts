@@ -41,6 +41,10 @@ export class Http2ServerStream extends Http2Stream implements Downstream {
 		this.#http = connection.pool.take();
 	}
 
+	onOverload(): void {
+		this.#http?.onOverload();
+	}
+
 	get isTls(): boolean {
 		return this.#connection.isTls;
 	}

@@ -11,6 +11,7 @@ import {
 	peerOfPrincipal,
 } from "../stats/istio-metrics.ts";
 import type { IstioSeriesDump } from "../stats/istio-series.ts";
+import type { BoundsOf } from "../stats/stats-view.ts";
 import type { ClusterRuntime } from "../upstream/cluster-runtime.ts";
 import type { HostEntry } from "../lb/host-entry.ts";
 import type { HttpStream } from "./stream.ts";
@@ -18,10 +19,12 @@ import type { HttpStream } from "./stream.ts";
 /** Istio's standard metrics of one worker: one table for each distinct configuration of the filter. */
 export class IstioTelemetry {
 	readonly #node: NodeInfo;
+	readonly #boundsOf: BoundsOf;
 	readonly #tables = new Map<string, IstioMetrics>();
 
-	constructor(node: NodeInfo) {
+	constructor(node: NodeInfo, boundsOf: BoundsOf) {
 		this.#node = node;
+		this.#boundsOf = boundsOf;
 	}
 
 	/** What one listener reports to; `errors` receives overrides that cannot be kept. */
@@ -29,7 +32,7 @@ export class IstioTelemetry {
 		const key = JSON.stringify(stats);
 		let table = this.#tables.get(key);
 		if (table === undefined) {
-			const created = createIstioMetrics(stats, this.#node);
+			const created = createIstioMetrics(stats, this.#node, undefined, this.#boundsOf);
 			errors.push(...created.errors);
 			table = created.value;
 			// What is wrong with it is to be said each time.

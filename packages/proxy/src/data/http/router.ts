@@ -1,3 +1,4 @@
+import { isGrpcServerError } from "../headers/grpc-status.ts";
 import { envoyHeaderBit } from "../codec/header-block.ts";
 import type { ResponseHead } from "../codec/response-head.ts";
 import type { ResetReason as RetryReason } from "../filters/retry-policy.ts";
@@ -43,6 +44,8 @@ export class RouterState implements UpstreamClient, PoolClient {
 	#forward: CompiledForward | undefined;
 	#mirrors: readonly Mirror[] = none;
 	#setCookies: readonly string[] = none;
+	/** An answer of gRPC whose status has not come. */
+	#isOutcomeOpen = false;
 	#hasReplayed = false;
 	#isHeadSent = false;
 	#isResponseStarted = false;
@@ -169,6 +172,7 @@ export class RouterState implements UpstreamClient, PoolClient {
 		this.#attempt.upstream = upstream;
 		upstream.begin(this);
 		this.cluster?.count(clusterStat.upstream_rq_total);
+		(this.host as HostEntry).counts.rq_total++;
 		// An earlier attempt may have stopped the client and ended before it could let it go on.
 		stream.downstream.resume(pauseReasons.upstreamBlocked);
 		info.upstreamProtocol = upstream.protocol;
@@ -265,10 +269,27 @@ export class RouterState implements UpstreamClient, PoolClient {
 			return "tunnel";
 		}
 		this.cluster?.outlier.response(this.host as HostEntry, status);
+		this.#countAnswer(status, hasBody);
 		if (this.cluster?.checksHealth === true && response.has("x-envoy-immediate-health-check-fail")) this.cluster.failImmediately(this.host as HostEntry);
 		if (!isTunnel && this.#retriesResponse(status)) return "body";
 		this.#acceptResponse(isTunnel, hasBody);
 		return isTunnel ? "tunnel" : "body";
+	}
+
+	/** A gRPC service says at the end how it went. */
+	#countAnswer(status: number, hasBody: boolean): void {
+		const { counts } = this.host as HostEntry;
+		if (status >= 500) counts.rq_error++;
+		else if (!this.stream.isGrpcRequest) counts.rq_success++;
+		else if (hasBody) this.#isOutcomeOpen = true;
+		else this.#countGrpcOutcome(this.response.get("grpc-status"));
+	}
+
+	#countGrpcOutcome(status: string | undefined): void {
+		const { counts } = this.host as HostEntry;
+		this.#isOutcomeOpen = false;
+		if (status === undefined || isGrpcServerError(Number(status))) counts.rq_error++;
+		else counts.rq_success++;
 	}
 
 	#acceptResponse(isTunnel: boolean, hasBody: boolean): void {
@@ -302,11 +323,13 @@ export class RouterState implements UpstreamClient, PoolClient {
 	}
 
 	onResponseTrailer(name: string, value: string): void {
+		if (this.#isOutcomeOpen && name === "grpc-status") this.#countGrpcOutcome(value);
 		if (this.#isResponseStarted) this.stream.onResponseTrailer(name, value);
 	}
 
 	onResponseEnd(): void {
 		const { stream } = this;
+		if (this.#isOutcomeOpen) this.#countGrpcOutcome(undefined);
 		if (!this.#isResponseStarted) return;
 		stream.info.upstreamLastReceivedAt = stream.context.nowMs();
 		this.#attempt.upstream = undefined;
@@ -365,6 +388,7 @@ export class RouterState implements UpstreamClient, PoolClient {
 		const isUnread = reason === "unprocessed";
 		const isStale = isUnread || (upstream !== undefined && upstream.isReused && !upstream.hasAnswered && reason === "connectionTermination");
 		this.#attempt.upstream = undefined;
+		if (this.#isOutcomeOpen) this.#countGrpcOutcome(undefined);
 		if (upstream !== undefined && reason === "protocolError") upstream.abandon();
 		if (upstream?.protocol === "HTTP/2") this.#countReset(reason);
 		if (detail !== "") this.stream.context.log("debug", `upstream reset: ${detail}`, { cluster: this.cluster?.config.name, host: this.host?.address });
@@ -424,6 +448,8 @@ export class RouterState implements UpstreamClient, PoolClient {
 		const { cluster } = this;
 		const host = this.host as HostEntry;
 		cluster?.outlier.localFailure(host, kind);
+		host.counts.rq_error++;
+		if (kind === "timeout") host.counts.rq_timeout++;
 		// A host that fails fast must not look fast.
 		cluster?.observeLatency(host, cluster.config.connectTimeoutMs);
 	}
@@ -518,6 +544,7 @@ export class RouterState implements UpstreamClient, PoolClient {
 	// ---- ends
 
 	#abandonUpstream(): void {
+		this.#isOutcomeOpen = false;
 		this.#attempt.abandon(this);
 		this.#isHeadSent = false;
 		this.#attempt.release();
@@ -555,7 +582,7 @@ export class RouterState implements UpstreamClient, PoolClient {
 		this.#replay.reset();
 		this.#retries.reset();
 		this.#forward = undefined;
-		this.isTunnel = this.#hasReplayed = this.#isHeadSent = this.#isResponseStarted = false;
+		this.isTunnel = this.#isOutcomeOpen = this.#hasReplayed = this.#isHeadSent = this.#isResponseStarted = false;
 		this.#isFinished = true;
 		this.#mirrors = none;
 		this.#setCookies = none;

@@ -105,7 +105,14 @@ export class HttpStream {
 		this.#start(downstream, isComplete);
 		this.upgrade = upgrade;
 		this.#armTimers();
+		const { overload } = this.context;
+		if (overload !== undefined && !this.manager.bypassesOverload && overload.rejectsRequest) return this.#refuseOverloaded();
 		if (admitRequest(this)) routeRequest(this);
+	}
+
+	#refuseOverloaded(): void {
+		this.manager.count(httpStat.downstream_rq_overload_close);
+		sendLocalReply(this, { status: 503, body: "envoy overloaded", flags: 0, details: "overload" });
 	}
 
 	/** There is no usable request: only a local reply can follow. */
@@ -145,7 +152,19 @@ export class HttpStream {
 
 	setIdleTimeout(timeoutMs: number): void {
 		this.#idleTimeoutMs = timeoutMs;
-		this.#idleTimer.arm(timeoutMs);
+		this.#idleTimer.arm(this.#scaledIdleMs);
+	}
+
+	/** As the overload manager wants it now. */
+	get #scaledIdleMs(): number {
+		const { overload } = this.context;
+		return overload === undefined || this.manager.bypassesOverload ? this.#idleTimeoutMs : overload.scale("streamIdle", this.#idleTimeoutMs);
+	}
+
+	/** Timeouts may have become shorter, or longer again. */
+	onOverload(): void {
+		if (this.isOver || this.#idleTimeoutMs === 0) return;
+		this.#idleTimer.arm(Math.max(1, this.#lastActiveAt + this.#scaledIdleMs - this.context.nowMs()));
 	}
 
 	setMaxDuration(durationMs: number): void {
@@ -157,7 +176,7 @@ export class HttpStream {
 	}
 
 	#onIdle(): void {
-		const rest = this.#lastActiveAt + this.#idleTimeoutMs - this.context.nowMs();
+		const rest = this.#lastActiveAt + this.#scaledIdleMs - this.context.nowMs();
 		if (rest > 1) return this.#idleTimer.arm(rest);
 		this.manager.count(httpStat.downstream_rq_idle_timeout);
 		this.#replyTimeout(408, "stream timeout", "stream_idle_timeout", responseFlags.SI);

@@ -1,7 +1,7 @@
 import type { Cluster, ClusterHosts, Host } from "../../config/runtime-config.ts";
 import { readEjectionGeneration } from "../../config/shared-state.ts";
 import { type Balancer, createBalancer } from "./balancer.ts";
-import { type ChooseContext, formatSocketAddress, type HostEntry, type Locality } from "./host-entry.ts";
+import { type ChooseContext, createHostCounts, formatSocketAddress, type HostEntry, type Locality } from "./host-entry.ts";
 import type { HostSet, HostSetInputs, Membership } from "./host-set.ts";
 import { choosePriority, distributePriorityLoad, type PriorityLoad } from "./priority-load.ts";
 import type { LocalHosts } from "./zone-routing.ts";
@@ -79,6 +79,7 @@ export class BalancedHostSet implements HostSet {
 				latencyAtMs: 0,
 				inUse: true,
 				attachment: undefined,
+				counts: createHostCounts(),
 				totals: this.#totals,
 			};
 		entry.host = host;

@@ -2,7 +2,7 @@ import { isIP } from "node:net";
 import type { Cluster, DynamicHosts } from "../../config/runtime-config.ts";
 import { noSlot } from "../../config/shared-state.ts";
 import { chooseFamily, type Lookup } from "../dns/lookup.ts";
-import { formatSocketAddress, type ChooseContext, type HostEntry } from "./host-entry.ts";
+import { createHostCounts, formatSocketAddress, type ChooseContext, type HostEntry } from "./host-entry.ts";
 import type { HostSet, Membership } from "./host-set.ts";
 
 /** What came of a name: it can be used, it has no address, or too much is asked for at a time. */
@@ -147,6 +147,7 @@ export class DynamicHostSet implements HostSet {
 			latencyAtMs: 0,
 			inUse: true,
 			attachment: undefined,
+			counts: createHostCounts(),
 			totals: this.#totals,
 		};
 	}

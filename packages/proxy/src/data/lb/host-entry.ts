@@ -6,6 +6,24 @@ export interface Locality {
 	readonly subZone: string;
 }
 
+/** What one worker counted of one host, since it has been a host; the names are those of Envoy's `/clusters`. */
+export interface HostCounts {
+	rq_total: number;
+	/** Answered, and not by 5xx or a gRPC status that stands for one. */
+	rq_success: number;
+	rq_error: number;
+	rq_timeout: number;
+	/** Waiting for a connection. */
+	rq_pending_active: number;
+	cx_total: number;
+	cx_active: number;
+	cx_connect_fail: number;
+}
+
+export function createHostCounts(): HostCounts {
+	return { rq_total: 0, rq_success: 0, rq_error: 0, rq_timeout: 0, rq_pending_active: 0, cx_total: 0, cx_active: 0, cx_connect_fail: 0 };
+}
+
 /** One upstream host in one worker. Kept over configuration updates as long as its address stays in the cluster. */
 export interface HostEntry {
 	/** As last configured; weight, health and metadata may change, the address does not. */
@@ -26,6 +44,7 @@ export interface HostEntry {
 	attachment: object | undefined;
 	/** Ends each TCP connection that is proxied to it; only kept where a failed health check closes them. */
 	tcpConnections?: Set<() => void> | undefined;
+	readonly counts: HostCounts;
 	/** Sums over the whole host set. */
 	readonly totals: { active: number };
 }

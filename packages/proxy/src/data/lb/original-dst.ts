@@ -1,5 +1,5 @@
 import { noSlot } from "../../config/shared-state.ts";
-import { type HostEntry, parseIpPort } from "./host-entry.ts";
+import { createHostCounts, type HostEntry, parseIpPort } from "./host-entry.ts";
 import type { HostSet } from "./host-set.ts";
 
 /** Known destinations; the idle ones that were added first make room. */
@@ -43,6 +43,7 @@ export function createOriginalDstHostSet(nowMs: () => number): HostSet {
 			latencyAtMs: 0,
 			inUse: true,
 			attachment: undefined,
+			counts: createHostCounts(),
 			totals,
 		};
 		known.set(text, entry);

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { createLeastRequest, createFullScan } from "./least-request.ts";
-import type { HostEntry } from "./host-entry.ts";
+import { createHostCounts, type HostEntry } from "./host-entry.ts";
 import { addToEwma, createPeakEwma, ewmaAlpha, ewmaCost } from "./peak-ewma.ts";
 import { host, seededRandom } from "./test-hosts.ts";
 
@@ -17,6 +17,7 @@ function entry(port: number, parts: Partial<HostEntry> = {}): HostEntry {
 		latencyAtMs: 0,
 		inUse: true,
 		attachment: undefined,
+		counts: createHostCounts(),
 		totals: { active: 0 },
 		...parts,
 	};

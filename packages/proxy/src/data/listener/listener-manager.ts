@@ -1,6 +1,7 @@
 import type { Extensions } from "../../config/discovered-filters.ts";
 import type { Changes, Listener, SocketAddress } from "../../config/runtime-config.ts";
 import type { ResourceError } from "../../config/worker-messages.ts";
+import { Acceptance } from "./acceptance.ts";
 import { joinAddress } from "./connection-info.ts";
 import type { LineSink } from "../log/access-log.ts";
 import type { Connection, ListeningSocket } from "../transport/connection.ts";
@@ -27,6 +28,7 @@ export class ListenerManager {
 	readonly #originalDst: OriginalDst;
 	readonly #active = new Map<string, Active>();
 	readonly #byAddress = new Map<string, Active>();
+	readonly #acceptance = new Acceptance();
 	/** Replaced and removed listeners that still have connections. */
 	readonly #draining = new Set<ListenerRuntime>();
 
@@ -93,7 +95,11 @@ export class ListenerManager {
 	}
 
 	async #bind(active: Active, config: Listener, address: SocketAddress): Promise<readonly ResourceError[]> {
-		const onConnection = (connection: Connection) => active.runtime.accept(connection);
+		const { overload } = this.#context;
+		const onConnection =
+			overload === undefined
+				? (connection: Connection) => active.runtime.accept(connection)
+				: (connection: Connection) => this.#acceptance.take(active, connection, overload);
 		const { transport, reusePort } = this.#context;
 		try {
 			const socket =
@@ -118,6 +124,13 @@ export class ListenerManager {
 			this.#context.post({ kind: "listenerError", listener: config.name, message });
 			return [{ resource: config.name, message }];
 		}
+	}
+
+	/** The overload manager wants something else. */
+	onOverload(): void {
+		for (const { runtime } of this.#active.values()) runtime.onOverload();
+		for (const runtime of this.#draining) runtime.onOverload();
+		if (this.#context.overload !== undefined) this.#acceptance.resume(this.#context.overload);
 	}
 
 	#remove(name: string): void {
@@ -196,6 +209,7 @@ export class ListenerManager {
 	}
 
 	destroy(): void {
+		this.#acceptance.close();
 		for (const { runtime, sockets } of this.#active.values()) {
 			for (const socket of sockets.values()) socket.close();
 			runtime.destroy();

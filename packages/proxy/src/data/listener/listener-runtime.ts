@@ -114,6 +114,17 @@ export class ListenerRuntime {
 		const { gauges } = this.#context.stats;
 		const at = this.#gaugeBase + listenerGauges.index[name];
 		gauges[at] = (gauges[at] as number) + by;
+		if (this.#context.overload !== undefined && this.config.ignoresConnectionLimit !== true) this.#context.overload.addConnections(by);
+	}
+
+	/** It is closed instead of being accepted. */
+	countRefused(why: "downstream_cx_overload_reject" | "downstream_global_cx_overflow"): void {
+		this.#count(why);
+	}
+
+	/** Timeouts may have become shorter, or longer again. */
+	onOverload(): void {
+		for (const server of this.#servers) server.onOverload();
 	}
 
 	get connections(): number {

@@ -107,7 +107,8 @@ export function quantiles(histogram: HistogramDump, at: readonly number[]): read
 	});
 }
 
-function listBuckets(histogram: HistogramDump): readonly (readonly [upper: number, count: number, lower: number])[] {
+/** What a histogram has in its buckets, ascending; each is open below and closed above. */
+export function listBuckets(histogram: HistogramDump): readonly (readonly [upper: number, count: number, lower: number])[] {
 	const list: (readonly [number, number, number])[] = histogram.least > 0 ? [[leastValue, histogram.least, 0]] : [];
 	for (const [decade, counts] of histogram.decades) {
 		const unit = units[decade] ?? 1;

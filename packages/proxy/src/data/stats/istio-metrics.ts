@@ -4,6 +4,7 @@ import { defaultBounds } from "./histogram.ts";
 import type { StreamInfo } from "../log/stream-info.ts";
 import { compileOverrides, type MetricGroup, TagExpressions } from "./istio-overrides.ts";
 import type { IstioSeriesDump } from "./istio-series.ts";
+import { type BoundsOf, istioScope } from "./stats-view.ts";
 
 /** One side of a call; "" where nothing is known, which is shown as `unknown`. */
 export interface IstioPeer {
@@ -76,6 +77,8 @@ interface Series {
 	readonly counts: Float64Array;
 	/** Duration, request size, response size: for each the buckets, then the sum. */
 	readonly histograms: readonly Float64Array[];
+	/** Of each of them. */
+	readonly bounds: readonly (readonly number[])[];
 }
 
 /** `errors` names the overrides that cannot be kept. */
@@ -83,11 +86,13 @@ export function createIstioMetrics(
 	stats: IstioStats,
 	node: NodeInfo,
 	seriesMax = defaultSeriesMax,
+	boundsOf: BoundsOf = () => defaultBounds,
 ): { readonly value: IstioMetrics; readonly errors: readonly string[] } {
 	const errors: string[] = [];
 	const expressions = new TagExpressions();
 	const compile = (metrics: readonly string[]) => compileOverrides(stats, metrics, node, expressions, errors);
-	return { value: new SeriesTable({ http: compile(httpMetrics), tcp: compile(tcpMetrics) }, expressions, seriesMax), errors };
+	const bounds = httpMetrics.slice(1).map((metric) => boundsOf(`${istioScope}istio_${metric}`));
+	return { value: new SeriesTable({ http: compile(httpMetrics), tcp: compile(tcpMetrics) }, expressions, seriesMax, bounds), errors };
 }
 
 class SeriesTable implements IstioMetrics {
@@ -95,11 +100,18 @@ class SeriesTable implements IstioMetrics {
 	readonly #groups: { readonly http: readonly MetricGroup[]; readonly tcp: readonly MetricGroup[] };
 	readonly #expressions: TagExpressions;
 	readonly #seriesMax: number;
+	readonly #bounds: Series["bounds"];
 	readonly #series = new Map<string, Series>();
 
-	constructor(groups: { readonly http: readonly MetricGroup[]; readonly tcp: readonly MetricGroup[] }, expressions: TagExpressions, seriesMax: number) {
+	constructor(
+		groups: { readonly http: readonly MetricGroup[]; readonly tcp: readonly MetricGroup[] },
+		expressions: TagExpressions,
+		seriesMax: number,
+		bounds: Series["bounds"],
+	) {
 		this.#groups = groups;
 		this.#expressions = expressions;
+		this.#bounds = bounds;
 		this.#seriesMax = seriesMax;
 	}
 
@@ -130,7 +142,8 @@ class SeriesTable implements IstioMetrics {
 			groups: isHttp ? this.#groups.http : this.#groups.tcp,
 			isHttp,
 			counts: new Float64Array(4),
-			histograms: isHttp ? [0, 1, 2].map(() => new Float64Array(defaultBounds.length + 2)) : [],
+			histograms: isHttp ? this.#bounds.map((bounds) => new Float64Array(bounds.length + 2)) : [],
+			bounds: this.#bounds,
 		};
 		this.#series.set(key, fresh);
 		return fresh;
@@ -153,16 +166,18 @@ class SeriesTable implements IstioMetrics {
 	}
 }
 
-function dumpHttp({ counts, histograms }: Series, group: MetricGroup): Pick<IstioSeriesDump, "counters" | "histograms"> {
+function dumpHttp({ counts, histograms, bounds }: Series, group: MetricGroup): Pick<IstioSeriesDump, "counters" | "histograms"> {
 	const [total, ...distributions] = httpMetrics;
 	return {
 		counters: group.metrics.has(total) ? [[total, counts[0] ?? 0]] : [],
 		histograms: distributions.flatMap((metric, i) => {
 			const values = [...(histograms[i] ?? [])];
-			return group.metrics.has(metric) ? [{ metric, buckets: values.slice(0, -1), sum: values.at(-1) ?? 0 }] : [];
+			return group.metrics.has(metric) ? [{ metric, buckets: values.slice(0, -1), sum: values.at(-1) ?? 0, ...boundsToSend(bounds[i]) }] : [];
 		}),
 	};
 }
+
+const boundsToSend = (bounds: readonly number[] | undefined) => (bounds === undefined || bounds === defaultBounds ? {} : { bounds });
 
 function dumpTcp({ counts }: Series, group: MetricGroup): Pick<IstioSeriesDump, "counters" | "histograms"> {
 	return { counters: tcpMetrics.flatMap((metric, i) => (group.metrics.has(metric) ? [[metric, counts[i] ?? 0] as const] : [])), histograms: [] };
@@ -195,9 +210,9 @@ class PairRecorder implements IstioRecorder {
 			this.#lastTags = tags;
 		}
 		series.counts[0] = (series.counts[0] as number) + 1;
-		observe(series.histograms[0] as Float64Array, durationMs);
-		observe(series.histograms[1] as Float64Array, requestBytes);
-		observe(series.histograms[2] as Float64Array, responseBytes);
+		observe(series, 0, durationMs);
+		observe(series, 1, requestBytes);
+		observe(series, 2, responseBytes);
 	}
 
 	tcpOpened(tags: string): void {
@@ -225,9 +240,11 @@ class PairRecorder implements IstioRecorder {
 	}
 }
 
-function observe(histogram: Float64Array, value: number): void {
+function observe(series: Series, which: number, value: number): void {
+	const histogram = series.histograms[which] as Float64Array;
+	const bounds = series.bounds[which] as readonly number[];
 	let bucket = 0;
-	while (bucket < defaultBounds.length && value > (defaultBounds[bucket] as number)) bucket++;
+	while (bucket < bounds.length && value > (bounds[bucket] as number)) bucket++;
 	histogram[bucket] = (histogram[bucket] as number) + 1;
 	const sum = histogram.length - 1;
 	histogram[sum] = (histogram[sum] as number) + value;

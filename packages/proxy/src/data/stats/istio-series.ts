@@ -9,8 +9,10 @@ export interface IstioSeriesDump {
 
 export interface IstioHistogramDump {
 	readonly metric: string;
-	/** Not cumulative; one for each of `defaultBounds`, then one for what is above. */
+	/** Not cumulative; one for each bound, then one for what is above. */
 	readonly buckets: readonly number[];
+	/** undefined: `defaultBounds`. */
+	readonly bounds?: readonly number[];
 	readonly sum: number;
 }
 
@@ -31,7 +33,7 @@ function addSeries(a: IstioSeriesDump, b: IstioSeriesDump): IstioSeriesDump {
 	const histograms = new Map(a.histograms.map((h) => [h.metric, h]));
 	for (const h of b.histograms) {
 		const known = histograms.get(h.metric);
-		histograms.set(h.metric, known ? { metric: h.metric, buckets: h.buckets.map((n, i) => n + (known.buckets[i] ?? 0)), sum: h.sum + known.sum } : h);
+		histograms.set(h.metric, known ? { ...h, buckets: h.buckets.map((n, i) => n + (known.buckets[i] ?? 0)), sum: h.sum + known.sum } : h);
 	}
 	return { labels: a.labels, counters: [...counters], histograms: [...histograms.values()] };
 }

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { IstioStats, NodeInfo } from "../../config/runtime-config.ts";
 import { createRequestView } from "../headers/headers-view.ts";
+import { defaultStatsConfig } from "../../config/stats-config.ts";
 import { responseFlags } from "../log/response-flags.ts";
 import { createConnectionInfo, createStreamInfo } from "../log/stream-info.ts";
 import { clusterCounters } from "./families.ts";
@@ -11,6 +12,7 @@ import { renderPrometheus } from "./prometheus.ts";
 import { createStatsRegistry, mergeStats, type StatsRegistry } from "./registry.ts";
 import { createResponseCodes } from "./response-codes.ts";
 import { renderStatsText } from "./stats-text.ts";
+import { compileStatsView } from "./stats-view.ts";
 
 const everything = { usedOnly: false };
 
@@ -176,6 +178,28 @@ test("Istio's request metrics have the 25 labels in order, and buckets", () => {
 	assert.ok(text.includes(`istio_request_duration_milliseconds_bucket{${labels},le="5"} 2\n`), text);
 	assert.ok(text.includes(`istio_request_duration_milliseconds_sum{${labels}} 20\n`), text);
 	assert.ok(text.includes(`istio_response_bytes_count{${labels}} 4\n`), text);
+});
+
+test("histograms have the buckets that the bootstrap asks for, Istio's included", () => {
+	const { value } = compileStatsView({
+		...defaultStatsConfig,
+		histogramBounds: [{ match: { kind: "suffix", value: "milliseconds", ignoreCase: false }, bounds: [2, 8] }],
+	});
+	const { value: istio } = createIstioMetrics(standard, node, undefined, value.boundsOf);
+	for (const durationMs of [1, 2, 5, 9]) istio.forPair(pair).http(200, "", 0, durationMs, 100, 2000, "");
+	const registry = createStatsRegistry(istio);
+	registry.openScope("x.").histogram("y_milliseconds").record(5);
+	const text = [...renderPrometheus(mergeStats([structuredClone(registry.dump()), registry.dump()]), everything, value)].join("");
+	const buckets = [...text.matchAll(/^(\w+_milliseconds_bucket).*le="([^"]+)"\} (\d+)$/gm)].map(([, name, bound, count]) => [name, bound, count].join(" "));
+	assert.deepEqual(buckets, [
+		"envoy_x_y_milliseconds_bucket 2 0",
+		"envoy_x_y_milliseconds_bucket 8 2",
+		"envoy_x_y_milliseconds_bucket +Inf 2",
+		"istio_request_duration_milliseconds_bucket 2 4",
+		"istio_request_duration_milliseconds_bucket 8 6",
+		"istio_request_duration_milliseconds_bucket +Inf 8",
+	]);
+	assert.match(text, /istio_response_bytes_bucket\{[^}]*le="3.6e\+06|istio_response_bytes_bucket\{[^}]*le="3600000"/);
 });
 
 test("TCP metrics have no codes, and flags only on the close", () => {

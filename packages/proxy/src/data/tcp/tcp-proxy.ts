@@ -176,6 +176,8 @@ export class TcpSession implements TunnelOwner {
 		this.#nameHost(host);
 		cluster.count(clusterStat.upstream_cx_total);
 		cluster.gauge(clusterGauge.upstream_cx_active, 1);
+		host.counts.cx_total++;
+		host.counts.cx_active++;
 		beginRequest(host);
 		this.#connectTimer.arm(cluster.config.connectTimeoutMs);
 		const transport = cluster.transports.choose(host, "", undefined, info.connection);
@@ -188,6 +190,7 @@ export class TcpSession implements TunnelOwner {
 			}
 			if (!(result instanceof Error)) return this.#connected(result);
 			cluster.count(clusterStat.upstream_cx_connect_fail);
+			host.counts.cx_connect_fail++;
 			this.#attemptFailed(transportFailureOf(describeError(result), transport.isTls), "connectFailure");
 		});
 	}
@@ -347,6 +350,7 @@ export class TcpSession implements TunnelOwner {
 		host.tcpConnections?.delete(this.#close);
 		cluster.gauge(clusterGauge.upstream_cx_active, -1);
 		cluster.count(clusterStat.upstream_cx_destroy);
+		host.counts.cx_active--;
 		endRequest(host);
 	}
 

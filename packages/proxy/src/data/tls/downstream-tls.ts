@@ -76,9 +76,10 @@ export function createDownstreamTls(
 				rejectUnauthorized: false,
 				...(agreed.length === 0 ? {} : { ALPNProtocols: agreed }),
 			});
+			const waitMs = timeoutMs || handshakeTimeoutMsDefault;
 			awaitHandshake(
 				socket,
-				timeoutMs || handshakeTimeoutMsDefault,
+				context.overload?.scale("transportSocketConnect", waitMs) ?? waitMs,
 				context,
 				() => finishHandshake(socket),
 				(result) => {

@@ -107,6 +107,7 @@ export class AsyncRequest implements UpstreamClient, PoolClient {
 		this.#upstream = upstream;
 		upstream.begin(this);
 		this.#cluster.count(clusterStat.upstream_rq_total);
+		if (this.#host !== undefined) this.#host.counts.rq_total++;
 		const hasBody = body !== undefined && body.length > 0;
 		upstream.sendHead(this.#head, "", !hasBody);
 		if (!hasBody) return;

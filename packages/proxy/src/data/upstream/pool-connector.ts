@@ -83,6 +83,7 @@ export class PoolConnector {
 		}
 		cluster.count(clusterStat.upstream_rq_pending_total);
 		cluster.gauge(clusterGauge.upstream_rq_pending_active, 1);
+		this.host.counts.rq_pending_active++;
 		this.#pending.push(client);
 		return true;
 	}
@@ -105,6 +106,7 @@ export class PoolConnector {
 	#leavePending(): void {
 		this.cluster.letGo("pending", this.priority);
 		this.cluster.gauge(clusterGauge.upstream_rq_pending_active, -1);
+		this.host.counts.rq_pending_active--;
 	}
 
 	/** One connection is always allowed; beyond that the cluster's limit holds, and clients wait for a free one. */
@@ -116,6 +118,9 @@ export class PoolConnector {
 			return;
 		}
 		cluster.count(clusterStat.upstream_cx_total);
+		const { counts } = this.host;
+		counts.cx_total++;
+		counts.cx_active++;
 		const startedAt = cluster.context.nowMs();
 		const timer = new Timer(cluster.context.wheel, () => finish(undefined, "connectionTimeout", ""));
 		let isDone = false;
@@ -141,6 +146,7 @@ export class PoolConnector {
 			timer.disarm();
 			giveUp();
 			this.#connecting.delete(cancel);
+			counts.cx_active--;
 			cluster.letConnectionGo(this.host, priority);
 		};
 		this.#connecting.add(cancel);
@@ -156,6 +162,8 @@ export class PoolConnector {
 		const { cluster, priority } = this;
 		cluster.letConnectionGo(this.host, priority);
 		cluster.count(clusterStat.upstream_cx_connect_fail);
+		this.host.counts.cx_active--;
+		this.host.counts.cx_connect_fail++;
 		if (failure === "connectionTimeout") cluster.count(clusterStat.upstream_cx_connect_timeout);
 		this.owner.onConnectFailed(failure, transportFailure);
 		this.failAll(failure, transportFailureOf(transportFailure, this.transport.isTls));
@@ -173,6 +181,7 @@ export class PoolConnector {
 	/** Called once for each connection that ends, by whoever's doing. */
 	closed(): void {
 		this.open--;
+		this.host.counts.cx_active--;
 		this.cluster.letConnectionGo(this.host, this.priority);
 		this.cluster.gauge(clusterGauge.upstream_cx_active, -1);
 		this.cluster.count(clusterStat.upstream_cx_destroy);

@@ -7,6 +7,7 @@ import type { IstioTelemetry } from "../http/istio-telemetry.ts";
 import type { Hash64 } from "../lb/hash.ts";
 import type { OutboundQueue } from "../http2/outbound.ts";
 import type { LogServiceStreams } from "../log/log-service-stream.ts";
+import type { OverloadState } from "../overload/overload-state.ts";
 import type { StatsRegistry } from "../stats/registry.ts";
 import type { Transport } from "../transport/connection.ts";
 import type { Output } from "../transport/output.ts";
@@ -33,6 +34,8 @@ export interface WorkerContext {
 	readonly tracers: Tracers;
 	readonly logServices: LogServiceStreams;
 	readonly words: SharedWords;
+	/** undefined: there is no overload manager. */
+	readonly overload: OverloadState | undefined;
 	/** Token buckets that all workers draw from. */
 	readonly buckets: SharedArrayBuffer;
 	readonly hash64: Hash64;

@@ -1,17 +1,21 @@
 import { randomFillSync } from "node:crypto";
 import { hostname } from "node:os";
 import { viewSharedWords } from "../../config/shared-state.ts";
-import type { FromWorker, ToWorker, WorkerInit } from "../../config/worker-messages.ts";
+import type { FromWorker, HostsOfClusters, ToWorker, WorkerInit } from "../../config/worker-messages.ts";
 import { systemLookup } from "../dns/lookup.ts";
 import { createRequestIds } from "../headers/request-id.ts";
 import { IstioTelemetry } from "../http/istio-telemetry.ts";
 import { Prober } from "../health/prober.ts";
 import { loadHash64 } from "../lb/hash.ts";
+import type { HostCounts } from "../lb/host-entry.ts";
+import type { ClusterRuntime } from "../upstream/cluster-runtime.ts";
 import { OutboundQueue } from "../http2/outbound.ts";
 import { ListenerManager } from "../listener/listener-manager.ts";
 import { createLogFiles, type LogFiles } from "../log/log-files.ts";
 import { LogServiceStreams } from "../log/log-service-stream.ts";
+import { OverloadState } from "../overload/overload-state.ts";
 import { createStatsRegistry } from "../stats/registry.ts";
+import { compileBounds } from "../stats/stats-view.ts";
 import { Tracers } from "../tracing/tracer.ts";
 import type { OriginalDst } from "../transport/original-dst.ts";
 import { Output } from "../transport/output.ts";
@@ -20,6 +24,7 @@ import { createTimerWheel } from "../transport/timers.ts";
 import { createTransport } from "../transport/transport.ts";
 import { ConfigApplier } from "./config-applier.ts";
 import type { WorkerContext } from "./context.ts";
+import { trimMemory } from "./heap-memory.ts";
 import { findMachineAddress } from "./machine-address.ts";
 import { emptySnapshot } from "./snapshot.ts";
 
@@ -63,7 +68,7 @@ export async function createDataWorker(
 		afterEvent();
 	};
 	const files = createLogFiles();
-	const istio = new IstioTelemetry(init.node);
+	const istio = new IstioTelemetry(init.node, compileBounds(init.options.histogramBounds ?? []));
 	const context: WorkerContext = {
 		node: init.node,
 		localCluster: init.options.localCluster ?? "",
@@ -79,6 +84,7 @@ export async function createDataWorker(
 		tracers: new Tracers(),
 		logServices: new LogServiceStreams(),
 		words: viewSharedWords(init.shared),
+		overload: init.overload && new OverloadState(init.overload, init.workerIndex, Math.random),
 		buckets: init.buckets,
 		hash64: await loadHash64(),
 		machineAddress: findMachineAddress(),
@@ -120,6 +126,18 @@ interface Parts {
 	readonly close: () => Promise<void>;
 }
 
+function countHosts(clusters: Iterable<ClusterRuntime>): HostsOfClusters {
+	const counted = new Map<string, Map<string, HostCounts & { rq_active: number }>>();
+	for (const { config, hosts } of clusters) {
+		const own = new Map<string, HostCounts & { rq_active: number }>();
+		for (const { address, active, counts } of hosts.entries()) {
+			if (counts.cx_total + counts.cx_connect_fail + counts.rq_total + counts.rq_error > 0) own.set(address, { ...counts, rq_active: active });
+		}
+		if (own.size > 0) counted.set(config.name, own);
+	}
+	return counted;
+}
+
 function levelOf(name: string): number {
 	const at = levels.indexOf((name === "warning" ? "warn" : name) as (typeof levels)[number]);
 	return at < 0 ? levels.indexOf("info") : at;
@@ -138,6 +156,8 @@ function handleMessage(message: ToWorker, { context, listeners, applier, prober,
 		}
 		case "scrape":
 			return context.post({ kind: "scraped", id: message.id, stats: context.stats.dump() });
+		case "countHosts":
+			return context.post({ kind: "hostsCounted", id: message.id, clusters: countHosts(context.snapshot.clusters.values()) });
 		case "probe":
 			return prober.probe(message.cluster, message.address, (result) => context.post({ kind: "probed", id: message.id, result }));
 		case "hostFailed":
@@ -148,6 +168,11 @@ function handleMessage(message: ToWorker, { context, listeners, applier, prober,
 		case "stop":
 			void close().then(() => context.post({ kind: "drained" }));
 			return;
+		case "overload":
+			listeners.onOverload();
+			return context.afterEvent();
+		case "shrinkHeap":
+			return trimMemory();
 		case "resetCounters":
 			return context.stats.reset();
 		case "reopenLogs":

@@ -1,5 +1,8 @@
 import type { Cluster, Host } from "../../config/runtime-config.ts";
-import { healthFlags, hostActiveWord } from "../../config/shared-state.ts";
+import { healthFlags } from "../../config/shared-state.ts";
+import type { HostsOfClusters } from "../../config/worker-messages.ts";
+import { createHostCounts } from "../../data/lb/host-entry.ts";
+import { type CountedHost, mergeHostCounts } from "../host-counts.ts";
 import { addressText } from "../slots.ts";
 import type { AdminContext, AdminReply, AdminRequest } from "./routes.ts";
 
@@ -12,20 +15,26 @@ interface Row {
 	readonly isEjected: boolean;
 	/** Of active health checks. */
 	readonly flags: number;
-	readonly active: number;
+	readonly counts: CountedHost;
 }
+
+const notCounted: CountedHost = { rq_active: 0, ...createHostCounts() };
+/** In Envoy's order. */
+const shownCounts = ["cx_active", "cx_connect_fail", "cx_total", "rq_active", "rq_error", "rq_pending_active", "rq_success", "rq_timeout", "rq_total"] as const;
+const gauges: ReadonlySet<string> = new Set(["cx_active", "rq_active", "rq_pending_active"]);
 
 /** `/clusters`: Envoy's lines, or `envoy.admin.v3.Clusters` as JSON. */
-export function showClusters({ query }: AdminRequest, context: AdminContext): AdminReply {
+export async function showClusters({ query }: AdminRequest, context: AdminContext): Promise<AdminReply> {
 	const clusters = [...context.store.clusterNames()].flatMap((name) => context.store.clusterOf(name) ?? []);
+	const counted = mergeHostCounts(await context.pool.countHosts());
 	if (query.get("format") === "json") {
-		const cluster_statuses = clusters.map((cluster) => clusterJson(cluster, rowsOf(context, cluster.name), context));
+		const cluster_statuses = clusters.map((cluster) => clusterJson(cluster, rowsOf(context, cluster.name, counted), context));
 		return { type: "application/json", body: `${JSON.stringify({ cluster_statuses }, undefined, 1)}\n` };
 	}
-	return { body: clusters.map((cluster) => clusterText(cluster, rowsOf(context, cluster.name), context)) };
+	return { body: clusters.map((cluster) => clusterText(cluster, rowsOf(context, cluster.name, counted), context)) };
 }
 
-function rowsOf({ health, outliers, store }: AdminContext, name: string): readonly Row[] {
+function rowsOf({ health, outliers, store }: AdminContext, name: string, counted: HostsOfClusters): readonly Row[] {
 	const hosts = store.hostsOf(name);
 	return (hosts?.priorities ?? []).flatMap((localities, priority) =>
 		localities.flatMap(({ region, zone, subZone, hosts: list }) =>
@@ -37,7 +46,7 @@ function rowsOf({ health, outliers, store }: AdminContext, name: string): readon
 				subZone,
 				isEjected: outliers.isEjected(host.slot),
 				flags: health.flagsOf(host.slot),
-				active: outliers.read(hostActiveWord(host.slot)),
+				counts: counted.get(name)?.get(addressText(host.address)) ?? notCounted,
 			})),
 		),
 	);
@@ -65,7 +74,7 @@ function clusterText(cluster: Cluster, rows: readonly Row[], context: AdminConte
 	for (const row of rows) {
 		const address = addressText(row.host.address);
 		lines.push(
-			`${address}::rq_active::${row.active}`,
+			...shownCounts.map((stat) => `${address}::${stat}::${row.counts[stat]}`),
 			`${address}::hostname::${row.host.hostname}`,
 			`${address}::health_flags::${flagsText(row)}`,
 			`${address}::weight::${row.host.weight}`,
@@ -152,7 +161,7 @@ function clusterJson(cluster: Cluster, rows: readonly Row[], context: AdminConte
 				row.host.address.kind === "pipe"
 					? { pipe: { path: row.host.address.path } }
 					: { socket_address: { address: row.host.address.address, port_value: row.host.address.port } },
-			stats: [{ name: "rq_active", type: "GAUGE", value: String(row.active) }],
+			stats: shownCounts.map((name) => ({ name, ...(gauges.has(name) ? { type: "GAUGE" } : {}), value: String(row.counts[name]) })),
 			health_status: { eds_health_status: edsHealth[row.host.health], ...flagsJson(row) },
 			weight: row.host.weight,
 			hostname: row.host.hostname,

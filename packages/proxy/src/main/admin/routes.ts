@@ -1,9 +1,12 @@
 import type { Clock, Logger } from "@weft/runtime";
 import type { NodeInfo } from "../../config/runtime-config.ts";
+import type { StatsView } from "../../data/stats/stats-view.ts";
 import type { ConfigStore } from "../config-store.ts";
 import { logLevelOf } from "../flags.ts";
 import type { ExtensionStats } from "../extension-stats.ts";
 import type { HealthManager } from "../health/health-manager.ts";
+import type { LoadReporter } from "../load-reporter.ts";
+import type { OverloadManager } from "../overload/overload-manager.ts";
 import type { OutlierManager } from "../outlier-manager.ts";
 import type { ResourceRecords } from "../resource-records.ts";
 import type { ServerState } from "../server-state.ts";
@@ -22,9 +25,15 @@ export interface AdminContext {
 	readonly outliers: OutlierManager;
 	readonly health: HealthManager;
 	readonly extensionStats: ExtensionStats;
+	/** undefined: there is none. */
+	readonly overload: OverloadManager | undefined;
 	/** Encoded. */
 	readonly bootstrap: Uint8Array;
+	/** Without a reporter no loads are reported. */
+	readonly loads: { readonly reporter?: LoadReporter };
 	readonly node: NodeInfo;
+	/** How statistics are named, and which are there. */
+	readonly statsView: StatsView;
 	readonly version: string;
 	readonly concurrency: number;
 	readonly clock: Clock;

@@ -1,0 +1,61 @@
+import type { OverloadState } from "../overload/overload-state.ts";
+import { type Connection, silentHandler } from "../transport/connection.ts";
+import type { ListenerRuntime } from "./listener-runtime.ts";
+
+/** Whose connections wait: its runtime may be another by the time they are taken. */
+interface Owner {
+	readonly runtime: ListenerRuntime;
+}
+
+/**
+ * Connections that wait while the overload manager wants none to be accepted. To their clients it is as if they stood in
+ * the kernel's queue, which a socket of libuv cannot be made to keep.
+ */
+const waitingMax = 1_024;
+
+/** Who is let in where there is an overload manager. */
+export class Acceptance {
+	readonly #waiting = new Map<Connection, Owner>();
+
+	take(owner: Owner, connection: Connection, overload: OverloadState): void {
+		const { config } = owner.runtime;
+		if (config.bypassesOverload === true) return owner.runtime.accept(connection);
+		if (overload.stopsAccepting) return this.#keep(owner, connection);
+		this.#admit(owner, connection, overload);
+	}
+
+	#admit({ runtime }: Owner, connection: Connection, overload: OverloadState): void {
+		if (overload.rejectsConnection) return this.#refuse(runtime, connection, "downstream_cx_overload_reject");
+		if (runtime.config.ignoresConnectionLimit !== true && !overload.hasRoom) return this.#refuse(runtime, connection, "downstream_global_cx_overflow");
+		runtime.accept(connection);
+	}
+
+	#refuse(runtime: ListenerRuntime, connection: Connection, why: "downstream_cx_overload_reject" | "downstream_global_cx_overflow"): void {
+		runtime.countRefused(why);
+		connection.handler = silentHandler;
+		connection.destroy();
+	}
+
+	#keep(owner: Owner, connection: Connection): void {
+		if (this.#waiting.size >= waitingMax) return this.#refuse(owner.runtime, connection, "downstream_cx_overload_reject");
+		// It does not read yet.
+		connection.handler = { ...silentHandler, onClose: () => void this.#waiting.delete(connection) };
+		this.#waiting.set(connection, owner);
+	}
+
+	/** Lets in who waits, if connections are accepted again. */
+	resume(overload: OverloadState): void {
+		if (overload.stopsAccepting || this.#waiting.size === 0) return;
+		const waiting = [...this.#waiting];
+		this.#waiting.clear();
+		for (const [connection, owner] of waiting) {
+			connection.handler = silentHandler;
+			this.#admit(owner, connection, overload);
+		}
+	}
+
+	close(): void {
+		for (const connection of this.#waiting.keys()) connection.destroy();
+		this.#waiting.clear();
+	}
+}
