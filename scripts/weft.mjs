@@ -20,7 +20,7 @@ const rings = {
 		"packages/*/src/**/!(*.interop|*.netns).test.ts",
 		"examples/apps/src/**/*.test.ts",
 		"scripts/**/*.test.ts",
-		"e2e/{charts,inprocess,replay,security}/**/*.test.ts",
+		"e2e/{charts,fuzz,inprocess,replay,security}/**/*.test.ts",
 	],
 	interop: ["packages/*/src/**/*.interop.test.ts", "e2e/{differential,interop,verdicts}/**/*.test.ts"],
 	namespaces: ["packages/*/src/**/*.netns.test.ts", "e2e/netns/**/*.test.ts"],
@@ -69,6 +69,11 @@ const tasks = {
 				args[0] === "cluster"
 					? node("e2e/cluster/main.ts", "--only", "no-interruption,injection-restarts", ...args.slice(1))
 					: node("e2e/soak/main.ts", ...args),
+		),
+	fuzz: () =>
+		sequence(
+			() => turbo("generate"),
+			() => node("e2e/fuzz/main.ts", ...args),
 		),
 	images: () =>
 		sequence(

@@ -81,6 +81,14 @@ describe("bootstrap files", () => {
 		it(`names the place of ${name}`, () => assert.deepEqual(loadText(text).errors.slice(0, 1), [expected]));
 	}
 
+	it("names the place of an alias that stands for nothing, and of too many", () => {
+		const dangling = "Unresolved alias (the anchor must be set before the alias): nobody";
+		assert.deepEqual(loadText("node: &n { id: a }\nadmin: *n\nx: *nobody\n").errors, [`envoy.yaml:3:4: ${dangling}`]);
+		const tenfold = (name: string, of: string) => `${name}: &${name} [${Array(10).fill(of).join(", ")}]\n`;
+		const [error] = loadText(tenfold("a", "x") + tenfold("b", "*a") + tenfold("c", "*b") + tenfold("d", "*c") + tenfold("e", "*d")).errors;
+		assert.equal(error, "envoy.yaml:2:8: Excessive alias count indicates a resource exhaustion attack");
+	});
+
 	it("merges --config-yaml over the file: lists are joined, scalars replaced", () => {
 		const texts = [
 			{ name: "a", text: "node: { id: one, cluster: c }\nstatic_resources: { clusters: [ { name: a } ] }\n" },

@@ -1,4 +1,4 @@
-import { type Document, isMap, isScalar, isSeq, LineCounter, parseDocument } from "yaml";
+import { type Document, isMap, isScalar, isSeq, LineCounter, parseDocument, visit } from "yaml";
 
 /** A place in the file, 1-based. */
 export interface Position {
@@ -32,8 +32,31 @@ export function parseYamlSource(name: string, text: string): { readonly source: 
 	};
 	if (document.errors.length > 0)
 		return { source: undefined, problems: document.errors.map((error) => ({ message: error.message, position: at(error.pos[0]) })) };
-	const json: unknown = document.toJS({ maxAliasCount: 1000 });
-	return { source: { name, json, locate: (path) => at(offsetOf(document, path)) }, problems: [] };
+	try {
+		const json: unknown = document.toJS({ maxAliasCount: 1000 });
+		return { source: { name, json, locate: (path) => at(offsetOf(document, path)) }, problems: [] };
+	} catch (error) {
+		// Aliases without an anchor, or too many of them, are only noticed here.
+		if (!(error instanceof ReferenceError)) throw error;
+		return { source: undefined, problems: [{ message: error.message, position: at(offsetOfAlias(document)) }] };
+	}
+}
+
+/** Of the first alias that names no anchor before it; of the first there is when all do. */
+function offsetOfAlias(document: Document): number {
+	const anchors = new Set<string>();
+	let first: number | undefined;
+	let dangling: number | undefined;
+	visit(document, {
+		Alias(_, alias) {
+			first ??= rangeStart(alias);
+			if (!anchors.has(alias.source)) dangling ??= rangeStart(alias);
+		},
+		Node(_, node) {
+			if ("anchor" in node && node.anchor !== undefined) anchors.add(node.anchor);
+		},
+	});
+	return dangling ?? first ?? 0;
 }
 
 function offsetOf(document: Document, path: string): number {

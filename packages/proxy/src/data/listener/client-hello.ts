@@ -15,35 +15,55 @@ const recordTypeHandshake = 22;
 const typeClientHello = 1;
 const extensionServerName = 0;
 const extensionAlpn = 16;
+/** RFC 5246 §6.2.3, plain and with what encryption may add. */
+const recordBytesMax = 16_640;
 /** Envoy's default bound. */
 export const clientHelloBytesMax = 16 * 1024;
 
 const incomplete: HelloVerdict = { kind: "incomplete" };
 const notTls: HelloVerdict = { kind: "notTls" };
 
-/** Reads `bytes` from the start of a connection. A hello split over records is put together first. */
+/**
+ * Reads `bytes` from the start of a connection. A hello split over records is put together first. Only the first
+ * `clientHelloBytesMax` bytes count, so what was judged once is judged the same when more has come.
+ */
 export function readClientHello(bytes: Buffer): HelloVerdict {
 	if (bytes.length === 0) return incomplete;
 	if (bytes[0] !== recordTypeHandshake || (bytes.length > 1 && bytes[1] !== 3)) return notTls;
-	const message = joinRecords(bytes);
-	if (message === undefined) return notTls;
-	if (message.length >= 1 && message[0] !== typeClientHello) return notTls;
-	if (message.length < 4 || message.length < 4 + message.readUIntBE(1, 3)) return bytes.length > clientHelloBytesMax ? notTls : incomplete;
-	const hello = readBody(new Reader(message.subarray(4, 4 + message.readUIntBE(1, 3))));
+	const message = joinRecords(bytes.subarray(0, clientHelloBytesMax));
+	if (message === undefined || (message.length >= 1 && message[0] !== typeClientHello)) return notTls;
+	const length = messageLength(message);
+	if (message.length < length) return bytes.length >= clientHelloBytesMax ? notTls : incomplete;
+	const hello = readBody(new Reader(message.subarray(messageHeaderBytes, length)));
 	return hello === undefined ? notTls : { kind: "hello", hello };
 }
 
-/** The handshake bytes of as many records as are there; undefined when something else is among them. */
+const messageHeaderBytes = 4;
+
+/** Its header included; more than there is as long as that has not come. */
+function messageLength(message: Buffer): number {
+	return message.length < messageHeaderBytes ? messageHeaderBytes : messageHeaderBytes + message.readUIntBE(1, 3);
+}
+
+/** The handshake bytes of as many records as the first message needs, or as are there; undefined when something else is among them. */
 function joinRecords(bytes: Buffer): Buffer | undefined {
 	const parts: Buffer[] = [];
-	for (let at = 0; at + 5 <= bytes.length; ) {
-		if (bytes[at] !== recordTypeHandshake) return parts.length > 0 ? Buffer.concat(parts) : undefined;
+	let joined = 0;
+	for (let at = 0, wanted = messageHeaderBytes; joined < wanted && at + 5 <= bytes.length; ) {
+		if (bytes[at] !== recordTypeHandshake) return undefined;
 		const length = bytes.readUInt16BE(at + 3);
-		if (length === 0 || length > 16_640) return undefined;
-		parts.push(bytes.subarray(at + 5, Math.min(at + 5 + length, bytes.length)));
+		if (length === 0 || length > recordBytesMax) return undefined;
+		const part = bytes.subarray(at + 5, at + 5 + length);
+		parts.push(part);
+		joined += part.length;
+		if (wanted === messageHeaderBytes && joined >= wanted) wanted = messageLength(join(parts));
 		at += 5 + length;
 	}
-	return parts.length === 1 ? parts[0] : Buffer.concat(parts);
+	return join(parts);
+}
+
+function join(parts: readonly Buffer[]): Buffer {
+	return parts.length === 1 ? (parts[0] as Buffer) : Buffer.concat(parts);
 }
 
 /** Reads lengths and ranges; past the end everything is empty and `isOk` false. */

@@ -3,7 +3,7 @@ import { once } from "node:events";
 import { connect, createServer } from "node:net";
 import { describe, it } from "node:test";
 import { connect as tlsConnect } from "node:tls";
-import { readClientHello } from "./client-hello.ts";
+import { clientHelloBytesMax, readClientHello } from "./client-hello.ts";
 import { inspectHttp } from "./http-inspector.ts";
 import { readProxyProtocol } from "./proxy-protocol.ts";
 
@@ -39,6 +39,18 @@ describe("client hello", () => {
 		const split = Buffer.concat([record(message.subarray(0, 40)), record(message.subarray(40))]);
 		const verdict = readClientHello(split);
 		assert.equal(verdict.kind === "hello" && verdict.hello.serverName, "split.example");
+	});
+	it("stays with its verdict when more has come", async () => {
+		const hello = await captureHello({ servername: "early.example" });
+		const kindOf = (...more: readonly Buffer[]) => readClientHello(Buffer.concat(more)).kind;
+		assert.equal(kindOf(hello, Buffer.from([22, 3, 3, 0, 0])), "hello");
+		assert.equal(kindOf(hello, Buffer.from([20, 3, 3, 0, 1, 1])), "hello");
+		// A record of another type in the middle of it (RFC 8446 §5.1).
+		assert.equal(kindOf(Buffer.from([22, 3, 1, 0, 1, 1]), Buffer.from([20, 3, 3, 0, 1]), hello), "notTls");
+		const large = await captureHello({ ALPNProtocols: Array.from({ length: 80 }, (_, i) => `${i}-`.padEnd(250, "x")) });
+		assert.ok(large.length > clientHelloBytesMax);
+		assert.equal(readClientHello(large.subarray(0, clientHelloBytesMax - 1)).kind, "incomplete");
+		for (const length of [clientHelloBytesMax, large.length]) assert.equal(readClientHello(large.subarray(0, length)).kind, "notTls");
 	});
 	for (const [what, bytes] of [
 		["HTTP", Buffer.from("GET / HTTP/1.1\r\n")],
@@ -94,7 +106,26 @@ describe("PROXY protocol", () => {
 		});
 		assert.equal(readProxyProtocol(header.subarray(0, 20)).kind, "incomplete");
 	});
-	for (const bad of ["GET / HTTP/1.1\r\n", "PROXY TCP4 nonsense\r\n", `PROXY ${"x".repeat(200)}`]) {
-		it(`refuses ${JSON.stringify(bad.slice(0, 20))}`, () => assert.equal(readProxyProtocol(Buffer.from(bad)).kind, "invalid"));
+	it("takes version 1 for 107 bytes at most, however they come", () => {
+		const longest = Buffer.from(`PROXY UNKNOWN ${"x".repeat(91)}\r\nrest`);
+		assert.equal(readProxyProtocol(longest).kind, "header");
+		for (let length = 0; length < 107; length++) assert.equal(readProxyProtocol(longest.subarray(0, length)).kind, "incomplete");
+		const longer = Buffer.from(`PROXY UNKNOWN ${"x".repeat(92)}\r\n`);
+		for (const length of [107, 108]) assert.equal(readProxyProtocol(longer.subarray(0, length)).kind, "invalid");
+	});
+	it("does not judge a connection that has not said anything", () => {
+		for (const version of ["v1", "v2"] as const)
+			assert.equal(readProxyProtocol(Buffer.alloc(0), { allowWithout: true, versions: [version] }).kind, "incomplete");
+	});
+	for (const bad of [
+		"GET / HTTP/1.1\r\n",
+		"PROXY TCP4 nonsense\r\n",
+		`PROXY ${"x".repeat(200)}`,
+		"PROXY TCP4 .... 1.2.3.4 11 22\r\n",
+		"PROXY TCP4 1.2.3.4 1.2.3.400 11 22\r\n",
+		"PROXY TCP4 ::1 ::1 11 22\r\n",
+		"PROXY TCP6 ::1 1.2.3.4 11 22\r\n",
+	]) {
+		it(`refuses ${JSON.stringify(bad.slice(0, 40))}`, () => assert.equal(readProxyProtocol(Buffer.from(bad)).kind, "invalid"));
 	}
 });

@@ -1,3 +1,4 @@
+import { isIP } from "node:net";
 import type { ProxyProtocolOptions } from "../../config/runtime-config.ts";
 
 export type ProxyProtocolVerdict =
@@ -14,6 +15,7 @@ export interface Endpoint {
 }
 
 const signature = Buffer.from([0x0d, 0x0a, 0x0d, 0x0a, 0x00, 0x0d, 0x0a, 0x51, 0x55, 0x49, 0x54, 0x0a]);
+/** Its line end included. */
 const v1BytesMax = 107;
 const incomplete = { kind: "incomplete" } as const;
 const invalid = { kind: "invalid" } as const;
@@ -22,6 +24,7 @@ const both: ProxyProtocolOptions = { allowWithout: false, versions: ["v1", "v2"]
 
 /** HAProxy's PROXY protocol, both versions (haproxy.org/download/1.8/doc/proxy-protocol.txt). */
 export function readProxyProtocol(bytes: Buffer, { allowWithout, versions } = both): ProxyProtocolVerdict {
+	if (bytes.length === 0) return incomplete;
 	const none = allowWithout ? absent : invalid;
 	const common = Math.min(bytes.length, signature.length);
 	if (bytes.subarray(0, common).equals(signature.subarray(0, common))) {
@@ -29,20 +32,23 @@ export function readProxyProtocol(bytes: Buffer, { allowWithout, versions } = bo
 		return bytes.length < 16 ? incomplete : readV2(bytes);
 	}
 	if (!versions.includes("v1") || !"PROXY ".startsWith(bytes.latin1Slice(0, Math.min(bytes.length, 6)))) return none;
-	const end = bytes.indexOf("\r\n");
-	if (end < 0) return bytes.length > v1BytesMax ? invalid : incomplete;
-	return end > v1BytesMax ? invalid : readV1(bytes.latin1Slice(0, end), end + 2);
+	const end = bytes.subarray(0, v1BytesMax).indexOf("\r\n");
+	if (end < 0) return bytes.length >= v1BytesMax ? invalid : incomplete;
+	return readV1(bytes.latin1Slice(0, end), end + 2);
 }
 
 function readV1(line: string, length: number): ProxyProtocolVerdict {
 	if (/^PROXY UNKNOWN(?: |$)/.test(line)) return { kind: "header", length, source: undefined, destination: undefined };
-	const match = /^PROXY TCP[46] ([0-9a-fA-F:.]+) ([0-9a-fA-F:.]+) (\d{1,5}) (\d{1,5})$/.exec(line);
-	if (match === null || Number(match[3]) > 65_535 || Number(match[4]) > 65_535) return invalid;
+	const match = /^PROXY TCP([46]) ([0-9a-fA-F:.]+) ([0-9a-fA-F:.]+) (\d{1,5}) (\d{1,5})$/.exec(line);
+	if (match === null) return invalid;
+	const [, family, source = "", destination = "", sourcePort, destinationPort] = match;
+	if (isIP(source) !== Number(family) || isIP(destination) !== Number(family)) return invalid;
+	if (Number(sourcePort) > 65_535 || Number(destinationPort) > 65_535) return invalid;
 	return {
 		kind: "header",
 		length,
-		source: { address: match[1] as string, port: Number(match[3]) },
-		destination: { address: match[2] as string, port: Number(match[4]) },
+		source: { address: source, port: Number(sourcePort) },
+		destination: { address: destination, port: Number(destinationPort) },
 	};
 }
 

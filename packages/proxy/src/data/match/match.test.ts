@@ -155,6 +155,10 @@ test("paths are normalised as RFC 3986 says and Envoy does", () => {
 		["/a/%2E%2e;x=1/b", "/b"],
 		['/a|{"}<>^`', "/a%7C%7B%22%7D%3C%3E%5E%60"],
 		["/a%7Cb%zz", "/a%7Cb%zz"],
+		// What would be an escape only after decoding, and a dot segment after decoding twice.
+		["/a/%2%45%%32%65/b", "/a/%252E%252e/b"],
+		["/%5%41%%41%41%", "/%255A%25AA%"],
+		["/%5%4%31/%%2e", "/%5%2541/%."],
 	] as const) {
 		assert.deepEqual(normalizePath(path, istio), { kind: "ok", path: wanted }, path);
 	}

@@ -62,9 +62,18 @@ const needlessEscapes: ReadonlyMap<string, string> = new Map(
 /** Encodes what a path must not hold, decodes what need not be encoded. No slash comes or goes: segments stay what they are. */
 function toCanonicalEscapes(path: string): string {
 	if (!/[%"<>^`{|}]/.test(path)) return path;
-	return path.replace(/%([0-9a-fA-F]{2})|["<>^`{|}]/g, (found, hex: string | undefined) =>
-		hex === undefined ? `%${found.charCodeAt(0).toString(16).toUpperCase()}` : (needlessEscapes.get(hex) ?? found),
-	);
+	if (!/%(?![0-9a-fA-F]{2})/.test(path)) return path.replace(escapes, toCanonicalEscape);
+	// A percent sign that is no escape must not become one by what is decoded behind it (`%2%45` is no dot): whoever decodes
+	// once more would see another path than the one that was routed by. It is set apart by what no path holds.
+	const decoded = path.replace(/%(?![0-9a-fA-F]{2})/g, barePercent).replace(escapes, toCanonicalEscape);
+	return decoded.replace(/\u0100([0-9a-fA-F]{2})/g, "%25$1").replaceAll(barePercent, "%");
+}
+
+const barePercent = "\u0100";
+const escapes = /%([0-9a-fA-F]{2})|["<>^`{|}]/g;
+
+function toCanonicalEscape(found: string, hex: string | undefined): string {
+	return hex === undefined ? `%${found.charCodeAt(0).toString(16).toUpperCase()}` : (needlessEscapes.get(hex) ?? found);
 }
 
 /**
