@@ -51,7 +51,8 @@ function unquote(value: string): string | undefined {
 }
 
 export type PeerVerdict =
-	| { readonly kind: "accepted" }
+	/** `stat`: what would have refused it where untrusted peers were not accepted. */
+	| { readonly kind: "accepted"; readonly stat: "ssl.fail_verify_error" | undefined }
 	| {
 			readonly kind: "refused";
 			readonly reason: string;
@@ -66,7 +67,8 @@ export interface PeerCheck {
 
 export type PeerVerifier = (peer: PeerCheck, extraDnsName: string) => PeerVerdict;
 
-const acceptedVerdict: PeerVerdict = { kind: "accepted" };
+const acceptedVerdict: PeerVerdict = { kind: "accepted", stat: undefined };
+const acceptedUntrusted: PeerVerdict = { kind: "accepted", stat: "ssl.fail_verify_error" };
 const tlsError = (what: string): string => `TLS_error:|268435581:SSL routines:OPENSSL_internal:CERTIFICATE_VERIFY_FAILED:${what}`;
 
 /** undefined validation: nothing was asked to be verified. `extraDnsName` ("" : none) must be among the peer's DNS names (auto SAN validation). */
@@ -83,9 +85,17 @@ export function compilePeerVerifier(validation: PeerValidation | undefined, isRe
 		const names = parseSubjectAltName(certificate.subjectAltName);
 		const isNamed =
 			(sans.length === 0 || sans.some((matches) => matches(names))) && (extraDnsName === "" || names.dns.some((name) => matchesDnsName(name, extraDnsName)));
-		return isNamed ? acceptedVerdict : { kind: "refused", reason: tlsError("verify cert failed: verify SAN list"), stat: "ssl.fail_verify_san" };
+		// Where nothing but a hash is asked for, there is no authority to distrust.
+		const isUntrusted = chainError !== undefined && hasTrust(validation);
+		return isNamed
+			? isUntrusted
+				? acceptedUntrusted
+				: acceptedVerdict
+			: { kind: "refused", reason: tlsError("verify cert failed: verify SAN list"), stat: "ssl.fail_verify_san" };
 	};
 }
+
+const hasTrust = ({ trust }: PeerValidation): boolean => trust.kind !== "inline" || trust.caPem !== "";
 
 function compileSan(san: SanMatch, context: CompileContext): (names: SubjectAltNames) => boolean {
 	const matches = compileStringMatch(san.match, context);
@@ -120,23 +130,32 @@ function hashesMatch(certificate: X509Certificate, { certificateHashes, spkiHash
 export function readTlsInfo(socket: TLSSocket, certificate: X509Certificate | undefined): TlsInfo {
 	const names = parseSubjectAltName(certificate?.subjectAltName);
 	const local = socket.getX509Certificate();
+	const ours = parseSubjectAltName(local?.subjectAltName);
 	const cipher = socket.getCipher();
 	return {
 		version: socket.getProtocol() ?? "",
-		cipher: cipher?.standardName ?? "",
+		cipher: cipher?.name ?? "",
 		sessionId: "",
 		peerUriSans: names.uri,
 		peerDnsSans: names.dns,
+		peerIpSans: names.ip,
+		peerEmailSans: names.email,
 		peerSubject: formatName(certificate?.subject),
 		peerIssuer: formatName(certificate?.issuer),
 		peerSerial: (certificate?.serialNumber ?? "").toLowerCase(),
 		peerFingerprint256: (certificate?.fingerprint256 ?? "").replaceAll(":", "").toLowerCase(),
+		get peerFingerprint1() {
+			return (certificate?.fingerprint ?? "").replaceAll(":", "").toLowerCase();
+		},
 		get peerCertificatePem() {
 			return certificate?.toString() ?? "";
 		},
 		peerValidFromMs: certificate === undefined ? Number.NaN : Date.parse(certificate.validFrom),
 		peerValidToMs: certificate === undefined ? Number.NaN : Date.parse(certificate.validTo),
-		localUriSans: parseSubjectAltName(local?.subjectAltName).uri,
+		localUriSans: ours.uri,
+		localDnsSans: ours.dns,
+		localIpSans: ours.ip,
+		localEmailSans: ours.email,
 		localSubject: formatName(local?.subject),
 	};
 }

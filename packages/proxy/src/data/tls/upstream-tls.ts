@@ -336,10 +336,11 @@ class UpstreamTlsTransport implements ChosenTransport {
 		const cluster = this.#context.snapshot.clusters.get(this.#config.name);
 		if (verdict.kind === "refused") {
 			cluster?.countTls(verdict.stat);
-			cluster?.countTls("ssl.connection_error");
 			return new Error(verdict.reason);
 		}
+		if (verdict.stat !== undefined) cluster?.countTls(verdict.stat);
 		cluster?.countTls("ssl.handshake");
+		cluster?.countHandshake(socket.getProtocol() ?? "", socket.getCipher()?.name ?? "");
 		if (socket.isSessionReused()) cluster?.countTls("ssl.session_reused");
 		const info = readTlsInfo(socket, certificate);
 		const connection = this.#context.transport.adoptTls(socket);
