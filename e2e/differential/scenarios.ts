@@ -28,6 +28,8 @@ export interface SuiteOptions {
 	readonly clusters?: (echoPort: number) => readonly object[];
 	/** Access log fields beside status, flags and details. */
 	readonly log?: Readonly<Record<string, string>>;
+	/** Replaces what differs for no reason in values of the log. */
+	readonly settle?: (text: string) => string;
 	/** Other paths than these are echoed. */
 	readonly answer?: Readonly<
 		Record<string, (request: { readonly headers: Json; readonly method: string }) => { status: number; headers?: Record<string, string>; body?: string }>
@@ -54,7 +56,7 @@ export function runScenarios(title: string, scenarios: Readonly<Record<string, S
 				Object.entries(scenarios).map(async ([name, { requests, tls }]) => {
 					// One after the other: some depend on those before.
 					for (const [what, request] of Object.entries(requests)) {
-						seen.set(`${name}/${what}`, await Promise.all([envoy, weft].map((proxy) => observe(proxy, name, request, tls?.client))));
+						seen.set(`${name}/${what}`, await Promise.all([envoy, weft].map((proxy) => observe(proxy, name, request, tls?.client, options.settle))));
 					}
 				}),
 			);
@@ -138,7 +140,13 @@ function overTls(listener: object, server: Json): object {
 
 let cases = 0;
 
-async function observe(proxy: Proxy, listener: string, request: string, client: ConnectionOptions | undefined): Promise<Observed> {
+async function observe(
+	proxy: Proxy,
+	listener: string,
+	request: string,
+	client: ConnectionOptions | undefined,
+	settle = (text: string) => text,
+): Promise<Observed> {
 	const id = `case-${++cases}`;
 	const at = request.indexOf("\r\n\r\n");
 	const [head, body] = at < 0 ? [request, ""] : [request.slice(0, at + 2), request.slice(at + 4)];
@@ -160,7 +168,7 @@ async function observe(proxy: Proxy, listener: string, request: string, client: 
 			.filter((field) => !/^(date|x-envoy-upstream-service-time|content-length|connection|transfer-encoding):/i.test(field))
 			.toSorted(),
 		body: text.slice(end + 4).replace(/case-\d+/g, "case"),
-		log: rest,
+		log: Object.fromEntries(Object.entries(rest).map(([field, value]) => [field, typeof value === "string" ? settle(value) : value])),
 	};
 }
 

@@ -1,5 +1,14 @@
 import { generateKeyPairSync, randomBytes, X509Certificate } from "node:crypto";
-import { buildLeafTemplate, buildRootTemplate, encodePrivateKey, encodePublicKey, type Signer, signCertificate, signSelf } from "@weft/pki";
+import {
+	buildLeafTemplate,
+	buildRootTemplate,
+	encodePrivateKey,
+	encodePublicKey,
+	type Signer,
+	type SubjectAltNames,
+	signCertificate,
+	signSelf,
+} from "@weft/pki";
 
 export interface KeyedCertificate {
 	readonly certChainPem: string;
@@ -10,6 +19,8 @@ export interface Authority {
 	readonly caPem: string;
 	/** A workload's certificate for one SPIFFE id. */
 	issue(uri: string): KeyedCertificate;
+	/** A certificate for any names; `bornMs`: how long ago it was made, a day's validity. */
+	issueFor(names: Partial<SubjectAltNames>, bornMs?: number): KeyedCertificate;
 }
 
 function createSerial(): Uint8Array {
@@ -31,12 +42,15 @@ export function createAuthority(trustDomain: string): Authority {
 	return {
 		caPem,
 		issue(uri) {
+			return this.issueFor({ uris: [uri] });
+		},
+		issueFor(names, bornMs = 0) {
 			const own = newKeys();
 			const template = buildLeafTemplate({
-				subjectAltNames: { uris: [uri], dnsNames: [], ipAddresses: [] },
+				subjectAltNames: { uris: [], dnsNames: [], ipAddresses: [], ...names },
 				publicKeyDer: encodePublicKey(own.publicKey),
 				serialNumber: createSerial(),
-				nowMs,
+				nowMs: nowMs - bornMs,
 				ttlMs: 0,
 				signerNotAfterMs: signer.certificate.validToDate.getTime(),
 			});

@@ -52,6 +52,7 @@ function decodeDownstreamTls(at: At, tls: DownstreamTlsContext, environment: Dec
 	const common = decodeCommon(under(at, "commonTlsContext"), tls.commonTlsContext, environment);
 	if (common.certificates.length === 0) report(at, "No TLS certificates found for server context");
 	const requireClientCertificate = tls.requireClientCertificate ?? false;
+	// Envoy takes it and asks for none.
 	if (requireClientCertificate && common.validation === undefined) report(at, "require_client_certificate without a validation context");
 	return { ...common, requireClientCertificate, disableStatelessResumption: tls.disableStatelessSessionResumption ?? false };
 }

@@ -67,25 +67,34 @@ function addressOperators(prefix: string, read: (info: StreamInfo) => string): r
 	];
 }
 
+const readTls =
+	(tlsOf: (info: StreamInfo) => TlsInfo | undefined) =>
+	(read: (tls: TlsInfo) => OperatorValue): ReadOperator =>
+	(info) => {
+		const tls = tlsOf(info);
+		return tls && read(tls);
+	};
+
 function tlsOperators(side: "DOWNSTREAM" | "UPSTREAM", tlsOf: (info: StreamInfo) => TlsInfo | undefined): readonly (readonly [string, ReadOperator])[] {
-	const field =
-		(read: (tls: TlsInfo) => OperatorValue): ReadOperator =>
-		(info) => {
-			const tls = tlsOf(info);
-			return tls && read(tls);
-		};
+	const field = readTls(tlsOf);
 	return [
 		[`${side}_TLS_VERSION`, field((tls) => tls.version)],
 		[`${side}_TLS_CIPHER`, field((tls) => tls.cipher)],
 		[`${side}_TLS_SESSION_ID`, field((tls) => tls.sessionId)],
 		[`${side}_PEER_URI_SAN`, field((tls) => tls.peerUriSans.join(","))],
 		[`${side}_PEER_DNS_SAN`, field((tls) => tls.peerDnsSans.join(","))],
+		[`${side}_PEER_IP_SAN`, field((tls) => tls.peerIpSans.join(","))],
+		[`${side}_PEER_EMAIL_SAN`, field((tls) => tls.peerEmailSans.join(","))],
 		[`${side}_PEER_SUBJECT`, field((tls) => tls.peerSubject)],
 		[`${side}_PEER_ISSUER`, field((tls) => tls.peerIssuer)],
 		[`${side}_PEER_SERIAL`, field((tls) => tls.peerSerial)],
 		[`${side}_PEER_FINGERPRINT_256`, field((tls) => tls.peerFingerprint256)],
+		[`${side}_PEER_FINGERPRINT_1`, field((tls) => tls.peerFingerprint1)],
 		[`${side}_PEER_CERT`, field((tls) => encodeURIComponent(tls.peerCertificatePem))],
 		[`${side}_LOCAL_URI_SAN`, field((tls) => tls.localUriSans.join(","))],
+		[`${side}_LOCAL_DNS_SAN`, field((tls) => tls.localDnsSans.join(","))],
+		[`${side}_LOCAL_IP_SAN`, field((tls) => tls.localIpSans.join(","))],
+		[`${side}_LOCAL_EMAIL_SAN`, field((tls) => tls.localEmailSans.join(","))],
 		[`${side}_LOCAL_SUBJECT`, field((tls) => tls.localSubject)],
 	];
 }
@@ -229,6 +238,16 @@ const request = requestHeaderOperator;
 const response = headerOperator((info) => info.response);
 const trailer = headerOperator((info) => info.responseTrailers);
 
+/** `DOWNSTREAM_PEER_CERT_V_START(format)`: by default as OpenSSL's text form, in UTC. */
+const validity =
+	(tlsOf: (info: StreamInfo) => TlsInfo | undefined, read: (tls: TlsInfo) => number): Compile =>
+	({ argument }) => {
+		const format = compileTimeFormat(argument ?? "");
+		return readTls(tlsOf)((tls) => (Number.isNaN(read(tls)) ? undefined : format(read(tls))));
+	};
+const downstreamTls = (info: StreamInfo) => info.connection.tls;
+const upstreamTls = (info: StreamInfo) => info.upstreamTls;
+
 const operatorsWithArgument: ReadonlyMap<string, Compile> = new Map<string, Compile>([
 	["REQ", request],
 	["REQUEST_HEADER", request],
@@ -242,6 +261,10 @@ const operatorsWithArgument: ReadonlyMap<string, Compile> = new Map<string, Comp
 	["CLUSTER_METADATA", metadataOperator((info) => info.clusterMetadata)],
 	["UPSTREAM_METADATA", metadataOperator((info) => info.upstreamMetadata)],
 	["ROUTE_METADATA", metadataOperator((info) => info.routeMetadata)],
+	["DOWNSTREAM_PEER_CERT_V_START", validity(downstreamTls, (tls) => tls.peerValidFromMs)],
+	["DOWNSTREAM_PEER_CERT_V_END", validity(downstreamTls, (tls) => tls.peerValidToMs)],
+	["UPSTREAM_PEER_CERT_V_START", validity(upstreamTls, (tls) => tls.peerValidFromMs)],
+	["UPSTREAM_PEER_CERT_V_END", validity(upstreamTls, (tls) => tls.peerValidToMs)],
 	["FILTER_STATE", filterState],
 	["GRPC_STATUS", grpcStatus],
 	["COMMON_DURATION", commonDuration],

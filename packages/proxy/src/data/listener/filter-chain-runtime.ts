@@ -68,7 +68,9 @@ export function compileChain(config: FilterChain, inputs: ChainInputs, isIncompl
 	const sslBase = sslScope.counters(tlsCounters);
 	const onStat = (name: string) => {
 		const offset = tlsCounters.names.indexOf(name as (typeof tlsCounters.names)[number]);
-		if (offset >= 0) context.stats.counters[sslBase + offset] = (context.stats.counters[sslBase + offset] as number) + 1;
+		// Versions and cipher suites are counted by name, once a handshake.
+		const at = offset >= 0 ? sslBase + offset : sslScope.counter(name);
+		context.stats.counters[at] = (context.stats.counters[at] as number) + 1;
 	};
 	const tls =
 		config.tls &&

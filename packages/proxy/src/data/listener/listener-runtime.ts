@@ -14,6 +14,7 @@ import { httpInspectorCounters, listenerCounters, listenerGauges, tlsInspectorCo
 import type { StatsScope } from "../stats/registry.ts";
 import { TcpSession } from "../tcp/tcp-proxy.ts";
 import { type Connection, silentHandler } from "../transport/connection.ts";
+import { RefusedPeerError } from "../tls/downstream-tls.ts";
 import { Timer } from "../transport/timers.ts";
 import type { WorkerContext } from "../worker/context.ts";
 import { createServerInfo, joinAddress } from "./connection-info.ts";
@@ -242,9 +243,10 @@ export class ListenerRuntime {
 	}
 
 	#acceptTls(connection: Connection, info: ConnectionInfo, chain: ChainRuntime, bytes: Buffer | undefined, alpn: readonly string[]): void {
-		chain.tls?.accept(connection, bytes ?? Buffer.alloc(0), alpn, (result) => {
+		chain.tls?.accept(connection, bytes ?? Buffer.alloc(0), { serverName: info.requestedServerName, alpn }, (result) => {
 			if (result instanceof Error) {
 				info.transportFailureReason = result.message;
+				if (result instanceof RefusedPeerError) info.tls = result.info;
 				this.#context.log("debug", "TLS handshake failed", { listener: this.config.name, reason: result.message, client: info.directRemoteAddress });
 				return this.#closed(chain, info);
 			}

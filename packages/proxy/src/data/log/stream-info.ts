@@ -107,18 +107,25 @@ export interface TlsInfo {
 	readonly sessionId: string;
 	readonly peerUriSans: readonly string[];
 	readonly peerDnsSans: readonly string[];
+	readonly peerIpSans: readonly string[];
+	readonly peerEmailSans: readonly string[];
 	readonly peerSubject: string;
 	readonly peerIssuer: string;
 	/** Lower-case hex. */
 	readonly peerSerial: string;
 	/** Lower-case hex SHA-256 of the peer's certificate. */
 	readonly peerFingerprint256: string;
+	/** Lower-case hex SHA-1, made when asked for. */
+	readonly peerFingerprint1: string;
 	/** PEM of the peer's certificate, made when asked for; "" without one. */
 	readonly peerCertificatePem: string;
 	/** Epoch milliseconds, NaN without a certificate. */
 	readonly peerValidFromMs: number;
 	readonly peerValidToMs: number;
 	readonly localUriSans: readonly string[];
+	readonly localDnsSans: readonly string[];
+	readonly localIpSans: readonly string[];
+	readonly localEmailSans: readonly string[];
 	readonly localSubject: string;
 }
 

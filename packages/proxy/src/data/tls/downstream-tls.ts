@@ -17,12 +17,33 @@ export interface AcceptedTls {
 	readonly alpn: string;
 }
 
+/** What the client's hello says. */
+export interface ClientOffer {
+	/** "" without SNI. */
+	readonly serverName: string;
+	readonly alpn: readonly string[];
+}
+
 export interface DownstreamTlsAcceptor {
-	/** `bytes`: what has been read already. `clientAlpn`: what the client offers. Calls back once. */
-	accept(connection: Connection, bytes: Buffer, clientAlpn: readonly string[], onResult: (result: AcceptedTls | Error) => void): void;
+	/** `bytes`: what has been read already. Calls back once. */
+	accept(connection: Connection, bytes: Buffer, client: ClientOffer, onResult: (result: AcceptedTls | Error) => void): void;
 	/** Secrets changed: handshakes from now on use the new ones, and no ticket of before is taken. */
 	refresh(): void;
 	readonly errors: readonly string[];
+}
+
+/** Who was refused is for the log. */
+export class RefusedPeerError extends Error {
+	override name = "RefusedPeerError";
+	readonly info: TlsInfo;
+	constructor(message: string, info: TlsInfo) {
+		super(message);
+		this.info = info;
+	}
+}
+
+class HandshakeTimeoutError extends Error {
+	override name = "HandshakeTimeoutError";
 }
 
 const handshakeTimeoutMsDefault = 30_000;
@@ -49,26 +70,28 @@ export function createDownstreamTls(
 		const verdict = verify({ certificate, chainError: failure === null ? undefined : (failure.code ?? failure.message) }, "");
 		if (verdict.kind === "refused") {
 			onStat(verdict.stat);
-			onStat("ssl.connection_error");
-			return new Error(verdict.reason);
+			return new RefusedPeerError(verdict.reason, readTlsInfo(socket, certificate));
 		}
+		if (verdict.stat !== undefined) onStat(verdict.stat);
 		onStat("ssl.handshake");
 		if (certificate === undefined) onStat("ssl.no_certificate");
 		if (socket.isSessionReused()) onStat("ssl.session_reused");
 		const info = readTlsInfo(socket, certificate);
+		onStat(`ssl.versions.${info.version}`);
+		onStat(`ssl.ciphers.${info.cipher}`);
 		const alpn = typeof socket.alpnProtocol === "string" ? socket.alpnProtocol : "";
 		return { connection: context.transport.adoptTls(socket), info, alpn };
 	};
 	return {
 		errors: compile.errors,
-		accept(connection, bytes, clientAlpn, onResult) {
-			const secure = resolve(contexts, tls, context);
+		accept(connection, bytes, client, onResult) {
+			const secure = resolve(contexts, tls, client.serverName, context);
 			if (secure instanceof Error) {
 				connection.destroy();
 				return onResult(secure);
 			}
 			// Without a common protocol OpenSSL would refuse the client; Envoy goes on without one.
-			const agreed = offered.filter((name) => clientAlpn.includes(name));
+			const agreed = offered.filter((name) => client.alpn.includes(name));
 			const socket = new (nodeTls().TLSSocket)(context.transport.toSocket(connection, bytes), {
 				isServer: true,
 				secureContext: secure,
@@ -83,7 +106,8 @@ export function createDownstreamTls(
 				context,
 				() => finishHandshake(socket),
 				(result) => {
-					if (result instanceof Error) onStat("ssl.connection_error");
+					if (result instanceof HandshakeTimeoutError) onStat("downstream_cx_transport_socket_connect_timeout");
+					else if (result instanceof Error && !(result instanceof RefusedPeerError)) onStat("ssl.connection_error");
 					onResult(result);
 				},
 			);
@@ -100,7 +124,7 @@ function spokenAlpn(names: readonly string[], isHttp1Only: boolean): readonly st
 }
 
 /** Fails closed: without its certificate or trust the listener refuses, never goes on in clear text. */
-function resolve(contexts: SecureContexts, tls: DownstreamTls, context: WorkerContext): SecureContext | Error {
+function resolve(contexts: SecureContexts, tls: DownstreamTls, serverName: string, context: WorkerContext): SecureContext | Error {
 	try {
 		const sessionId = createHash("sha256")
 			.update(JSON.stringify([tls.certificates.map((c) => (c.kind === "secret" ? c.name : c.certChainPem)), tls.validation]))
@@ -112,6 +136,7 @@ function resolve(contexts: SecureContexts, tls: DownstreamTls, context: WorkerCo
 				certificates: tls.certificates,
 				trust: tls.validation?.trust,
 				sessionIdContext: sessionId,
+				serverName,
 				hasNoTickets: tls.disableStatelessResumption,
 			},
 			context.snapshot.secrets,
@@ -131,7 +156,7 @@ function awaitHandshake(
 	onResult: (result: AcceptedTls | Error) => void,
 ): void {
 	let isDone = false;
-	const timer = new Timer(context.wheel, () => finish(new Error("TLS handshake timeout")));
+	const timer = new Timer(context.wheel, () => finish(new HandshakeTimeoutError("TLS handshake timeout")));
 	const finish = (result: AcceptedTls | Error) => {
 		if (isDone) return;
 		isDone = true;

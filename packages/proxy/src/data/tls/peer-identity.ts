@@ -51,7 +51,8 @@ function unquote(value: string): string | undefined {
 }
 
 export type PeerVerdict =
-	| { readonly kind: "accepted" }
+	/** `stat`: what would have refused it where untrusted peers were not accepted. */
+	| { readonly kind: "accepted"; readonly stat: "ssl.fail_verify_error" | undefined }
 	| {
 			readonly kind: "refused";
 			readonly reason: string;
@@ -66,8 +67,25 @@ export interface PeerCheck {
 
 export type PeerVerifier = (peer: PeerCheck, extraDnsName: string) => PeerVerdict;
 
-const acceptedVerdict: PeerVerdict = { kind: "accepted" };
-const tlsError = (what: string): string => `TLS_error:|268435581:SSL routines:OPENSSL_internal:CERTIFICATE_VERIFY_FAILED:${what}`;
+const acceptedVerdict: PeerVerdict = { kind: "accepted", stat: undefined };
+const acceptedUntrusted: PeerVerdict = { kind: "accepted", stat: "ssl.fail_verify_error" };
+/** In Envoy's words, which logs are searched for. */
+const tlsError = (what: string): string =>
+	`TLS_error:|268435581:SSL routines:OPENSSL_internal:CERTIFICATE_VERIFY_FAILED:verify cert failed: ${what}:TLS_error_end`;
+
+/** OpenSSL's names of what is wrong with a chain → its words. */
+const chainErrors: ReadonlyMap<string, string> = new Map([
+	["CERT_HAS_EXPIRED", "certificate has expired"],
+	["CERT_NOT_YET_VALID", "certificate is not yet valid"],
+	["CERT_REVOKED", "certificate revoked"],
+	["UNABLE_TO_GET_CRL", "unable to get certificate CRL"],
+	["DEPTH_ZERO_SELF_SIGNED_CERT", "self signed certificate"],
+	["SELF_SIGNED_CERT_IN_CHAIN", "self signed certificate in certificate chain"],
+	["UNABLE_TO_GET_ISSUER_CERT", "unable to get issuer certificate"],
+	["UNABLE_TO_GET_ISSUER_CERT_LOCALLY", "unable to get local issuer certificate"],
+	["UNABLE_TO_VERIFY_LEAF_SIGNATURE", "unable to get local issuer certificate"],
+]);
+const chainErrorWords = (code: string): string => `X509_verify_cert: certificate verification error at depth 0: ${chainErrors.get(code) ?? code}`;
 
 /** undefined validation: nothing was asked to be verified. `extraDnsName` ("" : none) must be among the peer's DNS names (auto SAN validation). */
 export function compilePeerVerifier(validation: PeerValidation | undefined, isRequired: boolean, context: CompileContext): PeerVerifier {
@@ -77,15 +95,22 @@ export function compilePeerVerifier(validation: PeerValidation | undefined, isRe
 			return isRequired ? { kind: "refused", reason: "peer did not return a certificate", stat: "ssl.fail_verify_no_cert" } : acceptedVerdict;
 		if (validation === undefined) return acceptedVerdict;
 		if (chainError !== undefined && !validation.acceptUntrusted)
-			return { kind: "refused", reason: tlsError(`verify cert failed: ${chainError}`), stat: "ssl.fail_verify_error" };
-		if (!hashesMatch(certificate, validation))
-			return { kind: "refused", reason: tlsError("verify cert failed: cert hash and spki"), stat: "ssl.fail_verify_cert_hash" };
+			return { kind: "refused", reason: tlsError(chainErrorWords(chainError)), stat: "ssl.fail_verify_error" };
+		if (!hashesMatch(certificate, validation)) return { kind: "refused", reason: tlsError("cert hash and spki"), stat: "ssl.fail_verify_cert_hash" };
 		const names = parseSubjectAltName(certificate.subjectAltName);
 		const isNamed =
 			(sans.length === 0 || sans.some((matches) => matches(names))) && (extraDnsName === "" || names.dns.some((name) => matchesDnsName(name, extraDnsName)));
-		return isNamed ? acceptedVerdict : { kind: "refused", reason: tlsError("verify cert failed: verify SAN list"), stat: "ssl.fail_verify_san" };
+		// Where nothing but a hash is asked for, there is no authority to distrust.
+		const isUntrusted = chainError !== undefined && hasTrust(validation);
+		if (isNamed) return isUntrusted ? acceptedUntrusted : acceptedVerdict;
+		const shown = `[${[...names.uri, ...names.dns, ...names.ip, ...names.email].join(", ")}]`;
+		const isAuto = sans.length === 0;
+		const words = isAuto ? `verify SAN list, expected SANs: [${extraDnsName}], certificate SANs: ${shown}` : `SAN matcher, certificate SANs are ${shown}`;
+		return { kind: "refused", reason: tlsError(words), stat: "ssl.fail_verify_san" };
 	};
 }
+
+const hasTrust = ({ trust }: PeerValidation): boolean => trust.kind !== "inline" || trust.caPem !== "";
 
 function compileSan(san: SanMatch, context: CompileContext): (names: SubjectAltNames) => boolean {
 	const matches = compileStringMatch(san.match, context);
@@ -120,23 +145,32 @@ function hashesMatch(certificate: X509Certificate, { certificateHashes, spkiHash
 export function readTlsInfo(socket: TLSSocket, certificate: X509Certificate | undefined): TlsInfo {
 	const names = parseSubjectAltName(certificate?.subjectAltName);
 	const local = socket.getX509Certificate();
+	const ours = parseSubjectAltName(local?.subjectAltName);
 	const cipher = socket.getCipher();
 	return {
 		version: socket.getProtocol() ?? "",
-		cipher: cipher?.standardName ?? "",
+		cipher: cipher?.name ?? "",
 		sessionId: "",
 		peerUriSans: names.uri,
 		peerDnsSans: names.dns,
+		peerIpSans: names.ip,
+		peerEmailSans: names.email,
 		peerSubject: formatName(certificate?.subject),
 		peerIssuer: formatName(certificate?.issuer),
 		peerSerial: (certificate?.serialNumber ?? "").toLowerCase(),
 		peerFingerprint256: (certificate?.fingerprint256 ?? "").replaceAll(":", "").toLowerCase(),
+		get peerFingerprint1() {
+			return (certificate?.fingerprint ?? "").replaceAll(":", "").toLowerCase();
+		},
 		get peerCertificatePem() {
 			return certificate?.toString() ?? "";
 		},
 		peerValidFromMs: certificate === undefined ? Number.NaN : Date.parse(certificate.validFrom),
 		peerValidToMs: certificate === undefined ? Number.NaN : Date.parse(certificate.validTo),
-		localUriSans: parseSubjectAltName(local?.subjectAltName).uri,
+		localUriSans: ours.uri,
+		localDnsSans: ours.dns,
+		localIpSans: ours.ip,
+		localEmailSans: ours.email,
 		localSubject: formatName(local?.subject),
 	};
 }

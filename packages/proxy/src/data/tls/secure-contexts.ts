@@ -1,6 +1,7 @@
 import { constants } from "node:crypto";
 import type { SecureContext } from "node:tls";
 import type { CertificateSource, Secret, TlsParams, TrustSource } from "../../config/runtime-config.ts";
+import { chooseCertificates, type KeyPair } from "./certificate-choice.ts";
 import { nodeTls } from "./node-tls.ts";
 
 export type SecretMap = ReadonlyMap<string, Secret>;
@@ -11,6 +12,8 @@ export interface SecureContextInputs {
 	readonly trust: TrustSource | undefined;
 	/** Servers that ask for client certificates need one to resume sessions (SSL_CTX_set_session_id_context). */
 	readonly sessionIdContext?: string;
+	/** Servers: which of several certificates is wanted. */
+	readonly serverName?: string;
 	/** Servers: sessions are not put into tickets. */
 	readonly hasNoTickets?: boolean;
 }
@@ -25,21 +28,26 @@ interface Material {
 }
 
 /** A secret that has not arrived means no connection at all: never one without it. */
-function resolveMaterial({ certificates, trust }: SecureContextInputs, secrets: SecretMap): Resolved<Material> {
-	const cert: string[] = [];
-	const key: string[] = [];
+function resolveMaterial({ certificates, trust, serverName = "" }: SecureContextInputs, secrets: SecretMap): Resolved<Material> {
+	const pairs: KeyPair[] = [];
 	for (const source of certificates) {
 		const found = source.kind === "inline" ? source : secrets.get(source.name)?.certificate;
 		if (found === undefined) return { kind: "missing", secret: source.kind === "secret" ? source.name : "" };
-		cert.push(found.certChainPem);
-		key.push(found.privateKeyPem);
+		pairs.push(found);
 	}
+	const chosen = chooseCertificates(pairs, serverName);
+	const [cert, key] = [chosen.map(({ certChainPem }) => certChainPem), chosen.map(({ privateKeyPem }) => privateKeyPem)];
 	if (trust === undefined) return { kind: "ready", value: { cert, key, ca: undefined, crl: undefined } };
 	if (trust.kind === "system") return { kind: "ready", value: { cert, key, ca: nodeTls().rootCertificates.join("\n"), crl: undefined } };
-	const found = trust.kind === "inline" ? trust : secrets.get(trust.name)?.validation;
-	if (found === undefined || found.caPem === "") return { kind: "missing", secret: trust.kind === "secret" ? trust.name : "" };
+	// Without an authority the peer is known by the hash of its certificate.
+	if (trust.kind === "inline") return { kind: "ready", value: { cert, key, ca: trust.caPem || undefined, crl: trust.crlPem || undefined } };
+	const found = secrets.get(trust.name)?.validation;
+	if (found === undefined || found.caPem === "") return { kind: "missing", secret: trust.name };
 	return { kind: "ready", value: { cert, key, ca: found.caPem, crl: found.crlPem || undefined } };
 }
+
+/** Envoy's, for TLS 1.2: forward secret and authenticated. The suites of TLS 1.3 are OpenSSL's. */
+const ciphersDefault = ["AES128-GCM-SHA256", "CHACHA20-POLY1305", "AES256-GCM-SHA384"].flatMap((c) => [`ECDHE-ECDSA-${c}`, `ECDHE-RSA-${c}`]).join(":");
 
 /** A change of secrets makes a new cache; contexts of the same inputs (all of a mesh's clusters) are one. */
 const contextsMax = 1024;
@@ -64,7 +72,7 @@ export class SecureContexts {
 				...(crl === undefined ? {} : { crl }),
 				minVersion,
 				maxVersion,
-				...(ciphers === "" ? {} : { ciphers }),
+				ciphers: ciphers || ciphersDefault,
 				...(inputs.hasNoTickets === true ? { secureOptions: constants.SSL_OP_NO_TICKET } : {}),
 				...(inputs.sessionIdContext === undefined ? {} : { sessionIdContext: inputs.sessionIdContext }),
 			});

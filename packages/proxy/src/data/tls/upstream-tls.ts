@@ -128,6 +128,7 @@ export function createTransportChooser(config: Cluster, context: WorkerContext):
 /** Where the configuration says nothing, as Envoy has it. */
 const both: readonly string[] = ["h2", "http/1.1"];
 const http2: readonly string[] = ["h2"];
+const http1: readonly string[] = ["http/1.1"];
 
 function http1Only(names: readonly string[]): readonly string[] {
 	return names.filter((name) => name !== "h2" && name !== "istio-h2");
@@ -138,11 +139,11 @@ const peerExchange = "istio-peer-exchange";
 
 const filtered = new WeakMap<UpstreamTls, readonly string[] | undefined>();
 
-/** undefined: the list names no HTTP/2. */
+/** What to offer where HTTP/1.1 will be spoken; undefined: the list as it is. */
 function withoutHttp2(tls: UpstreamTls): readonly string[] | undefined {
 	if (filtered.has(tls)) return filtered.get(tls);
 	const rest = http1Only(tls.alpn);
-	const result = rest.length === tls.alpn.length ? undefined : rest;
+	const result = tls.alpn.length === 0 ? http1 : rest.length === tls.alpn.length ? undefined : rest;
 	filtered.set(tls, result);
 	return result;
 }
@@ -308,7 +309,10 @@ class UpstreamTlsTransport implements ChosenTransport {
 			onResult(result);
 			this.#context.afterEvent();
 		};
-		const onError = (error: Error) => {
+		const onError = (error: Error & { readonly code?: string }) => {
+			// Not what the network has to say.
+			if (error.code === "EPROTO" || error.code?.startsWith("ERR_SSL_") === true)
+				this.#context.snapshot.clusters.get(this.#config.name)?.countTls("ssl.connection_error");
 			finish(error);
 		};
 		socket.on("error", onError);
@@ -336,10 +340,11 @@ class UpstreamTlsTransport implements ChosenTransport {
 		const cluster = this.#context.snapshot.clusters.get(this.#config.name);
 		if (verdict.kind === "refused") {
 			cluster?.countTls(verdict.stat);
-			cluster?.countTls("ssl.connection_error");
 			return new Error(verdict.reason);
 		}
+		if (verdict.stat !== undefined) cluster?.countTls(verdict.stat);
 		cluster?.countTls("ssl.handshake");
+		cluster?.countHandshake(socket.getProtocol() ?? "", socket.getCipher()?.name ?? "");
 		if (socket.isSessionReused()) cluster?.countTls("ssl.session_reused");
 		const info = readTlsInfo(socket, certificate);
 		const connection = this.#context.transport.adoptTls(socket);

@@ -163,6 +163,15 @@ export class ClusterRuntime {
 		counters[at] = (counters[at] as number) + by;
 	}
 
+	/** A handshake's version and cipher suite. */
+	countHandshake(version: string, cipher: string): void {
+		const { counters } = this.context.stats;
+		for (const name of [`ssl.versions.${version}`, `ssl.ciphers.${cipher}`]) {
+			const at = this.scope.counter(name);
+			counters[at] = (counters[at] as number) + 1;
+		}
+	}
+
 	countTls(name: keyof typeof tlsCounters.index): void {
 		const { counters } = this.context.stats;
 		const at = this.tlsBase + tlsCounters.index[name];

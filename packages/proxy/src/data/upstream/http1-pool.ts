@@ -51,7 +51,10 @@ export class Http1Pool implements HttpPool, ConnectorOwner {
 		this.#offer(upstream);
 	}
 
-	onConnectFailed(): void {}
+	/** Counted all the same, as in Envoy. */
+	onConnectFailed(): void {
+		this.cluster.count(clusterStat.upstream_cx_http1_total);
+	}
 
 	#offer(upstream: Http1Upstream): void {
 		const client = this.#connector.next();

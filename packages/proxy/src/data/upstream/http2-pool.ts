@@ -55,7 +55,10 @@ export class Http2Pool implements HttpPool, ConnectorOwner {
 		this.offer(upstream);
 	}
 
-	onConnectFailed(): void {}
+	/** Counted all the same, as in Envoy. */
+	onConnectFailed(): void {
+		this.cluster.count(clusterStat.upstream_cx_http2_total);
+	}
 
 	/** The connection can take streams. */
 	offer(upstream: Http2Upstream): void {
