@@ -246,7 +246,20 @@ function createCore(options: ServerOptions): Core {
 			logger,
 		});
 	const dns = new DnsResolver({ lookup: systemLookup, clock, logger, onHosts });
-	return { abort, state, records: new ResourceRecords(), pool, store, outliers, health, overload, dns, extensionStats: new ExtensionStats(), loads: {}, refused };
+	return {
+		abort,
+		state,
+		records: new ResourceRecords(),
+		pool,
+		store,
+		outliers,
+		health,
+		overload,
+		dns,
+		extensionStats: new ExtensionStats(),
+		loads: {},
+		refused,
+	};
 }
 
 /** Where configuration comes from beside the bootstrap: DNS, secret files, the control plane. */
