@@ -54,6 +54,22 @@ describe("a file key store", () => {
 		assert.deepEqual(await readdir(join(directory, "..")), ["ca"]);
 	});
 
+	test("is read whole while it is written", async () => {
+		await start();
+		const store = createFileKeyStore(directory);
+		const first = await store.load();
+		assert.ok(first);
+		const next = { authority: first.slots.current, preparedAtMs: 1 };
+		let stored = first;
+		for (let round = 0; round < 20; round++) {
+			const slots = round % 2 === 0 ? { ...stored.slots, next } : { ...stored.slots, next: undefined };
+			const [replaced, ...seen] = await Promise.all([store.replace(slots, stored.revision), ...Array.from({ length: 10 }, () => store.load())]);
+			assert.ok(replaced);
+			assert.deepEqual(new Set(seen.map((one) => one?.revision)), new Set([replaced.revision]));
+			stored = replaced;
+		}
+	});
+
 	test("fills an empty directory, and refuses one with other files in it", async () => {
 		await mkdir(directory, { recursive: true });
 		await start();

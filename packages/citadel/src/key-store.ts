@@ -42,9 +42,25 @@ const fileNames = [...authorityFileNames, ...rotationFileNames];
 /**
  * A directory with Istio's four `cacerts` files, mode 0600 in 0700. It is written beside its final place and renamed there whole:
  * rename onto a directory with files in it fails, so exactly one of two racing writers wins and nobody ever sees half of it.
- * Later changes go through a journal, so that a crash leaves the old state or the new one. They are one process's to make.
+ * Later changes go through a journal, so that a crash leaves the old state or the new one. They are one process's to make, which
+ * takes one step after the other: who reads in the midst of a change would find a journal that is gone a moment later.
  */
 export function createFileKeyStore(directory: string): KeyStore {
+	let last: Promise<unknown> = Promise.resolve();
+	const inTurn = <T>(step: () => Promise<T>): Promise<T> => {
+		const result = last.then(step);
+		last = result.catch(() => undefined);
+		return result;
+	};
+	const store = filesOf(directory);
+	return {
+		load: () => inTurn(() => store.load()),
+		create: (authority) => inTurn(() => store.create(authority)),
+		replace: (slots, revision) => inTurn(() => store.replace(slots, revision)),
+	};
+}
+
+function filesOf(directory: string): KeyStore {
 	return {
 		load: () => loadDirectory(directory),
 		async create(authority) {
