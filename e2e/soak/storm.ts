@@ -35,7 +35,9 @@ async function stormOf(peer: Peer, options: Pick<StormOptions, "seconds" | "edit
 		const held = edits >= options.seconds * options.editsPerSecond * 0.9;
 		const count = Object.values(lost).reduce((a, b) => a + b, 0);
 		const pace = held ? "" : ` (fewer than asked for: the machine is too busy)`;
-		console.log(`${peer.name}: ${edits} edits in ${options.seconds} s${pace}, ${requests} requests, ${count} lost ${JSON.stringify(lost)}, ${mesh.refusals.length} refusals`);
+		console.log(
+			`${peer.name}: ${edits} edits in ${options.seconds} s${pace}, ${requests} requests, ${count} lost ${JSON.stringify(lost)}, ${mesh.refusals.length} refusals`,
+		);
 		return held && requests > 0 && count === 0 && mesh.refusals.length === 0;
 	} finally {
 		await stopPeer();

@@ -177,7 +177,9 @@ export async function startKubernetesControlPlane(context: KubernetesContext): P
 		webhookAddress: webhooks.address,
 		httpAddress: http.address,
 		readyAddress: ready.address,
-		closed: Promise.all([ready.closed, webhooks.closed, bundles.done, rootsWritten, registrations, status, deployments, httpClosed]).then(() => client.transport.close()),
+		closed: Promise.all([ready.closed, webhooks.closed, bundles.done, rootsWritten, registrations, status, deployments, httpClosed]).then(() =>
+			client.transport.close(),
+		),
 	};
 }
 

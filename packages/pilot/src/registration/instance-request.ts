@@ -63,7 +63,8 @@ export function decodeInstance(text: string, { namespace, allowsLoopback }: Deco
 	if (typeof healthy !== "boolean") return refuse("healthy: true or false is wanted");
 	if (message !== undefined && typeof message !== "string") return refuse("message: a text is wanted");
 	const ttlMs = ttl === undefined ? ttlMsDefault : typeof ttl === "string" ? parseDurationMs(ttl) : undefined;
-	if (ttlMs === undefined || ttlMs < ttlMsMin || ttlMs > ttlMsMax) return refuse(`ttl: a duration from ${ttlMsMin / 1000}s to ${ttlMsMax / 1000}s is wanted, such as 30s`);
+	if (ttlMs === undefined || ttlMs < ttlMsMin || ttlMs > ttlMsMax)
+		return refuse(`ttl: a duration from ${ttlMsMin / 1000}s to ${ttlMsMax / 1000}s is wanted, such as 30s`);
 	const { address } = entry;
 	const problem = typeof address === "string" ? addressProblem(address, allowsLoopback) : "an IP address is wanted";
 	if (problem !== undefined || typeof address !== "string") return refuse(`address: ${problem}`);

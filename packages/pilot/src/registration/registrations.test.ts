@@ -192,7 +192,10 @@ spec: {serviceAccountName: reviews, containers: []}
 	test("nobody in another namespace, nor for another service account", async () => {
 		const { registrations } = createMesh();
 		assert.match(reason(await registrations.register({ ...web, namespace: "evil" }, "shop", "r1", request())), /^forbidden: .*namespace evil/);
-		assert.match(reason(await registrations.register(web, "shop", "r1", request({ serviceAccount: "reviews" }))), /^forbidden: .*account web registers nothing for reviews/);
+		assert.match(
+			reason(await registrations.register(web, "shop", "r1", request({ serviceAccount: "reviews" }))),
+			/^forbidden: .*account web registers nothing for reviews/,
+		);
 	});
 
 	test("the owner alone renews and deregisters", async () => {
@@ -207,7 +210,10 @@ spec: {serviceAccountName: reviews, containers: []}
 
 	test("an identity that the service's own instances do not have takes no place among them", async () => {
 		const { registrations } = createMesh({ yaml: mesh + pod });
-		assert.match(reason(await registrations.register(web, "shop", "r1", request())), /^forbidden: instances of Service shop\/reviews run as reviews, not as web/);
+		assert.match(
+			reason(await registrations.register(web, "shop", "r1", request())),
+			/^forbidden: instances of Service shop\/reviews run as reviews, not as web/,
+		);
 		assert.equal(reason(await registrations.register({ ...web, serviceAccount: "reviews" }, "shop", "r1", request())), "ok");
 	});
 
@@ -221,7 +227,11 @@ spec: {serviceAccountName: reviews, containers: []}
 	});
 
 	test("the annotation of the service decides where there is one, with the next heartbeat", async () => {
-		const annotated = (accounts: string) => mesh.replace("{name: reviews, namespace: shop}", `{name: reviews, namespace: shop, annotations: {weft.dev/registration-service-accounts: "${accounts}"}}`) + pod;
+		const annotated = (accounts: string) =>
+			mesh.replace(
+				"{name: reviews, namespace: shop}",
+				`{name: reviews, namespace: shop, annotations: {weft.dev/registration-service-accounts: "${accounts}"}}`,
+			) + pod;
 		const { registrations, store } = createMesh({ yaml: annotated("reviews, web") });
 		assert.equal(reason(await registrations.register(web, "shop", "r1", request())), "ok");
 		store.replaceSource("files", decodeYaml(annotated("reviews"), "f.yaml").objects);
@@ -232,7 +242,12 @@ spec: {serviceAccountName: reviews, containers: []}
 
 	test("an entry that was not registered is not taken over", async () => {
 		const { registrations, entries } = createMesh();
-		await entries.create({ apiVersion: "networking.istio.io/v1", kind: "WorkloadEntry", metadata: { name: "r1", namespace: "shop", labels: {}, annotations: {} }, spec: { address: "10.0.0.1" } });
+		await entries.create({
+			apiVersion: "networking.istio.io/v1",
+			kind: "WorkloadEntry",
+			metadata: { name: "r1", namespace: "shop", labels: {}, annotations: {} },
+			spec: { address: "10.0.0.1" },
+		});
 		assert.match(reason(await registrations.register(web, "shop", "r1", request())), /^conflict/);
 		assert.match(reason(await registrations.deregister(web, { namespace: "shop", name: "r1" })), /^conflict/);
 	});

@@ -20,7 +20,8 @@ export function selectorOf(snapshot: StoreSnapshot, namespace: string, service: 
 		snapshot.all("ServiceEntry").find(({ metadata, spec }) => metadata.namespace === namespace && (spec.hosts.includes(service) || metadata.name === service));
 	if (!found) return `there is no Service or ServiceEntry ${service} in namespace ${namespace}`;
 	const selector = selectorOfObject(found);
-	if (selector === undefined || isEmpty(selector)) return `${found.kind} ${namespace}/${found.metadata.name} selects no workloads: it has no ${found.kind === "Service" ? "selector" : "workloadSelector"}`;
+	if (selector === undefined || isEmpty(selector))
+		return `${found.kind} ${namespace}/${found.metadata.name} selects no workloads: it has no ${found.kind === "Service" ? "selector" : "workloadSelector"}`;
 	return selector;
 }
 
@@ -65,7 +66,8 @@ function accountsBehind(snapshot: StoreSnapshot, namespace: string, selector: La
 	}
 	for (const entry of snapshot.all("WorkloadEntry")) {
 		const { serviceAccount = "" } = entry.spec;
-		if (serviceAccount !== "" && entry.metadata.annotations[entryAnnotations.registeredBy] === undefined && isMatch(entry, entryLabels(entry))) accounts.add(serviceAccount);
+		if (serviceAccount !== "" && entry.metadata.annotations[entryAnnotations.registeredBy] === undefined && isMatch(entry, entryLabels(entry)))
+			accounts.add(serviceAccount);
 	}
 	for (const group of snapshot.all("WorkloadGroup")) {
 		const { template, metadata } = group.spec;
