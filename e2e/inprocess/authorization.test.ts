@@ -118,12 +118,12 @@ test("by namespace and by service account", async () => {
 	assert.deepEqual([await statuses(["/"], alice), await statuses(["/"], bob)], [[403], [200]]);
 });
 
-test("sec/15: a dot in a policy is a dot", async () => {
+test("sec/b15: a dot in a policy is a dot", async () => {
 	await apply("dot", { rules: [{ from: [{ source: { namespaces: ["f.o"] } }] }, { from: [{ source: { principals: ["*/sa/al.ce"] } }] }] });
 	assert.deepEqual(await statuses(["/"], alice), [403]);
 });
 
-test("sec/9: by method and path, whatever way the path is written", async () => {
+test("sec/b9: by method and path, whatever way the path is written", async () => {
 	await apply("viewer", { rules: [{ to: [{ operation: { methods: ["GET"], paths: ["/info", "/docs*", "/v/{*}/x"] } }] }] });
 	await apply("no-admin", { action: "DENY", rules: [{ to: [{ operation: { paths: ["/docs/admin*"] } }] }] }, { app: "server" });
 	const expected = {
@@ -144,7 +144,7 @@ test("sec/9: by method and path, whatever way the path is written", async () => 
 	assert.equal((await alice.get(http, "/info", { method: "DELETE" })).status, 403);
 });
 
-test("sec/12: each line of a header is judged", async () => {
+test("sec/b12: each line of a header is judged", async () => {
 	await apply("no-evil", { action: "DENY", rules: [{ when: [{ key: "request.headers[x-role]", values: ["evil"] }] }] });
 	const get = (role: string) => stranger.get(http, "/", { headers: { "x-role": role } });
 	assert.deepEqual(

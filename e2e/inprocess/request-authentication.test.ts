@@ -101,7 +101,7 @@ test("a valid token of either issuer passes, and so does a request without one",
 	assert.equal((await stranger.get(address, "/")).status, 200);
 });
 
-test("sec/21: tokens that prove nothing are refused", async () => {
+test("sec/b21: tokens that prove nothing are refused", async () => {
 	const hs256 = (secret: string | Buffer) => {
 		const text = `${encode({ alg: "HS256", kid: fetched.kid, typ: "JWT" })}.${encode({ ...first(), exp: later() })}`;
 		return `${text}.${encode(createHmac("sha256", secret).update(text).digest())}`;
@@ -194,7 +194,7 @@ test("tokens in a header, a parameter and a cookie of the policy's choice; what 
 	await unrequire();
 });
 
-test("sec/20: keys that cannot be had let nobody in, and new keys replace old ones", async () => {
+test("sec/b20: keys that cannot be had let nobody in, and new keys replace old ones", async () => {
 	await authenticate([{ issuer: url, jwksUri: `${url}/nothing`, audiences: ["web"] }]);
 	const before = fetches;
 	await until(async () => fetches > before);

@@ -13,12 +13,16 @@ export interface BootstrapOptions {
 	readonly addedHeaders?: Readonly<Record<string, string>>;
 	/** Fields of the one route's action, beside its cluster. */
 	readonly route?: Readonly<Record<string, unknown>>;
+	/** As Envoy's JSON has them, beside those above. */
+	readonly moreRoutes?: readonly object[];
+	readonly moreClusters?: readonly object[];
+	readonly moreListeners?: readonly { readonly name: string }[];
 }
 
-const typePrefix = "type.googleapis.com/envoy.extensions";
-const loopback = (port: number) => ({ socket_address: { address: "127.0.0.1", port_value: port } });
+export const typePrefix = "type.googleapis.com/envoy.extensions";
+export const loopback = (port: number) => ({ socket_address: { address: "127.0.0.1", port_value: port } });
 
-const tlsSocket = (context: Readonly<Record<string, unknown>>) => ({
+export const tlsSocket = (context: Readonly<Record<string, unknown>>) => ({
 	name: "envoy.transport_sockets.tls",
 	typed_config: { "@type": `${typePrefix}.transport_sockets.tls.v3.DownstreamTlsContext`, ...context },
 });
@@ -38,7 +42,8 @@ const logFields = {
 };
 
 /** An Envoy v3 bootstrap, as JSON: HTTP/1.1 listeners in front of the upstream. */
-export function buildBootstrap({ upstreamPort, listeners, tls = {}, accessLogPath, addedHeaders = {}, route = {} }: BootstrapOptions): string {
+export function buildBootstrap({ upstreamPort, listeners, tls = {}, accessLogPath, addedHeaders = {}, route = {}, ...more }: BootstrapOptions): string {
+	const { moreRoutes = [], moreClusters = [], moreListeners = [] } = more;
 	const routeConfig = {
 		name: "local",
 		virtual_hosts: [
@@ -46,6 +51,7 @@ export function buildBootstrap({ upstreamPort, listeners, tls = {}, accessLogPat
 				name: "all",
 				domains: ["*"],
 				routes: [
+					...moreRoutes,
 					{ match: { connect_matcher: {} }, route: { cluster: "upstream" } },
 					{ match: { prefix: "/elsewhere/" }, route: { cluster: "elsewhere", ...route } },
 					{ match: { prefix: "/" }, route: { cluster: "upstream", ...route } },
@@ -73,25 +79,31 @@ export function buildBootstrap({ upstreamPort, listeners, tls = {}, accessLogPat
 	return JSON.stringify({
 		admin: { address: loopback(0) },
 		static_resources: {
-			listeners: Object.entries(listeners).map(([name, fields]) => ({
-				name,
-				address: loopback(0),
-				filter_chains: [
-					{
-						filters: [{ name: "envoy.filters.network.http_connection_manager", typed_config: manager(name, fields) }],
-						...(tls[name] === undefined ? {} : { transport_socket: tlsSocket(tls[name]) }),
-					},
-				],
-			})),
-			clusters: ["upstream", "elsewhere"].map((name) => ({
-				name,
-				type: "STATIC",
-				connect_timeout: "2s",
-				// Passed on only where the listener lets them in.
-				http_protocol_options: { enable_trailers: true },
-				circuit_breakers: { thresholds: [{ max_connections: 4096, max_pending_requests: 4096, max_requests: 8192 }] },
-				load_assignment: { cluster_name: name, endpoints: [{ lb_endpoints: [{ endpoint: { address: loopback(upstreamPort) } }] }] },
-			})),
+			listeners: [
+				...moreListeners,
+				...Object.entries(listeners).map(([name, fields]) => ({
+					name,
+					address: loopback(0),
+					filter_chains: [
+						{
+							filters: [{ name: "envoy.filters.network.http_connection_manager", typed_config: manager(name, fields) }],
+							...(tls[name] === undefined ? {} : { transport_socket: tlsSocket(tls[name]) }),
+						},
+					],
+				})),
+			],
+			clusters: [
+				...moreClusters,
+				...["upstream", "elsewhere"].map((name) => ({
+					name,
+					type: "STATIC",
+					connect_timeout: "2s",
+					// Passed on only where the listener lets them in.
+					http_protocol_options: { enable_trailers: true },
+					circuit_breakers: { thresholds: [{ max_connections: 4096, max_pending_requests: 4096, max_requests: 8192 }] },
+					load_assignment: { cluster_name: name, endpoints: [{ lb_endpoints: [{ endpoint: { address: loopback(upstreamPort) } }] }] },
+				})),
+			],
 		},
 	});
 }

@@ -58,7 +58,7 @@ export async function startProxy({ descriptorsMax, ...options }: ProxyOptions): 
 		const ports = await waitFor(
 			child,
 			() => log,
-			() => listenerPorts(adminPort, Object.keys(options.listeners)),
+			() => listenerPorts(adminPort, [...Object.keys(options.listeners), ...(options.moreListeners ?? []).map(({ name }) => name)]),
 		);
 		return createProxy(child, folder, { adminPort, ports, log: () => log });
 	} catch (error) {

@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { after, afterEach, before, describe, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
-import { assertClean, assertServes, exchange, type Fixture, get, isResponse, startFixture, statusOf } from "./fixture.ts";
+import { startProxy } from "./proxy-process.ts";
+import { assertClean, assertServes, exchange, type Fixture, get, isResponse, post, startFixture, statusOf } from "./fixture.ts";
 import { RawClient } from "./raw-client.ts";
 import { headerOf } from "./request-reader.ts";
 
@@ -209,5 +210,36 @@ describe("sec/trust: nobody becomes somebody else by saying so", () => {
 			assert.ok(!isResponse(response) || response.status >= 400 || bytes.startsWith("GET"), bytes);
 		}
 		assert.equal((await fixture.proxy.admin("/ready")).status, 200);
+	});
+
+	test("sec/f56: whoever can make the proxy, an application or a browser ask cannot stop it through the admin port", async () => {
+		const behind = await startProxy({ upstreamPort: fixture.proxy.adminPort, listeners: { front: {} } });
+		try {
+			for (const path of ["/quitquitquit", "/healthcheck/fail", "/drain_listeners", "/logging?level=debug", "/reset_counters"]) {
+				const answer = await exchange(behind.port("front"), post(path, "", "x: y"));
+				assert.equal(statusOf(answer), 403, `${path} through a proxy`);
+			}
+			const direct = (...headers: readonly string[]) => exchange(fixture.proxy.adminPort, post("/drain_listeners", "", ...headers));
+			for (const header of [
+				"origin: https://evil.test",
+				"sec-fetch-site: cross-site",
+				"via: 1.1 x",
+				"x-forwarded-for: 203.0.113.1",
+				"forwarded: for=203.0.113.1",
+			]) {
+				assert.equal(statusOf(await direct(header)), 403, header);
+			}
+			// Under a name that somebody else resolves to loopback.
+			assert.equal(
+				statusOf(await exchange(fixture.proxy.adminPort, "POST /drain_listeners HTTP/1.1\r\nhost: evil.test:15000\r\ncontent-length: 0\r\n\r\n")),
+				403,
+			);
+		} finally {
+			await behind.stop();
+		}
+		await assertServes(fixture.proxy.port("edge"));
+		assert.equal((await fixture.proxy.admin("/ready")).status, 200);
+		// Who stands there himself is obeyed.
+		assert.equal((await fetch(`http://127.0.0.1:${fixture.proxy.adminPort}/reset_counters`, { method: "POST" })).status, 200);
 	});
 });

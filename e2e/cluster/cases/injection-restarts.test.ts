@@ -13,7 +13,7 @@ describe("admission while the control plane restarts", { skip: clusterMissing },
 	});
 	after(() => removeNamespace(namespace));
 
-	test(`0 pods without a proxy over ${restarts} restarts under pod creation`, { timeout: 1_800_000 }, async () => {
+	test(`sec/f57: 0 pods without a proxy over ${restarts} restarts under pod creation`, { timeout: 1_800_000 }, async () => {
 		const pod = {
 			apiVersion: "v1",
 			kind: "Pod",

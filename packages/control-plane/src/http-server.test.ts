@@ -5,13 +5,14 @@ import { createStore } from "@weft/galley";
 import { createDiscovery } from "@weft/pilot";
 import { createLogger, systemClock } from "@weft/runtime";
 import { Registry } from "prom-client";
+import { debugPages } from "./debug.ts";
 import { startHttpServer } from "./http-server.ts";
 
 const outside = Object.values(networkInterfaces())
 	.flatMap((addresses) => addresses ?? [])
 	.find(({ internal, family }) => !internal && family === "IPv4")?.address;
 
-describe("who may see what", () => {
+describe("sec/f53: who may see what", () => {
 	const stop = new AbortController();
 	let waitingFor: readonly string[] = [];
 	let port = "";
@@ -50,7 +51,7 @@ describe("who may see what", () => {
 
 	test("from outside they need a token", { skip: outside === undefined ? "this machine has no network" : false }, async () => {
 		const host = outside ?? "";
-		for (const path of ["/debug/syncz", "/debug/config_dump?proxyID=a.b", "/debug/adsz", "/debug/registryz", "/debug/mesh", "/debug/list"]) {
+		for (const path of Object.keys(debugPages)) {
 			assert.equal((await get(host, path)).status, 401, path);
 			assert.equal((await get(host, path, "bad")).status, 401, path);
 		}

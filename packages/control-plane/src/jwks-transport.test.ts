@@ -21,7 +21,7 @@ const resolveTo =
 
 const signal = new AbortController().signal;
 
-suite("keys are fetched", () => {
+suite("sec/b22: keys are fetched", () => {
 	test("from an address that is written out", async (t) => {
 		const port = await serve(t, (_, response) => response.end("keys"));
 		assert.equal(await createJwksTransport("machine")(`http://127.0.0.1:${port}/`, 5000, signal), "keys");

@@ -66,6 +66,55 @@ const text = fc.oneof(
 const annotations = fc.dictionary(fc.constantFrom(...annotationNames, ...otherNames), text, { maxKeys: 5 });
 
 suite("whatever is written", () => {
+	test("sec/f54: a value changes its own scalar, or is refused; nothing breaks out of it", () => {
+		const breakouts = [
+			'"\n- name: evil\n  image: evil',
+			"x\n    privileged: true",
+			"{{ .Values }}",
+			"{}",
+			"a: b",
+			"'",
+			'"',
+			"\\",
+			"${x}",
+			"$(x)",
+			"<script>",
+			"\u0000",
+			"- evil",
+		];
+		const inject = (annotations: Readonly<Record<string, string>>, labels: Readonly<Record<string, string>> = {}) => {
+			const pod: Pod = {
+				metadata: { annotations, labels },
+				spec: { containers: [{ name: "app", image: "i", env: [{ name: "A", value: labels["app"] ?? "" }] }] },
+			};
+			return injectPod(pod, settings, facts);
+		};
+		const plain = inject({});
+		assert.equal(plain.kind, "injected");
+		/** Every path with its value; what differs from the plain pod is told by path. */
+		const leaves = (value: unknown, path = ""): readonly (readonly [string, unknown])[] =>
+			typeof value === "object" && value !== null ? Object.entries(value).flatMap(([name, item]) => leaves(item, `${path}/${name}`)) : [[path, value]];
+		const before = new Map(plain.kind === "injected" ? leaves(plain.pod.spec) : []);
+		let injected = 0;
+		for (const name of [...annotationNames, ...otherNames]) {
+			for (const value of breakouts) {
+				const result = inject({ [name]: value }, { app: value });
+				if (result.kind !== "injected") continue;
+				injected++;
+				const { containers, initContainers = [], volumes = [] } = result.pod.spec;
+				const names = [...containers, ...initContainers].map((container) => container.name).sort();
+				assert.deepEqual(names, ["app", "istio-init", "istio-proxy"], `${name}: ${value}`);
+				for (const container of [...containers, ...initContainers]) assert.notEqual(container.image, "evil", name);
+				assert.ok(!volumes.some((volume) => volume.name === "evil"), name);
+				// None of these values asks for other rights, and so none gets any.
+				const rights = (of: readonly (readonly [string, unknown])[]) =>
+					of.filter(([path, leaf]) => /\/(?:privileged|host[A-Z]\w*)$/.test(path) && leaf === true);
+				assert.deepEqual(rights(leaves(result.pod.spec)), rights([...before]), `${name}=${JSON.stringify(value)}`);
+			}
+		}
+		assert.ok(injected > 100, `${injected} were injected`);
+	});
+
 	test("annotations are injected, skipped or refused, and change no container of the user's but its probes", () => {
 		fc.assert(
 			fc.property(annotations, fc.boolean(), (values, isNative) => {

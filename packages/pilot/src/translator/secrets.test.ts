@@ -77,7 +77,7 @@ const push = createTestMesh().apply(
 );
 const certificate = { chain: a.certificate, key: a.key };
 
-describe("secrets over ADS", () => {
+describe("sec/f55: secrets over ADS", () => {
 	const cases: readonly (readonly [name: string, expected: ReturnType<typeof ask> | RegExp, asked?: Asked])[] = [
 		["kubernetes://tls", certificate],
 		["kubernetes://default/tls", certificate],
@@ -107,6 +107,15 @@ describe("secrets over ADS", () => {
 			else assert.deepEqual(found, expected);
 		});
 	}
+
+	it("sec/f55: who may not read hears the same of a Secret that is there and of one that is not", () => {
+		const words = (name: string, asked: Asked) => String(ask(push, `kubernetes://${name}`, asked)).replaceAll(name, "NAME");
+		for (const asked of [{ mayRead: false }, { isAuthenticated: false }, { mayRead: false, isAuthenticated: false }]) {
+			assert.equal(words("tls", asked), words("absent", asked));
+			assert.equal(words("other/elsewhere", asked), words("other/absent", asked));
+		}
+		assert.equal(words("other/elsewhere", {}), words("other/absent", {}));
+	});
 
 	it("a Secret of a file may say its values as they are", () => {
 		const values = JSON.stringify({ "tls.crt": a.certificate, "tls.key": a.key });

@@ -8,7 +8,7 @@ import { type DecodeEnvironment, decodeSecret } from "../config/decode/index.ts"
 import { parseYamlSource } from "../config/bootstrap/yaml-source.ts";
 import { isObject } from "../config/bootstrap/upgrade-context.ts";
 import type { ConfigStore } from "./config-store.ts";
-import { watchFolder } from "./folder-watch.ts";
+import { watchFolderWhenThere } from "./folder-watch.ts";
 import { foldersOf, parseNamedFiles, readNamedFiles } from "./named-files.ts";
 import type { ResourceRecords } from "./resource-records.ts";
 
@@ -29,7 +29,7 @@ export interface FileSecretsOptions {
  * its `watched_directory`, which is how mounted secrets are replaced. A file that cannot be read keeps the old secret.
  */
 export function followSecretFiles(options: FileSecretsOptions): { follow(): void } {
-	const watchers = new Map<string, readonly FSWatcher[]>();
+	const watchers = new Map<string, readonly Pick<FSWatcher, "close">[]>();
 	options.signal.addEventListener("abort", () => {
 		for (const watcher of [...watchers.values()].flat()) watcher.close();
 	});
@@ -42,7 +42,7 @@ export function followSecretFiles(options: FileSecretsOptions): { follow(): void
 				const load = () => loadSecret(options, name, origin.read);
 				watchers.set(
 					name,
-					origin.folders.map((folder) => watchFolder(folder, load, options.logger)),
+					origin.folders.map((folder) => watchFolderWhenThere(folder, load, options.logger)),
 				);
 				load();
 			}
@@ -77,6 +77,8 @@ function loadSecret({ environment, logger, nowMs, records, store }: FileSecretsO
 		void store.apply({ secrets: { upsert: [{ ...value, name }], remove: [] } });
 	} catch (error) {
 		logger.error("secret file not read, the old secret stays", { secret: name, error });
+		// Without any: what needs it serves without, and refuses handshakes. What it replaces may be plain text, and must not go on.
+		if (!store.wanted.secrets.has(name)) void store.apply({ expired: [`sds:${name}`] });
 	}
 }
 

@@ -15,3 +15,33 @@ export function watchFolder(folder: string, load: () => void, logger: Logger): F
 	watcher.on("error", (error) => logger.warn("files are no longer watched", { folder, error }));
 	return watcher;
 }
+
+/** How often a folder that is not there is looked for. */
+const missingMs = 2_000;
+
+/** The same of a folder that may come later, such as a user's mount: then `load` is called as well. Other configuration does not wait for it. */
+export function watchFolderWhenThere(folder: string, load: () => void, logger: Logger): Pick<FSWatcher, "close"> {
+	let watcher: FSWatcher | undefined;
+	const attempt = (): boolean => {
+		try {
+			watcher = watchFolder(folder, load, logger);
+			return true;
+		} catch (error) {
+			if (error instanceof Error && "code" in error && (error.code === "ENOENT" || error.code === "ENOTDIR")) return false;
+			throw error;
+		}
+	};
+	if (attempt()) return { close: () => watcher?.close() };
+	logger.warn("folder is not there, it is looked for again", { folder });
+	const timer = setInterval(() => {
+		if (!attempt()) return;
+		clearInterval(timer);
+		load();
+	}, missingMs).unref();
+	return {
+		close() {
+			clearInterval(timer);
+			watcher?.close();
+		},
+	};
+}

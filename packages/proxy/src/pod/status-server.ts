@@ -4,6 +4,7 @@ import type { Logger } from "@weft/runtime";
 import { noBody, runProbe } from "./app-probe.ts";
 import { scrapeApplication, textFormat } from "./app-metrics.ts";
 import type { AgentCounts } from "./agent-metrics.ts";
+import { foreignTo } from "../main/admin/foreign-request.ts";
 import type { PodOptions } from "./pod-options.ts";
 
 /** What the status server asks the rest of the process. */
@@ -92,6 +93,8 @@ function fromLocalhost(handler: Handler): Handler {
 function command(run: () => void): Handler {
 	return fromLocalhost((request, response) => {
 		if (request.method !== "POST") return void response.writeHead(405, { "content-type": "text/plain; charset=utf-8" }).end("Method Not Allowed\n");
+		const foreign = foreignTo(request.headers);
+		if (foreign !== undefined) return void response.writeHead(403, { "content-type": "text/plain; charset=utf-8" }).end(`refused: ${foreign}\n`);
 		response.writeHead(200, { "content-type": "text/plain; charset=utf-8" }).end("OK");
 		run();
 	});

@@ -107,3 +107,29 @@ describe("an edit of one VirtualService", () => {
 		assert.deepEqual(again.versions, second.versions);
 	});
 });
+
+describe("sec/f55: a rule of one namespace for another's host", () => {
+	const capture = `
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: capture, namespace: attacker}
+spec: {hosts: [web.default.svc.cluster.local], http: [{route: [{destination: {host: evil.attacker.svc.cluster.local}}]}]}
+---
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {name: capture, namespace: attacker}
+spec: {host: web.default.svc.cluster.local, trafficPolicy: {tls: {mode: DISABLE}}}
+---`;
+	const clusterOf = (namespace: string, exported?: readonly string[]) => {
+		const config = exported === undefined ? {} : { defaultVirtualServiceExportTo: [...exported], defaultDestinationRuleExportTo: [...exported] };
+		const push = createTestMesh(config).apply(service("web", "{name: http, port: 80}") + capture);
+		const table = routeTable(contextOf(push, {}, namespace), "80");
+		return table.virtualHosts.find(({ domains }) => domains.includes("web.default.svc.cluster.local"))?.routes[0]?.route?.cluster;
+	};
+
+	it("sec/f55: with the export to the own namespace as the default it binds its own clients alone", () => {
+		assert.equal(clusterOf("default", ["."]), "outbound|80||web.default.svc.cluster.local");
+		assert.equal(clusterOf("other", ["."]), "outbound|80||web.default.svc.cluster.local");
+		assert.equal(clusterOf("attacker", ["."]), "outbound|80||evil.attacker.svc.cluster.local");
+	});
+});

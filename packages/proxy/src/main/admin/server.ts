@@ -2,6 +2,7 @@ import { createServer, type IncomingMessage, type ServerResponse } from "node:ht
 import type { AddressInfo } from "node:net";
 import type { SocketAddress } from "../../config/runtime-config.ts";
 import { addressText } from "../slots.ts";
+import { foreignTo } from "./foreign-request.ts";
 import { type AdminContext, type AdminReply, type AdminRequest, adminRoutes } from "./routes.ts";
 
 export interface AdminServer {
@@ -49,7 +50,7 @@ async function answer(request: IncomingMessage, response: ServerResponse, contex
 	const reply =
 		route === undefined
 			? { status: 404, body: `invalid path. admin commands are:\n${listOfRoutes()}` }
-			: await run(route, { query: url.searchParams, method: request.method ?? "GET" }, context);
+			: ((route.mutates ? refuseForeign(request) : undefined) ?? (await run(route, { query: url.searchParams, method: request.method ?? "GET" }, context)));
 	const { status = 200, type = "text/plain; charset=UTF-8", body } = reply;
 	response.writeHead(status, { "content-type": type, "cache-control": "no-cache, max-age=0", "x-content-type-options": "nosniff", server: "envoy" });
 	if (request.method === "HEAD") return void response.end();
@@ -59,6 +60,12 @@ async function answer(request: IncomingMessage, response: ServerResponse, contex
 		if (!response.write(part)) await new Promise<void>((resolve) => void response.once("drain", resolve).once("close", resolve));
 	}
 	response.end();
+}
+
+/** Only whoever is there to ask may change something: not who can make somebody ask who is. */
+function refuseForeign({ headers }: IncomingMessage): AdminReply | undefined {
+	const reason = foreignTo(headers);
+	return reason === undefined ? undefined : { status: 403, body: `refused: ${reason}\n` };
 }
 
 async function run(
