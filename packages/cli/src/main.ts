@@ -13,6 +13,9 @@ function outputOption(...more: readonly string[]): Option {
 
 const program = new Command("weft").description("Weft: a service mesh").version(version, "-v, --client-version").showHelpAfterError().enablePositionalOptions();
 
+const clusterOptions = (command: Command): Command =>
+	command.option("-c, --kubeconfig <file>", "kubeconfig (default: $KUBECONFIG or ~/.kube/config)").option("--context <name>", "context of the kubeconfig");
+const istioNamespace = ["-i, --istioNamespace <namespace>", "namespace of the control plane", "istio-system"] as const;
 const stateDir = ["--state-dir <dir>", "folder of the local mesh (default: $WEFT_STATE_DIR or .weft)"] as const;
 
 program
@@ -34,10 +37,12 @@ program
 	.option(...stateDir)
 	.action(async (options) => (await import("./commands/down.ts")).downCommand(options));
 
-program
-	.command("status")
-	.description("pods, proxies, registered workloads and the addresses of services")
+clusterOptions(program.command("status"))
+	.description(
+		"pods, proxies, registered workloads and the addresses of services of the mesh on this machine; of a cluster that is named, its control planes and registered workloads",
+	)
 	.addOption(outputOption())
+	.option(...istioNamespace)
 	.option(...stateDir)
 	.action(async (options) => (await import("./commands/status.ts")).statusCommand(options));
 
@@ -160,10 +165,6 @@ program
 	.requiredOption("-f, --filename <path>", "file, folder or - for standard input; may be repeated", files)
 	.option(...injectOutput)
 	.action(async (options) => (await import("./commands/inject.ts")).uninjectCommand(options));
-
-const clusterOptions = (command: Command): Command =>
-	command.option("-c, --kubeconfig <file>", "kubeconfig (default: $KUBECONFIG or ~/.kube/config)").option("--context <name>", "context of the kubeconfig");
-const istioNamespace = ["-i, --istioNamespace <namespace>", "namespace of the control plane", "istio-system"] as const;
 
 clusterOptions(program.command("install"))
 	.description("install or upgrade the mesh in a Kubernetes cluster, by the charts that ship with this program")

@@ -40,7 +40,7 @@ export async function handleApi(context: HttpContext, request: IncomingMessage, 
 	if (request.method === "GET" && resource === "config") return list(context, rest, response);
 	if (resource === "ca") return certificateAuthority(context, `${request.method} ${rest.join("/")}`, response);
 	if (request.method === "GET" && resource === "conflicts") return sendJson(response, 200, context.store.conflicts());
-	if (request.method === "GET" && resource === "workloads") return sendJson(response, 200, registeredWorkloads(context.store.snapshot()));
+	if (request.method === "GET" && resource === "workloads") return sendJson(response, 200, registeredWorkloads(context.store.snapshot().all("WorkloadEntry")));
 	if (request.method === "GET" && resource === "proxies") return sendJson(response, 200, proxies(context));
 	sendText(response, 404, `no such resource: ${request.method} ${url.pathname}\n`);
 }

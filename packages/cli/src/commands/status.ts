@@ -1,5 +1,6 @@
 import type { Diagnostic } from "@weft/api";
 import type { RegisteredWorkload } from "@weft/pilot";
+import { type ClusterOptions, openCluster } from "../kube/cluster.ts";
 import type { LocalMesh } from "../local/launcher.ts";
 import { connectMesh } from "../local/mesh-client.ts";
 import type { PodStatus } from "../local/pod-status.ts";
@@ -8,6 +9,7 @@ import { CommandError, printDiagnostics } from "../output/errors.ts";
 import { type OutputFormat, renderValue } from "../output/format.ts";
 import { renderTable } from "../output/table.ts";
 import { pathsOf, type StateOptions } from "./state-options.ts";
+import { workloadTable } from "./workload-table.ts";
 
 export interface MeshStatus {
 	readonly controlPlane: { readonly http: string; readonly pid: number | undefined };
@@ -57,16 +59,22 @@ export function renderStatus(status: MeshStatus): string {
 		p.adminAddress,
 	]);
 	const services = status.services.map((s) => [s.service, `http://${s.address}`]);
-	const workloads = status.workloads.map((w) => [w.namespace, w.name, w.health, w.address, w.by, w.message]);
 	return [
 		renderTable(["NAMESPACE", "POD", "STATUS", "PROXY", "RESTARTS", "IP", "ADMIN"], pods),
-		...(workloads.length === 0 ? [] : [renderTable(["NAMESPACE", "WORKLOAD", "HEALTH", "ADDRESS", "REGISTERED BY", "REASON"], workloads)]),
+		...workloadTable(status.workloads),
 		renderTable(["SERVICE", "FROM THIS MACHINE"], services),
 		`HTTP_PROXY      http://${status.httpProxy}   (any HTTP service by its name)\ncontrol plane   http://${status.controlPlane.http}\n`,
 	].join("\n");
 }
 
-export async function statusCommand(options: StateOptions & { readonly output: OutputFormat }): Promise<void> {
+export interface StatusOptions extends ClusterOptions, StateOptions {
+	readonly output: OutputFormat;
+	readonly istioNamespace: string;
+}
+
+/** Of a cluster where one is named; else of the mesh on this machine. */
+export async function statusCommand(options: StatusOptions): Promise<void> {
+	if (options.kubeconfig !== undefined || options.context !== undefined) return clusterStatusCommand(options);
 	const paths = pathsOf(options);
 	const mesh = readMesh(paths);
 	const client = connectMesh(paths);
@@ -82,4 +90,10 @@ export async function statusCommand(options: StateOptions & { readonly output: O
 	});
 	if (options.output === "table") printDiagnostics(status.conflicts);
 	process.stdout.write(options.output === "table" ? renderStatus(status) : renderValue(status, options.output));
+}
+
+async function clusterStatusCommand(options: StatusOptions): Promise<void> {
+	const { clusterStatusOf, renderClusterStatus } = await import("./cluster-status.ts");
+	const status = await clusterStatusOf(await openCluster(options), options.istioNamespace);
+	process.stdout.write(options.output === "table" ? renderClusterStatus(status) : renderValue(status, options.output));
 }

@@ -18,7 +18,8 @@ export function healthCheck(text: string): HealthCheck {
 
 function checkHttp(url: URL): Promise<string | undefined> {
 	return new Promise((resolve) => {
-		const options = { timeout: timeoutMs, headers: { "user-agent": "weft-check" } };
+		// A connection that is kept would say nothing of whether a new one can be had.
+		const options = { timeout: timeoutMs, agent: false as const, headers: { "user-agent": "weft-check" } };
 		// As the kubelet asks: it is the application's health that counts, not its certificate.
 		const sent = url.protocol === "https:" ? getHttps(url, { ...options, rejectUnauthorized: false }) : getHttp(url, options);
 		sent.on("timeout", () => sent.destroy(new Error(`no answer within ${timeoutMs / 1000} s`)));

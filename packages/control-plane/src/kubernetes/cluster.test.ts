@@ -43,7 +43,7 @@ describe("over a real API server", { skip: noTestCluster }, () => {
 			assert.equal(chain.at(-1), roots);
 			assert.equal(new X509Certificate(chain[0]).subjectAltName, `URI:spiffe://cluster.local/ns/${cluster.namespace}/sa/web`);
 		}
-		assert.equal(planes.filter(({ log }) => log.some((line) => line.includes("\tleading\t"))).length, 1);
+		assert.equal(planes.filter(({ log }) => log.some((line) => line.includes("\tleading\tlease=istio-namespace-controller-election\t"))).length, 1);
 	});
 
 	test("a token for somebody else, of no pod, or of a pod that is gone gets no certificate", async () => {

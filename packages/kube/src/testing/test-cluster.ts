@@ -10,7 +10,7 @@ const file = process.env["WEFT_TEST_KUBECONFIG"];
 /** Why tests of a real cluster are skipped, for `test({ skip })`; false where there is one. */
 export const noTestCluster: string | false =
 	file === undefined
-		? "no cluster: WEFT_TEST_KUBECONFIG=FILE npm test -- packages/kube/src/cluster.test.ts packages/control-plane/src/kubernetes/cluster.test.ts"
+		? "no cluster: WEFT_TEST_KUBECONFIG=FILE npm test -- packages/kube/src/cluster.test.ts packages/control-plane/src/kubernetes/{cluster,registration.cluster}.test.ts"
 		: false;
 
 /** A real API server, the way to it past every fault, and one through a proxy that breaks on demand. */

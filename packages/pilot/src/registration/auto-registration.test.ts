@@ -239,6 +239,40 @@ describe("a proxy disconnects", () => {
 		assert.equal(entry(), undefined);
 	});
 
+	test("while nothing can be written it is told to come again, and what is missed is made up for", async () => {
+		let isAway = false;
+		const { registrar, entry, clock, health } = createMesh({
+			entries: (entries) => ({
+				...entries,
+				read: async (ref) => (isAway ? Promise.reject(new Error("away")) : entries.read(ref)),
+				setConditions: async (ref, conditions) => (isAway ? Promise.reject(new Error("away")) : entries.setConditions(ref, conditions)),
+			}),
+		});
+		const client = proxy({ metadata: probed });
+		await registrar.connected(client);
+		registrar.health(client, undefined);
+		await clock.advance(1);
+		isAway = true;
+		registrar.health(client, "full");
+		await clock.advance(600_000);
+		assert.deepEqual(health(), ["10.0.0.7:9080 HEALTHY"]);
+		isAway = false;
+		await clock.advance(60_000);
+		assert.deepEqual(health(), ["10.0.0.7:9080 UNHEALTHY"]);
+		isAway = true;
+		registrar.disconnected(client);
+		for (let i = 0; i < 3; i++) {
+			const again = proxy({ metadata: probed });
+			await assert.rejects(registrar.connected(again) ?? Promise.resolve(), (error) => error instanceof RefusedError && error.code === status.UNAVAILABLE);
+			registrar.disconnected(again);
+			await clock.advance(100_000);
+		}
+		assert.ok(entry()?.metadata.annotations["istio.io/connectedAt"]);
+		isAway = false;
+		await clock.advance(60_000);
+		assert.equal(entry(), undefined);
+	});
+
 	test("what cannot be written is tried again", async () => {
 		let failures = 3;
 		const flaky = (entries: WorkloadEntries): WorkloadEntries => ({
@@ -313,6 +347,59 @@ describe("health", () => {
 			],
 		});
 		assert.equal(entry()?.metadata.annotations["proxy.istio.io/health-checks-enabled"], "true");
+	});
+
+	test("however often it changes, one write waits; the same again is none", async () => {
+		const written: string[] = [];
+		let release = () => {};
+		const gate = new Promise<void>((resolve) => (release = resolve));
+		const slow = (entries: WorkloadEntries): WorkloadEntries => ({
+			...entries,
+			setConditions: async (ref, conditions) => {
+				written.push(conditions[0]?.message ?? "healthy");
+				await gate;
+				return entries.setConditions(ref, conditions);
+			},
+		});
+		const { registrar, health, clock } = createMesh({ entries: slow });
+		const client = proxy({ metadata: probed });
+		await registrar.connected(client);
+		for (let i = 0; i < 100; i++) registrar.health(client, `problem ${i}`);
+		await clock.advance(1);
+		for (let i = 0; i < 100; i++) registrar.health(client, i === 99 ? undefined : `later ${i}`);
+		release();
+		await clock.advance(1);
+		registrar.health(client, undefined);
+		await clock.advance(1);
+		assert.deepEqual(written, ["problem 99", "healthy"]);
+		assert.deepEqual(health(), ["10.0.0.7:9080 HEALTHY"]);
+	});
+
+	test("goes into an entry that was written by hand, where the proxy names it and it asks for checks; the entry stays", async () => {
+		const { registrar, entries, clock, health, store } = createMesh();
+		const byHand = (checks: string) => ({
+			apiVersion: "networking.istio.io/v1",
+			kind: "WorkloadEntry" as const,
+			metadata: { name: "mine", namespace: "shop", labels: {}, annotations: { "proxy.istio.io/health-checks-enabled": checks } },
+			spec: { address: "10.0.0.7", serviceAccount: "reviews", labels: { app: "reviews" } },
+		});
+		const named = () => proxy({ metadata: { AUTO_REGISTER_GROUP: undefined, WORKLOAD_ENTRY: "mine" } });
+		await registrar.connected(named());
+		assert.deepEqual(store.snapshot().all("WorkloadEntry"), [], "none is made");
+		await entries.create(byHand("true"));
+		const client = named();
+		await registrar.connected(client);
+		assert.deepEqual(health(), ["10.0.0.7:80 UNHEALTHY"]);
+		registrar.health(client, undefined);
+		await clock.advance(1);
+		assert.deepEqual(health(), ["10.0.0.7:80 HEALTHY"]);
+		await assert.rejects(
+			registrar.connected(proxy({ serviceAccount: "web", metadata: { AUTO_REGISTER_GROUP: undefined, WORKLOAD_ENTRY: "mine" } })) ?? Promise.resolve(),
+			/for service account reviews/,
+		);
+		registrar.disconnected(client);
+		await clock.advance(60_000);
+		assert.ok(await entries.read({ namespace: "shop", name: "mine" }));
 	});
 
 	test("told by a stream that was replaced is not believed", async () => {

@@ -23,7 +23,8 @@ export interface AutoRegistrationOptions {
 }
 
 /**
- * WorkloadEntries of proxies that name a WorkloadGroup in their metadata (AUTO_REGISTER_GROUP), as istiod keeps them.
+ * WorkloadEntries of proxies that name a WorkloadGroup in their metadata (AUTO_REGISTER_GROUP), as istiod keeps them; and the health
+ * of those that name an entry which is there already (WORKLOAD_ENTRY).
  * https://istio.io/latest/docs/ops/deployment/vm-architecture/#workload-autoregistration
  *
  * connected ──stream ends──▶ disconnected ──grace period──▶ removed
@@ -54,6 +55,8 @@ export function createAutoRegistration(options: AutoRegistrationOptions): AutoRe
 interface Connection {
 	readonly proxy: RegisteringProxy;
 	readonly connectedAt: string;
+	/** What the proxy said last, and whether the entry says so. */
+	health?: { readonly problem: string | undefined; readonly isKept: boolean };
 }
 
 class Registrar implements AutoRegistration {
@@ -62,6 +65,8 @@ class Registrar implements AutoRegistration {
 	readonly #connections = new Map<XdsClient, Connection>();
 	/** By `namespace/name` of the entry: an old stream may end after the new one has begun. */
 	readonly #connected = new Map<string, Set<XdsClient>>();
+	/** Entries that are being marked as disconnected. */
+	readonly #leaving = new Set<string>();
 	readonly #metrics: ReturnType<typeof createMetrics>;
 	readonly #startedMs: number;
 
@@ -75,7 +80,7 @@ class Registrar implements AutoRegistration {
 		const proxy = registeringProxy(client.node);
 		if (proxy === undefined) return undefined;
 		if (typeof proxy === "string") return Promise.reject(refusal(status.INVALID_ARGUMENT, `auto-registration of ${client.node.id} failed: ${proxy}`));
-		const connection = { proxy, connectedAt: this.#now() };
+		const connection: Connection = { proxy, connectedAt: this.#now() };
 		this.#connections.set(client, connection);
 		const key = keyOf(proxy);
 		this.#connected.set(key, (this.#connected.get(key) ?? new Set()).add(client));
@@ -91,21 +96,21 @@ class Registrar implements AutoRegistration {
 		others?.delete(client);
 		if (others && others.size > 0) return;
 		this.#connected.delete(key);
-		void this.#persistently(connection.proxy, "not marked as disconnected", () => this.#markDisconnected(connection));
+		if (this.#leaving.has(key)) return;
+		this.#leaving.add(key);
+		void this.#persistently(connection.proxy, "not marked as disconnected", () => this.#markDisconnected(connection.proxy)).then(() =>
+			this.#leaving.delete(key),
+		);
 	}
 
 	health(client: XdsClient, problem: string | undefined): void {
 		const connection = this.#connections.get(client);
 		if (!connection) return this.#options.logger.debug("health of a workload that is not registered", { proxy: client.node.id });
-		const now = this.#now();
-		const { proxy } = connection;
-		const condition = { type: "Healthy", status: problem === undefined ? "True" : "False", lastProbeTime: now, lastTransitionTime: now } as const;
-		void this.#persistently(proxy, "health not kept", async () => {
-			// A newer stream of the proxy speaks for it now.
-			if (!this.#connections.has(client)) return;
-			await this.#options.entries.setConditions(proxy, [{ ...condition, ...(problem !== undefined && { message: problem }) }]);
-			this.#options.logger.info("workload health", { entry: keyOf(proxy), healthy: problem === undefined, reason: problem ?? "" });
-		});
+		const isWaiting = connection.health !== undefined && !connection.health.isKept;
+		if (connection.health?.isKept && connection.health.problem === problem) return;
+		connection.health = { problem, isKept: false };
+		// However often it changes meanwhile, one write waits, and writes the last.
+		if (!isWaiting) void this.#persistently(connection.proxy, "health not kept", () => this.#keepHealth(client, connection));
 	}
 
 	async sweep(entries: readonly WorkloadEntry[], isGone: (instance: string) => boolean): Promise<void> {
@@ -123,6 +128,20 @@ class Registrar implements AutoRegistration {
 		}
 	}
 
+	async #keepHealth(client: XdsClient, connection: Connection): Promise<void> {
+		const { proxy } = connection;
+		// A newer stream of the proxy speaks for it now.
+		while (this.#connections.has(client) && connection.health?.isKept === false) {
+			const { health } = connection;
+			const { problem } = health;
+			const now = this.#now();
+			const condition = { type: "Healthy", status: problem === undefined ? "True" : "False", lastProbeTime: now, lastTransitionTime: now } as const;
+			await this.#options.entries.setConditions(proxy, [{ ...condition, ...(problem !== undefined && { message: problem }) }]);
+			this.#options.logger.info("workload health", { entry: keyOf(proxy), healthy: problem === undefined, reason: problem ?? "" });
+			if (connection.health === health) connection.health = { problem, isKept: true };
+		}
+	}
+
 	async #register(client: XdsClient, connection: Connection): Promise<void> {
 		const { entries, groupOf } = this.#options;
 		const { proxy } = connection;
@@ -131,6 +150,7 @@ class Registrar implements AutoRegistration {
 			try {
 				const stored = await entries.read(proxy);
 				if (stored) return await this.#adopt(client, stored, connection);
+				if (proxy.group === undefined) return this.#withoutHealth(client, proxy, "it is not there, or not in the API server");
 				const group = groupOf(proxy.namespace, proxy.group);
 				if (!group) throw refusal(status.FAILED_PRECONDITION, `auto-registration failed: there is no WorkloadGroup ${proxy.namespace}/${proxy.group}`);
 				const entry = entryOfGroup(proxy, group);
@@ -152,27 +172,37 @@ class Registrar implements AutoRegistration {
 	async #adopt(client: XdsClient, stored: StoredEntry, connection: Connection): Promise<void> {
 		const { proxy } = connection;
 		checkControl(client, proxy, stored.spec.serviceAccount);
-		if (stored.annotations[entryAnnotations.group] === undefined)
+		if (proxy.group === undefined && stored.annotations[entryAnnotations.healthChecks] !== "true")
+			return this.#withoutHealth(client, proxy, `its annotation ${entryAnnotations.healthChecks} is not true`);
+		if (proxy.group !== undefined && stored.annotations[entryAnnotations.group] === undefined)
 			return this.#options.logger.info("workload has an entry that was written by hand: it stays as it is", { entry: keyOf(proxy) });
 		const known = Date.parse(stored.annotations[entryAnnotations.connectedAt] ?? "");
 		// The proxy has connected to another replica since.
 		if (known > Date.parse(connection.connectedAt)) return;
 		await this.#options.entries.change(proxy, stored.revision, { ...this.#connectAnnotations(connection), [entryAnnotations.disconnectedAt]: null });
 		this.#metrics.updates.inc();
-		this.#options.logger.info("workload is back", { entry: keyOf(proxy), group: proxy.group });
+		this.#options.logger.info("workload is connected", { entry: keyOf(proxy), group: proxy.group ?? "" });
+	}
+
+	/** A proxy that names its entry, whose health nobody keeps: it is served as any other. */
+	#withoutHealth(client: XdsClient, proxy: RegisteringProxy, reason: string): void {
+		this.#connections.delete(client);
+		const others = this.#connected.get(keyOf(proxy));
+		others?.delete(client);
+		if (others?.size === 0) this.#connected.delete(keyOf(proxy));
+		this.#options.logger.warn("health of the workload is not kept in the entry that its proxy names", { entry: keyOf(proxy), reason });
 	}
 
 	#connectAnnotations({ connectedAt }: Connection): Readonly<Record<string, string>> {
 		return { [entryAnnotations.controller]: this.#options.instance, [entryAnnotations.connectedAt]: connectedAt };
 	}
 
-	async #markDisconnected({ proxy, connectedAt }: Connection): Promise<void> {
-		// It has come back, and that stream's registration comes next in the queue or is done.
-		if (this.#connected.has(keyOf(proxy))) return;
-		const stored = await this.#options.entries.read(proxy);
+	async #markDisconnected(ref: EntryRef): Promise<void> {
+		const stored = await this.#options.entries.read(ref);
 		const { annotations = {} } = stored ?? {};
-		const isOurs = annotations[entryAnnotations.controller] === this.#options.instance && annotations[entryAnnotations.connectedAt] === connectedAt;
-		if (stored && isOurs) await this.#disconnect(proxy, stored);
+		const isOurs = annotations[entryAnnotations.controller] === this.#options.instance && annotations[entryAnnotations.connectedAt] !== undefined;
+		// It may have come back, here or at another replica.
+		if (stored && isOurs && !this.#connected.has(keyOf(ref))) await this.#disconnect(ref, stored);
 	}
 
 	async #markLost(ref: EntryRef, controller: string): Promise<void> {
@@ -181,11 +211,13 @@ class Registrar implements AutoRegistration {
 		if (!this.#connected.has(keyOf(ref))) await this.#disconnect(ref, stored);
 	}
 
-	async #disconnect(ref: EntryRef, { revision }: StoredEntry): Promise<void> {
+	async #disconnect(ref: EntryRef, { annotations, revision }: StoredEntry): Promise<void> {
 		const { clock, entries, graceMs, logger, signal } = this.#options;
 		await entries.change(ref, revision, { [entryAnnotations.connectedAt]: null, [entryAnnotations.disconnectedAt]: this.#now() });
 		this.#metrics.unregistered.inc();
 		logger.info("workload disconnected", { entry: keyOf(ref), graceMs });
+		// One that was written by hand stays.
+		if (annotations[entryAnnotations.group] === undefined) return;
 		void clock.sleep(graceMs, signal).then(() => this.#persistently(ref, "not removed", () => this.#removeIfOver(ref)));
 	}
 
@@ -211,24 +243,26 @@ class Registrar implements AutoRegistration {
 		return new Date(this.#options.clock.nowMs()).toISOString();
 	}
 
-	/** In the order of the entry's other changes; tried again while the place where entries are kept does not answer. Never rejects. */
-	#persistently(ref: EntryRef, failure: string, task: () => Promise<void>): Promise<void> {
+	/**
+	 * Tried again while the place where entries are kept does not answer, with other changes of the entry in between: `task` has to look
+	 * at what is there. Never rejects.
+	 */
+	async #persistently(ref: EntryRef, failure: string, task: () => Promise<void>): Promise<void> {
 		const { clock, logger, signal } = this.#options;
-		const backoff = createBackoff({ minMs: 100, maxMs: 5_000 });
-		return this.#queue.run(keyOf(ref), async () => {
-			for (let attempt = 1; !signal.aborted; attempt++) {
-				try {
-					return await task();
-				} catch (error) {
-					if (signal.aborted) return;
-					if (attempt >= attemptsMax) {
-						this.#metrics.errors.inc();
-						return logger.error(`WorkloadEntry ${failure}`, { entry: keyOf(ref), error });
-					}
-					if (!(error instanceof EntryChangedError)) await clock.sleep(backoff.nextMs(), signal);
+		const backoff = createBackoff({ minMs: 100, maxMs: 30_000 });
+		for (let attempt = 1; !signal.aborted; attempt++) {
+			try {
+				return await this.#queue.run(keyOf(ref), async () => (signal.aborted ? undefined : task()));
+			} catch (error) {
+				if (signal.aborted) return;
+				// An outage is told once, not at every attempt.
+				if (attempt === attemptsMax) {
+					this.#metrics.errors.inc();
+					logger.error(`WorkloadEntry ${failure}, trying on`, { entry: keyOf(ref), error });
 				}
+				if (!(error instanceof EntryChangedError)) await clock.sleep(backoff.nextMs(), signal);
 			}
-		});
+		}
 	}
 
 	#refuse(proxy: RegisteringProxy, error: unknown): never {
@@ -245,15 +279,16 @@ const refusal = (code: number, details: string): RefusedError => new RefusedErro
  * The certificate of the connection must be for the entry's namespace, and for its service account where it names one: else any
  * workload of a namespace could stand in for any other.
  */
-function checkControl({ peer, node }: XdsClient, { namespace, group }: RegisteringProxy, serviceAccount: string | undefined): void {
+function checkControl({ peer, node }: XdsClient, { namespace, name, group }: RegisteringProxy, serviceAccount: string | undefined): void {
 	if (peer.spiffeIds === undefined) throw refusal(status.PERMISSION_DENIED, `auto-registration of ${node.id} needs a certificate: connect to the TLS port`);
 	const identities = peer.spiffeIds.flatMap((id) => /^spiffe:\/\/[^/]+\/ns\/([^/]+)\/sa\/([^/]+)$/.exec(id)?.slice(1) ?? []);
 	const [ofNamespace, ofAccount] = identities;
-	if (ofNamespace !== namespace) throw refusal(status.PERMISSION_DENIED, `a workload of namespace ${ofNamespace ?? "none"} cannot join ${namespace}/${group}`);
+	if (ofNamespace !== namespace)
+		throw refusal(status.PERMISSION_DENIED, `a workload of namespace ${ofNamespace ?? "none"} cannot join ${namespace}/${group ?? name}`);
 	if (serviceAccount !== undefined && serviceAccount !== "" && serviceAccount !== ofAccount)
 		throw refusal(
 			status.PERMISSION_DENIED,
-			`${namespace}/${group} is for service account ${serviceAccount}, and the certificate is for ${ofAccount ?? "none"}`,
+			`${namespace}/${group ?? name} is for service account ${serviceAccount}, and the certificate is for ${ofAccount ?? "none"}`,
 		);
 }
 

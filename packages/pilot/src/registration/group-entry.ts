@@ -5,7 +5,8 @@ import type { EntryRef, WorkloadEntry } from "./workload-entries.ts";
 
 /** A proxy that asks to be registered, read from its node. */
 export interface RegisteringProxy extends EntryRef {
-	readonly group: string;
+	/** Undefined: its entry is there already, and only the health in it is the proxy's. */
+	readonly group: string | undefined;
 	readonly address: string;
 	readonly network: string;
 	readonly labels: Readonly<Record<string, string>>;
@@ -18,13 +19,14 @@ export interface RegisteringProxy extends EntryRef {
 /** Undefined: it asks for nothing. A text: why it cannot be registered. */
 export function registeringProxy(node: Node): RegisteringProxy | string | undefined {
 	const metadata = (node.metadata ?? {}) as Readonly<Record<string, unknown>>;
-	const group = textOf(metadata["AUTO_REGISTER_GROUP"]);
-	if (group === "") return undefined;
+	const group = textOf(metadata["AUTO_REGISTER_GROUP"]) || undefined;
+	const own = textOf(metadata["WORKLOAD_ENTRY"]);
+	if (group === undefined && own === "") return undefined;
 	const namespace = textOf(metadata["NAMESPACE"]);
 	if (namespace === "") return "the node's metadata has no NAMESPACE";
 	const given = textOf(metadata["INSTANCE_IPS"]).split(",").filter(Boolean);
 	const ips = given.length > 0 ? given : [node.id.split("~")[1] ?? ""].filter(Boolean);
-	const name = registeredEntryName(metadata, ips);
+	const name = group === undefined ? own : registeredEntryName(metadata, ips);
 	if (name === undefined) return "the node's metadata has no INSTANCE_IPS";
 	const { region = "", zone = "", subZone = "" } = node.locality ?? {};
 	return {

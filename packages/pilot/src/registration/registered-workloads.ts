@@ -1,6 +1,6 @@
 import { conditionsOf, entryAnnotations, entryHealth } from "../model/entry-registration.ts";
-import type { ConfigSnapshot } from "../model/snapshot.ts";
 import type { Endpoint } from "../model/service.ts";
+import type { WorkloadEntry } from "./workload-entries.ts";
 
 /** A workload that registered itself, for people. */
 export interface RegisteredWorkload {
@@ -14,9 +14,9 @@ export interface RegisteredWorkload {
 	readonly message: string;
 }
 
-/** Workloads of WorkloadGroups and registered instances, in the store's order. Pure. */
-export function registeredWorkloads(snapshot: ConfigSnapshot): readonly RegisteredWorkload[] {
-	return snapshot.all("WorkloadEntry").flatMap((entry): readonly RegisteredWorkload[] => {
+/** Workloads of WorkloadGroups and registered instances among the entries, in their order. Pure. */
+export function registeredWorkloads(entries: readonly WorkloadEntry[]): readonly RegisteredWorkload[] {
+	return entries.flatMap((entry): readonly RegisteredWorkload[] => {
 		const { namespace, name, annotations } = entry.metadata;
 		const group = annotations[entryAnnotations.group];
 		const by = group === undefined ? annotations[entryAnnotations.registeredBy] : `WorkloadGroup ${group}`;

@@ -56,7 +56,7 @@ function createMesh({ limits = {}, yaml = mesh, entries: wrap = (entries: Worklo
 		entries,
 		create,
 		registrations: create(),
-		workloads: () => registeredWorkloads(store.snapshot()).map(({ name, health, message }) => `${name} ${health} ${message}`.trim()),
+		workloads: () => registeredWorkloads(store.snapshot().all("WorkloadEntry")).map(({ name, health, message }) => `${name} ${health} ${message}`.trim()),
 		/** Of `outbound|80||reviews…` as a proxy gets them. */
 		endpoints() {
 			const push = buildPush({ snapshot: store.snapshot(), meshConfig: {}, clusterId: "Kubernetes" });
