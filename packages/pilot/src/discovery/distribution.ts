@@ -1,7 +1,7 @@
 import type { AnyConfig } from "@weft/api";
 import type { StreamState } from "@weft/xds/server";
 import { isEmpty, labelsMatch } from "../model/labels.ts";
-import { holdsFor } from "../model/policies.ts";
+import { holdsFor, selectsAll } from "../model/policies.ts";
 import type { ProxyNode } from "../model/proxy-node.ts";
 import type { PushSnapshot, Scope } from "../model/push.ts";
 import { scopeOf } from "../model/scope.ts";
@@ -51,19 +51,50 @@ export function buildDistribution(push: PushSnapshot, proxies: readonly ProxySta
 		of(object) {
 			const marks = marksOf(object);
 			if (marks === undefined) return undefined;
-			const texts = marks.texts === undefined ? undefined : [...marks.texts, ...audience.marks(object)];
 			const version = since(object);
-			const seeing = audience.of(object);
-			let inForce = 0;
+			let [seeing, inForce] = [0, 0];
 			let refusal: string | undefined;
-			for (const proxy of seeing) {
-				const refusing = proxy.states.find((state) => marks.types.includes(state.type) && refused.isBlamed(proxy, state, texts));
-				if (refusing !== undefined) refusal ??= refusalText(proxy, refusing, refused, texts);
-				else if (proxy.syncedVersion >= version) inForce++;
+			for (const group of audience.of(object)) {
+				seeing += group.synced.length;
+				inForce += countFrom(group.synced, version);
+				if (group.refusing.length === 0) continue;
+				const texts = marks.texts === undefined ? undefined : [...marks.texts, ...audience.marks(object)];
+				for (const proxy of group.refusing) {
+					const refusing = proxy.states.find((state) => marks.types.includes(state.type) && refused.isBlamed(proxy, state, texts));
+					if (refusing === undefined) continue;
+					refusal ??= refusalText(proxy, refusing, refused, texts);
+					if (proxy.syncedVersion >= version) inForce--;
+				}
 			}
-			return { seeing: seeing.length, inForce, refusal };
+			return { seeing, inForce, refusal };
 		},
 	};
+}
+
+/** Proxies that are counted together: a mesh has thousands, and each of its objects is asked for. */
+interface Group {
+	/** The versions that they have, in order. */
+	readonly synced: readonly number[];
+	/** Those that refuse something. */
+	readonly refusing: readonly ProxyState[];
+}
+
+function groupOf(proxies: readonly ProxyState[]): Group {
+	return {
+		synced: proxies.map(({ syncedVersion }) => syncedVersion).sort((a, b) => a - b),
+		refusing: proxies.filter(({ states }) => states.some(({ nack }) => nack !== undefined)),
+	};
+}
+
+/** How many of the ordered numbers are not below `least`. */
+function countFrom(ordered: readonly number[], least: number): number {
+	let [low, high] = [0, ordered.length];
+	while (low < high) {
+		const middle = (low + high) >> 1;
+		if ((ordered[middle] as number) < least) low = middle + 1;
+		else high = middle;
+	}
+	return ordered.length - low;
 }
 
 function refusalText(proxy: ProxyState, state: StreamState, refused: RefusedResources, texts: readonly string[] | undefined): string {
@@ -74,8 +105,7 @@ function refusalText(proxy: ProxyState, state: StreamState, refused: RefusedReso
 }
 
 /** What the proxies of one class see, by the names that objects have. */
-interface ClassView {
-	readonly proxies: ProxyState[];
+interface ScopeView {
 	readonly scope: Scope;
 	readonly virtualServices: ReadonlySet<string>;
 	/** Specs of rules, each with the path under which clusters name it. */
@@ -83,8 +113,12 @@ interface ClassView {
 	readonly hosts: ReadonlySet<string>;
 }
 
+interface ClassView extends ScopeView {
+	readonly group: Group;
+}
+
 interface Audience {
-	of(object: AnyConfig): readonly ProxyState[];
+	of(object: AnyConfig): readonly Group[];
 	/** Names under which others let an object pass: the root of a delegate, the first of merged rules. */
 	marks(object: AnyConfig): readonly string[];
 }
@@ -93,12 +127,11 @@ function createAudience(push: PushSnapshot, proxies: readonly ProxyState[]): Aud
 	const routers = proxies.filter(({ node }) => node.kind === "router");
 	const classes = classViews(push, proxies);
 	const roots = delegateRoots(push);
-	const byNamespace = Map.groupBy(proxies, ({ node }) => node.namespace);
-	const { rootNamespace } = push.mesh;
+	const routes = new Map(push.virtualServices.map((vs) => [`${vs.namespace}/${vs.name}`, vs]));
 	const rootsOf = (key: string) => [key, ...(roots.get(key) ?? [])];
-	const classesWith = (isSeen: (view: ClassView) => boolean) => classes.filter(isSeen).flatMap((view) => view.proxies);
-	const select = (namespace: string, isFor: (node: ProxyNode) => boolean) =>
-		(namespace === rootNamespace ? proxies : (byNamespace.get(namespace) ?? [])).filter(({ node }) => isFor(node));
+	const classesWith = (isSeen: (view: ClassView) => boolean) => classes.filter(isSeen).map(({ group }) => group);
+	const { rootNamespace } = push.mesh;
+	const select = createSelection(proxies, rootNamespace);
 	return {
 		of(object) {
 			const { namespace, name } = object.metadata;
@@ -106,8 +139,8 @@ function createAudience(push: PushSnapshot, proxies: readonly ProxyState[]): Aud
 			switch (object.kind) {
 				case "VirtualService": {
 					const keys = rootsOf(key);
-					const gateways = keys.flatMap((root) => push.virtualServices.find((vs) => `${vs.namespace}/${vs.name}` === root)?.gateways ?? []);
-					const atGateways = gateways.some((gateway) => gateway !== "mesh") ? routers.filter(({ node }) => serves(push, node, gateways)) : [];
+					const gateways = keys.flatMap((root) => routes.get(root)?.gateways ?? []).filter((gateway) => gateway !== "mesh");
+					const atGateways = gateways.length > 0 ? [groupOf(routers.filter(({ node }) => serves(push, node, gateways)))] : [];
 					return [...classesWith(({ virtualServices }) => keys.some((root) => virtualServices.has(root))), ...atGateways];
 				}
 				case "DestinationRule":
@@ -117,14 +150,17 @@ function createAudience(push: PushSnapshot, proxies: readonly ProxyState[]): Aud
 				case "Sidecar":
 					return classesWith(({ scope }) => scope.sidecar?.metadata.namespace === namespace && scope.sidecar.metadata.name === name);
 				case "Gateway":
-					return routers.filter(({ node }) => serves(push, node, [key]));
+					return [groupOf(routers.filter(({ node }) => serves(push, node, [key])))];
 				case "PeerAuthentication": {
 					const labels = object.spec.selector?.matchLabels;
 					// With a selector, one of the root namespace is for the workloads there alone.
-					return select(namespace, (node) => labelsMatch(labels, node.labels) && (isEmpty(labels) || node.namespace === namespace));
+					const isFor = isEmpty(labels) ? undefined : (node: ProxyNode) => node.namespace === namespace && labelsMatch(labels, node.labels);
+					return [select(namespace, isFor)];
 				}
-				default:
-					return select(namespace, (node) => holdsFor(object as Parameters<typeof holdsFor>[0], node, rootNamespace));
+				default: {
+					const policy = object as Parameters<typeof holdsFor>[0];
+					return [select(namespace, selectsAll(policy) ? undefined : (node) => holdsFor(policy, node, rootNamespace))];
+				}
 			}
 		},
 		marks(object) {
@@ -136,18 +172,40 @@ function createAudience(push: PushSnapshot, proxies: readonly ProxyState[]): Aud
 	};
 }
 
-function classViews(push: PushSnapshot, proxies: readonly ProxyState[]): readonly ClassView[] {
-	const views = new Map<Scope, ClassView>();
-	for (const proxy of proxies) {
-		const scope = scopeOf(push, proxy.node);
-		const view = views.get(scope) ?? viewOf(scope, proxy.node.kind);
-		views.set(scope, view);
-		view.proxies.push(proxy);
-	}
-	return [...views.values()];
+/** Proxies of a namespace (of all, for the root namespace), narrowed where `isFor` is given. */
+function createSelection(
+	proxies: readonly ProxyState[],
+	rootNamespace: string,
+): (namespace: string, isFor: ((node: ProxyNode) => boolean) | undefined) => Group {
+	const byNamespace = Map.groupBy(proxies, ({ node }) => node.namespace);
+	const groups = new Map<string, Group>();
+	return (namespace, isFor) => {
+		const all = namespace === rootNamespace ? proxies : (byNamespace.get(namespace) ?? []);
+		if (isFor !== undefined) return groupOf(all.filter(({ node }) => isFor(node)));
+		const group = groups.get(namespace) ?? groupOf(all);
+		groups.set(namespace, group);
+		return group;
+	};
 }
 
-function viewOf(scope: Scope, kind: ProxyNode["kind"]): ClassView {
+function classViews(push: PushSnapshot, proxies: readonly ProxyState[]): readonly ClassView[] {
+	const byScope = Map.groupBy(proxies, ({ node }) => scopeOf(push, node));
+	return [...byScope].map(([scope, of]) => ({ ...viewOf(scope, of[0]?.node.kind), group: groupOf(of) }));
+}
+
+const views = new WeakMap<Scope, ScopeView>();
+
+/** A scope is for proxies of one kind, and lives while nothing changes in it. */
+function viewOf(scope: Scope, kind: ProxyNode["kind"] | undefined): ScopeView {
+	let view = views.get(scope);
+	if (view === undefined) {
+		view = buildView(scope, kind);
+		views.set(scope, view);
+	}
+	return view;
+}
+
+function buildView(scope: Scope, kind: ProxyNode["kind"] | undefined): ScopeView {
 	const rules = new Map<object, string>();
 	for (const { hostname } of scope.services) {
 		const rule = scope.destinationRule(hostname);
@@ -157,7 +215,6 @@ function viewOf(scope: Scope, kind: ProxyNode["kind"]): ClassView {
 	const routes = kind === "router" ? [] : scope.egress.flatMap(({ virtualServices }) => virtualServices);
 	const own = routes.filter(({ semantics }) => semantics === "istio");
 	return {
-		proxies: [],
 		scope,
 		virtualServices: new Set(own.map(({ namespace, name }) => `${namespace}/${name}`)),
 		rules,
