@@ -21,7 +21,7 @@ import type { AdminContext, AdminReply } from "./admin/routes.ts";
 import { startAdmin } from "./admin/server.ts";
 import { showPrometheus } from "./admin/stats.ts";
 import { ConfigStore } from "./config-store.ts";
-import { systemLookup } from "../data/dns/lookup.ts";
+import { serverTtl, systemLookup } from "../data/dns/lookup.ts";
 import { DnsResolver } from "./dns.ts";
 import { ExtensionStats } from "./extension-stats.ts";
 import { followConfigFiles } from "./file-source.ts";
@@ -206,7 +206,7 @@ function createCore(options: ServerOptions): Core {
 		else if (message.kind === "listening") state.listening(message.listener, message.address);
 		else if (message.kind === "listenerError") logger.error("listener could not be opened", { listener: message.listener, error: message.message });
 	};
-	const dns = new DnsResolver({ lookup: systemLookup, clock, logger, onHosts });
+	const dns = new DnsResolver({ lookup: systemLookup, ttlOf: serverTtl, random, clock, logger, onHosts });
 	return { abort, state, records: new ResourceRecords(), pool, store, outliers, health, dns, extensionStats: new ExtensionStats(), refused };
 }
 
