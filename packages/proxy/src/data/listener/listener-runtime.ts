@@ -1,5 +1,5 @@
 import type { Extensions } from "../../config/discovered-filters.ts";
-import type { Listener, SocketAddress } from "../../config/runtime-config.ts";
+import type { Listener, ProxyProtocolOptions, SocketAddress } from "../../config/runtime-config.ts";
 import type { CompiledManager } from "../http/connection-manager.ts";
 import { Http1ServerConnection } from "../http/http1-server-connection.ts";
 import { Http2ServerConnection } from "../http/http2-server-connection.ts";
@@ -7,7 +7,7 @@ import { StreamPool } from "../http/stream-pool.ts";
 import type { LineSink } from "../log/access-log.ts";
 import { compileLoggers, type Loggers } from "../log/loggers.ts";
 import { responseFlags } from "../log/response-flags.ts";
-import { type ConnectionInfo, createStreamInfo, type StreamInfo } from "../log/stream-info.ts";
+import { type ConnectionInfo, createStreamInfo, type ProxyTlv, type StreamInfo } from "../log/stream-info.ts";
 import { isLoopback, parseIp } from "../match/cidr.ts";
 import { type ConnectionFacts, compileFilterChains, type FilterChainMatcher } from "../match/filter-chain.ts";
 import { httpInspectorCounters, listenerCounters, listenerGauges, tlsInspectorCounters } from "../stats/families.ts";
@@ -15,11 +15,12 @@ import type { StatsScope } from "../stats/registry.ts";
 import { TcpSession } from "../tcp/tcp-proxy.ts";
 import { type Connection, silentHandler } from "../transport/connection.ts";
 import { Timer } from "../transport/timers.ts";
+import { chooseTlvs } from "../upstream/proxy-protocol-header.ts";
 import type { WorkerContext } from "../worker/context.ts";
 import { createServerInfo, joinAddress } from "./connection-info.ts";
 import { ChainSlot, leaveChain } from "./chain-slot.ts";
 import type { ChainRuntime } from "./filter-chain-runtime.ts";
-import { Inspection, type Inspected } from "./inspection.ts";
+import { Inspection, type Inspected, noTlvs } from "./inspection.ts";
 import { compileInspectors, type InspectorChoice, onlyTls } from "./inspectors.ts";
 
 export interface ListenerInputs {
@@ -148,7 +149,7 @@ export class ListenerRuntime {
 		}
 		const { tls, http } = this.#inspectors(destination?.port ?? connection.localPort);
 		if (!tls && !http && this.config.proxyProtocol === undefined) {
-			return this.#dispatch(connection, { kind: "plain", bytes: undefined, protocol: "", source: undefined, destination });
+			return this.#dispatch(connection, { kind: "plain", bytes: undefined, protocol: "", source: undefined, destination, tlvs: noTlvs });
 		}
 		this.#inspect(connection, this.config, this.#inspectors, destination, (inspected) => this.#dispatch(connection, inspected));
 	}
@@ -249,14 +250,16 @@ export class ListenerRuntime {
 		const info = createServerInfo(connection, serverName, chain.config.name);
 		const { source, destination } = inspected;
 		if (source !== undefined) info.remoteAddress = joinAddress(source.address, source.port);
-		const { originalSrc } = this.config;
+		const { originalSrc, proxyProtocol } = this.config;
+		if (inspected.tlvs.length > 0 && proxyProtocol !== undefined) keepTlvs(info, inspected.tlvs, proxyProtocol);
 		if (originalSrc !== undefined) info.upstreamSource = { address: source?.address ?? connection.remoteAddress, mark: originalSrc.mark };
 		return destination === undefined ? info : { ...info, localAddress: joinAddress(destination.address, destination.port) };
 	}
 
 	#serve(connection: Connection, info: ConnectionInfo, chain: ChainRuntime, bytes: Buffer | undefined, alpn = ""): void {
-		if (chain.admit === undefined) return this.#serveAdmitted(connection, info, chain, bytes, alpn, undefined);
+		if (chain.admit === undefined) return this.#serveAdmitted(connection, info, chain, bytes, alpn, info.dynamicMetadata);
 		const judged = createStreamInfo(info);
+		judged.dynamicMetadata = info.dynamicMetadata;
 		judged.startTimeMs = this.#context.wallMs();
 		let isWaiting = true;
 		connection.pause();
@@ -425,6 +428,17 @@ export class ListenerRuntime {
 		for (const chain of this.#chains) chain.close();
 		this.#loggers.close();
 	}
+}
+
+/** What of the client's TLVs may be passed on, and what becomes metadata. */
+function keepTlvs(info: ConnectionInfo, tlvs: readonly ProxyTlv[], { keptTlvs, tlvMetadata = [] }: ProxyProtocolOptions): void {
+	if (keptTlvs !== undefined) info.proxyTlvs = chooseTlvs(tlvs, keptTlvs);
+	const metadata: Record<string, Record<string, unknown>> = {};
+	for (const { key, namespace, type } of tlvMetadata) {
+		const found = tlvs.find((tlv) => tlv.type === type);
+		if (found !== undefined) (metadata[namespace] ??= {})[key] = found.value.toString("utf8");
+	}
+	if (Object.keys(metadata).length > 0) info.dynamicMetadata = metadata;
 }
 
 function buildFacts(connection: Connection, inspected: Inspected): ConnectionFacts {
