@@ -33,7 +33,60 @@ const principal = (match: Json) => ({ authenticated: { principal_name: match } }
 const byPrincipal = (principals: Readonly<Record<string, Json>>) =>
 	rbac({ rules: { policies: Object.fromEntries(Object.entries(principals).map(([name, id]) => [name, policy([path({ exact: `/${name}` })], [id])])) } });
 
+/** Of `google.api.expr.v1alpha1.Expr`, as parsers make them. */
+const ident = (name: string): Json => ({ ident_expr: { name } });
+const field = (operand: Json, name: string): Json => ({ select_expr: { operand, field: name } });
+const text = (string_value: string): Json => ({ const_expr: { string_value } });
+const call = (name: string, ...args: readonly Json[]): Json => ({ call_expr: { function: name, args } });
+const requestHeader = (name: string): Json => call("_[_]", field(ident("request"), "headers"), text(name));
+/** Each path is for one condition. */
+const byCondition = (conditions: Readonly<Record<string, Json>>) =>
+	rbac({
+		rules: {
+			policies: Object.fromEntries(Object.entries(conditions).map(([name, condition]) => [name, { ...policy([path({ exact: `/${name}` })]), condition }])),
+		},
+	});
+
 const scenarios: Readonly<Record<string, Scenario>> = {
+	conditions: {
+		filters: [
+			byCondition({
+				method: call("_==_", field(ident("request"), "method"), text("PUT")),
+				header: call("_==_", requestHeader("x-tenant"), text("acme")),
+				"not-header": call("!_", call("_==_", requestHeader("x-tenant"), text("acme"))),
+				either: call("_||_", call("_==_", requestHeader("x-a"), text("1")), call("_==_", requestHeader("x-b"), text("1"))),
+				both: call("_&&_", call("_==_", requestHeader("x-a"), text("1")), call("_==_", requestHeader("x-b"), text("1"))),
+				starts: { call_expr: { target: field(ident("request"), "url_path"), function: "startsWith", args: [text("/st")] } },
+				has: { select_expr: { operand: field(ident("request"), "headers"), field: "x-a", test_only: true } },
+				in: call("@in", field(ident("request"), "method"), { list_expr: { elements: [text("GET"), text("HEAD")] } }),
+				size: call("_>_", call("size", requestHeader("x-a")), { const_expr: { int64_value: 3 } }),
+				choice: call("_?_:_", call("_==_", requestHeader("x-a"), text("1")), { const_expr: { bool_value: true } }, { const_expr: { bool_value: false } }),
+			}),
+		],
+		requests: {
+			"method, no": get("/method"),
+			"method, yes": "PUT /method HTTP/1.1\r\nhost: a.test\r\ncontent-length: 0\r\n",
+			header: get("/header", "x-tenant: acme\r\n"),
+			"another value": get("/header", "x-tenant: other\r\n"),
+			"no such header": get("/header"),
+			"not, with it": get("/not-header", "x-tenant: acme\r\n"),
+			"not, with another": get("/not-header", "x-tenant: other\r\n"),
+			"not, without: it cannot be computed": get("/not-header"),
+			"either, the first": get("/either", "x-a: 1\r\n"),
+			"either, the second, while the first cannot be computed": get("/either", "x-b: 1\r\n"),
+			both: get("/both", "x-a: 1\r\nx-b: 1\r\n"),
+			"one of both": get("/both", "x-a: 1\r\n"),
+			"start of the path": get("/starts"),
+			has: get("/has", "x-a: 1\r\n"),
+			"has not": get("/has"),
+			in: get("/in"),
+			"not in": "PUT /in HTTP/1.1\r\nhost: a.test\r\ncontent-length: 0\r\n",
+			"long enough": get("/size", "x-a: 1234\r\n"),
+			"too short": get("/size", "x-a: 12\r\n"),
+			"choice, yes": get("/choice", "x-a: 1\r\n"),
+			"choice, no": get("/choice", "x-a: 2\r\n"),
+		},
+	},
 	allow: {
 		filters: [allow([path({ exact: "/ok" }), path({ prefix: "/pre" })])],
 		requests: {

@@ -7,9 +7,12 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
-import { loopback, staticCluster } from "../differential/config.ts";
+import { loopback as loopbackAddress, staticCluster } from "../differential/config.ts";
 import { AdsReplay } from "./ads-replay.ts";
 import { type Json, readCorpus, type Resources, skipReason } from "./corpus.ts";
+import { Hosts } from "./hosts.ts";
+import { boundNames, Loopback, type Probe } from "./loopback.ts";
+import { closeConnections, clustersOf, reachRoutes, tableOf } from "./reach.ts";
 
 const main = join(import.meta.dirname, "../../packages/proxy/src/main.ts");
 
@@ -22,7 +25,11 @@ for (const [protocol, apiType] of [
 ] as const) {
 	describe(`what istiod sends, over ${protocol}`, { skip: skipReason }, () => {
 		const replay = new AdsReplay();
+		const hosts = new Hosts();
+		const loopback = new Loopback(hosts);
+		const isNew = createMemory();
 		const folder = mkdtempSync(join(tmpdir(), "weft-replay-"));
+		const total = { asked: 0, unasked: 0 };
 		let proxy: ChildProcess;
 		let admin = "";
 
@@ -35,29 +42,72 @@ for (const [protocol, apiType] of [
 			admin = readFileSync(join(folder, "admin"), "utf8").trim();
 		});
 		after(async () => {
+			closeConnections();
 			replay.stop();
 			proxy?.kill("SIGKILL");
 			if (proxy !== undefined && proxy.exitCode === null && proxy.signalCode === null) await once(proxy, "exit");
+			await hosts.close();
 			rmSync(folder, { recursive: true, force: true });
 		});
 
 		for (const { name, resources } of skipReason === false ? readCorpus() : []) {
 			it(name, async () => {
-				const local = onLoopback(resources);
-				const refused = await replay.send(local);
+				const local = await loopback.move(resources);
+				// A request a route, where the listener, the routes or their clusters differ from all that was asked before.
+				const probes = [...local.lds.values()].flatMap((listener) => loopback.probesOf(listener)).filter((probe) => isNew(probe, local));
+				const sent = { ...local, lds: new Map([...local.lds, ...probes.map(({ listener }) => [String(listener["name"]), listener] as const)]) };
+				const refusals = (await replay.send(sent)).flatMap((message) => message.split("\n"));
 				assert.deepEqual(
-					refused.flatMap((message) => message.split("\n")).filter((message) => !later.test(message)),
+					refusals.filter((message) => !later.test(message)),
 					[],
 				);
 				assert.equal(proxy.exitCode, null);
-				if (refused.length > 0) return;
-				await until(async () => (await openPorts(admin)).size === boundNames(local).length);
+				const refused = new Set(refusals.map((message) => message.replace(/^[a-z]+: /, "").split(": ", 1)[0]));
+				const served = boundNames(sent).filter((one) => !refused.has(one));
+				await until(async () => isSame([...(await openPorts(admin)).keys()], served, refused));
 				const ports = await openPorts(admin);
-				assert.deepEqual([...ports.keys()].toSorted(), boundNames(local).toSorted());
-				for (const port of ports.values()) await accepts(port);
+				assert.ok(isSame([...ports.keys()], served, refused), [...ports.keys()].join());
+				for (const one of served) await accepts(ports.get(one) ?? 0);
+				for (const probe of probes) {
+					const listener = String(probe.listener["name"]);
+					if (refused.has(listener)) continue;
+					const { asked, unasked, wrong } = await reachRoutes(probe, ports.get(listener) ?? 0, local);
+					assert.deepEqual(wrong, []);
+					total.asked += asked;
+					total.unasked += unasked;
+				}
 			});
 		}
+
+		it("asked nearly all routes", () => assert.ok(total.asked > 1000 && total.unasked * 20 < total.asked, JSON.stringify(total)));
 	});
+}
+
+/** Of a listener that is refused, what was there before may serve on. */
+function isSame(open: readonly string[], served: readonly string[], refused: ReadonlySet<string | undefined>): boolean {
+	const rest = open.filter((name) => !refused.has(name));
+	return rest.length === served.length && served.every((name) => rest.includes(name));
+}
+
+/** Tells what was not there before: a probe with the table that it serves and the clusters that the table names. */
+function createMemory(): (probe: Probe, resources: Resources) => boolean {
+	const ids = new WeakMap<Json, number>();
+	const seen = new Set<string>();
+	let count = 0;
+	const idOf = (json: Json | undefined) => {
+		if (json === undefined) return 0;
+		const id = ids.get(json) ?? ++count;
+		ids.set(json, id);
+		return id;
+	};
+	return (probe, resources) => {
+		const table = tableOf(probe, resources);
+		const clusters = table === undefined ? [] : clustersOf(table).map((name) => `${idOf(resources.cds.get(name))}/${idOf(resources.eds.get(name))}`);
+		const key = [String(probe.listener["name"]), idOf(table), ...clusters].join(" ");
+		const isNew = !seen.has(key);
+		seen.add(key);
+		return isNew;
+	};
 }
 
 function bootstrap(port: number, apiType: string): object {
@@ -72,7 +122,7 @@ function bootstrap(port: number, apiType: string): object {
 	const ads = { ads: {}, resource_api_version: "V3" };
 	return {
 		node: { id: "sidecar~10.0.0.1~sleep.default~default.svc.cluster.local", cluster: "sleep.default" },
-		admin: { address: loopback(0) },
+		admin: { address: loopbackAddress(0) },
 		dynamic_resources: {
 			ads_config: { api_type: apiType, transport_api_version: "V3", grpc_services: [{ envoy_grpc: { cluster_name: "xds-grpc" } }] },
 			lds_config: ads,
@@ -80,29 +130,6 @@ function bootstrap(port: number, apiType: string): object {
 		},
 		static_resources: { clusters: [staticCluster("xds-grpc", port, http2), staticCluster("sds-grpc", 1, http2)] },
 	};
-}
-
-const isBound = (listener: Json): boolean => listener["bindToPort"] !== false;
-const boundNames = ({ lds }: Resources): readonly string[] => [...lds].filter(([, listener]) => isBound(listener)).map(([name]) => name);
-
-/**
- * Listeners bind any free port of the loopback address: the corpus's own may be in use, or need rights. Secrets come by
- * the same stream, as no agent stands beside this proxy.
- */
-function onLoopback({ cds, lds, ...rest }: Resources): Resources {
-	return { ...rest, cds: mapValues(cds, withSecrets), lds: mapValues(lds, (listener) => withSecrets(isBound(listener) ? moved(listener) : listener)) };
-}
-
-function mapValues(all: ReadonlyMap<string, Json>, change: (json: Json) => Json): ReadonlyMap<string, Json> {
-	return new Map([...all].map(([name, json]) => [name, change(json)]));
-}
-
-function moved(listener: Json): Json {
-	return { ...listener, additionalAddresses: [], address: { socketAddress: { address: "127.0.0.1", portValue: 0 } } };
-}
-
-function withSecrets(json: Json): Json {
-	return JSON.parse(JSON.stringify(json, (key, value: unknown) => (key === "sdsConfig" ? { ads: {}, resourceApiVersion: "V3" } : value))) as Json;
 }
 
 async function openPorts(admin: string): Promise<ReadonlyMap<string, number>> {

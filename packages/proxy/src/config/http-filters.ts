@@ -1,3 +1,4 @@
+import type { CelNode } from "./cel-node.ts";
 import type { ConfigDiscovery } from "./discovered-filters.ts";
 import type { Fraction, HeaderMatch, HeaderMutation, IstioStats, MetadataMatch, Route, StringMatch } from "./runtime-config.ts";
 
@@ -105,7 +106,15 @@ export interface Rbac {
 export interface RbacRules {
 	readonly action: "allow" | "deny" | "log";
 	/** Sorted by name, the order in which they are tried. */
-	readonly policies: readonly { readonly name: string; readonly permissions: readonly RbacRule[]; readonly principals: readonly RbacRule[] }[];
+	readonly policies: readonly RbacPolicy[];
+}
+
+export interface RbacPolicy {
+	readonly name: string;
+	readonly permissions: readonly RbacRule[];
+	readonly principals: readonly RbacRule[];
+	/** Must hold, too; one that cannot be computed does not. */
+	readonly condition?: CelNode;
 }
 
 /** A permission or a principal: both are conditions on a request and its connection. */

@@ -291,6 +291,19 @@ export interface ProxyProtocolOptions {
 	/** Connections without a header are taken as they are. */
 	readonly allowWithout: boolean;
 	readonly versions: readonly ("v1" | "v2")[];
+	/** Which of the header's further values (TLVs) upstream connections may pass on; undefined: none. */
+	readonly keptTlvs?: TlvChoice | undefined;
+	/** Values that become dynamic metadata of the connection, as text. */
+	readonly tlvMetadata?: readonly TlvMetadata[];
+}
+
+/** Types of TLVs. */
+export type TlvChoice = "all" | readonly number[];
+
+export interface TlvMetadata {
+	readonly type: number;
+	readonly namespace: string;
+	readonly key: string;
 }
 
 /** What a socket is told beyond the ordinary. */
@@ -702,6 +715,8 @@ export interface Cluster {
 export type UpstreamTransport = ({ readonly kind: "raw" } | { readonly kind: "tls"; readonly tls: UpstreamTls }) & {
 	/** Connections begin with a PROXY protocol header that names the client. */
 	readonly proxyProtocol?: "v1" | "v2";
+	/** Which of the client's TLVs it passes on (version 2); undefined: none. */
+	readonly passedTlvs?: TlvChoice | undefined;
 };
 
 /** `zone_aware_lb_config`. */

@@ -2,10 +2,13 @@ import { isIP } from "node:net";
 import type { Clock, Logger } from "@weft/runtime";
 import type { DecodedCluster, DnsOptions } from "../config/decode/index.ts";
 import type { ClusterHosts, Host, LocalityHosts } from "../config/runtime-config.ts";
-import { chooseFamily, type Lookup, type ResolvedAddress } from "../data/dns/lookup.ts";
+import { chooseFamily, type Lookup, type LookupTtl, type ResolvedAddress } from "../data/dns/lookup.ts";
 
 export interface DnsOptionsOfRun {
 	readonly lookup: Lookup;
+	readonly ttlOf: LookupTtl;
+	/** Uniform in [0, 1). */
+	readonly random: () => number;
 	readonly clock: Clock;
 	readonly logger: Logger;
 	/** Called when the addresses of a cluster changed, and once when its first attempt is over. */
@@ -52,16 +55,27 @@ export class DnsResolver {
 		const known = new Map<string, readonly ResolvedAddress[]>();
 		let before = "";
 		while (!signal.aborted) {
-			const failed = await this.#resolveAll(hosts, dns, known);
+			const isGood = await this.#resolveAll(hosts, dns, known);
 			if (signal.aborted) return;
 			const resolved = expandHosts(hosts, known, cluster.kind === "logicalDns");
 			const fingerprint = JSON.stringify(resolved.priorities);
 			if (fingerprint !== before) this.#options.onHosts(resolved);
 			before = fingerprint;
-			await this.#options.clock.sleep(Math.max(refreshMinMs, failed ? dns.failureRefreshMs : dns.refreshMs), signal);
+			await this.#options.clock.sleep(Math.max(refreshMinMs, isGood ? await this.#refreshMs(dns, known) : dns.failureRefreshMs), signal);
 		}
 	}
 
+	/** When the answer is too old: as its name server says, if that counts, and a little later, so that not all ask at once. */
+	async #refreshMs({ jitterMs, refreshMs, respectsTtl }: DnsOptions, known: ReadonlyMap<string, readonly ResolvedAddress[]>): Promise<number> {
+		const ttls = respectsTtl
+			? await Promise.all([...known].map(([name, found]) => this.#options.ttlOf(name, [...new Set(found.map(({ family }) => family))])))
+			: [];
+		// 0 is no time to live, as Envoy has it.
+		const given = ttls.filter((ttl) => ttl !== undefined && ttl > 0) as readonly number[];
+		return (given.length === 0 ? refreshMs : Math.min(...given) * 1000) + this.#options.random() * jitterMs;
+	}
+
+	/** Whether all of the names could be resolved. */
 	async #resolveAll(hosts: ClusterHosts, dns: DnsOptions, known: Map<string, readonly ResolvedAddress[]>): Promise<boolean> {
 		const names = new Set(
 			hosts.priorities
@@ -69,7 +83,7 @@ export class DnsResolver {
 				.flatMap((locality) => locality.hosts.flatMap(({ address }) => (address.kind === "ip" && isIP(address.address) === 0 ? [address.address] : []))),
 		);
 		const results = await Promise.all([...names].map((name) => this.#resolve(name, dns, known, hosts.cluster)));
-		return results.includes(false);
+		return !results.includes(false);
 	}
 
 	async #resolve(name: string, dns: DnsOptions, known: Map<string, readonly ResolvedAddress[]>, cluster: string): Promise<boolean> {

@@ -23,7 +23,7 @@ import { showPrometheus } from "./admin/stats.ts";
 import { compileStatsView } from "../data/stats/stats-view.ts";
 import { startStatsSinks } from "./stats/sinks.ts";
 import { ConfigStore } from "./config-store.ts";
-import { systemLookup } from "../data/dns/lookup.ts";
+import { serverTtl, systemLookup } from "../data/dns/lookup.ts";
 import { DnsResolver } from "./dns.ts";
 import { ExtensionStats } from "./extension-stats.ts";
 import { followConfigFiles } from "./file-source.ts";
@@ -245,7 +245,7 @@ function createCore(options: ServerOptions): Core {
 			clock,
 			logger,
 		});
-	const dns = new DnsResolver({ lookup: systemLookup, clock, logger, onHosts });
+	const dns = new DnsResolver({ lookup: systemLookup, ttlOf: serverTtl, random, clock, logger, onHosts });
 	return {
 		abort,
 		state,

@@ -35,6 +35,10 @@ export interface DnsOptions {
 	readonly refreshMs: number;
 	readonly failureRefreshMs: number;
 	readonly family: "auto" | "v4" | "v6" | "v4Preferred" | "all";
+	/** The answer's time to live counts, where it is known, instead of `refreshMs`. */
+	readonly respectsTtl: boolean;
+	/** At most so much is added at random. */
+	readonly jitterMs: number;
 }
 
 // Of no effect here: names and rates that belong to c-ares, buffers, preconnection hints, and Istio's TCP metadata
@@ -135,7 +139,13 @@ function decodeClusterFields(at: At, message: ClusterMessage, environment: Decod
 function decodeDns(message: ClusterMessage): DnsOptions {
 	const refreshMs = durationMsOr(message.dnsRefreshRate, 5_000);
 	const failureRefreshMs = durationMs(message.dnsFailureRefreshRate?.baseInterval) ?? refreshMs;
-	return { refreshMs, failureRefreshMs, family: families[message.dnsLookupFamily] ?? "auto" };
+	return {
+		refreshMs,
+		failureRefreshMs,
+		family: families[message.dnsLookupFamily] ?? "auto",
+		respectsTtl: message.respectDnsTtl,
+		jitterMs: durationMsOr(message.dnsJitter, 0),
+	};
 }
 
 function checkDiscovery(at: At, message: ClusterMessage, kind: Cluster["kind"], hosts: ClusterHosts | undefined): void {

@@ -16,6 +16,7 @@ import type { DecodeEnvironment } from "./environment.ts";
 import { type At, collect, type Decoded, durationMsOr, onlySupports, report, under } from "./issues.ts";
 import { decodeNetworkFilters } from "./network-filters.ts";
 import { decodeSocketOptions } from "./socket-options.ts";
+import { decodeTlvChoice } from "./proxy-protocol-tlvs.ts";
 import { decodeDownstreamSocket } from "./tls.ts";
 
 const typeName = "envoy.config.listener.v3.Listener";
@@ -163,10 +164,19 @@ function decodeListenerFilters(at: At, filters: readonly ListenerFilter[]) {
 const proxyVersions = ["v1", "v2"] as const;
 
 function decodeProxyProtocol(at: At, message: ProxyProtocol): ProxyProtocolOptions {
-	const supported = ["statPrefix", "allowRequestsWithoutProxyProtocol", "disallowedVersions"];
+	const supported = ["rules", "passThroughTlvs", "statPrefix", "allowRequestsWithoutProxyProtocol", "disallowedVersions"];
 	onlySupports(at, "envoy.extensions.filters.listener.proxy_protocol.v3.ProxyProtocol", message, supported);
 	const versions = proxyVersions.filter((_, i) => !message.disallowedVersions.some((version) => version === i));
-	return { allowWithout: message.allowRequestsWithoutProxyProtocol, versions };
+	return {
+		allowWithout: message.allowRequestsWithoutProxyProtocol,
+		versions,
+		keptTlvs: decodeTlvChoice(message.passThroughTlvs),
+		tlvMetadata: message.rules.map(({ onTlvPresent, tlvType }) => ({
+			type: tlvType,
+			namespace: onTlvPresent?.metadataNamespace || "envoy.filters.listener.proxy_protocol",
+			key: onTlvPresent?.key ?? "",
+		})),
+	};
 }
 
 function decodeChain(at: At, chain: ChainMessage, environment: DecodeEnvironment): FilterChain {

@@ -62,9 +62,14 @@ describe("fields that have an effect in Envoy and none here are refused by name"
 			`${filter}.grpcService.initialMetadata[0]: command operators in initial_metadata are not implemented`,
 		],
 		[
-			"a CEL condition",
-			() => withFilter(typed("rbac", rbacType, { rules: { policies: { p: { permissions: [{ any: true }], principals: [{ any: true }], condition: {} } } } })),
-			`${filter}.rules.policies["p"].condition: condition is not implemented`,
+			"a CEL condition with a macro",
+			() =>
+				withFilter(
+					typed("rbac", rbacType, {
+						rules: { policies: { p: { permissions: [{ any: true }], principals: [{ any: true }], condition: { comprehensionExpr: {} } } } },
+					}),
+				),
+			`${filter}.rules.policies["p"].condition: comprehension_expr is not implemented`,
 		],
 		["a tree of matchers", () => withFilter(typed("rbac", rbacType, { matcher: {} })), `${filter}.matcher: matcher is not implemented`],
 		[

@@ -64,12 +64,22 @@ describe("a listener's sockets", () => {
 
 	it("the PROXY protocol's options", () => {
 		const of = (config: object) => listener({ listenerFilters: [typed("p", `${filters}.proxy_protocol.v3.ProxyProtocol`, config)] });
-		assert.deepEqual(of({}).value?.proxyProtocol, { allowWithout: false, versions: ["v1", "v2"] });
+		assert.deepEqual(of({}).value?.proxyProtocol, {
+			allowWithout: false,
+			versions: ["v1", "v2"],
+			keptTlvs: undefined,
+			tlvMetadata: [],
+		});
 		assert.deepEqual(of({ allowRequestsWithoutProxyProtocol: true, disallowedVersions: ["V1"] }).value?.proxyProtocol, {
 			allowWithout: true,
 			versions: ["v2"],
+			keptTlvs: undefined,
+			tlvMetadata: [],
 		});
-		assert.match(of({ rules: [{ tlvType: 1 }] }).errors.join(), /rules/);
+		const namespace = "envoy.filters.listener.proxy_protocol";
+		const withTlvs = of({ rules: [{ tlvType: 1, onTlvPresent: { key: "a" } }], passThroughTlvs: { matchType: "INCLUDE", tlvType: [5] } }).value?.proxyProtocol;
+		assert.deepEqual([withTlvs?.keptTlvs, withTlvs?.tlvMetadata], [[5], [{ type: 1, namespace, key: "a" }]]);
+		assert.equal(of({ passThroughTlvs: {} }).value?.proxyProtocol?.keptTlvs, "all");
 	});
 });
 

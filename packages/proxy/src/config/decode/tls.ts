@@ -5,6 +5,7 @@ import type { CommonTlsContext, DownstreamTlsContext, UpstreamTlsContext } from 
 import type { CertificateSource, DownstreamTls, PeerValidation, SanMatch, TlsParams, TrustSource, UpstreamTls, UpstreamTransport } from "../runtime-config.ts";
 import { openAny } from "./any.ts";
 import { type DecodeEnvironment, dataText } from "./environment.ts";
+import { decodeTlvChoice } from "./proxy-protocol-tlvs.ts";
 import { type At, onlySupports, report, under } from "./issues.ts";
 import { decodeStringMatch } from "./matchers.ts";
 
@@ -32,8 +33,12 @@ export function decodeUpstreamSocket(at: At, socket: TransportSocket | undefined
 		return { kind: "tls", tls: decodeUpstreamTls(at, opened.message as UpstreamTlsContext, sni, environment) };
 	if (opened?.typeName === "envoy.extensions.transport_sockets.proxy_protocol.v3.ProxyProtocolUpstreamTransport") {
 		const { config, transportSocket } = opened.message as ProxyProtocolUpstreamTransport;
-		if (config?.passThroughTlvs !== undefined) report(under(at, "config.passThroughTlvs"), "pass_through_tlvs is not implemented");
-		return { ...decodeUpstreamSocket(under(at, "transportSocket"), transportSocket, sni, environment), proxyProtocol: config?.version === 1 ? "v2" : "v1" };
+		const passedTlvs = decodeTlvChoice(config?.passThroughTlvs);
+		return {
+			...decodeUpstreamSocket(under(at, "transportSocket"), transportSocket, sni, environment),
+			proxyProtocol: config?.version === 1 ? "v2" : "v1",
+			...(passedTlvs && { passedTlvs }),
+		};
 	}
 	if (opened && opened.typeName !== "envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer") {
 		report(at, `upstream transport socket of type ${opened.typeName} is not implemented`);

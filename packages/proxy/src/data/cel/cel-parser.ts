@@ -1,15 +1,4 @@
-/** The syntax of the Common Expression Language (https://github.com/google/cel-spec), as a tree. */
-export type CelNode =
-	| { readonly kind: "literal"; readonly value: string | number | boolean | null }
-	| { readonly kind: "name"; readonly name: string }
-	| { readonly kind: "field"; readonly of: CelNode; readonly name: string }
-	| { readonly kind: "index"; readonly of: CelNode; readonly at: CelNode }
-	/** `target` undefined: a function of its own. */
-	| { readonly kind: "call"; readonly target: CelNode | undefined; readonly name: string; readonly args: readonly CelNode[] }
-	| { readonly kind: "unary"; readonly op: "!" | "-"; readonly of: CelNode }
-	| { readonly kind: "binary"; readonly op: string; readonly left: CelNode; readonly right: CelNode }
-	| { readonly kind: "choice"; readonly test: CelNode; readonly yes: CelNode; readonly no: CelNode }
-	| { readonly kind: "list"; readonly items: readonly CelNode[] };
+import type { CelNode } from "../../config/cel-node.ts";
 
 interface Token {
 	readonly kind: "number" | "string" | "name" | "op" | "end";

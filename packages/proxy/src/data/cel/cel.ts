@@ -1,7 +1,8 @@
 import type { StreamInfo } from "../log/stream-info.ts";
 import type { CompileContext } from "../match/compile-context.ts";
 import { celAttributes } from "./cel-attributes.ts";
-import { type CelNode, parseCel } from "./cel-parser.ts";
+import type { CelNode } from "../../config/cel-node.ts";
+import { parseCel } from "./cel-parser.ts";
 
 /** Durations and times are milliseconds. undefined: there is no such value, which CEL calls an error. */
 export type CelValue = unknown;
@@ -14,6 +15,17 @@ export function compileCel(text: string, context: CompileContext): (info: Stream
 		return (info) => read(info) === true;
 	} catch (error) {
 		context.errors.push(`CEL expression ${JSON.stringify(text)}: ${(error as Error).message}`);
+		return () => false;
+	}
+}
+
+/** The same of one that came parsed; `at` names it where something is wrong. */
+export function compileCelNode(node: CelNode, at: string, context: CompileContext): (info: StreamInfo) => boolean {
+	try {
+		const read = compile(node, context);
+		return (info) => read(info) === true;
+	} catch (error) {
+		context.errors.push(`${at}: ${(error as Error).message}`);
 		return () => false;
 	}
 }

@@ -1,4 +1,4 @@
-import { lookup as nodeLookup } from "node:dns/promises";
+import { lookup as nodeLookup, Resolver } from "node:dns/promises";
 
 export interface ResolvedAddress {
 	readonly address: string;
@@ -9,6 +9,18 @@ export interface ResolvedAddress {
 export type Lookup = (name: string) => Promise<readonly ResolvedAddress[]>;
 
 export const systemLookup: Lookup = (name) => nodeLookup(name, { all: true, order: "verbatim" });
+
+/** How long the answer for a name may be kept, in seconds; undefined: nobody says. Rejects never. */
+export type LookupTtl = (name: string, families: readonly number[]) => Promise<number | undefined>;
+
+/** The system's resolver does not tell, so a name server is asked; a name that only the hosts file knows has none. */
+export const serverTtl: LookupTtl = async (name, families) => {
+	const resolver = new Resolver({ timeout: 2_000, tries: 1 });
+	const ask = (family: number) => (family === 4 ? resolver.resolve4(name, { ttl: true }) : resolver.resolve6(name, { ttl: true }));
+	const answers = await Promise.all(families.map((family) => ask(family).catch(() => [])));
+	const ttls = answers.flat().map(({ ttl }) => ttl);
+	return ttls.length === 0 ? undefined : Math.min(...ttls);
+};
 
 export type LookupFamily = "auto" | "v4" | "v6" | "v4Preferred" | "all";
 

@@ -85,6 +85,17 @@ describe("the header that is sent upstream", () => {
 		"version 1, IPv6": [["v1", { source: "[fd00::1]:11", destination: "[fd00::2]:22" }], hex("PROXY TCP6 fd00::1 fd00::2 11 22\r\n")],
 		"version 1, for itself": [["v1", undefined], hex("PROXY UNKNOWN\r\n")],
 		"version 2, IPv4": [["v2", { source: "1.2.3.4:11", destination: "5.6.7.8:22" }], `${v2}2111000c0102030405060708000b0016`],
+		"version 2, with values": [
+			[
+				"v2",
+				{ source: "1.2.3.4:11", destination: "5.6.7.8:22" },
+				[
+					{ type: 2, value: Buffer.from("ab") },
+					{ type: 0xe0, value: Buffer.alloc(0) },
+				],
+			],
+			`${v2}211100140102030405060708000b00160200026162e00000`,
+		],
 		"version 2, both families": [
 			["v2", { source: "1.2.3.4:11", destination: "[::1]:22" }],
 			`${v2}2121002400000000000000000000ffff0102030400000000000000000000000000000001000b0016`,

@@ -94,6 +94,7 @@ describe("PROXY protocol", () => {
 			length: 34,
 			source: { address: "1.2.3.4", port: 11 },
 			destination: { address: "5.6.7.8", port: 22 },
+			tlvs: [],
 		});
 	});
 	it("reads version 2", () => {
@@ -103,6 +104,7 @@ describe("PROXY protocol", () => {
 			length: 28,
 			source: { address: "1.2.3.4", port: 11 },
 			destination: { address: "5.6.7.8", port: 22 },
+			tlvs: [],
 		});
 		assert.equal(readProxyProtocol(header.subarray(0, 20)).kind, "incomplete");
 	});
@@ -116,6 +118,25 @@ describe("PROXY protocol", () => {
 	it("does not judge a connection that has not said anything", () => {
 		for (const version of ["v1", "v2"] as const)
 			assert.equal(readProxyProtocol(Buffer.alloc(0), { allowWithout: true, versions: [version] }).kind, "incomplete");
+	});
+	it("reads what follows the addresses of version 2", () => {
+		const withTlvs = (...tlvs: readonly number[]) =>
+			readProxyProtocol(
+				Buffer.concat([
+					Buffer.from("\r\n\r\n\0\r\nQUIT\n", "latin1"),
+					Buffer.from([0x21, 0x11, 0, 12 + tlvs.length, 1, 2, 3, 4, 5, 6, 7, 8, 0, 11, 0, 22, ...tlvs]),
+				]),
+			);
+		const read = withTlvs(2, 0, 2, 97, 98, 0xe0, 0, 0);
+		assert.ok(read.kind === "header");
+		assert.deepEqual(
+			read.tlvs.map(({ type, value }) => [type, value.toString()]),
+			[
+				[2, "ab"],
+				[0xe0, ""],
+			],
+		);
+		for (const cut of [[2], [2, 0], [2, 0, 3, 97]]) assert.equal(withTlvs(...cut).kind, "invalid");
 	});
 	for (const bad of [
 		"GET / HTTP/1.1\r\n",

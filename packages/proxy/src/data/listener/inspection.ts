@@ -1,5 +1,6 @@
 import type { Listener } from "../../config/runtime-config.ts";
 import type { Connection, ConnectionHandler } from "../transport/connection.ts";
+import type { ProxyTlv } from "../log/stream-info.ts";
 import { Timer } from "../transport/timers.ts";
 import type { WorkerContext } from "../worker/context.ts";
 import { readClientHello } from "./client-hello.ts";
@@ -11,9 +12,13 @@ interface Origin {
 	/** As the PROXY protocol names them; undefined: as the socket does. */
 	readonly source: Endpoint | undefined;
 	readonly destination: Endpoint | undefined;
+	/** Of its header. */
+	readonly tlvs: readonly ProxyTlv[];
 	/** Read already, for whoever serves the connection. */
 	readonly bytes: Buffer | undefined;
 }
+
+export const noTlvs: readonly ProxyTlv[] = [];
 
 export type Inspected =
 	| (Origin & { readonly kind: "tls"; readonly serverName: string; readonly alpn: readonly string[] })
@@ -45,6 +50,7 @@ export class Inspection implements ConnectionHandler {
 	#source: Endpoint | undefined;
 	#destination: Endpoint | undefined;
 	#isNotTls = false;
+	#tlvs: readonly ProxyTlv[] = noTlvs;
 	#isDone = false;
 
 	constructor(connection: Connection, config: Listener, destination: Endpoint | undefined, context: WorkerContext, events: InspectionEvents) {
@@ -79,6 +85,7 @@ export class Inspection implements ConnectionHandler {
 		}
 		this.#needsProxyHeader = false;
 		this.#source = verdict.source;
+		this.#tlvs = verdict.tlvs;
 		this.#destination = verdict.destination ?? this.#destination;
 		this.#bytes = this.#bytes.subarray(verdict.length);
 		this.#inspectors = this.#events.inspectors(this.#destination?.port ?? this.#connection.localPort);
@@ -110,7 +117,7 @@ export class Inspection implements ConnectionHandler {
 	}
 
 	#origin(): Origin {
-		return { source: this.#source, destination: this.#destination, bytes: this.#bytes };
+		return { source: this.#source, destination: this.#destination, tlvs: this.#tlvs, bytes: this.#bytes };
 	}
 
 	#finish(inspected: Inspected): void {

@@ -1,5 +1,5 @@
 import type { Extensions } from "../../config/discovered-filters.ts";
-import type { Listener, SocketAddress } from "../../config/runtime-config.ts";
+import type { Listener, ProxyProtocolOptions, SocketAddress } from "../../config/runtime-config.ts";
 import type { CompiledManager } from "../http/connection-manager.ts";
 import { Http1ServerConnection } from "../http/http1-server-connection.ts";
 import { Http2ServerConnection } from "../http/http2-server-connection.ts";
@@ -7,7 +7,7 @@ import { StreamPool } from "../http/stream-pool.ts";
 import type { LineSink } from "../log/access-log.ts";
 import { compileLoggers, type Loggers } from "../log/loggers.ts";
 import { responseFlags } from "../log/response-flags.ts";
-import { type ConnectionInfo, createStreamInfo, type StreamInfo } from "../log/stream-info.ts";
+import { type ConnectionInfo, createStreamInfo, type ProxyTlv, type StreamInfo } from "../log/stream-info.ts";
 import { isLoopback, parseIp } from "../match/cidr.ts";
 import { type ConnectionFacts, compileFilterChains, type FilterChainMatcher } from "../match/filter-chain.ts";
 import { httpInspectorCounters, listenerCounters, listenerGauges, tlsInspectorCounters } from "../stats/families.ts";
@@ -16,11 +16,12 @@ import { TcpSession } from "../tcp/tcp-proxy.ts";
 import { type Connection, silentHandler } from "../transport/connection.ts";
 import { RefusedPeerError } from "../tls/downstream-tls.ts";
 import { Timer } from "../transport/timers.ts";
+import { chooseTlvs } from "../upstream/proxy-protocol-header.ts";
 import type { WorkerContext } from "../worker/context.ts";
 import { createServerInfo, joinAddress } from "./connection-info.ts";
 import { ChainSlot, leaveChain } from "./chain-slot.ts";
 import type { ChainRuntime } from "./filter-chain-runtime.ts";
-import { Inspection, type Inspected } from "./inspection.ts";
+import { Inspection, type Inspected, noTlvs } from "./inspection.ts";
 import { compileInspectors, type InspectorChoice, onlyTls } from "./inspectors.ts";
 
 export interface ListenerInputs {
@@ -156,7 +157,7 @@ export class ListenerRuntime {
 		if (!isCounted) this.#gauge("downstream_pre_cx_active", 1);
 		const { tls, http } = this.#inspectors(destination?.port ?? connection.localPort);
 		if (!tls && !http && this.config.proxyProtocol === undefined) {
-			return this.#dispatch(connection, { kind: "plain", bytes: undefined, protocol: "", source: undefined, destination });
+			return this.#dispatch(connection, { kind: "plain", bytes: undefined, protocol: "", source: undefined, destination, tlvs: noTlvs });
 		}
 		const onInspected = (inspected: Inspected) => this.#dispatch(connection, inspected);
 		this.#inspect(connection, this.config, this.#inspectors, destination, onInspected, () => this.#gauge("downstream_pre_cx_active", -1));
@@ -260,15 +261,16 @@ export class ListenerRuntime {
 		const { source, destination } = inspected;
 		const local = destination && joinAddress(destination.address, destination.port);
 		const info = createServerInfo(connection, serverName, chainName, local);
-		if (this.#loggers.logs.length > 0) info.stream = this.#startStream(info);
 		if (source !== undefined) info.remoteAddress = joinAddress(source.address, source.port);
-		const { originalSrc } = this.config;
+		const { originalSrc, proxyProtocol } = this.config;
+		if (inspected.tlvs.length > 0 && proxyProtocol !== undefined) keepTlvs(info, inspected.tlvs, proxyProtocol);
+		if (this.#loggers.logs.length > 0) info.stream = this.#startStream(info);
 		if (originalSrc !== undefined) info.upstreamSource = { address: source?.address ?? connection.remoteAddress, mark: originalSrc.mark };
 		return info;
 	}
 
 	#serve(connection: Connection, info: ConnectionInfo, chain: ChainRuntime, bytes: Buffer | undefined, alpn = ""): void {
-		if (chain.admit === undefined) return this.#serveAdmitted(connection, info, chain, bytes, alpn, undefined);
+		if (chain.admit === undefined) return this.#serveAdmitted(connection, info, chain, bytes, alpn, info.dynamicMetadata);
 		const judged = info.stream ?? this.#startStream(info);
 		let isWaiting = true;
 		connection.pause();
@@ -428,6 +430,7 @@ export class ListenerRuntime {
 
 	#startStream(connection: ConnectionInfo): StreamInfo {
 		const info = createStreamInfo(connection);
+		info.dynamicMetadata = connection.dynamicMetadata;
 		info.startAt = this.#context.nowMs();
 		info.startTimeMs = this.#context.wallMs();
 		return info;
@@ -460,6 +463,17 @@ export class ListenerRuntime {
 		for (const chain of this.#chains) chain.close();
 		this.#loggers.close();
 	}
+}
+
+/** What of the client's TLVs may be passed on, and what becomes metadata. */
+function keepTlvs(info: ConnectionInfo, tlvs: readonly ProxyTlv[], { keptTlvs, tlvMetadata = [] }: ProxyProtocolOptions): void {
+	if (keptTlvs !== undefined) info.proxyTlvs = chooseTlvs(tlvs, keptTlvs);
+	const metadata: Record<string, Record<string, unknown>> = {};
+	for (const { key, namespace, type } of tlvMetadata) {
+		const found = tlvs.find((tlv) => tlv.type === type);
+		if (found !== undefined) (metadata[namespace] ??= {})[key] = found.value.toString("utf8");
+	}
+	if (Object.keys(metadata).length > 0) info.dynamicMetadata = metadata;
 }
 
 function buildFacts(connection: Connection, inspected: Inspected): ConnectionFacts {

@@ -1,5 +1,6 @@
 import { isIP } from "node:net";
 import type { ProxyProtocolOptions } from "../../config/runtime-config.ts";
+import type { ProxyTlv } from "../log/stream-info.ts";
 
 export type ProxyProtocolVerdict =
 	| { readonly kind: "incomplete" }
@@ -7,7 +8,13 @@ export type ProxyProtocolVerdict =
 	/** There is none, and there need not be one. */
 	| { readonly kind: "absent" }
 	/** `source` and `destination` undefined: the proxy speaks for itself (LOCAL, UNKNOWN). */
-	| { readonly kind: "header"; readonly length: number; readonly source: Endpoint | undefined; readonly destination: Endpoint | undefined };
+	| {
+			readonly kind: "header";
+			readonly length: number;
+			readonly source: Endpoint | undefined;
+			readonly destination: Endpoint | undefined;
+			readonly tlvs: readonly ProxyTlv[];
+	  };
 
 export interface Endpoint {
 	readonly address: string;
@@ -25,20 +32,36 @@ const both: ProxyProtocolOptions = { allowWithout: false, versions: ["v1", "v2"]
 /** HAProxy's PROXY protocol, both versions (haproxy.org/download/1.8/doc/proxy-protocol.txt). */
 export function readProxyProtocol(bytes: Buffer, { allowWithout, versions } = both): ProxyProtocolVerdict {
 	if (bytes.length === 0) return incomplete;
-	const none = allowWithout ? absent : invalid;
+	const without = allowWithout ? absent : invalid;
 	const common = Math.min(bytes.length, signature.length);
 	if (bytes.subarray(0, common).equals(signature.subarray(0, common))) {
-		if (!versions.includes("v2")) return none;
+		if (!versions.includes("v2")) return without;
 		return bytes.length < 16 ? incomplete : readV2(bytes);
 	}
-	if (!versions.includes("v1") || !"PROXY ".startsWith(bytes.latin1Slice(0, Math.min(bytes.length, 6)))) return none;
+	if (!versions.includes("v1") || !"PROXY ".startsWith(bytes.latin1Slice(0, Math.min(bytes.length, 6)))) return without;
 	const end = bytes.subarray(0, v1BytesMax).indexOf("\r\n");
 	if (end < 0) return bytes.length >= v1BytesMax ? invalid : incomplete;
 	return readV1(bytes.latin1Slice(0, end), end + 2);
 }
 
+const none: readonly ProxyTlv[] = [];
+
+/** Type, length in two bytes, value, and so on. undefined: one of them is cut off. */
+function readTlvs(bytes: Buffer): readonly ProxyTlv[] | undefined {
+	if (bytes.length === 0) return none;
+	const tlvs: ProxyTlv[] = [];
+	for (let at = 0; at < bytes.length; ) {
+		const end = at + 3 <= bytes.length ? at + 3 + bytes.readUInt16BE(at + 1) : Number.POSITIVE_INFINITY;
+		if (end > bytes.length) return undefined;
+		// The bytes of its own: the connection may last.
+		tlvs.push({ type: bytes[at] as number, value: Buffer.from(bytes.subarray(at + 3, end)) });
+		at = end;
+	}
+	return tlvs;
+}
+
 function readV1(line: string, length: number): ProxyProtocolVerdict {
-	if (/^PROXY UNKNOWN(?: |$)/.test(line)) return { kind: "header", length, source: undefined, destination: undefined };
+	if (/^PROXY UNKNOWN(?: |$)/.test(line)) return { kind: "header", length, source: undefined, destination: undefined, tlvs: none };
 	const match = /^PROXY TCP([46]) ([0-9a-fA-F:.]+) ([0-9a-fA-F:.]+) (\d{1,5}) (\d{1,5})$/.exec(line);
 	if (match === null) return invalid;
 	const [, family, source = "", destination = "", sourcePort, destinationPort] = match;
@@ -49,6 +72,7 @@ function readV1(line: string, length: number): ProxyProtocolVerdict {
 		length,
 		source: { address: source, port: Number(sourcePort) },
 		destination: { address: destination, port: Number(destinationPort) },
+		tlvs: none,
 	};
 }
 
@@ -58,7 +82,10 @@ function readV2(bytes: Buffer): ProxyProtocolVerdict {
 	const length = 16 + bytes.readUInt16BE(14);
 	if (version >> 4 !== 2 || (version & 15) > 1) return invalid;
 	if (bytes.length < length) return incomplete;
-	if ((version & 15) === 0) return { kind: "header", length, source: undefined, destination: undefined };
+	if ((version & 15) === 0) return { kind: "header", length, source: undefined, destination: undefined, tlvs: none };
+	const isKnown = (family === 0x11 && length >= 28) || (family === 0x21 && length >= 52);
+	const tlvs = isKnown ? readTlvs(bytes.subarray(family === 0x11 ? 28 : 52, length)) : none;
+	if (tlvs === undefined) return invalid;
 	if (family === 0x11 && length >= 28) {
 		const ip = (at: number) => Array.from(bytes.subarray(at, at + 4)).join(".");
 		return {
@@ -66,6 +93,7 @@ function readV2(bytes: Buffer): ProxyProtocolVerdict {
 			length,
 			source: { address: ip(16), port: bytes.readUInt16BE(24) },
 			destination: { address: ip(20), port: bytes.readUInt16BE(26) },
+			tlvs,
 		};
 	}
 	if (family === 0x21 && length >= 52) {
@@ -81,7 +109,8 @@ function readV2(bytes: Buffer): ProxyProtocolVerdict {
 			length,
 			source: { address: ip(16), port: bytes.readUInt16BE(48) },
 			destination: { address: ip(32), port: bytes.readUInt16BE(50) },
+			tlvs,
 		};
 	}
-	return { kind: "header", length, source: undefined, destination: undefined };
+	return { kind: "header", length, source: undefined, destination: undefined, tlvs: none };
 }

@@ -85,6 +85,10 @@ export interface ConnectionInfo {
 	/** The client as trusted headers or the PROXY protocol name it; else the direct one. */
 	remoteAddress: string;
 	readonly directRemoteAddress: string;
+	/** Further values of the PROXY protocol header that may be passed on. */
+	proxyTlvs: readonly ProxyTlv[];
+	/** What listener filters wrote; network filters see it, HTTP requests do not. */
+	dynamicMetadata: StreamInfo["dynamicMetadata"];
 	/** Whose address upstream connections are to show instead of the proxy's. */
 	upstreamSource: UpstreamSource | undefined;
 	requestedServerName: string;
@@ -94,6 +98,14 @@ export interface ConnectionInfo {
 	/** The connection's own, where its listener logs connections; undefined: it does not. */
 	stream: StreamInfo | undefined;
 }
+
+/** One of the values that may follow the addresses in a PROXY protocol header of version 2. */
+export interface ProxyTlv {
+	readonly type: number;
+	readonly value: Buffer;
+}
+
+const noTlvs: readonly ProxyTlv[] = [];
 
 export interface UpstreamSource {
 	readonly address: string;
@@ -135,6 +147,8 @@ export function createConnectionInfo(parts: Partial<ConnectionInfo> = {}): Conne
 		localAddress: parts.localAddress ?? "",
 		remoteAddress: parts.remoteAddress ?? parts.directRemoteAddress ?? "",
 		directRemoteAddress: parts.directRemoteAddress ?? parts.remoteAddress ?? "",
+		proxyTlvs: parts.proxyTlvs ?? noTlvs,
+		dynamicMetadata: parts.dynamicMetadata,
 		upstreamSource: parts.upstreamSource,
 		requestedServerName: parts.requestedServerName ?? "",
 		tls: parts.tls,

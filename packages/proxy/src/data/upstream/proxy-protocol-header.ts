@@ -1,3 +1,5 @@
+import type { TlvChoice } from "../../config/runtime-config.ts";
+import type { ProxyTlv } from "../log/stream-info.ts";
 import { parseIp } from "../match/cidr.ts";
 
 /** `ip:port`, IPv6 in brackets. */
@@ -16,7 +18,7 @@ const tcp6 = 0x21;
  * What precedes everything else on a connection that names its client by HAProxy's PROXY protocol. undefined: the proxy
  * speaks for itself. https://www.haproxy.org/download/1.8/doc/proxy-protocol.txt
  */
-export function buildProxyHeader(version: "v1" | "v2", addresses: ProxiedAddresses | undefined): Buffer {
+export function buildProxyHeader(version: "v1" | "v2", addresses: ProxiedAddresses | undefined, tlvs: readonly ProxyTlv[] = []): Buffer {
 	const source = addresses && split(addresses.source);
 	const destination = addresses && split(addresses.destination);
 	if (source === undefined || destination === undefined) {
@@ -24,8 +26,23 @@ export function buildProxyHeader(version: "v1" | "v2", addresses: ProxiedAddress
 	}
 	const isSix = source.bytes.length === 16 || destination.bytes.length === 16;
 	if (version === "v1") return Buffer.from(`PROXY TCP${isSix ? 6 : 4} ${source.text} ${destination.text} ${source.port} ${destination.port}\r\n`);
-	const body = Buffer.concat([widen(source.bytes, isSix), widen(destination.bytes, isSix), portBytes(source.port), portBytes(destination.port)]);
+	const body = Buffer.concat([
+		widen(source.bytes, isSix),
+		widen(destination.bytes, isSix),
+		portBytes(source.port),
+		portBytes(destination.port),
+		...tlvs.map(tlvBytes),
+	]);
 	return Buffer.concat([signature, Buffer.from([proxied, isSix ? tcp6 : tcp4, body.length >> 8, body.length & 255]), body]);
+}
+
+function tlvBytes({ type, value }: ProxyTlv): Buffer {
+	return Buffer.concat([Buffer.from([type, value.length >> 8, value.length & 255]), value]);
+}
+
+/** Those of these types. */
+export function chooseTlvs(tlvs: readonly ProxyTlv[], choice: TlvChoice): readonly ProxyTlv[] {
+	return choice === "all" ? tlvs : tlvs.filter(({ type }) => choice.includes(type));
 }
 
 interface Parsed {

@@ -7,6 +7,7 @@ import { isIP } from "node:net";
 import type { Rbac, RbacRule, RbacRules } from "../../http-filters.ts";
 import { parseUriTemplate } from "../../uri-template.ts";
 import { openAny } from "../any.ts";
+import { decodeCelExpression } from "../cel-expression.ts";
 import { type At, onlySupports, report, under } from "../issues.ts";
 import { decodeHeaderMatch, decodeMetadataMatch, decodeStringMatch } from "../matchers.ts";
 
@@ -58,11 +59,12 @@ function decodeRules(at: At, rules: RulesMessage): RbacRules {
 		action: actions[rules.action] ?? "allow",
 		policies: policies.map(([name, policy]) => {
 			const here = under(at, `policies["${name}"]`);
-			onlySupports(here, "envoy.config.rbac.v3.Policy", policy, ["permissions", "principals"]);
+			onlySupports(here, "envoy.config.rbac.v3.Policy", policy, ["permissions", "principals", "condition"]);
 			return {
 				name,
 				permissions: policy.permissions.map((permission, i) => decodePermission(under(here, `permissions[${i}]`), permission)),
 				principals: policy.principals.map((principal, i) => decodePrincipal(under(here, `principals[${i}]`), principal)),
+				...(policy.condition && { condition: decodeCelExpression(under(here, "condition"), policy.condition) }),
 			};
 		}),
 	};

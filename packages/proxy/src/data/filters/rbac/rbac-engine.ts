@@ -1,4 +1,5 @@
 import type { Rbac, RbacRules } from "../../../config/http-filters.ts";
+import { compileCelNode } from "../../cel/cel.ts";
 import { mergeMetadata, type StreamInfo } from "../../log/stream-info.ts";
 import type { CompileContext } from "../../match/compile-context.ts";
 import type { Counter } from "../filter-inputs.ts";
@@ -50,14 +51,17 @@ export function compileRbac(config: Rbac, context: CompileContext, { filterName,
 }
 
 function compileRules({ action, policies }: RbacRules, context: CompileContext): Judge {
-	const compiled = policies.map(({ name, permissions, principals }) => ({
+	const compiled = policies.map(({ name, permissions, principals, condition }) => ({
 		verdict: { isAllowed: action !== "deny", policy: name },
 		isPermitted: anyOf(permissions.map((rule) => compileRbacRule(rule, context))),
 		isPrincipal: anyOf(principals.map((rule) => compileRbacRule(rule, context))),
+		holds: condition && compileCelNode(condition, `condition of policy ${JSON.stringify(name)}`, context),
 	}));
 	const unmatched: RbacVerdict = { isAllowed: action !== "allow", policy: "" };
 	const judge: Judge = (info) => {
-		for (const { verdict, isPermitted, isPrincipal } of compiled) if (isPermitted(info) && isPrincipal(info)) return verdict;
+		for (const { verdict, isPermitted, isPrincipal, holds } of compiled) {
+			if (isPermitted(info) && isPrincipal(info) && (holds === undefined || holds(info))) return verdict;
+		}
 		return unmatched;
 	};
 	if (action !== "log") return judge;
