@@ -691,6 +691,8 @@ export interface Cluster {
 	readonly bindAddresses: readonly string[];
 	readonly socketOptions: SocketOptions | undefined;
 	readonly tcpKeepalive: { readonly timeSeconds: number } | undefined;
+	/** undefined: nothing more is kept of requests. */
+	readonly tracking?: ClusterTracking | undefined;
 	/** metadata.filter_metadata.istio.services[0], for metrics. */
 	readonly istioService: { readonly host: string; readonly name: string; readonly namespace: string } | undefined;
 	readonly istioSubset: string | undefined;
@@ -703,6 +705,14 @@ export type UpstreamTransport = ({ readonly kind: "raw" } | { readonly kind: "tl
 	/** Connections begin with a PROXY protocol header that names the client. */
 	readonly proxyProtocol?: "v1" | "v2";
 };
+
+/** `track_cluster_stats`. */
+export interface ClusterTracking {
+	/** How much of their timeouts requests and attempts take. */
+	readonly timeoutBudgets: boolean;
+	/** Bytes of heads and bodies, both ways. */
+	readonly sizes: boolean;
+}
 
 /** `zone_aware_lb_config`. */
 export interface ZoneAware {

@@ -21,6 +21,9 @@ test("an entry of a request over mutual TLS", () => {
 		sessionId: "ab",
 		peerUriSans: ["spiffe://a"],
 		peerDnsSans: ["a.example"],
+		peerIpSans: [],
+		peerEmailSans: [],
+		peerFingerprint1: "",
 		peerSubject: "CN=a",
 		peerIssuer: "CN=ca",
 		peerSerial: "1",
@@ -29,6 +32,9 @@ test("an entry of a request over mutual TLS", () => {
 		peerValidFromMs: 0,
 		peerValidToMs: 0,
 		localUriSans: ["spiffe://b"],
+		localDnsSans: [],
+		localIpSans: [],
+		localEmailSans: [],
 		localSubject: "CN=b",
 	};
 	const info = createStreamInfo(createConnectionInfo({ remoteAddress: "[::1]:7", localAddress: "/run/pipe", requestedServerName: "b.example", tls }));
