@@ -704,6 +704,8 @@ export interface Cluster {
 	readonly bindAddresses: readonly string[];
 	readonly socketOptions: SocketOptions | undefined;
 	readonly tcpKeepalive: { readonly timeSeconds: number } | undefined;
+	/** undefined: nothing more is kept of requests. */
+	readonly tracking?: ClusterTracking | undefined;
 	/** metadata.filter_metadata.istio.services[0], for metrics. */
 	readonly istioService: { readonly host: string; readonly name: string; readonly namespace: string } | undefined;
 	readonly istioSubset: string | undefined;
@@ -718,6 +720,14 @@ export type UpstreamTransport = ({ readonly kind: "raw" } | { readonly kind: "tl
 	/** Which of the client's TLVs it passes on (version 2); undefined: none. */
 	readonly passedTlvs?: TlvChoice | undefined;
 };
+
+/** `track_cluster_stats`. */
+export interface ClusterTracking {
+	/** How much of their timeouts requests and attempts take. */
+	readonly timeoutBudgets: boolean;
+	/** Bytes of heads and bodies, both ways. */
+	readonly sizes: boolean;
+}
 
 /** `zone_aware_lb_config`. */
 export interface ZoneAware {

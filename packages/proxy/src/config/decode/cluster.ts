@@ -210,10 +210,18 @@ function decodeClusterValue(at: At, message: ClusterMessage, kind: Cluster["kind
 		})),
 		transport: decodeUpstreamSocket(under(at, "transportSocket"), message.transportSocket, sni, environment),
 		...decodeBinding(at, message),
+		...decodeTracking(at, message),
 		...decodeIstio(message),
 		breakerSlot: 0,
 		originalDstUseHeader: decodeOriginalDst(at, message),
 	};
+}
+
+function decodeTracking(at: At, { trackClusterStats, trackTimeoutBudgets }: ClusterMessage): Pick<Cluster, "tracking"> {
+	if (trackClusterStats?.perEndpointStats === true) report(under(at, "trackClusterStats"), "per_endpoint_stats is not implemented");
+	const timeoutBudgets = trackTimeoutBudgets || trackClusterStats?.timeoutBudgets === true;
+	const sizes = trackClusterStats?.requestResponseSizes === true;
+	return timeoutBudgets || sizes ? { tracking: { timeoutBudgets, sizes } } : {};
 }
 
 type Health = Pick<Cluster, "healthChecks" | "ignoresNewHostsUntilChecked" | "ignoresHealthOnRemoval" | "closesConnectionsOnHealthFailure">;

@@ -56,6 +56,16 @@ describe("a cluster", () => {
 		assert.deepEqual(older.value?.cluster.lb, { kind: "maglev", tableSize: 251, useHostname: false, balanceFactor: 0 });
 	});
 
+	it("reads what is to be tracked of requests, in both spellings, and refuses what is not there", () => {
+		assert.deepEqual(cluster({ trackTimeoutBudgets: true }).value?.cluster.tracking, { timeoutBudgets: true, sizes: false });
+		assert.deepEqual(cluster({ trackClusterStats: { timeoutBudgets: true, requestResponseSizes: true } }).value?.cluster.tracking, {
+			timeoutBudgets: true,
+			sizes: true,
+		});
+		assert.equal(cluster({ trackClusterStats: {} }).value?.cluster.tracking, undefined);
+		assert.deepEqual(cluster({ trackClusterStats: { perEndpointStats: true } }).errors, ["trackClusterStats: per_endpoint_stats is not implemented"]);
+	});
+
 	it("reads zone-aware routing wherever it stands", () => {
 		const zones = { routingEnabled: { value: 50 }, failTrafficOnPanic: true };
 		const wanted = { routingEnabledPercent: 50, minClusterSize: 6, failsOnPanic: true, localZoneMin: undefined, basis: "hosts" };

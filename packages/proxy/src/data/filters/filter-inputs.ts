@@ -1,3 +1,4 @@
+import type { Histogram } from "../stats/histogram.ts";
 import type { WorkerContext } from "../worker/context.ts";
 
 /** What a filter of a connection manager is compiled with. */
@@ -15,6 +16,7 @@ export interface FilterInputs {
 	counter(name: string): Counter;
 	/** A counter with a prefix of its own. */
 	rootCounter(prefix: string, name: string): Counter;
+	rootHistogram(prefix: string, name: string): Histogram;
 }
 
 export type Counter = (by?: number) => void;

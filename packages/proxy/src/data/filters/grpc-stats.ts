@@ -1,7 +1,8 @@
 import type { GrpcStats } from "../../config/http-filters.ts";
-import { mergeMetadata } from "../log/stream-info.ts";
+import { mergeMetadata, type StreamInfo } from "../log/stream-info.ts";
 import type { HttpStream } from "../http/stream.ts";
 import type { StreamFilter } from "../http/stream-filter.ts";
+import type { Histogram } from "../stats/histogram.ts";
 import type { Counter, FilterInputs } from "./filter-inputs.ts";
 
 interface Call {
@@ -16,7 +17,7 @@ const seriesMax = 1000;
 const headerBytes = 5;
 
 /** Calls by cluster and method: `cluster.<name>.grpc.<service>.<method>.{success,failure,total,<status>,…_message_count}`. */
-export function compileGrpcStats(config: GrpcStats, { index, rootCounter }: FilterInputs): StreamFilter {
+export function compileGrpcStats(config: GrpcStats, { index, rootCounter, rootHistogram }: FilterInputs): StreamFilter {
 	const listed = config.methods === "all" ? undefined : new Set(config.methods);
 	const counters = new Map<string, Counter>();
 	const count = (prefix: string, name: string, by = 1) => {
@@ -27,6 +28,17 @@ export function compileGrpcStats(config: GrpcStats, { index, rootCounter }: Filt
 			counters.set(key, (counter = rootCounter(prefix, name)));
 		}
 		counter(by);
+	};
+	const histograms = new Map<string, Histogram>();
+	/** From the last byte of the request to the last of the answer, as far as the service's own time goes. */
+	const recordTime = (prefix: string, { upstreamLastSentAt, upstreamLastReceivedAt }: StreamInfo) => {
+		if (upstreamLastSentAt < 0 || upstreamLastReceivedAt < 0) return;
+		let histogram = histograms.get(prefix);
+		if (histogram === undefined) {
+			if (histograms.size >= seriesMax) return;
+			histograms.set(prefix, (histogram = rootHistogram(prefix, "upstream_rq_time")));
+		}
+		histogram.record(upstreamLastReceivedAt - upstreamLastSentAt);
 	};
 	const methodOf = (path: string): string | undefined => {
 		const match = /^\/([^/?]+)\/([^/?]+)(?:\?.*)?$/.exec(path);
@@ -76,6 +88,7 @@ export function compileGrpcStats(config: GrpcStats, { index, rootCounter }: Filt
 			count(prefix, status === "0" ? "success" : "failure");
 		}
 		count(prefix, "total");
+		if (config.upstreamStats) recordTime(prefix, info);
 		if (request.messages > 0) count(prefix, "request_message_count", request.messages);
 		if (response.messages > 0) count(prefix, "response_message_count", response.messages);
 		if (config.emitFilterState)

@@ -14,6 +14,10 @@ export class Attempt {
 	priority: "default" | "high" = "default";
 	/** When the request's head was sent. */
 	startedAt = 0;
+	/** When it began; only kept where its cluster tracks that. */
+	begunAt = 0;
+	/** Whether a response began; the same. */
+	hasAnswered = false;
 	#pool: HttpPool | undefined;
 	#holdsRequest = false;
 
@@ -59,6 +63,11 @@ export class Attempt {
 		if (upstream === undefined) return;
 		if (upstream.protocol === "HTTP/2") this.cluster?.count(clusterStat.upstream_rq_tx_reset);
 		upstream.abandon();
+	}
+
+	/** Between `begin` and `release`. */
+	get isUnderWay(): boolean {
+		return this.#holdsRequest;
 	}
 
 	release(): void {

@@ -24,7 +24,7 @@ export interface FilterSet {
 export interface FilterSetInputs {
 	readonly context: WorkerContext;
 	/** What a filter is compiled with, but its place, its end and where its errors go. */
-	readonly filterInputs: Omit<FilterInputs, "index" | "onClose" | "errors" | "rootCounter">;
+	readonly filterInputs: Omit<FilterInputs, "index" | "onClose" | "errors" | "rootCounter" | "rootHistogram">;
 	rootCounter(prefix: string, name: string, onClose: FilterInputs["onClose"]): ReturnType<FilterInputs["rootCounter"]>;
 	report(stats: IstioStats, errors: string[]): StreamObserver;
 }
@@ -101,7 +101,13 @@ export class FilterGeneration implements FilterSet {
 			const member = this.#members[index] as Member;
 			const own: string[] = [];
 			const onClose = (close: () => void) => void member.closers.push(close);
-			const inputs: FilterInputs = { ...filterInputs, index, errors: own, onClose, rootCounter: (prefix, name) => rootCounter(prefix, name, onClose) };
+			const rootHistogram = (prefix: string, name: string) => {
+				const scope = this.#inputs.context.stats.openScope(prefix);
+				onClose(() => scope.close());
+				return scope.histogram(name);
+			};
+			const ownCounter: FilterInputs["rootCounter"] = (prefix, name) => rootCounter(prefix, name, onClose);
+			const inputs: FilterInputs = { ...filterInputs, index, errors: own, onClose, rootCounter: ownCounter, rootHistogram };
 			const compiled = compileHttpFilter(filter, overrides, inputs);
 			this.#report(index, own, errors);
 			return compiled;

@@ -47,6 +47,10 @@ export class RouterState implements UpstreamClient, PoolClient {
 	/** An answer of gRPC whose status has not come. */
 	#isOutcomeOpen = false;
 	#hasReplayed = false;
+	/** The route's timeout has run out. */
+	#hasTimedOut = false;
+	/** When the request was complete; only kept where its cluster tracks that. */
+	#deliveredAt = 0;
 	#isHeadSent = false;
 	#isResponseStarted = false;
 	#isFinished = true;
@@ -155,6 +159,11 @@ export class RouterState implements UpstreamClient, PoolClient {
 		const host = this.#attempt.begin(this.cluster as ClusterRuntime, this.priority, this.#chooseContext);
 		if (host === "noHost") return this.#endWithReply(503, "no healthy upstream", responseFlags.UH, "no_healthy_upstream");
 		if (host === "overflow") return this.#fail(poolFailures.overflow, "");
+		if (this.cluster?.tracking !== undefined) {
+			this.#attempt.begunAt = stream.context.nowMs();
+			this.#attempt.hasAnswered = false;
+			this.cluster.tracking.attemptBegins(request);
+		}
 		info.upstreamHost = host.address;
 		info.upstreamHostName = host.host.hostname;
 		if (this.#forward?.config.hostRewrite?.kind === "auto" && host.host.hostname !== "") request.authority = host.host.hostname;
@@ -270,6 +279,10 @@ export class RouterState implements UpstreamClient, PoolClient {
 		}
 		this.cluster?.outlier.response(this.host as HostEntry, status);
 		this.#countAnswer(status, hasBody);
+		if (this.cluster?.tracking !== undefined) {
+			this.#attempt.hasAnswered = true;
+			this.cluster.tracking.responseBegins(response);
+		}
 		if (this.cluster?.checksHealth === true && response.has("x-envoy-immediate-health-check-fail")) this.cluster.failImmediately(this.host as HostEntry);
 		if (!isTunnel && this.#retriesResponse(status)) return "body";
 		this.#acceptResponse(isTunnel, hasBody);
@@ -336,7 +349,8 @@ export class RouterState implements UpstreamClient, PoolClient {
 		this.#isFinished = true;
 		stream.trace?.endAttempt(stream, this.response.status, "");
 		this.cluster?.requestMs.record(stream.info.upstreamLastReceivedAt - this.#attempt.startedAt);
-		this.#attempt.release();
+		if (this.cluster?.tracking !== undefined) this.#trackEnd();
+		this.#releaseAttempt();
 		stream.endResponse();
 	}
 
@@ -393,7 +407,7 @@ export class RouterState implements UpstreamClient, PoolClient {
 		if (upstream?.protocol === "HTTP/2") this.#countReset(reason);
 		if (detail !== "") this.stream.context.log("debug", `upstream reset: ${detail}`, { cluster: this.cluster?.config.name, host: this.host?.address });
 		if (this.isTunnel) {
-			this.#attempt.release();
+			this.#releaseAttempt();
 			this.#isFinished = true;
 			this.stream.endResponse();
 			return;
@@ -401,7 +415,7 @@ export class RouterState implements UpstreamClient, PoolClient {
 		// The peer closed an idle connection while our request was on its way: that is no failure of the request.
 		if (isStale && !this.#hasReplayed && this.#canReplay && (isUnread || isIdempotent(this.stream.request.method))) {
 			this.#hasReplayed = true;
-			this.#attempt.release();
+			this.#releaseAttempt();
 			this.stream.info.attemptCount--;
 			this.#isHeadSent = false;
 			this.delay(0, () => this.#startAttempt());
@@ -423,7 +437,7 @@ export class RouterState implements UpstreamClient, PoolClient {
 		stream.info.responseFlags |= failure.flag;
 		stream.trace?.endAttempt(stream, 0, failure.words);
 		if (this.#isResponseStarted) {
-			this.#attempt.release();
+			this.#releaseAttempt();
 			if (stream.isGrpcRequest) stream.manager.count(httpStat.rq_reset_after_downstream_response_started);
 			stream.info.responseCodeDetails = `upstream_reset_after_response_started{${failure.words.replaceAll(" ", "_")}}`;
 			stream.breakOff();
@@ -431,7 +445,7 @@ export class RouterState implements UpstreamClient, PoolClient {
 		}
 		const isRetried = this.#retriesReset(failure.retry);
 		// Only now: a retry budget is a share of what is under way, this attempt included.
-		this.#attempt.release();
+		this.#releaseAttempt();
 		if (isRetried) return;
 		this.#isFinished = true;
 		this.cluster?.responseCodes.increment(failure.status);
@@ -457,6 +471,7 @@ export class RouterState implements UpstreamClient, PoolClient {
 	// ---- timeouts
 
 	#armRouteTimer(): void {
+		if (this.cluster?.tracking !== undefined) this.#deliveredAt = this.stream.context.nowMs();
 		const timeoutMs = this.#timeoutMs;
 		// A tunnel or a long answer to an upgrade is bounded by its idle timeout only.
 		if (timeoutMs > 0 && this.stream.upgrade === "") this.#routeTimer.arm(timeoutMs);
@@ -493,6 +508,7 @@ export class RouterState implements UpstreamClient, PoolClient {
 
 	#onRouteTimeout(): void {
 		if (this.#isFinished) return;
+		this.#hasTimedOut = true;
 		this.cluster?.count(clusterStat.upstream_rq_timeout);
 		if (this.host !== undefined && !this.#isResponseStarted) this.#onLocalFailure("timeout");
 		this.stream.trace?.endAttempt(this.stream, 0, "");
@@ -523,7 +539,24 @@ export class RouterState implements UpstreamClient, PoolClient {
 	}
 
 	#endWithTimeout(details: string): void {
+		if (this.cluster?.tracking !== undefined) this.#trackEnd();
 		this.#endWithReply(this.#timeoutStatus, this.#timeoutStatus === 204 ? "" : "upstream request timeout", responseFlags.UT, details);
+	}
+
+	/** One attempt is over, whatever came of it. */
+	#releaseAttempt(): void {
+		const tracking = this.cluster?.tracking;
+		if (tracking !== undefined && this.#attempt.isUnderWay) {
+			const { info, context } = this.stream;
+			const elapsedMs = this.#hasTimedOut ? undefined : context.nowMs() - this.#attempt.begunAt;
+			tracking.attemptEnds(elapsedMs, this.#perTryMs, info.bytesReceived, this.#attempt.hasAnswered ? info.bytesSent : undefined);
+		}
+		this.#attempt.release();
+	}
+
+	/** The request has its answer, or will have none in time. */
+	#trackEnd(): void {
+		this.cluster?.tracking?.requestEnds(this.stream.context.nowMs() - this.#deliveredAt, this.#timeoutMs);
 	}
 
 	// ---- flow control
@@ -547,7 +580,7 @@ export class RouterState implements UpstreamClient, PoolClient {
 		this.#isOutcomeOpen = false;
 		this.#attempt.abandon(this);
 		this.#isHeadSent = false;
-		this.#attempt.release();
+		this.#releaseAttempt();
 	}
 
 	/** The stream needs no upstream any more. */
@@ -582,7 +615,7 @@ export class RouterState implements UpstreamClient, PoolClient {
 		this.#replay.reset();
 		this.#retries.reset();
 		this.#forward = undefined;
-		this.isTunnel = this.#isOutcomeOpen = this.#hasReplayed = this.#isHeadSent = this.#isResponseStarted = false;
+		this.isTunnel = this.#hasTimedOut = this.#isOutcomeOpen = this.#hasReplayed = this.#isHeadSent = this.#isResponseStarted = false;
 		this.#isFinished = true;
 		this.#mirrors = none;
 		this.#setCookies = none;

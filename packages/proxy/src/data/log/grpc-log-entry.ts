@@ -1,5 +1,6 @@
 import type { DeepPartial, HTTPAccessLogEntry, TCPAccessLogEntry } from "@weft/xds/generated/envoy/data/accesslog/v3/accesslog.ts";
-import type { HeadersView, RequestView } from "../headers/headers-view.ts";
+import { requestHeadBytes, responseHeadBytes } from "../headers/head-size.ts";
+import type { HeadersView } from "../headers/headers-view.ts";
 import { splitAddress } from "../headers/operators.ts";
 import type { CompiledTag } from "../tracing/custom-tags.ts";
 import { type ResponseFlag, responseFlags } from "./response-flags.ts";
@@ -38,14 +39,14 @@ export function buildHttpEntry(info: StreamInfo, options: EntryOptions): HttpEnt
 			forwardedFor: request?.get("x-forwarded-for"),
 			requestId: request?.get("x-request-id"),
 			originalPath: original,
-			requestHeadersBytes: BigInt(request === undefined ? 0 : requestBytes(request)),
+			requestHeadersBytes: BigInt(request === undefined ? 0 : requestHeadBytes(request)),
 			requestBodyBytes: BigInt(info.bytesReceived),
 			requestHeaders: pick(request, options.requestHeaders),
 			downstreamHeaderBytesReceived: BigInt(info.requestHeaderBytes),
 		},
 		response: {
 			responseCode: info.responseCode === 0 ? undefined : info.responseCode,
-			responseHeadersBytes: BigInt(response === undefined ? 0 : fieldBytes(response) + statusBytes),
+			responseHeadersBytes: BigInt(response === undefined ? 0 : responseHeadBytes(response)),
 			responseBodyBytes: BigInt(info.bytesSent),
 			responseHeaders: pick(response, options.responseHeaders),
 			responseTrailers: pick(info.responseTrailers, options.responseTrailers),
@@ -98,22 +99,6 @@ function buildCommon(info: StreamInfo, options: EntryOptions, accessLogType: 3 |
 		upstreamWireBytesReceived: BigInt(info.upstreamWireBytesReceived),
 		accessLogType,
 	};
-}
-
-/** `:status` and three digits. */
-const statusBytes = 10;
-
-/** Of a head as it is kept, names and values alone; what was on the wire is counted apart. */
-function fieldBytes(headers: HeadersView & Partial<Pick<RequestView, "forEach">>): number {
-	let bytes = 0;
-	headers.forEach?.((name, value) => void (bytes += name.length + value.length));
-	return bytes;
-}
-
-function requestBytes(request: RequestView): number {
-	const { authority, method, path, scheme } = request;
-	const pseudo = [[":authority", authority] as const, [":method", method] as const, [":path", path] as const, [":scheme", scheme] as const];
-	return pseudo.reduce((sum, [name, value]) => sum + name.length + value.length, fieldBytes(request));
 }
 
 function pick(headers: HeadersView | undefined, names: readonly string[]): Record<string, string> {

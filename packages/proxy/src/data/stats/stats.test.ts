@@ -103,12 +103,17 @@ test("Prometheus gets Envoy's names and labels, cluster names with dots included
 	add("http.ingress.", "downstream_rq_5xx", 1);
 	add("listener.0.0.0.0_80.", "downstream_cx_total", 4);
 	add("listener.0.0.0.0_80.http.ingress.", "downstream_rq_2xx", 5);
+	add("cluster.c.grpc.svc.Get.", "total", 6);
+	add("cluster.c.grpc.", "total", 7);
 	add("server.", "live", 1);
 	assert.equal(
 		[...renderPrometheus(mergeStats([stats.dump()]), everything)].join(""),
 		[
 			"# TYPE envoy_cluster_circuit_breakers_default_rq_open counter",
 			'envoy_cluster_circuit_breakers_default_rq_open{envoy_cluster_name="c"} 1',
+			"# TYPE envoy_cluster_grpc_total counter",
+			'envoy_cluster_grpc_total{envoy_cluster_name="c"} 7',
+			'envoy_cluster_grpc_total{envoy_grpc_bridge_method="Get",envoy_grpc_bridge_service="svc",envoy_cluster_name="c"} 6',
 			"# TYPE envoy_cluster_upstream_rq counter",
 			'envoy_cluster_upstream_rq{envoy_response_code="200",envoy_cluster_name="outbound|80||a.b.svc.cluster.local"} 2',
 			"# TYPE envoy_cluster_upstream_rq_xx counter",

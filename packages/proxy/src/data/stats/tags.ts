@@ -37,6 +37,16 @@ const scopeRules: readonly (readonly [pattern: RegExp, tags: readonly (readonly 
 	[/^http\.(.*)\.$/d, [[1, "envoy.http_conn_manager_prefix"]]],
 	[/^tcp\.(.*)\.$/d, [[1, "envoy.tcp_prefix"]]],
 	[/^connection_limit\.(.*)\.$/d, [[1, "envoy.connection_limit_prefix"]]],
+	// As in Envoy, whose words for a method are the first two: a service with dots in its name wants replace_dots_in_grpc_service_name.
+	[
+		/^cluster\.(.*?)\.grpc\.([^.]+)\.([^.]+)\..*$/d,
+		[
+			[3, "envoy.grpc_bridge_method"],
+			[2, "envoy.grpc_bridge_service"],
+			[1, "envoy.cluster_name"],
+		],
+	],
+	[/^cluster\.(.*?)\.grpc\.$/d, [[1, "envoy.cluster_name"]]],
 	[/^cluster\.(.*?)\.(?:(?:circuit_breakers\.(?:default|high)|outlier_detection|ssl|http1|http2)\.)?$/d, [[1, "envoy.cluster_name"]]],
 ];
 

@@ -24,6 +24,7 @@ import type { StatsScope } from "../stats/registry.ts";
 import { createTransportChooser, type TransportChooser, type UpstreamAlpn } from "../tls/upstream-tls.ts";
 import type { WorkerContext } from "../worker/context.ts";
 import type { HttpPool, PoolProtocol } from "./exchange.ts";
+import { RequestTracking } from "./cluster-tracking.ts";
 import { HostPools } from "./host-pools.ts";
 import { clusterStat } from "./cluster-stats.ts";
 
@@ -61,6 +62,7 @@ export class ClusterRuntime {
 	readonly connectMs: Histogram;
 	readonly transports: TransportChooser;
 	readonly outlier: OutlierReporter;
+	readonly tracking: RequestTracking | undefined;
 	/** The slot alone: shared by all workers, or this worker's own where none was to be had. */
 	readonly words: SharedWords;
 	readonly breakerSlot: number;
@@ -100,6 +102,7 @@ export class ClusterRuntime {
 		this.retriedCodes = createResponseCodes(context.stats, this.scope, "retry.upstream_rq");
 		this.requestMs = this.scope.histogram("upstream_rq_time");
 		this.connectMs = this.scope.histogram("upstream_cx_connect_ms");
+		this.tracking = config.tracking && new RequestTracking(config.tracking, this.scope);
 		this.transports = createTransportChooser(config, context);
 		this.outlier = createOutlierReporter(config.outlier, context.words, (hostSlot, reason) => {
 			context.post({ kind: "eject", cluster: config.name, hostSlot, reason });
