@@ -14,12 +14,10 @@ const environment = {
 
 /** A file that is wrong is answered by lines that say where, not by an exception; and what is loaded can be decoded. */
 export function fuzz(data: Buffer): void {
-	for (const strict of [false, true]) {
-		const { bootstrap, errors } = loadBootstrap([{ name: "envoy.yaml", text: data.toString("utf8") }], { strict });
-		check((bootstrap === undefined) === errors.length > 0, `${errors.length} errors and ${bootstrap === undefined ? "no" : "a"} bootstrap`);
-		for (const error of errors) check(error.startsWith("envoy.yaml:"), `without a place: ${error}`);
-		if (bootstrap === undefined) continue;
-		const decoded = decodeBootstrap(bootstrap, environment);
-		check((decoded.value === undefined) === decoded.errors.length > 0, `${decoded.errors.length} errors of the decoder`);
-	}
+	const { bootstrap, errors } = loadBootstrap([{ name: "envoy.yaml", text: data.toString("utf8") }], { strict: false });
+	check((bootstrap === undefined) === errors.length > 0, `${errors.length} errors and ${bootstrap === undefined ? "no" : "a"} bootstrap`);
+	for (const error of errors) check(error.startsWith("envoy.yaml:"), `without a place: ${error}`);
+	if (bootstrap === undefined) return;
+	const decoded = decodeBootstrap(bootstrap, environment);
+	check((decoded.value === undefined) === decoded.errors.length > 0, `${decoded.errors.length} errors of the decoder`);
 }

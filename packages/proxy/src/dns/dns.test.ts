@@ -70,6 +70,18 @@ describe("names of the mesh", () => {
 });
 
 describe("messages", () => {
+	it("dots within a label part no labels, and come back in the answer", () => {
+		const labels = ["a.b", "c\\d", "wild", "example", "com"].flatMap((label) => [Buffer.from([label.length]), Buffer.from(label)]);
+		const name = Buffer.concat([...labels, Buffer.from([0])]);
+		const asked = decodeQuery(Buffer.concat([query("x", 1).subarray(0, 12), name, Buffer.from([0, 1, 0, 1])]));
+		assert.ok(asked);
+		assert.equal(asked.name, String.raw`a\046b.c\092d.wild.example.com`);
+		const answers = lookup(asked.name, queryType.a) ?? [];
+		assert.equal(answers.length, 1);
+		const answer = encodeAnswer(asked, 0, answers, 30, 512);
+		assert.deepEqual(answer.subarray(12 + asked.question.length, 12 + asked.question.length + name.length), name);
+	});
+
 	it("what is not one question of class IN is none", () => {
 		const good = query("a.b", 1);
 		assert.equal(decodeQuery(good)?.name, "a.b");

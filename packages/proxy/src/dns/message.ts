@@ -6,7 +6,7 @@ export const responseCode = { noError: 0, formatError: 1, serverFailure: 2 } as 
 export interface Query {
 	readonly id: number;
 	readonly recursionDesired: boolean;
-	/** Lower case, without the final dot; "" is the root. */
+	/** Lower case, without the final dot; "" is the root. A dot or a backslash within a label is `\046` or `\092` (RFC 1035 §5.1). */
 	readonly name: string;
 	readonly type: number;
 	/** The question as it was asked: an answer repeats it, capitals and all. */
@@ -56,11 +56,18 @@ function readName(message: Buffer, start: number): { readonly name: string; read
 		at++;
 		if (length === 0) break;
 		if (at + length > message.length || at + length - start > nameBytesMax) return undefined;
-		labels.push(message.toString("latin1", at, at + length).toLowerCase());
+		labels.push(
+			message
+				.latin1Slice(at, at + length)
+				.toLowerCase()
+				.replace(/[.\\]/g, escapeInLabel),
+		);
 		at += length;
 	}
 	return { name: labels.join("."), end: at };
 }
+
+const escapeInLabel = (character: string): string => (character === "." ? "\\046" : "\\092");
 
 /** EDNS says how much the client takes, in an OPT record right after the question. */
 function answerBytes(message: Buffer, end: number): number {
@@ -105,6 +112,6 @@ function encodeRecord(answer: Answer, ttlSeconds: number): Buffer {
 }
 
 function encodeName(name: string): Buffer {
-	const labels = name === "" ? [] : name.split(".");
+	const labels = name === "" ? [] : name.split(".").map((label) => label.replace(/\\(046|092)/g, (_, code: string) => (code === "046" ? "." : "\\")));
 	return Buffer.concat([...labels.flatMap((label) => [Buffer.from([label.length]), Buffer.from(label, "latin1")]), Buffer.from([0])]);
 }

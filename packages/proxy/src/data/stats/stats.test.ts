@@ -262,7 +262,7 @@ test("labels by expressions tell series apart, of the metrics that have them", (
 	);
 });
 
-test("beyond the limit new series are counted together as unknown", () => {
+test("sec/e51: beyond the limit new series are counted together as unknown", () => {
 	const { value } = createIstioMetrics(standard, node, 10);
 	const recorder = value.forPair(pair);
 	for (let code = 200; code < 300; code++) recorder.http(code, "", 0, 1, 1, 1, "");
