@@ -4,7 +4,8 @@ import { createLogger, systemClock } from "@weft/runtime";
 import { fromJson, messageFns, registerMessages, stripTypeUrl, typeUrls } from "@weft/xds";
 import { allMessages } from "@weft/xds/registry";
 import { adsService, type EncodedResource, type ResourceView } from "@weft/xds/server";
-import type { AdsResources, EnvoyJson } from "./envoy-config.ts";
+import type { AdsResources } from "./envoy-config.ts";
+import type { EnvoyJson } from "./envoy-json.ts";
 
 export type AdsSource = {
 	readonly port: number;

@@ -23,6 +23,33 @@ test("a short run of the mutual TLS hop measures nginx with no failed request an
 	assert.equal(failed, 0);
 });
 
+const lackingForAll = [...lacking, ...["h2load", "nghttpd"].filter((name) => findProgram(name) === undefined)];
+const skipAll =
+	lackingForAll.length > 0
+		? `no ${lackingForAll.join(", ")} here; enabled by: apt-get install nginx-light wrk util-linux openssl nghttp2-client nghttp2-server`
+		: false;
+
+test("weft-proxy serves TCP, gRPC, new TLS connections, many routes, mesh features and idle connections without a failed request", {
+	skip: skipAll,
+}, async () => {
+	const lines: string[] = [];
+	const names = ["grpc", "tcp", "tls", "routes100", "mesh", "idletls"];
+	const args = ["--peers=weft-proxy", `--scenarios=${names.join(",")}`, "--rounds=1", "--seconds=1", "--connections=8", "--tries=1", "--no-record"];
+	assert.equal(await runDataPlane(args, (line) => lines.push(line), new AbortController().signal), 0);
+	const page = lines.join("\n");
+	assert.doesNotMatch(page, /Not measured/);
+	for (const name of names) assert.match(page, new RegExp(`^## ${name}: `, "m"));
+	const measured = page
+		.split("\n")
+		.filter((line) => line.startsWith("| weft-proxy |"))
+		.map((line) => line.split("|").map((cell) => cell.trim()))
+		.filter((cells) => cells.length > 8);
+	// Five scenarios with load, and gRPC and mesh at half of it.
+	assert.equal(measured.length, 7, page);
+	for (const cells of measured) assert.equal(cells.at(-2), "0", cells.join("|"));
+	assert.match(page, /\| weft-proxy \| 1000 \| [\d.]+ \| [\d.]+ \| -?[\d.]+ \|/);
+});
+
 test("a peer that is not understood is refused before anything starts", async () => {
 	await assert.rejects(
 		runDataPlane(["--peers=traefik"], () => undefined, new AbortController().signal),

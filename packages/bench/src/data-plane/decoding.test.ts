@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { decodeH2load, decodeWrk } from "./load.ts";
+import { decodeH2load, decodeH2loadLog, decodeWrk } from "./load-output.ts";
 import { decodeOptions } from "./options.ts";
+import { scenarioNames } from "./scenarios.ts";
 import { decodeChildTicks, decodeCoreTicks, decodeCpuTicks, decodeMemory } from "./process-sample.ts";
 
 const clean = `Running 3s test @ http://127.0.0.1:1/
@@ -14,7 +15,7 @@ Transfer/sec:     66.00MB
 `;
 
 test("wrk's figures are read with their units", () => {
-	assert.deepEqual(decodeWrk(clean), { requests: 180_000, requestsPerSecond: 60_000.12, p99Us: 3_500, failed: 0 });
+	assert.deepEqual(decodeWrk(clean), { requests: 180_000, requestsPerSecond: 60_000.12, p50Us: 1_020, p99Us: 3_500, failed: 0 });
 	assert.equal(decodeWrk(clean.replace("3.50ms", "870.00us"))?.p99Us, 870);
 	assert.equal(decodeWrk(clean.replace("3.50ms", "1.20s"))?.p99Us, 1_200_000);
 });
@@ -28,8 +29,14 @@ test("h2load's figures are read, requests that did not succeed as failed", () =>
 	const output = `finished in 3.00s, 41000.50 req/s, 41.20MB/s
 requests: 123100 total, 123356 started, 123000 done, 122990 succeeded, 10 failed, 2 errored, 1 timeout
 `;
-	assert.deepEqual(decodeH2load(output), { requests: 123_000, requestsPerSecond: 41_000.5, p99Us: Number.NaN, failed: 13 });
+	assert.deepEqual(decodeH2load(output), { requests: 123_000, requestsPerSecond: 41_000.5, p50Us: Number.NaN, p99Us: Number.NaN, failed: 13 });
 	assert.equal(decodeH2load("no server"), undefined);
+});
+
+test("percentiles are those of the durations in h2load's log, in whatever order they ended", () => {
+	const lines = Array.from({ length: 100 }, (_, index) => `17000000${index}\t200\t${(100 - index) * 10}`);
+	assert.deepEqual(decodeH2loadLog(`${lines.join("\n")}\n`), { p50Us: 510, p99Us: 1_000 });
+	assert.ok(Number.isNaN(decodeH2loadLog("").p99Us));
 });
 
 test("output without a rate is not a result", () => {
@@ -55,8 +62,10 @@ test("memory is read from smaps_rollup", () => {
 });
 
 test("options have defaults and refuse what they do not know by name", () => {
-	assert.deepEqual(decodeOptions([]).scenarios, ["plain", "hop", "ads", "h2c", "h2hop"]);
+	assert.deepEqual(decodeOptions([]).scenarios, scenarioNames);
 	assert.deepEqual(decodeOptions(["--peers", "weft-proxy,nginx", "--rounds=2"]).peers, ["nginx", "weft-proxy"]);
+	assert.deepEqual(decodeOptions(["--scenarios", "mesh,tcp"]).scenarios, ["tcp", "mesh"]);
+	assert.throws(() => decodeOptions(["--scenarios", "http3"]), /--scenarios: "http3" is not one of plain/);
 	assert.throws(() => decodeOptions(["--peers", "apache"]), /--peers: "apache" is not one of nginx/);
 	assert.throws(() => decodeOptions(["--rounds", "0"]), /--rounds/);
 });

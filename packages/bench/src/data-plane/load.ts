@@ -1,39 +1,96 @@
 import { spawn } from "node:child_process";
+import { readFileSync, rmSync } from "node:fs";
+import { decodeH2load, decodeH2loadLog, decodeWrk, type LoadResult } from "./load-output.ts";
 
-export type LoadResult = {
-	readonly requests: number;
-	readonly requestsPerSecond: number;
-	readonly p99Us: number;
-	/** Answers other than 2xx and 3xx, and socket errors of any kind. */
-	readonly failed: number;
+/** What is asked for, again and again. */
+export type LoadRequest = {
+	readonly url: string;
+	readonly http2: boolean;
+	/** Where it is not that of the URL. */
+	readonly host?: string;
+	/** As `name: value`. */
+	readonly headers: readonly string[];
+	/** A file to be posted. */
+	readonly postFile?: string;
+	/** Of the connections, where not all are wanted: bulk keeps fewer answers on their way. */
+	readonly connectionShare: number;
 };
 
 export type LoadOptions = {
 	readonly wrk: string;
 	readonly h2load: string | undefined;
-	/** By h2load. */
-	readonly http2: boolean;
-	readonly url: string;
+	readonly request: LoadRequest;
 	readonly connections: number;
 	readonly seconds: number;
+	/** A rate to keep to; undefined: as many as are answered. */
+	readonly requestsPerSecond?: number;
+	/** Where a log of each request may be written meanwhile. */
+	readonly folder: string;
 	readonly core: number;
 	readonly signal: AbortSignal;
 };
 
-const unitUs: Readonly<Record<string, number>> = { us: 1, ms: 1_000, s: 1_000_000, m: 60_000_000 };
+const patienceSeconds = 30;
 
-/** As many requests at once on a connection, and fewer connections for it. */
+/** As many requests at once on an HTTP/2 connection, and fewer connections for it. */
 export const streamsPerConnection = 16;
 
-/** Runs wrk, or h2load, with one thread, pinned to a core. @throws Error when that fails or its output is not understood */
+/**
+ * Runs wrk, or h2load for HTTP/2 and for a given rate, with one thread, pinned to a core.
+ * @throws Error when that fails or its output is not understood
+ */
 export async function runLoad(options: LoadOptions): Promise<LoadResult> {
-	const { wrk, h2load, http2, url, connections, seconds, core, signal } = options;
-	const http2Connections = Math.max(1, Math.floor(connections / 4));
-	const command = http2
-		? [h2load ?? "h2load", "-t1", `-c${http2Connections}`, `-m${streamsPerConnection}`, `-D${seconds}`, url]
-		: [wrk, "-t1", `-c${connections}`, `-d${seconds}s`, "--latency", url];
-	const args = ["-c", String(core), ...command];
-	const child = spawn("taskset", args, { stdio: ["ignore", "pipe", "inherit"], signal });
+	const { request, requestsPerSecond, folder } = options;
+	if (!request.http2 && requestsPerSecond === undefined) return run(wrkCommand(options), decodeWrk, options);
+	if (requestsPerSecond === undefined) return run(h2loadCommand(options), decodeH2load, options);
+	const log = `${folder}/h2load.log`;
+	const command = [...h2loadCommand(options), `--rps=${requestsPerSecond / h2loadConnections(options)}`, `--log-file=${log}`];
+	try {
+		const result = await run(command, decodeH2load, options);
+		return { ...result, ...decodeH2loadLog(readFileSync(log, "utf8")) };
+	} finally {
+		rmSync(log, { force: true });
+	}
+}
+
+function wrkCommand({ wrk, request, connections, seconds }: LoadOptions): readonly string[] {
+	const count = Math.max(1, Math.floor(connections * request.connectionShare));
+	return [wrk, "-t1", `-c${count}`, `-d${seconds}s`, "--latency", ...headerFlags(request, "Host"), request.url];
+}
+
+function h2loadCommand(options: LoadOptions): readonly string[] {
+	const { h2load, request, seconds } = options;
+	const protocol = request.http2 ? [`-m${streamsPerConnection}`] : ["--h1"];
+	const post = request.postFile === undefined ? [] : ["-d", request.postFile];
+	return [
+		h2load ?? "h2load",
+		"-t1",
+		`-c${h2loadConnections(options)}`,
+		...protocol,
+		`-D${seconds}`,
+		...post,
+		...headerFlags(request, ":authority"),
+		request.url,
+	];
+}
+
+function h2loadConnections({ request, connections }: LoadOptions): number {
+	return request.http2 ? Math.max(1, Math.floor(connections / 4)) : connections;
+}
+
+/** @param hostName what the tool must be given to put it in place of its own */
+function headerFlags({ host, headers }: LoadRequest, hostName: string): readonly string[] {
+	return [...(host === undefined ? [] : [`${hostName}: ${host}`]), ...headers].flatMap((header) => ["-H", header]);
+}
+
+async function run(
+	command: readonly string[],
+	decode: (output: string) => LoadResult | undefined,
+	{ core, seconds, signal: stop }: LoadOptions,
+): Promise<LoadResult> {
+	// A tool whose connections are closed again and again may not end by itself.
+	const signal = AbortSignal.any([stop, AbortSignal.timeout((seconds + patienceSeconds) * 1000)]);
+	const child = spawn("taskset", ["-c", String(core), ...command], { stdio: ["ignore", "pipe", "inherit"], signal });
 	let output = "";
 	child.stdout.setEncoding("utf8").on("data", (chunk: string) => {
 		output += chunk;
@@ -42,33 +99,7 @@ export async function runLoad(options: LoadOptions): Promise<LoadResult> {
 		child.once("error", reject);
 		child.once("close", resolve);
 	});
-	const result = http2 ? decodeH2load(output) : decodeWrk(output);
-	if (code !== 0 || result === undefined) throw new Error(`${http2 ? "h2load" : "wrk"} ended with ${code} and said: ${output.slice(0, 500)}`);
+	const result = decode(output);
+	if (code !== 0 || result === undefined) throw new Error(`${command[0]} ended with ${code} and said: ${output.slice(0, 500)}`);
 	return result;
-}
-
-/** Reads what h2load prints, which knows no percentiles; undefined when a figure is missing. */
-export function decodeH2load(output: string): LoadResult | undefined {
-	const rate = /finished in [\d.]+m?s, ([\d.]+) req\/s/.exec(output)?.[1];
-	const counts = /requests: \d+ total, \d+ started, (\d+) done, (\d+) succeeded, (\d+) failed, (\d+) errored, (\d+) timeout/.exec(output);
-	if (rate === undefined || counts === null) return undefined;
-	const [done = 0, succeeded = 0, , errored = 0, timeouts = 0] = counts.slice(1).map(Number);
-	return { requests: done, requestsPerSecond: Number(rate), p99Us: Number.NaN, failed: done - succeeded + errored + timeouts };
-}
-
-/** Reads what wrk prints with `--latency`; undefined when a figure is missing. */
-export function decodeWrk(output: string): LoadResult | undefined {
-	const requests = /(\d+) requests in/.exec(output)?.[1];
-	const rate = /Requests\/sec:\s+([\d.]+)/.exec(output)?.[1];
-	const p99 = /99%\s+([\d.]+)(us|ms|s|m)\b/.exec(output);
-	if (requests === undefined || rate === undefined || p99 === null) return undefined;
-	const statuses = Number(/Non-2xx or 3xx responses: (\d+)/.exec(output)?.[1] ?? 0);
-	const sockets = /Socket errors: connect (\d+), read (\d+), write (\d+), timeout (\d+)/.exec(output);
-	const socketErrors = (sockets ?? []).slice(1).reduce((sum, count) => sum + Number(count), 0);
-	return {
-		requests: Number(requests),
-		requestsPerSecond: Number(rate),
-		p99Us: Number(p99[1]) * (unitUs[p99[2] ?? ""] ?? Number.NaN),
-		failed: statuses + socketErrors,
-	};
 }

@@ -1,11 +1,11 @@
-import { hopDnsName, type ProxyRole } from "./topology.ts";
+import { hopDnsName, type ProxyRole, routePath } from "./topology.ts";
 
 // One process, so that one pid holds all of the CPU time and memory.
 const head = `master_process off;
 worker_processes 1;
 error_log stderr error;
 pid nginx.pid;
-events { worker_connections 4096; }
+events { worker_connections 8192; }
 `;
 
 const http = `	access_log off;
@@ -18,20 +18,61 @@ const http = `	access_log off;
 	scgi_temp_path scgi;
 `;
 
-/** nginx as a reverse proxy with a kept-alive upstream. */
-export function buildNginxConfig(role: ProxyRole): string {
-	const { ca, certificate, key } = role.certificates;
-	const listen = role.listenTls
-		? `listen 127.0.0.1:${role.listenPort} ssl backlog=1024;
+/**
+ * nginx as a reverse proxy with a kept-alive upstream, or with its stream module as a TCP proxy.
+ * @param streamModule the module's file, where nginx has it as one
+ */
+export function buildNginxConfig(role: ProxyRole, streamModule?: string): string {
+	if (role.protocol === "tcp") return buildStreamConfig(role, streamModule);
+	const targets = role.routes === undefined ? [{ name: "backend", path: "/" }] : routeTargets(role.routes);
+	return `${head}http {
+${http}${targets.map(({ name }) => upstreamBlock(name, role.upstreamPort)).join("")}	server {
+		${listen(role)}
+${targets.map(({ name, path }) => locationBlock(role, name, path)).join("")}	}
+}
+`;
+}
+
+function buildStreamConfig(role: ProxyRole, streamModule: string | undefined): string {
+	const load = streamModule === undefined ? "" : `load_module ${streamModule};\n`;
+	return `${load}${head}stream {
+	server {
+		listen 127.0.0.1:${role.listenPort} backlog=1024;
+		proxy_pass 127.0.0.1:${role.upstreamPort};
+		tcp_nodelay on;
+	}
+}
+`;
+}
+
+function routeTargets(count: number): readonly { readonly name: string; readonly path: string }[] {
+	return Array.from({ length: count }, (_, index) => ({ name: `backend-${index}`, path: routePath(index) }));
+}
+
+function listen({ listenTls, listenPort, certificates: { ca, certificate, key } }: ProxyRole): string {
+	if (listenTls === "none") return `listen 127.0.0.1:${listenPort} backlog=1024;`;
+	const server = `listen 127.0.0.1:${listenPort} ssl backlog=1024;
 		ssl_certificate ${certificate};
 		ssl_certificate_key ${key};
-		ssl_client_certificate ${ca};
-		ssl_verify_client on;
-		ssl_protocols TLSv1.3;
-		ssl_session_cache builtin:1000;`
-		: `listen 127.0.0.1:${role.listenPort} backlog=1024;`;
-	const upstream = role.upstreamTls
-		? `proxy_pass https://backend;
+		ssl_protocols TLSv1.3;`;
+	// Without tickets or a cache every handshake is a full one, which is what is measured where clients bring no certificate.
+	if (listenTls === "server") return `${server}\n\t\tssl_session_cache off;\n\t\tssl_session_tickets off;`;
+	return `${server}\n\t\tssl_client_certificate ${ca};\n\t\tssl_verify_client on;\n\t\tssl_session_cache builtin:1000;`;
+}
+
+function upstreamBlock(name: string, port: number): string {
+	return `	upstream ${name} {
+		server 127.0.0.1:${port};
+		keepalive 256;
+		keepalive_requests 1000000000;
+		keepalive_timeout 300s;
+	}
+`;
+}
+
+function locationBlock({ upstreamTls, certificates: { ca, certificate, key } }: ProxyRole, name: string, path: string): string {
+	const pass = upstreamTls
+		? `proxy_pass https://${name};
 			proxy_ssl_certificate ${certificate};
 			proxy_ssl_certificate_key ${key};
 			proxy_ssl_trusted_certificate ${ca};
@@ -39,35 +80,12 @@ export function buildNginxConfig(role: ProxyRole): string {
 			proxy_ssl_name ${hopDnsName};
 			proxy_ssl_server_name on;
 			proxy_ssl_protocols TLSv1.3;`
-		: "proxy_pass http://backend;";
-	return `${head}http {
-${http}	upstream backend {
-		server 127.0.0.1:${role.upstreamPort};
-		keepalive 256;
-		keepalive_requests 1000000000;
-		keepalive_timeout 300s;
-	}
-	server {
-		${listen}
-		location / {
-			${upstream}
+		: `proxy_pass http://${name};`;
+	return `		location ${path} {
+			${pass}
 			proxy_http_version 1.1;
 			proxy_set_header Connection "";
 			proxy_set_header Host $host;
 		}
-	}
-}
-`;
-}
-
-/** nginx as the backend: the same body from memory for every request. */
-export function buildBackendConfig(port: number, http2Port: number, bodyBytes: number): string {
-	return `${head}http {
-${http}	server {
-		listen 127.0.0.1:${port} backlog=1024;
-		listen 127.0.0.1:${http2Port} http2 backlog=1024;
-		location / { default_type text/plain; return 200 "${"x".repeat(bodyBytes)}"; }
-	}
-}
 `;
 }

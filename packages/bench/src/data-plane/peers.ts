@@ -14,6 +14,10 @@ export type Peer = {
 	readonly command: (configFile: string, folder: string) => readonly string[];
 	/** What it is started with beside the benchmark's own environment. */
 	readonly environment?: Readonly<Record<string, string>>;
+	/** What makes it a TCP proxy too, where it is none here. */
+	readonly tcpFix?: string;
+	/** The file of nginx's stream module, where that is not built in. */
+	readonly streamModule?: string;
 };
 
 export type MissingPeer = { readonly name: string; readonly fix: string };
@@ -37,7 +41,7 @@ const finders: Readonly<Record<PeerName, (repository: string) => Peer | MissingP
 		const program = findProgram("nginx");
 		if (program === undefined) return { name: "nginx", fix: "apt-get install nginx-light" };
 		const version = firstLine(program, ["-v"]).replace("nginx version: nginx/", "");
-		return { name: "nginx", version, command: (file, folder) => [program, "-p", folder, "-c", file, "-g", "daemon off;"] };
+		return { name: "nginx", version, command: (file, folder) => [program, "-p", folder, "-c", file, "-g", "daemon off;"], ...findStreamModule(program) };
 	},
 	haproxy: () => {
 		const program = findProgram("haproxy");
@@ -72,9 +76,26 @@ const finders: Readonly<Record<PeerName, (repository: string) => Peer | MissingP
 	},
 };
 
-/** First line a program prints, wherever it prints it: nginx writes its version to stderr. */
+/** nginx proxies TCP with a module that is built in, a file beside it, or not there. */
+export function findStreamModule(program: string): Pick<Peer, "streamModule" | "tcpFix"> {
+	const flags = printed(program, ["-V"]);
+	if (/--with-stream(\s|$)/.test(flags)) return {};
+	const folder = /--modules-path=(\S+)/.exec(flags)?.[1] ?? "/usr/lib/nginx/modules";
+	const streamModule = join(folder, "ngx_stream_module.so");
+	return existsSync(streamModule) ? { streamModule } : { tcpFix: "apt-get install libnginx-mod-stream" };
+}
+
+/** First line a program prints. */
 function firstLine(program: string, args: readonly string[]): string {
+	return (
+		printed(program, args)
+			.split("\n")
+			.find((line) => line.trim() !== "") ?? ""
+	);
+}
+
+/** What a program prints, wherever it prints it: nginx writes its version to stderr. */
+function printed(program: string, args: readonly string[]): string {
 	const words = [program, ...args].map((word) => `'${word.replaceAll("'", "'\\''")}'`).join(" ");
-	const output = execFileSync("/bin/sh", ["-c", `${words} 2>&1`], { encoding: "utf8", timeout: 10_000 });
-	return output.split("\n").find((line) => line.trim() !== "") ?? "";
+	return execFileSync("/bin/sh", ["-c", `${words} 2>&1`], { encoding: "utf8", timeout: 10_000 });
 }

@@ -13,6 +13,11 @@ export function readMemory(pid: number): MemorySample {
 	return decodeMemory(readFileSync(`/proc/${pid}/smaps_rollup`, "utf8"));
 }
 
+/** The largest value of each figure. */
+export function largest(samples: readonly MemorySample[]): MemorySample {
+	return { rssKb: Math.max(...samples.map((sample) => sample.rssKb)), anonymousKb: Math.max(...samples.map((sample) => sample.anonymousKb)) };
+}
+
 /** CPU time of this process's children that have ended and were waited for, in microseconds. */
 export function readEndedChildrenUs(): number {
 	return decodeChildTicks(readFileSync("/proc/self/stat", "utf8")) * (1_000_000 / ticksPerSecond());

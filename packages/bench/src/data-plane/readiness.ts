@@ -1,5 +1,6 @@
 import { createServer, type AddressInfo } from "node:net";
 import { get } from "node:http";
+import { get as getTls } from "node:https";
 import { connect as connectHttp2 } from "node:http2";
 import { connect } from "node:tls";
 import { setTimeout as delay } from "node:timers/promises";
@@ -22,21 +23,34 @@ export async function freePorts(count: number): Promise<readonly number[]> {
 	return ports;
 }
 
-/** Waits, for at most 10 s, until a GET is answered 200 with a body of the wanted length. @throws Error with the last thing seen */
-export async function waitForBody(url: string, http2: boolean, bodyBytes: number, hasExited: () => boolean): Promise<void> {
+/** A request and the answer that shows a proxy ready: 200 with a body of so many bytes, and for gRPC a status of 0 behind it. */
+export type Expected = {
+	readonly url: string;
+	readonly kind: "http1" | "http2" | "grpc";
+	readonly bodyBytes: number;
+	/** The Host header, where it is not that of the URL. */
+	readonly host?: string;
+	readonly post?: Buffer;
+};
+
+/** Waits, for at most 10 s, until a request is answered as expected. @throws Error with the last thing seen */
+export async function waitForAnswer(expected: Expected, hasExited: () => boolean): Promise<void> {
+	const wanted = `200 ${expected.bodyBytes}${expected.kind === "grpc" ? " grpc-status 0" : ""}`;
 	let seen = "";
 	for (let attempt = 0; attempt < attempts; attempt++) {
-		seen = await (http2 ? http2BodyLength(url) : bodyLength(url));
-		if (seen === `200 ${bodyBytes}`) return;
+		seen = await (expected.kind === "http1" ? askHttp1(expected) : askHttp2(expected));
+		if (seen === wanted) return;
 		if (hasExited()) throw new Error("ended by itself");
 		await delay(pauseMs);
 	}
 	throw new Error(`not ready in time, last answer: ${seen}`);
 }
 
-function bodyLength(url: string): Promise<string> {
+function askHttp1({ url, host }: Expected): Promise<string> {
 	return new Promise((resolve) => {
-		const request = get(url, { agent: false, timeout: requestTimeoutMs }, (response) => {
+		// The proxy's own certificate is not what is looked at here.
+		const options = { agent: false, timeout: requestTimeoutMs, rejectUnauthorized: false, ...(host === undefined ? {} : { headers: { host } }) };
+		const request = (url.startsWith("https:") ? getTls : get)(url, options, (response) => {
 			let bytes = 0;
 			response.on("data", (chunk: Buffer) => {
 				bytes += chunk.length;
@@ -49,7 +63,7 @@ function bodyLength(url: string): Promise<string> {
 	});
 }
 
-function http2BodyLength(url: string): Promise<string> {
+function askHttp2({ url, kind, post }: Expected): Promise<string> {
 	return new Promise((resolve) => {
 		const session = connectHttp2(url);
 		const finish = (text: string) => {
@@ -58,13 +72,18 @@ function http2BodyLength(url: string): Promise<string> {
 		};
 		session.on("error", (error) => finish(error.message));
 		session.setTimeout(requestTimeoutMs, () => finish("timeout"));
-		const stream = session.request({ ":path": "/" });
+		const head = { ":path": new URL(url).pathname };
+		const stream = session.request(kind === "grpc" ? { ...head, ":method": "POST", "content-type": "application/grpc", te: "trailers" } : head);
 		let bytes = 0;
 		let status = 0;
+		let grpcStatus = "";
 		stream.on("response", (headers) => (status = headers[":status"] ?? 0));
+		stream.on("trailers", (trailers) => (grpcStatus = ` grpc-status ${String(trailers["grpc-status"])}`));
 		stream.on("data", (chunk: Buffer) => (bytes += chunk.length));
-		stream.once("end", () => finish(`${status} ${bytes}`));
+		// Trailers may come after the end of the body.
+		stream.once("close", () => finish(`${status} ${bytes}${grpcStatus}`));
 		stream.once("error", (error) => finish(error.message));
+		stream.end(post);
 	});
 }
 
