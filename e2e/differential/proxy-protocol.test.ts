@@ -8,12 +8,21 @@ import { type Proxy, skipReason, startPair } from "./pair.ts";
 const types = "type.googleapis.com/envoy.extensions";
 
 /** What the listener keeps and what the cluster passes on; `undefined`: the field is not there. */
-const cases: Readonly<Record<string, readonly [kept: object | undefined, passed: object | undefined]>> = {
+const cases: Readonly<Record<string, readonly [kept: object | undefined, passed: object | undefined, added?: readonly object[]]>> = {
 	"nothing is passed on": [undefined, undefined],
 	"everything is": [{ match_type: "INCLUDE_ALL" }, { match_type: "INCLUDE_ALL" }],
 	"the listener keeps one type": [{ match_type: "INCLUDE", tlv_type: [2] }, { match_type: "INCLUDE_ALL" }],
 	"the cluster passes one type": [{ match_type: "INCLUDE_ALL" }, { match_type: "INCLUDE", tlv_type: [0xe0] }],
 	"the listener keeps them, the cluster passes none": [{ match_type: "INCLUDE_ALL" }, undefined],
+	"the cluster has its own": [undefined, undefined, [{ type: 0xe1, value: "b3du" }]],
+	"the cluster's own and the client's": [
+		{ match_type: "INCLUDE_ALL" },
+		{ match_type: "INCLUDE_ALL" },
+		[
+			{ type: 0xe1, value: "b3du" },
+			{ type: 2, value: "b3du" },
+		],
+	],
 };
 
 const signature = Buffer.from("\r\n\r\n\0\r\nQUIT\n", "latin1");
@@ -78,13 +87,13 @@ function bootstrap(accessLog: string, port: number): object {
 	return {
 		admin: { address: loopback(0) },
 		static_resources: {
-			clusters: Object.entries(cases).map(([name, [, passed]]) =>
+			clusters: Object.entries(cases).map(([name, [, passed, added]]) =>
 				staticCluster(nameOf(name), port, {
 					transport_socket: {
 						name: "proxy",
 						typed_config: {
 							"@type": `${types}.transport_sockets.proxy_protocol.v3.ProxyProtocolUpstreamTransport`,
-							config: { version: "V2", ...(passed && { pass_through_tlvs: passed }) },
+							config: { version: "V2", ...(passed && { pass_through_tlvs: passed }), ...(added && { added_tlvs: added }) },
 							transport_socket: raw,
 						},
 					},

@@ -719,6 +719,8 @@ export type UpstreamTransport = ({ readonly kind: "raw" } | { readonly kind: "tl
 	readonly proxyProtocol?: "v1" | "v2";
 	/** Which of the client's TLVs it passes on (version 2); undefined: none. */
 	readonly passedTlvs?: TlvChoice | undefined;
+	/** Its own (version 2); they take the place of the client's of the same type. */
+	readonly addedTlvs?: readonly { readonly type: number; readonly value: Uint8Array }[];
 };
 
 /** `track_cluster_stats`. */

@@ -5,7 +5,7 @@ import type { CommonTlsContext, DownstreamTlsContext, UpstreamTlsContext } from 
 import type { CertificateSource, DownstreamTls, PeerValidation, SanMatch, TlsParams, TrustSource, UpstreamTls, UpstreamTransport } from "../runtime-config.ts";
 import { openAny } from "./any.ts";
 import { type DecodeEnvironment, dataText } from "./environment.ts";
-import { decodeTlvChoice } from "./proxy-protocol-tlvs.ts";
+import { decodeTlvChoice, decodeTlvs } from "./proxy-protocol-tlvs.ts";
 import { type At, onlySupports, report, under } from "./issues.ts";
 import { decodeStringMatch } from "./matchers.ts";
 
@@ -38,6 +38,7 @@ export function decodeUpstreamSocket(at: At, socket: TransportSocket | undefined
 			...decodeUpstreamSocket(under(at, "transportSocket"), transportSocket, sni, environment),
 			proxyProtocol: config?.version === 1 ? "v2" : "v1",
 			...(passedTlvs && { passedTlvs }),
+			...(config !== undefined && config.addedTlvs.length > 0 && { addedTlvs: decodeTlvs(under(at, "config.addedTlvs"), config.addedTlvs) }),
 		};
 	}
 	if (opened && opened.typeName !== "envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer") {

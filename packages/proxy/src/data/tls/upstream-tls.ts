@@ -1,7 +1,7 @@
 import type { X509Certificate } from "node:crypto";
 import { isIP } from "node:net";
 import type { ConnectionOptions, SecureContext, TLSSocket } from "node:tls";
-import type { Cluster, Host, SocketAddress, TlvChoice, UpstreamTls, UpstreamTransport } from "../../config/runtime-config.ts";
+import type { Cluster, Host, SocketAddress, UpstreamTls, UpstreamTransport } from "../../config/runtime-config.ts";
 import type { HostEntry } from "../lb/host-entry.ts";
 import type { ConnectionInfo, TlsInfo, UpstreamSource } from "../log/stream-info.ts";
 import { createCompileContext } from "../match/compile-context.ts";
@@ -102,8 +102,8 @@ export function createTransportChooser(config: Cluster, context: WorkerContext):
 	return {
 		choose(host, authority, alpn, downstream) {
 			const way = chooseAny(host, authority, alpn);
-			const { passedTlvs, proxyProtocol } = transportOf(host.host);
-			if (proxyProtocol !== undefined) return named(way, proxyProtocol, passedTlvs, downstream);
+			const transport = transportOf(host.host);
+			if (transport.proxyProtocol !== undefined) return named(way, transport.proxyProtocol, transport, downstream);
 			return downstream?.upstreamSource === undefined ? way : fromSource(way, downstream.upstreamSource);
 		},
 		httpAlpn(host, override, protocol) {
@@ -186,11 +186,17 @@ function fromSource(way: ChosenTransport, source: UpstreamSource): ChosenTranspo
 }
 
 /** The same way with the client's name at its beginning: likewise nobody else's. */
-function named(way: ChosenTransport, version: "v1" | "v2", passedTlvs: TlvChoice | undefined, downstream: ConnectionInfo | undefined): ChosenTransport {
+function named(
+	way: ChosenTransport,
+	version: "v1" | "v2",
+	{ addedTlvs = [], passedTlvs }: UpstreamTransport,
+	downstream: ConnectionInfo | undefined,
+): ChosenTransport {
 	const addresses = downstream && { source: downstream.remoteAddress, destination: downstream.localAddress };
 	const source = downstream?.upstreamSource;
-	const tlvs = passedTlvs === undefined || downstream === undefined ? [] : chooseTlvs(downstream.proxyTlvs, passedTlvs);
-	const values = tlvs.map(({ type, value }) => `${type}=${value.toString("base64")}`).join();
+	const passed = passedTlvs === undefined || downstream === undefined ? [] : chooseTlvs(downstream.proxyTlvs, passedTlvs);
+	const values = passed.map(({ type, value }) => `${type}=${value.toString("base64")}`).join();
+	const tlvs = [...addedTlvs, ...passed.filter(({ type }) => !addedTlvs.some((own) => own.type === type))];
 	return {
 		key: `${way.key} for ${addresses?.source ?? ""} ${addresses?.destination ?? ""} ${source?.mark ?? ""} ${values}`,
 		isTls: way.isTls,

@@ -18,7 +18,11 @@ const tcp6 = 0x21;
  * What precedes everything else on a connection that names its client by HAProxy's PROXY protocol. undefined: the proxy
  * speaks for itself. https://www.haproxy.org/download/1.8/doc/proxy-protocol.txt
  */
-export function buildProxyHeader(version: "v1" | "v2", addresses: ProxiedAddresses | undefined, tlvs: readonly ProxyTlv[] = []): Buffer {
+export function buildProxyHeader(
+	version: "v1" | "v2",
+	addresses: ProxiedAddresses | undefined,
+	tlvs: readonly { readonly type: number; readonly value: Uint8Array }[] = [],
+): Buffer {
 	const source = addresses && split(addresses.source);
 	const destination = addresses && split(addresses.destination);
 	if (source === undefined || destination === undefined) {
@@ -36,7 +40,7 @@ export function buildProxyHeader(version: "v1" | "v2", addresses: ProxiedAddress
 	return Buffer.concat([signature, Buffer.from([proxied, isSix ? tcp6 : tcp4, body.length >> 8, body.length & 255]), body]);
 }
 
-function tlvBytes({ type, value }: ProxyTlv): Buffer {
+function tlvBytes({ type, value }: { readonly type: number; readonly value: Uint8Array }): Buffer {
 	return Buffer.concat([Buffer.from([type, value.length >> 8, value.length & 255]), value]);
 }
 
