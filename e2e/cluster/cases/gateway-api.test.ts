@@ -20,6 +20,7 @@ interface GatewayObject {
 		readonly addresses?: readonly { readonly value: string }[];
 		readonly conditions?: readonly Condition[];
 		readonly listeners?: readonly { readonly attachedRoutes: number }[];
+		readonly attachedListenerSets?: number;
 	};
 }
 interface Owned {
@@ -104,6 +105,39 @@ describe("a Gateway of the Gateway API", { skip: "missing" in crds ? crds.missin
 		assert.deepEqual(
 			(await pods(namespace, "gateway.networking.k8s.io/gateway-name=edge")).map(({ metadata }) => metadata.name),
 			before,
+		);
+	});
+
+	test("takes the listeners of a ListenerSet, and counts them", async () => {
+		const allowedListeners = { namespaces: { from: "Same" } };
+		const edge = gateway("edge", [listener("http", 80)]) as { readonly spec: object };
+		const set = { apiVersion, kind: "ListenerSet", metadata: { name: "more" }, spec: { parentRef: { name: "edge" }, listeners: [listener("set", 8081)] } };
+		const bound = { ...route, metadata: { name: "by-set" }, spec: { ...route.spec, parentRefs: [{ kind: "ListenerSet", name: "more" }] } };
+		await apply(namespace, [{ ...edge, spec: { ...edge.spec, allowedListeners } }, set, bound]);
+		await eventually("an answer", async () => assert.equal(await statusOf("/status/202", 8081), 202));
+		await eventually("its status", async () => {
+			const { status } = await get<GatewayObject>("listenersets", "more");
+			assert.deepEqual(
+				status?.conditions?.map(({ type, status: is }) => [type, is]),
+				[
+					["Accepted", "True"],
+					["Programmed", "True"],
+				],
+			);
+			assert.deepEqual(
+				status?.listeners?.map(({ attachedRoutes }) => attachedRoutes),
+				[1],
+			);
+		});
+		await eventually("the Gateway's count", async () =>
+			assert.equal((await get<GatewayObject>("gateways.gateway.networking.k8s.io", "edge")).status?.attachedListenerSets, 1),
+		);
+		await kubectl("delete", "listenersets", "-n", namespace, "more");
+		await eventually("the port is closed", async () =>
+			assert.deepEqual(
+				(await get<Owned>("service", "edge-istio")).spec.ports?.map(({ port }) => port),
+				[15021, 80],
+			),
 		);
 	});
 

@@ -83,6 +83,7 @@ export type {
 	KubernetesGatewaySpec,
 	L4RouteRule,
 	Listener,
+	ListenerSetSpec,
 	ListenerTLS,
 	NamespaceSelector,
 	ParentReference,

@@ -87,6 +87,12 @@ export const kubernetesGatewaySchema = obj({
 });
 export type KubernetesGatewaySpec = StaticOf<typeof kubernetesGatewaySchema>;
 
+export const listenerSetSchema = obj({
+	parentRef: obj({ group: opt(text()), kind: opt(text()), name: text(), namespace: opt(text()) }),
+	listeners: list(listenerSchema),
+});
+export type ListenerSetSpec = StaticOf<typeof listenerSetSchema>;
+
 // Routes
 
 const headerSchema = obj({ name: text(), value: text() });

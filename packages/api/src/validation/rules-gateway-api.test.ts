@@ -62,6 +62,13 @@ testRules("KubernetesGateway", [
 	["an address is no hostname", listener("name: a, port: 80, protocol: HTTP, hostname: 10.0.0.1"), /hostname: .*IP address/],
 ]);
 
+testRules("ListenerSet", [
+	["a listener for a Gateway is valid", "{parentRef: {name: g}, listeners: [{name: a, port: 80, protocol: HTTP}]}"],
+	["it needs a listener", "{parentRef: {name: g}, listeners: []}", /a ListenerSet must have at least one listener/],
+	["only Gateways take listeners", "{parentRef: {kind: Service, group: '', name: g}, listeners: [{name: a, port: 80, protocol: HTTP}]}", /parentRef: .*not to/],
+	["names are unique", "{parentRef: {name: g}, listeners: [{name: a, port: 80, protocol: HTTP}, {name: a, port: 81, protocol: HTTP}]}", /must be unique/],
+]);
+
 const rule = (fields: string) => `{rules: [{${fields}}]}`;
 
 testRules("HTTPRoute", [

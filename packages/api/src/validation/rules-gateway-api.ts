@@ -1,4 +1,4 @@
-import type { BackendTLSPolicySpec, KubernetesGatewaySpec, Listener, ReferenceGrantSpec } from "../schema/gateway-api.ts";
+import type { BackendTLSPolicySpec, KubernetesGatewaySpec, Listener, ListenerSetSpec, ReferenceGrantSpec } from "../schema/gateway-api.ts";
 import { isDnsSubdomain, isIpAddress, wildcardDomainProblem } from "./names.ts";
 import type { Report } from "./report.ts";
 import { checkPort } from "./rules-common.ts";
@@ -12,9 +12,21 @@ const withoutHostname: ReadonlySet<string> = new Set(["TCP", "UDP"]);
 
 export function checkKubernetesGateway(report: Report, spec: KubernetesGatewaySpec): void {
 	if (spec.gatewayClassName === "") report.at("gatewayClassName").error("gatewayClassName must be set, like istio");
-	const { listeners } = spec;
-	if (listeners.length === 0) report.at("listeners").error("a Gateway must have at least one listener");
-	if (listeners.length > listenersMax) report.at("listeners").error(`a Gateway may have ${listenersMax} listeners at most, not ${listeners.length}`);
+	checkListeners(report, spec.listeners, "Gateway");
+}
+
+export function checkListenerSet(report: Report, { parentRef, listeners }: ListenerSetSpec): void {
+	const at = report.at("parentRef");
+	if (parentRef.name === "") at.at("name").error("the Gateway must be named");
+	const [group, kind] = [parentRef.group ?? "gateway.networking.k8s.io", parentRef.kind ?? "Gateway"];
+	if (group !== "gateway.networking.k8s.io" || kind !== "Gateway")
+		at.error(`listeners are added to a Gateway of gateway.networking.k8s.io, not to ${quote(`${kind}.${group}`)}`);
+	checkListeners(report, listeners, "ListenerSet");
+}
+
+function checkListeners(report: Report, listeners: readonly Listener[], owner: "Gateway" | "ListenerSet"): void {
+	if (listeners.length === 0) report.at("listeners").error(`a ${owner} must have at least one listener`);
+	if (listeners.length > listenersMax) report.at("listeners").error(`a ${owner} may have ${listenersMax} listeners at most, not ${listeners.length}`);
 	const names = new Set<string>();
 	const places = new Set<string>();
 	for (const [i, listener] of listeners.entries()) {

@@ -7,7 +7,7 @@ import { checkAuthorizationPolicy } from "./rules-authorization-policy.ts";
 import { checkDestinationRule, checkDestinationRuleAnnotations } from "./rules-destination-rule.ts";
 import { checkEnvoyFilter } from "./rules-envoy-filter.ts";
 import { checkGateway } from "./rules-gateway.ts";
-import { checkBackendTlsPolicy, checkKubernetesGateway, checkReferenceGrant } from "./rules-gateway-api.ts";
+import { checkBackendTlsPolicy, checkKubernetesGateway, checkListenerSet, checkReferenceGrant } from "./rules-gateway-api.ts";
 import { checkGrpcRoute, checkHttpRoute, checkL4Route } from "./rules-gateway-api-routes.ts";
 import { checkIngress } from "./rules-ingress.ts";
 import { checkService } from "./rules-kubernetes.ts";
@@ -185,6 +185,8 @@ function runRules(kind: Kind, spec: unknown, namespace: string, findings: Findin
 			return checkService(report, content.spec);
 		case "KubernetesGateway":
 			return checkKubernetesGateway(report, content.spec);
+		case "ListenerSet":
+			return checkListenerSet(report, content.spec);
 		case "HTTPRoute":
 			return checkHttpRoute(report, content.spec);
 		case "GRPCRoute":

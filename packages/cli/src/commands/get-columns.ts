@@ -40,6 +40,11 @@ const columns: Readonly<Record<string, readonly Column[]>> = {
 		],
 		["PROGRAMMED", (i) => conditionOf(i, "Programmed")?.status ?? "Unknown"],
 	],
+	ListenerSet: [
+		["GATEWAY", (i) => fieldOf(i.spec?.["parentRef"], "name")],
+		["ACCEPTED", (i) => conditionOf(i, "Accepted")?.status ?? "Unknown"],
+		["PROGRAMMED", (i) => conditionOf(i, "Programmed")?.status ?? "Unknown"],
+	],
 	HTTPRoute: [["HOSTNAMES", (i) => i.spec?.["hostnames"]]],
 	GRPCRoute: [["HOSTNAMES", (i) => i.spec?.["hostnames"]]],
 	TLSRoute: [["HOSTNAMES", (i) => i.spec?.["hostnames"]]],

@@ -94,7 +94,12 @@ const keyOf = ({ object: { metadata } }: DeployedGateway): string => `${metadata
 
 /** The Gateways of this revision: by their own label, else by their namespace's; without either they are the default revision's. */
 function mine<Settings>({ builder }: GatewayDeploymentsOptions<Settings>, settings: Settings, snapshot: StoreSnapshot): readonly DeployedGateway[] {
-	const deployed = deployedGateways({ classes: snapshot.all("GatewayClass"), gateways: snapshot.all("KubernetesGateway") });
+	const deployed = deployedGateways({
+		classes: snapshot.all("GatewayClass"),
+		gateways: snapshot.all("KubernetesGateway"),
+		listenerSets: snapshot.all("ListenerSet"),
+		namespaces: snapshot.all("Namespace"),
+	});
 	return deployed.filter(({ object: { metadata } }) => {
 		const namespace = snapshot.get("Namespace", "", metadata.namespace)?.metadata.labels[revisionLabel];
 		return builder.isRevision(settings, metadata.labels[revisionLabel] ?? namespace ?? "default");
@@ -113,6 +118,7 @@ function refresh<Settings>(options: GatewayDeploymentsOptions<Settings>, setting
 			settings,
 			gateway.object,
 			gateway.deploymentName,
+			JSON.stringify(gateway.listeners),
 			namespace,
 			...("message" in parameters ? [parameters.message] : parameters.map(({ object }) => object)),
 		];
@@ -177,8 +183,8 @@ const parameterSet = ({ object: { metadata, spec } }: Parameters): ParameterSet 
 	data: spec.data ?? {},
 });
 
-function toDeploy({ object: { metadata, spec }, deploymentName }: DeployedGateway, parameters: readonly ParameterSet[]): GatewayToDeploy {
-	const { infrastructure, listeners, addresses, gatewayClassName: className } = spec;
+function toDeploy({ object: { metadata, spec }, deploymentName, listeners }: DeployedGateway, parameters: readonly ParameterSet[]): GatewayToDeploy {
+	const { infrastructure, addresses, gatewayClassName: className } = spec;
 	return {
 		name: metadata.name,
 		namespace: metadata.namespace,
@@ -245,7 +251,7 @@ function isSameService({ type, selector, ports }: ConfigObject<"Service">["spec"
 	return holds({ type, selector, ports: places(ports) }, { type: wantedType, selector: wantedSelector, ports: places(wantedPorts) });
 }
 
-const kinds: ReadonlySet<string> = new Set(["KubernetesGateway", "GatewayClass", "Namespace", "ConfigMap"]);
+const kinds: ReadonlySet<string> = new Set(["KubernetesGateway", "ListenerSet", "GatewayClass", "Namespace", "ConfigMap"]);
 
 /** Notices what may need another build, and what was made and is not so any more. */
 function watchChanges<Settings>({ client, store, clock, logger }: GatewayDeploymentsOptions<Settings>, known: ReadonlyMap<string, Known>, signal: AbortSignal) {

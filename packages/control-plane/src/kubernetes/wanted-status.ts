@@ -7,6 +7,7 @@ import type { StatusWrite } from "./status-queue.ts";
 export const gatewayApiStatusKinds = [
 	"GatewayClass",
 	"KubernetesGateway",
+	"ListenerSet",
 	"HTTPRoute",
 	"GRPCRoute",
 	"TLSRoute",

@@ -3,7 +3,7 @@ import { kindInfo, kindNames, nearNames, objectKindOf, resolveKind } from "@weft
 /** Kinds that Istio or the Gateway API has and Weft does not translate yet: to ignore a policy silently would be a security hole. */
 const notImplemented: Readonly<Record<string, readonly string[]>> = {
 	"install.istio.io": ["IstioOperator"],
-	"gateway.networking.k8s.io": ["UDPRoute", "ListenerSet"],
+	"gateway.networking.k8s.io": ["UDPRoute"],
 	"gateway.networking.x-k8s.io": ["XBackend", "XBackendTrafficPolicy", "XListenerSet", "XMesh"],
 	"inference.networking.k8s.io": ["InferencePool"],
 };

@@ -223,6 +223,7 @@ function compileForeign(all: All, mesh: Mesh, stages: Stages): Compiled {
 	const gatewayApi = {
 		classes: all("GatewayClass"),
 		gateways: all("KubernetesGateway"),
+		listenerSets: all("ListenerSet"),
 		httpRoutes: all("HTTPRoute"),
 		grpcRoutes: all("GRPCRoute"),
 		tlsRoutes: all("TLSRoute"),

@@ -11,6 +11,8 @@ export function computedStatus({ gatewayStatus, servicesByHost }: PushSnapshot, 
 		}
 		case "KubernetesGateway":
 			return gatewayStatus.gateways.get(`${namespace}/${name}`);
+		case "ListenerSet":
+			return gatewayStatus.listenerSets.get(`${namespace}/${name}`);
 		case "HTTPRoute":
 		case "GRPCRoute":
 		case "TLSRoute":

@@ -95,6 +95,8 @@ export interface Gateway {
 	readonly selector: Readonly<Record<string, string>> | undefined;
 	/** Instead of a selector, the hosts of the Services of its own namespace whose proxies it is for. A port that they lack is not opened. */
 	readonly services: readonly string[] | undefined;
+	/** Where the proxies are, if not where the Gateway is: a ListenerSet's listeners are served by its Gateway's proxies. */
+	readonly proxyNamespace?: string;
 	readonly createdMs: number;
 }
 

@@ -123,6 +123,23 @@ describe("sec/f55: secrets over ADS", () => {
 		assert.deepEqual(ask(createTestMesh().apply(text), "kubernetes://plain"), certificate);
 	});
 
+	it("a Gateway that a user wrote in Istio's API grants no Secret of another namespace; a ListenerSet those of its own", () => {
+		const api = "apiVersion: gateway.networking.k8s.io/v1";
+		const labels =
+			"\napiVersion: v1\nkind: Pod\nmetadata: {name: gw, namespace: default, labels: {istio: ingressgateway}}\nspec: {containers: []}\nstatus: {podIP: 10.0.0.9}\n---";
+		const service =
+			"\napiVersion: v1\nkind: Service\nmetadata: {name: g-istio, namespace: default}\nspec: {selector: {istio: ingressgateway}, ports: [{name: https, port: 443}]}\n---";
+		const server =
+			"{port: {number: 443, name: https, protocol: HTTPS}, hosts: ['*'], tls: {mode: SIMPLE, credentialName: 'kubernetes-gateway://other/elsewhere'}}";
+		const istio = `\napiVersion: networking.istio.io/v1\nkind: Gateway\nmetadata: {name: sly, namespace: default}\nspec: {selector: {istio: ingressgateway}, servers: [${server}]}\n---`;
+		const gateway = `\n${api}\nkind: Gateway\nmetadata: {name: g, namespace: default}\nspec: {gatewayClassName: istio, allowedListeners: {namespaces: {from: All}}, listeners: [{name: http, port: 80, protocol: HTTP}]}\n---`;
+		const listener = "{name: tls, port: 443, protocol: HTTPS, tls: {certificateRefs: [{name: elsewhere}]}}";
+		const set = `\n${api}\nkind: ListenerSet\nmetadata: {name: s, namespace: other}\nspec: {parentRef: {name: g, namespace: default}, listeners: [${listener}]}\n---`;
+		const common = object("Secret", "elsewhere", tls, "other") + labels + service + gateway;
+		assert.match(String(ask(createTestMesh().apply(common + istio), "kubernetes-gateway://other/elsewhere")), /no Gateway of this proxy may use/);
+		assert.deepEqual(ask(createTestMesh().apply(common + set), "kubernetes-gateway://other/elsewhere"), certificate);
+	});
+
 	it("a changed Secret is another version, and nothing else makes the view's revision another", () => {
 		const mesh = createTestMesh();
 		const at = (current: PushSnapshot, mayRead = true) =>

@@ -1,6 +1,7 @@
 import { createPrivateKey, X509Certificate } from "node:crypto";
 import type { AnyConfig, ServerTLSSettings } from "@weft/api";
 import { Secret } from "@weft/xds/generated/envoy/extensions/transport_sockets/tls/v3/secret.ts";
+import { generatedName } from "../model/gateway-api/context.ts";
 import type { CertificateStore } from "../model/secrets.ts";
 import type { EncodedResource, ProxyContext } from "./context.ts";
 import { type CredentialName, isTrust, parseCredentialName, withoutTrustSuffix } from "./credential-name.ts";
@@ -45,10 +46,11 @@ function refusalOf(context: ProxyContext, rights: SecretRights, resource: string
 	return rights.mayReadSecrets() ? undefined : `service account ${node.namespace}/${node.serviceAccount} may not list Secrets of its namespace`;
 }
 
-/** References to another namespace were checked when the Gateway was compiled; the Gateway itself is in the proxy's namespace. */
+/** References to another namespace were checked when the Gateway was compiled: one that a user wrote in Istio's API grants nothing. */
 function isGranted(context: ProxyContext, resource: string): boolean {
 	return gatewayServers(context).some(
-		({ gateway, server: { tls } }) => tls && gateway.startsWith(`${context.node.namespace}/`) && credentialsOf(tls).includes(resource),
+		({ gateway, proxyNamespace, server: { tls } }) =>
+			tls && gateway.includes(generatedName) && proxyNamespace === context.node.namespace && credentialsOf(tls).includes(resource),
 	);
 }
 

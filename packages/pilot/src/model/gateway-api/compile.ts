@@ -4,6 +4,7 @@ import type { Gateway, VirtualService } from "../push.ts";
 import { compileBackendTls } from "./backend-tls.ts";
 import { buildGrants, type GatewayApiInput, type RouteContext } from "./context.ts";
 import { type CompiledGateway, compileGateways } from "./gateways.ts";
+import { type CompiledListenerSet, compileListenerSets } from "./listener-sets.ts";
 import { isMesh, referenceKey } from "./parents.ts";
 import { type CompiledRoute, compileRoute, sortHttpRoutes } from "./routes.ts";
 import {
@@ -12,6 +13,7 @@ import {
 	controllerName,
 	type GatewayApiStatus,
 	type GatewayStatus,
+	type ListenerStatus,
 	type Problem,
 	type RouteObject,
 	type RouteParentStatus,
@@ -29,24 +31,33 @@ export interface CompiledGatewayApi {
 export function compileGatewayApi(input: GatewayApiInput): CompiledGatewayApi {
 	const grants = buildGrants(input.grants);
 	const gateways = compileGateways(input, grants);
-	const context = routeContext(input, gateways, grants);
+	const sets = compileListenerSets(gateways, input, grants);
+	const context = routeContext(input, gateways, sets, grants);
 	const objects: readonly RouteObject[] = [...input.httpRoutes, ...input.grpcRoutes, ...input.tlsRoutes, ...input.tcpRoutes].sort(byAge);
 	const routes = objects.map((object) => compileRoute(object, context));
 	const policies = compileBackendTls(input);
 	return {
-		gateways: gateways.flatMap(({ listeners }) => listeners.flatMap(({ gateway }) => gateway ?? [])),
+		gateways: [...gateways, ...sets].flatMap(({ listeners }) => listeners.flatMap(({ gateway }) => gateway ?? [])),
 		virtualServices: [...joinHttp(routes), ...routes.flatMap(({ l4 }) => l4)],
 		destinationRules: policies.rules,
 		status: {
 			classes: classStatuses(input),
-			gateways: new Map(gateways.map((gateway) => [`${gateway.object.metadata.namespace}/${gateway.object.metadata.name}`, gatewayStatus(gateway, routes)])),
+			gateways: new Map(gateways.map((gateway) => [nameOf(gateway), gatewayStatus(gateway, sets, routes)])),
+			listenerSets: new Map(sets.map((set) => [nameOf(set), { conditions: set.conditions, listeners: listenerStatuses(set, routes) }])),
 			routes: new Map(routes.flatMap(routeStatusEntry)),
 			backendTlsPolicies: policies.statuses,
 		},
 	};
 }
 
-function routeContext(input: GatewayApiInput, gateways: readonly CompiledGateway[], grants: RouteContext["grants"]): RouteContext {
+const nameOf = ({ object: { metadata } }: CompiledGateway | CompiledListenerSet): string => `${metadata.namespace}/${metadata.name}`;
+
+function routeContext(
+	input: GatewayApiInput,
+	gateways: readonly CompiledGateway[],
+	sets: readonly CompiledListenerSet[],
+	grants: RouteContext["grants"],
+): RouteContext {
 	const services = new Set(input.services.map(({ metadata }) => `${metadata.namespace}/${metadata.name}`));
 	const entries = new Map(input.serviceEntries.map((entry) => [`${entry.metadata.namespace}/${entry.metadata.name}`, entry]));
 	const hosts = new Set([
@@ -56,7 +67,8 @@ function routeContext(input: GatewayApiInput, gateways: readonly CompiledGateway
 	return {
 		domain: input.domain,
 		grants,
-		listeners: new Map(gateways.map(({ object, listeners }) => [`${object.metadata.namespace}/${object.metadata.name}`, listeners])),
+		listeners: new Map(gateways.map((gateway) => [nameOf(gateway), gateway.listeners])),
+		setListeners: new Map(sets.map((set) => [nameOf(set), set.listeners])),
 		hasService: (namespace, name) => services.has(`${namespace}/${name}`),
 		serviceEntry: (namespace, name) => entries.get(`${namespace}/${name}`),
 		hasHost: (host) => hosts.has(host),
@@ -84,16 +96,16 @@ function classStatuses({ classes }: GatewayApiInput): ReadonlyMap<string, readon
 	return new Map(own.map(({ metadata }) => [metadata.name, [condition("Accepted", undefined, accepted, metadata.generation)]]));
 }
 
-function gatewayStatus({ object, listeners, conditions, addresses }: CompiledGateway, routes: readonly CompiledRoute[]): GatewayStatus {
-	const { namespace, name } = object.metadata;
-	const attached = (section: string) =>
-		routes.filter(({ parents }) =>
-			parents.some(
-				({ denied, parent, namespace: of, ref }) =>
-					!denied && of === namespace && ref.name === name && parent.section === section && parent.internalName !== "mesh",
-			),
-		).length;
-	return { addresses, conditions, listeners: listeners.map(({ status }) => ({ ...status, attachedRoutes: attached(status.name) })) };
+function gatewayStatus(gateway: CompiledGateway, sets: readonly CompiledListenerSet[], routes: readonly CompiledRoute[]): GatewayStatus {
+	const { conditions, addresses } = gateway;
+	const attached = sets.filter((set) => set.isAttached && set.gateway === nameOf(gateway)).length;
+	return { addresses, conditions, listeners: listenerStatuses(gateway, routes), ...(attached > 0 && { attachedListenerSets: attached }) };
+}
+
+function listenerStatuses({ listeners }: CompiledGateway | CompiledListenerSet, routes: readonly CompiledRoute[]): readonly ListenerStatus[] {
+	const attached = (internalName: string) =>
+		routes.filter(({ parents }) => parents.some(({ denied, parent }) => !denied && parent.internalName === internalName)).length;
+	return listeners.map(({ parent, status }) => ({ ...status, attachedRoutes: attached(parent.internalName) }));
 }
 
 /** One entry a reference: that some listener takes the route is enough; else the problem that says most is told. */

@@ -6,6 +6,7 @@ import type { Problem, RouteKind } from "./status.ts";
 export interface GatewayApiInput {
 	readonly classes: readonly ConfigObject<"GatewayClass">[];
 	readonly gateways: readonly ConfigObject<"KubernetesGateway">[];
+	readonly listenerSets: readonly ConfigObject<"ListenerSet">[];
 	readonly httpRoutes: readonly ConfigObject<"HTTPRoute">[];
 	readonly grpcRoutes: readonly ConfigObject<"GRPCRoute">[];
 	readonly tlsRoutes: readonly ConfigObject<"TLSRoute">[];
@@ -44,8 +45,9 @@ export interface CompiledListener {
 /** Look-ups that routes need. */
 export interface RouteContext {
 	readonly domain: string;
-	/** Listeners by `namespace/name` of their Gateway. */
+	/** Listeners by `namespace/name` of their Gateway, and of their ListenerSet. */
 	readonly listeners: ReadonlyMap<string, readonly CompiledListener[]>;
+	readonly setListeners: ReadonlyMap<string, readonly CompiledListener[]>;
 	hasService(namespace: string, name: string): boolean;
 	serviceEntry(namespace: string, name: string): ConfigObject<"ServiceEntry"> | undefined;
 	hasHost(host: string): boolean;
@@ -92,6 +94,7 @@ export function isKind(a: GroupKind, b: GroupKind): boolean {
 
 export const kinds = {
 	gateway: { group: gatewayGroup, kind: "Gateway" },
+	listenerSet: { group: gatewayGroup, kind: "ListenerSet" },
 	service: { group: "", kind: "Service" },
 	serviceEntry: { group: "networking.istio.io", kind: "ServiceEntry" },
 	hostname: { group: "networking.istio.io", kind: "Hostname" },

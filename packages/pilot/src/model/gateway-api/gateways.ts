@@ -1,5 +1,5 @@
 import { type ConfigObject, type KubernetesGatewaySpec, type Listener, type RouteGroupKind, type Server, serviceStatus } from "@weft/api";
-import { createdMsOf } from "../age.ts";
+import { byAge, createdMsOf } from "../age.ts";
 import type { Gateway } from "../push.ts";
 import { type CompiledListener, gatewayGroup, generatedName, type GatewayApiInput, type Grants } from "./context.ts";
 import { buildListenerTls } from "./listener-tls.ts";
@@ -20,7 +20,7 @@ type GatewayObject = ConfigObject<"KubernetesGateway">;
 /** A Gateway with its listeners, before it is known how many routes are attached to each. */
 export interface CompiledGateway {
 	readonly object: GatewayObject;
-	readonly listeners: readonly (CompiledListener & { readonly status: Omit<ListenerStatus, "attachedRoutes"> })[];
+	readonly listeners: readonly JudgedListener[];
 	readonly conditions: readonly Condition[];
 	readonly addresses: GatewayStatus["addresses"];
 }
@@ -37,19 +37,39 @@ export function classControllers(classes: GatewayApiInput["classes"]): ReadonlyM
 	return controllers;
 }
 
+/** A listener, before it is known how many routes are attached. */
+export type JudgedListener = CompiledListener & { readonly status: Omit<ListenerStatus, "attachedRoutes"> };
+
 /** A Gateway for which a Deployment and a Service of this name are made. */
 export interface DeployedGateway {
 	readonly object: GatewayObject;
 	readonly deploymentName: string;
+	/** Its own, and those of the ListenerSets that it takes. */
+	readonly listeners: readonly Listener[];
 }
 
 /** The Gateways of this mesh that name no Services of their own. */
-export function deployedGateways({ classes, gateways }: Pick<GatewayApiInput, "classes" | "gateways">): readonly DeployedGateway[] {
-	const controllers = classControllers(classes);
-	return gateways.flatMap((object) => {
+export function deployedGateways(input: Pick<GatewayApiInput, "classes" | "gateways" | "listenerSets" | "namespaces">): readonly DeployedGateway[] {
+	const controllers = classControllers(input.classes);
+	return input.gateways.flatMap((object) => {
 		const deploymentName = deploymentNameOf(object);
-		return deploymentName !== undefined && controllers.get(object.spec.gatewayClassName) === controllerName ? [{ object, deploymentName }] : [];
+		if (deploymentName === undefined || controllers.get(object.spec.gatewayClassName) !== controllerName) return [];
+		const sets = listenerSetsOf(object, input).filter(({ isAllowed }) => isAllowed);
+		return [{ object, deploymentName, listeners: [...object.spec.listeners, ...sets.flatMap(({ set }) => set.spec.listeners)] }];
 	});
+}
+
+/** The ListenerSets that name the Gateway, oldest first; whether it lets them is its own to say. */
+export function listenerSetsOf(
+	{ metadata, spec }: GatewayObject,
+	{ listenerSets, namespaces }: Pick<GatewayApiInput, "listenerSets" | "namespaces">,
+): readonly { readonly set: ConfigObject<"ListenerSet">; readonly isAllowed: boolean }[] {
+	const { from = "None", selector } = spec.allowedListeners?.namespaces ?? {};
+	const allowed = allowedNamespaces({ from, ...(selector && { selector }) }, metadata.namespace, namespaces);
+	return listenerSets
+		.filter(({ metadata: own, spec: { parentRef } }) => parentRef.name === metadata.name && (parentRef.namespace ?? own.namespace) === metadata.namespace)
+		.toSorted(byAge)
+		.map((set) => ({ set, isAllowed: allowed.includes("*") || allowed.includes(set.metadata.namespace) }));
 }
 
 /** Gateways of the classes that this mesh is the controller of. */
@@ -139,7 +159,7 @@ function parametersProblem({ metadata, spec }: GatewayObject, { configMaps }: Ga
 }
 
 /** The Services whose proxies serve the Gateway: those it names as addresses, else the one that is deployed for it. */
-function gatewayServices({ metadata, spec }: GatewayObject, domain: string): { readonly services: readonly string[]; readonly problem?: Problem } {
+export function gatewayServices({ metadata, spec }: GatewayObject, domain: string): { readonly services: readonly string[]; readonly problem?: Problem } {
 	const addresses = spec.addresses ?? [];
 	const own = deploymentNameOf({ metadata, spec });
 	if (own !== undefined) return { services: [`${own}.${metadata.namespace}.svc.${domain}`] };
@@ -150,13 +170,13 @@ function gatewayServices({ metadata, spec }: GatewayObject, domain: string): { r
 	return { services, problem: { reason: "UnsupportedAddress", message: `only Hostname is supported, ignoring [${skipped.join(" ")}]` } };
 }
 
-function compileListener(
+export function compileListener(
 	object: GatewayObject,
 	listener: Listener,
 	services: readonly string[],
 	input: GatewayApiInput,
 	grants: Grants,
-): CompiledGateway["listeners"][number] {
+): JudgedListener {
 	const { metadata } = object;
 	const { tls, problem } = buildListenerTls(object, listener, input, grants);
 	const namespaces = allowedNamespaces(listener.allowedRoutes?.namespaces, metadata.namespace, input.namespaces);

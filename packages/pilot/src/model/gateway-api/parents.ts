@@ -39,8 +39,9 @@ export function resolveParents(route: RouteObject, hostnames: readonly string[],
 		if (isKind(kind, kinds.service) || isKind(kind, kinds.serviceEntry)) {
 			return [{ ...common, parent: meshParent, denied: missingHost(ref, kind, namespace, context), otherHostnames: [] }];
 		}
-		if (!isKind(kind, kinds.gateway)) return [];
-		const listeners = (context.listeners.get(`${namespace}/${ref.name}`) ?? []).map(({ parent }) => parent);
+		const isSet = isKind(kind, kinds.listenerSet);
+		if (!isSet && !isKind(kind, kinds.gateway)) return [];
+		const listeners = ((isSet ? context.setListeners : context.listeners).get(`${namespace}/${ref.name}`) ?? []).map(({ parent }) => parent);
 		return listeners.map((parent) => ({ ...common, parent, denied: denial(route, ref, parent, hostnames), otherHostnames: rivals(parent, listeners) }));
 	});
 	return bound.sort((a, b) => compareText(referenceText(a.ref), referenceText(b.ref)));

@@ -21,7 +21,15 @@ export interface ListenerStatus {
 	readonly conditions: readonly Condition[];
 }
 
+/** Of a ListenerSet. */
+export interface ListenerSetStatus {
+	readonly conditions: readonly Condition[];
+	readonly listeners: readonly ListenerStatus[];
+}
+
 export interface GatewayStatus {
+	/** Older CRDs do not know it: only where there are any. */
+	readonly attachedListenerSets?: number;
 	readonly addresses: readonly { readonly type: "IPAddress" | "Hostname"; readonly value: string }[];
 	readonly conditions: readonly Condition[];
 	readonly listeners: readonly ListenerStatus[];
@@ -46,6 +54,7 @@ export type RouteObject = ConfigObject<"HTTPRoute"> | ConfigObject<"GRPCRoute"> 
 export interface GatewayApiStatus {
 	readonly classes: ReadonlyMap<string, readonly Condition[]>;
 	readonly gateways: ReadonlyMap<string, GatewayStatus>;
+	readonly listenerSets: ReadonlyMap<string, ListenerSetStatus>;
 	/** By `kind/namespace/name`. */
 	readonly routes: ReadonlyMap<string, readonly RouteParentStatus[]>;
 	readonly backendTlsPolicies: ReadonlyMap<string, readonly PolicyAncestorStatus[]>;

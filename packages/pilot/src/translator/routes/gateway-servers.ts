@@ -10,6 +10,8 @@ import { matchWildcard } from "./virtual-service-index.ts";
 export interface GatewayServer {
 	/** `namespace/name` of the Gateway. */
 	readonly gateway: string;
+	/** Where its proxies are. */
+	readonly proxyNamespace: string;
 	readonly server: Server;
 	/** Where the proxy listens: the container port behind the gateway Service's port. */
 	readonly targetPort: number;
@@ -38,6 +40,7 @@ export function gatewayServers(context: ProxyContext): readonly GatewayServer[] 
 				.filter((targetPort) => targetPort >= lowest)
 				.map((targetPort) => ({
 					gateway: `${gateway.namespace}/${gateway.name}`,
+					proxyNamespace: proxyNamespaceOf(gateway),
 					server,
 					targetPort,
 					routeName: routeNameOf(server, targetPort, gateway),
@@ -53,8 +56,12 @@ export function passesByItself(context: ProxyContext): boolean {
 
 type Ports = ReturnType<typeof inboundPorts>;
 
+const proxyNamespaceOf = ({ proxyNamespace, namespace }: Gateway): string => proxyNamespace ?? namespace;
+
 /** Container ports behind a server's port; none where the gateway is not for this proxy. */
-function listenPorts({ selector, services, namespace }: Gateway, number: number, ports: Ports, { labels }: ProxyContext["node"]): readonly number[] {
+function listenPorts(gateway: Gateway, number: number, ports: Ports, { labels }: ProxyContext["node"]): readonly number[] {
+	const { selector, services } = gateway;
+	const namespace = proxyNamespaceOf(gateway);
 	// A port that the gateway's Service does not have is opened all the same.
 	if (services === undefined) return labelsMatch(selector, labels) ? [ports.find(({ port }) => port.port === number)?.targetPort ?? number] : [];
 	const targets = ports.filter((entry) =>
