@@ -9,6 +9,7 @@ import { startGrpcEcho } from "./grpc-echo.ts";
 import { startHelloworld } from "./helloworld.ts";
 import { startHttpEcho } from "./http-echo.ts";
 import { startHttpbin } from "./httpbin.ts";
+import { startRateLimit } from "./rate-limit.ts";
 import { startTcpEcho } from "./tcp-echo.ts";
 
 /** Every sample app by the name the command line takes. */
@@ -21,6 +22,7 @@ export const apps: ReadonlyMap<string, StartApp> = new Map<string, StartApp>([
 	["helloworld", startHelloworld],
 	["http-echo", startHttpEcho],
 	["grpc-echo", startGrpcEcho],
+	["rate-limit", startRateLimit],
 	["tcp-echo", startTcpEcho],
 	["curl-loop", startCurlLoop],
 	["image-processor", startImageProcessor],

@@ -9,6 +9,7 @@ import { startGrpcEcho } from "./grpc-echo.ts";
 import { startHelloworld } from "./helloworld.ts";
 import { startHttpEcho } from "./http-echo.ts";
 import { startHttpApp, text } from "./http-server.ts";
+import { startRateLimit } from "./rate-limit.ts";
 import { startTcpEcho } from "./tcp-echo.ts";
 import { jsonOf, startTestApp } from "./test-app.ts";
 
@@ -93,4 +94,49 @@ test("curl-loop counts answers by status", async (t) => {
 	assert.ok(stats.sent >= 3);
 	assert.equal(stats.byOutcome["503"], 1);
 	assert.ok((stats.byOutcome["200"] ?? 0) >= 1);
+});
+
+test("rate-limit counts by the tree of its limits, in windows", async (t) => {
+	let nowMs = 1_000_000;
+	const tree = [
+		{ key: "user", rate_limit: { unit: "minute", requests_per_unit: 1 } },
+		{ key: "path", value: "/login", descriptors: [{ key: "user", value: "a", rate_limit: { unit: "hour", requests_per_unit: 2 } }] },
+	];
+	const context = {
+		env: { PORT: "0", HOST: "127.0.0.1", RATE_LIMITS: JSON.stringify([{ domain: "d", descriptors: tree }]) },
+		args: [],
+		log: () => undefined,
+	};
+	const app = await startRateLimit(context, () => nowMs);
+	t.after(() => app.close());
+	const session = connectHttp2(`http://127.0.0.1:${app.ports[0]}`);
+	t.after(() => session.close());
+	const field = (number: number, value: string) => Buffer.concat([Buffer.of(number * 8 + 2, value.length), Buffer.from(value)]);
+	const nested = (number: number, bytes: Buffer) => Buffer.concat([Buffer.of(number * 8 + 2, bytes.length), bytes]);
+	/** The overall code of the answer: 1 is OK, 2 OVER_LIMIT. */
+	const ask = (domain: string, ...entries: readonly (readonly [string, string])[]) =>
+		new Promise<number>((resolve, reject) => {
+			const descriptor = Buffer.concat(entries.map(([key, value]) => nested(1, Buffer.concat([field(1, key), field(2, value)]))));
+			const message = Buffer.concat([field(1, domain), nested(2, descriptor)]);
+			const head = Buffer.alloc(5);
+			head.writeUInt32BE(message.length, 1);
+			const stream = session.request({
+				":method": "POST",
+				":path": "/envoy.service.ratelimit.v3.RateLimitService/ShouldRateLimit",
+				"content-type": "application/grpc",
+			});
+			stream.on("data", (bytes: Buffer) => resolve(bytes[6] ?? 0));
+			stream.on("error", reject);
+			stream.end(Buffer.concat([head, message]));
+		});
+	assert.deepEqual([await ask("d", ["user", "x"]), await ask("d", ["user", "x"]), await ask("d", ["user", "y"])], [1, 2, 1]);
+	nowMs += 60_000;
+	assert.equal(await ask("d", ["user", "x"]), 1);
+	const login = () => ask("d", ["path", "/login"], ["user", "a"]);
+	assert.deepEqual([await login(), await login(), await login()], [1, 1, 2]);
+	assert.deepEqual([await ask("d", ["path", "/login"]), await ask("other", ["user", "x"]), await ask("d", ["path", "/login"], ["user", "b"])], [1, 1, 1]);
+	assert.throws(
+		() => startRateLimit({ ...context, env: { RATE_LIMITS: '[{"domain": "d", "descriptors": [{"key": "k", "rate_limit": {"unit": "week"}}]}]' } }),
+		/unit: second/,
+	);
 });

@@ -129,7 +129,7 @@ export type { MutualTLS, PeerAuthenticationSpec } from "./schema/peer-authentica
 export type { ProxyConfig, Tracing } from "./schema/proxy-config.ts";
 export type { ProxyConfigSpec } from "./schema/proxy-config-resource.ts";
 export type { TrafficExtensionSpec, TrafficSelector, WasmConfig, WasmPluginSpec } from "./schema/proxy-extension.ts";
-export type { RateLimitKey, RateLimitMatch, RateLimitRule, RateLimitSpec } from "./schema/rate-limit.ts";
+export type { GlobalRateLimit, RateLimitEntrySpec, RateLimitKey, RateLimitMatch, RateLimitRule, RateLimitSpec } from "./schema/rate-limit.ts";
 export type { JWTRule, RequestAuthenticationSpec } from "./schema/request-authentication.ts";
 export type { ServiceEntrySpec, WorkloadEntrySpec } from "./schema/service-entry.ts";
 export type { IstioEgressListener, IstioIngressListener, SidecarSpec } from "./schema/sidecar.ts";

@@ -264,6 +264,8 @@ export interface RateLimit {
 	readonly responseHeaders: readonly HeaderMutation[];
 	readonly statusOnError: number;
 	readonly statPrefix: string;
+	/** Of the filter itself, for routes that say nothing; empty: the route's are used. */
+	readonly rateLimits: readonly RateLimitAction[];
 }
 
 export interface RateLimitSettings {

@@ -1,21 +1,69 @@
-import type { ConfigObject, RateLimitKey, RateLimitMatch, RateLimitRule, StringMatch } from "@weft/api";
+import type { ConfigObject, GlobalRateLimit, RateLimitEntrySpec, RateLimitKey, RateLimitMatch, RateLimitRule, StringMatch } from "@weft/api";
 import type { HeaderMatcher } from "@weft/xds/generated/envoy/config/route/v3/route_components.ts";
 import type { RateLimit_Action } from "@weft/xds/generated/envoy/config/route/v3/route_components.ts";
 import { LocalRateLimit } from "@weft/xds/generated/envoy/extensions/filters/http/local_ratelimit/v3/local_rate_limit.ts";
 import { FractionalPercent_DenominatorType } from "@weft/xds/generated/envoy/type/v3/percent.ts";
+import { RateLimit } from "@weft/xds/generated/envoy/extensions/filters/http/ratelimit/v3/rate_limit.ts";
+import { ApiVersion } from "@weft/xds/generated/envoy/config/core/v3/config_source.ts";
+import { resolveHost } from "../../model/hosts.ts";
 import type { HttpFilter } from "../listeners/http-filters/filter.ts";
 import { createMemo } from "../memo.ts";
-import { packed } from "../routes/values.ts";
+import { outboundClusterName } from "../routes/cluster-name.ts";
+import { durationOf, packed } from "../routes/values.ts";
+import { envoyGrpc } from "./provider-service.ts";
 
 type Policy = ConfigObject<"RateLimit">;
 
 const built = createMemo<readonly HttpFilter[]>();
 const none: readonly HttpFilter[] = [];
 
-/** A filter for each limit, the policies' oldest first: each counts for itself, and a request must pass all of them. */
-export function buildRateLimits(policies: readonly Policy[]): readonly HttpFilter[] {
+/**
+ * A filter for each limit, the policies' oldest first: each counts for itself, and a request must pass all of them. Services are
+ * asked last: what a proxy refuses by itself costs them nothing.
+ *
+ * @param domain of services' names
+ */
+export function buildRateLimits(policies: readonly Policy[], domain: string): readonly HttpFilter[] {
 	if (policies.length === 0) return none;
-	return built.get([policies], "", () => policies.flatMap((policy) => policy.spec.limits.map((limit, i) => rateLimitFilter(policy, limit, i))));
+	return built.get([policies], domain, () => [
+		...policies.flatMap((policy) => (policy.spec.limits ?? []).map((limit, i) => rateLimitFilter(policy, limit, i))),
+		...policies.flatMap((policy) => (policy.spec.global === undefined ? [] : [globalFilter(policy, policy.spec.global, domain)])),
+	]);
+}
+
+/** Envoy's own default, 20 ms, is less than a service on another node may take. */
+const serviceTimeout = { seconds: 0n, nanos: 100_000_000 };
+
+/** The filter has its descriptions of requests with it, so that one is the whole of a policy. */
+function globalFilter(
+	{ metadata }: Policy,
+	{ host, port, domain, descriptors, timeout, failureMode = "OPEN" }: GlobalRateLimit,
+	clusterDomain: string,
+): HttpFilter {
+	const service = resolveHost(host, metadata.namespace, clusterDomain);
+	const config = {
+		domain,
+		timeout: durationOf(timeout) ?? serviceTimeout,
+		failureModeDeny: failureMode === "CLOSED",
+		enableXRatelimitHeaders: 1,
+		statPrefix: `${metadata.namespace}.${metadata.name}`,
+		rateLimitService: { transportApiVersion: ApiVersion.V3, grpcService: envoyGrpc({ hostname: service, cluster: outboundClusterName(port, "", service) }) },
+		rateLimits: descriptors.map(({ entries }) => ({ actions: entries.map(serviceAction) })),
+	};
+	return { name: "envoy.filters.http.ratelimit", typedConfig: packed("envoy.extensions.filters.http.ratelimit.v3.RateLimit", RateLimit, config) };
+}
+
+function serviceAction({ key = "", value, match, header, claim }: RateLimitEntrySpec): Partial<RateLimit_Action> {
+	if (value !== undefined && match !== undefined)
+		return { headerValueMatch: { ...headerValueMatch(matchersOf(match)), descriptorKey: key, descriptorValue: value } };
+	if (value !== undefined) return { genericKey: { descriptorKey: key, descriptorValue: value } };
+	if (header !== undefined) return { requestHeaders: { headerName: header, descriptorKey: key, skipIfAbsent: false } };
+	return claim === undefined ? { remoteAddress: {} } : claimAction(claim, key);
+}
+
+function claimAction(claim: string, descriptorKey: string): Partial<RateLimit_Action> {
+	const metadataKey = { key: "envoy.filters.http.jwt_authn", path: [{ key: "payload" }, { key: claim }] };
+	return { metadata: { descriptorKey, metadataKey, defaultValue: "-", source: 0, skipIfAbsent: false } };
 }
 
 const secondsOf = { SECOND: 1n, MINUTE: 60n, HOUR: 3_600n, DAY: 86_400n } as const;
@@ -100,9 +148,7 @@ function actionOf(key: RateLimitKey, index: number): Partial<RateLimit_Action> {
 	const { header, claim } = key;
 	const descriptorKey = entryKey(key, index);
 	if (header !== undefined) return { requestHeaders: { headerName: header, descriptorKey, skipIfAbsent: false } };
-	if (claim === undefined) return { remoteAddress: {} };
-	const metadataKey = { key: "envoy.filters.http.jwt_authn", path: [{ key: "payload" }, { key: claim }] };
-	return { metadata: { descriptorKey, metadataKey, defaultValue: "-", source: 0, skipIfAbsent: false } };
+	return claim === undefined ? { remoteAddress: {} } : claimAction(claim, descriptorKey);
 }
 
 function matchersOf({ paths = [], methods = [], headers = [] }: RateLimitMatch): readonly Matcher[] {

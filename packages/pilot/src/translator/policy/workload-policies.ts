@@ -67,7 +67,7 @@ export function directionPolicies(push: PushSnapshot, node: ProxyNode, direction
 	const jwt = server
 		? buildJwtAuthn({ policies: policiesOf(policies.requestAuthentication, node), jwks: push.jwks, isGateway: direction === "gateway" })
 		: undefined;
-	const rateLimits = server ? buildRateLimits(policiesOf(policies.rateLimits, node)) : noPolicies;
+	const rateLimits = server ? buildRateLimits(policiesOf(policies.rateLimits, node), push.mesh.domain) : noPolicies;
 	const extensions = extensionsFor(push, node);
 	const telemetries = stable(telemetriesFor(policies.telemetry, node));
 	const services = providerServices(push);

@@ -59,6 +59,7 @@ const limit: HttpFilter = {
 		responseHeaders: [],
 		statusOnError: 500,
 		statPrefix: "",
+		rateLimits: [],
 	},
 };
 const tcpProxyOf = (name: string): NetworkFilter => ({

@@ -22,7 +22,7 @@ const resourceExhausted = 8;
 const loadMessages = () => import("@weft/xds/generated/envoy/service/ratelimit/v3/rls.ts");
 type Messages = Awaited<ReturnType<typeof loadMessages>>;
 
-/** Asks a `RateLimitService` about requests that their route's `rate_limits` describe. */
+/** Asks a `RateLimitService` about requests that the filter's own `rate_limits` describe, or their route's. */
 export function compileRateLimit(
 	config: RateLimit,
 	settings: RateLimitSettings | undefined,
@@ -31,7 +31,9 @@ export function compileRateLimit(
 	const compile = createCompileContext();
 	const { stage, service } = config;
 	const domain = settings?.domain || config.domain;
-	const describe = compileDescriptors({ stage, rateLimits: settings?.rateLimits ?? [], virtualHostLimits: settings?.virtualHostLimits ?? "override" }, compile);
+	const own = settings?.rateLimits ?? [];
+	const rateLimits = own.length > 0 ? own : config.rateLimits;
+	const describe = compileDescriptors({ stage, rateLimits, virtualHostLimits: settings?.virtualHostLimits ?? "override" }, compile);
 	const mutateLimited = compileHeaderMutations([{ add: config.responseHeaders, remove: [] }], context.environment, errors);
 	errors.push(...compile.errors);
 	const prefix = config.statPrefix === "" ? "ratelimit." : `ratelimit.${config.statPrefix}.`;

@@ -21,6 +21,7 @@ const fields = [
 	"responseHeadersToAdd",
 	"statusOnError",
 	"statPrefix",
+	"rateLimits",
 ];
 const timeoutMsDefault = 20;
 const requestTypes = ["", "both", "internal", "external"];
@@ -52,6 +53,7 @@ export function decodeRateLimit(at: At, limit: LimitMessage): HttpFilterConfig |
 			responseHeaders: limit.responseHeadersToAdd.map((h, i) => decodeMutation(under(at, `responseHeadersToAdd[${i}]`), h)),
 			statusOnError: (limit.statusOnError?.code ?? 0) < 400 ? 500 : (limit.statusOnError?.code ?? 500),
 			statPrefix: limit.statPrefix,
+			rateLimits: decodeRateLimits(at, limit.rateLimits),
 		},
 	};
 }
