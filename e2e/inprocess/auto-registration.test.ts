@@ -10,6 +10,7 @@ import { dirname, join } from "node:path";
 import { after, before, test } from "node:test";
 import { issueLocalToken, loadOrCreateLocalTokenKey } from "@weft/citadel";
 import { type AdsClient, connectAds, type RunningWeft, sidecarNode, startWeft } from "@weft/testkit";
+import { findEnvoy } from "../../scripts/peers-find.mjs";
 import { ClusterLoadAssignment } from "@weft/xds/generated/envoy/config/endpoint/v3/endpoint.ts";
 
 // A machine outside of Kubernetes: weft-proxy with a token, a WorkloadGroup and a probe, and an application that can fail.
@@ -22,12 +23,15 @@ let http: string;
 let client: AdsClient;
 let application: Server;
 let isFailing = false;
+/** Of an Envoy, which tells nobody of a port that it has chosen. */
+let adminPort = 0;
 const proxies: ChildProcess[] = [];
 
 before(async () => {
 	folder = mkdtempSync(join(tmpdir(), "weft-registration-"));
 	application = createServer((_, response) => response.writeHead(isFailing ? 503 : 200).end());
 	await new Promise<void>((resolve) => application.listen(0, "127.0.0.1", resolve));
+	adminPort = await freePort();
 	const key = join(folder, "token.key");
 	const exp = Math.floor(Date.now() / 1000) + 600;
 	for (const sa of ["reviews", "web"])
@@ -77,7 +81,7 @@ spec:
 `;
 
 /** Starts weft-proxy as on a virtual machine; what it logs. */
-function startProxy(serviceAccount: string): { readonly child: ChildProcess; log(): string } {
+function startProxy(serviceAccount: string, envoy?: string): { readonly child: ChildProcess; log(): string } {
 	const metadata = {
 		NAME: "vm-1",
 		NAMESPACE: "shop",
@@ -88,19 +92,25 @@ function startProxy(serviceAccount: string): { readonly child: ChildProcess; log
 		WEFT_LOCAL: { inbound: {}, outbound: {} },
 		PROXY_CONFIG: { readinessProbe: { periodSeconds: 1, failureThreshold: 1, httpGet: { port: (application.address() as AddressInfo).port, path: "/ready" } } },
 	};
-	const child = spawn(
-		process.execPath,
-		[
-			proxyEntry,
-			...["sidecar", "--discovery-address", secure, "--root-cert", join(folder, "root-cert.pem"), "--token-file", join(folder, `${serviceAccount}.token`)],
-			...["--node-id", "sidecar~127.0.0.1~vm-1.shop~shop.svc.cluster.local", "--admin-port", "0", "--node-metadata", JSON.stringify(metadata)],
-		],
-		{ stdio: ["ignore", "ignore", "pipe"] },
-	);
+	const common = [
+		...["--discovery-address", secure, "--root-cert", join(folder, "root-cert.pem"), "--token-file", join(folder, `${serviceAccount}.token`)],
+		...["--node-id", "sidecar~127.0.0.1~vm-1.shop~shop.svc.cluster.local", "--node-metadata", JSON.stringify(metadata)],
+	];
+	const own = ["sidecar", ...common, "--admin-port", "0"];
+	const args = envoy === undefined ? own : ["agent", ...common, "--admin-port", String(adminPort), "--envoy", envoy, "--", "--concurrency", "1", "-l", "error"];
+	const child = spawn(process.execPath, [proxyEntry, ...args], { stdio: ["ignore", "ignore", "pipe"] });
 	let text = "";
 	child.stderr.on("data", (chunk: Buffer) => void (text += chunk.toString()));
 	proxies.push(child);
 	return { child, log: () => text };
+}
+
+async function freePort(): Promise<number> {
+	const server = createServer();
+	await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+	const { port } = server.address() as AddressInfo;
+	await new Promise((resolve) => server.close(resolve));
+	return port;
 }
 
 async function stop(child: ChildProcess): Promise<void> {
@@ -138,6 +148,17 @@ test("a machine joins by itself, serves while its probe holds, and is gone when 
 	await stop(child);
 	await client.until((resources) => endpoints(resources).length === 0);
 	assert.deepEqual(await entries(), []);
+});
+
+test("so does one whose proxy is a real Envoy under our agent", { skip: findEnvoy() === undefined && "no Envoy: npm run peers" }, async () => {
+	const envoy = startProxy("reviews", findEnvoy());
+	await client.until((resources) => endpoints(resources).join() === "127.0.0.1:9080");
+	isFailing = true;
+	await client.until((resources) => endpoints(resources).length === 0);
+	isFailing = false;
+	await client.until((resources) => endpoints(resources).length === 1);
+	await stop(envoy.child);
+	await client.until((resources) => endpoints(resources).length === 0);
 });
 
 test("a machine with another identity of the namespace is not taken in", async () => {

@@ -58,6 +58,7 @@ export interface HttpsServer {
 	readonly closed: Promise<void>;
 }
 
+/** At one time, of each route: a flood of one must not keep the others from being answered. */
 const requestsMax = 64;
 const bearer = /^Bearer ([A-Za-z0-9._~+/=-]+)$/i;
 
@@ -65,16 +66,12 @@ const bearer = /^Bearer ([A-Za-z0-9._~+/=-]+)$/i;
 export async function startHttpsServer(options: HttpsServerOptions): Promise<HttpsServer> {
 	const { identity, roots, logger, signal } = options;
 	const { host, port } = splitAddress(options.address);
-	let requests = 0;
+	const working: Working = new Map();
 	const server = createServer(tlsOf(options), (request, response) => {
-		if (requests >= requestsMax) return sendText(response, 503, "too many requests at one time\n");
-		requests++;
-		answer(options, request, response)
-			.catch((error: unknown) => {
-				logger.error("request failed", { path: request.url ?? "", error });
-				if (!response.headersSent) sendText(response, 500, "internal error\n");
-			})
-			.finally(() => requests--);
+		answer(options, working, request, response).catch((error: unknown) => {
+			logger.error("request failed", { path: request.url ?? "", error });
+			if (!response.headersSent) sendText(response, 500, "internal error\n");
+		});
 	});
 	// Longer than the API server waits at most.
 	server.requestTimeout = 30_000;
@@ -122,11 +119,17 @@ function close(server: Server, done: () => void): void {
 	setTimeout(() => server.closeAllConnections(), 2_000).unref();
 }
 
-async function answer(options: HttpsServerOptions, request: IncomingMessage, response: ServerResponse): Promise<void> {
+/** How many requests each route is at work on. */
+type Working = Map<HttpsRoute, number>;
+
+async function answer(options: HttpsServerOptions, working: Working, request: IncomingMessage, response: ServerResponse): Promise<void> {
 	const url = new URL(request.url ?? "/", "https://localhost");
 	if (url.pathname === "/ready" && request.method === "GET") return sendReadiness(response, options.waitingFor());
 	const route = options.routes.find(({ path }) => url.pathname === path || url.pathname.startsWith(`${path}/`));
 	if (!route) return sendText(response, 404, `nothing is at ${url.pathname}\n`);
+	const before = working.get(route) ?? 0;
+	if (before >= requestsMax) return sendText(response, 503, "too many requests at one time\n");
+	working.set(route, before + 1);
 	try {
 		const { status, body } = await route.handle(requestOf(request, url));
 		if (status < 200 || status > 299) return sendText(response, status, body);
@@ -136,6 +139,8 @@ async function answer(options: HttpsServerOptions, request: IncomingMessage, res
 		if (!(error instanceof BodyTooLarge)) throw error;
 		response.setHeader("connection", "close");
 		sendText(response, 413, `${error.message}\n`);
+	} finally {
+		working.set(route, (working.get(route) ?? 1) - 1);
 	}
 }
 

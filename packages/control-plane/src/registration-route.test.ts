@@ -14,9 +14,10 @@ import {
 	type KeyedLeaf,
 } from "@weft/citadel";
 import { createStore, decodeYaml, type Store } from "@weft/galley";
+import { until } from "@weft/kube/testing";
 import { createRegistrations, createStoreEntries, type WorkloadEntries } from "@weft/pilot";
 import { createLogger, systemClock } from "@weft/runtime";
-import { startHttpsServer } from "./https-server.ts";
+import { type HttpsRoute, startHttpsServer } from "./https-server.ts";
 import { registrationRoute } from "./registration-route.ts";
 import { createTrustedRoots } from "./trusted-roots.ts";
 
@@ -26,13 +27,23 @@ const clock = systemClock;
 const key = randomBytes(32);
 const stopping = new AbortController();
 let isAway = false;
+/** What reads wait for, and how many do. */
+let holding: Promise<void> | undefined;
+let reads = 0;
 let store: Store;
 let authority: CertificateAuthority;
 let address: string;
 let closed: Promise<void>;
 
 function flaky(entries: WorkloadEntries): WorkloadEntries {
-	return { ...entries, read: async (ref) => (isAway ? Promise.reject(new Error("away")) : entries.read(ref)) };
+	return {
+		...entries,
+		async read(ref) {
+			if (holding) reads++;
+			await holding;
+			return isAway ? Promise.reject(new Error("away")) : entries.read(ref);
+		},
+	};
 }
 
 before(async () => {
@@ -46,11 +57,12 @@ before(async () => {
 	const registrations = createRegistrations({ entries: flaky(createStoreEntries(store)), snapshot: () => store.snapshot(), clock, logger, instancesMax: 3 });
 	const route = registrationRoute({ registrations, authenticators, allowsLoopback: false, logger });
 	const roots = createTrustedRoots(authority);
+	const other: HttpsRoute = { path: "/other", handle: async () => ({ status: 200, body: "{}" }) };
 	({ address, closed } = await startHttpsServer({
 		address: "127.0.0.1:0",
 		identity,
 		roots,
-		routes: [route],
+		routes: [route, other],
 		waitingFor: () => [],
 		logger,
 		signal: stopping.signal,
@@ -172,6 +184,22 @@ describe("nothing is registered", () => {
 		for (const name of ["r1", "r2", "r3"]) assert.match(await call({ path: `${base}/${name}` }), /^201 /);
 		assert.match(await call({ path: `${base}/r4` }), /^429 .*has 3 instances/);
 		for (const name of ["r1", "r2", "r3"]) assert.match(await call({ method: "DELETE", path: `${base}/${name}` }), /^200 /);
+	});
+
+	test("beyond what is in work at one time, and other routes answer all the same", async () => {
+		const gate = Promise.withResolvers<void>();
+		holding = gate.promise;
+		const held = Array.from({ length: 64 }, (_, i) => call({ path: `${base}/h${i}` }));
+		try {
+			await until("64 are in work", () => reads === 64);
+			assert.match(await call({}), /^503 too many requests at one time/);
+			assert.equal(await call({ method: "POST", path: "/other" }), "200 {}");
+		} finally {
+			holding = undefined;
+			gate.resolve();
+			await Promise.all(held);
+		}
+		for (const name of names()) assert.match(await call({ method: "DELETE", path: `${base}/${name}` }), /^200 /);
 	});
 
 	test("while entries cannot be kept", async () => {

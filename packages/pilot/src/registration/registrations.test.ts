@@ -280,6 +280,13 @@ spec: {serviceAccountName: reviews, containers: []}
 		assert.match(reason(await registrations.register(other, "shop", "r4", request())), /^tooMany: there are 3/);
 	});
 
+	test("only so many at one time, too", async () => {
+		const { registrations, store } = createMesh({ limits: { instancesMax: 2 } });
+		const outcomes = await Promise.all(Array.from({ length: 10 }, (_, i) => registrations.register(web, "shop", `r${i}`, request({ address: `10.0.1.${i}` }))));
+		assert.equal(outcomes.filter(({ ok }) => ok).length, 2);
+		assert.equal(store.snapshot().all("WorkloadEntry").length, 2);
+	});
+
 	const invalid: readonly (readonly [string, string | undefined, object, RegExp])[] = [
 		["an unknown service", "r1", { service: "x" }, /^invalid: there is no Service or ServiceEntry x in namespace shop/],
 		["a service without a selector", "r1", { service: "bare" }, /^invalid: Service shop\/bare selects no workloads/],

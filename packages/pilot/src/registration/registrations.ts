@@ -145,8 +145,7 @@ class InstanceRegistrar implements Registrations {
 			if (!stored) {
 				const refusal = this.#limitProblem(owner);
 				if (refusal) return refusal;
-				if (!(await entries.create(entry))) continue;
-				this.#fresh.set(key, owner);
+				if (!(await this.#create(entry, owner))) continue;
 				logger.info("instance registered", { instance: key, by: owner, ttlMs: request.ttlMs });
 			} else {
 				const refusal = ownerProblem(metadata, stored, owner);
@@ -168,6 +167,19 @@ class InstanceRegistrar implements Registrations {
 		const key = JSON.stringify([entry.metadata.namespace, entry.metadata.name, serviceAccount, entry.spec]);
 		if (!refusals.has(key)) refusals.set(key, judge(snapshot, entry, serviceAccount));
 		return refusals.get(key);
+	}
+
+	/** False: somebody else was faster. Counted before it is there, so that many at one time do not get past the limit. */
+	async #create(entry: WorkloadEntry, owner: string): Promise<boolean> {
+		const key = keyOf(entry.metadata);
+		this.#fresh.set(key, owner);
+		let isCreated = false;
+		try {
+			isCreated = await this.#options.entries.create(entry);
+			return isCreated;
+		} finally {
+			if (!isCreated) this.#fresh.delete(key);
+		}
 	}
 
 	/** False: somebody else was faster. */

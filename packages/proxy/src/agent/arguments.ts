@@ -5,6 +5,7 @@ import { revocationsFile } from "../main/revocations.ts";
 import type { NodeIdentity } from "./bootstrap.ts";
 import { requestedIdOf } from "./requested-id.ts";
 import type { CredentialOptions } from "./credentials.ts";
+import { nodeReadinessProbe, type ReadinessProbe } from "../pod/readiness-probe.ts";
 
 export const agentUsage = `Usage: weft-proxy agent [flags] -- ENVOY ARGS…
 
@@ -51,6 +52,8 @@ export interface AgentOptions {
 	readonly crlFile: string;
 	readonly logLevel: AgentLogLevel;
 	readonly envoyArguments: readonly string[];
+	/** How the workload is probed for the control plane; undefined: by nobody here. */
+	readonly readinessProbe?: ReadinessProbe;
 }
 
 const logLevels = ["debug", "info", "warn", "error", "none"] as const;
@@ -107,7 +110,10 @@ export function decodeAgentArguments(argv: readonly string[], env: Environment):
 	if (!secretTtlMs.ok) return refused(`--secret-ttl ${secretTtlMs.reason}`);
 	const logLevel = logLevels.find((level) => level === (values["log-level"] ?? "info"));
 	if (logLevel === undefined) return refused(`--log-level: one of ${logLevels.join(", ")} is wanted`);
+	const probe = nodeReadinessProbe(node.value.metadata);
+	if (probe.errors.length > 0) return refused(probe.errors.join("; "));
 	return accepted({
+		...(probe.value && { readinessProbe: probe.value }),
 		discoveryAddress,
 		caAddress,
 		rootCertFile: values["root-cert"] ?? "/var/run/secrets/istio/root-cert.pem",

@@ -1,6 +1,9 @@
 import { createLogger, systemClock } from "@weft/runtime";
 import { startAgent } from "./agent.ts";
 import { agentUsage, decodeAgentArguments } from "./arguments.ts";
+import { instanceIpsOf } from "../main/sidecar-flags.ts";
+import { envoyAdmin } from "../pod/envoy-admin.ts";
+import { runWorkloadHealth } from "../pod/workload-health.ts";
 import { runEnvoy } from "./envoy-process.ts";
 
 /** `weft-proxy agent`: `argv` is what follows the word agent. Resolves to the exit code, Envoy's own if it ran; 2 on wrong usage. */
@@ -18,10 +21,18 @@ export async function runAgent(argv: readonly string[]): Promise<number> {
 	const logger = createLogger({ level: options.value.logLevel, scope: "agent" });
 	try {
 		const agent = await startAgent(options.value, { clock: systemClock, random: Math.random, logger });
+		const ended = new AbortController();
 		try {
-			const { envoyPath: path, envoyArguments } = options.value;
+			const { adminPort, envoyPath: path, envoyArguments, node, readinessProbe: probe } = options.value;
+			const health = {
+				instanceIps: instanceIpsOf({ nodeId: node.id, nodeMetadata: node.metadata }),
+				proxyNotReady: envoyAdmin(adminPort).notReady,
+				report: agent.reportHealth,
+			};
+			if (probe) void runWorkloadHealth({ ...health, probe, logger: logger.child("health"), clock: systemClock, signal: ended.signal });
 			return await runEnvoy({ path, arguments: envoyArguments, bootstrapPath: agent.bootstrapPath, logger, signals: process });
 		} finally {
+			ended.abort();
 			await agent.close();
 		}
 	} catch (error) {

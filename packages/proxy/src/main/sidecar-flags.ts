@@ -4,7 +4,7 @@ import { durationMs } from "../agent/arguments.ts";
 import type { CredentialOptions } from "../agent/credentials.ts";
 import { requestedIdOf } from "../agent/requested-id.ts";
 import type { PodOptions } from "../pod/pod-options.ts";
-import { decodeReadinessProbe, type ReadinessProbe } from "../pod/readiness-probe.ts";
+import { nodeReadinessProbe, type ReadinessProbe } from "../pod/readiness-probe.ts";
 import { logLevelOf } from "./flags.ts";
 import { revocationsFile } from "./revocations.ts";
 
@@ -130,7 +130,7 @@ function readFlags(text: (name: keyof typeof names) => string | undefined, env: 
 	const [region = "", zone = "", subZone = ""] = (text("locality") ?? "").split("/");
 	const discoveryAddress = needed("discovery-address");
 	const nodeMetadata = readMetadata(text("node-metadata"));
-	const probe = decodeReadinessProbe((nodeMetadata["PROXY_CONFIG"] as { readonly readinessProbe?: unknown } | null | undefined)?.readinessProbe);
+	const probe = nodeReadinessProbe(nodeMetadata);
 	if (probe.errors.length > 0) throw new Error(`--node-metadata: ${probe.errors.join("; ")}`);
 	return {
 		discoveryAddress,

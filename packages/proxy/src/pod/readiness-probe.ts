@@ -22,6 +22,12 @@ export interface ReadinessProbe {
 const name = "ProxyConfig.readinessProbe";
 const headersMax = 64;
 
+/** The probe of a node's metadata, which holds its ProxyConfig. */
+export function nodeReadinessProbe(metadata: Json): ReturnType<typeof decodeReadinessProbe> {
+	const config = metadata["PROXY_CONFIG"];
+	return decodeReadinessProbe(isObject(config) ? config["readinessProbe"] : undefined);
+}
+
 /** All problems at once; undefined where there is no probe. */
 export function decodeReadinessProbe(value: unknown): { readonly value: ReadinessProbe | undefined; readonly errors: readonly string[] } {
 	if (value === undefined || value === null) return { value: undefined, errors: [] };
