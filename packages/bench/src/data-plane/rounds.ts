@@ -1,10 +1,11 @@
+import { setTimeout as delay } from "node:timers/promises";
 import { type IdleSample, measureIdle } from "./idle.ts";
 import { type LoadShape, measure, measureQuietly, type Sample } from "./measurement.ts";
 import { findMissingOutput } from "./mesh-check.ts";
 import type { DataPlaneOptions } from "./options.ts";
 import type { MissingPeer, Peer } from "./peers.ts";
 import { type PacedPhase, type ScenarioName, scenarios } from "./scenarios.ts";
-import { startSubject, type Subject, type Surroundings } from "./subject.ts";
+import { startSubject, type Subject, type Surroundings, withIdleMemory } from "./subject.ts";
 
 export type Bench = {
 	readonly options: DataPlaneOptions;
@@ -17,6 +18,8 @@ export type Bench = {
 
 export type Outcome = { readonly samples: readonly Sample[]; readonly idle: readonly IdleSample[]; readonly missing: readonly MissingPeer[] };
 
+// weft-proxy gives back what starting took after two seconds.
+const settleMs = 3_000;
 const warmUpSeconds = 1;
 const warmUpsMax = 5;
 // Short of answers that a busy machine gives too late.
@@ -43,21 +46,27 @@ export async function runGroup(bench: Bench, group: readonly ScenarioName[], pee
 		if (problem !== undefined) missing.push({ name: `${peer.name} (${scenario})`, fix: problem });
 		return problem === undefined;
 	};
-	try {
-		for (const { peer, scenario } of pairs(group, peers))
-			await attempt(peer, scenario, async () => subjects.add(await startWarm(bench, peer, scenario, shape)));
+	const forEach = async (work: (subject: Subject) => Promise<unknown>): Promise<void> => {
 		for (const subject of [...subjects]) {
+			if (!(await attempt(subject.peer, subject.scenario, () => work(subject)))) await drop(subjects, subject);
+		}
+	};
+	try {
+		for (const { peer, scenario } of pairs(group, peers)) await attempt(peer, scenario, async () => subjects.add(await startPeer(bench, peer, scenario)));
+		await delay(settleMs, undefined, { signal: bench.signal });
+		await forEach(async (subject) => {
+			const settled = withIdleMemory(subject);
+			subjects.delete(subject);
+			subjects.add(settled);
+		});
+		await forEach((subject) => warmUp(bench, subject, shape));
+		await forEach(async (subject) => {
 			const { idleConnections } = scenarios[subject.scenario];
-			if (idleConnections === undefined) continue;
-			await attempt(subject.peer, subject.scenario, async () => idle.push(await takeIdle(bench, subject, idleConnections)));
+			if (idleConnections === undefined) return;
+			idle.push(await takeIdle(bench, subject, idleConnections));
 			await drop(subjects, subject);
-		}
-		for (let round = 1; round <= options.rounds; round++) {
-			for (const subject of [...subjects]) {
-				const work = async () => samples.push(...(await takeTurn(bench, subject, round, shape)));
-				if (!(await attempt(subject.peer, subject.scenario, work))) await drop(subjects, subject);
-			}
-		}
+		});
+		for (let round = 1; round <= options.rounds; round++) await forEach(async (subject) => samples.push(...(await takeTurn(bench, subject, round, shape))));
 		return { samples, idle, missing };
 	} finally {
 		await Promise.all([...subjects].map((subject) => subject.stop()));
@@ -129,14 +138,7 @@ function pairs(group: readonly ScenarioName[], peers: readonly Peer[]): readonly
 	return group.flatMap((scenario) => peers.filter(({ name }) => scenarios[scenario].peers.includes(name)).map((peer) => ({ peer, scenario })));
 }
 
-async function startWarm(bench: Bench, peer: Peer, scenario: ScenarioName, shape: LoadShape): Promise<Subject> {
+async function startPeer({ around }: Bench, peer: Peer, scenario: ScenarioName): Promise<Subject> {
 	if (scenarios[scenario].protocol === "tcp" && peer.tcpFix !== undefined) throw new Error(peer.tcpFix);
-	const subject = await startSubject(peer, scenario, bench.around);
-	try {
-		await warmUp(bench, subject, shape);
-		return subject;
-	} catch (error) {
-		await subject.stop();
-		throw error;
-	}
+	return startSubject(peer, scenario, around);
 }

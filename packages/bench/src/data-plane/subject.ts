@@ -27,7 +27,7 @@ export type Subject = {
 	readonly request: LoadRequest;
 	readonly processes: readonly Running[];
 	readonly roles: readonly ProxyRole[];
-	/** Of its largest proxy, ready and before any load. */
+	/** Of its largest proxy before any load, once it has settled (`withIdleMemory`); NaN before that. */
 	readonly idleRssMb: number;
 	/** Stops the proxies and what they were configured from. */
 	readonly stop: () => Promise<void>;
@@ -65,13 +65,17 @@ export async function startSubject(peer: Peer, name: ScenarioName, around: Surro
 		for (const role of roles) {
 			if (role.listenTls === "mutual" && !(await refusesStrangers(role.listenPort))) throw new Error("the hop serves a client without a certificate");
 		}
-		const idleRssMb = largest(processes.map((process) => readMemory(process.pid))).rssKb / 1024;
-		return { peer, scenario: name, request: buildRequest(scenario, expected, around.backends), processes, roles, idleRssMb, stop };
+		return { peer, scenario: name, request: buildRequest(scenario, expected, around.backends), processes, roles, idleRssMb: Number.NaN, stop };
 	} catch (error) {
 		await stop();
 		const said = [...sources.flatMap((source) => source.refusals()), ...processes.map((process) => process.output().trim())].join("\n");
 		throw new Error(`${peer.name}, ${name}: ${error instanceof Error ? error.message : String(error)}\n${said.slice(0, 2_000)}`, { cause: error });
 	}
+}
+
+/** Reads what a started peer holds while nothing is asked of it. */
+export function withIdleMemory(subject: Subject): Subject {
+	return { ...subject, idleRssMb: largest(subject.processes.map((process) => readMemory(process.pid))).rssKb / 1024 };
 }
 
 async function buildRoles(peer: Peer, name: ScenarioName, around: Surroundings): Promise<readonly ProxyRole[]> {
