@@ -388,6 +388,11 @@ export interface TcpProxy {
 	readonly kind: "tcpProxy";
 	readonly statPrefix: string;
 	readonly cluster: ClusterSelector;
+	/** Which subset of the cluster's hosts; a weighted cluster's own keys go before. */
+	readonly metadataMatch: LbMetadata | undefined;
+	/** A line is logged when the upstream has been reached, and one at each interval (ms; 0: none), beside the last. */
+	readonly logsWhenConnected: boolean;
+	readonly logIntervalMs: number;
 	/** 0: none. */
 	readonly idleTimeoutMs: number;
 	readonly connectAttemptsMax: number;

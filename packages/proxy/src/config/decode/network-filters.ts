@@ -130,6 +130,7 @@ const tcpFields = [
 	"statPrefix",
 	"cluster",
 	"weightedClusters",
+	"metadataMatch",
 	"idleTimeout",
 	"accessLog",
 	"maxConnectAttempts",
@@ -137,17 +138,19 @@ const tcpFields = [
 	"tunnelingConfig",
 	"maxDownstreamConnectionDuration",
 	"accessLogOptions",
+	"accessLogFlushInterval",
+	"flushAccessLogOnConnected",
 ];
 
 function decodeTcpProxy(at: At, proxy: TcpProxyMessage, environment: DecodeEnvironment): TcpProxy {
 	onlySupports(at, "envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy", proxy, tcpFields);
-	if (proxy.accessLogOptions?.flushAccessLogOnConnected === true || proxy.accessLogOptions?.accessLogFlushInterval !== undefined) {
-		report(under(at, "accessLogOptions"), "access_log_options is not implemented");
-	}
 	return {
 		kind: "tcpProxy",
 		statPrefix: proxy.statPrefix,
-		cluster: decodeTcpCluster(at, proxy),
+		cluster: decodeTcpCluster(proxy),
+		metadataMatch: proxy.metadataMatch?.filterMetadata["envoy.lb"],
+		logsWhenConnected: proxy.accessLogOptions?.flushAccessLogOnConnected ?? proxy.flushAccessLogOnConnected,
+		logIntervalMs: durationMsOr(proxy.accessLogOptions?.accessLogFlushInterval ?? proxy.accessLogFlushInterval, 0),
 		idleTimeoutMs: durationMsOr(proxy.idleTimeout, 3_600_000),
 		connectAttemptsMax: proxy.maxConnectAttempts ?? 1,
 		maxDownstreamConnectionDurationMs: durationMsOr(proxy.maxDownstreamConnectionDuration, 0),
@@ -173,18 +176,16 @@ function decodeTunnel(at: At, tunnel: TcpProxy_TunnelingConfig): TcpTunnel {
 	};
 }
 
-function decodeTcpCluster(at: At, proxy: TcpProxyMessage): ClusterSelector {
+function decodeTcpCluster(proxy: TcpProxyMessage): ClusterSelector {
 	const weighted = proxy.weightedClusters;
 	if (weighted === undefined) return { kind: "cluster", name: proxy.cluster ?? "" };
-	const clusters = weighted.clusters.map((cluster, i) => {
-		if (cluster.metadataMatch !== undefined) report(under(at, `weightedClusters.clusters[${i}]`), "metadata_match is not implemented");
-		return {
-			name: cluster.name,
-			weight: cluster.weight,
-			headers: { requestAdd: [], requestRemove: [], responseAdd: [], responseRemove: [] },
-			hostRewrite: undefined,
-			filters: {},
-		};
-	});
+	const clusters = weighted.clusters.map((cluster) => ({
+		name: cluster.name,
+		weight: cluster.weight,
+		headers: { requestAdd: [], requestRemove: [], responseAdd: [], responseRemove: [] },
+		hostRewrite: undefined,
+		metadataMatch: cluster.metadataMatch?.filterMetadata["envoy.lb"],
+		filters: {},
+	}));
 	return { kind: "weighted", clusters, totalWeight: clusters.reduce((sum, { weight }) => sum + weight, 0), header: "" };
 }

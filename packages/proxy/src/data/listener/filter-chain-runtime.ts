@@ -8,7 +8,7 @@ import { createCompileContext } from "../match/compile-context.ts";
 import { compileRequestHash } from "../match/request-hash.ts";
 import type { StatsScope } from "../stats/registry.ts";
 import { tcpCounters, tlsCounters } from "../stats/families.ts";
-import type { CompiledTcpProxy } from "../tcp/tcp-proxy.ts";
+import type { CompiledTcpProxy, TcpTarget } from "../tcp/tcp-proxy.ts";
 import { compileTunnel } from "../tcp/tunnel.ts";
 import { createDownstreamTls, type DownstreamTlsAcceptor } from "../tls/downstream-tls.ts";
 import type { WorkerContext } from "../worker/context.ts";
@@ -32,7 +32,7 @@ export interface ChainRuntime {
 
 export type TerminalFilter =
 	| { readonly kind: "http"; readonly manager: CompiledManager }
-	| { readonly kind: "tcpProxy"; readonly proxy: CompiledTcpProxy; chooseCluster(): string }
+	| { readonly kind: "tcpProxy"; readonly proxy: CompiledTcpProxy; chooseCluster(): Pick<TcpTarget, "cluster" | "metadata"> }
 	| { readonly kind: "echo" }
 	| { readonly kind: "directResponse"; readonly body: Uint8Array }
 	/** A filter's configuration has not come: connections are closed. */
@@ -167,18 +167,26 @@ function compileTcp(config: Extract<NetworkFilter, { kind: "tcpProxy" }>, chain:
 	};
 	errors.push(...compile.errors);
 	const { cluster } = config;
+	const only = { cluster: cluster.kind === "cluster" ? cluster.name : "", metadata: config.metadataMatch };
+	const weighted = cluster.kind === "weighted" ? cluster.clusters : [];
+	const totalWeight = weighted.reduce((sum, { weight }) => sum + weight, 0);
+	const targets = weighted.map(({ name, weight, metadataMatch }) => ({
+		cluster: name,
+		weight,
+		metadata: metadataMatch === undefined ? config.metadataMatch : { ...config.metadataMatch, ...metadataMatch },
+	}));
 	if (cluster.kind === "header") errors.push("tcp_proxy: a cluster cannot be named by a header");
 	return {
 		kind: "tcpProxy",
 		proxy,
 		chooseCluster() {
-			if (cluster.kind !== "weighted") return cluster.name;
-			let point = context.random() * cluster.totalWeight;
-			for (const { name, weight } of cluster.clusters) {
-				point -= weight;
-				if (point < 0) return name;
+			if (targets.length === 0) return only;
+			let point = context.random() * totalWeight;
+			for (const target of targets) {
+				point -= target.weight;
+				if (point < 0) return target;
 			}
-			return cluster.clusters.at(-1)?.name ?? "";
+			return targets.at(-1) as (typeof targets)[number];
 		},
 	};
 }

@@ -331,7 +331,7 @@ export class ListenerRuntime {
 					this.#closed(chain, info);
 				});
 				session.info.dynamicMetadata = metadata;
-				return session.start({ cluster: chain.isSniCluster ? info.requestedServerName : terminal.chooseCluster(), bytes });
+				return session.start({ ...(chain.isSniCluster ? { cluster: info.requestedServerName, metadata: undefined } : terminal.chooseCluster()), bytes });
 			}
 			case "echo":
 				return this.#echo(connection, info, chain, bytes);
@@ -438,6 +438,7 @@ export class ListenerRuntime {
 
 	#log(info: StreamInfo): void {
 		info.endAt = this.#context.nowMs();
+		info.logType = "NotSet";
 		for (const log of this.#loggers.logs) log(info);
 	}
 

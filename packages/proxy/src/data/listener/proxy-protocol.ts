@@ -1,4 +1,4 @@
-import { isIP } from "node:net";
+import { isIPv4, isIPv6, SocketAddress } from "node:net";
 import type { ProxyProtocolOptions } from "../../config/runtime-config.ts";
 import type { ProxyTlv } from "../log/stream-info.ts";
 
@@ -64,53 +64,47 @@ function readV1(line: string, length: number): ProxyProtocolVerdict {
 	if (/^PROXY UNKNOWN(?: |$)/.test(line)) return { kind: "header", length, source: undefined, destination: undefined, tlvs: none };
 	const match = /^PROXY TCP([46]) ([0-9a-fA-F:.]+) ([0-9a-fA-F:.]+) (\d{1,5}) (\d{1,5})$/.exec(line);
 	if (match === null) return invalid;
-	const [, family, source = "", destination = "", sourcePort, destinationPort] = match;
-	if (isIP(source) !== Number(family) || isIP(destination) !== Number(family)) return invalid;
-	if (Number(sourcePort) > 65_535 || Number(destinationPort) > 65_535) return invalid;
-	return {
-		kind: "header",
-		length,
-		source: { address: source, port: Number(sourcePort) },
-		destination: { address: destination, port: Number(destinationPort) },
-		tlvs: none,
-	};
+	const family = match[1] === "4" ? "ipv4" : "ipv6";
+	const source = endpointOf(family, match[2] as string, Number(match[4]));
+	const destination = endpointOf(family, match[3] as string, Number(match[5]));
+	return source === undefined || destination === undefined ? invalid : { kind: "header", length, source, destination, tlvs: none };
 }
+
+/** In its canonical text (RFC 5952), so that equal addresses are equal strings; undefined: it is none of that family. */
+function endpointOf(family: "ipv4" | "ipv6", address: string, port: number): Endpoint | undefined {
+	if (port > 65_535 || !(family === "ipv4" ? isIPv4(address) : isIPv6(address))) return undefined;
+	return { address: family === "ipv4" ? address : new SocketAddress({ family, address }).address, port };
+}
+
+/** Address family and transport → what the addresses are; TCP and UDP are one. */
+const families: ReadonlyMap<number, "ipv4" | "ipv6"> = new Map([
+	[0x11, "ipv4"],
+	[0x12, "ipv4"],
+	[0x21, "ipv6"],
+	[0x22, "ipv6"],
+]);
 
 function readV2(bytes: Buffer): ProxyProtocolVerdict {
 	const version = bytes[12] as number;
-	const family = bytes[13] as number;
+	const command = version & 15;
 	const length = 16 + bytes.readUInt16BE(14);
-	if (version >> 4 !== 2 || (version & 15) > 1) return invalid;
+	if (version >> 4 !== 2 || command > 1) return invalid;
+	const kind = bytes[13] as number;
+	const family = families.get(kind);
+	// LOCAL, and a family that is not said: the proxy speaks for itself. Sockets of other families are not known here.
+	if (command === 1 && kind !== 0 && family === undefined) return invalid;
 	if (bytes.length < length) return incomplete;
-	if ((version & 15) === 0) return { kind: "header", length, source: undefined, destination: undefined, tlvs: none };
-	const isKnown = (family === 0x11 && length >= 28) || (family === 0x21 && length >= 52);
-	const tlvs = isKnown ? readTlvs(bytes.subarray(family === 0x11 ? 28 : 52, length)) : none;
+	if (command === 0 || family === undefined) return { kind: "header", length, source: undefined, destination: undefined, tlvs: none };
+	const size = family === "ipv4" ? 4 : 16;
+	const ports = 16 + 2 * size;
+	if (length < ports + 4) return invalid;
+	const tlvs = readTlvs(bytes.subarray(ports + 4, length));
 	if (tlvs === undefined) return invalid;
-	if (family === 0x11 && length >= 28) {
-		const ip = (at: number) => Array.from(bytes.subarray(at, at + 4)).join(".");
-		return {
-			kind: "header",
-			length,
-			source: { address: ip(16), port: bytes.readUInt16BE(24) },
-			destination: { address: ip(20), port: bytes.readUInt16BE(26) },
-			tlvs,
-		};
-	}
-	if (family === 0x21 && length >= 52) {
-		const ip = (at: number) =>
-			(
-				bytes
-					.subarray(at, at + 16)
-					.toString("hex")
-					.match(/.{4}/g) ?? []
-			).join(":");
-		return {
-			kind: "header",
-			length,
-			source: { address: ip(16), port: bytes.readUInt16BE(48) },
-			destination: { address: ip(32), port: bytes.readUInt16BE(50) },
-			tlvs,
-		};
-	}
-	return { kind: "header", length, source: undefined, destination: undefined, tlvs: none };
+	const source = endpointOf(family, textOf(bytes.subarray(16, 16 + size)), bytes.readUInt16BE(ports));
+	const destination = endpointOf(family, textOf(bytes.subarray(16 + size, ports)), bytes.readUInt16BE(ports + 2));
+	return { kind: "header", length, source, destination, tlvs };
+}
+
+function textOf(ip: Buffer): string {
+	return ip.length === 4 ? Array.from(ip).join(".") : (ip.toString("hex").match(/.{4}/g) ?? []).join(":");
 }

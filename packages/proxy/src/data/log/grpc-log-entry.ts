@@ -1,3 +1,4 @@
+import { logTypeOf } from "./log-type.ts";
 import type { DeepPartial, HTTPAccessLogEntry, TCPAccessLogEntry } from "@weft/xds/generated/envoy/data/accesslog/v3/accesslog.ts";
 import { requestHeadBytes, responseHeadBytes } from "../headers/head-size.ts";
 import type { HeadersView } from "../headers/headers-view.ts";
@@ -21,13 +22,13 @@ export interface EntryOptions {
 const methods: Readonly<Record<string, number>> = { GET: 1, HEAD: 2, POST: 3, PUT: 4, DELETE: 5, CONNECT: 6, OPTIONS: 7, TRACE: 8, PATCH: 9 };
 const versions = { "": 0, "HTTP/1.0": 1, "HTTP/1.1": 2, "HTTP/2": 3 } as const;
 /** Values of `AccessLogType`. */
-const logTypes = { tcpConnectionEnd: 3, downstreamEnd: 6 } as const;
+const logTypes = { NotSet: 0, TcpUpstreamConnected: 1, TcpPeriodic: 2, TcpConnectionEnd: 3, DownstreamEnd: 6 } as const;
 
 export function buildHttpEntry(info: StreamInfo, options: EntryOptions): HttpEntry {
 	const { request, response } = info;
 	const original = request?.get("x-envoy-original-path");
 	return {
-		commonProperties: buildCommon(info, options, logTypes.downstreamEnd),
+		commonProperties: buildCommon(info, options),
 		protocolVersion: versions[info.protocol],
 		request: {
 			requestMethod: (methods[request?.method ?? ""] ?? 0) as 0,
@@ -58,12 +59,12 @@ export function buildHttpEntry(info: StreamInfo, options: EntryOptions): HttpEnt
 
 export function buildTcpEntry(info: StreamInfo, options: EntryOptions): TcpEntry {
 	return {
-		commonProperties: buildCommon(info, options, logTypes.tcpConnectionEnd),
+		commonProperties: buildCommon(info, options),
 		connectionProperties: { receivedBytes: BigInt(info.bytesReceived), sentBytes: BigInt(info.bytesSent) },
 	};
 }
 
-function buildCommon(info: StreamInfo, options: EntryOptions, accessLogType: 3 | 6): Common {
+function buildCommon(info: StreamInfo, options: EntryOptions): Common {
 	const { connection, startAt } = info;
 	const until = (at: number) => (at < 0 ? undefined : durationOf(at - startAt));
 	return {
@@ -97,7 +98,7 @@ function buildCommon(info: StreamInfo, options: EntryOptions, accessLogType: 3 |
 		downstreamWireBytesReceived: BigInt(info.downstreamWireBytesReceived),
 		upstreamWireBytesSent: BigInt(info.upstreamWireBytesSent),
 		upstreamWireBytesReceived: BigInt(info.upstreamWireBytesReceived),
-		accessLogType,
+		accessLogType: logTypes[logTypeOf(info)],
 	};
 }
 

@@ -1,5 +1,6 @@
 import { randomUUID } from "node:crypto";
 import type { HeadersView, RequestView } from "../headers/headers-view.ts";
+import type { LogType } from "./log-type.ts";
 
 /**
  * What is known of one request (or one TCP connection) when it is logged, counted, or asked for by a header formatter.
@@ -42,6 +43,8 @@ export interface StreamInfo {
 	downstreamWireBytesSent: number;
 	downstreamWireBytesReceived: number;
 	attemptCount: number;
+	/** undefined: the end of a request, or of a connection. */
+	logType: LogType | undefined;
 
 	request: RequestView | undefined;
 	response: HeadersView | undefined;
@@ -200,6 +203,7 @@ export function createStreamInfo(connection: ConnectionInfo): StreamInfo {
 		downstreamWireBytesSent: 0,
 		downstreamWireBytesReceived: 0,
 		attemptCount: 0,
+		logType: undefined,
 		request: undefined,
 		response: undefined,
 		responseTrailers: undefined,

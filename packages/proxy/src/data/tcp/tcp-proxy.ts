@@ -1,13 +1,14 @@
-import type { TcpProxy } from "../../config/runtime-config.ts";
+import type { LbMetadata, TcpProxy } from "../../config/runtime-config.ts";
 import { DynamicHostSet } from "../lb/dynamic-hosts.ts";
 import { beginRequest, createChooseContext, endRequest, type HostEntry } from "../lb/host-entry.ts";
 import type { LogStream } from "../log/access-log.ts";
+import type { LogType } from "../log/log-type.ts";
 import { responseFlags } from "../log/response-flags.ts";
 import { type ConnectionInfo, createStreamInfo, type StreamInfo } from "../log/stream-info.ts";
 import type { RequestHasher } from "../match/request-hash.ts";
 import type { tcpCounters } from "../stats/families.ts";
 import { upstreamTlsInfo } from "../tls/upstream-tls.ts";
-import type { Connection, ConnectionHandler } from "../transport/connection.ts";
+import { type Connection, type ConnectionHandler, silentHandler } from "../transport/connection.ts";
 import type { IstioReporter } from "../http/istio-telemetry.ts";
 import type { IstioRecorder } from "../stats/istio-metrics.ts";
 import { describeError, transportFailureOf } from "../upstream/pool-connector.ts";
@@ -37,6 +38,8 @@ export interface CompiledTcpProxy {
 export interface TcpTarget {
 	/** Name of the cluster; "" when none was found. */
 	readonly cluster: string;
+	/** Which subset of its hosts. */
+	readonly metadata: LbMetadata | undefined;
 	/** Read from the client already. */
 	readonly bytes: Buffer | undefined;
 }
@@ -70,6 +73,8 @@ export class TcpSession implements TunnelOwner {
 	/** Read before there was an upstream to pass it to. */
 	#early: Buffer[] = [];
 	#hasEndedEarly = false;
+	/** The last that ended was the upstream. */
+	#isUpstreamLast = false;
 	#toUpstream: Direction | undefined;
 	#toDownstream: Direction | undefined;
 	readonly #chooseContext = createChooseContext();
@@ -79,6 +84,7 @@ export class TcpSession implements TunnelOwner {
 	#reportedSent = 0;
 	#reportedReceived = 0;
 	readonly #reportTimer: Timer;
+	readonly #logTimer: Timer;
 
 	constructor(proxy: CompiledTcpProxy, downstream: Connection, connectionInfo: ConnectionInfo, onOver: () => void) {
 		const { context, config } = proxy;
@@ -91,6 +97,7 @@ export class TcpSession implements TunnelOwner {
 		this.#idleTimer = new Timer(context.wheel, () => this.#onIdle());
 		this.#durationTimer = new Timer(context.wheel, () => {
 			proxy.count("max_downstream_connection_duration");
+			this.info.responseFlags |= responseFlags.DT;
 			this.#end(undefined);
 		});
 		this.#connectTimer = new Timer(context.wheel, () => {
@@ -102,12 +109,17 @@ export class TcpSession implements TunnelOwner {
 			this.#reportBytes();
 			this.#reportTimer.arm(reportMs);
 		});
+		this.#logTimer = new Timer(context.wheel, () => {
+			this.#log("TcpPeriodic");
+			this.#logTimer.arm(config.logIntervalMs);
+		});
 		proxy.count("downstream_cx_total");
+		this.#logTimer.arm(config.logIntervalMs);
 		this.#idleTimer.arm(config.idleTimeoutMs);
 		this.#durationTimer.arm(config.maxDownstreamConnectionDurationMs);
 	}
 
-	start({ cluster: name, bytes }: TcpTarget): void {
+	start({ cluster: name, metadata, bytes }: TcpTarget): void {
 		const { context, hash } = this.proxy;
 		const { downstream, info } = this;
 		if (bytes !== undefined && bytes.length > 0) this.#early.push(bytes);
@@ -130,6 +142,7 @@ export class TcpSession implements TunnelOwner {
 		info.upstreamCluster = name;
 		this.cluster = cluster;
 		this.#chooseContext.destination = info.connection.localAddress;
+		this.#chooseContext.metadata = metadata;
 		if (hash !== undefined)
 			this.#chooseContext.hash = hash(undefined, { remoteAddress: info.connection.remoteAddress, localAddress: info.connection.localAddress }).hash;
 		if (cluster.hosts instanceof DynamicHostSet) this.#resolve(cluster.hosts);
@@ -175,6 +188,7 @@ export class TcpSession implements TunnelOwner {
 		this.#host = host;
 		this.#nameHost(host);
 		cluster.count(clusterStat.upstream_cx_total);
+		cluster.count(clusterStat.upstream_rq_pending_total);
 		cluster.gauge(clusterGauge.upstream_cx_active, 1);
 		host.counts.cx_total++;
 		host.counts.cx_active++;
@@ -256,16 +270,20 @@ export class TcpSession implements TunnelOwner {
 		this.#cancel = undefined;
 		info.upstreamTransportFailureReason = reason.slice(0, 512);
 		this.cluster?.outlier.localFailure(this.#host as HostEntry, cause);
+		info.responseFlags |= responseFlags.UF;
+		this.cluster?.count(clusterStat.upstream_cx_destroy_remote);
+		this.cluster?.count(clusterStat.upstream_rq_pending_failure_eject);
 		this.#release();
 		if (this.#attempts < proxy.config.connectAttemptsMax) return this.#connect();
 		this.cluster?.count(clusterStat.upstream_cx_connect_attempts_exceeded);
-		info.responseFlags |= responseFlags.UF | responseFlags.URX;
+		info.responseFlags |= responseFlags.URX;
 		this.#end(undefined);
 	}
 
 	#connected(upstream: Connection): void {
 		const { info } = this;
 		this.upstream = upstream;
+		this.cluster?.count(clusterStat.upstream_rq_total);
 		this.cluster?.markConnected();
 		if (upstream.isTls) info.upstreamTls = upstreamTlsInfo(upstream);
 		info.upstreamLocalAddress = `${upstream.localAddress}:${upstream.localPort}`;
@@ -285,14 +303,21 @@ export class TcpSession implements TunnelOwner {
 		const down = (this.#toDownstream = new Direction(this, "down"));
 		up.wire(downstream, upstream, tunnel);
 		down.wire(upstream, downstream, undefined);
-		downstream.handler = new Side(this, up, down);
-		if (!(upstream instanceof Tunnel)) upstream.handler = new Side(this, down, up);
+		downstream.handler = new Side(this, "downstream", up, down);
+		if (!(upstream instanceof Tunnel)) upstream.handler = new Side(this, "upstream", down, up);
 		for (const bytes of this.#early) up.pass(bytes, 0, bytes.length);
 		this.#early = [];
 		proxy.context.output.flush();
+		if (proxy.config.logsWhenConnected) this.#log("TcpUpstreamConnected");
 		if (this.#hasEndedEarly) up.end();
 		downstream.resume();
 		upstream.resume();
+	}
+
+	#log(logType: LogType): void {
+		const { info, proxy } = this;
+		info.logType = logType;
+		for (const log of proxy.accessLogs) log(info);
 	}
 
 	/** Long connections are counted while they last. */
@@ -318,12 +343,23 @@ export class TcpSession implements TunnelOwner {
 		}
 	}
 
-	onHalfClosed(): void {
+	/** `direction` has no more bytes to come. */
+	onHalfClosed(direction: "up" | "down"): void {
+		this.#isUpstreamLast = direction === "down";
 		if (this.#toUpstream?.isEnded === true && this.#toDownstream?.isEnded === true) this.#end(undefined);
 	}
 
-	onClosed(error: Error | undefined): void {
-		this.#end(error);
+	/** A reset of one side is passed on to the other, as in Envoy. */
+	onClosed(side: "downstream" | "upstream", error: NodeJS.ErrnoException | undefined): void {
+		if (this.#isOver) return;
+		this.#isUpstreamLast = side === "upstream";
+		const isReset = error?.code === "ECONNRESET";
+		if (!isReset) return this.#end(error);
+		if (side === "upstream") this.info.responseFlags |= responseFlags.UR;
+		const other = side === "upstream" ? this.downstream : this.upstream;
+		if (other !== undefined) other.handler = silentHandler;
+		other?.reset();
+		this.#end(undefined);
 	}
 
 	#onIdle(): void {
@@ -351,7 +387,15 @@ export class TcpSession implements TunnelOwner {
 		cluster.gauge(clusterGauge.upstream_cx_active, -1);
 		cluster.count(clusterStat.upstream_cx_destroy);
 		host.counts.cx_active--;
+		if (this.upstream !== undefined) this.#countDestroyed(cluster);
 		endRequest(host);
+	}
+
+	/** A TCP connection is its own request: there is always one under way. */
+	#countDestroyed(cluster: ClusterRuntime): void {
+		cluster.count(clusterStat.upstream_cx_destroy_with_active_rq);
+		cluster.count(this.#isUpstreamLast ? clusterStat.upstream_cx_destroy_remote : clusterStat.upstream_cx_destroy_local);
+		cluster.count(this.#isUpstreamLast ? clusterStat.upstream_cx_destroy_remote_with_active_rq : clusterStat.upstream_cx_destroy_local_with_active_rq);
 	}
 
 	#closeTunnel(tunnel: Tunnel): void {
@@ -384,7 +428,8 @@ export class TcpSession implements TunnelOwner {
 		this.#reportBytes();
 		this.#reportTimer.disarm();
 		this.#recorder?.tcpClosed(info.responseFlags, this.#tags);
-		for (const log of proxy.accessLogs) log(info);
+		this.#logTimer.disarm();
+		this.#log("TcpConnectionEnd");
 		this.#onOver();
 	}
 }
@@ -459,17 +504,19 @@ class Direction {
 		this.isEnded = true;
 		this.#session.proxy.context.output.flush();
 		this.#to?.end();
-		this.#session.onHalfClosed();
+		this.#session.onHalfClosed(this.#name);
 	}
 }
 
 /** Handler of one connection: reads feed `outgoing`, room to write lets `incoming` go on. */
 class Side implements ConnectionHandler {
 	readonly #session: TcpSession;
+	readonly #name: "downstream" | "upstream";
 	readonly #outgoing: Direction;
 	readonly #incoming: Direction;
-	constructor(session: TcpSession, outgoing: Direction, incoming: Direction) {
+	constructor(session: TcpSession, name: "downstream" | "upstream", outgoing: Direction, incoming: Direction) {
 		this.#session = session;
+		this.#name = name;
 		this.#outgoing = outgoing;
 		this.#incoming = incoming;
 	}
@@ -486,6 +533,6 @@ class Side implements ConnectionHandler {
 		this.#incoming.resume();
 	}
 	onClose(error: Error | undefined): void {
-		this.#session.onClosed(error);
+		this.#session.onClosed(this.#name, error);
 	}
 }

@@ -52,6 +52,8 @@ export interface Connection {
 	end(): void;
 	/** At once; what is unsent is lost. */
 	destroy(error?: Error): void;
+	/** As `destroy`, and the peer sees a reset where the transport can say one: not over TLS, nor over pipes. */
+	reset(): void;
 }
 
 /** A bound socket that accepts. */

@@ -90,9 +90,16 @@ class NetConnection implements Connection {
 		if (!this.isClosed) this.socket.end();
 	}
 	destroy(error?: Error): void {
+		this.#close(error, false);
+	}
+	reset(): void {
+		this.#close(undefined, true);
+	}
+	#close(error: Error | undefined, isReset: boolean): void {
 		if (this.isClosed) return;
 		this.isClosed = true;
-		this.socket.destroy();
+		if (isReset && !("encrypted" in this.socket) && this.socket.remotePort !== undefined) this.socket.resetAndDestroy();
+		else this.socket.destroy();
 		const handler = this.handler;
 		this.handler = silentHandler;
 		try {

@@ -15,6 +15,8 @@ export interface RawHandle {
 	writeBuffer(request: RawWrite, bytes: Uint8Array): number;
 	shutdown(request: object): number;
 	close(callback?: () => void): void;
+	/** Of TCP alone: closes with RST. Not 0: it could not. */
+	reset?(callback?: () => void): number;
 }
 
 export interface RawTcp extends RawHandle {

@@ -270,6 +270,14 @@ export class RawConnection implements Connection {
 	}
 
 	destroy(error?: Error): void {
+		this.#close(error, false);
+	}
+
+	reset(): void {
+		this.#close(undefined, true);
+	}
+
+	#close(error: Error | undefined, isReset: boolean): void {
 		if (this.isClosed) return;
 		void this.#socketNames;
 		this.isClosed = true;
@@ -277,7 +285,8 @@ export class RawConnection implements Connection {
 		this.#queue = [];
 		this.queuedBytes = 0;
 		if (this.#socket !== undefined) this.#socket.destroy();
-		else this.handle.close();
+		// What is being shut down cannot be reset any more.
+		else if (!isReset || this.handle.reset === undefined || this.handle.reset() !== 0) this.handle.close();
 		const handler = this.handler;
 		this.handler = silentHandler;
 		try {

@@ -63,6 +63,21 @@ for (const transport of transports) {
 			client.destroy();
 		});
 
+		it("resets when it is told to", async () => {
+			const { promise, resolve } = Promise.withResolvers<NodeJS.ErrnoException | undefined>();
+			const accepted = new Promise<void>((done) => {
+				accept = (connection) => {
+					handle(connection, { onClose: resolve });
+					done();
+				};
+			});
+			const client = handle(await dial(transport, server.port), {});
+			await accepted;
+			client.reset();
+			assert.equal((await promise)?.code, "ECONNRESET");
+			assert.ok(client.isClosed);
+		});
+
 		it("refuses a connection to a closed port with an error, not a throw", async () => {
 			const other = await transport.listen({ address: "127.0.0.1", port: 0, backlog: 1, reusePort: false }, () => {});
 			const { port } = other;
