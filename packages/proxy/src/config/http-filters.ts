@@ -23,6 +23,7 @@ export type HttpFilterConfig =
 	| { readonly kind: "csrf"; readonly policy: CsrfPolicy }
 	| { readonly kind: "buffer"; readonly bytesMax: number }
 	| { readonly kind: "grpcWeb" }
+	| { readonly kind: "onDemand" }
 	| { readonly kind: "dynamicForwardProxy" }
 	| { readonly kind: "grpcHttp1Bridge" }
 	| { readonly kind: "grpcStats"; readonly stats: GrpcStats }

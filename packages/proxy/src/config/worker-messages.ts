@@ -53,6 +53,8 @@ export type ToWorker =
 	/** An action of the overload manager began, ended, or is done to another degree. */
 	| { readonly kind: "overload" }
 	| { readonly kind: "shrinkHeap" }
+	/** Virtual hosts that were asked for, `table/host`: those that exist are in force. */
+	| { readonly kind: "hostsAnswered"; readonly names: readonly string[] }
 	| { readonly kind: "resetCounters" }
 	| { readonly kind: "reopenLogs" }
 	| { readonly kind: "logLevel"; readonly level: string }
@@ -80,6 +82,8 @@ export type FromWorker =
 	| { readonly kind: "immediateFail"; readonly cluster: string; readonly hostSlot: number }
 	| { readonly kind: "eject"; readonly cluster: string; readonly hostSlot: number; readonly reason: EjectReason }
 	| { readonly kind: "log"; readonly level: string; readonly message: string; readonly fields: Readonly<Record<string, unknown>> }
+	/** A request waits for this virtual host, `table/host`. */
+	| { readonly kind: "wantHost"; readonly name: string }
 	| { readonly kind: "drained" }
 	/** `address` as `ip:port` or a path; `port` is the bound one, of use when port 0 was asked for. */
 	| { readonly kind: "listening"; readonly listener: string; readonly address: string; readonly port: number }

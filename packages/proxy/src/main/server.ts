@@ -172,6 +172,8 @@ interface Core {
 	readonly extensionStats: ExtensionStats;
 	/** Filled in where loads are reported. */
 	readonly loads: { reporter?: LoadReporter };
+	/** Filled in where there is a control plane. */
+	readonly onDemand: { source?: XdsSource };
 	/** Listeners of the static configuration that a worker could not open. */
 	readonly refused: readonly ResourceError[];
 }
@@ -223,9 +225,14 @@ function createCore(options: ServerOptions): Core {
 		logger,
 	});
 	const onHosts = (hosts: ClusterHosts) => void store.apply({ resolved: { upsert: [hosts], remove: [] } });
+	const onDemand: { source?: XdsSource } = {};
+	const wantHost = (name: string) => {
+		if (onDemand.source?.wantHost(name) !== true) pool.broadcast({ kind: "hostsAnswered", names: [name] });
+	};
 	const receive = (message: FromWorker) => {
 		if (message.kind === "eject") outliers.eject(message);
 		else if (message.kind === "immediateFail") health.failImmediately(message.cluster, message.hostSlot);
+		else if (message.kind === "wantHost") wantHost(message.name);
 		else if (message.kind === "listening") state.listening(message.listener, message.address);
 		else if (message.kind === "listenerError") logger.error("listener could not be opened", { listener: message.listener, error: message.message });
 	};
@@ -258,6 +265,7 @@ function createCore(options: ServerOptions): Core {
 		dns,
 		extensionStats: new ExtensionStats(),
 		loads: {},
+		onDemand,
 		refused,
 	};
 }
@@ -270,7 +278,7 @@ interface Sources {
 	reportHealth(problem: string | undefined): void;
 }
 
-async function connectSources(options: ServerOptions, { abort, dns, extensionStats, records, state, store }: Core): Promise<Sources> {
+async function connectSources(options: ServerOptions, { abort, dns, extensionStats, onDemand, pool, records, state, store }: Core): Promise<Sources> {
 	const { clock, config, environment, logger, secretSources } = options;
 	const nowMs = () => clock.nowMs();
 	const files = followSecretFiles({
@@ -294,7 +302,11 @@ async function connectSources(options: ServerOptions, { abort, dns, extensionSta
 		resources.follow();
 		xds?.follow();
 	};
-	const apply = applyUpdates({ store, records, environment, extensionStats, nowMs, onWanted: follow });
+	const onHostsAnswered = (present: readonly string[], absent: readonly string[]) => {
+		pool.broadcast({ kind: "hostsAnswered", names: [...present, ...absent] });
+		xds?.hostsAbsent(absent);
+	};
+	const apply = applyUpdates({ store, records, environment, extensionStats, nowMs, onWanted: follow, onHostsAnswered });
 	const resources = followConfigFiles({ bootstrap: config.message, store, apply, readFile: environment.readFile, logger, signal: abort.signal });
 	if (needsControlPlane(config, options)) {
 		const staticSecrets = new Set(config.secrets.map(({ value }) => value.name));
@@ -319,7 +331,7 @@ async function connectSources(options: ServerOptions, { abort, dns, extensionSta
 			onForgotten: (type, name) => records.remove(type, name),
 		});
 		if (typeof created === "string") throw new Error(created);
-		xds = created;
+		xds = onDemand.source = created;
 	}
 	return { follow, run: () => void xds?.run(abort.signal), reportHealth: (problem) => xds?.reportHealth(problem) };
 }

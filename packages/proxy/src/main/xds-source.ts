@@ -9,6 +9,7 @@ import { endpointText } from "../grpc/target.ts";
 import { openXdsBytes } from "../grpc/xds-stream.ts";
 import type { ExtensionStats } from "./extension-stats.ts";
 import type { ConfigStore } from "./config-store.ts";
+import { tableOfHost } from "./discovered-hosts.ts";
 import { fileOfSource } from "../config/decode/config-source.ts";
 import { resolveGrpcTarget, type TargetSources } from "./grpc-target.ts";
 import { parseNamedFiles } from "./named-files.ts";
@@ -49,10 +50,14 @@ const typesWaiting = ["eds", "rds", "vhds", "sds", "ecds"] as const;
 /** How long a listener waits for a route table, as Envoy's initial_fetch_timeout. */
 const fetchTimeoutMs = 15_000;
 
+const onDemandMax = 10_000;
+
 /** The control plane, as the bootstrap names it: one ADS stream, and one stream a secret server. */
 export class XdsSource {
 	readonly #options: XdsSourceOptions;
 	readonly #ads: XdsClient | undefined;
+	/** Virtual hosts that requests asked for by name. */
+	readonly #onDemand = new Set<string>();
 	readonly #secretClients = new Map<string, XdsClient>();
 	readonly #waits = new Map<string, NodeJS.Timeout>();
 	/** Secrets that were ever asked of the control plane and are not forgotten. */
@@ -74,6 +79,25 @@ export class XdsSource {
 	/** Tells the control plane of the workload's health: undefined is healthy, else why not. */
 	reportHealth(problem: string | undefined): void {
 		this.#ads?.reportHealth(problem);
+	}
+
+	/** A request waits for this virtual host, `table/host`. False: it has come before, or there is nobody to ask. */
+	wantHost(name: string): boolean {
+		const table = this.#options.store.wanted.routes.get(tableOfHost(name));
+		if (this.#ads === undefined || table?.vhds !== true || this.#options.store.wanted.virtualHosts.get(table.name)?.has(name) === true) return false;
+		// Names come from clients: the oldest are given up.
+		const [oldest] = this.#onDemand;
+		if (this.#onDemand.size >= onDemandMax && oldest !== undefined) this.#onDemand.delete(oldest);
+		this.#onDemand.add(name);
+		this.follow();
+		return true;
+	}
+
+	/** They do not exist: to be asked for anew by the next request. */
+	hostsAbsent(names: readonly string[]): void {
+		let isKnown = false;
+		for (const name of names) isKnown = this.#onDemand.delete(name) || isKnown;
+		if (isKnown) this.follow();
 	}
 
 	/** Asks for exactly what the wanted clusters and listeners refer to. */
@@ -100,7 +124,8 @@ export class XdsSource {
 		this.#ads?.subscribe(typeUrls.eds, [...eds.keys()]);
 		this.#ads?.subscribe(typeUrls.rds, [...rds]);
 		const vhds = new Set([...rds].filter((name) => wanted.routes.get(name)?.vhds));
-		this.#ads?.subscribe(typeUrls.vhds, [...vhds]);
+		for (const name of this.#onDemand) if (!vhds.has(tableOfHost(name))) this.#onDemand.delete(name);
+		this.#ads?.subscribe(typeUrls.vhds, [...vhds, ...this.#onDemand]);
 		this.#forget(new Set([...eds.keys(), ...fromFiles.eds]), new Set([...rds, ...fromFiles.rds]), vhds);
 		this.#followSecrets(secrets);
 		this.#followExtensions();

@@ -33,6 +33,8 @@ export interface UpdateTarget {
 	readonly extensionStats: ExtensionStats;
 	/** Called once a change is wanted, before it is in force: subscriptions follow it. */
 	readonly onWanted: () => void;
+	/** Virtual hosts were told of, `table/host`: they are in force, or do not exist. */
+	readonly onHostsAnswered: (present: readonly string[], absent: readonly string[]) => void;
 }
 
 interface Decoder {
@@ -84,12 +86,17 @@ export function applyUpdates(target: UpdateTarget): ApplyUpdate {
 		const expired = type === "sds" || type === "ecds" ? gone.map((name) => `${type}:${name}`) : [];
 		// A filter whose configuration is refused is not waited for any longer (Envoy: progress though the control plane is wrong).
 		if (type === "ecds") expired.push(...rejected.filter(({ name }) => !target.store.wanted.extensions.has(name)).map(({ name }) => `ecds:${name}`));
+		// Nothing before it is asked for by name: tables do not wait for their virtual hosts any longer.
+		if (type === "vhds" && update.resources.length + update.removed.length === 0) {
+			for (const { name, vhds } of target.store.wanted.routes.values()) if (vhds) expired.push(`vhds:${name}`);
+		}
 		for (const name of remove) target.records.remove(type, name);
 		target.records.setVersion(type, update.version);
 		const applied = target.store.apply({ [decoder.field]: { upsert, remove }, expired });
 		target.onWanted();
 		const names = new Set(update.resources.map(({ name }) => name));
 		for (const { resource, message } of await applied) if (names.has(resource)) rejected.push({ name: resource, message });
+		if (type === "vhds") target.onHostsAnswered([...names], gone);
 		if (type === "ecds") countExtensions(target.extensionStats, update, changed as readonly ExtensionConfig[], rejected);
 		for (const { name, message } of rejected) target.records.fail(type, name, { details: message, version: update.version, attemptMs: target.nowMs() });
 		return rejected;

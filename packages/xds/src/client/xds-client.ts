@@ -253,7 +253,10 @@ const errorOf = (message: string) => ({ code: internalCode, message, details: []
 
 function deltaUpdate(response: DeltaDiscoveryResponse): XdsUpdate {
 	const resources = response.resources.flatMap(({ name, version, resource }) => (resource === undefined ? [] : [{ name, version, resource }]));
-	return { typeUrl: response.typeUrl, version: response.systemVersionInfo, resources, removed: response.removedResources };
+	// Of a virtual host that does not exist there is only its name (VHDS protocol, "aliases").
+	const absent = response.typeUrl === typeUrls.vhds ? response.resources.filter(({ resource }) => resource === undefined) : [];
+	const removed = [...response.removedResources, ...absent.flatMap(({ name, aliases }) => [name, ...aliases])];
+	return { typeUrl: response.typeUrl, version: response.systemVersionInfo, resources, removed: [...new Set(removed)] };
 }
 
 /** State of the world: of clusters and listeners, what is not there is gone; the other types go with their parents. */

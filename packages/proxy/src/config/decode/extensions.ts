@@ -83,6 +83,7 @@ import { ExtAuthz } from "@weft/xds/generated/envoy/extensions/filters/http/ext_
 import { ExtAuthzPerRoute } from "@weft/xds/generated/envoy/extensions/filters/http/ext_authz/v3/ext_authz.ts";
 import { Config as GrpcHttp1Bridge } from "@weft/xds/generated/envoy/extensions/filters/http/grpc_http1_bridge/v3/config.ts";
 import { GrpcWeb } from "@weft/xds/generated/envoy/extensions/filters/http/grpc_web/v3/grpc_web.ts";
+import { OnDemand } from "@weft/xds/generated/envoy/extensions/filters/http/on_demand/v3/on_demand.ts";
 import { HeaderMutation } from "@weft/xds/generated/envoy/extensions/filters/http/header_mutation/v3/header_mutation.ts";
 import { HeaderMutationPerRoute } from "@weft/xds/generated/envoy/extensions/filters/http/header_mutation/v3/header_mutation.ts";
 import { JwtAuthentication } from "@weft/xds/generated/envoy/extensions/filters/http/jwt_authn/v3/config.ts";
@@ -149,6 +150,7 @@ const implemented: Readonly<Record<string, MessageFns>> = {
 	"envoy.extensions.filters.http.ext_authz.v3.ExtAuthzPerRoute": ExtAuthzPerRoute,
 	"envoy.extensions.filters.http.grpc_http1_bridge.v3.Config": GrpcHttp1Bridge,
 	"envoy.extensions.filters.http.grpc_web.v3.GrpcWeb": GrpcWeb,
+	"envoy.extensions.filters.http.on_demand.v3.OnDemand": OnDemand,
 	"envoy.extensions.filters.http.header_mutation.v3.HeaderMutation": HeaderMutation,
 	"envoy.extensions.filters.http.header_mutation.v3.HeaderMutationPerRoute": HeaderMutationPerRoute,
 	"envoy.extensions.filters.http.jwt_authn.v3.JwtAuthentication": JwtAuthentication,

@@ -8,6 +8,7 @@ import { compileExtAuthz } from "./ext-authz.ts";
 import { compileFault } from "./fault.ts";
 import type { FilterInputs } from "./filter-inputs.ts";
 import { compileGrpcHttp1Bridge } from "./grpc-http1-bridge.ts";
+import { compileOnDemand } from "./on-demand.ts";
 import { compileGrpcStats } from "./grpc-stats.ts";
 import { compileGrpcWeb } from "./grpc-web.ts";
 import { compileHeaderMutation } from "./header-mutation.ts";
@@ -50,6 +51,8 @@ export function compileHttpFilter(filter: HttpFilter, overrides: readonly Filter
 		}
 		case "dynamicForwardProxy":
 			return compileDynamicForwardProxy(all("dynamicForwardProxy")[0]?.rewrite);
+		case "onDemand":
+			return compileOnDemand(inputs);
 		case "grpcWeb":
 			return compileGrpcWeb(inputs);
 		case "grpcHttp1Bridge":

@@ -8,6 +8,7 @@ import type { Hash64 } from "../lb/hash.ts";
 import type { OutboundQueue } from "../http2/outbound.ts";
 import type { LogServiceStreams } from "../log/log-service-stream.ts";
 import type { OverloadState } from "../overload/overload-state.ts";
+import type { WantedHosts } from "../http/wanted-hosts.ts";
 import type { StatsRegistry } from "../stats/registry.ts";
 import type { Transport } from "../transport/connection.ts";
 import type { Output } from "../transport/output.ts";
@@ -33,6 +34,8 @@ export interface WorkerContext {
 	readonly istio: IstioTelemetry;
 	readonly tracers: Tracers;
 	readonly logServices: LogServiceStreams;
+	/** Virtual hosts that requests wait for. */
+	readonly wantedHosts: WantedHosts;
 	readonly words: SharedWords;
 	/** undefined: there is no overload manager. */
 	readonly overload: OverloadState | undefined;

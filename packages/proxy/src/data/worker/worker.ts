@@ -14,6 +14,7 @@ import { ListenerManager } from "../listener/listener-manager.ts";
 import { createLogFiles, type LogFiles } from "../log/log-files.ts";
 import { LogServiceStreams } from "../log/log-service-stream.ts";
 import { OverloadState } from "../overload/overload-state.ts";
+import { WantedHosts } from "../http/wanted-hosts.ts";
 import { createStatsRegistry } from "../stats/registry.ts";
 import { compileBounds } from "../stats/stats-view.ts";
 import { Tracers } from "../tracing/tracer.ts";
@@ -83,6 +84,7 @@ export async function createDataWorker(
 		istio,
 		tracers: new Tracers(),
 		logServices: new LogServiceStreams(),
+		wantedHosts: new WantedHosts(),
 		words: viewSharedWords(init.shared),
 		overload: init.overload && new OverloadState(init.overload, init.workerIndex, Math.random),
 		buckets: init.buckets,
@@ -168,6 +170,9 @@ function handleMessage(message: ToWorker, { context, listeners, applier, prober,
 		case "stop":
 			void close().then(() => context.post({ kind: "drained" }));
 			return;
+		case "hostsAnswered":
+			context.wantedHosts.answered(message.names);
+			return context.afterEvent();
 		case "overload":
 			listeners.onOverload();
 			return context.afterEvent();

@@ -6,6 +6,7 @@ import type { ExtAuthz } from "@weft/xds/generated/envoy/extensions/filters/http
 import type { Config as GrpcHttp1Bridge } from "@weft/xds/generated/envoy/extensions/filters/http/grpc_http1_bridge/v3/config.ts";
 import type { HTTPFault } from "@weft/xds/generated/envoy/extensions/filters/http/fault/v3/fault.ts";
 import type { FilterConfig as GrpcStats } from "@weft/xds/generated/envoy/extensions/filters/http/grpc_stats/v3/config.ts";
+import type { OnDemand } from "@weft/xds/generated/envoy/extensions/filters/http/on_demand/v3/on_demand.ts";
 import type { HeaderMutation } from "@weft/xds/generated/envoy/extensions/filters/http/header_mutation/v3/header_mutation.ts";
 import type { HealthCheck } from "@weft/xds/generated/envoy/extensions/filters/http/health_check/v3/health_check.ts";
 import type { JwtAuthentication } from "@weft/xds/generated/envoy/extensions/filters/http/jwt_authn/v3/config.ts";
@@ -82,6 +83,10 @@ const decoders: Readonly<Record<string, DecodeConfig>> = {
 	"envoy.extensions.filters.http.buffer.v3.Buffer": (_, message) => ({ kind: "buffer", bytesMax: decodeBuffer(message as BufferConfig) }),
 	"envoy.extensions.filters.http.dynamic_forward_proxy.v3.FilterConfig": (at, message) => decodeDynamicFilter(at, message as DynamicFilterConfig),
 	"envoy.extensions.filters.http.grpc_web.v3.GrpcWeb": () => ({ kind: "grpcWeb" }),
+	"envoy.extensions.filters.http.on_demand.v3.OnDemand": (at, message) => {
+		onlySupports(at, "envoy.extensions.filters.http.on_demand.v3.OnDemand", message as OnDemand, []);
+		return { kind: "onDemand" };
+	},
 	"envoy.extensions.filters.http.grpc_http1_bridge.v3.Config": (at, message) => {
 		onlySupports(at, "envoy.extensions.filters.http.grpc_http1_bridge.v3.Config", message as GrpcHttp1Bridge, []);
 		return { kind: "grpcHttp1Bridge" };

@@ -1,0 +1,147 @@
+import assert from "node:assert/strict";
+import { createServer, get } from "node:http";
+import type { AddressInfo } from "node:net";
+import { test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
+import { type handleBidiStreamingCall, Server, ServerCredentials } from "@grpc/grpc-js";
+import { fromJson, messageFns, typeUrls } from "@weft/xds";
+import { DeltaDiscoveryRequest, DeltaDiscoveryResponse } from "@weft/xds/generated/envoy/service/discovery/v3/discovery.ts";
+import { registerImplemented } from "../../packages/proxy/src/config/decode/index.ts";
+import { httpFilter, httpListener, loopback, router, staticCluster } from "./config.ts";
+import { grpcCluster } from "./grpc-services.ts";
+import { type Proxy, skipReason, startPair } from "./pair.ts";
+
+const ads = { ads: {}, resource_api_version: "V3" };
+
+/** A control plane that gives virtual hosts by name alone, to those who ask. */
+class OnDemandServer {
+	/** Names of virtual hosts that were asked for. */
+	readonly asked: string[] = [];
+	readonly #server = new Server();
+	readonly #listener: object;
+
+	constructor(listener: object) {
+		this.#listener = listener;
+	}
+
+	start(): Promise<number> {
+		const stream: handleBidiStreamingCall<DeltaDiscoveryRequest, DeltaDiscoveryResponse> = (call) => {
+			let nonce = 0;
+			call.on("error", () => undefined).on("end", () => call.end());
+			call.on("data", (request: DeltaDiscoveryRequest) => {
+				const resources = this.#answer(request);
+				if (resources !== undefined)
+					call.write(
+						DeltaDiscoveryResponse.fromPartial({ typeUrl: request.typeUrl, nonce: String(++nonce), systemVersionInfo: "1", resources: [...resources] }),
+					);
+			});
+		};
+		const definition = {
+			path: "/envoy.service.discovery.v3.AggregatedDiscoveryService/DeltaAggregatedResources",
+			requestStream: true,
+			responseStream: true,
+			requestSerialize: (message: DeltaDiscoveryRequest) => Buffer.from(DeltaDiscoveryRequest.encode(message).finish()),
+			requestDeserialize: (bytes: Buffer) => DeltaDiscoveryRequest.decode(bytes),
+			responseSerialize: (message: DeltaDiscoveryResponse) => Buffer.from(DeltaDiscoveryResponse.encode(message).finish()),
+			responseDeserialize: (bytes: Buffer) => DeltaDiscoveryResponse.decode(bytes),
+		};
+		this.#server.addService({ stream: definition }, { stream });
+		return new Promise((resolve, reject) =>
+			this.#server.bindAsync("127.0.0.1:0", ServerCredentials.createInsecure(), (error, port) => (error === null ? resolve(port) : reject(error))),
+		);
+	}
+
+	stop(): void {
+		this.#server.forceShutdown();
+	}
+
+	#answer({ typeUrl, resourceNamesSubscribe, responseNonce }: DeltaDiscoveryRequest) {
+		switch (typeUrl) {
+			case typeUrls.lds:
+				return responseNonce === "" ? [resource(typeUrl, "http", "envoy.config.listener.v3.Listener", this.#listener)] : undefined;
+			case typeUrls.cds:
+				return responseNonce === "" ? [] : undefined;
+			case typeUrls.rds:
+				return resourceNamesSubscribe.includes("table")
+					? [resource(typeUrl, "table", "envoy.config.route.v3.RouteConfiguration", { name: "table", vhds: { config_source: ads } })]
+					: undefined;
+			case typeUrls.vhds: {
+				const names = resourceNamesSubscribe.filter((name) => name.includes("/"));
+				this.asked.push(...names);
+				if (resourceNamesSubscribe.length === 0) return undefined;
+				return names.map((name) => hostOf(name));
+			}
+		}
+		return undefined;
+	}
+}
+
+function hostOf(name: string) {
+	const domain = name.slice(name.indexOf("/") + 1);
+	// Nothing but its name: there is none.
+	if (!domain.endsWith(".example")) return { name, version: "1", aliases: [name] };
+	const host = {
+		name,
+		domains: [domain],
+		routes: [{ match: { prefix: "/" }, route: { cluster: "up" }, response_headers_to_add: [{ header: { key: "x-host", value: domain } }] }],
+	};
+	return { ...resource(typeUrls.vhds, name, "envoy.config.route.v3.VirtualHost", host), aliases: [name] };
+}
+
+function resource(typeUrl: string, name: string, typeName: string, json: object) {
+	const value = messageFns(typeName)?.encode(fromJson(typeName, json)).finish() ?? new Uint8Array();
+	return { name, version: "1", resource: { typeUrl, value } };
+}
+
+test("requests wait for virtual hosts that the control plane gives by name", { skip: skipReason }, async (t) => {
+	registerImplemented();
+	const upstream = createServer((incoming, response) => incoming.pipe(response));
+	await new Promise<void>((resolve) => upstream.listen(0, "127.0.0.1", resolve));
+	upstream.unref();
+	const listener = httpListener("http", {
+		rds: { route_config_name: "table", config_source: ads },
+		http_filters: [httpFilter("envoy.filters.http.on_demand", "on_demand.v3.OnDemand"), router],
+	});
+	const servers = [new OnDemandServer(listener), new OnDemandServer(listener)] as const;
+	const ports = [await servers[0].start(), await servers[1].start()] as const;
+	t.after(() => {
+		for (const server of servers) server.stop();
+		upstream.close().closeAllConnections();
+	});
+	const proxies = await startPair(
+		(_log, name) => ({
+			node: { id: "n", cluster: "c" },
+			admin: { address: loopback(0) },
+			dynamic_resources: {
+				ads_config: { api_type: "DELTA_GRPC", transport_api_version: "V3", grpc_services: [{ envoy_grpc: { cluster_name: "xds" } }] },
+				lds_config: ads,
+				cds_config: ads,
+			},
+			static_resources: {
+				clusters: [grpcCluster("xds", ports[name === "envoy" ? 0 : 1]), staticCluster("up", (upstream.address() as AddressInfo).port)],
+			},
+		}),
+		["http"],
+	);
+	t.after(() => Promise.all(proxies.map((proxy) => proxy.stop())));
+	// Envoy shows a port before anybody listens there.
+	for (const proxy of proxies) while (!(await proxy.admin("/ready")).startsWith("LIVE")) await sleep(50);
+	const observe = async (proxy: Proxy) => {
+		const together = await Promise.all(["a.example", "a.example", "B.example"].map((host) => ask(proxy, host)));
+		return [...together, await ask(proxy, "a.example"), await ask(proxy, "absent"), await ask(proxy, "c.example")];
+	};
+	const [envoy, weft] = [await observe(proxies[0]), await observe(proxies[1])];
+	assert.deepEqual(weft, envoy);
+	assert.deepEqual(weft, ["200 a.example", "200 a.example", "200 b.example", "200 a.example", "404 ", "200 c.example"]);
+	const distinct = ({ asked }: OnDemandServer) => [...new Set(asked)].sort();
+	assert.deepEqual(distinct(servers[1]), distinct(servers[0]));
+	assert.equal(servers[1].asked.length, 4, "each name is asked for once");
+});
+
+function ask(proxy: Proxy, host: string): Promise<string> {
+	return new Promise((resolve, reject) => {
+		get({ host: "127.0.0.1", port: proxy.port("http"), headers: { host } }, (response) => {
+			response.resume().on("end", () => resolve(`${response.statusCode} ${String(response.headers["x-host"] ?? "")}`));
+		}).on("error", reject);
+	});
+}
