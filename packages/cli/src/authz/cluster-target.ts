@@ -1,5 +1,5 @@
 import { resourceOf } from "@weft/kube";
-import { type ClusterOptions, openCluster, pods as podType, runningPods } from "../kube/cluster.ts";
+import { type Cluster, pods as podType, runningPods } from "../kube/cluster.ts";
 import { CommandError } from "../output/errors.ts";
 import { parseDump, type ProxyDump } from "../proxy-config/dump.ts";
 
@@ -26,10 +26,9 @@ const podsMax = 10;
 
 /** The pods behind a Service of a cluster, with what their proxies run now. */
 export async function clusterTarget(
-	options: ClusterOptions,
+	cluster: Cluster,
 	asked: { readonly host: string; readonly servicePort: number; readonly namespace: string },
 ): Promise<ClusterTarget> {
-	const cluster = await openCluster(options);
 	const [name = "", namespace = asked.namespace] = asked.host.split(".");
 	const service = await cluster.client.get(services, namespace, name);
 	if (!service) throw new CommandError(`there is no Service ${namespace}/${name}`);

@@ -1,5 +1,5 @@
 import { readFileSync } from "node:fs";
-import { type ClusterOptions, openCluster, resolvePod } from "../kube/cluster.ts";
+import { type Cluster, type ClusterOptions, openCluster, resolvePod } from "../kube/cluster.ts";
 import { readMesh, readStatus, type StatePaths } from "../local/state.ts";
 import { CommandError } from "../output/errors.ts";
 import { parseDump, type ProxyDump } from "../proxy-config/dump.ts";
@@ -23,8 +23,12 @@ export async function readProxyDump(pod: string | undefined, paths: StatePaths, 
 	if (file !== undefined) return parseDump(readDumpFile(file), file);
 	if (pod === undefined) throw new CommandError("name a pod (POD, POD.NAMESPACE or deployment/NAME), or a config_dump by --file");
 	if (isLocal(paths, options)) return localDump(pod, paths, options.namespace);
-	const cluster = await openCluster(options);
-	return parseDump(await cluster.get(await resolvePod(cluster, pod, options.namespace), adminPort, "/config_dump"), pod);
+	return clusterDump(await openCluster(options), pod, options.namespace);
+}
+
+/** `POD`, `POD.NAMESPACE` or `deployment/NAME[.NAMESPACE]` of a cluster. */
+export async function clusterDump(cluster: Cluster, pod: string, namespace?: string): Promise<ProxyDump> {
+	return parseDump(await cluster.get(await resolvePod(cluster, pod, namespace), adminPort, "/config_dump"), pod);
 }
 
 function readDumpFile(file: string): string {

@@ -20,7 +20,7 @@ export interface RotateOptions extends AuthorityOptions {
 }
 
 /** The authority of a mesh on this machine, or of a cluster. */
-interface AuthorityClient {
+export interface AuthorityClient {
 	status(): Promise<AuthorityStatus>;
 	rotate(): Promise<void>;
 }
@@ -37,7 +37,12 @@ async function openAuthority(options: AuthorityOptions): Promise<AuthorityClient
 	};
 }
 
-function clusterAuthority(cluster: Cluster, namespace: string): AuthorityClient {
+/** How long the control plane may take to see that a rotation is asked for, and how often that is looked at. */
+const takeUpMs = 30_000;
+const lookMs = 1_000;
+
+/** By the API server: a page of the control plane's pod, and a request on the Secret of its key. `pace`: for tests. */
+export function clusterAuthority(cluster: Cluster, namespace: string, pace = { takeUpMs, lookMs }): AuthorityClient {
 	const status = async () => {
 		const [istiod] = await runningPods(cluster, namespace, "app=istiod");
 		if (istiod === undefined) throw new CommandError(`there is no control plane (label app=istiod) in namespace ${namespace}: weft install, or name it by -i`);
@@ -52,11 +57,13 @@ function clusterAuthority(cluster: Cluster, namespace: string): AuthorityClient 
 			if (refusal !== undefined) throw new CommandError(refusal);
 			const annotations = { "weft.dev/rotate-root": new Date().toISOString() };
 			await cluster.client.patch(resources.secrets, namespace, "istio-ca-secret", "merge", { metadata: { annotations } });
-			const deadline = Date.now() + 30_000;
+			const deadline = Date.now() + pace.takeUpMs;
 			while ((await status()).bundleId === before.bundleId) {
 				if (Date.now() > deadline)
-					throw new CommandError("the control plane has not taken up the request (annotation weft.dev/rotate-root of istio-ca-secret) within 30 s");
-				await sleep(1_000);
+					throw new CommandError(
+						`the control plane has not taken up the request (annotation weft.dev/rotate-root of istio-ca-secret) within ${pace.takeUpMs / 1000} s`,
+					);
+				await sleep(pace.lookMs);
 			}
 		},
 	};

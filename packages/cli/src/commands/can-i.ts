@@ -8,7 +8,7 @@ import { type Decision, decide, type Question } from "../authz/decide.ts";
 import { clusterTarget } from "../authz/cluster-target.ts";
 import { isLocal, localDump } from "../authz/live-dump.ts";
 import { resolveTarget } from "../authz/targets.ts";
-import type { ClusterOptions } from "../kube/cluster.ts";
+import { type ClusterOptions, openCluster } from "../kube/cluster.ts";
 import { pushOfFiles, sidecarNodeOf } from "../offline/push.ts";
 import { CommandError } from "../output/errors.ts";
 import { type OutputFormat, renderValue } from "../output/format.ts";
@@ -105,7 +105,7 @@ async function answersTo({ host, servicePort, namespace, question }: Asked, opti
 	});
 	const local = isLocal(paths, options);
 	if (options.filename === undefined && !local) {
-		const { pods, port, hostname } = await clusterTarget(options, { host, servicePort, namespace });
+		const { pods, port, hostname } = await clusterTarget(await openCluster(options), { host, servicePort, namespace });
 		const sni = `outbound_.${servicePort}_._.${hostname}`;
 		return pods.map(({ name, ip, dump }) => ask(name, ip, port, sni, dump.listeners));
 	}

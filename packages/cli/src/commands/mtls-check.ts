@@ -2,7 +2,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { parseDurationMs } from "@weft/api";
 import { type ClientTraffic, mergeTraffic, parseClients, trafficSince } from "../authz/clients.ts";
 import { adminPage, isLocal } from "../authz/live-dump.ts";
-import { type ClusterOptions, openCluster, runningPods } from "../kube/cluster.ts";
+import { type Cluster, type ClusterOptions, openCluster, runningPods } from "../kube/cluster.ts";
 import { readStatus } from "../local/state.ts";
 import { CommandError } from "../output/errors.ts";
 import { type OutputFormat, renderValue } from "../output/format.ts";
@@ -16,7 +16,7 @@ export interface MtlsCheckOptions extends ClusterOptions, StateOptions {
 }
 
 /** A proxy's metrics, by the pod's name. */
-type ReadMetrics = () => Promise<ReadonlyMap<string, string>>;
+export type ReadMetrics = () => Promise<ReadonlyMap<string, string>>;
 
 /** The label that the injector sets: the pod's proxy takes mutual TLS. */
 const hasProxy = "security.istio.io/tlsMode=istio";
@@ -49,7 +49,11 @@ async function metricsOf(namespace: string, options: MtlsCheckOptions): Promise<
 			return new Map(await Promise.all(pods.map(async ({ name, adminAddress }) => [name, await adminPage(adminAddress, "/stats/prometheus")] as const)));
 		};
 	}
-	const cluster = await openCluster(options);
+	return clusterMetrics(await openCluster(options), namespace);
+}
+
+/** Of the running pods of a namespace that have a proxy. */
+export function clusterMetrics(cluster: Cluster, namespace: string): ReadMetrics {
 	return async () => {
 		const pods = await runningPods(cluster, namespace, hasProxy);
 		if (pods.length === 0) throw new CommandError(`no running pod of namespace ${namespace} has a proxy (label ${hasProxy})`);
