@@ -125,6 +125,7 @@ test("the control plane may deploy Gateways, and may not where it does not", { s
 			.filter((rule) => (at(rule, "resources") as readonly string[]).includes("deployments"))
 			.map((rule) => at(rule, "verbs"));
 	assert.deepEqual(granted(), [["create", "get", "list", "patch", "watch"]]);
+	assert.equal(granted("env=null").length, 1);
 	// `false` without quotes is what --set makes of it.
 	assert.deepEqual(granted("env.PILOT_ENABLE_GATEWAY_API_DEPLOYMENT_CONTROLLER=false"), []);
 	assert.deepEqual(granted("pilot.env.PILOT_ENABLE_GATEWAY_API_DEPLOYMENT_CONTROLLER=false"), []);

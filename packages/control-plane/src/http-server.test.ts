@@ -60,6 +60,12 @@ describe("sec/f53: who may see what", () => {
 		assert.equal((await get(host, "/api/v1/proxies")).status, 404, "there is no configuration API");
 	});
 
+	test("istioctl version, which asks with one slash more, is answered", async () => {
+		const response = await get("127.0.0.1", "//version");
+		assert.equal(response.status, 200);
+		assert.equal(await response.text(), await (await get("127.0.0.1", "/version")).text());
+	});
+
 	test("a replica that is not ready says what it waits for", async () => {
 		waitingFor = ["Service", "mesh config"];
 		const response = await get("127.0.0.1", "/ready");

@@ -28,7 +28,8 @@ export async function startHttpServer(context: HttpContext): Promise<{ readonly 
 }
 
 async function answer(context: HttpContext, request: IncomingMessage, response: ServerResponse): Promise<void> {
-	const url = new URL(request.url ?? "/", "http://localhost");
+	// istioctl asks for `//version`.
+	const url = new URL((request.url ?? "/").replace(/^\/+/, "/"), "http://localhost");
 	const path = url.pathname;
 	if (path.startsWith("/api/v1/")) return handleApi(context, request, response, url);
 	if (request.method !== "GET" && request.method !== "HEAD") return sendText(response, 405, "method not allowed\n");
