@@ -146,6 +146,14 @@ describe("what istioctl asks over ADS", () => {
 		assert.deepEqual([instance.Component, instance.ID, instance.Info.version.split("-")[0]], ["istiod", "istiod-1", "1.30.3"]);
 	});
 
+	test("a question with a nonce, as istioctl asks it, is answered once: its acknowledgement is no question", async () => {
+		const stream = ads({ token: systemToken, namespace: systemNamespace, serviceAccount: "default", typeUrl: "istio.io/debug/syncz", nonce: "now" });
+		await until("there is an answer", () => stream.responses.length > 0);
+		const other = ads({ token: systemToken, namespace: systemNamespace, serviceAccount: "default", typeUrl: "istio.io/debug/syncz" });
+		await until("another is answered after it", () => other.responses.length > 0);
+		assert.equal(stream.responses.length, 1);
+	});
+
 	test("config_dump: what one proxy should have; nothing for a stranger", async () => {
 		const proxy = ads({ token: podToken, namespace: "default", serviceAccount: "web" });
 		await until("the proxy is connected", () => proxy.responses.length > 0);

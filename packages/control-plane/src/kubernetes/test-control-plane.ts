@@ -146,6 +146,8 @@ export interface AdsQuestion {
 	readonly names?: readonly string[];
 	/** Beside what is said of the pod. */
 	readonly metadata?: Readonly<Record<string, unknown>>;
+	/** Of the first request, as istioctl sends one. */
+	readonly nonce?: string;
 	/** Refuses every response with these words; undefined: acknowledges them. */
 	readonly refuse?: () => string | undefined;
 }
@@ -162,7 +164,7 @@ export interface AdsStream {
 
 /** A state-of-the-world stream with one subscription. */
 export function openAds(controlPlane: TestControlPlane, question: AdsQuestion): AdsStream {
-	const { namespace, serviceAccount, pod = "web-1", typeUrl = typeUrls.cds, names = [], refuse } = question;
+	const { namespace, serviceAccount, pod = "web-1", typeUrl = typeUrls.cds, names = [], nonce = "", refuse } = question;
 	const client = connect(controlPlane.secureAddress, controlPlane.rootsPem());
 	const stream = client.makeBidiStreamRequest(
 		"/envoy.service.discovery.v3.AggregatedDiscoveryService/StreamAggregatedResources",
@@ -190,7 +192,12 @@ export function openAds(controlPlane: TestControlPlane, question: AdsQuestion): 
 		INSTANCE_IPS: "10.0.0.1",
 		...question.metadata,
 	};
-	stream.write({ node: { id: `sidecar~10.0.0.1~${pod}.${namespace}~${namespace}.svc.cluster.local`, metadata }, typeUrl, resourceNames: names });
+	stream.write({
+		node: { id: `sidecar~10.0.0.1~${pod}.${namespace}~${namespace}.svc.cluster.local`, metadata },
+		typeUrl,
+		resourceNames: names,
+		responseNonce: nonce,
+	});
 	const health = (problem: string | undefined) =>
 		void stream.write({ typeUrl: healthTypeUrl, ...(problem !== undefined && { errorDetail: { code: 500, message: problem } }) });
 	const close = () => {

@@ -164,6 +164,7 @@ function serve(call: Stream, protocol: "delta" | "sotw", id: number, options: Ad
 	};
 	let client: XdsClient | undefined;
 	const write = createMessageWriter(call);
+	const answerDebug = createDebugAnswers(options, write);
 	const of = (report: (client: XdsClient) => void) => client && report(client);
 	const stream = new ClientStream(protocol, write, clock, {
 		sent: (type, resources, bytes) => of((c) => delegate.sent?.(c, type, resources, bytes)),
@@ -197,7 +198,7 @@ function serve(call: Stream, protocol: "delta" | "sotw", id: number, options: Ad
 		try {
 			peer ??= { address: call.getPeer(), spiffeIds: await options.identify(call) };
 			if (ended) return;
-			if (request.typeUrl.startsWith(debugPrefix)) answerDebug(options, request, peer, write);
+			if (request.typeUrl.startsWith(debugPrefix)) answerDebug(request, peer);
 			else if (!request.node) return fail(status.INVALID_ARGUMENT, "the first request of a stream must carry node");
 			else {
 				client = connect(id, request.node, peer, stream, clock, fail);
@@ -212,7 +213,7 @@ function serve(call: Stream, protocol: "delta" | "sotw", id: number, options: Ad
 	call.on("data", (request: ClientRequest) => {
 		if (!client || !peer) return void begin(request);
 		try {
-			if (request.typeUrl.startsWith(debugPrefix)) answerDebug(options, request, peer, write);
+			if (request.typeUrl.startsWith(debugPrefix)) answerDebug(request, peer);
 			else take(request, client);
 		} catch (error) {
 			refuse(error);
@@ -226,22 +227,28 @@ function serve(call: Stream, protocol: "delta" | "sotw", id: number, options: Ad
 	call.on("error", end);
 }
 
-function answerDebug({ debug }: AdsServerOptions, request: ClientRequest, peer: Peer, write: MessageWriter): void {
-	// With a nonce it is the answer to our answer.
-	if (!debug || request.change.protocol !== "sotw" || request.nonce !== "") return;
-	const answer = debug({ typeUrl: request.typeUrl, names: request.change.names, peer });
-	if (!answer) return;
-	const { resources, version, identifier } = answer;
-	const response = DiscoveryResponse.fromPartial({
-		versionInfo: version,
-		resources: [...resources],
-		typeUrl: request.typeUrl,
-		nonce: version,
-		controlPlane: { identifier },
-	});
-	// A client that is gone has its own event.
-	const bytes = DiscoveryResponse.encode(response).finish();
-	write({ pieces: [bytes], length: bytes.length }).catch(() => undefined);
+/** Answers the debug questions of one stream. */
+function createDebugAnswers({ debug }: AdsServerOptions, write: MessageWriter): (request: ClientRequest, peer: Peer) => void {
+	let lastNonce = "";
+	let answers = 0;
+	return (request, peer) => {
+		// An acknowledgement names our own nonce; istioctl gives its questions nonces as well.
+		if (!debug || request.change.protocol !== "sotw" || (lastNonce !== "" && request.nonce === lastNonce)) return;
+		const answer = debug({ typeUrl: request.typeUrl, names: request.change.names, peer });
+		if (!answer) return;
+		const { resources, version, identifier } = answer;
+		lastNonce = `${version}.debug.${++answers}`;
+		const response = DiscoveryResponse.fromPartial({
+			versionInfo: version,
+			resources: [...resources],
+			typeUrl: request.typeUrl,
+			nonce: lastNonce,
+			controlPlane: { identifier },
+		});
+		// A client that is gone has its own event.
+		const bytes = DiscoveryResponse.encode(response).finish();
+		write({ pieces: [bytes], length: bytes.length }).catch(() => undefined);
+	};
 }
 
 function connect(id: number, node: Node, peer: Peer, stream: ClientStream, clock: Clock, fail: (code: number, details: string) => void): XdsClient {
