@@ -13,7 +13,7 @@ test("what is removed is told of once the API server has it no more", async () =
 		list: async () => ({ items: [], resourceVersion: "1" }),
 		get: async (_type: unknown, _namespace: string, name: string): Promise<KubeObject | undefined> => {
 			asked.push(name);
-			return name === crd && --going > 0 ? ({ metadata: { name } } as KubeObject) : undefined;
+			return name === crd && --going > 0 ? { metadata: { name } } : undefined;
 		},
 	} as unknown as KubeClient;
 	const removed = await purge({ client } as Cluster, "istio-system");
