@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import type { WorkloadCertificate } from "./workload-certificate.ts";
-import type { IdentityListener, WorkloadIdentity } from "./workload-identity.ts";
+import type { IdentityListener } from "./certificate-in-force.ts";
+import type { WorkloadIdentity } from "./workload-identity.ts";
 
 export interface FakeIdentity extends WorkloadIdentity {
 	put(certificate: WorkloadCertificate | undefined): void;

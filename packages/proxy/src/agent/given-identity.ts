@@ -1,7 +1,8 @@
 import { accepted, type Checked, decodeTrustBundle } from "@weft/pki";
 import type { Clock, Logger } from "@weft/runtime";
 import { decodeGivenCertificate, type GivenCertificate, type WorkloadCertificate } from "./workload-certificate.ts";
-import { type IdentityListener, unionOf, type WorkloadIdentity } from "./workload-identity.ts";
+import { CertificateInForce, type IdentityListener } from "./certificate-in-force.ts";
+import { unionOf, type WorkloadIdentity } from "./workload-identity.ts";
 
 /** Who gives certificates that are not asked of a certificate authority: mounted files, another's SDS socket. */
 export interface CertificateSource {
@@ -27,43 +28,26 @@ export function createGivenIdentity(options: GivenIdentityOptions): WorkloadIden
 
 class GivenIdentity implements WorkloadIdentity {
 	readonly #options: GivenIdentityOptions;
-	readonly #listeners = new Set<IdentityListener>();
-	/** As it was given; `#certificate` trusts the roots of the control plane besides. */
+	readonly #inForce: CertificateInForce;
+	/** As it was given; what is in force trusts the roots of the control plane besides. */
 	#given: WorkloadCertificate | undefined;
-	#certificate: WorkloadCertificate | undefined;
 	#toldRootsPem = "";
 
 	constructor(options: GivenIdentityOptions) {
 		this.#options = options;
+		this.#inForce = new CertificateInForce(options.clock, options.logger);
 	}
 
 	get current(): WorkloadCertificate | undefined {
-		return this.#certificate !== undefined && this.#options.clock.nowMs() < this.#certificate.expiresAtMs ? this.#certificate : undefined;
+		return this.#inForce.current;
 	}
 
 	subscribe(listener: IdentityListener): () => void {
-		this.#listeners.add(listener);
-		const { current } = this;
-		if (current !== undefined) listener(current);
-		return () => void this.#listeners.delete(listener);
+		return this.#inForce.subscribe(listener);
 	}
 
 	ready(signal?: AbortSignal): Promise<WorkloadCertificate> {
-		return new Promise((resolve, reject) => {
-			if (this.current !== undefined) return resolve(this.current);
-			const abort = () => {
-				leave();
-				reject(new Error("stopped before a certificate was given", { cause: signal?.reason }));
-			};
-			const leave = this.subscribe((certificate) => {
-				if (certificate === undefined) return;
-				leave();
-				signal?.removeEventListener("abort", abort);
-				resolve(certificate);
-			});
-			signal?.addEventListener("abort", abort, { once: true });
-			if (signal?.aborted) abort();
-		});
+		return this.#inForce.ready(signal);
 	}
 
 	/** Beside the roots that come with the certificate: whoever gives it knows nothing of a rotation in the mesh. */
@@ -84,8 +68,7 @@ class GivenIdentity implements WorkloadIdentity {
 		const running = source.run((given) => this.#take(given), signal);
 		while (!signal.aborted) {
 			this.#expire();
-			const leftMs = this.#certificate === undefined ? expiryCheckMsMax : this.#certificate.expiresAtMs - clock.nowMs();
-			await clock.sleep(Math.max(1, Math.min(leftMs, expiryCheckMsMax)), signal);
+			await clock.sleep(Math.max(1, Math.min(this.#inForce.leftMs ?? expiryCheckMsMax, expiryCheckMsMax)), signal);
 		}
 		await running;
 	}
@@ -102,25 +85,12 @@ class GivenIdentity implements WorkloadIdentity {
 	}
 
 	#put(given: WorkloadCertificate): void {
-		this.#certificate = this.#toldRootsPem === "" ? given : { ...given, rootsPem: unionOf(given.rootsPem, this.#toldRootsPem) };
-		this.#publish(this.#certificate);
+		this.#inForce.put(this.#toldRootsPem === "" ? given : { ...given, rootsPem: unionOf(given.rootsPem, this.#toldRootsPem) });
 	}
 
 	#expire(): void {
-		if (this.#certificate === undefined || this.current !== undefined) return;
+		if (!this.#inForce.expire()) return;
 		this.#options.logger.error("workload certificate has expired, nothing is served until another one comes", { from: this.#options.source.name });
-		this.#certificate = undefined;
 		this.#given = undefined;
-		this.#publish(undefined);
-	}
-
-	#publish(certificate: WorkloadCertificate | undefined): void {
-		for (const listener of this.#listeners) {
-			try {
-				listener(certificate);
-			} catch (error) {
-				this.#options.logger.error("identity subscriber failed", { error });
-			}
-		}
 	}
 }

@@ -14,6 +14,7 @@ import {
 	verifyChain,
 } from "@weft/pki";
 import { type Clock, createBackoff, type Logger } from "@weft/runtime";
+import { CertificateInForce, type IdentityListener } from "./certificate-in-force.ts";
 import { controlPlaneServerName, type CreateCertificate } from "./certificate-client.ts";
 import { certificateFileNames } from "./output-certificates.ts";
 import { readTextSource, type TextSource } from "./text-source.ts";
@@ -47,9 +48,6 @@ export interface WorkloadIdentityOptions {
 	readonly timeoutMs?: number;
 	readonly createCertificate: CreateCertificate;
 }
-
-/** Called with each new certificate, and with undefined once the last one has expired without a successor. */
-export type IdentityListener = (certificate: WorkloadCertificate | undefined) => void;
 
 export interface WorkloadIdentity {
 	/** The certificate in force; undefined before the first and after the last has expired: then nothing may be served. */
@@ -87,8 +85,7 @@ export function createWorkloadIdentity(options: WorkloadIdentityOptions): Worklo
 
 class CurrentIdentity implements WorkloadIdentity {
 	readonly #options: WorkloadIdentityOptions;
-	readonly #listeners = new Set<IdentityListener>();
-	#certificate: WorkloadCertificate | undefined;
+	readonly #inForce: CertificateInForce;
 	#plan: RenewalPlan | undefined;
 	#pending: Promise<WorkloadCertificate> | undefined;
 	/** As the control plane told; undefined: it never did. */
@@ -96,36 +93,19 @@ class CurrentIdentity implements WorkloadIdentity {
 
 	constructor(options: WorkloadIdentityOptions) {
 		this.#options = options;
+		this.#inForce = new CertificateInForce(options.clock, options.logger);
 	}
 
 	get current(): WorkloadCertificate | undefined {
-		const { clock } = this.#options;
-		return this.#certificate !== undefined && clock.nowMs() < this.#certificate.expiresAtMs ? this.#certificate : undefined;
+		return this.#inForce.current;
 	}
 
 	subscribe(listener: IdentityListener): () => void {
-		this.#listeners.add(listener);
-		const { current } = this;
-		if (current !== undefined) listener(current);
-		return () => void this.#listeners.delete(listener);
+		return this.#inForce.subscribe(listener);
 	}
 
 	ready(signal?: AbortSignal): Promise<WorkloadCertificate> {
-		return new Promise((resolve, reject) => {
-			if (this.current !== undefined) return resolve(this.current);
-			const abort = () => {
-				leave();
-				reject(new Error("stopped before a certificate was obtained", { cause: signal?.reason }));
-			};
-			const leave = this.subscribe((certificate) => {
-				if (certificate === undefined) return;
-				leave();
-				signal?.removeEventListener("abort", abort);
-				resolve(certificate);
-			});
-			signal?.addEventListener("abort", abort, { once: true });
-			if (signal?.aborted) abort();
-		});
+		return this.#inForce.ready(signal);
 	}
 
 	trust(rootsPem: string): Checked<true> {
@@ -135,10 +115,10 @@ class CurrentIdentity implements WorkloadIdentity {
 		const { current } = this;
 		if (current === undefined) return accepted(true as const);
 		const isCovered = leadsTo(current.certChainPem, told.value.roots, this.#options.clock.nowMs());
-		this.#certificate = { ...current, rootsPem: isCovered ? told.value.pem : unionOf(current.rootsPem, told.value.pem) };
-		if (this.#certificate.rootsPem === current.rootsPem) return accepted(true as const);
+		const trusted = isCovered ? told.value.pem : unionOf(current.rootsPem, told.value.pem);
+		if (trusted === current.rootsPem) return accepted(true as const);
 		this.#options.logger.info("trusted roots changed", { roots: told.value.roots.length });
-		this.#publish(this.#certificate);
+		this.#inForce.put({ ...current, rootsPem: trusted });
 		return accepted(true as const);
 	}
 
@@ -173,17 +153,15 @@ class CurrentIdentity implements WorkloadIdentity {
 
 	/** A quarter of what is left: a certificate of a minute must not end while the back-off of a day's one sleeps. */
 	#retryMsMax(): number {
-		if (this.#certificate === undefined) return Number.POSITIVE_INFINITY;
-		const leftMs = this.#certificate.expiresAtMs - this.#options.clock.nowMs();
+		const { leftMs } = this.#inForce;
+		if (leftMs === undefined) return Number.POSITIVE_INFINITY;
 		return Math.max(1, Math.min(leftMs, Math.max(leftMs / 4, retryMsNearEnd)));
 	}
 
 	#expire(): void {
-		if (this.#certificate === undefined || this.current !== undefined) return;
+		if (!this.#inForce.expire()) return;
 		this.#options.logger.error("workload certificate has expired, nothing is served until a new one is obtained");
-		this.#certificate = undefined;
 		this.#plan = undefined;
-		this.#publish(undefined);
 	}
 
 	#renew(signal: AbortSignal | undefined): Promise<WorkloadCertificate> {
@@ -212,11 +190,10 @@ class CurrentIdentity implements WorkloadIdentity {
 		// A replica that is behind must not take a root away that another has told of already.
 		const told = this.#toldRootsPem;
 		const certificate = told === undefined ? decoded.value : { ...decoded.value, rootsPem: unionOf(decoded.value.rootsPem, told) };
-		this.#certificate = certificate;
 		this.#plan = planRenewal({ nowMs: clock.nowMs(), monotonicMs: clock.monotonicMs(), notAfterMs: expiresAtMs, random });
 		const expires = new Date(expiresAtMs).toISOString();
 		logger.info("workload certificate obtained", { spiffeId, expires, renewal: new Date(this.#plan.dueMs).toISOString() });
-		this.#publish(certificate);
+		this.#inForce.put(certificate);
 		return certificate;
 	}
 
@@ -245,17 +222,6 @@ class CurrentIdentity implements WorkloadIdentity {
 		} catch (error) {
 			logger.warn("provisioned certificate is not shown (PROV_CERT)", { directory, error });
 			return undefined;
-		}
-	}
-
-	#publish(certificate: WorkloadCertificate | undefined): void {
-		for (const listener of this.#listeners) {
-			try {
-				listener(certificate);
-			} catch (error) {
-				// A subscriber's fault must neither cost the others their certificate nor look like one of the authority's.
-				this.#options.logger.error("identity subscriber failed", { error });
-			}
 		}
 	}
 }
