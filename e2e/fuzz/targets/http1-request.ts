@@ -1,56 +1,35 @@
-import { defaultHeadLimits, type HeadError, type HeadLimits, parseRequestHead } from "../../../packages/proxy/src/data/codec/head-parser.ts";
+import { defaultHeadLimits, type HeadLimits, parseRequestHead } from "../../../packages/proxy/src/data/codec/head-parser.ts";
 import { stripRequest } from "../../../packages/proxy/src/data/codec/hop-by-hop.ts";
-import { MessageDecoder } from "../../../packages/proxy/src/data/codec/message-decoder.ts";
 import { encodeRequestHead } from "../../../packages/proxy/src/data/codec/message-encoder.ts";
 import { RequestHead } from "../../../packages/proxy/src/data/codec/request-head.ts";
-import { check, checkSame, deliver, deliveries } from "../invariants.ts";
+import { check, checkSame } from "../invariants.ts";
+import { checkDeliveries } from "../messages.ts";
 import { encode } from "../output.ts";
 
 /** Small, so that short inputs meet them. */
 const limits: HeadLimits = { ...defaultHeadLimits, headBytesMax: 1024, headersMax: 12, acceptHttp10: true, allowCustomMethods: true };
-/** Completes a head that has begun: one that cannot be read is refused at the latest here. */
-const headEnd = Buffer.from("\r\n\r\n");
 
 /**
  * However the bytes of a connection are cut, the same messages come out of them, and what is sent on for a head is read
  * by the next hop as what was decided about here (request smuggling begins where it is not).
  */
 export function fuzz(data: Buffer): void {
-	const whole = decode([Buffer.concat([data, headEnd])], true);
-	for (const pieces of deliveries(data)) checkSame(decode([...pieces, headEnd], false), whole, `in ${pieces.length} pieces`);
-}
-
-function decode(pieces: readonly Buffer[], encodes: boolean): readonly string[] {
-	const events: string[] = [];
-	const head = new RequestHead();
-	let body = "";
-	const decoder: MessageDecoder = new MessageDecoder(
-		{
-			onHead() {
-				events.push(describe(head));
+	checkDeliveries(data, (isWhole) => {
+		const head = new RequestHead();
+		return {
+			limits,
+			onHead(say) {
+				say(describe(head));
 				const { isChunked, contentLength } = head;
-				if (encodes) checkEncoded(head);
+				if (isWhole) checkEncoded(head);
 				return { kind: isChunked ? "chunked" : contentLength > 0 ? "length" : "none", length: contentLength };
 			},
-			onBody: (bytes, start, end) => (body += bytes.latin1Slice(start, end)),
-			onTrailer: (name, value) => events.push(`trailer ${name}: ${value}`),
-			onMessageEnd() {
-				events.push(`end ${body}`);
-				body = "";
-				decoder.release();
+			parse(bytes, start, end) {
+				head.clear();
+				return parseRequestHead(head, bytes, start, end, limits);
 			},
-			onMalformed: ({ status, details }: HeadError) => events.push(`malformed ${status} ${details}`),
-		},
-		(bytes, start, end) => parse(head, bytes, start, end),
-		limits,
-	);
-	for (const piece of pieces) deliver(piece, (bytes, start, end) => decoder.feed(bytes, start, end));
-	return [...events, body];
-}
-
-function parse(head: RequestHead, bytes: Buffer, start: number, end: number): number {
-	head.clear();
-	return parseRequestHead(head, bytes, start, end, limits);
+		};
+	});
 }
 
 function describe(head: RequestHead): string {

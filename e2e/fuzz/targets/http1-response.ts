@@ -1,52 +1,35 @@
-import { defaultHeadLimits, type HeadError, type HeadLimits, parseResponseHead } from "../../../packages/proxy/src/data/codec/head-parser.ts";
+import { defaultHeadLimits, type HeadLimits, parseResponseHead } from "../../../packages/proxy/src/data/codec/head-parser.ts";
 import { stripResponse } from "../../../packages/proxy/src/data/codec/hop-by-hop.ts";
-import { MessageDecoder } from "../../../packages/proxy/src/data/codec/message-decoder.ts";
 import { encodeResponseHead } from "../../../packages/proxy/src/data/codec/message-encoder.ts";
 import { ResponseHead } from "../../../packages/proxy/src/data/codec/response-head.ts";
-import { check, checkSame, deliver, deliveries } from "../invariants.ts";
+import { check, checkSame } from "../invariants.ts";
+import { checkDeliveries } from "../messages.ts";
 import { encode } from "../output.ts";
 
 /** Small, so that short inputs meet them. */
 const limits: HeadLimits = { ...defaultHeadLimits, headBytesMax: 1024, headersMax: 12 };
-const headEnd = Buffer.from("\r\n\r\n");
 
 /** As for requests: cut anywhere, the same answers; and the client reads what the upstream said. */
 export function fuzz(data: Buffer): void {
-	const whole = decode([Buffer.concat([data, headEnd])], true);
-	for (const pieces of deliveries(data)) checkSame(decode([...pieces, headEnd], false), whole, `in ${pieces.length} pieces`);
-}
-
-function decode(pieces: readonly Buffer[], encodes: boolean): readonly unknown[] {
-	const events: string[] = [];
-	const head = new ResponseHead();
-	let body = "";
-	const decoder: MessageDecoder = new MessageDecoder(
-		{
-			onHead() {
-				events.push(`${describe(head)}\nclose ${head.isClose}`);
+	checkDeliveries(data, (isWhole) => {
+		const head = new ResponseHead();
+		return {
+			limits,
+			onHead(say) {
+				say(`${describe(head)}\nclose ${head.isClose}`);
 				const { status, isChunked, contentLength } = head;
-				if (encodes) checkEncoded(head);
+				if (isWhole) checkEncoded(head);
 				if (status < 200) return "interim";
 				if (status === 204 || status === 304 || (!isChunked && contentLength === 0)) return { kind: "none", length: 0 };
 				return { kind: isChunked ? "chunked" : contentLength > 0 ? "length" : "untilClose", length: contentLength };
 			},
-			onBody: (bytes, start, end) => (body += bytes.latin1Slice(start, end)),
-			onTrailer: (name, value) => events.push(`trailer ${name}: ${value}`),
-			onMessageEnd() {
-				events.push(`end ${body}`);
-				body = "";
-				decoder.release();
+			parse(bytes, start, end) {
+				head.clear();
+				return parseResponseHead(head, bytes, start, end, limits);
 			},
-			onMalformed: ({ status, details }: HeadError) => events.push(`malformed ${status} ${details}`),
-		},
-		(bytes, start, end) => {
-			head.clear();
-			return parseResponseHead(head, bytes, start, end, limits);
-		},
-		limits,
-	);
-	for (const piece of pieces) deliver(piece, (bytes, start, end) => decoder.feed(bytes, start, end));
-	return [...events, body, decoder.finish()];
+			finish: (decoder) => decoder.finish(),
+		};
+	});
 }
 
 function describe(head: ResponseHead): string {
