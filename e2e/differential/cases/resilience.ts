@@ -1,6 +1,6 @@
 import { httpListener, staticCluster } from "../config.ts";
-import { headerOf, type SeenRequest } from "../../security/request-reader.ts";
 import type { Answer } from "../../security/upstream.ts";
+import { first, hangUp } from "../answers.ts";
 import { type Case, get, reply, request, type Suite } from "../suite.ts";
 
 const forward = (name: string, route: object, match: object = { prefix: `/${name}` }) => ({ name, match, route: { cluster: "a", ...route } });
@@ -48,17 +48,6 @@ const routes = [
 	forward("rest", {}, { prefix: "/" }),
 ];
 
-const attempt = (seen: SeenRequest): number => Number(headerOf(seen, "x-envoy-attempt-count") ?? "0");
-const ok: Answer = { bytes: reply(200, [], "fine") };
-const hangUp: Answer = { bytes: "", close: true };
-/** Answers of the first attempts; what follows is fine. */
-const first =
-	(...answers: readonly (string | Answer | undefined)[]) =>
-	(seen: SeenRequest): Answer | undefined => {
-		const at = attempt(seen) - 1;
-		const answer = at < answers.length ? answers[at] : ok;
-		return typeof answer === "string" ? { bytes: answer } : answer;
-	};
 const always = (answer: string | Answer) => () => (typeof answer === "string" ? { bytes: answer } : answer);
 const never = () => undefined;
 const [r500, r503, r502, r404, r409, r418] = [500, 503, 502, 404, 409, 418].map((status) => reply(status, [], "no")) as [

@@ -1,6 +1,6 @@
 import { extension, httpListener, keyedHost, staticCluster } from "../config.ts";
-import { headerOf, type SeenRequest } from "../../security/request-reader.ts";
-import type { Answer } from "../../security/upstream.ts";
+import type { SeenRequest } from "../../security/request-reader.ts";
+import { first, hangUp } from "../answers.ts";
 import { type Case, get, reply, request, type Suite } from "../suite.ts";
 
 const names = ["a", "b", "c"];
@@ -66,17 +66,7 @@ const routes = [
 	{ name: "rest", match: { prefix: "/" }, route: { cluster: "a" } },
 ];
 
-const attempt = (seen: SeenRequest): number => Number(headerOf(seen, "x-envoy-attempt-count") ?? "0");
-const ok = reply(200, [], "fine");
 const r500 = reply(500, [], "no");
-const first =
-	(...answers: readonly (string | Answer | undefined)[]) =>
-	(seen: SeenRequest): Answer | undefined => {
-		const at = attempt(seen) - 1;
-		const answer = at < answers.length ? answers[at] : ok;
-		return typeof answer === "string" ? { bytes: answer } : answer;
-	};
-const hangUp: Answer = { bytes: "", close: true };
 const keys = ["1", "2", "3", "4", "5", "6"];
 const inPieces =
 	(...pieces: readonly string[]) =>
