@@ -1,6 +1,7 @@
 import { createHash, randomBytes } from "node:crypto";
 import { mkdir, open, readFile, rename, rm } from "node:fs/promises";
 import { dirname, join } from "node:path";
+import { createKeyQueue } from "@weft/runtime";
 import type { AuthorityPem } from "./authority-material.ts";
 import { emptySlots, type KeySlots } from "./key-slots.ts";
 import { type AuthorityFiles, authorityFileNames, decodeSlots, encodeSlots, rotationFileNames } from "./slot-files.ts";
@@ -46,17 +47,12 @@ const fileNames = [...authorityFileNames, ...rotationFileNames];
  * takes one step after the other: who reads in the midst of a change would find a journal that is gone a moment later.
  */
 export function createFileKeyStore(directory: string): KeyStore {
-	let last: Promise<unknown> = Promise.resolve();
-	const inTurn = <T>(step: () => Promise<T>): Promise<T> => {
-		const result = last.then(step);
-		last = result.catch(() => undefined);
-		return result;
-	};
+	const turns = createKeyQueue();
 	const store = filesOf(directory);
 	return {
-		load: () => inTurn(() => store.load()),
-		create: (authority) => inTurn(() => store.create(authority)),
-		replace: (slots, revision) => inTurn(() => store.replace(slots, revision)),
+		load: () => turns.run(directory, () => store.load()),
+		create: (authority) => turns.run(directory, () => store.create(authority)),
+		replace: (slots, revision) => turns.run(directory, () => store.replace(slots, revision)),
 	};
 }
 

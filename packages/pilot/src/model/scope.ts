@@ -3,7 +3,6 @@ import { compareText } from "./age.ts";
 import { selectRule, unselectedRule, visibleRules } from "./destination-rules.ts";
 import type { ProxyNode } from "./proxy-node.ts";
 import type { DestinationRule, EgressListener, PushSnapshot, Scope, VirtualService } from "./push.ts";
-import { createReuse } from "./reuse.ts";
 import type { Service } from "./service.ts";
 import { destinationHosts, importServices, importVirtualServices, narrowToPorts, sidecarFor } from "./sidecar-hosts.ts";
 import { isVisible, visibleVirtualServices } from "./visibility.ts";
@@ -216,6 +215,3 @@ function trafficPolicy(push: PushSnapshot, sidecar: ConfigObject<"Sidecar"> | un
 		egressProxy: proxy ? { host: proxy.host, subset: proxy.subset ?? "", port: proxy.port?.number ?? 0 } : undefined,
 	};
 }
-
-/** An empty store of stable lists, for the first snapshot. */
-export const createLists = () => createReuse<readonly unknown[]>();

@@ -1,11 +1,10 @@
 import { status } from "@grpc/grpc-js";
 import type { ConfigObject } from "@weft/api";
-import { type Clock, createBackoff, type Logger } from "@weft/runtime";
+import { type Clock, createBackoff, createKeyQueue, type Logger } from "@weft/runtime";
 import { RefusedError, type XdsClient } from "@weft/xds/server";
 import { Counter, type Registry } from "prom-client";
 import { entryAnnotations } from "../model/entry-registration.ts";
 import { entryOfGroup, type RegisteringProxy, registeringProxy } from "./group-entry.ts";
-import { createKeyQueue } from "./key-queue.ts";
 import { EntryChangedError, type EntryRef, keyOf, type StoredEntry, type WorkloadEntries, type WorkloadEntry } from "./workload-entries.ts";
 
 export interface AutoRegistrationOptions {

@@ -2,12 +2,11 @@ import { isDeepStrictEqual } from "node:util";
 import type { WorkloadEntrySpec } from "@weft/api";
 import type { StoreSnapshot } from "@weft/galley";
 import { formatSpiffeId, type SpiffeId } from "@weft/pki";
-import type { Clock, Logger } from "@weft/runtime";
+import { type Clock, createKeyQueue, type Logger } from "@weft/runtime";
 import { entryAnnotations, type EntryCondition, entryLabels } from "../model/entry-registration.ts";
 import type { Labels } from "../model/labels.ts";
 import { declaredProblem } from "./declared-instance.ts";
 import type { InstanceRequest } from "./instance-request.ts";
-import { createKeyQueue } from "./key-queue.ts";
 import { consentProblem, selectorOf } from "./service-consent.ts";
 import { EntryChangedError, type EntryRef, keyOf, type StoredEntry, type WorkloadEntries, type WorkloadEntry } from "./workload-entries.ts";
 

@@ -82,18 +82,6 @@ export const clusterGauges = defineFamily([
 	"upstream_rq_pending_active",
 ]);
 
-/** Set by the main thread alone, since gauges of threads are added up. */
-export const clusterMembershipGauges = defineFamily([
-	"membership_total",
-	"membership_healthy",
-	"membership_degraded",
-	"membership_excluded",
-	"max_host_weight",
-	"version",
-]);
-
-export const breakerGauges = defineFamily(["cx_open", "cx_pool_open", "rq_open", "rq_pending_open", "rq_retry_open"]);
-
 const outlierReasons = [
 	"consecutive_5xx",
 	"consecutive_gateway_failure",
@@ -276,4 +264,3 @@ export const tcpCounters = defineFamily([
 	"early_data_received_count_total",
 	"upstream_flush_total",
 ]);
-export const tcpGauges = defineFamily(["downstream_cx_rx_bytes_buffered", "downstream_cx_tx_bytes_buffered", "upstream_flush_active"]);

@@ -64,8 +64,6 @@ class DecadeHistogram implements Histogram {
 	}
 }
 
-export const emptyHistogram: HistogramDump = { count: 0, sum: 0, least: 0, decades: [] };
-
 export function mergeHistograms(a: HistogramDump, b: HistogramDump): HistogramDump {
 	const decades = new Map<number, Uint32Array>(a.decades.map(([i, counts]) => [i, counts.slice()]));
 	for (const [i, counts] of b.decades) {
