@@ -90,5 +90,5 @@ function createTls(
 	// A cache of its own, so that keys that were replaced are not held on to.
 	const resolved = new SecureContexts().resolve({ params, certificates, trust: validation.trust }, secrets);
 	if (resolved.kind === "missing") throw new Error(`the secret ${resolved.secret} has not come`);
-	return { context: resolved.value.context, serverName, verify: compileServerVerifier(validation, expectedName) };
+	return { context: resolved.value, serverName, verify: compileServerVerifier(validation, expectedName) };
 }

@@ -8,7 +8,7 @@ import { Timer } from "../transport/timers.ts";
 import type { WorkerContext } from "../worker/context.ts";
 import { compilePeerVerifier, readTlsInfo } from "./peer-identity.ts";
 import { nodeTls } from "./node-tls.ts";
-import { type SecretMap, SecureContexts } from "./secure-contexts.ts";
+import { createContextFinder, type SecretMap, type SecureContextFinder, SecureContexts } from "./secure-contexts.ts";
 
 export interface AcceptedTls {
 	readonly connection: Connection;
@@ -62,7 +62,7 @@ export function createDownstreamTls(
 	const compile = createCompileContext();
 	const verify = compilePeerVerifier(tls.validation, tls.requireClientCertificate, compile);
 	const offered = spokenAlpn(tls.alpn, isHttp1Only);
-	const contexts = contextFinder(tls, context);
+	let finder = finderOf(tls);
 	const finishHandshake = (socket: TLSSocket): AcceptedTls | Error => {
 		const certificate = socket.getPeerX509Certificate();
 		const handle = (socket as unknown as { readonly _handle: HandshakeHandle })._handle;
@@ -85,7 +85,7 @@ export function createDownstreamTls(
 	return {
 		errors: compile.errors,
 		accept(connection, bytes, client, onResult) {
-			const secure = contexts.of(client.serverName);
+			const secure = find(finder, context.snapshot.secrets, client.serverName);
 			if (secure instanceof Error) {
 				connection.destroy();
 				return onResult(secure);
@@ -112,7 +112,9 @@ export function createDownstreamTls(
 				},
 			);
 		},
-		refresh: () => contexts.refresh(),
+		refresh() {
+			finder = finderOf(tls);
+		},
 	};
 }
 
@@ -121,49 +123,24 @@ function spokenAlpn(names: readonly string[], isHttp1Only: boolean): readonly st
 	return names.filter((name) => name !== "istio-peer-exchange" && !(isHttp1Only && name === "h2"));
 }
 
-/** Server names whose context is remembered: clients may say any. */
-const namesMax = 256;
-
-/**
- * Finds the context of each connection, which is the same while the secrets are. Fails closed: without its certificate or trust
- * the listener refuses, never goes on in clear text.
- */
-function contextFinder(tls: DownstreamTls, context: WorkerContext): { of(serverName: string): SecureContext | Error; refresh(): void } {
+function finderOf(tls: DownstreamTls): SecureContextFinder {
+	const { params, certificates, validation, disableStatelessResumption } = tls;
 	const sessionIdContext = createHash("sha256")
-		.update(JSON.stringify([tls.certificates.map((c) => (c.kind === "secret" ? c.name : c.certChainPem)), tls.validation]))
+		.update(JSON.stringify([certificates.map((c) => (c.kind === "secret" ? c.name : c.certChainPem)), validation]))
 		.digest("hex")
 		.slice(0, 32);
-	let contexts = new SecureContexts();
-	let secrets: SecretMap | undefined;
-	const known = new Map<string, SecureContext>();
-	const find = (serverName: string): SecureContext | Error => {
-		const { params, certificates, validation, disableStatelessResumption } = tls;
-		const inputs = { params, certificates, trust: validation?.trust, sessionIdContext, serverName, hasNoTickets: disableStatelessResumption };
-		const secure = contexts.resolve(inputs, context.snapshot.secrets);
-		if (secure.kind === "missing") return new Error(`TLS error: secret ${JSON.stringify(secure.secret)} is not there`);
-		return secure.value.context;
-	};
-	return {
-		of(serverName) {
-			if (secrets !== context.snapshot.secrets || known.size >= namesMax) known.clear();
-			secrets = context.snapshot.secrets;
-			// The name chooses among certificates.
-			const name = tls.certificates.length > 1 ? serverName : "";
-			const found = known.get(name);
-			if (found !== undefined) return found;
-			try {
-				const secure = find(serverName);
-				if (!(secure instanceof Error)) known.set(name, secure);
-				return secure;
-			} catch (error) {
-				return error instanceof Error ? error : new Error(String(error));
-			}
-		},
-		refresh() {
-			contexts = new SecureContexts();
-			known.clear();
-		},
-	};
+	const inputs = { params, certificates, trust: validation?.trust, sessionIdContext, hasNoTickets: disableStatelessResumption };
+	return createContextFinder(new SecureContexts(), inputs);
+}
+
+/** Fails closed: without its certificate or trust the listener refuses, never goes on in clear text. */
+function find(finder: SecureContextFinder, secrets: SecretMap, serverName: string): SecureContext | Error {
+	try {
+		const secure = finder(secrets, serverName);
+		return secure.kind === "ready" ? secure.value : new Error(`TLS error: secret ${JSON.stringify(secure.secret)} is not there`);
+	} catch (error) {
+		return error instanceof Error ? error : new Error(String(error));
+	}
 }
 
 function awaitHandshake(

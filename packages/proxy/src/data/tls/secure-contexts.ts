@@ -56,7 +56,7 @@ export class SecureContexts {
 	readonly #known = new Map<string, SecureContext>();
 
 	/** Throws what OpenSSL says of unusable certificates or keys. */
-	resolve(inputs: SecureContextInputs, secrets: SecretMap): Resolved<{ readonly context: SecureContext; readonly id: string }> {
+	resolve(inputs: SecureContextInputs, secrets: SecretMap): Resolved<SecureContext> {
 		const material = resolveMaterial(inputs, secrets);
 		if (material.kind === "missing") return material;
 		const { cert, key, ca, crl } = material.value;
@@ -79,6 +79,27 @@ export class SecureContexts {
 			if (this.#known.size >= contextsMax) this.#known.clear();
 			this.#known.set(id, context);
 		}
-		return { kind: "ready", value: { context, id } };
+		return { kind: "ready", value: context };
 	}
+}
+
+/** Server names whose context is remembered: clients may say any. */
+const namesMax = 256;
+
+/** Throws what OpenSSL says of unusable certificates or keys. `secrets`: another map when any of them is another. */
+export type SecureContextFinder = (secrets: SecretMap, serverName?: string) => Resolved<SecureContext>;
+
+/** Finds the context of each connection of one configuration, which is the same one while the secrets are. */
+export function createContextFinder(contexts: SecureContexts, inputs: Omit<SecureContextInputs, "serverName">): SecureContextFinder {
+	let seen: SecretMap | undefined;
+	const known = new Map<string, Resolved<SecureContext>>();
+	return (secrets, serverName = "") => {
+		if (seen !== secrets || known.size >= namesMax) known.clear();
+		seen = secrets;
+		// The name chooses among certificates.
+		const name = inputs.certificates.length > 1 ? serverName : "";
+		let found = known.get(name);
+		if (found === undefined) known.set(name, (found = contexts.resolve({ ...inputs, serverName }, secrets)));
+		return found;
+	};
 }

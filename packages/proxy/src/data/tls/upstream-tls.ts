@@ -12,7 +12,7 @@ import type { WorkerContext } from "../worker/context.ts";
 import { buildProxyHeader, chooseTlvs } from "../upstream/proxy-protocol-header.ts";
 import { compilePeerVerifier, type PeerVerifier, readTlsInfo } from "./peer-identity.ts";
 import { nodeTls } from "./node-tls.ts";
-import { SecureContexts } from "./secure-contexts.ts";
+import { createContextFinder, type SecureContextFinder, SecureContexts } from "./secure-contexts.ts";
 
 export type ConnectResult = (result: Connection | Error) => void;
 
@@ -239,7 +239,7 @@ class UpstreamTlsTransport implements ChosenTransport {
 	isStale = false;
 	readonly #config: Cluster;
 	readonly #context: WorkerContext;
-	readonly #contexts: SecureContexts;
+	readonly #contextOf: SecureContextFinder;
 	readonly #tls: UpstreamTls;
 	readonly #serverName: string;
 	readonly #alpn: readonly string[];
@@ -250,7 +250,7 @@ class UpstreamTlsTransport implements ChosenTransport {
 	constructor(config: Cluster, context: WorkerContext, contexts: SecureContexts, tls: UpstreamTls, serverName: string, alpn: readonly string[]) {
 		this.#config = config;
 		this.#context = context;
-		this.#contexts = contexts;
+		this.#contextOf = createContextFinder(contexts, { params: tls.params, certificates: tls.certificates, trust: tls.validation?.trust });
 		this.#tls = tls;
 		this.#serverName = serverName;
 		this.#alpn = alpn.filter((name) => name !== peerExchange);
@@ -258,19 +258,16 @@ class UpstreamTlsTransport implements ChosenTransport {
 	}
 
 	connect(host: HostEntry, onResult: ConnectResult, personal?: Personal): () => void {
-		let secure: ReturnType<SecureContexts["resolve"]>;
+		let secure: ReturnType<SecureContextFinder>;
 		try {
-			secure = this.#contexts.resolve(
-				{ params: this.#tls.params, certificates: this.#tls.certificates, trust: this.#tls.validation?.trust },
-				this.#context.snapshot.secrets,
-			);
+			secure = this.#contextOf(this.#context.snapshot.secrets);
 		} catch (error) {
 			return this.#failLater(new Error(`TLS error: ${error instanceof Error ? error.message : String(error)}`), onResult);
 		}
 		if (secure.kind === "missing") return this.#failLater(new Error("TLS error: Secret is not supplied by SDS"), onResult);
 		const { address } = host.host;
 		const options = connectOptions(this.#config, host, personal);
-		const { context } = secure.value;
+		const context = secure.value;
 		if (options.socketOptions === undefined && personal?.header === undefined) {
 			const to = address.kind === "ip" ? { host: address.address, port: address.port } : { path: address.path };
 			return this.#secure(
