@@ -84,10 +84,10 @@ describe("sec/exhaustion: what one client costs is bounded", () => {
 			}
 		};
 		await round(1000);
-		const before = fixture.proxy.residentBytes();
+		const before = fixture.proxy.workingSetBytes();
 		await round(3000);
 		assert.equal(await activeConnections("front", 0), 0);
-		const growth = fixture.proxy.residentBytes() - before;
+		const growth = fixture.proxy.privateBytes() - before;
 		assert.ok(growth < growthBytesMax / 2, `${growth} bytes for 3000 connections`);
 		await assertServes(port);
 	});
@@ -99,14 +99,14 @@ describe("sec/exhaustion: what one client costs is bounded", () => {
 	for (const [kind, bytes] of Object.entries(slowStarts)) {
 		test(`sec/e42: ${slowSockets} slow ${kind} take little memory, and others are served`, async () => {
 			const { proxy } = fixture;
-			const before = proxy.residentBytes();
+			const before = proxy.workingSetBytes();
 			const clients = await openMany(proxy.port("patient"), slowSockets, bytes);
 			for (let round = 0; round < 3; round++) {
 				for (const client of clients) client.send("b");
 				await assertServes(proxy.port("front"));
 			}
 			assert.equal(await activeConnections("patient", slowSockets), slowSockets);
-			const growth = proxy.residentBytes() - before;
+			const growth = proxy.privateBytes() - before;
 			assert.ok(growth <= growthBytesMax, `${(growth / mebibyte).toFixed(1)} MiB for ${slowSockets} connections`);
 			for (const client of clients) client.close();
 			assert.equal(await activeConnections("patient", 0), 0);
@@ -164,7 +164,7 @@ describe("sec/exhaustion: what one client costs is bounded", () => {
 
 	test("sec/e42: clients that pipeline and never read are held back", async () => {
 		const { proxy, upstream } = fixture;
-		const before = proxy.residentBytes();
+		const before = proxy.workingSetBytes();
 		const clients = await openMany(proxy.port("front"), 10, "");
 		const requests = get("/pipelined", `x-pad: ${"p".repeat(500)}`).repeat(200);
 		for (const client of clients) client.socket.pause();
@@ -174,7 +174,7 @@ describe("sec/exhaustion: what one client costs is bounded", () => {
 			await sleep(10);
 		}
 		await sleep(300);
-		const growth = proxy.residentBytes() - before;
+		const growth = proxy.privateBytes() - before;
 		assert.ok(growth <= growthBytesMax, `${(growth / mebibyte).toFixed(1)} MiB`);
 		await assertServes(proxy.port("front"));
 		for (const client of clients) client.close();
@@ -185,14 +185,14 @@ describe("sec/exhaustion: what one client costs is bounded", () => {
 		const { proxy, upstream } = fixture;
 		const body = "b".repeat(4 * mebibyte);
 		upstream.responders.set("/large", () => ({ bytes: `HTTP/1.1 200 OK\r\ncontent-length: ${body.length}\r\n\r\n${body}` }));
-		const before = proxy.residentBytes();
+		const before = proxy.workingSetBytes();
 		const clients = await Promise.all(Array.from({ length: 60 }, () => RawClient.connect(proxy.port("front"))));
 		for (const client of clients) {
 			client.socket.pause();
 			client.send(get("/large"));
 		}
 		await sleep(1000);
-		const growth = proxy.residentBytes() - before;
+		const growth = proxy.privateBytes() - before;
 		// Envoy keeps up to 1 MiB a connection (per_connection_buffer_limit_bytes).
 		assert.ok(growth <= clients.length * mebibyte * 0.5, `${(growth / mebibyte).toFixed(1)} MiB`);
 		await assertServes(proxy.port("front"));

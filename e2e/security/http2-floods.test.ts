@@ -98,13 +98,6 @@ describe("sec/http2: a client that floods is cut off, and costs others nothing",
 	});
 	after(() => fixture?.stop());
 
-	let mostBytes = 0;
-	/** The most that it needed so far: what a collection has just given back to the system comes again with the next requests of anybody. */
-	function workingSet(): number {
-		mostBytes = Math.max(mostBytes, fixture.proxy.residentBytes());
-		return mostBytes;
-	}
-
 	async function attack({ first, again, reads }: Attack): Promise<"closed" | "open"> {
 		const socket = connect({ port: fixture.proxy.port("front"), host: "127.0.0.1" });
 		socket.on("error", () => {});
@@ -127,10 +120,10 @@ describe("sec/http2: a client that floods is cut off, and costs others nothing",
 
 	for (const one of attacks) {
 		test(`sec/http2: ${one.title}`, async () => {
-			const before = workingSet();
+			const before = fixture.proxy.workingSetBytes();
 			assert.equal(await attack(one), one.isServed === true ? "open" : "closed");
 			await assertServes(fixture.proxy.port("front"));
-			assert.ok(fixture.proxy.residentBytes() - before < growthBytesMax, `grew by ${(fixture.proxy.residentBytes() - before) / mebibyte} MB`);
+			assert.ok(fixture.proxy.privateBytes() - before < growthBytesMax, `grew by ${(fixture.proxy.privateBytes() - before) / mebibyte} MB`);
 			assert.equal(fixture.proxy.trouble(), undefined);
 		});
 	}
@@ -140,7 +133,7 @@ describe("sec/http2: a client that floods is cut off, and costs others nothing",
 		["that never reads", [setting(4, 0x7fff_ffff)]],
 	] as const) {
 		test(`sec/http2: 400 answers of 1 MB asked for by a client ${title}`, async () => {
-			const before = workingSet();
+			const before = fixture.proxy.workingSetBytes();
 			const socket: Socket = connect({ port: fixture.proxy.port("front"), host: "127.0.0.1" });
 			socket.on("error", () => {});
 			socket.write(
@@ -152,7 +145,7 @@ describe("sec/http2: a client that floods is cut off, and costs others nothing",
 			);
 			await sleep(2500);
 			await assertServes(fixture.proxy.port("front"));
-			const grown = fixture.proxy.residentBytes() - before;
+			const grown = fixture.proxy.privateBytes() - before;
 			socket.destroy();
 			assert.ok(grown < growthBytesMax, `grew by ${grown / mebibyte} MB`);
 			assert.equal(fixture.proxy.trouble(), undefined);

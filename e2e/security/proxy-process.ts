@@ -21,8 +21,13 @@ export interface ProxyProcess {
 	port(listener: string): number;
 	readonly adminPort: number;
 	admin(path: string): Promise<Response>;
-	/** Resident memory, in bytes. */
-	residentBytes(): number;
+	/**
+	 * Memory of its own, in bytes. Where the system tells it apart, pages of the program's file do not count: the system
+	 * takes and brings them as it likes, 30 MB at a time.
+	 */
+	privateBytes(): number;
+	/** The most of it at any call of this so far: what a collection has just given back comes again with the next requests of anybody. */
+	workingSetBytes(): number;
 	/** What the process wrote, for messages of failed assertions. */
 	log(): string;
 	/** undefined: it runs, and nothing in it was thrown that nobody caught. */
@@ -109,6 +114,12 @@ export async function listenerPorts(adminPort: number, names: readonly string[])
 	return names.every((name) => ports.has(name)) ? ports : undefined;
 }
 
+function privateBytes(pid: number): number {
+	const status = `/proc/${pid}/status`;
+	const anonymous = existsSync(status) ? /^RssAnon:\s+(\d+) kB/m.exec(readFileSync(status, "utf8"))?.[1] : undefined;
+	return Number(anonymous ?? execFileSync("ps", ["-o", "rss=", "-p", String(pid)], { encoding: "utf8" }).trim()) * 1024;
+}
+
 interface Started {
 	readonly adminPort: number;
 	readonly ports: ReadonlyMap<string, number>;
@@ -116,8 +127,10 @@ interface Started {
 }
 
 function createProxy(child: ChildProcess, folder: string, { adminPort, ports, log }: Started): ProxyProcess {
+	const pid = child.pid as number;
+	let workingSetBytes = 0;
 	return {
-		pid: child.pid as number,
+		pid,
 		adminPort,
 		log,
 		port(listener) {
@@ -126,7 +139,8 @@ function createProxy(child: ChildProcess, folder: string, { adminPort, ports, lo
 			return port;
 		},
 		admin: (path) => fetch(`http://127.0.0.1:${adminPort}${path}`),
-		residentBytes: () => Number(execFileSync("ps", ["-o", "rss=", "-p", String(child.pid)], { encoding: "utf8" }).trim()) * 1024,
+		privateBytes: () => privateBytes(pid),
+		workingSetBytes: () => (workingSetBytes = Math.max(workingSetBytes, privateBytes(pid))),
 		trouble() {
 			if (child.exitCode !== null || child.signalCode !== null) return `ended with ${child.exitCode ?? child.signalCode}:\n${log().slice(-2000)}`;
 			const at = log().search(crashWords);

@@ -99,7 +99,7 @@ describe("sec/responses: a hostile upstream", () => {
 	});
 
 	test("sec/response: a flood of 1xx ends, and takes no memory", async () => {
-		const before = fixture.proxy.residentBytes();
+		const before = fixture.proxy.workingSetBytes();
 		const flood = "HTTP/1.1 100 Continue\r\n\r\n".repeat(2000) + "HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\n".repeat(2000);
 		fixture.upstream.responders.set("/flood", (_, socket) => {
 			const pump = () => {
@@ -116,7 +116,7 @@ describe("sec/responses: a hostile upstream", () => {
 		assert.ok(!isResponse(response) || response.status >= 500);
 		client.close();
 		await assertServes(port);
-		assert.ok(fixture.proxy.residentBytes() - before < 20 * 1024 * 1024, "resident memory");
+		assert.ok(fixture.proxy.privateBytes() - before < 20 * 1024 * 1024, "memory");
 	});
 
 	test("sec/response: what 1xx answers say of framing does not reach the client", async () => {
@@ -157,14 +157,14 @@ describe("sec/responses: a hostile upstream", () => {
 			socket.pause();
 			return undefined;
 		});
-		const before = proxy.residentBytes();
+		const before = proxy.workingSetBytes();
 		const client = await RawClient.connect(port);
 		client.send(`POST /stuck HTTP/1.1\r\nhost: a.test\r\ncontent-length: ${1 << 30}\r\n\r\n`);
 		const block = Buffer.alloc(1 << 20, 97);
 		for (let i = 0; i < 48; i++) client.send(block);
 		await Promise.race([once(client.socket, "drain"), new Promise((resolve) => setTimeout(resolve, 500))]);
 		assert.ok(client.socket.writableLength > 0, "the client was held back");
-		assert.ok(proxy.residentBytes() - before < 20 * 1024 * 1024, "resident memory");
+		assert.ok(proxy.privateBytes() - before < 20 * 1024 * 1024, "memory");
 		client.close();
 		for (const socket of upstream.sockets) socket.destroy();
 		upstream.earlyResponders.clear();
