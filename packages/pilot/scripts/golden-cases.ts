@@ -12,38 +12,26 @@ import { translateAll } from "../src/translator/offline.ts";
 /** The corpus lies beside the repository; it is no part of it. */
 export const corpus = path.resolve(import.meta.dirname, "../../../../shared/golden/istiod");
 
-/** Folders of cases whose resources are implemented. */
-export const families = [
-	"base",
-	"virtualservice-match",
-	"virtualservice-routing",
-	"virtualservice-tls-tcp",
-	"destinationrule-lb",
-	"destinationrule-other",
-	"destinationrule-pool",
-	"serviceentry",
-	"workloadentry",
-	"sidecar",
-	"peerauthentication",
-	"kubernetes",
-	"meshconfig",
-	"proxyconfig",
-	"gateway",
-	"gatewayapi",
-	"authorizationpolicy",
-	"requestauthentication",
-	"telemetry",
-	"envoyfilter",
-	"wasmplugin",
-] as const;
+/** Our own cases in the same form, over the same mesh, recorded by scripts/istiod/record.py. */
+const ownCorpus = path.resolve(import.meta.dirname, "../testdata/istiod");
 
-export function listCases(names: readonly string[] = families): readonly string[] {
-	return names.flatMap((name) => {
-		if (existsSync(path.join(corpus, name, "proxy.json"))) return [name];
-		return readdirSync(path.join(corpus, name))
-			.sort()
-			.map((entry) => `${name}/${entry}`);
-	});
+const folders = (parent: string): readonly string[] =>
+	readdirSync(parent, { withFileTypes: true })
+		.filter((entry) => entry.isDirectory())
+		.map(({ name }) => name)
+		.sort();
+
+export const listFamilies = (): readonly string[] => [...new Set([corpus, ownCorpus].flatMap(folders))];
+
+/** Of all cases, of families, or of cases by name: `family/case`. */
+export function listCases(names?: readonly string[]): readonly string[] {
+	const all = [corpus, ownCorpus].flatMap((root) => folders(root).flatMap((family) => folders(path.join(root, family)).map((name) => `${family}/${name}`)));
+	return names === undefined ? all : names.flatMap((name) => all.filter((found) => found === name || found.startsWith(`${name}/`)));
+}
+
+function folderOf(name: string): string {
+	const own = path.join(ownCorpus, name);
+	return existsSync(own) ? own : path.join(corpus, name);
 }
 
 export interface Difference {
@@ -71,7 +59,7 @@ function decodeBase(): readonly AnyConfig[] {
 
 /** The mesh of a case and the node it is about. `metadata` replaces single entries of the node's. */
 export function loadCase(name: string, metadata: Readonly<Record<string, unknown>> = {}): { readonly push: PushSnapshot; readonly node: ProxyNode } {
-	const folder = path.join(corpus, name);
+	const folder = folderOf(name);
 	const { value: meshConfig } = decodeMeshConfig(read(firstExisting(path.join(folder, "mesh.yaml"), path.join(corpus, "mesh.yaml"))), "mesh.yaml");
 	const config = path.join(folder, "config.yaml");
 	const own = existsSync(config) ? decodeYaml(read(config), `${name}/config.yaml`) : { objects: [], diagnostics: [] };
@@ -98,15 +86,15 @@ plain = lambda v: None if v is MISSING else v
 request = json.load(sys.stdin)
 found = []
 for case in request["cases"]:
-    for kind, name, where, expected, got in compare(os.path.join(sys.argv[1], case), os.path.join(request["out"], case), kinds=request["kinds"]):
-        found.append({"case": case, "kind": kind, "resource": name, "path": where, "expected": plain(expected), "got": plain(got)})
+    for kind, name, where, expected, got in compare(case["folder"], os.path.join(request["out"], case["name"]), kinds=request["kinds"]):
+        found.append({"case": case["name"], "kind": kind, "resource": name, "path": where, "expected": plain(expected), "got": plain(got)})
 json.dump(found, sys.stdout)
 `;
 
 /** Differences of all cases, in one run of the corpus's own comparison. */
 export function compareCases(cases: readonly string[], out: string, kinds: readonly string[]): readonly Difference[] {
 	const result = spawnSync("python3", ["-B", "-c", comparison, corpus], {
-		input: JSON.stringify({ cases, out, kinds }),
+		input: JSON.stringify({ cases: cases.map((name) => ({ name, folder: folderOf(name) })), out, kinds }),
 		encoding: "utf8",
 		maxBuffer: 1 << 30,
 		timeout: 60_000,
