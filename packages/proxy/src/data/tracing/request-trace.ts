@@ -52,6 +52,7 @@ export class RequestTrace {
 		const span = this.#attempt;
 		if (span === undefined) return;
 		this.#attempt = undefined;
+		if (!span.isSampled) return;
 		tagAttempt(span, stream, status, failure);
 		this.#finish(span, stream, stream.context.nowMs());
 	}
@@ -70,13 +71,13 @@ export class RequestTrace {
 
 	finish(stream: HttpStream): void {
 		this.endAttempt(stream, stream.info.responseCode, "");
+		if (!this.span.isSampled) return;
 		if (this.#tracing.config.verbose) this.#noteTimes(stream);
 		tagRequest(this.span, stream, this.#tracing.config.pathTagLengthMax);
 		this.#finish(this.span, stream, stream.info.endAt);
 	}
 
 	#finish(span: Span, stream: HttpStream, endAt: number): void {
-		if (!span.isSampled) return;
 		for (const { name, read } of this.#tracing.tagsOf(stream)) {
 			const value = read(stream.info);
 			if (value !== "") span.tags.push([name, value]);

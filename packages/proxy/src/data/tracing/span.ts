@@ -23,12 +23,20 @@ export interface Span {
 	readonly events: (readonly [name: string, atUs: number])[];
 }
 
+const hexDigits: Uint8Array = Buffer.from("0123456789abcdef");
+const text = Buffer.alloc(32);
+
 /** `digits` of hex, never all zeros. */
 export function randomId(random: () => number, digits: 16 | 32): string {
-	let id = "";
-	while (id.length < digits)
-		id += Math.floor(random() * 0x1_0000_0000)
-			.toString(16)
-			.padStart(8, "0");
-	return /[^0]/.test(id) ? id : `${id.slice(1)}1`;
+	let seen = 0;
+	for (let at = 0; at < digits; ) {
+		let bits = Math.floor(random() * 0x1_0000_0000) | 0;
+		seen |= bits;
+		for (let i = 0; i < 8; i++) {
+			text[at++] = hexDigits[bits & 15] as number;
+			bits >>>= 4;
+		}
+	}
+	if (seen === 0) text[digits - 1] = 0x31;
+	return text.latin1Slice(0, digits);
 }
