@@ -8,7 +8,7 @@ import { Timer } from "../transport/timers.ts";
 import type { WorkerContext } from "../worker/context.ts";
 import { compilePeerVerifier, readTlsInfo } from "./peer-identity.ts";
 import { nodeTls } from "./node-tls.ts";
-import { createContextFinder, type SecretMap, type SecureContextFinder, SecureContexts } from "./secure-contexts.ts";
+import { createContextFinder, localIdentityOf, type SecretMap, type SecureContextFinder, SecureContexts } from "./secure-contexts.ts";
 
 export interface AcceptedTls {
 	readonly connection: Connection;
@@ -63,20 +63,20 @@ export function createDownstreamTls(
 	const verify = compilePeerVerifier(tls.validation, tls.requireClientCertificate, compile);
 	const offered = spokenAlpn(tls.alpn, isHttp1Only);
 	let finder = finderOf(tls);
-	const finishHandshake = (socket: TLSSocket): AcceptedTls | Error => {
+	const finishHandshake = (socket: TLSSocket, secure: SecureContext): AcceptedTls | Error => {
 		const certificate = socket.getPeerX509Certificate();
 		const handle = (socket as unknown as { readonly _handle: HandshakeHandle })._handle;
 		const failure = certificate === undefined ? null : handle.verifyError();
 		const verdict = verify({ certificate, chainError: failure === null ? undefined : (failure.code ?? failure.message) }, "");
 		if (verdict.kind === "refused") {
 			onStat(verdict.stat);
-			return new RefusedPeerError(verdict.reason, readTlsInfo(socket, certificate));
+			return new RefusedPeerError(verdict.reason, readTlsInfo(socket, certificate, localIdentityOf(secure)));
 		}
 		if (verdict.stat !== undefined) onStat(verdict.stat);
 		onStat("ssl.handshake");
 		if (certificate === undefined) onStat("ssl.no_certificate");
 		if (socket.isSessionReused()) onStat("ssl.session_reused");
-		const info = readTlsInfo(socket, certificate);
+		const info = readTlsInfo(socket, certificate, localIdentityOf(secure));
 		onStat(`ssl.versions.${info.version}`);
 		onStat(`ssl.ciphers.${info.cipher}`);
 		const alpn = typeof socket.alpnProtocol === "string" ? socket.alpnProtocol : "";
@@ -104,7 +104,7 @@ export function createDownstreamTls(
 				socket,
 				context.overload?.scale("transportSocketConnect", waitMs) ?? waitMs,
 				context,
-				() => finishHandshake(socket),
+				() => finishHandshake(socket, secure),
 				(result) => {
 					if (result instanceof HandshakeTimeoutError) onStat("downstream_cx_transport_socket_connect_timeout");
 					else if (result instanceof Error && !(result instanceof RefusedPeerError)) onStat("ssl.connection_error");

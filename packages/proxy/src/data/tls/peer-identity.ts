@@ -141,11 +141,20 @@ function hashesMatch(certificate: X509Certificate, { certificateHashes, spkiHash
 	return spkiHashes.includes(spki);
 }
 
-/** Read once per connection; PEM only when somebody prints it. */
-export function readTlsInfo(socket: TLSSocket, certificate: X509Certificate | undefined): TlsInfo {
+/** The names in a certificate that this proxy serves with or shows to servers. */
+export interface LocalIdentity {
+	readonly names: SubjectAltNames;
+	readonly subject: string;
+}
+
+export function readLocalIdentity(certificate: X509Certificate | undefined): LocalIdentity {
+	return { names: parseSubjectAltName(certificate?.subjectAltName), subject: formatName(certificate?.subject) };
+}
+
+/** Read once per connection; what few print, only when somebody does. `known`: the local certificate, where there is no choice of one. */
+export function readTlsInfo(socket: TLSSocket, certificate: X509Certificate | undefined, known: LocalIdentity | undefined): TlsInfo {
 	const names = parseSubjectAltName(certificate?.subjectAltName);
-	const local = socket.getX509Certificate();
-	const ours = parseSubjectAltName(local?.subjectAltName);
+	const ours = known ?? readLocalIdentity(socket.getX509Certificate());
 	const cipher = socket.getCipher();
 	return {
 		version: socket.getProtocol() ?? "",
@@ -165,13 +174,17 @@ export function readTlsInfo(socket: TLSSocket, certificate: X509Certificate | un
 		get peerCertificatePem() {
 			return certificate?.toString() ?? "";
 		},
-		peerValidFromMs: certificate === undefined ? Number.NaN : Date.parse(certificate.validFrom),
-		peerValidToMs: certificate === undefined ? Number.NaN : Date.parse(certificate.validTo),
-		localUriSans: ours.uri,
-		localDnsSans: ours.dns,
-		localIpSans: ours.ip,
-		localEmailSans: ours.email,
-		localSubject: formatName(local?.subject),
+		get peerValidFromMs() {
+			return certificate === undefined ? Number.NaN : Date.parse(certificate.validFrom);
+		},
+		get peerValidToMs() {
+			return certificate === undefined ? Number.NaN : Date.parse(certificate.validTo);
+		},
+		localUriSans: ours.names.uri,
+		localDnsSans: ours.names.dns,
+		localIpSans: ours.names.ip,
+		localEmailSans: ours.names.email,
+		localSubject: ours.subject,
 	};
 }
 

@@ -1,8 +1,9 @@
-import { constants } from "node:crypto";
+import { constants, X509Certificate } from "node:crypto";
 import type { SecureContext } from "node:tls";
 import type { CertificateSource, Secret, TlsParams, TrustSource } from "../../config/runtime-config.ts";
 import { chooseCertificates, type KeyPair } from "./certificate-choice.ts";
 import { nodeTls } from "./node-tls.ts";
+import { type LocalIdentity, readLocalIdentity } from "./peer-identity.ts";
 
 export type SecretMap = ReadonlyMap<string, Secret>;
 
@@ -52,6 +53,14 @@ const ciphersDefault = ["AES128-GCM-SHA256", "CHACHA20-POLY1305", "AES256-GCM-SH
 /** A change of secrets makes a new cache; contexts of the same inputs (all of a mesh's clusters) are one. */
 const contextsMax = 1024;
 
+/** Of contexts with one certificate: reading it anew from each connection takes a twentieth of a handshake. */
+const localIdentities = new WeakMap<SecureContext, LocalIdentity>();
+
+/** undefined: the context has several certificates, or none, and the connection knows which. */
+export function localIdentityOf(context: SecureContext): LocalIdentity | undefined {
+	return localIdentities.get(context);
+}
+
 export class SecureContexts {
 	readonly #known = new Map<string, SecureContext>();
 
@@ -76,6 +85,8 @@ export class SecureContexts {
 				...(inputs.hasNoTickets === true ? { secureOptions: constants.SSL_OP_NO_TICKET } : {}),
 				...(inputs.sessionIdContext === undefined ? {} : { sessionIdContext: inputs.sessionIdContext }),
 			});
+			const [only, another] = cert;
+			if (only && another === undefined) localIdentities.set(context, readLocalIdentity(new X509Certificate(only)));
 			if (this.#known.size >= contextsMax) this.#known.clear();
 			this.#known.set(id, context);
 		}

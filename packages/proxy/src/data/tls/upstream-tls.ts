@@ -10,9 +10,9 @@ import { sourceOptions } from "../transport/socket-options.ts";
 import type { PoolProtocol, UpstreamProtocol } from "../upstream/exchange.ts";
 import type { WorkerContext } from "../worker/context.ts";
 import { buildProxyHeader, chooseTlvs } from "../upstream/proxy-protocol-header.ts";
-import { compilePeerVerifier, type PeerVerifier, readTlsInfo } from "./peer-identity.ts";
+import { compilePeerVerifier, type LocalIdentity, type PeerVerifier, readTlsInfo } from "./peer-identity.ts";
 import { nodeTls } from "./node-tls.ts";
-import { createContextFinder, type SecureContextFinder, SecureContexts } from "./secure-contexts.ts";
+import { createContextFinder, localIdentityOf, type SecureContextFinder, SecureContexts } from "./secure-contexts.ts";
 
 export type ConnectResult = (result: Connection | Error) => void;
 
@@ -298,10 +298,16 @@ class UpstreamTlsTransport implements ChosenTransport {
 			checkServerIdentity: () => undefined,
 		});
 		socket.setNoDelay(true);
-		return this.#await(socket, host, session, onResult);
+		return this.#await(socket, host, session, (peer) => this.#accept(socket, peer, localIdentityOf(secureContext)), onResult);
 	}
 
-	#await(socket: TLSSocket, host: HostEntry, session: RememberedSession | undefined, onResult: ConnectResult): () => void {
+	#await(
+		socket: TLSSocket,
+		host: HostEntry,
+		session: RememberedSession | undefined,
+		accept: (peer: X509Certificate | undefined) => Connection | Error,
+		onResult: ConnectResult,
+	): () => void {
 		let isDone = false;
 		const finish = (result: Connection | Error) => {
 			if (isDone) return;
@@ -327,7 +333,7 @@ class UpstreamTlsTransport implements ChosenTransport {
 			const certificate = certificateOf();
 			if (certificate !== undefined) this.#remember(host.address, { ticket, certificate });
 		});
-		socket.once("secureConnect", () => finish(this.#accept(socket, certificateOf())));
+		socket.once("secureConnect", () => finish(accept(certificateOf())));
 		return () => finishSilently();
 		function finishSilently(): void {
 			if (isDone) return;
@@ -338,7 +344,7 @@ class UpstreamTlsTransport implements ChosenTransport {
 	}
 
 	/** Fail closed: nothing is written before the peer is known. */
-	#accept(socket: TLSSocket, certificate: X509Certificate | undefined): Connection | Error {
+	#accept(socket: TLSSocket, certificate: X509Certificate | undefined, own: LocalIdentity | undefined): Connection | Error {
 		const chainError = socket.authorized ? undefined : String(socket.authorizationError ?? "unknown");
 		const dnsName = this.#tls.autoSanValidation ? this.#serverName : "";
 		const verdict = this.#verify({ certificate, chainError }, dnsName);
@@ -351,7 +357,7 @@ class UpstreamTlsTransport implements ChosenTransport {
 		cluster?.countTls("ssl.handshake");
 		cluster?.countHandshake(socket.getProtocol() ?? "", socket.getCipher()?.name ?? "");
 		if (socket.isSessionReused()) cluster?.countTls("ssl.session_reused");
-		const info = readTlsInfo(socket, certificate);
+		const info = readTlsInfo(socket, certificate, own);
 		const connection = this.#context.transport.adoptTls(socket);
 		tlsInfos.set(connection, info);
 		if (typeof socket.alpnProtocol === "string") agreedAlpn.set(connection, socket.alpnProtocol);
