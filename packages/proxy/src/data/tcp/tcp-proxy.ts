@@ -8,7 +8,7 @@ import { type ConnectionInfo, createStreamInfo, type StreamInfo } from "../log/s
 import type { RequestHasher } from "../match/request-hash.ts";
 import type { tcpCounters } from "../stats/families.ts";
 import { upstreamTlsInfo } from "../tls/upstream-tls.ts";
-import { type Connection, type ConnectionHandler, silentHandler } from "../transport/connection.ts";
+import { type Connection, silentHandler } from "../transport/connection.ts";
 import type { IstioReporter } from "../http/istio-telemetry.ts";
 import type { IstioRecorder } from "../stats/istio-metrics.ts";
 import { describeError, transportFailureOf } from "../upstream/pool-connector.ts";
@@ -17,6 +17,7 @@ import { Timer } from "../transport/timers.ts";
 import type { ClusterRuntime } from "../upstream/cluster-runtime.ts";
 import type { WorkerContext } from "../worker/context.ts";
 import { clusterGauge, clusterStat } from "../upstream/cluster-stats.ts";
+import { Direction, type PassOwner, Side, type Way } from "./direction.ts";
 import { type CompiledTunnel, Tunnel, type TunnelOwner } from "./tunnel.ts";
 
 /** Compiled once per filter chain. */
@@ -44,15 +45,13 @@ export interface TcpTarget {
 	readonly bytes: Buffer | undefined;
 }
 
-/** From here on a direction gets memory of its own and its bytes are not copied any more. */
-const bulkBytesMin = 256 * 1024;
 /** As often as Istio's filter reports. */
 const reportMs = 5000;
-const bulkBufferBytes = 128 * 1024;
 
 /** One connection passed through: bytes both ways, ends of stream both ways. */
-export class TcpSession implements TunnelOwner {
+export class TcpSession implements TunnelOwner, PassOwner {
 	readonly proxy: CompiledTcpProxy;
+	readonly context: WorkerContext;
 	readonly downstream: Connection;
 	readonly info: StreamInfo;
 	upstream: Connection | undefined;
@@ -89,6 +88,7 @@ export class TcpSession implements TunnelOwner {
 	constructor(proxy: CompiledTcpProxy, downstream: Connection, connectionInfo: ConnectionInfo, onOver: () => void) {
 		const { context, config } = proxy;
 		this.proxy = proxy;
+		this.context = context;
 		this.downstream = downstream;
 		this.#onOver = onOver;
 		this.info = connectionInfo.stream ?? createStreamInfo(connectionInfo);
@@ -307,7 +307,7 @@ export class TcpSession implements TunnelOwner {
 		if (!(upstream instanceof Tunnel)) upstream.handler = new Side(this, "upstream", down, up);
 		for (const bytes of this.#early) up.pass(bytes, 0, bytes.length);
 		this.#early = [];
-		proxy.context.output.flush();
+		this.context.output.flush();
 		if (proxy.config.logsWhenConnected) this.#log("TcpUpstreamConnected");
 		if (this.#hasEndedEarly) up.end();
 		downstream.resume();
@@ -328,11 +328,10 @@ export class TcpSession implements TunnelOwner {
 		this.#reportedReceived = bytesReceived;
 	}
 
-	/** Of one direction. */
-	onBytes(direction: "up" | "down", count: number): void {
+	onBytes(way: Way, count: number): void {
 		const { info, proxy, cluster } = this;
-		this.#lastActiveAt = proxy.context.nowMs();
-		if (direction === "up") {
+		this.#lastActiveAt = this.context.nowMs();
+		if (way === "up") {
 			info.bytesReceived += count;
 			proxy.count("downstream_cx_rx_bytes_total", count);
 			cluster?.count(clusterStat.upstream_cx_tx_bytes_total, count);
@@ -343,9 +342,8 @@ export class TcpSession implements TunnelOwner {
 		}
 	}
 
-	/** `direction` has no more bytes to come. */
-	onHalfClosed(direction: "up" | "down"): void {
-		this.#isUpstreamLast = direction === "down";
+	onHalfClosed(way: Way): void {
+		this.#isUpstreamLast = way === "down";
 		if (this.#toUpstream?.isEnded === true && this.#toDownstream?.isEnded === true) this.#end(undefined);
 	}
 
@@ -363,7 +361,7 @@ export class TcpSession implements TunnelOwner {
 	}
 
 	#onIdle(): void {
-		const rest = this.#lastActiveAt + this.proxy.config.idleTimeoutMs - this.proxy.context.nowMs();
+		const rest = this.#lastActiveAt + this.proxy.config.idleTimeoutMs - this.context.nowMs();
 		if (rest > 1) return this.#idleTimer.arm(rest);
 		this.proxy.count("idle_timeout");
 		this.#end(undefined);
@@ -414,11 +412,11 @@ export class TcpSession implements TunnelOwner {
 		this.#connectTimer.disarm();
 		this.#cancel?.();
 		if (error !== undefined) info.connectionTerminationDetails = error.message.replace(/\s/g, "_");
-		closeSent(this.downstream, proxy.context);
-		if (this.upstream !== undefined) closeSent(this.upstream, proxy.context);
+		closeSent(this.downstream, this.context);
+		if (this.upstream !== undefined) closeSent(this.upstream, this.context);
 		if (this.#tunnel !== undefined) this.#closeTunnel(this.#tunnel);
 		this.#release();
-		info.endAt = proxy.context.nowMs();
+		info.endAt = this.context.nowMs();
 		info.downstreamWireBytesReceived = info.bytesReceived;
 		info.downstreamWireBytesSent = info.bytesSent;
 		if (this.upstream !== undefined) {
@@ -445,94 +443,4 @@ function closeSent(connection: Connection, context: WorkerContext): void {
 	connection.handler = { onData() {}, onEnd: () => connection.destroy(), onBlocked() {}, onDrain: () => connection.destroy(), onClose: () => timer.disarm() };
 	connection.end();
 	timer.arm(connection.isBlocked || connection.queuedBytes > 0 ? lingerMs : 1);
-}
-
-/** Bytes from one side to the other. */
-class Direction {
-	isEnded = false;
-	readonly #session: TcpSession;
-	readonly #name: "up" | "down";
-	#from: Connection | Tunnel | undefined;
-	#to: Connection | Tunnel | undefined;
-	#tunnel: Tunnel | undefined;
-	#bytes = 0;
-	#isBulk = false;
-
-	constructor(session: TcpSession, name: "up" | "down") {
-		this.#session = session;
-		this.#name = name;
-	}
-
-	/** `tunnel`: where it is one that they go to. */
-	wire(from: Connection | Tunnel, to: Connection | Tunnel, tunnel: Tunnel | undefined): void {
-		this.#from = from;
-		this.#to = to;
-		this.#tunnel = tunnel;
-	}
-
-	pass(bytes: Buffer, start: number, end: number): void {
-		const count = end - start;
-		this.#session.onBytes(this.#name, count);
-		if (this.#tunnel !== undefined) return this.#tunnel.send(bytes, start, end);
-		const to = this.#to as Connection;
-		this.#bytes += count;
-		if (!this.#isBulk) {
-			this.#session.proxy.context.output.sendBytes(to, bytes, start, end);
-			if (this.#bytes > bulkBytesMin && !(this.#from instanceof Tunnel)) this.#enterBulk(this.#from as Connection);
-			return;
-		}
-		// The other direction's bytes for this side may still wait in the shared buffer.
-		if (to.write(bytes.subarray(start, end)) !== "written") this.pause();
-	}
-
-	/** The source reads into its own memory: it is not read again before that has been sent. */
-	#enterBulk(from: Connection): void {
-		this.#session.proxy.context.output.flush();
-		this.#isBulk = true;
-		from.useReadBuffer(Buffer.allocUnsafeSlow(bulkBufferBytes));
-	}
-
-	pause(): void {
-		this.#from?.pause();
-	}
-	resume(): void {
-		if (!this.isEnded) this.#from?.resume();
-	}
-
-	end(): void {
-		if (this.isEnded) return;
-		this.isEnded = true;
-		this.#session.proxy.context.output.flush();
-		this.#to?.end();
-		this.#session.onHalfClosed(this.#name);
-	}
-}
-
-/** Handler of one connection: reads feed `outgoing`, room to write lets `incoming` go on. */
-class Side implements ConnectionHandler {
-	readonly #session: TcpSession;
-	readonly #name: "downstream" | "upstream";
-	readonly #outgoing: Direction;
-	readonly #incoming: Direction;
-	constructor(session: TcpSession, name: "downstream" | "upstream", outgoing: Direction, incoming: Direction) {
-		this.#session = session;
-		this.#name = name;
-		this.#outgoing = outgoing;
-		this.#incoming = incoming;
-	}
-	onData(bytes: Buffer, start: number, end: number): void {
-		this.#outgoing.pass(bytes, start, end);
-	}
-	onEnd(): void {
-		this.#outgoing.end();
-	}
-	onBlocked(): void {
-		this.#incoming.pause();
-	}
-	onDrain(): void {
-		this.#incoming.resume();
-	}
-	onClose(error: Error | undefined): void {
-		this.#session.onClosed(this.#name, error);
-	}
 }
