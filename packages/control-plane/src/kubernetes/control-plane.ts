@@ -72,7 +72,8 @@ export async function startKubernetesControlPlane(context: KubernetesContext): P
 	const ready = await startReadyServer(options.readyHttp, waitingFor, signal);
 
 	const common = { client, clock, logger, signal };
-	const mesh = await watchMeshConfig({ ...common, store, namespace, name: revisioned("istio", revision), file: options.meshConfigFile });
+	const { meshConfigFile: file, sharedMeshConfig: sharedName } = options;
+	const mesh = await watchMeshConfig({ ...common, store, namespace, name: revisioned("istio", revision), sharedName, file });
 	waiting.push(() => (mesh.isSettled() ? [] : ["mesh config"]));
 	let fileDiagnostics: readonly Diagnostic[] = [];
 	if (options.configDirectory !== undefined) {

@@ -48,6 +48,11 @@ test("all addresses, as Go writes them", () => {
 	assert.match(readKubernetesOptions({ ...flags, httpsAddr: ":15017" }, {}).https, /^(\[::\]|0\.0\.0\.0):15017$/);
 });
 
+test("a shared mesh config, if one is named", () => {
+	assert.equal(readKubernetesOptions(flags, { SHARED_MESH_CONFIG: "istio-common" }).sharedMeshConfig, "istio-common");
+	assert.equal(readKubernetesOptions(flags, { SHARED_MESH_CONFIG: "" }).sharedMeshConfig, undefined);
+});
+
 const external = { EXTERNAL_CA: "ISTIOD_RA_KUBERNETES_API" };
 
 test("signers behind the Kubernetes API, as istiod is told of them", () => {

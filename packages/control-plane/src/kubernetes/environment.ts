@@ -30,7 +30,6 @@ export class SettingError extends Error {}
 /** Variables of istiod that would change what it does, and that are not implemented: to go on without a word would be worse. */
 const unsupported: Readonly<Record<string, { readonly harmless: readonly string[]; readonly what: string }>> = {
 	EXTERNAL_ISTIOD: { harmless: ["", "false"], what: "an istiod for other clusters" },
-	SHARED_MESH_CONFIG: { harmless: [""], what: "a second mesh config" },
 	CA_TRUSTED_NODE_ACCOUNTS: { harmless: [""], what: "impersonation by node proxies" },
 	PILOT_ENABLE_WORKLOAD_ENTRY_AUTOREGISTRATION: { harmless: ["", "true"], what: "a control plane that registers no workloads" },
 	PILOT_ENABLE_WORKLOAD_ENTRY_HEALTHCHECKS: { harmless: ["", "true"], what: "a control plane that ignores the health of workloads" },
@@ -54,6 +53,7 @@ export function readKubernetesOptions(flags: DiscoveryFlags, environment: Enviro
 		clusterId: flags.clusterID ?? nonEmpty(environment["CLUSTER_ID"]) ?? "Kubernetes",
 		domain: flags.domain,
 		meshConfigFile: flags.meshConfig,
+		sharedMeshConfig: nonEmpty(environment["SHARED_MESH_CONFIG"]),
 		configDirectory: flags.configDir,
 		customHost: nonEmpty(environment["ISTIOD_CUSTOM_HOST"]),
 		injectorConfigName: environment["INJECTION_WEBHOOK_CONFIG_NAME"] ?? revisioned("istio-sidecar-injector", revision),
