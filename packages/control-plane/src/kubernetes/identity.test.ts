@@ -10,7 +10,10 @@ import { buildRootTemplate, encodePrivateKey, encodePublicKey, generateKeys, sig
 import { resourceOf, resources } from "@weft/kube";
 import { type FakeApiServer, until } from "@weft/kube/testing";
 import { type Clock, createLogger, systemClock } from "@weft/runtime";
+import { typeUrls } from "@weft/xds";
+import { ProxyConfig } from "@weft/xds/generated/istio/mesh/v1alpha1/proxy.ts";
 import {
+	openAds,
 	requestCertificate,
 	rootsOf,
 	startOver,
@@ -261,6 +264,49 @@ test("with ISTIO_MULTIROOT_MESH a plugged-in CA under another root is rotated in
 	);
 	const chain = await requestCertificate(plane, podToken);
 	assert.ok(Array.isArray(chain) && chain[1] === old["ca-cert.pem"], "the old one still signs");
+});
+
+describe("roots of meshConfig.caCertificates", () => {
+	const putMesh = (...pems: readonly string[]) => {
+		const mesh = JSON.stringify({ caCertificates: pems.map((pem) => ({ pem })) });
+		api.put(resources.configMaps, { metadata: { name: "istio", namespace: systemNamespace }, data: { mesh } });
+	};
+	const handedOut = (plane: TestControlPlane) => {
+		const ads = openAds(plane, { token: podToken, namespace: "default", serviceAccount: "web", typeUrl: typeUrls.pcds });
+		const latest = () => ads.responses.at(-1)?.resources.flatMap(({ value }) => [...ProxyConfig.decode(value).caCertificatesPem]);
+		return { latest, close: () => ads.close() };
+	};
+
+	test("with ISTIO_MULTIROOT_MESH workloads trust them beside the mesh's own, and follow; the control plane itself does not", async () => {
+		const [first, second] = [(await newAuthority()).rootCertPem, (await newAuthority()).rootCertPem];
+		putMesh(first);
+		const plane = await start({ ISTIO_MULTIROOT_MESH: "true" });
+		await until("roots are handed out", () => plane.rootsPem() !== "");
+		const own = plane.rootsPem();
+		const pcds = handedOut(plane);
+		await until("both are there", () => pcds.latest() !== undefined);
+		assert.deepEqual(pcds.latest(), [own, first]);
+		putMesh(second, first);
+		await until("the change is there", () => pcds.latest()?.length === 3);
+		assert.deepEqual(pcds.latest(), [own, second, first]);
+		putMesh();
+		await until("they are gone", () => pcds.latest()?.length === 1);
+		pcds.close();
+		assert.equal(plane.rootsPem(), own, "what namespaces and webhooks find is the mesh's own");
+		const chain = await requestCertificate(plane, podToken);
+		assert.ok(Array.isArray(chain) && chain.at(-1) === own);
+	});
+
+	test("without it they count for nothing, and that is told", async () => {
+		putMesh((await newAuthority()).rootCertPem);
+		const plane = await start();
+		await until("roots are handed out", () => plane.rootsPem() !== "");
+		const pcds = handedOut(plane);
+		await until("there is an answer", () => pcds.latest() !== undefined);
+		assert.deepEqual(pcds.latest(), [plane.rootsPem()]);
+		pcds.close();
+		assert.ok(plane.log.some((line) => line.includes("caCertificates counts with ISTIO_MULTIROOT_MESH=true alone")));
+	});
 });
 
 test("ENABLE_CA_SERVER=false: the certificate is another authority's, read again when it changes; none are given out, and no roots written", async () => {

@@ -23,10 +23,10 @@ import { accepted, type Checked, refused } from "@weft/pki";
 import { type Clock, createBackoff, type Logger } from "@weft/runtime";
 import { createJwksTransport } from "../jwks-transport.ts";
 import type { SecureServing } from "../grpc-servers.ts";
-import { createTrustedRoots, listRoots } from "../trusted-roots.ts";
+import { createTrustedRoots, joinRoots, listRoots, type TrustedRoots } from "../trusted-roots.ts";
 import { createKubernetesSigner } from "./certificate-signer.ts";
 import type { MeshConfigWatch } from "./mesh-config.ts";
-import { createSignerRoots } from "./signer-roots.ts";
+import { createMeshRoots, type MeshRoots } from "./mesh-roots.ts";
 import { createSecretKeyStore, loadPluggedInAuthority } from "./ca-secrets.ts";
 import { type ExternalSignerOptions, type KubernetesOptions, tokenAudience } from "./options.ts";
 
@@ -75,7 +75,6 @@ export async function createKubernetesIdentity(options: IdentityOptions): Promis
 	});
 	void identity.run(signal);
 	const rotate: SecureServing["rotate"] = (discovery) => {
-		authority.onChanged(({ roots }) => roots && discovery.retrust());
 		const countProxies = () => discovery.trust();
 		const rotation = createRootRotation({ authority, store, replica: options.podName, countProxies, rootKeyAlgorithm, clock, logger });
 		void rotation.run(signal);
@@ -90,6 +89,7 @@ export async function createKubernetesIdentity(options: IdentityOptions): Promis
 		authority,
 		identity,
 		roots,
+		workloadRoots: await workloadRoots(options, roots),
 		rotate,
 		issuing: authenticators(options, true),
 		registering: asking,
@@ -99,9 +99,9 @@ export async function createKubernetesIdentity(options: IdentityOptions): Promis
 
 /** EXTERNAL_CA=ISTIOD_RA_KUBERNETES_API: signers behind the Kubernetes API sign, for the control plane's own server as well. */
 async function createRegisteredIdentity(options: IdentityOptions, { signerName, signerDomain, serverSigner }: ExternalSignerOptions): Promise<SecureServing> {
-	const { client, mesh, namespace, trustDomain, clock, signal, workloadTtlMs, workloadTtlMsMax } = options;
+	const { client, namespace, trustDomain, clock, signal, workloadTtlMs, workloadTtlMsMax } = options;
 	const logger = options.logger.child("citadel");
-	const roots = createSignerRoots({ mesh, trustDomain, logger });
+	const roots = await meshRoots(options, true);
 	const issuer = createRegistrationAuthority({
 		signer: createKubernetesSigner({ client, clock, logger }),
 		trustDomain,
@@ -124,13 +124,15 @@ async function createRegisteredIdentity(options: IdentityOptions, { signerName, 
 		certSigner: serverSigner,
 	});
 	void identity.run(signal);
+	const trusted = listRoots(roots.pem, roots.onChanged);
 	const asking = authenticators(options, false);
 	return {
 		address: options.secureGrpc,
 		issuer,
 		authority: undefined,
 		identity,
-		roots: listRoots(roots.pem, roots.onChanged),
+		roots: trusted,
+		workloadRoots: trusted,
 		issuing: authenticators(options, true),
 		registering: asking,
 		asking,
@@ -144,7 +146,38 @@ async function createForeignIdentity(options: IdentityOptions): Promise<SecureSe
 	void identity.run(signal);
 	const roots = listRoots(() => identity.trustBundlePem, identity.onRootsChanged);
 	const asking = authenticators(options, false);
-	return { address: options.secureGrpc, issuer: undefined, authority: undefined, identity, roots, issuing: [], registering: asking, asking };
+	return {
+		address: options.secureGrpc,
+		issuer: undefined,
+		authority: undefined,
+		identity,
+		roots,
+		workloadRoots: await workloadRoots(options, roots),
+		issuing: [],
+		registering: asking,
+		asking,
+	};
+}
+
+/** With ISTIO_MULTIROOT_MESH workloads trust the roots of the mesh config beside those of their own certificates. */
+async function workloadRoots(options: IdentityOptions, roots: TrustedRoots): Promise<TrustedRoots> {
+	if (options.isMultiRoot) return joinRoots(roots, await meshRoots(options, false));
+	const { mesh } = options;
+	const logger = options.logger.child("citadel");
+	let isTold = false;
+	const tell = () => {
+		const isSet = (mesh.current().caCertificates ?? []).length > 0;
+		if (isSet && !isTold) logger.warn("meshConfig.caCertificates counts with ISTIO_MULTIROOT_MESH=true alone; without, only the mesh's own roots are trusted");
+		isTold = isSet;
+	};
+	tell();
+	mesh.onChanged(tell);
+	return roots;
+}
+
+function meshRoots(options: IdentityOptions, hasSigners: boolean): Promise<MeshRoots> {
+	const logger = options.logger.child("citadel");
+	return createMeshRoots({ ...options, logger, hasSigners, fetchText: createJwksTransport("cluster"), random: Math.random });
 }
 
 /** A certificate first: it costs no question to the API server. */
