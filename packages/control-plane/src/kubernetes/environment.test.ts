@@ -67,6 +67,13 @@ test("signers behind the Kubernetes API, as istiod is told of them", () => {
 	assert.equal(signers({ K8S_SIGNER: "x.io/mesh", PILOT_CERT_PROVIDER: "k8s.io/x.io/mesh" })?.serverSigner, undefined);
 });
 
+test("without an authority of its own the provider of roots is the proxies' matter", () => {
+	for (const PILOT_CERT_PROVIDER of ["istiod", "custom", "none", "kubernetes", "k8s.io/x.io/mesh"]) {
+		const options = readKubernetesOptions(flags, { ENABLE_CA_SERVER: "false", PILOT_CERT_PROVIDER });
+		assert.deepEqual([options.isAuthority, options.externalSigner], [false, undefined]);
+	}
+});
+
 describe("what cannot be is refused by name", () => {
 	const cases: readonly (readonly [string, Partial<DiscoveryFlags>, Readonly<Record<string, string>>, RegExp])[] = [
 		["a duration", {}, { DEFAULT_WORKLOAD_CERT_TTL: "a day" }, /DEFAULT_WORKLOAD_CERT_TTL: "a day" is not a duration/],
@@ -92,6 +99,7 @@ describe("what cannot be is refused by name", () => {
 		["a switch", {}, { ENABLE_CA_SERVER: "maybe" }, /ENABLE_CA_SERVER: "maybe" is not true or false/],
 		["a rule for tokens", {}, { JWT_RULE: "{}" }, /JWT_RULE: issuer is missing/],
 		["a kind of key", {}, { WEFT_ROOT_KEY_ALGORITHM: "dsa" }, /WEFT_ROOT_KEY_ALGORITHM: "dsa" is none of ecdsa-p256, ecdsa-p384, rsa-2048/],
+		["an external CA of another kind, without a CA of its own", {}, { EXTERNAL_CA: "x", ENABLE_CA_SERVER: "false" }, /EXTERNAL_CA=x: .* is ISTIOD_RA/],
 		["another certificate provider", {}, { PILOT_CERT_PROVIDER: "kubernetes" }, /PILOT_CERT_PROVIDER=kubernetes: .*not implemented/],
 	];
 	for (const [name, extra, environment, reason] of cases) {

@@ -97,14 +97,16 @@ function externalSignerOf(environment: Environment): ExternalSignerOptions | und
 	const ca = nonEmpty(environment["EXTERNAL_CA"]);
 	const provider = nonEmpty(environment["PILOT_CERT_PROVIDER"]) ?? "istiod";
 	const isBehindApi = provider.startsWith(providerPrefix);
+	const isAuthority = switchOf(environment, "ENABLE_CA_SERVER", "true");
+	// Its own certificate is in files then, whatever proxies are told of its roots.
+	if (ca === undefined && !isAuthority) return undefined;
 	if (provider !== "istiod" && !(isBehindApi && ca !== undefined))
 		throw new SettingError(
-			`PILOT_CERT_PROVIDER=${provider}: a server certificate of another provider than istiod is not implemented, but for ${providerPrefix}SIGNER with EXTERNAL_CA=${externalCa}`,
+			`PILOT_CERT_PROVIDER=${provider}: a server certificate of another provider than istiod is not implemented, but for ${providerPrefix}SIGNER with EXTERNAL_CA=${externalCa}, and for files with ENABLE_CA_SERVER=false`,
 		);
 	if (ca === undefined) return undefined;
 	if (ca !== externalCa) throw new SettingError(`EXTERNAL_CA=${ca}: the one external CA that is implemented is ${externalCa}`);
-	if (environment["ENABLE_CA_SERVER"] === "false")
-		throw new SettingError("EXTERNAL_CA and ENABLE_CA_SERVER=false exclude each other: who gives out certificates?");
+	if (!isAuthority) throw new SettingError("EXTERNAL_CA and ENABLE_CA_SERVER=false exclude each other: who gives out certificates?");
 	const signerName = nonEmpty(environment["K8S_SIGNER"]);
 	const signerDomain = nonEmpty(environment["CERT_SIGNER_DOMAIN"]);
 	if (signerName === undefined && signerDomain === undefined) throw new SettingError(`EXTERNAL_CA=${externalCa} needs K8S_SIGNER, CERT_SIGNER_DOMAIN or both`);

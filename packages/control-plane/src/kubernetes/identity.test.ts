@@ -325,10 +325,13 @@ test("ENABLE_CA_SERVER=false: the certificate is another authority's, read again
 			writeFileSync(join(directory, "tls.key"), leaf.value.privateKeyPem);
 			return leaf.value.serialNumber;
 		};
-		const first = await renew();
-		writeFileSync(join(directory, "root-cert.pem"), foreign.trustBundlePem);
 		const files = { tlsCertFile: join(directory, "tls.crt"), tlsKeyFile: join(directory, "tls.key"), caCertFile: join(directory, "root-cert.pem") };
-		const started = await startOver(api.client, { ENABLE_CA_SERVER: "false" }, hasty, files);
+		const starting = startOver(api.client, { ENABLE_CA_SERVER: "false" }, hasty, files);
+		// Mounted when they come; what starts waits for them.
+		const first = await renew();
+		await systemClock.sleep(50);
+		writeFileSync(files.caCertFile, foreign.trustBundlePem);
+		const started = await starting;
 		const plane = { ...started, rootsPem: () => foreign.trustBundlePem };
 		planes.push(plane);
 		const shown = () =>
@@ -349,6 +352,16 @@ test("ENABLE_CA_SERVER=false: the certificate is another authority's, read again
 		writeFileSync(files.tlsKeyFile, "half a file");
 		await until("the damage is told", () => plane.log.some((line) => line.includes("the present one stays")));
 		assert.equal(await shown(), second);
+		// A root that comes beside the first: proxies are told at once.
+		await renew();
+		const pcds = openAds(plane, { token: podToken, namespace: "default", serviceAccount: "web", typeUrl: typeUrls.pcds });
+		const latest = () => pcds.responses.at(-1)?.resources.flatMap(({ value }) => [...ProxyConfig.decode(value).caCertificatesPem]);
+		await until("proxies know the root", () => latest()?.length === 1);
+		const fresh = (await newAuthority()).rootCertPem;
+		writeFileSync(files.caCertFile, foreign.trustBundlePem + fresh);
+		await until("proxies know both", () => latest()?.length === 2);
+		assert.deepEqual(latest(), [foreign.trustBundlePem, fresh]);
+		pcds.close();
 	} finally {
 		rmSync(directory, { recursive: true });
 	}

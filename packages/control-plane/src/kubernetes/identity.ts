@@ -1,3 +1,4 @@
+import { existsSync } from "node:fs";
 import {
 	type AuthorityMaterial,
 	type AuthorityPem,
@@ -32,6 +33,8 @@ import { type ExternalSignerOptions, type KubernetesOptions, tokenAudience } fro
 
 /** How often a plugged-in CA is looked at: kubelet itself takes up to a minute to mount a change. */
 const reloadMs = 10_000;
+/** What a start waits for is looked for more eagerly. */
+const mountMs = 1_000;
 /** A mesh that starts at once shares them with nobody; waiting longer than a proxy's time-out for an answer is of no use. */
 const signingThreads = 2;
 const signingQueueMax = 1_000;
@@ -142,7 +145,9 @@ async function createRegisteredIdentity(options: IdentityOptions, { signerName, 
 /** Without a CA of our own: the server's certificate is another's, in files, and so are the roots (cert-manager's istio-csr). */
 async function createForeignIdentity(options: IdentityOptions): Promise<SecureServing> {
 	const { clock, signal, tlsFiles } = options;
-	const identity = await createFileServerIdentity({ ...tlsFiles, clock, logger: options.logger.child("citadel") });
+	const logger = options.logger.child("citadel");
+	await untilMounted(options, Object.values(tlsFiles));
+	const identity = await createFileServerIdentity({ ...tlsFiles, clock, logger });
 	void identity.run(signal);
 	const roots = listRoots(() => identity.trustBundlePem, identity.onRootsChanged);
 	const asking = authenticators(options, false);
@@ -157,6 +162,19 @@ async function createForeignIdentity(options: IdentityOptions): Promise<SecureSe
 		registering: asking,
 		asking,
 	};
+}
+
+/** Secrets that are not there yet are mounted into a running pod when they come. */
+async function untilMounted({ clock, logger, signal }: IdentityOptions, files: readonly string[]): Promise<void> {
+	let told = "";
+	for (;;) {
+		const missing = files.filter((file) => !existsSync(file)).join(", ");
+		if (missing === "") return;
+		if (missing !== told) logger.warn("waiting for the server certificate of another authority (ENABLE_CA_SERVER=false)", { missing });
+		told = missing;
+		await clock.sleep(mountMs, signal);
+		signal.throwIfAborted();
+	}
 }
 
 /** With ISTIO_MULTIROOT_MESH workloads trust the roots of the mesh config beside those of their own certificates. */
