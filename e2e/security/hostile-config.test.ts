@@ -1,5 +1,8 @@
 import assert from "node:assert/strict";
+import { execFile } from "node:child_process";
+import { join } from "node:path";
 import { before, describe, test } from "node:test";
+import { promisify } from "node:util";
 import { decodeYaml } from "@weft/galley";
 import { Struct } from "@weft/xds/generated/google/protobuf/struct.ts";
 import { loadBootstrap } from "../../packages/proxy/src/config/bootstrap/load.ts";
@@ -202,4 +205,11 @@ describe("sec/e49: no name reaches the prototype of all objects", () => {
 		parseJwks(pollution);
 		assertUnpolluted();
 	});
+});
+
+test("sec/e50: fifty thousand keys that are made to collide are read like any others", async () => {
+	// Each compared with each would be hours; as it is, it is seconds.
+	const program = [join(import.meta.dirname, "colliding-keys.ts")];
+	const { stdout } = await promisify(execFile)(process.execPath, program, { timeout: 240_000, killSignal: "SIGKILL" });
+	assert.equal(stdout, "done");
 });
