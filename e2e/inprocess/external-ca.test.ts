@@ -24,7 +24,7 @@ import {
 import { createLogger, systemClock } from "@weft/runtime";
 import { Registry } from "prom-client";
 import { startOver, startTestApi, systemNamespace, token } from "../../packages/control-plane/src/kubernetes/test-control-plane.ts";
-import { resourceOf, reviewToken } from "../../packages/kube/src/index.ts";
+import { resourceOf, resources, reviewToken } from "../../packages/kube/src/index.ts";
 import { converse } from "./sockets.ts";
 
 // A mesh whose certificates come from an IstioCertificateService that is not its control plane (cert-manager's istio-csr): a second
@@ -106,7 +106,7 @@ async function startControlPlane(): Promise<void> {
 	writeFileSync(files.tlsCertFile, leaf.chainPem.join(""));
 	writeFileSync(files.tlsKeyFile, leaf.privateKeyPem);
 	writeFileSync(files.caCertFile, authority.trustBundlePem);
-	plane = await startOver(api.client, { ENABLE_CA_SERVER: "false", PILOT_CERT_PROVIDER: "custom" }, systemClock, files);
+	plane = await startOver(api.client, { ENABLE_CA_SERVER: "false", PILOT_CERT_PROVIDER: "custom", ISTIO_MULTIROOT_MESH: "true" }, systemClock, files);
 }
 
 function putObjects(): void {
@@ -237,5 +237,22 @@ describe("certificates of another authority", { skip }, () => {
 		assert.equal(stranger.answer, "");
 		const plain = await converse(`${server.ip}:8000`, { send: "GET / HTTP/1.1\r\nhost: server\r\n\r\n" }).catch(() => ({ bytes: Buffer.alloc(0) }));
 		assert.equal(plain.bytes.length, 0);
+	});
+
+	test("a root in the mesh config is trusted beside it, by sidecars that run, until it is taken out", async () => {
+		const other = await newAuthority();
+		const guest = await leafOf(other, "default", "guest");
+		const isServed = async () => (await shakeHands(guest)).answer === "HTTP/1.1 200 OK";
+		const putRoots = (...pems: readonly string[]) => {
+			const mesh = JSON.stringify({ caCertificates: pems.map((pem) => ({ pem })) });
+			api.put(resources.configMaps, { metadata: { name: "istio", namespace: systemNamespace }, data: { mesh } });
+		};
+		assert.equal(await isServed(), false);
+		putRoots(other.trustBundlePem);
+		await until("the guest is served", isServed);
+		assert.equal((await ask()).status, 200);
+		putRoots();
+		await until("the guest is refused", async () => !(await isServed()));
+		assert.equal((await ask()).status, 200);
 	});
 });

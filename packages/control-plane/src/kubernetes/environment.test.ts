@@ -100,6 +100,7 @@ describe("what cannot be is refused by name", () => {
 		["a rule for tokens", {}, { JWT_RULE: "{}" }, /JWT_RULE: issuer is missing/],
 		["a kind of key", {}, { WEFT_ROOT_KEY_ALGORITHM: "dsa" }, /WEFT_ROOT_KEY_ALGORITHM: "dsa" is none of ecdsa-p256, ecdsa-p384, rsa-2048/],
 		["an external CA of another kind, without a CA of its own", {}, { EXTERNAL_CA: "x", ENABLE_CA_SERVER: "false" }, /EXTERNAL_CA=x: .* is ISTIOD_RA/],
+		["a server certificate beside the CA's own", { tlsKeyFile: "/k" }, {}, /--tlsKeyFile counts with ENABLE_CA_SERVER=false alone/],
 		["another certificate provider", {}, { PILOT_CERT_PROVIDER: "kubernetes" }, /PILOT_CERT_PROVIDER=kubernetes: .*not implemented/],
 	];
 	for (const [name, extra, environment, reason] of cases) {

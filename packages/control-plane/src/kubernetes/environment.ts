@@ -42,6 +42,10 @@ export function readKubernetesOptions(flags: DiscoveryFlags, environment: Enviro
 		const value = environment[name] ?? "";
 		if (!harmless.includes(value)) throw new SettingError(`${name}=${value}: ${what} is not implemented; remove the variable`);
 	}
+	const isAuthority = switchOf(environment, "ENABLE_CA_SERVER", "true");
+	const unread = (["tlsCertFile", "tlsKeyFile", "caCertFile"] as const).find((name) => isAuthority && nonEmpty(flags[name]) !== undefined);
+	if (unread !== undefined)
+		throw new SettingError(`--${unread} counts with ENABLE_CA_SERVER=false alone: a control plane with a CA has its certificate from there`);
 	const namespace = flags.namespace ?? nonEmpty(environment["POD_NAMESPACE"]) ?? "istio-system";
 	const revision = nonEmpty(environment["REVISION"]) ?? "default";
 	const secretNamespaces = nonEmpty(environment["WEFT_SECRET_NAMESPACES"]);
@@ -63,12 +67,12 @@ export function readKubernetesOptions(flags: DiscoveryFlags, environment: Enviro
 		workloadTtlMs: durationOf(environment, "DEFAULT_WORKLOAD_CERT_TTL"),
 		workloadTtlMsMax: durationOf(environment, "MAX_WORKLOAD_CERT_TTL"),
 		rootKeyAlgorithm: rootKeyAlgorithmOf(environment),
-		isAuthority: switchOf(environment, "ENABLE_CA_SERVER", "true"),
+		isAuthority,
 		externalSigner: externalSignerOf(environment),
 		tlsFiles: {
-			certFile: flags.tlsCertFile ?? "/var/run/secrets/istiod/tls/tls.crt",
-			keyFile: flags.tlsKeyFile ?? "/var/run/secrets/istiod/tls/tls.key",
-			caFile: flags.caCertFile ?? "/var/run/secrets/istiod/ca/root-cert.pem",
+			certFile: nonEmpty(flags.tlsCertFile) ?? "/var/run/secrets/istiod/tls/tls.crt",
+			keyFile: nonEmpty(flags.tlsKeyFile) ?? "/var/run/secrets/istiod/tls/tls.key",
+			caFile: nonEmpty(flags.caCertFile) ?? "/var/run/secrets/istiod/ca/root-cert.pem",
 		},
 		jwtRule: jwtRuleOf(environment),
 		isMultiRoot: switchOf(environment, "ISTIO_MULTIROOT_MESH"),
