@@ -1,5 +1,9 @@
 import assert from "node:assert/strict";
+import { execFile } from "node:child_process";
+import { join } from "node:path";
 import { before, describe, test } from "node:test";
+import { promisify } from "node:util";
+import { decodeYaml } from "@weft/galley";
 import { Struct } from "@weft/xds/generated/google/protobuf/struct.ts";
 import { loadBootstrap } from "../../packages/proxy/src/config/bootstrap/load.ts";
 import { decodeExtensionConfig, registerImplemented } from "../../packages/proxy/src/config/decode/index.ts";
@@ -7,6 +11,7 @@ import { parseJwks } from "../../packages/proxy/src/data/filters/jwt/jwks.ts";
 import { parseJwt } from "../../packages/proxy/src/data/filters/jwt/jwt.ts";
 import { compileCel } from "../../packages/proxy/src/data/cel/cel.ts";
 import { createCompileContext } from "../../packages/proxy/src/data/match/compile-context.ts";
+import { compileRegex } from "../../packages/proxy/src/data/match/regex.ts";
 
 // What tenants can put into configuration and tokens: nested without end, or named as objects' own parts are.
 const depths = [1_000, 100_000] as const;
@@ -55,7 +60,76 @@ function assertUnpolluted(): void {
 	assert.equal(({} as { polluted?: unknown }).polluted, undefined);
 }
 
+const virtualService = (route: object) => ({
+	apiVersion: "networking.istio.io/v1",
+	kind: "VirtualService",
+	metadata: { name: "a", namespace: "default" },
+	spec: { hosts: ["a.example"], http: [{ route: [{ destination: { host: "a" } }], ...route }] },
+});
+const httpRoute = (match: object) => ({
+	apiVersion: "gateway.networking.k8s.io/v1",
+	kind: "HTTPRoute",
+	metadata: { name: "a", namespace: "default" },
+	spec: { parentRefs: [{ name: "g" }], rules: [{ matches: [match], backendRefs: [{ name: "a", port: 80 }] }] },
+});
+
 before(registerImplemented);
+
+describe("sec/e46: expressions that are made to be slow", () => {
+	const slow = ["(a+)+$", "(a|aa)+$", "(a*)*b", "(.*a){20}b", "(([a-z])+.)+[A-Z]([a-z])+$", "(a+a+)+b", "(a|a?)+$", "^(?:a?){50}a{50}$", "\\pL*\\pL*\\pL*b"];
+	const value = `${"a".repeat(10_000)}!`;
+
+	// An engine that backtracks would not come back from any of these.
+	for (const pattern of slow) {
+		test(`sec/e46: ${pattern} decides in one pass over a value`, () => {
+			const compiled = compileRegex(pattern);
+			assert.ok(compiled.kind === "regex");
+			assert.equal(compiled.matches(value), false);
+			assert.ok(compiled.substitution("x")(value).includes("!"));
+			const context = createCompileContext();
+			compileCel(`request.path.matches(${JSON.stringify(pattern)})`, context);
+			assert.deepEqual(context.errors, []);
+		});
+	}
+
+	test("sec/e46: a proxy compiles none of a megabyte, and nothing that only backtracking can do", () => {
+		for (const pattern of [
+			"a".repeat(1 << 20),
+			"[a-z]".repeat(1 << 18),
+			"(?=a)a",
+			"(?<!a)b",
+			"(a)\\1",
+			"((a{100}){100}){100}",
+			`${"(".repeat(5_000)}${")".repeat(5_000)}`,
+		])
+			assert.equal(compileRegex(pattern).kind, "error", pattern.slice(0, 20));
+	});
+
+	const fields: Readonly<Record<string, (pattern: string) => object>> = {
+		"a path": (regex) => virtualService({ match: [{ uri: { regex } }] }),
+		"a header": (regex) => virtualService({ match: [{ headers: { a: { regex } } }] }),
+		"a header that is not to be there": (regex) => virtualService({ match: [{ withoutHeaders: { a: { regex } } }] }),
+		"a query parameter": (regex) => virtualService({ match: [{ queryParams: { a: { regex } } }] }),
+		"an origin": (regex) => virtualService({ corsPolicy: { allowOrigins: [{ regex }] } }),
+		"a rewrite": (match) => virtualService({ rewrite: { uriRegexRewrite: { match, rewrite: "/" } } }),
+		"the version of a proxy": (proxyVersion) => ({
+			apiVersion: "networking.istio.io/v1alpha3",
+			kind: "EnvoyFilter",
+			metadata: { name: "a", namespace: "default" },
+			spec: { configPatches: [{ applyTo: "CLUSTER", match: { proxy: { proxyVersion } }, patch: { operation: "REMOVE" } }] },
+		}),
+		"a path of the Gateway API": (text) => httpRoute({ path: { type: "RegularExpression", value: text } }),
+		"a header of the Gateway API": (text) => httpRoute({ headers: [{ type: "RegularExpression", name: "a", value: text }] }),
+	};
+	for (const [what, objectOf] of Object.entries(fields)) {
+		test(`sec/e46: ${what} takes no expression that is longer than Istio allows, or that RE2 does not know`, () => {
+			const problems = (pattern: string) => decodeYaml(JSON.stringify(objectOf(pattern)), "a.yaml").diagnostics.filter(({ severity }) => severity === "error");
+			assert.deepEqual(problems("/a.*"), []);
+			for (const pattern of ["a".repeat(1_025), "a".repeat(1 << 20), "(?=a)a", "(a)\\1", "a{1001}"])
+				assert.ok(problems(pattern).length > 0, pattern.slice(0, 20));
+		});
+	}
+});
 
 describe("sec/e48: nesting without end is refused, and harms nobody", () => {
 	test("sec/e48: a few levels are no attack", () => {
@@ -131,4 +205,11 @@ describe("sec/e49: no name reaches the prototype of all objects", () => {
 		parseJwks(pollution);
 		assertUnpolluted();
 	});
+});
+
+test("sec/e50: fifty thousand keys that are made to collide are read like any others", async () => {
+	// Each compared with each would be hours; as it is, it is seconds.
+	const program = [join(import.meta.dirname, "colliding-keys.ts")];
+	const { stdout } = await promisify(execFile)(process.execPath, program, { timeout: 240_000, killSignal: "SIGKILL" });
+	assert.equal(stdout, "done");
 });

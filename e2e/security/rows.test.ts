@@ -11,6 +11,7 @@ const rows = {
 	"policy bypass": range("b", 9, 22),
 	"headers, identity in them, logs": range("c", 23, 26),
 	"TLS, identity, CA": range("d", 27, 36),
+	exhaustion: range("e", 41, 52),
 	"what the control plane exposes": range("f", 53, 57),
 };
 

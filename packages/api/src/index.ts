@@ -124,7 +124,7 @@ export type {
 	ReplicaSetSpec,
 	StatefulSetSpec,
 } from "./schema/kubernetes-workload.ts";
-export { type MeshConfig, meshConfigDefaults, type ResolvedMeshConfig, resolveMeshConfig } from "./schema/mesh-config.ts";
+export { type MeshConfig, mergeMeshConfig, meshConfigDefaults, type ResolvedMeshConfig, resolveMeshConfig } from "./schema/mesh-config.ts";
 export type { MutualTLS, PeerAuthenticationSpec } from "./schema/peer-authentication.ts";
 export type { ProxyConfig, Tracing } from "./schema/proxy-config.ts";
 export type { ProxyConfigSpec } from "./schema/proxy-config-resource.ts";

@@ -27,6 +27,8 @@ export interface SecureServing {
 	readonly authority: CertificateAuthority | undefined;
 	readonly identity: ServerIdentity;
 	readonly roots: TrustedRoots;
+	/** What workloads hold their peers against: `roots`, and with them whatever else the mesh trusts. */
+	readonly workloadRoots: TrustedRoots;
 	/** Begins to move the authority from root to root as proxies confirm them, until the control plane ends. */
 	readonly rotate?: (discovery: Pick<Discovery, "trust" | "retrust">) => RootRotation;
 	/** Who gets a certificate. */

@@ -30,7 +30,11 @@ interface Address {
 	readonly family: number;
 }
 
-type CheckAddress = (host: string) => Promise<Address>;
+interface Dialling {
+	readonly check: (host: string) => Promise<Address>;
+	/** Instead of the well-known authorities. */
+	readonly caPem: string | undefined;
+}
 
 const resolveByDns: ResolveName = (name) => lookupName(name, { all: true });
 
@@ -39,12 +43,12 @@ const resolveByDns: ResolveName = (name) => lookupName(name, { all: true });
  * dialled, loopback only on one's own machine and where it is written out, the very address that was checked is the one that is dialled (a second look-up could
  * give another), redirects stay with the origin, and size and time have limits.
  */
-export function createJwksTransport(place: "machine" | "cluster", resolve: ResolveName = resolveByDns): JwksTransport {
-	const check = (host: string) => checkedAddress(host, place === "machine", resolve);
+export function createJwksTransport(place: "machine" | "cluster", resolve: ResolveName = resolveByDns, caPem?: string): JwksTransport {
+	const dialling: Dialling = { check: (host) => checkedAddress(host, place === "machine", resolve), caPem };
 	return async (text, timeoutMs, signal) => {
 		const timeout = AbortSignal.timeout(timeoutMs);
 		try {
-			return await follow(new URL(text), check, AbortSignal.any([signal, timeout]));
+			return await follow(new URL(text), dialling, AbortSignal.any([signal, timeout]));
 		} catch (error) {
 			if (timeout.aborted && !signal.aborted) throw new Error(`no answer within ${timeoutMs} ms`, { cause: error });
 			throw error;
@@ -52,10 +56,10 @@ export function createJwksTransport(place: "machine" | "cluster", resolve: Resol
 	};
 }
 
-async function follow(first: URL, check: CheckAddress, signal: AbortSignal): Promise<string> {
+async function follow(first: URL, dialling: Dialling, signal: AbortSignal): Promise<string> {
 	let url = first;
 	for (let redirects = 0; ; redirects++) {
-		const response = await get(url, check, signal);
+		const response = await get(url, dialling, signal);
 		const { statusCode = 0, headers } = response;
 		if (statusCode === 200) return await readBody(response);
 		response.destroy();
@@ -68,7 +72,7 @@ async function follow(first: URL, check: CheckAddress, signal: AbortSignal): Pro
 	}
 }
 
-async function get(url: URL, check: CheckAddress, signal: AbortSignal): Promise<IncomingMessage> {
+async function get(url: URL, { check, caPem }: Dialling, signal: AbortSignal): Promise<IncomingMessage> {
 	if (url.protocol !== "https:" && url.protocol !== "http:") throw new Error(`${url.protocol} is not fetched`);
 	const { address, family } = await check(url.hostname.replace(/^\[(.*)\]$/, "$1"));
 	const lookup: LookupFunction = (_name, options, callback) => {
@@ -77,7 +81,7 @@ async function get(url: URL, check: CheckAddress, signal: AbortSignal): Promise<
 	};
 	const request = url.protocol === "https:" ? requestHttps : requestHttp;
 	return new Promise((accept, reject) => {
-		const sent = request(url, { lookup, signal, agent: false, headers: { accept: "application/json" } }, accept);
+		const sent = request(url, { lookup, signal, agent: false, ca: caPem, headers: { accept: "application/json" } }, accept);
 		sent.on("error", reject);
 		sent.end();
 	});

@@ -65,5 +65,16 @@ export async function createLocalIdentity(secure: SecureOptions, options: Contro
 		return rotation;
 	};
 	const roots = createTrustedRoots(authority);
-	return { address: secure.address, issuer: authority, authority, identity, roots, rotate, issuing, registering: issuing, asking: [certificate] };
+	return {
+		address: secure.address,
+		issuer: authority,
+		authority,
+		identity,
+		roots,
+		workloadRoots: roots,
+		rotate,
+		issuing,
+		registering: issuing,
+		asking: [certificate],
+	};
 }

@@ -1,5 +1,5 @@
 import type { LeafIssuer } from "@weft/citadel";
-import { splitCertificates } from "@weft/pki";
+import { joinTrustBundles, splitCertificates } from "@weft/pki";
 
 /** Every root that the mesh trusts, for whoever hands them out. */
 export interface TrustedRoots {
@@ -30,4 +30,20 @@ export function listRoots(pem: () => string, onChanged: TrustedRoots["onChanged"
 			return listed;
 		},
 	};
+}
+
+/** `own` and `more` as one bundle; what does not fit into it beside our own is left out. */
+export function joinRoots(own: TrustedRoots, more: Pick<TrustedRoots, "pem" | "onChanged">): TrustedRoots {
+	let joinedOf = ["", ""];
+	let joined = "";
+	const pem = () => {
+		const parts = [own.pem(), more.pem()];
+		if (parts.some((part, i) => part !== joinedOf[i])) joined = joinTrustBundles(parts).pem;
+		joinedOf = parts;
+		return joined;
+	};
+	return listRoots(pem, (listener) => {
+		const leave = [own.onChanged(listener), more.onChanged(listener)];
+		return () => leave.forEach((stop) => stop());
+	});
 }

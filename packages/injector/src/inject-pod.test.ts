@@ -234,6 +234,13 @@ suite("the proxy's configuration", () => {
 		});
 	}
 	test("of a revision", () => assert.equal(envOf(inject({ revision: "canary" }), "CA_ADDR"), "istiod-canary.istio-system.svc:15012"));
+	test("another authority, and where its roots are", () => {
+		const values = { global: { caAddress: "cert-manager-istio-csr.cert-manager.svc:443", pilotCertProvider: "custom" } };
+		const pod = inject({ values });
+		assert.deepEqual([envOf(pod, "CA_ADDR"), envOf(pod, "PILOT_CERT_PROVIDER")], ["cert-manager-istio-csr.cert-manager.svc:443", "custom"]);
+		const mounts = (of: Pod) => ((proxyOf(of)["volumeMounts"] ?? []) as readonly { readonly name: string }[]).map(({ name }) => name);
+		assert.deepEqual([mounts(pod).includes("istiod-ca-cert"), mounts(inject({})).includes("istiod-ca-cert")], [false, true]);
+	});
 	test("cluster and network: label before path before values", () => {
 		const values = { global: { network: "n0", multiCluster: { clusterName: "c0" } } };
 		assert.deepEqual([envOf(inject({ values }), "ISTIO_META_NETWORK"), envOf(inject({ values }), "ISTIO_META_CLUSTER_ID")], ["n0", "c0"]);

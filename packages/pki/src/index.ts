@@ -16,6 +16,7 @@ export {
 export { verifyForeignOutput, verifyOwnOutput } from "./own-output.ts";
 export { encodePem, type PemBlock, splitCertificates, splitPem } from "./pem.ts";
 export { planRenewal, type RenewalPlan, renewalWaitMs, type RotationParams } from "./rotation.ts";
+export { decodeSpiffeBundle, type SpiffeBundle } from "./spiffe-bundle.ts";
 export { checkSpiffeId, decodeSpiffeId, formatSpiffeId, type SpiffeId } from "./spiffe-id.ts";
 export {
 	buildLeafTemplate,
@@ -28,4 +29,4 @@ export {
 	type RootParams,
 	rootTtlMs,
 } from "./template.ts";
-export { decodeTrustBundle, rootsMax, type TrustBundle } from "./trust-bundle.ts";
+export { decodeTrustBundle, joinTrustBundles, rootsMax, type TrustBundle } from "./trust-bundle.ts";

@@ -1,6 +1,7 @@
 import type { X509Certificate } from "node:crypto";
 import { decodeChain } from "./chain.ts";
 import { accepted, type Checked, refused } from "./checked.ts";
+import { splitCertificates } from "./pem.ts";
 
 /** Roots that are trusted together, as during a root rotation. */
 export interface TrustBundle {
@@ -20,4 +21,10 @@ export function decodeTrustBundle(pem: string): Checked<TrustBundle> {
 	if (leaf !== undefined) return refused(`trust bundle: ${leaf.subject || leaf.subjectAltName || "a certificate"} is not an authority`);
 	const roots = [...unique.values()];
 	return accepted({ roots, pem: roots.map((root) => root.toString()).join("") });
+}
+
+/** Bundles (PEM that has been read before) as one, without repeats: the first come first, and what is more than one may hold is left out. */
+export function joinTrustBundles(pems: readonly string[]): { readonly pem: string; readonly leftOut: number } {
+	const unique = [...new Set(pems.flatMap(splitCertificates))];
+	return { pem: unique.slice(0, rootsMax).join(""), leftOut: Math.max(0, unique.length - rootsMax) };
 }

@@ -115,3 +115,42 @@ export type ResolvedMeshConfig = MeshConfig & { readonly [K in keyof typeof mesh
 export function resolveMeshConfig(user: MeshConfig): ResolvedMeshConfig {
 	return { ...meshConfigDefaults, ...user, defaultConfig: { ...meshConfigDefaults.defaultConfig, ...user.defaultConfig } };
 }
+
+/**
+ * `over` on `under`, as Istio reads a mesh config on top of a shared one: every field replaces whole, but those that are lists of
+ * named things or settings of proxies. https://istio.io/latest/docs/reference/commands/pilot-discovery/ (SHARED_MESH_CONFIG)
+ */
+export function mergeMeshConfig(under: MeshConfig, over: MeshConfig): MeshConfig {
+	return {
+		...under,
+		...over,
+		...bothOf(under.defaultConfig, over.defaultConfig, (a, b) => ({ defaultConfig: mergeProxyDefaults(a, b) })),
+		...bothOf(under.defaultProviders, over.defaultProviders, (a, b) => ({ defaultProviders: { ...a, ...b } })),
+		...bothOf(under.extensionProviders, over.extensionProviders, (a, b) => ({ extensionProviders: mergeProviders(a, b) })),
+		...bothOf(under.trustDomainAliases, over.trustDomainAliases, (a, b) => ({ trustDomainAliases: [...new Set([...a, ...b])].sort() })),
+	};
+}
+
+type ProxyDefaults = NonNullable<MeshConfig["defaultConfig"]>;
+type Providers = NonNullable<MeshConfig["extensionProviders"]>;
+
+const bothOf = <T, R extends object>(under: T | undefined, over: T | undefined, merge: (under: T, over: T) => R): R | undefined =>
+	under === undefined || over === undefined ? undefined : merge(under, over);
+
+function mergeProxyDefaults(under: ProxyDefaults, over: ProxyDefaults): ProxyDefaults {
+	return {
+		...under,
+		...over,
+		...bothOf(under.proxyMetadata, over.proxyMetadata, (a, b) => ({ proxyMetadata: { ...a, ...b } })),
+		...bothOf(under.proxyHeaders, over.proxyHeaders, (a, b) => ({ proxyHeaders: isRecord(a) && isRecord(b) ? { ...a, ...b } : b })),
+	};
+}
+
+const isRecord = (value: unknown): value is Readonly<Record<string, unknown>> => typeof value === "object" && value !== null && !Array.isArray(value);
+
+/** A provider stays in its place when another of its name takes it. */
+function mergeProviders(under: Providers, over: Providers): Providers {
+	const byName = new Map(under.map((provider) => [provider.name, provider]));
+	for (const provider of over) byName.set(provider.name, provider);
+	return [...byName.values()];
+}

@@ -5,7 +5,6 @@ import type { Report } from "./report.ts";
 /** Fields of MeshConfig that nothing reads yet, with what stands in their place. */
 const unused: Readonly<Partial<Record<keyof MeshConfig, string>>> = {
 	ca: "the authority is this control plane's own",
-	caCertificates: "read with EXTERNAL_CA=ISTIOD_RA_KUBERNETES_API alone; without, only the mesh's own roots are trusted",
 	certificates: "Istio has dropped it, too",
 	compliancePolicy: "TLS is as by default",
 	configSources: "resources are read from where the command line says",
@@ -32,6 +31,8 @@ export function checkUnusedFields(report: Report, value: MeshConfig, { injectsPo
 	}
 	if (value.meshMTLS?.cipherSuites?.length) warn(report.at("meshMTLS", "cipherSuites"), "meshMTLS.cipherSuites", "the mesh's own are used");
 	if (injectsPods) return;
+	if (isSet(value, meshConfigDefaults, "caCertificates"))
+		warn(report.at("caCertificates"), "caCertificates", "outside of a cluster only the mesh's own roots are trusted");
 	if (isSet(value, meshConfigDefaults, "enablePrometheusMerge"))
 		warn(report.at("enablePrometheusMerge"), "enablePrometheusMerge", "applications' metrics are not merged");
 	for (const field of Object.keys(value.defaultConfig ?? {})) {

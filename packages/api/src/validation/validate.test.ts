@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import * as fc from "fast-check";
 import { kindNames } from "../kinds.ts";
+import { mergeMeshConfig } from "../schema/mesh-config.ts";
 import { decodeMeshConfigValue } from "./mesh-config.ts";
 import { say } from "./testing.ts";
 import { decodeObject, validateObject } from "./validate.ts";
@@ -135,4 +136,47 @@ for (const [title, input, expected] of [
 test("mesh config: what says the same as Istio's defaults, or is read, is valid", () => {
 	const input = { enableTracing: true, ingressService: "istio-ingressgateway", defaultConfig: { proxyAdminPort: 15000, tracing: { sampling: 1 } } };
 	assert.deepEqual(decodeMeshConfigValue(input).diagnostics, []);
+});
+
+test("a mesh config on a shared one: fields replace whole, but for proxies' settings, providers by name, and aliases", () => {
+	const under = {
+		trustDomain: "shared",
+		trustDomainAliases: ["b", "a"],
+		localityLbSetting: { enabled: true, failover: [{ from: "x", to: "y" }] },
+		defaultConfig: { concurrency: 3, proxyMetadata: { A: "1", B: "1" }, proxyHeaders: { server: { disabled: true }, requestId: { disabled: true } } },
+		defaultProviders: { tracing: ["t"], metrics: ["m"] },
+		extensionProviders: [
+			{ name: "one", prometheus: {} },
+			{ name: "two", prometheus: {} },
+		],
+	};
+	const over = {
+		trustDomainAliases: ["c", "b"],
+		localityLbSetting: { enabled: false },
+		defaultConfig: { statusPort: 1, proxyMetadata: { B: "2" }, proxyHeaders: { server: { value: "x" } } },
+		defaultProviders: { tracing: ["u"] },
+		extensionProviders: [
+			{ name: "three", prometheus: {} },
+			{ name: "one", zipkin: { service: "z", port: 1 } },
+		],
+	};
+	assert.deepEqual(mergeMeshConfig(under, over), {
+		trustDomain: "shared",
+		trustDomainAliases: ["a", "b", "c"],
+		localityLbSetting: { enabled: false },
+		defaultConfig: {
+			concurrency: 3,
+			statusPort: 1,
+			proxyMetadata: { A: "1", B: "2" },
+			proxyHeaders: { server: { value: "x" }, requestId: { disabled: true } },
+		},
+		defaultProviders: { tracing: ["u"], metrics: ["m"] },
+		extensionProviders: [
+			{ name: "one", zipkin: { service: "z", port: 1 } },
+			{ name: "two", prometheus: {} },
+			{ name: "three", prometheus: {} },
+		],
+	});
+	assert.deepEqual(mergeMeshConfig(under, {}), under);
+	assert.deepEqual(mergeMeshConfig({}, over), over);
 });

@@ -261,12 +261,12 @@ describe("certificates that somebody behind the Kubernetes API signs", () => {
 		putMeshConfig([
 			{ pem: mesh.trustBundlePem },
 			{ pem: "nonsense" },
-			{ spiffeBundleUrl: "https://x" },
+			{ spiffeBundleUrl: "http://x" },
 			{ pem: other.trustBundlePem, trustDomains: ["elsewhere"] },
 		]);
 		await until("the one is left", () => plane.rootsPem() === mesh.trustBundlePem);
 		assert.ok(plane.log.some((line) => line.includes("caCertificates[1] is left out")));
-		assert.ok(plane.log.some((line) => line.includes("spiffeBundleUrl is not fetched")));
+		assert.ok(plane.log.some((line) => line.includes("spiffeBundleUrl http://x is no HTTPS address")));
 	});
 
 	test("it does not start without a root for its signer, and says so", async () => {

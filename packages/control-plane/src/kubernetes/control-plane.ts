@@ -72,7 +72,8 @@ export async function startKubernetesControlPlane(context: KubernetesContext): P
 	const ready = await startReadyServer(options.readyHttp, waitingFor, signal);
 
 	const common = { client, clock, logger, signal };
-	const mesh = await watchMeshConfig({ ...common, store, namespace, name: revisioned("istio", revision), file: options.meshConfigFile });
+	const { meshConfigFile: file, sharedMeshConfig: sharedName } = options;
+	const mesh = await watchMeshConfig({ ...common, store, namespace, name: revisioned("istio", revision), sharedName, file });
 	waiting.push(() => (mesh.isSettled() ? [] : ["mesh config"]));
 	let fileDiagnostics: readonly Diagnostic[] = [];
 	if (options.configDirectory !== undefined) {
@@ -90,7 +91,7 @@ export async function startKubernetesControlPlane(context: KubernetesContext): P
 			.all("WorkloadGroup")
 			.some(({ metadata, spec }) => metadata.namespace === ns && spec.template.serviceAccount === serviceAccount);
 	const secure = await createKubernetesIdentity({ ...options, ...common, mesh, trustDomain, isMachine });
-	const { issuer, authority, identity, roots } = secure;
+	const { issuer, authority, identity, roots, workloadRoots } = secure;
 
 	const entries = createKubernetesEntries(client, signal);
 	const autoRegistration = createAutoRegistration({
@@ -111,14 +112,14 @@ export async function startKubernetesControlPlane(context: KubernetesContext): P
 		clock,
 		logger: logger.child("ads"),
 		registry,
-		trustRoots: roots.list,
+		trustRoots: workloadRoots.list,
 		signal,
 		jwksTransport: createJwksTransport("cluster"),
 		secretAccess: createSecretAccess({ ...common, logger: logger.child("ads") }),
 		...debounceOf(options),
 	});
+	workloadRoots.onChanged(discovery.retrust);
 	const rotation = secure.rotate?.(discovery);
-	if (rotation === undefined) roots.onChanged(discovery.retrust);
 	const debug = createDebugAnswers({ discovery, clusterId, instance: podName, systemNamespace: namespace });
 	const grpc = await startGrpcServers({ plaintext: options.plaintextGrpc, secure, discovery, debug, registry, clock, logger });
 	signal.addEventListener("abort", grpc.close, { once: true });

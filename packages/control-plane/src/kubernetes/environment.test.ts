@@ -48,6 +48,11 @@ test("all addresses, as Go writes them", () => {
 	assert.match(readKubernetesOptions({ ...flags, httpsAddr: ":15017" }, {}).https, /^(\[::\]|0\.0\.0\.0):15017$/);
 });
 
+test("a shared mesh config, if one is named", () => {
+	assert.equal(readKubernetesOptions(flags, { SHARED_MESH_CONFIG: "istio-common" }).sharedMeshConfig, "istio-common");
+	assert.equal(readKubernetesOptions(flags, { SHARED_MESH_CONFIG: "" }).sharedMeshConfig, undefined);
+});
+
 const external = { EXTERNAL_CA: "ISTIOD_RA_KUBERNETES_API" };
 
 test("signers behind the Kubernetes API, as istiod is told of them", () => {
@@ -60,6 +65,13 @@ test("signers behind the Kubernetes API, as istiod is told of them", () => {
 		serverSigner: "istio-system",
 	});
 	assert.equal(signers({ K8S_SIGNER: "x.io/mesh", PILOT_CERT_PROVIDER: "k8s.io/x.io/mesh" })?.serverSigner, undefined);
+});
+
+test("without an authority of its own the provider of roots is the proxies' matter", () => {
+	for (const PILOT_CERT_PROVIDER of ["istiod", "custom", "none", "kubernetes", "k8s.io/x.io/mesh"]) {
+		const options = readKubernetesOptions(flags, { ENABLE_CA_SERVER: "false", PILOT_CERT_PROVIDER });
+		assert.deepEqual([options.isAuthority, options.externalSigner], [false, undefined]);
+	}
 });
 
 describe("what cannot be is refused by name", () => {
@@ -87,6 +99,8 @@ describe("what cannot be is refused by name", () => {
 		["a switch", {}, { ENABLE_CA_SERVER: "maybe" }, /ENABLE_CA_SERVER: "maybe" is not true or false/],
 		["a rule for tokens", {}, { JWT_RULE: "{}" }, /JWT_RULE: issuer is missing/],
 		["a kind of key", {}, { WEFT_ROOT_KEY_ALGORITHM: "dsa" }, /WEFT_ROOT_KEY_ALGORITHM: "dsa" is none of ecdsa-p256, ecdsa-p384, rsa-2048/],
+		["an external CA of another kind, without a CA of its own", {}, { EXTERNAL_CA: "x", ENABLE_CA_SERVER: "false" }, /EXTERNAL_CA=x: .* is ISTIOD_RA/],
+		["a server certificate beside the CA's own", { tlsKeyFile: "/k" }, {}, /--tlsKeyFile counts with ENABLE_CA_SERVER=false alone/],
 		["another certificate provider", {}, { PILOT_CERT_PROVIDER: "kubernetes" }, /PILOT_CERT_PROVIDER=kubernetes: .*not implemented/],
 	];
 	for (const [name, extra, environment, reason] of cases) {

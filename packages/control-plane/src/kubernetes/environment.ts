@@ -30,7 +30,6 @@ export class SettingError extends Error {}
 /** Variables of istiod that would change what it does, and that are not implemented: to go on without a word would be worse. */
 const unsupported: Readonly<Record<string, { readonly harmless: readonly string[]; readonly what: string }>> = {
 	EXTERNAL_ISTIOD: { harmless: ["", "false"], what: "an istiod for other clusters" },
-	SHARED_MESH_CONFIG: { harmless: [""], what: "a second mesh config" },
 	CA_TRUSTED_NODE_ACCOUNTS: { harmless: [""], what: "impersonation by node proxies" },
 	PILOT_ENABLE_WORKLOAD_ENTRY_AUTOREGISTRATION: { harmless: ["", "true"], what: "a control plane that registers no workloads" },
 	PILOT_ENABLE_WORKLOAD_ENTRY_HEALTHCHECKS: { harmless: ["", "true"], what: "a control plane that ignores the health of workloads" },
@@ -43,6 +42,10 @@ export function readKubernetesOptions(flags: DiscoveryFlags, environment: Enviro
 		const value = environment[name] ?? "";
 		if (!harmless.includes(value)) throw new SettingError(`${name}=${value}: ${what} is not implemented; remove the variable`);
 	}
+	const isAuthority = switchOf(environment, "ENABLE_CA_SERVER", "true");
+	const unread = (["tlsCertFile", "tlsKeyFile", "caCertFile"] as const).find((name) => isAuthority && nonEmpty(flags[name]) !== undefined);
+	if (unread !== undefined)
+		throw new SettingError(`--${unread} counts with ENABLE_CA_SERVER=false alone: a control plane with a CA has its certificate from there`);
 	const namespace = flags.namespace ?? nonEmpty(environment["POD_NAMESPACE"]) ?? "istio-system";
 	const revision = nonEmpty(environment["REVISION"]) ?? "default";
 	const secretNamespaces = nonEmpty(environment["WEFT_SECRET_NAMESPACES"]);
@@ -54,6 +57,7 @@ export function readKubernetesOptions(flags: DiscoveryFlags, environment: Enviro
 		clusterId: flags.clusterID ?? nonEmpty(environment["CLUSTER_ID"]) ?? "Kubernetes",
 		domain: flags.domain,
 		meshConfigFile: flags.meshConfig,
+		sharedMeshConfig: nonEmpty(environment["SHARED_MESH_CONFIG"]),
 		configDirectory: flags.configDir,
 		customHost: nonEmpty(environment["ISTIOD_CUSTOM_HOST"]),
 		injectorConfigName: environment["INJECTION_WEBHOOK_CONFIG_NAME"] ?? revisioned("istio-sidecar-injector", revision),
@@ -63,12 +67,12 @@ export function readKubernetesOptions(flags: DiscoveryFlags, environment: Enviro
 		workloadTtlMs: durationOf(environment, "DEFAULT_WORKLOAD_CERT_TTL"),
 		workloadTtlMsMax: durationOf(environment, "MAX_WORKLOAD_CERT_TTL"),
 		rootKeyAlgorithm: rootKeyAlgorithmOf(environment),
-		isAuthority: switchOf(environment, "ENABLE_CA_SERVER", "true"),
+		isAuthority,
 		externalSigner: externalSignerOf(environment),
 		tlsFiles: {
-			certFile: flags.tlsCertFile ?? "/var/run/secrets/istiod/tls/tls.crt",
-			keyFile: flags.tlsKeyFile ?? "/var/run/secrets/istiod/tls/tls.key",
-			caFile: flags.caCertFile ?? "/var/run/secrets/istiod/ca/root-cert.pem",
+			certFile: nonEmpty(flags.tlsCertFile) ?? "/var/run/secrets/istiod/tls/tls.crt",
+			keyFile: nonEmpty(flags.tlsKeyFile) ?? "/var/run/secrets/istiod/tls/tls.key",
+			caFile: nonEmpty(flags.caCertFile) ?? "/var/run/secrets/istiod/ca/root-cert.pem",
 		},
 		jwtRule: jwtRuleOf(environment),
 		isMultiRoot: switchOf(environment, "ISTIO_MULTIROOT_MESH"),
@@ -97,14 +101,16 @@ function externalSignerOf(environment: Environment): ExternalSignerOptions | und
 	const ca = nonEmpty(environment["EXTERNAL_CA"]);
 	const provider = nonEmpty(environment["PILOT_CERT_PROVIDER"]) ?? "istiod";
 	const isBehindApi = provider.startsWith(providerPrefix);
+	const isAuthority = switchOf(environment, "ENABLE_CA_SERVER", "true");
+	// Its own certificate is in files then, whatever proxies are told of its roots.
+	if (ca === undefined && !isAuthority) return undefined;
 	if (provider !== "istiod" && !(isBehindApi && ca !== undefined))
 		throw new SettingError(
-			`PILOT_CERT_PROVIDER=${provider}: a server certificate of another provider than istiod is not implemented, but for ${providerPrefix}SIGNER with EXTERNAL_CA=${externalCa}`,
+			`PILOT_CERT_PROVIDER=${provider}: a server certificate of another provider than istiod is not implemented, but for ${providerPrefix}SIGNER with EXTERNAL_CA=${externalCa}, and for files with ENABLE_CA_SERVER=false`,
 		);
 	if (ca === undefined) return undefined;
 	if (ca !== externalCa) throw new SettingError(`EXTERNAL_CA=${ca}: the one external CA that is implemented is ${externalCa}`);
-	if (environment["ENABLE_CA_SERVER"] === "false")
-		throw new SettingError("EXTERNAL_CA and ENABLE_CA_SERVER=false exclude each other: who gives out certificates?");
+	if (!isAuthority) throw new SettingError("EXTERNAL_CA and ENABLE_CA_SERVER=false exclude each other: who gives out certificates?");
 	const signerName = nonEmpty(environment["K8S_SIGNER"]);
 	const signerDomain = nonEmpty(environment["CERT_SIGNER_DOMAIN"]);
 	if (signerName === undefined && signerDomain === undefined) throw new SettingError(`EXTERNAL_CA=${externalCa} needs K8S_SIGNER, CERT_SIGNER_DOMAIN or both`);

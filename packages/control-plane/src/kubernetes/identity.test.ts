@@ -10,7 +10,10 @@ import { buildRootTemplate, encodePrivateKey, encodePublicKey, generateKeys, sig
 import { resourceOf, resources } from "@weft/kube";
 import { type FakeApiServer, until } from "@weft/kube/testing";
 import { type Clock, createLogger, systemClock } from "@weft/runtime";
+import { typeUrls } from "@weft/xds";
+import { ProxyConfig } from "@weft/xds/generated/istio/mesh/v1alpha1/proxy.ts";
 import {
+	openAds,
 	requestCertificate,
 	rootsOf,
 	startOver,
@@ -263,6 +266,49 @@ test("with ISTIO_MULTIROOT_MESH a plugged-in CA under another root is rotated in
 	assert.ok(Array.isArray(chain) && chain[1] === old["ca-cert.pem"], "the old one still signs");
 });
 
+describe("roots of meshConfig.caCertificates", () => {
+	const putMesh = (...pems: readonly string[]) => {
+		const mesh = JSON.stringify({ caCertificates: pems.map((pem) => ({ pem })) });
+		api.put(resources.configMaps, { metadata: { name: "istio", namespace: systemNamespace }, data: { mesh } });
+	};
+	const handedOut = (plane: TestControlPlane) => {
+		const ads = openAds(plane, { token: podToken, namespace: "default", serviceAccount: "web", typeUrl: typeUrls.pcds });
+		const latest = () => ads.responses.at(-1)?.resources.flatMap(({ value }) => [...ProxyConfig.decode(value).caCertificatesPem]);
+		return { latest, close: () => ads.close() };
+	};
+
+	test("with ISTIO_MULTIROOT_MESH workloads trust them beside the mesh's own, and follow; the control plane itself does not", async () => {
+		const [first, second] = [(await newAuthority()).rootCertPem, (await newAuthority()).rootCertPem];
+		putMesh(first);
+		const plane = await start({ ISTIO_MULTIROOT_MESH: "true" });
+		await until("roots are handed out", () => plane.rootsPem() !== "");
+		const own = plane.rootsPem();
+		const pcds = handedOut(plane);
+		await until("both are there", () => pcds.latest() !== undefined);
+		assert.deepEqual(pcds.latest(), [own, first]);
+		putMesh(second, first);
+		await until("the change is there", () => pcds.latest()?.length === 3);
+		assert.deepEqual(pcds.latest(), [own, second, first]);
+		putMesh();
+		await until("they are gone", () => pcds.latest()?.length === 1);
+		pcds.close();
+		assert.equal(plane.rootsPem(), own, "what namespaces and webhooks find is the mesh's own");
+		const chain = await requestCertificate(plane, podToken);
+		assert.ok(Array.isArray(chain) && chain.at(-1) === own);
+	});
+
+	test("without it they count for nothing, and that is told", async () => {
+		putMesh((await newAuthority()).rootCertPem);
+		const plane = await start();
+		await until("roots are handed out", () => plane.rootsPem() !== "");
+		const pcds = handedOut(plane);
+		await until("there is an answer", () => pcds.latest() !== undefined);
+		assert.deepEqual(pcds.latest(), [plane.rootsPem()]);
+		pcds.close();
+		assert.ok(plane.log.some((line) => line.includes("caCertificates counts with ISTIO_MULTIROOT_MESH=true alone")));
+	});
+});
+
 test("ENABLE_CA_SERVER=false: the certificate is another authority's, read again when it changes; none are given out, and no roots written", async () => {
 	const directory = mkdtempSync(join(tmpdir(), "weft-istiod-tls-"));
 	try {
@@ -279,10 +325,13 @@ test("ENABLE_CA_SERVER=false: the certificate is another authority's, read again
 			writeFileSync(join(directory, "tls.key"), leaf.value.privateKeyPem);
 			return leaf.value.serialNumber;
 		};
-		const first = await renew();
-		writeFileSync(join(directory, "root-cert.pem"), foreign.trustBundlePem);
 		const files = { tlsCertFile: join(directory, "tls.crt"), tlsKeyFile: join(directory, "tls.key"), caCertFile: join(directory, "root-cert.pem") };
-		const started = await startOver(api.client, { ENABLE_CA_SERVER: "false" }, hasty, files);
+		const starting = startOver(api.client, { ENABLE_CA_SERVER: "false" }, hasty, files);
+		// Mounted when they come; what starts waits for them.
+		const first = await renew();
+		await systemClock.sleep(50);
+		writeFileSync(files.caCertFile, foreign.trustBundlePem);
+		const started = await starting;
 		const plane = { ...started, rootsPem: () => foreign.trustBundlePem };
 		planes.push(plane);
 		const shown = () =>
@@ -303,6 +352,16 @@ test("ENABLE_CA_SERVER=false: the certificate is another authority's, read again
 		writeFileSync(files.tlsKeyFile, "half a file");
 		await until("the damage is told", () => plane.log.some((line) => line.includes("the present one stays")));
 		assert.equal(await shown(), second);
+		// A root that comes beside the first: proxies are told at once.
+		await renew();
+		const pcds = openAds(plane, { token: podToken, namespace: "default", serviceAccount: "web", typeUrl: typeUrls.pcds });
+		const latest = () => pcds.responses.at(-1)?.resources.flatMap(({ value }) => [...ProxyConfig.decode(value).caCertificatesPem]);
+		await until("proxies know the root", () => latest()?.length === 1);
+		const fresh = (await newAuthority()).rootCertPem;
+		writeFileSync(files.caCertFile, foreign.trustBundlePem + fresh);
+		await until("proxies know both", () => latest()?.length === 2);
+		assert.deepEqual(latest(), [foreign.trustBundlePem, fresh]);
+		pcds.close();
 	} finally {
 		rmSync(directory, { recursive: true });
 	}

@@ -1,3 +1,4 @@
+import { existsSync } from "node:fs";
 import {
 	type AuthorityMaterial,
 	type AuthorityPem,
@@ -23,15 +24,17 @@ import { accepted, type Checked, refused } from "@weft/pki";
 import { type Clock, createBackoff, type Logger } from "@weft/runtime";
 import { createJwksTransport } from "../jwks-transport.ts";
 import type { SecureServing } from "../grpc-servers.ts";
-import { createTrustedRoots, listRoots } from "../trusted-roots.ts";
+import { createTrustedRoots, joinRoots, listRoots, type TrustedRoots } from "../trusted-roots.ts";
 import { createKubernetesSigner } from "./certificate-signer.ts";
 import type { MeshConfigWatch } from "./mesh-config.ts";
-import { createSignerRoots } from "./signer-roots.ts";
+import { createMeshRoots, type MeshRoots } from "./mesh-roots.ts";
 import { createSecretKeyStore, loadPluggedInAuthority } from "./ca-secrets.ts";
 import { type ExternalSignerOptions, type KubernetesOptions, tokenAudience } from "./options.ts";
 
 /** How often a plugged-in CA is looked at: kubelet itself takes up to a minute to mount a change. */
 const reloadMs = 10_000;
+/** What a start waits for is looked for more eagerly. */
+const mountMs = 1_000;
 /** A mesh that starts at once shares them with nobody; waiting longer than a proxy's time-out for an answer is of no use. */
 const signingThreads = 2;
 const signingQueueMax = 1_000;
@@ -75,7 +78,6 @@ export async function createKubernetesIdentity(options: IdentityOptions): Promis
 	});
 	void identity.run(signal);
 	const rotate: SecureServing["rotate"] = (discovery) => {
-		authority.onChanged(({ roots }) => roots && discovery.retrust());
 		const countProxies = () => discovery.trust();
 		const rotation = createRootRotation({ authority, store, replica: options.podName, countProxies, rootKeyAlgorithm, clock, logger });
 		void rotation.run(signal);
@@ -90,6 +92,7 @@ export async function createKubernetesIdentity(options: IdentityOptions): Promis
 		authority,
 		identity,
 		roots,
+		workloadRoots: await workloadRoots(options, roots),
 		rotate,
 		issuing: authenticators(options, true),
 		registering: asking,
@@ -99,9 +102,9 @@ export async function createKubernetesIdentity(options: IdentityOptions): Promis
 
 /** EXTERNAL_CA=ISTIOD_RA_KUBERNETES_API: signers behind the Kubernetes API sign, for the control plane's own server as well. */
 async function createRegisteredIdentity(options: IdentityOptions, { signerName, signerDomain, serverSigner }: ExternalSignerOptions): Promise<SecureServing> {
-	const { client, mesh, namespace, trustDomain, clock, signal, workloadTtlMs, workloadTtlMsMax } = options;
+	const { client, namespace, trustDomain, clock, signal, workloadTtlMs, workloadTtlMsMax } = options;
 	const logger = options.logger.child("citadel");
-	const roots = createSignerRoots({ mesh, trustDomain, logger });
+	const roots = await meshRoots(options, true);
 	const issuer = createRegistrationAuthority({
 		signer: createKubernetesSigner({ client, clock, logger }),
 		trustDomain,
@@ -124,13 +127,15 @@ async function createRegisteredIdentity(options: IdentityOptions, { signerName, 
 		certSigner: serverSigner,
 	});
 	void identity.run(signal);
+	const trusted = listRoots(roots.pem, roots.onChanged);
 	const asking = authenticators(options, false);
 	return {
 		address: options.secureGrpc,
 		issuer,
 		authority: undefined,
 		identity,
-		roots: listRoots(roots.pem, roots.onChanged),
+		roots: trusted,
+		workloadRoots: trusted,
 		issuing: authenticators(options, true),
 		registering: asking,
 		asking,
@@ -140,11 +145,57 @@ async function createRegisteredIdentity(options: IdentityOptions, { signerName, 
 /** Without a CA of our own: the server's certificate is another's, in files, and so are the roots (cert-manager's istio-csr). */
 async function createForeignIdentity(options: IdentityOptions): Promise<SecureServing> {
 	const { clock, signal, tlsFiles } = options;
-	const identity = await createFileServerIdentity({ ...tlsFiles, clock, logger: options.logger.child("citadel") });
+	const logger = options.logger.child("citadel");
+	await untilMounted(options, Object.values(tlsFiles));
+	const identity = await createFileServerIdentity({ ...tlsFiles, clock, logger });
 	void identity.run(signal);
 	const roots = listRoots(() => identity.trustBundlePem, identity.onRootsChanged);
 	const asking = authenticators(options, false);
-	return { address: options.secureGrpc, issuer: undefined, authority: undefined, identity, roots, issuing: [], registering: asking, asking };
+	return {
+		address: options.secureGrpc,
+		issuer: undefined,
+		authority: undefined,
+		identity,
+		roots,
+		workloadRoots: await workloadRoots(options, roots),
+		issuing: [],
+		registering: asking,
+		asking,
+	};
+}
+
+/** Secrets that are not there yet are mounted into a running pod when they come. */
+async function untilMounted({ clock, logger, signal }: IdentityOptions, files: readonly string[]): Promise<void> {
+	let told = "";
+	for (;;) {
+		const missing = files.filter((file) => !existsSync(file)).join(", ");
+		if (missing === "") return;
+		if (missing !== told) logger.warn("waiting for the server certificate of another authority (ENABLE_CA_SERVER=false)", { missing });
+		told = missing;
+		await clock.sleep(mountMs, signal);
+		signal.throwIfAborted();
+	}
+}
+
+/** With ISTIO_MULTIROOT_MESH workloads trust the roots of the mesh config beside those of their own certificates. */
+async function workloadRoots(options: IdentityOptions, roots: TrustedRoots): Promise<TrustedRoots> {
+	if (options.isMultiRoot) return joinRoots(roots, await meshRoots(options, false));
+	const { mesh } = options;
+	const logger = options.logger.child("citadel");
+	let isTold = false;
+	const tell = () => {
+		const isSet = (mesh.current().caCertificates ?? []).length > 0;
+		if (isSet && !isTold) logger.warn("meshConfig.caCertificates counts with ISTIO_MULTIROOT_MESH=true alone; without, only the mesh's own roots are trusted");
+		isTold = isSet;
+	};
+	tell();
+	mesh.onChanged(tell);
+	return roots;
+}
+
+function meshRoots(options: IdentityOptions, hasSigners: boolean): Promise<MeshRoots> {
+	const logger = options.logger.child("citadel");
+	return createMeshRoots({ ...options, logger, hasSigners, fetchText: createJwksTransport("cluster"), random: Math.random });
 }
 
 /** A certificate first: it costs no question to the API server. */

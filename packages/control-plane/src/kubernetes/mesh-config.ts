@@ -1,5 +1,5 @@
 import { readFile } from "node:fs/promises";
-import { formatDiagnostic, hasErrors, isKindOf, type AnyConfig, type MeshConfig } from "@weft/api";
+import { type AnyConfig, type ConfigObject, formatDiagnostic, hasErrors, isKindOf, mergeMeshConfig, type MeshConfig } from "@weft/api";
 import { decodeMeshConfig, type Store } from "@weft/galley";
 import { type KubeClient, type KubeObject, type ResourceWatch, resources, watchResource } from "@weft/kube";
 import type { Clock, Logger } from "@weft/runtime";
@@ -10,7 +10,9 @@ export interface MeshConfigWatchOptions {
 	readonly namespace: string;
 	/** `istio`, or `istio-REVISION`. */
 	readonly name: string;
-	/** The same ConfigMap as kubelet mounts it: read first, and alone where there is no such ConfigMap. */
+	/** SHARED_MESH_CONFIG: a ConfigMap whose settings count where the own one says nothing; undefined: none. */
+	readonly sharedName: string | undefined;
+	/** The ConfigMap `name` as kubelet mounts it: read first, and alone where there is no such ConfigMap. */
 	readonly file: string;
 	readonly clock: Clock;
 	readonly logger: Logger;
@@ -24,31 +26,66 @@ export interface MeshConfigWatch {
 	isSettled(): boolean;
 }
 
-/** The source of the ConfigMap in the store: its change is what makes Pilot push. */
+/** The source of the ConfigMaps in the store: their change is what makes Pilot push. */
 const source = "kubernetes-mesh-config";
+const reader = { injectsPods: true };
 
 /** MeshConfig of the ConfigMap's key `mesh`, live. One with errors changes nothing and is told of. Rejects on a file with errors. */
 export async function watchMeshConfig(options: MeshConfigWatchOptions): Promise<MeshConfigWatch> {
-	const { client, namespace, name, logger } = options;
-	const place = `ConfigMap ${namespace}/${name}`;
+	const { logger, store, sharedName } = options;
 	const fromFile = await readMeshFile(options.file);
 	let current = fromFile;
 	const listeners = new Set<() => void>();
-	const take = (object: KubeObject | undefined): void => {
-		const text = object && (object["data"] as Readonly<Record<string, unknown>> | undefined)?.["mesh"];
-		const next = typeof text === "string" ? decode(text, place, logger) : fromFile;
-		if (next === undefined) return;
-		if (next.trustDomain !== current.trustDomain)
+	const combine = (): void => {
+		const next = layers.map(({ value }) => value()).reduce(mergeMeshConfig);
+		// While they are being read for the first time nothing depends on it.
+		if (isSettled() && next.trustDomain !== current.trustDomain)
 			logger.warn("another trustDomain needs a restart of the control plane", { trustDomain: next.trustDomain ?? "cluster.local" });
 		current = next;
-		tellStore(options, object);
+		store.replaceSource(
+			source,
+			layers.flatMap(({ object }) => object() ?? []),
+		);
 		for (const listener of listeners) listener();
+	};
+	const own = watchLayer(options, options.name, fromFile, combine);
+	const layers = sharedName === undefined ? [own] : [watchLayer(options, sharedName, {}, combine), own];
+	const isSettled = () => layers.every((layer) => layer.isSettled());
+	return {
+		current: () => current,
+		onChanged(listener) {
+			listeners.add(listener);
+			return () => void listeners.delete(listener);
+		},
+		isSettled,
+	};
+}
+
+interface Layer {
+	value(): MeshConfig;
+	object(): ConfigObject<"ConfigMap"> | undefined;
+	isSettled(): boolean;
+}
+
+/** One ConfigMap; `absent` stands for it while there is none. */
+function watchLayer(options: MeshConfigWatchOptions, name: string, absent: MeshConfig, onChanged: () => void): Layer {
+	const { client, namespace, clock, logger, signal } = options;
+	const place = `ConfigMap ${namespace}/${name}`;
+	let value = absent;
+	let object: ConfigObject<"ConfigMap"> | undefined;
+	const take = (found: KubeObject | undefined): void => {
+		const text = found && (found["data"] as Readonly<Record<string, unknown>> | undefined)?.["mesh"];
+		const next = typeof text === "string" ? decode(text, place, logger) : absent;
+		if (next === undefined) return;
+		value = next;
+		object = found && storedObject(found, namespace, name);
+		onChanged();
 	};
 	const watch: ResourceWatch = watchResource(client, resources.configMaps, {
 		namespace,
 		fieldSelector: `metadata.name=${name}`,
-		signal: options.signal,
-		clock: options.clock,
+		signal,
+		clock,
 		logger,
 		onList: (objects) => take(objects[0]),
 		onEvents: (events) => {
@@ -57,18 +94,11 @@ export async function watchMeshConfig(options: MeshConfigWatchOptions): Promise<
 		},
 	});
 	let isSettled = false;
-	return {
-		current: () => current,
-		onChanged(listener) {
-			listeners.add(listener);
-			return () => void listeners.delete(listener);
-		},
-		isSettled: () => (isSettled ||= watch.state === "synced"),
-	};
+	return { value: () => value, object: () => object, isSettled: () => (isSettled ||= watch.state === "synced") };
 }
 
 function decode(text: string, place: string, logger: Logger): MeshConfig | undefined {
-	const { value, diagnostics } = decodeMeshConfig(text, place);
+	const { value, diagnostics } = decodeMeshConfig(text, place, reader);
 	for (const diagnostic of diagnostics) logger.warn("mesh config", { problem: formatDiagnostic(diagnostic) });
 	if (!hasErrors(diagnostics)) {
 		logger.info("mesh config read", { from: place });
@@ -78,14 +108,14 @@ function decode(text: string, place: string, logger: Logger): MeshConfig | undef
 	return undefined;
 }
 
-function tellStore({ store, namespace, name }: MeshConfigWatchOptions, object: KubeObject | undefined): void {
-	const config: AnyConfig | undefined = object && {
+function storedObject({ metadata, data }: KubeObject, namespace: string, name: string): ConfigObject<"ConfigMap"> | undefined {
+	const config: AnyConfig = {
 		apiVersion: "v1",
 		kind: "ConfigMap",
-		metadata: { name, namespace, labels: object.metadata.labels ?? {}, annotations: {} },
-		spec: { data: object["data"] as Readonly<Record<string, string>> },
+		metadata: { name, namespace, labels: metadata.labels ?? {}, annotations: {} },
+		spec: { data: data as Readonly<Record<string, string>> },
 	};
-	store.replaceSource(source, config && isKindOf(config, "ConfigMap") ? [config] : []);
+	return isKindOf(config, "ConfigMap") ? config : undefined;
 }
 
 async function readMeshFile(file: string): Promise<MeshConfig> {
@@ -96,7 +126,7 @@ async function readMeshFile(file: string): Promise<MeshConfig> {
 		if (error instanceof Error && "code" in error && error.code === "ENOENT") return {};
 		throw error;
 	}
-	const { value, diagnostics } = decodeMeshConfig(text, file);
+	const { value, diagnostics } = decodeMeshConfig(text, file, reader);
 	if (hasErrors(diagnostics)) throw new Error(diagnostics.map(formatDiagnostic).join("\n"));
 	return value;
 }

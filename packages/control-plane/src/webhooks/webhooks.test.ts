@@ -1,5 +1,4 @@
 import assert from "node:assert/strict";
-import { connect, type TLSSocket } from "node:tls";
 import { request } from "node:https";
 import { after, before, describe, test } from "node:test";
 import { resources } from "@weft/kube";
@@ -134,23 +133,11 @@ describe("the webhook server", () => {
 		["another path", () => post("/nowhere", "{}"), 404],
 	];
 	for (const [name, send, status] of cases) {
-		test(`refuses ${name}, and goes on`, async () => {
+		test(`sec/e47: refuses ${name}, and goes on`, async () => {
 			// A server that closes before it has read all may be seen as a reset.
 			const answer = await send().catch((error: NodeJS.ErrnoException) => error.code ?? "");
 			assert.ok(typeof answer === "string" ? ["ECONNRESET", "EPIPE"].includes(answer) && status === 413 : answer.status === status, JSON.stringify(answer));
 			assert.equal((await post("/ready", "", {}, "GET")).status, 200);
 		});
 	}
-
-	test("outlives TLS that breaks off", async () => {
-		const sockets = Array.from({ length: 20 }, () =>
-			connect({ host: "127.0.0.1", port: Number(plane.webhookAddress.split(":").at(-1)), rejectUnauthorized: false }),
-		);
-		for (const socket of sockets) {
-			socket.on("error", () => undefined);
-			socket.once("connect", () => socket.destroy());
-		}
-		await Promise.all(sockets.map((socket: TLSSocket) => new Promise((resolve) => socket.once("close", resolve))));
-		assert.equal((await post("/ready", "", {}, "GET")).status, 200);
-	});
 });

@@ -1,6 +1,7 @@
 import type { ConfigObject, EnvoyConfigObjectMatch, EnvoyConfigObjectPatch } from "@weft/api";
 import { fromJson, JsonError, messageFns, registerMessages, validateConstraints } from "@weft/xds";
 import { allMessages } from "@weft/xds/registry";
+import { RE2JS } from "re2js";
 import { byAge } from "./age.ts";
 import type { PolicyIndex } from "./policies.ts";
 import { policiesFor } from "./policies.ts";
@@ -121,12 +122,27 @@ export function matchesProxy({ match: { proxy } }: Patch, { istioVersion, metada
 	return Object.entries(proxy?.metadata ?? {}).every(([key, value]) => Object.hasOwn(metadata, key) && metadata[key] === value);
 }
 
-/** Validation has made sure that it is an expression of RE2, of which JavaScript has all that a version needs. */
+/**
+ * Anybody who may write an EnvoyFilter gives the pattern, and any workload its version: an engine that backtracks could be made to
+ * never come back. Validation has made sure that it is an expression of RE2; an unreadable one matches nothing.
+ */
 function versionMatches(pattern: string, version: string): boolean {
+	let compiled = versionPatterns.get(pattern);
+	if (compiled === undefined) {
+		if (versionPatterns.size >= versionPatternsMax) versionPatterns.clear();
+		versionPatterns.set(pattern, (compiled = compilePattern(pattern)));
+	}
+	return compiled !== "unreadable" && compiled.matcher(version).find();
+}
+
+const versionPatternsMax = 256;
+const versionPatterns = new Map<string, RE2JS | "unreadable">();
+
+function compilePattern(pattern: string): RE2JS | "unreadable" {
 	try {
-		return new RegExp(pattern).test(version);
+		return RE2JS.compile(pattern);
 	} catch {
-		// RE2's own syntax: a version is never worth guessing about.
-		return false;
+		// A version is never worth guessing about.
+		return "unreadable";
 	}
 }

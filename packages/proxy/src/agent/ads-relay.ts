@@ -14,6 +14,7 @@ import type { Logger } from "@weft/runtime";
 import { healthTypeUrl } from "@weft/xds";
 import { DeltaDiscoveryRequest, DiscoveryRequest } from "@weft/xds/generated/envoy/service/discovery/v3/discovery.ts";
 import { controlPlaneServerName } from "./certificate-client.ts";
+import { readTextSource, type TextSource } from "./text-source.ts";
 import type { WorkloadCertificate } from "./workload-certificate.ts";
 import type { WorkloadIdentity } from "./workload-identity.ts";
 
@@ -22,6 +23,8 @@ export interface AdsRelayOptions {
 	readonly discoveryAddress: string;
 	/** Default `istiod.istio-system.svc`. */
 	readonly serverName?: string;
+	/** What the control plane's certificate must lead to, PEM; the roots of the workload's own count beside it. */
+	readonly rootCert: TextSource;
 	readonly identity: WorkloadIdentity;
 	readonly logger: Logger;
 	/** Largest single message either way; default 64 MiB. */
@@ -115,11 +118,16 @@ async function relayStream(downstream: Downstream, path: string, options: AdsRel
 	downstream.once("cancelled", () => gone.abort());
 	const limit = AbortSignal.any([gone.signal, AbortSignal.timeout(options.identityTimeoutMs ?? identityTimeoutMs)]);
 	const certificate = await options.identity.ready(limit).catch(() => undefined);
+	const refuse = (details: string) => {
+		downstream.emit("error", { code: status.UNAVAILABLE, details });
+		options.logger.info("ADS stream refused", { reason: details });
+	};
 	if (gone.signal.aborted) return;
-	if (certificate !== undefined) return openStream(downstream, path, connect(options, certificate), options, health);
-	const details = "the workload has no certificate yet";
-	downstream.emit("error", { code: status.UNAVAILABLE, details });
-	options.logger.info("ADS stream refused", { reason: details });
+	if (certificate === undefined) return refuse("the workload has no certificate yet");
+	const rootsPem = await readTextSource(options.rootCert).catch((error: Error) => error);
+	if (gone.signal.aborted) return;
+	if (typeof rootsPem !== "string") return refuse(`roots of the control plane: ${rootsPem.message}`);
+	openStream(downstream, path, connect(options, certificate, rootsPem), options, health);
 }
 
 function openStream(downstream: Downstream, path: string, client: Client, { discoveryAddress, logger }: AdsRelayOptions, health: HealthReports): void {
@@ -169,10 +177,10 @@ function relayDown(upstream: Upstream, downstream: Downstream, end: (how: string
 	});
 }
 
-function connect(options: AdsRelayOptions, certificate: WorkloadCertificate): Client {
+function connect(options: AdsRelayOptions, certificate: WorkloadCertificate, rootsPem: string): Client {
 	const { serverName = controlPlaneServerName, messageBytesMax = relayMessageBytesMax } = options;
 	const credentials = ChannelCredentials.createSsl(
-		Buffer.from(certificate.rootsPem),
+		Buffer.from(`${rootsPem}\n${certificate.rootsPem}`),
 		Buffer.from(certificate.privateKeyPem),
 		Buffer.from(certificate.certChainPem),
 	);

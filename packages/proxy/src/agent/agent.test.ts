@@ -96,6 +96,27 @@ describe("the ADS relay", () => {
 		});
 	}
 
+	test("the control plane is held against its own roots, where another gives the certificate", async () => {
+		const elsewhere = await createAgentFixture(() => undefined);
+		try {
+			let calls = 0;
+			onAds = (call) => {
+				calls++;
+				call.stream.on("data", (bytes: Buffer) => call.stream.write(bytes));
+			};
+			await start(["--ca-address", elsewhere.address, "--ca-root-cert", elsewhere.rootCertFile, "--token-file", elsewhere.tokenFile]);
+			assert.equal((await agent.identity.ready()).rootsPem, elsewhere.authority.trustBundlePem);
+			const stream = open("xds.sock", paths[0] ?? "");
+			stream.write(Buffer.from("a"));
+			assert.equal((await next(stream)).toString(), "a");
+			assert.equal(calls, 1);
+			stream.cancel();
+			stream.on("error", () => undefined);
+		} finally {
+			await elsewhere.close();
+		}
+	});
+
 	for (const [path, messages] of [
 		[paths[0] ?? "", DiscoveryRequest],
 		[paths[1] ?? "", DeltaDiscoveryRequest],

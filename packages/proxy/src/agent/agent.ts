@@ -14,6 +14,7 @@ import { type CreateCertificate, createCertificateOverGrpc } from "./certificate
 import { certSignerOf } from "./requested-id.ts";
 import { openCredentials } from "./credentials.ts";
 import { createSecretService } from "./secret-service.ts";
+import { rootsFrom } from "./text-source.ts";
 import type { WorkloadIdentity } from "./workload-identity.ts";
 
 export interface AgentContext {
@@ -58,7 +59,7 @@ export async function startAgent(
 		authority: {
 			createCertificate: createCertificate ?? createCertificateOverGrpc(grpc),
 			caAddress: options.caAddress,
-			rootCert: { file: options.caRootCertFile ?? options.rootCertFile },
+			rootCert: rootsFrom(options.caRootCertFile ?? options.rootCertFile),
 			requestedId: options.requestedId,
 			certSigner: certSignerOf(options.node.metadata),
 			token: { file: options.tokenFile },
@@ -78,7 +79,8 @@ export async function startAgent(
 	let secretServer: GrpcSocketServer | undefined;
 	const discoveryServer = new Server({ "grpc.max_receive_message_length": relayMessageBytesMax, "grpc.max_send_message_length": -1 });
 	const { discoveryAddress, serverName } = options;
-	const { reportHealth } = addAdsRelay(discoveryServer, { discoveryAddress, serverName, identity, identityTimeoutMs, logger: logger.child("xds") });
+	const relaying = { discoveryAddress, serverName, rootCert: rootsFrom(options.rootCertFile), identity, identityTimeoutMs };
+	const { reportHealth } = addAdsRelay(discoveryServer, { ...relaying, logger: logger.child("xds") });
 	const close = async () => {
 		stop.abort();
 		secrets.stop();

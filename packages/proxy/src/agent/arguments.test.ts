@@ -20,6 +20,8 @@ describe("decodeAgentArguments", () => {
 			discoveryAddress: "istiod.istio-system.svc:15012",
 			caAddress: "istiod.istio-system.svc:15012",
 			rootCertFile: "/var/run/secrets/istio/root-cert.pem",
+			caRootCertFile: undefined,
+			caServerName: undefined,
 			tokenFile: "/var/run/secrets/tokens/istio-token",
 			requestedId: undefined,
 			secretTtlMs: undefined,
@@ -46,6 +48,22 @@ describe("decodeAgentArguments", () => {
 		assert.equal(accept(discovery).caAddress, "a:1");
 		assert.equal(accept(discovery, { CA_ADDR: "b:2" }).caAddress, "b:2");
 		assert.equal(accept([...discovery, "--ca-address", "c:3"], { CA_ADDR: "b:2" }).caAddress, "c:3");
+	});
+
+	test("each server is held against its own roots and name, where it has them", () => {
+		const of = (argv: readonly string[], env?: Record<string, string>) => {
+			const { rootCertFile, caRootCertFile, serverName, caServerName } = accept(["--discovery-address", "a.test:1", ...argv], env);
+			return [rootCertFile, caRootCertFile, serverName, caServerName];
+		};
+		const usual = "/var/run/secrets/istio/root-cert.pem";
+		assert.deepEqual(of([], { CA_ADDR: "csr.cert-manager.svc:443" }), [usual, undefined, undefined, "csr.cert-manager.svc"]);
+		assert.deepEqual(of([], { CA_ADDR: "10.0.0.1:443", XDS_ROOT_CA: "/x", CA_ROOT_CA: "SYSTEM", CA_PROVIDER: "Citadel" }), [
+			"/x",
+			"SYSTEM",
+			undefined,
+			undefined,
+		]);
+		assert.deepEqual(of(["--root-cert", "/y", "--ca-root-cert", "/z"], { XDS_ROOT_CA: "/x", CA_ROOT_CA: "/x" }), ["/y", "/z", undefined, undefined]);
 	});
 
 	test("a pod's node id is made of its environment", () => {

@@ -3,6 +3,7 @@ import { parseArgs } from "node:util";
 import { accepted, type Checked, checkedCall, refused } from "@weft/pki";
 import { revocationsFile } from "../main/revocations.ts";
 import type { NodeIdentity } from "./bootstrap.ts";
+import { caProviderOfIstio, refusedCaProvider, serverNameOf } from "./certificate-client.ts";
 import { requestedIdOf } from "./requested-id.ts";
 import type { CredentialOptions } from "./credentials.ts";
 import { nodeReadinessProbe, type ReadinessProbe } from "../pod/readiness-probe.ts";
@@ -13,7 +14,8 @@ Runs a foreign Envoy as a sidecar of the mesh: obtains its certificate, serves i
 
   --discovery-address HOST:PORT  control plane, TLS (default istiod.istio-system.svc:15012)
   --ca-address HOST:PORT         certificate authority (default $CA_ADDR, else the discovery address)
-  --root-cert FILE               roots the control plane must lead to (default /var/run/secrets/istio/root-cert.pem)
+  --root-cert FILE               roots the control plane must lead to (default $XDS_ROOT_CA, else /var/run/secrets/istio/root-cert.pem)
+  --ca-root-cert FILE            roots the certificate authority must lead to (default $CA_ROOT_CA, else those of the control plane)
   --token-file FILE              bearer token of the workload (default /var/run/secrets/tokens/istio-token)
   --secret-ttl DURATION          asked for its certificates, such as 24h or 1h30m (default $SECRET_TTL, else what the authority gives by itself)
   --server-name NAME             name in the control plane's certificate (default istiod.istio-system.svc)
@@ -33,6 +35,7 @@ Runs a foreign Envoy as a sidecar of the mesh: obtains its certificate, serves i
 export interface AgentOptions {
 	readonly discoveryAddress: string;
 	readonly caAddress: string;
+	/** Or SYSTEM: the well-known authorities. */
 	readonly rootCertFile: string;
 	/** What the authority's certificate must lead to; default: the same. */
 	readonly caRootCertFile?: string;
@@ -64,6 +67,7 @@ const flags = [
 	"discovery-address",
 	"ca-address",
 	"root-cert",
+	"ca-root-cert",
 	"token-file",
 	"secret-ttl",
 	"server-name",
@@ -102,6 +106,8 @@ export function decodeAgentArguments(argv: readonly string[], env: Environment):
 	] as const) {
 		if (!/^.+:\d{1,5}$/.test(address)) return refused(`${flag} ${JSON.stringify(address)}: HOST:PORT is wanted`);
 	}
+	const caProvider = env["CA_PROVIDER"] || caProviderOfIstio;
+	if (caProvider !== caProviderOfIstio) return refused(refusedCaProvider(caProvider));
 	const adminPort = Number(values["admin-port"] ?? "15000");
 	if (!Number.isInteger(adminPort) || adminPort < 0 || adminPort > 65_535) return refused("--admin-port: a port from 0 to 65535 is wanted");
 	const protocol = values["xds-protocol"] ?? "delta";
@@ -116,7 +122,9 @@ export function decodeAgentArguments(argv: readonly string[], env: Environment):
 		...(probe.value && { readinessProbe: probe.value }),
 		discoveryAddress,
 		caAddress,
-		rootCertFile: values["root-cert"] ?? "/var/run/secrets/istio/root-cert.pem",
+		rootCertFile: values["root-cert"] ?? (env["XDS_ROOT_CA"] || "/var/run/secrets/istio/root-cert.pem"),
+		caRootCertFile: values["ca-root-cert"] ?? (env["CA_ROOT_CA"] || undefined),
+		caServerName: caAddress === discoveryAddress ? undefined : serverNameOf(caAddress),
 		tokenFile: values["token-file"] ?? "/var/run/secrets/tokens/istio-token",
 		secretTtlMs: secretTtlMs.value,
 		serverName: values["server-name"],

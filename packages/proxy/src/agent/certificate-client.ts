@@ -8,6 +8,17 @@ import { type GrpcTarget, type GrpcTls, parseHostPort } from "../grpc/target.ts"
 /** The name that istiod's certificate always carries, whatever address leads to it. */
 export const controlPlaneServerName = "istiod.istio-system.svc";
 
+/** CA_PROVIDER: who serves CA_ADDR. Istio has others, for clouds. */
+export const caProviderOfIstio = "Citadel";
+export const refusedCaProvider = (name: string): string =>
+	`CA_PROVIDER=${name}: certificates come from an IstioCertificateService alone, which is ${caProviderOfIstio}; remove the variable`;
+
+/** The name that the server at this address (`host:port`) has in its certificate; undefined: the address has none, it is Istio's usual one. */
+export function serverNameOf(address: string): string | undefined {
+	const host = address.replace(/:\d+$/, "").replace(/^\[|\]$/g, "");
+	return host === "localhost" || /^[\d.]+$/.test(host) || host.includes(":") ? undefined : host;
+}
+
 export interface CreateCertificateCall {
 	/** host:port. */
 	readonly address: string;

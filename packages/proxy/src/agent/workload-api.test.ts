@@ -129,9 +129,20 @@ describe("the SPIFFE Workload API", () => {
 	test("JWT-SVIDs are UNIMPLEMENTED in so many words", async () => {
 		await start();
 		identity.put(web);
-		for (const path of workloadApiPaths.jwt) {
-			assert.deepEqual(await refusal(open(path)), [status.UNIMPLEMENTED, "JWT-SVIDs are not implemented: this Workload API serves X.509-SVIDs"]);
-		}
+		const expected = [status.UNIMPLEMENTED, "JWT-SVIDs are not implemented: this Workload API serves X.509-SVIDs"];
+		assert.deepEqual(
+			[...workloadApiPaths.jwt].sort(),
+			["FetchJWTBundles", "FetchJWTSVID", "ValidateJWTSVID"].map((name) => `/SpiffeWorkloadAPI/${name}`),
+		);
+		for (const path of workloadApiPaths.jwt) assert.deepEqual(await refusal(open(path)), expected);
+		// With a certificate or without: clients need not ask again.
+		identity.put(undefined);
+		for (const path of workloadApiPaths.jwt) assert.deepEqual(await refusal(open(path)), expected);
+	});
+
+	test("profiles of later versions are UNIMPLEMENTED, as they ask of a server without them", async () => {
+		await start();
+		for (const name of ["FetchWITSVID", "FetchWITBundles"]) assert.equal((await refusal(open(`/SpiffeWorkloadAPI/${name}`)))[0], status.UNIMPLEMENTED);
 	});
 
 	test("without a certificate it is UNAVAILABLE, and open streams end when the last one has expired", async () => {

@@ -59,6 +59,7 @@ export function createWorkloadApi(identity: WorkloadIdentity, crlPem: () => stri
 				onClose: () => void subscribers.delete(push),
 			};
 		};
+	// There is no issuer: the profile is as good as disabled (Workload API §1), and clients do not retry this status (Workload Endpoint, appendix A).
 	const jwt = unimplemented("JWT-SVIDs are not implemented: this Workload API serves X.509-SVIDs");
 	return {
 		refresh,

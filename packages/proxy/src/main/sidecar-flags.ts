@@ -2,6 +2,7 @@ import { readFileSync } from "node:fs";
 import { parseArgs } from "node:util";
 import { durationMs } from "../agent/arguments.ts";
 import type { CredentialOptions } from "../agent/credentials.ts";
+import { serverNameOf } from "../agent/certificate-client.ts";
 import { requestedIdOf } from "../agent/requested-id.ts";
 import type { PodOptions } from "../pod/pod-options.ts";
 import { nodeReadinessProbe, type ReadinessProbe } from "../pod/readiness-probe.ts";
@@ -13,6 +14,7 @@ export interface SidecarFlags {
 	readonly discoveryAddress: string;
 	/** host:port of the certificate authority. */
 	readonly caAddress: string;
+	/** What the control plane's certificate must lead to; or SYSTEM: the well-known authorities. */
 	readonly rootCertFile: string;
 	/** What the authority's certificate must lead to; undefined: the same. */
 	readonly caRootCertFile: string | undefined;
@@ -60,6 +62,7 @@ const names = {
 	"discovery-address": { type: "string" },
 	"ca-address": { type: "string" },
 	"root-cert": { type: "string" },
+	"ca-root-cert": { type: "string" },
 	"token-file": { type: "string" },
 	"workload-socket": { type: "string" },
 	"crl-file": { type: "string" },
@@ -80,11 +83,12 @@ export const sidecarHelp = `weft-proxy sidecar: serve what a control plane says,
 
   --discovery-address HOST:PORT  control plane (delta ADS over mutual TLS)
   --ca-address HOST:PORT         certificate authority (default: the discovery address)
-  --root-cert FILE               roots that both must lead to
+  --root-cert FILE               roots that both must lead to (SYSTEM: the well-known ones)
+  --ca-root-cert FILE            roots that the certificate authority must lead to (default: the same)
   --token-file FILE              what this workload shows to the authority for its first certificate
   --workload-socket PATH         serve the SPIFFE Workload API and SDS there; where somebody does already, the certificate comes from there
   --crl-file FILE                revocation lists that peers are held against (default ${revocationsFile})
-  --server-name NAME             name in their certificate (default istiod.istio-system.svc)
+  --server-name NAME             name in their certificate (default istiod.istio-system.svc; of an authority elsewhere: its host's)
   --node-id ID                   e.g. sidecar~10.0.0.1~web-1.default~default.svc.cluster.local
   --node-cluster NAME            e.g. web.default
   --node-metadata JSON|@FILE     Istio's node metadata
@@ -129,20 +133,21 @@ function readFlags(text: (name: keyof typeof names) => string | undefined, env: 
 	if (!ttl.ok) throw new Error(`SECRET_TTL ${ttl.reason}`);
 	const [region = "", zone = "", subZone = ""] = (text("locality") ?? "").split("/");
 	const discoveryAddress = needed("discovery-address");
+	const caAddress = text("ca-address") ?? discoveryAddress;
 	const nodeMetadata = readMetadata(text("node-metadata"));
 	const probe = nodeReadinessProbe(nodeMetadata);
 	if (probe.errors.length > 0) throw new Error(`--node-metadata: ${probe.errors.join("; ")}`);
 	return {
 		discoveryAddress,
-		caAddress: text("ca-address") ?? discoveryAddress,
+		caAddress,
 		rootCertFile: needed("root-cert"),
-		caRootCertFile: undefined,
+		caRootCertFile: text("ca-root-cert"),
 		requestedId: requestedIdOf(env["TRUST_DOMAIN"], nodeMetadata["NAMESPACE"], nodeMetadata["SERVICE_ACCOUNT"]),
 		tokenFile: text("token-file"),
 		credentials: { workloadSocket: text("workload-socket") },
 		crlFile: text("crl-file") ?? revocationsFile,
 		serverName: text("server-name"),
-		caServerName: undefined,
+		caServerName: caAddress === discoveryAddress ? undefined : serverNameOf(caAddress),
 		nodeId: needed("node-id"),
 		nodeCluster: text("node-cluster") ?? "",
 		nodeMetadata,

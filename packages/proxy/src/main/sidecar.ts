@@ -5,6 +5,7 @@ import type { ConfigSource } from "@weft/xds/generated/envoy/config/core/v3/conf
 import { controlPlaneServerName, createCertificateOverGrpc } from "../agent/certificate-client.ts";
 import { openCredentials } from "../agent/credentials.ts";
 import { certSignerOf } from "../agent/requested-id.ts";
+import { readRootsSync, rootsFrom } from "../agent/text-source.ts";
 import type { WorkloadCertificate } from "../agent/workload-certificate.ts";
 import { type BootstrapConfig, decodeBootstrap } from "../config/bootstrap/decode-bootstrap.ts";
 import { type DecodeEnvironment, registerImplemented } from "../config/decode/index.ts";
@@ -79,7 +80,7 @@ async function serve(flags: SidecarFlags, variables: NodeJS.ProcessEnv, logger: 
 		authority: {
 			createCertificate: pod?.createCertificate ?? createCertificate,
 			caAddress: flags.caAddress,
-			rootCert: { file: flags.caRootCertFile ?? flags.rootCertFile },
+			rootCert: rootsFrom(flags.caRootCertFile ?? flags.rootCertFile),
 			requestedId: flags.requestedId,
 			certSigner: certSignerOf(flags.nodeMetadata),
 			token: flags.tokenFile === undefined ? { text: "" } : { file: flags.tokenFile },
@@ -214,7 +215,7 @@ function setIdentity(server: Server, certificate: WorkloadCertificate | undefine
 function secretsOf({ certChainPem, privateKeyPem, rootsPem }: WorkloadCertificate, rootCertFile: string, crlPem: string): readonly Secret[] {
 	const trust = (name: string, caPem: string, lists: string): Secret => ({ name, certificate: undefined, validation: { caPem, crlPem: lists } });
 	const own: Secret = { name: workloadSecret, certificate: { certChainPem, privateKeyPem }, validation: undefined };
-	return [own, trust(rootsSecret, rootsPem, crlPem), trust(controlPlaneSecret, `${readFileSync(rootCertFile, "utf8")}\n${rootsPem}`, "")];
+	return [own, trust(rootsSecret, rootsPem, crlPem), trust(controlPlaneSecret, `${readRootsSync(rootCertFile)}\n${rootsPem}`, "")];
 }
 
 function announce({ stateDir, discoveryAddress }: SidecarFlags, server: Server, logger: Logger): void {

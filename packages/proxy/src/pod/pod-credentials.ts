@@ -5,12 +5,6 @@ import { certificateFileNames } from "../agent/output-certificates.ts";
 import { podFiles } from "./pod-files.ts";
 import type { PodSources } from "./pod-environment.ts";
 
-export interface PodCredentials {
-	readonly credentials: CredentialOptions;
-	/** What the control plane's and the authority's certificates must lead to; undefined: the usual file. */
-	readonly rootCertFile: string | undefined;
-}
-
 type Names = Readonly<Record<keyof CertificateFiles, string>>;
 const clientNames: Names = { certChain: "TLS_CLIENT_CERT_CHAIN", privateKey: "TLS_CLIENT_KEY", rootCert: "TLS_CLIENT_ROOT_CERT" };
 const serverNames: Names = { certChain: "TLS_SERVER_CERT_CHAIN", privateKey: "TLS_SERVER_KEY", rootCert: "TLS_SERVER_ROOT_CERT" };
@@ -20,7 +14,7 @@ const parts = ["certChain", "privateKey", "rootCert"] as const;
  * Where the certificate comes from, as Istio's agent decides it: an SDS socket that is served already (looked at when the proxy
  * starts), files of the platform, FILE_MOUNTED_CERTS, /etc/certs, else the authority. `metadata` is the node's.
  */
-export function readPodCredentials(sources: PodSources, metadata: Readonly<Record<string, unknown>>, errors: string[], warnings: string[]): PodCredentials {
+export function readPodCredentials(sources: PodSources, metadata: Readonly<Record<string, unknown>>, errors: string[], warnings: string[]): CredentialOptions {
 	const { env, pathOf } = sources;
 	const provisionedDirectory = env["PROV_CERT"] || undefined;
 	const outputDirectory = env["OUTPUT_CERTS"] || undefined;
@@ -31,21 +25,13 @@ export function readPodCredentials(sources: PodSources, metadata: Readonly<Recor
 	const mounted = isMounted ? namedFiles(metadata, errors) : filesThatAreThere(sources, outputDirectory, warnings);
 	const path = pathOf(podFiles.secretSocket);
 	return {
-		credentials: {
-			...(mounted && { mounted }),
-			...(provisionedDirectory !== undefined && { provisionedDirectory }),
-			...(outputDirectory !== undefined && { outputDirectory }),
-			// Where the volume is not mounted there is nobody to serve.
-			...(sources.isDirectory(dirname(path)) && { workloadSocket: socketName === undefined ? path : join(dirname(path), socketName) }),
-			...(socketName !== undefined && { needsForeignSocket: true }),
-		},
-		rootCertFile: rootCertOf(isMounted ? mounted : undefined, provisionedDirectory),
+		...(mounted && { mounted }),
+		...(provisionedDirectory !== undefined && { provisionedDirectory }),
+		...(outputDirectory !== undefined && { outputDirectory }),
+		// Where the volume is not mounted there is nobody to serve.
+		...(sources.isDirectory(dirname(path)) && { workloadSocket: socketName === undefined ? path : join(dirname(path), socketName) }),
+		...(socketName !== undefined && { needsForeignSocket: true }),
 	};
-}
-
-function rootCertOf(mounted: CertificateFiles | undefined, provisionedDirectory: string | undefined): string | undefined {
-	if (provisionedDirectory !== undefined) return join(provisionedDirectory, certificateFileNames.rootCert);
-	return mounted?.rootCert;
 }
 
 /** FILE_MOUNTED_CERTS: named by ISTIO_META_TLS_CLIENT_…, by default in /etc/certs. */

@@ -206,6 +206,43 @@ describe("where a pod's certificate comes from", () => {
 		);
 	});
 
+	describe("and what its servers must lead to", () => {
+		const rootsOf = (env: Readonly<Record<string, string>>, files: readonly string[] = []) => {
+			const { rootCertFile, caRootCertFile } = flagsOf({ env, files: Object.fromEntries(files.map((name) => [name, "pem"])) });
+			return [rootCertFile, caRootCertFile];
+		};
+		const userRoot = `${podFiles.mountedCertificates}/root-cert.pem`;
+		const usual = `/${podFiles.rootCert}`;
+		const cases: Readonly<Record<string, readonly [env: Readonly<Record<string, string>>, files: readonly string[], expected: readonly string[]]>> = {
+			"the injector's volume": [{ PILOT_CERT_PROVIDER: "istiod" }, [], [usual, usual]],
+			"for signers behind the Kubernetes API, too": [{ PILOT_CERT_PROVIDER: "k8s.io/x.io/mesh" }, [], [usual, usual]],
+			"what is named, each for its own": [{ XDS_ROOT_CA: "/x", CA_ROOT_CA: "/c", PROV_CERT: "/p" }, [userRoot], ["/x", "/c"]],
+			"the well-known authorities": [{ XDS_ROOT_CA: "SYSTEM", CA_ROOT_CA: "SYSTEM" }, [], ["SYSTEM", "SYSTEM"]],
+			"a root of the user's: the control plane's": [{}, [userRoot], [`/${userRoot}`, usual]],
+			"custom: the authority's as well": [{ PILOT_CERT_PROVIDER: "custom", PROV_CERT: "/p" }, [userRoot], [`/${userRoot}`, `/${userRoot}`]],
+			"none, and what is named": [{ PILOT_CERT_PROVIDER: "none", XDS_ROOT_CA: "/x", CA_ROOT_CA: "/c" }, [], ["/x", "/c"]],
+			"none, and what was provisioned": [{ PILOT_CERT_PROVIDER: "none", PROV_CERT: "/p" }, [], ["/p/root-cert.pem", "/p/root-cert.pem"]],
+			"none, and no authority to ask": [{ PILOT_CERT_PROVIDER: "none", FILE_MOUNTED_CERTS: "true" }, [], [`/${userRoot}`, `/${userRoot}`]],
+		};
+		for (const [name, [env, files, expected]] of Object.entries(cases)) it(name, () => assert.deepEqual(rootsOf(env, files), expected));
+
+		it("none, and nothing is named: each variable is asked for", () => {
+			const result = read({ env: { PILOT_CERT_PROVIDER: "none" } });
+			assert.ok("errors" in result);
+			assert.deepEqual(
+				result.errors.map((error) => /[A-Z]+_ROOT_CA/.exec(error)?.[0]),
+				["XDS_ROOT_CA", "CA_ROOT_CA"],
+			);
+		});
+	});
+
+	it("from no authority of a cloud's", () => {
+		const result = read({ env: { CA_PROVIDER: "GoogleCA" } });
+		assert.ok("errors" in result && /CA_PROVIDER=GoogleCA: .*IstioCertificateService/.test(result.errors.join()));
+		assert.deepEqual(flagsOf({ env: { CA_PROVIDER: "Citadel" } }).credentials, {});
+		assert.ok(flagsOf({ env: { CA_PROVIDER: "GoogleCA", FILE_MOUNTED_CERTS: "true" } }).credentials.mounted, "who is not asked may be anybody");
+	});
+
 	it("from the platform's files, before those in /etc/certs", () => {
 		const both = { ...mountedIn(podFiles.workloadCredentials), ...mountedIn(podFiles.mountedCertificates) };
 		assert.deepEqual(flagsOf({ files: both }).credentials, { mounted: filesOf(podFiles.workloadCredentials) });

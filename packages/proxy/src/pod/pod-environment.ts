@@ -4,10 +4,12 @@ import { istioVersion } from "../config/version.ts";
 import { revocationsFile } from "../main/revocations.ts";
 import type { SidecarFlags } from "../main/sidecar-flags.ts";
 import { durationMs } from "../agent/arguments.ts";
+import { caProviderOfIstio, refusedCaProvider, serverNameOf } from "../agent/certificate-client.ts";
 import { requestedIdOf } from "../agent/requested-id.ts";
 import type { PodArguments } from "./arguments.ts";
 import { buildNodeMetadata, labelsOf } from "./node-metadata.ts";
 import { readPodCredentials } from "./pod-credentials.ts";
+import { asksAuthority, readPodRoots } from "./pod-roots.ts";
 import { isDirectory, parseDownwardApi, podFile, podFiles, readPodFile } from "./pod-files.ts";
 import { decodeProbers } from "./probers.ts";
 import { type PodOptions, podPorts } from "./pod-options.ts";
@@ -84,20 +86,21 @@ export function readPodEnvironment(args: PodArguments, sources: PodSources): Pod
 	errors.push(...probe.errors);
 	const ttl = durationMs(env["SECRET_TTL"]);
 	if (!ttl.ok) errors.push(`SECRET_TTL ${ttl.reason}`);
-	const { credentials, rootCertFile } = readPodCredentials(sources, metadata, errors, warnings);
+	const credentials = readPodCredentials(sources, metadata, errors, warnings);
+	const roots = readPodRoots(sources, credentials, errors);
+	const caProvider = env["CA_PROVIDER"] || caProviderOfIstio;
+	if (caProvider !== caProviderOfIstio && asksAuthority(credentials)) errors.push(refusedCaProvider(caProvider));
 	if (errors.length > 0) return { errors };
 	const namespace = env["POD_NAMESPACE"] ?? "";
 	const { discoveryAddress } = config.value;
 	const domain = args.domain || `${namespace || "default"}.svc.cluster.local`;
 	const caAddress = env["CA_ADDR"] || discoveryAddress;
-	const rootCert = rootCertFile ?? rootCertOf(sources);
 	return {
 		warnings,
 		flags: {
 			discoveryAddress,
 			caAddress,
-			rootCertFile: env["XDS_ROOT_CA"] || rootCert,
-			caRootCertFile: env["CA_ROOT_CA"] || rootCert,
+			...roots,
 			requestedId: requestedIdOf(env["TRUST_DOMAIN"], namespace, env["SERVICE_ACCOUNT"]),
 			credentials,
 			crlFile: revocationsFile,
@@ -128,17 +131,6 @@ function optional<T>(text: string | undefined, read: (text: string) => T): T | u
 function instanceIpsOf({ env, addresses }: PodSources): readonly string[] {
 	const given = (env["INSTANCE_IP"] ?? "").split(",").filter(Boolean);
 	return [...new Set([...given, ...addresses()])];
-}
-
-/** The name in the server's certificate: the address's own, or Istio's where the address has none. */
-function serverNameOf(address: string): string | undefined {
-	const host = address.replace(/:\d+$/, "").replace(/^\[|\]$/g, "");
-	return host === "localhost" || /^[\d.]+$/.test(host) || host.includes(":") ? undefined : host;
-}
-
-/** Where the injector mounts the roots of whoever signed the control plane's certificate. */
-function rootCertOf({ env, pathOf }: PodSources): string {
-	return pathOf(env["PILOT_CERT_PROVIDER"] === "kubernetes" ? podFiles.kubernetesRootCert : podFiles.rootCert);
 }
 
 function serviceCluster(labels: Readonly<Record<string, string>>, namespace: string): string {

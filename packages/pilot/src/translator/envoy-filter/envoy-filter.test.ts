@@ -110,6 +110,15 @@ suite("a proxy is patched by an EnvoyFilter", () => {
 		test(`${title}: ${isApplied}`, () => assert.equal(httpFilters(resourcesOf(yaml, { A: "b" }), "0.0.0.0_80")[0]?.startsWith("l "), isApplied));
 	}
 
+	test("sec/e46: of no version that is made for an expression to be slow", () => {
+		// An engine that backtracks would not come back before the end of the world.
+		const version = `${"1".repeat(10_000)}!`;
+		for (const pattern of ["^(1+)+$", "^(1|11)+$", "^(1*)*2", "^([0-9]+.)+[a-z]$"]) {
+			const yaml = filter(http("INSERT_FIRST", undefined, lua("l")).replace("listener:", () => `proxy: {proxyVersion: '${pattern}'}, listener:`));
+			assert.deepEqual(httpFilters(resourcesOf(yaml, { ISTIO_VERSION: version }), "0.0.0.0_80"), [plain]);
+		}
+	});
+
 	test("by priority, the mesh's first, then by age", () => {
 		const one = (name: string, rest: string, metadata: string) => filter(http("INSERT_FIRST", undefined, lua(name)), rest, metadata);
 		const yaml = [

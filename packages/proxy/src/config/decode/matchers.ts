@@ -7,12 +7,18 @@ import type { ValueMatcher } from "@weft/xds/generated/envoy/type/matcher/v3/val
 import type { FractionalPercent } from "@weft/xds/generated/envoy/type/v3/percent.ts";
 import { RE2JS } from "re2js";
 import type { Fraction, HeaderMatch, MetadataMatch, QueryMatch, StringMatch, ValueMatch } from "../runtime-config.ts";
+import { regexTooLarge } from "../regex-limit.ts";
 import { type At, report, under } from "./issues.ts";
 
 export function decodeRegex(at: At, regex: RegexMatcher | undefined): string {
 	const pattern = regex?.regex ?? "";
 	if (pattern === "") {
 		report(at, "regex is empty");
+		return pattern;
+	}
+	const tooLarge = regexTooLarge(pattern);
+	if (tooLarge !== undefined) {
+		report(at, `invalid regex: ${tooLarge}`);
 		return pattern;
 	}
 	try {

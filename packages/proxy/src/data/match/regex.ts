@@ -1,4 +1,5 @@
 import { RE2JS } from "re2js";
+import { regexTooLarge } from "../../config/regex-limit.ts";
 
 /** A user's RE2 expression, ready for use; `error` instead when it does not compile. */
 export type CompiledRegex =
@@ -12,6 +13,8 @@ export type CompiledRegex =
 	| { readonly kind: "error"; readonly message: string };
 
 export function compileRegex(pattern: string): CompiledRegex {
+	const tooLarge = regexTooLarge(pattern);
+	if (tooLarge !== undefined) return { kind: "error", message: `invalid regular expression: ${tooLarge}` };
 	try {
 		const compiled = RE2JS.compile(pattern);
 		const native = toLinearRegExp(pattern);

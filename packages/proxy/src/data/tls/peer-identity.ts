@@ -98,6 +98,8 @@ export function compilePeerVerifier(validation: PeerValidation | undefined, isRe
 			return { kind: "refused", reason: tlsError(chainErrorWords(chainError)), stat: "ssl.fail_verify_error" };
 		if (!hashesMatch(certificate, validation)) return { kind: "refused", reason: tlsError("cert hash and spki"), stat: "ssl.fail_verify_cert_hash" };
 		const names = parseSubjectAltName(certificate.subjectAltName);
+		const unsound = validation.acceptUntrusted ? undefined : unsoundSpiffeId(names, certificate);
+		if (unsound !== undefined) return { kind: "refused", reason: tlsError(unsound), stat: "ssl.fail_verify_san" };
 		const isNamed =
 			(sans.length === 0 || sans.some((matches) => matches(names))) && (extraDnsName === "" || names.dns.some((name) => matchesDnsName(name, extraDnsName)));
 		// Where nothing but a hash is asked for, there is no authority to distrust.
@@ -108,6 +110,34 @@ export function compilePeerVerifier(validation: PeerValidation | undefined, isRe
 		const words = isAuto ? `verify SAN list, expected SANs: [${extraDnsName}], certificate SANs: ${shown}` : `SAN matcher, certificate SANs are ${shown}`;
 		return { kind: "refused", reason: tlsError(words), stat: "ssl.fail_verify_san" };
 	};
+}
+
+/**
+ * Why a certificate with a SPIFFE ID is none that a workload may show: whoever reads another of its names, or none, would take
+ * the peer for somebody else. Envoy looks at this only with its SPIFFE validator.
+ * https://github.com/spiffe/spiffe/blob/main/standards/X509-SVID.md#5-validation
+ */
+function unsoundSpiffeId({ uri }: SubjectAltNames, certificate: X509Certificate): string | undefined {
+	if (!uri.some((name) => name.startsWith("spiffe://"))) return undefined;
+	if (uri.length > 1) return `a SPIFFE certificate has one URI SAN, this one has ${uri.length}`;
+	return certificate.ca || mayCertify(certificate.raw) ? "the SPIFFE certificate is an authority's" : undefined;
+}
+
+/** Beginning of the extension keyUsage: its OID, then in most certificates that it is critical. */
+const keyUsageOid = Buffer.from("0603551d0f", "hex");
+const criticalDer = Buffer.from("0101ff", "hex");
+/** keyCertSign and cRLSign. */
+const certifyingUsages = 0x06;
+
+/** Node tells of the extended usages only. Bytes that merely look like the extension can refuse a certificate, never admit one. */
+function mayCertify(raw: Buffer): boolean {
+	for (let at = raw.indexOf(keyUsageOid); at !== -1; at = raw.indexOf(keyUsageOid, at + 1)) {
+		let value = at + keyUsageOid.length;
+		if (raw.subarray(value, value + criticalDer.length).equals(criticalDer)) value += criticalDer.length;
+		// OCTET STRING and BIT STRING with their lengths, the count of unused bits, the first octet.
+		if (raw[value] === 0x04 && raw[value + 2] === 0x03 && ((raw[value + 5] ?? 0) & certifyingUsages) !== 0) return true;
+	}
+	return false;
 }
 
 const hasTrust = ({ trust }: PeerValidation): boolean => trust.kind !== "inline" || trust.caPem !== "";
