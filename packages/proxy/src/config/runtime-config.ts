@@ -278,6 +278,8 @@ export interface Listener {
 	readonly defaultFilterChain: FilterChain | undefined;
 	readonly bufferBytesMax: number;
 	readonly backlog: number;
+	/** Each worker has as many connections as the others; else the kernel spreads them. */
+	readonly exactBalance?: boolean;
 	/** The overload manager, or its limit of connections, is not for this listener. */
 	readonly bypassesOverload?: boolean;
 	readonly ignoresConnectionLimit?: boolean;

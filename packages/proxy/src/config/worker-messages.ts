@@ -21,8 +21,19 @@ export interface WorkerInit {
 	readonly buckets: SharedArrayBuffer;
 	/** undefined: there is no overload manager. */
 	readonly overload?: OverloadInit | undefined;
+	/** undefined: one worker alone, which has every connection. */
+	readonly balance?: BalanceInit | undefined;
 	readonly accessLogFlushMs: number;
 	readonly options: WorkerOptions;
+}
+
+/** For listeners that want their connections even among the workers. */
+export interface BalanceInit {
+	/** Of this process's workers among all that might share its memory. */
+	readonly id: string;
+	readonly workers: number;
+	/** See `shared-balance.ts`. */
+	readonly counts: SharedArrayBuffer;
 }
 
 export interface WorkerOptions {

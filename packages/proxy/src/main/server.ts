@@ -1,3 +1,4 @@
+import { randomUUID } from "node:crypto";
 import { readFileSync } from "node:fs";
 import type { Clock, Logger } from "@weft/runtime";
 import { Bootstrap } from "@weft/xds/generated/envoy/config/bootstrap/v3/bootstrap.ts";
@@ -13,6 +14,7 @@ import type { BootstrapConfig } from "../config/bootstrap/decode-bootstrap.ts";
 import { fileOfSource } from "../config/decode/config-source.ts";
 import type { DecodeEnvironment } from "../config/decode/index.ts";
 import type { ClusterHosts, ConfigUpdate, Secret } from "../config/runtime-config.ts";
+import { createBalanceBuffer, markWorker } from "../config/shared-balance.ts";
 import { createBucketBuffer } from "../config/shared-buckets.ts";
 import { createGrpcEnvironment, type GrpcEnvironment } from "../grpc/environment.ts";
 import { createSlotAllocator, viewSharedWords } from "../config/shared-state.ts";
@@ -184,10 +186,17 @@ function createCore(options: ServerOptions): Core {
 	const state = new ServerState({ startedMs: clock.nowMs(), isXdsExpected: config.message.dynamicResources?.adsConfig !== undefined });
 	const buckets = createBucketBuffer();
 	const overloadBuffer = config.overload && createOverloadBuffer(options.concurrency);
+	const balance = options.concurrency > 1 ? { id: randomUUID(), workers: options.concurrency, counts: createBalanceBuffer(options.concurrency) } : undefined;
+	const shared = { shared: allocator.buffer, buckets, overload: overloadBuffer, balance };
 	const pool = new WorkerPool({
 		count: options.concurrency,
-		spawn: (index, events) =>
-			(options.spawn ?? spawnWorkerThread)(workerInit(options, index, { shared: allocator.buffer, buckets, overload: overloadBuffer }), events),
+		spawn: (index, events) => {
+			const exit = (reason: string) => {
+				if (balance !== undefined) markWorker(balance.counts, balance.workers, index, false);
+				events.exit(reason);
+			};
+			return (options.spawn ?? spawnWorkerThread)(workerInit(options, index, shared), { ...events, exit });
+		},
 		snapshot: () => store.snapshot(),
 		logger,
 		onMessage: (message) => receive(message),
@@ -432,10 +441,18 @@ function needsControlPlane({ message }: BootstrapConfig, { secretSources }: Serv
 	return adsConfig !== undefined || isAsked || [...secretSources.values()].some((source) => source?.apiConfigSource !== undefined);
 }
 
+/** What all workers count in. */
+interface SharedMemory {
+	readonly shared: SharedArrayBuffer;
+	readonly buckets: SharedArrayBuffer;
+	readonly overload: SharedArrayBuffer | undefined;
+	readonly balance: WorkerInit["balance"];
+}
+
 function workerInit(
 	{ config, concurrency, logLevel, accessLogFlushMs = accessLogFlushMsDefault }: ServerOptions,
 	workerIndex: number,
-	{ shared, buckets, overload }: { readonly shared: SharedArrayBuffer; readonly buckets: SharedArrayBuffer; readonly overload: SharedArrayBuffer | undefined },
+	{ shared, buckets, overload, balance }: SharedMemory,
 ): WorkerInit {
 	return {
 		kind: "init",
@@ -444,6 +461,7 @@ function workerInit(
 		node: config.node,
 		shared,
 		buckets,
+		balance,
 		overload: overload && {
 			buffer: overload,
 			timers: config.overload?.actions.flatMap(({ timers }) => timers) ?? [],

@@ -21,8 +21,7 @@ import { decodeDownstreamSocket } from "./tls.ts";
 
 const typeName = "envoy.config.listener.v3.Listener";
 
-// Ports are always shared with SO_REUSEPORT, accepts are balanced by the kernel, and drains are the same for every kind:
-// those fields, and fast open, change nothing that a peer can see.
+// Ports are always shared with SO_REUSEPORT, and drains are the same for every kind: those fields change nothing that a peer can see.
 const supported = [
 	"name",
 	"address",
@@ -90,12 +89,18 @@ function decodeListenerFields(at: At, message: ListenerMessage, environment: Dec
 		filterChains,
 		defaultFilterChain: message.defaultFilterChain && decodeChain(under(at, "defaultFilterChain"), message.defaultFilterChain, environment),
 		bufferBytesMax: message.perConnectionBufferLimitBytes ?? 1024 * 1024,
+		...(decodesExactBalance(at, message) && { exactBalance: true }),
 		...(message.bypassOverloadManager && { bypassesOverload: true }),
 		...(message.ignoreGlobalConnLimit && { ignoresConnectionLimit: true }),
 		backlog: message.tcpBacklogSize ?? 4096,
-		socketOptions: decodeSocketOptions(at, message.socketOptions, { transparent: message.transparent, freebind: message.freebind }),
+		socketOptions: decodeSocketOptions(at, message.socketOptions, message),
 		accessLogs: decodeAccessLogs(at, message.accessLog, environment),
 	};
+}
+
+function decodesExactBalance(at: At, { connectionBalanceConfig: balance }: ListenerMessage): boolean {
+	if (balance?.extendBalance !== undefined) report(at, "connectionBalanceConfig.extendBalance is not implemented; exactBalance is");
+	return balance?.exactBalance !== undefined;
 }
 
 function needsTlsInspector({ match }: FilterChain): boolean {

@@ -4,15 +4,28 @@ import { type At, report, under } from "./issues.ts";
 
 const states: Readonly<Record<number, SocketOption["state"]>> = { 0: "prebind", 1: "bound", 2: "listening" };
 const valueBytesMax = 2048;
+// linux/in.h, linux/tcp.h
+const tcpLevel = 6;
+const tcpFastOpen = 23;
 
 /** undefined: nothing beyond the ordinary. */
 export function decodeSocketOptions(
 	at: At,
 	messages: readonly OptionMessage[],
-	{ transparent = false, freebind = false }: { readonly transparent?: boolean | undefined; readonly freebind?: boolean | undefined },
+	{ transparent = false, freebind = false, tcpFastOpenQueueLength = 0 }: WellKnownOptions,
 ): SocketOptions | undefined {
-	if (messages.length === 0 && !transparent && !freebind) return undefined;
-	return { transparent, freebind, custom: messages.map((message, i) => decodeOption(under(at, `socketOptions[${i}]`), message)) };
+	if (messages.length === 0 && !transparent && !freebind && tcpFastOpenQueueLength === 0) return undefined;
+	const custom = messages.map((message, i) => decodeOption(under(at, `socketOptions[${i}]`), message));
+	if (tcpFastOpenQueueLength > 0) custom.push({ level: tcpLevel, name: tcpFastOpen, value: int(tcpFastOpenQueueLength), state: "listening" });
+	return { transparent, freebind, custom };
+}
+
+/** Those that have a field of their own. */
+interface WellKnownOptions {
+	readonly transparent?: boolean | undefined;
+	readonly freebind?: boolean | undefined;
+	/** 0: no TCP fast open. */
+	readonly tcpFastOpenQueueLength?: number | undefined;
 }
 
 function decodeOption(at: At, message: OptionMessage): SocketOption {

@@ -2,6 +2,7 @@ import type { Extensions } from "../../config/discovered-filters.ts";
 import type { Changes, Listener, SocketAddress } from "../../config/runtime-config.ts";
 import type { ResourceError } from "../../config/worker-messages.ts";
 import { Acceptance } from "./acceptance.ts";
+import { acceptingWorker, ConnectionBalance } from "./connection-balance.ts";
 import { joinAddress } from "./connection-info.ts";
 import type { LineSink } from "../log/access-log.ts";
 import type { Connection, ListeningSocket } from "../transport/connection.ts";
@@ -14,6 +15,9 @@ interface Active {
 	runtime: ListenerRuntime;
 	readonly sockets: Map<string, ListeningSocket>;
 }
+
+/** Throws where connections cannot be handed on. */
+export type OpenBalance = (onTaken: ConstructorParameters<typeof ConnectionBalance>[3]) => ConnectionBalance;
 
 /** A change that has been compiled and waits to be put in force. */
 export interface PreparedListeners {
@@ -31,11 +35,16 @@ export class ListenerManager {
 	readonly #acceptance = new Acceptance();
 	/** Replaced and removed listeners that still have connections. */
 	readonly #draining = new Set<ListenerRuntime>();
+	readonly #openBalance: OpenBalance | undefined;
+	/** From the first listener that wants it. */
+	#balance: ConnectionBalance | undefined;
 
-	constructor(context: WorkerContext, openSink: (path: string) => LineSink, originalDst: OriginalDst) {
+	/** `openBalance` undefined: this worker has every connection. */
+	constructor(context: WorkerContext, openSink: (path: string) => LineSink, originalDst: OriginalDst, openBalance?: OpenBalance) {
 		this.#context = context;
 		this.#openSink = openSink;
 		this.#originalDst = originalDst;
+		this.#openBalance = openBalance;
 	}
 
 	/** Compiles; nothing is in force yet. A listener with errors is left out, so that the old one stays. */
@@ -50,6 +59,7 @@ export class ListenerManager {
 					openSink: this.#openSink,
 					originalDst: this.#originalDst,
 					findListener: (address, port) => this.#find(address, port),
+					balance: this.#balanceFor(config)?.row(config.name),
 					extensions,
 					onBadExtension: (resource, message) => void errors.push({ resource, message }),
 				});
@@ -63,6 +73,16 @@ export class ListenerManager {
 			}
 		}
 		return { upsert, remove: changes.remove };
+	}
+
+	/** Throws where connections cannot be handed on. */
+	#balanceFor({ exactBalance }: Listener): ConnectionBalance | undefined {
+		if (exactBalance !== true || this.#openBalance === undefined) return undefined;
+		return (this.#balance ??= this.#openBalance((listener, connection) => {
+			const active = this.#active.get(listener);
+			if (active !== undefined) this.#admit(active, connection);
+			return active !== undefined;
+		}));
 	}
 
 	/** The prepared listeners take over at once; new sockets are bound before this resolves. */
@@ -94,13 +114,21 @@ export class ListenerManager {
 		return (await Promise.all(missing.map((address) => this.#bind(active, config, address)))).flat();
 	}
 
-	async #bind(active: Active, config: Listener, address: SocketAddress): Promise<readonly ResourceError[]> {
+	#admit(active: Active, connection: Connection): void {
 		const { overload } = this.#context;
+		if (overload === undefined) active.runtime.accept(connection);
+		else this.#acceptance.take(active, connection, overload);
+	}
+
+	async #bind(active: Active, config: Listener, address: SocketAddress): Promise<readonly ResourceError[]> {
+		const { transport, reusePort, workerIndex } = this.#context;
+		const balance = address.kind === "pipe" ? undefined : this.#balanceFor(config);
+		if (balance !== undefined && workerIndex !== acceptingWorker) return [];
+		const row = balance?.row(config.name);
 		const onConnection =
-			overload === undefined
-				? (connection: Connection) => active.runtime.accept(connection)
-				: (connection: Connection) => this.#acceptance.take(active, connection, overload);
-		const { transport, reusePort } = this.#context;
+			balance === undefined || row === undefined
+				? (connection: Connection) => this.#admit(active, connection)
+				: (connection: Connection) => balance.handOver(config.name, row, connection) || this.#admit(active, connection);
 		try {
 			const socket =
 				address.kind === "pipe"
@@ -210,6 +238,7 @@ export class ListenerManager {
 
 	destroy(): void {
 		this.#acceptance.close();
+		this.#balance?.close();
 		for (const { runtime, sockets } of this.#active.values()) {
 			for (const socket of sockets.values()) socket.close();
 			runtime.destroy();

@@ -1,4 +1,5 @@
 import type { Extensions } from "../../config/discovered-filters.ts";
+import type { BalanceRow } from "../../config/shared-balance.ts";
 import type { Listener, ProxyProtocolOptions, SocketAddress } from "../../config/runtime-config.ts";
 import type { CompiledManager } from "../http/connection-manager.ts";
 import { Http1ServerConnection } from "../http/http1-server-connection.ts";
@@ -13,6 +14,7 @@ import { type ConnectionFacts, compileFilterChains, type FilterChainMatcher } fr
 import { httpInspectorCounters, listenerCounters, listenerGauges, tlsInspectorCounters } from "../stats/families.ts";
 import type { StatsScope } from "../stats/registry.ts";
 import { TcpSession } from "../tcp/tcp-proxy.ts";
+import { closeSent } from "../transport/close-sent.ts";
 import { type Connection, silentHandler } from "../transport/connection.ts";
 import { RefusedPeerError } from "../tls/downstream-tls.ts";
 import { Timer } from "../transport/timers.ts";
@@ -31,6 +33,8 @@ export interface ListenerInputs {
 	readonly originalDst: (connection: Connection) => { readonly address: string; readonly port: number } | undefined;
 	/** The listener for a restored destination, other than the one that accepted. */
 	readonly findListener: (address: string, port: number) => ListenerRuntime | undefined;
+	/** Where its connections are counted for all workers to see; undefined: nobody wants to know. */
+	readonly balance: BalanceRow | undefined;
 	/** Configurations of filters that came by themselves. */
 	readonly extensions: Extensions;
 	readonly onBadExtension: (name: string, message: string) => void;
@@ -116,6 +120,7 @@ export class ListenerRuntime {
 		const { gauges } = this.#context.stats;
 		const at = this.#gaugeBase + listenerGauges.index[name];
 		gauges[at] = (gauges[at] as number) + by;
+		this.#inputs.balance?.count(this.#context.workerIndex, by);
 		if (this.#context.overload !== undefined && this.config.ignoresConnectionLimit !== true) this.#context.overload.addConnections(by);
 	}
 
@@ -370,19 +375,19 @@ export class ListenerRuntime {
 			output.sendBytes(connection, data, start, end);
 			if (info.stream !== undefined) info.stream.bytesSent = info.stream.bytesReceived += end - start;
 		};
+		const leave = () => {
+			if (this.#others.delete(connection)) this.#closed(chain, info);
+		};
 		this.#others.add(connection);
 		connection.handler = {
 			onData: send,
 			onEnd: () => {
-				output.flush();
-				connection.end();
+				closeSent(connection, this.#context);
+				leave();
 			},
 			onBlocked: () => connection.pause(),
 			onDrain: () => connection.resume(),
-			onClose: () => {
-				this.#others.delete(connection);
-				this.#closed(chain, info);
-			},
+			onClose: leave,
 		};
 		connection.resume();
 		if (bytes !== undefined) send(bytes, 0, bytes.length);

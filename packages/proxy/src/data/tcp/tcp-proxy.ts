@@ -16,6 +16,7 @@ import type { UpstreamExchange } from "../upstream/exchange.ts";
 import { Timer } from "../transport/timers.ts";
 import type { ClusterRuntime } from "../upstream/cluster-runtime.ts";
 import type { WorkerContext } from "../worker/context.ts";
+import { closeSent } from "../transport/close-sent.ts";
 import { clusterGauge, clusterStat } from "../upstream/cluster-stats.ts";
 import { Direction, type PassOwner, Side, type Way } from "./direction.ts";
 import { type CompiledTunnel, Tunnel, type TunnelOwner } from "./tunnel.ts";
@@ -430,17 +431,4 @@ export class TcpSession implements TunnelOwner, PassOwner {
 		this.#log("TcpConnectionEnd");
 		this.#onOver();
 	}
-}
-
-const lingerMs = 10_000;
-
-/** Closes once everything written has left, or after a while. */
-function closeSent(connection: Connection, context: WorkerContext): void {
-	context.output.flush();
-	if (connection.isClosed) return;
-	if (!connection.isBlocked && connection.queuedBytes === 0 && !connection.isTls) return connection.destroy();
-	const timer = new Timer(context.wheel, () => connection.destroy());
-	connection.handler = { onData() {}, onEnd: () => connection.destroy(), onBlocked() {}, onDrain: () => connection.destroy(), onClose: () => timer.disarm() };
-	connection.end();
-	timer.arm(connection.isBlocked || connection.queuedBytes > 0 ? lingerMs : 1);
 }

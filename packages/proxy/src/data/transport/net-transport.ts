@@ -137,6 +137,7 @@ export function createNetTransport(hooks: TransportHooks): Transport {
 		},
 		listenPipe: (path, onConnection) => startServer(accept(onConnection), { path }),
 		connect: (options, onResult) => connectNet(hooks, options, (socket) => onResult(socket instanceof Error ? socket : adopt(socket, false))),
+		takeOver: () => new Error("public sockets cannot be handed from thread to thread"),
 		toSocket(connection, bytes) {
 			const socket = (connection as NetConnection).detach();
 			if (bytes !== undefined && bytes.length > 0) socket.unshift(bytes);

@@ -32,6 +32,16 @@ export function createRawTransport(bindings: RawBindings, hooks: TransportHooks)
 			return startListening(shared, server, 511, false, onConnection);
 		},
 		connect: (options, onResult) => connectRaw(shared, options, onResult),
+		takeOver(fd) {
+			const handle = new TCP(bindings.tcp.SOCKET);
+			const status = handle.open(fd);
+			if (status !== 0) {
+				hooks.socketCalls?.close(fd);
+				return systemError(bindings, "open", status);
+			}
+			handle.setNoDelay(true);
+			return new RawConnection(shared, handle, undefined);
+		},
 		toSocket(connection, bytes) {
 			const handle = (connection as RawConnection).detach();
 			const socket = new Socket({ handle, allowHalfOpen: true } as unknown as ConstructorParameters<typeof Socket>[0]);

@@ -6,6 +6,8 @@ export interface SocketCalls {
 	setOption(fd: number, level: number, name: number, value: Uint8Array): boolean;
 	/** The option's bytes, valid until the next call; undefined: refused. */
 	getOption(fd: number, level: number, name: number, size: number): Buffer | undefined;
+	/** Another descriptor of the same socket; -1: refused. */
+	duplicate(fd: number): number;
 	close(fd: number): void;
 }
 
@@ -13,12 +15,15 @@ interface Functions {
 	readonly socket: (domain: number, type: number, protocol: number) => number;
 	readonly setsockopt: (fd: number, level: number, name: number, value: Buffer, length: number) => number;
 	readonly getsockopt: (fd: number, level: number, name: number, value: Buffer, length: Buffer) => number;
+	readonly fcntl: (fd: number, command: number, argument: number) => number;
 	readonly close: (fd: number) => number;
 }
 
 const families = { 4: 2, 6: 10 } as const;
 /** SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC */
 const streamType = 0x1 | 0x800 | 0x80000;
+/** F_DUPFD_CLOEXEC: a program that a probe starts is not to inherit it. */
+const duplicateCommand = 1030;
 const valueBytesMax = 2048;
 
 const libraries = { "node:ffi": loadFromNode, koffi: loadFromKoffi } as const;
@@ -45,6 +50,7 @@ async function loadFromNode(): Promise<Functions | undefined> {
 			socket: { arguments: [int, int, int], return: int },
 			setsockopt: { arguments: [int, int, int, "pointer", int], return: int },
 			getsockopt: { arguments: [int, int, int, "pointer", "pointer"], return: int },
+			fcntl: { arguments: [int, int, int], return: int },
 			close: { arguments: [int], return: int },
 		}).functions;
 	} catch {
@@ -64,6 +70,7 @@ async function loadFromKoffi(): Promise<Functions | undefined> {
 			socket: libc.func("int socket(int, int, int)"),
 			setsockopt: libc.func("int setsockopt(int, int, int, void *, int)"),
 			getsockopt: libc.func("int getsockopt(int, int, int, void *, void *)"),
+			fcntl: libc.func("int fcntl(int, int, int)"),
 			close: libc.func("int close(int)"),
 		};
 	} catch {
@@ -71,7 +78,7 @@ async function loadFromKoffi(): Promise<Functions | undefined> {
 	}
 }
 
-function wrap({ socket, setsockopt, getsockopt, close }: Functions): SocketCalls {
+function wrap({ socket, setsockopt, getsockopt, fcntl, close }: Functions): SocketCalls {
 	// Typed arrays up to 64 bytes live on the moving heap: memory that C reads or writes must be larger, and stay referenced.
 	const memory = Buffer.from(new ArrayBuffer(2 * valueBytesMax));
 	const value = memory.subarray(0, valueBytesMax);
@@ -87,6 +94,7 @@ function wrap({ socket, setsockopt, getsockopt, close }: Functions): SocketCalls
 			length.writeUInt32LE(size, 0);
 			return getsockopt(fd, level, name, value, length) === 0 ? value.subarray(0, Math.min(length.readUInt32LE(0), size)) : undefined;
 		},
+		duplicate: (fd) => fcntl(fd, duplicateCommand, 0),
 		close: (fd) => void close(fd),
 	};
 }

@@ -10,7 +10,8 @@ import { loadHash64 } from "../lb/hash.ts";
 import type { HostCounts } from "../lb/host-entry.ts";
 import type { ClusterRuntime } from "../upstream/cluster-runtime.ts";
 import { OutboundQueue } from "../http2/outbound.ts";
-import { ListenerManager } from "../listener/listener-manager.ts";
+import { ConnectionBalance } from "../listener/connection-balance.ts";
+import { ListenerManager, type OpenBalance } from "../listener/listener-manager.ts";
 import { createLogFiles, type LogFiles } from "../log/log-files.ts";
 import { LogServiceStreams } from "../log/log-service-stream.ts";
 import { OverloadState } from "../overload/overload-state.ts";
@@ -103,7 +104,7 @@ export async function createDataWorker(
 		log,
 		post,
 	};
-	const listeners = new ListenerManager(context, (path) => files.open(path), originalDst);
+	const listeners = new ListenerManager(context, (path) => files.open(path), originalDst, balanceOpener(init, context, socketCalls));
 	const prober = new Prober(context);
 	const applier = new ConfigApplier(context, listeners);
 	const flushTimer = setInterval(() => files.flush(), init.accessLogFlushMs);
@@ -116,6 +117,15 @@ export async function createDataWorker(
 		return closeWorker(context, listeners, files, flushTimer);
 	};
 	return { context, handle: (message) => handleMessage(message, { context, listeners, applier, prober, files, setLevel, close }), close };
+}
+
+/** undefined: there is one worker. */
+function balanceOpener({ balance }: WorkerInit, context: WorkerContext, socketCalls: SocketCalls | undefined): OpenBalance | undefined {
+	if (balance === undefined) return undefined;
+	return (onTaken) => {
+		if (socketCalls !== undefined && context.transport.kind === "raw") return new ConnectionBalance(balance, context, socketCalls, onTaken);
+		throw new Error("connectionBalanceConfig.exactBalance needs Linux, and node:ffi (Node 26) or the package koffi");
+	};
 }
 
 interface Parts {

@@ -1,0 +1,113 @@
+import assert from "node:assert/strict";
+import { once } from "node:events";
+import { connect, type Socket } from "node:net";
+import { afterEach, test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
+import { createBalanceBuffer, markWorker } from "../../config/shared-balance.ts";
+import type { FromWorker } from "../../config/worker-messages.ts";
+import { loadSocketCalls } from "../transport/socket-calls.ts";
+import { chainOf, listenerOf, updateOf, workerInit } from "../worker/standalone.ts";
+import { createDataWorker, type DataWorker } from "../worker/worker.ts";
+
+const count = 3;
+const socketCalls = await loadSocketCalls();
+const missing = socketCalls === undefined ? "it needs Linux, and node:ffi or koffi" : false;
+
+let workers: DataWorker[] = [];
+let sockets: Socket[] = [];
+afterEach(async () => {
+	for (const socket of sockets) socket.destroy();
+	await Promise.all(workers.map((worker) => worker.close()));
+	workers = [];
+	sockets = [];
+});
+
+/** Workers of one process, with one listener that echoes; gives its port. */
+async function start(id: string): Promise<{ readonly port: number; readonly counts: SharedArrayBuffer }> {
+	const counts = createBalanceBuffer(count);
+	let port = 0;
+	const listener = listenerOf("even", [chainOf([{ kind: "echo" }])], { exactBalance: true });
+	for (let workerIndex = 0; workerIndex < count; workerIndex++) {
+		const updated = Promise.withResolvers<Extract<FromWorker, { kind: "updated" }>>();
+		const post = (message: FromWorker) => {
+			if (message.kind === "listening") port = message.port;
+			if (message.kind === "updated") updated.resolve(message);
+		};
+		const init = { ...workerInit(), workerIndex, workers: count, balance: { id, workers: count, counts } };
+		const worker = await createDataWorker(init, post, () => undefined, socketCalls);
+		workers.push(worker);
+		worker.handle({ kind: "update", update: updateOf({ listeners: [listener] }) });
+		assert.deepEqual((await updated.promise).errors, []);
+	}
+	return { port, counts };
+}
+
+function connectionsOf({ context }: DataWorker): number {
+	const block = context.stats.dump().gauges.find(({ prefix, names }) => prefix === "listener.even." && names.includes("downstream_cx_active"));
+	return block?.values[block.names.indexOf("downstream_cx_active")] ?? 0;
+}
+
+async function waitUntil(isSo: () => boolean): Promise<void> {
+	for (let i = 0; i < 200 && !isSo(); i++) await sleep(10);
+}
+
+async function open(port: number, howMany: number): Promise<readonly Socket[]> {
+	const fresh: Socket[] = [];
+	for (let i = 0; i < howMany; i++) {
+		const socket = connect(port, "127.0.0.1");
+		sockets.push(socket);
+		fresh.push(socket);
+		socket.write(`hello ${i}`);
+		const [answer] = (await once(socket, "data")) as [Buffer];
+		assert.equal(answer.toString(), `hello ${i}`);
+	}
+	return fresh;
+}
+
+test("every worker has as many connections as the others", { skip: missing }, async () => {
+	const { port } = await start("even");
+	await open(port, 12);
+	assert.deepEqual(workers.map(connectionsOf), [4, 4, 4]);
+});
+
+test("new connections fill the gaps that closed ones leave", { skip: missing }, async () => {
+	const { port } = await start("gaps");
+	const first = await open(port, 9);
+	// In turn: the second of each three is the second worker's.
+	for (const socket of first.filter((_, i) => i % count === 1)) socket.destroy();
+	await waitUntil(() => connectionsOf(workers[1] as DataWorker) === 0);
+	await open(port, 3);
+	assert.deepEqual(workers.map(connectionsOf), [3, 3, 3]);
+});
+
+test("a worker that ended gets none", { skip: missing }, async () => {
+	const { port, counts } = await start("ended");
+	markWorker(counts, count, 2, false);
+	await open(port, 6);
+	assert.deepEqual(workers.map(connectionsOf), [3, 3, 0]);
+});
+
+test("a connection for a listener that is gone where it goes is closed", { skip: missing }, async () => {
+	const { port } = await start("gone");
+	workers[1]?.handle({ kind: "update", update: { ...updateOf({}), listeners: { upsert: [], remove: ["even"] } } });
+	await sleep(20);
+	await open(port, 1);
+	const socket = connect(port, "127.0.0.1");
+	sockets.push(socket);
+	await once(socket, "close");
+});
+
+test("without the means the listener is refused", async () => {
+	const init = { ...workerInit("net"), workers: 2, balance: { id: "net", workers: 2, counts: createBalanceBuffer(2) } };
+	const updated = Promise.withResolvers<Extract<FromWorker, { kind: "updated" }>>();
+	const worker = await createDataWorker(
+		init,
+		(message) => message.kind === "updated" && updated.resolve(message),
+		() => undefined,
+		socketCalls,
+	);
+	workers.push(worker);
+	worker.handle({ kind: "update", update: updateOf({ listeners: [listenerOf("even", [chainOf([{ kind: "echo" }])], { exactBalance: true })] }) });
+	const { errors } = await updated.promise;
+	assert.match(errors[0]?.message ?? "", /exactBalance needs Linux/);
+});
