@@ -92,6 +92,8 @@ export interface RouteTable {
 	readonly maxDirectResponseBodyBytes: number;
 	/** More virtual hosts come by themselves (VHDS). */
 	readonly vhds: boolean;
+	/** A route to a cluster that is not there makes the table a bad one; else its requests are answered 503. */
+	readonly validatesClusters?: boolean;
 }
 
 export interface VirtualHost {

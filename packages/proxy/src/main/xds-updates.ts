@@ -19,6 +19,7 @@ import {
 	decodeSecret,
 } from "../config/decode/index.ts";
 import { type ExtensionConfig, misfit } from "../config/discovered-filters.ts";
+import { findUnknownClusters, findUnknownClustersOfListener } from "../config/unknown-clusters.ts";
 import type { ConfigStore, WantedChange } from "./config-store.ts";
 import { type DiscoveredHost, tableOfHost, withoutTakenDomains } from "./discovered-hosts.ts";
 import type { ExtensionStats } from "./extension-stats.ts";
@@ -45,12 +46,31 @@ interface Decoder {
 const decoders: Readonly<Record<Exclude<XdsType, "nds" | "pcds">, Decoder>> = {
 	cds: { field: "clusters", decode: (bytes, environment) => decodeCluster(Cluster.decode(bytes), environment) },
 	eds: { field: "assignments", decode: (bytes) => decodeAssignment(ClusterLoadAssignment.decode(bytes)) },
-	lds: { field: "listeners", decode: (bytes, environment) => decodeListener(Listener.decode(bytes), environment) },
-	rds: { field: "routes", decode: (bytes, environment) => decodeRouteTable(RouteConfiguration.decode(bytes), environment) },
+	lds: {
+		field: "listeners",
+		decode: (bytes, environment, _, { wanted }) =>
+			refusing(decodeListener(Listener.decode(bytes), environment), (listener) => findUnknownClustersOfListener(listener, isWanted(wanted))),
+	},
+	rds: {
+		field: "routes",
+		decode: (bytes, environment, _, { wanted }) =>
+			refusing(decodeRouteTable(RouteConfiguration.decode(bytes), environment), (table) => findUnknownClusters(table, isWanted(wanted))),
+	},
 	vhds: { field: "virtualHosts", decode: decodeHost },
 	ecds: { field: "extensions", decode: decodeExtension },
 	sds: { field: "secrets", decode: (bytes, environment) => decodeSecret(Secret.decode(bytes), environment) },
 };
+
+const isWanted =
+	({ clusters }: ConfigStore["wanted"]) =>
+	(cluster: string) =>
+		clusters.has(cluster);
+
+/** What decodes and is wrong all the same, beside what else is there. */
+function refusing<T>({ value, errors }: Decoded<T>, check: (value: T) => readonly string[]): Decoded<T> {
+	const wrong = value === undefined ? [] : check(value);
+	return wrong.length === 0 ? { value, errors } : { value: undefined, errors: [...errors, ...wrong] };
+}
 
 function decodeHost(bytes: Uint8Array, environment: DecodeEnvironment, name: string, { wanted }: ConfigStore): Decoded<DiscoveredHost> {
 	const table = wanted.routes.get(tableOfHost(name));

@@ -10,6 +10,7 @@ import { type At, onlySupports, report, rootAt, under } from "../decode/issues.t
 import { decodeListener } from "../decode/listener.ts";
 import { decodeSecret } from "../decode/secret.ts";
 import { decodeOverload } from "../decode/overload.ts";
+import { findUnknownClustersOfListener } from "../unknown-clusters.ts";
 import type { OverloadConfig } from "../overload.ts";
 import { decodeStats } from "../decode/stats.ts";
 import type { StatsSettings } from "../stats-config.ts";
@@ -107,6 +108,9 @@ export function decodeBootstrap(
 		clusters: all("cluster", resources?.clusters ?? [], (cluster) => decodeCluster(cluster, environment)),
 		secrets: all("secret", resources?.secrets ?? [], (secret) => decodeSecret(secret, environment)),
 	};
+	const isThere = (cluster: string) => resources?.clusters.some(({ name }) => name === cluster) ?? false;
+	for (const { value: listener } of value.listeners)
+		errors.push(...findUnknownClustersOfListener(listener, isThere).map((error) => `listener '${listener.name}': ${error}`));
 	const fields = message as unknown as Readonly<Record<string, unknown>>;
 	const manager = message.clusterManager as unknown as Readonly<Record<string, unknown>> | undefined;
 	const ignored = [

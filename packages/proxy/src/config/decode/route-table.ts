@@ -22,7 +22,6 @@ const tableFields = [
 	"requestHeadersToAdd",
 	"requestHeadersToRemove",
 	"mostSpecificHeaderMutationsWins",
-	// Whether the clusters exist is decided by the request: an unknown one is answered 503.
 	"validateClusters",
 	"maxDirectResponseBodySizeBytes",
 	"ignorePortInHostMatching",
@@ -58,14 +57,14 @@ export function decodeRouteTable(message: RouteConfiguration, environment: Decod
 		"",
 		(at) => {
 			at.errors.push(...validateConstraints(typeName, message));
-			return decodeRoutes(at, message, environment);
+			return decodeRoutes(at, message, environment, false);
 		},
 		message.name,
 	);
 }
 
-/** Also for tables inside a listener, whose constraints were checked with it. */
-export function decodeRoutes(at: At, message: RouteConfiguration, environment: DecodeEnvironment): RouteTable {
+/** Also for tables inside a listener, whose constraints were checked with it. `validatesClusters`: where the table says nothing of it. */
+export function decodeRoutes(at: At, message: RouteConfiguration, environment: DecodeEnvironment, validatesClusters: boolean): RouteTable {
 	onlySupports(at, typeName, message, tableFields);
 	const bodyBytesMax = message.maxDirectResponseBodySizeBytes ?? bodyBytesMaxDefault;
 	const mirrors = message.requestMirrorPolicies.map((mirror, i) => decodeMirror(under(at, `requestMirrorPolicies[${i}]`), mirror));
@@ -82,6 +81,7 @@ export function decodeRoutes(at: At, message: RouteConfiguration, environment: D
 		ignorePortInHostMatching: message.ignorePortInHostMatching,
 		maxDirectResponseBodyBytes: bodyBytesMax,
 		vhds: decodeVhds(at, message),
+		...((message.validateClusters ?? validatesClusters) && { validatesClusters: true }),
 	};
 }
 

@@ -1,0 +1,28 @@
+import type { Listener, Route, RouteTable } from "./runtime-config.ts";
+
+/** Says which clusters a table's routes name that are not there, in Envoy's words; nothing where the table does not ask for that (`validate_clusters`). */
+export function findUnknownClusters(table: RouteTable, isThere: (cluster: string) => boolean): readonly string[] {
+	if (table.validatesClusters !== true) return [];
+	const found = table.virtualHosts.flatMap(({ routes }) => routes.flatMap(({ action }) => (action.kind === "route" ? ofAction(action, isThere) : [])));
+	return [...new Set(found)];
+}
+
+/** Of all tables inside a listener. */
+export function findUnknownClustersOfListener({ filterChains, defaultFilterChain }: Listener, isThere: (cluster: string) => boolean): readonly string[] {
+	const chains = defaultFilterChain === undefined ? filterChains : [...filterChains, defaultFilterChain];
+	return chains.flatMap(({ filters }) =>
+		filters.flatMap((filter) => (filter.kind === "http" && filter.routes.kind === "inline" ? findUnknownClusters(filter.routes.table, isThere) : [])),
+	);
+}
+
+function ofAction({ cluster, mirrors }: Extract<Route["action"], { kind: "route" }>, isThere: (cluster: string) => boolean): readonly string[] {
+	const unknown = (what: string, names: readonly string[]) => names.filter((name) => !isThere(name)).map((name) => `route: unknown ${what} '${name}'`);
+	return [
+		...unknown("cluster", cluster.kind === "cluster" ? [cluster.name] : []),
+		...unknown("weighted cluster", cluster.kind === "weighted" ? cluster.clusters.map(({ name }) => name) : []),
+		...unknown(
+			"shadow cluster",
+			mirrors.map((mirror) => mirror.cluster),
+		),
+	];
+}
