@@ -709,6 +709,8 @@ export interface Cluster {
 	/** In order; the first whose `match` is part of the host's `envoy.transport_socket_match` metadata; then `transport`. */
 	readonly transportMatches: readonly { readonly name: string; readonly match: Readonly<Record<string, unknown>>; readonly transport: UpstreamTransport }[];
 	readonly transport: UpstreamTransport;
+	/** HTTP/1 connections are made ahead: as many as this for each request that is under way or waits; 1: none. */
+	readonly preconnectRatio?: number;
 	/** Source addresses of upstream connections, e.g. 127.0.0.6 for inbound clusters; the first of the host's family counts, else the first. */
 	readonly bindAddresses: readonly string[];
 	readonly socketOptions: SocketOptions | undefined;

@@ -17,7 +17,7 @@ const table = {
 				header: "",
 			},
 		}),
-		routeOf("/c", { ...forwardTo("there"), mirrors: [{ cluster: "shadow", fraction: { numerator: 1, denominator: 1 }, shadowSuffix: true }] }),
+		routeOf("/c", { ...forwardTo("there"), mirrors: [{ cluster: "shadow", fraction: { numerator: 100, denominator: 100 }, shadowSuffix: true }] }),
 		routeOf("/d", forwardTo("missing")),
 		routeOf("/e", { ...forwardTo("there"), cluster: { kind: "header", name: "x-cluster" } }),
 	]),

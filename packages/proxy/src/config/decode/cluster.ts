@@ -41,7 +41,7 @@ export interface DnsOptions {
 	readonly jitterMs: number;
 }
 
-// Of no effect here: names and rates that belong to c-ares, buffers, preconnection hints, and Istio's TCP metadata
+// Of no effect here: names and rates that belong to c-ares, buffers, and Istio's TCP metadata
 // exchange on the upstream side (`filters`), whose frames this proxy does not speak: a peer copes with their absence.
 const supported = [
 	"transportSocketMatches",
@@ -134,6 +134,13 @@ function decodeClusterFields(at: At, message: ClusterMessage, environment: Decod
 		dns: isDns ? decodeDns(message) : undefined,
 		initialFetchTimeoutMs: durationMsOr(message.edsClusterConfig?.edsConfig?.initialFetchTimeout, 15_000),
 	};
+}
+
+/** HTTP/2 connections carry more requests than any ratio would ask more of them for. */
+function decodePreconnect(at: At, { preconnectPolicy: policy }: ClusterMessage): Pick<DecodedCluster["cluster"], "preconnectRatio"> {
+	if ((policy?.predictivePreconnectRatio ?? 1) > 1) report(at, "predictive_preconnect_ratio is not implemented; per_upstream_preconnect_ratio is");
+	const ratio = policy?.perUpstreamPreconnectRatio ?? 1;
+	return ratio > 1 ? { preconnectRatio: ratio } : {};
 }
 
 function decodeDns(message: ClusterMessage): DnsOptions {
@@ -283,6 +290,7 @@ function decodeBinding(at: At, message: ClusterMessage): Pick<Cluster, "bindAddr
 	const keepalive = message.upstreamConnectionOptions?.tcpKeepalive;
 	const extra = [...(bind?.extraSourceAddresses ?? []), ...(bind?.additionalSourceAddresses ?? []).map((address) => ({ address }))];
 	return {
+		...decodePreconnect(under(at, "preconnectPolicy"), message),
 		bindAddresses: [bind?.sourceAddress?.address ?? "", ...extra.map(({ address }) => address?.address ?? "")].filter(Boolean),
 		socketOptions: bind && decodeSocketOptions(under(at, "upstreamBindConfig"), bind.socketOptions, { freebind: bind.freebind }),
 		tcpKeepalive: keepalive && { timeSeconds: keepalive.keepaliveTime ?? 7200 },

@@ -31,14 +31,14 @@ export class ConnectionBalance {
 		this.#calls = calls;
 		markWorker(init.counts, init.workers, context.workerIndex, true);
 		this.#mine = openChannel(init.id, context.workerIndex);
-		this.#mine.onmessage = ({ data }) => {
+		this.#mine.addEventListener("message", ({ data }: MessageEvent) => {
 			const { listener, fd } = data as HandedOver;
 			this.row(listener).count(context.workerIndex, -1);
 			const connection = context.transport.takeOver(fd);
 			if (connection instanceof Error) return context.log("warn", "a connection could not be taken over", { listener, error: connection.message });
 			if (!onTaken(listener, connection)) connection.destroy();
 			context.afterEvent();
-		};
+		});
 	}
 
 	row(listener: string): BalanceRow {

@@ -407,7 +407,7 @@ export class TcpSession implements TunnelOwner, PassOwner {
 	#end(error: Error | undefined): void {
 		if (this.#isOver) return;
 		this.#isOver = true;
-		const { proxy, info } = this;
+		const { info } = this;
 		this.#idleTimer.disarm();
 		this.#durationTimer.disarm();
 		this.#connectTimer.disarm();

@@ -5,6 +5,8 @@ import type { HttpPool, PoolClient } from "./exchange.ts";
 import { Http1Upstream } from "./http1-upstream.ts";
 import type { ConnectorOwner, PoolConnector } from "./pool-connector.ts";
 
+const preconnectsMax = 3;
+
 /**
  * HTTP/1 connections to one host: newest idle one first, so that the others can grow old and close; no pipelining,
  * what finds no connection waits.
@@ -34,10 +36,19 @@ export class Http1Pool implements HttpPool, ConnectorOwner {
 
 	acquire(client: PoolClient): Http1Upstream | undefined {
 		const idle = this.#idle.pop();
-		if (idle !== undefined) return idle;
 		const connector = this.#connector;
-		if (connector.wait(client) && connector.connecting < connector.waiting) connector.connect();
-		return undefined;
+		if (idle === undefined && connector.wait(client) && connector.connecting < connector.waiting) connector.connect();
+		const ratio = this.cluster.config.preconnectRatio;
+		if (ratio !== undefined) this.#preconnect(ratio);
+		return idle;
+	}
+
+	/** Connections ahead of the next requests; some at a time, as Envoy. */
+	#preconnect(ratio: number): void {
+		const { open, connecting, waiting } = this.#connector;
+		const busy = open - this.#idle.length;
+		const missing = Math.ceil((busy + waiting) * ratio) - open - connecting;
+		for (let i = 0; i < Math.min(missing, preconnectsMax); i++) this.#connector.connect();
 	}
 
 	cancel(client: PoolClient): void {
