@@ -74,7 +74,8 @@ function toOutcome(result: InjectionResult): Outcome {
 
 /** A file says nothing of its namespace's labels: whoever asks for injection wants it. */
 function offlineFacts(pod: Pod, workload: Workload | undefined, { namespace, hasNativeSidecars }: OfflineFacts): InjectionFacts {
-	return { namespace: { name: pod.metadata.namespace ?? workload?.namespace ?? namespace }, hasNativeSidecars, ...(workload && { workload }) };
+	// A template names no namespace: a workload of kube-system that is asked for by its file is injected, too.
+	return { namespace: { name: pod.metadata.namespace ?? (workload ? "" : namespace) }, hasNativeSidecars, isFile: true, ...(workload && { workload }) };
 }
 
 type Change = (pod: Pod, workload: Workload | undefined) => Outcome;

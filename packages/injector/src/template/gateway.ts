@@ -12,14 +12,16 @@ export function gatewayOverlay(input: TemplateInput): PodOverlay {
 	const container: Container & JsonObject = {
 		...proxyContainer(input, "router"),
 		...(Object.keys(proxy.lifecycle).length > 0 && { lifecycle: proxy.lifecycle }),
-		readinessProbe: readinessProbe(input),
+		readinessProbe: readinessProbe(input.settings.values.proxy),
 		securityContext: { runAsUser: 1337, runAsGroup: 1337 },
 	};
 	return {
 		metadata: { labels: canonicalLabels(input), annotations: commonAnnotations(input) },
 		spec: {
+			// Users that are not root may listen on 80 and 443.
+			securityContext: { sysctls: [{ name: "net.ipv4.ip_unprivileged_port_start", value: "0" }] },
 			containers: [container],
-			volumes: proxyVolumes(input),
+			volumes: proxyVolumes(input, "router"),
 			...(values.imagePullSecrets.length > 0 && { imagePullSecrets: values.imagePullSecrets.map((name) => ({ name })) }),
 		},
 	};

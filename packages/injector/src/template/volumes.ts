@@ -4,8 +4,10 @@ import { InjectionError, type TemplateInput } from "./input.ts";
 
 type Named = { readonly name: string } & JsonObject;
 
+export type ProxyRole = "sidecar" | "router";
+
 /** Volumes of the proxy. One without a source is an emptyDir: the API server fills that in. */
-export function proxyVolumes(input: TemplateInput): readonly Named[] {
+export function proxyVolumes(input: TemplateInput, role: ProxyRole): readonly Named[] {
 	const { values } = input.settings;
 	const bootstrap = annotationsOf(input.pod)["sidecar.istio.io/bootstrapOverride"];
 	return [
@@ -31,14 +33,14 @@ export function proxyVolumes(input: TemplateInput): readonly Named[] {
 		...(usesMeshRoot(input)
 			? [
 					{ name: "istiod-ca-cert", configMap: { name: "istio-ca-root-cert" } },
-					{ name: "istio-ca-crl", configMap: { name: "istio-ca-crl", optional: true } },
+					...(role === "sidecar" ? [{ name: "istio-ca-crl", configMap: { name: "istio-ca-crl", optional: true } }] : []),
 				]
 			: []),
 		...userItems(input, "sidecar.istio.io/userVolume"),
 	];
 }
 
-export function proxyVolumeMounts(input: TemplateInput): readonly JsonObject[] {
+export function proxyVolumeMounts(input: TemplateInput, role: ProxyRole): readonly JsonObject[] {
 	const hasBootstrap = Boolean(annotationsOf(input.pod)["sidecar.istio.io/bootstrapOverride"]);
 	return [
 		{ name: "workload-socket", mountPath: "/var/run/secrets/workload-spiffe-uds" },
@@ -47,7 +49,7 @@ export function proxyVolumeMounts(input: TemplateInput): readonly JsonObject[] {
 		...(usesMeshRoot(input)
 			? [
 					{ name: "istiod-ca-cert", mountPath: "/var/run/secrets/istio" },
-					{ name: "istio-ca-crl", mountPath: "/var/run/secrets/istio/crl" },
+					...(role === "sidecar" ? [{ name: "istio-ca-crl", mountPath: "/var/run/secrets/istio/crl" }] : []),
 				]
 			: []),
 		{ name: "istio-data", mountPath: "/var/lib/istio/data" },
