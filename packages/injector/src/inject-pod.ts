@@ -141,7 +141,7 @@ function warningsFor(pod: Pod, settings: InjectorSettings, namespace: NamespaceF
 	if (annotationsOf(pod)["prometheus.istio.io/scrape-targets"] !== undefined) {
 		warnings.push("prometheus.istio.io/scrape-targets is not implemented by this version of Weft: use prometheus.io/port and prometheus.io/path");
 	}
-	const unknown = decodeProxyConfigAnnotation(annotationsOf(pod)["proxy.istio.io/config"] ?? "").unknown ?? [];
+	const { unknown = [] } = decodeProxyConfigAnnotation(annotationsOf(pod)["proxy.istio.io/config"] ?? "");
 	if (unknown.length > 0) warnings.push(`proxy.istio.io/config: unknown fields are ignored: ${unknown.join(", ")}`);
 	if (annotationsOf(pod)["sidecar.istio.io/bootstrapOverride"] !== undefined) {
 		warnings.push("sidecar.istio.io/bootstrapOverride replaces the bootstrap of an Envoy; weft-proxy has none to replace");

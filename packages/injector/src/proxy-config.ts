@@ -11,7 +11,9 @@ const annotationBytesMax = 256 * 1024;
  */
 export function decodeProxyConfigAnnotation(
 	text: string,
-): { readonly value: ProxyConfig; readonly unknown: readonly string[]; readonly error?: undefined } | { readonly value?: undefined; readonly error: string } {
+):
+	| { readonly value: ProxyConfig; readonly unknown: readonly string[]; readonly error?: undefined }
+	| { readonly value?: undefined; readonly unknown?: undefined; readonly error: string } {
 	const failed = (reason: string) => ({ error: `failed to convert to apply proxy config: ${reason}` });
 	if (text.length > annotationBytesMax) return failed(`longer than ${annotationBytesMax} bytes`);
 	const document = parseDocument(text, { prettyErrors: false, logLevel: "silent" });
