@@ -24,7 +24,7 @@ export function proxyContainer(input: TemplateInput, role: ProxyRole): Container
 			...(values.logAsJson ? ["--log_as_json"] : []),
 			...(values.proxy.outlierLogPath ? [`--outlierLogPath=${values.proxy.outlierLogPath}`] : []),
 		],
-		env: proxyEnvironment(input),
+		env: proxyEnvironment(input, role),
 		volumeMounts: proxyVolumeMounts(input, role),
 	};
 }

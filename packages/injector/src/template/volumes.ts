@@ -10,10 +10,11 @@ export type ProxyRole = "sidecar" | "router";
 export function proxyVolumes(input: TemplateInput, role: ProxyRole): readonly Named[] {
 	const { values } = input.settings;
 	const bootstrap = annotationsOf(input.pod)["sidecar.istio.io/bootstrapOverride"];
+	const emptyDir = role === "sidecar" ? {} : { emptyDir: {} };
 	return [
 		{ name: "workload-socket" },
-		{ name: "credential-socket" },
-		{ name: "workload-certs" },
+		{ name: "credential-socket", ...emptyDir },
+		{ name: "workload-certs", ...emptyDir },
 		...(bootstrap ? [{ name: "custom-bootstrap-volume", configMap: { name: bootstrap } }] : []),
 		{ name: "istio-envoy", emptyDir: { medium: "Memory" } },
 		{ name: "istio-data", emptyDir: {} },
