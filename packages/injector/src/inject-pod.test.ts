@@ -226,6 +226,10 @@ suite("the proxy's configuration", () => {
 		const pod = inject({ facts: { proxyConfigs: [proxyConfigResource("a", "shop", { image: { imageType: "debug" } })] } });
 		assert.equal(proxyOf(pod).image, "weft.dev/proxy:0.1.0-debug");
 	});
+	test("what is no map of entries replaces what the mesh says of it", () => {
+		const pod = inject({ mesh: { defaultConfig: { tracing: { sampling: 5 } } }, annotations: { "proxy.istio.io/config": "tracing: {maxPathTagLength: 100}" } });
+		assert.deepEqual(JSON.parse(envOf(pod, "PROXY_CONFIG") ?? ""), { tracing: { maxPathTagLength: 100 } });
+	});
 	test("a field that is not known is left out, with a warning", () => {
 		const result = run({ annotations: { "proxy.istio.io/config": "concurency: 2" } });
 		assert.equal(result.kind, "injected");

@@ -35,16 +35,15 @@ export function decodeProxyConfigAnnotation(
 	return { value: value.defaultConfig ?? {}, unknown: told.map(({ path }) => path) };
 }
 
-/** `over` on `base`: objects field by field, all else replaced. */
-export function mergeProxyConfig(base: ProxyConfig, over: ProxyConfig): ProxyConfig {
-	return mergeObjects(base as unknown as JsonObject, over as unknown as JsonObject);
-}
+/** Of these fields entries are added to, or replaced in, what was there; any other field replaces it. As Istio has it. */
+const mergedFields: ReadonlySet<string> = new Set(["proxyMetadata", "proxyHeaders"]);
 
-function mergeObjects(base: JsonObject, over: JsonObject): JsonObject {
-	const merged: Record<string, Json | undefined> = { ...base };
-	for (const [field, value] of Object.entries(over)) {
-		const before = fieldOf(base, field);
-		merged[field] = isJsonObject(before) && isJsonObject(value) ? mergeObjects(before, value) : value;
+export function mergeProxyConfig(base: ProxyConfig, over: ProxyConfig): ProxyConfig {
+	const before = base as unknown as JsonObject;
+	const merged: Record<string, Json | undefined> = { ...before };
+	for (const [field, value] of Object.entries(over as unknown as JsonObject)) {
+		const old = fieldOf(before, field);
+		merged[field] = mergedFields.has(field) && isJsonObject(old) && isJsonObject(value) ? { ...old, ...value } : value;
 	}
 	return merged;
 }
