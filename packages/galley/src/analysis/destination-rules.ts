@@ -15,7 +15,9 @@ export function analyzeDestinationRules(view: MeshView): readonly Diagnostic[] {
 		const entrySelector = service.isKubernetes ? {} : (service.selector ?? {});
 		return subsets.flatMap((subset, i) => {
 			const wanted = { ...entrySelector, ...subset.labels };
-			if (view.workloads.some(({ labels }) => matchesLabels(labels, wanted))) return [];
+			// Most are near: a large mesh is searched for the others only.
+			const isPicked = [view.workloadsIn(service.namespace), view.workloads].some((workloads) => workloads.some(({ labels }) => matchesLabels(labels, wanted)));
+			if (isPicked) return [];
 			if (service.endpointLabels.some((labels) => matchesLabels(labels, subset.labels ?? {}))) return [];
 			const message = `The Subset ${subset.name} defined in the DestinationRule does not select any pods. Which may lead to 503 UH (NoHealthyUpstream); mend its labels, or start such a workload`;
 			return [diagnosticAt(object, "warning", diagnosticCodes.subsetSelectsNothing, ["spec", "subsets", i], message)];

@@ -4,7 +4,6 @@ import { diagnosticAt } from "../decode/locations.ts";
 import { type MeshView, matchesLabels } from "./mesh-view.ts";
 
 type Gateway = ConfigObject<"Gateway">;
-type ServerTls = NonNullable<NonNullable<Gateway["spec"]["servers"]>[number]["tls"]>;
 
 /** The Secret that a server names must be there, where the gateway's workload runs, and hold a certificate with its key. */
 export function analyzeGatewayCredentials(view: MeshView): readonly Diagnostic[] {
@@ -48,22 +47,28 @@ function holdsCertificate(secret: ConfigObject<"Secret">): boolean {
 
 /** One certificate on two gateways of the same workloads: HTTP/2 clients use one connection for the hosts of both, and get 404. */
 export function analyzeDuplicateCertificates(view: MeshView): readonly Diagnostic[] {
-	const gateways = view.snapshot.all("Gateway");
-	return gateways.flatMap((object) => {
-		const others = gateways.filter((other) => other !== object && matchesLabels(other.spec.selector ?? {}, object.spec.selector ?? {}));
-		return others.flatMap((other) => {
-			const theirs = tlsOf(other);
-			if (!tlsOf(object).some((mine) => theirs.some((tls) => isSameCertificate(mine, tls)))) return [];
+	const byCertificate = new Map<string, Set<Gateway>>();
+	for (const gateway of view.snapshot.all("Gateway")) {
+		for (const key of certificatesOf(gateway)) byCertificate.set(key, (byCertificate.get(key) ?? new Set()).add(gateway));
+	}
+	return view.concerned("Gateway").flatMap((object) => {
+		const sharing = new Set([...certificatesOf(object)].flatMap((key) => [...(byCertificate.get(key) ?? [])]));
+		const others = [...sharing].filter((other) => other !== object && matchesLabels(other.spec.selector ?? {}, object.spec.selector ?? {}));
+		return others.map((other) => {
 			const message = `Duplicate certificate in multiple gateways [${nameOf(object)} ${nameOf(other)}] may cause 404s if clients re-use HTTP2 connections; join the gateways, or give each a certificate of its own`;
-			return [diagnosticAt(object, "warning", diagnosticCodes.duplicateGatewayCertificate, [], message)];
+			return diagnosticAt(object, "warning", diagnosticCodes.duplicateGatewayCertificate, [], message);
 		});
 	});
 }
 
 const nameOf = ({ metadata }: Gateway) => `${metadata.namespace}/${metadata.name}`;
-const tlsOf = ({ spec }: Gateway): readonly ServerTls[] => (spec.servers ?? []).flatMap(({ tls }) => tls ?? []);
 
-function isSameCertificate(a: ServerTls, b: ServerTls): boolean {
-	if (a.credentialName || b.credentialName) return a.credentialName === b.credentialName;
-	return Boolean(a.serverCertificate && a.privateKey) && a.serverCertificate === b.serverCertificate && a.privateKey === b.privateKey;
+/** What tells a certificate from others: the Secret's name, or its files. */
+function certificatesOf({ spec }: Gateway): ReadonlySet<string> {
+	return new Set(
+		(spec.servers ?? []).flatMap(({ tls }) => {
+			if (tls?.credentialName) return tls.credentialName;
+			return tls?.serverCertificate && tls.privateKey ? `${tls.serverCertificate}\0${tls.privateKey}` : [];
+		}),
+	);
 }
