@@ -29,7 +29,7 @@ export function proxyEnvironment(input: TemplateInput, role: ProxyRole): readonl
 		fromField("ISTIO_META_NODE_NAME", "spec.nodeName"),
 		variable("ISTIO_META_INTERCEPTION_MODE", interceptionModeOf(input) || "REDIRECT"),
 		...(values.network ? [variable("ISTIO_META_NETWORK", values.network)] : []),
-		...(name ? [variable("ISTIO_META_WORKLOAD_NAME", labelsOf(input.pod)["service.istio.io/workload-name"] || name)] : []),
+		...(name ? [variable("ISTIO_META_WORKLOAD_NAME", (role === "sidecar" && labelsOf(input.pod)["service.istio.io/workload-name"]) || name)] : []),
 		...(name ? [variable("ISTIO_META_OWNER", `kubernetes://apis/${apiVersion}/namespaces/${namespace || "default"}/${kind.toLowerCase()}s/${name}`)] : []),
 		...(hasBootstrap ? [variable("ISTIO_BOOTSTRAP_OVERRIDE", "/etc/istio/custom-bootstrap/custom_bootstrap.json")] : []),
 		...(values.meshId || trustDomain ? [variable("ISTIO_META_MESH_ID", values.meshId || trustDomain)] : []),
