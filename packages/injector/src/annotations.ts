@@ -1,5 +1,6 @@
 import { isIPv4, isIPv6 } from "node:net";
 import type { StringMap } from "./json.ts";
+import { canonicalQuantity } from "./pod/quantity.ts";
 import { decodeProxyConfigAnnotation } from "./proxy-config.ts";
 
 type Check = (value: string) => string | undefined;
@@ -22,6 +23,10 @@ const checks: Readonly<Record<string, Check>> = {
 	"traffic.sidecar.istio.io/kubevirtInterfaces": (value) => prefixed("kubevirtInterfaces invalid", interfacesProblem(value)),
 	"istio.io/reroute-virtual-interfaces": (value) => prefixed("reroute-virtual-interfaces invalid", interfacesProblem(value)),
 	"prometheus.istio.io/merge-metrics": (value) => (parseBool(value) === undefined ? `strconv.ParseBool: parsing ${quote(value)}: invalid syntax` : undefined),
+	"sidecar.istio.io/proxyCPU": quantityProblem,
+	"sidecar.istio.io/proxyMemory": quantityProblem,
+	"sidecar.istio.io/proxyCPULimit": quantityProblem,
+	"sidecar.istio.io/proxyMemoryLimit": quantityProblem,
 	"proxy.istio.io/config": (value) => decodeProxyConfigAnnotation(value).error,
 };
 
@@ -44,6 +49,13 @@ export function parseBool(text: string): boolean | undefined {
 
 const prefixed = (prefix: string, problem: string | undefined): string | undefined => (problem === undefined ? undefined : `${prefix}: ${problem}`);
 const quote = (text: string): string => JSON.stringify(text);
+
+/** In the words of Kubernetes' own parser. */
+function quantityProblem(text: string): string | undefined {
+	if (canonicalQuantity(text) !== undefined) return undefined;
+	const form = "^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$";
+	return new RegExp(form).test(text) ? "unable to parse quantity's suffix" : `quantities must match the regular expression '${form}'`;
+}
 
 function uintProblem(text: string, bits: number): string | undefined {
 	if (!/^\d+$/.test(text)) return `strconv.ParseUint: parsing ${quote(text)}: invalid syntax`;

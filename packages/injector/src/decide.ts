@@ -87,10 +87,10 @@ function isOutsideSelection(pod: Pod, settings: InjectorSettings, namespace: Nam
 function isToldByPod(pod: Pod): Decision | undefined {
 	const label = labelsOf(pod)["sidecar.istio.io/inject"];
 	const word = label ?? annotationsOf(pod)["sidecar.istio.io/inject"];
-	// An empty word says nothing, also where it is the label's.
-	if (word === undefined || word === "") return undefined;
+	// Another word than these two says nothing, also where it is the label's.
+	if (word !== "true" && word !== "false") return undefined;
 	const reason = label === undefined ? "sidecar.istio.io/inject annotation" : "sidecar.istio.io/inject label";
-	if (["y", "yes", "true", "on"].includes(word.toLowerCase())) return { inject: true, reason };
+	if (word === "true") return { inject: true, reason };
 	return skip(reason, `the pod's ${label === undefined ? "annotation" : "label"} sidecar.istio.io/inject is ${word}`);
 }
 

@@ -10,36 +10,42 @@ import { decodeInjectorSettings } from "./settings/settings.ts";
 // What a real injection makes of a workload; the corpus's README says what must agree, all else is the product's own.
 
 const corpus = path.resolve(import.meta.dirname, "../../../../shared/golden/inject");
+const ownCases = path.resolve(import.meta.dirname, "../testdata/inject");
 const present = existsSync(corpus);
 
 const values = { global: { hub: "example.com/mesh", tag: "test", proxy: { image: "proxyv2" }, proxy_init: { image: "proxyv2" } } };
 const { value: settings, diagnostics } = decodeInjectorSettings({ valuesJson: JSON.stringify(values), configYaml: "", meshConfig: {}, revision: "default" });
 
-const read = (name: string, file: string): string => readFileSync(path.join(corpus, name, file), "utf8");
+const casesIn = (folder: string) => readdirSync(folder).flatMap((name) => (existsSync(path.join(folder, name, "in.yaml")) ? [path.join(folder, name)] : []));
+const read = (folder: string, file: string): string => readFileSync(path.join(folder, file), "utf8");
 const inject = (object: JsonObject) => injectObject(object, settings, { namespace: "default", hasNativeSidecars: false });
 
-suite("injection equals Istio's", { skip: present ? false : "the golden corpus is not beside the repository" }, () => {
-	for (const name of present ? readdirSync(corpus).filter((entry) => existsSync(path.join(corpus, entry, "in.yaml"))) : []) {
-		test(name, () => {
-			assert.deepEqual(diagnostics, []);
-			const input = parse(read(name, "in.yaml")) as JsonObject;
-			const { object, notices } = inject(input);
-			if (existsSync(path.join(corpus, name, "error.txt"))) {
-				const expected = read(name, "error.txt").split("Error: ").at(-1)?.trim();
-				assert.equal(notices.find(({ kind }) => kind === "error")?.message.trim(), expected);
-				return;
-			}
-			assert.deepEqual(
-				notices.filter(({ kind }) => kind === "error"),
-				[],
-			);
-			const expected = parse(read(name, "out.yaml").replace(/^---$/m, "")) as JsonObject;
-			assert.deepEqual(comparable(templateOf(object)), comparable(templateOf(expected)));
-			assert.deepEqual(inject(object).object, object, "a second injection changes nothing");
-			if (object !== input) assert.deepEqual(templateOf(uninjectObject(object).object), templateOf(input), "uninject gives back what was there");
-		});
-	}
+suite("injection equals Istio's, in the recorded corpus", { skip: present ? false : "the golden corpus is not beside the repository" }, () => {
+	for (const folder of present ? casesIn(corpus) : []) test(path.basename(folder), () => compare(folder));
 });
+
+suite("injection equals Istio's, in cases of our own", () => {
+	for (const folder of casesIn(ownCases)) test(path.basename(folder), () => compare(folder));
+});
+
+function compare(folder: string): void {
+	assert.deepEqual(diagnostics, []);
+	const input = parse(read(folder, "in.yaml")) as JsonObject;
+	const { object, notices } = inject(input);
+	if (existsSync(path.join(folder, "error.txt"))) {
+		const expected = read(folder, "error.txt").split("Error: ").at(-1)?.trim();
+		assert.equal(notices.find(({ kind }) => kind === "error")?.message.trim(), expected);
+		return;
+	}
+	assert.deepEqual(
+		notices.filter(({ kind }) => kind === "error"),
+		[],
+	);
+	const expected = parse(read(folder, "out.yaml").replace(/^---$/m, "")) as JsonObject;
+	assert.deepEqual(comparable(templateOf(object)), comparable(templateOf(expected)));
+	assert.deepEqual(inject(object).object, object, "a second injection changes nothing");
+	if (object !== input) assert.deepEqual(templateOf(uninjectObject(object).object), templateOf(input), "uninject gives back what was there");
+}
 
 const templateOf = (object: JsonObject): JsonObject => ((object["spec"] as JsonObject)["template"] ?? object) as JsonObject;
 

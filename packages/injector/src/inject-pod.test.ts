@@ -226,7 +226,16 @@ suite("the proxy's configuration", () => {
 		const pod = inject({ facts: { proxyConfigs: [proxyConfigResource("a", "shop", { image: { imageType: "debug" } })] } });
 		assert.equal(proxyOf(pod).image, "weft.dev/proxy:0.1.0-debug");
 	});
-	for (const text of ["concurrency: many", "concurency: 2", "[", "- 1"]) {
+	test("what is no map of entries replaces what the mesh says of it", () => {
+		const pod = inject({ mesh: { defaultConfig: { tracing: { sampling: 5 } } }, annotations: { "proxy.istio.io/config": "tracing: {maxPathTagLength: 100}" } });
+		assert.deepEqual(JSON.parse(envOf(pod, "PROXY_CONFIG") ?? ""), { tracing: { maxPathTagLength: 100 } });
+	});
+	test("a field that is not known is left out, with a warning", () => {
+		const result = run({ annotations: { "proxy.istio.io/config": "concurency: 2" } });
+		assert.equal(result.kind, "injected");
+		if (result.kind === "injected") assert.deepEqual(result.warnings, ["proxy.istio.io/config: unknown fields are ignored: concurency"]);
+	});
+	for (const text of ["concurrency: many", "[", "- 1"]) {
 		test(`refuses ${JSON.stringify(text)}`, () => {
 			const result = run({ annotations: { "proxy.istio.io/config": text } });
 			assert.equal(result.kind, "error");
@@ -310,7 +319,6 @@ suite("annotations of the proxy", () => {
 		[{ "sidecar.istio.io/logLevel": "debug" }, (pod: Pod) => proxyOf(pod).args?.[4], "--proxyLogLevel=debug"],
 		[{ "sidecar.istio.io/componentLogLevel": "rbac:debug" }, (pod: Pod) => proxyOf(pod).args?.[5], "--proxyComponentLogLevel=rbac:debug"],
 		[{ "sidecar.istio.io/agentLogLevel": "default:debug" }, (pod: Pod) => proxyOf(pod).args?.[6], "--log_output_level=default:debug"],
-		[{ "sidecar.istio.io/enableCoreDump": "true" }, (pod: Pod) => (proxyOf(pod).securityContext as JsonObject)["readOnlyRootFilesystem"], false],
 		[
 			{ "sidecar.istio.io/capNetBindService": "true" },
 			(pod: Pod) => (proxyOf(pod).securityContext as JsonObject)["capabilities"],

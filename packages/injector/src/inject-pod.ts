@@ -10,7 +10,7 @@ import { mergePrometheus } from "./inject/prometheus.ts";
 import { renderStatus, statusAnnotation } from "./inject/status.ts";
 import { annotationsOf, labelsOf, mapProxy, type Pod, withAnnotations } from "./pod/pod.ts";
 import { mergeStrategic } from "./pod/strategic-merge.ts";
-import { resolveProxyConfig } from "./proxy-config.ts";
+import { decodeProxyConfigAnnotation, resolveProxyConfig } from "./proxy-config.ts";
 import { selectProxyConfig } from "./select-proxy-config.ts";
 import type { InjectorSettings } from "./settings/settings.ts";
 import { InjectionError, type PodOverlay, type TemplateInput } from "./template/input.ts";
@@ -23,6 +23,11 @@ export interface InjectionFacts {
 	readonly namespace: NamespaceFacts;
 	/** Every node's kubelet is 1.33 or newer: init containers may keep running. */
 	readonly hasNativeSidecars: boolean;
+	/**
+	 * The pod is as its author wrote it, in a file. No API server has filled in anything yet, and as with Istio's kube-inject probes
+	 * follow the status port of the pod's own ProxyConfig.
+	 */
+	readonly isFile?: boolean;
 	/** Known where the pod comes from a workload's template; else its owner says. */
 	readonly workload?: Workload;
 	/** From the webhook's path (`/inject/cluster/X/net/Y`): stands before the values. */
@@ -59,12 +64,12 @@ export function injectPod(pod: Pod, settings: InjectorSettings, facts: Injection
 }
 
 function buildInjected(created: Pod, settings: InjectorSettings, facts: InjectionFacts): Pod {
-	const pod = withoutDefaultedPolicy(created);
+	const pod = facts.isFile ? created : withoutDefaultedPolicy(created);
 	const annotations = annotationsOf(pod);
 	const resources = facts.proxyConfigs && selectProxyConfig(facts.proxyConfigs, facts.namespace.name, labelsOf(pod), settings.mesh.rootNamespace);
 	const proxyConfig = resolveProxyConfig(settings.mesh, resources, annotations["proxy.istio.io/config"]);
 	// What the kubelet and Prometheus call is the mesh's port; the annotation moves a single pod's.
-	const meshStatusPort = String(settings.mesh.defaultConfig.statusPort ?? 15020);
+	const meshStatusPort = String((facts.isFile ? proxyConfig : settings.mesh.defaultConfig).statusPort ?? 15020);
 	const environment = clusterEnvironment(pod, settings, facts.environment ?? {});
 	const input: TemplateInput = {
 		pod: stripInjected(pod, meshStatusPort),
@@ -136,6 +141,8 @@ function warningsFor(pod: Pod, settings: InjectorSettings, namespace: NamespaceF
 	if (annotationsOf(pod)["prometheus.istio.io/scrape-targets"] !== undefined) {
 		warnings.push("prometheus.istio.io/scrape-targets is not implemented by this version of Weft: use prometheus.io/port and prometheus.io/path");
 	}
+	const { unknown = [] } = decodeProxyConfigAnnotation(annotationsOf(pod)["proxy.istio.io/config"] ?? "");
+	if (unknown.length > 0) warnings.push(`proxy.istio.io/config: unknown fields are ignored: ${unknown.join(", ")}`);
 	if (annotationsOf(pod)["sidecar.istio.io/bootstrapOverride"] !== undefined) {
 		warnings.push("sidecar.istio.io/bootstrapOverride replaces the bootstrap of an Envoy; weft-proxy has none to replace");
 	}

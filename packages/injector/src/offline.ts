@@ -74,7 +74,8 @@ function toOutcome(result: InjectionResult): Outcome {
 
 /** A file says nothing of its namespace's labels: whoever asks for injection wants it. */
 function offlineFacts(pod: Pod, workload: Workload | undefined, { namespace, hasNativeSidecars }: OfflineFacts): InjectionFacts {
-	return { namespace: { name: pod.metadata.namespace ?? workload?.namespace ?? namespace }, hasNativeSidecars, ...(workload && { workload }) };
+	// A template names no namespace: a workload of kube-system that is asked for by its file is injected, too.
+	return { namespace: { name: pod.metadata.namespace ?? (workload ? "" : namespace) }, hasNativeSidecars, isFile: true, ...(workload && { workload }) };
 }
 
 type Change = (pod: Pod, workload: Workload | undefined) => Outcome;
@@ -91,10 +92,14 @@ function mapPods(object: JsonObject, namespace: string, change: Change, path: Pa
 	const { pod, messages } = change(decoded.pod, place.path.length === 0 ? undefined : workloadOf(object, namespace));
 	const notices = messages.map((message) => ({ ...message, subject, path: [...path, ...place.path] }));
 	if (!pod) return { object, notices };
-	const isBare = Object.keys(pod.metadata).length === 0;
-	const changed = setAt(object, place.path, isBare ? omit(pod, ["metadata"]) : pod);
-	return { object: place.metadataPath ? setAt(changed, place.metadataPath, isBare ? undefined : pod.metadata) : changed, notices };
+	const changed = setAt(object, place.path, isBare(pod) ? omit(pod, ["metadata"]) : pod);
+	if (!place.metadataPath) return { object: changed, notices };
+	const jobs = decodePod({ ...(isJsonObject(template) ? template : {}), metadata: valueAt(object, place.metadataPath) });
+	const jobPod = "error" in jobs ? undefined : change(jobs.pod, workloadOf(object, namespace)).pod;
+	return { object: jobPod ? setAt(changed, place.metadataPath, isBare(jobPod) ? undefined : jobPod.metadata) : changed, notices };
 }
+
+const isBare = (pod: Pod): boolean => Object.keys(pod.metadata).length === 0;
 
 function mapList(list: JsonObject & { readonly items: readonly Json[] }, namespace: string, change: Change, path: Path, depth: number): OfflineResult {
 	if (depth >= listDepthMax)
@@ -116,7 +121,7 @@ function podPlace(object: JsonObject): { readonly path: Path; readonly metadataP
 	const apiVersion = String(object["apiVersion"]);
 	const group = apiVersion.includes("/") ? (apiVersion.split("/", 1)[0] ?? "") : "";
 	if (kind === "Pod" && group === "") return { path: [] };
-	// A CronJob's Jobs carry the metadata, too: there Istio's kube-inject puts it, and tools that list Jobs look for it.
+	// A CronJob's Jobs carry metadata, too: there Istio's kube-inject puts it, made from the Jobs' own, and tools that list Jobs look for it.
 	if (kind === "CronJob" && group === "batch") return { path: ["spec", "jobTemplate", "spec", "template"], metadataPath: ["spec", "jobTemplate", "metadata"] };
 	return Object.hasOwn(templated, group) && templated[group]?.includes(kind) ? { path: ["spec", "template"] } : undefined;
 }

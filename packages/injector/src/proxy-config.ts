@@ -1,14 +1,19 @@
-import { decodeMeshConfigValue, type ProxyConfig, type ResolvedMeshConfig } from "@weft/api";
+import { decodeMeshConfigValue, diagnosticCodes, type ProxyConfig, type ResolvedMeshConfig } from "@weft/api";
 import { parseDocument } from "yaml";
 import type { SelectedProxyConfig } from "./select-proxy-config.ts";
 import { fieldOf, isJsonObject, isSameJson, type Json, type JsonObject } from "./json.ts";
 
 const annotationBytesMax = 256 * 1024;
 
-/** The annotation proxy.istio.io/config: YAML or JSON of a ProxyConfig. Unknown fields are errors, as Istio has it. */
+/**
+ * The annotation proxy.istio.io/config: YAML or JSON of a ProxyConfig. As in Istio, a field that is not known, or not any more, is
+ * left out, so that one annotation serves several versions.
+ */
 export function decodeProxyConfigAnnotation(
 	text: string,
-): { readonly value: ProxyConfig; readonly error?: undefined } | { readonly value?: undefined; readonly error: string } {
+):
+	| { readonly value: ProxyConfig; readonly unknown: readonly string[]; readonly error?: undefined }
+	| { readonly value?: undefined; readonly unknown?: undefined; readonly error: string } {
 	const failed = (reason: string) => ({ error: `failed to convert to apply proxy config: ${reason}` });
 	if (text.length > annotationBytesMax) return failed(`longer than ${annotationBytesMax} bytes`);
 	const document = parseDocument(text, { prettyErrors: false, logLevel: "silent" });
@@ -22,21 +27,23 @@ export function decodeProxyConfigAnnotation(
 	}
 	if (!isJsonObject(input)) return failed("expected an object");
 	const { value, diagnostics } = decodeMeshConfigValue({ defaultConfig: input }, {}, { injectsPods: true });
-	const [problem] = diagnostics;
-	if (problem) return failed(`${problem.path.replace(/^defaultConfig\.?/, "")}: ${problem.message}`.replace(/^: /, ""));
-	return { value: value.defaultConfig ?? {} };
+	const told = diagnostics.map((diagnostic) => ({ ...diagnostic, path: diagnostic.path.replace(/^defaultConfig\.?/, "") }));
+	const isUnknown = ({ severity, code }: (typeof told)[number]) => severity === "warning" && code === diagnosticCodes.schema;
+	const problem = told.find((diagnostic) => !isUnknown(diagnostic));
+	if (problem) return failed(`${problem.path}: ${problem.message}`.replace(/^: /, ""));
+	if (value.defaultConfig?.statusPort === 0) return { error: "1 error occurred:\n\t* invalid status port: port number 0 must be in the range 1..65535\n\n" };
+	return { value: value.defaultConfig ?? {}, unknown: told.map(({ path }) => path) };
 }
 
-/** `over` on `base`: objects field by field, all else replaced. */
+/** Of these fields entries are added to, or replaced in, what was there; any other field replaces it. As Istio has it. */
+const mergedFields: ReadonlySet<string> = new Set(["proxyMetadata", "proxyHeaders"]);
+
 export function mergeProxyConfig(base: ProxyConfig, over: ProxyConfig): ProxyConfig {
-	return mergeObjects(base as unknown as JsonObject, over as unknown as JsonObject);
-}
-
-function mergeObjects(base: JsonObject, over: JsonObject): JsonObject {
-	const merged: Record<string, Json | undefined> = { ...base };
-	for (const [field, value] of Object.entries(over)) {
-		const before = fieldOf(base, field);
-		merged[field] = isJsonObject(before) && isJsonObject(value) ? mergeObjects(before, value) : value;
+	const before = base as unknown as JsonObject;
+	const merged: Record<string, Json | undefined> = { ...before };
+	for (const [field, value] of Object.entries(over as unknown as JsonObject)) {
+		const old = fieldOf(before, field);
+		merged[field] = mergedFields.has(field) && isJsonObject(old) && isJsonObject(value) ? { ...old, ...value } : value;
 	}
 	return merged;
 }

@@ -1,9 +1,10 @@
-import { isJsonObject, type Json, type JsonObject, omit, type StringMap } from "./json.ts";
+import { isJsonObject, isSameJson, type Json, type JsonObject, omit, type StringMap } from "./json.ts";
 import { overridesAnnotation, readOverrides } from "./inject/overrides.ts";
 import { hookPath, hookPaths, parseProbers, probePath, probePaths, probersVariable } from "./inject/probes.ts";
 import { agentAnnotations, partOf, scrapeVariable } from "./inject/prometheus.ts";
 import { readStatus, statusAnnotation } from "./inject/status.ts";
 import { annotationsOf, type Container, findProxy, labelsOf, type Pod, proxyContainerName } from "./pod/pod.ts";
+import { gatewaySecurityContext } from "./template/gateway.ts";
 
 /**
  * The pod before its injection, from what the injection left in it: status, the proxy's environment, overrides.
@@ -20,6 +21,7 @@ export function uninjectPod(pod: Pod): Pod | undefined {
 	const own = (containers: readonly Container[], injected: readonly string[]): readonly Container[] =>
 		containers.filter(({ name }) => !injected.includes(name)).map((container) => restoreProbes(container, originals));
 	const { spec } = pod;
+	const { securityContext } = spec as typeof spec & JsonObject;
 	const containers = [...own(spec.containers, status.containers), ...kept.containers.map(withImage), ...kept.initContainers.filter(isProxy).map(withImage)];
 	const initContainers = [...own(spec.initContainers ?? [], status.initContainers), ...kept.initContainers.filter((container) => !isProxy(container))];
 	const left = (items: readonly { readonly name?: string }[] | undefined, injected: readonly string[]) =>
@@ -37,10 +39,12 @@ export function uninjectPod(pod: Pod): Pod | undefined {
 			initContainers,
 			volumes: left(spec.volumes, status.volumes),
 			imagePullSecrets: left(spec.imagePullSecrets, status.imagePullSecrets),
+			securityContext: isGateway(pod) && isSameJson(securityContext, gatewaySecurityContext) ? undefined : securityContext,
 		}),
 	} as Pod;
 }
 
+const isGateway = (pod: Pod): boolean => (findProxy(pod)?.["args"] as readonly unknown[] | undefined)?.includes("router") ?? false;
 const isProxy = ({ name }: Container): boolean => name === proxyContainerName;
 
 function withImage(container: Container): Container {

@@ -8,13 +8,14 @@ export type StaticOf<S extends TSchema> = DeepReadonly<Static<S>>;
 /**
  * Keywords of our own, read by the validator and turned into standard ones in CRDs:
  * `x-weft-one-of`: groups of which at most (or, with `x-weft-one-required`, exactly) one field is set, as a protobuf oneof.
- * `x-weft-deprecated`: how to write it today.
+ * `x-weft-deprecated`: how to write it today; `x-weft-deprecated-found`: Istio says so in analysis (IST0002), not in validation.
  * `x-weft-format`: a semantic type checked wherever it stands.
  */
 export type WeftKeywords = {
 	readonly "x-weft-one-of"?: readonly (readonly string[])[];
 	readonly "x-weft-one-required"?: boolean;
 	readonly "x-weft-deprecated"?: string;
+	readonly "x-weft-deprecated-found"?: boolean;
 	readonly "x-weft-format"?: "duration" | "regex";
 	readonly description?: string;
 };

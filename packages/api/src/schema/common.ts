@@ -54,7 +54,7 @@ export const portSchema = obj({
 	number: uint32(),
 	protocol: opt(text()),
 	name: opt(text()),
-	targetPort: opt(uint32({ "x-weft-deprecated": "the service's targetPort decides; remove it" })),
+	targetPort: opt(uint32({ description: "Deprecated: the service's targetPort decides; remove it." })),
 });
 export type Port = StaticOf<typeof portSchema>;
 

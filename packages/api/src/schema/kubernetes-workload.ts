@@ -29,6 +29,8 @@ const probeSchema = open({
 });
 export type Probe = StaticOf<typeof probeSchema>;
 
+const securityContextSchema = open({ runAsUser: opt(int32()) });
+
 const containerSchema = open({
 	name: text(),
 	image: opt(text()),
@@ -42,6 +44,7 @@ const containerSchema = open({
 	livenessProbe: opt(probeSchema),
 	startupProbe: opt(probeSchema),
 	restartPolicy: opt(text()),
+	securityContext: opt(securityContextSchema),
 	volumeMounts: opt(list(open({ name: text(), mountPath: opt(text()), readOnly: opt(bool()), subPath: opt(text()) }))),
 });
 export type Container = StaticOf<typeof containerSchema>;
@@ -53,6 +56,7 @@ export const podSpecSchema = open({
 	serviceAccount: opt(text()),
 	nodeName: opt(text()),
 	hostNetwork: opt(bool()),
+	securityContext: opt(securityContextSchema),
 	hostname: opt(text()),
 	subdomain: opt(text()),
 	restartPolicy: opt(text()),

@@ -55,7 +55,7 @@ export type HTTPRewrite = StaticOf<typeof httpRewriteSchema>;
 
 const delaySchema = obj(
 	{
-		percent: opt(int32({ "x-weft-deprecated": "write percentage.value" })),
+		percent: opt(int32({ "x-weft-deprecated": "write percentage.value", "x-weft-deprecated-found": true })),
 		fixedDelay: opt(duration()),
 		exponentialDelay: opt(duration()),
 		percentage: opt(percentSchema),

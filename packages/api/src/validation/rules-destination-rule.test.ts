@@ -92,7 +92,17 @@ testRules("DestinationRule", [
 	["SIMPLE with a CA is valid", policy(`tls: {mode: SIMPLE, ${ca}, sni: a, subjectAltNames: [a]}`)],
 	["SIMPLE without a CA is a warning", policy("tls: {mode: SIMPLE}"), /warning spec\.trafficPolicy\.tls/],
 	["MUTUAL needs certificate and key", policy(`tls: {mode: MUTUAL, ${ca}}`), /tls\.clientCertificate/, /tls\.privateKey/],
-	["MUTUAL by credential is valid", policy("tls: {mode: MUTUAL, credentialName: c}")],
+	[
+		"only a rule that selects workloads has its sidecars read a credential",
+		policy("tls: {mode: MUTUAL, credentialName: c}"),
+		/warning .*tls: TLS mode is MUTUAL but no caCertificates/,
+	],
+	["MUTUAL by credential is valid", "{host: a, workloadSelector: {matchLabels: {app: a}}, trafficPolicy: {tls: {mode: MUTUAL, credentialName: c}}}"],
+	[
+		"a port that verifies nobody",
+		policy("portLevelSettings: [{port: {number: 443}, tls: {mode: SIMPLE}}]"),
+		/warning .*portLevelSettings\[0\]\.tls: .* at port 443/,
+	],
 	["credential and files exclude each other", policy(`tls: {mode: MUTUAL, credentialName: c, ${ca}}`), /credentialName/],
 	["insecureSkipVerify and a CA exclude each other", policy(`tls: {mode: SIMPLE, insecureSkipVerify: true, ${ca}}`), /insecureSkipVerify/],
 	["port settings name their port", policy("portLevelSettings: [{loadBalancer: {simple: RANDOM}}]"), /portLevelSettings\[0\]\.port/],

@@ -34,7 +34,8 @@ import { quote } from "./suggestion.ts";
 export function checkDestinationRule(report: Report, spec: DestinationRuleSpec, namespace: string): void {
 	const problem = wildcardDomainProblem(spec.host);
 	if (problem) report.at("host").error(problem);
-	if (spec.trafficPolicy) checkTrafficPolicy(report.at("trafficPolicy"), spec.trafficPolicy, spec.host);
+	if (spec.trafficPolicy) checkTrafficPolicy(report.at("trafficPolicy"), spec.trafficPolicy);
+	warnOfUnverified(report.at("trafficPolicy"), spec);
 	const names = new Set<string>();
 	for (const [i, subset] of (spec.subsets ?? []).entries()) {
 		const at = report.at("subsets", i);
@@ -42,7 +43,7 @@ export function checkDestinationRule(report: Report, spec: DestinationRuleSpec, 
 		if (names.has(subset.name)) at.at("name").error(`the subset ${quote(subset.name)} is defined twice; rename one`);
 		names.add(subset.name);
 		checkLabels(at.at("labels"), subset.labels);
-		if (subset.trafficPolicy) checkTrafficPolicy(at.at("trafficPolicy"), subset.trafficPolicy, spec.host);
+		if (subset.trafficPolicy) checkTrafficPolicy(at.at("trafficPolicy"), subset.trafficPolicy);
 	}
 	checkSelectorLabels(report.at("workloadSelector", "matchLabels"), spec.workloadSelector?.matchLabels);
 	checkSelectorSet(report.at("workloadSelector"), spec.workloadSelector, spec.workloadSelector?.matchLabels);
@@ -58,10 +59,10 @@ export function checkDestinationRuleAnnotations(report: Report, annotations: Rea
 	}
 }
 
-function checkTrafficPolicy(report: Report, policy: TrafficPolicy, host: string): void {
+function checkTrafficPolicy(report: Report, policy: TrafficPolicy): void {
 	if (Object.keys(policy).length === 0) report.error("a traffic policy must have at least one field; remove it");
 	if (policy.tunnel && policy.proxyProtocol) report.error("tunnel and proxyProtocol cannot be set together; remove one");
-	checkParts(report, policy, host);
+	checkParts(report, policy);
 	for (const [i, level] of (policy.portLevelSettings ?? []).entries()) {
 		const at = report.at("portLevelSettings", i);
 		if (level.port?.number === undefined) at.at("port").error("the port's number is required: it says which port the settings are for");
@@ -69,17 +70,17 @@ function checkTrafficPolicy(report: Report, policy: TrafficPolicy, host: string)
 		if (!level.loadBalancer && !level.connectionPool && !level.outlierDetection && !level.tls) {
 			at.error("port level settings must have at least one field besides the port; remove them");
 		}
-		checkParts(at, level, host);
+		checkParts(at, level);
 	}
 	if (policy.tunnel) checkTunnel(report.at("tunnel"), policy.tunnel);
 	if (policy.retryBudget?.percent !== undefined) checkPercentNumber(report.at("retryBudget", "percent"), policy.retryBudget.percent);
 }
 
-function checkParts(report: Report, policy: Omit<PortTrafficPolicy, "port">, host: string): void {
+function checkParts(report: Report, policy: Omit<PortTrafficPolicy, "port">): void {
 	if (policy.outlierDetection) checkOutlierDetection(report.at("outlierDetection"), policy.outlierDetection);
 	if (policy.connectionPool) checkConnectionPool(report.at("connectionPool"), policy.connectionPool);
 	if (policy.loadBalancer) checkLoadBalancer(report.at("loadBalancer"), policy.loadBalancer, policy.outlierDetection !== undefined);
-	if (policy.tls) checkClientTls(report.at("tls"), policy.tls, host);
+	if (policy.tls) checkClientTls(report.at("tls"), policy.tls);
 }
 
 function checkOutlierDetection(report: Report, outlier: OutlierDetection): void {
@@ -113,7 +114,7 @@ export function checkConnectionPool(report: Report, pool: ConnectionPoolSettings
 	checkDuration(tcp.at("tcpKeepalive", "interval"), pool.tcp?.tcpKeepalive?.interval);
 }
 
-function checkClientTls(report: Report, tls: ClientTLSSettings, host: string): void {
+function checkClientTls(report: Report, tls: ClientTLSSettings): void {
 	if (tls.credentialName && (tls.clientCertificate || tls.privateKey || tls.caCertificates || tls.caCrl)) {
 		report.at("credentialName").error("certificate files cannot stand beside credentialName; remove one or the other");
 	}
@@ -124,10 +125,19 @@ function checkClientTls(report: Report, tls: ClientTLSSettings, host: string): v
 	if (tls.insecureSkipVerify && (tls.caCertificates || tls.subjectAltNames?.length || tls.caCrl)) {
 		report.at("insecureSkipVerify").error("insecureSkipVerify cannot stand beside caCertificates, caCrl or subjectAltNames; remove it");
 	}
-	const verifies = tls.caCertificates || tls.credentialName || tls.insecureSkipVerify;
-	if ((tls.mode === "SIMPLE" || tls.mode === "MUTUAL") && !verifies) {
-		const message = `TLS mode ${tls.mode}, but no caCertificates to check the identity of ${host} by; the system's are used`;
-		report.warn(message, diagnosticCodes.noServerCertificateVerification);
+}
+
+/** Also where credentialName names the certificates: proxies read them only of a rule that selects workloads, and gateways. */
+function warnOfUnverified(report: Report, { host, trafficPolicy, workloadSelector }: DestinationRuleSpec): void {
+	const check = (at: Report, tls: ClientTLSSettings | undefined, code: string, place: string): void => {
+		if (!tls || (tls.mode !== "SIMPLE" && tls.mode !== "MUTUAL") || tls.caCertificates) return;
+		if (tls.credentialName && workloadSelector) return;
+		at.warn(`TLS mode is ${tls.mode} but no caCertificates are set to validate server identity for host: ${host}${place}; the system's are used`, code);
+	};
+	check(report.at("tls"), trafficPolicy?.tls, diagnosticCodes.noServerCertificateVerification, "");
+	for (const [i, level] of (trafficPolicy?.portLevelSettings ?? []).entries()) {
+		const code = diagnosticCodes.noServerCertificateVerificationPort;
+		check(report.at("portLevelSettings", i, "tls"), level.tls, code, ` at port ${level.port?.number ?? 0}`);
 	}
 }
 

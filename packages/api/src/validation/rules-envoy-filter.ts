@@ -22,6 +22,10 @@ const matchFields: Readonly<Partial<Record<ApplyTo, MatchField>>> = {
 	CLUSTER: "cluster",
 };
 
+/** Envoy finds no extension by its name alone. */
+const typedByName: ReadonlySet<ApplyTo> = new Set<ApplyTo>(["NETWORK_FILTER", "HTTP_FILTER", "LISTENER_FILTER", "EXTENSION_CONFIG"]);
+const typeFields = ["typed_config", "typedConfig", "config_discovery", "configDiscovery"];
+
 export function checkEnvoyFilter(report: Report, spec: EnvoyFilterSpec): void {
 	const { workloadSelector, targetRefs, configPatches } = spec;
 	report.warn(
@@ -42,6 +46,9 @@ function checkPatch(report: Report, { applyTo = "INVALID", match, patch }: Envoy
 		return report.at("patch", "operation").error("the operation is missing; write MERGE, ADD, REMOVE, INSERT_BEFORE, INSERT_AFTER, INSERT_FIRST or REPLACE");
 	if (operation !== "REMOVE" && value === undefined) report.at("patch", "value").error("the value is missing: only REMOVE has none");
 	if (value !== undefined && !isRecord(value)) report.at("patch", "value").error("the value must be an object: the Envoy message");
+	if (typedByName.has(applyTo) && isRecord(value) && !typeFields.some((field) => Object.hasOwn(value, field))) {
+		report.at("patch", "value").warn(`using deprecated types by name without typed_config; ${String(value["name"] ?? "")}`);
+	}
 	const wanted = matchFields[applyTo];
 	for (const field of ["listener", "routeConfiguration", "cluster"] as const) {
 		if (match?.[field] === undefined || field === wanted) continue;

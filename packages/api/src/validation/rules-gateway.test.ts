@@ -21,6 +21,13 @@ testRules("Gateway", [
 	["an HTTP server has none", server(`${httpPort}, hosts: [a.com], tls: {mode: SIMPLE, credentialName: c}`), /tls: .*cannot have tls/],
 	["an HTTP server may redirect", server(`${httpPort}, hosts: [a.com], tls: {httpsRedirect: true}`)],
 	["an HTTPS server does not redirect", tls("mode: SIMPLE, credentialName: c, httpsRedirect: true"), /httpsRedirect/],
+	["a port has no target", server("port: {number: 80, name: http, protocol: HTTP, targetPort: 8080}, hosts: [a.com]"), /targetPort: targetPort has no impact/],
+	[
+		"cipher suites are Envoy's, each once",
+		tls("mode: SIMPLE, credentialName: c, cipherSuites: [ECDHE-RSA-AES128-SHA, ZZ, ECDHE-RSA-AES128-SHA]"),
+		/warning .*cipherSuites: ignoring invalid cipher suites: \[ZZ\]/,
+		/warning .*ignoring duplicate cipher suites: \[ECDHE-RSA-AES128-SHA\]/,
+	],
 	["SIMPLE by credential is valid", tls("mode: SIMPLE, credentialName: c")],
 	["SIMPLE by files is valid", tls("mode: SIMPLE, serverCertificate: /c, privateKey: /k")],
 	["SIMPLE needs certificate and key", tls("mode: SIMPLE"), /serverCertificate/, /privateKey/],

@@ -1,4 +1,5 @@
 import type { GatewaySpec, Server, ServerTLSSettings } from "../schema/gateway.ts";
+import { isCipherSuite } from "./cipher-suites.ts";
 import { isDnsLabel, isIpAddress, wildcardDomainProblem } from "./names.ts";
 import { checkProtocol, isHttpProtocol, isTlsProtocol } from "./protocols.ts";
 import type { Report } from "./report.ts";
@@ -24,6 +25,7 @@ function checkServer(report: Report, server: Server): void {
 	if (server.hosts.length === 0) report.at("hosts").error('a server must have at least one host; write "*" for any');
 	for (const [i, host] of server.hosts.entries()) checkNamespacedHost(report.at("hosts", i), host, "gateway");
 	checkPort(report.at("port", "number"), server.port.number);
+	if (server.port.targetPort) report.at("port", "targetPort").error("targetPort has no impact on Gateways: the service's targetPort decides; remove it");
 	if (!server.port.name) report.at("port", "name").error("the port's name must be set, like http");
 	if (!server.port.protocol) report.at("port", "protocol").error("the port's protocol must be set, like HTTP");
 	checkProtocol(report.at("port", "protocol"), server.port.protocol);
@@ -44,11 +46,19 @@ function checkServer(report: Report, server: Server): void {
 	if (!onlyRedirects && !(isHttpProtocol(protocol) && tls.httpsRedirect)) checkServerTls(report.at("tls"), tls);
 }
 
+function checkCipherSuites(report: Report, names: readonly string[]): void {
+	const unknown = new Set(names.filter((name) => !isCipherSuite(name)));
+	if (unknown.size > 0) report.warn(`ignoring invalid cipher suites: [${[...unknown].sort().join(" ")}]`);
+	const twice = new Set(names.filter((name, i) => !unknown.has(name) && names.indexOf(name) !== i));
+	if (twice.size > 0) report.warn(`ignoring duplicate cipher suites: [${[...twice].sort().join(" ")}]`);
+}
+
 export function checkServerTls(report: Report, tls: ServerTLSSettings): void {
 	const mode = tls.mode ?? "PASSTHROUGH";
 	const files = tls.serverCertificate || tls.privateKey || tls.caCertificates;
 	const named = tls.credentialName || tls.credentialNames?.length;
 	checkVersions(report, tls);
+	checkCipherSuites(report.at("cipherSuites"), tls.cipherSuites ?? []);
 	if (tls.credentialName && tls.credentialNames?.length) report.at("credentialNames").error("only one of credentialName and credentialNames may be set");
 	if ((tls.credentialNames?.length ?? 0) > 2) report.at("credentialNames").error("at most 2 credentials may be given: one RSA, one ECDSA");
 	if (mode === "PASSTHROUGH" || mode === "AUTO_PASSTHROUGH") {

@@ -36,7 +36,11 @@ function checkRules(report: Report, list: string, rules: readonly Rule[]): void 
 		}
 		const matches = rule.match ?? [];
 		if (matches.length === 0) catchAll = i;
-		const earlier = matches.map((match) => coveringRule(seen, match));
+		const earlier = matches.map((match) => {
+			const covering = coveringRule(seen, match);
+			remember(seen, match, i);
+			return covering;
+		});
 		for (const [j, index] of earlier.entries()) {
 			if (index === undefined) continue;
 			const message = `VirtualService rule ${name} match #${j} is not used (duplicate/overlapping match in rule #${index}); remove it, or move it up`;
@@ -45,7 +49,6 @@ function checkRules(report: Report, list: string, rules: readonly Rule[]): void 
 		if (earlier.length > 0 && !earlier.includes(undefined)) {
 			at.warn(`VirtualService rule ${name} not used (all matches used by prior rules); remove it`, diagnosticCodes.unreachableRule);
 		}
-		for (const match of matches) remember(seen, match, i);
 	}
 }
 

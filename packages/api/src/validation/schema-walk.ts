@@ -19,6 +19,7 @@ interface Schema {
 	readonly "x-kubernetes-preserve-unknown-fields"?: boolean;
 	readonly "x-weft-one-of"?: readonly (readonly string[])[];
 	readonly "x-weft-deprecated"?: string;
+	readonly "x-weft-deprecated-found"?: boolean;
 	readonly "x-weft-format"?: "duration" | "regex";
 }
 
@@ -101,7 +102,8 @@ function walkField(schema: Schema, key: string, value: unknown, path: Path, cont
 	const known = schema.properties && Object.hasOwn(schema.properties, key) ? schema.properties[key] : undefined;
 	if (known) {
 		const deprecated = known["x-weft-deprecated"];
-		if (deprecated) report(context, "warning", diagnosticCodes.schemaWarning, `the field "${key}" is deprecated: ${deprecated}`, at, true);
+		const code = known["x-weft-deprecated-found"] ? diagnosticCodes.deprecated : diagnosticCodes.schemaWarning;
+		if (deprecated) report(context, "warning", code, `the field "${key}" is deprecated: ${deprecated}`, at, true);
 		out[key] = walk(known, value, at, context);
 	} else if (typeof schema.additionalProperties === "object") {
 		out[key] = walk(schema.additionalProperties, value, at, context);

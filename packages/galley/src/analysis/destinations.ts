@@ -1,49 +1,97 @@
 import { type ConfigObject, type Destination, type Diagnostic, diagnosticCodes, type Path } from "@weft/api";
 import { diagnosticAt } from "../decode/locations.ts";
-import { type MeshView, matchesLabels, qualifyHost } from "./mesh-view.ts";
+import { type KnownService, type MeshView, qualifyHost } from "./mesh-view.ts";
 
 interface Placed {
 	readonly destination: Destination;
 	readonly path: Path;
+	readonly isMirror: boolean;
 }
 
 function destinationsOf(spec: ConfigObject<"VirtualService">["spec"]): readonly Placed[] {
 	const found: Placed[] = [];
 	for (const list of ["http", "tls", "tcp"] as const) {
 		for (const [i, route] of (spec[list] ?? []).entries()) {
-			for (const [j, { destination }] of (route.route ?? []).entries()) found.push({ destination, path: ["spec", list, i, "route", j, "destination"] });
+			for (const [j, { destination }] of (route.route ?? []).entries())
+				found.push({ destination, path: ["spec", list, i, "route", j, "destination"], isMirror: false });
 		}
 	}
 	for (const [i, route] of (spec.http ?? []).entries()) {
-		if (route.mirror) found.push({ destination: route.mirror, path: ["spec", "http", i, "mirror"] });
-		for (const [j, { destination }] of (route.mirrors ?? []).entries()) found.push({ destination, path: ["spec", "http", i, "mirrors", j, "destination"] });
+		if (route.mirror) found.push({ destination: route.mirror, path: ["spec", "http", i, "mirror"], isMirror: true });
+		for (const [j, { destination }] of (route.mirrors ?? []).entries()) {
+			found.push({ destination, path: ["spec", "http", i, "mirrors", j, "destination"], isMirror: true });
+		}
 	}
 	return found;
 }
 
-/** Destinations of a VirtualService: the host must exist, the subset be defined, the port be clear. */
+/** Destinations of a VirtualService: the host must exist and have the port, the subset be defined, the port be clear. */
 export function analyzeDestinations(view: MeshView): readonly Diagnostic[] {
 	const subsets = subsetsByHost(view);
 	return view.concerned("VirtualService").flatMap((object) => {
 		const { namespace } = object.metadata;
-		return destinationsOf(object.spec).flatMap(({ destination, path }) => {
-			const warn = (code: string, at: Path, message: string) => [diagnosticAt(object, "warning", code, at, message)];
-			const service = view.resolveHost(destination.host, namespace);
-			if (!service) {
-				const message = `Referenced host not found: "${destination.host}"; add its Service or ServiceEntry, or mend the name`;
-				return warn(diagnosticCodes.referenceNotFound, [...path, "host"], message);
-			}
+		return destinationsOf(object.spec).flatMap(({ destination, path, isMirror }) => {
+			const warn = (code: string, at: Path, message: string) => diagnosticAt(object, "warning", code, at, message);
+			const found: Diagnostic[] = [];
+			const port = portProblem(view.resolveHost(destination.host, namespace), destination, isMirror);
+			if (port) found.push(warn(port.code, [...path, ...port.at], port.message));
 			if (destination.subset !== undefined && !subsets.get(qualifyHost(destination.host, namespace))?.has(destination.subset)) {
-				const message = `Referenced host+subset in destinationrule not found: "${destination.host}+${destination.subset}"; requests there get 503 until a DestinationRule defines the subset`;
-				return warn(diagnosticCodes.referenceNotFound, [...path, "subset"], message);
+				const message = `Referenced ${isMirror ? "mirror" : "host"}+subset in destinationrule not found: "${destination.host}+${destination.subset}"; requests there get 503 until a DestinationRule defines the subset`;
+				found.push(warn(diagnosticCodes.referenceNotFound, [...path, "subset"], message));
 			}
-			if (destination.port?.number === undefined && service.isKubernetes && service.ports.length > 1) {
-				const message = `This VirtualService routes to a service "${destination.host}" that exposes multiple ports [${service.ports.join(" ")}]. Specifying a port in the destination is required to disambiguate; add port.number`;
-				return warn(diagnosticCodes.virtualServicePortRequired, path, message);
-			}
-			return [];
+			return found;
 		});
 	});
+}
+
+interface Problem {
+	readonly code: string;
+	readonly at: Path;
+	readonly message: string;
+}
+
+function portProblem(service: KnownService | undefined, { host, port }: Destination, isMirror: boolean): Problem | undefined {
+	if (!service) {
+		const message = `Referenced ${isMirror ? "mirror host" : "host"} not found: "${host}"; add its Service or ServiceEntry, or mend the name`;
+		return { code: diagnosticCodes.referenceNotFound, at: ["host"], message };
+	}
+	if (port?.number === undefined) {
+		if (service.ports.length < 2) return undefined;
+		const message = `This VirtualService routes to a service "${host}" that exposes multiple ports [${service.ports.join(" ")}]. Specifying a port in the destination is required to disambiguate; add port.number`;
+		return { code: diagnosticCodes.virtualServicePortRequired, at: [], message };
+	}
+	if (service.ports.includes(port.number)) return undefined;
+	return {
+		code: diagnosticCodes.referenceNotFound,
+		at: ["port", "number"],
+		message: `Referenced host:port not found: "${host}:${port.number}"; name a port of the service`,
+	};
+}
+
+/** Subsets that a VirtualService of the sidecars chooses are not chosen by a gateway whose own routes name none. */
+export function analyzeIngressSubsets(view: MeshView): readonly Diagnostic[] {
+	const choosers = Map.groupBy(
+		view.snapshot.all("VirtualService").flatMap((object) => chosenHosts(object).map((host) => ({ host, object }))),
+		({ host }) => host,
+	);
+	return view.concerned("VirtualService").flatMap((object) => {
+		if (!object.spec.gateways?.length) return [];
+		return (object.spec.http ?? []).flatMap((route, i) =>
+			(route.route ?? []).flatMap(({ destination }, j) =>
+				(destination.subset === undefined ? (choosers.get(destination.host) ?? []) : []).map((chooser) => {
+					const message = `Subset in virtual service ${nameOf(chooser.object)} has no effect on ingress gateway ${nameOf(object)} requests; name the subset here, too`;
+					return diagnosticAt(object, "warning", diagnosticCodes.subsetWithoutEffectAtIngress, ["spec", "http", i, "route", j, "destination"], message);
+				}),
+			),
+		);
+	});
+}
+
+const nameOf = ({ metadata }: ConfigObject<"VirtualService">) => `${metadata.namespace}/${metadata.name}`;
+
+function chosenHosts({ spec }: ConfigObject<"VirtualService">): readonly string[] {
+	const chosen = (spec.http ?? []).flatMap(({ route }) => (route ?? []).filter(({ destination }) => destination.subset !== undefined));
+	return [...new Set(chosen.map(({ destination }) => destination.host))].filter((host) => (spec.hosts ?? []).includes(host));
 }
 
 function subsetsByHost(view: MeshView): ReadonlyMap<string, ReadonlySet<string>> {
@@ -55,29 +103,4 @@ function subsetsByHost(view: MeshView): ReadonlyMap<string, ReadonlySet<string>>
 		byHost.set(host, names);
 	}
 	return byHost;
-}
-
-/** A DestinationRule's host must exist and each subset pick at least one workload. */
-export function analyzeDestinationRules(view: MeshView): readonly Diagnostic[] {
-	return view.concerned("DestinationRule").flatMap((object): readonly Diagnostic[] => {
-		const { host, subsets = [] } = object.spec;
-		const service = view.resolveHost(host, object.metadata.namespace);
-		if (!service) {
-			const message = `The host ${host} defined in the DestinationRule does not match any services in the mesh; mend the name, or add the service`;
-			return [diagnosticAt(object, "warning", diagnosticCodes.destinationRuleHostNotFound, ["spec", "host"], message)];
-		}
-		const behind = [
-			...view
-				.workloadsIn(service.namespace)
-				.filter(({ labels }) => service.selector && matchesLabels(labels, service.selector))
-				.map(({ labels }) => labels),
-			...service.endpointLabels,
-		];
-		if (!service.selector && service.endpointLabels.length === 0) return [];
-		return subsets.flatMap((subset, i) => {
-			if (behind.some((labels) => matchesLabels(labels, subset.labels ?? {}))) return [];
-			const message = `The Subset ${subset.name} defined in the DestinationRule does not select any pods. Which may lead to 503 UH (NoHealthyUpstream); mend its labels, or start such a workload`;
-			return [diagnosticAt(object, "warning", diagnosticCodes.subsetSelectsNothing, ["spec", "subsets", i], message)];
-		});
-	});
 }

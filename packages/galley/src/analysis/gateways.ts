@@ -1,20 +1,15 @@
-import { type ConfigObject, type Diagnostic, diagnosticCodes, hostsOverlap, type Server } from "@weft/api";
+import { type ConfigObject, type Diagnostic, diagnosticCodes, type Server } from "@weft/api";
 import { diagnosticAt } from "../decode/locations.ts";
-import { type MeshView, matchesLabels, type Workload } from "./mesh-view.ts";
+import { labelsText, type MeshView, matchesLabels, type Workload } from "./mesh-view.ts";
 
 type Gateway = ConfigObject<"Gateway">;
 
-const selectorText = (gateway: Gateway) =>
-	Object.entries(gateway.spec.selector ?? {})
-		.map(([key, value]) => `${key}=${value}`)
-		.sort()
-		.join(",");
+const selectorText = (gateway: Gateway) => labelsText(gateway.spec.selector ?? {});
 
 /** A Gateway must pick workloads, and open ports that their Service opens. */
 export function analyzeGatewaySelectors(view: MeshView): readonly Diagnostic[] {
 	return view.snapshot.all("Gateway").flatMap((object): readonly Diagnostic[] => {
 		const { selector = {}, servers = [] } = object.spec;
-		if (Object.keys(selector).length === 0) return [];
 		const picked = view.workloads.filter(({ labels }) => matchesLabels(labels, selector));
 		if (picked.length === 0) {
 			const message = `Referenced selector not found: "${selectorText(object)}"; no workload has these labels`;
@@ -49,13 +44,15 @@ interface Opening {
 	readonly index: number;
 	readonly server: Server;
 	readonly workloads: ReadonlySet<Workload>;
+	readonly selector: string;
 }
 
 /** Two Gateways that open one port for one host on one workload. */
 export function analyzeGatewayConflicts(view: MeshView): readonly Diagnostic[] {
 	const openings = view.snapshot.all("Gateway").flatMap((gateway) => {
 		const workloads = new Set(view.workloads.filter(({ labels }) => matchesLabels(labels, gateway.spec.selector ?? {})));
-		return (gateway.spec.servers ?? []).map((server, index): Opening => ({ gateway, index, server, workloads }));
+		const selector = selectorText(gateway);
+		return (gateway.spec.servers ?? []).map((server, index): Opening => ({ gateway, index, server, workloads, selector }));
 	});
 	const byPlace = Map.groupBy(openings, ({ server }) => `${server.bind ?? ""}:${server.port.number}`);
 	return openings.flatMap((opening) => {
@@ -65,18 +62,15 @@ export function analyzeGatewayConflicts(view: MeshView): readonly Diagnostic[] {
 			together.filter((other) => isRival(opening, other)).map((other) => `${other.gateway.metadata.namespace}/${other.gateway.metadata.name}`),
 		);
 		if (rivals.size === 0) return [];
-		const message = `Conflict with gateways ${[...rivals].join(",")} (workload selector ${selectorText(gateway)}, port ${server.port.number}, hosts ${server.hosts.join(",")}); join the servers`;
+		const message = `Conflict with gateways ${[...rivals].sort().join(",")} (workload selector ${selectorText(gateway)}, port ${server.port.number}, hosts ${server.hosts.join(",")}); join the servers`;
 		return [diagnosticAt(gateway, "warning", diagnosticCodes.conflictingGateways, ["spec", "servers", index], message)];
 	});
 }
 
+/** Hosts are the same only as they are written: of two that overlap, the more specific one counts. */
 function isRival(mine: Opening, theirs: Opening): boolean {
-	if (theirs.gateway === mine.gateway) return false;
-	const shareHost = theirs.server.hosts.some((host) => mine.server.hosts.some((own) => sameHost(own, host)));
-	return shareHost && !mine.workloads.isDisjointFrom(theirs.workloads);
-}
-
-function sameHost(a: string, b: string): boolean {
-	const bare = (host: string) => host.slice(host.indexOf("/") + 1);
-	return hostsOverlap(bare(a), bare(b));
+	if (theirs.gateway === mine.gateway || !theirs.server.hosts.some((host) => mine.server.hosts.includes(host))) return false;
+	if (mine.selector === theirs.selector) return true;
+	const isNarrower = mine.selector.includes(theirs.selector) || theirs.selector.includes(mine.selector);
+	return isNarrower && !mine.workloads.isDisjointFrom(theirs.workloads);
 }

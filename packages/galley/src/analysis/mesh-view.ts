@@ -43,6 +43,14 @@ export function matchesLabels(labels: Readonly<Record<string, string>>, selector
 	return Object.entries(selector).every(([key, value]) => Object.hasOwn(labels, key) && labels[key] === value);
 }
 
+/** As Kubernetes writes a selector. */
+export function labelsText(labels: Readonly<Record<string, string>>): string {
+	return Object.entries(labels)
+		.map(([key, value]) => `${key}=${value}`)
+		.sort()
+		.join(",");
+}
+
 /** The last result, as long as its inputs are the same: an admission webhook asks again and again of a mesh that hardly changes. */
 function remember<Inputs extends readonly object[], T>(build: (...inputs: Inputs) => T): (...inputs: Inputs) => T {
 	let last: { readonly inputs: readonly WeakRef<object>[]; readonly value: T } | undefined;

@@ -1,8 +1,8 @@
-import { type ConfigObject, type Diagnostic, diagnosticCodes } from "@weft/api";
+import { type AnyConfig, type ConfigObject, type Diagnostic, diagnosticCodes } from "@weft/api";
 import { diagnosticAt } from "../decode/locations.ts";
-import { type MeshView, matchesLabels } from "./mesh-view.ts";
+import { labelsText, type MeshView, matchesLabels } from "./mesh-view.ts";
 
-/** A namespace that a policy names and nobody has made: the rule matches nothing, or everything. Patterns are not looked up. */
+/** A namespace that a policy names and nobody has made: the rule matches nothing, or everything. */
 export function analyzePolicyNamespaces(view: MeshView): readonly Diagnostic[] {
 	const known = new Set(view.snapshot.all("Namespace").map(({ metadata }) => metadata.name));
 	// Without any Namespace the configuration is not of a cluster: then nothing is said of them.
@@ -12,7 +12,7 @@ export function analyzePolicyNamespaces(view: MeshView): readonly Diagnostic[] {
 			(from ?? []).flatMap(({ source }, j) =>
 				(["namespaces", "notNamespaces"] as const).flatMap((field) =>
 					(source?.[field] ?? []).flatMap((name, k) => {
-						if (name.includes("*") || known.has(name)) return [];
+						if (isKnown(name, known)) return [];
 						const path = ["spec", "rules", i, "from", j, "source", field, k];
 						return [diagnosticAt(object, "warning", diagnosticCodes.referenceNotFound, path, `Referenced namespace not found: "${name}"`)];
 					}),
@@ -22,35 +22,43 @@ export function analyzePolicyNamespaces(view: MeshView): readonly Diagnostic[] {
 	);
 }
 
-/** Gateways that choose routes by claims, and have nothing that reads tokens. */
-export function analyzeClaimRouting(view: MeshView): readonly Diagnostic[] {
-	const authentications = view.snapshot.all("RequestAuthentication").filter(({ spec }) => spec.jwtRules?.length);
-	const reads = (selector: Readonly<Record<string, string>>) =>
-		authentications.some(
-			({ spec }) => spec.targetRef !== undefined || Boolean(spec.targetRefs?.length) || matchesLabels(selector, spec.selector?.matchLabels ?? {}),
-		);
-	return view.snapshot.all("VirtualService").flatMap((object) => {
-		const key = claimKeyOf(object);
-		if (key === undefined) return [];
-		const silent = (object.spec.gateways ?? []).filter((name) => {
-			const gateway = gatewayNamed(view, name, object.metadata.namespace);
-			return gateway !== undefined && !reads(gateway.spec.selector ?? {});
-		});
-		return silent.map((name) => {
-			const message = `The virtual service uses the JWT claim based routing (key: ${key}) but found no request authentication for the gateway (${name}); the routing rule will not match without one`;
-			return diagnosticAt(object, "warning", diagnosticCodes.claimRoutingWithoutAuthentication, ["spec", "gateways"], message);
+function isKnown(pattern: string, known: ReadonlySet<string>): boolean {
+	if (pattern.startsWith("*")) return pattern === "*" || [...known].some((name) => name.endsWith(pattern.slice(1)));
+	if (pattern.endsWith("*")) return [...known].some((name) => name.startsWith(pattern.slice(0, -1)));
+	return known.has(pattern);
+}
+
+const gatewayNameLabel = "gateway.networking.k8s.io/gateway-name";
+
+/** A policy that picks no workload does nothing; one that picks a Kubernetes Gateway by labels is not read there. */
+export function analyzePolicySelectors(view: MeshView): readonly Diagnostic[] {
+	return [...view.concerned("AuthorizationPolicy").flatMap((object) => pickingNothing(view, object)), ...policyKinds.flatMap((kind) => onGateways(view, kind))];
+}
+
+function pickingNothing(view: MeshView, object: ConfigObject<"AuthorizationPolicy">): readonly Diagnostic[] {
+	const { metadata, spec } = object;
+	const isMeshWide = metadata.namespace === rootNamespace;
+	if (isMeshWide && !spec.selector) return [];
+	const selector = spec.selector?.matchLabels ?? {};
+	const workloads = isMeshWide ? view.workloads : view.workloadsIn(metadata.namespace);
+	if (workloads.some(({ labels }) => matchesLabels(labels, selector))) return [];
+	const message = `No matching workloads for this resource with the following labels: ${labelsText(selector)}`;
+	return [diagnosticAt(object, "warning", diagnosticCodes.noMatchingWorkload, ["spec", "selector"], message)];
+}
+
+const rootNamespace = "istio-system";
+const policyKinds = ["AuthorizationPolicy", "RequestAuthentication", "Telemetry", "WasmPlugin"] as const;
+
+function onGateways(view: MeshView, kind: (typeof policyKinds)[number]): readonly Diagnostic[] {
+	return view.concerned(kind).flatMap((object): readonly Diagnostic[] => {
+		const { selector, targetRef } = object.spec;
+		if (targetRef || !selector) return [];
+		const picked = view
+			.workloadsIn(object.metadata.namespace)
+			.filter(({ labels }) => Object.hasOwn(labels, gatewayNameLabel) && matchesLabels(labels, selector.matchLabels ?? {}));
+		return picked.map(({ labels }) => {
+			const message = `Ineffective selector on Kubernetes Gateway ${labels[gatewayNameLabel]}. Use the TargetRef field instead.`;
+			return diagnosticAt(object as AnyConfig, "warning", diagnosticCodes.ineffectiveSelector, ["spec", "selector"], message);
 		});
 	});
-}
-
-function claimKeyOf({ spec }: ConfigObject<"VirtualService">): string | undefined {
-	return (spec.http ?? [])
-		.flatMap(({ match }) => match ?? [])
-		.flatMap(({ headers, withoutHeaders }) => [...Object.keys(headers ?? {}), ...Object.keys(withoutHeaders ?? {})])
-		.find((name) => name.toLowerCase().startsWith("@request.auth.claims"));
-}
-
-function gatewayNamed(view: MeshView, name: string, namespace: string): ConfigObject<"Gateway"> | undefined {
-	const [owner, own] = name.includes("/") ? (name.split("/") as [string, string]) : [namespace, name];
-	return view.snapshot.get("Gateway", owner, own);
 }

@@ -1,6 +1,6 @@
 import { type ConfigObject, type Diagnostic, diagnosticCodes } from "@weft/api";
 import { diagnosticAt } from "../decode/locations.ts";
-import { type MeshView, matchesLabels } from "./mesh-view.ts";
+import { labelsText, type MeshView, matchesLabels } from "./mesh-view.ts";
 
 type Sidecar = ConfigObject<"Sidecar">;
 
@@ -16,14 +16,17 @@ export function analyzeSidecars(view: MeshView): readonly Diagnostic[] {
 			const message = `The Sidecars [${names(defaults)}] in namespace "${namespace}" have no workload selector, which can lead to undefined behavior; keep one`;
 			for (const object of defaults) found.push(diagnosticAt(object, "warning", diagnosticCodes.multipleSidecarsWithoutSelectors, [], message));
 		}
-		const told = new Set<Sidecar>();
+		for (const object of sidecars) {
+			const selector = object.spec.workloadSelector?.labels ?? {};
+			if (!hasSelector(object) || view.workloadsIn(namespace).some(({ labels }) => matchesLabels(labels, selector))) continue;
+			const message = `Referenced selector not found: "${labelsText(selector)}"; no workload has these labels`;
+			found.push(diagnosticAt(object, "warning", diagnosticCodes.referenceNotFound, ["spec", "workloadSelector"], message));
+		}
 		for (const workload of view.workloadsIn(namespace)) {
 			const picking = sidecars.filter((sidecar) => hasSelector(sidecar) && matchesLabels(workload.labels, sidecar.spec.workloadSelector?.labels ?? {}));
 			if (picking.length < 2) continue;
 			const message = `The Sidecars [${names(picking)}] in namespace "${namespace}" select the same workload pod "${workload.name}", which can lead to undefined behavior; make the selectors differ`;
 			for (const object of picking) {
-				if (told.has(object)) continue;
-				told.add(object);
 				found.push(diagnosticAt(object, "warning", diagnosticCodes.conflictingSidecarSelectors, ["spec", "workloadSelector"], message));
 			}
 		}

@@ -1,6 +1,6 @@
 import { type ConfigObject, type Diagnostic, diagnosticCodes } from "@weft/api";
 import { diagnosticAt } from "../decode/locations.ts";
-import { type MeshView, matchesLabels } from "./mesh-view.ts";
+import { labelsText, type MeshView, matchesLabels } from "./mesh-view.ts";
 
 type Telemetry = ConfigObject<"Telemetry">;
 
@@ -18,14 +18,16 @@ export function analyzeTelemetries(view: MeshView): readonly Diagnostic[] {
 			const message = `The Telemetries [${names(wide)}] in namespace "${namespace}" have no workload selector, which can lead to undefined behavior; keep one`;
 			for (const object of wide) found.push(diagnosticAt(object, "warning", diagnosticCodes.multipleTelemetriesWithoutSelectors, [], message));
 		}
-		const told = new Set<Telemetry>();
+		for (const object of telemetries) {
+			if (wide.includes(object) || view.workloadsIn(namespace).some(({ labels }) => matchesLabels(labels, labelsOf(object)))) continue;
+			const message = `Referenced selector not found: "${labelsText(labelsOf(object))}"; no workload has these labels`;
+			found.push(diagnosticAt(object, "warning", diagnosticCodes.referenceNotFound, ["spec", "selector"], message));
+		}
 		for (const workload of view.workloadsIn(namespace)) {
 			const picking = telemetries.filter((telemetry) => !wide.includes(telemetry) && matchesLabels(workload.labels, labelsOf(telemetry)));
 			if (picking.length < 2) continue;
 			const message = `The Telemetries [${names(picking)}] in namespace "${namespace}" select the same workload pod "${workload.name}", which can lead to undefined behavior; make the selectors differ`;
 			for (const object of picking) {
-				if (told.has(object)) continue;
-				told.add(object);
 				found.push(diagnosticAt(object, "warning", diagnosticCodes.conflictingTelemetrySelectors, ["spec", "selector"], message));
 			}
 		}

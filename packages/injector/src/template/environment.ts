@@ -1,13 +1,16 @@
 import { labelsOf, type ContainerPort, type EnvVar } from "../pod/pod.ts";
 import { renderProxyConfig } from "../proxy-config.ts";
+import type { ProxyRole } from "./volumes.ts";
 import { annotationOr, appContainersOf, interceptionModeOf, type TemplateInput } from "./input.ts";
 
 /** The proxy's environment, which is where its agent finds out who it is; also read by people's scripts and dashboards. */
-export function proxyEnvironment(input: TemplateInput): readonly EnvVar[] {
+export function proxyEnvironment(input: TemplateInput, role: ProxyRole): readonly EnvVar[] {
 	const { settings, proxyConfig, workload } = input;
 	const { values, mesh } = settings;
 	const trustDomain = mesh.trustDomain || values.trustDomain;
 	const { apiVersion, kind, name, namespace } = workload;
+	const limits = [fromResource("GOMEMLIMIT", "limits.memory"), fromResource("GOMAXPROCS", "limits.cpu")];
+	const applications = variable("ISTIO_META_APP_CONTAINERS", appContainersOf(input).join(","));
 	const hasBootstrap = annotationOr(input, "sidecar.istio.io/bootstrapOverride", "") !== "";
 	return [
 		...(mesh.inboundTrafficPolicy.mode === "LOCALHOST" ? [variable("REWRITE_PROBE_LEGACY_LOCALHOST_DESTINATION", "true")] : []),
@@ -21,14 +24,12 @@ export function proxyEnvironment(input: TemplateInput): readonly EnvVar[] {
 		fromResource("ISTIO_CPU_LIMIT", "limits.cpu"),
 		variable("PROXY_CONFIG", `${renderProxyConfig(proxyConfig)}\n`),
 		variable("ISTIO_META_POD_PORTS", podPorts(input)),
-		variable("ISTIO_META_APP_CONTAINERS", appContainersOf(input).join(",")),
-		fromResource("GOMEMLIMIT", "limits.memory"),
-		fromResource("GOMAXPROCS", "limits.cpu"),
+		...(role === "sidecar" ? [applications, ...limits] : [...limits, applications]),
 		variable("ISTIO_META_CLUSTER_ID", values.clusterName || "Kubernetes"),
 		fromField("ISTIO_META_NODE_NAME", "spec.nodeName"),
 		variable("ISTIO_META_INTERCEPTION_MODE", interceptionModeOf(input) || "REDIRECT"),
 		...(values.network ? [variable("ISTIO_META_NETWORK", values.network)] : []),
-		...(name ? [variable("ISTIO_META_WORKLOAD_NAME", labelsOf(input.pod)["service.istio.io/workload-name"] || name)] : []),
+		...(name ? [variable("ISTIO_META_WORKLOAD_NAME", (role === "sidecar" && labelsOf(input.pod)["service.istio.io/workload-name"]) || name)] : []),
 		...(name ? [variable("ISTIO_META_OWNER", `kubernetes://apis/${apiVersion}/namespaces/${namespace || "default"}/${kind.toLowerCase()}s/${name}`)] : []),
 		...(hasBootstrap ? [variable("ISTIO_BOOTSTRAP_OVERRIDE", "/etc/istio/custom-bootstrap/custom_bootstrap.json")] : []),
 		...(values.meshId || trustDomain ? [variable("ISTIO_META_MESH_ID", values.meshId || trustDomain)] : []),

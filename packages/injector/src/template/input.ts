@@ -25,6 +25,7 @@ export type PodOverlay = {
 		readonly initContainers?: readonly Container[];
 		readonly volumes: readonly ({ readonly name: string } & JsonObject)[];
 		readonly imagePullSecrets?: readonly { readonly name: string }[];
+		readonly securityContext?: JsonObject;
 	};
 };
 

@@ -3,10 +3,10 @@ import { type Container, proxyContainerName } from "../pod/pod.ts";
 import { proxyEnvironment } from "./environment.ts";
 import { proxyImage } from "./image.ts";
 import { annotationOr, statusPortOf, type TemplateInput } from "./input.ts";
-import { proxyVolumeMounts } from "./volumes.ts";
+import { proxyVolumeMounts, type ProxyRole } from "./volumes.ts";
 
 /** What sidecars and gateways have in common. The image's entry point is weft-proxy; `proxy sidecar …` are pilot-agent's words. */
-export function proxyContainer(input: TemplateInput, role: "sidecar" | "router"): Container & JsonObject {
+export function proxyContainer(input: TemplateInput, role: ProxyRole): Container & JsonObject {
 	const { values } = input.settings;
 	return {
 		name: proxyContainerName,
@@ -24,22 +24,36 @@ export function proxyContainer(input: TemplateInput, role: "sidecar" | "router")
 			...(values.logAsJson ? ["--log_as_json"] : []),
 			...(values.proxy.outlierLogPath ? [`--outlierLogPath=${values.proxy.outlierLogPath}`] : []),
 		],
-		env: proxyEnvironment(input),
-		volumeMounts: proxyVolumeMounts(input),
+		env: proxyEnvironment(input, role),
+		volumeMounts: proxyVolumeMounts(input, role),
 	};
 }
 
 /** Ready: configuration is there and the workers serve it. */
-export function readinessProbe(input: TemplateInput): JsonObject {
-	const { proxy } = input.settings.values;
-	const seconds = (name: string, fallback: number): number => Number(annotationOr(input, `readiness.status.sidecar.istio.io/${name}`, String(fallback)));
-	const initialDelaySeconds = seconds("initialDelaySeconds", proxy.readinessInitialDelaySeconds);
+export function readinessProbe(seconds: ReadinessSettings): JsonObject {
+	const { readinessInitialDelaySeconds, readinessPeriodSeconds, readinessFailureThreshold } = seconds;
 	return {
 		httpGet: { path: "/healthz/ready", port: 15021 },
-		...(initialDelaySeconds > 0 && { initialDelaySeconds }),
-		periodSeconds: seconds("periodSeconds", proxy.readinessPeriodSeconds),
+		...(readinessInitialDelaySeconds > 0 && { initialDelaySeconds: readinessInitialDelaySeconds }),
+		periodSeconds: readinessPeriodSeconds,
 		timeoutSeconds: 3,
-		failureThreshold: seconds("failureThreshold", proxy.readinessFailureThreshold),
+		failureThreshold: readinessFailureThreshold,
+	};
+}
+
+type ReadinessSettings = Pick<
+	TemplateInput["settings"]["values"]["proxy"],
+	"readinessInitialDelaySeconds" | "readinessPeriodSeconds" | "readinessFailureThreshold"
+>;
+
+/** A sidecar's, of which annotations may say otherwise; a gateway's they do not change. */
+export function readinessOf(input: TemplateInput): ReadinessSettings {
+	const { proxy } = input.settings.values;
+	const said = (name: string, fallback: number): number => Number(annotationOr(input, `readiness.status.sidecar.istio.io/${name}`, String(fallback)));
+	return {
+		readinessInitialDelaySeconds: said("initialDelaySeconds", proxy.readinessInitialDelaySeconds),
+		readinessPeriodSeconds: said("periodSeconds", proxy.readinessPeriodSeconds),
+		readinessFailureThreshold: said("failureThreshold", proxy.readinessFailureThreshold),
 	};
 }
 

@@ -3,7 +3,7 @@ import { type Container, labelsOf } from "../pod/pod.ts";
 import { captureAnnotations, initContainer } from "./init-container.ts";
 import { annotationOr, interceptionModeOf, type PodOverlay, statusPortOf, type TemplateInput } from "./input.ts";
 import { canonicalLabels, commonAnnotations } from "./metadata.ts";
-import { hasStatusPort, proxyContainer, readinessProbe, startupProbe } from "./proxy-container.ts";
+import { hasStatusPort, proxyContainer, readinessOf, readinessProbe, startupProbe } from "./proxy-container.ts";
 import { proxyResources } from "./resources.ts";
 import { proxyVolumes } from "./volumes.ts";
 
@@ -27,7 +27,7 @@ export function sidecarOverlay(input: TemplateInput): PodOverlay {
 		spec: {
 			...(initContainers.length > 0 && { initContainers }),
 			...(!input.isNative && { containers: [proxy] }),
-			volumes: proxyVolumes(input),
+			volumes: proxyVolumes(input, "sidecar"),
 			...(values.imagePullSecrets.length > 0 && { imagePullSecrets: values.imagePullSecrets.map((name) => ({ name })) }),
 		},
 	};
@@ -39,7 +39,7 @@ function sidecarContainer(input: TemplateInput): Container & JsonObject {
 		...proxyContainer(input, "sidecar"),
 		...(input.isNative && { restartPolicy: "Always" }),
 		...(lifecycle && { lifecycle }),
-		...(hasStatusPort(input) && { readinessProbe: readinessProbe(input) }),
+		...(hasStatusPort(input) && { readinessProbe: readinessProbe(readinessOf(input)) }),
 		...(hasStatusPort(input) && input.settings.values.proxy.startupProbe.enabled && { startupProbe: startupProbe(input) }),
 		resources: proxyResources(input),
 		securityContext: securityContext(input),
@@ -70,7 +70,7 @@ function securityContext(input: TemplateInput): JsonObject {
 		allowPrivilegeEscalation: proxy.privileged,
 		capabilities: { ...(add.length > 0 && { add }), drop: ["ALL"] },
 		privileged: proxy.privileged,
-		readOnlyRootFilesystem: annotationOr(input, "sidecar.istio.io/enableCoreDump", String(proxy.enableCoreDump)) !== "true",
+		readOnlyRootFilesystem: !proxy.enableCoreDump,
 		runAsGroup: 1337,
 		// Capabilities are root's only: Kubernetes has no ambient ones.
 		runAsNonRoot: add.length === 0,

@@ -4,14 +4,17 @@ import { InjectionError, type TemplateInput } from "./input.ts";
 
 type Named = { readonly name: string } & JsonObject;
 
+export type ProxyRole = "sidecar" | "router";
+
 /** Volumes of the proxy. One without a source is an emptyDir: the API server fills that in. */
-export function proxyVolumes(input: TemplateInput): readonly Named[] {
+export function proxyVolumes(input: TemplateInput, role: ProxyRole): readonly Named[] {
 	const { values } = input.settings;
 	const bootstrap = annotationsOf(input.pod)["sidecar.istio.io/bootstrapOverride"];
+	const emptyDir = role === "sidecar" ? {} : { emptyDir: {} };
 	return [
 		{ name: "workload-socket" },
-		{ name: "credential-socket" },
-		{ name: "workload-certs" },
+		{ name: "credential-socket", ...emptyDir },
+		{ name: "workload-certs", ...emptyDir },
 		...(bootstrap ? [{ name: "custom-bootstrap-volume", configMap: { name: bootstrap } }] : []),
 		{ name: "istio-envoy", emptyDir: { medium: "Memory" } },
 		{ name: "istio-data", emptyDir: {} },
@@ -31,14 +34,14 @@ export function proxyVolumes(input: TemplateInput): readonly Named[] {
 		...(usesMeshRoot(input)
 			? [
 					{ name: "istiod-ca-cert", configMap: { name: "istio-ca-root-cert" } },
-					{ name: "istio-ca-crl", configMap: { name: "istio-ca-crl", optional: true } },
+					...(role === "sidecar" ? [{ name: "istio-ca-crl", configMap: { name: "istio-ca-crl", optional: true } }] : []),
 				]
 			: []),
 		...userItems(input, "sidecar.istio.io/userVolume"),
 	];
 }
 
-export function proxyVolumeMounts(input: TemplateInput): readonly JsonObject[] {
+export function proxyVolumeMounts(input: TemplateInput, role: ProxyRole): readonly JsonObject[] {
 	const hasBootstrap = Boolean(annotationsOf(input.pod)["sidecar.istio.io/bootstrapOverride"]);
 	return [
 		{ name: "workload-socket", mountPath: "/var/run/secrets/workload-spiffe-uds" },
@@ -47,7 +50,7 @@ export function proxyVolumeMounts(input: TemplateInput): readonly JsonObject[] {
 		...(usesMeshRoot(input)
 			? [
 					{ name: "istiod-ca-cert", mountPath: "/var/run/secrets/istio" },
-					{ name: "istio-ca-crl", mountPath: "/var/run/secrets/istio/crl" },
+					...(role === "sidecar" ? [{ name: "istio-ca-crl", mountPath: "/var/run/secrets/istio/crl" }] : []),
 				]
 			: []),
 		{ name: "istio-data", mountPath: "/var/lib/istio/data" },

@@ -44,10 +44,10 @@ export async function runIptables(args: readonly string[], variables: Variables)
 	const { config, errors, warnings } = decodeCaptureConfig(values, variables, thisMachine());
 	if (errors.length > 0) return fail(1, errors);
 	const log = createLogger({ level: logLevel(values.log_output_level), format: values.log_as_json === "true" ? "json" : "text" });
-	for (const warning of warnings) log.warn(warning);
+	for (const warning of [...parsed.warnings, ...warnings]) log.warn(warning);
 	const rules = buildCaptureRules(config);
 	if (values["dry-run"] === "true") {
-		process.stdout.write(renderDryRun(rules, values["cleanup-only"] === "true"));
+		if (values["skip-rule-apply"] !== "true") process.stdout.write(renderDryRun(rules, values["cleanup-only"] === "true"));
 		return 0;
 	}
 	try {

@@ -24,8 +24,12 @@ suite("flags", () => {
 		["a short flag", ["-p", "15101"], {}, "proxyPort", "15101"],
 		["a short flag with its value attached", ["-p15101"], {}, "proxyPort", "15101"],
 		["a long flag", ["--envoy-port=15101"], {}, "proxyPort", "15101"],
-		["a variable", [], { ENVOY_PORT: "15101" }, "proxyPort", "15101"],
-		["a flag over a variable", ["-p", "15102"], { ENVOY_PORT: "15101" }, "proxyPort", "15102"],
+		["a variable", [], { INBOUND_CAPTURE_PORT: "15101" }, "inboundCapturePort", "15101"],
+		["a flag over a variable", ["-z", "15102"], { INBOUND_CAPTURE_PORT: "15101" }, "inboundCapturePort", "15102"],
+		["no variable stands for -p", [], { ENVOY_PORT: "15101" }, "proxyPort", "15001"],
+		["the other name of a variable counts", [], { REDIRECT_DNS: "true", ISTIO_META_DNS_CAPTURE: "false" }, "dns", { kind: "off" }],
+		["a switch in a variable that is neither true nor false", [], { INVALID_DROP: "yes" }, "dropInvalid", false],
+		["a mark in base 16", ["-t", "0x539"], {}, "tproxyMark", "0x539"],
 		["an empty list", ["-b", ""], {}, "inboundPorts", { kind: "only", ports: [] }],
 		["a list with blanks and empty entries", ["-b", "80, 443,,"], {}, "inboundPorts", { kind: "only", ports: ["80", "443"] }],
 		["all ports", ["-b", "*"], {}, "inboundPorts", { kind: "all" }],
@@ -36,6 +40,14 @@ suite("flags", () => {
 		["Istio's variable for DNS", [], { ISTIO_META_DNS_CAPTURE: "true" }, "dns", { kind: "servers", v4: ["10.96.0.10"], v6: ["fd00::a"] }],
 		["all DNS", ["--redirect-dns", "--capture-all-dns"], {}, "dns", { kind: "all" }],
 		["only some owner groups", [], { ISTIO_OUTBOUND_OWNER_GROUPS: "java,202" }, "ownerGroups", { kind: "only", groups: ["java", "202"] }],
+		[
+			"excluded groups are read with all groups only",
+			[],
+			{ ISTIO_OUTBOUND_OWNER_GROUPS: "1", ISTIO_OUTBOUND_OWNER_GROUPS_EXCLUDE: "2" },
+			"ownerGroups",
+			{ kind: "only", groups: ["1"] },
+		],
+		["no owner groups at all", [], { ISTIO_OUTBOUND_OWNER_GROUPS: "" }, "ownerGroups", { kind: "only", groups: [] }],
 	] as const) {
 		test(name, () => {
 			const { config, errors } = decode(args, variables);
@@ -72,7 +84,10 @@ suite("nothing is touched with a bad value", () => {
 		[["-k", "eth0 -j ACCEPT"], {}, /--kube-virt-interfaces/],
 		[["-c", "--help"], {}, /--istio-exclude-interfaces/],
 		[["-t", "x"], {}, /--istio-inbound-tproxy-mark/],
-		[[], { ISTIO_OUTBOUND_OWNER_GROUPS: "1", ISTIO_OUTBOUND_OWNER_GROUPS_EXCLUDE: "2" }, /exclude each other/],
+		[["-i", "10.0.0.0/8, 172.16.0.0/12"], {}, /--istio-service-cidr: " 172.16.0.0\/12" is no IP range/],
+		[["-i="], {}, /--istio-service-cidr: "="/],
+		[[], { ISTIO_OUTBOUND_OWNER_GROUPS: Array.from({ length: 65 }, (_, i) => i).join(",") }, /65 owner groups are given/],
+		[[], { ISTIO_OUTBOUND_IPV4_LOOPBACK_CIDR: "127.0.0.0/7" }, /no loopback range/],
 		[[], { ISTIO_OUTBOUND_IPV4_LOOPBACK_CIDR: "10.0.0.0/8" }, /no loopback range/],
 	] as const) {
 		test(`${args.join(" ")} ${JSON.stringify(variables)}`, () => assert.match(decode(args, variables).errors.join("\n"), message));

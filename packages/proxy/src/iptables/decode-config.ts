@@ -27,8 +27,8 @@ export function decodeCaptureConfig(values: FlagValues, variables: Variables, ma
 	const warnings: string[] = [];
 	const read = createReader(values, errors);
 	const proxyUids = read.ids("proxy-uid", machine.uidOf(variables["ENVOY_USER"] ?? "istio-proxy") ?? "1337");
-	const ipv4LoopbackCidr = variables["ISTIO_OUTBOUND_IPV4_LOOPBACK_CIDR"] || "127.0.0.1/32";
-	if (familyOf(ipv4LoopbackCidr) !== "v4" || !ipv4LoopbackCidr.startsWith("127.")) {
+	const ipv4LoopbackCidr = variables["ISTIO_OUTBOUND_IPV4_LOOPBACK_CIDR"] ?? "127.0.0.1/32";
+	if (familyOf(ipv4LoopbackCidr) !== "v4" || !ipv4LoopbackCidr.startsWith("127.") || Number(ipv4LoopbackCidr.split("/")[1]) < 8) {
 		errors.push(`$ISTIO_OUTBOUND_IPV4_LOOPBACK_CIDR: "${ipv4LoopbackCidr}" is no loopback range; write one like 127.0.0.1/32`);
 	}
 	const config: CaptureConfig = {
@@ -38,7 +38,7 @@ export function decodeCaptureConfig(values: FlagValues, variables: Variables, ma
 		proxyUids,
 		proxyGids: read.ids("proxy-gid", proxyUids.join(",")),
 		interceptionMode: read.mode(),
-		tproxyMark: read.number("istio-inbound-tproxy-mark", "1337", 0xffffffff),
+		tproxyMark: read.mark("istio-inbound-tproxy-mark", "1337"),
 		tproxyRouteTable: read.number("istio-inbound-tproxy-route-table", "133", 0xffffffff),
 		inboundPorts: read.portSelection("istio-inbound-ports"),
 		inboundPortsExclude: read.ports("istio-local-exclude-ports"),
@@ -65,7 +65,12 @@ function createReader(values: FlagValues, errors: string[]) {
 	};
 	const ports = (flag: FlagName) => check(flag, list(flag), isPortOrRange, "port; write 1 to 65535, or a range like 8000:8010");
 	const ranges = (flag: FlagName): Ranges => {
-		const entries = check(flag, list(flag), (cidr) => familyOf(cidr) !== undefined, "IP range; write CIDR form, like 10.0.0.0/8 or fd00::/8");
+		const entries = check(
+			flag,
+			entriesOf(values[flag] ?? ""),
+			(cidr) => familyOf(cidr) !== undefined,
+			"IP range; write CIDR form, like 10.0.0.0/8 or fd00::/8",
+		);
 		return { v4: entries.filter((cidr) => familyOf(cidr) === "v4"), v6: entries.filter((cidr) => familyOf(cidr) === "v6").map(canonicalV6) };
 	};
 	const number = (flag: FlagName, fallback: string, max: number): string => {
@@ -75,6 +80,8 @@ function createReader(values: FlagValues, errors: string[]) {
 	};
 	return {
 		number,
+		mark: (flag: FlagName, fallback: string): string =>
+			/^0x[0-9a-f]{1,8}$/i.test(values[flag] ?? "") ? (values[flag] ?? "") : number(flag, fallback, 0xffffffff),
 		ports,
 		ranges,
 		port: (flag: FlagName, fallback: string): string => check(flag, [values[flag] || fallback], isPort, "port; write 1 to 65535")[0] ?? fallback,
@@ -92,16 +99,15 @@ function createReader(values: FlagValues, errors: string[]) {
 	};
 }
 
+/** What is excluded is only read where all groups are included. */
 function ownerGroups(variables: Variables, errors: string[]): CaptureConfig["ownerGroups"] {
-	const include = variables["ISTIO_OUTBOUND_OWNER_GROUPS"] || "*";
-	const exclude = splitList(variables["ISTIO_OUTBOUND_OWNER_GROUPS_EXCLUDE"] ?? "");
-	const groups = include === "*" ? exclude : splitList(include);
-	if (include !== "*" && exclude.length > 0) {
-		errors.push("$ISTIO_OUTBOUND_OWNER_GROUPS and $ISTIO_OUTBOUND_OWNER_GROUPS_EXCLUDE exclude each other; set one of them");
-	}
-	if (groups.length > ownerGroupsMax) errors.push(`${groups.length} owner groups are given, at most ${ownerGroupsMax} can be told apart`);
+	const include = variables["ISTIO_OUTBOUND_OWNER_GROUPS"] ?? "*";
+	const kind = include === "*" ? "all-except" : "only";
+	const groups = splitList(kind === "only" ? include : (variables["ISTIO_OUTBOUND_OWNER_GROUPS_EXCLUDE"] ?? ""));
+	// One rule matches all of them, and iptables limits how many matches a rule has.
+	if (kind === "only" && groups.length > ownerGroupsMax) errors.push(`${groups.length} owner groups are given, at most ${ownerGroupsMax} can be told apart`);
 	for (const group of groups) if (!/^[A-Za-z0-9_][\w.-]*$/.test(group)) errors.push(`"${group}" is no name or number of a group`);
-	return { kind: include === "*" ? "all-except" : "only", groups };
+	return { kind, groups };
 }
 
 function dnsCapture(values: FlagValues, machine: Machine, errors: string[], warnings: string[]): DnsCapture {
@@ -120,11 +126,10 @@ function dnsCapture(values: FlagValues, machine: Machine, errors: string[], warn
 	return { kind: "off" };
 }
 
-const splitList = (text: string): readonly string[] =>
-	text
-		.split(",")
-		.map((entry) => entry.trim())
-		.filter((entry) => entry !== "");
+const entriesOf = (text: string): readonly string[] => text.split(",").filter((entry) => entry !== "");
+
+/** iptables skips blanks around a port, a name or an id; those of an IP range are refused. */
+const splitList = (text: string): readonly string[] => entriesOf(text).flatMap((entry) => entry.trim() || []);
 
 const isPort = (text: string): boolean => /^\d{1,5}$/.test(text) && Number(text) >= 1 && Number(text) <= 65535;
 

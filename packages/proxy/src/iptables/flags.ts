@@ -3,12 +3,14 @@ interface FlagSpec {
 	readonly short?: string;
 	readonly kind: "text" | "switch";
 	readonly description: string;
-	/** Further variables than the flag's own name in capitals. */
+	/** Further variables than the flag's own name in capitals; what is said later in the list counts. */
 	readonly variables?: readonly string[];
+	/** No variable stands for it. */
+	readonly flagOnly?: true;
 }
 
 export const flagSpecs = {
-	"envoy-port": { short: "p", kind: "text", description: "port that outbound TCP traffic is redirected to (default 15001)" },
+	"envoy-port": { short: "p", kind: "text", flagOnly: true, description: "port that outbound TCP traffic is redirected to (default 15001)" },
 	"inbound-capture-port": { short: "z", kind: "text", description: "port that inbound TCP traffic is redirected to (default 15006)" },
 	"inbound-tunnel-port": { short: "e", kind: "text", description: "port of tunnelled inbound traffic, never redirected (default 15008)" },
 	"proxy-uid": { short: "u", kind: "text", description: "users whose traffic is the proxy's own, comma-separated (default 1337)" },
@@ -27,7 +29,7 @@ export const flagSpecs = {
 	"dry-run": { short: "n", kind: "switch", description: "print what would be applied, change nothing" },
 	"redirect-dns": { kind: "switch", description: "capture DNS questions", variables: ["ISTIO_META_DNS_CAPTURE"] },
 	"capture-all-dns": { kind: "switch", description: "capture questions to any server, not only those of /etc/resolv.conf" },
-	"dual-stack": { kind: "switch", description: "IPv4 and IPv6", variables: ["ISTIO_DUAL_STACK", "ISTIO_AGENT_DUAL_STACK"] },
+	"dual-stack": { kind: "switch", description: "IPv4 and IPv6", variables: ["ISTIO_DUAL_STACK"] },
 	"drop-invalid": { kind: "switch", description: "drop packets that belong to no connection", variables: ["INVALID_DROP"] },
 	"skip-rule-apply": { kind: "switch", description: "check the flags and end" },
 	"cleanup-only": { kind: "switch", description: "remove the rules" },
@@ -50,7 +52,9 @@ export type FlagName = keyof typeof flagSpecs;
 
 /** What was said, by flag or variable: text of text flags, "true" or "false" of switches. */
 export type FlagValues = Readonly<Partial<Record<FlagName, string>>>;
-export type ParsedFlags = { readonly kind: "values"; readonly values: FlagValues } | { readonly kind: "error"; readonly message: string };
+export type ParsedFlags =
+	| { readonly kind: "values"; readonly values: FlagValues; readonly warnings: readonly string[] }
+	| { readonly kind: "error"; readonly message: string };
 
 type Variables = Readonly<Record<string, string | undefined>>;
 const specs: Readonly<Record<string, FlagSpec>> = flagSpecs;
@@ -58,8 +62,9 @@ const shorts = new Map(Object.entries(specs).flatMap(([name, spec]) => (spec.sho
 
 export function parseIptablesFlags(args: readonly string[], variables: Variables): ParsedFlags {
 	const values: Record<string, string> = {};
+	const warnings: string[] = [];
 	for (const [name, spec] of Object.entries(specs)) {
-		const value = fromEnvironment(name, spec, variables);
+		const value = fromEnvironment(name, spec, variables, warnings);
 		if (value !== undefined) values[name] = value;
 	}
 	for (let i = 0; i < args.length; i++) {
@@ -82,10 +87,10 @@ export function parseIptablesFlags(args: readonly string[], variables: Variables
 		if (parsed === undefined) return { kind: "error", message: `invalid value "${value}" for --${name}: write true or false` };
 		values[name] = String(parsed);
 	}
-	return { kind: "values", values };
+	return { kind: "values", values, warnings };
 }
 
-/** `--name`, `--name=value`, `-p`, `-p=value`, `-pvalue`. */
+/** `--name`, `--name=value`, `-p`, `-p=value`, `-pvalue`; `-p=` alone has the value `=`, as in Go's pflag. */
 function splitFlag(arg: string): { readonly name?: string; readonly value?: string } {
 	if (arg.startsWith("--")) {
 		const equals = arg.indexOf("=");
@@ -95,17 +100,20 @@ function splitFlag(arg: string): { readonly name?: string; readonly value?: stri
 	const name = shorts.get(arg.slice(1, 2));
 	if (name === undefined) return {};
 	const rest = arg.slice(2);
-	return rest === "" ? { name } : { name, value: rest.startsWith("=") ? rest.slice(1) : rest };
+	return rest === "" ? { name } : { name, value: rest.startsWith("=") && rest !== "=" ? rest.slice(1) : rest };
 }
 
-function fromEnvironment(name: string, spec: FlagSpec, variables: Variables): string | undefined {
-	if (name === "help") return undefined;
-	const own = name.toUpperCase().replaceAll("-", "_");
-	for (const variable of [own, ...(spec.variables ?? [])]) {
+/** The environment is the pod's, not istio-iptables' alone: a switch in it that is neither true nor false is left out, not refused. */
+function fromEnvironment(name: string, spec: FlagSpec, variables: Variables, warnings: string[]): string | undefined {
+	if (name === "help" || spec.flagOnly) return undefined;
+	let found: string | undefined;
+	for (const variable of [name.toUpperCase().replaceAll("-", "_"), ...(spec.variables ?? [])]) {
 		const value = variables[variable];
-		if (value !== undefined && value !== "") return value;
+		if (value === undefined || value === "") continue;
+		if (spec.kind === "text" || parseBool(value) !== undefined) found = value;
+		else warnings.push(`$${variable}: "${value}" is neither true nor false, so it is ignored`);
 	}
-	return undefined;
+	return found;
 }
 
 /** As Go's strconv.ParseBool, which Istio's components read switches with. */
@@ -121,5 +129,5 @@ export function iptablesHelp(): string {
 			const flag = `${short === undefined ? "    " : `-${short}, `}--${name}${kind === "text" ? " VALUE" : ""}`;
 			return `  ${flag.padEnd(52)}${description}`;
 		});
-	return `weft-proxy iptables (also istio-iptables): sends a pod's traffic through its sidecar, with iptables rules\n\n${lines.join("\n")}\n\nA flag may also be given as a variable: its name in capitals, with _ for -.\n`;
+	return `weft-proxy iptables (also istio-iptables): sends a pod's traffic through its sidecar, with iptables rules\n\n${lines.join("\n")}\n\nA flag other than -p may also be given as a variable: its name in capitals, with _ for -.\n`;
 }

@@ -1,4 +1,4 @@
-import type { MeshConfig, ServerTLSSettings } from "@weft/api";
+import { type MeshConfig, type ServerTLSSettings, usableCipherSuites } from "@weft/api";
 import { ApiVersion } from "@weft/xds/generated/envoy/config/core/v3/config_source.ts";
 import { TlsParameters_TlsProtocol } from "@weft/xds/generated/envoy/extensions/transport_sockets/tls/v3/common.ts";
 import { DownstreamTlsContext } from "@weft/xds/generated/envoy/extensions/transport_sockets/tls/v3/tls.ts";
@@ -69,13 +69,13 @@ function secretName(name: string): string {
 
 function tlsParams(mesh: MeshConfig, tls: ServerTLSSettings): object | undefined {
 	const minimum = tls.minProtocolVersion ?? mesh.tlsDefaults?.minProtocolVersion;
-	const cipherSuites = tls.cipherSuites?.length ? tls.cipherSuites : mesh.tlsDefaults?.cipherSuites;
+	const cipherSuites = usableCipherSuites((tls.cipherSuites?.length ? tls.cipherSuites : mesh.tlsDefaults?.cipherSuites) ?? []);
 	const curves = mesh.tlsDefaults?.ecdhCurves;
-	if (!minimum && !tls.maxProtocolVersion && !cipherSuites?.length && !curves?.length) return undefined;
+	if (!minimum && !tls.maxProtocolVersion && cipherSuites.length === 0 && !curves?.length) return undefined;
 	return {
 		...(minimum ? { tlsMinimumProtocolVersion: versions[minimum] } : {}),
 		...(tls.maxProtocolVersion ? { tlsMaximumProtocolVersion: versions[tls.maxProtocolVersion] } : {}),
-		...(cipherSuites?.length ? { cipherSuites: [...cipherSuites] } : {}),
+		...(cipherSuites.length > 0 ? { cipherSuites } : {}),
 		...(curves?.length ? { ecdhCurves: [...curves] } : {}),
 	};
 }
