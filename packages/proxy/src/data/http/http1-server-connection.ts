@@ -526,7 +526,11 @@ export class Http1ServerConnection implements ConnectionHandler, MessageEvents, 
 		this.manager.count(httpStat.downstream_cx_destroy);
 		this.manager.count(error === undefined ? httpStat.downstream_cx_destroy_remote : httpStat.downstream_cx_destroy_local);
 		if (stream === undefined) return;
-		if (stream.info.startAt !== 0) stream.onDownstreamGone();
+		if (stream.info.startAt !== 0 && !stream.isOver) {
+			this.manager.count(httpStat.downstream_cx_destroy_active_rq);
+			this.manager.count(httpStat.downstream_cx_destroy_remote_active_rq);
+			stream.onDownstreamGone();
+		}
 		this.#pool.give(stream);
 	}
 

@@ -28,6 +28,8 @@ export const clusterCounters = defineFamily([
 	"upstream_cx_protocol_error",
 	"upstream_cx_rx_bytes_total",
 	"upstream_cx_tx_bytes_total",
+	"upstream_flow_control_backed_up_total",
+	"upstream_flow_control_drained_total",
 	"upstream_flow_control_paused_reading_total",
 	"upstream_flow_control_resumed_reading_total",
 	"upstream_rq_total",
@@ -186,6 +188,7 @@ export const httpGauges = defineFamily([
 export const http2Counters = defineFamily([
 	"dropped_headers_with_underscores",
 	"header_overflow",
+	"header_list_size_too_large",
 	"headers_cb_no_stream",
 	"inbound_empty_frames_flood",
 	"inbound_priority_frames_flood",

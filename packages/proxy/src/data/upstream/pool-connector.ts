@@ -162,6 +162,7 @@ export class PoolConnector {
 		const { cluster, priority } = this;
 		cluster.letConnectionGo(this.host, priority);
 		cluster.count(clusterStat.upstream_cx_connect_fail);
+		this.#countEnd(failure === "connectionTimeout");
 		this.host.counts.cx_active--;
 		this.host.counts.cx_connect_fail++;
 		if (failure === "connectionTimeout") cluster.count(clusterStat.upstream_cx_connect_timeout);
@@ -178,13 +179,21 @@ export class PoolConnector {
 		}
 	}
 
-	/** Called once for each connection that ends, by whoever's doing. */
-	closed(): void {
+	/** Called once for each connection that ends. `isOurs`: we ended it; `isActive`: while a request was under way. */
+	closed(isOurs: boolean, isActive: boolean): void {
 		this.open--;
 		this.host.counts.cx_active--;
 		this.cluster.letConnectionGo(this.host, this.priority);
 		this.cluster.gauge(clusterGauge.upstream_cx_active, -1);
+		this.#countEnd(isOurs);
+		if (!isActive) return;
+		this.cluster.count(clusterStat.upstream_cx_destroy_with_active_rq);
+		this.cluster.count(isOurs ? clusterStat.upstream_cx_destroy_local_with_active_rq : clusterStat.upstream_cx_destroy_remote_with_active_rq);
+	}
+
+	#countEnd(isOurs: boolean): void {
 		this.cluster.count(clusterStat.upstream_cx_destroy);
+		this.cluster.count(isOurs ? clusterStat.upstream_cx_destroy_local : clusterStat.upstream_cx_destroy_remote);
 	}
 
 	drain(): void {
