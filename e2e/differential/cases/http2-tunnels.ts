@@ -71,6 +71,7 @@ export const http2Tunnels: readonly Http2Case[] = [
 	once(":protocol of a GET", [...head("GET", "/h2/a"), [":protocol", "websocket"]], [], { listener: "connect" }),
 	{
 		name: "websocket of HTTP/1, HTTP/2 behind",
+		settleMs: 400,
 		send: get("/h2/ws", "connection: upgrade", "upgrade: websocket", "sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ=="),
 	},
 ];

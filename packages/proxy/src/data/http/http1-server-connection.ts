@@ -43,6 +43,7 @@ export class Http1ServerConnection implements ConnectionHandler, MessageEvents, 
 	readonly #decoder: MessageDecoder;
 	readonly #onHttp2: OnHttp2 | undefined;
 	readonly #onClosed: () => void;
+	readonly #openedAt: number;
 	readonly #timer: Timer;
 	readonly #ageTimer: Timer;
 	#stream: HttpStream | undefined;
@@ -77,6 +78,7 @@ export class Http1ServerConnection implements ConnectionHandler, MessageEvents, 
 		this.#pool = pool;
 		this.#onHttp2 = onHttp2;
 		this.#onClosed = onClosed;
+		this.#openedAt = manager.context.nowMs();
 		this.#decoder = new MessageDecoder(this, (bytes, start, end) => this.#parseHead(bytes, start, end), manager.headLimits);
 		this.#timer = new Timer(this.#context.wheel, () => this.#onTimer());
 		this.#ageTimer = new Timer(this.#context.wheel, () => this.#onOld());
@@ -542,6 +544,7 @@ export class Http1ServerConnection implements ConnectionHandler, MessageEvents, 
 	}
 
 	#stopCounting(): void {
+		this.manager.connectionMs.record(this.#context.nowMs() - this.#openedAt);
 		this.#timer.disarm();
 		this.#ageTimer.disarm();
 		this.manager.gauge(httpGauge.downstream_cx_active, -1);

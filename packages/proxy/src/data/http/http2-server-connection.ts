@@ -33,6 +33,7 @@ export class Http2ServerConnection implements ConnectionHandler, SessionOwner {
 	readonly headersMax: number;
 	readonly #context: WorkerContext;
 	readonly #onClosed: () => void;
+	readonly #openedAt: number;
 	/** Runs out while the connection is idle, drains or closes. */
 	readonly #timer: Timer;
 	readonly #headTimer: Timer;
@@ -56,6 +57,7 @@ export class Http2ServerConnection implements ConnectionHandler, SessionOwner {
 		this.headersMax = headLimits.headersMax;
 		this.#context = context;
 		this.#onClosed = onClosed;
+		this.#openedAt = context.nowMs();
 		this.session = new Http2Session(this, config.http2, new Outbound(connection, context.outbounds), context.nowMs);
 		this.#timer = new Timer(context.wheel, () => this.#onTimer());
 		this.#headTimer = new Timer(context.wheel, () => this.#onSlowHead());
@@ -303,6 +305,7 @@ export class Http2ServerConnection implements ConnectionHandler, SessionOwner {
 		this.session.close(errorCode.cancel, "connection");
 		this.session.outbound.discard();
 		this.#countConnection(-1);
+		manager.connectionMs.record(this.#context.nowMs() - this.#openedAt);
 		this.#onClosed();
 	}
 }

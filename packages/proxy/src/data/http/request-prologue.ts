@@ -5,7 +5,6 @@ import { takePeer } from "../filters/peer-metadata.ts";
 import { appendForwardedFor, edgeNames, internalOnlyNames, type RequestOrigin, resolveOrigin } from "../headers/edge.ts";
 import { http2Stat } from "../http2/http2-stats.ts";
 import type { HeadersEdit } from "../headers/headers-view.ts";
-import { responseFlags } from "../log/response-flags.ts";
 import { isPlainPath, normalizePath } from "../match/path-normalization.ts";
 import type { CompiledManager } from "./connection-manager.ts";
 import { type LocalReply, sendLocalReply } from "./local-reply.ts";

@@ -276,7 +276,7 @@ export class RouterState implements UpstreamClient, PoolClient {
 		const { stream, response } = this;
 		const { status } = response;
 		if (status < 200 && status !== 101) {
-			this.cluster?.responseCodes.increment(status);
+			this.#countStatus(status);
 			if (stream.manager.config.proxy100Continue) stream.sendInterim();
 			return "interim";
 		}
@@ -323,7 +323,7 @@ export class RouterState implements UpstreamClient, PoolClient {
 		info.upstreamFirstReceivedAt = context.nowMs();
 		cluster?.observeLatency(this.host as HostEntry, info.upstreamFirstReceivedAt - this.#attempt.startedAt);
 		info.upstreamWireBytesReceived += response.length;
-		cluster?.responseCodes.increment(response.status);
+		this.#countStatus(response.status);
 		if (!isTunnel) return stream.startUpstreamResponse(hasBody);
 		this.isTunnel = true;
 		this.#routeTimer.disarm();
@@ -357,10 +357,24 @@ export class RouterState implements UpstreamClient, PoolClient {
 		this.#attempt.upstream = undefined;
 		this.#isFinished = true;
 		stream.trace?.endAttempt(stream, this.response.status, "");
-		this.cluster?.requestMs.record(stream.info.upstreamLastReceivedAt - this.#attempt.startedAt);
+		const requestMs = stream.info.upstreamLastReceivedAt - this.#attempt.startedAt;
+		this.cluster?.requestMs.record(requestMs);
+		this.cluster?.origin(this.#isInternal).requestMs.record(requestMs);
 		if (this.cluster?.tracking !== undefined) this.#trackEnd();
 		this.#releaseAttempt();
 		stream.endResponse();
+	}
+
+	get #isInternal(): boolean {
+		const { request } = this.stream;
+		return (request.present & envoyHeaderBit) !== 0 && request.get("x-envoy-internal") === "true";
+	}
+
+	#countStatus(status: number): void {
+		const { cluster } = this;
+		if (cluster === undefined) return;
+		cluster.responseCodes.increment(status);
+		cluster.origin(this.#isInternal).codes.increment(status);
 	}
 
 	// ---- retries
@@ -456,13 +470,13 @@ export class RouterState implements UpstreamClient, PoolClient {
 		this.#releaseAttempt();
 		if (isRetried) return;
 		this.#isFinished = true;
-		this.cluster?.responseCodes.increment(failure.status);
+		this.#countStatus(failure.status);
 		sendLocalReply(stream, resetReply(failure, transportFailure, stream.info.attemptCount > 1));
 	}
 
 	#endWithReply(status: number, body: string, flags: number, details: string): void {
 		this.#isFinished = true;
-		if (!this.#isResponseStarted) this.cluster?.responseCodes.increment(status);
+		if (!this.#isResponseStarted) this.#countStatus(status);
 		sendLocalReply(this.stream, { status, body, flags, details });
 	}
 

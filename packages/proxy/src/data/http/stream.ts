@@ -423,6 +423,7 @@ export class HttpStream {
 		manager.gauge(httpGauge.downstream_rq_active, -1);
 		manager.count(httpStat.downstream_cx_tx_bytes_total, info.downstreamWireBytesSent);
 		if (info.responseCode !== 0) manager.countResponse(info.responseCode);
+		manager.requestMs.record(info.endAt - info.startAt);
 		this.trace?.finish(this);
 		for (const observe of manager.observers) observe(this);
 		manager.log(info);

@@ -233,6 +233,22 @@ export const listenerCounters = defineFamily([
 ]);
 export const listenerGauges = defineFamily(["downstream_cx_active", "downstream_pre_cx_active"]);
 
+/** `listener.<address>.worker_<n>.` */
+export const listenerWorkerCounters = defineFamily(["downstream_cx_total"]);
+export const listenerWorkerGauges = defineFamily(["downstream_cx_active"]);
+
+/** Prefix `proxy_proto.`, and the filter's own behind it. */
+export const proxyProtocolCounters = defineFamily([
+	"not_found_allowed",
+	"not_found_disallowed",
+	"versions.v1.disallowed",
+	"versions.v1.error",
+	"versions.v1.found",
+	"versions.v2.disallowed",
+	"versions.v2.error",
+	"versions.v2.found",
+]);
+
 /** `listener.<address>.http.<stat prefix>.` */
 export const listenerHttpCounters = defineFamily([
 	"downstream_rq_1xx",

@@ -22,6 +22,7 @@ export class Http1Upstream implements ConnectionHandler, MessageEvents, Upstream
 	readonly protocol = "HTTP/1.1";
 	readonly pool: Http1Pool;
 	readonly connection: Connection;
+	readonly openedAt: number;
 	client: UpstreamClient | undefined;
 	/** Exchanges begun. */
 	requests = 0;
@@ -49,6 +50,7 @@ export class Http1Upstream implements ConnectionHandler, MessageEvents, Upstream
 	constructor(pool: Http1Pool, connection: Connection) {
 		this.pool = pool;
 		this.connection = connection;
+		this.openedAt = pool.cluster.context.nowMs();
 		connection.handler = this;
 		const { config, context } = pool.cluster;
 		const headLimits = config.http1.headerCase === "preserve" ? { ...limits, keepOriginal: true } : limits;

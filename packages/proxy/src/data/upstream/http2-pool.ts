@@ -78,7 +78,7 @@ export class Http2Pool implements HttpPool, ConnectorOwner {
 
 	/** Called once by each connection that ends, by whoever's doing. */
 	closed(upstream: Http2Upstream, isActive: boolean): void {
-		this.#connector.closed(upstream.isOurEnd, isActive);
+		this.#connector.closed(upstream, isActive);
 		this.left(upstream);
 	}
 

@@ -17,6 +17,7 @@ export class Http2Upstream implements ConnectionHandler, SessionOwner, ExchangeC
 	readonly headersMax: number = upstreamHeadersMax;
 	readonly pool: Http2Pool;
 	readonly connection: Connection;
+	readonly openedAt: number;
 	readonly session: Http2Session;
 	/** Exchanges begun. */
 	requests = 0;
@@ -39,6 +40,7 @@ export class Http2Upstream implements ConnectionHandler, SessionOwner, ExchangeC
 	constructor(pool: Http2Pool, connection: Connection) {
 		this.pool = pool;
 		this.connection = connection;
+		this.openedAt = pool.cluster.context.nowMs();
 		connection.handler = this;
 		const { config, context } = pool.cluster;
 		pool.cluster.openHttp2Stats();
