@@ -1,6 +1,7 @@
 import { once } from "node:events";
 import { createServer, type Server } from "node:http";
 import { type AddressInfo, connect, createServer as createTcpServer } from "node:net";
+import { setTimeout as sleep } from "node:timers/promises";
 import { connect as connectTls } from "node:tls";
 import { createAuthority } from "../security/identities.ts";
 import { extension, httpListener, listener, loopback, staticCluster } from "./config.ts";
@@ -113,6 +114,7 @@ export async function startMixedLoad(): Promise<MixedLoad> {
 			["plain", "secure", "proxied", "tcp"],
 		);
 		await Promise.all(proxies.map(load));
+		await flushed(proxies[0]);
 		return {
 			proxies,
 			async stop() {
@@ -123,6 +125,13 @@ export async function startMixedLoad(): Promise<MixedLoad> {
 	} catch (error) {
 		closeUpstreams();
 		throw error;
+	}
+}
+
+/** Envoy shows histograms as they were when they were last flushed. */
+async function flushed(envoy: Proxy): Promise<void> {
+	for (const end = performance.now() + 10_000; performance.now() < end; await sleep(50)) {
+		if (!(await envoy.admin("/stats?filter=^cluster.(up|h2|secure).upstream_cx_connect_ms$")).includes("No recorded values")) return;
 	}
 }
 

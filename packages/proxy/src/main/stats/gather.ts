@@ -1,7 +1,7 @@
-import { X509Certificate } from "node:crypto";
 import type { Host } from "../../config/runtime-config.ts";
 import { emptyStats, type MergedStats, mergeStats, type StatsDump } from "../../data/stats/registry.ts";
 import { keepStats } from "../../data/stats/stats-view.ts";
+import { firstExpiryMs } from "../admin/certificates.ts";
 import { clusterGauges } from "../admin/cluster-gauges.ts";
 import type { ChangeCounts } from "../config-store.ts";
 import type { AdminContext } from "../admin/routes.ts";
@@ -61,17 +61,8 @@ const dayMs = 86_400_000;
 
 /** Of all certificates in force; the largest number there is, as in Envoy, where there are none. */
 function daysUntilExpiry({ clock, store }: AdminContext): number {
-	const ends = [...store.inForce.secrets.values()].flatMap(({ certificate }) => (certificate === undefined ? [] : (endOf(certificate.certChainPem) ?? [])));
-	return ends.length === 0 ? 0xffff_ffff : Math.max(0, Math.floor((Math.min(...ends) - clock.nowMs()) / dayMs));
-}
-
-/** undefined: it cannot be read, and serves nobody. */
-function endOf(pem: string): number | undefined {
-	try {
-		return Date.parse(new X509Certificate(pem).validTo);
-	} catch {
-		return undefined;
-	}
+	const firstMs = firstExpiryMs(store);
+	return firstMs === undefined ? 0xffff_ffff : Math.max(0, Math.floor((firstMs - clock.nowMs()) / dayMs));
 }
 
 /** What only the main thread counts. */
