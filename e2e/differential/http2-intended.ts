@@ -11,7 +11,7 @@ export const http2Intended: readonly Intended[] = [
 	},
 	{
 		case: all,
-		path: /^upstream\/\d+$|^stats\/cluster\.[^.]+\.http2\.goaway_sent$/,
+		path: /^upstreamEvents\/\d+$|^stats\/cluster\.[^.]+\.http2\.goaway_sent$/,
 		why: "RFC 9113 §5.4.1: an upstream is told, too",
 	},
 	{

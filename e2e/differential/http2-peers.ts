@@ -278,9 +278,11 @@ export class FrameUpstream {
 	}
 
 	describe(name: string): readonly unknown[] {
-		const streams = this.#seen.map(({ connection, message }) => ({ upstream: name, connection: connection.index, ...describeStream(message) }));
-		const events = this.#connections.flatMap(({ incoming, index }) => incoming.events.map((event) => `${name} ${index}: ${event}`));
-		return [...streams, ...events];
+		return this.#seen.map(({ connection, message }) => ({ upstream: name, connection: connection.index, ...describeStream(message) }));
+	}
+
+	events(name: string): readonly string[] {
+		return this.#connections.flatMap(({ incoming, index }) => incoming.events.map((event) => `${name} ${index}: ${event}`));
 	}
 
 	/** The next case starts without connections. */

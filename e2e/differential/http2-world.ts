@@ -32,7 +32,6 @@ export interface Http2Suite {
 	readonly http1Upstreams: readonly string[];
 	resources(ports: Ports, accessLog: readonly object[]): object;
 	readonly listeners: readonly string[];
-	readonly cases: readonly Http2Case[];
 }
 
 const comparedStats =
@@ -83,11 +82,12 @@ export class Http2World {
 		const seen = test.send === undefined ? await this.#runFrames(test) : await this.#runHttp1(test.send, test.settleMs);
 		const log = await this.#log(test.lines ?? 1);
 		const upstream = this.#describeUpstreams();
+		const upstreamEvents = [...this.#http2].flatMap(([name, one]) => one.events(name));
 		const after = await this.proxy.counters(comparedStats);
 		for (const one of this.#http2.values()) one.clear();
 		for (const one of this.#http1.values()) for (const socket of one.sockets) socket.destroy();
 		await sleep(20);
-		return { ...seen, upstream, log, stats: moved(before, after, ignoredStats) };
+		return { ...seen, upstream, upstreamEvents, log, stats: moved(before, after, ignoredStats) };
 	}
 
 	#prepare({ reply, script = {} }: Http2Case): void {

@@ -18,7 +18,7 @@ describe("HTTP/2 like Envoy", { skip }, () => {
 	let envoy: Http2World;
 	let weft: Http2World;
 	before(async () => {
-		[envoy, weft] = await Http2World.startPair({ ...http2Resources, cases: Object.values(groups).flat() });
+		[envoy, weft] = await Http2World.startPair(http2Resources);
 	});
 	after(() => Promise.all([envoy?.stop(), weft?.stop()]));
 

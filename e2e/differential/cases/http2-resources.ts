@@ -95,7 +95,7 @@ const upstreams = {
 	"h2-idle": [],
 } as const;
 
-export const http2Resources: Omit<Http2Suite, "cases"> = {
+export const http2Resources: Http2Suite = {
 	http1Upstreams: ["h1"],
 	http2Upstreams: upstreams,
 	listeners: Object.keys(managers),

@@ -255,6 +255,23 @@ describe("HTTP/2", () => {
 		await assert.rejects(request(session, { ":path": "/late" }), /NGHTTP2_INTERNAL_ERROR/);
 	});
 
+	it("a body where there is none, of 204 or in answer to HEAD, is not passed on (RFC 9110 6.4.1)", async () => {
+		for (const [method, status] of [
+			["GET", "204"],
+			["HEAD", "200"],
+		] as const) {
+			const host = await startRawServer(async (peer) => {
+				await peer.next(({ type }) => type === frameType.headers);
+				peer.send(headers(1, [[":status", status]], frameFlag.endHeaders), frame(frameType.data, frameFlag.endStream, 1, "body"));
+			});
+			closers.push(() => host.close());
+			const session = await openTo(await serve(host.port, http2Cluster));
+			await assert.rejects(request(session, { ":method": method, ":path": "/" }), /NGHTTP2_INTERNAL_ERROR/);
+			const reset = await host.peers[0]?.next(({ type }) => type === frameType.rstStream);
+			assert.equal(reset?.payload.readUInt32BE(0), errorCode.protocolError);
+		}
+	});
+
 	it("a host that goes away before it looked at a request gets none of the blame: another connection takes it", async () => {
 		const host = await startRawServer(async (peer) => {
 			const { streamId } = await peer.next(({ type }) => type === frameType.headers);

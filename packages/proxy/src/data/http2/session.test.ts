@@ -135,6 +135,16 @@ const messageErrors: readonly (readonly [title: string, frames: readonly Buffer[
 			),
 		],
 	],
+	["8.3.1: who the client is in the authority", [headers(1, [...requestFields().filter(([name]) => name !== ":authority"), [":authority", "u:p@h"]])]],
+	[
+		"8.3.1: neither authority nor host",
+		[
+			headers(
+				1,
+				requestFields().filter(([name]) => name !== ":authority"),
+			),
+		],
+	],
 	["8.1: trailers that do not end their message", [headers(1, requestFields(), 4), headers(1, [["x", "1"]], 4)]],
 	["8.1: pseudo-header fields in trailers", [headers(1, requestFields(), 4), headers(1, [[":path", "/"]], 5)]],
 ];
