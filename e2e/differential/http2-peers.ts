@@ -51,7 +51,10 @@ export class Incoming {
 
 	#take(one: ReceivedFrame): StreamMessage | undefined {
 		const { type, flags, streamId, payload } = one;
-		if (streamId === 0) return void this.#takeOfConnection(one);
+		if (streamId === 0) {
+			this.#takeOfConnection(one);
+			return undefined;
+		}
 		const stream = this.streams.get(streamId) ?? { heads: [], body: "", ending: undefined };
 		this.streams.set(streamId, stream);
 		if (type === frameType.headers || type === frameType.continuation) {

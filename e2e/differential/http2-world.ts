@@ -86,8 +86,15 @@ export class Http2World {
 		const after = await this.proxy.counters(comparedStats);
 		for (const one of this.#http2.values()) one.clear();
 		for (const one of this.#http1.values()) for (const socket of one.sockets) socket.destroy();
-		await sleep(20);
+		await this.#untilIdle();
 		return { ...seen, upstream, upstreamEvents, log, stats: moved(before, after, ignoredStats) };
+	}
+
+	/** The ends of upstream connections belong to no case. */
+	async #untilIdle(): Promise<void> {
+		for (const end = performance.now() + 1_000; performance.now() < end; await sleep(10)) {
+			if ((await this.proxy.stats(/^cluster\..*\.upstream_cx_active/)).length === 0) return;
+		}
 	}
 
 	#prepare({ reply, script = {} }: Http2Case): void {

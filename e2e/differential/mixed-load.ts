@@ -140,7 +140,7 @@ async function startSecureWeb(): Promise<Server> {
 	const server = createSecureServer({ cert: certChainPem, key: privateKeyPem }, (_, response) => response.end("ok"));
 	server.listen(0, "127.0.0.1");
 	await once(server, "listening");
-	return server as unknown as Server;
+	return server;
 }
 
 /** Sends `text` over `socket` and reads what comes until the end. */
