@@ -24,7 +24,7 @@ const volatileHeaders: Readonly<Record<string, (value: string) => string>> = {
 	date: (value) => (Number.isNaN(Date.parse(value)) ? value : "<date>"),
 	"x-request-id": (value) => value.replace(/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/, "<uuid>"),
 	// What is left for a second attempt.
-	"x-envoy-expected-rq-timeout-ms": (value) => (/^1[2-5]\d{3}$/.test(value) ? "<all but a moment>" : value),
+	"x-envoy-expected-rq-timeout-ms": (value) => (/^(1[2-5]\d{3}|29\d\d|3000)$/.test(value) ? "<all but a moment>" : value),
 	"x-envoy-upstream-service-time": (value) => (/^\d+$/.test(value) ? "<ms>" : value),
 };
 
@@ -34,7 +34,7 @@ function settle(name: string, value: string): string {
 }
 
 /** Sorted by name; values of one name keep their order. Names keep their case where it is not all lower. */
-function headerLines(headers: Iterable<readonly [string, string]>): readonly string[] {
+export function headerLines(headers: Iterable<readonly [string, string]>): readonly string[] {
 	const lines = [...headers].map(([name, value]) => [name, settle(name.toLowerCase(), value)] as const);
 	return lines
 		.toSorted(([a], [b]) => (a.toLowerCase() < b.toLowerCase() ? -1 : a.toLowerCase() > b.toLowerCase() ? 1 : 0))

@@ -24,6 +24,8 @@ export interface Proxy {
 	counters(pattern: RegExp): Promise<ReadonlyMap<string, number>>;
 	/** The admin page at `path`. */
 	admin(path: string): Promise<string>;
+	/** The same with all of the answer. */
+	askAdmin(path: string, method?: string): Promise<Response>;
 	/** Lines written so far. */
 	log(): readonly Readonly<Record<string, unknown>>[];
 	isAlive(): boolean;
@@ -81,6 +83,7 @@ async function startOne(name: Proxy["name"], program: string, first: readonly st
 			counters: async (pattern) =>
 				new Map((await statLines("?type=Counters")).map(splitStat).filter(([name, value]) => pattern.test(name) && !Number.isNaN(value))),
 			admin: async (page) => (await fetch(`http://127.0.0.1:${adminPort}${page}`)).text(),
+			askAdmin: (page, method = "GET") => fetch(`http://127.0.0.1:${adminPort}${page}`, { method }),
 			// What follows the last line end is still being written.
 			log: () => (existsSync(path("access.log")) ? readFileSync(path("access.log"), "utf8").split("\n").slice(0, -1) : []).map(parseLine),
 		};

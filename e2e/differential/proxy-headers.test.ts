@@ -99,7 +99,7 @@ describe("PROXY protocol of clients, beside a real Envoy", { skip: skipReason },
 	}
 
 	test("statistics", async () => {
-		const pattern = /^listener\.(?!admin|.*worker_).*\.downstream_cx_total/;
+		const pattern = /^(listener\.(?!admin|.*worker_).*\.downstream_cx_total|proxy_proto\.)/;
 		const [envoy, weft] = await Promise.all(pair.map(async (proxy) => [...(await proxy.counters(pattern))].filter(([, value]) => value !== 0).toSorted()));
 		assert.deepEqual(weft, envoy);
 	});

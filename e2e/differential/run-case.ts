@@ -99,7 +99,8 @@ async function startUpstreams({ upstreams }: Suite): Promise<{ readonly servers:
 	return { servers, ports };
 }
 
-function moved(before: ReadonlyMap<string, number>, after: ReadonlyMap<string, number>, ignored?: RegExp): Readonly<Record<string, number>> {
+/** What was counted meanwhile, without what says nothing. */
+export function moved(before: ReadonlyMap<string, number>, after: ReadonlyMap<string, number>, ignored?: RegExp): Readonly<Record<string, number>> {
 	const deltas = [...after].map(([name, value]) => [name, value - (before.get(name) ?? 0)] as const);
 	const isCompared = (name: string) => !ignoredStats.test(name) && ignored?.test(name) !== true;
 	return Object.fromEntries(deltas.filter(([name, delta]) => delta !== 0 && isCompared(name)).sort(([a], [b]) => (a < b ? -1 : 1)));

@@ -297,6 +297,8 @@ export interface ProxyProtocolOptions {
 	readonly versions: readonly ("v1" | "v2")[];
 	/** Which of the header's further values (TLVs) upstream connections may pass on; undefined: none. */
 	readonly keptTlvs?: TlvChoice | undefined;
+	/** Of its own statistics, behind `proxy_proto.`. */
+	readonly statPrefix?: string;
 	/** Values that become dynamic metadata of the connection, as text. */
 	readonly tlvMetadata?: readonly TlvMetadata[];
 }

@@ -23,6 +23,7 @@ export class GrpcConnection implements ConnectionHandler, SessionOwner, Exchange
 	readonly connection: Connection;
 	readonly session: Http2Session;
 	readonly nowMs: () => number;
+	readonly abandonCode: number = errorCode.cancel;
 	answered = 0;
 	/** Takes no more calls. */
 	#isLeaving = false;
@@ -87,6 +88,7 @@ export class GrpcConnection implements ConnectionHandler, SessionOwner, Exchange
 	}
 
 	onStreamOpened(): void {}
+	onExchangeCut(): void {}
 
 	onStreamClosed(): void {
 		if (this.#isLeaving && this.session.streams.size === 0) this.#closeSoon();

@@ -84,6 +84,7 @@ export class ConfigStore {
 	#running: Promise<readonly ResourceError[]> | undefined;
 	#queued: Promise<readonly ResourceError[]> | undefined;
 	#nextId = 1;
+	readonly #counts = { clusters: createChangeCounts(), listeners: createChangeCounts() };
 
 	constructor(options: ConfigStoreOptions) {
 		this.#options = options;
@@ -92,6 +93,11 @@ export class ConfigStore {
 
 	get wanted(): Wanted {
 		return this.#wanted;
+	}
+
+	/** What changed since the start. */
+	get counts(): { readonly clusters: ChangeCounts; readonly listeners: ChangeCounts } {
+		return this.#counts;
 	}
 
 	get inForce(): InForce {
@@ -191,6 +197,9 @@ export class ConfigStore {
 
 	#diff(before: InForce, next: InForce, unused: number[]): ConfigUpdate {
 		const clusters = changes(before.clusters, next.clusters);
+		const listeners = changes(before.listeners, next.listeners);
+		countChanges(this.#counts.clusters, before.clusters, clusters, ({ cluster }) => cluster.name);
+		countChanges(this.#counts.listeners, before.listeners, listeners, ({ name }) => name);
 		const hosts: ClusterHosts[] = [];
 		for (const [name, own] of next.hosts) {
 			if (before.hosts.get(name) === own && !this.#stale.delete(name)) continue;
@@ -213,7 +222,7 @@ export class ConfigStore {
 		}
 		return {
 			id: this.#nextId++,
-			listeners: changes(before.listeners, next.listeners),
+			listeners,
 			clusters: { upsert, remove: clusters.remove },
 			hosts,
 			...routeChanges(before.routes, next.routes),
@@ -261,6 +270,24 @@ function routeChanges(before: InForce["routes"], next: InForce["routes"]): Pick<
 function changes<T>(before: ReadonlyMap<string, T>, next: ReadonlyMap<string, T>): Changes<T> {
 	const upsert = [...next].filter(([name, value]) => before.get(name) !== value).map(([, value]) => value);
 	return { upsert, remove: [...before.keys()].filter((name) => !next.has(name)) };
+}
+
+export interface ChangeCounts {
+	added: number;
+	modified: number;
+	removed: number;
+}
+
+function createChangeCounts(): ChangeCounts {
+	return { added: 0, modified: 0, removed: 0 };
+}
+
+function countChanges<T>(counts: ChangeCounts, before: ReadonlyMap<string, T>, { upsert, remove }: Changes<T>, nameOf: (value: T) => string): void {
+	for (const value of upsert) {
+		if (before.has(nameOf(value))) counts.modified++;
+		else counts.added++;
+	}
+	counts.removed += remove.length;
 }
 
 function isEmpty({ listeners, clusters, hosts, routes, virtualHosts, secrets, extensions }: ConfigUpdate): boolean {

@@ -176,6 +176,7 @@ function decodeProxyProtocol(at: At, message: ProxyProtocol): ProxyProtocolOptio
 		allowWithout: message.allowRequestsWithoutProxyProtocol,
 		versions,
 		keptTlvs: decodeTlvChoice(message.passThroughTlvs),
+		...(message.statPrefix !== "" && { statPrefix: message.statPrefix }),
 		tlvMetadata: message.rules.map(({ onTlvPresent, tlvType }) => ({
 			type: tlvType,
 			namespace: onTlvPresent?.metadataNamespace || "envoy.filters.listener.proxy_protocol",

@@ -112,7 +112,7 @@ describe("services that filters ask over gRPC", () => {
 		proxy = await startStandalone();
 		upstream = await startUpstream((socket, text) => socket.write(text.startsWith("tcp") ? "tcp back" : ok("up")));
 		server = await startHttp2Server((stream, headers) => {
-			stream.on("close", () => stream.rstCode === 8 && reset++);
+			stream.on("close", () => stream.rstCode === 2 && reset++);
 			void readAll(stream).then(
 				(body) => {
 					const path = String(headers[":path"]);

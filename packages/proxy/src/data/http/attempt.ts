@@ -61,7 +61,6 @@ export class Attempt {
 		this.#pool?.cancel(client);
 		this.#pool = undefined;
 		if (upstream === undefined) return;
-		if (upstream.protocol === "HTTP/2") this.cluster?.count(clusterStat.upstream_rq_tx_reset);
 		upstream.abandon();
 	}
 

@@ -10,6 +10,7 @@ import { type CompiledRouteTable, compileRouteTable } from "../match/route-table
 import { http2Counters, http2Gauges, httpCounters, httpGauges, listenerHttpCounters } from "../stats/families.ts";
 import type { StatsScope } from "../stats/registry.ts";
 import { ManagerTracing } from "../tracing/manager-tracing.ts";
+import type { Histogram } from "../stats/histogram.ts";
 import type { WorkerContext } from "../worker/context.ts";
 import type { Snapshot } from "../worker/snapshot.ts";
 import { type FilterError, FilterGeneration, type FilterSet, type FilterSetInputs } from "./filter-set.ts";
@@ -48,6 +49,9 @@ export interface CompiledManager extends FilterSet {
 	gaugeHttp2(stat: number, by: number): void;
 	/** Also in the listener's own counters. */
 	countResponse(status: number): void;
+	/** From the first byte of a request to the end of its answer. */
+	readonly requestMs: Histogram;
+	readonly connectionMs: Histogram;
 	log(info: StreamInfo): void;
 	/**
 	 * Has the filter of this name be what `extensions` says from now on. What cannot be compiled is reported, and the filter
@@ -128,6 +132,8 @@ export function compileManager(config: HttpConnectionManager, inputs: ManagerInp
 			count(counterBase, codes + hundreds, 1);
 			count(listenerBase, hundreds, 1);
 		},
+		requestMs: scope.histogram("downstream_rq_time"),
+		connectionMs: scope.histogram("downstream_cx_length_ms"),
 		log(info) {
 			for (const log of accessLogs) log(info);
 		},

@@ -43,6 +43,7 @@ export class Http1ServerConnection implements ConnectionHandler, MessageEvents, 
 	readonly #decoder: MessageDecoder;
 	readonly #onHttp2: OnHttp2 | undefined;
 	readonly #onClosed: () => void;
+	readonly #openedAt: number;
 	readonly #timer: Timer;
 	readonly #ageTimer: Timer;
 	#stream: HttpStream | undefined;
@@ -77,6 +78,7 @@ export class Http1ServerConnection implements ConnectionHandler, MessageEvents, 
 		this.#pool = pool;
 		this.#onHttp2 = onHttp2;
 		this.#onClosed = onClosed;
+		this.#openedAt = manager.context.nowMs();
 		this.#decoder = new MessageDecoder(this, (bytes, start, end) => this.#parseHead(bytes, start, end), manager.headLimits);
 		this.#timer = new Timer(this.#context.wheel, () => this.#onTimer());
 		this.#ageTimer = new Timer(this.#context.wheel, () => this.#onOld());
@@ -526,7 +528,11 @@ export class Http1ServerConnection implements ConnectionHandler, MessageEvents, 
 		this.manager.count(httpStat.downstream_cx_destroy);
 		this.manager.count(error === undefined ? httpStat.downstream_cx_destroy_remote : httpStat.downstream_cx_destroy_local);
 		if (stream === undefined) return;
-		if (stream.info.startAt !== 0) stream.onDownstreamGone();
+		if (stream.info.startAt !== 0 && !stream.isOver) {
+			this.manager.count(httpStat.downstream_cx_destroy_active_rq);
+			this.manager.count(httpStat.downstream_cx_destroy_remote_active_rq);
+			stream.onDownstreamGone();
+		}
 		this.#pool.give(stream);
 	}
 
@@ -538,6 +544,7 @@ export class Http1ServerConnection implements ConnectionHandler, MessageEvents, 
 	}
 
 	#stopCounting(): void {
+		this.manager.connectionMs.record(this.#context.nowMs() - this.#openedAt);
 		this.#timer.disarm();
 		this.#ageTimer.disarm();
 		this.manager.gauge(httpGauge.downstream_cx_active, -1);

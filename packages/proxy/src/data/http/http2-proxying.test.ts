@@ -228,7 +228,7 @@ describe("HTTP/2", () => {
 		const stream = send(session, { ":path": "/wait" });
 		await new Promise((done) => stream.once("data", done));
 		stream.close(8);
-		assert.equal(await promise, 8);
+		assert.equal(await promise, 2);
 		assert.equal((await request(session, { ":path": "/" })).status, 204);
 		assert.equal(host.sessions.length, 1);
 	});
@@ -253,6 +253,23 @@ describe("HTTP/2", () => {
 		const refused = await request(session, { ":path": "/refuse" });
 		assert.equal(refused.body.toString(), "upstream connect error or disconnect/reset before headers. reset reason: remote refused stream reset");
 		await assert.rejects(request(session, { ":path": "/late" }), /NGHTTP2_INTERNAL_ERROR/);
+	});
+
+	it("a body where there is none, of 204 or in answer to HEAD, is not passed on (RFC 9110 6.4.1)", async () => {
+		for (const [method, status] of [
+			["GET", "204"],
+			["HEAD", "200"],
+		] as const) {
+			const host = await startRawServer(async (peer) => {
+				await peer.next(({ type }) => type === frameType.headers);
+				peer.send(headers(1, [[":status", status]], frameFlag.endHeaders), frame(frameType.data, frameFlag.endStream, 1, "body"));
+			});
+			closers.push(() => host.close());
+			const session = await openTo(await serve(host.port, http2Cluster));
+			await assert.rejects(request(session, { ":method": method, ":path": "/" }), /NGHTTP2_INTERNAL_ERROR/);
+			const reset = await host.peers[0]?.next(({ type }) => type === frameType.rstStream);
+			assert.equal(reset?.payload.readUInt32BE(0), errorCode.protocolError);
+		}
 	});
 
 	it("a host that goes away before it looked at a request gets none of the blame: another connection takes it", async () => {
@@ -397,6 +414,6 @@ describe("HTTP/2", () => {
 		assert.equal(counterOf("http.counted.", "downstream_cx_total"), 1);
 		assert.equal(counterOf("http.counted.", "downstream_rq_http2_total"), 1);
 		assert.equal(counterOf(name, "upstream_cx_http2_total"), 1);
-		assert.equal(counterOf(name, "http2.trailers"), 1);
+		assert.equal(counterOf(name, "http2.trailers"), 0);
 	});
 });

@@ -1,6 +1,6 @@
 import type { Http2Stream } from "../http2/http2-stream.ts";
 import { PrematureResetsError } from "../http2/flood-guard.ts";
-import { http2Gauge } from "../http2/http2-stats.ts";
+import { http2Gauge, http2Stat } from "../http2/http2-stats.ts";
 import { KeepalivePings } from "../http2/keepalive-pings.ts";
 import { Outbound } from "../http2/outbound.ts";
 import { clientPreface, errorCode, Http2ConnectionError, streamIdMax } from "../http2/protocol.ts";
@@ -33,6 +33,7 @@ export class Http2ServerConnection implements ConnectionHandler, SessionOwner {
 	readonly headersMax: number;
 	readonly #context: WorkerContext;
 	readonly #onClosed: () => void;
+	readonly #openedAt: number;
 	/** Runs out while the connection is idle, drains or closes. */
 	readonly #timer: Timer;
 	readonly #headTimer: Timer;
@@ -56,6 +57,7 @@ export class Http2ServerConnection implements ConnectionHandler, SessionOwner {
 		this.headersMax = headLimits.headersMax;
 		this.#context = context;
 		this.#onClosed = onClosed;
+		this.#openedAt = context.nowMs();
 		this.session = new Http2Session(this, config.http2, new Outbound(connection, context.outbounds), context.nowMs);
 		this.#timer = new Timer(context.wheel, () => this.#onTimer());
 		this.#headTimer = new Timer(context.wheel, () => this.#onSlowHead());
@@ -179,17 +181,14 @@ export class Http2ServerConnection implements ConnectionHandler, SessionOwner {
 			return this.#warn();
 		}
 		if (!drainsNow(manager)) return;
-		if (!this.#context.healthcheckFailed) manager.count(httpStat.downstream_cx_drain_close);
+		manager.count(httpStat.downstream_cx_drain_close);
 		this.#warn();
 	}
 
 	onSettings(): void {}
 
-	/** The client will not go on; what it has asked for is answered. */
-	onGoaway(): void {
-		this.session.isGoingAway = true;
-		if (this.isIdle) this.#closeGently();
-	}
+	/** It is about streams that we would open: the client may still open others (RFC 9113 §6.8), and closes by itself. */
+	onGoaway(): void {}
 
 	onPong(): void {
 		this.#keepalive?.onPong();
@@ -255,13 +254,23 @@ export class Http2ServerConnection implements ConnectionHandler, SessionOwner {
 
 	onFailed(error: Http2ConnectionError): void {
 		const { manager } = this;
-		manager.count(error instanceof PrematureResetsError ? httpStat.downstream_rq_too_many_premature_resets : httpStat.downstream_cx_protocol_error);
+		if (error instanceof PrematureResetsError) manager.count(httpStat.downstream_rq_too_many_premature_resets);
+		else if (error.code !== errorCode.noError) manager.count(httpStat.downstream_cx_protocol_error);
+		this.#countActive(httpStat.downstream_cx_destroy_local_active_rq);
 		this.#context.log("debug", "HTTP/2 connection closed", { client: this.info.directRemoteAddress, reason: error.message, code: error.code });
 		this.#closeGently();
 		this.session.close(error.code, "failure");
 	}
 
+	/** `stat`: whose doing it is that requests lose their connection. */
+	#countActive(stat: number): void {
+		if (this.session.streams.size === 0) return;
+		this.manager.count(httpStat.downstream_cx_destroy_active_rq);
+		this.manager.count(stat);
+	}
+
 	#onDeadPeer(): void {
+		this.count(http2Stat.keepalive_timeout);
 		this.session.fail(new Http2ConnectionError(errorCode.noError, "no answer to PING"));
 		this.connection.destroy();
 	}
@@ -292,9 +301,11 @@ export class Http2ServerConnection implements ConnectionHandler, SessionOwner {
 		this.#keepalive?.stop();
 		manager.count(httpStat.downstream_cx_destroy);
 		manager.count(error === undefined ? httpStat.downstream_cx_destroy_remote : httpStat.downstream_cx_destroy_local);
+		this.#countActive(httpStat.downstream_cx_destroy_remote_active_rq);
 		this.session.close(errorCode.cancel, "connection");
 		this.session.outbound.discard();
 		this.#countConnection(-1);
+		manager.connectionMs.record(this.#context.nowMs() - this.#openedAt);
 		this.#onClosed();
 	}
 }

@@ -1,4 +1,5 @@
 import { randomBytes } from "node:crypto";
+import { known } from "../codec/known-names.ts";
 import type { ResponseHead } from "../codec/response-head.ts";
 import { encodeResponse, responseBytesMax } from "../http2/head-encoder.ts";
 import type { HpackDecoder } from "../http2/hpack-decoder.ts";
@@ -12,6 +13,7 @@ import { type Downstream, pauseReasons } from "./downstream.ts";
 import { httpStat } from "./http-stats.ts";
 import type { Http2ServerConnection } from "./http2-server-connection.ts";
 import { sendLocalReply } from "./local-reply.ts";
+import { hasUnderscores } from "./request-prologue.ts";
 import type { HttpStream } from "./stream.ts";
 
 /** One block is decoded at a time. */
@@ -19,6 +21,12 @@ const requestFields = new RequestFields();
 /** `:status: 100`, as a literal that leaves the table alone. */
 const continueBlock = Buffer.from([0x08, 0x03, 0x31, 0x30, 0x30]);
 const websocketKeyBytes = 16;
+
+/** Why the client's stream is over. */
+function flagOf(code: number, cause: ResetCause): number {
+	if (cause === "peer") return code === errorCode.protocolError ? responseFlags.DPE : responseFlags.DR;
+	return cause === "rule" || cause === "failure" ? responseFlags.DPE : responseFlags.DC;
+}
 
 /** One request of an HTTP/2 client, and where its response goes. */
 export class Http2ServerStream extends Http2Stream implements Downstream {
@@ -72,6 +80,7 @@ export class Http2ServerStream extends Http2Stream implements Downstream {
 		const malformed = requestFields.finish(isEnd, config.http2.allowConnect);
 		this.hasHead = true;
 		if (malformed !== undefined) return malformed;
+		if (config.underscoresInHeaders === "reject" && hasUnderscores(request)) return "http2.unexpected_underscore";
 		this.expectedBytes = request.contentLength;
 		this.#upgrade = requestFields.protocol;
 		if (this.#upgrade !== "") this.#adoptUpgrade();
@@ -108,19 +117,16 @@ export class Http2ServerStream extends Http2Stream implements Downstream {
 		if (http.info.startAt === 0) this.#beginMalformed(http);
 		http.router.cancel();
 		switch (reason) {
-			case "path_normalization_failed":
-				manager.count(httpStat.downstream_rq_failed_path_normalization);
-				sendLocalReply(http, { status: 400, body: "", flags: 0, details: reason });
-				return true;
-			case "http2.headers_too_large":
+			case "http2.header_list_size_too_large":
 			case "http2.too_many_headers":
 				manager.count(httpStat.downstream_rq_too_large);
 				sendLocalReply(http, { status: 431, body: "", flags: responseFlags.DPE, details: reason });
 				return true;
 			default:
 				// Nobody is to be answered: the stream, or its connection, is reset.
-				http.info.responseFlags |= responseFlags.DPE;
+				http.info.responseFlags |= reason === "http2.unexpected_underscore" ? responseFlags.DR : responseFlags.DPE;
 				http.info.responseCodeDetails = reason;
+				manager.count(httpStat.downstream_rq_rx_reset);
 				http.finish();
 				return false;
 		}
@@ -158,9 +164,8 @@ export class Http2ServerStream extends Http2Stream implements Downstream {
 		if (http === undefined) return;
 		this.#http = undefined;
 		if (http.info.startAt !== 0) {
-			if (http.info.responseCodeDetails === "" && cause === "peer")
-				http.info.responseCodeDetails = code === errorCode.refusedStream ? "http2.remote_refuse" : "http2.remote_reset";
-			http.onDownstreamGone();
+			if (cause === "peer" || cause === "rule") http.info.responseCodeDetails = code === errorCode.refusedStream ? "http2.remote_refuse" : "http2.remote_reset";
+			http.onDownstreamGone(flagOf(code, cause));
 		}
 		this.#connection.pool.give(http);
 	}
@@ -194,6 +199,8 @@ export class Http2ServerStream extends Http2Stream implements Downstream {
 	sendHead(head: ResponseHead, hasBody: boolean): void {
 		if (this.isGone) return;
 		this.#connection.onResponse();
+		// RFC 9110 §8.6.
+		if (head.status === 204) head.removeKnown(known["content-length"]);
 		this.#putHead(head, !hasBody);
 	}
 

@@ -3,8 +3,8 @@ import { known } from "../codec/known-names.ts";
 import type { RequestHead } from "../codec/request-head.ts";
 import { takePeer } from "../filters/peer-metadata.ts";
 import { appendForwardedFor, edgeNames, internalOnlyNames, type RequestOrigin, resolveOrigin } from "../headers/edge.ts";
+import { http2Stat } from "../http2/http2-stats.ts";
 import type { HeadersEdit } from "../headers/headers-view.ts";
-import { responseFlags } from "../log/response-flags.ts";
 import { isPlainPath, normalizePath } from "../match/path-normalization.ts";
 import type { CompiledManager } from "./connection-manager.ts";
 import { type LocalReply, sendLocalReply } from "./local-reply.ts";
@@ -33,11 +33,7 @@ function checkRequest(stream: HttpStream, head: RequestHead, manager: CompiledMa
 	// What is asked for is in the content: without its type nobody can read it.
 	if (head.method === "QUERY" && !head.hasKnown(known["content-type"])) return { status: 400, body: "", flags: 0, details: "query_missing_content_type" };
 	if (head.hasKnown(known.expect)) handleExpect(stream, head, config.proxy100Continue);
-	if (config.underscoresInHeaders === "drop") dropUnderscores(head);
-	// A codec of HTTP/1 has refused it before.
-	if (config.underscoresInHeaders === "reject" && hasUnderscores(head)) {
-		return { status: 400, body: "Bad Request", flags: responseFlags.DPE, details: "http2.unexpected_underscore", isClose: true };
-	}
+	if (config.underscoresInHeaders === "drop") dropUnderscores(head, manager);
 	const { path } = head;
 	if (head.method !== "CONNECT" && !path.startsWith("/")) {
 		manager.count(httpStat.downstream_rq_non_relative_path);
@@ -69,11 +65,12 @@ export function hasUnderscores(head: RequestHead): boolean {
 	return found;
 }
 
-function dropUnderscores(head: RequestHead): void {
+function dropUnderscores(head: RequestHead, manager: CompiledManager): void {
 	const names: string[] = [];
 	head.forEach((name) => {
 		if (name.includes("_")) names.push(name);
 	});
+	if (head.version === 20) for (const _ of names) manager.countHttp2(http2Stat.dropped_headers_with_underscores);
 	for (const name of names) head.remove(name);
 }
 

@@ -29,6 +29,13 @@ import { type Failure, poolFailures, resetFailures, resetReply } from "./upstrea
 const replayBytesMaxDefault = 64 * 1024;
 
 const none: readonly never[] = [];
+/** What a reset of a stream is counted as; a refused one is as good as none. */
+const resetStats: Readonly<Partial<Record<ResetReason, number>>> = {
+	remoteReset: clusterStat.upstream_rq_rx_reset,
+	protocolError: clusterStat.upstream_rq_tx_reset,
+	localReset: clusterStat.upstream_rq_pending_failure_eject,
+	connectionTermination: clusterStat.upstream_rq_pending_failure_eject,
+};
 
 const isIdempotent = (method: string): boolean => method !== "POST" && method !== "PATCH" && method !== "CONNECT";
 
@@ -135,7 +142,8 @@ export class RouterState implements UpstreamClient, PoolClient {
 		this.#prepareRetries(forward);
 		if (config.idleTimeoutMs !== undefined) stream.setIdleTimeout(config.idleTimeoutMs);
 		if (config.maxStreamDurationMs !== undefined) stream.setMaxDuration(config.maxStreamDurationMs);
-		if (stream.isRequestDelivered) this.#armRouteTimer();
+		// What upgrades does not end before it is answered.
+		if (stream.isRequestDelivered || stream.upgrade !== "") this.#armRouteTimer();
 		this.#tellTimeout();
 		this.#mirrors = startMirrors(stream, forward);
 		this.#startAttempt();
@@ -268,7 +276,7 @@ export class RouterState implements UpstreamClient, PoolClient {
 		const { stream, response } = this;
 		const { status } = response;
 		if (status < 200 && status !== 101) {
-			this.cluster?.responseCodes.increment(status);
+			this.#countStatus(status);
 			if (stream.manager.config.proxy100Continue) stream.sendInterim();
 			return "interim";
 		}
@@ -315,7 +323,7 @@ export class RouterState implements UpstreamClient, PoolClient {
 		info.upstreamFirstReceivedAt = context.nowMs();
 		cluster?.observeLatency(this.host as HostEntry, info.upstreamFirstReceivedAt - this.#attempt.startedAt);
 		info.upstreamWireBytesReceived += response.length;
-		cluster?.responseCodes.increment(response.status);
+		this.#countStatus(response.status);
 		if (!isTunnel) return stream.startUpstreamResponse(hasBody);
 		this.isTunnel = true;
 		this.#routeTimer.disarm();
@@ -324,7 +332,8 @@ export class RouterState implements UpstreamClient, PoolClient {
 
 	/** Headers of the route's and the router's own, on every response, local ones included. */
 	finishResponseHead(): void {
-		const isTimed = this.#isResponseStarted && this.stream.upgrade === "";
+		// As in Envoy: what is still being sent is not the host's time.
+		const isTimed = this.#isResponseStarted && this.stream.isRequestComplete && this.stream.upgrade === "";
 		const serviceTimeMs = isTimed ? Math.max(0, this.stream.info.upstreamFirstReceivedAt - this.#attempt.startedAt) : -1;
 		prepareResponse(this.stream, this.#setCookies, serviceTimeMs);
 	}
@@ -348,10 +357,24 @@ export class RouterState implements UpstreamClient, PoolClient {
 		this.#attempt.upstream = undefined;
 		this.#isFinished = true;
 		stream.trace?.endAttempt(stream, this.response.status, "");
-		this.cluster?.requestMs.record(stream.info.upstreamLastReceivedAt - this.#attempt.startedAt);
+		const requestMs = stream.info.upstreamLastReceivedAt - this.#attempt.startedAt;
+		this.cluster?.requestMs.record(requestMs);
+		this.cluster?.origin(this.#isInternal).requestMs.record(requestMs);
 		if (this.cluster?.tracking !== undefined) this.#trackEnd();
 		this.#releaseAttempt();
 		stream.endResponse();
+	}
+
+	get #isInternal(): boolean {
+		const { request } = this.stream;
+		return (request.present & envoyHeaderBit) !== 0 && request.get("x-envoy-internal") === "true";
+	}
+
+	#countStatus(status: number): void {
+		const { cluster } = this;
+		if (cluster === undefined) return;
+		cluster.responseCodes.increment(status);
+		cluster.origin(this.#isInternal).codes.increment(status);
 	}
 
 	// ---- retries
@@ -427,9 +450,8 @@ export class RouterState implements UpstreamClient, PoolClient {
 
 	/** Of streams alone: an exchange of HTTP/1 has nothing to reset but its connection. */
 	#countReset(reason: ResetReason): void {
-		const isRemote = reason === "remoteReset" || reason === "remoteRefused";
-		if (isRemote) this.cluster?.count(clusterStat.upstream_rq_rx_reset);
-		else this.cluster?.count(reason === "protocolError" ? clusterStat.upstream_rq_tx_reset : clusterStat.upstream_rq_pending_failure_eject);
+		const stat = resetStats[reason];
+		if (stat !== undefined) this.cluster?.count(stat);
 	}
 
 	#fail(failure: Failure, transportFailure: string): void {
@@ -448,13 +470,13 @@ export class RouterState implements UpstreamClient, PoolClient {
 		this.#releaseAttempt();
 		if (isRetried) return;
 		this.#isFinished = true;
-		this.cluster?.responseCodes.increment(failure.status);
+		this.#countStatus(failure.status);
 		sendLocalReply(stream, resetReply(failure, transportFailure, stream.info.attemptCount > 1));
 	}
 
 	#endWithReply(status: number, body: string, flags: number, details: string): void {
 		this.#isFinished = true;
-		if (!this.#isResponseStarted) this.cluster?.responseCodes.increment(status);
+		if (!this.#isResponseStarted) this.#countStatus(status);
 		sendLocalReply(this.stream, { status, body, flags, details });
 	}
 
@@ -473,8 +495,7 @@ export class RouterState implements UpstreamClient, PoolClient {
 	#armRouteTimer(): void {
 		if (this.cluster?.tracking !== undefined) this.#deliveredAt = this.stream.context.nowMs();
 		const timeoutMs = this.#timeoutMs;
-		// A tunnel or a long answer to an upgrade is bounded by its idle timeout only.
-		if (timeoutMs > 0 && this.stream.upgrade === "") this.#routeTimer.arm(timeoutMs);
+		if (timeoutMs > 0) this.#routeTimer.arm(timeoutMs);
 	}
 
 	/** 0: none. */
@@ -568,9 +589,11 @@ export class RouterState implements UpstreamClient, PoolClient {
 		this.#attempt.upstream?.resume();
 	}
 	onUpstreamBlocked(): void {
+		this.cluster?.count(clusterStat.upstream_flow_control_backed_up_total);
 		this.stream.downstream.pause(pauseReasons.upstreamBlocked);
 	}
 	onUpstreamDrain(): void {
+		this.cluster?.count(clusterStat.upstream_flow_control_drained_total);
 		this.stream.downstream.resume(pauseReasons.upstreamBlocked);
 	}
 

@@ -24,6 +24,8 @@ import { httpDate } from "../codec/status-lines.ts";
 import { httpGauge, httpStat } from "./http-stats.ts";
 
 const idleInfo = createConnectionInfo();
+/** Of gRPC. */
+const deadlineExceeded = 4;
 /** A host that a filter wants instead of the balancer's choice; `strict`: or none. */
 export interface HostOverride {
 	readonly address: string;
@@ -96,7 +98,7 @@ export class HttpStream {
 		});
 		this.#durationTimer = new Timer(context.wheel, () => {
 			this.manager.count(httpStat.downstream_rq_max_duration_reached);
-			this.#replyTimeout(408, "downstream duration timeout", "max_duration_timeout", 0);
+			this.#replyTimeout(408, "downstream duration timeout", "max_duration_timeout", 0, deadlineExceeded);
 		});
 	}
 
@@ -183,9 +185,9 @@ export class HttpStream {
 	}
 
 	/** 408 while the client is the slow one, 504 once it has said all. */
-	#replyTimeout(status: 408, body: string, details: string, flags: number): void {
+	#replyTimeout(status: 408, body: string, details: string, flags: number, grpcStatus?: number): void {
 		this.router.cancel();
-		sendLocalReply(this, { status: this.isRequestComplete ? 504 : status, body, flags, details });
+		sendLocalReply(this, { status: this.isRequestComplete ? 504 : status, body, flags, details, ...(grpcStatus !== undefined && { grpcStatus }) });
 	}
 
 	get isGrpcRequest(): boolean {
@@ -396,10 +398,10 @@ export class HttpStream {
 		this.downstream.reset();
 	}
 
-	/** The client is gone. */
-	onDownstreamGone(): void {
+	/** The client is gone. `flag`: why. */
+	onDownstreamGone(flag: number = responseFlags.DC): void {
 		if (this.isOver) return;
-		this.info.responseFlags |= responseFlags.DC;
+		this.info.responseFlags |= flag;
 		if (this.info.responseCodeDetails === "") this.info.responseCodeDetails = "downstream_remote_disconnect";
 		this.manager.count(httpStat.downstream_rq_rx_reset);
 		this.router.cancel();
@@ -421,6 +423,7 @@ export class HttpStream {
 		manager.gauge(httpGauge.downstream_rq_active, -1);
 		manager.count(httpStat.downstream_cx_tx_bytes_total, info.downstreamWireBytesSent);
 		if (info.responseCode !== 0) manager.countResponse(info.responseCode);
+		manager.requestMs.record(info.endAt - info.startAt);
 		this.trace?.finish(this);
 		for (const observe of manager.observers) observe(this);
 		manager.log(info);

@@ -95,7 +95,7 @@ describe("floods", () => {
 		session.feed(settings());
 		const large = Buffer.concat([Buffer.from([0x40, 1, 0x61, 0x7f, 0xa1, 0x1e]), Buffer.alloc(4000, 0x78)]);
 		session.feed(frame(frameType.headers, 5, 1, Buffer.concat([block(requestFields()), large, Buffer.alloc(10_000, 0xbe)])));
-		assert.ok(session.events.includes("malformed http2.headers_too_large 1"));
+		assert.ok(session.events.includes("malformed http2.header_list_size_too_large 1"));
 	});
 
 	it("what waits for windows is bounded over all streams", () => {

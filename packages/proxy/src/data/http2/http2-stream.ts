@@ -7,10 +7,10 @@ const none: readonly string[] = [];
 export const noQueue: Buffer[] = [];
 
 /**
- * `peer`: it sent RST_STREAM. `rule`: it broke a rule of this stream's. `failure`: it broke one of the connection's.
+ * `peer`: it sent RST_STREAM. `rule`: it broke a rule of this stream's. `limit`: its head is more than we take. `failure`: it broke one of the connection's.
  * `goaway`: it will not look at this stream. `connection`: that is gone.
  */
-export type ResetCause = "peer" | "rule" | "failure" | "goaway" | "connection";
+export type ResetCause = "peer" | "rule" | "limit" | "failure" | "goaway" | "connection";
 
 /**
  * One stream of a connection (RFC 9113 §5.1), as the session keeps it; who it belongs to is told by the methods.

@@ -10,8 +10,8 @@ export type Malformed =
 	| "http2.invalid.header.field"
 	| "http2.violation.of.messaging.rule"
 	| "http2.too_many_headers"
-	| "http2.headers_too_large"
-	| "path_normalization_failed";
+	| "http2.header_list_size_too_large"
+	| "http2.unexpected_underscore";
 
 const invalidField = "http2.invalid.header.field";
 const brokenRule = "http2.violation.of.messaging.rule";
@@ -19,6 +19,9 @@ const brokenRule = "http2.violation.of.messaging.rule";
 /** Of pseudo-header fields, in the staging area. */
 const pseudo = { method: 0, scheme: 1, path: 2, authority: 3, protocol: 4 } as const;
 const pseudoCount = 5;
+/** 1: may stand in a host and port (RFC 3986 §3.2.2); who a client is has no place in them (RFC 9113 §8.3.1). */
+const isAuthorityByte = new Uint8Array(256);
+for (const char of "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-._~%!$&'()*+,;=:[]") isAuthorityByte[char.charCodeAt(0)] = 1;
 const pseudoNames = [":method", ":scheme", ":path", ":authority", ":protocol"].map((name) => Buffer.from(name));
 
 function pseudoOf(bytes: Buffer, start: number, end: number): number {
@@ -44,6 +47,7 @@ export class RequestFields implements FieldSink {
 	#failure: Malformed | undefined;
 	#hasLines = false;
 	#cookies = 0;
+	#pseudoFields = 0;
 	#staged = Buffer.allocUnsafeSlow(1024);
 	#stagedEnd = 0;
 	/** Start and end of each pseudo-header field's value in `#staged`; start -1: absent. */
@@ -54,7 +58,7 @@ export class RequestFields implements FieldSink {
 		this.#head = head;
 		this.#listBytesMax = listBytesMax;
 		this.#headersMax = headersMax;
-		this.#listBytes = this.#stagedEnd = this.#cookies = 0;
+		this.#listBytes = this.#stagedEnd = this.#cookies = this.#pseudoFields = 0;
 		this.#failure = undefined;
 		this.#hasLines = false;
 		this.#pseudo.fill(-1);
@@ -84,11 +88,11 @@ export class RequestFields implements FieldSink {
 	): void {
 		this.#listBytes += nameEnd - nameStart + valueEnd - valueStart;
 		if (this.#failure !== undefined) return;
-		if (this.#listBytes > this.#listBytesMax) return this.#fail("http2.headers_too_large");
+		if (this.#listBytes > this.#listBytesMax) return this.#fail("http2.header_list_size_too_large");
 		if (nameBytes[nameStart] === 58) return this.#onPseudo(nameBytes, nameStart, nameEnd, valueBytes, valueStart, valueEnd);
 		if (!isFieldName(nameBytes, nameStart, nameEnd) || !isFieldValue(valueBytes, valueStart, valueEnd)) return this.#fail(invalidField);
 		const head = this.#head;
-		if (head.count >= this.#headersMax) return this.#fail("http2.too_many_headers");
+		if (head.count + this.#pseudoFields >= this.#headersMax) return this.#fail("http2.too_many_headers");
 		if (!this.#hasLines) this.#beginLines();
 		if (nameEnd - nameStart === 6 && nameBytes[nameStart] === 99 && nameBytes.latin1Slice(nameStart, nameEnd) === "cookie") this.#cookies++;
 		writeLine(head, nameBytes, nameStart, nameEnd, valueBytes, valueStart, valueEnd, isNeverIndexed, entry);
@@ -101,7 +105,8 @@ export class RequestFields implements FieldSink {
 	/** RFC 9113 §8.3: before all others, each once, and no other names. */
 	#onPseudo(nameBytes: Buffer, nameStart: number, nameEnd: number, valueBytes: Buffer, valueStart: number, valueEnd: number): void {
 		const field = pseudoOf(nameBytes, nameStart, nameEnd);
-		if (field < 0 || this.#hasLines || (this.#pseudo[2 * field] as number) >= 0) return this.#fail(brokenRule);
+		if (field < 0 || this.#hasLines || (this.#pseudo[2 * field] as number) >= 0) return this.#fail(invalidField);
+		this.#pseudoFields++;
 		const start = this.#stagedEnd;
 		const end = start + valueEnd - valueStart;
 		if (end > this.#staged.length) {
@@ -142,38 +147,41 @@ export class RequestFields implements FieldSink {
 		if (this.#failure !== undefined) return this.#failure;
 		if (!this.#hasLines) this.#beginLines();
 		const head = this.#head;
-		const { bytes, targetStart, targetEnd } = head;
-		if (!this.#checkPseudo(allowsConnectProtocol) || hasConnectionField(head)) return brokenRule;
-		if (head.hasKnown(known.host) && !this.#adoptHost()) return brokenRule;
+		if (hasConnectionField(head)) return invalidField;
+		const malformed = this.#checkPseudo(allowsConnectProtocol);
+		if (malformed !== undefined) return malformed;
+		if (head.hasKnown(known.host) && !this.#adoptHost()) return invalidField;
+		if (head.hostEnd === head.hostStart) return brokenRule;
 		head.contentLength = readContentLength(head);
-		if (head.contentLength === -2 || (isEnd && head.contentLength > 0)) return brokenRule;
+		if (head.contentLength === -2) return invalidField;
+		if (isEnd && head.contentLength > 0) return brokenRule;
 		if (this.#cookies > 1) this.#joinCookies();
 		head.isChunked = !isEnd && head.contentLength < 0;
 		endLines(head);
-		// A fragment is for the client alone; routes would be told apart by it.
-		for (let i = targetStart; i < targetEnd; i++) if (bytes[i] === 35) return "path_normalization_failed";
 		return undefined;
 	}
 
 	/** RFC 9113 §8.3.1, §8.5; RFC 8441 §4. */
-	#checkPseudo(allowsConnectProtocol: boolean): boolean {
+	#checkPseudo(allowsConnectProtocol: boolean): Malformed | undefined {
 		const at = this.#pseudo;
 		const has = (field: number): boolean => (at[2 * field] as number) >= 0;
 		const { bytes, methodEnd, targetStart, targetEnd, hostStart, hostEnd } = this.#head;
-		if (methodEnd === 0 || !isAll(isTokenByte, bytes, 0, methodEnd)) return false;
-		if (!isAll(isTargetByte, bytes, hostStart, hostEnd)) return false;
+		if (!has(pseudo.method)) return brokenRule;
+		if (methodEnd === 0 || !isAll(isTokenByte, bytes, 0, methodEnd)) return invalidField;
+		if (has(pseudo.authority) && (hostEnd === hostStart || !isAll(isAuthorityByte, bytes, hostStart, hostEnd))) return invalidField;
 		const isConnect = methodEnd === 7 && bytes.latin1Slice(0, 7) === "CONNECT";
 		if (has(pseudo.protocol)) {
-			if (!allowsConnectProtocol || !isConnect || !has(pseudo.authority)) return false;
-			if (!isAll(isTokenByte, this.#staged, at[2 * pseudo.protocol] as number, at[2 * pseudo.protocol + 1] as number)) return false;
+			if (!allowsConnectProtocol) return invalidField;
+			if (!isConnect || !has(pseudo.authority)) return brokenRule;
+			if (!isAll(isTokenByte, this.#staged, at[2 * pseudo.protocol] as number, at[2 * pseudo.protocol + 1] as number)) return invalidField;
 		} else if (isConnect) {
 			this.#useConnectTarget();
-			return hostEnd > hostStart && !has(pseudo.scheme) && !has(pseudo.path);
+			return hostEnd > hostStart && !has(pseudo.scheme) && !has(pseudo.path) ? undefined : brokenRule;
 		}
-		if (!this.#adoptScheme() || targetEnd === targetStart || !isAll(isTargetByte, bytes, targetStart, targetEnd)) return false;
-		if (bytes[targetStart] === 47) return true;
-		// What does not begin with a slash is answered by the connection manager; of `*`, only OPTIONS may ask.
-		return targetEnd - targetStart !== 1 || bytes[targetStart] !== 42 || bytes.latin1Slice(0, methodEnd) === "OPTIONS";
+		if (!has(pseudo.path) || !this.#adoptScheme()) return brokenRule;
+		if (targetEnd === targetStart || !isAll(isTargetByte, bytes, targetStart, targetEnd)) return invalidField;
+		const isAsterisk = targetEnd - targetStart === 1 && bytes[targetStart] === 42;
+		return bytes[targetStart] === 47 || (isAsterisk && bytes.latin1Slice(0, methodEnd) === "OPTIONS") ? undefined : brokenRule;
 	}
 
 	/** In HTTP/1 the authority is what CONNECT has for a target. */
@@ -199,7 +207,7 @@ export class RequestFields implements FieldSink {
 		if (!hasAuthority) {
 			head.hostStart = head.index[at + 2] as number;
 			head.hostEnd = head.index[at + 3] as number;
-			if (!isAll(isTargetByte, head.bytes, head.hostStart, head.hostEnd)) return false;
+			if (!isAll(isAuthorityByte, head.bytes, head.hostStart, head.hostEnd)) return false;
 		}
 		head.removeAt(at);
 		return head.findKnown(known.host) < 0;

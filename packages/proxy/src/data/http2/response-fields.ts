@@ -3,6 +3,9 @@ import { endLines, hasConnectionField, isFieldName, isFieldValue, readContentLen
 import type { FieldSink } from "./hpack-decoder.ts";
 import type { Malformed } from "./request-fields.ts";
 
+/** `:status` counts among the headers. */
+const statusFields = 1;
+
 /** Decodes the fields of a response into a head laid out as HTTP/1 has it. */
 export class ResponseFields implements FieldSink {
 	#head!: ResponseHead;
@@ -34,10 +37,10 @@ export class ResponseFields implements FieldSink {
 	): void {
 		this.#listBytes += nameEnd - nameStart + valueEnd - valueStart;
 		if (this.#failure !== undefined) return;
-		if (this.#listBytes > this.#listBytesMax) this.#failure = "http2.headers_too_large";
+		if (this.#listBytes > this.#listBytesMax) this.#failure = "http2.header_list_size_too_large";
 		else if (nameBytes[nameStart] === 58) this.#onPseudo(nameBytes, nameStart, nameEnd, valueBytes, valueStart, valueEnd);
 		else if (!isFieldName(nameBytes, nameStart, nameEnd) || !isFieldValue(valueBytes, valueStart, valueEnd)) this.#failure = "http2.invalid.header.field";
-		else if (this.#head.count >= this.#headersMax) this.#failure = "http2.too_many_headers";
+		else if (this.#head.count + statusFields >= this.#headersMax) this.#failure = "http2.too_many_headers";
 		else writeLine(this.#head, nameBytes, nameStart, nameEnd, valueBytes, valueStart, valueEnd, isNeverIndexed, entry);
 	}
 

@@ -71,6 +71,16 @@ const connectionErrors: readonly (readonly [title: string, frames: readonly Buff
 ];
 
 const streamErrors: readonly (readonly [title: string, frames: readonly Buffer[], code: number])[] = [
+	[
+		"8.1.1: less content than was said",
+		[hello, headers(1, requestFields("/", [["content-length", "5"]]), 4), frame(frameType.data, 1, 1, "abc")],
+		protocolError,
+	],
+	[
+		"8.1.1: more content than was said",
+		[hello, headers(1, requestFields("/", [["content-length", "2"]]), 4), frame(frameType.data, 0, 1, "abc")],
+		protocolError,
+	],
 	["5.1: DATA behind the end of a request", [hello, whole, frame(frameType.data, 0, 1, "x")], streamClosed],
 	["5.1: HEADERS behind the end of a request", [hello, whole, open], streamClosed],
 	[
@@ -111,8 +121,6 @@ const messageErrors: readonly (readonly [title: string, frames: readonly Buffer[
 	["8.3.1: an authority with white space", [headers(1, [...without(":authority"), [":authority", "a b"]])]],
 	["8.5: CONNECT with a path", [headers(1, only([":method", "CONNECT"], [":authority", "h:1"], [":path", "/"]))]],
 	["8.5: CONNECT without an authority", [headers(1, only([":method", "CONNECT"]))]],
-	["8.1.1: less content than was said", [headers(1, requestFields("/", [["content-length", "5"]]), 4), frame(frameType.data, 1, 1, "abc")]],
-	["8.1.1: more content than was said", [headers(1, requestFields("/", [["content-length", "2"]]), 4), frame(frameType.data, 0, 1, "abc")]],
 	["8.1.1: content said and none sent", [headers(1, requestFields("/", [["content-length", "2"]]))]],
 	[
 		"8.1.1: two lengths",
@@ -124,6 +132,16 @@ const messageErrors: readonly (readonly [title: string, frames: readonly Buffer[
 					["content-length", "2"],
 				]),
 				4,
+			),
+		],
+	],
+	["8.3.1: who the client is in the authority", [headers(1, [...requestFields().filter(([name]) => name !== ":authority"), [":authority", "u:p@h"]])]],
+	[
+		"8.3.1: neither authority nor host",
+		[
+			headers(
+				1,
+				requestFields().filter(([name]) => name !== ":authority"),
 			),
 		],
 	],

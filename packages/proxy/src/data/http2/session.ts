@@ -20,6 +20,7 @@ import {
 } from "./protocol.ts";
 import { Sender, type SenderEvents } from "./sender.ts";
 import { applySettings, createPeerSettings, type PeerSettings } from "./settings.ts";
+import type { Malformed } from "./request-fields.ts";
 import { StreamTable } from "./stream-table.ts";
 import { ignoredFields, TrailerFields } from "./trailer-fields.ts";
 
@@ -46,6 +47,12 @@ export interface SessionOwner {
 	count(stat: number): void;
 }
 
+/** What is a limit of ours, not a rule: the connection goes on. */
+const limitStats: Readonly<Partial<Record<Malformed, number>>> = {
+	"http2.header_list_size_too_large": http2Stat.header_list_size_too_large,
+	"http2.too_many_headers": http2Stat.header_overflow,
+	"http2.unexpected_underscore": http2Stat.requests_rejected_with_underscores_in_headers,
+};
 /** One at a time. */
 const trailerFields = new TrailerFields();
 
@@ -303,21 +310,23 @@ export class Http2Session implements FrameEvents, SenderEvents {
 	#onTrailers(stream: Http2Stream, isEnd: boolean, bytes: Buffer, start: number, end: number): void {
 		trailerFields.begin(this.#owner.listBytesMax, this.#owner.headersMax);
 		this.#decoder.decode(bytes, start, end, trailerFields);
+		// Those of requests alone, as in Envoy.
+		if (this.#owner.isServer) this.#owner.count(http2Stat.trailers);
 		// RFC 9113 §8.1: they end their message.
 		if (!isEnd) return this.#onMalformed(stream, "http2.violation.of.messaging.rule");
 		if (trailerFields.failure !== undefined) return this.#onMalformed(stream, trailerFields.failure);
-		this.#owner.count(http2Stat.trailers);
-		if (!this.#isLengthKept(stream)) return this.#onMalformed(stream, "http2.violation.of.messaging.rule");
+		if (!this.#isLengthKept(stream)) return this.reset(stream, errorCode.protocolError);
 		stream.onTrailers(trailerFields.list);
 		this.#endRemote(stream);
 	}
 
 	/** RFC 9113 §8.1.1. */
-	#onMalformed(stream: Http2Stream, reason: NonNullable<ReturnType<Http2Stream["readHead"]>>): void {
-		const isTooLarge = reason === "http2.headers_too_large" || reason === "http2.too_many_headers";
-		this.#owner.count(isTooLarge ? http2Stat.header_overflow : http2Stat.rx_messaging_error);
+	#onMalformed(stream: Http2Stream, reason: Malformed): void {
+		const limit = limitStats[reason];
+		this.#owner.count(limit ?? http2Stat.rx_messaging_error);
 		if (stream.onMalformed(reason)) return;
-		if (!isTooLarge && !this.#options.isStreamErrorOnInvalidMessage) fail(errorCode.protocolError, reason);
+		if (limit !== undefined) return this.reset(stream, errorCode.internalError, "limit");
+		if (!this.#options.isStreamErrorOnInvalidMessage) fail(errorCode.protocolError, reason);
 		this.reset(stream, errorCode.protocolError);
 	}
 
@@ -443,7 +452,8 @@ export class Http2Session implements FrameEvents, SenderEvents {
 		this.#dataStream = undefined;
 		// What the stream had of this frame before has been given back with its end.
 		this.#giveBack(this.#dataLength - this.#dataPassed + end - start);
-		if (isTooMuch && !stream.isGone) this.#onMalformed(stream, "http2.violation.of.messaging.rule");
+		// RFC 9113 §8.1.1: of the stream alone.
+		if (isTooMuch && !stream.isGone) this.reset(stream, errorCode.protocolError);
 	}
 
 	onDataEnd(isEndStream: boolean): void {
@@ -456,7 +466,7 @@ export class Http2Session implements FrameEvents, SenderEvents {
 		if (stream.isGone) return this.#giveBack(rest);
 		if (rest > 0) this.#addCredit(stream, rest);
 		if (!isEndStream) return;
-		if (!this.#isLengthKept(stream)) return this.#onMalformed(stream, "http2.violation.of.messaging.rule");
+		if (!this.#isLengthKept(stream)) return this.reset(stream, errorCode.protocolError);
 		this.#endRemote(stream);
 	}
 
@@ -557,12 +567,12 @@ export class Http2Session implements FrameEvents, SenderEvents {
 	// ---- ends of streams
 
 	/** The peer broke a rule of the stream's (RFC 9113 §5.4.2); its owner hears of it. */
-	reset(stream: Http2Stream, code: number): void {
+	reset(stream: Http2Stream, code: number, cause: "rule" | "limit" = "rule"): void {
 		if (stream.isGone) return;
 		this.#sendReset(stream, code);
 		// Making us reset is no better than resetting (CVE-2025-8671).
 		this.#forget(stream, true);
-		stream.onReset(code, "rule");
+		stream.onReset(code, cause);
 	}
 
 	/** As `reset`, by its owner, who hears nothing. */

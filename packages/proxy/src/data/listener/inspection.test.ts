@@ -91,6 +91,7 @@ describe("PROXY protocol", () => {
 	it("reads version 1", () => {
 		assert.deepEqual(readProxyProtocol(Buffer.from("PROXY TCP4 1.2.3.4 5.6.7.8 11 22\r\nGET")), {
 			kind: "header",
+			stat: "versions.v1.found",
 			length: 34,
 			source: { address: "1.2.3.4", port: 11 },
 			destination: { address: "5.6.7.8", port: 22 },
@@ -101,6 +102,7 @@ describe("PROXY protocol", () => {
 		const header = Buffer.concat([Buffer.from("\r\n\r\n\0\r\nQUIT\n", "latin1"), Buffer.from([0x21, 0x11, 0, 12, 1, 2, 3, 4, 5, 6, 7, 8, 0, 11, 0, 22])]);
 		assert.deepEqual(readProxyProtocol(header), {
 			kind: "header",
+			stat: "versions.v2.found",
 			length: 28,
 			source: { address: "1.2.3.4", port: 11 },
 			destination: { address: "5.6.7.8", port: 22 },

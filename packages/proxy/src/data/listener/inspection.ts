@@ -6,7 +6,7 @@ import type { WorkerContext } from "../worker/context.ts";
 import { readClientHello } from "./client-hello.ts";
 import { inspectHttp } from "./http-inspector.ts";
 import type { InspectorChoice, Inspectors } from "./inspectors.ts";
-import { type Endpoint, readProxyProtocol } from "./proxy-protocol.ts";
+import { type Endpoint, type ProxyProtocolStat, readProxyProtocol } from "./proxy-protocol.ts";
 
 interface Origin {
 	/** As the PROXY protocol names them; undefined: as the socket does. */
@@ -17,6 +17,12 @@ interface Origin {
 	/** Read already, for whoever serves the connection. */
 	readonly bytes: Buffer | undefined;
 }
+
+/** As in Envoy: what is not allowed has been found all the same. */
+const foundBefore: Readonly<Partial<Record<ProxyProtocolStat, ProxyProtocolStat>>> = {
+	"versions.v1.disallowed": "versions.v1.found",
+	"versions.v2.disallowed": "versions.v2.found",
+};
 
 export const noTlvs: readonly ProxyTlv[] = [];
 
@@ -33,6 +39,7 @@ export interface InspectionEvents {
 	onTimeout(): void;
 	onFailed(stat: "downstream_pre_cx_timeout" | "downstream_listener_filter_error" | "downstream_listener_filter_remote_close"): void;
 	onStat(name: string): void;
+	onProxyStat(stat: ProxyProtocolStat): void;
 }
 
 /**
@@ -75,6 +82,9 @@ export class Inspection implements ConnectionHandler {
 	#readProxyHeader(): boolean {
 		const verdict = readProxyProtocol(this.#bytes, this.#config.proxyProtocol);
 		if (verdict.kind === "incomplete") return false;
+		this.#events.onProxyStat(verdict.stat);
+		const found = foundBefore[verdict.stat];
+		if (found !== undefined) this.#events.onProxyStat(found);
 		if (verdict.kind === "absent") {
 			this.#needsProxyHeader = false;
 			return true;

@@ -11,7 +11,15 @@ import { responseFlags } from "../log/response-flags.ts";
 import { type ConnectionInfo, createStreamInfo, type ProxyTlv, type StreamInfo } from "../log/stream-info.ts";
 import { isLoopback, parseIp } from "../match/cidr.ts";
 import { type ConnectionFacts, compileFilterChains, type FilterChainMatcher } from "../match/filter-chain.ts";
-import { httpInspectorCounters, listenerCounters, listenerGauges, tlsInspectorCounters } from "../stats/families.ts";
+import {
+	httpInspectorCounters,
+	listenerCounters,
+	listenerGauges,
+	listenerWorkerCounters,
+	listenerWorkerGauges,
+	proxyProtocolCounters,
+	tlsInspectorCounters,
+} from "../stats/families.ts";
 import type { StatsScope } from "../stats/registry.ts";
 import { TcpSession } from "../tcp/tcp-proxy.ts";
 import { closeSent } from "../transport/close-sent.ts";
@@ -66,6 +74,10 @@ export class ListenerRuntime {
 	readonly #others = new Set<Connection>();
 	readonly #tlsInspectorBase: number;
 	readonly #httpInspectorBase: number;
+	readonly #workerCounterBase: number;
+	readonly #workerGaugeBase: number;
+	/** -1: there is no PROXY protocol. */
+	readonly #proxyBase: number;
 
 	constructor(config: Listener, inputs: ListenerInputs) {
 		const { context } = inputs;
@@ -82,6 +94,13 @@ export class ListenerRuntime {
 		const scope = open(prefix);
 		this.#counterBase = scope.counters(listenerCounters);
 		this.#gaugeBase = scope.gauges(listenerGauges);
+		const worker = open(`${prefix}worker_${context.workerIndex}.`);
+		this.#workerCounterBase = worker.counters(listenerWorkerCounters);
+		this.#workerGaugeBase = worker.gauges(listenerWorkerGauges);
+		this.#proxyBase =
+			config.proxyProtocol === undefined
+				? -1
+				: open(`proxy_proto.${config.proxyProtocol.statPrefix === undefined ? "" : `${config.proxyProtocol.statPrefix}.`}`).counters(proxyProtocolCounters);
 		this.#tlsInspectorBase = open("tls_inspector.").counters(tlsInspectorCounters);
 		this.#httpInspectorBase = open("http_inspector.").counters(httpInspectorCounters);
 		const { extensions, onBadExtension, openSink } = inputs;
@@ -122,6 +141,10 @@ export class ListenerRuntime {
 		gauges[at] = (gauges[at] as number) + by;
 		this.#inputs.balance?.count(this.#context.workerIndex, by);
 		if (this.#context.overload !== undefined && this.config.ignoresConnectionLimit !== true) this.#context.overload.addConnections(by);
+	}
+
+	#add(values: Float64Array, at: number, by: number): void {
+		values[at] = (values[at] as number) + by;
 	}
 
 	/** It is closed instead of being accepted. */
@@ -180,6 +203,7 @@ export class ListenerRuntime {
 		return new Inspection(connection, config, destination, this.#context, {
 			inspectors,
 			onStat: (name) => this.#countInspector(name),
+			onProxyStat: (stat) => this.#add(this.#context.stats.counters, this.#proxyBase + proxyProtocolCounters.index[stat], 1),
 			onInspected: (inspected) => {
 				this.#others.delete(connection);
 				onInspected(inspected);
@@ -219,6 +243,8 @@ export class ListenerRuntime {
 		// As in Envoy: what finds no chain is no connection of the listener's.
 		this.#count("downstream_cx_total");
 		this.#gauge("downstream_cx_active", 1);
+		this.#add(this.#context.stats.counters, this.#workerCounterBase, 1);
+		this.#add(this.#context.stats.gauges, this.#workerGaugeBase, 1);
 		const { limit } = chain;
 		if (limit !== undefined && limit.active >= limit.connectionsMax) {
 			limit.countLimited();
@@ -424,6 +450,7 @@ export class ListenerRuntime {
 	#countClosed(): void {
 		this.#count("downstream_cx_destroy");
 		this.#gauge("downstream_cx_active", -1);
+		this.#add(this.#context.stats.gauges, this.#workerGaugeBase, -1);
 	}
 
 	#logUnmatched(info: StreamInfo | undefined): void {

@@ -28,6 +28,8 @@ export const clusterCounters = defineFamily([
 	"upstream_cx_protocol_error",
 	"upstream_cx_rx_bytes_total",
 	"upstream_cx_tx_bytes_total",
+	"upstream_flow_control_backed_up_total",
+	"upstream_flow_control_drained_total",
 	"upstream_flow_control_paused_reading_total",
 	"upstream_flow_control_resumed_reading_total",
 	"upstream_rq_total",
@@ -186,6 +188,7 @@ export const httpGauges = defineFamily([
 export const http2Counters = defineFamily([
 	"dropped_headers_with_underscores",
 	"header_overflow",
+	"header_list_size_too_large",
 	"headers_cb_no_stream",
 	"inbound_empty_frames_flood",
 	"inbound_priority_frames_flood",
@@ -229,6 +232,22 @@ export const listenerCounters = defineFamily([
 	"connections_accepted_per_socket_event",
 ]);
 export const listenerGauges = defineFamily(["downstream_cx_active", "downstream_pre_cx_active"]);
+
+/** `listener.<address>.worker_<n>.` */
+export const listenerWorkerCounters = defineFamily(["downstream_cx_total"]);
+export const listenerWorkerGauges = defineFamily(["downstream_cx_active"]);
+
+/** Prefix `proxy_proto.`, and the filter's own behind it. */
+export const proxyProtocolCounters = defineFamily([
+	"not_found_allowed",
+	"not_found_disallowed",
+	"versions.v1.disallowed",
+	"versions.v1.error",
+	"versions.v1.found",
+	"versions.v2.disallowed",
+	"versions.v2.error",
+	"versions.v2.found",
+]);
 
 /** `listener.<address>.http.<stat prefix>.` */
 export const listenerHttpCounters = defineFamily([

@@ -1,4 +1,5 @@
 import { cumulativeCounts, defaultBounds, type HistogramDump } from "./histogram.ts";
+import { percentilesOf, shownPercentiles } from "./histogram-text.ts";
 import type { IstioSeriesDump } from "./istio-series.ts";
 import type { MergedStats } from "./registry.ts";
 import type { StatsFilter } from "./stats-text.ts";
@@ -6,12 +7,17 @@ import { defaultStatsView, type StatsView } from "./stats-view.ts";
 import type { Label } from "./tags.ts";
 
 interface Family {
-	readonly type: "counter" | "gauge" | "histogram";
+	readonly type: "counter" | "gauge" | "histogram" | "summary";
 	readonly lines: (readonly [labels: string, text: string])[];
 }
 
 /** Envoy's `/stats/prometheus`, metric by metric, so that the caller can send it in pieces and let other work in between. */
-export function* renderPrometheus(stats: MergedStats, { usedOnly, matches = () => true }: StatsFilter, view: StatsView = defaultStatsView): Generator<string> {
+export function* renderPrometheus(
+	stats: MergedStats,
+	{ usedOnly, matches = () => true }: StatsFilter,
+	view: StatsView = defaultStatsView,
+	mode: "cumulative" | "summary" = "cumulative",
+): Generator<string> {
 	const families = new Map<string, Family>();
 	const add = (metric: string, type: Family["type"], labels: string, text: string) => {
 		const known = families.get(metric);
@@ -30,7 +36,8 @@ export function* renderPrometheus(stats: MergedStats, { usedOnly, matches = () =
 	for (const [name, histogram] of stats.histograms) {
 		if (!matches(name) || (usedOnly && histogram.count === 0)) continue;
 		const { metric, labels } = describe(name, stats, view);
-		add(metric, "histogram", labels, renderHistogram(metric, labels, histogram, view.boundsOf(name)));
+		if (mode === "summary") add(metric, "summary", labels, renderSummary(metric, labels, histogram));
+		else add(metric, "histogram", labels, renderHistogram(metric, labels, histogram, view.boundsOf(name)));
 	}
 	for (const series of stats.istio) addIstioSeries(series, matches, add);
 	for (const metric of [...families.keys()].sort()) {
@@ -62,6 +69,16 @@ function addIstioSeries(
 		const counts = buckets.map((count) => (reached += count));
 		add(metric, "histogram", labels, renderBuckets(metric, labels, bounds, counts.slice(0, -1), reached, sum));
 	}
+}
+
+/** Over all time: there is no flush interval here. */
+function renderSummary(metric: string, labels: string, histogram: HistogramDump): string {
+	const more = labels === "" ? "" : `${labels},`;
+	const values = percentilesOf(histogram);
+	const lines = shownPercentiles.map(
+		(percent, i) => `${metric}{${more}quantile="${Number((percent / 100).toPrecision(6))}"} ${Number.isNaN(values[i]) ? "nan" : values[i]}\n`,
+	);
+	return `${lines.join("")}${metric}_sum{${labels}} ${histogram.sum}\n${metric}_count{${labels}} ${histogram.count}\n`;
 }
 
 function renderHistogram(metric: string, labels: string, histogram: HistogramDump, bounds: readonly number[]): string {

@@ -355,7 +355,7 @@ class UpstreamTlsTransport implements ChosenTransport {
 		}
 		if (verdict.stat !== undefined) cluster?.countTls(verdict.stat);
 		cluster?.countTls("ssl.handshake");
-		cluster?.countHandshake(socket.getProtocol() ?? "", socket.getCipher()?.name ?? "");
+		cluster?.countHandshake(socket.getProtocol() ?? "", socket.getCipher()?.name ?? "", curveOf(socket));
 		if (socket.isSessionReused()) cluster?.countTls("ssl.session_reused");
 		const info = readTlsInfo(socket, certificate, own);
 		const connection = this.#context.transport.adoptTls(socket);
@@ -385,3 +385,12 @@ class UpstreamTlsTransport implements ChosenTransport {
 		this.#sessions.set(address, known);
 	}
 }
+
+/** As Envoy names it; "" where Node does not tell: of resumed sessions, and of key exchanges that are no curves alone. */
+function curveOf(socket: TLSSocket): string {
+	const key = socket.getEphemeralKeyInfo();
+	const name = (key !== null && "name" in key && key.name) || "";
+	return standardCurves[name] ?? name;
+}
+
+const standardCurves: Readonly<Record<string, string>> = { prime256v1: "P-256", secp384r1: "P-384", secp521r1: "P-521" };

@@ -53,7 +53,7 @@ export class AutoPool implements HttpPool, ConnectorOwner {
 	#start(connection: Connection): void {
 		this.#agreed = undefined;
 		connection.destroy();
-		this.#connector.closed();
+		this.#connector.closed({ isOurEnd: true, openedAt: this.#connector.cluster.context.nowMs(), requests: 0 }, false);
 		this.#connector.failAll("remoteConnectionFailure", "the host agreed to another protocol than before");
 	}
 

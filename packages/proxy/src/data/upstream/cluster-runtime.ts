@@ -47,6 +47,11 @@ const zoneStats = {
 } as const;
 
 /** One cluster in one worker: hosts, pools, limits, counters. Lives as long as its configuration stays the same. */
+export interface OriginStats {
+	readonly codes: ResponseCodes;
+	readonly requestMs: Histogram;
+}
+
 export class ClusterRuntime {
 	readonly config: Cluster;
 	readonly context: WorkerContext;
@@ -59,6 +64,8 @@ export class ClusterRuntime {
 	/** Of answers that were followed by another attempt. */
 	readonly retriedCodes: ResponseCodes;
 	readonly requestMs: Histogram;
+	readonly connectionMs: Histogram;
+	readonly requestsPerConnection: Histogram;
 	readonly connectMs: Histogram;
 	readonly transports: TransportChooser;
 	readonly outlier: OutlierReporter;
@@ -72,6 +79,8 @@ export class ClusterRuntime {
 	readonly #ewmaAlpha: number;
 	#http2CounterBase = -1;
 	#http2GaugeBase = -1;
+	#internal: OriginStats | undefined;
+	#external: OriginStats | undefined;
 
 	constructor(config: Cluster, hosts: ClusterHosts, context: WorkerContext) {
 		this.config = config;
@@ -101,6 +110,8 @@ export class ClusterRuntime {
 		this.responseCodes = createResponseCodes(context.stats, this.scope, "upstream_rq");
 		this.retriedCodes = createResponseCodes(context.stats, this.scope, "retry.upstream_rq");
 		this.requestMs = this.scope.histogram("upstream_rq_time");
+		this.connectionMs = this.scope.histogram("upstream_cx_length_ms");
+		this.requestsPerConnection = this.scope.histogram("upstream_rq_per_cx");
 		this.connectMs = this.scope.histogram("upstream_cx_connect_ms");
 		this.tracking = config.tracking && new RequestTracking(config.tracking, this.scope);
 		this.transports = createTransportChooser(config, context);
@@ -159,6 +170,16 @@ export class ClusterRuntime {
 		this.#http2GaugeBase = this.scope.gauges(clusterHttp2Gauges);
 	}
 
+	/** What is counted apart for callers inside and outside; taken with the first of either. */
+	origin(isInternal: boolean): OriginStats {
+		if (isInternal) return (this.#internal ??= this.#openOrigin("internal"));
+		return (this.#external ??= this.#openOrigin("external"));
+	}
+
+	#openOrigin(name: "internal" | "external"): OriginStats {
+		return { codes: createResponseCodes(this.context.stats, this.scope, `${name}.upstream_rq`), requestMs: this.scope.histogram(`${name}.upstream_rq_time`) };
+	}
+
 	/** One of `clusterStat`. */
 	count(stat: number, by = 1): void {
 		const { counters } = this.context.stats;
@@ -166,10 +187,10 @@ export class ClusterRuntime {
 		counters[at] = (counters[at] as number) + by;
 	}
 
-	/** A handshake's version and cipher suite. */
-	countHandshake(version: string, cipher: string): void {
+	/** A handshake's version, cipher suite and curve; "": not known. */
+	countHandshake(version: string, cipher: string, curve: string): void {
 		const { counters } = this.context.stats;
-		for (const name of [`ssl.versions.${version}`, `ssl.ciphers.${cipher}`]) {
+		for (const name of [`ssl.versions.${version}`, `ssl.ciphers.${cipher}`, ...(curve === "" ? [] : [`ssl.curves.${curve}`])]) {
 			const at = this.scope.counter(name);
 			counters[at] = (counters[at] as number) + 1;
 		}

@@ -81,9 +81,9 @@ export class Http1Pool implements HttpPool, ConnectorOwner {
 	}
 
 	/** Called once by each connection that ends, by whoever's doing. */
-	closed(upstream: Http1Upstream): void {
+	closed(upstream: Http1Upstream, isActive: boolean): void {
 		const connector = this.#connector;
-		connector.closed();
+		connector.closed(upstream, isActive);
 		const at = this.#idle.indexOf(upstream);
 		if (at >= 0) this.#idle.splice(at, 1);
 		if (connector.waiting > connector.connecting) connector.connect();

@@ -22,6 +22,7 @@ export class Http1Upstream implements ConnectionHandler, MessageEvents, Upstream
 	readonly protocol = "HTTP/1.1";
 	readonly pool: Http1Pool;
 	readonly connection: Connection;
+	readonly openedAt: number;
 	client: UpstreamClient | undefined;
 	/** Exchanges begun. */
 	requests = 0;
@@ -38,6 +39,10 @@ export class Http1Upstream implements ConnectionHandler, MessageEvents, Upstream
 	/** 1xx answers to the request that is under way. */
 	#interims = 0;
 	#isFree = false;
+	/** It ended with its exchange, which was not over. */
+	#isCut = false;
+	#isPeersEnd = false;
+	#isClosedByUs = false;
 	#localAddress: string | undefined;
 	/** For answers nobody waits for. */
 	#spare: ResponseHead | undefined;
@@ -45,6 +50,7 @@ export class Http1Upstream implements ConnectionHandler, MessageEvents, Upstream
 	constructor(pool: Http1Pool, connection: Connection) {
 		this.pool = pool;
 		this.connection = connection;
+		this.openedAt = pool.cluster.context.nowMs();
 		connection.handler = this;
 		const { config, context } = pool.cluster;
 		const headLimits = config.http1.headerCase === "preserve" ? { ...limits, keepOriginal: true } : limits;
@@ -68,6 +74,11 @@ export class Http1Upstream implements ConnectionHandler, MessageEvents, Upstream
 			this.close();
 		});
 		this.#ageTimer.arm(config.maxConnectionDurationMs);
+	}
+
+	/** We end it, not the host. */
+	get isOurEnd(): boolean {
+		return this.#isClosedByUs && !this.#isPeersEnd;
 	}
 
 	get isReused(): boolean {
@@ -203,6 +214,7 @@ export class Http1Upstream implements ConnectionHandler, MessageEvents, Upstream
 	}
 
 	onEnd(): void {
+		this.#isPeersEnd = true;
 		if (this.client !== undefined && this.#decoder.finish()) return this.close();
 		if (this.client === undefined || !this.#decoder.isInMessage) return this.#reset("connectionTermination", "");
 		this.pool.cluster.count(clusterStat.upstream_cx_protocol_error);
@@ -224,13 +236,13 @@ export class Http1Upstream implements ConnectionHandler, MessageEvents, Upstream
 		this.pool.cluster.context.output.discard(this.connection);
 		const { client } = this;
 		this.client = undefined;
-		if (client !== undefined) this.pool.cluster.count(clusterStat.upstream_cx_destroy_remote_with_active_rq);
-		this.pool.closed(this);
+		this.pool.closed(this, client !== undefined || this.#isCut);
 		client?.onUpstreamReset("connectionTermination", "");
 	}
 
 	#reset(reason: ResetReason, detail: string): void {
 		const { client } = this;
+		this.#isCut = client !== undefined;
 		this.client = undefined;
 		this.close();
 		client?.onUpstreamReset(reason, detail);
@@ -238,6 +250,7 @@ export class Http1Upstream implements ConnectionHandler, MessageEvents, Upstream
 
 	/** The client wants no more of it: the exchange cannot be finished, so neither can the connection be kept. */
 	abandon(): void {
+		this.#isCut = this.client !== undefined;
 		this.client = undefined;
 		this.close();
 	}
@@ -245,6 +258,7 @@ export class Http1Upstream implements ConnectionHandler, MessageEvents, Upstream
 	/** Ends it; whoever has it hears nothing. */
 	close(): void {
 		this.#decoder.isStopped = true;
+		this.#isClosedByUs = true;
 		this.connection.destroy();
 	}
 }

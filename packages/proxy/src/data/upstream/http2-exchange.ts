@@ -19,7 +19,7 @@ const websocketGuid = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 
 /** Of trailers and heads that hosts send. */
 export const upstreamListBytesMax: number = 60 * 1024;
-export const upstreamHeadersMax = 1000;
+export const upstreamHeadersMax = 100;
 
 /** The connection to a host that carries exchanges. */
 export interface ExchangeCarrier {
@@ -29,6 +29,8 @@ export interface ExchangeCarrier {
 	readonly localAddress: string;
 	/** What we let the host send on one stream; bytes. */
 	readonly streamWindow: number;
+	/** What its streams are reset with when nobody waits for their answers. */
+	readonly abandonCode: number;
 	/** Exchanges that went well. */
 	answered: number;
 	readonly nowMs: () => number;
@@ -38,6 +40,8 @@ export interface ExchangeCarrier {
 	whenSettled(run: () => void): void;
 	/** The exchange's head goes out. */
 	onStreamOpened(): void;
+	/** We reset its stream. */
+	onExchangeCut(): void;
 }
 
 /** One request on a connection that it shares. Its stream begins with its head. */
@@ -127,7 +131,13 @@ export class Http2Exchange extends Http2Stream implements UpstreamExchange {
 	abandon(): void {
 		this.#client = undefined;
 		if (this.id === 0) this.isGone = true;
-		else this.session.cancel(this, errorCode.cancel);
+		else if (!this.isLocalClosed || !this.isRemoteClosed) this.#cut();
+	}
+
+	#cut(): void {
+		if (this.isGone) return;
+		this.#upstream.onExchangeCut();
+		this.session.cancel(this, this.#upstream.abandonCode);
 	}
 
 	// ---- the response
@@ -141,9 +151,10 @@ export class Http2Exchange extends Http2Stream implements UpstreamExchange {
 		this.hasAnswered = true;
 		if (head.status < 200) return isEnd || ++this.#interims > interimsMax ? "http2.violation.of.messaging.rule" : undefined;
 		this.hasHead = true;
-		const hasNoContent = this.#client?.isHead === true || head.status === 304;
+		const hasNoContent = this.#client?.isHead === true || head.status === 204 || head.status === 304;
 		if (isEnd && head.contentLength > 0 && !hasNoContent) return "http2.violation.of.messaging.rule";
-		if (!hasNoContent) this.expectedBytes = head.contentLength;
+		// RFC 9110 §6.4.1: whatever its length says.
+		this.expectedBytes = hasNoContent ? 0 : head.contentLength;
 		return undefined;
 	}
 
@@ -186,7 +197,7 @@ export class Http2Exchange extends Http2Stream implements UpstreamExchange {
 		this.#upstream.answered++;
 		client?.onResponseEnd();
 		// What is left of the request nobody waits for.
-		if (!this.isLocalClosed) this.session.cancel(this, errorCode.noError);
+		if (!this.isLocalClosed) this.#cut();
 	}
 
 	override onReset(code: number, cause: ResetCause): void {
@@ -211,7 +222,11 @@ export class Http2Exchange extends Http2Stream implements UpstreamExchange {
 function resetReason(code: number, cause: ResetCause): ResetReason {
 	switch (cause) {
 		case "peer":
+			if (code === errorCode.protocolError) return "protocolError";
 			return code === errorCode.refusedStream ? "remoteRefused" : "remoteReset";
+		// As Envoy takes it: the host has not given a usable answer.
+		case "limit":
+			return "remoteReset";
 		case "goaway":
 			return "unprocessed";
 		case "connection":

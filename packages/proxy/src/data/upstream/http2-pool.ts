@@ -77,8 +77,8 @@ export class Http2Pool implements HttpPool, ConnectorOwner {
 	}
 
 	/** Called once by each connection that ends, by whoever's doing. */
-	closed(upstream: Http2Upstream): void {
-		this.#connector.closed();
+	closed(upstream: Http2Upstream, isActive: boolean): void {
+		this.#connector.closed(upstream, isActive);
 		this.left(upstream);
 	}
 

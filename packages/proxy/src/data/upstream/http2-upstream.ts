@@ -17,10 +17,15 @@ export class Http2Upstream implements ConnectionHandler, SessionOwner, ExchangeC
 	readonly headersMax: number = upstreamHeadersMax;
 	readonly pool: Http2Pool;
 	readonly connection: Connection;
+	readonly openedAt: number;
 	readonly session: Http2Session;
 	/** Exchanges begun. */
 	requests = 0;
+	/** Envoy's. */
+	readonly abandonCode: number = errorCode.internalError;
 	answered = 0;
+	/** We end it, not the host. */
+	isOurEnd = false;
 	readonly streamWindow: number;
 	readonly nowMs: () => number;
 	readonly afterEvent: () => void;
@@ -35,6 +40,7 @@ export class Http2Upstream implements ConnectionHandler, SessionOwner, ExchangeC
 	constructor(pool: Http2Pool, connection: Connection) {
 		this.pool = pool;
 		this.connection = connection;
+		this.openedAt = pool.cluster.context.nowMs();
 		connection.handler = this;
 		const { config, context } = pool.cluster;
 		pool.cluster.openHttp2Stats();
@@ -113,6 +119,10 @@ export class Http2Upstream implements ConnectionHandler, SessionOwner, ExchangeC
 		this.pool.cluster.gaugeHttp2(http2Gauge.streams_active, 1);
 	}
 
+	onExchangeCut(): void {
+		this.pool.cluster.count(clusterStat.upstream_rq_tx_reset);
+	}
+
 	onStreamClosed(): void {
 		this.pool.cluster.gaugeHttp2(http2Gauge.streams_active, -1);
 		if (this.session.isFailed) return;
@@ -157,6 +167,7 @@ export class Http2Upstream implements ConnectionHandler, SessionOwner, ExchangeC
 
 	#onDeadPeer(): void {
 		this.count(http2Stat.keepalive_timeout);
+		this.isOurEnd = true;
 		this.connection.destroy(new Error("no answer to PING"));
 	}
 
@@ -185,6 +196,7 @@ export class Http2Upstream implements ConnectionHandler, SessionOwner, ExchangeC
 		if (this.connection.isClosed) return;
 		this.session.goaway(0, errorCode.noError);
 		this.session.outbound.flush();
+		this.isOurEnd = true;
 		this.connection.destroy();
 	}
 
@@ -193,15 +205,14 @@ export class Http2Upstream implements ConnectionHandler, SessionOwner, ExchangeC
 	}
 
 	onClose(): void {
-		const { cluster } = this.pool;
 		this.#idleTimer.disarm();
 		this.#ageTimer.disarm();
 		this.#keepalive?.stop();
 		this.#isLeaving = true;
-		if (this.session.streams.size > 0) cluster.count(clusterStat.upstream_cx_destroy_remote_with_active_rq);
+		const isActive = this.session.streams.size > 0;
 		this.session.close(errorCode.cancel, "connection");
 		this.session.outbound.discard();
 		this.#onSettled = [];
-		this.pool.closed(this);
+		this.pool.closed(this, isActive);
 	}
 }

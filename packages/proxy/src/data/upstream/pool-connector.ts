@@ -13,6 +13,14 @@ export interface ConnectorOwner {
 	onConnectFailed(failure: PoolFailure, transportFailure: string): void;
 }
 
+export interface EndedConnection {
+	/** We ended it, not the host. */
+	readonly isOurEnd: boolean;
+	readonly openedAt: number;
+	/** Begun on it. */
+	readonly requests: number;
+}
+
 /** As the system says it, and so Envoy. */
 const systemErrors: Readonly<Record<string, string>> = {
 	EACCES: "Permission denied",
@@ -162,6 +170,7 @@ export class PoolConnector {
 		const { cluster, priority } = this;
 		cluster.letConnectionGo(this.host, priority);
 		cluster.count(clusterStat.upstream_cx_connect_fail);
+		this.#countEnd(failure === "connectionTimeout");
 		this.host.counts.cx_active--;
 		this.host.counts.cx_connect_fail++;
 		if (failure === "connectionTimeout") cluster.count(clusterStat.upstream_cx_connect_timeout);
@@ -178,13 +187,23 @@ export class PoolConnector {
 		}
 	}
 
-	/** Called once for each connection that ends, by whoever's doing. */
-	closed(): void {
+	/** Called once for each connection that ends. `isActive`: while a request was under way. */
+	closed({ isOurEnd, openedAt, requests }: EndedConnection, isActive: boolean): void {
+		this.cluster.connectionMs.record(this.cluster.context.nowMs() - openedAt);
+		this.cluster.requestsPerConnection.record(requests);
 		this.open--;
 		this.host.counts.cx_active--;
 		this.cluster.letConnectionGo(this.host, this.priority);
 		this.cluster.gauge(clusterGauge.upstream_cx_active, -1);
+		this.#countEnd(isOurEnd);
+		if (!isActive) return;
+		this.cluster.count(clusterStat.upstream_cx_destroy_with_active_rq);
+		this.cluster.count(isOurEnd ? clusterStat.upstream_cx_destroy_local_with_active_rq : clusterStat.upstream_cx_destroy_remote_with_active_rq);
+	}
+
+	#countEnd(isOurs: boolean): void {
 		this.cluster.count(clusterStat.upstream_cx_destroy);
+		this.cluster.count(isOurs ? clusterStat.upstream_cx_destroy_local : clusterStat.upstream_cx_destroy_remote);
 	}
 
 	drain(): void {

@@ -1,3 +1,4 @@
+import { RE2JS } from "re2js";
 import type { Cluster, Host } from "../../config/runtime-config.ts";
 import { healthFlags } from "../../config/shared-state.ts";
 import type { HostsOfClusters } from "../../config/worker-messages.ts";
@@ -25,7 +26,17 @@ const gauges: ReadonlySet<string> = new Set(["cx_active", "rq_active", "rq_pendi
 
 /** `/clusters`: Envoy's lines, or `envoy.admin.v3.Clusters` as JSON. */
 export async function showClusters({ query }: AdminRequest, context: AdminContext): Promise<AdminReply> {
-	const clusters = [...context.store.clusterNames()].flatMap((name) => context.store.clusterOf(name) ?? []);
+	const pattern = query.get("filter");
+	let matches = (_name: string): boolean => true;
+	if (pattern !== null) {
+		try {
+			const regex = RE2JS.compile(pattern);
+			matches = (name) => regex.matcher(name).find();
+		} catch (error) {
+			return { status: 400, body: `Invalid re2 regex: ${(error as Error).message}\n` };
+		}
+	}
+	const clusters = [...context.store.clusterNames()].filter(matches).flatMap((name) => context.store.clusterOf(name) ?? []);
 	const counted = mergeHostCounts(await context.pool.countHosts());
 	if (query.get("format") === "json") {
 		const cluster_statuses = clusters.map((cluster) => clusterJson(cluster, rowsOf(context, cluster.name, counted), context));

@@ -23,9 +23,11 @@ export function showConfigDump({ query }: AdminRequest, context: AdminContext): 
 	const sections = buildSections(context, matches, query.has("include_eds"));
 	const resource = query.get("resource");
 	const mask = query.get("mask");
-	if (resource === null) return json({ configs: mask === null ? sections : sections.map((section) => masked(section, mask.split(","))) });
-	const found = sections.find((section) => Object.hasOwn(section, resource));
-	const list = found?.[resource];
+	if (resource === null) return mask === null ? json({ configs: sections }) : maskedDump(sections, mask);
+	if (resource === "bootstrap") return { status: 400, body: "bootstrap is not a repeated field. Use ?mask=bootstrap to get only this field\n" };
+	const list = sections.find((section) => Object.hasOwn(section, resource))?.[resource];
+	// A list that there is, and that nothing is in.
+	if (list === undefined && Object.hasOwn(elementTypes, resource)) return json({});
 	if (!Array.isArray(list)) return { status: 404, body: `${resource} not found in config dump\n` };
 	const type = `type.googleapis.com/${elementTypes[resource] ?? ""}`;
 	const configs = list.map((item: Json) => ({ "@type": type, ...(item as Section) }));
@@ -46,6 +48,12 @@ const elementTypes: Readonly<Record<string, string>> = {
 	static_endpoint_configs: "envoy.admin.v3.EndpointsConfigDump.StaticEndpointConfig",
 	dynamic_endpoint_configs: "envoy.admin.v3.EndpointsConfigDump.DynamicEndpointConfig",
 };
+
+function maskedDump(sections: readonly Section[], mask: string): AdminReply {
+	const configs = sections.map((section) => masked(section, mask.split(","))).filter((section) => Object.keys(section).some((key) => key !== "@type"));
+	if (configs.length > 0) return json({ configs });
+	return { status: 400, body: `FieldMask ${mask} could not be successfully applied to any configs.\n` };
+}
 
 function json(value: unknown): AdminReply {
 	return { type: "application/json", body: `${JSON.stringify(value, undefined, 1)}\n` };
@@ -95,7 +103,7 @@ function redacted(value: Json): Json {
 		Object.entries(value as Section).map(([key, child]) => {
 			const isKey = key === "private_key" || key === "password";
 			if (!isKey || typeof child !== "object" || child === null || "filename" in child || "environment_variable" in child) return [key, redacted(child)];
-			return [key, { inline_bytes: Buffer.from("[redacted]").toString("base64") }];
+			return [key, "inline_string" in child ? { inline_string: "[redacted]" } : { inline_bytes: Buffer.from("[redacted]").toString("base64") }];
 		}),
 	);
 }

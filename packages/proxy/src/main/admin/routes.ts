@@ -15,7 +15,8 @@ import { showCertificates } from "./certificates.ts";
 import { showClusters } from "./clusters.ts";
 import { showConfigDump } from "./config-dump.ts";
 import { showStats, showPrometheus } from "./stats.ts";
-import { showListeners, showMemory, showServerInfo } from "./status.ts";
+import { showInitDump, showListeners, showMemory, showServerInfo } from "./status.ts";
+import { refuseUnsupported, unsupportedPages } from "./unsupported.ts";
 
 export interface AdminContext {
 	readonly pool: WorkerPool;
@@ -70,15 +71,18 @@ function mutates(help: string, handle: AdminRoute["handle"]): AdminRoute {
 	return { mutates: true, help, handle };
 }
 
-export const adminRoutes: ReadonlyMap<string, AdminRoute> = new Map([
+export const adminRoutes: ReadonlyMap<string, AdminRoute> = new Map<string, AdminRoute>([
 	["/", reads("what there is", showHelp)],
 	["/certs", reads("certificates in use", showCertificates)],
 	["/clusters", reads("clusters and their hosts", showClusters)],
 	["/config_dump", reads("the configuration as it was received", showConfigDump)],
+	["/contention", reads("contention of mutexes: there are none", () => ({ body: "Mutex contention tracing is not enabled: threads share no mutexes.\n" }))],
 	["/drain_listeners", mutates("close the listeners", drainListeners)],
 	["/healthcheck/fail", mutates("let health checks fail", (_, context) => failHealthChecks(context, true))],
 	["/healthcheck/ok", mutates("let health checks pass again", (_, context) => failHealthChecks(context, false))],
 	["/help", reads("what there is", showHelp)],
+	["/hot_restart_version", reads("whether a process can take over from another: it cannot", () => ({ body: "disabled\n" }))],
+	["/init_dump", reads("what is waited for", showInitDump)],
 	["/listeners", reads("bound addresses", showListeners)],
 	["/logging", mutates("set the log level", setLogging)],
 	["/memory", reads("memory use", showMemory)],
@@ -86,9 +90,18 @@ export const adminRoutes: ReadonlyMap<string, AdminRoute> = new Map([
 	["/ready", reads("LIVE, or why not", showReady)],
 	["/reopen_logs", mutates("open the access logs anew", broadcast({ kind: "reopenLogs" }))],
 	["/reset_counters", mutates("counters back to zero", broadcast({ kind: "resetCounters" }))],
+	[
+		"/runtime",
+		reads("runtime values: there are none", () => ({ type: "application/json", body: `${JSON.stringify({ layers: [], entries: {} }, undefined, 1)}\n` })),
+	],
+	["/runtime_modify", mutates("change runtime values: there is no layer for it", modifyRuntime)],
 	["/server_info", reads("version and state", showServerInfo)],
 	["/stats", reads("statistics", showStats)],
 	["/stats/prometheus", reads("statistics in the Prometheus format", showPrometheus)],
+	...unsupportedPages.map(([path, mutates, instead]): readonly [string, AdminRoute] => [
+		path,
+		{ mutates, help: "not supported", handle: () => refuseUnsupported(instead) },
+	]),
 ]);
 
 function showHelp(): AdminReply {
@@ -121,11 +134,20 @@ function drainListeners({ query }: AdminRequest, { pool }: AdminContext): AdminR
 	return ok;
 }
 
+function modifyRuntime({ query }: AdminRequest): AdminReply {
+	if (query.size === 0) return { status: 400, body: "usage: /runtime_modify?key1=value1&key2=value2&keyN=valueN\n" };
+	return { status: 503, body: "No admin layer specified\n" };
+}
+
+const loggingUsage = "usage: /logging?level=<level>: one logger is for all";
+
 function setLogging({ query }: AdminRequest, { logger, pool }: AdminContext): AdminReply {
+	const other = [...query.keys()].find((key) => key !== "level");
+	if (other !== undefined) return { status: 400, body: `error: unknown logger name ${other}\n${loggingUsage}\n` };
 	const name = query.get("level");
 	if (name === null) return { body: `active loggers:\n  all: ${logger.level}\n` };
 	const level = logLevelOf(name);
-	if (level === undefined) return { status: 400, body: `unknown level ${name}\n` };
+	if (level === undefined) return { status: 400, body: `error: unknown logger level ${name}\n${loggingUsage}\n` };
 	logger.level = level as Logger["level"];
 	pool.broadcast({ kind: "logLevel", level });
 	return { body: `active loggers:\n  all: ${level}\n` };

@@ -73,9 +73,9 @@ async function run(
 	request: AdminRequest,
 	context: AdminContext,
 ): Promise<AdminReply> {
-	if (route.mutates && request.method !== "POST") return { status: 405, body: `Method Not Allowed\n` };
+	if (route.mutates && request.method !== "POST") return { status: 405, body: `Method ${request.method} not allowed, POST required.` };
 	if (!route.mutates && request.method !== "GET" && request.method !== "HEAD" && request.method !== "POST")
-		return { status: 405, body: "Method Not Allowed\n" };
+		return { status: 405, body: `Method ${request.method} not allowed, GET required.` };
 	return route.handle(request, context);
 }
 

@@ -17,6 +17,12 @@ export function showListeners({ query }: AdminRequest, { state, store }: AdminCo
 	return json({ listener_statuses: rows.map(({ name, address }) => ({ name, local_address: split(address) })) });
 }
 
+/** `envoy.admin.v3.UnreadyTargetsDumps`: what is received and not in force yet, and what it waits for. */
+export function showInitDump(_: AdminRequest, { store }: AdminContext): AdminReply {
+	const waiting = [...store.waiting].map(([name, reason]) => ({ name, target_names: [reason] }));
+	return json(waiting.length === 0 ? {} : { unready_targets_dumps: waiting });
+}
+
 export function showMemory(): AdminReply {
 	const { rss, heapTotal, heapUsed, external } = process.memoryUsage();
 	return json({

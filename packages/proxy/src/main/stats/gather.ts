@@ -1,14 +1,17 @@
 import type { Host } from "../../config/runtime-config.ts";
 import { emptyStats, type MergedStats, mergeStats, type StatsDump } from "../../data/stats/registry.ts";
 import { keepStats } from "../../data/stats/stats-view.ts";
+import { firstExpiryMs } from "../admin/certificates.ts";
 import { clusterGauges } from "../admin/cluster-gauges.ts";
+import type { ChangeCounts } from "../config-store.ts";
 import type { AdminContext } from "../admin/routes.ts";
 
 /** Everything that is counted, as `stats_config` has it. */
 export async function gatherStats(context: AdminContext): Promise<MergedStats> {
+	const workers = await context.pool.scrape();
 	const stats = mergeStats([
-		...(await context.pool.scrape()),
-		mainStats(context),
+		...workers,
+		mainStats(context, connectionsOf(workers)),
 		...(context.loads.reporter === undefined ? [] : [{ ...emptyStats, counters: [block("load_reporter.", context.loads.reporter.stats)] }]),
 		...(context.overload === undefined ? [] : [{ ...emptyStats, ...context.overload.stats() }]),
 		{ ...emptyStats, counters: countersOfClusters(context), gauges: gaugesOfClusters(context) },
@@ -44,16 +47,35 @@ function gaugesOfClusters({ health, outliers, store }: AdminContext): StatsDump[
 	});
 }
 
+/** Of clients, on all listeners. */
+function connectionsOf(workers: readonly StatsDump[]): number {
+	const blocks = workers.flatMap(({ gauges }) => gauges).filter(({ prefix }) => /^listener\..*\.worker_\d+\.$/.test(prefix));
+	return blocks.reduce((sum, { values }) => sum + (values[0] ?? 0), 0);
+}
+
+function changesOf(kind: "cluster" | "listener", { added, modified, removed }: ChangeCounts): Readonly<Record<string, number>> {
+	return { [`${kind}_added`]: added, [`${kind}_modified`]: modified, [`${kind}_removed`]: removed };
+}
+
+const dayMs = 86_400_000;
+
+/** Of all certificates in force; the largest number there is, as in Envoy, where there are none. */
+function daysUntilExpiry({ clock, store }: AdminContext): number {
+	const firstMs = firstExpiryMs(store);
+	return firstMs === undefined ? 0xffff_ffff : Math.max(0, Math.floor((firstMs - clock.nowMs()) / dayMs));
+}
+
 /** What only the main thread counts. */
-function mainStats({ clock, concurrency, extensionStats, outliers, records, state, store }: AdminContext): StatsDump {
+function mainStats(context: AdminContext, connections: number): StatsDump {
+	const { clock, concurrency, extensionStats, outliers, records, state, store } = context;
 	const memory = process.memoryUsage();
 	const dynamicOf = (type: "cds" | "lds") => records.all(type).filter(({ isStatic }) => !isStatic).length;
 	const waiting = [...store.waiting.keys()];
 	return {
 		...emptyStats,
 		counters: [
-			block("cluster_manager.", { outlier_ejections_total: outliers.ejectionsTotal }),
-			block("listener_manager.", { listener_refused: records.failures("lds").size }),
+			block("cluster_manager.", { outlier_ejections_total: outliers.ejectionsTotal, ...changesOf("cluster", store.counts.clusters) }),
+			block("listener_manager.", { listener_refused: records.failures("lds").size, ...changesOf("listener", store.counts.listeners) }),
 			...extensionStats.dump(),
 		],
 		gauges: [
@@ -61,6 +83,9 @@ function mainStats({ clock, concurrency, extensionStats, outliers, records, stat
 				live: state.live === "LIVE" ? 1 : 0,
 				uptime: Math.floor((clock.nowMs() - state.startedMs) / 1000),
 				concurrency,
+				total_connections: connections,
+				days_until_first_cert_expiring: daysUntilExpiry(context),
+				hot_restart_epoch: 0,
 				memory_allocated: memory.heapUsed + memory.external,
 				memory_heap_size: memory.heapTotal,
 				memory_physical_size: memory.rss,
