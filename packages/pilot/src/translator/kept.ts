@@ -55,7 +55,15 @@ const partsOfScope = new WeakMap<Scope, readonly unknown[]>();
 /** VirtualServices that shape listeners by themselves. */
 const layer4Of = (virtualServices: readonly VirtualService[]) => virtualServices.filter(({ spec }) => spec.tls?.length || spec.tcp?.length);
 
-/** Everything else of a snapshot but its endpoints and pods; of endpoints, what clusters and listeners read of them. The same list while none of it changes. */
+/**
+ * What clusters and listeners are not made of, which may differ in every push; and what they read only a part of, which `stableInputs` picks.
+ */
+const unread: ReadonlySet<string> = new Set<keyof PushSnapshot>([
+	...(["version", "config", "caches", "workloads", "servicesByHost", "gatewayStatus", "heldVirtualServices"] as const),
+	...(["endpoints", "virtualServices"] as const),
+]);
+
+/** Everything else of a snapshot; of endpoints, what clusters and listeners read of them. The same list while none of it changes. */
 function inputsOf(push: PushSnapshot): readonly unknown[] {
 	let inputs = inputsOfPush.get(push);
 	if (!inputs) {
@@ -68,19 +76,9 @@ function inputsOf(push: PushSnapshot): readonly unknown[] {
 const inputsOfPush = new WeakMap<PushSnapshot, readonly unknown[]>();
 
 function stableInputs(push: PushSnapshot): readonly unknown[] {
-	const {
-		version: _,
-		caches: __,
-		endpoints: ___,
-		workloads: ____,
-		servicesByHost: _____,
-		gatewayStatus: ______,
-		heldVirtualServices: _______,
-		virtualServices,
-		...parts
-	} = push;
+	const parts = Object.entries(push).flatMap(([name, part]) => (unread.has(name) ? [] : [part]));
 	const headless = push.services.filter(({ headless }) => headless).map((s) => push.endpoints.of(s));
-	const all = [...Object.values(parts), ...layer4Of(virtualServices), endpointTraits(push), ...headless];
+	const all = [...parts, ...layer4Of(push.virtualServices), endpointTraits(push), ...headless];
 	return push.caches.lists.get("kept inputs", all, () => all);
 }
 
