@@ -72,6 +72,8 @@ export class ClientStream {
 	readonly #clock: Clock;
 	readonly #events: StreamEvents;
 	readonly #subscriptions = new Map<XdsType, Subscription>();
+	/** The same in push order. */
+	#ordered: readonly Subscription[] = [];
 	#view: ResourceView | undefined;
 	#gate: Gate | undefined;
 	#running = false;
@@ -119,7 +121,7 @@ export class ClientStream {
 	push(view: ResourceView): void {
 		this.#view = view;
 		this.#sentForView = 0;
-		for (const subscription of this.#subscriptions.values()) subscription.dirty = true;
+		for (const subscription of this.#ordered) subscription.dirty = true;
 		this.#kick();
 	}
 
@@ -131,6 +133,7 @@ export class ClientStream {
 		if (!subscription) {
 			subscription = new Subscription(type);
 			this.#subscriptions.set(type, subscription);
+			this.#ordered = pushOrder.flatMap((each) => this.#subscriptions.get(each) ?? []);
 		}
 		if (request.nonce !== "") this.#answered(subscription, request);
 		const { change } = request;
@@ -168,9 +171,9 @@ export class ClientStream {
 
 	async #run(): Promise<void> {
 		try {
-			while (this.#again && !this.#closed && this.#view) {
+			while (this.#again) {
 				this.#again = false;
-				while (!this.#closed && (await this.#step(this.#view))) {}
+				for (let sending = this.#step(); sending !== undefined; sending = this.#step()) await sending;
 			}
 		} finally {
 			// In the same turn as the last look at `#again`: what comes in between would wait for ever.
@@ -178,25 +181,27 @@ export class ClientStream {
 		}
 	}
 
-	/** Sends one response, the first in order that is due; false when there is nothing to send now. */
-	async #step(view: ResourceView): Promise<boolean> {
+	/** Sends the first response in order that is due; undefined when there is nothing to send now. Most looks at a stream end so, and wait for nothing. */
+	#step(): Promise<void> | undefined {
+		const view = this.#view;
+		if (this.#closed || view === undefined) return undefined;
 		// Clusters and endpoints of this view cannot be sent before the last ones are answered; what names them waits as well.
 		const gated = this.#gated() || this.#isHeldUp("cds") || this.#isHeldUp("eds");
-		for (const type of pushOrder) {
-			const subscription = this.#subscriptions.get(type);
+		for (const subscription of this.#ordered) {
 			// At most one round of a type is on its way: a slow client gets the newest state next, not every state.
-			if (!subscription?.dirty || subscription.unanswered.size > 0) continue;
-			if (gated && gatedTypes.has(type)) continue;
+			if (!subscription.dirty || subscription.unanswered.size > 0) continue;
+			if (gated && gatedTypes.has(subscription.type)) continue;
 			subscription.dirty = false;
-			if (await this.#sendUpserts(subscription, view)) return true;
+			const sending = this.#sendUpserts(subscription, view);
+			if (sending) return sending;
 		}
-		if (gated || this.#busy()) return false;
-		for (const type of [...pushOrder].reverse()) {
-			const subscription = this.#subscriptions.get(type);
-			if (subscription && (await this.#sendRemovals(subscription, view))) return true;
+		if (gated || this.#busy()) return undefined;
+		for (let i = this.#ordered.length - 1; i >= 0; i--) {
+			const sending = this.#sendRemovals(this.#ordered[i] as Subscription, view);
+			if (sending) return sending;
 		}
 		this.#markSynced(view);
-		return false;
+		return undefined;
 	}
 
 	#isHeldUp(type: XdsType): boolean {
@@ -205,45 +210,46 @@ export class ClientStream {
 	}
 
 	#busy(): boolean {
-		for (const s of this.#subscriptions.values()) if (s.dirty || s.unanswered.size > 0) return true;
+		for (const s of this.#ordered) if (s.dirty || s.unanswered.size > 0) return true;
 		return false;
 	}
 
 	#markSynced(view: ResourceView): void {
-		if (this.#syncedVersion === view.version || this.#subscriptions.size === 0) return;
+		if (this.#syncedVersion === view.version || this.#ordered.length === 0) return;
 		this.#syncedVersion = view.version;
 		this.#events.synced?.();
 	}
 
-	async #sendUpserts(subscription: Subscription, view: ResourceView): Promise<boolean> {
+	#sendUpserts(subscription: Subscription, view: ResourceView): Promise<void> | undefined {
 		if (subscription.type === "vhds" && subscription.wildcard) subscription.follow(this.#subscriptions.get("rds")?.names ?? noNames);
 		const { upsert, remove } = subscription.difference(view);
 		if (collectionTypes.has(subscription.type)) return this.#sendWhole(subscription, view, upsert, remove);
+		const firstEver = subscription.lastNonce === "";
+		if (upsert.length + remove.length === 0 && !firstEver) return undefined;
 		// A name that was asked for and does not exist is answered at once; removals of what is in use wait (sendRemovals).
 		const absent = remove.filter((name) => subscription.resend.has(name) || !subscription.sent.has(name));
 		for (const name of absent) subscription.resend.delete(name);
-		const firstEver = subscription.lastNonce === "";
+		let sending: Promise<void>;
 		if (this.protocol === "sotw") {
 			const sent = subscription.type === "eds" ? [...upsert, ...absent.map(emptyAssignment)] : upsert;
-			if (sent.length === 0 && !firstEver) return false;
+			if (sent.length === 0 && !firstEver) return undefined;
 			const keep = subscription.wildcard ? this.#kept(subscription, view, remove) : sent;
-			await this.#send(subscription, view, { resources: keep, removed: [] }, sent);
+			sending = this.#send(subscription, view, { resources: keep, removed: [] }, sent);
 		} else {
-			if (upsert.length === 0 && absent.length === 0 && !(firstEver && subscription.wildcard)) return false;
-			await this.#sendChunks(subscription, view, upsert, absent);
+			if (upsert.length === 0 && absent.length === 0 && !(firstEver && subscription.wildcard)) return undefined;
+			sending = this.#sendChunks(subscription, view, upsert, absent);
+			if (absent.length === remove.length) subscription.markComplete(view);
 		}
-		if (subscription.type === "cds") this.#openGate(upsert, view);
-		return true;
+		return subscription.type === "cds" ? sending.then(() => this.#openGate(upsert, view)) : sending;
 	}
 
 	/** Members of collections: what goes makes room for what comes. */
-	async #sendWhole(subscription: Subscription, view: ResourceView, upsert: readonly EncodedResource[], removed: readonly string[]): Promise<boolean> {
-		if (this.protocol === "sotw" || upsert.length + removed.length === 0) return false;
+	#sendWhole(subscription: Subscription, view: ResourceView, upsert: readonly EncodedResource[], removed: readonly string[]): Promise<void> | undefined {
+		if (this.protocol === "sotw" || upsert.length + removed.length === 0) return undefined;
 		const sending = this.#send(subscription, view, { resources: upsert, removed }, upsert);
 		// What comes next is compared with this view: a host that came and went since an older one would be overlooked.
 		subscription.markComplete(view);
-		await sending;
-		return true;
+		return sending;
 	}
 
 	/** The whole set for a state-of-the-world client. What is going stays until routes have moved away from it. */
@@ -274,28 +280,24 @@ export class ClientStream {
 		await this.#send(subscription, view, { resources: chunk, removed }, chunk);
 	}
 
-	async #sendRemovals(subscription: Subscription, view: ResourceView): Promise<boolean> {
-		if (collectionTypes.has(subscription.type)) return false;
+	#sendRemovals(subscription: Subscription, view: ResourceView): Promise<void> | undefined {
+		if (collectionTypes.has(subscription.type)) return undefined;
 		const { remove } = subscription.difference(view);
-		if (remove.length === 0) return false;
-		if (this.protocol === "delta") {
-			await this.#send(subscription, view, { resources: [], removed: remove }, []);
-			return true;
-		}
+		if (remove.length === 0) return undefined;
+		if (this.protocol === "delta") return this.#send(subscription, view, { resources: [], removed: remove }, []);
 		// In state of the world only CDS and LDS delete by absence; the rest goes with its parent.
 		if (!subscription.wildcard) {
 			for (const name of remove) subscription.sent.set(name, "");
-			return false;
+			return undefined;
 		}
 		for (const name of remove) {
 			subscription.sent.delete(name);
 			this.#going.delete(`${subscription.type}/${name}`);
 		}
-		await this.#send(subscription, view, { resources: [...view.all(subscription.type).values()], removed: [] }, []);
-		return true;
+		return this.#send(subscription, view, { resources: [...view.all(subscription.type).values()], removed: [] }, []);
 	}
 
-	async #send(
+	#send(
 		subscription: Subscription,
 		view: ResourceView,
 		content: { readonly resources: readonly EncodedResource[]; readonly removed: readonly string[] },
@@ -308,7 +310,7 @@ export class ClientStream {
 		if (this.protocol === "sotw" && subscription.wildcard) for (const r of upsert) this.#going.set(`${subscription.type}/${r.name}`, r);
 		this.#sentForView++;
 		this.#events.sent?.(subscription.type, content.resources.length, message.length);
-		await this.#writeInTime(message);
+		return this.#writeInTime(message);
 	}
 
 	async #writeInTime(message: WireMessage): Promise<void> {

@@ -156,7 +156,7 @@ export class Subscription {
 		return gone;
 	}
 
-	/** Everything of the view has been sent. Called in the same turn as `markSent`. */
+	/** Everything of the view is sent. Called in the turn in which that was worked out. */
 	markComplete(view: ResourceView): void {
 		this.#complete = view.revision(this.type);
 	}
