@@ -2,7 +2,7 @@
 //   node scripts/bench.ts [SERVICES] [PROXIES]
 
 import { createStore } from "@weft/galley";
-import { resourceView } from "../src/translator/translator.ts";
+import { resourceView } from "../src/translator/resource-view.ts";
 import { buildPush } from "../src/model/build-push.ts";
 import { decodeNode } from "../src/model/node.ts";
 import type { PushSnapshot } from "../src/model/push.ts";

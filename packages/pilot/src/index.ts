@@ -40,4 +40,5 @@ export type { ConfigSnapshot } from "./model/snapshot.ts";
 export type { EncodedResource } from "./translator/context.ts";
 export { type ResourceStats, stats } from "./translator/encode.ts";
 export { type OfflineResources, type ProxyResources, resourcesOf, translateAll } from "./translator/offline.ts";
-export { type Resources, type ResourceSet, resourceView, type Translation, translate } from "./translator/translator.ts";
+export { resourceView } from "./translator/resource-view.ts";
+export { type Resources, type ResourceSet, type Translation, translate } from "./translator/translator.ts";

@@ -10,7 +10,8 @@ import type { ProxyNode } from "../model/proxy-node.ts";
 import type { PushSnapshot } from "../model/push.ts";
 import { stats } from "../translator/encode.ts";
 import type { AutoRegistration } from "../registration/auto-registration.ts";
-import { buildPush, decodeNode, resourceView } from "../translator/translator.ts";
+import { resourceView, type ViewOptions } from "../translator/resource-view.ts";
+import { buildPush, decodeNode } from "../translator/translator.ts";
 import { createDebounce } from "./debounce.ts";
 import { buildDistribution, type Distribution } from "./distribution.ts";
 import { createJwksFetcher, type JwksFetcher, type JwksTransport } from "./jwks-fetcher.ts";
@@ -18,6 +19,7 @@ import { createDiscoveryMetrics, type DiscoveryMetrics, exposeResourceStats } fr
 import { PushedSince } from "./pushed-since.ts";
 import { type Convergence, SyncStatus } from "./sync-status.ts";
 import { createTrustResource } from "./trust-resource.ts";
+import { createTurns } from "./turns.ts";
 
 export interface DiscoveryOptions {
 	readonly store: Store;
@@ -65,6 +67,14 @@ export interface Discovery {
 	trust(): TrustCounts;
 }
 
+/** A connected client as pushes see it, and what its node was read from. */
+interface KnownClient {
+	readonly node: ProxyNode;
+	readonly viewOptions: ViewOptions;
+	readonly workloads: object;
+	readonly mesh: object;
+}
+
 export interface TrustCounts {
 	readonly proxies: number;
 	/** Asked for the roots, and have not acknowledged those of now. */
@@ -85,30 +95,35 @@ export function createDiscovery(options: DiscoveryOptions): Discovery {
 	let push = buildPush({ snapshot: store.snapshot(), meshConfig: meshConfig(), clusterId });
 	let changedAtMs = clock.monotonicMs();
 
-	const nodes = new WeakMap<XdsClient, { readonly node: ProxyNode; readonly workloads: object; readonly mesh: object }>();
+	const roots = createTrustResource(options.trustRoots ?? (() => []));
+	const missing = createMissingSecrets(logger, metrics);
+	/** What a client's view is made with. */
+	const viewOptionsOf = (client: XdsClient, { namespace, serviceAccount }: ProxyNode): ViewOptions => {
+		const mayReadSecrets = () => options.secretAccess?.mayRead(namespace, serviceAccount) ?? true;
+		const rights = { isAuthenticated: client.peer.spiffeIds !== undefined, mayReadSecrets };
+		return { rights, onMissingSecret: (name, problem) => missing(client, name, problem) };
+	};
+	const known = new WeakMap<XdsClient, KnownClient>();
 	// A node is read from its metadata and its pod: most pushes change neither.
-	const nodeOf = (client: XdsClient): ProxyNode => {
+	const knownOf = (client: XdsClient): KnownClient => {
 		const { workloads, mesh } = push;
-		const known = nodes.get(client);
-		if (known?.workloads === workloads && known.mesh === mesh) return known.node;
+		const last = known.get(client);
+		if (last?.workloads === workloads && last.mesh === mesh) return last;
 		const decoded = decodeNode(client.node, push);
 		// The protocol knows virtual hosts one by one in its delta form alone.
 		const fresh = decoded.vhds && client.protocol !== "delta" ? { ...decoded, vhds: false } : decoded;
 		// Other pods changed, or nothing that a node is read from: what is remembered of it stays valid.
-		const node = known !== undefined && isDeepStrictEqual(known.node, fresh) ? known.node : fresh;
-		nodes.set(client, { node, workloads, mesh });
-		return node;
+		const same = last !== undefined && isDeepStrictEqual(last.node, fresh);
+		const next = same ? { ...last, workloads, mesh } : { node: fresh, viewOptions: viewOptionsOf(client, fresh), workloads, mesh };
+		known.set(client, next);
+		return next;
 	};
-	const roots = createTrustResource(options.trustRoots ?? (() => []));
-	const missing = createMissingSecrets(logger, metrics);
+	const nodeOf = (client: XdsClient): ProxyNode => knownOf(client).node;
 	const publish = (client: XdsClient) => {
-		const node = nodeOf(client);
-		const { namespace, serviceAccount } = node;
-		const mayReadSecrets = () => options.secretAccess?.mayRead(namespace, serviceAccount) ?? true;
+		const { node, viewOptions } = knownOf(client);
 		// Asked before it is needed: by the time that a gateway has its listeners the answer is there.
-		if (node.kind === "router") mayReadSecrets();
-		const rights = { isAuthenticated: client.peer.spiffeIds !== undefined, mayReadSecrets };
-		client.push(roots.within(resourceView(push, node, { rights, onMissingSecret: (name, problem) => missing(client, name, problem) })));
+		if (node.kind === "router") viewOptions.rights.mayReadSecrets();
+		client.push(resourceView(push, node, viewOptions, roots.all()));
 	};
 	options.secretAccess?.onChange(() => {
 		for (const client of sync.clients) publish(client);
@@ -125,10 +140,10 @@ export function createDiscovery(options: DiscoveryOptions): Discovery {
 		jwks?.update(push);
 		metrics.services.set(push.services.length);
 		metrics.virtualServices.set(push.virtualServices.length);
+		const turns = createTurns(clock);
 		for (const client of [...sync.clients]) {
 			publish(client);
-			// One proxy's translation at a time: answers of others are read in between.
-			await new Promise((resolve) => setImmediate(resolve));
+			await turns.next();
 		}
 		sync.pushed(push.version);
 		metrics.pushSeconds.observe({ type: "all" }, (clock.monotonicMs() - started) / 1000);

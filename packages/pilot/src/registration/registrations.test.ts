@@ -8,7 +8,7 @@ import { HealthStatus } from "@weft/xds/generated/envoy/config/core/v3/health_ch
 import { buildPush } from "../model/build-push.ts";
 import { decodeNode } from "../model/node.ts";
 import { manualClock } from "../test-clock.ts";
-import { resourceView } from "../translator/translator.ts";
+import { resourceView } from "../translator/resource-view.ts";
 import { decodeInstance, type InstanceRequest } from "./instance-request.ts";
 import { registeredWorkloads } from "./registered-workloads.ts";
 import { createRegistrations, type Registered, type Refusal } from "./registrations.ts";

@@ -2,9 +2,11 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { MeshConfig } from "@weft/api";
 import type { Json } from "@weft/xds";
+import { VirtualHost } from "@weft/xds/generated/envoy/config/route/v3/route_components.ts";
 import { buildPush } from "../model/build-push.ts";
 import { decodeNode } from "../model/node.ts";
 import { translateAll } from "./offline.ts";
+import { resourceView } from "./resource-view.ts";
 import { createTestMesh } from "./routes/test-mesh.ts";
 
 const services = `
@@ -56,3 +58,16 @@ for (const asMesh of [true, false]) {
 		});
 	});
 }
+
+test("of two proxies of one scope that take virtual hosts one by one, each has them by its own settings", () => {
+	const mesh = createTestMesh();
+	mesh.apply(services);
+	const push = buildPush({ snapshot: mesh.store.snapshot(), meshConfig: {}, clusterId: "Kubernetes" });
+	const attemptCounts = [false, true].map((disabled) => {
+		const metadata = { NAMESPACE: "default", ISTIO_VERSION: "1.30.3", VHDS: "true", PROXY_CONFIG: { proxyHeaders: { attemptCount: { disabled } } } };
+		const view = resourceView(push, decodeNode({ id: "sidecar~10.0.0.1~a.default~default.svc.cluster.local", metadata }, push));
+		const hosts = [...(view.members("vhds", "80")?.values() ?? [])].map(({ bytes }) => VirtualHost.decode(bytes));
+		return hosts.map(({ includeRequestAttemptCount }) => includeRequestAttemptCount);
+	});
+	assert.deepEqual(attemptCounts, [[true], [false]]);
+});

@@ -28,6 +28,9 @@ export function tableWithHeaderSettings(context: ProxyContext, table: EncodedRes
 	});
 }
 
+/** Proxies with equal keys have the same settings of route tables. */
+export const tableHeaderKey = (context: ProxyContext): string => String(headersOf(context).attemptCount);
+
 const clusters = createMemo<EncodedResource>();
 
 /** Undefined: the proxy wants nothing of its clusters. */

@@ -5,7 +5,8 @@ import { decodeYaml, createStore, type Store } from "@weft/galley";
 import { buildPush } from "../model/build-push.ts";
 import type { ProxyNode } from "../model/proxy-node.ts";
 import type { PushSnapshot } from "../model/push.ts";
-import { decodeNode, resourceView } from "./translator.ts";
+import { resourceView } from "./resource-view.ts";
+import { decodeNode } from "./translator.ts";
 
 // What is carried over from push to push must never show: after any row of edits the mesh is what it would be if it were read anew.
 

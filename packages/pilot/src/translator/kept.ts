@@ -6,35 +6,40 @@ import { endpointTraits } from "./clusters/identities.ts";
 import type { ProxyContext } from "./context.ts";
 import { changedServices } from "./endpoints/assignments.ts";
 import { identityOf } from "./memo.ts";
+import type { Resources } from "./translator.ts";
 
-interface Kept<V> {
-	readonly value: V;
+/** What was built for a proxy. */
+export interface KeptParts {
+	clusters?: Resources;
+	listeners?: Resources;
+}
+
+interface Kept {
+	readonly parts: KeptParts;
 	readonly scope: readonly unknown[];
 	readonly inputs: readonly unknown[];
 	endpoints: EndpointIndex;
 }
 
+const keptOf = new WeakMap<ProxyNode, Kept>();
+
 /**
- * What a proxy was given last, as long as nothing that it is made of changes: most pushes are about endpoints somewhere else,
- * and must not cost a look at every service for every proxy.
+ * What a proxy was given last, as long as nothing that it is made of changes, and nothing from then on: most pushes are about endpoints
+ * somewhere else, and must not cost a look at every service for every proxy.
  */
-export function createKept<V>(): (context: ProxyContext, build: () => V) => V {
-	const known = new WeakMap<ProxyNode, Kept<V>>();
-	return (context, build) => {
-		const { push, scope, node } = context;
-		// A gateway reads the pods behind its own Service, a local proxy the addresses of its Services: they are few, and always built.
-		if (node.kind !== "sidecar" || node.local !== undefined) return build();
-		const inputs = inputsOf(push);
-		const seen = scopeParts(push, scope);
-		const last = known.get(node);
-		if (last?.scope === seen && last.inputs === inputs && (last.endpoints === push.endpoints || !touches(push, last.endpoints, node))) {
-			last.endpoints = push.endpoints;
-			return last.value;
-		}
-		const value = build();
-		known.set(node, { value, scope: seen, inputs, endpoints: push.endpoints });
-		return value;
-	};
+export function keptParts({ push, scope, node }: ProxyContext): KeptParts {
+	// A gateway reads the pods behind its own Service, a local proxy the addresses of its Services: they are few, and always built.
+	if (node.kind !== "sidecar" || node.local !== undefined) return {};
+	const inputs = inputsOf(push);
+	const seen = scopeParts(push, scope);
+	const last = keptOf.get(node);
+	if (last?.scope === seen && last.inputs === inputs && (last.endpoints === push.endpoints || !touches(push, last.endpoints, node))) {
+		last.endpoints = push.endpoints;
+		return last.parts;
+	}
+	const parts = {};
+	keptOf.set(node, { parts, scope: seen, inputs, endpoints: push.endpoints });
+	return parts;
 }
 
 /** What clusters and listeners read of a scope: of HTTP routes only whether any keeps sessions, all else is in route tables. The same list while none of it changes. */

@@ -4,7 +4,7 @@ import { NameTable } from "@weft/xds/generated/istio/networking/nds/v1/nds.ts";
 import type { PushSnapshot } from "../model/push.ts";
 import { decodeNode } from "../model/node.ts";
 import { contextOf, createTestMesh, service } from "./routes/test-mesh.ts";
-import { resourceView } from "./translator.ts";
+import { resourceView } from "./resource-view.ts";
 
 const headless = `
 apiVersion: v1

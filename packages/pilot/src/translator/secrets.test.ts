@@ -8,7 +8,7 @@ import { Secret } from "@weft/xds/generated/envoy/extensions/transport_sockets/t
 import { decodeNode } from "../model/node.ts";
 import type { PushSnapshot } from "../model/push.ts";
 import { createTestMesh } from "./routes/test-mesh.ts";
-import { resourceView } from "./translator.ts";
+import { resourceView } from "./resource-view.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "weft-secrets-"));
 after(() => rmSync(folder, { recursive: true }));

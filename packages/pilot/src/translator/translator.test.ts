@@ -8,7 +8,8 @@ import { decodeNode } from "../model/node.ts";
 import type { PushSnapshot } from "../model/push.ts";
 import { virtualHostStats } from "./routes/index.ts";
 import { stats } from "./encode.ts";
-import { resourceView, translate } from "./translator.ts";
+import { resourceView } from "./resource-view.ts";
+import { translate } from "./translator.ts";
 
 const services = 40;
 const types = ["cds", "eds", "lds", "rds"] as const;
