@@ -52,26 +52,35 @@ export function compileGatewayApi(input: GatewayApiInput): CompiledGatewayApi {
 
 const nameOf = ({ object: { metadata } }: CompiledGateway | CompiledListenerSet): string => `${metadata.namespace}/${metadata.name}`;
 
+/** What only a mesh with routes has to work out: most have ServiceEntries that change, and none. */
+function lazy<T>(make: () => T): () => T {
+	let made: { readonly value: T } | undefined;
+	return () => (made ??= { value: make() }).value;
+}
+
 function routeContext(
 	input: GatewayApiInput,
 	gateways: readonly CompiledGateway[],
 	sets: readonly CompiledListenerSet[],
 	grants: RouteContext["grants"],
 ): RouteContext {
-	const services = new Set(input.services.map(({ metadata }) => `${metadata.namespace}/${metadata.name}`));
-	const entries = new Map(input.serviceEntries.map((entry) => [`${entry.metadata.namespace}/${entry.metadata.name}`, entry]));
-	const hosts = new Set([
-		...input.services.map(({ metadata }) => `${metadata.name}.${metadata.namespace}.svc.${input.domain}`),
-		...input.serviceEntries.flatMap(({ spec }) => spec.hosts),
-	]);
+	const services = lazy(() => new Set(input.services.map(({ metadata }) => `${metadata.namespace}/${metadata.name}`)));
+	const entries = lazy(() => new Map(input.serviceEntries.map((entry) => [`${entry.metadata.namespace}/${entry.metadata.name}`, entry])));
+	const hosts = lazy(
+		() =>
+			new Set([
+				...input.services.map(({ metadata }) => `${metadata.name}.${metadata.namespace}.svc.${input.domain}`),
+				...input.serviceEntries.flatMap(({ spec }) => spec.hosts),
+			]),
+	);
 	return {
 		domain: input.domain,
 		grants,
 		listeners: new Map(gateways.map((gateway) => [nameOf(gateway), gateway.listeners])),
 		setListeners: new Map(sets.map((set) => [nameOf(set), set.listeners])),
-		hasService: (namespace, name) => services.has(`${namespace}/${name}`),
-		serviceEntry: (namespace, name) => entries.get(`${namespace}/${name}`),
-		hasHost: (host) => hosts.has(host),
+		hasService: (namespace, name) => services().has(`${namespace}/${name}`),
+		serviceEntry: (namespace, name) => entries().get(`${namespace}/${name}`),
+		hasHost: (host) => hosts().has(host),
 	};
 }
 
