@@ -2,7 +2,7 @@ import { isDeepStrictEqual } from "node:util";
 import { status } from "@grpc/grpc-js";
 import type { MeshConfig } from "@weft/api";
 import type { Store, StoreChange } from "@weft/galley";
-import type { Clock, Logger } from "@weft/runtime";
+import { type Clock, createTurns, type Logger } from "@weft/runtime";
 import { type AdsDelegate, RefusedError, type XdsClient } from "@weft/xds/server";
 import type { Registry } from "prom-client";
 import { noJwks } from "../model/jwks.ts";
@@ -19,7 +19,6 @@ import { createDiscoveryMetrics, type DiscoveryMetrics, exposeResourceStats } fr
 import { PushedSince } from "./pushed-since.ts";
 import { type Convergence, SyncStatus } from "./sync-status.ts";
 import { createTrustResource } from "./trust-resource.ts";
-import { createTurns } from "./turns.ts";
 
 export interface DiscoveryOptions {
 	readonly store: Store;
@@ -129,6 +128,7 @@ export function createDiscovery(options: DiscoveryOptions): Discovery {
 		for (const client of sync.clients) publish(client);
 	});
 
+	const turns = createTurns(clock);
 	const since = new PushedSince();
 	async function runPush(changed: readonly StoreChange["changed"][number][], firstAtMs: number): Promise<void> {
 		const started = clock.monotonicMs();
@@ -140,10 +140,10 @@ export function createDiscovery(options: DiscoveryOptions): Discovery {
 		jwks?.update(push);
 		metrics.services.set(push.services.length);
 		metrics.virtualServices.set(push.virtualServices.length);
-		const turns = createTurns(clock);
 		for (const client of [...sync.clients]) {
+			const turn = turns.next();
+			if (turn) await turn;
 			publish(client);
-			await turns.next();
 		}
 		sync.pushed(push.version);
 		metrics.pushSeconds.observe({ type: "all" }, (clock.monotonicMs() - started) / 1000);

@@ -1,5 +1,5 @@
 import { type ServerDuplexStream, type ServiceDefinition, status, type UntypedServiceImplementation } from "@grpc/grpc-js";
-import type { Clock, Logger } from "@weft/runtime";
+import { type Clock, createTurns, type Logger, type Turns } from "@weft/runtime";
 import type { Node } from "../generated/envoy/config/core/v3/base.ts";
 import type { Any } from "../generated/google/protobuf/any.ts";
 import { DeltaDiscoveryRequest, DiscoveryRequest, DiscoveryResponse } from "../generated/envoy/service/discovery/v3/discovery.ts";
@@ -143,6 +143,7 @@ function decodeDelta(bytes: Buffer): ClientRequest {
 export function adsService(options: AdsServerOptions): { definition: ServiceDefinition; implementation: UntypedServiceImplementation } {
 	let nextId = 0;
 	const streams = new Map<ClientStream, () => void>();
+	const turns = createTurns(options.clock);
 	// One look at all streams now and then: a timer for each write would cost more than the write.
 	setInterval(() => streams.forEach((cut, stream) => stream.stalled && cut()), stalledCheckMs).unref();
 	return {
@@ -151,13 +152,20 @@ export function adsService(options: AdsServerOptions): { definition: ServiceDefi
 			DeltaAggregatedResources: method("DeltaAggregatedResources", decodeDelta),
 		},
 		implementation: {
-			StreamAggregatedResources: (call: Stream) => serve(call, "sotw", ++nextId, options, streams),
-			DeltaAggregatedResources: (call: Stream) => serve(call, "delta", ++nextId, options, streams),
+			StreamAggregatedResources: (call: Stream) => serve(call, "sotw", ++nextId, options, { streams, turns }),
+			DeltaAggregatedResources: (call: Stream) => serve(call, "delta", ++nextId, options, { streams, turns }),
 		},
 	};
 }
 
-function serve(call: Stream, protocol: "delta" | "sotw", id: number, options: AdsServerOptions, streams: Map<ClientStream, () => void>): void {
+/** What the streams of one server share. */
+interface Shared {
+	/** How each is cut. */
+	readonly streams: Map<ClientStream, () => void>;
+	readonly turns: Turns;
+}
+
+function serve(call: Stream, protocol: "delta" | "sotw", id: number, options: AdsServerOptions, { streams, turns }: Shared): void {
 	const { delegate, clock, logger } = options;
 	const fail = (code: number, details: string) => {
 		call.emit("error", { code, details, metadata: call.metadata });
@@ -166,7 +174,7 @@ function serve(call: Stream, protocol: "delta" | "sotw", id: number, options: Ad
 	const write = createMessageWriter(call);
 	const answerDebug = createDebugAnswers(options, write);
 	const of = (report: (client: XdsClient) => void) => client && report(client);
-	const stream = new ClientStream(protocol, write, clock, {
+	const stream = new ClientStream(protocol, write, clock, turns, {
 		sent: (type, resources, bytes) => of((c) => delegate.sent?.(c, type, resources, bytes)),
 		acked: (type) => of((c) => delegate.acked?.(c, type)),
 		nacked: (type, message, names) => of((c) => delegate.nacked?.(c, type, message, names)),

@@ -1,11 +1,13 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { systemClock } from "@weft/runtime";
+import { systemClock, type Turns } from "@weft/runtime";
 import { DeltaDiscoveryResponse, DiscoveryResponse } from "../generated/envoy/service/discovery/v3/discovery.ts";
 import { typeUrls, type XdsType } from "../type-urls.ts";
 import type { EncodedResource, ResourceView } from "./resource.ts";
 import { type ClientRequest, ClientStream } from "./stream.ts";
 import type { WireMessage } from "./wire.ts";
+
+const atOnce: Turns = { next: () => undefined };
 
 type World = Partial<Record<XdsType, Readonly<Record<string, string>>>>;
 
@@ -49,7 +51,10 @@ function client(protocol: "delta" | "sotw") {
 		return { type: shortType(r.typeUrl), names: r.resources.map((x) => Buffer.from(x.value).toString()), removed: [], nonce: r.nonce };
 	};
 	const write = async ({ pieces }: WireMessage) => void sent.push(decode(Buffer.concat(pieces)));
-	const stream = new ClientStream(protocol, write, systemClock, { nacked: (type, message) => nacks.push(`${type}: ${message}`), synced: () => synced++ });
+	const stream = new ClientStream(protocol, write, systemClock, atOnce, {
+		nacked: (type, message) => nacks.push(`${type}: ${message}`),
+		synced: () => synced++,
+	});
 	const request = (type: XdsType, change: Partial<ClientRequest["change"]> = {}, answer: { nonce?: string; error?: string } = {}) => {
 		const base = protocol === "delta" ? { protocol, subscribe: [], unsubscribe: [], initial: {} } : { protocol, names: [], version: "" };
 		stream.request({

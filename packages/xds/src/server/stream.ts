@@ -1,4 +1,4 @@
-import type { Clock } from "@weft/runtime";
+import type { Clock, Turns } from "@weft/runtime";
 import { Node } from "../generated/envoy/config/core/v3/base.ts";
 import { ClusterLoadAssignment } from "../generated/envoy/config/endpoint/v3/endpoint.ts";
 import { type XdsType, xdsTypeOf } from "../type-urls.ts";
@@ -70,6 +70,7 @@ export class ClientStream {
 	readonly protocol: "delta" | "sotw";
 	readonly #write: (message: WireMessage) => Promise<void>;
 	readonly #clock: Clock;
+	readonly #turns: Turns;
 	readonly #events: StreamEvents;
 	readonly #subscriptions = new Map<XdsType, Subscription>();
 	/** The same in push order. */
@@ -86,10 +87,12 @@ export class ClientStream {
 	/** Responses sent for the present view: 0 means that the view changed nothing for this client. */
 	#sentForView = 0;
 
-	constructor(protocol: "delta" | "sotw", write: (message: WireMessage) => Promise<void>, clock: Clock, events: StreamEvents) {
+	/** `turns`: shared with the other streams, since a change has something to send to all of them at once. */
+	constructor(protocol: "delta" | "sotw", write: (message: WireMessage) => Promise<void>, clock: Clock, turns: Turns, events: StreamEvents) {
 		this.protocol = protocol;
 		this.#write = write;
 		this.#clock = clock;
+		this.#turns = turns;
 		this.#events = events;
 	}
 
@@ -173,7 +176,7 @@ export class ClientStream {
 		try {
 			while (this.#again) {
 				this.#again = false;
-				for (let sending = this.#step(); sending !== undefined; sending = this.#step()) await sending;
+				for (let under = this.#step(); under !== undefined; under = this.#step()) await under;
 			}
 		} finally {
 			// In the same turn as the last look at `#again`: what comes in between would wait for ever.
@@ -181,7 +184,10 @@ export class ClientStream {
 		}
 	}
 
-	/** Sends the first response in order that is due; undefined when there is nothing to send now. Most looks at a stream end so, and wait for nothing. */
+	/**
+	 * Sends the first response in order that is due, or waits until it is this stream's turn; undefined when there is nothing to send now.
+	 * Most looks at a stream end so, and wait for nothing.
+	 */
 	#step(): Promise<void> | undefined {
 		const view = this.#view;
 		if (this.#closed || view === undefined) return undefined;
@@ -191,6 +197,8 @@ export class ClientStream {
 			// At most one round of a type is on its way: a slow client gets the newest state next, not every state.
 			if (!subscription.dirty || subscription.unanswered.size > 0) continue;
 			if (gated && gatedTypes.has(subscription.type)) continue;
+			const turn = this.#turns.next();
+			if (turn) return turn;
 			subscription.dirty = false;
 			const sending = this.#sendUpserts(subscription, view);
 			if (sending) return sending;
