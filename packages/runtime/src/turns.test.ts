@@ -18,7 +18,7 @@ test("what does not fit waits for a later turn of the event loop, in the order o
 			const turn = turns.next();
 			if (turn) await turn;
 			done.push(`${name}${piece}`);
-			now += 3;
+			now += 6;
 		}
 	};
 	const all = Promise.all(["a", "b", "c"].map(work));

@@ -7,7 +7,7 @@ export interface Turns {
 }
 
 /** So long pieces of work may follow each other. A piece that is longer is not cut. */
-const turnMs = 5;
+const turnMs = 10;
 
 /** Of all who share it, as many go on in one turn of the event loop as fit into a few milliseconds; no more wait than share it. */
 export function createTurns(clock: Pick<Clock, "monotonicMs">): Turns {

@@ -10,6 +10,7 @@ import type { ProxyNode } from "../model/proxy-node.ts";
 import type { PushSnapshot } from "../model/push.ts";
 import { stats } from "../translator/encode.ts";
 import type { AutoRegistration } from "../registration/auto-registration.ts";
+import { classViewOf } from "../translator/class-view.ts";
 import { resourceView, type ViewOptions } from "../translator/resource-view.ts";
 import { buildPush, decodeNode } from "../translator/translator.ts";
 import { createDebounce } from "./debounce.ts";
@@ -124,25 +125,29 @@ export function createDiscovery(options: DiscoveryOptions): Discovery {
 		if (node.kind === "router") viewOptions.rights.mayReadSecrets();
 		client.push(resourceView(push, node, viewOptions, roots.all()));
 	};
+	const turns = createTurns(clock);
+	/** Undefined: the client's view may be published now. */
+	const prepare = (client: XdsClient): Promise<void> | undefined => classViewOf(push, nodeOf(client)).prepare(turns);
 	options.secretAccess?.onChange(() => {
 		for (const client of sync.clients) publish(client);
 	});
 
-	const turns = createTurns(clock);
 	const since = new PushedSince();
 	async function runPush(changed: readonly StoreChange["changed"][number][], firstAtMs: number): Promise<void> {
 		const started = clock.monotonicMs();
 		metrics.debounceSeconds.observe((started - firstAtMs) / 1000);
 		for (const kind of new Set(changed.map((c) => c.kind))) metrics.triggers.inc({ type: kind });
 		changedAtMs = firstAtMs;
+		const turn = turns.next();
+		if (turn) await turn;
 		push = buildPush({ snapshot: store.snapshot(), meshConfig: meshConfig(), clusterId, jwks: jwks?.index ?? noJwks }, push);
 		since.pushed(changed, push.version);
 		jwks?.update(push);
 		metrics.services.set(push.services.length);
 		metrics.virtualServices.set(push.virtualServices.length);
 		for (const client of [...sync.clients]) {
-			const turn = turns.next();
-			if (turn) await turn;
+			const under = prepare(client) ?? turns.next();
+			if (under) await under;
 			publish(client);
 		}
 		sync.pushed(push.version);
@@ -167,7 +172,9 @@ export function createDiscovery(options: DiscoveryOptions): Discovery {
 	const { registration } = options;
 	/** Clients whose stream ended, perhaps before they were registered. */
 	const gone = new WeakSet<XdsClient>();
-	const welcome = (client: XdsClient) => {
+	const welcome = async (client: XdsClient): Promise<void> => {
+		await prepare(client);
+		if (gone.has(client)) return;
 		sync.add(client);
 		metrics.connected.set(sync.clients.size);
 		logger.info("proxy connected", { proxy: client.node.id, peer: client.peer.address });
@@ -177,10 +184,7 @@ export function createDiscovery(options: DiscoveryOptions): Discovery {
 		connected(client) {
 			checkIdentity(client);
 			const registered = registration?.connected(client);
-			if (registered === undefined) return welcome(client);
-			return registered.then(() => {
-				if (!gone.has(client)) welcome(client);
-			});
+			return registered === undefined ? welcome(client) : registered.then(() => welcome(client));
 		},
 		disconnected(client) {
 			gone.add(client);

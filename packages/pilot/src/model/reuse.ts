@@ -4,6 +4,8 @@
  */
 export interface Reuse<V> {
 	get(key: string, inputs: readonly unknown[], build: () => V): V;
+	/** What `get` would not have to build. */
+	find(key: string, inputs: readonly unknown[]): V | undefined;
 	/** As `get`, and other inputs that say the same by `signature` keep the value as well. */
 	getAlike(key: string, inputs: readonly unknown[], signature: () => string, build: () => V): V;
 	/** Called once before each run of the step that uses this store. */
@@ -34,6 +36,10 @@ export function createReuse<V>(generationsMax = 8): Reuse<V> {
 		get(key, inputs, build) {
 			const found = entries.get(key);
 			return found && sameItems(found.inputs, inputs) ? hit(found) : make(key, inputs, "", build);
+		},
+		find(key, inputs) {
+			const found = entries.get(key);
+			return found && sameItems(found.inputs, inputs) ? hit(found) : undefined;
 		},
 		getAlike(key, inputs, signature, build) {
 			const found = entries.get(key);

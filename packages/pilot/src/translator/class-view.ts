@@ -1,3 +1,4 @@
+import type { Turns } from "@weft/runtime";
 import type { ProxyNode } from "../model/proxy-node.ts";
 import type { EndpointIndex, Mesh, PushSnapshot, Scope } from "../model/push.ts";
 import { scopeOf } from "../model/scope.ts";
@@ -15,7 +16,7 @@ import { createMemo, identityOf } from "./memo.ts";
 import { nameTable } from "./name-table.ts";
 import { clientKey } from "./routes/client-key.ts";
 import { differentHosts, type SplitTable, splitTable } from "./routes/index.ts";
-import { contextOf, type Resources, routeTableOf } from "./translator.ts";
+import { contextOf, prepare, type Resources, routeTableOf } from "./translator.ts";
 
 /** One object for equal inputs: everything that assignments are derived from. */
 export interface AssignmentsRevision {
@@ -87,11 +88,26 @@ export class ClassView {
 	#nameTable: Resources | undefined;
 	#assignmentChanges: Changes | undefined;
 	#hostChanges: Changes | undefined;
+	#preparation: Promise<void> | undefined;
+	#isPrepared = false;
 
 	constructor(context: ProxyContext, patches: PatchSet | undefined) {
 		this.version = String(context.push.version);
 		this.#context = context;
 		this.#patches = patches;
+	}
+
+	/** Before the first proxy of the class is given its view: what is large is worked out in turns. Undefined when that is done. */
+	prepare(turns: Turns): Promise<void> | undefined {
+		return this.#isPrepared ? undefined : (this.#preparation ??= this.#prepare(turns));
+	}
+
+	async #prepare(turns: Turns): Promise<void> {
+		for (const _ of prepare(this.#context)) {
+			const turn = turns.next();
+			if (turn) await turn;
+		}
+		this.#isPrepared = true;
 	}
 
 	get nameTable(): Resources {

@@ -7,6 +7,7 @@ import { buildPush } from "../model/build-push.ts";
 import { decodeNode } from "../model/node.ts";
 import type { PushSnapshot } from "../model/push.ts";
 import { virtualHostStats } from "./routes/index.ts";
+import { classViewOf } from "./class-view.ts";
 import { stats } from "./encode.ts";
 import { resourceView } from "./resource-view.ts";
 import { translate } from "./translator.ts";
@@ -49,6 +50,24 @@ suite("work done for a push", () => {
 		store = createStore();
 		store.replaceSource("test", mesh.objects);
 		push = buildPush({ snapshot: store.snapshot(), meshConfig: {}, clusterId: "Kubernetes" });
+	});
+
+	test("what was prepared for a class is there when its proxies ask, and an edit prepares what it was about", async () => {
+		const waits: string[] = [];
+		const turns = { next: () => void waits.push("") };
+		const node = decodeNode(mesh.node(3), push);
+		const assignments = () => {
+			const view = resourceView(push, node);
+			for (const name of view.all("cds").keys()) view.get("eds", name);
+		};
+		await classViewOf(push, node).prepare(turns);
+		assert.ok(waits.length >= services, "a turn may end after each service");
+		assert.equal(classViewOf(push, node).prepare(turns), undefined);
+		const first = encodesDuring(assignments);
+		assert.deepEqual({ cds: first.cds, eds: first.eds }, { cds: 1, eds: 0 }, "but its own inbound cluster");
+		edit(mesh.editedServiceEntry(7, "10.250.0.9"));
+		assert.equal(encodesDuring(() => void classViewOf(push, node).prepare(turns)).eds, 1);
+		assert.deepEqual(encodesDuring(assignments), { cds: 0, eds: 0, lds: 0, rds: 0 });
 	});
 
 	test("twenty times the proxies of the same classes cost no outbound resource more", () => {

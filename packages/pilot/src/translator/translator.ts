@@ -7,7 +7,7 @@ import { scopeOf } from "../model/scope.ts";
 import { buildInboundClusters, buildOutboundClusters, outboundClusterInputs, outboundClustersKey } from "./clusters/index.ts";
 import type { EncodedResource, ProxyContext } from "./context.ts";
 import { encodeResource, stats } from "./encode.ts";
-import { classPlaceKey, clusterLoadAssignments } from "./endpoints/assignments.ts";
+import { classPlaceKey, clusterLoadAssignments, prepareAssignments } from "./endpoints/assignments.ts";
 import { buildListeners } from "./listeners/index.ts";
 import { keptParts } from "./kept.ts";
 import { createMemo, none } from "./memo.ts";
@@ -18,6 +18,7 @@ import { patchSetFor } from "./envoy-filter/patch-set.ts";
 import { patchRouteTable } from "./envoy-filter/routes.ts";
 import { servicePortsOf } from "./envoy-filter/service-ports.ts";
 import { clusterHeaderSettings, tableWithHeaderSettings } from "./header-settings.ts";
+import { atOnce, type Pieces } from "./pieces.ts";
 import { extensionsFor } from "./policy/workload-policies.ts";
 import { passesByItself } from "./routes/gateway-servers.ts";
 import { buildRouteTable } from "./routes/index.ts";
@@ -96,14 +97,28 @@ function buildClusters(context: ProxyContext): Resources {
 
 /** The outbound half is one for the whole class; the inbound half is the workload's own. */
 function builtClusters(context: ProxyContext): Resources {
-	const { push, scope, node } = context;
-	const sni = passesByItself(context);
-	const classKey = `cds ${outboundClustersKey(node)} ${sni} ${placeKeyOf(context)} ${scope.key}`;
-	const build = () => stableSet(push, classKey, buildOutboundClusters(context, sni));
-	const outbound = push.caches.shared.get(classKey, outboundClusterInputs(push, scope), build) as Resources;
+	const outbound = atOnce(outboundClusters(context));
 	const inbound = buildInboundClusters(context);
 	if (inbound.length === 0) return outbound;
 	return merged.get([outbound, ...inbound], "", () => insertSorted(outbound, inbound));
+}
+
+function* outboundClusters(context: ProxyContext): Pieces<Resources> {
+	const { push, scope, node } = context;
+	const sni = passesByItself(context);
+	const classKey = `cds ${outboundClustersKey(node)} ${sni} ${placeKeyOf(context)} ${scope.key}`;
+	const inputs = outboundClusterInputs(push, scope);
+	const known = push.caches.shared.find(classKey, inputs);
+	if (known !== undefined) return known as Resources;
+	const built = stableSet(push, classKey, yield* buildOutboundClusters(context, sni));
+	return push.caches.shared.get(classKey, inputs, () => built) as Resources;
+}
+
+/** Works out most of what a proxy of this class will ask for, so that it is there by then: clusters and assignments, which a mesh has most of. */
+export function* prepare(context: ProxyContext): Pieces<void> {
+	yield;
+	if (keptParts(context).clusters === undefined) yield* outboundClusters(context);
+	yield* prepareAssignments(context);
 }
 
 /** Two sorted lists as one sorted map; the first is far longer than the second. */

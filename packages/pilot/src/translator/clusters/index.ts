@@ -11,6 +11,7 @@ import { encodeResource, stats } from "../encode.ts";
 import { buildAssignment, placeKey, placeReads } from "../endpoints/assignment.ts";
 import { placeOf } from "../endpoints/assignments.ts";
 import { createMemo, none } from "../memo.ts";
+import type { Pieces } from "../pieces.ts";
 import { outboundClusterName, sniClusterName } from "../routes/cluster-name.ts";
 import { abilitiesOf, discoveryTypeOf } from "./discovery-type.ts";
 import { buildAllowAnyDynamicDnsCluster, buildBlackHoleCluster, buildInboundPassthroughCluster, buildPassthroughCluster, sourceFamilyOf } from "./fixed.ts";
@@ -40,12 +41,13 @@ export function outboundClusterInputs(push: PushSnapshot, { services }: Scope): 
 
 /**
  * Clusters of every port and subset that the scope sees, and the fixed ones. A gateway to other networks (`sni`) has each of the mesh's own
- * a second time, for connections in their clients' TLS.
+ * a second time, for connections in their clients' TLS. One piece of work a service.
  */
-export function buildOutboundClusters({ push, scope, node }: ProxyContext, sni: boolean): readonly EncodedResource[] {
+export function* buildOutboundClusters({ push, scope, node }: ProxyContext, sni: boolean): Pieces<readonly EncodedResource[]> {
 	const clusters: EncodedResource[] = [...fixedClusters(push.mesh, node)];
 	for (const service of scope.services) {
 		if (service.resolution === "Alias") continue;
+		yield;
 		const rule = scope.destinationRule(service.hostname);
 		for (const port of service.ports) {
 			if (port.protocol === "UDP") continue;

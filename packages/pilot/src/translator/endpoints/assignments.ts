@@ -8,6 +8,7 @@ import { effectivePolicy } from "../clusters/traffic-policy.ts";
 import type { EncodedResource, ProxyContext } from "../context.ts";
 import { encodeResource, stats } from "../encode.ts";
 import { createMemo, none } from "../memo.ts";
+import type { Pieces } from "../pieces.ts";
 import { outboundClusterName, parseOutboundName, sniClusterName } from "../routes/cluster-name.ts";
 import { type AssignmentInput, buildAssignment, placeKey, placeReads } from "./assignment.ts";
 import { type ClientPlace, placeLabels } from "./locality.ts";
@@ -32,9 +33,26 @@ export function clusterLoadAssignments(context: ProxyContext): (name: string) =>
 	};
 }
 
+/** Looks up what this snapshot made unknown, and in a new table all that its scope has. */
+export function* prepareAssignments(context: ProxyContext): Pieces<void> {
+	const { scope, node } = context;
+	const held = tableOf(context);
+	const lookUp = clusterLoadAssignments(context);
+	const { forgotten } = held;
+	held.forgotten = [];
+	for (const names of forgotten ? [forgotten] : scope.services.map(({ hostname }) => assignmentNamesOf(scope, hostname, node.kind === "router"))) {
+		for (const name of names) {
+			yield;
+			lookUp(name);
+		}
+	}
+}
+
 interface HeldTable {
 	readonly table: Table;
 	endpoints: EndpointIndex;
+	/** Names that were known before endpoints changed last; undefined: none ever was. */
+	forgotten: readonly string[] | undefined;
 }
 
 /**
@@ -44,10 +62,10 @@ interface HeldTable {
 function tableOf({ push, scope, node }: ProxyContext): HeldTable {
 	const key = `eds table ${scope.key} ${classPlaceKey(scope, push.mesh, node)}`;
 	const inputs = [scope.services, push.destinationRules, push.peerAuthentications, push.mesh];
-	const held = push.caches.shared.get(key, inputs, () => ({ table: new Map(), endpoints: push.endpoints })) as HeldTable;
+	const held = push.caches.shared.get(key, inputs, () => ({ table: new Map(), endpoints: push.endpoints, forgotten: undefined })) as HeldTable;
 	if (held.endpoints !== push.endpoints) {
 		const names = [...changedHosts(push, held.endpoints)].flatMap((host) => assignmentNamesOf(scope, host, node.kind === "router"));
-		for (const name of names) held.table.delete(name);
+		held.forgotten = names.filter((name) => held.table.delete(name));
 		held.endpoints = push.endpoints;
 	}
 	return held;

@@ -3,6 +3,7 @@ import { describe, it } from "node:test";
 import { Cluster } from "@weft/xds/generated/envoy/config/cluster/v3/cluster.ts";
 import type { Listener } from "@weft/xds/generated/envoy/config/listener/v3/listener.ts";
 import { buildOutboundClusters } from "../clusters/index.ts";
+import { atOnce } from "../pieces.ts";
 import { contextOf, createTestMesh, service } from "../routes/test-mesh.ts";
 import { buildListeners } from "./index.ts";
 
@@ -37,7 +38,7 @@ describe("listeners for captured traffic", () => {
 			const extra = listeners.get(name)?.additionalAddresses.map(({ address }) => address?.socketAddress?.address);
 			assert.deepEqual(extra, ["::"], name);
 		}
-		const resource = buildOutboundClusters(contextOf(push(), metadata), false).find((cluster) => cluster.name === "InboundPassthroughCluster");
+		const resource = atOnce(buildOutboundClusters(contextOf(push(), metadata), false)).find((cluster) => cluster.name === "InboundPassthroughCluster");
 		const bind = resource && Cluster.decode(resource.bytes).upstreamBindConfig;
 		assert.deepEqual([bind?.sourceAddress?.address, bind?.extraSourceAddresses.map(({ address }) => address?.address)], ["127.0.0.6", ["::6"]]);
 	});
@@ -56,7 +57,9 @@ describe("listeners for captured traffic", () => {
 		it(`a pod with ${name} listens on ${wildcard} and reaches its application from ${bind}`, () => {
 			const listeners = listenersOf({ INSTANCE_IPS: ips });
 			for (const listener of ["virtualInbound", "virtualOutbound", `${wildcard}_80`]) assert.equal(addressOf(listeners.get(listener)), wildcard, listener);
-			const resource = buildOutboundClusters(contextOf(push(), { INSTANCE_IPS: ips }), false).find((cluster) => cluster.name === "InboundPassthroughCluster");
+			const resource = atOnce(buildOutboundClusters(contextOf(push(), { INSTANCE_IPS: ips }), false)).find(
+				(cluster) => cluster.name === "InboundPassthroughCluster",
+			);
 			assert.equal(resource && Cluster.decode(resource.bytes).upstreamBindConfig?.sourceAddress?.address, bind);
 		});
 	}
