@@ -26,7 +26,7 @@ export function createTurns(clock: Pick<Clock, "monotonicMs">): Turns {
 		while (waiting.length > 0 && hasTime()) {
 			waiting.shift()?.();
 			// Who was woken works now.
-			await undefined;
+			await Promise.resolve();
 		}
 	};
 	return {
