@@ -26,14 +26,18 @@ const keysOfList = new WeakMap<readonly VirtualService[], readonly string[]>();
 function keysOfListener({ virtualServices }: EgressListener): readonly string[] {
 	const known = keysOfList.get(virtualServices);
 	if (known) return known;
-	const keys = [
-		...new Set(
-			virtualServices.flatMap(({ spec }) => {
-				const routes = [...(spec.http ?? []), ...(spec.tls ?? []), ...(spec.tcp ?? [])];
-				return routes.flatMap(({ match }) => (match ?? []).flatMap(({ sourceLabels }) => Object.keys(sourceLabels ?? {})));
-			}),
-		),
-	];
+	const keys = [...new Set(virtualServices.flatMap(keysOfVirtualService))];
 	keysOfList.set(virtualServices, keys);
+	return keys;
+}
+
+const keysOf = new WeakMap<VirtualService, readonly string[]>();
+
+function keysOfVirtualService(virtualService: VirtualService): readonly string[] {
+	const known = keysOf.get(virtualService);
+	if (known) return known;
+	const { http = [], tls = [], tcp = [] } = virtualService.spec;
+	const keys = [...http, ...tls, ...tcp].flatMap(({ match }) => (match ?? []).flatMap(({ sourceLabels }) => Object.keys(sourceLabels ?? {})));
+	keysOf.set(virtualService, keys);
 	return keys;
 }

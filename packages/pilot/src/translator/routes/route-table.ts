@@ -10,7 +10,7 @@ import { withPort } from "./domains.ts";
 import { gatewayKey } from "./gateway-servers.ts";
 import { buildGatewayTable } from "./gateway-table.ts";
 import { encodeTable } from "./table-encoder.ts";
-import { filledPlan, isHttpOrSniffed, type TablePlan, tablePlan } from "./table-plan.ts";
+import { editedHosts, filledPlan, isHttpOrSniffed, type LonelyHost, type TablePlan, tablePlan } from "./table-plan.ts";
 import {
 	allowAnyDynamicVirtualHost,
 	allowAnyVirtualHost,
@@ -103,16 +103,21 @@ function buildPortTable(context: ProxyContext, egress: EgressListener, name: str
 	const client = { namespace: node.namespace, dnsCapture: node.dnsCapture };
 	const plan = tablePlan({ scope, egress, tablePort, client, index });
 	const input = hostInput(context);
-	const { slots } = filledPlan(plan, clientKey(context), [input.defaultRetry, input.destinationRule, scope.serviceByHost]);
+	const filled = filledPlan(plan, clientKey(context), [input.defaultRetry, input.destinationRule, scope.serviceByHost]);
+	const { slots } = filled;
+	const edited = editedHosts(filled, egress.virtualServices);
 	const services = plan.hosts.map(({ service, port, domains }, i) => {
-		const candidates = index.candidates(service.hostname);
 		const slot = slots[i];
+		if (slot !== undefined && edited?.has(service.hostname) === false) return slot.bytes;
+		const candidates = index.candidates(service.hostname);
 		if (slot !== undefined && sameItems(slot.candidates, candidates)) return slot.bytes;
 		const bytes = virtualHostOf(input, index, service, port, domains);
 		slots[i] = { candidates, bytes };
 		return bytes;
 	});
-	const lonely = hostsWithoutService(egress, index, plan, tablePort);
+	const held = edited && filled.last?.lonely;
+	const lonely = held?.every(({ host }) => !edited?.has(host)) ? held : hostsWithoutService(egress, index, plan, tablePort);
+	filled.last = { virtualServices: egress.virtualServices, lonely };
 	const others = lonely.map(({ host, port, virtualService }) =>
 		encodeVirtualHost({ ...input, host, port, domains: tablePort === 0 ? withPort([host], port) : [host], virtualService, service: undefined }),
 	);
@@ -129,7 +134,8 @@ function buildPortTable(context: ProxyContext, egress: EgressListener, name: str
 function assemble(plan: TablePlan, name: string, virtualHosts: readonly Uint8Array[], ignorePortInHostMatching: boolean): EncodedResource {
 	const { last } = plan;
 	const isPatch = last?.virtualHosts.length === virtualHosts.length;
-	const at = isPatch ? [...virtualHosts.keys()].filter((i) => virtualHosts[i] !== last.virtualHosts[i]) : [];
+	const at: number[] = [];
+	for (let i = 0; isPatch && i < virtualHosts.length; i++) if (virtualHosts[i] !== last.virtualHosts[i]) at.push(i);
 	if (isPatch && at.length === 0) return last.resource;
 	const patchOf = isPatch ? { table: new WeakRef(last.resource), at } : undefined;
 	const resource = encodeTable(name, virtualHosts, { ignorePortInHostMatching }, patchOf);
@@ -158,12 +164,6 @@ function virtualHostOf(input: HostInput, index: VirtualServiceIndex, service: Se
 		if (special !== undefined) return special;
 	}
 	return encodeVirtualHost({ ...own, virtualService: undefined });
-}
-
-interface LonelyHost {
-	readonly host: string;
-	readonly port: number;
-	readonly virtualService: VirtualService;
 }
 
 /**

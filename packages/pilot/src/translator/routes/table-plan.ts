@@ -32,6 +32,15 @@ export interface FilledPlan {
 	/** What they were made of beside the plan and VirtualServices. */
 	readonly inputs: readonly unknown[];
 	readonly slots: { readonly candidates: readonly VirtualService[]; readonly bytes: Uint8Array | undefined }[];
+	/** The VirtualServices that filled it, and the hosts that they gave beside those of services. */
+	last: { readonly virtualServices: readonly VirtualService[]; readonly lonely: readonly LonelyHost[] } | undefined;
+}
+
+/** A host of a VirtualService that no service on the table bears. */
+export interface LonelyHost {
+	readonly host: string;
+	readonly port: number;
+	readonly virtualService: VirtualService;
 }
 
 /** Kinds of clients in one namespace that a plan remembers. */
@@ -42,9 +51,31 @@ export function filledPlan({ filled }: TablePlan, client: string, inputs: readon
 	const known = filled.get(client);
 	if (known && sameItems(known.inputs, inputs)) return known;
 	if (filled.size >= filledMax) filled.clear();
-	const fresh: FilledPlan = { inputs, slots: [] };
+	const fresh: FilledPlan = { inputs, slots: [], last: undefined };
 	filled.set(client, fresh);
 	return fresh;
+}
+
+/**
+ * The hosts of VirtualServices that differ from those that filled the plan last, if they differ in their routes alone; undefined
+ * where any host may have another VirtualService now.
+ */
+export function editedHosts({ last }: FilledPlan, now: readonly VirtualService[]): ReadonlySet<string> | undefined {
+	if (last?.virtualServices.length !== now.length) return undefined;
+	const hosts = new Set<string>();
+	for (const [i, is] of now.entries()) {
+		const was = last.virtualServices[i];
+		if (was === is) continue;
+		if (was === undefined || !hasSameHosts(was, is)) return undefined;
+		for (const host of is.hosts) hosts.add(host);
+	}
+	return hosts;
+}
+
+/** They speak for the same hosts, each named in full. */
+function hasSameHosts(was: VirtualService, is: VirtualService): boolean {
+	const isSame = was.semantics === is.semantics && Boolean(was.spec.http?.length) === Boolean(is.spec.http?.length) && sameItems(was.hosts, is.hosts);
+	return isSame && !is.hosts.some((host) => host.startsWith("*"));
 }
 
 export interface PlanInput {
