@@ -6,8 +6,10 @@ import { type Clock, createTurns, type Logger } from "@weft/runtime";
 import { type AdsDelegate, RefusedError, type XdsClient } from "@weft/xds/server";
 import type { Registry } from "prom-client";
 import { noJwks } from "../model/jwks.ts";
+import { nodeInputs } from "../model/node.ts";
 import type { ProxyNode } from "../model/proxy-node.ts";
 import type { PushSnapshot } from "../model/push.ts";
+import { sameItems } from "../model/reuse.ts";
 import { stats } from "../translator/encode.ts";
 import type { AutoRegistration } from "../registration/auto-registration.ts";
 import { classViewOf } from "../translator/class-view.ts";
@@ -71,6 +73,7 @@ export interface Discovery {
 interface KnownClient {
 	readonly node: ProxyNode;
 	readonly viewOptions: ViewOptions;
+	readonly inputs: readonly unknown[];
 	readonly workloads: object;
 	readonly mesh: object;
 }
@@ -104,19 +107,22 @@ export function createDiscovery(options: DiscoveryOptions): Discovery {
 		return { rights, onMissingSecret: (name, problem) => missing(client, name, problem) };
 	};
 	const known = new WeakMap<XdsClient, KnownClient>();
-	// A node is read from its metadata and its pod: most pushes change neither.
 	const knownOf = (client: XdsClient): KnownClient => {
 		const { workloads, mesh } = push;
 		const last = known.get(client);
 		if (last?.workloads === workloads && last.mesh === mesh) return last;
+		const next = last && sameItems(last.inputs, nodeInputs(last.node, push)) ? { ...last, workloads } : readClient(client, last);
+		known.set(client, next);
+		return next;
+	};
+	const readClient = (client: XdsClient, last: KnownClient | undefined): KnownClient => {
 		const decoded = decodeNode(client.node, push);
 		// The protocol knows virtual hosts one by one in its delta form alone.
 		const fresh = decoded.vhds && client.protocol !== "delta" ? { ...decoded, vhds: false } : decoded;
-		// Other pods changed, or nothing that a node is read from: what is remembered of it stays valid.
-		const same = last !== undefined && isDeepStrictEqual(last.node, fresh);
-		const next = same ? { ...last, workloads, mesh } : { node: fresh, viewOptions: viewOptionsOf(client, fresh), workloads, mesh };
-		known.set(client, next);
-		return next;
+		// What is remembered of a node stays valid while it says the same.
+		const node = last !== undefined && isDeepStrictEqual(last.node, fresh) ? last.node : fresh;
+		const { workloads, mesh } = push;
+		return { node, viewOptions: viewOptionsOf(client, node), inputs: nodeInputs(node, push), workloads, mesh };
 	};
 	const nodeOf = (client: XdsClient): ProxyNode => knownOf(client).node;
 	const publish = (client: XdsClient) => {

@@ -1,8 +1,10 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { isDeepStrictEqual } from "node:util";
 import { assert as check, jsonValue, property, record, string } from "fast-check";
 import { createTestMesh } from "../translator/routes/test-mesh.ts";
-import { decodeNode, NodeError } from "./node.ts";
+import { decodeNode, NodeError, nodeInputs } from "./node.ts";
+import { sameItems } from "./reuse.ts";
 
 const mesh = `
 apiVersion: v1
@@ -25,6 +27,29 @@ test("a bare node is completed from its pod", () => {
 		["sidecar", "web-1", "default", ["10.1.0.1"], { app: "web" }, "web-sa", "web", "n1", { region: "r1", zone: "z1", subZone: "" }, "Kubernetes"],
 	);
 });
+
+const otherPod = `
+apiVersion: v1
+kind: Pod
+metadata: {name: other, namespace: default, labels: {app: other}}
+spec: {containers: [{name: app}]}
+status: {podIP: 10.1.0.2}
+`;
+const edits: readonly (readonly [name: string, yaml: string, isRead: boolean])[] = [
+	["another pod", otherPod, false],
+	["its pod", mesh.slice(mesh.indexOf("---")).replace("{app: web}", "{app: web, version: v2}"), true],
+	["where its node stands", mesh.slice(0, mesh.indexOf("---")).replace("z1", "z2"), true],
+];
+for (const [name, yaml, isRead] of edits) {
+	test(`${name} is ${isRead ? "" : "not "}among what a node is read from`, () => {
+		const edited = createTestMesh();
+		const before = edited.apply(mesh);
+		const node = decodeNode({ id }, before);
+		const after = edited.apply(yaml);
+		assert.equal(sameItems(nodeInputs(node, before), nodeInputs(node, after)), !isRead);
+		assert.equal(isDeepStrictEqual(node, decodeNode({ id }, after)), !isRead);
+	});
+}
 
 test("without a pod the metadata speaks", () => {
 	const metadata = {

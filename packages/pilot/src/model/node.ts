@@ -68,6 +68,11 @@ export function decodeNode(node: XdsNode, push: PushSnapshot): ProxyNode {
 	};
 }
 
+/** What a node was read from beside the client's own words: as long as these are the same, reading it again gives the same. */
+export function nodeInputs({ namespace, name, nodeName }: ProxyNode, { workloads, mesh }: PushSnapshot): readonly unknown[] {
+	return [mesh, workloads.podByName.get(`${namespace}/${name}`), workloads.registeredLabels, workloads.localityOfNode(nodeName)];
+}
+
 const isTrue = (value: unknown): boolean => value === true || value === "true";
 
 const text = (value: unknown): string => (typeof value === "string" ? value : "");
