@@ -2,7 +2,7 @@ import { type ChildProcess, fork } from "node:child_process";
 import { once } from "node:events";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import type { FromClients, FromServer, ToServer } from "./protocol.ts";
+import type { Change, FromClients, FromServer, ToServer } from "./protocol.ts";
 
 /** Istio's PILOT_DEBOUNCE_AFTER, which no push can be faster than. */
 const debounceMs = 100;
@@ -20,6 +20,13 @@ export interface PushCost {
 	readonly encodes: number;
 }
 
+/** A push about every service. */
+export interface LargePushCost extends PushCost {
+	readonly loopDelayMaxMs: number;
+	/** After many of them. */
+	readonly peakRssMb: number;
+}
+
 export interface ControlPlaneResult {
 	readonly services: number;
 	readonly proxies: number;
@@ -28,6 +35,8 @@ export interface ControlPlaneResult {
 	/** The same edit for clients that take virtual hosts one by one. */
 	readonly virtualHost: PushCost;
 	readonly endpoint: PushCost;
+	/** One endpoint of each service moves. */
+	readonly endpoints: LargePushCost;
 	readonly rssMb: number;
 	readonly peakRssMb: number;
 }
@@ -74,10 +83,17 @@ const usageOf = (server: ChildProcess): Promise<Usage> => ask(server, { kind: "u
 
 const median = (values: readonly number[]) => [...values].sort((a, b) => a - b)[values.length >> 1] ?? 0;
 
-/** Starts a server and `proxies` clients, and measures the kinds of push. */
+/** Starts servers with `proxies` clients each, and measures the kinds of push. */
 export async function runControlPlane(services: number, proxies: number): Promise<ControlPlaneResult> {
-	const { route: virtualHost } = await runClients(services, proxies, "vhds");
-	return { ...(await runClients(services, proxies, "")), virtualHost };
+	const { cost: virtualHost } = await withClients(services, proxies, "vhds", ({ server, clients }) => measure(server, clients, proxies, "route", "vhds"));
+	return withClients(services, proxies, "", async ({ server, clients, cold }) => {
+		const { cost: route } = await measure(server, clients, proxies, "route", "rds");
+		const { cost: endpoint } = await measure(server, clients, proxies, "endpoint", "eds");
+		const { rssMb, peakRssMb } = await usageOf(server);
+		const large = await measure(server, clients, proxies, "endpoints", "eds");
+		const endpoints = { ...large.cost, loopDelayMaxMs: large.loopDelayMaxMs, peakRssMb: (await usageOf(server)).peakRssMb };
+		return { services, proxies, cold, route, virtualHost, endpoint, endpoints, rssMb, peakRssMb };
+	});
 }
 
 interface Connected {
@@ -114,15 +130,6 @@ async function withClients<T>(services: number, proxies: number, kind: "" | "vhd
 	}
 }
 
-function runClients(services: number, proxies: number, kind: "" | "vhds"): Promise<Omit<ControlPlaneResult, "virtualHost">> {
-	return withClients(services, proxies, kind, async ({ server, clients, cold }) => {
-		const route = await measure(server, clients, proxies, "route", kind === "vhds" ? "vhds" : "rds");
-		const endpoint = await measure(server, clients, proxies, "endpoint", "eds");
-		const end = await usageOf(server);
-		return { services, proxies, cold, route, endpoint, rssMb: end.rssMb, peakRssMb: end.peakRssMb };
-	});
-}
-
 /** Moves endpoints at a steady pace, of one service after another. */
 export function runChurn(services: number, proxies: number, perSecond: number, seconds: number): Promise<ChurnCost> {
 	return withClients(services, proxies, "", async ({ server, clients }) => {
@@ -155,8 +162,15 @@ async function untilQuiet(clients: ChildProcess): Promise<Acks> {
 	}
 }
 
-async function measure(server: ChildProcess, clients: ChildProcess, proxies: number, what: "route" | "endpoint", type: string): Promise<PushCost> {
+interface Measured {
+	readonly cost: PushCost;
+	/** Of changes of all services. */
+	readonly loopDelayMaxMs: number;
+}
+
+async function measure(server: ChildProcess, clients: ChildProcess, proxies: number, what: Change, type: string): Promise<Measured> {
 	const costs: PushCost[] = [];
+	const loopDelays: number[] = [];
 	// A control plane lives for days: the first rounds, in which its code is compiled, are not counted.
 	for (let round = 0; round < warmUpRounds + rounds; round++) {
 		const before = await usageOf(server);
@@ -173,8 +187,10 @@ async function measure(server: ChildProcess, clients: ChildProcess, proxies: num
 			builds: after.builds - before.builds,
 			encodes: after.encodes - before.encodes,
 		});
+		loopDelays.push(after.loopDelayMaxMs);
 	}
 	const counted = costs.slice(warmUpRounds);
 	const of = (key: keyof PushCost) => median(counted.map((c) => c[key]));
-	return { lastMs: of("lastMs"), cpuMsPerProxy: of("cpuMsPerProxy"), kbPerProxy: of("kbPerProxy"), builds: of("builds"), encodes: of("encodes") };
+	const cost = { lastMs: of("lastMs"), cpuMsPerProxy: of("cpuMsPerProxy"), kbPerProxy: of("kbPerProxy"), builds: of("builds"), encodes: of("encodes") };
+	return { cost, loopDelayMaxMs: median(loopDelays.slice(warmUpRounds)) };
 }

@@ -4,12 +4,13 @@ import { readFileSync } from "node:fs";
 import { monitorEventLoopDelay } from "node:perf_hooks";
 import { setTimeout as sleep } from "node:timers/promises";
 import { Server, ServerCredentials } from "@grpc/grpc-js";
+import type { AnyConfig } from "@weft/api";
 import { createStore } from "@weft/galley";
 import { createDiscovery, stats } from "@weft/pilot";
 import { createLogger, systemClock } from "@weft/runtime";
 import { adsService, requestBytesMax } from "@weft/xds/server";
 import { Registry } from "prom-client";
-import type { FromServer, ToServer } from "./protocol.ts";
+import type { Change, FromServer, ToServer } from "./protocol.ts";
 import { objectsOf, serviceEntry, virtualService } from "./workload.ts";
 
 const workload = { services: Number(process.argv[2]), endpointsPerService: 10 };
@@ -39,6 +40,9 @@ function peakRssMb(): number {
 	return Number(/VmHWM:\s+(\d+)/.exec(readFileSync("/proc/self/status", "utf8"))?.[1] ?? 0) / 1024;
 }
 
+/** Runs during changes of all services only: its timer costs more than a small push to a few proxies. */
+const loopDelay = monitorEventLoopDelay({ resolution: 5 });
+
 process.on("message", (message: ToServer) => {
 	if (message.kind === "usage") {
 		const { user, system } = process.cpuUsage();
@@ -50,17 +54,28 @@ process.on("message", (message: ToServer) => {
 			peakRssMb: peakRssMb(),
 			builds: total(stats.builds),
 			encodes: total(stats.encodes),
+			loopDelayMaxMs: loopDelay.max / 1e6,
 		});
+		loopDelay.disable();
 		return;
 	}
 	if (message.kind === "churn") {
 		void churn(message.perSecond, message.seconds);
 		return;
 	}
-	const changed = message.what === "route" ? virtualService(0, 10 + (message.generation % 80)) : serviceEntry(1, workload, message.generation);
-	store.apply({ source: "bench", upsert: [changed], remove: [] });
+	if (message.what === "endpoints") {
+		loopDelay.reset();
+		loopDelay.enable();
+	}
+	store.apply({ source: "bench", upsert: changeOf(message.what, message.generation), remove: [] });
 	tell({ kind: "changed", atMs: Date.now() });
 });
+
+function changeOf(what: Change, generation: number): AnyConfig[] {
+	if (what === "route") return [virtualService(0, 10 + (generation % 80))];
+	const services = what === "endpoint" ? [1] : Array.from({ length: workload.services }, (_, i) => i);
+	return services.map((i) => serviceEntry(i, workload, generation));
+}
 
 /** One endpoint after another moves, of one service after another. */
 async function churn(perSecond: number, seconds: number): Promise<void> {
