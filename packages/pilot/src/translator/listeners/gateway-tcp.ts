@@ -1,6 +1,7 @@
 import { hostCovers } from "../../model/hosts.ts";
 import type { VirtualService } from "../../model/push.ts";
 import type { ProxyContext } from "../context.ts";
+import { statName } from "../clusters/stat-name.ts";
 import { boundTo, type GatewayServer, hostsInCommon, splitServerHost } from "../routes/gateway-servers.ts";
 import { sniClusterName } from "../routes/cluster-name.ts";
 import { gatewayTlsSocket } from "./gateway-tls.ts";
@@ -34,14 +35,17 @@ function autoPassthroughChains({ scope }: ProxyContext, listener: ListenerInput,
 	const services = scope.services.filter(
 		({ hostname, meshExternal, resolution }) => !meshExternal && resolution !== "Alias" && hosts.some((host) => hostCovers(host, hostname)),
 	);
-	return services.flatMap(({ hostname, ports }) => {
+	const pattern = listener.meshConfig.outboundClusterStatName;
+	return services.flatMap((service) => {
+		const { hostname, ports } = service;
 		const subsets = ["", ...(scope.destinationRule(hostname)?.subsets.map(({ name }) => name) ?? [])];
 		return ports
 			.filter(({ protocol }) => protocol !== "UDP")
-			.flatMap(({ port }) =>
+			.flatMap((port) =>
 				subsets.map((subset): GatewayChain => {
-					const name = sniClusterName(port, subset, hostname);
-					return { serverNames: [name], applicationProtocols: meshAlpn, filters: tcpFilters(listener, "gateway", name) };
+					const name = sniClusterName(port.port, subset, hostname);
+					const prefix = statName({ pattern, clusterName: name, service, port, targetPort: 0, subset });
+					return { serverNames: [name], applicationProtocols: meshAlpn, filters: tcpFilters(listener, "gateway", name, 0, prefix) };
 				}),
 			);
 	});

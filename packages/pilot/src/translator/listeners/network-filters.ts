@@ -46,13 +46,14 @@ export function tcpPolicies(input: ListenerInput, direction: Direction, port: nu
 /** @param config TcpProxy without its access log */
 export function tcpProxy(input: ListenerInput, direction: Direction, config: object, accessLog = true): NetworkFilter {
 	const typeName = "envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy";
+	const idle = input.idleTimeout && accessLog ? { idleTimeout: input.idleTimeout } : {};
 	const logs = accessLog ? { accessLog: input.of(direction).policies.accessLogs.traffic } : {};
-	return { name: "envoy.filters.network.tcp_proxy", typedConfig: packed(typeName, TcpProxy, { ...config, ...logs }) };
+	return { name: "envoy.filters.network.tcp_proxy", typedConfig: packed(typeName, TcpProxy, { ...idle, ...config, ...logs }) };
 }
 
 /** Policies, statistics and a tcp_proxy to one cluster. */
-export function tcpFilters(input: ListenerInput, direction: Direction, cluster: string, port = 0): readonly AnyNetworkFilter[] {
-	return [...tcpPolicies(input, direction, port), tcpProxy(input, direction, { statPrefix: cluster, cluster })];
+export function tcpFilters(input: ListenerInput, direction: Direction, cluster: string, port = 0, statPrefix = cluster): readonly AnyNetworkFilter[] {
+	return [...tcpPolicies(input, direction, port), tcpProxy(input, direction, { statPrefix, cluster })];
 }
 
 /** Ends a connection that must go nowhere; nothing is judged or logged of it. */

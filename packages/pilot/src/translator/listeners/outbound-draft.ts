@@ -75,18 +75,17 @@ export function finishListener(draft: ListenerDraft, scope: Scope, input: Listen
 	const [only] = chains;
 	const lone = chains.length === 1 && only?.match === undefined;
 	const matched = lone ? chains : chains.filter(({ match }) => match !== undefined);
+	const sniffs = chains.some(({ match }) => match?.applicationProtocols);
 	const rest = lone ? undefined : chains.find(({ match }) => match === undefined);
 	return Listener.fromPartial({
 		name: listenerName(draft.address),
 		address: addressOf(draft.address),
-		...(draft.bindToPort ? {} : alsoIpv6(input.dualStack, draft.address)),
+		...(draft.bindToPort ? {} : alsoIpv6(input.bothFamilies, draft.address)),
 		filterChains: matched.map(chainOf),
 		...(lone ? {} : { defaultFilterChain: rest ? chainOf(rest) : fallthroughChain(draft, scope, input) }),
-		listenerFilters: [
-			...(chains.some(({ match }) => match?.serverNames) ? [tlsInspector] : []),
-			...(chains.some(({ match }) => match?.applicationProtocols) ? [httpInspector] : []),
-		],
-		...detectionTimeout(input.meshConfig),
+		listenerFilters: [...(chains.some(({ match }) => match?.serverNames) ? [tlsInspector] : []), ...(sniffs ? [httpInspector] : [])],
+		// Without a sniffer there is nothing to wait for.
+		...detectionTimeout(sniffs ? input.meshConfig : {}),
 		trafficDirection: TrafficDirection.OUTBOUND,
 		...(draft.bindToPort ? { maxConnectionsToAcceptPerSocketEvent: 1 } : { bindToPort: false }),
 	});
