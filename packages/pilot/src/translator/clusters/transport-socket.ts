@@ -5,6 +5,7 @@ import { ProxyProtocolUpstreamTransport } from "@weft/xds/generated/envoy/extens
 import { RawBuffer } from "@weft/xds/generated/envoy/extensions/transport_sockets/raw_buffer/v3/raw_buffer.ts";
 import { TlsParameters_TlsProtocol } from "@weft/xds/generated/envoy/extensions/transport_sockets/tls/v3/common.ts";
 import { UpstreamTlsContext } from "@weft/xds/generated/envoy/extensions/transport_sockets/tls/v3/tls.ts";
+import { invalidSecret } from "../../model/gateway-api/backend-tls.ts";
 import { secretConfig } from "../listeners/config-source.ts";
 import { packed } from "../routes/values.ts";
 
@@ -129,6 +130,7 @@ function clientCertificate(tls: ClientTLSSettings): object {
 }
 
 function trustedRoots(tls: ClientTLSSettings): object {
+	if (tls.credentialName === invalidSecret) return { name: invalidSecret, sdsConfig: controlPlaneSecrets };
 	if (tls.credentialName) return { name: `${credentialResource(tls.credentialName)}-cacert`, sdsConfig: controlPlaneSecrets };
 	return { name: `file-root:${tls.caCertificates || "system"}`, sdsConfig: agentFiles };
 }

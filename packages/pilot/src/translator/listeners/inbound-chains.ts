@@ -10,7 +10,7 @@ import { buildInboundConnectionManager } from "./http-connection-manager.ts";
 import { buildInboundRoute, type InboundRouteInput } from "./inbound-route.ts";
 import { statName } from "../clusters/stat-name.ts";
 import type { ListenerInput } from "./listener-input.ts";
-import { inboundPrefix, type AnyNetworkFilter, tcpFilters } from "./network-filters.ts";
+import { type AnyNetworkFilter, connectionExtensions, inboundPrefix, tcpFilters } from "./network-filters.ts";
 import { mutualTlsSocket } from "./tls-context.ts";
 
 /** A filter chain, with what the listener filters must know of it. */
@@ -124,7 +124,10 @@ function filtersOf(
 ): readonly AnyNetworkFilter[] {
 	const traffic =
 		match.protocol === "http"
-			? [buildInboundConnectionManager(input, { statPrefix, routeConfig: buildInboundRoute(route), http2, grpcWeb, port })]
+			? [
+					...connectionExtensions(input, "inbound", port),
+					buildInboundConnectionManager(input, { statPrefix, routeConfig: buildInboundRoute(route), http2, grpcWeb, port }),
+				]
 			: tcpFilters(input, "inbound", route.cluster, port, tcpStatPrefix);
 	return [...inboundPrefix(input), ...traffic];
 }
