@@ -53,8 +53,13 @@ let baseObjects: readonly AnyConfig[] | undefined;
 
 /** The mesh that every case starts from; read once. */
 function decodeBase(): readonly AnyConfig[] {
-	baseObjects ??= decodeYaml(read(path.join(corpus, "base.yaml")), "base.yaml").objects;
+	baseObjects ??= decodeYaml(read(path.join(corpus, "base.yaml")), "base.yaml").objects.map(dated);
 	return baseObjects;
+}
+
+/** In the corpus objects without a date are all of this one. */
+function dated<T extends AnyConfig>(object: T): T {
+	return { ...object, metadata: { creationTimestamp: "2026-01-01T00:00:00Z", ...object.metadata } };
 }
 
 /** The mesh of a case and the node it is about. `metadata` replaces single entries of the node's. */
@@ -65,7 +70,7 @@ export function loadCase(name: string, metadata: Readonly<Record<string, unknown
 	const own = existsSync(config) ? decodeYaml(read(config), `${name}/config.yaml`) : { objects: [], diagnostics: [] };
 	const store = createStore({ sources: ["case", "base"] });
 	store.replaceSource("base", decodeBase());
-	store.replaceSource("case", own.objects);
+	store.replaceSource("case", own.objects.map(dated));
 	const push = buildPush({ snapshot: store.snapshot(), meshConfig, clusterId: "Kubernetes" });
 	const { node } = JSON.parse(read(path.join(folder, "proxy.json"))) as { node: XdsNode };
 	return { push, node: decodeNode({ ...node, metadata: { ...node.metadata, ...metadata } }, push) };

@@ -34,10 +34,10 @@ const cases: readonly (readonly [title: string, message: Json, patch: Json, expe
 		{ metadata: { filterMetadata: { a: { x: 1 }, b: { y: 2 } } } },
 	],
 	[
-		"packed messages of one type are merged",
+		"entries of a map are replaced, packed messages too",
 		{ typedExtensionProtocolOptions: { [httpOptions]: { "@type": options, commonHttpProtocolOptions: { idleTimeout: "1s" } } } },
 		{ typedExtensionProtocolOptions: { [httpOptions]: { "@type": options, commonHttpProtocolOptions: { maxRequestsPerConnection: 3 } } } },
-		{ typedExtensionProtocolOptions: { [httpOptions]: { "@type": options, commonHttpProtocolOptions: { idleTimeout: "1s", maxRequestsPerConnection: 3 } } } },
+		{ typedExtensionProtocolOptions: { [httpOptions]: { "@type": options, commonHttpProtocolOptions: { maxRequestsPerConnection: 3 } } } },
 	],
 	[
 		"a packed message of another type replaces",

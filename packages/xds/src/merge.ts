@@ -41,19 +41,10 @@ function isSet(field: FieldSchema, value: unknown): boolean {
 }
 
 function mergeField(field: FieldSchema, before: unknown, value: unknown, options: MergeOptions): unknown {
-	if (field.map) return mergeMaps(field, (before ?? {}) as Fields, value as Fields, options);
+	if (field.map) return { ...(before as Fields | undefined), ...(value as Fields) };
 	if (field.repeated) return options.replaceLists ? value : [...((before ?? []) as readonly unknown[]), ...(value as readonly unknown[])];
 	if (field.kind !== "message" || before === undefined) return value;
 	return mergeValues(field.type ?? "", before, value, options);
-}
-
-function mergeMaps(field: FieldSchema, before: Fields, value: Fields, options: MergeOptions): Fields {
-	const merged = { ...before };
-	for (const [key, entry] of Object.entries(value)) {
-		const isAny = field.type === "google.protobuf.Any" && Object.hasOwn(before, key);
-		merged[key] = isAny ? mergeValues("google.protobuf.Any", before[key], entry, options) : entry;
-	}
-	return merged;
 }
 
 function mergeValues(typeName: string, before: unknown, value: unknown, options: MergeOptions): unknown {

@@ -79,6 +79,7 @@ const providers = {
 			grpc: opt(obj({ timeout: opt(duration()), initialMetadata: httpHeaders() })),
 			resourceDetectors: opt(obj({ environment: opt(obj({})), dynatrace: opt(obj({})) })),
 			dynatraceSampler: opt(dynatraceSamplerSchema),
+			serviceAttributeEnrichment: opt(oneOf(["ISTIO_CANONICAL", "OTEL_SEMANTIC_CONVENTIONS"])),
 		}),
 	),
 	prometheus: opt(obj({})),

@@ -29,7 +29,6 @@ export function checkUnusedFields(report: Report, value: MeshConfig, { injectsPo
 	for (const [field, instead] of Object.entries(unused)) {
 		if (isSet(value, meshConfigDefaults, field)) warn(report.at(field), field, instead);
 	}
-	if (value.meshMTLS?.cipherSuites?.length) warn(report.at("meshMTLS", "cipherSuites"), "meshMTLS.cipherSuites", "the mesh's own are used");
 	if (injectsPods) return;
 	if (isSet(value, meshConfigDefaults, "caCertificates"))
 		warn(report.at("caCertificates"), "caCertificates", "outside of a cluster only the mesh's own roots are trusted");

@@ -54,12 +54,13 @@ def environment_of(corpus, case):
 
 
 def ask(corpus, cases, out):
-    """Puts whole sets of resources into OUT/CASE. Environment is read when a process starts, so there is one for each."""
+    """Puts whole sets of resources into OUT/CASE. A process reads its environment once, and keeps loggers of its first MeshConfig: one for each."""
     groups = {}
     for case in cases:
-        groups.setdefault(json.dumps(environment_of(corpus, case), sort_keys=True), []).append(case)
+        own_mesh = case if os.path.exists(os.path.join(corpus, case, "mesh.yaml")) else ""
+        groups.setdefault((json.dumps(environment_of(corpus, case), sort_keys=True), own_mesh), []).append(case)
     failed = []
-    for environment, members in groups.items():
+    for (environment, _), members in groups.items():
         jobs = []
         for case in members:
             file = lambda name: os.path.join(corpus, case, name)  # noqa: E731

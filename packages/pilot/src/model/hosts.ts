@@ -21,6 +21,12 @@ export function hostsOverlap(a: string, b: string): boolean {
 	return hostCovers(a, b) || hostCovers(b, a);
 }
 
+/** What two hosts have in common: the narrower of the two. */
+export function intersectHosts(a: string, b: string): string | undefined {
+	if (hostCovers(a, b)) return b;
+	return hostCovers(b, a) ? a : undefined;
+}
+
 export const isWildcard = (host: string): boolean => host.startsWith("*");
 
 /** Orders wildcards most specific first (the longer suffix), ties by text. */

@@ -38,7 +38,7 @@ function ingressPort(ingress: Ingress, targets: readonly Target[], scope: Scope)
 	const found = targets.find((target) => target.targetPort === number);
 	const service = found?.service ?? dummyService(scope);
 	const port: ServicePort = { name, port: number, targetPort: number, protocol: declaredProtocol(number, name, ingress.port.protocol) };
-	return { targetPort: number, service, port, services: [service], targets: [{ service, port }], ingress };
+	return { targetPort: number, service, port, services: [service], targets: found ? [{ service, port }] : [], ingress };
 }
 
 const dummies = new WeakMap<object, Service>();

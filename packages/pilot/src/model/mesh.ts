@@ -10,7 +10,7 @@ export function resolveMesh(user: MeshConfig, clusterId: string): Mesh {
 		clusterId,
 		domain,
 		trustDomain: config.trustDomain,
-		trustDomains: [...new Set([config.trustDomain, ...(config.trustDomainAliases ?? [])])],
+		trustDomains: [...new Set([config.trustDomain, ...[...(config.trustDomainAliases ?? [])].sort()])],
 		rootNamespace: config.rootNamespace,
 		connectTimeoutMs: parseDurationMs(config.connectTimeout) ?? 10_000,
 		dnsRefreshRateMs: parseDurationMs(config.dnsRefreshRate) ?? 60_000,

@@ -1,7 +1,10 @@
 import { unpackAny } from "@weft/xds";
 import { Cluster } from "@weft/xds/generated/envoy/config/cluster/v3/cluster.ts";
 import { RouteConfiguration } from "@weft/xds/generated/envoy/config/route/v3/route.ts";
+import type { Route } from "@weft/xds/generated/envoy/config/route/v3/route_components.ts";
 import { HttpProtocolOptions } from "@weft/xds/generated/envoy/extensions/upstreams/http/v3/http_protocol_options.ts";
+import { inboundPorts } from "../model/lookup.ts";
+import { isHttp } from "../model/protocol.ts";
 import type { EncodedResource, ProxyContext } from "./context.ts";
 import { encodeResource } from "./encode.ts";
 import { preserveCase } from "./listeners/http-connection-manager.ts";
@@ -9,6 +12,7 @@ import { proxyConfigOf } from "./listeners/proxy-config.ts";
 import type { ProxyHeaders } from "./listeners/proxy-headers.ts";
 import { createMemo } from "./memo.ts";
 import { packed } from "./routes/values.ts";
+import { anyHostName } from "./routes/virtual-host.ts";
 
 // What few proxies ask for (`proxyHeaders`) is laid over the resources that all share, not carried through their making.
 
@@ -18,25 +22,51 @@ const headersOf = ({ push, node }: ProxyContext): ProxyHeaders => known.get([nod
 
 const tables = createMemo<EncodedResource>();
 
-/** Without `x-envoy-attempt-count`, where the proxy is not to send it. */
+/** Without `x-envoy-attempt-count`, or with the host that a client asked for, where the proxy is to have it so. */
 export function tableWithHeaderSettings(context: ProxyContext, table: EncodedResource): EncodedResource {
-	if (headersOf(context).attemptCount) return table;
-	return tables.get([table], "", () => {
+	const { attemptCount, forwardedHost } = headersOf(context);
+	if (attemptCount && !forwardedHost) return table;
+	return tables.get([table], tableHeaderKey(context), () => {
 		const routes = RouteConfiguration.decode(table.bytes);
-		const virtualHosts = routes.virtualHosts.map((host) => ({ ...host, includeRequestAttemptCount: false }));
+		const virtualHosts = routes.virtualHosts.map((host) => ({
+			...host,
+			includeRequestAttemptCount: host.includeRequestAttemptCount && attemptCount,
+			routes: forwardedHost ? host.routes.map((route) => withForwardedHost(route, host.name)) : host.routes,
+		}));
 		return encodeResource("rds", table.name, RouteConfiguration, { ...routes, virtualHosts });
 	});
 }
 
 /** Proxies with equal keys have the same settings of route tables. */
-export const tableHeaderKey = (context: ProxyContext): string => String(headersOf(context).attemptCount);
+export function tableHeaderKey(context: ProxyContext): string {
+	const { attemptCount, forwardedHost } = headersOf(context);
+	return `${attemptCount} ${forwardedHost}`;
+}
+
+/** Of routes that rewrite, and of those to hosts that nobody knows. */
+function withForwardedHost(entry: Route, virtualHost: string): Route {
+	const { route } = entry;
+	const isMeant = virtualHost === anyHostName || route?.prefixRewrite || route?.regexRewrite || route?.hostRewriteLiteral;
+	return route && isMeant ? { ...entry, route: { ...route, appendXForwardedHost: true } } : entry;
+}
 
 const clusters = createMemo<EncodedResource>();
 
 /** Undefined: the proxy wants nothing of its clusters. */
 export function clusterHeaderSettings(context: ProxyContext): ((cluster: EncodedResource) => EncodedResource) | undefined {
 	if (!headersOf(context).preserveHttp1HeaderCase) return undefined;
-	return (cluster) => clusters.get([cluster], "", () => keepCase(cluster));
+	return (cluster) => (speaksHttp1(context, cluster.name) ? clusters.get([cluster], "", () => keepCase(cluster)) : cluster);
+}
+
+/** What names a port speaks HTTP/1 where the port says HTTP, or says nothing; all other clusters take what comes. */
+function speaksHttp1({ push, scope, node }: ProxyContext, cluster: string): boolean {
+	const [direction, number = "", , host = ""] = cluster.split("|");
+	if (direction !== "inbound" && direction !== "outbound") return true;
+	const port =
+		direction === "outbound"
+			? scope.serviceByHost.get(host)?.ports.find(({ port }) => port === Number(number))
+			: inboundPorts(push, scope, node).find(({ targetPort }) => targetPort === Number(number))?.port;
+	return port !== undefined && (isHttp(port.protocol) || port.protocol === "Auto");
 }
 
 const typeName = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";

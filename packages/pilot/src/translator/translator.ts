@@ -190,6 +190,6 @@ export function extensionConfigs({ push, node }: ProxyContext): Resources {
 	const patches = patchSetFor(push, node);
 	if (extensions.length === 0 && patches === undefined) return noResources;
 	return configs.get([extensions, patches ?? none], node.kind, () =>
-		byName([...extensions.map(({ resource }) => resource), ...(patches ? extensionPatches(patches, node.kind === "router") : [])]),
+		byName([...extensions.flatMap(({ resource }) => resource ?? []), ...(patches ? extensionPatches(patches, node.kind === "router") : [])]),
 	);
 }

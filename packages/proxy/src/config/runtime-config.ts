@@ -470,6 +470,8 @@ export interface HttpConnectionManager {
 	readonly useRemoteAddress: boolean;
 	readonly xffNumTrustedHops: number;
 	readonly skipXffAppend: boolean;
+	/** `x-forwarded-port`: where the client connected to. */
+	readonly appendForwardedPort: boolean;
 	readonly via: string;
 	readonly generateRequestId: boolean;
 	readonly preserveExternalRequestId: boolean;
@@ -620,6 +622,8 @@ export interface TlsParams {
 	readonly maxVersion: "TLSv1" | "TLSv1.1" | "TLSv1.2" | "TLSv1.3";
 	/** OpenSSL names, colon-joined; "" : the default. */
 	readonly ciphers: string;
+	/** Groups of the key exchange, likewise. */
+	readonly curves: string;
 }
 
 /** A certificate and key: in line, or the name of a secret that arrives by SDS. */

@@ -33,7 +33,7 @@ function resolveTarget(service: GrpcService | undefined, sources: TargetSources)
 
 /** As gRPC has it. */
 const googleConnectTimeoutMs = 20_000;
-const anyParams: TlsParams = { minVersion: "TLSv1.2", maxVersion: "TLSv1.3", ciphers: "" };
+const anyParams: TlsParams = { minVersion: "TLSv1.2", maxVersion: "TLSv1.3", ciphers: "", curves: "" };
 
 function resolveGoogle({ targetUri, callCredentials, channelCredentials }: GrpcService_GoogleGrpc, sources: TargetSources): GrpcTarget | string {
 	if (callCredentials.length > 0) return "google_grpc.call_credentials is not implemented";

@@ -55,7 +55,7 @@ function targetProblem(target: Target, namespace: string, { services }: GatewayA
 }
 
 /** A certificate that cannot be had must not mean "trust anyone": nothing has this name, so no connection is made. */
-const invalidSecret = "invalid://";
+export const invalidSecret = "invalid://";
 
 function clientTls({ metadata, spec }: Policy, { configMaps }: GatewayApiInput): { readonly tls: ClientTLSSettings; readonly problem?: Problem } {
 	const { hostname, subjectAltNames, caCertificateRefs } = spec.validation;
@@ -89,11 +89,11 @@ function destinationRule(
 		host: `${name}.${namespace}.svc.${input.domain}`,
 		trafficPolicy: { ...(general && { tls: general }), ...(portLevelSettings.length > 0 && { portLevelSettings }) },
 	};
-	const { creationTimestamp } = entries[0]?.policy.metadata ?? {};
+	// Without a date it is the oldest: of rules for one host it says how TLS is opened, and theirs is the rest.
 	return {
 		apiVersion: "networking.istio.io/v1",
 		kind: "DestinationRule",
-		metadata: { name: `${name}~${generatedName}`, namespace, labels: {}, annotations: {}, ...(creationTimestamp !== undefined && { creationTimestamp }) },
+		metadata: { name: `${name}~${generatedName}`, namespace, labels: {}, annotations: {} },
 		spec,
 	};
 }

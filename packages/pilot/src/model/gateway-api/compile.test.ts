@@ -277,13 +277,14 @@ describe("what rules become", () => {
 		["no attempts are none", `{${toWeb}, retry: {attempts: 0, codes: [500]}}`, { retries: { attempts: 0, retryOn: "" } }],
 		[
 			"CORS",
-			`{${toWeb}, filters: [{type: CORS, cors: {allowOrigins: ["https://*.a.com", "https://b.com"], allowMethods: [GET], allowCredentials: true, maxAge: 5}}]}`,
+			`{${toWeb}, filters: [{type: CORS, cors: {allowOrigins: ["https://*.a.com", "https://b.com", "https://c.*"], allowMethods: [GET], allowCredentials: true, maxAge: 5}}]}`,
 			{
 				corsPolicy: {
-					allowOrigins: [{ regex: "https://.*\\.a\\.com" }, { exact: "https://b.com" }],
+					allowOrigins: [{ regex: "^https://.*\\.a\\.com$" }, { exact: "https://b.com" }, { prefix: "https://c." }],
 					allowCredentials: true,
 					allowMethods: ["GET"],
 					maxAge: "5s",
+					unmatchedPreflights: "IGNORE",
 				},
 			},
 		],

@@ -7,6 +7,7 @@ import type {
 	HTTPRewrite,
 	RequestMirrorFilter,
 	RequestRedirectFilter,
+	StringMatch,
 	URLRewriteFilter,
 } from "@weft/api";
 
@@ -59,19 +60,20 @@ export function cors(filter: CORSFilter): CorsPolicy {
 		...(allowHeaders?.length && { allowHeaders }),
 		...(exposeHeaders?.length && { exposeHeaders }),
 		...(maxAge && { maxAge: `${maxAge}s` }),
+		unmatchedPreflights: "IGNORE",
 	};
 }
 
-/** `*` alone, or within a host (`https://*.example.com`), takes any run of characters. */
-function originMatch(origin: string): { exact: string } | { regex: string } {
+/** Any origin that is one: a scheme, a host and maybe a port. */
+const anyOrigin = "^[a-zA-Z][a-zA-Z0-9+.-]*://[^/\\s?#]+$";
+
+/** `*` alone is for all origins; within one (`https://*.example.com`) it takes any run of characters. */
+function originMatch(origin: string): StringMatch {
 	if (!origin.includes("*")) return { exact: origin };
-	if (origin === "*") return { regex: ".*" };
-	return {
-		regex: origin
-			.split("*")
-			.map((part) => part.replace(/[.*+?^${}()|[\]\\]/g, "\\$&"))
-			.join(".*"),
-	};
+	if (origin === "*") return { regex: anyOrigin };
+	if (origin.indexOf("*") === origin.length - 1) return { prefix: origin.slice(0, -1) };
+	const parts = origin.split("*").map((part) => part.replace(/[.*+?^${}()|[\]\\]/g, "\\$&"));
+	return { regex: `^${parts.join(".*")}$` };
 }
 
 /** Percent of requests to mirror; undefined: all. */

@@ -235,7 +235,7 @@ function protocolKinds({ protocol, tls }: Listener): readonly RouteKind[] {
 		case "TCP":
 			return ["TCPRoute"];
 		case "TLS":
-			return tls?.mode === "Passthrough" ? ["TLSRoute"] : ["TCPRoute"];
+			return tls?.mode === "Passthrough" ? ["TLSRoute"] : ["TLSRoute", "TCPRoute"];
 		default:
 			return [];
 	}

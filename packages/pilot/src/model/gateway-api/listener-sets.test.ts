@@ -59,6 +59,17 @@ test("a Gateway says whose listeners it takes: nobody's, unless it says so", () 
 	}
 });
 
+test("a set named as a Gateway beside it is told from it", () => {
+	const push = compile(
+		gateway("All") +
+			set("gw", listener("http", 81), "default") +
+			service("web", "{name: http, port: 8000}") +
+			route("{kind: ListenerSet, name: gw}", "default"),
+	);
+	const [vs] = push.virtualServices.filter(({ semantics }) => semantics === "gateway");
+	assert.match(vs?.gateways[0] ?? "", /^default\/gw~listener-set~/);
+});
+
 test("routes name a ListenerSet, and are counted there", () => {
 	const yaml =
 		gateway("All") + set("gw", listener("http", 81), "team") + service("web", "{name: http, port: 8000}").replace("namespace: default", "namespace: team");
@@ -66,7 +77,7 @@ test("routes name a ListenerSet, and are counted there", () => {
 	assert.equal(listenerOf(setStatus(push, "team/gw"), "http")?.attachedRoutes, 1);
 	assert.equal(listenerOf(push.gatewayStatus.gateways.get("default/gw"), "http")?.attachedRoutes, 0);
 	const [vs] = push.virtualServices.filter(({ semantics }) => semantics === "gateway");
-	assert.match(vs?.gateways[0] ?? "", /^team\/gw~listener-set~/);
+	assert.match(vs?.gateways[0] ?? "", /^team\/gw~istio/);
 	assert.equal(push.gatewayStatus.routes.get("HTTPRoute/team/r")?.[0]?.conditions[0]?.status, "True");
 });
 

@@ -52,8 +52,9 @@ function compileForSet(
 	input: GatewayApiInput,
 	grants: Grants,
 ): JudgedListener {
-	// A Gateway may have the same name.
-	const object = { ...gateway, metadata: { ...metadata, name: `${metadata.name}~listener-set` } };
+	const isTaken = input.gateways.some(({ metadata: other }) => other.namespace === metadata.namespace && other.name === metadata.name);
+	const name = isTaken ? `${metadata.name}~listener-set` : metadata.name;
+	const object = { ...gateway, metadata: { ...metadata, name } };
 	const compiled = compileListener(object, listener, gatewayServices(gateway, input.domain).services, input, grants);
 	return { ...compiled, gateway: compiled.gateway && { ...compiled.gateway, proxyNamespace: gateway.metadata.namespace } };
 }

@@ -10,6 +10,9 @@ interface Result {
 
 type GatewayObject = ConfigObject<"KubernetesGateway">;
 
+/** The proxy's own certificate, which every workload of the mesh has. */
+export const workloadCertificate = "builtin://";
+
 const terminateMode = "gateway.istio.io/tls-terminate-mode";
 const cipherSuites = "gateway.istio.io/tls-cipher-suites";
 /** One certificate each of RSA and ECDSA. */
@@ -26,6 +29,7 @@ export function buildListenerTls(gateway: GatewayObject, listener: Listener, inp
 	}
 	const wanted = tls.options?.[terminateMode];
 	if (wanted === "ISTIO_MUTUAL") return { tls: { mode: "ISTIO_MUTUAL" } };
+	if (wanted === "ISTIO_SIMPLE") return { tls: { mode: "SIMPLE", credentialName: workloadCertificate } };
 	const refs = tls.certificateRefs ?? [];
 	if (refs.length === 0 || refs.length > certificatesMax) {
 		return { problem: { reason: "InvalidCertificateRef", message: `one or two certificateRefs must be given to terminate TLS, not ${refs.length}` } };
@@ -42,12 +46,18 @@ export function buildListenerTls(gateway: GatewayObject, listener: Listener, inp
 	const suites = tls.options?.[cipherSuites]?.split(",").map((suite) => suite.trim());
 	return {
 		tls: {
-			mode: wanted === "MUTUAL" || clients ? (clients?.optional ? "OPTIONAL_MUTUAL" : "MUTUAL") : "SIMPLE",
+			mode: modeOf(wanted, clients),
 			...(names.length > 1 ? { credentialNames: names } : { credentialName: first }),
 			...(clients && { caCertCredentialName: clients.credentialName }),
 			...(suites?.length && { cipherSuites: suites }),
 		},
 	};
+}
+
+function modeOf(wanted: string | undefined, clients: { readonly optional: boolean } | undefined): ServerTLSSettings["mode"] {
+	if (wanted === "MUTUAL" || wanted === "OPTIONAL_MUTUAL") return wanted;
+	if (clients === undefined) return "SIMPLE";
+	return clients.optional ? "OPTIONAL_MUTUAL" : "MUTUAL";
 }
 
 function isAutoPassthrough({ metadata }: GatewayObject, { port, protocol }: Listener): boolean {
@@ -93,7 +103,7 @@ function clientValidation(
 	const kind = kindOf(ref, kinds.configMap);
 	const namespace = ref.namespace ?? metadata.namespace;
 	const optional = validation.mode === "AllowInsecureFallback";
-	if (isKind(kind, kinds.configMap)) return { credentialName: `configmap://${namespace}/${ref.name}`, optional };
+	if (isKind(kind, kinds.configMap)) return { credentialName: `configmap://${namespace}/${ref.name}-cacert`, optional };
 	if (isKind(kind, kinds.secret)) return { credentialName: `kubernetes-gateway://${namespace}/${ref.name}-cacert`, optional };
 	return { problem: { reason: "InvalidCACertificateKind", message: `caCertificateRefs of kind ${ref.kind} are not supported; name a ConfigMap` } };
 }

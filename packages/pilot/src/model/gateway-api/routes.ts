@@ -1,6 +1,6 @@
 import type { HTTPRoute, L4RouteRule, RouteDestination, TCPRoute, TLSRoute } from "@weft/api";
 import { createdMsOf, compareText } from "../age.ts";
-import { hostsOverlap } from "../hosts.ts";
+import { hostsOverlap, intersectHosts } from "../hosts.ts";
 import type { VirtualService } from "../push.ts";
 import { type BackendUser, resolveBackend, weighted, weightSum } from "./backends.ts";
 import { generatedName, isFound, isKind, kinds, type Outcome, type RouteContext } from "./context.ts";
@@ -114,8 +114,19 @@ function placements(object: RouteObject, bound: BoundParent, hostnames: readonly
 		return hosts.map((host) => ({ key: `${prefix}/${host}`, host, gateway, rules: meshRules(rules, port, host, hosts) }));
 	}
 	const hosts = hostnames.length > 0 ? hostnames : ["*"];
+	if (object.kind === "TLSRoute" && bound.parent.hostname !== "") return tlsPlacements(hosts, bound, rules);
 	const own = object.kind === "TLSRoute" || object.kind === "TCPRoute" ? hosts : hosts.filter((host) => isIsolated(bound, host));
 	return own.map((host) => ({ key: `${gateway}/${host}`, host, gateway, rules }));
+}
+
+/** Of the names of a TLSRoute a listener with a name of its own takes those that both have. */
+function tlsPlacements(hosts: readonly string[], { parent: { internalName: gateway, hostname } }: BoundParent, rules: Rules): readonly Placement[] {
+	const inCommon = (names: readonly string[]) => names.flatMap((name) => intersectHosts(name, hostname) ?? []);
+	const tls = (rules.tls ?? []).flatMap((route): readonly TLSRoute[] => {
+		const match = route.match.map((entry) => ({ ...entry, sniHosts: inCommon(entry.sniHosts) })).filter(({ sniHosts: names }) => names.length > 0);
+		return match.length > 0 || route.match.length === 0 ? [{ ...route, match }] : [];
+	});
+	return inCommon(hosts).map((host) => ({ key: `${gateway}/${host}`, host, gateway, rules: { ...rules, tls } }));
 }
 
 function meshHosts({ ref, kind, namespace }: BoundParent, context: RouteContext): readonly string[] {

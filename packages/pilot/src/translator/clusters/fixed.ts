@@ -6,7 +6,7 @@ import type { ProxyNode } from "../../model/proxy-node.ts";
 import type { DestinationRule, Mesh } from "../../model/push.ts";
 import type { Service } from "../../model/service.ts";
 import { dynamicForwardProxyCluster, type LookupFamily } from "../dynamic-dns.ts";
-import { isDualStack, isIpv6Only } from "../listeners/addresses.ts";
+import { hasBothFamilies, isDualStack, isIpv6Only } from "../listeners/addresses.ts";
 import { allowAnyDynamicDnsCluster, blackHoleCluster, inboundPassthroughCluster, passthroughCluster } from "../routes/cluster-name.ts";
 import { durationOfMs, packed } from "../routes/values.ts";
 import { circuitBreakers, upstreamConnectionOptions } from "./connection-pool.ts";
@@ -54,6 +54,11 @@ export function inboundBind(family: SourceFamily): object {
 	const v6 = { address: "::6", portValue: 0 };
 	if (family === "v6") return { sourceAddress: v6 };
 	return { sourceAddress: { address: "127.0.0.6", portValue: 0 }, ...(family === "both" ? { extraSourceAddresses: [{ address: v6 }] } : {}) };
+}
+
+/** Unknown ports are passed on by the family in which they were dialled. */
+export function passthroughFamilyOf(node: ProxyNode): SourceFamily {
+	return hasBothFamilies(node) ? "both" : sourceFamilyOf(node);
 }
 
 export function sourceFamilyOf(node: ProxyNode): SourceFamily {

@@ -45,7 +45,10 @@ export function buildInboundCluster(input: InboundClusterInput): Cluster {
 		...target(input, name),
 		...(connectionOptions && { upstreamConnectionOptions: connectionOptions }),
 		...(options && { typedExtensionProtocolOptions: options }),
-		metadata: serviceMetadata({ service: port.service, rule, subset: undefined, external: false, alpnOverride: false }),
+		// A port that only a Sidecar names is of no service.
+		...(port.targets.length > 0 && {
+			metadata: serviceMetadata({ service: port.service, rule, subset: undefined, external: false, alpnOverride: false }),
+		}),
 	});
 }
 
@@ -77,8 +80,11 @@ function target(input: InboundClusterInput, name: string): object {
 			upstreamBindConfig: inboundBind(input.sourceFamily),
 		};
 	}
+	const isOwnAddress = /^(0\.0\.0\.0|\[?::\]?):\d+$/.test(endpoint);
 	return {
 		type: Cluster_DiscoveryType.STATIC,
+		// What the sidecar itself sends to the pod's own address would be captured and come back.
+		...(isOwnAddress && { upstreamBindConfig: inboundBind(input.sourceFamily) }),
 		loadAssignment: { clusterName: name, endpoints: [{ lbEndpoints: [{ endpoint: { address } }] }] },
 	};
 }

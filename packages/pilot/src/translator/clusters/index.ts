@@ -14,7 +14,14 @@ import { createMemo, none } from "../memo.ts";
 import type { Pieces } from "../pieces.ts";
 import { outboundClusterName, sniClusterName } from "../routes/cluster-name.ts";
 import { abilitiesOf, discoveryTypeOf } from "./discovery-type.ts";
-import { buildAllowAnyDynamicDnsCluster, buildBlackHoleCluster, buildInboundPassthroughCluster, buildPassthroughCluster, sourceFamilyOf } from "./fixed.ts";
+import {
+	buildAllowAnyDynamicDnsCluster,
+	buildBlackHoleCluster,
+	buildInboundPassthroughCluster,
+	buildPassthroughCluster,
+	passthroughFamilyOf,
+	sourceFamilyOf,
+} from "./fixed.ts";
 import { autoMtlsOf, endpointTraits, subjectAltNamesOf } from "./identities.ts";
 import { buildInboundCluster, hasInbound } from "./inbound.ts";
 import { buildOutboundCluster } from "./outbound.ts";
@@ -31,7 +38,7 @@ function encode(cluster: Cluster): EncodedResource {
 
 /** What the outbound half of CDS depends on besides the scope: proxies with equal keys share it. */
 export function outboundClustersKey(node: ProxyNode): string {
-	return `${JSON.stringify(abilitiesOf(node))} ${node.istioExtensions} ${dnsLookupFamily(node)} ${sourceFamilyOf(node)}`;
+	return `${JSON.stringify(abilitiesOf(node))} ${node.istioExtensions} ${dnsLookupFamily(node)} ${passthroughFamilyOf(node)}`;
 }
 
 /** Everything in a snapshot that the outbound clusters of a class are derived from. */
@@ -66,9 +73,9 @@ export function* buildOutboundClusters({ push, scope, node }: ProxyContext, sni:
 function fixedClusters(mesh: Mesh, node: ProxyNode): readonly EncodedResource[] {
 	const family = dnsLookupFamily(node);
 	const dynamic = resolvesUnknownHosts(node) || (node.dynamicForwardProxy && mesh.outboundTrafficPolicy === "ALLOW_ANY_DYNAMIC_DNS");
-	return fixed.get([mesh], `${node.kind} ${node.istioExtensions} ${sourceFamilyOf(node)} ${dynamic ? family : ""}`, () => {
+	return fixed.get([mesh], `${node.kind} ${node.istioExtensions} ${passthroughFamilyOf(node)} ${dynamic ? family : ""}`, () => {
 		if (node.kind === "router") return [encode(buildBlackHoleCluster(mesh))];
-		const inbound = buildInboundPassthroughCluster(mesh, sourceFamilyOf(node));
+		const inbound = buildInboundPassthroughCluster(mesh, passthroughFamilyOf(node));
 		const all = [buildBlackHoleCluster(mesh), buildPassthroughCluster(mesh, node.istioExtensions), inbound];
 		return [...all, ...(dynamic ? [buildAllowAnyDynamicDnsCluster(mesh, family)] : [])].map(encode);
 	});

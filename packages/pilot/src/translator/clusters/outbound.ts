@@ -104,6 +104,7 @@ function sockets(input: OutboundClusterInput): object {
 		autoMtls: input.autoMtls,
 		originalDst: input.discoveryType === "ORIGINAL_DST",
 		http2: speaksHttp2(httpInput(input)),
+		tlsDefaults: input.mesh.config.tlsDefaults,
 		istioExtensions: input.istioExtensions,
 		defaultSni: `outbound_.${port.port}_.${subset ? `${subset.name}_` : "_"}.${service.hostname}`,
 		subjectAltNames: input.subjectAltNames,

@@ -1,10 +1,11 @@
-import type { ClientTLSSettings, TrafficPolicy } from "@weft/api";
+import type { ClientTLSSettings, MeshConfig, TrafficPolicy } from "@weft/api";
 import { ApiConfigSource_ApiType, ApiVersion } from "@weft/xds/generated/envoy/config/core/v3/config_source.ts";
 import { ProxyProtocolConfig_Version } from "@weft/xds/generated/envoy/config/core/v3/proxy_protocol.ts";
 import { ProxyProtocolUpstreamTransport } from "@weft/xds/generated/envoy/extensions/transport_sockets/proxy_protocol/v3/upstream_proxy_protocol.ts";
 import { RawBuffer } from "@weft/xds/generated/envoy/extensions/transport_sockets/raw_buffer/v3/raw_buffer.ts";
 import { TlsParameters_TlsProtocol } from "@weft/xds/generated/envoy/extensions/transport_sockets/tls/v3/common.ts";
 import { UpstreamTlsContext } from "@weft/xds/generated/envoy/extensions/transport_sockets/tls/v3/tls.ts";
+import { invalidSecret } from "../../model/gateway-api/backend-tls.ts";
 import { secretConfig } from "../listeners/config-source.ts";
 import { packed } from "../routes/values.ts";
 
@@ -16,6 +17,8 @@ export interface TransportInput {
 	/** The cluster has no endpoints of its own (ORIGINAL_DST), so there is nothing to choose by. */
 	readonly originalDst: boolean;
 	readonly http2: boolean;
+	/** The mesh's `tlsDefaults`: for TLS that is not its own mutual one. */
+	readonly tlsDefaults: MeshConfig["tlsDefaults"];
 	readonly istioExtensions: boolean;
 	/** `outbound_.80_._.host` */
 	readonly defaultSni: string;
@@ -92,6 +95,13 @@ const agentFiles = {
 };
 const controlPlaneSecrets = { ads: {}, resourceApiVersion: ApiVersion.V3 };
 
+function chosenCiphers({ cipherSuites, ecdhCurves }: NonNullable<MeshConfig["tlsDefaults"]> = {}): object {
+	return {
+		...(cipherSuites?.length && { cipherSuites: [...cipherSuites] }),
+		...(ecdhCurves?.length && { ecdhCurves: [...ecdhCurves] }),
+	};
+}
+
 function originatedTls(input: TransportInput, tls: ClientTLSSettings, mode: "SIMPLE" | "MUTUAL"): object {
 	const certificate = mode === "MUTUAL" ? clientCertificate(tls) : undefined;
 	const defaultValidationContext = {
@@ -101,7 +111,7 @@ function originatedTls(input: TransportInput, tls: ClientTLSSettings, mode: "SIM
 	return tlsSocket({
 		commonTlsContext: {
 			...(input.http2 && { alpnProtocols: ["h2"] }),
-			tlsParams,
+			tlsParams: { ...tlsParams, ...chosenCiphers(input.tlsDefaults) },
 			...(certificate && { tlsCertificateSdsSecretConfigs: [certificate] }),
 			...(!tls.insecureSkipVerify && { combinedValidationContext: { defaultValidationContext, validationContextSdsSecretConfig: trustedRoots(tls) } }),
 		},
@@ -120,6 +130,7 @@ function clientCertificate(tls: ClientTLSSettings): object {
 }
 
 function trustedRoots(tls: ClientTLSSettings): object {
+	if (tls.credentialName === invalidSecret) return { name: invalidSecret, sdsConfig: controlPlaneSecrets };
 	if (tls.credentialName) return { name: `${credentialResource(tls.credentialName)}-cacert`, sdsConfig: controlPlaneSecrets };
 	return { name: `file-root:${tls.caCertificates || "system"}`, sdsConfig: agentFiles };
 }

@@ -68,7 +68,7 @@ export function arrangeByLocality(
 
 type Distribute = NonNullable<LocalityLoadBalancerSetting["distribute"]>[number];
 
-/** The first `from` that matches the client gives each place its share; places that it does not name get nothing. */
+/** The first `from` that matches the client gives each place its share; places that it does not name stay, without their endpoints. */
 function distribute(groups: readonly LocalityGroup[], rules: readonly Distribute[], client: Locality): readonly LocalityGroup[] {
 	const rule = rules.find(({ from }) => covers(from ?? "", client));
 	if (!rule) return groups;
@@ -85,7 +85,7 @@ function distribute(groups: readonly LocalityGroup[], rules: readonly Distribute
 			if (weight > 0) arranged.push({ ...group, weight });
 		}
 	}
-	return arranged;
+	return [...arranged, ...[...remaining].map((group) => ({ ...group, endpoints: [] }))];
 }
 
 /** 0 the same sub-zone … 3 another region; 4 a region that is not the one to fail over to. */

@@ -217,6 +217,12 @@ suite("listeners after", () => {
 
 	test("one is removed", () => assert.equal(named(resourcesOf(listener("LISTENER", "name: 10.96.0.2_5432", "REMOVE", "{}")).lds, "10.96.0.2_5432"), undefined));
 
+	test("one is removed by its port, and those that stand for many ports stay", () => {
+		const { lds } = resourcesOf(listener("LISTENER", "portNumber: 5432", "REMOVE", "{}"));
+		assert.equal(named(lds, "10.96.0.2_5432"), undefined);
+		for (const name of ["virtualOutbound", "virtualInbound"]) assert.notEqual(named(lds, name), undefined);
+	});
+
 	test("one is added", () => {
 		const value = "{name: mine, address: {socket_address: {address: 127.0.0.1, port_value: 9}}}";
 		assert.ok(named(resourcesOf(listener("LISTENER", "", "ADD", value, "SIDECAR_OUTBOUND")).lds, "mine"));

@@ -6,7 +6,7 @@ import {
 	type HttpFilter,
 } from "@weft/xds/generated/envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager.ts";
 import type { Patch } from "../../model/envoy-filters.ts";
-import { type ListPatcher, patchList } from "./list-patches.ts";
+import { isMerge, type ListPatcher, patchList } from "./list-patches.ts";
 import type { PatchSet } from "./patch-set.ts";
 import { patchRoutes } from "./routes.ts";
 
@@ -26,16 +26,25 @@ export interface FilterPatches {
 
 /** Network filters of one chain, and the HTTP filters inside; the same array where nothing changes. */
 export function patchFilters(filters: readonly Filter[], patches: FilterPatches): readonly Filter[] {
-	const network = patches.network.length === 0 ? filters : patchList(filters, patches.network, networkPatcher);
+	const network = patchFilterList(filters, patches.network, networkPatcher);
 	if (patches.http.length === 0 && patches.routes === undefined) return network;
 	return network.map((filter) => patchManager(filter, patches));
 }
+
+/** What is merged is merged into all that is there in the end. */
+function patchFilterList<T>(filters: readonly T[], patches: readonly Patch[], patcher: ListPatcher<T>): readonly T[] {
+	const others = patches.filter((patch) => !isMerge(patch));
+	return patchList(patchList(filters, others, patcher), patches.filter(isMerge), patcher);
+}
+
+const merges: ReadonlySet<"MERGE"> = new Set(["MERGE"]);
 
 function patchManager(filter: Filter, { http, routes }: FilterPatches): Filter {
 	if (filter.name !== managerName) return filter;
 	const manager = unpackAny(types.manager, HttpConnectionManager, filter.typedConfig);
 	if (manager === undefined) return filter;
-	const httpFilters = patchList(manager.httpFilters, http, httpPatcher);
+	const own = http.filter((patch) => !filterName(patch) || sameName(filterName(patch), filter.name));
+	const httpFilters = patchFilterList(manager.httpFilters, own, httpPatcher);
 	const routeConfig = routes && manager.routeConfig ? patchRoutes(manager.routeConfig, routes, "SIDECAR_INBOUND") : manager.routeConfig;
 	if (httpFilters === manager.httpFilters && routeConfig === manager.routeConfig) return filter;
 	return { ...filter, typedConfig: packAny(types.manager, HttpConnectionManager, { ...manager, httpFilters: [...httpFilters], routeConfig }) };
@@ -51,6 +60,7 @@ const sameName = (wanted: string | undefined, name: string): boolean =>
 const networkPatcher: ListPatcher<Filter> = {
 	namesTarget: (patch) => Boolean(filterName(patch)),
 	isTarget: (patch, { name }) => sameName(filterName(patch), name),
+	forAll: merges,
 	merge: (filter, value, options) => ({ ...mergeFilter(types.network, filter, value, options), name: value.name || filter.name }),
 	addAt: (patch, list) => classPosition(patch, list, networkClasses),
 };
@@ -58,6 +68,7 @@ const networkPatcher: ListPatcher<Filter> = {
 const httpPatcher: ListPatcher<HttpFilter> = {
 	namesTarget: (patch) => Boolean(subFilterName(patch)),
 	isTarget: (patch, { name }) => sameName(subFilterName(patch), name),
+	forAll: merges,
 	merge: (filter, value, options) => mergeFilter(types.http, filter, value, options),
 	addAt: (patch, list) => classPosition(patch, list, httpClasses),
 };

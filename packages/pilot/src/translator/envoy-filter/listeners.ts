@@ -5,7 +5,7 @@ import type { FilterChain, ListenerFilter } from "@weft/xds/generated/envoy/conf
 import type { Patch, PatchContext } from "../../model/envoy-filters.ts";
 import { createMemo } from "../memo.ts";
 import { patchFilters } from "./filters.ts";
-import { type ListPatcher, mergeOptions, patchList } from "./list-patches.ts";
+import { editsAll, isMerge, type ListPatcher, mergeOptions, patchList } from "./list-patches.ts";
 import type { PatchSet } from "./patch-set.ts";
 import { mergeSocket } from "./transport-sockets.ts";
 
@@ -41,10 +41,7 @@ function patchListener(original: Listener, set: PatchSet, context: PatchContext)
 	const whole = set.of("LISTENER", context).filter((patch) => patch.operation !== "ADD" && isFor(patch));
 	if (whole.some(({ operation }) => operation === "REMOVE")) return undefined;
 	let listener = whole.reduce(
-		(merged, patch) =>
-			patch.operation === "MERGE" || patch.operation === "MERGE_AND_REPLACE_LIST"
-				? mergeMessages(types.listener, merged, patch.value as Listener, mergeOptions(patch))
-				: merged,
+		(merged, patch) => (isMerge(patch) ? mergeMessages(types.listener, merged, patch.value as Listener, mergeOptions(patch)) : merged),
 		original,
 	);
 	const filters = set.of("LISTENER_FILTER", context).filter(isFor);
@@ -57,6 +54,7 @@ const listenerFilterName = ({ match }: Patch) => match.listener?.listenerFilter;
 const listenerFilterPatcher: ListPatcher<ListenerFilter> = {
 	namesTarget: (patch) => Boolean(listenerFilterName(patch)),
 	isTarget: (patch, { name }) => listenerFilterName(patch) === name,
+	forAll: new Set(),
 	merge: (filter, value, options) => mergeMessages(types.listenerFilter, filter, value, options),
 };
 
@@ -94,6 +92,7 @@ const chainOperations: ReadonlySet<Patch["operation"]> = new Set(["ADD", "MERGE"
 const chainPatcher: ListPatcher<FilterChain> = {
 	namesTarget: () => false,
 	isTarget: () => true,
+	forAll: editsAll,
 	merge: (chain, value, options) => {
 		const socket = mergeSocket(chain.transportSocket, value.transportSocket, options);
 		const rest = socket ? { ...value, transportSocket: undefined } : value;
@@ -101,18 +100,19 @@ const chainPatcher: ListPatcher<FilterChain> = {
 	},
 };
 
-/** The two listeners that stand for many ports. */
+/** The two listeners that stand for many ports: inside of them a port is that of a chain. */
 const virtual: ReadonlySet<string> = new Set(["virtualInbound", "virtualOutbound"]);
 
-function listenerMatches({ name, address }: Listener, { match: { listener: match } }: Patch): boolean {
+function listenerMatches({ name, address }: Listener, { applyTo, match: { listener: match } }: Patch): boolean {
 	if (match === undefined) return true;
 	if (match.name && match.name !== name) return false;
-	return virtual.has(name) || !match.portNumber || match.portNumber === address?.socketAddress?.portValue;
+	const isByChain = applyTo !== "LISTENER" && virtual.has(name);
+	return isByChain || !match.portNumber || match.portNumber === address?.socketAddress?.portValue;
 }
 
 function chainMatches({ name }: Listener, chain: FilterChain, { match: { listener: match } }: Patch): boolean {
 	const { filterChainMatch: own } = chain;
-	if (name === "virtualInbound" && match?.portNumber && own?.destinationPort !== match.portNumber) return false;
+	if (virtual.has(name) && match?.portNumber && own?.destinationPort !== match.portNumber) return false;
 	const wanted = match?.filterChain;
 	if (wanted === undefined) return true;
 	if (wanted.name && wanted.name !== chain.name) return false;

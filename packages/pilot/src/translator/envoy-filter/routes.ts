@@ -5,7 +5,7 @@ import type { Patch, PatchContext } from "../../model/envoy-filters.ts";
 import type { EncodedResource } from "../context.ts";
 import { encodeResource } from "../encode.ts";
 import { createMemo } from "../memo.ts";
-import { type ListPatcher, mergeOptions, patchList } from "./list-patches.ts";
+import { editsAll, isMerge, type ListPatcher, mergeOptions, patchList } from "./list-patches.ts";
 import type { PatchSet } from "./patch-set.ts";
 
 const types = {
@@ -33,18 +33,23 @@ export function patchRoutes(table: RouteConfiguration, set: PatchSet, context: P
 	const routes = set.of("HTTP_ROUTE", context).filter(isFor);
 	if (whole.length + hosts.length + routes.length === 0) return table;
 	let after = whole.reduce((merged, patch) => mergeMessages(types.table, merged, patch.value as RouteConfiguration, mergeOptions(patch)), table);
-	const virtualHosts = patchList(after.virtualHosts, hosts, hostPatcher).map((host) => patchHost(host, routes));
-	after = { ...after, virtualHosts };
+	// Hosts that are added come as they are.
+	const edited = patchList(
+		after.virtualHosts,
+		hosts.filter(({ operation }) => operation !== "ADD"),
+		hostPatcher,
+	);
+	const added = hosts.filter(({ operation }) => operation === "ADD").map(({ value }) => value as VirtualHost);
+	after = { ...after, virtualHosts: [...edited.map((host) => patchHost(host, routes)), ...added] };
 	return after;
 }
-
-const isMerge = ({ operation }: Patch) => operation === "MERGE" || operation === "MERGE_AND_REPLACE_LIST";
 
 const hostMatch = ({ match }: Patch) => match.routeConfiguration?.vhost;
 
 const hostPatcher: ListPatcher<VirtualHost> = {
 	namesTarget: (patch) => Boolean(hostMatch(patch)?.name || hostMatch(patch)?.domainName),
 	isTarget: hostMatches,
+	forAll: editsAll,
 	merge: (host, value, options) => mergeMessages(types.host, host, value, options),
 };
 
@@ -55,13 +60,20 @@ function hostMatches(patch: Patch, { name, domains }: VirtualHost): boolean {
 
 function patchHost(host: VirtualHost, patches: readonly Patch[]): VirtualHost {
 	const own = patches.filter((patch) => hostMatches(patch, host));
-	return own.length === 0 ? host : { ...host, routes: [...patchList(host.routes, own, routePatcher)] };
+	if (own.length === 0) return host;
+	const isEdit = (patch: Patch) => isMerge(patch) || patch.operation === "REMOVE";
+	// Routes that are put in come as they are, and find the others as they are in the end.
+	const edited = patchList(host.routes, own.filter(isEdit), routePatcher);
+	const others = own.filter((patch) => !isEdit(patch));
+	return { ...host, routes: [...patchList(edited, others, routePatcher)] };
 }
 
 const routeMatch = (patch: Patch) => hostMatch(patch)?.route;
 
 const routePatcher: ListPatcher<Route> = {
 	namesTarget: (patch) => routeMatch(patch) !== undefined,
+	forAll: editsAll,
+	firstNeedsTarget: true,
 	isTarget: (patch, route) => {
 		const { name, action = "ANY" } = routeMatch(patch) ?? {};
 		return (!name || name === route.name) && (action === "ANY" || action === actionOf(route));
@@ -84,7 +96,9 @@ function tableMatches(name: string, { match: { routeConfiguration: match } }: Pa
 		return !match.portNumber || match.portNumber === port;
 	}
 	const { port, portName, gateway } = gatewayTable(name);
-	if (match.portNumber && match.portNumber !== port && !servicePorts.includes(match.portNumber)) return false;
+	// Where servers' ports lead to this one, they are meant.
+	const ports = servicePorts.length > 0 ? servicePorts : [port];
+	if (match.portNumber && !ports.includes(match.portNumber)) return false;
 	return (!match.portName || match.portName === portName) && (!match.gateway || match.gateway === gateway);
 }
 

@@ -40,7 +40,7 @@ describe("access logs", () => {
 		assert.equal(logsOf({ accessLogFile: "/f", accessLogFormat: "%PROTOCOL%" })[0]?.logFormat?.textFormatSource?.inlineString, "%PROTOCOL%\n");
 	});
 
-	it("go to the default providers where there are some", () => {
+	it("go to the default providers where there are some, in the order of their names", () => {
 		const logs = logsOf({
 			accessLogFile: "/f",
 			defaultProviders: { accessLogging: ["mine", "envoy"] },
@@ -48,9 +48,9 @@ describe("access logs", () => {
 		});
 		assert.deepEqual(
 			logs.map((log) => log?.path),
-			["/m", "/dev/stdout"],
+			["/dev/stdout", "/m"],
 		);
-		assert.deepEqual(logs[0]?.logFormat?.jsonFormat, { s: "%RESPONSE_CODE%" });
+		assert.deepEqual(logs[1]?.logFormat?.jsonFormat, { s: "%RESPONSE_CODE%" });
 	});
 
 	it("leave the listener's own log out where the mesh says so", () => {

@@ -20,14 +20,20 @@ export interface AccessLogInput {
 	readonly plans: ReadonlyMap<string, LogPlan>;
 }
 
-/** The logs of one side of a proxy: those of its Telemetry or of the default providers, else that of `accessLogFile`; nothing where neither is set. */
+/**
+ * The logs of one side of a proxy: those of its Telemetry or of the default providers, by name, else that of `accessLogFile`. It holds too
+ * where none of the providers can log, but not where one is switched off.
+ */
 export function buildAccessLogs({ mesh, services, plans }: AccessLogInput): AccessLogs {
-	const named = [...plans].flatMap(([name, plan]) => {
-		const provider = plan ? findProvider(mesh, name) : undefined;
+	const loggers = [...plans].flatMap(([wanted, plan]) => {
+		const provider = findProvider(mesh, wanted);
 		const log = provider && buildLogger(provider, mesh, services);
-		return plan && log ? [{ log, filters: plan.filter ? [celFilter(plan.filter)] : [] }] : [];
+		return log ? [{ name: provider.name, plan, log }] : [];
 	});
-	const logs = plans.size > 0 ? named : mesh.accessLogFile ? [{ log: buildFileLogger(mesh.accessLogFile, meshFormat(mesh)), filters: [] }] : [];
+	const named = loggers
+		.sort((a, b) => (a.name < b.name ? -1 : 1))
+		.flatMap(({ plan, log }) => (plan ? [{ log, filters: plan.filter ? [celFilter(plan.filter)] : [] }] : []));
+	const logs = loggers.length > 0 ? named : mesh.accessLogFile ? [{ log: buildFileLogger(mesh.accessLogFile, meshFormat(mesh)), filters: [] }] : [];
 	return {
 		traffic: logs.map(({ log, filters }) => withFilters(log, filters)),
 		// NR: the listener itself logs only what ended before any filter chain could.

@@ -5,19 +5,24 @@ export function isIpv6Only({ ips }: Pick<ProxyNode, "ips">): boolean {
 	return ips.length > 0 && ips.every((ip) => ip.includes(":"));
 }
 
+/** The pod has addresses of both families. */
+export function hasBothFamilies({ ips }: Pick<ProxyNode, "ips">): boolean {
+	return ips.some((ip) => ip.includes(":")) && ips.some((ip) => !ip.includes(":"));
+}
+
 /**
  * Both families are listened on: only where the pod has both and says so by `proxyMetadata.ISTIO_DUAL_STACK`, as in Istio,
  * since a socket of a family that its machine lacks would cost the pod its listeners.
  */
-export function isDualStack({ ips, metadata }: Pick<ProxyNode, "ips" | "metadata">): boolean {
-	const config = metadata["PROXY_CONFIG"] as { readonly proxyMetadata?: Readonly<Record<string, unknown>> } | undefined;
+export function isDualStack(node: Pick<ProxyNode, "ips" | "metadata">): boolean {
+	const config = node.metadata["PROXY_CONFIG"] as { readonly proxyMetadata?: Readonly<Record<string, unknown>> } | undefined;
 	const wanted = config?.proxyMetadata?.["ISTIO_DUAL_STACK"];
-	return (wanted === "true" || wanted === true) && ips.some((ip) => ip.includes(":")) && ips.some((ip) => !ip.includes(":"));
+	return (wanted === "true" || wanted === true) && hasBothFamilies(node);
 }
 
 /** The IPv6 wildcard beside the IPv4 one. */
-export function alsoIpv6(dualStack: boolean, { ip, port }: SocketAddressValue): object {
-	return dualStack && ip === "0.0.0.0" ? { additionalAddresses: [{ address: addressOf({ ip: "::", port }) }] } : {};
+export function alsoIpv6(wanted: boolean, { ip, port }: SocketAddressValue): object {
+	return wanted && ip === "0.0.0.0" ? { additionalAddresses: [{ address: addressOf({ ip: "::", port }) }] } : {};
 }
 
 /** All addresses of the proxy's family. */

@@ -9,6 +9,7 @@ import { gatewayTlsSocket } from "./gateway-tls.ts";
 import { buildGatewayConnectionManager } from "./http-connection-manager.ts";
 import { proxyProtocol, tlsInspector } from "./listener-filters.ts";
 import { type ListenerInput, listenerInput } from "./listener-input.ts";
+import { connectionExtensions } from "./network-filters.ts";
 import { handshakeTimeout } from "./outbound-draft.ts";
 
 /** Listeners of a gateway: one for every port that the servers of its Gateways name, sorted by name. */
@@ -49,14 +50,16 @@ function buildListener(context: ProxyContext, input: ListenerInput, servers: rea
 function chainsOf(context: ProxyContext, input: ListenerInput, entry: GatewayServer): readonly GatewayChain[] {
 	const { server, routeName } = entry;
 	if (routeName === undefined) return gatewayTcpChains(context, input, entry);
-	const { number: port, protocol } = server.port;
-	const grpcWeb = protocol?.toUpperCase() === "GRPC-WEB";
-	const filters = [buildGatewayConnectionManager(input, { statPrefix: `outbound_${listenerName(addressFor(entry))};`, routeName, port, grpcWeb })];
+	const grpcWeb = server.port.protocol?.toUpperCase() === "GRPC-WEB";
+	const filters = [
+		...connectionExtensions(input, "gateway", entry.targetPort),
+		buildGatewayConnectionManager(input, { statPrefix: `outbound_${listenerName(addressFor(entry))};`, routeName, port: entry.targetPort, grpcWeb }),
+	];
 	// Plain HTTP servers of one port share a chain: their route table tells the hosts apart.
 	if (!routeName.startsWith("https.") || server.tls === undefined) return [{ serverNames: [], filters }];
 	const hosts = server.hosts.map((text) => splitServerHost(text).host);
 	const serverNames = hosts.includes("*") ? [] : [...new Set(hosts)].sort();
-	return [{ serverNames, filters, transportSocket: gatewayTlsSocket(input.meshConfig, server.tls) }];
+	return [{ serverNames, filters, transportSocket: gatewayTlsSocket(input.meshConfig, server.tls, "http") }];
 }
 
 /** Envoy refuses a listener in which two chains match one name: the older server keeps it. */

@@ -1,11 +1,12 @@
 import { hostCovers } from "../../model/hosts.ts";
 import type { VirtualService } from "../../model/push.ts";
 import type { ProxyContext } from "../context.ts";
+import { statName } from "../clusters/stat-name.ts";
 import { boundTo, type GatewayServer, hostsInCommon, splitServerHost } from "../routes/gateway-servers.ts";
 import { sniClusterName } from "../routes/cluster-name.ts";
 import { gatewayTlsSocket } from "./gateway-tls.ts";
 import type { ListenerInput } from "./listener-input.ts";
-import { type AnyNetworkFilter, tcpFilters } from "./network-filters.ts";
+import { type AnyNetworkFilter, inboundPrefix, tcpFilters } from "./network-filters.ts";
 import { appliesTo, routeFilters, type TcpRouteInput } from "./tcp-routes.ts";
 
 /** A filter chain of a gateway, with the server names it matches; without any it takes every connection. */
@@ -34,14 +35,17 @@ function autoPassthroughChains({ scope }: ProxyContext, listener: ListenerInput,
 	const services = scope.services.filter(
 		({ hostname, meshExternal, resolution }) => !meshExternal && resolution !== "Alias" && hosts.some((host) => hostCovers(host, hostname)),
 	);
-	return services.flatMap(({ hostname, ports }) => {
+	const pattern = listener.meshConfig.outboundClusterStatName;
+	return services.flatMap((service) => {
+		const { hostname, ports } = service;
 		const subsets = ["", ...(scope.destinationRule(hostname)?.subsets.map(({ name }) => name) ?? [])];
 		return ports
 			.filter(({ protocol }) => protocol !== "UDP")
-			.flatMap(({ port }) =>
+			.flatMap((port) =>
 				subsets.map((subset): GatewayChain => {
-					const name = sniClusterName(port, subset, hostname);
-					return { serverNames: [name], applicationProtocols: meshAlpn, filters: tcpFilters(listener, "gateway", name) };
+					const name = sniClusterName(port.port, subset, hostname);
+					const prefix = statName({ pattern, clusterName: name, service, port, targetPort: 0, subset });
+					return { serverNames: [name], applicationProtocols: meshAlpn, filters: tcpFilters(listener, "gateway", name, 0, prefix) };
 				}),
 			);
 	});
@@ -55,13 +59,16 @@ function tlsChains(input: TcpRouteInput, { gateway }: GatewayServer, { spec }: V
 	);
 }
 
-function tcpChains(input: TcpRouteInput, { gateway, server }: GatewayServer, { spec }: VirtualService): readonly GatewayChain[] {
-	// Nothing tells two TCP routes apart: the first that is for this gateway and port has all.
-	const found = (spec.tcp ?? []).find(({ match }) => !match?.length || match.some((attributes) => appliesTo(attributes, input, gateway)));
+function tcpChains(input: TcpRouteInput, { gateway, server }: GatewayServer, { spec, semantics }: VirtualService): readonly GatewayChain[] {
+	// Nothing tells two TCP routes apart: the first that is for this gateway and port has all. A TLSRoute is one where TLS ends here.
+	const routes = [...(spec.tcp ?? []), ...(semantics === "gateway" && server.tls ? (spec.tls ?? []) : [])];
+	const found = routes.find(({ match }) => !match?.length || match.some((attributes) => appliesTo(attributes, input, gateway)));
 	if (found === undefined) return [];
-	const filters = routeFilters(input, found.route ?? []);
+	// Peers of the mesh tell who they are over the connection itself.
+	const exchange = server.tls?.mode === "ISTIO_MUTUAL" ? inboundPrefix(input.listener) : [];
+	const filters = [...exchange, ...routeFilters(input, found.route ?? [])];
 	if (server.tls?.mode === undefined) return [{ serverNames: [], filters }];
 	const hosts = server.hosts.map((text) => splitServerHost(text).host);
 	const serverNames = hosts.includes("*") ? [] : [...new Set(hosts)].sort();
-	return [{ serverNames, filters, transportSocket: gatewayTlsSocket(input.context.push.meshConfig, server.tls) }];
+	return [{ serverNames, filters, transportSocket: gatewayTlsSocket(input.context.push.meshConfig, server.tls, "tcp") }];
 }

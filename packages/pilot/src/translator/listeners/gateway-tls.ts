@@ -2,6 +2,7 @@ import { type MeshConfig, type ServerTLSSettings, usableCipherSuites } from "@we
 import { ApiVersion } from "@weft/xds/generated/envoy/config/core/v3/config_source.ts";
 import { TlsParameters_TlsProtocol } from "@weft/xds/generated/envoy/extensions/transport_sockets/tls/v3/common.ts";
 import { DownstreamTlsContext } from "@weft/xds/generated/envoy/extensions/transport_sockets/tls/v3/tls.ts";
+import { workloadCertificate } from "../../model/gateway-api/listener-tls.ts";
 import { packed } from "../routes/values.ts";
 import { secretConfig } from "./config-source.ts";
 
@@ -15,14 +16,15 @@ const versions = {
 } as const;
 
 /** The server side of TLS at a gateway; https://istio.io/latest/docs/reference/config/networking/gateway/#ServerTLSSettings */
-export function gatewayTlsSocket(mesh: MeshConfig, tls: ServerTLSSettings): object {
+export function gatewayTlsSocket(mesh: MeshConfig, tls: ServerTLSSettings, protocol: "http" | "tcp"): object {
 	const mutual = tls.mode === "MUTUAL" || tls.mode === "ISTIO_MUTUAL" || tls.mode === "OPTIONAL_MUTUAL";
 	const params = tlsParams(mesh, tls);
 	return {
 		name: "envoy.transport_sockets.tls",
 		typedConfig: packed("envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext", DownstreamTlsContext, {
 			commonTlsContext: {
-				alpnProtocols: ["h2", "http/1.1"],
+				// Only peers of the mesh exchange metadata.
+				alpnProtocols: [...(protocol === "tcp" && tls.mode === "ISTIO_MUTUAL" ? ["istio-peer-exchange"] : []), "h2", "http/1.1"],
 				...(params ? { tlsParams: params } : {}),
 				tlsCertificateSdsSecretConfigs: certificates(tls),
 				...(mutual
@@ -50,7 +52,7 @@ function controlPlaneSecret(name: string): object {
 }
 
 function certificates(tls: ServerTLSSettings): object[] {
-	if (tls.mode === "ISTIO_MUTUAL") return [secretConfig("default")];
+	if (tls.mode === "ISTIO_MUTUAL" || tls.credentialName === workloadCertificate) return [secretConfig("default")];
 	const names = tls.credentialNames?.length ? tls.credentialNames : tls.credentialName ? [tls.credentialName] : [];
 	if (names.length > 0) return names.map((name) => controlPlaneSecret(secretName(name)));
 	const pairs = tls.tlsCertificates?.length ? tls.tlsCertificates : [tls];

@@ -70,6 +70,7 @@ export function buildInboundConnectionManager(input: ListenerInput, { statPrefix
 
 /** At a gateway the client is a stranger: what it says about itself is replaced by what the connection shows. */
 export function buildGatewayConnectionManager(input: ListenerInput, { statPrefix, routeName, port, grpcWeb = false }: OutboundHttpInput): NetworkFilter {
+	const { forwardClientCertDetails } = input.topology;
 	return connectionManager({
 		...common(input, "gateway", port, grpcWeb),
 		statPrefix,
@@ -78,10 +79,14 @@ export function buildGatewayConnectionManager(input: ListenerInput, { statPrefix
 		...httpProtocolOptions(input, { acceptHttp10: input.http10 }),
 		useRemoteAddress: true,
 		xffNumTrustedHops: input.topology.numTrustedProxies,
-		forwardClientCertDetails: input.topology.forwardClientCertDetails,
-		setCurrentClientCertDetails: { subject: true, cert: true, dns: true, uri: true },
+		forwardClientCertDetails,
+		// What is not told must not be described.
+		...(describesClient.has(forwardClientCertDetails) ? { setCurrentClientCertDetails: { subject: true, cert: true, dns: true, uri: true } } : {}),
 	});
 }
+
+const { SANITIZE_SET, APPEND_FORWARD } = HttpConnectionManager_ForwardClientCertDetails;
+const describesClient: ReadonlySet<HttpConnectionManager_ForwardClientCertDetails> = new Set([SANITIZE_SET, APPEND_FORWARD]);
 
 function common(input: ListenerInput, direction: Direction, port: number, grpcWeb: boolean, dynamicHosts: readonly string[] = []): object {
 	const { istioExtensions, headers, sessions, dynamicDns } = input;
@@ -111,6 +116,8 @@ function common(input: ListenerInput, direction: Direction, port: number, grpcWe
 		...(headers.requestId ? {} : { generateRequestId: false }),
 		...(input.http10 || headers.preserveHttp1HeaderCase ? httpProtocolOptions(input, input.http10 ? { acceptHttp10: true } : {}) : {}),
 		...pathNormalization(input.meshConfig),
+		...(headers.forwardedPort ? { appendXForwardedPort: true } : {}),
+		...(input.idleTimeout ? { commonHttpProtocolOptions: { idleTimeout: input.idleTimeout } } : {}),
 		...(input.reasonHeader && direction !== "outbound" ? { localReplyConfig: reasonReplies } : {}),
 	};
 }

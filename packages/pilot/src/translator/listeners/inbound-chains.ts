@@ -8,8 +8,9 @@ import { isHttp2 } from "../../model/protocol.ts";
 import { configMetadata } from "../routes/values.ts";
 import { buildInboundConnectionManager } from "./http-connection-manager.ts";
 import { buildInboundRoute, type InboundRouteInput } from "./inbound-route.ts";
+import { statName } from "../clusters/stat-name.ts";
 import type { ListenerInput } from "./listener-input.ts";
-import { inboundPrefix, type AnyNetworkFilter, tcpFilters } from "./network-filters.ts";
+import { type AnyNetworkFilter, connectionExtensions, inboundPrefix, tcpFilters } from "./network-filters.ts";
 import { mutualTlsSocket } from "./tls-context.ts";
 
 /** A filter chain, with what the listener filters must know of it. */
@@ -29,6 +30,8 @@ interface ChainSet {
 	readonly route: InboundRouteInput;
 	readonly http2?: boolean;
 	readonly grpcWeb?: boolean;
+	/** What its connections are counted under. */
+	readonly tcpStatPrefix: string;
 	/** For filters that want some ports only; 0: any. */
 	readonly port: number;
 	readonly metadata?: object | undefined;
@@ -42,9 +45,10 @@ export function portChains(context: ProxyContext, input: ListenerInput, port: In
 		protocol: listenerProtocolOf(port.port.protocol),
 		nameOf: () => bindName,
 		statPrefix: `inbound_${bindName};`,
-		route: { name: cluster, cluster, operation: operationOf(context, port), servicePort: port.port.port },
+		route: { name: cluster, cluster, operation: operationOf(context, port), servicePort: port.port.port, grpc: isGrpc(port.port.protocol) },
 		http2: isHttp2(port.port.protocol),
 		grpcWeb: port.port.protocol === "GRPC-Web",
+		tcpStatPrefix: tcpStatName(context, cluster, port),
 		port: port.targetPort,
 		metadata: sidecarMetadata(context, port),
 	});
@@ -57,9 +61,15 @@ export function passthroughChains(context: ProxyContext, input: ListenerInput, p
 		protocol: "auto",
 		nameOf: ({ protocol }) => (protocol === "http" ? "virtualInbound-catchall-http" : "virtualInbound"),
 		statPrefix: `${inboundPassthroughCluster};`,
-		route: { name: inboundPassthroughCluster, cluster: inboundPassthroughCluster, operation: ":0", servicePort: 0 },
+		route: { name: inboundPassthroughCluster, cluster: inboundPassthroughCluster, operation: ":0", servicePort: 0, grpc: false },
+		tcpStatPrefix: tcpStatName(context, inboundPassthroughCluster, undefined),
 		port: port ?? 0,
 	});
+}
+
+function tcpStatName({ push }: ProxyContext, clusterName: string, served: InboundPort | undefined): string {
+	const { service, port = { port: 0, name: "virtualInbound" } } = served ?? {};
+	return statName({ pattern: push.meshConfig.inboundClusterStatName, clusterName, service, port, targetPort: undefined, subset: "" });
 }
 
 /** A chain that a Sidecar's `ingress` describes says so. */
@@ -67,6 +77,8 @@ function sidecarMetadata({ scope }: ProxyContext, { ingress }: InboundPort): obj
 	const sidecar = ingress === undefined ? undefined : scope.sidecar?.metadata;
 	return sidecar && configMetadata(`/apis/networking.istio.io/v1/namespaces/${sidecar.namespace}/sidecar/${sidecar.name}`);
 }
+
+const isGrpc = (protocol: Protocol): boolean => protocol === "GRPC" || protocol === "GRPC-Web";
 
 function operationOf({ scope }: ProxyContext, { service, port, ingress }: InboundPort): string {
 	const sidecar = ingress === undefined ? undefined : scope.sidecar?.metadata;
@@ -108,11 +120,14 @@ function buildChains(context: ProxyContext, input: ListenerInput, mode: Paramete
 function filtersOf(
 	input: ListenerInput,
 	match: InboundChainMatch,
-	{ statPrefix, route, http2 = false, grpcWeb = false, port }: ChainSet,
+	{ statPrefix, tcpStatPrefix, route, http2 = false, grpcWeb = false, port }: ChainSet,
 ): readonly AnyNetworkFilter[] {
 	const traffic =
 		match.protocol === "http"
-			? [buildInboundConnectionManager(input, { statPrefix, routeConfig: buildInboundRoute(route), http2, grpcWeb, port })]
-			: tcpFilters(input, "inbound", route.cluster, port);
+			? [
+					...connectionExtensions(input, "inbound", port),
+					buildInboundConnectionManager(input, { statPrefix, routeConfig: buildInboundRoute(route), http2, grpcWeb, port }),
+				]
+			: tcpFilters(input, "inbound", route.cluster, port, tcpStatPrefix);
 	return [...inboundPrefix(input), ...traffic];
 }

@@ -9,11 +9,12 @@ import { blackHoleCluster } from "../routes/cluster-name.ts";
 import { addressOf, alsoIpv6, isDualStack, listenerName, parseSocketAddress, type SocketAddressValue, wildcardIpOf } from "./addresses.ts";
 import { type InboundChain, passthroughChains, portChains } from "./inbound-chains.ts";
 import { detectionTimeout } from "./outbound-draft.ts";
-import { httpInspectorExcept, originalDst, originalSrc, tlsInspectorExcept } from "./listener-filters.ts";
+import { httpInspectorExcept, originalDst, originalSrc, tlsInspectorExcept, tlsInspectorFor } from "./listener-filters.ts";
 import { type ListenerInput, listenerInput } from "./listener-input.ts";
 import { blackHoleFilters, inboundPrefix } from "./network-filters.ts";
 import { directionPolicies } from "../policy/workload-policies.ts";
 import { workloadKey } from "./tracing.ts";
+import { spanNames } from "./tracing-service-name.ts";
 
 const built = createMemo<readonly Listener[]>();
 
@@ -36,7 +37,7 @@ export function inboundListeners(context: ProxyContext): readonly Listener[] {
 		]),
 		mtlsMode(push, node),
 		policyPorts.map((port) => [port, mtlsMode(push, node, port)]),
-		[node.ip, node.cluster, wildcardIpOf(node), isDualStack(node), node.interceptionMode, node.local !== undefined, node.istioExtensions, workloadKey(node)],
+		[node.ip, spanNames(node), wildcardIpOf(node), isDualStack(node), node.interceptionMode, node.local !== undefined, node.istioExtensions, workloadKey(node)],
 	]);
 	// Hung on the workload, of which there are many, rather than on what they share.
 	const objects = [workload === none ? push.meshConfig : workload, push.meshConfig, push.mesh, directionPolicies(push, node, "inbound")] as const;
@@ -78,7 +79,7 @@ function virtualInbound(context: ProxyContext, input: ListenerInput, ports: read
 		listenerFilters: [
 			originalDst,
 			...(isTproxy ? [originalSrc] : []),
-			...inspectors(chains, [...ports.map(({ targetPort }) => targetPort), ...policyPorts, listenPort]),
+			...inspectors(chains, [anyPort, ...ports.map(({ targetPort }) => targetPort), ...policyPorts, listenPort]),
 		],
 		...detectionTimeout(context.push.meshConfig),
 		trafficDirection: TrafficDirection.INBOUND,
@@ -102,18 +103,21 @@ function chainName({ node }: ProxyContext, { ingress, targetPort }: InboundPort)
 	return listenerName({ ip: ingress === undefined ? wildcardIpOf(node) : ingress.bind || node.ip, port: targetPort });
 }
 
+/** Stands for the chains without a port of their own. A range of it matches no connection: what is excluded for it is not excluded at all. */
+const anyPort = 0;
+
 /** The inspectors that some chain needs, switched off for the ports of which no chain needs them. */
 function inspectors(chains: readonly InboundChain[], ports: readonly number[]): object[] {
 	const tls = chains.filter(({ match }) => match.transportProtocol === "tls");
 	const http = chains.filter(({ match }) => match.transportProtocol === "raw_buffer" && match.applicationProtocols !== undefined);
-	return [
-		...(tls.length > 0 ? [tlsInspectorExcept(portsWithout(tls, ports))] : []),
-		...(http.length > 0 ? [httpInspectorExcept(portsWithout(http, ports))] : []),
-	];
+	const tlsPorts = new Set(tls.map(({ destinationPort = anyPort }) => destinationPort));
+	// Where most ports are in plain text, the inspector is for the others alone.
+	const tlsFilter = tlsPorts.has(anyPort) ? tlsInspectorExcept(portsWithout(tls, ports)) : tlsInspectorFor([...tlsPorts]);
+	return [...(tls.length > 0 ? [tlsFilter] : []), ...(http.length > 0 ? [httpInspectorExcept(portsWithout(http, ports))] : [])];
 }
 
 function portsWithout(chains: readonly InboundChain[], ports: readonly number[]): number[] {
-	const needed = new Set(chains.map(({ destinationPort }) => destinationPort));
+	const needed = new Set(chains.map(({ destinationPort = anyPort }) => destinationPort));
 	return ports.filter((port) => !needed.has(port));
 }
 
@@ -132,9 +136,11 @@ function bindAddress({ node }: ProxyContext, { ingress, targetPort }: InboundPor
 }
 
 function boundListener(context: ProxyContext, input: ListenerInput, port: InboundPort, address: SocketAddressValue): Listener {
-	const chains = portChains(context, input, port, listenerName(address), false);
+	// On one machine the address of a service may be bound as well, by its name.
+	const isLocal = context.node.local !== undefined;
+	const chains = portChains(context, input, port, listenerName(address), !isLocal);
 	return Listener.fromPartial({
-		name: `inbound_${listenerName(address)}`,
+		name: isLocal ? `inbound_${listenerName(address)}` : listenerName(address),
 		address: addressOf(address),
 		filterChains: chains.map(({ chain }) => chain),
 		listenerFilters: inspectors(chains, []),

@@ -47,9 +47,18 @@ export function tlsInspectorExcept(ports: readonly number[]): object {
 	return { ...tlsInspectorFilter, ...disabledFor(ports) };
 }
 
+/** The inspector for connections to these ports alone. */
+export function tlsInspectorFor(ports: readonly number[]): object {
+	return { ...tlsInspectorFilter, filterDisabled: { notMatch: anyOf(ports) } };
+}
+
 function disabledFor(ports: readonly number[]): object {
+	return ports.length === 0 ? {} : { filterDisabled: anyOf(ports) };
+}
+
+/** envoy.config.listener.v3.ListenerFilterChainMatchPredicate. */
+function anyOf(ports: readonly number[]): object {
 	const rules = [...new Set(ports)].sort((a, b) => a - b).map((port) => ({ destinationPortRange: { start: port, end: port + 1 } }));
 	const [only] = rules;
-	if (only === undefined) return {};
-	return { filterDisabled: rules.length === 1 ? only : { orMatch: { rules } } };
+	return rules.length === 1 && only ? only : { orMatch: { rules } };
 }

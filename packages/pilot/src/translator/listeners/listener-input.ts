@@ -1,7 +1,8 @@
-import { isDualStack, wildcardIpOf } from "./addresses.ts";
+import { hasBothFamilies, isDualStack, wildcardIpOf } from "./addresses.ts";
 import type { MeshConfig } from "@weft/api";
 import { keepsSessions } from "../../model/session-persistence.ts";
 import type { ProxyContext } from "../context.ts";
+import { durationOf } from "../routes/values.ts";
 import { dnsLookupFamily, type LookupFamily } from "../dynamic-dns.ts";
 import { identityOf } from "../memo.ts";
 import { type Extension, wantsTraffic } from "../policy/extensions.ts";
@@ -10,7 +11,8 @@ import { clientKey } from "../routes/client-key.ts";
 import type { Direction } from "./http-filters/filter.ts";
 import { type GatewayTopology, proxyConfigOf } from "./proxy-config.ts";
 import type { ProxyHeaders } from "./proxy-headers.ts";
-import { acceptsHttp10, buildTracing, type HttpTracing, workloadKey } from "./tracing.ts";
+import { acceptsHttp10, buildTracing, idleTimeoutOf, type HttpTracing, workloadKey } from "./tracing.ts";
+import { spanNames } from "./tracing-service-name.ts";
 
 /** What every filter of every listener reads, whatever it listens for. */
 export interface ListenerInput {
@@ -20,6 +22,8 @@ export interface ListenerInput {
 	readonly topology: GatewayTopology;
 	/** The proxy listens on IPv6 beside IPv4. */
 	readonly dualStack: boolean;
+	/** Connections of both families come in, if the machine lets them. */
+	readonly bothFamilies: boolean;
 	/** Undefined: the proxy cannot resolve what a request names. */
 	readonly dynamicDns: LookupFamily | undefined;
 	readonly headers: ProxyHeaders;
@@ -27,8 +31,12 @@ export interface ListenerInput {
 	readonly sessions: boolean;
 	/** Refusals tell their reason to the caller. */
 	readonly reasonHeader: boolean;
+	/** Of connections from clients; undefined: as Envoy has it. */
+	readonly idleTimeout: Duration | undefined;
 	readonly of: (direction: Direction) => DirectionInput;
 }
+
+type Duration = NonNullable<ReturnType<typeof durationOf>>;
 
 export interface DirectionInput {
 	readonly policies: DirectionPolicies;
@@ -49,10 +57,12 @@ export function listenerInput(context: ProxyContext): ListenerInput {
 		istioExtensions: node.istioExtensions,
 		http10: acceptsHttp10(node),
 		dualStack: isDualStack(node),
+		bothFamilies: hasBothFamilies(node),
 		topology,
 		headers,
 		sessions: hasSessions(context),
 		reasonHeader,
+		idleTimeout: idleTimeoutOf(node),
 		of: (direction) => (known[direction] ??= of(direction)),
 		dynamicDns: node.dynamicForwardProxy ? dnsLookupFamily(node) : undefined,
 	};
@@ -72,7 +82,7 @@ export function listenerInputKey(context: ProxyContext): string {
 	const { istioExtensions, interceptionMode, httpProxyPort } = context.node;
 	const policies = directionPolicies(context.push, context.node, "outbound");
 	// Tracers call a proxy by its cluster; where nothing is traced, workloads that are told apart by that alone share listeners.
-	const traced = policies.tracing?.provider === undefined ? "" : context.node.cluster;
-	const listens = `${interceptionMode}|${dnsLookupFamily(context.node)}|${wildcardIpOf(context.node)}|${isDualStack(context.node)}|${httpProxyPort}|${hasSessions(context)}`;
+	const traced = policies.tracing?.provider === undefined ? "" : spanNames(context.node);
+	const listens = `${interceptionMode}|${dnsLookupFamily(context.node)}|${wildcardIpOf(context.node)}|${isDualStack(context.node)}|${hasBothFamilies(context.node)}|${httpProxyPort}|${hasSessions(context)}`;
 	return `${istioExtensions}|${listens}|${identityOf(policies)}|${traced}|${workloadKey(context.node)}|${clientKey(context)}`;
 }

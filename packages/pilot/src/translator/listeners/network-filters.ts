@@ -27,11 +27,23 @@ export function inboundPrefix({ istioExtensions }: ListenerInput): readonly Netw
 	return istioExtensions ? [metadataExchange] : [];
 }
 
+/** The user's own filters of connections, by their place among ours. */
+function extensionPhases(input: ListenerInput, direction: Direction, port: number): (wanted: Phase) => readonly AnyNetworkFilter[] {
+	const extensions = extensionsOn(input, direction, port).filter(({ isNetwork }) => isNetwork);
+	return (wanted) => extensions.filter((extension) => extension.phase === wanted).map(({ filter }) => filter);
+}
+
+const phases: readonly Phase[] = ["AUTHN", "AUTHZ", "STATS", "UNSPECIFIED_PHASE"];
+
+/** What sees the connection of an HTTP chain: all that is ours judges requests. */
+export function connectionExtensions(input: ListenerInput, direction: Direction, port: number): readonly AnyNetworkFilter[] {
+	return phases.flatMap(extensionPhases(input, direction, port));
+}
+
 /** What judges and counts a connection before it goes on, in order. `port`: where it was dialled; 0: any. */
 export function tcpPolicies(input: ListenerInput, direction: Direction, port: number): readonly AnyNetworkFilter[] {
 	const { authorization, stats } = input.of(direction).policies;
-	const extensions = extensionsOn(input, direction, port).filter(({ isNetwork }) => isNetwork);
-	const phase = (wanted: Phase) => extensions.filter((extension) => extension.phase === wanted).map(({ filter }) => filter);
+	const phase = extensionPhases(input, direction, port);
 	return [
 		...phase("AUTHN"),
 		...authorization.tcp.custom,
@@ -46,13 +58,19 @@ export function tcpPolicies(input: ListenerInput, direction: Direction, port: nu
 /** @param config TcpProxy without its access log */
 export function tcpProxy(input: ListenerInput, direction: Direction, config: object, accessLog = true): NetworkFilter {
 	const typeName = "envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy";
+	const idle = input.idleTimeout && accessLog ? { idleTimeout: input.idleTimeout } : {};
 	const logs = accessLog ? { accessLog: input.of(direction).policies.accessLogs.traffic } : {};
-	return { name: "envoy.filters.network.tcp_proxy", typedConfig: packed(typeName, TcpProxy, { ...config, ...logs }) };
+	return { name: "envoy.filters.network.tcp_proxy", typedConfig: packed(typeName, TcpProxy, { ...idle, ...config, ...logs }) };
 }
 
 /** Policies, statistics and a tcp_proxy to one cluster. */
-export function tcpFilters(input: ListenerInput, direction: Direction, cluster: string, port = 0): readonly AnyNetworkFilter[] {
-	return [...tcpPolicies(input, direction, port), tcpProxy(input, direction, { statPrefix: cluster, cluster })];
+export function tcpFilters(input: ListenerInput, direction: Direction, cluster: string, port = 0, statPrefix = cluster): readonly AnyNetworkFilter[] {
+	return [...tcpPolicies(input, direction, port), tcpProxy(input, direction, { statPrefix, cluster })];
+}
+
+/** Passes on what nothing else is for: it is counted and logged. */
+export function passFilters(input: ListenerInput, direction: Direction, cluster: string): readonly AnyNetworkFilter[] {
+	return [...input.of(direction).policies.stats, tcpProxy(input, direction, { statPrefix: cluster, cluster })];
 }
 
 /** Ends a connection that must go nowhere; nothing is judged or logged of it. */

@@ -7,7 +7,7 @@ import type { Scope } from "../../model/push.ts";
 import { addressOf, alsoIpv6, listenerName, type SocketAddressValue } from "./addresses.ts";
 import { httpInspector, tlsInspector } from "./listener-filters.ts";
 import type { ListenerInput } from "./listener-input.ts";
-import { type AnyNetworkFilter, tcpFilters } from "./network-filters.ts";
+import { type AnyNetworkFilter, passFilters } from "./network-filters.ts";
 
 /** One filter chain of an outbound listener before it is known what else the listener holds. */
 export interface ChainDraft {
@@ -75,18 +75,17 @@ export function finishListener(draft: ListenerDraft, scope: Scope, input: Listen
 	const [only] = chains;
 	const lone = chains.length === 1 && only?.match === undefined;
 	const matched = lone ? chains : chains.filter(({ match }) => match !== undefined);
+	const sniffs = chains.some(({ match }) => match?.applicationProtocols);
 	const rest = lone ? undefined : chains.find(({ match }) => match === undefined);
 	return Listener.fromPartial({
 		name: listenerName(draft.address),
 		address: addressOf(draft.address),
-		...(draft.bindToPort ? {} : alsoIpv6(input.dualStack, draft.address)),
+		...(draft.bindToPort ? {} : alsoIpv6(input.bothFamilies, draft.address)),
 		filterChains: matched.map(chainOf),
 		...(lone ? {} : { defaultFilterChain: rest ? chainOf(rest) : fallthroughChain(draft, scope, input) }),
-		listenerFilters: [
-			...(chains.some(({ match }) => match?.serverNames) ? [tlsInspector] : []),
-			...(chains.some(({ match }) => match?.applicationProtocols) ? [httpInspector] : []),
-		],
-		...detectionTimeout(input.meshConfig),
+		listenerFilters: [...(chains.some(({ match }) => match?.serverNames) ? [tlsInspector] : []), ...(sniffs ? [httpInspector] : [])],
+		// Without a sniffer there is nothing to wait for.
+		...detectionTimeout(sniffs ? input.meshConfig : {}),
 		trafficDirection: TrafficDirection.OUTBOUND,
 		...(draft.bindToPort ? { maxConnectionsToAcceptPerSocketEvent: 1 } : { bindToPort: false }),
 	});
@@ -106,12 +105,12 @@ function chainOf({ match, filters, metadata }: ChainDraft): object {
  * A bound listener is itself where the client meant to go.
  */
 function fallthroughChain({ bindToPort }: ListenerDraft, scope: Scope, input: ListenerInput): object {
-	const filters = bindToPort ? tcpFilters(input, "outbound", blackHoleCluster) : fallthroughFilters(scope, input);
+	const filters = bindToPort ? passFilters(input, "outbound", blackHoleCluster) : fallthroughFilters(scope, input);
 	return { name: "PassthroughFilterChain", filterChainMatch: {}, filters };
 }
 
 export function fallthroughFilters({ outboundTrafficPolicy: { mode, egressProxy } }: Scope, input: ListenerInput): readonly AnyNetworkFilter[] {
-	if (mode === "REGISTRY_ONLY") return tcpFilters(input, "outbound", blackHoleCluster);
+	if (mode === "REGISTRY_ONLY") return passFilters(input, "outbound", blackHoleCluster);
 	const cluster = egressProxy ? outboundClusterName(egressProxy.port, egressProxy.subset, egressProxy.host) : passthroughCluster;
-	return tcpFilters(input, "outbound", cluster);
+	return passFilters(input, "outbound", cluster);
 }

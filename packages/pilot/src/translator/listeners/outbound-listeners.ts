@@ -13,6 +13,7 @@ import { buildOutboundConnectionManager } from "./http-connection-manager.ts";
 import { plainTextHttp } from "./inbound-chain-match.ts";
 import { listenerProtocolOf } from "./inbound-chains.ts";
 import type { ListenerInput } from "./listener-input.ts";
+import { connectionExtensions } from "./network-filters.ts";
 import { addChain, type ChainDraft, finishListener, type ListenerDraft } from "./outbound-draft.ts";
 import { buildTcpChains, chooseVirtualService } from "./tcp-routes.ts";
 
@@ -146,6 +147,7 @@ function httpChain(context: ProxyContext, input: ListenerInput, offer: Offer, ad
 		// A listener for all addresses also gets traffic of servers that the mesh does not know: only what looks like HTTP is taken.
 		match: sniffed ? { applicationProtocols: plainTextHttp, transportProtocol: "raw_buffer" } : undefined,
 		filters: [
+			...connectionExtensions(input, "outbound", offer.listenPort),
 			buildOutboundConnectionManager(input, {
 				statPrefix,
 				routeName: routeNameOf(offer, address),

@@ -21,6 +21,9 @@ export interface ProxyHeaders {
 	/** Metadata of the workload is not told to hosts outside the mesh. */
 	readonly metadataInMeshOnly: boolean;
 	readonly preserveHttp1HeaderCase: boolean;
+	/** A host that a route writes anew stays known to the server. */
+	readonly forwardedHost: boolean;
+	readonly forwardedPort: boolean;
 }
 
 const details: ReadonlyMap<unknown, HttpConnectionManager_ForwardClientCertDetails> = new Map(Object.entries(HttpConnectionManager_ForwardClientCertDetails));
@@ -39,6 +42,8 @@ export function decodeProxyHeaders(value: unknown): ProxyHeaders {
 		suppressEnvoyHeaders: isDisabled(json["envoyDebugHeaders"]),
 		metadataInMeshOnly: recordOf(json["metadataExchangeHeaders"])["mode"] === "IN_MESH",
 		preserveHttp1HeaderCase: json["preserveHttp1HeaderCase"] === true,
+		forwardedHost: isEnabled(json["xForwardedHost"]),
+		forwardedPort: isEnabled(json["xForwardedPort"]),
 	};
 }
 
@@ -49,11 +54,14 @@ export function serverName({ server }: ProxyHeaders, istioName: string): object 
 	return name === "" ? {} : { serverName: name };
 }
 
+const toldByDefault = { subject: true, dns: true, uri: true, cert: false, chain: false };
+
 function detailsOf(value: unknown): Readonly<Record<string, boolean>> | undefined {
 	if (!isRecord(value)) return undefined;
-	return Object.fromEntries(["subject", "cert", "chain", "dns", "uri"].map((part) => [part, value[part] === true]));
+	return Object.fromEntries(Object.entries(toldByDefault).map(([part, told]) => [part, typeof value[part] === "boolean" ? value[part] : told]));
 }
 
+const isEnabled = (value: unknown): boolean => recordOf(value)["enabled"] === true;
 const isDisabled = (value: unknown): boolean => recordOf(value)["disabled"] === true;
 
 function recordOf(value: unknown): Json {

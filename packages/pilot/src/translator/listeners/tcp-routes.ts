@@ -5,6 +5,7 @@ import type { ProxyContext } from "../context.ts";
 import { isResolvedByRequest, sniDynamicForwardProxyFilter } from "../dynamic-dns.ts";
 import { outboundClusterName, unknownCluster } from "../routes/cluster-name.ts";
 import { resolveConsistentHash } from "../routes/hash-policy.ts";
+import { statName, type StatNameInput } from "../clusters/stat-name.ts";
 import { configMetadata, durationOf } from "../routes/values.ts";
 import { cidrRange } from "./addresses.ts";
 import type { Direction } from "./http-filters/filter.ts";
@@ -125,7 +126,10 @@ export function routeFilters(input: TcpRouteInput, routes: readonly RouteDestina
 	const rule = first ? scope.destinationRule(first.destination.host) : undefined;
 	if (routes.length === 1 && first) {
 		const { destination } = first;
-		return singleDestination(input, clusterOf(input, first), rule, destination.subset, destination.port?.number ?? input.port);
+		const service = scope.serviceByHost.get(destination.host);
+		const cluster = clusterOf(input, first);
+		const counted = service && { service, port: dialledPort(input), subset: destination.subset ?? "" };
+		return singleDestination(input, { cluster, counted }, rule, destination.subset, destination.port?.number ?? input.port);
 	}
 	const clusters = routes.filter(({ weight }) => (weight ?? 0) > 0).map((route) => ({ name: clusterOf(input, route), weight: route.weight ?? 0 }));
 	const { name = "", namespace = "" } = input.virtualService ?? {};
@@ -151,18 +155,28 @@ function ownFilters(input: TcpChainInput): readonly AnyNetworkFilter[] {
 	const own = service.ports.find((candidate) => candidate.port === clusterPort);
 	const resolved = input.tls && dynamicDns !== undefined && own !== undefined && isResolvedByRequest(service, own);
 	const resolver = resolved ? [sniDynamicForwardProxyFilter(service.hostname, dynamicDns, port)] : [];
-	return [...resolver, ...singleDestination(input, cluster, context.scope.destinationRule(service.hostname), undefined, clusterPort)];
+	const counted = { service, port: { port: clusterPort }, subset: "" };
+	return [...resolver, ...singleDestination(input, { cluster, counted }, context.scope.destinationRule(service.hostname), undefined, clusterPort)];
 }
+
+type Counted = Pick<StatNameInput, "service" | "port" | "subset">;
 
 function singleDestination(
 	{ listener, direction, port: dialled }: TcpRouteInput,
-	cluster: string,
+	{ cluster, counted }: { readonly cluster: string; readonly counted: Counted | undefined },
 	rule: DestinationRule | undefined,
 	subset: string | undefined,
 	port: number,
 ): readonly AnyNetworkFilter[] {
-	const config = { statPrefix: cluster, cluster, ...poolFields(rule, subset, port), ...tunnelFields(rule, subset) };
+	const pattern = listener.meshConfig.outboundClusterStatName;
+	const statPrefix = counted ? statName({ pattern, clusterName: cluster, targetPort: 0, ...counted }) : cluster;
+	const config = { statPrefix, cluster, ...poolFields(rule, subset, port), ...tunnelFields(rule, subset) };
 	return [...tcpPolicies(listener, direction, dialled), tcpProxy(listener, direction, config)];
+}
+
+/** The port as its service calls it, where the client dialled a service. */
+function dialledPort({ port, service }: TcpRouteInput & Partial<TcpChainInput>): Counted["port"] {
+	return service?.ports.find((candidate) => candidate.port === port) ?? { port };
 }
 
 /** What of a DestinationRule belongs to the connection from the application: its lifetimes, and hashing by its address. */

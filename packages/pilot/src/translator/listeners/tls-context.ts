@@ -40,7 +40,7 @@ function buildSocket(mesh: MeshConfig, trustDomain: string, protocol: "http" | "
 				tlsParams: {
 					tlsMinimumProtocolVersion: mesh.meshMTLS?.minProtocolVersion === "TLSV1_3" ? version.TLSv1_3 : version.TLSv1_2,
 					tlsMaximumProtocolVersion: version.TLSv1_3,
-					cipherSuites,
+					cipherSuites: mesh.meshMTLS?.cipherSuites?.length ? [...mesh.meshMTLS.cipherSuites] : cipherSuites,
 					...(mesh.meshMTLS?.ecdhCurves?.length ? { ecdhCurves: [...mesh.meshMTLS.ecdhCurves] } : {}),
 				},
 				tlsCertificateSdsSecretConfigs: [secretConfig("default")],

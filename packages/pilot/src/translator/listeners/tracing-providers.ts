@@ -7,14 +7,16 @@ import { ZipkinConfig, ZipkinConfig_CollectorEndpointVersion, ZipkinConfig_Trace
 import { DynatraceResourceDetectorConfig } from "@weft/xds/generated/envoy/extensions/tracers/opentelemetry/resource_detectors/v3/dynatrace_resource_detector.ts";
 import { EnvironmentResourceDetectorConfig } from "@weft/xds/generated/envoy/extensions/tracers/opentelemetry/resource_detectors/v3/environment_resource_detector.ts";
 import { DynatraceSamplerConfig } from "@weft/xds/generated/envoy/extensions/tracers/opentelemetry/samplers/v3/dynatrace_sampler.ts";
+import type { ProxyNode } from "../../model/proxy-node.ts";
 import { envoyGrpc, type ProviderService, resolveProviderService, type ServicesByHost } from "../policy/provider-service.ts";
 import { durationOf, headerOption, packed } from "../routes/values.ts";
+import { semanticServiceName } from "./tracing-service-name.ts";
 
 // Tracers of MeshConfig.extensionProviders, as HttpConnectionManager.tracing.provider.
 
 export interface TracerInput {
-	/** `node.cluster`: who made the span, not whom it is about. */
-	readonly serviceName: string;
+	/** Who makes the span, not whom it is about. */
+	readonly node: ProxyNode;
 	readonly services: ServicesByHost;
 	/** Proxies of Istio 1.29 and later take the collector's whole address; for others there are the older fields. */
 	readonly isRecent: boolean;
@@ -43,8 +45,7 @@ export function buildTracer(provider: ExtensionProvider, input: TracerInput): Tr
 	});
 	if (zipkin) return tracer("zipkin", zipkinConfig(zipkin, target, input), { maxTagLength: zipkin.maxTagLength });
 	if (datadog) {
-		const { serviceName } = input;
-		const typed = { collectorCluster: target.cluster, serviceName, collectorHostname: target.hostname };
+		const typed = { collectorCluster: target.cluster, serviceName: input.node.cluster, collectorHostname: target.hostname };
 		return tracer("datadog", packed("envoy.config.trace.v3.DatadogConfig", DatadogConfig, typed), { maxTagLength: datadog.maxTagLength });
 	}
 	if (skywalking) {
@@ -55,7 +56,7 @@ export function buildTracer(provider: ExtensionProvider, input: TracerInput): Tr
 	const sampler = opentelemetry.dynatraceSampler && dynatraceSampler(opentelemetry, target, input.services);
 	if (opentelemetry.dynatraceSampler && !sampler) return undefined;
 	const typed = {
-		serviceName: input.serviceName,
+		serviceName: isSemantic(opentelemetry) ? semanticServiceName(input.node) : input.node.cluster,
 		...otelExporter(opentelemetry, target),
 		resourceDetectors: resourceDetectors(opentelemetry),
 		...(sampler ? { sampler } : {}),
@@ -101,10 +102,12 @@ function otelExporter({ http, grpc }: OpenTelemetry, target: ProviderService): o
 	return { grpcService: envoyGrpc(target, { ...(timeout ? { timeout } : {}), ...(metadata.length > 0 ? { initialMetadata: metadata } : {}) }) };
 }
 
+/** As the API has it. Envoy takes no address without one. */
+const exportTimeout = { seconds: 3n, nanos: 0 };
+
 function httpService({ path = "", timeout, headers }: NonNullable<OpenTelemetry["http"]>, { hostname, cluster }: ProviderService): object {
-	const duration = durationOf(timeout);
 	return {
-		httpUri: { uri: `${hostname}/${path.replace(/^\/+/, "")}`, cluster, ...(duration ? { timeout: duration } : {}) },
+		httpUri: { uri: path ? `${hostname}/${path.replace(/^\/+/, "")}` : hostname, cluster, timeout: durationOf(timeout) ?? exportTimeout },
 		requestHeadersToAdd: headerOptions(headers),
 	};
 }
@@ -115,12 +118,20 @@ function headerOptions(headers: HttpHeaders): readonly object[] {
 
 const detectors = "envoy.extensions.tracers.opentelemetry.resource_detectors.v3";
 
-function resourceDetectors({ resourceDetectors: wanted }: OpenTelemetry): readonly object[] {
-	const environment = packed(`${detectors}.EnvironmentResourceDetectorConfig`, EnvironmentResourceDetectorConfig, {});
+const isSemantic = ({ serviceAttributeEnrichment }: OpenTelemetry): boolean => serviceAttributeEnrichment === "OTEL_SEMANTIC_CONVENTIONS";
+
+/** By OpenTelemetry's conventions the environment may say more of the service than its name. */
+function resourceDetectors(config: OpenTelemetry): readonly object[] {
+	const { resourceDetectors: wanted } = config;
+	const environment = {
+		name: "envoy.tracers.opentelemetry.resource_detectors.environment",
+		typedConfig: packed(`${detectors}.EnvironmentResourceDetectorConfig`, EnvironmentResourceDetectorConfig, {}),
+	};
 	const dynatrace = packed(`${detectors}.DynatraceResourceDetectorConfig`, DynatraceResourceDetectorConfig, {});
 	return [
-		...(wanted?.environment ? [{ name: "envoy.tracers.opentelemetry.resource_detectors.environment", typedConfig: environment }] : []),
+		...(wanted?.environment ? [environment] : []),
 		...(wanted?.dynatrace ? [{ name: "envoy.tracers.opentelemetry.resource_detectors.dynatrace", typedConfig: dynatrace }] : []),
+		...(isSemantic(config) && !wanted?.environment ? [environment] : []),
 	];
 }
 

@@ -248,6 +248,7 @@ function serviceAccount(value: string, namespace: string): StringMatcher {
 }
 
 function trustDomain(value: string): StringMatcher {
+	if (value === "*") return { prefix: "spiffe://" };
 	if (!value.includes("*")) return { prefix: `spiffe://${value}/` };
 	return { safeRegex: { regex: `spiffe://${wildcard(value, "[^/]*")}/.*` } };
 }

@@ -26,10 +26,10 @@ export function buildAuthorizer(provider: ExtensionProvider | undefined, service
 	const { name = "", envoyExtAuthzHttp: http, envoyExtAuthzGrpc: grpc } = provider ?? {};
 	const config = http ?? grpc;
 	const target = config && resolveProviderService(services, config.service, config.port);
-	if (config === undefined || target === undefined) return undefined;
+	if (config === undefined || target === undefined || !isStatus(config.statusOnError)) return undefined;
 	const common = {
 		failureModeAllow: config.failOpen === true,
-		...statusOnError(config.statusOnError),
+		...(config.statusOnError ? { statusOnError: { code: Number(config.statusOnError) } } : {}),
 		transportApiVersion: ApiVersion.V3,
 		clearRouteCache: config.clearRouteCache === true,
 		...(config.includeRequestBodyInCheck ? { withRequestBody: config.includeRequestBodyInCheck } : {}),
@@ -69,10 +69,8 @@ function enabled(filter: string, provider: string): object {
 
 const statusNames: ReadonlySet<number> = new Set(Object.values(StatusCode).filter((code) => typeof code === "number"));
 
-function statusOnError(text: string | undefined): object {
-	const code = Number(text);
-	return text && statusNames.has(code) ? { statusOnError: { code } } : {};
-}
+/** Envoy takes the codes of its enumeration only. */
+const isStatus = (text: string | undefined): boolean => !text || statusNames.has(Number(text));
 
 type HttpProvider = NonNullable<ExtensionProvider["envoyExtAuthzHttp"]>;
 

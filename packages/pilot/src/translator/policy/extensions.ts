@@ -13,7 +13,7 @@ import { ads } from "../listeners/config-source.ts";
 import type { Direction } from "../listeners/http-filters/filter.ts";
 import { packed } from "../routes/values.ts";
 
-// WasmPlugin and TrafficExtension: a filter that refers to its configuration, and the configuration by ECDS.
+// WasmPlugin and TrafficExtension: a module is a filter that refers to its configuration, and the configuration by ECDS; a script is in the filter.
 // https://istio.io/latest/docs/reference/config/proxy_extensions/
 
 export type Phase = "AUTHN" | "AUTHZ" | "STATS" | "UNSPECIFIED_PHASE";
@@ -24,11 +24,17 @@ export interface DiscoveredFilter {
 	readonly configDiscovery: object;
 }
 
+interface InlineFilter {
+	readonly name: string;
+	readonly typedConfig: Any;
+}
+
 export interface Extension {
 	readonly isNetwork: boolean;
 	readonly phase: Phase;
-	readonly filter: DiscoveredFilter;
-	readonly resource: EncodedResource;
+	readonly filter: DiscoveredFilter | InlineFilter;
+	/** Undefined: the filter says all. */
+	readonly resource: EncodedResource | undefined;
 	readonly match: readonly TrafficSelector[];
 }
 
@@ -57,22 +63,22 @@ function buildExtension({ kind, metadata, spec }: Source): Extension {
 	const name = `extensions.istio.io/trafficextension/${id}`;
 	const { wasm, lua }: Pick<TrafficExtensionSpec, "wasm" | "lua"> = "url" in spec ? { wasm: spec } : spec;
 	const isNetwork = wasm?.type === "NETWORK";
-	const typedConfig = wasm ? wasmConfig(wasm, id, metadata, isNetwork) : luaConfig(lua?.inlineCode ?? "");
+	const common = { isNetwork, phase: spec.phase ?? "UNSPECIFIED_PHASE", match: spec.match ?? [] };
+	if (wasm === undefined) return { ...common, filter: { name, typedConfig: luaConfig(lua?.inlineCode ?? "") }, resource: undefined };
+	const typedConfig = wasmConfig(wasm, id, metadata, isNetwork);
 	return {
-		isNetwork,
-		phase: spec.phase ?? "UNSPECIFIED_PHASE",
-		filter: { name, configDiscovery: { configSource: ads, typeUrls: typeUrls(wasm !== undefined, isNetwork) } },
+		...common,
+		filter: { name, configDiscovery: { configSource: ads, typeUrls: typeUrls(isNetwork) } },
 		resource: encodeResource("ecds", name, TypedExtensionConfig, TypedExtensionConfig.fromPartial({ name, typedConfig })),
-		match: spec.match ?? [],
 	};
 }
 
 const filters = "type.googleapis.com/envoy.extensions.filters";
 
 /** Beside Wasm an RBAC that denies all: what the agent puts in place of a module that it could not fetch. */
-function typeUrls(isWasm: boolean, isNetwork: boolean): readonly string[] {
+function typeUrls(isNetwork: boolean): readonly string[] {
 	const layer = isNetwork ? "network" : "http";
-	return isWasm ? [`${filters}.${layer}.wasm.v3.Wasm`, `${filters}.${layer}.rbac.v3.RBAC`] : [`${filters}.http.lua.v3.Lua`];
+	return [`${filters}.${layer}.wasm.v3.Wasm`, `${filters}.${layer}.rbac.v3.RBAC`];
 }
 
 function luaConfig(inlineString: string): Any {
@@ -102,13 +108,13 @@ function codeOf({ url, sha256 = "" }: WasmConfig): object {
 	return { remote: { httpUri: { uri, cluster: "_", timeout: { seconds: 30n, nanos: 0 } }, sha256 } };
 }
 
-function environment(wasm: WasmConfig, { namespace, resourceVersion }: Source["metadata"]): object {
-	const { imagePullSecret = "", imagePullPolicy = "UNSPECIFIED_POLICY", vmConfig } = wasm;
+function environment(wasm: WasmConfig, { resourceVersion }: Source["metadata"]): object {
+	const { imagePullSecret, imagePullPolicy = "UNSPECIFIED_POLICY", vmConfig } = wasm;
 	const env = vmConfig?.env ?? [];
-	const secret = imagePullSecret.slice(imagePullSecret.lastIndexOf("/") + 1);
 	return {
 		keyValues: {
-			...(secret ? { ISTIO_META_WASM_IMAGE_PULL_SECRET: `kubernetes://${namespace}/${secret}` } : {}),
+			// The credentials themselves belong here, and nobody is handed any: empty, the agent refuses the module and says why.
+			...(imagePullSecret ? { ISTIO_META_WASM_IMAGE_PULL_SECRET: "" } : {}),
 			...(imagePullPolicy === "UNSPECIFIED_POLICY" ? {} : { ISTIO_META_WASM_IMAGE_PULL_POLICY: imagePullPolicy }),
 			ISTIO_META_WASM_PLUGIN_RESOURCE_VERSION: resourceVersion ?? "0",
 			...Object.fromEntries(env.filter(({ valueFrom }) => valueFrom !== "HOST").map(({ name, value = "" }) => [name, value])),

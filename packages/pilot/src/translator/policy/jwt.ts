@@ -20,9 +20,18 @@ const built = createMemo<{ readonly filter: HttpFilter | undefined }>();
 /** A token that is there must be valid; none at all is a matter of AuthorizationPolicy. Undefined where no policy says anything about tokens. */
 export function buildJwtAuthn({ policies, jwks, isGateway }: JwtInput): HttpFilter | undefined {
 	if (policies.length === 0) return undefined;
-	const rules = policies.flatMap(({ spec }) => spec.jwtRules ?? []).sort((a, b) => (a.issuer < b.issuer ? -1 : a.issuer > b.issuer ? 1 : 0));
+	const rules = nearestFirst(policies)
+		.flatMap(({ spec }) => spec.jwtRules ?? [])
+		.sort((a, b) => (a.issuer < b.issuer ? -1 : a.issuer > b.issuer ? 1 : 0));
 	const keys = JSON.stringify(rules.map((rule) => keySet(rule, jwks)));
 	return built.get([policies], `${isGateway} ${keys}`, () => ({ filter: rules.length > 0 ? jwtFilter(rules, jwks, isGateway) : undefined })).filter;
+}
+
+/** Of the rules for one issuer those of the workload's own namespace come before the mesh's, which `policies` begin with. */
+function nearestFirst(policies: JwtInput["policies"]): JwtInput["policies"] {
+	const nearest = policies.at(-1)?.metadata.namespace;
+	const isNear = ({ metadata }: JwtInput["policies"][number]) => metadata.namespace === nearest;
+	return [...policies.filter(isNear), ...policies.filter((policy) => !isNear(policy))];
 }
 
 function jwtFilter(rules: readonly JWTRule[], jwks: JwksIndex, isGateway: boolean): HttpFilter {

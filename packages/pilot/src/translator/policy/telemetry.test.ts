@@ -18,13 +18,13 @@ function levels(...specs: readonly string[]): readonly ConfigObject<"Telemetry">
 }
 
 suite("of several Telemetries", () => {
-	test("the mesh's, the namespace's and the workload's count, the oldest of each", () => {
+	test("the mesh's, the namespace's and the workload's count, of the whole mesh and namespace the oldest", () => {
 		const own = "{selector: {matchLabels: {app: server}}}";
 		const yaml = `${text("mesh", "{}", "istio-system")}${text("ns", "{}")}${text("ns2", "{}")}${text("own", own)}${text("own2", own)}${text("other", "{selector: {matchLabels: {app: other}}}")}${text("selected", own, "istio-system")}`;
 		const { push, node } = serverContext(pushOf(yaml));
 		assert.deepEqual(
 			telemetriesFor(push.policies.telemetry, node).map(({ metadata }) => metadata.name),
-			["mesh", "ns", "own"],
+			["mesh", "ns", "own", "own2"],
 		);
 	});
 });

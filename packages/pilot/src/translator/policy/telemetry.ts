@@ -20,14 +20,17 @@ type Telemetry = ConfigObject<"Telemetry">;
 /** The side of a connection that a proxy stands on. */
 export type Side = "CLIENT" | "SERVER";
 
-/** At most three: the mesh's, the namespace's, the workload's; the later ones say more. Of several in one place the oldest counts. */
+/**
+ * The mesh's, the namespace's, then those that select the workload; the later ones say more. Of several for the whole mesh or namespace
+ * the oldest counts; of those with a selector all do.
+ */
 export function telemetriesFor(index: PolicyIndex<"Telemetry">, node: ProxyNode): readonly Telemetry[] {
 	const found = policiesFor(index, node);
 	const whole = (namespace: string) => found.find((telemetry) => telemetry.metadata.namespace === namespace && selectsAll(telemetry));
 	const mesh = whole(index.rootNamespace);
 	const namespace = node.namespace === index.rootNamespace ? undefined : whole(node.namespace);
-	const workload = found.find((telemetry) => telemetry.metadata.namespace === node.namespace && !selectsAll(telemetry));
-	return [mesh, namespace, workload].filter((telemetry) => telemetry !== undefined);
+	const workload = found.filter((telemetry) => telemetry.metadata.namespace === node.namespace && !selectsAll(telemetry));
+	return [mesh, namespace, ...workload].filter((telemetry) => telemetry !== undefined);
 }
 
 const sideMatches = (mode: WorkloadMode | undefined, side: Side): boolean => mode === undefined || mode === "CLIENT_AND_SERVER" || mode === side;
@@ -124,47 +127,54 @@ export interface MetricsPlan {
 
 const allMetrics: readonly MetricName[] = metricNames.filter((name) => name !== "ALL_METRICS");
 
+/** What one provider measures so far: switched off as a whole or not, what is said of single metrics holds when it is switched on again. */
+interface MetricsState {
+	readonly off: boolean;
+	readonly metrics: ReadonlyMap<string, MetricPlan>;
+	readonly reportingInterval: string | undefined;
+}
+
+const unsaid: MetricsState = { off: false, metrics: new Map(), reportingInterval: undefined };
+
 /** By provider; a provider of which all metrics are switched off is not there. */
 export function mergeMetrics(telemetries: readonly Telemetry[], defaults: readonly string[], side: Side): ReadonlyMap<string, MetricsPlan> {
 	const entries = telemetries.flatMap(({ spec }) => spec.metrics ?? []);
 	if (entries.length === 0) return new Map(defaults.map((name) => [name, { overrides: [], reportingInterval: undefined }]));
 	const inScope = new Set(entries.findLast(({ providers }) => providers?.length)?.providers?.map(({ name }) => name) ?? defaults);
-	const plans = new Map<string, MetricsPlan | "off">();
+	const states = new Map<string, MetricsState>();
 	let inherited = defaults;
 	for (const entry of entries) {
 		const own = names(entry.providers);
 		inherited = own.length > 0 ? own : inherited;
-		for (const name of inherited) if (inScope.has(name)) plans.set(name, mergeEntry(plans.get(name), entry, side));
+		for (const name of inherited) if (inScope.has(name)) states.set(name, mergeEntry(states.get(name) ?? unsaid, entry, side));
 	}
-	return new Map([...plans].filter((entry): entry is [string, MetricsPlan] => entry[1] !== "off"));
+	return new Map([...states].flatMap(([name, state]) => (state.off ? [] : [[name, planOf(state)] as const])));
 }
 
-function mergeEntry(known: MetricsPlan | "off" | undefined, entry: TelemetryMetrics, side: Side): MetricsPlan | "off" {
-	let off = known === "off";
-	const metrics = new Map((known === "off" ? [] : (known?.overrides ?? [])).map((plan) => [plan.metric, plan] as const));
-	for (const override of entry.overrides ?? []) {
-		if (override.match?.metric === "ALL_METRICS" && override.disabled) {
-			off = true;
-			continue;
-		}
-		off = false;
-		if (!sideMatches(override.match?.mode, side)) continue;
-		for (const metric of metricsOf(override)) {
-			const before = metrics.get(metric);
-			metrics.set(metric, {
-				metric,
-				disabled: override.disabled ?? before?.disabled ?? false,
-				tags: { ...before?.tags, ...override.tagOverrides },
-			});
-		}
-	}
-	if (off) return "off";
-	const before = known === "off" ? undefined : known?.reportingInterval;
-	const overrides = [...metrics.values()].sort((a, b) => (a.metric < b.metric ? -1 : 1));
-	return { overrides, reportingInterval: entry.reportingInterval ?? before };
+function planOf({ metrics, reportingInterval }: MetricsState): MetricsPlan {
+	return { overrides: [...metrics.values()].sort((a, b) => (a.metric < b.metric ? -1 : 1)), reportingInterval };
 }
 
-function metricsOf({ match }: MetricsOverride): readonly string[] {
-	if (match?.customMetric) return [match.customMetric];
-	return match?.metric === undefined || match.metric === "ALL_METRICS" ? allMetrics : [match.metric];
+function mergeEntry(state: MetricsState, { overrides = [], reportingInterval }: TelemetryMetrics, side: Side): MetricsState {
+	const merged = overrides.filter(({ match }) => sideMatches(match?.mode, side)).reduce(mergeOverride, state);
+	return { ...merged, reportingInterval: reportingInterval ?? state.reportingInterval };
+}
+
+function mergeOverride(state: MetricsState, override: MetricsOverride): MetricsState {
+	if (meansAll(override) && override.disabled) return { ...state, off: true };
+	const metrics = new Map(state.metrics);
+	for (const metric of metricsOf(override)) {
+		const before = metrics.get(metric);
+		const disabled = override.disabled ?? before?.disabled ?? false;
+		metrics.set(metric, { metric, disabled, tags: { ...before?.tags, ...override.tagOverrides } });
+	}
+	return { ...state, off: false, metrics };
+}
+
+const meansAll = ({ match }: MetricsOverride): boolean => !match?.customMetric && (match?.metric === undefined || match.metric === "ALL_METRICS");
+
+function metricsOf(override: MetricsOverride): readonly string[] {
+	const { customMetric, metric } = override.match ?? {};
+	if (customMetric) return [customMetric];
+	return metric === undefined || meansAll(override) ? allMetrics : [metric];
 }

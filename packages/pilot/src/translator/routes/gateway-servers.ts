@@ -4,7 +4,7 @@ import { inboundPorts } from "../../model/lookup.ts";
 import type { Gateway, VirtualService } from "../../model/push.ts";
 import { visibleVirtualServices } from "../../model/visibility.ts";
 import type { ProxyContext } from "../context.ts";
-import { matchWildcard } from "./virtual-service-index.ts";
+import { intersectHosts } from "../../model/hosts.ts";
 
 /** One server of one Gateway, on one gateway proxy. */
 export interface GatewayServer {
@@ -81,13 +81,6 @@ function routeNameOf({ port, tls }: Server, targetPort: number, { name, namespac
 export function splitServerHost(text: string): { readonly namespace: string; readonly host: string } {
 	const slash = text.indexOf("/");
 	return slash < 0 ? { namespace: "*", host: text } : { namespace: text.slice(0, slash), host: text.slice(slash + 1) };
-}
-
-/** What a server's host and a VirtualService's have in common: the narrower of the two. */
-export function intersectHosts(a: string, b: string): string | undefined {
-	if (a === b) return a;
-	if (a.startsWith("*") && matchWildcard(a, b)) return b;
-	return b.startsWith("*") && matchWildcard(b, a) ? a : undefined;
 }
 
 /** VirtualServices that name the gateway and that its proxies may see. */

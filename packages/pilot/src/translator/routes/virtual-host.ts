@@ -107,16 +107,19 @@ function catchAllRoute(name: string, action: object): Uint8Array {
 
 const forwardAny = (cluster: string): object => ({ route: { cluster, timeout: zeroDuration, maxGrpcTimeout: zeroDuration } });
 
+/** Takes what no other virtual host does. */
+export const anyHostName = "allow_any";
+
 /** Unknown authorities go where the client dialled (ALLOW_ANY). */
-export const allowAnyVirtualHost = catchAllRoute("allow_any", forwardAny(passthroughCluster));
+export const allowAnyVirtualHost = catchAllRoute(anyHostName, forwardAny(passthroughCluster));
 
 /** Unknown authorities are resolved by the sidecar (ALLOW_ANY_DYNAMIC_DNS). */
-export const allowAnyDynamicVirtualHost = catchAllRoute("allow_any", forwardAny(allowAnyDynamicDnsCluster));
+export const allowAnyDynamicVirtualHost = catchAllRoute(anyHostName, forwardAny(allowAnyDynamicDnsCluster));
 
 /** Unknown authorities are refused with 502 (REGISTRY_ONLY). */
 export const blockAllVirtualHost = catchAllRoute("block_all", { directResponse: { status: 502 } });
 
 /** Unknown authorities go to the Sidecar's egress proxy. */
 export function egressProxyVirtualHost(cluster: string): Uint8Array {
-	return catchAllRoute("allow_any", forwardAny(cluster));
+	return catchAllRoute(anyHostName, forwardAny(cluster));
 }

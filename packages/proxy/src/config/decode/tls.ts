@@ -105,7 +105,6 @@ const versions = ["auto", "TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3"] as const;
 /** Both sides speak 1.2 and 1.3 unless told otherwise. */
 function decodeParams(at: At, params: TlsParameters | undefined): TlsParams {
 	if ((params?.signatureAlgorithms.length ?? 0) > 0) report(under(at, "tlsParams.signatureAlgorithms"), "signature_algorithms is not implemented");
-	if ((params?.ecdhCurves.length ?? 0) > 0) report(under(at, "tlsParams.ecdhCurves"), "ecdh_curves is not implemented");
 	const version = (n: number | undefined, fallback: TlsParams["minVersion"]) => {
 		const name = versions[n ?? 0];
 		return name === undefined || name === "auto" ? fallback : name;
@@ -115,6 +114,7 @@ function decodeParams(at: At, params: TlsParameters | undefined): TlsParams {
 		maxVersion: version(params?.tlsMaximumProtocolVersion, "TLSv1.3"),
 		// BoringSSL's equal-preference groups [A|B] are a list for OpenSSL.
 		ciphers: (params?.cipherSuites ?? []).map((suite) => suite.replace(/[[\]]/g, "").replaceAll("|", ":")).join(":"),
+		curves: (params?.ecdhCurves ?? []).join(":"),
 	};
 }
 

@@ -48,6 +48,23 @@ describe("options of the connection manager and of clusters", () => {
 		assert.match(await get(proxy.port(name), "/other"), /app$/);
 	});
 
+	const strangers = { useRemoteAddress: true } as const;
+	for (const [title, options, said, expected] of [
+		["of a connection whose client says none", {}, "", "own"],
+		["as a peer of the mesh says", {}, "x-forwarded-port: 99\r\n", "99"],
+		["of the connection, whatever a stranger says", strangers, "x-forwarded-port: 99\r\n", "own"],
+		["as a trusted proxy says", { ...strangers, xffNumTrustedHops: 1 }, "x-forwarded-port: 99\r\n", "99"],
+	] as const) {
+		it(`x-forwarded-port is that ${title}`, async () => {
+			upstream = await startUpstream(answerHeads(() => ok("app")));
+			const name = await serve({ appendForwardedPort: true, ...options });
+			const port = proxy.port(name);
+			await exchange(port, `GET / HTTP/1.1\r\nhost: a\r\n${said}connection: close\r\n\r\n`);
+			const sent = upstream.received.join("");
+			assert.equal(/x-forwarded-port: (\d+)\r\n/.exec(sent)?.[1], expected === "own" ? String(port) : expected);
+		});
+	}
+
 	const chunked = "transfer-encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n";
 	const trailersOf = (text: string) => /x-[a-z]+: t/.exec(text.slice(text.indexOf("\r\n\r\n")))?.[0];
 	for (const enableTrailers of [true, false]) {

@@ -145,6 +145,12 @@ function originOf({ downstream }: HttpStream, head: RequestHead, { config, inter
 	return resolveOrigin(head, downstream.remoteAddress, config.useRemoteAddress, config.xffNumTrustedHops, internalRanges);
 }
 
+/** What a trusted proxy in front has said of the port stays. */
+function setForwardedPort(head: RequestHead, port: number, { useRemoteAddress, xffNumTrustedHops }: CompiledManager["config"]): void {
+	const isTrusted = !useRemoteAddress || xffNumTrustedHops > 0;
+	if (!isTrusted || !head.has("x-forwarded-port")) head.set("x-forwarded-port", String(port));
+}
+
 /** XFF, XFP and `:scheme`, and whom to take for the client. */
 function setForwarded(stream: HttpStream, head: RequestHead, manager: CompiledManager, origin: RequestOrigin | undefined): void {
 	const { config } = manager;
@@ -157,6 +163,7 @@ function setForwarded(stream: HttpStream, head: RequestHead, manager: CompiledMa
 		if (config.xffNumTrustedHops === 0 || !head.hasKnown(known["x-forwarded-proto"])) head.set("x-forwarded-proto", scheme);
 		if (manager.direction !== "outbound" && origin?.isInternal !== true) head.set("x-envoy-external-address", client || downstream.remoteAddress);
 	} else if (!head.hasKnown(known["x-forwarded-proto"])) head.appendOwn("x-forwarded-proto", scheme);
+	if (config.appendForwardedPort) setForwardedPort(head, downstream.localPort, config);
 	if (config.schemeOverwrite !== undefined) head.set("x-forwarded-proto", config.schemeOverwrite);
 	const proto = config.schemeOverwrite ?? (head.hasKnown(known["x-forwarded-proto"]) ? head.get("x-forwarded-proto") : scheme);
 	head.scheme = proto === "https" ? "https" : proto === "http" ? "http" : scheme;

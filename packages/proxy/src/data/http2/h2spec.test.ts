@@ -21,7 +21,7 @@ import {
 } from "../worker/standalone.ts";
 
 const program = findH2spec();
-const tlsParams = { minVersion: "TLSv1.2", maxVersion: "TLSv1.3", ciphers: "" } as const;
+const tlsParams = { minVersion: "TLSv1.2", maxVersion: "TLSv1.3", ciphers: "", curves: "" } as const;
 
 /** Somebody else's reading of RFC 9113 and RFC 7541. */
 describe("h2spec", { skip: program === undefined ? `no h2spec here: go install ${h2specModule}, or npm run peers where Go is` : false }, () => {

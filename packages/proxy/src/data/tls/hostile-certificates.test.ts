@@ -166,7 +166,7 @@ const purposes = {
 	server: () => leaf({ extensions: [leafUsage, ext.usages(oids.serverAuth), ext.authority(false), ext.uris(good)] }),
 };
 
-const params = { minVersion: "TLSv1.2", maxVersion: "TLSv1.3", ciphers: "" } as const;
+const params = { minVersion: "TLSv1.2", maxVersion: "TLSv1.3", ciphers: "", curves: "" } as const;
 const own = createTestAuthority();
 const inline = (uri: string) => ({ kind: "inline", ...own.issue(uri) }) as const;
 const trusting = (san: SanMatch): PeerValidation => ({

@@ -22,7 +22,7 @@ import { clientPreface } from "../http2/protocol.ts";
 import { headers, requestFields, settings } from "../http2/test-frames.ts";
 import { createTestAuthority } from "./test-identity.ts";
 
-const params = { minVersion: "TLSv1.2", maxVersion: "TLSv1.3", ciphers: "" } as const;
+const params = { minVersion: "TLSv1.2", maxVersion: "TLSv1.3", ciphers: "", curves: "" } as const;
 const authority = createTestAuthority();
 const client = "spiffe://test/ns/a/sa/client";
 const server = "spiffe://test/ns/a/sa/server";
@@ -132,6 +132,17 @@ for (const transport of ["auto", "net"] as const) {
 			assert.equal(statusOf(response), 503);
 			assert.deepEqual(upstream?.received, []);
 		});
+
+		for (const [ours, theirs, status] of [
+			["P-384:P-256", "P-256", 200],
+			["P-384", "P-256", 503],
+		] as const) {
+			it(`answers ${status} where we have the groups ${ours} of the key exchange, and the other side ${theirs}`, async () => {
+				const withCurves = (curves: string) => ({ params: { ...params, curves } });
+				const port = await hop({ ...upstreamTls("client", server), ...withCurves(ours) }, downstream("server", withCurves(theirs)));
+				assert.equal(statusOf(await get(port, "/")), status);
+			});
+		}
 
 		it("checks the identity on every connection to an address, whatever tickets other clusters hold for it", async () => {
 			upstream = await startUpstream(answerHeads(() => ok("served", "connection: close\r\n")));

@@ -72,7 +72,7 @@ export class SecureContexts {
 		const id = JSON.stringify([inputs.params, cert, key, ca, crl, inputs.hasNoTickets]);
 		let context = this.#known.get(id);
 		if (context === undefined) {
-			const { minVersion, maxVersion, ciphers } = inputs.params;
+			const { minVersion, maxVersion, ciphers, curves } = inputs.params;
 			context = nodeTls().createSecureContext({
 				cert,
 				key,
@@ -82,6 +82,7 @@ export class SecureContexts {
 				minVersion,
 				maxVersion,
 				ciphers: ciphers || ciphersDefault,
+				...(curves === "" ? {} : { ecdhCurve: curves }),
 				...(inputs.hasNoTickets === true ? { secureOptions: constants.SSL_OP_NO_TICKET } : {}),
 				...(inputs.sessionIdContext === undefined ? {} : { sessionIdContext: inputs.sessionIdContext }),
 			});

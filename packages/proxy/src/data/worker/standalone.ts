@@ -91,6 +91,7 @@ export function managerOf(table: RouteTable, parts: Partial<HttpConnectionManage
 		useRemoteAddress: false,
 		xffNumTrustedHops: 0,
 		skipXffAppend: false,
+		appendForwardedPort: false,
 		via: "",
 		generateRequestId: true,
 		preserveExternalRequestId: false,
