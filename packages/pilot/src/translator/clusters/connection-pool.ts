@@ -12,7 +12,7 @@ export function circuitBreakers(pool: ConnectionPoolSettings | undefined, budget
 		maxPendingRequests: positive(pool?.http?.http1MaxPendingRequests) ?? unlimited,
 		maxRequests: positive(pool?.http?.http2MaxRequests) ?? unlimited,
 		maxRetries: positive(pool?.http?.maxRetries) ?? unlimited,
-		...(budget && { retryBudget: { budgetPercent: { value: budget.percent ?? 20 }, minRetryConcurrency: budget.minRetryConcurrency ?? 3 } }),
+		...(budget && { retryBudget: { budgetPercent: { value: budget.percent ?? 20 }, minRetryConcurrency: positive(budget.minRetryConcurrency) ?? 3 } }),
 	};
 	return { thresholds: [threshold] };
 }

@@ -2,6 +2,7 @@ import type { ConnectionPoolSettings } from "@weft/api";
 import { Cluster, Cluster_DiscoveryType, Cluster_LbPolicy } from "@weft/xds/generated/envoy/config/cluster/v3/cluster.ts";
 import type { LocalBinding, ProxyNode } from "../../model/proxy-node.ts";
 import type { DestinationRule, InboundPort, Mesh } from "../../model/push.ts";
+import { isStandIn } from "../../model/inbound-ports.ts";
 import { inboundClusterName } from "../routes/cluster-name.ts";
 import { durationOf, durationOfMs } from "../routes/values.ts";
 import { circuitBreakers, upstreamConnectionOptions } from "./connection-pool.ts";
@@ -17,7 +18,7 @@ export interface InboundClusterInput {
 	/** `inboundConnectionPool` of the Sidecar. */
 	readonly sidecarPool: ConnectionPoolSettings | undefined;
 	readonly mesh: Mesh;
-	readonly proxyIp: string;
+	readonly proxyIps: readonly string[];
 	readonly sourceFamily: SourceFamily;
 	readonly local: LocalBinding | undefined;
 }
@@ -29,6 +30,8 @@ export function buildInboundCluster(input: InboundClusterInput): Cluster {
 	const pool = port.ingress?.connectionPool ?? input.sidecarPool ?? effectivePolicy(rule, undefined, port.port.port).connectionPool;
 	const connectionOptions = upstreamConnectionOptions(mesh.config.tcpKeepalive, pool?.tcp?.tcpKeepalive);
 	const options = protocolOptions({ protocol: port.port.protocol, pool: withoutUpgrade(pool), sniffs: true, meshUpgradesH2: false, autoSni: undefined });
+	const service = isStandIn(port.service) ? undefined : port.service;
+	const metadata = serviceMetadata({ service, rule, subset: undefined, external: false, alpnOverride: false });
 	return Cluster.fromPartial({
 		name,
 		altStatName: clusterStatName({
@@ -43,9 +46,10 @@ export function buildInboundCluster(input: InboundClusterInput): Cluster {
 		circuitBreakers: circuitBreakers(pool, undefined),
 		commonLbConfig: {},
 		...target(input, name),
+		...source(input),
 		...(connectionOptions && { upstreamConnectionOptions: connectionOptions }),
 		...(options && { typedExtensionProtocolOptions: options }),
-		metadata: serviceMetadata({ service: port.service, rule, subset: undefined, external: false, alpnOverride: false }),
+		...(metadata && { metadata }),
 	});
 }
 
@@ -66,16 +70,9 @@ function endpointOf({ port, local, mesh }: InboundClusterInput): string {
 }
 
 function target(input: InboundClusterInput, name: string): object {
-	const { proxyIp } = input;
-	const endpoint = endpointOf(input);
-	const address = endpoint === "" ? undefined : addressOf(endpoint, proxyIp);
+	const address = addressOf(endpointOf(input), input);
 	if (!address) {
-		return {
-			type: Cluster_DiscoveryType.ORIGINAL_DST,
-			lbPolicy: Cluster_LbPolicy.CLUSTER_PROVIDED,
-			cleanupInterval: cleanupNever,
-			upstreamBindConfig: inboundBind(input.sourceFamily),
-		};
+		return { type: Cluster_DiscoveryType.ORIGINAL_DST, lbPolicy: Cluster_LbPolicy.CLUSTER_PROVIDED, cleanupInterval: cleanupNever };
 	}
 	return {
 		type: Cluster_DiscoveryType.STATIC,
@@ -83,14 +80,41 @@ function target(input: InboundClusterInput, name: string): object {
 	};
 }
 
-/** `127.0.0.1:8080`, `0.0.0.0:8080` (the pod's own address), `[::1]:8080`, `unix:///path`. */
-function addressOf(endpoint: string, proxyIp: string): object | undefined {
+/** What goes to the pod's own address would be captured again, unless it comes from the alias that capture ignores. */
+function source(input: InboundClusterInput): object {
+	const endpoint = endpointOf(input);
+	const isLoopback = /^(127\.0\.0\.1|\[::1\]):/.test(endpoint);
+	return isLoopback || input.local !== undefined ? {} : { upstreamBindConfig: inboundBind(input.sourceFamily) };
+}
+
+/**
+ * `127.0.0.1:8080` or `[::1]:8080` (of the family that the pod has), `0.0.0.0:8080` or `[::]:8080` (the pod's own address),
+ * `unix:///path`; undefined for the address that the connection was made to.
+ */
+function addressOf(endpoint: string, { proxyIps, local }: Pick<InboundClusterInput, "proxyIps" | "local">): object | undefined {
 	if (endpoint.startsWith("unix://")) return { pipe: { path: endpoint.slice("unix://".length) } };
 	const colon = endpoint.lastIndexOf(":");
 	const host = endpoint.slice(0, colon).replace(/^\[|\]$/g, "");
 	const portValue = Number(endpoint.slice(colon + 1));
-	if (colon < 0 || !Number.isInteger(portValue)) return undefined;
-	return { socketAddress: { address: host === "0.0.0.0" || host === "::" ? proxyIp : host, portValue } };
+	if (endpoint === "" || colon < 0 || !Number.isInteger(portValue)) return undefined;
+	return { socketAddress: { address: local ? host : ownAddress(host, proxyIps), portValue } };
+}
+
+function ownAddress(host: string, proxyIps: readonly string[]): string {
+	const v4 = proxyIps.find((ip) => !ip.includes(":"));
+	const v6 = proxyIps.find((ip) => ip.includes(":"));
+	switch (host) {
+		case "0.0.0.0":
+			return v4 ?? "127.0.0.1";
+		case "::":
+			return v6 ?? "::1";
+		case "127.0.0.1":
+			return v4 === undefined && v6 !== undefined ? "::1" : host;
+		case "::1":
+			return v6 === undefined ? "127.0.0.1" : host;
+		default:
+			return host;
+	}
 }
 
 /** Which inbound clusters a proxy has: none for a gateway, nor where nothing is captured and nothing bound. */

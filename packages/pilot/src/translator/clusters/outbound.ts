@@ -1,10 +1,11 @@
 import type { ClientTLSSettings, Subset } from "@weft/api";
 import { Cluster, Cluster_DiscoveryType, Cluster_DnsLookupFamily, Cluster_LbPolicy } from "@weft/xds/generated/envoy/config/cluster/v3/cluster.ts";
+import { HealthStatus } from "@weft/xds/generated/envoy/config/core/v3/health_check.ts";
 import type { ClusterLoadAssignment } from "@weft/xds/generated/envoy/config/endpoint/v3/endpoint.ts";
 import { CaresDnsResolverConfig } from "@weft/xds/generated/envoy/extensions/network/dns_resolver/cares/v3/cares_dns_resolver.ts";
 import type { ProxyNode } from "../../model/proxy-node.ts";
 import type { DestinationRule, Mesh } from "../../model/push.ts";
-import type { Service, ServicePort } from "../../model/service.ts";
+import { keepsSessions, type Service, type ServicePort } from "../../model/service.ts";
 import { dynamicForwardProxyCluster } from "../dynamic-dns.ts";
 import { ads } from "../listeners/config-source.ts";
 import { durationOf, durationOfMs, packed } from "../routes/values.ts";
@@ -45,7 +46,7 @@ export function buildOutboundCluster(input: OutboundClusterInput): Cluster {
 	const dynamic = discoveryType === "DYNAMIC_DNS";
 	const type = dynamic ? undefined : Cluster_DiscoveryType[discoveryType];
 	const connectionOptions = upstreamConnectionOptions(mesh.config.tcpKeepalive, pool?.tcp?.tcpKeepalive);
-	const options = protocolOptions({ ...httpInput(input), sniffs: input.kind === "sidecar", autoSni: autoSniOf(policy.tls) });
+	const options = protocolOptions({ ...httpInput(input), autoSni: autoSniOf(ownTls(input)) });
 	return Cluster.fromPartial({
 		name,
 		altStatName: clusterStatName({
@@ -84,12 +85,22 @@ function outliers({ rule, policy }: OutboundClusterInput): object {
 	return policy.outlierDetection === undefined ? {} : { outlierDetection: outlierDetection(policy.outlierDetection) };
 }
 
-function httpInput({ port, policy, mesh }: OutboundClusterInput) {
-	return { protocol: port.protocol, pool: policy.connectionPool, meshUpgradesH2: mesh.config.h2UpgradePolicy === "UPGRADE" };
+function httpInput({ kind, port, policy, mesh }: OutboundClusterInput) {
+	const meshUpgradesH2 = mesh.config.h2UpgradePolicy === "UPGRADE";
+	return { protocol: port.protocol, pool: policy.connectionPool, meshUpgradesH2, sniffs: kind === "sidecar" };
 }
 
 /** TLS that the mesh does not own. */
 const originates = (tls: ClientTLSSettings | undefined): boolean => tls?.mode === "SIMPLE" || tls?.mode === "MUTUAL";
+
+/**
+ * A Secret is for sidecars only where a workloadSelector says which of them are to have it: all others would wait for what they must
+ * not read. Without one, TLS is left to the application. https://istio.io/latest/docs/reference/config/networking/destination-rule/#ClientTLSSettings
+ */
+function ownTls({ kind, rule, policy: { tls } }: OutboundClusterInput): ClientTLSSettings | undefined {
+	const secret = tls?.credentialName && !tls.credentialName.includes("://");
+	return secret && originates(tls) && kind === "sidecar" && rule?.workloadSelector === undefined ? { mode: "DISABLE" } : tls;
+}
 
 function autoSniOf(tls: ClientTLSSettings | undefined): { readonly validateSan: boolean } | undefined {
 	if (!tls || !originates(tls) || tls.sni) return undefined;
@@ -99,7 +110,7 @@ function autoSniOf(tls: ClientTLSSettings | undefined): { readonly validateSan: 
 function sockets(input: OutboundClusterInput): object {
 	const { policy, port, subset, service } = input;
 	return transportSockets({
-		policyTls: policy.tls,
+		policyTls: ownTls(input),
 		proxyProtocol: policy.proxyProtocol,
 		autoMtls: input.autoMtls,
 		originalDst: input.discoveryType === "ORIGINAL_DST",
@@ -110,13 +121,17 @@ function sockets(input: OutboundClusterInput): object {
 	});
 }
 
+/** Hosts that a request may be sent back to. */
+const sessionStatuses = [HealthStatus.HEALTHY, HealthStatus.DRAINING, HealthStatus.UNKNOWN, HealthStatus.DEGRADED];
+
 /** Ejection must never leave a client without hosts unless the user asked for a threshold: panic mode is off (0 %). */
 function commonLbConfig({ policy, rule, service, mesh }: OutboundClusterInput): object {
 	const locality = localitySetting(policy.loadBalancer?.localityLbSetting, service, mesh.config.localityLbSetting);
 	const outlier = policy.outlierDetection;
 	return {
-		...((outlier || rule?.failurePercentage || locality?.force) && { healthyPanicThreshold: { value: outlier?.minHealthPercent ?? 0 } }),
+		...((outlier || rule?.failurePercentage || service.trafficDistribution) && { healthyPanicThreshold: { value: outlier?.minHealthPercent ?? 0 } }),
 		...(weighsLocalities(locality, outlier !== undefined) && { localityWeightedLbConfig: {} }),
+		...(keepsSessions(service) && { overrideHostStatus: { statuses: sessionStatuses } }),
 	};
 }
 
@@ -128,14 +143,14 @@ const dnsResolver = {
 	typedConfig: packed("envoy.extensions.network.dns_resolver.cares.v3.CaresDnsResolverConfig", CaresDnsResolverConfig, { udpMaxQueries: udpQueriesMax }),
 };
 
-function discovery({ discoveryType, assignment, mesh, dnsLookupFamily, policy, service }: OutboundClusterInput, name: string): object {
+function discovery({ discoveryType, assignment, mesh, dnsLookupFamily, policy, service, port }: OutboundClusterInput, name: string): object {
 	switch (discoveryType) {
 		case "DYNAMIC_DNS":
 			return dynamicForwardProxyCluster(service.hostname, dnsLookupFamily, policy.tls?.insecureSkipVerify === true);
 		case "EDS":
 			return { edsClusterConfig: { edsConfig: ads, serviceName: name } };
 		case "ORIGINAL_DST":
-			return {};
+			return service.registry === "External" && port.targetPort ? { originalDstLbConfig: { upstreamPortOverride: Number(port.targetPort) } } : {};
 		default:
 			return {
 				loadAssignment: assignment,

@@ -1,5 +1,5 @@
 import { isIP } from "node:net";
-import type { Subset } from "@weft/api";
+import type { ClientTLSSettings, Subset } from "@weft/api";
 import { HealthStatus } from "@weft/xds/generated/envoy/config/core/v3/health_check.ts";
 import { ClusterLoadAssignment } from "@weft/xds/generated/envoy/config/endpoint/v3/endpoint.ts";
 import { labelsMatch } from "../../model/labels.ts";
@@ -18,6 +18,8 @@ export interface AssignmentInput {
 	readonly endpoints: readonly Endpoint[];
 	readonly subset: Subset | undefined;
 	readonly policy: EffectivePolicy;
+	/** The rule's own word on TLS to these endpoints. */
+	readonly tlsMode: ClientTLSSettings["mode"] | undefined;
 	readonly policies: PeerAuthenticationIndex;
 	readonly mesh: Mesh;
 	readonly place: ClientPlace;
@@ -32,7 +34,7 @@ export function buildAssignment(input: AssignmentInput): ClusterLoadAssignment {
 	const { name, service, subset, place } = input;
 	const usable = input.endpoints.filter(
 		(endpoint) =>
-			(endpoint.health === "HEALTHY" || endpoint.health === "DRAINING") &&
+			isSent(endpoint, service) &&
 			isReachable(endpoint, input) &&
 			labelsMatch(subset?.labels, endpoint.labels) &&
 			(!service.internalTrafficLocal || endpoint.registry !== "Kubernetes" || endpoint.nodeName === place.nodeName),
@@ -40,6 +42,11 @@ export function buildAssignment(input: AssignmentInput): ClusterLoadAssignment {
 	const reachable = groupByLocality(usable).map((group) => asSeenFrom(group, input));
 	const groups = arrange(input, input.mutualTlsOnly ? reachable.map((group) => onlyMutualTls(group, input)) : reachable);
 	return ClusterLoadAssignment.fromPartial({ clusterName: name, endpoints: groups.map((group) => localityEndpoints(group, input)) });
+}
+
+/** Who prefers near endpoints must know of those that are not ready, to tell when it is time for others. */
+function isSent({ health }: Endpoint, service: Service): boolean {
+	return health === "HEALTHY" || health === "DRAINING" || (health === "UNHEALTHY" && service.trafficDistribution !== undefined);
 }
 
 /** A place stays on the list when nothing in it is left, as istiod sends it. */
@@ -96,7 +103,7 @@ function lbEndpoint(endpoint: Endpoint, input: AssignmentInput): object {
 		: { socketAddress: { address: endpoint.address, portValue: endpoint.port } };
 	return {
 		endpoint: { address },
-		...(endpoint.registry === "Kubernetes" && { healthStatus: HealthStatus.HEALTHY }),
+		...(endpoint.registry === "Kubernetes" && { healthStatus: endpoint.health === "UNHEALTHY" ? HealthStatus.UNHEALTHY : HealthStatus.HEALTHY }),
 		// Requests that are under way go on; no new ones are sent there.
 		...(endpoint.health === "DRAINING" && { healthStatus: HealthStatus.DRAINING }),
 		loadBalancingWeight: weightOf(endpoint),
@@ -112,9 +119,9 @@ function endpointMetadata(endpoint: Endpoint, input: AssignmentInput): object {
 }
 
 /** An explicit TLS mode of the rule decides; without one, the endpoint's sidecar and its PeerAuthentication do. */
-function takesMutualTls(endpoint: Endpoint, { policy, policies }: AssignmentInput): boolean {
+function takesMutualTls(endpoint: Endpoint, { tlsMode, policies }: AssignmentInput): boolean {
 	if (endpoint.tlsMode !== "istio") return false;
-	if (policy.tls) return policy.tls.mode === "ISTIO_MUTUAL";
+	if (tlsMode) return tlsMode === "ISTIO_MUTUAL";
 	return mtlsModeOf(policies, endpoint.namespace, endpoint.labels, endpoint.port) !== "DISABLE";
 }
 

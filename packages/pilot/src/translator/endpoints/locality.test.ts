@@ -35,7 +35,9 @@ function placeAt(place: string, labels: Readonly<Record<string, string>> = {}): 
 function arranged(endpoints: readonly Endpoint[], setting: LocalityLoadBalancerSetting, place: ClientPlace, failover = true): readonly string[] {
 	return arrangeByLocality(groupByLocality(endpoints), setting, place, failover)
 		.toSorted((a, b) => a.priority - b.priority)
-		.map(({ locality, priority, weight }) => `${[locality.region, locality.zone, locality.subZone].filter(Boolean).join("/")} ${priority} ${weight}`);
+		.map(({ locality: { region, zone, subZone }, priority, weight, endpoints: left }) =>
+			[[region, zone, subZone].filter(Boolean).join("/"), priority, weight, ...(left.length === 0 ? ["empty"] : [])].join(" "),
+		);
 }
 
 const everywhere = ["r1/z1/s1", "r1/z1/s2", "r1/z2", "r2/z1", "r3/z1"].map((place) => endpoint(place));
@@ -64,10 +66,10 @@ const cases: readonly Case[] = [
 		expected: ["r1/z1/s1 0 1", "r1/z1/s2 0 1", "r1/z2 0 1", "r2/z1 0 1", "r3/z1 0 1"],
 	},
 	{
-		title: "shares of the first matching rule, also without outlier detection; unnamed places get nothing",
+		title: "shares of the first matching rule, also without outlier detection; unnamed places are left empty",
 		setting: { distribute: [{ from: "r1/*", to: { "r1/z2": 70, "r2/*": 30 } }] },
 		failover: false,
-		expected: ["r1/z2 0 70", "r2/z1 0 30"],
+		expected: ["r1/z1/s1 0 1 empty", "r1/z1/s2 0 1 empty", "r1/z2 0 70", "r2/z1 0 30", "r3/z1 0 1 empty"],
 	},
 	{
 		title: "a share is divided among the places that a wildcard names, by their weights",

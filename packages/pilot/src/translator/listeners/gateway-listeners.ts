@@ -50,13 +50,16 @@ function chainsOf(context: ProxyContext, input: ListenerInput, entry: GatewaySer
 	const { server, routeName } = entry;
 	if (routeName === undefined) return gatewayTcpChains(context, input, entry);
 	const { number: port, protocol } = server.port;
+	const { name } = server;
+	// Plain servers share a chain, so that none of them can name it.
+	const statPrefix = name && routeName.startsWith("https.") ? name : `outbound_${listenerName(addressFor(entry))};`;
 	const grpcWeb = protocol?.toUpperCase() === "GRPC-WEB";
-	const filters = [buildGatewayConnectionManager(input, { statPrefix: `outbound_${listenerName(addressFor(entry))};`, routeName, port, grpcWeb })];
+	const filters = [buildGatewayConnectionManager(input, { statPrefix, routeName, port, grpcWeb })];
 	// Plain HTTP servers of one port share a chain: their route table tells the hosts apart.
 	if (!routeName.startsWith("https.") || server.tls === undefined) return [{ serverNames: [], filters }];
 	const hosts = server.hosts.map((text) => splitServerHost(text).host);
 	const serverNames = hosts.includes("*") ? [] : [...new Set(hosts)].sort();
-	return [{ serverNames, filters, transportSocket: gatewayTlsSocket(input.meshConfig, server.tls) }];
+	return [{ serverNames, filters, transportSocket: gatewayTlsSocket(input.meshConfig, server.tls, "http") }];
 }
 
 /** Envoy refuses a listener in which two chains match one name: the older server keeps it. */

@@ -1,11 +1,12 @@
 import { hostCovers } from "../../model/hosts.ts";
+import { declaredProtocol } from "../../model/protocol.ts";
 import type { VirtualService } from "../../model/push.ts";
 import type { ProxyContext } from "../context.ts";
 import { boundTo, type GatewayServer, hostsInCommon, splitServerHost } from "../routes/gateway-servers.ts";
 import { sniClusterName } from "../routes/cluster-name.ts";
 import { gatewayTlsSocket } from "./gateway-tls.ts";
 import type { ListenerInput } from "./listener-input.ts";
-import { type AnyNetworkFilter, tcpFilters } from "./network-filters.ts";
+import { type AnyNetworkFilter, inboundPrefix, tcpFilters } from "./network-filters.ts";
 import { appliesTo, routeFilters, type TcpRouteInput } from "./tcp-routes.ts";
 
 /** A filter chain of a gateway, with the server names it matches; without any it takes every connection. */
@@ -20,7 +21,7 @@ export interface GatewayChain {
 export function gatewayTcpChains(context: ProxyContext, listener: ListenerInput, entry: GatewayServer): readonly GatewayChain[] {
 	if (entry.server.tls?.mode === "AUTO_PASSTHROUGH") return autoPassthroughChains(context, listener, entry);
 	const bound = boundTo(context, entry.gateway).filter((virtualService) => hostsInCommon(entry.gateway, entry.server.hosts, virtualService).length > 0);
-	const input = { context, listener, direction: "gateway", port: entry.server.port.number } as const;
+	const input = { context, listener, direction: "gateway", port: entry.server.port.number, protocol: declaredProtocol(entry.server.port.protocol) } as const;
 	const passThrough = entry.server.tls?.mode === "PASSTHROUGH";
 	return bound.flatMap((virtualService) => (passThrough ? tlsChains : tcpChains)({ ...input, virtualService }, entry, virtualService));
 }
@@ -59,9 +60,10 @@ function tcpChains(input: TcpRouteInput, { gateway, server }: GatewayServer, { s
 	// Nothing tells two TCP routes apart: the first that is for this gateway and port has all.
 	const found = (spec.tcp ?? []).find(({ match }) => !match?.length || match.some((attributes) => appliesTo(attributes, input, gateway)));
 	if (found === undefined) return [];
-	const filters = routeFilters(input, found.route ?? []);
+	const exchange = server.tls?.mode === "ISTIO_MUTUAL" ? inboundPrefix(input.listener) : [];
+	const filters = [...exchange, ...routeFilters(input, found.route ?? [])];
 	if (server.tls?.mode === undefined) return [{ serverNames: [], filters }];
 	const hosts = server.hosts.map((text) => splitServerHost(text).host);
 	const serverNames = hosts.includes("*") ? [] : [...new Set(hosts)].sort();
-	return [{ serverNames, filters, transportSocket: gatewayTlsSocket(input.context.push.meshConfig, server.tls) }];
+	return [{ serverNames, filters, transportSocket: gatewayTlsSocket(input.context.push.meshConfig, server.tls, "tcp") }];
 }

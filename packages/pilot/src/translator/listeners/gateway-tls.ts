@@ -3,7 +3,7 @@ import { ApiVersion } from "@weft/xds/generated/envoy/config/core/v3/config_sour
 import { TlsParameters_TlsProtocol } from "@weft/xds/generated/envoy/extensions/transport_sockets/tls/v3/common.ts";
 import { DownstreamTlsContext } from "@weft/xds/generated/envoy/extensions/transport_sockets/tls/v3/tls.ts";
 import { packed } from "../routes/values.ts";
-import { secretConfig } from "./config-source.ts";
+import { fileSecretConfig, secretConfig } from "./config-source.ts";
 
 const protocols = TlsParameters_TlsProtocol;
 const versions = {
@@ -15,14 +15,15 @@ const versions = {
 } as const;
 
 /** The server side of TLS at a gateway; https://istio.io/latest/docs/reference/config/networking/gateway/#ServerTLSSettings */
-export function gatewayTlsSocket(mesh: MeshConfig, tls: ServerTLSSettings): object {
+export function gatewayTlsSocket(mesh: MeshConfig, tls: ServerTLSSettings, carries: "http" | "tcp"): object {
+	const exchanges = carries === "tcp" && tls.mode === "ISTIO_MUTUAL";
 	const mutual = tls.mode === "MUTUAL" || tls.mode === "ISTIO_MUTUAL" || tls.mode === "OPTIONAL_MUTUAL";
 	const params = tlsParams(mesh, tls);
 	return {
 		name: "envoy.transport_sockets.tls",
 		typedConfig: packed("envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext", DownstreamTlsContext, {
 			commonTlsContext: {
-				alpnProtocols: ["h2", "http/1.1"],
+				alpnProtocols: [...(exchanges ? ["istio-peer-exchange"] : []), "h2", "http/1.1"],
 				...(params ? { tlsParams: params } : {}),
 				tlsCertificateSdsSecretConfigs: certificates(tls),
 				...(mutual
@@ -54,13 +55,13 @@ function certificates(tls: ServerTLSSettings): object[] {
 	const names = tls.credentialNames?.length ? tls.credentialNames : tls.credentialName ? [tls.credentialName] : [];
 	if (names.length > 0) return names.map((name) => controlPlaneSecret(secretName(name)));
 	const pairs = tls.tlsCertificates?.length ? tls.tlsCertificates : [tls];
-	return pairs.map(({ serverCertificate = "", privateKey = "" }) => ({ ...secretConfig("default"), name: `file-cert:${serverCertificate}~${privateKey}` }));
+	return pairs.map(({ serverCertificate = "", privateKey = "" }) => fileSecretConfig(`file-cert:${serverCertificate}~${privateKey}`));
 }
 
 function validation(tls: ServerTLSSettings): object {
 	if (tls.mode === "ISTIO_MUTUAL") return secretConfig("ROOTCA");
 	const name = tls.caCertCredentialName || (tls.credentialName ? `${tls.credentialName}-cacert` : "");
-	return name ? controlPlaneSecret(secretName(name)) : { ...secretConfig("ROOTCA"), name: `file-root:${tls.caCertificates ?? ""}` };
+	return name ? controlPlaneSecret(secretName(name)) : fileSecretConfig(`file-root:${tls.caCertificates ?? ""}`);
 }
 
 function secretName(name: string): string {

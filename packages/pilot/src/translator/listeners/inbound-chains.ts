@@ -4,7 +4,7 @@ import { mtlsMode } from "../../model/lookup.ts";
 import type { ProxyContext } from "../context.ts";
 import { inboundClusterName, inboundPassthroughCluster } from "../routes/cluster-name.ts";
 import { type InboundChainMatch, inboundChainMatches, type ListenerProtocol } from "./inbound-chain-match.ts";
-import { isHttp2 } from "../../model/protocol.ts";
+import { isGrpc, isHttp2 } from "../../model/protocol.ts";
 import { configMetadata } from "../routes/values.ts";
 import { buildInboundConnectionManager } from "./http-connection-manager.ts";
 import { buildInboundRoute, type InboundRouteInput } from "./inbound-route.ts";
@@ -29,6 +29,8 @@ interface ChainSet {
 	readonly route: InboundRouteInput;
 	readonly http2?: boolean;
 	readonly grpcWeb?: boolean;
+	/** What the port is said to speak. */
+	readonly spoken?: Protocol;
 	/** For filters that want some ports only; 0: any. */
 	readonly port: number;
 	readonly metadata?: object | undefined;
@@ -42,9 +44,10 @@ export function portChains(context: ProxyContext, input: ListenerInput, port: In
 		protocol: listenerProtocolOf(port.port.protocol),
 		nameOf: () => bindName,
 		statPrefix: `inbound_${bindName};`,
-		route: { name: cluster, cluster, operation: operationOf(context, port), servicePort: port.port.port },
+		route: { name: cluster, cluster, operation: operationOf(context, port), servicePort: port.port.port, grpc: isGrpc(port.port.protocol) },
 		http2: isHttp2(port.port.protocol),
 		grpcWeb: port.port.protocol === "GRPC-Web",
+		spoken: port.port.protocol,
 		port: port.targetPort,
 		metadata: sidecarMetadata(context, port),
 	});
@@ -108,11 +111,11 @@ function buildChains(context: ProxyContext, input: ListenerInput, mode: Paramete
 function filtersOf(
 	input: ListenerInput,
 	match: InboundChainMatch,
-	{ statPrefix, route, http2 = false, grpcWeb = false, port }: ChainSet,
+	{ statPrefix, route, http2 = false, grpcWeb = false, port, spoken }: ChainSet,
 ): readonly AnyNetworkFilter[] {
 	const traffic =
 		match.protocol === "http"
 			? [buildInboundConnectionManager(input, { statPrefix, routeConfig: buildInboundRoute(route), http2, grpcWeb, port })]
-			: tcpFilters(input, "inbound", route.cluster, port);
+			: tcpFilters(input, "inbound", route.cluster, port, spoken);
 	return [...inboundPrefix(input), ...traffic];
 }

@@ -6,10 +6,12 @@ export interface InboundRouteInput {
 	/** `host:port` of the service, for traces. */
 	readonly operation: string;
 	readonly servicePort: number;
+	/** Streams of gRPC must not be begun twice. */
+	readonly grpc?: boolean;
 }
 
 /** The route table of an inbound connection manager: everything goes to the application. */
-export function buildInboundRoute({ name, cluster, operation, servicePort }: InboundRouteInput): object {
+export function buildInboundRoute({ name, cluster, operation, servicePort, grpc = false }: InboundRouteInput): object {
 	return {
 		name,
 		validateClusters: false,
@@ -27,7 +29,7 @@ export function buildInboundRoute({ name, cluster, operation, servicePort }: Inb
 							timeout: zeroDuration,
 							maxStreamDuration: { maxStreamDuration: zeroDuration, grpcTimeoutHeaderMax: zeroDuration },
 							// Only what the application can never have seen: its own clients decide about other retries.
-							retryPolicy: { retryOn: "reset-before-request", numRetries: 2 },
+							...(grpc ? {} : { retryPolicy: { retryOn: "reset-before-request", numRetries: 2 } }),
 						},
 					},
 				],

@@ -79,7 +79,7 @@ export function finishListener(draft: ListenerDraft, scope: Scope, input: Listen
 	return Listener.fromPartial({
 		name: listenerName(draft.address),
 		address: addressOf(draft.address),
-		...(draft.bindToPort ? {} : alsoIpv6(input.dualStack, draft.address)),
+		...(draft.bindToPort ? {} : alsoIpv6(input.bothFamilies, draft.address)),
 		filterChains: matched.map(chainOf),
 		...(lone ? {} : { defaultFilterChain: rest ? chainOf(rest) : fallthroughChain(draft, scope, input) }),
 		listenerFilters: [

@@ -6,7 +6,7 @@ import type { ProxyContext } from "../context.ts";
 import { isHttp } from "../../model/protocol.ts";
 import { isResolvedByRequest } from "../dynamic-dns.ts";
 import { allowAnyDynamicDnsCluster } from "../routes/cluster-name.ts";
-import { serviceAddresses } from "../routes/domains.ts";
+import { addressingOf, dialledAddresses } from "../routes/domains.ts";
 import { virtualServiceIndex } from "../routes/virtual-service-index.ts";
 import { isWildcardIp, type SocketAddressValue, wildcardIpOf } from "./addresses.ts";
 import { buildOutboundConnectionManager } from "./http-connection-manager.ts";
@@ -83,14 +83,13 @@ function bindsOf(context: ProxyContext, service: Service, port: ServicePort, egr
 	if (bindToPort) return ["127.0.0.1"];
 	if (listenerProtocolOf(port.protocol) === "http") return [undefined];
 	if (service.headless) return headlessAddresses(context, service, port);
-	const addresses = serviceAddresses(service, context.node.dnsCapture);
+	const addresses = dialledAddresses(service, addressingOf(context.node));
 	return addresses.length > 0 ? [...addresses] : [undefined];
 }
 
-/** Pods of a headless service are dialled by their own addresses. Our own is left out: that traffic is inbound. */
+/** Pods of a headless service are dialled by their own addresses, ready or not. Our own is left out: that traffic is inbound. */
 function headlessAddresses({ push, node }: ProxyContext, service: Service, port: ServicePort): string[] {
 	const addresses = endpointsOf(push, service, port.name)
-		.filter(({ health }) => health === "HEALTHY")
 		.map(({ address }) => address)
 		.filter((address) => /^[\d.:a-fA-F]+$/.test(address) && !node.ips.includes(address));
 	return [...new Set(addresses)];
@@ -166,7 +165,7 @@ function tcpChainsOf(
 ): readonly ChainDraft[] {
 	const { service, listenPort: port, protocol, egress } = offer;
 	const tls = protocol === "TLS" || protocol === "HTTPS";
-	const route = { context, listener, direction: "outbound", port } as const;
+	const route = { context, listener, direction: "outbound", port, protocol } as const;
 	const virtualService = chooseVirtualService(virtualServiceIndex(egress).candidates(service.hostname), tls, route);
 	return buildTcpChains({ ...route, service, tls, cidr, bySni: isWildcardIp(address.ip), virtualService });
 }

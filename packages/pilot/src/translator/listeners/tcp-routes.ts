@@ -1,15 +1,14 @@
 import type { L4MatchAttributes, RouteDestination, TLSMatchAttributes } from "@weft/api";
 import type { DestinationRule, VirtualService } from "../../model/push.ts";
-import type { Service } from "../../model/service.ts";
+import type { Protocol, Service } from "../../model/service.ts";
 import type { ProxyContext } from "../context.ts";
 import { isResolvedByRequest, sniDynamicForwardProxyFilter } from "../dynamic-dns.ts";
 import { outboundClusterName, unknownCluster } from "../routes/cluster-name.ts";
-import { resolveConsistentHash } from "../routes/hash-policy.ts";
 import { configMetadata, durationOf } from "../routes/values.ts";
 import { cidrRange } from "./addresses.ts";
 import type { Direction } from "./http-filters/filter.ts";
 import type { ListenerInput } from "./listener-input.ts";
-import { type AnyNetworkFilter, tcpPolicies, tcpProxy } from "./network-filters.ts";
+import { type AnyNetworkFilter, protocolFilters, tcpPolicies, tcpProxy } from "./network-filters.ts";
 import type { ChainDraft, ChainMatch } from "./outbound-draft.ts";
 
 /** What the filters of a TCP or TLS route are made of, besides the route. */
@@ -19,6 +18,8 @@ export interface TcpRouteInput {
 	readonly direction: Direction;
 	/** The port that the client dialled. */
 	readonly port: number;
+	/** What the port is said to speak. */
+	readonly protocol: Protocol;
 	readonly virtualService: VirtualService | undefined;
 }
 
@@ -129,8 +130,10 @@ export function routeFilters(input: TcpRouteInput, routes: readonly RouteDestina
 	}
 	const clusters = routes.filter(({ weight }) => (weight ?? 0) > 0).map((route) => ({ name: clusterOf(input, route), weight: route.weight ?? 0 }));
 	const { name = "", namespace = "" } = input.virtualService ?? {};
-	const config = { statPrefix: `${name}.${namespace}`, weightedClusters: { clusters }, ...poolFields(rule, undefined, input.port) };
-	return [...tcpPolicies(input.listener, input.direction, input.port), tcpProxy(input.listener, input.direction, config)];
+	const statPrefix = `${name}.${namespace}`;
+	const config = { statPrefix, weightedClusters: { clusters }, ...poolFields(rule, undefined, input.port), ...tunnelFields(rule, undefined) };
+	const proxy = tcpProxy(input.listener, input.direction, config);
+	return [...tcpPolicies(input.listener, input.direction, input.port), ...protocolFilters(input.protocol, statPrefix), proxy];
 }
 
 /** Without a port, a destination with one port means that one, any other the port that the client dialled. */
@@ -155,14 +158,14 @@ function ownFilters(input: TcpChainInput): readonly AnyNetworkFilter[] {
 }
 
 function singleDestination(
-	{ listener, direction, port: dialled }: TcpRouteInput,
+	{ listener, direction, port: dialled, protocol }: TcpRouteInput,
 	cluster: string,
 	rule: DestinationRule | undefined,
 	subset: string | undefined,
 	port: number,
 ): readonly AnyNetworkFilter[] {
 	const config = { statPrefix: cluster, cluster, ...poolFields(rule, subset, port), ...tunnelFields(rule, subset) };
-	return [...tcpPolicies(listener, direction, dialled), tcpProxy(listener, direction, config)];
+	return [...tcpPolicies(listener, direction, dialled), ...protocolFilters(protocol, cluster), tcpProxy(listener, direction, config)];
 }
 
 /** What of a DestinationRule belongs to the connection from the application: its lifetimes, and hashing by its address. */
@@ -172,18 +175,23 @@ function poolFields(rule: DestinationRule | undefined, subset: string | undefine
 	const tcp = (ofPort ? ofPort.connectionPool : policy?.connectionPool)?.tcp;
 	const idleTimeout = durationOf(tcp?.idleTimeout);
 	const lifetime = durationOf(tcp?.maxConnectionDuration);
-	const hash = resolveConsistentHash(rule, subset, port);
 	return {
 		...(idleTimeout ? { idleTimeout } : {}),
 		...(lifetime ? { maxDownstreamConnectionDuration: lifetime } : {}),
-		...(hash?.useSourceIp ? { hashPolicy: [{ sourceIp: {} }] } : {}),
+		...(hashesBySource(rule, subset) ? { hashPolicy: [{ sourceIp: {} }] } : {}),
 	};
+}
+
+/** A subset's balancer counts before the rule's, whatever it is; settings of a port do not count. */
+function hashesBySource(rule: DestinationRule | undefined, subset: string | undefined): boolean {
+	const ofSubset = subset ? rule?.subsets.find(({ name }) => name === subset)?.trafficPolicy?.loadBalancer : undefined;
+	return (ofSubset ?? rule?.trafficPolicy?.loadBalancer)?.consistentHash?.useSourceIp === true;
 }
 
 /** https://istio.io/latest/docs/reference/config/networking/destination-rule/#TrafficPolicy-TunnelSettings */
 function tunnelFields(rule: DestinationRule | undefined, subset: string | undefined): object {
-	const ofSubset = subset ? rule?.subsets.find(({ name }) => name === subset)?.trafficPolicy?.tunnel : undefined;
-	const tunnel = ofSubset ?? rule?.trafficPolicy?.tunnel;
+	const policy = subset ? rule?.subsets.find(({ name }) => name === subset)?.trafficPolicy : rule?.trafficPolicy;
+	const tunnel = policy?.tunnel;
 	if (tunnel === undefined) return {};
 	return { tunnelingConfig: { hostname: `${tunnel.targetHost}:${tunnel.targetPort}`, usePost: tunnel.protocol === "POST" } };
 }

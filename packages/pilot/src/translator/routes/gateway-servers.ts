@@ -70,11 +70,12 @@ function listenPorts(gateway: Gateway, number: number, ports: Ports, { labels }:
 	return targets.map(({ targetPort }) => targetPort);
 }
 
-function routeNameOf({ port, tls }: Server, targetPort: number, { name, namespace }: Pick<Gateway, "name" | "namespace">): string | undefined {
+function routeNameOf({ port, tls, bind }: Server, targetPort: number, { name, namespace }: Pick<Gateway, "name" | "namespace">): string | undefined {
 	const protocol = (port.protocol ?? "").toUpperCase();
-	if (httpProtocols.has(protocol)) return `http.${targetPort}`;
+	const suffix = bind ? `.${bind}` : "";
+	if (httpProtocols.has(protocol)) return `http.${targetPort}${suffix}`;
 	const ends = tls?.mode !== "PASSTHROUGH" && tls?.mode !== "AUTO_PASSTHROUGH";
-	return protocol === "HTTPS" && ends ? `https.${port.number}.${port.name ?? ""}.${name}.${namespace}` : undefined;
+	return protocol === "HTTPS" && ends ? `https.${port.number}.${port.name ?? ""}.${name}.${namespace}${suffix}` : undefined;
 }
 
 /** `ns/host` of a server: which VirtualServices may use it (`*`, `.` or a namespace), and the host itself. */

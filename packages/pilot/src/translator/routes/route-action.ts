@@ -146,7 +146,7 @@ function rewriteOf({ rewrite, match }: HTTPRoute, { semantics, match: routeMatch
 }
 
 function buildMirrors(http: HTTPRoute, input: ActionInput): object[] {
-	const percentOfMirror = http.mirrorPercentage?.value ?? http.mirrorPercent ?? 100;
+	const percentOfMirror = http.mirrorPercentage?.value ?? http.mirrorPercent ?? http.mirror_percent ?? 100;
 	const single = http.mirror ? [{ destination: http.mirror, percent: percentOfMirror }] : [];
 	const several = (http.mirrors ?? []).map(({ destination, percentage }) => ({ destination, percent: percentage?.value ?? 100 }));
 	return [...single, ...several]

@@ -6,7 +6,7 @@ import type { EncodedResource, ProxyContext } from "../context.ts";
 import { createMemo } from "../memo.ts";
 import { clientKey } from "./client-key.ts";
 import { outboundClusterName } from "./cluster-name.ts";
-import { withPort } from "./domains.ts";
+import { addressingOf, withPort } from "./domains.ts";
 import { gatewayKey } from "./gateway-servers.ts";
 import { buildGatewayTable } from "./gateway-table.ts";
 import { encodeTable } from "./table-encoder.ts";
@@ -100,8 +100,12 @@ function buildHostTable(context: ProxyContext, egress: EgressListener, name: str
 function buildPortTable(context: ProxyContext, egress: EgressListener, name: string, tablePort: number): EncodedResource {
 	const { scope, node } = context;
 	const index = virtualServiceIndex(egress);
-	const client = { namespace: node.namespace, dnsCapture: node.dnsCapture };
-	const plan = tablePlan({ scope, egress, tablePort, client, index });
+	const client = { namespace: node.namespace, ...addressingOf(node) };
+	const planned = { scope, egress, tablePort, client, index };
+	const first = tablePlan({ ...planned, reserved: [] });
+	const lonely = hostsWithoutService(egress, index, first, tablePort);
+	const reserved = tablePort === 0 ? [] : lonely.map(({ host }) => host).filter((host) => first.taken.has(host));
+	const plan = reserved.length === 0 ? first : tablePlan({ ...planned, reserved });
 	const input = hostInput(context);
 	const { slots } = filledPlan(plan, clientKey(context), [input.defaultRetry, input.destinationRule, scope.serviceByHost]);
 	const services = plan.hosts.map(({ service, port, domains }, i) => {
@@ -112,7 +116,6 @@ function buildPortTable(context: ProxyContext, egress: EgressListener, name: str
 		slots[i] = { candidates, bytes };
 		return bytes;
 	});
-	const lonely = hostsWithoutService(egress, index, plan, tablePort);
 	const others = lonely.map(({ host, port, virtualService }) =>
 		encodeVirtualHost({ ...input, host, port, domains: tablePort === 0 ? withPort([host], port) : [host], virtualService, service: undefined }),
 	);
@@ -181,13 +184,14 @@ function hostsWithoutService(egress: EgressListener, index: VirtualServiceIndex,
 		if (!virtualService.spec.http?.length || (tablePort !== 0 && port !== tablePort)) return [];
 		return virtualService.hosts
 			.filter((host) => index.owns(virtualService, host) && !isServed(host, virtualService, index, plan))
-			.filter((host) => !seen.has(host.toLowerCase()) && Boolean(seen.add(host.toLowerCase())))
+			.map((host) => host.toLowerCase())
+			.filter((host) => !seen.has(host) && Boolean(seen.add(host)))
 			.map((host) => ({ host, port, virtualService }));
 	});
 }
 
-function isServed(host: string, virtualService: VirtualService, index: VirtualServiceIndex, { served, taken }: TablePlan): boolean {
-	if (served.has(host) || taken.has(host.toLowerCase())) return true;
+function isServed(host: string, virtualService: VirtualService, index: VirtualServiceIndex, { served }: TablePlan): boolean {
+	if (served.has(host.toLowerCase())) return true;
 	return host.startsWith("*") && [...served].some((name) => matchWildcard(host, name) && index.forHost(name) === virtualService);
 }
 
