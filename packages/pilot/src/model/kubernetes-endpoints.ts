@@ -1,7 +1,7 @@
 import type { ConfigObject, Endpoint as SliceEndpoint } from "@weft/api";
 import { networkLabel } from "./networks.ts";
 import type { Workload, WorkloadIndex } from "./push.ts";
-import { type Endpoint, keepsSessions, type Service } from "./service.ts";
+import { type Endpoint, sendsDraining, type Service } from "./service.ts";
 import { localityOfLabels, noLocality } from "./workloads.ts";
 
 /** The label by which a slice names its Service. https://kubernetes.io/docs/concepts/services-networking/endpoint-slices/ */
@@ -118,7 +118,7 @@ function kubernetesEndpoint(service: Service, target: Target, pod: Workload | un
 function healthOf(service: Service, { ready, serving, terminating }: Target): Endpoint["health"] {
 	if (ready) return "HEALTHY";
 	if (!terminating) return "UNHEALTHY";
-	return serving && keepsSessions(service) ? "DRAINING" : "TERMINATING";
+	return serving && sendsDraining(service) ? "DRAINING" : "TERMINATING";
 }
 
 /** What a pod says of any endpoint at it; also for a pod that a ServiceEntry selects. */

@@ -148,7 +148,8 @@ function egressListener(
 ): EgressListener {
 	const { port } = listener;
 	return {
-		port: port?.number ? { number: port.number, protocol: port.protocol ?? "", name: port.name ?? "" } : undefined,
+		// Port 0 is that of a Unix socket.
+		port: port && { number: port.number ?? 0, protocol: port.protocol ?? "", name: port.name ?? "" },
 		bind: listener.bind ?? "",
 		captureMode: listener.captureMode ?? "DEFAULT",
 		services: stable(push, `${key} listener services`, importServices(services, listener, namespace)),

@@ -74,7 +74,11 @@ export interface Locality {
 	readonly text?: string;
 }
 
-const sessionLabels = ["istio.io/persistent-session", "istio.io/persistent-session-header"];
+const sessionLabel = "istio.io/persistent-session";
+const sessionLabels = [sessionLabel, `${sessionLabel}-header`];
 
-/** Clients of the service come back to the host that they know, so it is told to them as long as it can serve. */
+/** Clients of the service come back to the host that they know, as long as it can serve. */
 export const keepsSessions = ({ labels }: Service): boolean => sessionLabels.some((label) => Boolean(labels[label]));
+
+/** Are such hosts told to them while they drain? By cookie only, as in istiod. */
+export const sendsDraining = ({ labels }: Service): boolean => Boolean(labels[sessionLabel]);

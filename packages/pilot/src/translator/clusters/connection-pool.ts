@@ -37,7 +37,8 @@ export function commonHttpOptions(pool: ConnectionPoolSettings | undefined): obj
 	const idleTimeout = durationOf(pool?.http?.idleTimeout) ?? durationOf(pool?.tcp?.idleTimeout);
 	const maxConnectionDuration = durationOf(pool?.tcp?.maxConnectionDuration);
 	const maxRequestsPerConnection = positive(pool?.http?.maxRequestsPerConnection);
-	if (!idleTimeout && !maxConnectionDuration && maxRequestsPerConnection === undefined) return undefined;
+	const streams = positive(pool?.http?.maxConcurrentStreams);
+	if (!idleTimeout && !maxConnectionDuration && maxRequestsPerConnection === undefined && streams === undefined) return undefined;
 	return {
 		...(idleTimeout && { idleTimeout }),
 		...(maxConnectionDuration && { maxConnectionDuration }),

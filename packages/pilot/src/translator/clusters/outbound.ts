@@ -46,7 +46,16 @@ export function buildOutboundCluster(input: OutboundClusterInput): Cluster {
 	const dynamic = discoveryType === "DYNAMIC_DNS";
 	const type = dynamic ? undefined : Cluster_DiscoveryType[discoveryType];
 	const connectionOptions = upstreamConnectionOptions(mesh.config.tcpKeepalive, pool?.tcp?.tcpKeepalive);
-	const options = protocolOptions({ ...httpInput(input), autoSni: autoSniOf(ownTls(input)) });
+	const options = protocolOptions({ ...httpInput(input), autoSni: input.sni ? undefined : autoSniOf(ownTls(input)) });
+	const metadata = serviceMetadata({
+		// Its hosts are many, and none of them the service.
+		service: dynamic ? undefined : service,
+		rule,
+		subset: subset?.name,
+		alpnOverride: originates(policy.tls),
+		external: service.meshExternal,
+		loadBalancer: type === undefined || type === Cluster_DiscoveryType.ORIGINAL_DST ? undefined : rule?.ownLoadBalancer,
+	});
 	return Cluster.fromPartial({
 		name,
 		altStatName: clusterStatName({
@@ -60,21 +69,14 @@ export function buildOutboundCluster(input: OutboundClusterInput): Cluster {
 		...(type === undefined ? {} : { type }),
 		connectTimeout: durationOf(pool?.tcp?.connectTimeout) ?? durationOfMs(mesh.connectTimeoutMs),
 		circuitBreakers: circuitBreakers(pool, policy.retryBudget),
-		commonLbConfig: commonLbConfig(input),
+		...(dynamic ? {} : { commonLbConfig: commonLbConfig(input) }),
 		...discovery(input, name),
 		...(type === undefined ? { lbPolicy: Cluster_LbPolicy.CLUSTER_PROVIDED } : loadBalancer(rule?.ownLoadBalancer ? undefined : policy.loadBalancer, type)),
 		...outliers(input),
 		...(connectionOptions && { upstreamConnectionOptions: connectionOptions }),
 		...(options && { typedExtensionProtocolOptions: options }),
 		...(input.istioExtensions && { filters: [metadataExchange] }),
-		metadata: serviceMetadata({
-			service,
-			rule,
-			subset: subset?.name,
-			alpnOverride: originates(policy.tls),
-			external: service.meshExternal,
-			loadBalancer: type === undefined || type === Cluster_DiscoveryType.ORIGINAL_DST ? undefined : rule?.ownLoadBalancer,
-		}),
+		...(metadata && { metadata }),
 		...(input.sni ? {} : sockets(input)),
 	});
 }
@@ -125,13 +127,13 @@ function sockets(input: OutboundClusterInput): object {
 const sessionStatuses = [HealthStatus.HEALTHY, HealthStatus.DRAINING, HealthStatus.UNKNOWN, HealthStatus.DEGRADED];
 
 /** Ejection must never leave a client without hosts unless the user asked for a threshold: panic mode is off (0 %). */
-function commonLbConfig({ policy, rule, service, mesh }: OutboundClusterInput): object {
+function commonLbConfig({ policy, rule, subset, service, mesh }: OutboundClusterInput): object {
 	const locality = localitySetting(policy.loadBalancer?.localityLbSetting, service, mesh.config.localityLbSetting);
 	const outlier = policy.outlierDetection;
 	return {
 		...((outlier || rule?.failurePercentage || service.trafficDistribution) && { healthyPanicThreshold: { value: outlier?.minHealthPercent ?? 0 } }),
 		...(weighsLocalities(locality, outlier !== undefined) && { localityWeightedLbConfig: {} }),
-		...(keepsSessions(service) && { overrideHostStatus: { statuses: sessionStatuses } }),
+		...(subset === undefined && keepsSessions(service) && { overrideHostStatus: { statuses: sessionStatuses } }),
 	};
 }
 

@@ -6,7 +6,7 @@ import { labelsMatch } from "../../model/labels.ts";
 import { networkLabel } from "../../model/networks.ts";
 import { mtlsModeOf } from "../../model/peer-authentication.ts";
 import type { Mesh, PeerAuthenticationIndex } from "../../model/push.ts";
-import type { Endpoint, Service } from "../../model/service.ts";
+import { type Endpoint, sendsDraining, type Service } from "../../model/service.ts";
 import { localitySetting } from "../clusters/load-balancer.ts";
 import type { EffectivePolicy } from "../clusters/traffic-policy.ts";
 import { arrangeByLocality, type ClientPlace, groupByLocality, type LocalityGroup, localityLabels, nodeNameLabel, weightOf } from "./locality.ts";
@@ -45,9 +45,14 @@ export function buildAssignment(input: AssignmentInput): ClusterLoadAssignment {
 }
 
 /** Who prefers near endpoints must know of those that are not ready, to tell when it is time for others. */
-function isSent({ health }: Endpoint, service: Service): boolean {
+function isSent(endpoint: Endpoint, service: Service): boolean {
+	if (isLabelledDraining(endpoint) && !sendsDraining(service)) return false;
+	const { health } = endpoint;
 	return health === "HEALTHY" || health === "DRAINING" || (health === "UNHEALTHY" && service.trafficDistribution !== undefined);
 }
+
+const drainingLabel = "istio.io/draining";
+const isLabelledDraining = ({ labels }: Endpoint): boolean => Boolean(labels[drainingLabel]);
 
 /** A place stays on the list when nothing in it is left, as istiod sends it. */
 function onlyMutualTls(group: LocalityGroup, input: AssignmentInput): LocalityGroup {
@@ -105,7 +110,7 @@ function lbEndpoint(endpoint: Endpoint, input: AssignmentInput): object {
 		endpoint: { address },
 		...(endpoint.registry === "Kubernetes" && { healthStatus: endpoint.health === "UNHEALTHY" ? HealthStatus.UNHEALTHY : HealthStatus.HEALTHY }),
 		// Requests that are under way go on; no new ones are sent there.
-		...(endpoint.health === "DRAINING" && { healthStatus: HealthStatus.DRAINING }),
+		...((endpoint.health === "DRAINING" || isLabelledDraining(endpoint)) && { healthStatus: HealthStatus.DRAINING }),
 		loadBalancingWeight: weightOf(endpoint),
 		metadata: { filterMetadata: endpointMetadata(endpoint, input) },
 	};

@@ -47,6 +47,11 @@ export function tlsInspectorExcept(ports: readonly number[]): object {
 	return { ...tlsInspectorFilter, ...disabledFor(ports) };
 }
 
+/** The inspector, switched on for connections to this port alone. */
+export function tlsInspectorOnly(port: number): object {
+	return { ...tlsInspectorFilter, filterDisabled: { notMatch: { destinationPortRange: { start: port, end: port + 1 } } } };
+}
+
 function disabledFor(ports: readonly number[]): object {
 	const rules = [...new Set(ports)].sort((a, b) => a - b).map((port) => ({ destinationPortRange: { start: port, end: port + 1 } }));
 	const [only] = rules;

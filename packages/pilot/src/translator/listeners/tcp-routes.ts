@@ -154,7 +154,7 @@ function ownFilters(input: TcpChainInput): readonly AnyNetworkFilter[] {
 	const own = service.ports.find((candidate) => candidate.port === clusterPort);
 	const resolved = input.tls && dynamicDns !== undefined && own !== undefined && isResolvedByRequest(service, own);
 	const resolver = resolved ? [sniDynamicForwardProxyFilter(service.hostname, dynamicDns, port)] : [];
-	return [...resolver, ...singleDestination(input, cluster, context.scope.destinationRule(service.hostname), undefined, clusterPort)];
+	return singleDestination(input, cluster, context.scope.destinationRule(service.hostname), undefined, clusterPort, resolver);
 }
 
 function singleDestination(
@@ -163,9 +163,10 @@ function singleDestination(
 	rule: DestinationRule | undefined,
 	subset: string | undefined,
 	port: number,
+	resolver: readonly AnyNetworkFilter[] = [],
 ): readonly AnyNetworkFilter[] {
 	const config = { statPrefix: cluster, cluster, ...poolFields(rule, subset, port), ...tunnelFields(rule, subset) };
-	return [...tcpPolicies(listener, direction, dialled), ...protocolFilters(protocol, cluster), tcpProxy(listener, direction, config)];
+	return [...tcpPolicies(listener, direction, dialled), ...resolver, ...protocolFilters(protocol, cluster), tcpProxy(listener, direction, config)];
 }
 
 /** What of a DestinationRule belongs to the connection from the application: its lifetimes, and hashing by its address. */

@@ -24,6 +24,9 @@ import { matchWildcard, type VirtualServiceIndex, virtualServiceIndex } from "./
 /** Name of the table of the HTTP proxy listener: all HTTP ports in one. */
 export const httpProxyRouteName = "http_proxy";
 
+/** Of a Sidecar's egress listener that is a proxy for all ports. */
+export const httpProxyProtocol = "HTTP_PROXY";
+
 const tables = createMemo<Map<string, EncodedResource | undefined>>();
 
 /**
@@ -49,23 +52,29 @@ function buildTable(context: ProxyContext, name: string): EncodedResource | unde
 	const request = decodeTableName(name);
 	const egress = request === undefined ? undefined : egressFor(context.scope, request);
 	if (request === undefined || egress === undefined) return undefined;
-	return request.host === undefined ? buildPortTable(context, egress, name, request.port) : buildHostTable(context, egress, name, request);
+	if (request.host !== undefined) return buildHostTable(context, egress, name, request);
+	const holdsAll = egress.port?.number === 0 || egress.port?.protocol.toUpperCase() === httpProxyProtocol;
+	return buildPortTable(context, egress, name, holdsAll ? 0 : request.port);
 }
 
 interface TableName {
 	readonly host: string | undefined;
 	/** 0: all ports. */
 	readonly port: number;
+	/** The Unix socket of an egress listener. */
+	readonly socket?: string;
 }
 
 function decodeTableName(name: string): TableName | undefined {
 	if (name === httpProxyRouteName) return { host: undefined, port: 0 };
+	if (name.startsWith("unix://")) return { host: undefined, port: 0, socket: name };
 	if (/^\d{1,5}$/.test(name)) return { host: undefined, port: Number(name) };
 	const match = /^(.+):(\d{1,5})$/.exec(name);
 	return match?.[1] === undefined ? undefined : { host: match[1], port: Number(match[2]) };
 }
 
-function egressFor(scope: Scope, { host, port }: TableName): EgressListener | undefined {
+function egressFor(scope: Scope, { host, port, socket }: TableName): EgressListener | undefined {
+	if (socket !== undefined) return scope.egress.find((listener) => listener.port?.number === 0 && listener.bind === socket);
 	return host === undefined && port === 0 ? wholeEgress(scope) : egressListenerFor(scope, port);
 }
 
@@ -121,12 +130,13 @@ function buildPortTable(context: ProxyContext, egress: EgressListener, name: str
 	);
 	// A request to the HTTP proxy was not captured, so it has no original destination to pass it on to: it would come back here.
 	const { mode, egressProxy } = scope.outboundTrafficPolicy;
-	const isOpenProxy = tablePort === 0 && mode === "ALLOW_ANY" && egressProxy === undefined && resolvesUnknownHosts(node);
+	const isProxy = name === httpProxyRouteName;
+	const isOpenProxy = isProxy && mode === "ALLOW_ANY" && egressProxy === undefined && resolvesUnknownHosts(node);
 	const dynamic = isOpenProxy || (mode === "ALLOW_ANY_DYNAMIC_DNS" && node.dynamicForwardProxy);
-	const catchAll = tablePort === 0 && !dynamic ? blockAllVirtualHost : catchAllVirtualHost(scope, dynamic);
+	const catchAll = isProxy && !dynamic ? blockAllVirtualHost : catchAllVirtualHost(scope, dynamic);
 	const rest = lonely.some(({ host }) => host === "*") ? [] : [catchAll];
 	const virtualHosts = [...services, ...others, ...rest].filter((bytes) => bytes !== undefined);
-	return assemble(plan, name, virtualHosts, tablePort !== 0);
+	return assemble(plan, name, virtualHosts, !isProxy);
 }
 
 function assemble(plan: TablePlan, name: string, virtualHosts: readonly Uint8Array[], ignorePortInHostMatching: boolean): EncodedResource {

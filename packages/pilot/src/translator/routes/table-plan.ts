@@ -87,8 +87,7 @@ function buildPlan({ scope, egress, tablePort, client, reserved }: PlanInput, na
 	claims.domains(reserved);
 	const hosts: PlannedHost[] = [];
 	const served = new Set<string>();
-	for (const service of egress.services) {
-		if (tablePort !== 0 && !service.ports.some(({ port }) => port === tablePort)) continue;
+	for (const service of speakersOf(egress.services, tablePort)) {
 		served.add(service.hostname);
 		if (service.resolution === "Alias" && !namedAliases.has(service.hostname)) continue;
 		for (const { port } of service.ports.filter((candidate) => isHttpOrSniffed(candidate) && (tablePort === 0 || candidate.port === tablePort))) {
@@ -99,6 +98,13 @@ function buildPlan({ scope, egress, tablePort, client, reserved }: PlanInput, na
 		}
 	}
 	return { hosts, served, taken: claims.taken, last: undefined, filled: new Map() };
+}
+
+/** The services of a port. Of two that say they are one host the younger speaks, as in istiod: its cluster is another matter. */
+function speakersOf(services: readonly Service[], tablePort: number): Iterable<Service> {
+	if (tablePort === 0) return services;
+	const having = services.filter(({ ports }) => ports.some(({ port }) => port === tablePort));
+	return new Map(having.map((service) => [service.hostname, service])).values();
 }
 
 export function isHttpOrSniffed({ protocol }: ServicePort): boolean {
