@@ -165,9 +165,16 @@ function pulledServices(push: PushSnapshot, listener: EgressListener, namespace:
 			const sorted = candidates.toSorted((a, b) => compareText(a.namespace, b.namespace));
 			const service = sorted.find((candidate) => candidate.namespace === namespace) ?? sorted[0];
 			if (!service) return [];
+			const own = listenerPortOf(listener);
+			if (own !== undefined) return narrowToPorts(service, (port) => port === own);
 			return ports.size === 0 ? [service] : narrowToPorts(service, (port) => ports.has(port));
 		}),
 	);
+}
+
+/** The one port that a listener is for; undefined: all. */
+function listenerPortOf({ port }: EgressListener): number | undefined {
+	return port === undefined || port.number === 0 || port.protocol === "HTTP_PROXY" ? undefined : port.number;
 }
 
 const mergedLists = new WeakMap<readonly Service[], readonly Service[]>();

@@ -27,7 +27,8 @@ export interface InboundClusterInput {
 export function buildInboundCluster(input: InboundClusterInput): Cluster {
 	const { port, rule, mesh } = input;
 	const name = inboundClusterName(port.targetPort);
-	const pool = port.ingress?.connectionPool ?? input.sidecarPool ?? effectivePolicy(rule, undefined, port.port.port).connectionPool;
+	const policy = effectivePolicy(rule, undefined, port.port.port);
+	const pool = port.ingress?.connectionPool ?? input.sidecarPool ?? policy.connectionPool;
 	const connectionOptions = upstreamConnectionOptions(mesh.config.tcpKeepalive, pool?.tcp?.tcpKeepalive);
 	const options = protocolOptions({ protocol: port.port.protocol, pool: withoutUpgrade(pool), sniffs: true, meshUpgradesH2: false, autoSni: undefined });
 	const service = isStandIn(port.service) ? undefined : port.service;
@@ -43,7 +44,7 @@ export function buildInboundCluster(input: InboundClusterInput): Cluster {
 			subset: "",
 		}),
 		connectTimeout: durationOf(pool?.tcp?.connectTimeout) ?? durationOfMs(mesh.connectTimeoutMs),
-		circuitBreakers: circuitBreakers(pool, undefined),
+		circuitBreakers: circuitBreakers(pool, policy.retryBudget),
 		commonLbConfig: {},
 		...target(input, name),
 		...source(input),

@@ -1,5 +1,6 @@
 import type { Subset } from "@weft/api";
 import { Cluster } from "@weft/xds/generated/envoy/config/cluster/v3/cluster.ts";
+import { labelsMatch } from "../../model/labels.ts";
 import { endpointsOf, inboundPorts } from "../../model/lookup.ts";
 import type { ProxyNode } from "../../model/proxy-node.ts";
 import type { DestinationRule, Mesh, PushSnapshot, Scope } from "../../model/push.ts";
@@ -97,6 +98,7 @@ function outboundCluster(push: PushSnapshot, node: ProxyNode, destination: Desti
 	const autoMtls = autoMtlsOf(push, service, port, policy);
 	const place = placeOf(node);
 	const placed = isDns ? placeKey(place, placeReads({ policy, service, mesh })) : "";
+	if (isDns && subset !== undefined && !endpoints?.some(({ labels }) => labelsMatch(subset.labels, labels))) return undefined;
 	const key = [outboundClustersKey(node), port.port, subset?.name ?? "", autoMtls, subjectAltNames.join(), placed, sni].join("|");
 	return outbound.get([service, rule ?? none, mesh, endpoints ?? none, isDns ? policies : none], key, () => {
 		const name = (sni ? sniClusterName : outboundClusterName)(port.port, subset?.name ?? "", service.hostname);

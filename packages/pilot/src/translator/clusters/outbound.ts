@@ -53,7 +53,7 @@ export function buildOutboundCluster(input: OutboundClusterInput): Cluster {
 		rule,
 		subset: subset?.name,
 		alpnOverride: originates(policy.tls),
-		external: service.meshExternal,
+		external: service.meshExternal && subset === undefined,
 		loadBalancer: type === undefined || type === Cluster_DiscoveryType.ORIGINAL_DST ? undefined : rule?.ownLoadBalancer,
 	});
 	return Cluster.fromPartial({

@@ -4,6 +4,8 @@ import type { Protocol, Service } from "../../model/service.ts";
 import type { ProxyContext } from "../context.ts";
 import { isResolvedByRequest, sniDynamicForwardProxyFilter } from "../dynamic-dns.ts";
 import { outboundClusterName, unknownCluster } from "../routes/cluster-name.ts";
+import { hostForms } from "../routes/domains.ts";
+import { aliasIndex } from "../routes/table-plan.ts";
 import { configMetadata, durationOf } from "../routes/values.ts";
 import { cidrRange } from "./addresses.ts";
 import type { Direction } from "./http-filters/filter.ts";
@@ -72,8 +74,13 @@ function tlsChains(input: TcpChainInput): readonly ChainDraft[] {
 		}
 	}
 	if (chains.length > 0) return chains;
-	const sniHosts = input.bySni || input.cidr !== undefined ? [input.service.hostname] : [];
+	const sniHosts = input.bySni || input.cidr !== undefined ? [input.service.hostname, ...aliasNames(input)] : [];
 	return [{ kind: "tcp", match: matchOf(sniHosts, listOf(input.cidr)), filters: ownFilters(input) }];
+}
+
+/** Clients may call the service by the name of an ExternalName that stands for it. */
+function aliasNames({ context: { scope, node }, service }: TcpChainInput): readonly string[] {
+	return (aliasIndex(scope).get(service.hostname) ?? []).flatMap((alias) => hostForms(alias, node.namespace));
 }
 
 function tcpChains(input: TcpChainInput): readonly ChainDraft[] {
@@ -126,12 +133,12 @@ export function routeFilters(input: TcpRouteInput, routes: readonly RouteDestina
 	const rule = first ? scope.destinationRule(first.destination.host) : undefined;
 	if (routes.length === 1 && first) {
 		const { destination } = first;
-		return singleDestination(input, clusterOf(input, first), rule, destination.subset, destination.port?.number ?? input.port);
+		return singleDestination(input, clusterOf(input, first), rule, destination.subset);
 	}
 	const clusters = routes.filter(({ weight }) => (weight ?? 0) > 0).map((route) => ({ name: clusterOf(input, route), weight: route.weight ?? 0 }));
 	const { name = "", namespace = "" } = input.virtualService ?? {};
 	const statPrefix = `${name}.${namespace}`;
-	const config = { statPrefix, weightedClusters: { clusters }, ...poolFields(rule, undefined, input.port), ...tunnelFields(rule, undefined) };
+	const config = { statPrefix, weightedClusters: { clusters }, ...poolFields(rule, undefined), ...tunnelFields(rule, undefined) };
 	const proxy = tcpProxy(input.listener, input.direction, config);
 	return [...tcpPolicies(input.listener, input.direction, input.port), ...protocolFilters(input.protocol, statPrefix), proxy];
 }
@@ -154,7 +161,7 @@ function ownFilters(input: TcpChainInput): readonly AnyNetworkFilter[] {
 	const own = service.ports.find((candidate) => candidate.port === clusterPort);
 	const resolved = input.tls && dynamicDns !== undefined && own !== undefined && isResolvedByRequest(service, own);
 	const resolver = resolved ? [sniDynamicForwardProxyFilter(service.hostname, dynamicDns, port)] : [];
-	return singleDestination(input, cluster, context.scope.destinationRule(service.hostname), undefined, clusterPort, resolver);
+	return singleDestination(input, cluster, context.scope.destinationRule(service.hostname), undefined, resolver);
 }
 
 function singleDestination(
@@ -162,18 +169,18 @@ function singleDestination(
 	cluster: string,
 	rule: DestinationRule | undefined,
 	subset: string | undefined,
-	port: number,
 	resolver: readonly AnyNetworkFilter[] = [],
 ): readonly AnyNetworkFilter[] {
-	const config = { statPrefix: cluster, cluster, ...poolFields(rule, subset, port), ...tunnelFields(rule, subset) };
+	const config = { statPrefix: cluster, cluster, ...poolFields(rule, subset), ...tunnelFields(rule, subset) };
 	return [...tcpPolicies(listener, direction, dialled), ...resolver, ...protocolFilters(protocol, cluster), tcpProxy(listener, direction, config)];
 }
 
-/** What of a DestinationRule belongs to the connection from the application: its lifetimes, and hashing by its address. */
-function poolFields(rule: DestinationRule | undefined, subset: string | undefined, port: number): object {
-	const policy = rule?.trafficPolicy;
-	const ofPort = policy?.portLevelSettings?.find((settings) => settings.port?.number === port);
-	const tcp = (ofPort ? ofPort.connectionPool : policy?.connectionPool)?.tcp;
+/**
+ * What of a DestinationRule belongs to the connection from the application: its lifetimes, and hashing by its address.
+ * As in istiod, settings of ports and subsets do not reach that far.
+ */
+function poolFields(rule: DestinationRule | undefined, subset: string | undefined): object {
+	const tcp = rule?.trafficPolicy?.connectionPool?.tcp;
 	const idleTimeout = durationOf(tcp?.idleTimeout);
 	const lifetime = durationOf(tcp?.maxConnectionDuration);
 	return {

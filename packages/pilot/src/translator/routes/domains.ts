@@ -50,7 +50,7 @@ export function serviceDomains(service: Service, aliases: readonly string[], cli
 const domainsOf = new WeakMap<Service, Map<string, readonly string[]>>();
 
 function buildDomains(service: Service, hosts: readonly string[], client: ClientNames): readonly string[] {
-	const names = hosts.flatMap((host) => hostForms(host, client));
+	const names = hosts.flatMap((host) => hostForms(host, client.namespace));
 	// Pods of a headless service have names of their own under the service's.
 	const all = service.headless ? [...names, ...names.map((name) => `*.${name}`)] : names;
 	const addresses = serviceAddresses(service, client).filter((address) => !address.includes("/"));
@@ -87,9 +87,10 @@ function heldAddresses({ addresses, registry, autoAddress }: Service, { dnsCaptu
 	return dnsCapture && autoAddress !== undefined ? [autoAddress] : [];
 }
 
-function hostForms(host: string, client: ClientNames): string[] {
+/** A host with and without the root dot, and in the short forms that a client in a namespace may use. */
+export function hostForms(host: string, clientNamespace: string): string[] {
 	if (host.startsWith("*")) return [host, `${host}.`];
-	return [host, `${host}.`, ...shortForms(host, client.namespace)];
+	return [host, `${host}.`, ...shortForms(host, clientNamespace)];
 }
 
 /** Forms that a resolver in a cluster completes: `name` and `name.ns` in the same namespace, `name.ns` elsewhere. */

@@ -112,7 +112,13 @@ export function isHttpOrSniffed({ protocol }: ServicePort): boolean {
 }
 
 /** Names of ExternalName services by the host they stand for. */
-function aliasIndex(scope: Scope): ReadonlyMap<string, readonly string[]> {
+export function aliasIndex(scope: Scope): ReadonlyMap<string, readonly string[]> {
+	return aliasIndexes.get([scope.services], "", () => buildAliasIndex(scope));
+}
+
+const aliasIndexes = createMemo<ReadonlyMap<string, readonly string[]>>();
+
+function buildAliasIndex(scope: Scope): ReadonlyMap<string, readonly string[]> {
 	const result = new Map<string, string[]>();
 	for (const { hostname, resolution } of scope.services) {
 		const target = resolution === "Alias" ? targetOf(scope, hostname) : undefined;
