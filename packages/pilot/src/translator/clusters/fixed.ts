@@ -21,8 +21,7 @@ export const metadataExchange = {
 };
 
 export interface ServiceMetadata {
-	/** Undefined: no service's own. */
-	readonly service: Service | undefined;
+	readonly services: readonly Service[];
 	readonly rule: DestinationRule | undefined;
 	readonly subset: string | undefined;
 	readonly external: boolean;
@@ -32,9 +31,9 @@ export interface ServiceMetadata {
 }
 
 /** metadata.filter_metadata.istio: whose cluster this is, for telemetry and for people. */
-export function serviceMetadata({ service, rule, subset, external, alpnOverride, loadBalancer }: ServiceMetadata): object | undefined {
+export function serviceMetadata({ services, rule, subset, external, alpnOverride, loadBalancer }: ServiceMetadata): object | undefined {
 	const istio = {
-		...(service && { services: [{ host: service.hostname, name: service.name, namespace: service.namespace }] }),
+		...(services.length > 0 && { services: services.map(({ hostname, name, namespace }) => ({ host: hostname, name, namespace })) }),
 		...(rule && { config: rule.configPath }),
 		...(subset && { subset }),
 		...(external && { external: true }),

@@ -4,6 +4,7 @@ import type { LocalBinding, ProxyNode } from "../../model/proxy-node.ts";
 import type { DestinationRule, InboundPort, Mesh } from "../../model/push.ts";
 import { isStandIn } from "../../model/inbound-ports.ts";
 import { inboundClusterName } from "../routes/cluster-name.ts";
+import type { Service } from "../../model/service.ts";
 import { durationOf, durationOfMs } from "../routes/values.ts";
 import { circuitBreakers, upstreamConnectionOptions } from "./connection-pool.ts";
 import { inboundBind, serviceMetadata, type SourceFamily } from "./fixed.ts";
@@ -31,8 +32,7 @@ export function buildInboundCluster(input: InboundClusterInput): Cluster {
 	const pool = port.ingress?.connectionPool ?? input.sidecarPool ?? policy.connectionPool;
 	const connectionOptions = upstreamConnectionOptions(mesh.config.tcpKeepalive, pool?.tcp?.tcpKeepalive);
 	const options = protocolOptions({ protocol: port.port.protocol, pool: withoutUpgrade(pool), sniffs: true, meshUpgradesH2: false, autoSni: undefined });
-	const service = isStandIn(port.service) ? undefined : port.service;
-	const metadata = serviceMetadata({ service, rule, subset: undefined, external: false, alpnOverride: false });
+	const metadata = serviceMetadata({ services: servedBy(port), rule, subset: undefined, external: false, alpnOverride: false });
 	return Cluster.fromPartial({
 		name,
 		altStatName: clusterStatName({
@@ -52,6 +52,12 @@ export function buildInboundCluster(input: InboundClusterInput): Cluster {
 		...(options && { typedExtensionProtocolOptions: options }),
 		...(metadata && { metadata }),
 	});
+}
+
+/** The services that have the same port on this one of the workload: those that its statistics name. */
+function servedBy({ service, port, targets }: InboundPort): readonly Service[] {
+	if (isStandIn(service) || service.meshExternal) return [];
+	return [...new Set(targets.filter((target) => target.port.port === port.port).map((target) => target.service))];
 }
 
 /** An upgrade to HTTP/2 is between sidecars; the application is spoken to as it declared. */

@@ -127,7 +127,17 @@ export function buildInboundClusters({ push, scope, node }: ProxyContext): reado
 		const rule = scope.inboundDestinationRule(port.service.hostname);
 		const sidecarPool = scope.sidecar?.spec.inboundConnectionPool;
 		const binding = JSON.stringify(node.local?.inbound[String(port.targetPort)] ?? null);
-		const key = [port.targetPort, port.port.name, port.port.protocol, port.port.port, port.ingress ? node.ips.join() : "", sourceFamily, binding].join("|");
+		const services = port.targets.map((target) => `${target.service.hostname}:${target.port.port}`).join();
+		const key = [
+			port.targetPort,
+			services,
+			port.port.name,
+			port.port.protocol,
+			port.port.port,
+			port.ingress ? node.ips.join() : "",
+			sourceFamily,
+			binding,
+		].join("|");
 		return inbound.get([port.service, port.ingress ?? none, rule ?? none, scope.sidecar ?? none, push.mesh], key, () =>
 			encode(buildInboundCluster({ port, rule, sidecarPool, mesh: push.mesh, proxyIps: node.ips, sourceFamily, local: node.local })),
 		);

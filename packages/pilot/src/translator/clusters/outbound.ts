@@ -49,7 +49,7 @@ export function buildOutboundCluster(input: OutboundClusterInput): Cluster {
 	const options = protocolOptions({ ...httpInput(input), autoSni: input.sni ? undefined : autoSniOf(ownTls(input)) });
 	const metadata = serviceMetadata({
 		// Its hosts are many, and none of them the service.
-		service: dynamic ? undefined : service,
+		services: dynamic ? [] : [service],
 		rule,
 		subset: subset?.name,
 		alpnOverride: originates(policy.tls),
@@ -104,6 +104,11 @@ function ownTls({ kind, rule, policy: { tls } }: OutboundClusterInput): ClientTL
 	return secret && originates(tls) && kind === "sidecar" && rule?.workloadSelector === undefined ? { mode: "DISABLE" } : tls;
 }
 
+/** Of a ServiceEntry that says who its servers are, a rule need not repeat it. */
+function withSubjectAltNames(tls: ClientTLSSettings | undefined, declared: readonly string[]): ClientTLSSettings | undefined {
+	return tls && originates(tls) && declared.length > 0 && !tls.subjectAltNames?.length ? { ...tls, subjectAltNames: [...declared] } : tls;
+}
+
 function autoSniOf(tls: ClientTLSSettings | undefined): { readonly validateSan: boolean } | undefined {
 	if (!tls || !originates(tls) || tls.sni) return undefined;
 	return { validateSan: (tls.subjectAltNames ?? []).length === 0 && !tls.insecureSkipVerify };
@@ -111,8 +116,9 @@ function autoSniOf(tls: ClientTLSSettings | undefined): { readonly validateSan: 
 
 function sockets(input: OutboundClusterInput): object {
 	const { policy, port, subset, service } = input;
+	const declared = service.registry === "External" ? input.subjectAltNames : [];
 	return transportSockets({
-		policyTls: ownTls(input),
+		policyTls: withSubjectAltNames(ownTls(input), declared),
 		proxyProtocol: policy.proxyProtocol,
 		autoMtls: input.autoMtls,
 		originalDst: input.discoveryType === "ORIGINAL_DST",

@@ -4,7 +4,7 @@ import type { Protocol, Service } from "../../model/service.ts";
 import type { ProxyContext } from "../context.ts";
 import { isResolvedByRequest, sniDynamicForwardProxyFilter } from "../dynamic-dns.ts";
 import { outboundClusterName, unknownCluster } from "../routes/cluster-name.ts";
-import { hostForms } from "../routes/domains.ts";
+import { hostForms, searchOf } from "../routes/domains.ts";
 import { aliasIndex } from "../routes/table-plan.ts";
 import { configMetadata, durationOf } from "../routes/values.ts";
 import { cidrRange } from "./addresses.ts";
@@ -80,7 +80,7 @@ function tlsChains(input: TcpChainInput): readonly ChainDraft[] {
 
 /** Clients may call the service by the name of an ExternalName that stands for it. */
 function aliasNames({ context: { scope, node }, service }: TcpChainInput): readonly string[] {
-	return (aliasIndex(scope).get(service.hostname) ?? []).flatMap((alias) => hostForms(alias, node.namespace));
+	return (aliasIndex(scope).get(service.hostname) ?? []).flatMap((alias) => hostForms(alias, searchOf(node)));
 }
 
 function tcpChains(input: TcpChainInput): readonly ChainDraft[] {

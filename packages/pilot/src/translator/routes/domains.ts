@@ -3,8 +3,18 @@ import { isDualStack } from "../listeners/addresses.ts";
 import type { Service } from "../../model/service.ts";
 
 /** How a client writes a service's name, seen from its own namespace. */
-export interface ClientNames extends ClientAddressing {
+export interface ClientNames extends ClientAddressing, ClientSearch {}
+
+/** What a client's resolver completes short names with. */
+export interface ClientSearch {
 	readonly namespace: string;
+	/** `.svc.cluster.local` of its search list; "" where that is no cluster's. */
+	readonly clusterSuffix: string;
+}
+
+export function searchOf({ namespace, dnsDomain }: Pick<ProxyNode, "namespace" | "dnsDomain">): ClientSearch {
+	const start = dnsDomain.indexOf(".svc.");
+	return { namespace, clusterSuffix: start > 0 ? dnsDomain.slice(start) : "" };
 }
 
 /** Which of a service's addresses mean something to a client. */
@@ -40,7 +50,14 @@ export function serviceDomains(service: Service, aliases: readonly string[], cli
 		domainsOf.set(service, known);
 	}
 	const hosts = [service.hostname, ...aliases];
-	const key = JSON.stringify([client.dnsCapture, client.families, client.dualStack, hosts.map((host) => isLocal(host, client.namespace)), aliases]);
+	const key = JSON.stringify([
+		client.dnsCapture,
+		client.families,
+		client.dualStack,
+		client.clusterSuffix,
+		hosts.map((host) => isLocal(host, client.namespace)),
+		aliases,
+	]);
 	const domains = known.get(key) ?? buildDomains(service, hosts, client);
 	known.set(key, domains);
 	return domains;
@@ -50,7 +67,7 @@ export function serviceDomains(service: Service, aliases: readonly string[], cli
 const domainsOf = new WeakMap<Service, Map<string, readonly string[]>>();
 
 function buildDomains(service: Service, hosts: readonly string[], client: ClientNames): readonly string[] {
-	const names = hosts.flatMap((host) => hostForms(host, client.namespace));
+	const names = hosts.flatMap((host) => hostForms(host, client));
 	// Pods of a headless service have names of their own under the service's.
 	const all = service.headless ? [...names, ...names.map((name) => `*.${name}`)] : names;
 	const addresses = serviceAddresses(service, client).filter((address) => !address.includes("/"));
@@ -88,13 +105,14 @@ function heldAddresses({ addresses, registry, autoAddress }: Service, { dnsCaptu
 }
 
 /** A host with and without the root dot, and in the short forms that a client in a namespace may use. */
-export function hostForms(host: string, clientNamespace: string): string[] {
+export function hostForms(host: string, client: ClientSearch): string[] {
 	if (host.startsWith("*")) return [host, `${host}.`];
-	return [host, `${host}.`, ...shortForms(host, clientNamespace)];
+	return [host, `${host}.`, ...shortForms(host, client)];
 }
 
 /** Forms that a resolver in a cluster completes: `name` and `name.ns` in the same namespace, `name.ns` elsewhere. */
-function shortForms(host: string, clientNamespace: string): string[] {
+function shortForms(host: string, { namespace: clientNamespace, clusterSuffix }: ClientSearch): string[] {
+	if (!host.endsWith(clusterSuffix)) return [];
 	const end = host.indexOf(".svc.");
 	const dot = host.indexOf(".");
 	if (end <= 0 || dot + 1 > end) return [];

@@ -6,7 +6,7 @@ import type { EncodedResource, ProxyContext } from "../context.ts";
 import { createMemo } from "../memo.ts";
 import { clientKey } from "./client-key.ts";
 import { outboundClusterName } from "./cluster-name.ts";
-import { addressingOf, withPort } from "./domains.ts";
+import { addressingOf, searchOf, withPort } from "./domains.ts";
 import { gatewayKey } from "./gateway-servers.ts";
 import { buildGatewayTable } from "./gateway-table.ts";
 import { encodeTable } from "./table-encoder.ts";
@@ -109,7 +109,7 @@ function buildHostTable(context: ProxyContext, egress: EgressListener, name: str
 function buildPortTable(context: ProxyContext, egress: EgressListener, name: string, tablePort: number): EncodedResource {
 	const { scope, node } = context;
 	const index = virtualServiceIndex(egress);
-	const client = { namespace: node.namespace, ...addressingOf(node) };
+	const client = { ...searchOf(node), ...addressingOf(node) };
 	const planned = { scope, egress, tablePort, client, index };
 	const first = tablePlan({ ...planned, reserved: [] });
 	const lonely = hostsWithoutService(egress, index, first, tablePort);

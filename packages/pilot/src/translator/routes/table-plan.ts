@@ -72,7 +72,7 @@ function tokenOf(namespace: string): object {
 export function tablePlan(input: PlanInput): TablePlan {
 	const { scope, egress, tablePort, client, index, reserved } = input;
 	const named = scope.services.filter(({ resolution, hostname }) => resolution === "Alias" && speaksForItself(index, hostname)).map(({ hostname }) => hostname);
-	const key = `${tablePort}|${client.dnsCapture}|${client.families}|${client.dualStack}|${named.join()}|${reserved.join()}`;
+	const key = `${tablePort}|${client.dnsCapture}|${client.families}|${client.dualStack}|${client.clusterSuffix}|${named.join()}|${reserved.join()}`;
 	return plans.get([egress.services, scope.services, tokenOf(client.namespace)], key, () => buildPlan(input, new Set(named)));
 }
 
