@@ -107,6 +107,7 @@ const httpRouteSchema = obj({
 	mirror: opt(destinationSchema),
 	mirrors: opt(list(httpMirrorPolicySchema)),
 	mirrorPercent: opt(uint32({ "x-weft-deprecated": "write mirrorPercentage.value" })),
+	mirror_percent: opt(uint32({ "x-weft-deprecated": "write mirrorPercentage.value" })),
 	mirrorPercentage: opt(percentSchema),
 	corsPolicy: opt(corsPolicySchema),
 	headers: opt(headersSchema),

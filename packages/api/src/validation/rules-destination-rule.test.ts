@@ -64,7 +64,7 @@ testRules("DestinationRule", [
 		policy("loadBalancer: {localityLbSetting: {failover: [{from: r1, to: r2}]}}"),
 		/warning .*outlierDetection/,
 	],
-	["warmup goes with two balancers", policy("loadBalancer: {simple: RANDOM, warmup: {duration: 10s}}"), /warmup: .*ROUND_ROBIN/],
+	["warmup goes with two balancers", policy("loadBalancer: {simple: RANDOM, warmup: {duration: 10s}}"), /warning .*warmup: .*ROUND_ROBIN/],
 	[
 		"outlier detection is valid",
 		policy("outlierDetection: {consecutive5xxErrors: 0, interval: 10s, baseEjectionTime: 30s, maxEjectionPercent: 100, minHealthPercent: 0}"),

@@ -122,8 +122,8 @@ function checkClientTls(report: Report, tls: ClientTLSSettings): void {
 		if (!tls.clientCertificate) report.at("clientCertificate").error("MUTUAL needs a client certificate; give clientCertificate or credentialName");
 		if (!tls.privateKey) report.at("privateKey").error("MUTUAL needs a private key; give privateKey or credentialName");
 	}
-	if (tls.insecureSkipVerify && (tls.caCertificates || tls.subjectAltNames?.length || tls.caCrl)) {
-		report.at("insecureSkipVerify").error("insecureSkipVerify cannot stand beside caCertificates, caCrl or subjectAltNames; remove it");
+	if (tls.insecureSkipVerify && (tls.caCertificates || tls.credentialName || tls.subjectAltNames?.length || tls.caCrl)) {
+		report.at("insecureSkipVerify").error("insecureSkipVerify cannot stand beside caCertificates, credentialName, caCrl or subjectAltNames; remove it");
 	}
 }
 

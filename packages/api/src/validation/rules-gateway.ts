@@ -41,7 +41,7 @@ function checkServer(report: Report, server: Server): void {
 		report.at("tls").error(`a server of protocol ${protocol} cannot have tls settings other than httpsRedirect; set protocol HTTPS`);
 	}
 	if (isTlsProtocol(protocol) && tls.httpsRedirect) {
-		report.at("tls", "httpsRedirect").error("httpsRedirect belongs to a plain HTTP server; move it there");
+		report.at("tls", "httpsRedirect").warn("httpsRedirect belongs to a plain HTTP server; move it there");
 	}
 	if (!onlyRedirects && !(isHttpProtocol(protocol) && tls.httpsRedirect)) checkServerTls(report.at("tls"), tls);
 }

@@ -21,7 +21,7 @@ export function checkLoadBalancer(report: Report, settings: LoadBalancerSettings
 	if (warmup.aggression !== undefined && warmup.aggression < 1) at.at("aggression").error(`${warmup.aggression} must be at least 1`);
 	const simple = settings.simple ?? "UNSPECIFIED";
 	if (settings.consistentHash || simple === "RANDOM" || simple === "PASSTHROUGH") {
-		at.error("warmup works with ROUND_ROBIN and LEAST_REQUEST only; change simple, or remove warmup");
+		at.warn("warmup works with ROUND_ROBIN and LEAST_REQUEST only, and has no effect here; change simple, or remove warmup");
 	}
 }
 

@@ -83,7 +83,7 @@ testRules("VirtualService", [
 		/error spec\.http\[0\]\.fault\.abort: only one of/,
 	],
 	["a string match has one way", http(`match: [{uri: {exact: /a, prefix: /b}}], ${route}`), /match\[0\]\.uri: only one of exact, prefix/],
-	["an empty prefix is refused", http(`match: [{uri: {prefix: ""}}], ${route}`), /uri\.prefix: .*empty/],
+	["an empty prefix is refused, but of a path", http(`match: [{uri: {prefix: ""}, method: {prefix: ""}}], ${route}`), /method\.prefix: .*empty/],
 	["a regex must compile", http(`match: [{uri: {regex: "[a-"}}], ${route}`), /uri\.regex: invalid regex/],
 	["a header's name is a token", http(`match: [{headers: {"a b": {exact: c}}}], ${route}`), /headers\["a b"\]/],
 	["a claim of the token is no header", `{hosts: [a], gateways: [g], http: [{match: [{headers: {"@request.auth.claims[groups]": {exact: c}}}], ${route}}]}`],

@@ -142,7 +142,9 @@ function checkActions(report: Report, route: HTTPRoute, inDelegate: boolean): vo
 }
 
 function checkHttpMatch(report: Report, match: HTTPMatchRequest): void {
-	for (const field of ["uri", "scheme", "method", "authority"] as const) checkStringMatch(report.at(field), match[field]);
+	// The empty prefix of a path is Envoy's way to match any.
+	if (match.uri?.prefix !== "") checkStringMatch(report.at("uri"), match.uri);
+	for (const field of ["scheme", "method", "authority"] as const) checkStringMatch(report.at(field), match[field]);
 	for (const field of ["headers", "withoutHeaders"] as const) {
 		for (const [name, value] of Object.entries(match[field] ?? {})) {
 			// "@request.auth.claims[x]" is a claim of the request's token, not a header.
@@ -195,6 +197,7 @@ function checkMirrors(report: Report, route: HTTPRoute): void {
 	if (route.mirror) checkDestination(report.at("mirror"), route.mirror);
 	checkPercent(report.at("mirrorPercentage"), route.mirrorPercentage);
 	checkPercentNumber(report.at("mirrorPercent"), route.mirrorPercent);
+	checkPercentNumber(report.at("mirror_percent"), route.mirror_percent);
 	for (const [i, mirror] of (route.mirrors ?? []).entries()) {
 		checkDestination(report.at("mirrors", i, "destination"), mirror.destination);
 		checkPercent(report.at("mirrors", i, "percentage"), mirror.percentage);

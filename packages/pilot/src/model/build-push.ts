@@ -32,6 +32,7 @@ import { buildCertificateStore, type CertificateStore } from "./secrets.ts";
 import type { Service } from "./service.ts";
 import type { ConfigSnapshot } from "./snapshot.ts";
 import { buildVirtualServices } from "./virtual-services.ts";
+import { namespaceDistributions } from "./traffic-distribution.ts";
 import { buildWorkloadIndex, type NodePlaces, nodePlaces, workloadOf } from "./workloads.ts";
 
 export interface PushInput {
@@ -53,6 +54,7 @@ interface Stages {
 	readonly places: Reuse<NodePlaces>;
 	readonly registered: Reuse<WorkloadIndex["registeredLabels"]>;
 	readonly workloads: Reuse<WorkloadIndex>;
+	readonly distributions: Reuse<ReturnType<typeof namespaceDistributions>>;
 	readonly decodeServices: ReturnType<typeof createServiceDecoder>;
 	readonly servicesByHost: Reuse<ReadonlyMap<string, readonly Service[]>>;
 	readonly endpoints: Reuse<ServiceEndpoints>;
@@ -85,6 +87,7 @@ function createStages(): Stages {
 		places: createReuse(),
 		registered: createReuse(),
 		workloads: createReuse(),
+		distributions: createReuse(),
 		decodeServices: createServiceDecoder(),
 		servicesByHost: createReuse(),
 		endpoints: createReuse(),
@@ -185,7 +188,14 @@ function buildRegistry(all: All, mesh: Mesh, stages: Stages, lastEndpoints: Endp
 		() => registeredLabels(workloadEntries),
 	);
 	const workloads = stages.workloads.get("workloads", [pods, places, registered], () => buildWorkloadIndex(pods, places, registered));
-	const { services, entryOf } = stages.decodeServices(all("Service"), entries, mesh);
+	const namespaces = all("Namespace");
+	const distributions = stages.distributions.getAlike(
+		"distributions",
+		[namespaces],
+		() => JSON.stringify([...namespaceDistributions(namespaces)]),
+		() => namespaceDistributions(namespaces),
+	);
+	const { services, entryOf } = stages.decodeServices({ objects: all("Service"), entries, distributions }, mesh);
 	const index = stages.endpointIndex.get("endpoints", [services, entries, slices, endpoints, workloadEntries, workloads], () =>
 		buildEndpointIndex({ services, entries, entryOf, slices, endpoints, workloadEntries, places, workloads }, stages.endpoints, lastEndpoints),
 	);

@@ -3,7 +3,7 @@ import { oldestFirst } from "./age.ts";
 import { kubernetesService } from "./kubernetes-service.ts";
 import type { Mesh } from "./push.ts";
 import { createReuse, sameItems } from "./reuse.ts";
-import type { Service } from "./service.ts";
+import type { Service, TrafficDistribution } from "./service.ts";
 import { allotAddresses, serviceEntryServices } from "./service-entry.ts";
 
 type EntryObject = ConfigObject<"ServiceEntry">;
@@ -15,8 +15,14 @@ export interface DecodedServices {
 	readonly entryOf: (service: Service) => EntryObject | undefined;
 }
 
-interface Last {
+export interface ServiceObjects {
 	readonly objects: readonly ConfigObject<"Service">[];
+	readonly entries: readonly EntryObject[];
+	/** What their namespaces say for all services in them; the same map while none of it changes. */
+	readonly distributions: ReadonlyMap<string, TrafficDistribution>;
+}
+
+interface Last extends Pick<ServiceObjects, "objects" | "distributions"> {
 	readonly mesh: Mesh;
 	readonly signatures: readonly string[];
 	readonly services: readonly Service[];
@@ -28,19 +34,23 @@ interface Last {
  * The services of a mesh, and whose they are. An edit of a ServiceEntry's endpoints alone leaves its services what they were,
  * and where nothing else changed, nothing else is looked at.
  */
-export function createServiceDecoder(): (objects: readonly ConfigObject<"Service">[], entries: readonly EntryObject[], mesh: Mesh) => DecodedServices {
+export function createServiceDecoder(): (inputs: ServiceObjects, mesh: Mesh) => DecodedServices {
 	const kept = createReuse<readonly Service[]>();
 	const signatures = createSignatures();
 	let last: Last | undefined;
-	return (objects, entries, mesh) => {
+	return ({ objects, entries, distributions }, mesh) => {
 		const signed = signatures(entries);
-		if (last === undefined || last.objects !== objects || last.mesh !== mesh || !sameItems(last.signatures, signed)) {
-			const all = decodeEntries(entries, signed, mesh, kept);
+		const same = last?.objects === objects && last.mesh === mesh && last.distributions === distributions && sameItems(last.signatures, signed);
+		if (last === undefined || !same) {
+			const all = decodeEntries(entries, signed, distributions, mesh, kept);
 			const exportTo = mesh.config.defaultServiceExportTo;
-			const kubernetes = objects.map((object) => kubernetesService(object, mesh.domain, exportTo));
+			const kubernetes = objects.map((object) =>
+				kubernetesService(object, mesh.domain, exportTo, mesh.trustDomain, distributions.get(object.metadata.namespace)),
+			);
 			const services = [...kubernetes, ...all.flat()].sort(oldestFirst);
 			const places = new Map(all.flatMap((own, i) => own.map((service) => [service, i] as const)));
-			last = { objects, mesh, signatures: signed, services: last && sameItems(last.services, services) ? last.services : services, places };
+			const unchanged = last && sameItems(last.services, services) ? last.services : services;
+			last = { objects, distributions, mesh, signatures: signed, services: unchanged, places };
 		}
 		const { services, places } = last;
 		return {
@@ -56,6 +66,7 @@ export function createServiceDecoder(): (objects: readonly ConfigObject<"Service
 function decodeEntries(
 	entries: readonly EntryObject[],
 	signatures: readonly string[],
+	distributions: ReadonlyMap<string, TrafficDistribution>,
 	mesh: Mesh,
 	kept: ReturnType<typeof createReuse<readonly Service[]>>,
 ): readonly (readonly Service[])[] {
@@ -65,8 +76,9 @@ function decodeEntries(
 	return entries.map((entry, i) => {
 		const { name, namespace } = entry.metadata;
 		const addressOf = (host: string) => addresses.get(`${namespace}/${host}`);
-		const inputs = [signatures[i], exportTo.join(), ...entry.spec.hosts.map(addressOf)];
-		return kept.get(`${namespace}/${name}`, inputs, () => serviceEntryServices(entry, exportTo, addressOf));
+		const inherited = distributions.get(namespace);
+		const inputs = [signatures[i], exportTo.join(), inherited, ...entry.spec.hosts.map(addressOf)];
+		return kept.get(`${namespace}/${name}`, inputs, () => serviceEntryServices(entry, exportTo, addressOf, inherited));
 	});
 }
 
@@ -78,8 +90,8 @@ function createSignatures(): (entries: readonly EntryObject[]) => readonly strin
 			let signature = known.get(entry);
 			if (signature === undefined) {
 				const { endpoints: _, workloadSelector: __, ...spec } = entry.spec;
-				const { name, namespace, labels, creationTimestamp } = entry.metadata;
-				signature = JSON.stringify([namespace, name, spec, labels, creationTimestamp]);
+				const { name, namespace, labels, annotations, creationTimestamp } = entry.metadata;
+				signature = JSON.stringify([namespace, name, spec, labels, annotations, creationTimestamp]);
 				known.set(entry, signature);
 			}
 			return signature;

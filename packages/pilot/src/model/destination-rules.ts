@@ -13,7 +13,9 @@ interface Options {
 	readonly defaultExportTo: readonly string[];
 }
 
+/** A rule with a workloadSelector is for workloads of its own namespace, whatever its exportTo. */
 function exportToOf({ spec }: RuleObject, options: Options): readonly string[] {
+	if (spec.workloadSelector !== undefined) return ["."];
 	return spec.exportTo !== undefined && spec.exportTo.length > 0 ? spec.exportTo : options.defaultExportTo;
 }
 
@@ -95,9 +97,12 @@ function rulesFor(rules: HostRules | undefined, host: string, accept: (rule: Des
 	return best ? rules.wildcard.filter((rule) => rule.host === best.host && accept(rule)) : [];
 }
 
+const isPrivate = ({ exportTo, namespace }: DestinationRule): boolean => exportTo.length === 1 && (exportTo[0] === "." || exportTo[0] === namespace);
+
 /**
  * The rules on a host as seen from a namespace: those of the client's own namespace, else those that the service's namespace
- * exports to it, else those of the root namespace. https://istio.io/latest/docs/ops/best-practices/traffic-management/#cross-namespace-configuration
+ * exports to it, else those of the root namespace. Of each namespace the most specific host counts, even if its rules are for others.
+ * What the root namespace exports is for all, so its own clients ask the service's namespace before it. https://istio.io/latest/docs/ops/best-practices/traffic-management/#cross-namespace-configuration
  */
 export function visibleRules(
 	index: DestinationRuleIndex,
@@ -106,11 +111,11 @@ export function visibleRules(
 	serviceNamespace: string,
 	rootNamespace: string,
 ): readonly DestinationRule[] {
-	const own = rulesFor(index.byNamespace.get(namespace), host, () => true);
+	const isOwn = namespace === rootNamespace ? isPrivate : (rule: DestinationRule) => isVisible(rule.exportTo, namespace, namespace);
+	const own = rulesFor(index.byNamespace.get(namespace), host, isOwn);
 	if (own.length > 0) return own;
 	for (const from of [serviceNamespace, rootNamespace]) {
-		if (from === namespace || from === "") continue;
-		const exported = rulesFor(index.byNamespace.get(from), host, (rule) => isVisible(rule.exportTo, from, namespace));
+		const exported = rulesFor(index.byNamespace.get(from), host, (rule) => !isPrivate(rule)).filter((rule) => isVisible(rule.exportTo, from, namespace));
 		if (exported.length > 0) return exported;
 	}
 	return [];
@@ -121,7 +126,7 @@ export function selectRule(rules: readonly DestinationRule[], namespace: string,
 	return rules.find((rule) => rule.workloadSelector && rule.namespace === namespace && labelsMatch(rule.workloadSelector, labels)) ?? unselectedRule(rules);
 }
 
-/** What holds on the server's side, where workloadSelector has no say. */
+/** What holds on the server's side, where workloadSelector has no say. Rules that could not be merged do not add up: the youngest holds. */
 export function unselectedRule(rules: readonly DestinationRule[]): DestinationRule | undefined {
-	return rules.find((rule) => !rule.workloadSelector);
+	return rules.findLast((rule) => !rule.workloadSelector);
 }

@@ -76,9 +76,9 @@ const cases: readonly (readonly [title: string, yaml: string, expected: readonly
 	["an endpoint that is not ready is unhealthy", service() + slice(at("10.1.0.9", undefined, "ready: false")), ["10.1.0.9:8080 UNHEALTHY"]],
 	["conditions that say nothing mean ready", service() + slice("{addresses: [10.1.0.9]}"), ["10.1.0.9:8080 HEALTHY"]],
 	[
-		"publishNotReadyAddresses makes all ready",
+		"publishNotReadyAddresses is for whoever writes the slices: they say what is ready",
 		service(", publishNotReadyAddresses: true") + slice(at("10.1.0.9", undefined, "ready: false")),
-		["10.1.0.9:8080 HEALTHY"],
+		["10.1.0.9:8080 UNHEALTHY"],
 	],
 	[
 		"a terminating endpoint is terminating",

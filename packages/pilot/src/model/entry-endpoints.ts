@@ -6,7 +6,7 @@ import { podEndpoint } from "./kubernetes-endpoints.ts";
 import { networkLabel } from "./networks.ts";
 import type { Workload, WorkloadIndex } from "./push.ts";
 import type { Endpoint, Service, ServicePort } from "./service.ts";
-import { localityOfLabels, noLocality, parseLocality } from "./workloads.ts";
+import { entryLocality, localityOfLabels, noLocality } from "./workloads.ts";
 
 const tlsModeLabel = "security.istio.io/tlsMode";
 
@@ -22,7 +22,9 @@ export interface EntryEndpoints {
 export function addEntryEndpoints({ entry, service, workloadEntries, pods }: EntryEndpoints, workloads: WorkloadIndex, sink: EndpointSink): void {
 	const inline = entry.spec.endpoints ?? [];
 	const { name, namespace } = entry.metadata;
-	for (const port of service.ports) {
+	// An entry with several addresses is to istiod as many services, each with all of the endpoints: their weights add up.
+	const ports = (entry.spec.addresses?.length ? entry.spec.addresses : [""]).flatMap(() => service.ports);
+	for (const port of ports) {
 		for (const [index, endpoint] of inline.entries()) sink.add(entryEndpoint(endpoint, `${name}-${index}`, namespace, port));
 		for (const selected of workloadEntries) sink.add(workloadEntryEndpoint(selected, port));
 		for (const pod of pods) addPod(pod, port, workloads, sink);
@@ -56,7 +58,7 @@ export function entryEndpoint(spec: WorkloadEntrySpec, name: string, namespace: 
 		podName: "",
 		nodeName: "",
 		serviceAccount: account,
-		locality: spec.locality === undefined || spec.locality === "" ? (localityOfLabels(labels) ?? noLocality) : parseLocality(spec.locality),
+		locality: spec.locality === undefined || spec.locality === "" ? (localityOfLabels(labels) ?? noLocality) : entryLocality(spec.locality),
 		network: spec.network ?? labels[networkLabel] ?? "",
 		weight: spec.weight ?? 0,
 		health: "HEALTHY",

@@ -61,8 +61,8 @@ for (const [port, name, appProtocol, protocol] of ports) {
 }
 
 test("a UDP port is UDP whatever its name", () => assert.equal(kubernetesProtocol(53, "http", "UDP", undefined), "UDP"));
-test("a ServiceEntry's protocol counts before the port's name", () => assert.equal(declaredProtocol(80, "http", "TCP"), "TCP"));
-test("a ServiceEntry without protocol goes by the port's name", () => assert.equal(declaredProtocol(80, "grpc", undefined), "GRPC"));
+test("a ServiceEntry's port has the protocol that it says, in any case", () => assert.equal(declaredProtocol("tcp"), "TCP"));
+test("a ServiceEntry's port that says no protocol is sniffed", () => assert.equal(declaredProtocol(undefined), "Auto"));
 
 const visible: readonly (readonly [exportTo: readonly string[], namespace: string, visible: boolean])[] = [
 	[[], "bar", true],

@@ -37,11 +37,16 @@ function ingressPort(ingress: Ingress, targets: readonly Target[], scope: Scope)
 	const name = ingress.port.name ?? "";
 	const found = targets.find((target) => target.targetPort === number);
 	const service = found?.service ?? dummyService(scope);
-	const port: ServicePort = { name, port: number, targetPort: number, protocol: declaredProtocol(number, name, ingress.port.protocol) };
+	const port: ServicePort = { name, port: number, targetPort: number, protocol: declaredProtocol(ingress.port.protocol) };
 	return { targetPort: number, service, port, services: [service], targets: found ? [{ service, port }] : [], ingress };
 }
 
 const dummies = new WeakMap<object, Service>();
+
+const standIns = new WeakSet<Service>();
+
+/** Is it a Sidecar in a service's place? */
+export const isStandIn = (service: Service): boolean => standIns.has(service);
 
 /** No service has this port: the Sidecar stands for one, so that the port still has a cluster and statistics. */
 function dummyService({ sidecar }: Scope): Service {
@@ -71,6 +76,7 @@ function dummyService({ sidecar }: Scope): Service {
 			createdMs: 0,
 		};
 		dummies.set(key, service);
+		standIns.add(service);
 	}
 	return service;
 }

@@ -1,7 +1,7 @@
 import type { ConfigObject, Endpoint as SliceEndpoint } from "@weft/api";
 import { networkLabel } from "./networks.ts";
 import type { Workload, WorkloadIndex } from "./push.ts";
-import type { Endpoint, Service } from "./service.ts";
+import { type Endpoint, sendsDraining, type Service } from "./service.ts";
 import { localityOfLabels, noLocality } from "./workloads.ts";
 
 /** The label by which a slice names its Service. https://kubernetes.io/docs/concepts/services-networking/endpoint-slices/ */
@@ -12,6 +12,7 @@ const tlsModeLabel = "security.istio.io/tlsMode";
 interface Target {
 	readonly address: string;
 	readonly ready: boolean;
+	readonly serving: boolean;
 	readonly terminating: boolean;
 	readonly nodeName: string;
 	readonly podName: string | undefined;
@@ -48,6 +49,7 @@ export function addSliceEndpoints(service: Service, slices: readonly Slice[], wo
 				const target: Target = {
 					address,
 					ready: conditions.ready !== false,
+					serving: conditions.serving !== false,
 					terminating: conditions.terminating === true,
 					nodeName: endpoint.nodeName ?? "",
 					podName: slicePodName(endpoint),
@@ -68,7 +70,14 @@ export function addEndpointsObject(service: Service, object: ConfigObject<"Endpo
 		for (const { ready, addresses } of sides) {
 			for (const { ip, nodeName, targetRef } of addresses) {
 				const podName = targetRef?.kind === "Pod" ? targetRef.name : undefined;
-				addTarget(service, { address: ip, ready, terminating: false, nodeName: nodeName ?? "", podName }, subset.ports ?? [], workloads, seen, sink);
+				addTarget(
+					service,
+					{ address: ip, ready, serving: ready, terminating: false, nodeName: nodeName ?? "", podName },
+					subset.ports ?? [],
+					workloads,
+					seen,
+					sink,
+				);
 			}
 		}
 	}
@@ -95,15 +104,21 @@ function addTarget(service: Service, target: Target, ports: readonly TargetPort[
 }
 
 function kubernetesEndpoint(service: Service, target: Target, pod: Workload | undefined, portName: string, port: number, workloads: WorkloadIndex): Endpoint {
-	const ready = target.ready || service.publishNotReady;
 	return {
-		...podEndpoint(pod, target.nodeName, workloads),
-		namespace: pod?.namespace ?? service.namespace,
+		// Of an address that is no pod's nothing more is known, even where its node is.
+		...podEndpoint(pod, pod ? target.nodeName : "", workloads),
+		namespace: pod?.namespace ?? "",
 		address: target.address,
 		port,
 		portName,
-		health: ready ? "HEALTHY" : target.terminating ? "TERMINATING" : "UNHEALTHY",
+		health: healthOf(service, target),
 	};
+}
+
+function healthOf(service: Service, { ready, serving, terminating }: Target): Endpoint["health"] {
+	if (ready) return "HEALTHY";
+	if (!terminating) return "UNHEALTHY";
+	return serving && sendsDraining(service) ? "DRAINING" : "TERMINATING";
 }
 
 /** What a pod says of any endpoint at it; also for a pod that a ServiceEntry selects. */

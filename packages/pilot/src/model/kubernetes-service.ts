@@ -1,17 +1,23 @@
-import type { ConfigObject, KubeServicePort } from "@weft/api";
+import type { ConfigObject, KubeServicePort, ObjectMeta } from "@weft/api";
 import { createdMsOf } from "./age.ts";
 import { isEmpty } from "./labels.ts";
 import { kubernetesProtocol } from "./protocol.ts";
-import type { Resolution, Service, ServicePort } from "./service.ts";
+import type { Resolution, Service, ServicePort, TrafficDistribution } from "./service.ts";
+import { trafficDistributionOf } from "./traffic-distribution.ts";
 
 const exportToAnnotation = "networking.istio.io/exportTo";
-const trafficDistributionAnnotation = "networking.istio.io/traffic-distribution";
 
 const decoded = new WeakMap<ConfigObject<"Service">, Map<string, Service>>();
 
 /** A Kubernetes Service as the mesh sees it; the same object gives the same service. */
-export function kubernetesService(object: ConfigObject<"Service">, domain: string, defaultExportTo: readonly string[]): Service {
-	const key = `${domain} ${defaultExportTo.join(",")}`;
+export function kubernetesService(
+	object: ConfigObject<"Service">,
+	domain: string,
+	defaultExportTo: readonly string[],
+	trustDomain: string,
+	inherited: TrafficDistribution | undefined,
+): Service {
+	const key = `${domain} ${defaultExportTo.join(",")} ${trustDomain} ${inherited ?? ""}`;
 	let variants = decoded.get(object);
 	if (!variants) {
 		variants = new Map();
@@ -19,13 +25,19 @@ export function kubernetesService(object: ConfigObject<"Service">, domain: strin
 	}
 	let service = variants.get(key);
 	if (!service) {
-		service = decodeService(object, domain, defaultExportTo);
+		service = decodeService(object, domain, defaultExportTo, trustDomain, inherited);
 		variants.set(key, service);
 	}
 	return service;
 }
 
-function decodeService({ metadata, spec }: ConfigObject<"Service">, domain: string, defaultExportTo: readonly string[]): Service {
+function decodeService(
+	{ metadata, spec }: ConfigObject<"Service">,
+	domain: string,
+	defaultExportTo: readonly string[],
+	trustDomain: string,
+	inherited: TrafficDistribution | undefined,
+): Service {
 	const external = spec.type === "ExternalName" && spec.externalName !== undefined && spec.externalName !== "";
 	const headless = spec.clusterIP === "None";
 	const exportTo = metadata.annotations[exportToAnnotation];
@@ -44,12 +56,19 @@ function decodeService({ metadata, spec }: ConfigObject<"Service">, domain: stri
 		labels: metadata.labels,
 		selector: isEmpty(spec.selector) ? undefined : spec.selector,
 		externalName: external ? spec.externalName : undefined,
-		subjectAltNames: [],
+		subjectAltNames: declaredIdentities(metadata, trustDomain),
 		publishNotReady: spec.publishNotReadyAddresses === true,
 		internalTrafficLocal: spec.internalTrafficPolicy === "Local",
-		trafficDistribution: distributionOf(metadata.annotations[trafficDistributionAnnotation] ?? spec.trafficDistribution),
+		trafficDistribution: trafficDistributionOf(spec.trafficDistribution, metadata.annotations, inherited),
 		createdMs: createdMsOf(metadata),
 	};
+}
+
+/** Identities that servers of the service may have besides those of its endpoints. https://istio.io/latest/docs/reference/config/annotations/ */
+function declaredIdentities({ annotations, namespace }: ObjectMeta, trustDomain: string): readonly string[] {
+	const listed = (name: string): readonly string[] => (annotations[name] ? annotations[name].split(",") : []);
+	const accounts = listed("alpha.istio.io/kubernetes-serviceaccounts").map((account) => `spiffe://${trustDomain}/ns/${namespace}/sa/${account}`);
+	return [...listed("alpha.istio.io/canonical-serviceaccounts"), ...accounts];
 }
 
 function resolutionOf(external: boolean, headless: boolean): Resolution {
@@ -70,16 +89,4 @@ function decodePort(port: KubeServicePort): ServicePort {
 		protocol: kubernetesProtocol(port.port, name, port.protocol ?? "TCP", port.appProtocol),
 		targetPort: port.targetPort === undefined || port.targetPort === 0 || port.targetPort === "" ? port.port : port.targetPort,
 	};
-}
-
-/** https://kubernetes.io/docs/concepts/services-networking/service/#traffic-distribution */
-function distributionOf(text: string | undefined): Service["trafficDistribution"] {
-	switch (text) {
-		case "PreferClose":
-		case "PreferSameZone":
-		case "PreferSameNode":
-			return text;
-		default:
-			return undefined;
-	}
 }

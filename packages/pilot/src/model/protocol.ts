@@ -42,14 +42,13 @@ export function kubernetesProtocol(port: number, name: string, transport: string
 	return declared ?? protocolOfName(appProtocol ?? name) ?? (serverFirstPorts.has(port) ? "TCP" : "Auto");
 }
 
-/** Protocol of a ServiceEntry port (`protocol: HTTP`); its name counts where it says none. */
-export function declaredProtocol(port: number, name: string, protocol: string | undefined): Protocol {
-	const declared = protocol === undefined || protocol === "" ? undefined : byPrefix.get(protocol.toLowerCase());
-	if (declared) return declared;
-	return protocol === undefined || protocol === "" ? kubernetesProtocol(port, name, "TCP", undefined) : "Auto";
+/** Protocol of a port of a ServiceEntry or a Sidecar (`protocol: HTTP`): unlike a Service's, its name says nothing. */
+export function declaredProtocol(protocol: string | undefined): Protocol {
+	return byPrefix.get(protocol?.toLowerCase() ?? "") ?? "Auto";
 }
 
 export const isHttp = (protocol: Protocol): boolean => protocol === "HTTP" || isHttp2(protocol) || protocol === "GRPC-Web";
 /** Protocols whose upstream connections are always HTTP/2. */
 export const isHttp2 = (protocol: Protocol): boolean => protocol === "HTTP2" || protocol === "GRPC" || protocol === "GRPC-Web";
+export const isGrpc = (protocol: Protocol): boolean => protocol === "GRPC" || protocol === "GRPC-Web";
 export const isTls = (protocol: Protocol): boolean => protocol === "TLS" || protocol === "HTTPS";

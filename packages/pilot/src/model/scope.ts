@@ -4,7 +4,7 @@ import { selectRule, unselectedRule, visibleRules } from "./destination-rules.ts
 import type { ProxyNode } from "./proxy-node.ts";
 import type { DestinationRule, EgressListener, PushSnapshot, Scope, VirtualService } from "./push.ts";
 import type { Service } from "./service.ts";
-import { destinationHosts, importServices, importVirtualServices, narrowToPorts, sidecarFor } from "./sidecar-hosts.ts";
+import { destinationHosts, importServices, importVirtualServices, narrowToPorts, oneNamespaceEach, sidecarFor } from "./sidecar-hosts.ts";
 import { isVisible, visibleVirtualServices } from "./visibility.ts";
 
 /** The scope of each proxy, and the store that it was found in: valid as long as the snapshot has that very store. */
@@ -60,7 +60,7 @@ function sourceLabelKeys(route: { readonly match?: readonly { readonly sourceLab
 
 function buildScope(push: PushSnapshot, node: ProxyNode, sidecar: ConfigObject<"Sidecar"> | undefined, key: string): Scope {
 	const { namespace } = node;
-	const visible = visibleServices(push, namespace);
+	const visible = visibleServices(push, node.kind, namespace);
 	const meshRoutes = meshVirtualServices(push, namespace);
 	const listeners = sidecar?.spec.egress ?? [];
 	const egress =
@@ -116,10 +116,13 @@ function stable<T>(push: PushSnapshot, key: string, items: readonly T[]): readon
 	return push.caches.lists.get(key, items, () => items) as readonly T[];
 }
 
-function visibleServices(push: PushSnapshot, namespace: string): readonly Service[] {
-	if (push.services.every(({ exportTo }) => exportTo.includes("*"))) return push.services;
-	const visible = push.services.filter((service) => isVisible(service.exportTo, service.namespace, namespace));
-	return stable(push, `${namespace} visible services`, visible);
+/** What is exported to a namespace: what is not for all before what is. A sidecar sees each hostname in one namespace. */
+function visibleServices(push: PushSnapshot, kind: ProxyNode["kind"], namespace: string): readonly Service[] {
+	const isPublic = ({ exportTo }: Service): boolean => exportTo.includes("*");
+	const all = push.services.every(isPublic) ? push.services : push.services.filter((service) => isVisible(service.exportTo, service.namespace, namespace));
+	const ordered = all === push.services ? all : all.toSorted((a, b) => Number(isPublic(a)) - Number(isPublic(b)));
+	const visible = kind === "sidecar" ? oneNamespaceEach(ordered, namespace) : ordered;
+	return visible === push.services ? visible : stable(push, `${kind} ${namespace} visible services`, visible);
 }
 
 function meshVirtualServices(push: PushSnapshot, namespace: string): readonly VirtualService[] {
@@ -145,7 +148,8 @@ function egressListener(
 ): EgressListener {
 	const { port } = listener;
 	return {
-		port: port?.number ? { number: port.number, protocol: port.protocol ?? "", name: port.name ?? "" } : undefined,
+		// Port 0 is that of a Unix socket.
+		port: port && { number: port.number ?? 0, protocol: port.protocol ?? "", name: port.name ?? "" },
 		bind: listener.bind ?? "",
 		captureMode: listener.captureMode ?? "DEFAULT",
 		services: stable(push, `${key} listener services`, importServices(services, listener, namespace)),
@@ -161,9 +165,16 @@ function pulledServices(push: PushSnapshot, listener: EgressListener, namespace:
 			const sorted = candidates.toSorted((a, b) => compareText(a.namespace, b.namespace));
 			const service = sorted.find((candidate) => candidate.namespace === namespace) ?? sorted[0];
 			if (!service) return [];
+			const own = listenerPortOf(listener);
+			if (own !== undefined) return narrowToPorts(service, (port) => port === own);
 			return ports.size === 0 ? [service] : narrowToPorts(service, (port) => ports.has(port));
 		}),
 	);
+}
+
+/** The one port that a listener is for; undefined: all. */
+function listenerPortOf({ port }: EgressListener): number | undefined {
+	return port === undefined || port.number === 0 || port.protocol === "HTTP_PROXY" ? undefined : port.number;
 }
 
 const mergedLists = new WeakMap<readonly Service[], readonly Service[]>();

@@ -2,7 +2,8 @@ import type { ConfigObject, ServiceEntrySpec } from "@weft/api";
 import { createdMsOf } from "./age.ts";
 import { isWildcard } from "./hosts.ts";
 import { declaredProtocol } from "./protocol.ts";
-import type { Resolution, Service, ServicePort } from "./service.ts";
+import type { Resolution, Service, ServicePort, TrafficDistribution } from "./service.ts";
+import { trafficDistributionOf } from "./traffic-distribution.ts";
 
 const resolutions: Readonly<Record<NonNullable<ServiceEntrySpec["resolution"]>, Resolution>> = {
 	NONE: "Passthrough",
@@ -17,17 +18,18 @@ export function serviceEntryServices(
 	object: ConfigObject<"ServiceEntry">,
 	defaultExportTo: readonly string[],
 	autoAddress: (host: string) => string | undefined,
+	inherited: TrafficDistribution | undefined,
 ): readonly Service[] {
 	const { metadata, spec } = object;
 	const ports = (spec.ports ?? []).map(
 		(port): ServicePort => ({
 			name: port.name,
 			port: port.number,
-			protocol: declaredProtocol(port.number, port.name, port.protocol),
+			protocol: declaredProtocol(port.protocol),
 			targetPort: port.targetPort ?? 0,
 		}),
 	);
-	const addresses = (spec.addresses ?? []).filter((address) => address !== "");
+	const addresses = (spec.addresses ?? []).filter((address) => address !== "").map(withoutHostMask);
 	return spec.hosts.map((hostname) => ({
 		hostname,
 		name: hostname,
@@ -46,10 +48,13 @@ export function serviceEntryServices(
 		subjectAltNames: spec.subjectAltNames ?? [],
 		publishNotReady: false,
 		internalTrafficLocal: false,
-		trafficDistribution: undefined,
+		trafficDistribution: trafficDistributionOf(undefined, metadata.annotations, inherited),
 		createdMs: createdMsOf(metadata),
 	}));
 }
+
+/** A range of one address is that address. */
+const withoutHostMask = (address: string): string => address.replace(/^([^:]*)\/32$|^(.*:.*)\/128$/, "$1$2");
 
 /** Hosts that get an automatic address: https://istio.io/latest/docs/ops/configuration/traffic-management/dns-proxy/#address-auto-allocation */
 export function wantsAutoAddress({ spec, metadata }: ConfigObject<"ServiceEntry">): readonly string[] {

@@ -13,6 +13,8 @@ export interface ServicePort {
 
 export type Resolution = "ClientSide" | "DNS" | "DNSRoundRobin" | "DynamicDNS" | "Passthrough" | "Alias";
 
+export type TrafficDistribution = "PreferSameZone" | "PreferSameNode";
+
 export interface Service {
 	/** FQDN, or the host of a ServiceEntry as written. */
 	readonly hostname: string;
@@ -36,7 +38,7 @@ export interface Service {
 	readonly subjectAltNames: readonly string[];
 	readonly publishNotReady: boolean;
 	readonly internalTrafficLocal: boolean;
-	readonly trafficDistribution: "PreferClose" | "PreferSameZone" | "PreferSameNode" | undefined;
+	readonly trafficDistribution: TrafficDistribution | undefined;
 	/** Epoch ms; decides which of two wins. */
 	readonly createdMs: number;
 }
@@ -68,4 +70,15 @@ export interface Locality {
 	readonly region: string;
 	readonly zone: string;
 	readonly subZone: string;
+	/** As an entry wrote it, where that is not `region/zone/subZone`. */
+	readonly text?: string;
 }
+
+const sessionLabel = "istio.io/persistent-session";
+const sessionLabels = [sessionLabel, `${sessionLabel}-header`];
+
+/** Clients of the service come back to the host that they know, as long as it can serve. */
+export const keepsSessions = ({ labels }: Service): boolean => sessionLabels.some((label) => Boolean(labels[label]));
+
+/** Are such hosts told to them while they drain? By cookie only, as in istiod. */
+export const sendsDraining = ({ labels }: Service): boolean => Boolean(labels[sessionLabel]);

@@ -35,7 +35,7 @@ export function importServices(services: readonly Service[], listener: IstioEgre
 		if (!wantsPort) return [service];
 		return narrowToPorts(service, (number) => number === port);
 	});
-	return ownNamespaceFirst(imported, namespace);
+	return oneNamespaceEach(imported, namespace);
 }
 
 const narrowed = new WeakMap<Service, Map<string, Service>>();
@@ -56,11 +56,20 @@ export function narrowToPorts(service: Service, keep: (port: number) => boolean)
 	return [copy];
 }
 
-/** One hostname in two namespaces: the proxy's own namespace counts, else the first. */
-function ownNamespaceFirst(services: readonly Service[], namespace: string): readonly Service[] {
-	const chosen = new Map<string, string>();
-	for (const { hostname, namespace: from } of services) if (!chosen.has(hostname) || from === namespace) chosen.set(hostname, from);
-	return services.filter((service) => chosen.get(service.hostname) === service.namespace);
+/** One hostname in two namespaces: the proxy's own namespace counts, else a Service of Kubernetes, else the first. */
+export function oneNamespaceEach(services: readonly Service[], namespace: string): readonly Service[] {
+	const chosen = new Map<string, Service>();
+	for (const service of services) {
+		const before = chosen.get(service.hostname);
+		if (before === undefined || rank(service, namespace) > rank(before, namespace)) chosen.set(service.hostname, service);
+	}
+	const kept = services.filter((service) => chosen.get(service.hostname)?.namespace === service.namespace);
+	return kept.length === services.length ? services : kept;
+}
+
+function rank({ namespace, registry }: Service, own: string): number {
+	if (namespace === own) return 2;
+	return registry === "Kubernetes" ? 1 : 0;
 }
 
 export function importVirtualServices(virtualServices: readonly VirtualService[], listener: IstioEgressListener, namespace: string): readonly VirtualService[] {

@@ -18,6 +18,11 @@ export function parseLocality(text: string): Locality {
 	return { region, zone, subZone };
 }
 
+/** An entry's own place. istiod goes by the text, so that `r1/z1` is another place than that of the pods of r1/z1. */
+export function entryLocality(text: string): Locality {
+	return { ...parseLocality(text), text };
+}
+
 function first(labels: Readonly<Record<string, string>>, keys: readonly string[]): string {
 	for (const key of keys) {
 		const value = labels[key];

@@ -50,7 +50,7 @@ describe("hosts resolved when a request names them", () => {
 		);
 		assert.match(
 			text,
-			/"serverNames":\["\*\.example\.com"\]\},"filters":\[\{"name":"envoy.filters.network.sni_dynamic_forward_proxy","typedConfig":\{[^}]*"dnsCacheConfig":\{[^}]*\},"portValue":443/,
+			/"serverNames":\["\*\.example\.com"\]\},"filters":\[\{"name":"envoy.extensions.filters.network.sni_dynamic_forward_proxy","typedConfig":\{[^}]*"dnsCacheConfig":\{[^}]*\},"portValue":443/,
 		);
 	});
 

@@ -59,7 +59,7 @@ export function dynamicForwardProxyFilter(name: string, family: LookupFamily) {
 export function sniDynamicForwardProxyFilter(name: string, family: LookupFamily, port: number) {
 	const config = { dnsCacheConfig: cacheOf(name, family), portValue: port };
 	return {
-		name: "envoy.filters.network.sni_dynamic_forward_proxy",
+		name: "envoy.extensions.filters.network.sni_dynamic_forward_proxy",
 		typedConfig: packed("envoy.extensions.filters.network.sni_dynamic_forward_proxy.v3.FilterConfig", SniFilterConfig, config),
 	};
 }

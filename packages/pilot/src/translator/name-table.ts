@@ -6,7 +6,7 @@ import { scopeOf } from "../model/scope.ts";
 import type { Endpoint, Service } from "../model/service.ts";
 import type { EncodedResource } from "./context.ts";
 import { encodeResource, stats } from "./encode.ts";
-import { serviceAddresses } from "./routes/domains.ts";
+import { addressingOf, serviceAddresses } from "./routes/domains.ts";
 
 // Names that a sidecar answers for by itself: https://istio.io/latest/docs/ops/configuration/traffic-management/dns-proxy/
 
@@ -38,8 +38,8 @@ function entriesOf(push: PushSnapshot, scope: Scope, node: ProxyNode): Entry[] {
 	return [...entries];
 }
 
-function ownEntry(service: Service, { dnsCapture }: ProxyNode): Entry[] {
-	const all = serviceAddresses(service, dnsCapture);
+function ownEntry(service: Service, node: ProxyNode): Entry[] {
+	const all = serviceAddresses(service, addressingOf(node));
 	// A range says where the service may be, not where it is.
 	const ips = all.filter((address) => isIP(address) !== 0);
 	return all.length === 0 ? [] : [[service.hostname, infoOf(service, ips)]];

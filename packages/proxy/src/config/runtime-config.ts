@@ -708,6 +708,8 @@ export interface Cluster {
 	readonly ignoresHealthOnRemoval: boolean;
 	readonly closesConnectionsOnHealthFailure: boolean;
 	readonly panicThresholdPercent: number;
+	/** A session goes back to its host while that drains. */
+	readonly sessionsOutliveDraining?: boolean;
 	readonly overprovisioningFactor: number;
 	readonly localityWeighted: boolean;
 	/** How zone-aware routing is done where the proxy knows its local cluster; undefined: Envoy's defaults. */

@@ -71,7 +71,14 @@ const tlsCases: readonly (readonly [
 	["SIMPLE takes the system's roots", "{tls: {mode: SIMPLE}}", "", [], [], "file-root:system"],
 	["insecureSkipVerify verifies nothing", "{tls: {mode: SIMPLE, insecureSkipVerify: true, sni: x.org}}", "x.org", [], [], undefined],
 	["MUTUAL takes files", "{tls: {mode: MUTUAL, clientCertificate: /c, privateKey: /k, caCertificates: /a}}", "", [], ["file-cert:/c~/k"], "file-root:/a"],
-	["MUTUAL takes a Secret", "{tls: {mode: MUTUAL, credentialName: s}}", "", [], ["kubernetes://s"], "kubernetes://s-cacert"],
+	[
+		"MUTUAL takes a Secret",
+		"{tls: {mode: MUTUAL, credentialName: s}}, workloadSelector: {matchLabels: {app: client}}",
+		"",
+		[],
+		["kubernetes://s"],
+		"kubernetes://s-cacert",
+	],
 	[
 		"ISTIO_MUTUAL takes the workload's own",
 		"{tls: {mode: ISTIO_MUTUAL}}",
@@ -82,9 +89,12 @@ const tlsCases: readonly (readonly [
 	],
 	["ISTIO_MUTUAL keeps the rule's SNI", "{tls: {mode: ISTIO_MUTUAL, sni: x.org}}", "x.org", ["istio-peer-exchange", "istio"], ["default"], "ROOTCA"],
 ];
+test("without a workloadSelector no sidecar is given a Secret", () =>
+	assert.equal(clusters(`${web}${rule("{tls: {mode: MUTUAL, credentialName: s}}")}`).get(name)?.transportSocket, undefined));
+
 for (const [title, policy, sni, alpn, certificate, roots] of tlsCases) {
 	test(title, () => {
-		const cluster = clusters(web + rule(policy)).get(name);
+		const cluster = clusters(web + rule(policy), { LABELS: { app: "client" } }).get(name);
 		assert.deepEqual(cluster?.transportSocketMatches, []);
 		const context = tlsOf(cluster);
 		assert.equal(context?.sni, sni);

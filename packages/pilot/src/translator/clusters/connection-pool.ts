@@ -12,7 +12,7 @@ export function circuitBreakers(pool: ConnectionPoolSettings | undefined, budget
 		maxPendingRequests: positive(pool?.http?.http1MaxPendingRequests) ?? unlimited,
 		maxRequests: positive(pool?.http?.http2MaxRequests) ?? unlimited,
 		maxRetries: positive(pool?.http?.maxRetries) ?? unlimited,
-		...(budget && { retryBudget: { budgetPercent: { value: budget.percent ?? 20 }, minRetryConcurrency: budget.minRetryConcurrency ?? 3 } }),
+		...(budget && { retryBudget: { budgetPercent: { value: budget.percent ?? 20 }, minRetryConcurrency: positive(budget.minRetryConcurrency) ?? 3 } }),
 	};
 	return { thresholds: [threshold] };
 }
@@ -37,7 +37,8 @@ export function commonHttpOptions(pool: ConnectionPoolSettings | undefined): obj
 	const idleTimeout = durationOf(pool?.http?.idleTimeout) ?? durationOf(pool?.tcp?.idleTimeout);
 	const maxConnectionDuration = durationOf(pool?.tcp?.maxConnectionDuration);
 	const maxRequestsPerConnection = positive(pool?.http?.maxRequestsPerConnection);
-	if (!idleTimeout && !maxConnectionDuration && maxRequestsPerConnection === undefined) return undefined;
+	const streams = positive(pool?.http?.maxConcurrentStreams);
+	if (!idleTimeout && !maxConnectionDuration && maxRequestsPerConnection === undefined && streams === undefined) return undefined;
 	return {
 		...(idleTimeout && { idleTimeout }),
 		...(maxConnectionDuration && { maxConnectionDuration }),

@@ -21,7 +21,7 @@ export const metadataExchange = {
 };
 
 export interface ServiceMetadata {
-	readonly service: Service;
+	readonly services: readonly Service[];
 	readonly rule: DestinationRule | undefined;
 	readonly subset: string | undefined;
 	readonly external: boolean;
@@ -31,16 +31,18 @@ export interface ServiceMetadata {
 }
 
 /** metadata.filter_metadata.istio: whose cluster this is, for telemetry and for people. */
-export function serviceMetadata({ service, rule, subset, external, alpnOverride, loadBalancer }: ServiceMetadata): object {
+export function serviceMetadata({ services, rule, subset, external, alpnOverride, loadBalancer }: ServiceMetadata): object | undefined {
+	const istio = {
+		...(services.length > 0 && { services: services.map(({ hostname, name, namespace }) => ({ host: hostname, name, namespace })) }),
+		...(rule && { config: rule.configPath }),
+		...(subset && { subset }),
+		...(external && { external: true }),
+		...(alpnOverride && { alpn_override: "false" }),
+	};
+	if (Object.keys(istio).length === 0 && loadBalancer === undefined) return undefined;
 	return {
 		filterMetadata: {
-			istio: {
-				services: [{ host: service.hostname, name: service.name, namespace: service.namespace }],
-				...(rule && { config: rule.configPath }),
-				...(subset && { subset }),
-				...(external && { external: true }),
-				...(alpnOverride && { alpn_override: "false" }),
-			},
+			...(Object.keys(istio).length > 0 && { istio }),
 			// Only weft-proxy looks here: others balance as the cluster's own policy says.
 			...(loadBalancer && { "weft.dev": { load_balancer: loadBalancer.name, requests: loadBalancer.requests } }),
 		},
@@ -102,6 +104,7 @@ export function buildPassthroughCluster(mesh: Mesh, istioExtensions: boolean): C
 	return passthrough(passthroughCluster, mesh, istioExtensions ? { filters: [metadataExchange] } : {});
 }
 
+/** What was captured may be of any family that the proxy has an address of. */
 export function buildInboundPassthroughCluster(mesh: Mesh, family: SourceFamily): Cluster {
 	return passthrough(inboundPassthroughCluster, mesh, { upstreamBindConfig: inboundBind(family) });
 }

@@ -2,7 +2,9 @@ import type { ConnectionPoolSettings } from "@weft/api";
 import { Cluster, Cluster_DiscoveryType, Cluster_LbPolicy } from "@weft/xds/generated/envoy/config/cluster/v3/cluster.ts";
 import type { LocalBinding, ProxyNode } from "../../model/proxy-node.ts";
 import type { DestinationRule, InboundPort, Mesh } from "../../model/push.ts";
+import { isStandIn } from "../../model/inbound-ports.ts";
 import { inboundClusterName } from "../routes/cluster-name.ts";
+import type { Service } from "../../model/service.ts";
 import { durationOf, durationOfMs } from "../routes/values.ts";
 import { circuitBreakers, upstreamConnectionOptions } from "./connection-pool.ts";
 import { inboundBind, serviceMetadata, type SourceFamily } from "./fixed.ts";
@@ -17,7 +19,7 @@ export interface InboundClusterInput {
 	/** `inboundConnectionPool` of the Sidecar. */
 	readonly sidecarPool: ConnectionPoolSettings | undefined;
 	readonly mesh: Mesh;
-	readonly proxyIp: string;
+	readonly proxyIps: readonly string[];
 	readonly sourceFamily: SourceFamily;
 	readonly local: LocalBinding | undefined;
 }
@@ -26,9 +28,11 @@ export interface InboundClusterInput {
 export function buildInboundCluster(input: InboundClusterInput): Cluster {
 	const { port, rule, mesh } = input;
 	const name = inboundClusterName(port.targetPort);
-	const pool = port.ingress?.connectionPool ?? input.sidecarPool ?? effectivePolicy(rule, undefined, port.port.port).connectionPool;
+	const policy = effectivePolicy(rule, undefined, port.port.port);
+	const pool = port.ingress?.connectionPool ?? input.sidecarPool ?? policy.connectionPool;
 	const connectionOptions = upstreamConnectionOptions(mesh.config.tcpKeepalive, pool?.tcp?.tcpKeepalive);
 	const options = protocolOptions({ protocol: port.port.protocol, pool: withoutUpgrade(pool), sniffs: true, meshUpgradesH2: false, autoSni: undefined });
+	const metadata = serviceMetadata({ services: servedBy(port), rule, subset: undefined, external: false, alpnOverride: false });
 	return Cluster.fromPartial({
 		name,
 		altStatName: clusterStatName({
@@ -40,16 +44,20 @@ export function buildInboundCluster(input: InboundClusterInput): Cluster {
 			subset: "",
 		}),
 		connectTimeout: durationOf(pool?.tcp?.connectTimeout) ?? durationOfMs(mesh.connectTimeoutMs),
-		circuitBreakers: circuitBreakers(pool, undefined),
+		circuitBreakers: circuitBreakers(pool, policy.retryBudget),
 		commonLbConfig: {},
 		...target(input, name),
+		...source(input),
 		...(connectionOptions && { upstreamConnectionOptions: connectionOptions }),
 		...(options && { typedExtensionProtocolOptions: options }),
-		// A port that only a Sidecar names is of no service.
-		...(port.targets.length > 0 && {
-			metadata: serviceMetadata({ service: port.service, rule, subset: undefined, external: false, alpnOverride: false }),
-		}),
+		...(metadata && { metadata }),
 	});
+}
+
+/** The services that have the same port on this one of the workload: those that its statistics name. */
+function servedBy({ service, port, targets }: InboundPort): readonly Service[] {
+	if (isStandIn(service) || service.meshExternal) return [];
+	return [...new Set(targets.filter((target) => target.port.port === port.port).map((target) => target.service))];
 }
 
 /** An upgrade to HTTP/2 is between sidecars; the application is spoken to as it declared. */
@@ -69,34 +77,51 @@ function endpointOf({ port, local, mesh }: InboundClusterInput): string {
 }
 
 function target(input: InboundClusterInput, name: string): object {
-	const { proxyIp } = input;
-	const endpoint = endpointOf(input);
-	const address = endpoint === "" ? undefined : addressOf(endpoint, proxyIp);
+	const address = addressOf(endpointOf(input), input);
 	if (!address) {
-		return {
-			type: Cluster_DiscoveryType.ORIGINAL_DST,
-			lbPolicy: Cluster_LbPolicy.CLUSTER_PROVIDED,
-			cleanupInterval: cleanupNever,
-			upstreamBindConfig: inboundBind(input.sourceFamily),
-		};
+		return { type: Cluster_DiscoveryType.ORIGINAL_DST, lbPolicy: Cluster_LbPolicy.CLUSTER_PROVIDED, cleanupInterval: cleanupNever };
 	}
-	const isOwnAddress = /^(0\.0\.0\.0|\[?::\]?):\d+$/.test(endpoint);
 	return {
 		type: Cluster_DiscoveryType.STATIC,
-		// What the sidecar itself sends to the pod's own address would be captured and come back.
-		...(isOwnAddress && { upstreamBindConfig: inboundBind(input.sourceFamily) }),
 		loadAssignment: { clusterName: name, endpoints: [{ lbEndpoints: [{ endpoint: { address } }] }] },
 	};
 }
 
-/** `127.0.0.1:8080`, `0.0.0.0:8080` (the pod's own address), `[::1]:8080`, `unix:///path`. */
-function addressOf(endpoint: string, proxyIp: string): object | undefined {
+/** What goes to the pod's own address would be captured again, unless it comes from the alias that capture ignores. */
+function source(input: InboundClusterInput): object {
+	const endpoint = endpointOf(input);
+	const isLoopback = /^(127\.0\.0\.1|\[::1\]):/.test(endpoint);
+	return isLoopback || input.local !== undefined ? {} : { upstreamBindConfig: inboundBind(input.sourceFamily) };
+}
+
+/**
+ * `127.0.0.1:8080` or `[::1]:8080` (of the family that the pod has), `0.0.0.0:8080` or `[::]:8080` (the pod's own address),
+ * `unix:///path`; undefined for the address that the connection was made to.
+ */
+function addressOf(endpoint: string, { proxyIps, local }: Pick<InboundClusterInput, "proxyIps" | "local">): object | undefined {
 	if (endpoint.startsWith("unix://")) return { pipe: { path: endpoint.slice("unix://".length) } };
 	const colon = endpoint.lastIndexOf(":");
 	const host = endpoint.slice(0, colon).replace(/^\[|\]$/g, "");
 	const portValue = Number(endpoint.slice(colon + 1));
-	if (colon < 0 || !Number.isInteger(portValue)) return undefined;
-	return { socketAddress: { address: host === "0.0.0.0" || host === "::" ? proxyIp : host, portValue } };
+	if (endpoint === "" || colon < 0 || !Number.isInteger(portValue)) return undefined;
+	return { socketAddress: { address: local ? host : ownAddress(host, proxyIps), portValue } };
+}
+
+function ownAddress(host: string, proxyIps: readonly string[]): string {
+	const v4 = proxyIps.find((ip) => !ip.includes(":"));
+	const v6 = proxyIps.find((ip) => ip.includes(":"));
+	switch (host) {
+		case "0.0.0.0":
+			return v4 ?? "127.0.0.1";
+		case "::":
+			return v6 ?? "::1";
+		case "127.0.0.1":
+			return v4 === undefined && v6 !== undefined ? "::1" : host;
+		case "::1":
+			return v6 === undefined ? "127.0.0.1" : host;
+		default:
+			return host;
+	}
 }
 
 /** Which inbound clusters a proxy has: none for a gateway, nor where nothing is captured and nothing bound. */

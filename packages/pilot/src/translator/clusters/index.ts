@@ -1,5 +1,6 @@
 import type { Subset } from "@weft/api";
 import { Cluster } from "@weft/xds/generated/envoy/config/cluster/v3/cluster.ts";
+import { labelsMatch } from "../../model/labels.ts";
 import { endpointsOf, inboundPorts } from "../../model/lookup.ts";
 import type { ProxyNode } from "../../model/proxy-node.ts";
 import type { DestinationRule, Mesh, PushSnapshot, Scope } from "../../model/push.ts";
@@ -13,6 +14,7 @@ import { placeOf } from "../endpoints/assignments.ts";
 import { createMemo, none } from "../memo.ts";
 import type { Pieces } from "../pieces.ts";
 import { outboundClusterName, sniClusterName } from "../routes/cluster-name.ts";
+import { familiesOf } from "../routes/domains.ts";
 import { abilitiesOf, discoveryTypeOf } from "./discovery-type.ts";
 import {
 	buildAllowAnyDynamicDnsCluster,
@@ -25,7 +27,7 @@ import {
 import { autoMtlsOf, endpointTraits, subjectAltNamesOf } from "./identities.ts";
 import { buildInboundCluster, hasInbound } from "./inbound.ts";
 import { buildOutboundCluster } from "./outbound.ts";
-import { effectivePolicy } from "./traffic-policy.ts";
+import { effectivePolicy, endpointTlsMode } from "./traffic-policy.ts";
 
 const outbound = createMemo<EncodedResource>();
 const inbound = createMemo<EncodedResource>();
@@ -73,9 +75,9 @@ export function* buildOutboundClusters({ push, scope, node }: ProxyContext, sni:
 function fixedClusters(mesh: Mesh, node: ProxyNode): readonly EncodedResource[] {
 	const family = dnsLookupFamily(node);
 	const dynamic = resolvesUnknownHosts(node) || (node.dynamicForwardProxy && mesh.outboundTrafficPolicy === "ALLOW_ANY_DYNAMIC_DNS");
-	return fixed.get([mesh], `${node.kind} ${node.istioExtensions} ${passthroughFamilyOf(node)} ${dynamic ? family : ""}`, () => {
+	return fixed.get([mesh], `${node.kind} ${node.istioExtensions} ${familiesOf(node)} ${dynamic ? family : ""}`, () => {
 		if (node.kind === "router") return [encode(buildBlackHoleCluster(mesh))];
-		const inbound = buildInboundPassthroughCluster(mesh, passthroughFamilyOf(node));
+		const inbound = buildInboundPassthroughCluster(mesh, familiesOf(node));
 		const all = [buildBlackHoleCluster(mesh), buildPassthroughCluster(mesh, node.istioExtensions), inbound];
 		return [...all, ...(dynamic ? [buildAllowAnyDynamicDnsCluster(mesh, family)] : [])].map(encode);
 	});
@@ -105,10 +107,12 @@ function outboundCluster(push: PushSnapshot, node: ProxyNode, destination: Desti
 	const autoMtls = autoMtlsOf(push, service, port, policy);
 	const place = placeOf(node);
 	const placed = isDns ? placeKey(place, placeReads({ policy, service, mesh })) : "";
+	if (isDns && subset !== undefined && !endpoints?.some(({ labels }) => labelsMatch(subset.labels, labels))) return undefined;
 	const key = [outboundClustersKey(node), port.port, subset?.name ?? "", autoMtls, subjectAltNames.join(), placed, sni].join("|");
 	return outbound.get([service, rule ?? none, mesh, endpoints ?? none, isDns ? policies : none], key, () => {
 		const name = (sni ? sniClusterName : outboundClusterName)(port.port, subset?.name ?? "", service.hostname);
-		const input = { name, service, endpoints: endpoints ?? [], subset, policy, policies, mesh, place };
+		const tlsMode = endpointTlsMode(rule, subset, port.port);
+		const input = { name, service, endpoints: endpoints ?? [], subset, policy, tlsMode, policies, mesh, place };
 		const assignment = endpoints && buildAssignment({ ...input, names: true, mutualTlsOnly: sni });
 		const { kind, istioExtensions } = node;
 		const common = { policy, discoveryType, mesh, kind, istioExtensions, dnsLookupFamily: dnsLookupFamily(node) };
@@ -132,9 +136,19 @@ export function buildInboundClusters({ push, scope, node }: ProxyContext): reado
 		const rule = scope.inboundDestinationRule(port.service.hostname);
 		const sidecarPool = scope.sidecar?.spec.inboundConnectionPool;
 		const binding = JSON.stringify(node.local?.inbound[String(port.targetPort)] ?? null);
-		const key = [port.targetPort, port.port.name, port.port.protocol, port.port.port, port.ingress ? node.ip : "", sourceFamily, binding].join("|");
+		const services = port.targets.map((target) => `${target.service.hostname}:${target.port.port}`).join();
+		const key = [
+			port.targetPort,
+			services,
+			port.port.name,
+			port.port.protocol,
+			port.port.port,
+			port.ingress ? node.ips.join() : "",
+			sourceFamily,
+			binding,
+		].join("|");
 		return inbound.get([port.service, port.ingress ?? none, rule ?? none, scope.sidecar ?? none, push.mesh], key, () =>
-			encode(buildInboundCluster({ port, rule, sidecarPool, mesh: push.mesh, proxyIp: node.ip, sourceFamily, local: node.local })),
+			encode(buildInboundCluster({ port, rule, sidecarPool, mesh: push.mesh, proxyIps: node.ips, sourceFamily, local: node.local })),
 		);
 	});
 }

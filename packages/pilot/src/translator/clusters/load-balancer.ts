@@ -33,10 +33,10 @@ export function loadBalancer(settings: LoadBalancerSettings | undefined, type: n
 function slowStart(settings: LoadBalancerSettings | undefined, lbPolicy: number): object {
 	const window = durationOf(settings?.warmup?.duration ?? settings?.warmupDurationSecs);
 	if (!window) return {};
+	const { aggression = 1, minimumPercent = 10 } = settings?.warmup ?? {};
 	const slowStartConfig = {
 		slowStartWindow: window,
-		...(settings?.warmup?.aggression !== undefined && { aggression: { defaultValue: settings.warmup.aggression, runtimeKey: runtimeKey } }),
-		...(settings?.warmup?.minimumPercent !== undefined && { minWeightPercent: { value: settings.warmup.minimumPercent } }),
+		...(settings?.warmup && { aggression: { defaultValue: aggression, runtimeKey }, minWeightPercent: { value: minimumPercent } }),
 	};
 	if (lbPolicy === Cluster_LbPolicy.ROUND_ROBIN) return { roundRobinLbConfig: { slowStartConfig } };
 	return lbPolicy === Cluster_LbPolicy.LEAST_REQUEST ? { leastRequestLbConfig: { slowStartConfig } } : {};
@@ -51,7 +51,8 @@ export interface LocalitySetting {
 	readonly force: boolean;
 }
 
-const closestFirst = ["topology.istio.io/network", "topology.kubernetes.io/region", "topology.kubernetes.io/zone", "topology.istio.io/subzone"];
+const sameZone = ["topology.istio.io/network", "topology.kubernetes.io/region", "topology.kubernetes.io/zone"];
+const sameNode = [...sameZone, "topology.istio.io/subzone", "kubernetes.io/hostname"];
 
 /** The rule's locality setting, else what the Service's trafficDistribution asks for, else the mesh's; undefined when switched off. */
 export function localitySetting(
@@ -61,7 +62,7 @@ export function localitySetting(
 ): LocalitySetting | undefined {
 	if (rule) return rule.enabled === false ? undefined : { setting: rule, force: false };
 	if (service.trafficDistribution) {
-		const failoverPriority = service.trafficDistribution === "PreferSameNode" ? [...closestFirst, "kubernetes.io/hostname"] : closestFirst;
+		const failoverPriority = service.trafficDistribution === "PreferSameNode" ? sameNode : sameZone;
 		return { setting: { failoverPriority }, force: true };
 	}
 	return mesh && mesh.enabled !== false ? { setting: mesh, force: false } : undefined;

@@ -1,10 +1,11 @@
 import type { ClientTLSSettings, Subset } from "@weft/api";
 import { Cluster, Cluster_DiscoveryType, Cluster_DnsLookupFamily, Cluster_LbPolicy } from "@weft/xds/generated/envoy/config/cluster/v3/cluster.ts";
+import { HealthStatus } from "@weft/xds/generated/envoy/config/core/v3/health_check.ts";
 import type { ClusterLoadAssignment } from "@weft/xds/generated/envoy/config/endpoint/v3/endpoint.ts";
 import { CaresDnsResolverConfig } from "@weft/xds/generated/envoy/extensions/network/dns_resolver/cares/v3/cares_dns_resolver.ts";
 import type { ProxyNode } from "../../model/proxy-node.ts";
 import type { DestinationRule, Mesh } from "../../model/push.ts";
-import type { Service, ServicePort } from "../../model/service.ts";
+import { keepsSessions, type Service, type ServicePort } from "../../model/service.ts";
 import { dynamicForwardProxyCluster } from "../dynamic-dns.ts";
 import { ads } from "../listeners/config-source.ts";
 import { durationOf, durationOfMs, packed } from "../routes/values.ts";
@@ -45,7 +46,16 @@ export function buildOutboundCluster(input: OutboundClusterInput): Cluster {
 	const dynamic = discoveryType === "DYNAMIC_DNS";
 	const type = dynamic ? undefined : Cluster_DiscoveryType[discoveryType];
 	const connectionOptions = upstreamConnectionOptions(mesh.config.tcpKeepalive, pool?.tcp?.tcpKeepalive);
-	const options = protocolOptions({ ...httpInput(input), sniffs: input.kind === "sidecar", autoSni: autoSniOf(policy.tls) });
+	const options = protocolOptions({ ...httpInput(input), autoSni: input.sni ? undefined : autoSniOf(ownTls(input)) });
+	const metadata = serviceMetadata({
+		// Its hosts are many, and none of them the service.
+		services: dynamic ? [] : [service],
+		rule,
+		subset: subset?.name,
+		alpnOverride: originates(policy.tls),
+		external: service.meshExternal && subset === undefined,
+		loadBalancer: type === undefined || type === Cluster_DiscoveryType.ORIGINAL_DST ? undefined : rule?.ownLoadBalancer,
+	});
 	return Cluster.fromPartial({
 		name,
 		altStatName: clusterStatName({
@@ -59,21 +69,14 @@ export function buildOutboundCluster(input: OutboundClusterInput): Cluster {
 		...(type === undefined ? {} : { type }),
 		connectTimeout: durationOf(pool?.tcp?.connectTimeout) ?? durationOfMs(mesh.connectTimeoutMs),
 		circuitBreakers: circuitBreakers(pool, policy.retryBudget),
-		commonLbConfig: commonLbConfig(input),
+		...(dynamic ? {} : { commonLbConfig: commonLbConfig(input) }),
 		...discovery(input, name),
 		...(type === undefined ? { lbPolicy: Cluster_LbPolicy.CLUSTER_PROVIDED } : loadBalancer(rule?.ownLoadBalancer ? undefined : policy.loadBalancer, type)),
 		...outliers(input),
 		...(connectionOptions && { upstreamConnectionOptions: connectionOptions }),
 		...(options && { typedExtensionProtocolOptions: options }),
 		...(input.istioExtensions && { filters: [metadataExchange] }),
-		metadata: serviceMetadata({
-			service,
-			rule,
-			subset: subset?.name,
-			alpnOverride: originates(policy.tls),
-			external: service.meshExternal,
-			loadBalancer: type === undefined || type === Cluster_DiscoveryType.ORIGINAL_DST ? undefined : rule?.ownLoadBalancer,
-		}),
+		...(metadata && { metadata }),
 		...(input.sni ? {} : sockets(input)),
 	});
 }
@@ -84,12 +87,27 @@ function outliers({ rule, policy }: OutboundClusterInput): object {
 	return policy.outlierDetection === undefined ? {} : { outlierDetection: outlierDetection(policy.outlierDetection) };
 }
 
-function httpInput({ port, policy, mesh }: OutboundClusterInput) {
-	return { protocol: port.protocol, pool: policy.connectionPool, meshUpgradesH2: mesh.config.h2UpgradePolicy === "UPGRADE" };
+function httpInput({ kind, port, policy, mesh }: OutboundClusterInput) {
+	const meshUpgradesH2 = mesh.config.h2UpgradePolicy === "UPGRADE";
+	return { protocol: port.protocol, pool: policy.connectionPool, meshUpgradesH2, sniffs: kind === "sidecar" };
 }
 
 /** TLS that the mesh does not own. */
 const originates = (tls: ClientTLSSettings | undefined): boolean => tls?.mode === "SIMPLE" || tls?.mode === "MUTUAL";
+
+/**
+ * A Secret is for sidecars only where a workloadSelector says which of them are to have it: all others would wait for what they must
+ * not read. Without one, TLS is left to the application. https://istio.io/latest/docs/reference/config/networking/destination-rule/#ClientTLSSettings
+ */
+function ownTls({ kind, rule, policy: { tls } }: OutboundClusterInput): ClientTLSSettings | undefined {
+	const secret = tls?.credentialName && !tls.credentialName.includes("://");
+	return secret && originates(tls) && kind === "sidecar" && rule?.workloadSelector === undefined ? { mode: "DISABLE" } : tls;
+}
+
+/** Of a ServiceEntry that says who its servers are, a rule need not repeat it. */
+function withSubjectAltNames(tls: ClientTLSSettings | undefined, declared: readonly string[]): ClientTLSSettings | undefined {
+	return tls && originates(tls) && declared.length > 0 && !tls.subjectAltNames?.length ? { ...tls, subjectAltNames: [...declared] } : tls;
+}
 
 function autoSniOf(tls: ClientTLSSettings | undefined): { readonly validateSan: boolean } | undefined {
 	if (!tls || !originates(tls) || tls.sni) return undefined;
@@ -98,8 +116,9 @@ function autoSniOf(tls: ClientTLSSettings | undefined): { readonly validateSan: 
 
 function sockets(input: OutboundClusterInput): object {
 	const { policy, port, subset, service } = input;
+	const declared = service.registry === "External" ? input.subjectAltNames : [];
 	return transportSockets({
-		policyTls: policy.tls,
+		policyTls: withSubjectAltNames(ownTls(input), declared),
 		proxyProtocol: policy.proxyProtocol,
 		autoMtls: input.autoMtls,
 		originalDst: input.discoveryType === "ORIGINAL_DST",
@@ -111,13 +130,17 @@ function sockets(input: OutboundClusterInput): object {
 	});
 }
 
+/** Hosts that a request may be sent back to. */
+const sessionStatuses = [HealthStatus.HEALTHY, HealthStatus.DRAINING, HealthStatus.UNKNOWN, HealthStatus.DEGRADED];
+
 /** Ejection must never leave a client without hosts unless the user asked for a threshold: panic mode is off (0 %). */
-function commonLbConfig({ policy, rule, service, mesh }: OutboundClusterInput): object {
+function commonLbConfig({ policy, rule, subset, service, mesh }: OutboundClusterInput): object {
 	const locality = localitySetting(policy.loadBalancer?.localityLbSetting, service, mesh.config.localityLbSetting);
 	const outlier = policy.outlierDetection;
 	return {
-		...((outlier || rule?.failurePercentage || locality?.force) && { healthyPanicThreshold: { value: outlier?.minHealthPercent ?? 0 } }),
+		...((outlier || rule?.failurePercentage || service.trafficDistribution) && { healthyPanicThreshold: { value: outlier?.minHealthPercent ?? 0 } }),
 		...(weighsLocalities(locality, outlier !== undefined) && { localityWeightedLbConfig: {} }),
+		...(subset === undefined && keepsSessions(service) && { overrideHostStatus: { statuses: sessionStatuses } }),
 	};
 }
 
@@ -129,14 +152,14 @@ const dnsResolver = {
 	typedConfig: packed("envoy.extensions.network.dns_resolver.cares.v3.CaresDnsResolverConfig", CaresDnsResolverConfig, { udpMaxQueries: udpQueriesMax }),
 };
 
-function discovery({ discoveryType, assignment, mesh, dnsLookupFamily, policy, service }: OutboundClusterInput, name: string): object {
+function discovery({ discoveryType, assignment, mesh, dnsLookupFamily, policy, service, port }: OutboundClusterInput, name: string): object {
 	switch (discoveryType) {
 		case "DYNAMIC_DNS":
 			return dynamicForwardProxyCluster(service.hostname, dnsLookupFamily, policy.tls?.insecureSkipVerify === true);
 		case "EDS":
 			return { edsClusterConfig: { edsConfig: ads, serviceName: name } };
 		case "ORIGINAL_DST":
-			return {};
+			return service.registry === "External" && port.targetPort ? { originalDstLbConfig: { upstreamPortOverride: Number(port.targetPort) } } : {};
 		default:
 			return {
 				loadAssignment: assignment,

@@ -19,11 +19,12 @@ export interface ProtocolOptionsInput {
 }
 
 /** Does the cluster always speak HTTP/2 to its endpoints? Decides the ALPN that is offered, too. */
-export function speaksHttp2({ protocol, pool, meshUpgradesH2 }: Pick<ProtocolOptionsInput, "protocol" | "pool" | "meshUpgradesH2">): boolean {
-	if (pool?.http?.useClientProtocol) return false;
+export function speaksHttp2({ protocol, pool, meshUpgradesH2, sniffs }: Omit<ProtocolOptionsInput, "autoSni">): boolean {
+	if (pool?.http?.useClientProtocol || (protocol === "Auto" && sniffs)) return false;
 	if (isHttp2(protocol)) return true;
 	const policy = pool?.http?.h2UpgradePolicy ?? "DEFAULT";
-	return isHttp(protocol) && (policy === "UPGRADE" || (policy === "DEFAULT" && meshUpgradesH2));
+	// Whoever asks for it in a rule knows that the port speaks HTTP, whatever its name says.
+	return policy === "UPGRADE" || (policy === "DEFAULT" && meshUpgradesH2 && isHttp(protocol));
 }
 
 /** typed_extension_protocol_options; undefined where everything is Envoy's default (HTTP/1.1). */

@@ -1,4 +1,4 @@
-import type { PortTrafficPolicy, Subset, TrafficPolicy } from "@weft/api";
+import type { ClientTLSSettings, PortTrafficPolicy, Subset, TrafficPolicy } from "@weft/api";
 import type { DestinationRule } from "../../model/push.ts";
 
 // https://istio.io/latest/docs/reference/config/networking/destination-rule/
@@ -8,21 +8,32 @@ export type EffectivePolicy = Omit<TrafficPolicy, "portLevelSettings">;
 
 const nothing: EffectivePolicy = {};
 
+type TlsMode = NonNullable<ClientTLSSettings["mode"]>;
+
 /** The rule's policy for a port, overridden by that of the subset. */
 export function effectivePolicy(rule: DestinationRule | undefined, subset: Subset | undefined, port: number): EffectivePolicy {
-	const base = overlay(nothing, rule?.trafficPolicy, port);
-	return subset?.trafficPolicy ? overlay(base, subset.trafficPolicy, port) : base;
+	return { ...policyAt(rule?.trafficPolicy, port), ...policyAt(subset?.trafficPolicy, port) };
 }
 
-function overlay(base: EffectivePolicy, policy: TrafficPolicy | undefined, port: number): EffectivePolicy {
-	if (!policy) return base;
+/**
+ * The TLS mode that a rule sets for the endpoints of a port: the subset's own for the endpoints of a subset, and a port's settings
+ * count only where they have one.
+ */
+export function endpointTlsMode(rule: DestinationRule | undefined, subset: Subset | undefined, port: number): TlsMode | undefined {
+	const policy = subset === undefined ? rule?.trafficPolicy : subset.trafficPolicy;
+	const atPort = policy?.portLevelSettings?.find((settings) => settings.port?.number === port && settings.tls !== undefined);
+	const tls = atPort?.tls ?? policy?.tls;
+	return tls && (tls.mode ?? "DISABLE");
+}
+
+function policyAt(policy: TrafficPolicy | undefined, port: number): EffectivePolicy {
+	if (!policy) return nothing;
 	const { portLevelSettings, ...own } = policy;
-	const merged = { ...base, ...own };
 	const atPort = portLevelSettings?.find((settings) => settings.port?.number === port);
-	return atPort ? { ...merged, ...replaced(atPort) } : merged;
+	return atPort ? replaced(atPort) : own;
 }
 
-/** A port's settings replace all four blocks: what they leave out has its default, it is not inherited. */
+/** A port's settings replace the whole policy beside them: of the four blocks, what they leave out has its default. */
 function replaced({ connectionPool, outlierDetection, loadBalancer, tls }: PortTrafficPolicy): EffectivePolicy {
 	return { connectionPool, outlierDetection, loadBalancer, tls };
 }

@@ -1,12 +1,12 @@
 import type { ClientTLSSettings, MeshConfig, TrafficPolicy } from "@weft/api";
-import { ApiConfigSource_ApiType, ApiVersion } from "@weft/xds/generated/envoy/config/core/v3/config_source.ts";
+import { ApiVersion } from "@weft/xds/generated/envoy/config/core/v3/config_source.ts";
 import { ProxyProtocolConfig_Version } from "@weft/xds/generated/envoy/config/core/v3/proxy_protocol.ts";
 import { ProxyProtocolUpstreamTransport } from "@weft/xds/generated/envoy/extensions/transport_sockets/proxy_protocol/v3/upstream_proxy_protocol.ts";
 import { RawBuffer } from "@weft/xds/generated/envoy/extensions/transport_sockets/raw_buffer/v3/raw_buffer.ts";
 import { TlsParameters_TlsProtocol } from "@weft/xds/generated/envoy/extensions/transport_sockets/tls/v3/common.ts";
 import { UpstreamTlsContext } from "@weft/xds/generated/envoy/extensions/transport_sockets/tls/v3/tls.ts";
 import { invalidSecret } from "../../model/gateway-api/backend-tls.ts";
-import { secretConfig } from "../listeners/config-source.ts";
+import { fileSecretConfig, secretConfig } from "../listeners/config-source.ts";
 import { packed } from "../routes/values.ts";
 
 export interface TransportInput {
@@ -47,7 +47,7 @@ export function transportSockets(input: TransportInput): object {
 	}
 	if (mode === "ISTIO_MUTUAL") return { transportSocket: wrap(istioMutual(input, input.policyTls)) };
 	if (input.policyTls && (mode === "SIMPLE" || mode === "MUTUAL")) return { transportSocket: wrap(originatedTls(input, input.policyTls, mode)) };
-	return input.proxyProtocol ? { transportSocket: wrap(rawBuffer) } : {};
+	return input.proxyProtocol ? { transportSocket: wrap({ ...rawBuffer, name: "raw_buffer" }) } : {};
 }
 
 /** meshMTLS.minProtocolVersion is the server's to enforce; a client offers both. */
@@ -83,16 +83,7 @@ function istioMutual(input: TransportInput, tls: ClientTLSSettings | undefined):
 	});
 }
 
-/** Files and the system's roots are read by the agent; Kubernetes Secrets come from the control plane. */
-const agentFiles = {
-	apiConfigSource: {
-		apiType: ApiConfigSource_ApiType.GRPC,
-		transportApiVersion: ApiVersion.V3,
-		grpcServices: [{ envoyGrpc: { clusterName: "sds-grpc" } }],
-		setNodeOnFirstMessageOnly: true,
-	},
-	resourceApiVersion: ApiVersion.V3,
-};
+/** Kubernetes Secrets come from the control plane; files and the system's roots are read by the agent. */
 const controlPlaneSecrets = { ads: {}, resourceApiVersion: ApiVersion.V3 };
 
 function chosenCiphers({ cipherSuites, ecdhCurves }: NonNullable<MeshConfig["tlsDefaults"]> = {}): object {
@@ -113,7 +104,9 @@ function originatedTls(input: TransportInput, tls: ClientTLSSettings, mode: "SIM
 			...(input.http2 && { alpnProtocols: ["h2"] }),
 			tlsParams: { ...tlsParams, ...chosenCiphers(input.tlsDefaults) },
 			...(certificate && { tlsCertificateSdsSecretConfigs: [certificate] }),
-			...(!tls.insecureSkipVerify && { combinedValidationContext: { defaultValidationContext, validationContextSdsSecretConfig: trustedRoots(tls) } }),
+			...(tls.insecureSkipVerify
+				? { validationContext: {} }
+				: { combinedValidationContext: { defaultValidationContext, validationContextSdsSecretConfig: trustedRoots(tls) } }),
 		},
 		sni: tls.sni ?? "",
 	});
@@ -126,13 +119,13 @@ function credentialResource(name: string): string {
 
 function clientCertificate(tls: ClientTLSSettings): object {
 	if (tls.credentialName) return { name: credentialResource(tls.credentialName), sdsConfig: controlPlaneSecrets };
-	return { name: `file-cert:${tls.clientCertificate ?? ""}~${tls.privateKey ?? ""}`, sdsConfig: agentFiles };
+	return fileSecretConfig(`file-cert:${tls.clientCertificate ?? ""}~${tls.privateKey ?? ""}`);
 }
 
 function trustedRoots(tls: ClientTLSSettings): object {
 	if (tls.credentialName === invalidSecret) return { name: invalidSecret, sdsConfig: controlPlaneSecrets };
 	if (tls.credentialName) return { name: `${credentialResource(tls.credentialName)}-cacert`, sdsConfig: controlPlaneSecrets };
-	return { name: `file-root:${tls.caCertificates || "system"}`, sdsConfig: agentFiles };
+	return fileSecretConfig(`file-root:${tls.caCertificates || "system"}`);
 }
 
 function withProxyProtocol(settings: TrafficPolicy["proxyProtocol"], transportSocket: object): object {

@@ -1,12 +1,12 @@
 import { isIP } from "node:net";
-import type { Subset } from "@weft/api";
+import type { ClientTLSSettings, Subset } from "@weft/api";
 import { HealthStatus } from "@weft/xds/generated/envoy/config/core/v3/health_check.ts";
 import { ClusterLoadAssignment } from "@weft/xds/generated/envoy/config/endpoint/v3/endpoint.ts";
 import { labelsMatch } from "../../model/labels.ts";
 import { networkLabel } from "../../model/networks.ts";
 import { mtlsModeOf } from "../../model/peer-authentication.ts";
 import type { Mesh, PeerAuthenticationIndex } from "../../model/push.ts";
-import type { Endpoint, Service } from "../../model/service.ts";
+import { type Endpoint, sendsDraining, type Service } from "../../model/service.ts";
 import { localitySetting } from "../clusters/load-balancer.ts";
 import type { EffectivePolicy } from "../clusters/traffic-policy.ts";
 import { arrangeByLocality, type ClientPlace, groupByLocality, type LocalityGroup, localityLabels, nodeNameLabel, weightOf } from "./locality.ts";
@@ -18,6 +18,8 @@ export interface AssignmentInput {
 	readonly endpoints: readonly Endpoint[];
 	readonly subset: Subset | undefined;
 	readonly policy: EffectivePolicy;
+	/** The rule's own word on TLS to these endpoints. */
+	readonly tlsMode: ClientTLSSettings["mode"] | undefined;
 	readonly policies: PeerAuthenticationIndex;
 	readonly mesh: Mesh;
 	readonly place: ClientPlace;
@@ -32,7 +34,7 @@ export function buildAssignment(input: AssignmentInput): ClusterLoadAssignment {
 	const { name, service, subset, place } = input;
 	const usable = input.endpoints.filter(
 		(endpoint) =>
-			(endpoint.health === "HEALTHY" || endpoint.health === "DRAINING") &&
+			isSent(endpoint, service) &&
 			isReachable(endpoint, input) &&
 			labelsMatch(subset?.labels, endpoint.labels) &&
 			(!service.internalTrafficLocal || endpoint.registry !== "Kubernetes" || endpoint.nodeName === place.nodeName),
@@ -41,6 +43,16 @@ export function buildAssignment(input: AssignmentInput): ClusterLoadAssignment {
 	const groups = arrange(input, input.mutualTlsOnly ? reachable.map((group) => onlyMutualTls(group, input)) : reachable);
 	return ClusterLoadAssignment.fromPartial({ clusterName: name, endpoints: groups.map((group) => localityEndpoints(group, input)) });
 }
+
+/** Who prefers near endpoints must know of those that are not ready, to tell when it is time for others. */
+function isSent(endpoint: Endpoint, service: Service): boolean {
+	if (isLabelledDraining(endpoint) && !sendsDraining(service)) return false;
+	const { health } = endpoint;
+	return health === "HEALTHY" || health === "DRAINING" || (health === "UNHEALTHY" && service.trafficDistribution !== undefined);
+}
+
+const drainingLabel = "istio.io/draining";
+const isLabelledDraining = ({ labels }: Endpoint): boolean => Boolean(labels[drainingLabel]);
 
 /** A place stays on the list when nothing in it is left, as istiod sends it. */
 function onlyMutualTls(group: LocalityGroup, input: AssignmentInput): LocalityGroup {
@@ -96,9 +108,9 @@ function lbEndpoint(endpoint: Endpoint, input: AssignmentInput): object {
 		: { socketAddress: { address: endpoint.address, portValue: endpoint.port } };
 	return {
 		endpoint: { address },
-		...(endpoint.registry === "Kubernetes" && { healthStatus: HealthStatus.HEALTHY }),
+		...(endpoint.registry === "Kubernetes" && { healthStatus: endpoint.health === "UNHEALTHY" ? HealthStatus.UNHEALTHY : HealthStatus.HEALTHY }),
 		// Requests that are under way go on; no new ones are sent there.
-		...(endpoint.health === "DRAINING" && { healthStatus: HealthStatus.DRAINING }),
+		...((endpoint.health === "DRAINING" || isLabelledDraining(endpoint)) && { healthStatus: HealthStatus.DRAINING }),
 		loadBalancingWeight: weightOf(endpoint),
 		metadata: { filterMetadata: endpointMetadata(endpoint, input) },
 	};
@@ -112,9 +124,9 @@ function endpointMetadata(endpoint: Endpoint, input: AssignmentInput): object {
 }
 
 /** An explicit TLS mode of the rule decides; without one, the endpoint's sidecar and its PeerAuthentication do. */
-function takesMutualTls(endpoint: Endpoint, { policy, policies }: AssignmentInput): boolean {
+function takesMutualTls(endpoint: Endpoint, { tlsMode, policies }: AssignmentInput): boolean {
 	if (endpoint.tlsMode !== "istio") return false;
-	if (policy.tls) return policy.tls.mode === "ISTIO_MUTUAL";
+	if (tlsMode) return tlsMode === "ISTIO_MUTUAL";
 	return mtlsModeOf(policies, endpoint.namespace, endpoint.labels, endpoint.port) !== "DISABLE";
 }
 

@@ -4,7 +4,7 @@ import type { ProxyNode } from "../../model/proxy-node.ts";
 import type { EndpointIndex, Mesh, PushSnapshot, Scope } from "../../model/push.ts";
 import type { Service } from "../../model/service.ts";
 import { abilitiesOf, discoveryTypeOf } from "../clusters/discovery-type.ts";
-import { effectivePolicy } from "../clusters/traffic-policy.ts";
+import { effectivePolicy, endpointTlsMode } from "../clusters/traffic-policy.ts";
 import type { EncodedResource, ProxyContext } from "../context.ts";
 import { encodeResource, stats } from "../encode.ts";
 import { createMemo, none } from "../memo.ts";
@@ -127,7 +127,8 @@ function lookUp({ push, scope, node }: ProxyContext, name: string): EncodedResou
 	if (discoveryTypeOf(service, port, policy, abilitiesOf(node)) !== "EDS") return undefined;
 	const endpoints = endpointsOf(push, service, port.name);
 	const place = placeOf(node);
-	const common = { name, service, endpoints, subset, policy, policies: push.peerAuthentications, mesh: push.mesh, place };
+	const tlsMode = endpointTlsMode(rule, subset, port.port);
+	const common = { name, service, endpoints, subset, policy, tlsMode, policies: push.peerAuthentications, mesh: push.mesh, place };
 	const input: AssignmentInput = { ...common, names: false, mutualTlsOnly: sni };
 	const key = `${name} ${placeKey(place, placeReads(input))}`;
 	return encoded.get([endpoints, service, rule ?? none, push.peerAuthentications, push.mesh], key, () => {

@@ -36,7 +36,7 @@ function arranged(endpoints: readonly Endpoint[], setting: LocalityLoadBalancerS
 	return arrangeByLocality(groupByLocality(endpoints), setting, place, failover)
 		.toSorted((a, b) => a.priority - b.priority)
 		.map(({ locality: { region, zone, subZone }, priority, weight, endpoints: left }) =>
-			[[region, zone, subZone].filter(Boolean).join("/"), priority, weight, ...(left.length > 0 ? [] : ["empty"])].join(" "),
+			[[region, zone, subZone].filter(Boolean).join("/"), priority, weight, ...(left.length === 0 ? ["empty"] : [])].join(" "),
 		);
 }
 
@@ -69,7 +69,7 @@ const cases: readonly Case[] = [
 		title: "shares of the first matching rule, also without outlier detection; unnamed places are left empty",
 		setting: { distribute: [{ from: "r1/*", to: { "r1/z2": 70, "r2/*": 30 } }] },
 		failover: false,
-		expected: ["r1/z2 0 70", "r2/z1 0 30", "r1/z1/s1 0 1 empty", "r1/z1/s2 0 1 empty", "r3/z1 0 1 empty"],
+		expected: ["r1/z1/s1 0 1 empty", "r1/z1/s2 0 1 empty", "r1/z2 0 70", "r2/z1 0 30", "r3/z1 0 1 empty"],
 	},
 	{
 		title: "a share is divided among the places that a wildcard names, by their weights",

@@ -27,7 +27,7 @@ export const weightOf = ({ weight }: Endpoint): number => (weight > 0 ? weight :
 
 const sumOf = (endpoints: readonly Endpoint[]): number => endpoints.reduce((sum, endpoint) => sum + weightOf(endpoint), 0);
 
-const localityKey = ({ region, zone, subZone }: Locality): string => `${region}/${zone}/${subZone}`;
+const localityKey = ({ region, zone, subZone, text }: Locality): string => text ?? `${region}/${zone}/${subZone}`;
 
 /** By locality, sorted, so that the same endpoints give the same bytes. */
 export function groupByLocality(endpoints: readonly Endpoint[]): readonly LocalityGroup[] {
@@ -62,18 +62,27 @@ export function arrangeByLocality(
 ): readonly LocalityGroup[] {
 	if (setting.distribute && setting.distribute.length > 0) return distribute(groups, setting.distribute, place.locality);
 	if (!failover) return groups;
-	if (setting.failoverPriority && setting.failoverPriority.length > 0) return prioritizeByLabels(groups, setting.failoverPriority, place);
-	return compact(groups.map((group) => ({ ...group, priority: distance(group.locality, place.locality, setting.failover ?? []) })));
+	const { failover: regions = [], failoverPriority = [] } = setting;
+	const byLabels = failoverPriority.length > 0 ? prioritizeByLabels(groups, failoverPriority, place) : groups;
+	return failoverPriority.length > 0 && regions.length === 0 ? byLabels : prioritizeByDistance(byLabels, regions, place.locality);
+}
+
+type Failover = NonNullable<LocalityLoadBalancerSetting["failover"]>;
+const distances = 5;
+
+/** By place, within the priorities that there are already. */
+function prioritizeByDistance(groups: readonly LocalityGroup[], failover: Failover, client: Locality): readonly LocalityGroup[] {
+	return compact(groups.map((group) => ({ ...group, priority: group.priority * distances + distance(group.locality, client, failover) })));
 }
 
 type Distribute = NonNullable<LocalityLoadBalancerSetting["distribute"]>[number];
 
-/** The first `from` that matches the client gives each place its share; places that it does not name stay, without their endpoints. */
+/** The first `from` that matches the client gives each place its share; places that it does not name stay on the list, with nobody in them. */
 function distribute(groups: readonly LocalityGroup[], rules: readonly Distribute[], client: Locality): readonly LocalityGroup[] {
 	const rule = rules.find(({ from }) => covers(from ?? "", client));
 	if (!rule) return groups;
 	const remaining = new Set(groups);
-	const arranged: LocalityGroup[] = [];
+	const weights = new Map<LocalityGroup, number>();
 	// The more exact pattern takes its places first.
 	const shares = Object.entries(rule.to ?? {}).sort(([a], [b]) => b.split("/").length - a.split("/").length || (a < b ? -1 : 1));
 	for (const [pattern, share] of shares) {
@@ -81,15 +90,14 @@ function distribute(groups: readonly LocalityGroup[], rules: readonly Distribute
 		const total = matched.reduce((sum, { weight }) => sum + weight, 0);
 		for (const group of matched) {
 			remaining.delete(group);
-			const weight = Math.ceil((group.weight * share) / total);
-			if (weight > 0) arranged.push({ ...group, weight });
+			weights.set(group, Math.ceil((group.weight * share) / total) || group.weight);
 		}
 	}
-	return [...arranged, ...[...remaining].map((group) => ({ ...group, endpoints: [] }))];
+	return groups.map((group) => (remaining.has(group) ? { ...group, endpoints: [] } : { ...group, weight: weights.get(group) ?? group.weight }));
 }
 
 /** 0 the same sub-zone … 3 another region; 4 a region that is not the one to fail over to. */
-function distance(locality: Locality, client: Locality, failover: readonly { from?: string | undefined; to?: string | undefined }[]): number {
+function distance(locality: Locality, client: Locality, failover: Failover): number {
 	if (locality.region === client.region) {
 		if (locality.zone !== client.zone) return 2;
 		return locality.subZone === client.subZone ? 0 : 1;

@@ -47,7 +47,7 @@ export function addressOf({ ip, port }: SocketAddressValue): object {
 }
 
 export function listenerName({ ip, port }: SocketAddressValue): string {
-	return port === 0 ? ip : `${ip}_${port}`;
+	return `${ip}_${port}`;
 }
 
 /** `127.0.0.1:8080` or `[::1]:8080`; undefined for anything else. */

@@ -16,6 +16,12 @@ const agentSecrets = {
 	resourceApiVersion: ApiVersion.V3,
 };
 
+/** Files of the proxy's own container, which the agent reads. */
+export function fileSecretConfig(name: string): { readonly name: string; readonly sdsConfig: object } {
+	const { initialFetchTimeout: _, ...sdsConfig } = agentSecrets;
+	return { name, sdsConfig };
+}
+
 export function secretConfig(name: "default" | "ROOTCA"): { readonly name: string; readonly sdsConfig: object } {
 	return { name, sdsConfig: agentSecrets };
 }

@@ -50,10 +50,14 @@ function buildListener(context: ProxyContext, input: ListenerInput, servers: rea
 function chainsOf(context: ProxyContext, input: ListenerInput, entry: GatewayServer): readonly GatewayChain[] {
 	const { server, routeName } = entry;
 	if (routeName === undefined) return gatewayTcpChains(context, input, entry);
-	const grpcWeb = server.port.protocol?.toUpperCase() === "GRPC-WEB";
+	const { number: port, protocol } = server.port;
+	const { name } = server;
+	// Plain servers share a chain, so that none of them can name it.
+	const statPrefix = name && routeName.startsWith("https.") ? name : `outbound_${listenerName(addressFor(entry))};`;
+	const grpcWeb = protocol?.toUpperCase() === "GRPC-WEB";
 	const filters = [
 		...connectionExtensions(input, "gateway", entry.targetPort),
-		buildGatewayConnectionManager(input, { statPrefix: `outbound_${listenerName(addressFor(entry))};`, routeName, port: entry.targetPort, grpcWeb }),
+		buildGatewayConnectionManager(input, { statPrefix, routeName, port: entry.targetPort, grpcWeb }),
 	];
 	// Plain HTTP servers of one port share a chain: their route table tells the hosts apart.
 	if (!routeName.startsWith("https.") || server.tls === undefined) return [{ serverNames: [], filters }];

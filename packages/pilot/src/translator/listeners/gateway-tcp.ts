@@ -1,8 +1,9 @@
 import { hostCovers } from "../../model/hosts.ts";
+import { declaredProtocol } from "../../model/protocol.ts";
 import type { VirtualService } from "../../model/push.ts";
 import type { ProxyContext } from "../context.ts";
 import { statName } from "../clusters/stat-name.ts";
-import { boundTo, type GatewayServer, hostsInCommon, splitServerHost } from "../routes/gateway-servers.ts";
+import { boundTo, type GatewayServer, hostsInCommon, passesTls, splitServerHost } from "../routes/gateway-servers.ts";
 import { sniClusterName } from "../routes/cluster-name.ts";
 import { gatewayTlsSocket } from "./gateway-tls.ts";
 import type { ListenerInput } from "./listener-input.ts";
@@ -21,8 +22,8 @@ export interface GatewayChain {
 export function gatewayTcpChains(context: ProxyContext, listener: ListenerInput, entry: GatewayServer): readonly GatewayChain[] {
 	if (entry.server.tls?.mode === "AUTO_PASSTHROUGH") return autoPassthroughChains(context, listener, entry);
 	const bound = boundTo(context, entry.gateway).filter((virtualService) => hostsInCommon(entry.gateway, entry.server.hosts, virtualService).length > 0);
-	const input = { context, listener, direction: "gateway", port: entry.server.port.number } as const;
-	const passThrough = entry.server.tls?.mode === "PASSTHROUGH";
+	const input = { context, listener, direction: "gateway", port: entry.server.port.number, protocol: declaredProtocol(entry.server.port.protocol) } as const;
+	const passThrough = passesTls(entry.server);
 	return bound.flatMap((virtualService) => (passThrough ? tlsChains : tcpChains)({ ...input, virtualService }, entry, virtualService));
 }
 
@@ -45,7 +46,7 @@ function autoPassthroughChains({ scope }: ProxyContext, listener: ListenerInput,
 				subsets.map((subset): GatewayChain => {
 					const name = sniClusterName(port.port, subset, hostname);
 					const prefix = statName({ pattern, clusterName: name, service, port, targetPort: 0, subset });
-					return { serverNames: [name], applicationProtocols: meshAlpn, filters: tcpFilters(listener, "gateway", name, 0, prefix) };
+					return { serverNames: [name], applicationProtocols: meshAlpn, filters: tcpFilters(listener, "gateway", name, { statPrefix: prefix }) };
 				}),
 			);
 	});
@@ -67,7 +68,7 @@ function tcpChains(input: TcpRouteInput, { gateway, server }: GatewayServer, { s
 	// Peers of the mesh tell who they are over the connection itself.
 	const exchange = server.tls?.mode === "ISTIO_MUTUAL" ? inboundPrefix(input.listener) : [];
 	const filters = [...exchange, ...routeFilters(input, found.route ?? [])];
-	if (server.tls?.mode === undefined) return [{ serverNames: [], filters }];
+	if (server.tls === undefined) return [{ serverNames: [], filters }];
 	const hosts = server.hosts.map((text) => splitServerHost(text).host);
 	const serverNames = hosts.includes("*") ? [] : [...new Set(hosts)].sort();
 	return [{ serverNames, filters, transportSocket: gatewayTlsSocket(input.context.push.meshConfig, server.tls, "tcp") }];

@@ -4,7 +4,7 @@ import { TlsParameters_TlsProtocol } from "@weft/xds/generated/envoy/extensions/
 import { DownstreamTlsContext } from "@weft/xds/generated/envoy/extensions/transport_sockets/tls/v3/tls.ts";
 import { workloadCertificate } from "../../model/gateway-api/listener-tls.ts";
 import { packed } from "../routes/values.ts";
-import { secretConfig } from "./config-source.ts";
+import { fileSecretConfig, secretConfig } from "./config-source.ts";
 
 const protocols = TlsParameters_TlsProtocol;
 const versions = {
@@ -56,13 +56,13 @@ function certificates(tls: ServerTLSSettings): object[] {
 	const names = tls.credentialNames?.length ? tls.credentialNames : tls.credentialName ? [tls.credentialName] : [];
 	if (names.length > 0) return names.map((name) => controlPlaneSecret(secretName(name)));
 	const pairs = tls.tlsCertificates?.length ? tls.tlsCertificates : [tls];
-	return pairs.map(({ serverCertificate = "", privateKey = "" }) => ({ ...secretConfig("default"), name: `file-cert:${serverCertificate}~${privateKey}` }));
+	return pairs.map(({ serverCertificate = "", privateKey = "" }) => fileSecretConfig(`file-cert:${serverCertificate}~${privateKey}`));
 }
 
 function validation(tls: ServerTLSSettings): object {
 	if (tls.mode === "ISTIO_MUTUAL") return secretConfig("ROOTCA");
 	const name = tls.caCertCredentialName || (tls.credentialName ? `${tls.credentialName}-cacert` : "");
-	return name ? controlPlaneSecret(secretName(name)) : { ...secretConfig("ROOTCA"), name: `file-root:${tls.caCertificates ?? ""}` };
+	return name ? controlPlaneSecret(secretName(name)) : fileSecretConfig(`file-root:${tls.caCertificates ?? ""}`);
 }
 
 function secretName(name: string): string {

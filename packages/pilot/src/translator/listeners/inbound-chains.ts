@@ -4,7 +4,7 @@ import { mtlsMode } from "../../model/lookup.ts";
 import type { ProxyContext } from "../context.ts";
 import { inboundClusterName, inboundPassthroughCluster } from "../routes/cluster-name.ts";
 import { type InboundChainMatch, inboundChainMatches, type ListenerProtocol } from "./inbound-chain-match.ts";
-import { isHttp2 } from "../../model/protocol.ts";
+import { isGrpc, isHttp2 } from "../../model/protocol.ts";
 import { configMetadata } from "../routes/values.ts";
 import { buildInboundConnectionManager } from "./http-connection-manager.ts";
 import { buildInboundRoute, type InboundRouteInput } from "./inbound-route.ts";
@@ -32,6 +32,8 @@ interface ChainSet {
 	readonly grpcWeb?: boolean;
 	/** What its connections are counted under. */
 	readonly tcpStatPrefix: string;
+	/** What the port is said to speak. */
+	readonly spoken?: Protocol;
 	/** For filters that want some ports only; 0: any. */
 	readonly port: number;
 	readonly metadata?: object | undefined;
@@ -49,6 +51,7 @@ export function portChains(context: ProxyContext, input: ListenerInput, port: In
 		http2: isHttp2(port.port.protocol),
 		grpcWeb: port.port.protocol === "GRPC-Web",
 		tcpStatPrefix: tcpStatName(context, cluster, port),
+		spoken: port.port.protocol,
 		port: port.targetPort,
 		metadata: sidecarMetadata(context, port),
 	});
@@ -77,8 +80,6 @@ function sidecarMetadata({ scope }: ProxyContext, { ingress }: InboundPort): obj
 	const sidecar = ingress === undefined ? undefined : scope.sidecar?.metadata;
 	return sidecar && configMetadata(`/apis/networking.istio.io/v1/namespaces/${sidecar.namespace}/sidecar/${sidecar.name}`);
 }
-
-const isGrpc = (protocol: Protocol): boolean => protocol === "GRPC" || protocol === "GRPC-Web";
 
 function operationOf({ scope }: ProxyContext, { service, port, ingress }: InboundPort): string {
 	const sidecar = ingress === undefined ? undefined : scope.sidecar?.metadata;
@@ -120,7 +121,7 @@ function buildChains(context: ProxyContext, input: ListenerInput, mode: Paramete
 function filtersOf(
 	input: ListenerInput,
 	match: InboundChainMatch,
-	{ statPrefix, tcpStatPrefix, route, http2 = false, grpcWeb = false, port }: ChainSet,
+	{ statPrefix, tcpStatPrefix, route, http2 = false, grpcWeb = false, port, spoken }: ChainSet,
 ): readonly AnyNetworkFilter[] {
 	const traffic =
 		match.protocol === "http"
@@ -128,6 +129,6 @@ function filtersOf(
 					...connectionExtensions(input, "inbound", port),
 					buildInboundConnectionManager(input, { statPrefix, routeConfig: buildInboundRoute(route), http2, grpcWeb, port }),
 				]
-			: tcpFilters(input, "inbound", route.cluster, port, tcpStatPrefix);
+			: tcpFilters(input, "inbound", route.cluster, { port, statPrefix: tcpStatPrefix, protocol: spoken });
 	return [...inboundPrefix(input), ...traffic];
 }

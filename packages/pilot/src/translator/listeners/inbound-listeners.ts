@@ -9,7 +9,7 @@ import { blackHoleCluster } from "../routes/cluster-name.ts";
 import { addressOf, alsoIpv6, isDualStack, listenerName, parseSocketAddress, type SocketAddressValue, wildcardIpOf } from "./addresses.ts";
 import { type InboundChain, passthroughChains, portChains } from "./inbound-chains.ts";
 import { detectionTimeout } from "./outbound-draft.ts";
-import { httpInspectorExcept, originalDst, originalSrc, tlsInspectorExcept, tlsInspectorFor } from "./listener-filters.ts";
+import { httpInspector, httpInspectorExcept, originalDst, originalSrc, tlsInspectorExcept, tlsInspectorFor } from "./listener-filters.ts";
 import { type ListenerInput, listenerInput } from "./listener-input.ts";
 import { blackHoleFilters, inboundPrefix } from "./network-filters.ts";
 import { directionPolicies } from "../policy/workload-policies.ts";
@@ -31,7 +31,7 @@ export function inboundListeners(context: ProxyContext): readonly Listener[] {
 			port.port,
 			port.protocol,
 			targetPort,
-			ingress && [ingress.bind ?? "", name, namespace],
+			ingress && [ingress.bind ?? "", ingress.captureMode, name, namespace],
 			mtlsMode(push, node, targetPort),
 			node.local?.inbound[String(targetPort)]?.bind,
 		]),
@@ -60,7 +60,13 @@ function portsOfPolicy({ push, node }: ProxyContext, served: readonly InboundPor
 /** One listener for all ports where traffic is captured, else one bound listener a port. */
 function buildInboundListeners(context: ProxyContext, ports: readonly InboundPort[], policyPorts: readonly number[]): readonly Listener[] {
 	const input = listenerInput(context);
-	return context.node.interceptionMode === "NONE" ? boundListeners(context, input, ports) : [virtualInbound(context, input, ports, policyPorts)];
+	const { interceptionMode, local } = context.node;
+	if (local !== undefined) return localListeners(context, input, ports);
+	const bound = (port: InboundPort): boolean => interceptionMode === "NONE" || port.ingress?.captureMode === "NONE";
+	const sidecarListeners = ports.filter(bound).flatMap((port) => (port.ingress ? [sidecarListener(context, input, port)] : []));
+	if (interceptionMode === "NONE") return sidecarListeners;
+	const captured = ports.filter((port) => !bound(port));
+	return [virtualInbound(context, input, captured, policyPorts), ...sidecarListeners];
 }
 
 function virtualInbound(context: ProxyContext, input: ListenerInput, ports: readonly InboundPort[], policyPorts: readonly number[]): Listener {
@@ -121,30 +127,40 @@ function portsWithout(chains: readonly InboundChain[], ports: readonly number[])
 	return ports.filter((port) => !needed.has(port));
 }
 
-function boundListeners(context: ProxyContext, input: ListenerInput, ports: readonly InboundPort[]): readonly Listener[] {
+/** A port that the local launcher has the sidecar bind. */
+function localListeners(context: ProxyContext, input: ListenerInput, ports: readonly InboundPort[]): readonly Listener[] {
 	return ports.flatMap((port) => {
-		const address = bindAddress(context, port);
-		return address === undefined ? [] : [boundListener(context, input, port, address)];
+		const binding = context.node.local?.inbound[String(port.targetPort)];
+		const address = binding && parseSocketAddress(binding.bind);
+		if (address === undefined) return [];
+		const chains = portChains(context, input, port, listenerName(address), false);
+		return [boundListener(input, `inbound_${listenerName(address)}`, address, chains, inspectors(chains, []))];
 	});
 }
 
-/** Where a port is bound: as the local launcher says. Without one, only where a Sidecar's `ingress` asks for it: the application has the rest. */
-function bindAddress({ node }: ProxyContext, { ingress, targetPort }: InboundPort): SocketAddressValue | undefined {
-	if (node.local === undefined) return ingress && { ip: ingress.bind || node.ip, port: targetPort };
-	const binding = node.local.inbound[String(targetPort)];
-	return binding === undefined ? undefined : parseSocketAddress(binding.bind);
+/** A port that a Sidecar's `ingress` has bound: nothing is captured there, and the application has the rest. */
+function sidecarListener(context: ProxyContext, input: ListenerInput, port: InboundPort): Listener {
+	const address = { ip: port.ingress?.bind || context.node.ip, port: port.targetPort };
+	const chains = portChains(context, input, port, listenerName(address), true);
+	const isTls = chains.some(({ match }) => match.transportProtocol === "tls");
+	const isSniffed = chains.some(({ match }) => match.transportProtocol === "raw_buffer" && match.applicationProtocols !== undefined);
+	const filters = [...(isTls ? [tlsInspectorFor([port.targetPort])] : []), ...(isSniffed ? [httpInspector] : [])];
+	return boundListener(input, listenerName(address), address, chains, filters);
 }
 
-function boundListener(context: ProxyContext, input: ListenerInput, port: InboundPort, address: SocketAddressValue): Listener {
-	// On one machine the address of a service may be bound as well, by its name.
-	const isLocal = context.node.local !== undefined;
-	const chains = portChains(context, input, port, listenerName(address), !isLocal);
+function boundListener(
+	input: ListenerInput,
+	name: string,
+	address: SocketAddressValue,
+	chains: readonly InboundChain[],
+	listenerFilters: readonly object[],
+): Listener {
 	return Listener.fromPartial({
-		name: isLocal ? `inbound_${listenerName(address)}` : listenerName(address),
+		name,
 		address: addressOf(address),
 		filterChains: chains.map(({ chain }) => chain),
-		listenerFilters: inspectors(chains, []),
-		...detectionTimeout(context.push.meshConfig),
+		listenerFilters: [...listenerFilters],
+		...detectionTimeout(input.meshConfig),
 		trafficDirection: TrafficDirection.INBOUND,
 		maxConnectionsToAcceptPerSocketEvent: 1,
 		accessLog: [...input.of("inbound").policies.accessLogs.listener],

@@ -6,12 +6,12 @@ export interface InboundRouteInput {
 	/** `host:port` of the service, for traces. */
 	readonly operation: string;
 	readonly servicePort: number;
-	/** A stream may have been half read when it is reset. */
-	readonly grpc: boolean;
+	/** Streams of gRPC must not be begun twice. */
+	readonly grpc?: boolean;
 }
 
 /** The route table of an inbound connection manager: everything goes to the application. */
-export function buildInboundRoute({ name, cluster, operation, servicePort, grpc }: InboundRouteInput): object {
+export function buildInboundRoute({ name, cluster, operation, servicePort, grpc = false }: InboundRouteInput): object {
 	return {
 		name,
 		validateClusters: false,

@@ -8,6 +8,7 @@ import { identityOf } from "../memo.ts";
 import { type Extension, wantsTraffic } from "../policy/extensions.ts";
 import { type DirectionPolicies, directionPolicies } from "../policy/workload-policies.ts";
 import { clientKey } from "../routes/client-key.ts";
+import { familiesOf } from "../routes/domains.ts";
 import type { Direction } from "./http-filters/filter.ts";
 import { type GatewayTopology, proxyConfigOf } from "./proxy-config.ts";
 import type { ProxyHeaders } from "./proxy-headers.ts";
@@ -22,7 +23,7 @@ export interface ListenerInput {
 	readonly topology: GatewayTopology;
 	/** The proxy listens on IPv6 beside IPv4. */
 	readonly dualStack: boolean;
-	/** Connections of both families come in, if the machine lets them. */
+	/** The proxy has addresses of both families: what it captures may be of either. */
 	readonly bothFamilies: boolean;
 	/** Undefined: the proxy cannot resolve what a request names. */
 	readonly dynamicDns: LookupFamily | undefined;
@@ -57,7 +58,7 @@ export function listenerInput(context: ProxyContext): ListenerInput {
 		istioExtensions: node.istioExtensions,
 		http10: acceptsHttp10(node),
 		dualStack: isDualStack(node),
-		bothFamilies: hasBothFamilies(node),
+		bothFamilies: familiesOf(node) === "both",
 		topology,
 		headers,
 		sessions: hasSessions(context),

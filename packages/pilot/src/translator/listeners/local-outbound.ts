@@ -62,7 +62,7 @@ function draftFor(context: ProxyContext, listener: ListenerInput, target: string
 	}
 	if (protocol !== "http") {
 		const tls = port.protocol === "TLS" || port.protocol === "HTTPS";
-		const route = { context, listener, direction: "outbound", port: number } as const;
+		const route = { context, listener, direction: "outbound", port: number, protocol: port.protocol } as const;
 		const virtualService = chooseVirtualService(virtualServiceIndex(egress).candidates(host), tls, route);
 		const input: TcpChainInput = { ...route, service, tls, cidr: undefined, bySni: false, virtualService };
 		for (const chain of buildTcpChains(input)) addChain(draft, chain);

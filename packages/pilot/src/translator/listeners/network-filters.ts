@@ -1,6 +1,8 @@
 import type { Any } from "@weft/xds";
+import { MongoProxy } from "@weft/xds/generated/envoy/extensions/filters/network/mongo_proxy/v3/mongo_proxy.ts";
 import { TcpProxy } from "@weft/xds/generated/envoy/extensions/filters/network/tcp_proxy/v3/tcp_proxy.ts";
 import { TypedStruct } from "@weft/xds/generated/udpa/type/v1/typed_struct.ts";
+import type { Protocol } from "../../model/service.ts";
 import type { DiscoveredFilter, Phase } from "../policy/extensions.ts";
 import { packed } from "../routes/values.ts";
 import type { Direction } from "./http-filters/filter.ts";
@@ -55,6 +57,13 @@ export function tcpPolicies(input: ListenerInput, direction: Direction, port: nu
 	];
 }
 
+const mongoType = "envoy.extensions.filters.network.mongo_proxy.v3.MongoProxy";
+
+/** What reads a protocol on its way, in front of the proxy. */
+export function protocolFilters(protocol: Protocol, statPrefix: string): readonly NetworkFilter[] {
+	return protocol === "Mongo" ? [{ name: "envoy.filters.network.mongo_proxy", typedConfig: packed(mongoType, MongoProxy, { statPrefix }) }] : [];
+}
+
 /** @param config TcpProxy without its access log */
 export function tcpProxy(input: ListenerInput, direction: Direction, config: object, accessLog = true): NetworkFilter {
 	const typeName = "envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy";
@@ -64,8 +73,18 @@ export function tcpProxy(input: ListenerInput, direction: Direction, config: obj
 }
 
 /** Policies, statistics and a tcp_proxy to one cluster. */
-export function tcpFilters(input: ListenerInput, direction: Direction, cluster: string, port = 0, statPrefix = cluster): readonly AnyNetworkFilter[] {
-	return [...tcpPolicies(input, direction, port), tcpProxy(input, direction, { statPrefix, cluster })];
+export function tcpFilters(input: ListenerInput, direction: Direction, cluster: string, options: TcpFilterOptions = {}): readonly AnyNetworkFilter[] {
+	const { port = 0, statPrefix = cluster, protocol = "TCP" } = options;
+	return [...tcpPolicies(input, direction, port), ...protocolFilters(protocol, statPrefix), tcpProxy(input, direction, { statPrefix, cluster })];
+}
+
+interface TcpFilterOptions {
+	/** 0: any. */
+	readonly port?: number;
+	/** What its connections are counted under; the cluster's name by default. */
+	readonly statPrefix?: string;
+	/** What the port is said to speak. */
+	readonly protocol?: Protocol | undefined;
 }
 
 /** Passes on what nothing else is for: it is counted and logged. */

@@ -6,7 +6,8 @@ import type { ProxyContext } from "../context.ts";
 import { isHttp } from "../../model/protocol.ts";
 import { isResolvedByRequest } from "../dynamic-dns.ts";
 import { allowAnyDynamicDnsCluster } from "../routes/cluster-name.ts";
-import { serviceAddresses } from "../routes/domains.ts";
+import { addressingOf, dialledAddresses } from "../routes/domains.ts";
+import { httpProxyProtocol } from "../routes/route-table.ts";
 import { virtualServiceIndex } from "../routes/virtual-service-index.ts";
 import { isWildcardIp, type SocketAddressValue, wildcardIpOf } from "./addresses.ts";
 import { buildOutboundConnectionManager } from "./http-connection-manager.ts";
@@ -33,43 +34,50 @@ export interface Offer {
 /** Listeners for all that the scope's egress listeners let through. */
 export function buildServiceListeners(context: ProxyContext, input: ListenerInput): readonly Listener[] {
 	const drafts = new Map<string, ListenerDraft>();
-	const named = new Set(context.scope.egress.flatMap(({ port }) => (port ? [port.number] : [])));
 	for (const egress of context.scope.egress) {
-		for (const offer of egress.port ? namedOffers(context, egress, egress.port) : catchAllOffers(context, egress, named)) {
-			addOffer(context, input, drafts, offer);
+		// What a Sidecar says of an address and port is all that there is to be on it.
+		const taken = egress.port ? none : new Set(drafts.keys());
+		for (const offer of egress.port ? namedOffers(context, egress, egress.port) : catchAllOffers(context, egress)) {
+			addOffer(context, input, drafts, offer, taken);
 		}
 	}
 	return [...drafts.values()].map((draft) => finishListener(draft, context.scope, input));
 }
 
+const none: ReadonlySet<string> = new Set();
+
 function isBound({ node }: ProxyContext, egress: EgressListener): boolean {
-	return egress.captureMode === "NONE" || (egress.captureMode === "DEFAULT" && node.interceptionMode === "NONE");
+	return egress.captureMode === "NONE" || egress.bind.startsWith("unix://") || (egress.captureMode === "DEFAULT" && node.interceptionMode === "NONE");
 }
 
 /** A Sidecar egress listener with a port of its own: every service behind it is reached by that port. */
 function namedOffers(context: ProxyContext, egress: EgressListener, port: NonNullable<EgressListener["port"]>): Offer[] {
 	const bindToPort = isBound(context, egress);
-	const bind = egress.bind || (bindToPort ? "127.0.0.1" : undefined);
 	const protocol = protocolNamed(port.protocol);
-	return egress.services.flatMap((service) => {
-		const servicePort = service.ports.find(({ port: number }) => number === port.number) ?? service.ports[0];
-		return servicePort ? [{ service, port: servicePort, egress, bind, listenPort: port.number, protocol, bindToPort }] : [];
-	});
+	return egress.services
+		.filter(({ resolution }) => resolution !== "Alias")
+		.flatMap((service) => {
+			const servicePort = service.ports.find(({ port: number }) => number === port.number) ?? service.ports[0];
+			if (servicePort === undefined) return [];
+			const offer = { service, port: servicePort, egress, listenPort: port.number, protocol, bindToPort };
+			return bindsOf(context, service, { ...servicePort, protocol }, egress, bindToPort).map((bind) => ({ ...offer, bind }));
+		});
 }
 
 function protocolNamed(name: string): Protocol {
+	if (name.toUpperCase() === httpProxyProtocol) return "HTTP";
 	const known: readonly Protocol[] = ["HTTP", "HTTP2", "GRPC", "GRPC-Web", "TCP", "TLS", "HTTPS", "Mongo", "MySQL", "Redis"];
 	return known.find((protocol) => protocol.toUpperCase() === name.toUpperCase()) ?? "Auto";
 }
 
-/** Every port of every service, but those that a listener of its own speaks for. */
-function catchAllOffers(context: ProxyContext, egress: EgressListener, named: ReadonlySet<number>): Offer[] {
+/** Every port of every service. */
+function catchAllOffers(context: ProxyContext, egress: EgressListener): Offer[] {
 	const bindToPort = isBound(context, egress);
 	// An alias has no traffic of its own: its names are further names of the service it stands for.
 	const services = egress.services.filter(({ resolution }) => resolution !== "Alias");
 	return services.flatMap((service) =>
 		service.ports
-			.filter(({ port, protocol }) => protocol !== "UDP" && !named.has(port))
+			.filter(({ protocol }) => protocol !== "UDP")
 			.flatMap((port) => {
 				const offer = { service, port, egress, listenPort: port.port, protocol: port.protocol, bindToPort };
 				return bindsOf(context, service, port, egress, bindToPort).map((bind) => ({ ...offer, bind }));
@@ -84,25 +92,25 @@ function bindsOf(context: ProxyContext, service: Service, port: ServicePort, egr
 	if (bindToPort) return ["127.0.0.1"];
 	if (listenerProtocolOf(port.protocol) === "http") return [undefined];
 	if (service.headless) return headlessAddresses(context, service, port);
-	const addresses = serviceAddresses(service, context.node.dnsCapture);
+	const addresses = dialledAddresses(service, addressingOf(context.node));
 	return addresses.length > 0 ? [...addresses] : [undefined];
 }
 
-/** Pods of a headless service are dialled by their own addresses. Our own is left out: that traffic is inbound. */
+/** Pods of a headless service are dialled by their own addresses, ready or not. Our own is left out: that traffic is inbound. */
 function headlessAddresses({ push, node }: ProxyContext, service: Service, port: ServicePort): string[] {
 	const addresses = endpointsOf(push, service, port.name)
-		.filter(({ health }) => health === "HEALTHY")
 		.map(({ address }) => address)
 		.filter((address) => /^[\d.:a-fA-F]+$/.test(address) && !node.ips.includes(address));
 	return [...new Set(addresses)];
 }
 
-function addOffer(context: ProxyContext, input: ListenerInput, drafts: Map<string, ListenerDraft>, offer: Offer): void {
-	const cidr = offer.bind?.includes("/") && !offer.bind.startsWith("/") ? offer.bind : undefined;
+function addOffer(context: ProxyContext, input: ListenerInput, drafts: Map<string, ListenerDraft>, offer: Offer, taken: ReadonlySet<string>): void {
+	const cidr = offer.bind?.includes("/") && !/^(unix:|\/)/.test(offer.bind) ? offer.bind : undefined;
 	const wildcard = wildcardIpOf(context.node);
 	const address = { ip: cidr === undefined ? (offer.bind ?? wildcard) : wildcard, port: offer.listenPort };
 	if (!offer.bindToPort && isReserved(context, address)) return;
 	const key = `${address.ip}_${address.port}`;
+	if (taken.has(key)) return;
 	const draft = drafts.get(key) ?? { address, bindToPort: offer.bindToPort, chains: [] };
 	// At a bound address nothing tells services apart but HTTP's authority: whoever came first has the port.
 	if (offer.bindToPort && draft.chains.length > 0) return;
@@ -168,7 +176,7 @@ function tcpChainsOf(
 ): readonly ChainDraft[] {
 	const { service, listenPort: port, protocol, egress } = offer;
 	const tls = protocol === "TLS" || protocol === "HTTPS";
-	const route = { context, listener, direction: "outbound", port } as const;
+	const route = { context, listener, direction: "outbound", port, protocol } as const;
 	const virtualService = chooseVirtualService(virtualServiceIndex(egress).candidates(service.hostname), tls, route);
 	return buildTcpChains({ ...route, service, tls, cidr, bySni: isWildcardIp(address.ip), virtualService });
 }

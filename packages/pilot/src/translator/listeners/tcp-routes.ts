@@ -1,16 +1,17 @@
 import type { L4MatchAttributes, RouteDestination, TLSMatchAttributes } from "@weft/api";
 import type { DestinationRule, VirtualService } from "../../model/push.ts";
-import type { Service } from "../../model/service.ts";
+import type { Protocol, Service } from "../../model/service.ts";
 import type { ProxyContext } from "../context.ts";
 import { isResolvedByRequest, sniDynamicForwardProxyFilter } from "../dynamic-dns.ts";
 import { outboundClusterName, unknownCluster } from "../routes/cluster-name.ts";
-import { resolveConsistentHash } from "../routes/hash-policy.ts";
-import { statName, type StatNameInput } from "../clusters/stat-name.ts";
+import { type StatNameInput, statName } from "../clusters/stat-name.ts";
+import { hostForms, searchOf } from "../routes/domains.ts";
+import { aliasIndex } from "../routes/table-plan.ts";
 import { configMetadata, durationOf } from "../routes/values.ts";
 import { cidrRange } from "./addresses.ts";
 import type { Direction } from "./http-filters/filter.ts";
 import type { ListenerInput } from "./listener-input.ts";
-import { type AnyNetworkFilter, tcpPolicies, tcpProxy } from "./network-filters.ts";
+import { type AnyNetworkFilter, protocolFilters, tcpPolicies, tcpProxy } from "./network-filters.ts";
 import type { ChainDraft, ChainMatch } from "./outbound-draft.ts";
 
 /** What the filters of a TCP or TLS route are made of, besides the route. */
@@ -20,6 +21,8 @@ export interface TcpRouteInput {
 	readonly direction: Direction;
 	/** The port that the client dialled. */
 	readonly port: number;
+	/** What the port is said to speak. */
+	readonly protocol: Protocol;
 	readonly virtualService: VirtualService | undefined;
 }
 
@@ -72,8 +75,13 @@ function tlsChains(input: TcpChainInput): readonly ChainDraft[] {
 		}
 	}
 	if (chains.length > 0) return chains;
-	const sniHosts = input.bySni || input.cidr !== undefined ? [input.service.hostname] : [];
+	const sniHosts = input.bySni || input.cidr !== undefined ? [input.service.hostname, ...aliasNames(input)] : [];
 	return [{ kind: "tcp", match: matchOf(sniHosts, listOf(input.cidr)), filters: ownFilters(input) }];
+}
+
+/** Clients may call the service by the name of an ExternalName that stands for it. */
+function aliasNames({ context: { scope, node }, service }: TcpChainInput): readonly string[] {
+	return (aliasIndex(scope).get(service.hostname) ?? []).flatMap((alias) => hostForms(alias, searchOf(node)));
 }
 
 function tcpChains(input: TcpChainInput): readonly ChainDraft[] {
@@ -129,12 +137,14 @@ export function routeFilters(input: TcpRouteInput, routes: readonly RouteDestina
 		const service = scope.serviceByHost.get(destination.host);
 		const cluster = clusterOf(input, first);
 		const counted = service && { service, port: dialledPort(input), subset: destination.subset ?? "" };
-		return singleDestination(input, { cluster, counted }, rule, destination.subset, destination.port?.number ?? input.port);
+		return singleDestination(input, { cluster, counted }, rule, destination.subset);
 	}
 	const clusters = routes.filter(({ weight }) => (weight ?? 0) > 0).map((route) => ({ name: clusterOf(input, route), weight: route.weight ?? 0 }));
 	const { name = "", namespace = "" } = input.virtualService ?? {};
-	const config = { statPrefix: `${name}.${namespace}`, weightedClusters: { clusters }, ...poolFields(rule, undefined, input.port) };
-	return [...tcpPolicies(input.listener, input.direction, input.port), tcpProxy(input.listener, input.direction, config)];
+	const statPrefix = `${name}.${namespace}`;
+	const config = { statPrefix, weightedClusters: { clusters }, ...poolFields(rule, undefined), ...tunnelFields(rule, undefined) };
+	const proxy = tcpProxy(input.listener, input.direction, config);
+	return [...tcpPolicies(input.listener, input.direction, input.port), ...protocolFilters(input.protocol, statPrefix), proxy];
 }
 
 /** Without a port, a destination with one port means that one, any other the port that the client dialled. */
@@ -156,22 +166,22 @@ function ownFilters(input: TcpChainInput): readonly AnyNetworkFilter[] {
 	const resolved = input.tls && dynamicDns !== undefined && own !== undefined && isResolvedByRequest(service, own);
 	const resolver = resolved ? [sniDynamicForwardProxyFilter(service.hostname, dynamicDns, port)] : [];
 	const counted = { service, port: { port: clusterPort }, subset: "" };
-	return [...resolver, ...singleDestination(input, { cluster, counted }, context.scope.destinationRule(service.hostname), undefined, clusterPort)];
+	return singleDestination(input, { cluster, counted }, context.scope.destinationRule(service.hostname), undefined, resolver);
 }
 
 type Counted = Pick<StatNameInput, "service" | "port" | "subset">;
 
 function singleDestination(
-	{ listener, direction, port: dialled }: TcpRouteInput,
+	{ listener, direction, port: dialled, protocol }: TcpRouteInput,
 	{ cluster, counted }: { readonly cluster: string; readonly counted: Counted | undefined },
 	rule: DestinationRule | undefined,
 	subset: string | undefined,
-	port: number,
+	resolver: readonly AnyNetworkFilter[] = [],
 ): readonly AnyNetworkFilter[] {
 	const pattern = listener.meshConfig.outboundClusterStatName;
 	const statPrefix = counted ? statName({ pattern, clusterName: cluster, targetPort: 0, ...counted }) : cluster;
-	const config = { statPrefix, cluster, ...poolFields(rule, subset, port), ...tunnelFields(rule, subset) };
-	return [...tcpPolicies(listener, direction, dialled), tcpProxy(listener, direction, config)];
+	const config = { statPrefix, cluster, ...poolFields(rule, subset), ...tunnelFields(rule, subset) };
+	return [...tcpPolicies(listener, direction, dialled), ...resolver, ...protocolFilters(protocol, statPrefix), tcpProxy(listener, direction, config)];
 }
 
 /** The port as its service calls it, where the client dialled a service. */
@@ -179,25 +189,31 @@ function dialledPort({ port, service }: TcpRouteInput & Partial<TcpChainInput>):
 	return service?.ports.find((candidate) => candidate.port === port) ?? { port };
 }
 
-/** What of a DestinationRule belongs to the connection from the application: its lifetimes, and hashing by its address. */
-function poolFields(rule: DestinationRule | undefined, subset: string | undefined, port: number): object {
-	const policy = rule?.trafficPolicy;
-	const ofPort = policy?.portLevelSettings?.find((settings) => settings.port?.number === port);
-	const tcp = (ofPort ? ofPort.connectionPool : policy?.connectionPool)?.tcp;
+/**
+ * What of a DestinationRule belongs to the connection from the application: its lifetimes, and hashing by its address.
+ * As in istiod, settings of ports and subsets do not reach that far.
+ */
+function poolFields(rule: DestinationRule | undefined, subset: string | undefined): object {
+	const tcp = rule?.trafficPolicy?.connectionPool?.tcp;
 	const idleTimeout = durationOf(tcp?.idleTimeout);
 	const lifetime = durationOf(tcp?.maxConnectionDuration);
-	const hash = resolveConsistentHash(rule, subset, port);
 	return {
 		...(idleTimeout ? { idleTimeout } : {}),
 		...(lifetime ? { maxDownstreamConnectionDuration: lifetime } : {}),
-		...(hash?.useSourceIp ? { hashPolicy: [{ sourceIp: {} }] } : {}),
+		...(hashesBySource(rule, subset) ? { hashPolicy: [{ sourceIp: {} }] } : {}),
 	};
+}
+
+/** A subset's balancer counts before the rule's, whatever it is; settings of a port do not count. */
+function hashesBySource(rule: DestinationRule | undefined, subset: string | undefined): boolean {
+	const ofSubset = subset ? rule?.subsets.find(({ name }) => name === subset)?.trafficPolicy?.loadBalancer : undefined;
+	return (ofSubset ?? rule?.trafficPolicy?.loadBalancer)?.consistentHash?.useSourceIp === true;
 }
 
 /** https://istio.io/latest/docs/reference/config/networking/destination-rule/#TrafficPolicy-TunnelSettings */
 function tunnelFields(rule: DestinationRule | undefined, subset: string | undefined): object {
-	const ofSubset = subset ? rule?.subsets.find(({ name }) => name === subset)?.trafficPolicy?.tunnel : undefined;
-	const tunnel = ofSubset ?? rule?.trafficPolicy?.tunnel;
+	const policy = subset ? rule?.subsets.find(({ name }) => name === subset)?.trafficPolicy : rule?.trafficPolicy;
+	const tunnel = policy?.tunnel;
 	if (tunnel === undefined) return {};
 	return { tunnelingConfig: { hostname: `${tunnel.targetHost}:${tunnel.targetPort}`, usePost: tunnel.protocol === "POST" } };
 }

@@ -1,6 +1,7 @@
 import type { EgressListener, Scope, VirtualService } from "../../model/push.ts";
 import type { ProxyContext } from "../context.ts";
 import { resolvesUnknownHosts } from "../dynamic-dns.ts";
+import { addressingOf, searchOf } from "./domains.ts";
 
 /**
  * What routes and listeners read of a node beyond its scope: whether it resolves automatic addresses or what a request names, and the labels that some
@@ -8,7 +9,7 @@ import { resolvesUnknownHosts } from "../dynamic-dns.ts";
  */
 export function clientKey({ scope, node }: ProxyContext): string {
 	const labels = sourceLabelKeys(scope).map((key) => [key, node.labels[key] ?? null]);
-	return JSON.stringify([node.dnsCapture, node.dynamicForwardProxy, resolvesUnknownHosts(node), labels]);
+	return JSON.stringify([addressingOf(node), searchOf(node).clusterSuffix, node.dynamicForwardProxy, resolvesUnknownHosts(node), labels]);
 }
 
 const keysOfScope = new WeakMap<Scope, readonly string[]>();

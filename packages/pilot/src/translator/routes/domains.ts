@@ -1,10 +1,42 @@
+import type { ProxyNode } from "../../model/proxy-node.ts";
+import { isDualStack } from "../listeners/addresses.ts";
 import type { Service } from "../../model/service.ts";
 
 /** How a client writes a service's name, seen from its own namespace. */
-export interface ClientNames {
+export interface ClientNames extends ClientAddressing, ClientSearch {}
+
+/** What a client's resolver completes short names with. */
+export interface ClientSearch {
 	readonly namespace: string;
+	/** `.svc.cluster.local` of its search list; "" where that is no cluster's. */
+	readonly clusterSuffix: string;
+}
+
+export function searchOf({ namespace, dnsDomain }: Pick<ProxyNode, "namespace" | "dnsDomain">): ClientSearch {
+	const start = dnsDomain.indexOf(".svc.");
+	return { namespace, clusterSuffix: start > 0 ? dnsDomain.slice(start) : "" };
+}
+
+/** Which of a service's addresses mean something to a client. */
+export interface ClientAddressing {
 	/** The client resolves names at its own sidecar, so automatic addresses are in use. */
 	readonly dnsCapture: boolean;
+	/** Families of its own addresses. */
+	readonly families: IpFamilies;
+	/** It uses all addresses of a Service, not the first alone. */
+	readonly dualStack: boolean;
+}
+
+export function addressingOf(node: Pick<ProxyNode, "ips" | "metadata" | "dnsCapture">): ClientAddressing {
+	return { dnsCapture: node.dnsCapture, families: familiesOf(node), dualStack: isDualStack(node) };
+}
+
+export type IpFamilies = "v4" | "v6" | "both";
+
+export function familiesOf({ ips }: Pick<ProxyNode, "ips">): IpFamilies {
+	const v6 = ips.some((ip) => ip.includes(":"));
+	if (!v6) return "v4";
+	return ips.every((ip) => ip.includes(":")) ? "v6" : "both";
 }
 
 /**
@@ -18,7 +50,14 @@ export function serviceDomains(service: Service, aliases: readonly string[], cli
 		domainsOf.set(service, known);
 	}
 	const hosts = [service.hostname, ...aliases];
-	const key = JSON.stringify([client.dnsCapture, hosts.map((host) => isLocal(host, client.namespace)), aliases]);
+	const key = JSON.stringify([
+		client.dnsCapture,
+		client.families,
+		client.dualStack,
+		client.clusterSuffix,
+		hosts.map((host) => isLocal(host, client.namespace)),
+		aliases,
+	]);
 	const domains = known.get(key) ?? buildDomains(service, hosts, client);
 	known.set(key, domains);
 	return domains;
@@ -31,7 +70,7 @@ function buildDomains(service: Service, hosts: readonly string[], client: Client
 	const names = hosts.flatMap((host) => hostForms(host, client));
 	// Pods of a headless service have names of their own under the service's.
 	const all = service.headless ? [...names, ...names.map((name) => `*.${name}`)] : names;
-	const addresses = serviceAddresses(service, client.dnsCapture).filter((address) => !address.includes("/"));
+	const addresses = serviceAddresses(service, client).filter((address) => !address.includes("/"));
 	return [...all, ...addresses.map(bracketed)];
 }
 
@@ -40,19 +79,40 @@ function isLocal(host: string, clientNamespace: string): boolean {
 	return host.startsWith(`.${clientNamespace}.svc.`, host.indexOf("."));
 }
 
-/** The addresses (and CIDRs) by which a client reaches the service. */
-export function serviceAddresses(service: Service, dnsCapture: boolean): readonly string[] {
-	if (service.addresses.length > 0) return service.addresses;
-	return dnsCapture && service.autoAddress !== undefined ? [service.autoAddress] : [];
+/**
+ * The addresses (and CIDRs) by which a client knows the service: of a Service, those of its own family. Those of a ServiceEntry need
+ * not be anybody's: the proxy only recognises them, so their family plays no part.
+ */
+export function serviceAddresses(service: Service, client: ClientAddressing): readonly string[] {
+	const { families } = client;
+	const all = heldAddresses(service, client);
+	if (families === "both" || service.registry !== "Kubernetes") return all;
+	return all.every((address) => isOf(families, address)) ? all : all.filter((address) => isOf(families, address));
 }
 
-function hostForms(host: string, client: ClientNames): string[] {
-	if (host.startsWith("*")) return [host];
-	return [host, `${host}.`, ...shortForms(host, client.namespace)];
+/** The addresses that a client's connections to the service go to: of another family, where there is none of its own. */
+export function dialledAddresses(service: Service, client: ClientAddressing): readonly string[] {
+	const own = serviceAddresses(service, client);
+	return own.length > 0 ? own : heldAddresses(service, client);
+}
+
+const isOf = (family: "v4" | "v6", address: string): boolean => address.includes(":") === (family === "v6");
+
+function heldAddresses({ addresses, registry, autoAddress }: Service, { dnsCapture, dualStack }: ClientAddressing): readonly string[] {
+	if (addresses.length > 1 && registry === "Kubernetes" && !dualStack) return addresses.slice(0, 1);
+	if (addresses.length > 0) return addresses;
+	return dnsCapture && autoAddress !== undefined ? [autoAddress] : [];
+}
+
+/** A host with and without the root dot, and in the short forms that a client in a namespace may use. */
+export function hostForms(host: string, client: ClientSearch): string[] {
+	if (host.startsWith("*")) return [host, `${host}.`];
+	return [host, `${host}.`, ...shortForms(host, client)];
 }
 
 /** Forms that a resolver in a cluster completes: `name` and `name.ns` in the same namespace, `name.ns` elsewhere. */
-function shortForms(host: string, clientNamespace: string): string[] {
+function shortForms(host: string, { namespace: clientNamespace, clusterSuffix }: ClientSearch): string[] {
+	if (!host.endsWith(clusterSuffix)) return [];
 	const end = host.indexOf(".svc.");
 	const dot = host.indexOf(".");
 	if (end <= 0 || dot + 1 > end) return [];

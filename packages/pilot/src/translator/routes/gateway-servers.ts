@@ -70,11 +70,16 @@ function listenPorts(gateway: Gateway, number: number, ports: Ports, { labels }:
 	return targets.map(({ targetPort }) => targetPort);
 }
 
-function routeNameOf({ port, tls }: Server, targetPort: number, { name, namespace }: Pick<Gateway, "name" | "namespace">): string | undefined {
+/** Is TLS left to what is behind the gateway? That is the mode where none is said. */
+export function passesTls({ tls }: Pick<Server, "tls">): boolean {
+	return tls !== undefined && (tls.mode === undefined || tls.mode === "PASSTHROUGH" || tls.mode === "AUTO_PASSTHROUGH");
+}
+
+function routeNameOf({ port, tls, bind }: Server, targetPort: number, { name, namespace }: Pick<Gateway, "name" | "namespace">): string | undefined {
 	const protocol = (port.protocol ?? "").toUpperCase();
-	if (httpProtocols.has(protocol)) return `http.${targetPort}`;
-	const ends = tls?.mode !== "PASSTHROUGH" && tls?.mode !== "AUTO_PASSTHROUGH";
-	return protocol === "HTTPS" && ends ? `https.${port.number}.${port.name ?? ""}.${name}.${namespace}` : undefined;
+	const suffix = bind ? `.${bind}` : "";
+	if (httpProtocols.has(protocol)) return `http.${targetPort}${suffix}`;
+	return protocol === "HTTPS" && !passesTls({ tls }) ? `https.${port.number}.${port.name ?? ""}.${name}.${namespace}${suffix}` : undefined;
 }
 
 /** `ns/host` of a server: which VirtualServices may use it (`*`, `.` or a namespace), and the host itself. */

@@ -1,4 +1,4 @@
-import type { ConsistentHashLB, Destination, LoadBalancerSettings, TrafficPolicy } from "@weft/api";
+import type { ConsistentHashLB, Destination, TrafficPolicy } from "@weft/api";
 import type { DestinationRule } from "../../model/push.ts";
 import { type Duration, durationOf } from "./values.ts";
 
@@ -14,20 +14,19 @@ export interface HashPolicyValue {
 	readonly queryParameter?: { readonly name: string };
 }
 
-/** How a destination's DestinationRule hashes: the subset's settings before the rule's, a port's before the general ones. */
-export function resolveConsistentHash(rule: DestinationRule | undefined, subset: string | undefined, port: number): ConsistentHashLB | undefined {
+/**
+ * How the requests of a route to a destination are hashed: the subset's settings before the rule's, a port's before the general ones,
+ * where the route names the port. A level without a hash leaves it to the next, even if its balancer is another.
+ */
+export function resolveDestinationHash(rule: DestinationRule | undefined, { subset, port }: Destination): ConsistentHashLB | undefined {
 	if (rule === undefined) return undefined;
 	const ofSubset = subset ? rule.subsets.find(({ name }) => name === subset)?.trafficPolicy : undefined;
-	return (loadBalancerOf(ofSubset, port) ?? loadBalancerOf(rule.trafficPolicy, port))?.consistentHash;
+	return hashIn(ofSubset, port?.number) ?? hashIn(rule.trafficPolicy, port?.number);
 }
 
-export function resolveDestinationHash(rule: DestinationRule | undefined, destination: Destination, listenPort: number): ConsistentHashLB | undefined {
-	return resolveConsistentHash(rule, destination.subset, destination.port?.number ?? listenPort);
-}
-
-function loadBalancerOf(policy: TrafficPolicy | undefined, port: number): LoadBalancerSettings | undefined {
-	const ofPort = policy?.portLevelSettings?.find((settings) => settings.port?.number === port);
-	return ofPort?.loadBalancer ?? policy?.loadBalancer;
+function hashIn(policy: TrafficPolicy | undefined, port: number | undefined): ConsistentHashLB | undefined {
+	const ofPort = port === undefined ? undefined : policy?.portLevelSettings?.find((settings) => settings.port?.number === port);
+	return ofPort?.loadBalancer?.consistentHash ?? policy?.loadBalancer?.consistentHash;
 }
 
 export function buildHashPolicy(hash: ConsistentHashLB): HashPolicyValue | undefined {

@@ -64,7 +64,7 @@ function percentage(percent: Percent | undefined): FractionalPercentValue | unde
 
 function buildCors(cors: CorsPolicy): Any {
 	const maxAgeMs = cors.maxAge === undefined ? undefined : parseDurationMs(cors.maxAge);
-	const origins = cors.allowOrigins?.map(stringMatcherOf) ?? cors.allowOrigin?.map((exact) => (exact === "*" ? { safeRegex: { regex: ".*" } } : { exact }));
+	const origins = cors.allowOrigins?.map(stringMatcherOf) ?? cors.allowOrigin?.map((exact) => ({ exact }));
 	return packed("envoy.extensions.filters.http.cors.v3.CorsPolicy", EnvoyCorsPolicy, {
 		allowOriginStringMatch: origins?.filter((origin) => origin !== undefined) ?? [],
 		allowMethods: (cors.allowMethods ?? []).join(","),

@@ -38,7 +38,7 @@ export const defaultRetryPolicy: RetryPolicyValue = {
 };
 
 /** A consistent hash gives the same host again, so shunning previous hosts would only burn selection attempts. */
-const hashedRetryPolicy: RetryPolicyValue = { retryOn: defaultRetryPolicy.retryOn, numRetries: 2 };
+const { retryHostPredicate: _, ...hashedRetryPolicy }: RetryPolicyValue = defaultRetryPolicy;
 
 /**
  * @param retry the route's own policy, or the mesh's

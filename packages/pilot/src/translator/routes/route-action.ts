@@ -128,7 +128,7 @@ function destinationCluster(destination: Destination, { listenPort, solePort, al
 /** RouteAction.ClusterNotFoundResponseCode: what the Gateway API wants for a backend that is not there. */
 const internalServerError = 2;
 
-function rewriteOf({ rewrite, match }: HTTPRoute, { semantics, match: routeMatch }: ForwardInput): object {
+function rewriteOf({ rewrite }: HTTPRoute, { semantics, match: routeMatch }: ForwardInput): object {
 	if (rewrite === undefined) return {};
 	const { uri, uriRegexRewrite } = rewrite;
 	if (uriRegexRewrite?.match) {
@@ -140,20 +140,28 @@ function rewriteOf({ rewrite, match }: HTTPRoute, { semantics, match: routeMatch
 		const prefix = (routeMatch.pathSeparatedPrefix ?? "").replace(/[\\^$.*+?()[\]{}|]/g, "\\$&");
 		return { regexRewrite: { pattern: { regex: `^${prefix}(/?)(.*)` }, substitution: "/\\2" } };
 	}
-	// Envoy cannot replace a prefix of a path that was matched by regular expression: then the whole path is replaced.
-	const regex = match?.length === 1 ? match[0]?.uri?.regex : undefined;
-	return regex === undefined ? { prefixRewrite: uri } : { regexRewrite: { pattern: { regex }, substitution: uri } };
+	// Of a path that was matched by regular expression, Envoy replaces all.
+	return { prefixRewrite: uri };
+}
+
+type Share = ReturnType<typeof perMillion>;
+const inHundred = (numerator: number): Share => ({ numerator, denominator: 0 });
+
+const shareOf = (percent: number | undefined): Share => (percent === undefined || percent === 100 ? inHundred(100) : perMillion(percent));
+
+function shareOfMirror({ mirrorPercentage, mirrorPercent, mirror_percent: oldest }: HTTPRoute): Share {
+	const whole = mirrorPercent ?? oldest;
+	return mirrorPercentage !== undefined || whole === undefined ? shareOf(mirrorPercentage?.value) : inHundred(whole);
 }
 
 function buildMirrors(http: HTTPRoute, input: ActionInput): object[] {
-	const percentOfMirror = http.mirrorPercentage?.value ?? http.mirrorPercent ?? 100;
-	const single = http.mirror ? [{ destination: http.mirror, percent: percentOfMirror }] : [];
-	const several = (http.mirrors ?? []).map(({ destination, percentage }) => ({ destination, percent: percentage?.value ?? 100 }));
+	const single = http.mirror ? [{ destination: http.mirror, share: shareOfMirror(http) }] : [];
+	const several = (http.mirrors ?? []).map(({ destination, percentage }) => ({ destination, share: shareOf(percentage?.value) }));
 	return [...single, ...several]
-		.filter(({ percent }) => percent > 0)
-		.map(({ destination, percent }) => ({
+		.filter(({ share }) => share.numerator > 0)
+		.map(({ destination, share }) => ({
 			cluster: destinationCluster(destination, input),
-			runtimeFraction: { defaultValue: percent === 100 ? { numerator: 100, denominator: 0 } : perMillion(percent) },
+			runtimeFraction: { defaultValue: share },
 			traceSampled: false,
 			disableShadowHostSuffixAppend: true,
 		}));

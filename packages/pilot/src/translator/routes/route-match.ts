@@ -55,7 +55,7 @@ export function buildRouteMatch(match: HTTPMatchRequest | undefined, semantics: 
 
 /** Nothing after such a route can be reached: istiod sends no more of them, and so do we. */
 export function isCatchAll(match: RouteMatchValue): boolean {
-	const everyPath = match.prefix === "/" || match.safeRegex?.regex === "*";
+	const everyPath = match.prefix === "/" || match.safeRegex?.regex === ".*";
 	return everyPath && match.headers === undefined && match.queryParameters === undefined && match.dynamicMetadata === undefined;
 }
 

@@ -6,7 +6,7 @@ import type { EncodedResource, ProxyContext } from "../context.ts";
 import { createMemo } from "../memo.ts";
 import { clientKey } from "./client-key.ts";
 import { outboundClusterName } from "./cluster-name.ts";
-import { withPort } from "./domains.ts";
+import { addressingOf, searchOf, withPort } from "./domains.ts";
 import { gatewayKey } from "./gateway-servers.ts";
 import { buildGatewayTable } from "./gateway-table.ts";
 import { encodeTable } from "./table-encoder.ts";
@@ -23,6 +23,9 @@ import { matchWildcard, type VirtualServiceIndex, virtualServiceIndex } from "./
 
 /** Name of the table of the HTTP proxy listener: all HTTP ports in one. */
 export const httpProxyRouteName = "http_proxy";
+
+/** Of a Sidecar's egress listener that is a proxy for all ports. */
+export const httpProxyProtocol = "HTTP_PROXY";
 
 const tables = createMemo<Map<string, EncodedResource | undefined>>();
 
@@ -49,23 +52,29 @@ function buildTable(context: ProxyContext, name: string): EncodedResource | unde
 	const request = decodeTableName(name);
 	const egress = request === undefined ? undefined : egressFor(context.scope, request);
 	if (request === undefined || egress === undefined) return undefined;
-	return request.host === undefined ? buildPortTable(context, egress, name, request.port) : buildHostTable(context, egress, name, request);
+	if (request.host !== undefined) return buildHostTable(context, egress, name, request);
+	const holdsAll = egress.port?.number === 0 || egress.port?.protocol.toUpperCase() === httpProxyProtocol;
+	return buildPortTable(context, egress, name, holdsAll ? 0 : request.port);
 }
 
 interface TableName {
 	readonly host: string | undefined;
 	/** 0: all ports. */
 	readonly port: number;
+	/** The Unix socket of an egress listener. */
+	readonly socket?: string;
 }
 
 function decodeTableName(name: string): TableName | undefined {
 	if (name === httpProxyRouteName) return { host: undefined, port: 0 };
+	if (name.startsWith("unix://")) return { host: undefined, port: 0, socket: name };
 	if (/^\d{1,5}$/.test(name)) return { host: undefined, port: Number(name) };
 	const match = /^(.+):(\d{1,5})$/.exec(name);
 	return match?.[1] === undefined ? undefined : { host: match[1], port: Number(match[2]) };
 }
 
-function egressFor(scope: Scope, { host, port }: TableName): EgressListener | undefined {
+function egressFor(scope: Scope, { host, port, socket }: TableName): EgressListener | undefined {
+	if (socket !== undefined) return scope.egress.find((listener) => listener.port?.number === 0 && listener.bind === socket);
 	return host === undefined && port === 0 ? wholeEgress(scope) : egressListenerFor(scope, port);
 }
 
@@ -100,12 +109,22 @@ function buildHostTable(context: ProxyContext, egress: EgressListener, name: str
 function buildPortTable(context: ProxyContext, egress: EgressListener, name: string, tablePort: number): EncodedResource {
 	const { scope, node } = context;
 	const index = virtualServiceIndex(egress);
-	const client = { namespace: node.namespace, dnsCapture: node.dnsCapture };
-	const plan = tablePlan({ scope, egress, tablePort, client, index });
+	const client = { ...searchOf(node), ...addressingOf(node) };
+	const planned = { scope, egress, tablePort, client, index };
 	const input = hostInput(context);
-	const filled = filledPlan(plan, clientKey(context), [input.defaultRetry, input.destinationRule, scope.serviceByHost]);
-	const { slots } = filled;
-	const edited = editedHosts(filled, egress.virtualServices);
+	const filledFor = (plan: TablePlan) => filledPlan(plan, clientKey(context), [input.defaultRetry, input.destinationRule, scope.serviceByHost]);
+	const first = tablePlan({ ...planned, reserved: [] });
+	const usual = filledFor(first);
+	const changed = editedHosts(usual, egress.virtualServices);
+	const held = changed && usual.last?.lonely;
+	const lonely = held?.every(({ host }) => !changed?.has(host)) ? held : hostsWithoutService(egress, index, first, tablePort);
+	usual.last = { virtualServices: egress.virtualServices, lonely };
+	const reserved = tablePort === 0 ? [] : lonely.map(({ host }) => host).filter((host) => first.taken.has(host));
+	const plan = reserved.length === 0 ? first : tablePlan({ ...planned, reserved });
+	// What is not filled now does not know of this edit when the next one comes.
+	if (plan !== first) usual.slots.length = 0;
+	const { slots } = plan === first ? usual : filledFor(plan);
+	const edited = plan === first ? changed : undefined;
 	const services = plan.hosts.map(({ service, port, domains }, i) => {
 		const slot = slots[i];
 		if (slot !== undefined && edited?.has(service.hostname) === false) return slot.bytes;
@@ -115,20 +134,18 @@ function buildPortTable(context: ProxyContext, egress: EgressListener, name: str
 		slots[i] = { candidates, bytes };
 		return bytes;
 	});
-	const held = edited && filled.last?.lonely;
-	const lonely = held?.every(({ host }) => !edited?.has(host)) ? held : hostsWithoutService(egress, index, plan, tablePort);
-	filled.last = { virtualServices: egress.virtualServices, lonely };
 	const others = lonely.map(({ host, port, virtualService }) =>
 		encodeVirtualHost({ ...input, host, port, domains: tablePort === 0 ? withPort([host], port) : [host], virtualService, service: undefined }),
 	);
 	// A request to the HTTP proxy was not captured, so it has no original destination to pass it on to: it would come back here.
 	const { mode, egressProxy } = scope.outboundTrafficPolicy;
-	const isOpenProxy = tablePort === 0 && mode === "ALLOW_ANY" && egressProxy === undefined && resolvesUnknownHosts(node);
+	const isProxy = name === httpProxyRouteName;
+	const isOpenProxy = isProxy && mode === "ALLOW_ANY" && egressProxy === undefined && resolvesUnknownHosts(node);
 	const dynamic = isOpenProxy || (mode === "ALLOW_ANY_DYNAMIC_DNS" && node.dynamicForwardProxy);
-	const catchAll = tablePort === 0 && !dynamic ? blockAllVirtualHost : catchAllVirtualHost(scope, dynamic);
+	const catchAll = isProxy && !dynamic ? blockAllVirtualHost : catchAllVirtualHost(scope, dynamic);
 	const rest = lonely.some(({ host }) => host === "*") ? [] : [catchAll];
 	const virtualHosts = [...services, ...others, ...rest].filter((bytes) => bytes !== undefined);
-	return assemble(plan, name, virtualHosts, tablePort !== 0);
+	return assemble(plan, name, virtualHosts, !isProxy);
 }
 
 function assemble(plan: TablePlan, name: string, virtualHosts: readonly Uint8Array[], ignorePortInHostMatching: boolean): EncodedResource {
@@ -181,13 +198,14 @@ function hostsWithoutService(egress: EgressListener, index: VirtualServiceIndex,
 		if (!virtualService.spec.http?.length || (tablePort !== 0 && port !== tablePort)) return [];
 		return virtualService.hosts
 			.filter((host) => index.owns(virtualService, host) && !isServed(host, virtualService, index, plan))
-			.filter((host) => !seen.has(host.toLowerCase()) && Boolean(seen.add(host.toLowerCase())))
+			.map((host) => host.toLowerCase())
+			.filter((host) => !seen.has(host) && Boolean(seen.add(host)))
 			.map((host) => ({ host, port, virtualService }));
 	});
 }
 
-function isServed(host: string, virtualService: VirtualService, index: VirtualServiceIndex, { served, taken }: TablePlan): boolean {
-	if (served.has(host) || taken.has(host.toLowerCase())) return true;
+function isServed(host: string, virtualService: VirtualService, index: VirtualServiceIndex, { served }: TablePlan): boolean {
+	if (served.has(host.toLowerCase())) return true;
 	return host.startsWith("*") && [...served].some((name) => matchWildcard(host, name) && index.forHost(name) === virtualService);
 }
 

@@ -85,6 +85,8 @@ export interface PlanInput {
 	readonly tablePort: number;
 	readonly client: ClientNames;
 	readonly index: VirtualServiceIndex;
+	/** Hosts of VirtualServices that are short names or addresses of services: the virtual host named so has them. */
+	readonly reserved: readonly string[];
 }
 
 const plans = createMemo<TablePlan>();
@@ -99,24 +101,29 @@ function tokenOf(namespace: string): object {
 
 /** Kept while the services that the listener lets through stay the same, whatever happens to VirtualServices. */
 export function tablePlan(input: PlanInput): TablePlan {
-	const { scope, egress, tablePort, client, index } = input;
-	const named = scope.services.filter(({ resolution, hostname }) => resolution === "Alias" && speaksForItself(index, hostname)).map(({ hostname }) => hostname);
-	const key = `${tablePort}|${client.dnsCapture}|${named.join()}`;
+	const { scope, egress, tablePort, client, index, reserved } = input;
+	const named = aliasHosts.get([scope.services], "", () => aliasesAmong(scope.services)).filter((host) => speaksForItself(index, host));
+	const key = `${tablePort}|${client.dnsCapture}|${client.families}|${client.dualStack}|${client.clusterSuffix}|${named.join()}|${reserved.join()}`;
 	return plans.get([egress.services, scope.services, tokenOf(client.namespace)], key, () => buildPlan(input, new Set(named)));
 }
+
+const aliasHosts = createMemo<readonly string[]>();
+
+const aliasesAmong = (services: readonly Service[]): readonly string[] =>
+	services.filter(({ resolution }) => resolution === "Alias").map(({ hostname }) => hostname);
 
 /** An alias has a virtual host of its own only where a VirtualService names it; else its names go with those of its target. */
 function speaksForItself(index: VirtualServiceIndex, host: string): boolean {
 	return Boolean(index.forHost(host)?.spec.http?.length);
 }
 
-function buildPlan({ scope, egress, tablePort, client }: PlanInput, namedAliases: ReadonlySet<string>): TablePlan {
+function buildPlan({ scope, egress, tablePort, client, reserved }: PlanInput, namedAliases: ReadonlySet<string>): TablePlan {
 	const aliases = aliasIndex(scope);
 	const claims = createClaims();
+	claims.domains(reserved);
 	const hosts: PlannedHost[] = [];
 	const served = new Set<string>();
-	for (const service of egress.services) {
-		if (tablePort !== 0 && !service.ports.some(({ port }) => port === tablePort)) continue;
+	for (const service of speakersOf(egress.services, tablePort)) {
 		served.add(service.hostname);
 		if (service.resolution === "Alias" && !namedAliases.has(service.hostname)) continue;
 		for (const { port } of service.ports.filter((candidate) => isHttpOrSniffed(candidate) && (tablePort === 0 || candidate.port === tablePort))) {
@@ -129,20 +136,46 @@ function buildPlan({ scope, egress, tablePort, client }: PlanInput, namedAliases
 	return { hosts, served, taken: claims.taken, last: undefined, filled: new Map() };
 }
 
+/** The services of a port. Of two that say they are one host the younger speaks, as in istiod: its cluster is another matter. */
+function speakersOf(services: readonly Service[], tablePort: number): Iterable<Service> {
+	if (tablePort === 0) return services;
+	const having = services.filter(({ ports }) => ports.some(({ port }) => port === tablePort));
+	return new Map(having.map((service) => [service.hostname, service])).values();
+}
+
 export function isHttpOrSniffed({ protocol }: ServicePort): boolean {
 	return isHttp(protocol) || protocol === "Auto";
 }
 
 /** Names of ExternalName services by the host they stand for. */
-function aliasIndex(scope: Scope): ReadonlyMap<string, readonly string[]> {
+export function aliasIndex(scope: Scope): ReadonlyMap<string, readonly string[]> {
+	return aliasIndexes.get([scope.services], "", () => buildAliasIndex(scope));
+}
+
+const aliasIndexes = createMemo<ReadonlyMap<string, readonly string[]>>();
+
+function buildAliasIndex(scope: Scope): ReadonlyMap<string, readonly string[]> {
 	const result = new Map<string, string[]>();
-	for (const { hostname, externalName, resolution } of scope.services) {
-		if (resolution !== "Alias" || externalName === undefined) continue;
-		const names = result.get(externalName) ?? [];
+	for (const { hostname, resolution } of scope.services) {
+		const target = resolution === "Alias" ? targetOf(scope, hostname) : undefined;
+		if (target === undefined) continue;
+		const names = result.get(target) ?? [];
 		names.push(hostname);
-		result.set(externalName, names);
+		result.set(target, names);
 	}
 	return result;
+}
+
+/** What an alias stands for in the end; undefined where aliases go round in a circle. */
+function targetOf({ serviceByHost }: Scope, alias: string): string | undefined {
+	const seen = new Set<string>();
+	for (let host = alias; ; ) {
+		const next = serviceByHost.get(host);
+		if (next?.resolution !== "Alias" || next.externalName === undefined) return host;
+		if (seen.has(host)) return undefined;
+		seen.add(host);
+		host = next.externalName;
+	}
 }
 
 /** Envoy refuses a table in which two virtual hosts have one name or one domain (case plays no part): the first keeps it. */

@@ -56,7 +56,7 @@ function aliasOf({ serviceOf, port }: VirtualHostInput, host: string): string | 
 }
 
 function hashOf(input: VirtualHostInput, destination: Destination): ReturnType<typeof resolveDestinationHash> {
-	return resolveDestinationHash(input.destinationRule(destination.host), destination, input.port);
+	return resolveDestinationHash(input.destinationRule(destination.host), destination);
 }
 
 function encode(partial: object): Uint8Array {

@@ -22,14 +22,15 @@ export function virtualServiceIndex({ virtualServices }: Pick<EgressListener, "v
 function buildIndex(virtualServices: readonly VirtualService[]): VirtualServiceIndex {
 	const byHost = new Map<string, VirtualService[]>();
 	for (const virtualService of virtualServices) {
-		for (const host of new Set(virtualService.hosts)) {
+		for (const host of new Set(virtualService.hosts.map((name) => name.toLowerCase()))) {
 			const list = byHost.get(host);
 			if (list) list.push(virtualService);
 			else byHost.set(host, [virtualService]);
 		}
 	}
 	const wildcards = [...byHost.keys()].filter((host) => host.startsWith("*")).sort((a, b) => b.length - a.length);
-	const candidates = (host: string): readonly VirtualService[] => {
+	const candidates = (name: string): readonly VirtualService[] => {
+		const host = name.toLowerCase();
 		const exact = byHost.get(host);
 		if (exact) return exact;
 		const wildcard = wildcards.find((pattern) => matchWildcard(pattern, host));
@@ -38,7 +39,7 @@ function buildIndex(virtualServices: readonly VirtualService[]): VirtualServiceI
 	return {
 		forHost: (host) => candidates(host)[0],
 		candidates,
-		owns: (virtualService, host) => byHost.get(host)?.[0] === virtualService,
+		owns: (virtualService, host) => byHost.get(host.toLowerCase())?.[0] === virtualService,
 	};
 }
 

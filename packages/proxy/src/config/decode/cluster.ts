@@ -1,3 +1,4 @@
+import { HealthStatus } from "@weft/xds/generated/envoy/config/core/v3/health_check.ts";
 import { validateConstraints } from "@weft/xds";
 import type { CircuitBreakers_Thresholds } from "@weft/xds/generated/envoy/config/cluster/v3/circuit_breaker.ts";
 import type { Cluster as ClusterMessage } from "@weft/xds/generated/envoy/config/cluster/v3/cluster.ts";
@@ -104,6 +105,7 @@ const commonLbFields = [
 	"consistentHashingLbConfig",
 	"updateMergeWindow",
 	"ignoreNewHostsUntilFirstHc",
+	"overrideHostStatus",
 ];
 
 const bindFields = ["sourceAddress", "freebind", "socketOptions", "extraSourceAddresses", "additionalSourceAddresses"];
@@ -274,11 +276,12 @@ function decodeLimits(thresholds: readonly CircuitBreakers_Thresholds[], perHost
 	};
 }
 
-function decodeCommonLb(at: At, message: ClusterMessage): Pick<Cluster, "panicThresholdPercent" | "overprovisioningFactor"> {
+function decodeCommonLb(at: At, message: ClusterMessage): Pick<Cluster, "panicThresholdPercent" | "overprovisioningFactor" | "sessionsOutliveDraining"> {
 	const common = message.commonLbConfig;
 	if (common !== undefined) onlySupports(under(at, "commonLbConfig"), "envoy.config.cluster.v3.Cluster.CommonLbConfig", common, commonLbFields);
 	return {
 		panicThresholdPercent: common?.healthyPanicThreshold?.value ?? 50,
+		...(common?.overrideHostStatus?.statuses.includes(HealthStatus.DRAINING) && { sessionsOutliveDraining: true }),
 		overprovisioningFactor: message.loadAssignment?.policy?.overprovisioningFactor ?? 140,
 	};
 }

@@ -66,6 +66,12 @@ describe("a cluster", () => {
 		assert.deepEqual(cluster({ trackClusterStats: { perEndpointStats: true } }).errors, ["trackClusterStats: per_endpoint_stats is not implemented"]);
 	});
 
+	it("sends sessions back to draining hosts where the cluster says so", () => {
+		const sent = (statuses: readonly string[]) => cluster({ commonLbConfig: { overrideHostStatus: { statuses } } }).value?.cluster.sessionsOutliveDraining;
+		assert.equal(sent(["HEALTHY", "DRAINING"]), true);
+		assert.equal(sent(["HEALTHY"]), undefined);
+	});
+
 	it("reads zone-aware routing wherever it stands", () => {
 		const zones = { routingEnabled: { value: 50 }, failTrafficOnPanic: true };
 		const wanted = { routingEnabledPercent: 50, minClusterSize: 6, failsOnPanic: true, localZoneMin: undefined, basis: "hosts" };

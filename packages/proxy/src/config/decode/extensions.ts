@@ -42,6 +42,7 @@ import { OriginalDst } from "@weft/xds/generated/envoy/extensions/filters/listen
 import { OriginalSrc } from "@weft/xds/generated/envoy/extensions/filters/listener/original_src/v3/original_src.ts";
 import { ProxyProtocol } from "@weft/xds/generated/envoy/extensions/filters/listener/proxy_protocol/v3/proxy_protocol.ts";
 import { TlsInspector } from "@weft/xds/generated/envoy/extensions/filters/listener/tls_inspector/v3/tls_inspector.ts";
+import { MongoProxy } from "@weft/xds/generated/envoy/extensions/filters/network/mongo_proxy/v3/mongo_proxy.ts";
 import { ConnectionLimit } from "@weft/xds/generated/envoy/extensions/filters/network/connection_limit/v3/connection_limit.ts";
 import { Config } from "@weft/xds/generated/envoy/extensions/filters/network/direct_response/v3/config.ts";
 import { Echo } from "@weft/xds/generated/envoy/extensions/filters/network/echo/v3/echo.ts";
@@ -174,6 +175,7 @@ const implemented: Readonly<Record<string, MessageFns>> = {
 	"envoy.extensions.filters.listener.proxy_protocol.v3.ProxyProtocol": ProxyProtocol,
 	"envoy.extensions.filters.listener.tls_inspector.v3.TlsInspector": TlsInspector,
 	"envoy.extensions.filters.network.connection_limit.v3.ConnectionLimit": ConnectionLimit,
+	"envoy.extensions.filters.network.mongo_proxy.v3.MongoProxy": MongoProxy,
 	"envoy.extensions.filters.network.direct_response.v3.Config": Config,
 	"envoy.extensions.filters.network.echo.v3.Echo": Echo,
 	"envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager": HttpConnectionManager,

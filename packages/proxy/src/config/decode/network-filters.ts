@@ -4,6 +4,7 @@ import type { Config as DirectResponseConfig } from "@weft/xds/generated/envoy/e
 import type { HttpConnectionManager } from "@weft/xds/generated/envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager.ts";
 import type { ExtAuthz } from "@weft/xds/generated/envoy/extensions/filters/network/ext_authz/v3/ext_authz.ts";
 import type { LocalRateLimit } from "@weft/xds/generated/envoy/extensions/filters/network/local_ratelimit/v3/local_rate_limit.ts";
+import type { MongoProxy } from "@weft/xds/generated/envoy/extensions/filters/network/mongo_proxy/v3/mongo_proxy.ts";
 import type { RBAC } from "@weft/xds/generated/envoy/extensions/filters/network/rbac/v3/rbac.ts";
 import type { FilterConfig as SniDynamicFilterConfig } from "@weft/xds/generated/envoy/extensions/filters/network/sni_dynamic_forward_proxy/v3/sni_dynamic_forward_proxy.ts";
 import type { TcpProxy as TcpProxyMessage, TcpProxy_TunnelingConfig } from "@weft/xds/generated/envoy/extensions/filters/network/tcp_proxy/v3/tcp_proxy.ts";
@@ -76,6 +77,7 @@ const decoders: Readonly<Record<string, DecodeConfig>> = {
 	},
 	"envoy.extensions.filters.network.ext_authz.v3.ExtAuthz": (at, message) => decodeExtAuthz(at, message as ExtAuthz),
 	"envoy.tcp.metadataexchange.config.MetadataExchange": () => ({ kind: "metadataExchange" }),
+	"envoy.extensions.filters.network.mongo_proxy.v3.MongoProxy": decodeMongo,
 	"stats.PluginConfig": (at, message) => ({ kind: "istioStats", stats: decodeIstioStats(at, message as PluginConfig) }),
 };
 
@@ -88,6 +90,11 @@ export function decodeNetworkFilterConfig(at: At, name: string, { typeName, mess
 	if (isNetworkFilterType(typeName)) return decoders[typeName]?.(at, message, environment);
 	report(at, `network filter ${name} of type ${typeName} is not implemented`);
 	return undefined;
+}
+
+/** It counts a database's operations and passes all bytes on. We have no such counters; what else it could do is refused. */
+function decodeMongo(at: At, message: unknown): undefined {
+	onlySupports(at, "envoy.extensions.filters.network.mongo_proxy.v3.MongoProxy", message as MongoProxy, ["statPrefix"]);
 }
 
 const authzFields = [

@@ -138,6 +138,7 @@ export class BalancedHostSet implements HostSet {
 			const entry = this.#byAddress.get(context.override.address);
 			const standing = entry && standingOf(entry, this.#inputs.words);
 			if (standing === "healthy" || standing === "degraded") return entry;
+			if (entry?.host.health === "draining" && this.#cluster?.sessionsOutliveDraining) return entry;
 			if (context.override.strict) return undefined;
 		}
 		const load = context.excludedPriorities.length === 0 ? this.#load : this.#distribute(context.excludedPriorities);

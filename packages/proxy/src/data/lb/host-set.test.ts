@@ -62,6 +62,15 @@ for (const lb of balancers) {
 			setEjected(words, slot, false);
 			assert.deepEqual(Object.keys(share(set, 500)), ["1", "4", "5", "6"]);
 		});
+		test("a session goes back to its draining host only where the cluster lets it", () => {
+			const hosts = clusterHosts([[locality([host(1), host(2, { health: "draining" })])]]);
+			const chosen = (sessionsOutliveDraining: boolean) => {
+				const set = open(lb, hosts, { sessionsOutliveDraining });
+				return set.choose({ ...createChooseContext(), override: { address: "10.0.0.1:2", strict: true } })?.host.health;
+			};
+			assert.equal(chosen(true), "draining");
+			assert.equal(chosen(false), undefined);
+		});
 		test("in panic all hosts but the draining ones are used", () => {
 			const hosts = [host(1), host(2, { health: "unhealthy" }), host(3, { health: "unhealthy" }), host(4, { health: "draining" })];
 			const set = open(lb, clusterHosts([[locality(hosts)]]));
