@@ -50,7 +50,7 @@ function buildListener(context: ProxyContext, input: ListenerInput, servers: rea
 function chainsOf(context: ProxyContext, input: ListenerInput, entry: GatewayServer): readonly GatewayChain[] {
 	const { server, routeName } = entry;
 	if (routeName === undefined) return gatewayTcpChains(context, input, entry);
-	const { number: port, protocol } = server.port;
+	const { protocol } = server.port;
 	const { name } = server;
 	// Plain servers share a chain, so that none of them can name it.
 	const statPrefix = name && routeName.startsWith("https.") ? name : `outbound_${listenerName(addressFor(entry))};`;
