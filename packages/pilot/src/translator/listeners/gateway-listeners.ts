@@ -1,3 +1,4 @@
+import { exactBalance } from "./connection-balance.ts";
 import { TrafficDirection } from "@weft/xds/generated/envoy/config/core/v3/base.ts";
 import { Listener } from "@weft/xds/generated/envoy/config/listener/v3/listener.ts";
 import { compareText } from "../../model/age.ts";
@@ -42,6 +43,7 @@ function buildListener(context: ProxyContext, input: ListenerInput, servers: rea
 		// What stands before the first byte of TLS must be read first.
 		listenerFilters: [...(input.topology.proxyProtocol ? [proxyProtocol] : []), ...(chains.some(({ usesTls }) => usesTls) ? [tlsInspector] : [])],
 		trafficDirection: TrafficDirection.OUTBOUND,
+		...exactBalance(input.balance.outbound),
 		maxConnectionsToAcceptPerSocketEvent: 1,
 		accessLog: [...input.of("gateway").policies.accessLogs.listener],
 	});

@@ -1,3 +1,4 @@
+import { exactBalance } from "./connection-balance.ts";
 import { TrafficDirection } from "@weft/xds/generated/envoy/config/core/v3/base.ts";
 import { Listener } from "@weft/xds/generated/envoy/config/listener/v3/listener.ts";
 import type { InboundPort } from "../../model/push.ts";
@@ -89,6 +90,7 @@ function virtualInbound(context: ProxyContext, input: ListenerInput, ports: read
 		],
 		...detectionTimeout(context.push.meshConfig),
 		trafficDirection: TrafficDirection.INBOUND,
+		...exactBalance(input.balance.inbound),
 		maxConnectionsToAcceptPerSocketEvent: 1,
 		accessLog: [...input.of("inbound").policies.accessLogs.listener],
 		...(isTproxy ? { transparent: true } : {}),
@@ -162,6 +164,7 @@ function boundListener(
 		listenerFilters: [...listenerFilters],
 		...detectionTimeout(input.meshConfig),
 		trafficDirection: TrafficDirection.INBOUND,
+		...exactBalance(input.balance.inbound),
 		maxConnectionsToAcceptPerSocketEvent: 1,
 		accessLog: [...input.of("inbound").policies.accessLogs.listener],
 	});

@@ -9,6 +9,7 @@ import { type Extension, wantsTraffic } from "../policy/extensions.ts";
 import { type DirectionPolicies, directionPolicies } from "../policy/workload-policies.ts";
 import { clientKey } from "../routes/client-key.ts";
 import { familiesOf } from "../routes/domains.ts";
+import { type ConnectionBalance, connectionBalanceOf } from "./connection-balance.ts";
 import type { Direction } from "./http-filters/filter.ts";
 import { type GatewayTopology, proxyConfigOf } from "./proxy-config.ts";
 import type { ProxyHeaders } from "./proxy-headers.ts";
@@ -25,6 +26,7 @@ export interface ListenerInput {
 	readonly dualStack: boolean;
 	/** The proxy has addresses of both families: what it captures may be of either. */
 	readonly bothFamilies: boolean;
+	readonly balance: ConnectionBalance;
 	/** Undefined: the proxy cannot resolve what a request names. */
 	readonly dynamicDns: LookupFamily | undefined;
 	readonly headers: ProxyHeaders;
@@ -59,6 +61,7 @@ export function listenerInput(context: ProxyContext): ListenerInput {
 		http10: acceptsHttp10(node),
 		dualStack: isDualStack(node),
 		bothFamilies: familiesOf(node) === "both",
+		balance: connectionBalanceOf(node),
 		topology,
 		headers,
 		sessions: hasSessions(context),

@@ -1,3 +1,4 @@
+import { exactBalance } from "./connection-balance.ts";
 import { type MeshConfig, parseDurationMs } from "@weft/api";
 import { TrafficDirection } from "@weft/xds/generated/envoy/config/core/v3/base.ts";
 import { Listener } from "@weft/xds/generated/envoy/config/listener/v3/listener.ts";
@@ -87,6 +88,7 @@ export function finishListener(draft: ListenerDraft, scope: Scope, input: Listen
 		// Without a sniffer there is nothing to wait for.
 		...detectionTimeout(sniffs ? input.meshConfig : {}),
 		trafficDirection: TrafficDirection.OUTBOUND,
+		...exactBalance(input.balance.outbound),
 		...(draft.bindToPort ? { maxConnectionsToAcceptPerSocketEvent: 1 } : { bindToPort: false }),
 	});
 }

@@ -1,3 +1,4 @@
+import { connectionBalanceOf } from "./connection-balance.ts";
 import { type MeshConfig, parseDurationMs, type TelemetryCustomTag, type Tracing } from "@weft/api";
 import type { ProxyNode } from "../../model/proxy-node.ts";
 import type { ServicesByHost } from "../policy/provider-service.ts";
@@ -116,6 +117,7 @@ export function workloadKey(node: ProxyNode): string {
 		node.metadata["PROXY_CONFIG"] ?? null,
 		acceptsHttp10(node),
 		node.metadata["IDLE_TIMEOUT"] ?? null,
+		connectionBalanceOf(node),
 	];
 	return JSON.stringify([literals(node).map(([, value]) => value), ...own]);
 }
