@@ -166,7 +166,9 @@ export type {
 } from "./schema/virtual-service.ts";
 export type { ReadinessProbe, WorkloadGroupSpec } from "./schema/workload-group.ts";
 export { nodeStatus, podStatus, serviceStatus } from "./status.ts";
+export type { MeshNetworks } from "./schema/mesh-networks.ts";
 export { decodeMeshConfigValue } from "./validation/mesh-config.ts";
+export { decodeMeshNetworksValue } from "./validation/mesh-networks.ts";
 export type { MeshConfigReader } from "./validation/mesh-config-unused.ts";
 export { isPathTemplate } from "./validation/rules-authorization-policy.ts";
 export { renamedFilters } from "./validation/rules-envoy-filter.ts";

@@ -137,6 +137,7 @@ program
 	.option("--token-key <file>", "key of the tokens that the local launcher issues")
 	.option("--certificate-ttl <duration>", "lifetime of workload certificates (default 24h)")
 	.option("--mesh-config <file>", "MeshConfig")
+	.option("--mesh-networks <file>", "MeshNetworks: which endpoints are in which network, behind which gateways")
 	.option("--api-token-file <file>", "turns on the configuration API, for callers with this token")
 	.option("--api-dir <dir>", "where the configuration API writes")
 	.addOption(new Option("--log-level <level>", "log level").choices(["debug", "info", "warn", "error", "none"]).default("info"))

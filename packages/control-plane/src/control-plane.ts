@@ -56,7 +56,9 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
 	const meshConfig = () => options.meshConfig;
 	const secure = options.secure && (await createLocalIdentity(options.secure, options));
 	const trust = secure && { trustRoots: secure.roots.list };
-	const common = { store, meshConfig, clusterId, clock, registry, signal };
+	const { meshNetworks } = options;
+	const networks = meshNetworks && { meshNetworks: () => meshNetworks };
+	const common = { store, meshConfig, ...networks, clusterId, clock, registry, signal };
 	const entries = createStoreEntries(store);
 	const autoRegistration = createAutoRegistration({
 		entries,

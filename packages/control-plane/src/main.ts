@@ -30,6 +30,7 @@ program
 	.option("--httpsAddr <address>", "admission webhooks", ":15017")
 	.option("--httpAddr <address>", "readiness", ":8080")
 	.option("--meshConfig <file>", "MeshConfig, where the ConfigMap istio[-REVISION] is mounted", "/etc/istio/config/mesh")
+	.option("--networksConfig <file>", "MeshNetworks, where that ConfigMap is mounted", "/etc/istio/config/meshNetworks")
 	.option("--configDir <dir>", "directory of YAML that is watched beside the cluster; its objects come before the cluster's of the same name")
 	.option("--domain <domain>", "DNS domain of the cluster", "cluster.local")
 	.option("--clusterID <id>", "the cluster's name (default: $CLUSTER_ID or Kubernetes)")

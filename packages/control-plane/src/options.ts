@@ -1,4 +1,4 @@
-import type { MeshConfig } from "@weft/api";
+import type { MeshConfig, MeshNetworks } from "@weft/api";
 import type { JwtRule } from "@weft/citadel";
 import type { Clock, Logger } from "@weft/runtime";
 
@@ -12,6 +12,8 @@ export interface ControlPlaneOptions {
 	/** A directory of YAML that is watched. */
 	readonly files: string;
 	readonly meshConfig: MeshConfig;
+	/** Undefined: no networks are declared. */
+	readonly meshNetworks?: MeshNetworks | undefined;
 	/** Plain-text ADS: loopback only, and only when asked for. */
 	readonly plaintextGrpc: BindAddress | undefined;
 	/** ADS and certificate signing over TLS; undefined: neither. */

@@ -1,7 +1,7 @@
 export { type Admitted, admitObjects, type ObjectCheck, withAge } from "./admission.ts";
 export { analyzeSnapshot } from "./analysis/analysis.ts";
 export { diagnosticAt } from "./decode/locations.ts";
-export { type DecodedYaml, decodeMeshConfig, decodeValue, decodeYaml } from "./decode/yaml-decoder.ts";
+export { type DecodedYaml, decodeMeshConfig, decodeMeshNetworks, decodeValue, decodeYaml } from "./decode/yaml-decoder.ts";
 export { aliasCountMax, anchorCountMax, fileBytesMax, nestingDepthMax, type ParsedDocument, parseDocuments } from "./decode/yaml-documents.ts";
 export { compareAge, compareNames } from "./store/keys.ts";
 export { sourcePrecedence, sources } from "./store/precedence.ts";

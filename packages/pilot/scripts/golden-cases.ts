@@ -2,7 +2,7 @@ import { spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import type { AnyConfig } from "@weft/api";
-import { createStore, decodeMeshConfig, decodeYaml } from "@weft/galley";
+import { createStore, decodeMeshConfig, decodeMeshNetworks, decodeYaml } from "@weft/galley";
 import { buildPush } from "../src/model/build-push.ts";
 import { decodeNode, type XdsNode } from "../src/model/node.ts";
 import type { ProxyNode } from "../src/model/proxy-node.ts";
@@ -71,7 +71,9 @@ export function loadCase(name: string, metadata: Readonly<Record<string, unknown
 	const store = createStore({ sources: ["case", "base"] });
 	store.replaceSource("base", decodeBase());
 	store.replaceSource("case", own.objects.map(dated));
-	const push = buildPush({ snapshot: store.snapshot(), meshConfig, clusterId: "Kubernetes" });
+	const networks = path.join(folder, "meshNetworks.yaml");
+	const { value: meshNetworks } = decodeMeshNetworks(existsSync(networks) ? read(networks) : "", "meshNetworks.yaml");
+	const push = buildPush({ snapshot: store.snapshot(), meshConfig, meshNetworks, clusterId: "Kubernetes" });
 	const { node } = JSON.parse(read(path.join(folder, "proxy.json"))) as { node: XdsNode };
 	return { push, node: decodeNode({ ...node, metadata: { ...node.metadata, ...metadata } }, push) };
 }

@@ -4,7 +4,7 @@ import { decodeJwtRule, type JwtRule } from "@weft/citadel";
 import { startControlPlane } from "@weft/control-plane";
 import { createLogger, type LogLevel, systemClock } from "@weft/runtime";
 import { CommandError } from "../output/errors.ts";
-import { readMeshConfig } from "./mesh-config.ts";
+import { readMeshConfig, readMeshNetworks } from "./mesh-config.ts";
 
 export interface ControlPlaneFlags {
 	readonly files: string;
@@ -15,6 +15,7 @@ export interface ControlPlaneFlags {
 	readonly caDir?: string;
 	readonly tokenKey?: string;
 	readonly meshConfig?: string;
+	readonly meshNetworks?: string;
 	readonly apiTokenFile?: string;
 	readonly apiDir?: string;
 	readonly certificateTtl?: string;
@@ -28,6 +29,7 @@ export async function controlPlaneCommand(flags: ControlPlaneFlags): Promise<voi
 	const controlPlane = await startControlPlane({
 		files: flags.files,
 		meshConfig: readMeshConfig(flags.meshConfig),
+		meshNetworks: readMeshNetworks(flags.meshNetworks),
 		plaintextGrpc: flags.grpc,
 		secure:
 			flags.secureGrpc === undefined

@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
-import { hasErrors, type MeshConfig } from "@weft/api";
-import { decodeMeshConfig } from "@weft/galley";
+import { hasErrors, type MeshConfig, type MeshNetworks } from "@weft/api";
+import { decodeMeshConfig, decodeMeshNetworks } from "@weft/galley";
 import { CommandError, printDiagnostics } from "../output/errors.ts";
 
 /** The mesh's configuration from a file, or Istio's chart defaults: metrics to Prometheus. */
@@ -9,6 +9,15 @@ export function readMeshConfig(file: string | undefined): MeshConfig {
 	const { value, diagnostics } = decodeMeshConfig(readText(file), file);
 	printDiagnostics(diagnostics);
 	if (value === undefined || hasErrors(diagnostics)) throw new CommandError(`${file}: not a usable MeshConfig`);
+	return value;
+}
+
+/** Which endpoints are in which network, from a file; undefined: none is declared. */
+export function readMeshNetworks(file: string | undefined): MeshNetworks | undefined {
+	if (file === undefined) return undefined;
+	const { value, diagnostics } = decodeMeshNetworks(readText(file), file);
+	printDiagnostics(diagnostics);
+	if (hasErrors(diagnostics)) throw new CommandError(`${file}: not usable MeshNetworks`);
 	return value;
 }
 

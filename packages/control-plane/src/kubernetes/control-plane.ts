@@ -72,8 +72,8 @@ export async function startKubernetesControlPlane(context: KubernetesContext): P
 	const ready = await startReadyServer(options.readyHttp, waitingFor, signal);
 
 	const common = { client, clock, logger, signal };
-	const { meshConfigFile: file, sharedMeshConfig: sharedName } = options;
-	const mesh = await watchMeshConfig({ ...common, store, namespace, name: revisioned("istio", revision), sharedName, file });
+	const { meshConfigFile: file, networksFile, sharedMeshConfig: sharedName } = options;
+	const mesh = await watchMeshConfig({ ...common, store, namespace, name: revisioned("istio", revision), sharedName, file, networksFile });
 	waiting.push(() => (mesh.isSettled() ? [] : ["mesh config"]));
 	let fileDiagnostics: readonly Diagnostic[] = [];
 	if (options.configDirectory !== undefined) {
@@ -108,6 +108,7 @@ export async function startKubernetesControlPlane(context: KubernetesContext): P
 		registration: autoRegistration,
 		store,
 		meshConfig: mesh.current,
+		meshNetworks: mesh.networks,
 		clusterId,
 		clock,
 		logger: logger.child("ads"),

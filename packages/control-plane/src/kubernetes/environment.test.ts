@@ -10,6 +10,7 @@ const flags: DiscoveryFlags = {
 	httpsAddr: "127.0.0.1:15017",
 	httpAddr: "127.0.0.1:8080",
 	meshConfig: "/etc/istio/config/mesh",
+	networksConfig: "/etc/istio/config/meshNetworks",
 	domain: "cluster.local",
 };
 

@@ -13,6 +13,7 @@ export interface DiscoveryFlags {
 	readonly httpsAddr: string;
 	readonly httpAddr: string;
 	readonly meshConfig: string;
+	readonly networksConfig: string;
 	readonly configDir?: string;
 	readonly domain: string;
 	readonly clusterID?: string;
@@ -57,6 +58,7 @@ export function readKubernetesOptions(flags: DiscoveryFlags, environment: Enviro
 		clusterId: flags.clusterID ?? nonEmpty(environment["CLUSTER_ID"]) ?? "Kubernetes",
 		domain: flags.domain,
 		meshConfigFile: flags.meshConfig,
+		networksFile: flags.networksConfig,
 		sharedMeshConfig: nonEmpty(environment["SHARED_MESH_CONFIG"]),
 		configDirectory: flags.configDir,
 		customHost: nonEmpty(environment["ISTIOD_CUSTOM_HOST"]),

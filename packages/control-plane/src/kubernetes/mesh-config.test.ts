@@ -32,15 +32,41 @@ afterEach(() => {
 
 const put = (name: string, mesh: string) => api.put(resources.configMaps, { metadata: { name, namespace: systemNamespace }, data: { mesh } });
 
-async function watch(sharedName?: string, file = "/nonexistent/mesh"): Promise<MeshConfigWatch> {
+async function watch(sharedName?: string, file = "/nonexistent/mesh", networksFile = "/nonexistent/meshNetworks"): Promise<MeshConfigWatch> {
 	const store = createStore();
 	store.subscribe(() => void changes++);
 	const logger = createLogger({ write: (line) => log.push(line) });
 	const common = { client: api.client, clock: systemClock, signal: stopping.signal, logger };
-	const mesh = await watchMeshConfig({ ...common, store, namespace: systemNamespace, name: "istio-canary", sharedName, file });
+	const mesh = await watchMeshConfig({ ...common, store, namespace: systemNamespace, name: "istio-canary", sharedName, file, networksFile });
 	await until("it is read", () => mesh.isSettled());
 	return mesh;
 }
+
+describe("mesh networks", () => {
+	const networksOf = (mesh: MeshConfigWatch) => Object.keys(mesh.networks().networks ?? {});
+	const putBoth = (meshNetworks: string) =>
+		api.put(resources.configMaps, { metadata: { name: "istio-canary", namespace: systemNamespace }, data: { mesh: "connectTimeout: 4s\n", meshNetworks } });
+
+	test("are followed in the same ConfigMap, and with errors the last good ones stay", async () => {
+		putBoth("networks:\n  one:\n    endpoints: [{fromRegistry: Kubernetes}]\n    gateways: [{address: 203.0.113.1, port: 443}]\n");
+		const mesh = await watch();
+		assert.deepEqual(networksOf(mesh), ["one"]);
+		const before = changes;
+		putBoth("networks: {two: {gateways: [{address: 203.0.113.2, port: 443}]}}\n");
+		await until("another one is in force", () => networksOf(mesh)[0] === "two");
+		assert.ok(changes > before, "Pilot hears of it");
+		putBoth("networks: {three: {gateways: [{address: 203.0.113.3, port: 0}]}}\n");
+		await until("the problem is told with its place", () => log.some((line) => line.includes("has errors") && line.includes("key meshNetworks")));
+		assert.deepEqual(networksOf(mesh), ["two"]);
+		assert.equal(mesh.current().connectTimeout, "4s");
+	});
+
+	test("are read from the mounted file where there is no ConfigMap", async () => {
+		const file = join(directory, "meshNetworks");
+		writeFileSync(file, "networks: {filed: {}}\n");
+		assert.deepEqual(networksOf(await watch(undefined, "/nonexistent/mesh", file)), ["filed"]);
+	});
+});
 
 describe("a shared mesh config", () => {
 	test("lies under the revision's own, and each is followed", async () => {

@@ -1,6 +1,16 @@
 import { readFile } from "node:fs/promises";
-import { type AnyConfig, type ConfigObject, formatDiagnostic, hasErrors, isKindOf, mergeMeshConfig, type MeshConfig } from "@weft/api";
-import { decodeMeshConfig, type Store } from "@weft/galley";
+import {
+	type AnyConfig,
+	type ConfigObject,
+	type Diagnostic,
+	formatDiagnostic,
+	hasErrors,
+	isKindOf,
+	mergeMeshConfig,
+	type MeshConfig,
+	type MeshNetworks,
+} from "@weft/api";
+import { decodeMeshConfig, decodeMeshNetworks, type Store } from "@weft/galley";
 import { type KubeClient, type KubeObject, type ResourceWatch, resources, watchResource } from "@weft/kube";
 import type { Clock, Logger } from "@weft/runtime";
 
@@ -14,6 +24,8 @@ export interface MeshConfigWatchOptions {
 	readonly sharedName: string | undefined;
 	/** The ConfigMap `name` as kubelet mounts it: read first, and alone where there is no such ConfigMap. */
 	readonly file: string;
+	/** Its key `meshNetworks`, likewise. */
+	readonly networksFile: string;
 	readonly clock: Clock;
 	readonly logger: Logger;
 	readonly signal: AbortSignal;
@@ -21,6 +33,7 @@ export interface MeshConfigWatchOptions {
 
 export interface MeshConfigWatch {
 	current(): MeshConfig;
+	networks(): MeshNetworks;
 	/** Called after another one is in force. Returns the way to stop. */
 	onChanged(listener: () => void): () => void;
 	isSettled(): boolean;
@@ -30,14 +43,17 @@ export interface MeshConfigWatch {
 const source = "kubernetes-mesh-config";
 const reader = { injectsPods: true };
 
-/** MeshConfig of the ConfigMap's key `mesh`, live. One with errors changes nothing and is told of. Rejects on a file with errors. */
+/** MeshConfig and MeshNetworks of the ConfigMap's keys `mesh` and `meshNetworks`, live. One with errors changes nothing and is told of. Rejects on a file with errors. */
 export async function watchMeshConfig(options: MeshConfigWatchOptions): Promise<MeshConfigWatch> {
 	const { logger, store, sharedName } = options;
-	const fromFile = await readMeshFile(options.file);
-	let current = fromFile;
+	const fromFile = {
+		mesh: await readConfigFile(options.file, meshDecoder),
+		networks: await readConfigFile(options.networksFile, decodeMeshNetworks),
+	};
+	let current = fromFile.mesh;
 	const listeners = new Set<() => void>();
 	const combine = (): void => {
-		const next = layers.map(({ value }) => value()).reduce(mergeMeshConfig);
+		const next = layers.map(({ value }) => value().mesh).reduce(mergeMeshConfig);
 		// While they are being read for the first time nothing depends on it.
 		if (isSettled() && next.trustDomain !== current.trustDomain)
 			logger.warn("another trustDomain needs a restart of the control plane", { trustDomain: next.trustDomain ?? "cluster.local" });
@@ -49,10 +65,11 @@ export async function watchMeshConfig(options: MeshConfigWatchOptions): Promise<
 		for (const listener of listeners) listener();
 	};
 	const own = watchLayer(options, options.name, fromFile, combine);
-	const layers = sharedName === undefined ? [own] : [watchLayer(options, sharedName, {}, combine), own];
+	const layers = sharedName === undefined ? [own] : [watchLayer(options, sharedName, { mesh: {}, networks: {} }, combine), own];
 	const isSettled = () => layers.every((layer) => layer.isSettled());
 	return {
 		current: () => current,
+		networks: () => own.value().networks,
 		onChanged(listener) {
 			listeners.add(listener);
 			return () => void listeners.delete(listener);
@@ -61,23 +78,34 @@ export async function watchMeshConfig(options: MeshConfigWatchOptions): Promise<
 	};
 }
 
+/** What one ConfigMap says. */
+interface Contents {
+	readonly mesh: MeshConfig;
+	readonly networks: MeshNetworks;
+}
+
 interface Layer {
-	value(): MeshConfig;
+	value(): Contents;
 	object(): ConfigObject<"ConfigMap"> | undefined;
 	isSettled(): boolean;
 }
 
 /** One ConfigMap; `absent` stands for it while there is none. */
-function watchLayer(options: MeshConfigWatchOptions, name: string, absent: MeshConfig, onChanged: () => void): Layer {
+function watchLayer(options: MeshConfigWatchOptions, name: string, absent: Contents, onChanged: () => void): Layer {
 	const { client, namespace, clock, logger, signal } = options;
 	const place = `ConfigMap ${namespace}/${name}`;
 	let value = absent;
 	let object: ConfigObject<"ConfigMap"> | undefined;
 	const take = (found: KubeObject | undefined): void => {
-		const text = found && (found["data"] as Readonly<Record<string, unknown>> | undefined)?.["mesh"];
-		const next = typeof text === "string" ? decode(text, place, logger) : absent;
-		if (next === undefined) return;
-		value = next;
+		const data = found && (found["data"] as Readonly<Record<string, unknown>> | undefined);
+		const read = <T>(key: string, decoder: Decoder<T>, otherwise: T): T | undefined => {
+			const text = data?.[key];
+			return typeof text === "string" ? decode(text, `${place}, key ${key}`, decoder, logger) : otherwise;
+		};
+		const mesh = read("mesh", meshDecoder, absent.mesh);
+		const networks = read("meshNetworks", decodeMeshNetworks, absent.networks);
+		if (mesh === undefined && networks === undefined) return;
+		value = { mesh: mesh ?? value.mesh, networks: networks ?? value.networks };
 		object = found && storedObject(found, namespace, name);
 		onChanged();
 	};
@@ -97,8 +125,12 @@ function watchLayer(options: MeshConfigWatchOptions, name: string, absent: MeshC
 	return { value: () => value, object: () => object, isSettled: () => (isSettled ||= watch.state === "synced") };
 }
 
-function decode(text: string, place: string, logger: Logger): MeshConfig | undefined {
-	const { value, diagnostics } = decodeMeshConfig(text, place, reader);
+type Decoder<T> = (text: string, place: string) => { readonly value: T; readonly diagnostics: readonly Diagnostic[] };
+
+const meshDecoder: Decoder<MeshConfig> = (text, place) => decodeMeshConfig(text, place, reader);
+
+function decode<T>(text: string, place: string, decoder: Decoder<T>, logger: Logger): T | undefined {
+	const { value, diagnostics } = decoder(text, place);
 	for (const diagnostic of diagnostics) logger.warn("mesh config", { problem: formatDiagnostic(diagnostic) });
 	if (!hasErrors(diagnostics)) {
 		logger.info("mesh config read", { from: place });
@@ -118,15 +150,15 @@ function storedObject({ metadata, data }: KubeObject, namespace: string, name: s
 	return isKindOf(config, "ConfigMap") ? config : undefined;
 }
 
-async function readMeshFile(file: string): Promise<MeshConfig> {
-	let text: string;
+/** Nothing, where there is no such file. */
+async function readConfigFile<T>(file: string, decoder: Decoder<T>): Promise<T> {
+	let text = "";
 	try {
 		text = await readFile(file, "utf8");
 	} catch (error) {
-		if (error instanceof Error && "code" in error && error.code === "ENOENT") return {};
-		throw error;
+		if (!(error instanceof Error && "code" in error && error.code === "ENOENT")) throw error;
 	}
-	const { value, diagnostics } = decodeMeshConfig(text, file, reader);
+	const { value, diagnostics } = decoder(text, file);
 	if (hasErrors(diagnostics)) throw new Error(diagnostics.map(formatDiagnostic).join("\n"));
 	return value;
 }

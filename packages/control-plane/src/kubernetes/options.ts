@@ -20,6 +20,8 @@ export interface KubernetesOptions {
 	/** Of services' names. */
 	readonly domain: string;
 	readonly meshConfigFile: string;
+	/** MeshNetworks, likewise. */
+	readonly networksFile: string;
 	/** SHARED_MESH_CONFIG: a ConfigMap of the same namespace, whose mesh config lies under the revision's own. */
 	readonly sharedMeshConfig: string | undefined;
 	/** `--configDir`: YAML that is watched beside the cluster, and comes before it. */

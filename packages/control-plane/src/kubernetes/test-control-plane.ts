@@ -28,6 +28,7 @@ const flags = {
 	httpsAddr: "127.0.0.1:0",
 	httpAddr: "127.0.0.1:0",
 	meshConfig: "/nonexistent/mesh",
+	networksConfig: "/nonexistent/meshNetworks",
 	domain: "cluster.local",
 };
 

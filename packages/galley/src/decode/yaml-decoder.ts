@@ -2,11 +2,13 @@ import {
 	type AnyConfig,
 	type Diagnostic,
 	decodeMeshConfigValue,
+	decodeMeshNetworksValue,
 	decodeObject,
 	diagnosticCodes,
 	type Location,
 	type MeshConfig,
 	type MeshConfigReader,
+	type MeshNetworks,
 	type Path,
 	resolveKind,
 } from "@weft/api";
@@ -42,12 +44,24 @@ export function decodeMeshConfig(
 	file: string,
 	reader?: MeshConfigReader,
 ): { readonly value: MeshConfig; readonly diagnostics: readonly Diagnostic[] } {
+	return decodeOneDocument(text, file, "a mesh config", (value, location) => decodeMeshConfigValue(value, location, reader));
+}
+
+/** A MeshNetworks file: one document. An empty one names no networks. */
+export function decodeMeshNetworks(text: string, file: string): { readonly value: MeshNetworks; readonly diagnostics: readonly Diagnostic[] } {
+	return decodeOneDocument(text, file, "mesh networks", decodeMeshNetworksValue);
+}
+
+function decodeOneDocument<T>(
+	text: string,
+	file: string,
+	what: string,
+	decode: (value: unknown, location: Location) => { readonly value: T; readonly diagnostics: readonly Diagnostic[] },
+): { readonly value: T; readonly diagnostics: readonly Diagnostic[] } {
 	const diagnostics: Diagnostic[] = [];
-	const documents = parseDocuments(text, file, diagnostics);
-	const [first, second] = documents;
-	if (second)
-		diagnostics.push(problem(file, "a mesh config is one document; remove the others", diagnosticCodes.syntax, second.location.position?.([], false)));
-	const decoded = decodeMeshConfigValue(first?.value ?? {}, first?.location ?? { file }, reader);
+	const [first, second] = parseDocuments(text, file, diagnostics);
+	if (second) diagnostics.push(problem(file, `${what} in one document; remove the others`, diagnosticCodes.syntax, second.location.position?.([], false)));
+	const decoded = decode(first?.value ?? {}, first?.location ?? { file });
 	return { value: decoded.value, diagnostics: [...diagnostics, ...decoded.diagnostics] };
 }
 

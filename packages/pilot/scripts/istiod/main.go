@@ -38,6 +38,7 @@ import (
 	"istio.io/istio/pilot/test/xds"
 	"istio.io/istio/pkg/config"
 	"istio.io/istio/pkg/config/mesh"
+	"istio.io/istio/pkg/config/mesh/meshwatcher"
 	"istio.io/istio/pkg/config/schema/collections"
 	"istio.io/istio/pkg/config/schema/gvr"
 	"istio.io/istio/pkg/kube/kclient/clienttest"
@@ -46,11 +47,13 @@ import (
 )
 
 type job struct {
-	Name   string   `json:"name"`
-	Mesh   string   `json:"mesh"`
-	Config []string `json:"config"`
-	Proxy  string   `json:"proxy"`
-	Out    string   `json:"out"`
+	Name string `json:"name"`
+	Mesh string `json:"mesh"`
+	// MeshNetworks, or "".
+	Networks string   `json:"networks"`
+	Config   []string `json:"config"`
+	Proxy    string   `json:"proxy"`
+	Out      string   `json:"out"`
 }
 
 const (
@@ -202,7 +205,20 @@ func run(t test.Failer, j job) error {
 			return err
 		}
 	}
+	var networks mesh.NetworksWatcher
+	if j.Networks != "" {
+		text, err := os.ReadFile(j.Networks)
+		if err != nil {
+			return err
+		}
+		parsed, err := mesh.ParseMeshNetworks(string(text))
+		if err != nil {
+			return err
+		}
+		networks = meshwatcher.NewFixedNetworksWatcher(parsed)
+	}
 	s := xds.NewFakeDiscoveryServer(t, xds.FakeOptions{
+		NetworksWatcher:            networks,
 		KubernetesObjectString:     strings.Join(kubernetes, "\n---\n"),
 		Configs:                    configs,
 		MeshConfig:                 m,

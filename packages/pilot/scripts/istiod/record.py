@@ -68,6 +68,7 @@ def ask(corpus, cases, out):
                 "name": case,
                 "mesh": file("mesh.yaml") if os.path.exists(file("mesh.yaml")) else os.path.join(CORPUS, "mesh.yaml"),
                 "config": [os.path.join(CORPUS, "base.yaml")] + ([file("config.yaml")] if os.path.exists(file("config.yaml")) else []),
+                "networks": file("meshNetworks.yaml") if os.path.exists(file("meshNetworks.yaml")) else "",
                 "proxy": file("proxy.json"),
                 "out": os.path.join(out, case),
             })

@@ -1,6 +1,6 @@
 import { isDeepStrictEqual } from "node:util";
 import { status } from "@grpc/grpc-js";
-import type { MeshConfig } from "@weft/api";
+import type { MeshConfig, MeshNetworks } from "@weft/api";
 import type { Store, StoreChange } from "@weft/galley";
 import { type Clock, createTurns, type Logger } from "@weft/runtime";
 import { type AdsDelegate, RefusedError, type XdsClient } from "@weft/xds/server";
@@ -27,6 +27,8 @@ export interface DiscoveryOptions {
 	readonly store: Store;
 	/** Read at every push: who changes it changes the store, too. */
 	readonly meshConfig: () => MeshConfig;
+	/** Likewise; undefined: none are declared. */
+	readonly meshNetworks?: () => MeshNetworks;
 	readonly clusterId: string;
 	readonly clock: Clock;
 	readonly logger: Logger;
@@ -91,11 +93,12 @@ const missingSecretsMax = 1_000;
 
 /** Listens to the store, rebuilds the push snapshot, and hands every connected proxy its view of it. */
 export function createDiscovery(options: DiscoveryOptions): Discovery {
-	const { store, meshConfig, clusterId, clock, logger, registry } = options;
+	const { store, meshConfig, meshNetworks, clusterId, clock, logger, registry } = options;
 	const metrics = createDiscoveryMetrics(registry);
 	exposeResourceStats(registry, stats);
 	const sync = new SyncStatus();
-	let push = buildPush({ snapshot: store.snapshot(), meshConfig: meshConfig(), clusterId });
+	const pushInput = () => ({ snapshot: store.snapshot(), meshConfig: meshConfig(), clusterId, ...(meshNetworks && { meshNetworks: meshNetworks() }) });
+	let push = buildPush(pushInput());
 	let changedAtMs = clock.monotonicMs();
 
 	const roots = createTrustResource(options.trustRoots ?? (() => []));
@@ -146,7 +149,7 @@ export function createDiscovery(options: DiscoveryOptions): Discovery {
 		changedAtMs = firstAtMs;
 		const turn = turns.next();
 		if (turn) await turn;
-		push = buildPush({ snapshot: store.snapshot(), meshConfig: meshConfig(), clusterId, jwks: jwks?.index ?? noJwks }, push);
+		push = buildPush({ ...pushInput(), jwks: jwks?.index ?? noJwks }, push);
 		since.pushed(changed, push.version);
 		jwks?.update(push);
 		metrics.services.set(push.services.length);

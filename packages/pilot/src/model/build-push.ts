@@ -1,4 +1,4 @@
-import type { ConfigObject, Kind, MeshConfig } from "@weft/api";
+import type { ConfigObject, Kind, MeshConfig, MeshNetworks } from "@weft/api";
 import { byAge, createdMsOf, oldestFirst } from "./age.ts";
 import { createServiceDecoder } from "./decode-services.ts";
 import { buildDestinationRuleIndex } from "./destination-rules.ts";
@@ -38,6 +38,8 @@ import { buildWorkloadIndex, type NodePlaces, nodePlaces, workloadOf } from "./w
 export interface PushInput {
 	readonly snapshot: ConfigSnapshot;
 	readonly meshConfig: MeshConfig;
+	/** Networks that the user declares; the same value while they are the same. */
+	readonly meshNetworks?: MeshNetworks;
 	/** Name of this cluster in workload metadata, e.g. `Kubernetes`. */
 	readonly clusterId: string;
 	/** Keys of token issuers by address, as far as they have been fetched; the same map while they are the same. */
@@ -111,12 +113,13 @@ function createStages(): Stages {
 const stagesOf = new WeakMap<PushSnapshot, Stages>();
 
 /** The mesh as one immutable view. With the previous snapshot at hand, everything that did not change keeps its identity. */
-export function buildPush({ snapshot, meshConfig: userConfig, clusterId, jwks = noJwks }: PushInput, previous?: PushSnapshot): PushSnapshot {
+export function buildPush(input: PushInput, previous?: PushSnapshot): PushSnapshot {
+	const { snapshot, meshConfig: userConfig, jwks = noJwks } = input;
 	const stages = (previous && stagesOf.get(previous)) ?? createStages();
 	for (const step of [stages.lists, stages.shared, stages.mesh, stages.pods, stages.registered, stages.workloads, stages.virtualServices]) step.advance();
 	const discovered = discoveredNamespaces(userConfig.discoverySelectors ?? [], snapshot.all("Namespace"));
 	const all: All = (kind) => stable(stages, `all ${kind}`, inNamespaces(snapshot.all(kind), discovered));
-	const { mesh, meshConfig } = buildMesh(all, userConfig, clusterId, stages);
+	const { mesh, meshConfig } = buildMesh(all, input, stages);
 	const compiled = compileForeign(all, mesh, stages);
 	const sidecars = stable(stages, "sidecars", [...all("Sidecar")].sort(byAge));
 	const gateways = stable(stages, "gateways", buildGateways(all("Gateway"), compiled));
@@ -145,11 +148,14 @@ function inNamespaces<T extends ConfigObject>(objects: readonly T[], namespaces:
 	return namespaces === undefined ? objects : objects.filter(({ metadata: { namespace } }) => namespace === "" || namespaces.has(namespace));
 }
 
-function buildMesh(all: All, userConfig: MeshConfig, clusterId: string, stages: Stages): { readonly meshConfig: MeshConfig; readonly mesh: Mesh } {
+const noNetworks: MeshNetworks = {};
+
+function buildMesh(all: All, push: PushInput, stages: Stages): { readonly meshConfig: MeshConfig; readonly mesh: Mesh } {
+	const { meshConfig: userConfig, meshNetworks = noNetworks, clusterId } = push;
 	const key = [JSON.stringify(userConfig), clusterId];
 	const plain = stages.mesh.get("mesh", key, () => ({ meshConfig: userConfig, mesh: resolveMesh(userConfig, clusterId) }));
 	const { rootNamespace } = plain.mesh;
-	const input = { services: all("Service"), gateways: all("KubernetesGateway"), namespaces: all("Namespace"), rootNamespace };
+	const input = { services: all("Service"), gateways: all("KubernetesGateway"), namespaces: all("Namespace"), rootNamespace, meshNetworks, clusterId };
 	const networks = stages.networks.get("networks", Object.values(input), () => buildNetworks(input));
 	if (networks === undefined) return plain;
 	return stages.mesh.get("networks", [plain, JSON.stringify(networks)], () => ({ ...plain, mesh: { ...plain.mesh, networks } }));

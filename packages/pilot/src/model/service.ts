@@ -63,6 +63,8 @@ export interface Endpoint {
 	readonly weight: number;
 	readonly health: "HEALTHY" | "UNHEALTHY" | "DRAINING" | "TERMINATING";
 	readonly tlsMode: "istio" | "disabled";
+	/** Name of its cluster; undefined: the one that the mesh is read from. */
+	readonly clusterId?: string;
 	readonly registry: "Kubernetes" | "External";
 }
 

@@ -134,9 +134,9 @@ const nameLabels = ["service.istio.io/canonical-name", "app.kubernetes.io/name",
 const revisionLabels = ["service.istio.io/canonical-revision", "app.kubernetes.io/version", "version"];
 
 /** `workload;namespace;canonical name;canonical revision;cluster`, read by the metrics filters. */
-function workloadText({ workloadName, namespace, labels }: Endpoint, clusterId: string): string {
+function workloadText({ workloadName, namespace, labels, clusterId: own }: Endpoint, clusterId: string): string {
 	const pick = (keys: readonly string[]) => keys.map((key) => labels[key]).find((value) => value !== undefined && value !== "");
 	const revision = pick(revisionLabels) ?? "";
 	// "latest" is what readers assume, so it is left out.
-	return [workloadName, namespace, pick(nameLabels) ?? workloadName, revision === "latest" ? "" : revision, clusterId].join(";");
+	return [workloadName, namespace, pick(nameLabels) ?? workloadName, revision === "latest" ? "" : revision, own ?? clusterId].join(";");
 }

@@ -1,10 +1,10 @@
-import type { NetworkGateway, Networks } from "../../model/networks.ts";
+import { type NetworkGateway, networkOfAddress, type Networks } from "../../model/networks.ts";
 import type { Endpoint } from "../../model/service.ts";
 import { type LocalityGroup, weightOf } from "./locality.ts";
 
 /** Which network an endpoint is in; "" when nobody says: then it counts as reachable. */
-export function networkOf({ network, registry }: Endpoint, networks: Networks): string {
-	return network || (registry === "Kubernetes" ? networks.own : "");
+export function networkOf({ network, registry, address }: Endpoint, networks: Networks): string {
+	return network || (registry === "Kubernetes" ? networks.own || networkOfAddress(address, networks) : "");
 }
 
 /** The gateways that stand between the client and an endpoint; none: it is reached directly. */
@@ -61,6 +61,7 @@ function gatewayEndpoint(
 		weight,
 		health: "HEALTHY",
 		tlsMode: "istio",
+		...(gateway.clusterId !== undefined && { clusterId: gateway.clusterId }),
 		registry: "External",
 	};
 }
