@@ -57,6 +57,7 @@ export const diagnosticCodes = {
 	envoyFilterAdd: "IST0153",
 	envoyFilterRemove: "IST0154",
 	envoyFilterRelativeWithVersion: "IST0155",
+	telemetryWithoutProviders: "IST0157",
 	conflictingTelemetrySelectors: "IST0159",
 	multipleTelemetriesWithoutSelectors: "IST0160",
 	invalidGatewayCredential: "IST0161",

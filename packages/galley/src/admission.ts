@@ -1,5 +1,5 @@
 import { type AnyConfig, type Diagnostic, diagnosticCodes, type Kind, kindNames } from "@weft/api";
-import { analyzeSnapshot } from "./analysis/analysis.ts";
+import { type AnalysisOptions, analyzeSnapshot } from "./analysis/analysis.ts";
 import { diagnosticAt, forgetLocation, moveLocation } from "./decode/locations.ts";
 import { objectKey } from "./store/keys.ts";
 import { changeTables, createSnapshot, type KindTables, type StoreSnapshot, type TableEdit } from "./store/snapshot.ts";
@@ -18,7 +18,12 @@ export type ObjectCheck = (object: AnyConfig) => readonly Diagnostic[];
  * The verdict on a batch beside what is in force: the same for `apply`, a watched directory and an admission webhook.
  * Warnings (unresolved references, conflicts) never refuse; they speak of the batch's own objects only.
  */
-export function admitObjects(objects: readonly AnyConfig[], snapshot: StoreSnapshot, checks: readonly ObjectCheck[] = []): Admitted {
+export function admitObjects(
+	objects: readonly AnyConfig[],
+	snapshot: StoreSnapshot,
+	checks: readonly ObjectCheck[] = [],
+	options: Omit<AnalysisOptions, "concerns"> = {},
+): Admitted {
 	const diagnostics: Diagnostic[] = [];
 	const accepted = new Map<string, AnyConfig>();
 	for (const object of objects) {
@@ -33,7 +38,7 @@ export function admitObjects(objects: readonly AnyConfig[], snapshot: StoreSnaps
 	const batch = [...accepted.values()];
 	const after = overlay(snapshot, batch);
 	const concerned = new Set<object>(batch);
-	for (const finding of analyzeSnapshot(after, (object) => concerned.has(object))) {
+	for (const finding of analyzeSnapshot(after, { ...options, concerns: (object) => concerned.has(object) })) {
 		if (accepted.has(`${finding.kind}/${finding.namespace ?? ""}/${finding.name}`)) diagnostics.push(finding);
 	}
 	for (const check of checks) for (const object of batch) diagnostics.push(...check(object));

@@ -1,5 +1,6 @@
 export { type Admitted, admitObjects, type ObjectCheck, withAge } from "./admission.ts";
-export { analyzeSnapshot } from "./analysis/analysis.ts";
+export { type AnalysisOptions, analyzeSnapshot } from "./analysis/analysis.ts";
+export { type Analyzer, analyzers } from "./analysis/analyzers.ts";
 export { diagnosticAt } from "./decode/locations.ts";
 export { type DecodedYaml, decodeMeshConfig, decodeMeshNetworks, decodeValue, decodeYaml } from "./decode/yaml-decoder.ts";
 export { aliasCountMax, anchorCountMax, fileBytesMax, nestingDepthMax, type ParsedDocument, parseDocuments } from "./decode/yaml-documents.ts";

@@ -9,13 +9,19 @@ type PodSpec = ConfigObject<"Pod">["spec"];
 type Deployment = ConfigObject<"Deployment">;
 type Service = ConfigObject<"Service">;
 
-/** Services that disagree about the ports of one Deployment, and applications that run as the proxy does. */
-export function analyzeDeployments(view: MeshView): readonly Diagnostic[] {
+/** Services that disagree about the ports of one Deployment. */
+export function analyzeServicesOfDeployments(view: MeshView): readonly Diagnostic[] {
 	const servicesIn = Map.groupBy(view.snapshot.all("Service"), ({ metadata }) => metadata.namespace);
-	const deployments = view.concerned("Deployment");
+	return view
+		.concerned("Deployment")
+		.filter((object) => isInMesh(view, object))
+		.flatMap((object) => portConflicts(object, servicesOf(object, servicesIn)));
+}
+
+/** Applications that run as the proxy does. */
+export function analyzeUsers(view: MeshView): readonly Diagnostic[] {
 	return [
-		...deployments.filter((object) => isInMesh(view, object)).flatMap((object) => portConflicts(object, servicesOf(object, servicesIn))),
-		...deployments.flatMap((object) => userFinding(object, object.spec.template.spec)),
+		...view.concerned("Deployment").flatMap((object) => userFinding(object, object.spec.template.spec)),
 		...view.concerned("Pod").flatMap((object) => userFinding(object, object.spec)),
 	];
 }

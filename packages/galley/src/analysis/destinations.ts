@@ -25,23 +25,26 @@ function destinationsOf(spec: ConfigObject<"VirtualService">["spec"]): readonly 
 	return found;
 }
 
-/** Destinations of a VirtualService: the host must exist and have the port, the subset be defined, the port be clear. */
-export function analyzeDestinations(view: MeshView): readonly Diagnostic[] {
+/** Destinations of a VirtualService: the host must exist and have the port, the port be clear. */
+export function analyzeDestinationHosts(view: MeshView): readonly Diagnostic[] {
+	return view.concerned("VirtualService").flatMap((object) =>
+		destinationsOf(object.spec).flatMap(({ destination, path, isMirror }) => {
+			const found = portProblem(view.resolveHost(destination.host, object.metadata.namespace), destination, isMirror);
+			return found ? [diagnosticAt(object, "warning", found.code, [...path, ...found.at], found.message)] : [];
+		}),
+	);
+}
+
+/** A subset that a VirtualService names must be defined. */
+export function analyzeSubsetReferences(view: MeshView): readonly Diagnostic[] {
 	const subsets = subsetsByHost(view);
-	return view.concerned("VirtualService").flatMap((object) => {
-		const { namespace } = object.metadata;
-		return destinationsOf(object.spec).flatMap(({ destination, path, isMirror }) => {
-			const warn = (code: string, at: Path, message: string) => diagnosticAt(object, "warning", code, at, message);
-			const found: Diagnostic[] = [];
-			const port = portProblem(view.resolveHost(destination.host, namespace), destination, isMirror);
-			if (port) found.push(warn(port.code, [...path, ...port.at], port.message));
-			if (destination.subset !== undefined && !subsets.get(qualifyHost(destination.host, namespace))?.has(destination.subset)) {
-				const message = `Referenced ${isMirror ? "mirror" : "host"}+subset in destinationrule not found: "${destination.host}+${destination.subset}"; requests there get 503 until a DestinationRule defines the subset`;
-				found.push(warn(diagnosticCodes.referenceNotFound, [...path, "subset"], message));
-			}
-			return found;
-		});
-	});
+	return view.concerned("VirtualService").flatMap((object) =>
+		destinationsOf(object.spec).flatMap(({ destination: { host, subset }, path, isMirror }) => {
+			if (subset === undefined || subsets.get(qualifyHost(host, object.metadata.namespace))?.has(subset)) return [];
+			const message = `Referenced ${isMirror ? "mirror" : "host"}+subset in destinationrule not found: "${host}+${subset}"; requests there get 503 until a DestinationRule defines the subset`;
+			return [diagnosticAt(object, "warning", diagnosticCodes.referenceNotFound, [...path, "subset"], message)];
+		}),
+	);
 }
 
 interface Problem {

@@ -24,6 +24,17 @@ export function analyzeInjection(view: MeshView): readonly Diagnostic[] {
 	return [...view.concerned("Namespace").flatMap(namespaceFindings), ...view.concerned("Pod").flatMap((pod) => podFindings(pod, enabled))];
 }
 
+/** Pods that were created without the injection that their `image: auto` waits for. */
+export function analyzeAutoImages(view: MeshView): readonly Diagnostic[] {
+	return view.concerned("Pod").flatMap((object) => {
+		if (proxyOf(object)?.image !== "auto") return [];
+		const message = `Pod ${object.metadata.name} contains \`image: auto\` but does not match any Istio injection webhook selectors; a pod that was created so is not injected any more`;
+		return [diagnosticAt(object, "warning", diagnosticCodes.autoImageWithoutInjection, ["spec", "containers"], message)];
+	});
+}
+
+const proxyOf = ({ spec }: Pod) => spec.containers.find(({ name }) => name === "istio-proxy");
+
 function namespaceFindings(object: Namespace): readonly Diagnostic[] {
 	const { name, labels } = object.metadata;
 	if (outside.has(name)) return [];
@@ -43,12 +54,7 @@ function namespaceFindings(object: Namespace): readonly Diagnostic[] {
 
 function podFindings(object: Pod, enabled: ReadonlySet<string>): readonly Diagnostic[] {
 	const { metadata, spec } = object;
-	const proxy = spec.containers.find(({ name }) => name === "istio-proxy");
-	if (proxy?.image === "auto") {
-		const message = `Pod ${metadata.name} contains \`image: auto\` but does not match any Istio injection webhook selectors; a pod that was created so is not injected any more`;
-		return [diagnosticAt(object, "warning", diagnosticCodes.autoImageWithoutInjection, ["spec", "containers"], message)];
-	}
-	if (proxy?.image || spec.initContainers?.some(({ name, image }) => name === "istio-proxy" && image)) return [];
+	if (proxyOf(object)?.image || spec.initContainers?.some(({ name, image }) => name === "istio-proxy" && image)) return [];
 	// A local pod's sidecar is a process of its own.
 	if (!enabled.has(metadata.namespace) || spec.hostNetwork === true || metadata.labels["weft.dev/local"] !== undefined) return [];
 	const word = metadata.labels["sidecar.istio.io/inject"] ?? metadata.annotations["sidecar.istio.io/inject"];

@@ -1,4 +1,4 @@
-import { type ConfigObject, hostsOverlap, type Kind } from "@weft/api";
+import { type ConfigObject, hostsOverlap, type Kind, type MeshConfig } from "@weft/api";
 import type { StoreSnapshot } from "../store/snapshot.ts";
 
 /** Labels of what runs, or would run: a Pod, or the Pods that a workload's template makes. */
@@ -24,6 +24,8 @@ export interface KnownService {
 /** What the analyzers look up, indexed once a run. */
 export interface MeshView {
 	readonly snapshot: StoreSnapshot;
+	/** Undefined where nobody has told: then nothing is said that depends on it alone. */
+	readonly meshConfig: MeshConfig | undefined;
 	/** The objects of a kind that findings are wanted of. */
 	concerned<K extends Kind>(kind: K): readonly ConfigObject<K>[];
 	readonly workloads: readonly Workload[];
@@ -75,11 +77,15 @@ const indexWorkloads = remember((...tables: readonly (readonly object[])[]) => {
 	return { workloads, byNamespace: Map.groupBy(workloads, ({ namespace }) => namespace) };
 });
 
-export function createMeshView(snapshot: StoreSnapshot, concerns?: (object: object) => boolean): MeshView {
+export function createMeshView(
+	snapshot: StoreSnapshot,
+	{ concerns, meshConfig }: { readonly concerns?: (object: object) => boolean; readonly meshConfig?: MeshConfig } = {},
+): MeshView {
 	const { services, byHost, wildcards } = indexServices(snapshot.all("Service"), snapshot.all("ServiceEntry"));
 	const { workloads, byNamespace } = indexWorkloads(...workloadKinds.map((kind) => snapshot.all(kind)));
 	return {
 		snapshot,
+		meshConfig,
 		concerned: (kind) => (concerns ? snapshot.all(kind).filter(concerns) : snapshot.all(kind)),
 		workloads,
 		workloadsIn: (namespace) => byNamespace.get(namespace) ?? [],

@@ -1,4 +1,4 @@
-import { type AnyConfig, type ConfigObject, type Diagnostic, diagnosticCodes } from "@weft/api";
+import { type AnyConfig, type ConfigObject, type Diagnostic, diagnosticCodes, meshConfigDefaults } from "@weft/api";
 import { diagnosticAt } from "../decode/locations.ts";
 import { labelsText, type MeshView, matchesLabels } from "./mesh-view.ts";
 
@@ -30,14 +30,19 @@ function isKnown(pattern: string, known: ReadonlySet<string>): boolean {
 
 const gatewayNameLabel = "gateway.networking.k8s.io/gateway-name";
 
-/** A policy that picks no workload does nothing; one that picks a Kubernetes Gateway by labels is not read there. */
+/** A policy that picks no workload does nothing. */
 export function analyzePolicySelectors(view: MeshView): readonly Diagnostic[] {
-	return [...view.concerned("AuthorizationPolicy").flatMap((object) => pickingNothing(view, object)), ...policyKinds.flatMap((kind) => onGateways(view, kind))];
+	return view.concerned("AuthorizationPolicy").flatMap((object) => pickingNothing(view, object));
+}
+
+/** A policy that picks a Kubernetes Gateway by labels is not read there. */
+export function analyzeGatewayPolicies(view: MeshView): readonly Diagnostic[] {
+	return policyKinds.flatMap((kind) => onGateways(view, kind));
 }
 
 function pickingNothing(view: MeshView, object: ConfigObject<"AuthorizationPolicy">): readonly Diagnostic[] {
 	const { metadata, spec } = object;
-	const isMeshWide = metadata.namespace === rootNamespace;
+	const isMeshWide = metadata.namespace === (view.meshConfig?.rootNamespace || meshConfigDefaults.rootNamespace);
 	if (isMeshWide && !spec.selector) return [];
 	const selector = spec.selector?.matchLabels ?? {};
 	const workloads = isMeshWide ? view.workloads : view.workloadsIn(metadata.namespace);
@@ -46,7 +51,6 @@ function pickingNothing(view: MeshView, object: ConfigObject<"AuthorizationPolic
 	return [diagnosticAt(object, "warning", diagnosticCodes.noMatchingWorkload, ["spec", "selector"], message)];
 }
 
-const rootNamespace = "istio-system";
 const policyKinds = ["AuthorizationPolicy", "RequestAuthentication", "Telemetry", "WasmPlugin"] as const;
 
 function onGateways(view: MeshView, kind: (typeof policyKinds)[number]): readonly Diagnostic[] {
