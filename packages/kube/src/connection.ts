@@ -65,6 +65,9 @@ export async function kubeconfigConnection({ file, context, clock }: KubeconfigO
 	const config = await loadKubeConfig(file, context);
 	const cluster = config.getCurrentCluster();
 	if (!cluster) throw new Error(`kubeconfig ${file ?? ""}: context "${config.getCurrentContext()}" names no cluster`);
+	// What the library makes up where there is nothing to read.
+	if (config.getCurrentContext() === "loaded-context" && cluster.server === "http://localhost:8080")
+		throw new Error("no cluster is configured; set KUBECONFIG, or name a file");
 	return {
 		server: new URL(cluster.server),
 		namespace: config.getContextObject(config.getCurrentContext())?.namespace ?? "default",
