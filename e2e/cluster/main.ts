@@ -27,6 +27,7 @@ const cases = [
 	"install",
 	"routing",
 	"mtls",
+	"analyze",
 	"workloads",
 	"gateway",
 	"gateway-api",

@@ -14,8 +14,16 @@ export function readSources(paths: readonly string[]): SourceFile[] {
 	return paths.flatMap((path) => {
 		if (path === "-") return [{ file: "-", text: readStandardInput() }];
 		if (!existsSync(path)) throw new CommandError(`${path}: no such file or directory`);
-		return filesOf(path).map((file) => ({ file, text: readFileSync(file, "utf8") }));
+		return filesOf(path).map((file) => ({ file, text: readText(file) }));
 	});
+}
+
+function readText(file: string): string {
+	try {
+		return readFileSync(file, "utf8");
+	} catch (error) {
+		throw new CommandError(`${file}: cannot be read: ${error instanceof Error ? error.message : String(error)}`);
+	}
 }
 
 /** A pipe from another Node process does not block: it says EAGAIN while the other is still writing. */
