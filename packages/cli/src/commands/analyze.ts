@@ -1,23 +1,17 @@
 import { statSync } from "node:fs";
-import { type Diagnostic, diagnosticCodes, formatDiagnostic, kindInfo, kindNames, type MeshConfig, objectKindOf, parseDurationMs } from "@weft/api";
-import { analyzers } from "@weft/galley";
-import type { ClusterOptions } from "../kube/cluster.ts";
+import { type Diagnostic, diagnosticCodes, formatDiagnostic } from "@weft/api";
+import { renderAnalyzers, renderRun } from "../analyze/analyzer-list.ts";
 import { findingsOf } from "../analyze/findings.ts";
+import { type LiveMeshOptions, readLiveMesh } from "../analyze/live-mesh.ts";
 import { documentationUrl, isAtLeast, type Level, type Message, messagesOf, type Suppression } from "../analyze/messages.ts";
-import { type AnalyzedObjects, objectsOfFiles } from "../analyze/objects.ts";
+import { objectsOfFiles } from "../analyze/objects.ts";
 import { type Format, renderMessages } from "../analyze/render.ts";
 import { readSources, type SourceFile } from "../local/mesh-client.ts";
-import { readMesh, type StatePaths } from "../local/state.ts";
 import { CommandError } from "../output/errors.ts";
 import { readMeshConfig } from "./mesh-config.ts";
-import { pathsOf, type StateOptions } from "./state-options.ts";
 
-export interface AnalyzeOptions extends ClusterOptions, StateOptions {
+export interface AnalyzeOptions extends LiveMeshOptions {
 	readonly useKube: boolean;
-	readonly allNamespaces?: boolean;
-	readonly namespace?: string;
-	readonly istioNamespace: string;
-	readonly revision: string;
 	readonly output: Format;
 	readonly outputThreshold: Level;
 	readonly failureThreshold: Level;
@@ -28,7 +22,6 @@ export interface AnalyzeOptions extends ClusterOptions, StateOptions {
 	readonly ignoreUnknown?: boolean;
 	readonly verbose?: boolean;
 	readonly color?: boolean;
-	readonly timeout: string;
 }
 
 /** Statuses of istioctl's, beside 1 for what else fails. */
@@ -50,7 +43,7 @@ export async function analyzeCommand(names: readonly string[], options: AnalyzeO
 	const messages = messagesOf(said, { ...(!options.allNamespaces && { namespace }), suppressions });
 	const target = options.allNamespaces ? "all namespaces" : `namespace: ${namespace}`;
 	tellUnread([...files.unparsed, ...(mesh?.objects.unparsed ?? [])], files.ofOtherKinds, options);
-	if (options.verbose) warn(renderVerbose(target, mesh !== undefined));
+	if (options.verbose) warn(`Analyzed resources in ${target}\n${renderRun(mesh !== undefined)}`);
 	report(messages, { sources, unparsed: files.unparsed, target, options });
 }
 
@@ -75,45 +68,6 @@ function report(messages: readonly Message[], { sources, unparsed, target, optio
 		warn("Error: Some files couldn't be parsed.");
 		throw new CommandError("", unparsedFiles);
 	}
-}
-
-interface LiveMesh {
-	readonly objects: AnalyzedObjects;
-	/** Where findings are looked for unless another one is named. */
-	readonly namespace: string;
-	/** Undefined: unknown. */
-	readonly meshConfig?: MeshConfig;
-	/** Codes of what cannot be mended there, or need not be. */
-	readonly pointless?: ReadonlySet<string>;
-}
-
-/** Every pod on this machine has a sidecar unless it says otherwise: labels of namespaces are not asked. */
-const pointlessHere: ReadonlySet<string> = new Set([diagnosticCodes.namespaceNotInjected]);
-
-/** The mesh on this machine where one runs and no cluster is named, as with the other commands; else the cluster. */
-async function readLiveMesh(options: AnalyzeOptions): Promise<LiveMesh> {
-	const timeoutMs = parseDurationMs(options.timeout);
-	if (timeoutMs === undefined || !(timeoutMs > 0)) throw new CommandError(`--timeout ${options.timeout}: write a duration, such as 30s`, 64);
-	const paths = pathsOf(options);
-	const isLocal = options.kubeconfig === undefined && options.context === undefined && readMesh(paths) !== undefined;
-	return isLocal ? readLocalMesh(paths) : readCluster(options, timeoutMs);
-}
-
-/** What was applied, and the pods that run. */
-function readLocalMesh({ config, runtime }: StatePaths): LiveMesh {
-	return { objects: objectsOfFiles(readSources([config, runtime]), "default"), namespace: "default", pointless: pointlessHere };
-}
-
-async function readCluster(options: AnalyzeOptions, timeoutMs: number): Promise<LiveMesh> {
-	// Files alone are analyzed without a Kubernetes client.
-	const [{ openCluster }, { objectsOfCluster }] = await Promise.all([import("../kube/cluster.ts"), import("../analyze/cluster-objects.ts")]);
-	const { client, namespace: ofContext } = await openCluster(options);
-	const { revision, istioNamespace, allNamespaces, namespace = ofContext } = options;
-	const objects = await objectsOfCluster(client, { revision, istioNamespace, signal: AbortSignal.timeout(Math.ceil(timeoutMs)) });
-	for (const problem of objects.problems) warn(problem);
-	const exists = objects.objects.some(({ kind, metadata }) => kind === "Namespace" && metadata.name === namespace);
-	if (!allNamespaces && !exists) throw new CommandError(`namespace "${namespace}" not found: name one by -n, or all by -A`);
-	return { objects, namespace, meshConfig: objects.meshConfig };
 }
 
 /** `istioctl analyze *` names whatever lies about; folders are searched for what can be read. */
@@ -147,33 +101,6 @@ function renderNothingFound(sources: readonly SourceFile[], unparsed: readonly D
 	const files = sources.map(({ file }) => file);
 	if (files.length > 1) return `\u2714 No validation issues found when analyzing:\n${files.map((file) => `  - ${file}`).join("\n")}`;
 	return `\u2714 No validation issues found when analyzing ${files[0] ?? target}.`;
-}
-
-interface Listed {
-	readonly name: string;
-	readonly description: string;
-}
-
-/** What is found out about each object for itself, as it is read. */
-const objectAnalyzers: readonly Listed[] = [
-	{ name: "deprecation.DeprecationAnalyzer", description: "fields that are written in another way today" },
-	{ name: "destinationrule.CaCertificateAnalyzer", description: "DestinationRules that begin TLS say what servers are verified by" },
-	...kindNames
-		.filter((kind) => kindInfo(kind).istio)
-		.map((kind) => ({ name: `schema.ValidationAnalyzer.${objectKindOf(kind)}`, description: `objects of the kind ${objectKindOf(kind)} are valid` })),
-];
-
-function renderAnalyzers(): string {
-	const all: readonly Listed[] = [...analyzers, ...objectAnalyzers];
-	const sorted = all.toSorted((a, b) => (a.name < b.name ? -1 : 1));
-	return sorted.map(({ name, description }) => `* ${name}:\n    ${description}\n`).join("");
-}
-
-function renderVerbose(target: string, hasCluster: boolean): string {
-	const skipped = analyzers.filter(({ needsCluster }) => needsCluster && !hasCluster);
-	const executed: readonly Listed[] = [...analyzers.filter((analyzer) => !skipped.includes(analyzer)), ...objectAnalyzers];
-	const list = (title: string, listed: readonly Listed[]) => (listed.length === 0 ? [] : [title, ...listed.map(({ name }) => `\t${name}`)]);
-	return [`Analyzed resources in ${target}`, ...list("Skipped analyzers:", skipped), ...list("Executed analyzers:", executed), ""].join("\n");
 }
 
 const print = (text: string): void => void process.stdout.write(text);
