@@ -5,6 +5,8 @@ export interface Intended {
 	/** As in `Difference.path`. */
 	readonly path: RegExp;
 	readonly why: string;
+	/** It shows only where one side is faster than the other. */
+	readonly isByChance?: boolean;
 }
 
 const anywhere = /^/;
