@@ -126,7 +126,7 @@ function sliceService({ metadata }: ConfigObject<"EndpointSlice">): string | und
 	return name === undefined ? undefined : `${metadata.namespace}/${name}`;
 }
 
-/** Keys of the services whose endpoints can differ; undefined: any can. */
+/** Keys of the services whose endpoints can differ; undefined: it may be every one. */
 function touchedKeys(now: EndpointInputs, before: EndpointInputs): ReadonlySet<string> | undefined {
 	const same = (["services", "places", "workloads", "workloadEntries"] as const).every((part) => now[part] === before[part]);
 	if (!same) return undefined;

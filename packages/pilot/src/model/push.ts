@@ -167,7 +167,7 @@ export interface WorkloadPeerAuthentication {
 export interface EndpointIndex {
 	/** Endpoints of one service, by port name. The map keeps its identity while nothing in it changes. */
 	of(service: Service): ReadonlyMap<string, readonly Endpoint[]>;
-	/** The only services whose endpoints can differ from those of `earlier`, as far as that is known without a look at each; undefined: any can. */
+	/** The only services whose endpoints can differ from those of `earlier`, as far as that is known without a look at each; undefined: it may be every one. */
 	changedSince(earlier: EndpointIndex): readonly Service[] | undefined;
 }
 

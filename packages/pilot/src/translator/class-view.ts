@@ -127,7 +127,7 @@ export class ClassView {
 		return this.#lookUpAssignment(name);
 	}
 
-	/** Assignments that can differ from those of an earlier revision; undefined: any can. */
+	/** Assignments that can differ from those of an earlier revision; undefined: it may be every one. */
 	changedAssignments(since: AssignmentsRevision): readonly string[] | undefined {
 		if (this.#assignmentChanges?.since !== since)
 			this.#assignmentChanges = { since, tables: 0, names: changedAssignments(this.#context, this.assignments, since) };
@@ -152,7 +152,7 @@ export class ClassView {
 		return table === "" || table.includes("/") ? undefined : this.splitTable(table)?.hosts;
 	}
 
-	/** Virtual hosts that differ from an earlier revision's, in the tables that clients of that revision have asked for; undefined: any can. */
+	/** Virtual hosts that differ from an earlier revision's, in the tables that clients of that revision have asked for; undefined: it may be every one. */
 	changedHosts(since: TablesRevision): readonly string[] | undefined {
 		const { size: tables } = since.splits;
 		const known = this.#hostChanges;

@@ -79,7 +79,7 @@ export function tcpFilters(input: ListenerInput, direction: Direction, cluster: 
 }
 
 interface TcpFilterOptions {
-	/** 0: any. */
+	/** 0: it is for no port in particular. */
 	readonly port?: number;
 	/** What its connections are counted under; the cluster's name by default. */
 	readonly statPrefix?: string;

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
-import { connect, type Socket } from "node:net";
+import { type AddressInfo, connect, createServer, type Socket } from "node:net";
 import { afterEach, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { createBalanceBuffer, markWorker } from "../../config/shared-balance.ts";
@@ -95,6 +95,24 @@ test("a connection for a listener that is gone where it goes is closed", { skip:
 	const socket = connect(port, "127.0.0.1");
 	sockets.push(socket);
 	await once(socket, "close");
+});
+
+test("what goes wrong with a connection that is taken over ends that one alone", { skip: missing }, async () => {
+	const { port } = await start("throws");
+	const server = createServer().listen(0, "127.0.0.1");
+	await once(server, "listening");
+	const client = connect((server.address() as AddressInfo).port, "127.0.0.1");
+	sockets.push(client);
+	const [accepted] = (await once(server, "connection")) as [Socket & { readonly _handle: { readonly fd: number } }];
+	const fd = socketCalls?.duplicate(accepted._handle.fd) as number;
+	accepted.destroy();
+	const closed = once(client, "close");
+	workers[0]?.context.transport.takeOver(fd, () => {
+		throw new Error("by a test");
+	});
+	await closed;
+	server.close();
+	await open(port, 1);
 });
 
 test("without the means the listener is refused", async () => {

@@ -10,6 +10,9 @@ interface HandedOver {
 	readonly fd: number;
 }
 
+/** One of ours that another worker accepted. */
+export type OnTaken = (listener: string, connection: Connection) => void;
+
 /** The worker that accepts for all. */
 export const acceptingWorker = 0;
 
@@ -24,8 +27,7 @@ export class ConnectionBalance {
 	readonly #mine: BroadcastChannel;
 	readonly #others = new Map<number, BroadcastChannel>();
 
-	/** `onTaken`: one of ours that another worker accepted; false: there is no such listener any more. */
-	constructor(init: BalanceInit, context: WorkerContext, calls: SocketCalls, onTaken: (listener: string, connection: Connection) => boolean) {
+	constructor(init: BalanceInit, context: WorkerContext, calls: SocketCalls, onTaken: OnTaken) {
 		this.#init = init;
 		this.#context = context;
 		this.#calls = calls;
@@ -34,10 +36,8 @@ export class ConnectionBalance {
 		this.#mine.addEventListener("message", ({ data }: MessageEvent) => {
 			const { listener, fd } = data as HandedOver;
 			this.row(listener).count(context.workerIndex, -1);
-			const connection = context.transport.takeOver(fd);
-			if (connection instanceof Error) return context.log("warn", "a connection could not be taken over", { listener, error: connection.message });
-			if (!onTaken(listener, connection)) connection.destroy();
-			context.afterEvent();
+			const refused = context.transport.takeOver(fd, (connection) => onTaken(listener, connection));
+			if (refused !== undefined) context.log("warn", "a connection could not be taken over", { listener, error: refused.message });
 		});
 	}
 
@@ -46,7 +46,8 @@ export class ConnectionBalance {
 	}
 
 	/** True: it is another worker's now. */
-	handOver(listener: string, row: BalanceRow, connection: Connection): boolean {
+	handOver(listener: string, connection: Connection): boolean {
+		const row = this.row(listener);
 		const worker = row.fewest();
 		if (worker === this.#context.workerIndex) return false;
 		const fd = this.#calls.duplicate(connection.fd);

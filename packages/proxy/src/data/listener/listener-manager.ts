@@ -2,7 +2,7 @@ import type { Extensions } from "../../config/discovered-filters.ts";
 import type { Changes, Listener, SocketAddress } from "../../config/runtime-config.ts";
 import type { ResourceError } from "../../config/worker-messages.ts";
 import { Acceptance } from "./acceptance.ts";
-import { acceptingWorker, ConnectionBalance } from "./connection-balance.ts";
+import { acceptingWorker, type ConnectionBalance, type OnTaken } from "./connection-balance.ts";
 import { joinAddress } from "./connection-info.ts";
 import type { LineSink } from "../log/access-log.ts";
 import type { Connection, ListeningSocket } from "../transport/connection.ts";
@@ -17,7 +17,7 @@ interface Active {
 }
 
 /** Throws where connections cannot be handed on. */
-export type OpenBalance = (onTaken: ConstructorParameters<typeof ConnectionBalance>[3]) => ConnectionBalance;
+export type OpenBalance = (onTaken: OnTaken) => ConnectionBalance;
 
 /** A change that has been compiled and waits to be put in force. */
 export interface PreparedListeners {
@@ -80,8 +80,8 @@ export class ListenerManager {
 		if (exactBalance !== true || this.#openBalance === undefined) return undefined;
 		return (this.#balance ??= this.#openBalance((listener, connection) => {
 			const active = this.#active.get(listener);
-			if (active !== undefined) this.#admit(active, connection);
-			return active !== undefined;
+			if (active === undefined) connection.destroy();
+			else this.#admit(active, connection);
 		}));
 	}
 
@@ -124,11 +124,9 @@ export class ListenerManager {
 		const { transport, reusePort, workerIndex } = this.#context;
 		const balance = address.kind === "pipe" ? undefined : this.#balanceFor(config);
 		if (balance !== undefined && workerIndex !== acceptingWorker) return [];
-		const row = balance?.row(config.name);
-		const onConnection =
-			balance === undefined || row === undefined
-				? (connection: Connection) => this.#admit(active, connection)
-				: (connection: Connection) => balance.handOver(config.name, row, connection) || this.#admit(active, connection);
+		const onConnection = (connection: Connection) => {
+			if (balance?.handOver(config.name, connection) !== true) this.#admit(active, connection);
+		};
 		try {
 			const socket =
 				address.kind === "pipe"

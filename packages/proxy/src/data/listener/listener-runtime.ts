@@ -130,15 +130,11 @@ export class ListenerRuntime {
 	}
 
 	#count(name: keyof typeof listenerCounters.index): void {
-		const { counters } = this.#context.stats;
-		const at = this.#counterBase + listenerCounters.index[name];
-		counters[at] = (counters[at] as number) + 1;
+		this.#add(this.#context.stats.counters, this.#counterBase + listenerCounters.index[name], 1);
 	}
 
 	#gauge(name: keyof typeof listenerGauges.index, by: number): void {
-		const { gauges } = this.#context.stats;
-		const at = this.#gaugeBase + listenerGauges.index[name];
-		gauges[at] = (gauges[at] as number) + by;
+		this.#add(this.#context.stats.gauges, this.#gaugeBase + listenerGauges.index[name], by);
 		this.#inputs.balance?.count(this.#context.workerIndex, by);
 		if (this.#context.overload !== undefined && this.config.ignoresConnectionLimit !== true) this.#context.overload.addConnections(by);
 	}
@@ -219,11 +215,9 @@ export class ListenerRuntime {
 	}
 
 	#countInspector(name: string): void {
-		const { counters } = this.#context.stats;
 		const tls = tlsInspectorCounters.names.indexOf(name as (typeof tlsInspectorCounters.names)[number]);
 		const http = httpInspectorCounters.names.indexOf(name as (typeof httpInspectorCounters.names)[number]);
-		const at = tls >= 0 ? this.#tlsInspectorBase + tls : this.#httpInspectorBase + http;
-		counters[at] = (counters[at] as number) + 1;
+		this.#add(this.#context.stats.counters, tls >= 0 ? this.#tlsInspectorBase + tls : this.#httpInspectorBase + http, 1);
 	}
 
 	#dispatch(connection: Connection, inspected: Inspected): void {

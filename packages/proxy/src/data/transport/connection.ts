@@ -89,8 +89,8 @@ export interface Transport {
 	listenPipe(path: string, onConnection: (connection: Connection) => void): Promise<ListeningSocket>;
 	/** Calls back once with a connection that does not read yet (call `resume`), or an error. Returns a function that gives up. */
 	connect(options: ConnectOptions, onResult: (result: Connection | Error) => void): () => void;
-	/** Takes a connected TCP socket by its descriptor, which is the connection's from here on. */
-	takeOver(fd: number): Connection | Error;
+	/** Takes a connected TCP socket by its descriptor, which is the connection's from here on, as if it had been accepted. Gives what the system refuses. */
+	takeOver(fd: number, onConnection: (connection: Connection) => void): Error | undefined;
 	/** Turns the plain, paused connection into the duplex stream that node:tls can wrap; `bytes` have been read from it already. */
 	toSocket(connection: Connection, bytes: Buffer | undefined): import("node:net").Socket;
 	/** Takes a TLS socket whose handshake is done. It does not read until `resume`. */

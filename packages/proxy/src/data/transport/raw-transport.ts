@@ -32,15 +32,12 @@ export function createRawTransport(bindings: RawBindings, hooks: TransportHooks)
 			return startListening(shared, server, 511, false, onConnection);
 		},
 		connect: (options, onResult) => connectRaw(shared, options, onResult),
-		takeOver(fd) {
+		takeOver(fd, onConnection) {
 			const handle = new TCP(bindings.tcp.SOCKET);
 			const status = handle.open(fd);
-			if (status !== 0) {
-				hooks.socketCalls?.close(fd);
-				return systemError(bindings, "open", status);
-			}
-			handle.setNoDelay(true);
-			return new RawConnection(shared, handle, undefined);
+			if (status === 0) return accept(shared, handle, true, onConnection);
+			hooks.socketCalls?.close(fd);
+			return systemError(bindings, "open", status);
 		},
 		toSocket(connection, bytes) {
 			const handle = (connection as RawConnection).detach();
@@ -86,6 +83,18 @@ function bindServer(bindings: RawBindings, server: RawTcp, options: ListenOption
 	throw systemError(bindings, `bind ${options.address}:${options.port}`, status);
 }
 
+/** What goes wrong with a connection ends that one alone. */
+function accept(shared: RawShared, handle: RawTcp | RawPipe, isTcp: boolean, onConnection: (connection: Connection) => void): undefined {
+	if (isTcp) (handle as RawTcp).setNoDelay(true);
+	const connection = new RawConnection(shared, handle, undefined);
+	try {
+		onConnection(connection);
+	} catch (error) {
+		connection.fail(error);
+	}
+	shared.hooks.afterEvent();
+}
+
 function startListening(
 	shared: RawShared,
 	server: RawTcp | RawPipe,
@@ -94,17 +103,9 @@ function startListening(
 	onConnection: (connection: Connection) => void,
 	setOptions?: SetOptions,
 ): ListeningSocket {
-	const { bindings, hooks } = shared;
+	const { bindings } = shared;
 	server.onconnection = (status: number, handle: RawTcp | RawPipe) => {
-		if (status !== 0 || handle === undefined) return;
-		if (isTcp) (handle as RawTcp).setNoDelay(true);
-		const connection = new RawConnection(shared, handle, undefined);
-		try {
-			onConnection(connection);
-		} catch (error) {
-			connection.fail(error);
-		}
-		hooks.afterEvent();
+		if (status === 0 && handle !== undefined) accept(shared, handle, isTcp, onConnection);
 	};
 	const status = server.listen(backlog);
 	if (status !== 0) {
