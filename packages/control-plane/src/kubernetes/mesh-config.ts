@@ -65,11 +65,11 @@ export async function watchMeshConfig(options: MeshConfigWatchOptions): Promise<
 		for (const listener of listeners) listener();
 	};
 	const own = watchLayer(options, options.name, fromFile, combine);
-	const layers = sharedName === undefined ? [own] : [watchLayer(options, sharedName, { mesh: {}, networks: {} }, combine), own];
+	const layers = sharedName === undefined ? [own] : [watchLayer(options, sharedName, { mesh: {}, networks: undefined }, combine), own];
 	const isSettled = () => layers.every((layer) => layer.isSettled());
 	return {
 		current: () => current,
-		networks: () => own.value().networks,
+		networks: () => own.value().networks ?? fromFile.networks,
 		onChanged(listener) {
 			listeners.add(listener);
 			return () => void listeners.delete(listener);
@@ -81,7 +81,8 @@ export async function watchMeshConfig(options: MeshConfigWatchOptions): Promise<
 /** What one ConfigMap says. */
 interface Contents {
 	readonly mesh: MeshConfig;
-	readonly networks: MeshNetworks;
+	/** undefined: it is not asked for them. */
+	readonly networks: MeshNetworks | undefined;
 }
 
 interface Layer {
@@ -103,7 +104,7 @@ function watchLayer(options: MeshConfigWatchOptions, name: string, absent: Conte
 			return typeof text === "string" ? decode(text, `${place}, key ${key}`, decoder, logger) : otherwise;
 		};
 		const mesh = read("mesh", meshDecoder, absent.mesh);
-		const networks = read("meshNetworks", decodeMeshNetworks, absent.networks);
+		const networks = absent.networks && read("meshNetworks", decodeMeshNetworks, absent.networks);
 		if (mesh === undefined && networks === undefined) return;
 		value = { mesh: mesh ?? value.mesh, networks: networks ?? value.networks };
 		object = found && storedObject(found, namespace, name);

@@ -108,9 +108,9 @@ export function decodeBootstrap(
 		clusters: all("cluster", resources?.clusters ?? [], (cluster) => decodeCluster(cluster, environment)),
 		secrets: all("secret", resources?.secrets ?? [], (secret) => decodeSecret(secret, environment)),
 	};
-	const isThere = (cluster: string) => resources?.clusters.some(({ name }) => name === cluster) ?? false;
+	const clusters = new Set(resources?.clusters.map(({ name }) => name));
 	for (const { value: listener } of value.listeners)
-		errors.push(...findUnknownClustersOfListener(listener, isThere).map((error) => `listener '${listener.name}': ${error}`));
+		errors.push(...findUnknownClustersOfListener(listener, (cluster) => clusters.has(cluster)).map((error) => `listener '${listener.name}': ${error}`));
 	const fields = message as unknown as Readonly<Record<string, unknown>>;
 	const manager = message.clusterManager as unknown as Readonly<Record<string, unknown>> | undefined;
 	const ignored = [

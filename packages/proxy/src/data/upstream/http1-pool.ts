@@ -48,7 +48,11 @@ export class Http1Pool implements HttpPool, ConnectorOwner {
 		const { open, connecting, waiting } = this.#connector;
 		const busy = open - this.#idle.length;
 		const missing = Math.ceil((busy + waiting) * ratio) - open - connecting;
-		for (let i = 0; i < Math.min(missing, preconnectsMax); i++) this.#connector.connect();
+		for (let i = 1; i <= Math.min(missing, preconnectsMax); i++) {
+			this.#connector.connect();
+			// The cluster's limit is reached, and counted once.
+			if (this.#connector.connecting < connecting + i) return;
+		}
 	}
 
 	cancel(client: PoolClient): void {
