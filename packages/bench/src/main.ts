@@ -1,9 +1,10 @@
 /** Runs a bench and gives the exit status. */
 type Bench = (args: readonly string[], log: (line: string) => void, signal: AbortSignal) => Promise<number>;
 
-// Loaded when asked for: neither bench needs what the other one imports.
+// Loaded when asked for: no bench needs what another one imports.
 const benches: ReadonlyMap<string, () => Promise<Bench>> = new Map<string, () => Promise<Bench>>([
 	["data-plane", async () => (await import("./data-plane/data-plane.ts")).runDataPlane],
+	["profile", async () => (await import("./data-plane/profile.ts")).runProfile],
 	["cluster", async () => (await import("./cluster/main.ts")).clusterBench],
 	[
 		"control-plane",

@@ -1,18 +1,15 @@
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { mkdirSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { findProgram } from "../../../../scripts/peers-find.mjs";
-import { smallBodyBytes, startBackends } from "./backends.ts";
-import { makeCertificates } from "./certificates.ts";
+import { smallBodyBytes } from "./backends.ts";
 import { readMachineShape } from "./machine.ts";
 import { type DataPlaneOptions, decodeOptions } from "./options.ts";
 import { findPeers } from "./peers.ts";
 import { formatReport, type Report } from "./report.ts";
 import { type Bench, type Outcome, runGroup } from "./rounds.ts";
-import { groupScenarios, needsH2load, scenarios } from "./scenarios.ts";
-import { loadCore } from "./subject.ts";
+import { groupScenarios } from "./scenarios.ts";
 import { summarize } from "./summary.ts";
+import { chooseScenarios, findTools, withSurroundings } from "./surroundings.ts";
 
 const benchFolder = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
 const repository = dirname(dirname(benchFolder));
@@ -23,53 +20,32 @@ const repository = dirname(dirname(benchFolder));
  */
 export async function runDataPlane(args: readonly string[], log: (line: string) => void, signal: AbortSignal): Promise<number> {
 	const options = decodeOptions(args);
-	const [wrk, nginx, h2load, nghttpd] = ["wrk", "nginx", "h2load", "nghttpd"].map(findProgram);
-	if (process.platform !== "linux" || wrk === undefined || nginx === undefined || findProgram("taskset") === undefined) {
-		log("the data plane bench needs Linux with wrk (load), nginx (backend) and taskset: apt-get install wrk nginx-light util-linux");
-		return 69;
-	}
+	const tools = findTools(log);
+	if (tools === undefined) return 69;
 	const { found, missing: missingPeers } = findPeers(repository, options.peers);
-	const wanted = chooseScenarios(options, h2load, nghttpd);
+	const wanted = chooseScenarios(options, tools);
 	const missing = [...missingPeers, ...wanted.missing];
 	for (const { name, fix } of missing) log(`${name} is missing and left out: ${fix}`);
 	const machine = readMachineShape();
-	const folder = mkdtempSync(join(tmpdir(), "weft-bench-"));
-	try {
-		const backends = await startBackends(nginx, nghttpd, folder, loadCore);
-		try {
-			const around = { backends, certificates: makeCertificates(folder), folder };
-			const bench: Bench = { options, wrk, h2load, around, log, signal };
-			const outcomes: Outcome[] = [];
-			for (const group of groupScenarios(wanted.scenarios)) outcomes.push(await runGroup(bench, group, found));
-			const samples = outcomes.flatMap((outcome) => outcome.samples);
-			finish(options, log, {
-				date: new Date().toISOString(),
-				machine,
-				versions: Object.fromEntries(found.map((peer) => [peer.name, peer.version])),
-				missing: [...missing, ...outcomes.flatMap((outcome) => outcome.missing)],
-				connections: options.connections,
-				secondsPerRound: options.seconds,
-				bodyBytes: smallBodyBytes,
-				summaries: summarize(samples),
-				samples,
-				idle: outcomes.flatMap((outcome) => outcome.idle),
-			});
-			return 0;
-		} finally {
-			await backends.stop();
-		}
-	} finally {
-		rmSync(folder, { recursive: true, force: true });
-	}
-}
-
-/** The wanted scenarios whose tools are here; the others come back with what installs them. */
-function chooseScenarios(options: DataPlaneOptions, h2load: string | undefined, nghttpd: string | undefined) {
-	const missing = options.scenarios.flatMap((name) => {
-		if (h2load === undefined && needsH2load(name)) return [{ name, fix: "apt-get install nghttp2-client" }];
-		return nghttpd === undefined && scenarios[name].isGrpc ? [{ name, fix: "apt-get install nghttp2-server" }] : [];
+	return withSurroundings(tools, async (around) => {
+		const bench: Bench = { options, wrk: tools.wrk, h2load: tools.h2load, around, log, signal };
+		const outcomes: Outcome[] = [];
+		for (const group of groupScenarios(wanted.scenarios)) outcomes.push(await runGroup(bench, group, found));
+		const samples = outcomes.flatMap((outcome) => outcome.samples);
+		finish(options, log, {
+			date: new Date().toISOString(),
+			machine,
+			versions: Object.fromEntries(found.map((peer) => [peer.name, peer.version])),
+			missing: [...missing, ...outcomes.flatMap((outcome) => outcome.missing)],
+			connections: options.connections,
+			secondsPerRound: options.seconds,
+			bodyBytes: smallBodyBytes,
+			summaries: summarize(samples),
+			samples,
+			idle: outcomes.flatMap((outcome) => outcome.idle),
+		});
+		return 0;
 	});
-	return { scenarios: options.scenarios.filter((name) => !missing.some((left) => left.name === name)), missing };
 }
 
 function finish(options: DataPlaneOptions, log: (line: string) => void, report: Report): void {
