@@ -47,8 +47,7 @@ describe("helm install, label a namespace, apply a VirtualService", { skip: clus
 	});
 
 	test("90/10 is 90/10 within three percent", async () => {
-		await apply(namespace, example("bookinfo/networking/destination-rule-all.yaml"));
-		await apply(namespace, example("bookinfo/networking/virtual-service-reviews-90-10.yaml"));
+		await apply(namespace, example("bookinfo/networking/reviews-90-10.yaml"));
 		await eventually("the first answer of v2", async () => {
 			const few = await loadFrom(namespace, "deploy/sleep", { url: "http://reviews:9080/reviews/1", requests: 100, pattern });
 			assert.equal(few.matches["v3"], undefined);
