@@ -76,7 +76,7 @@ export async function startAgent(
 	});
 	const { identity } = credentials;
 	const stop = new AbortController();
-	const secrets = createSecretService(identity, revocations.pem, logger.child("sds"));
+	const secrets = createSecretService({ identity, crlPem: revocations.pem, logger: logger.child("sds"), servesFiles: true });
 	let secretServer: GrpcSocketServer | undefined;
 	const discoveryServer = new Server({ "grpc.max_receive_message_length": relayMessageBytesMax, "grpc.max_send_message_length": -1 });
 	const { discoveryAddress, serverName, xdsHeaders } = options;
