@@ -14,6 +14,7 @@ import { collectDefaultMetrics, Registry } from "prom-client";
 import { type SecureServing, startGrpcServers } from "./grpc-servers.ts";
 import { startHttpServer } from "./http-server.ts";
 import { startHttpsServer } from "./https-server.ts";
+import { createGatewayResolver } from "./resolve-gateway.ts";
 import { createJwksTransport } from "./jwks-transport.ts";
 import { createLocalIdentity } from "./local-identity.ts";
 import { type ControlPlaneOptions, debounceOf, workloadGraceMsDefault } from "./options.ts";
@@ -75,6 +76,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
 		registration: autoRegistration,
 		logger: logger.child("ads"),
 		jwksTransport: createJwksTransport("machine"),
+		resolveGateway: createGatewayResolver(),
 		...trust,
 		...debounceOf(options),
 	});

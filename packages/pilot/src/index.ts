@@ -1,3 +1,4 @@
+export type { ResolveGateway } from "./discovery/gateway-names.ts";
 export type { JwksTransport } from "./discovery/jwks-fetcher.ts";
 export { createDiscovery, type Discovery, type DiscoveryOptions, type SecretAccess } from "./discovery/discovery.ts";
 export { type ConfigStatus, configStatus, type ConfigStatusInput, statusInput } from "./discovery/config-status.ts";

@@ -12,6 +12,8 @@ export const typeUrls = {
 	nds: "type.googleapis.com/istio.networking.nds.v1.NameTable",
 	/** Istio's own: the roots that workloads trust, for the agent beside a proxy. */
 	pcds: "type.googleapis.com/istio.mesh.v1alpha1.ProxyConfig",
+	/** Asked for before a proxy starts: one resource without a name, to be merged over the bootstrap that it would start with. */
+	bootstrap: "type.googleapis.com/envoy.config.bootstrap.v3.Bootstrap",
 } as const;
 
 /**

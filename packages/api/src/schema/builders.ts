@@ -16,7 +16,7 @@ export type WeftKeywords = {
 	readonly "x-weft-one-required"?: boolean;
 	readonly "x-weft-deprecated"?: string;
 	readonly "x-weft-deprecated-found"?: boolean;
-	readonly "x-weft-format"?: "duration" | "regex";
+	readonly "x-weft-format"?: "duration" | "regex" | "regex-or-any";
 	readonly description?: string;
 };
 

@@ -1,13 +1,18 @@
 import { bool, double, duration, int32, labels, list, map, obj, oneOf, opt, type StaticOf, text, uint32 } from "./builders.ts";
 
-export const stringMatchSchema = obj(
-	{
-		exact: opt(text()),
-		prefix: opt(text()),
-		regex: opt(text({ "x-weft-format": "regex", description: "RE2 syntax." })),
-	},
-	{ "x-weft-one-of": [["exact", "prefix", "regex"]] },
-);
+const stringMatch = (format: "regex" | "regex-or-any", description: string) =>
+	obj(
+		{
+			exact: opt(text()),
+			prefix: opt(text()),
+			regex: opt(text({ "x-weft-format": format, description })),
+		},
+		{ "x-weft-one-of": [["exact", "prefix", "regex"]] },
+	);
+
+export const stringMatchSchema = stringMatch("regex", "RE2 syntax.");
+/** Of what must not be there. Istio takes `*` for any value here, and nowhere else. */
+export const absenceMatchSchema = stringMatch("regex-or-any", "RE2 syntax, or * for any value.");
 export type StringMatch = StaticOf<typeof stringMatchSchema>;
 
 export const percentSchema = obj({ value: opt(double({ description: "0 to 100." })) });

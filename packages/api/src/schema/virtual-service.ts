@@ -1,5 +1,5 @@
 import { bool, duration, int32, labels, list, map, obj, oneOf, opt, type StaticOf, text, uint32 } from "./builders.ts";
-import { destinationSchema, headersSchema, httpRetrySchema, percentSchema, stringMatchSchema } from "./common.ts";
+import { absenceMatchSchema, destinationSchema, headersSchema, httpRetrySchema, percentSchema, stringMatchSchema } from "./common.ts";
 
 // https://istio.io/latest/docs/reference/config/networking/virtual-service/
 
@@ -15,7 +15,7 @@ const httpMatchRequestSchema = obj({
 	gateways: opt(list(text())),
 	queryParams: opt(map(stringMatchSchema)),
 	ignoreUriCase: opt(bool()),
-	withoutHeaders: opt(map(stringMatchSchema)),
+	withoutHeaders: opt(map(absenceMatchSchema)),
 	sourceNamespace: opt(text()),
 	statPrefix: opt(text()),
 });

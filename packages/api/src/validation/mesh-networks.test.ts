@@ -13,6 +13,7 @@ test("networks that say all they need are taken as they are", () => {
 		gateways: [{ registryServiceName: "gw.ns.svc.cluster.local", port: 15443 }],
 	});
 	assert.deepEqual(decodeMeshNetworksValue(input), { value: input, diagnostics: [] });
+	assert.deepEqual(say(network({ gateways: [{ address: "gw.example.com", port: 443 }] })), []);
 	assert.deepEqual(decodeMeshNetworksValue(undefined), { value: {}, diagnostics: [] });
 });
 
@@ -22,7 +23,7 @@ for (const [title, parts, expected] of [
 	["endpoints of nowhere", { endpoints: [{}] }, /^error .*write fromCidr or fromRegistry/],
 	["a gateway of nowhere", { gateways: [{ port: 443 }] }, /^error .*write address or registryServiceName/],
 	["a port that is none", { gateways: [{ address: "10.0.0.1", port: 70000 }] }, /^error .*port/],
-	["a gateway by name", { gateways: [{ address: "gw.example.com", port: 443 }] }, /^warning .*the gateway is left out/],
+	["a gateway that is neither address nor name", { gateways: [{ address: "gw_1/x", port: 443 }] }, /^error .*an IP address or a name of DNS/],
 	["a locality", { gateways: [{ address: "10.0.0.1", port: 443, locality: "r/z" }] }, /^warning .*no effect/],
 	["an unknown field", { more: 1 }, /^warning .*more/],
 ] as const) {

@@ -1,6 +1,7 @@
 import { isIP } from "node:net";
 import { type Diagnostic, diagnosticCodes } from "../diagnostic.ts";
 import { type MeshNetworks, meshNetworksSchema } from "../schema/mesh-networks.ts";
+import { fqdnProblem } from "./names.ts";
 import { createReport, type Finding, type Report } from "./report.ts";
 import { checkPort } from "./rules-common.ts";
 import { walkSchema } from "./schema-walk.ts";
@@ -33,11 +34,8 @@ function checkNetwork(report: Report, { endpoints = [], gateways = [] }: Network
 		const at = report.at("gateways", i);
 		if (address === undefined && registryServiceName === undefined) at.error("write address or registryServiceName");
 		checkPort(at.at("port"), port);
-		if (address !== undefined && isIP(address) === 0)
-			at.at("address").warn(
-				`${quote(address)} is no IP address, and assignments of endpoints hold nothing else: the gateway is left out`,
-				diagnosticCodes.meshConfig,
-			);
+		const problem = address === undefined || isIP(address) !== 0 ? undefined : fqdnProblem(address);
+		if (problem) at.at("address").error(`${problem}; write an IP address or a name of DNS`);
 		if (locality) at.at("locality").warn("locality has no effect, as in istiod", diagnosticCodes.meshConfig);
 	}
 }

@@ -57,7 +57,10 @@ function checkPatch(report: Report, { applyTo = "INVALID", match, patch }: Envoy
 			.error(wanted ? `a patch of ${applyTo} is matched by ${wanted}, not by ${field}` : `a patch of ${applyTo} has no match on ${field}`);
 	}
 	if (match?.waypoint || match?.context === "WAYPOINT") report.at("match").warn("there are no waypoints in this mesh: the patch has no effect");
-	if (applyTo === "BOOTSTRAP") report.at("applyTo").warn("bootstraps are written when a proxy is started: a running proxy is not changed by this patch");
+	if (applyTo === "BOOTSTRAP")
+		report
+			.at("applyTo")
+			.warn("bootstraps are for proxies that have BOOTSTRAP_XDS_AGENT=true in their environment, when they start: a running proxy is not changed");
 	if (match?.listener) checkListenerMatch(report.at("match", "listener"), applyTo, match.listener);
 }
 

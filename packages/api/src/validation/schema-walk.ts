@@ -20,7 +20,7 @@ interface Schema {
 	readonly "x-weft-one-of"?: readonly (readonly string[])[];
 	readonly "x-weft-deprecated"?: string;
 	readonly "x-weft-deprecated-found"?: boolean;
-	readonly "x-weft-format"?: "duration" | "regex";
+	readonly "x-weft-format"?: "duration" | "regex" | "regex-or-any";
 }
 
 /** Deepest nesting that is copied where a schema allows any value. */
@@ -130,7 +130,8 @@ function walkString(schema: Schema, input: unknown, path: Path, context: Context
 		report(context, "error", diagnosticCodes.schema, `${quote(input)} is no duration; write it like "1.5s", "100ms" or "1h2m"`, path);
 		return "1s";
 	}
-	const problem = schema["x-weft-format"] === "regex" ? regexProblem(input) : undefined;
+	const isAny = schema["x-weft-format"] === "regex-or-any" && input === "*";
+	const problem = schema["x-weft-format"]?.startsWith("regex") && !isAny ? regexProblem(input) : undefined;
 	if (problem) report(context, "error", diagnosticCodes.schema, problem, path);
 	return input;
 }

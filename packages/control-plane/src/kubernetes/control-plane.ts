@@ -10,6 +10,7 @@ import { type SecureServing, startGrpcServers } from "../grpc-servers.ts";
 import { sendReadiness, sendText } from "../http-context.ts";
 import { startHttpServer } from "../http-server.ts";
 import { startHttpsServer } from "../https-server.ts";
+import { createGatewayResolver } from "../resolve-gateway.ts";
 import { createJwksTransport } from "../jwks-transport.ts";
 import { logConflicts } from "../log-conflicts.ts";
 import { registrationRoute } from "../registration-route.ts";
@@ -116,6 +117,7 @@ export async function startKubernetesControlPlane(context: KubernetesContext): P
 		trustRoots: workloadRoots.list,
 		signal,
 		jwksTransport: createJwksTransport("cluster"),
+		...(options.resolvesGateways && { resolveGateway: createGatewayResolver() }),
 		secretAccess: createSecretAccess({ ...common, logger: logger.child("ads") }),
 		...debounceOf(options),
 	});

@@ -84,6 +84,7 @@ export function readKubernetesOptions(flags: DiscoveryFlags, environment: Enviro
 			analysis: switchOf(environment, "PILOT_ENABLE_ANALYSIS"),
 		},
 		secretNamespaces: secretNamespaces?.split(",").map((name) => name.trim()),
+		resolvesGateways: switchOf(environment, "RESOLVE_HOSTNAME_GATEWAYS", "true"),
 		deploysGateways: switchOf(environment, "PILOT_ENABLE_GATEWAY_API_DEPLOYMENT_CONTROLLER", "true"),
 		secureGrpc: everywhere(flags.secureGRPCAddr, "--secureGRPCAddr"),
 		plaintextGrpc: flags.grpcAddr === "" ? undefined : flags.grpcAddr,

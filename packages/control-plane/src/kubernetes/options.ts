@@ -55,6 +55,8 @@ export interface KubernetesOptions {
 	readonly status: { readonly istio: boolean; readonly gatewayApi: boolean; readonly analysis: boolean };
 	/** PILOT_ENABLE_GATEWAY_API_DEPLOYMENT_CONTROLLER: Gateways without Services of their own are deployed. */
 	readonly deploysGateways: boolean;
+	/** RESOLVE_HOSTNAME_GATEWAYS: gateways to other networks that are given by name are looked up, otherwise left out. */
+	readonly resolvesGateways: boolean;
 	readonly secureGrpc: BindAddress;
 	readonly plaintextGrpc: BindAddress | undefined;
 	/** Webhooks. */

@@ -24,7 +24,7 @@ const patchedTypes: Readonly<Record<NonNullable<EnvoyConfigObjectPatch["applyTo"
 	HTTP_ROUTE: ["rds", "vhds"],
 	CLUSTER: ["cds"],
 	EXTENSION_CONFIG: ["ecds"],
-	BOOTSTRAP: [],
+	BOOTSTRAP: ["bootstrap"],
 };
 
 /** The marks of an object of a kind that has a status of its distribution; undefined for all other kinds. Pure. */

@@ -17,6 +17,7 @@ import { resourceView, type ViewOptions } from "../translator/resource-view.ts";
 import { buildPush, decodeNode } from "../translator/translator.ts";
 import { createDebounce } from "./debounce.ts";
 import { buildDistribution, type Distribution } from "./distribution.ts";
+import { createGatewayNames, type ResolveGateway } from "./gateway-names.ts";
 import { createJwksFetcher, type JwksFetcher, type JwksTransport } from "./jwks-fetcher.ts";
 import { createDiscoveryMetrics, type DiscoveryMetrics, exposeResourceStats } from "./metrics.ts";
 import { PushedSince } from "./pushed-since.ts";
@@ -40,6 +41,8 @@ export interface DiscoveryOptions {
 	readonly debounceCapMs?: number;
 	/** How keys of token issuers are fetched; without it they stay unknown, and their tokens are refused. */
 	readonly jwksTransport?: JwksTransport;
+	/** How gateways to other networks that are given by name are looked up; without it they are left out. */
+	readonly resolveGateway?: ResolveGateway;
 	/** Default: a proxy may have the Secrets of its own namespace. */
 	readonly secretAccess?: SecretAccess;
 	/** Keeps WorkloadEntries of proxies that ask for it; without it none is made. */
@@ -97,7 +100,15 @@ export function createDiscovery(options: DiscoveryOptions): Discovery {
 	const metrics = createDiscoveryMetrics(registry);
 	exposeResourceStats(registry, stats);
 	const sync = new SyncStatus();
-	const pushInput = () => ({ snapshot: store.snapshot(), meshConfig: meshConfig(), clusterId, ...(meshNetworks && { meshNetworks: meshNetworks() }) });
+	const { resolveGateway: resolve } = options;
+	const gateways = resolve && createGatewayNames({ ...options, resolve, onChange: () => notify([]) });
+	const pushInput = () => ({
+		snapshot: store.snapshot(),
+		meshConfig: meshConfig(),
+		clusterId,
+		...(meshNetworks && { meshNetworks: meshNetworks() }),
+		...(gateways && { gatewayAddresses: gateways.addresses }),
+	});
 	let push = buildPush(pushInput());
 	let changedAtMs = clock.monotonicMs();
 
@@ -152,6 +163,7 @@ export function createDiscovery(options: DiscoveryOptions): Discovery {
 		push = buildPush({ ...pushInput(), jwks: jwks?.index ?? noJwks }, push);
 		since.pushed(changed, push.version);
 		jwks?.update(push);
+		gateways?.update(push);
 		metrics.services.set(push.services.length);
 		metrics.virtualServices.set(push.virtualServices.length);
 		for (const client of [...sync.clients]) {
@@ -176,6 +188,7 @@ export function createDiscovery(options: DiscoveryOptions): Discovery {
 	const { jwksTransport: transport, signal } = options;
 	const jwks: JwksFetcher | undefined = transport && createJwksFetcher({ transport, clock, logger, signal, onChange: () => notify([]) });
 	jwks?.update(push);
+	gateways?.update(push);
 	options.signal.addEventListener("abort", stop, { once: true });
 
 	const { registration } = options;

@@ -3,6 +3,7 @@ import type { Clock, Logger } from "@weft/runtime";
 import { createBackoff } from "@weft/runtime";
 import { isDiscovery, type JwksIndex, jwksKeyOf, noJwks } from "../model/jwks.ts";
 import type { PushSnapshot } from "../model/push.ts";
+import { createSlots, type Slots } from "./slots.ts";
 
 /** Gets the text behind an address, with the limits on addresses, redirects and size that its maker has set; rejects with what went wrong. */
 export type JwksTransport = (url: string, timeoutMs: number, signal: AbortSignal) => Promise<string>;
@@ -146,27 +147,3 @@ function parseObject(text: string, what: string): Readonly<Record<string, unknow
 }
 
 const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
-
-interface Slots {
-	run<T>(task: () => Promise<T>): Promise<T>;
-}
-
-/** At most so many tasks at a time; the others wait in line. */
-function createSlots(max: number): Slots {
-	let busy = 0;
-	const waiting: (() => void)[] = [];
-	return {
-		async run(task) {
-			if (busy < max) busy++;
-			else await new Promise<void>((resolve) => waiting.push(resolve));
-			try {
-				return await task();
-			} finally {
-				// The slot goes to the next in line, or is free.
-				const next = waiting.shift();
-				if (next) next();
-				else busy--;
-			}
-		},
-	};
-}

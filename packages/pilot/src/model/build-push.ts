@@ -10,7 +10,7 @@ import { type CompiledIngress, compileIngress } from "./ingress.ts";
 import { type JwksIndex, noJwks } from "./jwks.ts";
 import { resolveMesh } from "./mesh.ts";
 import { discoveredNamespaces } from "./namespaces.ts";
-import { buildNetworks, type Networks } from "./networks.ts";
+import { buildNetworks, type GatewayAddresses, type Networks } from "./networks.ts";
 import { buildPeerAuthenticationIndex } from "./peer-authentication.ts";
 import { buildPolicyIndex, type PolicyIndex, type PolicyKind } from "./policies.ts";
 import type {
@@ -40,6 +40,8 @@ export interface PushInput {
 	readonly meshConfig: MeshConfig;
 	/** Networks that the user declares; the same value while they are the same. */
 	readonly meshNetworks?: MeshNetworks;
+	/** What names of gateways to other networks stand for, as far as they have been looked up; undefined: such gateways are left out. */
+	readonly gatewayAddresses?: GatewayAddresses;
 	/** Name of this cluster in workload metadata, e.g. `Kubernetes`. */
 	readonly clusterId: string;
 	/** Keys of token issuers by address, as far as they have been fetched; the same map while they are the same. */
@@ -151,11 +153,19 @@ function inNamespaces<T extends ConfigObject>(objects: readonly T[], namespaces:
 const noNetworks: MeshNetworks = {};
 
 function buildMesh(all: All, push: PushInput, stages: Stages): { readonly meshConfig: MeshConfig; readonly mesh: Mesh } {
-	const { meshConfig: userConfig, meshNetworks = noNetworks, clusterId } = push;
+	const { meshConfig: userConfig, meshNetworks = noNetworks, clusterId, gatewayAddresses: addresses } = push;
 	const key = [JSON.stringify(userConfig), clusterId];
 	const plain = stages.mesh.get("mesh", key, () => ({ meshConfig: userConfig, mesh: resolveMesh(userConfig, clusterId) }));
 	const { rootNamespace } = plain.mesh;
-	const input = { services: all("Service"), gateways: all("KubernetesGateway"), namespaces: all("Namespace"), rootNamespace, meshNetworks, clusterId };
+	const input = {
+		services: all("Service"),
+		gateways: all("KubernetesGateway"),
+		namespaces: all("Namespace"),
+		rootNamespace,
+		meshNetworks,
+		clusterId,
+		addresses,
+	};
 	const networks = stages.networks.get("networks", Object.values(input), () => buildNetworks(input));
 	if (networks === undefined) return plain;
 	return stages.mesh.get("networks", [plain, JSON.stringify(networks)], () => ({ ...plain, mesh: { ...plain.mesh, networks } }));

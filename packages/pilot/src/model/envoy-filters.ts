@@ -78,7 +78,7 @@ function compile({ metadata, spec }: ConfigObject<"EnvoyFilter">): CompiledFilte
 		if (applyTo === "INVALID" || operation === "INVALID") continue;
 		const origin = { namespace: metadata.namespace, name: metadata.name, index };
 		const filterClass = patch?.filterClass === "UNSPECIFIED" ? undefined : patch?.filterClass;
-		const value = operation === "REMOVE" ? undefined : decodeValue(applyTo, operation, patch?.value);
+		const value = operation === "REMOVE" && applyTo !== "BOOTSTRAP" ? undefined : decodeValue(applyTo, operation, patch?.value);
 		for (const problem of value?.problems ?? []) problems.push({ index, ...problem });
 		if (value?.problems.some(({ isFatal }) => isFatal)) continue;
 		patches.push({ applyTo, operation, match, filterClass, value: value?.message, origin });
@@ -86,12 +86,16 @@ function compile({ metadata, spec }: ConfigObject<"EnvoyFilter">): CompiledFilte
 	return { patches, problems };
 }
 
+/** As istiod had it. */
+const bootstrapOperations = "a bootstrap is patched by the operation MERGE alone";
+
 interface DecodedValue {
 	readonly message: unknown;
 	readonly problems: readonly Omit<PatchProblem, "index">[];
 }
 
 function decodeValue(applyTo: ApplyTo, operation: PatchOperation, json: unknown): DecodedValue {
+	if (applyTo === "BOOTSTRAP" && operation !== "MERGE") return { message: undefined, problems: [{ path: "", message: bootstrapOperations, isFatal: true }] };
 	const typeName = patchTypes[applyTo];
 	const problems: Omit<PatchProblem, "index">[] = [];
 	// Fields that this version does not know are left out and told of: the proxy may be newer than its control plane.

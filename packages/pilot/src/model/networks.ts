@@ -25,7 +25,12 @@ export interface Networks {
 	readonly gateways: Readonly<Record<string, readonly NetworkGateway[]>>;
 	/** Divisible by the number of gateways of each network, so that a weight can be shared among them. */
 	readonly weightScale: number;
+	/** Names of gateways, sorted: what they stand for is looked up elsewhere. */
+	readonly names: readonly string[];
 }
+
+/** What names of gateways stand for; undefined: nobody has said yet. The same map while it says the same. */
+export type GatewayAddresses = ReadonlyMap<string, readonly string[]>;
 
 export interface NetworksInput {
 	readonly services: readonly ConfigObject<"Service">[];
@@ -34,23 +39,36 @@ export interface NetworksInput {
 	readonly rootNamespace: string;
 	readonly meshNetworks: MeshNetworks;
 	readonly clusterId: string;
+	/** Undefined: gateways that are given by name are left out. */
+	readonly addresses: GatewayAddresses | undefined;
 }
 
 /** Undefined while no gateway to a network is known: then everything is taken to be reachable. */
 export function buildNetworks(input: NetworksInput): Networks | undefined {
-	const { services, gateways, namespaces, rootNamespace } = input;
+	const { services, gateways, namespaces, rootNamespace, addresses } = input;
 	const declared = declaredNetworks(input);
 	const found = new Map<string, Map<string, NetworkGateway>>();
+	const names = new Set<string>();
 	const add = (network: string, gateway: NetworkGateway) => {
+		const isName = isIP(gateway.address) === 0;
+		if (isName && (addresses === undefined || !hostName.test(gateway.address))) return;
+		if (isName) names.add(gateway.address);
+		// A network whose gateway is still looked up has one all the same: what is behind it is never dialled directly.
 		const list = found.get(network) ?? new Map<string, NetworkGateway>();
-		list.set(`${gateway.address} ${gateway.port}`, gateway);
+		for (const address of isName ? (addresses?.get(gateway.address) ?? []) : [gateway.address]) list.set(`${address} ${gateway.port}`, { ...gateway, address });
 		found.set(network, list);
 	};
 	for (const service of services) {
 		const network = service.metadata.labels[networkLabel];
 		const port = Number(service.metadata.labels[gatewayPortLabel] ?? gatewayPortDefault) || gatewayPortDefault;
 		// Its own label counts before what others say of it.
-		const named = network ? [{ network, port }] : (declared.services.get(`${service.metadata.name}.${service.metadata.namespace}`) ?? []);
+		// A Service that does not listen there is no gateway, whatever its label says.
+		const named =
+			network && !service.spec.ports?.some((p) => p.port === port)
+				? []
+				: network
+					? [{ network, port }]
+					: (declared.services.get(`${service.metadata.name}.${service.metadata.namespace}`) ?? []);
 		for (const address of externalAddresses(service)) for (const gateway of named) add(gateway.network, { address, port: gateway.port });
 	}
 	for (const { network, ...gateway } of declared.gateways) add(network, gateway);
@@ -59,7 +77,7 @@ export function buildNetworks(input: NetworksInput): Networks | undefined {
 		const listener = spec.listeners.find(({ protocol, tls }) => protocol === "TLS" && tls?.mode === "Passthrough");
 		if (!network || !listener) continue;
 		for (const { type, value } of spec.addresses ?? [])
-			if ((type ?? "IPAddress") === "IPAddress" && value) add(network, { address: value, port: listener.port });
+			if (["IPAddress", "Hostname"].includes(type ?? "IPAddress") && value) add(network, { address: value, port: listener.port });
 	}
 	if (found.size === 0) return undefined;
 	const root = namespaces.find(({ metadata }) => metadata.name === rootNamespace);
@@ -68,7 +86,11 @@ export function buildNetworks(input: NetworksInput): Networks | undefined {
 		own: root?.metadata.labels[networkLabel] ?? declared.own,
 		ranges: declared.ranges,
 		gateways: Object.fromEntries(entries),
-		weightScale: entries.map(([, list]) => list.length).reduce(leastCommonMultiple, 1),
+		weightScale: entries
+			.map(([, list]) => list.length)
+			.filter((count) => count > 0)
+			.reduce(leastCommonMultiple, 1),
+		names: [...names].sort(compareText),
 	};
 }
 
@@ -95,7 +117,7 @@ function declaredNetworks({ meshNetworks, clusterId }: NetworksInput): DeclaredN
 	return {
 		own: ours[0] ?? "",
 		ranges: ranges.sort((a, b) => bitsOf(a.cidr) - bitsOf(b.cidr)),
-		gateways: all.flatMap(({ address, port, network }) => (address && isIP(address) !== 0 ? [{ address, port, network, clusterId: "" as const }] : [])),
+		gateways: all.flatMap(({ address, port, network }) => (address ? [{ address, port, network, clusterId: "" as const }] : [])),
 		services: Map.groupBy(services, ({ service }) => service),
 	};
 }
@@ -120,12 +142,13 @@ function blockListOf(cidr: string): BlockList {
 	return list;
 }
 
-/** Addresses at which other networks reach the Service. Names are left out: an assignment of endpoints holds addresses alone. */
+/** Addresses and names at which other networks reach the Service. */
 function externalAddresses(service: ConfigObject<"Service">): readonly string[] {
 	const ingress = serviceStatus(service).loadBalancer?.ingress ?? [];
-	const all = [...ingress.flatMap(({ ip }) => ip ?? []), ...(service.spec.externalIPs ?? [])];
-	return all.filter((address) => isIP(address) !== 0);
+	return [...ingress.flatMap(({ ip, hostname }) => ip || hostname || []), ...(service.spec.externalIPs ?? [])];
 }
+
+const hostName = /^(?=.{1,253}$)(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)*[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.?$/i;
 
 function sorted(gateways: readonly NetworkGateway[]): readonly NetworkGateway[] {
 	return gateways.toSorted((a, b) => compareText(a.address, b.address) || a.port - b.port);

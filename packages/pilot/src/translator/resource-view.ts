@@ -4,6 +4,8 @@ import type { ProxyNode } from "../model/proxy-node.ts";
 import type { PushSnapshot } from "../model/push.ts";
 import { type AssignmentsRevision, type ClassView, classViewOf, type TablesRevision } from "./class-view.ts";
 import type { EncodedResource } from "./context.ts";
+import { bootstrapPatches } from "./envoy-filter/bootstrap.ts";
+import { patchSetFor } from "./envoy-filter/patch-set.ts";
 import { buildSecret, noSecrets, type SecretRights } from "./secrets.ts";
 import { clustersOf, contextOf, extensionConfigs, listenersOf, noResources, type Resources } from "./translator.ts";
 
@@ -49,6 +51,8 @@ class ProxyView implements ResourceView {
 				return this.#class.nameTable;
 			case "pcds":
 				return this.#roots;
+			case "bootstrap":
+				return bootstrapPatches(patchSetFor(this.#push, this.#node), this.#node.kind === "router");
 			default:
 				return noResources;
 		}

@@ -13,6 +13,7 @@ import {
 import type { Logger } from "@weft/runtime";
 import { healthTypeUrl } from "@weft/xds";
 import { DeltaDiscoveryRequest, DiscoveryRequest } from "@weft/xds/generated/envoy/service/discovery/v3/discovery.ts";
+import type { CallHeaders } from "./agent-variables.ts";
 import { controlPlaneServerName } from "./certificate-client.ts";
 import { readTextSource, type TextSource } from "./text-source.ts";
 import type { WorkloadCertificate } from "./workload-certificate.ts";
@@ -26,6 +27,8 @@ export interface AdsRelayOptions {
 	/** What the control plane's certificate must lead to, PEM; the roots of the workload's own count beside it. */
 	readonly rootCert: TextSource;
 	readonly identity: WorkloadIdentity;
+	/** Goes with every stream. */
+	readonly headers?: CallHeaders;
 	readonly logger: Logger;
 	/** Largest single message either way; default 64 MiB. */
 	readonly messageBytesMax?: number;
@@ -130,8 +133,11 @@ async function relayStream(downstream: Downstream, path: string, options: AdsRel
 	openStream(downstream, path, connect(options, certificate, rootsPem), options, health);
 }
 
-function openStream(downstream: Downstream, path: string, client: Client, { discoveryAddress, logger }: AdsRelayOptions, health: HealthReports): void {
-	const upstream = client.makeBidiStreamRequest(path, identity, identity, new Metadata());
+function openStream(downstream: Downstream, path: string, client: Client, options: AdsRelayOptions, health: HealthReports): void {
+	const { discoveryAddress, logger } = options;
+	const metadata = new Metadata();
+	for (const [name, value] of Object.entries(options.headers ?? {})) metadata.set(name, value);
+	const upstream = client.makeBidiStreamRequest(path, identity, identity, metadata);
 	logger.info("ADS stream opened", { address: discoveryAddress });
 	let ended = false;
 	let leave = () => {};

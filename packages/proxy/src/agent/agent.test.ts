@@ -35,13 +35,13 @@ afterEach(async () => {
 	await agent.close();
 });
 
-async function start(flags: readonly string[] = [], identityTimeoutMs?: number): Promise<Agent> {
+async function start(flags: readonly string[] = [], identityTimeoutMs?: number, env: Readonly<Record<string, string>> = {}): Promise<Agent> {
 	const options = decodeAgentArguments(
 		[
 			...["--discovery-address", fixture.address, "--root-cert", fixture.rootCertFile, "--token-file", fixture.tokenFile],
 			...["--node-id", "sidecar~10.0.0.1~web-1.default~default.svc.cluster.local", ...flags],
 		],
-		{},
+		env,
 	);
 	assert.ok(options.ok);
 	agent = await startAgent(options.value, { clock: systemClock, random: Math.random, logger, identityTimeoutMs });
@@ -95,6 +95,21 @@ describe("the ADS relay", () => {
 			stream.on("error", () => undefined);
 		});
 	}
+
+	test("what XDS_HEADER_ says goes with the stream", async () => {
+		let seen: unknown;
+		onAds = ({ stream }) => {
+			seen = stream.metadata.get("x-tenant");
+			stream.on("data", (bytes: Buffer) => stream.write(bytes));
+		};
+		await start([], undefined, { "XDS_HEADER_X-Tenant": "blue" });
+		const stream = open("xds.sock", paths[0] ?? "");
+		stream.write(Buffer.from("a"));
+		await next(stream);
+		assert.deepEqual(seen, ["blue"]);
+		stream.cancel();
+		stream.on("error", () => undefined);
+	});
 
 	test("the control plane is held against its own roots, where another gives the certificate", async () => {
 		const elsewhere = await createAgentFixture(() => undefined);

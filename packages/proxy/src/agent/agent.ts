@@ -13,6 +13,7 @@ import { buildBootstrap, type StaticResources } from "./bootstrap.ts";
 import { type CreateCertificate, createCertificateOverGrpc } from "./certificate-client.ts";
 import { certSignerOf } from "./requested-id.ts";
 import { openCredentials } from "./credentials.ts";
+import { patchEnvoyBootstrap } from "./patch-envoy-bootstrap.ts";
 import { createSecretService } from "./secret-service.ts";
 import { rootsFrom } from "./text-source.ts";
 import type { WorkloadIdentity } from "./workload-identity.ts";
@@ -32,7 +33,7 @@ export interface AgentContext {
 
 export interface Agent extends AdsRelay {
 	readonly identity: WorkloadIdentity;
-	/** The generated Envoy bootstrap. */
+	/** The generated Envoy bootstrap: JSON, or a binary message where the control plane has laid something over it. */
 	readonly bootstrapPath: string;
 	/** Stops serving, and removes what it made. */
 	close(): Promise<void>;
@@ -57,7 +58,7 @@ export async function startAgent(
 	const revocations = followRevocations(options.crlFile, clock, logger.child("identity"));
 	const credentials = await openCredentials(options.credentials, {
 		authority: {
-			createCertificate: createCertificate ?? createCertificateOverGrpc(grpc),
+			createCertificate: createCertificate ?? createCertificateOverGrpc(grpc, options.caHeaders),
 			caAddress: options.caAddress,
 			rootCert: rootsFrom(options.caRootCertFile ?? options.rootCertFile),
 			requestedId: options.requestedId,
@@ -75,11 +76,11 @@ export async function startAgent(
 	});
 	const { identity } = credentials;
 	const stop = new AbortController();
-	const secrets = createSecretService(identity, revocations.pem, logger.child("sds"));
+	const secrets = createSecretService({ identity, crlPem: revocations.pem, logger: logger.child("sds"), servesFiles: true });
 	let secretServer: GrpcSocketServer | undefined;
 	const discoveryServer = new Server({ "grpc.max_receive_message_length": relayMessageBytesMax, "grpc.max_send_message_length": -1 });
-	const { discoveryAddress, serverName } = options;
-	const relaying = { discoveryAddress, serverName, rootCert: rootsFrom(options.rootCertFile), identity, identityTimeoutMs };
+	const { discoveryAddress, serverName, xdsHeaders } = options;
+	const relaying = { discoveryAddress, serverName, headers: xdsHeaders, rootCert: rootsFrom(options.rootCertFile), identity, identityTimeoutMs };
 	const { reportHealth } = addAdsRelay(discoveryServer, { ...relaying, logger: logger.child("xds") });
 	const close = async () => {
 		stop.abort();
@@ -105,7 +106,8 @@ export async function startAgent(
 		credentials.refresh();
 	};
 	void revocations.run(revoke, stop.signal);
-	return { identity, bootstrapPath, reportHealth, close };
+	const asking = { options, bootstrapPath, discoverySocket, grpc, clock, random, logger, signal: stop.signal };
+	return { identity, bootstrapPath: options.asksForBootstrap ? await patchEnvoyBootstrap(asking) : bootstrapPath, reportHealth, close };
 }
 
 async function bindSocket(server: Server, path: string): Promise<void> {

@@ -17,6 +17,9 @@ function accept(argv: readonly string[], env?: Record<string, string>) {
 describe("decodeAgentArguments", () => {
 	test("defaults are those of a pod in Istio's mesh", () => {
 		assert.deepEqual(accept([]), {
+			xdsHeaders: {},
+			caHeaders: {},
+			asksForBootstrap: false,
 			discoveryAddress: "istiod.istio-system.svc:15012",
 			caAddress: "istiod.istio-system.svc:15012",
 			rootCertFile: "/var/run/secrets/istio/root-cert.pem",

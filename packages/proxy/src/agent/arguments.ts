@@ -2,6 +2,7 @@ import { readFileSync } from "node:fs";
 import { parseArgs } from "node:util";
 import { accepted, type Checked, checkedCall, refused } from "@weft/pki";
 import { revocationsFile } from "../main/revocations.ts";
+import { type AgentVariables, readAgentVariables } from "./agent-variables.ts";
 import type { NodeIdentity } from "./bootstrap.ts";
 import { caProviderOfIstio, refusedCaProvider, serverNameOf } from "./certificate-client.ts";
 import { requestedIdOf } from "./requested-id.ts";
@@ -32,7 +33,7 @@ Runs a foreign Envoy as a sidecar of the mesh: obtains its certificate, serves i
   --log-level LEVEL              of the agent: debug, info, warn, error, none (default info)
 `;
 
-export interface AgentOptions {
+export interface AgentOptions extends AgentVariables {
 	readonly discoveryAddress: string;
 	readonly caAddress: string;
 	/** Or SYSTEM: the well-known authorities. */
@@ -118,7 +119,10 @@ export function decodeAgentArguments(argv: readonly string[], env: Environment):
 	if (logLevel === undefined) return refused(`--log-level: one of ${logLevels.join(", ")} is wanted`);
 	const probe = nodeReadinessProbe(node.value.metadata);
 	if (probe.errors.length > 0) return refused(probe.errors.join("; "));
+	const variables = readAgentVariables(env);
+	if (!variables.ok) return variables;
 	return accepted({
+		...variables.value,
 		...(probe.value && { readinessProbe: probe.value }),
 		discoveryAddress,
 		caAddress,

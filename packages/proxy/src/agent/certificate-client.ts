@@ -3,6 +3,7 @@ import { nodeTls } from "../data/tls/node-tls.ts";
 import { GrpcChannel } from "../grpc/channel.ts";
 import type { GrpcEnvironment } from "../grpc/environment.ts";
 import { compileServerVerifier, trustOnly } from "../grpc/server-verifier.ts";
+import type { CallHeaders } from "./agent-variables.ts";
 import { type GrpcTarget, type GrpcTls, parseHostPort } from "../grpc/target.ts";
 
 /** The name that istiod's certificate always carries, whatever address leads to it. */
@@ -44,18 +45,21 @@ const path = "/istio.v1.auth.IstioCertificateService/CreateCertificate";
 const messageBytesMax = 1024 * 1024;
 const connectTimeoutMs = 5_000;
 
-/** Asks an `IstioCertificateService` over TLS. A connection a call: they are hours apart, and each must see the newest roots. */
-export function createCertificateOverGrpc(environment: GrpcEnvironment): CreateCertificate {
+/**
+ * Asks an `IstioCertificateService` over TLS. A connection a call: they are hours apart, and each must see the newest roots.
+ * `headers` go with each.
+ */
+export function createCertificateOverGrpc(environment: GrpcEnvironment, headers: CallHeaders = {}): CreateCertificate {
 	return async (call) => {
 		try {
-			return await ask(call, environment);
+			return await ask(call, environment, headers);
 		} catch (error) {
 			throw new Error(`certificate authority ${call.address}: ${error instanceof Error ? error.message : String(error)}`, { cause: error });
 		}
 	};
 }
 
-async function ask(call: CreateCertificateCall, environment: GrpcEnvironment): Promise<readonly string[]> {
+async function ask(call: CreateCertificateCall, environment: GrpcEnvironment, headers: CallHeaders): Promise<readonly string[]> {
 	const { address, serverName, csrPem, certSigner, ttlMs, timeoutMs, signal } = call;
 	const target: GrpcTarget = { endpoints: [parseHostPort(address)], authority: serverName, connectTimeoutMs, tls: () => tlsOf(call) };
 	const request = {
@@ -65,7 +69,7 @@ async function ask(call: CreateCertificateCall, environment: GrpcEnvironment): P
 	};
 	const channel = new GrpcChannel(target, environment);
 	try {
-		const options = { path, metadata: metadataOf(call), messageBytesMax, timeoutMs };
+		const options = { path, metadata: { ...headers, ...metadataOf(call) }, messageBytesMax, timeoutMs };
 		const answer = await channel.unary(options, IstioCertificateRequest.encode(request).finish(), signal);
 		return IstioCertificateResponse.decode(answer).certChain;
 	} finally {

@@ -4,10 +4,11 @@ import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, wri
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, afterEach, before, beforeEach, describe, test } from "node:test";
+import { buildCsr, generateKeys } from "@weft/pki";
 import { createLogger, systemClock } from "@weft/runtime";
 import { createGrpcEnvironment, type GrpcEnvironment } from "../grpc/environment.ts";
 import { type AgentFixture, createAgentFixture } from "./agent-fixture.ts";
-import { createCertificateOverGrpc } from "./certificate-client.ts";
+import { controlPlaneServerName, createCertificateOverGrpc } from "./certificate-client.ts";
 import { type CredentialOptions, type Credentials, openCredentials } from "./credentials.ts";
 import { certificateFileNames } from "./output-certificates.ts";
 import { isAnswered } from "./workload-socket.ts";
@@ -108,6 +109,27 @@ const filesIn = (path: string) => ({
 });
 
 describe("a workload's credentials", () => {
+	test("headers go with every request to the authority: here they alone say who asks", async () => {
+		const csrPem = buildCsr({ keys: await generateKeys("ecdsa-p256"), uris: [] });
+		const call = {
+			address: fixture.address,
+			serverName: controlPlaneServerName,
+			rootsPem: fixture.authority.trustBundlePem,
+			bearerToken: undefined,
+			client: undefined,
+			clusterId: "Kubernetes",
+			csrPem,
+			certSigner: undefined,
+			ttlMs: 0,
+			timeoutMs: 10_000,
+			signal: undefined,
+		};
+		const authorization = `Bearer ${readFileSync(fixture.tokenFile, "utf8")}`;
+		const [leaf = ""] = await createCertificateOverGrpc(environment, { authorization })(call);
+		assert.equal(new X509Certificate(leaf).subjectAltName, "URI:spiffe://cluster.local/ns/default/sa/web");
+		await assert.rejects(createCertificateOverGrpc(environment)(call), /UNAUTHENTICATED/);
+	});
+
 	test("an SDS socket that is served already gives the certificate and its renewals; the authority is not asked", async () => {
 		const workloadSocket = join(directory, "socket");
 		const first = await open({ workloadSocket });

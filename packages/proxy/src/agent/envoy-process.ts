@@ -53,3 +53,24 @@ function exitCodeOf(child: ChildProcess, path: string, logger: Logger): Promise<
 		});
 	});
 }
+
+/** What Envoy writes before it gives up, the end of it. */
+const complaintMax = 2_000;
+const validationTimeoutMs = 20_000;
+
+/** Asks Envoy itself about a bootstrap; resolves to what it has against it. One that cannot be run is found out when it is started. */
+export function validateEnvoyConfig(path: string, bootstrapPath: string, given: readonly string[]): Promise<string | undefined> {
+	const child = spawn(path, [...envoyCommandLine(bootstrapPath, given), "--mode", "validate"], {
+		stdio: ["ignore", "ignore", "pipe"],
+		timeout: validationTimeoutMs,
+		killSignal: "SIGKILL",
+	});
+	let complaint = "";
+	child.stderr.on("data", (text: Buffer) => {
+		complaint = (complaint + text.toString()).slice(-complaintMax);
+	});
+	return new Promise((resolve) => {
+		child.once("error", () => resolve(undefined));
+		child.once("close", (code) => resolve(code === 0 ? undefined : complaint.trim().split("\n").at(-1) || `validation ended with ${code ?? "a signal"}`));
+	});
+}

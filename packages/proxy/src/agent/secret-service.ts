@@ -6,8 +6,9 @@ import {
 	DiscoveryResponse,
 } from "@weft/xds/generated/envoy/service/discovery/v3/discovery.ts";
 import type { GrpcMethods, GrpcServerCall, GrpcServerEvents } from "../grpc/socket-server.ts";
-import { createDeltaSecretStream, createSotwSecretStream, type SecretStream } from "./secret-stream.ts";
-import { buildSecrets, type SecretSet } from "./secrets.ts";
+import { followNamedFiles, isNamedFile } from "./named-file-secrets.ts";
+import { createDeltaSecretStream, createSotwSecretStream, namesMax, type SecretStream } from "./secret-stream.ts";
+import { buildSecrets, secretNames, type SecretSet } from "./secrets.ts";
 import type { WorkloadIdentity } from "./workload-identity.ts";
 
 interface Codec<T> {
@@ -18,6 +19,26 @@ interface Codec<T> {
 const service = "/envoy.service.secret.v3.SecretDiscoveryService";
 export const secretServicePaths = { sotw: `${service}/StreamSecrets`, delta: `${service}/DeltaSecrets` } as const;
 
+interface Protocol<Request, Response> {
+	readonly createStream: (logger: Logger, isServed: (name: string) => boolean) => SecretStream<Request, Response>;
+	readonly requests: Codec<Request>;
+	readonly responses: Codec<Response>;
+	readonly namesOf: (request: Request) => readonly string[];
+}
+
+const sotw: Protocol<DiscoveryRequest, DiscoveryResponse> = {
+	createStream: createSotwSecretStream,
+	requests: DiscoveryRequest,
+	responses: DiscoveryResponse,
+	namesOf: ({ resourceNames }) => resourceNames,
+};
+const delta: Protocol<DeltaDiscoveryRequest, DeltaDiscoveryResponse> = {
+	createStream: createDeltaSecretStream,
+	requests: DeltaDiscoveryRequest,
+	responses: DeltaDiscoveryResponse,
+	namesOf: ({ resourceNamesSubscribe }) => resourceNamesSubscribe,
+};
+
 export interface SecretService {
 	readonly methods: GrpcMethods;
 	/** The revocation lists have changed. */
@@ -26,25 +47,38 @@ export interface SecretService {
 	stop(): void;
 }
 
-/**
- * Serves the identity's secrets over SDS; every renewal is pushed to every open stream.
- *
- * @param crlPem revocation lists that peers are held against; "" : none
- */
-export function createSecretService(identity: WorkloadIdentity, crlPem: () => string, logger: Logger): SecretService {
+export interface SecretServiceOptions {
+	readonly identity: WorkloadIdentity;
+	/** Revocation lists that peers are held against; "" : none. */
+	readonly crlPem: () => string;
+	readonly logger: Logger;
+	/** Who asks may have files of this process by naming them: for the proxy beside us alone. */
+	readonly servesFiles?: boolean;
+}
+
+/** Serves the identity's secrets over SDS; every renewal is pushed to every open stream. */
+export function createSecretService({ identity, crlPem, logger, servesFiles = false }: SecretServiceOptions): SecretService {
 	let secrets: SecretSet = new Map();
 	const subscribers = new Set<(secrets: SecretSet) => void>();
 	const refresh = () => {
 		const { current } = identity;
 		// Expired: new streams get nothing, and peers refuse what Envoy still holds.
-		secrets = current === undefined ? new Map() : buildSecrets(current, crlPem());
+		const own: SecretSet = current === undefined ? new Map() : buildSecrets(current, crlPem());
+		secrets = new Map([...own, ...(files?.current ?? [])]);
 		for (const push of subscribers) if (secrets.size > 0) push(secrets);
 	};
-	const stop = identity.subscribe(refresh);
+	const files = servesFiles ? followNamedFiles(() => refresh(), logger) : undefined;
+	const isServed = (name: string) => secretNames.has(name) || (servesFiles && isNamedFile(name));
+	const leave = identity.subscribe(refresh);
+	const follow = (names: readonly string[]) => {
+		if (files === undefined || !names.some(isNamedFile)) return;
+		files.follow(names.slice(0, namesMax));
+		refresh();
+	};
 	const serve =
-		<Request, Response>(createStream: (logger: Logger) => SecretStream<Request, Response>, requests: Codec<Request>, responses: Codec<Response>) =>
+		<Request, Response>({ createStream, requests, responses, namesOf }: Protocol<Request, Response>) =>
 		(call: GrpcServerCall): GrpcServerEvents => {
-			const stream = createStream(logger);
+			const stream = createStream(logger, isServed);
 			const send = (response: Response | undefined) => {
 				if (response !== undefined) call.send(responses.encode(response).finish());
 			};
@@ -52,17 +86,24 @@ export function createSecretService(identity: WorkloadIdentity, crlPem: () => st
 			push(secrets);
 			subscribers.add(push);
 			return {
-				onMessage: (message) => send(stream.onRequest(requests.decode(message))),
+				onMessage(message) {
+					const request = requests.decode(message);
+					follow(namesOf(request));
+					send(stream.onRequest(request));
+				},
 				onEnd: () => call.end(),
 				onClose: () => void subscribers.delete(push),
 			};
 		};
 	return {
 		methods: {
-			[secretServicePaths.sotw]: serve(createSotwSecretStream, DiscoveryRequest, DiscoveryResponse),
-			[secretServicePaths.delta]: serve(createDeltaSecretStream, DeltaDiscoveryRequest, DeltaDiscoveryResponse),
+			[secretServicePaths.sotw]: serve(sotw),
+			[secretServicePaths.delta]: serve(delta),
 		},
 		refresh,
-		stop,
+		stop() {
+			leave();
+			files?.stop();
+		},
 	};
 }

@@ -14,8 +14,8 @@ export interface SecretStream<Request, Response> {
 	onSecrets(secrets: SecretSet): Response | undefined;
 }
 
-// Two names are served; more than this in one stream is no Envoy asking for secrets.
-const namesMax = 64;
+// Two names are served, and files; more than this in one stream is no Envoy asking for secrets.
+export const namesMax = 64;
 
 interface Nack {
 	readonly errorDetail: { readonly message: string } | undefined;
@@ -25,15 +25,18 @@ const noteNack = ({ errorDetail }: Nack, logger: Logger): void => {
 	if (errorDetail !== undefined) logger.warn("secret was rejected by Envoy", { reason: errorDetail.message });
 };
 
-const noteUnknown = (names: Iterable<string>, logger: Logger): void => {
-	const unknown = [...names].filter((name) => !secretNames.has(name));
+type IsServed = (name: string) => boolean;
+const isOwn: IsServed = (name) => secretNames.has(name);
+
+const noteUnknown = (names: Iterable<string>, isServed: IsServed, logger: Logger): void => {
+	const unknown = [...names].filter((name) => !isServed(name));
 	if (unknown.length > 0) logger.warn("secret is not served by this agent", { names: unknown.join(","), served: [...secretNames].join(",") });
 };
 
 const anyOf = ({ value }: SecretResource) => ({ typeUrl: secretTypeUrl, value: Buffer.from(value) });
 
 /** State of the world: each response carries every secret subscribed (xDS protocol, "Basic Protocol Overview"). */
-export function createSotwSecretStream(logger: Logger): SecretStream<DiscoveryRequest, DiscoveryResponse> {
+export function createSotwSecretStream(logger: Logger, isServed: IsServed = isOwn): SecretStream<DiscoveryRequest, DiscoveryResponse> {
 	let names: ReadonlySet<string> = new Set();
 	let secrets: SecretSet = new Map();
 	let nonce = 0;
@@ -53,7 +56,7 @@ export function createSotwSecretStream(logger: Logger): SecretStream<DiscoveryRe
 			const wanted = new Set(request.resourceNames.slice(0, namesMax));
 			const same = wanted.size === names.size && wanted.isSubsetOf(names);
 			if (same) return undefined;
-			noteUnknown(wanted.difference(names), logger);
+			noteUnknown(wanted.difference(names), isServed, logger);
 			names = wanted;
 			return respond();
 		},
@@ -66,7 +69,7 @@ export function createSotwSecretStream(logger: Logger): SecretStream<DiscoveryRe
 }
 
 /** Incremental: a response carries only what the client does not have in this version. */
-export function createDeltaSecretStream(logger: Logger): SecretStream<DeltaDiscoveryRequest, DeltaDiscoveryResponse> {
+export function createDeltaSecretStream(logger: Logger, isServed: IsServed = isOwn): SecretStream<DeltaDiscoveryRequest, DeltaDiscoveryResponse> {
 	const names = new Set<string>();
 	/** What the client has, by its own word at the start and by ours since. */
 	const versions = new Map<string, string>();
@@ -102,10 +105,10 @@ export function createDeltaSecretStream(logger: Logger): SecretStream<DeltaDisco
 				const told = initial.get(name);
 				if (told === undefined) versions.delete(name);
 				else versions.set(name, told);
-				if (secretNames.has(name)) names.add(name);
+				if (isServed(name)) names.add(name);
 			}
-			noteUnknown(subscribe, logger);
-			return respond(subscribe.filter((name) => !secretNames.has(name)));
+			noteUnknown(subscribe, isServed, logger);
+			return respond(subscribe.filter((name) => !isServed(name)));
 		},
 		onSecrets(next) {
 			secrets = next;

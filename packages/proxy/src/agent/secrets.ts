@@ -30,7 +30,7 @@ export function buildSecrets({ certChainPem, privateKeyPem, rootsPem }: Workload
 
 export const secretNames: ReadonlySet<string> = new Set(["default", "ROOTCA"]);
 
-function resourceOf(secret: Secret): SecretResource {
+export function resourceOf(secret: Secret): SecretResource {
 	const value = Secret.encode(secret).finish();
 	return { name: secret.name, value, version: createHash("sha256").update(value).digest("hex").slice(0, 16) };
 }

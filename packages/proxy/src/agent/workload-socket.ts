@@ -43,7 +43,7 @@ export function isAnswered(path: string): Promise<boolean> {
 export async function serveWorkloadSocket({ path, identity, crlPem, logger }: WorkloadSocketOptions): Promise<WorkloadSocket> {
 	await rm(path, { force: true });
 	const api = createWorkloadApi(identity, crlPem);
-	const secrets = createSecretService(identity, crlPem, logger);
+	const secrets = createSecretService({ identity, crlPem, logger });
 	const stop = () => {
 		api.stop();
 		secrets.stop();

@@ -27,6 +27,8 @@ class ControlPlane {
 	readonly requests: DeltaDiscoveryRequest[] = [];
 	readonly #waiting: (() => void)[] = [];
 	#stream: Stream | undefined;
+	/** Of the last call. */
+	metadata: Stream["metadata"] | undefined;
 	port = 0;
 	#nonce = 0;
 
@@ -42,6 +44,7 @@ class ControlPlane {
 		};
 		const handler = (stream: Stream) => {
 			this.#stream = stream;
+			this.metadata = stream.metadata;
 			stream.on("error", () => {});
 			stream.on("data", (request: DeltaDiscoveryRequest) => {
 				this.requests.push(request);
@@ -172,6 +175,7 @@ describe("the main thread under a control plane", () => {
 			ownSecrets: new Set<string>(),
 			initialSecrets: [],
 			secretsOverAds: false,
+			xdsHeaders: { "x-tenant": "blue" },
 			onQuit: () => {},
 		};
 		server = await startServer({
@@ -198,6 +202,7 @@ describe("the main thread under a control plane", () => {
 		assert.equal(await ready(), 503);
 		const first = await controlPlane.seen(({ typeUrl }) => typeUrl === typeUrls.cds);
 		assert.equal(first.node?.id, "sidecar~1");
+		assert.deepEqual(controlPlane.metadata?.get("x-tenant"), ["blue"]);
 		await controlPlane.seen(({ typeUrl }) => typeUrl === typeUrls.lds);
 		assert.equal(await controlPlane.push("cds", [cluster("a")]), undefined);
 		assert.deepEqual((await controlPlane.seen(({ typeUrl }) => typeUrl === typeUrls.eds)).resourceNamesSubscribe, ["a"]);

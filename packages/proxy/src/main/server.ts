@@ -4,11 +4,11 @@ import type { Clock, Logger } from "@weft/runtime";
 import { Bootstrap } from "@weft/xds/generated/envoy/config/bootstrap/v3/bootstrap.ts";
 import { Cluster } from "@weft/xds/generated/envoy/config/cluster/v3/cluster.ts";
 import type { ConfigSource } from "@weft/xds/generated/envoy/config/core/v3/config_source.ts";
-import { Node } from "@weft/xds/generated/envoy/config/core/v3/base.ts";
 import { Listener } from "@weft/xds/generated/envoy/config/listener/v3/listener.ts";
 import { Secret as SecretMessage } from "@weft/xds/generated/envoy/extensions/transport_sockets/tls/v3/secret.ts";
 import { NameTable } from "@weft/xds/generated/istio/networking/nds/v1/nds.ts";
 import { typeUrls } from "@weft/xds";
+import type { CallHeaders } from "../agent/agent-variables.ts";
 import type { RejectedResource, XdsUpdate } from "@weft/xds/client";
 import type { BootstrapConfig } from "../config/bootstrap/decode-bootstrap.ts";
 import { fileOfSource } from "../config/decode/config-source.ts";
@@ -39,6 +39,8 @@ import { mergeHostCounts } from "./host-counts.ts";
 import type { LoadReporter } from "./load-reporter.ts";
 import { HealthManager } from "./health/health-manager.ts";
 import { trimMemory } from "../data/worker/heap-memory.ts";
+import { nodeOf } from "./xds-node.ts";
+import type { OnBootstrapPatch } from "./bootstrap-patch.ts";
 import type { OnTrustRoots } from "./trust-updates.ts";
 import { OutlierManager } from "./outlier-manager.ts";
 import { referencesOfListener } from "./references.ts";
@@ -73,6 +75,10 @@ export interface ServerOptions {
 	readonly onNames?: (table: NameTable) => void;
 	/** Asks the control plane for the trusted roots, and takes them. */
 	readonly onTrustRoots?: OnTrustRoots;
+	/** Asks the control plane what it lays over the bootstrap, and says what is wrong with it. */
+	readonly onBootstrapPatch?: OnBootstrapPatch;
+	/** Goes with the ADS stream. */
+	readonly xdsHeaders?: CallHeaders;
 	/** Default: a thread that runs the data path. */
 	readonly spawn?: (init: WorkerInit, events: WorkerEvents) => WorkerPort;
 	/** Asked by the admin server to end the process. */
@@ -395,25 +401,6 @@ function targetSources(config: BootstrapConfig, store: ConfigStore): TargetSourc
 		secret: (name) => store.wanted.secrets.get(name),
 		readFile: readFileSync,
 	};
-}
-
-const vhdsFeature = "weft.xds.vhds";
-
-/** What control planes ask about before they rely on it. */
-const extensions = [
-	{ name: "envoy.clusters.dynamic_forward_proxy", category: "envoy.clusters" },
-	{ name: "envoy.filters.http.dynamic_forward_proxy", category: "envoy.filters.http" },
-	{ name: "envoy.filters.network.sni_dynamic_forward_proxy", category: "envoy.filters.network" },
-	{ name: "istio.alpn", category: "envoy.filters.http" },
-	{ name: "istio.stats", category: "envoy.filters.http" },
-	{ name: "istio.peer_metadata", category: "envoy.filters.http" },
-];
-
-function nodeOf({ config, version }: ServerOptions): Node {
-	const { id, cluster } = config.node;
-	// Virtual hosts one by one, from a Pilot that knows the word; to any other it says nothing.
-	const clientFeatures = [...(config.message.node?.clientFeatures ?? []), vhdsFeature];
-	return Node.fromPartial({ ...config.message.node, id, cluster, userAgentName: "weft-proxy", userAgentVersion: version, clientFeatures, extensions });
 }
 
 /** Names may take a while to resolve; beyond this the rest is served without what waits for them. */

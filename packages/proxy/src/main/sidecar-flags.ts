@@ -1,5 +1,6 @@
 import { readFileSync } from "node:fs";
 import { parseArgs } from "node:util";
+import { type AgentVariables, readAgentVariables } from "../agent/agent-variables.ts";
 import { durationMs } from "../agent/arguments.ts";
 import type { CredentialOptions } from "../agent/credentials.ts";
 import { serverNameOf } from "../agent/certificate-client.ts";
@@ -9,7 +10,7 @@ import { nodeReadinessProbe, type ReadinessProbe } from "../pod/readiness-probe.
 import { logLevelOf } from "./flags.ts";
 import { revocationsFile } from "./revocations.ts";
 
-export interface SidecarFlags {
+export interface SidecarFlags extends AgentVariables {
 	/** host:port of the control plane. */
 	readonly discoveryAddress: string;
 	/** host:port of the certificate authority. */
@@ -131,6 +132,8 @@ function readFlags(text: (name: keyof typeof names) => string | undefined, env: 
 	if (logLevel === undefined) throw new Error(`--log-level: unknown level ${text("log-level")}`);
 	const ttl = durationMs(env["SECRET_TTL"]);
 	if (!ttl.ok) throw new Error(`SECRET_TTL ${ttl.reason}`);
+	const variables = readAgentVariables(env);
+	if (!variables.ok) throw new Error(variables.reason);
 	const [region = "", zone = "", subZone = ""] = (text("locality") ?? "").split("/");
 	const discoveryAddress = needed("discovery-address");
 	const caAddress = text("ca-address") ?? discoveryAddress;
@@ -138,6 +141,7 @@ function readFlags(text: (name: keyof typeof names) => string | undefined, env: 
 	const probe = nodeReadinessProbe(nodeMetadata);
 	if (probe.errors.length > 0) throw new Error(`--node-metadata: ${probe.errors.join("; ")}`);
 	return {
+		...variables.value,
 		discoveryAddress,
 		caAddress,
 		rootCertFile: needed("root-cert"),

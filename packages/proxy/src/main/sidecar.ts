@@ -18,6 +18,8 @@ import { drainInPod } from "../pod/pod-drain.ts";
 import type { PodOptions } from "../pod/pod-options.ts";
 import { createPodServices, type PodProxy } from "../pod/pod-services.ts";
 import { drainUntilIdle, superviseServer } from "./lifetime.ts";
+import type { OnBootstrapPatch } from "./bootstrap-patch.ts";
+import { askForBootstrap } from "./patched-bootstrap.ts";
 import { followRevocations } from "./revocations.ts";
 import { type Server, startServer } from "./server.ts";
 import { buildSidecarBootstrap, controlPlaneSecret, rootsSecret, workloadSecret } from "./sidecar-bootstrap.ts";
@@ -72,7 +74,7 @@ async function serve(flags: SidecarFlags, variables: NodeJS.ProcessEnv, logger: 
 	const serverName = flags.serverName ?? controlPlaneServerName;
 	const common = { clock: systemClock, random: Math.random };
 	const grpc = await createGrpcEnvironment({ ...common, transport: transportKind(process.env), logger: logger.child("grpc") });
-	const createCertificate = createCertificateOverGrpc(grpc);
+	const createCertificate = createCertificateOverGrpc(grpc, flags.caHeaders);
 	const pod = flags.pod && createPodServices(flags.pod, createCertificate, systemClock, logger.child("status"));
 	const revocations = followRevocations(flags.crlFile, systemClock, logger.child("identity"));
 	const credentials = await openCredentials(flags.credentials, {
@@ -107,6 +109,9 @@ async function serve(flags: SidecarFlags, variables: NodeJS.ProcessEnv, logger: 
 	const config = decodeSidecar(flags, serverName, environment);
 	// Without a certificate the control plane would not answer: there is nothing to serve before.
 	const certificate = await identity.ready(abort.signal);
+	const initialSecrets = secretsOf(certificate, flags.rootCertFile, revocations.pem());
+	const asking = { ...common, config, environment, grpc, secrets: initialSecrets, xdsHeaders: flags.xdsHeaders, version, logger, signal: abort.signal };
+	const bootstrap = flags.asksForBootstrap ? await askForBootstrap(asking) : { config };
 	process.off("SIGTERM", stop);
 	process.off("SIGINT", stop);
 	isStarting = false;
@@ -116,12 +121,12 @@ async function serve(flags: SidecarFlags, variables: NodeJS.ProcessEnv, logger: 
 	const dns = flags.pod?.dns && (await startPodDns(flags.pod.dns, logger.child("dns")));
 	const server = await startSidecar(flags, {
 		...(dns && { onNames: dns.setTable }),
-		config,
+		...bootstrap,
 		grpc,
 		secretSources,
 		environment,
 		logger,
-		initialSecrets: secretsOf(certificate, flags.rootCertFile, revocations.pem()),
+		initialSecrets,
 		onQuit: () => quit.resolve("now"),
 		async onTrustRoots(rootsPem) {
 			const trusted = identity.trust(rootsPem);
@@ -199,11 +204,13 @@ interface Parts {
 	readonly initialSecrets: readonly Secret[];
 	readonly onQuit: () => void;
 	readonly onTrustRoots: OnTrustRoots;
+	readonly onBootstrapPatch?: OnBootstrapPatch;
 }
 
 function startSidecar(flags: SidecarFlags, parts: Parts): Promise<Server> {
 	const concurrency = flags.concurrency || concurrencyDefault;
-	return startServer({ ...parts, concurrency, logLevel: flags.logLevel, version, clock: systemClock, random: Math.random, ownSecrets, secretsOverAds: true });
+	const { xdsHeaders, logLevel } = flags;
+	return startServer({ ...parts, xdsHeaders, concurrency, logLevel, version, clock: systemClock, random: Math.random, ownSecrets, secretsOverAds: true });
 }
 
 /** Once the certificate has expired the secrets go, and with them every handshake: closed, never plaintext. */

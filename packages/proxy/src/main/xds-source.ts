@@ -4,6 +4,7 @@ import { type ApplyUpdate, createXdsClient, openXdsStream, type XdsClient } from
 import { type ApiConfigSource, ApiConfigSource_ApiType, type ConfigSource } from "@weft/xds/generated/envoy/config/core/v3/config_source.ts";
 import type { Node } from "@weft/xds/generated/envoy/config/core/v3/base.ts";
 import type { Bootstrap } from "@weft/xds/generated/envoy/config/bootstrap/v3/bootstrap.ts";
+import type { CallHeaders } from "../agent/agent-variables.ts";
 import type { GrpcEnvironment } from "../grpc/environment.ts";
 import { endpointText } from "../grpc/target.ts";
 import { openXdsBytes } from "../grpc/xds-stream.ts";
@@ -13,6 +14,7 @@ import { tableOfHost } from "./discovered-hosts.ts";
 import { fileOfSource } from "../config/decode/config-source.ts";
 import { resolveGrpcTarget, type TargetSources } from "./grpc-target.ts";
 import { parseNamedFiles } from "./named-files.ts";
+import { applyBootstrapPatch, type OnBootstrapPatch } from "./bootstrap-patch.ts";
 import { applyTrustRoots, type OnTrustRoots } from "./trust-updates.ts";
 import { referencesOfCluster, referencesOfExtension, referencesOfListener } from "./references.ts";
 
@@ -42,6 +44,10 @@ export interface XdsSourceOptions {
 	readonly wantsNames: boolean;
 	/** Asks the control plane for the trusted roots, and takes them. */
 	readonly onTrustRoots?: OnTrustRoots;
+	/** Asks the control plane what it lays over the bootstrap, which was asked for before the start, too. */
+	readonly onBootstrapPatch?: OnBootstrapPatch;
+	/** Goes with the ADS stream, beside what the bootstrap says; not in the bootstrap, which anybody at the admin interface may read. */
+	readonly xdsHeaders?: CallHeaders;
 }
 
 const deltaApis = new Set<number>([ApiConfigSource_ApiType.DELTA_GRPC, ApiConfigSource_ApiType.AGGREGATED_DELTA_GRPC]);
@@ -252,9 +258,12 @@ export function createXdsSource(options: XdsSourceOptions): XdsSource | string {
 	if (dynamic?.adsConfig === undefined) {
 		return dynamic?.ldsConfig?.ads || dynamic?.cdsConfig?.ads ? "dynamic_resources: ads without ads_config" : new XdsSource(options, undefined);
 	}
-	const { apply, onTrustRoots } = options;
-	const ads = createAdsClient(dynamic.adsConfig, onTrustRoots ? { ...options, apply: applyTrustRoots(apply, onTrustRoots) } : options);
+	const { onBootstrapPatch, onTrustRoots } = options;
+	const trusting = onTrustRoots ? applyTrustRoots(options.apply, onTrustRoots) : options.apply;
+	const apply = onBootstrapPatch ? applyBootstrapPatch(trusting, onBootstrapPatch) : trusting;
+	const ads = createAdsClient(dynamic.adsConfig, { ...options, apply });
 	if (typeof ads === "string") return `dynamic_resources.ads_config: ${ads}`;
+	if (onBootstrapPatch) ads.subscribe(typeUrls.bootstrap, "*");
 	if (onTrustRoots) ads.subscribe(typeUrls.pcds, "*");
 	if (dynamic.cdsConfig?.ads) ads.subscribe(typeUrls.cds, "*");
 	if (dynamic.ldsConfig?.ads) ads.subscribe(typeUrls.lds, "*");
@@ -264,12 +273,12 @@ export function createXdsSource(options: XdsSourceOptions): XdsSource | string {
 
 function createAdsClient(api: ApiConfigSource, options: XdsSourceOptions): XdsClient | string {
 	if (!grpcApis.has(api.apiType)) return "only GRPC and DELTA_GRPC are implemented";
-	return createClient(api, deltaApis.has(api.apiType) ? "delta" : "sotw", options);
+	return createClient(api, deltaApis.has(api.apiType) ? "delta" : "sotw", options, options.xdsHeaders);
 }
 
-function createClient(api: ApiConfigSource, kind: "delta" | "sotw" | "secrets", options: XdsSourceOptions): XdsClient | string {
+function createClient(api: ApiConfigSource, kind: "delta" | "sotw" | "secrets", options: XdsSourceOptions, headers: CallHeaders = {}): XdsClient | string {
 	const service = resolveGrpcTarget(api.grpcServices[0], options.targets);
 	if (typeof service === "string") return service;
-	const open = openXdsStream(kind, openXdsBytes(service.target, service.metadata, options.grpc));
+	const open = openXdsStream(kind, openXdsBytes(service.target, { ...headers, ...service.metadata }, options.grpc));
 	return createXdsClient({ ...options, mode: kind === "delta" ? "delta" : "sotw", open, server: service.target.endpoints.map(endpointText).join(",") });
 }

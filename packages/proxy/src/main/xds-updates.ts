@@ -43,7 +43,10 @@ interface Decoder {
 	readonly decode: (bytes: Uint8Array, environment: DecodeEnvironment, name: string, store: ConfigStore) => Decoded<unknown>;
 }
 
-const decoders: Readonly<Record<Exclude<XdsType, "nds" | "pcds">, Decoder>> = {
+/** What does not configure the data path: names, roots, and what is laid over the bootstrap. */
+const ofOthers = ["nds", "pcds", "bootstrap"] as const;
+
+const decoders: Readonly<Record<Exclude<XdsType, (typeof ofOthers)[number]>, Decoder>> = {
 	cds: { field: "clusters", decode: (bytes, environment) => decodeCluster(Cluster.decode(bytes), environment) },
 	eds: { field: "assignments", decode: (bytes) => decodeAssignment(ClusterLoadAssignment.decode(bytes)) },
 	lds: {
@@ -95,7 +98,7 @@ function decodeExtension(bytes: Uint8Array, environment: DecodeEnvironment, _: s
 export function applyUpdates(target: UpdateTarget): ApplyUpdate {
 	return async (update) => {
 		const type = xdsTypeOf(update.typeUrl);
-		const decoder = type !== undefined && type !== "nds" && type !== "pcds" ? decoders[type] : undefined;
+		const decoder = type === undefined ? undefined : (decoders as Partial<Record<XdsType, Decoder>>)[type];
 		if (type === undefined || decoder === undefined) return [{ name: "", message: `resources of type ${stripTypeUrl(update.typeUrl)} are not implemented` }];
 		const rejected: RejectedResource[] = [];
 		const changed = decodeChanged(type, decoder, update, target, rejected);

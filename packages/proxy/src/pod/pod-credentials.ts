@@ -5,9 +5,11 @@ import { certificateFileNames } from "../agent/output-certificates.ts";
 import { podFiles } from "./pod-files.ts";
 import type { PodSources } from "./pod-environment.ts";
 
-type Names = Readonly<Record<keyof CertificateFiles, string>>;
-const clientNames: Names = { certChain: "TLS_CLIENT_CERT_CHAIN", privateKey: "TLS_CLIENT_KEY", rootCert: "TLS_CLIENT_ROOT_CERT" };
-const serverNames: Names = { certChain: "TLS_SERVER_CERT_CHAIN", privateKey: "TLS_SERVER_KEY", rootCert: "TLS_SERVER_ROOT_CERT" };
+const clientNames: Readonly<Record<keyof CertificateFiles, string>> = {
+	certChain: "TLS_CLIENT_CERT_CHAIN",
+	privateKey: "TLS_CLIENT_KEY",
+	rootCert: "TLS_CLIENT_ROOT_CERT",
+};
 const parts = ["certChain", "privateKey", "rootCert"] as const;
 
 /**
@@ -22,7 +24,7 @@ export function readPodCredentials(sources: PodSources, metadata: Readonly<Recor
 	if (isMounted && provisionedDirectory !== undefined) errors.push("PROV_CERT and FILE_MOUNTED_CERTS exclude each other");
 	const socketName = env["WORKLOAD_IDENTITY_SOCKET_FILE"] || undefined;
 	if (socketName?.includes("/")) errors.push(`WORKLOAD_IDENTITY_SOCKET_FILE: a file name in /${dirname(podFiles.secretSocket)} is wanted, got ${socketName}`);
-	const mounted = isMounted ? namedFiles(metadata, errors) : filesThatAreThere(sources, outputDirectory, warnings);
+	const mounted = isMounted ? namedFiles(metadata) : filesThatAreThere(sources, outputDirectory, warnings);
 	const path = pathOf(podFiles.secretSocket);
 	return {
 		...(mounted && { mounted }),
@@ -34,20 +36,13 @@ export function readPodCredentials(sources: PodSources, metadata: Readonly<Recor
 	};
 }
 
-/** FILE_MOUNTED_CERTS: named by ISTIO_META_TLS_CLIENT_…, by default in /etc/certs. */
-function namedFiles(metadata: Readonly<Record<string, unknown>>, errors: string[]): CertificateFiles {
-	const named = (names: Names, part: (typeof parts)[number]) => {
-		const value = metadata[names[part]];
+/** FILE_MOUNTED_CERTS: named by ISTIO_META_TLS_CLIENT_…, by default in /etc/certs. What servers show (TLS_SERVER_…) the control plane says. */
+function namedFiles(metadata: Readonly<Record<string, unknown>>): CertificateFiles {
+	const named = (part: (typeof parts)[number]) => {
+		const value = metadata[clientNames[part]];
 		return typeof value === "string" && value !== "" ? value : `/${podFiles.mountedCertificates}/${certificateFileNames[part]}`;
 	};
-	for (const part of parts) {
-		const [client, server] = [named(clientNames, part), named(serverNames, part)];
-		if (client === server || metadata[serverNames[part]] === undefined) continue;
-		errors.push(
-			`FILE_MOUNTED_CERTS: ISTIO_META_${serverNames[part]} ${server} and ISTIO_META_${clientNames[part]} ${client}: one certificate for both sides is supported`,
-		);
-	}
-	return { certChain: named(clientNames, "certChain"), privateKey: named(clientNames, "privateKey"), rootCert: named(clientNames, "rootCert") };
+	return { certChain: named("certChain"), privateKey: named("privateKey"), rootCert: named("rootCert") };
 }
 
 /** Of the platform (GKE's workload certificates), or in /etc/certs; the latter not where our own are written. */

@@ -268,9 +268,10 @@ describe("where a pod's certificate comes from", () => {
 			ISTIO_META_TLS_CLIENT_KEY: "/tls/tls.key",
 			ISTIO_META_TLS_CLIENT_ROOT_CERT: "/tls/ca.crt",
 		};
-		const flags = flagsOf({ env: { FILE_MOUNTED_CERTS: "true", ...named, ISTIO_META_TLS_SERVER_KEY: "/tls/tls.key" } });
+		const flags = flagsOf({ env: { FILE_MOUNTED_CERTS: "true", ...named, ISTIO_META_TLS_SERVER_KEY: "/other/tls.key" } });
 		assert.deepEqual(flags.credentials, { mounted: { certChain: "/tls/tls.crt", privateKey: "/tls/tls.key", rootCert: "/tls/ca.crt" } });
 		assert.equal(flags.rootCertFile, "/tls/ca.crt");
+		assert.equal(flags.nodeMetadata["TLS_SERVER_KEY"], "/other/tls.key");
 		assert.deepEqual(flagsOf({ env: { FILE_MOUNTED_CERTS: "true" } }).credentials, { mounted: filesOf("etc/certs") });
 	});
 
@@ -280,9 +281,6 @@ describe("where a pod's certificate comes from", () => {
 			return "errors" in result ? result.errors : [];
 		};
 		assert.deepEqual(errors({ FILE_MOUNTED_CERTS: "true", PROV_CERT: "/p" }), ["PROV_CERT and FILE_MOUNTED_CERTS exclude each other"]);
-		assert.deepEqual(errors({ FILE_MOUNTED_CERTS: "true", ISTIO_META_TLS_SERVER_KEY: "/other" }), [
-			"FILE_MOUNTED_CERTS: ISTIO_META_TLS_SERVER_KEY /other and ISTIO_META_TLS_CLIENT_KEY /etc/certs/key.pem: one certificate for both sides is supported",
-		]);
 		assert.deepEqual(errors({ WORKLOAD_IDENTITY_SOCKET_FILE: "../x" }), [
 			"WORKLOAD_IDENTITY_SOCKET_FILE: a file name in /var/run/secrets/workload-spiffe-uds is wanted, got ../x",
 		]);

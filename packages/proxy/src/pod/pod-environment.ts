@@ -3,6 +3,7 @@ import { defaultConcurrency } from "../main/concurrency.ts";
 import { istioVersion } from "../config/version.ts";
 import { revocationsFile } from "../main/revocations.ts";
 import type { SidecarFlags } from "../main/sidecar-flags.ts";
+import { noAgentVariables, readAgentVariables, truths } from "../agent/agent-variables.ts";
 import { durationMs } from "../agent/arguments.ts";
 import { caProviderOfIstio, refusedCaProvider, serverNameOf } from "../agent/certificate-client.ts";
 import { requestedIdOf } from "../agent/requested-id.ts";
@@ -86,6 +87,8 @@ export function readPodEnvironment(args: PodArguments, sources: PodSources): Pod
 	errors.push(...probe.errors);
 	const ttl = durationMs(env["SECRET_TTL"]);
 	if (!ttl.ok) errors.push(`SECRET_TTL ${ttl.reason}`);
+	const variables = readAgentVariables(env);
+	if (!variables.ok) errors.push(variables.reason);
 	const credentials = readPodCredentials(sources, metadata, errors, warnings);
 	const roots = readPodRoots(sources, credentials, errors);
 	const caProvider = env["CA_PROVIDER"] || caProviderOfIstio;
@@ -98,6 +101,7 @@ export function readPodEnvironment(args: PodArguments, sources: PodSources): Pod
 	return {
 		warnings,
 		flags: {
+			...(variables.ok ? variables.value : noAgentVariables),
 			discoveryAddress,
 			caAddress,
 			...roots,
@@ -152,8 +156,6 @@ function concurrencyOf(args: PodArguments, config: ProxyConfig, { env, cpus }: P
 	const limit = Number(env["ISTIO_CPU_LIMIT"] ?? "");
 	return Number.isInteger(limit) && limit > 0 ? Math.min(limit, cpus()) : cpus();
 }
-
-const truths: ReadonlySet<string> = new Set(["1", "t", "T", "TRUE", "true", "True"]);
 
 function podOptions(args: PodArguments, { env }: PodSources, config: ProxyConfig, instanceIps: readonly string[], errors: string[]): PodOptions {
 	const minimumText = env["MINIMUM_DRAIN_DURATION"] || "5s";

@@ -23,7 +23,7 @@ export async function runEnvoyInPod(flags: SidecarFlags, pod: PodOptions, envoyP
 	registerImplemented();
 	const common = { clock: systemClock, random: Math.random };
 	const grpc = await createGrpcEnvironment({ ...common, transport: transportKind(process.env), logger: logger.child("grpc") });
-	const services = createPodServices(pod, createCertificateOverGrpc(grpc), systemClock, logger.child("status"));
+	const services = createPodServices(pod, createCertificateOverGrpc(grpc, flags.caHeaders), systemClock, logger.child("status"));
 	if (pod.dns) logger.warn("ISTIO_META_DNS_CAPTURE is true: a pod with a foreign Envoy answers no DNS; without the capture of port 53 names resolve as usual");
 	const options = agentOptions(flags, envoyPath);
 	const admin = envoyAdmin(flags.adminPort);
@@ -71,6 +71,9 @@ function agentOptions(flags: SidecarFlags, envoyPath: string): AgentOptions {
 	const { caAddress, credentials, crlFile, discoveryAddress, drainTimeSeconds, locality, logLevel, rootCertFile, tokenFile } = flags;
 	const drain = ["--drain-time-s", String(Math.max(1, drainTimeSeconds)), "--drain-strategy", "immediate"];
 	return {
+		xdsHeaders: flags.xdsHeaders,
+		caHeaders: flags.caHeaders,
+		asksForBootstrap: flags.asksForBootstrap,
 		discoveryAddress,
 		caAddress,
 		rootCertFile,

@@ -13,7 +13,7 @@ export interface EncodedResource {
 export interface ResourceView {
 	/** Names the moment, e.g. the push's number. */
 	readonly version: string;
-	/** Everything of a type that clients take whole (CDS, LDS, NDS). */
+	/** Everything of a type that clients take whole (CDS, LDS, NDS, PCDS, bootstraps). */
 	all(type: XdsType): ReadonlyMap<string, EncodedResource>;
 	/** One resource of a type that clients take by name (EDS, RDS, SDS, ECDS); undefined when there is none. */
 	get(type: XdsType, name: string): EncodedResource | undefined;
@@ -29,7 +29,7 @@ export interface ResourceView {
  * Make before break (https://www.envoyproxy.io/docs/envoy/latest/api-docs/xds_protocol#eventual-consistency-considerations):
  * roots come before whatever is under them, a cluster and its endpoints come before the listeners and routes that name them; removals come last.
  */
-export const pushOrder: readonly XdsType[] = ["pcds", "cds", "eds", "lds", "rds", "vhds", "sds", "ecds", "nds"];
+export const pushOrder: readonly XdsType[] = ["bootstrap", "pcds", "cds", "eds", "lds", "rds", "vhds", "sds", "ecds", "nds"];
 
 /**
  * Types that a client takes by the name of a collection, as Envoy asks for virtual hosts (`use_namespace_matching`): changes and
@@ -38,4 +38,4 @@ export const pushOrder: readonly XdsType[] = ["pcds", "cds", "eds", "lds", "rds"
 export const collectionTypes: ReadonlySet<XdsType> = new Set<XdsType>(["vhds"]);
 
 /** Types of which a client takes everything when it names nothing. */
-export const wildcardTypes: ReadonlySet<XdsType> = new Set<XdsType>(["cds", "lds", "nds", "pcds"]);
+export const wildcardTypes: ReadonlySet<XdsType> = new Set<XdsType>(["cds", "lds", "nds", "pcds", "bootstrap"]);

@@ -1,6 +1,7 @@
 import type { Subset } from "@weft/api";
 import { Cluster } from "@weft/xds/generated/envoy/config/cluster/v3/cluster.ts";
 import { labelsMatch } from "../../model/labels.ts";
+import { clientFilesOf } from "../../model/mounted-certificates.ts";
 import { endpointsOf, inboundPorts } from "../../model/lookup.ts";
 import type { ProxyNode } from "../../model/proxy-node.ts";
 import type { DestinationRule, Mesh, PushSnapshot, Scope } from "../../model/push.ts";
@@ -40,7 +41,7 @@ function encode(cluster: Cluster): EncodedResource {
 
 /** What the outbound half of CDS depends on besides the scope: proxies with equal keys share it. */
 export function outboundClustersKey(node: ProxyNode): string {
-	return `${JSON.stringify(abilitiesOf(node))} ${node.istioExtensions} ${dnsLookupFamily(node)} ${passthroughFamilyOf(node)}`;
+	return `${JSON.stringify([abilitiesOf(node), clientFilesOf(node)])} ${node.istioExtensions} ${dnsLookupFamily(node)} ${passthroughFamilyOf(node)}`;
 }
 
 /** Everything in a snapshot that the outbound clusters of a class are derived from. */
@@ -115,7 +116,7 @@ function outboundCluster(push: PushSnapshot, node: ProxyNode, destination: Desti
 		const input = { name, service, endpoints: endpoints ?? [], subset, policy, tlsMode, policies, mesh, place };
 		const assignment = endpoints && buildAssignment({ ...input, names: true, mutualTlsOnly: sni });
 		const { kind, istioExtensions } = node;
-		const common = { policy, discoveryType, mesh, kind, istioExtensions, dnsLookupFamily: dnsLookupFamily(node) };
+		const common = { policy, discoveryType, mesh, kind, istioExtensions, dnsLookupFamily: dnsLookupFamily(node), clientFiles: clientFilesOf(node) };
 		return encode(buildOutboundCluster({ ...destination, ...common, name, autoMtls, subjectAltNames, assignment }));
 	});
 }

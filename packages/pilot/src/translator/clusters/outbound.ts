@@ -1,4 +1,5 @@
 import type { ClientTLSSettings, Subset } from "@weft/api";
+import type { ClientFiles } from "../../model/mounted-certificates.ts";
 import { Cluster, Cluster_DiscoveryType, Cluster_DnsLookupFamily, Cluster_LbPolicy } from "@weft/xds/generated/envoy/config/cluster/v3/cluster.ts";
 import { HealthStatus } from "@weft/xds/generated/envoy/config/core/v3/health_check.ts";
 import type { ClusterLoadAssignment } from "@weft/xds/generated/envoy/config/endpoint/v3/endpoint.ts";
@@ -34,6 +35,8 @@ export interface OutboundClusterInput {
 	readonly dnsLookupFamily: keyof typeof Cluster_DnsLookupFamily;
 	/** Automatic mutual TLS is possible with this service's endpoints. */
 	readonly autoMtls: boolean;
+	/** What the client shows instead of the mesh's certificate. */
+	readonly clientFiles: ClientFiles | undefined;
 	/** SPIFFE ids of the service's endpoints, sorted. */
 	readonly subjectAltNames: readonly string[];
 	/** In line, for DNS clusters. */
@@ -96,10 +99,29 @@ function httpInput({ kind, port, policy, mesh }: OutboundClusterInput) {
 const originates = (tls: ClientTLSSettings | undefined): boolean => tls?.mode === "SIMPLE" || tls?.mode === "MUTUAL";
 
 /**
+ * Where the mesh's certificate would be shown, a proxy with files of its own shows those, as in Istio to every endpoint, and a rule's
+ * certificates give way as well. Servers outside of the mesh have authorities of their own, which the rule knows.
+ */
+function withClientFiles(input: OutboundClusterInput): ClientTLSSettings | undefined {
+	const { clientFiles: files, service } = input;
+	const { tls } = input.policy;
+	const isMutual = tls === undefined ? input.autoMtls : tls.mode === "MUTUAL" || tls.mode === "ISTIO_MUTUAL";
+	if (files === undefined || !isMutual || service.meshExternal) return tls;
+	const { subjectAltNames, sni, insecureSkipVerify } = tls ?? { subjectAltNames: input.subjectAltNames, sni: defaultSni(input) };
+	const own = { clientCertificate: files.certChain, privateKey: files.key, caCertificates: files.roots };
+	return { mode: "MUTUAL", ...own, ...(subjectAltNames && { subjectAltNames }), ...(sni && { sni }), ...(insecureSkipVerify && { insecureSkipVerify }) };
+}
+
+const defaultSni = ({ port, subset, service }: OutboundClusterInput): string =>
+	`outbound_.${port.port}_.${subset ? `${subset.name}_` : "_"}.${service.hostname}`;
+
+/**
  * A Secret is for sidecars only where a workloadSelector says which of them are to have it: all others would wait for what they must
  * not read. Without one, TLS is left to the application. https://istio.io/latest/docs/reference/config/networking/destination-rule/#ClientTLSSettings
  */
-function ownTls({ kind, rule, policy: { tls } }: OutboundClusterInput): ClientTLSSettings | undefined {
+function ownTls(input: OutboundClusterInput): ClientTLSSettings | undefined {
+	const { kind, rule } = input;
+	const tls = withClientFiles(input);
 	const secret = tls?.credentialName && !tls.credentialName.includes("://");
 	return secret && originates(tls) && kind === "sidecar" && rule?.workloadSelector === undefined ? { mode: "DISABLE" } : tls;
 }
@@ -115,7 +137,7 @@ function autoSniOf(tls: ClientTLSSettings | undefined): { readonly validateSan: 
 }
 
 function sockets(input: OutboundClusterInput): object {
-	const { policy, port, subset, service } = input;
+	const { policy, service } = input;
 	const declared = service.registry === "External" ? input.subjectAltNames : [];
 	return transportSockets({
 		policyTls: withSubjectAltNames(ownTls(input), declared),
@@ -125,7 +147,7 @@ function sockets(input: OutboundClusterInput): object {
 		http2: speaksHttp2(httpInput(input)),
 		tlsDefaults: input.mesh.config.tlsDefaults,
 		istioExtensions: input.istioExtensions,
-		defaultSni: `outbound_.${port.port}_.${subset ? `${subset.name}_` : "_"}.${service.hostname}`,
+		defaultSni: defaultSni(input),
 		subjectAltNames: input.subjectAltNames,
 	});
 }

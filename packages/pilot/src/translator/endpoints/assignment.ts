@@ -64,7 +64,7 @@ function onlyMutualTls(group: LocalityGroup, input: AssignmentInput): LocalityGr
 function isReachable(endpoint: Endpoint, { names, mesh, place }: AssignmentInput): boolean {
 	const { address } = endpoint;
 	if (isIP(address) !== 0 || address.startsWith("unix://") || (names && address !== "")) return true;
-	return address === "" && mesh.networks !== undefined && gatewaysTo(endpoint, clientNetwork(place), mesh.networks).length > 0;
+	return address === "" && mesh.networks !== undefined && (gatewaysTo(endpoint, clientNetwork(place), mesh.networks) ?? []).length > 0;
 }
 
 const clientNetwork = ({ labels }: ClientPlace): string => labels[networkLabel] ?? "";

@@ -7,11 +7,11 @@ export function networkOf({ network, registry, address }: Endpoint, networks: Ne
 	return network || (registry === "Kubernetes" ? networks.own || networkOfAddress(address, networks) : "");
 }
 
-/** The gateways that stand between the client and an endpoint; none: it is reached directly. */
-export function gatewaysTo(endpoint: Endpoint, clientNetwork: string, networks: Networks): readonly NetworkGateway[] {
+/** The gateways that stand between the client and an endpoint (none: their addresses are not known yet); undefined: it is reached directly. */
+export function gatewaysTo(endpoint: Endpoint, clientNetwork: string, networks: Networks): readonly NetworkGateway[] | undefined {
 	const network = networkOf(endpoint, networks);
-	if (network === "" || clientNetwork === "" || network === clientNetwork) return [];
-	return networks.gateways[network] ?? [];
+	if (network === "" || clientNetwork === "" || network === clientNetwork) return undefined;
+	return networks.gateways[network];
 }
 
 /**
@@ -25,7 +25,7 @@ export function splitHorizon(group: LocalityGroup, clientNetwork: string, networ
 	for (const endpoint of group.endpoints) {
 		const gateways = gatewaysTo(endpoint, clientNetwork, networks);
 		const weight = weightOf(endpoint) * weightScale;
-		if (gateways.length === 0) {
+		if (gateways === undefined) {
 			if (endpoint.address !== "") direct.push(weightScale === 1 ? endpoint : { ...endpoint, weight });
 			continue;
 		}

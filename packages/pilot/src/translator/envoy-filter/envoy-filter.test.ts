@@ -2,11 +2,13 @@ import assert from "node:assert/strict";
 import { suite, test } from "node:test";
 import { decodeYaml } from "@weft/galley";
 import type { Json } from "@weft/xds";
+import { Bootstrap } from "@weft/xds/generated/envoy/config/bootstrap/v3/bootstrap.ts";
 import { buildPush } from "../../model/build-push.ts";
 import { compileEnvoyFilter } from "../../model/envoy-filters.ts";
 import { decodeNode } from "../../model/node.ts";
 import { objectChecks } from "../../model/object-checks.ts";
 import { type OfflineResources, translateAll } from "../offline.ts";
+import { resourceView } from "../resource-view.ts";
 import { createTestMesh } from "../routes/test-mesh.ts";
 
 const mesh = `
@@ -30,15 +32,20 @@ status: {phase: Running, podIP: 10.0.0.1, podIPs: [{ip: 10.0.0.1}]}
 const filter = (patches: string, rest = "", metadata = "name: e, namespace: default") =>
 	`---\napiVersion: networking.istio.io/v1alpha3\nkind: EnvoyFilter\nmetadata: {${metadata}}\nspec: {${rest}configPatches: [${patches}]}\n`;
 
-function resourcesOf(yaml: string, metadata: Readonly<Record<string, unknown>> = {}): OfflineResources {
+function proxyOf(yaml: string, metadata: Readonly<Record<string, unknown>> = {}, kind = "sidecar") {
 	const test = createTestMesh();
 	test.apply(mesh + yaml);
 	const push = buildPush({ snapshot: test.store.snapshot(), meshConfig: {}, clusterId: "Kubernetes" });
 	const node = {
-		id: "sidecar~10.0.0.1~web-1.default~default.svc.cluster.local",
+		id: `${kind}~10.0.0.1~web-1.default~default.svc.cluster.local`,
 		metadata: { NAMESPACE: "default", ISTIO_VERSION: "1.30.3", INSTANCE_IPS: "10.0.0.1", ...metadata },
 	};
-	return translateAll(push, decodeNode(node, push));
+	return { push, node: decodeNode(node, push) };
+}
+
+function resourcesOf(yaml: string, metadata: Readonly<Record<string, unknown>> = {}): OfflineResources {
+	const { push, node } = proxyOf(yaml, metadata);
+	return translateAll(push, node);
 }
 
 type Any = Readonly<Record<string, unknown>>;
@@ -304,6 +311,57 @@ suite("a patch that is no message of its kind", () => {
 	test("is decoded once", () => {
 		const [object] = decodeYaml(bad, "t.yaml").objects;
 		assert.ok(object?.kind === "EnvoyFilter" && compileEnvoyFilter(object) === compileEnvoyFilter(object));
+	});
+});
+
+suite("bootstraps", () => {
+	const sets = (region: string, rest = "", operation = "MERGE") =>
+		`{applyTo: BOOTSTRAP, match: {${rest}}, patch: {operation: ${operation}, value: {node: {locality: {region: ${region}}}, stats_config: {stats_tags: [{tag_name: ${region}}]}}}}`;
+	const patched = (yaml: string, kind?: string) => {
+		const { push, node } = proxyOf(yaml, {}, kind);
+		const [resource, ...others] = resourceView(push, node).all("bootstrap").values();
+		assert.ok(resource !== undefined && others.length === 0 && resource.name === "");
+		const { node: { locality } = {}, statsConfig } = Bootstrap.decode(resource.bytes);
+		return { region: locality?.region, tags: (statsConfig?.statsTags ?? []).map(({ tagName }) => tagName) };
+	};
+
+	test("are what all patches say, merged in their order", () => {
+		const later = filter(sets("b"), "priority: 1, ", "name: a, namespace: default");
+		assert.deepEqual(patched(later + filter(sets("a"))), { region: "b", tags: ["a", "b"] });
+	});
+
+	for (const [title, kind, context, isFor] of [
+		["a patch of inbound configuration is for a sidecar", "sidecar", "SIDECAR_INBOUND", true],
+		["one of outbound configuration, too", "sidecar", "SIDECAR_OUTBOUND", true],
+		["one of gateways is not", "sidecar", "GATEWAY", false],
+		["it is for a gateway", "router", "GATEWAY", true],
+		["to which one of sidecars says nothing", "router", "SIDECAR_INBOUND", false],
+	] as const) {
+		test(title, () => assert.deepEqual(patched(filter(sets("a", `context: ${context}`)), kind).tags, isFor ? ["a"] : []));
+	}
+
+	test("are answered where nothing is patched, too: who starts waits for it", () => {
+		assert.deepEqual(patched(""), { region: undefined, tags: [] });
+		assert.deepEqual(patched(filter("{applyTo: CLUSTER, patch: {operation: REMOVE}}")), { region: undefined, tags: [] });
+	});
+
+	test("stay the same object while the patches do", () => {
+		const { push, node } = proxyOf(filter(sets("a")));
+		assert.equal(resourceView(push, node).revision("bootstrap"), resourceView(push, node).revision("bootstrap"));
+	});
+
+	test("are merged and nothing else: another operation is left out and told of, the others hold", () => {
+		const yaml = filter(`${sets("a", "", "MERGE_AND_REPLACE_LIST")}, {applyTo: BOOTSTRAP, patch: {operation: REMOVE}}, ${sets("b")}`);
+		assert.deepEqual(patched(yaml).tags, ["b"]);
+		const [object] = decodeYaml(yaml, "t.yaml").objects;
+		assert.ok(object?.kind === "EnvoyFilter");
+		assert.deepEqual(
+			compileEnvoyFilter(object).problems.map(({ index, isFatal }) => [index, isFatal]),
+			[
+				[0, true],
+				[1, true],
+			],
+		);
 	});
 });
 

@@ -7,6 +7,8 @@ import { createMemo } from "../memo.ts";
 /** The patches that hold for one proxy, in order; one object for all proxies that they are the same for. */
 export interface PatchSet {
 	readonly of: (applyTo: ApplyTo, context: PatchContext) => readonly Patch[];
+	/** What is neither inbound nor outbound alone: those of either context, each once. */
+	readonly ofSidecar: (applyTo: ApplyTo) => readonly Patch[];
 }
 
 const sets = createMemo<PatchSet>();
@@ -24,6 +26,7 @@ export function patchSetFor({ policies }: PushSnapshot, node: ProxyNode): PatchS
 function createPatchSet(patches: readonly Patch[]): PatchSet {
 	const known = new Map<string, readonly Patch[]>();
 	return {
+		ofSidecar: (applyTo) => patches.filter((patch) => patch.applyTo === applyTo && (isIn(patch, "SIDECAR_INBOUND") || isIn(patch, "SIDECAR_OUTBOUND"))),
 		of: (applyTo, context) => {
 			const key = `${applyTo} ${context}`;
 			const found = known.get(key) ?? patches.filter((patch) => patch.applyTo === applyTo && isIn(patch, context));

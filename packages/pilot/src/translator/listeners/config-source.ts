@@ -25,3 +25,8 @@ export function fileSecretConfig(name: string): { readonly name: string; readonl
 export function secretConfig(name: "default" | "ROOTCA"): { readonly name: string; readonly sdsConfig: object } {
 	return { name, sdsConfig: agentSecrets };
 }
+
+/** Of the files that the proxy names in its metadata; where it names none, what the mesh gives it. */
+export function ownSecretConfig(file: string | undefined, name: "default" | "ROOTCA"): { readonly name: string; readonly sdsConfig: object } {
+	return file === undefined ? secretConfig(name) : fileSecretConfig(file);
+}

@@ -2,6 +2,7 @@ import { exactBalance } from "./connection-balance.ts";
 import { TrafficDirection } from "@weft/xds/generated/envoy/config/core/v3/base.ts";
 import { Listener } from "@weft/xds/generated/envoy/config/listener/v3/listener.ts";
 import { compareText } from "../../model/age.ts";
+import { serverSecretsOf } from "../../model/mounted-certificates.ts";
 import type { ProxyContext } from "../context.ts";
 import { type GatewayServer, gatewayServers, splitServerHost } from "../routes/gateway-servers.ts";
 import { addressOf, listenerName, type SocketAddressValue } from "./addresses.ts";
@@ -65,7 +66,7 @@ function chainsOf(context: ProxyContext, input: ListenerInput, entry: GatewaySer
 	if (!routeName.startsWith("https.") || server.tls === undefined) return [{ serverNames: [], filters }];
 	const hosts = server.hosts.map((text) => splitServerHost(text).host);
 	const serverNames = hosts.includes("*") ? [] : [...new Set(hosts)].sort();
-	return [{ serverNames, filters, transportSocket: gatewayTlsSocket(input.meshConfig, server.tls, "http") }];
+	return [{ serverNames, filters, transportSocket: gatewayTlsSocket(input.meshConfig, server.tls, "http", serverSecretsOf(context.node)) }];
 }
 
 /** Envoy refuses a listener in which two chains match one name: the older server keeps it. */

@@ -1,4 +1,5 @@
 import { hostCovers } from "../../model/hosts.ts";
+import { serverSecretsOf } from "../../model/mounted-certificates.ts";
 import { declaredProtocol } from "../../model/protocol.ts";
 import type { VirtualService } from "../../model/push.ts";
 import type { ProxyContext } from "../context.ts";
@@ -71,5 +72,5 @@ function tcpChains(input: TcpRouteInput, { gateway, server }: GatewayServer, { s
 	if (server.tls === undefined) return [{ serverNames: [], filters }];
 	const hosts = server.hosts.map((text) => splitServerHost(text).host);
 	const serverNames = hosts.includes("*") ? [] : [...new Set(hosts)].sort();
-	return [{ serverNames, filters, transportSocket: gatewayTlsSocket(input.context.push.meshConfig, server.tls, "tcp") }];
+	return [{ serverNames, filters, transportSocket: gatewayTlsSocket(input.context.push.meshConfig, server.tls, "tcp", serverSecretsOf(input.context.node)) }];
 }

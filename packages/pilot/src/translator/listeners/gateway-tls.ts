@@ -3,8 +3,9 @@ import { ApiVersion } from "@weft/xds/generated/envoy/config/core/v3/config_sour
 import { TlsParameters_TlsProtocol } from "@weft/xds/generated/envoy/extensions/transport_sockets/tls/v3/common.ts";
 import { DownstreamTlsContext } from "@weft/xds/generated/envoy/extensions/transport_sockets/tls/v3/tls.ts";
 import { workloadCertificate } from "../../model/gateway-api/listener-tls.ts";
+import type { ServerSecrets } from "../../model/mounted-certificates.ts";
 import { packed } from "../routes/values.ts";
-import { fileSecretConfig, secretConfig } from "./config-source.ts";
+import { fileSecretConfig, ownSecretConfig, secretConfig } from "./config-source.ts";
 
 const protocols = TlsParameters_TlsProtocol;
 const versions = {
@@ -16,7 +17,7 @@ const versions = {
 } as const;
 
 /** The server side of TLS at a gateway; https://istio.io/latest/docs/reference/config/networking/gateway/#ServerTLSSettings */
-export function gatewayTlsSocket(mesh: MeshConfig, tls: ServerTLSSettings, protocol: "http" | "tcp"): object {
+export function gatewayTlsSocket(mesh: MeshConfig, tls: ServerTLSSettings, protocol: "http" | "tcp", own: ServerSecrets): object {
 	const mutual = tls.mode === "MUTUAL" || tls.mode === "ISTIO_MUTUAL" || tls.mode === "OPTIONAL_MUTUAL";
 	const params = tlsParams(mesh, tls);
 	return {
@@ -26,7 +27,7 @@ export function gatewayTlsSocket(mesh: MeshConfig, tls: ServerTLSSettings, proto
 				// Only peers of the mesh exchange metadata.
 				alpnProtocols: [...(protocol === "tcp" && tls.mode === "ISTIO_MUTUAL" ? ["istio-peer-exchange"] : []), "h2", "http/1.1"],
 				...(params ? { tlsParams: params } : {}),
-				tlsCertificateSdsSecretConfigs: certificates(tls),
+				tlsCertificateSdsSecretConfigs: certificates(tls, own),
 				...(mutual
 					? {
 							combinedValidationContext: {
@@ -36,7 +37,7 @@ export function gatewayTlsSocket(mesh: MeshConfig, tls: ServerTLSSettings, proto
 									verifyCertificateHash: [...(tls.verifyCertificateHash ?? [])],
 									...(tls.caCrl ? { crl: { filename: tls.caCrl } } : {}),
 								},
-								validationContextSdsSecretConfig: validation(tls),
+								validationContextSdsSecretConfig: validation(tls, own),
 							},
 						}
 					: {}),
@@ -51,16 +52,17 @@ function controlPlaneSecret(name: string): object {
 	return { name, sdsConfig: { ads: {}, resourceApiVersion: ApiVersion.V3 } };
 }
 
-function certificates(tls: ServerTLSSettings): object[] {
-	if (tls.mode === "ISTIO_MUTUAL" || tls.credentialName === workloadCertificate) return [secretConfig("default")];
+function certificates(tls: ServerTLSSettings, own: ServerSecrets): object[] {
+	if (tls.mode === "ISTIO_MUTUAL") return [ownSecretConfig(own.certificate, "default")];
+	if (tls.credentialName === workloadCertificate) return [secretConfig("default")];
 	const names = tls.credentialNames?.length ? tls.credentialNames : tls.credentialName ? [tls.credentialName] : [];
 	if (names.length > 0) return names.map((name) => controlPlaneSecret(secretName(name)));
 	const pairs = tls.tlsCertificates?.length ? tls.tlsCertificates : [tls];
 	return pairs.map(({ serverCertificate = "", privateKey = "" }) => fileSecretConfig(`file-cert:${serverCertificate}~${privateKey}`));
 }
 
-function validation(tls: ServerTLSSettings): object {
-	if (tls.mode === "ISTIO_MUTUAL") return secretConfig("ROOTCA");
+function validation(tls: ServerTLSSettings, own: ServerSecrets): object {
+	if (tls.mode === "ISTIO_MUTUAL") return ownSecretConfig(own.roots, "ROOTCA");
 	const name = tls.caCertCredentialName || (tls.credentialName ? `${tls.credentialName}-cacert` : "");
 	return name ? controlPlaneSecret(secretName(name)) : fileSecretConfig(`file-root:${tls.caCertificates ?? ""}`);
 }

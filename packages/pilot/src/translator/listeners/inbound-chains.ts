@@ -1,5 +1,6 @@
 import type { InboundPort } from "../../model/push.ts";
 import type { Protocol } from "../../model/service.ts";
+import { serverSecretsOf } from "../../model/mounted-certificates.ts";
 import { mtlsMode } from "../../model/lookup.ts";
 import type { ProxyContext } from "../context.ts";
 import { inboundClusterName, inboundPassthroughCluster } from "../routes/cluster-name.ts";
@@ -113,7 +114,9 @@ function buildChains(context: ProxyContext, input: ListenerInput, mode: Paramete
 			},
 			filters: filtersOf(input, match, set),
 			...(set.metadata ? { metadata: set.metadata } : {}),
-			...(match.mutualTls ? { transportSocket: mutualTlsSocket(input.meshConfig, context.push.mesh.trustDomain, match.protocol) } : {}),
+			...(match.mutualTls
+				? { transportSocket: mutualTlsSocket(input.meshConfig, context.push.mesh.trustDomain, match.protocol, serverSecretsOf(context.node)) }
+				: {}),
 		},
 	}));
 }

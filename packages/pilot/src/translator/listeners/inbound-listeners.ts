@@ -3,6 +3,7 @@ import { TrafficDirection } from "@weft/xds/generated/envoy/config/core/v3/base.
 import { Listener } from "@weft/xds/generated/envoy/config/listener/v3/listener.ts";
 import type { InboundPort } from "../../model/push.ts";
 import { inboundPorts, mtlsMode } from "../../model/lookup.ts";
+import { serverSecretsOf } from "../../model/mounted-certificates.ts";
 import { labelsMatch } from "../../model/labels.ts";
 import type { ProxyContext } from "../context.ts";
 import { createMemo, none } from "../memo.ts";
@@ -39,6 +40,7 @@ export function inboundListeners(context: ProxyContext): readonly Listener[] {
 		mtlsMode(push, node),
 		policyPorts.map((port) => [port, mtlsMode(push, node, port)]),
 		[node.ip, spanNames(node), wildcardIpOf(node), isDualStack(node), node.interceptionMode, node.local !== undefined, node.istioExtensions, workloadKey(node)],
+		serverSecretsOf(node),
 	]);
 	// Hung on the workload, of which there are many, rather than on what they share.
 	const objects = [workload === none ? push.meshConfig : workload, push.meshConfig, push.mesh, directionPolicies(push, node, "inbound")] as const;

@@ -45,6 +45,11 @@ describe("matches of an HTTP route", () => {
 			"{withoutHeaders: {x: {exact: y}}}",
 			{ prefix: "/", caseSensitive: true, headers: [{ name: "x", stringMatch: { exact: "y" }, invertMatch: true, treatMissingHeaderAsEmpty: true }] },
 		],
+		[
+			"a header that is absent",
+			'{withoutHeaders: {x: {regex: "*"}}}',
+			{ prefix: "/", caseSensitive: true, headers: [{ name: "x", presentMatch: true, invertMatch: true }] },
+		],
 		["a method", "{method: {exact: GET}}", { prefix: "/", caseSensitive: true, headers: [{ name: ":method", stringMatch: { exact: "GET" } }] }],
 		[
 			"a query parameter",

@@ -104,7 +104,7 @@ function claimMatchers(entries: readonly (readonly [string, StringMatch])[], inv
 	return entries.flatMap(([name, match]) => {
 		const path = claimPath(name);
 		if (path === undefined) return [];
-		const stringMatch = stringMatcherOf(match);
+		const stringMatch = presence(match) ? undefined : stringMatcherOf(match);
 		const value =
 			stringMatch === undefined ? { presentMatch: true } : { orMatch: { valueMatchers: [{ listMatch: { oneOf: { stringMatch } } }, { stringMatch }] } };
 		return [{ filter: "envoy.filters.http.jwt_authn", path: ["payload", ...path].map((key) => ({ key })), value, ...(invert ? { invert } : {}) }];
