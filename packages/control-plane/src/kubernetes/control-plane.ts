@@ -115,7 +115,7 @@ export async function startKubernetesControlPlane(context: KubernetesContext): P
 		registry,
 		trustRoots: workloadRoots.list,
 		signal,
-		jwksTransport: createJwksTransport("cluster"),
+		jwksTransport: createJwksTransport("cluster", { blocked: options.blockedJwksNetworks }),
 		secretAccess: createSecretAccess({ ...common, logger: logger.child("ads") }),
 		...debounceOf(options),
 	});

@@ -263,6 +263,6 @@ test("a SPIFFE bundle comes over HTTPS under a certificate that is trusted, from
 	const { signal } = stopping;
 	await assert.rejects(createJwksTransport("machine")(at, 5_000, signal), /self-signed certificate|unable to verify|unable to get/);
 	await assert.rejects(createJwksTransport("cluster")(at, 5_000, signal), /loopback is not fetched from/);
-	const text = await createJwksTransport("machine", undefined, authority.trustBundlePem)(at, 5_000, signal);
+	const text = await createJwksTransport("machine", { caPem: authority.trustBundlePem })(at, 5_000, signal);
 	assert.equal(text, bundleOf([a()]));
 });
