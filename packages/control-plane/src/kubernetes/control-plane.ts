@@ -152,7 +152,16 @@ export async function startKubernetesControlPlane(context: KubernetesContext): P
 	const routes = [...handlers.map(webhookRoute), register];
 	const https = await startHttpsServer({ address: options.https, identity, roots, routes, waitingFor, logger: logger.child("webhook"), signal });
 	const { injectorConfigName, validatorConfigName } = options;
-	const bundles = runCaBundles({ ...common, logger: logger.child("webhook"), injectorConfigName, validatorConfigName, namespace, revision, roots });
+	const bundles = runCaBundles({
+		...common,
+		logger: logger.child("webhook"),
+		injectorConfigName,
+		validatorConfigName,
+		namespace,
+		revision,
+		roots,
+		...(context.draining && { draining: context.draining }),
+	});
 	waiting.push(() => bundles.waitingFor());
 	// Whoever gives out the certificates hands out their roots as well.
 	const rootsWritten =
