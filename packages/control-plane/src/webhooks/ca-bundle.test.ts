@@ -27,7 +27,11 @@ afterEach(() => {
 
 const put = (caBundle: string) =>
 	api.put(type, { metadata: { name }, webhooks: [{ name: "namespace.sidecar-injector.istio.io", clientConfig: { caBundle } }] });
-const bundle = () => (api.get(type, "", name)?.["webhooks"] as readonly { readonly clientConfig: { readonly caBundle: string } }[])[0]?.clientConfig.caBundle;
+
+function bundle(): string | undefined {
+	const webhooks = (api.get(type, "", name)?.["webhooks"] ?? []) as readonly { readonly clientConfig: { readonly caBundle: string } }[];
+	return webhooks[0]?.clientConfig.caBundle;
+}
 
 function start(client: KubeClient = api.client): CaBundleWriter {
 	return runCaBundles({
