@@ -32,6 +32,7 @@ const cases = [
 	"gateway",
 	"gateway-api",
 	"revisions",
+	"kubernetes-signer",
 	"envoy-sidecar",
 	"no-interruption",
 	"injection-restarts",

@@ -18,17 +18,20 @@ export const example = (file: string): string => readFileSync(join(root, "exampl
 export interface MeshOptions {
 	/** Beyond `profile=demo`. */
 	readonly set?: readonly string[];
+	/** Value → the file that holds it. */
+	readonly setFile?: Readonly<Record<string, string>>;
 	readonly revision?: string;
 }
 
 const release = (revision = "") => (revision === "" ? "weft" : `weft-${revision}`);
 
 /** The mesh as a user installs it, with small requests so that a single node holds it. What is there already is upgraded. */
-export async function installMesh({ set = [], revision }: MeshOptions = {}): Promise<void> {
+export async function installMesh({ set = [], setFile = {}, revision }: MeshOptions = {}): Promise<void> {
 	const wait = ["--wait", "--timeout", helmTimeout];
 	await helm("upgrade", "--install", "weft-base", join(root, "charts/base"), "-n", systemNamespace, "--create-namespace");
 	const values = ["profile=demo", ...(revision === undefined ? [] : [`revision=${revision}`]), ...set];
-	const flags = values.flatMap((value) => ["--set", value]);
+	const files = Object.entries(setFile).flatMap(([value, file]) => ["--set-file", `${value}=${file}`]);
+	const flags = [...values.flatMap((value) => ["--set", value]), ...files];
 	await helm("upgrade", "--install", release(revision), join(root, "charts/control-plane"), "-n", systemNamespace, ...flags, ...wait);
 }
 
@@ -80,6 +83,11 @@ export function hasProxy({ spec }: PodList["items"][number]): boolean {
 export async function rolledOut(namespace: string, timeoutSeconds = 180): Promise<void> {
 	const names = (await kubectl("get", "deployments", "-n", namespace, "-o", "name")).trim().split("\n");
 	for (const name of names.filter((line) => line !== "")) await kubectl("rollout", "status", "-n", namespace, name, `--timeout=${timeoutSeconds}s`);
+}
+
+/** The sleep sample under another name, with changes to its pod. */
+export function client(name: string, change: (yaml: string) => string = (yaml) => yaml): string {
+	return change(example("sleep/sleep.yaml").replaceAll(/\bsleep$/gm, name));
 }
 
 /** Applies samples by their files and waits for their pods. */

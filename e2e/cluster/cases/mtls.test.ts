@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { apply, eventually } from "../kubectl.ts";
-import { clusterMissing, deploy, example, freshNamespace, installMesh, pods, removeNamespace, rolledOut } from "../mesh.ts";
+import { client, clusterMissing, deploy, freshNamespace, installMesh, pods, removeNamespace, rolledOut } from "../mesh.ts";
 import { curlFrom } from "../traffic.ts";
 
 const namespace = "e2e-mtls";
@@ -9,11 +9,6 @@ const outside = "e2e-mtls-outside";
 const peerAuthentication = (mode: string) => [
 	{ apiVersion: "security.istio.io/v1", kind: "PeerAuthentication", metadata: { name: "default" }, spec: { mtls: { mode } } },
 ];
-
-/** The sleep sample under another name, with changes to its pod. */
-function client(name: string, change: (yaml: string) => string): string {
-	return change(example("sleep/sleep.yaml").replaceAll(/\bsleep$/gm, name));
-}
 
 describe("mutual TLS", { skip: clusterMissing }, () => {
 	before(async () => {

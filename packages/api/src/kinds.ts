@@ -20,6 +20,7 @@ import { ingressClassSchema, ingressSchema } from "./schema/ingress.ts";
 import { configMapSchema, namespaceSchema, nodeSchema, nodeStatusSchema, secretSchema, serviceAccountSchema } from "./schema/kubernetes-core.ts";
 import { endpointSliceSchema, endpointsSchema, kubeServiceSchema, serviceStatusSchema } from "./schema/kubernetes-network.ts";
 import { deploymentSchema, jobSchema, podSpecSchema, podStatusSchema, replicaSetSchema, statefulSetSchema } from "./schema/kubernetes-workload.ts";
+import { mutatingWebhookConfigurationSchema } from "./schema/kubernetes-admission.ts";
 import { peerAuthenticationSchema } from "./schema/peer-authentication.ts";
 import { proxyConfigResourceSchema } from "./schema/proxy-config-resource.ts";
 import { trafficExtensionSchema, wasmPluginSchema } from "./schema/proxy-extension.ts";
@@ -172,6 +173,16 @@ export const kinds = {
 	Job: { ...apps, ...namespaced, group: "batch", plural: "jobs", shortNames: [], schema: jobSchema },
 	ConfigMap: { ...core, ...rooted, plural: "configmaps", shortNames: ["cm"], schema: configMapSchema },
 	Secret: { ...core, ...rooted, plural: "secrets", shortNames: [], schema: secretSchema },
+	MutatingWebhookConfiguration: {
+		...rooted,
+		scope: "Cluster",
+		group: "admissionregistration.k8s.io",
+		versions: ["v1"],
+		istio: false,
+		plural: "mutatingwebhookconfigurations",
+		shortNames: [],
+		schema: mutatingWebhookConfigurationSchema,
+	},
 } as const satisfies Readonly<Record<string, KindInfo>>;
 
 export type Kind = keyof typeof kinds;
@@ -183,7 +194,7 @@ export interface ConfigObject<K extends Kind = Kind> {
 	readonly apiVersion: string;
 	readonly kind: K;
 	readonly metadata: ObjectMeta;
-	/** For kinds without `spec` (EndpointSlice, Endpoints, ConfigMap, Secret, ServiceAccount): the object's other top-level fields. */
+	/** For kinds without `spec` (EndpointSlice, Endpoints, ConfigMap, Secret, ServiceAccount, MutatingWebhookConfiguration): the object's other top-level fields. */
 	readonly spec: SpecOf[K];
 	readonly status?: unknown;
 	readonly origin?: Origin;

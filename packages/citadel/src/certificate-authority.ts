@@ -31,6 +31,8 @@ export interface LeafRequest {
 	readonly ipAddresses?: readonly string[];
 	/** Which of several signers; undefined: the usual one. */
 	readonly certSigner?: string;
+	/** Whoever asked waits no longer: what somebody else is to sign is given up. */
+	readonly signal?: AbortSignal;
 }
 
 export interface IssuedLeaf {

@@ -50,8 +50,10 @@ export function addCertificateService(server: Server, options: CertificateServic
 	const handle = async (call: Call): Promise<Reply> => {
 		if (inFlight >= inFlightMax) return [{ code: status.RESOURCE_EXHAUSTED, details: "too many certificate requests in flight" }];
 		inFlight++;
+		const gone = new AbortController();
+		call.once("cancelled", () => gone.abort());
 		try {
-			const decision = await createCertificate(context, callerOf(call), call.request);
+			const decision = await createCertificate(context, callerOf(call), call.request, gone.signal);
 			if (decision.code !== status.OK) return [{ code: decision.code, details: decision.message }];
 			return [null, { certChain: [...decision.certChain] }];
 		} catch (error) {

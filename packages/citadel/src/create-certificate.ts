@@ -24,11 +24,12 @@ export type CreateCertificateDecision =
 
 type Refusal = Exclude<CreateCertificateDecision, { readonly code: status.OK }>;
 
-/** authenticate → authorize → template, sign, verify; one audit line for each decision, whatever it is. */
+/** authenticate → authorize → template, sign, verify; one audit line for each decision, whatever it is. `signal`: the caller has gone. */
 export async function createCertificate(
 	context: CreateCertificateContext,
 	caller: Caller,
 	request: IstioCertificateRequest,
+	signal?: AbortSignal,
 ): Promise<CreateCertificateDecision> {
 	const { authority, metrics, logger } = context;
 	metrics.csrCount.inc();
@@ -49,7 +50,7 @@ export async function createCertificate(
 	const identity = formatSpiffeId(authentication.value.identity);
 	const forbidden = authorize(context, { ...authentication.value, remoteAddress: caller.remoteAddress }, request);
 	if (forbidden !== undefined) return refuse(forbidden, forbidden.message, identity);
-	const issued = await sign(context, authentication.value, request);
+	const issued = await sign(context, authentication.value, request, signal);
 	if (!("chainPem" in issued)) return refuse(issued, issued.message, identity);
 	metrics.successCertIssuanceCount.inc();
 	logger.info("certificate issued", {
@@ -93,7 +94,12 @@ function metadataText(request: IstioCertificateRequest, key: string): string {
 	return typeof value === "string" ? value : JSON.stringify(value);
 }
 
-async function sign(context: CreateCertificateContext, caller: Authentication, request: IstioCertificateRequest): Promise<IssuedLeaf | Refusal> {
+async function sign(
+	context: CreateCertificateContext,
+	caller: Authentication,
+	request: IstioCertificateRequest,
+	signal: AbortSignal | undefined,
+): Promise<IssuedLeaf | Refusal> {
 	const { authority, metrics } = context;
 	const ttlMs = Number(request.validityDuration) * 1000;
 	if (ttlMs > authority.leafTtlMsMax) {
@@ -102,7 +108,7 @@ async function sign(context: CreateCertificateContext, caller: Authentication, r
 		return { code: status.INVALID_ARGUMENT, message };
 	}
 	const certSigner = metadataText(request, "CertSigner") || undefined;
-	const leaf = await authority.issueLeaf({ identity: caller.identity, csrPem: request.csr, ttlMs, certSigner });
+	const leaf = await authority.issueLeaf({ identity: caller.identity, csrPem: request.csr, ttlMs, certSigner, signal });
 	if (leaf.ok) return leaf.value;
 	switch (leaf.cause) {
 		case "csr":

@@ -21,6 +21,8 @@ export interface SigningRequest {
 	readonly ttlMs: number;
 	/** Whom the certificate is for, for whoever looks at the request: `spiffe://…` */
 	readonly identity: string;
+	/** Nobody waits any longer. */
+	readonly signal: AbortSignal | undefined;
 }
 
 /** Somebody who signs requests as they are: what they ask for has been checked. Gives PEM, leaf first. */
@@ -85,7 +87,7 @@ export function createRegistrationAuthority(options: RegistrationAuthorityOption
 			const ttlMs = request.ttlMs === 0 ? ttlMsDefault : request.ttlMs;
 			const bundle = decodeTrustBundle(rootsPem);
 			if (!bundle.ok) return { ok: false, cause: "sign", reason: `meshConfig.caCertificates has no root for signer ${signerName}: ${bundle.reason}` };
-			const signed = await signer.sign({ csrPem: request.csrPem, signerName, ttlMs, identity: formatSpiffeId(request.identity) });
+			const signed = await signer.sign({ csrPem: request.csrPem, signerName, ttlMs, identity: formatSpiffeId(request.identity), signal: request.signal });
 			if (!signed.ok) return signed;
 			const issued = checkSigned(signed.value, bundle.value.roots, { publicKeyDer, subjectAltNames: namesOf(request) }, clock.nowMs());
 			return issued.ok ? issued : { ok: false, cause: "sign", reason: `signer ${signerName}: ${issued.reason}` };

@@ -2,7 +2,7 @@ import { createHash, timingSafeEqual } from "node:crypto";
 import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { join } from "node:path";
-import { type AnyConfig, type Diagnostic, hasErrors, isKind, objectKindOf } from "@weft/api";
+import { type AnyConfig, type Diagnostic, hasErrors, isKind, kindInfo, objectKindOf } from "@weft/api";
 import { admitObjects, decodeYaml, withAge } from "@weft/galley";
 import { computedStatus, configStatus, objectChecks, registeredWorkloads, statusInput } from "@weft/pilot";
 import { stringify } from "yaml";
@@ -128,8 +128,8 @@ function write(directory: string, object: AnyConfig): "created" | "configured" |
 /** Objects without `spec` keep their fields at the top, as Kubernetes writes them. */
 function externalForm(object: AnyConfig): object {
 	const { apiVersion, kind, metadata, spec, status } = object;
-	const flat = kind === "EndpointSlice" || kind === "Endpoints" || kind === "ConfigMap" || kind === "Secret" || kind === "ServiceAccount";
-	return { apiVersion, kind: objectKindOf(kind), metadata, ...(flat ? spec : { spec }), ...(status === undefined ? {} : { status }) };
+	const isFlat = kindInfo(kind).content === "root";
+	return { apiVersion, kind: objectKindOf(kind), metadata, ...(isFlat ? spec : { spec }), ...(status === undefined ? {} : { status }) };
 }
 
 function readIfThere(file: string): string | undefined {

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { createServer, type RequestListener } from "node:http";
-import type { AddressInfo } from "node:net";
+import { type AddressInfo, BlockList } from "node:net";
 import { suite, test, type TestContext } from "node:test";
 import { createJwksTransport, type ResolveName } from "./jwks-transport.ts";
 
@@ -39,14 +39,28 @@ suite("sec/b22: keys are fetched", () => {
 	for (const [title, address] of refused) {
 		test(`never from ${title}`, async () => {
 			await assert.rejects(
-				createJwksTransport("machine", resolveTo(address))("http://issuer.example/", 5000, signal),
+				createJwksTransport("machine", { resolve: resolveTo(address) })("http://issuer.example/", 5000, signal),
 				/which is not fetched from|loopback must be/,
 			);
 		});
 	}
 
 	test("never where one of several addresses is refused", async () => {
-		await assert.rejects(createJwksTransport("machine", resolveTo("192.0.2.1", "169.254.169.254"))("http://issuer.example/", 5000, signal), /169\.254/);
+		await assert.rejects(
+			createJwksTransport("machine", { resolve: resolveTo("192.0.2.1", "169.254.169.254") })("http://issuer.example/", 5000, signal),
+			/169\.254/,
+		);
+	});
+
+	test("never from a network that is blocked, by whatever name", async () => {
+		const blocked = new BlockList();
+		blocked.addSubnet("10.0.0.0", 8);
+		blocked.addSubnet("fd00::", 8, "ipv6");
+		for (const address of ["10.1.2.3", "fd00::1", "::ffff:10.1.2.3"]) {
+			const fetchText = createJwksTransport("cluster", { resolve: resolveTo("192.0.2.1", address), blocked });
+			await assert.rejects(fetchText("http://issuer.example/", 5000, signal), /of a network that BLOCKED_CIDRS_IN_JWKS_URIS names/);
+		}
+		await assert.rejects(createJwksTransport("cluster", { blocked })("http://10.1.2.3/", 5000, signal), /BLOCKED_CIDRS_IN_JWKS_URIS/);
 	});
 
 	for (const host of ["127.0.0.1:15014", "localhost", "[::1]", "[::ffff:127.0.0.1]", "2130706433"]) {

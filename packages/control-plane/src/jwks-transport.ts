@@ -30,9 +30,17 @@ interface Address {
 	readonly family: number;
 }
 
+export interface JwksTransportOptions {
+	/** Default: `node:dns`. */
+	readonly resolve?: ResolveName;
+	/** Instead of the well-known authorities. */
+	readonly caPem?: string;
+	/** Networks that are not fetched from either. */
+	readonly blocked?: BlockList;
+}
+
 interface Dialling {
 	readonly check: (host: string) => Promise<Address>;
-	/** Instead of the well-known authorities. */
 	readonly caPem: string | undefined;
 }
 
@@ -43,8 +51,8 @@ const resolveByDns: ResolveName = (name) => lookupName(name, { all: true });
  * dialled, loopback only on one's own machine and where it is written out, the very address that was checked is the one that is dialled (a second look-up could
  * give another), redirects stay with the origin, and size and time have limits.
  */
-export function createJwksTransport(place: "machine" | "cluster", resolve: ResolveName = resolveByDns, caPem?: string): JwksTransport {
-	const dialling: Dialling = { check: (host) => checkedAddress(host, place === "machine", resolve), caPem };
+export function createJwksTransport(place: "machine" | "cluster", options: JwksTransportOptions = {}): JwksTransport {
+	const dialling: Dialling = { check: (host) => checkedAddress(host, place === "machine", options), caPem: options.caPem };
 	return async (text, timeoutMs, signal) => {
 		const timeout = AbortSignal.timeout(timeoutMs);
 		try {
@@ -87,7 +95,7 @@ async function get(url: URL, { check, caPem }: Dialling, signal: AbortSignal): P
 	});
 }
 
-async function checkedAddress(host: string, mayBeLoopback: boolean, resolve: ResolveName): Promise<Address> {
+async function checkedAddress(host: string, mayBeLoopback: boolean, { resolve = resolveByDns, blocked }: JwksTransportOptions): Promise<Address> {
 	const written = mayBeLoopback && (isIP(host) !== 0 || host === "localhost");
 	const found = isIP(host) === 0 ? await resolve(host) : [{ address: host, family: isIP(host) }];
 	const [first] = found;
@@ -95,6 +103,7 @@ async function checkedAddress(host: string, mayBeLoopback: boolean, resolve: Res
 	for (const { address, family } of found) {
 		const type = family === 6 ? "ipv6" : "ipv4";
 		if (never.check(address, type)) throw new Error(`${host} is ${address}, which is not fetched from`);
+		if (blocked?.check(address, type)) throw new Error(`${host} is ${address}, of a network that BLOCKED_CIDRS_IN_JWKS_URIS names`);
 		if (loopback.check(address, type) && !written)
 			throw new Error(`${host} is ${address}: ${mayBeLoopback ? "loopback must be written out" : "loopback is not fetched from"}`);
 	}

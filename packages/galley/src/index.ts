@@ -1,6 +1,7 @@
 export { type Admitted, admitObjects, type ObjectCheck, withAge } from "./admission.ts";
 export { type AnalysisOptions, analyzeSnapshot } from "./analysis/analysis.ts";
 export { type Analyzer, analyzers } from "./analysis/analyzers.ts";
+export { injectorConfigMap } from "./analysis/injector-values.ts";
 export { diagnosticAt } from "./decode/locations.ts";
 export { type DecodedYaml, decodeMeshConfig, decodeMeshNetworks, decodeValue, decodeYaml } from "./decode/yaml-decoder.ts";
 export { aliasCountMax, anchorCountMax, fileBytesMax, nestingDepthMax, type ParsedDocument, parseDocuments } from "./decode/yaml-documents.ts";

@@ -81,7 +81,7 @@ const podTemplateSchema = open({
 });
 export type PodTemplate = StaticOf<typeof podTemplateSchema>;
 
-const kubeLabelSelectorSchema = open({
+export const kubeLabelSelectorSchema = open({
 	matchLabels: opt(labels()),
 	matchExpressions: opt(list(open({ key: text(), operator: text(), values: opt(list(text())) }))),
 });

@@ -1,5 +1,5 @@
 import { type AnyConfig, type Diagnostic, formatDiagnostic, hasErrors, type Kind, kindInfo, kindNames, type MeshConfig } from "@weft/api";
-import { decodeMeshConfig } from "@weft/galley";
+import { decodeMeshConfig, injectorConfigMap } from "@weft/galley";
 import { KubeError, type KubeClient, type KubeObject, KubeUnreachable, readKind, resources } from "@weft/kube";
 import { CommandError } from "../output/errors.ts";
 import { type AnalyzedObjects, sortOut } from "./objects.ts";
@@ -18,7 +18,7 @@ export interface ClusterReading {
 }
 
 /** What configuration is judged by; the pods are the workloads, so their owners but Deployments are not read. */
-const coreKinds: readonly Kind[] = ["Namespace", "Service", "Pod", "Deployment", "Secret"];
+const coreKinds: readonly Kind[] = ["Namespace", "Service", "Pod", "Deployment", "Secret", "ConfigMap", "MutatingWebhookConfiguration"];
 
 /** What is written, of Istio's kinds and those of the Gateway API. */
 const configurationKinds: readonly Kind[] = kindNames.filter((kind) => kindInfo(kind).istio || kindInfo(kind).group === "gateway.networking.k8s.io");
@@ -38,6 +38,7 @@ export async function objectsOfCluster(client: KubeClient, { revision, istioName
 			const found = await readKind(client, kind, {
 				signal,
 				...(kind === "Secret" && { fieldSelector: secretSelector }),
+				...(kind === "ConfigMap" && { namespace: istioNamespace, ignore: isNoInjectors }),
 				...(isConfiguration && { ignore: isOfAnother(revision) }),
 			});
 			for (const object of found.objects) objects.push(object);
@@ -58,6 +59,8 @@ async function readMeshConfig(client: KubeClient, namespace: string, signal: Abo
 	const { value, diagnostics } = decodeMeshConfig(text, `ConfigMap ${namespace}/istio`, { injectsPods: true });
 	return hasErrors(diagnostics) ? { meshConfig: {}, problems: diagnostics.map(formatDiagnostic) } : { meshConfig: value, problems: [] };
 }
+
+const isNoInjectors = ({ metadata }: KubeObject): boolean => !metadata.name.startsWith(injectorConfigMap);
 
 /** https://istio.io/latest/docs/setup/upgrade/canary/: what has no label is everybody's. */
 function isOfAnother(revision: string): (object: KubeObject) => boolean {

@@ -14,7 +14,7 @@ export interface AnalysisInput {
 const outside: ReadonlySet<string> = new Set(["kube-system", "kube-public", "kube-node-lease", "local-path-storage"]);
 
 /** Of files alone these are never all, so none of them is looked at. */
-const clusterKinds: ReadonlySet<string> = new Set(["Pod", "Service", "Namespace", "Node", "Secret"]);
+const clusterKinds: ReadonlySet<string> = new Set(["Pod", "Service", "Namespace", "Node", "Secret", "MutatingWebhookConfiguration"]);
 
 interface Named {
 	readonly kind?: string;

@@ -48,6 +48,7 @@ const errorCodes: ReadonlySet<string> = new Set([
 	diagnosticCodes.multipleTelemetriesWithoutSelectors,
 	diagnosticCodes.invalidGatewayCredential,
 	diagnosticCodes.subsetSelectsNothing,
+	diagnosticCodes.invalidWebhook,
 ]);
 
 const severityLevels = { error: "Error", warning: "Warning", info: "Info" } as const;

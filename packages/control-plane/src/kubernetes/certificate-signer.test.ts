@@ -98,6 +98,8 @@ interface Asked {
 	readonly dnsNames?: readonly string[];
 	readonly certSigner?: string;
 	readonly serviceAccount?: string;
+	/** How long the caller waits. */
+	readonly timeoutMs?: number;
 }
 
 async function ask(plane: TestControlPlane, asked: Asked = {}): Promise<readonly string[] | ServiceError> {
@@ -119,6 +121,7 @@ async function ask(plane: TestControlPlane, asked: Asked = {}): Promise<readonly
 				(bytes: Buffer) => IstioCertificateResponse.decode(bytes),
 				request,
 				metadata,
+				asked.timeoutMs === undefined ? {} : { deadline: Date.now() + asked.timeoutMs },
 				(error, response) => resolve(error ?? response?.certChain ?? []),
 			);
 		});
@@ -228,6 +231,15 @@ describe("certificates that somebody behind the Kubernetes API signs", () => {
 		const [code, details] = refusalOf(await ask(plane));
 		assert.deepEqual([code, details], [status.UNAVAILABLE, "signer signers.test/mesh has not signed within 60 s: is there such a signer?"]);
 		await until("the request is taken away", () => leftOver().length === 0);
+	});
+
+	test("whoever waits no longer leaves no request behind, though its signer never signs", async () => {
+		const plane = await start();
+		behave = async () => undefined;
+		const asking = ask(plane, { timeoutMs: 300 });
+		assert.equal(refusalOf(await asking)[0], status.DEADLINE_EXCEEDED);
+		await until("the request is taken away", () => leftOver().length === 0);
+		await until("it is told", () => plane.log.some((line) => line.includes("has not signed in the 0 s that the caller waited")));
 	});
 
 	test("without the role it says what is missing; without the API it is unavailable", async () => {

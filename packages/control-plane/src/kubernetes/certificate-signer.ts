@@ -53,7 +53,7 @@ export function createKubernetesSigner(options: KubernetesSignerOptions): Extern
 				const created = await client.create(type, "", requestObject(name, request));
 				isCreated = true;
 				await approve(client, created, request.identity);
-				return await outcome(options, name, request.signerName);
+				return await outcome(options, name, request);
 			} catch (error) {
 				return failed(request.signerName, error);
 			} finally {
@@ -98,8 +98,9 @@ async function approve(client: KubeClient, created: KubeObject, identity: string
 	}
 }
 
-async function outcome({ client, clock, timeoutMs = 60_000 }: KubernetesSignerOptions, name: string, signerName: string): Promise<Signed> {
-	const endMs = clock.monotonicMs() + timeoutMs;
+async function outcome(options: KubernetesSignerOptions, name: string, { signerName, signal }: SigningRequest): Promise<Signed> {
+	const { client, clock, timeoutMs = 60_000 } = options;
+	const startMs = clock.monotonicMs();
 	for (let waitMs = firstLookMs; ; waitMs = Math.min(waitMs * 2, looksMsMax)) {
 		const object = await client.get(type, "", name);
 		if (object === undefined) return refusal("unavailable", `signer ${signerName}: the signing request was taken away before it was signed`);
@@ -113,9 +114,14 @@ async function outcome({ client, clock, timeoutMs = 60_000 }: KubernetesSignerOp
 			);
 		}
 		if (certificate !== "") return signed(certificate, signerName);
-		if (clock.monotonicMs() >= endMs)
-			return refusal("unavailable", `signer ${signerName} has not signed within ${timeoutMs / 1000} s: is there such a signer?`);
-		await clock.sleep(waitMs);
+		const waitedMs = clock.monotonicMs() - startMs;
+		if (waitedMs >= timeoutMs) return refusal("unavailable", `signer ${signerName} has not signed within ${timeoutMs / 1000} s: is there such a signer?`);
+		if (signal?.aborted)
+			return refusal(
+				"unavailable",
+				`signer ${signerName} has not signed in the ${Math.round(waitedMs / 1000)} s that the caller waited: is there such a signer?`,
+			);
+		await clock.sleep(waitMs, signal);
 	}
 }
 

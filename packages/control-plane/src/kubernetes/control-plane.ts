@@ -116,7 +116,7 @@ export async function startKubernetesControlPlane(context: KubernetesContext): P
 		registry,
 		trustRoots: workloadRoots.list,
 		signal,
-		jwksTransport: createJwksTransport("cluster"),
+		jwksTransport: createJwksTransport("cluster", { blocked: options.blockedJwksNetworks }),
 		...(options.resolvesGateways && { resolveGateway: createGatewayResolver() }),
 		secretAccess: createSecretAccess({ ...common, logger: logger.child("ads") }),
 		...debounceOf(options),
@@ -154,7 +154,16 @@ export async function startKubernetesControlPlane(context: KubernetesContext): P
 	const routes = [...handlers.map(webhookRoute), register];
 	const https = await startHttpsServer({ address: options.https, identity, roots, routes, waitingFor, logger: logger.child("webhook"), signal });
 	const { injectorConfigName, validatorConfigName } = options;
-	const bundles = runCaBundles({ ...common, logger: logger.child("webhook"), injectorConfigName, validatorConfigName, namespace, revision, roots });
+	const bundles = runCaBundles({
+		...common,
+		logger: logger.child("webhook"),
+		injectorConfigName,
+		validatorConfigName,
+		namespace,
+		revision,
+		roots,
+		...(context.draining && { draining: context.draining }),
+	});
 	waiting.push(() => bundles.waitingFor());
 	// Whoever gives out the certificates hands out their roots as well.
 	const rootsWritten =

@@ -68,6 +68,11 @@ test("signers behind the Kubernetes API, as istiod is told of them", () => {
 	assert.equal(signers({ K8S_SIGNER: "x.io/mesh", PILOT_CERT_PROVIDER: "k8s.io/x.io/mesh" })?.serverSigner, undefined);
 });
 
+test("networks that keys are not fetched from, as istiod is told of them", () => {
+	const { blockedJwksNetworks: blocked } = readKubernetesOptions(flags, { BLOCKED_CIDRS_IN_JWKS_URIS: "10.0.0.0/8, fd00::/8," });
+	assert.deepEqual([blocked.check("10.1.2.3"), blocked.check("11.1.2.3"), blocked.check("fd00::1", "ipv6")], [true, false, true]);
+});
+
 test("without an authority of its own the provider of roots is the proxies' matter", () => {
 	for (const PILOT_CERT_PROVIDER of ["istiod", "custom", "none", "kubernetes", "k8s.io/x.io/mesh"]) {
 		const options = readKubernetesOptions(flags, { ENABLE_CA_SERVER: "false", PILOT_CERT_PROVIDER });
@@ -97,6 +102,8 @@ describe("what cannot be is refused by name", () => {
 			{ PILOT_CERT_PROVIDER: "k8s.io/x.io/a" },
 			/PILOT_CERT_PROVIDER=k8s.io\/x.io\/a: .*not implemented, but for/,
 		],
+		["a network", {}, { BLOCKED_CIDRS_IN_JWKS_URIS: "10.0.0.0/8,10.0.0.0/33" }, /BLOCKED_CIDRS_IN_JWKS_URIS: "10.0.0.0\/33" is not a network/],
+		["a network without its size", {}, { BLOCKED_CIDRS_IN_JWKS_URIS: "10.0.0.1" }, /"10.0.0.1" is not a network such as 10.0.0.0\/8/],
 		["a switch", {}, { ENABLE_CA_SERVER: "maybe" }, /ENABLE_CA_SERVER: "maybe" is not true or false/],
 		["a rule for tokens", {}, { JWT_RULE: "{}" }, /JWT_RULE: issuer is missing/],
 		["a kind of key", {}, { WEFT_ROOT_KEY_ALGORITHM: "dsa" }, /WEFT_ROOT_KEY_ALGORITHM: "dsa" is none of ecdsa-p256, ecdsa-p384, rsa-2048/],

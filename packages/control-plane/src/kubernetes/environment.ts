@@ -1,4 +1,5 @@
 import { existsSync } from "node:fs";
+import { BlockList, isIP } from "node:net";
 import { parseDurationMs } from "@weft/api";
 import { decodeJwtRule, type JwtRule } from "@weft/citadel";
 import { type KeyAlgorithm, keyAlgorithms } from "@weft/pki";
@@ -77,6 +78,7 @@ export function readKubernetesOptions(flags: DiscoveryFlags, environment: Enviro
 			caFile: nonEmpty(flags.caCertFile) ?? "/var/run/secrets/istiod/ca/root-cert.pem",
 		},
 		jwtRule: jwtRuleOf(environment),
+		blockedJwksNetworks: networksOf(environment, "BLOCKED_CIDRS_IN_JWKS_URIS"),
 		isMultiRoot: switchOf(environment, "ISTIO_MULTIROOT_MESH"),
 		status: {
 			istio: switchOf(environment, "PILOT_ENABLE_STATUS", "true"),
@@ -150,6 +152,19 @@ function jwtRuleOf(environment: Environment): JwtRule | undefined {
 	const rule = decodeJwtRule(text, tokenAudience);
 	if (!rule.ok) throw new SettingError(`JWT_RULE: ${rule.reason}`);
 	return rule.value;
+}
+
+function networksOf(environment: Environment, name: string): BlockList {
+	const networks = new BlockList();
+	for (const text of (environment[name] ?? "").split(",").map((part) => part.trim())) {
+		if (text === "") continue;
+		const [address = "", bits = "", more] = text.split("/");
+		const family = isIP(address);
+		if (family === 0 || !/^\d{1,3}$/.test(bits) || Number(bits) > (family === 6 ? 128 : 32) || more !== undefined)
+			throw new SettingError(`${name}: "${text}" is not a network such as 10.0.0.0/8`);
+		networks.addSubnet(address, Number(bits), family === 6 ? "ipv6" : "ipv4");
+	}
+	return networks;
 }
 
 function switchOf(environment: Environment, name: string, fallback: "true" | "false" = "false"): boolean {

@@ -27,9 +27,10 @@ import type { SecureServing } from "../grpc-servers.ts";
 import { createTrustedRoots, joinRoots, listRoots, type TrustedRoots } from "../trusted-roots.ts";
 import { createKubernetesSigner } from "./certificate-signer.ts";
 import type { MeshConfigWatch } from "./mesh-config.ts";
+import { createKeptBundles } from "./kept-bundles.ts";
 import { createMeshRoots, type MeshRoots } from "./mesh-roots.ts";
 import { createSecretKeyStore, loadPluggedInAuthority } from "./ca-secrets.ts";
-import { type ExternalSignerOptions, type KubernetesOptions, tokenAudience } from "./options.ts";
+import { type ExternalSignerOptions, type KubernetesOptions, revisioned, tokenAudience } from "./options.ts";
 
 /** How often a plugged-in CA is looked at: kubelet itself takes up to a minute to mount a change. */
 const reloadMs = 10_000;
@@ -195,7 +196,8 @@ async function workloadRoots(options: IdentityOptions, roots: TrustedRoots): Pro
 
 function meshRoots(options: IdentityOptions, hasSigners: boolean): Promise<MeshRoots> {
 	const logger = options.logger.child("citadel");
-	return createMeshRoots({ ...options, logger, hasSigners, fetchText: createJwksTransport("cluster"), random: Math.random });
+	const kept = createKeptBundles(options.client, options.namespace, revisioned("weft-spiffe-bundles", options.revision));
+	return createMeshRoots({ ...options, logger, hasSigners, fetchText: createJwksTransport("cluster"), kept, random: Math.random });
 }
 
 /** A certificate first: it costs no question to the API server. */

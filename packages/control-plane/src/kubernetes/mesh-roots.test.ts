@@ -5,9 +5,11 @@ import type { AddressInfo } from "node:net";
 import { afterEach, before, beforeEach, describe, test } from "node:test";
 import type { MeshConfig } from "@weft/api";
 import { buildSelfSignedAuthority, createCertificateAuthority, createMemoryKeyStore, issueKeyedLeaf } from "@weft/citadel";
-import { until } from "@weft/kube/testing";
+import { resources } from "@weft/kube";
+import { type FakeApiServer, startFakeApiServer, until } from "@weft/kube/testing";
 import { type Clock, createLogger, systemClock } from "@weft/runtime";
 import { createJwksTransport } from "../jwks-transport.ts";
+import { bundleKey, createKeptBundles } from "./kept-bundles.ts";
 import { createMeshRoots, type MeshRoots } from "./mesh-roots.ts";
 
 type Entry = NonNullable<MeshConfig["caCertificates"]>[number];
@@ -21,6 +23,7 @@ let listeners: Set<() => void>;
 let waits: { readonly ms: number; readonly end: () => void }[];
 let answers: Map<string, () => string>;
 let asked: string[];
+let api: FakeApiServer;
 
 const newRoot = async () => (await buildSelfSignedAuthority({ trustDomain: "cluster.local", keyAlgorithm: "ecdsa-p256", nowMs: Date.now() })).rootCertPem;
 const [a, b, c] = [0, 1, 2].map((i) => () => roots[i] ?? "") as [() => string, () => string, () => string];
@@ -29,7 +32,8 @@ before(async () => {
 	roots = await Promise.all([newRoot(), newRoot(), newRoot()]);
 });
 
-beforeEach(() => {
+beforeEach(async () => {
+	api = await startFakeApiServer();
 	stopping = new AbortController();
 	log = [];
 	config = {};
@@ -39,7 +43,10 @@ beforeEach(() => {
 	asked = [];
 });
 
-afterEach(() => stopping.abort());
+afterEach(() => {
+	stopping.abort();
+	api.close();
+});
 
 /** Sleeps until the test says so. */
 const clock: Clock = {
@@ -66,7 +73,8 @@ function start(caCertificates: readonly Entry[], hasSigners = false): Promise<Me
 	};
 	const logger = createLogger({ write: (line) => log.push(line) });
 	const mesh = { current: () => config, onChanged };
-	return createMeshRoots({ mesh, trustDomain: "cluster.local", hasSigners, fetchText, clock, random: () => 0, logger, signal: stopping.signal });
+	const kept = createKeptBundles(api.client, "istio-system", "weft-spiffe-bundles");
+	return createMeshRoots({ mesh, trustDomain: "cluster.local", hasSigners, fetchText, kept, clock, random: () => 0, logger, signal: stopping.signal });
 }
 
 function change(caCertificates: readonly Entry[]): void {
@@ -192,6 +200,52 @@ describe("SPIFFE bundles at an address", () => {
 	});
 });
 
+describe("SPIFFE bundles of an earlier run", () => {
+	const url = "https://bundle.test/";
+	const other = "https://other.test/";
+	const keptPems = () => (api.get(resources.configMaps, "istio-system", "weft-spiffe-bundles")?.["data"] ?? {}) as Readonly<Record<string, string>>;
+	const restart = async (caCertificates: readonly Entry[]) => {
+		stopping.abort();
+		stopping = new AbortController();
+		answers.clear();
+		return start(caCertificates);
+	};
+
+	test("count while their address is away, and no longer", async () => {
+		answers.set(url, () => bundleOf([a(), b()]));
+		await start([{ spiffeBundleUrl: url }]);
+		assert.deepEqual(keptPems(), { [bundleKey(url)]: a() + b() });
+		const mesh = await restart([{ pem: c() }, { spiffeBundleUrl: url }]);
+		assert.equal(mesh.pem(), c() + a() + b());
+		assert.ok(told("the one that was fetched last counts until its address answers"));
+		answers.set(url, () => bundleOf([b()]));
+		waits.at(-1)?.end();
+		await until("the address counts again", () => mesh.pem() === c() + b() && keptPems()[bundleKey(url)] === b());
+	});
+
+	test("of other addresses count for nothing, and are kept no longer", async () => {
+		answers.set(url, () => bundleOf([a()]));
+		answers.set(other, () => bundleOf([b()]));
+		await start([{ spiffeBundleUrl: url }, { spiffeBundleUrl: other }]);
+		const mesh = await restart([{ spiffeBundleUrl: other }]);
+		assert.equal(mesh.pem(), b());
+		await until("the other is gone", () => Object.keys(keptPems()).join() === bundleKey(other));
+	});
+
+	test("that are damaged, or cannot be read or written, hold nobody up, and that is told", async () => {
+		api.put(resources.configMaps, { metadata: { name: "weft-spiffe-bundles", namespace: "istio-system" }, data: { [bundleKey(url)]: "hello" } });
+		assert.equal((await start([{ pem: c() }, { spiffeBundleUrl: url }])).pem(), c());
+		assert.ok(told("no kept SPIFFE bundle can be read") && told("there are no roots of it yet"));
+		api.forbidden.add("configmaps");
+		answers.set(url, () => bundleOf([a()]));
+		waits.at(-1)?.end();
+		await until("it is told", () => told("SPIFFE bundle is not kept"));
+		api.forbidden.delete("configmaps");
+		waits.at(-1)?.end();
+		await until("it is kept with the next answer", () => keptPems()[bundleKey(url)] === a());
+	});
+});
+
 test("a SPIFFE bundle comes over HTTPS under a certificate that is trusted, from no address of the network's own", async (t) => {
 	const logger = createLogger({ level: "none" });
 	const authority = await createCertificateAuthority({
@@ -209,6 +263,6 @@ test("a SPIFFE bundle comes over HTTPS under a certificate that is trusted, from
 	const { signal } = stopping;
 	await assert.rejects(createJwksTransport("machine")(at, 5_000, signal), /self-signed certificate|unable to verify|unable to get/);
 	await assert.rejects(createJwksTransport("cluster")(at, 5_000, signal), /loopback is not fetched from/);
-	const text = await createJwksTransport("machine", undefined, authority.trustBundlePem)(at, 5_000, signal);
+	const text = await createJwksTransport("machine", { caPem: authority.trustBundlePem })(at, 5_000, signal);
 	assert.equal(text, bundleOf([a()]));
 });

@@ -2,6 +2,7 @@ import { decodeTrustBundle, joinTrustBundles } from "@weft/pki";
 import type { JwksTransport } from "@weft/pilot";
 import type { Clock, Logger } from "@weft/runtime";
 import { type BundleEndpoints, createBundleEndpoints, endpointsMax } from "./bundle-endpoints.ts";
+import type { KeptBundles } from "./kept-bundles.ts";
 import type { MeshConfigWatch } from "./mesh-config.ts";
 
 export interface MeshRoots {
@@ -19,6 +20,7 @@ export interface MeshRootsOptions {
 	/** Whether there are signers that `certSigners` could mean. */
 	readonly hasSigners: boolean;
 	readonly fetchText: JwksTransport;
+	readonly kept: KeptBundles;
 	readonly clock: Clock;
 	readonly random: () => number;
 	readonly logger: Logger;

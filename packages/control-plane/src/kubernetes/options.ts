@@ -1,3 +1,4 @@
+import type { BlockList } from "node:net";
 import type { JwtRule } from "@weft/citadel";
 import type { KeyAlgorithm } from "@weft/pki";
 import type { BindAddress } from "../options.ts";
@@ -48,6 +49,8 @@ export interface KubernetesOptions {
 	readonly tlsFiles: { readonly certFile: string; readonly keyFile: string; readonly caFile: string };
 	/** JWT_RULE: whose tokens are believed beside those of this cluster. */
 	readonly jwtRule: JwtRule | undefined;
+	/** BLOCKED_CIDRS_IN_JWKS_URIS: networks that keys of RequestAuthentications are not fetched from. */
+	readonly blockedJwksNetworks: BlockList;
 	/** ISTIO_MULTIROOT_MESH: a plugged-in CA with other roots is rotated in. */
 	readonly isMultiRoot: boolean;
 	readonly secretNamespaces: readonly string[] | undefined;

@@ -107,7 +107,6 @@ function createQueue(options: RootCertificatesOptions, text: HandedOut, present:
 		if (pem === "" || !isWanted(namespace) || present.get(namespace) === pem) return;
 		const metadata = { name: text.configMap, namespace, labels: { "istio.io/config": "true" } };
 		await client.apply(resources.configMaps, namespace, { metadata, data: { [text.key]: pem } }, { fieldManager, force: true, signal });
-		present.set(namespace, pem);
 		logger.info("root certificate written", { namespace, configMap: text.configMap });
 	};
 	const worker = async (): Promise<void> => {

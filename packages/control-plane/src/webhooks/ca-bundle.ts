@@ -14,6 +14,8 @@ export interface CaBundleOptions {
 	readonly roots: TrustedRoots;
 	readonly clock: Clock;
 	readonly logger: Logger;
+	/** From when on this replica mends nothing any more: its successor, which may have another root, has the say. */
+	readonly draining?: AbortSignal;
 	readonly signal: AbortSignal;
 }
 
@@ -111,7 +113,8 @@ class ConfigKeeper {
 	}
 
 	async #mend(): Promise<void> {
-		const { logger, signal } = this.#options;
+		const { logger, draining } = this.#options;
+		const signal = draining ? AbortSignal.any([this.#options.signal, draining]) : this.#options.signal;
 		const backoff = createBackoff({ minMs: 500, maxMs: 10_000 });
 		signal.addEventListener("abort", () => this.#wake(), { once: true });
 		while (!signal.aborted) {
@@ -169,7 +172,8 @@ class ConfigKeeper {
 		// By name, so that what others do to the rest of the configuration stays.
 		const webhooks = webhooksOf(config).map((webhook) => ({ name: webhook.name, ...change() }));
 		const patched = await client.patch(this.#type, "", name, "strategic-merge", { webhooks }, { fieldManager, signal });
-		this.#configs.set(name, patched);
+		// What the watch has told meanwhile may be newer than this answer, such as another replica's roots over ours.
+		if (this.#configs.get(name) === config) this.#configs.set(name, patched);
 		logger.info(message, { kind: this.#type.kind, name });
 	}
 

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { test } from "node:test";
-import type { Diagnostic } from "@weft/api";
+import { type Diagnostic, isKind, objectKindOf } from "@weft/api";
 import { admitObjects } from "../admission.ts";
 import { decodeYaml } from "../decode/yaml-decoder.ts";
 import { createStore } from "../store/store.ts";
@@ -29,7 +29,8 @@ function diagnose(text: string): readonly Diagnostic[] {
 }
 
 const brief = (code: string, origin: string) => `${code} ${origin}`;
-const originOf = (d: Diagnostic) => `${d.kind} ${d.namespace ? `${d.namespace}/` : ""}${d.name}`;
+const kindOf = ({ kind = "" }: Diagnostic) => (isKind(kind) ? objectKindOf(kind) : kind);
+const originOf = (d: Diagnostic) => `${kindOf(d)} ${d.namespace ? `${d.namespace}/` : ""}${d.name}`;
 
 /** Namespaces of the cluster in which Istio's answers were recorded, but for those that the case has. */
 function withNamespaces(text: string): string {
@@ -203,4 +204,22 @@ test("admission speaks of the batch's own objects, in the light of all the other
 	store.apply({ source: "apply", upsert: old.objects, remove: [] });
 	const fresh = decodeYaml(istio("VirtualService", "new", "{hosts: [b.com], http: [{route: [{destination: {host: web}}]}]}"), "new.yaml");
 	assert.deepEqual(admitObjects(fresh.objects, store.snapshot()), { accepted: fresh.objects, diagnostics: [] });
+});
+
+test("a policy that is served in part only is told of, a condition that is no bad news is not", () => {
+	const text = `
+apiVersion: security.istio.io/v1
+kind: AuthorizationPolicy
+metadata: {name: partly, namespace: default}
+spec: {rules: [{}]}
+status:
+  conditions:
+  - {type: WaypointAccepted, status: "True", reason: PartiallyInvalid, message: one of two}
+  - {type: Reconciled, status: "False", reason: Waiting, message: for proxies}
+`;
+	const told = diagnose(text).filter(({ code }) => code === "IST0171");
+	assert.deepEqual(
+		told.map(({ message }) => message),
+		["A condition with a negative status is present: type=WaypointAccepted, reason=PartiallyInvalid, message=one of two."],
+	);
 });

@@ -1,6 +1,7 @@
 import type { Diagnostic } from "@weft/api";
 import { analyzeAnnotations } from "./annotations.ts";
 import { analyzeClaimRouting } from "./claim-routing.ts";
+import { analyzeConditions } from "./conditions.ts";
 import { analyzeServicesOfDeployments, analyzeUsers } from "./deployments.ts";
 import { analyzeDestinationRules } from "./destination-rules.ts";
 import { analyzeDestinationHosts, analyzeIngressSubsets, analyzeSubsetReferences } from "./destinations.ts";
@@ -8,13 +9,16 @@ import { analyzeEnvoyFilters } from "./envoy-filters.ts";
 import { analyzeDuplicateCertificates, analyzeGatewayCredentials } from "./gateway-certificates.ts";
 import { analyzeGatewayConflicts, analyzeGatewaySelectors } from "./gateways.ts";
 import { analyzeAutoImages, analyzeInjection } from "./injection.ts";
+import { analyzeJwksNetworks } from "./jwks-networks.ts";
 import type { MeshView } from "./mesh-view.ts";
 import { analyzeGatewayPolicies, analyzePolicyNamespaces, analyzePolicySelectors } from "./policies.ts";
+import { analyzeProxyImages } from "./proxy-images.ts";
 import { analyzeServiceEntries } from "./service-entries.ts";
 import { analyzePortNames } from "./services.ts";
 import { analyzeSidecars } from "./sidecars.ts";
 import { analyzeDefaultTelemetries, analyzeTelemetryProviders, analyzeTelemetrySelectors } from "./telemetries.ts";
 import { analyzeGatewayReferences, analyzeMeshHostConflicts } from "./virtual-services.ts";
+import { analyzeWebhooks } from "./webhooks.ts";
 
 /** Answers questions about the whole mesh under one name, Istio's; none of them refuses anything. */
 export interface Analyzer {
@@ -49,6 +53,10 @@ export const analyzers: readonly Analyzer[] = [
 	ofCluster("applicationUID.Analyzer", "applications do not run as the proxy's user", analyzeUsers),
 	ofCluster("injection.Analyzer", "labels for injection, and pods that miss the proxy", analyzeInjection),
 	ofCluster("injection.ImageAutoAnalyzer", "pods with `image: auto` were injected", analyzeAutoImages),
+	ofCluster("injection.ImageAnalyzer", "pods run the proxy that injection would give them now", analyzeProxyImages),
+	ofCluster("webhook.Analyzer", "webhooks of injection do not overlap, and their Services exist", analyzeWebhooks),
+	ofCluster("conditions.ConditionAnalyzer", "what controllers say of objects in their status", analyzeConditions),
+	ofCluster("authn.BlockedCIDRsAnalyzer", "keys of RequestAuthentications are fetched from trusted networks", analyzeJwksNetworks),
 	ofCluster("annotations.K8sAnalyzer", "Istio's annotations of Kubernetes' objects are known, and in their place", analyzeAnnotations),
 	ofCluster("sidecar.SelectorAnalyzer", "Sidecars select workloads, one Sidecar a workload", analyzeSidecars),
 	ofCluster("service.PortNameAnalyzer", "names of Services' ports tell their protocol", analyzePortNames),

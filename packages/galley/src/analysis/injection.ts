@@ -1,6 +1,7 @@
 import { type ConfigObject, type Diagnostic, diagnosticCodes } from "@weft/api";
 import { diagnosticAt } from "../decode/locations.ts";
-import type { MeshView } from "./mesh-view.ts";
+import { injectorValues } from "./injector-values.ts";
+import { type MeshView, matchesSelector } from "./mesh-view.ts";
 
 type Namespace = ConfigObject<"Namespace">;
 type Pod = ConfigObject<"Pod">;
@@ -21,11 +22,33 @@ export function analyzeInjection(view: MeshView): readonly Diagnostic[] {
 			)
 			.map(({ metadata }) => metadata.name),
 	);
-	return [...view.concerned("Namespace").flatMap(namespaceFindings), ...view.concerned("Pod").flatMap((pod) => podFindings(pod, enabled))];
+	return [
+		...view.concerned("Namespace").flatMap((object) => namespaceFindings(view, object)),
+		...view.concerned("Pod").flatMap((pod) => podFindings(pod, enabled)),
+	];
 }
 
-/** Pods that were created without the injection that their `image: auto` waits for. */
+/** Pods that were created without the injection that their `image: auto` waits for, and Deployments whose pods will be. */
 export function analyzeAutoImages(view: MeshView): readonly Diagnostic[] {
+	const webhooks = view.snapshot
+		.all("MutatingWebhookConfiguration")
+		.flatMap(({ spec }) => (spec.webhooks ?? []).filter(({ name }) => name.endsWith("istio.io")));
+	const deployments = view.concerned("Deployment").flatMap((object) => {
+		const { metadata, spec } = object.spec.template;
+		// Without any webhook nobody has told which there are.
+		if (webhooks.length === 0 || proxyOf({ spec })?.image !== "auto") return [];
+		const namespace = view.snapshot.get("Namespace", "", object.metadata.namespace)?.metadata.labels ?? {};
+		const isInjected = webhooks.some(
+			({ namespaceSelector, objectSelector }) => matchesSelector(namespaceSelector, namespace) && matchesSelector(objectSelector, metadata?.labels ?? {}),
+		);
+		if (isInjected) return [];
+		const message = `Deployment ${object.metadata.name} contains \`image: auto\` but does not match any Istio injection webhook selectors.`;
+		return [diagnosticAt(object, "warning", diagnosticCodes.autoImageNotInjected, ["spec", "template", "metadata", "labels"], message)];
+	});
+	return [...autoPods(view), ...deployments];
+}
+
+function autoPods(view: MeshView): readonly Diagnostic[] {
 	return view.concerned("Pod").flatMap((object) => {
 		if (proxyOf(object)?.image !== "auto") return [];
 		const message = `Pod ${object.metadata.name} contains \`image: auto\` but does not match any Istio injection webhook selectors; a pod that was created so is not injected any more`;
@@ -33,9 +56,9 @@ export function analyzeAutoImages(view: MeshView): readonly Diagnostic[] {
 	});
 }
 
-const proxyOf = ({ spec }: Pod) => spec.containers.find(({ name }) => name === "istio-proxy");
+const proxyOf = ({ spec }: Pick<Pod, "spec">) => spec.containers.find(({ name }) => name === "istio-proxy");
 
-function namespaceFindings(object: Namespace): readonly Diagnostic[] {
+function namespaceFindings(view: MeshView, object: Namespace): readonly Diagnostic[] {
 	const { name, labels } = object.metadata;
 	if (outside.has(name)) return [];
 	const found: Diagnostic[] = [];
@@ -47,6 +70,10 @@ function namespaceFindings(object: Namespace): readonly Diagnostic[] {
 		found.push(diagnosticAt(object, "warning", diagnosticCodes.multipleInjectionLabels, ["metadata", "labels"], message));
 	}
 	if (labels["istio.io/dataplane-mode"] === "ambient" || injection || labels["istio.io/rev"] !== undefined) return found;
+	if (injectorValues(view, "")?.sidecarInjectorWebhook?.enableNamespacesByDefault) {
+		const message = "is enabled for Istio injection, as Istio is installed with enableNamespacesByDefault as true.";
+		return [...found, diagnosticAt(object, "info", diagnosticCodes.namespaceInjectedByDefault, ["metadata", "name"], message)];
+	}
 	const command = (value: string) => `'kubectl label namespace ${name} ${injectionLabel}=${value}'`;
 	const message = `The namespace is not enabled for Istio injection. Run ${command("enabled")} to enable it, or ${command("disabled")} to explicitly mark it as not needing injection.`;
 	return [...found, diagnosticAt(object, "info", diagnosticCodes.namespaceNotInjected, ["metadata", "name"], message)];

@@ -1,3 +1,4 @@
+import type { LabelSelector } from "@weft/api";
 import { type ConfigObject, hostsOverlap, type Kind, type MeshConfig } from "@weft/api";
 import type { StoreSnapshot } from "../store/snapshot.ts";
 
@@ -43,6 +44,26 @@ export function qualifyHost(host: string, namespace: string): string {
 
 export function matchesLabels(labels: Readonly<Record<string, string>>, selector: Readonly<Record<string, string>>): boolean {
 	return Object.entries(selector).every(([key, value]) => Object.hasOwn(labels, key) && labels[key] === value);
+}
+
+/** https://kubernetes.io/docs/concepts/overview/working-with-objects/labels/: no selector takes all. */
+export function matchesSelector(selector: LabelSelector | undefined, labels: Readonly<Record<string, string>>): boolean {
+	if (!matchesLabels(labels, selector?.matchLabels ?? {})) return false;
+	return (selector?.matchExpressions ?? []).every(({ key, operator, values = [] }) => {
+		const value = labels[key];
+		switch (operator) {
+			case "In":
+				return value !== undefined && values.includes(value);
+			case "NotIn":
+				return value === undefined || !values.includes(value);
+			case "Exists":
+				return value !== undefined;
+			case "DoesNotExist":
+				return value === undefined;
+			default:
+				return false;
+		}
+	});
 }
 
 /** As Kubernetes writes a selector. */

@@ -19,12 +19,7 @@ const ignored: Readonly<Record<string, readonly string[]>> = {
 	"networking.k8s.io": ["IPAddress", "NetworkPolicy", "ServiceCIDR"],
 	"apiextensions.k8s.io": ["CustomResourceDefinition"],
 	"apiregistration.k8s.io": ["APIService"],
-	"admissionregistration.k8s.io": [
-		"MutatingWebhookConfiguration",
-		"ValidatingAdmissionPolicy",
-		"ValidatingAdmissionPolicyBinding",
-		"ValidatingWebhookConfiguration",
-	],
+	"admissionregistration.k8s.io": ["ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding", "ValidatingWebhookConfiguration"],
 	"storage.k8s.io": ["CSIDriver", "CSINode", "StorageClass", "VolumeAttachment"],
 	"scheduling.k8s.io": ["PriorityClass"],
 	"coordination.k8s.io": ["Lease"],

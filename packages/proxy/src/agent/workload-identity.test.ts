@@ -34,10 +34,11 @@ async function createFakeAuthority(nowMs: () => number) {
 	const rootPem = signSelf(buildRootTemplate({ ...root, trustDomain: "cluster.local" }), keys.privateKey);
 	const certificate = new X509Certificate(rootPem);
 	const calls: CreateCertificateCall[] = [];
-	const state = { down: false, calls, rootPem, spoil: (chain: string[]) => chain };
+	const state = { down: false, calls, rootPem, answer: async (_timeoutMs: number) => {}, spoil: (chain: string[]) => chain };
 	const createCertificate: CreateCertificate = async (call) => {
 		calls.push(call);
 		if (state.down) throw new Error("unavailable");
+		await state.answer(call.timeoutMs);
 		const csr = decodeCsr(call.csrPem);
 		assert.ok(csr.ok);
 		const template = buildLeafTemplate({
@@ -119,6 +120,42 @@ test("keeps serving while the authority is away, fails closed at expiry, and rec
 	);
 	// Half a minute apart on average over twelve hours: it goes on trying, and never in a busy loop.
 	assert.ok(authority.calls.length > 700 && authority.calls.length < 3_000, `${authority.calls.length} tries`);
+});
+
+test("an authority that takes its time is waited for twice as long each time, up to 80 s, and ten seconds again once it has answered", async () => {
+	const { identity, authority, clock } = await createCase(Number.POSITIVE_INFINITY);
+	authority.state.answer = async (timeoutMs) => {
+		await clock.sleep(Math.min(timeoutMs, 60_000));
+		if (timeoutMs < 60_000) throw new Error("no answer in time");
+	};
+	for (let i = 0; i < 3; i++) await assert.rejects(identity.renewNow(), /no answer in time/);
+	await identity.renewNow();
+	await identity.renewNow().catch(() => undefined);
+	assert.deepEqual(
+		authority.calls.map(({ timeoutMs }) => timeoutMs),
+		[10_000, 20_000, 40_000, 80_000, 10_000],
+	);
+});
+
+test("no request takes more than half of what is left of a certificate, but for ten seconds; a refusal at once changes nothing", async () => {
+	const { identity, authority, clock, state } = await createCase(Number.POSITIVE_INFINITY);
+	await identity.renewNow();
+	authority.state.answer = async (timeoutMs) => {
+		await clock.sleep(timeoutMs);
+		throw new Error("no answer in time");
+	};
+	for (let i = 0; i < 4; i++) await assert.rejects(identity.renewNow());
+	state.nowMs = startMs + 24 * hourMs - 50_000;
+	await assert.rejects(identity.renewNow());
+	await assert.rejects(identity.renewNow());
+	assert.deepEqual(
+		authority.calls.slice(1).map(({ timeoutMs }) => timeoutMs),
+		[10_000, 20_000, 40_000, 80_000, 25_000, 12_500],
+	);
+	authority.state.down = true;
+	await assert.rejects(identity.renewNow());
+	await assert.rejects(identity.renewNow());
+	assert.deepEqual(authority.calls.at(-1)?.timeoutMs, authority.calls.at(-2)?.timeoutMs);
 });
 
 test("current is empty from the very moment of expiry, whoever asks", async () => {

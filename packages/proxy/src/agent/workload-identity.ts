@@ -44,8 +44,6 @@ export interface WorkloadIdentityOptions {
 	readonly certSigner?: string;
 	/** Default `ecdsa-p256`. */
 	readonly keyAlgorithm?: KeyAlgorithm;
-	/** Of one request; default 10 s. */
-	readonly timeoutMs?: number;
 	readonly createCertificate: CreateCertificate;
 }
 
@@ -72,6 +70,9 @@ export interface WorkloadIdentity {
 const emptyBackoffMs = { minMs: 50, maxMs: 4_000 };
 const heldBackoffMs = { minMs: 50, maxMs: 60_000 };
 const retryMsNearEnd = 500;
+// An authority that lost the request is asked anew soon. One that asks somebody else to sign may take a minute, so whoever was
+// not answered in time waits twice as long the next time.
+const timeoutMs = { min: 10_000, max: 80_000 };
 
 /**
  * The identity of one workload, its key born in memory.
@@ -90,6 +91,8 @@ class CurrentIdentity implements WorkloadIdentity {
 	#pending: Promise<WorkloadCertificate> | undefined;
 	/** As the control plane told; undefined: it never did. */
 	#toldRootsPem: string | undefined;
+	/** How long the next request may take. */
+	#patienceMs: number = timeoutMs.min;
 
 	constructor(options: WorkloadIdentityOptions) {
 		this.#options = options;
@@ -158,6 +161,12 @@ class CurrentIdentity implements WorkloadIdentity {
 		return Math.max(1, Math.min(leftMs, Math.max(leftMs / 4, retryMsNearEnd)));
 	}
 
+	/** Half of what is left of a certificate, so that there is time for another try. */
+	#timeoutMs(): number {
+		const { leftMs = Number.POSITIVE_INFINITY } = this.#inForce;
+		return Math.max(timeoutMs.min, Math.min(this.#patienceMs, leftMs / 2));
+	}
+
 	#expire(): void {
 		if (!this.#inForce.expire()) return;
 		this.#options.logger.error("workload certificate has expired, nothing is served until a new one is obtained");
@@ -172,7 +181,7 @@ class CurrentIdentity implements WorkloadIdentity {
 	}
 
 	async #obtain(signal: AbortSignal | undefined): Promise<WorkloadCertificate> {
-		const { clock, random, logger, createCertificate, ttlMs = 0, timeoutMs = 10_000 } = this.#options;
+		const { clock, random, logger, createCertificate, ttlMs = 0 } = this.#options;
 		const { caAddress, serverName = controlPlaneServerName, clusterId = "Kubernetes", keyAlgorithm, certSigner } = this.#options;
 		const held = this.current;
 		// Roots learnt from the authority count beside the configured ones, or a rotated root would lock us out.
@@ -182,8 +191,24 @@ class CurrentIdentity implements WorkloadIdentity {
 		const keys = await generateKeys(keyAlgorithm);
 		const asked = held?.spiffeId ?? this.#options.requestedId;
 		const csrPem = buildCsr({ keys, uris: asked === undefined ? [] : [asked] });
-		const call = { rootsPem, csrPem, certSigner, ttlMs, timeoutMs, signal, clusterId, serverName, address: caAddress, client: held ?? provisioned };
-		const response = await createCertificate({ ...call, bearerToken: token === "" ? undefined : token });
+		const call = {
+			rootsPem,
+			csrPem,
+			certSigner,
+			ttlMs,
+			timeoutMs: this.#timeoutMs(),
+			signal,
+			clusterId,
+			serverName,
+			address: caAddress,
+			client: held ?? provisioned,
+		};
+		const startedMs = clock.monotonicMs();
+		const response = await createCertificate({ ...call, bearerToken: token === "" ? undefined : token }).catch((error: unknown) => {
+			if (clock.monotonicMs() - startedMs >= call.timeoutMs) this.#patienceMs = Math.min(2 * call.timeoutMs, timeoutMs.max);
+			throw error;
+		});
+		this.#patienceMs = timeoutMs.min;
 		const decoded = decodeWorkloadCertificate(response, keys, clock.nowMs());
 		if (!decoded.ok) throw new Error(`certificate authority ${caAddress}: ${decoded.reason}`);
 		const { expiresAtMs, spiffeId } = decoded.value;
