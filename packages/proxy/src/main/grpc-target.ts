@@ -1,6 +1,7 @@
 import type { GrpcService, GrpcService_GoogleGrpc } from "@weft/xds/generated/envoy/config/core/v3/grpc_service.ts";
 import type { DecodedCluster } from "../config/decode/index.ts";
-import type { Cluster, PeerValidation, Secret, TlsParams, UpstreamTls } from "../config/runtime-config.ts";
+import type { Cluster } from "../config/clusters.ts";
+import type { PeerValidation, Secret, TlsParams, UpstreamTls } from "../config/tls.ts";
 import { SecureContexts } from "../data/tls/secure-contexts.ts";
 import { compileServerVerifier, trustOnly } from "../grpc/server-verifier.ts";
 import { endpointText, type GrpcEndpoint, type GrpcTarget, type GrpcTls, parseHostPort } from "../grpc/target.ts";
