@@ -1,5 +1,5 @@
 import { http2Defaults } from "../../packages/proxy/src/config/http2-defaults.ts";
-import type { Http2Options } from "../../packages/proxy/src/config/runtime-config.ts";
+import type { Http2Options } from "../../packages/proxy/src/config/http2-options.ts";
 import { RequestHead } from "../../packages/proxy/src/data/codec/request-head.ts";
 import { ResponseHead } from "../../packages/proxy/src/data/codec/response-head.ts";
 import type { HpackDecoder } from "../../packages/proxy/src/data/http2/hpack-decoder.ts";

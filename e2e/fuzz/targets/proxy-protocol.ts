@@ -1,5 +1,5 @@
 import { isIP } from "node:net";
-import type { ProxyProtocolOptions } from "../../../packages/proxy/src/config/runtime-config.ts";
+import type { ProxyProtocolOptions } from "../../../packages/proxy/src/config/listeners.ts";
 import { type Endpoint, readProxyProtocol } from "../../../packages/proxy/src/data/listener/proxy-protocol.ts";
 import { check } from "../invariants.ts";
 import { checkPrefixes } from "../prefixes.ts";

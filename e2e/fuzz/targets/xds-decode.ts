@@ -19,7 +19,7 @@ import {
 	decodeSecret,
 	registerImplemented,
 } from "../../../packages/proxy/src/config/decode/index.ts";
-import type { RouteTable } from "../../../packages/proxy/src/config/runtime-config.ts";
+import type { RouteTable } from "../../../packages/proxy/src/config/routes.ts";
 import { createRequestView } from "../../../packages/proxy/src/data/headers/headers-view.ts";
 import { chooseCluster, compileRouteTable, matchTable } from "../../../packages/proxy/src/data/match/route-table.ts";
 import { check } from "../invariants.ts";

@@ -1,5 +1,6 @@
+import type { ConfigFile } from "./http-connection-manager.ts";
 import type { HttpFilterConfig } from "./http-filters.ts";
-import type { ConfigFile, NetworkFilter } from "./runtime-config.ts";
+import type { NetworkFilter } from "./network-filters.ts";
 
 /** Where a filter's configuration comes from that comes by itself (ECDS): the resource has the filter's name. */
 export interface ConfigDiscovery<Config> {

@@ -1,4 +1,5 @@
-import type { HeaderMutation, StringMatch } from "./runtime-config.ts";
+import type { HeaderMutation } from "./header-operations.ts";
+import type { StringMatch } from "./matchers.ts";
 
 /** An active health check of a cluster (`envoy.config.core.v3.HealthCheck`), every default filled in. */
 export interface HealthCheck {

@@ -1,6 +1,11 @@
 import type { CelNode } from "./cel-node.ts";
 import type { ConfigDiscovery } from "./discovered-filters.ts";
-import type { Fraction, HeaderMatch, HeaderMutation, IstioStats, MetadataMatch, Route, StringMatch } from "./runtime-config.ts";
+import type { ExtAuthz, ExtAuthzSettings } from "./external-authorization.ts";
+import type { HeaderMutation } from "./header-operations.ts";
+import type { JwtAuthentication } from "./jwt-authentication.ts";
+import type { Fraction, HeaderMatch, MetadataMatch, StringMatch } from "./matchers.ts";
+import type { LocalRateLimit, RateLimit, RateLimitSettings } from "./rate-limits.ts";
+import type { IstioStats } from "./telemetry.ts";
 
 /** What HTTP filters are told: their own configuration, and what routes say to them (`typed_per_filter_config`). */
 
@@ -135,147 +140,6 @@ export type RbacRule =
 	| { readonly kind: "authenticated"; readonly name: StringMatch | undefined }
 	| { readonly kind: "filterState"; readonly key: string; readonly match: StringMatch };
 
-// ---- JWT
-
-export interface JwtAuthentication {
-	readonly providers: Readonly<Record<string, JwtProvider>>;
-	readonly rules: readonly { readonly match: RequestMatch; readonly requirement: JwtRequirement | undefined }[];
-	readonly requirements: Readonly<Record<string, JwtRequirement>>;
-	readonly filterStateRules: { readonly key: string; readonly requirements: Readonly<Record<string, JwtRequirement>> } | undefined;
-	readonly bypassCorsPreflight: boolean;
-	readonly stripFailureResponse: boolean;
-}
-
-/** The part of a route's match that a filter's own rules have. */
-export type RequestMatch = Pick<Route, "path" | "headers" | "query" | "dynamicMetadata" | "grpcOnly" | "runtimeFraction">;
-
-export interface JwtProvider {
-	/** "" : any. */
-	readonly issuer: string;
-	/** Empty: any. */
-	readonly audiences: readonly string[];
-	readonly subjects: StringMatch | undefined;
-	readonly requireExpiration: boolean;
-	/** 0: no limit. */
-	readonly maxLifetimeMs: number;
-	readonly jwks: { readonly kind: "local"; readonly json: string } | { readonly kind: "remote"; readonly source: RemoteJwks };
-	readonly forward: boolean;
-	readonly fromHeaders: readonly { readonly name: string; readonly valuePrefix: string }[];
-	readonly fromParams: readonly string[];
-	readonly fromCookies: readonly string[];
-	readonly forwardPayloadHeader: string;
-	readonly padForwardPayloadHeader: boolean;
-	readonly payloadInMetadata: string;
-	readonly headerInMetadata: string;
-	readonly failedStatusInMetadata: string;
-	readonly spaceDelimitedClaims: readonly string[];
-	readonly clockSkewSeconds: number;
-	/** Verified tokens to remember; 0: none. */
-	readonly cacheSize: number;
-	readonly claimToHeaders: readonly { readonly header: string; readonly claim: string }[];
-	readonly clearRouteCache: boolean;
-}
-
-export interface RemoteJwks {
-	readonly uri: string;
-	readonly cluster: string;
-	readonly timeoutMs: number;
-	readonly cacheMs: number;
-	/** Fetched before it is asked for, and again before it is too old. */
-	readonly isAsync: boolean;
-	readonly failedRefetchMs: number;
-	readonly retries: number;
-}
-
-export type JwtRequirement =
-	| { readonly kind: "provider"; readonly name: string; readonly audiences: readonly string[] | undefined }
-	| { readonly kind: "any" | "all"; readonly requirements: readonly JwtRequirement[] }
-	| { readonly kind: "allowMissing" }
-	| { readonly kind: "allowMissingOrFailed" };
-
-// ---- local rate limit
-
-export interface TokenBucket {
-	readonly tokensMax: number;
-	readonly tokensPerFill: number;
-	readonly fillIntervalMs: number;
-	/** Tells it from other buckets: the resource and where in it. */
-	readonly key: string;
-}
-
-export interface LocalRateLimit {
-	readonly statPrefix: string;
-	readonly status: number;
-	readonly bucket: TokenBucket | undefined;
-	readonly enabled: Fraction;
-	readonly enforced: Fraction;
-	readonly requestHeadersWhenNotEnforced: readonly HeaderMutation[];
-	readonly responseHeaders: readonly HeaderMutation[];
-	readonly descriptors: readonly { readonly entries: readonly DescriptorEntry[]; readonly bucket: TokenBucket }[];
-	readonly stage: number;
-	readonly perConnection: boolean;
-	readonly draft03Headers: boolean;
-	readonly virtualHostLimits: "override" | "include" | "ignore";
-	readonly alwaysConsumeDefault: boolean;
-	readonly asResourceExhausted: boolean;
-	/** Used instead of the route's. */
-	readonly rateLimits: readonly RateLimitAction[];
-	/** Values remembered for each wildcard descriptor. */
-	readonly dynamicDescriptorsMax: number;
-}
-
-export interface DescriptorEntry {
-	readonly key: string;
-	/** "" : any, each value with a bucket of its own. */
-	readonly value: string;
-}
-
-/** A route's `rate_limits`: what a request is described by. */
-export interface RateLimitAction {
-	readonly stage: number;
-	readonly entries: readonly RateLimitEntry[];
-}
-
-export type RateLimitEntry =
-	| { readonly kind: "sourceCluster" | "destinationCluster" | "remoteAddress" }
-	| { readonly kind: "requestHeader"; readonly header: string; readonly key: string; readonly skipIfAbsent: boolean }
-	| { readonly kind: "generic"; readonly key: string; readonly value: string }
-	| { readonly kind: "headerValueMatch"; readonly key: string; readonly value: string; readonly expect: boolean; readonly headers: readonly HeaderMatch[] }
-	| {
-			readonly kind: "metadata";
-			readonly key: string;
-			readonly filter: string;
-			readonly path: readonly string[];
-			readonly defaultValue: string;
-			readonly skipIfAbsent: boolean;
-	  };
-
-/** Asked of a service. */
-export interface RateLimit {
-	readonly service: GrpcService;
-	readonly domain: string;
-	readonly stage: number;
-	readonly requestType: "internal" | "external" | "both";
-	readonly failureModeDeny: boolean;
-	readonly asResourceExhausted: boolean;
-	readonly draft03Headers: boolean;
-	readonly hidesRateLimitedHeader: boolean;
-	readonly status: number;
-	/** Of refusals. */
-	readonly responseHeaders: readonly HeaderMutation[];
-	readonly statusOnError: number;
-	readonly statPrefix: string;
-	/** Of the filter itself, for routes that say nothing; empty: the route's are used. */
-	readonly rateLimits: readonly RateLimitAction[];
-}
-
-export interface RateLimitSettings {
-	readonly virtualHostLimits: "override" | "include" | "ignore";
-	readonly rateLimits: readonly RateLimitAction[];
-	/** "" : the filter's. */
-	readonly domain: string;
-}
-
 // ---- the rest
 
 export type Mutation = { readonly kind: "remove"; readonly name: string } | ({ readonly kind: "add" } & HeaderMutation);
@@ -303,68 +167,3 @@ export type StatefulSession = { readonly strict: boolean } & (
 	| { readonly kind: "cookie"; readonly name: string; readonly path: string; readonly ttlSeconds: number }
 	| { readonly kind: "header"; readonly name: string }
 );
-
-export interface ExtAuthz {
-	readonly service: ExtAuthzHttp | ExtAuthzGrpc;
-	readonly failureModeAllow: boolean;
-	readonly failureModeAllowHeaderAdd: boolean;
-	readonly body: ExtAuthzBody | undefined;
-	readonly clearRouteCache: boolean;
-	readonly statusOnError: number;
-	readonly enabled: Fraction;
-	readonly enabledMetadata: MetadataMatch | undefined;
-	readonly denyAtDisable: boolean;
-	readonly statPrefix: string;
-	readonly allowedHeaders: readonly StringMatch[];
-	readonly disallowedHeaders: readonly StringMatch[];
-}
-
-export interface ExtAuthzHttp {
-	readonly kind: "http";
-	readonly cluster: string;
-	/** Of the server's URI. */
-	readonly authority: string;
-	readonly pathPrefix: string;
-	readonly timeoutMs: number;
-	readonly headersToAdd: readonly { readonly name: string; readonly value: string }[];
-	readonly allowedUpstreamHeaders: readonly StringMatch[];
-	readonly allowedUpstreamHeadersToAppend: readonly StringMatch[];
-	/** Empty: all but the authority's. */
-	readonly allowedClientHeaders: readonly StringMatch[];
-	readonly allowedClientHeadersOnSuccess: readonly StringMatch[];
-	readonly metadataFromHeaders: readonly StringMatch[];
-}
-
-export interface ExtAuthzGrpc {
-	readonly kind: "grpc";
-	readonly service: GrpcService;
-	/** Of the request's dynamic metadata, what the service is told. */
-	readonly metadataNamespaces: readonly string[];
-	readonly sendsPeerCertificate: boolean;
-	readonly sendsServerName: boolean;
-	/** Header fields as they came, rather than a map with values joined. */
-	readonly sendsRawHeaders: boolean;
-}
-
-/** A gRPC service that the data path calls. */
-export interface GrpcService {
-	readonly cluster: string;
-	readonly authority: string;
-	readonly timeoutMs: number;
-	/** Goes with every call; names in lower case. */
-	readonly metadata: readonly (readonly [name: string, value: string])[];
-}
-
-export interface ExtAuthzBody {
-	readonly bytesMax: number;
-	readonly allowPartial: boolean;
-	/** gRPC: as bytes, whatever they are; otherwise as text. */
-	readonly asBytes: boolean;
-}
-
-export interface ExtAuthzSettings {
-	/** gRPC: told to the service with every check. */
-	readonly contextExtensions: Readonly<Record<string, string>>;
-	readonly disableBody: boolean;
-	readonly body: ExtAuthzBody | undefined;
-}

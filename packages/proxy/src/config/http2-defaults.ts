@@ -1,4 +1,4 @@
-import type { Http2Options } from "./runtime-config.ts";
+import type { Http2Options } from "./http2-options.ts";
 
 /** Envoy's defaults, but for the windows: those bound what a slow reader makes us keep. */
 export const http2Defaults: Http2Options = {

@@ -1,4 +1,5 @@
-import type { SocketAddress, StringMatch } from "./runtime-config.ts";
+import type { StringMatch } from "./matchers.ts";
+import type { SocketAddress } from "./sockets.ts";
 
 /** What a bootstrap says of statistics: how they are named, which are there, and where they are sent. */
 export interface StatsSettings {

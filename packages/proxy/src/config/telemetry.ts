@@ -1,4 +1,4 @@
-/** Tracing and the services that telemetry is sent to, as the workers get them; a part of `runtime-config.ts`. */
+/** Tracing and the services that telemetry is sent to, as the workers get them; a part of what `runtime-config.ts` sends. */
 
 /** A share of requests in ten thousandths: Envoy's percentages have two decimals. */
 export type TenThousandths = number;
@@ -71,4 +71,17 @@ export interface TelemetryService {
 	readonly timeoutMs: number;
 	/** Lower-case name, value, name, value … */
 	readonly headers: readonly string[];
+}
+
+/** istio.stats: which standard metrics to keep, and for which side. */
+export interface IstioStats {
+	readonly disableHostHeaderFallback: boolean;
+	readonly reporter: "default" | "gateway";
+	/** By metric name without the `istio_` prefix ("" : all): tags dropped, tags replaced (constant or simple expression), metric dropped. */
+	readonly overrides: readonly {
+		readonly metric: string;
+		readonly drop: boolean;
+		readonly removeTags: readonly string[];
+		readonly dimensions: Readonly<Record<string, string>>;
+	}[];
 }

@@ -1,4 +1,5 @@
-import type { Listener, Route, RouteTable } from "./runtime-config.ts";
+import type { Listener } from "./listeners.ts";
+import type { Route, RouteTable } from "./routes.ts";
 
 /** Says which clusters a table's routes name that are not there, in Envoy's words; nothing where the table does not ask for that (`validate_clusters`). */
 export function findUnknownClusters(table: RouteTable, isThere: (cluster: string) => boolean): readonly string[] {

@@ -1,4 +1,4 @@
-import type { GrpcService } from "../config/http-filters.ts";
+import type { GrpcService } from "../config/grpc-service.ts";
 import type { ClusterRuntime } from "../data/upstream/cluster-runtime.ts";
 import { ClusterStream } from "./cluster-stream.ts";
 import { grpcCode, grpcStatus, type GrpcStatus } from "./status.ts";

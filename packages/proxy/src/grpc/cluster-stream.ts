@@ -1,4 +1,4 @@
-import type { GrpcService } from "../config/http-filters.ts";
+import type { GrpcService } from "../config/grpc-service.ts";
 import { beginRequest, createChooseContext, endRequest, type HostEntry } from "../data/lb/host-entry.ts";
 import { clusterGauge, clusterStat } from "../data/upstream/cluster-stats.ts";
 import type { ClusterRuntime } from "../data/upstream/cluster-runtime.ts";

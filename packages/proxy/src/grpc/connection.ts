@@ -1,5 +1,5 @@
 import { http2Defaults } from "../config/http2-defaults.ts";
-import type { Http2Keepalive, Http2Options } from "../config/runtime-config.ts";
+import type { Http2Keepalive, Http2Options } from "../config/http2-options.ts";
 import { KeepalivePings } from "../data/http2/keepalive-pings.ts";
 import { Outbound } from "../data/http2/outbound.ts";
 import { clientPreface, errorCode, type Http2ConnectionError } from "../data/http2/protocol.ts";

@@ -1,6 +1,6 @@
 import type { X509Certificate } from "node:crypto";
 import { isIP } from "node:net";
-import type { PeerValidation, SanMatch } from "../config/runtime-config.ts";
+import type { PeerValidation, SanMatch } from "../config/tls.ts";
 import { createCompileContext } from "../data/match/compile-context.ts";
 import { compilePeerVerifier } from "../data/tls/peer-identity.ts";
 import type { GrpcTls } from "./target.ts";

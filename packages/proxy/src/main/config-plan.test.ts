@@ -3,7 +3,9 @@ import { describe, it } from "node:test";
 import { Cluster } from "@weft/xds/generated/envoy/config/cluster/v3/cluster.ts";
 import { RouteConfiguration } from "@weft/xds/generated/envoy/config/route/v3/route.ts";
 import { decodeCluster, decodeRouteTable } from "../config/decode/index.ts";
-import type { ClusterHosts, Listener, RouteTable } from "../config/runtime-config.ts";
+import type { ClusterHosts } from "../config/hosts.ts";
+import type { Listener } from "../config/listeners.ts";
+import type { RouteTable } from "../config/routes.ts";
 import { nothingInForce, planNext, type Wanted } from "./config-plan.ts";
 
 const environment = { readFile: () => Buffer.alloc(0), variable: () => undefined };

@@ -1,6 +1,10 @@
 import type { DecodedCluster } from "../config/decode/index.ts";
 import type { DiscoveryUse, ExtensionConfig, Extensions } from "../config/discovered-filters.ts";
-import type { Cluster, ClusterHosts, Listener, RouteTable, Secret } from "../config/runtime-config.ts";
+import type { Cluster } from "../config/clusters.ts";
+import type { ClusterHosts } from "../config/hosts.ts";
+import type { Listener } from "../config/listeners.ts";
+import type { RouteTable } from "../config/routes.ts";
+import type { Secret } from "../config/tls.ts";
 import { type HostsOfTable, withHosts } from "./discovered-hosts.ts";
 import { referencesOfCluster, referencesOfExtension, referencesOfListener, referencesOfRoutes } from "./references.ts";
 

@@ -1,7 +1,12 @@
 import type { Logger } from "@weft/runtime";
 import type { DecodedCluster } from "../config/decode/index.ts";
 import type { ExtensionConfig } from "../config/discovered-filters.ts";
-import type { Changes, Cluster, ClusterHosts, ConfigUpdate, Listener, RouteTable, Secret, VirtualHost, VirtualHostChanges } from "../config/runtime-config.ts";
+import type { Cluster } from "../config/clusters.ts";
+import type { ClusterHosts } from "../config/hosts.ts";
+import type { Listener } from "../config/listeners.ts";
+import type { RouteTable, VirtualHost } from "../config/routes.ts";
+import type { Changes, ConfigUpdate, VirtualHostChanges } from "../config/runtime-config.ts";
+import type { Secret } from "../config/tls.ts";
 import type { SlotAllocator } from "../config/shared-state.ts";
 import type { ResourceError } from "../config/worker-messages.ts";
 import { type InForce, nothingInForce, planNext, type Wanted } from "./config-plan.ts";

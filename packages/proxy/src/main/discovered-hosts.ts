@@ -1,4 +1,4 @@
-import type { RouteTable, VirtualHost } from "../config/runtime-config.ts";
+import type { RouteTable, VirtualHost } from "../config/routes.ts";
 
 /** A virtual host that came by itself (VHDS), named `table/host`. */
 export interface DiscoveredHost {

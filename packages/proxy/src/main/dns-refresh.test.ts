@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { createLogger, systemClock } from "@weft/runtime";
 import type { DecodedCluster, DnsOptions } from "../config/decode/index.ts";
-import type { ClusterHosts } from "../config/runtime-config.ts";
+import type { ClusterHosts } from "../config/hosts.ts";
 import { clusterOf, hostsOf } from "../data/worker/standalone.ts";
 import { DnsResolver } from "./dns.ts";
 

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { createLogger } from "@weft/runtime";
 import type { DecodedCluster } from "../config/decode/index.ts";
-import type { ClusterHosts } from "../config/runtime-config.ts";
+import type { ClusterHosts } from "../config/hosts.ts";
 import type { ResolvedAddress } from "../data/dns/lookup.ts";
 import { clusterOf, hostsOf } from "../data/worker/standalone.ts";
 import { DnsResolver } from "./dns.ts";

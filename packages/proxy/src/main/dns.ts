@@ -1,7 +1,7 @@
 import { isIP } from "node:net";
 import type { Clock, Logger } from "@weft/runtime";
 import type { DecodedCluster, DnsOptions } from "../config/decode/index.ts";
-import type { ClusterHosts, Host, LocalityHosts } from "../config/runtime-config.ts";
+import type { ClusterHosts, Host, LocalityHosts } from "../config/hosts.ts";
 import { chooseFamily, type Lookup, type LookupTtl, type ResolvedAddress } from "../data/dns/lookup.ts";
 
 export interface DnsOptionsOfRun {

@@ -7,7 +7,7 @@ import type { Bootstrap } from "@weft/xds/generated/envoy/config/bootstrap/v3/bo
 import { parseYamlSource } from "../config/bootstrap/yaml-source.ts";
 import { isObject } from "../config/bootstrap/upgrade-context.ts";
 import { fileOfSource } from "../config/decode/config-source.ts";
-import type { ConfigFile } from "../config/runtime-config.ts";
+import type { ConfigFile } from "../config/http-connection-manager.ts";
 import type { ConfigStore } from "./config-store.ts";
 import { watchFolder } from "./folder-watch.ts";
 import { referencesOfExtension, referencesOfListener } from "./references.ts";

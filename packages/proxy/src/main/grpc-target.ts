@@ -1,9 +1,13 @@
+import { readFileSync } from "node:fs";
 import type { GrpcService, GrpcService_GoogleGrpc } from "@weft/xds/generated/envoy/config/core/v3/grpc_service.ts";
+import type { BootstrapConfig } from "../config/bootstrap/decode-bootstrap.ts";
+import type { Cluster } from "../config/clusters.ts";
 import type { DecodedCluster } from "../config/decode/index.ts";
-import type { Cluster, PeerValidation, Secret, TlsParams, UpstreamTls } from "../config/runtime-config.ts";
+import type { PeerValidation, Secret, TlsParams, UpstreamTls } from "../config/tls.ts";
 import { SecureContexts } from "../data/tls/secure-contexts.ts";
 import { compileServerVerifier, trustOnly } from "../grpc/server-verifier.ts";
-import { endpointText, type GrpcEndpoint, type GrpcTarget, type GrpcTls, parseHostPort } from "../grpc/target.ts";
+import { type GrpcEndpoint, type GrpcTarget, type GrpcTls, endpointText, parseHostPort } from "../grpc/target.ts";
+import type { ConfigStore } from "./config-store.ts";
 
 export interface TargetSources {
 	readonly cluster: (name: string) => DecodedCluster | undefined;
@@ -91,4 +95,12 @@ function createTls(
 	const resolved = new SecureContexts().resolve({ params, certificates, trust: validation.trust }, secrets);
 	if (resolved.kind === "missing") throw new Error(`the secret ${resolved.secret} has not come`);
 	return { context: resolved.value, serverName, verify: compileServerVerifier(validation, expectedName) };
+}
+
+export function targetSources(config: BootstrapConfig, store: ConfigStore): TargetSources {
+	return {
+		cluster: (name) => store.wanted.clusters.get(name) ?? config.clusters.find(({ value }) => value.cluster.name === name)?.value,
+		secret: (name) => store.wanted.secrets.get(name),
+		readFile: readFileSync,
+	};
 }

@@ -1,5 +1,5 @@
 import type { ClusterStats, UpstreamEndpointStats, UpstreamLocalityStats } from "@weft/xds/generated/envoy/config/endpoint/v3/load_report.ts";
-import type { ClusterHosts, Host, LocalityHosts } from "../config/runtime-config.ts";
+import type { ClusterHosts, Host, LocalityHosts } from "../config/hosts.ts";
 import type { CountedHost } from "./host-counts.ts";
 import { addressText } from "./slots.ts";
 

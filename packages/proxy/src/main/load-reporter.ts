@@ -2,7 +2,7 @@ import { type Clock, createBackoff, type Logger } from "@weft/runtime";
 import type { ClusterStats } from "@weft/xds/generated/envoy/config/endpoint/v3/load_report.ts";
 import type { Node } from "@weft/xds/generated/envoy/config/core/v3/base.ts";
 import type { LoadStatsResponse } from "@weft/xds/generated/envoy/service/load_stats/v3/lrs.ts";
-import type { ClusterHosts } from "../config/runtime-config.ts";
+import type { ClusterHosts } from "../config/hosts.ts";
 import type { HostsOfClusters } from "../config/worker-messages.ts";
 import { durationMsOr } from "../config/decode/issues.ts";
 import type { GrpcCall } from "../grpc/call.ts";

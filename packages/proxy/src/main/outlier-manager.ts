@@ -1,5 +1,7 @@
 import type { Clock, Logger } from "@weft/runtime";
-import type { Cluster, ClusterHosts, Host, OutlierDetection } from "../config/runtime-config.ts";
+import type { Cluster } from "../config/clusters.ts";
+import type { ClusterHosts, Host } from "../config/hosts.ts";
+import type { OutlierDetection } from "../config/outlier-detection.ts";
 import { clearFailures, isEjected, readWord, type SharedWords, setEjected, takeOutcomes } from "../config/shared-state.ts";
 import type { FromWorker } from "../config/worker-messages.ts";
 import {

@@ -4,7 +4,7 @@ import type { Bootstrap } from "@weft/xds/generated/envoy/config/bootstrap/v3/bo
 import type { CallHeaders } from "../agent/agent-variables.ts";
 import { type BootstrapConfig, decodeBootstrap } from "../config/bootstrap/decode-bootstrap.ts";
 import type { DecodeEnvironment } from "../config/decode/index.ts";
-import type { Secret } from "../config/runtime-config.ts";
+import type { Secret } from "../config/tls.ts";
 import type { GrpcEnvironment } from "../grpc/environment.ts";
 import { endpointText } from "../grpc/target.ts";
 import { openXdsBytes } from "../grpc/xds-stream.ts";

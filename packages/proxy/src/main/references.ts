@@ -1,16 +1,10 @@
 import type { DiscoveryUse, ExtensionConfig } from "../config/discovered-filters.ts";
-import type {
-	Cluster,
-	ConfigFile,
-	DownstreamTls,
-	FilterChain,
-	Listener,
-	NetworkFilter,
-	PeerValidation,
-	RouteTable,
-	UpstreamTransport,
-} from "../config/runtime-config.ts";
-import type { ClusterSelector } from "../config/runtime-config.ts";
+import type { Cluster, UpstreamTransport } from "../config/clusters.ts";
+import type { ConfigFile } from "../config/http-connection-manager.ts";
+import type { FilterChain, Listener } from "../config/listeners.ts";
+import type { NetworkFilter } from "../config/network-filters.ts";
+import type { ClusterSelector, RouteTable } from "../config/routes.ts";
+import type { DownstreamTls, PeerValidation } from "../config/tls.ts";
 
 /** What a resource cannot do without: computed once a value, since every plan asks for it. */
 export interface References {

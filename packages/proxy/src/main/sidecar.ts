@@ -9,7 +9,7 @@ import { readRootsSync, rootsFrom } from "../agent/text-source.ts";
 import type { WorkloadCertificate } from "../agent/workload-certificate.ts";
 import { type BootstrapConfig, decodeBootstrap } from "../config/bootstrap/decode-bootstrap.ts";
 import { type DecodeEnvironment, registerImplemented } from "../config/decode/index.ts";
-import type { Secret } from "../config/runtime-config.ts";
+import type { Secret } from "../config/tls.ts";
 import { transportKind } from "../data/transport/transport.ts";
 import { createGrpcEnvironment, type GrpcEnvironment } from "../grpc/environment.ts";
 import type { NameTable } from "@weft/xds/generated/istio/networking/nds/v1/nds.ts";

@@ -1,4 +1,6 @@
-import type { Cluster, ClusterHosts, SocketAddress } from "../config/runtime-config.ts";
+import type { Cluster } from "../config/clusters.ts";
+import type { ClusterHosts } from "../config/hosts.ts";
+import type { SocketAddress } from "../config/sockets.ts";
 import type { SlotAllocator } from "../config/shared-state.ts";
 
 /** Hands out the slots of shared state: one a cluster, one a host of a cluster, the same as long as it is there. */

@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { createLogger, systemClock } from "@weft/runtime";
-import type { Cluster, ClusterHosts } from "../config/runtime-config.ts";
+import type { Cluster } from "../config/clusters.ts";
+import type { ClusterHosts } from "../config/hosts.ts";
 import { countFailure, createSlotAllocator, isEjected, viewSharedWords } from "../config/shared-state.ts";
 import { defaultConcurrency } from "./concurrency.ts";
 import { chooseFamily } from "../data/dns/lookup.ts";

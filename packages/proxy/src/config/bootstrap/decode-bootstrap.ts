@@ -14,7 +14,10 @@ import { findUnknownClustersOfListener } from "../unknown-clusters.ts";
 import type { OverloadConfig } from "../overload.ts";
 import { decodeStats } from "../decode/stats.ts";
 import type { StatsSettings } from "../stats-config.ts";
-import type { Listener, NodeInfo, Secret, SocketAddress } from "../runtime-config.ts";
+import type { Listener } from "../listeners.ts";
+import type { NodeInfo } from "../runtime-config.ts";
+import type { SocketAddress } from "../sockets.ts";
+import type { Secret } from "../tls.ts";
 
 export interface StaticResource<M, T> {
 	readonly message: M;

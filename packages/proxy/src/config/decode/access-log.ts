@@ -11,7 +11,7 @@ import type { ExpressionFilter } from "@weft/xds/generated/envoy/extensions/acce
 import type { HttpGrpcAccessLogConfig, TcpGrpcAccessLogConfig } from "@weft/xds/generated/envoy/extensions/access_loggers/grpc/v3/als.ts";
 import type { OpenTelemetryAccessLogConfig } from "@weft/xds/generated/envoy/extensions/access_loggers/open_telemetry/v3/logs_service.ts";
 import type { StdoutAccessLog } from "@weft/xds/generated/envoy/extensions/access_loggers/stream/v3/stream.ts";
-import type { AccessLog, AccessLogFilter, FileAccessLog as FileLog } from "../runtime-config.ts";
+import type { AccessLog, AccessLogFilter, FileAccessLog as FileLog } from "../access-logs.ts";
 import { openAny } from "./any.ts";
 import { type DecodeEnvironment, dataText } from "./environment.ts";
 import { type At, onlySupports, report, under } from "./issues.ts";

@@ -1,5 +1,5 @@
 import type { Address, CidrRange } from "@weft/xds/generated/envoy/config/core/v3/address.ts";
-import type { SocketAddress } from "../runtime-config.ts";
+import type { SocketAddress } from "../sockets.ts";
 import { type At, report } from "./issues.ts";
 
 export function decodeAddress(at: At, address: Address | undefined): SocketAddress {

@@ -1,7 +1,7 @@
 import type { Cluster as ClusterMessage } from "@weft/xds/generated/envoy/config/cluster/v3/cluster.ts";
 import type { Http1ProtocolOptions } from "@weft/xds/generated/envoy/config/core/v3/protocol.ts";
 import type { HttpProtocolOptions } from "@weft/xds/generated/envoy/extensions/upstreams/http/v3/http_protocol_options.ts";
-import type { Cluster } from "../runtime-config.ts";
+import type { Cluster } from "../clusters.ts";
 import { openAny } from "./any.ts";
 import { decodeHttp2Options } from "./http2-options.ts";
 import { decodeHttp1 } from "./http-connection-manager.ts";

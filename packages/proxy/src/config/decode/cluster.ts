@@ -2,7 +2,9 @@ import { HealthStatus } from "@weft/xds/generated/envoy/config/core/v3/health_ch
 import { validateConstraints } from "@weft/xds";
 import type { CircuitBreakers_Thresholds } from "@weft/xds/generated/envoy/config/cluster/v3/circuit_breaker.ts";
 import type { Cluster as ClusterMessage } from "@weft/xds/generated/envoy/config/cluster/v3/cluster.ts";
-import type { BreakerLimits, Cluster, ClusterHosts, ConfigFile } from "../runtime-config.ts";
+import type { BreakerLimits, Cluster } from "../clusters.ts";
+import type { ClusterHosts } from "../hosts.ts";
+import type { ConfigFile } from "../http-connection-manager.ts";
 import { openAny } from "./any.ts";
 import { decodeConfigSource } from "./config-source.ts";
 import { type ProtocolChoice, decodeUpstreamProtocol } from "./cluster-protocol.ts";

@@ -3,7 +3,7 @@ import type { ExtensionConfigSource } from "@weft/xds/generated/envoy/config/cor
 import type { TypedExtensionConfig } from "@weft/xds/generated/envoy/config/core/v3/extension.ts";
 import { type ConfigDiscovery, type ExtensionConfig, misfit } from "../discovered-filters.ts";
 import type { HttpFilterConfig } from "../http-filters.ts";
-import type { NetworkFilter } from "../runtime-config.ts";
+import type { NetworkFilter } from "../network-filters.ts";
 import { type Opened, openAny } from "./any.ts";
 import { decodeConfigSource } from "./config-source.ts";
 import type { DecodeEnvironment } from "./environment.ts";

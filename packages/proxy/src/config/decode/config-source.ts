@@ -1,5 +1,5 @@
 import type { ConfigSource } from "@weft/xds/generated/envoy/config/core/v3/config_source.ts";
-import type { ConfigFile } from "../runtime-config.ts";
+import type { ConfigFile } from "../http-connection-manager.ts";
 import { type At, report } from "./issues.ts";
 
 /** The file that a source names; undefined: it is no file, and the control plane is asked. */

@@ -1,5 +1,5 @@
 import type { ListenerFilterChainMatchPredicate } from "@weft/xds/generated/envoy/config/listener/v3/listener_components.ts";
-import type { ConnectionPredicate } from "../runtime-config.ts";
+import type { ConnectionPredicate } from "../listeners.ts";
 import { type At, report, under } from "./issues.ts";
 
 /** `filter_disabled` of a listener filter: the connections that it leaves alone. */

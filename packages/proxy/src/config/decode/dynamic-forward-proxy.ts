@@ -3,7 +3,8 @@ import type { ClusterConfig } from "@weft/xds/generated/envoy/extensions/cluster
 import type { DnsCacheConfig } from "@weft/xds/generated/envoy/extensions/common/dynamic_forward_proxy/v3/dns_cache.ts";
 import type { FilterConfig } from "@weft/xds/generated/envoy/extensions/filters/http/dynamic_forward_proxy/v3/dynamic_forward_proxy.ts";
 import type { FilterConfig as SniFilterConfig } from "@weft/xds/generated/envoy/extensions/filters/network/sni_dynamic_forward_proxy/v3/sni_dynamic_forward_proxy.ts";
-import type { DynamicHosts, NetworkFilter } from "../runtime-config.ts";
+import type { DynamicHosts } from "../clusters.ts";
+import type { NetworkFilter } from "../network-filters.ts";
 import { openAny } from "./any.ts";
 import { type At, durationMs, durationMsOr, onlySupports, report, under } from "./issues.ts";
 

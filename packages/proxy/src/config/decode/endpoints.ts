@@ -2,7 +2,7 @@ import { validateConstraints } from "@weft/xds";
 import type { Metadata } from "@weft/xds/generated/envoy/config/core/v3/base.ts";
 import type { ClusterLoadAssignment } from "@weft/xds/generated/envoy/config/endpoint/v3/endpoint.ts";
 import type { Endpoint_HealthCheckConfig, LbEndpoint, LocalityLbEndpoints } from "@weft/xds/generated/envoy/config/endpoint/v3/endpoint_components.ts";
-import type { ClusterHosts, Host, HostHealthCheck, LocalityHosts } from "../runtime-config.ts";
+import type { ClusterHosts, Host, HostHealthCheck, LocalityHosts } from "../hosts.ts";
 import { decodeAddress } from "./address.ts";
 import { type At, collect, type Decoded, onlySupports, report, under } from "./issues.ts";
 

@@ -3,7 +3,7 @@ import type {
 	HttpGrpcAccessLogConfig,
 	TcpGrpcAccessLogConfig,
 } from "@weft/xds/generated/envoy/extensions/access_loggers/grpc/v3/als.ts";
-import type { GrpcAccessLog } from "../runtime-config.ts";
+import type { GrpcAccessLog } from "../access-logs.ts";
 import { decodeGrpcService } from "./grpc-service.ts";
 import { type At, durationMsOr, onlySupports, report, under } from "./issues.ts";
 import { decodeCustomTags } from "./tracing.ts";

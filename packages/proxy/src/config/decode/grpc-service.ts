@@ -1,5 +1,5 @@
 import type { GrpcService as ServiceMessage } from "@weft/xds/generated/envoy/config/core/v3/grpc_service.ts";
-import type { GrpcService } from "../http-filters.ts";
+import type { GrpcService } from "../grpc-service.ts";
 import { type At, durationMsOr, onlySupports, report, under } from "./issues.ts";
 
 /** A gRPC service that the data path calls, by the cluster it is in. */

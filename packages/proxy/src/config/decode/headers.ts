@@ -1,5 +1,5 @@
 import type { HeaderValueOption } from "@weft/xds/generated/envoy/config/core/v3/base.ts";
-import type { AppendAction, HeaderMutation, HeaderOperations } from "../runtime-config.ts";
+import type { AppendAction, HeaderMutation, HeaderOperations } from "../header-operations.ts";
 import { type At, report, under } from "./issues.ts";
 
 interface HeaderFields {

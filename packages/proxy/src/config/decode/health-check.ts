@@ -9,7 +9,7 @@ import type {
 import { RequestMethod } from "@weft/xds/generated/envoy/config/core/v3/base.ts";
 import type { Int64Range } from "@weft/xds/generated/envoy/type/v3/range.ts";
 import type { GrpcProbe, HealthCheck, HttpProbe, StatusRange, TcpProbe } from "../health-check.ts";
-import type { HeaderMutation } from "../runtime-config.ts";
+import type { HeaderMutation } from "../header-operations.ts";
 import { openAny } from "./any.ts";
 import { decodeMutation } from "./headers.ts";
 import { type At, durationMs, durationMsOr, onlySupports, report, under } from "./issues.ts";

@@ -1,6 +1,6 @@
 import type { HttpConnectionManager as HcmMessage } from "@weft/xds/generated/envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager.ts";
 import type { Http1ProtocolOptions } from "@weft/xds/generated/envoy/config/core/v3/protocol.ts";
-import type { HttpConnectionManager } from "../runtime-config.ts";
+import type { HttpConnectionManager } from "../http-connection-manager.ts";
 import { decodeAccessLogs } from "./access-log.ts";
 import { decodeCidr } from "./address.ts";
 import { decodeConfigSource } from "./config-source.ts";

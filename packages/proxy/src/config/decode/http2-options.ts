@@ -1,6 +1,6 @@
 import type { Http2ProtocolOptions } from "@weft/xds/generated/envoy/config/core/v3/protocol.ts";
 import { http2Defaults } from "../http2-defaults.ts";
-import type { Http2Keepalive, Http2Options } from "../runtime-config.ts";
+import type { Http2Keepalive, Http2Options } from "../http2-options.ts";
 import { type At, durationMsOr, report, under } from "./issues.ts";
 
 const windowMin = 65_535;

@@ -1,5 +1,5 @@
 import type { PluginConfig } from "@weft/xds/generated/stats/config.ts";
-import type { IstioStats } from "../runtime-config.ts";
+import type { IstioStats } from "../telemetry.ts";
 import { type At, onlySupports, report, under } from "./issues.ts";
 
 /** istio.stats. New metrics (`definitions`) and conditions (`match`) need CEL, which is not here. */

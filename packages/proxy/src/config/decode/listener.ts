@@ -7,7 +7,7 @@ import type {
 } from "@weft/xds/generated/envoy/config/listener/v3/listener_components.ts";
 import type { OriginalSrc } from "@weft/xds/generated/envoy/extensions/filters/listener/original_src/v3/original_src.ts";
 import type { ProxyProtocol } from "@weft/xds/generated/envoy/extensions/filters/listener/proxy_protocol/v3/proxy_protocol.ts";
-import type { ConnectionPredicate, FilterChain, FilterChainMatch, Listener, ProxyProtocolOptions } from "../runtime-config.ts";
+import type { ConnectionPredicate, FilterChain, FilterChainMatch, Listener, ProxyProtocolOptions } from "../listeners.ts";
 import { decodeAccessLogs } from "./access-log.ts";
 import { decodeAddress, decodeCidr } from "./address.ts";
 import { openAny } from "./any.ts";

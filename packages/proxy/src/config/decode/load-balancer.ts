@@ -6,7 +6,7 @@ import type { Random } from "@weft/xds/generated/envoy/extensions/load_balancing
 import type { RingHash } from "@weft/xds/generated/envoy/extensions/load_balancing_policies/ring_hash/v3/ring_hash.ts";
 import type { RoundRobin } from "@weft/xds/generated/envoy/extensions/load_balancing_policies/round_robin/v3/round_robin.ts";
 import { zoneAwareDefaults } from "../zone-aware-defaults.ts";
-import type { LoadBalancer, SlowStart, SubsetConfig, ZoneAware } from "../runtime-config.ts";
+import type { LoadBalancer, SlowStart, SubsetConfig, ZoneAware } from "../load-balancing.ts";
 import type { Subset } from "@weft/xds/generated/envoy/extensions/load_balancing_policies/subset/v3/subset.ts";
 import { openAny } from "./any.ts";
 import { decodeSubsets } from "./subsets.ts";

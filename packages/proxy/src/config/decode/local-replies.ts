@@ -1,6 +1,6 @@
 import type { LocalReplyConfig as ConfigMessage } from "@weft/xds/generated/envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager.ts";
 import type { SubstitutionFormatString } from "@weft/xds/generated/envoy/config/core/v3/substitution_format_string.ts";
-import type { LocalReplyConfig, LocalReplyFormat } from "../runtime-config.ts";
+import type { LocalReplyConfig, LocalReplyFormat } from "../http-connection-manager.ts";
 import { decodeFormat, decodeLogFilter } from "./access-log.ts";
 import { type DecodeEnvironment, dataText } from "./environment.ts";
 import { decodeMutation } from "./headers.ts";

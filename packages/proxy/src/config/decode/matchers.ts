@@ -6,7 +6,7 @@ import type { StringMatcher } from "@weft/xds/generated/envoy/type/matcher/v3/st
 import type { ValueMatcher } from "@weft/xds/generated/envoy/type/matcher/v3/value.ts";
 import type { FractionalPercent } from "@weft/xds/generated/envoy/type/v3/percent.ts";
 import { RE2JS } from "re2js";
-import type { Fraction, HeaderMatch, MetadataMatch, QueryMatch, StringMatch, ValueMatch } from "../runtime-config.ts";
+import type { Fraction, HeaderMatch, MetadataMatch, QueryMatch, StringMatch, ValueMatch } from "../matchers.ts";
 import { regexTooLarge } from "../regex-limit.ts";
 import { type At, report, under } from "./issues.ts";
 

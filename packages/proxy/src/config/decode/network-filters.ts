@@ -10,7 +10,8 @@ import type { FilterConfig as SniDynamicFilterConfig } from "@weft/xds/generated
 import type { TcpProxy as TcpProxyMessage, TcpProxy_TunnelingConfig } from "@weft/xds/generated/envoy/extensions/filters/network/tcp_proxy/v3/tcp_proxy.ts";
 import type { PluginConfig } from "@weft/xds/generated/stats/config.ts";
 import { terminalNetworkFilters } from "../discovered-filters.ts";
-import type { ClusterSelector, HashPolicy, NetworkFilter, TcpProxy, TcpTunnel } from "../runtime-config.ts";
+import type { NetworkFilter, TcpProxy, TcpTunnel } from "../network-filters.ts";
+import type { ClusterSelector, HashPolicy } from "../routes.ts";
 import { decodeAccessLogs } from "./access-log.ts";
 import { type Opened, openAny } from "./any.ts";
 import { decodeNetworkDiscovery } from "./config-discovery.ts";

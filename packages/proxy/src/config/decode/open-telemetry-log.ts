@@ -1,6 +1,6 @@
 import type { AnyValue, KeyValueList } from "@weft/xds/generated/opentelemetry/proto/common/v1/common.ts";
 import type { OpenTelemetryAccessLogConfig } from "@weft/xds/generated/envoy/extensions/access_loggers/open_telemetry/v3/logs_service.ts";
-import type { LogTemplate, OpenTelemetryAccessLog } from "../runtime-config.ts";
+import type { LogTemplate, OpenTelemetryAccessLog } from "../access-logs.ts";
 import { type At, durationMsOr, onlySupports, report, under } from "./issues.ts";
 import { decodeGrpcTelemetry } from "./telemetry-service.ts";
 

@@ -1,5 +1,5 @@
 import type { OutlierDetection as OutlierMessage } from "@weft/xds/generated/envoy/config/cluster/v3/outlier_detection.ts";
-import type { OutlierDetection } from "../runtime-config.ts";
+import type { OutlierDetection } from "../outlier-detection.ts";
 import { type At, durationMsOr, report, under } from "./issues.ts";
 
 /** Envoy's defaults. */

@@ -1,5 +1,6 @@
 import type { ProxyProtocolConfig_TlvEntry, ProxyProtocolPassThroughTLVs } from "@weft/xds/generated/envoy/config/core/v3/proxy_protocol.ts";
-import type { TlvChoice, UpstreamTransport } from "../runtime-config.ts";
+import type { UpstreamTransport } from "../clusters.ts";
+import type { TlvChoice } from "../listeners.ts";
 import { type At, report } from "./issues.ts";
 
 /** `pass_through_tlvs`; undefined: none. */

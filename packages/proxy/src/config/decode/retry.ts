@@ -1,7 +1,8 @@
 import type { RetryPolicy as RetryMessage } from "@weft/xds/generated/envoy/config/route/v3/route_components.ts";
 import type { OmitHostMetadataConfig } from "@weft/xds/generated/envoy/extensions/retry/host/omit_host_metadata/v3/omit_host_metadata_config.ts";
 import type { PreviousPrioritiesConfig } from "@weft/xds/generated/envoy/extensions/retry/priority/previous_priorities/v3/previous_priorities_config.ts";
-import type { AvoidedHosts, LbMetadata, RateLimitedBackOff, RetryPolicy } from "../runtime-config.ts";
+import type { LbMetadata } from "../load-balancing.ts";
+import type { AvoidedHosts, RateLimitedBackOff, RetryPolicy } from "../retry-policy.ts";
 import { openAny } from "./any.ts";
 import { type At, durationMs, onlySupports, report, under } from "./issues.ts";
 import { decodeHeaderMatches } from "./matchers.ts";

@@ -4,7 +4,7 @@ import type {
 	RouteAction_RequestMirrorPolicy,
 	WeightedCluster as WeightedMessage,
 } from "@weft/xds/generated/envoy/config/route/v3/route_components.ts";
-import type { ClusterSelector, HashPolicy, RouteAction, WeightedCluster } from "../runtime-config.ts";
+import type { ClusterSelector, HashPolicy, RouteAction, WeightedCluster } from "../routes.ts";
 import { decodeHeaderOperations } from "./headers.ts";
 import { type At, durationMs, durationMsOr, onlySupports, report, under } from "./issues.ts";
 import { always, decodeRewrite, decodeRuntimeFraction } from "./matchers.ts";

@@ -1,7 +1,7 @@
 import type { RouteMatch } from "@weft/xds/generated/envoy/config/route/v3/route_components.ts";
 import type { UriTemplateMatchConfig } from "@weft/xds/generated/envoy/extensions/path/match/uri_template/v3/uri_template_match.ts";
-import type { RequestMatch } from "../http-filters.ts";
-import type { PathMatch } from "../runtime-config.ts";
+import type { RequestMatch } from "../jwt-authentication.ts";
+import type { PathMatch } from "../matchers.ts";
 import { parseUriTemplate } from "../uri-template.ts";
 import { openAny } from "./any.ts";
 import { type At, onlySupports, report, under } from "./issues.ts";

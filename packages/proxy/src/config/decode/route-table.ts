@@ -1,7 +1,7 @@
 import type { RouteConfiguration } from "@weft/xds/generated/envoy/config/route/v3/route.ts";
 import type { VirtualHost as VirtualHostMessage } from "@weft/xds/generated/envoy/config/route/v3/route_components.ts";
 import { validateConstraints } from "@weft/xds";
-import type { RouteTable, VirtualHost } from "../runtime-config.ts";
+import type { RouteTable, VirtualHost } from "../routes.ts";
 import type { DecodeEnvironment } from "./environment.ts";
 import { decodeHeaderOperations } from "./headers.ts";
 import { type At, collect, type Decoded, onlySupports, report, under } from "./issues.ts";

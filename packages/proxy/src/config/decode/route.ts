@@ -3,7 +3,7 @@ import type {
 	RedirectAction as RedirectMessage,
 	Route as RouteMessage,
 } from "@weft/xds/generated/envoy/config/route/v3/route_components.ts";
-import type { DirectResponseAction, RedirectAction, Route } from "../runtime-config.ts";
+import type { DirectResponseAction, RedirectAction, Route } from "../routes.ts";
 import { type DecodeEnvironment, dataBytes } from "./environment.ts";
 import { decodeHeaderOperations } from "./headers.ts";
 import { type At, onlySupports, report, under } from "./issues.ts";

@@ -1,6 +1,6 @@
 import { validateConstraints } from "@weft/xds";
 import type { Secret as SecretMessage } from "@weft/xds/generated/envoy/extensions/transport_sockets/tls/v3/secret.ts";
-import type { Secret } from "../runtime-config.ts";
+import type { Secret } from "../tls.ts";
 import type { DecodeEnvironment } from "./environment.ts";
 import { collect, type Decoded, report, under } from "./issues.ts";
 import { decodeCertificate, decodeTrust } from "./tls.ts";

@@ -1,5 +1,5 @@
 import type { SocketOption as OptionMessage } from "@weft/xds/generated/envoy/config/core/v3/socket_option.ts";
-import type { SocketOption, SocketOptions } from "../runtime-config.ts";
+import type { SocketOption, SocketOptions } from "../sockets.ts";
 import { type At, report, under } from "./issues.ts";
 
 const states: Readonly<Record<number, SocketOption["state"]>> = { 0: "prebind", 1: "bound", 2: "listening" };

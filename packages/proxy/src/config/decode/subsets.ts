@@ -1,5 +1,5 @@
 import type { Cluster_LbSubsetConfig } from "@weft/xds/generated/envoy/config/cluster/v3/cluster.ts";
-import type { SubsetConfig } from "../runtime-config.ts";
+import type { SubsetConfig } from "../load-balancing.ts";
 import { type At, report, under } from "./issues.ts";
 
 const fallbacks = ["none", "any", "default"] as const;

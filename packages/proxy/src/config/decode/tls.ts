@@ -2,7 +2,8 @@ import type { TransportSocket } from "@weft/xds/generated/envoy/config/core/v3/b
 import type { CertificateValidationContext, TlsCertificate, TlsParameters } from "@weft/xds/generated/envoy/extensions/transport_sockets/tls/v3/common.ts";
 import type { ProxyProtocolUpstreamTransport } from "@weft/xds/generated/envoy/extensions/transport_sockets/proxy_protocol/v3/upstream_proxy_protocol.ts";
 import type { CommonTlsContext, DownstreamTlsContext, UpstreamTlsContext } from "@weft/xds/generated/envoy/extensions/transport_sockets/tls/v3/tls.ts";
-import type { CertificateSource, DownstreamTls, PeerValidation, SanMatch, TlsParams, TrustSource, UpstreamTls, UpstreamTransport } from "../runtime-config.ts";
+import type { UpstreamTransport } from "../clusters.ts";
+import type { CertificateSource, DownstreamTls, PeerValidation, SanMatch, TlsParams, TrustSource, UpstreamTls } from "../tls.ts";
 import { openAny } from "./any.ts";
 import { type DecodeEnvironment, dataText } from "./environment.ts";
 import { decodeTlvChoice, decodeTlvs } from "./proxy-protocol-tlvs.ts";

@@ -1,5 +1,6 @@
 import { isDeepStrictEqual } from "node:util";
-import type { AvoidedHosts, LbMetadata } from "../../config/runtime-config.ts";
+import type { LbMetadata } from "../../config/load-balancing.ts";
+import type { AvoidedHosts } from "../../config/retry-policy.ts";
 import type { HostEntry } from "../lb/host-entry.ts";
 
 /** Whether a retry is to go to another host, if there is one. `tried`: hosts of earlier attempts. */

@@ -1,7 +1,7 @@
 import type { CheckResponse } from "@weft/xds/generated/envoy/service/auth/v3/external_auth.ts";
 import type { AttributeContext_HttpRequest } from "@weft/xds/generated/envoy/service/auth/v3/attribute_context.ts";
 import type { HeaderValueOption } from "@weft/xds/generated/envoy/config/core/v3/base.ts";
-import type { ExtAuthz, ExtAuthzGrpc } from "../../config/http-filters.ts";
+import type { ExtAuthz, ExtAuthzGrpc } from "../../config/external-authorization.ts";
 import { ClusterCall } from "../../grpc/cluster-call.ts";
 import type { HttpStream } from "../http/stream.ts";
 import type { CompileContext } from "../match/compile-context.ts";

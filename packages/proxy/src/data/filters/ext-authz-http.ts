@@ -1,5 +1,5 @@
-import type { ExtAuthz, ExtAuthzHttp } from "../../config/http-filters.ts";
-import type { StringMatch } from "../../config/runtime-config.ts";
+import type { ExtAuthz, ExtAuthzHttp } from "../../config/external-authorization.ts";
+import type { StringMatch } from "../../config/matchers.ts";
 import type { ResponseHead } from "../codec/response-head.ts";
 import type { HttpStream } from "../http/stream.ts";
 import type { CompileContext } from "../match/compile-context.ts";

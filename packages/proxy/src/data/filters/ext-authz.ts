@@ -1,4 +1,4 @@
-import type { ExtAuthz, ExtAuthzSettings } from "../../config/http-filters.ts";
+import type { ExtAuthz, ExtAuthzSettings } from "../../config/external-authorization.ts";
 import type { RequestHead } from "../codec/request-head.ts";
 import { sendLocalReply } from "../http/local-reply.ts";
 import { rerouteRequest } from "../http/route-selection.ts";

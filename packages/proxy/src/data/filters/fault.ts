@@ -1,5 +1,5 @@
 import type { FaultPolicy } from "../../config/http-filters.ts";
-import type { Fraction } from "../../config/runtime-config.ts";
+import type { Fraction } from "../../config/matchers.ts";
 import type { RequestView } from "../headers/headers-view.ts";
 import { httpGauge } from "../http/http-stats.ts";
 import { sendLocalReply } from "../http/local-reply.ts";

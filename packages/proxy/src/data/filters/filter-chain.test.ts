@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { after, afterEach, before, describe, it } from "node:test";
-import type { FilterOverrides, HttpFilter, LocalRateLimit, RbacRule } from "../../config/http-filters.ts";
-import type { Route } from "../../config/runtime-config.ts";
+import type { FilterOverrides, HttpFilter, RbacRule } from "../../config/http-filters.ts";
+import type { LocalRateLimit } from "../../config/rate-limits.ts";
+import type { Route } from "../../config/routes.ts";
 import { bodyOf, exchange, get, ok, openClient, type RecordingUpstream, startUpstream, statusOf } from "../http/test-peers.ts";
 import {
 	chainOf,

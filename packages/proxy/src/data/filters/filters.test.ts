@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { CorsPolicy, FaultPolicy } from "../../config/http-filters.ts";
-import type { OutlierDetection, RetryPolicy } from "../../config/runtime-config.ts";
+import type { OutlierDetection } from "../../config/outlier-detection.ts";
+import type { RetryPolicy } from "../../config/retry-policy.ts";
 import { breakerWord, createSlotAllocator, readWord, viewSharedWords } from "../../config/shared-state.ts";
 import { createHeaders, createRequestView } from "../headers/headers-view.ts";
 import { createHostCounts, type HostEntry } from "../lb/host-entry.ts";

@@ -4,7 +4,7 @@ import { after, before, describe, it } from "node:test";
 import { CheckRequest, CheckResponse } from "@weft/xds/generated/envoy/service/auth/v3/external_auth.ts";
 import { RateLimitRequest, RateLimitResponse } from "@weft/xds/generated/envoy/service/ratelimit/v3/rls.ts";
 import type { HttpFilter } from "../../config/http-filters.ts";
-import type { NetworkFilter } from "../../config/runtime-config.ts";
+import type { NetworkFilter } from "../../config/network-filters.ts";
 import { frameMessage } from "../../grpc/message-reader.ts";
 import { type Http2Server, readAll, startHttp2Server } from "../http/http2-test-peers.ts";
 import { ok, type RecordingUpstream, startUpstream } from "../http/test-peers.ts";

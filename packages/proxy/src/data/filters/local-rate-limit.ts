@@ -1,4 +1,4 @@
-import type { LocalRateLimit, TokenBucket } from "../../config/http-filters.ts";
+import type { LocalRateLimit, TokenBucket } from "../../config/rate-limits.ts";
 import { type Bucket, createOwnBucket, openBucket } from "../../config/shared-buckets.ts";
 import { compileHeaderMutations } from "../headers/header-mutations.ts";
 import { sendLocalReply } from "../http/local-reply.ts";

@@ -1,4 +1,4 @@
-import type { OutlierDetection } from "../../config/runtime-config.ts";
+import type { OutlierDetection } from "../../config/outlier-detection.ts";
 import { clearFailures, countFailure, countOutcome, type FailureKind, noSlot, type SharedWords } from "../../config/shared-state.ts";
 import type { HostEntry } from "../lb/host-entry.ts";
 

@@ -1,4 +1,4 @@
-import type { RateLimitAction, RateLimitEntry } from "../../config/http-filters.ts";
+import type { RateLimitAction, RateLimitEntry } from "../../config/rate-limits.ts";
 import { addressOf } from "../headers/edge.ts";
 import type { HttpStream } from "../http/stream.ts";
 import type { CompileContext } from "../match/compile-context.ts";

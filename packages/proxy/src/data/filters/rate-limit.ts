@@ -1,6 +1,6 @@
 import type { RateLimitResponse, RateLimitResponse_DescriptorStatus } from "@weft/xds/generated/envoy/service/ratelimit/v3/rls.ts";
 import type { HeaderValue } from "@weft/xds/generated/envoy/config/core/v3/base.ts";
-import type { RateLimit, RateLimitSettings } from "../../config/http-filters.ts";
+import type { RateLimit, RateLimitSettings } from "../../config/rate-limits.ts";
 import { ClusterCall, type UnaryResult } from "../../grpc/cluster-call.ts";
 import { compileHeaderMutations } from "../headers/header-mutations.ts";
 import { sendLocalReply } from "../http/local-reply.ts";

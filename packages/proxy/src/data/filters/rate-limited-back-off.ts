@@ -1,4 +1,4 @@
-import type { RateLimitedBackOff } from "../../config/runtime-config.ts";
+import type { RateLimitedBackOff } from "../../config/retry-policy.ts";
 import type { HeadersView } from "../headers/headers-view.ts";
 
 /** How long a response asks to be waited for, in ms; undefined: it does not say, or longer than is waited. `nowMs`: since 1970. */

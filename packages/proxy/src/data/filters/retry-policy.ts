@@ -1,4 +1,4 @@
-import type { RetryPolicy } from "../../config/runtime-config.ts";
+import type { RetryPolicy } from "../../config/retry-policy.ts";
 import type { HeadersEdit, HeadersView, RequestView } from "../headers/headers-view.ts";
 import { createCompileContext } from "../match/compile-context.ts";
 import { compileHeaderMatch, compileResponseHeaderMatch } from "../match/header-match.ts";

@@ -1,4 +1,4 @@
-import type { BreakerLimits } from "../../config/runtime-config.ts";
+import type { BreakerLimits } from "../../config/clusters.ts";
 import { breakerWord, release, retryBudgetLimit, type SharedWords, tryAcquire } from "../../config/shared-state.ts";
 import type { HeadersView } from "../headers/headers-view.ts";
 import type { HostEntry } from "../lb/host-entry.ts";

@@ -1,4 +1,4 @@
-import type { HeaderMutation } from "../../config/runtime-config.ts";
+import type { HeaderMutation } from "../../config/header-operations.ts";
 import type { StreamInfo } from "../log/stream-info.ts";
 import { compileFormat, type FormatterEnvironment, literalOf } from "./formatter.ts";
 import type { HeadersEdit, RequestView } from "./headers-view.ts";

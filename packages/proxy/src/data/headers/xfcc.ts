@@ -1,4 +1,4 @@
-import type { HttpConnectionManager } from "../../config/runtime-config.ts";
+import type { HttpConnectionManager } from "../../config/http-connection-manager.ts";
 import type { TlsInfo } from "../log/stream-info.ts";
 
 /** One element of `x-forwarded-client-cert`: a hop's caller. */

@@ -1,4 +1,4 @@
-import type { HeaderMutation } from "../../config/runtime-config.ts";
+import type { HeaderMutation } from "../../config/header-operations.ts";
 
 /** The headers of a probe, lower-case name, value, name, value …, after what the check adds and removes. */
 export function probeHeaders(

@@ -1,6 +1,8 @@
 import { noSlot } from "../../config/shared-state.ts";
 import type { HealthCheck, ProbeResult } from "../../config/health-check.ts";
-import type { Cluster, ClusterHosts, Host, SocketAddress, UpstreamTransport } from "../../config/runtime-config.ts";
+import type { Cluster, UpstreamTransport } from "../../config/clusters.ts";
+import type { ClusterHosts, Host } from "../../config/hosts.ts";
+import type { SocketAddress } from "../../config/sockets.ts";
 import { createHostCounts, formatSocketAddress, type HostEntry } from "../lb/host-entry.ts";
 import { createStatsRegistry } from "../stats/registry.ts";
 import { ClusterRuntime } from "../upstream/cluster-runtime.ts";

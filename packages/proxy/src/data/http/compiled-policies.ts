@@ -1,4 +1,4 @@
-import type { RetryPolicy } from "../../config/runtime-config.ts";
+import type { RetryPolicy } from "../../config/retry-policy.ts";
 import { type CompiledRetryPolicy, compileRetryPolicy } from "../filters/retry-policy.ts";
 
 /** Policies are shared by routes and compiled when first used; they go when their configuration goes. */

@@ -1,5 +1,6 @@
 import type { Extensions } from "../../config/discovered-filters.ts";
-import type { HttpConnectionManager, Listener } from "../../config/runtime-config.ts";
+import type { HttpConnectionManager } from "../../config/http-connection-manager.ts";
+import type { Listener } from "../../config/listeners.ts";
 import { defaultHeadLimits, type HeadLimits } from "../codec/head-parser.ts";
 import type { LineSink, LogStream } from "../log/access-log.ts";
 import { compileLoggers } from "../log/loggers.ts";

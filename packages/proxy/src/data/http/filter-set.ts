@@ -1,6 +1,6 @@
 import { type Extensions, httpConfigInForce } from "../../config/discovered-filters.ts";
 import type { HttpFilter, HttpFilterConfig } from "../../config/http-filters.ts";
-import type { IstioStats } from "../../config/runtime-config.ts";
+import type { IstioStats } from "../../config/telemetry.ts";
 import type { FilterInputs } from "../filters/filter-inputs.ts";
 import { compileHttpFilter } from "../filters/http-filters.ts";
 import { missingConfig } from "../filters/missing-config.ts";

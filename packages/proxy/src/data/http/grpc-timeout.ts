@@ -1,4 +1,4 @@
-import type { RouteAction } from "../../config/runtime-config.ts";
+import type { RouteAction } from "../../config/routes.ts";
 import { known } from "../codec/known-names.ts";
 import type { RequestHead } from "../codec/request-head.ts";
 import { isGrpc } from "../match/route-table.ts";

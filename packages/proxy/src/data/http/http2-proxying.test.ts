@@ -3,7 +3,10 @@ import { createServer, type IncomingMessage, request as http1Request, type Serve
 import type { IncomingHttpHeaders, ServerHttp2Stream } from "node:http2";
 import type { AddressInfo } from "node:net";
 import { after, afterEach, before, describe, it } from "node:test";
-import type { Cluster, HttpConnectionManager, RetryPolicy, Route } from "../../config/runtime-config.ts";
+import type { Cluster } from "../../config/clusters.ts";
+import type { HttpConnectionManager } from "../../config/http-connection-manager.ts";
+import type { RetryPolicy } from "../../config/retry-policy.ts";
+import type { Route } from "../../config/routes.ts";
 import { http2Defaults } from "../../config/http2-defaults.ts";
 import {
 	chainOf,

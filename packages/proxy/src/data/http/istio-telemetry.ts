@@ -1,4 +1,6 @@
-import type { IstioStats, Listener, NodeInfo } from "../../config/runtime-config.ts";
+import type { Listener } from "../../config/listeners.ts";
+import type { NodeInfo } from "../../config/runtime-config.ts";
+import type { IstioStats } from "../../config/telemetry.ts";
 import type { ConnectionInfo, StreamInfo, TlsInfo } from "../log/stream-info.ts";
 import { grpcStatusOf } from "../headers/grpc-status.ts";
 import {

@@ -1,4 +1,4 @@
-import type { LocalReplyConfig, LocalReplyFormat } from "../../config/runtime-config.ts";
+import type { LocalReplyConfig, LocalReplyFormat } from "../../config/http-connection-manager.ts";
 import type { ResponseHead } from "../codec/response-head.ts";
 import type { FormatterEnvironment } from "../headers/formatter.ts";
 import { compileHeaderMutations } from "../headers/header-mutations.ts";

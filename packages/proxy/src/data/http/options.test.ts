@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { after, afterEach, before, describe, it } from "node:test";
-import type { Cluster, HttpConnectionManager } from "../../config/runtime-config.ts";
+import type { Cluster } from "../../config/clusters.ts";
+import type { HttpConnectionManager } from "../../config/http-connection-manager.ts";
 import {
 	chainOf,
 	clusterOf,

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { after, afterEach, before, describe, it } from "node:test";
-import type { Listener } from "../../config/runtime-config.ts";
+import type { Listener } from "../../config/listeners.ts";
 import { buildProxyHeader } from "../upstream/proxy-protocol-header.ts";
 import {
 	chainOf,

@@ -1,7 +1,9 @@
 import assert from "node:assert/strict";
 import { after, afterEach, before, describe, it } from "node:test";
-import type { HttpConnectionManager, RetryPolicy, Route } from "../../config/runtime-config.ts";
+import type { HttpConnectionManager } from "../../config/http-connection-manager.ts";
 import type { FaultPolicy } from "../../config/http-filters.ts";
+import type { RetryPolicy } from "../../config/retry-policy.ts";
+import type { Route } from "../../config/routes.ts";
 import {
 	chainOf,
 	clusterOf,

@@ -1,4 +1,4 @@
-import type { RetryPolicy } from "../../config/runtime-config.ts";
+import type { RetryPolicy } from "../../config/retry-policy.ts";
 import { envoyHeaderBit } from "../codec/header-block.ts";
 import { applyRetryHeaders, type CompiledRetryPolicy, type ResetReason } from "../filters/retry-policy.ts";
 import { createRetryState, type RetryState, type RetryVerdict } from "../filters/retry-state.ts";

@@ -1,4 +1,4 @@
-import type { Http2Options } from "../../config/runtime-config.ts";
+import type { Http2Options } from "../../config/http2-options.ts";
 import { errorCode, Http2ConnectionError } from "./protocol.ts";
 import { type Http2Stat, http2Stat } from "./http2-stats.ts";
 

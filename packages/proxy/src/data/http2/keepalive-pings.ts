@@ -1,4 +1,4 @@
-import type { Http2Keepalive } from "../../config/runtime-config.ts";
+import type { Http2Keepalive } from "../../config/http2-options.ts";
 import { Timer, type TimerWheel } from "../transport/timers.ts";
 import type { Http2Session } from "./session.ts";
 

@@ -1,4 +1,4 @@
-import type { Http2Options } from "../../config/runtime-config.ts";
+import type { Http2Options } from "../../config/http2-options.ts";
 import { EndedStreams } from "./ended-streams.ts";
 import { FloodError, FloodGuard, PrematureResetsError } from "./flood-guard.ts";
 import { FrameReader, type FrameEvents, readUint31 } from "./frame-reader.ts";

@@ -1,4 +1,4 @@
-import type { Http2Options } from "../../config/runtime-config.ts";
+import type { Http2Options } from "../../config/http2-options.ts";
 import { http2Defaults } from "../../config/http2-defaults.ts";
 import { RequestHead } from "../codec/request-head.ts";
 import { type Connection, silentHandler } from "../transport/connection.ts";

@@ -1,4 +1,5 @@
-import type { Cluster, ClusterHosts, Host } from "../../config/runtime-config.ts";
+import type { Cluster } from "../../config/clusters.ts";
+import type { ClusterHosts, Host } from "../../config/hosts.ts";
 import { readEjectionGeneration } from "../../config/shared-state.ts";
 import { type Balancer, createBalancer } from "./balancer.ts";
 import { type ChooseContext, createHostCounts, formatSocketAddress, type HostEntry, type Locality } from "./host-entry.ts";

@@ -1,4 +1,4 @@
-import type { LoadBalancer } from "../../config/runtime-config.ts";
+import type { LoadBalancer } from "../../config/load-balancing.ts";
 import { boundLoad } from "./bounded-load.ts";
 import { type Hash64, murmurHash2 } from "./hash.ts";
 import { buildHostScheduler, type EdfOptions, type HostSource, type PickHost } from "./host-source.ts";

@@ -1,5 +1,5 @@
 import { isIP } from "node:net";
-import type { Cluster, DynamicHosts } from "../../config/runtime-config.ts";
+import type { Cluster, DynamicHosts } from "../../config/clusters.ts";
 import { noSlot } from "../../config/shared-state.ts";
 import { chooseFamily, type Lookup } from "../dns/lookup.ts";
 import { createHostCounts, formatSocketAddress, type ChooseContext, type HostEntry } from "./host-entry.ts";

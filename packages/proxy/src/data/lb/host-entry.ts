@@ -1,4 +1,6 @@
-import type { Host, LbMetadata, SocketAddress } from "../../config/runtime-config.ts";
+import type { Host } from "../../config/hosts.ts";
+import type { LbMetadata } from "../../config/load-balancing.ts";
+import type { SocketAddress } from "../../config/sockets.ts";
 
 export interface Locality {
 	readonly region: string;

@@ -1,6 +1,8 @@
 import assert from "node:assert/strict";
 import { before, describe, test } from "node:test";
-import type { Cluster, ClusterHosts, LoadBalancer } from "../../config/runtime-config.ts";
+import type { Cluster } from "../../config/clusters.ts";
+import type { ClusterHosts } from "../../config/hosts.ts";
+import type { LoadBalancer } from "../../config/load-balancing.ts";
 import { createSharedBuffer, createSlotAllocator, setEjected, viewSharedWords } from "../../config/shared-state.ts";
 import { type Hash64, loadHash64 } from "./hash.ts";
 import { beginRequest, createChooseContext, endRequest } from "./host-entry.ts";

@@ -1,4 +1,5 @@
-import type { Cluster, ClusterHosts } from "../../config/runtime-config.ts";
+import type { Cluster } from "../../config/clusters.ts";
+import type { ClusterHosts } from "../../config/hosts.ts";
 import type { SharedWords } from "../../config/shared-state.ts";
 import { BalancedHostSet } from "./balanced-host-set.ts";
 import type { BalancerInputs } from "./balancer.ts";

@@ -1,4 +1,4 @@
-import type { SlowStart } from "../../config/runtime-config.ts";
+import type { SlowStart } from "../../config/load-balancing.ts";
 import { createEdfScheduler, type EdfScheduler } from "./edf-scheduler.ts";
 import type { HostEntry } from "./host-entry.ts";
 

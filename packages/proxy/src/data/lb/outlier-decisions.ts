@@ -1,4 +1,4 @@
-import type { OutlierDetection } from "../../config/runtime-config.ts";
+import type { OutlierDetection } from "../../config/outlier-detection.ts";
 import type { FailureKind } from "../../config/shared-state.ts";
 
 export type EjectReason = FailureKind | "successRate" | "localOriginSuccessRate" | "failurePercentage" | "localOriginFailurePercentage";

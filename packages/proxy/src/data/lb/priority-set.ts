@@ -1,4 +1,4 @@
-import type { Host } from "../../config/runtime-config.ts";
+import type { Host } from "../../config/hosts.ts";
 import { healthFlags, isEjected, readHealthFlags, type SharedWords } from "../../config/shared-state.ts";
 import { createEdfScheduler, type EdfScheduler } from "./edf-scheduler.ts";
 import type { Balancer } from "./balancer.ts";

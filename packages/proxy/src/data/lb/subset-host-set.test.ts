@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import type { LbMetadata, SubsetConfig } from "../../config/runtime-config.ts";
+import type { LbMetadata, SubsetConfig } from "../../config/load-balancing.ts";
 import { createSlotAllocator, viewSharedWords } from "../../config/shared-state.ts";
 import { createChooseContext } from "./host-entry.ts";
 import { createHostSet } from "./host-set.ts";

@@ -1,4 +1,6 @@
-import type { Cluster, ClusterHosts, Host, LbMetadata, SubsetConfig, SubsetSelector } from "../../config/runtime-config.ts";
+import type { Cluster } from "../../config/clusters.ts";
+import type { ClusterHosts, Host } from "../../config/hosts.ts";
+import type { LbMetadata, SubsetConfig, SubsetSelector } from "../../config/load-balancing.ts";
 import { BalancedHostSet } from "./balanced-host-set.ts";
 import type { LocalHosts } from "./zone-routing.ts";
 import { type ChooseContext, formatSocketAddress, type HostEntry } from "./host-entry.ts";

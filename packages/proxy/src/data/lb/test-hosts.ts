@@ -1,5 +1,8 @@
 import { http2Defaults } from "../../config/http2-defaults.ts";
-import type { Cluster, ClusterHosts, Host, LoadBalancer, LocalityHosts, OutlierDetection } from "../../config/runtime-config.ts";
+import type { Cluster } from "../../config/clusters.ts";
+import type { ClusterHosts, Host, LocalityHosts } from "../../config/hosts.ts";
+import type { LoadBalancer } from "../../config/load-balancing.ts";
+import type { OutlierDetection } from "../../config/outlier-detection.ts";
 
 /** Clusters and hosts with everything off, for this package's tests. */
 

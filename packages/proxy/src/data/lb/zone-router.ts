@@ -1,5 +1,5 @@
 import { zoneAwareDefaults } from "../../config/zone-aware-defaults.ts";
-import type { Cluster } from "../../config/runtime-config.ts";
+import type { Cluster } from "../../config/clusters.ts";
 import type { SharedWords } from "../../config/shared-state.ts";
 import type { HostEntry } from "./host-entry.ts";
 import type { ZoneInputs } from "./host-set.ts";

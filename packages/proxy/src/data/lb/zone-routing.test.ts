@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { ClusterHosts, ZoneAware } from "../../config/runtime-config.ts";
+import type { ClusterHosts } from "../../config/hosts.ts";
+import type { ZoneAware } from "../../config/load-balancing.ts";
 import { createSlotAllocator, viewSharedWords } from "../../config/shared-state.ts";
 import { zoneAwareDefaults } from "../../config/zone-aware-defaults.ts";
 import { createChooseContext, type HostEntry } from "./host-entry.ts";

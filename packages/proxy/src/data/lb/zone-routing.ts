@@ -1,4 +1,4 @@
-import type { ZoneAware } from "../../config/runtime-config.ts";
+import type { ZoneAware } from "../../config/load-balancing.ts";
 import type { HostEntry, Locality } from "./host-entry.ts";
 
 /** The hosts of the cluster that this proxy is one of, first priority, as their own host set sees them. */

@@ -1,5 +1,6 @@
 import { type Extensions, networkFilterInForce } from "../../config/discovered-filters.ts";
-import type { FilterChain, NetworkFilter } from "../../config/runtime-config.ts";
+import type { FilterChain } from "../../config/listeners.ts";
+import type { NetworkFilter } from "../../config/network-filters.ts";
 import { type ChainInputs, type ChainRuntime, compileChain } from "./filter-chain-runtime.ts";
 
 /**

@@ -1,4 +1,4 @@
-import type { NetworkFilter } from "../../config/runtime-config.ts";
+import type { NetworkFilter } from "../../config/network-filters.ts";
 import { ClusterCall } from "../../grpc/cluster-call.ts";
 import { type CheckMessages, checkPath, destinationOf, loadCheckMessages, readCheck, sourceOf } from "../filters/check-attributes.ts";
 import type { Counter } from "../filters/filter-inputs.ts";

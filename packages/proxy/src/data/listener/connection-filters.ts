@@ -1,4 +1,4 @@
-import type { NetworkFilter } from "../../config/runtime-config.ts";
+import type { NetworkFilter } from "../../config/network-filters.ts";
 import { openBucket } from "../../config/shared-buckets.ts";
 import { compileRbac } from "../filters/rbac/rbac-engine.ts";
 import type { Counter } from "../filters/filter-inputs.ts";

@@ -1,5 +1,6 @@
 import type { Extensions } from "../../config/discovered-filters.ts";
-import type { FilterChain, Listener, NetworkFilter } from "../../config/runtime-config.ts";
+import type { FilterChain, Listener } from "../../config/listeners.ts";
+import type { NetworkFilter } from "../../config/network-filters.ts";
 import { compileManager, type CompiledManager } from "../http/connection-manager.ts";
 import type { StreamPool } from "../http/stream-pool.ts";
 import type { LineSink } from "../log/access-log.ts";

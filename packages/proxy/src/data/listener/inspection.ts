@@ -1,4 +1,4 @@
-import type { Listener } from "../../config/runtime-config.ts";
+import type { Listener } from "../../config/listeners.ts";
 import type { Connection, ConnectionHandler } from "../transport/connection.ts";
 import type { ProxyTlv } from "../log/stream-info.ts";
 import { Timer } from "../transport/timers.ts";

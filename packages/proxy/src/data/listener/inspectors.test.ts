@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
-import type { ConnectionPredicate, Listener } from "../../config/runtime-config.ts";
+import type { ConnectionPredicate, Listener } from "../../config/listeners.ts";
 import { openClient } from "../http/test-peers.ts";
 import { chainOf, listenerOf, type Standalone, startStandalone, updateOf } from "../worker/standalone.ts";
 import { compileInspectors } from "./inspectors.ts";

@@ -1,4 +1,4 @@
-import type { Listener } from "../../config/runtime-config.ts";
+import type { Listener } from "../../config/listeners.ts";
 import { matchConnection } from "../match/connection-predicate.ts";
 
 /** What is looked for in a connection's first bytes. */

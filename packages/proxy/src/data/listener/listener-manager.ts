@@ -1,5 +1,7 @@
 import type { Extensions } from "../../config/discovered-filters.ts";
-import type { Changes, Listener, SocketAddress } from "../../config/runtime-config.ts";
+import type { Listener } from "../../config/listeners.ts";
+import type { Changes } from "../../config/runtime-config.ts";
+import type { SocketAddress } from "../../config/sockets.ts";
 import type { ResourceError } from "../../config/worker-messages.ts";
 import { Acceptance } from "./acceptance.ts";
 import { acceptingWorker, type ConnectionBalance, type OnTaken } from "./connection-balance.ts";

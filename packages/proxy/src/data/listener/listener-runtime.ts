@@ -1,6 +1,7 @@
 import type { Extensions } from "../../config/discovered-filters.ts";
 import type { BalanceRow } from "../../config/shared-balance.ts";
-import type { Listener, ProxyProtocolOptions, SocketAddress } from "../../config/runtime-config.ts";
+import type { Listener, ProxyProtocolOptions } from "../../config/listeners.ts";
+import type { SocketAddress } from "../../config/sockets.ts";
 import type { CompiledManager } from "../http/connection-manager.ts";
 import { Http1ServerConnection } from "../http/http1-server-connection.ts";
 import { Http2ServerConnection } from "../http/http2-server-connection.ts";

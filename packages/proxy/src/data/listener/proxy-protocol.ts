@@ -1,5 +1,5 @@
 import { isIPv4, isIPv6, SocketAddress } from "node:net";
-import type { ProxyProtocolOptions } from "../../config/runtime-config.ts";
+import type { ProxyProtocolOptions } from "../../config/listeners.ts";
 import type { ProxyTlv } from "../log/stream-info.ts";
 import type { proxyProtocolCounters } from "../stats/families.ts";
 

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { FileAccessLog } from "../../config/runtime-config.ts";
+import type { FileAccessLog } from "../../config/access-logs.ts";
 import { createHeaders, createRequestView } from "../headers/headers-view.ts";
 import { compileAccessLog, istioAccessLogFormat } from "./access-log.ts";
 import { createLogFile, type LogFileSystem } from "./log-file.ts";

@@ -1,4 +1,4 @@
-import type { AccessLogFilter, FileAccessLog } from "../../config/runtime-config.ts";
+import type { AccessLogFilter, FileAccessLog } from "../../config/access-logs.ts";
 import { compileCel } from "../cel/cel.ts";
 import { compileFormat, compileTypedFormat, type Formatter, type FormatterEnvironment } from "../headers/formatter.ts";
 import type { OperatorValue } from "../headers/operators.ts";

@@ -4,7 +4,7 @@ import type { AddressInfo } from "node:net";
 import { after, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { StreamAccessLogsMessage } from "@weft/xds/generated/envoy/service/accesslog/v3/als.ts";
-import type { GrpcAccessLog } from "../../config/runtime-config.ts";
+import type { GrpcAccessLog } from "../../config/access-logs.ts";
 import { get, statusOf } from "../http/test-peers.ts";
 import { createHeaders, createRequestView } from "../headers/headers-view.ts";
 import { chainOf, clusterOf, hostsOf, listenerOf, managerOf, routeOf, type Standalone, startStandalone, tableOf, updateOf } from "../worker/standalone.ts";

@@ -1,4 +1,4 @@
-import type { GrpcAccessLog } from "../../config/runtime-config.ts";
+import type { GrpcAccessLog } from "../../config/access-logs.ts";
 import { compileCustomTags } from "../tracing/custom-tags.ts";
 import type { WorkerContext } from "../worker/context.ts";
 import { compileLogFilter, type LogStream } from "./access-log.ts";

@@ -1,4 +1,5 @@
-import type { GrpcAccessLog, NodeInfo } from "../../config/runtime-config.ts";
+import type { GrpcAccessLog } from "../../config/access-logs.ts";
+import type { NodeInfo } from "../../config/runtime-config.ts";
 import { version } from "../../config/version.ts";
 import { ClusterStream } from "../../grpc/cluster-stream.ts";
 import { Timer } from "../transport/timers.ts";

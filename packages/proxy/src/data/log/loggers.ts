@@ -1,4 +1,4 @@
-import type { AccessLog } from "../../config/runtime-config.ts";
+import type { AccessLog } from "../../config/access-logs.ts";
 import type { WorkerContext } from "../worker/context.ts";
 import { compileAccessLog, type LineSink, type LogStream } from "./access-log.ts";
 import { compileGrpcLog } from "./grpc-log.ts";

@@ -1,5 +1,5 @@
 import type { AnyValue, KeyValue } from "@weft/xds/generated/opentelemetry/proto/common/v1/common.ts";
-import type { LogTemplate, OpenTelemetryAccessLog } from "../../config/runtime-config.ts";
+import type { LogTemplate, OpenTelemetryAccessLog } from "../../config/access-logs.ts";
 import { version } from "../../config/version.ts";
 import { compileFormat, type FormatterEnvironment } from "../headers/formatter.ts";
 import { BatchSender } from "../tracing/batch-sender.ts";

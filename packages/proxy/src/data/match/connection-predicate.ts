@@ -1,4 +1,4 @@
-import type { ConnectionPredicate } from "../../config/runtime-config.ts";
+import type { ConnectionPredicate } from "../../config/listeners.ts";
 
 /** Whether the rule takes a connection to this port: the original destination's where there is one. */
 export function matchConnection(predicate: ConnectionPredicate, destinationPort: number): boolean {

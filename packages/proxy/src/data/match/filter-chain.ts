@@ -1,4 +1,4 @@
-import type { FilterChain, FilterChainMatch } from "../../config/runtime-config.ts";
+import type { FilterChain, FilterChainMatch } from "../../config/listeners.ts";
 import { type CidrRange, type IpBytes, matchCidr, parseCidr } from "./cidr.ts";
 
 /** What is known of a connection once the listener filters have run. */

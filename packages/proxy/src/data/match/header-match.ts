@@ -1,4 +1,4 @@
-import type { HeaderMatch, QueryMatch } from "../../config/runtime-config.ts";
+import type { HeaderMatch, QueryMatch } from "../../config/matchers.ts";
 import { headerReader, type HeadersView, type RequestView } from "../headers/headers-view.ts";
 import type { CompileContext } from "./compile-context.ts";
 import { compileStringMatch, type StringPredicate } from "./string-match.ts";

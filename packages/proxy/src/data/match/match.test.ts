@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { before, test } from "node:test";
 import * as fc from "fast-check";
-import type { FilterChain, FilterChainMatch, HashPolicy } from "../../config/runtime-config.ts";
+import type { FilterChain, FilterChainMatch } from "../../config/listeners.ts";
+import type { HashPolicy } from "../../config/routes.ts";
 import { createRequestView } from "../headers/headers-view.ts";
 import { type Hash64, loadHash64 } from "../lb/hash.ts";
 import { isLoopback, matchCidr, parseCidr, parseIp } from "./cidr.ts";

@@ -1,4 +1,4 @@
-import type { MetadataMatch, ValueMatch } from "../../config/runtime-config.ts";
+import type { MetadataMatch, ValueMatch } from "../../config/matchers.ts";
 import type { CompileContext } from "./compile-context.ts";
 import { compileStringMatch } from "./string-match.ts";
 

@@ -1,4 +1,4 @@
-import type { PathMatch } from "../../config/runtime-config.ts";
+import type { PathMatch } from "../../config/matchers.ts";
 import type { RequestView } from "../headers/headers-view.ts";
 import type { CompileContext } from "./compile-context.ts";
 

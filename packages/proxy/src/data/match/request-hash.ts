@@ -1,4 +1,4 @@
-import type { HashPolicy } from "../../config/runtime-config.ts";
+import type { HashPolicy } from "../../config/routes.ts";
 import { headerReader, type RequestView } from "../headers/headers-view.ts";
 import type { Hash64 } from "../lb/hash.ts";
 import { parseIpPort } from "../lb/host-entry.ts";

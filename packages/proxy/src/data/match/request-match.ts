@@ -1,4 +1,4 @@
-import type { RequestMatch } from "../../config/http-filters.ts";
+import type { RequestMatch } from "../../config/jwt-authentication.ts";
 import type { RequestView } from "../headers/headers-view.ts";
 import type { CompileContext } from "./compile-context.ts";
 import { compileHeaderMatches, compileQueryMatches } from "./header-match.ts";

@@ -1,4 +1,5 @@
-import type { PathMatch, RedirectAction, RouteAction } from "../../config/runtime-config.ts";
+import type { PathMatch } from "../../config/matchers.ts";
+import type { RedirectAction, RouteAction } from "../../config/routes.ts";
 import type { RequestView } from "../headers/headers-view.ts";
 import type { CompileContext } from "./compile-context.ts";
 import { withoutQuery } from "./path-match.ts";

@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { before, test } from "node:test";
 import * as fc from "fast-check";
-import type { HeaderMatch, PathMatch, RouteTable } from "../../config/runtime-config.ts";
+import type { HeaderMatch, PathMatch } from "../../config/matchers.ts";
+import type { RouteTable } from "../../config/routes.ts";
 import { createHeaders, createRequestView } from "../headers/headers-view.ts";
 import { type Hash64, loadHash64 } from "../lb/hash.ts";
 import { createConnectionInfo, createStreamInfo } from "../log/stream-info.ts";

@@ -1,15 +1,9 @@
-import type {
-	Changes,
-	Fraction,
-	HeaderOperations,
-	LbMetadata,
-	Route,
-	RouteAction,
-	RouteTable,
-	VirtualHost,
-	WeightedCluster,
-} from "../../config/runtime-config.ts";
+import type { HeaderOperations } from "../../config/header-operations.ts";
 import type { FilterOverrides } from "../../config/http-filters.ts";
+import type { LbMetadata } from "../../config/load-balancing.ts";
+import type { Fraction } from "../../config/matchers.ts";
+import type { Route, RouteAction, RouteTable, VirtualHost, WeightedCluster } from "../../config/routes.ts";
+import type { Changes } from "../../config/runtime-config.ts";
 import type { FormatterEnvironment } from "../headers/formatter.ts";
 import { compileHeaderMutations, type MutateHeaders } from "../headers/header-mutations.ts";
 import type { RequestView } from "../headers/headers-view.ts";

@@ -1,4 +1,4 @@
-import type { StringMatch } from "../../config/runtime-config.ts";
+import type { StringMatch } from "../../config/matchers.ts";
 import type { CompileContext } from "./compile-context.ts";
 
 export type StringPredicate = (value: string) => boolean;

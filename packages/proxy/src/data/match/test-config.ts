@@ -1,4 +1,5 @@
-import type { HeaderOperations, Route, RouteAction, RouteTable, VirtualHost } from "../../config/runtime-config.ts";
+import type { HeaderOperations } from "../../config/header-operations.ts";
+import type { Route, RouteAction, RouteTable, VirtualHost } from "../../config/routes.ts";
 
 /** Configuration values with everything off, for this package's tests. */
 

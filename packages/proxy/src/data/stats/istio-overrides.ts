@@ -1,4 +1,5 @@
-import type { IstioStats, NodeInfo } from "../../config/runtime-config.ts";
+import type { NodeInfo } from "../../config/runtime-config.ts";
+import type { IstioStats } from "../../config/telemetry.ts";
 import { compileCelText } from "../cel/cel.ts";
 import type { StreamInfo } from "../log/stream-info.ts";
 import { createCompileContext } from "../match/compile-context.ts";

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { IstioStats, NodeInfo } from "../../config/runtime-config.ts";
+import type { NodeInfo } from "../../config/runtime-config.ts";
+import type { IstioStats } from "../../config/telemetry.ts";
 import { createRequestView } from "../headers/headers-view.ts";
 import { defaultStatsConfig } from "../../config/stats-config.ts";
 import { responseFlags } from "../log/response-flags.ts";

@@ -1,4 +1,5 @@
-import type { LbMetadata, TcpProxy } from "../../config/runtime-config.ts";
+import type { LbMetadata } from "../../config/load-balancing.ts";
+import type { TcpProxy } from "../../config/network-filters.ts";
 import { DynamicHostSet } from "../lb/dynamic-hosts.ts";
 import { beginRequest, createChooseContext, endRequest, type HostEntry } from "../lb/host-entry.ts";
 import type { LogStream } from "../log/access-log.ts";

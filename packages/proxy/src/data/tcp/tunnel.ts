@@ -1,4 +1,4 @@
-import type { TcpTunnel } from "../../config/runtime-config.ts";
+import type { TcpTunnel } from "../../config/network-filters.ts";
 import { RequestHead } from "../codec/request-head.ts";
 import { ResponseHead } from "../codec/response-head.ts";
 import { compileFormat, type Formatter } from "../headers/formatter.ts";

@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import type { SecureContext, TLSSocket } from "node:tls";
-import type { DownstreamTls } from "../../config/runtime-config.ts";
+import type { DownstreamTls } from "../../config/tls.ts";
 import { createCompileContext } from "../match/compile-context.ts";
 import type { TlsInfo } from "../log/stream-info.ts";
 import type { Connection } from "../transport/connection.ts";

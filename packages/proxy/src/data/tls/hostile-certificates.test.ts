@@ -9,7 +9,7 @@ import { type DerNode, der } from "../../../../pki/src/der.ts";
 import { oids } from "../../../../pki/src/oids.ts";
 import { createTestAuthority as createRoot } from "../../../../pki/src/test-authority.ts";
 import { type RawCertificate, rawExtension, rawExtensions as ext, signRawCertificate } from "../../../../pki/src/test-certificate.ts";
-import type { DownstreamTls, PeerValidation, SanMatch, UpstreamTls } from "../../config/runtime-config.ts";
+import type { DownstreamTls, PeerValidation, SanMatch, UpstreamTls } from "../../config/tls.ts";
 import { answerHeads, get, ok, type RecordingUpstream, startUpstream, statusOf } from "../http/test-peers.ts";
 import {
 	chainOf,

@@ -2,7 +2,11 @@ import assert from "node:assert/strict";
 import { connect as tcpConnect, createServer } from "node:net";
 import { after, afterEach, before, describe, it } from "node:test";
 import { connect as tlsConnect } from "node:tls";
-import type { Cluster, DownstreamTls, FilterChain, HttpConnectionManager, Listener, Secret, TcpProxy, UpstreamTls } from "../../config/runtime-config.ts";
+import type { Cluster } from "../../config/clusters.ts";
+import type { HttpConnectionManager } from "../../config/http-connection-manager.ts";
+import type { FilterChain, Listener } from "../../config/listeners.ts";
+import type { TcpProxy } from "../../config/network-filters.ts";
+import type { DownstreamTls, Secret, UpstreamTls } from "../../config/tls.ts";
 import { answerHeads, bodyOf, get, ok, type RecordingUpstream, startUpstream, statusOf } from "../http/test-peers.ts";
 import {
 	chainOf,

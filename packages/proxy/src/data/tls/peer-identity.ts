@@ -1,6 +1,6 @@
 import { createHash, type X509Certificate } from "node:crypto";
 import type { TLSSocket } from "node:tls";
-import type { PeerValidation, SanMatch } from "../../config/runtime-config.ts";
+import type { PeerValidation, SanMatch } from "../../config/tls.ts";
 import type { TlsInfo } from "../log/stream-info.ts";
 import type { CompileContext } from "../match/compile-context.ts";
 import { compileStringMatch } from "../match/string-match.ts";

@@ -1,6 +1,6 @@
 import { constants, X509Certificate } from "node:crypto";
 import type { SecureContext } from "node:tls";
-import type { CertificateSource, Secret, TlsParams, TrustSource } from "../../config/runtime-config.ts";
+import type { CertificateSource, Secret, TlsParams, TrustSource } from "../../config/tls.ts";
 import { chooseCertificates, type KeyPair } from "./certificate-choice.ts";
 import { nodeTls } from "./node-tls.ts";
 import { type LocalIdentity, readLocalIdentity } from "./peer-identity.ts";

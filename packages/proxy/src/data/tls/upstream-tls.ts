@@ -1,7 +1,10 @@
 import type { X509Certificate } from "node:crypto";
 import { isIP } from "node:net";
 import type { ConnectionOptions, SecureContext, TLSSocket } from "node:tls";
-import type { Cluster, Host, SocketAddress, UpstreamTls, UpstreamTransport } from "../../config/runtime-config.ts";
+import type { Cluster, UpstreamTransport } from "../../config/clusters.ts";
+import type { Host } from "../../config/hosts.ts";
+import type { SocketAddress } from "../../config/sockets.ts";
+import type { UpstreamTls } from "../../config/tls.ts";
 import type { HostEntry } from "../lb/host-entry.ts";
 import type { ConnectionInfo, TlsInfo, UpstreamSource } from "../log/stream-info.ts";
 import { createCompileContext } from "../match/compile-context.ts";

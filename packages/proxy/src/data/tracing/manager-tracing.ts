@@ -1,4 +1,4 @@
-import type { Listener } from "../../config/runtime-config.ts";
+import type { Listener } from "../../config/listeners.ts";
 import type { CustomTag, Tracing } from "../../config/telemetry.ts";
 import type { HttpStream } from "../http/stream.ts";
 import type { WorkerContext } from "../worker/context.ts";

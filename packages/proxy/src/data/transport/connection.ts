@@ -1,4 +1,4 @@
-import type { SocketOptions } from "../../config/runtime-config.ts";
+import type { SocketOptions } from "../../config/sockets.ts";
 import type { SocketCalls } from "./socket-calls.ts";
 
 /**

@@ -1,7 +1,7 @@
 import { Socket } from "node:net";
 import type { TLSSocket } from "node:tls";
 import type { Connection, ConnectOptions, ListeningSocket, ListenOptions, Transport, TransportHooks } from "./connection.ts";
-import type { SocketOption, SocketOptions } from "../../config/runtime-config.ts";
+import type { SocketOption, SocketOptions } from "../../config/sockets.ts";
 import type { RawBindings, RawHandle, RawPipe, RawTcp, SocketName } from "./raw-bindings.ts";
 import { applySocketOptions, noSocketCalls } from "./socket-options.ts";
 import { RawConnection, type RawShared, systemError } from "./raw-connection.ts";

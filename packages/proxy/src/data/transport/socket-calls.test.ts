@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import type { SocketOptions } from "../../config/runtime-config.ts";
+import type { SocketOptions } from "../../config/sockets.ts";
 import type { Connection, TransportHooks } from "./connection.ts";
 import { createNetTransport } from "./net-transport.ts";
 import { createOriginalDst, formatIpv6 } from "./original-dst.ts";

@@ -1,4 +1,4 @@
-import type { SocketOption, SocketOptions } from "../../config/runtime-config.ts";
+import type { SocketOption, SocketOptions } from "../../config/sockets.ts";
 import type { SocketCalls } from "./socket-calls.ts";
 
 // linux/in.h, linux/in6.h, asm-generic/socket.h

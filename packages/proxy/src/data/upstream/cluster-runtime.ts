@@ -1,4 +1,5 @@
-import type { BreakerLimits, Cluster, ClusterHosts } from "../../config/runtime-config.ts";
+import type { BreakerLimits, Cluster } from "../../config/clusters.ts";
+import type { ClusterHosts } from "../../config/hosts.ts";
 import {
 	acquire,
 	breakerWord,

@@ -1,4 +1,4 @@
-import type { ClusterTracking } from "../../config/runtime-config.ts";
+import type { ClusterTracking } from "../../config/clusters.ts";
 import { requestHeadBytes, responseHeadBytes } from "../headers/head-size.ts";
 import type { HeadersView, RequestView } from "../headers/headers-view.ts";
 import type { Histogram } from "../stats/histogram.ts";

@@ -1,4 +1,4 @@
-import type { TlvChoice } from "../../config/runtime-config.ts";
+import type { TlvChoice } from "../../config/listeners.ts";
 import type { ProxyTlv } from "../log/stream-info.ts";
 import { parseIp } from "../match/cidr.ts";
 

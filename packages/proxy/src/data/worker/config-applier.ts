@@ -1,5 +1,7 @@
 import type { ExtensionConfig, Extensions } from "../../config/discovered-filters.ts";
-import type { Changes, ClusterHosts, ConfigUpdate, Secret } from "../../config/runtime-config.ts";
+import type { ClusterHosts } from "../../config/hosts.ts";
+import type { Changes, ConfigUpdate } from "../../config/runtime-config.ts";
+import type { Secret } from "../../config/tls.ts";
 import type { ResourceError } from "../../config/worker-messages.ts";
 import type { ListenerManager } from "../listener/listener-manager.ts";
 import { type CompiledRouteTable, compileRouteTable, changeVirtualHosts } from "../match/route-table.ts";

@@ -1,5 +1,5 @@
 import type { Extensions } from "../../config/discovered-filters.ts";
-import type { Secret } from "../../config/runtime-config.ts";
+import type { Secret } from "../../config/tls.ts";
 import type { CompiledRouteTable } from "../match/route-table.ts";
 import type { ClusterRuntime } from "../upstream/cluster-runtime.ts";
 

@@ -1,5 +1,10 @@
 import { http2Defaults } from "../../config/http2-defaults.ts";
-import type { Cluster, ClusterHosts, ConfigUpdate, FilterChain, HttpConnectionManager, Listener, Route, RouteTable } from "../../config/runtime-config.ts";
+import type { Cluster } from "../../config/clusters.ts";
+import type { ClusterHosts } from "../../config/hosts.ts";
+import type { HttpConnectionManager } from "../../config/http-connection-manager.ts";
+import type { FilterChain, Listener } from "../../config/listeners.ts";
+import type { Route, RouteTable } from "../../config/routes.ts";
+import type { ConfigUpdate } from "../../config/runtime-config.ts";
 import { createBucketBuffer } from "../../config/shared-buckets.ts";
 import { createSharedBuffer } from "../../config/shared-state.ts";
 import type { FromWorker, WorkerInit } from "../../config/worker-messages.ts";

@@ -1,5 +1,5 @@
 import { X509Certificate } from "node:crypto";
-import type { CertificateSource, PeerValidation } from "../../config/runtime-config.ts";
+import type { CertificateSource, PeerValidation } from "../../config/tls.ts";
 import type { ConfigStore } from "../config-store.ts";
 import type { AdminContext, AdminReply, AdminRequest } from "./routes.ts";
 

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { breakerWord, createSlotAllocator, tryAcquire, viewSharedWords } from "../../config/shared-state.ts";
-import type { Host } from "../../config/runtime-config.ts";
+import type { Host } from "../../config/hosts.ts";
 import { hostStanding } from "../../data/lb/priority-set.ts";
 import { clusterOf, hostsOf } from "../../data/worker/standalone.ts";
 import { clusterGauges } from "./cluster-gauges.ts";

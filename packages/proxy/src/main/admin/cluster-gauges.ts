@@ -1,4 +1,5 @@
-import type { BreakerLimits, Cluster, ClusterHosts, Host } from "../../config/runtime-config.ts";
+import type { BreakerLimits, Cluster } from "../../config/clusters.ts";
+import type { ClusterHosts, Host } from "../../config/hosts.ts";
 import { type BreakerResource, breakerWord, noSlot } from "../../config/shared-state.ts";
 import type { Standing } from "../../data/lb/priority-set.ts";
 import type { StatsDump } from "../../data/stats/registry.ts";

@@ -1,5 +1,6 @@
 import { RE2JS } from "re2js";
-import type { Cluster, Host } from "../../config/runtime-config.ts";
+import type { Cluster } from "../../config/clusters.ts";
+import type { Host } from "../../config/hosts.ts";
 import { healthFlags } from "../../config/shared-state.ts";
 import type { HostsOfClusters } from "../../config/worker-messages.ts";
 import { createHostCounts } from "../../data/lb/host-entry.ts";

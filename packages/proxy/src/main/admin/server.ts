@@ -1,6 +1,6 @@
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
-import type { SocketAddress } from "../../config/runtime-config.ts";
+import type { SocketAddress } from "../../config/sockets.ts";
 import { addressText } from "../slots.ts";
 import { foreignTo } from "./foreign-request.ts";
 import { type AdminContext, type AdminReply, type AdminRequest, adminRoutes } from "./routes.ts";

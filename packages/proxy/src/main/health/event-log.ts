@@ -1,5 +1,5 @@
 import { appendFile } from "node:fs";
-import type { Host } from "../../config/runtime-config.ts";
+import type { Host } from "../../config/hosts.ts";
 import type { HealthEvent } from "./health-decisions.ts";
 
 export interface HealthEventRecord {

@@ -1,6 +1,8 @@
 import type { Clock, Logger } from "@weft/runtime";
 import type { HealthCheck, ProbeResult } from "../../config/health-check.ts";
-import type { Cluster, ClusterHosts, ConfigUpdate, Host, LocalityHosts } from "../../config/runtime-config.ts";
+import type { Cluster } from "../../config/clusters.ts";
+import type { ClusterHosts, Host, LocalityHosts } from "../../config/hosts.ts";
+import type { ConfigUpdate } from "../../config/runtime-config.ts";
 import { healthFlags, readHealthFlags, type SharedWords, wasEverConnected, writeHealthFlags } from "../../config/shared-state.ts";
 import { addressText } from "../slots.ts";
 import { HealthEventLog } from "./event-log.ts";

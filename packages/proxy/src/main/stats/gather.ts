@@ -1,4 +1,4 @@
-import type { Host } from "../../config/runtime-config.ts";
+import type { Host } from "../../config/hosts.ts";
 import { emptyStats, type MergedStats, mergeStats, type StatsDump } from "../../data/stats/registry.ts";
 import { keepStats } from "../../data/stats/stats-view.ts";
 import { firstExpiryMs } from "../admin/certificates.ts";

@@ -1,4 +1,4 @@
-import type { SocketAddress } from "../../config/runtime-config.ts";
+import type { SocketAddress } from "../../config/sockets.ts";
 import type { StatsSettings, StatsSink } from "../../config/stats-config.ts";
 import type { AdminContext } from "../admin/routes.ts";
 import type { ConfigStore } from "../config-store.ts";

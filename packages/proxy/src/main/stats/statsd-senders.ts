@@ -1,6 +1,6 @@
 import type { Socket as DatagramSocket } from "node:dgram";
 import { connect, type Socket } from "node:net";
-import type { SocketAddress } from "../../config/runtime-config.ts";
+import type { SocketAddress } from "../../config/sockets.ts";
 
 /** Takes the lines of one flush. Never waits: what does not fit is dropped, and counted by the return value. */
 export interface LineSender {

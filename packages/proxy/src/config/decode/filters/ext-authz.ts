@@ -5,8 +5,9 @@ import type {
 	HttpService,
 } from "@weft/xds/generated/envoy/extensions/filters/http/ext_authz/v3/ext_authz.ts";
 import type { ListStringMatcher } from "@weft/xds/generated/envoy/type/matcher/v3/string.ts";
-import type { ExtAuthzBody, ExtAuthzGrpc, ExtAuthzHttp, ExtAuthzSettings, HttpFilterConfig } from "../../http-filters.ts";
-import type { StringMatch } from "../../runtime-config.ts";
+import type { ExtAuthzBody, ExtAuthzGrpc, ExtAuthzHttp, ExtAuthzSettings } from "../../external-authorization.ts";
+import type { HttpFilterConfig } from "../../http-filters.ts";
+import type { StringMatch } from "../../matchers.ts";
 import { decodeGrpcService } from "../grpc-service.ts";
 import { type At, durationMsOr, onlySupports, report, under } from "../issues.ts";
 import { always, decodeMetadataMatch, decodeRuntimeFraction, decodeStringMatch } from "../matchers.ts";

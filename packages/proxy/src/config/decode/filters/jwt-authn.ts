@@ -4,7 +4,7 @@ import type {
 	JwtRequirement as RequirementMessage,
 	RemoteJwks as RemoteMessage,
 } from "@weft/xds/generated/envoy/extensions/filters/http/jwt_authn/v3/config.ts";
-import type { JwtAuthentication, JwtProvider, JwtRequirement, RemoteJwks } from "../../http-filters.ts";
+import type { JwtAuthentication, JwtProvider, JwtRequirement, RemoteJwks } from "../../jwt-authentication.ts";
 import { parseJwks } from "../../../data/filters/jwt/jwks.ts";
 import { type DecodeEnvironment, dataText } from "../environment.ts";
 import { type At, durationMsOr, onlySupports, report, under } from "../issues.ts";

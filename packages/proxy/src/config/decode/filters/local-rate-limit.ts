@@ -1,7 +1,7 @@
 import type { RateLimit as RateLimitMessage, RateLimit_Action } from "@weft/xds/generated/envoy/config/route/v3/route_components.ts";
 import type { LocalRateLimit as LimitMessage } from "@weft/xds/generated/envoy/extensions/filters/http/local_ratelimit/v3/local_rate_limit.ts";
 import type { TokenBucket as BucketMessage } from "@weft/xds/generated/envoy/type/v3/token_bucket.ts";
-import type { LocalRateLimit, RateLimitAction, RateLimitEntry, TokenBucket } from "../../http-filters.ts";
+import type { LocalRateLimit, RateLimitAction, RateLimitEntry, TokenBucket } from "../../rate-limits.ts";
 import { decodeMutation } from "../headers.ts";
 import { type At, durationMsOr, onlySupports, report, under } from "../issues.ts";
 import { decodeHeaderMatches, decodeRuntimeFraction, never } from "../matchers.ts";

@@ -1,6 +1,7 @@
 import type { RateLimit as LimitMessage, RateLimitPerRoute } from "@weft/xds/generated/envoy/extensions/filters/http/ratelimit/v3/rate_limit.ts";
 import { RateLimit as RouteRateLimit } from "@weft/xds/generated/envoy/config/route/v3/route_components.ts";
-import type { HttpFilterConfig, RateLimitSettings } from "../../http-filters.ts";
+import type { HttpFilterConfig } from "../../http-filters.ts";
+import type { RateLimitSettings } from "../../rate-limits.ts";
 import { decodeGrpcService } from "../grpc-service.ts";
 import { decodeMutation } from "../headers.ts";
 import { type At, durationMsOr, onlySupports, report, under } from "../issues.ts";

@@ -1,4 +1,4 @@
-import type { JwtAuthentication } from "../../../config/http-filters.ts";
+import type { JwtAuthentication } from "../../../config/jwt-authentication.ts";
 import { sendLocalReply } from "../../http/local-reply.ts";
 import { rerouteRequest } from "../../http/route-selection.ts";
 import type { HttpStream } from "../../http/stream.ts";

@@ -1,4 +1,4 @@
-import type { JwtProvider } from "../../../config/http-filters.ts";
+import type { JwtProvider } from "../../../config/jwt-authentication.ts";
 import type { RequestHead } from "../../codec/request-head.ts";
 
 /** A token and where it was found. */

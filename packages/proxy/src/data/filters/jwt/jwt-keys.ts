@@ -1,4 +1,4 @@
-import type { JwtProvider } from "../../../config/http-filters.ts";
+import type { JwtProvider } from "../../../config/jwt-authentication.ts";
 import type { WorkerContext } from "../../worker/context.ts";
 import type { Counter } from "../filter-inputs.ts";
 import { type Jwks, parseJwks } from "./jwks.ts";

@@ -1,4 +1,4 @@
-import type { JwtProvider } from "../../../config/http-filters.ts";
+import type { JwtProvider } from "../../../config/jwt-authentication.ts";
 import { mergeMetadata } from "../../log/stream-info.ts";
 import type { CompileContext } from "../../match/compile-context.ts";
 import { compileStringMatch, type StringPredicate } from "../../match/string-match.ts";

@@ -1,4 +1,4 @@
-import type { JwtRequirement } from "../../../config/http-filters.ts";
+import type { JwtRequirement } from "../../../config/jwt-authentication.ts";
 import type { HttpStream } from "../../http/stream.ts";
 import { mergeMetadata } from "../../log/stream-info.ts";
 import type { FoundToken } from "./jwt-extractor.ts";

@@ -1,4 +1,4 @@
-import type { RemoteJwks } from "../../../config/http-filters.ts";
+import type { RemoteJwks } from "../../../config/jwt-authentication.ts";
 import { Timer } from "../../transport/timers.ts";
 import { AsyncRequest } from "../../upstream/async-request.ts";
 import type { WorkerContext } from "../../worker/context.ts";

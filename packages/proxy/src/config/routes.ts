@@ -1,0 +1,142 @@
+/** Route tables, and what a route does with a request. */
+
+import type { HeaderOperations } from "./header-operations.ts";
+import type { FilterOverrides } from "./http-filters.ts";
+import type { LbMetadata } from "./load-balancing.ts";
+import type { Fraction, HeaderMatch, MetadataMatch, PathMatch, QueryMatch } from "./matchers.ts";
+import type { RateLimitAction } from "./rate-limits.ts";
+import type { RetryPolicy } from "./retry-policy.ts";
+import type { Decorator, RouteTracing } from "./telemetry.ts";
+
+export interface RouteTable {
+	readonly name: string;
+	readonly virtualHosts: readonly VirtualHost[];
+	readonly headers: HeaderOperations;
+	readonly filters: FilterOverrides;
+	readonly mostSpecificHeaderMutationsWins: boolean;
+	readonly ignorePortInHostMatching: boolean;
+	readonly maxDirectResponseBodyBytes: number;
+	/** More virtual hosts come by themselves (VHDS). */
+	readonly vhds: boolean;
+	/** A route to a cluster that is not there makes the table a bad one; else its requests are answered 503. */
+	readonly validatesClusters?: boolean;
+}
+
+export interface VirtualHost {
+	readonly name: string;
+	readonly domains: readonly string[];
+	readonly routes: readonly Route[];
+	readonly requireTls: "none" | "externalOnly" | "all";
+	readonly headers: HeaderOperations;
+	readonly retry: RetryPolicy | undefined;
+	/** `typed_per_filter_config`, by the filter's name in the connection manager. */
+	readonly filters: FilterOverrides;
+	readonly rateLimits: readonly RateLimitAction[];
+	readonly includeRequestAttemptCount: boolean;
+	readonly includeAttemptCountInResponse: boolean;
+}
+
+export interface Route {
+	readonly name: string;
+	readonly path: PathMatch;
+	readonly headers: readonly HeaderMatch[];
+	readonly query: readonly QueryMatch[];
+	/** All must match what the filters so far wrote. */
+	readonly dynamicMetadata: readonly MetadataMatch[];
+	readonly grpcOnly: boolean;
+	readonly runtimeFraction: Fraction | undefined;
+	readonly action: RouteAction | RedirectAction | DirectResponseAction;
+	readonly headerOperations: HeaderOperations;
+	readonly filters: FilterOverrides;
+	/** `filter_metadata` by namespace, for logs and spans; undefined: none. */
+	readonly metadata: Readonly<Record<string, Readonly<Record<string, unknown>>>> | undefined;
+	readonly decorator: Decorator | undefined;
+	/** undefined: as the connection manager says. */
+	readonly tracing: RouteTracing | undefined;
+}
+
+export type ClusterSelector =
+	| { readonly kind: "cluster"; readonly name: string }
+	| { readonly kind: "header"; readonly name: string }
+	/** `header`: of the number to choose by; "": at random. */
+	| { readonly kind: "weighted"; readonly clusters: readonly WeightedCluster[]; readonly totalWeight: number; readonly header: string };
+
+export interface WeightedCluster {
+	readonly name: string;
+	readonly weight: number;
+	readonly headers: HeaderOperations;
+	readonly hostRewrite: string | undefined;
+	readonly filters: FilterOverrides;
+	/** Of `envoy.lb`; over the route's. */
+	readonly metadataMatch?: LbMetadata | undefined;
+}
+
+export interface RouteAction {
+	readonly kind: "route";
+	/** Which subset of the cluster's hosts; `envoy.lb` of `metadata_match`. */
+	readonly metadataMatch?: LbMetadata | undefined;
+	readonly cluster: ClusterSelector;
+	readonly clusterNotFoundStatus: 404 | 500 | 503;
+	/** 0: no timeout. */
+	readonly timeoutMs: number;
+	/** Set: a gRPC request's `grpc-timeout` is its timeout instead, up to this; 0: uncapped. */
+	readonly grpcTimeoutMaxMs: number | undefined;
+	/** undefined: the connection manager's; 0: none. */
+	readonly idleTimeoutMs: number | undefined;
+	/** 0: none; undefined: not set. */
+	readonly maxStreamDurationMs: number | undefined;
+	readonly prefixRewrite: string | undefined;
+	readonly regexRewrite: { readonly pattern: string; readonly substitution: string } | undefined;
+	readonly hostRewrite:
+		| { readonly kind: "literal"; readonly value: string }
+		| { readonly kind: "header"; readonly name: string }
+		| { readonly kind: "auto" }
+		| { readonly kind: "pathRegex"; readonly pattern: string; readonly substitution: string }
+		| undefined;
+	readonly appendXForwardedHost: boolean;
+	readonly retry: RetryPolicy | undefined;
+	readonly mirrors: readonly { readonly cluster: string; readonly fraction: Fraction; readonly shadowSuffix: boolean }[];
+	readonly hashPolicies: readonly HashPolicy[];
+	/** Upgrade types allowed on this route beyond or instead of the connection manager's, lower case. */
+	readonly upgrades: Readonly<Record<string, boolean>>;
+	readonly priority: "default" | "high";
+	readonly rateLimits: readonly RateLimitAction[];
+	readonly includeVirtualHostRateLimits: boolean;
+}
+
+export interface RedirectAction {
+	readonly kind: "redirect";
+	readonly status: 301 | 302 | 303 | 307 | 308;
+	readonly scheme: string | undefined;
+	readonly host: string | undefined;
+	readonly port: number | undefined;
+	readonly path:
+		| { readonly kind: "full" | "prefix"; readonly value: string }
+		| { readonly kind: "regex"; readonly pattern: string; readonly substitution: string }
+		| undefined;
+	readonly stripQuery: boolean;
+}
+
+export interface DirectResponseAction {
+	readonly kind: "direct";
+	readonly status: number;
+	readonly body: Uint8Array;
+}
+
+export type HashPolicy =
+	| {
+			readonly kind: "header";
+			readonly name: string;
+			readonly regexRewrite: { readonly pattern: string; readonly substitution: string } | undefined;
+			readonly terminal: boolean;
+	  }
+	| {
+			readonly kind: "cookie";
+			readonly name: string;
+			readonly ttlMs: number | undefined;
+			readonly path: string;
+			readonly attributes: readonly { readonly name: string; readonly value: string }[];
+			readonly terminal: boolean;
+	  }
+	| { readonly kind: "sourceIp"; readonly terminal: boolean }
+	| { readonly kind: "query"; readonly name: string; readonly terminal: boolean };

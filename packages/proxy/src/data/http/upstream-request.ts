@@ -1,0 +1,298 @@
+import type { ResponseHead } from "../codec/response-head.ts";
+import { isGrpcServerError } from "../headers/grpc-status.ts";
+import type { ChooseContext, HostEntry } from "../lb/host-entry.ts";
+import { upstreamTlsInfo } from "../tls/upstream-tls.ts";
+import type { ClusterRuntime } from "../upstream/cluster-runtime.ts";
+import { clusterStat } from "../upstream/cluster-stats.ts";
+import type { PoolClient, PoolFailure, ResetReason, UpstreamClient, UpstreamExchange } from "../upstream/exchange.ts";
+import { Attempt } from "./attempt.ts";
+import { AttemptTimers } from "./attempt-timers.ts";
+import { pauseReasons } from "./downstream.ts";
+import type { RouterState } from "./router.ts";
+import type { HttpStream } from "./stream.ts";
+
+/** What a reset of a stream is counted as; a refused one is as good as none. */
+const resetStats: Readonly<Partial<Record<ResetReason, number>>> = {
+	remoteReset: clusterStat.upstream_rq_rx_reset,
+	protocolError: clusterStat.upstream_rq_tx_reset,
+	localReset: clusterStat.upstream_rq_pending_failure_eject,
+	connectionTermination: clusterStat.upstream_rq_pending_failure_eject,
+};
+
+/**
+ * One attempt of a stream, from the choice of its host to the end of its answer. What comes of it the router decides, which
+ * uses the same object for one attempt after another.
+ */
+export class UpstreamRequest implements UpstreamClient, PoolClient {
+	readonly response: ResponseHead;
+	isHeadSent = false;
+	readonly #router: RouterState;
+	readonly #stream: HttpStream;
+	readonly #attempt = new Attempt();
+	readonly #timers: AttemptTimers;
+	/** An answer of gRPC whose status has not come. */
+	#isOutcomeOpen = false;
+
+	constructor(router: RouterState, response: ResponseHead) {
+		const { stream } = router;
+		this.response = response;
+		this.#router = router;
+		this.#stream = stream;
+		this.#timers = new AttemptTimers(
+			stream.context.wheel,
+			() => router.onTryTimeout(this, clusterStat.upstream_rq_per_try_timeout, "upstream_per_try_timeout"),
+			() => router.onTryTimeout(this, clusterStat.upstream_rq_per_try_idle_timeout, "upstream_per_try_idle_timeout"),
+			() => router.onDurationReached(this),
+		);
+	}
+
+	get isHead(): boolean {
+		return this.#stream.isHead;
+	}
+	get host(): HostEntry | undefined {
+		return this.#attempt.host;
+	}
+	/** Since its head was sent; ms. */
+	get startedAt(): number {
+		return this.#attempt.startedAt;
+	}
+
+	// ---- the way to a host
+
+	/** A host for it, or why there is none. */
+	begin(cluster: ClusterRuntime, priority: "default" | "high", context: ChooseContext): HostEntry | "noHost" | "overflow" {
+		const host = this.#attempt.begin(cluster, priority, context);
+		if (host === "noHost" || host === "overflow" || cluster.tracking === undefined) return host;
+		this.#attempt.begunAt = this.#stream.context.nowMs();
+		this.#attempt.hasAnswered = false;
+		cluster.tracking.attemptBegins(this.#stream.request);
+		return host;
+	}
+
+	/** Asks for a connection. Times are those of the attempt; 0: none. */
+	connect(wholeMs: number, idleMs: number, durationMs: number): void {
+		const { info, manager, request } = this.#stream;
+		this.#timers.start(wholeMs, idleMs, durationMs);
+		this.#attempt.connect(this, request, manager.upstreamAlpn, info.connection);
+	}
+
+	onPoolReady(upstream: UpstreamExchange): void {
+		const { context, downstream, info, isRequestDelivered, request, upgrade } = this.#stream;
+		const { replay } = this.#router;
+		const { cluster, host } = this.#attempt;
+		this.#attempt.leavePool();
+		this.#attempt.upstream = upstream;
+		upstream.begin(this);
+		cluster?.count(clusterStat.upstream_rq_total);
+		(host as HostEntry).counts.rq_total++;
+		// An earlier attempt may have stopped the client and ended before it could let it go on.
+		downstream.resume(pauseReasons.upstreamBlocked);
+		info.upstreamProtocol = upstream.protocol;
+		info.upstreamLocalAddress = upstream.localAddress;
+		info.upstreamFirstSentAt = this.#attempt.startedAt = context.nowMs();
+		info.upstreamTls = upstream.connection.isTls ? upstreamTlsInfo(upstream.connection) : undefined;
+		cluster?.outlier.connected(host as HostEntry, false);
+		const isEnd = isRequestDelivered && !request.hasBody && upgrade === "" && replay.trailers.length === 0;
+		upstream.sendHead(request, upgrade, isEnd);
+		this.isHeadSent = true;
+		info.upstreamWireBytesSent += request.length;
+		this.#timers.touch();
+		for (const bytes of replay.pieces) this.sendBody(bytes, 0, bytes.length);
+		if (!replay.isKept) replay.drop();
+		downstream.resume(pauseReasons.waitingForHost);
+		if (isEnd) info.upstreamLastSentAt = context.nowMs();
+		else if (isRequestDelivered) this.sendEnd(replay.trailers);
+	}
+
+	onPoolFailure(failure: PoolFailure, transportFailure: string): void {
+		this.#attempt.leavePool();
+		if (failure !== "overflow") {
+			this.#stream.info.upstreamTransportFailureReason = transportFailure.slice(0, 512);
+			this.noteFailure(failure === "connectionTimeout" ? "timeout" : "connectFailure");
+		}
+		this.#router.onPoolFailure(failure, transportFailure);
+	}
+
+	// ---- the request
+
+	/** There is somebody to send the body to. */
+	get takesBody(): boolean {
+		return this.isHeadSent && this.#attempt.upstream !== undefined;
+	}
+
+	sendBody(bytes: Buffer, start: number, end: number): void {
+		const { upstream } = this.#attempt;
+		if (upstream === undefined) return;
+		upstream.sendBody(bytes, start, end);
+		this.#timers.touch();
+		this.#stream.info.upstreamWireBytesSent += end - start;
+	}
+
+	/** After an upgrade request nothing else may be said but what belongs to the tunnel. */
+	sendEnd(trailers: readonly string[]): void {
+		const { context, info, upgrade } = this.#stream;
+		if (this.#router.isTunnel) return;
+		info.upstreamLastSentAt = context.nowMs();
+		if (upgrade === "") this.#attempt.upstream?.sendEnd(trailers);
+	}
+
+	sendTunnelBytes(bytes: Buffer, start: number, end: number): void {
+		this.#attempt.upstream?.sendBody(bytes, start, end);
+	}
+
+	endTunnel(): void {
+		this.#attempt.upstream?.sendEnd([]);
+	}
+
+	pause(): void {
+		this.#attempt.upstream?.pause();
+	}
+
+	resume(): void {
+		this.#attempt.upstream?.resume();
+	}
+
+	onUpstreamBlocked(): void {
+		this.#attempt.cluster?.count(clusterStat.upstream_flow_control_backed_up_total);
+		this.#stream.downstream.pause(pauseReasons.upstreamBlocked);
+	}
+
+	onUpstreamDrain(): void {
+		this.#attempt.cluster?.count(clusterStat.upstream_flow_control_drained_total);
+		this.#stream.downstream.resume(pauseReasons.upstreamBlocked);
+	}
+
+	// ---- the response
+
+	onResponseHead(hasBody: boolean): "body" | "tunnel" | "interim" {
+		const { response } = this;
+		const { status } = response;
+		if (status < 200 && status !== 101) return this.#router.onInterim(this);
+		const { upgrade } = this.#stream;
+		const isTunnel = upgrade === "connect" ? status >= 200 && status < 300 : status === 101 && upgrade !== "";
+		if (status === 101 && !isTunnel) {
+			this.onUpstreamReset("protocolError", "unexpected 101");
+			return "tunnel";
+		}
+		const cluster = this.#attempt.cluster as ClusterRuntime;
+		const host = this.#attempt.host as HostEntry;
+		cluster.outlier.response(host, status);
+		this.#countAnswer(status, hasBody);
+		if (cluster.tracking !== undefined) {
+			this.#attempt.hasAnswered = true;
+			cluster.tracking.responseBegins(response);
+		}
+		if (cluster.checksHealth && response.has("x-envoy-immediate-health-check-fail")) cluster.failImmediately(host);
+		this.#router.onResponseHead(this, isTunnel, hasBody);
+		return isTunnel ? "tunnel" : "body";
+	}
+
+	/** It is this attempt's answer that the client gets. */
+	accept(isTunnel: boolean): void {
+		const { context, info } = this.#stream;
+		const { cluster, host, startedAt } = this.#attempt;
+		if (isTunnel) this.#timers.cancel();
+		else this.#timers.answered();
+		info.upstreamFirstReceivedAt = context.nowMs();
+		cluster?.observeLatency(host as HostEntry, info.upstreamFirstReceivedAt - startedAt);
+		info.upstreamWireBytesReceived += this.response.length;
+	}
+
+	/** A gRPC service says at the end how it went. */
+	#countAnswer(status: number, hasBody: boolean): void {
+		const { counts } = this.#attempt.host as HostEntry;
+		if (status >= 500) counts.rq_error++;
+		else if (!this.#stream.isGrpcRequest) counts.rq_success++;
+		else if (hasBody) this.#isOutcomeOpen = true;
+		else this.#countGrpcOutcome(this.response.get("grpc-status"));
+	}
+
+	#countGrpcOutcome(status: string | undefined): void {
+		const { counts } = this.#attempt.host as HostEntry;
+		this.#isOutcomeOpen = false;
+		if (status === undefined || isGrpcServerError(Number(status))) counts.rq_error++;
+		else counts.rq_success++;
+	}
+
+	onResponseBody(bytes: Buffer, start: number, end: number): void {
+		if (!this.#router.isResponseStarted) return;
+		this.#timers.touch();
+		this.#stream.sendResponseBody(bytes, start, end);
+	}
+
+	onResponseTrailer(name: string, value: string): void {
+		if (this.#isOutcomeOpen && name === "grpc-status") this.#countGrpcOutcome(value);
+		if (this.#router.isResponseStarted) this.#stream.onResponseTrailer(name, value);
+	}
+
+	onResponseEnd(): void {
+		if (this.#isOutcomeOpen) this.#countGrpcOutcome(undefined);
+		if (!this.#router.isResponseStarted) return;
+		this.#attempt.upstream = undefined;
+		this.#router.onResponseEnd(this);
+	}
+
+	// ---- ends
+
+	onUpstreamReset(reason: ResetReason, detail: string): void {
+		const { cluster, host, upstream } = this.#attempt;
+		const isUnread = reason === "unprocessed";
+		// The peer closed an idle connection while our request was on its way: that is no failure of the request.
+		const isStale = upstream !== undefined && upstream.isReused && !upstream.hasAnswered && reason === "connectionTermination";
+		this.#attempt.upstream = undefined;
+		if (this.#isOutcomeOpen) this.#countGrpcOutcome(undefined);
+		if (upstream !== undefined && reason === "protocolError") upstream.abandon();
+		if (upstream?.protocol === "HTTP/2") this.#countReset(reason);
+		if (detail !== "") this.#stream.context.log("debug", `upstream reset: ${detail}`, { cluster: cluster?.config.name, host: host?.address });
+		this.#router.onReset(this, reason, isUnread ? "unread" : isStale ? "stale" : "failed");
+	}
+
+	/** Of streams alone: an exchange of HTTP/1 has nothing to reset but its connection. */
+	#countReset(reason: ResetReason): void {
+		const stat = resetStats[reason];
+		if (stat !== undefined) this.#attempt.cluster?.count(stat);
+	}
+
+	/** The host did not answer: what its cluster keeps of that. */
+	noteFailure(kind: "connectFailure" | "timeout" | "reset"): void {
+		const cluster = this.#attempt.cluster as ClusterRuntime;
+		const host = this.#attempt.host as HostEntry;
+		cluster.outlier.localFailure(host, kind);
+		host.counts.rq_error++;
+		if (kind === "timeout") host.counts.rq_timeout++;
+		// A host that fails fast must not look fast.
+		cluster.observeLatency(host, cluster.config.connectTimeoutMs);
+	}
+
+	/** The attempt is over, whatever came of it. */
+	release(): void {
+		const tracking = this.#attempt.cluster?.tracking;
+		if (tracking !== undefined && this.#attempt.isUnderWay) {
+			const { context, info } = this.#stream;
+			const elapsedMs = this.#router.hasTimedOut ? undefined : context.nowMs() - this.#attempt.begunAt;
+			tracking.attemptEnds(elapsedMs, this.#router.timeouts.perTryMs, info.bytesReceived, this.#attempt.hasAnswered ? info.bytesSent : undefined);
+		}
+		this.#attempt.release();
+	}
+
+	/** Nobody waits for it any more: its stream is reset, its place in a queue given up. */
+	abandon(): void {
+		this.#isOutcomeOpen = false;
+		this.#attempt.abandon(this);
+		this.isHeadSent = false;
+		this.release();
+	}
+
+	stopTimers(): void {
+		this.#timers.disarm();
+	}
+
+	cancelTimers(): void {
+		this.#timers.cancel();
+	}
+
+	reset(): void {
+		this.#attempt.reset();
+		this.#isOutcomeOpen = this.isHeadSent = false;
+	}
+}

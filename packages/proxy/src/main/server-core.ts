@@ -1,0 +1,148 @@
+import { randomUUID } from "node:crypto";
+import type { ClusterHosts } from "../config/hosts.ts";
+import { createOverloadBuffer } from "../config/overload.ts";
+import type { ConfigUpdate } from "../config/runtime-config.ts";
+import { createBalanceBuffer, markWorker } from "../config/shared-balance.ts";
+import { createBucketBuffer } from "../config/shared-buckets.ts";
+import { createSlotAllocator, viewSharedWords } from "../config/shared-state.ts";
+import type { FromWorker, ResourceError } from "../config/worker-messages.ts";
+import { serverTtl, systemLookup } from "../data/dns/lookup.ts";
+import { trimMemory } from "../data/worker/heap-memory.ts";
+import { ConfigStore } from "./config-store.ts";
+import { DnsResolver } from "./dns.ts";
+import { ExtensionStats } from "./extension-stats.ts";
+import { HealthManager } from "./health/health-manager.ts";
+import type { LoadReporter } from "./load-reporter.ts";
+import { OutlierManager } from "./outlier-manager.ts";
+import { OverloadManager } from "./overload/overload-manager.ts";
+import { ResourceRecords } from "./resource-records.ts";
+import type { ServerOptions } from "./server-options.ts";
+import { ServerState } from "./server-state.ts";
+import { workerInit } from "./worker-init.ts";
+import { WorkerPool } from "./worker-pool.ts";
+import { spawnWorkerThread } from "./worker-thread.ts";
+import type { XdsSource } from "./xds-source.ts";
+
+/** The long-lived parts, wired to each other. */
+export interface Core {
+	readonly abort: AbortController;
+	readonly state: ServerState;
+	readonly records: ResourceRecords;
+	readonly pool: WorkerPool;
+	readonly store: ConfigStore;
+	readonly outliers: OutlierManager;
+	readonly health: HealthManager;
+	/** undefined: the bootstrap has none. */
+	readonly overload: OverloadManager | undefined;
+	readonly dns: DnsResolver;
+	readonly extensionStats: ExtensionStats;
+	/** Filled in where loads are reported. */
+	readonly loads: { reporter?: LoadReporter };
+	/** Filled in where there is a control plane. */
+	readonly onDemand: { source?: XdsSource };
+	/** Listeners of the static configuration that a worker could not open. */
+	readonly refused: readonly ResourceError[];
+}
+
+export function createCore(options: ServerOptions): Core {
+	const { config, clock, logger, random } = options;
+	const allocator = createSlotAllocator();
+	const state = new ServerState({ startedMs: clock.nowMs(), isXdsExpected: config.message.dynamicResources?.adsConfig !== undefined });
+	const buckets = createBucketBuffer();
+	const overloadBuffer = config.overload && createOverloadBuffer(options.concurrency);
+	const balance = options.concurrency > 1 ? { id: randomUUID(), workers: options.concurrency, counts: createBalanceBuffer(options.concurrency) } : undefined;
+	const shared = { shared: allocator.buffer, buckets, overload: overloadBuffer, balance };
+	const pool = new WorkerPool({
+		count: options.concurrency,
+		spawn: (index, events) => {
+			const exit = (reason: string) => {
+				if (balance !== undefined) markWorker(balance.counts, balance.workers, index, false);
+				events.exit(reason);
+			};
+			return (options.spawn ?? spawnWorkerThread)(workerInit(options, index, shared), { ...events, exit });
+		},
+		snapshot: () => store.snapshot(),
+		logger,
+		onMessage: (message) => receive(message),
+	});
+	const refused: ResourceError[] = [];
+	const send = async (update: ConfigUpdate) => {
+		const errors = await pool.update(update);
+		refused.push(...errors.filter(({ resource }) => config.listeners.some(({ value }) => value.name === resource)));
+		return errors;
+	};
+	const abort = new AbortController();
+	const health = new HealthManager(
+		{
+			words: viewSharedWords(allocator.buffer),
+			clusterOf: (name) => store.clusterOf(name),
+			probe: (cluster, address, timeoutMs) => pool.probe(cluster, address, timeoutMs),
+			onWarm: () => void store.apply({}),
+			onHostsStale: (cluster) => store.refreshHosts(cluster),
+			onFailed: (cluster, address) => pool.broadcast({ kind: "hostFailed", cluster, address }),
+			onGoodCheck: (cluster, hostSlot) => outliers.onGoodCheck(cluster, hostSlot),
+			clock,
+			random,
+			logger,
+		},
+		abort.signal,
+	);
+	const store = new ConfigStore({ send, allocator, health, logger });
+	const outliers = new OutlierManager({
+		words: viewSharedWords(allocator.buffer),
+		clusterOf: (name) => store.clusterOf(name),
+		hostsOf: (name) => store.hostsOf(name),
+		clusterNames: () => store.clusterNames(),
+		clock,
+		random,
+		logger,
+	});
+	const onHosts = (hosts: ClusterHosts) => void store.apply({ resolved: { upsert: [hosts], remove: [] } });
+	const onDemand: { source?: XdsSource } = {};
+	const wantHost = (name: string) => {
+		if (onDemand.source?.wantHost(name) !== true) pool.broadcast({ kind: "hostsAnswered", names: [name] });
+	};
+	const receive = (message: FromWorker) => {
+		if (message.kind === "eject") outliers.eject(message);
+		else if (message.kind === "immediateFail") health.failImmediately(message.cluster, message.hostSlot);
+		else if (message.kind === "wantHost") wantHost(message.name);
+		else if (message.kind === "listening") state.listening(message.listener, message.address);
+		else if (message.kind === "listenerError") logger.error("listener could not be opened", { listener: message.listener, error: message.message });
+	};
+	const overload = overloadBuffer && createOverload(options, overloadBuffer, pool);
+	const dns = new DnsResolver({ lookup: systemLookup, ttlOf: serverTtl, random, clock, logger, onHosts });
+	return {
+		abort,
+		state,
+		records: new ResourceRecords(),
+		pool,
+		store,
+		outliers,
+		health,
+		overload,
+		dns,
+		extensionStats: new ExtensionStats(),
+		loads: {},
+		onDemand,
+		refused,
+	};
+}
+
+function createOverload({ clock, config, environment, logger }: ServerOptions, buffer: SharedArrayBuffer, pool: WorkerPool): OverloadManager | undefined {
+	return (
+		config.overload &&
+		new OverloadManager({
+			config: config.overload,
+			buffer,
+			readFile: environment.readFile,
+			memoryBytes: () => process.memoryUsage.rss(),
+			onChange: () => pool.broadcast({ kind: "overload" }),
+			onShrinkHeap: () => {
+				pool.broadcast({ kind: "shrinkHeap" });
+				trimMemory();
+			},
+			clock,
+			logger,
+		})
+	);
+}
