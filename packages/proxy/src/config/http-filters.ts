@@ -1,5 +1,6 @@
 import type { CelNode } from "./cel-node.ts";
 import type { ConfigDiscovery } from "./discovered-filters.ts";
+import type { MatcherTree } from "./matcher-tree.ts";
 import type { Fraction, HeaderMatch, HeaderMutation, IstioStats, MetadataMatch, Route, StringMatch } from "./runtime-config.ts";
 
 /** What HTTP filters are told: their own configuration, and what routes say to them (`typed_per_filter_config`). */
@@ -104,11 +105,22 @@ export interface Rbac {
 	readonly trackPerRuleStats: boolean;
 }
 
-export interface RbacRules {
-	readonly action: "allow" | "deny" | "log";
+export type RbacRules = RbacPolicies | RbacMatcher;
+
+export interface RbacPolicies {
+	readonly kind: "policies";
+	readonly action: RbacAction;
 	/** Sorted by name, the order in which they are tried. */
 	readonly policies: readonly RbacPolicy[];
 }
+
+/** `matcher`: what no action is for is denied. */
+export interface RbacMatcher {
+	readonly kind: "matcher";
+	readonly tree: MatcherTree<{ readonly name: string; readonly action: RbacAction }>;
+}
+
+export type RbacAction = "allow" | "deny" | "log";
 
 export interface RbacPolicy {
 	readonly name: string;
