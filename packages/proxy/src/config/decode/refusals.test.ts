@@ -71,7 +71,7 @@ describe("fields that have an effect in Envoy and none here are refused by name"
 						rules: { policies: { p: { permissions: [{ any: true }], principals: [{ any: true }], condition: { comprehensionExpr: {} } } } },
 					}),
 				),
-			`${filter}.rules.policies["p"].condition: comprehension_expr is not implemented`,
+			`${filter}.rules.policies["p"].condition: comprehension support is disabled, as it is in Envoy`,
 		],
 		[
 			"a tree of matchers over metadata, which is no text",

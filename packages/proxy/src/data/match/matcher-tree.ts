@@ -208,25 +208,13 @@ function compileInput(input: MatcherInput): Read {
 			return ofPeer(({ peerSubject }) => peerSubject);
 		case "filterState":
 			return (info) => filterStateOf(info, input.key);
-		case "header":
-			return compileHeaderInput(input.name);
+		case "header": {
+			const read = headerReader(input.name);
+			return ({ request }) => request && read(request);
+		}
 	}
 }
 
 function ofPeer(read: (tls: TlsInfo) => string): Read {
 	return ({ connection: { tls } }) => (tls === undefined ? unavailable : someOf(read(tls)));
-}
-
-/** All lines of a header are one value, with a comma between them. */
-function compileHeaderInput(name: string): (info: StreamInfo) => string | undefined {
-	const read = headerReader(name);
-	return ({ request }) => {
-		const value = request && read(request);
-		if (value?.includes(",") !== true || request === undefined || name.startsWith(":")) return value;
-		const lines: string[] = [];
-		request.forEach((line, text) => {
-			if (line === name) lines.push(text);
-		});
-		return lines.length === 0 ? value : lines.join(",");
-	};
 }
