@@ -22,6 +22,11 @@ const authz = (config: Json) =>
 		grpc_service: { envoy_grpc: { cluster_name: "authz" }, timeout: "1s" },
 		...config,
 	});
+const action = (name: string, verdict: string) => ({ action: extension("action", "config.rbac.v3.Action", { name, action: verdict }) });
+const bySource = (map: Json, more: Json = {}) => ({
+	matcher_tree: { input: extension("source", "extensions.matching.common_inputs.network.v3.SourceIPInput"), exact_match_map: { map } },
+	...more,
+});
 const range = (address_prefix: string, prefix_len: number) => ({ address_prefix, prefix_len });
 
 const chains: Readonly<Record<string, readonly object[]>> = {
@@ -30,6 +35,11 @@ const chains: Readonly<Record<string, readonly object[]>> = {
 	"denied by default": [rbac({ rules: rules("ALLOW", [{ destination_port: 1 }]) })],
 	"not authenticated": [rbac({ rules: rules("ALLOW", [{ any: true }], [{ authenticated: { principal_name: { prefix: "spiffe://" } } }]) })],
 	shadow: [rbac({ shadow_rules: rules("DENY", [{ any: true }]), shadow_rules_stat_prefix: "istio_dry_run_deny_" })],
+	"a matcher allows": [rbac({ matcher: bySource({ "127.0.0.1": action("local", "ALLOW") }) })],
+	"a matcher denies": [rbac({ matcher: bySource({ "127.0.0.1": action("local", "DENY") }, { on_no_match: action("rest", "ALLOW") }) })],
+	"no match denies": [rbac({ matcher: bySource({ "127.0.0.9": action("another", "ALLOW") }) })],
+	"a matcher's last word": [rbac({ matcher: bySource({ "127.0.0.9": action("another", "DENY") }, { on_no_match: action("rest", "LOG") }) })],
+	"a shadow matcher": [rbac({ shadow_matcher: bySource({ "127.0.0.1": action("local", "DENY") }), shadow_rules_stat_prefix: "dry_" })],
 	"allowed by a service": [authz({})],
 	"denied by a service": [authz({ grpc_service: { envoy_grpc: { cluster_name: "authz" }, initial_metadata: [{ key: "x-answer", value: "no" }] } })],
 	"denied by a service that fails": [

@@ -3,6 +3,7 @@ import type { ConfigDiscovery } from "./discovered-filters.ts";
 import type { ExtAuthz, ExtAuthzSettings } from "./external-authorization.ts";
 import type { HeaderMutation } from "./header-operations.ts";
 import type { JwtAuthentication } from "./jwt-authentication.ts";
+import type { MatcherTree } from "./matcher-tree.ts";
 import type { Fraction, HeaderMatch, MetadataMatch, StringMatch } from "./matchers.ts";
 import type { LocalRateLimit, RateLimit, RateLimitSettings } from "./rate-limits.ts";
 import type { IstioStats } from "./telemetry.ts";
@@ -109,11 +110,22 @@ export interface Rbac {
 	readonly trackPerRuleStats: boolean;
 }
 
-export interface RbacRules {
-	readonly action: "allow" | "deny" | "log";
+export type RbacRules = RbacPolicies | RbacMatcher;
+
+export interface RbacPolicies {
+	readonly kind: "policies";
+	readonly action: RbacAction;
 	/** Sorted by name, the order in which they are tried. */
 	readonly policies: readonly RbacPolicy[];
 }
+
+/** `matcher`: what no action is for is denied. */
+export interface RbacMatcher {
+	readonly kind: "matcher";
+	readonly tree: MatcherTree<{ readonly name: string; readonly action: RbacAction }>;
+}
+
+export type RbacAction = "allow" | "deny" | "log";
 
 export interface RbacPolicy {
 	readonly name: string;

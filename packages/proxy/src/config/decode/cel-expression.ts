@@ -1,6 +1,6 @@
-import type { Constant, Expr, Expr_Call } from "@weft/xds/generated/google/api/expr/v1alpha1/syntax.ts";
+import type { Constant, Expr, Expr_Call, Expr_CreateStruct } from "@weft/xds/generated/google/api/expr/v1alpha1/syntax.ts";
 import type { CelNode } from "../cel-node.ts";
-import { type At, report, under } from "./issues.ts";
+import { type At, type Duration, report, under } from "./issues.ts";
 
 /** Stands where there was an error. */
 const nothing: CelNode = { kind: "literal", value: null };
@@ -26,12 +26,12 @@ const binary: Readonly<Record<string, string>> = {
 };
 const unary: Readonly<Record<string, "!" | "-">> = { "!_": "!", "-_": "-" };
 
-/** An expression that came parsed (`google.api.expr.v1alpha1.Expr`). Structures and comprehensions (macros) are refused. */
+/** An expression that came parsed (`google.api.expr.v1alpha1.Expr`). Messages are refused; comprehensions (macros over lists and maps) are in Envoy, too. */
 export function decodeCelExpression(at: At, expression: Expr | undefined): CelNode {
 	if (expression === undefined) return nothing;
-	const { callExpr, constExpr, identExpr, listExpr, selectExpr } = expression;
+	const { callExpr, constExpr, identExpr, listExpr, selectExpr, structExpr } = expression;
 	const inner = (name: string, one: Expr | undefined) => decodeCelExpression(under(at, name), one);
-	if (constExpr !== undefined) return { kind: "literal", value: constantOf(at, constExpr) };
+	if (constExpr !== undefined) return constantOf(constExpr);
 	if (identExpr !== undefined) return { kind: "name", name: identExpr.name };
 	if (selectExpr !== undefined) {
 		const field: CelNode = { kind: "field", of: inner("selectExpr.operand", selectExpr.operand), name: selectExpr.field };
@@ -39,7 +39,14 @@ export function decodeCelExpression(at: At, expression: Expr | undefined): CelNo
 	}
 	if (listExpr !== undefined) return { kind: "list", items: listExpr.elements.map((one, i) => inner(`listExpr.elements[${i}]`, one)) };
 	if (callExpr !== undefined) return decodeCall(at, callExpr);
-	report(at, expression.comprehensionExpr === undefined ? "struct_expr is not implemented" : "comprehension_expr is not implemented");
+	if (structExpr !== undefined && structExpr.messageName === "") return { kind: "map", entries: decodeEntries(under(at, "structExpr"), structExpr) };
+	const { comprehensionExpr } = expression;
+	report(
+		at,
+		comprehensionExpr === undefined
+			? `message ${structExpr?.messageName} in struct_expr is not implemented`
+			: "comprehension support is disabled, as it is in Envoy",
+	);
 	return nothing;
 }
 
@@ -57,15 +64,19 @@ function decodeCall(at: At, call: Expr_Call): CelNode {
 	return { kind: "call", target, name, args };
 }
 
-function constantOf(at: At, constant: Constant): string | number | boolean | null {
-	if (constant.boolValue !== undefined) return constant.boolValue;
-	if (constant.int64Value !== undefined) return Number(constant.int64Value);
-	if (constant.uint64Value !== undefined) return Number(constant.uint64Value);
-	if (constant.doubleValue !== undefined) return constant.doubleValue;
-	if (constant.stringValue !== undefined) return constant.stringValue;
-	// Durations and times are milliseconds, as those that `duration` and `timestamp` give.
-	if (constant.durationValue !== undefined) return Number(constant.durationValue.seconds) * 1000 + constant.durationValue.nanos / 1e6;
-	if (constant.bytesValue !== undefined) report(at, "bytes_value is not implemented");
-	if (constant.timestampValue !== undefined) report(at, "timestamp_value is not implemented");
-	return null;
+function decodeEntries(at: At, { entries }: Expr_CreateStruct): readonly (readonly [CelNode, CelNode])[] {
+	return entries.map(({ mapKey, value }, i) => {
+		const here = under(at, `entries[${i}]`);
+		return [decodeCelExpression(under(here, "mapKey"), mapKey), decodeCelExpression(under(here, "value"), value)] as const;
+	});
 }
+
+function constantOf(constant: Constant): CelNode {
+	const { durationValue, timestampValue, uint64Value } = constant;
+	if (uint64Value !== undefined) return { kind: "uint", value: uint64Value };
+	if (durationValue !== undefined) return { kind: "duration", ms: msOf(durationValue) };
+	if (timestampValue !== undefined) return { kind: "timestamp", ms: msOf(timestampValue) };
+	return { kind: "literal", value: constant.boolValue ?? constant.int64Value ?? constant.doubleValue ?? constant.stringValue ?? constant.bytesValue ?? null };
+}
+
+const msOf = ({ seconds, nanos }: Duration): number => Number(seconds) * 1000 + nanos / 1e6;

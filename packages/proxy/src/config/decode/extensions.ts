@@ -103,6 +103,25 @@ import { ExtAuthz as NetworkExtAuthz } from "@weft/xds/generated/envoy/extension
 import { LocalRateLimit as NetworkLocalRateLimit } from "@weft/xds/generated/envoy/extensions/filters/network/local_ratelimit/v3/local_rate_limit.ts";
 import { TypedStruct } from "@weft/xds/generated/udpa/type/v1/typed_struct.ts";
 import { TypedStruct as TypeTypedStruct } from "@weft/xds/generated/xds/type/v3/typed_struct.ts";
+import { Action as RbacAction } from "@weft/xds/generated/envoy/config/rbac/v3/rbac.ts";
+import { DynamicMetadataInput } from "@weft/xds/generated/envoy/extensions/matching/common_inputs/network/v3/dynamic_metadata_input.ts";
+import { DestinationIPInput } from "@weft/xds/generated/envoy/extensions/matching/common_inputs/network/v3/network_inputs.ts";
+import { DestinationPortInput } from "@weft/xds/generated/envoy/extensions/matching/common_inputs/network/v3/network_inputs.ts";
+import { DirectSourceIPInput } from "@weft/xds/generated/envoy/extensions/matching/common_inputs/network/v3/network_inputs.ts";
+import { FilterStateInput } from "@weft/xds/generated/envoy/extensions/matching/common_inputs/network/v3/network_inputs.ts";
+import { ServerNameInput } from "@weft/xds/generated/envoy/extensions/matching/common_inputs/network/v3/network_inputs.ts";
+import { SourceIPInput } from "@weft/xds/generated/envoy/extensions/matching/common_inputs/network/v3/network_inputs.ts";
+import { SourcePortInput } from "@weft/xds/generated/envoy/extensions/matching/common_inputs/network/v3/network_inputs.ts";
+import { DnsSanInput } from "@weft/xds/generated/envoy/extensions/matching/common_inputs/ssl/v3/ssl_inputs.ts";
+import { SubjectInput } from "@weft/xds/generated/envoy/extensions/matching/common_inputs/ssl/v3/ssl_inputs.ts";
+import { UriSanInput } from "@weft/xds/generated/envoy/extensions/matching/common_inputs/ssl/v3/ssl_inputs.ts";
+import { Ip as IpInputMatcher } from "@weft/xds/generated/envoy/extensions/matching/input_matchers/ip/v3/ip.ts";
+import { Metadata as MetadataInputMatcher } from "@weft/xds/generated/envoy/extensions/matching/input_matchers/metadata/v3/metadata.ts";
+import { HttpRequestHeaderMatchInput } from "@weft/xds/generated/envoy/type/matcher/v3/http_inputs.ts";
+import { CelMatcher } from "@weft/xds/generated/xds/type/matcher/v3/cel.ts";
+import { ServerNameMatcher } from "@weft/xds/generated/xds/type/matcher/v3/domain.ts";
+import { HttpAttributesCelMatchInput } from "@weft/xds/generated/xds/type/matcher/v3/http_inputs.ts";
+import { IPMatcher } from "@weft/xds/generated/xds/type/matcher/v3/ip.ts";
 
 /**
  * Every message that may stand inside an Any of a configuration that this proxy accepts. A type that is not here is not
@@ -217,6 +236,25 @@ const implemented: Readonly<Record<string, MessageFns>> = {
 	"stats.PluginConfig": PluginConfig,
 	"udpa.type.v1.TypedStruct": TypedStruct,
 	"xds.type.v3.TypedStruct": TypeTypedStruct,
+	"envoy.config.rbac.v3.Action": RbacAction,
+	"envoy.extensions.matching.common_inputs.network.v3.DynamicMetadataInput": DynamicMetadataInput,
+	"envoy.extensions.matching.common_inputs.network.v3.DestinationIPInput": DestinationIPInput,
+	"envoy.extensions.matching.common_inputs.network.v3.DestinationPortInput": DestinationPortInput,
+	"envoy.extensions.matching.common_inputs.network.v3.DirectSourceIPInput": DirectSourceIPInput,
+	"envoy.extensions.matching.common_inputs.network.v3.FilterStateInput": FilterStateInput,
+	"envoy.extensions.matching.common_inputs.network.v3.ServerNameInput": ServerNameInput,
+	"envoy.extensions.matching.common_inputs.network.v3.SourceIPInput": SourceIPInput,
+	"envoy.extensions.matching.common_inputs.network.v3.SourcePortInput": SourcePortInput,
+	"envoy.extensions.matching.common_inputs.ssl.v3.DnsSanInput": DnsSanInput,
+	"envoy.extensions.matching.common_inputs.ssl.v3.SubjectInput": SubjectInput,
+	"envoy.extensions.matching.common_inputs.ssl.v3.UriSanInput": UriSanInput,
+	"envoy.extensions.matching.input_matchers.ip.v3.Ip": IpInputMatcher,
+	"envoy.extensions.matching.input_matchers.metadata.v3.Metadata": MetadataInputMatcher,
+	"envoy.type.matcher.v3.HttpRequestHeaderMatchInput": HttpRequestHeaderMatchInput,
+	"xds.type.matcher.v3.CelMatcher": CelMatcher,
+	"xds.type.matcher.v3.ServerNameMatcher": ServerNameMatcher,
+	"xds.type.matcher.v3.HttpAttributesCelMatchInput": HttpAttributesCelMatchInput,
+	"xds.type.matcher.v3.IPMatcher": IPMatcher,
 };
 
 /** To be called once, before anything is decoded. */

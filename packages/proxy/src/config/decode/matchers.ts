@@ -10,7 +10,7 @@ import type { Fraction, HeaderMatch, MetadataMatch, QueryMatch, StringMatch, Val
 import { regexTooLarge } from "../regex-limit.ts";
 import { type At, report, under } from "./issues.ts";
 
-export function decodeRegex(at: At, regex: RegexMatcher | undefined): string {
+export function decodeRegex(at: At, regex: Pick<RegexMatcher, "regex"> | undefined): string {
 	const pattern = regex?.regex ?? "";
 	if (pattern === "") {
 		report(at, "regex is empty");
@@ -38,7 +38,10 @@ export function decodeRewrite(at: At, rewrite: RegexMatchAndSubstitute): Rewrite
 	return { pattern: decodeRegex(under(at, "pattern"), rewrite.pattern), substitution: rewrite.substitution };
 }
 
-export function decodeStringMatch(at: At, matcher: StringMatcher | undefined): StringMatch {
+/** Envoy's, or xDS' own, which knows no custom matchers. */
+type TextMatcher = Omit<StringMatcher, "safeRegex" | "custom"> & { readonly safeRegex?: { readonly regex: string }; readonly custom?: StringMatcher["custom"] };
+
+export function decodeStringMatch(at: At, matcher: TextMatcher | undefined): StringMatch {
 	const ignoreCase = matcher?.ignoreCase ?? false;
 	if (matcher?.exact !== undefined) return { kind: "exact", value: matcher.exact, ignoreCase };
 	if (matcher?.prefix !== undefined) return { kind: "prefix", value: matcher.prefix, ignoreCase };

@@ -26,6 +26,8 @@ const listener = (manager: object, parts: object = {}) =>
 		}) as Listener,
 		environment,
 	);
+const denied = { action: typed("a", "envoy.config.rbac.v3.Action", { name: "p", action: "DENY" }) };
+const treeOver = (type: string, config: object = {}) => ({ matcherTree: { input: typed("i", type, config), exactMatchMap: { map: { k: denied } } } });
 const withFilter = (filter: object) => listener({ httpFilters: [filter, router] });
 const inspector = (filterDisabled: object | undefined, type = "envoy.extensions.filters.listener.tls_inspector.v3.TlsInspector") =>
 	listener({}, { listenerFilters: [{ ...typed("f", type), ...(filterDisabled && { filterDisabled }) }] });
@@ -69,9 +71,44 @@ describe("fields that have an effect in Envoy and none here are refused by name"
 						rules: { policies: { p: { permissions: [{ any: true }], principals: [{ any: true }], condition: { comprehensionExpr: {} } } } },
 					}),
 				),
-			`${filter}.rules.policies["p"].condition: comprehension_expr is not implemented`,
+			`${filter}.rules.policies["p"].condition: comprehension support is disabled, as it is in Envoy`,
 		],
-		["a tree of matchers", () => withFilter(typed("rbac", rbacType, { matcher: {} })), `${filter}.matcher: matcher is not implemented`],
+		[
+			"a tree of matchers over metadata, which is no text",
+			() =>
+				withFilter(
+					typed("rbac", rbacType, {
+						matcher: treeOver("envoy.extensions.matching.common_inputs.network.v3.DynamicMetadataInput", { filter: "f", path: [{ key: "k" }] }),
+					}),
+				),
+			`${filter}.matcher.matcherTree.input: metadata is no text, which a tree needs`,
+		],
+		[
+			"a tree of matchers that goes on after a match",
+			() => withFilter(typed("rbac", rbacType, { matcher: { onNoMatch: { ...denied, keepMatching: true } } })),
+			`${filter}.matcher.onNoMatch.keepMatching: keep_matching is not supported in this context`,
+		],
+		[
+			"a matcher of connections that looks at headers",
+			() =>
+				listener(
+					{},
+					{
+						filterChains: [
+							{
+								filters: [
+									typed("rbac", "envoy.extensions.filters.network.rbac.v3.RBAC", {
+										statPrefix: "s",
+										matcher: treeOver("envoy.type.matcher.v3.HttpRequestHeaderMatchInput", { headerName: "x" }),
+									}),
+									typed("echo", "envoy.extensions.filters.network.echo.v3.Echo"),
+								],
+							},
+						],
+					},
+				),
+			"filterChains[0].filters[0].matcher.matcherTree.input: RBAC network filter cannot match 'envoy.type.matcher.v3.HttpRequestHeaderMatchInput'",
+		],
 		[
 			"a length beside chunks",
 			() => listener({ httpProtocolOptions: { allowChunkedLength: true } }),

@@ -1,12 +1,22 @@
-import { grpcStatusOf } from "../headers/grpc-status.ts";
+import { grpcStatusOf, grpcStatusOfHttp } from "../headers/grpc-status.ts";
 import { withoutPort } from "../headers/operators.ts";
 import type { StreamInfo, TlsInfo } from "../log/stream-info.ts";
+import { CelDuration, CelTimestamp } from "./cel-values.ts";
 
 type Read = (info: StreamInfo) => unknown;
 
 const some = (text: string | undefined): string | undefined => (text === "" ? undefined : text);
-const since = (from: number, to: number): number | undefined => (from < 0 || to < 0 ? undefined : to - from);
-const portOf = (address: string): number | undefined => (address.includes(":") ? Number(address.slice(address.lastIndexOf(":") + 1)) : undefined);
+const since = (from: number, to: number): CelDuration | undefined => (from < 0 || to < 0 ? undefined : new CelDuration(to - from));
+const portOf = (address: string): bigint | undefined => {
+	const port = /:(\d+)$/.exec(address)?.[1];
+	return port === undefined ? undefined : BigInt(port);
+};
+const metadataOf = (metadata: StreamInfo["routeMetadata"]) => ({ filter_metadata: metadata ?? {} });
+/** What the response says, else what its status means. */
+const grpcStatus = (info: StreamInfo): bigint | undefined => {
+	const status = grpcStatusOf(info) ?? (info.responseCode === 0 ? undefined : grpcStatusOfHttp(info.responseCode));
+	return status === undefined ? undefined : BigInt(status);
+};
 
 /** https://www.envoyproxy.io/docs/envoy/latest/intro/arch_overview/advanced/attributes; values are read when an expression asks for them. */
 const groups: Readonly<Record<string, Readonly<Record<string, Read>>>> = {
@@ -21,21 +31,21 @@ const groups: Readonly<Record<string, Readonly<Record<string, Read>>>> = {
 		referer: ({ request }) => request?.get("referer"),
 		useragent: ({ request }) => request?.get("user-agent"),
 		id: ({ request }) => request?.get("x-request-id"),
-		time: ({ startTimeMs }) => startTimeMs,
+		time: ({ startTimeMs }) => new CelTimestamp(startTimeMs),
 		protocol: ({ protocol }) => some(protocol),
 		duration: ({ endAt, startAt }) => since(startAt, endAt),
-		size: ({ bytesReceived }) => bytesReceived,
-		total_size: ({ bytesReceived, requestHeaderBytes }) => bytesReceived + requestHeaderBytes,
+		size: ({ bytesReceived }) => BigInt(bytesReceived),
+		total_size: ({ bytesReceived, requestHeaderBytes }) => BigInt(bytesReceived + requestHeaderBytes),
 	},
 	response: {
-		code: ({ responseCode }) => (responseCode === 0 ? undefined : responseCode),
+		code: ({ responseCode }) => (responseCode === 0 ? undefined : BigInt(responseCode)),
 		code_details: ({ responseCodeDetails }) => some(responseCodeDetails),
-		flags: ({ responseFlags }) => responseFlags,
-		grpc_status: (info) => grpcStatusOf(info),
+		flags: ({ responseFlags }) => BigInt(responseFlags),
+		grpc_status: grpcStatus,
 		headers: ({ response }) => response,
 		trailers: ({ responseTrailers }) => responseTrailers,
-		size: ({ bytesSent }) => bytesSent,
-		total_size: ({ bytesSent, responseHeaderBytes }) => bytesSent + responseHeaderBytes,
+		size: ({ bytesSent }) => BigInt(bytesSent),
+		total_size: ({ bytesSent, responseHeaderBytes }) => BigInt(bytesSent + responseHeaderBytes),
 		backend_latency: ({ upstreamFirstReceivedAt, upstreamFirstSentAt }) => since(upstreamFirstSentAt, upstreamFirstReceivedAt),
 	},
 	source: {
@@ -47,10 +57,11 @@ const groups: Readonly<Record<string, Readonly<Record<string, Read>>>> = {
 		port: ({ connection }) => portOf(connection.localAddress),
 	},
 	connection: {
-		id: ({ connection }) => connection.id,
+		id: ({ connection }) => BigInt(connection.id),
 		mtls: ({ connection }) => connection.tls !== undefined && connection.tls.peerSubject !== "",
-		requested_server_name: ({ connection }) => some(connection.requestedServerName),
+		requested_server_name: ({ connection }) => connection.requestedServerName,
 		termination_details: ({ connectionTerminationDetails }) => some(connectionTerminationDetails),
+		transport_failure_reason: ({ connection }) => some(connection.transportFailureReason),
 		...tlsAttributes(({ connection }) => connection.tls),
 	},
 	upstream: {
@@ -58,7 +69,7 @@ const groups: Readonly<Record<string, Readonly<Record<string, Read>>>> = {
 		port: ({ upstreamHost }) => portOf(upstreamHost),
 		local_address: ({ upstreamLocalAddress }) => some(upstreamLocalAddress),
 		transport_failure_reason: ({ upstreamTransportFailureReason }) => some(upstreamTransportFailureReason),
-		request_attempt_count: ({ attemptCount }) => attemptCount,
+		request_attempt_count: ({ attemptCount }) => BigInt(attemptCount),
 		host: ({ upstreamHost }) => some(withoutPort(upstreamHost)),
 		...tlsAttributes(({ upstreamTls }) => upstreamTls),
 	},
@@ -66,8 +77,10 @@ const groups: Readonly<Record<string, Readonly<Record<string, Read>>>> = {
 	xds: {
 		cluster_name: ({ upstreamCluster }) => some(upstreamCluster),
 		route_name: ({ routeName }) => some(routeName),
-		filter_chain_name: ({ connection }) => some(connection.filterChainName),
-		route_metadata: ({ routeMetadata }) => ({ filter_metadata: routeMetadata ?? {} }),
+		filter_chain_name: ({ connection }) => connection.filterChainName,
+		route_metadata: ({ routeMetadata }) => metadataOf(routeMetadata),
+		cluster_metadata: ({ clusterMetadata, upstreamCluster }) => (upstreamCluster === "" ? undefined : metadataOf(clusterMetadata)),
+		upstream_host_metadata: ({ upstreamMetadata, upstreamHost }) => (upstreamHost === "" ? undefined : metadataOf(upstreamMetadata)),
 	},
 };
 
@@ -77,6 +90,7 @@ function tlsAttributes(tlsOf: (info: StreamInfo) => TlsInfo | undefined): Readon
 		subject_local_certificate: (info) => some(tlsOf(info)?.localSubject),
 		subject_peer_certificate: (info) => some(tlsOf(info)?.peerSubject),
 		dns_san_peer_certificate: (info) => tlsOf(info)?.peerDnsSans[0],
+		dns_san_local_certificate: (info) => tlsOf(info)?.localDnsSans[0],
 		uri_san_local_certificate: (info) => tlsOf(info)?.localUriSans[0],
 		uri_san_peer_certificate: (info) => tlsOf(info)?.peerUriSans[0],
 		sha256_peer_certificate_digest: (info) => some(tlsOf(info)?.peerFingerprint256),
@@ -98,7 +112,15 @@ class Group {
 	}
 }
 
-export const celAttributes: ReadonlyMap<string, Read> = new Map<string, Read>([
-	...Object.entries(groups).map(([name, fields]): [string, Read] => [name, (info) => new Group(fields, info)]),
-	["filter_state", ({ filterState }) => filterState],
+export interface CelAttribute {
+	readonly read: Read;
+	/** undefined: they are not known before. */
+	readonly fields: Readonly<Record<string, Read>> | undefined;
+}
+
+const none: ReadonlyMap<string, string> = new Map();
+
+export const celAttributes: ReadonlyMap<string, CelAttribute> = new Map<string, CelAttribute>([
+	...Object.entries(groups).map(([name, fields]): [string, CelAttribute] => [name, { read: (info) => new Group(fields, info), fields }]),
+	["filter_state", { read: ({ filterState }) => filterState ?? none, fields: undefined }],
 ]);

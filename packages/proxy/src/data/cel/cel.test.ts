@@ -46,6 +46,14 @@ test("expressions of the Common Expression Language", () => {
 		["response.code > 'text'", false],
 		["1 / 0 == 1", false],
 		["response.code", false],
+		["1 + 1.0 == 2.0", false],
+		["9223372036854775807 + 1 > 0", false],
+		// Envoy joins no texts, and a condition must not hold here alone.
+		["'a' + 'b' == 'ab'", false],
+		["{'a': 1}.a == 1 && {'a': 1}['a'] == 1u", true],
+		["timestamp('2020-03-05T07:08:09Z').getHours('Europe/Berlin') == 8", true],
+		["size(b'\\xff') == 1 && '\\u0041\\x42' == 'AB'", true],
+		["type(response.code) == int && type(metadata) == map", true],
 		[String.raw`'it\'s' == "it's" && r'\d' == '\\d'`, true],
 	];
 	for (const [expression, holds] of cases) {
@@ -65,6 +73,11 @@ test("expressions that are wrong say where", () => {
 		["request.path.matches('(')", /missing|\(/],
 		["(".repeat(100), /nested deeper/],
 		["1".repeat(5_000), /characters at most/],
+		["request.headers.exists(name, name == 'a')", /exists: comprehension support is disabled, as it is in Envoy/],
+		["request.nobody == 1", /there is no attribute request.nobody/],
+		["request.path.matches(request.method)", /matches wants its pattern as a literal/],
+		["99999999999999999999 == 1", /does not fit into 64 bits/],
+		["timestamp('2020-03-05T07:08:09Z').getHours('Atlantis') == 8", /Atlantis/],
 	] as const) {
 		const context = createCompileContext();
 		assert.equal(compileCel(expression, context)(info), false, expression);

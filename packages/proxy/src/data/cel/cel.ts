@@ -2,16 +2,16 @@ import type { StreamInfo } from "../log/stream-info.ts";
 import type { CompileContext } from "../match/compile-context.ts";
 import { celAttributes } from "./cel-attributes.ts";
 import type { CelNode } from "../../config/cel-node.ts";
+import { compileTimePart, textFunctions, textOf, typeNames, unaryFunctions } from "./cel-functions.ts";
 import { parseCel } from "./cel-parser.ts";
+import { arithmetic, asInt, CelDuration, CelTimestamp, CelType, CelUint, type CelValue, contains, isPresent, isSame, member, order } from "./cel-values.ts";
 
-/** Durations and times are milliseconds. undefined: there is no such value, which CEL calls an error. */
-export type CelValue = unknown;
 type Read = (info: StreamInfo) => CelValue;
 
 /** Whether an expression holds for a finished request; one that cannot be computed does not. What is wrong with it is reported to `context`. */
 export function compileCel(text: string, context: CompileContext): (info: StreamInfo) => boolean {
 	try {
-		const read = compile(parseCel(text), context);
+		const read = compile(parseCel(text), { context, joinsText: false });
 		return (info) => read(info) === true;
 	} catch (error) {
 		context.errors.push(`CEL expression ${JSON.stringify(text)}: ${(error as Error).message}`);
@@ -22,7 +22,7 @@ export function compileCel(text: string, context: CompileContext): (info: Stream
 /** The same of one that came parsed; `at` names it where something is wrong. */
 export function compileCelNode(node: CelNode, at: string, context: CompileContext): (info: StreamInfo) => boolean {
 	try {
-		const read = compile(node, context);
+		const read = compile(node, { context, joinsText: false });
 		return (info) => read(info) === true;
 	} catch (error) {
 		context.errors.push(`${at}: ${(error as Error).message}`);
@@ -33,10 +33,10 @@ export function compileCelNode(node: CelNode, at: string, context: CompileContex
 /** What an expression gives, as text; `otherwise` where it cannot be computed, or is no single value. */
 export function compileCelText(text: string, otherwise: string, context: CompileContext): (info: StreamInfo) => string {
 	try {
-		const read = compile(parseCel(text), context);
+		const read = compile(parseCel(text), { context, joinsText: true });
 		return (info) => {
 			const value = read(info);
-			return typeof value === "string" ? value : typeof value === "number" || typeof value === "boolean" ? String(value) : otherwise;
+			return typeof value === "object" && !(value instanceof CelUint) ? otherwise : (textOf(value) ?? otherwise);
 		};
 	} catch (error) {
 		context.errors.push(`CEL expression ${JSON.stringify(text)}: ${(error as Error).message}`);
@@ -44,60 +44,70 @@ export function compileCelText(text: string, otherwise: string, context: Compile
 	}
 }
 
-function compile(node: CelNode, context: CompileContext): Read {
+/** What an expression is compiled for. */
+interface Use {
+	readonly context: CompileContext;
+	/** Whether `+` puts texts together. Where Envoy evaluates conditions it does not, and what has one cannot be computed. */
+	readonly joinsText: boolean;
+}
+
+function compile(node: CelNode, use: Use): Read {
 	switch (node.kind) {
 		case "literal":
 			return () => node.value;
+		case "uint": {
+			const value = new CelUint(node.value);
+			return () => value;
+		}
+		case "duration":
+		case "timestamp": {
+			const value = node.kind === "duration" ? new CelDuration(node.ms) : new CelTimestamp(node.ms);
+			return () => value;
+		}
+		case "map": {
+			const entries = node.entries.map(([key, value]) => [compile(key, use), compile(value, use)] as const);
+			return (info) => new Map(entries.map(([key, value]) => [key(info), value(info)]));
+		}
 		case "list": {
-			const items = node.items.map((item) => compile(item, context));
+			const items = node.items.map((item) => compile(item, use));
 			return (info) => items.map((item) => item(info));
 		}
 		case "name": {
-			const read = celAttributes.get(node.name);
-			if (read === undefined) throw new SyntaxError(`there is no attribute ${node.name}`);
-			return read;
+			if (typeNames.includes(node.name)) return () => new CelType(node.name);
+			const attribute = celAttributes.get(node.name);
+			if (attribute === undefined) throw new SyntaxError(`there is no attribute ${node.name}`);
+			return attribute.read;
 		}
-		case "field": {
-			const of = compile(node.of, context);
-			return (info) => member(of(info), node.name);
-		}
+		case "field":
+			return compileField(node.of, node.name, use);
 		case "index": {
-			const of = compile(node.of, context);
-			const at = compile(node.at, context);
+			if (node.of.kind === "name" && node.at.kind === "literal" && typeof node.at.value === "string") return compileField(node.of, node.at.value, use);
+			const of = compile(node.of, use);
+			const at = compile(node.at, use);
 			return (info) => member(of(info), at(info));
 		}
 		case "unary": {
-			const of = compile(node.of, context);
-			return node.op === "!" ? (info) => not(of(info)) : (info) => numeric(of(info), (value) => -value);
+			const of = compile(node.of, use);
+			return node.op === "!" ? (info) => not(of(info)) : (info) => negative(of(info));
 		}
 		case "choice": {
-			const [test, yes, no] = [compile(node.test, context), compile(node.yes, context), compile(node.no, context)];
+			const [test, yes, no] = [compile(node.test, use), compile(node.yes, use), compile(node.no, use)];
 			return (info) => {
 				const value = test(info);
 				return value === true ? yes(info) : value === false ? no(info) : undefined;
 			};
 		}
 		case "binary":
-			return compileBinary(node.op, compile(node.left, context), compile(node.right, context));
+			return compileBinary(node.op, compile(node.left, use), compile(node.right, use), use.joinsText);
 		case "call":
-			return compileCall(node, context);
+			return compileCall(node, use);
 	}
 }
 
-/** Of headers by any case, of maps and messages by key, of lists by place. */
-function member(of: CelValue, key: CelValue): CelValue {
-	if (typeof of !== "object" || of === null) return undefined;
-	if (Array.isArray(of)) return typeof key === "number" ? (of as readonly unknown[])[key] : undefined;
-	if (typeof key !== "string") return undefined;
-	if (of instanceof Map) return of.get(key);
-	if ("get" in of && typeof of.get === "function") return (of as { get(name: string): unknown }).get(key.toLowerCase());
-	return Object.hasOwn(of, key) ? (of as Readonly<Record<string, unknown>>)[key] : undefined;
-}
-
 const not = (value: CelValue): CelValue => (typeof value === "boolean" ? !value : undefined);
-const numeric = (value: CelValue, apply: (value: number) => number): CelValue => (typeof value === "number" ? apply(value) : undefined);
+const negative = (value: CelValue): CelValue => (typeof value === "bigint" ? asInt(-value) : typeof value === "number" ? -value : undefined);
 
-function compileBinary(op: string, left: Read, right: Read): Read {
+function compileBinary(op: string, left: Read, right: Read, joinsText: boolean): Read {
 	switch (op) {
 		// What one side decides the other cannot spoil.
 		case "||":
@@ -109,9 +119,9 @@ function compileBinary(op: string, left: Read, right: Read): Read {
 		case "!=":
 			return (info) => both(left(info), right(info), (a, b) => !isSame(a, b));
 		case "in":
-			return (info) => both(left(info), right(info), (a, b) => (Array.isArray(b) ? b.some((one) => isSame(a, one)) : member(b, a) !== undefined));
+			return (info) => both(left(info), right(info), (a, b) => contains(b, a));
 		case "+":
-			return (info) => both(left(info), right(info), (a, b) => (typeof a === "string" && typeof b === "string" ? a + b : arithmetic(op, a, b)));
+			return (info) => both(left(info), right(info), (a, b) => (joinsText && typeof a === "string" && typeof b === "string" ? a + b : arithmetic(op, a, b)));
 		case "<":
 		case "<=":
 		case ">":
@@ -132,48 +142,37 @@ function decide(left: CelValue, right: () => CelValue, deciding: boolean): CelVa
 const both = (a: CelValue, b: CelValue, apply: (a: CelValue, b: CelValue) => CelValue): CelValue =>
 	a === undefined || b === undefined ? undefined : apply(a, b);
 
-function isSame(a: CelValue, b: CelValue): boolean {
-	if (Array.isArray(a) && Array.isArray(b)) return a.length === b.length && a.every((one, i) => isSame(one, b[i]));
-	return a === b;
-}
-
 function compare(op: string, a: CelValue, b: CelValue): CelValue {
-	if (typeof a !== typeof b || (typeof a !== "number" && typeof a !== "string")) return undefined;
-	const [left, right] = [a as number, b as number];
-	return op === "<" ? left < right : op === "<=" ? left <= right : op === ">" ? left > right : left >= right;
+	const found = order(a, b);
+	if (found === undefined) return undefined;
+	return op === "<" ? found < 0 : op === "<=" ? found <= 0 : op === ">" ? found > 0 : found >= 0;
 }
 
-function arithmetic(op: string, a: CelValue, b: CelValue): CelValue {
-	if (typeof a !== "number" || typeof b !== "number") return undefined;
-	switch (op) {
-		case "+":
-			return a + b;
-		case "-":
-			return a - b;
-		case "*":
-			return a * b;
-		case "/":
-			return b === 0 ? undefined : Number.isInteger(a) && Number.isInteger(b) ? Math.trunc(a / b) : a / b;
-		default:
-			return b === 0 ? undefined : a % b;
+/** A group's fields are known, so one that is not there is found now. */
+function compileField(of: CelNode, name: string, use: Use): Read {
+	const group = of.kind === "name" ? celAttributes.get(of.name)?.fields : undefined;
+	if (group !== undefined && of.kind === "name") {
+		const read = Object.hasOwn(group, name) ? group[name] : undefined;
+		if (read === undefined) throw new SyntaxError(`there is no attribute ${of.name}.${name}`);
+		return read;
 	}
+	const read = compile(of, use);
+	return (info) => member(read(info), name);
 }
 
-const textFunctions: Readonly<Record<string, (text: string, other: string) => CelValue>> = {
-	startsWith: (text, other) => text.startsWith(other),
-	endsWith: (text, other) => text.endsWith(other),
-	contains: (text, other) => text.includes(other),
-};
+/** Macros over lists and maps, of which Envoy says the same: their cost is not bounded by the expression's length. */
+const comprehensions: readonly string[] = ["all", "exists", "exists_one", "map", "filter"];
 
-function compileCall(node: Extract<CelNode, { kind: "call" }>, context: CompileContext): Read {
+function compileCall(node: Extract<CelNode, { kind: "call" }>, use: Use): Read {
 	const { name, target } = node;
+	if (target !== undefined && comprehensions.includes(name)) throw new SyntaxError(`${name}: comprehension support is disabled, as it is in Envoy`);
 	const nodes = target === undefined ? node.args : [target, ...node.args];
 	const [first, second] = nodes;
 	if (name === "has" && target === undefined && first !== undefined && (first.kind === "field" || first.kind === "index")) {
-		const read = compile(first, context);
-		return (info) => read(info) !== undefined;
+		const read = compile(first, use);
+		return (info) => isPresent(read(info));
 	}
-	const args = nodes.map((one) => compile(one, context));
+	const args = nodes.map((one) => compile(one, use));
 	const [read = () => undefined, other = () => undefined] = args;
 	const text = textFunctions[name];
 	if (text !== undefined && args.length === 2) {
@@ -182,38 +181,20 @@ function compileCall(node: Extract<CelNode, { kind: "call" }>, context: CompileC
 			return typeof a === "string" && typeof b === "string" ? text(a, b) : undefined;
 		};
 	}
-	if (name === "matches" && second?.kind === "literal" && typeof second.value === "string") {
+	if (name === "matches" && args.length === 2) {
+		if (second?.kind !== "literal" || typeof second.value !== "string") throw new SyntaxError("matches wants its pattern as a literal");
 		// Anywhere in the text, as RE2 finds it.
-		const test = context.regex(`(?s:.*)(?:${second.value})(?s:.*)`);
+		const test = use.context.regex(`(?s:.*)(?:${second.value})(?s:.*)`);
 		return (info) => {
 			const value = read(info);
 			return typeof value === "string" ? test.matches(value) : undefined;
 		};
 	}
-	if (args.length === 1) {
-		const convert = conversions[name];
-		if (convert !== undefined) return (info) => convert(read(info));
+	const apply = args.length === 1 ? unaryFunctions[name] : undefined;
+	if (apply !== undefined) return (info) => apply(read(info));
+	if (target !== undefined && args.length <= 2 && (second === undefined || (second.kind === "literal" && typeof second.value === "string"))) {
+		const part = compileTimePart(name, second === undefined ? undefined : String(second.value));
+		if (part !== undefined) return (info) => part(read(info));
 	}
 	throw new SyntaxError(`function ${name} with ${args.length} arguments is not implemented`);
-}
-
-const conversions: Readonly<Record<string, (value: CelValue) => CelValue>> = {
-	size: (value) => (typeof value === "string" || Array.isArray(value) ? value.length : undefined),
-	string: (value) => (typeof value === "object" || value === undefined ? undefined : String(value)),
-	int: (value) => (Number.isFinite(Number(value)) ? Math.trunc(Number(value)) : undefined),
-	uint: (value) => (Number.isFinite(Number(value)) ? Math.trunc(Number(value)) : undefined),
-	double: (value) => (Number.isFinite(Number(value)) ? Number(value) : undefined),
-	lowerAscii: (value) => (typeof value === "string" ? value.toLowerCase() : undefined),
-	duration: (value) => (typeof value === "string" ? parseDuration(value) : undefined),
-	timestamp: (value) => (typeof value === "string" && Number.isFinite(Date.parse(value)) ? Date.parse(value) : undefined),
-};
-
-const unitsMs: Readonly<Record<string, number>> = { h: 3_600_000, m: 60_000, s: 1_000, ms: 1, us: 1e-3, ns: 1e-6 };
-
-/** `1h30m`, `5s`, `250ms`. */
-function parseDuration(text: string): number | undefined {
-	if (!/^-?(\d+(\.\d+)?(h|ms|us|ns|m|s))+$/.test(text)) return undefined;
-	let ms = 0;
-	for (const [, amount, unit = ""] of text.matchAll(/(\d+(?:\.\d+)?)(h|ms|us|ns|m|s)/g)) ms += Number(amount) * (unitsMs[unit] ?? 0);
-	return text.startsWith("-") ? -ms : ms;
 }

@@ -21,7 +21,7 @@ import {
 const router: HttpFilter = { kind: "router", name: "router", suppressEnvoyHeaders: false };
 const any: RbacRule = { kind: "any" };
 const rbac = (action: "allow" | "deny" | "log", permissions: readonly RbacRule[], principals: readonly RbacRule[] = [any]) => ({
-	rules: { action, policies: [{ name: "p", permissions, principals }] },
+	rules: { kind: "policies" as const, action, policies: [{ name: "p", permissions, principals }] },
 	rulesStatPrefix: "",
 	shadowRules: undefined,
 	shadowRulesStatPrefix: "",

@@ -3,7 +3,7 @@
  * codec's heads satisfy it; tests use `createHeaders`.
  */
 export interface HeadersView {
-	/** Repeated headers are joined with `, `. */
+	/** Repeated headers are joined with a comma. */
 	get(name: string): string | undefined;
 	has(name: string): boolean;
 }
@@ -48,7 +48,7 @@ export function createHeaders(
 ): HeadersEdit & Pick<RequestView, "forEach"> & { readonly entries: () => readonly (readonly [string, string])[] } {
 	const values = new Map<string, string[]>(Object.entries(initial).map(([name, value]) => [name.toLowerCase(), [value]]));
 	return {
-		get: (name) => values.get(name)?.join(", "),
+		get: (name) => values.get(name)?.join(","),
 		has: (name) => values.has(name),
 		forEach(visit) {
 			for (const [name, list] of values) for (const value of list) visit(name, value);

@@ -15,7 +15,7 @@ const info = createStreamInfo(createConnectionInfo({ remoteAddress: "10.0.0.9:50
 
 test("header actions: append, add if absent, overwrite, overwrite if exists, remove", () => {
 	for (const [action, initial, wanted] of [
-		["append", { x: "1" }, "1, 2"],
+		["append", { x: "1" }, "1,2"],
 		["append", {}, "2"],
 		["addIfAbsent", { x: "1" }, "1"],
 		["addIfAbsent", {}, "2"],

@@ -37,7 +37,7 @@ const addsHeader = (value: string): ExtensionConfig => {
 	};
 };
 const denies = (permission: RbacRule): ExtensionConfig => {
-	const rules = { action: "deny", policies: [{ name: "p", permissions: [permission], principals: [{ kind: "any" }] }] } as const;
+	const rules = { kind: "policies", action: "deny", policies: [{ name: "p", permissions: [permission], principals: [{ kind: "any" }] }] } as const;
 	const rbac = { rules, rulesStatPrefix: "", shadowRules: undefined, shadowRulesStatPrefix: "", trackPerRuleStats: false };
 	return { name: "ext", typeName: "Rbac", http: { kind: "rbac", rbac }, network: undefined };
 };

@@ -175,8 +175,8 @@ test("weighted clusters share the requests by weight, and add their own headers 
 		choice.mutateRequest?.(head, { ...createStreamInfo(createConnectionInfo()), upstreamCluster: "v1" });
 		return head.get("x");
 	};
-	assert.equal(order(false), "wv1, r, v, t");
-	assert.equal(order(true), "t, v, r, wv1");
+	assert.equal(order(false), "wv1,r,v,t");
+	assert.equal(order(true), "t,v,r,wv1");
 });
 
 test("paths and hosts are rewritten", () => {

@@ -1,24 +1,25 @@
 import type { TypedExtensionConfig } from "@weft/xds/generated/envoy/config/core/v3/extension.ts";
-import type { Permission, Principal, RBAC as RulesMessage } from "@weft/xds/generated/envoy/config/rbac/v3/rbac.ts";
+import type { Action, Permission, Principal, RBAC as RulesMessage } from "@weft/xds/generated/envoy/config/rbac/v3/rbac.ts";
 import type { RBAC as HttpMessage } from "@weft/xds/generated/envoy/extensions/filters/http/rbac/v3/rbac.ts";
 import type { RBAC as NetworkMessage } from "@weft/xds/generated/envoy/extensions/filters/network/rbac/v3/rbac.ts";
 import type { UriTemplateMatchConfig } from "@weft/xds/generated/envoy/extensions/path/match/uri_template/v3/uri_template_match.ts";
+import type { Matcher } from "@weft/xds/generated/xds/type/matcher/v3/matcher.ts";
 import { isIP } from "node:net";
-import type { Rbac, RbacRule, RbacRules } from "../../http-filters.ts";
+import type { Rbac, RbacMatcher, RbacPolicies, RbacRule, RbacRules } from "../../http-filters.ts";
 import { parseUriTemplate } from "../../uri-template.ts";
 import { openAny } from "../any.ts";
 import { decodeCelExpression } from "../cel-expression.ts";
 import { type At, onlySupports, report, under } from "../issues.ts";
+import { connectionInputs, decodeMatcherTree, requestInputs } from "../matcher-tree.ts";
 import { decodeHeaderMatch, decodeMetadataMatch, decodeStringMatch } from "../matchers.ts";
 
-const httpFields = ["rules", "rulesStatPrefix", "shadowRules", "shadowRulesStatPrefix", "trackPerRuleStats"];
+const httpFields = ["rules", "rulesStatPrefix", "matcher", "shadowRules", "shadowMatcher", "shadowRulesStatPrefix", "trackPerRuleStats"];
 
 export function decodeHttpRbac(at: At, rbac: HttpMessage): Rbac {
 	onlySupports(at, "envoy.extensions.filters.http.rbac.v3.RBAC", rbac, httpFields);
 	return {
-		rules: rbac.rules && decodeRules(under(at, "rules"), rbac.rules),
+		...decodeBoth(at, rbac, requestInputs, "RBAC HTTP filter cannot match on"),
 		rulesStatPrefix: rbac.rulesStatPrefix,
-		shadowRules: rbac.shadowRules && decodeRules(under(at, "shadowRules"), rbac.shadowRules),
 		shadowRulesStatPrefix: rbac.shadowRulesStatPrefix,
 		trackPerRuleStats: rbac.trackPerRuleStats,
 	};
@@ -33,14 +34,44 @@ export function decodeNetworkRbac(at: At, rbac: NetworkMessage): Rbac {
 		// As Envoy has it: a connection has no headers, and a rule that never matches would be taken for one that protects.
 		if (has) report(under(at, field), "header rules are not supported in the RBAC network filter");
 	}
-	onlySupports(at, "envoy.extensions.filters.network.rbac.v3.RBAC", rbac, ["rules", "shadowRules", "shadowRulesStatPrefix", "statPrefix", "enforcementType"]);
+	const supported = ["rules", "matcher", "shadowRules", "shadowMatcher", "shadowRulesStatPrefix", "statPrefix", "enforcementType"];
+	onlySupports(at, "envoy.extensions.filters.network.rbac.v3.RBAC", rbac, supported);
 	return {
-		rules: rbac.rules && decodeRules(under(at, "rules"), rbac.rules),
+		...decodeBoth(at, rbac, connectionInputs, "RBAC network filter cannot match"),
 		rulesStatPrefix: "",
-		shadowRules: rbac.shadowRules && decodeRules(under(at, "shadowRules"), rbac.shadowRules),
 		shadowRulesStatPrefix: rbac.shadowRulesStatPrefix,
 		trackPerRuleStats: false,
 	};
+}
+
+type Both = Pick<HttpMessage & NetworkMessage, "rules" | "matcher" | "shadowRules" | "shadowMatcher">;
+
+/** Beside a matcher, rules are not looked at. */
+function decodeBoth(at: At, message: Both, inputs: readonly string[], refusal: string): Pick<Rbac, "rules" | "shadowRules"> {
+	const decode = (name: string, rules: RulesMessage | undefined, matcherName: string, matcher: Matcher | undefined): RbacRules | undefined => {
+		const policies = rules && decodeRules(under(at, name), rules);
+		return matcher === undefined ? policies : decodeMatcher(under(at, matcherName), matcher, inputs, refusal);
+	};
+	return {
+		rules: decode("rules", message.rules, "matcher", message.matcher),
+		shadowRules: decode("shadowRules", message.shadowRules, "shadowMatcher", message.shadowMatcher),
+	};
+}
+
+function decodeMatcher(at: At, matcher: Matcher, inputs: readonly string[], refusal: string): RbacMatcher {
+	const tree = decodeMatcherTree(at, matcher, {
+		inputs: new Set(inputs),
+		refusal,
+		decodeAction(here, { typeName, message }) {
+			if (typeName !== "envoy.config.rbac.v3.Action") {
+				report(here, `action of type ${typeName} is not one of RBAC's (envoy.config.rbac.v3.Action)`);
+				return undefined;
+			}
+			const { name, action } = message as Action;
+			return { name, action: actions[action] ?? "allow" };
+		},
+	});
+	return { kind: "matcher", tree };
 }
 
 type AnyRule = Partial<Permission & Principal>;
@@ -52,10 +83,11 @@ function asksForHeader({ header, andRules, orRules, notRule, andIds, orIds, notI
 
 const actions = ["allow", "deny", "log"] as const;
 
-function decodeRules(at: At, rules: RulesMessage): RbacRules {
+function decodeRules(at: At, rules: RulesMessage): RbacPolicies {
 	onlySupports(at, "envoy.config.rbac.v3.RBAC", rules, ["action", "policies"]);
 	const policies = Object.entries(rules.policies).toSorted(([a], [b]) => Buffer.compare(Buffer.from(a), Buffer.from(b)));
 	return {
+		kind: "policies",
 		action: actions[rules.action] ?? "allow",
 		policies: policies.map(([name, policy]) => {
 			const here = under(at, `policies["${name}"]`);

@@ -1,7 +1,9 @@
-import type { Rbac, RbacRules } from "../../../config/http-filters.ts";
+import type { OnMatch } from "../../../config/matcher-tree.ts";
+import type { Rbac, RbacAction, RbacMatcher, RbacPolicies, RbacRules } from "../../../config/http-filters.ts";
 import { compileCelNode } from "../../cel/cel.ts";
 import { mergeMetadata, type StreamInfo } from "../../log/stream-info.ts";
 import type { CompileContext } from "../../match/compile-context.ts";
+import { compileMatcherTree } from "../../match/matcher-tree.ts";
 import type { Counter } from "../filter-inputs.ts";
 import { anyOf, compileRbacRule } from "./rbac-rule.ts";
 
@@ -26,8 +28,8 @@ export interface RbacReporting {
 }
 
 export function compileRbac(config: Rbac, context: CompileContext, { filterName, counter }: RbacReporting): RbacEngine {
-	const shadow = config.shadowRules && compileRules(config.shadowRules, context);
-	const rules = config.rules && compileRules(config.rules, context);
+	const shadow = config.shadowRules && compileRules(config.shadowRules, context, () => undefined);
+	const rules = config.rules && compileRules(config.rules, context, hintToLogs);
 	const shadowCounts = shadow && countVerdicts(config.shadowRules, config.shadowRulesStatPrefix, "shadow_", config.trackPerRuleStats, counter);
 	const counts = rules && countVerdicts(config.rules, config.rulesStatPrefix, "", config.trackPerRuleStats, counter);
 	const tell = (info: StreamInfo, { isAllowed, policy }: RbacVerdict, prefix: string) => {
@@ -50,7 +52,46 @@ export function compileRbac(config: Rbac, context: CompileContext, { filterName,
 	};
 }
 
-function compileRules({ action, policies }: RbacRules, context: CompileContext): Judge {
+/** To access logs, of rules that say LOG. */
+type Hint = (info: StreamInfo, isLogged: boolean) => void;
+
+function hintToLogs(info: StreamInfo, isLogged: boolean): void {
+	mergeMetadata(info, "envoy.common", { access_log_hint: isLogged });
+}
+
+function compileRules(rules: RbacRules, context: CompileContext, hint: Hint): Judge {
+	return rules.kind === "matcher" ? compileMatcher(rules, context, hint) : compilePolicies(rules, context, hint);
+}
+
+function compileMatcher({ tree }: RbacMatcher, context: CompileContext, hint: Hint): Judge {
+	const decide = compileMatcherTree(tree, context);
+	const logs = actionsIn(tree).some(({ action }) => action === "log");
+	const unmatched: RbacVerdict = { isAllowed: false, policy: "" };
+	const verdicts = new Map(actionsIn(tree).map((one) => [one, { isAllowed: one.action !== "deny", policy: one.name }]));
+	return (info) => {
+		const taken = decide(info);
+		if (taken === undefined) return unmatched;
+		if (logs) hint(info, taken.action === "log");
+		return verdicts.get(taken) ?? unmatched;
+	};
+}
+
+type Tree = RbacMatcher["tree"];
+type Taken = { readonly name: string; readonly action: RbacAction };
+
+function actionsIn(tree: Tree): readonly Taken[] {
+	const onMatches: readonly OnMatch<Taken>[] =
+		tree.kind === "list"
+			? tree.cases.map(({ onMatch }) => onMatch)
+			: tree.kind === "ip"
+				? tree.ranges.map(({ onMatch }) => onMatch)
+				: (tree.kind === "serverName" ? tree.domains : tree.entries).map(([, onMatch]) => onMatch);
+	return [...onMatches, ...(tree.onNoMatch === undefined ? [] : [tree.onNoMatch])].flatMap((one) =>
+		one.kind === "action" ? [one.action] : actionsIn(one.matcher),
+	);
+}
+
+function compilePolicies({ action, policies }: RbacPolicies, context: CompileContext, hint: Hint): Judge {
 	const compiled = policies.map(({ name, permissions, principals, condition }) => ({
 		verdict: { isAllowed: action !== "deny", policy: name },
 		isPermitted: anyOf(permissions.map((rule) => compileRbacRule(rule, context))),
@@ -68,7 +109,7 @@ function compileRules({ action, policies }: RbacRules, context: CompileContext):
 	// Allows whatever matches, and says so to access logs.
 	return (info) => {
 		const verdict = judge(info);
-		mergeMetadata(info, "envoy.common", { access_log_hint: verdict.policy !== "" });
+		hint(info, verdict.policy !== "");
 		return verdict;
 	};
 }
@@ -84,7 +125,7 @@ function countVerdicts(
 	const base = prefix === "" || prefix.endsWith(".") ? prefix : `${prefix}.`;
 	const allowed = counter(`${base}${kind}allowed`);
 	const denied = counter(`${base}${kind}denied`);
-	const policies = perRule ? (rules?.policies ?? []) : [];
+	const policies = !perRule || rules === undefined ? [] : rules.kind === "policies" ? rules.policies : actionsIn(rules.tree);
 	const byPolicy = new Map(
 		policies.map(({ name }) => [name, { allowed: counter(`${base}policy.${name}.${kind}allowed`), denied: counter(`${base}policy.${name}.${kind}denied`) }]),
 	);

@@ -2,6 +2,7 @@ import type { RbacRule } from "../../../config/http-filters.ts";
 import { parseUriTemplate } from "../../../config/uri-template.ts";
 import { createRequestView } from "../../headers/headers-view.ts";
 import { parseIpPort } from "../../lb/host-entry.ts";
+import { filterStateOf } from "../../log/filter-state.ts";
 import type { StreamInfo, TlsInfo } from "../../log/stream-info.ts";
 import { type IpBytes, matchCidr, parseCidr, parseIp } from "../../match/cidr.ts";
 import type { CompileContext } from "../../match/compile-context.ts";
@@ -62,8 +63,8 @@ export function compileRbacRule(rule: RbacRule, context: CompileContext): RbacPr
 		}
 		case "filterState": {
 			const test = compileStringMatch(rule.match, context);
-			return ({ filterState, connection }) => {
-				const value = filterState?.get(rule.key) ?? connectionState(rule.key, connection.tls);
+			return (info) => {
+				const value = filterStateOf(info, rule.key);
 				return value !== undefined && test(value);
 			};
 		}
@@ -103,11 +104,6 @@ function isPrincipal(tls: TlsInfo, test: StringPredicate): boolean {
 	for (const uri of tls.peerUriSans) if (test(uri)) return true;
 	for (const name of tls.peerDnsSans) if (test(name)) return true;
 	return test(tls.peerSubject);
-}
-
-/** Istio's filters put the peer's SPIFFE identity into filter state; without those filters it is what the certificate says. */
-function connectionState(key: string, tls: TlsInfo | undefined): string | undefined {
-	return key === "io.istio.peer_principal" ? tls?.peerUriSans[0] : undefined;
 }
 
 function portOf(address: string): number {
