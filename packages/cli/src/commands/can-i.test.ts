@@ -9,7 +9,7 @@ import { allMessages } from "@weft/xds/registry";
 import { inboundChains } from "../authz/chains.ts";
 import { decide } from "../authz/decide.ts";
 import { resolveTarget } from "../authz/targets.ts";
-import { pushOfFiles, sidecarNodeOf } from "../offline/push.ts";
+import { pushOfFiles, proxyNodeOf } from "../offline/push.ts";
 import { renderAuthzCheck } from "./authz-check.ts";
 import { type CanIOptions, parseQuestion, renderAnswers } from "./can-i.ts";
 
@@ -51,7 +51,7 @@ before(() => {
 	const push = pushOfFiles([folder], undefined);
 	const [pod] = resolveTarget(push, "httpbin", 8000, "foo").pods;
 	assert.ok(pod);
-	listeners = translateAll(push, sidecarNodeOf(pod, push)).lds;
+	listeners = translateAll(push, proxyNodeOf(pod, push)).lds;
 });
 after(() => rmSync(folder, { recursive: true, force: true }));
 

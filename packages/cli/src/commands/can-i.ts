@@ -9,7 +9,7 @@ import { clusterTarget } from "../authz/cluster-target.ts";
 import { isLocal, localDump } from "../authz/live-dump.ts";
 import { resolveTarget } from "../authz/targets.ts";
 import { type ClusterOptions, openCluster } from "../kube/cluster.ts";
-import { pushOfFiles, sidecarNodeOf } from "../offline/push.ts";
+import { pushOfFiles, proxyNodeOf } from "../offline/push.ts";
 import { CommandError } from "../output/errors.ts";
 import { type OutputFormat, renderValue } from "../output/format.ts";
 import { pathsOf, type StateOptions } from "./state-options.ts";
@@ -114,7 +114,7 @@ async function answersTo({ host, servicePort, namespace, question }: Asked, opti
 	const sni = `outbound_.${servicePort}_._.${service.hostname}`;
 	const answers = pods.map(async (pod) => {
 		const name = `${pod.name}.${pod.namespace}`;
-		const listeners = options.filename === undefined ? (await localDump(name, paths)).listeners : translateAll(push, sidecarNodeOf(pod, push)).lds;
+		const listeners = options.filename === undefined ? (await localDump(name, paths)).listeners : translateAll(push, proxyNodeOf(pod, push)).lds;
 		return ask(name, pod.ips[0] ?? "", port, sni, listeners);
 	});
 	return Promise.all(answers);

@@ -4,7 +4,7 @@ import { decodeNode, type ProxyNode, type PushSnapshot, translateAll } from "@we
 import { fromJson, type Json, registerMessages } from "@weft/xds";
 import type { Node } from "@weft/xds/generated/envoy/config/core/v3/base.ts";
 import { allMessages } from "@weft/xds/registry";
-import { pushOfFiles, sidecarNodeOf } from "../offline/push.ts";
+import { pushOfFiles, proxyNodeOf } from "../offline/push.ts";
 import { CommandError } from "../output/errors.ts";
 import { renderValue } from "../output/format.ts";
 
@@ -35,14 +35,21 @@ export function xdsCommand(options: XdsOptions): void {
 
 function nodeOf({ proxy, node }: XdsOptions, push: PushSnapshot): ProxyNode {
 	if ((proxy === undefined) === (node === undefined)) throw new CommandError("name the proxy by --proxy POD.NAMESPACE, or by --node FILE", 2);
-	if (node !== undefined) {
-		const content = JSON.parse(readFileSync(node, "utf8")) as { readonly node?: unknown };
-		return decodeNode(fromJson("envoy.config.core.v3.Node", content.node ?? content) as Node, push);
-	}
+	if (node !== undefined) return readNode(node, push);
 	const [name = "", namespace = "default"] = (proxy ?? "").split(".");
 	const pod = push.workloads.podByName.get(`${namespace}/${name}`);
 	if (!pod) throw new CommandError(`no pod ${name} in namespace ${namespace}; pods: ${[...push.workloads.podByName.keys()].slice(0, 20).join(", ") || "none"}`);
-	return sidecarNodeOf(pod, push);
+	return proxyNodeOf(pod, push);
+}
+
+/** A node as Envoy introduces itself, or what holds one under `node`, as a bootstrap does. */
+function readNode(file: string, push: PushSnapshot): ProxyNode {
+	try {
+		const content = JSON.parse(readFileSync(file, "utf8")) as { readonly node?: unknown } | null;
+		return decodeNode(fromJson("envoy.config.core.v3.Node", content?.node ?? content) as Node, push);
+	} catch (error) {
+		throw new CommandError(`--node ${file}: ${error instanceof Error ? error.message : String(error)}`);
+	}
 }
 
 function typesOf(text: string | undefined): readonly Type[] {

@@ -1,4 +1,4 @@
-import { hasErrors } from "@weft/api";
+import { type AnyConfig, hasErrors } from "@weft/api";
 import { admitObjects, createStore, decodeYaml } from "@weft/galley";
 import { buildPush, decodeNode, objectChecks, type ProxyNode, type PushSnapshot } from "@weft/pilot";
 import { Node } from "@weft/xds/generated/envoy/config/core/v3/base.ts";
@@ -6,15 +6,16 @@ import { readMeshConfig } from "../commands/mesh-config.ts";
 import { readSources } from "../local/mesh-client.ts";
 import { CommandError, printDiagnostics } from "../output/errors.ts";
 
-/** The mesh that files describe, without any control plane running. Throws a CommandError when some part of them is refused. */
+/**
+ * The mesh that files describe, without any control plane running. What a later path says of an object replaces what an earlier one says,
+ * as if they were applied in turn. Throws a CommandError when some part of them is refused.
+ */
 export function pushOfFiles(filename: readonly string[], meshConfig: string | undefined): PushSnapshot {
-	const decoded = readSources(filename).map(({ file, text }) => decodeYaml(text, file));
+	const paths = filename.map((path) => readSources([path]).map(({ file, text }) => decodeYaml(text, file)));
+	const decoded = paths.flat();
 	const store = createStore();
-	const admitted = admitObjects(
-		decoded.flatMap((d) => d.objects),
-		store.snapshot(),
-		objectChecks,
-	);
+	const objects = paths.map((files) => files.flatMap((d) => d.objects)).reduce(replaceByName, []);
+	const admitted = admitObjects(objects, store.snapshot(), objectChecks);
 	const diagnostics = [...decoded.flatMap((d) => d.diagnostics), ...admitted.diagnostics];
 	printDiagnostics(diagnostics);
 	if (hasErrors(diagnostics)) throw new CommandError("the configuration is refused");
@@ -22,7 +23,13 @@ export function pushOfFiles(filename: readonly string[], meshConfig: string | un
 	return buildPush({ snapshot: store.snapshot(), meshConfig: readMeshConfig(meshConfig), clusterId: "Kubernetes" });
 }
 
-/** What an imagined sidecar is told apart by. */
+function replaceByName(earlier: readonly AnyConfig[], later: readonly AnyConfig[]): readonly AnyConfig[] {
+	const nameOf = ({ kind, metadata }: AnyConfig) => `${kind}/${metadata.namespace}/${metadata.name}`;
+	const replaced = new Set(later.map(nameOf));
+	return [...earlier.filter((object) => !replaced.has(nameOf(object))), ...later];
+}
+
+/** What an imagined proxy is told apart by. */
 export interface ImaginedPod {
 	readonly name: string;
 	readonly namespace: string;
@@ -33,21 +40,35 @@ export interface ImaginedPod {
 	readonly nodeName: string;
 }
 
-/** The sidecar of a pod, as it would introduce itself. */
-export function sidecarNodeOf({ name, namespace, ips, labels, serviceAccount, workloadName, nodeName }: ImaginedPod, push: PushSnapshot): ProxyNode {
-	const id = `sidecar~${ips[0] ?? "0.0.0.0"}~${name}.${namespace}~${namespace}.svc.cluster.local`;
+/** The proxy of a pod, as it would introduce itself: a gateway's if the pod is one. */
+export function proxyNodeOf(pod: ImaginedPod, push: PushSnapshot): ProxyNode {
+	const { name, namespace, ips, labels, serviceAccount, workloadName, nodeName } = pod;
+	const isGateway = isGatewayPod(pod, push);
+	const id = `${isGateway ? "router" : "sidecar"}~${ips[0] ?? "0.0.0.0"}~${name}.${namespace}~${namespace}.svc.cluster.local`;
 	const metadata = {
 		NAME: name,
 		NAMESPACE: namespace,
 		CLUSTER_ID: "Kubernetes",
 		MESH_ID: "cluster.local",
 		ISTIO_VERSION: "1.30.3",
-		INTERCEPTION_MODE: "REDIRECT",
+		...(!isGateway && { INTERCEPTION_MODE: "REDIRECT" }),
 		INSTANCE_IPS: ips.join(","),
 		LABELS: labels,
 		SERVICE_ACCOUNT: serviceAccount,
 		WORKLOAD_NAME: workloadName,
 		NODE_NAME: nodeName,
 	};
-	return decodeNode(Node.fromPartial({ id, cluster: `${name}.${namespace}`, metadata }), push);
+	return decodeNode(Node.fromPartial({ id, cluster: `${labels["app"] ?? workloadName}.${namespace}`, metadata }), push);
+}
+
+/** The values of the label `istio` on the gateways that Istio's own charts and samples install. */
+const installedGateways: ReadonlySet<string | undefined> = new Set(["ingressgateway", "egressgateway", "eastwestgateway"]);
+
+/** A pod does not say so itself unless it was injected; its labels do: those of Istio's installations, of the Gateway API, or that a Gateway selects. */
+function isGatewayPod({ labels }: ImaginedPod, { gateways }: PushSnapshot): boolean {
+	if (installedGateways.has(labels["istio"]) || labels["gateway.networking.k8s.io/gateway-name"] !== undefined) return true;
+	return gateways.some(({ selector }) => {
+		const wanted = Object.entries(selector ?? {});
+		return wanted.length > 0 && wanted.every(([key, value]) => labels[key] === value);
+	});
 }
