@@ -109,7 +109,7 @@ async function withClients<T>(services: number, proxies: number, kind: "" | "vhd
 	const { address } = await message(server, "listening");
 	const before = await usageOf(server);
 	const startedMs = Date.now();
-	const clients = fork(script("clients.ts"), [address, String(proxies), kind]);
+	const clients = fork(script("clients.ts"), [address, String(proxies), String(services), kind]);
 	try {
 		const configured = await message(clients, "configured");
 		await sleep(quietMs);
