@@ -5,13 +5,7 @@ type Bench = (args: readonly string[], log: (line: string) => void, signal: Abor
 const benches: ReadonlyMap<string, () => Promise<Bench>> = new Map<string, () => Promise<Bench>>([
 	["data-plane", async () => (await import("./data-plane/data-plane.ts")).runDataPlane],
 	["cluster", async () => (await import("./cluster/main.ts")).clusterBench],
-	[
-		"control-plane",
-		async () => {
-			const { controlPlaneBench } = await import("./control-plane/main.ts");
-			return (args) => controlPlaneBench(args).then(() => 0);
-		},
-	],
+	["control-plane", async () => (await import("./control-plane/main.ts")).controlPlaneBench],
 	[
 		"citadel",
 		async () => {

@@ -86,4 +86,6 @@ process.on("message", (message: ToClients) => {
 	acks = [];
 });
 
+process.once("disconnect", () => process.exit(0));
+
 for (let i = 0; i < Number(count); i++) connect(i);
