@@ -6,13 +6,7 @@ const benches: ReadonlyMap<string, () => Promise<Bench>> = new Map<string, () =>
 	["data-plane", async () => (await import("./data-plane/data-plane.ts")).runDataPlane],
 	["profile", async () => (await import("./data-plane/profile.ts")).runProfile],
 	["cluster", async () => (await import("./cluster/main.ts")).clusterBench],
-	[
-		"control-plane",
-		async () => {
-			const { controlPlaneBench } = await import("./control-plane/main.ts");
-			return (args) => controlPlaneBench(args).then(() => 0);
-		},
-	],
+	["control-plane", async () => (await import("./control-plane/main.ts")).controlPlaneBench],
 	[
 		"citadel",
 		async () => {

@@ -4,9 +4,10 @@ import { Client, credentials } from "@grpc/grpc-js";
 import { DeltaDiscoveryRequest, DeltaDiscoveryResponse } from "@weft/xds/generated/envoy/service/discovery/v3/discovery.ts";
 import { typeUrls, type XdsType, xdsTypeOf } from "@weft/xds";
 import type { FromClients, ToClients } from "./protocol.ts";
-import { endpointAddress, namespaceOf } from "./workload.ts";
+import { edsClusterCountOf, endpointAddress, namespaceOf } from "./workload.ts";
 
-const [address = "", count = "0", kind = ""] = process.argv.slice(2);
+const [address = "", count = "0", services = "0", kind = ""] = process.argv.slice(2);
+const clusters = edsClusterCountOf(Number(services));
 /** Clients that take virtual hosts one by one. */
 const vhds = kind === "vhds";
 const tell = (message: FromClients) => process.send?.(message);
@@ -38,9 +39,13 @@ function connect(i: number): void {
 		(request: object) => Buffer.from(DeltaDiscoveryRequest.encode(DeltaDiscoveryRequest.fromPartial(request)).finish()),
 		(bytes: Buffer) => bytes,
 	);
-	const missing = new Set<XdsType>(["cds", "eds", "lds", "rds", ...(vhds ? (["vhds"] as const) : [])]);
-	let endpoints = 0;
-	let wanted = Number.POSITIVE_INFINITY;
+	const missing = new Set<XdsType>(["lds", "rds", ...(vhds ? (["vhds"] as const) : [])]);
+	/** EDS clusters that came, and assignments that are still to come. */
+	const known = new Set<string>();
+	const awaited = new Set<string>();
+	let listens = false;
+	let isConfigured = false;
+	const subscribe = (type: XdsType, ...names: string[]) => stream.write({ typeUrl: typeUrls[type], resourceNamesSubscribe: names });
 	stream.on("error", (error: Error) => {
 		console.error(`client ${i}: ${error.message}`);
 		process.exit(1);
@@ -52,20 +57,26 @@ function connect(i: number): void {
 		stream.write({ typeUrl: response.typeUrl, responseNonce: response.nonce });
 		acks.push({ client: i, type, atMs: Date.now(), bytes: bytes.length });
 		const names = response.resources.map((r) => r.name);
-		if (type === "cds" && missing.has("cds")) {
-			const subscribe = names.filter((n) => n.startsWith("outbound|"));
-			wanted = subscribe.length;
-			stream.write({ typeUrl: typeUrls.eds, resourceNamesSubscribe: subscribe });
-			stream.write({ typeUrl: typeUrls.lds });
+		// As Envoy does: each response's new clusters are asked for at once, and listeners once the first ones have their endpoints.
+		if (type === "cds") {
+			const added = names.filter((name) => name.startsWith("outbound|") && !known.has(name));
+			for (const name of added) {
+				known.add(name);
+				awaited.add(name);
+			}
+			if (added.length > 0) subscribe("eds", ...added);
 		}
-		if (type === "eds") endpoints += names.length;
-		if (type === "lds" && missing.has("lds")) stream.write({ typeUrl: typeUrls.rds, resourceNamesSubscribe: ["80"] });
-		if (vhds && type === "rds" && missing.has("rds")) stream.write({ typeUrl: typeUrls.vhds, resourceNamesSubscribe: ["80"] });
-		if (type !== "eds" || endpoints >= wanted) missing.delete(type);
-		if (missing.size === 0 && endpoints !== Number.NEGATIVE_INFINITY) {
-			endpoints = Number.NEGATIVE_INFINITY;
-			if (++configured === Number(count)) tell({ kind: "configured", atMs: Date.now() });
+		if (type === "eds") for (const name of names) awaited.delete(name);
+		if (type === "eds" && awaited.size === 0 && !listens) {
+			listens = true;
+			subscribe("lds");
 		}
+		if (type === "lds" && missing.has("lds")) subscribe("rds", "80");
+		if (vhds && type === "rds" && missing.has("rds")) subscribe("vhds", "80");
+		if (isConfigured) return;
+		missing.delete(type);
+		isConfigured = missing.size === 0 && known.size === clusters && awaited.size === 0;
+		if (isConfigured && ++configured === Number(count)) tell({ kind: "configured", atMs: Date.now() });
 	});
 	stream.write({ node: node(i), typeUrl: typeUrls.cds });
 }
@@ -74,5 +85,7 @@ process.on("message", (message: ToClients) => {
 	if (message.kind === "report") tell({ kind: "report", acks });
 	acks = [];
 });
+
+process.once("disconnect", () => process.exit(0));
 
 for (let i = 0; i < Number(count); i++) connect(i);

@@ -6,10 +6,23 @@ import type { Change, FromClients, FromServer, ToServer } from "./protocol.ts";
 
 /** Istio's PILOT_DEBOUNCE_AFTER, which no push can be faster than. */
 const debounceMs = 100;
-/** A push is over when no answer came for so long. */
-const quietMs = 700;
-const warmUpRounds = 5;
-const rounds = 5;
+/** What follows configuring (garbage, compilation) belongs to it. */
+const settleMs = 700;
+/** For a push to reach everyone, and for all clients to be configured. */
+const pushMs = 60_000;
+const configuredMs = 300_000;
+
+/** Pushes that are not counted, and that are: as many as fit into the time, at least `min`. */
+interface Rounds {
+	readonly min: number;
+	readonly max: number;
+	readonly ms: number;
+	/** A push that has reached everyone is over when no answer came for so long. */
+	readonly quietMs: number;
+}
+// A control plane lives for days, and its code is compiled by then: one push to a few hundred proxies leaves it cold.
+const smallRounds: Rounds = { min: 3, max: 25, ms: 10_000, quietMs: 100 };
+const largeRounds: Rounds = { min: 2, max: 5, ms: 10_000, quietMs: 700 };
 
 export interface PushCost {
 	/** Beyond the debounce, until the last proxy has answered. */
@@ -18,27 +31,32 @@ export interface PushCost {
 	readonly kbPerProxy: number;
 	readonly builds: number;
 	readonly encodes: number;
+	/** What the event loop was held for at most; of a push about every service. */
+	readonly loopDelayMaxMs: number;
 }
 
-/** A push about every service. */
-export interface LargePushCost extends PushCost {
-	readonly loopDelayMaxMs: number;
-	/** After many of them. */
-	readonly peakRssMb: number;
+/** Pushes of one kind. */
+export interface PushCosts {
+	/** Just after start. */
+	readonly first: PushCost;
+	/** Medians of those that are counted. */
+	readonly warm: PushCost;
 }
 
 export interface ControlPlaneResult {
 	readonly services: number;
 	readonly proxies: number;
 	readonly cold: { readonly lastMs: number; readonly cpuMsPerProxy: number; readonly kbPerProxy: number };
-	readonly route: PushCost;
+	readonly route: PushCosts;
 	/** The same edit for clients that take virtual hosts one by one. */
-	readonly virtualHost: PushCost;
-	readonly endpoint: PushCost;
+	readonly virtualHost: PushCosts;
+	readonly endpoint: PushCosts;
 	/** One endpoint of each service moves. */
-	readonly endpoints: LargePushCost;
-	readonly rssMb: number;
+	readonly endpoints: PushCosts;
+	/** Before endpoints of all services move. */
 	readonly peakRssMb: number;
+	/** After. */
+	readonly peakRssInAllMb: number;
 }
 
 /** Endpoints that change all the time. */
@@ -59,13 +77,28 @@ export interface ChurnCost {
 
 type Usage = Extract<FromServer, { kind: "usage" }>;
 
-function message<K extends (FromServer | FromClients)["kind"]>(child: ChildProcess, kind: K): Promise<Extract<FromServer | FromClients, { kind: K }>> {
+function message<K extends (FromServer | FromClients)["kind"]>(
+	child: ChildProcess,
+	kind: K,
+	timeoutMs = pushMs,
+): Promise<Extract<FromServer | FromClients, { kind: K }>> {
 	return new Promise((resolve, reject) => {
-		const ended = (code: number | null) => reject(new Error(`a process of the benchmark ended with status ${code}`));
-		const listen = (m: FromServer | FromClients) => {
-			if (m.kind !== kind) return;
+		const settle = () => {
+			clearTimeout(timer);
 			child.off("message", listen);
 			child.off("exit", ended);
+		};
+		const timer = setTimeout(() => {
+			settle();
+			reject(new Error(`no message "${kind}" in ${timeoutMs / 1000} s`));
+		}, timeoutMs);
+		const ended = (code: number | null) => {
+			settle();
+			reject(new Error(`a process of the benchmark ended with status ${code}`));
+		};
+		const listen = (m: FromServer | FromClients) => {
+			if (m.kind !== kind) return;
+			settle();
 			resolve(m as Extract<FromServer | FromClients, { kind: K }>);
 		};
 		child.on("message", listen);
@@ -83,16 +116,21 @@ const usageOf = (server: ChildProcess): Promise<Usage> => ask(server, { kind: "u
 
 const median = (values: readonly number[]) => [...values].sort((a, b) => a - b)[values.length >> 1] ?? 0;
 
-/** Starts servers with `proxies` clients each, and measures the kinds of push. */
-export async function runControlPlane(services: number, proxies: number): Promise<ControlPlaneResult> {
-	const { cost: virtualHost } = await withClients(services, proxies, "vhds", ({ server, clients }) => measure(server, clients, proxies, "route", "vhds"));
+/** Starts servers with `proxies` clients each, and measures the kinds of push. Ends, or rejects, within a quarter of an hour. */
+export async function runControlPlane(services: number, proxies: number, log: (line: string) => void): Promise<ControlPlaneResult> {
+	const virtualHost = await withClients(services, proxies, "vhds", ({ server, clients, cold }) => {
+		log(`configured in ${cold.lastMs} ms (VHDS)`);
+		return measure({ server, clients, proxies, log, what: "route", type: "vhds", rounds: smallRounds });
+	});
 	return withClients(services, proxies, "", async ({ server, clients, cold }) => {
-		const { cost: route } = await measure(server, clients, proxies, "route", "rds");
-		const { cost: endpoint } = await measure(server, clients, proxies, "endpoint", "eds");
-		const { rssMb, peakRssMb } = await usageOf(server);
-		const large = await measure(server, clients, proxies, "endpoints", "eds");
-		const endpoints = { ...large.cost, loopDelayMaxMs: large.loopDelayMaxMs, peakRssMb: (await usageOf(server)).peakRssMb };
-		return { services, proxies, cold, route, virtualHost, endpoint, endpoints, rssMb, peakRssMb };
+		log(`configured in ${cold.lastMs} ms`);
+		const common = { server, clients, proxies, log };
+		const route = await measure({ ...common, what: "route", type: "rds", rounds: smallRounds });
+		const endpoint = await measure({ ...common, what: "endpoint", type: "eds", rounds: smallRounds });
+		const { peakRssMb } = await usageOf(server);
+		const endpoints = await measure({ ...common, what: "endpoints", type: "eds", rounds: largeRounds });
+		const { peakRssMb: peakRssInAllMb } = await usageOf(server);
+		return { services, proxies, cold, route, virtualHost, endpoint, endpoints, peakRssMb, peakRssInAllMb };
 	});
 }
 
@@ -104,15 +142,20 @@ interface Connected {
 
 /** A server with its clients, all configured; both are ended when `use` is done. */
 async function withClients<T>(services: number, proxies: number, kind: "" | "vhds", use: (connected: Connected) => Promise<T>): Promise<T> {
-	const script = (name: string) => join(import.meta.dirname, name);
-	const server = fork(script("server.ts"), [String(services)]);
-	const { address } = await message(server, "listening");
-	const before = await usageOf(server);
-	const startedMs = Date.now();
-	const clients = fork(script("clients.ts"), [address, String(proxies), kind]);
+	const children: ChildProcess[] = [];
+	const start = (name: string, ...args: readonly string[]) => {
+		const child = fork(join(import.meta.dirname, name), args);
+		children.push(child);
+		return child;
+	};
 	try {
-		const configured = await message(clients, "configured");
-		await sleep(quietMs);
+		const server = start("server.ts", String(services));
+		const { address } = await message(server, "listening", configuredMs);
+		const before = await usageOf(server);
+		const startedMs = Date.now();
+		const clients = start("clients.ts", address, String(proxies), String(services), kind);
+		const configured = await message(clients, "configured", configuredMs);
+		await sleep(settleMs);
 		const after = await usageOf(server);
 		const { acks } = await ask(clients, { kind: "report" }, "report");
 		const cold = {
@@ -122,7 +165,7 @@ async function withClients<T>(services: number, proxies: number, kind: "" | "vhd
 		};
 		return await use({ server, clients, cold });
 	} finally {
-		for (const child of [clients, server]) {
+		for (const child of children.reverse()) {
 			if (child.exitCode !== null) continue;
 			child.kill();
 			await once(child, "exit");
@@ -134,10 +177,10 @@ async function withClients<T>(services: number, proxies: number, kind: "" | "vhd
 export function runChurn(services: number, proxies: number, perSecond: number, seconds: number): Promise<ChurnCost> {
 	return withClients(services, proxies, "", async ({ server, clients }) => {
 		const before = await usageOf(server);
-		const ended = message(server, "churned");
+		const ended = message(server, "churned", seconds * 1000 + pushMs);
 		server.send({ kind: "churn", perSecond, seconds } satisfies ToServer);
 		const { atMs, changes, loopDelayP99Ms } = await ended;
-		const acks = await untilQuiet(clients);
+		const acks = await untilQuiet(clients, proxies, "eds", largeRounds.quietMs);
 		const after = await usageOf(server);
 		return {
 			...{ services, proxies, perSecond, seconds, changes, loopDelayP99Ms },
@@ -151,46 +194,69 @@ export function runChurn(services: number, proxies: number, perSecond: number, s
 
 type Acks = Extract<FromClients, { kind: "report" }>["acks"];
 
-/** Everything that the clients acknowledge until nothing comes for a while. */
-async function untilQuiet(clients: ChildProcess): Promise<Acks> {
+/** Everything that the clients acknowledge until all of them have taken something of the type and no more comes. */
+async function untilQuiet(clients: ChildProcess, proxies: number, type: string, quietMs: number): Promise<Acks> {
 	const all: Acks[number][] = [];
-	for (;;) {
+	const reached = new Set<number>();
+	for (const started = performance.now(); performance.now() - started < pushMs; ) {
 		await sleep(quietMs);
 		const { acks } = await ask(clients, { kind: "report" }, "report");
-		if (acks.length === 0 && all.length > 0) return all;
+		if (acks.length === 0 && reached.size === proxies) return all;
 		all.push(...acks);
+		for (const ack of acks) if (ack.type === type) reached.add(ack.client);
 	}
+	throw new Error(`only ${reached.size} of ${proxies} proxies were sent the change in ${pushMs / 1000} s`);
 }
 
-interface Measured {
-	readonly cost: PushCost;
-	/** Of changes of all services. */
-	readonly loopDelayMaxMs: number;
+interface Measurement {
+	readonly server: ChildProcess;
+	readonly clients: ChildProcess;
+	readonly proxies: number;
+	readonly what: Change;
+	/** Of the resources that it changes. */
+	readonly type: string;
+	readonly rounds: Rounds;
+	readonly log: (line: string) => void;
 }
 
-async function measure(server: ChildProcess, clients: ChildProcess, proxies: number, what: Change, type: string): Promise<Measured> {
+async function measure(m: Measurement): Promise<PushCosts> {
+	const [first, ...warmUp] = await pushes(m, 1);
+	const counted = await pushes(m, 2 + warmUp.length);
+	if (first === undefined) throw new Error(`${m.what}: nothing was pushed`);
+	m.log(`${m.what} (${m.type}): ${counted.length} pushes after ${warmUp.length + 1}`);
+	const of = (key: keyof PushCost) => median(counted.map((cost) => cost[key]));
+	const warm: PushCost = {
+		lastMs: of("lastMs"),
+		cpuMsPerProxy: of("cpuMsPerProxy"),
+		kbPerProxy: of("kbPerProxy"),
+		builds: of("builds"),
+		encodes: of("encodes"),
+		loopDelayMaxMs: of("loopDelayMaxMs"),
+	};
+	return { first, warm };
+}
+
+async function pushes(m: Measurement, generation: number): Promise<readonly PushCost[]> {
+	const { min, max, ms } = m.rounds;
 	const costs: PushCost[] = [];
-	const loopDelays: number[] = [];
-	// A control plane lives for days: the first rounds, in which its code is compiled, are not counted.
-	for (let round = 0; round < warmUpRounds + rounds; round++) {
-		const before = await usageOf(server);
-		const { atMs } = await ask(server, { kind: "change", what, generation: round + 1 } satisfies ToServer, "changed");
-		await sleep(debounceMs);
-		const acks = await untilQuiet(clients);
-		const after = await usageOf(server);
-		const reached = new Set(acks.filter((a) => a.type === type).map((a) => a.client));
-		if (reached.size !== proxies) throw new Error(`${what}: only ${reached.size} of ${proxies} proxies were sent the change`);
-		costs.push({
-			lastMs: Math.max(...acks.map((a) => a.atMs)) - atMs - debounceMs,
-			cpuMsPerProxy: (after.cpuMs - before.cpuMs) / proxies,
-			kbPerProxy: acks.reduce((n, a) => n + a.bytes, 0) / 1000 / proxies,
-			builds: after.builds - before.builds,
-			encodes: after.encodes - before.encodes,
-		});
-		loopDelays.push(after.loopDelayMaxMs);
+	for (const started = performance.now(); costs.length < min || (costs.length < max && performance.now() - started < ms); ) {
+		costs.push(await push(m, generation + costs.length));
 	}
-	const counted = costs.slice(warmUpRounds);
-	const of = (key: keyof PushCost) => median(counted.map((c) => c[key]));
-	const cost = { lastMs: of("lastMs"), cpuMsPerProxy: of("cpuMsPerProxy"), kbPerProxy: of("kbPerProxy"), builds: of("builds"), encodes: of("encodes") };
-	return { cost, loopDelayMaxMs: median(loopDelays.slice(warmUpRounds)) };
+	return costs;
+}
+
+async function push({ server, clients, proxies, what, type, rounds }: Measurement, generation: number): Promise<PushCost> {
+	const before = await usageOf(server);
+	const { atMs } = await ask(server, { kind: "change", what, generation } satisfies ToServer, "changed");
+	await sleep(debounceMs);
+	const acks = await untilQuiet(clients, proxies, type, rounds.quietMs);
+	const after = await usageOf(server);
+	return {
+		lastMs: Math.max(...acks.map((a) => a.atMs)) - atMs - debounceMs,
+		cpuMsPerProxy: (after.cpuMs - before.cpuMs) / proxies,
+		kbPerProxy: acks.reduce((n, a) => n + a.bytes, 0) / 1000 / proxies,
+		builds: after.builds - before.builds,
+		encodes: after.encodes - before.encodes,
+		loopDelayMaxMs: after.loopDelayMaxMs,
+	};
 }

@@ -96,3 +96,4 @@ async function churn(perSecond: number, seconds: number): Promise<void> {
 }
 
 process.once("SIGTERM", () => process.exit(0));
+process.once("disconnect", () => process.exit(0));

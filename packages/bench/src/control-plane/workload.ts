@@ -73,6 +73,9 @@ export function destinationRule(i: number): AnyConfig {
 	});
 }
 
+/** One a service, and one a subset. */
+export const edsClusterCountOf = (services: number): number => services + 2 * Math.ceil(services / 5);
+
 /** Every object of the mesh; each fifth service has routing rules. */
 export function objectsOf(workload: Workload): AnyConfig[] {
 	return Array.from({ length: workload.services }, (_, i) =>

@@ -64,6 +64,8 @@ interface Stages {
 	readonly endpoints: Reuse<ServiceEndpoints>;
 	readonly endpointIndex: Reuse<EndpointIndex>;
 	readonly virtualServices: Reuse<VirtualService>;
+	readonly routes: Reuse<readonly VirtualService[]>;
+	readonly held: Reuse<HeldVirtualServices>;
 	readonly destinationRules: Reuse<DestinationRule>;
 	readonly destinationRuleIndex: Reuse<DestinationRuleIndex>;
 	readonly peerAuthentications: Reuse<PeerAuthenticationIndex>;
@@ -97,6 +99,8 @@ function createStages(): Stages {
 		endpoints: createReuse(),
 		endpointIndex: createReuse(),
 		virtualServices: createReuse(),
+		routes: createReuse(),
+		held: createReuse(),
 		destinationRules: createReuse(),
 		destinationRuleIndex: createReuse(),
 		peerAuthentications: createReuse(),
@@ -118,7 +122,7 @@ const stagesOf = new WeakMap<PushSnapshot, Stages>();
 export function buildPush(input: PushInput, previous?: PushSnapshot): PushSnapshot {
 	const { snapshot, meshConfig: userConfig, jwks = noJwks } = input;
 	const stages = (previous && stagesOf.get(previous)) ?? createStages();
-	for (const step of [stages.lists, stages.shared, stages.mesh, stages.pods, stages.registered, stages.workloads, stages.virtualServices]) step.advance();
+	for (const step of [stages.lists, stages.shared, stages.mesh, stages.pods, stages.registered, stages.workloads]) step.advance();
 	const discovered = discoveredNamespaces(userConfig.discoverySelectors ?? [], snapshot.all("Namespace"));
 	const all: All = (kind) => stable(stages, `all ${kind}`, inNamespaces(snapshot.all(kind), discovered));
 	const { mesh, meshConfig } = buildMesh(all, input, stages);
@@ -317,14 +321,20 @@ function buildRules(
 	const rules = stable(stages, "rules", [...all("DestinationRule"), ...gatewayApi.destinationRules]);
 	const policies = all("PeerAuthentication");
 	const routeOptions = { domain, defaultExportTo: mesh.config.defaultVirtualServiceExportTo };
-	const own = buildVirtualServices(all("VirtualService"), routeOptions, stages.virtualServices);
+	const objects = all("VirtualService");
+	const own = stages.routes.get("own", [objects, domain, routeOptions.defaultExportTo.join()], () => {
+		stages.virtualServices.advance();
+		return buildVirtualServices(objects, routeOptions, stages.virtualServices);
+	});
 	const ruleOptions = { domain, defaultExportTo: mesh.config.defaultDestinationRuleExportTo };
 	const destinationRules = stages.destinationRuleIndex.get("rules", [rules, mesh], () => {
 		stages.destinationRules.advance();
 		return buildDestinationRuleIndex(rules, ruleOptions, stages.destinationRules);
 	});
-	const written = [...own, ...gatewayApi.virtualServices, ...ingress.virtualServices].sort(oldestFirst);
-	const { virtualServices, held } = holdVirtualServices(written, destinationRules, previous?.virtualServices);
+	const sources = [own, gatewayApi.virtualServices, ingress.virtualServices];
+	const written = stages.routes.get("written", sources, () => sources.flat().sort(oldestFirst));
+	const before = previous?.virtualServices;
+	const { virtualServices, held } = stages.held.get("held", [written, destinationRules, before], () => holdVirtualServices(written, destinationRules, before));
 	return {
 		virtualServices: stable(stages, "virtual services", virtualServices),
 		destinationRules,

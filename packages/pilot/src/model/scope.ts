@@ -3,6 +3,7 @@ import { compareText } from "./age.ts";
 import { selectRule, unselectedRule, visibleRules } from "./destination-rules.ts";
 import type { ProxyNode } from "./proxy-node.ts";
 import type { DestinationRule, EgressListener, PushSnapshot, Scope, VirtualService } from "./push.ts";
+import { sameItems } from "./reuse.ts";
 import type { Service } from "./service.ts";
 import { destinationHosts, importServices, importVirtualServices, narrowToPorts, oneNamespaceEach, sidecarFor } from "./sidecar-hosts.ts";
 import { isVisible, visibleVirtualServices } from "./visibility.ts";
@@ -116,8 +117,20 @@ function stable<T>(push: PushSnapshot, key: string, items: readonly T[]): readon
 	return push.caches.lists.get(key, items, () => items) as readonly T[];
 }
 
+/** By the list of all: most pushes leave services what they were, and every class asks. */
+const visibleLists = new WeakMap<readonly Service[], Map<string, readonly Service[]>>();
+
 /** What is exported to a namespace: what is not for all before what is. A sidecar sees each hostname in one namespace. */
 function visibleServices(push: PushSnapshot, kind: ProxyNode["kind"], namespace: string): readonly Service[] {
+	const lists = visibleLists.get(push.services) ?? new Map<string, readonly Service[]>();
+	visibleLists.set(push.services, lists);
+	const key = `${kind} ${namespace}`;
+	const visible = lists.get(key) ?? findVisibleServices(push, kind, namespace);
+	lists.set(key, visible);
+	return visible;
+}
+
+function findVisibleServices(push: PushSnapshot, kind: ProxyNode["kind"], namespace: string): readonly Service[] {
 	const isPublic = ({ exportTo }: Service): boolean => exportTo.includes("*");
 	const all = push.services.every(isPublic) ? push.services : push.services.filter((service) => isVisible(service.exportTo, service.namespace, namespace));
 	const ordered = all === push.services ? all : all.toSorted((a, b) => Number(isPublic(a)) - Number(isPublic(b)));
@@ -125,10 +138,24 @@ function visibleServices(push: PushSnapshot, kind: ProxyNode["kind"], namespace:
 	return visible === push.services ? visible : stable(push, `${kind} ${namespace} visible services`, visible);
 }
 
+/** One list for all namespaces that see the same, so that what is worked out from it is worked out once. */
 function meshVirtualServices(push: PushSnapshot, namespace: string): readonly VirtualService[] {
-	const visible = visibleVirtualServices(push, "mesh", namespace).filter((vs) => vs.semantics !== "gateway" || isProducerOrConsumer(push, vs, namespace));
-	return stable(push, `${namespace} mesh virtual services`, visible);
+	let common = commonRoutes.get(push);
+	if (!common) {
+		common = stable(push, "mesh virtual services", visibleInMesh(push, noNamespace));
+		commonRoutes.set(push, common);
+	}
+	const visible = visibleInMesh(push, namespace);
+	return sameItems(visible, common) ? common : stable(push, `${namespace} mesh virtual services`, visible);
 }
+
+const commonRoutes = new WeakMap<PushSnapshot, readonly VirtualService[]>();
+
+/** What such a one sees is for everybody. */
+const noNamespace = "";
+
+const visibleInMesh = (push: PushSnapshot, namespace: string): readonly VirtualService[] =>
+	visibleVirtualServices(push, "mesh", namespace).filter((vs) => vs.semantics !== "gateway" || isProducerOrConsumer(push, vs, namespace));
 
 /**
  * A route of the mesh holds for all clients only where it stands in the namespace of the service; another namespace's is for its own clients.

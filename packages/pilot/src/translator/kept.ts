@@ -1,5 +1,6 @@
 import type { ProxyNode } from "../model/proxy-node.ts";
 import type { EndpointIndex, PushSnapshot, Scope, VirtualService } from "../model/push.ts";
+import type { Service } from "../model/service.ts";
 import { keepsSessions } from "../model/session-persistence.ts";
 import type { ServiceEndpoints } from "../model/endpoint-index.ts";
 import { endpointTraits } from "./clusters/identities.ts";
@@ -58,7 +59,19 @@ function scopeParts(push: PushSnapshot, scope: Scope): readonly unknown[] {
 const partsOfScope = new WeakMap<Scope, readonly unknown[]>();
 
 /** VirtualServices that shape listeners by themselves. */
-const layer4Of = (virtualServices: readonly VirtualService[]) => virtualServices.filter(({ spec }) => spec.tls?.length || spec.tcp?.length);
+const layer4Of = createPick((virtualServices: readonly VirtualService[]) => virtualServices.filter(({ spec }) => spec.tls?.length || spec.tcp?.length));
+
+const headlessOf = createPick((services: readonly Service[]) => services.filter(({ headless }) => headless));
+
+/** Picks from a list once: most lists are those of the last push. */
+function createPick<T extends object>(pick: (all: readonly T[]) => readonly T[]): (all: readonly T[]) => readonly T[] {
+	const picked = new WeakMap<readonly T[], readonly T[]>();
+	return (all) => {
+		const found = picked.get(all) ?? pick(all);
+		picked.set(all, found);
+		return found;
+	};
+}
 
 /**
  * What clusters and listeners are not made of, which may differ in every push; and what they read only a part of, which `stableInputs` picks.
@@ -82,7 +95,7 @@ const inputsOfPush = new WeakMap<PushSnapshot, readonly unknown[]>();
 
 function stableInputs(push: PushSnapshot): readonly unknown[] {
 	const parts = Object.entries(push).flatMap(([name, part]) => (unread.has(name) ? [] : [part]));
-	const headless = push.services.filter(({ headless }) => headless).map((s) => push.endpoints.of(s));
+	const headless = headlessOf(push.services).map((service) => push.endpoints.of(service));
 	const all = [...parts, ...layer4Of(push.virtualServices), endpointTraits(push), ...headless];
 	return push.caches.lists.get("kept inputs", all, () => all);
 }

@@ -30,24 +30,34 @@ function written(write: (done: Done) => void): Promise<void> {
 	return new Promise((resolve, reject) => write((error) => (error ? reject(error) : resolve())));
 }
 
+/** Small messages as they are sent: the same one goes to many clients. */
+const framed = new WeakMap<WireMessage, Buffer>();
+
 const prefixBytes = 5;
 /** So little is sooner copied than handed on in pieces. */
 const copiedBytesMax = 8 << 10;
 
 /** `Length-Prefixed-Message`, never compressed: https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md. */
-function writePieces(stream: ServerHttp2Stream, { pieces, length }: WireMessage, done: Done): void {
-	const copied = length <= copiedBytesMax ? pieces.length : 1;
-	const [head, rest] = [join(pieces.slice(0, copied), length), pieces.slice(copied)];
-	const last = rest.pop();
-	if (last === undefined) {
-		stream.write(head, done);
+function writePieces(stream: ServerHttp2Stream, message: WireMessage, done: Done): void {
+	const { pieces, length } = message;
+	if (length <= copiedBytesMax) {
+		stream.write(frame(message), done);
 		return;
 	}
+	const head = join(pieces.slice(0, 1), length);
 	stream.cork();
-	stream.write(head);
-	for (const piece of rest) stream.write(piece);
-	stream.write(last, done);
+	stream.write(head, pieces.length === 1 ? done : undefined);
+	for (let i = 1; i < pieces.length; i++) stream.write(pieces[i], i === pieces.length - 1 ? done : undefined);
 	stream.uncork();
+}
+
+function frame(message: WireMessage): Buffer {
+	let bytes = framed.get(message);
+	if (bytes === undefined) {
+		bytes = join(message.pieces, message.length);
+		framed.set(message, bytes);
+	}
+	return bytes;
 }
 
 /** The prefix of a message of `length` bytes, and the pieces that it begins with. */

@@ -82,6 +82,7 @@ export class ClientStream {
 	#again = false;
 	#closed = false;
 	#nonce = 0;
+	#nonceVersion = "";
 	#writingSinceMs: number | undefined;
 	#syncedVersion = "";
 	/** Responses sent for the present view: 0 means that the view changed nothing for this client. */
@@ -159,30 +160,32 @@ export class ClientStream {
 	}
 
 	#answered(subscription: Subscription, request: ClientRequest): void {
-		const names = subscription.answer(request.nonce, request.error);
-		if (names === undefined) return;
+		const answer = subscription.answer(request.nonce, request.error);
+		if (answer === undefined) return;
 		if (request.error === undefined) this.#events.acked?.(subscription.type);
-		else this.#events.nacked?.(subscription.type, request.error, names);
+		else this.#events.nacked?.(subscription.type, request.error, answer.refused);
 	}
 
 	#kick(): void {
 		this.#again = true;
 		if (this.#running || this.#closed || !this.#view) return;
 		this.#running = true;
-		void this.#run();
+		this.#run();
 	}
 
-	async #run(): Promise<void> {
-		try {
-			while (this.#again) {
-				this.#again = false;
-				for (let under = this.#step(); under !== undefined; under = this.#step()) await under;
-			}
-		} finally {
-			// In the same turn as the last look at `#again`: what comes in between would wait for ever.
-			this.#running = false;
+	/** Goes on without a promise where nothing has to be waited for: of the looks at all streams in a push most end at once. */
+	readonly #run = (): void => {
+		while (this.#again) {
+			this.#again = false;
+			const under = this.#step();
+			if (under === undefined) continue;
+			this.#again = true;
+			void under.then(this.#run);
+			return;
 		}
-	}
+		// In the same turn as the last look at `#again`: what comes in between would wait for ever.
+		this.#running = false;
+	};
 
 	/**
 	 * Sends the first response in order that is due, or waits until it is this stream's turn; undefined when there is nothing to send now.
@@ -191,19 +194,25 @@ export class ClientStream {
 	#step(): Promise<void> | undefined {
 		const view = this.#view;
 		if (this.#closed || view === undefined) return undefined;
-		// Clusters and endpoints of this view cannot be sent before the last ones are answered; what names them waits as well.
-		const gated = this.#gated() || this.#isHeldUp("cds") || this.#isHeldUp("eds");
+		let busy = false;
+		let hasTurn = false;
 		for (const subscription of this.#ordered) {
 			// At most one round of a type is on its way: a slow client gets the newest state next, not every state.
-			if (!subscription.dirty || subscription.unanswered.size > 0) continue;
-			if (gated && gatedTypes.has(subscription.type)) continue;
-			const turn = this.#turns.next();
-			if (turn) return turn;
-			subscription.dirty = false;
-			const sending = this.#sendUpserts(subscription, view);
-			if (sending) return sending;
+			if (subscription.unanswered.size > 0) busy = true;
+			else if (subscription.dirty) {
+				if (gatedTypes.has(subscription.type) && this.#waitsForClusters()) {
+					busy = true;
+					continue;
+				}
+				const turn = hasTurn ? undefined : this.#turns.next();
+				if (turn) return turn;
+				hasTurn = true;
+				subscription.dirty = false;
+				const sending = this.#sendUpserts(subscription, view);
+				if (sending) return sending;
+			}
 		}
-		if (gated || this.#busy()) return undefined;
+		if (busy || this.#waitsForClusters()) return undefined;
 		for (let i = this.#ordered.length - 1; i >= 0; i--) {
 			const sending = this.#sendRemovals(this.#ordered[i] as Subscription, view);
 			if (sending) return sending;
@@ -212,14 +221,14 @@ export class ClientStream {
 		return undefined;
 	}
 
+	/** Clusters and endpoints of this view cannot be sent before the last ones are answered, or still warm: what names them waits as well. */
+	#waitsForClusters(): boolean {
+		return this.#gated() || this.#isHeldUp("cds") || this.#isHeldUp("eds");
+	}
+
 	#isHeldUp(type: XdsType): boolean {
 		const subscription = this.#subscriptions.get(type);
 		return subscription !== undefined && subscription.dirty && subscription.unanswered.size > 0;
-	}
-
-	#busy(): boolean {
-		for (const s of this.#ordered) if (s.dirty || s.unanswered.size > 0) return true;
-		return false;
 	}
 
 	#markSynced(view: ResourceView): void {
@@ -273,19 +282,12 @@ export class ClientStream {
 	/** Resources last sent to a state-of-the-world client, so that they can be repeated while they are going. */
 	readonly #going = new Map<string, EncodedResource>();
 
-	async #sendChunks(subscription: Subscription, view: ResourceView, upsert: readonly EncodedResource[], removed: readonly string[]): Promise<void> {
-		let chunk: EncodedResource[] = [];
-		let bytes = 0;
-		for (const resource of upsert) {
-			if (chunk.length > 0 && bytes + resource.bytes.length > deltaResponseBytesMax) {
-				await this.#send(subscription, view, { resources: chunk, removed: [] }, chunk);
-				chunk = [];
-				bytes = 0;
-			}
-			chunk.push(resource);
-			bytes += resource.bytes.length;
-		}
-		await this.#send(subscription, view, { resources: chunk, removed }, chunk);
+	#sendChunks(subscription: Subscription, view: ResourceView, upsert: readonly EncodedResource[], removed: readonly string[]): Promise<void> {
+		const to = chunkEnd(upsert);
+		if (to === upsert.length) return this.#send(subscription, view, { resources: upsert, removed }, upsert);
+		const chunk = upsert.slice(0, to);
+		const sending = this.#send(subscription, view, { resources: chunk, removed: [] }, chunk);
+		return sending.then(() => this.#sendChunks(subscription, view, upsert.slice(to), removed));
 	}
 
 	#sendRemovals(subscription: Subscription, view: ResourceView): Promise<void> | undefined {
@@ -311,7 +313,7 @@ export class ClientStream {
 		content: { readonly resources: readonly EncodedResource[]; readonly removed: readonly string[] },
 		upsert: readonly EncodedResource[],
 	): Promise<void> {
-		const nonce = `${view.version}.${++this.#nonce}`;
+		const nonce = this.#nextNonce(view.version);
 		const parts: ResponseParts = { type: subscription.type, version: view.version, nonce, ...content };
 		const message = this.protocol === "delta" ? deltaResponse(parts) : sotwResponse(parts);
 		subscription.markSent(nonce, view.version, upsert, content.removed);
@@ -321,16 +323,27 @@ export class ClientStream {
 		return this.#writeInTime(message);
 	}
 
-	async #writeInTime(message: WireMessage): Promise<void> {
-		this.#writingSinceMs = this.#clock.monotonicMs();
-		try {
-			await this.#write(message);
-		} catch {
-			// The transport reports its own end; nothing more is sent on this stream.
-			this.#closed = true;
-		}
-		this.#writingSinceMs = undefined;
+	/** Counted from one in each version, so that in a push clients of one kind are sent the very same bytes. */
+	#nextNonce(version: string): string {
+		if (version !== this.#nonceVersion) this.#nonce = 0;
+		this.#nonceVersion = version;
+		return `${version}.${++this.#nonce}`;
 	}
+
+	#writeInTime(message: WireMessage): Promise<void> {
+		this.#writingSinceMs = this.#clock.monotonicMs();
+		return this.#write(message).then(this.#written, this.#ended);
+	}
+
+	readonly #written = (): void => {
+		this.#writingSinceMs = undefined;
+	};
+
+	/** The transport reports its own end; nothing more is sent on this stream. */
+	readonly #ended = (): void => {
+		this.#closed = true;
+		this.#writingSinceMs = undefined;
+	};
 
 	/** Whether the client has taken no data for too long. */
 	get stalled(): boolean {
@@ -343,6 +356,8 @@ export class ClientStream {
 	 */
 	#openGate(clusters: readonly EncodedResource[], view: ResourceView): void {
 		const eds = this.#subscriptions.get("eds");
+		const serving = (this.#subscriptions.get("lds")?.lastNonce ?? "") !== "";
+		if (!serving && eds === undefined) return;
 		const added = new Set<string>();
 		for (const { name } of clusters) {
 			if (view.get("eds", name) === undefined) continue;
@@ -352,7 +367,6 @@ export class ClientStream {
 			}
 			added.add(name);
 		}
-		const serving = (this.#subscriptions.get("lds")?.lastNonce ?? "") !== "";
 		if (!serving || added.size === 0) return;
 		// Those of an earlier change that still warm are waited for as well.
 		for (const name of this.#gate?.clusters ?? []) if (view.get("cds", name) !== undefined) added.add(name);
@@ -371,4 +385,14 @@ export class ClientStream {
 		this.#gate = undefined;
 		return false;
 	}
+}
+
+/** How many of the resources, at least one, go into one response. */
+function chunkEnd(resources: readonly EncodedResource[]): number {
+	let bytes = 0;
+	for (let i = 0; i < resources.length; i++) {
+		bytes += (resources[i] as EncodedResource).bytes.length;
+		if (i > 0 && bytes > deltaResponseBytesMax) return i;
+	}
+	return resources.length;
 }

@@ -8,6 +8,12 @@ export interface Difference {
 
 const nothing: Difference = { upsert: [], remove: [] };
 
+/** What a response carried. */
+interface Unanswered {
+	readonly upsert: readonly EncodedResource[];
+	readonly removed: readonly string[];
+}
+
 /** What one client wants of one type, what it was sent, and what it has not answered yet. */
 export class Subscription {
 	readonly type: XdsType;
@@ -19,13 +25,15 @@ export class Subscription {
 	readonly resend = new Set<string>();
 	/** Name → version in the client's hands; "" : it was told that there is none. */
 	readonly sent = new Map<string, string>();
-	/** Nonce → names, of responses that were neither acknowledged nor refused. */
-	readonly unanswered = new Map<string, readonly string[]>();
+	/** By nonce, responses that were neither acknowledged nor refused. */
+	readonly unanswered = new Map<string, Unanswered>();
 	lastNonce = "";
 	lastVersion = "";
 	nack: { readonly message: string; readonly names: readonly string[] } | undefined;
 	/** The revision at which nothing was missing; undefined after any change of the subscription. */
 	#complete: unknown;
+	/** The last view that was found to have nothing more to send. */
+	#settled: ResourceView | undefined;
 	/** Set by the first request, for the legacy meaning of "no names". */
 	started = false;
 
@@ -46,7 +54,7 @@ export class Subscription {
 			this.dirty = true;
 		}
 		this.started = true;
-		if (subscribe.length > 0 || unsubscribe.length > 0) this.#complete = undefined;
+		if (subscribe.length > 0 || unsubscribe.length > 0) this.#forget();
 		for (const name of subscribe) {
 			if (name === "*") this.wildcard = true;
 			else {
@@ -54,7 +62,7 @@ export class Subscription {
 				// A collection that is asked for once more begins anew.
 				if (!first) this.#forgetMembers(name);
 				// Asked (again) by name: an answer is due even if nothing changed, unless it told us its version at start.
-				if (!Object.hasOwn(initial, name)) this.resend.add(name);
+				if (this.#hasAnswer(name) && !Object.hasOwn(initial, name)) this.resend.add(name);
 			}
 			this.dirty = true;
 		}
@@ -77,8 +85,18 @@ export class Subscription {
 		for (const name of collections) {
 			if (this.names.has(name)) continue;
 			this.names.add(name);
-			this.#complete = undefined;
+			this.#forget();
 		}
+	}
+
+	/** Otherwise the name is answered because it is missing. */
+	#hasAnswer(name: string): boolean {
+		return this.#takesCollections || this.sent.has(name);
+	}
+
+	#forget(): void {
+		this.#complete = undefined;
+		this.#settled = undefined;
 	}
 
 	#forgetMembers(collection: string): void {
@@ -100,20 +118,24 @@ export class Subscription {
 		for (const name of wanted) {
 			if (this.names.has(name)) continue;
 			this.names.add(name);
-			this.resend.add(name);
+			if (this.#hasAnswer(name)) this.resend.add(name);
 			changed = true;
 		}
 		this.started = true;
 		this.wildcard = everything;
 		if (!changed) return;
 		this.dirty = true;
-		this.#complete = undefined;
+		this.#forget();
 	}
 
 	/** What `view` has that the client has not. Nothing is marked as sent yet. */
 	difference(view: ResourceView): Difference {
+		if (this.#settled === view && this.resend.size === 0) return nothing;
 		const revision = view.revision(this.type);
-		if (this.#complete !== undefined && this.#complete === revision && this.resend.size === 0) return nothing;
+		if (this.#complete !== undefined && this.#complete === revision && this.resend.size === 0) {
+			this.#settled = view;
+			return nothing;
+		}
 		const upsert: EncodedResource[] = [];
 		const remove: string[] = [];
 		const offer = (resource: EncodedResource) => {
@@ -138,7 +160,7 @@ export class Subscription {
 			} else if (this.sent.get(name) !== "" || this.resend.has(name)) remove.push(name);
 		}
 		if (all) for (const [name, version] of this.sent) if (version !== "" && !all.has(name) && !this.names.has(name)) remove.push(name);
-		if (upsert.length === 0 && remove.length === 0) this.#complete = revision;
+		if (upsert.length === 0 && remove.length === 0) this.markComplete(view);
 		return { upsert, remove };
 	}
 
@@ -159,6 +181,7 @@ export class Subscription {
 	/** Everything of the view is sent. Called in the turn in which that was worked out. */
 	markComplete(view: ResourceView): void {
 		this.#complete = view.revision(this.type);
+		this.#settled = view;
 	}
 
 	markSent(nonce: string, version: string, upsert: readonly EncodedResource[], removed: readonly string[]): void {
@@ -173,15 +196,22 @@ export class Subscription {
 		}
 		this.lastNonce = nonce;
 		this.lastVersion = version;
-		this.unanswered.set(nonce, [...upsert.map((r) => r.name), ...removed]);
+		this.unanswered.set(nonce, { upsert, removed });
 	}
 
-	/** The names that the response with this nonce carried, once; undefined when the nonce is stale or unknown. */
-	answer(nonce: string, error: string | undefined): readonly string[] | undefined {
-		const names = this.unanswered.get(nonce);
-		if (names === undefined) return undefined;
+	/** Takes the client's answer to the response with this nonce: whether it was awaited, and the names that were refused. */
+	answer(nonce: string, error: string | undefined): { readonly refused: readonly string[] } | undefined {
+		const response = this.unanswered.get(nonce);
+		if (response === undefined) return undefined;
 		this.unanswered.delete(nonce);
-		this.nack = error === undefined ? (this.unanswered.size === 0 ? undefined : this.nack) : { message: error, names };
-		return names;
+		if (error === undefined) {
+			if (this.unanswered.size === 0) this.nack = undefined;
+			return accepted;
+		}
+		const refused = [...response.upsert.map(({ name }) => name), ...response.removed];
+		this.nack = { message: error, names: refused };
+		return { refused };
 	}
 }
+
+const accepted = { refused: [] };

@@ -123,6 +123,11 @@ function isRun(run: readonly EncodedResource[], resources: readonly EncodedResou
 	return true;
 }
 
+/** Smaller responses are kept whole. */
+const keptBytesMax = 8 << 10;
+/** By their first resource, the last small responses: in a push all clients of a class are sent the very same. */
+const keptResponses = new WeakMap<EncodedResource, { readonly parts: ResponseParts; readonly message: WireMessage }>();
+
 const deltaSegments = createSegments(deltaHead);
 const sotwSegments = createSegments(sotwHead);
 
@@ -166,10 +171,20 @@ export interface ResponseParts {
 
 /** An envoy.service.discovery.v3.DeltaDiscoveryResponse. */
 export function deltaResponse(parts: ResponseParts): WireMessage {
+	const [first] = parts.resources;
+	const kept = first && keptResponses.get(first);
+	if (kept && isSame(kept.parts, parts)) return kept.message;
 	const pieces = [responseHead(parts)];
 	deltaSegments(parts.type, parts.resources, pieces);
 	if (parts.removed.length > 0) pieces.push(removedField(parts.removed));
-	return message(pieces);
+	const response = message(pieces);
+	if (first && parts.removed.length === 0 && response.length <= keptBytesMax) keptResponses.set(first, { parts, message: response });
+	return response;
+}
+
+function isSame(a: ResponseParts, b: ResponseParts): boolean {
+	if (a.nonce !== b.nonce || a.type !== b.type || a.version !== b.version || b.removed.length > 0) return false;
+	return isRun(a.resources, b.resources, 0, b.resources.length);
 }
 
 /** An envoy.service.discovery.v3.DiscoveryResponse: version, type and nonce have the numbers 1, 4 and 5 in either. */

@@ -10,7 +10,7 @@ import { addressingOf, searchOf, withPort } from "./domains.ts";
 import { gatewayKey } from "./gateway-servers.ts";
 import { buildGatewayTable } from "./gateway-table.ts";
 import { encodeTable } from "./table-encoder.ts";
-import { editedHosts, filledPlan, isHttpOrSniffed, type LonelyHost, type TablePlan, tablePlan } from "./table-plan.ts";
+import { editedHosts, type FilledPlan, filledPlan, isHttpOrSniffed, type LonelyHost, type PlannedHost, type TablePlan, tablePlan } from "./table-plan.ts";
 import {
 	allowAnyDynamicVirtualHost,
 	allowAnyVirtualHost,
@@ -124,16 +124,13 @@ function buildPortTable(context: ProxyContext, egress: EgressListener, name: str
 	// What is not filled now does not know of this edit when the next one comes.
 	if (plan !== first) usual.slots.length = 0;
 	const { slots } = plan === first ? usual : filledFor(plan);
-	const edited = plan === first ? changed : undefined;
-	const services = plan.hosts.map(({ service, port, domains }, i) => {
-		const slot = slots[i];
-		if (slot !== undefined && edited?.has(service.hostname) === false) return slot.bytes;
+	for (const i of placesToFill(plan, slots, plan === first ? changed : undefined)) {
+		const { service, port, domains } = plan.hosts[i] as PlannedHost;
 		const candidates = index.candidates(service.hostname);
-		if (slot !== undefined && sameItems(slot.candidates, candidates)) return slot.bytes;
-		const bytes = virtualHostOf(input, index, service, port, domains);
-		slots[i] = { candidates, bytes };
-		return bytes;
-	});
+		const slot = slots[i];
+		if (slot !== undefined && sameItems(slot.candidates, candidates)) continue;
+		slots[i] = { candidates, bytes: virtualHostOf(input, index, service, port, domains) };
+	}
 	const others = lonely.map(({ host, port, virtualService }) =>
 		encodeVirtualHost({ ...input, host, port, domains: tablePort === 0 ? withPort([host], port) : [host], virtualService, service: undefined }),
 	);
@@ -144,8 +141,16 @@ function buildPortTable(context: ProxyContext, egress: EgressListener, name: str
 	const dynamic = isOpenProxy || (mode === "ALLOW_ANY_DYNAMIC_DNS" && node.dynamicForwardProxy);
 	const catchAll = isProxy && !dynamic ? blockAllVirtualHost : catchAllVirtualHost(scope, dynamic);
 	const rest = lonely.some(({ host }) => host === "*") ? [] : [catchAll];
-	const virtualHosts = [...services, ...others, ...rest].filter((bytes) => bytes !== undefined);
+	const virtualHosts: Uint8Array[] = [];
+	for (const { bytes } of slots) if (bytes !== undefined) virtualHosts.push(bytes);
+	for (const bytes of [...others, ...rest]) if (bytes !== undefined) virtualHosts.push(bytes);
 	return assemble(plan, name, virtualHosts, !isProxy);
+}
+
+/** Where hosts may have other virtual hosts than before; `edited`: only those of such names. */
+function placesToFill({ hosts, places }: TablePlan, slots: FilledPlan["slots"], edited: ReadonlySet<string> | undefined): Iterable<number> {
+	if (edited === undefined || slots.length < hosts.length) return hosts.keys();
+	return [...edited].flatMap((host) => places.get(host) ?? []);
 }
 
 function assemble(plan: TablePlan, name: string, virtualHosts: readonly Uint8Array[], ignorePortInHostMatching: boolean): EncodedResource {

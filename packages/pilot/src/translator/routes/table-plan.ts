@@ -17,6 +17,8 @@ export interface PlannedHost {
 /** Which virtual hosts with which domains a table has: all that does not depend on what VirtualServices say. */
 export interface TablePlan {
 	readonly hosts: readonly PlannedHost[];
+	/** Where the hosts of a service stand among them, by its name. */
+	readonly places: ReadonlyMap<string, readonly number[]>;
 	/** Host names of the services on the table, aliases among them. */
 	readonly served: ReadonlySet<string>;
 	/** Every domain that some host has, in lower case. */
@@ -133,7 +135,17 @@ function buildPlan({ scope, egress, tablePort, client, reserved }: PlanInput, na
 			if (domains.length > 0) hosts.push({ service, port, domains });
 		}
 	}
-	return { hosts, served, taken: claims.taken, last: undefined, filled: new Map() };
+	return { hosts, places: placesByName(hosts), served, taken: claims.taken, last: undefined, filled: new Map() };
+}
+
+function placesByName(hosts: readonly PlannedHost[]): ReadonlyMap<string, readonly number[]> {
+	const places = new Map<string, number[]>();
+	for (const [i, { service }] of hosts.entries()) {
+		const own = places.get(service.hostname);
+		if (own) own.push(i);
+		else places.set(service.hostname, [i]);
+	}
+	return places;
 }
 
 /** The services of a port. Of two that say they are one host the younger speaks, as in istiod: its cluster is another matter. */
