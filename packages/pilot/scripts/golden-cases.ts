@@ -104,7 +104,7 @@ export function compareCases(cases: readonly string[], out: string, kinds: reado
 		input: JSON.stringify({ cases: cases.map((name) => ({ name, folder: folderOf(name) })), out, kinds }),
 		encoding: "utf8",
 		maxBuffer: 1 << 30,
-		timeout: 60_000,
+		timeout: 600_000,
 	});
 	if (result.status !== 0) throw new Error(`comparison failed: ${result.stderr || String(result.error)}`);
 	return JSON.parse(result.stdout) as readonly Difference[];

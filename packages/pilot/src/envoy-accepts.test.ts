@@ -224,6 +224,11 @@ kind: Endpoints
 metadata: {name: edge, namespace: default}
 subsets: [{addresses: [{ip: 10.0.0.9}], ports: [{name: http, port: 80}, {name: https, port: 443}]}]
 ---
+apiVersion: v1
+kind: Secret
+metadata: {name: cert, namespace: default}
+stringData: {tls.crt: a, tls.key: b}
+---
 apiVersion: gateway.networking.k8s.io/v1
 kind: Gateway
 metadata: {name: gw, namespace: default}

@@ -73,11 +73,16 @@ test("an endpoint has its pod's identity, workload and place", () => {
 const cases: readonly (readonly [title: string, yaml: string, expected: readonly string[]])[] = [
 	["an endpoint without targetRef needs no pod", service() + slice(at("10.1.0.9")), ["10.1.0.9:8080 HEALTHY"]],
 	["an endpoint ahead of its pod waits", service() + slice(at("10.1.0.9", "not-there")), []],
-	["an endpoint that is not ready is unhealthy", service() + slice(at("10.1.0.9", undefined, "ready: false")), ["10.1.0.9:8080 UNHEALTHY"]],
+	["an endpoint that is not ready is unhealthy", service() + slice(at("10.1.0.9", undefined, "ready: false, terminating: false")), ["10.1.0.9:8080 UNHEALTHY"]],
+	[
+		"one that is not ready and does not say that it stays is terminating, to istiod",
+		service() + slice(at("10.1.0.9", undefined, "ready: false")),
+		["10.1.0.9:8080 TERMINATING"],
+	],
 	["conditions that say nothing mean ready", service() + slice("{addresses: [10.1.0.9]}"), ["10.1.0.9:8080 HEALTHY"]],
 	[
 		"publishNotReadyAddresses is for whoever writes the slices: they say what is ready",
-		service(", publishNotReadyAddresses: true") + slice(at("10.1.0.9", undefined, "ready: false")),
+		service(", publishNotReadyAddresses: true") + slice(at("10.1.0.9", undefined, "ready: false, terminating: false")),
 		["10.1.0.9:8080 UNHEALTHY"],
 	],
 	[

@@ -50,7 +50,7 @@ export function addSliceEndpoints(service: Service, slices: readonly Slice[], wo
 					address,
 					ready: conditions.ready !== false,
 					serving: conditions.serving !== false,
-					terminating: conditions.terminating === true,
+					terminating: conditions.terminating !== false,
 					nodeName: endpoint.nodeName ?? "",
 					podName: slicePodName(endpoint),
 				};

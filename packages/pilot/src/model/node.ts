@@ -59,7 +59,7 @@ export function decodeNode(node: XdsNode, push: PushSnapshot): ProxyNode {
 		interceptionMode: interceptionModeOf(metadata["INTERCEPTION_MODE"]),
 		istioVersion: text(metadata["ISTIO_VERSION"]),
 		istioExtensions: knowsIstio(node, metadata),
-		dynamicForwardProxy: kind === "sidecar" && forwardsDynamically(node),
+		dynamicForwardProxy: forwardsDynamically(node),
 		vhds: isTrue(metadata["VHDS"]) || (node.clientFeatures ?? []).includes(vhdsFeature),
 		dnsCapture: isTrue(metadata["DNS_CAPTURE"]),
 		httpProxyPort: portOf(metadata["HTTP_PROXY_PORT"] ?? push.meshConfig.proxyHttpPort),

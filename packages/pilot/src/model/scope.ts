@@ -188,15 +188,23 @@ function egressListener(
 function pulledServices(push: PushSnapshot, listener: EgressListener, namespace: string): readonly Service[] {
 	return listener.virtualServices.flatMap((vs) =>
 		[...destinationHosts(vs)].flatMap(([host, ports]) => {
-			const candidates = (push.servicesByHost.get(host) ?? []).filter((service) => isVisible(service.exportTo, service.namespace, namespace));
-			const sorted = candidates.toSorted((a, b) => compareText(a.namespace, b.namespace));
-			const service = sorted.find((candidate) => candidate.namespace === namespace) ?? sorted[0];
+			const candidates = push.servicesByHost.get(host) ?? [];
+			// A service of one's own namespace counts even where it is exported to others alone.
+			const own = candidates.find((candidate) => candidate.namespace === namespace);
+			const visible = candidates.filter((candidate) => isVisible(candidate.exportTo, candidate.namespace, namespace));
+			const service = own ?? visible.toSorted(byPrecedence)[0];
 			if (!service) return [];
-			const own = listenerPortOf(listener);
-			if (own !== undefined) return narrowToPorts(service, (port) => port === own);
+			const listenerPort = listenerPortOf(listener);
+			if (listenerPort !== undefined) return narrowToPorts(service, (port) => port === listenerPort);
 			return ports.size === 0 ? [service] : narrowToPorts(service, (port) => ports.has(port));
 		}),
 	);
+}
+
+/** Of services of one name in other namespaces: Kubernetes' own, then the oldest. */
+function byPrecedence(a: Service, b: Service): number {
+	const foreign = ({ registry }: Service) => (registry === "Kubernetes" ? 0 : 1);
+	return foreign(a) - foreign(b) || a.createdMs - b.createdMs || compareText(a.namespace, b.namespace);
 }
 
 /** The one port that a listener is for; undefined: all. */

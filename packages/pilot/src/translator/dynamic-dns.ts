@@ -5,6 +5,7 @@ import { FilterConfig as SniFilterConfig } from "@weft/xds/generated/envoy/exten
 import { isHttp } from "../model/protocol.ts";
 import type { ProxyNode } from "../model/proxy-node.ts";
 import type { Service, ServicePort } from "../model/service.ts";
+import { isDualStack, isIpv6Only } from "./listeners/addresses.ts";
 import { packed } from "./routes/values.ts";
 
 // Hosts that are resolved when a request names them: https://www.envoyproxy.io/docs/envoy/latest/intro/arch_overview/http/http_proxy
@@ -12,11 +13,10 @@ import { packed } from "./routes/values.ts";
 
 export type LookupFamily = keyof typeof Cluster_DnsLookupFamily;
 
-/** By the families of the proxy's own addresses. */
-export function dnsLookupFamily({ ips }: Pick<ProxyNode, "ips">): LookupFamily {
-	const v6 = ips.some((ip) => ip.includes(":"));
-	if (!v6) return "V4_ONLY";
-	return ips.some((ip) => !ip.includes(":")) ? "ALL" : "V6_ONLY";
+/** By the families of the proxy's own addresses. Of both, IPv4 alone unless the pod says that it is dual-stack. */
+export function dnsLookupFamily(node: Pick<ProxyNode, "ips" | "metadata">): LookupFamily {
+	if (isDualStack(node)) return "ALL";
+	return isIpv6Only(node) ? "V6_ONLY" : "V4_ONLY";
 }
 
 function cacheOf(name: string, family: LookupFamily): object {

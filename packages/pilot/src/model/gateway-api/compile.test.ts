@@ -190,7 +190,8 @@ describe("binding a route to a listener", () => {
 			"{from: [{group: gateway.networking.k8s.io, kind: Gateway, namespace: default}], to: [{group: '', kind: Secret, name: cert}]}",
 			"namespace: certs",
 		);
-		const closed = compile(tls);
+		const secret = "\napiVersion: v1\nkind: Secret\nmetadata: {name: cert, namespace: certs}\nstringData: {tls.crt: a, tls.key: b}\n---";
+		const closed = compile(tls + secret);
 		assert.deepEqual(closed.gateways, []);
 		assert.deepEqual(say(closed.gatewayStatus.gateways.get("default/gw")?.listeners[0]?.conditions), {
 			Accepted: "True",
@@ -198,12 +199,13 @@ describe("binding a route to a listener", () => {
 			Programmed: "Invalid",
 			ResolvedRefs: "RefNotPermitted",
 		});
-		assert.equal(compile(tls + grant).gateways[0]?.servers[0]?.tls?.credentialName, "kubernetes-gateway://certs/cert");
+		assert.equal(compile(tls + secret + grant).gateways[0]?.servers[0]?.tls?.credentialName, "kubernetes-gateway://certs/cert");
 	});
 
-	it("a Secret that is not there, where Secrets are known, keeps the listener shut", () => {
+	it("a Secret that is not there keeps the listener shut", () => {
 		const tls = gateway("{name: https, port: 443, protocol: HTTPS, tls: {certificateRefs: [{name: cert}]}}");
 		const secret = (name: string, keys: string) => `\napiVersion: v1\nkind: Secret\nmetadata: {name: ${name}, namespace: default}\nstringData: {${keys}}\n---`;
+		assert.equal(compile(tls).gateways.length, 0);
 		assert.equal(compile(tls + secret("other", "tls.crt: a, tls.key: b")).gateways.length, 0);
 		assert.equal(compile(tls + secret("cert", "tls.crt: a")).gateways.length, 0);
 		assert.equal(compile(tls + secret("cert", "tls.crt: a, tls.key: b")).gateways.length, 1);

@@ -107,7 +107,8 @@ test("a set of another controller's Gateway has no status of ours; its Secrets a
 	const found = other.config.all("ListenerSet")[0] as AnyConfig;
 	assert.equal(computedStatus(other, found), undefined);
 	const tls = "{name: tls, port: 82, protocol: HTTPS, tls: {certificateRefs: [{name: cert}]}}";
-	const push = compile(gateway("All") + set("secure", tls, "team"));
+	const secret = "\napiVersion: v1\nkind: Secret\nmetadata: {name: cert, namespace: team}\nstringData: {tls.crt: a, tls.key: b}\n---";
+	const push = compile(gateway("All") + set("secure", tls, "team") + secret);
 	const [server] = push.gateways.find(({ name }) => name.startsWith("secure~"))?.servers ?? [];
 	assert.equal(server?.tls?.credentialName, "kubernetes-gateway://team/cert");
 });

@@ -75,18 +75,15 @@ function resolveSecret({ metadata }: GatewayObject, ref: SecretObjectReference, 
 		const message = `certificateRef ${ref.name}/${namespace} not accessible to a Gateway in namespace ${JSON.stringify(metadata.namespace)} (missing a ReferenceGrant?)`;
 		return { reason: "RefNotPermitted", message };
 	}
-	// Where the mesh is given no Secrets at all it cannot judge: the gateway will say what it lacks.
-	if (secrets.length > 0) {
-		const secret = secrets.find((candidate) => candidate.metadata.name === ref.name && candidate.metadata.namespace === namespace);
-		if (!secret) return { reason: "InvalidCertificateRef", message: `invalid certificate reference ${text}, secret ${namespace}/${ref.name} not found` };
-		const keys = new Set([...Object.keys(secret.spec.data ?? {}), ...Object.keys(secret.spec.stringData ?? {})]);
-		const whole = ["tls", "generic"].some((form) => (form === "tls" ? keys.has("tls.crt") && keys.has("tls.key") : keys.has("cert") && keys.has("key")));
-		if (!whole)
-			return {
-				reason: "InvalidCertificateRef",
-				message: `invalid certificate reference ${text}, found secret, but didn't have expected keys (cert and key) or (tls.crt and tls.key)`,
-			};
-	}
+	const secret = secrets.find((candidate) => candidate.metadata.name === ref.name && candidate.metadata.namespace === namespace);
+	if (!secret) return { reason: "InvalidCertificateRef", message: `invalid certificate reference ${text}, secret ${namespace}/${ref.name} not found` };
+	const keys = new Set([...Object.keys(secret.spec.data ?? {}), ...Object.keys(secret.spec.stringData ?? {})]);
+	const whole = ["tls", "generic"].some((form) => (form === "tls" ? keys.has("tls.crt") && keys.has("tls.key") : keys.has("cert") && keys.has("key")));
+	if (!whole)
+		return {
+			reason: "InvalidCertificateRef",
+			message: `invalid certificate reference ${text}, found secret, but didn't have expected keys (cert and key) or (tls.crt and tls.key)`,
+		};
 	return `kubernetes-gateway://${namespace}/${ref.name}`;
 }
 

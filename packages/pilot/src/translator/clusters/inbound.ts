@@ -32,7 +32,7 @@ export function buildInboundCluster(input: InboundClusterInput): Cluster {
 	const pool = port.ingress?.connectionPool ?? input.sidecarPool ?? policy.connectionPool;
 	const connectionOptions = upstreamConnectionOptions(mesh.config.tcpKeepalive, pool?.tcp?.tcpKeepalive);
 	const options = protocolOptions({ protocol: port.port.protocol, pool: withoutUpgrade(pool), sniffs: true, meshUpgradesH2: false, autoSni: undefined });
-	const metadata = serviceMetadata({ services: servedBy(port), rule, subset: undefined, external: false, alpnOverride: false });
+	const metadata = serviceMetadata({ services: servedBy(port), rule: rule?.trafficPolicy && rule, subset: undefined, external: false, alpnOverride: false });
 	return Cluster.fromPartial({
 		name,
 		altStatName: clusterStatName({

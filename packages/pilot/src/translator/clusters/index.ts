@@ -122,9 +122,15 @@ function outboundCluster(push: PushSnapshot, node: ProxyNode, destination: Desti
 }
 
 const byName = createMemo<readonly Endpoint[]>();
+const firsts = createMemo<readonly Endpoint[]>();
+
+const firstOf = (endpoints: readonly Endpoint[]): readonly Endpoint[] =>
+	endpoints.length > 1 ? firsts.get([endpoints], "", () => endpoints.slice(0, 1)) : endpoints;
 
 /** What a DNS cluster resolves; an entry that leaves resolution to the application (NONE) is resolved by its own name. */
 function dnsEndpoints(push: PushSnapshot, service: Service, port: ServicePort): readonly Endpoint[] {
+	// Envoy refuses a LOGICAL_DNS cluster of several names.
+	if (service.resolution === "DNSRoundRobin") return firstOf(endpointsOf(push, service, port.name));
 	if (service.resolution !== "Passthrough") return endpointsOf(push, service, port.name);
 	return byName.get([service], String(port.port), () => [entryEndpoint({ address: service.hostname }, service.name, service.namespace, port)]);
 }

@@ -72,7 +72,7 @@ function chainsOf(context: ProxyContext, input: ListenerInput, entry: GatewaySer
 /** Envoy refuses a listener in which two chains match one name: the older server keeps it. */
 function withoutOverlap(chains: readonly GatewayChain[]): readonly { readonly chain: object; readonly usesTls: boolean }[] {
 	const claimed = new Set<string>();
-	return chains.flatMap(({ serverNames, applicationProtocols, filters, transportSocket }) => {
+	return chains.flatMap(({ serverNames, bySni = serverNames.length > 0, applicationProtocols, filters, transportSocket }) => {
 		const wanted = serverNames.length > 0 ? serverNames : [""];
 		const free = wanted.filter((name) => !claimed.has(name.toLowerCase()) && Boolean(claimed.add(name.toLowerCase())));
 		if (free.length === 0) return [];
@@ -80,6 +80,6 @@ function withoutOverlap(chains: readonly GatewayChain[]): readonly { readonly ch
 		const match = names.length > 0 ? { filterChainMatch: { serverNames: names, applicationProtocols: applicationProtocols ?? [] } } : {};
 		const socket = transportSocket ? { transportSocket } : {};
 		const chain = { ...match, filters, transportSocketConnectTimeout: handshakeTimeout, ...socket };
-		return [{ chain, usesTls: transportSocket !== undefined || names.length > 0 }];
+		return [{ chain, usesTls: transportSocket !== undefined || bySni }];
 	});
 }

@@ -14,6 +14,8 @@ import { appliesTo, routeFilters, type TcpRouteInput } from "./tcp-routes.ts";
 /** A filter chain of a gateway, with the server names it matches; without any it takes every connection. */
 export interface GatewayChain {
 	readonly serverNames: readonly string[];
+	/** Chosen by SNI even without server names: by a route for every name. */
+	readonly bySni?: boolean;
 	readonly applicationProtocols?: readonly string[];
 	readonly filters: readonly AnyNetworkFilter[];
 	readonly transportSocket?: object;
@@ -57,7 +59,7 @@ function tlsChains(input: TcpRouteInput, { gateway }: GatewayServer, { spec }: V
 	return (spec.tls ?? []).flatMap(({ match, route }) =>
 		match
 			.filter((attributes) => appliesTo(attributes, input, gateway))
-			.map(({ sniHosts }) => ({ serverNames: sniHosts.includes("*") ? [] : [...sniHosts].sort(), filters: routeFilters(input, route ?? []) })),
+			.map(({ sniHosts }) => ({ serverNames: sniHosts.includes("*") ? [] : [...sniHosts].sort(), bySni: true, filters: routeFilters(input, route ?? []) })),
 	);
 }
 

@@ -76,15 +76,15 @@ function tcpStatName({ push }: ProxyContext, clusterName: string, served: Inboun
 	return statName({ pattern: push.meshConfig.inboundClusterStatName, clusterName, service, port, targetPort: undefined, subset: "" });
 }
 
-/** A chain that a Sidecar's `ingress` describes says so. */
-function sidecarMetadata({ scope }: ProxyContext, { ingress }: InboundPort): object | undefined {
+/** A chain that a Sidecar's `ingress` describes says so. One of the root namespace counts as one of the proxy's own. */
+function sidecarMetadata({ scope, node }: ProxyContext, { ingress }: InboundPort): object | undefined {
 	const sidecar = ingress === undefined ? undefined : scope.sidecar?.metadata;
-	return sidecar && configMetadata(`/apis/networking.istio.io/v1/namespaces/${sidecar.namespace}/sidecar/${sidecar.name}`);
+	return sidecar && configMetadata(`/apis/networking.istio.io/v1/namespaces/${node.namespace}/sidecar/${sidecar.name}`);
 }
 
-function operationOf({ scope }: ProxyContext, { service, port, ingress }: InboundPort): string {
+function operationOf({ scope, node }: ProxyContext, { service, port, ingress }: InboundPort): string {
 	const sidecar = ingress === undefined ? undefined : scope.sidecar?.metadata;
-	return `${sidecar ? `${sidecar.name}.${sidecar.namespace}` : service.hostname}:${port.port}`;
+	return `${sidecar ? `${sidecar.name}.${node.namespace}` : service.hostname}:${port.port}`;
 }
 
 export function listenerProtocolOf(protocol: Protocol): ListenerProtocol {

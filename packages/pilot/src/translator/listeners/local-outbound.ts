@@ -51,7 +51,7 @@ function draftFor(context: ProxyContext, listener: ListenerInput, target: string
 	const service = egress?.services.find(({ hostname, ports }) => hostname === host && ports.some(({ port }) => port === number));
 	const port = service?.ports.find((candidate) => candidate.port === number);
 	if (egress === undefined || service === undefined || port === undefined) return undefined;
-	const draft: ListenerDraft = { address, bindToPort: true, chains: [] };
+	const draft: ListenerDraft = { address, bindToPort: true, protocol: port.protocol, chains: [] };
 	const protocol = listenerProtocolOf(port.protocol);
 	if (protocol !== "tcp") {
 		const statPrefix = `outbound_${address.ip}_${address.port};`;

@@ -5,6 +5,7 @@ import { Listener } from "@weft/xds/generated/envoy/config/listener/v3/listener.
 import { blackHoleCluster, outboundClusterName, passthroughCluster } from "../routes/cluster-name.ts";
 import { durationOfMs } from "../routes/values.ts";
 import type { Scope } from "../../model/push.ts";
+import type { Protocol } from "../../model/service.ts";
 import { addressOf, alsoIpv6, listenerName, type SocketAddressValue } from "./addresses.ts";
 import { httpInspector, tlsInspector } from "./listener-filters.ts";
 import type { ListenerInput } from "./listener-input.ts";
@@ -31,6 +32,8 @@ export interface ChainMatch {
 export interface ListenerDraft {
 	readonly address: SocketAddressValue;
 	readonly bindToPort: boolean;
+	/** Of the service port that was the first to listen there. */
+	readonly protocol: Protocol;
 	readonly chains: ChainDraft[];
 }
 

@@ -111,12 +111,16 @@ function addOffer(context: ProxyContext, input: ListenerInput, drafts: Map<strin
 	if (!offer.bindToPort && isReserved(context, address)) return;
 	const key = `${address.ip}_${address.port}`;
 	if (taken.has(key)) return;
-	const draft = drafts.get(key) ?? { address, bindToPort: offer.bindToPort, chains: [] };
+	const draft = drafts.get(key) ?? { address, bindToPort: offer.bindToPort, protocol: offer.protocol, chains: [] };
+	if (draft.protocol !== offer.protocol && [draft.protocol, offer.protocol].some((protocol) => serverFirst.has(protocol))) return;
 	// At a bound address nothing tells services apart but HTTP's authority: whoever came first has the port.
 	if (offer.bindToPort && draft.chains.length > 0) return;
 	drafts.set(key, draft);
 	for (const chain of chainsOf(context, input, offer, draft, cidr)) addChain(draft, chain);
 }
+
+/** Their servers speak first, so a listener cannot wait for a client's first bytes: they share it with no other protocol. */
+const serverFirst: ReadonlySet<Protocol> = new Set(["Mongo", "MySQL"]);
 
 /** Ports that the sidecar itself serves must not be shadowed at all addresses. */
 function isReserved({ push: { meshConfig } }: ProxyContext, { ip, port }: SocketAddressValue): boolean {

@@ -118,11 +118,13 @@ function matchOf(serverNames: readonly string[], ranges: readonly string[]): Cha
 /** The part of a match that is decided at translation time: port, gateways and source. */
 export function appliesTo(
 	match: L4MatchAttributes | TLSMatchAttributes,
-	{ context: { node }, port }: Pick<TcpRouteInput, "context" | "port">,
+	{ context: { node }, direction, port }: Pick<TcpRouteInput, "context" | "direction" | "port">,
 	gateway: string,
 ): boolean {
 	if (match.port !== undefined && match.port !== 0 && match.port !== port) return false;
-	if (match.gateways?.length) return match.gateways.includes(gateway);
+	if (match.gateways?.length && !match.gateways.includes(gateway)) return false;
+	// A gateway is no source: it takes the route of whatever clients.
+	if (direction === "gateway") return true;
 	if (match.sourceNamespace && match.sourceNamespace !== node.namespace) return false;
 	return Object.entries(match.sourceLabels ?? {}).every(([key, value]) => node.labels[key] === value);
 }

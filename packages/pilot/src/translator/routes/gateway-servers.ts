@@ -34,7 +34,7 @@ export function gatewayServers(context: ProxyContext): readonly GatewayServer[] 
 	const { push, scope, node } = context;
 	const ports = inboundPorts(push, scope, node);
 	const lowest = node.metadata["UNPRIVILEGED_POD"] === "true" ? privilegedPorts : 0;
-	return push.gateways.flatMap((gateway) =>
+	const selected = push.gateways.flatMap((gateway) =>
 		gateway.servers.flatMap((server) =>
 			listenPorts(gateway, server.port.number, ports, node)
 				.filter((targetPort) => targetPort >= lowest)
@@ -47,6 +47,20 @@ export function gatewayServers(context: ProxyContext): readonly GatewayServer[] 
 				})),
 		),
 	);
+	return withoutConflicts(selected);
+}
+
+/** Plain text at one address is either HTTP, for all servers there, or the one server that came first. */
+function withoutConflicts(servers: readonly GatewayServer[]): readonly GatewayServer[] {
+	const plain = new Map<string, { readonly http: boolean }>();
+	return servers.filter(({ server: { port, bind = "", tls }, targetPort }) => {
+		const http = httpProtocols.has((port.protocol ?? "").toUpperCase());
+		const address = `${targetPort} ${bind}`;
+		const first = plain.get(address);
+		if (first) return first.http && http;
+		if (tls === undefined || http) plain.set(address, { http });
+		return true;
+	});
 }
 
 /** Does some server take services by their SNI (AUTO_PASSTHROUGH), as the gateway to other networks does? */

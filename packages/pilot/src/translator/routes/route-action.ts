@@ -147,7 +147,7 @@ function rewriteOf({ rewrite }: HTTPRoute, { semantics, match: routeMatch }: For
 type Share = ReturnType<typeof perMillion>;
 const inHundred = (numerator: number): Share => ({ numerator, denominator: 0 });
 
-const shareOf = (percent: number | undefined): Share => (percent === undefined || percent === 100 ? inHundred(100) : perMillion(percent));
+const shareOf = (percent: number | undefined): Share => (percent === undefined ? inHundred(100) : perMillion(percent));
 
 function shareOfMirror({ mirrorPercentage, mirrorPercent, mirror_percent: oldest }: HTTPRoute): Share {
 	const whole = mirrorPercent ?? oldest;
