@@ -120,6 +120,7 @@ program
 	.option("--proxy <pod.namespace>", "the proxy of this pod")
 	.option("--node <file>", "node id and metadata as JSON")
 	.option("--mesh-config <file>", "MeshConfig")
+	.option("--mesh-networks <file>", "MeshNetworks: which endpoints are in which network, behind which gateways")
 	.option("--type <types>", "comma-separated: cds,lds,rds,eds,ecds,sds")
 	.option("--out <dir>", "write one file a type")
 	.addOption(new Option("-o, --output <format>", "output format").choices(["json", "yaml"]).default("json"))

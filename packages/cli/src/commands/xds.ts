@@ -13,6 +13,7 @@ export interface XdsOptions {
 	readonly proxy?: string;
 	readonly node?: string;
 	readonly meshConfig?: string;
+	readonly meshNetworks?: string;
 	readonly type?: string;
 	readonly output: "json" | "yaml";
 	readonly out?: string;
@@ -24,7 +25,7 @@ type Type = (typeof types)[number];
 /** What a proxy would be sent, without any control plane running. */
 export function xdsCommand(options: XdsOptions): void {
 	registerMessages(allMessages);
-	const push = pushOfFiles(options.filename, options.meshConfig);
+	const push = pushOfFiles(options.filename, options.meshConfig, options.meshNetworks);
 	const node = nodeOf(options, push);
 	const wanted = typesOf(options.type);
 	const resources = translateAll(push, node) as Partial<Record<Type, readonly Json[]>>;

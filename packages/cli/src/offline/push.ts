@@ -2,7 +2,7 @@ import { type AnyConfig, hasErrors } from "@weft/api";
 import { admitObjects, createStore, decodeYaml } from "@weft/galley";
 import { buildPush, decodeNode, objectChecks, type ProxyNode, type PushSnapshot } from "@weft/pilot";
 import { Node } from "@weft/xds/generated/envoy/config/core/v3/base.ts";
-import { readMeshConfig } from "../commands/mesh-config.ts";
+import { readMeshConfig, readMeshNetworks } from "../commands/mesh-config.ts";
 import { readSources } from "../local/mesh-client.ts";
 import { CommandError, printDiagnostics } from "../output/errors.ts";
 
@@ -10,7 +10,7 @@ import { CommandError, printDiagnostics } from "../output/errors.ts";
  * The mesh that files describe, without any control plane running. What a later path says of an object replaces what an earlier one says,
  * as if they were applied in turn. Throws a CommandError when some part of them is refused.
  */
-export function pushOfFiles(filename: readonly string[], meshConfig: string | undefined): PushSnapshot {
+export function pushOfFiles(filename: readonly string[], meshConfig: string | undefined, meshNetworks?: string): PushSnapshot {
 	const paths = filename.map((path) => readSources([path]).map(({ file, text }) => decodeYaml(text, file)));
 	const decoded = paths.flat();
 	const store = createStore();
@@ -20,7 +20,13 @@ export function pushOfFiles(filename: readonly string[], meshConfig: string | un
 	printDiagnostics(diagnostics);
 	if (hasErrors(diagnostics)) throw new CommandError("the configuration is refused");
 	store.apply({ source: "files", upsert: admitted.accepted, remove: [] });
-	return buildPush({ snapshot: store.snapshot(), meshConfig: readMeshConfig(meshConfig), clusterId: "Kubernetes" });
+	const networks = readMeshNetworks(meshNetworks);
+	const input = { snapshot: store.snapshot(), meshConfig: readMeshConfig(meshConfig), clusterId: "Kubernetes" };
+	// Names are not looked up here: what is behind them is as it is until a control plane has an answer.
+	const push = buildPush({ ...input, ...(networks && { meshNetworks: networks }), gatewayAddresses: new Map() });
+	const { names = [] } = push.mesh.networks ?? {};
+	if (names.length > 0) process.stderr.write(`gateways by name are not looked up offline, and what is behind them is left out: ${names.join(", ")}\n`);
+	return push;
 }
 
 function replaceByName(earlier: readonly AnyConfig[], later: readonly AnyConfig[]): readonly AnyConfig[] {
@@ -45,6 +51,7 @@ export function proxyNodeOf(pod: ImaginedPod, push: PushSnapshot): ProxyNode {
 	const { name, namespace, ips, labels, serviceAccount, workloadName, nodeName } = pod;
 	const isGateway = isGatewayPod(pod, push);
 	const id = `${isGateway ? "router" : "sidecar"}~${ips[0] ?? "0.0.0.0"}~${name}.${namespace}~${namespace}.svc.cluster.local`;
+	const network = labels["topology.istio.io/network"];
 	const metadata = {
 		NAME: name,
 		NAMESPACE: namespace,
@@ -57,6 +64,8 @@ export function proxyNodeOf(pod: ImaginedPod, push: PushSnapshot): ProxyNode {
 		SERVICE_ACCOUNT: serviceAccount,
 		WORKLOAD_NAME: workloadName,
 		NODE_NAME: nodeName,
+		// As injection writes it.
+		...(network !== undefined && { NETWORK: network }),
 	};
 	return decodeNode(Node.fromPartial({ id, cluster: `${labels["app"] ?? workloadName}.${namespace}`, metadata }), push);
 }

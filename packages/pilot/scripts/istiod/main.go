@@ -191,6 +191,10 @@ func run(t test.Failer, j job) error {
 				c.Domain = "cluster.local"
 				configs = append(configs, c)
 			}
+			// What policies of the Gateway API may name is looked up in the API server.
+			if o.kind.Kind == "ServiceEntry" {
+				kubernetes = append(kubernetes, string(text))
+			}
 			continue
 		}
 		kubernetes = append(kubernetes, string(text))

@@ -7,32 +7,44 @@ type Policy = ConfigObject<"BackendTLSPolicy">;
 type Target = BackendTLSPolicySpec["targetRefs"][number];
 
 export interface CompiledPolicies {
-	/** One a Service that some policy targets. */
+	/** One a host that some policy targets. */
 	readonly rules: readonly ConfigObject<"DestinationRule">[];
 	readonly statuses: ReadonlyMap<string, readonly PolicyAncestorStatus[]>;
 }
 
-/** How clients and gateways open TLS to a Service, as DestinationRules. https://gateway-api.sigs.k8s.io/api-types/backendtlspolicy/ */
+/** What a policy is for, once it was found. */
+interface Backend {
+	readonly namespace: string;
+	readonly ports: readonly { readonly name?: string | undefined; readonly number: number }[];
+	readonly rules: readonly { readonly host: string; readonly name: string }[];
+}
+
+interface Entry {
+	readonly target: Target;
+	readonly tls: ClientTLSSettings;
+}
+
+/** How clients and gateways open TLS to a Service or the hosts of a ServiceEntry, as DestinationRules. https://gateway-api.sigs.k8s.io/api-types/backendtlspolicy/ */
 export function compileBackendTls(input: GatewayApiInput): CompiledPolicies {
-	const byService = new Map<string, { readonly target: Target; readonly policy: Policy; readonly tls: ClientTLSSettings }[]>();
+	const byBackend = new Map<string, { readonly backend: Backend; readonly entries: Entry[] }>();
 	const statuses = new Map<string, readonly PolicyAncestorStatus[]>();
 	for (const policy of [...input.backendTlsPolicies].sort(byAge)) {
 		const { namespace, name, generation } = policy.metadata;
 		const { tls, problem } = clientTls(policy, input);
 		const ancestors = policy.spec.targetRefs.map((target): PolicyAncestorStatus => {
-			const missing = targetProblem(target, namespace, input);
-			if (!missing) {
-				const key = `${namespace}/${target.name}`;
-				const list = byService.get(key) ?? [];
+			const found = findBackend(target, namespace, input);
+			if ("value" in found) {
+				const key = `${namespace}/${target.name}/${target.kind}`;
+				const entries: Entry[] = byBackend.get(key)?.entries ?? [];
 				// The oldest policy on a port (or on all of them) holds.
-				if (!list.some((known) => known.target.sectionName === target.sectionName)) list.push({ target, policy, tls });
-				byService.set(key, list);
+				if (!entries.some((known) => known.target.sectionName === target.sectionName)) entries.push({ target, tls });
+				byBackend.set(key, { backend: found.value, entries });
 			}
-			return { ancestorRef: target, controllerName, conditions: conditionsOf(missing, problem, generation) };
+			return { ancestorRef: target, controllerName, conditions: conditionsOf("value" in found ? undefined : found, problem, generation) };
 		});
 		statuses.set(`${namespace}/${name}`, ancestors);
 	}
-	const rules = [...byService].sort(([a], [b]) => compareText(a, b)).map(([key, entries]) => destinationRule(key, entries, input));
+	const rules = [...byBackend].sort(([a], [b]) => compareText(a, b)).flatMap(([, { backend, entries }]) => destinationRules(backend, entries));
 	return { rules, statuses };
 }
 
@@ -45,13 +57,26 @@ function conditionsOf(target: Problem | undefined, certificate: Problem | undefi
 	];
 }
 
-function targetProblem(target: Target, namespace: string, { services }: GatewayApiInput): Problem | undefined {
+function findBackend(target: Target, namespace: string, input: GatewayApiInput): { readonly value: Backend } | Problem {
 	const problem = (message: string) => ({ reason: "TargetNotFound", message: `targetRefs invalid: ${message}` });
-	if (!isKind(target, kinds.service)) return problem(`unsupported reference kind: ${target.kind}`);
-	const service = services.find(({ metadata }) => metadata.namespace === namespace && metadata.name === target.name);
-	if (!service) return problem(`reference ${JSON.stringify(`${namespace}/${target.name}`)} not found`);
-	if (!target.sectionName || service.spec.ports?.some(({ name }) => name === target.sectionName)) return undefined;
-	return problem(`sectionName ${JSON.stringify(target.sectionName)} does not exist in Service ${namespace}/${target.name}`);
+	if (!isKind(target, kinds.service) && !isKind(target, kinds.serviceEntry)) return problem(`unsupported reference kind: ${target.kind}`);
+	const value = isKind(target, kinds.service) ? serviceBackend(target.name, namespace, input) : entryBackend(target.name, namespace, input);
+	if (!value) return problem(`reference ${JSON.stringify(`${namespace}/${target.name}`)} not found`);
+	if (!target.sectionName || value.ports.some(({ name }) => name === target.sectionName)) return { value };
+	return problem(`sectionName ${JSON.stringify(target.sectionName)} does not exist in ${target.kind} ${namespace}/${target.name}`);
+}
+
+function serviceBackend(name: string, namespace: string, { services, domain }: GatewayApiInput): Backend | undefined {
+	const service = services.find(({ metadata }) => metadata.namespace === namespace && metadata.name === name);
+	const rules = [{ host: `${name}.${namespace}.svc.${domain}`, name: `${name}~${generatedName}` }];
+	return service && { namespace, ports: (service.spec.ports ?? []).map((port) => ({ name: port.name, number: port.port })), rules };
+}
+
+/** Each of its hosts is a destination of its own. */
+function entryBackend(name: string, namespace: string, { serviceEntries }: GatewayApiInput): Backend | undefined {
+	const entry = serviceEntries.find(({ metadata }) => metadata.namespace === namespace && metadata.name === name);
+	const rules = [...new Set(entry?.spec.hosts)].map((host) => ({ host, name: `${name}~${host.replaceAll(".", "-")}~${generatedName}` }));
+	return entry && { namespace, ports: entry.spec.ports ?? [], rules };
 }
 
 /** A certificate that cannot be had must not mean "trust anyone": nothing has this name, so no connection is made. */
@@ -73,27 +98,18 @@ function clientTls({ metadata, spec }: Policy, { configMaps }: GatewayApiInput):
 	return { tls: { ...tls, credentialName: `configmap://${metadata.namespace}/${ref.name}` } };
 }
 
-function destinationRule(
-	key: string,
-	entries: readonly { readonly target: Target; readonly tls: ClientTLSSettings; readonly policy: Policy }[],
-	input: GatewayApiInput,
-): ConfigObject<"DestinationRule"> {
-	const [namespace = "", name = ""] = key.split("/");
-	const ports = input.services.find(({ metadata }) => metadata.namespace === namespace && metadata.name === name)?.spec.ports ?? [];
+function destinationRules({ namespace, ports, rules }: Backend, entries: readonly Entry[]): readonly ConfigObject<"DestinationRule">[] {
 	const general = entries.find(({ target }) => !target.sectionName)?.tls;
 	const portLevelSettings = entries.flatMap(({ target, tls }): PortTrafficPolicy[] => {
-		const number = ports.find((port) => port.name === target.sectionName)?.port;
+		const number = ports.find((port) => port.name === target.sectionName)?.number;
 		return target.sectionName && number !== undefined ? [{ port: { number }, tls }] : [];
 	});
-	const spec: DestinationRuleSpec = {
-		host: `${name}.${namespace}.svc.${input.domain}`,
-		trafficPolicy: { ...(general && { tls: general }), ...(portLevelSettings.length > 0 && { portLevelSettings }) },
-	};
+	const trafficPolicy: DestinationRuleSpec["trafficPolicy"] = { ...(general && { tls: general }), ...(portLevelSettings.length > 0 && { portLevelSettings }) };
 	// Without a date it is the oldest: of rules for one host it says how TLS is opened, and theirs is the rest.
-	return {
+	return rules.map(({ host, name }) => ({
 		apiVersion: "networking.istio.io/v1",
 		kind: "DestinationRule",
-		metadata: { name: `${name}~${generatedName}`, namespace, labels: {}, annotations: {} },
-		spec,
-	};
+		metadata: { name, namespace, labels: {}, annotations: {} },
+		spec: { host, trafficPolicy },
+	}));
 }

@@ -374,6 +374,31 @@ describe("BackendTLSPolicy", () => {
 		]);
 	});
 
+	it("may be for the hosts of a ServiceEntry, or for one of its ports", () => {
+		const entry =
+			"\napiVersion: networking.istio.io/v1\nkind: ServiceEntry\nmetadata: {name: e, namespace: default}\nspec: {hosts: [a.example.com, b.example.com], resolution: DNS, ports: [{number: 80, name: http, protocol: HTTP}, {number: 443, name: tls, protocol: TLS}]}\n---";
+		const of = (section: string) =>
+			object(
+				"BackendTLSPolicy",
+				"p",
+				`{targetRefs: [{group: networking.istio.io, kind: ServiceEntry, name: e${section}}], validation: {hostname: x.com, ${system}}}`,
+			);
+		const policyOf = (yaml: string, host: string) => compile(yaml).destinationRules.byNamespace.get("default")?.exact.get(host)?.[0]?.trafficPolicy;
+		const tls = { mode: "SIMPLE", sni: "x.com", subjectAltNames: ["x.com"] };
+		for (const host of ["a.example.com", "b.example.com"]) {
+			assert.deepEqual(policyOf(entry + of(""), host), { tls });
+			assert.deepEqual(policyOf(entry + of(", sectionName: tls"), host), { portLevelSettings: [{ port: { number: 443 }, tls }] });
+		}
+		assert.deepEqual(statusOf(entry + of("")), { Accepted: "True", ResolvedRefs: "True" });
+		assert.deepEqual(statusOf(of("")), { Accepted: "TargetNotFound", ResolvedRefs: "True" });
+		assert.deepEqual(statusOf(entry + of(", sectionName: no")), { Accepted: "TargetNotFound", ResolvedRefs: "True" });
+	});
+
+	it("is for no other kind", () => {
+		const other = policy(system).replace("kind: Service,", "kind: Pod,");
+		assert.deepEqual(statusOf(other), { Accepted: "TargetNotFound", ResolvedRefs: "True" });
+	});
+
 	it("names a Service that is there", () => {
 		assert.deepEqual(statusOf(policy(system).replace("name: web}", "name: no}")), { Accepted: "TargetNotFound", ResolvedRefs: "True" });
 	});

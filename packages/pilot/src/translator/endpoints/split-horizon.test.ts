@@ -22,7 +22,7 @@ const gateway = (network: string, ips: string, labels = "") => `
 apiVersion: v1
 kind: Service
 metadata: {name: gw-${network}, namespace: istio-system, labels: {topology.istio.io/network: ${network}${labels}}}
-spec: {clusterIP: 10.96.9.9, externalIPs: [${ips}], ports: [{name: tls, port: 15443}]}
+spec: {clusterIP: 10.96.9.9, externalIPs: [${ips}], ports: [{name: tls, port: 15443}, {name: other, port: 443}]}
 ---`;
 const here = workload("here", "address: 10.0.1.1, network: n1, serviceAccount: app");
 const there = workload("there", "address: 10.0.2.1, network: n2, serviceAccount: app");

@@ -10,6 +10,7 @@ import { createMemo, none } from "../memo.ts";
 import { blackHoleCluster } from "../routes/cluster-name.ts";
 import { addressOf, alsoIpv6, isDualStack, listenerName, parseSocketAddress, type SocketAddressValue, wildcardIpOf } from "./addresses.ts";
 import { type InboundChain, passthroughChains, portChains } from "./inbound-chains.ts";
+import { ownPorts } from "./own-ports.ts";
 import { detectionTimeout } from "./outbound-draft.ts";
 import { httpInspector, httpInspectorExcept, originalDst, originalSrc, tlsInspectorExcept, tlsInspectorFor } from "./listener-filters.ts";
 import { type ListenerInput, listenerInput } from "./listener-input.ts";
@@ -19,6 +20,7 @@ import { workloadKey } from "./tracing.ts";
 import { spanNames } from "./tracing-service-name.ts";
 
 const built = createMemo<readonly Listener[]>();
+const noPorts: ReadonlySet<number> = new Set();
 
 /** Everything that comes into the workload, built once a workload and kept while nothing that it reads changes. */
 export function inboundListeners(context: ProxyContext): readonly Listener[] {
@@ -48,16 +50,21 @@ export function inboundListeners(context: ProxyContext): readonly Listener[] {
 }
 
 /** Each container port once: a Sidecar may list one twice, and Envoy would refuse the whole listener for it. */
-function servedPorts({ push, scope, node }: ProxyContext): readonly InboundPort[] {
-	const ports = inboundPorts(push, scope, node).filter(({ port }) => port.protocol !== "UDP");
+function servedPorts(context: ProxyContext): readonly InboundPort[] {
+	const { push, scope, node } = context;
+	// Nothing is behind the sidecar's own ports but itself: a chain for one would send a connection around for ever.
+	const own = node.local === undefined ? ownPorts(context) : noPorts;
+	const ports = inboundPorts(push, scope, node).filter(({ port, targetPort }) => port.protocol !== "UDP" && !own.has(targetPort));
 	return [...new Map(ports.toReversed().map((port) => [port.targetPort, port])).values()].toReversed();
 }
 
 /** Ports that a PeerAuthentication names and no service serves: what it asks of them must hold all the same. */
-function portsOfPolicy({ push, node }: ProxyContext, served: readonly InboundPort[]): readonly number[] {
+function portsOfPolicy(context: ProxyContext, served: readonly InboundPort[]): readonly number[] {
+	const { push, node } = context;
+	const own = ownPorts(context);
 	const policies = push.peerAuthentications.workloads.get(node.namespace) ?? [];
 	const policy = policies.find(({ selector }) => labelsMatch(selector, node.labels));
-	return [...(policy?.ports.keys() ?? [])].filter((port) => !served.some(({ targetPort }) => targetPort === port)).sort((a, b) => a - b);
+	return [...(policy?.ports.keys() ?? [])].filter((port) => !own.has(port) && !served.some(({ targetPort }) => targetPort === port)).sort((a, b) => a - b);
 }
 
 /** One listener for all ports where traffic is captured, else one bound listener a port. */

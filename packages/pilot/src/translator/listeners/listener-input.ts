@@ -11,6 +11,7 @@ import { clientKey } from "../routes/client-key.ts";
 import { familiesOf } from "../routes/domains.ts";
 import { type ConnectionBalance, connectionBalanceOf } from "./connection-balance.ts";
 import type { Direction } from "./http-filters/filter.ts";
+import { lowestPort, ownPorts } from "./own-ports.ts";
 import { type GatewayTopology, proxyConfigOf } from "./proxy-config.ts";
 import type { ProxyHeaders } from "./proxy-headers.ts";
 import { acceptsHttp10, buildTracing, idleTimeoutOf, type HttpTracing, workloadKey } from "./tracing.ts";
@@ -87,6 +88,6 @@ export function listenerInputKey(context: ProxyContext): string {
 	const policies = directionPolicies(context.push, context.node, "outbound");
 	// Tracers call a proxy by its cluster; where nothing is traced, workloads that are told apart by that alone share listeners.
 	const traced = policies.tracing?.provider === undefined ? "" : spanNames(context.node);
-	const listens = `${interceptionMode}|${dnsLookupFamily(context.node)}|${wildcardIpOf(context.node)}|${isDualStack(context.node)}|${hasBothFamilies(context.node)}|${httpProxyPort}|${hasSessions(context)}`;
+	const listens = `${interceptionMode}|${dnsLookupFamily(context.node)}|${wildcardIpOf(context.node)}|${isDualStack(context.node)}|${hasBothFamilies(context.node)}|${httpProxyPort}|${hasSessions(context)}|${[...ownPorts(context)].join()}|${lowestPort(context)}`;
 	return `${istioExtensions}|${listens}|${identityOf(policies)}|${traced}|${workloadKey(context.node)}|${clientKey(context)}`;
 }

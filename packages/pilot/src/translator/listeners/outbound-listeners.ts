@@ -13,6 +13,7 @@ import { isWildcardIp, type SocketAddressValue, wildcardIpOf } from "./addresses
 import { buildOutboundConnectionManager } from "./http-connection-manager.ts";
 import { plainTextHttp } from "./inbound-chain-match.ts";
 import { listenerProtocolOf } from "./inbound-chains.ts";
+import { lowestPort, ownPorts } from "./own-ports.ts";
 import type { ListenerInput } from "./listener-input.ts";
 import { connectionExtensions } from "./network-filters.ts";
 import { addChain, type ChainDraft, finishListener, type ListenerDraft } from "./outbound-draft.ts";
@@ -108,7 +109,8 @@ function addOffer(context: ProxyContext, input: ListenerInput, drafts: Map<strin
 	const cidr = offer.bind?.includes("/") && !/^(unix:|\/)/.test(offer.bind) ? offer.bind : undefined;
 	const wildcard = wildcardIpOf(context.node);
 	const address = { ip: cidr === undefined ? (offer.bind ?? wildcard) : wildcard, port: offer.listenPort };
-	if (!offer.bindToPort && isReserved(context, address)) return;
+	if (isWildcardIp(address.ip) && ownPorts(context).has(address.port)) return;
+	if (offer.bindToPort && address.port > 0 && address.port < lowestPort(context)) return;
 	const key = `${address.ip}_${address.port}`;
 	if (taken.has(key)) return;
 	const draft = drafts.get(key) ?? { address, bindToPort: offer.bindToPort, protocol: offer.protocol, chains: [] };
@@ -121,12 +123,6 @@ function addOffer(context: ProxyContext, input: ListenerInput, drafts: Map<strin
 
 /** Their servers speak first, so a listener cannot wait for a client's first bytes: they share it with no other protocol. */
 const serverFirst: ReadonlySet<Protocol> = new Set(["Mongo", "MySQL"]);
-
-/** Ports that the sidecar itself serves must not be shadowed at all addresses. */
-function isReserved({ push: { meshConfig } }: ProxyContext, { ip, port }: SocketAddressValue): boolean {
-	const own = [meshConfig.proxyListenPort ?? 15_001, meshConfig.proxyInboundListenPort ?? 15_006, 15_021, 15_090];
-	return isWildcardIp(ip) && own.includes(port);
-}
 
 function chainsOf(context: ProxyContext, input: ListenerInput, offer: Offer, draft: ListenerDraft, cidr: string | undefined): readonly ChainDraft[] {
 	const protocol = listenerProtocolOf(offer.protocol);

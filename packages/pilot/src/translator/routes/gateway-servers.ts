@@ -4,6 +4,7 @@ import { inboundPorts } from "../../model/lookup.ts";
 import type { Gateway, VirtualService } from "../../model/push.ts";
 import { visibleVirtualServices } from "../../model/visibility.ts";
 import type { ProxyContext } from "../context.ts";
+import { lowestPort } from "../listeners/own-ports.ts";
 import { intersectHosts } from "../../model/hosts.ts";
 
 /** One server of one Gateway, on one gateway proxy. */
@@ -26,14 +27,11 @@ export function gatewayKey(context: ProxyContext): string {
 	return JSON.stringify(gatewayServers(context).map(({ gateway, targetPort, routeName, server }) => [gateway, server.port.number, targetPort, routeName]));
 }
 
-/** Ports below need a right that a gateway's pod may not have: to ask for one would have the whole listener refused. */
-const privilegedPorts = 1024;
-
 /** The servers that this proxy is selected for, oldest Gateway first. */
 export function gatewayServers(context: ProxyContext): readonly GatewayServer[] {
 	const { push, scope, node } = context;
 	const ports = inboundPorts(push, scope, node);
-	const lowest = node.metadata["UNPRIVILEGED_POD"] === "true" ? privilegedPorts : 0;
+	const lowest = lowestPort(context);
 	const selected = push.gateways.flatMap((gateway) =>
 		gateway.servers.flatMap((server) =>
 			listenPorts(gateway, server.port.number, ports, node)
