@@ -28,7 +28,7 @@ export function buildHttpProxyListener(context: ProxyContext, input: ListenerInp
 			? withUnknown(dynamicHostsOf(context, scope.services, undefined))
 			: dynamicHostsOf(context, scope.services, undefined),
 	});
-	return finishListener({ address, bindToPort: true, chains: [{ kind: "http", match: undefined, filters: [manager] }] }, scope, input);
+	return finishListener({ address, bindToPort: true, protocol: "HTTP", chains: [{ kind: "http", match: undefined, filters: [manager] }] }, scope, input);
 }
 
 function withUnknown(hosts: readonly string[]): readonly string[] {
