@@ -73,5 +73,5 @@ function addPod(pod: Workload, port: ServicePort, workloads: WorkloadIndex, sink
 	if (address === undefined) return;
 	const target = typeof port.targetPort === "number" ? port.targetPort || port.port : pod.namedPorts[port.targetPort];
 	if (target === undefined) return;
-	sink.add({ ...podEndpoint(pod, "", workloads), namespace: pod.namespace, address, port: target, portName: port.name, health: "HEALTHY" });
+	sink.add({ ...podEndpoint(pod, workloads), namespace: pod.namespace, address, port: target, portName: port.name, health: "HEALTHY" });
 }

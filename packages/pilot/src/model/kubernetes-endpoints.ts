@@ -14,7 +14,6 @@ interface Target {
 	readonly ready: boolean;
 	readonly serving: boolean;
 	readonly terminating: boolean;
-	readonly nodeName: string;
 	readonly podName: string | undefined;
 }
 
@@ -51,7 +50,6 @@ export function addSliceEndpoints(service: Service, slices: readonly Slice[], wo
 					ready: conditions.ready !== false,
 					serving: conditions.serving !== false,
 					terminating: conditions.terminating !== false,
-					nodeName: endpoint.nodeName ?? "",
 					podName: slicePodName(endpoint),
 				};
 				addTarget(service, target, slice.spec.ports ?? [], workloads, seen, sink);
@@ -68,16 +66,9 @@ export function addEndpointsObject(service: Service, object: ConfigObject<"Endpo
 			{ ready: false, addresses: subset.notReadyAddresses ?? [] },
 		];
 		for (const { ready, addresses } of sides) {
-			for (const { ip, nodeName, targetRef } of addresses) {
+			for (const { ip, targetRef } of addresses) {
 				const podName = targetRef?.kind === "Pod" ? targetRef.name : undefined;
-				addTarget(
-					service,
-					{ address: ip, ready, serving: ready, terminating: false, nodeName: nodeName ?? "", podName },
-					subset.ports ?? [],
-					workloads,
-					seen,
-					sink,
-				);
+				addTarget(service, { address: ip, ready, serving: ready, terminating: false, podName }, subset.ports ?? [], workloads, seen, sink);
 			}
 		}
 	}
@@ -105,8 +96,8 @@ function addTarget(service: Service, target: Target, ports: readonly TargetPort[
 
 function kubernetesEndpoint(service: Service, target: Target, pod: Workload | undefined, portName: string, port: number, workloads: WorkloadIndex): Endpoint {
 	return {
-		// Of an address that is no pod's nothing more is known, even where its node is.
-		...podEndpoint(pod, pod ? target.nodeName : "", workloads),
+		// Where it is the pod says itself; of an address that is no pod's nothing more is known, even where its node is.
+		...podEndpoint(pod, workloads),
 		namespace: pod?.namespace ?? "",
 		address: target.address,
 		port,
@@ -122,20 +113,16 @@ function healthOf(service: Service, { ready, serving, terminating }: Target): En
 }
 
 /** What a pod says of any endpoint at it; also for a pod that a ServiceEntry selects. */
-export function podEndpoint(
-	pod: Workload | undefined,
-	nodeName: string,
-	workloads: WorkloadIndex,
-): Omit<Endpoint, "namespace" | "address" | "port" | "portName" | "health"> {
+export function podEndpoint(pod: Workload | undefined, workloads: WorkloadIndex): Omit<Endpoint, "namespace" | "address" | "port" | "portName" | "health"> {
 	const labels = pod?.labels ?? {};
-	const node = nodeName === "" ? (pod?.nodeName ?? "") : nodeName;
+	const nodeName = pod?.nodeName ?? "";
 	return {
 		labels,
 		workloadName: pod?.workloadName ?? "",
 		podName: pod?.name ?? "",
-		nodeName: node,
+		nodeName,
 		serviceAccount: pod?.serviceAccount ?? "",
-		locality: localityOfLabels(labels) ?? workloads.localityOfNode(node) ?? noLocality,
+		locality: localityOfLabels(labels) ?? workloads.localityOfNode(nodeName) ?? noLocality,
 		network: labels[networkLabel] ?? "",
 		weight: 0,
 		tlsMode: labels[tlsModeLabel] === "istio" ? "istio" : "disabled",

@@ -68,9 +68,10 @@ function buildScope(push: PushSnapshot, node: ProxyNode, sidecar: ConfigObject<"
 		listeners.length === 0
 			? [{ port: undefined, bind: "", captureMode: "DEFAULT" as const, services: visible, virtualServices: meshRoutes }]
 			: listeners.map((listener) => egressListener(push, listener, visible, meshRoutes, `${key} ${listeners.indexOf(listener)}`, namespace));
-	const pulled = listeners.length === 0 ? [] : egress.flatMap((listener) => pulledServices(push, listener, namespace));
+	const importsLess = listeners.length > 0 || (node.kind === "sidecar" && hidesOwn(push, namespace));
+	const pulled = importsLess ? egress.flatMap((listener) => pulledServices(push, listener, namespace)) : [];
 	const listed = [...egress.flatMap((listener) => listener.services), ...pulled];
-	const services = mergedServices(push, key, listeners.length === 0 ? visible : stable(push, `${key} listed`, listed));
+	const services = mergedServices(push, key, importsLess ? stable(push, `${key} listed`, listed) : visible);
 	const lookups = push.caches.shared.get(`scope lookups ${key}`, [services, push.destinationRules, push.mesh], () =>
 		scopeLookups(push, node, services),
 	) as Lookups;
@@ -182,6 +183,11 @@ function egressListener(
 		services: stable(push, `${key} listener services`, importServices(services, listener, namespace)),
 		virtualServices: stable(push, `${key} listener routes`, importVirtualServices(routes, listener, namespace)),
 	};
+}
+
+/** Is some service of the namespace exported to others alone? */
+function hidesOwn({ services }: PushSnapshot, namespace: string): boolean {
+	return services.some((service) => service.namespace === namespace && !isVisible(service.exportTo, namespace, namespace));
 }
 
 /** Services that a listener does not import, but one of its VirtualServices sends to: their clusters are needed. */

@@ -27,6 +27,7 @@ export function discoveryTypeOf(
 	policy: EffectivePolicy,
 	{ capture, dynamicForwardProxy }: ClientAbilities,
 ): DiscoveryType | undefined {
+	const passes = policy.loadBalancer?.simple === "PASSTHROUGH" && capture !== "local";
 	switch (service.resolution) {
 		case "Alias":
 			return undefined;
@@ -34,13 +35,13 @@ export function discoveryTypeOf(
 			// Who cannot resolve what a request names leaves that to the application, which has resolved it already.
 			return dynamicForwardProxy && isResolvedByRequest(service, port) ? "DYNAMIC_DNS" : passthroughType(service, capture);
 		case "DNS":
-			return "STRICT_DNS";
+			return passes ? "ORIGINAL_DST" : "STRICT_DNS";
 		case "DNSRoundRobin":
-			return "LOGICAL_DNS";
+			return passes ? "ORIGINAL_DST" : "LOGICAL_DNS";
 		case "Passthrough":
 			return passthroughType(service, capture);
 		case "ClientSide":
-			return policy.loadBalancer?.simple === "PASSTHROUGH" && capture !== "local" ? "ORIGINAL_DST" : "EDS";
+			return passes ? "ORIGINAL_DST" : "EDS";
 	}
 }
 

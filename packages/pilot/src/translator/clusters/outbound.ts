@@ -174,22 +174,30 @@ const dnsResolver = {
 	typedConfig: packed("envoy.extensions.network.dns_resolver.cares.v3.CaresDnsResolverConfig", CaresDnsResolverConfig, { udpMaxQueries: udpQueriesMax }),
 };
 
-function discovery({ discoveryType, assignment, mesh, dnsLookupFamily, policy, service, port }: OutboundClusterInput, name: string): object {
+function discovery(input: OutboundClusterInput, name: string): object {
+	const { discoveryType, assignment, dnsLookupFamily, policy, service, port, subset } = input;
 	switch (discoveryType) {
 		case "DYNAMIC_DNS":
 			return dynamicForwardProxyCluster(service.hostname, dnsLookupFamily, policy.tls?.insecureSkipVerify === true);
 		case "EDS":
 			return { edsClusterConfig: { edsConfig: ads, serviceName: name } };
 		case "ORIGINAL_DST":
-			return service.registry === "External" && port.targetPort ? { originalDstLbConfig: { upstreamPortOverride: Number(port.targetPort) } } : {};
-		default:
 			return {
-				loadAssignment: assignment,
-				dnsRefreshRate: durationOfMs(mesh.dnsRefreshRateMs),
-				dnsJitter: durationOfMs(dnsJitterMs),
-				respectDnsTtl: true,
-				dnsLookupFamily: Cluster_DnsLookupFamily[dnsLookupFamily],
-				typedDnsResolverConfig: dnsResolver,
+				...(service.registry === "External" && port.targetPort && { originalDstLbConfig: { upstreamPortOverride: Number(port.targetPort) } }),
+				// A rule's PASSTHROUGH puts an end to resolving; what says how stays, as istiod has it.
+				...(service.resolution.startsWith("DNS") && subset === undefined && dnsSettings(input)),
 			};
+		default:
+			return { loadAssignment: assignment, ...dnsSettings(input) };
 	}
+}
+
+function dnsSettings({ mesh, dnsLookupFamily }: OutboundClusterInput): object {
+	return {
+		dnsRefreshRate: durationOfMs(mesh.dnsRefreshRateMs),
+		dnsJitter: durationOfMs(dnsJitterMs),
+		respectDnsTtl: true,
+		dnsLookupFamily: Cluster_DnsLookupFamily[dnsLookupFamily],
+		typedDnsResolverConfig: dnsResolver,
+	};
 }

@@ -148,7 +148,10 @@ export function dynamicHostsOf({ scope }: ProxyContext, services: readonly Servi
 
 function httpChain(context: ProxyContext, input: ListenerInput, offer: Offer, address: SocketAddressValue): ChainDraft {
 	const statPrefix = `outbound_${address.ip}_${address.port};`;
-	const dynamicHosts = dynamicHostsOf(context, offer.egress.services, offer.listenPort);
+	const routeName = routeNameOf(offer, address);
+	// A table of one service's own has no other hosts.
+	const services = routeName === `${offer.service.hostname}:${offer.listenPort}` ? [offer.service] : offer.egress.services;
+	const dynamicHosts = dynamicHostsOf(context, services, offer.listenPort);
 	const sniffed = isWildcardIp(address.ip) || listenerProtocolOf(offer.protocol) === "auto";
 	return {
 		kind: "http",
@@ -158,7 +161,7 @@ function httpChain(context: ProxyContext, input: ListenerInput, offer: Offer, ad
 			...connectionExtensions(input, "outbound", offer.listenPort),
 			buildOutboundConnectionManager(input, {
 				statPrefix,
-				routeName: routeNameOf(offer, address),
+				routeName,
 				port: offer.listenPort,
 				grpcWeb: offer.protocol === "GRPC-Web",
 				dynamicHosts,
