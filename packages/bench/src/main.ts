@@ -13,6 +13,13 @@ const benches: ReadonlyMap<string, () => Promise<Bench>> = new Map<string, () =>
 		},
 	],
 	[
+		"policies",
+		async () => {
+			const { policiesBench } = await import("./policies/main.ts");
+			return (_args, log, signal) => policiesBench(log, signal);
+		},
+	],
+	[
 		"citadel",
 		async () => {
 			const { citadelBench } = await import("./citadel/main.ts");
