@@ -15,8 +15,8 @@ const domain = "signers.weft.test";
 const [workloads, servers] = [`${domain}/workloads`, `${domain}/servers`];
 const url = "http://httpbin:8000/headers";
 const uriOf = (account: string, home = namespace) => `spiffe://cluster.local/ns/${home}/sa/${account}`;
-/** Every certificate is renewed once at least while the load goes on. */
-const lifeSeconds = 60;
+/** Every certificate is renewed at half of it, within the load, and then has time left for a signer that is slow or away. */
+const lifeSeconds = 150;
 const loadMs = 100_000;
 const ratePerSecond = 50;
 
