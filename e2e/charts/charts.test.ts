@@ -212,11 +212,8 @@ test("a NetworkPolicy is there where it is asked for, and lets in what the conta
 		const objects = render("control-plane", { set: ["global.networkPolicy.enabled=true", ...extra] });
 		const policy = only(objects, "NetworkPolicy");
 		const pod = at(only(objects, "Deployment"), "spec", "template");
-		assert.deepEqual(
-			portsOf(at(policy, "spec", "ingress", 0, "ports"), "port"),
-			portsOf(at(pod as Rendered, "spec", "containers", 0, "ports"), "containerPort"),
-		);
-		const labels = at(pod as Rendered, "metadata", "labels") as Readonly<Record<string, string>>;
+		assert.deepEqual(portsOf(at(policy, "spec", "ingress", 0, "ports"), "port"), portsOf(at(pod, "spec", "containers", 0, "ports"), "containerPort"));
+		const labels = at(pod, "metadata", "labels") as Readonly<Record<string, string>>;
 		for (const [name, value] of Object.entries(at(policy, "spec", "podSelector", "matchLabels") as object)) assert.equal(labels[name], value);
 	}
 	for (const chart of ["control-plane", "gateway"] as const) assert.ok(!render(chart).some(({ kind }) => kind === "NetworkPolicy"), chart);

@@ -36,7 +36,7 @@ async function ofIstio(): Promise<readonly string[]> {
 	const everywhere = await kubectlJson<Owned>("get", kinds);
 	const here = await kubectlJson<Owned>("get", "deployments,services,serviceaccounts,configmaps,roles,rolebindings", "-n", systemNamespace);
 	return [...everywhere.items, ...here.items]
-		.filter(({ metadata }) => /^istio/.test(metadata.annotations?.["meta.helm.sh/release-name"] ?? ""))
+		.filter(({ metadata }) => metadata.annotations?.["meta.helm.sh/release-name"]?.startsWith("istio"))
 		.map(({ kind, metadata }) => `${kind} ${metadata.name} ${metadata.uid} ${metadata.generation ?? ""}`)
 		.sort();
 }
