@@ -3,7 +3,8 @@ import { cpus, loadavg, release, tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { findProgram } from "../../../../scripts/peers-find.mjs";
-import { runLoad } from "../data-plane/load.ts";
+import { type LoadOptions, runLoad } from "../data-plane/load.ts";
+import type { LoadResult } from "../data-plane/load-output.ts";
 import { findPeers, type Peer } from "../data-plane/peers.ts";
 import { startPinned } from "../data-plane/process-group.ts";
 import { readCpuUs } from "../data-plane/process-sample.ts";
@@ -13,6 +14,8 @@ import { managerOf, type PolicyKind, policyKinds, usualCounts } from "./policies
 
 const rounds = 3;
 const seconds = 1;
+/** What is compiled as it runs has been by then, and what starting left to do is done. */
+const warming = { seconds: 2, connections: 16 };
 const [proxyCore, loadCore] = [0, 1];
 /** From 1 to 1 000 rules, of what is judged by a look-up. */
 const growthMax = 2;
@@ -42,7 +45,7 @@ export async function policiesBench(log: (line: string) => void, signal: AbortSi
 		log("the policies bench needs Linux with wrk and taskset: apt-get install wrk util-linux");
 		return 69;
 	}
-	const load = loadavg()[0] ?? 0;
+	const loadBefore = loadavg()[0] ?? 0;
 	const { found, missing } = findPeers(dirname(dirname(packageFolder)), ["envoy", "weft-proxy"]);
 	for (const { name, fix } of missing) log(`${name} is missing and left out: ${fix}`);
 	const folder = mkdtempSync(join(tmpdir(), "weft-policies-"));
@@ -58,7 +61,7 @@ export async function policiesBench(log: (line: string) => void, signal: AbortSi
 	} finally {
 		rmSync(folder, { recursive: true, force: true });
 	}
-	write(rows, load, found);
+	write(rows, loadBefore, found);
 	return 0;
 }
 
@@ -72,6 +75,7 @@ interface Around {
 async function measureKind(peer: Peer, kind: PolicyKind, around: Around): Promise<Row> {
 	const subjects = await Promise.all([0, ...(kind.counts ?? usualCounts)].map((rules) => start(peer, kind, rules, around.folder)));
 	try {
+		for (const subject of subjects) await load(subject, warming, around);
 		const taken: Figures[][] = subjects.map(() => []);
 		for (let round = 0; round < rounds; round++) {
 			for (const [index, subject] of subjects.entries()) taken[index]?.push(await measure(subject, around));
@@ -110,12 +114,19 @@ async function start(peer: Peer, kind: PolicyKind, rules: number, parent: string
 	return { pid: running.pid, url, headers: kind.headers?.(asked) ?? [], stop: running.stop };
 }
 
-async function measure({ pid, url, headers }: Subject, { wrk, folder, signal }: Around): Promise<Figures> {
+async function measure(subject: Subject, around: Around): Promise<Figures> {
+	const before = readCpuUs(subject.pid);
+	const result = await load(subject, { seconds, connections: 1 }, around);
+	return { p50Us: result.p50Us, cpuUs: (readCpuUs(subject.pid) - before) / result.requests };
+}
+
+type Amount = Pick<LoadOptions, "seconds" | "connections">;
+
+async function load({ url, headers }: Subject, amount: Amount, { wrk, folder, signal }: Around): Promise<LoadResult> {
 	const request = { url, http2: false, headers, connectionShare: 1 };
-	const before = readCpuUs(pid);
-	const result = await runLoad({ wrk, h2load: undefined, request, connections: 1, seconds, folder, core: loadCore, signal });
+	const result = await runLoad({ wrk, h2load: undefined, request, ...amount, folder, core: loadCore, signal });
 	if (result.failed > 0) throw new Error(`${result.failed} of ${result.requests} requests to ${url} were not let through`);
-	return { p50Us: result.p50Us, cpuUs: (readCpuUs(pid) - before) / result.requests };
+	return result;
 }
 
 const loopback = (port: number) => ({ socket_address: { address: "127.0.0.1", port_value: port } });
@@ -146,7 +157,7 @@ function write(rows: readonly Row[], load: number, peers: readonly Peer[]): void
 		"# Policies",
 		"",
 		`Recorded ${date} on ${cpus().length} cores, ${cpus()[0]?.model.replace(/ \d+-Core Processor/, "") ?? ""}, Linux ${release()}, ${peers.map(({ name, version }) => `${name} ${version}`).join(", ")}, load average ${load.toFixed(1)}. \`npm run bench -- policies\`.`,
-		`What a policy adds to a request: median latency and CPU, each in µs, beyond what the same proxy needs without one. What Pilot emits, in a static file that both proxies get; one HTTP/1.1 connection, one request at a time, answered by the proxy itself; the last rule decides. Medians of ${rounds} rounds of ${seconds} s, all numbers of rules in turns.`,
+		`What a policy adds to a request: median latency and CPU, each in µs, beyond what the same proxy needs without one. What Pilot emits, in a static file that both proxies get; one HTTP/1.1 connection, one request at a time, answered by the proxy itself; the last rule decides. Medians of ${rounds} rounds of ${seconds} s after ${warming.seconds} s to warm up, all numbers of rules in turns.`,
 		"Growth is of all CPU that a request needs, from one rule to the most. PeerAuthentication is not here: it chooses filter chains, once a connection.",
 		"",
 		`| policy | proxy | ${usualCounts.map((rules) => `${rules} ${rules === 1 ? "rule" : "rules"}`).join(" | ")} | growth | goal |`,
