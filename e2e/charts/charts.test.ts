@@ -206,6 +206,28 @@ test("a profile comes before the defaults, and what the user says before the pro
 	assert.ok(!kinds("global.defaultPodDisruptionBudget.enabled=false").includes("PodDisruptionBudget"));
 });
 
+test("a NetworkPolicy is there where it is asked for, and lets in what the container serves and nothing else", { skip }, () => {
+	const portsOf = (list: unknown, field: string) => (list as readonly Readonly<Record<string, number>>[]).map((port) => port[field]);
+	for (const extra of [[], ["global.istiod.plaintextXds=true"]]) {
+		const objects = render("control-plane", { set: ["global.networkPolicy.enabled=true", ...extra] });
+		const policy = only(objects, "NetworkPolicy");
+		const pod = at(only(objects, "Deployment"), "spec", "template");
+		assert.deepEqual(portsOf(at(policy, "spec", "ingress", 0, "ports"), "port"), portsOf(at(pod, "spec", "containers", 0, "ports"), "containerPort"));
+		const labels = at(pod, "metadata", "labels") as Readonly<Record<string, string>>;
+		for (const [name, value] of Object.entries(at(policy, "spec", "podSelector", "matchLabels") as object)) assert.equal(labels[name], value);
+	}
+	for (const chart of ["control-plane", "gateway"] as const) assert.ok(!render(chart).some(({ kind }) => kind === "NetworkPolicy"), chart);
+	const gateway = only(render("gateway", { set: ["networkPolicy.enabled=true"] }), "NetworkPolicy");
+	assert.deepEqual(portsOf(at(gateway, "spec", "ingress", 0, "ports"), "port"), [15020, 15021, 15090, 15021, 80, 443]);
+});
+
+test("replicas are spread over nodes, as far as there are nodes", { skip }, () => {
+	const spread = (...set: string[]) => at(only(render("control-plane", { set }), "Deployment"), "spec", "template", "spec", "topologySpreadConstraints");
+	const [constraint, ...more] = spread() as readonly Readonly<Record<string, unknown>>[];
+	assert.deepEqual([constraint?.["topologyKey"], constraint?.["whenUnsatisfiable"], more], ["kubernetes.io/hostname", "ScheduleAnyway", []]);
+	assert.deepEqual(spread("topologySpreadConstraints[0].topologyKey=zone", "topologySpreadConstraints[0].maxSkew=2"), [{ topologyKey: "zone", maxSkew: 2 }]);
+});
+
 test("pilot.X is X", { skip }, () => {
 	const replicas = (...set: string[]) => at(only(render("control-plane", { set }), "Deployment"), "spec", "replicas");
 	assert.equal(replicas("pilot.autoscaleEnabled=false", "pilot.replicaCount=3"), 3);

@@ -36,6 +36,7 @@ const cases = [
 	"envoy-sidecar",
 	"no-interruption",
 	"injection-restarts",
+	"beside-istio",
 	"uninstall",
 ];
 

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
+import type { AuthorityStatus } from "@weft/citadel";
 import { closeConnections, runWeft, startTestMesh, type TestMesh } from "@weft/testkit";
 import { stranger } from "./callers.ts";
 import { workload } from "./mesh-yaml.ts";
@@ -82,4 +83,18 @@ test("mtls check names who would be refused under STRICT", async () => {
 	const quiet = await weft("mtls", "check", "default", "--for", "100ms");
 	assert.equal(quiet.status, 0);
 	assert.match(quiet.stdout, /^nothing has called/);
+});
+
+test("ca status tells the roots and who has them, and ca rotate how far it is, until the new root signs", { timeout: 180_000 }, async () => {
+	const before = await weft("ca", "status");
+	assert.match(before.stdout, /^self-signed authority of cluster\.local, phase steady/);
+	assert.equal(before.stdout.match(/^CURRENT /gm)?.length, 1);
+	assert.match(before.stdout, /^(\d+) of \1 proxies have bundle /m);
+	const rotated = await weft("ca", "rotate", "--wait", "--timeout", "150s");
+	assert.equal(rotated.status, 0, rotated.stderr);
+	assert.match(rotated.stdout, /^prepared: a new root is handed out .*\n(distribute: \d+ of \d+ proxies have it; .*\n)*activated: the new root signs; /);
+	const now = JSON.parse((await weft("ca", "status", "-o", "json")).stdout) as AuthorityStatus;
+	assert.deepEqual([now.phase, now.roots.map(({ slot }) => slot)], ["retire", ["current", "retiring"]]);
+	const impatient = await weft("ca", "rotate", "--timeout", "soon");
+	assert.deepEqual([impatient.status, impatient.stderr], [2, 'error: --timeout: "soon" is not a duration such as 10m\n']);
 });

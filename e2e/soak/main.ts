@@ -8,6 +8,7 @@ import { closeConnections, load, startTestMesh, type TestMesh } from "@weft/test
 
 const [suite, ...rest] = process.argv.slice(2);
 if (suite === "verdicts") process.exit(await (await import("./verdicts.ts")).soakVerdicts(rest));
+if (suite === "certificates") process.exit(await (await import("./certificates.ts")).soakCertificates(rest));
 if (suite === "storm") process.exit(await (await import("./storm.ts")).soakStorm(rest));
 
 const { values } = parseArgs({ options: { minutes: { type: "string", default: "30" } } });

@@ -8,6 +8,13 @@ const benches: ReadonlyMap<string, () => Promise<Bench>> = new Map<string, () =>
 	["cluster", async () => (await import("./cluster/main.ts")).clusterBench],
 	["control-plane", async () => (await import("./control-plane/main.ts")).controlPlaneBench],
 	[
+		"policies",
+		async () => {
+			const { policiesBench } = await import("./policies/main.ts");
+			return (_args, log, signal) => policiesBench(log, signal);
+		},
+	],
+	[
 		"citadel",
 		async () => {
 			const { citadelBench } = await import("./citadel/main.ts");

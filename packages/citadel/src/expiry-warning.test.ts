@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { type Clock, createLogger } from "@weft/runtime";
 import { createCertificateAuthority } from "./certificate-authority.ts";
-import { createExpiryWarning } from "./expiry-warning.ts";
+import { createExpiryWarning, runForeignRootWarning } from "./expiry-warning.ts";
 import { createMemoryKeyStore } from "./key-store.ts";
 
 const startMs = Date.UTC(2027, 0, 1);
@@ -35,4 +35,30 @@ test("a root is warned of from 60 days ahead, once a day, with the days that are
 	}
 	assert.match(lines[0] ?? "", /warn.*root certificate expires soon.*days=59/);
 	assert.match(lines[3] ?? "", /days=-1/);
+});
+
+test("so is a root whose key is another's, each of several, for as long as it is looked at", async () => {
+	const logger = createLogger({ level: "none" });
+	const still: Clock = { nowMs: () => startMs, monotonicMs: () => 0, sleep: async () => undefined };
+	const newRoot = async () =>
+		(await createCertificateAuthority({ store: createMemoryKeyStore(), clock: still, logger, rootKeyAlgorithm: "ecdsa-p256" })).trustBundlePem;
+	const pem = (await newRoot()) + (await newRoot());
+	const stopping = new AbortController();
+	const lines: string[] = [];
+	let nowMs = startMs + 10 * 365 * dayMs - 61 * dayMs;
+	let looks = 0;
+	const clock: Clock = {
+		nowMs: () => nowMs,
+		monotonicMs: () => nowMs,
+		async sleep(ms) {
+			nowMs += ms;
+			if (++looks === 4 * 24) stopping.abort();
+		},
+	};
+	const writing = createLogger({ write: (line) => lines.push(line) });
+	await runForeignRootWarning(() => pem, "renew it", clock, writing, stopping.signal);
+	assert.deepEqual(
+		lines.map((line) => /root certificate expires soon: renew it.*days=(\d+)/.exec(line)?.[1]),
+		["60", "60", "59", "59", "58", "58"],
+	);
 });

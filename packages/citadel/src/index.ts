@@ -37,6 +37,7 @@ export {
 } from "./local-token.ts";
 export { type AuthorityStatus, createRootRotation, type ProxyCounts, type RootRotation, type RootRotationOptions, type RootStatus } from "./root-rotation.ts";
 export { createRegistrationAuthority, type ExternalSigner, type RegistrationAuthorityOptions, type SigningRequest } from "./registration-authority.ts";
+export { runForeignRootWarning } from "./expiry-warning.ts";
 export { createServerIdentity, type ServerIdentity, type ServerIdentityOptions } from "./server-identity.ts";
 export { type AuthorityFiles, authorityFileNames, decodeSlots, encodeSlots, rotationFileNames } from "./slot-files.ts";
 export { createTokenReviewAuthenticator, type ReviewedToken, type TokenReviewAuthenticatorOptions } from "./token-review-authenticator.ts";

@@ -18,6 +18,7 @@ import {
 	type JwtRule,
 	type KeyStore,
 	type RootRotation,
+	runForeignRootWarning,
 } from "@weft/citadel";
 import { isTemporary, type KubeClient, reviewToken } from "@weft/kube";
 import { accepted, type Checked, refused } from "@weft/pki";
@@ -151,6 +152,7 @@ async function createForeignIdentity(options: IdentityOptions): Promise<SecureSe
 	const identity = await createFileServerIdentity({ ...tlsFiles, clock, logger });
 	void identity.run(signal);
 	const roots = listRoots(() => identity.trustBundlePem, identity.onRootsChanged);
+	void runForeignRootWarning(roots.pem, "it comes from the authority that gives out the certificates (ENABLE_CA_SERVER=false)", clock, logger, signal);
 	const asking = authenticators(options, false);
 	return {
 		address: options.secureGrpc,
@@ -194,10 +196,12 @@ async function workloadRoots(options: IdentityOptions, roots: TrustedRoots): Pro
 	return roots;
 }
 
-function meshRoots(options: IdentityOptions, hasSigners: boolean): Promise<MeshRoots> {
+async function meshRoots(options: IdentityOptions, hasSigners: boolean): Promise<MeshRoots> {
 	const logger = options.logger.child("citadel");
 	const kept = createKeptBundles(options.client, options.namespace, revisioned("weft-spiffe-bundles", options.revision));
-	return createMeshRoots({ ...options, logger, hasSigners, fetchText: createJwksTransport("cluster"), kept, random: Math.random });
+	const roots = await createMeshRoots({ ...options, logger, hasSigners, fetchText: createJwksTransport("cluster"), kept, random: Math.random });
+	void runForeignRootWarning(roots.pem, "replace it in meshConfig.caCertificates, or where its SPIFFE bundle is served", options.clock, logger, options.signal);
+	return roots;
 }
 
 /** A certificate first: it costs no question to the API server. */
