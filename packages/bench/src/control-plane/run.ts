@@ -92,9 +92,9 @@ function message<K extends (FromServer | FromClients)["kind"]>(
 			settle();
 			reject(new Error(`no message "${kind}" in ${timeoutMs / 1000} s`));
 		}, timeoutMs);
-		const ended = (code: number | null) => {
+		const ended = (code: number | null, signal: string | null) => {
 			settle();
-			reject(new Error(`a process of the benchmark ended with status ${code}`));
+			reject(new Error(`a process of the benchmark ended with ${signal ?? `status ${code}`}`));
 		};
 		const listen = (m: FromServer | FromClients) => {
 			if (m.kind !== kind) return;
@@ -166,7 +166,7 @@ async function withClients<T>(services: number, proxies: number, kind: "" | "vhd
 		return await use({ server, clients, cold });
 	} finally {
 		for (const child of children.reverse()) {
-			if (child.exitCode !== null) continue;
+			if (child.exitCode !== null || child.signalCode !== null) continue;
 			child.kill();
 			await once(child, "exit");
 		}

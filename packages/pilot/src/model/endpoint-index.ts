@@ -97,11 +97,10 @@ export function buildEndpointIndex(inputs: EndpointInputs, reuse: Reuse<ServiceE
 	}
 
 	const predecessor = touched === undefined ? undefined : last && new WeakRef(last);
+	const touchedServices = touched && [...touched].flatMap((key) => sharers.get(key) ?? []);
 	const index: EndpointIndex = {
-		changedSince: (earlier) => {
-			if (touched === undefined || predecessor?.deref() !== earlier) return undefined;
-			return [...touched].flatMap((key) => sharers.get(key) ?? []);
-		},
+		touched: touchedServices,
+		changedSince: (earlier) => (predecessor?.deref() === earlier ? touchedServices : undefined),
 		of(service) {
 			const key = keyOf(service);
 			let found = known.get(key);

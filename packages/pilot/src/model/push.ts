@@ -169,6 +169,8 @@ export interface EndpointIndex {
 	of(service: Service): ReadonlyMap<string, readonly Endpoint[]>;
 	/** The only services whose endpoints can differ from those of `earlier`, as far as that is known without a look at each; undefined: it may be every one. */
 	changedSince(earlier: EndpointIndex): readonly Service[] | undefined;
+	/** The services whose endpoints are not taken over from the index before; undefined: it may be every one. */
+	readonly touched: readonly Service[] | undefined;
 }
 
 export interface Workload {

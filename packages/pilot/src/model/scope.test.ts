@@ -115,3 +115,32 @@ test("ServiceEntries of one namespace on one host lend each other their ports", 
 		[80, 81],
 	);
 });
+
+test("namespaces that see the same VirtualServices have one list of them, over pushes too", () => {
+	const route = (name: string, extra = "") => `
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: ${name}, namespace: default}
+spec: {${extra}hosts: [${name}], http: [{route: [{destination: {host: ${name}}}]}]}
+---
+`;
+	const { apply } = createTestMesh();
+	const lists = (yaml: string) => {
+		const push = apply(mesh + yaml);
+		return ["default", "foo", "bar"].map((namespace) => contextOf(push, {}, namespace).scope.egress[0]?.virtualServices);
+	};
+	const [own, foo, bar] = lists(route("a") + route("b", 'exportTo: ["."], '));
+	assert.deepEqual(
+		[own, foo].map((list) => list?.map(({ name }) => name)),
+		[["b", "a"], ["a"]],
+	);
+	assert.equal(foo, bar);
+	const [, fooAgain, barAgain] = lists(`${route("a") + route("b", 'exportTo: ["."], ')}
+apiVersion: v1
+kind: Service
+metadata: {name: late, namespace: foo}
+spec: {clusterIP: 10.0.0.2, ports: [{name: http, port: 80}]}
+---
+`);
+	assert.equal(fooAgain, barAgain);
+});

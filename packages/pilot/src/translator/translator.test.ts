@@ -70,6 +70,24 @@ suite("work done for a push", () => {
 		assert.deepEqual(encodesDuring(assignments), { cds: 0, eds: 0, lds: 0, rds: 0 });
 	});
 
+	test("where endpoints of all services change, a turn may end after those of each", async () => {
+		let waits = 0;
+		const turns = { next: () => void waits++ };
+		const node = decodeNode(mesh.node(3), push);
+		await classViewOf(push, node).prepare(turns);
+		const objects = Array.from({ length: services }, (_, i) => mesh.editedServiceEntry(i, `10.250.1.${i}`));
+		store.apply({ source: "test", upsert: objects, remove: [] });
+		rebuild();
+		waits = 0;
+		await classViewOf(push, node).prepare(turns);
+		const assignments = 40 + 16;
+		assert.ok(waits >= services + assignments, `${waits} turns could end`);
+		edit(mesh.editedServiceEntry(7, "10.250.0.9"));
+		waits = 0;
+		await classViewOf(push, node).prepare(turns);
+		assert.ok(waits < 5, `${waits} for one service`);
+	});
+
 	test("twenty times the proxies of the same classes cost no outbound resource more", () => {
 		const first = encodesDuring(() => serveAll(mesh, push, 10));
 		// 40 services, 8 of them with two subsets; 3 fixed clusters; 10 inbound ones.

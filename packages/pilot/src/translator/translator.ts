@@ -5,6 +5,7 @@ import type { PushSnapshot } from "../model/push.ts";
 import type { Service } from "../model/service.ts";
 import { scopeOf } from "../model/scope.ts";
 import { buildInboundClusters, buildOutboundClusters, outboundClusterInputs, outboundClustersKey } from "./clusters/index.ts";
+import { prepareTraits } from "./clusters/identities.ts";
 import type { EncodedResource, ProxyContext } from "./context.ts";
 import { encodeResource, stats } from "./encode.ts";
 import { classPlaceKey, clusterLoadAssignments, prepareAssignments } from "./endpoints/assignments.ts";
@@ -116,6 +117,7 @@ function* outboundClusters(context: ProxyContext): Pieces<Resources> {
 
 /** Works out most of what a proxy of this class will ask for, so that it is there by then: clusters and assignments, which a mesh has most of. */
 export function* prepare(context: ProxyContext): Pieces<void> {
+	yield* prepareTraits(context.push);
 	yield;
 	if (keptParts(context).clusters === undefined) yield* outboundClusters(context);
 	yield* prepareAssignments(context);

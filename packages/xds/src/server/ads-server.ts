@@ -2,8 +2,9 @@ import { type ServerDuplexStream, type ServiceDefinition, status, type UntypedSe
 import { type Clock, createTurns, type Logger, type Turns } from "@weft/runtime";
 import type { Node } from "../generated/envoy/config/core/v3/base.ts";
 import type { Any } from "../generated/google/protobuf/any.ts";
-import { DeltaDiscoveryRequest, DiscoveryRequest, DiscoveryResponse } from "../generated/envoy/service/discovery/v3/discovery.ts";
+import { DiscoveryResponse } from "../generated/envoy/service/discovery/v3/discovery.ts";
 import { healthTypeUrl, type XdsType } from "../type-urls.ts";
+import { decodeDelta, decodeSotw } from "./decode-request.ts";
 import type { ResourceView } from "./resource.ts";
 import { createMessageWriter, type MessageWriter } from "./message-writer.ts";
 import { type ClientRequest, ClientStream, type StreamState } from "./stream.ts";
@@ -109,33 +110,6 @@ function method(name: string, decode: (bytes: Buffer) => ClientRequest): Service
 		requestDeserialize: decode,
 		responseSerialize: passBuffer,
 		responseDeserialize: (bytes: Buffer) => bytes,
-	};
-}
-
-function decodeSotw(bytes: Buffer): ClientRequest {
-	const request = DiscoveryRequest.decode(bytes);
-	return {
-		node: request.node,
-		typeUrl: request.typeUrl,
-		nonce: request.responseNonce,
-		error: request.errorDetail?.message,
-		change: { protocol: "sotw", names: request.resourceNames, version: request.versionInfo },
-	};
-}
-
-function decodeDelta(bytes: Buffer): ClientRequest {
-	const request = DeltaDiscoveryRequest.decode(bytes);
-	return {
-		node: request.node,
-		typeUrl: request.typeUrl,
-		nonce: request.responseNonce,
-		error: request.errorDetail?.message,
-		change: {
-			protocol: "delta",
-			subscribe: request.resourceNamesSubscribe,
-			unsubscribe: request.resourceNamesUnsubscribe,
-			initial: request.initialResourceVersions,
-		},
 	};
 }
 

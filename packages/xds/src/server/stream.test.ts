@@ -350,3 +350,24 @@ test("a request that comes as the last step ends is answered", async () => {
 		assert.equal((await take()).length, 1, `after ${turns} turns`);
 	}
 });
+
+test("responses are counted from one in each version, and no nonce of a stream comes twice", async () => {
+	const [young, old] = [client("delta"), client("delta")];
+	old.stream.push(view("1", { cds: { a: "a1" }, eds: { x: "x1" } }));
+	old.request("cds");
+	old.request("eds", { subscribe: ["x"] });
+	await old.settle();
+	const second = { cds: { a: "a2" }, eds: { x: "x1" } };
+	old.stream.push(view("2", second));
+	young.stream.push(view("2", second));
+	young.request("cds");
+	const [again] = await old.take();
+	const [first] = await young.take();
+	assert.equal(again?.nonce, first?.nonce, "clients with another past are sent the same bytes");
+	old.request("cds", {}, { nonce: again?.nonce ?? "" });
+	const nonces = (await old.take()).map(({ nonce }) => nonce);
+	old.stream.push(view("2", { cds: { a: "a3" }, eds: { x: "x1" } }));
+	nonces.push(again?.nonce ?? "", ...(await old.take()).map(({ nonce }) => nonce));
+	assert.ok(nonces.length >= 2);
+	assert.equal(new Set(nonces).size, nonces.length);
+});

@@ -187,7 +187,7 @@ export class Subscription {
 	markSent(nonce: string, version: string, upsert: readonly EncodedResource[], removed: readonly string[]): void {
 		for (const resource of upsert) {
 			this.sent.set(resource.name, resource.version);
-			this.resend.delete(resource.name);
+			if (this.resend.size > 0) this.resend.delete(resource.name);
 		}
 		for (const name of removed) {
 			if (this.names.has(name)) this.sent.set(name, "");

@@ -51,6 +51,25 @@ test("clients share the bytes of what they have in common", () => {
 	assert.ok(copied < b.length / 4, `${copied} of ${b.length} bytes are its own`);
 });
 
+test("a small response is one for all clients that are sent it", () => {
+	const [small] = resources.slice(7, 8) as [EncodedResource];
+	const message = deltaResponse({ ...common, resources: [small], removed: [] });
+	assert.equal(deltaResponse({ ...common, resources: [small], removed: [] }), message);
+	const others = [
+		deltaResponse({ ...common, nonce: "7.2", resources: [small], removed: [] }),
+		deltaResponse({ ...common, nonce: "7.2", resources: [small], removed: ["gone"] }),
+		deltaResponse({ ...common, nonce: "7.2", resources: [small, ...resources.slice(2, 3)], removed: [] }),
+	].map((other) => DeltaDiscoveryResponse.decode(joined(other)));
+	assert.deepEqual(
+		others.map(({ nonce, removedResources, resources: list }) => [nonce, removedResources.length, list.length]),
+		[
+			["7.2", 0, 1],
+			["7.2", 1, 1],
+			["7.2", 0, 2],
+		],
+	);
+});
+
 test("a client of grpc-js reads what was written in pieces", { timeout: 20_000 }, async () => {
 	const server = new Server({ "grpc.max_send_message_length": -1 });
 	const pass = (bytes: Buffer) => bytes;

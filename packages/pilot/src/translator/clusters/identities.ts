@@ -2,6 +2,7 @@ import { namespaceMode } from "../../model/peer-authentication.ts";
 import type { EndpointIndex, Mesh, PushSnapshot } from "../../model/push.ts";
 import type { Endpoint, Service, ServicePort } from "../../model/service.ts";
 import { createMemo } from "../memo.ts";
+import type { Pieces } from "../pieces.ts";
 import type { EffectivePolicy } from "./traffic-policy.ts";
 
 const identities = createMemo<readonly string[]>();
@@ -66,9 +67,31 @@ function patchedTraits(push: PushSnapshot, { endpoints, services, mesh, traits }
 	const changed = services === push.services && mesh === push.mesh ? push.endpoints.changedSince(endpoints) : undefined;
 	if (changed === undefined) return undefined;
 	const patched = [...traits];
-	for (const service of changed) patched[services.indexOf(service)] = traitOf(push, service);
+	const places = placesIn(services);
+	for (const service of changed) patched[places.get(service) as number] = traitOf(push, service);
 	return patched;
 }
+
+const knownPlaces = new WeakMap<readonly Service[], ReadonlyMap<Service, number>>();
+
+function placesIn(services: readonly Service[]): ReadonlyMap<Service, number> {
+	const known = knownPlaces.get(services) ?? new Map(services.map((service, i) => [service, i]));
+	knownPlaces.set(services, known);
+	return known;
+}
+
+/** Derives the endpoints that this snapshot has other than the one before, and what is read of them: else the first who asks waits for all of that. */
+export function* prepareTraits(push: PushSnapshot): Pieces<void> {
+	const { endpoints, services } = push;
+	if (prepared.has(endpoints)) return;
+	prepared.add(endpoints);
+	for (const service of endpoints.touched ?? services) {
+		yield;
+		traitOf(push, service);
+	}
+}
+
+const prepared = new WeakSet<EndpointIndex>();
 
 const traits = createMemo<string>();
 
