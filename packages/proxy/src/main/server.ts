@@ -4,7 +4,7 @@ import type { Clock, Logger } from "@weft/runtime";
 import { Bootstrap } from "@weft/xds/generated/envoy/config/bootstrap/v3/bootstrap.ts";
 import { Cluster } from "@weft/xds/generated/envoy/config/cluster/v3/cluster.ts";
 import type { ConfigSource } from "@weft/xds/generated/envoy/config/core/v3/config_source.ts";
-import { Node } from "@weft/xds/generated/envoy/config/core/v3/base.ts";
+import { BuildVersion, Node } from "@weft/xds/generated/envoy/config/core/v3/base.ts";
 import { Listener } from "@weft/xds/generated/envoy/config/listener/v3/listener.ts";
 import { Secret as SecretMessage } from "@weft/xds/generated/envoy/extensions/transport_sockets/tls/v3/secret.ts";
 import { NameTable } from "@weft/xds/generated/istio/networking/nds/v1/nds.ts";
@@ -413,7 +413,16 @@ function nodeOf({ config, version }: ServerOptions): Node {
 	const { id, cluster } = config.node;
 	// Virtual hosts one by one, from a Pilot that knows the word; to any other it says nothing.
 	const clientFeatures = [...(config.message.node?.clientFeatures ?? []), vhdsFeature];
-	return Node.fromPartial({ ...config.message.node, id, cluster, userAgentName: "weft-proxy", userAgentVersion: version, clientFeatures, extensions });
+	const userAgentBuildVersion = buildVersionOf(version);
+	return Node.fromPartial({ ...config.message.node, id, cluster, userAgentName: "weft-proxy", userAgentBuildVersion, clientFeatures, extensions });
+}
+
+/** `1.2.3-rc.1` as Envoy tells its own version; istioctl shows it. */
+function buildVersionOf(version: string): BuildVersion {
+	const [numbers = "", label] = version.split("-", 2);
+	const [majorNumber, minorNumber, patch] = numbers.split(".").map(Number);
+	const metadata = { ...(label !== undefined && { "build.label": label }), "ssl.version": `OpenSSL-${process.versions.openssl}` };
+	return BuildVersion.fromPartial({ version: { majorNumber, minorNumber, patch }, metadata });
 }
 
 /** Names may take a while to resolve; beyond this the rest is served without what waits for them. */
@@ -497,7 +506,7 @@ function recordStatic(records: ResourceRecords, config: BootstrapConfig, nowMs: 
 function adminContext(options: ServerOptions, { pool, store, records, state, outliers, health, overload, extensionStats, loads }: Core): AdminContext {
 	const { message, node, stats } = options.config;
 	const { clock, logger, version, concurrency, onQuit } = options;
-	const bootstrap = Bootstrap.encode(message).finish();
+	const bootstrap = Bootstrap.encode({ ...message, node: nodeOf(options) }).finish();
 	const statsView = compileStatsView(stats.config).value;
 	const core = { pool, store, records, state, outliers, health, overload, extensionStats, loads };
 	return { ...core, bootstrap, node, statsView, version, concurrency, clock, logger, onQuit };

@@ -23,6 +23,10 @@ export class Subscription {
 	readonly unanswered = new Map<string, readonly string[]>();
 	lastNonce = "";
 	lastVersion = "";
+	/** Of the last response that was acknowledged. */
+	ackedNonce = "";
+	/** When the last response was sent; epoch ms. */
+	sentAtMs = 0;
 	nack: { readonly message: string; readonly names: readonly string[] } | undefined;
 	/** The revision at which nothing was missing; undefined after any change of the subscription. */
 	#complete: unknown;
@@ -161,7 +165,7 @@ export class Subscription {
 		this.#complete = view.revision(this.type);
 	}
 
-	markSent(nonce: string, version: string, upsert: readonly EncodedResource[], removed: readonly string[]): void {
+	markSent(nonce: string, version: string, nowMs: number, upsert: readonly EncodedResource[], removed: readonly string[]): void {
 		for (const resource of upsert) {
 			this.sent.set(resource.name, resource.version);
 			this.resend.delete(resource.name);
@@ -173,6 +177,7 @@ export class Subscription {
 		}
 		this.lastNonce = nonce;
 		this.lastVersion = version;
+		this.sentAtMs = nowMs;
 		this.unanswered.set(nonce, [...upsert.map((r) => r.name), ...removed]);
 	}
 
@@ -181,6 +186,7 @@ export class Subscription {
 		const names = this.unanswered.get(nonce);
 		if (names === undefined) return undefined;
 		this.unanswered.delete(nonce);
+		if (error === undefined) this.ackedNonce = nonce;
 		this.nack = error === undefined ? (this.unanswered.size === 0 ? undefined : this.nack) : { message: error, names };
 		return names;
 	}
