@@ -42,8 +42,7 @@ export async function startStatusServer(options: StatusServerOptions): Promise<S
 	const probe = probeHandler(options);
 	const server = createServer({ requestTimeout: 30_000, headersTimeout: 10_000, keepAliveTimeout: 60_000 }, (request, response) => {
 		request.resume();
-		// istioctl puts a slash before a path that has one.
-		const url = new URL((request.url ?? "/").replace(/^\/+/, "/"), "http://status");
+		const url = new URL(request.url ?? "/", "http://status");
 		const handler = routes.get(url.pathname) ?? (/^\/app-(health|lifecycle)\//.test(url.pathname) ? probe : notFound);
 		Promise.resolve(handler(request, response, url)).catch((error: unknown) => {
 			logger.error("status request failed", { path: url.pathname, error });
