@@ -1,13 +1,13 @@
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
-import { type LogLevel, logLevels, type RootLogger } from "@weft/runtime";
+import { type Logger, type LogLevel, logLevels } from "@weft/runtime";
 import { sendText } from "./http-context.ts";
 import { isLoopback, splitAddress } from "./options.ts";
 
 export interface ControlZOptions {
 	/** On loopback: whoever can reach it changes what is logged. */
 	readonly address: string;
-	readonly logger: RootLogger;
+	readonly logger: Logger;
 	readonly signal: AbortSignal;
 }
 
@@ -47,7 +47,7 @@ export async function startControlZ({ address, logger, signal }: ControlZOptions
 	return `${host}:${(server.address() as AddressInfo).port}`;
 }
 
-async function answer(logger: RootLogger, request: IncomingMessage, response: ServerResponse): Promise<void> {
+async function answer(logger: Logger, request: IncomingMessage, response: ServerResponse): Promise<void> {
 	// A page in somebody's browser whose name was made to lead here says so in Host.
 	const host = (request.headers.host ?? "").replace(/:\d+$/, "").replace(/^\[|\]$/g, "");
 	if (!isLoopback(host)) return sendText(response, 403, "refused: not asked by a loopback name\n");
@@ -68,12 +68,12 @@ async function answer(logger: RootLogger, request: IncomingMessage, response: Se
 	response.end();
 }
 
-function scopeJson({ scopes }: RootLogger, name: string): object {
+function scopeJson({ scopes }: Logger, name: string): object {
 	return { name, description: descriptions[name] ?? "", output_level: scopes.get(name)?.level, stack_trace_level: "none", log_callers: false };
 }
 
 /** What is wrong, and nothing was changed. */
-function change({ scopes }: RootLogger, name: string, body: string): string | undefined {
+function change({ scopes }: Logger, name: string, body: string): string | undefined {
 	const { output_level: level, stack_trace_level: stack = "", log_callers: callers = false } = JSON.parse(body) as Readonly<Record<string, unknown>>;
 	if (stack !== "" && stack !== "none") return "stack traces are not logged: there is no level for them";
 	if (callers === true) return "log lines carry no callers";

@@ -15,11 +15,7 @@ export interface Logger {
 	child(scope: string): Logger;
 	/** The level of this scope; that of the root is of every scope that has none of its own. */
 	level: LogLevel;
-}
-
-/** What `createLogger` makes: it knows every scope below it. */
-export interface RootLogger extends Logger {
-	/** By name: the root's own, `default`, among them. */
+	/** Every scope of the same root by its name, the root's own among them. */
 	readonly scopes: ReadonlyMap<string, Pick<Logger, "level">>;
 }
 
@@ -35,7 +31,7 @@ export interface LoggerOptions {
 /**
  * A logger of eighty lines instead of a library: the sidecar carries it in every pod, and the smallest one weighs 11 MB there.
  */
-export function createLogger(options: LoggerOptions = {}): RootLogger {
+export function createLogger(options: LoggerOptions = {}): Logger {
 	const write = options.write ?? ((line: string) => void process.stderr.write(line));
 	const nowMs = options.nowMs ?? Date.now;
 	const render = options.format === "json" ? renderJson : renderText;
@@ -49,6 +45,7 @@ export function createLogger(options: LoggerOptions = {}): RootLogger {
 				write(render(new Date(nowMs()).toISOString(), level, scope, message, fields));
 			};
 		const logger: Logger = {
+			scopes,
 			debug: at("debug"),
 			info: at("info"),
 			warn: at("warn"),
@@ -67,7 +64,7 @@ export function createLogger(options: LoggerOptions = {}): RootLogger {
 		scopes.set(scope, logger);
 		return logger;
 	};
-	return Object.assign(make(options.scope ?? "default", root), { scopes });
+	return make(options.scope ?? "default", root);
 }
 
 function plain(value: unknown): unknown {

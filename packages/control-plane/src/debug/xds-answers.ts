@@ -76,8 +76,7 @@ function clientConfig({ discovery, clusterId }: DebugContext, client: XdsClient)
 	const id = proxyName(client);
 	const config = ClientConfig.fromPartial({
 		node: { id, metadata: { CLUSTER_ID: node.clusterId || clusterId, NAMESPACE: node.namespace, ISTIO_VERSION: node.istioVersion } },
-		genericXdsConfigs: client
-			.states()
+		genericXdsConfigs: foldedStates(client.states())
 			.map((state) => ({
 				typeUrl: typeUrls[state.type],
 				configStatus: statusOf(state),
@@ -87,6 +86,20 @@ function clientConfig({ discovery, clusterId }: DebugContext, client: XdsClient)
 			.sort((a, b) => (a.typeUrl < b.typeUrl ? -1 : 1)),
 	});
 	return { name: id, resource: { typeUrl: "type.googleapis.com/envoy.service.status.v3.ClientConfig", value: ClientConfig.encode(config).finish() } };
+}
+
+/** Virtual hosts that come one by one are a part of their tables: istioctl has no column for them. The table's state is the worse of the two. */
+export function foldedStates(states: readonly StreamState[]): readonly StreamState[] {
+	const hosts = states.find(({ type }) => type === "vhds");
+	if (hosts === undefined) return states;
+	const isWorse = statusOf(hosts) !== ConfigStatus.SYNCED && hosts.nonceSent !== "";
+	return states
+		.filter(({ type }) => type !== "vhds")
+		.map((state) => {
+			if (state.type !== "rds") return state;
+			const worse = isWorse && statusOf(state) === ConfigStatus.SYNCED ? { ...hosts, type: state.type } : state;
+			return { ...worse, sentAtMs: Math.max(state.sentAtMs, hosts.sentAtMs) };
+		});
 }
 
 const timestamp = (ms: number) => ({ seconds: BigInt(Math.floor(ms / 1_000)), nanos: (ms % 1_000) * 1_000_000 });

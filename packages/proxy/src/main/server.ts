@@ -420,7 +420,7 @@ function nodeOf({ config, version }: ServerOptions): Node {
 /** `1.2.3-rc.1` as Envoy tells its own version; istioctl shows it. */
 function buildVersionOf(version: string): BuildVersion {
 	const [numbers = "", label] = version.split("-", 2);
-	const [majorNumber, minorNumber, patch] = numbers.split(".").map(Number);
+	const [majorNumber, minorNumber, patch] = numbers.split(".").map((part) => Number(part) || 0);
 	const metadata = { ...(label !== undefined && { "build.label": label }), "ssl.version": `OpenSSL-${process.versions.openssl}` };
 	return BuildVersion.fromPartial({ version: { majorNumber, minorNumber, patch }, metadata });
 }
