@@ -222,8 +222,8 @@ async function assertVerdicts(weft: RunningWeft, files: string): Promise<void> {
 		let seen: readonly string[] = [];
 		for (let i = 0; i < 150 && JSON.stringify(seen) !== JSON.stringify(wanted); i++) {
 			await sleep(20);
-			const status = (await (await fetch(`http://${http}/debug/push_status`)).json()) as { diagnostics: Found[] };
-			seen = status.diagnostics
+			const all = (await (await fetch(`http://${http}/debug/diagnostics`)).json()) as readonly Found[];
+			seen = all
 				.filter((d) => d.file === bad)
 				.map(wordsOf)
 				.sort();

@@ -4,6 +4,7 @@ import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
+import { typeUrls } from "@weft/xds";
 import { RouteConfiguration } from "@weft/xds/generated/envoy/config/route/v3/route.ts";
 import { type AdsClient, connectAds, type RunningWeft, runWeft, sidecarNode, startWeft } from "@weft/testkit";
 
@@ -89,9 +90,9 @@ test("an edit reaches a connected client; a broken one changes nothing and is re
 	put("other.yaml", route("/other").replace("name: web}", "name: other}").replace("hosts: [web]", "hosts: [other]"));
 	await client.until((r) => RouteConfiguration.decode(r.get("rds")?.get("80") ?? new Uint8Array()).virtualHosts.some((v) => v.name.startsWith("other")));
 	assert.deepEqual(prefixes(client), ["/one"], "the last good route stays");
-	const status = (await (await fetch(`http://${http}/debug/push_status`)).json()) as { diagnostics: { message: string; file: string; line: number }[] };
-	const found = status.diagnostics.find((d) => d.message.includes("hosst"));
-	assert.ok(found?.file.endsWith("route.yaml") && found.line > 0, JSON.stringify(status.diagnostics));
+	const all = (await (await fetch(`http://${http}/debug/diagnostics`)).json()) as readonly { message: string; file: string; line: number }[];
+	const found = all.find((d) => d.message.includes("hosst"));
+	assert.ok(found?.file.endsWith("route.yaml") && found.line > 0, JSON.stringify(all));
 	put("route.yaml", route("/three"));
 	await client.until(() => prefixes(client).includes("/three"));
 });
@@ -103,14 +104,14 @@ test("a refusal is kept with its resource, counted, and does not disturb others"
 	bad.refuse("rds", "no such filter");
 	put("route.yaml", route("/four"));
 	await good.until(() => prefixes(good).includes("/four"));
-	type Dump = { clients: { watches: { rds?: { nack?: { message: string; names: string[] } } } }[] };
-	let nacks: readonly unknown[] = [];
-	for (let i = 0; i < 100 && nacks.length === 0; i++) {
-		const dump = (await (await fetch(`http://${http}/debug/adsz`)).json()) as Dump;
-		nacks = dump.clients.flatMap((c) => c.watches.rds?.nack ?? []);
+	type Row = { resources: Record<string, { lastError?: string }> };
+	let errors: readonly string[] = [];
+	for (let i = 0; i < 100 && errors.length === 0; i++) {
+		const rows = (await (await fetch(`http://${http}/debug/syncz`)).json()) as readonly Row[];
+		errors = rows.flatMap(({ resources }) => resources[typeUrls.rds]?.lastError ?? []);
 		await new Promise((resolve) => setTimeout(resolve, 20));
 	}
-	assert.deepEqual(nacks, [{ message: "no such filter", names: ["80"] }]);
+	assert.deepEqual(errors, ["no such filter"]);
 	const metrics = await (await fetch(`http://${http}/metrics`)).text();
 	assert.match(metrics, /pilot_total_xds_rejects 1/);
 	assert.match(metrics, /weft_resource_builds_total\{type="rds"\} [1-9]/);

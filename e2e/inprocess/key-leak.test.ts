@@ -78,7 +78,13 @@ test("sec/d36: no page of proxy or control plane shows a private key", async () 
 	assert.ok(secrets > 0, "the dump has the secrets, redacted");
 	const list = (await (await fetch(`http://${status.httpAddress}/debug/list`)).json()) as readonly string[];
 	assert.ok(list.length > 5);
-	for (const page of [...list, `/debug/config_dump?proxyID=${podOf(mesh, "server-v1").name}.default`, "/metrics", "/ready", "/version"]) {
+	for (const page of [
+		...list.map((name) => `/debug/${name}`),
+		`/debug/config_dump?proxyID=${podOf(mesh, "server-v1").name}.default`,
+		"/metrics",
+		"/ready",
+		"/version",
+	]) {
 		assertClean(page, await (await fetch(`http://${status.httpAddress}${page}`)).text());
 	}
 });

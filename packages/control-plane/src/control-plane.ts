@@ -11,6 +11,8 @@ import {
 	type WorkloadEntries,
 } from "@weft/pilot";
 import { collectDefaultMetrics, Registry } from "prom-client";
+import type { DebugContext } from "./debug/context.ts";
+import { createDebugAnswers } from "./debug/xds-answers.ts";
 import { type SecureServing, startGrpcServers } from "./grpc-servers.ts";
 import { startHttpServer } from "./http-server.ts";
 import { startHttpsServer } from "./https-server.ts";
@@ -20,7 +22,6 @@ import { createLocalIdentity } from "./local-identity.ts";
 import { type ControlPlaneOptions, debounceOf, workloadGraceMsDefault } from "./options.ts";
 import { logConflicts } from "./log-conflicts.ts";
 import { registrationRoute } from "./registration-route.ts";
-import { createDebugAnswers } from "./xds-debug.ts";
 
 export interface ControlPlane {
 	readonly store: Store;
@@ -81,11 +82,20 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
 		...debounceOf(options),
 	});
 	const rotation = secure?.rotate?.(discovery);
+	const debug: DebugContext = {
+		clusterId,
+		instance: "weft",
+		systemNamespace: "istio-system",
+		store,
+		discovery,
+		...(rotation && { rotation }),
+		diagnostics: () => [...diagnostics, ...store.conflicts()],
+	};
 	const grpc = await startGrpcServers({
 		plaintext: options.plaintextGrpc,
 		secure,
 		discovery,
-		debug: createDebugAnswers({ discovery, clusterId, instance: "weft", systemNamespace: "istio-system" }),
+		debug: createDebugAnswers(debug),
 		registry,
 		clock,
 		logger,
@@ -96,14 +106,14 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
 		http: options.http,
 		...(options.apiToken !== undefined && { apiToken: options.apiToken }),
 		...(options.apiDirectory !== undefined && { apiDirectory: options.apiDirectory }),
-		...common,
-		discovery,
-		...(rotation && { rotation }),
+		...debug,
+		registry,
 		rescan: () => watch.rescan(),
-		diagnostics: () => [...diagnostics, ...store.conflicts()],
 		waitingFor: () => [],
-		mayDebug: async () => false,
+		namespaceOf: async () => undefined,
+		clock,
 		logger,
+		signal,
 	});
 	logger.info("control plane ready", {
 		http: http.address,

@@ -1,33 +1,23 @@
 import type { ServerResponse } from "node:http";
-import type { Diagnostic, MeshConfig } from "@weft/api";
-import type { RootRotation } from "@weft/citadel";
-import type { Store } from "@weft/galley";
-import type { Discovery } from "@weft/pilot";
 import type { Clock, Logger } from "@weft/runtime";
 import type { Registry } from "prom-client";
+import type { DebugContext } from "./debug/context.ts";
 import type { BindAddress } from "./options.ts";
 
 /** What the control plane's HTTP pages and its API work on. */
-export interface HttpContext {
+export interface HttpContext extends DebugContext {
 	readonly http: BindAddress;
 	/** With it, `/api/v1` changes the files for callers that know this token. */
 	readonly apiToken?: string;
 	/** Where the API writes. */
 	readonly apiDirectory?: string;
-	readonly clusterId: string;
-	readonly meshConfig: () => MeshConfig;
-	readonly store: Store;
-	readonly discovery: Discovery;
-	/** Where this control plane has an authority of its own. */
-	readonly rotation?: RootRotation;
 	readonly registry: Registry;
 	/** Reads the watched directory now; resolves when the store holds what it says. */
 	readonly rescan: () => Promise<void>;
-	readonly diagnostics: () => readonly Diagnostic[];
 	/** What is still missing until proxies and the API server can rely on this replica; empty: ready. */
 	readonly waitingFor: () => readonly string[];
-	/** May whoever has this bearer token look at `/debug`? Callers on loopback may, as in istiod. */
-	readonly mayDebug: (token: string) => Promise<boolean>;
+	/** Namespace of whoever has this bearer token, for `/debug`; undefined: it is nobody's. Callers on loopback need none, as at istiod. */
+	readonly namespaceOf: (token: string) => Promise<string | undefined>;
 	readonly clock: Clock;
 	readonly logger: Logger;
 	readonly signal: AbortSignal;

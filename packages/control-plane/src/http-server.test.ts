@@ -5,7 +5,6 @@ import { createStore } from "@weft/galley";
 import { createDiscovery } from "@weft/pilot";
 import { createLogger, systemClock } from "@weft/runtime";
 import { Registry } from "prom-client";
-import { debugPages } from "./debug.ts";
 import { startHttpServer } from "./http-server.ts";
 
 const outside = Object.values(networkInterfaces())
@@ -22,15 +21,17 @@ describe("sec/f53: who may see what", () => {
 		const store = createStore();
 		const logger = createLogger({ level: "none" });
 		const registry = new Registry();
-		const common = { clock: systemClock, logger, registry, signal: stop.signal, meshConfig: () => ({}), clusterId: "Kubernetes", store };
+		const common = { clock: systemClock, logger, registry, signal: stop.signal, clusterId: "Kubernetes", store };
 		const server = await startHttpServer({
 			...common,
 			http: "0.0.0.0:0",
-			discovery: createDiscovery(common),
+			instance: "istiod-1",
+			systemNamespace: "istio-system",
+			discovery: createDiscovery({ ...common, meshConfig: () => ({}) }),
 			rescan: async () => undefined,
 			diagnostics: () => [],
 			waitingFor: () => waitingFor,
-			mayDebug: async (token) => token === "good",
+			namespaceOf: async (token) => ({ system: "istio-system", other: "default" })[token],
 		});
 		port = server.address.split(":").at(-1) ?? "";
 		close = server.close;
@@ -51,11 +52,17 @@ describe("sec/f53: who may see what", () => {
 
 	test("from outside they need a token", { skip: outside === undefined ? "this machine has no network" : false }, async () => {
 		const host = outside ?? "";
-		for (const path of Object.keys(debugPages)) {
+		const names = (await (await get("127.0.0.1", "/debug/list")).json()) as readonly string[];
+		assert.ok(names.length > 20);
+		for (const name of [...names, "list", "", "pprof/heap"]) {
+			const path = `/debug/${name}`;
 			assert.equal((await get(host, path)).status, 401, path);
 			assert.equal((await get(host, path, "bad")).status, 401, path);
+			// Of another namespace: what istiod answers about proxies of one's own.
+			const open = ["config_dump", "edsz", "ndsz"].includes(name);
+			assert.equal((await get(host, path, "other")).status, open ? 400 : 403, path);
 		}
-		assert.equal((await get(host, "/debug/syncz", "good")).status, 200);
+		assert.equal((await get(host, "/debug/syncz", "system")).status, 200);
 		for (const path of ["/ready", "/version", "/metrics"]) assert.equal((await get(host, path)).status, 200, path);
 		assert.equal((await get(host, "/api/v1/proxies")).status, 404, "there is no configuration API");
 	});

@@ -1,8 +1,8 @@
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { handleApi } from "./api.ts";
-import { debugPages } from "./debug.ts";
-import { type HttpContext, sendJson, sendReadiness, sendText, versionText } from "./http-context.ts";
+import { answerDebug, debugIndex, mayAsk } from "./debug/pages.ts";
+import { type HttpContext, sendReadiness, sendText, versionText } from "./http-context.ts";
 import { isLoopback, splitAddress } from "./options.ts";
 
 export async function startHttpServer(context: HttpContext): Promise<{ readonly address: string; close(done: () => void): void }> {
@@ -40,19 +40,25 @@ async function answer(context: HttpContext, request: IncomingMessage, response: 
 		response.end(await context.registry.metrics());
 		return;
 	}
-	const page = Object.hasOwn(debugPages, path) ? debugPages[path] : undefined;
-	if (!page) return sendText(response, 404, `no such page: ${path}\n`);
-	if (!(await mayDebug(context, request)))
-		return sendText(response, 401, "debug pages are for loopback (kubectl port-forward) or a token of the control plane's namespace\n");
-	const content = page(context, url);
-	if (content === undefined && path === "/debug/ca") return sendText(response, 404, "this control plane has no certificate authority of its own\n");
-	if (content === undefined) return sendText(response, 404, `nothing is known of proxy ${url.searchParams.get("proxyID") ?? ""}\n`);
-	sendJson(response, 200, content);
+	if (path === "/debug" || path.startsWith("/debug/")) return debug(context, request, response, url);
+	sendText(response, 404, `no such page: ${path}\n`);
 }
 
-/** By the address that TCP proves; a port-forward ends inside the pod. */
-async function mayDebug(context: HttpContext, { socket, headers }: IncomingMessage): Promise<boolean> {
-	if (isLoopback((socket.remoteAddress ?? "").replace(/^::ffff:/, ""))) return true;
+async function debug(context: HttpContext, request: IncomingMessage, response: ServerResponse, url: URL): Promise<void> {
+	const caller = await callerOf(context, request);
+	if (caller === undefined)
+		return sendText(response, 401, "debug pages are for loopback (kubectl port-forward), or a token for audience istio-ca as a bearer token\n");
+	const name = url.pathname.slice("/debug/".length);
+	if (!mayAsk(context, caller.namespace, name)) return sendText(response, 403, "this debug page is for callers of the control plane's namespace\n");
+	const { status, type, body } = name === "" ? debugIndex() : answerDebug(context, caller.namespace, name, url.searchParams);
+	response.writeHead(status, { "content-type": type, "x-content-type-options": "nosniff" });
+	response.end(body);
+}
+
+/** By the address that TCP proves: a port-forward ends inside the pod, and sees all (undefined). Whoever else must say who it is. */
+async function callerOf(context: HttpContext, { socket, headers }: IncomingMessage): Promise<{ readonly namespace: string | undefined } | undefined> {
+	if (isLoopback((socket.remoteAddress ?? "").replace(/^::ffff:/, ""))) return { namespace: undefined };
 	const token = /^Bearer (\S+)$/.exec(headers.authorization ?? "")?.[1];
-	return token !== undefined && context.mayDebug(token);
+	const namespace = token === undefined ? undefined : await context.namespaceOf(token);
+	return namespace === undefined ? undefined : { namespace };
 }

@@ -1,8 +1,9 @@
 import { parseDurationMs } from "@weft/api";
 import { buildGatewayObjects, decodeInjectorSettings, isRevision, reviewInjection } from "@weft/injector";
 import { createKubeClient, createKubeTransport, inClusterConnection, kubeconfigConnection } from "@weft/kube";
-import { createLogger, type Logger, type LogLevel, logLevels, systemClock } from "@weft/runtime";
+import { createLogger, type LogLevel, logLevels, systemClock } from "@weft/runtime";
 import { Command, Option } from "commander";
+import { startControlZ } from "./control-z.ts";
 import { versionText } from "./http-context.ts";
 import { startKubernetesControlPlane } from "./kubernetes/control-plane.ts";
 import { type DiscoveryFlags, readKubernetesOptions, SettingError } from "./kubernetes/environment.ts";
@@ -11,6 +12,8 @@ interface Flags extends DiscoveryFlags {
 	readonly kubeconfig?: string;
 	readonly log_output_level: string;
 	readonly log_as_json?: boolean;
+	readonly ctrlz_address: string;
+	readonly ctrlz_port: string;
 	readonly registries: string;
 	readonly keepaliveMaxServerConnectionAge?: string;
 	readonly shutdownDuration: string;
@@ -42,6 +45,8 @@ program
 	.addOption(new Option("--registries <list>", "where services come from").choices(["Kubernetes"]).default("Kubernetes"))
 	.option("--log_output_level <levels>", "comma-separated LEVEL or SCOPE:LEVEL", "default:info")
 	.option("--log_as_json", "log as JSON")
+	.option("--ctrlz_address <host>", "where log levels are read and set (istioctl admin log): a loopback address", "127.0.0.1")
+	.option("--ctrlz_port <port>", "its port", "9876")
 	.option("--keepaliveMaxServerConnectionAge <duration>", "accepted, as in Istio's charts; streams are not cut by age")
 	.option("--shutdownDuration <duration>", "how long it goes on serving, not ready, after SIGTERM: until nobody is sent here any more", "5s")
 	.action(async (flags: Flags) => run(flags));
@@ -50,18 +55,20 @@ async function run(flags: Flags): Promise<void> {
 	const clock = systemClock;
 	const options = readKubernetesOptions(flags, process.env);
 	const { draining, stopping } = shutdown(durationOf("--shutdownDuration", flags.shutdownDuration));
-	const logger = createLogger({ level: rootLevel(flags.log_output_level), format: flags.log_as_json ? "json" : "text" });
+	const logger = createLogger({ format: flags.log_as_json ? "json" : "text" });
+	for (const { scope, level } of levelsOf(flags.log_output_level)) (scope === "default" ? logger : logger.child(scope)).level = level;
 	const connection = flags.kubeconfig === undefined ? await inClusterConnection({ clock }) : undefined;
 	const reached = connection ?? (await kubeconfigConnection({ ...(flags.kubeconfig !== undefined && { file: flags.kubeconfig }), clock }));
 	const client = createKubeClient(createKubeTransport(reached));
 	logger.info("starting", { version: versionText, server: reached.server.href, namespace: options.namespace, revision: options.revision });
 	try {
+		await startControlZ({ address: `${flags.ctrlz_address}:${flags.ctrlz_port}`, logger, signal: stopping });
 		const controlPlane = await startKubernetesControlPlane({
 			options,
 			client,
 			injector: { decodeInjectorSettings, reviewInjection, buildGatewayObjects, isRevision },
 			clock,
-			logger: scoped(logger, flags.log_output_level),
+			logger,
 			draining,
 			signal: stopping,
 		});
@@ -107,31 +114,6 @@ function levelsOf(text: string): readonly ScopeLevel[] {
 		if (known === undefined) throw new SettingError(`--log_output_level: "${part}" is not LEVEL or SCOPE:LEVEL; levels are ${logLevels.join(", ")}`);
 		return { scope, level: known };
 	});
-}
-
-const rootLevel = (text: string): LogLevel => levelsOf(text).find(({ scope }) => scope === "default")?.level ?? "info";
-
-/** Scopes get their levels where they are made. */
-function scoped(logger: Logger, text: string): Logger {
-	const levels = new Map(levelsOf(text).map(({ scope, level }) => [scope, level]));
-	return {
-		debug: (message, fields) => logger.debug(message, fields),
-		info: (message, fields) => logger.info(message, fields),
-		warn: (message, fields) => logger.warn(message, fields),
-		error: (message, fields) => logger.error(message, fields),
-		child(scope) {
-			const child = logger.child(scope);
-			const level = levels.get(scope);
-			if (level !== undefined) child.level = level;
-			return child;
-		},
-		get level() {
-			return logger.level;
-		},
-		set level(level) {
-			logger.level = level;
-		},
-	};
 }
 
 try {

@@ -30,6 +30,11 @@ suite("admission reviews", () => {
 			assert.equal(answer.subject, "shop/web-*");
 		});
 	}
+	test("a pod that istioctl kube-inject asks about, in its own words", () => {
+		const kind = { group: "admission.k8s.io", version: "v1", kind: "AdmissionRequest" };
+		const { review: out } = review({ uid: "", kind, resource: { group: "", version: "", resource: "" }, operation: "", namespace: "shop", object: pod });
+		assert.ok(patchOf(out?.response).some(({ path }) => path === "/spec/containers/1"));
+	});
 	test("what the API server's selectors matched is not judged again by labels that may be old", () => {
 		const stale = { factsOf: (name: string) => ({ namespace: { name, labels: {} }, hasNativeSidecars: false }) };
 		const body = JSON.stringify({ apiVersion: "admission.k8s.io/v1", kind: "AdmissionReview", request });

@@ -83,9 +83,12 @@ function parseReview(body: string): ParsedReview {
 
 function isPodCreation(request: JsonObject): boolean {
 	const { kind, operation, subResource } = request;
-	const isPod = !isJsonObject(kind) || (kind["kind"] === "Pod" && (kind["group"] ?? "") === "");
-	return isPod && (operation === undefined || operation === "CREATE") && (subResource === undefined || subResource === "");
+	const isPod = !isJsonObject(kind) || (kind["kind"] === "Pod" && (kind["group"] ?? "") === "") || isFromIstioctl(kind);
+	return isPod && (operation === undefined || operation === "" || operation === "CREATE") && (subResource === undefined || subResource === "");
 }
+
+/** `istioctl kube-inject` names the kind of its question instead of the pod's, and no operation. */
+const isFromIstioctl = (kind: JsonObject): boolean => kind["kind"] === "AdmissionRequest" && kind["group"] === "admission.k8s.io";
 
 /** They may be large, and nothing of injection reads them. */
 function withoutManagedFields(object: unknown): unknown {

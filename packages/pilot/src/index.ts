@@ -3,6 +3,7 @@ export type { JwksTransport } from "./discovery/jwks-fetcher.ts";
 export { createDiscovery, type Discovery, type DiscoveryOptions, type SecretAccess } from "./discovery/discovery.ts";
 export { type ConfigStatus, configStatus, type ConfigStatusInput, statusInput } from "./discovery/config-status.ts";
 export { addSpreads, type Distribution, noSpread, type Spread } from "./discovery/distribution.ts";
+export { wantedResources } from "./discovery/wanted-resources.ts";
 export type { Convergence, Refusal } from "./discovery/sync-status.ts";
 export {
 	type Condition,
@@ -41,5 +42,6 @@ export type { ConfigSnapshot } from "./model/snapshot.ts";
 export type { EncodedResource } from "./translator/context.ts";
 export { type ResourceStats, stats } from "./translator/encode.ts";
 export { type OfflineResources, type ProxyResources, resourcesOf, translateAll } from "./translator/offline.ts";
+export { telemetriesFor } from "./translator/policy/telemetry.ts";
 export { resourceView } from "./translator/resource-view.ts";
 export { type Resources, type ResourceSet, type Translation, translate } from "./translator/translator.ts";

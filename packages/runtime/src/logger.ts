@@ -11,10 +11,12 @@ export interface Logger {
 	info(message: string, fields?: LogFields): void;
 	warn(message: string, fields?: LogFields): void;
 	error(message: string, fields?: LogFields): void;
-	/** A logger whose lines carry `scope`; its level can be set alone. */
+	/** A logger whose lines carry `scope`; its level can be set alone. One that is asked for twice has one level. */
 	child(scope: string): Logger;
-	/** The level of this scope, or of every scope that has none of its own. */
+	/** The level of this scope; that of the root is of every scope that has none of its own. */
 	level: LogLevel;
+	/** Every scope of the same root by its name, the root's own among them. */
+	readonly scopes: ReadonlyMap<string, Pick<Logger, "level">>;
 }
 
 export interface LoggerOptions {
@@ -27,13 +29,14 @@ export interface LoggerOptions {
 }
 
 /**
- * A logger of sixty lines instead of a library: the sidecar carries it in every pod, and the smallest one weighs 11 MB there.
+ * A logger of eighty lines instead of a library: the sidecar carries it in every pod, and the smallest one weighs 11 MB there.
  */
 export function createLogger(options: LoggerOptions = {}): Logger {
 	const write = options.write ?? ((line: string) => void process.stderr.write(line));
 	const nowMs = options.nowMs ?? Date.now;
 	const render = options.format === "json" ? renderJson : renderText;
 	const root = { level: options.level ?? "info" };
+	const scopes = new Map<string, Logger>();
 	const make = (scope: string, own: { level?: LogLevel }): Logger => {
 		const at =
 			(level: LogLevel) =>
@@ -41,12 +44,16 @@ export function createLogger(options: LoggerOptions = {}): Logger {
 				if (logLevels.indexOf(level) < logLevels.indexOf(own.level ?? root.level)) return;
 				write(render(new Date(nowMs()).toISOString(), level, scope, message, fields));
 			};
-		return {
+		const logger: Logger = {
+			scopes,
 			debug: at("debug"),
 			info: at("info"),
 			warn: at("warn"),
 			error: at("error"),
-			child: (name) => make(scope === "default" ? name : `${scope}.${name}`, {}),
+			child(name) {
+				const full = scope === "default" ? name : `${scope}.${name}`;
+				return scopes.get(full) ?? make(full, {});
+			},
 			get level() {
 				return own.level ?? root.level;
 			},
@@ -54,6 +61,8 @@ export function createLogger(options: LoggerOptions = {}): Logger {
 				own.level = level;
 			},
 		};
+		scopes.set(scope, logger);
+		return logger;
 	};
 	return make(options.scope ?? "default", root);
 }

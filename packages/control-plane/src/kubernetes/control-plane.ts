@@ -6,6 +6,8 @@ import type { KubeClient } from "@weft/kube";
 import { createAutoRegistration, createDiscovery, createRegistrations, objectChecks } from "@weft/pilot";
 import type { Clock, Logger } from "@weft/runtime";
 import { collectDefaultMetrics, Registry } from "prom-client";
+import type { DebugContext } from "../debug/context.ts";
+import { createDebugAnswers } from "../debug/xds-answers.ts";
 import { type SecureServing, startGrpcServers } from "../grpc-servers.ts";
 import { sendReadiness, sendText } from "../http-context.ts";
 import { startHttpServer } from "../http-server.ts";
@@ -20,7 +22,6 @@ import { runCaBundles } from "../webhooks/ca-bundle.ts";
 import { createInjectHandler, type Injector } from "../webhooks/inject.ts";
 import { webhookRoute } from "../webhooks/webhook-route.ts";
 import { createValidateHandler } from "../webhooks/validate.ts";
-import { createDebugAnswers } from "../xds-debug.ts";
 import { createKubernetesIdentity } from "./identity.ts";
 import { type GatewayBuilder, runGatewayDeployments } from "./gateway-deployments.ts";
 import { watchMeshConfig } from "./mesh-config.ts";
@@ -123,8 +124,18 @@ export async function startKubernetesControlPlane(context: KubernetesContext): P
 	});
 	workloadRoots.onChanged(discovery.retrust);
 	const rotation = secure.rotate?.(discovery);
-	const debug = createDebugAnswers({ discovery, clusterId, instance: podName, systemNamespace: namespace });
-	const grpc = await startGrpcServers({ plaintext: options.plaintextGrpc, secure, discovery, debug, registry, clock, logger });
+	const debug: DebugContext = {
+		clusterId,
+		instance: podName,
+		systemNamespace: namespace,
+		store,
+		discovery,
+		...(rotation && { rotation }),
+		diagnostics: () => [...fileDiagnostics, ...source.diagnostics(), ...store.conflicts()],
+		clusters: () => [{ id: clusterId, secretName: "", syncStatus: source.waitingFor().length === 0 ? "synced" : "syncing" }],
+	};
+	const answers = createDebugAnswers(debug);
+	const grpc = await startGrpcServers({ plaintext: options.plaintextGrpc, secure, discovery, debug: answers, registry, clock, logger });
 	signal.addEventListener("abort", grpc.close, { once: true });
 
 	const snapshot = () => store.snapshot();
@@ -182,17 +193,12 @@ export async function startKubernetesControlPlane(context: KubernetesContext): P
 	const status = runStatus({ ...common, logger: logger.child("status"), store, source, kinds: statusKinds, discovery, analysis, namespace, podName });
 
 	const http = await startHttpServer({
+		...debug,
 		http: options.monitoring,
-		clusterId,
-		meshConfig: mesh.current,
-		store,
-		discovery,
-		...(rotation && { rotation }),
 		registry,
 		rescan: async () => undefined,
-		diagnostics: () => [...fileDiagnostics, ...source.diagnostics(), ...store.conflicts()],
 		waitingFor,
-		mayDebug: (token) => isOfNamespace(secure, token, namespace),
+		namespaceOf: (token) => namespaceOf(secure, token),
 		clock,
 		logger,
 		signal,
@@ -212,9 +218,9 @@ export async function startKubernetesControlPlane(context: KubernetesContext): P
 	};
 }
 
-async function isOfNamespace({ asking }: SecureServing, bearerToken: string, namespace: string): Promise<boolean> {
+async function namespaceOf({ asking }: SecureServing, bearerToken: string): Promise<string | undefined> {
 	const outcome = await authenticate(asking, { verifiedCertificate: undefined, bearerToken, remoteAddress: "" });
-	return outcome.ok && outcome.value.identity.namespace === namespace;
+	return outcome.ok ? outcome.value.identity.namespace : undefined;
 }
 
 async function settled({ clock, signal }: KubernetesContext, holds: () => boolean): Promise<void> {

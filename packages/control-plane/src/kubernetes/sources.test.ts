@@ -51,10 +51,8 @@ const timeout = () =>
 			.find(({ name }) => name === "outbound|80||web.default.svc.cluster.local")?.connectTimeout?.seconds,
 	);
 const diagnostics = async () => {
-	const status = (await (await fetch(`http://${plane.httpAddress}/debug/push_status`)).json()) as {
-		readonly diagnostics: readonly { readonly code: string; readonly message: string }[];
-	};
-	return status.diagnostics.filter(({ code }) => code === "WEFT-V007").map(({ message }) => message);
+	const all = (await (await fetch(`http://${plane.httpAddress}/debug/diagnostics`)).json()) as readonly { readonly code: string; readonly message: string }[];
+	return all.filter(({ code }) => code === "WEFT-V007").map(({ message }) => message);
 };
 
 test("the cluster's objects are in force where no file says otherwise; a file's of the same name come first, with a warning, until it goes", async () => {

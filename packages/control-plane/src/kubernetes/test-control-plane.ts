@@ -104,13 +104,13 @@ function judge(bearer: string): object {
 	return { authenticated: true, audiences: ["istio-ca"], user: { username: `system:serviceaccount:${ns}:${sa}`, extra } };
 }
 
-function connect(address: string, rootsPem: string, keys?: { readonly key: string; readonly chain: string }): Client {
+export function connect(address: string, rootsPem: string, keys?: { readonly key: string; readonly chain: string }): Client {
 	const [key, chain] = keys ? [Buffer.from(keys.key), Buffer.from(keys.chain)] : [null, null];
 	const options = { "grpc.ssl_target_name_override": serverName, "grpc.max_receive_message_length": 64 << 20 };
 	return new Client(address, credentials.createSsl(Buffer.from(rootsPem), key, chain), options);
 }
 
-function bearer(text: string | undefined): Metadata {
+export function bearer(text: string | undefined): Metadata {
 	const metadata = new Metadata();
 	if (text !== undefined) metadata.set("authorization", `Bearer ${text}`);
 	return metadata;

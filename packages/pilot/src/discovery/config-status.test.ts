@@ -80,7 +80,7 @@ const router = {
 	node: decodeNode({ id: "router~10.0.0.2~gw.default~default.svc.cluster.local", metadata: { LABELS: { istio: "ingress" } } }, push),
 };
 const refusing = (type: StreamState["type"], ...names: string[]): Partial<ProxyState> => ({
-	states: [{ type, sent: "2", acked: "", nack: { message: "no good", names } }],
+	states: [{ type, sent: "2", acked: "", nack: { message: "no good", names }, nonceSent: "2.1", nonceAcked: "", sentAtMs: 0, names: new Set(names) }],
 });
 
 function conditionsOf(of: AnyConfig, proxies: readonly ProxyState[], version = 1, in_: PushSnapshot = push) {

@@ -3,7 +3,7 @@ import { status } from "@grpc/grpc-js";
 import type { MeshConfig, MeshNetworks } from "@weft/api";
 import type { Store, StoreChange } from "@weft/galley";
 import { type Clock, createTurns, type Logger } from "@weft/runtime";
-import { type AdsDelegate, RefusedError, type XdsClient } from "@weft/xds/server";
+import { type AdsDelegate, RefusedError, type ResourceView, type XdsClient } from "@weft/xds/server";
 import type { Registry } from "prom-client";
 import { noJwks } from "../model/jwks.ts";
 import { nodeInputs } from "../model/node.ts";
@@ -64,6 +64,10 @@ export interface Discovery {
 	/** Pushes what has changed so far, and resolves once every proxy has it in force, or `signal` aborts. */
 	converged(signal: AbortSignal): Promise<Convergence>;
 	nodeOf(client: XdsClient): ProxyNode;
+	/** What the client should have by the push of now. */
+	viewOf(client: XdsClient): ResourceView;
+	/** Hands every proxy its view anew. */
+	pushAll(): void;
 	/** Which proxies of this control plane have which objects in force now. */
 	distribution(): Distribution;
 	/** Another number whenever `distribution` may say something else. */
@@ -145,12 +149,13 @@ export function createDiscovery(options: DiscoveryOptions): Discovery {
 		if (node.kind === "router") viewOptions.rights.mayReadSecrets();
 		client.push(resourceView(push, node, viewOptions, roots.all()));
 	};
+	const publishAll = () => {
+		for (const client of sync.clients) publish(client);
+	};
 	const turns = createTurns(clock);
 	/** Undefined: the client's view may be published now. */
 	const prepare = (client: XdsClient): Promise<void> | undefined => classViewOf(push, nodeOf(client)).prepare(turns);
-	options.secretAccess?.onChange(() => {
-		for (const client of sync.clients) publish(client);
-	});
+	options.secretAccess?.onChange(publishAll);
 
 	const since = new PushedSince();
 	async function runPush(changed: readonly StoreChange["changed"][number][], firstAtMs: number): Promise<void> {
@@ -246,6 +251,12 @@ export function createDiscovery(options: DiscoveryOptions): Discovery {
 			return sync.converged(push.version, signal);
 		},
 		nodeOf,
+		viewOf(client) {
+			const { node, viewOptions } = knownOf(client);
+			// Whoever looks is not the proxy: a secret that is missing is its complaint.
+			return resourceView(push, node, { rights: viewOptions.rights }, roots.all());
+		},
+		pushAll: publishAll,
 		distribution() {
 			const proxies = [...sync.clients].map((client) => ({
 				node: nodeOf(client),
@@ -257,9 +268,7 @@ export function createDiscovery(options: DiscoveryOptions): Discovery {
 		get revision() {
 			return sync.revision;
 		},
-		retrust() {
-			for (const client of sync.clients) publish(client);
-		},
+		retrust: publishAll,
 		trust: () => {
 			const version = roots.current()?.version;
 			const asking = [...sync.clients].filter((client) => client.states().some(({ type }) => type === "pcds"));

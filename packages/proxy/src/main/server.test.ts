@@ -144,6 +144,37 @@ describe("the main thread with a static configuration", () => {
 		assert.equal((await get("/nope")).status, 404);
 	});
 
+	it("shows and sets log levels, one, some or all, and refuses what there is not", async () => {
+		const set = async (query: string) => {
+			const response = await get(`/logging${query}`, "POST");
+			return { status: response.status, text: await response.text() };
+		};
+		assert.match((await set("")).text, /^active loggers:\n( {2}\w+: \w+\n)+$/);
+		for (const query of ["?main=debug", "?paths=main:debug", "?level=debug"]) {
+			const { status, text } = await set(query);
+			assert.equal(status, 200, text);
+			assert.match(text, / {2}main: debug\n/);
+			assert.deepEqual(workers[0]?.received.at(-1), { kind: "logLevel", level: "debug" });
+			assert.match((await set("?level=off")).text, / {2}main: off\n/);
+		}
+		for (const [query, words] of [
+			["?paths=main:debug,nobody:info", /unknown logger name nobody/],
+			["?main=loud", /unknown logger level loud/],
+		] as const) {
+			const { status, text } = await set(query);
+			assert.deepEqual([status, words.test(text)], [400, true], text);
+			assert.match((await set("")).text, / {2}main: off\n/);
+		}
+	});
+
+	it("tells its version in the bootstrap's node, and merges slashes before a path", async () => {
+		const { configs } = (await (await get("/config_dump?mask=bootstrap")).json()) as { configs: { bootstrap: { node: Record<string, unknown> } }[] };
+		const node = configs[0]?.bootstrap.node;
+		assert.equal(node?.["user_agent_name"], "weft-proxy");
+		assert.ok(node?.["user_agent_build_version"]);
+		assert.equal((await get("//stats/prometheus")).status, 200);
+	});
+
 	it("tells the workers of failed health checks and is no longer ready", async () => {
 		assert.equal((await get("/healthcheck/fail", "POST")).status, 200);
 		assert.equal((await get("/ready")).status, 503);

@@ -1,4 +1,4 @@
-import { Node } from "@weft/xds/generated/envoy/config/core/v3/base.ts";
+import { BuildVersion, Node } from "@weft/xds/generated/envoy/config/core/v3/base.ts";
 import type { BootstrapConfig } from "../config/bootstrap/decode-bootstrap.ts";
 
 const vhdsFeature = "weft.xds.vhds";
@@ -18,5 +18,14 @@ export function nodeOf({ config, version }: { readonly config: BootstrapConfig; 
 	const { id, cluster } = config.node;
 	// Virtual hosts one by one, from a Pilot that knows the word; to any other it says nothing.
 	const clientFeatures = [...(config.message.node?.clientFeatures ?? []), vhdsFeature];
-	return Node.fromPartial({ ...config.message.node, id, cluster, userAgentName: "weft-proxy", userAgentVersion: version, clientFeatures, extensions });
+	const userAgentBuildVersion = buildVersionOf(version);
+	return Node.fromPartial({ ...config.message.node, id, cluster, userAgentName: "weft-proxy", userAgentBuildVersion, clientFeatures, extensions });
+}
+
+/** `1.2.3-rc.1` as Envoy tells its own version; istioctl shows it. */
+function buildVersionOf(version: string): BuildVersion {
+	const [numbers = "", label] = version.split("-", 2);
+	const [majorNumber, minorNumber, patch] = numbers.split(".").map((part) => Number(part) || 0);
+	const metadata = { ...(label !== undefined && { "build.label": label }), "ssl.version": `OpenSSL-${process.versions.openssl}` };
+	return BuildVersion.fromPartial({ version: { majorNumber, minorNumber, patch }, metadata });
 }

@@ -2,7 +2,7 @@ import { type ServerDuplexStream, type ServiceDefinition, status, type UntypedSe
 import { type Clock, createTurns, type Logger, type Turns } from "@weft/runtime";
 import type { Node } from "../generated/envoy/config/core/v3/base.ts";
 import type { Any } from "../generated/google/protobuf/any.ts";
-import { DiscoveryResponse } from "../generated/envoy/service/discovery/v3/discovery.ts";
+import { DeltaDiscoveryResponse, DiscoveryResponse } from "../generated/envoy/service/discovery/v3/discovery.ts";
 import { healthTypeUrl, type XdsType } from "../type-urls.ts";
 import { decodeDelta, decodeSotw } from "./decode-request.ts";
 import type { ResourceView } from "./resource.ts";
@@ -69,7 +69,7 @@ type Stream = ServerDuplexStream<ClientRequest, Buffer>;
 /** What is known of a caller. */
 export type IncomingCall = Pick<Stream, "getAuthContext" | "getPeer" | "metadata">;
 
-/** A question about the control plane itself, in the same stream type: its type URL begins with `istio.io/`. */
+/** A question about the control plane itself, in the same kind of stream: its type URL begins with `istio.io/`. */
 export interface DebugQuestion {
 	readonly typeUrl: string;
 	readonly names: readonly string[];
@@ -77,7 +77,8 @@ export interface DebugQuestion {
 }
 
 export interface DebugAnswer {
-	readonly resources: readonly Any[];
+	/** A name is told to clients of the delta protocol alone; "" where there is none. */
+	readonly resources: readonly { readonly name: string; readonly resource: Any }[];
 	readonly version: string;
 	/** `control_plane.identifier`. */
 	readonly identifier: string;
@@ -92,7 +93,7 @@ export interface AdsServerOptions {
 	 * Throws or rejects with RefusedError where they cannot be told.
 	 */
 	readonly identify: (call: IncomingCall) => readonly string[] | undefined | Promise<readonly string[] | undefined>;
-	/** Answers `istio.io/debug/…`, in state of the world only; undefined: silence. Throws RefusedError to refuse. */
+	/** Answers `istio.io/debug…`; undefined: silence. Throws RefusedError to refuse. */
 	readonly debug?: (question: DebugQuestion) => DebugAnswer | undefined;
 }
 
@@ -211,26 +212,35 @@ function serve(call: Stream, protocol: "delta" | "sotw", id: number, options: Ad
 
 /** Answers the debug questions of one stream. */
 function createDebugAnswers({ debug }: AdsServerOptions, write: MessageWriter): (request: ClientRequest, peer: Peer) => void {
-	let lastNonce = "";
+	/** Of the last answer to each type; only types that are answered are kept. */
+	const lastNonces = new Map<string, string>();
 	let answers = 0;
 	return (request, peer) => {
+		const { typeUrl, nonce, change } = request;
 		// An acknowledgement names our own nonce; istioctl gives its questions nonces as well.
-		if (!debug || request.change.protocol !== "sotw" || (lastNonce !== "" && request.nonce === lastNonce)) return;
-		const answer = debug({ typeUrl: request.typeUrl, names: request.change.names, peer });
+		if (!debug || lastNonces.get(typeUrl) === nonce) return;
+		const answer = debug({ typeUrl, names: change.protocol === "delta" ? change.subscribe : change.names, peer });
 		if (!answer) return;
-		const { resources, version, identifier } = answer;
-		lastNonce = `${version}.debug.${++answers}`;
-		const response = DiscoveryResponse.fromPartial({
-			versionInfo: version,
-			resources: [...resources],
-			typeUrl: request.typeUrl,
-			nonce: lastNonce,
-			controlPlane: { identifier },
-		});
+		const ownNonce = `${answer.version}.debug.${++answers}`;
+		lastNonces.set(typeUrl, ownNonce);
+		const bytes = change.protocol === "delta" ? deltaAnswer(answer, typeUrl, ownNonce) : sotwAnswer(answer, typeUrl, ownNonce);
 		// A client that is gone has its own event.
-		const bytes = DiscoveryResponse.encode(response).finish();
 		write({ pieces: [bytes], length: bytes.length }).catch(() => undefined);
 	};
+}
+
+function sotwAnswer({ resources, version, identifier }: DebugAnswer, typeUrl: string, nonce: string): Uint8Array {
+	const found = resources.map(({ resource }) => resource);
+	return DiscoveryResponse.encode(
+		DiscoveryResponse.fromPartial({ versionInfo: version, resources: found, typeUrl, nonce, controlPlane: { identifier } }),
+	).finish();
+}
+
+function deltaAnswer({ resources, version, identifier }: DebugAnswer, typeUrl: string, nonce: string): Uint8Array {
+	const found = resources.map(({ name, resource }) => ({ name, version, resource }));
+	return DeltaDiscoveryResponse.encode(
+		DeltaDiscoveryResponse.fromPartial({ systemVersionInfo: version, resources: found, typeUrl, nonce, controlPlane: { identifier } }),
+	).finish();
 }
 
 function connect(id: number, node: Node, peer: Peer, stream: ClientStream, clock: Clock, fail: (code: number, details: string) => void): XdsClient {

@@ -46,6 +46,13 @@ export interface StreamState {
 	readonly sent: string;
 	readonly acked: string;
 	readonly nack: { readonly message: string; readonly names: readonly string[] } | undefined;
+	/** Of the last response, and of the last one that was acknowledged; "" : none was. */
+	readonly nonceSent: string;
+	readonly nonceAcked: string;
+	/** Of the last response; epoch ms. */
+	readonly sentAtMs: number;
+	/** What the client has asked for by name; a wildcard has none. */
+	readonly names: ReadonlySet<string>;
 }
 
 /**
@@ -112,6 +119,10 @@ export class ClientStream {
 			sent: s.lastVersion,
 			acked: s.unanswered.size === 0 ? s.lastVersion : "",
 			nack: s.nack,
+			nonceSent: s.lastNonce,
+			nonceAcked: s.ackedNonce,
+			sentAtMs: s.sentAtMs,
+			names: s.names,
 		}));
 	}
 
@@ -316,7 +327,7 @@ export class ClientStream {
 		const nonce = this.#nextNonce(view.version);
 		const parts: ResponseParts = { type: subscription.type, version: view.version, nonce, ...content };
 		const message = this.protocol === "delta" ? deltaResponse(parts) : sotwResponse(parts);
-		subscription.markSent(nonce, view.version, upsert, content.removed);
+		subscription.markSent(nonce, view.version, this.#clock.nowMs(), upsert, content.removed);
 		if (this.protocol === "sotw" && subscription.wildcard) for (const r of upsert) this.#going.set(`${subscription.type}/${r.name}`, r);
 		this.#sentForView++;
 		this.#events.sent?.(subscription.type, content.resources.length, message.length);

@@ -29,6 +29,10 @@ export class Subscription {
 	readonly unanswered = new Map<string, Unanswered>();
 	lastNonce = "";
 	lastVersion = "";
+	/** Of the last response that was acknowledged. */
+	ackedNonce = "";
+	/** When the last response was sent; epoch ms. */
+	sentAtMs = 0;
 	nack: { readonly message: string; readonly names: readonly string[] } | undefined;
 	/** The revision at which nothing was missing; undefined after any change of the subscription. */
 	#complete: unknown;
@@ -184,7 +188,7 @@ export class Subscription {
 		this.#settled = view;
 	}
 
-	markSent(nonce: string, version: string, upsert: readonly EncodedResource[], removed: readonly string[]): void {
+	markSent(nonce: string, version: string, nowMs: number, upsert: readonly EncodedResource[], removed: readonly string[]): void {
 		for (const resource of upsert) {
 			this.sent.set(resource.name, resource.version);
 			if (this.resend.size > 0) this.resend.delete(resource.name);
@@ -196,6 +200,7 @@ export class Subscription {
 		}
 		this.lastNonce = nonce;
 		this.lastVersion = version;
+		this.sentAtMs = nowMs;
 		this.unanswered.set(nonce, { upsert, removed });
 	}
 
@@ -205,6 +210,7 @@ export class Subscription {
 		if (response === undefined) return undefined;
 		this.unanswered.delete(nonce);
 		if (error === undefined) {
+			this.ackedNonce = nonce;
 			if (this.unanswered.size === 0) this.nack = undefined;
 			return accepted;
 		}

@@ -88,9 +88,10 @@ export function changedHosts(push: PushSnapshot, before: EndpointIndex): Readonl
 /** The assignments that a service has in a scope: one a port, and one more a subset; at a gateway to other networks the same again by SNI. */
 export function assignmentNamesOf(scope: Scope, host: string, gateway: boolean): readonly string[] {
 	const subsets = ["", ...(scope.destinationRule(host)?.subsets.map(({ name }) => name) ?? [])];
-	const ports = scope.serviceByHost.get(host)?.ports ?? [];
+	// TCP and UDP may share a number (DNS): that is one cluster.
+	const ports = new Set(scope.serviceByHost.get(host)?.ports.map(({ port }) => port));
 	const forms = gateway ? [outboundClusterName, sniClusterName] : [outboundClusterName];
-	return ports.flatMap(({ port }) => subsets.flatMap((subset) => forms.map((nameOf) => nameOf(port, subset, host))));
+	return [...ports].flatMap((port) => subsets.flatMap((subset) => forms.map((nameOf) => nameOf(port, subset, host))));
 }
 
 /** Everything in a snapshot that the assignments of a class are derived from. */

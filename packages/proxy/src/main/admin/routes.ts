@@ -2,7 +2,6 @@ import type { Clock, Logger } from "@weft/runtime";
 import type { NodeInfo } from "../../config/runtime-config.ts";
 import type { StatsView } from "../../data/stats/stats-view.ts";
 import type { ConfigStore } from "../config-store.ts";
-import { logLevelOf } from "../flags.ts";
 import type { ExtensionStats } from "../extension-stats.ts";
 import type { HealthManager } from "../health/health-manager.ts";
 import type { LoadReporter } from "../load-reporter.ts";
@@ -14,6 +13,7 @@ import type { WorkerPool } from "../worker-pool.ts";
 import { showCertificates } from "./certificates.ts";
 import { showClusters } from "./clusters.ts";
 import { showConfigDump } from "./config-dump.ts";
+import { setLogging } from "./logging.ts";
 import { showStats, showPrometheus } from "./stats.ts";
 import { showInitDump, showListeners, showMemory, showServerInfo } from "./status.ts";
 import { refuseUnsupported, unsupportedPages } from "./unsupported.ts";
@@ -84,7 +84,7 @@ export const adminRoutes: ReadonlyMap<string, AdminRoute> = new Map<string, Admi
 	["/hot_restart_version", reads("whether a process can take over from another: it cannot", () => ({ body: "disabled\n" }))],
 	["/init_dump", reads("what is waited for", showInitDump)],
 	["/listeners", reads("bound addresses", showListeners)],
-	["/logging", mutates("set the log level", setLogging)],
+	["/logging", mutates("show and set log levels", setLogging)],
 	["/memory", reads("memory use", showMemory)],
 	["/quitquitquit", mutates("end the process", quit)],
 	["/ready", reads("LIVE, or why not", showReady)],
@@ -137,20 +137,6 @@ function drainListeners({ query }: AdminRequest, { pool }: AdminContext): AdminR
 function modifyRuntime({ query }: AdminRequest): AdminReply {
 	if (query.size === 0) return { status: 400, body: "usage: /runtime_modify?key1=value1&key2=value2&keyN=valueN\n" };
 	return { status: 503, body: "No admin layer specified\n" };
-}
-
-const loggingUsage = "usage: /logging?level=<level>: one logger is for all";
-
-function setLogging({ query }: AdminRequest, { logger, pool }: AdminContext): AdminReply {
-	const other = [...query.keys()].find((key) => key !== "level");
-	if (other !== undefined) return { status: 400, body: `error: unknown logger name ${other}\n${loggingUsage}\n` };
-	const name = query.get("level");
-	if (name === null) return { body: `active loggers:\n  all: ${logger.level}\n` };
-	const level = logLevelOf(name);
-	if (level === undefined) return { status: 400, body: `error: unknown logger level ${name}\n${loggingUsage}\n` };
-	logger.level = level as Logger["level"];
-	pool.broadcast({ kind: "logLevel", level });
-	return { body: `active loggers:\n  all: ${level}\n` };
 }
 
 function quit(_: AdminRequest, { onQuit }: AdminContext): AdminReply {

@@ -45,7 +45,8 @@ export async function startAdmin({ address, context }: { readonly address: Socke
 }
 
 async function answer(request: IncomingMessage, response: ServerResponse, context: AdminContext): Promise<void> {
-	const url = new URL(request.url ?? "/", "http://admin");
+	// As Envoy, which merges slashes: istioctl puts one before a path that has its own.
+	const url = new URL((request.url ?? "/").replace(/^\/+/, "/"), "http://admin");
 	const route = adminRoutes.get(url.pathname);
 	const reply =
 		route === undefined
