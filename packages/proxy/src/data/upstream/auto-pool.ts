@@ -28,7 +28,7 @@ export class AutoPool implements HttpPool, ConnectorOwner {
 
 	acquire(client: PoolClient): UpstreamExchange | undefined {
 		if (this.#agreed !== undefined) return this.#agreed.acquire(client);
-		if (this.#connector.wait(client) && this.#connector.connecting === 0) this.#connector.connect();
+		if (this.#connector.wait(client) && this.#connector.connecting === 0) this.#connector.connectFor(client);
 		return undefined;
 	}
 

@@ -37,7 +37,7 @@ export class Http1Pool implements HttpPool, ConnectorOwner {
 	acquire(client: PoolClient): Http1Upstream | undefined {
 		const idle = this.#idle.pop();
 		const connector = this.#connector;
-		if (idle === undefined && connector.wait(client) && connector.connecting < connector.waiting) connector.connect();
+		if (idle === undefined && connector.wait(client) && connector.connecting < connector.waiting) connector.connectFor(client);
 		const ratio = this.cluster.config.preconnectRatio;
 		if (ratio !== undefined) this.#preconnect(ratio);
 		return idle;

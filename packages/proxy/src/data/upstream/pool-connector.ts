@@ -117,13 +117,21 @@ export class PoolConnector {
 		this.host.counts.rq_pending_active--;
 	}
 
-	/** One connection is always allowed; beyond that the cluster's limit holds, and clients wait for a free one. */
-	connect(): void {
+	/** For a client that waits since now: where load is shed, it hears so. */
+	connectFor(client: PoolClient): void {
+		if (this.connect()) return;
+		this.cancel(client);
+		client.onPoolFailure("overflow", "");
+	}
+
+	/** One connection is always allowed; beyond that the cluster's limit holds, and clients wait for a free one. False: load is shed. */
+	connect(): boolean {
 		const { cluster, priority } = this;
+		if (cluster.context.overload?.sheds("connection_pool_new_connection") === true) return false;
 		const isFirst = this.open === 0 && this.#connecting.size === 0;
 		if (!cluster.holdConnection(this.host, priority, isFirst)) {
 			cluster.count(clusterStat.upstream_cx_overflow);
-			return;
+			return true;
 		}
 		cluster.count(clusterStat.upstream_cx_total);
 		const { counts } = this.host;
@@ -164,6 +172,7 @@ export class PoolConnector {
 			else if (isDone) result.destroy();
 			else finish(result, "remoteConnectionFailure", "");
 		});
+		return true;
 	}
 
 	#connectFailed(failure: PoolFailure, transportFailure: string): void {
