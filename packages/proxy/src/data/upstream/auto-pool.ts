@@ -32,6 +32,10 @@ export class AutoPool implements HttpPool, ConnectorOwner {
 		return undefined;
 	}
 
+	preconnect(ratio: number): boolean {
+		return this.#agreed?.preconnect(ratio) ?? this.#connector.preconnect(this.#connector.waiting + 1, 1, ratio);
+	}
+
 	cancel(client: PoolClient): void {
 		this.#connector.cancel(client);
 	}

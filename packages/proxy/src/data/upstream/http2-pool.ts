@@ -38,6 +38,11 @@ export class Http2Pool implements HttpPool, ConnectorOwner {
 		return undefined;
 	}
 
+	preconnect(ratio: number): boolean {
+		const active = this.#upstreams.reduce((sum, { session }) => sum + session.streams.size, 0);
+		return this.#connector.preconnect(active + this.#connector.waiting + 1, this.cluster.config.http2.maxConcurrentStreams, ratio);
+	}
+
 	cancel(client: PoolClient): void {
 		this.#connector.cancel(client);
 	}

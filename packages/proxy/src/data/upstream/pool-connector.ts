@@ -134,6 +134,7 @@ export class PoolConnector {
 			return true;
 		}
 		cluster.count(clusterStat.upstream_cx_total);
+		cluster.connections++;
 		const { counts } = this.host;
 		counts.cx_total++;
 		counts.cx_active++;
@@ -163,6 +164,7 @@ export class PoolConnector {
 			giveUp();
 			this.#connecting.delete(cancel);
 			counts.cx_active--;
+			cluster.connections--;
 			cluster.letConnectionGo(this.host, priority);
 		};
 		this.#connecting.add(cancel);
@@ -175,8 +177,17 @@ export class PoolConnector {
 		return true;
 	}
 
+	/** Ahead of `requests`. False: there are enough, or none is made. */
+	preconnect(requests: number, requestsPerConnection: number, ratio: number): boolean {
+		const { connecting, open } = this;
+		if (requests * ratio <= (open + connecting) * requestsPerConnection) return false;
+		this.connect();
+		return this.connecting > connecting;
+	}
+
 	#connectFailed(failure: PoolFailure, transportFailure: string): void {
 		const { cluster, priority } = this;
+		cluster.connections--;
 		cluster.letConnectionGo(this.host, priority);
 		cluster.count(clusterStat.upstream_cx_connect_fail);
 		this.#countEnd(failure === "connectionTimeout");
@@ -201,6 +212,7 @@ export class PoolConnector {
 		this.cluster.connectionMs.record(this.cluster.context.nowMs() - openedAt);
 		this.cluster.requestsPerConnection.record(requests);
 		this.open--;
+		this.cluster.connections--;
 		this.host.counts.cx_active--;
 		this.cluster.letConnectionGo(this.host, this.priority);
 		this.cluster.gauge(clusterGauge.upstream_cx_active, -1);
