@@ -1,7 +1,7 @@
 import type { CelNode } from "./cel-node.ts";
 import type { ConfigDiscovery } from "./discovered-filters.ts";
 import type { MatcherTree } from "./matcher-tree.ts";
-import type { Fraction, HeaderMatch, HeaderMutation, IstioStats, MetadataMatch, Route, StringMatch } from "./runtime-config.ts";
+import type { Fraction, HeaderMatch, HeaderMutation, IstioStats, MetadataMatch, QueryMatch, Route, StringMatch } from "./runtime-config.ts";
 
 /** What HTTP filters are told: their own configuration, and what routes say to them (`typed_per_filter_config`). */
 
@@ -251,10 +251,14 @@ export interface RateLimitAction {
 export type RateLimitEntry =
 	| { readonly kind: "sourceCluster" | "destinationCluster" | "remoteAddress" }
 	| { readonly kind: "requestHeader"; readonly header: string; readonly key: string; readonly skipIfAbsent: boolean }
+	/** The range of so many bits that the caller is in. */
+	| { readonly kind: "maskedRemoteAddress"; readonly v4Bits: number; readonly v6Bits: number }
 	| { readonly kind: "generic"; readonly key: string; readonly value: string }
+	| { readonly kind: "queryValueMatch"; readonly key: string; readonly value: string; readonly expect: boolean; readonly query: readonly QueryMatch[] }
 	| { readonly kind: "headerValueMatch"; readonly key: string; readonly value: string; readonly expect: boolean; readonly headers: readonly HeaderMatch[] }
 	| {
 			readonly kind: "metadata";
+			readonly source: "request" | "route";
 			readonly key: string;
 			readonly filter: string;
 			readonly path: readonly string[];
