@@ -130,6 +130,47 @@ const scenarios: Readonly<Record<string, Scenario>> = {
 		},
 		requests: { one: get("/x"), two: get("/y", "x-a: 1\r\n") },
 	},
+	"limits by ranges, parameters and metadata": {
+		filters: [limit()],
+		host: {
+			routes: [
+				route(
+					"/",
+					[
+						{ actions: [{ masked_remote_address: { v4_prefix_mask_len: 12, v6_prefix_mask_len: 44 } }] },
+						{ actions: [{ masked_remote_address: {} }] },
+						{ actions: [{ query_parameter_value_match: { descriptor_value: "a", query_parameters: [{ name: "a", string_match: { prefix: "1" } }] } }] },
+						{
+							actions: [
+								{
+									query_parameter_value_match: {
+										descriptor_key: "absent",
+										descriptor_value: "b",
+										query_parameters: [{ name: "b", present_match: false }],
+									},
+								},
+							],
+						},
+						{
+							actions: [
+								{ query_parameter_value_match: { descriptor_value: "not a", expect_match: false, query_parameters: [{ name: "a", present_match: true }] } },
+							],
+						},
+						{ actions: [{ metadata: { descriptor_key: "plan", metadata_key: { key: "shop", path: [{ key: "plan" }] }, source: "ROUTE_ENTRY" } }] },
+					],
+					{ metadata: { filter_metadata: { shop: { plan: "gold" } } } },
+				),
+			],
+		},
+		requests: {
+			none: get("/x"),
+			"a parameter": get("/x?a=12"),
+			"another value": get("/x?a=2&b"),
+			"version 4": get("/x", "x-forwarded-for: 10.217.3.4\r\n"),
+			"version 6": get("/x", "x-forwarded-for: 2001:db8:ffff:1::7\r\n"),
+			"version 6, mostly zeros": get("/x", "x-forwarded-for: fe80::1:0:0:7\r\n"),
+		},
+	},
 };
 
 runScenarios("rate limits by a service", scenarios, {

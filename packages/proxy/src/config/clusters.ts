@@ -47,6 +47,8 @@ export interface Cluster {
 	readonly transport: UpstreamTransport;
 	/** HTTP/1 connections are made ahead: as many as this for each request that is under way or waits; 1: none. */
 	readonly preconnectRatio?: number;
+	/** Connections of the cluster a request under way, made ahead to the hosts that come next; absent: none ahead. */
+	readonly predictivePreconnectRatio?: number;
 	/** Source addresses of upstream connections, e.g. 127.0.0.6 for inbound clusters; the first of the host's family counts, else the first. */
 	readonly bindAddresses: readonly string[];
 	readonly socketOptions: SocketOptions | undefined;

@@ -20,8 +20,8 @@ export interface HeaderMatch {
 
 export interface QueryMatch {
 	readonly name: string;
-	/** undefined: the parameter is there, whatever its value. */
-	readonly match: StringMatch | undefined;
+	/** undefined: the parameter is there, whatever its value; `absent`: it is not. */
+	readonly match: StringMatch | "absent" | undefined;
 }
 
 /** A value that a filter wrote as dynamic metadata under `filter`, found by the path of its keys. */

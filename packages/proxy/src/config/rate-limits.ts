@@ -2,7 +2,7 @@
 
 import type { GrpcService } from "./grpc-service.ts";
 import type { HeaderMutation } from "./header-operations.ts";
-import type { Fraction, HeaderMatch } from "./matchers.ts";
+import type { Fraction, HeaderMatch, QueryMatch } from "./matchers.ts";
 
 export interface TokenBucket {
 	readonly tokensMax: number;
@@ -48,10 +48,14 @@ export interface RateLimitAction {
 export type RateLimitEntry =
 	| { readonly kind: "sourceCluster" | "destinationCluster" | "remoteAddress" }
 	| { readonly kind: "requestHeader"; readonly header: string; readonly key: string; readonly skipIfAbsent: boolean }
+	/** The range of so many bits that the caller is in. */
+	| { readonly kind: "maskedRemoteAddress"; readonly v4Bits: number; readonly v6Bits: number }
 	| { readonly kind: "generic"; readonly key: string; readonly value: string }
+	| { readonly kind: "queryValueMatch"; readonly key: string; readonly value: string; readonly expect: boolean; readonly query: readonly QueryMatch[] }
 	| { readonly kind: "headerValueMatch"; readonly key: string; readonly value: string; readonly expect: boolean; readonly headers: readonly HeaderMatch[] }
 	| {
 			readonly kind: "metadata";
+			readonly source: "request" | "route";
 			readonly key: string;
 			readonly filter: string;
 			readonly path: readonly string[];

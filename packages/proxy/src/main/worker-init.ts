@@ -28,6 +28,7 @@ export function workerInit(
 		overload: overload && {
 			buffer: overload,
 			timers: config.overload?.actions.flatMap(({ timers }) => timers) ?? [],
+			shedPoints: config.overload?.shedPoints.map(({ name }) => name) ?? [],
 			connectionsMax: config.overload?.connectionsMax,
 		},
 		accessLogFlushMs,

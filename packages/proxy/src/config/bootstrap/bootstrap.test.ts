@@ -161,6 +161,7 @@ describe("bootstrap files", () => {
 			refreshMs: 1000,
 			monitors: [{ kind: "fixedHeap", name: "heap", bytesMax: 1000 }],
 			actions: [{ name: "shrink_heap", triggers: [{ resource: "heap", scaling: 0.9, saturation: 0.9 }], timers: [] }],
+			shedPoints: [],
 			connectionsMax: undefined,
 		});
 		const refused: readonly (readonly [object, RegExp])[] = [
@@ -183,7 +184,7 @@ describe("bootstrap files", () => {
 			],
 			[
 				{ resource_monitors: [heap], loadshed_points: [{ name: "p", triggers: [{ name: "heap", threshold: { value: 1 } }] }] },
-				/loadshed_points is not implemented/,
+				/load shed point p is not implemented/,
 			],
 		];
 		for (const [manager, message] of refused) assert.match(decode(manager).errors.join(), message);

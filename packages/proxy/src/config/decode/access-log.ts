@@ -14,6 +14,7 @@ import type { StdoutAccessLog } from "@weft/xds/generated/envoy/extensions/acces
 import type { AccessLog, AccessLogFilter, FileAccessLog as FileLog } from "../access-logs.ts";
 import { openAny } from "./any.ts";
 import { type DecodeEnvironment, dataText } from "./environment.ts";
+import { checkFormatters } from "./formatters.ts";
 import { type At, onlySupports, report, under } from "./issues.ts";
 import { decodeHttpGrpcLog, decodeTcpGrpcLog } from "./grpc-log.ts";
 import { decodeFraction, decodeHeaderMatch, decodeMetadataMatch } from "./matchers.ts";
@@ -76,7 +77,7 @@ export function decodeFormat(at: At, format: SubstitutionFormatString | undefine
 		"jsonFormatOptions",
 		"formatters",
 	]);
-	for (const formatter of format.formatters) report(under(at, "formatters"), `formatter ${formatter.name} is not implemented`);
+	checkFormatters(at, format.formatters);
 	if (format.jsonFormat !== undefined) return { kind: "json", fields: format.jsonFormat };
 	if (format.textFormatSource !== undefined) return { kind: "text", text: dataText(under(at, "textFormatSource"), format.textFormatSource, environment) };
 	return { kind: "text", text: format.textFormat || defaultLogFormat };

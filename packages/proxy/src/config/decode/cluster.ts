@@ -141,10 +141,9 @@ function decodeClusterFields(at: At, message: ClusterMessage, environment: Decod
 }
 
 /** HTTP/2 connections carry more requests than any ratio would ask more of them for. */
-function decodePreconnect(at: At, { preconnectPolicy: policy }: ClusterMessage): Pick<DecodedCluster["cluster"], "preconnectRatio"> {
-	if ((policy?.predictivePreconnectRatio ?? 1) > 1) report(at, "predictive_preconnect_ratio is not implemented; per_upstream_preconnect_ratio is");
-	const ratio = policy?.perUpstreamPreconnectRatio ?? 1;
-	return ratio > 1 ? { preconnectRatio: ratio } : {};
+function decodePreconnect({ preconnectPolicy: policy }: ClusterMessage): Pick<DecodedCluster["cluster"], "preconnectRatio" | "predictivePreconnectRatio"> {
+	const { perUpstreamPreconnectRatio: ratio = 1, predictivePreconnectRatio: predictive = 1 } = policy ?? {};
+	return { ...(ratio > 1 && { preconnectRatio: ratio }), ...(predictive > 1 && { predictivePreconnectRatio: predictive }) };
 }
 
 function decodeDns(message: ClusterMessage): DnsOptions {
@@ -295,7 +294,7 @@ function decodeBinding(at: At, message: ClusterMessage): Pick<Cluster, "bindAddr
 	const keepalive = message.upstreamConnectionOptions?.tcpKeepalive;
 	const extra = [...(bind?.extraSourceAddresses ?? []), ...(bind?.additionalSourceAddresses ?? []).map((address) => ({ address }))];
 	return {
-		...decodePreconnect(under(at, "preconnectPolicy"), message),
+		...decodePreconnect(message),
 		bindAddresses: [bind?.sourceAddress?.address ?? "", ...extra.map(({ address }) => address?.address ?? "")].filter(Boolean),
 		socketOptions: bind && decodeSocketOptions(under(at, "upstreamBindConfig"), bind.socketOptions, { freebind: bind.freebind }),
 		tcpKeepalive: keepalive && { timeSeconds: keepalive.keepaliveTime ?? 7200 },

@@ -122,6 +122,9 @@ import { CelMatcher } from "@weft/xds/generated/xds/type/matcher/v3/cel.ts";
 import { ServerNameMatcher } from "@weft/xds/generated/xds/type/matcher/v3/domain.ts";
 import { HttpAttributesCelMatchInput } from "@weft/xds/generated/xds/type/matcher/v3/http_inputs.ts";
 import { IPMatcher } from "@weft/xds/generated/xds/type/matcher/v3/ip.ts";
+import { Cel as CelFormatter } from "@weft/xds/generated/envoy/extensions/formatter/cel/v3/cel.ts";
+import { Metadata as MetadataFormatter } from "@weft/xds/generated/envoy/extensions/formatter/metadata/v3/metadata.ts";
+import { ReqWithoutQuery } from "@weft/xds/generated/envoy/extensions/formatter/req_without_query/v3/req_without_query.ts";
 
 /**
  * Every message that may stand inside an Any of a configuration that this proxy accepts. A type that is not here is not
@@ -255,6 +258,9 @@ const implemented: Readonly<Record<string, MessageFns>> = {
 	"xds.type.matcher.v3.ServerNameMatcher": ServerNameMatcher,
 	"xds.type.matcher.v3.HttpAttributesCelMatchInput": HttpAttributesCelMatchInput,
 	"xds.type.matcher.v3.IPMatcher": IPMatcher,
+	"envoy.extensions.formatter.cel.v3.Cel": CelFormatter,
+	"envoy.extensions.formatter.metadata.v3.Metadata": MetadataFormatter,
+	"envoy.extensions.formatter.req_without_query.v3.ReqWithoutQuery": ReqWithoutQuery,
 };
 
 /** To be called once, before anything is decoded. */

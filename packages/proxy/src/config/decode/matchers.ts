@@ -77,7 +77,7 @@ export function decodeHeaderMatches(at: At, headers: readonly HeaderMatcher[]): 
 }
 
 export function decodeQueryMatch(at: At, query: QueryParameterMatcher): QueryMatch {
-	if (query.presentMatch === false) report(at, "present_match: false is not implemented for query parameters");
+	if (query.presentMatch === false) return { name: query.name, match: "absent" };
 	return { name: query.name, match: query.stringMatch === undefined ? undefined : decodeStringMatch(under(at, "stringMatch"), query.stringMatch) };
 }
 

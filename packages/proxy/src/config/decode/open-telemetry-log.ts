@@ -1,13 +1,15 @@
 import type { AnyValue, KeyValueList } from "@weft/xds/generated/opentelemetry/proto/common/v1/common.ts";
 import type { OpenTelemetryAccessLogConfig } from "@weft/xds/generated/envoy/extensions/access_loggers/open_telemetry/v3/logs_service.ts";
 import type { LogTemplate, OpenTelemetryAccessLog } from "../access-logs.ts";
+import { checkFormatters } from "./formatters.ts";
 import { type At, durationMsOr, onlySupports, report, under } from "./issues.ts";
 import { decodeGrpcTelemetry } from "./telemetry-service.ts";
 
 const typeName = "envoy.extensions.access_loggers.open_telemetry.v3.OpenTelemetryAccessLogConfig";
 
 export function decodeOpenTelemetryLog(at: At, config: OpenTelemetryAccessLogConfig): Omit<OpenTelemetryAccessLog, "filter"> | undefined {
-	onlySupports(at, typeName, config, ["commonConfig", "disableBuiltinLabels", "resourceAttributes", "body", "attributes", "statPrefix"]);
+	onlySupports(at, typeName, config, ["commonConfig", "disableBuiltinLabels", "resourceAttributes", "body", "attributes", "statPrefix", "formatters"]);
+	checkFormatters(at, config.formatters);
 	const common = config.commonConfig;
 	const here = under(at, "commonConfig");
 	if (common?.grpcService === undefined) {

@@ -4,14 +4,16 @@ import type {
 	OverloadManager,
 	ResourceMonitor as MonitorMessage,
 	ScaleTimersOverloadActionConfig,
+	LoadShedPoint as PointMessage,
 	Trigger,
 } from "@weft/xds/generated/envoy/config/overload/v3/overload.ts";
 import type { DownstreamConnectionsConfig } from "@weft/xds/generated/envoy/extensions/resource_monitors/downstream_connections/v3/downstream_connections.ts";
 import type { FixedHeapConfig } from "@weft/xds/generated/envoy/extensions/resource_monitors/fixed_heap/v3/fixed_heap.ts";
 import type { InjectedResourceConfig } from "@weft/xds/generated/envoy/extensions/resource_monitors/injected_resource/v3/injected_resource.ts";
 import {
+	type LoadShedPoint,
+	loadShedPoints,
 	type OverloadAction,
-	type OverloadActionName,
 	overloadActions,
 	type OverloadConfig,
 	type OverloadTrigger,
@@ -24,18 +26,23 @@ import { type At, durationMs, durationMsOr, onlySupports, report, under } from "
 const refreshMsDefault = 1_000;
 const typePrefix = "envoy.extensions.resource_monitors";
 const actionPrefix = "envoy.overload_actions.";
+const pointPrefix = "envoy.load_shed_points.";
 
 export function decodeOverload(at: At, { overloadManager }: Bootstrap): OverloadConfig | undefined {
 	if (overloadManager === undefined) return undefined;
-	onlySupports(at, "envoy.config.overload.v3.OverloadManager", overloadManager, ["refreshInterval", "resourceMonitors", "actions"]);
+	onlySupports(at, "envoy.config.overload.v3.OverloadManager", overloadManager, ["refreshInterval", "resourceMonitors", "actions", "loadshedPoints"]);
 	const monitors = overloadManager.resourceMonitors.flatMap((monitor, i) => decodeMonitor(under(at, `resourceMonitors[${i}]`), monitor) ?? []);
 	reportTwice(at, monitors, "Duplicate resource monitor");
-	const actions = decodeActions(at, overloadManager, new Set(monitors.map(({ name }) => name)));
+	const resources = new Set(monitors.map(({ name }) => name));
+	const actions = decodeActions(at, overloadManager, resources);
+	const shedPoints = overloadManager.loadshedPoints.flatMap((point, i) => decodePoint(under(at, `loadshedPoints[${i}]`), point, resources) ?? []);
+	reportTwice(at, shedPoints, "Duplicate loadshed point");
 	const connections = monitors.find((monitor) => monitor.kind === "connections");
 	return {
 		refreshMs: durationMsOr(overloadManager.refreshInterval, refreshMsDefault) || refreshMsDefault,
 		monitors,
 		actions,
+		shedPoints,
 		connectionsMax: connections?.kind === "connections" ? connections.connectionsMax : undefined,
 	};
 }
@@ -76,16 +83,29 @@ function decodeAction(at: At, { name: fullName, triggers, typedConfig }: ActionM
 		report(at, `overload action ${fullName} is not implemented`);
 		return undefined;
 	}
-	for (const { name: resource } of triggers) if (!resources.has(resource)) report(at, `Unknown trigger resource ${resource} for overload action ${fullName}`);
 	const timers = name === "reduce_timeouts" ? decodeTimers(at, typedConfig) : [];
 	if (name !== "reduce_timeouts" && typedConfig !== undefined) report(at, `Overload action "${fullName}" has an unexpected value for the typed_config field`);
-	return { name, triggers: triggers.map((trigger, i) => decodeTrigger(under(at, `triggers[${i}]`), trigger, name)), timers };
+	return { name, triggers: decodeTriggers(at, triggers, `overload action ${fullName}`, resources), timers };
 }
 
-function decodeTrigger(at: At, { name: resource, threshold, scaled }: Trigger, action: OverloadActionName): OverloadTrigger {
+function decodePoint(at: At, { name: fullName, triggers }: PointMessage, resources: ReadonlySet<string>): LoadShedPoint | undefined {
+	const name = loadShedPoints.find((known) => `${pointPrefix}${known}` === fullName);
+	if (name === undefined) {
+		report(at, `load shed point ${fullName} is not implemented`);
+		return undefined;
+	}
+	return { name, triggers: decodeTriggers(at, triggers, `loadshedpoint ${fullName}`, resources) };
+}
+
+function decodeTriggers(at: At, triggers: readonly Trigger[], of: string, resources: ReadonlySet<string>): readonly OverloadTrigger[] {
+	for (const { name } of triggers) if (!resources.has(name)) report(at, `Unknown trigger resource ${name} for ${of}`);
+	return triggers.map((trigger, i) => decodeTrigger(under(at, `triggers[${i}]`), trigger, of));
+}
+
+function decodeTrigger(at: At, { name: resource, threshold, scaled }: Trigger, of: string): OverloadTrigger {
 	if (threshold !== undefined) return { resource, scaling: threshold.value, saturation: threshold.value };
 	const { scalingThreshold: scaling = 0, saturationThreshold: saturation = 0 } = scaled ?? {};
-	if (scaled === undefined) report(at, `action ${action}: unknown trigger type`);
+	if (scaled === undefined) report(at, `${of}: unknown trigger type`);
 	else if (scaling >= saturation) report(at, "scaling_threshold must be less than saturation_threshold");
 	return { resource, scaling, saturation };
 }

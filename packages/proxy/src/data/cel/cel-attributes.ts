@@ -1,5 +1,5 @@
 import { grpcStatusOf, grpcStatusOfHttp } from "../headers/grpc-status.ts";
-import { withoutPort } from "../headers/operators.ts";
+import { withoutPort } from "../headers/address-text.ts";
 import type { StreamInfo, TlsInfo } from "../log/stream-info.ts";
 import { CelDuration, CelTimestamp } from "./cel-values.ts";
 

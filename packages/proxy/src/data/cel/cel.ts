@@ -30,6 +30,16 @@ export function compileCelNode(node: CelNode, at: string, context: CompileContex
 	}
 }
 
+/** What an expression gives; undefined: it cannot be computed. */
+export function compileCelValue(text: string, context: CompileContext): (info: StreamInfo) => CelValue {
+	try {
+		return compile(parseCel(text), { context, joinsText: false });
+	} catch (error) {
+		context.errors.push(`CEL expression ${JSON.stringify(text)}: ${(error as Error).message}`);
+		return () => undefined;
+	}
+}
+
 /** What an expression gives, as text; `otherwise` where it cannot be computed, or is no single value. */
 export function compileCelText(text: string, otherwise: string, context: CompileContext): (info: StreamInfo) => string {
 	try {

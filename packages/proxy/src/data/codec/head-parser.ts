@@ -14,7 +14,7 @@ import type { ResponseHead } from "./response-head.ts";
 export const incomplete = 0;
 
 export interface HeadError {
-	readonly status: 400 | 426 | 431 | 501;
+	readonly status: 400 | 426 | 431 | 500 | 501;
 	/** Envoy's response code detail. */
 	readonly details: string;
 }

@@ -2,7 +2,8 @@ import type { RateLimitAction, RateLimitEntry } from "../../config/rate-limits.t
 import { addressOf } from "../headers/edge.ts";
 import type { HttpStream } from "../http/stream.ts";
 import type { CompileContext } from "../match/compile-context.ts";
-import { compileHeaderMatches, type RequestPredicate } from "../match/header-match.ts";
+import { formatRange, parseIp } from "../match/cidr.ts";
+import { compileHeaderMatches, compileQueryMatches, type RequestPredicate } from "../match/header-match.ts";
 import { readMetadata } from "../match/metadata-match.ts";
 
 /** What a request is counted under: keys and values, in order. */
@@ -61,6 +62,15 @@ function compileEntry(entry: RateLimitEntry, compile: CompileContext): DescribeE
 			return ({ choice }) => ({ key: "destination_cluster", value: choice?.cluster ?? "" });
 		case "remoteAddress":
 			return ({ info }) => ({ key: "remote_address", value: addressOf(info.connection.remoteAddress) });
+		case "maskedRemoteAddress":
+			return ({ info }) => {
+				const ip = parseIp(addressOf(info.connection.remoteAddress));
+				return ip && { key: "masked_remote_address", value: formatRange(ip, ip.length === 4 ? entry.v4Bits : entry.v6Bits) };
+			};
+		case "queryValueMatch": {
+			const matches: RequestPredicate = compileQueryMatches(entry.query, compile) ?? (() => true);
+			return ({ request }) => (matches(request) === entry.expect ? { key: entry.key, value: entry.value } : undefined);
+		}
 		case "generic":
 			return () => entry;
 		case "requestHeader":
@@ -75,7 +85,7 @@ function compileEntry(entry: RateLimitEntry, compile: CompileContext): DescribeE
 		}
 		case "metadata":
 			return ({ info }) => {
-				const found = readMetadata(info.dynamicMetadata, entry.filter, entry.path);
+				const found = readMetadata(entry.source === "route" ? info.routeMetadata : info.dynamicMetadata, entry.filter, entry.path);
 				const value = typeof found === "string" && found !== "" ? found : entry.defaultValue;
 				if (value !== "") return { key: entry.key, value };
 				return entry.skipIfAbsent ? "skip" : undefined;

@@ -55,6 +55,9 @@ export function compileTypedFormat(format: string, environment: FormatterEnviron
 	return compileFormat(format, "-", environment);
 }
 
+/** A body or a parameter that is empty is there all the same. */
+export const tellsEmpty = (operator: string): boolean => operator.startsWith("LOCAL_REPLY_BODY") || operator.startsWith("QUERY_PARAM(");
+
 /** Whether a header value is plain text: then it is compiled to a constant and may be pre-encoded. */
 export function literalOf(format: string): string | undefined {
 	return format.includes("%") ? undefined : format;
@@ -85,8 +88,7 @@ function parseFormat(format: string, environment: FormatterEnvironment): { reado
 		else {
 			if (text !== "") parts.push({ kind: "text", text });
 			text = "";
-			// A body that is empty is there all the same.
-			parts.push({ kind: "operator", read: compiled, mayBeEmpty: format.startsWith("LOCAL_REPLY_BODY", i + 1) });
+			parts.push({ kind: "operator", read: compiled, mayBeEmpty: tellsEmpty(format.slice(i + 1, end)) });
 		}
 		i = end;
 	}
@@ -94,15 +96,13 @@ function parseFormat(format: string, environment: FormatterEnvironment): { reado
 	return { parts, errors };
 }
 
-/** The closing percent sign: the first one outside the operator's parentheses (START_TIME's format is full of them). */
+/** The closing percent sign: the first one behind a parenthesis that ends the argument (START_TIME's format is full of them, CEL of both). */
 function findOperatorEnd(format: string, start: number): number | undefined {
-	const open = /^[A-Z0-9_]+\(/.exec(format.slice(start))?.[0].length;
-	let from = start;
-	if (open !== undefined) {
-		const close = format.indexOf(")", start + open);
-		if (close < 0) return undefined;
-		from = close;
+	if (/^[A-Z0-9_]+\(/.test(format.slice(start))) {
+		const close = /\)(?::\d+)?%/g;
+		close.lastIndex = start;
+		return close.test(format) ? close.lastIndex - 1 : undefined;
 	}
-	const end = format.indexOf("%", from);
+	const end = format.indexOf("%", start);
 	return end < 0 ? undefined : end;
 }

@@ -1,7 +1,9 @@
 import { formatResponseFlags, formatResponseFlagsLong } from "../log/response-flags.ts";
 import { logTypeOf } from "../log/log-type.ts";
 import { type ConnectionInfo, type StreamInfo, streamIdOf, type TlsInfo } from "../log/stream-info.ts";
+import { portOf, withoutPort } from "./address-text.ts";
 import type { FormatterEnvironment } from "./formatter.ts";
+import { requestOperators } from "./request-operators.ts";
 import { grpcStatusName, grpcStatusOf } from "./grpc-status.ts";
 import { type HeadersView, headerReader } from "./headers-view.ts";
 import { compileTimeFormat } from "./time-format.ts";
@@ -9,14 +11,14 @@ import { compileTimeFormat } from "./time-format.ts";
 export type OperatorValue = string | number | boolean | object | undefined;
 export type ReadOperator = (info: StreamInfo) => OperatorValue;
 
-interface Call {
+export interface Call {
 	readonly name: string;
 	readonly argument: string | undefined;
 	readonly environment: FormatterEnvironment;
 }
 
 /** A reader, or what is wrong with the operator. */
-type Compile = (call: Call) => ReadOperator | string;
+export type Compile = (call: Call) => ReadOperator | string;
 
 /** `NAME`, `NAME(argument)`, `NAME(argument):length`. A string is an error. */
 export function compileOperator(text: string, environment: FormatterEnvironment): ReadOperator | string {
@@ -41,23 +43,6 @@ function truncate(read: ReadOperator, length: string | undefined): ReadOperator 
 }
 
 const elapsed = (from: number, to: number): number | undefined => (from < 0 || to < 0 ? undefined : Math.max(0, Math.floor(to - from)));
-
-/** `ip:port` → ip, `[ip]:port` → ip. */
-export function withoutPort(address: string): string {
-	const colon = address.lastIndexOf(":");
-	if (colon < 0 || address.startsWith("/")) return address;
-	return address.startsWith("[") ? address.slice(1, address.indexOf("]")) : address.slice(0, colon);
-}
-
-function portOf(address: string): number | undefined {
-	const colon = address.lastIndexOf(":");
-	return colon < 0 || address.startsWith("/") ? undefined : Number(address.slice(colon + 1));
-}
-
-/** `ip:port` and `[ip]:port` taken apart; port 0 where there is none. */
-export function splitAddress(address: string): { readonly host: string; readonly port: number } {
-	return { host: withoutPort(address), port: portOf(address) ?? 0 };
-}
 
 function addressOperators(prefix: string, read: (info: StreamInfo) => string): readonly (readonly [string, ReadOperator])[] {
 	return [
@@ -190,6 +175,23 @@ const metadataOperator =
 		return (info) => path.reduce<unknown>((at, key) => (isRecord(at) && Object.hasOwn(at, key) ? at[key] : undefined), side(info)) as OperatorValue;
 	};
 
+const metadataKinds: Readonly<Record<string, Compile>> = {
+	DYNAMIC: metadataOperator((info) => info.dynamicMetadata),
+	CLUSTER: metadataOperator((info) => info.clusterMetadata),
+	UPSTREAM_HOST: metadataOperator((info) => info.upstreamMetadata),
+	ROUTE: metadataOperator((info) => info.routeMetadata),
+};
+
+/** `METADATA(kind:namespace:key…)`. */
+function metadataOfKind(call: Call): ReadOperator | string {
+	const [kind = "", ...path] = (call.argument ?? "").split(":");
+	const compile = Object.hasOwn(metadataKinds, kind) ? metadataKinds[kind] : undefined;
+	return (
+		compile?.({ ...call, argument: path.join(":") }) ??
+		`%METADATA(${call.argument ?? ""})%: ${kind || "no kind"} is not one of ${Object.keys(metadataKinds).join(", ")}`
+	);
+}
+
 function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
 	return typeof value === "object" && value !== null;
 }
@@ -249,6 +251,7 @@ const downstreamTls = (info: StreamInfo) => info.connection.tls;
 const upstreamTls = (info: StreamInfo) => info.upstreamTls;
 
 const operatorsWithArgument: ReadonlyMap<string, Compile> = new Map<string, Compile>([
+	...requestOperators,
 	["REQ", request],
 	["REQUEST_HEADER", request],
 	["RESP", response],
@@ -261,6 +264,7 @@ const operatorsWithArgument: ReadonlyMap<string, Compile> = new Map<string, Comp
 	["CLUSTER_METADATA", metadataOperator((info) => info.clusterMetadata)],
 	["UPSTREAM_METADATA", metadataOperator((info) => info.upstreamMetadata)],
 	["ROUTE_METADATA", metadataOperator((info) => info.routeMetadata)],
+	["METADATA", metadataOfKind],
 	["DOWNSTREAM_PEER_CERT_V_START", validity(downstreamTls, (tls) => tls.peerValidFromMs)],
 	["DOWNSTREAM_PEER_CERT_V_END", validity(downstreamTls, (tls) => tls.peerValidToMs)],
 	["UPSTREAM_PEER_CERT_V_START", validity(upstreamTls, (tls) => tls.peerValidFromMs)],

@@ -1,3 +1,4 @@
+import type { HeadError } from "../codec/head-parser.ts";
 import type { WorkerContext } from "../worker/context.ts";
 import type { CompiledManager } from "./connection-manager.ts";
 
@@ -9,6 +10,14 @@ export function drainsNow({ context, direction }: CompiledManager): boolean {
 /** Whether a response given now is to be its connection's last because connections are too many. */
 export function isKeepaliveDisabled({ bypassesOverload, context: { overload } }: CompiledManager): boolean {
 	return overload !== undefined && !bypassesOverload && overload.disablesKeepalive;
+}
+
+/** What an HTTP/1 codec answers that is not to read on. */
+export const overloaded: HeadError = { status: 500, details: "overload" };
+
+/** Whether a request over HTTP/1 is refused before it is looked at. */
+export function abortsDispatch({ bypassesOverload, context: { overload } }: CompiledManager): boolean {
+	return overload !== undefined && !bypassesOverload && overload.sheds("http1_server_abort_dispatch");
 }
 
 /** Graceful: the later in the drain, the likelier, so that clients come back spread out. */

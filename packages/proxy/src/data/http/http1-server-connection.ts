@@ -10,7 +10,7 @@ import type { Connection, ConnectionHandler } from "../transport/connection.ts";
 import { Timer } from "../transport/timers.ts";
 import type { WorkerContext } from "../worker/context.ts";
 import type { CompiledManager } from "./connection-manager.ts";
-import { drainsNow, isKeepaliveDisabled } from "./close-decision.ts";
+import { abortsDispatch, drainsNow, isKeepaliveDisabled, overloaded } from "./close-decision.ts";
 import { type Downstream, pauseReasons } from "./downstream.ts";
 import { encodeChunk, encodeLastChunk, encodeResponseHead } from "../codec/message-encoder.ts";
 import { readUpgrade, stripRequest } from "../codec/hop-by-hop.ts";
@@ -190,6 +190,10 @@ export class Http1ServerConnection implements ConnectionHandler, MessageEvents, 
 	onHead(): { readonly kind: BodyKind; readonly length: number } | "stop" {
 		const stream = this.#stream as HttpStream;
 		const { request } = stream;
+		if (abortsDispatch(this.manager)) {
+			this.onMalformed(overloaded);
+			return "stop";
+		}
 		if (this.manager.config.underscoresInHeaders === "reject" && hasUnderscores(request)) {
 			this.onMalformed({ status: 400, details: "http1.unexpected_underscore" });
 			return "stop";
@@ -234,7 +238,7 @@ export class Http1ServerConnection implements ConnectionHandler, MessageEvents, 
 	}
 
 	onMalformed(error: HeadError): void {
-		this.manager.count(httpStat.downstream_cx_protocol_error);
+		this.manager.count(error === overloaded ? httpStat.downstream_rq_overload_close : httpStat.downstream_cx_protocol_error);
 		const stream = (this.#stream ??= this.#pool.take());
 		if (stream.isOver || stream.isResponseStarted) return this.reset();
 		if (stream.info.startAt === 0) this.#beginMalformed(stream);

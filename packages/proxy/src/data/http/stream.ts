@@ -108,12 +108,20 @@ export class HttpStream {
 		this.upgrade = upgrade;
 		this.#armTimers();
 		const { overload } = this.context;
-		if (overload !== undefined && !this.manager.bypassesOverload && overload.rejectsRequest) return this.#refuseOverloaded();
-		if (admitRequest(this)) routeRequest(this);
+		if (overload === undefined || this.manager.bypassesOverload) {
+			if (admitRequest(this)) routeRequest(this);
+			return;
+		}
+		if (overload.rejectsRequest) {
+			this.manager.count(httpStat.downstream_rq_overload_close);
+			return this.#refuseOverloaded();
+		}
+		if (!admitRequest(this)) return;
+		if (overload.sheds("http_downstream_filter_check")) return this.#refuseOverloaded();
+		routeRequest(this);
 	}
 
 	#refuseOverloaded(): void {
-		this.manager.count(httpStat.downstream_rq_overload_close);
 		sendLocalReply(this, { status: 503, body: "envoy overloaded", flags: 0, details: "overload" });
 	}
 

@@ -6,6 +6,7 @@ import type { BalancerInputs } from "./balancer.ts";
 import { DynamicHostSet, type DynamicHostsInputs } from "./dynamic-hosts.ts";
 import type { ChooseContext, HostEntry, Locality } from "./host-entry.ts";
 import { createOriginalDstHostSet } from "./original-dst.ts";
+import { PromisedHosts } from "./promised-hosts.ts";
 import { SubsetHostSet } from "./subset-host-set.ts";
 import type { LocalHosts, ZoneEvent } from "./zone-routing.ts";
 
@@ -22,6 +23,8 @@ export interface HostSet {
 	membership(): Membership;
 	/** Choices made in panic since the start. */
 	readonly panics: number;
+	/** Whom a choice will take that is not due yet; undefined: nobody, or more than one looks ahead. Absent: choices depend on the request. */
+	peek?(): HostEntry | undefined;
 	/** For other clusters, where this one's hosts are the proxy and its like; undefined: its kind of cluster has no zones. */
 	readonly local?: LocalHosts;
 }
@@ -61,5 +64,7 @@ export function createHostSet(hosts: ClusterHosts, cluster: Cluster, inputs: Hos
 		return new DynamicHostSet(cluster.dynamicHosts, { ...inputs.dynamic, nowMs: inputs.nowMs });
 	const set = cluster.subsets === undefined ? new BalancedHostSet(inputs) : new SubsetHostSet(inputs);
 	set.update(hosts, cluster);
-	return set;
+	const looksAhead = cluster.predictivePreconnectRatio !== undefined && cluster.subsets === undefined;
+	// The policies that Envoy looks ahead with: others go by what the hosts do, or by the request.
+	return looksAhead && (cluster.lb.kind === "roundRobin" || cluster.lb.kind === "random") ? new PromisedHosts(set) : set;
 }

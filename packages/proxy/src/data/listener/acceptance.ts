@@ -27,6 +27,7 @@ export class Acceptance {
 	#admit({ runtime }: Owner, connection: Connection, overload: OverloadState): void {
 		if (overload.rejectsConnection) return this.#refuse(runtime, connection, "downstream_cx_overload_reject");
 		if (runtime.config.ignoresConnectionLimit !== true && !overload.hasRoom) return this.#refuse(runtime, connection, "downstream_global_cx_overflow");
+		if (overload.sheds("tcp_listener_accept")) return this.#refuse(runtime, connection, "downstream_cx_overload_reject");
 		runtime.accept(connection);
 	}
 

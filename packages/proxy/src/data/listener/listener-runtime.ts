@@ -5,6 +5,7 @@ import type { SocketAddress } from "../../config/sockets.ts";
 import type { CompiledManager } from "../http/connection-manager.ts";
 import { Http1ServerConnection } from "../http/http1-server-connection.ts";
 import { Http2ServerConnection } from "../http/http2-server-connection.ts";
+import { guardDispatch } from "../http/load-shedding.ts";
 import { StreamPool } from "../http/stream-pool.ts";
 import type { LineSink } from "../log/access-log.ts";
 import { compileLoggers, type Loggers } from "../log/loggers.ts";
@@ -338,16 +339,17 @@ export class ListenerRuntime {
 						? undefined
 						: (first: Buffer) => {
 								this.#servers.delete(server);
-								this.#serveHttp2(connection, info, chain, manager, first);
+								this.#serveHttp2(connection, info, chain, manager, first, true);
 							};
 				if (info.stream !== undefined) info.stream.protocol = "HTTP/1.1";
 				const server: HttpServer = new Http1ServerConnection(connection, info, manager, this.#streams, onHttp2, () => {
 					this.#servers.delete(server);
 					this.#closed(chain, info);
 				});
+				guardDispatch(server, manager, false);
 				this.#servers.add(server);
 				connection.resume();
-				if (bytes !== undefined && bytes.length > 0) server.onData(bytes, 0, bytes.length);
+				if (bytes !== undefined && bytes.length > 0) connection.handler.onData(bytes, 0, bytes.length);
 				return;
 			}
 			case "tcpProxy": {
@@ -379,15 +381,23 @@ export class ListenerRuntime {
 		this.#closed(chain, info.connection);
 	}
 
-	#serveHttp2(connection: Connection, info: ConnectionInfo, chain: ChainRuntime, manager: CompiledManager, bytes: Buffer | undefined): void {
+	#serveHttp2(
+		connection: Connection,
+		info: ConnectionInfo,
+		chain: ChainRuntime,
+		manager: CompiledManager,
+		bytes: Buffer | undefined,
+		isHandedOver = false,
+	): void {
 		if (info.stream !== undefined) info.stream.protocol = "HTTP/2";
 		const server: HttpServer = new Http2ServerConnection(connection, info, manager, this.#streams, () => {
 			this.#servers.delete(server);
 			this.#closed(chain, info);
 		});
+		guardDispatch(server, manager, isHandedOver);
 		this.#servers.add(server);
 		connection.resume();
-		if (bytes !== undefined && bytes.length > 0) server.onData(bytes, 0, bytes.length);
+		if (bytes !== undefined && bytes.length > 0) connection.handler.onData(bytes, 0, bytes.length);
 	}
 
 	#echo(connection: Connection, info: ConnectionInfo, chain: ChainRuntime, bytes: Buffer | undefined): void {

@@ -1,6 +1,6 @@
 import type { AccessLogFilter, FileAccessLog } from "../../config/access-logs.ts";
 import { compileCel } from "../cel/cel.ts";
-import { compileFormat, compileTypedFormat, type Formatter, type FormatterEnvironment } from "../headers/formatter.ts";
+import { compileFormat, compileTypedFormat, type Formatter, type FormatterEnvironment, tellsEmpty } from "../headers/formatter.ts";
 import type { OperatorValue } from "../headers/operators.ts";
 import { createCompileContext } from "../match/compile-context.ts";
 import { compileHeaderMatch } from "../match/header-match.ts";
@@ -69,8 +69,7 @@ function compileJsonValue(value: unknown, environment: FormatterEnvironment, err
 	if (typeof value === "string") {
 		const format = compileTypedFormat(value, environment);
 		errors.push(...format.errors);
-		// A body that is empty is there all the same.
-		const mayBeEmpty = value === "%LOCAL_REPLY_BODY%";
+		const mayBeEmpty = value.startsWith("%") && tellsEmpty(value.slice(1));
 		const read: (info: StreamInfo) => OperatorValue = format.value ?? (() => undefined);
 		return (info) => {
 			const found = read(info);

@@ -2,7 +2,7 @@ import { logTypeOf } from "./log-type.ts";
 import type { DeepPartial, HTTPAccessLogEntry, TCPAccessLogEntry } from "@weft/xds/generated/envoy/data/accesslog/v3/accesslog.ts";
 import { requestHeadBytes, responseHeadBytes } from "../headers/head-size.ts";
 import type { HeadersView } from "../headers/headers-view.ts";
-import { splitAddress } from "../headers/operators.ts";
+import { splitAddress } from "../headers/address-text.ts";
 import type { CompiledTag } from "../tracing/custom-tags.ts";
 import { type ResponseFlag, responseFlags } from "./response-flags.ts";
 import { type StreamInfo, streamIdOf, type TlsInfo } from "./stream-info.ts";

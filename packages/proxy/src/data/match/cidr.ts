@@ -48,6 +48,19 @@ export function parseCidr(text: string): CidrRange | undefined {
 	return Number.isInteger(bits) && bits >= 0 && bits <= bytes.length * 8 && text !== "" ? { bytes, prefixBits: bits } : undefined;
 }
 
+/** The range of so many bits that holds the address, in its shortest form (RFC 5952). */
+export function formatRange(ip: IpBytes, prefixBits: number): string {
+	const bits = Math.min(prefixBits, ip.length * 8);
+	const masked = ip.map((byte, i) => byte & (0xff00 >> Math.min(8, Math.max(0, bits - i * 8))) & 0xff);
+	if (masked.length === 4) return `${masked.join(".")}/${bits}`;
+	const groups = Array.from({ length: 8 }, (_, i) => (((masked[2 * i] ?? 0) << 8) | (masked[2 * i + 1] ?? 0)).toString(16));
+	const zeros = [...groups.join(":").matchAll(/(?<![^:])0(?::0)+(?![^:])/g)].reduce((longest, [run]) => (run.length > longest.length ? run : longest), "");
+	const text = groups.join(":");
+	if (zeros === "") return `${text}/${bits}`;
+	const at = text.search(new RegExp(`(?<![^:])${zeros}(?![^:])`));
+	return `${text.slice(0, at).replace(/:$/, "")}::${text.slice(at + zeros.length).replace(/^:/, "")}/${bits}`;
+}
+
 export function matchCidr({ bytes, prefixBits }: CidrRange, ip: IpBytes): boolean {
 	if (bytes.length !== ip.length) return false;
 	const whole = prefixBits >> 3;

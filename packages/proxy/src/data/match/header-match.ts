@@ -62,6 +62,7 @@ export function compileHeaderMatches(headers: readonly HeaderMatch[], context: C
 export function compileQueryMatches(queries: readonly QueryMatch[], context: CompileContext): RequestPredicate | undefined {
 	return allOf(
 		queries.map(({ name, match }): RequestPredicate => {
+			if (match === "absent") return (head) => readQuery(head.path, name) === undefined;
 			const test = match && compileStringMatch(match, context);
 			return (head) => {
 				const value = readQuery(head.path, name);

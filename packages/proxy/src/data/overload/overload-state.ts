@@ -1,6 +1,15 @@
-import { type OverloadActionName, overloadActions, type OverloadInit, overloadScale, type ScaledTimerKind } from "../../config/overload.ts";
+import {
+	type LoadShedPointName,
+	loadShedPoints,
+	type OverloadActionName,
+	overloadActions,
+	type OverloadInit,
+	overloadScale,
+	overloadWords,
+	type ScaledTimerKind,
+} from "../../config/overload.ts";
 
-const wordOf = (name: OverloadActionName): number => overloadActions.indexOf(name);
+const wordOf = (name: OverloadActionName): number => overloadWords.actions + overloadActions.indexOf(name);
 const words = {
 	requests: wordOf("stop_accepting_requests"),
 	keepalive: wordOf("disable_http_keepalive"),
@@ -15,22 +24,37 @@ export class OverloadState {
 	readonly #random: () => number;
 	readonly #timers: OverloadInit["timers"];
 	readonly #connectionsMax: number;
+	/** Those that are configured, with their places. */
+	readonly #shedPoints: ReadonlyMap<LoadShedPointName, number>;
 	/** This worker's own word of connections. */
 	readonly #own: number;
 
-	constructor({ buffer, timers, connectionsMax }: OverloadInit, workerIndex: number, random: () => number) {
+	constructor({ buffer, timers, shedPoints, connectionsMax }: OverloadInit, workerIndex: number, random: () => number) {
 		this.#words = new Int32Array(buffer);
 		this.#random = random;
 		this.#timers = timers;
 		this.#connectionsMax = connectionsMax ?? Number.POSITIVE_INFINITY;
-		this.#own = overloadActions.length + workerIndex;
+		this.#shedPoints = new Map(shedPoints.map((point) => [point, loadShedPoints.indexOf(point)]));
+		this.#own = overloadWords.connections + workerIndex;
 		// Of a worker that died before.
 		Atomics.store(this.#words, this.#own, 0);
 	}
 
 	/** A share of requests is answered by 503. */
 	get rejectsRequest(): boolean {
-		return this.#isDrawn(words.requests);
+		return this.sheds("http_connection_manager_decode_headers") || this.#isDrawn(words.requests);
+	}
+
+	hasPoint(point: LoadShedPointName): boolean {
+		return this.#shedPoints.has(point);
+	}
+
+	/** Whether what is at this point now is to be refused; counts it. */
+	sheds(point: LoadShedPointName): boolean {
+		const place = this.#shedPoints.get(point);
+		if (place === undefined || !this.#isDrawn(overloadWords.shedPoints + place)) return false;
+		Atomics.add(this.#words, overloadWords.shedCounts + place, 1);
+		return true;
 	}
 
 	/** A share of responses is their connection's last. */
@@ -66,7 +90,7 @@ export class OverloadState {
 	get hasRoom(): boolean {
 		if (this.#connectionsMax === Number.POSITIVE_INFINITY) return true;
 		let sum = 0;
-		for (let i = overloadActions.length; i < this.#words.length; i++) sum += Atomics.load(this.#words, i);
+		for (let i = overloadWords.connections; i < this.#words.length; i++) sum += Atomics.load(this.#words, i);
 		return sum < this.#connectionsMax;
 	}
 

@@ -180,8 +180,9 @@ export class TcpSession implements TunnelOwner, PassOwner {
 			info.responseFlags |= responseFlags.UH;
 			return this.#end(undefined);
 		}
-		if (!cluster.holdConnection(host, "default", false)) {
-			cluster.count(clusterStat.upstream_cx_overflow);
+		const isShed = cluster.context.overload?.sheds("connection_pool_new_connection") === true;
+		if (isShed || !cluster.holdConnection(host, "default", false)) {
+			cluster.count(isShed ? clusterStat.upstream_rq_cancelled : clusterStat.upstream_cx_overflow);
 			info.responseFlags |= responseFlags.UO;
 			return this.#end(undefined);
 		}

@@ -1,5 +1,5 @@
 import { grpcStatusOf } from "../headers/grpc-status.ts";
-import { withoutPort } from "../headers/operators.ts";
+import { withoutPort } from "../headers/address-text.ts";
 import type { HttpStream } from "../http/stream.ts";
 import { formatResponseFlags } from "../log/response-flags.ts";
 import type { Span } from "./span.ts";

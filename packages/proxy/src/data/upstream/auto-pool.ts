@@ -28,8 +28,12 @@ export class AutoPool implements HttpPool, ConnectorOwner {
 
 	acquire(client: PoolClient): UpstreamExchange | undefined {
 		if (this.#agreed !== undefined) return this.#agreed.acquire(client);
-		if (this.#connector.wait(client) && this.#connector.connecting === 0) this.#connector.connect();
+		if (this.#connector.wait(client) && this.#connector.connecting === 0) this.#connector.connectFor(client);
 		return undefined;
+	}
+
+	preconnect(ratio: number): boolean {
+		return this.#agreed?.preconnect(ratio) ?? this.#connector.preconnect(this.#connector.waiting + 1, 1, ratio);
 	}
 
 	cancel(client: PoolClient): void {

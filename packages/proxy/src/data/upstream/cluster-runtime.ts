@@ -27,7 +27,8 @@ import type { WorkerContext } from "../worker/context.ts";
 import type { HttpPool, PoolProtocol } from "./exchange.ts";
 import { RequestTracking } from "./cluster-tracking.ts";
 import { HostPools } from "./host-pools.ts";
-import { clusterStat } from "./cluster-stats.ts";
+import { preconnectAhead } from "./preconnect.ts";
+import { clusterGauge, clusterStat } from "./cluster-stats.ts";
 
 type Resource = "connections" | "pending" | "requests" | "retries";
 
@@ -76,6 +77,8 @@ export class ClusterRuntime {
 	readonly breakerSlot: number;
 	readonly checksHealth: boolean;
 	isRemoved = false;
+	/** Those of its pools, in this worker, being made ones included. */
+	connections = 0;
 	/** 0: answer times are not kept. */
 	readonly #ewmaAlpha: number;
 	#http2CounterBase = -1;
@@ -145,6 +148,12 @@ export class ClusterRuntime {
 
 	/** Where requests of `request`'s kind to this host go. */
 	poolFor(host: HostEntry, request: RequestHead, alpn: UpstreamAlpn | undefined, priority: "default" | "high", downstream?: ConnectionInfo): HttpPool {
+		const { predictivePreconnectRatio: ratio } = this.config;
+		if (ratio !== undefined) preconnectAhead(this, ratio, this.httpProtocol(request.version), (next) => this.#pool(next, request, alpn, priority, downstream));
+		return this.#pool(host, request, alpn, priority, downstream);
+	}
+
+	#pool(host: HostEntry, request: RequestHead, alpn: UpstreamAlpn | undefined, priority: "default" | "high", downstream?: ConnectionInfo): HttpPool {
 		const protocol = this.httpProtocol(request.version);
 		const transport = this.transports.choose(host, request.authority, this.transports.httpAlpn(host, alpn, protocol), downstream);
 		return this.poolsOf(host).pool(transport, priority, transport.isTls || protocol !== "auto" ? protocol : "HTTP/1.1");
@@ -201,6 +210,11 @@ export class ClusterRuntime {
 		const { counters } = this.context.stats;
 		const at = this.tlsBase + tlsCounters.index[name];
 		counters[at] = (counters[at] as number) + 1;
+	}
+
+	/** Under way in this worker. */
+	get activeRequests(): number {
+		return this.context.stats.gauges[this.gaugeBase + clusterGauge.upstream_rq_active] as number;
 	}
 
 	/** One of `clusterGauge`. */

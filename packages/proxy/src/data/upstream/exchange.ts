@@ -80,6 +80,8 @@ export interface HttpPool {
 	acquire(client: PoolClient): UpstreamExchange | undefined;
 	/** The client waits no longer. */
 	cancel(client: PoolClient): void;
+	/** For one request more than there are. False: there are connections enough, or there may be none. */
+	preconnect(ratio: number): boolean;
 	/** Idle connections close now, busy ones when they are done. */
 	drain(): void;
 }

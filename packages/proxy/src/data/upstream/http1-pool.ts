@@ -4,8 +4,7 @@ import { clusterStat } from "./cluster-stats.ts";
 import type { HttpPool, PoolClient } from "./exchange.ts";
 import { Http1Upstream } from "./http1-upstream.ts";
 import type { ConnectorOwner, PoolConnector } from "./pool-connector.ts";
-
-const preconnectsMax = 3;
+import { preconnectsMax } from "./preconnect.ts";
 
 /**
  * HTTP/1 connections to one host: newest idle one first, so that the others can grow old and close; no pipelining,
@@ -37,7 +36,7 @@ export class Http1Pool implements HttpPool, ConnectorOwner {
 	acquire(client: PoolClient): Http1Upstream | undefined {
 		const idle = this.#idle.pop();
 		const connector = this.#connector;
-		if (idle === undefined && connector.wait(client) && connector.connecting < connector.waiting) connector.connect();
+		if (idle === undefined && connector.wait(client) && connector.connecting < connector.waiting) connector.connectFor(client);
 		const ratio = this.cluster.config.preconnectRatio;
 		if (ratio !== undefined) this.#preconnect(ratio);
 		return idle;
@@ -53,6 +52,11 @@ export class Http1Pool implements HttpPool, ConnectorOwner {
 			// The cluster's limit is reached, and counted once.
 			if (this.#connector.connecting < connecting + i) return;
 		}
+	}
+
+	preconnect(ratio: number): boolean {
+		const { open, waiting } = this.#connector;
+		return this.#connector.preconnect(open - this.#idle.length + waiting + 1, 1, ratio);
 	}
 
 	cancel(client: PoolClient): void {

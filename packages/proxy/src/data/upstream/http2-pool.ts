@@ -34,17 +34,22 @@ export class Http2Pool implements HttpPool, ConnectorOwner {
 
 	acquire(client: PoolClient): UpstreamExchange | undefined {
 		for (const upstream of this.#upstreams) if (upstream.hasRoom) return upstream.open();
-		if (this.#connector.wait(client)) this.#connectIfNeeded();
+		if (this.#connector.wait(client) && this.#needsConnection) this.#connector.connectFor(client);
 		return undefined;
+	}
+
+	preconnect(ratio: number): boolean {
+		const active = this.#upstreams.reduce((sum, { session }) => sum + session.streams.size, 0);
+		return this.#connector.preconnect(active + this.#connector.waiting + 1, this.cluster.config.http2.maxConcurrentStreams, ratio);
 	}
 
 	cancel(client: PoolClient): void {
 		this.#connector.cancel(client);
 	}
 
-	#connectIfNeeded(): void {
+	get #needsConnection(): boolean {
 		const connector = this.#connector;
-		if (connector.waiting > connector.connecting * this.cluster.config.http2.maxConcurrentStreams) connector.connect();
+		return connector.waiting > connector.connecting * this.cluster.config.http2.maxConcurrentStreams;
 	}
 
 	onConnected(connection: Connection): void {
@@ -73,7 +78,7 @@ export class Http2Pool implements HttpPool, ConnectorOwner {
 	left(upstream: Http2Upstream): void {
 		const at = this.#upstreams.indexOf(upstream);
 		if (at >= 0) this.#upstreams.splice(at, 1);
-		this.#connectIfNeeded();
+		if (this.#needsConnection) this.#connector.connect();
 	}
 
 	/** Called once by each connection that ends, by whoever's doing. */

@@ -117,15 +117,24 @@ export class PoolConnector {
 		this.host.counts.rq_pending_active--;
 	}
 
-	/** One connection is always allowed; beyond that the cluster's limit holds, and clients wait for a free one. */
-	connect(): void {
+	/** For a client that waits since now: where load is shed, it hears so. */
+	connectFor(client: PoolClient): void {
+		if (this.connect()) return;
+		this.cancel(client);
+		client.onPoolFailure("overflow", "");
+	}
+
+	/** One connection is always allowed; beyond that the cluster's limit holds, and clients wait for a free one. False: load is shed. */
+	connect(): boolean {
 		const { cluster, priority } = this;
+		if (cluster.context.overload?.sheds("connection_pool_new_connection") === true) return false;
 		const isFirst = this.open === 0 && this.#connecting.size === 0;
 		if (!cluster.holdConnection(this.host, priority, isFirst)) {
 			cluster.count(clusterStat.upstream_cx_overflow);
-			return;
+			return true;
 		}
 		cluster.count(clusterStat.upstream_cx_total);
+		cluster.connections++;
 		const { counts } = this.host;
 		counts.cx_total++;
 		counts.cx_active++;
@@ -155,6 +164,7 @@ export class PoolConnector {
 			giveUp();
 			this.#connecting.delete(cancel);
 			counts.cx_active--;
+			cluster.connections--;
 			cluster.letConnectionGo(this.host, priority);
 		};
 		this.#connecting.add(cancel);
@@ -164,10 +174,20 @@ export class PoolConnector {
 			else if (isDone) result.destroy();
 			else finish(result, "remoteConnectionFailure", "");
 		});
+		return true;
+	}
+
+	/** Ahead of `requests`. False: there are enough, or none is made. */
+	preconnect(requests: number, requestsPerConnection: number, ratio: number): boolean {
+		const { connecting, open } = this;
+		if (requests * ratio <= (open + connecting) * requestsPerConnection) return false;
+		this.connect();
+		return this.connecting > connecting;
 	}
 
 	#connectFailed(failure: PoolFailure, transportFailure: string): void {
 		const { cluster, priority } = this;
+		cluster.connections--;
 		cluster.letConnectionGo(this.host, priority);
 		cluster.count(clusterStat.upstream_cx_connect_fail);
 		this.#countEnd(failure === "connectionTimeout");
@@ -192,6 +212,7 @@ export class PoolConnector {
 		this.cluster.connectionMs.record(this.cluster.context.nowMs() - openedAt);
 		this.cluster.requestsPerConnection.record(requests);
 		this.open--;
+		this.cluster.connections--;
 		this.host.counts.cx_active--;
 		this.cluster.letConnectionGo(this.host, this.priority);
 		this.cluster.gauge(clusterGauge.upstream_cx_active, -1);

@@ -32,6 +32,7 @@ const config: OverloadConfig = {
 		{ name: "shrink_heap", timers: [], triggers: [{ resource: "heap", scaling: 0.95, saturation: 0.95 }] },
 		{ name: "disable_http_keepalive", timers: [], triggers: [{ resource: "connections", scaling: 0.5, saturation: 0.5 }] },
 	],
+	shedPoints: [{ name: "connection_pool_new_connection", triggers: [{ resource: "file", scaling: 0.5, saturation: 1 }] }],
 	connectionsMax: 4,
 };
 
@@ -52,7 +53,9 @@ function start() {
 		logger: createLogger({ level: "none" }),
 	});
 	const timers = config.actions.flatMap((action) => action.timers);
-	const workers = [0, 1].map((index) => new OverloadState({ buffer, timers, connectionsMax: 4 }, index, () => machine.draw));
+	const workers = [0, 1].map(
+		(index) => new OverloadState({ buffer, timers, shedPoints: ["connection_pool_new_connection"], connectionsMax: 4 }, index, () => machine.draw),
+	);
 	return { machine, manager, workers: workers as [OverloadState, OverloadState] };
 }
 
@@ -79,6 +82,24 @@ test("an action is done to the degree of its strongest trigger", () => {
 	assert.equal(statsOf(manager)["overload.envoy.overload_actions.stop_accepting_requests.active"], 1);
 	manager.refresh();
 	assert.equal(machine.changes, 2);
+});
+
+test("load is shed with the chance that the pressure gives, and counted", () => {
+	const { machine, manager, workers } = start();
+	const [first, second] = workers;
+	manager.refresh();
+	assert.equal(first.sheds("connection_pool_new_connection"), false);
+	machine.file = "0.75";
+	manager.refresh();
+	machine.draw = 0.49;
+	assert.deepEqual([first.sheds("connection_pool_new_connection"), second.sheds("connection_pool_new_connection")], [true, true]);
+	// Another point is not configured.
+	assert.equal(first.sheds("tcp_listener_accept"), false);
+	machine.draw = 0.51;
+	assert.equal(first.sheds("connection_pool_new_connection"), false);
+	const stats = statsOf(manager);
+	assert.equal(stats["overload.envoy.load_shed_points.connection_pool_new_connection.shed_load_count"], 2);
+	assert.equal(stats["overload.envoy.load_shed_points.connection_pool_new_connection.scale_percent"], 50);
 });
 
 test("timeouts shrink down to their least, and those that do not exist stay so", () => {

@@ -1,5 +1,13 @@
 import type { Clock, Logger } from "@weft/runtime";
-import { type OverloadAction, overloadActions, type OverloadConfig, overloadScale, type OverloadTrigger, type ResourceMonitor } from "../../config/overload.ts";
+import {
+	loadShedPoints,
+	overloadActions,
+	type OverloadConfig,
+	overloadScale,
+	type OverloadTrigger,
+	overloadWords,
+	type ResourceMonitor,
+} from "../../config/overload.ts";
 import type { ValueBlock } from "../../data/stats/registry.ts";
 
 export interface OverloadManagerOptions {
@@ -54,9 +62,11 @@ export class OverloadManager {
 		for (const measured of this.#measured) this.#measure(measured);
 		let hasChanged = false;
 		for (const action of config.actions) {
-			const value = Math.round(this.#valueOf(action) * overloadScale);
+			const value = this.#valueOf(action.triggers);
 			if (Atomics.exchange(this.#words, overloadActions.indexOf(action.name), value) !== value) hasChanged = true;
 		}
+		for (const { name, triggers } of config.shedPoints)
+			Atomics.store(this.#words, overloadWords.shedPoints + loadShedPoints.indexOf(name), this.#valueOf(triggers));
 		if (hasChanged) onChange();
 		this.#shrink();
 	}
@@ -95,11 +105,13 @@ export class OverloadManager {
 
 	/** Over all workers. */
 	get #connections(): number {
-		return this.#words.subarray(overloadActions.length).reduce((sum, count) => sum + count, 0);
+		return this.#words.subarray(overloadWords.connections).reduce((sum, count) => sum + count, 0);
 	}
 
-	#valueOf({ triggers }: OverloadAction): number {
-		return Math.max(0, ...triggers.map((trigger) => valueOf(trigger, this.#measured.find(({ monitor }) => monitor.name === trigger.resource)?.pressure ?? 0)));
+	/** In ten thousandths. */
+	#valueOf(triggers: readonly OverloadTrigger[]): number {
+		const pressureOf = (resource: string) => this.#measured.find(({ monitor }) => monitor.name === resource)?.pressure ?? 0;
+		return Math.round(Math.max(0, ...triggers.map((trigger) => valueOf(trigger, pressureOf(trigger.resource)))) * overloadScale);
 	}
 
 	#shrink(): void {
@@ -117,17 +129,22 @@ export class OverloadManager {
 			names: Object.keys(values),
 			values: Float64Array.from(Object.values(values)),
 		});
-		const { actions } = this.#options.config;
+		const { actions, shedPoints } = this.#options.config;
+		const percentOf = (value: number) => Math.floor((value * 100) / overloadScale);
 		const values = actions.map(({ name }) => [name, this.#words[overloadActions.indexOf(name)] ?? 0] as const);
 		return {
 			counters: [
 				...this.#measured.map(({ monitor, failures }) => block(monitor.name, { failed_updates: failures, skipped_updates: 0 })),
 				...(actions.some(({ name }) => name === "shrink_heap") ? [block("envoy.overload_actions.shrink_heap", { shrink_count: this.#shrinks })] : []),
+				...shedPoints.map(({ name }) =>
+					block(`envoy.load_shed_points.${name}`, { shed_load_count: this.#words[overloadWords.shedCounts + loadShedPoints.indexOf(name)] ?? 0 }),
+				),
 			],
 			gauges: [
 				...this.#measured.map(({ monitor, pressure }) => block(monitor.name, { pressure: Math.round(pressure * 100) })),
-				...values.map(([name, value]) =>
-					block(`envoy.overload_actions.${name}`, { active: value >= overloadScale ? 1 : 0, scale_percent: Math.floor((value * 100) / overloadScale) }),
+				...values.map(([name, value]) => block(`envoy.overload_actions.${name}`, { active: value >= overloadScale ? 1 : 0, scale_percent: percentOf(value) })),
+				...shedPoints.map(({ name }) =>
+					block(`envoy.load_shed_points.${name}`, { scale_percent: percentOf(this.#words[overloadWords.shedPoints + loadShedPoints.indexOf(name)] ?? 0) }),
 				),
 			],
 		};

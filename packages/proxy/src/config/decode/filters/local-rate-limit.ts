@@ -1,10 +1,11 @@
+import type { MetadataKey } from "@weft/xds/generated/envoy/type/metadata/v3/metadata.ts";
 import type { RateLimit as RateLimitMessage, RateLimit_Action } from "@weft/xds/generated/envoy/config/route/v3/route_components.ts";
 import type { LocalRateLimit as LimitMessage } from "@weft/xds/generated/envoy/extensions/filters/http/local_ratelimit/v3/local_rate_limit.ts";
 import type { TokenBucket as BucketMessage } from "@weft/xds/generated/envoy/type/v3/token_bucket.ts";
 import type { LocalRateLimit, RateLimitAction, RateLimitEntry, TokenBucket } from "../../rate-limits.ts";
 import { decodeMutation } from "../headers.ts";
 import { type At, durationMsOr, onlySupports, report, under } from "../issues.ts";
-import { decodeHeaderMatches, decodeRuntimeFraction, never } from "../matchers.ts";
+import { decodeHeaderMatches, decodeQueryMatch, decodeRuntimeFraction, never } from "../matchers.ts";
 
 const fields = [
 	"statPrefix",
@@ -101,13 +102,20 @@ function decodeEntry(at: At, action: RateLimit_Action): RateLimitEntry | undefin
 	}
 	if (action.metadata !== undefined) {
 		const { descriptorKey, metadataKey, defaultValue, skipIfAbsent, source } = action.metadata;
-		if (source !== 0) report(under(at, "metadata.source"), "metadata of the route is not implemented");
-		const path = metadataKey?.path.map(({ key }) => key ?? "") ?? [];
-		return { kind: "metadata", key: descriptorKey, filter: metadataKey?.key ?? "", path, defaultValue, skipIfAbsent };
+		return { kind: "metadata", source: source === 1 ? "route" : "request", key: descriptorKey, ...keyOf(metadataKey), defaultValue, skipIfAbsent };
 	}
-	if (action.maskedRemoteAddress !== undefined) report(at, "masked_remote_address is not implemented");
-	else if (action.queryParameterValueMatch !== undefined) report(at, "query_parameter_value_match is not implemented");
-	else if (action.dynamicMetadata !== undefined) report(at, "dynamic_metadata is not implemented (metadata is)");
+	if (action.maskedRemoteAddress !== undefined) {
+		const { v4PrefixMaskLen: v4Bits = 32, v6PrefixMaskLen: v6Bits = 128 } = action.maskedRemoteAddress;
+		return { kind: "maskedRemoteAddress", v4Bits, v6Bits };
+	}
+	if (action.queryParameterValueMatch !== undefined) {
+		const { descriptorKey, descriptorValue, expectMatch, queryParameters } = action.queryParameterValueMatch;
+		const query = queryParameters.map((one, i) => decodeQueryMatch(under(at, `queryParameterValueMatch.queryParameters[${i}]`), one));
+		return { kind: "queryValueMatch", key: descriptorKey || "query_match", value: descriptorValue, expect: expectMatch ?? true, query };
+	}
+	if (action.dynamicMetadata !== undefined) report(at, "dynamic_metadata is not implemented, and deprecated in Envoy: metadata is");
 	else if (action.extension !== undefined) report(at, `rate limit action ${action.extension.name} is not implemented`);
 	return undefined;
 }
+
+const keyOf = (key: MetadataKey | undefined) => ({ filter: key?.key ?? "", path: key?.path.map((segment) => segment.key ?? "") ?? [] });

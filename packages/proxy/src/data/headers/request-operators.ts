@@ -1,0 +1,67 @@
+import { compileCelValue } from "../cel/cel.ts";
+import { textOf } from "../cel/cel-functions.ts";
+import { createCompileContext } from "../match/compile-context.ts";
+import { readQuery } from "../match/header-match.ts";
+import { headerReader } from "./headers-view.ts";
+import type { Compile } from "./operators.ts";
+
+const withoutQuery = (value: string): string => {
+	const query = value.indexOf("?");
+	return query < 0 ? value : value.slice(0, query);
+};
+
+/** `REQ_WITHOUT_QUERY(name?other)`. */
+const reqWithoutQuery: Compile = ({ argument }) => {
+	const [first = "", second] = (argument ?? "").split("?");
+	if (first === "") return "%REQ_WITHOUT_QUERY% needs a header name";
+	const read = headerReader(first);
+	const other = second === undefined ? undefined : headerReader(second);
+	return ({ request }) => {
+		const value = request && (read(request) ?? other?.(request));
+		return value === undefined ? undefined : withoutQuery(value);
+	};
+};
+
+/** `PATH(WQ|NQ:ORIG|PATH|ORIG_OR_PATH)`: with the query or without; as the client sent it, or as it is now. */
+const path: Compile = ({ argument = "" }) => {
+	const [query = "WQ", which = "ORIG_OR_PATH"] = argument === "" ? [] : argument.split(":");
+	if (!["WQ", "NQ"].includes(query)) return `%PATH(${argument})% begins with WQ or NQ`;
+	if (!["ORIG", "PATH", "ORIG_OR_PATH"].includes(which)) return `%PATH(${argument})% ends in ORIG, PATH or ORIG_OR_PATH`;
+	return ({ request }) => {
+		const original = which === "PATH" ? undefined : request?.get("x-envoy-original-path");
+		const value = original ?? (which === "ORIG" ? undefined : request?.path);
+		return value === undefined || query === "WQ" ? value : withoutQuery(value);
+	};
+};
+
+const queryParameter: Compile = ({ argument }) => {
+	if (!argument) return "%QUERY_PARAM% needs the name of a parameter";
+	return ({ request }) => (request === undefined ? undefined : readQuery(request.path, argument));
+};
+
+/** `CEL(expression)` is text, `TYPED_CEL(expression)` what the expression gives. */
+const cel =
+	(isTyped: boolean): Compile =>
+	({ name, argument }) => {
+		if (!argument) return `%${name}% needs an expression`;
+		const context = createCompileContext();
+		const read = compileCelValue(argument, context);
+		if (context.errors.length > 0) return `%${name}%: ${context.errors.join("; ")}`;
+		return (info) => {
+			const value = read(info);
+			return isTyped && typeof value === "boolean"
+				? value
+				: isTyped && (typeof value === "bigint" || typeof value === "number")
+					? Number(value)
+					: textOf(value);
+		};
+	};
+
+/** Operators on a request's path, and on all of it. */
+export const requestOperators: readonly (readonly [string, Compile])[] = [
+	["REQ_WITHOUT_QUERY", reqWithoutQuery],
+	["PATH", path],
+	["QUERY_PARAM", queryParameter],
+	["CEL", cel(false)],
+	["TYPED_CEL", cel(true)],
+];
