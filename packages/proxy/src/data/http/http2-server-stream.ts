@@ -28,6 +28,12 @@ function flagOf(code: number, cause: ResetCause): number {
 	return cause === "rule" || cause === "failure" ? responseFlags.DPE : responseFlags.DC;
 }
 
+/** The same for the log; undefined: the connection is gone. What was wrong with a message has been `said`. */
+function detailsOf(said: string, code: number, cause: ResetCause): string | undefined {
+	if (cause === "peer" || cause === "rule") return code === errorCode.refusedStream ? "http2.remote_refuse" : "http2.remote_reset";
+	return cause === "connection" || said === "" ? undefined : said;
+}
+
 /** One request of an HTTP/2 client, and where its response goes. */
 export class Http2ServerStream extends Http2Stream implements Downstream {
 	readonly manager: CompiledManager;
@@ -164,8 +170,7 @@ export class Http2ServerStream extends Http2Stream implements Downstream {
 		if (http === undefined) return;
 		this.#http = undefined;
 		if (http.info.startAt !== 0) {
-			if (cause === "peer" || cause === "rule") http.info.responseCodeDetails = code === errorCode.refusedStream ? "http2.remote_refuse" : "http2.remote_reset";
-			http.onDownstreamGone(flagOf(code, cause));
+			http.onDownstreamGone(flagOf(code, cause), detailsOf(http.info.responseCodeDetails, code, cause));
 		}
 		this.#connection.pool.give(http);
 	}

@@ -41,7 +41,7 @@ export interface HostOverride {
  */
 export class HttpStream {
 	readonly request = new RequestHead();
-	readonly response = new ResponseHead();
+	response = new ResponseHead();
 	readonly info: StreamInfo;
 	readonly context: WorkerContext;
 	readonly router: RouterState;
@@ -251,6 +251,11 @@ export class HttpStream {
 
 	// ---- the response
 
+	/** Of several attempts it is not the first that answers. */
+	answerWith(response: ResponseHead): void {
+		this.response = this.info.response = response;
+	}
+
 	/** `response` is what upstream sent. */
 	startUpstreamResponse(hasBody: boolean): void {
 		this.info.responseCodeDetails = "via_upstream";
@@ -398,11 +403,11 @@ export class HttpStream {
 		this.downstream.reset();
 	}
 
-	/** The client is gone. `flag`: why. */
-	onDownstreamGone(flag: number = responseFlags.DC): void {
+	/** The client is gone; `flag` and `details` say how. */
+	onDownstreamGone(flag: number = responseFlags.DC, details = "downstream_remote_disconnect"): void {
 		if (this.isOver) return;
 		this.info.responseFlags |= flag;
-		if (this.info.responseCodeDetails === "") this.info.responseCodeDetails = "downstream_remote_disconnect";
+		this.info.responseCodeDetails = details;
 		this.manager.count(httpStat.downstream_rq_rx_reset);
 		this.router.cancel();
 		this.finish();
