@@ -150,7 +150,7 @@ export class Http2ServerStream extends Http2Stream implements Downstream {
 		if (http === undefined) return;
 		if (this.#early === undefined) return http.onRequestBody(bytes, start, end);
 		// Nothing is passed on before the upstream agrees; the window bounds what is kept.
-		this.session.pause(this, pauseReasons.waitingForHost);
+		this.session.windows.pause(this, pauseReasons.waitingForHost);
 		this.#early.push(Buffer.from(bytes.subarray(start, end)));
 	}
 
@@ -239,12 +239,12 @@ export class Http2ServerStream extends Http2Stream implements Downstream {
 	/** Envoy's code for what the proxy cannot complete. */
 	reset(): void {
 		this.#giveBack();
-		this.session.cancel(this, errorCode.internalError);
+		this.session.streams.cancel(this, errorCode.internalError);
 	}
 
 	onStreamOver(): void {
 		this.#giveBack();
-		this.session.dismiss(this);
+		this.session.streams.dismiss(this);
 	}
 
 	#giveBack(): void {
@@ -255,12 +255,12 @@ export class Http2ServerStream extends Http2Stream implements Downstream {
 
 	pause(reason: number): void {
 		if (this.pauses === 0) this.manager.count(httpStat.downstream_flow_control_paused_reading_total);
-		this.session.pause(this, reason);
+		this.session.windows.pause(this, reason);
 	}
 
 	resume(reason: number): void {
 		if (this.pauses === 0) return;
-		this.session.resume(this, reason);
+		this.session.windows.resume(this, reason);
 		if (this.pauses === 0) this.manager.count(httpStat.downstream_flow_control_resumed_reading_total);
 	}
 }
