@@ -461,7 +461,7 @@ export class Http1ServerConnection implements ConnectionHandler, MessageEvents, 
 		const { overload } = this.#context;
 		const { config, bypassesOverload } = this.manager;
 		if (overload === undefined || bypassesOverload) return;
-		if (this.#stream !== undefined) return this.#stream.onOverload();
+		if (this.#stream !== undefined) return this.#stream.timers.onOverload();
 		if (!this.isIdle || this.#isClosing || this.#isDraining || config.idleTimeoutMs === 0) return;
 		this.#timer.arm(Math.max(1, this.#idleSince + overload.scale("connectionIdle", config.idleTimeoutMs) - this.#context.nowMs()));
 	}

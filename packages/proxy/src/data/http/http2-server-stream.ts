@@ -56,7 +56,7 @@ export class Http2ServerStream extends Http2Stream implements Downstream {
 	}
 
 	onOverload(): void {
-		this.#http?.onOverload();
+		this.#http?.timers.onOverload();
 	}
 
 	get isTls(): boolean {

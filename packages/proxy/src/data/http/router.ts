@@ -93,8 +93,8 @@ export class RouterState {
 		prepareRequest(stream, cluster, forward, choice);
 		this.#prepareRetries(forward);
 		timeouts.begin(stream.context.nowMs(), retries.policy?.config.perTryTimeoutMs);
-		if (config.idleTimeoutMs !== undefined) stream.setIdleTimeout(config.idleTimeoutMs);
-		if (config.maxStreamDurationMs !== undefined) stream.setMaxDuration(config.maxStreamDurationMs);
+		if (config.idleTimeoutMs !== undefined) stream.timers.setIdle(config.idleTimeoutMs);
+		if (config.maxStreamDurationMs !== undefined) stream.timers.setMaxDuration(config.maxStreamDurationMs);
 		// What upgrades does not end before it is answered.
 		if (stream.isRequestDelivered || stream.upgrade !== "") this.#armTimer();
 		timeouts.tell(stream);
