@@ -249,7 +249,7 @@ export class TcpSession implements TunnelOwner, PassOwner {
 
 	/** Bytes pass from here on. */
 	#pass(upstream: Connection | Tunnel, tunnel: Tunnel | undefined): void {
-		const { downstream, info, proxy } = this;
+		const { downstream, proxy } = this;
 		if (this.cluster?.config.closesConnectionsOnHealthFailure === true) ((this.#host as HostEntry).tcpConnections ??= new Set()).add(this.#close);
 		this.cluster?.outlier.connected(this.#host as HostEntry, true);
 		this.#report.opened(this.cluster, this.#host);
