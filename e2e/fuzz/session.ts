@@ -48,7 +48,7 @@ export class FuzzedSession implements SessionOwner {
 		this.session.start();
 		for (let i = 0; i < (isServer ? 0 : ownStreams); i++) {
 			const stream = new FuzzedStream(this, 0);
-			if (!this.session.openOwn(stream)) continue;
+			if (!this.session.streams.openOwn(stream)) continue;
 			this.#open.add(stream.id);
 			// The first goes on sending.
 			if (i > 0) this.session.onLocalEnd(stream);
@@ -95,7 +95,7 @@ export class FuzzedSession implements SessionOwner {
 	}
 	onGoaway(lastStreamId: number, code: number): void {
 		this.say(`goaway ${lastStreamId} ${code}`);
-		if (!this.isServer) this.session.dropAfter(lastStreamId, code);
+		if (!this.isServer) this.session.streams.dropAfter(lastStreamId, code);
 	}
 	onPong(): void {
 		this.say("pong");

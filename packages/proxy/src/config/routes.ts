@@ -29,6 +29,8 @@ export interface VirtualHost {
 	readonly requireTls: "none" | "externalOnly" | "all";
 	readonly headers: HeaderOperations;
 	readonly retry: RetryPolicy | undefined;
+	/** `hedge_on_per_try_timeout`: an attempt that takes too long goes on, and another begins beside it. */
+	readonly hedgesOnTryTimeout?: boolean | undefined;
 	/** `typed_per_filter_config`, by the filter's name in the connection manager. */
 	readonly filters: FilterOverrides;
 	readonly rateLimits: readonly RateLimitAction[];
@@ -95,6 +97,8 @@ export interface RouteAction {
 		| undefined;
 	readonly appendXForwardedHost: boolean;
 	readonly retry: RetryPolicy | undefined;
+	/** undefined: as the virtual host says. */
+	readonly hedgesOnTryTimeout?: boolean | undefined;
 	readonly mirrors: readonly { readonly cluster: string; readonly fraction: Fraction; readonly shadowSuffix: boolean }[];
 	readonly hashPolicies: readonly HashPolicy[];
 	/** Upgrade types allowed on this route beyond or instead of the connection manager's, lower case. */

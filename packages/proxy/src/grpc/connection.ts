@@ -100,7 +100,7 @@ export class GrpcConnection implements ConnectionHandler, SessionOwner, Exchange
 
 	onGoaway(lastStreamId: number, code: number): void {
 		this.#isLeaving = true;
-		this.session.dropAfter(lastStreamId, code);
+		this.session.streams.dropAfter(lastStreamId, code);
 		if (this.session.streams.size === 0) this.#closeSoon();
 	}
 

@@ -6,7 +6,7 @@ import type { DecodedCluster } from "../config/decode/index.ts";
 import type { PeerValidation, Secret, TlsParams, UpstreamTls } from "../config/tls.ts";
 import { SecureContexts } from "../data/tls/secure-contexts.ts";
 import { compileServerVerifier, trustOnly } from "../grpc/server-verifier.ts";
-import { type GrpcEndpoint, type GrpcTarget, type GrpcTls, endpointText, parseHostPort } from "../grpc/target.ts";
+import { endpointText, type GrpcEndpoint, type GrpcTarget, type GrpcTls, parseHostPort } from "../grpc/target.ts";
 import type { ConfigStore } from "./config-store.ts";
 
 export interface TargetSources {

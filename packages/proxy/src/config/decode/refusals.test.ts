@@ -38,7 +38,16 @@ describe("fields that have an effect in Envoy and none here are refused by name"
 	const action = "virtualHosts[0].routes[0].route";
 	const filter = "filterChains[0].filters[0].httpFilters[0]";
 	const refused = [
-		["hedging", () => tableOf({ hedgePolicy: { hedgeOnPerTryTimeout: true } }), `${action}.hedgePolicy: hedge_policy is not implemented`],
+		[
+			"more than one request to begin with",
+			() => tableOf({ hedgePolicy: { initialRequests: 2 } }),
+			`${action}.hedgePolicy.initialRequests: initial_requests other than 1 is not implemented (Envoy ignores it)`,
+		],
+		[
+			"a second request by chance",
+			() => tableOf({ hedgePolicy: { additionalRequestChance: { numerator: 5 } } }),
+			`${action}.hedgePolicy.additionalRequestChance: additional_request_chance other than 0 is not implemented (Envoy ignores it)`,
+		],
 		["headers for internal requests only", () => table({ internalOnlyHeaders: ["x-a"] }), "internalOnlyHeaders: internal_only_headers is not implemented"],
 		[
 			"a limit on active faults",

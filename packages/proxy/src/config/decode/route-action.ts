@@ -6,6 +6,7 @@ import type {
 } from "@weft/xds/generated/envoy/config/route/v3/route_components.ts";
 import type { ClusterSelector, HashPolicy, RouteAction, WeightedCluster } from "../routes.ts";
 import { decodeHeaderOperations } from "./headers.ts";
+import { decodeHedge } from "./hedge.ts";
 import { type At, durationMs, durationMsOr, onlySupports, report, under } from "./issues.ts";
 import { always, decodeRewrite, decodeRuntimeFraction } from "./matchers.ts";
 import { decodeRateLimits } from "./filters/local-rate-limit.ts";
@@ -28,6 +29,7 @@ const supported = [
 	"timeout",
 	"idleTimeout",
 	"retryPolicy",
+	"hedgePolicy",
 	"requestMirrorPolicies",
 	"priority",
 	"hashPolicy",
@@ -60,6 +62,7 @@ export function decodeRouteAction(at: At, action: ActionMessage): RouteAction {
 		hostRewrite: decodeHostRewrite(at, action),
 		appendXForwardedHost: action.appendXForwardedHost,
 		retry: action.retryPolicy && decodeRetry(under(at, "retryPolicy"), action.retryPolicy),
+		hedgesOnTryTimeout: action.hedgePolicy && decodeHedge(under(at, "hedgePolicy"), action.hedgePolicy),
 		mirrors: action.requestMirrorPolicies.map((mirror, i) => decodeMirror(under(at, `requestMirrorPolicies[${i}]`), mirror)),
 		hashPolicies: action.hashPolicy.map((policy, i) => decodeHashPolicy(under(at, `hashPolicy[${i}]`), policy)).filter((p) => p !== undefined),
 		upgrades: decodeUpgrades(at, action.upgradeConfigs),

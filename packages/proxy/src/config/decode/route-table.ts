@@ -4,6 +4,7 @@ import { validateConstraints } from "@weft/xds";
 import type { RouteTable, VirtualHost } from "../routes.ts";
 import type { DecodeEnvironment } from "./environment.ts";
 import { decodeHeaderOperations } from "./headers.ts";
+import { decodeHedge } from "./hedge.ts";
 import { type At, collect, type Decoded, onlySupports, report, under } from "./issues.ts";
 import { decodeRetry } from "./retry.ts";
 import { decodeRoute, type RouteLimits } from "./route.ts";
@@ -46,6 +47,7 @@ const hostFields = [
 	"includeRequestAttemptCount",
 	"includeAttemptCountInResponse",
 	"retryPolicy",
+	"hedgePolicy",
 	"metadata",
 ];
 
@@ -120,6 +122,7 @@ function decodeVirtualHost(at: At, host: VirtualHostMessage, limits: RouteLimits
 		requireTls: (["none", "externalOnly", "all"] as const)[host.requireTls] ?? "none",
 		headers: decodeHeaderOperations(at, host),
 		retry: host.retryPolicy && decodeRetry(under(at, "retryPolicy"), host.retryPolicy),
+		hedgesOnTryTimeout: host.hedgePolicy && decodeHedge(under(at, "hedgePolicy"), host.hedgePolicy),
 		filters: withLegacyCors(decodeOverrides(at, host.typedPerFilterConfig), host.cors && decodeCors(under(at, "cors"), legacyCorsType, host.cors)),
 		rateLimits: decodeRateLimits(at, host.rateLimits),
 		includeRequestAttemptCount: host.includeRequestAttemptCount,

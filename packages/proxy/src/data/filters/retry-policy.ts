@@ -19,6 +19,8 @@ export type ResetReason =
 /** A policy ready for decisions; see `retry-state.ts` for the counting. */
 export interface CompiledRetryPolicy {
 	readonly config: RetryPolicy;
+	/** False: there is nothing after which it retries. */
+	readonly hasConditions: boolean;
 	/** False: nothing about this request is to be retried. */
 	readonly takesRequest: (head: RequestView) => boolean;
 	retriesResponse(status: number, head: HeadersView): boolean;
@@ -33,6 +35,20 @@ const grpcConditions: ReadonlyMap<string, number> = new Map([
 	["resource-exhausted", 8],
 	["internal", 13],
 	["unavailable", 14],
+]);
+
+const conditions: ReadonlySet<string> = new Set([
+	"5xx",
+	"gateway-error",
+	"reset",
+	"reset-before-request",
+	"connect-failure",
+	"envoy-ratelimited",
+	"refused-stream",
+	"retriable-4xx",
+	"retriable-status-codes",
+	"retriable-headers",
+	...grpcConditions.keys(),
 ]);
 
 export function compileRetryPolicy(config: RetryPolicy): { readonly value: CompiledRetryPolicy; readonly errors: readonly string[] } {
@@ -60,7 +76,10 @@ export function compileRetryPolicy(config: RetryPolicy): { readonly value: Compi
 	};
 	const safe = config.retriableRequestHeaders.map((header) => compileHeaderMatch(header, context));
 	const takesRequest = (head: RequestView) => safe.length === 0 || safe.some((test) => test(head));
-	return { value: { config, takesRequest, retriesResponse, retriesReset }, errors: context.errors };
+	return {
+		value: { config, hasConditions: config.retryOn.some((token) => conditions.has(token)), takesRequest, retriesResponse, retriesReset },
+		errors: context.errors,
+	};
 }
 
 const requestHeaders = [

@@ -37,6 +37,8 @@ export interface RetryState {
 	readonly triedPriorities: readonly number[];
 	afterResponse(status: number, head: HeadersView, host: HostEntry | undefined): RetryVerdict;
 	afterReset(reason: ResetReason, requestStarted: boolean, host: HostEntry | undefined): RetryVerdict;
+	/** The attempt goes on, with another beside it. */
+	afterSlowAttempt(host: HostEntry | undefined): RetryVerdict;
 	/** True once a retry was granted: a success now counts as `upstream_rq_retry_success`. */
 	readonly retried: boolean;
 	end(): void;
@@ -87,6 +89,10 @@ class Retries implements RetryState {
 
 	afterReset(reason: ResetReason, requestStarted: boolean, host: HostEntry | undefined): RetryVerdict {
 		return this.#decide(this.#policy.retriesReset(reason, requestStarted), host);
+	}
+
+	afterSlowAttempt(host: HostEntry | undefined): RetryVerdict {
+		return this.#decide(true, host);
 	}
 
 	#decide(wanted: boolean, host: HostEntry | undefined): RetryVerdict {

@@ -7,21 +7,29 @@ export interface AskedTimeouts {
 	readonly perTryTimeoutMs: number | undefined;
 	/** Of one attempt, the answer's body included; 0: none. */
 	readonly streamDurationMs: number | undefined;
+	readonly hedges: boolean | undefined;
 	/** 204 instead of 504. */
 	readonly isAnsweredEmpty: boolean;
 }
 
-export const nothingAsked: AskedTimeouts = { timeoutMs: undefined, perTryTimeoutMs: undefined, streamDurationMs: undefined, isAnsweredEmpty: false };
+export const nothingAsked: AskedTimeouts = {
+	timeoutMs: undefined,
+	perTryTimeoutMs: undefined,
+	streamDurationMs: undefined,
+	hedges: undefined,
+	isAnsweredEmpty: false,
+};
 
 /** Reads and removes them: they are for this hop. */
 export function takeTimeoutHeaders(head: HeadersEdit): AskedTimeouts {
-	// For this hop as well, and without effect: neither statistics under a caller's own name nor hedging are there.
+	// For this hop as well, and without effect: there are no statistics under a caller's own name.
 	take(head, "x-envoy-upstream-alt-stat-name");
-	take(head, "x-envoy-hedge-on-per-try-timeout");
+	const hedges = take(head, "x-envoy-hedge-on-per-try-timeout");
 	return {
 		timeoutMs: takeNumber(head, "x-envoy-upstream-rq-timeout-ms"),
 		perTryTimeoutMs: takeNumber(head, "x-envoy-upstream-rq-per-try-timeout-ms"),
 		streamDurationMs: takeNumber(head, "x-envoy-upstream-stream-duration-ms"),
+		hedges: hedges === "true" ? true : hedges === "false" ? false : undefined,
 		isAnsweredEmpty: take(head, "x-envoy-upstream-rq-timeout-alt-response") !== undefined,
 	};
 }

@@ -20,11 +20,15 @@ export class AttemptTimers {
 	}
 
 	/** For another attempt. 0: none. */
-	start(wholeMs: number, idleMs: number, durationMs: number): void {
-		if (wholeMs > 0) this.#whole.arm(wholeMs);
+	start(idleMs: number, durationMs: number): void {
 		this.#idleMs = idleMs;
 		if (idleMs > 0) this.#idle ??= new Timer(this.#wheel, this.#onIdle);
 		if (durationMs > 0) (this.#duration ??= new Timer(this.#wheel, this.#onDuration)).arm(durationMs);
+	}
+
+	/** 0: none. */
+	startWhole(wholeMs: number): void {
+		if (wholeMs > 0) this.#whole.arm(wholeMs);
 	}
 
 	/** Something went to the host or came from it. */

@@ -1,7 +1,7 @@
 import type { ConnectionInfo } from "../log/stream-info.ts";
 import { beginRequest, type ChooseContext, endRequest, type HostEntry } from "../lb/host-entry.ts";
 import type { RequestHead } from "../codec/request-head.ts";
-import type { UpstreamAlpn } from "../tls/upstream-tls.ts";
+import type { UpstreamAlpn } from "../upstream/transport-chooser.ts";
 import { clusterGauge, clusterStat } from "../upstream/cluster-stats.ts";
 import type { ClusterRuntime } from "../upstream/cluster-runtime.ts";
 import type { HttpPool, PoolClient, UpstreamExchange } from "../upstream/exchange.ts";

@@ -5,7 +5,7 @@ import type { FilterInputs } from "../filters/filter-inputs.ts";
 import { compileHttpFilter } from "../filters/http-filters.ts";
 import { missingConfig } from "../filters/missing-config.ts";
 import { type PeerExchange, peerExchangeOf } from "../filters/peer-metadata.ts";
-import type { UpstreamAlpn } from "../tls/upstream-tls.ts";
+import type { UpstreamAlpn } from "../upstream/transport-chooser.ts";
 import type { WorkerContext } from "../worker/context.ts";
 import { FilterChains } from "./filter-chain.ts";
 import type { StreamObserver } from "./connection-manager.ts";

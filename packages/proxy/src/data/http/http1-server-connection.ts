@@ -1,33 +1,30 @@
-import { known } from "../codec/known-names.ts";
-import { type HeadError, hasToken, incomplete, parseRequestHead } from "../codec/head-parser.ts";
-import { carryBytesMax, MessageDecoder, type MessageEvents } from "../codec/message-decoder.ts";
 import type { BodyKind } from "../codec/body-decoder.ts";
-import { formatXfcc } from "../headers/xfcc.ts";
-import { responseFlags } from "../log/response-flags.ts";
+import { type HeadError, incomplete, parseRequestHead } from "../codec/head-parser.ts";
+import { readUpgrade, stripRequest } from "../codec/hop-by-hop.ts";
+import { known } from "../codec/known-names.ts";
+import { carryBytesMax, MessageDecoder, type MessageEvents } from "../codec/message-decoder.ts";
+import { encodeChunk, encodeLastChunk, encodeResponseHead } from "../codec/message-encoder.ts";
 import type { ResponseHead } from "../codec/response-head.ts";
+import { reasonOf } from "../codec/status-lines.ts";
+import { formatXfcc } from "../headers/xfcc.ts";
+import { abortsDispatch, mustCloseAfter, overloaded } from "./close-decision.ts";
+import type { CompiledManager } from "./connection-manager.ts";
+import { type Downstream, pauseReasons } from "./downstream.ts";
+import { httpGauge, httpStat } from "./http-stats.ts";
+import { Http1Timers } from "./http1-timers.ts";
+import { sendLocalReply } from "./local-reply.ts";
+import { readBeginning } from "./preface.ts";
+import { hasUnderscores } from "./request-prologue.ts";
+import type { StreamPool } from "./stream-pool.ts";
+import type { HttpStream } from "./stream.ts";
+import { responseFlags } from "../log/response-flags.ts";
 import type { ConnectionInfo } from "../log/stream-info.ts";
 import type { Connection, ConnectionHandler } from "../transport/connection.ts";
-import { Timer } from "../transport/timers.ts";
 import type { WorkerContext } from "../worker/context.ts";
-import type { CompiledManager } from "./connection-manager.ts";
-import { abortsDispatch, drainsNow, isKeepaliveDisabled, overloaded } from "./close-decision.ts";
-import { type Downstream, pauseReasons } from "./downstream.ts";
-import { encodeChunk, encodeLastChunk, encodeResponseHead } from "../codec/message-encoder.ts";
-import { readUpgrade, stripRequest } from "../codec/hop-by-hop.ts";
-import { sendLocalReply } from "./local-reply.ts";
-import { hasUnderscores } from "./request-prologue.ts";
-import { reasonOf } from "../codec/status-lines.ts";
-import type { HttpStream } from "./stream.ts";
-import type { StreamPool } from "./stream-pool.ts";
-import { httpGauge, httpStat } from "./http-stats.ts";
 
 /** The first bytes are HTTP/2's: somebody else takes the connection, with what has been read. */
 export type OnHttp2 = (bytes: Buffer) => void;
 
-const preface = Buffer.from("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
-const bytesPerDecision = 4;
-/** How long a connection of a replaced listener may stay silent. */
-const drainIdleMs = 60_000;
 const continueLine = Buffer.from("HTTP/1.1 100 Continue\r\n\r\n");
 const none: readonly string[] = [];
 const noBody = { kind: "none", length: 0 } as const;
@@ -44,19 +41,13 @@ export class Http1ServerConnection implements ConnectionHandler, MessageEvents, 
 	readonly #onHttp2: OnHttp2 | undefined;
 	readonly #onClosed: () => void;
 	readonly #openedAt: number;
-	readonly #timer: Timer;
-	readonly #ageTimer: Timer;
+	readonly #timers: Http1Timers;
 	#stream: HttpStream | undefined;
 	#ownCertificate: string | undefined;
 	#requests = 0;
 	#isSniffing = true;
 	#isDraining = false;
-	/** Only kept where there is an overload manager. */
-	#idleSince = 0;
-	#isTooOld = false;
 	#isClosing = false;
-	/** A head has begun, and its timeout runs. */
-	#isAwaitingHead = false;
 	/** Of this connection; requests may name another for themselves. */
 	readonly #clientAddress: string;
 	#pauses = 0;
@@ -80,8 +71,6 @@ export class Http1ServerConnection implements ConnectionHandler, MessageEvents, 
 		this.#onClosed = onClosed;
 		this.#openedAt = manager.context.nowMs();
 		this.#decoder = new MessageDecoder(this, (bytes, start, end) => this.#parseHead(bytes, start, end), manager.headLimits);
-		this.#timer = new Timer(this.#context.wheel, () => this.#onTimer());
-		this.#ageTimer = new Timer(this.#context.wheel, () => this.#onOld());
 		manager.count(httpStat.downstream_cx_total);
 		manager.count(httpStat.downstream_cx_http1_total);
 		manager.gauge(httpGauge.downstream_cx_active, 1);
@@ -92,8 +81,13 @@ export class Http1ServerConnection implements ConnectionHandler, MessageEvents, 
 		}
 		connection.handler = this;
 		this.#clientAddress = info.remoteAddress;
-		this.#armIdle();
-		if (manager.config.maxConnectionDurationMs > 0) this.#ageTimer.arm(manager.config.maxConnectionDurationMs);
+		this.#timers = new Http1Timers(
+			manager,
+			() => this.#onTimer(),
+			() => {
+				if (this.isIdle) this.#closeGently();
+			},
+		);
 	}
 
 	/** Our element of `x-forwarded-client-cert`; "" when the client proved nothing. */
@@ -123,34 +117,24 @@ export class Http1ServerConnection implements ConnectionHandler, MessageEvents, 
 	onData(bytes: Buffer, start: number, end: number): void {
 		if (this.#isClosing) return;
 		this.manager.count(httpStat.downstream_cx_rx_bytes_total, end - start);
-		if (this.#isSniffing && !this.#sniff(bytes, start, end)) return;
+		if (this.#isSniffing) return this.#onFirstData(bytes, start, end);
+		this.#onHttp1Data(bytes, start, end);
+	}
+
+	#onFirstData(bytes: Buffer, start: number, end: number): void {
+		const beginning = readBeginning(this.#decoder, bytes, start, end);
+		if (beginning === undefined) return;
+		this.#isSniffing = false;
+		if (beginning.protocol === "HTTP/2") return this.#handOver(beginning.bytes);
+		this.#onHttp1Data(beginning.bytes, beginning.start, beginning.end);
+	}
+
+	#onHttp1Data(bytes: Buffer, start: number, end: number): void {
 		if (this.#early !== undefined || this.#stream?.isTunnel === true) return this.#onTunnelData(bytes, start, end);
 		this.#decoder.feed(bytes, start, end);
 		if (this.#decoder.carried === 0) return;
 		if (this.#decoder.carried > carryBytesMax) this.pause(pauseReasons.pipelined);
 		this.#awaitHead();
-	}
-
-	/** False: this is HTTP/2's preface, or may become it. */
-	#sniff(bytes: Buffer, start: number, end: number): boolean {
-		const kept = this.#decoder.takeCarried();
-		const first = kept === undefined ? bytes : Buffer.concat([kept, bytes.subarray(start, end)]);
-		const from = kept === undefined ? start : 0;
-		const stop = kept === undefined ? end : first.length;
-		const length = Math.min(stop - from, bytesPerDecision);
-		const isPreface = first.compare(preface, 0, length, from, from + length) === 0;
-		if (isPreface && length < bytesPerDecision) {
-			this.#decoder.keepRaw(first, from, stop);
-			return false;
-		}
-		this.#isSniffing = false;
-		if (isPreface) {
-			this.#handOver(Buffer.from(first.subarray(from, stop)));
-			return false;
-		}
-		if (kept === undefined) return true;
-		this.#decoder.feed(first, 0, stop);
-		return false;
 	}
 
 	#handOver(bytes: Buffer): void {
@@ -198,8 +182,7 @@ export class Http1ServerConnection implements ConnectionHandler, MessageEvents, 
 			this.onMalformed({ status: 400, details: "http1.unexpected_underscore" });
 			return "stop";
 		}
-		this.#timer.cancel();
-		this.#isAwaitingHead = false;
+		this.#timers.onHead();
 		this.info.remoteAddress = this.#clientAddress;
 		this.#requests++;
 		this.manager.count(httpStat.downstream_rq_total);
@@ -253,7 +236,7 @@ export class Http1ServerConnection implements ConnectionHandler, MessageEvents, 
 	}
 
 	#beginMalformed(stream: HttpStream): void {
-		this.#timer.disarm();
+		this.#timers.onMalformed();
 		this.manager.count(httpStat.downstream_rq_total);
 		this.manager.count(httpStat.downstream_rq_http1_total);
 		this.manager.gauge(httpGauge.downstream_rq_active, 1);
@@ -313,7 +296,8 @@ export class Http1ServerConnection implements ConnectionHandler, MessageEvents, 
 		const hasLength = head.contentLength >= 0;
 		this.#isChunkedOut = hasBody && !hasLength && !isHttp10;
 		if (hasBody && !hasLength && isHttp10) this.#closesAfter = true;
-		if (!stream.isRequestComplete || this.#mustCloseAfter(stream)) this.#closesAfter = true;
+		const isEnding = this.#timers.isTooOld || this.#isDraining;
+		if (!stream.isRequestComplete || mustCloseAfter(stream, this.#clientConnection, this.#requests, isEnding)) this.#closesAfter = true;
 		// The client must not wait for a body that does not come.
 		if (!hasBody && !hasLength && mayHaveBody(head.status) && !stream.isHead) head.appendOwn("content-length", "0");
 		const connectionValue = this.#closesAfter ? "close" : isHttp10 ? "keep-alive" : "";
@@ -338,32 +322,6 @@ export class Http1ServerConnection implements ConnectionHandler, MessageEvents, 
 		if (this.#isChunkedOut) encodeLastChunk(this.#context.output, this.connection, this.manager.config.http1.enableTrailers ? trailers : none);
 	}
 
-	/** Whether this response is the connection's last. */
-	#mustCloseAfter(stream: HttpStream): boolean {
-		const { manager } = this;
-		const { maxRequestsPerConnection } = manager.config;
-		if (maxRequestsPerConnection > 0 && this.#requests >= maxRequestsPerConnection) {
-			manager.count(httpStat.downstream_cx_max_requests_reached);
-			return true;
-		}
-		if (this.#isTooOld || this.#isDraining) return true;
-		if (drainsNow(manager)) {
-			if (!this.#context.healthcheckFailed) manager.count(httpStat.downstream_cx_drain_close);
-			return true;
-		}
-		if (isKeepaliveDisabled(manager)) {
-			manager.count(httpStat.downstream_cx_overload_disable_keepalive);
-			return true;
-		}
-		return stream.upgrade !== "" || this.#wantsClose(stream);
-	}
-
-	#wantsClose({ request }: HttpStream): boolean {
-		const connection = this.#clientConnection;
-		if (connection === undefined) return request.version === 10;
-		return hasToken(connection, "close") || (request.version === 10 && !hasToken(connection, "keep-alive"));
-	}
-
 	onStreamOver(): void {
 		const stream = this.#stream;
 		const isClose = this.#closesAfter || stream?.isRequestComplete === false;
@@ -382,7 +340,7 @@ export class Http1ServerConnection implements ConnectionHandler, MessageEvents, 
 			this.#pool.give(stream);
 		}
 		if (!this.#decoder.isHeld || this.#stream !== undefined || this.#isClosing) return;
-		this.#armIdle();
+		this.#timers.armIdle();
 		// The upstream connection that just answered is free again only after its event is over: let the next request find it.
 		if (this.#decoder.carried > 0 && !this.#decoder.isRunning) setImmediate(() => this.#releaseLater());
 		else this.#release();
@@ -414,8 +372,7 @@ export class Http1ServerConnection implements ConnectionHandler, MessageEvents, 
 		this.#decoder.isStopped = true;
 		this.#context.output.flush();
 		this.connection.end();
-		const { delayedCloseTimeoutMs } = this.manager.config;
-		this.#timer.arm(delayedCloseTimeoutMs > 0 ? delayedCloseTimeoutMs : 1);
+		this.#timers.armClose();
 	}
 
 	/** What was written goes out; the missing end tells the client that the response is broken. */
@@ -452,31 +409,16 @@ export class Http1ServerConnection implements ConnectionHandler, MessageEvents, 
 
 	// ---- ends
 
-	#armIdle(): void {
-		const { idleTimeoutMs } = this.manager.config;
-		const { overload } = this.#context;
-		if (overload === undefined) return this.#timer.arm(idleTimeoutMs);
-		this.#idleSince = this.#context.nowMs();
-		this.#timer.arm(this.manager.bypassesOverload ? idleTimeoutMs : overload.scale("connectionIdle", idleTimeoutMs));
-	}
-
 	/** Timeouts may have become shorter, or longer again. */
 	onOverload(): void {
 		const { overload } = this.#context;
-		const { config, bypassesOverload } = this.manager;
-		if (overload === undefined || bypassesOverload) return;
-		if (this.#stream !== undefined) return this.#stream.onOverload();
-		if (!this.isIdle || this.#isClosing || this.#isDraining || config.idleTimeoutMs === 0) return;
-		this.#timer.arm(Math.max(1, this.#idleSince + overload.scale("connectionIdle", config.idleTimeoutMs) - this.#context.nowMs()));
+		if (overload === undefined || this.manager.bypassesOverload) return;
+		if (this.#stream !== undefined) return this.#stream.timers.onOverload();
+		if (this.isIdle && !this.#isClosing && !this.#isDraining) this.#timers.rescaleIdle(overload);
 	}
 
-	/** From the first byte of a head on both of these run, and no later byte puts them off; as in Envoy, where the stream begins there. */
 	#awaitHead(): void {
-		if (this.#isAwaitingHead || this.#isClosing || !this.#decoder.isInHead) return;
-		this.#isAwaitingHead = true;
-		const { requestHeadersTimeoutMs, requestTimeoutMs, streamIdleTimeoutMs } = this.manager.config;
-		const timeoutMs = Math.min(...[requestHeadersTimeoutMs, requestTimeoutMs, streamIdleTimeoutMs].map((ms) => ms || Number.POSITIVE_INFINITY));
-		if (timeoutMs < Number.POSITIVE_INFINITY) this.#timer.arm(timeoutMs);
+		if (!this.#isClosing && this.#decoder.isInHead) this.#timers.awaitHead();
 	}
 
 	#onTimer(): void {
@@ -498,17 +440,6 @@ export class Http1ServerConnection implements ConnectionHandler, MessageEvents, 
 		sendLocalReply(stream, { status: 408, body, flags: 0, details, isClose: true });
 	}
 
-	/** As Envoy does it: responses from now on say so, and after the drain timeout a connection that has stayed quiet goes. */
-	#onOld(): void {
-		if (this.#isTooOld) {
-			if (this.isIdle) this.#closeGently();
-			return;
-		}
-		this.#isTooOld = true;
-		this.manager.count(httpStat.downstream_cx_max_duration_reached);
-		this.#ageTimer.arm(Math.max(this.manager.config.drainTimeoutMs, 1));
-	}
-
 	/**
 	 * The listener goes away: the next response says so and is the last. A silent connection is closed at once only when
 	 * the process ends, as its client may be sending a request right now.
@@ -517,7 +448,7 @@ export class Http1ServerConnection implements ConnectionHandler, MessageEvents, 
 		this.#isDraining = true;
 		if (!this.isIdle) return;
 		if (isEnding) this.#closeGently();
-		else this.#timer.arm(Math.min(this.manager.config.idleTimeoutMs || drainIdleMs, drainIdleMs));
+		else this.#timers.armDrain();
 	}
 
 	onEnd(): void {
@@ -549,8 +480,7 @@ export class Http1ServerConnection implements ConnectionHandler, MessageEvents, 
 
 	#stopCounting(): void {
 		this.manager.connectionMs.record(this.#context.nowMs() - this.#openedAt);
-		this.#timer.disarm();
-		this.#ageTimer.disarm();
+		this.#timers.dispose();
 		this.manager.gauge(httpGauge.downstream_cx_active, -1);
 		this.manager.gauge(httpGauge.downstream_cx_http1_active, -1);
 		if (this.connection.isTls) this.manager.gauge(httpGauge.downstream_cx_ssl_active, -1);

@@ -242,7 +242,7 @@ export class Http2ServerConnection implements ConnectionHandler, SessionOwner {
 		if (this.session.isGoingAway && this.#isClosing) return;
 		this.#isWarned = true;
 		this.session.isGoingAway = true;
-		this.session.goaway(this.session.lastStreamId, errorCode.noError);
+		this.session.goaway(this.session.streams.lastId, errorCode.noError);
 		if (this.session.streams.size === 0) this.#closeGently();
 	}
 

@@ -28,6 +28,12 @@ function flagOf(code: number, cause: ResetCause): number {
 	return cause === "rule" || cause === "failure" ? responseFlags.DPE : responseFlags.DC;
 }
 
+/** The same for the log; undefined: the connection is gone. What was wrong with a message has been `said`. */
+function detailsOf(said: string, code: number, cause: ResetCause): string | undefined {
+	if (cause === "peer" || cause === "rule") return code === errorCode.refusedStream ? "http2.remote_refuse" : "http2.remote_reset";
+	return cause === "connection" || said === "" ? undefined : said;
+}
+
 /** One request of an HTTP/2 client, and where its response goes. */
 export class Http2ServerStream extends Http2Stream implements Downstream {
 	readonly manager: CompiledManager;
@@ -50,7 +56,7 @@ export class Http2ServerStream extends Http2Stream implements Downstream {
 	}
 
 	onOverload(): void {
-		this.#http?.onOverload();
+		this.#http?.timers.onOverload();
 	}
 
 	get isTls(): boolean {
@@ -144,7 +150,7 @@ export class Http2ServerStream extends Http2Stream implements Downstream {
 		if (http === undefined) return;
 		if (this.#early === undefined) return http.onRequestBody(bytes, start, end);
 		// Nothing is passed on before the upstream agrees; the window bounds what is kept.
-		this.session.pause(this, pauseReasons.waitingForHost);
+		this.session.windows.pause(this, pauseReasons.waitingForHost);
 		this.#early.push(Buffer.from(bytes.subarray(start, end)));
 	}
 
@@ -164,8 +170,7 @@ export class Http2ServerStream extends Http2Stream implements Downstream {
 		if (http === undefined) return;
 		this.#http = undefined;
 		if (http.info.startAt !== 0) {
-			if (cause === "peer" || cause === "rule") http.info.responseCodeDetails = code === errorCode.refusedStream ? "http2.remote_refuse" : "http2.remote_reset";
-			http.onDownstreamGone(flagOf(code, cause));
+			http.onDownstreamGone(flagOf(code, cause), detailsOf(http.info.responseCodeDetails, code, cause));
 		}
 		this.#connection.pool.give(http);
 	}
@@ -234,12 +239,12 @@ export class Http2ServerStream extends Http2Stream implements Downstream {
 	/** Envoy's code for what the proxy cannot complete. */
 	reset(): void {
 		this.#giveBack();
-		this.session.cancel(this, errorCode.internalError);
+		this.session.streams.cancel(this, errorCode.internalError);
 	}
 
 	onStreamOver(): void {
 		this.#giveBack();
-		this.session.dismiss(this);
+		this.session.streams.dismiss(this);
 	}
 
 	#giveBack(): void {
@@ -250,12 +255,12 @@ export class Http2ServerStream extends Http2Stream implements Downstream {
 
 	pause(reason: number): void {
 		if (this.pauses === 0) this.manager.count(httpStat.downstream_flow_control_paused_reading_total);
-		this.session.pause(this, reason);
+		this.session.windows.pause(this, reason);
 	}
 
 	resume(reason: number): void {
 		if (this.pauses === 0) return;
-		this.session.resume(this, reason);
+		this.session.windows.resume(this, reason);
 		if (this.pauses === 0) this.manager.count(httpStat.downstream_flow_control_resumed_reading_total);
 	}
 }

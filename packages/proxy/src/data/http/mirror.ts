@@ -7,7 +7,7 @@ import type { ClusterRuntime } from "../upstream/cluster-runtime.ts";
 import type { HttpPool, PoolClient, UpstreamClient, UpstreamExchange } from "../upstream/exchange.ts";
 import { appendForwardedFor } from "../headers/edge.ts";
 import { Timer } from "../transport/timers.ts";
-import type { UpstreamAlpn } from "../tls/upstream-tls.ts";
+import type { UpstreamAlpn } from "../upstream/transport-chooser.ts";
 import type { HttpStream } from "./stream.ts";
 import { clusterGauge, clusterStat } from "../upstream/cluster-stats.ts";
 

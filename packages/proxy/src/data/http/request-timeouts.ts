@@ -13,6 +13,8 @@ export class RequestTimeouts {
 	perTryMs = 0;
 	/** Of an attempt, all of its answer included. */
 	durationMaxMs = 0;
+	/** An attempt that takes too long goes on, and another begins beside it. */
+	hedges = false;
 	/** What a timeout is answered with. */
 	status: 204 | 504 = 504;
 	#startedAt = 0;
@@ -25,6 +27,7 @@ export class RequestTimeouts {
 		this.wholeMs = asked.timeoutMs ?? resolveTimeoutMs(config, request);
 		this.durationMaxMs = asked.streamDurationMs ?? cluster.config.maxStreamDurationMs;
 		this.status = asked.isAnsweredEmpty ? 204 : 504;
+		this.hedges = asked.hedges ?? config.hedgesOnTryTimeout ?? stream.route?.virtualHost.config.hedgesOnTryTimeout ?? false;
 		this.#askedPerTryMs = asked.perTryTimeoutMs;
 		this.#grpcMaxMs = config.grpcTimeoutMaxMs;
 	}
@@ -47,7 +50,8 @@ export class RequestTimeouts {
 		const { context, info, manager, request } = stream;
 		const isFirst = info.attemptCount <= 1;
 		const left = wholeMs === 0 || isFirst ? wholeMs : Math.max(1, Math.round(wholeMs - (context.nowMs() - this.#startedAt)));
-		const expected = perTryMs > 0 && (left === 0 || perTryMs < left) ? perTryMs : left;
+		// Beside another an attempt may take all the time there is.
+		const expected = !this.hedges && perTryMs > 0 && (left === 0 || perTryMs < left) ? perTryMs : left;
 		if (expected === 0) return;
 		if (!manager.suppressEnvoyHeaders) {
 			if (isFirst) request.appendOwn("x-envoy-expected-rq-timeout-ms", String(expected));

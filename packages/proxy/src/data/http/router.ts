@@ -1,13 +1,5 @@
 import { envoyHeaderBit } from "../codec/header-block.ts";
-import type { ResetReason as RetryReason } from "../filters/retry-policy.ts";
-import type { RetryState } from "../filters/retry-state.ts";
-import { type ChooseContext, createChooseContext, type HostEntry } from "../lb/host-entry.ts";
-import { responseFlags } from "../log/response-flags.ts";
-import type { ClusterChoice, CompiledForward } from "../match/route-table.ts";
-import { Timer } from "../transport/timers.ts";
-import type { ClusterRuntime } from "../upstream/cluster-runtime.ts";
-import { clusterStat } from "../upstream/cluster-stats.ts";
-import type { PoolFailure, ResetReason } from "../upstream/exchange.ts";
+import { Attempts } from "./attempts.ts";
 import { pauseReasons } from "./downstream.ts";
 import { prepareChoice, prepareRequest, prepareResponse } from "./forwarding.ts";
 import { httpStat } from "./http-stats.ts";
@@ -15,20 +7,23 @@ import { sendLocalReply } from "./local-reply.ts";
 import { type Mirror, startMirrors } from "./mirror.ts";
 import { RequestReplay } from "./request-replay.ts";
 import { RequestTimeouts } from "./request-timeouts.ts";
-import type { HttpStream } from "./stream.ts";
 import { StreamDelay } from "./stream-delay.ts";
-import { StreamRetries } from "./stream-retries.ts";
-import { type Failure, poolFailures, resetFailures, resetReply } from "./upstream-failures.ts";
-import { UpstreamRequest } from "./upstream-request.ts";
+import type { HttpStream } from "./stream.ts";
+import { type Failure, resetReply } from "./upstream-failures.ts";
+import type { UpstreamRequest } from "./upstream-request.ts";
+import type { HostEntry } from "../lb/host-entry.ts";
+import { responseFlags } from "../log/response-flags.ts";
+import type { ClusterChoice, CompiledForward } from "../match/route-table.ts";
+import { Timer } from "../transport/timers.ts";
+import type { ClusterRuntime } from "../upstream/cluster-runtime.ts";
+import { clusterStat } from "../upstream/cluster-stats.ts";
 
 /** Without a retry policy, bodies are only kept for a pooled connection that turns out to be dead. */
 const replayBytesMaxDefault = 64 * 1024;
 
 const none: readonly never[] = [];
 
-const isIdempotent = (method: string): boolean => method !== "POST" && method !== "PATCH" && method !== "CONNECT";
-
-/** The forwarding of one stream: its attempts one after another, and what comes of them. */
+/** The forwarding of one stream: how long it may take, its request's body, and the answer that its attempts bring, or lack. */
 export class RouterState {
 	readonly stream: HttpStream;
 	/** Where the route leads; undefined before it does. */
@@ -39,30 +34,32 @@ export class RouterState {
 	readonly replay = new RequestReplay();
 	isTunnel = false;
 	isResponseStarted = false;
-	readonly #attempt: UpstreamRequest;
-	readonly #retries: StreamRetries;
-	readonly #chooseContext: ChooseContext = createChooseContext();
+	/** Nothing is to come of any attempt. */
+	isFinished = true;
+	readonly attempts: Attempts;
+	/** For a filter, or for the next attempt. */
+	readonly waiting: StreamDelay;
 	#forward: CompiledForward | undefined;
 	#mirrors: readonly Mirror[] = none;
 	#setCookies: readonly string[] = none;
-	#hasReplayed = false;
 	/** When the request was complete; only kept where its cluster tracks that. */
 	#deliveredAt = 0;
-	#isFinished = true;
 	readonly #timer: Timer;
-	readonly #delay: StreamDelay;
 
 	constructor(stream: HttpStream) {
 		this.stream = stream;
-		this.#attempt = new UpstreamRequest(this, stream.response);
-		this.#retries = new StreamRetries(stream);
+		this.attempts = new Attempts(this);
 		const { wheel } = stream.context;
 		this.#timer = new Timer(wheel, () => this.#onTimeout());
-		this.#delay = new StreamDelay(wheel);
+		this.waiting = new StreamDelay(wheel);
 	}
 
 	get host(): HostEntry | undefined {
-		return this.#attempt.host;
+		return this.attempts.current.host;
+	}
+	/** The host's own name stands for the request's. */
+	get takesHostName(): boolean {
+		return this.#forward?.config.hostRewrite?.kind === "auto";
 	}
 	get priority(): "default" | "high" {
 		return this.#forward?.config.priority ?? "default";
@@ -72,14 +69,15 @@ export class RouterState {
 
 	/** Waits, then goes on unless the stream ended meanwhile. Used for faults and back-off. */
 	delay(ms: number, run: () => void, onCancelled?: () => void): void {
-		this.#isFinished = false;
-		this.#delay.start(ms, run, onCancelled);
+		this.isFinished = false;
+		this.waiting.start(ms, run, onCancelled);
 	}
 
 	start(forward: CompiledForward, choice: ClusterChoice): void {
-		const { stream, timeouts } = this;
+		const { attempts, stream, timeouts } = this;
+		const { chooseContext, retries } = attempts;
 		const { config } = forward;
-		this.#isFinished = false;
+		this.isFinished = false;
 		this.#forward = forward;
 		const { cluster } = stream;
 		if (cluster === undefined) {
@@ -89,53 +87,37 @@ export class RouterState {
 		}
 		this.cluster = cluster;
 		timeouts.take(stream, config, cluster);
-		this.#setCookies = prepareChoice(stream, cluster, forward, this.#chooseContext);
-		this.#chooseContext.override = stream.hostOverride;
-		this.#chooseContext.metadata = choice.metadata;
+		this.#setCookies = prepareChoice(stream, cluster, forward, chooseContext);
+		chooseContext.override = stream.hostOverride;
+		chooseContext.metadata = choice.metadata;
 		prepareRequest(stream, cluster, forward, choice);
 		this.#prepareRetries(forward);
-		timeouts.begin(stream.context.nowMs(), this.#retries.policy?.config.perTryTimeoutMs);
-		if (config.idleTimeoutMs !== undefined) stream.setIdleTimeout(config.idleTimeoutMs);
-		if (config.maxStreamDurationMs !== undefined) stream.setMaxDuration(config.maxStreamDurationMs);
+		timeouts.begin(stream.context.nowMs(), retries.policy?.config.perTryTimeoutMs);
+		if (config.idleTimeoutMs !== undefined) stream.timers.setIdle(config.idleTimeoutMs);
+		if (config.maxStreamDurationMs !== undefined) stream.timers.setMaxDuration(config.maxStreamDurationMs);
 		// What upgrades does not end before it is answered.
 		if (stream.isRequestDelivered || stream.upgrade !== "") this.#armTimer();
 		timeouts.tell(stream);
 		this.#mirrors = startMirrors(stream, forward);
-		this.#startAttempt();
+		attempts.start();
 	}
 
 	#prepareRetries(forward: CompiledForward): void {
 		const { stream, replay } = this;
-		this.#retries.prepare(forward.config.retry ?? stream.route?.virtualHost.config.retry);
-		const { policy } = this.#retries;
+		const { chooseContext, retries } = this.attempts;
+		retries.prepare(forward.config.retry ?? stream.route?.virtualHost.config.retry);
+		const { policy } = retries;
 		replay.bytesMax = policy === undefined ? replayBytesMaxDefault : stream.manager.bufferBytesMax;
 		replay.isKept = !stream.isRequestDelivered && stream.upgrade === "";
-		this.#chooseContext.attemptsMax = policy?.config.hostSelectionAttemptsMax ?? 0;
-	}
-
-	#startAttempt(): void {
-		const { stream, timeouts } = this;
-		const { info, request } = stream;
-		const attempt = this.#attempt;
-		info.attemptCount++;
-		const host = attempt.begin(this.cluster as ClusterRuntime, this.priority, this.#chooseContext);
-		if (host === "noHost") return this.#endWithReply(503, "no healthy upstream", responseFlags.UH, "no_healthy_upstream");
-		if (host === "overflow") return this.#fail(poolFailures.overflow, "");
-		info.upstreamHost = host.address;
-		info.upstreamHostName = host.host.hostname;
-		if (this.#forward?.config.hostRewrite?.kind === "auto" && host.host.hostname !== "") request.authority = host.host.hostname;
-		if (stream.route?.virtualHost.config.includeRequestAttemptCount === true) request.set("x-envoy-attempt-count", String(info.attemptCount));
-		stream.trace?.beginAttempt(stream);
-		if (info.attemptCount > 1) timeouts.tell(stream);
-		attempt.connect(timeouts.attemptMs, this.#retries.policy?.config.perTryIdleTimeoutMs ?? 0, timeouts.durationMaxMs);
+		chooseContext.attemptsMax = policy?.config.hostSelectionAttemptsMax ?? 0;
 	}
 
 	// ---- the request's body
 
 	onRequestBody(bytes: Buffer, start: number, end: number): void {
-		if (this.#isFinished && !this.isTunnel) return;
+		if (this.isFinished && !this.isTunnel) return;
 		for (const mirror of this.#mirrors) mirror.onRequestBody(bytes, start, end);
-		const attempt = this.#attempt;
+		const attempt = this.attempts.current;
 		if (this.isTunnel) return attempt.sendTunnelBytes(bytes, start, end);
 		const { takesBody } = attempt;
 		if (this.replay.isKept || !takesBody) this.#keep(bytes, start, end);
@@ -145,8 +127,8 @@ export class RouterState {
 
 	#keep(bytes: Buffer, start: number, end: number): void {
 		const wasKept = this.replay.isKept;
-		this.replay.keep(bytes, start, end, this.#attempt.isHeadSent);
-		if (wasKept && !this.replay.isKept && this.#retries.policy !== undefined) this.cluster?.count(clusterStat.retry_or_shadow_abandoned);
+		this.replay.keep(bytes, start, end, this.attempts.current.isHeadSent);
+		if (wasKept && !this.replay.isKept && this.attempts.retries.policy !== undefined) this.cluster?.count(clusterStat.retry_or_shadow_abandoned);
 	}
 
 	onRequestTrailer(name: string, value: string): void {
@@ -155,41 +137,44 @@ export class RouterState {
 
 	onRequestEnd(): void {
 		for (const mirror of this.#mirrors) mirror.onRequestEnd();
-		if (this.#isFinished) return;
+		if (this.isFinished) return;
 		if (this.#forward !== undefined) this.#armTimer();
-		if (this.#attempt.isHeadSent) this.#attempt.sendEnd(this.replay.trailers);
+		const { current } = this.attempts;
+		if (!current.isHeadSent) return;
+		current.sendEnd(this.replay.trailers);
+		current.armTryTimer();
 	}
 
 	/** The client half-closed its side of the tunnel. */
 	onTunnelEnd(): void {
-		this.#attempt.endTunnel();
+		this.attempts.current.endTunnel();
 	}
 
 	pauseUpstream(): void {
-		this.#attempt.pause();
+		this.attempts.current.pause();
 	}
 
 	resumeUpstream(): void {
-		this.#attempt.resume();
+		this.attempts.current.resume();
 	}
 
 	// ---- the response
 
-	onInterim({ response }: UpstreamRequest): "interim" {
+	onInterim(attempt: UpstreamRequest): "interim" {
 		const { stream } = this;
-		this.#countStatus(response.status);
+		this.attempts.settle(attempt);
+		this.countStatus(attempt.response.status);
 		if (stream.manager.config.proxy100Continue) stream.sendInterim();
 		return "interim";
 	}
 
-	onResponseHead(attempt: UpstreamRequest, isTunnel: boolean, hasBody: boolean): void {
+	/** The client gets this one's answer. */
+	acceptResponse(attempt: UpstreamRequest, isTunnel: boolean, hasBody: boolean): void {
 		const { stream } = this;
-		const { status } = attempt.response;
-		if (!isTunnel && this.#retriesResponse(attempt, status)) return;
 		this.isResponseStarted = true;
 		this.replay.isKept = false;
 		attempt.accept(isTunnel);
-		this.#countStatus(status);
+		this.countStatus(attempt.response.status);
 		if (!isTunnel) return stream.startUpstreamResponse(hasBody);
 		this.isTunnel = true;
 		this.#timer.disarm();
@@ -200,7 +185,7 @@ export class RouterState {
 	finishResponseHead(): void {
 		// As in Envoy: what is still being sent is not the host's time.
 		const isTimed = this.isResponseStarted && this.stream.isRequestComplete && this.stream.upgrade === "";
-		const serviceTimeMs = isTimed ? Math.max(0, this.stream.info.upstreamFirstReceivedAt - this.#attempt.startedAt) : -1;
+		const serviceTimeMs = isTimed ? Math.max(0, this.stream.info.upstreamFirstReceivedAt - this.attempts.current.startedAt) : -1;
 		prepareResponse(this.stream, this.#setCookies, serviceTimeMs);
 	}
 
@@ -208,8 +193,8 @@ export class RouterState {
 		const { cluster, stream } = this;
 		const { context, info } = stream;
 		info.upstreamLastReceivedAt = context.nowMs();
-		this.#isFinished = true;
-		stream.trace?.endAttempt(stream, attempt.response.status, "");
+		this.isFinished = true;
+		stream.trace?.endAttempt(stream, attempt, attempt.response.status, "");
 		const requestMs = info.upstreamLastReceivedAt - attempt.startedAt;
 		cluster?.requestMs.record(requestMs);
 		cluster?.origin(this.#isInternal).requestMs.record(requestMs);
@@ -223,105 +208,40 @@ export class RouterState {
 		return (request.present & envoyHeaderBit) !== 0 && request.get("x-envoy-internal") === "true";
 	}
 
-	#countStatus(status: number): void {
+	countStatus(status: number): void {
 		const { cluster } = this;
 		if (cluster === undefined) return;
 		cluster.responseCodes.increment(status);
 		cluster.origin(this.#isInternal).codes.increment(status);
 	}
 
-	// ---- retries
+	// ---- ends without an answer
 
-	get #canReplay(): boolean {
-		if (this.isResponseStarted) return false;
-		return this.replay.isKept || (this.stream.isRequestDelivered && this.stream.info.bytesReceived === 0) || !this.#attempt.isHeadSent;
-	}
-
-	#retriesResponse(attempt: UpstreamRequest, status: number): boolean {
-		const state = this.#canReplay ? this.#retries.afterResponse(status, attempt.host) : undefined;
-		if (state === undefined) return false;
-		this.cluster?.retriedCodes.increment(status);
-		this.stream.trace?.endAttempt(this.stream, status, "");
-		attempt.abandon();
-		this.#retryLater(state);
-		return true;
-	}
-
-	#retriesReset(reason: RetryReason): boolean {
-		const attempt = this.#attempt;
-		const state = this.#canReplay ? this.#retries.afterReset(reason, attempt.isHeadSent, attempt.host) : undefined;
-		if (state === undefined) return false;
-		attempt.isHeadSent = false;
-		this.stream.info.responseFlags = 0;
-		this.#retryLater(state);
-		return true;
-	}
-
-	#retryLater(state: RetryState): void {
-		this.#chooseContext.avoided = state;
-		this.#chooseContext.excludedPriorities = state.triedPriorities;
-		this.#attempt.stopTimers();
-		this.delay(state.backOffMs, () => {
-			this.cluster?.count(clusterStat.upstream_rq_retry);
-			this.cluster?.count(state.isBackOffAsked ? clusterStat.upstream_rq_retry_backoff_ratelimited : clusterStat.upstream_rq_retry_backoff_exponential);
-			this.#startAttempt();
-		});
-	}
-
-	// ---- attempts that fail
-
-	onPoolFailure(failure: PoolFailure, transportFailure: string): void {
-		// Never from inside `acquire`: the attempt is not set up yet.
-		this.delay(0, () => this.#fail(poolFailures[failure], transportFailure));
-	}
-
-	/** `kind`: whether the host has looked at it; a stale connection's may not have. */
-	onReset(attempt: UpstreamRequest, reason: ResetReason, kind: "failed" | "stale" | "unread"): void {
+	/** Of the last attempt that was left. */
+	endWithFailure(failure: Failure, transportFailure: string): void {
 		const { stream } = this;
-		if (this.isTunnel) {
-			attempt.release();
-			this.#isFinished = true;
-			stream.endResponse();
-			return;
-		}
-		const isNoFailure = kind === "unread" || (kind === "stale" && isIdempotent(stream.request.method));
-		if (isNoFailure && !this.#hasReplayed && this.#canReplay) {
-			this.#hasReplayed = true;
-			attempt.release();
-			stream.info.attemptCount--;
-			attempt.isHeadSent = false;
-			this.delay(0, () => this.#startAttempt());
-			return;
-		}
-		if (!this.isResponseStarted) attempt.noteFailure("reset");
-		this.#fail(resetFailures[reason], "");
+		this.isFinished = true;
+		this.countStatus(failure.status);
+		sendLocalReply(stream, resetReply(failure, transportFailure, stream));
 	}
 
-	#fail(failure: Failure, transportFailure: string): void {
+	/** The answer has begun and cannot be completed. */
+	breakOff(failure: Failure): void {
 		const { stream } = this;
-		const attempt = this.#attempt;
-		stream.info.responseFlags |= failure.flag;
-		stream.trace?.endAttempt(stream, 0, failure.words);
-		if (this.isResponseStarted) {
-			attempt.release();
-			if (stream.isGrpcRequest) stream.manager.count(httpStat.rq_reset_after_downstream_response_started);
-			stream.info.responseCodeDetails = `upstream_reset_after_response_started{${failure.words.replaceAll(" ", "_")}}`;
-			stream.breakOff();
-			return;
-		}
-		const isRetried = this.#retriesReset(failure.retry);
-		// Only now: a retry budget is a share of what is under way, this attempt included.
-		attempt.release();
-		if (isRetried) return;
-		this.#isFinished = true;
-		this.#countStatus(failure.status);
-		sendLocalReply(stream, resetReply(failure, transportFailure, stream.info.attemptCount > 1));
+		if (stream.isGrpcRequest) stream.manager.count(httpStat.rq_reset_after_downstream_response_started);
+		stream.info.responseCodeDetails = `upstream_reset_after_response_started{${failure.words.replaceAll(" ", "_")}}`;
+		stream.breakOff();
 	}
 
-	#endWithReply(status: number, body: string, flags: number, details: string): void {
-		this.#isFinished = true;
-		if (!this.isResponseStarted) this.#countStatus(status);
-		sendLocalReply(this.stream, { status, body, flags, details });
+	endTunnel(): void {
+		this.isFinished = true;
+		this.stream.endResponse();
+	}
+
+	endWithoutHost(): void {
+		this.isFinished = true;
+		this.countStatus(503);
+		sendLocalReply(this.stream, { status: 503, body: "no healthy upstream", flags: responseFlags.UH, details: "no_healthy_upstream" });
 	}
 
 	// ---- timeouts
@@ -333,42 +253,23 @@ export class RouterState {
 	}
 
 	#onTimeout(): void {
-		if (this.#isFinished) return;
-		const attempt = this.#attempt;
+		if (this.isFinished) return;
 		this.hasTimedOut = true;
-		this.cluster?.count(clusterStat.upstream_rq_timeout);
-		if (attempt.host !== undefined && !this.isResponseStarted) attempt.noteFailure("timeout");
-		this.stream.trace?.endAttempt(this.stream, 0, "");
-		attempt.abandon();
-		this.#endWithTimeout("response_timeout");
+		this.attempts.timeOut();
+		this.endWithTimeout("response_timeout");
 	}
 
-	/** `stat`: one of `clusterStat`. */
-	onTryTimeout(attempt: UpstreamRequest, stat: number, details: string): void {
-		if (this.#isFinished) return;
-		this.cluster?.count(stat);
-		if (attempt.host !== undefined) attempt.noteFailure("timeout");
-		this.stream.trace?.endAttempt(this.stream, 0, "");
-		attempt.abandon();
-		if (this.#retriesReset("perTryTimeout")) return;
-		this.#endWithTimeout(details);
-	}
-
-	onDurationReached(attempt: UpstreamRequest): void {
-		if (this.#isFinished) return;
-		this.cluster?.count(clusterStat.upstream_rq_max_duration_reached);
-		this.stream.trace?.endAttempt(this.stream, 0, "");
-		attempt.abandon();
-		if (this.#retriesReset("localReset")) return;
-		this.#isFinished = true;
+	endWithDuration(): void {
+		this.isFinished = true;
 		const details = "upstream_max_stream_duration_reached";
 		sendLocalReply(this.stream, { status: 504, body: "upstream max stream duration reached", flags: responseFlags.UMSDR, details });
 	}
 
-	#endWithTimeout(details: string): void {
+	endWithTimeout(details: string): void {
 		if (this.cluster?.tracking !== undefined) this.#trackEnd();
 		const { status } = this.timeouts;
-		this.#endWithReply(status, status === 204 ? "" : "upstream request timeout", responseFlags.UT, details);
+		this.isFinished = true;
+		sendLocalReply(this.stream, { status, body: status === 204 ? "" : "upstream request timeout", flags: responseFlags.UT, details });
 	}
 
 	/** The request has its answer, or will have none in time. */
@@ -380,16 +281,15 @@ export class RouterState {
 
 	/** The stream needs no upstream any more. */
 	cancel(): void {
-		this.#attempt.abandon();
-		this.#isFinished = true;
-		this.#delay.cancel();
+		this.attempts.cancel();
+		this.isFinished = true;
+		this.waiting.cancel();
 	}
 
 	finish(): void {
 		this.cancel();
 		this.#timer.cancel();
-		this.#attempt.cancelTimers();
-		this.#retries.end();
+		this.attempts.finish();
 		this.cluster?.count(clusterStat.upstream_cx_tx_bytes_total, this.stream.info.upstreamWireBytesSent);
 		// A request that broke off is no request: its copy is not sent.
 		if (!this.stream.isRequestDelivered) for (const mirror of this.#mirrors) mirror.cancel();
@@ -398,24 +298,17 @@ export class RouterState {
 
 	dispose(): void {
 		this.#timer.disarm();
-		this.#attempt.stopTimers();
-		this.#delay.dispose();
+		this.attempts.dispose();
+		this.waiting.dispose();
 	}
 
 	reset(): void {
-		this.#attempt.reset();
+		this.attempts.reset();
 		this.replay.reset();
-		this.#retries.reset();
 		this.#forward = this.cluster = undefined;
-		this.isTunnel = this.hasTimedOut = this.isResponseStarted = this.#hasReplayed = false;
-		this.#isFinished = true;
+		this.isTunnel = this.hasTimedOut = this.isResponseStarted = false;
+		this.isFinished = true;
 		this.#mirrors = none;
 		this.#setCookies = none;
-		const context = this.#chooseContext;
-		context.hash = undefined;
-		context.avoided = undefined;
-		context.excludedPriorities = none;
-		context.destination = "";
-		context.override = context.metadata = undefined;
 	}
 }

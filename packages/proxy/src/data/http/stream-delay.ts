@@ -14,6 +14,10 @@ export class StreamDelay {
 		});
 	}
 
+	get isWaiting(): boolean {
+		return this.#run !== undefined;
+	}
+
 	start(ms: number, run: () => void, onCancelled?: () => void): void {
 		this.#run = run;
 		this.#onCancelled = onCancelled;

@@ -1,5 +1,6 @@
 import type { RetryPolicy } from "../../config/retry-policy.ts";
 import { envoyHeaderBit } from "../codec/header-block.ts";
+import type { ResponseHead } from "../codec/response-head.ts";
 import { applyRetryHeaders, type CompiledRetryPolicy, type ResetReason } from "../filters/retry-policy.ts";
 import { createRetryState, type RetryState, type RetryVerdict } from "../filters/retry-state.ts";
 import type { HostEntry } from "../lb/host-entry.ts";
@@ -31,8 +32,8 @@ export class StreamRetries {
 	}
 
 	/** The state by which to go on when this answer is a case for another attempt. */
-	afterResponse(status: number, host: HostEntry | undefined): RetryState | undefined {
-		const { response } = this.#stream;
+	afterResponse(response: ResponseHead, host: HostEntry | undefined): RetryState | undefined {
+		const { status } = response;
 		if (this.#policy === undefined) return undefined;
 		// Most answers are no case for a retry: do not even make the state.
 		if (this.#state === undefined && !this.#policy.retriesResponse(status, response)) return undefined;
@@ -42,6 +43,11 @@ export class StreamRetries {
 	afterReset(reason: ResetReason, isHeadSent: boolean, host: HostEntry | undefined): RetryState | undefined {
 		if (this.#policy === undefined) return undefined;
 		return this.#judge((state) => state.afterReset(reason, isHeadSent, host));
+	}
+
+	/** Beside an attempt that takes too long another may be begun, whatever the policy says of failures. */
+	afterSlowAttempt(host: HostEntry | undefined): RetryState | undefined {
+		return this.#policy?.hasConditions === true ? this.#judge((state) => state.afterSlowAttempt(host)) : undefined;
 	}
 
 	#use(): RetryState {

@@ -1,31 +1,29 @@
-import type { IstioPeer } from "../stats/istio-metrics.ts";
-import { RequestHead } from "../codec/request-head.ts";
-import { envoyHeaderBit } from "../codec/header-block.ts";
-import { ResponseHead } from "../codec/response-head.ts";
 import { known } from "../codec/known-names.ts";
+import { RequestHead } from "../codec/request-head.ts";
+import { ResponseHead } from "../codec/response-head.ts";
 import { TrailersView } from "../headers/trailers-view.ts";
-import { createConnectionInfo, createStreamInfo, resetStreamInfo, type StreamInfo } from "../log/stream-info.ts";
-import { responseFlags } from "../log/response-flags.ts";
-import { type ClusterChoice, type CompiledRoute, isGrpc } from "../match/route-table.ts";
-import { Timer } from "../transport/timers.ts";
-import type { RequestTrace } from "../tracing/request-trace.ts";
-import type { WorkerContext } from "../worker/context.ts";
-import { emptySnapshot, type Snapshot } from "../worker/snapshot.ts";
-import type { CompiledManager } from "./connection-manager.ts";
 import { applyClientCertificate } from "./client-certificate.ts";
+import type { CompiledManager } from "./connection-manager.ts";
+import type { Downstream } from "./downstream.ts";
+import { HeldResponse } from "./held-response.ts";
+import { httpGauge, httpStat } from "./http-stats.ts";
 import { sendLocalReply } from "./local-reply.ts";
-import { StreamFilters } from "./stream-filters.ts";
-import { admitRequest, appendVia } from "./request-prologue.ts";
+import { setOwnHeaders } from "./own-headers.ts";
+import { admitRequest } from "./request-prologue.ts";
 import { forwardRequest, routeRequest } from "./route-selection.ts";
 import { RouterState } from "./router.ts";
-import type { Downstream } from "./downstream.ts";
+import { StreamFilters } from "./stream-filters.ts";
+import { StreamTimers } from "./stream-timers.ts";
+import { responseFlags } from "../log/response-flags.ts";
+import { createConnectionInfo, createStreamInfo, resetStreamInfo, type StreamInfo } from "../log/stream-info.ts";
+import { type ClusterChoice, type CompiledRoute, isGrpc } from "../match/route-table.ts";
+import type { IstioPeer } from "../stats/istio-metrics.ts";
+import type { RequestTrace } from "../tracing/request-trace.ts";
 import type { ClusterRuntime } from "../upstream/cluster-runtime.ts";
-import { httpDate } from "../codec/status-lines.ts";
-import { httpGauge, httpStat } from "./http-stats.ts";
+import type { WorkerContext } from "../worker/context.ts";
+import { emptySnapshot, type Snapshot } from "../worker/snapshot.ts";
 
 const idleInfo = createConnectionInfo();
-/** Of gRPC. */
-const deadlineExceeded = 4;
 /** A host that a filter wants instead of the balancer's choice; `strict`: or none. */
 export interface HostOverride {
 	readonly address: string;
@@ -41,11 +39,12 @@ export interface HostOverride {
  */
 export class HttpStream {
 	readonly request = new RequestHead();
-	readonly response = new ResponseHead();
+	response = new ResponseHead();
 	readonly info: StreamInfo;
 	readonly context: WorkerContext;
 	readonly router: RouterState;
 	readonly filters: StreamFilters;
+	readonly timers: StreamTimers;
 	/** Set while the stream is in use. */
 	downstream!: Downstream;
 	manager!: CompiledManager;
@@ -74,39 +73,25 @@ export class HttpStream {
 	/** The request has come as far as the router. */
 	#isFiltered = false;
 	/** What came of an answer that is held. */
-	#held: Buffer[] | undefined;
-	#heldBytes = 0;
+	readonly #held = new HeldResponse();
 	/** The response was over with its head. */
 	#hasEnded = false;
-	#lastActiveAt = 0;
 	readonly #trailers: string[] = [];
 	readonly #trailersView = new TrailersView(this.#trailers);
-	readonly #idleTimer: Timer;
-	readonly #requestTimer: Timer;
-	readonly #durationTimer: Timer;
-	#idleTimeoutMs = 0;
 
 	constructor(context: WorkerContext) {
 		this.context = context;
 		this.info = createStreamInfo(idleInfo);
 		this.router = new RouterState(this);
 		this.filters = new StreamFilters(this);
-		this.#idleTimer = new Timer(context.wheel, () => this.#onIdle());
-		this.#requestTimer = new Timer(context.wheel, () => {
-			this.manager.count(httpStat.downstream_rq_timeout);
-			this.#replyTimeout(408, "request timeout", "request_overall_timeout", 0);
-		});
-		this.#durationTimer = new Timer(context.wheel, () => {
-			this.manager.count(httpStat.downstream_rq_max_duration_reached);
-			this.#replyTimeout(408, "downstream duration timeout", "max_duration_timeout", 0, deadlineExceeded);
-		});
+		this.timers = new StreamTimers(this);
 	}
 
 	/** `request` holds the head that was received, less what is for one hop only. */
 	begin(downstream: Downstream, isComplete: boolean, upgrade: string): void {
 		this.#start(downstream, isComplete);
 		this.upgrade = upgrade;
-		this.#armTimers();
+		this.timers.start();
 		const { overload } = this.context;
 		if (overload === undefined || this.manager.bypassesOverload) {
 			if (admitRequest(this)) routeRequest(this);
@@ -144,58 +129,14 @@ export class HttpStream {
 		this.isHead = this.request.method === "HEAD";
 		this.upgrade = "";
 		info.connection = downstream.info;
-		info.startAt = this.#lastActiveAt = context.nowMs();
+		info.startAt = context.nowMs();
+		this.timers.touch(info.startAt);
 		info.startTimeMs = context.wallMs();
 		info.protocol = this.request.protocol;
 		info.request = this.request;
 		info.response = this.response;
 		info.requestHeaderBytes = info.downstreamWireBytesReceived = this.request.length;
 		if (isComplete) info.requestEndAt = info.startAt;
-	}
-
-	#armTimers(): void {
-		const { config } = this.manager;
-		this.setIdleTimeout(config.streamIdleTimeoutMs);
-		if (config.maxStreamDurationMs > 0) this.#durationTimer.arm(config.maxStreamDurationMs);
-		if (config.requestTimeoutMs > 0 && !this.isRequestComplete) this.#requestTimer.arm(config.requestTimeoutMs);
-	}
-
-	setIdleTimeout(timeoutMs: number): void {
-		this.#idleTimeoutMs = timeoutMs;
-		this.#idleTimer.arm(this.#scaledIdleMs);
-	}
-
-	/** As the overload manager wants it now. */
-	get #scaledIdleMs(): number {
-		const { overload } = this.context;
-		return overload === undefined || this.manager.bypassesOverload ? this.#idleTimeoutMs : overload.scale("streamIdle", this.#idleTimeoutMs);
-	}
-
-	/** Timeouts may have become shorter, or longer again. */
-	onOverload(): void {
-		if (this.isOver || this.#idleTimeoutMs === 0) return;
-		this.#idleTimer.arm(Math.max(1, this.#lastActiveAt + this.#scaledIdleMs - this.context.nowMs()));
-	}
-
-	setMaxDuration(durationMs: number): void {
-		this.#durationTimer.arm(durationMs);
-	}
-
-	touch(): void {
-		this.#lastActiveAt = this.context.nowMs();
-	}
-
-	#onIdle(): void {
-		const rest = this.#lastActiveAt + this.#scaledIdleMs - this.context.nowMs();
-		if (rest > 1) return this.#idleTimer.arm(rest);
-		this.manager.count(httpStat.downstream_rq_idle_timeout);
-		this.#replyTimeout(408, "stream timeout", "stream_idle_timeout", responseFlags.SI);
-	}
-
-	/** 408 while the client is the slow one, 504 once it has said all. */
-	#replyTimeout(status: 408, body: string, details: string, flags: number, grpcStatus?: number): void {
-		this.router.cancel();
-		sendLocalReply(this, { status: this.isRequestComplete ? 504 : status, body, flags, details, ...(grpcStatus !== undefined && { grpcStatus }) });
 	}
 
 	get isGrpcRequest(): boolean {
@@ -227,7 +168,7 @@ export class HttpStream {
 	onRequestBody(bytes: Buffer, start: number, end: number): void {
 		this.info.bytesReceived += end - start;
 		this.info.downstreamWireBytesReceived += end - start;
-		this.touch();
+		this.timers.touch(this.context.nowMs());
 		if (!this.isOver) this.filters.onRequestBody(bytes, start, end);
 	}
 
@@ -238,7 +179,7 @@ export class HttpStream {
 	onRequestEnd(): void {
 		this.isRequestComplete = true;
 		this.info.requestEndAt = this.context.nowMs();
-		this.#requestTimer.disarm();
+		this.timers.onRequestEnd();
 		if (!this.isOver) this.filters.onRequestEnd();
 	}
 
@@ -259,14 +200,15 @@ export class HttpStream {
 
 	// ---- the response
 
+	/** Of several attempts it is not the first that answers. */
+	answerWith(response: ResponseHead): void {
+		this.response = this.info.response = response;
+	}
+
 	/** `response` is what upstream sent. */
 	startUpstreamResponse(hasBody: boolean): void {
 		this.info.responseCodeDetails = "via_upstream";
-		if (hasBody && this.filters.holdsResponse) {
-			this.#held = [];
-			this.#heldBytes = 0;
-			return;
-		}
+		if (hasBody && this.filters.holdsResponse) return this.#held.start();
 		if (!hasBody) this.#hasEnded = true;
 		this.#startResponse(hasBody);
 	}
@@ -292,21 +234,10 @@ export class HttpStream {
 		this.filters.onResponseHead(hasBody);
 		info.responseCode = response.status;
 		this.trace?.onResponseHead(this);
-		this.#setOwnHeaders();
+		setOwnHeaders(this);
 		info.responseHeaderBytes = response.encodedBytesMax;
 		info.downstreamWireBytesSent += info.responseHeaderBytes;
 		this.downstream.sendHead(response, hasBody);
-	}
-
-	#setOwnHeaders(): void {
-		const { response, manager, info } = this;
-		const { config } = manager;
-		if (config.serverHeader === "overwrite") response.replaceKnown(known.server, "server", manager.serverName);
-		else if (config.serverHeader === "appendIfAbsent" && !response.has("server")) response.appendOwn("server", manager.serverName);
-		if (!response.hasKnown(known.date) && !response.has("date")) response.appendOwn("date", httpDate(info.startTimeMs));
-		const wantsId = config.alwaysSetRequestIdInResponse || ((this.request.present & envoyHeaderBit) !== 0 && this.request.has("x-envoy-force-trace"));
-		if (wantsId && !response.has("x-request-id")) response.set("x-request-id", this.request.get("x-request-id") ?? "");
-		if (config.via !== "") appendVia(response, config.via);
 	}
 
 	/** 101, or 2xx to CONNECT: bytes pass both ways from now on. */
@@ -320,9 +251,9 @@ export class HttpStream {
 		info.downstreamFirstSentAt = context.nowMs();
 		this.router.finishResponseHead();
 		this.filters.onResponseHead(false);
-		this.#setOwnHeaders();
+		setOwnHeaders(this);
 		this.downstream.openTunnel(response, this.upgrade);
-		this.setIdleTimeout(this.#idleTimeoutMs);
+		this.timers.restartIdle();
 	}
 
 	/** An interim answer has no body, whatever it says (RFC 9110 §15.2): a client must not be led to wait for one. */
@@ -333,24 +264,20 @@ export class HttpStream {
 	}
 
 	sendResponseBody(bytes: Buffer, start: number, end: number): void {
-		if (this.#held !== undefined) return this.#hold(bytes.subarray(start, end));
+		if (this.#held.isHeld) return this.#hold(bytes.subarray(start, end));
 		if (!this.filters.seesResponseBody || this.isTunnel) return this.#sendBody(bytes, start, end);
 		const passed = this.filters.onResponseBody(bytes.subarray(start, end));
 		if (passed.length > 0) this.#sendBody(passed, 0, passed.length);
 	}
 
 	#hold(bytes: Buffer): void {
-		this.#held?.push(Buffer.from(bytes));
-		this.#heldBytes += bytes.length;
-		if (this.#heldBytes <= this.manager.bufferBytesMax) return;
-		this.#held = undefined;
+		if (this.#held.add(bytes, this.manager.bufferBytesMax)) return;
 		this.router.cancel();
 		sendLocalReply(this, { status: 500, body: "", flags: 0, details: "response_payload_too_large" });
 	}
 
-	#releaseHeld(pieces: readonly Buffer[]): void {
-		const body = Buffer.concat(pieces);
-		this.#held = undefined;
+	#releaseHeld(): void {
+		const body = this.#held.take();
 		this.filters.onResponseHeld(this.#trailers);
 		this.response.contentLength = body.length;
 		this.response.replaceKnown(known["content-length"], "content-length", String(body.length));
@@ -362,7 +289,7 @@ export class HttpStream {
 		const { info } = this;
 		info.bytesSent += end - start;
 		info.downstreamWireBytesSent += end - start;
-		this.touch();
+		this.timers.touch(this.context.nowMs());
 		this.downstream.sendBody(bytes, start, end);
 	}
 
@@ -372,7 +299,7 @@ export class HttpStream {
 	}
 
 	endResponse(): void {
-		if (this.#held !== undefined) this.#releaseHeld(this.#held);
+		if (this.#held.isHeld) this.#releaseHeld();
 		if (!this.#hasEnded) {
 			if (this.filters.seesResponseBody && !this.isTunnel) {
 				const last = this.filters.onResponseEnd(this.#trailers);
@@ -406,11 +333,11 @@ export class HttpStream {
 		this.downstream.reset();
 	}
 
-	/** The client is gone. `flag`: why. */
-	onDownstreamGone(flag: number = responseFlags.DC): void {
+	/** The client is gone; `flag` and `details` say how. */
+	onDownstreamGone(flag: number = responseFlags.DC, details = "downstream_remote_disconnect"): void {
 		if (this.isOver) return;
 		this.info.responseFlags |= flag;
-		if (this.info.responseCodeDetails === "") this.info.responseCodeDetails = "downstream_remote_disconnect";
+		this.info.responseCodeDetails = details;
 		this.manager.count(httpStat.downstream_rq_rx_reset);
 		this.router.cancel();
 		this.finish();
@@ -421,9 +348,7 @@ export class HttpStream {
 		if (this.isOver) return;
 		this.isOver = true;
 		const { info, manager, context } = this;
-		this.#idleTimer.cancel();
-		this.#requestTimer.cancel();
-		this.#durationTimer.cancel();
+		this.timers.cancel();
 		info.endAt = context.nowMs();
 		this.router.finish();
 		this.filters.cancel();
@@ -440,9 +365,7 @@ export class HttpStream {
 
 	/** Not to be used again. */
 	dispose(): void {
-		this.#idleTimer.disarm();
-		this.#requestTimer.disarm();
-		this.#durationTimer.disarm();
+		this.timers.dispose();
 		this.router.dispose();
 	}
 
@@ -455,7 +378,7 @@ export class HttpStream {
 		this.info.connection = idleInfo;
 		this.snapshot = emptySnapshot;
 		this.filters.reset();
-		this.#held = undefined;
+		this.#held.drop();
 		this.route = this.choice = this.cluster = this.hostOverride = this.trace = undefined;
 		this.isRequestComplete = this.isRequestDelivered = this.isResponseStarted = this.isOver = false;
 		if (this.#trailers.length > 0) this.#trailers.length = 0;

@@ -2,6 +2,7 @@ import type { ResetReason as RetryReason } from "../filters/retry-policy.ts";
 import { responseFlags } from "../log/response-flags.ts";
 import type { PoolFailure, ResetReason } from "../upstream/exchange.ts";
 import type { LocalReply } from "./local-reply.ts";
+import type { HttpStream } from "./stream.ts";
 
 /** An attempt that brought no answer: what the client, the log and the retry policy are told. */
 export interface Failure {
@@ -29,13 +30,13 @@ export const resetFailures: Readonly<Record<ResetReason, Failure>> = {
 };
 
 /** Why a connection failed is for the log: to a client it would tell of the inside. */
-export function resetReply(failure: Failure, transportFailure: string, isRetried: boolean): LocalReply {
-	const retried = isRetried ? "retried and the latest " : "";
+export function resetReply(failure: Failure, transportFailure: string, { info, manager }: HttpStream): LocalReply {
+	const retried = info.attemptCount > 1 ? "retried and the latest " : "";
 	return {
 		status: failure.status,
 		body: `upstream connect error or disconnect/reset before headers. ${retried}reset reason: ${failure.words}`,
 		flags: failure.flag,
 		details: `upstream_reset_before_response_started{${[failure.words, transportFailure].filter((part) => part !== "").join("|")}}`,
-		headers: failure.flag === responseFlags.UO ? ["x-envoy-overloaded", "true"] : [],
+		headers: failure.flag === responseFlags.UO && !manager.suppressEnvoyHeaders ? ["x-envoy-overloaded", "true"] : [],
 	};
 }

@@ -8,6 +8,7 @@ import type { PoolClient, PoolFailure, ResetReason, UpstreamClient, UpstreamExch
 import { Attempt } from "./attempt.ts";
 import { AttemptTimers } from "./attempt-timers.ts";
 import { pauseReasons } from "./downstream.ts";
+import type { Attempts } from "./attempts.ts";
 import type { RouterState } from "./router.ts";
 import type { HttpStream } from "./stream.ts";
 
@@ -26,23 +27,31 @@ const resetStats: Readonly<Partial<Record<ResetReason, number>>> = {
 export class UpstreamRequest implements UpstreamClient, PoolClient {
 	readonly response: ResponseHead;
 	isHeadSent = false;
+	/** Another is tried beside it. */
+	isHedged = false;
+	/** It has been answered by a status below 200. */
+	hasInterim = false;
 	readonly #router: RouterState;
+	readonly #attempts: Attempts;
 	readonly #stream: HttpStream;
 	readonly #attempt = new Attempt();
 	readonly #timers: AttemptTimers;
 	/** An answer of gRPC whose status has not come. */
 	#isOutcomeOpen = false;
+	/** That its host takes too long has been noted. */
+	#isSlow = false;
 
-	constructor(router: RouterState, response: ResponseHead) {
+	constructor(router: RouterState, attempts: Attempts, response: ResponseHead) {
 		const { stream } = router;
 		this.response = response;
 		this.#router = router;
+		this.#attempts = attempts;
 		this.#stream = stream;
 		this.#timers = new AttemptTimers(
 			stream.context.wheel,
-			() => router.onTryTimeout(this, clusterStat.upstream_rq_per_try_timeout, "upstream_per_try_timeout"),
-			() => router.onTryTimeout(this, clusterStat.upstream_rq_per_try_idle_timeout, "upstream_per_try_idle_timeout"),
-			() => router.onDurationReached(this),
+			() => attempts.onTryTimeout(this, clusterStat.upstream_rq_per_try_timeout, "upstream_per_try_timeout"),
+			() => attempts.onTryTimeout(this, clusterStat.upstream_rq_per_try_idle_timeout, "upstream_per_try_idle_timeout"),
+			() => attempts.onDurationReached(this),
 		);
 	}
 
@@ -52,7 +61,11 @@ export class UpstreamRequest implements UpstreamClient, PoolClient {
 	get host(): HostEntry | undefined {
 		return this.#attempt.host;
 	}
-	/** Since its head was sent; ms. */
+	/** Between `begin` and its end. */
+	get isUnderWay(): boolean {
+		return this.#attempt.isUnderWay;
+	}
+	/** When its head was sent; ms. */
 	get startedAt(): number {
 		return this.#attempt.startedAt;
 	}
@@ -62,6 +75,7 @@ export class UpstreamRequest implements UpstreamClient, PoolClient {
 	/** A host for it, or why there is none. */
 	begin(cluster: ClusterRuntime, priority: "default" | "high", context: ChooseContext): HostEntry | "noHost" | "overflow" {
 		const host = this.#attempt.begin(cluster, priority, context);
+		this.isHedged = this.hasInterim = this.#isSlow = false;
 		if (host === "noHost" || host === "overflow" || cluster.tracking === undefined) return host;
 		this.#attempt.begunAt = this.#stream.context.nowMs();
 		this.#attempt.hasAnswered = false;
@@ -69,10 +83,10 @@ export class UpstreamRequest implements UpstreamClient, PoolClient {
 		return host;
 	}
 
-	/** Asks for a connection. Times are those of the attempt; 0: none. */
-	connect(wholeMs: number, idleMs: number, durationMs: number): void {
+	/** Asks for a connection. How long the attempt may be silent, and last; 0: for ever. */
+	connect(idleMs: number, durationMs: number): void {
 		const { info, manager, request } = this.#stream;
-		this.#timers.start(wholeMs, idleMs, durationMs);
+		this.#timers.start(idleMs, durationMs);
 		this.#attempt.connect(this, request, manager.upstreamAlpn, info.connection);
 	}
 
@@ -87,10 +101,8 @@ export class UpstreamRequest implements UpstreamClient, PoolClient {
 		(host as HostEntry).counts.rq_total++;
 		// An earlier attempt may have stopped the client and ended before it could let it go on.
 		downstream.resume(pauseReasons.upstreamBlocked);
-		info.upstreamProtocol = upstream.protocol;
-		info.upstreamLocalAddress = upstream.localAddress;
-		info.upstreamFirstSentAt = this.#attempt.startedAt = context.nowMs();
-		info.upstreamTls = upstream.connection.isTls ? upstreamTlsInfo(upstream.connection) : undefined;
+		this.#attempt.startedAt = context.nowMs();
+		this.#nameConnection(upstream);
 		cluster?.outlier.connected(host as HostEntry, false);
 		const isEnd = isRequestDelivered && !request.hasBody && upgrade === "" && replay.trailers.length === 0;
 		upstream.sendHead(request, upgrade, isEnd);
@@ -102,6 +114,30 @@ export class UpstreamRequest implements UpstreamClient, PoolClient {
 		downstream.resume(pauseReasons.waitingForHost);
 		if (isEnd) info.upstreamLastSentAt = context.nowMs();
 		else if (isRequestDelivered) this.sendEnd(replay.trailers);
+		// What upgrades does not end before it is answered.
+		if (isRequestDelivered || upgrade !== "") this.armTryTimer();
+	}
+
+	#nameConnection({ connection, localAddress, protocol }: UpstreamExchange): void {
+		const { info } = this.#stream;
+		info.upstreamProtocol = protocol;
+		info.upstreamLocalAddress = localAddress;
+		info.upstreamFirstSentAt = this.#attempt.startedAt;
+		info.upstreamTls = connection.isTls ? upstreamTlsInfo(connection) : undefined;
+	}
+
+	/** Of several attempts it is this one that is told of. */
+	describe(): void {
+		const { info } = this.#stream;
+		const { host, upstream } = this.#attempt;
+		info.upstreamHost = host?.address ?? "";
+		info.upstreamHostName = host?.host.hostname ?? "";
+		if (upstream !== undefined) this.#nameConnection(upstream);
+	}
+
+	/** As in Envoy: an attempt has its time from when all of the request is there, and a connection to send it on. */
+	armTryTimer(): void {
+		this.#timers.startWhole(this.#router.timeouts.attemptMs);
 	}
 
 	onPoolFailure(failure: PoolFailure, transportFailure: string): void {
@@ -110,7 +146,7 @@ export class UpstreamRequest implements UpstreamClient, PoolClient {
 			this.#stream.info.upstreamTransportFailureReason = transportFailure.slice(0, 512);
 			this.noteFailure(failure === "connectionTimeout" ? "timeout" : "connectFailure");
 		}
-		this.#router.onPoolFailure(failure, transportFailure);
+		this.#attempts.onPoolFailure(this, failure, transportFailure);
 	}
 
 	// ---- the request
@@ -167,7 +203,10 @@ export class UpstreamRequest implements UpstreamClient, PoolClient {
 	onResponseHead(hasBody: boolean): "body" | "tunnel" | "interim" {
 		const { response } = this;
 		const { status } = response;
-		if (status < 200 && status !== 101) return this.#router.onInterim(this);
+		if (status < 200 && status !== 101) {
+			this.hasInterim = true;
+			return this.#router.onInterim(this);
+		}
 		const { upgrade } = this.#stream;
 		const isTunnel = upgrade === "connect" ? status >= 200 && status < 300 : status === 101 && upgrade !== "";
 		if (status === 101 && !isTunnel) {
@@ -183,7 +222,7 @@ export class UpstreamRequest implements UpstreamClient, PoolClient {
 			cluster.tracking.responseBegins(response);
 		}
 		if (cluster.checksHealth && response.has("x-envoy-immediate-health-check-fail")) cluster.failImmediately(host);
-		this.#router.onResponseHead(this, isTunnel, hasBody);
+		this.#attempts.onResponseHead(this, isTunnel, hasBody);
 		return isTunnel ? "tunnel" : "body";
 	}
 
@@ -244,7 +283,7 @@ export class UpstreamRequest implements UpstreamClient, PoolClient {
 		if (upstream !== undefined && reason === "protocolError") upstream.abandon();
 		if (upstream?.protocol === "HTTP/2") this.#countReset(reason);
 		if (detail !== "") this.#stream.context.log("debug", `upstream reset: ${detail}`, { cluster: cluster?.config.name, host: host?.address });
-		this.#router.onReset(this, reason, isUnread ? "unread" : isStale ? "stale" : "failed");
+		this.#attempts.onReset(this, reason, isUnread ? "unread" : isStale ? "stale" : "failed");
 	}
 
 	/** Of streams alone: an exchange of HTTP/1 has nothing to reset but its connection. */
@@ -255,11 +294,22 @@ export class UpstreamRequest implements UpstreamClient, PoolClient {
 
 	/** The host did not answer: what its cluster keeps of that. */
 	noteFailure(kind: "connectFailure" | "timeout" | "reset"): void {
+		const { counts } = this.#attempt.host as HostEntry;
+		if (kind !== "timeout" || !this.#isSlow) this.#judgeHost(kind);
+		counts.rq_error++;
+		if (kind === "timeout") counts.rq_timeout++;
+	}
+
+	/** The host takes too long, and may answer yet. */
+	noteSlow(): void {
+		this.#isSlow = true;
+		this.#judgeHost("timeout");
+	}
+
+	#judgeHost(kind: "connectFailure" | "timeout" | "reset"): void {
 		const cluster = this.#attempt.cluster as ClusterRuntime;
 		const host = this.#attempt.host as HostEntry;
 		cluster.outlier.localFailure(host, kind);
-		host.counts.rq_error++;
-		if (kind === "timeout") host.counts.rq_timeout++;
 		// A host that fails fast must not look fast.
 		cluster.observeLatency(host, cluster.config.connectTimeoutMs);
 	}

@@ -63,3 +63,8 @@ export class Http2ConnectionError extends Error {
 		this.code = code;
 	}
 }
+
+/** Ends the connection (RFC 9113 §5.4.1). */
+export function fail(code: number, message: string): never {
+	throw new Http2ConnectionError(code, message);
+}

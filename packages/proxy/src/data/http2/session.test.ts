@@ -210,7 +210,7 @@ describe("an HTTP/2 session, RFC 9113", () => {
 	it("5.1: what crosses our reset is ignored, and its bytes go back to the connection's window", () => {
 		const session = new TestSession({ connectionWindow: 65_535 });
 		session.feed(hello, open);
-		session.session.cancel(streamOf(session), errorCode.cancel);
+		session.session.streams.cancel(streamOf(session), errorCode.cancel);
 		for (let i = 0; i < 3; i++) session.feed(frame(frameType.data, 0, 1, Buffer.alloc(16_384)));
 		session.feed(headers(1, [["x", "trailer"]], 5));
 		assert.equal(session.error, undefined);
@@ -232,13 +232,13 @@ describe("an HTTP/2 session, RFC 9113", () => {
 		const session = new TestSession({ streamWindow: 65_535 });
 		session.feed(hello, open);
 		const stream = streamOf(session);
-		session.session.pause(stream, 1);
+		session.session.windows.pause(stream, 1);
 		for (let i = 0; i < 3; i++) session.feed(frame(frameType.data, 0, 1, Buffer.alloc(16_384)));
 		session.feed(frame(frameType.data, 0, 1, Buffer.alloc(16_383)));
 		assert.equal(session.error, undefined);
-		session.session.resume(stream, 1);
+		session.session.windows.resume(stream, 1);
 		assert.deepEqual(session.frames.at(-1)?.payload, uint32(65_535));
-		session.session.pause(stream, 1);
+		session.session.windows.pause(stream, 1);
 		for (let i = 0; i < 5; i++) session.feed(frame(frameType.data, 0, 1, Buffer.alloc(16_384)));
 		assert.equal(verdict(session), `reset 1 ${flowControlError}`);
 	});
@@ -246,7 +246,7 @@ describe("an HTTP/2 session, RFC 9113", () => {
 	it("6.9.1: more than the connection's window ends the connection", () => {
 		const session = new TestSession({ connectionWindow: 65_535 });
 		session.feed(hello, open, headers(3, requestFields(), 4));
-		for (const id of [1, 3]) session.session.pause(streamOf(session, id), 1);
+		for (const id of [1, 3]) session.session.windows.pause(streamOf(session, id), 1);
 		for (let i = 0; i < 5; i++) session.feed(frame(frameType.data, 0, i % 2 === 0 ? 1 : 3, Buffer.alloc(16_384)));
 		assert.equal(verdict(session), `goaway ${flowControlError}`);
 	});

@@ -1,26 +1,25 @@
 import type { LbMetadata } from "../../config/load-balancing.ts";
 import type { TcpProxy } from "../../config/network-filters.ts";
+import type { IstioReporter } from "../http/istio-telemetry.ts";
 import { DynamicHostSet } from "../lb/dynamic-hosts.ts";
-import { beginRequest, createChooseContext, endRequest, type HostEntry } from "../lb/host-entry.ts";
+import { createChooseContext, type HostEntry } from "../lb/host-entry.ts";
 import type { LogStream } from "../log/access-log.ts";
-import type { LogType } from "../log/log-type.ts";
 import { responseFlags } from "../log/response-flags.ts";
 import { type ConnectionInfo, createStreamInfo, type StreamInfo } from "../log/stream-info.ts";
 import type { RequestHasher } from "../match/request-hash.ts";
 import type { tcpCounters } from "../stats/families.ts";
+import { Direction, type PassOwner, Side, type Way } from "./direction.ts";
+import { TcpAttempt } from "./tcp-attempt.ts";
+import { TcpReport } from "./tcp-report.ts";
+import { type CompiledTunnel, Tunnel, type TunnelOwner } from "./tunnel.ts";
 import { upstreamTlsInfo } from "../tls/upstream-tls.ts";
+import { closeSent } from "../transport/close-sent.ts";
 import { type Connection, silentHandler } from "../transport/connection.ts";
-import type { IstioReporter } from "../http/istio-telemetry.ts";
-import type { IstioRecorder } from "../stats/istio-metrics.ts";
-import { describeError, transportFailureOf } from "../upstream/pool-connector.ts";
-import type { UpstreamExchange } from "../upstream/exchange.ts";
 import { Timer } from "../transport/timers.ts";
 import type { ClusterRuntime } from "../upstream/cluster-runtime.ts";
+import { clusterStat } from "../upstream/cluster-stats.ts";
+import type { UpstreamExchange } from "../upstream/exchange.ts";
 import type { WorkerContext } from "../worker/context.ts";
-import { closeSent } from "../transport/close-sent.ts";
-import { clusterGauge, clusterStat } from "../upstream/cluster-stats.ts";
-import { Direction, type PassOwner, Side, type Way } from "./direction.ts";
-import { type CompiledTunnel, Tunnel, type TunnelOwner } from "./tunnel.ts";
 
 /** Compiled once per filter chain. */
 export interface CompiledTcpProxy {
@@ -47,9 +46,6 @@ export interface TcpTarget {
 	readonly bytes: Buffer | undefined;
 }
 
-/** As often as Istio's filter reports. */
-const reportMs = 5000;
-
 /** One connection passed through: bytes both ways, ends of stream both ways. */
 export class TcpSession implements TunnelOwner, PassOwner {
 	readonly proxy: CompiledTcpProxy;
@@ -63,13 +59,12 @@ export class TcpSession implements TunnelOwner, PassOwner {
 	#cancel: (() => void) | undefined;
 	#isOver = false;
 	#attempts = 0;
-	#holdsConnection = false;
+	#attempt: TcpAttempt | undefined;
 	/** Called where the host has failed its health checks. */
 	readonly #close = (): void => this.#end(undefined);
 	#lastActiveAt: number;
 	readonly #idleTimer: Timer;
 	readonly #durationTimer: Timer;
-	readonly #connectTimer: Timer;
 	readonly #onOver: () => void;
 	/** Read before there was an upstream to pass it to. */
 	#early: Buffer[] = [];
@@ -79,13 +74,7 @@ export class TcpSession implements TunnelOwner, PassOwner {
 	#toUpstream: Direction | undefined;
 	#toDownstream: Direction | undefined;
 	readonly #chooseContext = createChooseContext();
-	#recorder: IstioRecorder | undefined;
-	/** Of its metrics, by expressions. */
-	#tags = "";
-	#reportedSent = 0;
-	#reportedReceived = 0;
-	readonly #reportTimer: Timer;
-	readonly #logTimer: Timer;
+	readonly #report: TcpReport;
 
 	constructor(proxy: CompiledTcpProxy, downstream: Connection, connectionInfo: ConnectionInfo, onOver: () => void) {
 		const { context, config } = proxy;
@@ -102,21 +91,8 @@ export class TcpSession implements TunnelOwner, PassOwner {
 			this.info.responseFlags |= responseFlags.DT;
 			this.#end(undefined);
 		});
-		this.#connectTimer = new Timer(context.wheel, () => {
-			this.#cancel?.();
-			this.cluster?.count(clusterStat.upstream_cx_connect_timeout);
-			this.#attemptFailed("connection timeout", "timeout");
-		});
-		this.#reportTimer = new Timer(context.wheel, () => {
-			this.#reportBytes();
-			this.#reportTimer.arm(reportMs);
-		});
-		this.#logTimer = new Timer(context.wheel, () => {
-			this.#log("TcpPeriodic");
-			this.#logTimer.arm(config.logIntervalMs);
-		});
+		this.#report = new TcpReport(proxy, this.info);
 		proxy.count("downstream_cx_total");
-		this.#logTimer.arm(config.logIntervalMs);
 		this.#idleTimer.arm(config.idleTimeoutMs);
 		this.#durationTimer.arm(config.maxDownstreamConnectionDurationMs);
 	}
@@ -174,42 +150,21 @@ export class TcpSession implements TunnelOwner, PassOwner {
 		const cluster = this.cluster as ClusterRuntime;
 		const { info } = this;
 		if (this.proxy.tunnel !== undefined) return this.#openTunnel(this.proxy.tunnel, cluster);
-		const host = cluster.hosts.choose(this.#chooseContext);
-		if (host === undefined) {
-			cluster.count(clusterStat.upstream_cx_none_healthy);
-			info.responseFlags |= responseFlags.UH;
+		const attempt = new TcpAttempt(cluster, this.context);
+		const host = attempt.begin(this.#chooseContext);
+		if (host === "noHost" || host === "overflow") {
+			info.responseFlags |= host === "noHost" ? responseFlags.UH : responseFlags.UO;
 			return this.#end(undefined);
 		}
-		const isShed = cluster.context.overload?.sheds("connection_pool_new_connection") === true;
-		if (isShed || !cluster.holdConnection(host, "default", false)) {
-			cluster.count(isShed ? clusterStat.upstream_rq_cancelled : clusterStat.upstream_cx_overflow);
-			info.responseFlags |= responseFlags.UO;
-			return this.#end(undefined);
-		}
-		this.#holdsConnection = true;
-		info.attemptCount = ++this.#attempts;
+		this.#attempts++;
+		this.#attempt = attempt;
 		this.#host = host;
 		this.#nameHost(host);
-		cluster.count(clusterStat.upstream_cx_total);
-		cluster.count(clusterStat.upstream_rq_pending_total);
-		cluster.gauge(clusterGauge.upstream_cx_active, 1);
-		host.counts.cx_total++;
-		host.counts.cx_active++;
-		beginRequest(host);
-		this.#connectTimer.arm(cluster.config.connectTimeoutMs);
-		const transport = cluster.transports.choose(host, "", undefined, info.connection);
-		this.#cancel = transport.connect(host, (result) => {
-			this.#cancel = undefined;
-			this.#connectTimer.disarm();
-			if (this.#isOver) {
-				if (!(result instanceof Error)) result.destroy();
-				return;
-			}
-			if (!(result instanceof Error)) return this.#connected(result);
-			cluster.count(clusterStat.upstream_cx_connect_fail);
-			host.counts.cx_connect_fail++;
-			this.#attemptFailed(transportFailureOf(describeError(result), transport.isTls), "connectFailure");
-		});
+		attempt.connect(
+			info.connection,
+			(upstream) => this.#connected(upstream),
+			({ cause, reason }) => this.#attemptFailed(reason, cause),
+		);
 	}
 
 	#nameHost({ address, host }: HostEntry): void {
@@ -270,7 +225,6 @@ export class TcpSession implements TunnelOwner, PassOwner {
 
 	#attemptFailed(reason: string, cause: "timeout" | "connectFailure"): void {
 		const { info, proxy } = this;
-		this.#cancel = undefined;
 		info.upstreamTransportFailureReason = reason.slice(0, 512);
 		this.cluster?.outlier.localFailure(this.#host as HostEntry, cause);
 		info.responseFlags |= responseFlags.UF;
@@ -295,13 +249,10 @@ export class TcpSession implements TunnelOwner, PassOwner {
 
 	/** Bytes pass from here on. */
 	#pass(upstream: Connection | Tunnel, tunnel: Tunnel | undefined): void {
-		const { downstream, info, proxy } = this;
+		const { downstream, proxy } = this;
 		if (this.cluster?.config.closesConnectionsOnHealthFailure === true) ((this.#host as HostEntry).tcpConnections ??= new Set()).add(this.#close);
 		this.cluster?.outlier.connected(this.#host as HostEntry, true);
-		this.#recorder = proxy.istio?.recorder(info.connection, this.cluster, this.#host, info.upstreamTls, "");
-		this.#tags = proxy.istio?.tagsOf(info) ?? "";
-		this.#recorder?.tcpOpened(this.#tags);
-		if (this.#recorder !== undefined) this.#reportTimer.arm(reportMs);
+		this.#report.opened(this.cluster, this.#host);
 		const up = (this.#toUpstream = new Direction(this, "up"));
 		const down = (this.#toDownstream = new Direction(this, "down"));
 		up.wire(downstream, upstream, tunnel);
@@ -311,24 +262,10 @@ export class TcpSession implements TunnelOwner, PassOwner {
 		for (const bytes of this.#early) up.pass(bytes, 0, bytes.length);
 		this.#early = [];
 		this.context.output.flush();
-		if (proxy.config.logsWhenConnected) this.#log("TcpUpstreamConnected");
+		if (proxy.config.logsWhenConnected) this.#report.log("TcpUpstreamConnected");
 		if (this.#hasEndedEarly) up.end();
 		downstream.resume();
 		upstream.resume();
-	}
-
-	#log(logType: LogType): void {
-		const { info, proxy } = this;
-		info.logType = logType;
-		for (const log of proxy.accessLogs) log(info);
-	}
-
-	/** Long connections are counted while they last. */
-	#reportBytes(): void {
-		const { bytesSent, bytesReceived } = this.info;
-		this.#recorder?.tcpBytes(bytesSent - this.#reportedSent, bytesReceived - this.#reportedReceived, this.#tags);
-		this.#reportedSent = bytesSent;
-		this.#reportedReceived = bytesReceived;
 	}
 
 	onBytes(way: Way, count: number): void {
@@ -379,24 +316,8 @@ export class TcpSession implements TunnelOwner, PassOwner {
 	}
 
 	#release(): void {
-		if (!this.#holdsConnection) return;
-		this.#holdsConnection = false;
-		const cluster = this.cluster as ClusterRuntime;
-		const host = this.#host as HostEntry;
-		cluster.letConnectionGo(host, "default");
-		host.tcpConnections?.delete(this.#close);
-		cluster.gauge(clusterGauge.upstream_cx_active, -1);
-		cluster.count(clusterStat.upstream_cx_destroy);
-		host.counts.cx_active--;
-		if (this.upstream !== undefined) this.#countDestroyed(cluster);
-		endRequest(host);
-	}
-
-	/** A TCP connection is its own request: there is always one under way. */
-	#countDestroyed(cluster: ClusterRuntime): void {
-		cluster.count(clusterStat.upstream_cx_destroy_with_active_rq);
-		cluster.count(this.#isUpstreamLast ? clusterStat.upstream_cx_destroy_remote : clusterStat.upstream_cx_destroy_local);
-		cluster.count(this.#isUpstreamLast ? clusterStat.upstream_cx_destroy_remote_with_active_rq : clusterStat.upstream_cx_destroy_local_with_active_rq);
+		this.#attempt?.release(this.#close, this.#isUpstreamLast);
+		this.#attempt = undefined;
 	}
 
 	#closeTunnel(tunnel: Tunnel): void {
@@ -412,7 +333,7 @@ export class TcpSession implements TunnelOwner, PassOwner {
 		const { info } = this;
 		this.#idleTimer.disarm();
 		this.#durationTimer.disarm();
-		this.#connectTimer.disarm();
+		this.#attempt?.giveUp();
 		this.#cancel?.();
 		if (error !== undefined) info.connectionTerminationDetails = error.message.replace(/\s/g, "_");
 		closeSent(this.downstream, this.context);
@@ -426,11 +347,7 @@ export class TcpSession implements TunnelOwner, PassOwner {
 			info.upstreamWireBytesSent = info.bytesReceived;
 			info.upstreamWireBytesReceived = info.bytesSent;
 		}
-		this.#reportBytes();
-		this.#reportTimer.disarm();
-		this.#recorder?.tcpClosed(info.responseFlags, this.#tags);
-		this.#logTimer.disarm();
-		this.#log("TcpConnectionEnd");
+		this.#report.end();
 		this.#onOver();
 	}
 }

@@ -1,10 +1,17 @@
 import type { HttpStream } from "../http/stream.ts";
+import type { UpstreamRequest } from "../http/upstream-request.ts";
 import type { ManagerTracing } from "./manager-tracing.ts";
 import type { Span } from "./span.ts";
 import { tagAttempt, tagRequest } from "./span-tags.ts";
 import type { Tracer } from "./tracer.ts";
 
 const operationHeader = "x-envoy-decorator-operation";
+
+interface AttemptSpan {
+	readonly span: Span;
+	/** 1: the first. */
+	readonly number: number;
+}
 
 /** The trace of one request: its span, and, where wanted, one for each attempt. */
 export class RequestTrace {
@@ -13,13 +20,15 @@ export class RequestTrace {
 	readonly #tracer: Tracer;
 	/** Said to the caller, whose span is named after it. */
 	readonly #operationForCaller: string;
-	#attempt: Span | undefined;
+	/** Of attempts under way; undefined: they have no spans of their own. */
+	readonly #attempts: Map<UpstreamRequest, AttemptSpan> | undefined;
 
 	constructor(tracing: ManagerTracing, tracer: Tracer, stream: HttpStream, isTraced: boolean) {
 		this.#tracing = tracing;
 		this.#tracer = tracer;
 		const { info, request, route } = stream;
 		const { isServer } = tracing;
+		this.#attempts = tracing.config.spawnUpstreamSpan ? new Map() : undefined;
 		this.span = tracer.start(request, { startUs: epochUs(stream, info.startAt), isTraced, isServer, authority: request.authority });
 		info.traceId = this.span.traceId;
 		const decorator = route?.config.decorator;
@@ -38,22 +47,21 @@ export class RequestTrace {
 	}
 
 	/** What the upstream is told: of the attempt when it has a span of its own. */
-	beginAttempt(stream: HttpStream): void {
+	beginAttempt(stream: HttpStream, attempt: UpstreamRequest): void {
 		const { context, info, request } = stream;
-		this.#attempt = undefined;
-		if (this.#tracing.config.spawnUpstreamSpan) {
-			this.#attempt = this.#tracer.spawn(this.span, `router ${info.upstreamCluster} egress`, epochUs(stream, context.nowMs()));
-		}
-		this.#tracer.inject(this.#attempt ?? this.span, request);
+		const span = this.#attempts && this.#tracer.spawn(this.span, `router ${info.upstreamCluster} egress`, epochUs(stream, context.nowMs()));
+		if (span !== undefined) this.#attempts?.set(attempt, { span, number: info.attemptCount });
+		this.#tracer.inject(span ?? this.span, request);
 	}
 
 	/** `status` 0: no answer came, and `failure` says why. */
-	endAttempt(stream: HttpStream, status: number, failure: string): void {
-		const span = this.#attempt;
-		if (span === undefined) return;
-		this.#attempt = undefined;
+	endAttempt(stream: HttpStream, attempt: UpstreamRequest, status: number, failure: string): void {
+		const found = this.#attempts?.get(attempt);
+		if (found === undefined) return;
+		this.#attempts?.delete(attempt);
+		const { number, span } = found;
 		if (!span.isSampled) return;
-		tagAttempt(span, stream, status, failure);
+		tagAttempt(span, stream, { host: attempt.host?.address ?? "", number, status, failure });
 		this.#finish(span, stream, stream.context.nowMs());
 	}
 
@@ -70,7 +78,7 @@ export class RequestTrace {
 	}
 
 	finish(stream: HttpStream): void {
-		this.endAttempt(stream, stream.info.responseCode, "");
+		for (const attempt of this.#attempts?.keys() ?? []) this.endAttempt(stream, attempt, stream.info.responseCode, "");
 		if (!this.span.isSampled) return;
 		if (this.#tracing.config.verbose) this.#noteTimes(stream);
 		tagRequest(this.span, stream, this.#tracing.config.pathTagLengthMax);

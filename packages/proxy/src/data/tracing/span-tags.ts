@@ -27,12 +27,23 @@ export function tagRequest(span: Span, stream: HttpStream, pathLengthMax: number
 	if (info.responseCode === 0 || info.responseCode >= 500) setError(span);
 }
 
-/** Of the span of one attempt. `status` 0: there was no answer. */
-export function tagAttempt(span: Span, stream: HttpStream, status: number, failure: string): void {
+/** What came of one attempt. */
+export interface AttemptOutcome {
+	readonly host: string;
+	/** 1: the first. */
+	readonly number: number;
+	/** 0: there was no answer. */
+	readonly status: number;
+	/** Why there was none; "": it was given up. */
+	readonly failure: string;
+}
+
+/** Of the span of one attempt. */
+export function tagAttempt(span: Span, stream: HttpStream, { host, number, status, failure }: AttemptOutcome): void {
 	const { info, isGrpcRequest } = stream;
 	const { tags } = span;
 	tags.push(["http.protocol", info.upstreamProtocol || "-"]);
-	if (info.upstreamHost !== "") tags.push(["upstream_address", info.upstreamHost], ["peer.address", info.upstreamHost]);
+	if (host !== "") tags.push(["upstream_address", host], ["peer.address", host]);
 	tags.push(["component", "proxy"]);
 	tagUpstream(span, stream);
 	tags.push(["http.status_code", String(status)]);
@@ -40,7 +51,7 @@ export function tagAttempt(span: Span, stream: HttpStream, status: number, failu
 	tags.push(["response_flags", formatResponseFlags(info.responseFlags)]);
 	if (status === 0 || status >= 500) setError(span);
 	if (failure !== "") tags.push(["error.reason", failure]);
-	if (info.attemptCount > 1) tags.push(["retry.count", String(info.attemptCount - 1)]);
+	if (number > 1) tags.push(["retry.count", String(number - 1)]);
 }
 
 function tagUpstream({ tags }: Span, { info, router }: HttpStream): void {

@@ -22,7 +22,7 @@ import { clusterCounters, clusterGauges, clusterHttp2Counters, clusterHttp2Gauge
 import type { Histogram } from "../stats/histogram.ts";
 import { createResponseCodes, type ResponseCodes } from "../stats/response-codes.ts";
 import type { StatsScope } from "../stats/registry.ts";
-import { createTransportChooser, type TransportChooser, type UpstreamAlpn } from "../tls/upstream-tls.ts";
+import { createTransportChooser, type TransportChooser, type UpstreamAlpn } from "./transport-chooser.ts";
 import type { WorkerContext } from "../worker/context.ts";
 import type { HttpPool, PoolProtocol } from "./exchange.ts";
 import { RequestTracking } from "./cluster-tracking.ts";

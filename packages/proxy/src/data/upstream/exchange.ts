@@ -1,6 +1,6 @@
 import type { RequestHead } from "../codec/request-head.ts";
 import type { ResponseHead } from "../codec/response-head.ts";
-import type { ChosenTransport } from "../tls/upstream-tls.ts";
+import type { ChosenTransport } from "./chosen-transport.ts";
 import type { Connection } from "../transport/connection.ts";
 
 export type UpstreamProtocol = "HTTP/1.1" | "HTTP/2";

@@ -1,5 +1,5 @@
 import type { HostEntry } from "../lb/host-entry.ts";
-import type { ChosenTransport } from "../tls/upstream-tls.ts";
+import type { ChosenTransport } from "./chosen-transport.ts";
 import type { ClusterRuntime } from "./cluster-runtime.ts";
 import { AutoPool } from "./auto-pool.ts";
 import type { HttpPool, PoolProtocol } from "./exchange.ts";

@@ -100,7 +100,7 @@ export class Http2Exchange extends Http2Stream implements UpstreamExchange {
 
 	#putHead(head: RequestHead, upgrade: string, isEnd: boolean): void {
 		const { session } = this;
-		if (!session.openOwn(this)) {
+		if (!session.streams.openOwn(this)) {
 			setImmediate(() => {
 				this.#fail(session.isFailed ? "connectionTermination" : "unprocessed", "");
 				this.#upstream.afterEvent();
@@ -121,11 +121,11 @@ export class Http2Exchange extends Http2Stream implements UpstreamExchange {
 	}
 
 	pause(): void {
-		this.session.pause(this, pausedByClient);
+		this.session.windows.pause(this, pausedByClient);
 	}
 
 	resume(): void {
-		this.session.resume(this, pausedByClient);
+		this.session.windows.resume(this, pausedByClient);
 	}
 
 	abandon(): void {
@@ -137,7 +137,7 @@ export class Http2Exchange extends Http2Stream implements UpstreamExchange {
 	#cut(): void {
 		if (this.isGone) return;
 		this.#upstream.onExchangeCut();
-		this.session.cancel(this, this.#upstream.abandonCode);
+		this.session.streams.cancel(this, this.#upstream.abandonCode);
 	}
 
 	// ---- the response

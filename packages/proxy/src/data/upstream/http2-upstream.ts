@@ -144,7 +144,7 @@ export class Http2Upstream implements ConnectionHandler, SessionOwner, ExchangeC
 		cluster.count(clusterStat.upstream_cx_close_notify);
 		this.#isLeaving = true;
 		this.pool.left(this);
-		this.session.dropAfter(lastStreamId, code);
+		this.session.streams.dropAfter(lastStreamId, code);
 		if (this.session.streams.size === 0) this.#closeSoon();
 	}
 
