@@ -1,12 +1,14 @@
 import assert from "node:assert/strict";
 import { suite, test } from "node:test";
-import { type Clock, createLogger } from "@weft/runtime";
+import { type Clock, createLogger, systemClock } from "@weft/runtime";
+import { Registry } from "prom-client";
 import { buildPush } from "../model/build-push.ts";
 import type { GatewayAddresses } from "../model/networks.ts";
 import { decodeNode } from "../model/node.ts";
 import { translateAll } from "../translator/offline.ts";
 import { createTestMesh } from "../translator/routes/test-mesh.ts";
-import { createGatewayNames } from "./gateway-names.ts";
+import { createDiscovery } from "./discovery.ts";
+import { createGatewayNames, type ResolveGateway } from "./gateway-names.ts";
 
 const gateway = (network: string, status: string, ports = "[{name: tls, port: 15443}]") => `
 apiVersion: v1
@@ -157,6 +159,29 @@ suite("looking them up", () => {
 		}
 		await pass();
 		assert.deepEqual([names.addresses.get("a.b"), changes()], [["192.0.2.2"], 2]);
+		controller.abort();
+	});
+
+	test("pushes what it found", { timeout: 60_000 }, async () => {
+		const world = createTestMesh();
+		world.apply(mesh + gateway("there", "{hostname: a.b}"));
+		const controller = new AbortController();
+		const found = Promise.withResolvers<Awaited<ReturnType<ResolveGateway>>>();
+		const discovery = createDiscovery({
+			store: world.store,
+			meshConfig: () => ({}),
+			clusterId: "Kubernetes",
+			clock: systemClock,
+			logger: createLogger({ level: "none" }),
+			registry: new Registry(),
+			signal: controller.signal,
+			debounceQuietMs: 1,
+			resolveGateway: () => found.promise,
+		});
+		assert.deepEqual(seenFromHere(discovery.push), ["10.0.0.1:80"]);
+		found.resolve({ addresses: ["192.0.2.1"], ttlMs: undefined });
+		while (seenFromHere(discovery.push).length < 2) await settle();
+		assert.deepEqual(seenFromHere(discovery.push), ["10.0.0.1:80", "192.0.2.1:15443"]);
 		controller.abort();
 	});
 

@@ -269,6 +269,24 @@ for (const [protocol, api] of [
 	});
 }
 
+test("SIGTERM ends an agent that still asks for a bootstrap, and nothing is left behind", async (t) => {
+	const asked = Promise.withResolvers<void>();
+	const fixture = await createAgentFixture(({ stream }) => stream.on("data", () => asked.resolve()));
+	t.after(() => fixture.close());
+	const state = join(fixture.directory, "state");
+	const agentArguments = [
+		...["--discovery-address", fixture.address, "--root-cert", fixture.rootCertFile, "--token-file", fixture.tokenFile, "--state-dir", state],
+		...["--node-id", "sidecar~10.0.0.1~web-1.default~default.svc.cluster.local", "--envoy", "/nowhere/envoy"],
+	];
+	const env = { ...process.env, BOOTSTRAP_XDS_AGENT: "true" };
+	const agent = spawn(process.execPath, [join(import.meta.dirname, "bin.ts"), ...agentArguments], { stdio: "ignore", env });
+	const ended = new Promise<number | null>((done) => agent.once("exit", (code) => done(code)));
+	await asked.promise;
+	agent.kill("SIGTERM");
+	assert.equal(await ended, 0);
+	assert.deepEqual(globSync(join(state, "*")), []);
+});
+
 /** Echoes a line with the SPIFFE ID of who sent it, over mutual TLS as `ratings`. */
 async function startUpstream(fixture: AgentFixture): Promise<Server> {
 	const leaf = await fixture.issue("ratings");

@@ -29,6 +29,8 @@ export interface AgentContext {
 	readonly createCertificate?: CreateCertificate;
 	/** What the bootstrap serves beside what the control plane sends. */
 	readonly resources?: StaticResources;
+	/** Told to end before it has started: then nothing is waited for. */
+	readonly signal?: AbortSignal;
 }
 
 export interface Agent extends AdsRelay {
@@ -45,7 +47,7 @@ const socketPathMax = 103;
 /** Everything a foreign Envoy needs beside itself: identity, SDS, the ADS relay and a bootstrap that leads to them. */
 export async function startAgent(
 	options: AgentOptions,
-	{ clock, random, logger, identityTimeoutMs, createCertificate, resources }: AgentContext,
+	{ clock, random, logger, identityTimeoutMs, createCertificate, resources, signal }: AgentContext,
 ): Promise<Agent> {
 	// A directory of its own, 0700 from birth: two agents may share a state directory, and nobody else may reach the key.
 	const parent = resolve(options.stateDirectory ?? tmpdir());
@@ -106,8 +108,14 @@ export async function startAgent(
 		credentials.refresh();
 	};
 	void revocations.run(revoke, stop.signal);
-	const asking = { options, bootstrapPath, discoverySocket, grpc, clock, random, logger, signal: stop.signal };
-	return { identity, bootstrapPath: options.asksForBootstrap ? await patchEnvoyBootstrap(asking) : bootstrapPath, reportHealth, close };
+	if (!options.asksForBootstrap) return { identity, bootstrapPath, reportHealth, close };
+	try {
+		const asking = { options, bootstrapPath, discoverySocket, grpc, clock, random, logger, signal: signal ?? stop.signal };
+		return { identity, bootstrapPath: await patchEnvoyBootstrap(asking), reportHealth, close };
+	} catch (error) {
+		await close();
+		throw error;
+	}
 }
 
 async function bindSocket(server: Server, path: string): Promise<void> {

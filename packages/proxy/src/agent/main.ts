@@ -19,10 +19,15 @@ export async function runAgent(argv: readonly string[]): Promise<number> {
 		return 2;
 	}
 	const logger = createLogger({ level: options.value.logLevel, scope: "agent" });
+	const starting = new AbortController();
+	const stop = () => starting.abort();
+	process.once("SIGTERM", stop).once("SIGINT", stop);
 	try {
-		const agent = await startAgent(options.value, { clock: systemClock, random: Math.random, logger });
+		const agent = await startAgent(options.value, { clock: systemClock, random: Math.random, logger, signal: starting.signal });
+		process.off("SIGTERM", stop).off("SIGINT", stop);
 		const ended = new AbortController();
 		try {
+			if (starting.signal.aborted) return 0;
 			const { adminPort, envoyPath: path, envoyArguments, node, readinessProbe: probe } = options.value;
 			const health = {
 				instanceIps: instanceIpsOf({ nodeId: node.id, nodeMetadata: node.metadata }),

@@ -39,7 +39,7 @@ export async function patchEnvoyBootstrap({ options, bootstrapPath, discoverySoc
 	const open = openXdsStream("delta", openXdsBytes(target, {}, grpc));
 	const patch = await fetchBootstrapPatch({ ...rest, open, node, server: options.discoveryAddress });
 	if (patch === undefined) {
-		logger.warn("the control plane does not say what it lays over the bootstrap: started without");
+		if (!rest.signal.aborted) logger.warn("the control plane does not say what it lays over the bootstrap: started without");
 		return bootstrapPath;
 	}
 	if (patch.length === 0) return bootstrapPath;
