@@ -58,6 +58,16 @@ testRules("DestinationRule", [
 		policy("outlierDetection: {}, loadBalancer: {localityLbSetting: {distribute: [{from: r1, to: {r1: 100}}], failover: [{from: r1, to: r2}]}}"),
 		/localityLbSetting: distribute cannot/,
 	],
+	[
+		"distribute comes before failoverPriority",
+		policy("outlierDetection: {}, loadBalancer: {localityLbSetting: {distribute: [{from: r1, to: {r1: 100}}], failoverPriority: [app]}}"),
+		/warning .*failoverPriority: has no effect beside distribute/,
+	],
+	[
+		"failover orders places by itself",
+		policy("outlierDetection: {}, loadBalancer: {localityLbSetting: {failover: [{from: r1, to: r2}], failoverPriority: [topology.kubernetes.io/zone]}}"),
+		/failoverPriority: failover decides .*zone/,
+	],
 	["failover regions differ", policy("outlierDetection: {}, loadBalancer: {localityLbSetting: {failover: [{from: r1, to: r1}]}}"), /failover\[0\]: .*differ/],
 	[
 		"failover without outlier detection is a warning",

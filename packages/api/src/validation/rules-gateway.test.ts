@@ -19,6 +19,13 @@ testRules("Gateway", [
 	],
 	["an HTTPS server has tls", server(`${httpsPort}, hosts: [a.com]`), /tls: .*must have tls/],
 	["an HTTP server has none", server(`${httpPort}, hosts: [a.com], tls: {mode: SIMPLE, credentialName: c}`), /tls: .*cannot have tls/],
+	["an HTTP server's tls may say nothing", server(`${httpPort}, hosts: [a.com], tls: {httpsRedirect: false}`)],
+	["an HTTP server that redirects ends no TLS", server(`${httpPort}, hosts: [a.com], tls: {httpsRedirect: true, mode: SIMPLE}`), /tls: .*cannot have tls/],
+	[
+		"a TCP server has no tls",
+		server("port: {number: 90, name: tcp, protocol: TCP}, hosts: [a.com], tls: {mode: PASSTHROUGH}"),
+		/tls: .*protocol TCP cannot have tls/,
+	],
 	["an HTTP server may redirect", server(`${httpPort}, hosts: [a.com], tls: {httpsRedirect: true}`)],
 	["an HTTPS server does not redirect", tls("mode: SIMPLE, credentialName: c, httpsRedirect: true"), /warning .*httpsRedirect/],
 	["a port has no target", server("port: {number: 80, name: http, protocol: HTTP, targetPort: 8080}, hosts: [a.com]"), /targetPort: targetPort has no impact/],

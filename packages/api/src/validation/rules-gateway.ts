@@ -36,14 +36,21 @@ function checkServer(report: Report, server: Server): void {
 	const tls = server.tls;
 	if (isTlsProtocol(protocol) && !tls) report.at("tls").error(`a server of protocol ${protocol} must have tls settings; add them`);
 	if (!tls) return;
-	const onlyRedirects = tls.httpsRedirect === true && tls.mode === undefined;
-	if (isHttpProtocol(protocol) && !tls.httpsRedirect) {
+	if (isHttpProtocol(protocol) && terminates(tls)) {
 		report.at("tls").error(`a server of protocol ${protocol} cannot have tls settings other than httpsRedirect; set protocol HTTPS`);
+	} else if (!isHttpProtocol(protocol) && !isTlsProtocol(protocol)) {
+		report.at("tls").error(`a server of protocol ${protocol} cannot have tls settings; set protocol TLS`);
 	}
 	if (isTlsProtocol(protocol) && tls.httpsRedirect) {
 		report.at("tls", "httpsRedirect").warn("httpsRedirect belongs to a plain HTTP server; move it there");
 	}
-	if (!onlyRedirects && !(isHttpProtocol(protocol) && tls.httpsRedirect)) checkServerTls(report.at("tls"), tls);
+	if (isTlsProtocol(protocol) && !(tls.httpsRedirect && tls.mode === undefined)) checkServerTls(report.at("tls"), tls);
+}
+
+/** Says that TLS ends here: by a mode, or by a certificate. */
+function terminates({ mode, serverCertificate, privateKey, caCertificates }: ServerTLSSettings): boolean {
+	if (serverCertificate || privateKey || caCertificates) return true;
+	return mode !== undefined && mode !== "PASSTHROUGH" && mode !== "AUTO_PASSTHROUGH";
 }
 
 function checkCipherSuites(report: Report, names: readonly string[]): void {

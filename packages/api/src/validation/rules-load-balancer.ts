@@ -7,6 +7,9 @@ import { quote } from "./suggestion.ts";
 /** Envoy's limit on a Maglev table (https://www.envoyproxy.io/docs/envoy/latest/api-v3/extensions/load_balancing_policies/maglev/v3/maglev.proto). */
 const maglevTableMax = 5_000_011;
 
+/** Those that `failover` orders by itself. */
+const topologyLabels: ReadonlySet<string> = new Set(["topology.kubernetes.io/region", "topology.kubernetes.io/zone", "topology.istio.io/subzone"]);
+
 export function checkLoadBalancer(report: Report, settings: LoadBalancerSettings, hasOutlierDetection: boolean): void {
 	if (settings.consistentHash) checkConsistentHash(report.at("consistentHash"), settings.consistentHash);
 	if (settings.localityLbSetting) checkLocality(report.at("localityLbSetting"), settings.localityLbSetting, hasOutlierDetection);
@@ -50,8 +53,13 @@ function isPrime(n: number): boolean {
 }
 
 export function checkLocality(report: Report, locality: LocalityLoadBalancerSetting, hasOutlierDetection: boolean): void {
-	if (locality.distribute?.length && (locality.failover?.length || locality.failoverPriority?.length)) {
-		report.error("distribute cannot stand beside failover or failoverPriority; remove one");
+	if (locality.distribute?.length && locality.failover?.length) report.error("distribute cannot stand beside failover; remove one");
+	else if (locality.distribute?.length && locality.failoverPriority?.length) {
+		report.at("failoverPriority").warn("has no effect beside distribute; remove one");
+	}
+	const ranked = locality.failover?.length ? locality.failoverPriority?.find((label) => topologyLabels.has(label)) : undefined;
+	if (ranked !== undefined) {
+		report.at("failoverPriority").error(`failover decides over regions already, so ${quote(ranked)} cannot stand beside it; remove one`);
 	}
 	const sources = new Set<string>();
 	for (const [i, { from = "", to = {} }] of (locality.distribute ?? []).entries()) {

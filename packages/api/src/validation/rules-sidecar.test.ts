@@ -1,7 +1,7 @@
 import { testRules } from "./testing.ts";
 
 const egress = (hosts: string) => `{egress: [{hosts: [${hosts}]}]}`;
-const ingress = (fields: string) => `{ingress: [{port: {number: 9080, protocol: HTTP, name: http}, ${fields}}]}`;
+const ingress = (fields: string, protocol = "HTTP") => `{ingress: [{port: {number: 9080, protocol: ${protocol}, name: in}, ${fields}}]}`;
 
 testRules("Sidecar", [
 	["imports are valid", egress('"./*", istio-system/*, "*/a.com", "~/*", ns/a.b.svc.cluster.local')],
@@ -36,9 +36,14 @@ testRules("Sidecar", [
 		"{ingress: [{port: {number: 1, protocol: HTTP, name: a}}, {port: {number: 1, protocol: HTTP, name: b}}]}",
 		/ingress\[1\]\.port\.number/,
 	],
-	["an ingress reads its certificate from files", ingress("tls: {mode: SIMPLE, serverCertificate: /c, privateKey: /k}")],
-	["an ingress has no credential", ingress("tls: {mode: SIMPLE, credentialName: c}"), /tls\.credentialName/],
-	["an ingress is not for mesh TLS", ingress("tls: {mode: ISTIO_MUTUAL}"), /tls\.mode/],
+	["an ingress reads its certificate from files", ingress("tls: {mode: SIMPLE, serverCertificate: /c, privateKey: /k}", "HTTPS")],
+	["an ingress has no credential", ingress("tls: {mode: SIMPLE, credentialName: c}", "TLS"), /tls\.credentialName/],
+	["an ingress is not for mesh TLS", ingress("tls: {mode: ISTIO_MUTUAL}", "HTTPS"), /tls\.mode/],
+	[
+		"an ingress of plain text has no tls",
+		ingress("tls: {mode: SIMPLE, serverCertificate: /c, privateKey: /k}"),
+		/tls: only an ingress of protocol HTTPS or TLS/,
+	],
 	["targetPort has no effect", "{ingress: [{port: {number: 1, protocol: HTTP, name: a, targetPort: 2}}]}", /port\.targetPort/],
 	["a socket listener has no number", "{egress: [{bind: 'unix:///s', port: {protocol: HTTP, name: a}, hosts: ['./*']}]}"],
 	["a port without number needs a socket", "{egress: [{port: {protocol: HTTP, name: a}, hosts: ['./*']}]}", /egress\[0\]\.port/],

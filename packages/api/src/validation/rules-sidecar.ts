@@ -2,7 +2,7 @@ import type { SidecarPort } from "../schema/common.ts";
 import type { ServerTLSSettings } from "../schema/gateway.ts";
 import type { IstioEgressListener, IstioIngressListener, SidecarSpec } from "../schema/sidecar.ts";
 import { isIpAddress, isPort } from "./names.ts";
-import { checkProtocol, isHttpProtocol } from "./protocols.ts";
+import { checkProtocol, isHttpProtocol, isTlsProtocol } from "./protocols.ts";
 import type { Report } from "./report.ts";
 import { checkDestination, checkPort, checkSelectorLabels, checkSelectorSet } from "./rules-common.ts";
 import { checkConnectionPool } from "./rules-destination-rule.ts";
@@ -48,6 +48,8 @@ function checkIngress(report: Report, listeners: readonly IstioIngressListener[]
 		if (listener.connectionPool?.http && !isHttpProtocol(protocol)) {
 			at.at("connectionPool", "http").warn("the port's protocol is not HTTP, so only the tcp settings apply");
 		}
+		if (listener.tls && !isTlsProtocol(listener.port.protocol ?? ""))
+			at.at("tls").error("only an ingress of protocol HTTPS or TLS can have tls; set its protocol");
 		if (listener.tls) checkIngressTls(at.at("tls"), listener.tls);
 	}
 }
