@@ -45,3 +45,18 @@ test("what is no message is refused, wherever it ends", () => {
 		assert.equal(decodeDelta(cut).typeUrl, expected, `${length} bytes`);
 	}
 });
+
+test("the same names in the same bytes are read once, other names are not taken for them", () => {
+	const requestFor = (names: readonly string[]) =>
+		Buffer.from(DeltaDiscoveryRequest.encode(DeltaDiscoveryRequest.fromPartial({ typeUrl: "t", resourceNamesSubscribe: [...names] })).finish());
+	const lists = Array.from({ length: 6 }, (_, list) => Array.from({ length: 100 }, (_, i) => `outbound|80||service-${(i + list) % 103}`));
+	for (let round = 0; round < 2; round++) {
+		for (const names of lists) {
+			const { change } = decodeDelta(requestFor(names));
+			assert.ok(change.protocol === "delta");
+			assert.deepEqual(change.subscribe, names);
+		}
+	}
+	const [names = []] = lists;
+	assert.equal(decodeDelta(requestFor(names)), decodeDelta(requestFor(names)));
+});

@@ -13,8 +13,24 @@ export function decodeSotw(bytes: Buffer): ClientRequest {
 }
 
 export function decodeDelta(bytes: Buffer): ClientRequest {
-	return decodePlain(bytes) ?? decodeAny(bytes);
+	if (bytes.length < keptBytesMin || bytes.length > keptBytesMax) return decodePlain(bytes) ?? decodeAny(bytes);
+	const known = kept.find((each) => each.bytes.equals(bytes));
+	if (known) return known.request;
+	const request = decodePlain(bytes);
+	if (request === undefined) return decodeAny(bytes);
+	if (kept.length >= keptMax) kept.shift();
+	kept.push({ bytes: Buffer.from(bytes), request });
+	return request;
 }
+
+/**
+ * The last requests for many names: proxies of one class ask for the endpoints of the same clusters in the same bytes, and to read
+ * and look up a thousand new strings for each costs more than to compare.
+ */
+const kept: { readonly bytes: Buffer; readonly request: ClientRequest }[] = [];
+const keptMax = 4;
+const keptBytesMin = 1 << 10;
+const keptBytesMax = 1 << 20;
 
 function decodeAny(bytes: Buffer): ClientRequest {
 	const request = DeltaDiscoveryRequest.decode(bytes);
