@@ -33,6 +33,7 @@ const cases = [
 	"gateway-api",
 	"revisions",
 	"envoy-sidecar",
+	"stock-tools",
 	"no-interruption",
 	"injection-restarts",
 	"uninstall",
