@@ -62,3 +62,22 @@ export async function eventually<T>(what: string, attempt: () => Promise<T>, tim
 		}
 	}
 }
+
+/** A port of this machine that leads to a pod's, until the signal. */
+export async function forwardPort(namespace: string, pod: string, port: number, signal: AbortSignal): Promise<number> {
+	const args = ["port-forward", "-n", namespace, pod, `:${port}`, "--address", "127.0.0.1"];
+	const child = spawn("kubectl", args, { stdio: ["ignore", "pipe", "pipe"], signal });
+	// The signal ends it, which is an error to whoever listens to none.
+	child.on("error", () => undefined);
+	let said = "";
+	return new Promise((resolve, reject) => {
+		const read = (chunk: Buffer) => {
+			said += chunk.toString();
+			const found = /Forwarding from 127\.0\.0\.1:(\d+)/.exec(said)?.[1];
+			if (found !== undefined) resolve(Number(found));
+		};
+		child.stdout.on("data", read);
+		child.stderr.on("data", read);
+		child.once("close", () => reject(new Error(`kubectl ${args.join(" ")} ended: ${said.trim()}`)));
+	});
+}

@@ -34,6 +34,7 @@ const cases = [
 	"revisions",
 	"kubernetes-signer",
 	"envoy-sidecar",
+	"stock-tools",
 	"no-interruption",
 	"injection-restarts",
 	"beside-istio",

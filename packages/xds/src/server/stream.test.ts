@@ -156,6 +156,27 @@ test("a client that comes back with its versions is sent only the difference", a
 	assert.deepEqual(await c.settle(), ["cds +changed", "cds -gone"]);
 });
 
+test("one that comes back with everything is sent nothing, and is known to have it", async () => {
+	const c = client("delta");
+	c.stream.push(view("7", { rds: { "80": "t" }, eds: { e: "2" } }));
+	c.request("rds", { subscribe: ["80"], initial: { "80": "t" } });
+	c.request("eds", { subscribe: ["e"], initial: { e: "1" } });
+	const nonces = () => c.stream.states().map(({ type, nonceSent, nonceAcked }) => [type, nonceSent, nonceAcked]);
+	const [endpoints, ...more] = await c.take();
+	assert.deepEqual(more, []);
+	assert.deepEqual(nonces(), [
+		["rds", "resumed", "resumed"],
+		["eds", endpoints?.nonce, ""],
+	]);
+	c.request("eds", {}, { nonce: endpoints?.nonce ?? "" });
+	c.stream.push(view("8", { rds: { "80": "u" }, eds: { e: "2" } }));
+	const [table] = await c.take();
+	assert.deepEqual(nonces(), [
+		["rds", table?.nonce, ""],
+		["eds", endpoints?.nonce, endpoints?.nonce],
+	]);
+});
+
 test("asking again for a name gets it again", async () => {
 	const c = client("delta");
 	c.stream.push(view("1", { eds: { e: "1" } }));

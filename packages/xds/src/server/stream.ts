@@ -13,6 +13,9 @@ const writeTimeoutMs = 30_000;
 /** How long listeners and routes wait for a client that warms the clusters they will name. */
 const warmTimeoutMs = 5_000;
 
+/** Stands for the responses of an earlier stream. */
+const resumedNonce = "resumed";
+
 const gatedTypes: ReadonlySet<XdsType> = new Set<XdsType>(["lds", "rds", "vhds"]);
 
 const noNames: ReadonlySet<string> = new Set();
@@ -46,7 +49,7 @@ export interface StreamState {
 	readonly sent: string;
 	readonly acked: string;
 	readonly nack: { readonly message: string; readonly names: readonly string[] } | undefined;
-	/** Of the last response, and of the last one that was acknowledged; "" : none was. */
+	/** Of the last response, and of the last one that was acknowledged; "" : none was. Both `resumed`: the client came back with everything. */
 	readonly nonceSent: string;
 	readonly nonceAcked: string;
 	/** Of the last response; epoch ms. */
@@ -119,8 +122,8 @@ export class ClientStream {
 			sent: s.lastVersion,
 			acked: s.unanswered.size === 0 ? s.lastVersion : "",
 			nack: s.nack,
-			nonceSent: s.lastNonce,
-			nonceAcked: s.ackedNonce,
+			nonceSent: s.resumed ? resumedNonce : s.lastNonce,
+			nonceAcked: s.resumed ? resumedNonce : s.ackedNonce,
 			sentAtMs: s.sentAtMs,
 			names: s.names,
 		}));

@@ -48,6 +48,11 @@ export class Subscription {
 		this.#takesCollections = collectionTypes.has(type);
 	}
 
+	/** The client came back with all that it should have, so that nothing had to be sent. */
+	get resumed(): boolean {
+		return this.lastNonce === "" && !this.dirty && this.sent.size > 0;
+	}
+
 	/** Delta: https://www.envoyproxy.io/docs/envoy/latest/api-docs/xds_protocol#incremental-xds. */
 	applyDelta(subscribe: readonly string[], unsubscribe: readonly string[], initial: Readonly<Record<string, string>>): void {
 		const first = !this.started;
