@@ -64,6 +64,8 @@ const listeners: Readonly<Record<string, readonly { readonly match?: Json; reado
 	"only-1.3": [{ socket: socketOf({ tls_params: { tls_minimum_protocol_version: "TLSv1_3" } }) }],
 	"only-1.2": [{ socket: socketOf({ tls_params: { tls_maximum_protocol_version: "TLSv1_2" } }) }],
 	ciphers: [{ socket: socketOf({ tls_params: { tls_maximum_protocol_version: "TLSv1_2", cipher_suites: ["ECDHE-ECDSA-AES256-GCM-SHA384"] } }) }],
+	signatures: [{ socket: socketOf({ tls_params: { signature_algorithms: ["ecdsa_secp256r1_sha256", "rsa_pss_rsae_sha256"] } }) }],
+	"other-signatures": [{ socket: socketOf({ tls_params: { signature_algorithms: ["rsa_pss_rsae_sha256", "ed25519"] } }) }],
 	names: [
 		{ match: { server_names: ["one.test"] }, socket: socketOf({ tls_certificates: [certificate(one)] }) },
 		{ match: { server_names: ["two.test"] }, socket: socketOf({ tls_certificates: [certificate(two)] }) },
@@ -122,6 +124,13 @@ const attempts: Readonly<Record<string, Readonly<Record<string, Client>>>> = {
 	"only-1.3": { "1.2": { maxVersion: "TLSv1.2" }, "1.3": { minVersion: "TLSv1.3" } },
 	"only-1.2": { "1.2": { maxVersion: "TLSv1.2" }, "1.3": { minVersion: "TLSv1.3" }, both: {} },
 	ciphers: { ours: {}, "none of theirs": { ciphers: "ECDHE-ECDSA-AES128-GCM-SHA256" } },
+	signatures: {
+		any: {},
+		ours: { sigalgs: "ecdsa_secp256r1_sha256" },
+		"1.2": { maxVersion: "TLSv1.2" },
+		"none of theirs": { sigalgs: "ecdsa_secp384r1_sha384" },
+	},
+	"other-signatures": { any: {}, "1.2": { maxVersion: "TLSv1.2" } },
 	names: Object.fromEntries(["one.test", "two.test", "a.wild.test", "TWO.test", "three.test", ""].map((servername) => [`name ${servername}`, { servername }])),
 	"several-certificates": Object.fromEntries(
 		["one.test", "two.test", "a.wild.test", "b.a.wild.test", "three.test", ""].map((servername) => [`name ${servername}`, { servername }]),

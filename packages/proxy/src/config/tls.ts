@@ -9,6 +9,8 @@ export interface TlsParams {
 	readonly ciphers: string;
 	/** Groups of the key exchange, likewise. */
 	readonly curves: string;
+	/** Algorithms of signatures, likewise; absent: the default. */
+	readonly signatures?: string;
 }
 
 /** A certificate and key: in line, or the name of a secret that arrives by SDS. */

@@ -1,7 +1,7 @@
 import type { RouteConfiguration } from "@weft/xds/generated/envoy/config/route/v3/route.ts";
 import type { VirtualHost as VirtualHostMessage } from "@weft/xds/generated/envoy/config/route/v3/route_components.ts";
 import { validateConstraints } from "@weft/xds";
-import type { RouteTable, VirtualHost } from "../routes.ts";
+import type { RouteAction, RouteTable, VirtualHost } from "../routes.ts";
 import type { DecodeEnvironment } from "./environment.ts";
 import { decodeHeaderOperations } from "./headers.ts";
 import { decodeHedge } from "./hedge.ts";
@@ -48,6 +48,7 @@ const hostFields = [
 	"includeAttemptCountInResponse",
 	"retryPolicy",
 	"hedgePolicy",
+	"requestMirrorPolicies",
 	"metadata",
 ];
 
@@ -69,10 +70,14 @@ export function decodeRouteTable(message: RouteConfiguration, environment: Decod
 export function decodeRoutes(at: At, message: RouteConfiguration, environment: DecodeEnvironment, validatesClusters: boolean): RouteTable {
 	onlySupports(at, typeName, message, tableFields);
 	const bodyBytesMax = message.maxDirectResponseBodySizeBytes ?? bodyBytesMaxDefault;
-	const mirrors = message.requestMirrorPolicies.map((mirror, i) => decodeMirror(under(at, `requestMirrorPolicies[${i}]`), mirror));
-	if (mirrors.length > 0) report(under(at, "requestMirrorPolicies"), "request_mirror_policies of a whole table are not implemented");
+	const mirrors = decodeMirrors(at, message.requestMirrorPolicies);
+	if (mirrors.length > 0 && message.vhds !== undefined)
+		report(under(at, "requestMirrorPolicies"), "request_mirror_policies of a table whose virtual hosts come by themselves are not implemented");
 	const limits: RouteLimits = { bodyBytesMax };
-	const virtualHosts = message.virtualHosts.map((host, i) => decodeVirtualHost(under(at, `virtualHosts[${i}]`), host, limits, environment));
+	const virtualHosts = message.virtualHosts.map((host, i) => {
+		const decoded = decodeVirtualHost(under(at, `virtualHosts[${i}]`), host, limits, environment);
+		return { ...decoded, routes: withMirrors(decoded.routes, mirrors) };
+	});
 	checkDomains(at, virtualHosts);
 	return {
 		name: message.name,
@@ -85,6 +90,17 @@ export function decodeRoutes(at: At, message: RouteConfiguration, environment: D
 		vhds: decodeVhds(at, message),
 		...((message.validateClusters ?? validatesClusters) && { validatesClusters: true }),
 	};
+}
+
+const decodeMirrors = (at: At, policies: RouteConfiguration["requestMirrorPolicies"]): RouteAction["mirrors"] =>
+	policies.map((mirror, i) => decodeMirror(under(at, `requestMirrorPolicies[${i}]`), mirror));
+
+/** Of whatever is around routes that have none of their own. */
+function withMirrors(routes: VirtualHost["routes"], mirrors: RouteAction["mirrors"]): VirtualHost["routes"] {
+	if (mirrors.length === 0) return routes;
+	return routes.map((route) =>
+		route.action.kind === "route" && route.action.mirrors.length === 0 ? { ...route, action: { ...route.action, mirrors } } : route,
+	);
 }
 
 /** Virtual hosts come by the stream that the table itself came by. */
@@ -118,7 +134,10 @@ function decodeVirtualHost(at: At, host: VirtualHostMessage, limits: RouteLimits
 	return {
 		name: host.name,
 		domains: host.domains.map((domain) => domain.toLowerCase()),
-		routes: host.routes.map((route, i) => decodeRoute(under(at, `routes[${i}]`), route, limits, environment)),
+		routes: withMirrors(
+			host.routes.map((route, i) => decodeRoute(under(at, `routes[${i}]`), route, limits, environment)),
+			decodeMirrors(at, host.requestMirrorPolicies),
+		),
 		requireTls: (["none", "externalOnly", "all"] as const)[host.requireTls] ?? "none",
 		headers: decodeHeaderOperations(at, host),
 		retry: host.retryPolicy && decodeRetry(under(at, "retryPolicy"), host.retryPolicy),

@@ -103,9 +103,17 @@ function decodeCommon(at: At, common: CommonTlsContext | undefined, environment:
 
 const versions = ["auto", "TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3"] as const;
 
+/** Of those that Envoy knows, what OpenSSL takes under the same name. */
+const signatureNames: ReadonlySet<string> = new Set([
+	...["rsa_pkcs1_sha256", "rsa_pkcs1_sha384", "rsa_pkcs1_sha512", "rsa_pss_rsae_sha256", "rsa_pss_rsae_sha384", "rsa_pss_rsae_sha512"],
+	...["ecdsa_secp256r1_sha256", "ecdsa_secp384r1_sha384", "ecdsa_secp521r1_sha512", "ed25519"],
+]);
+
 /** Both sides speak 1.2 and 1.3 unless told otherwise. */
 function decodeParams(at: At, params: TlsParameters | undefined): TlsParams {
-	if ((params?.signatureAlgorithms.length ?? 0) > 0) report(under(at, "tlsParams.signatureAlgorithms"), "signature_algorithms is not implemented");
+	const signatures = params?.signatureAlgorithms ?? [];
+	for (const name of signatures)
+		if (!signatureNames.has(name)) report(under(at, "tlsParams.signatureAlgorithms"), `signature algorithm ${JSON.stringify(name)} is not known`);
 	const version = (n: number | undefined, fallback: TlsParams["minVersion"]) => {
 		const name = versions[n ?? 0];
 		return name === undefined || name === "auto" ? fallback : name;
@@ -116,6 +124,7 @@ function decodeParams(at: At, params: TlsParameters | undefined): TlsParams {
 		// BoringSSL's equal-preference groups [A|B] are a list for OpenSSL.
 		ciphers: (params?.cipherSuites ?? []).map((suite) => suite.replace(/[[\]]/g, "").replaceAll("|", ":")).join(":"),
 		curves: (params?.ecdhCurves ?? []).join(":"),
+		...(signatures.length > 0 && { signatures: signatures.join(":") }),
 	};
 }
 

@@ -72,7 +72,7 @@ export class SecureContexts {
 		const id = JSON.stringify([inputs.params, cert, key, ca, crl, inputs.hasNoTickets]);
 		let context = this.#known.get(id);
 		if (context === undefined) {
-			const { minVersion, maxVersion, ciphers, curves } = inputs.params;
+			const { minVersion, maxVersion, ciphers, curves, signatures } = inputs.params;
 			context = nodeTls().createSecureContext({
 				cert,
 				key,
@@ -83,6 +83,7 @@ export class SecureContexts {
 				maxVersion,
 				ciphers: ciphers || ciphersDefault,
 				...(curves === "" ? {} : { ecdhCurve: curves }),
+				...(signatures === undefined ? {} : { sigalgs: signatures }),
 				...(inputs.hasNoTickets === true ? { secureOptions: constants.SSL_OP_NO_TICKET } : {}),
 				...(inputs.sessionIdContext === undefined ? {} : { sessionIdContext: inputs.sessionIdContext }),
 			});
