@@ -116,7 +116,7 @@ const usageOf = (server: ChildProcess): Promise<Usage> => ask(server, { kind: "u
 
 const median = (values: readonly number[]) => [...values].sort((a, b) => a - b)[values.length >> 1] ?? 0;
 
-/** Starts servers with `proxies` clients each, and measures the kinds of push. Ends, or rejects, within a quarter of an hour. */
+/** Starts servers with `proxies` clients each, and measures the kinds of push. Ends, or rejects, within half an hour: each start, round and kind of push has a limit. */
 export async function runControlPlane(services: number, proxies: number, log: (line: string) => void): Promise<ControlPlaneResult> {
 	const virtualHost = await withClients(services, proxies, "vhds", ({ server, clients, cold }) => {
 		log(`configured in ${cold.lastMs} ms (VHDS)`);
