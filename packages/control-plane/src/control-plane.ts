@@ -85,7 +85,7 @@ export async function startControlPlane(options: ControlPlaneOptions): Promise<C
 	const debug: DebugContext = {
 		clusterId,
 		instance: "weft",
-		systemNamespace: "istio-system",
+		trustedNamespaces: new Set(["istio-system"]),
 		store,
 		discovery,
 		...(rotation && { rotation }),

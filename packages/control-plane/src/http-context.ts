@@ -18,6 +18,8 @@ export interface HttpContext extends DebugContext {
 	readonly waitingFor: () => readonly string[];
 	/** Namespace of whoever has this bearer token, for `/debug`; undefined: it is nobody's. Callers on loopback need none, as at istiod. */
 	readonly namespaceOf: (token: string) => Promise<string | undefined>;
+	/** Then there are no debug pages here. */
+	readonly hidesDebug?: boolean;
 	readonly clock: Clock;
 	readonly logger: Logger;
 	readonly signal: AbortSignal;

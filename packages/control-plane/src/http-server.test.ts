@@ -14,6 +14,7 @@ const outside = Object.values(networkInterfaces())
 describe("sec/f53: who may see what", () => {
 	const stop = new AbortController();
 	let waitingFor: readonly string[] = [];
+	let hidesDebug = false;
 	let port = "";
 	let close: (done: () => void) => void;
 
@@ -26,12 +27,15 @@ describe("sec/f53: who may see what", () => {
 			...common,
 			http: "0.0.0.0:0",
 			instance: "istiod-1",
-			systemNamespace: "istio-system",
+			trustedNamespaces: new Set(["istio-system", "kiali"]),
 			discovery: createDiscovery({ ...common, meshConfig: () => ({}) }),
 			rescan: async () => undefined,
 			diagnostics: () => [],
 			waitingFor: () => waitingFor,
-			namespaceOf: async (token) => ({ system: "istio-system", other: "default" })[token],
+			get hidesDebug() {
+				return hidesDebug;
+			},
+			namespaceOf: async (token) => ({ system: "istio-system", kiali: "kiali", other: "default" })[token],
 		});
 		port = server.address.split(":").at(-1) ?? "";
 		close = server.close;
@@ -62,9 +66,15 @@ describe("sec/f53: who may see what", () => {
 			const open = ["config_dump", "edsz", "ndsz"].includes(name);
 			assert.equal((await get(host, path, "other")).status, open ? 400 : 403, path);
 		}
-		assert.equal((await get(host, "/debug/syncz", "system")).status, 200);
+		for (const token of ["system", "kiali"]) assert.equal((await get(host, "/debug/syncz", token)).status, 200, token);
 		for (const path of ["/ready", "/version", "/metrics"]) assert.equal((await get(host, path)).status, 200, path);
 		assert.equal((await get(host, "/api/v1/proxies")).status, 404, "there is no configuration API");
+	});
+
+	test("without debug pages over HTTP there are none, for loopback neither", async () => {
+		hidesDebug = true;
+		assert.deepEqual([(await get("127.0.0.1", "/debug/syncz")).status, (await get("127.0.0.1", "/debug")).status], [404, 404]);
+		hidesDebug = false;
 	});
 
 	test("istioctl version, which asks with one slash more, is answered", async () => {

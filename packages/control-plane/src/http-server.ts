@@ -40,7 +40,7 @@ async function answer(context: HttpContext, request: IncomingMessage, response: 
 		response.end(await context.registry.metrics());
 		return;
 	}
-	if (path === "/debug" || path.startsWith("/debug/")) return debug(context, request, response, url);
+	if (context.hidesDebug !== true && (path === "/debug" || path.startsWith("/debug/"))) return debug(context, request, response, url);
 	sendText(response, 404, `no such page: ${path}\n`);
 }
 

@@ -12,8 +12,13 @@ export interface ProxyStatusOptions extends ClusterOptions {
 	readonly istioNamespace: string;
 }
 
-/** One entry of `/debug/syncz`, as Istio's tools read it. */
-export type SyncStatus = Readonly<Record<string, string | undefined>> & { readonly proxy: string };
+/** One entry of `/debug/syncz`, as Istio's tools read it: nonces, absent where nothing was sent or acknowledged. */
+export type SyncStatus = {
+	readonly proxy: string;
+	readonly cluster_id?: string;
+	/** Of the proxy. */
+	readonly istio_version?: string;
+} & { readonly [Field in `${(typeof types)[number][1]}_${"sent" | "acked"}`]?: string };
 
 /** A proxy, and the control plane that serves it. */
 export interface ProxyStatus {
@@ -66,7 +71,7 @@ export function renderProxyStatus(proxies: readonly ProxyStatus[], isVerbose: bo
 }
 
 function identity(status: SyncStatus, istiod: string): string[] {
-	return [status.proxy, status["cluster_id"] ?? "", istiod, status["istio_version"] ?? ""];
+	return [status.proxy, status.cluster_id ?? "", istiod, status.istio_version ?? ""];
 }
 
 function syncOf(sent = "", acked = ""): string {

@@ -58,7 +58,7 @@ async function remoteVersions(options: VersionOptions): Promise<Omit<Versions, "
 	);
 	return {
 		controlPlanes: count(answers.map(({ own }) => own)),
-		proxies: count(answers.flatMap(({ proxies }) => proxies.map((status) => status["istio_version"] ?? "unknown"))),
+		proxies: count(answers.flatMap(({ proxies }) => proxies.map((status) => status.istio_version ?? "unknown"))),
 	};
 }
 

@@ -17,8 +17,8 @@ export interface DebugContext {
 	readonly clusterId: string;
 	/** This replica's pod. */
 	readonly instance: string;
-	/** Callers of this namespace see the whole mesh, others the proxies of their own. */
-	readonly systemNamespace: string;
+	/** Callers of these namespaces (the control plane's own is one) see the whole mesh, others the proxies of their own. */
+	readonly trustedNamespaces: ReadonlySet<string>;
 	readonly store: Store;
 	readonly discovery: Discovery;
 	/** Where this control plane has an authority of its own. */

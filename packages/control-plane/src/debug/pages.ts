@@ -54,8 +54,8 @@ const absent: ReadonlyMap<string, string> = new Map([
 const openPages: ReadonlySet<string> = new Set(["config_dump", "ndsz", "edsz"]);
 
 /** May somebody of this namespace (undefined: from loopback) ask for the page? What they are told then is of their own namespace. */
-export const mayAsk = ({ systemNamespace }: DebugContext, namespace: string | undefined, name: string): boolean =>
-	namespace === undefined || namespace === systemNamespace || openPages.has(name);
+export const mayAsk = ({ trustedNamespaces }: DebugContext, namespace: string | undefined, name: string): boolean =>
+	namespace === undefined || trustedNamespaces.has(namespace) || openPages.has(name);
 
 /** Answers what stands behind `/debug/`: a name and a query. */
 export function answerDebug(context: DebugContext, namespace: string | undefined, name: string, query: URLSearchParams): DebugReply {
@@ -64,7 +64,8 @@ export function answerDebug(context: DebugContext, namespace: string | undefined
 	// By these words istioctl knows that it should show the list.
 	const found = pages.get(name);
 	if (found === undefined) return textReply(404, "404 page not found");
-	return found.answer({ context, query, namespace: namespace === context.systemNamespace ? undefined : namespace });
+	const seesAll = namespace === undefined || context.trustedNamespaces.has(namespace);
+	return found.answer({ context, query, namespace: seesAll ? undefined : namespace });
 }
 
 /** `/debug`: all pages, for a browser. */

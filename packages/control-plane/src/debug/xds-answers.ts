@@ -48,10 +48,10 @@ export function createDebugAnswers(context: DebugContext): NonNullable<AdsServer
 }
 
 /** Whose proxies the caller may know of; undefined: all. */
-function namespaceOf({ systemNamespace }: DebugContext, { spiffeIds }: Peer): string | undefined {
+function namespaceOf({ trustedNamespaces }: DebugContext, { spiffeIds }: Peer): string | undefined {
 	if (spiffeIds === undefined) return undefined;
 	const namespaces = spiffeIds.flatMap((id) => /^spiffe:\/\/[^/]+\/ns\/([^/]+)\/sa\/[^/]+$/.exec(id)?.[1] ?? []);
-	if (namespaces.includes(systemNamespace)) return undefined;
+	if (namespaces.some((namespace) => trustedNamespaces.has(namespace))) return undefined;
 	const [namespace] = namespaces;
 	if (namespace === undefined) throw new RefusedError(status.UNAUTHENTICATED, "debug questions need a token for audience istio-ca or a client certificate");
 	return namespace;

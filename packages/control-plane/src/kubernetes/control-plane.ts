@@ -127,7 +127,7 @@ export async function startKubernetesControlPlane(context: KubernetesContext): P
 	const debug: DebugContext = {
 		clusterId,
 		instance: podName,
-		systemNamespace: namespace,
+		trustedNamespaces: new Set([namespace, ...options.debug.namespaces]),
 		store,
 		discovery,
 		...(rotation && { rotation }),
@@ -199,6 +199,7 @@ export async function startKubernetesControlPlane(context: KubernetesContext): P
 		rescan: async () => undefined,
 		waitingFor,
 		namespaceOf: (token) => namespaceOf(secure, token),
+		hidesDebug: !options.debug.onHttp,
 		clock,
 		logger,
 		signal,

@@ -80,6 +80,12 @@ test("without an authority of its own the provider of roots is the proxies' matt
 	}
 });
 
+test("who may read debug pages over HTTP, and whether there are any", () => {
+	assert.deepEqual(readKubernetesOptions(flags, {}).debug, { onHttp: true, namespaces: [] });
+	const environment = { ENABLE_DEBUG_ON_HTTP: "false", DEBUG_ENDPOINT_AUTH_ALLOWED_NAMESPACES: "kiali, observability" };
+	assert.deepEqual(readKubernetesOptions(flags, environment).debug, { onHttp: false, namespaces: ["kiali", "observability"] });
+});
+
 describe("what cannot be is refused by name", () => {
 	const cases: readonly (readonly [string, Partial<DiscoveryFlags>, Readonly<Record<string, string>>, RegExp])[] = [
 		["a duration", {}, { DEFAULT_WORKLOAD_CERT_TTL: "a day" }, /DEFAULT_WORKLOAD_CERT_TTL: "a day" is not a duration/],

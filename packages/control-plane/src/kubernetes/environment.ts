@@ -35,6 +35,8 @@ const unsupported: Readonly<Record<string, { readonly harmless: readonly string[
 	CA_TRUSTED_NODE_ACCOUNTS: { harmless: [""], what: "impersonation by node proxies" },
 	PILOT_ENABLE_WORKLOAD_ENTRY_AUTOREGISTRATION: { harmless: ["", "true"], what: "a control plane that registers no workloads" },
 	PILOT_ENABLE_WORKLOAD_ENTRY_HEALTHCHECKS: { harmless: ["", "true"], what: "a control plane that ignores the health of workloads" },
+	ENABLE_DEBUG_ENDPOINT_AUTH: { harmless: ["", "true"], what: "debug pages of the whole mesh for callers of every namespace" },
+	UNSAFE_ENABLE_ADMIN_ENDPOINTS: { harmless: ["", "false"], what: "a debug page that disconnects proxies" },
 	PILOT_SCOPE_GATEWAY_TO_NAMESPACE: { harmless: ["", "false"], what: "gateways scoped to their namespace" },
 };
 
@@ -87,6 +89,10 @@ export function readKubernetesOptions(flags: DiscoveryFlags, environment: Enviro
 		},
 		secretNamespaces: secretNamespaces?.split(",").map((name) => name.trim()),
 		resolvesGateways: switchOf(environment, "RESOLVE_HOSTNAME_GATEWAYS", "true"),
+		debug: {
+			onHttp: switchOf(environment, "ENABLE_DEBUG_ON_HTTP", "true"),
+			namespaces: namesOf(environment, "DEBUG_ENDPOINT_AUTH_ALLOWED_NAMESPACES"),
+		},
 		deploysGateways: switchOf(environment, "PILOT_ENABLE_GATEWAY_API_DEPLOYMENT_CONTROLLER", "true"),
 		secureGrpc: everywhere(flags.secureGRPCAddr, "--secureGRPCAddr"),
 		plaintextGrpc: flags.grpcAddr === "" ? undefined : flags.grpcAddr,
@@ -98,6 +104,12 @@ export function readKubernetesOptions(flags: DiscoveryFlags, environment: Enviro
 		debounceCapMs: durationOf(environment, "PILOT_DEBOUNCE_MAX"),
 	};
 }
+
+const namesOf = (environment: Environment, name: string): readonly string[] =>
+	(environment[name] ?? "")
+		.split(",")
+		.map((one) => one.trim())
+		.filter((one) => one !== "");
 
 const externalCa = "ISTIOD_RA_KUBERNETES_API";
 const providerPrefix = "k8s.io/";

@@ -56,6 +56,12 @@ export interface KubernetesOptions {
 	readonly secretNamespaces: readonly string[] | undefined;
 	/** PILOT_ENABLE_STATUS, PILOT_ENABLE_GATEWAY_API_STATUS and PILOT_ENABLE_ANALYSIS: whose status is written, and whether analysis is part of it. */
 	readonly status: { readonly istio: boolean; readonly gatewayApi: boolean; readonly analysis: boolean };
+	readonly debug: {
+		/** ENABLE_DEBUG_ON_HTTP */
+		readonly onHttp: boolean;
+		/** DEBUG_ENDPOINT_AUTH_ALLOWED_NAMESPACES: whose callers see the whole mesh, beside the control plane's. */
+		readonly namespaces: readonly string[];
+	};
 	/** PILOT_ENABLE_GATEWAY_API_DEPLOYMENT_CONTROLLER: Gateways without Services of their own are deployed. */
 	readonly deploysGateways: boolean;
 	/** RESOLVE_HOSTNAME_GATEWAYS: gateways to other networks that are given by name are looked up, otherwise left out. */
