@@ -23,6 +23,23 @@ export function compileHeaderMatch(header: HeaderMatch, context: CompileContext)
 	};
 }
 
+/** Each text that a condition on a value of this header is held against. */
+export function readHeaderValues(header: string): (head: RequestView) => readonly string[] {
+	const read = headerReader(header);
+	const name = header.toLowerCase();
+	const isOne = header.startsWith(":") || header === "host";
+	return (head) => {
+		const value = read(head);
+		if (value === undefined) return [];
+		if (isOne || !value.includes(",")) return [value];
+		const lines: string[] = [];
+		head.forEach((line, text) => {
+			if (line === name) lines.push(text);
+		});
+		return lines;
+	};
+}
+
 /** The same for the headers of a response, which have no pseudo headers. */
 export function compileResponseHeaderMatch(header: HeaderMatch, context: CompileContext): (head: HeadersView) => boolean {
 	const name = header.name.toLowerCase();

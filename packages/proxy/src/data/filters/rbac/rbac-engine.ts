@@ -5,7 +5,9 @@ import { mergeMetadata, type StreamInfo } from "../../log/stream-info.ts";
 import type { CompileContext } from "../../match/compile-context.ts";
 import { compileMatcherTree } from "../../match/matcher-tree.ts";
 import type { Counter } from "../filter-inputs.ts";
-import { anyOf, compileRbacRule } from "./rbac-rule.ts";
+import { compileAnyOf } from "./rbac-rule.ts";
+import { guardOf } from "./rule-guard.ts";
+import { createRuleIndex } from "./rule-index.ts";
 
 export interface RbacVerdict {
 	readonly isAllowed: boolean;
@@ -94,17 +96,19 @@ function actionsIn(tree: Tree): readonly Taken[] {
 function compilePolicies({ action, policies }: RbacPolicies, context: CompileContext, hint: Hint): Judge {
 	const compiled = policies.map(({ name, permissions, principals, condition }) => ({
 		verdict: { isAllowed: action !== "deny", policy: name },
-		isPermitted: anyOf(permissions.map((rule) => compileRbacRule(rule, context))),
-		isPrincipal: anyOf(principals.map((rule) => compileRbacRule(rule, context))),
+		isPermitted: compileAnyOf(permissions, context),
+		isPrincipal: compileAnyOf(principals, context),
 		holds: condition && compileCelNode(condition, `condition of policy ${JSON.stringify(name)}`, context),
 	}));
 	const unmatched: RbacVerdict = { isAllowed: action !== "allow", policy: "" };
-	const judge: Judge = (info) => {
-		for (const { verdict, isPermitted, isPrincipal, holds } of compiled) {
-			if (isPermitted(info) && isPrincipal(info) && (holds === undefined || holds(info))) return verdict;
-		}
-		return unmatched;
-	};
+	type Policy = (typeof compiled)[number];
+	const isMatch = ({ isPermitted, isPrincipal, holds }: Policy, info: StreamInfo): boolean =>
+		isPermitted(info) && isPrincipal(info) && (holds === undefined || holds(info));
+	const index = createRuleIndex(policies.map(({ permissions, principals }) => guardOf([permissions, principals])));
+	const judge: Judge =
+		index === undefined
+			? (info) => compiled.find((policy) => isMatch(policy, info))?.verdict ?? unmatched
+			: (info) => compiled[index.first(info, (at) => isMatch(compiled[at] as Policy, info))]?.verdict ?? unmatched;
 	if (action !== "log") return judge;
 	// Allows whatever matches, and says so to access logs.
 	return (info) => {

@@ -9,6 +9,8 @@ import type { CompileContext } from "../../match/compile-context.ts";
 import { compileHeaderMatch } from "../../match/header-match.ts";
 import { compileMetadataMatch } from "../../match/metadata-match.ts";
 import { compileStringMatch, type StringPredicate } from "../../match/string-match.ts";
+import { guardOf, pathOf } from "./rule-guard.ts";
+import { createRuleIndex } from "./rule-index.ts";
 
 /** Of a request, or of a connection, which has no head. */
 export type RbacPredicate = (info: StreamInfo) => boolean;
@@ -22,7 +24,7 @@ export function compileRbacRule(rule: RbacRule, context: CompileContext): RbacPr
 		case "and":
 			return allOf(rule.rules.map((inner) => compileRbacRule(inner, context)));
 		case "or":
-			return anyOf(rule.rules.map((inner) => compileRbacRule(inner, context)));
+			return compileAnyOf(rule.rules, context);
 		case "not": {
 			const inner = compileRbacRule(rule.rule, context);
 			return (info) => !inner(info);
@@ -71,9 +73,13 @@ export function compileRbacRule(rule: RbacRule, context: CompileContext): RbacPr
 	}
 }
 
-export function anyOf(tests: readonly RbacPredicate[]): RbacPredicate {
+/** Whether one of the rules matches; of many, those alone are tried that the request's texts lead to. */
+export function compileAnyOf(rules: readonly RbacRule[], context: CompileContext): RbacPredicate {
+	const tests = rules.map((rule) => compileRbacRule(rule, context));
 	const [only] = tests;
 	if (tests.length === 1 && only !== undefined) return only;
+	const index = createRuleIndex(rules.map((rule) => guardOf([[rule]])));
+	if (index !== undefined) return (info) => index.first(info, (at) => tests[at]?.(info) === true) >= 0;
 	return (info) => {
 		for (const test of tests) if (test(info)) return true;
 		return false;
@@ -89,13 +95,10 @@ function allOf(tests: readonly RbacPredicate[]): RbacPredicate {
 	};
 }
 
-/** The path alone: a query or fragment is nobody's business here. */
 function onPath(test: StringPredicate): RbacPredicate {
-	return ({ request }) => {
-		if (request === undefined) return false;
-		const { path } = request;
-		const end = path.search(/[?#]/);
-		return test(end < 0 ? path : path.slice(0, end));
+	return (info) => {
+		const path = pathOf(info);
+		return path !== undefined && test(path);
 	};
 }
 
