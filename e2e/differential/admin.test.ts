@@ -52,6 +52,8 @@ const sameShape = [
 	"/memory",
 ];
 
+const ownFeature = /^\/configs\/\*\/bootstrap\/node\/client_features\//;
+
 /** JSON with what only one of the two has, and why. */
 const otherShape: readonly (readonly [path: string, onlyEnvoy: RegExp, onlyWeft: RegExp, why: string])[] = [
 	[
@@ -61,14 +63,19 @@ const otherShape: readonly (readonly [path: string, onlyEnvoy: RegExp, onlyWeft:
 		"fields with default values are shown too: readers need not know defaults",
 	],
 	["/server_info", /^\/(command_line_options|node)\/|hot_restart_initializing/, /^$/, "options and extensions of Envoy's own build"],
-	["/config_dump", /^\/configs\/\*\/bootstrap\/node\//, /^$/, "the extensions of Envoy's build"],
+	["/config_dump", /^\/configs\/\*\/bootstrap\/node\//, ownFeature, "the extensions of Envoy's build, and that virtual hosts may come one by one"],
 	[
 		"/config_dump?include_eds",
 		/^\/configs\/\*\/(bootstrap\/node\/|static_endpoint_configs\/\*\/endpoint_config\/)/,
-		/^\/configs\/\*\/static_endpoint_configs\/\*\/last_updated=/,
+		new RegExp(`${ownFeature.source}|^/configs/\\*/static_endpoint_configs/\\*/last_updated=`),
 		"endpoints are shown as they were received, with the time of that; Envoy shows what it made of them",
 	],
-	["/config_dump?mask=bootstrap", /^\/configs\/\*\/bootstrap\/node\//, /^$/, "the extensions of Envoy's build"],
+	[
+		"/config_dump?mask=bootstrap",
+		/^\/configs\/\*\/bootstrap\/node\//,
+		ownFeature,
+		"the extensions of Envoy's build, and that virtual hosts may come one by one",
+	],
 ];
 
 /** Text whose lines are about the same. */
