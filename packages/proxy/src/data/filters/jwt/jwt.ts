@@ -34,8 +34,15 @@ const algorithms: ReadonlySet<string> = new Set([
 	"EdDSA",
 ]);
 
-/** A string says what is wrong. */
+let last: { readonly token: string; readonly result: Jwt | JwtFailure } | undefined;
+
+/** A string says what is wrong. Where a request may have a token of many issuers, each of them asks about the same one. */
 export function parseJwt(token: string): Jwt | JwtFailure {
+	if (last?.token !== token) last = { token, result: takeApart(token) };
+	return last.result;
+}
+
+function takeApart(token: string): Jwt | JwtFailure {
 	const parts = token.split(".");
 	const [headerText, payloadText, signatureText] = parts;
 	if (parts.length !== 3 || !headerText || !payloadText || !signatureText) return jwtStatus.badFormat;
