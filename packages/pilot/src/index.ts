@@ -41,6 +41,7 @@ export type { Endpoint, Locality, Service, ServicePort } from "./model/service.t
 export type { ConfigSnapshot } from "./model/snapshot.ts";
 export type { EncodedResource } from "./translator/context.ts";
 export { type ResourceStats, stats } from "./translator/encode.ts";
+export { offlineSecrets } from "./translator/offline-secrets.ts";
 export { type OfflineResources, type ProxyResources, resourcesOf, translateAll } from "./translator/offline.ts";
 export { telemetriesFor } from "./translator/policy/telemetry.ts";
 export { resourceView } from "./translator/resource-view.ts";

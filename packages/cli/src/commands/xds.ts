@@ -1,6 +1,6 @@
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { decodeNode, type ProxyNode, type PushSnapshot, translateAll } from "@weft/pilot";
+import { decodeNode, offlineSecrets, type ProxyNode, type PushSnapshot, translateAll } from "@weft/pilot";
 import { fromJson, type Json, registerMessages } from "@weft/xds";
 import type { Node } from "@weft/xds/generated/envoy/config/core/v3/base.ts";
 import { allMessages } from "@weft/xds/registry";
@@ -28,10 +28,19 @@ export function xdsCommand(options: XdsOptions): void {
 	const push = pushOfFiles(options.filename, options.meshConfig, options.meshNetworks);
 	const node = nodeOf(options, push);
 	const wanted = typesOf(options.type);
-	const resources = translateAll(push, node) as Partial<Record<Type, readonly Json[]>>;
+	const resources = resourcesOf(push, node, wanted);
 	if (options.out !== undefined) return writeOut(options.out, wanted, resources);
-	const shown = Object.fromEntries(wanted.map((type) => [type, resources[type] ?? []]));
+	const shown = Object.fromEntries(wanted.map((type) => [type, resources[type]]));
 	process.stdout.write(renderValue(shown, options.output));
+}
+
+/** The control plane would go on without a secret that is wrong, too, so this is no failure. */
+function resourcesOf(push: PushSnapshot, node: ProxyNode, wanted: readonly Type[]): Readonly<Record<Type, readonly Json[]>> {
+	const resources = translateAll(push, node);
+	if (!wanted.includes("sds")) return { ...resources, sds: [] };
+	const { sds, problems } = offlineSecrets(push, node, resources);
+	for (const problem of problems) process.stderr.write(`${problem}; the proxy would wait for it\n`);
+	return { ...resources, sds };
 }
 
 function nodeOf({ proxy, node }: XdsOptions, push: PushSnapshot): ProxyNode {
@@ -61,10 +70,10 @@ function typesOf(text: string | undefined): readonly Type[] {
 	return wanted as Type[];
 }
 
-function writeOut(directory: string, wanted: readonly Type[], resources: Partial<Record<Type, readonly Json[]>>): void {
+function writeOut(directory: string, wanted: readonly Type[], resources: Readonly<Record<Type, readonly Json[]>>): void {
 	mkdirSync(directory, { recursive: true });
 	for (const type of wanted) {
-		const content = resources[type] ?? [];
+		const content = resources[type];
 		if (content.length > 0) writeFileSync(join(directory, `${type}.json`), `${JSON.stringify(content, null, 1)}\n`);
 	}
 }
