@@ -2,6 +2,7 @@
 
 import type { HeaderOperations } from "./header-operations.ts";
 import type { FilterOverrides } from "./http-filters.ts";
+import type { InternalRedirectPolicy } from "./internal-redirect.ts";
 import type { LbMetadata } from "./load-balancing.ts";
 import type { Fraction, HeaderMatch, MetadataMatch, PathMatch, QueryMatch } from "./matchers.ts";
 import type { RateLimitAction } from "./rate-limits.ts";
@@ -106,6 +107,8 @@ export interface RouteAction {
 	readonly priority: "default" | "high";
 	readonly rateLimits: readonly RateLimitAction[];
 	readonly includeVirtualHostRateLimits: boolean;
+	/** undefined: redirects are for the client to follow. */
+	readonly internalRedirect?: InternalRedirectPolicy | undefined;
 }
 
 export interface RedirectAction {

@@ -60,7 +60,7 @@ export class Attempts {
 	// ---- answers
 
 	onResponseHead(attempt: UpstreamRequest, isTunnel: boolean, hasBody: boolean): void {
-		if (!isTunnel && (this.#retriesResponse(attempt) || this.#passesOver(attempt))) return;
+		if (!isTunnel && (this.#retriesResponse(attempt) || this.#followsRedirect(attempt) || this.#passesOver(attempt))) return;
 		this.settle(attempt);
 		this.#router.acceptResponse(attempt, isTunnel, hasBody);
 	}
@@ -85,6 +85,13 @@ export class Attempts {
 		this.#router.cluster?.retriedCodes.increment(response.status);
 		this.#giveUp(attempt, response.status);
 		this.#retryLater(state);
+		return true;
+	}
+
+	#followsRedirect(attempt: UpstreamRequest): boolean {
+		if (!this.#router.followsRedirect(attempt.response, this.canReplay)) return false;
+		this.settle(attempt);
+		this.#giveUp(attempt, attempt.response.status);
 		return true;
 	}
 

@@ -1,8 +1,10 @@
 import { envoyHeaderBit } from "../codec/header-block.ts";
+import type { ResponseHead } from "../codec/response-head.ts";
 import { Attempts } from "./attempts.ts";
 import { pauseReasons } from "./downstream.ts";
 import { prepareChoice, prepareRequest, prepareResponse } from "./forwarding.ts";
 import { httpStat } from "./http-stats.ts";
+import { takeRedirect } from "./internal-redirect.ts";
 import { sendLocalReply } from "./local-reply.ts";
 import { type Mirror, startMirrors } from "./mirror.ts";
 import { RequestReplay } from "./request-replay.ts";
@@ -107,8 +109,8 @@ export class RouterState {
 		const { chooseContext, retries } = this.attempts;
 		retries.prepare(forward.config.retry ?? stream.route?.virtualHost.config.retry);
 		const { policy } = retries;
-		replay.bytesMax = policy === undefined ? replayBytesMaxDefault : stream.manager.bufferBytesMax;
-		replay.isKept = !stream.isRequestDelivered && stream.upgrade === "";
+		replay.bytesMax = policy === undefined && forward.config.internalRedirect === undefined ? replayBytesMaxDefault : stream.manager.bufferBytesMax;
+		replay.isKept = stream.upgrade === "";
 		chooseContext.attemptsMax = policy?.config.hostSelectionAttemptsMax ?? 0;
 	}
 
@@ -128,7 +130,8 @@ export class RouterState {
 	#keep(bytes: Buffer, start: number, end: number): void {
 		const wasKept = this.replay.isKept;
 		this.replay.keep(bytes, start, end, this.attempts.current.isHeadSent);
-		if (wasKept && !this.replay.isKept && this.attempts.retries.policy !== undefined) this.cluster?.count(clusterStat.retry_or_shadow_abandoned);
+		const isMissed = this.attempts.retries.policy !== undefined || this.#forward?.config.internalRedirect !== undefined;
+		if (wasKept && !this.replay.isKept && isMissed) this.cluster?.count(clusterStat.retry_or_shadow_abandoned);
 	}
 
 	onRequestTrailer(name: string, value: string): void {
@@ -166,6 +169,19 @@ export class RouterState {
 		this.countStatus(attempt.response.status);
 		if (stream.manager.config.proxy100Continue) stream.sendInterim();
 		return "interim";
+	}
+
+	/** Whether the answer is a redirect that is followed instead of being passed on. `isBodyKept`: all of the body so far is here. */
+	followsRedirect(response: ResponseHead, isBodyKept: boolean): boolean {
+		const policy = this.#forward?.config.internalRedirect;
+		if (policy?.statuses.includes(response.status) !== true) return false;
+		const { cluster, stream } = this;
+		const isWhole = stream.isRequestDelivered && stream.upgrade === "" && isBodyKept;
+		const isFollowed = isWhole && takeRedirect(stream, policy, response);
+		cluster?.count(isFollowed ? clusterStat.upstream_internal_redirect_succeeded_total : clusterStat.upstream_internal_redirect_failed_total);
+		// Not before the codec is done with the head: the new request may be sent at once, on another connection.
+		if (isFollowed) this.delay(0, () => stream.restart());
+		return isFollowed;
 	}
 
 	/** The client gets this one's answer. */
