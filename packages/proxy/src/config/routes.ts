@@ -37,6 +37,14 @@ export interface VirtualHost {
 	readonly rateLimits: readonly RateLimitAction[];
 	readonly includeRequestAttemptCount: boolean;
 	readonly includeAttemptCountInResponse: boolean;
+	/** Requests that are counted by themselves: each as the first that takes it, or, where there are any, as `other`. */
+	readonly virtualClusters?: readonly VirtualCluster[];
+}
+
+export interface VirtualCluster {
+	readonly name: string;
+	/** All must match. */
+	readonly headers: readonly HeaderMatch[];
 }
 
 export interface Route {

@@ -16,6 +16,7 @@ import type { UpstreamRequest } from "./upstream-request.ts";
 import type { HostEntry } from "../lb/host-entry.ts";
 import { responseFlags } from "../log/response-flags.ts";
 import type { ClusterChoice, CompiledForward } from "../match/route-table.ts";
+import { type VirtualClusterStats, virtualClusterStat } from "../stats/virtual-clusters.ts";
 import { Timer } from "../transport/timers.ts";
 import type { ClusterRuntime } from "../upstream/cluster-runtime.ts";
 import { clusterStat } from "../upstream/cluster-stats.ts";
@@ -30,6 +31,8 @@ export class RouterState {
 	readonly stream: HttpStream;
 	/** Where the route leads; undefined before it does. */
 	cluster: ClusterRuntime | undefined;
+	/** undefined: the virtual host has none. */
+	virtualCluster: VirtualClusterStats | undefined;
 	readonly timeouts = new RequestTimeouts();
 	/** The route's timeout has run out. */
 	hasTimedOut = false;
@@ -88,6 +91,7 @@ export class RouterState {
 			return;
 		}
 		this.cluster = cluster;
+		this.#countVirtualCluster();
 		timeouts.take(stream, config, cluster);
 		this.#setCookies = prepareChoice(stream, cluster, forward, chooseContext);
 		chooseContext.override = stream.hostOverride;
@@ -102,6 +106,14 @@ export class RouterState {
 		timeouts.tell(stream);
 		this.#mirrors = startMirrors(stream, forward);
 		attempts.start();
+	}
+
+	#countVirtualCluster(): void {
+		const { context, info, request, route } = this.stream;
+		const name = route?.virtualHost.virtualClusterOf?.(request);
+		if (route === undefined || name === undefined) return;
+		info.virtualClusterName = name;
+		this.virtualCluster = context.virtualClusters.of(route.virtualHost.config.name, name || "other");
 	}
 
 	#prepareRetries(forward: CompiledForward): void {
@@ -214,6 +226,7 @@ export class RouterState {
 		const requestMs = info.upstreamLastReceivedAt - attempt.startedAt;
 		cluster?.requestMs.record(requestMs);
 		cluster?.origin(this.#isInternal).requestMs.record(requestMs);
+		this.virtualCluster?.requestMs.record(requestMs);
 		if (cluster?.tracking !== undefined) this.#trackEnd();
 		attempt.release();
 		stream.endResponse();
@@ -228,6 +241,7 @@ export class RouterState {
 		const { cluster } = this;
 		if (cluster === undefined) return;
 		cluster.responseCodes.increment(status);
+		this.virtualCluster?.responseCodes.increment(status);
 		cluster.origin(this.#isInternal).codes.increment(status);
 	}
 
@@ -271,6 +285,7 @@ export class RouterState {
 	#onTimeout(): void {
 		if (this.isFinished) return;
 		this.hasTimedOut = true;
+		this.virtualCluster?.count(virtualClusterStat.upstream_rq_timeout);
 		this.attempts.timeOut();
 		this.endWithTimeout("response_timeout");
 	}
@@ -321,7 +336,7 @@ export class RouterState {
 	reset(): void {
 		this.attempts.reset();
 		this.replay.reset();
-		this.#forward = this.cluster = undefined;
+		this.#forward = this.cluster = this.virtualCluster = undefined;
 		this.isTunnel = this.hasTimedOut = this.isResponseStarted = false;
 		this.isFinished = true;
 		this.#mirrors = none;

@@ -78,6 +78,16 @@ export const clusterCounters = defineFamily([
 	"update_no_rebuild",
 ]);
 
+/** `vhost.<virtual host>.vcluster.<virtual cluster>.` */
+export const virtualClusterCounters = defineFamily([
+	"upstream_rq_retry",
+	"upstream_rq_retry_limit_exceeded",
+	"upstream_rq_retry_overflow",
+	"upstream_rq_retry_success",
+	"upstream_rq_timeout",
+	"upstream_rq_total",
+]);
+
 export const clusterGauges = defineFamily([
 	"upstream_cx_active",
 	"upstream_cx_rx_bytes_buffered",
