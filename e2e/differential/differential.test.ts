@@ -3,19 +3,21 @@ import { after, before, describe, it } from "node:test";
 import { balancing } from "./cases/balancing.ts";
 import { hedging } from "./cases/hedging.ts";
 import { http1 } from "./cases/http1.ts";
+import { internalRedirects } from "./cases/internal-redirects.ts";
 import { origin } from "./cases/origin.ts";
 import { paths } from "./cases/paths.ts";
 import { replies } from "./cases/replies.ts";
 import { resilience } from "./cases/resilience.ts";
 import { retries } from "./cases/retries.ts";
 import { routing } from "./cases/routing.ts";
+import { virtualClusters } from "./cases/virtual-clusters.ts";
 import { intended } from "./intended.ts";
 import { differences } from "./observation.ts";
 import { skipReason as skip } from "./pair.ts";
 import { World } from "./run-case.ts";
 
 // The same configuration into both proxies, the same bytes at both, the same upstream behind both: what can be seen must be the same.
-const suites = [routing, http1, paths, origin, replies, resilience, retries, hedging, balancing];
+const suites = [routing, internalRedirects, http1, paths, origin, replies, resilience, retries, hedging, balancing, virtualClusters];
 const used = new Set<(typeof intended)[number]>();
 
 for (const suite of suites) {

@@ -24,6 +24,11 @@ export const intended: readonly Intended[] = [
 	},
 	{ case: /^HTTP\/1: response: hop-by-hop headers$/, path: /headers\/x-drop$/, why: "RFC 9110 §7.6.1: what `connection` names goes no further" },
 	{ case: /: direct response (418|451|599)$|: direct response( to HEAD)?$/, path: /line$/, why: "reason phrases are those of the IANA registry" },
+	{
+		case: /^internal redirects: everything that a client may say$/,
+		path: /^log\/1\/client$/,
+		why: "whom a request is from does not change by where it is led: Envoy forgets what x-forwarded-for said",
+	},
 	{ case: /: 103 before$/, path: /interim/, why: "reason phrases are those of the IANA registry" },
 	{ case: /^replies: direct response 204$/, path: /content-length$/, why: "RFC 9110 §8.6: 204 has no length" },
 	{

@@ -2,6 +2,7 @@
 
 import type { HeaderOperations } from "./header-operations.ts";
 import type { FilterOverrides } from "./http-filters.ts";
+import type { InternalRedirectPolicy } from "./internal-redirect.ts";
 import type { LbMetadata } from "./load-balancing.ts";
 import type { Fraction, HeaderMatch, MetadataMatch, PathMatch, QueryMatch } from "./matchers.ts";
 import type { RateLimitAction } from "./rate-limits.ts";
@@ -36,6 +37,14 @@ export interface VirtualHost {
 	readonly rateLimits: readonly RateLimitAction[];
 	readonly includeRequestAttemptCount: boolean;
 	readonly includeAttemptCountInResponse: boolean;
+	/** Requests that are counted by themselves: each as the first that takes it, or, where there are any, as `other`. */
+	readonly virtualClusters?: readonly VirtualCluster[];
+}
+
+export interface VirtualCluster {
+	readonly name: string;
+	/** All must match. */
+	readonly headers: readonly HeaderMatch[];
 }
 
 export interface Route {
@@ -106,6 +115,8 @@ export interface RouteAction {
 	readonly priority: "default" | "high";
 	readonly rateLimits: readonly RateLimitAction[];
 	readonly includeVirtualHostRateLimits: boolean;
+	/** undefined: redirects are for the client to follow. */
+	readonly internalRedirect?: InternalRedirectPolicy | undefined;
 }
 
 export interface RedirectAction {

@@ -157,7 +157,7 @@ describe("routes", () => {
 		const { errors } = table(
 			{ match: { safeRegex: { regex: "(" } }, route: { cluster: "a" } },
 			{ match: { prefix: "/" }, route: { weightedClusters: { clusters: [{ name: "a", weight: 0 }] } } },
-			{ match: { prefix: "/" }, route: { cluster: "a", internalRedirectPolicy: {} } },
+			{ match: { prefix: "/" }, route: { cluster: "a", internalRedirectPolicy: { responseHeadersToCopy: ["Host"] } } },
 		);
 		assert.equal(errors.length, 3);
 		assert.match(errors[0] ?? "", /^virtualHosts\[0\]\.routes\[0\]\.match\.safeRegex: invalid regex "\(": /);

@@ -66,6 +66,9 @@ import { ScaleTimersOverloadActionConfig } from "@weft/xds/generated/envoy/confi
 import { DownstreamConnectionsConfig } from "@weft/xds/generated/envoy/extensions/resource_monitors/downstream_connections/v3/downstream_connections.ts";
 import { FixedHeapConfig } from "@weft/xds/generated/envoy/extensions/resource_monitors/fixed_heap/v3/fixed_heap.ts";
 import { InjectedResourceConfig } from "@weft/xds/generated/envoy/extensions/resource_monitors/injected_resource/v3/injected_resource.ts";
+import { AllowListedRoutesConfig } from "@weft/xds/generated/envoy/extensions/internal_redirect/allow_listed_routes/v3/allow_listed_routes_config.ts";
+import { PreviousRoutesConfig } from "@weft/xds/generated/envoy/extensions/internal_redirect/previous_routes/v3/previous_routes_config.ts";
+import { SafeCrossSchemeConfig } from "@weft/xds/generated/envoy/extensions/internal_redirect/safe_cross_scheme/v3/safe_cross_scheme_config.ts";
 import { PreviousHostsPredicate } from "@weft/xds/generated/envoy/extensions/retry/host/previous_hosts/v3/previous_hosts.ts";
 import { PreviousPrioritiesConfig } from "@weft/xds/generated/envoy/extensions/retry/priority/previous_priorities/v3/previous_priorities_config.ts";
 import { ProxyProtocolUpstreamTransport } from "@weft/xds/generated/envoy/extensions/transport_sockets/proxy_protocol/v3/upstream_proxy_protocol.ts";
@@ -219,6 +222,9 @@ const implemented: Readonly<Record<string, MessageFns>> = {
 	"envoy.extensions.network.dns_resolver.cares.v3.CaresDnsResolverConfig": CaresDnsResolverConfig,
 	"envoy.extensions.network.dns_resolver.getaddrinfo.v3.GetAddrInfoDnsResolverConfig": GetAddrInfoDnsResolverConfig,
 	"envoy.extensions.request_id.uuid.v3.UuidRequestIdConfig": UuidRequestIdConfig,
+	"envoy.extensions.internal_redirect.allow_listed_routes.v3.AllowListedRoutesConfig": AllowListedRoutesConfig,
+	"envoy.extensions.internal_redirect.previous_routes.v3.PreviousRoutesConfig": PreviousRoutesConfig,
+	"envoy.extensions.internal_redirect.safe_cross_scheme.v3.SafeCrossSchemeConfig": SafeCrossSchemeConfig,
 	"envoy.extensions.retry.host.omit_canary_hosts.v3.OmitCanaryHostsPredicate": OmitCanaryHostsPredicate,
 	"envoy.extensions.retry.host.omit_host_metadata.v3.OmitHostMetadataConfig": OmitHostMetadataConfig,
 	"envoy.config.overload.v3.ScaleTimersOverloadActionConfig": ScaleTimersOverloadActionConfig,

@@ -7,6 +7,7 @@ import type {
 import type { ClusterSelector, HashPolicy, RouteAction, WeightedCluster } from "../routes.ts";
 import { decodeHeaderOperations } from "./headers.ts";
 import { decodeHedge } from "./hedge.ts";
+import { decodeInternalRedirect } from "./internal-redirect.ts";
 import { type At, durationMs, durationMsOr, onlySupports, report, under } from "./issues.ts";
 import { always, decodeRewrite, decodeRuntimeFraction } from "./matchers.ts";
 import { decodeRateLimits } from "./filters/local-rate-limit.ts";
@@ -39,6 +40,7 @@ const supported = [
 	"maxGrpcTimeout",
 	"rateLimits",
 	"includeVhRateLimits",
+	"internalRedirectPolicy",
 ];
 
 /** Envoy's default of a route's timeout. */
@@ -69,6 +71,7 @@ export function decodeRouteAction(at: At, action: ActionMessage): RouteAction {
 		priority: action.priority === 1 ? "high" : "default",
 		rateLimits: decodeRateLimits(at, action.rateLimits),
 		includeVirtualHostRateLimits: action.includeVhRateLimits ?? false,
+		internalRedirect: action.internalRedirectPolicy && decodeInternalRedirect(under(at, "internalRedirectPolicy"), action.internalRedirectPolicy),
 	};
 }
 

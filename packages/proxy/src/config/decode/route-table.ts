@@ -1,11 +1,12 @@
 import type { RouteConfiguration } from "@weft/xds/generated/envoy/config/route/v3/route.ts";
 import type { VirtualHost as VirtualHostMessage } from "@weft/xds/generated/envoy/config/route/v3/route_components.ts";
 import { validateConstraints } from "@weft/xds";
-import type { RouteAction, RouteTable, VirtualHost } from "../routes.ts";
+import type { RouteAction, RouteTable, VirtualCluster, VirtualHost } from "../routes.ts";
 import type { DecodeEnvironment } from "./environment.ts";
 import { decodeHeaderOperations } from "./headers.ts";
 import { decodeHedge } from "./hedge.ts";
 import { type At, collect, type Decoded, onlySupports, report, under } from "./issues.ts";
+import { decodeHeaderMatches } from "./matchers.ts";
 import { decodeRetry } from "./retry.ts";
 import { decodeRoute, type RouteLimits } from "./route.ts";
 import { decodeMirror } from "./route-action.ts";
@@ -50,6 +51,7 @@ const hostFields = [
 	"hedgePolicy",
 	"requestMirrorPolicies",
 	"metadata",
+	"virtualClusters",
 ];
 
 /** Envoy's limit on the body of a direct response, unless the table sets another. */
@@ -146,7 +148,13 @@ function decodeVirtualHost(at: At, host: VirtualHostMessage, limits: RouteLimits
 		rateLimits: decodeRateLimits(at, host.rateLimits),
 		includeRequestAttemptCount: host.includeRequestAttemptCount,
 		includeAttemptCountInResponse: host.includeAttemptCountInResponse,
+		virtualClusters: host.virtualClusters.map((cluster, i) => decodeVirtualCluster(under(at, `virtualClusters[${i}]`), cluster)),
 	};
+}
+
+function decodeVirtualCluster(at: At, { name, headers }: VirtualHostMessage["virtualClusters"][number]): VirtualCluster {
+	if (headers.length === 0) report(at, "virtual clusters must define 'headers'");
+	return { name, headers: decodeHeaderMatches(at, headers) };
 }
 
 // One virtual host a domain: Envoy refuses the table rather than choosing.

@@ -18,7 +18,7 @@ export interface RouteLimits {
 	readonly bodyBytesMax: number;
 }
 
-// `stat_prefix` only matters to statistics of virtual hosts, which are not kept.
+// `stat_prefix` only names statistics of the route's own, which are not kept.
 const supported = [
 	"name",
 	"match",

@@ -2,6 +2,7 @@ import { ResponseHead } from "../codec/response-head.ts";
 import type { ResetReason as RetryReason } from "../filters/retry-policy.ts";
 import type { RetryState } from "../filters/retry-state.ts";
 import { type ChooseContext, createChooseContext } from "../lb/host-entry.ts";
+import { virtualClusterStat } from "../stats/virtual-clusters.ts";
 import type { ClusterRuntime } from "../upstream/cluster-runtime.ts";
 import { clusterStat } from "../upstream/cluster-stats.ts";
 import type { PoolFailure, ResetReason } from "../upstream/exchange.ts";
@@ -60,7 +61,7 @@ export class Attempts {
 	// ---- answers
 
 	onResponseHead(attempt: UpstreamRequest, isTunnel: boolean, hasBody: boolean): void {
-		if (!isTunnel && (this.#retriesResponse(attempt) || this.#passesOver(attempt))) return;
+		if (!isTunnel && (this.#retriesResponse(attempt) || this.#followsRedirect(attempt) || this.#passesOver(attempt))) return;
 		this.settle(attempt);
 		this.#router.acceptResponse(attempt, isTunnel, hasBody);
 	}
@@ -85,6 +86,13 @@ export class Attempts {
 		this.#router.cluster?.retriedCodes.increment(response.status);
 		this.#giveUp(attempt, response.status);
 		this.#retryLater(state);
+		return true;
+	}
+
+	#followsRedirect(attempt: UpstreamRequest): boolean {
+		if (!this.#router.followsRedirect(attempt.response, this.canReplay)) return false;
+		this.settle(attempt);
+		this.#giveUp(attempt, attempt.response.status);
 		return true;
 	}
 
@@ -122,6 +130,7 @@ export class Attempts {
 		this.chooseContext.excludedPriorities = state.triedPriorities;
 		this.#router.delay(state.backOffMs, () => {
 			cluster?.count(clusterStat.upstream_rq_retry);
+			this.#router.virtualCluster?.count(virtualClusterStat.upstream_rq_retry);
 			cluster?.count(state.isBackOffAsked ? clusterStat.upstream_rq_retry_backoff_ratelimited : clusterStat.upstream_rq_retry_backoff_exponential);
 			this.start();
 		});

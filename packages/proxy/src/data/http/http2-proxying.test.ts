@@ -406,6 +406,29 @@ describe("HTTP/2", () => {
 		assert.deepEqual(last?.payload, uint32(3, errorCode.noError));
 	});
 
+	it("follows a redirect with the body that was sent, and 303 without it", async () => {
+		const host = await startHttp2Server((stream, fields) => {
+			const status = /^\/(\d+)$/.exec(fields[":path"] ?? "")?.[1];
+			void readAll(stream).then((body) => {
+				if (status === undefined) return answerEcho(stream, fields, body, {});
+				stream.respond({ ":status": Number(status), location: "http://h/target" });
+				stream.end("moved");
+			});
+		});
+		closers.push(() => host.close());
+		const internalRedirect = { redirectsMax: 1, statuses: [303, 307], predicates: [], allowsCrossScheme: false, copiedHeaders: [] };
+		const port = await serve(host.port, http2Cluster, { statPrefix: "redirected" }, { internalRedirect });
+		const session = await openTo(port);
+		const bodyOf = async (path: string) =>
+			JSON.parse((await request(session, { ":method": "POST", ":path": path }, large.subarray(0, 100_000))).body.toString());
+		const [kept, dropped] = await Promise.all([bodyOf("/307"), bodyOf("/303")]);
+		assert.deepEqual(kept, { method: "POST", path: "/target", bytes: 100_000 });
+		assert.deepEqual(dropped, { method: "GET", path: "/target", bytes: 0 });
+		assert.equal((await request(session, { ":path": "/302" })).status, 302);
+		assert.equal(counterOf("http.redirected.", "downstream_rq_http2_total"), 5);
+		assert.equal(counterOf(`cluster.l${names}.`, "upstream_internal_redirect_succeeded_total"), 2);
+	});
+
 	it("counts under Envoy's names", async () => {
 		const host = await startHttp2Echo();
 		const port = await serve(host.port, http2Cluster, { statPrefix: "counted" });

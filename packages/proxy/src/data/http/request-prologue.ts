@@ -43,7 +43,8 @@ function checkRequest(stream: HttpStream, head: RequestHead, manager: CompiledMa
 	if (normalized !== undefined) return normalized;
 	if (config.stripPort !== "none") stripPort(head, config.stripPort, stream.downstream.localPort);
 	if (config.stripTrailingHostDot) stripHostDot(head);
-	mutateRequest(stream, head, manager);
+	// What was followed to here has been through that.
+	if (stream.redirects === undefined || stream.redirects.count === 0) mutateRequest(stream, head, manager);
 	return undefined;
 }
 

@@ -22,6 +22,13 @@ export class RequestReplay {
 		if (isBeingSent) this.drop();
 	}
 
+	/** What is kept, for another's use. */
+	take(): readonly Buffer[] {
+		const pieces = [...this.pieces];
+		this.drop();
+		return pieces;
+	}
+
 	drop(): void {
 		if (this.pieces.length > 0) this.pieces.length = 0;
 		this.#bytes = 0;

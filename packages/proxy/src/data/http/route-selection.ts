@@ -20,10 +20,11 @@ export function rerouteRequest(stream: HttpStream): void {
 	stream.filters.useChain(stream.manager.chains.chainOf(stream.route, stream.choice));
 }
 
-function resolveRoute(stream: HttpStream): void {
+export function resolveRoute(stream: HttpStream): void {
 	const { manager, request, snapshot, context, info } = stream;
 	stream.route = stream.choice = stream.cluster = undefined;
-	info.upstreamCluster = "";
+	info.upstreamCluster = info.routeName = "";
+	info.routeMetadata = undefined;
 	const table = manager.table(snapshot);
 	const host = table && matchVirtualHost(table, request.authority);
 	if (host === undefined) return void (stream.routing = table === undefined ? "noTable" : "noRoute");

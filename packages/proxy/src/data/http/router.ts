@@ -1,8 +1,10 @@
 import { envoyHeaderBit } from "../codec/header-block.ts";
+import type { ResponseHead } from "../codec/response-head.ts";
 import { Attempts } from "./attempts.ts";
 import { pauseReasons } from "./downstream.ts";
 import { prepareChoice, prepareRequest, prepareResponse } from "./forwarding.ts";
 import { httpStat } from "./http-stats.ts";
+import { takeRedirect } from "./internal-redirect.ts";
 import { sendLocalReply } from "./local-reply.ts";
 import { type Mirror, startMirrors } from "./mirror.ts";
 import { RequestReplay } from "./request-replay.ts";
@@ -14,6 +16,7 @@ import type { UpstreamRequest } from "./upstream-request.ts";
 import type { HostEntry } from "../lb/host-entry.ts";
 import { responseFlags } from "../log/response-flags.ts";
 import type { ClusterChoice, CompiledForward } from "../match/route-table.ts";
+import { type VirtualClusterStats, virtualClusterStat } from "../stats/virtual-clusters.ts";
 import { Timer } from "../transport/timers.ts";
 import type { ClusterRuntime } from "../upstream/cluster-runtime.ts";
 import { clusterStat } from "../upstream/cluster-stats.ts";
@@ -28,6 +31,8 @@ export class RouterState {
 	readonly stream: HttpStream;
 	/** Where the route leads; undefined before it does. */
 	cluster: ClusterRuntime | undefined;
+	/** undefined: the virtual host has none. */
+	virtualCluster: VirtualClusterStats | undefined;
 	readonly timeouts = new RequestTimeouts();
 	/** The route's timeout has run out. */
 	hasTimedOut = false;
@@ -86,6 +91,7 @@ export class RouterState {
 			return;
 		}
 		this.cluster = cluster;
+		this.#countVirtualCluster();
 		timeouts.take(stream, config, cluster);
 		this.#setCookies = prepareChoice(stream, cluster, forward, chooseContext);
 		chooseContext.override = stream.hostOverride;
@@ -102,13 +108,21 @@ export class RouterState {
 		attempts.start();
 	}
 
+	#countVirtualCluster(): void {
+		const { context, info, request, route } = this.stream;
+		const name = route?.virtualHost.virtualClusterOf?.(request);
+		if (route === undefined || name === undefined) return;
+		info.virtualClusterName = name;
+		this.virtualCluster = context.virtualClusters.of(route.virtualHost.config.name, name || "other");
+	}
+
 	#prepareRetries(forward: CompiledForward): void {
 		const { stream, replay } = this;
 		const { chooseContext, retries } = this.attempts;
 		retries.prepare(forward.config.retry ?? stream.route?.virtualHost.config.retry);
 		const { policy } = retries;
-		replay.bytesMax = policy === undefined ? replayBytesMaxDefault : stream.manager.bufferBytesMax;
-		replay.isKept = !stream.isRequestDelivered && stream.upgrade === "";
+		replay.bytesMax = policy === undefined && forward.config.internalRedirect === undefined ? replayBytesMaxDefault : stream.manager.bufferBytesMax;
+		replay.isKept = stream.upgrade === "";
 		chooseContext.attemptsMax = policy?.config.hostSelectionAttemptsMax ?? 0;
 	}
 
@@ -128,7 +142,8 @@ export class RouterState {
 	#keep(bytes: Buffer, start: number, end: number): void {
 		const wasKept = this.replay.isKept;
 		this.replay.keep(bytes, start, end, this.attempts.current.isHeadSent);
-		if (wasKept && !this.replay.isKept && this.attempts.retries.policy !== undefined) this.cluster?.count(clusterStat.retry_or_shadow_abandoned);
+		const isMissed = this.attempts.retries.policy !== undefined || this.#forward?.config.internalRedirect !== undefined;
+		if (wasKept && !this.replay.isKept && isMissed) this.cluster?.count(clusterStat.retry_or_shadow_abandoned);
 	}
 
 	onRequestTrailer(name: string, value: string): void {
@@ -168,6 +183,19 @@ export class RouterState {
 		return "interim";
 	}
 
+	/** Whether the answer is a redirect that is followed instead of being passed on. `isBodyKept`: all of the body so far is here. */
+	followsRedirect(response: ResponseHead, isBodyKept: boolean): boolean {
+		const policy = this.#forward?.config.internalRedirect;
+		if (policy?.statuses.includes(response.status) !== true) return false;
+		const { cluster, stream } = this;
+		const isWhole = stream.isRequestDelivered && stream.upgrade === "" && isBodyKept;
+		const isFollowed = isWhole && takeRedirect(stream, policy, response);
+		cluster?.count(isFollowed ? clusterStat.upstream_internal_redirect_succeeded_total : clusterStat.upstream_internal_redirect_failed_total);
+		// Not before the codec is done with the head: the new request may be sent at once, on another connection.
+		if (isFollowed) this.delay(0, () => stream.restart());
+		return isFollowed;
+	}
+
 	/** The client gets this one's answer. */
 	acceptResponse(attempt: UpstreamRequest, isTunnel: boolean, hasBody: boolean): void {
 		const { stream } = this;
@@ -198,6 +226,7 @@ export class RouterState {
 		const requestMs = info.upstreamLastReceivedAt - attempt.startedAt;
 		cluster?.requestMs.record(requestMs);
 		cluster?.origin(this.#isInternal).requestMs.record(requestMs);
+		this.virtualCluster?.requestMs.record(requestMs);
 		if (cluster?.tracking !== undefined) this.#trackEnd();
 		attempt.release();
 		stream.endResponse();
@@ -212,6 +241,7 @@ export class RouterState {
 		const { cluster } = this;
 		if (cluster === undefined) return;
 		cluster.responseCodes.increment(status);
+		this.virtualCluster?.responseCodes.increment(status);
 		cluster.origin(this.#isInternal).codes.increment(status);
 	}
 
@@ -255,6 +285,7 @@ export class RouterState {
 	#onTimeout(): void {
 		if (this.isFinished) return;
 		this.hasTimedOut = true;
+		this.virtualCluster?.count(virtualClusterStat.upstream_rq_timeout);
 		this.attempts.timeOut();
 		this.endWithTimeout("response_timeout");
 	}
@@ -305,7 +336,7 @@ export class RouterState {
 	reset(): void {
 		this.attempts.reset();
 		this.replay.reset();
-		this.#forward = this.cluster = undefined;
+		this.#forward = this.cluster = this.virtualCluster = undefined;
 		this.isTunnel = this.hasTimedOut = this.isResponseStarted = false;
 		this.isFinished = true;
 		this.#mirrors = none;

@@ -5,6 +5,7 @@ import { applyRetryHeaders, type CompiledRetryPolicy, type ResetReason } from ".
 import { createRetryState, type RetryState, type RetryVerdict } from "../filters/retry-state.ts";
 import type { HostEntry } from "../lb/host-entry.ts";
 import { responseFlags } from "../log/response-flags.ts";
+import { virtualClusterStat } from "../stats/virtual-clusters.ts";
 import { clusterStat } from "../upstream/cluster-stats.ts";
 import type { ClusterRuntime } from "../upstream/cluster-runtime.ts";
 import { compiledRetryPolicy } from "./compiled-policies.ts";
@@ -63,21 +64,27 @@ export class StreamRetries {
 	}
 
 	#judge(decide: (state: RetryState) => RetryVerdict): RetryState | undefined {
-		const { info, router } = this.#stream;
+		const { info } = this.#stream;
 		const state = this.#use();
 		const { retried } = state;
 		const verdict = decide(state);
 		if (verdict === "retry") return state;
 		// As Envoy counts: an end that is no case for another attempt, whatever it is.
-		if (verdict === "no" && retried) router.cluster?.count(clusterStat.upstream_rq_retry_success);
+		if (verdict === "no" && retried) this.#count("upstream_rq_retry_success");
 		if (verdict === "limitExceeded") {
 			info.responseFlags |= responseFlags.URX;
-			router.cluster?.count(clusterStat.upstream_rq_retry_limit_exceeded);
+			this.#count("upstream_rq_retry_limit_exceeded");
 		} else if (verdict === "overflow") {
 			info.responseFlags |= responseFlags.UO;
-			router.cluster?.count(clusterStat.upstream_rq_retry_overflow);
+			this.#count("upstream_rq_retry_overflow");
 		}
 		return undefined;
+	}
+
+	#count(stat: "upstream_rq_retry_success" | "upstream_rq_retry_limit_exceeded" | "upstream_rq_retry_overflow"): void {
+		const { cluster, virtualCluster } = this.#stream.router;
+		cluster?.count(clusterStat[stat]);
+		virtualCluster?.count(virtualClusterStat[stat]);
 	}
 
 	end(): void {

@@ -7,6 +7,7 @@ import type { CompiledManager } from "./connection-manager.ts";
 import type { Downstream } from "./downstream.ts";
 import { HeldResponse } from "./held-response.ts";
 import { httpGauge, httpStat } from "./http-stats.ts";
+import type { RedirectHistory } from "./internal-redirect.ts";
 import { sendLocalReply } from "./local-reply.ts";
 import { setOwnHeaders } from "./own-headers.ts";
 import { admitRequest } from "./request-prologue.ts";
@@ -57,6 +58,8 @@ export class HttpStream {
 	routing: "found" | "noTable" | "noRoute" | "needsTls" = "noRoute";
 	/** Where the client's stored session lives (`stateful_session`). */
 	hostOverride: HostOverride | undefined;
+	/** undefined: no redirect has been followed. */
+	redirects: RedirectHistory | undefined;
 	/** Protocol asked for by `upgrade`, or `connect`; "" for none. */
 	upgrade = "";
 	/** undefined: no tracer is configured, or the request came no further than its head. */
@@ -74,6 +77,8 @@ export class HttpStream {
 	#isFiltered = false;
 	/** What came of an answer that is held. */
 	readonly #held = new HeldResponse();
+	/** The answer is logged, and not the client's. */
+	#isPassedOver = false;
 	/** The response was over with its head. */
 	#hasEnded = false;
 	readonly #trailers: string[] = [];
@@ -92,6 +97,40 @@ export class HttpStream {
 		this.#start(downstream, isComplete);
 		this.upgrade = upgrade;
 		this.timers.start();
+		this.#admit();
+	}
+
+	/**
+	 * The request begins anew, as it is now: another stream in all but the client's eyes. What was answered so far is
+	 * counted and logged by itself.
+	 */
+	restart(): void {
+		const { context, downstream, filters, info, redirects, request, response } = this;
+		const { bytesReceived, requestId, startAt, startTimeMs } = info;
+		const body = request.hasBody ? this.router.replay.take() : [];
+		info.responseCode = response.status;
+		info.responseCodeDetails = "internal_redirect";
+		this.#isPassedOver = true;
+		this.finish();
+		this.#clear();
+		this.redirects = redirects;
+		const { manager } = downstream;
+		manager.count(httpStat.downstream_rq_total);
+		manager.count(request.version === 20 ? httpStat.downstream_rq_http2_total : httpStat.downstream_rq_http1_total);
+		manager.gauge(httpGauge.downstream_rq_active, 1);
+		this.#start(downstream, body.length === 0);
+		// As in Envoy, what is sent again counts as received again.
+		Object.assign(info, { bytesReceived, requestId, startAt, startTimeMs });
+		this.timers.touch(context.nowMs());
+		this.timers.start();
+		const send = filters.guard((piece: Buffer) => this.onRequestBody(piece, 0, piece.length));
+		const end = filters.guard(() => this.onRequestEnd());
+		this.#admit();
+		for (const piece of body) send(piece);
+		if (body.length > 0) end(undefined);
+	}
+
+	#admit(): void {
 		const { overload } = this.context;
 		if (overload === undefined || this.manager.bypassesOverload) {
 			if (admitRequest(this)) routeRequest(this);
@@ -125,7 +164,7 @@ export class HttpStream {
 		this.snapshot = context.snapshot;
 		this.isRequestComplete = isComplete;
 		this.isRequestDelivered = false;
-		this.isResponseStarted = this.isOver = this.#hasEnded = this.#isFiltered = false;
+		this.isResponseStarted = this.isOver = this.#hasEnded = this.#isFiltered = this.#isPassedOver = false;
 		this.isHead = this.request.method === "HEAD";
 		this.upgrade = "";
 		info.connection = downstream.info;
@@ -355,7 +394,7 @@ export class HttpStream {
 		this.filters.finish();
 		manager.gauge(httpGauge.downstream_rq_active, -1);
 		manager.count(httpStat.downstream_cx_tx_bytes_total, info.downstreamWireBytesSent);
-		if (info.responseCode !== 0) manager.countResponse(info.responseCode);
+		if (info.responseCode !== 0 && !this.#isPassedOver) manager.countResponse(info.responseCode);
 		manager.requestMs.record(info.endAt - info.startAt);
 		this.trace?.finish(this);
 		for (const observe of manager.observers) observe(this);
@@ -372,6 +411,12 @@ export class HttpStream {
 	/** Back to what a new stream is. */
 	reset(): void {
 		this.request.clear();
+		this.redirects = undefined;
+		this.#clear();
+	}
+
+	/** All but the request. */
+	#clear(): void {
 		this.response.clear();
 		this.router.reset();
 		resetStreamInfo(this.info);

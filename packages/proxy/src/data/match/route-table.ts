@@ -2,7 +2,7 @@ import type { HeaderOperations } from "../../config/header-operations.ts";
 import type { FilterOverrides } from "../../config/http-filters.ts";
 import type { LbMetadata } from "../../config/load-balancing.ts";
 import type { Fraction } from "../../config/matchers.ts";
-import type { Route, RouteAction, RouteTable, VirtualHost, WeightedCluster } from "../../config/routes.ts";
+import type { Route, RouteAction, RouteTable, VirtualCluster, VirtualHost, WeightedCluster } from "../../config/routes.ts";
 import type { Changes } from "../../config/runtime-config.ts";
 import type { FormatterEnvironment } from "../headers/formatter.ts";
 import { compileHeaderMutations, type MutateHeaders } from "../headers/header-mutations.ts";
@@ -31,6 +31,8 @@ export interface CompiledRouteTable {
 export interface CompiledVirtualHost {
 	readonly config: VirtualHost;
 	readonly routes: RouteIndex<CompiledRoute>;
+	/** Name of the virtual cluster that a request is counted in, "" when none takes it; undefined: there are none. */
+	readonly virtualClusterOf: ((head: RequestView) => string) | undefined;
 }
 
 export interface CompiledRoute {
@@ -128,9 +130,19 @@ export function changeVirtualHosts(
 
 function compileVirtualHost(config: VirtualHost, table: RouteTable, context: CompileContext, inputs: RouteTableInputs): CompiledVirtualHost {
 	// Routes know their virtual host and the other way round, hence the two steps.
-	const host: { config: VirtualHost; routes: RouteIndex<CompiledRoute> } = { config, routes: buildRouteIndex([]) };
+	const host: Omit<CompiledVirtualHost, "routes"> & { routes: RouteIndex<CompiledRoute> } = {
+		config,
+		routes: buildRouteIndex([]),
+		virtualClusterOf: compileVirtualClusters(config.virtualClusters ?? [], context),
+	};
 	host.routes = buildRouteIndex(config.routes.map((route) => ({ key: indexKey(route), value: compileRoute(route, host, table, context, inputs) })));
 	return host;
+}
+
+function compileVirtualClusters(clusters: readonly VirtualCluster[], context: CompileContext): CompiledVirtualHost["virtualClusterOf"] {
+	if (clusters.length === 0) return undefined;
+	const compiled = clusters.map(({ name, headers }) => ({ name, takes: compileHeaderMatches(headers, context) }));
+	return (head) => compiled.find(({ takes }) => takes?.(head) !== false)?.name ?? "";
 }
 
 function indexKey({ path }: Route): IndexKey {

@@ -32,6 +32,8 @@ export const clusterCounters = defineFamily([
 	"upstream_flow_control_drained_total",
 	"upstream_flow_control_paused_reading_total",
 	"upstream_flow_control_resumed_reading_total",
+	"upstream_internal_redirect_failed_total",
+	"upstream_internal_redirect_succeeded_total",
 	"upstream_rq_total",
 	"upstream_rq_pending_total",
 	"upstream_rq_pending_overflow",
@@ -74,6 +76,16 @@ export const clusterCounters = defineFamily([
 	"update_failure",
 	"update_empty",
 	"update_no_rebuild",
+]);
+
+/** `vhost.<virtual host>.vcluster.<virtual cluster>.` */
+export const virtualClusterCounters = defineFamily([
+	"upstream_rq_retry",
+	"upstream_rq_retry_limit_exceeded",
+	"upstream_rq_retry_overflow",
+	"upstream_rq_retry_success",
+	"upstream_rq_timeout",
+	"upstream_rq_total",
 ]);
 
 export const clusterGauges = defineFamily([
@@ -164,7 +176,11 @@ export const httpCounters = defineFamily([
 	"downstream_rq_ws_on_non_ws_route",
 	"no_cluster",
 	"no_route",
+	"passthrough_internal_redirect_bad_location",
 	"passthrough_internal_redirect_no_route",
+	"passthrough_internal_redirect_predicate",
+	"passthrough_internal_redirect_too_many_redirects",
+	"passthrough_internal_redirect_unsafe_scheme",
 	"rq_direct_response",
 	"rq_redirect",
 	"rq_reset_after_downstream_response_started",

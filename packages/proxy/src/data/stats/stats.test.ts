@@ -107,6 +107,8 @@ test("Prometheus gets Envoy's names and labels, cluster names with dots included
 	add("cluster.c.grpc.svc.Get.", "total", 6);
 	add("cluster.c.grpc.", "total", 7);
 	add("server.", "live", 1);
+	add("vhost.shop.vcluster.cart.v1.", "upstream_rq_404", 8);
+	add("vhost.a.b.vcluster.cart.", "upstream_rq_total", 9);
 	assert.equal(
 		[...renderPrometheus(mergeStats([stats.dump()]), everything)].join(""),
 		[
@@ -127,6 +129,10 @@ test("Prometheus gets Envoy's names and labels, cluster names with dots included
 			'envoy_listener_http_downstream_rq_xx{envoy_response_code_class="2",envoy_http_conn_manager_prefix="ingress",envoy_listener_address="0.0.0.0_80"} 5',
 			"# TYPE envoy_server_live counter",
 			"envoy_server_live{} 1",
+			"# TYPE envoy_vhost_b_vcluster_cart_upstream_rq_total counter",
+			'envoy_vhost_b_vcluster_cart_upstream_rq_total{envoy_virtual_host="a"} 9',
+			"# TYPE envoy_vhost_vcluster_v1_upstream_rq counter",
+			'envoy_vhost_vcluster_v1_upstream_rq{envoy_response_code="404",envoy_virtual_cluster="cart",envoy_virtual_host="shop"} 8',
 			"",
 		].join("\n"),
 	);

@@ -35,6 +35,15 @@ const scopeRules: readonly (readonly [pattern: RegExp, tags: readonly (readonly 
 	],
 	[/^listener\.(.*)\.$/d, [[1, "envoy.listener_address"]]],
 	[/^http\.(.*)\.$/d, [[1, "envoy.http_conn_manager_prefix"]]],
+	// As in Envoy, whose names of virtual hosts and virtual clusters end at their first dot.
+	[
+		/^vhost\.([^.]+)\.vcluster\.([^.]+)\./d,
+		[
+			[2, "envoy.virtual_cluster"],
+			[1, "envoy.virtual_host"],
+		],
+	],
+	[/^vhost\.([^.]+)\./d, [[1, "envoy.virtual_host"]]],
 	[/^tcp\.(.*)\.$/d, [[1, "envoy.tcp_prefix"]]],
 	[/^connection_limit\.(.*)\.$/d, [[1, "envoy.connection_limit_prefix"]]],
 	// As in Envoy, whose words for a method are the first two: a service with dots in its name wants replace_dots_in_grpc_service_name.

@@ -10,6 +10,7 @@ import type { LogServiceStreams } from "../log/log-service-stream.ts";
 import type { OverloadState } from "../overload/overload-state.ts";
 import type { WantedHosts } from "../http/wanted-hosts.ts";
 import type { StatsRegistry } from "../stats/registry.ts";
+import type { VirtualClusters } from "../stats/virtual-clusters.ts";
 import type { Transport } from "../transport/connection.ts";
 import type { Output } from "../transport/output.ts";
 import type { Tracers } from "../tracing/tracer.ts";
@@ -36,6 +37,7 @@ export interface WorkerContext {
 	readonly logServices: LogServiceStreams;
 	/** Virtual hosts that requests wait for. */
 	readonly wantedHosts: WantedHosts;
+	readonly virtualClusters: VirtualClusters;
 	readonly words: SharedWords;
 	/** undefined: there is no overload manager. */
 	readonly overload: OverloadState | undefined;

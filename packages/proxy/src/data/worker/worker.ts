@@ -17,6 +17,7 @@ import { LogServiceStreams } from "../log/log-service-stream.ts";
 import { OverloadState } from "../overload/overload-state.ts";
 import { WantedHosts } from "../http/wanted-hosts.ts";
 import { createStatsRegistry } from "../stats/registry.ts";
+import { VirtualClusters } from "../stats/virtual-clusters.ts";
 import { compileBounds } from "../stats/stats-view.ts";
 import { Tracers } from "../tracing/tracer.ts";
 import type { OriginalDst } from "../transport/original-dst.ts";
@@ -71,6 +72,7 @@ export async function createDataWorker(
 	};
 	const files = createLogFiles();
 	const istio = new IstioTelemetry(init.node, compileBounds(init.options.histogramBounds ?? []));
+	const stats = createStatsRegistry(istio);
 	const context: WorkerContext = {
 		node: init.node,
 		localCluster: init.options.localCluster ?? "",
@@ -81,7 +83,8 @@ export async function createDataWorker(
 		output,
 		outbounds: new OutboundQueue(afterEvent),
 		wheel: createTimerWheel(() => performance.now(), run, nowMs),
-		stats: createStatsRegistry(istio),
+		stats,
+		virtualClusters: new VirtualClusters(stats),
 		istio,
 		tracers: new Tracers(),
 		logServices: new LogServiceStreams(),
