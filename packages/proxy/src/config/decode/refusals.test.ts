@@ -50,9 +50,9 @@ describe("fields that have an effect in Envoy and none here are refused by name"
 		],
 		["headers for internal requests only", () => table({ internalOnlyHeaders: ["x-a"] }), "internalOnlyHeaders: internal_only_headers is not implemented"],
 		[
-			"a limit on active faults",
-			() => withFilter(typed("fault", faultType, { maxActiveFaults: 0 })),
-			`${filter}.maxActiveFaults: max_active_faults (0) is not implemented`,
+			"a limit on the rate of answers",
+			() => withFilter(typed("fault", faultType, { responseRateLimit: { fixedLimit: { limitKbps: "1" } } })),
+			`${filter}.responseRateLimit: response_rate_limit is not implemented`,
 		],
 		[
 			"an authorization service by Google's client",
