@@ -55,6 +55,21 @@ const routes = [
 			},
 		},
 	},
+	{
+		name: "weighted-by-hash",
+		match: { prefix: "/hashed" },
+		route: {
+			hash_policy: [{ header: { header_name: "x-user" } }],
+			weighted_clusters: {
+				clusters: [
+					{ name: "a", weight: 50 },
+					{ name: "b", weight: 50 },
+				],
+				use_hash_policy: true,
+				runtime_key_prefix: "none",
+			},
+		},
+	},
 	{ name: "direct", match: { path: "/direct" }, direct_response: { status: 418, body: { inline_string: "teapot\n" } } },
 	{ name: "direct-empty", match: { path: "/direct-empty" }, direct_response: { status: 204 } },
 	{ name: "redirect-host", match: { prefix: "/redirect/host" }, redirect: { host_redirect: "other.example" } },
@@ -204,6 +219,7 @@ const actions: readonly Case[] = [
 	{ name: "unknown cluster", send: get("/unknown-cluster") },
 	{ name: "unknown cluster, 404", send: get("/unknown404") },
 	{ name: "weighted, all on one", send: get("/weighted") },
+	...["ann", "bob", "cid", "dan", "eve", "fay"].map((user): Case => ({ name: `weighted by hash: ${user}`, send: get("/hashed", `x-user: ${user}`) })),
 	{ name: "direct response", send: get("/direct") },
 	{ name: "direct response to HEAD", send: request("HEAD", "/direct") },
 	{ name: "direct response without body", send: get("/direct-empty") },

@@ -157,6 +157,12 @@ it("a route lets gRPC callers choose the timeout only when it says so", () => {
 		const action = tableOf(route).value?.virtualHosts[0]?.routes[0]?.action;
 		return action?.kind === "route" && [action.timeoutMs, action.grpcTimeoutMaxMs];
 	};
+	const deadline = (maxStreamDuration: object) => {
+		const action = tableOf({ maxStreamDuration }).value?.virtualHosts[0]?.routes[0]?.action;
+		return action?.kind === "route" && action.grpcDeadline;
+	};
+	assert.deepEqual(deadline({ grpcTimeoutHeaderMax: "2s", grpcTimeoutHeaderOffset: "0.5s" }), { maxMs: 2000, offsetMs: 500 });
+	assert.equal(deadline({ grpcTimeoutHeaderOffset: "0.5s" }), undefined);
 	assert.deepEqual(timeouts({ timeout: "2s" }), [2000, undefined]);
 	assert.deepEqual(timeouts({ timeout: "0s", maxGrpcTimeout: "0s" }), [0, 0]);
 	assert.deepEqual(timeouts({ timeout: "2s", maxGrpcTimeout: "5s" }), [2000, 5000]);

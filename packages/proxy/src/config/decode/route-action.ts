@@ -56,7 +56,8 @@ export function decodeRouteAction(at: At, action: ActionMessage): RouteAction {
 		timeoutMs: action.maxStreamDuration === undefined ? durationMsOr(action.timeout, timeoutDefaultMs) : 0,
 		grpcTimeoutMaxMs: durationMs(action.maxGrpcTimeout),
 		idleTimeoutMs: durationMs(action.idleTimeout),
-		maxStreamDurationMs: decodeMaxStreamDuration(at, action),
+		maxStreamDurationMs: durationMs(action.maxStreamDuration?.maxStreamDuration),
+		grpcDeadline: decodeGrpcDeadline(action.maxStreamDuration),
 		prefixRewrite: action.prefixRewrite === "" ? undefined : action.prefixRewrite,
 		regexRewrite: action.regexRewrite && decodeRewrite(under(at, "regexRewrite"), action.regexRewrite),
 		hostRewrite: decodeHostRewrite(at, action),
@@ -72,14 +73,10 @@ export function decodeRouteAction(at: At, action: ActionMessage): RouteAction {
 	};
 }
 
-function decodeMaxStreamDuration(at: At, action: ActionMessage): number | undefined {
-	const limits = action.maxStreamDuration;
-	// Istio always sends grpc_timeout_header_max 0, which only says that gRPC's own deadline has no cap here.
-	if (limits?.grpcTimeoutHeaderOffset !== undefined)
-		report(under(at, "maxStreamDuration.grpcTimeoutHeaderOffset"), "grpc_timeout_header_offset is not implemented");
-	if ((durationMs(limits?.grpcTimeoutHeaderMax) ?? 0) !== 0)
-		report(under(at, "maxStreamDuration.grpcTimeoutHeaderMax"), "grpc_timeout_header_max other than 0 is not implemented");
-	return durationMs(limits?.maxStreamDuration);
+/** As in Envoy an offset alone does nothing. */
+function decodeGrpcDeadline(limits: ActionMessage["maxStreamDuration"]): RouteAction["grpcDeadline"] {
+	const maxMs = durationMs(limits?.grpcTimeoutHeaderMax);
+	return maxMs === undefined ? undefined : { maxMs, offsetMs: durationMsOr(limits?.grpcTimeoutHeaderOffset, 0) };
 }
 
 function decodeSelector(at: At, action: ActionMessage): ClusterSelector {
@@ -90,7 +87,7 @@ function decodeSelector(at: At, action: ActionMessage): ClusterSelector {
 }
 
 function decodeWeighted(at: At, weighted: WeightedMessage): ClusterSelector {
-	onlySupports(at, "envoy.config.route.v3.WeightedCluster", weighted, ["clusters", "totalWeight", "runtimeKeyPrefix", "headerName"]);
+	onlySupports(at, "envoy.config.route.v3.WeightedCluster", weighted, ["clusters", "totalWeight", "runtimeKeyPrefix", "headerName", "useHashPolicy"]);
 	const clusters = weighted.clusters.map((cluster, i): WeightedCluster => {
 		const here = under(at, `clusters[${i}]`);
 		onlySupports(here, "envoy.config.route.v3.WeightedCluster.ClusterWeight", cluster, [
@@ -116,7 +113,7 @@ function decodeWeighted(at: At, weighted: WeightedMessage): ClusterSelector {
 	const sum = clusters.reduce((total, { weight }) => total + weight, 0);
 	if (sum === 0) report(at, "Sum of weights in the weighted_cluster must be greater than 0.");
 	if (sum > 0xffff_ffff) report(at, "The sum of weights of all weighted clusters exceeds 4294967295");
-	return { kind: "weighted", clusters, totalWeight: sum, header: weighted.headerName?.toLowerCase() ?? "" };
+	return { kind: "weighted", clusters, totalWeight: sum, header: weighted.headerName?.toLowerCase() ?? "", usesHashPolicy: weighted.useHashPolicy ?? false };
 }
 
 function decodeHostRewrite(at: At, action: ActionMessage): RouteAction["hostRewrite"] {

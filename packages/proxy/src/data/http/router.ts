@@ -2,6 +2,7 @@ import { envoyHeaderBit } from "../codec/header-block.ts";
 import { Attempts } from "./attempts.ts";
 import { pauseReasons } from "./downstream.ts";
 import { prepareChoice, prepareRequest, prepareResponse } from "./forwarding.ts";
+import { limitStream } from "./grpc-timeout.ts";
 import { httpStat } from "./http-stats.ts";
 import { sendLocalReply } from "./local-reply.ts";
 import { type Mirror, startMirrors } from "./mirror.ts";
@@ -86,6 +87,7 @@ export class RouterState {
 			return;
 		}
 		this.cluster = cluster;
+		limitStream(stream, config);
 		timeouts.take(stream, config, cluster);
 		this.#setCookies = prepareChoice(stream, cluster, forward, chooseContext);
 		chooseContext.override = stream.hostOverride;
@@ -94,7 +96,6 @@ export class RouterState {
 		this.#prepareRetries(forward);
 		timeouts.begin(stream.context.nowMs(), retries.policy?.config.perTryTimeoutMs);
 		if (config.idleTimeoutMs !== undefined) stream.timers.setIdle(config.idleTimeoutMs);
-		if (config.maxStreamDurationMs !== undefined) stream.timers.setMaxDuration(config.maxStreamDurationMs);
 		// What upgrades does not end before it is answered.
 		if (stream.isRequestDelivered || stream.upgrade !== "") this.#armTimer();
 		timeouts.tell(stream);

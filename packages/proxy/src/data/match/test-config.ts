@@ -14,6 +14,7 @@ export function routeAction(parts: Partial<RouteAction> = {}): RouteAction {
 		grpcTimeoutMaxMs: undefined,
 		idleTimeoutMs: undefined,
 		maxStreamDurationMs: undefined,
+		grpcDeadline: undefined,
 		prefixRewrite: undefined,
 		regexRewrite: undefined,
 		hostRewrite: undefined,

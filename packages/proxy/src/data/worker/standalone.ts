@@ -25,6 +25,7 @@ export function forwardTo(cluster: string): Extract<Route["action"], { kind: "ro
 		grpcTimeoutMaxMs: undefined,
 		idleTimeoutMs: undefined,
 		maxStreamDurationMs: undefined,
+		grpcDeadline: undefined,
 		prefixRewrite: undefined,
 		regexRewrite: undefined,
 		hostRewrite: undefined,
