@@ -1,9 +1,15 @@
-import { httpListener, staticCluster } from "../config.ts";
+import { extension, httpListener, staticCluster } from "../config.ts";
 import { type Case, get, request, type Suite } from "../suite.ts";
 
 const to = (cluster: string, more: object = {}) => ({ route: { cluster, ...more } });
 const regex = (text: string) => ({ safe_regex: { regex: text } });
 const header = (name: string, more: object) => ({ prefix: "/header", headers: [{ name, ...more }] });
+
+const templated = (name: string, path_template: string, path_template_rewrite: string) => ({
+	name,
+	match: { path_match_policy: extension("m", "extensions.path.match.uri_template.v3.UriTemplateMatchConfig", { path_template }) },
+	...to("a", { path_rewrite_policy: extension("r", "extensions.path.rewrite.uri_template.v3.UriTemplateRewriteConfig", { path_template_rewrite }) }),
+});
 
 /** First match wins: each route of the first virtual host is there for some cases below, named like them. */
 const routes = [
@@ -55,6 +61,8 @@ const routes = [
 			},
 		},
 	},
+	templated("swapped", "/swap/{a}/with/{b=**}", "/{b}/and/{a}.html"),
+	templated("fixed", "/fix/*", "/fixed/%41"),
 	{
 		name: "weighted-by-hash",
 		match: { prefix: "/hashed" },
@@ -218,6 +226,9 @@ const actions: readonly Case[] = [
 	{ name: "cluster header unknown", send: get("/by-header", "x-cluster: zzz") },
 	{ name: "unknown cluster", send: get("/unknown-cluster") },
 	{ name: "unknown cluster, 404", send: get("/unknown404") },
+	...["/swap/1/with/2", "/swap/1/with/2/3?q=/4", "/swap/1/with/", "/swap/$1/with/$2", "/fix/1?x", "/fix/1/2"].map(
+		(path): Case => ({ name: `template rewrite of ${path}`, send: get(path) }),
+	),
 	{ name: "weighted, all on one", send: get("/weighted") },
 	...["ann", "bob", "cid", "dan", "eve", "fay"].map((user): Case => ({ name: `weighted by hash: ${user}`, send: get("/hashed", `x-user: ${user}`) })),
 	{ name: "direct response", send: get("/direct") },

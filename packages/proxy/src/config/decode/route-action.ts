@@ -2,6 +2,7 @@ import type {
 	RouteAction as ActionMessage,
 	RouteAction_HashPolicy,
 	RouteAction_RequestMirrorPolicy,
+	RouteMatch,
 	WeightedCluster as WeightedMessage,
 } from "@weft/xds/generated/envoy/config/route/v3/route_components.ts";
 import type { ClusterSelector, HashPolicy, RouteAction, WeightedCluster } from "../routes.ts";
@@ -11,6 +12,7 @@ import { type At, durationMs, durationMsOr, onlySupports, report, under } from "
 import { always, decodeRewrite, decodeRuntimeFraction } from "./matchers.ts";
 import { decodeRateLimits } from "./filters/local-rate-limit.ts";
 import { decodeOverrides } from "./filters/overrides.ts";
+import { decodePathRewrite } from "./path-rewrite.ts";
 import { decodeRetry } from "./retry.ts";
 
 const supported = [
@@ -21,6 +23,7 @@ const supported = [
 	"metadataMatch",
 	"prefixRewrite",
 	"regexRewrite",
+	"pathRewritePolicy",
 	"hostRewriteLiteral",
 	"autoHostRewrite",
 	"hostRewriteHeader",
@@ -44,9 +47,8 @@ const supported = [
 /** Envoy's default of a route's timeout. */
 const timeoutDefaultMs = 15_000;
 
-export function decodeRouteAction(at: At, action: ActionMessage): RouteAction {
+export function decodeRouteAction(at: At, action: ActionMessage, match: RouteMatch | undefined): RouteAction {
 	onlySupports(at, "envoy.config.route.v3.RouteAction", action, supported);
-	if (action.prefixRewrite !== "" && action.regexRewrite !== undefined) report(at, "only one of prefix_rewrite and regex_rewrite may be set");
 	return {
 		kind: "route",
 		cluster: decodeSelector(at, action),
@@ -58,8 +60,7 @@ export function decodeRouteAction(at: At, action: ActionMessage): RouteAction {
 		idleTimeoutMs: durationMs(action.idleTimeout),
 		maxStreamDurationMs: durationMs(action.maxStreamDuration?.maxStreamDuration),
 		grpcDeadline: decodeGrpcDeadline(action.maxStreamDuration),
-		prefixRewrite: action.prefixRewrite === "" ? undefined : action.prefixRewrite,
-		regexRewrite: action.regexRewrite && decodeRewrite(under(at, "regexRewrite"), action.regexRewrite),
+		...decodePathRewrite(at, action, match),
 		hostRewrite: decodeHostRewrite(at, action),
 		appendXForwardedHost: action.appendXForwardedHost,
 		retry: action.retryPolicy && decodeRetry(under(at, "retryPolicy"), action.retryPolicy),

@@ -30,7 +30,7 @@ const coarserUnits = [
 ] as const;
 
 export function formatGrpcTimeout(ms: number): string {
-	for (const [unit, unitMs] of coarserUnits) if (ms / unitMs <= timeoutMax) return `${Math.floor(ms / unitMs)}${unit}`;
+	for (const [unit, unitMs] of coarserUnits) if (Math.floor(ms / unitMs) <= timeoutMax) return `${Math.floor(ms / unitMs)}${unit}`;
 	return `${timeoutMax}H`;
 }
 
