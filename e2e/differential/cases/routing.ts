@@ -61,6 +61,19 @@ const routes = [
 			},
 		},
 	},
+	...Object.entries({
+		plain: "/new",
+		query: "/new?b=1",
+		header: "/to/%REQ(x-to)%",
+		empty: "%REQ(x-none)%",
+		path: "/under%REQ(:PATH)%",
+		added: "/%REQ(x-added)%",
+	}).map(([name, path_rewrite]) => ({
+		name: `format-${name}`,
+		match: { prefix: `/format/${name}` },
+		...to("a", { path_rewrite }),
+		request_headers_to_add: [{ header: { key: "x-added", value: "added" } }],
+	})),
 	templated("swapped", "/swap/{a}/with/{b=**}", "/{b}/and/{a}.html"),
 	templated("fixed", "/fix/*", "/fixed/%41"),
 	{
@@ -228,6 +241,9 @@ const actions: readonly Case[] = [
 	{ name: "unknown cluster, 404", send: get("/unknown404") },
 	...["/swap/1/with/2", "/swap/1/with/2/3?q=/4", "/swap/1/with/", "/swap/$1/with/$2", "/fix/1?x", "/fix/1/2"].map(
 		(path): Case => ({ name: `template rewrite of ${path}`, send: get(path) }),
+	),
+	...["plain", "query", "header", "empty", "path", "added"].map(
+		(name): Case => ({ name: `path format: ${name}`, send: get(`/format/${name}/1?q=2`, "x-to: there") }),
 	),
 	{ name: "weighted, all on one", send: get("/weighted") },
 	...["ann", "bob", "cid", "dan", "eve", "fay"].map((user): Case => ({ name: `weighted by hash: ${user}`, send: get("/hashed", `x-user: ${user}`) })),

@@ -98,6 +98,8 @@ export interface RouteAction {
 	readonly grpcDeadline: { readonly maxMs: number; readonly offsetMs: number } | undefined;
 	readonly prefixRewrite: string | undefined;
 	readonly regexRewrite: { readonly pattern: string; readonly substitution: string } | undefined;
+	/** A substitution format; what it gives takes the place of the path without its query, unless it is "". */
+	readonly pathFormat: string | undefined;
 	readonly hostRewrite:
 		| { readonly kind: "literal"; readonly value: string }
 		| { readonly kind: "header"; readonly name: string }

@@ -7,20 +7,27 @@ import { openAny } from "./any.ts";
 import { type At, report, under } from "./issues.ts";
 import { decodeRewrite } from "./matchers.ts";
 
-type Rewrites = Pick<RouteAction, "prefixRewrite" | "regexRewrite">;
+type Rewrites = Pick<RouteAction, "prefixRewrite" | "regexRewrite" | "pathFormat">;
 
 const policyType = "envoy.extensions.path.rewrite.uri_template.v3.UriTemplateRewriteConfig";
 
 /** At most one of them; a template is a regex with its variables as groups. */
 export function decodePathRewrite(at: At, action: ActionMessage, match: RouteMatch | undefined): Rewrites {
-	const { prefixRewrite, regexRewrite, pathRewritePolicy } = action;
-	const set = [prefixRewrite !== "" && "prefix_rewrite", regexRewrite && "regex_rewrite", pathRewritePolicy && "path_rewrite_policy"].filter(Boolean);
+	const { pathRewrite, pathRewritePolicy, prefixRewrite, regexRewrite } = action;
+	const set = [
+		prefixRewrite !== "" && "prefix_rewrite",
+		regexRewrite && "regex_rewrite",
+		pathRewritePolicy && "path_rewrite_policy",
+		pathRewrite !== "" && "path_rewrite",
+	].filter(Boolean);
 	if (set.length > 1) report(at, `only one of ${set.join(" and ")} may be set`);
-	if (pathRewritePolicy !== undefined)
-		return { prefixRewrite: undefined, regexRewrite: decodePolicy(under(at, "pathRewritePolicy"), pathRewritePolicy, match) };
 	return {
 		prefixRewrite: prefixRewrite === "" ? undefined : prefixRewrite,
-		regexRewrite: regexRewrite && decodeRewrite(under(at, "regexRewrite"), regexRewrite),
+		regexRewrite:
+			pathRewritePolicy === undefined
+				? regexRewrite && decodeRewrite(under(at, "regexRewrite"), regexRewrite)
+				: decodePolicy(under(at, "pathRewritePolicy"), pathRewritePolicy, match),
+		pathFormat: pathRewrite === "" ? undefined : pathRewrite,
 	};
 }
 

@@ -48,6 +48,19 @@ describe("fields that have an effect in Envoy and none here are refused by name"
 			() => tableOf({ hedgePolicy: { additionalRequestChance: { numerator: 5 } } }),
 			`${action}.hedgePolicy.additionalRequestChance: additional_request_chance other than 0 is not implemented (Envoy ignores it)`,
 		],
+		[
+			"two rewrites of the path",
+			() => tableOf({ prefixRewrite: "/a", pathRewrite: "/b" }),
+			`${action}: only one of prefix_rewrite and path_rewrite may be set`,
+		],
+		[
+			"a rewrite by a template where none was matched",
+			() =>
+				tableOf({
+					pathRewritePolicy: typed("r", "envoy.extensions.path.rewrite.uri_template.v3.UriTemplateRewriteConfig", { pathTemplateRewrite: "/a" }),
+				}),
+			`${action}.pathRewritePolicy: it needs a path_match_policy of uri_template`,
+		],
 		["headers for internal requests only", () => table({ internalOnlyHeaders: ["x-a"] }), "internalOnlyHeaders: internal_only_headers is not implemented"],
 		[
 			"a limit on the rate of answers",

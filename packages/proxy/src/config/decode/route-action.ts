@@ -24,6 +24,7 @@ const supported = [
 	"prefixRewrite",
 	"regexRewrite",
 	"pathRewritePolicy",
+	"pathRewrite",
 	"hostRewriteLiteral",
 	"autoHostRewrite",
 	"hostRewriteHeader",

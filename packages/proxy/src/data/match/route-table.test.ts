@@ -189,7 +189,9 @@ test("paths and hosts are rewritten", () => {
 			() => 0,
 		);
 		assert.ok(matched?.action.kind === "route");
-		return matched.action.rewritePath?.(requested) ?? matched.action.rewriteHost?.(createRequestView({ path: requested }));
+		return (
+			matched.action.rewritePath?.(requested, createStreamInfo(createConnectionInfo())) ?? matched.action.rewriteHost?.(createRequestView({ path: requested }))
+		);
 	};
 	assert.equal(rewritten(prefix("/old"), { prefixRewrite: "/new" }, "/old/x?y=1"), "/new/x?y=1");
 	assert.equal(rewritten(exact("/old"), { prefixRewrite: "/new" }, "/old?y=1"), "/new?y=1");

@@ -185,7 +185,7 @@ function compileAction(
 	return {
 		kind: "route",
 		config: action,
-		rewritePath: compilePathRewrite(route.path, action, context),
+		rewritePath: compilePathRewrite(route.path, action, context, inputs.environment),
 		rewriteHost: compileHostRewrite(action.hostRewrite, context),
 		hash,
 		clusters: compileClusters(action, hash, choice),

@@ -17,6 +17,7 @@ export function routeAction(parts: Partial<RouteAction> = {}): RouteAction {
 		grpcDeadline: undefined,
 		prefixRewrite: undefined,
 		regexRewrite: undefined,
+		pathFormat: undefined,
 		hostRewrite: undefined,
 		appendXForwardedHost: false,
 		retry: undefined,

@@ -28,6 +28,7 @@ export function forwardTo(cluster: string): Extract<Route["action"], { kind: "ro
 		grpcDeadline: undefined,
 		prefixRewrite: undefined,
 		regexRewrite: undefined,
+		pathFormat: undefined,
 		hostRewrite: undefined,
 		appendXForwardedHost: false,
 		retry: undefined,
