@@ -114,6 +114,8 @@ export interface RouteAction {
 	readonly hashPolicies: readonly HashPolicy[];
 	/** Upgrade types allowed on this route beyond or instead of the connection manager's, lower case. */
 	readonly upgrades: Readonly<Record<string, boolean>>;
+	/** CONNECT requests end here: what comes inside them goes to the cluster's hosts as it is. */
+	readonly terminatesConnect: boolean;
 	readonly priority: "default" | "high";
 	readonly rateLimits: readonly RateLimitAction[];
 	readonly includeVirtualHostRateLimits: boolean;

@@ -49,6 +49,21 @@ describe("fields that have an effect in Envoy and none here are refused by name"
 			`${action}.hedgePolicy.additionalRequestChance: additional_request_chance other than 0 is not implemented (Envoy ignores it)`,
 		],
 		[
+			"CONNECT by POST",
+			() => tableOf({ upgradeConfigs: [{ upgradeType: "CONNECT", connectConfig: { allowPost: true } }] }),
+			`${action}.upgradeConfigs[0].connectConfig.allowPost: allow_post is not implemented`,
+		],
+		[
+			"a PROXY header before what comes inside CONNECT",
+			() => tableOf({ upgradeConfigs: [{ upgradeType: "CONNECT", connectConfig: { proxyProtocolConfig: {} } }] }),
+			`${action}.upgradeConfigs[0].connectConfig.proxyProtocolConfig: proxy_protocol_config is not implemented`,
+		],
+		[
+			"another upgrade that ends here",
+			() => tableOf({ upgradeConfigs: [{ upgradeType: "websocket", connectConfig: {} }] }),
+			`${action}.upgradeConfigs[0].connectConfig: non-CONNECT upgrade type websocket has connect_config`,
+		],
+		[
 			"two rewrites of the path",
 			() => tableOf({ prefixRewrite: "/a", pathRewrite: "/b" }),
 			`${action}: only one of prefix_rewrite and path_rewrite may be set`,

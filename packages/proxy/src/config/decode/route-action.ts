@@ -69,6 +69,7 @@ export function decodeRouteAction(at: At, action: ActionMessage, match: RouteMat
 		mirrors: action.requestMirrorPolicies.map((mirror, i) => decodeMirror(under(at, `requestMirrorPolicies[${i}]`), mirror)),
 		hashPolicies: action.hashPolicy.map((policy, i) => decodeHashPolicy(under(at, `hashPolicy[${i}]`), policy)).filter((p) => p !== undefined),
 		upgrades: decodeUpgrades(at, action.upgradeConfigs),
+		terminatesConnect: decodeConnect(at, action.upgradeConfigs),
 		priority: action.priority === 1 ? "high" : "default",
 		rateLimits: decodeRateLimits(at, action.rateLimits),
 		includeVirtualHostRateLimits: action.includeVhRateLimits ?? false,
@@ -155,10 +156,21 @@ function decodeHashPolicy(at: At, policy: RouteAction_HashPolicy): HashPolicy | 
 	return undefined;
 }
 
+function decodeConnect(at: At, upgrades: ActionMessage["upgradeConfigs"]): boolean {
+	let terminates = false;
+	for (const [i, { connectConfig, upgradeType }] of upgrades.entries()) {
+		if (connectConfig === undefined) continue;
+		const here = under(at, `upgradeConfigs[${i}].connectConfig`);
+		onlySupports(here, "envoy.config.route.v3.RouteAction.UpgradeConfig.ConnectConfig", connectConfig, []);
+		if (upgradeType.toLowerCase() !== "connect") report(here, `non-CONNECT upgrade type ${upgradeType} has connect_config`);
+		terminates = true;
+	}
+	return terminates;
+}
+
 interface Upgrade {
 	readonly upgradeType: string;
 	readonly enabled: boolean | undefined;
-	readonly connectConfig?: object | undefined;
 	readonly filters?: readonly unknown[];
 }
 
@@ -168,7 +180,6 @@ export function decodeUpgrades(at: At, upgrades: readonly Upgrade[]): Readonly<R
 	upgrades.forEach((upgrade, i) => {
 		const type = upgrade.upgradeType.toLowerCase();
 		if (Object.hasOwn(out, type)) report(under(at, `upgradeConfigs[${i}]`), `Duplicate upgrade ${type}`);
-		if (upgrade.connectConfig !== undefined) report(under(at, `upgradeConfigs[${i}].connectConfig`), "terminating CONNECT is not implemented");
 		if ((upgrade.filters?.length ?? 0) > 0) report(under(at, `upgradeConfigs[${i}].filters`), "a filter list of an upgrade's own is not implemented");
 		out[type] = upgrade.enabled ?? true;
 	});

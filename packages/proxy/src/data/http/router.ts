@@ -62,6 +62,10 @@ export class RouterState {
 	get takesHostName(): boolean {
 		return this.#forward?.config.hostRewrite?.kind === "auto";
 	}
+	/** What comes inside a CONNECT request goes on without it. */
+	get terminatesConnect(): boolean {
+		return this.#forward?.config.terminatesConnect === true;
+	}
 	get priority(): "default" | "high" {
 		return this.#forward?.config.priority ?? "default";
 	}

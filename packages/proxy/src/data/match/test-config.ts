@@ -24,6 +24,7 @@ export function routeAction(parts: Partial<RouteAction> = {}): RouteAction {
 		mirrors: [],
 		hashPolicies: [],
 		upgrades: {},
+		terminatesConnect: false,
 		priority: "default",
 		rateLimits: [],
 		includeVirtualHostRateLimits: false,

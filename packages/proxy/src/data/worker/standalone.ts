@@ -35,6 +35,7 @@ export function forwardTo(cluster: string): Extract<Route["action"], { kind: "ro
 		mirrors: [],
 		hashPolicies: [],
 		upgrades: {},
+		terminatesConnect: false,
 		priority: "default",
 		rateLimits: [],
 		includeVirtualHostRateLimits: false,
