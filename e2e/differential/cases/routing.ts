@@ -1,9 +1,15 @@
-import { httpListener, staticCluster } from "../config.ts";
+import { extension, httpListener, staticCluster } from "../config.ts";
 import { type Case, get, request, type Suite } from "../suite.ts";
 
 const to = (cluster: string, more: object = {}) => ({ route: { cluster, ...more } });
 const regex = (text: string) => ({ safe_regex: { regex: text } });
 const header = (name: string, more: object) => ({ prefix: "/header", headers: [{ name, ...more }] });
+
+const templated = (name: string, path_template: string, path_template_rewrite: string) => ({
+	name,
+	match: { path_match_policy: extension("m", "extensions.path.match.uri_template.v3.UriTemplateMatchConfig", { path_template }) },
+	...to("a", { path_rewrite_policy: extension("r", "extensions.path.rewrite.uri_template.v3.UriTemplateRewriteConfig", { path_template_rewrite }) }),
+});
 
 /** First match wins: each route of the first virtual host is there for some cases below, named like them. */
 const routes = [
@@ -52,6 +58,36 @@ const routes = [
 					{ name: "a", weight: 0 },
 					{ name: "b", weight: 100, request_headers_to_add: [{ header: { key: "x-picked", value: "b" } }] },
 				],
+			},
+		},
+	},
+	...Object.entries({
+		plain: "/new",
+		query: "/new?b=1",
+		header: "/to/%REQ(x-to)%",
+		empty: "%REQ(x-none)%",
+		path: "/under%REQ(:PATH)%",
+		added: "/%REQ(x-added)%",
+	}).map(([name, path_rewrite]) => ({
+		name: `format-${name}`,
+		match: { prefix: `/format/${name}` },
+		...to("a", { path_rewrite }),
+		request_headers_to_add: [{ header: { key: "x-added", value: "added" } }],
+	})),
+	templated("swapped", "/swap/{a}/with/{b=**}", "/{b}/and/{a}.html"),
+	templated("fixed", "/fix/*", "/fixed/%41"),
+	{
+		name: "weighted-by-hash",
+		match: { prefix: "/hashed" },
+		route: {
+			hash_policy: [{ header: { header_name: "x-user" } }],
+			weighted_clusters: {
+				clusters: [
+					{ name: "a", weight: 50 },
+					{ name: "b", weight: 50 },
+				],
+				use_hash_policy: true,
+				runtime_key_prefix: "none",
 			},
 		},
 	},
@@ -203,7 +239,14 @@ const actions: readonly Case[] = [
 	{ name: "cluster header unknown", send: get("/by-header", "x-cluster: zzz") },
 	{ name: "unknown cluster", send: get("/unknown-cluster") },
 	{ name: "unknown cluster, 404", send: get("/unknown404") },
+	...["/swap/1/with/2", "/swap/1/with/2/3?q=/4", "/swap/1/with/", "/swap/$1/with/$2", "/fix/1?x", "/fix/1/2"].map(
+		(path): Case => ({ name: `template rewrite of ${path}`, send: get(path) }),
+	),
+	...["plain", "query", "header", "empty", "path", "added"].map(
+		(name): Case => ({ name: `path format: ${name}`, send: get(`/format/${name}/1?q=2`, "x-to: there") }),
+	),
 	{ name: "weighted, all on one", send: get("/weighted") },
+	...["ann", "bob", "cid", "dan", "eve", "fay"].map((user): Case => ({ name: `weighted by hash: ${user}`, send: get("/hashed", `x-user: ${user}`) })),
 	{ name: "direct response", send: get("/direct") },
 	{ name: "direct response to HEAD", send: request("HEAD", "/direct") },
 	{ name: "direct response without body", send: get("/direct-empty") },

@@ -86,6 +86,8 @@ export interface FaultPolicy {
 	readonly headers: readonly HeaderMatch[];
 	readonly upstreamCluster: string;
 	readonly downstreamNodes: readonly string[];
+	/** Requests that may be at fault at a time under one statistics prefix; undefined: any number. */
+	readonly maxActive: number | undefined;
 }
 
 // ---- health check

@@ -69,8 +69,15 @@ export interface Route {
 export type ClusterSelector =
 	| { readonly kind: "cluster"; readonly name: string }
 	| { readonly kind: "header"; readonly name: string }
-	/** `header`: of the number to choose by; "": at random. */
-	| { readonly kind: "weighted"; readonly clusters: readonly WeightedCluster[]; readonly totalWeight: number; readonly header: string };
+	| {
+			readonly kind: "weighted";
+			readonly clusters: readonly WeightedCluster[];
+			readonly totalWeight: number;
+			/** Of the number to choose by; "": at random. */
+			readonly header: string;
+			/** The hash of the route's policies chooses; without one, chance. */
+			readonly usesHashPolicy: boolean;
+	  };
 
 export interface WeightedCluster {
 	readonly name: string;
@@ -96,8 +103,12 @@ export interface RouteAction {
 	readonly idleTimeoutMs: number | undefined;
 	/** 0: none; undefined: not set. */
 	readonly maxStreamDurationMs: number | undefined;
+	/** The stream lasts as long as the request's `grpc-timeout` says instead: at most `maxMs` (0: uncapped), less `offsetMs`. */
+	readonly grpcDeadline: { readonly maxMs: number; readonly offsetMs: number } | undefined;
 	readonly prefixRewrite: string | undefined;
 	readonly regexRewrite: { readonly pattern: string; readonly substitution: string } | undefined;
+	/** A substitution format; what it gives takes the place of the path without its query, unless it is "". */
+	readonly pathFormat: string | undefined;
 	readonly hostRewrite:
 		| { readonly kind: "literal"; readonly value: string }
 		| { readonly kind: "header"; readonly name: string }
@@ -112,6 +123,8 @@ export interface RouteAction {
 	readonly hashPolicies: readonly HashPolicy[];
 	/** Upgrade types allowed on this route beyond or instead of the connection manager's, lower case. */
 	readonly upgrades: Readonly<Record<string, boolean>>;
+	/** CONNECT requests end here: what comes inside them goes to the cluster's hosts as it is. */
+	readonly terminatesConnect: boolean;
 	readonly priority: "default" | "high";
 	readonly rateLimits: readonly RateLimitAction[];
 	readonly includeVirtualHostRateLimits: boolean;

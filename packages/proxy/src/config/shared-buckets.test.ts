@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import test from "node:test";
-import { createBucketBuffer, createOwnBucket, openBucket } from "./shared-buckets.ts";
+import { createBucketBuffer, createOwnBucket, openBucket, openCount } from "./shared-buckets.ts";
 
 const startMs = 1_700_000_000_000;
 const rate = { tokensMax: 3, tokensPerFill: 1, fillIntervalMs: 100 };
@@ -36,4 +36,13 @@ test("without a place left a bucket is its opener's own", () => {
 	const lost = 71n * 4096n;
 	assert.equal(takeAll(openBucket(buffer, lost, rate), startMs), 3);
 	assert.equal(takeAll(openBucket(buffer, lost, rate), startMs), 3);
+});
+
+test("whoever opens the same count shares its limit; others have their own", () => {
+	const buffer = createBucketBuffer();
+	const [one, same, other] = [openCount(buffer, 7n), openCount(buffer, 7n), openCount(buffer, 8n)];
+	assert.deepEqual([one.tryAdd(2), same.tryAdd(2), one.tryAdd(2), same.tryAdd(Infinity), other.tryAdd(2)], [true, true, false, true, true]);
+	same.remove();
+	same.remove();
+	assert.deepEqual([one.tryAdd(2), one.tryAdd(0)], [true, false]);
 });

@@ -1,7 +1,7 @@
 /**
- * Token buckets that all workers draw from: in one SharedArrayBuffer, found by the hash of what they belong to, so that
- * no thread hands them out. A bucket is one word, the moment (microseconds of wall clock) at which it would have been
- * empty; what it holds now follows from the time since (as Envoy's AtomicTokenBucket).
+ * Token buckets that all workers draw from, and counts that all of them hold: in one SharedArrayBuffer, found by the hash
+ * of what they belong to, so that no thread hands them out. A bucket is one word, the moment (microseconds of wall clock)
+ * at which it would have been empty; what it holds now follows from the time since (as Envoy's AtomicTokenBucket).
  */
 
 const placesMax = 4096;
@@ -30,19 +30,52 @@ export interface Bucket {
 /** `hash`: 64 bits of what tells the bucket from others, not 0. Without a place left it is this thread's own. */
 export function openBucket(buffer: SharedArrayBuffer, hash: bigint, rate: BucketRate): Bucket {
 	const words = new BigInt64Array(buffer);
+	const word = findWord(words, hash);
+	return word === undefined ? createOwnBucket(rate) : createBucket(words, word, rate);
+}
+
+/** How many of something there are in all workers. */
+export interface SharedCount {
+	/** False: there are `limit` or more, and this is not counted. */
+	tryAdd(limit: number): boolean;
+	remove(): void;
+}
+
+/** As `openBucket`. */
+export function openCount(buffer: SharedArrayBuffer, hash: bigint): SharedCount {
+	const shared = new BigInt64Array(buffer);
+	const word = findWord(shared, hash);
+	return word === undefined ? createCount(ownWord(), 0) : createCount(shared, word);
+}
+
+function createCount(words: BigInt64Array, at: number): SharedCount {
+	return {
+		tryAdd(limit) {
+			if (Number(Atomics.add(words, at, 1n)) < limit) return true;
+			Atomics.sub(words, at, 1n);
+			return false;
+		},
+		remove: () => void Atomics.sub(words, at, 1n),
+	};
+}
+
+/** undefined: there is no place left near where it belongs. */
+function findWord(words: BigInt64Array, hash: bigint): number | undefined {
 	const wanted = BigInt.asIntN(64, hash) || 1n;
 	const first = Number(BigInt.asUintN(32, hash)) % placesMax;
 	for (let probe = 0; probe < probesMax; probe++) {
 		const at = ((first + probe) % placesMax) * 2;
 		const found = Atomics.compareExchange(words, at, 0n, wanted);
-		if (found === 0n || found === wanted) return createBucket(words, at + 1, rate);
+		if (found === 0n || found === wanted) return at + 1;
 	}
-	return createOwnBucket(rate);
+	return undefined;
 }
+
+const ownWord = (): BigInt64Array => new BigInt64Array(new SharedArrayBuffer(BigInt64Array.BYTES_PER_ELEMENT));
 
 /** For one connection, or where nothing is shared. */
 export function createOwnBucket(rate: BucketRate): Bucket {
-	return createBucket(new BigInt64Array(new SharedArrayBuffer(BigInt64Array.BYTES_PER_ELEMENT)), 0, rate);
+	return createBucket(ownWord(), 0, rate);
 }
 
 function createBucket(words: BigInt64Array, at: number, { tokensMax, tokensPerFill, fillIntervalMs }: BucketRate): Bucket {

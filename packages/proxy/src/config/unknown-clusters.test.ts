@@ -15,6 +15,7 @@ const table = {
 				clusters: ["there", "light"].map((name) => ({ name, weight: 1, headers: noHeaders, hostRewrite: undefined, filters: {} })),
 				totalWeight: 2,
 				header: "",
+				usesHashPolicy: false,
 			},
 		}),
 		routeOf("/c", { ...forwardTo("there"), mirrors: [{ cluster: "shadow", fraction: { numerator: 100, denominator: 100 }, shadowSuffix: true }] }),

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import test from "node:test";
-import { parseUriTemplate } from "./uri-template.ts";
+import { parseUriRewrite, parseUriTemplate } from "./uri-template.ts";
 
 const rows: readonly (readonly [template: string, matching: readonly string[], other: readonly string[]])[] = [
 	["/a", ["/a"], ["/a/", "/b", "/ab"]],
@@ -38,5 +38,33 @@ test("what is no template is refused, with the reason", () => {
 		'invalid literal "a b"',
 		'unexpected "{"',
 		"empty segments are not allowed",
+	]);
+});
+
+const rewrites: readonly (readonly [template: string, rewrite: string, path: string, result: string])[] = [
+	["/a/{x}/{y=b/*}", "/{y}/to/{x}", "/a/1/b/2", "/b/2/to/1"],
+	["/v/{rest=**}", "/new/{rest}.json", "/v/a/b", "/new/a/b.json"],
+	["/a/{x}", "/{x}/{x}", "/a/1", "/1/1"],
+	["/a/*", "/fixed", "/a/1", "/fixed"],
+];
+
+for (const [template, rewrite, path, result] of rewrites) {
+	test(`${template} rewritten by ${rewrite}`, () => {
+		const parsed = parseUriTemplate(template);
+		assert.ok(parsed.kind === "template");
+		const { substitution, message } = parseUriRewrite(rewrite, parsed.variables);
+		assert.equal(message, undefined);
+		assert.equal(path.replace(new RegExp(`^${parsed.regex}$`), substitution.replaceAll("\\", "$")), result);
+	});
+}
+
+test("what is no rewrite of a template is refused, with the reason", () => {
+	const reasons = ["a", "/a//b", "/{x", "/{y}", "/a?b"].map((rewrite) => parseUriRewrite(rewrite, ["x"]).message);
+	assert.deepEqual(reasons, [
+		"it must start with /",
+		"empty segments are not allowed",
+		"unmatched variable bracket",
+		'the path template has no variable "y"',
+		'invalid literal "/a?b"',
 	]);
 });

@@ -5,7 +5,12 @@ const variableName = /^[a-zA-Z][a-zA-Z0-9_]{0,15}$/;
 const variablesMax = 5;
 
 export type UriTemplate =
-	| { readonly kind: "template" /** RE2 syntax; the whole path must match, without its query. */; readonly regex: string }
+	| {
+			readonly kind: "template";
+			/** RE2 syntax; the whole path must match, without its query. A group for each variable. */
+			readonly regex: string;
+			readonly variables: readonly string[];
+	  }
 	| { readonly kind: "error"; readonly message: string };
 
 /**
@@ -31,7 +36,7 @@ export function parseUriTemplate(template: string): UriTemplate {
 			if (names.size > variablesMax) return fail(`more than ${variablesMax} variables`);
 			const inner = compilePattern(pattern, hasTextGlob);
 			if (typeof inner === "string") return fail(inner);
-			regex += inner.regex;
+			regex += `(${inner.regex})`;
 			hasTextGlob = inner.hasTextGlob;
 			continue;
 		}
@@ -40,7 +45,26 @@ export function parseUriTemplate(template: string): UriTemplate {
 		regex += compiled.regex;
 		hasTextGlob = compiled.hasTextGlob;
 	}
-	return { kind: "template", regex };
+	return { kind: "template", regex, variables: [...names] };
+}
+
+/**
+ * What `uri_template` rewrites a path to: literals and the variables of the template that it matched.
+ * `message` undefined: `substitution` is one for the template's regex, with its groups as `\\1`.
+ */
+export function parseUriRewrite(rewrite: string, variables: readonly string[]): { readonly substitution: string; readonly message: string | undefined } {
+	const fail = (message: string) => ({ substitution: "", message });
+	if (!rewrite.startsWith("/")) return fail("it must start with /");
+	if (rewrite.includes("//")) return fail("empty segments are not allowed");
+	let substitution = "";
+	for (const part of rewrite.match(/\{[^}]*\}?|[^{]+/g) ?? []) {
+		const name = /^\{(.*)\}$/.exec(part)?.[1];
+		if (part.startsWith("{") && name === undefined) return fail("unmatched variable bracket");
+		if (name !== undefined && !variables.includes(name)) return fail(`the path template has no variable ${JSON.stringify(name)}`);
+		if (name === undefined && !part.split("/").every((segment) => isLiteral.test(segment))) return fail(`invalid literal ${JSON.stringify(part)}`);
+		substitution += name === undefined ? part : `\\${variables.indexOf(name) + 1}`;
+	}
+	return { substitution, message: undefined };
 }
 
 function splitOnce(text: string): readonly string[] {

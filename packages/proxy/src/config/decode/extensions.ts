@@ -101,6 +101,7 @@ import { StatefulSessionPerRoute } from "@weft/xds/generated/envoy/extensions/fi
 import { CookieBasedSessionState } from "@weft/xds/generated/envoy/extensions/http/stateful_session/cookie/v3/cookie.ts";
 import { HeaderBasedSessionState } from "@weft/xds/generated/envoy/extensions/http/stateful_session/header/v3/header.ts";
 import { UriTemplateMatchConfig } from "@weft/xds/generated/envoy/extensions/path/match/uri_template/v3/uri_template_match.ts";
+import { UriTemplateRewriteConfig } from "@weft/xds/generated/envoy/extensions/path/rewrite/uri_template/v3/uri_template_rewrite.ts";
 import { RBAC as NetworkRbac } from "@weft/xds/generated/envoy/extensions/filters/network/rbac/v3/rbac.ts";
 import { ExtAuthz as NetworkExtAuthz } from "@weft/xds/generated/envoy/extensions/filters/network/ext_authz/v3/ext_authz.ts";
 import { LocalRateLimit as NetworkLocalRateLimit } from "@weft/xds/generated/envoy/extensions/filters/network/local_ratelimit/v3/local_rate_limit.ts";
@@ -191,6 +192,7 @@ const implemented: Readonly<Record<string, MessageFns>> = {
 	"envoy.extensions.http.stateful_session.cookie.v3.CookieBasedSessionState": CookieBasedSessionState,
 	"envoy.extensions.http.stateful_session.header.v3.HeaderBasedSessionState": HeaderBasedSessionState,
 	"envoy.extensions.path.match.uri_template.v3.UriTemplateMatchConfig": UriTemplateMatchConfig,
+	"envoy.extensions.path.rewrite.uri_template.v3.UriTemplateRewriteConfig": UriTemplateRewriteConfig,
 	"envoy.extensions.filters.network.rbac.v3.RBAC": NetworkRbac,
 	"envoy.extensions.filters.network.local_ratelimit.v3.LocalRateLimit": NetworkLocalRateLimit,
 	"envoy.extensions.filters.network.ext_authz.v3.ExtAuthz": NetworkExtAuthz,

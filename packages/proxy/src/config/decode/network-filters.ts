@@ -195,5 +195,5 @@ function decodeTcpCluster(proxy: TcpProxyMessage): ClusterSelector {
 		metadataMatch: cluster.metadataMatch?.filterMetadata["envoy.lb"],
 		filters: {},
 	}));
-	return { kind: "weighted", clusters, totalWeight: clusters.reduce((sum, { weight }) => sum + weight, 0), header: "" };
+	return { kind: "weighted", clusters, totalWeight: clusters.reduce((sum, { weight }) => sum + weight, 0), header: "", usesHashPolicy: false };
 }

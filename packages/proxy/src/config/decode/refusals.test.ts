@@ -48,11 +48,39 @@ describe("fields that have an effect in Envoy and none here are refused by name"
 			() => tableOf({ hedgePolicy: { additionalRequestChance: { numerator: 5 } } }),
 			`${action}.hedgePolicy.additionalRequestChance: additional_request_chance other than 0 is not implemented (Envoy ignores it)`,
 		],
+		[
+			"CONNECT by POST",
+			() => tableOf({ upgradeConfigs: [{ upgradeType: "CONNECT", connectConfig: { allowPost: true } }] }),
+			`${action}.upgradeConfigs[0].connectConfig.allowPost: allow_post is not implemented`,
+		],
+		[
+			"a PROXY header before what comes inside CONNECT",
+			() => tableOf({ upgradeConfigs: [{ upgradeType: "CONNECT", connectConfig: { proxyProtocolConfig: {} } }] }),
+			`${action}.upgradeConfigs[0].connectConfig.proxyProtocolConfig: proxy_protocol_config is not implemented`,
+		],
+		[
+			"another upgrade that ends here",
+			() => tableOf({ upgradeConfigs: [{ upgradeType: "websocket", connectConfig: {} }] }),
+			`${action}.upgradeConfigs[0].connectConfig: non-CONNECT upgrade type websocket has connect_config`,
+		],
+		[
+			"two rewrites of the path",
+			() => tableOf({ prefixRewrite: "/a", pathRewrite: "/b" }),
+			`${action}: only one of prefix_rewrite and path_rewrite may be set`,
+		],
+		[
+			"a rewrite by a template where none was matched",
+			() =>
+				tableOf({
+					pathRewritePolicy: typed("r", "envoy.extensions.path.rewrite.uri_template.v3.UriTemplateRewriteConfig", { pathTemplateRewrite: "/a" }),
+				}),
+			`${action}.pathRewritePolicy: it needs a path_match_policy of uri_template`,
+		],
 		["headers for internal requests only", () => table({ internalOnlyHeaders: ["x-a"] }), "internalOnlyHeaders: internal_only_headers is not implemented"],
 		[
-			"a limit on active faults",
-			() => withFilter(typed("fault", faultType, { maxActiveFaults: 0 })),
-			`${filter}.maxActiveFaults: max_active_faults (0) is not implemented`,
+			"a limit on the rate of answers",
+			() => withFilter(typed("fault", faultType, { responseRateLimit: { fixedLimit: { limitKbps: "1" } } })),
+			`${filter}.responseRateLimit: response_rate_limit is not implemented`,
 		],
 		[
 			"an authorization service by Google's client",
@@ -157,6 +185,12 @@ it("a route lets gRPC callers choose the timeout only when it says so", () => {
 		const action = tableOf(route).value?.virtualHosts[0]?.routes[0]?.action;
 		return action?.kind === "route" && [action.timeoutMs, action.grpcTimeoutMaxMs];
 	};
+	const deadline = (maxStreamDuration: object) => {
+		const action = tableOf({ maxStreamDuration }).value?.virtualHosts[0]?.routes[0]?.action;
+		return action?.kind === "route" && action.grpcDeadline;
+	};
+	assert.deepEqual(deadline({ grpcTimeoutHeaderMax: "2s", grpcTimeoutHeaderOffset: "0.5s" }), { maxMs: 2000, offsetMs: 500 });
+	assert.equal(deadline({ grpcTimeoutHeaderOffset: "0.5s" }), undefined);
 	assert.deepEqual(timeouts({ timeout: "2s" }), [2000, undefined]);
 	assert.deepEqual(timeouts({ timeout: "0s", maxGrpcTimeout: "0s" }), [0, 0]);
 	assert.deepEqual(timeouts({ timeout: "2s", maxGrpcTimeout: "5s" }), [2000, 5000]);

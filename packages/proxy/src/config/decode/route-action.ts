@@ -2,6 +2,7 @@ import type {
 	RouteAction as ActionMessage,
 	RouteAction_HashPolicy,
 	RouteAction_RequestMirrorPolicy,
+	RouteMatch,
 	WeightedCluster as WeightedMessage,
 } from "@weft/xds/generated/envoy/config/route/v3/route_components.ts";
 import type { ClusterSelector, HashPolicy, RouteAction, WeightedCluster } from "../routes.ts";
@@ -12,6 +13,7 @@ import { type At, durationMs, durationMsOr, onlySupports, report, under } from "
 import { always, decodeRewrite, decodeRuntimeFraction } from "./matchers.ts";
 import { decodeRateLimits } from "./filters/local-rate-limit.ts";
 import { decodeOverrides } from "./filters/overrides.ts";
+import { decodePathRewrite } from "./path-rewrite.ts";
 import { decodeRetry } from "./retry.ts";
 
 const supported = [
@@ -22,6 +24,8 @@ const supported = [
 	"metadataMatch",
 	"prefixRewrite",
 	"regexRewrite",
+	"pathRewritePolicy",
+	"pathRewrite",
 	"hostRewriteLiteral",
 	"autoHostRewrite",
 	"hostRewriteHeader",
@@ -46,9 +50,8 @@ const supported = [
 /** Envoy's default of a route's timeout. */
 const timeoutDefaultMs = 15_000;
 
-export function decodeRouteAction(at: At, action: ActionMessage): RouteAction {
+export function decodeRouteAction(at: At, action: ActionMessage, match: RouteMatch | undefined): RouteAction {
 	onlySupports(at, "envoy.config.route.v3.RouteAction", action, supported);
-	if (action.prefixRewrite !== "" && action.regexRewrite !== undefined) report(at, "only one of prefix_rewrite and regex_rewrite may be set");
 	return {
 		kind: "route",
 		cluster: decodeSelector(at, action),
@@ -58,9 +61,9 @@ export function decodeRouteAction(at: At, action: ActionMessage): RouteAction {
 		timeoutMs: action.maxStreamDuration === undefined ? durationMsOr(action.timeout, timeoutDefaultMs) : 0,
 		grpcTimeoutMaxMs: durationMs(action.maxGrpcTimeout),
 		idleTimeoutMs: durationMs(action.idleTimeout),
-		maxStreamDurationMs: decodeMaxStreamDuration(at, action),
-		prefixRewrite: action.prefixRewrite === "" ? undefined : action.prefixRewrite,
-		regexRewrite: action.regexRewrite && decodeRewrite(under(at, "regexRewrite"), action.regexRewrite),
+		maxStreamDurationMs: durationMs(action.maxStreamDuration?.maxStreamDuration),
+		grpcDeadline: decodeGrpcDeadline(action.maxStreamDuration),
+		...decodePathRewrite(at, action, match),
 		hostRewrite: decodeHostRewrite(at, action),
 		appendXForwardedHost: action.appendXForwardedHost,
 		retry: action.retryPolicy && decodeRetry(under(at, "retryPolicy"), action.retryPolicy),
@@ -68,6 +71,7 @@ export function decodeRouteAction(at: At, action: ActionMessage): RouteAction {
 		mirrors: action.requestMirrorPolicies.map((mirror, i) => decodeMirror(under(at, `requestMirrorPolicies[${i}]`), mirror)),
 		hashPolicies: action.hashPolicy.map((policy, i) => decodeHashPolicy(under(at, `hashPolicy[${i}]`), policy)).filter((p) => p !== undefined),
 		upgrades: decodeUpgrades(at, action.upgradeConfigs),
+		terminatesConnect: decodeConnect(at, action.upgradeConfigs),
 		priority: action.priority === 1 ? "high" : "default",
 		rateLimits: decodeRateLimits(at, action.rateLimits),
 		includeVirtualHostRateLimits: action.includeVhRateLimits ?? false,
@@ -75,14 +79,10 @@ export function decodeRouteAction(at: At, action: ActionMessage): RouteAction {
 	};
 }
 
-function decodeMaxStreamDuration(at: At, action: ActionMessage): number | undefined {
-	const limits = action.maxStreamDuration;
-	// Istio always sends grpc_timeout_header_max 0, which only says that gRPC's own deadline has no cap here.
-	if (limits?.grpcTimeoutHeaderOffset !== undefined)
-		report(under(at, "maxStreamDuration.grpcTimeoutHeaderOffset"), "grpc_timeout_header_offset is not implemented");
-	if ((durationMs(limits?.grpcTimeoutHeaderMax) ?? 0) !== 0)
-		report(under(at, "maxStreamDuration.grpcTimeoutHeaderMax"), "grpc_timeout_header_max other than 0 is not implemented");
-	return durationMs(limits?.maxStreamDuration);
+/** As in Envoy an offset alone does nothing. */
+function decodeGrpcDeadline(limits: ActionMessage["maxStreamDuration"]): RouteAction["grpcDeadline"] {
+	const maxMs = durationMs(limits?.grpcTimeoutHeaderMax);
+	return maxMs === undefined ? undefined : { maxMs, offsetMs: durationMsOr(limits?.grpcTimeoutHeaderOffset, 0) };
 }
 
 function decodeSelector(at: At, action: ActionMessage): ClusterSelector {
@@ -93,7 +93,7 @@ function decodeSelector(at: At, action: ActionMessage): ClusterSelector {
 }
 
 function decodeWeighted(at: At, weighted: WeightedMessage): ClusterSelector {
-	onlySupports(at, "envoy.config.route.v3.WeightedCluster", weighted, ["clusters", "totalWeight", "runtimeKeyPrefix", "headerName"]);
+	onlySupports(at, "envoy.config.route.v3.WeightedCluster", weighted, ["clusters", "totalWeight", "runtimeKeyPrefix", "headerName", "useHashPolicy"]);
 	const clusters = weighted.clusters.map((cluster, i): WeightedCluster => {
 		const here = under(at, `clusters[${i}]`);
 		onlySupports(here, "envoy.config.route.v3.WeightedCluster.ClusterWeight", cluster, [
@@ -119,7 +119,7 @@ function decodeWeighted(at: At, weighted: WeightedMessage): ClusterSelector {
 	const sum = clusters.reduce((total, { weight }) => total + weight, 0);
 	if (sum === 0) report(at, "Sum of weights in the weighted_cluster must be greater than 0.");
 	if (sum > 0xffff_ffff) report(at, "The sum of weights of all weighted clusters exceeds 4294967295");
-	return { kind: "weighted", clusters, totalWeight: sum, header: weighted.headerName?.toLowerCase() ?? "" };
+	return { kind: "weighted", clusters, totalWeight: sum, header: weighted.headerName?.toLowerCase() ?? "", usesHashPolicy: weighted.useHashPolicy ?? false };
 }
 
 function decodeHostRewrite(at: At, action: ActionMessage): RouteAction["hostRewrite"] {
@@ -159,10 +159,21 @@ function decodeHashPolicy(at: At, policy: RouteAction_HashPolicy): HashPolicy | 
 	return undefined;
 }
 
+function decodeConnect(at: At, upgrades: ActionMessage["upgradeConfigs"]): boolean {
+	let terminates = false;
+	for (const [i, { connectConfig, upgradeType }] of upgrades.entries()) {
+		if (connectConfig === undefined) continue;
+		const here = under(at, `upgradeConfigs[${i}].connectConfig`);
+		onlySupports(here, "envoy.config.route.v3.RouteAction.UpgradeConfig.ConnectConfig", connectConfig, []);
+		if (upgradeType.toLowerCase() !== "connect") report(here, `non-CONNECT upgrade type ${upgradeType} has connect_config`);
+		terminates = true;
+	}
+	return terminates;
+}
+
 interface Upgrade {
 	readonly upgradeType: string;
 	readonly enabled: boolean | undefined;
-	readonly connectConfig?: object | undefined;
 	readonly filters?: readonly unknown[];
 }
 
@@ -172,7 +183,6 @@ export function decodeUpgrades(at: At, upgrades: readonly Upgrade[]): Readonly<R
 	upgrades.forEach((upgrade, i) => {
 		const type = upgrade.upgradeType.toLowerCase();
 		if (Object.hasOwn(out, type)) report(under(at, `upgradeConfigs[${i}]`), `Duplicate upgrade ${type}`);
-		if (upgrade.connectConfig !== undefined) report(under(at, `upgradeConfigs[${i}].connectConfig`), "terminating CONNECT is not implemented");
 		if ((upgrade.filters?.length ?? 0) > 0) report(under(at, `upgradeConfigs[${i}].filters`), "a filter list of an upgrade's own is not implemented");
 		out[type] = upgrade.enabled ?? true;
 	});

@@ -59,7 +59,7 @@ function decodeMetadata(metadata: RouteMessage["metadata"]): Route["metadata"] {
 function decodeAction(at: At, route: RouteMessage, limits: RouteLimits, environment: DecodeEnvironment): Route["action"] {
 	if (route.redirect !== undefined) return decodeRedirect(under(at, "redirect"), route.redirect);
 	if (route.directResponse !== undefined) return decodeDirectResponse(under(at, "directResponse"), route.directResponse, limits, environment);
-	if (route.route !== undefined) return decodeRouteAction(under(at, "route"), route.route);
+	if (route.route !== undefined) return decodeRouteAction(under(at, "route"), route.route, route.match);
 	return { kind: "direct", status: 500, body: new Uint8Array(0) };
 }
 

@@ -22,6 +22,7 @@ export const knownNames = [
 	"server",
 	"date",
 	"via",
+	"grpc-timeout",
 ] as const;
 
 export type KnownName = Exclude<(typeof knownNames)[number], "">;

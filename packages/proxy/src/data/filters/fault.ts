@@ -1,10 +1,11 @@
 import type { FaultPolicy } from "../../config/http-filters.ts";
 import type { Fraction } from "../../config/matchers.ts";
+import { openCount } from "../../config/shared-buckets.ts";
 import type { RequestView } from "../headers/headers-view.ts";
 import { httpGauge } from "../http/http-stats.ts";
 import { sendLocalReply } from "../http/local-reply.ts";
 import type { HttpStream } from "../http/stream.ts";
-import type { FilterVerdict, StreamFilter } from "../http/stream-filter.ts";
+import type { StreamFilter } from "../http/stream-filter.ts";
 import { responseFlags } from "../log/response-flags.ts";
 import { type CompileContext, createCompileContext } from "../match/compile-context.ts";
 import { compileHeaderMatches } from "../match/header-match.ts";
@@ -22,14 +23,8 @@ export interface FaultDecision {
 }
 
 export interface FaultFilter {
-	/**
-	 * undefined: this request is left alone (the common case, nothing allocated). A decision with a delay or an abort
-	 * holds one active fault: give it back with `end` when the fault is over.
-	 */
+	/** undefined: this request is left alone (the common case, nothing allocated). */
 	decide(head: RequestView, upstreamCluster: string, random: () => number): FaultDecision | undefined;
-	end(): void;
-	/** Faults under way in this worker. */
-	readonly active: number;
 }
 
 export function createFaultFilter(policy: FaultPolicy, context: CompileContext): FaultFilter {
@@ -40,21 +35,12 @@ export function createFaultFilter(policy: FaultPolicy, context: CompileContext):
 		if (policy.downstreamNodes.length > 0 && !policy.downstreamNodes.includes(head.get("x-envoy-downstream-service-node") ?? "")) return false;
 		return matches === undefined || matches(head);
 	};
-	const state = { active: 0 };
 	return {
 		decide(head, cluster, random) {
 			if ((!delay && !abort) || !applies(head, cluster)) return undefined;
 			const delayMs = delay ? delayOf(delay, head, random) : 0;
 			const aborted = abort ? abortOf(abort, head, random) : undefined;
-			if (delayMs === 0 && aborted === undefined) return undefined;
-			state.active++;
-			return { delayMs, abort: aborted };
-		},
-		end() {
-			state.active--;
-		},
-		get active() {
-			return state.active;
+			return delayMs === 0 && aborted === undefined ? undefined : { delayMs, abort: aborted };
 		},
 	};
 }
@@ -93,35 +79,55 @@ function readInteger(head: RequestView, name: string): number | undefined {
 	return text !== undefined && /^\d{1,9}$/.test(text) ? Number(text) : undefined;
 }
 
-export function compileFault(policy: FaultPolicy, { counter, errors }: FilterInputs): StreamFilter {
+export function compileFault(policy: FaultPolicy, { context, counter, errors, statPrefix }: FilterInputs): StreamFilter {
 	const compile = createCompileContext();
 	const filter = createFaultFilter(policy, compile);
 	errors.push(...compile.errors);
 	const countDelay = counter("fault.delays_injected");
 	const countAbort = counter("fault.aborts_injected");
-	const finish = (stream: HttpStream, abort: FaultAbort | undefined): FilterVerdict => {
-		filter.end();
+	const countOverflow = counter("fault.faults_overflow");
+	const active = openCount(context.buckets, context.hash64(`active faults\0${statPrefix}`));
+	const { maxActive = Infinity } = policy;
+	/** False: there are as many as may be. As in Envoy, a request is at fault until its delay is over or it is answered. */
+	const begin = (stream: HttpStream): boolean => {
+		if (!active.tryAdd(maxActive)) {
+			countOverflow();
+			return false;
+		}
+		stream.manager.gauge(httpGauge["fault.active_faults"], 1);
+		return true;
+	};
+	const end = (stream: HttpStream) => {
+		active.remove();
 		stream.manager.gauge(httpGauge["fault.active_faults"], -1);
-		if (abort === undefined) return "continue";
+	};
+	const answer = (stream: HttpStream, { kind, status }: FaultAbort) => {
 		countAbort();
-		const { kind, status } = abort;
 		const grpc = kind === "grpc" ? { grpcStatus: status } : {};
 		sendLocalReply(stream, { status: kind === "http" ? status : 200, body: faultAbortBody, flags: responseFlags.FI, details: "fault_filter_abort", ...grpc });
-		return "stop";
+	};
+	const delay = (stream: HttpStream, { delayMs, abort }: FaultDecision) => {
+		countDelay();
+		stream.info.responseFlags |= responseFlags.DI;
+		const resume = stream.filters.suspend();
+		const goOn = () => {
+			end(stream);
+			if (abort === undefined) resume();
+			else answer(stream, abort);
+		};
+		stream.router.delay(delayMs, goOn, () => end(stream));
 	};
 	return {
 		onRequestHead(stream) {
 			const decision = filter.decide(stream.request, stream.choice?.cluster ?? "", stream.context.random);
 			if (decision === undefined) return "continue";
-			stream.manager.gauge(httpGauge["fault.active_faults"], 1);
-			if (decision.delayMs === 0) return finish(stream, decision.abort);
-			countDelay();
-			stream.info.responseFlags |= responseFlags.DI;
-			const resume = stream.filters.suspend();
-			const goOn = () => {
-				if (finish(stream, decision.abort) === "continue") resume();
-			};
-			stream.router.delay(decision.delayMs, goOn, () => void finish(stream, undefined));
+			if (decision.delayMs > 0 && begin(stream)) {
+				delay(stream, decision);
+				return "stop";
+			}
+			if (decision.abort === undefined || !begin(stream)) return "continue";
+			end(stream);
+			answer(stream, decision.abort);
 			return "stop";
 		},
 	};

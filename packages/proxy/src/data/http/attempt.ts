@@ -43,7 +43,15 @@ export class Attempt {
 
 	/** Asks for a connection; the client hears of it, at once or later. */
 	connect(client: PoolClient, request: RequestHead, alpn: UpstreamAlpn | undefined, downstream: ConnectionInfo): void {
-		const pool = (this.cluster as ClusterRuntime).poolFor(this.host as HostEntry, request, alpn, this.priority, downstream);
+		this.#wait(client, (this.cluster as ClusterRuntime).poolFor(this.host as HostEntry, request, alpn, this.priority, downstream));
+	}
+
+	/** As `connect`, for what comes inside a CONNECT request. */
+	connectTcp(client: PoolClient, downstream: ConnectionInfo): void {
+		this.#wait(client, (this.cluster as ClusterRuntime).tcpPoolFor(this.host as HostEntry, this.priority, downstream));
+	}
+
+	#wait(client: PoolClient, pool: HttpPool): void {
 		this.#pool = pool;
 		const upstream = pool.acquire(client);
 		if (upstream !== undefined) client.onPoolReady(upstream);

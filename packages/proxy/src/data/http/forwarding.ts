@@ -32,7 +32,7 @@ export function prepareRequest(stream: HttpStream, cluster: ClusterRuntime, forw
 	if ((request.present & envoyHeaderBit) !== 0) request.remove("x-envoy-expected-rq-timeout-ms");
 	if (forward.rewritePath !== undefined) {
 		const original = request.path;
-		request.path = forward.rewritePath(original);
+		request.path = forward.rewritePath(original, info);
 		if (!manager.suppressEnvoyHeaders && request.path !== original) request.set("x-envoy-original-path", original);
 	}
 	const host = choice.hostRewrite ?? forward.rewriteHost?.(request);

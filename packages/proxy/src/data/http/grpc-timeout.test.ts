@@ -3,7 +3,7 @@ import { describe, it } from "node:test";
 import { defaultHeadLimits, parseRequestHead } from "../codec/head-parser.ts";
 import { RequestHead } from "../codec/request-head.ts";
 import { forwardTo } from "../worker/standalone.ts";
-import { parseGrpcTimeout, resolveTimeoutMs } from "./grpc-timeout.ts";
+import { formatGrpcTimeout, parseGrpcTimeout, resolveTimeoutMs } from "./grpc-timeout.ts";
 
 describe("grpc-timeout", () => {
 	const texts = [
@@ -19,6 +19,8 @@ describe("grpc-timeout", () => {
 		["-1S", undefined],
 		[undefined, undefined],
 	] as const;
+	it("is written in the finest unit that it fits in", () =>
+		assert.deepEqual([0, 99_999_999, 100_000_500, 99_999_999_999, 2 ** 42].map(formatGrpcTimeout), ["0m", "99999999m", "100000S", "99999999S", "73300775M"]));
 	for (const [text, ms] of texts) it(`${text} is ${ms ?? "no timeout"}`, () => assert.equal(parseGrpcTimeout(text), ms));
 });
 

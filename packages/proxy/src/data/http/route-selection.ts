@@ -35,7 +35,7 @@ export function resolveRoute(stream: HttpStream): void {
 	stream.route = route;
 	info.routeName = route.config.name;
 	info.routeMetadata = route.config.metadata;
-	stream.choice = route.action.kind === "route" ? chooseCluster(route.action, request, context.random) : undefined;
+	stream.choice = route.action.kind === "route" ? chooseCluster(route.action, request, context.random, stream.downstream.info) : undefined;
 	stream.cluster = stream.choice && snapshot.clusters.get(stream.choice.cluster);
 	if (stream.cluster !== undefined && stream.choice !== undefined) info.upstreamCluster = stream.choice.cluster;
 }

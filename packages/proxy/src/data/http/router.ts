@@ -3,6 +3,7 @@ import type { ResponseHead } from "../codec/response-head.ts";
 import { Attempts } from "./attempts.ts";
 import { pauseReasons } from "./downstream.ts";
 import { prepareChoice, prepareRequest, prepareResponse } from "./forwarding.ts";
+import { limitStream } from "./grpc-timeout.ts";
 import { httpStat } from "./http-stats.ts";
 import { takeRedirect } from "./internal-redirect.ts";
 import { sendLocalReply } from "./local-reply.ts";
@@ -66,6 +67,10 @@ export class RouterState {
 	get takesHostName(): boolean {
 		return this.#forward?.config.hostRewrite?.kind === "auto";
 	}
+	/** What comes inside a CONNECT request goes on without it. */
+	get terminatesConnect(): boolean {
+		return this.#forward?.config.terminatesConnect === true;
+	}
 	get priority(): "default" | "high" {
 		return this.#forward?.config.priority ?? "default";
 	}
@@ -92,6 +97,7 @@ export class RouterState {
 		}
 		this.cluster = cluster;
 		this.#countVirtualCluster();
+		limitStream(stream, config);
 		timeouts.take(stream, config, cluster);
 		this.#setCookies = prepareChoice(stream, cluster, forward, chooseContext);
 		chooseContext.override = stream.hostOverride;
@@ -100,7 +106,6 @@ export class RouterState {
 		this.#prepareRetries(forward);
 		timeouts.begin(stream.context.nowMs(), retries.policy?.config.perTryTimeoutMs);
 		if (config.idleTimeoutMs !== undefined) stream.timers.setIdle(config.idleTimeoutMs);
-		if (config.maxStreamDurationMs !== undefined) stream.timers.setMaxDuration(config.maxStreamDurationMs);
 		// What upgrades does not end before it is answered.
 		if (stream.isRequestDelivered || stream.upgrade !== "") this.#armTimer();
 		timeouts.tell(stream);

@@ -50,8 +50,16 @@ export class StreamTimers {
 		this.setIdle(this.#idleTimeoutMs);
 	}
 
+	/** Counted from the request's beginning; 0: without end. */
 	setMaxDuration(durationMs: number): void {
-		this.#duration.arm(durationMs);
+		if (durationMs === 0) return this.#duration.disarm();
+		this.endAfter(durationMs);
+	}
+
+	/** As `setMaxDuration`; 0: at once. */
+	endAfter(durationMs: number): void {
+		const { context, info } = this.#stream;
+		this.#duration.arm(Math.max(1, durationMs - (context.nowMs() - info.startAt)));
 	}
 
 	touch(nowMs: number): void {

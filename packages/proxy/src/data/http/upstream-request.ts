@@ -86,8 +86,9 @@ export class UpstreamRequest implements UpstreamClient, PoolClient {
 
 	/** Asks for a connection. How long the attempt may be silent, and last; 0: for ever. */
 	connect(idleMs: number, durationMs: number): void {
-		const { info, manager, request } = this.#stream;
+		const { info, manager, request, upgrade } = this.#stream;
 		this.#timers.start(idleMs, durationMs);
+		if (upgrade === "connect" && this.#router.terminatesConnect) return this.#attempt.connectTcp(this, info.connection);
 		this.#attempt.connect(this, request, manager.upstreamAlpn, info.connection);
 	}
 

@@ -1,23 +1,33 @@
 import type { PathMatch } from "../../config/matchers.ts";
 import type { RedirectAction, RouteAction } from "../../config/routes.ts";
+import { compileFormat, type FormatterEnvironment } from "../headers/formatter.ts";
 import type { RequestView } from "../headers/headers-view.ts";
+import type { StreamInfo } from "../log/stream-info.ts";
 import type { CompileContext } from "./compile-context.ts";
 import { withoutQuery } from "./path-match.ts";
 
 /** `:path` → the path to send upstream, query kept. */
-export type PathRewrite = (path: string) => string;
+export type PathRewrite = (path: string, info: StreamInfo) => string;
 
 /** undefined: the path stays. */
-export function compilePathRewrite(match: PathMatch, action: RouteAction, context: CompileContext): PathRewrite | undefined {
-	const { prefixRewrite, regexRewrite } = action;
+export function compilePathRewrite(match: PathMatch, action: RouteAction, context: CompileContext, environment: FormatterEnvironment): PathRewrite | undefined {
+	const { pathFormat, prefixRewrite, regexRewrite } = action;
+	if (pathFormat !== undefined) return compilePathFormat(pathFormat, context, environment);
 	if (prefixRewrite !== undefined && prefixRewrite !== "") return replaceMatched(match, prefixRewrite);
 	if (!regexRewrite) return undefined;
 	const replaceAll = context.regex(regexRewrite.pattern).substitution(regexRewrite.substitution);
 	return (path) => onBarePath(path, replaceAll);
 }
 
+function compilePathFormat(text: string, { errors }: CompileContext, environment: FormatterEnvironment): PathRewrite {
+	const format = compileFormat(text, "", environment);
+	errors.push(...format.errors.map((error) => `path_rewrite: ${error}`));
+	// What a peer sent must not end the request line.
+	return (path, info) => onBarePath(path, (bare) => format.value?.(info).replace(/[\r\n\0]/g, "") || bare);
+}
+
 /** Puts `value` where the route's prefix or exact path matched; with a regex match, in place of the whole path. */
-function replaceMatched(match: PathMatch, value: string): PathRewrite {
+function replaceMatched(match: PathMatch, value: string): (path: string) => string {
 	if (match.kind === "prefix" || match.kind === "pathSeparatedPrefix") {
 		const { length } = match.value;
 		return (path) => value + path.slice(length);
@@ -63,7 +73,7 @@ export function compileRedirect(match: PathMatch, action: RedirectAction, contex
 	};
 }
 
-function compileRedirectPath(match: PathMatch, action: RedirectAction, context: CompileContext): PathRewrite {
+function compileRedirectPath(match: PathMatch, action: RedirectAction, context: CompileContext): (path: string) => string {
 	const keepQuery = (path: string) => (action.stripQuery ? withoutQuery(path) : path);
 	const change = action.path;
 	switch (change?.kind) {

@@ -156,20 +156,22 @@ test("an invalid regular expression is reported and matches nothing", () => {
 	);
 });
 
+const addresses = { remoteAddress: "10.0.0.1:1", localAddress: "10.0.0.2:2" };
+
 test("weighted clusters share the requests by weight, and add their own headers first", () => {
 	const add = (value: string) => ({ ...noHeaderOperations, requestAdd: [{ name: "x", value, action: "append" as const, keepEmpty: false }] });
 	const clusters = [
 		{ name: "v1", weight: 90, headers: add("w%UPSTREAM_CLUSTER%"), hostRewrite: undefined, filters: {} },
 		{ name: "v2", weight: 10, headers: noHeaderOperations, hostRewrite: "other", filters: {} },
 	];
-	const action = routeAction({ cluster: { kind: "weighted", clusters, totalWeight: 100, header: "" } });
+	const action = routeAction({ cluster: { kind: "weighted", clusters, totalWeight: 100, header: "", usesHashPolicy: false } });
 	const vhost = virtualHost({ routes: [route({ action, headerOperations: add("r") })], headers: add("v") });
 	const order = (mostSpecificHeaderMutationsWins: boolean) => {
 		const matched = matchTable(compile(routeTable([vhost], { headers: add("t"), mostSpecificHeaderMutationsWins })), createRequestView({}), () => 0);
 		assert.ok(matched?.action.kind === "route");
 		const forward = matched.action;
-		assert.equal(chooseCluster(forward, createRequestView({}), () => 0.95).cluster, "v2");
-		const choice = chooseCluster(forward, createRequestView({}), () => 0.899);
+		assert.equal(chooseCluster(forward, createRequestView({}), () => 0.95, addresses).cluster, "v2");
+		const choice = chooseCluster(forward, createRequestView({}), () => 0.899, addresses);
 		assert.equal(choice.cluster, "v1");
 		const head = createHeaders();
 		choice.mutateRequest?.(head, { ...createStreamInfo(createConnectionInfo()), upstreamCluster: "v1" });
@@ -187,7 +189,9 @@ test("paths and hosts are rewritten", () => {
 			() => 0,
 		);
 		assert.ok(matched?.action.kind === "route");
-		return matched.action.rewritePath?.(requested) ?? matched.action.rewriteHost?.(createRequestView({ path: requested }));
+		return (
+			matched.action.rewritePath?.(requested, createStreamInfo(createConnectionInfo())) ?? matched.action.rewriteHost?.(createRequestView({ path: requested }))
+		);
 	};
 	assert.equal(rewritten(prefix("/old"), { prefixRewrite: "/new" }, "/old/x?y=1"), "/new/x?y=1");
 	assert.equal(rewritten(exact("/old"), { prefixRewrite: "/new" }, "/old?y=1"), "/new?y=1");

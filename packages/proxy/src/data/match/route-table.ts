@@ -12,7 +12,7 @@ import { type CompileContext, createCompileContext } from "./compile-context.ts"
 import { compileHeaderMatches, compileQueryMatches, type RequestPredicate } from "./header-match.ts";
 import { compileMetadataMatches, type DynamicMetadata, type MetadataPredicate } from "./metadata-match.ts";
 import { compilePathMatch, type PathPredicate, withoutQuery } from "./path-match.ts";
-import { compileRequestHash, type RequestHasher } from "./request-hash.ts";
+import { compileRequestHash, type HashInput, type RequestHasher } from "./request-hash.ts";
 import { compileHostRewrite, compilePathRewrite, compileRedirect, type HostRewrite, type PathRewrite, type RedirectLocation } from "./rewrite.ts";
 import { buildRouteIndex, type IndexKey, type RouteIndex } from "./route-index.ts";
 import { buildVirtualHostIndex, type VirtualHostIndex } from "./virtual-host-index.ts";
@@ -89,6 +89,7 @@ type CompiledClusters =
 			readonly ends: readonly number[];
 			readonly total: number;
 			readonly header: string;
+			readonly hash: RequestHasher | undefined;
 	  };
 
 export interface RouteTableInputs {
@@ -192,17 +193,22 @@ function compileAction(
 			metadata: own?.metadataMatch === undefined ? action.metadataMatch : { ...action.metadataMatch, ...own.metadataMatch },
 		};
 	};
+	const hash = compileRequestHash(action.hashPolicies, inputs.hash64, context);
 	return {
 		kind: "route",
 		config: action,
-		rewritePath: compilePathRewrite(route.path, action, context),
+		rewritePath: compilePathRewrite(route.path, action, context, inputs.environment),
 		rewriteHost: compileHostRewrite(action.hostRewrite, context),
-		hash: compileRequestHash(action.hashPolicies, inputs.hash64, context),
-		clusters: compileClusters(action, choice),
+		hash,
+		clusters: compileClusters(action, hash, choice),
 	};
 }
 
-function compileClusters({ cluster }: RouteAction, choice: (cluster: string, own?: WeightedCluster) => ClusterChoice): CompiledClusters {
+function compileClusters(
+	{ cluster }: RouteAction,
+	hash: RequestHasher | undefined,
+	choice: (cluster: string, own?: WeightedCluster) => ClusterChoice,
+): CompiledClusters {
 	switch (cluster.kind) {
 		case "cluster":
 			return { kind: "one", choice: choice(cluster.name) };
@@ -214,7 +220,8 @@ function compileClusters({ cluster }: RouteAction, choice: (cluster: string, own
 				total += weight;
 				return total;
 			});
-			return { kind: "weighted", choices: cluster.clusters.map((own) => choice(own.name, own)), ends, total, header: cluster.header };
+			const choices = cluster.clusters.map((own) => choice(own.name, own));
+			return { kind: "weighted", choices, ends, total, header: cluster.header, hash: cluster.usesHashPolicy ? hash : undefined };
 		}
 	}
 }
@@ -284,7 +291,8 @@ export function isGrpc(head: RequestView): boolean {
 	return type !== undefined && type.startsWith("application/grpc") && (type.length === 16 || type[16] === "+" || type[16] === ";");
 }
 
-export function chooseCluster(forward: CompiledForward, head: RequestView, random: () => number): ClusterChoice {
+/** `addresses`: of the downstream connection, for hash policies. */
+export function chooseCluster(forward: CompiledForward, head: RequestView, random: () => number, addresses: HashInput): ClusterChoice {
 	const { clusters } = forward;
 	switch (clusters.kind) {
 		case "one":
@@ -292,7 +300,11 @@ export function chooseCluster(forward: CompiledForward, head: RequestView, rando
 		case "header":
 			return { ...clusters.choice, cluster: head.get(clusters.name) ?? "" };
 		case "weighted": {
-			const point = pointIn(clusters.total, clusters.header === "" ? undefined : head.get(clusters.header), random);
+			const hash = clusters.hash?.(head, addresses).hash;
+			const point =
+				hash === undefined
+					? pointIn(clusters.total, clusters.header === "" ? undefined : head.get(clusters.header), random)
+					: Number(hash % BigInt(clusters.total));
 			let i = 0;
 			while (i < clusters.ends.length - 1 && point >= (clusters.ends[i] as number)) i++;
 			return clusters.choices[i] ?? noCluster;

@@ -159,6 +159,11 @@ export class ClusterRuntime {
 		return this.poolsOf(host).pool(transport, priority, transport.isTls || protocol !== "auto" ? protocol : "HTTP/1.1");
 	}
 
+	/** For what is no HTTP. */
+	tcpPoolFor(host: HostEntry, priority: "default" | "high", downstream: ConnectionInfo): HttpPool {
+		return this.poolsOf(host).pool(this.transports.choose(host, "", undefined, downstream), priority, "tcp");
+	}
+
 	/** One of `http2Stat`; after `openHttp2Stats`. */
 	countHttp2(stat: number): void {
 		const { counters } = this.context.stats;

@@ -37,7 +37,8 @@ export interface UpstreamClient {
 
 /** One request and its answer on an upstream connection: the whole connection in HTTP/1, one stream in HTTP/2. */
 export interface UpstreamExchange {
-	readonly protocol: UpstreamProtocol;
+	/** "": none, the bytes go as they are. */
+	readonly protocol: UpstreamProtocol | "";
 	/** The connection that carries it, for what TLS proved; it may be shared. */
 	readonly connection: Connection;
 	/** `ip:port` of our end. */
@@ -71,7 +72,7 @@ export interface PoolClient {
 
 /** Connections to one host over which requests go. */
 export interface HttpPool {
-	readonly protocol: PoolProtocol;
+	readonly protocol: PoolProtocol | "tcp";
 	readonly transport: ChosenTransport;
 	readonly priority: "default" | "high";
 	/** Neither connections nor anybody who waits for one. */

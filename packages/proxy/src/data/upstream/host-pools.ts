@@ -6,6 +6,7 @@ import type { HttpPool, PoolProtocol } from "./exchange.ts";
 import { Http1Pool } from "./http1-pool.ts";
 import { Http2Pool } from "./http2-pool.ts";
 import { PoolConnector } from "./pool-connector.ts";
+import { TcpPool } from "./tcp-pool.ts";
 
 const poolsMax = 64;
 
@@ -22,7 +23,7 @@ export class HostPools {
 		this.#host = host;
 	}
 
-	pool(transport: ChosenTransport, priority: "default" | "high", protocol: PoolProtocol): HttpPool {
+	pool(transport: ChosenTransport, priority: "default" | "high", protocol: PoolProtocol | "tcp"): HttpPool {
 		const last = this.#last;
 		if (last !== undefined && last.transport === transport && last.priority === priority && last.protocol === protocol) return last;
 		const key = `${priority} ${protocol} ${transport.key}`;
@@ -37,7 +38,8 @@ export class HostPools {
 		return pool;
 	}
 
-	#create(connector: PoolConnector, protocol: PoolProtocol): HttpPool {
+	#create(connector: PoolConnector, protocol: PoolProtocol | "tcp"): HttpPool {
+		if (protocol === "tcp") return new TcpPool(connector);
 		if (protocol === "auto") return new AutoPool(connector);
 		return protocol === "HTTP/2" ? new Http2Pool(connector) : new Http1Pool(connector);
 	}

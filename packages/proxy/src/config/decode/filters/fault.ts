@@ -1,6 +1,6 @@
 import type { HTTPFault } from "@weft/xds/generated/envoy/extensions/filters/http/fault/v3/fault.ts";
 import type { FaultPolicy } from "../../http-filters.ts";
-import { type At, durationMs, onlySupports, report, under } from "../issues.ts";
+import { type At, durationMs, onlySupports, under } from "../issues.ts";
 import { decodeFraction, decodeHeaderMatches, never } from "../matchers.ts";
 
 const faultFields = ["delay", "abort", "upstreamCluster", "headers", "downstreamNodes", "maxActiveFaults", "disableDownstreamClusterStats", "filterMetadata"];
@@ -17,14 +17,13 @@ const faultRuntime = [
 
 export function decodeFault(at: At, fault: HTTPFault): FaultPolicy {
 	onlySupports(at, "envoy.extensions.filters.http.fault.v3.HTTPFault", fault, [...faultFields, ...faultRuntime]);
-	// 0 allows none, so it is a limit too.
-	if (fault.maxActiveFaults !== undefined) report(under(at, "maxActiveFaults"), `max_active_faults (${fault.maxActiveFaults}) is not implemented`);
 	return {
 		delay: decodeDelay(under(at, "delay"), fault.delay),
 		abort: decodeAbort(under(at, "abort"), fault.abort),
 		headers: decodeHeaderMatches(at, fault.headers),
 		upstreamCluster: fault.upstreamCluster,
 		downstreamNodes: fault.downstreamNodes,
+		maxActive: fault.maxActiveFaults,
 	};
 }
 
