@@ -2,6 +2,7 @@
 
 import type { AccessLog } from "./access-logs.ts";
 import type { PlacedListenerFilter } from "./listener-filters.ts";
+import type { MatcherTree } from "./matcher-tree.ts";
 import type { NetworkFilter } from "./network-filters.ts";
 import type { SocketAddress, SocketOptions } from "./sockets.ts";
 import type { DownstreamTls } from "./tls.ts";
@@ -32,6 +33,8 @@ export interface Listener {
 	readonly listenerFiltersTimeoutMs: number;
 	readonly continueOnListenerFiltersTimeout: boolean;
 	readonly filterChains: readonly FilterChain[];
+	/** Names the chain of a connection, in place of the chains' own matches. */
+	readonly filterChainMatcher?: MatcherTree<{ readonly chain: string }>;
 	readonly defaultFilterChain: FilterChain | undefined;
 	readonly bufferBytesMax: number;
 	readonly backlog: number;

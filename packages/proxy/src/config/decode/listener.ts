@@ -1,13 +1,17 @@
 import { validateConstraints } from "@weft/xds";
 import type { Listener as ListenerMessage } from "@weft/xds/generated/envoy/config/listener/v3/listener.ts";
 import type { FilterChain as ChainMessage, FilterChainMatch as MatchMessage } from "@weft/xds/generated/envoy/config/listener/v3/listener_components.ts";
+import type { StringValue } from "@weft/xds/generated/google/protobuf/wrappers.ts";
+import type { Matcher } from "@weft/xds/generated/xds/type/matcher/v3/matcher.ts";
 import { foldListenerFilters, type ListenerFilterSettings } from "../listener-filters.ts";
 import type { FilterChain, FilterChainMatch, Listener } from "../listeners.ts";
+import type { MatcherTree } from "../matcher-tree.ts";
 import { decodeAccessLogs } from "./access-log.ts";
 import { decodeAddress, decodeCidr } from "./address.ts";
 import type { DecodeEnvironment } from "./environment.ts";
 import { type At, collect, type Decoded, durationMsOr, onlySupports, report, under } from "./issues.ts";
 import { decodeListenerFilters } from "./listener-filters.ts";
+import { decodeMatcherTree, listenerInputs } from "./matcher-tree.ts";
 import { decodeNetworkFilters } from "./network-filters.ts";
 import { decodeSocketOptions } from "./socket-options.ts";
 import { decodeDownstreamSocket } from "./tls.ts";
@@ -21,6 +25,7 @@ const supported = [
 	"additionalAddresses",
 	"statPrefix",
 	"filterChains",
+	"filterChainMatcher",
 	"useOriginalDst",
 	"defaultFilterChain",
 	"perConnectionBufferLimitBytes",
@@ -83,6 +88,7 @@ function decodeListenerFields(at: At, message: ListenerMessage, environment: Dec
 		listenerFiltersTimeoutMs: durationMsOr(message.listenerFiltersTimeout, 15_000),
 		continueOnListenerFiltersTimeout: message.continueOnListenerFiltersTimeout,
 		filterChains,
+		...(message.filterChainMatcher && { filterChainMatcher: decodeChainMatcher(under(at, "filterChainMatcher"), message.filterChainMatcher, filterChains) }),
 		defaultFilterChain: message.defaultFilterChain && decodeChain(under(at, "defaultFilterChain"), message.defaultFilterChain, environment),
 		bufferBytesMax: message.perConnectionBufferLimitBytes ?? 1024 * 1024,
 		...(decodesExactBalance(at, message) && { exactBalance: true }),
@@ -108,6 +114,23 @@ const withoutFilters: ListenerFilterSettings = {
 function decodesExactBalance(at: At, { connectionBalanceConfig: balance }: ListenerMessage): boolean {
 	if (balance?.extendBalance !== undefined) report(at, "connectionBalanceConfig.extendBalance is not implemented; exactBalance is");
 	return balance?.exactBalance !== undefined;
+}
+
+function decodeChainMatcher(at: At, matcher: Matcher, chains: readonly FilterChain[]): MatcherTree<{ readonly chain: string }> {
+	const names = new Set<string>();
+	for (const { name } of chains) {
+		if (name === "" || names.has(name)) report(at, `filter chains that a matcher chooses need names of their own: ${JSON.stringify(name)}`);
+		names.add(name);
+	}
+	return decodeMatcherTree(at, matcher, {
+		inputs: new Set(listenerInputs),
+		refusal: "a filter chain cannot be chosen by",
+		decodeAction(here, { typeName, message }) {
+			if (typeName === "google.protobuf.StringValue") return { chain: (message as StringValue).value };
+			report(here, `action of type ${typeName} is not a filter chain's name (google.protobuf.StringValue)`);
+			return undefined;
+		},
+	});
 }
 
 function needsTlsInspector({ match }: FilterChain): boolean {

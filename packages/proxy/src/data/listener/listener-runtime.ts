@@ -3,6 +3,7 @@ import type { Listener } from "../../config/listeners.ts";
 import type { BalanceRow } from "../../config/shared-balance.ts";
 import { StreamPool } from "../http/stream-pool.ts";
 import { ChainSlot } from "./chain-slot.ts";
+import { type ChooseChain, compileChainMatcher } from "./chain-matcher.ts";
 import { buildFacts } from "./connection-facts.ts";
 import { createServerInfo, formatStatAddress, joinAddress, keepTlvs } from "./connection-info.ts";
 import type { ChainRuntime } from "./filter-chain-runtime.ts";
@@ -43,7 +44,9 @@ export class ListenerRuntime {
 	readonly errors: string[] = [];
 	readonly #context: WorkerContext;
 	readonly #inputs: ListenerInputs;
-	readonly #match: FilterChainMatcher<ChainSlot>;
+	readonly #match: FilterChainMatcher<ChainSlot> = () => undefined;
+	/** In place of the chains' own matches. */
+	readonly #choose: ChooseChain | undefined;
 	readonly #default: ChainSlot | undefined;
 	readonly #chains: ChainSlot[] = [];
 	readonly #stats: ListenerStats;
@@ -77,7 +80,8 @@ export class ListenerRuntime {
 			this.#chains.push(slot);
 			return slot;
 		};
-		this.#match = compileFilterChains(config.filterChains, compile, this.errors);
+		if (config.filterChainMatcher === undefined) this.#match = compileFilterChains(config.filterChains, compile, this.errors);
+		else this.#choose = compileChainMatcher(config.filterChainMatcher, config.filterChains.map(compile), this.errors);
 		this.#default = config.defaultFilterChain && compile(config.defaultFilterChain);
 		this.errors.push(...this.#log.errors);
 		const hasTls = this.#chains.some(({ config: chain }) => chain.tls !== undefined);
@@ -158,7 +162,11 @@ export class ListenerRuntime {
 	#dispatch(connection: Connection, filters: ListenerFilterRuntime, inspected: Inspected): void {
 		this.#stats.gauge("downstream_pre_cx_active", -1);
 		const facts = buildFacts(connection, inspected);
-		const chain = (this.#match(facts) ?? this.#default)?.current;
+		const slot =
+			this.#choose === undefined
+				? (this.#match(facts) ?? this.#default)
+				: this.#choose(this.#buildInfo(connection, filters.config, inspected, ""), facts, this.#default);
+		const chain = slot?.current;
 		if (chain === undefined) {
 			this.#stats.count("no_filter_chain_match");
 			this.#logUnmatched(this.#buildInfo(connection, filters.config, inspected, "").stream);
