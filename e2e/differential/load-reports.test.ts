@@ -70,6 +70,16 @@ class LoadService {
 		}
 		return sums;
 	}
+
+	/** Requests that came to no host of a cluster: all, and by category. */
+	drops(cluster: string): Readonly<Record<string, number>> {
+		const drops: Record<string, number> = { all: 0 };
+		for (const stats of this.requests.flatMap(({ clusterStats }) => clusterStats).filter(({ clusterName }) => clusterName === cluster)) {
+			drops["all"] = (drops["all"] ?? 0) + Number(stats.totalDroppedRequests);
+			for (const { category, droppedCount } of stats.droppedRequests) drops[category] = (drops[category] ?? 0) + Number(droppedCount);
+		}
+		return drops;
+	}
 }
 
 const requests = ["/ok", "/ok", "/500", "/404", "/503-then-ok", "/grpc-ok", "/grpc-unavailable", "/grpc-not-found", "/dead", "/slow", "/reset"];
@@ -113,6 +123,8 @@ test("load reports are Envoy's", { skip: skipReason }, async (t) => {
 		{ match: { prefix: "/dead" }, route: { cluster: "dead" } },
 		{ match: { prefix: "/503-then-ok" }, route: { cluster: "up", retry_policy: { retry_on: "5xx", num_retries: 1 } } },
 		{ match: { prefix: "/slow" }, route: { cluster: "up", timeout: "0.2s" } },
+		{ match: { prefix: "/shed" }, route: { cluster: "shed" } },
+		{ match: { prefix: "/full" }, route: { cluster: "full" } },
 		{ match: { prefix: "/other" }, route: { cluster: "other" } },
 		{ match: { prefix: "/" }, route: { cluster: "up" } },
 	];
@@ -126,6 +138,14 @@ test("load reports are Envoy's", { skip: skipReason }, async (t) => {
 				clusters: [
 					{ ...staticCluster("up", [], { typed_extension_protocol_options: trailers }), load_assignment: { cluster_name: "up", endpoints: localities } },
 					staticCluster("dead", 1),
+					staticCluster("shed", ports[1] as number, {
+						load_assignment: {
+							cluster_name: "shed",
+							endpoints: [{ lb_endpoints: [endpoint(ports[1] as number)] }],
+							policy: { drop_overloads: [{ category: "too much", drop_percentage: { numerator: 100 } }] },
+						},
+					}),
+					staticCluster("full", ports[1] as number, { circuit_breakers: { thresholds: [{ max_requests: 0 }] } }),
 					staticCluster("other", ports[1] as number),
 					grpcCluster("lrs", lrsPorts[name === "envoy" ? 0 : 1]),
 				],
@@ -151,18 +171,20 @@ test("load reports are Envoy's", { skip: skipReason }, async (t) => {
 		// What was before it asked is not reported.
 		for (const proxy of proxies) await ask(proxy, "/ok");
 		for (const service of services) {
-			service.ask(["up", "dead", "absent"]);
+			service.ask(["up", "dead", "absent", "shed", "full"]);
 			await until(() => service.requests.length > 2);
 			assert.deepEqual(service.sums("up"), {});
 		}
 		for (const proxy of proxies) for (const path of requests) await ask(proxy, path);
-		for (const proxy of proxies) await ask(proxy, "/other");
+		for (const proxy of proxies) for (const path of ["/other", "/shed", "/shed", "/full"]) await ask(proxy, path);
 		const issued = (service: LoadService) => service.sums("up")["0 a"]?.["totalIssuedRequests"];
 		await until(() => services.every((service) => issued(service) === requests.length));
 		// One more period, in which nothing happens.
 		const before = services[1].requests.length;
 		await until(() => services[1].requests.length > before + 1);
 		for (const cluster of ["up", "dead", "other", "absent"]) assert.deepEqual(services[1].sums(cluster), services[0].sums(cluster), cluster);
+		for (const cluster of ["up", "shed", "full"]) assert.deepEqual(services[1].drops(cluster), services[0].drops(cluster), cluster);
+		assert.deepEqual(services[1].drops("shed"), { all: 2, "too much": 2 });
 	});
 
 	await t.test("all clusters, and each host by itself", async () => {

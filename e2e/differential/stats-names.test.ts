@@ -17,7 +17,6 @@ const missing: readonly (readonly [names: RegExp, why: string])[] = [
 	[/downstream_rq_rejected_via_ip_detection$/, "detection of the original address is not pluggable here"],
 	[/rq_overload_local_reply$|downstream_cx_overload_close$|reset_high_memory_stream/, "overload actions that are refused as configuration"],
 	[/^listener\..*\.main_thread\./, "the main thread accepts no connections"],
-	[/^listener\.[^.]+\.(extension_config_missing)$/, "listener filters are not discovered"],
 	[/^listener\.[^.]+\.downstream_cx_length_ms$/, "told by http.*.downstream_cx_length_ms, and by the duration in TCP logs"],
 	[/ssl_socket_factory\./, "a connection that waits for its certificate is refused, and counted as a connection error"],
 	[/\.ssl\.ocsp_staple_/, "OCSP staples are not configurable"],

@@ -60,7 +60,7 @@ export interface Cluster {
 	readonly istioSubset: string | undefined;
 	/** Slot of this cluster's shared counters: index into the shared Int32Array (see shared-state.ts). */
 	readonly breakerSlot: number;
-	readonly originalDstUseHeader: boolean;
+	readonly originalDst?: OriginalDstRules;
 }
 
 export type UpstreamTransport = ({ readonly kind: "raw" } | { readonly kind: "tls"; readonly tls: UpstreamTls }) & {
@@ -105,4 +105,14 @@ export interface DynamicHosts {
 	readonly pendingMax: number;
 	/** `host:port`, resolved before anybody asks. */
 	readonly preresolve: readonly string[];
+}
+
+/** What may stand for the original destination of an ORIGINAL_DST cluster's connections; undefined: nothing does. */
+export interface OriginalDstRules {
+	/** Lower case. */
+	readonly header: string | undefined;
+	/** Dynamic metadata; goes before the header. */
+	readonly metadata: { readonly namespace: string; readonly path: readonly string[] } | undefined;
+	/** Whatever the destination is, in place of its port. */
+	readonly port: number | undefined;
 }

@@ -1,5 +1,6 @@
 import type { ConfigFile } from "./http-connection-manager.ts";
 import type { HttpFilterConfig } from "./http-filters.ts";
+import type { ListenerFilter } from "./listener-filters.ts";
 import type { NetworkFilter } from "./network-filters.ts";
 
 /** Where a filter's configuration comes from that comes by itself (ECDS): the resource has the filter's name. */
@@ -23,9 +24,10 @@ export interface ExtensionConfig {
 	readonly name: string;
 	/** Full name of its message. */
 	readonly typeName: string;
-	/** What it is among HTTP filters and among network filters; a type may be both. undefined: there is no such filter. */
+	/** What it is among HTTP, network and listener filters; a type may be several. undefined: there is no such filter. */
 	readonly http: HttpFilterConfig | undefined;
 	readonly network: NetworkFilter | undefined;
+	readonly listener?: ListenerFilter | undefined;
 }
 
 export type Extensions = ReadonlyMap<string, ExtensionConfig>;
@@ -33,15 +35,18 @@ export type Extensions = ReadonlyMap<string, ExtensionConfig>;
 /** One that stands in a listener. */
 export type DiscoveryUse =
 	| { readonly kind: "http"; readonly name: string; readonly discovery: ConfigDiscovery<HttpFilterConfig> }
-	| { readonly kind: "network"; readonly name: string; readonly discovery: ConfigDiscovery<NetworkFilter> };
+	| { readonly kind: "network"; readonly name: string; readonly discovery: ConfigDiscovery<NetworkFilter> }
+	| { readonly kind: "listener"; readonly name: string; readonly discovery: ConfigDiscovery<ListenerFilter> };
 
 export const terminalNetworkFilters: ReadonlySet<NetworkFilter["kind"]> = new Set(["http", "tcpProxy", "echo", "directResponse"]);
 
 /** Why a filter does not take this configuration, in Envoy's words; undefined: it does. */
-export function misfit(use: DiscoveryUse, { http, network, typeName }: ExtensionConfig): string | undefined {
+export function misfit(use: DiscoveryUse, extension: ExtensionConfig): string | undefined {
 	const { discovery, kind, name } = use;
+	const { http, network, typeName } = extension;
 	if (!discovery.typeNames.includes(typeName)) return `Error: filter config has type URL ${typeName} but expect ${discovery.typeNames.join(", ")}.`;
-	if ((kind === "http" ? http : network) === undefined) return `${kind} filter ${name} of type ${typeName} is not implemented`;
+	if (extension[kind] === undefined) return `${kind} filter ${name} of type ${typeName} is not implemented`;
+	if (kind === "listener") return undefined;
 	const isTerminal = kind === "http" ? http?.kind === "router" : network !== undefined && terminalNetworkFilters.has(network.kind);
 	if (isTerminal === discovery.isLast) return undefined;
 	return isTerminal
@@ -59,4 +64,10 @@ export function httpConfigInForce(name: string, discovery: ConfigDiscovery<HttpF
 export function networkFilterInForce(name: string, discovery: ConfigDiscovery<NetworkFilter>, extensions: Extensions): NetworkFilter | undefined {
 	const extension = extensions.get(name);
 	return extension !== undefined && misfit({ kind: "network", name, discovery }, extension) === undefined ? extension.network : discovery.fallback;
+}
+
+/** The same of a listener filter. */
+export function listenerFilterInForce(name: string, discovery: ConfigDiscovery<ListenerFilter>, extensions: Extensions): ListenerFilter | undefined {
+	const extension = extensions.get(name);
+	return extension !== undefined && misfit({ kind: "listener", name, discovery }, extension) === undefined ? extension.listener : discovery.fallback;
 }

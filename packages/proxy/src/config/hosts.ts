@@ -6,8 +6,18 @@ import type { SocketAddress } from "./sockets.ts";
 export interface ClusterHosts {
 	readonly cluster: string;
 	readonly overprovisioningFactor: number | undefined;
+	/** Requests that are to be kept from all hosts; undefined: none. */
+	readonly dropOverload?: DropOverload;
 	/** By priority; inside, by locality. */
 	readonly priorities: readonly (readonly LocalityHosts[])[];
+}
+
+/** `policy.drop_overloads`: the control plane sheds load. */
+export interface DropOverload {
+	/** What load reports call it. */
+	readonly category: string;
+	/** Share of the requests, above 0; 1: all. */
+	readonly ratio: number;
 }
 
 export interface LocalityHosts {

@@ -1,6 +1,8 @@
 /** Listeners and their filter chains. */
 
 import type { AccessLog } from "./access-logs.ts";
+import type { PlacedListenerFilter } from "./listener-filters.ts";
+import type { MatcherTree } from "./matcher-tree.ts";
 import type { NetworkFilter } from "./network-filters.ts";
 import type { SocketAddress, SocketOptions } from "./sockets.ts";
 import type { DownstreamTls } from "./tls.ts";
@@ -25,10 +27,14 @@ export interface Listener {
 	readonly originalSrc: { readonly mark: number } | undefined;
 	/** undefined: connections begin without a PROXY protocol header. */
 	readonly proxyProtocol: ProxyProtocolOptions | undefined;
+	/** All listener filters in their order, where one of them comes by itself: the fields above are then what the listener has without any. */
+	readonly discoverableFilters?: readonly PlacedListenerFilter[];
 	/** 0: wait for ever. */
 	readonly listenerFiltersTimeoutMs: number;
 	readonly continueOnListenerFiltersTimeout: boolean;
 	readonly filterChains: readonly FilterChain[];
+	/** Names the chain of a connection, in place of the chains' own matches. */
+	readonly filterChainMatcher?: MatcherTree<{ readonly chain: string }>;
 	readonly defaultFilterChain: FilterChain | undefined;
 	readonly bufferBytesMax: number;
 	readonly backlog: number;

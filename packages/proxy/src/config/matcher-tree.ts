@@ -34,5 +34,9 @@ export type MatcherInput =
 	| {
 			readonly kind: "destinationIp" | "destinationPort" | "sourceIp" | "sourcePort" | "directSourceIp" | "serverName" | "uriSan" | "dnsSan" | "subject";
 	  }
+	/** What the listener filters found of a connection. */
+	| {
+			readonly kind: "transportProtocol" | "applicationProtocol" | "sourceType";
+	  }
 	| { readonly kind: "header"; readonly name: string }
 	| { readonly kind: "filterState"; readonly key: string };

@@ -74,6 +74,18 @@ export type ToWorker =
 /** Cluster → address → what one worker, or all, counted; hosts that nothing was asked of are left out. */
 export type HostsOfClusters = ReadonlyMap<string, ReadonlyMap<string, HostCounts & { rq_active: number }>>;
 
+/** Requests that came to no host of a cluster: over a limit or dropped (`drop_overloads`), and dropped alone. */
+export interface DropCounts {
+	total: number;
+	overload: number;
+}
+
+export interface CountedLoad {
+	readonly hosts: HostsOfClusters;
+	/** By cluster; those that dropped nothing are left out. */
+	readonly drops: ReadonlyMap<string, DropCounts>;
+}
+
 export interface ResourceError {
 	readonly resource: string;
 	readonly message: string;
@@ -87,7 +99,7 @@ export type FromWorker =
 	/** Sent once the update is in force: new requests use it, and its new listeners are bound. */
 	| { readonly kind: "updated"; readonly id: number; readonly errors: readonly ResourceError[] }
 	| { readonly kind: "scraped"; readonly id: number; readonly stats: StatsDump }
-	| { readonly kind: "hostsCounted"; readonly id: number; readonly clusters: HostsOfClusters }
+	| { readonly kind: "hostsCounted"; readonly id: number; readonly load: CountedLoad }
 	| { readonly kind: "probed"; readonly id: number; readonly result: ProbeResult }
 	/** An answer of this host's said that it must not be used. */
 	| { readonly kind: "immediateFail"; readonly cluster: string; readonly hostSlot: number }

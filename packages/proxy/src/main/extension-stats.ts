@@ -4,7 +4,9 @@ import type { StatsDump } from "../data/stats/registry.ts";
 const names = ["config_reload", "config_fail", "config_conflict", "init_fetch_timeout", "update_attempt", "update_success", "update_rejected"] as const;
 export type ExtensionStat = (typeof names)[number];
 
-/** `extension_config_discovery.<http|network>_filter.<name>.*`, for each filter whose configuration comes by itself. */
+const statKinds = { http: "http", network: "network", listener: "tcp_listener" } as const satisfies Record<DiscoveryUse["kind"], string>;
+
+/** `extension_config_discovery.<http|network|tcp_listener>_filter.<name>.*`, for each filter whose configuration comes by itself. */
 export class ExtensionStats {
 	readonly #counts = new Map<string, Float64Array>();
 
@@ -12,7 +14,7 @@ export class ExtensionStats {
 	follow(uses: Iterable<DiscoveryUse>, extensions: Extensions): void {
 		const wanted = new Set<string>();
 		for (const use of uses) {
-			const prefix = `${use.kind}_filter.${use.name}.`;
+			const prefix = `${statKinds[use.kind]}_filter.${use.name}.`;
 			wanted.add(prefix);
 			if (this.#counts.has(prefix)) continue;
 			this.#counts.set(prefix, new Float64Array(names.length));
@@ -25,7 +27,7 @@ export class ExtensionStats {
 
 	/** Counts for every kind of filter of this name. */
 	count(name: string, ...stats: readonly ExtensionStat[]): void {
-		for (const kind of ["http", "network"]) {
+		for (const kind of Object.values(statKinds)) {
 			const counts = this.#counts.get(`${kind}_filter.${name}.`);
 			if (counts !== undefined) for (const stat of stats) counts[names.indexOf(stat)] = (counts[names.indexOf(stat)] as number) + 1;
 		}

@@ -1,7 +1,16 @@
-import type { HostsOfClusters } from "../config/worker-messages.ts";
+import type { CountedLoad, DropCounts, HostsOfClusters } from "../config/worker-messages.ts";
 import type { HostCounts } from "../data/lb/host-entry.ts";
 
 export type CountedHost = HostCounts & { readonly rq_active: number };
+
+export function mergeLoad(all: readonly CountedLoad[]): CountedLoad {
+	const drops = new Map<string, DropCounts>();
+	for (const [cluster, { total, overload }] of all.flatMap((one) => [...one.drops])) {
+		const known = drops.get(cluster);
+		drops.set(cluster, { total: total + (known?.total ?? 0), overload: overload + (known?.overload ?? 0) });
+	}
+	return { hosts: mergeHostCounts(all.map(({ hosts }) => hosts)), drops };
+}
 
 /** Adds up what the workers counted of each host. */
 export function mergeHostCounts(all: readonly HostsOfClusters[]): HostsOfClusters {

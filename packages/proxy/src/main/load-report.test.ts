@@ -3,10 +3,11 @@ import { test } from "node:test";
 import { clusterHosts, host, locality } from "../data/lb/test-hosts.ts";
 import { createHostCounts } from "../data/lb/host-entry.ts";
 import { type CountedHost, mergeHostCounts } from "./host-counts.ts";
-import { reportCluster } from "./load-report.ts";
+import { noLoad, reportCluster } from "./load-report.ts";
 
 const counted = (parts: Partial<CountedHost>): CountedHost => ({ rq_active: 0, ...createHostCounts(), ...parts });
 
+const load = (hosts: ReadonlyMap<string, CountedHost>, total = 0, overload = 0) => ({ hosts, drops: { total, overload } });
 const assignment = clusterHosts([[locality([host(1), host(2)], { zone: "a" }), locality([host(3)], { zone: "b" })], [locality([host(4)], { zone: "c" })]]);
 
 test("a report has what came since the last one, of localities where something happened", () => {
@@ -22,7 +23,15 @@ test("a report has what came since the last one, of localities where something h
 		// Its worker was replaced.
 		["10.0.0.1:4", counted({ rq_total: 3, rq_success: 2, rq_error: 1 })],
 	]);
-	const report = reportCluster({ name: "c", serviceName: "svc", assignment, counted: now, latched: before, intervalMs: 1_250.5, namesEndpoints: true });
+	const report = reportCluster({
+		name: "c",
+		serviceName: "svc",
+		assignment,
+		counted: load(now),
+		latched: load(before),
+		intervalMs: 1_250.5,
+		namesEndpoints: true,
+	});
 	assert.deepEqual([report.clusterName, report.clusterServiceName, report.loadReportInterval], ["c", "svc", { seconds: 1n, nanos: 250_500_000 }]);
 	const shown = report.upstreamLocalityStats.map((stats) => [
 		stats.locality?.zone,
@@ -44,8 +53,26 @@ test("a report has what came since the last one, of localities where something h
 	]);
 });
 
+test("a report has the requests that came to no host since the last one", () => {
+	const inputs = {
+		name: "c",
+		serviceName: "",
+		intervalMs: 0,
+		namesEndpoints: false,
+		assignment: { ...assignment, dropOverload: { category: "shed", ratio: 1 } },
+	};
+	const of = (now: readonly [number, number], before: readonly [number, number]) => {
+		const { totalDroppedRequests, droppedRequests } = reportCluster({ ...inputs, counted: load(new Map(), ...now), latched: load(new Map(), ...before) });
+		return [totalDroppedRequests, droppedRequests];
+	};
+	assert.deepEqual(of([5, 3], [2, 1]), [3n, [{ category: "shed", droppedCount: 2n }]]);
+	assert.deepEqual(of([5, 3], [4, 3]), [1n, []]);
+	// The cluster is another.
+	assert.deepEqual(of([1, 1], [4, 3]), [1n, [{ category: "shed", droppedCount: 1n }]]);
+});
+
 test("a cluster without hosts, or of which nobody asked anything, is reported as such", () => {
-	const inputs = { name: "c", serviceName: "", counted: new Map(), latched: new Map(), intervalMs: 0, namesEndpoints: false };
+	const inputs = { name: "c", serviceName: "", counted: noLoad, latched: noLoad, intervalMs: 0, namesEndpoints: false };
 	assert.deepEqual(reportCluster({ ...inputs, assignment: undefined }).upstreamLocalityStats, []);
 	assert.deepEqual(reportCluster({ ...inputs, assignment }).upstreamLocalityStats, []);
 });

@@ -1,39 +1,52 @@
 import type { ClusterStats, UpstreamEndpointStats, UpstreamLocalityStats } from "@weft/xds/generated/envoy/config/endpoint/v3/load_report.ts";
 import type { ClusterHosts, Host, LocalityHosts } from "../config/hosts.ts";
 import type { CountedHost } from "./host-counts.ts";
+import type { CountedLoad, DropCounts } from "../config/worker-messages.ts";
 import { addressText } from "./slots.ts";
 
 type Latched = Pick<CountedHost, "rq_total" | "rq_success" | "rq_error" | "cx_total" | "cx_connect_fail">;
-/** What was counted of each host when it was last reported. */
-export type LatchedHosts = ReadonlyMap<string, Latched>;
+/** What was counted of a cluster, and what had been when it was last reported. */
+export interface ClusterLoad {
+	readonly hosts: ReadonlyMap<string, CountedHost>;
+	readonly drops: DropCounts;
+}
 
 export interface ClusterReportInputs {
 	readonly name: string;
 	readonly serviceName: string;
 	readonly assignment: ClusterHosts | undefined;
-	readonly counted: ReadonlyMap<string, CountedHost>;
-	readonly latched: LatchedHosts;
+	readonly counted: ClusterLoad;
+	readonly latched: ClusterLoad;
 	readonly intervalMs: number;
 	/** Each host by itself as well. */
 	readonly namesEndpoints: boolean;
 }
 
-export function latchHosts(counted: ReadonlyMap<string, CountedHost>): LatchedHosts {
-	return counted;
+export const noLoad: ClusterLoad = { hosts: new Map(), drops: { total: 0, overload: 0 } };
+
+export function loadOf(cluster: string, { hosts, drops }: CountedLoad): ClusterLoad {
+	return { hosts: hosts.get(cluster) ?? noLoad.hosts, drops: drops.get(cluster) ?? noLoad.drops };
 }
 
 /** Localities in which something happened, or is under way. */
 export function reportCluster(inputs: ClusterReportInputs): ClusterStats {
-	const { name, serviceName, assignment, intervalMs } = inputs;
+	const { name, serviceName, assignment, counted, intervalMs, latched } = inputs;
+	const dropped = (kind: keyof DropCounts) => sinceLast(counted.drops[kind], latched.drops[kind]);
+	const overload = dropped("overload");
 	const localities = (assignment?.priorities ?? []).flatMap((list, priority) => list.map((locality) => reportLocality(locality, priority, inputs)));
 	return {
 		clusterName: name,
 		clusterServiceName: serviceName,
 		upstreamLocalityStats: localities.filter((stats) => stats !== undefined),
-		totalDroppedRequests: 0n,
-		droppedRequests: [],
+		totalDroppedRequests: BigInt(dropped("total")),
+		droppedRequests: overload === 0 ? [] : [{ category: assignment?.dropOverload?.category ?? "", droppedCount: BigInt(overload) }],
 		loadReportInterval: { seconds: BigInt(Math.floor(intervalMs / 1000)), nanos: Math.floor((intervalMs % 1000) * 1e6) },
 	};
+}
+
+/** A smaller count began anew: the host or the cluster was away, or a worker was replaced. */
+function sinceLast(now: number, before: number): number {
+	return now < before ? now : now - before;
 }
 
 function reportLocality({ region, zone, subZone, hosts }: LocalityHosts, priority: number, inputs: ClusterReportInputs): UpstreamLocalityStats | undefined {
@@ -75,11 +88,10 @@ const nothing: CountedHost = {
 /** Counts since the last report; what is under way as it is. */
 function countsSince({ address }: Host, { counted, latched }: ClusterReportInputs): CountedHost {
 	const key = addressText(address);
-	const now = counted.get(key);
+	const now = counted.hosts.get(key);
 	if (now === undefined) return nothing;
-	const before = latched.get(key);
-	// A smaller count began anew: the host was away, or a worker was replaced.
-	const since = (name: keyof Latched) => (before === undefined || now[name] < before[name] ? now[name] : now[name] - before[name]);
+	const before = latched.hosts.get(key);
+	const since = (name: keyof Latched) => sinceLast(now[name], before?.[name] ?? 0);
 	return {
 		...now,
 		rq_total: since("rq_total"),

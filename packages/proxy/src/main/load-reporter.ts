@@ -3,20 +3,19 @@ import type { ClusterStats } from "@weft/xds/generated/envoy/config/endpoint/v3/
 import type { Node } from "@weft/xds/generated/envoy/config/core/v3/base.ts";
 import type { LoadStatsResponse } from "@weft/xds/generated/envoy/service/load_stats/v3/lrs.ts";
 import type { ClusterHosts } from "../config/hosts.ts";
-import type { HostsOfClusters } from "../config/worker-messages.ts";
+import type { CountedLoad } from "../config/worker-messages.ts";
 import { durationMsOr } from "../config/decode/issues.ts";
 import type { GrpcCall } from "../grpc/call.ts";
 import type { GrpcChannel } from "../grpc/channel.ts";
 import { statusText } from "../grpc/status.ts";
-import type { CountedHost } from "./host-counts.ts";
-import { type LatchedHosts, latchHosts, reportCluster } from "./load-report.ts";
+import { type ClusterLoad, loadOf, noLoad, reportCluster } from "./load-report.ts";
 
 export interface LoadReporterOptions {
 	/** A channel of its own for each stream, closed with it. An error is a text. */
 	readonly openChannel: () => GrpcChannel | string;
 	readonly metadata: () => Readonly<Record<string, string>>;
 	readonly node: Node;
-	readonly countHosts: () => Promise<HostsOfClusters>;
+	readonly countLoad: () => Promise<CountedLoad>;
 	readonly clusterNames: () => Iterable<string>;
 	readonly hostsOf: (cluster: string) => ClusterHosts | undefined;
 	/** Name of the cluster's assignment, where it is another than the cluster's; "": it is not. */
@@ -29,7 +28,6 @@ export interface LoadReporterOptions {
 const method = "/envoy.service.load_stats.v3.LoadReportingService/StreamLoadStats";
 const backoffMs = { minMs: 500, maxMs: 30_000 };
 const sendsAllFeature = "envoy.lrs.supports_send_all_clusters";
-const none: ReadonlyMap<string, CountedHost> = new Map();
 
 /**
  * Tells a management server the load of the clusters that it asks about, by locality and once an interval (LRS,
@@ -115,7 +113,7 @@ class ReportPeriod {
 	readonly #options: LoadReporterOptions;
 	readonly #send: (stats: ClusterStats[]) => void;
 	#asked: LoadStatsResponse | undefined;
-	#latched = new Map<string, { readonly hosts: LatchedHosts; readonly atMs: number }>();
+	#latched = new Map<string, { readonly load: ClusterLoad; readonly atMs: number }>();
 	#timer: NodeJS.Timeout | undefined;
 	#isStopped = false;
 
@@ -144,29 +142,28 @@ class ReportPeriod {
 
 	/** Of clusters that were not asked about before counting begins now. */
 	async #latchNew(): Promise<void> {
-		const { clock, countHosts } = this.#options;
-		const counted = await countHosts();
+		const { clock, countLoad } = this.#options;
+		const counted = await countLoad();
 		const wanted = this.#wanted();
 		for (const name of this.#latched.keys()) if (!wanted.includes(name)) this.#latched.delete(name);
-		for (const name of wanted)
-			if (!this.#latched.has(name)) this.#latched.set(name, { hosts: latchHosts(counted.get(name) ?? none), atMs: clock.monotonicMs() });
+		for (const name of wanted) if (!this.#latched.has(name)) this.#latched.set(name, { load: loadOf(name, counted), atMs: clock.monotonicMs() });
 	}
 
 	async #report(): Promise<void> {
-		const { clock, countHosts, hostsOf, logger, serviceNameOf } = this.#options;
+		const { clock, countLoad, hostsOf, logger, serviceNameOf } = this.#options;
 		try {
-			const counted = await countHosts();
+			const counted = await countLoad();
 			const nowMs = clock.monotonicMs();
 			const stats = this.#wanted().map((name) => {
 				const latched = this.#latched.get(name);
-				const hosts = counted.get(name) ?? none;
-				this.#latched.set(name, { hosts: latchHosts(hosts), atMs: nowMs });
+				const load = loadOf(name, counted);
+				this.#latched.set(name, { load, atMs: nowMs });
 				return reportCluster({
 					name,
 					serviceName: serviceNameOf(name),
 					assignment: hostsOf(name),
-					counted: hosts,
-					latched: latched?.hosts ?? new Map(),
+					counted: load,
+					latched: latched?.load ?? noLoad,
 					intervalMs: nowMs - (latched?.atMs ?? nowMs),
 					namesEndpoints: this.#asked?.reportEndpointGranularity === true,
 				});

@@ -2,7 +2,7 @@ import { transportKind } from "../data/transport/transport.ts";
 import { GrpcChannel } from "../grpc/channel.ts";
 import { createGrpcEnvironment } from "../grpc/environment.ts";
 import { resolveGrpcTarget, targetSources } from "./grpc-target.ts";
-import { mergeHostCounts } from "./host-counts.ts";
+import { mergeLoad } from "./host-counts.ts";
 import type { LoadReporter } from "./load-reporter.ts";
 import { nodeOf } from "./xds-node.ts";
 import type { Core } from "./server-core.ts";
@@ -26,7 +26,7 @@ export async function createLoadReporter(options: ServerOptions, core: Core): Pr
 			return typeof found === "string" ? {} : found.metadata;
 		},
 		node: nodeOf(options),
-		countHosts: async () => mergeHostCounts(await pool.countHosts()),
+		countLoad: async () => mergeLoad(await pool.countHosts()),
 		clusterNames: () => store.clusterNames(),
 		hostsOf: (name) => store.hostsOf(name),
 		serviceNameOf: (name) => {

@@ -51,6 +51,9 @@ export function referencesOfRoutes(table: RouteTable): References {
 
 export function referencesOfListener(listener: Listener): References {
 	return remembered(listener, (into) => {
+		for (const { filter } of listener.discoverableFilters ?? []) {
+			if (filter.kind === "discovered") into.discovered.push({ kind: "listener", name: filter.name, discovery: filter.discovery });
+		}
 		for (const chain of listener.filterChains) addChain(into, chain);
 		if (listener.defaultFilterChain) addChain(into, listener.defaultFilterChain);
 	});

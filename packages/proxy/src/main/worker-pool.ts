@@ -1,7 +1,7 @@
 import type { Logger } from "@weft/runtime";
 import type { ProbeResult } from "../config/health-check.ts";
 import type { ConfigUpdate } from "../config/runtime-config.ts";
-import type { FromWorker, HostsOfClusters, ResourceError, ToWorker } from "../config/worker-messages.ts";
+import type { CountedLoad, FromWorker, ResourceError, ToWorker } from "../config/worker-messages.ts";
 import type { StatsDump } from "../data/stats/registry.ts";
 
 /** One worker thread, or a test's stand-in. */
@@ -33,7 +33,7 @@ interface Member {
 	/** What is asked of it, by id. */
 	readonly updates: Map<number, (errors: readonly ResourceError[]) => void>;
 	readonly scrapes: Map<number, (stats: StatsDump | undefined) => void>;
-	readonly counts: Map<number, (clusters: HostsOfClusters | undefined) => void>;
+	readonly counts: Map<number, (load: CountedLoad | undefined) => void>;
 	readonly probes: Map<number, (result: ProbeResult) => void>;
 	drained: (() => void) | undefined;
 }
@@ -92,7 +92,7 @@ export class WorkerPool {
 				member.scrapes.get(message.id)?.(message.stats);
 				return void member.scrapes.delete(message.id);
 			case "hostsCounted":
-				member.counts.get(message.id)?.(message.clusters);
+				member.counts.get(message.id)?.(message.load);
 				return void member.counts.delete(message.id);
 			case "probed":
 				member.probes.get(message.id)?.(message.result);
@@ -149,7 +149,7 @@ export class WorkerPool {
 	}
 
 	/** The same of each host of each cluster. */
-	countHosts(): Promise<readonly HostsOfClusters[]> {
+	countHosts(): Promise<readonly CountedLoad[]> {
 		return this.#askAll("countHosts", (member) => member.counts);
 	}
 

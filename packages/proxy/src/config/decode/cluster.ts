@@ -223,7 +223,7 @@ function decodeClusterValue(at: At, message: ClusterMessage, kind: Cluster["kind
 		...decodeTracking(at, message),
 		...decodeIstio(message),
 		breakerSlot: 0,
-		originalDstUseHeader: decodeOriginalDst(at, message),
+		...decodeOriginalDst(at, message),
 	};
 }
 
@@ -301,13 +301,21 @@ function decodeBinding(at: At, message: ClusterMessage): Pick<Cluster, "bindAddr
 	};
 }
 
-function decodeOriginalDst(at: At, message: ClusterMessage): boolean {
-	const config = message.originalDstLbConfig;
-	if (config?.metadataKey !== undefined || (config?.upstreamPortOverride ?? 0) !== 0)
-		report(under(at, "originalDstLbConfig"), "metadata_key and upstream_port_override are not implemented");
-	if (config !== undefined && config.httpHeaderName !== "" && config.httpHeaderName.toLowerCase() !== "x-envoy-original-dst-host")
-		report(under(at, "originalDstLbConfig"), "http_header_name is not implemented");
-	return config?.useHttpHeader ?? false;
+function decodeOriginalDst(at: At, { originalDstLbConfig: config }: ClusterMessage): Pick<Cluster, "originalDst"> {
+	if (config === undefined) return {};
+	const { httpHeaderName, metadataKey, upstreamPortOverride, useHttpHeader } = config;
+	if (!useHttpHeader && httpHeaderName !== "") {
+		const rule = `invalid config http_header_name=${httpHeaderName} and use_http_header is false.`;
+		report(under(at, "originalDstLbConfig"), `ORIGINAL_DST cluster: ${rule} Set use_http_header to true if http_header_name is desired.`);
+	}
+	if (!useHttpHeader && metadataKey === undefined && upstreamPortOverride === undefined) return {};
+	return {
+		originalDst: {
+			header: useHttpHeader ? httpHeaderName.toLowerCase() || "x-envoy-original-dst-host" : undefined,
+			metadata: metadataKey && { namespace: metadataKey.key, path: metadataKey.path.map(({ key }) => key ?? "") },
+			port: upstreamPortOverride,
+		},
+	};
 }
 
 function decodeIstio(message: ClusterMessage): Pick<Cluster, "istioService" | "istioSubset"> {

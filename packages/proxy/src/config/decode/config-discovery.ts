@@ -3,11 +3,13 @@ import type { ExtensionConfigSource } from "@weft/xds/generated/envoy/config/cor
 import type { TypedExtensionConfig } from "@weft/xds/generated/envoy/config/core/v3/extension.ts";
 import { type ConfigDiscovery, type ExtensionConfig, misfit } from "../discovered-filters.ts";
 import type { HttpFilterConfig } from "../http-filters.ts";
+import type { ListenerFilter } from "../listener-filters.ts";
 import type { NetworkFilter } from "../network-filters.ts";
 import { type Opened, openAny } from "./any.ts";
 import { decodeConfigSource } from "./config-source.ts";
 import type { DecodeEnvironment } from "./environment.ts";
 import { decodeHttpFilterConfig, isHttpFilterType } from "./filters/http-filters.ts";
+import { decodeListenerFilterConfig, isListenerFilterType } from "./listener-filters.ts";
 import { type At, collect, type Decoded, durationMsOr, report, under } from "./issues.ts";
 import { decodeNetworkFilterConfig, isNetworkFilterType } from "./network-filters.ts";
 
@@ -15,10 +17,10 @@ import { decodeNetworkFilterConfig, isNetworkFilterType } from "./network-filter
 const fetchTimeoutMsDefault = 15_000;
 
 interface DiscoveredKind<Config> {
-	readonly kind: "http" | "network";
+	readonly kind: "http" | "network" | "listener";
 	isType(typeName: string): boolean;
 	decode(at: At, name: string, opened: Opened, environment: DecodeEnvironment): Config | undefined;
-	asExtension(config: Config): Pick<ExtensionConfig, "http" | "network">;
+	asExtension(config: Config): Pick<ExtensionConfig, "http" | "network" | "listener">;
 }
 
 const httpKind: DiscoveredKind<HttpFilterConfig> = {
@@ -33,6 +35,12 @@ const networkKind: DiscoveredKind<NetworkFilter> = {
 	decode: decodeNetworkFilterConfig,
 	asExtension: (network) => ({ http: undefined, network }),
 };
+const listenerKind: DiscoveredKind<ListenerFilter> = {
+	kind: "listener",
+	isType: isListenerFilterType,
+	decode: decodeListenerFilterConfig,
+	asExtension: (listener) => ({ http: undefined, network: undefined, listener }),
+};
 
 export function decodeHttpDiscovery(at: At, name: string, source: ExtensionConfigSource, isLast: boolean, environment: DecodeEnvironment) {
 	return decodeDiscovery(at, name, source, isLast, environment, httpKind);
@@ -40,6 +48,10 @@ export function decodeHttpDiscovery(at: At, name: string, source: ExtensionConfi
 
 export function decodeNetworkDiscovery(at: At, name: string, source: ExtensionConfigSource, isLast: boolean, environment: DecodeEnvironment) {
 	return decodeDiscovery(at, name, source, isLast, environment, networkKind);
+}
+
+export function decodeListenerDiscovery(at: At, name: string, source: ExtensionConfigSource, environment: DecodeEnvironment) {
+	return decodeDiscovery(at, name, source, false, environment, listenerKind);
 }
 
 function decodeDiscovery<Config>(
@@ -94,11 +106,13 @@ export function decodeExtensionConfig(message: TypedExtensionConfig, environment
 		if (opened === undefined) return undefined;
 		const isHttp = isHttpFilterType(opened.typeName);
 		const isNetwork = isNetworkFilterType(opened.typeName);
-		if (!isHttp && !isNetwork) report(at, `filter ${name} of type ${opened.typeName} is not implemented`);
+		const isListener = isListenerFilterType(opened.typeName);
+		if (!isHttp && !isNetwork && !isListener) report(at, `filter ${name} of type ${opened.typeName} is not implemented`);
 		const network = isNetwork ? decodeNetworkFilterConfig(at, name, opened, environment) : undefined;
 		if (network?.kind === "http" && network.filters.some(({ kind }) => kind === "discovered"))
 			report(at, `network filter ${name}: config_discovery in what was discovered itself is not implemented`);
-		return { name, typeName: opened.typeName, http: isHttp ? decodeHttpFilterConfig(at, name, opened, environment) : undefined, network };
+		const listener = isListener ? decodeListenerFilterConfig(at, name, opened) : undefined;
+		return { name, typeName: opened.typeName, http: isHttp ? decodeHttpFilterConfig(at, name, opened, environment) : undefined, network, listener };
 	};
 	// Its token buckets are its own, whatever listener has the same name.
 	const { value, errors } = collect("", decode, `ecds/${name}`);

@@ -1,13 +1,15 @@
 import { validateConstraints } from "@weft/xds";
 import type { Metadata } from "@weft/xds/generated/envoy/config/core/v3/base.ts";
-import type { ClusterLoadAssignment } from "@weft/xds/generated/envoy/config/endpoint/v3/endpoint.ts";
+import type { ClusterLoadAssignment, ClusterLoadAssignment_Policy_DropOverload } from "@weft/xds/generated/envoy/config/endpoint/v3/endpoint.ts";
 import type { Endpoint_HealthCheckConfig, LbEndpoint, LocalityLbEndpoints } from "@weft/xds/generated/envoy/config/endpoint/v3/endpoint_components.ts";
-import type { ClusterHosts, Host, HostHealthCheck, LocalityHosts } from "../hosts.ts";
+import type { ClusterHosts, DropOverload, Host, HostHealthCheck, LocalityHosts } from "../hosts.ts";
 import { decodeAddress } from "./address.ts";
 import { type At, collect, type Decoded, onlySupports, report, under } from "./issues.ts";
 
 const typeName = "envoy.config.endpoint.v3.ClusterLoadAssignment";
 const prioritiesMax = 128;
+// HUNDRED, TEN_THOUSAND, MILLION
+const denominators: readonly (number | undefined)[] = [100, 10_000, 1_000_000];
 
 /** Hosts carry slot 0: slots belong to the main thread, which hands them out when it applies the assignment. */
 export function decodeAssignment(message: ClusterLoadAssignment): Decoded<ClusterHosts> {
@@ -23,10 +25,8 @@ export function decodeHosts(at: At, message: ClusterLoadAssignment): ClusterHost
 	const policy = message.policy;
 	if (policy !== undefined) {
 		onlySupports(under(at, "policy"), `${typeName}.Policy`, policy, ["dropOverloads", "overprovisioningFactor", "endpointStaleAfter"]);
-		for (const { category, dropPercentage } of policy.dropOverloads) {
-			if ((dropPercentage?.numerator ?? 0) > 0) report(under(at, "policy.dropOverloads"), `drop_overloads (${category}) is not implemented`);
-		}
 	}
+	const dropOverload = policy && decodeDropOverload(under(at, "policy.dropOverloads"), policy.dropOverloads);
 	const priorities: LocalityHosts[][] = [];
 	message.endpoints.forEach((locality, i) => {
 		const here = under(at, `endpoints[${i}]`);
@@ -34,7 +34,21 @@ export function decodeHosts(at: At, message: ClusterLoadAssignment): ClusterHost
 		while (priorities.length <= locality.priority) priorities.push([]);
 		priorities[locality.priority]?.push(decodeLocality(here, locality));
 	});
-	return { cluster: message.clusterName, overprovisioningFactor: policy?.overprovisioningFactor, priorities };
+	return { cluster: message.clusterName, overprovisioningFactor: policy?.overprovisioningFactor, ...(dropOverload && { dropOverload }), priorities };
+}
+
+/** Errors in Envoy's words. */
+function decodeDropOverload(at: At, drops: readonly ClusterLoadAssignment_Policy_DropOverload[]): DropOverload | undefined {
+	const [drop] = drops;
+	if (drops.length > 1) report(at, `Cluster drop_overloads config has ${drops.length} categories. Envoy only support one.`);
+	const { numerator, denominator } = drop?.dropPercentage ?? { numerator: 0, denominator: 0 };
+	const parts = denominators[denominator];
+	if (parts === undefined) report(at, `Cluster drop_overloads config denominator setting is invalid : ${denominator}. Valid range 0~2.`);
+	if (drop === undefined || parts === undefined || numerator === 0) return undefined;
+	const ratio = numerator / parts;
+	if (ratio > 1)
+		report(at, `Cluster drop_overloads config is invalid. drop_ratio=${ratio}(Numerator ${numerator} / Denominator ${parts}). The valid range is 0~1.`);
+	return { category: drop.category, ratio };
 }
 
 function decodeLocality(at: At, locality: LocalityLbEndpoints): LocalityHosts {

@@ -116,6 +116,10 @@ import { FilterStateInput } from "@weft/xds/generated/envoy/extensions/matching/
 import { ServerNameInput } from "@weft/xds/generated/envoy/extensions/matching/common_inputs/network/v3/network_inputs.ts";
 import { SourceIPInput } from "@weft/xds/generated/envoy/extensions/matching/common_inputs/network/v3/network_inputs.ts";
 import { SourcePortInput } from "@weft/xds/generated/envoy/extensions/matching/common_inputs/network/v3/network_inputs.ts";
+import { SourceTypeInput } from "@weft/xds/generated/envoy/extensions/matching/common_inputs/network/v3/network_inputs.ts";
+import { TransportProtocolInput } from "@weft/xds/generated/envoy/extensions/matching/common_inputs/network/v3/network_inputs.ts";
+import { ApplicationProtocolInput } from "@weft/xds/generated/envoy/extensions/matching/common_inputs/network/v3/network_inputs.ts";
+import { StringValue } from "@weft/xds/generated/google/protobuf/wrappers.ts";
 import { DnsSanInput } from "@weft/xds/generated/envoy/extensions/matching/common_inputs/ssl/v3/ssl_inputs.ts";
 import { SubjectInput } from "@weft/xds/generated/envoy/extensions/matching/common_inputs/ssl/v3/ssl_inputs.ts";
 import { UriSanInput } from "@weft/xds/generated/envoy/extensions/matching/common_inputs/ssl/v3/ssl_inputs.ts";
@@ -256,6 +260,10 @@ const implemented: Readonly<Record<string, MessageFns>> = {
 	"envoy.extensions.matching.common_inputs.network.v3.ServerNameInput": ServerNameInput,
 	"envoy.extensions.matching.common_inputs.network.v3.SourceIPInput": SourceIPInput,
 	"envoy.extensions.matching.common_inputs.network.v3.SourcePortInput": SourcePortInput,
+	"envoy.extensions.matching.common_inputs.network.v3.SourceTypeInput": SourceTypeInput,
+	"envoy.extensions.matching.common_inputs.network.v3.TransportProtocolInput": TransportProtocolInput,
+	"envoy.extensions.matching.common_inputs.network.v3.ApplicationProtocolInput": ApplicationProtocolInput,
+	"google.protobuf.StringValue": StringValue,
 	"envoy.extensions.matching.common_inputs.ssl.v3.DnsSanInput": DnsSanInput,
 	"envoy.extensions.matching.common_inputs.ssl.v3.SubjectInput": SubjectInput,
 	"envoy.extensions.matching.common_inputs.ssl.v3.UriSanInput": UriSanInput,

@@ -1,22 +1,19 @@
 import { validateConstraints } from "@weft/xds";
 import type { Listener as ListenerMessage } from "@weft/xds/generated/envoy/config/listener/v3/listener.ts";
-import type {
-	FilterChain as ChainMessage,
-	FilterChainMatch as MatchMessage,
-	ListenerFilter,
-} from "@weft/xds/generated/envoy/config/listener/v3/listener_components.ts";
-import type { OriginalSrc } from "@weft/xds/generated/envoy/extensions/filters/listener/original_src/v3/original_src.ts";
-import type { ProxyProtocol } from "@weft/xds/generated/envoy/extensions/filters/listener/proxy_protocol/v3/proxy_protocol.ts";
-import type { ConnectionPredicate, FilterChain, FilterChainMatch, Listener, ProxyProtocolOptions } from "../listeners.ts";
+import type { FilterChain as ChainMessage, FilterChainMatch as MatchMessage } from "@weft/xds/generated/envoy/config/listener/v3/listener_components.ts";
+import type { StringValue } from "@weft/xds/generated/google/protobuf/wrappers.ts";
+import type { Matcher } from "@weft/xds/generated/xds/type/matcher/v3/matcher.ts";
+import { foldListenerFilters, type ListenerFilterSettings } from "../listener-filters.ts";
+import type { FilterChain, FilterChainMatch, Listener } from "../listeners.ts";
+import type { MatcherTree } from "../matcher-tree.ts";
 import { decodeAccessLogs } from "./access-log.ts";
 import { decodeAddress, decodeCidr } from "./address.ts";
-import { openAny } from "./any.ts";
-import { decodeConnectionPredicate } from "./connection-predicate.ts";
 import type { DecodeEnvironment } from "./environment.ts";
 import { type At, collect, type Decoded, durationMsOr, onlySupports, report, under } from "./issues.ts";
+import { decodeListenerFilters } from "./listener-filters.ts";
+import { decodeMatcherTree, listenerInputs } from "./matcher-tree.ts";
 import { decodeNetworkFilters } from "./network-filters.ts";
 import { decodeSocketOptions } from "./socket-options.ts";
-import { decodeTlvChoice } from "./proxy-protocol-tlvs.ts";
 import { decodeDownstreamSocket } from "./tls.ts";
 
 const typeName = "envoy.config.listener.v3.Listener";
@@ -28,6 +25,7 @@ const supported = [
 	"additionalAddresses",
 	"statPrefix",
 	"filterChains",
+	"filterChainMatcher",
 	"useOriginalDst",
 	"defaultFilterChain",
 	"perConnectionBufferLimitBytes",
@@ -66,7 +64,9 @@ export function decodeListener(message: ListenerMessage, environment: DecodeEnvi
 
 function decodeListenerFields(at: At, message: ListenerMessage, environment: DecodeEnvironment): Listener {
 	onlySupports(at, typeName, message, supported);
-	const filters = decodeListenerFilters(at, message.listenerFilters);
+	const placed = decodeListenerFilters(at, message.listenerFilters, environment);
+	const isDiscoverable = placed.some(({ filter }) => filter.kind === "discovered");
+	const filters = foldListenerFilters(isDiscoverable ? [] : placed, withoutFilters);
 	const filterChains = message.filterChains.map((chain, i) => decodeChain(under(at, `filterChains[${i}]`), chain, environment));
 	if (filterChains.length === 0 && message.defaultFilterChain === undefined) report(at, `error adding listener '${message.name}': no filter chains specified`);
 	const usesProxyProtocol = message.filterChains.some((chain) => chain.useProxyProto === true);
@@ -79,14 +79,16 @@ function decodeListenerFields(at: At, message: ListenerMessage, environment: Dec
 		direction: (["unspecified", "inbound", "outbound"] as const)[message.trafficDirection] ?? "unspecified",
 		statPrefix: message.statPrefix,
 		...filters,
+		...(isDiscoverable && { discoverableFilters: placed }),
 		// A listener that hands connections on by their original destination must know it: Envoy adds the filter as well.
 		originalDst: filters.originalDst || message.useOriginalDst === true,
 		// Matching by server name or protocol needs the inspector; Envoy adds it with a warning.
 		inspectTls: filters.inspectTls || filterChains.some(needsTlsInspector),
-		proxyProtocol: filters.proxyProtocol ?? (usesProxyProtocol ? { allowWithout: false, versions: proxyVersions } : undefined),
+		proxyProtocol: filters.proxyProtocol ?? (usesProxyProtocol ? { allowWithout: false, versions: ["v1", "v2"] } : undefined),
 		listenerFiltersTimeoutMs: durationMsOr(message.listenerFiltersTimeout, 15_000),
 		continueOnListenerFiltersTimeout: message.continueOnListenerFiltersTimeout,
 		filterChains,
+		...(message.filterChainMatcher && { filterChainMatcher: decodeChainMatcher(under(at, "filterChainMatcher"), message.filterChainMatcher, filterChains) }),
 		defaultFilterChain: message.defaultFilterChain && decodeChain(under(at, "defaultFilterChain"), message.defaultFilterChain, environment),
 		bufferBytesMax: message.perConnectionBufferLimitBytes ?? 1024 * 1024,
 		...(decodesExactBalance(at, message) && { exactBalance: true }),
@@ -98,91 +100,41 @@ function decodeListenerFields(at: At, message: ListenerMessage, environment: Dec
 	};
 }
 
+const withoutFilters: ListenerFilterSettings = {
+	inspectTls: false,
+	inspectHttp: false,
+	inspectsHttpFirst: false,
+	tlsInspectorDisabled: undefined,
+	httpInspectorDisabled: undefined,
+	originalDst: false,
+	originalSrc: undefined,
+	proxyProtocol: undefined,
+};
+
 function decodesExactBalance(at: At, { connectionBalanceConfig: balance }: ListenerMessage): boolean {
 	if (balance?.extendBalance !== undefined) report(at, "connectionBalanceConfig.extendBalance is not implemented; exactBalance is");
 	return balance?.exactBalance !== undefined;
 }
 
+function decodeChainMatcher(at: At, matcher: Matcher, chains: readonly FilterChain[]): MatcherTree<{ readonly chain: string }> {
+	const names = new Set<string>();
+	for (const { name } of chains) {
+		if (name === "" || names.has(name)) report(at, `filter chains that a matcher chooses need names of their own: ${JSON.stringify(name)}`);
+		names.add(name);
+	}
+	return decodeMatcherTree(at, matcher, {
+		inputs: new Set(listenerInputs),
+		refusal: "a filter chain cannot be chosen by",
+		decodeAction(here, { typeName, message }) {
+			if (typeName === "google.protobuf.StringValue") return { chain: (message as StringValue).value };
+			report(here, `action of type ${typeName} is not a filter chain's name (google.protobuf.StringValue)`);
+			return undefined;
+		},
+	});
+}
+
 function needsTlsInspector({ match }: FilterChain): boolean {
 	return match.serverNames.length > 0 || match.transportProtocol === "tls";
-}
-
-type ListenerFilterKeys =
-	| "inspectTls"
-	| "inspectHttp"
-	| "inspectsHttpFirst"
-	| "tlsInspectorDisabled"
-	| "httpInspectorDisabled"
-	| "originalDst"
-	| "originalSrc"
-	| "proxyProtocol";
-
-function reportDisabled(at: At, disabled: ConnectionPredicate | undefined): void {
-	if (disabled !== undefined) report(under(at, "filterDisabled"), "filter_disabled is implemented for the TLS and HTTP inspectors only");
-}
-
-function decodeListenerFilters(at: At, filters: readonly ListenerFilter[]) {
-	const out: { -readonly [K in ListenerFilterKeys]: Listener[K] } = {
-		inspectTls: false,
-		inspectHttp: false,
-		inspectsHttpFirst: false,
-		tlsInspectorDisabled: undefined,
-		httpInspectorDisabled: undefined,
-		originalDst: false,
-		originalSrc: undefined,
-		proxyProtocol: undefined,
-	};
-	filters.forEach((filter, i) => {
-		const here = under(at, `listenerFilters[${i}]`);
-		if (filter.configDiscovery !== undefined) return report(here, `listener filter ${filter.name}: config_discovery is not implemented`);
-		const opened = openAny(here, filter.typedConfig, `listener filter ${filter.name}`);
-		if (opened === undefined) return;
-		const disabled = filter.filterDisabled && decodeConnectionPredicate(under(here, "filterDisabled"), filter.filterDisabled);
-		switch (opened.typeName) {
-			case "envoy.extensions.filters.listener.tls_inspector.v3.TlsInspector":
-				out.inspectTls = true;
-				out.inspectsHttpFirst = out.inspectHttp;
-				out.tlsInspectorDisabled = disabled;
-				return;
-			case "envoy.extensions.filters.listener.http_inspector.v3.HttpInspector":
-				out.inspectHttp = true;
-				out.httpInspectorDisabled = disabled;
-				return;
-			case "envoy.extensions.filters.listener.original_dst.v3.OriginalDst":
-				out.originalDst = true;
-				return reportDisabled(here, disabled);
-			case "envoy.extensions.filters.listener.original_src.v3.OriginalSrc": {
-				const { bindPort, mark } = opened.message as OriginalSrc;
-				if (bindPort) report(under(here, "bindPort"), "binding the client's port is not implemented");
-				out.originalSrc = { mark };
-				return reportDisabled(here, disabled);
-			}
-			case "envoy.extensions.filters.listener.proxy_protocol.v3.ProxyProtocol":
-				out.proxyProtocol = decodeProxyProtocol(here, opened.message as ProxyProtocol);
-				return reportDisabled(here, disabled);
-		}
-		report(here, `listener filter ${filter.name} of type ${opened.typeName} is not implemented`);
-	});
-	return out;
-}
-
-const proxyVersions = ["v1", "v2"] as const;
-
-function decodeProxyProtocol(at: At, message: ProxyProtocol): ProxyProtocolOptions {
-	const supported = ["rules", "passThroughTlvs", "statPrefix", "allowRequestsWithoutProxyProtocol", "disallowedVersions"];
-	onlySupports(at, "envoy.extensions.filters.listener.proxy_protocol.v3.ProxyProtocol", message, supported);
-	const versions = proxyVersions.filter((_, i) => !message.disallowedVersions.some((version) => version === i));
-	return {
-		allowWithout: message.allowRequestsWithoutProxyProtocol,
-		versions,
-		keptTlvs: decodeTlvChoice(message.passThroughTlvs),
-		...(message.statPrefix !== "" && { statPrefix: message.statPrefix }),
-		tlvMetadata: message.rules.map(({ onTlvPresent, tlvType }) => ({
-			type: tlvType,
-			namespace: onTlvPresent?.metadataNamespace || "envoy.filters.listener.proxy_protocol",
-			key: onTlvPresent?.key ?? "",
-		})),
-	};
 }
 
 function decodeChain(at: At, chain: ChainMessage, environment: DecodeEnvironment): FilterChain {

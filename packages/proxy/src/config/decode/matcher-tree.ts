@@ -36,7 +36,9 @@ const celInput = "xds.type.matcher.v3.HttpAttributesCelMatchInput";
 const metadataInput = `${network}.DynamicMetadataInput`;
 const headerInput = "envoy.type.matcher.v3.HttpRequestHeaderMatchInput";
 
-const plainInputs: Readonly<Record<string, Exclude<MatcherInput["kind"], "header" | "filterState">>> = {
+const plainInputs: Readonly<
+	Record<string, Exclude<MatcherInput["kind"], "header" | "filterState" | "transportProtocol" | "applicationProtocol" | "sourceType">>
+> = {
 	[`${network}.DestinationIPInput`]: "destinationIp",
 	[`${network}.DestinationPortInput`]: "destinationPort",
 	[`${network}.SourceIPInput`]: "sourceIp",
@@ -48,6 +50,17 @@ const plainInputs: Readonly<Record<string, Exclude<MatcherInput["kind"], "header
 	[`${ssl}.SubjectInput`]: "subject",
 };
 
+const detectedInputs: Readonly<Record<string, "transportProtocol" | "applicationProtocol" | "sourceType">> = {
+	[`${network}.TransportProtocolInput`]: "transportProtocol",
+	[`${network}.ApplicationProtocolInput`]: "applicationProtocol",
+	[`${network}.SourceTypeInput`]: "sourceType",
+};
+
+/** Inputs of connections that have no filter chain yet. */
+export const listenerInputs: readonly string[] = [
+	...["DestinationIP", "DestinationPort", "SourceIP", "SourcePort", "DirectSourceIP", "ServerName"].map((name) => `${network}.${name}Input`),
+	...Object.keys(detectedInputs),
+];
 /** Inputs of connections, which requests have, too. */
 export const connectionInputs: readonly string[] = [...Object.keys(plainInputs), `${network}.FilterStateInput`];
 export const requestInputs: readonly string[] = [...connectionInputs, headerInput, celInput, metadataInput];
@@ -195,7 +208,7 @@ function openInput(at: At, extension: TypedExtensionConfig | undefined, use: Mat
 		report(at, `${use.refusal} '${typeName}'`);
 		return undefined;
 	}
-	const kind = plainInputs[typeName];
+	const kind = plainInputs[typeName] ?? detectedInputs[typeName];
 	if (kind !== undefined) return { kind: "text", input: { kind } };
 	switch (typeName) {
 		case celInput:

@@ -156,6 +156,14 @@ export class HeaderBlock implements HeaderView {
 		return value;
 	}
 
+	/** Of several lines the first one. */
+	first(name: string): string | undefined {
+		const at = this.#find(name, 0);
+		if (at >= 0) return this.valueAt(at);
+		const i = this.#addedIndex(name);
+		return i < 0 ? undefined : this.added[i + 1];
+	}
+
 	has(name: string): boolean {
 		return this.#find(name, 0) >= 0 || this.#addedIndex(name) >= 0;
 	}

@@ -1,9 +1,11 @@
 import { envoyHeaderBit } from "../codec/header-block.ts";
 import { tellPeer } from "../filters/peer-metadata.ts";
 import { destinationOf } from "../lb/dynamic-hosts.ts";
+import { originalDestination } from "../lb/original-destination.ts";
 import type { ChooseContext } from "../lb/host-entry.ts";
 import type { ClusterChoice, CompiledForward } from "../match/route-table.ts";
 import type { ClusterRuntime } from "../upstream/cluster-runtime.ts";
+import { clusterStat } from "../upstream/cluster-stats.ts";
 import type { HttpStream } from "./stream.ts";
 
 const none: readonly string[] = [];
@@ -12,8 +14,14 @@ const none: readonly string[] = [];
 export function prepareChoice(stream: HttpStream, cluster: ClusterRuntime, forward: CompiledForward, context: ChooseContext): readonly string[] {
 	const { request, downstream } = stream;
 	if (cluster.config.kind === "originalDst") {
-		const override = cluster.config.originalDstUseHeader ? request.get("x-envoy-original-dst-host") : undefined;
-		context.destination = override ?? downstream.info.localAddress;
+		const rules = cluster.config.originalDst;
+		context.destination =
+			rules === undefined
+				? downstream.info.localAddress
+				: originalDestination(rules, stream.info, {
+						header: (name) => request.first(name),
+						onInvalid: () => cluster.count(clusterStat.original_dst_host_invalid),
+					});
 	}
 	if (cluster.config.kind === "dynamicForwardProxy") context.destination = destinationOf(request.authority, cluster.config);
 	if (forward.hash === undefined) return none;

@@ -95,6 +95,7 @@ class MirrorRequest implements Mirror, UpstreamClient, PoolClient {
 		if (this.#isSent) return;
 		this.#isSent = true;
 		const cluster = this.#cluster;
+		if (cluster.drop() !== undefined) return;
 		const host = cluster.hosts.choose(createChooseContext());
 		if (host === undefined) {
 			cluster.count(clusterStat.upstream_cx_none_healthy);

@@ -12,7 +12,7 @@ import { RequestReplay } from "./request-replay.ts";
 import { RequestTimeouts } from "./request-timeouts.ts";
 import { StreamDelay } from "./stream-delay.ts";
 import type { HttpStream } from "./stream.ts";
-import { type Failure, resetReply } from "./upstream-failures.ts";
+import { type Failure, poolFailures, resetReply } from "./upstream-failures.ts";
 import type { UpstreamRequest } from "./upstream-request.ts";
 import type { HostEntry } from "../lb/host-entry.ts";
 import { responseFlags } from "../log/response-flags.ts";
@@ -97,6 +97,8 @@ export class RouterState {
 		}
 		this.cluster = cluster;
 		this.#countVirtualCluster();
+		const dropped = cluster.drop();
+		if (dropped !== undefined) return this.#endDropped(dropped);
 		limitStream(stream, config);
 		timeouts.take(stream, config, cluster);
 		this.#setCookies = prepareChoice(stream, cluster, forward, chooseContext);
@@ -119,6 +121,20 @@ export class RouterState {
 		if (route === undefined || name === undefined) return;
 		info.virtualClusterName = name;
 		this.virtualCluster = context.virtualClusters.of(route.virtualHost.config.name, name || "other");
+	}
+
+	/** The control plane wants less load. */
+	#endDropped(share: "some" | "all"): void {
+		this.isFinished = true;
+		this.countStatus(503);
+		const headers = [share === "all" ? "x-envoy-unconditional-drop-overload" : "x-envoy-drop-overload", "true"];
+		sendLocalReply(this.stream, {
+			status: 503,
+			body: share === "all" ? "unconditional drop overload" : "drop overload",
+			flags: share === "all" ? responseFlags.UDO : responseFlags.DO,
+			details: share === "all" ? "unconditional_drop_overload" : "drop_overload",
+			headers: this.stream.manager.suppressEnvoyHeaders ? none : headers,
+		});
 	}
 
 	#prepareRetries(forward: CompiledForward): void {
@@ -257,6 +273,7 @@ export class RouterState {
 		const { stream } = this;
 		this.isFinished = true;
 		this.countStatus(failure.status);
+		if (failure === poolFailures.overflow && this.cluster !== undefined) this.cluster.drops.total++;
 		sendLocalReply(stream, resetReply(failure, transportFailure, stream));
 	}
 

@@ -82,7 +82,6 @@ export function cluster(lb: LoadBalancer, parts: Partial<Cluster> = {}): Cluster
 		istioService: undefined,
 		istioSubset: undefined,
 		breakerSlot: 0,
-		originalDstUseHeader: false,
 		...parts,
 	};
 }

@@ -3,11 +3,13 @@ import type { Listener } from "../../config/listeners.ts";
 import type { BalanceRow } from "../../config/shared-balance.ts";
 import { StreamPool } from "../http/stream-pool.ts";
 import { ChainSlot } from "./chain-slot.ts";
+import { type ChooseChain, compileChainMatcher } from "./chain-matcher.ts";
 import { buildFacts } from "./connection-facts.ts";
 import { createServerInfo, formatStatAddress, joinAddress, keepTlvs } from "./connection-info.ts";
 import type { ChainRuntime } from "./filter-chain-runtime.ts";
 import { type Inspected, Inspection, noTlvs } from "./inspection.ts";
-import { compileInspectors, type InspectorChoice, onlyTls } from "./inspectors.ts";
+import { onlyTls } from "./inspectors.ts";
+import { type ListenerFilterRuntime, ListenerFilterSlot } from "./listener-filter-slot.ts";
 import { ListenerLog } from "./listener-log.ts";
 import { ListenerStats } from "./listener-stats.ts";
 import { ServedConnections } from "./served-connections.ts";
@@ -16,7 +18,7 @@ import { responseFlags } from "../log/response-flags.ts";
 import type { ConnectionInfo, StreamInfo } from "../log/stream-info.ts";
 import { compileFilterChains, type FilterChainMatcher } from "../match/filter-chain.ts";
 import { RefusedPeerError } from "../tls/downstream-tls.ts";
-import type { Connection } from "../transport/connection.ts";
+import { type Connection, silentHandler } from "../transport/connection.ts";
 import { Timer } from "../transport/timers.ts";
 import type { WorkerContext } from "../worker/context.ts";
 
@@ -34,18 +36,22 @@ export interface ListenerInputs {
 	readonly onBadExtension: (name: string, message: string) => void;
 }
 
+type Destination = { readonly address: string; readonly port: number };
+
 /** One listener's configuration, compiled, and the connections it has. The sockets are the listener manager's. */
 export class ListenerRuntime {
 	readonly config: Listener;
 	readonly errors: string[] = [];
 	readonly #context: WorkerContext;
 	readonly #inputs: ListenerInputs;
-	readonly #match: FilterChainMatcher<ChainSlot>;
+	readonly #match: FilterChainMatcher<ChainSlot> = () => undefined;
+	/** In place of the chains' own matches. */
+	readonly #choose: ChooseChain | undefined;
 	readonly #default: ChainSlot | undefined;
 	readonly #chains: ChainSlot[] = [];
 	readonly #stats: ListenerStats;
 	readonly #log: ListenerLog;
-	readonly #inspectors: InspectorChoice;
+	readonly #filters: ListenerFilterSlot;
 	readonly #served: ServedConnections;
 
 	constructor(config: Listener, inputs: ListenerInputs) {
@@ -74,13 +80,13 @@ export class ListenerRuntime {
 			this.#chains.push(slot);
 			return slot;
 		};
-		this.#match = compileFilterChains(config.filterChains, compile, this.errors);
+		if (config.filterChainMatcher === undefined) this.#match = compileFilterChains(config.filterChains, compile, this.errors);
+		else this.#choose = compileChainMatcher(config.filterChainMatcher, config.filterChains.map(compile), this.errors);
 		this.#default = config.defaultFilterChain && compile(config.defaultFilterChain);
 		this.errors.push(...this.#log.errors);
-		this.#inspectors = compileInspectors(
-			config,
-			this.#chains.some(({ config: chain }) => chain.tls !== undefined),
-		);
+		const hasTls = this.#chains.some(({ config: chain }) => chain.tls !== undefined);
+		this.#filters = new ListenerFilterSlot(config, hasTls, extensions);
+		this.#stats.followProxyProtocol(this.#filters.current?.config.proxyProtocol);
 	}
 
 	/** It is closed instead of being accepted. */
@@ -90,8 +96,10 @@ export class ListenerRuntime {
 
 	/** A connection was accepted, or handed over by the listener that accepted it. */
 	accept(connection: Connection, isHandedOver = false): void {
+		const filters = this.#filters.current;
+		if (filters === undefined) return this.#refuseUnfiltered(connection);
 		this.#stats.gauge("downstream_pre_cx_active", 1);
-		const restored = this.config.originalDst && !isHandedOver ? this.#inputs.originalDst(connection) : undefined;
+		const restored = filters.config.originalDst && !isHandedOver ? this.#inputs.originalDst(connection) : undefined;
 		if (restored !== undefined && this.config.useOriginalDst) {
 			const other = this.#inputs.findListener(restored.address, restored.port);
 			if (other !== undefined && other !== this) {
@@ -99,24 +107,36 @@ export class ListenerRuntime {
 				return other.acceptRestored(connection, restored);
 			}
 		}
-		this.acceptRestored(connection, restored, true);
+		this.#filter(connection, restored, filters);
 	}
 
-	acceptRestored(connection: Connection, destination: { readonly address: string; readonly port: number } | undefined, isCounted = false): void {
-		if (!isCounted) this.#stats.gauge("downstream_pre_cx_active", 1);
-		const { tls, http } = this.#inspectors(destination?.port ?? connection.localPort);
-		if (!tls && !http && this.config.proxyProtocol === undefined) {
-			return this.#dispatch(connection, { kind: "plain", bytes: undefined, protocol: "", source: undefined, destination, tlvs: noTlvs });
+	acceptRestored(connection: Connection, destination: Destination): void {
+		const filters = this.#filters.current;
+		if (filters === undefined) return this.#refuseUnfiltered(connection);
+		this.#stats.gauge("downstream_pre_cx_active", 1);
+		this.#filter(connection, destination, filters);
+	}
+
+	#refuseUnfiltered(connection: Connection): void {
+		this.#stats.count("extension_config_missing");
+		connection.handler = silentHandler;
+		connection.destroy();
+	}
+
+	#filter(connection: Connection, destination: Destination | undefined, filters: ListenerFilterRuntime): void {
+		const { config, inspectors } = filters;
+		const { tls, http } = inspectors(destination?.port ?? connection.localPort);
+		if (!tls && !http && config.proxyProtocol === undefined) {
+			return this.#dispatch(connection, filters, { kind: "plain", bytes: undefined, protocol: "", source: undefined, destination, tlvs: noTlvs });
 		}
-		const onInspected = (inspected: Inspected) => this.#dispatch(connection, inspected);
-		this.#inspect(connection, this.config, this.#inspectors, destination, onInspected, () => this.#stats.gauge("downstream_pre_cx_active", -1));
+		const onInspected = (inspected: Inspected) => this.#dispatch(connection, filters, inspected);
+		this.#inspect(connection, filters, destination, onInspected, () => this.#stats.gauge("downstream_pre_cx_active", -1));
 	}
 
 	#inspect(
 		connection: Connection,
-		config: Listener,
-		inspectors: InspectorChoice,
-		destination: { readonly address: string; readonly port: number } | undefined,
+		{ config, inspectors }: ListenerFilterRuntime,
+		destination: Destination | undefined,
 		onInspected: (inspected: Inspected) => void,
 		onGone: () => void,
 	): Inspection {
@@ -139,13 +159,17 @@ export class ListenerRuntime {
 		});
 	}
 
-	#dispatch(connection: Connection, inspected: Inspected): void {
+	#dispatch(connection: Connection, filters: ListenerFilterRuntime, inspected: Inspected): void {
 		this.#stats.gauge("downstream_pre_cx_active", -1);
 		const facts = buildFacts(connection, inspected);
-		const chain = (this.#match(facts) ?? this.#default)?.current;
+		const slot =
+			this.#choose === undefined
+				? (this.#match(facts) ?? this.#default)
+				: this.#choose(this.#buildInfo(connection, filters.config, inspected, ""), facts, this.#default);
+		const chain = slot?.current;
 		if (chain === undefined) {
 			this.#stats.count("no_filter_chain_match");
-			this.#logUnmatched(this.#buildInfo(connection, inspected, "").stream);
+			this.#logUnmatched(this.#buildInfo(connection, filters.config, inspected, "").stream);
 			connection.destroy();
 			return;
 		}
@@ -166,20 +190,20 @@ export class ListenerRuntime {
 		}
 		limit?.gauge(1);
 		chain.connections++;
-		const info = this.#buildInfo(connection, inspected, chain.config.name);
+		const info = this.#buildInfo(connection, filters.config, inspected, chain.config.name);
 		if (chain.tls === undefined) return this.#served.serve(connection, info, chain, inspected.bytes);
-		if (inspected.kind === "tls" || this.#inspectors(facts.destinationPort).tls) {
+		if (inspected.kind === "tls" || filters.inspectors(facts.destinationPort).tls) {
 			return this.#acceptTls(connection, info, chain, inspected.bytes, facts.applicationProtocols);
 		}
 		// The chain was found without looking at the bytes; which protocols the client offers is in its hello all the same.
 		const { bytes } = inspected;
-		const tlsOnly = () => onlyTls;
+		const tlsOnly = { config: { ...filters.config, proxyProtocol: undefined }, inspectors: () => onlyTls };
 		const onHello = (hello: Inspected) => {
 			if (hello.kind === "tls") info.requestedServerName = hello.serverName;
 			this.#acceptTls(connection, info, chain, hello.bytes, hello.kind === "tls" ? hello.alpn : []);
 		};
 		const onGone = () => this.#served.closed(chain, info);
-		const inspection = this.#inspect(connection, { ...this.config, proxyProtocol: undefined }, tlsOnly, inspected.destination, onHello, onGone);
+		const inspection = this.#inspect(connection, tlsOnly, inspected.destination, onHello, onGone);
 		if (bytes !== undefined && bytes.length > 0) inspection.onData(bytes, 0, bytes.length);
 	}
 
@@ -196,13 +220,13 @@ export class ListenerRuntime {
 		});
 	}
 
-	#buildInfo(connection: Connection, inspected: Inspected, chainName: string): ConnectionInfo {
+	#buildInfo(connection: Connection, config: Listener, inspected: Inspected, chainName: string): ConnectionInfo {
 		const serverName = inspected.kind === "tls" ? inspected.serverName : "";
 		const { source, destination } = inspected;
 		const local = destination && joinAddress(destination.address, destination.port);
 		const info = createServerInfo(connection, serverName, chainName, local);
 		if (source !== undefined) info.remoteAddress = joinAddress(source.address, source.port);
-		const { originalSrc, proxyProtocol } = this.config;
+		const { originalSrc, proxyProtocol } = config;
 		if (inspected.tlvs.length > 0 && proxyProtocol !== undefined) keepTlvs(info, inspected.tlvs, proxyProtocol);
 		if (this.#log.isWanted) info.stream = this.#log.start(info);
 		if (originalSrc !== undefined) info.upstreamSource = { address: source?.address ?? connection.remoteAddress, mark: originalSrc.mark };
@@ -224,6 +248,8 @@ export class ListenerRuntime {
 	/** The filters of this name that come by themselves are what `extensions` says; what cannot be compiled is reported and stays. */
 	replaceFilter(name: string, extensions: Extensions, errors: string[]): void {
 		for (const chain of this.#chains) chain.replaceFilter(name, extensions, errors);
+		this.#filters.replaceFilter(name, extensions);
+		this.#stats.followProxyProtocol(this.#filters.current?.config.proxyProtocol);
 	}
 
 	/** Timeouts may have become shorter, or longer again. */

@@ -1,4 +1,4 @@
-import type { Listener } from "../../config/listeners.ts";
+import type { Listener, ProxyProtocolOptions } from "../../config/listeners.ts";
 import type { BalanceRow } from "../../config/shared-balance.ts";
 import {
 	httpInspectorCounters,
@@ -25,7 +25,8 @@ export class ListenerStats {
 	readonly #workerCounterBase: number;
 	readonly #workerGaugeBase: number;
 	/** -1: there is no PROXY protocol. */
-	readonly #proxyBase: number;
+	#proxyBase = -1;
+	#proxyPrefix: string | undefined;
 
 	/** `prefix`: `listener.<address>.`; `balance`: where its connections are counted for all workers to see. */
 	constructor(config: Listener, prefix: string, context: WorkerContext, balance: BalanceRow | undefined) {
@@ -38,11 +39,16 @@ export class ListenerStats {
 		const worker = this.#open(`${prefix}worker_${context.workerIndex}.`);
 		this.#workerCounterBase = worker.counters(listenerWorkerCounters);
 		this.#workerGaugeBase = worker.gauges(listenerWorkerGauges);
-		const { proxyProtocol } = config;
-		const proxyPrefix = proxyProtocol?.statPrefix === undefined ? "" : `${proxyProtocol.statPrefix}.`;
-		this.#proxyBase = proxyProtocol === undefined ? -1 : this.#open(`proxy_proto.${proxyPrefix}`).counters(proxyProtocolCounters);
 		this.#tlsInspectorBase = this.#open("tls_inspector.").counters(tlsInspectorCounters);
 		this.#httpInspectorBase = this.#open("http_inspector.").counters(httpInspectorCounters);
+	}
+
+	/** What its PROXY protocol filter counts goes there from now on. */
+	followProxyProtocol(options: ProxyProtocolOptions | undefined): void {
+		const prefix = options && `proxy_proto.${options.statPrefix === undefined ? "" : `${options.statPrefix}.`}`;
+		if (prefix === undefined || prefix === this.#proxyPrefix) return;
+		this.#proxyPrefix = prefix;
+		this.#proxyBase = this.#open(prefix).counters(proxyProtocolCounters);
 	}
 
 	#open(name: string): StatsScope {

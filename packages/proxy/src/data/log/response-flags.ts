@@ -30,6 +30,7 @@ export const responseFlags = {
 	DF: 1 << 26,
 	DO: 1 << 27,
 	DR: 1 << 28,
+	UDO: 1 << 29,
 } as const;
 
 export type ResponseFlag = keyof typeof responseFlags;
@@ -64,6 +65,7 @@ const longNames: Readonly<Record<ResponseFlag, string>> = {
 	DF: "DnsResolutionFailed",
 	DO: "DropOverload",
 	DR: "DownstreamRemoteReset",
+	UDO: "UnconditionalDropOverload",
 };
 
 const names = Object.keys(responseFlags) as readonly ResponseFlag[];

@@ -1,3 +1,4 @@
+import type { ConnectionFacts } from "../match/filter-chain.ts";
 import { randomUUID } from "node:crypto";
 import type { HeadersView, RequestView } from "../headers/headers-view.ts";
 import type { LogType } from "./log-type.ts";
@@ -95,6 +96,8 @@ export interface ConnectionInfo {
 	/** Whose address upstream connections are to show instead of the proxy's. */
 	upstreamSource: UpstreamSource | undefined;
 	requestedServerName: string;
+	/** What chooses its filter chain, where a matcher does that. */
+	detected: Pick<ConnectionFacts, "transportProtocol" | "applicationProtocols" | "isLocalSource"> | undefined;
 	tls: TlsInfo | undefined;
 	transportFailureReason: string;
 	filterChainName: string;
@@ -154,6 +157,7 @@ export function createConnectionInfo(parts: Partial<ConnectionInfo> = {}): Conne
 		dynamicMetadata: parts.dynamicMetadata,
 		upstreamSource: parts.upstreamSource,
 		requestedServerName: parts.requestedServerName ?? "",
+		detected: parts.detected,
 		tls: parts.tls,
 		transportFailureReason: parts.transportFailureReason ?? "",
 		filterChainName: parts.filterChainName ?? "",

@@ -206,6 +206,12 @@ function compileInput(input: MatcherInput): Read {
 			return ofPeer(({ peerDnsSans }) => peerDnsSans.join(","));
 		case "subject":
 			return ofPeer(({ peerSubject }) => peerSubject);
+		case "transportProtocol":
+			return ({ connection }) => connection.detected?.transportProtocol;
+		case "applicationProtocol":
+			return ({ connection: { detected } }) => someOf(detected?.applicationProtocols.map((name) => `'${name}'`).join(","));
+		case "sourceType":
+			return ({ connection }) => (connection.detected?.isLocalSource === true ? "local" : undefined);
 		case "filterState":
 			return (info) => filterStateOf(info, input.key);
 		case "header": {

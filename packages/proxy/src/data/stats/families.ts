@@ -245,6 +245,7 @@ export const listenerCounters = defineFamily([
 	"downstream_listener_filter_remote_close",
 	"no_filter_chain_match",
 	"network_extension_config_missing",
+	"extension_config_missing",
 	"connections_accepted_per_socket_event",
 ]);
 export const listenerGauges = defineFamily(["downstream_cx_active", "downstream_pre_cx_active"]);

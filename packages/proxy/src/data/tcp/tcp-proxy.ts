@@ -3,6 +3,7 @@ import type { TcpProxy } from "../../config/network-filters.ts";
 import type { IstioReporter } from "../http/istio-telemetry.ts";
 import { DynamicHostSet } from "../lb/dynamic-hosts.ts";
 import { createChooseContext, type HostEntry } from "../lb/host-entry.ts";
+import { originalDestination } from "../lb/original-destination.ts";
 import type { LogStream } from "../log/access-log.ts";
 import { responseFlags } from "../log/response-flags.ts";
 import { type ConnectionInfo, createStreamInfo, type StreamInfo } from "../log/stream-info.ts";
@@ -119,7 +120,9 @@ export class TcpSession implements TunnelOwner, PassOwner {
 		}
 		info.upstreamCluster = name;
 		this.cluster = cluster;
-		this.#chooseContext.destination = info.connection.localAddress;
+		const rules = cluster.config.originalDst;
+		const onInvalid = () => cluster.count(clusterStat.original_dst_host_invalid);
+		this.#chooseContext.destination = rules === undefined ? info.connection.localAddress : originalDestination(rules, info, { header: undefined, onInvalid });
 		this.#chooseContext.metadata = metadata;
 		if (hash !== undefined)
 			this.#chooseContext.hash = hash(undefined, { remoteAddress: info.connection.remoteAddress, localAddress: info.connection.localAddress }).hash;

@@ -83,6 +83,7 @@ export class AsyncRequest implements UpstreamClient, PoolClient {
 
 	#connect(): void {
 		const cluster = this.#cluster;
+		if (this.#init.host === undefined && cluster.drop() !== undefined) return this.#finish({ kind: "failed", reason: "drop overload" });
 		const host = this.#init.host ?? cluster.hosts.choose(createChooseContext());
 		if (host === undefined) {
 			cluster.count(clusterStat.upstream_cx_none_healthy);

@@ -1,5 +1,6 @@
 import type { BreakerLimits, Cluster } from "../../config/clusters.ts";
 import type { ClusterHosts } from "../../config/hosts.ts";
+import type { DropCounts } from "../../config/worker-messages.ts";
 import {
 	acquire,
 	breakerWord,
@@ -79,6 +80,10 @@ export class ClusterRuntime {
 	isRemoved = false;
 	/** Those of its pools, in this worker, being made ones included. */
 	connections = 0;
+	/** Requests that came to no host, for load reports: over a limit or dropped, and dropped alone. */
+	readonly drops: DropCounts = { total: 0, overload: 0 };
+	/** Share of requests to drop. */
+	#dropRatio = 0;
 	/** 0: answer times are not kept. */
 	readonly #ewmaAlpha: number;
 	#http2CounterBase = -1;
@@ -91,6 +96,7 @@ export class ClusterRuntime {
 		this.#ewmaAlpha = config.lb.kind === "peakEwma" ? ewmaAlpha(config.lb.requests) : 0;
 		this.checksHealth = config.healthChecks.length > 0;
 		this.context = context;
+		this.#dropRatio = hosts.dropOverload?.ratio ?? 0;
 		this.words = config.breakerSlot === noSlot ? new Int32Array(new SharedArrayBuffer(slotBytes)) : viewSlot(context.words, config.breakerSlot);
 		this.breakerSlot = 0;
 		this.scope = context.stats.openScope(`cluster.${config.statName}.`);
@@ -144,6 +150,15 @@ export class ClusterRuntime {
 			default:
 				return "HTTP/1.1";
 		}
+	}
+
+	/** Whether this request is to be dropped, as the control plane wants with some (`drop_overloads`), or with all. */
+	drop(): "some" | "all" | undefined {
+		const ratio = this.#dropRatio;
+		if (ratio === 0 || (ratio < 1 && this.context.random() >= ratio)) return undefined;
+		this.drops.total++;
+		this.drops.overload++;
+		return ratio < 1 ? "some" : "all";
 	}
 
 	/** Where requests of `request`'s kind to this host go. */
@@ -317,6 +332,7 @@ export class ClusterRuntime {
 	}
 
 	updateHosts(hosts: ClusterHosts): void {
+		this.#dropRatio = hosts.dropOverload?.ratio ?? 0;
 		const gone = this.hosts.update(hosts, this.config);
 		this.count(clusterStat.membership_change);
 		for (const host of gone) if (host.attachment instanceof HostPools) host.attachment.drain();

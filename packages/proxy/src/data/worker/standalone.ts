@@ -212,7 +212,6 @@ export function clusterOf(name: string, parts: Partial<Cluster> = {}): Cluster {
 		istioService: undefined,
 		istioSubset: undefined,
 		breakerSlot: 0,
-		originalDstUseHeader: false,
 		...parts,
 	};
 }

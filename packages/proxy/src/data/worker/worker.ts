@@ -1,7 +1,7 @@
 import { randomFillSync } from "node:crypto";
 import { hostname } from "node:os";
 import { viewSharedWords } from "../../config/shared-state.ts";
-import type { FromWorker, HostsOfClusters, ToWorker, WorkerInit } from "../../config/worker-messages.ts";
+import type { CountedLoad, DropCounts, FromWorker, ToWorker, WorkerInit } from "../../config/worker-messages.ts";
 import { systemLookup } from "../dns/lookup.ts";
 import { createRequestIds } from "../headers/request-id.ts";
 import { IstioTelemetry } from "../http/istio-telemetry.ts";
@@ -141,16 +141,18 @@ interface Parts {
 	readonly close: () => Promise<void>;
 }
 
-function countHosts(clusters: Iterable<ClusterRuntime>): HostsOfClusters {
+function countLoad(clusters: Iterable<ClusterRuntime>): CountedLoad {
 	const counted = new Map<string, Map<string, HostCounts & { rq_active: number }>>();
-	for (const { config, hosts } of clusters) {
+	const dropped = new Map<string, DropCounts>();
+	for (const { config, drops, hosts } of clusters) {
 		const own = new Map<string, HostCounts & { rq_active: number }>();
 		for (const { address, active, counts } of hosts.entries()) {
 			if (counts.cx_total + counts.cx_connect_fail + counts.rq_total + counts.rq_error > 0) own.set(address, { ...counts, rq_active: active });
 		}
 		if (own.size > 0) counted.set(config.name, own);
+		if (drops.total > 0) dropped.set(config.name, { ...drops });
 	}
-	return counted;
+	return { hosts: counted, drops: dropped };
 }
 
 function levelOf(name: string): number {
@@ -172,7 +174,7 @@ function handleMessage(message: ToWorker, { context, listeners, applier, prober,
 		case "scrape":
 			return context.post({ kind: "scraped", id: message.id, stats: context.stats.dump() });
 		case "countHosts":
-			return context.post({ kind: "hostsCounted", id: message.id, clusters: countHosts(context.snapshot.clusters.values()) });
+			return context.post({ kind: "hostsCounted", id: message.id, load: countLoad(context.snapshot.clusters.values()) });
 		case "probe":
 			return prober.probe(message.cluster, message.address, (result) => context.post({ kind: "probed", id: message.id, result }));
 		case "hostFailed":

@@ -38,7 +38,7 @@ export async function showClusters({ query }: AdminRequest, context: AdminContex
 		}
 	}
 	const clusters = [...context.store.clusterNames()].filter(matches).flatMap((name) => context.store.clusterOf(name) ?? []);
-	const counted = mergeHostCounts(await context.pool.countHosts());
+	const counted = mergeHostCounts((await context.pool.countHosts()).map(({ hosts }) => hosts));
 	if (query.get("format") === "json") {
 		const cluster_statuses = clusters.map((cluster) => clusterJson(cluster, rowsOf(context, cluster.name, counted), context));
 		return { type: "application/json", body: `${JSON.stringify({ cluster_statuses }, undefined, 1)}\n` };
