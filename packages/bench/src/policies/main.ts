@@ -15,7 +15,7 @@ import { managerOf, type PolicyKind, policyKinds, usualCounts } from "./policies
 const rounds = 3;
 const seconds = 1;
 /** What is compiled as it runs has been by then, and what starting left to do is done. */
-const warming = { seconds: 1, connections: 16 };
+const warming = { seconds: 2, connections: 16 };
 const [proxyCore, loadCore] = [0, 1];
 /** From 1 to 1 000 rules, of what is judged by a look-up. */
 const growthMax = 2;
