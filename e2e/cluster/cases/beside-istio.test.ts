@@ -4,6 +4,7 @@ import { after, before, describe, test } from "node:test";
 import { eventually, kubectl, kubectlJson, run } from "../kubectl.ts";
 import { clusterMissing, deploy, freshNamespace, helm, hasProxy, pods, removeNamespace, rolledOut, systemNamespace, weft } from "../mesh.ts";
 import { findHelm } from "../../../scripts/peers-find.mjs";
+import { moveToRevision, revisionsOf } from "../revisions.ts";
 import { curlFrom } from "../traffic.ts";
 
 // An Istio that is there already, as far as another release can see it: releases, CRDs, labels, webhooks and ConfigMaps under its
@@ -41,8 +42,6 @@ async function ofIstio(): Promise<readonly string[]> {
 		.sort();
 }
 
-const revisionsOf = async (namespace: string) => new Set((await pods(namespace)).map(({ metadata }) => metadata.annotations?.["istio.io/rev"]));
-
 describe("beside an Istio that is there already", { skip: clusterMissing }, () => {
 	let atFirst: readonly string[];
 	before(async () => {
@@ -76,21 +75,7 @@ describe("beside an Istio that is there already", { skip: clusterMissing }, () =
 	});
 
 	test("one namespace is moved by its label, and calls go across with mutual TLS", async () => {
-		await kubectl("label", "namespace", moves, "istio-injection-", `istio.io/rev=${revision}`);
-		await kubectl("rollout", "restart", "-n", moves, "deployment/httpbin", "deployment/sleep");
-		await rolledOut(moves);
-		await eventually("moved", async () => assert.deepEqual(await revisionsOf(moves), new Set([revision])));
-		assert.deepEqual(await revisionsOf(stays), new Set(["default"]));
-		for (const [from, to] of [
-			[stays, moves],
-			[moves, stays],
-		] as const) {
-			await eventually(`${from} to ${to}`, async () => {
-				const { status, body } = await curlFrom(from, "deploy/sleep", `http://httpbin.${to}:8000/headers`);
-				assert.equal(status, 200);
-				assert.match(body, new RegExp(`spiffe://cluster\\.local/ns/${from}/sa/sleep`));
-			});
-		}
+		await moveToRevision(moves, revision, stays);
 		assert.match(await weft("proxy-status"), new RegExp(`\\.${moves} +\\S+ +istiod-${revision}-`));
 	});
 

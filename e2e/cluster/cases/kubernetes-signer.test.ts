@@ -160,7 +160,7 @@ describe("certificates by signers behind the Kubernetes API", { skip: clusterMis
 		await answers("sleep");
 		signer.judge = () => "sign";
 		await rolledOut(namespace);
-		await eventually("it is a workload as any other", () => answers("refused"));
+		await eventually("it has its certificate, and serves", () => answers("refused"));
 	});
 
 	test("a signer that does not answer is told of, is not drummed on, and the workload starts when it does", { timeout: 300_000 }, async () => {
@@ -175,14 +175,14 @@ describe("certificates by signers behind the Kubernetes API", { skip: clusterMis
 		await answers("sleep");
 		signer.judge = () => "sign";
 		await rolledOut(namespace);
-		await eventually("it is a workload as any other", () => answers("late"));
+		await eventually("it has its certificate, and serves", () => answers("late"));
 	});
 
 	test("a signer that takes a quarter of a minute for each certificate gets it done", { timeout: 300_000 }, async () => {
 		signer.judge = (uri, ageMs) => (uri === uriOf("slow") && ageMs < 15_000 ? "hold" : "sign");
 		await apply(namespace, client("slow"));
 		await rolledOut(namespace);
-		await eventually("it is a workload as any other", () => answers("slow"));
+		await eventually("it has its certificate, and serves", () => answers("slow"));
 		signer.judge = () => "sign";
 	});
 

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
-import { eventually, kubectl } from "../kubectl.ts";
+import { kubectl } from "../kubectl.ts";
 import {
 	clusterMissing,
 	deploy,
@@ -13,15 +13,10 @@ import {
 	uninstallControlPlane,
 	weft,
 } from "../mesh.ts";
-import { curlFrom } from "../traffic.ts";
+import { moveToRevision, revisionsOf } from "../revisions.ts";
 
 const [stays, moves] = ["e2e-revisions-stays", "e2e-revisions-moves"];
 const revision = "canary";
-
-/** The revision that injected each pod of a namespace. */
-async function revisionsOf(namespace: string): Promise<readonly (string | undefined)[]> {
-	return (await pods(namespace)).map(({ metadata }) => metadata.annotations?.["istio.io/rev"]);
-}
 
 describe("two revisions side by side", { skip: clusterMissing }, () => {
 	before(async () => {
@@ -38,22 +33,8 @@ describe("two revisions side by side", { skip: clusterMissing }, () => {
 	});
 
 	test("one namespace is moved by istio.io/rev, and calls go across", async () => {
-		assert.deepEqual(new Set(await revisionsOf(moves)), new Set(["default"]));
-		await kubectl("label", "namespace", moves, "istio-injection-", `istio.io/rev=${revision}`);
-		await kubectl("rollout", "restart", "-n", moves, "deployment/httpbin", "deployment/sleep");
-		await rolledOut(moves);
-		await eventually("moved", async () => assert.deepEqual(new Set(await revisionsOf(moves)), new Set([revision])));
-		assert.deepEqual(new Set(await revisionsOf(stays)), new Set(["default"]));
-		for (const [from, to] of [
-			[stays, moves],
-			[moves, stays],
-		] as const) {
-			await eventually(`${from} to ${to}`, async () => {
-				const { status, body } = await curlFrom(from, "deploy/sleep", `http://httpbin.${to}:8000/headers`);
-				assert.equal(status, 200);
-				assert.match(body, new RegExp(`spiffe://cluster\\.local/ns/${from}/sa/sleep`), "mutual TLS across revisions");
-			});
-		}
+		assert.deepEqual(await revisionsOf(moves), new Set(["default"]));
+		await moveToRevision(moves, revision, stays);
 		assert.match(await weft("proxy-status"), new RegExp(`\\.${moves} +\\S+ +istiod-${revision}-`));
 	});
 

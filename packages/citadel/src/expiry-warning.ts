@@ -21,20 +21,20 @@ function daily(clock: Clock, tell: (nowMs: number) => void): () => void {
 
 const daysLeft = (untilMs: number, nowMs: number): number => Math.floor((untilMs - nowMs) / dayMs);
 
-function warnOfRoots(roots: readonly X509Certificate[], nowMs: number, logger: Logger, whatToDo: string): void {
+function warnOfRoots(roots: readonly X509Certificate[], nowMs: number, logger: Logger, advice: string): void {
 	for (const root of roots) {
 		const untilMs = root.validToDate.getTime();
 		if (untilMs - nowMs > aheadMs) continue;
 		const { subject, fingerprint256: fingerprint, validTo: notAfter } = root;
-		logger.warn(`root certificate expires soon: ${whatToDo}`, { subject, fingerprint, notAfter, days: daysLeft(untilMs, nowMs) });
+		logger.warn(`root certificate expires soon: ${advice}`, { subject, fingerprint, notAfter, days: daysLeft(untilMs, nowMs) });
 	}
 }
 
 /** Tells, once a day, of roots (PEM) whose keys are not ours and that end within 60 days, until `signal` aborts. */
-export async function runForeignRootWarning(pem: () => string, whatToDo: string, clock: Clock, logger: Logger, signal: AbortSignal): Promise<void> {
+export async function runForeignRootWarning(pem: () => string, advice: string, clock: Clock, logger: Logger, signal: AbortSignal): Promise<void> {
 	const warn = daily(clock, (nowMs) => {
 		const bundle = decodeTrustBundle(pem());
-		if (bundle.ok) warnOfRoots(bundle.value.roots, nowMs, logger, whatToDo);
+		if (bundle.ok) warnOfRoots(bundle.value.roots, nowMs, logger, advice);
 	});
 	while (!signal.aborted) {
 		warn();

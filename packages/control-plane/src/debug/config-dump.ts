@@ -47,7 +47,7 @@ function resourcesPage(request: DebugRequest, types: readonly string[]): DebugRe
 	return aboutProxy(request, (client) =>
 		dumpReply(
 			request,
-			[...wanted].flatMap((type) => resourcesOf(request.context, client, type).map(({ any }) => any)),
+			[...wanted].flatMap((type) => resourcesOf(request.context, client, type).map(({ resource }) => resource)),
 		),
 	);
 }
@@ -59,7 +59,8 @@ function dumpReply(request: DebugRequest, configs: readonly Any[]): DebugReply {
 
 interface Named {
 	readonly name: string;
-	readonly any: Any;
+	/** As xDS carries it. */
+	readonly resource: Any;
 }
 
 /** What the proxy has asked for of a type; of the rest there is nothing to compare. */
@@ -67,7 +68,7 @@ function resourcesOf({ discovery }: DebugContext, client: XdsClient, type: XdsTy
 	const state = client.states().find((one) => one.type === type);
 	if (state === undefined) return [];
 	const redact = type === "sds" ? redactSecret : (bytes: Uint8Array) => bytes;
-	return wantedResources(discovery.viewOf(client), state).map(({ name, bytes }) => ({ name, any: { typeUrl: typeUrls[type], value: redact(bytes) } }));
+	return wantedResources(discovery.viewOf(client), state).map(({ name, bytes }) => ({ name, resource: { typeUrl: typeUrls[type], value: redact(bytes) } }));
 }
 
 /** Private keys are for their proxy alone. */
@@ -81,19 +82,19 @@ function redactSecret(bytes: Uint8Array): Uint8Array {
 export function configDump(context: DebugContext, client: XdsClient, includesEndpoints: boolean): readonly Any[] {
 	const versionInfo = String(context.discovery.push.version);
 	const of = (type: XdsType) => resourcesOf(context, client, type);
-	const endpoints = () => of("eds").map(({ any }) => ({ versionInfo, endpointConfig: any }));
+	const endpoints = () => of("eds").map(({ resource }) => ({ versionInfo, endpointConfig: resource }));
 	return [
 		section("BootstrapConfigDump", BootstrapConfigDump, {}),
-		section("ClustersConfigDump", ClustersConfigDump, { versionInfo, dynamicActiveClusters: of("cds").map(({ any }) => ({ cluster: any })) }),
+		section("ClustersConfigDump", ClustersConfigDump, { versionInfo, dynamicActiveClusters: of("cds").map(({ resource }) => ({ cluster: resource })) }),
 		...(includesEndpoints ? [section("EndpointsConfigDump", EndpointsConfigDump, { dynamicEndpointConfigs: endpoints() })] : []),
 		section("ListenersConfigDump", ListenersConfigDump, {
 			versionInfo,
-			dynamicListeners: of("lds").map(({ name, any }) => ({ name, activeState: { versionInfo, listener: any } })),
+			dynamicListeners: of("lds").map(({ name, resource }) => ({ name, activeState: { versionInfo, listener: resource } })),
 		}),
 		section("ScopedRoutesConfigDump", ScopedRoutesConfigDump, {}),
-		section("RoutesConfigDump", RoutesConfigDump, { dynamicRouteConfigs: of("rds").map(({ any }) => ({ versionInfo, routeConfig: any })) }),
-		section("SecretsConfigDump", SecretsConfigDump, { dynamicActiveSecrets: of("sds").map(({ any }) => ({ versionInfo, secret: any })) }),
-		section("EcdsConfigDump", EcdsConfigDump, { ecdsFilters: of("ecds").map(({ any }) => ({ versionInfo, ecdsFilter: any })) }),
+		section("RoutesConfigDump", RoutesConfigDump, { dynamicRouteConfigs: of("rds").map(({ resource }) => ({ versionInfo, routeConfig: resource })) }),
+		section("SecretsConfigDump", SecretsConfigDump, { dynamicActiveSecrets: of("sds").map(({ resource }) => ({ versionInfo, secret: resource })) }),
+		section("EcdsConfigDump", EcdsConfigDump, { ecdsFilters: of("ecds").map(({ resource }) => ({ versionInfo, ecdsFilter: resource })) }),
 	];
 }
 
