@@ -35,21 +35,27 @@ const literal = "[A-Za-z0-9/_~@:,;=&%#!\"'<> -]|\\\\[.*+?()|[\\]{}^$\\/\\\\-]";
 const simpleClass = "\\[\\^?(?:[A-Za-z0-9](?:-[A-Za-z0-9])?|[_./~@:,;=%+])+-?\\]";
 const linearShape = new RegExp(`^\\^?(?:(?:${literal}|${simpleClass}|\\.)[*+]?)*\\$?$`);
 
+/** A path with any query, or none: what control planes write behind a path that is to be equal. */
+const anyQuery = "(?:[?].*)?";
+
 /**
  * The engine's own RegExp for the patterns for which it cannot backtrack beyond linear time: atoms of one character in a
- * row with at most one unbounded repetition, anchored on both sides. Everything else runs on RE2.
+ * row with at most one unbounded repetition, anchored on both sides, or without one before an optional query. Everything else
+ * runs on RE2.
  */
 function toLinearRegExp(pattern: string): RegExp | undefined {
-	if (pattern.length > 256 || !linearShape.test(pattern)) return undefined;
+	const tail = pattern.endsWith(anyQuery) ? "(?:[?][^\\n]*)?" : "";
+	const row = tail === "" ? pattern : pattern.slice(0, -anyQuery.length);
+	if (pattern.length > 256 || !linearShape.test(row) || (tail !== "" && row.endsWith("$"))) return undefined;
 	const repetitions =
-		pattern
+		row
 			.replace(/\\./g, "")
 			.replace(/\[[^\]]*\]/g, "x")
 			.match(/[*+]/g)?.length ?? 0;
-	if (repetitions > 1) return undefined;
-	const body = pattern.replace(/^\^/, "").replace(/(?<!\\)\$$/, "");
+	if (repetitions > (tail === "" ? 1 : 0)) return undefined;
+	const body = row.replace(/^\^/, "").replace(/(?<!\\)\$$/, "");
 	// RE2's dot leaves out the line feed only.
-	return new RegExp(`^(?:${body.replace(/\\.|\[[^\]]*\]|\./g, (atom) => (atom === "." ? "[^\\n]" : atom))})$`);
+	return new RegExp(`^(?:${body.replace(/\\.|\[[^\]]*\]|\./g, (atom) => (atom === "." ? "[^\\n]" : atom))}${tail})$`);
 }
 
 /** The text of one match, built from its groups. */
