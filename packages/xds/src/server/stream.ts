@@ -189,16 +189,22 @@ export class ClientStream {
 
 	/** Goes on without a promise where nothing has to be waited for: of the looks at all streams in a push most end at once. */
 	readonly #run = (): void => {
-		while (this.#again) {
-			this.#again = false;
-			const under = this.#step();
-			if (under === undefined) continue;
-			this.#again = true;
-			void under.then(this.#run);
-			return;
+		let under: Promise<void> | undefined;
+		try {
+			while (this.#again && under === undefined) {
+				this.#again = false;
+				under = this.#step();
+			}
+		} finally {
+			// In the same turn as the last look at `#again`: what comes in between would wait for ever.
+			this.#running = under !== undefined;
 		}
-		// In the same turn as the last look at `#again`: what comes in between would wait for ever.
-		this.#running = false;
+		if (under === undefined) return;
+		this.#again = true;
+		void under.then(this.#run, (error: unknown) => {
+			this.#running = false;
+			throw error;
+		});
 	};
 
 	/**

@@ -1,6 +1,5 @@
 import type { RbacRule } from "../../../config/http-filters.ts";
 import { parseUriTemplate } from "../../../config/uri-template.ts";
-import { createRequestView } from "../../headers/headers-view.ts";
 import { parseIpPort } from "../../lb/host-entry.ts";
 import { filterStateOf } from "../../log/filter-state.ts";
 import type { StreamInfo, TlsInfo } from "../../log/stream-info.ts";
@@ -9,13 +8,11 @@ import type { CompileContext } from "../../match/compile-context.ts";
 import { compileHeaderMatch } from "../../match/header-match.ts";
 import { compileMetadataMatch } from "../../match/metadata-match.ts";
 import { compileStringMatch, type StringPredicate } from "../../match/string-match.ts";
-import { guardOf, pathOf } from "./rule-guard.ts";
+import { guardOf, noHead, pathOf } from "./rule-guard.ts";
 import { createRuleIndex } from "./rule-index.ts";
 
 /** Of a request, or of a connection, which has no head. */
 export type RbacPredicate = (info: StreamInfo) => boolean;
-
-const noHead = createRequestView({ method: "", path: "", authority: "", scheme: "" });
 
 export function compileRbacRule(rule: RbacRule, context: CompileContext): RbacPredicate {
 	switch (rule.kind) {

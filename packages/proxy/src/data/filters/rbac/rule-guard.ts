@@ -24,7 +24,8 @@ export interface Guard {
 type Guards = ReadonlyMap<string, Guard>;
 
 const none: Guards = new Map();
-const noHead = createRequestView({ method: "", path: "", authority: "", scheme: "" });
+/** Of a connection that carries no requests. */
+export const noHead = createRequestView({ method: "", path: "", authority: "", scheme: "" });
 
 /** The path alone: a query or fragment is nobody's business here. undefined: there is no request. */
 export function pathOf({ request }: StreamInfo): string | undefined {
