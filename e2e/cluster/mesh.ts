@@ -44,8 +44,9 @@ export async function freshNamespace(name: string, labels: Readonly<Record<strin
 	await kubectl("delete", "namespace", name, "--ignore-not-found", "--wait=true", "--timeout=120s");
 	await kubectl("create", "namespace", name);
 	await kubectl("label", "namespace", name, ...Object.entries(labels).map(([key, value]) => `${key}=${value}`));
-	// Namespaces get the root certificate from the control plane; pods before that wait for their volume.
-	await eventually(`istio-ca-root-cert in ${name}`, () => kubectl("get", "configmap", "-n", name, "istio-ca-root-cert"), 30_000);
+	// Namespaces get the root certificate from the control plane that leads; pods before that wait for their volume. After one
+	// that was killed before it could give up its lease, the next leads when that has run out: 30 s after its own first look.
+	await eventually(`istio-ca-root-cert in ${name}`, () => kubectl("get", "configmap", "-n", name, "istio-ca-root-cert"), 90_000);
 }
 
 export async function removeNamespace(name: string): Promise<void> {

@@ -81,6 +81,8 @@ export class Http2World {
 		const before = await this.proxy.counters(comparedStats);
 		const seen = test.send === undefined ? await this.#runFrames(test) : await this.#runHttp1(test.send, test.settleMs);
 		const log = await this.#log(test.lines ?? 1);
+		// The client went only then; its line may be read before the upstream has read what the proxy told it.
+		if (test.send !== undefined) await sleep(settleMsDefault);
 		const upstream = this.#describeUpstreams();
 		const upstreamEvents = [...this.#http2].flatMap(([name, one]) => one.events(name));
 		const after = await this.proxy.counters(comparedStats);
