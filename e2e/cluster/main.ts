@@ -138,12 +138,21 @@ async function main(): Promise<number> {
 		const images = await loadImages({ ...cluster, environment });
 		const files = chosen.map((name) => join("e2e/cluster/cases", `${name}.test.ts`));
 		const options = ["--test", "--test-concurrency=1", "--test-timeout=1800000", "--test-reporter=spec"];
-		let failed = 0;
+		const passes = async (file: string) => (await command(process.execPath, [...options, file], { ...environment, ...images, WEFT_E2E_CLUSTER: "1" })) === 0;
+		const failed: string[] = [];
 		// One after the other, in this order: the runner would sort them.
-		for (const file of files)
-			failed += (await command(process.execPath, [...options, file], { ...environment, ...images, WEFT_E2E_CLUSTER: "1" })) === 0 ? 0 : 1;
-		console.log(failed === 0 ? `e2e/cluster: ${files.length} of ${files.length} cases passed` : `e2e/cluster: ${failed} of ${files.length} cases FAILED`);
-		return failed === 0 ? 0 : 1;
+		for (const file of files) {
+			if (await passes(file)) continue;
+			// A cluster on two cores has hiccups; what is broken is so each time.
+			console.log(`e2e/cluster: ${file} failed and is run once more`);
+			if (!(await passes(file))) failed.push(file);
+		}
+		console.log(
+			failed.length === 0
+				? `e2e/cluster: ${files.length} of ${files.length} cases passed`
+				: `e2e/cluster: ${failed.length} of ${files.length} cases FAILED: ${failed.join(", ")}`,
+		);
+		return failed.length === 0 ? 0 : 1;
 	} finally {
 		if (!flags.keep) await cluster.end();
 	}
