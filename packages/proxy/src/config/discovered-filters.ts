@@ -1,7 +1,7 @@
-import type { ConfigFile } from "./http-connection-manager.ts";
 import type { HttpFilterConfig } from "./http-filters.ts";
 import type { ListenerFilter } from "./listener-filters.ts";
 import type { NetworkFilter } from "./network-filters.ts";
+import { resourceKey, type ResourceSource } from "./resource-source.ts";
 
 /** Where a filter's configuration comes from that comes by itself (ECDS): the resource has the filter's name. */
 export interface ConfigDiscovery<Config> {
@@ -11,16 +11,15 @@ export interface ConfigDiscovery<Config> {
 	readonly fallback: Config | undefined;
 	/** The listener waits for the first configuration, or for the word that there is none. */
 	readonly isAwaited: boolean;
-	/** 0: for ever. */
-	readonly initialFetchTimeoutMs: number;
-	/** undefined: the control plane is asked. */
-	readonly file: ConfigFile | undefined;
+	/** undefined: ADS. */
+	readonly source?: ResourceSource | undefined;
 	/** The place at the end is a terminal filter's, and no other place is. */
 	readonly isLast: boolean;
 }
 
 /** A filter's configuration that came by itself (`envoy.config.core.v3.TypedExtensionConfig`). */
 export interface ExtensionConfig {
+	/** Its key, where it comes from elsewhere than ADS. */
 	readonly name: string;
 	/** Full name of its message. */
 	readonly typeName: string;
@@ -37,6 +36,11 @@ export type DiscoveryUse =
 	| { readonly kind: "http"; readonly name: string; readonly discovery: ConfigDiscovery<HttpFilterConfig> }
 	| { readonly kind: "network"; readonly name: string; readonly discovery: ConfigDiscovery<NetworkFilter> }
 	| { readonly kind: "listener"; readonly name: string; readonly discovery: ConfigDiscovery<ListenerFilter> };
+
+/** Which of the configurations that came by themselves is the filter's. */
+export function extensionKey({ name, discovery }: { readonly name: string; readonly discovery: Pick<ConfigDiscovery<unknown>, "source"> }): string {
+	return resourceKey(name, discovery.source);
+}
 
 export const terminalNetworkFilters: ReadonlySet<NetworkFilter["kind"]> = new Set(["http", "tcpProxy", "echo", "directResponse"]);
 
@@ -56,18 +60,18 @@ export function misfit(use: DiscoveryUse, extension: ExtensionConfig): string | 
 
 /** What an HTTP filter is to be at present; undefined: nothing is known of it yet. */
 export function httpConfigInForce(name: string, discovery: ConfigDiscovery<HttpFilterConfig>, extensions: Extensions): HttpFilterConfig | undefined {
-	const extension = extensions.get(name);
+	const extension = extensions.get(extensionKey({ name, discovery }));
 	return extension !== undefined && misfit({ kind: "http", name, discovery }, extension) === undefined ? extension.http : discovery.fallback;
 }
 
 /** The same of a network filter. */
 export function networkFilterInForce(name: string, discovery: ConfigDiscovery<NetworkFilter>, extensions: Extensions): NetworkFilter | undefined {
-	const extension = extensions.get(name);
+	const extension = extensions.get(extensionKey({ name, discovery }));
 	return extension !== undefined && misfit({ kind: "network", name, discovery }, extension) === undefined ? extension.network : discovery.fallback;
 }
 
 /** The same of a listener filter. */
 export function listenerFilterInForce(name: string, discovery: ConfigDiscovery<ListenerFilter>, extensions: Extensions): ListenerFilter | undefined {
-	const extension = extensions.get(name);
+	const extension = extensions.get(extensionKey({ name, discovery }));
 	return extension !== undefined && misfit({ kind: "listener", name, discovery }, extension) === undefined ? extension.listener : discovery.fallback;
 }

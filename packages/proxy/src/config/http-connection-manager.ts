@@ -2,6 +2,7 @@ import type { AccessLog, AccessLogFilter, FileAccessLog } from "./access-logs.ts
 import type { HeaderMutation } from "./header-operations.ts";
 import type { HttpFilter } from "./http-filters.ts";
 import type { Http2Options } from "./http2-options.ts";
+import type { ResourceReference } from "./resource-source.ts";
 import type { RouteTable } from "./routes.ts";
 import type { Tracing } from "./telemetry.ts";
 
@@ -9,10 +10,7 @@ export interface HttpConnectionManager {
 	readonly kind: "http";
 	readonly statPrefix: string;
 	readonly codec: "auto" | "http1" | "http2";
-	/** `file`: where the main thread reads the table; undefined: the control plane gives it. */
-	readonly routes:
-		| { readonly kind: "rds"; readonly name: string; readonly file?: ConfigFile | undefined }
-		| { readonly kind: "inline"; readonly table: RouteTable };
+	readonly routes: ({ readonly kind: "rds" } & ResourceReference) | { readonly kind: "inline"; readonly table: RouteTable };
 	/** In order, ending with `router`. */
 	readonly filters: readonly HttpFilter[];
 	readonly serverName: string;
@@ -83,11 +81,4 @@ export interface LocalReplyConfig {
 export interface LocalReplyFormat {
 	readonly format: FileAccessLog["format"];
 	readonly contentType: string;
-}
-
-/** A file of xDS resources (`path_config_source`). */
-export interface ConfigFile {
-	readonly path: string;
-	/** undefined: the file's own. */
-	readonly watchedFolder: string | undefined;
 }

@@ -32,8 +32,6 @@ describe("listener filters", () => {
 			typeNames: ["http"],
 			fallback: undefined,
 			isAwaited: true,
-			initialFetchTimeoutMs: 0,
-			file: undefined,
 			isLast: false,
 		};
 		const listenerOf = (fallback?: ListenerFilter) => {

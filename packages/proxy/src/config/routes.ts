@@ -6,10 +6,12 @@ import type { InternalRedirectPolicy } from "./internal-redirect.ts";
 import type { LbMetadata } from "./load-balancing.ts";
 import type { Fraction, HeaderMatch, MetadataMatch, PathMatch, QueryMatch } from "./matchers.ts";
 import type { RateLimitAction } from "./rate-limits.ts";
+import type { ResourceReference } from "./resource-source.ts";
 import type { RetryPolicy } from "./retry-policy.ts";
 import type { Decorator, RouteTracing } from "./telemetry.ts";
 
 export interface RouteTable {
+	/** Its key, where it comes from elsewhere than ADS. */
 	readonly name: string;
 	readonly virtualHosts: readonly VirtualHost[];
 	readonly headers: HeaderOperations;
@@ -17,8 +19,8 @@ export interface RouteTable {
 	readonly mostSpecificHeaderMutationsWins: boolean;
 	readonly ignorePortInHostMatching: boolean;
 	readonly maxDirectResponseBodyBytes: number;
-	/** More virtual hosts come by themselves (VHDS). */
-	readonly vhds: boolean;
+	/** By what name and where from more virtual hosts come (VHDS). */
+	readonly vhds: ResourceReference | false;
 	/** A route to a cluster that is not there makes the table a bad one; else its requests are answered 503. */
 	readonly validatesClusters?: boolean;
 }

@@ -1,6 +1,7 @@
 /** TLS towards clients and hosts, and the secrets that it needs. */
 
 import type { StringMatch } from "./matchers.ts";
+import type { ResourceReference } from "./resource-source.ts";
 
 export interface TlsParams {
 	readonly minVersion: "TLSv1" | "TLSv1.1" | "TLSv1.2" | "TLSv1.3";
@@ -13,15 +14,13 @@ export interface TlsParams {
 	readonly signatures?: string;
 }
 
-/** A certificate and key: in line, or the name of a secret that arrives by SDS. */
-export type CertificateSource =
-	| { readonly kind: "inline"; readonly certChainPem: string; readonly privateKeyPem: string }
-	| { readonly kind: "secret"; readonly name: string };
+/** Of a secret that arrives by SDS. */
+export type SecretSource = { readonly kind: "secret" } & ResourceReference;
 
-export type TrustSource =
-	| { readonly kind: "inline"; readonly caPem: string; readonly crlPem: string }
-	| { readonly kind: "secret"; readonly name: string }
-	| { readonly kind: "system" };
+/** A certificate and key: in line, or a secret's. */
+export type CertificateSource = { readonly kind: "inline"; readonly certChainPem: string; readonly privateKeyPem: string } | SecretSource;
+
+export type TrustSource = { readonly kind: "inline"; readonly caPem: string; readonly crlPem: string } | SecretSource | { readonly kind: "system" };
 
 export interface SanMatch {
 	readonly type: "uri" | "dns" | "email" | "ip" | "any";

@@ -65,7 +65,7 @@ describe("make before break", () => {
 	});
 
 	it("keeps a filter's configuration as long as a listener in force has it, unless it was taken back", () => {
-		const discovery = { typeNames: ["a"], fallback: undefined, isAwaited: true, initialFetchTimeoutMs: 0, file: undefined, isLast: false };
+		const discovery = { typeNames: ["a"], fallback: undefined, isAwaited: true, isLast: false };
 		const filters = [{ kind: "discovered", name: "f", discovery }];
 		const withFilter = (kind: "rds") =>
 			({

@@ -1,8 +1,9 @@
 import type { DecodedCluster } from "../config/decode/index.ts";
-import type { DiscoveryUse, ExtensionConfig, Extensions } from "../config/discovered-filters.ts";
+import { type DiscoveryUse, type ExtensionConfig, extensionKey, type Extensions } from "../config/discovered-filters.ts";
 import type { Cluster } from "../config/clusters.ts";
 import type { ClusterHosts } from "../config/hosts.ts";
 import type { Listener } from "../config/listeners.ts";
+import { keyOf } from "../config/resource-source.ts";
 import type { RouteTable } from "../config/routes.ts";
 import type { Secret } from "../config/tls.ts";
 import { type HostsOfTable, withHosts } from "./discovered-hosts.ts";
@@ -12,7 +13,7 @@ import { referencesOfCluster, referencesOfExtension, referencesOfListener, refer
 export interface Wanted {
 	readonly listeners: ReadonlyMap<string, Listener>;
 	readonly clusters: ReadonlyMap<string, DecodedCluster>;
-	/** By the name of the assignment. */
+	/** By the key of the assignment: those that come by name are told apart by their sources, too. */
 	readonly assignments: ReadonlyMap<string, ClusterHosts>;
 	/** Addresses of DNS clusters, by cluster. */
 	readonly resolved: ReadonlyMap<string, ClusterHosts>;
@@ -96,7 +97,7 @@ function planExtensions(
 	const extensions = new Map(wanted.extensions);
 	for (const [name, extension] of wanted.extensions) {
 		const references = referencesOfExtension(extension);
-		const table = first(references.routes, (table) => !routes.has(table) && !wanted.expired.has(`rds:${table}`));
+		const table = first(references.routes.keys(), (table) => !routes.has(table) && !wanted.expired.has(`rds:${table}`));
 		const cluster = first(references.clusters, warming);
 		if (table === undefined && cluster === undefined) continue;
 		waiting.set(`filter ${name}`, table === undefined ? `cluster ${cluster}` : `route table ${table}`);
@@ -109,7 +110,8 @@ const noHostsYet: HostsOfTable = new Map();
 
 function wholeTable(shell: RouteTable, { virtualHosts, expired }: Wanted): RouteTable | undefined {
 	if (!shell.vhds) return shell;
-	const hosts = virtualHosts.get(shell.name) ?? (expired.has(`vhds:${shell.name}`) ? noHostsYet : undefined);
+	const key = keyOf(shell.vhds);
+	const hosts = virtualHosts.get(key) ?? (expired.has(`vhds:${key}`) ? noHostsYet : undefined);
 	return hosts && withHosts(shell, hosts);
 }
 
@@ -119,7 +121,7 @@ function keepOld<T>(next: Map<string, T>, old: ReadonlyMap<string, T>, name: str
 	else next.set(name, before);
 }
 
-function first(names: ReadonlySet<string>, is: (name: string) => boolean): string | undefined {
+function first(names: Iterable<string>, is: (name: string) => boolean): string | undefined {
 	for (const name of names) if (is(name)) return name;
 	return undefined;
 }
@@ -129,7 +131,7 @@ function planClusters(wanted: Wanted, inForce: InForce, waiting: Map<string, str
 	const hosts = new Map<string, ClusterHosts>();
 	for (const [name, decoded] of wanted.clusters) {
 		const own = hostsOf(decoded, wanted);
-		const missing = first(referencesOfCluster(decoded.cluster).secrets, (secret) => !wanted.secrets.has(secret) && !wanted.expired.has(`sds:${secret}`));
+		const missing = first(referencesOfCluster(decoded.cluster).secrets.keys(), (secret) => !wanted.secrets.has(secret) && !wanted.expired.has(`sds:${secret}`));
 		const wait = missing === undefined ? (own === undefined ? "its endpoints" : undefined) : `secret ${missing}`;
 		if (wait === undefined && own !== undefined) {
 			clusters.set(name, decoded);
@@ -142,20 +144,23 @@ function planClusters(wanted: Wanted, inForce: InForce, waiting: Map<string, str
 		if (before === undefined || hostsBefore === undefined) continue;
 		clusters.set(name, before);
 		// The old cluster still follows its endpoints, unless they now come from elsewhere.
-		hosts.set(name, before.assignmentName === decoded.assignmentName && own !== undefined ? own : hostsBefore);
+		hosts.set(name, assignmentKey(before) === assignmentKey(decoded) && own !== undefined ? own : hostsBefore);
 	}
 	return { clusters, hosts };
 }
+
+const assignmentKey = ({ assignment }: DecodedCluster) => assignment && keyOf(assignment);
 
 const noHosts = new Map<string, ClusterHosts>();
 
 function hostsOf(decoded: DecodedCluster, wanted: Wanted): ClusterHosts | undefined {
 	const { name } = decoded.cluster;
 	if (decoded.dns !== undefined) return wanted.resolved.get(name);
-	if (decoded.assignmentName === undefined) return decoded.hosts;
-	const assigned = wanted.assignments.get(decoded.assignmentName);
+	const key = assignmentKey(decoded);
+	if (key === undefined) return decoded.hosts;
+	const assigned = wanted.assignments.get(key);
 	if (assigned !== undefined) return forCluster(assigned, name);
-	if (!wanted.expired.has(`eds:${decoded.assignmentName}`)) return undefined;
+	if (!wanted.expired.has(`eds:${key}`)) return undefined;
 	let none = noHosts.get(name);
 	if (!none) {
 		none = { cluster: name, overprovisioningFactor: undefined, priorities: [] };
@@ -186,10 +191,10 @@ function planListeners(
 	const listeners = new Map(wanted.listeners);
 	for (const [name, listener] of wanted.listeners) {
 		const references = referencesOfListener(listener);
-		const secret = first(references.secrets, (secret) => !wanted.secrets.has(secret) && !wanted.expired.has(`sds:${secret}`));
-		const table = first(references.routes, (table) => !routes.has(table) && !wanted.expired.has(`rds:${table}`));
+		const secret = first(references.secrets.keys(), (secret) => !wanted.secrets.has(secret) && !wanted.expired.has(`sds:${secret}`));
+		const table = first(references.routes.keys(), (table) => !routes.has(table) && !wanted.expired.has(`rds:${table}`));
 		const cluster = first(references.clusters, warming);
-		const isMissing = ({ name, discovery }: DiscoveryUse) => discovery.isAwaited && !extensions.has(name) && !wanted.expired.has(`ecds:${name}`);
+		const isMissing = (use: DiscoveryUse) => use.discovery.isAwaited && !extensions.has(extensionKey(use)) && !wanted.expired.has(`ecds:${extensionKey(use)}`);
 		const filter = references.discovered.find(isMissing)?.name;
 		const waits = { secret, "route table": table, cluster, "configuration of filter": filter };
 		const [wait] = Object.entries(waits).flatMap(([what, name]) => (name === undefined ? [] : [`${what} ${name}`]));
@@ -211,7 +216,7 @@ interface Next {
 function keepReferenced(wanted: Wanted, inForce: InForce, next: Next): void {
 	const clusters = new Set<string>();
 	const discovered = new Set<string>();
-	for (const listener of next.listeners.values()) for (const { name } of referencesOfListener(listener).discovered) discovered.add(name);
+	for (const listener of next.listeners.values()) for (const use of referencesOfListener(listener).discovered) discovered.add(extensionKey(use));
 	for (const name of discovered) {
 		const old = inForce.extensions.get(name);
 		// One that the control plane took back is gone at once; one that nothing new asks for stays with what still has it.
@@ -219,7 +224,7 @@ function keepReferenced(wanted: Wanted, inForce: InForce, next: Next): void {
 	}
 	for (const references of [...[...next.listeners.values()].map(referencesOfListener), ...[...next.extensions.values()].map(referencesOfExtension)]) {
 		for (const name of references.clusters) clusters.add(name);
-		for (const name of references.routes) {
+		for (const name of references.routes.keys()) {
 			const old = inForce.routes.get(name);
 			if (!next.routes.has(name) && old !== undefined && !wanted.routes.has(name)) next.routes.set(name, old);
 		}

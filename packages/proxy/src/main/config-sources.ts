@@ -1,21 +1,18 @@
 import { typeUrls } from "@weft/xds";
-import type { RejectedResource, XdsUpdate } from "@weft/xds/client";
-import { NameTable } from "@weft/xds/generated/istio/networking/nds/v1/nds.ts";
-import type { BootstrapConfig } from "../config/bootstrap/decode-bootstrap.ts";
-import { fileOfSource } from "../config/decode/config-source.ts";
-import { transportKind } from "../data/transport/transport.ts";
-import { createGrpcEnvironment } from "../grpc/environment.ts";
+import { resourceKey } from "../config/resource-source.ts";
+import { namesInTables } from "./discovered-hosts.ts";
+import { FetchWaits } from "./fetch-waits.ts";
 import { followSecretFiles } from "./file-secrets.ts";
 import { followConfigFiles } from "./file-source.ts";
-import { targetSources } from "./grpc-target.ts";
-import { nodeOf } from "./xds-node.ts";
+import { Forgetting } from "./forgotten.ts";
+import { ManagementServers } from "./management-servers.ts";
 import { referencesOfListener } from "./references.ts";
 import type { Core } from "./server-core.ts";
 import type { ServerOptions } from "./server-options.ts";
-import type { XdsSource } from "./xds-source.ts";
+import { type NamedType, wantedNames } from "./wanted-names.ts";
 import { applyUpdates } from "./xds-updates.ts";
 
-/** Where configuration comes from beside the bootstrap: DNS, secret files, the control plane. */
+/** Where configuration comes from beside the bootstrap: DNS, files, management servers. */
 export interface Sources {
 	/** Looks at what is wanted and follows exactly that. */
 	follow(): void;
@@ -23,77 +20,81 @@ export interface Sources {
 	reportHealth(problem: string | undefined): void;
 }
 
-export async function connectSources(options: ServerOptions, { abort, dns, extensionStats, onDemand, pool, records, state, store }: Core): Promise<Sources> {
-	const { clock, config, environment, logger, secretSources } = options;
+export async function connectSources(options: ServerOptions, core: Core): Promise<Sources> {
+	const { abort, extensionStats, onDemand, pool, records, store } = core;
+	const { clock, config, logger } = options;
+	const environment = { ...options.environment, managementClusters: config.managementClusters };
 	const nowMs = () => clock.nowMs();
-	const files = followSecretFiles({
-		sources: secretSources,
-		store,
-		records,
-		environment,
-		readsNamedFiles: options.secretsOverAds,
-		logger,
-		nowMs,
-		signal: abort.signal,
-	});
-	let xds: XdsSource | undefined;
+	const inFiles = { store, records, environment, logger, nowMs, signal: abort.signal };
+	const isOwn = ownSecrets(options);
+	const secretFiles = followSecretFiles({ ...inFiles, readsNamedFiles: options.secretsOverAds });
+	const forgetting = new Forgetting(store, records);
+	const waits = createWaits(options, core, isOwn);
 	const follow = () => {
-		dns.follow(store.wanted.clusters.values());
-		const stale = [...store.wanted.resolved.keys()].filter((name) => store.wanted.clusters.get(name)?.dns === undefined);
-		if (stale.length > 0) void store.apply({ resolved: { upsert: [], remove: stale } });
-		files.follow();
-		const uses = [...store.wanted.listeners.values()].flatMap((listener) => referencesOfListener(listener).discovered);
-		extensionStats.follow(uses, store.wanted.extensions);
-		resources.follow();
-		xds?.follow();
+		followHosts(core);
+		const names = wantedNames(store.wanted);
+		forgetting.follow(names, isOwn);
+		secretFiles.follow(names.sds);
+		extensionStats.follow(
+			[...store.wanted.listeners.values()].flatMap((listener) => referencesOfListener(listener).discovered),
+			store.wanted.extensions,
+		);
+		servers.follow(names);
+		waits.follow(names);
+		// Last: what is read asks for more at once.
+		resources.follow(names);
 	};
 	const onHostsAnswered = (present: readonly string[], absent: readonly string[]) => {
-		pool.broadcast({ kind: "hostsAnswered", names: [...present, ...absent] });
-		xds?.hostsAbsent(absent);
+		pool.broadcast({ kind: "hostsAnswered", names: namesInTables([...present, ...absent], store.wanted.routes) });
+		onDemand.source?.hostsAbsent(absent);
 	};
 	const apply = applyUpdates({ store, records, environment, extensionStats, nowMs, onWanted: follow, onHostsAnswered });
-	const resources = followConfigFiles({ bootstrap: config.message, store, apply, readFile: environment.readFile, logger, signal: abort.signal });
-	if (needsControlPlane(config, options)) {
-		const staticSecrets = new Set(config.secrets.map(({ value }) => value.name));
-		const { createXdsSource } = await import("./xds-source.ts");
-		const created = createXdsSource({
-			...options,
-			grpc: await (options.grpc ?? createGrpcEnvironment({ ...options, transport: transportKind(process.env) })),
-			bootstrap: config.message,
-			node: nodeOf(options),
-			store,
-			targets: targetSources(config, store),
-			wantsNames: options.onNames !== undefined,
-			apply: async (update) => {
-				const rejected = update.typeUrl === typeUrls.nds ? applyNames(update, options.onNames) : await apply(update);
-				state.received(update.typeUrl);
-				return rejected;
-			},
-			logger: logger.child("xds"),
-			onConnection: (isConnected) => void (state.isControlPlaneConnected = isConnected),
-			isStaticSecret: (name) => staticSecrets.has(name),
-			extensionStats,
-			onForgotten: (type, name) => records.remove(type, name),
-		});
-		if (typeof created === "string") throw new Error(created);
-		xds = onDemand.source = created;
-	}
-	return { follow, run: () => void xds?.run(abort.signal), reportHealth: (problem) => xds?.reportHealth(problem) };
+	const resources = followConfigFiles({ ...inFiles, dynamic: config.dynamic, apply });
+	const servers = new ManagementServers({ options, core, apply, isOwn });
+	await servers.connectIfNamed();
+	const run = () => {
+		servers.run();
+		waitForFirst(options, core);
+	};
+	return { follow, run, reportHealth: (problem) => onDemand.source?.reportHealth(problem) };
 }
 
-function applyNames({ resources }: XdsUpdate, onNames: ServerOptions["onNames"]): readonly RejectedResource[] {
-	for (const { name, resource } of resources) {
-		try {
-			onNames?.(NameTable.decode(resource.value));
-		} catch (error) {
-			return [{ name, message: `undecodable: ${error instanceof Error ? error.message : String(error)}` }];
-		}
-	}
-	return [];
+/** Names of hosts are resolved while a cluster has them. */
+function followHosts({ dns, store }: Core): void {
+	dns.follow(store.wanted.clusters.values());
+	const stale = [...store.wanted.resolved.keys()].filter((name) => store.wanted.clusters.get(name)?.dns === undefined);
+	if (stale.length > 0) void store.apply({ resolved: { upsert: [], remove: stale } });
 }
 
-function needsControlPlane({ message }: BootstrapConfig, { secretSources }: ServerOptions): boolean {
-	const { adsConfig, cdsConfig, ldsConfig } = message.dynamicResources ?? {};
-	const isAsked = [cdsConfig, ldsConfig].some((source) => source !== undefined && fileOfSource(source) === undefined);
-	return adsConfig !== undefined || isAsked || [...secretSources.values()].some((source) => source?.apiConfigSource !== undefined);
+/** Secrets that this process has itself, by their keys: never asked for. */
+function ownSecrets({ config, ownSecrets }: ServerOptions): (key: string) => boolean {
+	const inBootstrap = new Set(config.secrets.map(({ value }) => value.name));
+	return (key) => ownSecrets.has(key) || inBootstrap.has(key);
+}
+
+function createWaits({ logger }: ServerOptions, { abort, extensionStats, store }: Core, isOwn: (key: string) => boolean): FetchWaits {
+	const { assignments, extensions, routes, secrets, virtualHosts } = store.wanted;
+	const held: Readonly<Record<NamedType, ReadonlyMap<string, unknown>>> = { eds: assignments, rds: routes, vhds: virtualHosts, sds: secrets, ecds: extensions };
+	const waits = new FetchWaits({
+		logger,
+		isThere: (type, key) => held[type].has(key),
+		isAsked: (type, { name, source }) => source?.kind !== "file" && (type !== "sds" || !isOwn(resourceKey(name, source))),
+		onTimeout(type, key, name) {
+			if (type === "ecds") extensionStats.count(name, "init_fetch_timeout");
+			void store.apply({ expired: [`${type}:${key}`] });
+		},
+	});
+	abort.signal.addEventListener("abort", () => waits.stop());
+	return waits;
+}
+
+/** The server is ready without clusters and listeners of which nothing was heard in time. */
+function waitForFirst({ config }: ServerOptions, { abort, state }: Core): void {
+	for (const type of ["cds", "lds"] as const) {
+		const timeoutMs = config.dynamic[type]?.initialFetchTimeoutMs ?? 0;
+		if (timeoutMs === 0) continue;
+		const timer = setTimeout(() => state.giveUp(typeUrls[type]), timeoutMs);
+		timer.unref();
+		abort.signal.addEventListener("abort", () => clearTimeout(timer));
+	}
 }

@@ -171,7 +171,6 @@ describe("the main thread under a control plane", () => {
 			clock: systemClock,
 			random: () => 0,
 			logger,
-			secretSources: new Map(),
 			ownSecrets: new Set<string>(),
 			initialSecrets: [],
 			secretsOverAds: false,

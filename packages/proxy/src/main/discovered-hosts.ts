@@ -1,13 +1,26 @@
+import { keyOf } from "../config/resource-source.ts";
 import type { RouteTable, VirtualHost } from "../config/routes.ts";
 
-/** A virtual host that came by itself (VHDS), named `table/host`. */
+/** A virtual host that came by itself (VHDS), named `table/host`, with the table's name as the key of its virtual hosts has it. */
 export interface DiscoveredHost {
 	readonly name: string;
 	readonly host: VirtualHost;
 }
 
-/** Virtual hosts of one table by their resource names. The map is replaced when one of them changes. */
+/** Virtual hosts of one table by their keys, `table/host`. The map is replaced when one of them changes. */
 export type HostsOfTable = ReadonlyMap<string, VirtualHost>;
+
+/** As the workers know them that have asked, of keys of virtual hosts: by the keys of the tables that have these hosts. */
+export function namesInTables(keys: readonly string[], routes: ReadonlyMap<string, RouteTable>): readonly string[] {
+	const tables = Map.groupBy(
+		[...routes.values()].filter(({ vhds }) => vhds),
+		({ vhds }) => (vhds ? keyOf(vhds) : ""),
+	);
+	return keys.flatMap((key) => {
+		const table = tableOfHost(key);
+		return (tables.get(table) ?? []).map(({ name }) => `${name}${key.slice(table.length)}`);
+	});
+}
 
 /** No table's name has a slash: Envoy asks for the virtual hosts of a table by what comes before it. */
 export function tableOfHost(name: string): string {
@@ -64,7 +77,7 @@ export function withoutTakenDomains(
 	const owners = new Map<string, Map<string, string>>();
 	return hosts.filter(({ name, host: { domains } }) => {
 		const table = tableOfHost(name);
-		const taken = owners.get(table) ?? domainOwners(wanted.routes.get(table), wanted.virtualHosts.get(table), leaving);
+		const taken = owners.get(table) ?? domainOwners(tablesWith(table, wanted.routes), wanted.virtualHosts.get(table), leaving);
 		owners.set(table, taken);
 		const domain = domains.find((candidate) => taken.has(candidate));
 		if (domain !== undefined) rejected.push({ name, message: `domain ${JSON.stringify(domain)} is already taken by virtual host ${taken.get(domain)}` });
@@ -73,10 +86,15 @@ export function withoutTakenDomains(
 	});
 }
 
+/** Tables whose virtual hosts have this key. */
+export function tablesWith(key: string, routes: ReadonlyMap<string, RouteTable>): readonly RouteTable[] {
+	return [...routes.values()].filter(({ vhds }) => vhds && keyOf(vhds) === key);
+}
+
 /** Domain → the virtual host that has it. */
-function domainOwners(shell: RouteTable | undefined, hosts: HostsOfTable | undefined, leaving: ReadonlySet<string>): Map<string, string> {
+function domainOwners(shells: readonly RouteTable[], hosts: HostsOfTable | undefined, leaving: ReadonlySet<string>): Map<string, string> {
 	const owners = new Map<string, string>();
-	for (const { name, domains } of shell?.virtualHosts ?? []) for (const domain of domains) owners.set(domain, name);
+	for (const { name, domains } of shells.flatMap(({ virtualHosts }) => virtualHosts)) for (const domain of domains) owners.set(domain, name);
 	for (const [name, { domains }] of hosts ?? []) if (!leaving.has(name)) for (const domain of domains) owners.set(domain, name);
 	return owners;
 }

@@ -23,9 +23,7 @@ function clusterOfName(name: string): DecodedCluster {
 		cluster: clusterOf(name, { kind: "strictDns" }),
 		hosts: { ...rest, priorities: named },
 		dns: { refreshMs: 0, failureRefreshMs: 0, family: "v4", respectsTtl: false, jitterMs: 0 },
-		assignmentName: undefined,
-		assignmentFile: undefined,
-		initialFetchTimeoutMs: 0,
+		assignment: undefined,
 	};
 }
 

@@ -2,18 +2,17 @@ import type { FSWatcher } from "node:fs";
 import { basename, dirname } from "node:path";
 import type { Logger } from "@weft/runtime";
 import { fromJson } from "@weft/xds";
-import type { ConfigSource } from "@weft/xds/generated/envoy/config/core/v3/config_source.ts";
 import { Secret as SecretMessage } from "@weft/xds/generated/envoy/extensions/transport_sockets/tls/v3/secret.ts";
 import { type DecodeEnvironment, decodeSecret } from "../config/decode/index.ts";
 import { parseYamlSource } from "../config/bootstrap/yaml-source.ts";
 import { isObject } from "../config/bootstrap/upgrade-context.ts";
+import type { ResourceReference } from "../config/resource-source.ts";
 import type { ConfigStore } from "./config-store.ts";
 import { watchFolderWhenThere } from "./folder-watch.ts";
 import { foldersOf, parseNamedFiles, readNamedFiles } from "./named-files.ts";
 import type { ResourceRecords } from "./resource-records.ts";
 
 export interface FileSecretsOptions {
-	readonly sources: ReadonlyMap<string, ConfigSource | undefined>;
 	readonly store: ConfigStore;
 	readonly records: ResourceRecords;
 	readonly environment: DecodeEnvironment;
@@ -28,20 +27,25 @@ export interface FileSecretsOptions {
  * Secrets from files (`path_config_source`, and those that Istio names by their files): read at once, and again whenever something moves in the file's folder or in
  * its `watched_directory`, which is how mounted secrets are replaced. A file that cannot be read keeps the old secret.
  */
-export function followSecretFiles(options: FileSecretsOptions): { follow(): void } {
+export function followSecretFiles(options: FileSecretsOptions): { follow(secrets: ReadonlyMap<string, ResourceReference>): void } {
 	const watchers = new Map<string, readonly Pick<FSWatcher, "close">[]>();
 	options.signal.addEventListener("abort", () => {
 		for (const watcher of [...watchers.values()].flat()) watcher.close();
 	});
 	return {
-		follow() {
-			for (const [name, source] of options.sources) {
-				if (watchers.has(name)) continue;
-				const origin = originOf(name, source, options);
+		follow(secrets) {
+			for (const [key, own] of watchers) {
+				if (secrets.has(key)) continue;
+				for (const watcher of own) watcher.close();
+				watchers.delete(key);
+			}
+			for (const [key, reference] of secrets) {
+				if (watchers.has(key)) continue;
+				const origin = originOf(reference, options);
 				if (origin === undefined) continue;
-				const load = () => loadSecret(options, name, origin.read);
+				const load = () => loadSecret(options, reference.name, key, origin.read);
 				watchers.set(
-					name,
+					key,
 					origin.folders.map((folder) => watchFolderWhenThere(folder, load, options.logger)),
 				);
 				load();
@@ -57,28 +61,27 @@ interface Origin {
 	readonly read: () => SecretMessage;
 }
 
-function originOf(name: string, source: ConfigSource | undefined, { environment, readsNamedFiles }: FileSecretsOptions): Origin | undefined {
-	const path = source?.pathConfigSource?.path ?? source?.path;
-	if (path !== undefined && path !== "") {
-		const folder = source?.pathConfigSource?.watchedDirectory?.path ?? dirname(path);
-		return { folders: [folder], read: () => secretOf(Buffer.from(environment.readFile(path)).toString("utf8"), path, name) };
+function originOf({ name, source }: ResourceReference, { environment, readsNamedFiles }: FileSecretsOptions): Origin | undefined {
+	if (source?.kind === "file") {
+		const { path, watchedFolder } = source;
+		return { folders: [watchedFolder ?? dirname(path)], read: () => secretOf(Buffer.from(environment.readFile(path)).toString("utf8"), path, name) };
 	}
 	const files = readsNamedFiles ? parseNamedFiles(name) : undefined;
 	return files && { folders: foldersOf(files), read: () => readNamedFiles(name, files, environment.readFile) };
 }
 
-function loadSecret({ environment, logger, nowMs, records, store }: FileSecretsOptions, name: string, read: () => SecretMessage): void {
+function loadSecret({ environment, logger, nowMs, records, store }: FileSecretsOptions, name: string, key: string, read: () => SecretMessage): void {
 	try {
 		const message = read();
 		const { value, errors } = decodeSecret(message, environment);
 		if (value === undefined) throw new Error(errors.join("; "));
 		const resource = { typeUrl: "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret", value: SecretMessage.encode(message).finish() };
-		records.set("sds", { name, resource, version: "", isStatic: false, updatedMs: nowMs() });
-		void store.apply({ secrets: { upsert: [{ ...value, name }], remove: [] } });
+		records.set("sds", { name, key, resource, version: "", isStatic: false, updatedMs: nowMs() });
+		void store.apply({ secrets: { upsert: [{ ...value, name: key }], remove: [] } });
 	} catch (error) {
 		logger.error("secret file not read, the old secret stays", { secret: name, error });
 		// Without any: what needs it serves without, and refuses handshakes. What it replaces may be plain text, and must not go on.
-		if (!store.wanted.secrets.has(name)) void store.apply({ expired: [`sds:${name}`] });
+		if (!store.wanted.secrets.has(key)) void store.apply({ expired: [`sds:${key}`] });
 	}
 }
 

@@ -2,31 +2,32 @@ import type { FSWatcher } from "node:fs";
 import { dirname } from "node:path";
 import type { Logger } from "@weft/runtime";
 import { type Any, fromJson, JsonError, messageFns, stripTypeUrl, typeUrls, validateConstraints } from "@weft/xds";
-import type { ApplyUpdate, XdsResource } from "@weft/xds/client";
-import type { Bootstrap } from "@weft/xds/generated/envoy/config/bootstrap/v3/bootstrap.ts";
+import type { XdsResource } from "@weft/xds/client";
+import type { BootstrapConfig } from "../config/bootstrap/decode-bootstrap.ts";
 import { parseYamlSource } from "../config/bootstrap/yaml-source.ts";
 import { isObject } from "../config/bootstrap/upgrade-context.ts";
-import { fileOfSource } from "../config/decode/config-source.ts";
-import type { ConfigFile } from "../config/http-connection-manager.ts";
-import type { ConfigStore } from "./config-store.ts";
+import type { DecodeEnvironment } from "../config/decode/index.ts";
+import type { FileSource, ResourceSource } from "../config/resource-source.ts";
 import { watchFolder } from "./folder-watch.ts";
-import { referencesOfExtension, referencesOfListener } from "./references.ts";
+import type { WantedNames } from "./wanted-names.ts";
+import type { ApplyFrom } from "./xds-updates.ts";
 
 export interface FileSourceOptions {
-	readonly bootstrap: Bootstrap;
-	readonly store: ConfigStore;
-	readonly apply: ApplyUpdate;
-	/** Throws when it cannot be read. */
-	readonly readFile: (path: string) => Uint8Array;
+	readonly dynamic: BootstrapConfig["dynamic"];
+	readonly apply: ApplyFrom;
+	readonly environment: Pick<DecodeEnvironment, "readFile">;
 	readonly logger: Logger;
 	readonly signal: AbortSignal;
 }
 
-type FileType = "cds" | "eds" | "lds" | "rds" | "ecds";
+type FileType = "cds" | "lds" | (typeof namedInFiles)[number];
+
+/** Secrets are read otherwise. */
+const namedInFiles = ["eds", "rds", "ecds"] as const;
 
 interface Followed {
 	readonly type: FileType;
-	readonly file: ConfigFile;
+	readonly file: FileSource;
 	/** undefined: all that are in it. */
 	names: ReadonlySet<string> | undefined;
 	watcher: FSWatcher | undefined;
@@ -40,31 +41,37 @@ interface Followed {
  * Resources from files (`path_config_source`): each is a DiscoveryResponse in YAML or JSON. A file is read at once, and
  * again whenever something changed in its folder; one that cannot be read, or is wrong, leaves what was there.
  */
-export function followConfigFiles(options: FileSourceOptions): { follow(): void } {
+export function followConfigFiles(options: FileSourceOptions): { follow(names: WantedNames): void } {
 	const followed = new Map<string, Followed>();
+	let round = 0;
 	options.signal.addEventListener("abort", () => {
 		for (const { watcher } of followed.values()) watcher?.close();
 	});
 	return {
-		follow() {
-			const wanted = wantedFiles(options);
+		follow(asked) {
+			const own = ++round;
+			const wanted = wantedFiles(options, asked);
 			for (const [key, one] of followed) {
 				if (wanted.has(key)) continue;
 				one.watcher?.close();
 				followed.delete(key);
 			}
 			for (const [key, { type, file, names }] of wanted) {
+				// What was read asked for more, and has been followed with all the rest.
+				if (round !== own) return;
 				const known = followed.get(key);
 				if (known === undefined) {
 					const fresh: Followed = { type, file, names, watcher: undefined, text: undefined, given: new Set() };
 					followed.set(key, fresh);
 					start(fresh, options);
-				} else if (isMore(names, known.names)) {
-					// A name that nobody asked for until now may be in a file that is known already.
-					known.names = names;
-					known.text = undefined;
-					load(known, options);
+					continue;
 				}
+				const hasMore = isMore(names, known.names);
+				known.names = names;
+				if (!hasMore) continue;
+				// A name that nobody asked for until now may be in a file that is known already.
+				known.text = undefined;
+				load(known, options);
 			}
 		},
 	};
@@ -76,28 +83,22 @@ function isMore(names: ReadonlySet<string> | undefined, known: ReadonlySet<strin
 
 interface Wanted {
 	readonly type: FileType;
-	readonly file: ConfigFile;
+	readonly file: FileSource;
 	readonly names: Set<string> | undefined;
 }
 
-function wantedFiles({ bootstrap, store }: FileSourceOptions): ReadonlyMap<string, Wanted> {
+function wantedFiles({ dynamic }: FileSourceOptions, asked: WantedNames): ReadonlyMap<string, Wanted> {
 	const wanted = new Map<string, Wanted>();
-	const add = (type: FileType, file: ConfigFile | undefined, name?: string) => {
-		if (file === undefined) return;
-		const key = `${type} ${file.path}`;
+	const add = (type: FileType, source: ResourceSource | undefined, name?: string) => {
+		if (source?.kind !== "file") return;
+		const key = `${type} ${source.path}`;
 		let known = wanted.get(key);
-		if (known === undefined) wanted.set(key, (known = { type, file, names: name === undefined ? undefined : new Set() }));
+		if (known === undefined) wanted.set(key, (known = { type, file: source, names: name === undefined ? undefined : new Set() }));
 		if (name !== undefined) known.names?.add(name);
 	};
-	add("cds", fileOfSource(bootstrap.dynamicResources?.cdsConfig));
-	for (const { assignmentFile, assignmentName } of store.wanted.clusters.values()) if (assignmentName !== undefined) add("eds", assignmentFile, assignmentName);
-	add("lds", fileOfSource(bootstrap.dynamicResources?.ldsConfig));
-	for (const listener of store.wanted.listeners.values()) {
-		const { discovered, routeFiles } = referencesOfListener(listener);
-		for (const [name, file] of routeFiles) add("rds", file, name);
-		for (const { name, discovery } of discovered) add("ecds", discovery.file, name);
-	}
-	for (const extension of store.wanted.extensions.values()) for (const [name, file] of referencesOfExtension(extension).routeFiles) add("rds", file, name);
+	add("cds", dynamic.cds);
+	add("lds", dynamic.lds);
+	for (const type of namedInFiles) for (const { name, source } of asked[type].values()) add(type, source, name);
 	return wanted;
 }
 
@@ -111,12 +112,12 @@ function start(one: Followed, options: FileSourceOptions): void {
 	load(one, options);
 }
 
-function load(one: Followed, { apply, logger, readFile }: FileSourceOptions): void {
+function load(one: Followed, { apply, environment, logger }: FileSourceOptions): void {
 	const { path } = one.file;
 	const fail = (error: string) => logger.error("configuration file refused, what was in force stays", { path, error });
 	let text: string;
 	try {
-		text = Buffer.from(readFile(path)).toString("utf8");
+		text = Buffer.from(environment.readFile(path)).toString("utf8");
 	} catch (error) {
 		return fail((error as Error).message);
 	}
@@ -129,7 +130,7 @@ function load(one: Followed, { apply, logger, readFile }: FileSourceOptions): vo
 	// Endpoints and routes are not taken back by leaving them out.
 	const removed = one.names === undefined ? [...one.given].filter((name) => !names.has(name)) : [];
 	one.given = names;
-	void apply({ typeUrl: typeUrls[one.type], version, resources: asked, removed }).then((rejected) => {
+	void apply({ typeUrl: typeUrls[one.type], version, resources: asked, removed }, one.file).then((rejected) => {
 		for (const { name, message } of rejected) fail(`${name}: ${message}`);
 	});
 }

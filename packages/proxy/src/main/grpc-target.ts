@@ -3,6 +3,7 @@ import type { GrpcService, GrpcService_GoogleGrpc } from "@weft/xds/generated/en
 import type { BootstrapConfig } from "../config/bootstrap/decode-bootstrap.ts";
 import type { Cluster } from "../config/clusters.ts";
 import type { DecodedCluster } from "../config/decode/index.ts";
+import { keyOf } from "../config/resource-source.ts";
 import type { PeerValidation, Secret, TlsParams, UpstreamTls } from "../config/tls.ts";
 import { SecureContexts } from "../data/tls/secure-contexts.ts";
 import { compileServerVerifier, trustOnly } from "../grpc/server-verifier.ts";
@@ -11,7 +12,8 @@ import type { ConfigStore } from "./config-store.ts";
 
 export interface TargetSources {
 	readonly cluster: (name: string) => DecodedCluster | undefined;
-	readonly secret: (name: string) => Secret | undefined;
+	/** By its key. */
+	readonly secret: (key: string) => Secret | undefined;
 	readonly readFile: (path: string) => Uint8Array;
 }
 
@@ -89,8 +91,8 @@ function createTls(
 	expectedName: string,
 	{ secret }: TargetSources,
 ): GrpcTls {
-	const names = [...certificates, validation.trust].flatMap((source) => (source.kind === "secret" ? [source.name] : []));
-	const secrets = new Map(names.flatMap((name) => secret(name) ?? []).map((found) => [found.name, found]));
+	const keys = [...certificates, validation.trust].flatMap((source) => (source.kind === "secret" ? [keyOf(source)] : []));
+	const secrets = new Map(keys.flatMap((key) => secret(key) ?? []).map((found) => [found.name, found]));
 	// A cache of its own, so that keys that were replaced are not held on to.
 	const resolved = new SecureContexts().resolve({ params, certificates, trust: validation.trust }, secrets);
 	if (resolved.kind === "missing") throw new Error(`the secret ${resolved.secret} has not come`);

@@ -30,7 +30,7 @@ export async function createLoadReporter(options: ServerOptions, core: Core): Pr
 		clusterNames: () => store.clusterNames(),
 		hostsOf: (name) => store.hostsOf(name),
 		serviceNameOf: (name) => {
-			const assignment = store.inForce.clusters.get(name)?.assignmentName;
+			const assignment = store.inForce.clusters.get(name)?.assignment?.name;
 			return assignment === undefined || assignment === name ? "" : assignment;
 		},
 		clock,

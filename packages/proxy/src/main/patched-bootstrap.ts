@@ -54,30 +54,20 @@ export function patchBootstrap(base: BootstrapConfig, patch: Uint8Array | undefi
 	const first = decodePatched(base.message, patch ?? new Uint8Array(), environment);
 	if (patch === undefined) logger.warn("the control plane does not say what it lays over the bootstrap: started without");
 	if (typeof first === "string") logger.warn("what the control plane lays over the bootstrap is refused: started without", { error: first });
-	else for (const use of first.secrets) environment.onSecret?.(use);
 	const onBootstrapPatch: OnBootstrapPatch = (next) => {
 		const decoded = decodePatched(base.message, next, environment);
 		if (typeof decoded === "string") return decoded;
 		if (!Buffer.from(next).equals(patch ?? new Uint8Array())) logger.warn("the bootstrap has changed: it is in force when this proxy is started again");
 		return undefined;
 	};
-	return { config: typeof first === "string" ? base : first.config, onBootstrapPatch };
+	return { config: typeof first === "string" ? base : first, onBootstrapPatch };
 }
-
-interface Decoded {
-	readonly config: BootstrapConfig;
-	/** Those that it refers to: only what is in force may say where secrets come from. */
-	readonly secrets: readonly SecretUse[];
-}
-
-type SecretUse = Parameters<NonNullable<DecodeEnvironment["onSecret"]>>[0];
 
 /** A text is what is wrong. */
-function decodePatched(base: Bootstrap, patch: Uint8Array, environment: DecodeEnvironment): Decoded | string {
-	const secrets: SecretUse[] = [];
+function decodePatched(base: Bootstrap, patch: Uint8Array, environment: DecodeEnvironment): BootstrapConfig | string {
 	try {
-		const { value, errors } = decodeBootstrap(mergeBootstrapPatch(base, patch), { ...environment, onSecret: (use) => void secrets.push(use) });
-		return value === undefined ? errors.join("; ") : { config: value, secrets };
+		const { value, errors } = decodeBootstrap(mergeBootstrapPatch(base, patch), environment);
+		return value ?? errors.join("; ");
 	} catch (error) {
 		return error instanceof Error ? error.message : String(error);
 	}

@@ -1,18 +1,17 @@
 import type { DiscoveryUse, ExtensionConfig } from "../config/discovered-filters.ts";
 import type { Cluster, UpstreamTransport } from "../config/clusters.ts";
-import type { ConfigFile } from "../config/http-connection-manager.ts";
 import type { FilterChain, Listener } from "../config/listeners.ts";
 import type { NetworkFilter } from "../config/network-filters.ts";
 import type { ClusterSelector, RouteTable } from "../config/routes.ts";
+import { keyOf, type ResourceReference } from "../config/resource-source.ts";
 import type { DownstreamTls, PeerValidation } from "../config/tls.ts";
 
 /** What a resource cannot do without: computed once a value, since every plan asks for it. */
 export interface References {
-	readonly secrets: ReadonlySet<string>;
 	readonly clusters: ReadonlySet<string>;
-	readonly routes: ReadonlySet<string>;
-	/** Of those of its route tables that come from files. */
-	readonly routeFiles: ReadonlyMap<string, ConfigFile>;
+	/** By their keys, as those that follow. */
+	readonly secrets: ReadonlyMap<string, ResourceReference>;
+	readonly routes: ReadonlyMap<string, ResourceReference>;
 	/** Filters whose configuration comes by itself. */
 	readonly discovered: readonly DiscoveryUse[];
 }
@@ -22,7 +21,7 @@ const known = new WeakMap<object, References>();
 function remembered(value: object, compute: (into: Collector) => void): References {
 	let found = known.get(value);
 	if (!found) {
-		const into: Collector = { secrets: new Set(), clusters: new Set(), routes: new Set(), routeFiles: new Map(), discovered: [] };
+		const into: Collector = { secrets: new Map(), clusters: new Set(), routes: new Map(), discovered: [] };
 		compute(into);
 		found = into;
 		known.set(value, found);
@@ -31,10 +30,9 @@ function remembered(value: object, compute: (into: Collector) => void): Referenc
 }
 
 interface Collector {
-	readonly secrets: Set<string>;
+	readonly secrets: Map<string, ResourceReference>;
 	readonly clusters: Set<string>;
-	readonly routes: Set<string>;
-	readonly routeFiles: Map<string, ConfigFile>;
+	readonly routes: Map<string, ResourceReference>;
 	readonly discovered: DiscoveryUse[];
 }
 
@@ -71,8 +69,9 @@ function addTransport(into: Collector, transport: UpstreamTransport): void {
 }
 
 function addTls(into: Collector, tls: Pick<DownstreamTls, "certificates"> & { readonly validation: PeerValidation | undefined }): void {
-	for (const certificate of tls.certificates) if (certificate.kind === "secret") into.secrets.add(certificate.name);
-	if (tls.validation?.trust.kind === "secret") into.secrets.add(tls.validation.trust.name);
+	for (const certificate of tls.certificates) if (certificate.kind === "secret") into.secrets.set(keyOf(certificate), certificate);
+	const trust = tls.validation?.trust;
+	if (trust?.kind === "secret") into.secrets.set(keyOf(trust), trust);
 }
 
 function addChain(into: Collector, chain: FilterChain): void {
@@ -88,10 +87,8 @@ function addFilter(into: Collector, filter: NetworkFilter): void {
 	}
 	if (filter.kind !== "http") return;
 	for (const one of filter.filters) if (one.kind === "discovered") into.discovered.push({ kind: "http", name: one.name, discovery: one.discovery });
-	if (filter.routes.kind === "rds") {
-		into.routes.add(filter.routes.name);
-		if (filter.routes.file !== undefined) into.routeFiles.set(filter.routes.name, filter.routes.file);
-	} else addTable(into, filter.routes.table);
+	if (filter.routes.kind === "rds") into.routes.set(keyOf(filter.routes), filter.routes);
+	else addTable(into, filter.routes.table);
 }
 
 function addTable(into: Collector, table: RouteTable): void {

@@ -3,6 +3,8 @@ import { type Any, typeUrls, type XdsType } from "@weft/xds";
 /** One resource as it was received, for `/config_dump`. */
 export interface ResourceRecord {
 	readonly name: string;
+	/** Tells it from those of its name that other sources have; absent: the name. */
+	readonly key?: string;
 	/** Encoded; decoded only when somebody looks. */
 	readonly resource: Any;
 	/** "" for static resources. */
@@ -17,6 +19,8 @@ export interface ResourceFailure {
 	readonly attemptMs: number;
 }
 
+export const recordKey = ({ key, name }: Pick<ResourceRecord, "key" | "name">): string => key ?? name;
+
 /** What was received, type by type, and the last refusal of each resource. */
 export class ResourceRecords {
 	readonly #records = new Map<XdsType, Map<string, ResourceRecord>>();
@@ -26,17 +30,17 @@ export class ResourceRecords {
 	set(type: XdsType, record: ResourceRecord): void {
 		const { typeUrl, value } = record.resource;
 		// A slice of its own: the decoder's keeps the whole response alive.
-		mapOf(this.#records, type).set(record.name, { ...record, resource: { typeUrl, value: value.slice() } });
-		this.#failures.get(type)?.delete(record.name);
+		mapOf(this.#records, type).set(recordKey(record), { ...record, resource: { typeUrl, value: value.slice() } });
+		this.#failures.get(type)?.delete(recordKey(record));
 	}
 
-	remove(type: XdsType, name: string): void {
-		this.#records.get(type)?.delete(name);
-		this.#failures.get(type)?.delete(name);
+	remove(type: XdsType, key: string): void {
+		this.#records.get(type)?.delete(key);
+		this.#failures.get(type)?.delete(key);
 	}
 
-	fail(type: XdsType, name: string, failure: ResourceFailure): void {
-		mapOf(this.#failures, type).set(name, failure);
+	fail(type: XdsType, key: string, failure: ResourceFailure): void {
+		mapOf(this.#failures, type).set(key, failure);
 	}
 
 	setVersion(type: XdsType, version: string): void {
@@ -47,16 +51,16 @@ export class ResourceRecords {
 		return this.#versions.get(type) ?? "";
 	}
 
-	get(type: XdsType, name: string): ResourceRecord | undefined {
-		return this.#records.get(type)?.get(name);
+	get(type: XdsType, key: string): ResourceRecord | undefined {
+		return this.#records.get(type)?.get(key);
 	}
 
 	all(type: XdsType): readonly ResourceRecord[] {
 		return [...(this.#records.get(type)?.values() ?? [])];
 	}
 
-	failure(type: XdsType, name: string): ResourceFailure | undefined {
-		return this.#failures.get(type)?.get(name);
+	failure(type: XdsType, key: string): ResourceFailure | undefined {
+		return this.#failures.get(type)?.get(key);
 	}
 
 	failures(type: XdsType): ReadonlyMap<string, ResourceFailure> {

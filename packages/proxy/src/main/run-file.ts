@@ -1,6 +1,5 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { createLogger, type Logger, systemClock } from "@weft/runtime";
-import type { ConfigSource } from "@weft/xds/generated/envoy/config/core/v3/config_source.ts";
 import { type BootstrapConfig, decodeBootstrap } from "../config/bootstrap/decode-bootstrap.ts";
 import { type BootstrapText, loadBootstrap } from "../config/bootstrap/load.ts";
 import { type DecodeEnvironment, registerImplemented } from "../config/decode/index.ts";
@@ -13,11 +12,9 @@ import { version } from "../config/version.ts";
 /** Reads the configuration that the flags name, and checks or serves it. Resolves to the exit code. */
 export async function runFile(flags: Flags, warnings: readonly string[], variables: NodeJS.ProcessEnv): Promise<number> {
 	registerImplemented();
-	const secretSources = new Map<string, ConfigSource | undefined>();
 	const environment: DecodeEnvironment = {
 		readFile: (path) => readFileSync(path),
 		variable: (name) => variables[name],
-		onSecret: ({ name, sdsConfig }) => void secretSources.set(name, sdsConfig),
 	};
 	const read = readConfig(flags, environment);
 	for (const warning of [...warnings, ...read.warnings]) process.stderr.write(`weft-proxy: warning: ${warning}\n`);
@@ -28,7 +25,7 @@ export async function runFile(flags: Flags, warnings: readonly string[], variabl
 		return 0;
 	}
 	const logger = createLogger({ level: flags.logLevel as Logger["level"], scope: "proxy" });
-	return serve(flags, withNames(read.config, flags), secretSources, environment, logger);
+	return serve(flags, withNames(read.config, flags), environment, logger);
 }
 
 interface ReadConfig {
@@ -64,20 +61,13 @@ function withNames(config: BootstrapConfig, { serviceNode, serviceCluster }: Fla
 
 const drainDefaultSeconds = 5;
 
-async function serve(
-	flags: Flags,
-	config: BootstrapConfig,
-	secretSources: Map<string, ConfigSource | undefined>,
-	environment: DecodeEnvironment,
-	logger: Logger,
-): Promise<number> {
+async function serve(flags: Flags, config: BootstrapConfig, environment: DecodeEnvironment, logger: Logger): Promise<number> {
 	const concurrency = flags.concurrency || defaultConcurrency();
 	const quit = Promise.withResolvers<"now">();
 	let server: Server;
 	try {
 		server = await startServer({
 			config,
-			secretSources,
 			environment,
 			concurrency,
 			logLevel: flags.logLevel,

@@ -1,4 +1,5 @@
 import { randomUUID } from "node:crypto";
+import { typeUrls } from "@weft/xds";
 import type { ClusterHosts } from "../config/hosts.ts";
 import { createOverloadBuffer } from "../config/overload.ts";
 import type { ConfigUpdate } from "../config/runtime-config.ts";
@@ -38,7 +39,7 @@ export interface Core {
 	readonly extensionStats: ExtensionStats;
 	/** Filled in where loads are reported. */
 	readonly loads: { reporter?: LoadReporter };
-	/** Filled in where there is a control plane. */
+	/** Filled in where there is a management server. */
 	readonly onDemand: { source?: XdsSource };
 	/** Listeners of the static configuration that a worker could not open. */
 	readonly refused: readonly ResourceError[];
@@ -47,7 +48,9 @@ export interface Core {
 export function createCore(options: ServerOptions): Core {
 	const { config, clock, logger, random } = options;
 	const allocator = createSlotAllocator();
-	const state = new ServerState({ startedMs: clock.nowMs(), isXdsExpected: config.message.dynamicResources?.adsConfig !== undefined });
+	const hasControlPlane = config.message.dynamicResources?.adsConfig !== undefined;
+	const expected = (["cds", "lds"] as const).filter((type) => config.dynamic[type] !== undefined && config.dynamic[type].kind !== "file");
+	const state = new ServerState({ startedMs: clock.nowMs(), hasControlPlane, expected: expected.map((type) => typeUrls[type]) });
 	const buckets = createBucketBuffer();
 	const overloadBuffer = config.overload && createOverloadBuffer(options.concurrency);
 	const balance = options.concurrency > 1 ? { id: randomUUID(), workers: options.concurrency, counts: createBalanceBuffer(options.concurrency) } : undefined;

@@ -1,5 +1,4 @@
 import type { Clock, Logger } from "@weft/runtime";
-import type { ConfigSource } from "@weft/xds/generated/envoy/config/core/v3/config_source.ts";
 import type { NameTable } from "@weft/xds/generated/istio/networking/nds/v1/nds.ts";
 import type { CallHeaders } from "../agent/agent-variables.ts";
 import type { BootstrapConfig } from "../config/bootstrap/decode-bootstrap.ts";
@@ -13,8 +12,6 @@ import type { WorkerEvents, WorkerPort } from "./worker-pool.ts";
 
 export interface ServerOptions {
 	readonly config: BootstrapConfig;
-	/** Every secret that the static configuration refers to, with its source. */
-	readonly secretSources: Map<string, ConfigSource | undefined>;
 	readonly environment: DecodeEnvironment;
 	readonly concurrency: number;
 	readonly logLevel: string;

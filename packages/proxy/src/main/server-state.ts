@@ -1,11 +1,11 @@
-import { typeUrls } from "@weft/xds";
-
 export type LiveState = "PRE_INITIALIZING" | "INITIALIZING" | "LIVE" | "DRAINING";
 
 export interface ServerStateOptions {
 	readonly startedMs: number;
-	/** Ready only once the control plane has sent clusters and listeners. */
-	readonly isXdsExpected: boolean;
+	/** Is there an ADS stream? */
+	readonly hasControlPlane: boolean;
+	/** Type URLs of what must have come before the server is ready. */
+	readonly expected: readonly string[];
 }
 
 /**
@@ -23,10 +23,10 @@ export class ServerState {
 	/** Of the control plane, so far. */
 	responses = 0;
 
-	constructor({ startedMs, isXdsExpected }: ServerStateOptions) {
+	constructor({ startedMs, hasControlPlane, expected }: ServerStateOptions) {
 		this.startedMs = startedMs;
-		if (isXdsExpected) this.isControlPlaneConnected = false;
-		this.#missing = new Set(isXdsExpected ? [typeUrls.cds, typeUrls.lds] : []);
+		if (hasControlPlane) this.isControlPlaneConnected = false;
+		this.#missing = new Set(expected);
 	}
 
 	get live(): LiveState {
@@ -46,6 +46,11 @@ export class ServerState {
 
 	received(typeUrl: string): void {
 		this.responses++;
+		this.#missing.delete(typeUrl);
+	}
+
+	/** It is not waited for any longer. */
+	giveUp(typeUrl: string): void {
 		this.#missing.delete(typeUrl);
 	}
 

@@ -30,7 +30,7 @@ describe("a server that cannot be started ends its workers and says why", () => 
 			workers.push(worker);
 			return worker;
 		};
-		const rest = { secretSources: new Map(), environment, concurrency: 1, logLevel: "none", version: "test", clock: systemClock, random: () => 0 };
+		const rest = { environment, concurrency: 1, logLevel: "none", version: "test", clock: systemClock, random: () => 0 };
 		const logger = createLogger({ level: "none" });
 		return startServer({ ...rest, logger, config, ownSecrets: new Set<string>(), initialSecrets: [], secretsOverAds: false, onQuit: () => {}, spawn });
 	}
@@ -65,7 +65,6 @@ describe("the main thread with a static configuration", () => {
 		assert.ok(config, errors.join());
 		server = await startServer({
 			config,
-			secretSources: new Map(),
 			environment,
 			concurrency: 2,
 			logLevel: "none",

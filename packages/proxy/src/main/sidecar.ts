@@ -1,7 +1,6 @@
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { createLogger, type Logger, systemClock } from "@weft/runtime";
-import type { ConfigSource } from "@weft/xds/generated/envoy/config/core/v3/config_source.ts";
 import { controlPlaneServerName, createCertificateOverGrpc } from "../agent/certificate-client.ts";
 import { openCredentials } from "../agent/credentials.ts";
 import { certSignerOf } from "../agent/requested-id.ts";
@@ -100,11 +99,10 @@ async function serve(flags: SidecarFlags, variables: NodeJS.ProcessEnv, logger: 
 	await pod?.start(identity);
 	void pod?.quit.then(stop);
 	const running = identity.run(abort.signal);
-	const secretSources = new Map<string, ConfigSource | undefined>();
 	const environment: DecodeEnvironment = {
 		readFile: (path) => readFileSync(path),
 		variable: (name) => variables[name],
-		onSecret: ({ name, sdsConfig }) => void secretSources.set(name, sdsConfig),
+		secretsOverAds: true,
 	};
 	const config = decodeSidecar(flags, serverName, environment);
 	// Without a certificate the control plane would not answer: there is nothing to serve before.
@@ -123,7 +121,6 @@ async function serve(flags: SidecarFlags, variables: NodeJS.ProcessEnv, logger: 
 		...(dns && { onNames: dns.setTable }),
 		...bootstrap,
 		grpc,
-		secretSources,
 		environment,
 		logger,
 		initialSecrets,
@@ -198,7 +195,6 @@ interface Parts {
 	readonly onNames?: (table: NameTable) => void;
 	readonly config: BootstrapConfig;
 	readonly grpc: GrpcEnvironment;
-	readonly secretSources: Map<string, ConfigSource | undefined>;
 	readonly environment: DecodeEnvironment;
 	readonly logger: Logger;
 	readonly initialSecrets: readonly Secret[];

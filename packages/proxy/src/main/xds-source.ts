@@ -1,45 +1,38 @@
 import type { Clock, Logger } from "@weft/runtime";
-import { typeUrls } from "@weft/xds";
-import { type ApplyUpdate, createXdsClient, openXdsStream, type XdsClient } from "@weft/xds/client";
-import { type ApiConfigSource, ApiConfigSource_ApiType, type ConfigSource } from "@weft/xds/generated/envoy/config/core/v3/config_source.ts";
+import { fromJson, typeUrls } from "@weft/xds";
+import { type ApplyUpdate, createXdsClient, type DiscoveryService, openXdsStream, type OwnServiceType, type XdsClient } from "@weft/xds/client";
 import type { Node } from "@weft/xds/generated/envoy/config/core/v3/base.ts";
-import type { Bootstrap } from "@weft/xds/generated/envoy/config/bootstrap/v3/bootstrap.ts";
+import { type ApiConfigSource, ApiConfigSource_ApiType } from "@weft/xds/generated/envoy/config/core/v3/config_source.ts";
+import type { GrpcService } from "@weft/xds/generated/envoy/config/core/v3/grpc_service.ts";
 import type { CallHeaders } from "../agent/agent-variables.ts";
+import type { BootstrapConfig } from "../config/bootstrap/decode-bootstrap.ts";
+import { keyOf, type ResourceReference, type StreamSource } from "../config/resource-source.ts";
 import type { GrpcEnvironment } from "../grpc/environment.ts";
 import { endpointText } from "../grpc/target.ts";
 import { openXdsBytes } from "../grpc/xds-stream.ts";
-import type { ExtensionStats } from "./extension-stats.ts";
+import { applyBootstrapPatch, type OnBootstrapPatch } from "./bootstrap-patch.ts";
 import type { ConfigStore } from "./config-store.ts";
 import { tableOfHost } from "./discovered-hosts.ts";
-import { fileOfSource } from "../config/decode/config-source.ts";
+import { type AskedOfSource, DiscoveryStreams } from "./discovery-streams.ts";
 import { resolveGrpcTarget, type TargetSources } from "./grpc-target.ts";
-import { parseNamedFiles } from "./named-files.ts";
-import { applyBootstrapPatch, type OnBootstrapPatch } from "./bootstrap-patch.ts";
 import { applyTrustRoots, type OnTrustRoots } from "./trust-updates.ts";
-import { referencesOfCluster, referencesOfExtension, referencesOfListener } from "./references.ts";
+import { type NamedType, namedTypes, type WantedNames, wantedNames } from "./wanted-names.ts";
+import type { ApplyFrom } from "./xds-updates.ts";
 
 export interface XdsSourceOptions {
-	readonly bootstrap: Bootstrap;
+	readonly config: BootstrapConfig;
 	readonly node: Node;
 	readonly store: ConfigStore;
 	readonly targets: TargetSources;
 	readonly grpc: GrpcEnvironment;
-	readonly apply: ApplyUpdate;
+	readonly apply: ApplyFrom;
 	readonly clock: Clock;
 	readonly random: () => number;
 	readonly logger: Logger;
-	/** Where each secret comes from, by its name. */
-	readonly secretSources: ReadonlyMap<string, ConfigSource | undefined>;
-	/** Secrets that this process has itself: never asked for. */
-	readonly ownSecrets: ReadonlySet<string>;
-	/** Endpoints, routes or secrets that nothing refers to any more, and that are given up. */
-	readonly onForgotten: (type: "eds" | "rds" | "vhds" | "sds" | "ecds", name: string) => void;
-	readonly extensionStats: ExtensionStats;
+	/** Is it to be asked for over ADS, as all that is in no file and comes by no other stream? */
+	readonly isOfAds: (type: NamedType, reference: ResourceReference) => boolean;
 	/** Of the ADS stream. */
 	readonly onConnection: (isConnected: boolean) => void;
-	readonly isStaticSecret: (name: string) => boolean;
-	/** In the sidecar, secrets that the agent's socket would give come over ADS. */
-	readonly secretsOverAds: boolean;
 	/** Is the table of names wanted, by which the application's DNS queries are answered? */
 	readonly wantsNames: boolean;
 	/** Asks the control plane for the trusted roots, and takes them. */
@@ -50,36 +43,30 @@ export interface XdsSourceOptions {
 	readonly xdsHeaders?: CallHeaders;
 }
 
-const deltaApis = new Set<number>([ApiConfigSource_ApiType.DELTA_GRPC, ApiConfigSource_ApiType.AGGREGATED_DELTA_GRPC]);
-const grpcApis = new Set<number>([...deltaApis, ApiConfigSource_ApiType.GRPC, ApiConfigSource_ApiType.AGGREGATED_GRPC]);
-const typesWaiting = ["eds", "rds", "vhds", "sds", "ecds"] as const;
-/** How long a listener waits for a route table, as Envoy's initial_fetch_timeout. */
-const fetchTimeoutMs = 15_000;
-
 const onDemandMax = 10_000;
 
-/** The control plane, as the bootstrap names it: one ADS stream, and one stream a secret server. */
+/** Management servers: the ADS stream that the bootstrap names, and streams of their own for what comes from elsewhere. */
 export class XdsSource {
 	readonly #options: XdsSourceOptions;
 	readonly #ads: XdsClient | undefined;
-	/** Virtual hosts that requests asked for by name. */
+	/** Virtual hosts that requests asked for by name: `table/host`, with the key that the hosts of the table have. */
 	readonly #onDemand = new Set<string>();
-	readonly #secretClients = new Map<string, XdsClient>();
-	readonly #waits = new Map<string, NodeJS.Timeout>();
-	/** Secrets that were ever asked of the control plane and are not forgotten. */
-	readonly #overAds = new Set<string>();
-	#signal: AbortSignal | undefined;
+	#streams: DiscoveryStreams | undefined;
 
 	constructor(options: XdsSourceOptions, ads: XdsClient | undefined) {
 		this.#options = options;
 		this.#ads = ads;
 	}
 
-	async run(signal: AbortSignal): Promise<void> {
-		this.#signal = signal;
-		this.follow();
-		await this.#ads?.run(signal);
-		for (const timer of this.#waits.values()) clearTimeout(timer);
+	run(signal: AbortSignal): void {
+		const { config, logger, store } = this.#options;
+		this.#streams = new DiscoveryStreams({ createClient: (type, source) => this.#createClient(type, source), logger }, signal);
+		for (const type of ["cds", "lds"] as const) {
+			const source = config.dynamic[type];
+			if (source?.kind === "stream") this.#streams.follow(type, [{ source, names: "*" }]);
+		}
+		this.follow(wantedNames(store.wanted));
+		void this.#ads?.run(signal);
 	}
 
 	/** Tells the control plane of the workload's health: undefined is healthy, else why not. */
@@ -89,196 +76,98 @@ export class XdsSource {
 
 	/** A request waits for this virtual host, `table/host`. False: it has come before, or there is nobody to ask. */
 	wantHost(name: string): boolean {
-		const table = this.#options.store.wanted.routes.get(tableOfHost(name));
-		if (this.#ads === undefined || table?.vhds !== true || this.#options.store.wanted.virtualHosts.get(table.name)?.has(name) === true) return false;
+		const { routes, virtualHosts } = this.#options.store.wanted;
+		const table = tableOfHost(name);
+		const vhds = routes.get(table)?.vhds;
+		if (!vhds || (this.#ads === undefined && vhds.source?.kind !== "stream")) return false;
+		const key = `${keyOf(vhds)}${name.slice(table.length)}`;
+		if (virtualHosts.get(keyOf(vhds))?.has(key) === true) return false;
 		// Names come from clients: the oldest are given up.
 		const [oldest] = this.#onDemand;
 		if (this.#onDemand.size >= onDemandMax && oldest !== undefined) this.#onDemand.delete(oldest);
-		this.#onDemand.add(name);
-		this.follow();
+		this.#onDemand.add(key);
+		this.follow(wantedNames(this.#options.store.wanted));
 		return true;
 	}
 
 	/** They do not exist: to be asked for anew by the next request. */
-	hostsAbsent(names: readonly string[]): void {
+	hostsAbsent(keys: readonly string[]): void {
 		let isKnown = false;
-		for (const name of names) isKnown = this.#onDemand.delete(name) || isKnown;
-		if (isKnown) this.follow();
+		for (const key of keys) isKnown = this.#onDemand.delete(key) || isKnown;
+		if (isKnown) this.follow(wantedNames(this.#options.store.wanted));
 	}
 
-	/** Asks for exactly what the wanted clusters and listeners refer to. */
-	follow(): void {
-		const { wanted } = this.#options.store;
-		const eds = new Map<string, number>();
-		const rds = new Set<string>();
-		const secrets = new Set<string>();
-		const fromFiles = { eds: new Set<string>(), rds: new Set<string>() };
-		for (const { cluster, assignmentFile, assignmentName, initialFetchTimeoutMs } of wanted.clusters.values()) {
-			if (assignmentName !== undefined && assignmentFile !== undefined) fromFiles.eds.add(assignmentName);
-			else if (assignmentName !== undefined) eds.set(assignmentName, initialFetchTimeoutMs);
-			for (const name of referencesOfCluster(cluster).secrets) secrets.add(name);
-		}
-		for (const listener of wanted.listeners.values()) {
-			const references = referencesOfListener(listener);
-			for (const name of references.routes) (references.routeFiles.has(name) ? fromFiles.rds : rds).add(name);
-			for (const name of references.secrets) secrets.add(name);
-		}
-		for (const extension of wanted.extensions.values()) {
-			const references = referencesOfExtension(extension);
-			for (const name of references.routes) (references.routeFiles.has(name) ? fromFiles.rds : rds).add(name);
-		}
-		this.#ads?.subscribe(typeUrls.eds, [...eds.keys()]);
-		this.#ads?.subscribe(typeUrls.rds, [...rds]);
-		const vhds = new Set([...rds].filter((name) => wanted.routes.get(name)?.vhds));
-		for (const name of this.#onDemand) if (!vhds.has(tableOfHost(name))) this.#onDemand.delete(name);
-		this.#ads?.subscribe(typeUrls.vhds, [...vhds, ...this.#onDemand]);
-		this.#forget(new Set([...eds.keys(), ...fromFiles.eds]), new Set([...rds, ...fromFiles.rds]), vhds);
-		this.#followSecrets(secrets);
-		this.#followExtensions();
-		const { assignments, routes, virtualHosts } = wanted;
-		this.#wait("eds", eds, (name) => assignments.has(name));
-		const own = [...secrets].filter((name) => !this.#options.ownSecrets.has(name) && !this.#options.isStaticSecret(name));
-		this.#wait("sds", new Map(own.map((name) => [name, fetchTimeoutMs])), (name) => wanted.secrets.has(name));
-		this.#wait("rds", new Map([...rds].map((name) => [name, fetchTimeoutMs])), (name) => routes.has(name));
-		this.#wait("vhds", new Map([...vhds].map((name) => [name, fetchTimeoutMs])), (name) => virtualHosts.has(name));
-	}
-
-	// Endpoints and routes go with what refers to them; the protocol has no removal of its own for them in state of the world.
-	#forget(eds: ReadonlySet<string>, rds: ReadonlySet<string>, vhds: ReadonlySet<string>): void {
-		const { onForgotten, store } = this.#options;
-		const assignments = [...store.wanted.assignments.keys()].filter((name) => !eds.has(name));
-		const routes = [...store.wanted.routes.keys()].filter((name) => !rds.has(name));
-		for (const name of assignments) onForgotten("eds", name);
-		for (const name of routes) onForgotten("rds", name);
-		const forgottenTables = [...store.wanted.virtualHosts.keys()].filter((name) => !vhds.has(name));
-		for (const table of forgottenTables) for (const name of store.wanted.virtualHosts.get(table)?.keys() ?? []) onForgotten("vhds", name);
-		if (assignments.length + routes.length + forgottenTables.length > 0)
-			void store.apply({ assignments: { upsert: [], remove: assignments }, routes: { upsert: [], remove: routes }, forgottenTables });
-	}
-
-	/** Configurations of filters: asked for while a listener has the filter, and kept as long as one in force does. */
-	#followExtensions(): void {
-		const { onForgotten, store } = this.#options;
-		const overAds = new Map<string, number>();
-		const all = new Set<string>();
-		for (const listener of store.wanted.listeners.values()) {
-			for (const { name, discovery } of referencesOfListener(listener).discovered) {
-				all.add(name);
-				if (discovery.file === undefined) overAds.set(name, discovery.initialFetchTimeoutMs);
+	/** Asks each source for exactly this. */
+	follow(names: WantedNames): void {
+		for (const key of this.#onDemand) if (!names.vhds.has(tableOfHost(key))) this.#onDemand.delete(key);
+		for (const type of namedTypes) {
+			const overAds: string[] = [];
+			const bySource = new Map<string, AskedOfSource & { readonly names: string[] }>();
+			for (const [reference, name] of type === "vhds" ? this.#hostNames(names) : [...names[type].values()].map((one) => [one, one.name] as const)) {
+				const { source } = reference;
+				if (source?.kind === "stream") {
+					const asked = bySource.get(source.id) ?? { source, names: [] };
+					asked.names.push(name);
+					bySource.set(source.id, asked);
+				} else if (this.#options.isOfAds(type, reference)) overAds.push(name);
 			}
-		}
-		this.#ads?.subscribe(typeUrls.ecds, [...overAds.keys()]);
-		const gone = [...store.wanted.extensions.keys()].filter((name) => !all.has(name));
-		const unheard = [...store.wanted.expired].filter((key) => key.startsWith("ecds:") && !all.has(key.slice("ecds:".length)));
-		for (const name of gone) onForgotten("ecds", name);
-		if (gone.length + unheard.length > 0) void store.apply({ extensions: { upsert: [], remove: gone }, awaited: unheard });
-		this.#wait("ecds", overAds, (name) => store.wanted.extensions.has(name));
-	}
-
-	/** Starts a timer for each name that is missing; when it fires, what waits is served without. 0: waits for ever. */
-	#wait(type: (typeof typesWaiting)[number], names: ReadonlyMap<string, number>, isThere: (name: string) => boolean): void {
-		for (const [name, timeoutMs] of names) {
-			const key = `${type}:${name}`;
-			if (isThere(name)) {
-				clearTimeout(this.#waits.get(key));
-				continue;
-			}
-			if (timeoutMs === 0 || this.#waits.has(key) || this.#signal?.aborted) continue;
-			const timer = setTimeout(() => {
-				this.#options.logger.warn("initial fetch timed out", { type, name });
-				if (type === "ecds") this.#options.extensionStats.count(name, "init_fetch_timeout");
-				void this.#options.store.apply({ expired: [key] });
-			}, timeoutMs);
-			timer.unref();
-			this.#waits.set(key, timer);
+			this.#ads?.subscribe(typeUrls[type], overAds);
+			this.#streams?.follow(type, [...bySource.values()]);
 		}
 	}
 
-	#followSecrets(names: ReadonlySet<string>): void {
-		const { secretSources, ownSecrets, isStaticSecret, secretsOverAds } = this.#options;
-		const overAds: string[] = [];
-		const byServer = new Map<string, { source: ApiConfigSource; names: string[] }>();
-		for (const name of names) {
-			if (ownSecrets.has(name) || isStaticSecret(name) || (secretsOverAds && parseNamedFiles(name))) continue;
-			const source = secretSources.get(name);
-			const api = source?.apiConfigSource;
-			if (api === undefined || secretsOverAds) overAds.push(name);
-			else {
-				const key = JSON.stringify(api.grpcServices[0]?.envoyGrpc?.clusterName ?? api.grpcServices[0]?.googleGrpc?.targetUri ?? "");
-				const group = byServer.get(key) ?? { source: api, names: [] };
-				group.names.push(name);
-				byServer.set(key, group);
-			}
-		}
-		this.#ads?.subscribe(typeUrls.sds, overAds);
-		this.#forgetSecrets(new Set(overAds));
-		for (const [key, group] of byServer) this.#secretClient(key, group.source)?.subscribe(typeUrls.sds, group.names);
+	#hostNames({ vhds }: WantedNames): readonly (readonly [ResourceReference, string])[] {
+		const tables = [...vhds.values()].map((reference) => [reference, reference.name] as const);
+		const single = [...this.#onDemand].flatMap((key) => {
+			const table = tableOfHost(key);
+			const reference = vhds.get(table);
+			return reference === undefined ? [] : [[reference, `${reference.name}${key.slice(table.length)}`] as const];
+		});
+		return [...tables, ...single];
 	}
 
-	/** Keys of the control plane's secrets are not kept longer than something in force uses them. */
-	#forgetSecrets(wanted: ReadonlySet<string>): void {
-		const { store, onForgotten } = this.#options;
-		for (const name of wanted) this.#overAds.add(name);
-		if ([...this.#overAds].every((name) => wanted.has(name))) return;
-		const { clusters, listeners } = store.inForce;
-		const used = new Set([
-			...[...listeners.values()].flatMap((listener) => [...referencesOfListener(listener).secrets]),
-			...[...clusters.values()].flatMap(({ cluster }) => [...referencesOfCluster(cluster).secrets]),
-		]);
-		const gone = [...this.#overAds].filter((name) => !wanted.has(name) && !used.has(name));
-		if (gone.length === 0) return;
-		for (const name of gone) {
-			this.#overAds.delete(name);
-			onForgotten("sds", name);
-		}
-		void store.apply({ secrets: { upsert: [], remove: gone } });
-	}
-
-	#secretClient(key: string, source: ApiConfigSource): XdsClient | undefined {
-		const known = this.#secretClients.get(key);
-		if (known || this.#signal === undefined) return known;
-		const client = createClient(source, "secrets", { ...this.#options, onConnection: () => {} });
-		if (typeof client === "string") {
-			this.#options.logger.error("secrets cannot be fetched", { error: client });
-			return undefined;
-		}
-		this.#secretClients.set(key, client);
-		void client.run(this.#signal);
-		return client;
+	#createClient(type: OwnServiceType, source: StreamSource): XdsClient | string {
+		const service = fromJson("envoy.config.core.v3.GrpcService", JSON.parse(source.service)) as GrpcService;
+		const apply: ApplyUpdate = (update) => this.#options.apply(update, source);
+		return createClient(type, source.mode, service, { ...this.#options, apply, onConnection: () => undefined });
 	}
 }
 
 /** An error is a text: what the bootstrap asks for and is not to be had. */
 export function createXdsSource(options: XdsSourceOptions): XdsSource | string {
-	const dynamic = options.bootstrap.dynamicResources;
-	for (const [name, source] of Object.entries({ lds_config: dynamic?.ldsConfig, cds_config: dynamic?.cdsConfig })) {
-		if (source !== undefined && source.ads === undefined && fileOfSource(source) === undefined)
-			return `dynamic_resources.${name}: only ads and path_config_source are implemented`;
-	}
-	if (dynamic?.adsConfig === undefined) {
-		return dynamic?.ldsConfig?.ads || dynamic?.cdsConfig?.ads ? "dynamic_resources: ads without ads_config" : new XdsSource(options, undefined);
-	}
-	const { onBootstrapPatch, onTrustRoots } = options;
-	const trusting = onTrustRoots ? applyTrustRoots(options.apply, onTrustRoots) : options.apply;
+	const { config, onBootstrapPatch, onTrustRoots, wantsNames } = options;
+	const api = config.message.dynamicResources?.adsConfig;
+	if (api === undefined) return new XdsSource(options, undefined);
+	const own: ApplyUpdate = (update) => options.apply(update, undefined);
+	const trusting = onTrustRoots ? applyTrustRoots(own, onTrustRoots) : own;
 	const apply = onBootstrapPatch ? applyBootstrapPatch(trusting, onBootstrapPatch) : trusting;
-	const ads = createAdsClient(dynamic.adsConfig, { ...options, apply });
+	const ads = createAdsClient(api, { ...options, apply });
 	if (typeof ads === "string") return `dynamic_resources.ads_config: ${ads}`;
 	if (onBootstrapPatch) ads.subscribe(typeUrls.bootstrap, "*");
 	if (onTrustRoots) ads.subscribe(typeUrls.pcds, "*");
-	if (dynamic.cdsConfig?.ads) ads.subscribe(typeUrls.cds, "*");
-	if (dynamic.ldsConfig?.ads) ads.subscribe(typeUrls.lds, "*");
-	if (options.wantsNames) ads.subscribe(typeUrls.nds, "*");
+	for (const type of ["cds", "lds"] as const) if (config.dynamic[type]?.kind === "ads") ads.subscribe(typeUrls[type], "*");
+	if (wantsNames) ads.subscribe(typeUrls.nds, "*");
 	return new XdsSource(options, ads);
 }
 
-function createAdsClient(api: ApiConfigSource, options: XdsSourceOptions): XdsClient | string {
-	if (!grpcApis.has(api.apiType)) return "only GRPC and DELTA_GRPC are implemented";
-	return createClient(api, deltaApis.has(api.apiType) ? "delta" : "sotw", options, options.xdsHeaders);
+type ClientOptions = Omit<XdsSourceOptions, "apply"> & { readonly apply: ApplyUpdate };
+
+function createAdsClient(api: ApiConfigSource, options: ClientOptions): XdsClient | string {
+	const { DELTA_GRPC, GRPC } = ApiConfigSource_ApiType;
+	if (api.apiType !== GRPC && api.apiType !== DELTA_GRPC) return "only GRPC and DELTA_GRPC are implemented";
+	return createClient("aggregated", api.apiType === DELTA_GRPC ? "delta" : "sotw", api.grpcServices[0], options, options.xdsHeaders);
 }
 
-function createClient(api: ApiConfigSource, kind: "delta" | "sotw" | "secrets", options: XdsSourceOptions, headers: CallHeaders = {}): XdsClient | string {
-	const service = resolveGrpcTarget(api.grpcServices[0], options.targets);
-	if (typeof service === "string") return service;
-	const open = openXdsStream(kind, openXdsBytes(service.target, { ...headers, ...service.metadata }, options.grpc));
-	return createXdsClient({ ...options, mode: kind === "delta" ? "delta" : "sotw", open, server: service.target.endpoints.map(endpointText).join(",") });
+function createClient(
+	service: DiscoveryService,
+	mode: "delta" | "sotw",
+	message: GrpcService | undefined,
+	{ apply, clock, grpc, logger, node, onConnection, random, targets }: ClientOptions,
+	headers: CallHeaders = {},
+): XdsClient | string {
+	const found = resolveGrpcTarget(message, targets);
+	if (typeof found === "string") return found;
+	const open = openXdsStream(mode, openXdsBytes(found.target, { ...headers, ...found.metadata }, grpc), service);
+	const server = found.target.endpoints.map(endpointText).join(",");
+	return createXdsClient({ mode, open, node, apply, clock, random, logger, onConnection, server });
 }

@@ -1,5 +1,5 @@
 import { type Any, stripTypeUrl, typeUrls, type XdsType, xdsTypeOf } from "@weft/xds";
-import type { ApplyUpdate, RejectedResource, XdsUpdate } from "@weft/xds/client";
+import type { RejectedResource, XdsUpdate } from "@weft/xds/client";
 import { Cluster } from "@weft/xds/generated/envoy/config/cluster/v3/cluster.ts";
 import { ClusterLoadAssignment } from "@weft/xds/generated/envoy/config/endpoint/v3/endpoint.ts";
 import { Listener } from "@weft/xds/generated/envoy/config/listener/v3/listener.ts";
@@ -18,10 +18,11 @@ import {
 	decodeRouteTable,
 	decodeSecret,
 } from "../config/decode/index.ts";
-import { type ExtensionConfig, misfit } from "../config/discovered-filters.ts";
+import { type ExtensionConfig, extensionKey, misfit } from "../config/discovered-filters.ts";
+import { keyOf, type ResourceReference, resourceKey, type ResourceSource } from "../config/resource-source.ts";
 import { findUnknownClusters, findUnknownClustersOfListener } from "../config/unknown-clusters.ts";
 import type { ConfigStore, WantedChange } from "./config-store.ts";
-import { type DiscoveredHost, tableOfHost, withoutTakenDomains } from "./discovered-hosts.ts";
+import { type DiscoveredHost, tableOfHost, tablesWith, withoutTakenDomains } from "./discovered-hosts.ts";
 import type { ExtensionStats } from "./extension-stats.ts";
 import { referencesOfListener } from "./references.ts";
 import type { ResourceRecords } from "./resource-records.ts";
@@ -34,13 +35,23 @@ export interface UpdateTarget {
 	readonly extensionStats: ExtensionStats;
 	/** Called once a change is wanted, before it is in force: subscriptions follow it. */
 	readonly onWanted: () => void;
-	/** Virtual hosts were told of, `table/host`: they are in force, or do not exist. */
+	/** Virtual hosts were told of, by key: they are in force, or do not exist. */
 	readonly onHostsAnswered: (present: readonly string[], absent: readonly string[]) => void;
+}
+
+/** What came from there: undefined is ADS. */
+export type ApplyFrom = (update: XdsUpdate, source: ResourceSource | undefined) => Promise<readonly RejectedResource[]>;
+
+/** A resource that came. */
+interface Came {
+	readonly name: string;
+	readonly key: string;
 }
 
 interface Decoder {
 	readonly field: Exclude<keyof WantedChange, "expired" | "awaited" | "resolved" | "forgottenTables">;
-	readonly decode: (bytes: Uint8Array, environment: DecodeEnvironment, name: string, store: ConfigStore) => Decoded<unknown>;
+	/** Gives the value under its key. */
+	readonly decode: (bytes: Uint8Array, environment: DecodeEnvironment, came: Came, store: ConfigStore) => Decoded<unknown>;
 }
 
 /** What does not configure the data path: names, roots, and what is laid over the bootstrap. */
@@ -48,7 +59,10 @@ const ofOthers = ["nds", "pcds", "bootstrap"] as const;
 
 const decoders: Readonly<Record<Exclude<XdsType, (typeof ofOthers)[number]>, Decoder>> = {
 	cds: { field: "clusters", decode: (bytes, environment) => decodeCluster(Cluster.decode(bytes), environment) },
-	eds: { field: "assignments", decode: (bytes) => decodeAssignment(ClusterLoadAssignment.decode(bytes)) },
+	eds: {
+		field: "assignments",
+		decode: (bytes, _, { key }) => as(decodeAssignment(ClusterLoadAssignment.decode(bytes)), (hosts) => ({ ...hosts, cluster: key })),
+	},
 	lds: {
 		field: "listeners",
 		decode: (bytes, environment, _, { wanted }) =>
@@ -56,12 +70,18 @@ const decoders: Readonly<Record<Exclude<XdsType, (typeof ofOthers)[number]>, Dec
 	},
 	rds: {
 		field: "routes",
-		decode: (bytes, environment, _, { wanted }) =>
-			refusing(decodeRouteTable(RouteConfiguration.decode(bytes), environment), (table) => findUnknownClusters(table, isWanted(wanted))),
+		decode: (bytes, environment, { key }, { wanted }) =>
+			as(
+				refusing(decodeRouteTable(RouteConfiguration.decode(bytes), environment), (table) => findUnknownClusters(table, isWanted(wanted))),
+				(table) => ({ ...table, name: key }),
+			),
 	},
 	vhds: { field: "virtualHosts", decode: decodeHost },
 	ecds: { field: "extensions", decode: decodeExtension },
-	sds: { field: "secrets", decode: (bytes, environment) => decodeSecret(Secret.decode(bytes), environment) },
+	sds: {
+		field: "secrets",
+		decode: (bytes, environment, { key }) => as(decodeSecret(Secret.decode(bytes), environment), (secret) => ({ ...secret, name: key })),
+	},
 };
 
 const isWanted =
@@ -69,93 +89,144 @@ const isWanted =
 	(cluster: string) =>
 		clusters.has(cluster);
 
+function as<T>({ value, errors }: Decoded<T>, change: (value: T) => T): Decoded<T> {
+	return { value: value && change(value), errors };
+}
+
 /** What decodes and is wrong all the same, beside what else is there. */
 function refusing<T>({ value, errors }: Decoded<T>, check: (value: T) => readonly string[]): Decoded<T> {
 	const wrong = value === undefined ? [] : check(value);
 	return wrong.length === 0 ? { value, errors } : { value: undefined, errors: [...errors, ...wrong] };
 }
 
-function decodeHost(bytes: Uint8Array, environment: DecodeEnvironment, name: string, { wanted }: ConfigStore): Decoded<DiscoveredHost> {
-	const table = wanted.routes.get(tableOfHost(name));
+function decodeHost(bytes: Uint8Array, environment: DecodeEnvironment, { name, key }: Came, { wanted }: ConfigStore): Decoded<DiscoveredHost> {
+	const [table] = tablesWith(tableOfHost(key), wanted.routes);
 	if (table === undefined) return { value: undefined, errors: ["virtual host of a route table that is not there"] };
 	const { value, errors } = decodeDiscoveredHost(name, VirtualHost.decode(bytes), table.maxDirectResponseBodyBytes, environment);
-	return { value: value && { name, host: value }, errors };
+	return { value: value && { name: key, host: value }, errors };
 }
 
 /** It must suit every filter that takes it, as in Envoy. */
-function decodeExtension(bytes: Uint8Array, environment: DecodeEnvironment, _: string, { wanted }: ConfigStore): Decoded<ExtensionConfig> {
+function decodeExtension(bytes: Uint8Array, environment: DecodeEnvironment, { key }: Came, { wanted }: ConfigStore): Decoded<ExtensionConfig> {
 	const { value, errors } = decodeExtensionConfig(TypedExtensionConfig.decode(bytes), environment);
 	if (value === undefined) return { value, errors };
-	const uses = [...wanted.listeners.values()].flatMap((listener) => referencesOfListener(listener).discovered).filter(({ name }) => name === value.name);
+	const uses = [...wanted.listeners.values()].flatMap((listener) => referencesOfListener(listener).discovered).filter((use) => extensionKey(use) === key);
 	const wrong = new Set(uses.map((use) => misfit(use, value)).filter((message) => message !== undefined));
-	return wrong.size === 0 ? { value, errors: [] } : { value: undefined, errors: [...wrong] };
+	return wrong.size === 0 ? { value: { ...value, name: key }, errors: [] } : { value: undefined, errors: [...wrong] };
+}
+
+function updateKey(type: XdsType, name: string, source: ResourceSource | undefined): string {
+	if (type === "cds" || type === "lds") return name;
+	const table = type === "vhds" ? tableOfHost(name) : "";
+	return table === "" ? resourceKey(name, source) : `${resourceKey(table, source)}${name.slice(table.length)}`;
+}
+
+/** An update under way. */
+interface Incoming {
+	readonly type: XdsType;
+	readonly update: XdsUpdate;
+	readonly source: ResourceSource | undefined;
+	/** A resource's key, by its name. */
+	readonly keyed: (name: string) => string;
+	/** Names of its resources, by their keys. */
+	readonly nameOf: ReadonlyMap<string, string>;
+	/** So far. */
+	readonly rejected: RejectedResource[];
 }
 
 /**
  * Decodes a response and puts it in force. The good resources of a response count, the bad ones are refused by name, as
  * Envoy does (cds_api_helper): one listener that cannot be had must not hold up the others. Unchanged bytes change nothing.
  */
-export function applyUpdates(target: UpdateTarget): ApplyUpdate {
-	return async (update) => {
+export function applyUpdates(target: UpdateTarget): ApplyFrom {
+	return async (update, source) => {
 		const type = xdsTypeOf(update.typeUrl);
 		const decoder = type === undefined ? undefined : (decoders as Partial<Record<XdsType, Decoder>>)[type];
 		if (type === undefined || decoder === undefined) return [{ name: "", message: `resources of type ${stripTypeUrl(update.typeUrl)} are not implemented` }];
+		const keyed = (name: string) => updateKey(type, name, source);
 		const rejected: RejectedResource[] = [];
-		const changed = decodeChanged(type, decoder, update, target, rejected);
-		const upsert = type === "vhds" ? withoutTakenDomains(changed as DiscoveredHost[], update.removed, target.store.wanted, rejected) : changed;
-		const gone = update.removed.filter((name) => !isStatic(target, type, name));
+		const incoming = { type, update, source, keyed, nameOf: new Map(update.resources.map(({ name }) => [keyed(name), name])), rejected };
+		const changed = decodeChanged(incoming, decoder, target);
+		const gone = update.removed.map(keyed).filter((key) => !isStatic(target, type, key));
+		const upsert = type === "vhds" ? hostsWithFreeDomains(incoming, changed as DiscoveredHost[], gone, target.store) : changed;
 		// A secret that is in use stays, as in Envoy; one that was waited for is not there: what needs it is served, and refuses handshakes.
 		const remove = type === "sds" ? [] : gone;
-		const expired = type === "sds" || type === "ecds" ? gone.map((name) => `${type}:${name}`) : [];
-		// A filter whose configuration is refused is not waited for any longer (Envoy: progress though the control plane is wrong).
-		if (type === "ecds") expired.push(...rejected.filter(({ name }) => !target.store.wanted.extensions.has(name)).map(({ name }) => `ecds:${name}`));
-		// Nothing before it is asked for by name: tables do not wait for their virtual hosts any longer.
-		if (type === "vhds" && update.resources.length + update.removed.length === 0) {
-			for (const { name, vhds } of target.store.wanted.routes.values()) if (vhds) expired.push(`vhds:${name}`);
-		}
-		for (const name of remove) target.records.remove(type, name);
+		const expired = endedWaits(incoming, gone, target.store);
+		for (const key of remove) target.records.remove(type, key);
 		target.records.setVersion(type, update.version);
 		const applied = target.store.apply({ [decoder.field]: { upsert, remove }, expired });
 		target.onWanted();
-		const names = new Set(update.resources.map(({ name }) => name));
-		for (const { resource, message } of await applied) if (names.has(resource)) rejected.push({ name: resource, message });
-		if (type === "vhds") target.onHostsAnswered([...names], gone);
-		if (type === "ecds") countExtensions(target.extensionStats, update, changed as readonly ExtensionConfig[], rejected);
-		for (const { name, message } of rejected) target.records.fail(type, name, { details: message, version: update.version, attemptMs: target.nowMs() });
+		for (const { resource, message } of await applied) {
+			const name = incoming.nameOf.get(resource);
+			if (name !== undefined) rejected.push({ name, message });
+		}
+		if (type === "vhds") target.onHostsAnswered([...incoming.nameOf.keys()], gone);
+		if (type === "ecds") countExtensions(target.extensionStats, incoming, changed as readonly ExtensionConfig[]);
+		for (const { name, message } of rejected) target.records.fail(type, keyed(name), { details: message, version: update.version, attemptMs: target.nowMs() });
 		return rejected;
 	};
 }
 
-function countExtensions(stats: ExtensionStats, { resources }: XdsUpdate, changed: readonly ExtensionConfig[], rejected: readonly RejectedResource[]): void {
+/** What is not waited for any longer, since it is known not to come. */
+function endedWaits({ type, update, source, keyed, rejected }: Incoming, gone: readonly string[], { wanted }: ConfigStore): readonly string[] {
+	if (type === "sds") return gone.map((key) => `sds:${key}`);
+	if (type === "ecds") {
+		// A filter whose configuration is refused is not waited for any longer (Envoy: progress though the control plane is wrong).
+		const refused = rejected.map(({ name }) => keyed(name)).filter((key) => !wanted.extensions.has(key));
+		return [...gone, ...refused].map((key) => `ecds:${key}`);
+	}
+	if (type !== "vhds" || update.resources.length + update.removed.length > 0) return [];
+	// Nothing before it is asked for by name: tables do not wait for their virtual hosts any longer.
+	const isOfSource = (vhds: ResourceReference) => resourceKey("", vhds.source) === resourceKey("", source);
+	return [...wanted.routes.values()].flatMap(({ vhds }) => (vhds && isOfSource(vhds) ? [`vhds:${keyOf(vhds)}`] : []));
+}
+
+function hostsWithFreeDomains(
+	{ nameOf, rejected }: Incoming,
+	hosts: readonly DiscoveredHost[],
+	gone: readonly string[],
+	{ wanted }: ConfigStore,
+): readonly DiscoveredHost[] {
+	const taken: RejectedResource[] = [];
+	const free = withoutTakenDomains(hosts, gone, wanted, taken);
+	for (const { name, message } of taken) rejected.push({ name: nameOf.get(name) ?? name, message });
+	return free;
+}
+
+function countExtensions(stats: ExtensionStats, { keyed, rejected, update }: Incoming, changed: readonly ExtensionConfig[]): void {
 	const bad = new Set(rejected.map(({ name }) => name));
 	const fresh = new Set(changed.map(({ name }) => name));
-	for (const { name } of resources) {
+	for (const { name } of update.resources) {
 		stats.count(name, "update_attempt");
 		if (bad.has(name)) stats.count(name, "config_fail", "update_rejected");
-		else stats.count(name, "update_success", ...(fresh.has(name) ? (["config_reload"] as const) : []));
+		else stats.count(name, "update_success", ...(fresh.has(keyed(name)) ? (["config_reload"] as const) : []));
 	}
 }
 
-function isStatic({ records }: UpdateTarget, type: XdsType, name: string): boolean {
-	return records.get(type, name)?.isStatic ?? false;
+function isStatic({ records }: UpdateTarget, type: XdsType, key: string): boolean {
+	return records.get(type, key)?.isStatic ?? false;
 }
 
-function decodeChanged(type: XdsType, { decode }: Decoder, update: XdsUpdate, target: UpdateTarget, rejected: RejectedResource[]): readonly unknown[] {
+const ads: ResourceSource = { kind: "ads", id: "", initialFetchTimeoutMs: 0 };
+
+function decodeChanged({ keyed, rejected, source, type, update }: Incoming, { decode }: Decoder, target: UpdateTarget): readonly unknown[] {
 	const changed: unknown[] = [];
+	const environment = { ...target.environment, origin: source ?? ads };
 	for (const { name, version, resource } of update.resources) {
-		const before = target.records.get(type, name);
+		const came = { name, key: keyed(name) };
+		const before = target.records.get(type, came.key);
 		if (before?.isStatic) {
 			rejected.push({ name, message: "static resources cannot be changed" });
 			continue;
 		}
-		const isSame = before !== undefined && Buffer.from(before.resource.value).equals(resource.value) && target.records.failure(type, name) === undefined;
+		const isSame = before !== undefined && Buffer.from(before.resource.value).equals(resource.value) && target.records.failure(type, came.key) === undefined;
 		if (!isSame) {
-			const { value, errors } = decodeOne((bytes, environment) => decode(bytes, environment, name, target.store), type, resource, target.environment);
+			const { value, errors } = decodeOne((bytes, environment) => decode(bytes, environment, came, target.store), type, resource, environment);
 			for (const message of errors) rejected.push({ name, message });
 			if (value === undefined) continue;
 			changed.push(value);
 		}
-		target.records.set(type, { name, resource, version, isStatic: false, updatedMs: isSame ? before.updatedMs : target.nowMs() });
+		target.records.set(type, { ...came, resource, version, isStatic: false, updatedMs: isSame ? before.updatedMs : target.nowMs() });
 	}
 	return changed;
 }

@@ -1,3 +1,4 @@
+export type { DiscoveryService, OwnServiceType } from "./methods.ts";
 export {
 	type ByteStream,
 	type ByteStreamEvents,

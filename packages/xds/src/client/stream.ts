@@ -1,5 +1,6 @@
 import { DeltaDiscoveryRequest, DeltaDiscoveryResponse, DiscoveryRequest, DiscoveryResponse } from "../generated/envoy/service/discovery/v3/discovery.ts";
 import type { MessageFns } from "../message.ts";
+import { type DiscoveryService, discoveryMethod } from "./methods.ts";
 
 export interface XdsStream {
 	send(request: DeltaDiscoveryRequest | DiscoveryRequest): void;
@@ -41,18 +42,13 @@ export type OpenByteStream = (path: string, events: ByteStreamEvents) => ByteStr
 /** How large one response may be. A mesh of ten thousand services stays below it. */
 export const responseBytesMax: number = 64 * 1024 * 1024;
 
-const paths = {
-	delta: "/envoy.service.discovery.v3.AggregatedDiscoveryService/DeltaAggregatedResources",
-	sotw: "/envoy.service.discovery.v3.AggregatedDiscoveryService/StreamAggregatedResources",
-	secrets: "/envoy.service.secret.v3.SecretDiscoveryService/StreamSecrets",
-} as const;
-
-/** xDS over gRPC. `secrets` is SDS alone, state of the world. */
-export function openXdsStream(kind: keyof typeof paths, openBytes: OpenByteStream): OpenStream {
+/** xDS over gRPC: a stream of the aggregated service, or of one type's own. */
+export function openXdsStream(mode: "delta" | "sotw", openBytes: OpenByteStream, service: DiscoveryService = "aggregated"): OpenStream {
+	const path = discoveryMethod(service, mode);
 	return (events) =>
-		kind === "delta"
-			? open(openBytes, paths.delta, DeltaDiscoveryRequest, DeltaDiscoveryResponse, events)
-			: open(openBytes, paths[kind], DiscoveryRequest, DiscoveryResponse, events);
+		mode === "delta"
+			? open(openBytes, path, DeltaDiscoveryRequest, DeltaDiscoveryResponse, events)
+			: open(openBytes, path, DiscoveryRequest, DiscoveryResponse, events);
 }
 
 function open<Q, R extends DeltaDiscoveryResponse | DiscoveryResponse>(

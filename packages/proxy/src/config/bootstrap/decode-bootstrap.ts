@@ -1,10 +1,11 @@
 import type { Bootstrap } from "@weft/xds/generated/envoy/config/bootstrap/v3/bootstrap.ts";
 import { ApiConfigSource_ApiType } from "@weft/xds/generated/envoy/config/core/v3/config_source.ts";
-import type { Cluster as ClusterMessage } from "@weft/xds/generated/envoy/config/cluster/v3/cluster.ts";
+import { type Cluster as ClusterMessage, Cluster_DiscoveryType } from "@weft/xds/generated/envoy/config/cluster/v3/cluster.ts";
 import type { Listener as ListenerMessage } from "@weft/xds/generated/envoy/config/listener/v3/listener.ts";
 import type { Secret as SecretMessage } from "@weft/xds/generated/envoy/extensions/transport_sockets/tls/v3/secret.ts";
 import { decodeAddress } from "../decode/address.ts";
 import { type DecodedCluster, decodeCluster } from "../decode/cluster.ts";
+import { decodeConfigSource } from "../decode/config-source.ts";
 import type { DecodeEnvironment } from "../decode/environment.ts";
 import { type At, onlySupports, report, rootAt, under } from "../decode/issues.ts";
 import { decodeListener } from "../decode/listener.ts";
@@ -15,6 +16,7 @@ import type { OverloadConfig } from "../overload.ts";
 import { decodeStats } from "../decode/stats.ts";
 import type { StatsSettings } from "../stats-config.ts";
 import type { Listener } from "../listeners.ts";
+import type { ResourceSource } from "../resource-source.ts";
 import type { NodeInfo } from "../runtime-config.ts";
 import type { SocketAddress } from "../sockets.ts";
 import type { Secret } from "../tls.ts";
@@ -34,6 +36,10 @@ export interface BootstrapConfig {
 	/** undefined: there is none. */
 	readonly overload: OverloadConfig | undefined;
 	readonly admin: SocketAddress | undefined;
+	/** Clusters that management servers may be in. */
+	readonly managementClusters: ReadonlySet<string>;
+	/** Where clusters and listeners come from beside the static ones; undefined: there are no others. */
+	readonly dynamic: { readonly cds: ResourceSource | undefined; readonly lds: ResourceSource | undefined };
 	readonly listeners: readonly StaticResource<ListenerMessage, Listener>[];
 	readonly clusters: readonly StaticResource<ClusterMessage, DecodedCluster>[];
 	readonly secrets: readonly StaticResource<SecretMessage, Secret>[];
@@ -77,7 +83,7 @@ const supported = [
 
 export function decodeBootstrap(
 	message: Bootstrap,
-	environment: DecodeEnvironment,
+	given: DecodeEnvironment,
 ): { readonly value: BootstrapConfig | undefined; readonly errors: readonly string[]; readonly warnings: readonly string[] } {
 	const at = rootAt();
 	onlySupports(at, "envoy.config.bootstrap.v3.Bootstrap", message, supported);
@@ -100,8 +106,12 @@ export function decodeBootstrap(
 		});
 	};
 	const named = (resources?.listeners ?? []).map((listener, i) => (listener.name === "" ? { ...listener, name: `listener_${i}` } : listener));
+	const managementClusters = new Set(resources?.clusters.filter(({ type }) => type !== Cluster_DiscoveryType.EDS).map(({ name }) => name));
+	const environment = { ...given, managementClusters };
 	const value: BootstrapConfig = {
 		message,
+		managementClusters,
+		dynamic: decodeDynamic(under(at, "dynamicResources"), message, environment),
 		node: decodeNode(message),
 		stats: decodeStats(at, message),
 		overload: decodeOverload(under(at, "overloadManager"), message),
@@ -133,6 +143,14 @@ function checkLoadStats(at: At, { clusterManager }: Bootstrap): void {
 	const config = clusterManager?.loadStatsConfig;
 	if (config !== undefined && config.apiType !== ApiConfigSource_ApiType.GRPC) report(under(at, "loadStatsConfig"), "api_type must be GRPC");
 	if (config !== undefined && config.grpcServices.length !== 1) report(under(at, "loadStatsConfig"), "exactly one gRPC service must be named");
+}
+
+function decodeDynamic(at: At, { dynamicResources }: Bootstrap, environment: DecodeEnvironment): BootstrapConfig["dynamic"] {
+	const { adsConfig, cdsConfig, ldsConfig } = dynamicResources ?? {};
+	const cds = cdsConfig && decodeConfigSource(under(at, "cdsConfig"), cdsConfig, environment);
+	const lds = ldsConfig && decodeConfigSource(under(at, "ldsConfig"), ldsConfig, environment);
+	if (adsConfig === undefined && (cds?.kind === "ads" || lds?.kind === "ads")) report(at, "ads without ads_config");
+	return { cds, lds };
 }
 
 function decodeLocalCluster(at: At, { clusterManager, staticResources }: Bootstrap): string {

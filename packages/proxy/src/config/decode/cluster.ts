@@ -4,7 +4,7 @@ import type { CircuitBreakers_Thresholds } from "@weft/xds/generated/envoy/confi
 import type { Cluster as ClusterMessage } from "@weft/xds/generated/envoy/config/cluster/v3/cluster.ts";
 import type { BreakerLimits, Cluster } from "../clusters.ts";
 import type { ClusterHosts } from "../hosts.ts";
-import type { ConfigFile } from "../http-connection-manager.ts";
+import type { ResourceReference } from "../resource-source.ts";
 import { openAny } from "./any.ts";
 import { decodeConfigSource } from "./config-source.ts";
 import { type ProtocolChoice, decodeUpstreamProtocol } from "./cluster-protocol.ts";
@@ -23,15 +23,11 @@ const typeName = "envoy.config.cluster.v3.Cluster";
 export interface DecodedCluster {
 	/** With breaker slot 0: the main thread hands slots out when it applies the cluster. */
 	readonly cluster: Cluster;
-	/** EDS clusters: the name of the assignment. */
-	readonly assignmentName: string | undefined;
-	/** Where the assignment is read; undefined: the control plane gives it. */
-	readonly assignmentFile: ConfigFile | undefined;
+	/** Of EDS clusters. */
+	readonly assignment: ResourceReference | undefined;
 	/** Clusters with their own hosts; for DNS clusters the addresses may be names. */
 	readonly hosts: ClusterHosts | undefined;
 	readonly dns: DnsOptions | undefined;
-	/** 0: for ever. */
-	readonly initialFetchTimeoutMs: number;
 }
 
 export interface DnsOptions {
@@ -132,12 +128,15 @@ function decodeClusterFields(at: At, message: ClusterMessage, environment: Decod
 	const isDns = kind === "strictDns" || kind === "logicalDns";
 	return {
 		cluster: { ...decodeClusterValue(at, message, kind, environment), ...(dynamicHosts && { dynamicHosts }) },
-		assignmentName: kind === "eds" ? message.edsClusterConfig?.serviceName || message.name : undefined,
-		assignmentFile: kind === "eds" ? decodeConfigSource(under(at, "edsClusterConfig.edsConfig"), message.edsClusterConfig?.edsConfig) : undefined,
+		assignment: kind === "eds" ? decodeAssignmentSource(at, message, environment) : undefined,
 		hosts: kind === "eds" ? undefined : (hosts ?? { cluster: message.name, overprovisioningFactor: undefined, priorities: [] }),
 		dns: isDns ? decodeDns(message) : undefined,
-		initialFetchTimeoutMs: durationMsOr(message.edsClusterConfig?.edsConfig?.initialFetchTimeout, 15_000),
 	};
+}
+
+function decodeAssignmentSource(at: At, { edsClusterConfig, name }: ClusterMessage, environment: DecodeEnvironment): ResourceReference {
+	const source = decodeConfigSource(under(at, "edsClusterConfig.edsConfig"), edsClusterConfig?.edsConfig, environment);
+	return { name: edsClusterConfig?.serviceName || name, source };
 }
 
 /** HTTP/2 connections carry more requests than any ratio would ask more of them for. */

@@ -10,11 +10,8 @@ import { decodeConfigSource } from "./config-source.ts";
 import type { DecodeEnvironment } from "./environment.ts";
 import { decodeHttpFilterConfig, isHttpFilterType } from "./filters/http-filters.ts";
 import { decodeListenerFilterConfig, isListenerFilterType } from "./listener-filters.ts";
-import { type At, collect, type Decoded, durationMsOr, report, under } from "./issues.ts";
+import { type At, collect, type Decoded, report, under } from "./issues.ts";
 import { decodeNetworkFilterConfig, isNetworkFilterType } from "./network-filters.ts";
-
-/** Of `initial_fetch_timeout`, Envoy's. */
-const fetchTimeoutMsDefault = 15_000;
 
 interface DiscoveredKind<Config> {
 	readonly kind: "http" | "network" | "listener";
@@ -70,8 +67,7 @@ function decodeDiscovery<Config>(
 	const discovery = {
 		typeNames,
 		isAwaited: !source.applyDefaultConfigWithoutWarming,
-		initialFetchTimeoutMs: durationMsOr(source.configSource?.initialFetchTimeout, fetchTimeoutMsDefault),
-		file: decodeConfigSource(under(here, "configSource"), source.configSource),
+		source: decodeConfigSource(under(here, "configSource"), source.configSource, environment),
 		isLast,
 	};
 	return { ...discovery, fallback: source.defaultConfig && decodeFallback(here, name, source.defaultConfig, discovery, environment, kind) };

@@ -1,14 +1,55 @@
-import type { ConfigSource } from "@weft/xds/generated/envoy/config/core/v3/config_source.ts";
-import type { ConfigFile } from "../http-connection-manager.ts";
-import { type At, report } from "./issues.ts";
+import { createHash } from "node:crypto";
+import { toJson } from "@weft/xds";
+import { type ApiConfigSource, ApiConfigSource_ApiType, type ConfigSource } from "@weft/xds/generated/envoy/config/core/v3/config_source.ts";
+import type { ResourceSource, StreamSource } from "../resource-source.ts";
+import type { DecodeEnvironment } from "./environment.ts";
+import { checkManagementService } from "./management-service.ts";
+import { type At, durationMsOr, onlySupports, report, under } from "./issues.ts";
 
-/** The file that a source names; undefined: it is no file, and the control plane is asked. */
-export function decodeConfigSource(at: At, source: ConfigSource | undefined): ConfigFile | undefined {
-	if (source?.apiConfigSource !== undefined) report(at, "api_config_source is not implemented here: use ads or path_config_source");
-	return fileOfSource(source);
+/** Of `initial_fetch_timeout`, Envoy's. */
+const fetchTimeoutMsDefault = 15_000;
+
+// Of no effect on streams: what belongs to REST. The node goes with the first message of a stream.
+const apiFields = ["apiType", "transportApiVersion", "grpcServices", "setNodeOnFirstMessageOnly", "refreshDelay", "requestTimeout"];
+
+export function decodeConfigSource(at: At, source: ConfigSource | undefined, environment: DecodeEnvironment): ResourceSource {
+	const initialFetchTimeoutMs = durationMsOr(source?.initialFetchTimeout, fetchTimeoutMsDefault);
+	const path = source?.pathConfigSource?.path ?? source?.path ?? "";
+	if (path !== "") return { kind: "file", id: idOf(path), path, watchedFolder: source?.pathConfigSource?.watchedDirectory?.path, initialFetchTimeoutMs };
+	if (source?.self !== undefined) return { ...originOf(at, environment), initialFetchTimeoutMs };
+	if (source?.apiConfigSource === undefined) return { ...ads, initialFetchTimeoutMs };
+	return { ...decodeApi(under(at, "apiConfigSource"), source.apiConfigSource, environment), initialFetchTimeoutMs };
 }
 
-export function fileOfSource(source: ConfigSource | undefined): ConfigFile | undefined {
-	const path = source?.pathConfigSource?.path ?? source?.path ?? "";
-	return path === "" ? undefined : { path, watchedFolder: source?.pathConfigSource?.watchedDirectory?.path };
+const ads = { kind: "ads", id: "" } as const;
+
+/** From the server that this very resource came from. Envoy refuses that everywhere, in these words. */
+function originOf(at: At, { origin }: DecodeEnvironment): Exclude<ResourceSource, { readonly kind: "file" }> | typeof ads {
+	if (origin !== undefined && origin.kind !== "file") return origin;
+	report(at, "Missing config source specifier in envoy::config::core::v3::ConfigSource: self stands for no management server here");
+	return ads;
+}
+
+function decodeApi(at: At, api: ApiConfigSource, environment: DecodeEnvironment): Omit<StreamSource, "initialFetchTimeoutMs"> {
+	onlySupports(at, "envoy.config.core.v3.ApiConfigSource", api, apiFields);
+	const { AGGREGATED_DELTA_GRPC, AGGREGATED_GRPC, DELTA_GRPC, GRPC } = ApiConfigSource_ApiType;
+	if (api.apiType === AGGREGATED_GRPC || api.apiType === AGGREGATED_DELTA_GRPC)
+		report(under(at, "apiType"), `Unsupported config source ${nameOf(api.apiType)}`);
+	else if (api.apiType !== GRPC && api.apiType !== DELTA_GRPC)
+		report(under(at, "apiType"), `${nameOf(api.apiType)} is not implemented: use GRPC or DELTA_GRPC`);
+	if (api.grpcServices.length !== 1) report(under(at, "grpcServices"), "exactly one gRPC service must be named");
+	const [service] = api.grpcServices;
+	if (service !== undefined) checkManagementService(under(at, "grpcServices[0]"), service, environment);
+	const mode = api.apiType === DELTA_GRPC ? "delta" : "sotw";
+	const json = JSON.stringify(toJson("envoy.config.core.v3.GrpcService", service ?? {}));
+	return { kind: "stream", id: idOf(`${mode} ${json}`), mode, service: json };
+}
+
+function nameOf(apiType: ApiConfigSource["apiType"]): string {
+	return Object.entries(ApiConfigSource_ApiType).find(([, value]) => value === apiType)?.[0] ?? String(apiType);
+}
+
+/** Has no slash, which divides a table's name from that of a virtual host. */
+function idOf(text: string): string {
+	return createHash("sha256").update(text).digest("hex").slice(0, 16);
 }

@@ -1,5 +1,5 @@
 import type { DataSource } from "@weft/xds/generated/envoy/config/core/v3/base.ts";
-import type { SdsSecretConfig } from "@weft/xds/generated/envoy/extensions/transport_sockets/tls/v3/secret.ts";
+import type { ResourceSource } from "../resource-source.ts";
 import { type At, report } from "./issues.ts";
 
 /** What decoding may read beside the message: files and variables that it names. Tests give their own. */
@@ -7,8 +7,12 @@ export interface DecodeEnvironment {
 	/** Throws when the file cannot be read. */
 	readonly readFile: (path: string) => Uint8Array;
 	readonly variable: (name: string) => string | undefined;
-	/** Told of every secret that is to be fetched, and from where. */
-	readonly onSecret?: (config: SdsSecretConfig) => void;
+	/** Names of the clusters that management servers may be in; undefined: not known here, and any will do. */
+	readonly managementClusters?: ReadonlySet<string>;
+	/** Where what is decoded came from, which is what `self` stands for; undefined: in line or from a file. */
+	readonly origin?: ResourceSource;
+	/** Secrets that an agent's socket would give come over ADS: this process is the agent. */
+	readonly secretsOverAds?: boolean;
 }
 
 export function dataBytes(at: At, source: DataSource | undefined, environment: DecodeEnvironment): Uint8Array {

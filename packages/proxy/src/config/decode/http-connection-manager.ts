@@ -90,7 +90,8 @@ export function decodeHttpConnectionManager(at: At, hcm: HcmMessage, environment
 
 function decodeRouteSource(at: At, hcm: HcmMessage, environment: DecodeEnvironment): HttpConnectionManager["routes"] {
 	if (hcm.routeConfig !== undefined) return { kind: "inline", table: decodeRoutes(under(at, "routeConfig"), hcm.routeConfig, environment, true) };
-	return { kind: "rds", name: hcm.rds?.routeConfigName ?? "", file: decodeConfigSource(under(at, "rds.configSource"), hcm.rds?.configSource) };
+	const source = decodeConfigSource(under(at, "rds.configSource"), hcm.rds?.configSource, environment);
+	return { kind: "rds", name: hcm.rds?.routeConfigName ?? "", source };
 }
 
 function decodeIdentity(hcm: HcmMessage) {

@@ -2,6 +2,7 @@ import type { RouteConfiguration } from "@weft/xds/generated/envoy/config/route/
 import type { VirtualHost as VirtualHostMessage } from "@weft/xds/generated/envoy/config/route/v3/route_components.ts";
 import { validateConstraints } from "@weft/xds";
 import type { RouteAction, RouteTable, VirtualCluster, VirtualHost } from "../routes.ts";
+import { decodeConfigSource } from "./config-source.ts";
 import type { DecodeEnvironment } from "./environment.ts";
 import { decodeHeaderOperations } from "./headers.ts";
 import { decodeHedge } from "./hedge.ts";
@@ -89,7 +90,7 @@ export function decodeRoutes(at: At, message: RouteConfiguration, environment: D
 		mostSpecificHeaderMutationsWins: message.mostSpecificHeaderMutationsWins,
 		ignorePortInHostMatching: message.ignorePortInHostMatching,
 		maxDirectResponseBodyBytes: bodyBytesMax,
-		vhds: decodeVhds(at, message),
+		vhds: decodeVhds(at, message, environment),
 		...((message.validateClusters ?? validatesClusters) && { validatesClusters: true }),
 	};
 }
@@ -105,11 +106,14 @@ function withMirrors(routes: VirtualHost["routes"], mirrors: RouteAction["mirror
 	);
 }
 
-/** Virtual hosts come by the stream that the table itself came by. */
-function decodeVhds(at: At, { vhds }: RouteConfiguration): boolean {
+function decodeVhds(at: At, { name, vhds }: RouteConfiguration, environment: DecodeEnvironment): RouteTable["vhds"] {
 	if (vhds === undefined) return false;
-	if (vhds.configSource?.ads === undefined) report(under(at, "vhds.configSource"), "only ads is implemented");
-	return true;
+	const here = under(at, "vhds.configSource");
+	const source = decodeConfigSource(here, vhds.configSource, environment);
+	// Virtual hosts are told of one by one, or not at all.
+	if (source.kind === "file" || (source.kind === "stream" && source.mode !== "delta"))
+		report(here, "only ads and api_config_source of DELTA_GRPC are implemented");
+	return { name, source };
 }
 
 /** A virtual host that comes by itself, named `table/host`; `bodyBytesMax` is its table's. Its own name is without the table's. */

@@ -1,10 +1,12 @@
 import type { TransportSocket } from "@weft/xds/generated/envoy/config/core/v3/base.ts";
 import type { CertificateValidationContext, TlsCertificate, TlsParameters } from "@weft/xds/generated/envoy/extensions/transport_sockets/tls/v3/common.ts";
 import type { ProxyProtocolUpstreamTransport } from "@weft/xds/generated/envoy/extensions/transport_sockets/proxy_protocol/v3/upstream_proxy_protocol.ts";
+import type { SdsSecretConfig } from "@weft/xds/generated/envoy/extensions/transport_sockets/tls/v3/secret.ts";
 import type { CommonTlsContext, DownstreamTlsContext, UpstreamTlsContext } from "@weft/xds/generated/envoy/extensions/transport_sockets/tls/v3/tls.ts";
 import type { UpstreamTransport } from "../clusters.ts";
-import type { CertificateSource, DownstreamTls, PeerValidation, SanMatch, TlsParams, TrustSource, UpstreamTls } from "../tls.ts";
+import type { CertificateSource, DownstreamTls, PeerValidation, SanMatch, SecretSource, TlsParams, TrustSource, UpstreamTls } from "../tls.ts";
 import { openAny } from "./any.ts";
+import { decodeConfigSource } from "./config-source.ts";
 import { type DecodeEnvironment, dataText } from "./environment.ts";
 import { decodeTlvChoice, decodeTlvs } from "./proxy-protocol-tlvs.ts";
 import { type At, onlySupports, report, under } from "./issues.ts";
@@ -89,10 +91,9 @@ const commonFields = [
 function decodeCommon(at: At, common: CommonTlsContext | undefined, environment: DecodeEnvironment): CommonTls {
 	if (common !== undefined) onlySupports(at, `${tlsPackage}.CommonTlsContext`, common, commonFields);
 	const inline = (common?.tlsCertificates ?? []).map((certificate, i) => decodeCertificate(under(at, `tlsCertificates[${i}]`), certificate, environment));
-	const secrets = (common?.tlsCertificateSdsSecretConfigs ?? []).map((config): CertificateSource => {
-		environment.onSecret?.(config);
-		return { kind: "secret", name: config.name };
-	});
+	const secrets = (common?.tlsCertificateSdsSecretConfigs ?? []).map((config, i) =>
+		decodeSecretSource(under(at, `tlsCertificateSdsSecretConfigs[${i}]`), config, environment),
+	);
 	return {
 		params: decodeParams(at, common?.tlsParams),
 		alpn: common?.alpnProtocols ?? [],
@@ -141,17 +142,22 @@ export function decodeCertificate(at: At, certificate: TlsCertificate, environme
 function decodeValidation(at: At, common: CommonTlsContext | undefined, environment: DecodeEnvironment): PeerValidation | undefined {
 	if (common?.validationContext !== undefined) return decodeContext(under(at, "validationContext"), common.validationContext, undefined, environment);
 	const secret = common?.validationContextSdsSecretConfig;
-	if (secret !== undefined) {
-		environment.onSecret?.(secret);
-		return { ...noChecks, trust: { kind: "secret", name: secret.name } };
-	}
+	if (secret !== undefined) return { ...noChecks, trust: decodeSecretSource(under(at, "validationContextSdsSecretConfig"), secret, environment) };
 	const combined = common?.combinedValidationContext;
 	if (combined === undefined) return undefined;
 	const here = under(at, "combinedValidationContext");
-	if (combined.validationContextSdsSecretConfig !== undefined) environment.onSecret?.(combined.validationContextSdsSecretConfig);
-	const trust: TrustSource | undefined = combined.validationContextSdsSecretConfig && { kind: "secret", name: combined.validationContextSdsSecretConfig.name };
+	const roots = combined.validationContextSdsSecretConfig;
+	const trust = roots && decodeSecretSource(under(here, "validationContextSdsSecretConfig"), roots, environment);
 	if (combined.defaultValidationContext === undefined) return trust && { ...noChecks, trust };
 	return decodeContext(under(here, "defaultValidationContext"), combined.defaultValidationContext, trust, environment);
+}
+
+/** Without a source it is one of the bootstrap's. */
+function decodeSecretSource(at: At, { name, sdsConfig }: SdsSecretConfig, environment: DecodeEnvironment): SecretSource {
+	if (sdsConfig === undefined) return { kind: "secret", name };
+	// Where it would be asked for is not looked at, nor need it be there.
+	const config = environment.secretsOverAds === true ? { ...sdsConfig, apiConfigSource: undefined } : sdsConfig;
+	return { kind: "secret", name, source: decodeConfigSource(under(at, "sdsConfig"), config, environment) };
 }
 
 const noChecks = { sans: [], certificateHashes: [], spkiHashes: [], acceptUntrusted: false } as const;

@@ -1,6 +1,7 @@
 import type { Extensions } from "../../config/discovered-filters.ts";
 import type { HttpConnectionManager } from "../../config/http-connection-manager.ts";
 import type { Listener } from "../../config/listeners.ts";
+import { keyOf } from "../../config/resource-source.ts";
 import { defaultHeadLimits, type HeadLimits } from "../codec/head-parser.ts";
 import type { LineSink, LogStream } from "../log/access-log.ts";
 import { compileLoggers } from "../log/loggers.ts";
@@ -55,10 +56,10 @@ export interface CompiledManager extends FilterSet {
 	readonly connectionMs: Histogram;
 	log(info: StreamInfo): void;
 	/**
-	 * Has the filter of this name be what `extensions` says from now on. What cannot be compiled is reported, and the filter
+	 * Has the filter of this key be what `extensions` says from now on. What cannot be compiled is reported, and the filter
 	 * stays what it is. Nothing happens where no such filter comes by itself.
 	 */
-	replaceFilter(name: string, extensions: Extensions, errors: string[]): void;
+	replaceFilter(key: string, extensions: Extensions, errors: string[]): void;
 	close(): void;
 }
 
@@ -69,7 +70,7 @@ export interface ManagerInputs {
 	readonly openSink: (path: string) => LineSink;
 	readonly extensions: Extensions;
 	/** Tells what is wrong with the configuration of a filter that came by itself. */
-	readonly onBadExtension: (name: string, message: string) => void;
+	readonly onBadExtension: (key: string, message: string) => void;
 	readonly errors: string[];
 }
 
@@ -173,7 +174,7 @@ function compileFilters(
 		onBadExtension(filter, message);
 	}
 	if (bad.size === 0) return filters;
-	const good = filters.next(new Map([...extensions].filter(([name]) => !bad.has(name))), []);
+	const good = filters.next(new Map([...extensions].filter(([key]) => !bad.has(key))), []);
 	filters.retire();
 	return good;
 }
@@ -193,8 +194,8 @@ function withFilters(base: ManagerBase, first: FilterGeneration, close: () => vo
 		manager.newest = manager;
 		return manager;
 	};
-	const replaceFilter: CompiledManager["replaceFilter"] = (name, extensions, errors) => {
-		if (!filters.discovers(name)) return;
+	const replaceFilter: CompiledManager["replaceFilter"] = (key, extensions, errors) => {
+		if (!filters.discovers(key)) return;
 		const found: FilterError[] = [];
 		const next = filters.next(extensions, found);
 		if (found.length > 0) {
@@ -225,7 +226,10 @@ function buildHeadLimits(config: HttpConnectionManager): HeadLimits {
 }
 
 function compileTableLookup({ routes }: HttpConnectionManager, context: WorkerContext, errors: string[]): CompiledManager["table"] {
-	if (routes.kind === "rds") return (snapshot) => snapshot.routes.get(routes.name);
+	if (routes.kind === "rds") {
+		const key = keyOf(routes);
+		return (snapshot) => snapshot.routes.get(key);
+	}
 	const compiled = compileRouteTable(routes.table, { environment: context.environment, hash64: context.hash64 });
 	errors.push(...compiled.errors);
 	return () => compiled.value;

@@ -23,8 +23,6 @@ const discovery: ConfigDiscovery<HttpFilterConfig> = {
 	typeNames: ["Mutation", "Rbac"],
 	fallback: undefined,
 	isAwaited: true,
-	initialFetchTimeoutMs: 0,
-	file: undefined,
 	isLast: false,
 };
 const addsHeader = (value: string): ExtensionConfig => {

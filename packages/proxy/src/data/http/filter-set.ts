@@ -1,4 +1,4 @@
-import { type Extensions, httpConfigInForce } from "../../config/discovered-filters.ts";
+import { extensionKey, type Extensions, httpConfigInForce } from "../../config/discovered-filters.ts";
 import type { HttpFilter, HttpFilterConfig } from "../../config/http-filters.ts";
 import type { IstioStats } from "../../config/telemetry.ts";
 import type { FilterInputs } from "../filters/filter-inputs.ts";
@@ -39,7 +39,7 @@ interface Member {
 	users: number;
 }
 
-/** What of an update could not be compiled, by the name of the filter; undefined: of one that stands in the listener. */
+/** What of an update could not be compiled, by the key of the filter; undefined: of one that stands in the listener. */
 export interface FilterError {
 	readonly filter: string | undefined;
 	readonly message: string;
@@ -85,9 +85,9 @@ export class FilterGeneration implements FilterSet {
 		});
 	}
 
-	/** Whether one of the filters is of this name and comes by itself. */
-	discovers(name: string): boolean {
-		return this.#filters.some((filter) => filter.kind === "discovered" && filter.name === name);
+	/** Whether one of the filters is this one, which comes by itself. */
+	discovers(key: string): boolean {
+		return this.#filters.some((filter) => filter.kind === "discovered" && extensionKey(filter) === key);
 	}
 
 	next(extensions: Extensions, errors: FilterError[]): FilterGeneration {
@@ -116,7 +116,7 @@ export class FilterGeneration implements FilterSet {
 
 	#report(index: number, messages: readonly string[], errors: FilterError[]): void {
 		const filter = this.#filters[index];
-		for (const message of messages) errors.push({ filter: filter?.kind === "discovered" ? filter.name : undefined, message });
+		for (const message of messages) errors.push({ filter: filter?.kind === "discovered" ? extensionKey(filter) : undefined, message });
 	}
 
 	beginStream(): void {

@@ -1,4 +1,4 @@
-import { type Extensions, networkFilterInForce } from "../../config/discovered-filters.ts";
+import { extensionKey, type Extensions, networkFilterInForce } from "../../config/discovered-filters.ts";
 import type { FilterChain } from "../../config/listeners.ts";
 import type { NetworkFilter } from "../../config/network-filters.ts";
 import { type ChainInputs, type ChainRuntime, compileChain } from "./filter-chain-runtime.ts";
@@ -17,13 +17,13 @@ export class ChainSlot {
 		this.#inputs = inputs;
 		const errors: string[] = [];
 		this.#current = this.#compile(inputs.extensions, errors);
-		const names = discoveredIn(config);
-		if (names.length === 0) inputs.errors.push(...errors);
+		const keys = discoveredIn(config);
+		if (keys.length === 0) inputs.errors.push(...errors);
 		else if (errors.length > 0) {
 			// As if they had not come.
 			this.#current.close();
 			this.#current = this.#compile(new Map(), inputs.errors);
-			for (const name of names) for (const message of errors) inputs.onBadExtension(name, message);
+			for (const key of keys) for (const message of errors) inputs.onBadExtension(key, message);
 		}
 	}
 
@@ -32,10 +32,10 @@ export class ChainSlot {
 	}
 
 	/** What cannot be compiled is reported, and the chain stays as it is. */
-	replaceFilter(name: string, extensions: Extensions, errors: string[]): void {
+	replaceFilter(key: string, extensions: Extensions, errors: string[]): void {
 		const { terminal } = this.#current;
-		if (terminal.kind === "http") terminal.manager.replaceFilter(name, extensions, errors);
-		if (!discoveredIn(this.config).includes(name)) return;
+		if (terminal.kind === "http") terminal.manager.replaceFilter(key, extensions, errors);
+		if (!discoveredIn(this.config).includes(key)) return;
 		const found: string[] = [];
 		const next = this.#compile(extensions, found);
 		if (found.length > 0) {
@@ -61,7 +61,7 @@ export class ChainSlot {
 }
 
 function discoveredIn({ filters }: FilterChain): readonly string[] {
-	return filters.flatMap((filter) => (filter.kind === "discovered" ? [filter.name] : []));
+	return filters.flatMap((filter) => (filter.kind === "discovered" ? [extensionKey(filter)] : []));
 }
 
 /** No connection comes to it any more. */

@@ -57,7 +57,7 @@ export interface ChainInputs {
 	readonly openSink: (path: string) => LineSink;
 	readonly extensions: Extensions;
 	/** Tells what is wrong with the configuration of a filter that came by itself. */
-	readonly onBadExtension: (name: string, message: string) => void;
+	readonly onBadExtension: (key: string, message: string) => void;
 	readonly errors: string[];
 }
 

@@ -1,4 +1,4 @@
-import type { Extensions } from "../../config/discovered-filters.ts";
+import { extensionKey, type Extensions } from "../../config/discovered-filters.ts";
 import { withDiscoveredFilters } from "../../config/listener-filters.ts";
 import type { Listener } from "../../config/listeners.ts";
 import { compileInspectors, type InspectorChoice } from "./inspectors.ts";
@@ -28,8 +28,8 @@ export class ListenerFilterSlot {
 		return this.#current;
 	}
 
-	replaceFilter(name: string, extensions: Extensions): void {
-		const isHere = this.#config.discoverableFilters?.some(({ filter }) => filter.kind === "discovered" && filter.name === name);
+	replaceFilter(key: string, extensions: Extensions): void {
+		const isHere = this.#config.discoverableFilters?.some(({ filter }) => filter.kind === "discovered" && extensionKey(filter) === key);
 		if (isHere === true) this.#current = this.#compile(extensions);
 	}
 

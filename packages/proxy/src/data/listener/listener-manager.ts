@@ -192,9 +192,9 @@ export class ListenerManager {
 		return this.#byAddress.get(joinAddress(address.includes(":") ? "::" : "0.0.0.0", port))?.runtime;
 	}
 
-	/** The filters of this name that come by themselves are what `extensions` says, in every listener in force. */
-	replaceFilter(name: string, extensions: Extensions, errors: string[]): void {
-		for (const { runtime } of this.#active.values()) runtime.replaceFilter(name, extensions, errors);
+	/** The filters of this key that come by themselves are what `extensions` says, in every listener in force. */
+	replaceFilter(key: string, extensions: Extensions, errors: string[]): void {
+		for (const { runtime } of this.#active.values()) runtime.replaceFilter(key, extensions, errors);
 	}
 
 	refreshTls(): void {

@@ -33,7 +33,7 @@ export interface ListenerInputs {
 	readonly balance: BalanceRow | undefined;
 	/** Configurations of filters that came by themselves. */
 	readonly extensions: Extensions;
-	readonly onBadExtension: (name: string, message: string) => void;
+	readonly onBadExtension: (key: string, message: string) => void;
 }
 
 type Destination = { readonly address: string; readonly port: number };
@@ -245,10 +245,10 @@ export class ListenerRuntime {
 		for (const { current } of this.#chains) current.tls?.refresh();
 	}
 
-	/** The filters of this name that come by themselves are what `extensions` says; what cannot be compiled is reported and stays. */
-	replaceFilter(name: string, extensions: Extensions, errors: string[]): void {
-		for (const chain of this.#chains) chain.replaceFilter(name, extensions, errors);
-		this.#filters.replaceFilter(name, extensions);
+	/** The filters of this key that come by themselves are what `extensions` says; what cannot be compiled is reported and stays. */
+	replaceFilter(key: string, extensions: Extensions, errors: string[]): void {
+		for (const chain of this.#chains) chain.replaceFilter(key, extensions, errors);
+		this.#filters.replaceFilter(key, extensions);
 		this.#stats.followProxyProtocol(this.#filters.current?.config.proxyProtocol);
 	}
 

@@ -1,5 +1,6 @@
 import { createHash } from "node:crypto";
 import type { SecureContext, TLSSocket } from "node:tls";
+import { keyOf } from "../../config/resource-source.ts";
 import type { DownstreamTls } from "../../config/tls.ts";
 import { createCompileContext } from "../match/compile-context.ts";
 import type { TlsInfo } from "../log/stream-info.ts";
@@ -126,7 +127,7 @@ function spokenAlpn(names: readonly string[], isHttp1Only: boolean): readonly st
 function finderOf(tls: DownstreamTls): SecureContextFinder {
 	const { params, certificates, validation, disableStatelessResumption } = tls;
 	const sessionIdContext = createHash("sha256")
-		.update(JSON.stringify([certificates.map((c) => (c.kind === "secret" ? c.name : c.certChainPem)), validation]))
+		.update(JSON.stringify([certificates.map((c) => (c.kind === "secret" ? keyOf(c) : c.certChainPem)), validation]))
 		.digest("hex")
 		.slice(0, 32);
 	const inputs = { params, certificates, trust: validation?.trust, sessionIdContext, hasNoTickets: disableStatelessResumption };

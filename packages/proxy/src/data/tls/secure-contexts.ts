@@ -1,6 +1,7 @@
 import { constants, X509Certificate } from "node:crypto";
 import type { SecureContext } from "node:tls";
 import type { CertificateSource, Secret, TlsParams, TrustSource } from "../../config/tls.ts";
+import { keyOf } from "../../config/resource-source.ts";
 import { chooseCertificates, type KeyPair } from "./certificate-choice.ts";
 import { nodeTls } from "./node-tls.ts";
 import { type LocalIdentity, readLocalIdentity } from "./peer-identity.ts";
@@ -32,7 +33,7 @@ interface Material {
 function resolveMaterial({ certificates, trust, serverName = "" }: SecureContextInputs, secrets: SecretMap): Resolved<Material> {
 	const pairs: KeyPair[] = [];
 	for (const source of certificates) {
-		const found = source.kind === "inline" ? source : secrets.get(source.name)?.certificate;
+		const found = source.kind === "inline" ? source : secrets.get(keyOf(source))?.certificate;
 		if (found === undefined) return { kind: "missing", secret: source.kind === "secret" ? source.name : "" };
 		pairs.push(found);
 	}
@@ -42,7 +43,7 @@ function resolveMaterial({ certificates, trust, serverName = "" }: SecureContext
 	if (trust.kind === "system") return { kind: "ready", value: { cert, key, ca: nodeTls().rootCertificates.join("\n"), crl: undefined } };
 	// Without an authority the peer is known by the hash of its certificate.
 	if (trust.kind === "inline") return { kind: "ready", value: { cert, key, ca: trust.caPem || undefined, crl: trust.crlPem || undefined } };
-	const found = secrets.get(trust.name)?.validation;
+	const found = secrets.get(keyOf(trust))?.validation;
 	if (found === undefined || found.caPem === "") return { kind: "missing", secret: trust.name };
 	return { kind: "ready", value: { cert, key, ca: found.caPem, crl: found.crlPem || undefined } };
 }

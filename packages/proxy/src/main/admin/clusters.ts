@@ -155,7 +155,7 @@ function clusterJson(cluster: Cluster, rows: readonly Row[], context: AdminConte
 		name: cluster.name,
 		added_via_api: addedViaApi(context, cluster.name),
 		observability_name: cluster.statName,
-		...(decoded?.assignmentName === undefined ? {} : { eds_service_name: decoded.assignmentName }),
+		...(decoded?.assignment === undefined ? {} : { eds_service_name: decoded.assignment.name }),
 		circuit_breakers: {
 			thresholds: priorities.map((priority) => {
 				const limits = cluster.breakers[priority];

@@ -1,7 +1,8 @@
 import { type Json, stripTypeUrl, type XdsType } from "@weft/xds";
 import { Secret } from "@weft/xds/generated/envoy/extensions/transport_sockets/tls/v3/secret.ts";
 import { RE2JS } from "re2js";
-import type { ResourceRecord } from "../resource-records.ts";
+import { keyOf } from "../../config/resource-source.ts";
+import { recordKey, type ResourceRecord } from "../resource-records.ts";
 import { anyJson } from "./proto-json.ts";
 import { tableOfHost } from "../discovered-hosts.ts";
 import type { AdminContext, AdminReply, AdminRequest } from "./routes.ts";
@@ -123,7 +124,7 @@ function failure({ records }: AdminContext, type: XdsType, name: string): Sectio
 }
 
 function dynamic(context: AdminContext, type: XdsType, field: string, record: ResourceRecord): Section {
-	return { version_info: record.version, [field]: body(record), last_updated: time(record.updatedMs), ...failure(context, type, record.name) };
+	return { version_info: record.version, [field]: body(record), last_updated: time(record.updatedMs), ...failure(context, type, recordKey(record)) };
 }
 
 function filled(type: string, fields: Readonly<Record<string, string | readonly Json[]>>): Section {
@@ -177,10 +178,11 @@ function buildExtensions(context: AdminContext, matches: (name: string) => boole
 
 function buildRoutes(context: AdminContext, matches: (name: string) => boolean): Section {
 	const { virtualHosts } = context.store.wanted;
-	const served = context.records.all("vhds").filter(({ name }) => virtualHosts.get(tableOfHost(name))?.has(name));
-	const discovered = Map.groupBy(served, ({ name }) => tableOfHost(name));
+	const served = context.records.all("vhds").filter((record) => virtualHosts.get(tableOfHost(recordKey(record)))?.has(recordKey(record)));
+	const discovered = Map.groupBy(served, (record) => tableOfHost(recordKey(record)));
 	const dynamicRoutes = recordsOf(context, "rds", matches).map((record) => {
-		const hosts = (discovered.get(record.name) ?? []).map(hostBody);
+		const vhds = context.store.wanted.routes.get(recordKey(record))?.vhds;
+		const hosts = ((vhds && discovered.get(keyOf(vhds))) || []).map(hostBody);
 		const shown = dynamic(context, "rds", "route_config", record);
 		const table = shown["route_config"] as Section;
 		if (hosts.length === 0) return shown;
@@ -219,7 +221,7 @@ function inlineRoutes(context: AdminContext, matches: (name: string) => boolean)
 
 function buildSecrets(context: AdminContext, matches: (name: string) => boolean): Section {
 	const all = recordsOf(context, "sds", matches);
-	const own = [...context.store.inForce.secrets.values()].filter(({ name }) => matches(name) && !all.some((record) => record.name === name));
+	const own = [...context.store.inForce.secrets.values()].filter(({ name }) => matches(name) && !all.some((record) => recordKey(record) === name));
 	const shown = (record: ResourceRecord): Section => ({
 		name: record.name,
 		version_info: record.version,
