@@ -32,7 +32,8 @@ export interface SeenStream {
 	readonly refusals: string[];
 	readonly metadata: Readonly<Record<string, unknown>>;
 	isOpen: boolean;
-	push(typeUrl: string, names: readonly string[]): void;
+	/** `absent`: what was asked for by name and is not there. */
+	push(typeUrl: string, names: readonly string[], absent: readonly string[]): void;
 }
 
 interface Held {
@@ -87,7 +88,7 @@ export class DiscoveryServer {
 			const value = messageFns(typeName)?.encode(fromJson(typeName, json)).finish() ?? new Uint8Array();
 			held.set(name, { version: String(this.#version), value });
 		}
-		for (const stream of this.open) if (stream.names.has(typeUrl)) stream.push(typeUrl, [name]);
+		for (const stream of this.open) if (stream.names.has(typeUrl)) stream.push(typeUrl, [name], []);
 	}
 
 	get open(): readonly SeenStream[] {
@@ -107,22 +108,23 @@ export class DiscoveryServer {
 			const { resourceNames, typeUrl } = request;
 			const before = stream.names.get(typeUrl);
 			stream.names.set(typeUrl, new Set(resourceNames));
-			if (before === undefined || resourceNames.some((name) => !before.has(name))) stream.push(typeUrl, resourceNames);
+			if (before === undefined || resourceNames.some((name) => !before.has(name))) stream.push(typeUrl, resourceNames, []);
 		});
 	}
 
 	#serveDelta(service: ServedType | "ads", call: ServerDuplexStream<DeltaDiscoveryRequest, DeltaDiscoveryResponse>): void {
-		const stream = this.#opened(service, "delta", call, (typeUrl, names) => {
+		const wildcards = new Set<string>();
+		const stream = this.#opened(service, "delta", call, (typeUrl, names, absent) => {
 			const held = this.#resources.get(typeUrl) ?? new Map<string, Held>();
-			const asked = names.filter(
-				(name) => isWhole(typeUrl) || [...(stream.names.get(typeUrl) ?? [])].some((own) => own === name || name.startsWith(`${own}/`)),
-			);
-			const resources = asked.flatMap((name) => {
+			const own = [...(stream.names.get(typeUrl) ?? [])];
+			const asked = names.filter((name) => wildcards.has(typeUrl) || own.some((one) => one === name || name.startsWith(`${one}/`)));
+			const found = asked.flatMap((name) => {
 				const one = held.get(name);
 				return one === undefined ? [] : [{ name, version: one.version, resource: { typeUrl, value: one.value } }];
 			});
 			const removedResources = asked.filter((name) => !held.has(name));
-			if (resources.length + removedResources.length === 0 && !isWhole(typeUrl)) return;
+			const resources = [...found, ...absent.map((name) => ({ name, version: String(this.#version), aliases: [name] }))];
+			if (resources.length + removedResources.length === 0 && !wildcards.has(typeUrl)) return;
 			const response = { typeUrl, systemVersionInfo: String(this.#version), nonce: String(++this.#nonce), resources, removedResources };
 			call.write(DeltaDiscoveryResponse.fromPartial(response));
 		});
@@ -130,16 +132,20 @@ export class DiscoveryServer {
 			note(stream, request);
 			const { initialResourceVersions, resourceNamesSubscribe, resourceNamesUnsubscribe, typeUrl } = request;
 			const isFirst = !stream.names.has(typeUrl);
+			const isWildcard = isFirst && resourceNamesSubscribe.length === 0;
+			if (isWildcard) wildcards.add(typeUrl);
 			const names = stream.names.get(typeUrl) ?? new Set();
 			stream.names.set(typeUrl, names);
 			for (const name of resourceNamesSubscribe) names.add(name);
 			for (const name of resourceNamesUnsubscribe) names.delete(name);
 			const held = this.#resources.get(typeUrl) ?? new Map<string, Held>();
 			const isOf = (name: string) => resourceNamesSubscribe.some((own) => own === name || name.startsWith(`${own}/`));
-			const candidates = [...held.keys()].filter((name) => (isFirst && isWhole(typeUrl)) || isOf(name));
+			const candidates = [...held.keys()].filter((name) => isWildcard || isOf(name));
 			const stale = candidates.filter((name) => initialResourceVersions[name] !== held.get(name)?.version);
 			const gone = Object.keys(initialResourceVersions).filter((name) => !held.has(name));
-			if (stale.length + gone.length > 0 || (isFirst && isWhole(typeUrl))) stream.push(typeUrl, [...stale, ...gone]);
+			// Of a virtual host that does not exist there is only its name.
+			const absent = resourceNamesSubscribe.filter((name) => typeUrl === typeUrls.vhds && name.includes("/") && !held.has(name));
+			if (stale.length + gone.length + absent.length > 0 || isWildcard) stream.push(typeUrl, [...stale, ...gone], absent);
 		});
 	}
 
@@ -156,7 +162,7 @@ export class DiscoveryServer {
 	}
 }
 
-/** Clusters and listeners are all that there are. */
+/** Clusters and listeners are all that there are, in state of the world. */
 const isWhole = (typeUrl: string) => ["cds", "lds"].includes(xdsTypeOf(typeUrl) ?? "");
 
 function note(stream: SeenStream, request: DiscoveryRequest | DeltaDiscoveryRequest): void {
