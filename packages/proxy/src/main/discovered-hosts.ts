@@ -86,9 +86,16 @@ export function withoutTakenDomains(
 	});
 }
 
-/** Tables whose virtual hosts have this key. */
-export function tablesWith(key: string, routes: ReadonlyMap<string, RouteTable>): readonly RouteTable[] {
-	return [...routes.values()].filter(({ vhds }) => vhds && keyOf(vhds) === key);
+const hasHosts = (table: RouteTable, key: string) => table.vhds !== false && keyOf(table.vhds) === key;
+
+function tablesWith(key: string, routes: ReadonlyMap<string, RouteTable>): readonly RouteTable[] {
+	return [...routes.values()].filter((table) => hasHosts(table, key));
+}
+
+/** A table whose virtual hosts have this key; over ADS it has the same. */
+export function tableWith(key: string, routes: ReadonlyMap<string, RouteTable>): RouteTable | undefined {
+	const same = routes.get(key);
+	return same !== undefined && hasHosts(same, key) ? same : tablesWith(key, routes)[0];
 }
 
 /** Domain → the virtual host that has it. */

@@ -20,6 +20,9 @@ export interface ManagementServersOptions {
 	readonly isOwn: (key: string) => boolean;
 }
 
+/** As in Envoy. */
+const statPrefixes = { ads: "", cds: "cluster_manager.cds.", lds: "listener_manager.lds." } as const;
+
 /** The client of management servers, which is loaded once something comes from one. */
 export class ManagementServers {
 	readonly #options: ManagementServersOptions;
@@ -72,7 +75,7 @@ export class ManagementServers {
 				return rejected;
 			},
 			logger: logger.child("xds"),
-			onConnection: (isConnected) => void (state.isControlPlaneConnected = isConnected),
+			onConnection: (stream, isConnected) => void state.connected.set(statPrefixes[stream], isConnected),
 			isOfAds: (type, reference) => this.#isOfAds(type, reference),
 		});
 		if (typeof created === "string") throw new Error(created);

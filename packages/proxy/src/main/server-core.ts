@@ -48,9 +48,8 @@ export interface Core {
 export function createCore(options: ServerOptions): Core {
 	const { config, clock, logger, random } = options;
 	const allocator = createSlotAllocator();
-	const hasControlPlane = config.message.dynamicResources?.adsConfig !== undefined;
 	const expected = (["cds", "lds"] as const).filter((type) => config.dynamic[type] !== undefined && config.dynamic[type].kind !== "file");
-	const state = new ServerState({ startedMs: clock.nowMs(), hasControlPlane, expected: expected.map((type) => typeUrls[type]) });
+	const state = new ServerState({ startedMs: clock.nowMs(), expected: expected.map((type) => typeUrls[type]) });
 	const buckets = createBucketBuffer();
 	const overloadBuffer = config.overload && createOverloadBuffer(options.concurrency);
 	const balance = options.concurrency > 1 ? { id: randomUUID(), workers: options.concurrency, counts: createBalanceBuffer(options.concurrency) } : undefined;

@@ -2,8 +2,6 @@ export type LiveState = "PRE_INITIALIZING" | "INITIALIZING" | "LIVE" | "DRAINING
 
 export interface ServerStateOptions {
 	readonly startedMs: number;
-	/** Is there an ADS stream? */
-	readonly hasControlPlane: boolean;
 	/** Type URLs of what must have come before the server is ready. */
 	readonly expected: readonly string[];
 }
@@ -18,14 +16,13 @@ export class ServerState {
 	#isStaticDone = false;
 	#isDraining = false;
 	isHealthCheckFailed = false;
-	/** undefined: there is none to be connected to. */
-	isControlPlaneConnected: boolean | undefined;
+	/** Is there a stream to the management server? By the prefix of the statistics. */
+	readonly connected = new Map<string, boolean>();
 	/** Of the control plane, so far. */
 	responses = 0;
 
-	constructor({ startedMs, hasControlPlane, expected }: ServerStateOptions) {
+	constructor({ startedMs, expected }: ServerStateOptions) {
 		this.startedMs = startedMs;
-		if (hasControlPlane) this.isControlPlaneConnected = false;
 		this.#missing = new Set(expected);
 	}
 

@@ -3,7 +3,7 @@ import { fromJson, typeUrls } from "@weft/xds";
 import { type ApplyUpdate, createXdsClient, type DiscoveryService, openXdsStream, type OwnServiceType, type XdsClient } from "@weft/xds/client";
 import type { Node } from "@weft/xds/generated/envoy/config/core/v3/base.ts";
 import { type ApiConfigSource, ApiConfigSource_ApiType } from "@weft/xds/generated/envoy/config/core/v3/config_source.ts";
-import type { GrpcService } from "@weft/xds/generated/envoy/config/core/v3/grpc_service.ts";
+import { GrpcService } from "@weft/xds/generated/envoy/config/core/v3/grpc_service.ts";
 import type { CallHeaders } from "../agent/agent-variables.ts";
 import type { BootstrapConfig } from "../config/bootstrap/decode-bootstrap.ts";
 import { keyOf, type ResourceReference, type StreamSource } from "../config/resource-source.ts";
@@ -31,8 +31,8 @@ export interface XdsSourceOptions {
 	readonly logger: Logger;
 	/** Is it to be asked for over ADS, as all that is in no file and comes by no other stream? */
 	readonly isOfAds: (type: NamedType, reference: ResourceReference) => boolean;
-	/** Of the ADS stream. */
-	readonly onConnection: (isConnected: boolean) => void;
+	/** Of those that carry clusters and listeners. */
+	readonly onConnection: (stream: "ads" | "cds" | "lds", isConnected: boolean) => void;
 	/** Is the table of names wanted, by which the application's DNS queries are answered? */
 	readonly wantsNames: boolean;
 	/** Asks the control plane for the trusted roots, and takes them. */
@@ -103,7 +103,7 @@ export class XdsSource {
 		for (const type of namedTypes) {
 			const overAds: string[] = [];
 			const bySource = new Map<string, AskedOfSource & { readonly names: string[] }>();
-			for (const [reference, name] of type === "vhds" ? this.#hostNames(names) : [...names[type].values()].map((one) => [one, one.name] as const)) {
+			for (const [reference, name] of type === "vhds" ? this.#hostNames(names) : plainNames(names[type])) {
 				const { source } = reference;
 				if (source?.kind === "stream") {
 					const asked = bySource.get(source.id) ?? { source, names: [] };
@@ -117,20 +117,24 @@ export class XdsSource {
 	}
 
 	#hostNames({ vhds }: WantedNames): readonly (readonly [ResourceReference, string])[] {
-		const tables = [...vhds.values()].map((reference) => [reference, reference.name] as const);
 		const single = [...this.#onDemand].flatMap((key) => {
 			const table = tableOfHost(key);
 			const reference = vhds.get(table);
 			return reference === undefined ? [] : [[reference, `${reference.name}${key.slice(table.length)}`] as const];
 		});
-		return [...tables, ...single];
+		return [...plainNames(vhds), ...single];
 	}
 
 	#createClient(type: OwnServiceType, source: StreamSource): XdsClient | string {
-		const service = fromJson("envoy.config.core.v3.GrpcService", JSON.parse(source.service)) as GrpcService;
+		const server = GrpcService.fromPartial(fromJson("envoy.config.core.v3.GrpcService", JSON.parse(source.service)) as object);
 		const apply: ApplyUpdate = (update) => this.#options.apply(update, source);
-		return createClient(type, source.mode, service, { ...this.#options, apply, onConnection: () => undefined });
+		const stream = type === "cds" || type === "lds" ? type : undefined;
+		return createClient({ service: type, mode: source.mode, server, stream }, { ...this.#options, apply });
 	}
+}
+
+function plainNames(references: ReadonlyMap<string, ResourceReference>): readonly (readonly [ResourceReference, string])[] {
+	return [...references.values()].map((reference) => [reference, reference.name] as const);
 }
 
 /** An error is a text: what the bootstrap asks for and is not to be had. */
@@ -155,19 +159,26 @@ type ClientOptions = Omit<XdsSourceOptions, "apply"> & { readonly apply: ApplyUp
 function createAdsClient(api: ApiConfigSource, options: ClientOptions): XdsClient | string {
 	const { DELTA_GRPC, GRPC } = ApiConfigSource_ApiType;
 	if (api.apiType !== GRPC && api.apiType !== DELTA_GRPC) return "only GRPC and DELTA_GRPC are implemented";
-	return createClient("aggregated", api.apiType === DELTA_GRPC ? "delta" : "sotw", api.grpcServices[0], options, options.xdsHeaders);
+	const mode = api.apiType === DELTA_GRPC ? "delta" : "sotw";
+	return createClient({ service: "aggregated", mode, server: api.grpcServices[0], stream: "ads", headers: options.xdsHeaders }, options);
 }
 
-function createClient(
-	service: DiscoveryService,
-	mode: "delta" | "sotw",
-	message: GrpcService | undefined,
-	{ apply, clock, grpc, logger, node, onConnection, random, targets }: ClientOptions,
-	headers: CallHeaders = {},
-): XdsClient | string {
-	const found = resolveGrpcTarget(message, targets);
+interface ClientParts {
+	readonly service: DiscoveryService;
+	readonly mode: "delta" | "sotw";
+	readonly server: GrpcService | undefined;
+	/** Those whose connection is told of. */
+	readonly stream: "ads" | "cds" | "lds" | undefined;
+	readonly headers?: CallHeaders | undefined;
+}
+
+function createClient({ headers, mode, server, service, stream }: ClientParts, options: ClientOptions): XdsClient | string {
+	const { apply, clock, grpc, logger, node, random, targets } = options;
+	const found = resolveGrpcTarget(server, targets);
 	if (typeof found === "string") return found;
 	const open = openXdsStream(mode, openXdsBytes(found.target, { ...headers, ...found.metadata }, grpc), service);
-	const server = found.target.endpoints.map(endpointText).join(",");
-	return createXdsClient({ mode, open, node, apply, clock, random, logger, onConnection, server });
+	const onConnection = (isConnected: boolean) => void (stream !== undefined && options.onConnection(stream, isConnected));
+	onConnection(false);
+	const address = found.target.endpoints.map(endpointText).join(",");
+	return createXdsClient({ mode, open, node, apply, clock, random, logger, onConnection, server: address });
 }

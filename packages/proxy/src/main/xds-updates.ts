@@ -22,7 +22,7 @@ import { type ExtensionConfig, extensionKey, misfit } from "../config/discovered
 import { keyOf, type ResourceReference, resourceKey, type ResourceSource } from "../config/resource-source.ts";
 import { findUnknownClusters, findUnknownClustersOfListener } from "../config/unknown-clusters.ts";
 import type { ConfigStore, WantedChange } from "./config-store.ts";
-import { type DiscoveredHost, tableOfHost, tablesWith, withoutTakenDomains } from "./discovered-hosts.ts";
+import { type DiscoveredHost, tableOfHost, tableWith, withoutTakenDomains } from "./discovered-hosts.ts";
 import type { ExtensionStats } from "./extension-stats.ts";
 import { referencesOfListener } from "./references.ts";
 import type { ResourceRecords } from "./resource-records.ts";
@@ -100,7 +100,7 @@ function refusing<T>({ value, errors }: Decoded<T>, check: (value: T) => readonl
 }
 
 function decodeHost(bytes: Uint8Array, environment: DecodeEnvironment, { name, key }: Came, { wanted }: ConfigStore): Decoded<DiscoveredHost> {
-	const [table] = tablesWith(tableOfHost(key), wanted.routes);
+	const table = tableWith(tableOfHost(key), wanted.routes);
 	if (table === undefined) return { value: undefined, errors: ["virtual host of a route table that is not there"] };
 	const { value, errors } = decodeDiscoveredHost(name, VirtualHost.decode(bytes), table.maxDirectResponseBodyBytes, environment);
 	return { value: value && { name: key, host: value }, errors };

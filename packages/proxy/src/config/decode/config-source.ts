@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { toJson } from "@weft/xds";
 import { type ApiConfigSource, ApiConfigSource_ApiType, type ConfigSource } from "@weft/xds/generated/envoy/config/core/v3/config_source.ts";
-import type { ResourceSource, StreamSource } from "../resource-source.ts";
+import type { AdsSource, ResourceSource, StreamSource } from "../resource-source.ts";
 import type { DecodeEnvironment } from "./environment.ts";
 import { checkManagementService } from "./management-service.ts";
 import { type At, durationMsOr, onlySupports, report, under } from "./issues.ts";
@@ -17,11 +17,17 @@ export function decodeConfigSource(at: At, source: ConfigSource | undefined, env
 	const path = source?.pathConfigSource?.path ?? source?.path ?? "";
 	if (path !== "") return { kind: "file", id: idOf(path), path, watchedFolder: source?.pathConfigSource?.watchedDirectory?.path, initialFetchTimeoutMs };
 	if (source?.self !== undefined) return { ...originOf(at, environment), initialFetchTimeoutMs };
-	if (source?.apiConfigSource === undefined) return { ...ads, initialFetchTimeoutMs };
+	if (source?.apiConfigSource === undefined) return adsWith(initialFetchTimeoutMs);
 	return { ...decodeApi(under(at, "apiConfigSource"), source.apiConfigSource, environment), initialFetchTimeoutMs };
 }
 
 const ads = { kind: "ads", id: "" } as const;
+/** One object for nearly all, since workers are sent every reference. */
+const usualAds = [0, fetchTimeoutMsDefault].map((initialFetchTimeoutMs): AdsSource => ({ ...ads, initialFetchTimeoutMs }));
+
+function adsWith(initialFetchTimeoutMs: number): AdsSource {
+	return usualAds.find((usual) => usual.initialFetchTimeoutMs === initialFetchTimeoutMs) ?? { ...ads, initialFetchTimeoutMs };
+}
 
 /** From the server that this very resource came from. Envoy refuses that everywhere, in these words. */
 function originOf(at: At, { origin }: DecodeEnvironment): Exclude<ResourceSource, { readonly kind: "file" }> | typeof ads {

@@ -89,7 +89,11 @@ export function decodeHttpConnectionManager(at: At, hcm: HcmMessage, environment
 }
 
 function decodeRouteSource(at: At, hcm: HcmMessage, environment: DecodeEnvironment): HttpConnectionManager["routes"] {
-	if (hcm.routeConfig !== undefined) return { kind: "inline", table: decodeRoutes(under(at, "routeConfig"), hcm.routeConfig, environment, true) };
+	if (hcm.routeConfig !== undefined) {
+		const here = under(at, "routeConfig");
+		if (hcm.routeConfig.vhds !== undefined) report(under(here, "vhds"), "vhds of a table in line is not implemented: name the table by rds");
+		return { kind: "inline", table: decodeRoutes(here, hcm.routeConfig, environment, true) };
+	}
 	const source = decodeConfigSource(under(at, "rds.configSource"), hcm.rds?.configSource, environment);
 	return { kind: "rds", name: hcm.rds?.routeConfigName ?? "", source };
 }

@@ -96,7 +96,7 @@ function mainStats(context: AdminContext, connections: number): StatsDump {
 				warming_clusters: waiting.filter((name) => name.startsWith("cluster ")).length,
 				dynamic_clusters: dynamicOf("cds"),
 			}),
-			...(state.isControlPlaneConnected === undefined ? [] : [block("control_plane.", { connected_state: Number(state.isControlPlaneConnected) })]),
+			...[...state.connected].map(([prefix, isConnected]) => block(`${prefix}control_plane.`, { connected_state: Number(isConnected) })),
 			block("listener_manager.", {
 				total_listeners_active: store.inForce.listeners.size,
 				total_listeners_warming: waiting.filter((name) => name.startsWith("listener ")).length,
