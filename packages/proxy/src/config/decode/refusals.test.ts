@@ -8,7 +8,6 @@ import { decodeListener, decodeRouteTable, registerImplemented } from "./index.t
 const environment = { readFile: () => Buffer.alloc(0), variable: () => undefined };
 const typed = (name: string, type: string, config: object = {}) => ({ name, typedConfig: { "@type": `type.googleapis.com/${type}`, ...config } });
 
-const faultType = "envoy.extensions.filters.http.fault.v3.HTTPFault";
 const bandwidthType = "envoy.extensions.filters.http.bandwidth_limit.v3.BandwidthLimit";
 const rbacType = "envoy.extensions.filters.http.rbac.v3.RBAC";
 const managerType = "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager";
@@ -78,11 +77,6 @@ describe("fields that have an effect in Envoy and none here are refused by name"
 			`${action}.pathRewritePolicy: it needs a path_match_policy of uri_template`,
 		],
 		["headers for internal requests only", () => table({ internalOnlyHeaders: ["x-a"] }), "internalOnlyHeaders: internal_only_headers is not implemented"],
-		[
-			"a bandwidth limit over named buckets",
-			() => withFilter(typed("limit", bandwidthType, { statPrefix: "s", namedBucketSelector: { explicitBucket: "b" } })),
-			`${filter}.namedBucketSelector: named_bucket_selector is not implemented`,
-		],
 		[
 			"a bandwidth limit without a limit, which would let nothing through",
 			() => withFilter(typed("limit", bandwidthType, { statPrefix: "s", enableMode: "RESPONSE" })),

@@ -61,6 +61,7 @@ export function compileBandwidthLimit(limit: BandwidthLimit, inputs: FilterInput
 		send: ({ filters }, bytes) => filters.passResponse(filter, bytes),
 		onFull: ({ filters }, isFull) => filters.onResponseFull(isFull),
 	};
+	if (!limit.limitsRequests && !limit.limitsResponses) return {};
 	const transfersOf = ({ filters }: HttpStream) => (filters.states[index] ??= { request: undefined, response: undefined }) as StreamTransfers;
 	const limiter = new Limiter(limit, inputs.context);
 	const filter: StreamFilter = {};
@@ -86,14 +87,6 @@ export function compileBandwidthLimit(limit: BandwidthLimit, inputs: FilterInput
 			limiter.end(transfers, responses);
 			if (limit.trailers !== undefined) tell(stream, transfers, limit.trailers);
 			return undefined;
-		};
-	}
-	if (limit.limitsRequests || limit.limitsResponses) {
-		filter.onOver = ({ filters }) => {
-			const transfers = filters.states[index] as StreamTransfers | undefined;
-			if (transfers === undefined) return;
-			limiter.drop(transfers, requests);
-			limiter.drop(transfers, responses);
 		};
 	}
 	return filter;
@@ -137,16 +130,19 @@ class Limiter {
 		return transfer.throttle.pass(bytes);
 	}
 
-	#begin(stream: HttpStream, { stats, send, onFull }: Direction): Transfer {
+	#begin(stream: HttpStream, { key, stats, send, onFull }: Direction): Transfer {
 		const { fillIntervalMs } = this.#limit;
+		const context = this.#context;
 		const throttle = new BodyThrottle({
 			bucket: this.#bucket,
-			wheel: this.#context.wheel,
+			wheel: context.wheel,
 			intervalMs: fillIntervalMs,
 			bytesMax: stream.manager.bufferBytesMax,
 			send: (bytes) => send(stream, bytes),
 			onFull: (isFull) => onFull(stream, isFull),
 			onTaken(bytes, isShort) {
+				// A client that waits for others' bytes is not idle.
+				if (key === "response") stream.timers.touch(context.nowMs());
 				stats.allowed.set(bytes);
 				stats.allowedTotal(bytes);
 				if (!isShort) return;
@@ -154,8 +150,12 @@ class Limiter {
 				transfer.waitedMs += fillIntervalMs;
 			},
 		});
-		const transfer: Transfer = { throttle, beganAt: this.#context.nowMs(), waitedMs: 0, durationMs: -1 };
+		const transfer: Transfer = { throttle, beganAt: context.nowMs(), waitedMs: 0, durationMs: -1 };
 		stats.pending.add(1);
+		stream.filters.whenOver(() => {
+			throttle.close();
+			if (transfer.durationMs < 0) stats.pending.add(-1);
+		});
 		return transfer;
 	}
 
@@ -166,14 +166,6 @@ class Limiter {
 		transfer.durationMs = this.#context.nowMs() - transfer.beganAt;
 		stats.duration.record(transfer.durationMs);
 		stats.pending.add(-1);
-	}
-
-	/** Nobody waits for the rest. */
-	drop(transfers: StreamTransfers, { key, stats }: Direction): void {
-		const transfer = transfers[key];
-		if (transfer === undefined) return;
-		transfer.throttle.close();
-		if (transfer.durationMs < 0) stats.pending.add(-1);
 	}
 }
 

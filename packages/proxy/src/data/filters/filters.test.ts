@@ -9,7 +9,7 @@ import { createHostCounts, type HostEntry } from "../lb/host-entry.ts";
 import { host, outlierDetection } from "../lb/test-hosts.ts";
 import { createCompileContext } from "../match/compile-context.ts";
 import { createCorsFilter } from "./cors.ts";
-import { createFaultFilter } from "./fault.ts";
+import { createFaultFilter } from "./fault-decision.ts";
 import { createOutlierReporter } from "./outlier-reporter.ts";
 import { applyRetryHeaders, compileRetryPolicy, type ResetReason } from "./retry-policy.ts";
 import { createRetryState } from "./retry-state.ts";
@@ -18,7 +18,16 @@ const always = { numerator: 100, denominator: 100 } as const;
 const half = { numerator: 50, denominator: 100 } as const;
 
 function fault(parts: Partial<FaultPolicy>) {
-	const policy = { delay: undefined, abort: undefined, responseRate: undefined, headers: [], upstreamCluster: "", downstreamNodes: [], maxActive: undefined, ...parts };
+	const policy = {
+		delay: undefined,
+		abort: undefined,
+		responseRate: undefined,
+		headers: [],
+		upstreamCluster: "",
+		downstreamNodes: [],
+		maxActive: undefined,
+		...parts,
+	};
 	return createFaultFilter(policy, createCompileContext());
 }
 
@@ -70,7 +79,10 @@ test("a caller says how fast it is answered, within the configured share; what i
 	for (const none of ["0", "-1", "x", ""]) assert.equal(rate({ "x-envoy-fault-throughput-response": none }), undefined);
 	assert.equal(rate({}), undefined);
 	const fixed = fault({ responseRate: { fraction: always, source: { kind: "fixed", kibPerSecond: 3 } } });
-	assert.deepEqual(fixed.decide(createRequestView({}), "c", () => 0.99), { delayMs: 0, abort: undefined, kibPerSecond: 3 });
+	assert.deepEqual(
+		fixed.decide(createRequestView({}), "c", () => 0.99),
+		{ delayMs: 0, abort: undefined, kibPerSecond: 3 },
+	);
 });
 
 test("CORS answers preflights, marks actual requests, and refuses unknown origins", () => {

@@ -29,6 +29,7 @@ export class StreamFilters {
 	#bytes = 0;
 	/** The request's end came while its body was held. */
 	#hasEnd = false;
+	readonly #whenOver: (() => void)[] = [];
 	/** Filters that keep as much of a body as they may. */
 	#fullRequests = 0;
 	#fullResponses = 0;
@@ -83,6 +84,11 @@ export class StreamFilters {
 			this.#at++;
 			this.run();
 		};
+	}
+
+	/** Runs once the stream is over, whatever becomes of it, and of its route. */
+	whenOver(run: () => void): void {
+		this.#whenOver.push(run);
 	}
 
 	/** Runs an answer for a stream that is still the one that asked. */
@@ -272,6 +278,7 @@ export class StreamFilters {
 	finish(): void {
 		const filters = this.#chain?.overFilters;
 		if (filters !== undefined) for (let i = 0; i < filters.length; i++) filters[i]?.onOver?.(this.#stream);
+		if (this.#whenOver.length > 0) for (const run of this.#whenOver.splice(0)) run();
 		this.#stream.downstream.resume(pauseReasons.filterBuffer | pauseReasons.throttled);
 	}
 

@@ -3,7 +3,17 @@ import type { FaultPolicy } from "../../http-filters.ts";
 import { type At, durationMs, onlySupports, under } from "../issues.ts";
 import { decodeFraction, decodeHeaderMatches, never } from "../matchers.ts";
 
-const faultFields = ["delay", "abort", "upstreamCluster", "headers", "downstreamNodes", "maxActiveFaults", "disableDownstreamClusterStats", "filterMetadata", "responseRateLimit"];
+const faultFields = [
+	"delay",
+	"abort",
+	"upstreamCluster",
+	"headers",
+	"downstreamNodes",
+	"maxActiveFaults",
+	"disableDownstreamClusterStats",
+	"filterMetadata",
+	"responseRateLimit",
+];
 // Runtime keys only name overrides, and there is no runtime here: their defaults are what the message says.
 const faultRuntime = [
 	"delayPercentRuntime",
