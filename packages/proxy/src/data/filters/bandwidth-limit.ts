@@ -52,13 +52,13 @@ export function compileBandwidthLimit(limit: BandwidthLimit, inputs: FilterInput
 	const requests: Direction = {
 		key: "request",
 		stats: openStats("request", limit, inputs),
-		send: ({ filters }, bytes) => filters.passRequest(filter, bytes),
+		send: ({ filters }, bytes) => filters.passRequest(index, bytes),
 		onFull: ({ filters }, isFull) => filters.onRequestFull(isFull),
 	};
 	const responses: Direction = {
 		key: "response",
 		stats: openStats("response", limit, inputs),
-		send: ({ filters }, bytes) => filters.passResponse(filter, bytes),
+		send: ({ filters }, bytes) => filters.passResponse(index, bytes),
 		onFull: ({ filters }, isFull) => filters.onResponseFull(isFull),
 	};
 	if (!limit.limitsRequests && !limit.limitsResponses) return {};

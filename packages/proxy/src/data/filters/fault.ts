@@ -31,7 +31,7 @@ export function compileFault(policy: FaultPolicy, inputs: FilterInputs): StreamF
 	const filter: StreamFilter = {
 		onRequestHead(stream) {
 			const decision = decider.decide(stream.request, stream.choice?.cluster ?? "", stream.context.random);
-			return decision === undefined ? "continue" : faults.inject(stream, decision, filter);
+			return decision === undefined ? "continue" : faults.inject(stream, decision);
 		},
 	};
 	if (policy.responseRate !== undefined) {
@@ -66,8 +66,8 @@ class Faults {
 		return filters.states[this.#inputs.index] as StreamFault | undefined;
 	}
 
-	inject(stream: HttpStream, decision: FaultDecision, filter: StreamFilter): "continue" | "stop" {
-		if (decision.kibPerSecond !== undefined) this.#slowDown(stream, decision.kibPerSecond, filter);
+	inject(stream: HttpStream, decision: FaultDecision): "continue" | "stop" {
+		if (decision.kibPerSecond !== undefined) this.#slowDown(stream, decision.kibPerSecond);
 		if (decision.delayMs > 0 && this.#begin(stream) !== undefined) {
 			this.#delay(stream, decision);
 			return "stop";
@@ -97,18 +97,18 @@ class Faults {
 		return fault;
 	}
 
-	#slowDown(stream: HttpStream, kibPerSecond: number, filter: StreamFilter): void {
+	#slowDown(stream: HttpStream, kibPerSecond: number): void {
 		const fault = this.#begin(stream);
 		if (fault === undefined) return;
 		this.#countRate();
-		const { context } = this.#inputs;
+		const { context, index } = this.#inputs;
 		stream.filters.seesResponseBody = true;
 		fault.throttle = new BodyThrottle({
 			bucket: createByteBucket(kibPerSecond * bytesPerKib, rateIntervalMs, context.nowMs),
 			wheel: context.wheel,
 			intervalMs: rateIntervalMs,
 			bytesMax: stream.manager.bufferBytesMax,
-			send: (bytes) => stream.filters.passResponse(filter, bytes),
+			send: (bytes) => stream.filters.passResponse(index, bytes),
 			onFull: (isFull) => stream.filters.onResponseFull(isFull),
 		});
 	}

@@ -52,6 +52,30 @@ const limited = (parts: Partial<BandwidthLimit>): HttpFilter => ({
 });
 const grpcWeb: HttpFilter = { kind: "grpcWeb", name: "web" };
 
+const authorization = {
+	service: {
+		kind: "http",
+		cluster: "authz",
+		authority: "authz",
+		pathPrefix: "",
+		timeoutMs: 1000,
+		headersToAdd: [],
+		allowedUpstreamHeaders: [{ kind: "exact", value: "x-checked", ignoreCase: false }],
+		allowedUpstreamHeadersToAppend: [],
+		allowedClientHeaders: [],
+		allowedClientHeadersOnSuccess: [],
+		metadataFromHeaders: [],
+	},
+	failureModeAllow: false,
+	failureModeAllowHeaderAdd: false,
+	body: undefined,
+	statusOnError: 403,
+	enabled: all,
+	enabledMetadata: undefined,
+	denyAtDisable: false,
+	statPrefix: "",
+} as const;
+
 describe("throttled streams", () => {
 	let proxy: Standalone;
 	let upstream: RecordingUpstream | undefined;
@@ -147,6 +171,34 @@ describe("throttled streams", () => {
 		assert.ok(ms > 200, `${ms} ms`);
 		assert.ok(text.endsWith(`${"w".repeat(1500)}bye`));
 		assert.ok(upstream.received[0]?.endsWith("c".repeat(1500)));
+	});
+
+	it("a route that a filter chooses later has a rate of its own, and what was begun goes on once", async () => {
+		const body = Array.from({ length: 500 }, (_, i) => String(1000 + i)).join("");
+		upstream = await startUpstream(answerHeads(() => ok(body)));
+		const rate = (kibPerSecond: number) => {
+			const { policy } = slow(kibPerSecond) as Extract<HttpFilter, { kind: "fault" }>;
+			return { filters: { fault: { disabled: false, config: { kind: "fault" as const, policy } } } };
+		};
+		const marked: HttpFilter = {
+			kind: "extAuthz",
+			name: "authz",
+			authz: { ...authorization, clearRouteCache: true, allowedHeaders: [], disallowedHeaders: [] },
+		};
+		const header = { name: "x-checked", match: { kind: "present" }, invert: false, treatMissingAsEmpty: false } as const;
+		const later = routeOf("/", forwardTo("up"), rate(6));
+		const routes = [{ ...later, match: { ...later.match, headers: [header] } }, routeOf("/", forwardTo("up"), rate(5))];
+		const authorizer = await startUpstream(answerHeads(() => ok("", "x-checked: yes\r\n")));
+		const name = `t${++names}`;
+		const manager = managerOf(tableOf(routes, name), { filters: [{ kind: "fault", name: "fault", policy: noFault }, marked, router], statPrefix: name });
+		const clusters = [clusterOf("up"), clusterOf("authz")];
+		const hosts = [hostsOf("up", [upstream.port]), hostsOf("authz", [authorizer.port])];
+		await proxy.apply(updateOf({ listeners: [listenerOf(name, [chainOf([manager])])], clusters, hosts }));
+		const [text, ms] = await timed(get(proxy.port(name), "/"));
+		assert.equal(bodyOf(text), body);
+		assert.ok(ms > 200, `${ms} ms`);
+		assert.match(upstream.received[0] ?? "", /x-checked: yes/);
+		authorizer.close();
 	});
 
 	it("a client that goes away takes what waits with it, and its connection goes on with other streams", async () => {

@@ -167,9 +167,14 @@ export class StreamFilters {
 		if (this.#hasEnd) this.#passEnd();
 	}
 
-	/** Bytes that `filter` kept go on. */
-	passRequest(filter: StreamFilter, bytes: Buffer): void {
-		this.#passRequest(bytes, (this.#chain?.bodyFilters ?? none).indexOf(filter) + 1);
+	/** Bytes that the filter of this index kept go on. */
+	passRequest(index: number, bytes: Buffer): void {
+		this.#passRequest(bytes, this.#behind(index, this.#chain?.bodyFilters ?? none));
+	}
+
+	/** A route that was chosen later may have another filter at the index. */
+	#behind(index: number, filters: readonly StreamFilter[]): number {
+		return filters.indexOf(this.#chain?.filters[index] as StreamFilter) + 1;
 	}
 
 	/** From the filter at `from` on. */
@@ -232,9 +237,9 @@ export class StreamFilters {
 		this.#passResponse(bytes, 0);
 	}
 
-	/** Bytes that `filter` kept go on. */
-	passResponse(filter: StreamFilter, bytes: Buffer): void {
-		this.#passResponse(bytes, (this.#chain?.responseFilters ?? none).indexOf(filter) + 1);
+	/** As `passRequest`. */
+	passResponse(index: number, bytes: Buffer): void {
+		this.#passResponse(bytes, this.#behind(index, this.#chain?.responseFilters ?? none));
 	}
 
 	#passResponse(bytes: Buffer, from: number): void {
