@@ -187,7 +187,7 @@ describe("throttled streams", () => {
 		};
 		const header = { name: "x-checked", match: { kind: "present" }, invert: false, treatMissingAsEmpty: false } as const;
 		const later = routeOf("/", forwardTo("up"), rate(6));
-		const routes = [{ ...later, match: { ...later.match, headers: [header] } }, routeOf("/", forwardTo("up"), rate(5))];
+		const routes = [{ ...later, headers: [header] }, routeOf("/", forwardTo("up"), rate(5))];
 		const authorizer = await startUpstream(answerHeads(() => ok("", "x-checked: yes\r\n")));
 		const name = `t${++names}`;
 		const manager = managerOf(tableOf(routes, name), { filters: [{ kind: "fault", name: "fault", policy: noFault }, marked, router], statPrefix: name });
