@@ -198,7 +198,7 @@ describe("each type over streams of its own, beside a real Envoy", { skip: skipR
 					admin: { address: loopback(0) },
 					dynamic_resources: {
 						ads_config: { api_type: "GRPC", transport_api_version: "V3", grpc_services: [{ envoy_grpc: { cluster_name: "main" } }] },
-						cds_config: from("main", "DELTA_GRPC"),
+						cds_config: { api_config_source: { ...from("main", "DELTA_GRPC").api_config_source, ...paced }, resource_api_version: "V3" },
 						lds_config: ads,
 					},
 					static_resources: {
@@ -347,5 +347,6 @@ describe("each type over streams of its own, beside a real Envoy", { skip: skipR
 	});
 });
 
+const paced = { rate_limit_settings: { max_tokens: 2, fill_rate: 20 } };
 const noServer = { grpc_services: [{ envoy_grpc: { cluster_name: "nobody" } }] };
 const aggregated = { api_type: "AGGREGATED_GRPC", transport_api_version: "V3", grpc_services: [{ envoy_grpc: { cluster_name: "main" } }] };

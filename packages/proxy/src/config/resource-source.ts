@@ -25,6 +25,8 @@ export interface FileSource extends Common {
 export interface StreamSource extends Common {
 	readonly kind: "stream";
 	readonly mode: "delta" | "sotw";
+	/** How fast requests may leave. */
+	readonly rate?: { readonly tokensMax: number; readonly tokensPerSecond: number };
 	/** `envoy.config.core.v3.GrpcService` as canonical JSON: only the main thread speaks to it. */
 	readonly service: string;
 }

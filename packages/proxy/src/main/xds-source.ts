@@ -1,11 +1,12 @@
 import type { Clock, Logger } from "@weft/runtime";
 import { fromJson, typeUrls } from "@weft/xds";
-import { type ApplyUpdate, createXdsClient, type DiscoveryService, openXdsStream, type OwnServiceType, type XdsClient } from "@weft/xds/client";
+import { type ApplyUpdate, createXdsClient, type DiscoveryService, openXdsStream, type OwnServiceType, paceRequests, type XdsClient } from "@weft/xds/client";
 import type { Node } from "@weft/xds/generated/envoy/config/core/v3/base.ts";
 import { type ApiConfigSource, ApiConfigSource_ApiType } from "@weft/xds/generated/envoy/config/core/v3/config_source.ts";
 import { GrpcService } from "@weft/xds/generated/envoy/config/core/v3/grpc_service.ts";
 import type { CallHeaders } from "../agent/agent-variables.ts";
 import type { BootstrapConfig } from "../config/bootstrap/decode-bootstrap.ts";
+import { decodeRequestRate } from "../config/decode/config-source.ts";
 import { keyOf, type ResourceReference, type StreamSource } from "../config/resource-source.ts";
 import type { GrpcEnvironment } from "../grpc/environment.ts";
 import { endpointText } from "../grpc/target.ts";
@@ -129,7 +130,7 @@ export class XdsSource {
 		const server = GrpcService.fromPartial(fromJson("envoy.config.core.v3.GrpcService", JSON.parse(source.service)) as object);
 		const apply: ApplyUpdate = (update) => this.#options.apply(update, source);
 		const stream = type === "cds" || type === "lds" ? type : undefined;
-		return createClient({ service: type, mode: source.mode, server, stream }, { ...this.#options, apply });
+		return createClient({ service: type, mode: source.mode, rate: source.rate, server, stream }, { ...this.#options, apply });
 	}
 }
 
@@ -160,7 +161,8 @@ function createAdsClient(api: ApiConfigSource, options: ClientOptions): XdsClien
 	const { DELTA_GRPC, GRPC } = ApiConfigSource_ApiType;
 	if (api.apiType !== GRPC && api.apiType !== DELTA_GRPC) return "only GRPC and DELTA_GRPC are implemented";
 	const mode = api.apiType === DELTA_GRPC ? "delta" : "sotw";
-	return createClient({ service: "aggregated", mode, server: api.grpcServices[0], stream: "ads", headers: options.xdsHeaders }, options);
+	const parts = { service: "aggregated", mode, rate: decodeRequestRate(api), server: api.grpcServices[0], stream: "ads", headers: options.xdsHeaders } as const;
+	return createClient(parts, options);
 }
 
 interface ClientParts {
@@ -169,14 +171,16 @@ interface ClientParts {
 	readonly server: GrpcService | undefined;
 	/** Those whose connection is told of. */
 	readonly stream: "ads" | "cds" | "lds" | undefined;
+	readonly rate: StreamSource["rate"];
 	readonly headers?: CallHeaders | undefined;
 }
 
-function createClient({ headers, mode, server, service, stream }: ClientParts, options: ClientOptions): XdsClient | string {
+function createClient({ headers, mode, rate, server, service, stream }: ClientParts, options: ClientOptions): XdsClient | string {
 	const { apply, clock, grpc, logger, node, random, targets } = options;
 	const found = resolveGrpcTarget(server, targets);
 	if (typeof found === "string") return found;
-	const open = openXdsStream(mode, openXdsBytes(found.target, { ...headers, ...found.metadata }, grpc), service);
+	const atOnce = openXdsStream(mode, openXdsBytes(found.target, { ...headers, ...found.metadata }, grpc), service);
+	const open = rate === undefined ? atOnce : paceRequests(atOnce, rate, clock);
 	const onConnection = (isConnected: boolean) => void (stream !== undefined && options.onConnection(stream, isConnected));
 	onConnection(false);
 	const address = found.target.endpoints.map(endpointText).join(",");

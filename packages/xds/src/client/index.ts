@@ -1,4 +1,5 @@
 export type { DiscoveryService, OwnServiceType } from "./methods.ts";
+export { paceRequests, type RequestRate } from "./paced-stream.ts";
 export {
 	type ByteStream,
 	type ByteStreamEvents,

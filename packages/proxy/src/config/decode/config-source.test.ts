@@ -45,6 +45,16 @@ describe("where resources come from", () => {
 		assert.equal(keyOf({ name: "n", source: decode({ ads: {} }).value }), "n");
 	});
 
+	it("has a rate of requests, where it says so", () => {
+		const rate = (settings: object) => {
+			const { value } = decode(api("GRPC", undefined, settings));
+			return value.kind === "stream" && value.rate;
+		};
+		assert.equal(rate({}), undefined);
+		assert.deepEqual(rate({ rate_limit_settings: {} }), { tokensMax: 100, tokensPerSecond: 10 });
+		assert.deepEqual(rate({ rate_limit_settings: { max_tokens: 2, fill_rate: 0.5 } }), { tokensMax: 2, tokensPerSecond: 0.5 });
+	});
+
 	it("is with `self` the server that the resource itself came from", () => {
 		const { value: origin } = decode(api("DELTA_GRPC"));
 		assert.deepEqual(decode({ self: {}, initial_fetch_timeout: "1s" }, origin).value, { ...origin, initialFetchTimeoutMs: 1_000 });
@@ -57,7 +67,6 @@ describe("where resources come from", () => {
 		["aggregated delta streams", api("AGGREGATED_DELTA_GRPC"), "s.apiConfigSource.apiType: Unsupported config source AGGREGATED_DELTA_GRPC"],
 		["no server", api("GRPC", []), "s.apiConfigSource.grpcServices: exactly one gRPC service must be named"],
 		["two servers", api("GRPC", [toCluster("xds"), toCluster("xds")]), "s.apiConfigSource.grpcServices: exactly one gRPC service must be named"],
-		["limits of requests", api("GRPC", undefined, { rate_limit_settings: {} }), "s.apiConfigSource.rateLimitSettings: rate_limit_settings is not implemented"],
 		[
 			"a cluster that is not of the bootstrap",
 			api("GRPC", [toCluster("nobody")]),

@@ -10,7 +10,7 @@ import { type At, durationMsOr, onlySupports, report, under } from "./issues.ts"
 const fetchTimeoutMsDefault = 15_000;
 
 // Of no effect on streams: what belongs to REST. The node goes with the first message of a stream.
-const apiFields = ["apiType", "transportApiVersion", "grpcServices", "setNodeOnFirstMessageOnly", "refreshDelay", "requestTimeout"];
+const apiFields = ["apiType", "transportApiVersion", "grpcServices", "setNodeOnFirstMessageOnly", "rateLimitSettings", "refreshDelay", "requestTimeout"];
 
 export function decodeConfigSource(at: At, source: ConfigSource | undefined, environment: DecodeEnvironment): ResourceSource {
 	const initialFetchTimeoutMs = durationMsOr(source?.initialFetchTimeout, fetchTimeoutMsDefault);
@@ -48,7 +48,15 @@ function decodeApi(at: At, api: ApiConfigSource, environment: DecodeEnvironment)
 	if (service !== undefined) checkManagementService(under(at, "grpcServices[0]"), service, environment);
 	const mode = api.apiType === DELTA_GRPC ? "delta" : "sotw";
 	const json = JSON.stringify(toJson("envoy.config.core.v3.GrpcService", service ?? {}));
-	return { kind: "stream", id: idOf(`${mode} ${json}`), mode, service: json };
+	const rate = decodeRequestRate(api);
+	return { kind: "stream", id: idOf(JSON.stringify([mode, rate, json])), mode, service: json, ...(rate && { rate }) };
+}
+
+/** Envoy's defaults; it takes once a year for the slowest. */
+export function decodeRequestRate({ rateLimitSettings }: ApiConfigSource): StreamSource["rate"] {
+	if (rateLimitSettings === undefined) return undefined;
+	const { fillRate = 10, maxTokens = 100 } = rateLimitSettings;
+	return { tokensMax: maxTokens, tokensPerSecond: Math.max(fillRate, 1 / 31_536_000) };
 }
 
 function nameOf(apiType: ApiConfigSource["apiType"]): string {
