@@ -21,6 +21,8 @@ export interface BucketRate {
 export interface Bucket {
 	/** Takes a token when there is one. */
 	take(nowMs: number): boolean;
+	/** Takes as many as there are, at most `wanted`. */
+	takeUpTo(nowMs: number, wanted: number): number;
 	/** Whole tokens in it. */
 	remaining(nowMs: number): number;
 	/** How long until there is one; 0: there is. */
@@ -82,18 +84,21 @@ function createBucket(words: BigInt64Array, at: number, { tokensMax, tokensPerFi
 	const perMicrosecond = tokensPerFill / (fillIntervalMs * 1000);
 	// A clock that was set back would leave the bucket empty until it is where it was.
 	const held = (emptyAt: number, now: number) => (emptyAt === 0 || emptyAt > now ? tokensMax : Math.min(tokensMax, (now - emptyAt) * perMicrosecond));
+	const takeUpTo = (nowMs: number, wanted: number) => {
+		const now = Math.floor(nowMs * 1000);
+		for (;;) {
+			const before = Atomics.load(words, at);
+			const tokens = held(Number(before), now);
+			// What a fraction lost in rounding must not cost a token.
+			const taken = Math.min(wanted, Math.floor(tokens + 1e-9));
+			if (taken === 0) return 0;
+			const after = BigInt(Math.floor(now - (tokens - taken) / perMicrosecond));
+			if (Atomics.compareExchange(words, at, before, after) === before) return taken;
+		}
+	};
 	return {
-		take(nowMs) {
-			const now = Math.floor(nowMs * 1000);
-			for (;;) {
-				const before = Atomics.load(words, at);
-				const tokens = held(Number(before), now);
-				// What a fraction lost in rounding must not cost a token.
-				if (tokens < 1 - 1e-9) return false;
-				const after = BigInt(Math.floor(now - (tokens - 1) / perMicrosecond));
-				if (Atomics.compareExchange(words, at, before, after) === before) return true;
-			}
-		},
+		takeUpTo,
+		take: (nowMs) => takeUpTo(nowMs, 1) === 1,
 		waitMs(nowMs) {
 			const tokens = held(Number(Atomics.load(words, at)), Math.floor(nowMs * 1000));
 			return tokens >= 1 ? 0 : (1 - tokens) / perMicrosecond / 1000;
