@@ -44,6 +44,8 @@ interface Held {
 /** A management server with the service of each type and the aggregated one, in both variants of the protocol. */
 export class DiscoveryServer {
 	readonly streams: SeenStream[] = [];
+	/** How long answers of a type take. */
+	readonly delaysMs = new Map<ServedType, number>();
 	readonly #resources = new Map<string, Map<string, Held>>();
 	#server: Server | undefined;
 	#version = 0;
@@ -156,7 +158,12 @@ export class DiscoveryServer {
 		};
 		call.on("error", end).on("end", end).on("cancelled", end);
 		const metadata = call.metadata.getMap();
-		const stream: SeenStream = { service, mode, names: new Map(), requests: [], refusals: [], metadata, isOpen: true, push };
+		const later: SeenStream["push"] = (typeUrl, ...rest) => {
+			const delayMs = this.delaysMs.get(xdsTypeOf(typeUrl) as ServedType);
+			if (delayMs === undefined) push(typeUrl, ...rest);
+			else setTimeout(() => stream.isOpen && push(typeUrl, ...rest), delayMs);
+		};
+		const stream: SeenStream = { service, mode, names: new Map(), requests: [], refusals: [], metadata, isOpen: true, push: later };
 		this.streams.push(stream);
 		return stream;
 	}

@@ -185,6 +185,10 @@ describe("each type over streams of its own, beside a real Envoy", { skip: skipR
 		set("main", "lds", "silent", httpListener("silent", rds("nobody-has-it", from("other", "GRPC", { initial_fetch_timeout: "1s" }))));
 		set("main", "lds", "secured", secured("secured", rds("own", from("main", "GRPC")), from("secrets", "GRPC")));
 		set("main", "lds", "secured-delta", secured("secured-delta", rds("own", from("main", "GRPC")), from("secrets", "DELTA_GRPC"), "delta"));
+		// Names a cluster that must be there already, while clusters take their time.
+		const inline = { route_config: tableOf("inline", { "/": to("a") }, { validate_clusters: true }) };
+		set("main", "lds", "inline", httpListener("inline", inline));
+		for (const { main } of worlds) main.delaysMs.set("cds", 500);
 		mainPorts = [await worlds[0].main.listen(), await worlds[1].main.listen()];
 		const otherPorts = [await worlds[0].other.listen(), await worlds[1].other.listen()];
 		const sockets = names.map((name) => join(folder, `${name}.sock`));
@@ -210,7 +214,7 @@ describe("each type over streams of its own, beside a real Envoy", { skip: skipR
 					},
 				};
 			},
-			["own", "other", "delta", "filed", "silent", "hosts", "secured", "secured-delta"],
+			["own", "other", "delta", "filed", "silent", "hosts", "inline", "secured", "secured-delta"],
 		);
 	});
 	// Envoy shows a port before anybody listens there.
@@ -226,6 +230,7 @@ describe("each type over streams of its own, beside a real Envoy", { skip: skipR
 		await both((proxy) => ask(proxy, "own"), { status: 200, body: "own", filter: "first" });
 		for (const [path, body] of Object.entries({ "/a": "one", "/b": "two", "/twice": "one", "/second": "two" })) await bodies(body, "own", path);
 		await bodies("the other's", "other");
+		await bodies("one", "inline");
 		await bodies("delta", "delta");
 		await bodies("filed", "filed");
 		await both((proxy) => shownName(proxy, "secured"), "DNS:first.test");

@@ -1,7 +1,7 @@
 import { typeUrls } from "@weft/xds";
 import { resourceKey } from "../config/resource-source.ts";
 import { namesInTables } from "./discovered-hosts.ts";
-import { FetchWaits } from "./fetch-waits.ts";
+import { FetchWaits, timerMsMax } from "./fetch-waits.ts";
 import { followSecretFiles } from "./file-secrets.ts";
 import { followConfigFiles } from "./file-source.ts";
 import { Forgetting } from "./forgotten.ts";
@@ -21,7 +21,7 @@ export interface Sources {
 }
 
 export async function connectSources(options: ServerOptions, core: Core): Promise<Sources> {
-	const { abort, extensionStats, onDemand, pool, records, store } = core;
+	const { abort, extensionStats, onDemand, pool, records, state, store } = core;
 	const { clock, config, logger } = options;
 	const environment = { ...options.environment, managementClusters: config.managementClusters };
 	const nowMs = () => clock.nowMs();
@@ -49,12 +49,16 @@ export async function connectSources(options: ServerOptions, core: Core): Promis
 		onDemand.source?.hostsAbsent(absent);
 	};
 	const apply = applyUpdates({ store, records, environment, extensionStats, nowMs, onWanted: follow, onHostsAnswered });
-	const resources = followConfigFiles({ ...inFiles, dynamic: config.dynamic, apply });
+	let areClustersHere = false;
+	const resources = followConfigFiles({ ...inFiles, dynamic: config.dynamic, apply, takesListeners: () => areClustersHere });
 	const servers = new ManagementServers({ options, core, apply, isOwn });
 	await servers.connectIfNamed();
+	state.whenHeard(typeUrls.cds, () => (areClustersHere = true));
 	const run = () => {
+		if (!areClustersHere) state.whenHeard(typeUrls.cds, follow);
 		servers.run();
-		waitForFirst(options, core);
+		waitForFirst(options, core, "cds");
+		state.whenHeard(typeUrls.cds, () => waitForFirst(options, core, "lds"));
 	};
 	return { follow, run, reportHealth: (problem) => onDemand.source?.reportHealth(problem) };
 }
@@ -89,12 +93,10 @@ function createWaits({ logger }: ServerOptions, { abort, extensionStats, store }
 }
 
 /** The server is ready without clusters and listeners of which nothing was heard in time. */
-function waitForFirst({ config }: ServerOptions, { abort, state }: Core): void {
-	for (const type of ["cds", "lds"] as const) {
-		const timeoutMs = config.dynamic[type]?.initialFetchTimeoutMs ?? 0;
-		if (timeoutMs === 0) continue;
-		const timer = setTimeout(() => state.giveUp(typeUrls[type]), timeoutMs);
-		timer.unref();
-		abort.signal.addEventListener("abort", () => clearTimeout(timer));
-	}
+function waitForFirst({ config }: ServerOptions, { abort, state }: Core, type: "cds" | "lds"): void {
+	const timeoutMs = config.dynamic[type]?.initialFetchTimeoutMs ?? 0;
+	if (timeoutMs === 0) return;
+	const timer = setTimeout(() => state.giveUp(typeUrls[type]), Math.min(timeoutMs, timerMsMax));
+	timer.unref();
+	abort.signal.addEventListener("abort", () => clearTimeout(timer));
 }

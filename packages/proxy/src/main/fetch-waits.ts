@@ -5,6 +5,9 @@ import { type NamedType, namedTypes, type WantedNames } from "./wanted-names.ts"
 /** How long a listener waits over ADS for what may not come at all, where its source says for ever: it is served without. */
 const adsTimeoutMsMax = 15_000;
 
+/** Longer ones would fire at once. */
+export const timerMsMax = 2 ** 31 - 1;
+
 /** Without these a cluster or a filter is nothing; the others are served without, and refuse. */
 const waitsAsSaid: ReadonlySet<NamedType> = new Set(["eds", "ecds"]);
 
@@ -46,10 +49,13 @@ export class FetchWaits {
 	#start(type: NamedType, key: string, name: string, timeoutMs: number): void {
 		const id = `${type}:${key}`;
 		if (timeoutMs === 0 || this.#isStopped || this.#timers.has(id)) return;
-		const timer = setTimeout(() => {
-			this.#options.logger.warn("initial fetch timed out", { type, name });
-			this.#options.onTimeout(type, key, name);
-		}, timeoutMs);
+		const timer = setTimeout(
+			() => {
+				this.#options.logger.warn("initial fetch timed out", { type, name });
+				this.#options.onTimeout(type, key, name);
+			},
+			Math.min(timeoutMs, timerMsMax),
+		);
 		timer.unref();
 		this.#timers.set(id, timer);
 	}

@@ -15,6 +15,8 @@ import type { ApplyFrom } from "./xds-updates.ts";
 export interface FileSourceOptions {
 	readonly dynamic: BootstrapConfig["dynamic"];
 	readonly apply: ApplyFrom;
+	/** Not before the clusters that they name can be there. */
+	readonly takesListeners: () => boolean;
 	readonly environment: Pick<DecodeEnvironment, "readFile">;
 	readonly logger: Logger;
 	readonly signal: AbortSignal;
@@ -87,7 +89,7 @@ interface Wanted {
 	readonly names: Set<string> | undefined;
 }
 
-function wantedFiles({ dynamic }: FileSourceOptions, asked: WantedNames): ReadonlyMap<string, Wanted> {
+function wantedFiles({ dynamic, takesListeners }: FileSourceOptions, asked: WantedNames): ReadonlyMap<string, Wanted> {
 	const wanted = new Map<string, Wanted>();
 	const add = (type: FileType, source: ResourceSource | undefined, name?: string) => {
 		if (source?.kind !== "file") return;
@@ -97,7 +99,7 @@ function wantedFiles({ dynamic }: FileSourceOptions, asked: WantedNames): Readon
 		if (name !== undefined) known.names?.add(name);
 	};
 	add("cds", dynamic.cds);
-	add("lds", dynamic.lds);
+	if (takesListeners()) add("lds", dynamic.lds);
 	for (const type of namedInFiles) for (const { name, source } of asked[type].values()) add(type, source, name);
 	return wanted;
 }

@@ -75,6 +75,7 @@ export class ManagementServers {
 				return rejected;
 			},
 			logger: logger.child("xds"),
+			whenClustersCame: (callback) => state.whenHeard(typeUrls.cds, callback),
 			onConnection: (stream, isConnected) => void state.connected.set(statPrefixes[stream], isConnected),
 			isOfAds: (type, reference) => this.#isOfAds(type, reference),
 		});

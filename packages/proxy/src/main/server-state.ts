@@ -12,6 +12,7 @@ export interface ServerStateOptions {
 export class ServerState {
 	readonly startedMs: number;
 	readonly #missing: Set<string>;
+	readonly #waiting = new Map<string, readonly (() => void)[]>();
 	readonly #listening = new Map<string, string>();
 	#isStaticDone = false;
 	#isDraining = false;
@@ -43,12 +44,18 @@ export class ServerState {
 
 	received(typeUrl: string): void {
 		this.responses++;
-		this.#missing.delete(typeUrl);
+		this.giveUp(typeUrl);
 	}
 
 	/** It is not waited for any longer. */
 	giveUp(typeUrl: string): void {
-		this.#missing.delete(typeUrl);
+		if (this.#missing.delete(typeUrl)) for (const callback of this.#waiting.get(typeUrl) ?? []) callback();
+	}
+
+	/** Calls back once the type has come, or is not waited for; at once where it is not expected. */
+	whenHeard(typeUrl: string, callback: () => void): void {
+		if (this.#missing.has(typeUrl)) this.#waiting.set(typeUrl, [...(this.#waiting.get(typeUrl) ?? []), callback]);
+		else callback();
 	}
 
 	listening(listener: string, address: string): void {

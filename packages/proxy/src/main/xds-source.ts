@@ -32,6 +32,8 @@ export interface XdsSourceOptions {
 	readonly logger: Logger;
 	/** Is it to be asked for over ADS, as all that is in no file and comes by no other stream? */
 	readonly isOfAds: (type: NamedType, reference: ResourceReference) => boolean;
+	/** Calls back once the clusters that come from elsewhere are there, or are waited for no longer. */
+	readonly whenClustersCame: (callback: () => void) => void;
 	/** Of those that carry clusters and listeners. */
 	readonly onConnection: (stream: "ads" | "cds" | "lds", isConnected: boolean) => void;
 	/** Is the table of names wanted, by which the application's DNS queries are answered? */
@@ -60,14 +62,20 @@ export class XdsSource {
 	}
 
 	run(signal: AbortSignal): void {
-		const { config, logger, store } = this.#options;
+		const { config, logger, store, whenClustersCame } = this.#options;
 		this.#streams = new DiscoveryStreams({ createClient: (type, source) => this.#createClient(type, source), logger }, signal);
-		for (const type of ["cds", "lds"] as const) {
-			const source = config.dynamic[type];
-			if (source?.kind === "stream") this.#streams.follow(type, [{ source, names: "*" }]);
-		}
+		this.#askForAll("cds");
+		// Listeners that come before the clusters that they name are refused. On one stream the server sees to the order.
+		if (config.dynamic.cds?.kind === "ads" && config.dynamic.lds?.kind === "ads") this.#askForAll("lds");
+		else whenClustersCame(() => this.#askForAll("lds"));
 		this.follow(wantedNames(store.wanted));
 		void this.#ads?.run(signal);
+	}
+
+	#askForAll(type: "cds" | "lds"): void {
+		const source = this.#options.config.dynamic[type];
+		if (source?.kind === "stream") this.#streams?.follow(type, [{ source, names: "*" }]);
+		if (source?.kind === "ads") this.#ads?.subscribe(typeUrls[type], "*");
 	}
 
 	/** Tells the control plane of the workload's health: undefined is healthy, else why not. */
@@ -150,7 +158,6 @@ export function createXdsSource(options: XdsSourceOptions): XdsSource | string {
 	if (typeof ads === "string") return `dynamic_resources.ads_config: ${ads}`;
 	if (onBootstrapPatch) ads.subscribe(typeUrls.bootstrap, "*");
 	if (onTrustRoots) ads.subscribe(typeUrls.pcds, "*");
-	for (const type of ["cds", "lds"] as const) if (config.dynamic[type]?.kind === "ads") ads.subscribe(typeUrls[type], "*");
 	if (wantsNames) ads.subscribe(typeUrls.nds, "*");
 	return new XdsSource(options, ads);
 }
