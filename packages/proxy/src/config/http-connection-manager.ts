@@ -3,6 +3,7 @@ import type { HeaderMutation } from "./header-operations.ts";
 import type { HttpFilter } from "./http-filters.ts";
 import type { Http2Options } from "./http2-options.ts";
 import type { ResourceReference } from "./resource-source.ts";
+import type { ScopedRoutes } from "./route-scopes.ts";
 import type { RouteTable } from "./routes.ts";
 import type { Tracing } from "./telemetry.ts";
 
@@ -10,7 +11,10 @@ export interface HttpConnectionManager {
 	readonly kind: "http";
 	readonly statPrefix: string;
 	readonly codec: "auto" | "http1" | "http2";
-	readonly routes: ({ readonly kind: "rds" } & ResourceReference) | { readonly kind: "inline"; readonly table: RouteTable };
+	readonly routes:
+		| ({ readonly kind: "rds" } & ResourceReference)
+		| { readonly kind: "inline"; readonly table: RouteTable }
+		| { readonly kind: "scoped"; readonly scoped: ScopedRoutes };
 	/** In order, ending with `router`. */
 	readonly filters: readonly HttpFilter[];
 	readonly serverName: string;

@@ -19,6 +19,8 @@ export interface BucketRate {
 }
 
 export interface Bucket {
+	/** Every take succeeds, and it is as full as ever. */
+	readonly isInexhaustible: boolean;
 	/** Takes a token when there is one. */
 	take(nowMs: number): boolean;
 	/** Takes as many as there are, at most `wanted`. */
@@ -80,8 +82,16 @@ export function createOwnBucket(rate: BucketRate): Bucket {
 	return createBucket(ownWord(), 0, rate);
 }
 
+/** A second: the most that a filter's message can say, and more than all workers could take, requests or bytes. It needs no count. */
+const inexhaustible = 0xffff_ffff;
+
+function createInexhaustible(tokensMax: number): Bucket {
+	return { isInexhaustible: true, take: () => true, takeUpTo: (_nowMs, wanted) => Math.min(wanted, tokensMax), remaining: () => tokensMax, waitMs: () => 0 };
+}
+
 function createBucket(words: BigInt64Array, at: number, { tokensMax, tokensPerFill, fillIntervalMs }: BucketRate): Bucket {
 	const perMicrosecond = tokensPerFill / (fillIntervalMs * 1000);
+	if (tokensMax >= inexhaustible && tokensPerFill >= inexhaustible && fillIntervalMs <= 1_000) return createInexhaustible(tokensMax);
 	// A clock that was set back would leave the bucket empty until it is where it was.
 	const held = (emptyAt: number, now: number) => (emptyAt === 0 || emptyAt > now ? tokensMax : Math.min(tokensMax, (now - emptyAt) * perMicrosecond));
 	const takeUpTo = (nowMs: number, wanted: number) => {
@@ -97,6 +107,7 @@ function createBucket(words: BigInt64Array, at: number, { tokensMax, tokensPerFi
 		}
 	};
 	return {
+		isInexhaustible: false,
 		takeUpTo,
 		take: (nowMs) => takeUpTo(nowMs, 1) === 1,
 		waitMs(nowMs) {

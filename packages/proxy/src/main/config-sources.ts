@@ -1,5 +1,6 @@
 import { typeUrls } from "@weft/xds";
 import { resourceKey } from "../config/resource-source.ts";
+import type { WantedKind } from "../config/worker-messages.ts";
 import { namesInTables } from "./discovered-hosts.ts";
 import { FetchWaits, timerMsMax } from "./fetch-waits.ts";
 import { followSecretFiles } from "./file-secrets.ts";
@@ -9,7 +10,7 @@ import { ManagementServers } from "./management-servers.ts";
 import { referencesOfListener } from "./references.ts";
 import type { Core } from "./server-core.ts";
 import type { ServerOptions } from "./server-options.ts";
-import { type NamedType, wantedNames } from "./wanted-names.ts";
+import { scopePrefixes, wantedNames } from "./wanted-names.ts";
 import { applyUpdates } from "./xds-updates.ts";
 
 /** Where configuration comes from beside the bootstrap: DNS, files, management servers. */
@@ -21,7 +22,7 @@ export interface Sources {
 }
 
 export async function connectSources(options: ServerOptions, core: Core): Promise<Sources> {
-	const { abort, extensionStats, onDemand, pool, records, state, store } = core;
+	const { abort, extensionStats, onDemand, pool, records, scopeStats, state, store } = core;
 	const { clock, config, logger } = options;
 	const environment = { ...options.environment, managementClusters: config.managementClusters };
 	const nowMs = () => clock.nowMs();
@@ -30,28 +31,31 @@ export async function connectSources(options: ServerOptions, core: Core): Promis
 	const secretFiles = followSecretFiles({ ...inFiles, readsNamedFiles: options.secretsOverAds });
 	const forgetting = new Forgetting(store, records);
 	const waits = createWaits(options, core, isOwn);
+	const isFetched = (table: string) => onDemand.source?.isFetched(table) === true;
 	const follow = () => {
 		followHosts(core);
-		const names = wantedNames(store.wanted);
+		const names = wantedNames(store.wanted, isFetched);
 		forgetting.follow(names, isOwn);
 		secretFiles.follow(names.sds);
 		extensionStats.follow(
 			[...store.wanted.listeners.values()].flatMap((listener) => referencesOfListener(listener).discovered),
 			store.wanted.extensions,
 		);
+		scopeStats.follow(scopePrefixes(store.wanted), store.wanted.scopes?.values() ?? [], isFetched);
 		servers.follow(names);
 		waits.follow(names);
 		// Last: what is read asks for more at once.
 		resources.follow(names);
 	};
-	const onHostsAnswered = (present: readonly string[], absent: readonly string[]) => {
-		pool.broadcast({ kind: "hostsAnswered", names: namesInTables([...present, ...absent], store.wanted.routes) });
-		onDemand.source?.hostsAbsent(absent);
+	const onAnswered = (what: WantedKind, keys: readonly string[]) => {
+		const names = what === "host" ? namesInTables(keys, store.wanted.routes) : keys;
+		if (names.length > 0) pool.broadcast({ kind: "answered", what, names });
 	};
-	const apply = applyUpdates({ store, records, environment, extensionStats, nowMs, onWanted: follow, onHostsAnswered });
+	const onAbsent = (what: WantedKind, keys: readonly string[]) => onDemand.source?.absent(what, keys);
+	const apply = applyUpdates({ store, records, environment, extensionStats, scopeStats, nowMs, onWanted: follow, onAnswered, onAbsent });
 	let areClustersHere = false;
 	const resources = followConfigFiles({ ...inFiles, dynamic: config.dynamic, apply, takesListeners: () => areClustersHere });
-	const servers = new ManagementServers({ options, core, apply, isOwn });
+	const servers = new ManagementServers({ options, core, apply, follow, onAnswered, isOwn });
 	await servers.connectIfNamed();
 	state.whenHeard(typeUrls.cds, () => (areClustersHere = true));
 	const run = () => {
@@ -76,15 +80,16 @@ function ownSecrets({ config, ownSecrets }: ServerOptions): (key: string) => boo
 	return (key) => ownSecrets.has(key) || inBootstrap.has(key);
 }
 
-function createWaits({ logger }: ServerOptions, { abort, extensionStats, store }: Core, isOwn: (key: string) => boolean): FetchWaits {
+function createWaits({ logger }: ServerOptions, { abort, extensionStats, scopeStats, store }: Core, isOwn: (key: string) => boolean): FetchWaits {
 	const { assignments, extensions, routes, secrets, virtualHosts } = store.wanted;
-	const held: Readonly<Record<NamedType, ReadonlyMap<string, unknown>>> = { eds: assignments, rds: routes, vhds: virtualHosts, sds: secrets, ecds: extensions };
+	const held = { eds: assignments, rds: routes, vhds: virtualHosts, sds: secrets, ecds: extensions };
 	const waits = new FetchWaits({
 		logger,
-		isThere: (type, key) => held[type].has(key),
+		isThere: (type, key) => (type === "srds" ? store.wanted.scopes !== undefined : held[type].has(key)),
 		isAsked: (type, { name, source }) => source?.kind !== "file" && (type !== "sds" || !isOwn(resourceKey(name, source))),
 		onTimeout(type, key, name) {
 			if (type === "ecds") extensionStats.count(name, "init_fetch_timeout");
+			if (type === "srds") scopeStats.count("init_fetch_timeout");
 			void store.apply({ expired: [`${type}:${key}`] });
 		},
 	});

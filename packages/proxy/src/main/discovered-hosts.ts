@@ -10,7 +10,7 @@ export interface DiscoveredHost {
 /** Virtual hosts of one table by their keys, `table/host`. The map is replaced when one of them changes. */
 export type HostsOfTable = ReadonlyMap<string, VirtualHost>;
 
-/** As the workers know them that have asked, of keys of virtual hosts: by the keys of the tables that have these hosts. */
+/** Of keys of virtual hosts, what the workers may have asked for: by the keys of the tables that have these hosts. */
 export function namesInTables(keys: readonly string[], routes: ReadonlyMap<string, RouteTable>): readonly string[] {
 	const tables = Map.groupBy(
 		[...routes.values()].filter(({ vhds }) => vhds),
@@ -18,7 +18,8 @@ export function namesInTables(keys: readonly string[], routes: ReadonlyMap<strin
 	);
 	return keys.flatMap((key) => {
 		const table = tableOfHost(key);
-		return (tables.get(table) ?? []).map(({ name }) => `${name}${key.slice(table.length)}`);
+		// Over ADS they are the same, and a table may be gone by now.
+		return [...new Set([key, ...(tables.get(table) ?? []).map(({ name }) => `${name}${key.slice(table.length)}`)])];
 	});
 }
 

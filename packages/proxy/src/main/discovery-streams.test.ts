@@ -14,6 +14,8 @@ it("one stream a type and source, as long as something is wanted of it", () => {
 		log.push(`open ${name}`);
 		return {
 			connected: false,
+			mode: "sotw",
+			askAgain: (_, names) => void log.push(`${name} again: ${names.join()}`),
 			subscribe: (_, names) => void log.push(`${name}: ${String(names)}`),
 			reportHealth: () => undefined,
 			run: (signal) => new Promise((resolve) => signal.addEventListener("abort", () => resolve(void log.push(`end ${name}`)))),
@@ -29,7 +31,9 @@ it("one stream a type and source, as long as something is wanted of it", () => {
 	]);
 	assert.deepEqual(taken(), ["open cds 1", "cds 1: *", "open eds 1", "eds 1: a", "open eds 2", "eds 2: b"]);
 	streams.follow("eds", [{ source: sourceOf("1", 5), names: ["a", "c"] }]);
-	assert.deepEqual(taken(), ["end eds 2", "eds 1: a,c"]);
+	streams.askAgain("eds", sourceOf("1"), ["a"]);
+	streams.askAgain("eds", sourceOf("2"), ["b"]);
+	assert.deepEqual(taken(), ["end eds 2", "eds 1: a,c", "eds 1 again: a"]);
 	streams.follow("eds", []);
 	streams.follow("eds", [{ source: sourceOf("2"), names: ["b"] }]);
 	assert.deepEqual(taken(), ["end eds 1", "open eds 2", "eds 2: b"]);

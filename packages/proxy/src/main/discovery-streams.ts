@@ -45,6 +45,11 @@ export class DiscoveryStreams {
 		for (const { names, source } of asked) this.#ask(type, source, names);
 	}
 
+	/** Once more, for what is asked for already. */
+	askAgain(type: OwnServiceType, source: StreamSource, names: readonly string[]): void {
+		this.#open.get(idOf(type, source))?.client?.askAgain(typeUrls[type], names);
+	}
+
 	#ask(type: OwnServiceType, source: StreamSource, names: readonly string[] | "*"): void {
 		const id = idOf(type, source);
 		const known = this.#open.get(id);

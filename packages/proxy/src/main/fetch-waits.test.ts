@@ -9,7 +9,7 @@ import type { NamedType, WantedNames } from "./wanted-names.ts";
 const stream = (initialFetchTimeoutMs: number): StreamSource => ({ kind: "stream", id: "1", mode: "delta", service: "{}", initialFetchTimeoutMs });
 const none = new Map<string, ResourceReference>();
 const names = (parts: Partial<Record<NamedType, Readonly<Record<string, number>>>>): WantedNames => ({
-	...{ eds: none, rds: none, vhds: none, sds: none, ecds: none },
+	...{ eds: none, rds: none, vhds: none, srds: none, sds: none, ecds: none },
 	...Object.fromEntries(
 		Object.entries(parts).map(([type, waits]) => [type, new Map(Object.entries(waits).map(([name, ms]) => [name, { name, source: stream(ms) }]))]),
 	),

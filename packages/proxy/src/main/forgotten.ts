@@ -27,13 +27,15 @@ export class Forgetting {
 		const forgottenTables = gone("vhds", wanted.virtualHosts);
 		const extensions = gone("ecds", wanted.extensions);
 		const secrets = this.#goneSecrets(names, isOwn);
+		const forgetsScopes = wanted.scopes !== undefined && names.srds.size === 0;
+		const scopes = forgetsScopes ? [...(wanted.scopes?.keys() ?? [])] : [];
 		const hosts = forgottenTables.flatMap((table) => [...(wanted.virtualHosts.get(table)?.keys() ?? [])]);
-		for (const [type, keys] of Object.entries({ eds: assignments, rds: routes, vhds: hosts, ecds: extensions, sds: secrets }))
+		for (const [type, keys] of Object.entries({ eds: assignments, rds: routes, vhds: hosts, srds: scopes, ecds: extensions, sds: secrets }))
 			for (const key of keys) this.#records.remove(type as NamedType, key);
 		const awaited = [...wanted.expired].filter(
 			(wait) => !namedTypes.some((type) => wait.startsWith(`${type}:`) && names[type].has(wait.slice(type.length + 1))),
 		);
-		if (assignments.length + routes.length + forgottenTables.length + extensions.length + secrets.length + awaited.length === 0) return;
+		if (!forgetsScopes && assignments.length + routes.length + forgottenTables.length + extensions.length + secrets.length + awaited.length === 0) return;
 		const without = (remove: readonly string[]) => ({ upsert: [], remove });
 		void this.#store.apply({
 			assignments: without(assignments),
@@ -41,6 +43,7 @@ export class Forgetting {
 			extensions: without(extensions),
 			secrets: without(secrets),
 			forgottenTables,
+			forgetsScopes,
 			awaited,
 		});
 	}

@@ -4,6 +4,7 @@ import { NameTable } from "@weft/xds/generated/istio/networking/nds/v1/nds.ts";
 import type { ResourceReference } from "../config/resource-source.ts";
 import { transportKind } from "../data/transport/transport.ts";
 import { createGrpcEnvironment } from "../grpc/environment.ts";
+import type { WantedKind } from "../config/worker-messages.ts";
 import { targetSources } from "./grpc-target.ts";
 import { parseNamedFiles } from "./named-files.ts";
 import type { Core } from "./server-core.ts";
@@ -16,6 +17,9 @@ export interface ManagementServersOptions {
 	readonly options: ServerOptions;
 	readonly core: Core;
 	readonly apply: ApplyFrom;
+	/** Has everything follow what is wanted. */
+	readonly follow: () => void;
+	readonly onAnswered: (what: WantedKind, names: readonly string[]) => void;
 	/** Secrets that this process has itself. */
 	readonly isOwn: (key: string) => boolean;
 }
@@ -55,7 +59,7 @@ export class ManagementServers {
 
 	async #connect(): Promise<void> {
 		this.#isConnecting = true;
-		const { apply, core, options } = this.#options;
+		const { apply, core, follow, onAnswered, options } = this.#options;
 		const { abort, onDemand, state, store } = core;
 		const { config, logger } = options;
 		const [{ createXdsSource }, grpc] = await Promise.all([
@@ -75,6 +79,8 @@ export class ManagementServers {
 				return rejected;
 			},
 			logger: logger.child("xds"),
+			follow,
+			onAnswered,
 			whenClustersCame: (callback) => state.whenHeard(typeUrls.cds, callback),
 			onConnection: (stream, isConnected) => void state.connected.set(statPrefixes[stream], isConnected),
 			isOfAds: (type, reference) => this.#isOfAds(type, reference),
@@ -82,7 +88,7 @@ export class ManagementServers {
 		if (typeof created === "string") throw new Error(created);
 		onDemand.source = created;
 		if (this.#isRunning) created.run(abort.signal);
-		else created.follow(wantedNames(store.wanted));
+		else created.follow(wantedNames(store.wanted, () => false));
 	}
 
 	#isOfAds(type: NamedType, { name, source }: ResourceReference): boolean {

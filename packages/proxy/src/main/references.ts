@@ -2,9 +2,11 @@ import type { DiscoveryUse, ExtensionConfig } from "../config/discovered-filters
 import type { Cluster, UpstreamTransport } from "../config/clusters.ts";
 import type { FilterChain, Listener } from "../config/listeners.ts";
 import type { NetworkFilter } from "../config/network-filters.ts";
+import type { RouteScope } from "../config/route-scopes.ts";
 import type { ClusterSelector, RouteTable } from "../config/routes.ts";
 import { keyOf, type ResourceReference } from "../config/resource-source.ts";
 import type { DownstreamTls, PeerValidation } from "../config/tls.ts";
+import { inlineTables } from "../config/unknown-clusters.ts";
 
 /** What a resource cannot do without: computed once a value, since every plan asks for it. */
 export interface References {
@@ -14,6 +16,8 @@ export interface References {
 	readonly routes: ReadonlyMap<string, ResourceReference>;
 	/** Filters whose configuration comes by itself. */
 	readonly discovered: readonly DiscoveryUse[];
+	/** Its routes are scoped, and the scopes come by themselves (SRDS): what they are called in which connection managers' statistics. */
+	readonly scopes: ReadonlySet<string>;
 }
 
 const known = new WeakMap<object, References>();
@@ -21,7 +25,7 @@ const known = new WeakMap<object, References>();
 function remembered(value: object, compute: (into: Collector) => void): References {
 	let found = known.get(value);
 	if (!found) {
-		const into: Collector = { secrets: new Map(), clusters: new Set(), routes: new Map(), discovered: [] };
+		const into: Collector = { secrets: new Map(), clusters: new Set(), routes: new Map(), discovered: [], scopes: new Set() };
 		compute(into);
 		found = into;
 		known.set(value, found);
@@ -34,6 +38,7 @@ interface Collector {
 	readonly clusters: Set<string>;
 	readonly routes: Map<string, ResourceReference>;
 	readonly discovered: DiscoveryUse[];
+	readonly scopes: Set<string>;
 }
 
 export function referencesOfCluster(cluster: Cluster): References {
@@ -45,6 +50,13 @@ export function referencesOfCluster(cluster: Cluster): References {
 
 export function referencesOfRoutes(table: RouteTable): References {
 	return remembered(table, (into) => addTable(into, table));
+}
+
+export function referencesOfScope(scope: RouteScope): References {
+	return remembered(scope, (into) => {
+		if (scope.routes.kind === "rds") into.routes.set(scope.routes.name, { name: scope.routes.name });
+		else addTable(into, scope.routes.table);
+	});
 }
 
 export function referencesOfListener(listener: Listener): References {
@@ -88,7 +100,9 @@ function addFilter(into: Collector, filter: NetworkFilter): void {
 	if (filter.kind !== "http") return;
 	for (const one of filter.filters) if (one.kind === "discovered") into.discovered.push({ kind: "http", name: one.name, discovery: one.discovery });
 	if (filter.routes.kind === "rds") into.routes.set(keyOf(filter.routes), filter.routes);
-	else addTable(into, filter.routes.table);
+	if (filter.routes.kind === "scoped" && filter.routes.scoped.scopes === undefined)
+		into.scopes.add(`http.${filter.statPrefix}.scoped_rds.${filter.routes.scoped.name}.`);
+	for (const table of inlineTables(filter.routes)) addTable(into, table);
 }
 
 function addTable(into: Collector, table: RouteTable): void {

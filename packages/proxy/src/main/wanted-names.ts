@@ -4,16 +4,17 @@ import type { Wanted } from "./config-plan.ts";
 import { referencesOfCluster, referencesOfExtension, referencesOfListener } from "./references.ts";
 
 /** Types whose resources are asked for by name. */
-export const namedTypes = ["eds", "rds", "vhds", "sds", "ecds"] as const;
+export const namedTypes = ["eds", "rds", "vhds", "srds", "sds", "ecds"] as const;
 export type NamedType = (typeof namedTypes)[number];
 
-/** By key. Of virtual hosts the name of their table, which stands for all of them. */
+/** By key. Of virtual hosts the name of their table, which stands for all of them; of scopes `*`, or none. */
 export type WantedNames = Readonly<Record<NamedType, ReadonlyMap<string, ResourceReference>>>;
 
-/** Exactly what the wanted clusters, listeners and filters refer to. */
-export function wantedNames({ clusters, extensions, listeners, routes }: Pick<Wanted, "clusters" | "extensions" | "listeners" | "routes">): WantedNames {
+/** Exactly what the wanted clusters, listeners and filters refer to. `isFetched`: of a scope's table on demand, whether somebody wanted it. */
+export function wantedNames(wanted: Wanted, isFetched: (table: string) => boolean): WantedNames {
+	const { clusters, extensions, listeners, routes } = wanted;
 	const none = () => new Map<string, ResourceReference>();
-	const names = { eds: none(), rds: none(), vhds: none(), sds: none(), ecds: none() };
+	const names = { eds: none(), rds: none(), vhds: none(), srds: none(), sds: none(), ecds: none() };
 	const add = (type: "rds" | "sds", references: ReadonlyMap<string, ResourceReference>) => {
 		for (const [key, reference] of references) names[type].set(key, reference);
 	};
@@ -28,9 +29,20 @@ export function wantedNames({ clusters, extensions, listeners, routes }: Pick<Wa
 		for (const use of references.discovered) names.ecds.set(extensionKey(use), { name: use.name, source: use.discovery.source });
 	}
 	for (const extension of extensions.values()) add("rds", referencesOfExtension(extension).routes);
+	if (scopePrefixes(wanted).size > 0) {
+		names.srds.set("*", { name: "*" });
+		for (const { onDemand, routes } of wanted.scopes?.values() ?? [])
+			if (routes.kind === "rds" && (!onDemand || isFetched(routes.name))) names.rds.set(routes.name, { name: routes.name });
+	}
 	for (const key of names.rds.keys()) {
 		const vhds = routes.get(key)?.vhds;
 		if (vhds) names.vhds.set(keyOf(vhds), vhds);
 	}
 	return names;
+}
+
+/** Of the statistics of those that want scopes. */
+export function scopePrefixes({ extensions, listeners }: Pick<Wanted, "extensions" | "listeners">): ReadonlySet<string> {
+	const users = [...[...listeners.values()].map(referencesOfListener), ...[...extensions.values()].map(referencesOfExtension)];
+	return new Set(users.flatMap(({ scopes }) => [...scopes]));
 }

@@ -8,6 +8,7 @@ import type { CallHeaders } from "../agent/agent-variables.ts";
 import type { BootstrapConfig } from "../config/bootstrap/decode-bootstrap.ts";
 import { decodeRequestRate } from "../config/decode/config-source.ts";
 import { keyOf, type ResourceReference, type StreamSource } from "../config/resource-source.ts";
+import type { WantedKind } from "../config/worker-messages.ts";
 import type { GrpcEnvironment } from "../grpc/environment.ts";
 import { endpointText } from "../grpc/target.ts";
 import { openXdsBytes } from "../grpc/xds-stream.ts";
@@ -15,9 +16,10 @@ import { applyBootstrapPatch, type OnBootstrapPatch } from "./bootstrap-patch.ts
 import type { ConfigStore } from "./config-store.ts";
 import { tableOfHost } from "./discovered-hosts.ts";
 import { type AskedOfSource, DiscoveryStreams } from "./discovery-streams.ts";
+import { OnDemand } from "./on-demand.ts";
 import { resolveGrpcTarget, type TargetSources } from "./grpc-target.ts";
 import { applyTrustRoots, type OnTrustRoots } from "./trust-updates.ts";
-import { type NamedType, namedTypes, type WantedNames, wantedNames } from "./wanted-names.ts";
+import { type NamedType, type WantedNames, wantedNames } from "./wanted-names.ts";
 import type { ApplyFrom } from "./xds-updates.ts";
 
 export interface XdsSourceOptions {
@@ -34,6 +36,10 @@ export interface XdsSourceOptions {
 	readonly isOfAds: (type: NamedType, reference: ResourceReference) => boolean;
 	/** Calls back once the clusters that come from elsewhere are there, or are waited for no longer. */
 	readonly whenClustersCame: (callback: () => void) => void;
+	/** Has everything follow what is wanted. */
+	readonly follow: () => void;
+	/** Whoever waits for these goes on: they are in force, or do not exist. */
+	readonly onAnswered: (what: WantedKind, names: readonly string[]) => void;
 	/** Of those that carry clusters and listeners. */
 	readonly onConnection: (stream: "ads" | "cds" | "lds", isConnected: boolean) => void;
 	/** Is the table of names wanted, by which the application's DNS queries are answered? */
@@ -46,36 +52,40 @@ export interface XdsSourceOptions {
 	readonly xdsHeaders?: CallHeaders;
 }
 
-const onDemandMax = 10_000;
+/** In the order in which a proxy comes up. */
+const byName = ["eds", "rds", "vhds", "sds", "ecds"] as const;
 
 /** Management servers: the ADS stream that the bootstrap names, and streams of their own for what comes from elsewhere. */
 export class XdsSource {
 	readonly #options: XdsSourceOptions;
 	readonly #ads: XdsClient | undefined;
-	/** Virtual hosts that requests asked for by name: `table/host`, with the key that the hosts of the table have. */
-	readonly #onDemand = new Set<string>();
+	/** What somebody asked for by name. */
+	readonly #onDemand: OnDemand;
+	#namesClusters = false;
+	#asksForScopes = false;
 	#streams: DiscoveryStreams | undefined;
 
 	constructor(options: XdsSourceOptions, ads: XdsClient | undefined) {
 		this.#options = options;
 		this.#ads = ads;
+		this.#onDemand = new OnDemand({ ...options, ads, askAgain: (what, key) => this.#askAgain(what, key) });
 	}
 
 	run(signal: AbortSignal): void {
 		const { config, logger, store, whenClustersCame } = this.#options;
 		this.#streams = new DiscoveryStreams({ createClient: (type, source) => this.#createClient(type, source), logger }, signal);
-		this.#askForAll("cds");
+		if (config.dynamic.cds?.kind === "stream") this.#streams.follow("cds", [{ source: config.dynamic.cds, names: "*" }]);
 		// Listeners that come before the clusters that they name are refused. On one stream the server sees to the order.
-		if (config.dynamic.cds?.kind === "ads" && config.dynamic.lds?.kind === "ads") this.#askForAll("lds");
-		else whenClustersCame(() => this.#askForAll("lds"));
-		this.follow(wantedNames(store.wanted));
+		if (config.dynamic.cds?.kind === "ads" && config.dynamic.lds?.kind === "ads") this.#askForListeners();
+		else whenClustersCame(() => this.#askForListeners());
+		this.follow(wantedNames(store.wanted, (table) => this.isFetched(table)));
 		void this.#ads?.run(signal);
 	}
 
-	#askForAll(type: "cds" | "lds"): void {
-		const source = this.#options.config.dynamic[type];
-		if (source?.kind === "stream") this.#streams?.follow(type, [{ source, names: "*" }]);
-		if (source?.kind === "ads") this.#ads?.subscribe(typeUrls[type], "*");
+	#askForListeners(): void {
+		const source = this.#options.config.dynamic.lds;
+		if (source?.kind === "stream") this.#streams?.follow("lds", [{ source, names: "*" }]);
+		if (source?.kind === "ads") this.#ads?.subscribe(typeUrls.lds, "*");
 	}
 
 	/** Tells the control plane of the workload's health: undefined is healthy, else why not. */
@@ -83,33 +93,34 @@ export class XdsSource {
 		this.#ads?.reportHealth(problem);
 	}
 
-	/** A request waits for this virtual host, `table/host`. False: it has come before, or there is nobody to ask. */
-	wantHost(name: string): boolean {
-		const { routes, virtualHosts } = this.#options.store.wanted;
-		const table = tableOfHost(name);
-		const vhds = routes.get(table)?.vhds;
-		if (!vhds || (this.#ads === undefined && vhds.source?.kind !== "stream")) return false;
-		const key = `${keyOf(vhds)}${name.slice(table.length)}`;
-		if (virtualHosts.get(keyOf(vhds))?.has(key) === true) return false;
-		// Names come from clients: the oldest are given up.
-		const [oldest] = this.#onDemand;
-		if (this.#onDemand.size >= onDemandMax && oldest !== undefined) this.#onDemand.delete(oldest);
-		this.#onDemand.add(key);
-		this.follow(wantedNames(this.#options.store.wanted));
-		return true;
+	/** Somebody waits for this. False: it is in force, or cannot be asked for. */
+	want(what: WantedKind, name: string): boolean {
+		return this.#onDemand.want(what, name);
 	}
 
-	/** They do not exist: to be asked for anew by the next request. */
-	hostsAbsent(keys: readonly string[]): void {
-		let isKnown = false;
-		for (const key of keys) isKnown = this.#onDemand.delete(key) || isKnown;
-		if (isKnown) this.follow(wantedNames(this.#options.store.wanted));
+	/** They do not exist: whoever waits goes on without, and the next who wants them asks anew. */
+	absent(what: WantedKind, keys: readonly string[]): void {
+		this.#onDemand.absent(what, keys);
+	}
+
+	/** Something came into force: whoever waited for it goes on. */
+	settle(): void {
+		this.#onDemand.settle();
+	}
+
+	/** Did somebody want this table, which is a scope's on demand? */
+	isFetched(table: string): boolean {
+		return this.#onDemand.names.routes.has(table);
 	}
 
 	/** Asks each source for exactly this. */
 	follow(names: WantedNames): void {
-		for (const key of this.#onDemand) if (!names.vhds.has(tableOfHost(key))) this.#onDemand.delete(key);
-		for (const type of namedTypes) {
+		const { host, routes } = this.#onDemand.names;
+		host.forget([...host.names].filter((key) => !names.vhds.has(tableOfHost(key))));
+		routes.forget([...routes.names].filter((name) => !names.rds.has(name)));
+		this.#followScopes(names);
+		this.#followClusters();
+		for (const type of byName) {
 			const overAds: string[] = [];
 			const bySource = new Map<string, AskedOfSource & { readonly names: string[] }>();
 			for (const [reference, name] of type === "vhds" ? this.#hostNames(names) : plainNames(names[type])) {
@@ -125,8 +136,35 @@ export class XdsSource {
 		}
 	}
 
+	/** All that there are, where a listener wants any. */
+	#followScopes({ srds }: WantedNames): void {
+		const isAsked = srds.size > 0;
+		if (isAsked || this.#asksForScopes) this.#ads?.subscribe(typeUrls.srds, isAsked ? "*" : []);
+		this.#asksForScopes = isAsked;
+	}
+
+	/** All that the control plane has for this node, where the bootstrap says so, and what somebody asked for by name. */
+	#followClusters(): void {
+		const names = [...this.#onDemand.names.cluster.names];
+		const isWildcard = this.#options.config.dynamic.cds?.kind === "ads";
+		if (names.length > 0) this.#namesClusters = true;
+		// Beside names, all has to be named, too.
+		if (isWildcard) this.#ads?.subscribe(typeUrls.cds, this.#namesClusters ? ["*", ...names] : "*");
+		else if (this.#namesClusters) this.#ads?.subscribe(typeUrls.cds, names);
+	}
+
+	#askAgain(what: WantedKind, key: string): void {
+		if (what !== "host") return this.#ads?.askAgain(typeUrls[what === "cluster" ? "cds" : "rds"], [key]);
+		const table = tableOfHost(key);
+		const vhds = [...this.#options.store.wanted.routes.values()].map((one) => one.vhds).find((one) => one !== false && keyOf(one) === table);
+		if (!vhds) return;
+		const name = `${vhds.name}${key.slice(table.length)}`;
+		if (vhds.source?.kind === "stream") this.#streams?.askAgain("vhds", vhds.source, [name]);
+		else this.#ads?.askAgain(typeUrls.vhds, [name]);
+	}
+
 	#hostNames({ vhds }: WantedNames): readonly (readonly [ResourceReference, string])[] {
-		const single = [...this.#onDemand].flatMap((key) => {
+		const single = [...this.#onDemand.names.host.names].flatMap((key) => {
 			const table = tableOfHost(key);
 			const reference = vhds.get(table);
 			return reference === undefined ? [] : [[reference, `${reference.name}${key.slice(table.length)}`] as const];

@@ -5,6 +5,7 @@ import { ClusterLoadAssignment } from "@weft/xds/generated/envoy/config/endpoint
 import { Listener } from "@weft/xds/generated/envoy/config/listener/v3/listener.ts";
 import { RouteConfiguration } from "@weft/xds/generated/envoy/config/route/v3/route.ts";
 import { TypedExtensionConfig } from "@weft/xds/generated/envoy/config/core/v3/extension.ts";
+import { ScopedRouteConfiguration } from "@weft/xds/generated/envoy/config/route/v3/scoped_route.ts";
 import { VirtualHost } from "@weft/xds/generated/envoy/config/route/v3/route_components.ts";
 import { Secret } from "@weft/xds/generated/envoy/extensions/transport_sockets/tls/v3/secret.ts";
 import {
@@ -15,17 +16,21 @@ import {
 	decodeExtensionConfig,
 	type Decoded,
 	decodeListener,
+	decodeRouteScope,
 	decodeRouteTable,
 	decodeSecret,
 } from "../config/decode/index.ts";
 import { type ExtensionConfig, extensionKey, misfit } from "../config/discovered-filters.ts";
 import { keyOf, type ResourceReference, resourceKey, type ResourceSource } from "../config/resource-source.ts";
+import { findScopeConflict, type RouteScope } from "../config/route-scopes.ts";
+import type { WantedKind } from "../config/worker-messages.ts";
 import { findUnknownClusters, findUnknownClustersOfListener } from "../config/unknown-clusters.ts";
 import type { ConfigStore, WantedChange } from "./config-store.ts";
 import { type DiscoveredHost, tableOfHost, tableWith, withoutTakenDomains } from "./discovered-hosts.ts";
 import type { ExtensionStats } from "./extension-stats.ts";
 import { referencesOfListener } from "./references.ts";
-import type { ResourceRecords } from "./resource-records.ts";
+import type { ResourceRecord, ResourceRecords } from "./resource-records.ts";
+import type { ScopeStats } from "./scope-stats.ts";
 
 export interface UpdateTarget {
 	readonly store: ConfigStore;
@@ -33,10 +38,13 @@ export interface UpdateTarget {
 	readonly environment: DecodeEnvironment;
 	readonly nowMs: () => number;
 	readonly extensionStats: ExtensionStats;
+	readonly scopeStats: ScopeStats;
 	/** Called once a change is wanted, before it is in force: subscriptions follow it. */
 	readonly onWanted: () => void;
-	/** Virtual hosts were told of, by key: they are in force, or do not exist. */
-	readonly onHostsAnswered: (present: readonly string[], absent: readonly string[]) => void;
+	/** Of what somebody may wait for, by key: it is in force. */
+	readonly onAnswered: (what: WantedKind, keys: readonly string[]) => void;
+	/** It does not exist. */
+	readonly onAbsent: (what: WantedKind, keys: readonly string[]) => void;
 }
 
 /** What came from there: undefined is ADS. */
@@ -49,7 +57,7 @@ interface Came {
 }
 
 interface Decoder {
-	readonly field: Exclude<keyof WantedChange, "expired" | "awaited" | "resolved" | "forgottenTables">;
+	readonly field: Exclude<keyof WantedChange, "expired" | "awaited" | "resolved" | "forgottenTables" | "forgetsScopes">;
 	/** Gives the value under its key. */
 	readonly decode: (bytes: Uint8Array, environment: DecodeEnvironment, came: Came, store: ConfigStore) => Decoded<unknown>;
 }
@@ -78,6 +86,7 @@ const decoders: Readonly<Record<Exclude<XdsType, (typeof ofOthers)[number]>, Dec
 	},
 	vhds: { field: "virtualHosts", decode: decodeHost },
 	ecds: { field: "extensions", decode: decodeExtension },
+	srds: { field: "scopes", decode: decodeScope },
 	sds: {
 		field: "secrets",
 		decode: (bytes, environment, { key }) => as(decodeSecret(Secret.decode(bytes), environment), (secret) => ({ ...secret, name: key })),
@@ -106,6 +115,12 @@ function decodeHost(bytes: Uint8Array, environment: DecodeEnvironment, { name, k
 	return { value: value && { name: key, host: value }, errors };
 }
 
+function decodeScope(bytes: Uint8Array, environment: DecodeEnvironment, _: Came, { wanted }: ConfigStore): Decoded<RouteScope> {
+	return refusing(decodeRouteScope(ScopedRouteConfiguration.decode(bytes), environment), ({ routes }) =>
+		routes.kind === "inline" ? findUnknownClusters(routes.table, isWanted(wanted)) : [],
+	);
+}
+
 /** It must suit every filter that takes it, as in Envoy. */
 function decodeExtension(bytes: Uint8Array, environment: DecodeEnvironment, { key }: Came, { wanted }: ConfigStore): Decoded<ExtensionConfig> {
 	const { value, errors } = decodeExtensionConfig(TypedExtensionConfig.decode(bytes), environment);
@@ -116,7 +131,7 @@ function decodeExtension(bytes: Uint8Array, environment: DecodeEnvironment, { ke
 }
 
 function updateKey(type: XdsType, name: string, source: ResourceSource | undefined): string {
-	if (type === "cds" || type === "lds") return name;
+	if (type === "cds" || type === "lds" || type === "srds") return name;
 	const table = type === "vhds" ? tableOfHost(name) : "";
 	return table === "" ? resourceKey(name, source) : `${resourceKey(table, source)}${name.slice(table.length)}`;
 }
@@ -146,7 +161,9 @@ export function applyUpdates(target: UpdateTarget): ApplyFrom {
 		const keyed = (name: string) => updateKey(type, name, source);
 		const rejected: RejectedResource[] = [];
 		const incoming = { type, update, source, keyed, nameOf: new Map(update.resources.map(({ name }) => [keyed(name), name])), rejected };
-		const changed = decodeChanged(incoming, decoder, target);
+		const { changed, records } = decodeChanged(incoming, decoder, target);
+		if (type === "srds" && refusesScopes(incoming, changed as readonly RouteScope[], target)) return rejected;
+		for (const record of records) target.records.set(type, record);
 		const gone = update.removed.map(keyed).filter((key) => !isStatic(target, type, key));
 		const upsert = type === "vhds" ? hostsWithFreeDomains(incoming, changed as DiscoveredHost[], gone, target.store) : changed;
 		// A secret that is in use stays, as in Envoy; one that was waited for is not there: what needs it is served, and refuses handshakes.
@@ -160,7 +177,11 @@ export function applyUpdates(target: UpdateTarget): ApplyFrom {
 			const name = incoming.nameOf.get(resource);
 			if (name !== undefined) rejected.push({ name, message });
 		}
-		if (type === "vhds") target.onHostsAnswered([...incoming.nameOf.keys()], gone);
+		if (type === "vhds") target.onAnswered("host", [...incoming.nameOf.keys()]);
+		const wantedKind = wantedKinds[type];
+		if (wantedKind !== undefined) target.onAbsent(wantedKind, gone);
+		// As in Envoy: nobody waits for what was refused.
+		if (type === "cds") target.onAnswered("cluster", [...new Set(rejected.map(({ name }) => name))]);
 		if (type === "ecds") countExtensions(target.extensionStats, incoming, changed as readonly ExtensionConfig[]);
 		for (const { name, message } of rejected) target.records.fail(type, keyed(name), { details: message, version: update.version, attemptMs: target.nowMs() });
 		return rejected;
@@ -175,6 +196,9 @@ function endedWaits({ type, update, source, keyed, rejected }: Incoming, gone: r
 		const refused = rejected.map(({ name }) => keyed(name)).filter((key) => !wanted.extensions.has(key));
 		return [...gone, ...refused].map((key) => `ecds:${key}`);
 	}
+	// As in Envoy, nothing waits for endpoints or routes that do not exist.
+	if (type === "eds") return gone.filter((key) => !wanted.assignments.has(key)).map((key) => `eds:${key}`);
+	if (type === "rds") return gone.filter((key) => !wanted.routes.has(key)).map((key) => `rds:${key}`);
 	if (type !== "vhds" || update.resources.length + update.removed.length > 0) return [];
 	// Nothing before it is asked for by name: tables do not wait for their virtual hosts any longer.
 	const isOfSource = (vhds: ResourceReference) => resourceKey("", vhds.source) === resourceKey("", source);
@@ -193,6 +217,25 @@ function hostsWithFreeDomains(
 	return free;
 }
 
+const wantedKinds: Readonly<Partial<Record<XdsType, WantedKind>>> = { vhds: "host", cds: "cluster", rds: "routes" };
+
+/** A response with a bad scope, or with a key that another scope has, changes nothing, as in Envoy: one request has one scope. */
+function refusesScopes({ rejected, update }: Incoming, scopes: readonly RouteScope[], target: UpdateTarget): boolean {
+	const replaced = new Set([...update.removed, ...update.resources.map(({ name }) => name)]);
+	const unchanged = new Set(update.resources.map(({ name }) => name).filter((name) => !scopes.some((scope) => scope.name === name)));
+	const others = [...(target.store.wanted.scopes?.values() ?? [])].filter(({ name }) => !replaced.has(name) || unchanged.has(name));
+	const conflict = findScopeConflict(scopes, others);
+	if (conflict !== undefined) rejected.push(conflict);
+	const bad = new Set(rejected.map(({ name }) => name));
+	if (bad.size > 0) {
+		for (const { name } of update.resources) if (!bad.has(name)) rejected.push({ name, message: "refused together with another scope" });
+		if (target.store.wanted.scopes === undefined) void target.store.apply({ expired: ["srds:*"] });
+	}
+	target.scopeStats.count("update_attempt", ...(rejected.length > 0 ? (["update_rejected"] as const) : (["update_success", "config_reload"] as const)));
+	for (const { name, message } of rejected) target.records.fail("srds", name, { details: message, version: update.version, attemptMs: target.nowMs() });
+	return rejected.length > 0;
+}
+
 function countExtensions(stats: ExtensionStats, { keyed, rejected, update }: Incoming, changed: readonly ExtensionConfig[]): void {
 	const bad = new Set(rejected.map(({ name }) => name));
 	const fresh = new Set(changed.map(({ name }) => name));
@@ -209,8 +252,15 @@ function isStatic({ records }: UpdateTarget, type: XdsType, key: string): boolea
 
 const ads: ResourceSource = { kind: "ads", id: "", initialFetchTimeoutMs: 0 };
 
-function decodeChanged({ keyed, rejected, source, type, update }: Incoming, { decode }: Decoder, target: UpdateTarget): readonly unknown[] {
+interface Changed {
+	readonly changed: unknown[];
+	/** Of everything that is good. */
+	readonly records: ResourceRecord[];
+}
+
+function decodeChanged({ keyed, rejected, source, type, update }: Incoming, { decode }: Decoder, target: UpdateTarget): Changed {
 	const changed: unknown[] = [];
+	const records: ResourceRecord[] = [];
 	const environment = { ...target.environment, origin: source ?? ads };
 	for (const { name, version, resource } of update.resources) {
 		const came = { name, key: keyed(name) };
@@ -226,9 +276,9 @@ function decodeChanged({ keyed, rejected, source, type, update }: Incoming, { de
 			if (value === undefined) continue;
 			changed.push(value);
 		}
-		target.records.set(type, { ...came, resource, version, isStatic: false, updatedMs: isSame ? before.updatedMs : target.nowMs() });
+		records.push({ ...came, resource, version, isStatic: false, updatedMs: isSame ? before.updatedMs : target.nowMs() });
 	}
-	return changed;
+	return { changed, records };
 }
 
 function decodeOne(

@@ -12,6 +12,7 @@ import { type At, durationMs, durationMsOr, onlySupports, report, under } from "
 import { decodeLocalReplies } from "./local-replies.ts";
 import { decodeUpgrades } from "./route-action.ts";
 import { decodeRoutes } from "./route-table.ts";
+import { decodeScopedRoutes } from "./scoped-routes.ts";
 import { decodeTracing } from "./tracing.ts";
 
 const typeName = "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager";
@@ -22,6 +23,7 @@ const supported = [
 	"statPrefix",
 	"rds",
 	"routeConfig",
+	"scopedRoutes",
 	"httpFilters",
 	"tracing",
 	"commonHttpProtocolOptions",
@@ -94,6 +96,7 @@ function decodeRouteSource(at: At, hcm: HcmMessage, environment: DecodeEnvironme
 		if (hcm.routeConfig.vhds !== undefined) report(under(here, "vhds"), "vhds of a table in line is not implemented: name the table by rds");
 		return { kind: "inline", table: decodeRoutes(here, hcm.routeConfig, environment, true) };
 	}
+	if (hcm.scopedRoutes !== undefined) return { kind: "scoped", scoped: decodeScopedRoutes(under(at, "scopedRoutes"), hcm.scopedRoutes, environment) };
 	const source = decodeConfigSource(under(at, "rds.configSource"), hcm.rds?.configSource, environment);
 	return { kind: "rds", name: hcm.rds?.routeConfigName ?? "", source };
 }

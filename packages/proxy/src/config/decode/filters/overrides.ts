@@ -10,12 +10,14 @@ import type { HTTPFault } from "@weft/xds/generated/envoy/extensions/filters/htt
 import type { HeaderMutationPerRoute } from "@weft/xds/generated/envoy/extensions/filters/http/header_mutation/v3/header_mutation.ts";
 import type { PerRouteConfig } from "@weft/xds/generated/envoy/extensions/filters/http/jwt_authn/v3/config.ts";
 import type { LocalRateLimit } from "@weft/xds/generated/envoy/extensions/filters/http/local_ratelimit/v3/local_rate_limit.ts";
+import type { PerRouteConfig as OnDemandPerRouteConfig } from "@weft/xds/generated/envoy/extensions/filters/http/on_demand/v3/on_demand.ts";
 import type { RateLimitPerRoute } from "@weft/xds/generated/envoy/extensions/filters/http/ratelimit/v3/rate_limit.ts";
 import type { RBACPerRoute } from "@weft/xds/generated/envoy/extensions/filters/http/rbac/v3/rbac.ts";
 import type { StatefulSessionPerRoute } from "@weft/xds/generated/envoy/extensions/filters/http/stateful_session/v3/stateful_session.ts";
 import type { FilterOverride, FilterOverrideConfig, FilterOverrides } from "../../http-filters.ts";
 import { type Opened, openAny } from "../any.ts";
 import { type At, report, under } from "../issues.ts";
+import { decodeOnDemandCds } from "../on-demand.ts";
 import { decodeBandwidthLimit } from "./bandwidth-limit.ts";
 import { decodeBuffer, decodeCsrf, decodeMutations, decodeStatefulSession } from "./common-filters.ts";
 import { decodeCors } from "./cors.ts";
@@ -93,6 +95,8 @@ function decodeConfig(at: At, { typeName, message }: Opened): FilterOverrideConf
 		}
 		case "envoy.extensions.filters.http.ratelimit.v3.RateLimitPerRoute":
 			return { kind: "rateLimit", settings: decodeRateLimitSettings(at, message as RateLimitPerRoute) };
+		case "envoy.extensions.filters.http.on_demand.v3.PerRouteConfig":
+			return { kind: "onDemand", clusters: decodeOnDemandCds(at, (message as OnDemandPerRouteConfig).odcds) };
 		case "envoy.extensions.filters.http.dynamic_forward_proxy.v3.PerRouteConfig": {
 			const { hostRewriteLiteral, hostRewriteHeader } = message as DynamicPerRouteConfig;
 			if (hostRewriteLiteral !== undefined) return { kind: "dynamicForwardProxy", rewrite: { kind: "literal", value: hostRewriteLiteral } };
