@@ -6,6 +6,7 @@ import type { JwtAuthentication } from "./jwt-authentication.ts";
 import type { MatcherTree } from "./matcher-tree.ts";
 import type { Fraction, HeaderMatch, MetadataMatch, StringMatch } from "./matchers.ts";
 import type { LocalRateLimit, RateLimit, RateLimitSettings } from "./rate-limits.ts";
+import type { FilterStateWrite, HeaderToMetadata, MetadataEntry } from "./stream-data.ts";
 import type { IstioStats } from "./telemetry.ts";
 
 /** What HTTP filters are told: their own configuration, and what routes say to them (`typed_per_filter_config`). */
@@ -26,6 +27,9 @@ export type HttpFilterConfig =
 	| { readonly kind: "jwtAuthn"; readonly jwt: JwtAuthentication }
 	| { readonly kind: "localRateLimit"; readonly limit: LocalRateLimit }
 	| { readonly kind: "headerMutation"; readonly mutations: Mutations; readonly mostSpecificWins: boolean }
+	| { readonly kind: "headerToMetadata"; readonly rules: HeaderToMetadata }
+	| { readonly kind: "setMetadata"; readonly entries: readonly MetadataEntry[] }
+	| { readonly kind: "setFilterState"; readonly values: readonly FilterStateWrite[]; readonly clearsRoute: boolean }
 	| { readonly kind: "csrf"; readonly policy: CsrfPolicy }
 	| { readonly kind: "buffer"; readonly bytesMax: number }
 	| { readonly kind: "grpcWeb" }
@@ -54,6 +58,8 @@ export type FilterOverrideConfig =
 	| { readonly kind: "jwtAuthn"; readonly requirementName: string }
 	| { readonly kind: "localRateLimit"; readonly limit: LocalRateLimit }
 	| { readonly kind: "headerMutation"; readonly mutations: Mutations }
+	| { readonly kind: "headerToMetadata"; readonly rules: HeaderToMetadata }
+	| { readonly kind: "setFilterState"; readonly values: readonly FilterStateWrite[] }
 	| { readonly kind: "csrf"; readonly policy: CsrfPolicy }
 	| { readonly kind: "buffer"; readonly bytesMax: number }
 	| { readonly kind: "statefulSession"; readonly session: StatefulSession | undefined }

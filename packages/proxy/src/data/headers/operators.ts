@@ -1,4 +1,5 @@
 import { formatResponseFlags, formatResponseFlagsLong } from "../log/response-flags.ts";
+import { filterStateObject } from "../log/filter-state.ts";
 import { logTypeOf } from "../log/log-type.ts";
 import { type ConnectionInfo, type StreamInfo, streamIdOf, type TlsInfo } from "../log/stream-info.ts";
 import { portOf, withoutPort } from "./address-text.ts";
@@ -233,7 +234,14 @@ const filterState: Compile = ({ argument }) => {
 	const [key = "", serialization = "TYPED"] = (argument ?? "").split(":");
 	if (key === "") return "%FILTER_STATE% needs a key";
 	if (serialization !== "PLAIN" && serialization !== "TYPED") return `%FILTER_STATE(${argument ?? ""})% must end in PLAIN or TYPED`;
-	return (info) => info.filterState?.get(key);
+	return (info) => {
+		const object = filterStateObject(info, key);
+		if (object === undefined) return undefined;
+		const { kind, text } = object;
+		if (serialization === "PLAIN") return kind === "json" ? undefined : text;
+		// As JSON: in quotes where it is written out as text.
+		return kind === "json" ? (JSON.parse(text) as object) : (Object(text) as object);
+	};
 };
 
 const request = requestHeaderOperator;

@@ -25,7 +25,7 @@ export function prepareChoice(stream: HttpStream, cluster: ClusterRuntime, forwa
 	}
 	if (cluster.config.kind === "dynamicForwardProxy") context.destination = destinationOf(request.authority, cluster.config);
 	if (forward.hash === undefined) return none;
-	const { hash, setCookies } = forward.hash(request, { remoteAddress: downstream.info.remoteAddress, localAddress: downstream.info.localAddress });
+	const { hash, setCookies } = forward.hash(request, stream.info);
 	context.hash = hash;
 	return setCookies;
 }

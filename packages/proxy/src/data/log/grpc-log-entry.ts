@@ -1,3 +1,4 @@
+import { filterStateObject } from "./filter-state.ts";
 import { logTypeOf } from "./log-type.ts";
 import type { DeepPartial, HTTPAccessLogEntry, TCPAccessLogEntry } from "@weft/xds/generated/envoy/data/accesslog/v3/accesslog.ts";
 import { requestHeadBytes, responseHeadBytes } from "../headers/head-size.ts";
@@ -89,7 +90,7 @@ function buildCommon(info: StreamInfo, options: EntryOptions): Common {
 		routeName: info.routeName,
 		responseFlags: flagsOf(info.responseFlags),
 		metadata: info.dynamicMetadata && { filterMetadata: info.dynamicMetadata },
-		filterStateObjects: filterStateOf(info, options.filterState),
+		filterStateObjects: filterStateObjects(info, options.filterState),
 		customTags: tagsOf(info, options.customTags),
 		connectionTerminationDetails: info.connectionTerminationDetails,
 		downstreamTransportFailureReason: connection.transportFailureReason,
@@ -163,11 +164,11 @@ function flagsOf(flags: number): Common["responseFlags"] {
 }
 
 /** Text of filters is a `google.protobuf.StringValue`, as Envoy's string objects are. */
-function filterStateOf({ filterState }: StreamInfo, names: readonly string[]): Common["filterStateObjects"] {
-	if (filterState === undefined || names.length === 0) return undefined;
+function filterStateObjects(info: StreamInfo, names: readonly string[]): Common["filterStateObjects"] {
+	if ((info.filterState ?? info.connection.filterState) === undefined || names.length === 0) return undefined;
 	const objects: Record<string, { typeUrl: string; value: Uint8Array }> = {};
 	for (const name of names) {
-		const text = filterState.get(name);
+		const text = filterStateObject(info, name)?.text;
 		if (text !== undefined) objects[name] = { typeUrl: "type.googleapis.com/google.protobuf.StringValue", value: encodeString(text) };
 	}
 	return objects;

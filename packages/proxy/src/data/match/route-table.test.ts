@@ -10,6 +10,7 @@ import { chooseCluster, compileRouteTable, matchTable } from "./route-table.ts";
 import { noHeaderOperations, route, routeAction, routeTable, virtualHost } from "./test-config.ts";
 
 let hash64: Hash64;
+const info = createStreamInfo(createConnectionInfo({ remoteAddress: "10.0.0.1:1", localAddress: "10.0.0.2:2" }));
 const environment = { hostname: "h", env: {}, nowMs: () => 0 };
 before(async () => {
 	hash64 = await loadHash64();
@@ -22,7 +23,7 @@ function compile(table: RouteTable) {
 }
 
 function nameOf(table: RouteTable, request: Parameters<typeof createRequestView>[0], random = () => 0) {
-	return matchTable(compile(table), createRequestView(request), random)?.config.name;
+	return matchTable(compile(table), createRequestView(request), random, info)?.config.name;
 }
 
 const named = (name: string, path: PathMatch) => route({ name, path });
@@ -151,12 +152,10 @@ test("an invalid regular expression is reported and matches nothing", () => {
 	const { value, errors } = compileRouteTable(routeTable([virtualHost({ routes: [named("r", { kind: "regex", value: "(" })] })]), { environment, hash64 });
 	assert.match(errors.join(), /invalid regular expression/);
 	assert.equal(
-		matchTable(value, createRequestView({}), () => 0),
+		matchTable(value, createRequestView({}), () => 0, info),
 		undefined,
 	);
 });
-
-const addresses = { remoteAddress: "10.0.0.1:1", localAddress: "10.0.0.2:2" };
 
 test("weighted clusters share the requests by weight, and add their own headers first", () => {
 	const add = (value: string) => ({ ...noHeaderOperations, requestAdd: [{ name: "x", value, action: "append" as const, keepEmpty: false }] });
@@ -167,11 +166,11 @@ test("weighted clusters share the requests by weight, and add their own headers 
 	const action = routeAction({ cluster: { kind: "weighted", clusters, totalWeight: 100, header: "", usesHashPolicy: false } });
 	const vhost = virtualHost({ routes: [route({ action, headerOperations: add("r") })], headers: add("v") });
 	const order = (mostSpecificHeaderMutationsWins: boolean) => {
-		const matched = matchTable(compile(routeTable([vhost], { headers: add("t"), mostSpecificHeaderMutationsWins })), createRequestView({}), () => 0);
+		const matched = matchTable(compile(routeTable([vhost], { headers: add("t"), mostSpecificHeaderMutationsWins })), createRequestView({}), () => 0, info);
 		assert.ok(matched?.action.kind === "route");
 		const forward = matched.action;
-		assert.equal(chooseCluster(forward, createRequestView({}), () => 0.95, addresses).cluster, "v2");
-		const choice = chooseCluster(forward, createRequestView({}), () => 0.899, addresses);
+		assert.equal(chooseCluster(forward, createRequestView({}), () => 0.95, info).cluster, "v2");
+		const choice = chooseCluster(forward, createRequestView({}), () => 0.899, info);
 		assert.equal(choice.cluster, "v1");
 		const head = createHeaders();
 		choice.mutateRequest?.(head, { ...createStreamInfo(createConnectionInfo()), upstreamCluster: "v1" });
@@ -187,6 +186,7 @@ test("paths and hosts are rewritten", () => {
 			compile(routeTable([virtualHost({ routes: [route({ path, action: routeAction(parts) })] })])),
 			createRequestView({ path: requested }),
 			() => 0,
+			info,
 		);
 		assert.ok(matched?.action.kind === "route");
 		return (
@@ -211,7 +211,7 @@ test("redirects build their location from what they are given and the request", 
 			stripQuery: false,
 			...parts,
 		} as const;
-		const matched = matchTable(compile(routeTable([virtualHost({ routes: [route({ path: prefix("/p"), action })] })])), createRequestView(head), () => 0);
+		const matched = matchTable(compile(routeTable([virtualHost({ routes: [route({ path: prefix("/p"), action })] })])), createRequestView(head), () => 0, info);
 		assert.ok(matched?.action.kind === "redirect");
 		return matched.action.location(createRequestView(head));
 	};

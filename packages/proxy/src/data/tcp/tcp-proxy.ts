@@ -4,6 +4,7 @@ import type { IstioReporter } from "../http/istio-telemetry.ts";
 import { DynamicHostSet } from "../lb/dynamic-hosts.ts";
 import { createChooseContext, type HostEntry } from "../lb/host-entry.ts";
 import { originalDestination } from "../lb/original-destination.ts";
+import { wantedMetadata } from "../lb/wanted-metadata.ts";
 import type { LogStream } from "../log/access-log.ts";
 import { responseFlags } from "../log/response-flags.ts";
 import { type ConnectionInfo, createStreamInfo, type StreamInfo } from "../log/stream-info.ts";
@@ -123,9 +124,8 @@ export class TcpSession implements TunnelOwner, PassOwner {
 		const rules = cluster.config.originalDst;
 		const onInvalid = () => cluster.count(clusterStat.original_dst_host_invalid);
 		this.#chooseContext.destination = rules === undefined ? info.connection.localAddress : originalDestination(rules, info, { header: undefined, onInvalid });
-		this.#chooseContext.metadata = metadata;
-		if (hash !== undefined)
-			this.#chooseContext.hash = hash(undefined, { remoteAddress: info.connection.remoteAddress, localAddress: info.connection.localAddress }).hash;
+		this.#chooseContext.metadata = wantedMetadata(info, metadata);
+		if (hash !== undefined) this.#chooseContext.hash = hash(undefined, info).hash;
 		if (cluster.hosts instanceof DynamicHostSet) this.#resolve(cluster.hosts);
 		else this.#connect();
 	}

@@ -1,0 +1,40 @@
+import type { FilterStateWrite } from "../../config/stream-data.ts";
+import { compileFormat, type FormatterEnvironment } from "../headers/formatter.ts";
+import { rerouteRequest } from "../http/route-selection.ts";
+import type { StreamFilter } from "../http/stream-filter.ts";
+import { type FilterState, setFilterState, type StreamInfo } from "../log/stream-info.ts";
+import type { FilterInputs } from "./filter-inputs.ts";
+
+/** Writes objects, made of what is known of a stream, into the filter state of it or of its connection. */
+export type WriteFilterState = (info: StreamInfo, owner: { filterState: FilterState | undefined }) => void;
+
+export function compileFilterState(values: readonly FilterStateWrite[], environment: FormatterEnvironment, errors: string[]): WriteFilterState {
+	const compiled = values.map(({ key, factory, format, omitsEmpty, isReadOnly, skipsEmpty }) => {
+		const text = compileFormat(format, omitsEmpty ? "" : "-", environment);
+		errors.push(...text.errors.map((error) => `filter state ${JSON.stringify(key)}: ${error}`));
+		return { key, kind: factory, isReadOnly, skipsEmpty, text: text.value ?? (() => "") };
+	});
+	return (info, owner) => {
+		for (const { key, kind, isReadOnly, skipsEmpty, text } of compiled) {
+			const value = text(info);
+			if (value !== "" || !skipsEmpty) setFilterState(owner, key, { text: value, kind, isReadOnly });
+		}
+	};
+}
+
+/** The filter's own objects, then those of the table, the virtual host and the route. `overrides` from the most specific to the least. */
+export function compileSetFilterState(
+	values: readonly FilterStateWrite[],
+	clearsRoute: boolean,
+	overrides: readonly (readonly FilterStateWrite[])[],
+	{ context, errors }: FilterInputs,
+): StreamFilter {
+	const write = compileFilterState([values, ...overrides.toReversed()].flat(), context.environment, errors);
+	return {
+		onRequestHead(stream) {
+			write(stream.info, stream.info);
+			if (clearsRoute) rerouteRequest(stream);
+			return "continue";
+		},
+	};
+}

@@ -1,0 +1,35 @@
+import type { MetadataEntry } from "../../config/stream-data.ts";
+import type { StreamFilter } from "../http/stream-filter.ts";
+import type { StreamInfo } from "../log/stream-info.ts";
+
+type Values = Readonly<Record<string, unknown>>;
+
+/** Writes what is configured into the dynamic metadata of every request. */
+export function compileSetMetadata(entries: readonly MetadataEntry[]): StreamFilter | undefined {
+	if (entries.length === 0) return undefined;
+	return {
+		onRequestHead({ info }) {
+			for (const entry of entries) write(info, entry);
+			return "continue";
+		},
+	};
+}
+
+function write(info: StreamInfo, { namespace, values, allowsOverwrite }: MetadataEntry): void {
+	const present = info.dynamicMetadata?.[namespace];
+	if (present !== undefined && !allowsOverwrite) return;
+	info.dynamicMetadata = { ...info.dynamicMetadata, [namespace]: present === undefined ? values : merge(present, values) };
+}
+
+/** Structs are merged and lists joined; of all other values, and of different kinds, the new one counts. */
+function merge(present: Values, values: Values): Values {
+	const merged: Record<string, unknown> = { ...present };
+	for (const [key, value] of Object.entries(values)) {
+		const before = Object.hasOwn(present, key) ? present[key] : undefined;
+		if (Array.isArray(before) && Array.isArray(value)) merged[key] = [...(before as unknown[]), ...(value as unknown[])];
+		else merged[key] = isStruct(before) && isStruct(value) ? merge(before, value) : value;
+	}
+	return merged;
+}
+
+const isStruct = (value: unknown): value is Values => typeof value === "object" && value !== null && !Array.isArray(value);
