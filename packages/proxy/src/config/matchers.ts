@@ -24,7 +24,7 @@ export interface QueryMatch {
 	readonly match: StringMatch | "absent" | undefined;
 }
 
-/** A cookie that is not there never matches, inverted or not. */
+/** A cookie that is not there matches where the match is inverted. */
 export interface CookieMatch {
 	readonly name: string;
 	readonly match: StringMatch;

@@ -41,7 +41,6 @@ export interface FilterStateWrite {
 	readonly format: string;
 	/** Of an operator without a value; else it stands as `-`. */
 	readonly omitsEmpty: boolean;
-	readonly isReadOnly: boolean;
 	/** An empty text makes no object. */
 	readonly skipsEmpty: boolean;
 }

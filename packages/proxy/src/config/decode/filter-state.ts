@@ -13,6 +13,7 @@ const factories: Readonly<Record<string, FilterStateFactory>> = {
 /** Beside those that have a factory here, keys of objects that Envoy itself acts upon. */
 const actedUpon = /^envoy\.(?:network|tcp_proxy|upstream|ratelimit|filters\.listener|stream)\./;
 
+// As in Envoy 1.40, what is `read_only` is replaced all the same.
 const fields = ["objectKey", "factoryKey", "formatString", "readOnly", "skipIfEmpty"];
 
 /** `field`: of the list. */
@@ -25,13 +26,12 @@ function decodeValue(at: At, value: FilterStateValue): FilterStateWrite {
 	const key = value.objectKey ?? "";
 	const name = value.factoryKey || key;
 	const factory = Object.hasOwn(factories, name) ? factories[name] : undefined;
-	if (factory === undefined) report(at, actedUpon.test(name) ? `object factory '${name}' is not implemented` : `'${name}' does not have an object factory`);
+	if (factory === undefined) report(at, actedUpon.test(name) ? `object factory '${name}' is not implemented` : `'${key}' does not have an object factory`);
 	else if (actedUpon.test(key)) report(under(at, "objectKey"), `object ${key} of another factory is not implemented`);
 	return {
 		key,
 		factory: factory ?? "text",
 		...decodeFormat(under(at, "formatString"), value.formatString),
-		isReadOnly: value.readOnly,
 		skipsEmpty: value.skipIfEmpty,
 	};
 }

@@ -48,7 +48,8 @@ export function compileHeaderToMetadata(rules: HeaderToMetadata, inputs: FilterI
 }
 
 function openCounters(statPrefix: string, side: "request" | "response", { rootCounter }: FilterInputs): Counters {
-	const counter = (name: string): Counter => (statPrefix === "" ? countsNothing : rootCounter(`http_filter_name.${statPrefix}`, name));
+	const prefix = `http_filter_name.${statPrefix}${statPrefix.endsWith(".") ? "" : "."}`;
+	const counter = (name: string): Counter => (statPrefix === "" ? countsNothing : rootCounter(prefix, name));
 	return {
 		processed: counter(`${side}_rules_processed`),
 		added: counter(`${side}_metadata_added`),

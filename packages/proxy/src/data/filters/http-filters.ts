@@ -47,7 +47,7 @@ export function compileHttpFilter(filter: HttpFilter, overrides: readonly Filter
 		case "headerToMetadata":
 			return compileHeaderToMetadata(all("headerToMetadata")[0]?.rules ?? filter.rules, inputs);
 		case "setMetadata":
-			return compileSetMetadata(filter.entries);
+			return compileSetMetadata(filter.entries, inputs);
 		case "setFilterState": {
 			const values = all("setFilterState").map((override) => override.values);
 			return compileSetFilterState(filter.values, filter.clearsRoute, values, inputs);

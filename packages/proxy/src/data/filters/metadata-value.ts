@@ -25,13 +25,26 @@ export function metadataValue(text: string, type: MetadataWrite["type"], isBase6
 
 /** RFC 4648 §4, with padding or without; undefined: it is none, or empty. */
 function decodeBase64(text: string): Buffer | undefined {
-	const bare = text.replace(/=+$/, "");
+	const bare = withoutPadding(text);
 	const bytes = Buffer.from(bare, "base64");
-	return bytes.length > 0 && bytes.toString("base64").replace(/=+$/, "") === bare ? bytes : undefined;
+	return bytes.length > 0 && withoutPadding(bytes.toString("base64")) === bare ? bytes : undefined;
 }
 
+const withoutPadding = (text: string): string => text.replace(/={1,2}$/, "");
+
+/** As `strtod` reads it. */
 function parseNumber(text: string): number | undefined {
+	const word = /^([+-]?)(?:(inf|infinity)|nan)$/i.exec(text);
+	if (word !== null) return word[2] === undefined ? Number.NaN : word[1] === "-" ? Number.NEGATIVE_INFINITY : Number.POSITIVE_INFINITY;
+	const hex = /^([+-]?)0x(?=\.?[0-9a-f])([0-9a-f]*)\.?([0-9a-f]*)(?:p([+-]?\d+))?$/i.exec(text);
+	if (hex !== null) return hexNumber(hex);
 	return /^[+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?$/i.test(text) ? Number(text) : undefined;
+}
+
+function hexNumber([, sign, whole = "", fraction = "", exponent = "0"]: RegExpExecArray): number {
+	const digits = Array.from(whole + fraction, (digit) => Number.parseInt(digit, 16));
+	const mantissa = digits.reduce((value, digit) => value * 16 + digit, 0);
+	return (sign === "-" ? -1 : 1) * mantissa * 2 ** (Number(exponent) - 4 * fraction.length);
 }
 
 function decodeValue(bytes: Uint8Array, decode: ValueDecoder["decode"]): MetadataValue {

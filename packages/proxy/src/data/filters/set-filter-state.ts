@@ -9,15 +9,15 @@ import type { FilterInputs } from "./filter-inputs.ts";
 export type WriteFilterState = (info: StreamInfo, owner: { filterState: FilterState | undefined }) => void;
 
 export function compileFilterState(values: readonly FilterStateWrite[], environment: FormatterEnvironment, errors: string[]): WriteFilterState {
-	const compiled = values.map(({ key, factory, format, omitsEmpty, isReadOnly, skipsEmpty }) => {
+	const compiled = values.map(({ key, factory, format, omitsEmpty, skipsEmpty }) => {
 		const text = compileFormat(format, omitsEmpty ? "" : "-", environment);
 		errors.push(...text.errors.map((error) => `filter state ${JSON.stringify(key)}: ${error}`));
-		return { key, kind: factory, isReadOnly, skipsEmpty, text: text.value ?? (() => "") };
+		return { key, kind: factory, skipsEmpty, text: text.value ?? (() => "") };
 	});
 	return (info, owner) => {
-		for (const { key, kind, isReadOnly, skipsEmpty, text } of compiled) {
+		for (const { key, kind, skipsEmpty, text } of compiled) {
 			const value = text(info);
-			if (value !== "" || !skipsEmpty) setFilterState(owner, key, { text: value, kind, isReadOnly });
+			if (value !== "" || !skipsEmpty) setFilterState(owner, key, { text: value, kind });
 		}
 	};
 }

@@ -1,24 +1,28 @@
 import type { MetadataEntry } from "../../config/stream-data.ts";
 import type { StreamFilter } from "../http/stream-filter.ts";
+import type { FilterInputs } from "./filter-inputs.ts";
 import type { StreamInfo } from "../log/stream-info.ts";
 
 type Values = Readonly<Record<string, unknown>>;
 
 /** Writes what is configured into the dynamic metadata of every request. */
-export function compileSetMetadata(entries: readonly MetadataEntry[]): StreamFilter | undefined {
+export function compileSetMetadata(entries: readonly MetadataEntry[], { rootCounter, statPrefix }: FilterInputs): StreamFilter | undefined {
 	if (entries.length === 0) return undefined;
+	const denied = rootCounter(`http.${statPrefix}.set_metadata.`, "overwrite_denied");
 	return {
 		onRequestHead({ info }) {
-			for (const entry of entries) write(info, entry);
+			for (const entry of entries) if (!write(info, entry)) denied();
 			return "continue";
 		},
 	};
 }
 
-function write(info: StreamInfo, { namespace, values, allowsOverwrite }: MetadataEntry): void {
+/** False: the namespace is there, and is not to be changed. */
+function write(info: StreamInfo, { namespace, values, allowsOverwrite }: MetadataEntry): boolean {
 	const present = info.dynamicMetadata?.[namespace];
-	if (present !== undefined && !allowsOverwrite) return;
+	if (present !== undefined && !allowsOverwrite) return false;
 	info.dynamicMetadata = { ...info.dynamicMetadata, [namespace]: present === undefined ? values : merge(present, values) };
+	return true;
 }
 
 /** Structs are merged and lists joined; of all other values, and of different kinds, the new one counts. */

@@ -39,6 +39,7 @@ function truncate(read: ReadOperator, length: string | undefined): ReadOperator 
 	const charactersMax = Number(length);
 	return (info) => {
 		const value = read(info);
+		if (value instanceof String) return JSON.stringify(value).slice(0, charactersMax);
 		return typeof value === "string" ? value.slice(0, charactersMax) : value;
 	};
 }

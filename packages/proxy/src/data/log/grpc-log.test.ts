@@ -42,7 +42,7 @@ test("an entry of a request over mutual TLS", () => {
 	info.request = createRequestView({ method: "PUT", path: "/p", headers: { "x-a": "1", "x-b": "2", "x-request-id": "id" } });
 	info.response = createHeaders({});
 	info.responseFlags = responseFlags.UAEX | responseFlags.DC;
-	info.filterState = new Map([["state", { text: "text", kind: "text", isReadOnly: false }]]);
+	info.filterState = new Map([["state", { text: "text", kind: "text" }]]);
 	const { commonProperties: common, request, response } = buildHttpEntry(info, options);
 	assert.deepEqual(common?.downstreamRemoteAddress, { socketAddress: { address: "::1", portValue: 7 } });
 	assert.deepEqual(common?.downstreamLocalAddress, { pipe: { path: "/run/pipe" } });

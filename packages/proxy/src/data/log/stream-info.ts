@@ -85,8 +85,6 @@ export interface FilterStateObject {
 	readonly text: string;
 	/** `hashable`: text for hash policies, too; `json`: the text of an object. */
 	readonly kind: "text" | "hashable" | "json";
-	/** Nothing takes its place. */
-	readonly isReadOnly: boolean;
 }
 
 export type FilterState = ReadonlyMap<string, FilterStateObject>;
@@ -190,10 +188,7 @@ export function mergeMetadata(info: StreamInfo, namespace: string, values: Reado
 	info.dynamicMetadata = { ...info.dynamicMetadata, [namespace]: { ...info.dynamicMetadata?.[namespace], ...values } };
 }
 
-/** As in Envoy, an object is replaced by its like alone: one that may be replaced, by one that may be. */
 export function setFilterState(owner: { filterState: FilterState | undefined }, key: string, object: FilterStateObject): void {
-	const present = owner.filterState?.get(key);
-	if (present !== undefined && (present.isReadOnly || object.isReadOnly)) return;
 	owner.filterState = new Map([...(owner.filterState ?? []), [key, object]]);
 }
 

@@ -82,7 +82,7 @@ export function compileCookieMatches(cookies: readonly CookieMatch[], context: C
 			const test = compileStringMatch(match, context);
 			return (head) => {
 				const value = cookieOf(head, name);
-				return value !== undefined && test(value) !== invert;
+				return (value !== undefined && test(value)) !== invert;
 			};
 		}),
 	);

@@ -126,7 +126,7 @@ export class Tunnel implements UpstreamClient, PoolClient {
 	#propagate(key: string, pairs: readonly string[]): void {
 		const list: { readonly key: string; readonly value: string }[] = [];
 		for (let i = 0; i < pairs.length; i += 2) list.push({ key: pairs[i] as string, value: pairs[i + 1] as string });
-		setFilterState(this.#owner.info, key, { text: JSON.stringify({ headers: list }), kind: "json", isReadOnly: true });
+		setFilterState(this.#owner.info, key, { text: JSON.stringify({ headers: list }), kind: "json" });
 	}
 
 	onResponseBody(bytes: Buffer, start: number, end: number): void {

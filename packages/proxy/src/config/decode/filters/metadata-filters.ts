@@ -11,9 +11,9 @@ import { decodeRewrite } from "../matchers.ts";
 /** The field of one namespace, which is deprecated, comes first and may always overwrite. */
 export function decodeSetMetadata(at: At, { metadata, metadataNamespace, value }: SetMetadataMessage): readonly MetadataEntry[] {
 	const first = value === undefined || metadataNamespace === "" ? [] : [{ namespace: metadataNamespace, values: value, allowsOverwrite: true }];
-	const entries = metadata.map(({ metadataNamespace: namespace, value: values, typedValue, allowOverwrite }, i): MetadataEntry => {
+	const entries = metadata.flatMap(({ metadataNamespace: namespace, value: values, typedValue, allowOverwrite }, i): readonly MetadataEntry[] => {
 		if (typedValue !== undefined) report(under(at, `metadata[${i}].typedValue`), "typed_value is not implemented");
-		return { namespace, values: values ?? {}, allowsOverwrite: allowOverwrite };
+		return values === undefined ? [] : [{ namespace, values, allowsOverwrite: allowOverwrite }];
 	});
 	return [...first, ...entries];
 }
@@ -40,7 +40,10 @@ function decodeRule(at: At, { header, cookie, remove, onHeaderPresent, onHeaderM
 	if (header !== "" && cookie !== "") report(at, "Cannot specify both header and cookie in the same rule");
 	if (header === "" && cookie === "") report(at, "One of Cookie or Header option needs to be specified");
 	if (onHeaderPresent === undefined && onHeaderMissing === undefined)
-		report(at, `header to metadata filter: rule for ${header || cookie} has neither \`on_header_present\` nor \`on_header_missing\` set`);
+		report(
+			at,
+			`header to metadata filter: rule for ${cookie === "" ? `header '${header}'` : `cookie '${cookie}'`} has neither \`on_header_present\` nor \`on_header_missing\` set`,
+		);
 	if (onHeaderPresent !== undefined && onHeaderPresent.value !== "" && onHeaderPresent.regexValueRewrite !== undefined)
 		report(at, "Cannot specify both value and regex_value_rewrite");
 	if (cookie !== "" && remove) report(at, "Cannot specify remove for cookie");
