@@ -275,6 +275,7 @@ const scenarios: Readonly<Record<string, Scenario>> = {
 				}),
 				object("empty", "", { format_string: { omit_empty_values: true, text_format_source: { inline_string: "%REQ(x-none)%" } } }),
 				object("hash", "%REQ(x-a)%", { factory_key: "envoy.hashable_string" }),
+				object("envoy.network.upstream_server_name", "%REQ(x-a)%", { factory_key: "" }),
 			]),
 		],
 		host: {
@@ -284,6 +285,7 @@ const scenarios: Readonly<Record<string, Scenario>> = {
 				{ header: { key: "x-typed", value: "a%FILTER_STATE(k:TYPED)%b" } },
 				{ header: { key: "x-short", value: "%FILTER_STATE(k:PLAIN):3%" } },
 				{ header: { key: "x-short-typed", value: "%FILTER_STATE(k:TYPED):3%" } },
+				{ header: { key: "x-name", value: "%FILTER_STATE(envoy.network.upstream_server_name:PLAIN)% %FILTER_STATE(envoy.network.upstream_server_name)%" } },
 				{ header: { key: "x-none", value: "%FILTER_STATE(nobody:PLAIN)%" } },
 			],
 		},
@@ -429,7 +431,8 @@ const ring = (port: number) => ({
 });
 
 runScenarios("metadata and filter state", scenarios, {
-	stats: /^(http\.(?!admin|async)[^.]+\.(rbac|set_metadata|header)|.*http_filter_name|cluster\.subsets\.lb_subsets_(selected|fallback)|vhost\.|limits)/,
+	stats:
+		/^(http\.(?!admin|async)[^.]+\.(rbac|set_metadata|header)|.*http_filter_name|cluster\.subsets\.lb_subsets_(selected|fallback)|vhost\.(?!.*upstream_rq_time)|limits)/,
 	clusters: (port) => [subsetHosts(port), ring(port)],
 	log: {
 		route: "%ROUTE_NAME%",

@@ -45,4 +45,8 @@ export interface FilterStateWrite {
 	readonly skipsEmpty: boolean;
 }
 
-export type FilterStateFactory = "text" | "hashable";
+/** Keys of objects that this proxy acts upon: the cluster of a TCP connection, and the server name of a connection to a host. */
+export const tcpClusterKey = "envoy.tcp_proxy.cluster";
+export const upstreamServerNameKey = "envoy.network.upstream_server_name";
+
+export type FilterStateFactory = "text" | "hashable" | "plain";

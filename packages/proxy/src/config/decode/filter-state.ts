@@ -1,6 +1,6 @@
 import type { SubstitutionFormatString } from "@weft/xds/generated/envoy/config/core/v3/substitution_format_string.ts";
 import type { FilterStateValue } from "@weft/xds/generated/envoy/extensions/filters/common/set_filter_state/v3/value.ts";
-import type { FilterStateFactory, FilterStateWrite } from "../stream-data.ts";
+import { type FilterStateFactory, type FilterStateWrite, tcpClusterKey, upstreamServerNameKey } from "../stream-data.ts";
 import { checkFormatters } from "./formatters.ts";
 import { type At, onlySupports, report, under } from "./issues.ts";
 
@@ -8,9 +8,11 @@ import { type At, onlySupports, report, under } from "./issues.ts";
 const factories: Readonly<Record<string, FilterStateFactory>> = {
 	"envoy.string": "text",
 	"envoy.hashable_string": "hashable",
+	[tcpClusterKey]: "plain",
+	[upstreamServerNameKey]: "plain",
 };
 
-/** Beside those that have a factory here, keys of objects that Envoy itself acts upon. */
+/** Keys of objects that Envoy itself acts upon, if they are of their own factories. */
 const actedUpon = /^envoy\.(?:network|tcp_proxy|upstream|ratelimit|filters\.listener|stream)\./;
 
 // As in Envoy 1.40, what is `read_only` is replaced all the same.
@@ -27,7 +29,7 @@ function decodeValue(at: At, value: FilterStateValue): FilterStateWrite {
 	const name = value.factoryKey || key;
 	const factory = Object.hasOwn(factories, name) ? factories[name] : undefined;
 	if (factory === undefined) report(at, actedUpon.test(name) ? `object factory '${name}' is not implemented` : `'${key}' does not have an object factory`);
-	else if (actedUpon.test(key)) report(under(at, "objectKey"), `object ${key} of another factory is not implemented`);
+	else if (actedUpon.test(key) && name !== key) report(under(at, "objectKey"), `object ${key} of another factory is not implemented`);
 	return {
 		key,
 		factory: factory ?? "text",

@@ -2,6 +2,7 @@ import type { HeaderToMetadata, HeaderToMetadataRule, MetadataWrite } from "../.
 import { cookieOf } from "../headers/cookies.ts";
 import { headerReader, type HeadersEdit, type RequestView } from "../headers/headers-view.ts";
 import type { StreamFilter } from "../http/stream-filter.ts";
+import type { HttpStream } from "../http/stream.ts";
 import { mergeMetadata, type StreamInfo } from "../log/stream-info.ts";
 import { type CompileContext, createCompileContext } from "../match/compile-context.ts";
 import type { Counter, FilterInputs } from "./filter-inputs.ts";
@@ -11,6 +12,7 @@ type Head = HeadersEdit & Partial<RequestView>;
 /** By namespace. */
 type Found = Map<string, Record<string, unknown>>;
 type Apply = (head: Head, found: Found) => void;
+type ApplyRules = (head: Head, info: StreamInfo) => void;
 
 /** As in Envoy: what is longer is not taken. */
 const valueBytesMax = 8 * 1024;
@@ -29,22 +31,37 @@ const countsNothing = () => undefined;
 /** Copies headers and cookies of requests, and headers of responses, into dynamic metadata. */
 export function compileHeaderToMetadata(rules: HeaderToMetadata, inputs: FilterInputs): StreamFilter | undefined {
 	const compile = createCompileContext();
-	const decoder: ValueDecoder = { decode: undefined };
-	if ([...rules.request, ...rules.response].some(({ onPresent, onMissing }) => onPresent?.type === "value" || onMissing?.type === "value"))
-		loadValueDecoder(decoder);
+	const decoder = [...rules.request, ...rules.response].some(writesValues) ? loadValueDecoder() : undefined;
 	const request = compileRules(rules.request, openCounters(rules.statPrefix, "request", inputs), decoder, compile);
 	const response = compileRules(rules.response, openCounters(rules.statPrefix, "response", inputs), decoder, compile);
 	inputs.errors.push(...compile.errors);
 	if (request === undefined && response === undefined) return undefined;
 	return {
-		...(request && {
-			onRequestHead({ request: head, info }) {
-				request(head, info);
+		...((request ?? decoder) && {
+			onRequestHead(stream) {
+				if (decoder !== undefined && decoder.decode === undefined) return waitFor(stream, decoder, request);
+				request?.(stream.request, stream.info);
 				return "continue";
 			},
 		}),
 		...(response && { onResponseHead: ({ response: head, info }) => response(head, info) }),
 	};
+}
+
+const writesValues = ({ onPresent, onMissing }: HeaderToMetadataRule): boolean => onPresent?.type === "value" || onMissing?.type === "value";
+
+/** The first requests may come before the decoder has. */
+function waitFor(stream: HttpStream, { loaded }: ValueDecoder, apply: ApplyRules | undefined): "stop" {
+	const resume = stream.filters.suspend();
+	const go = stream.filters.guard(() => {
+		apply?.(stream.request, stream.info);
+		resume();
+	});
+	void loaded.then(() => {
+		go(undefined);
+		stream.context.afterEvent();
+	});
+	return "stop";
 }
 
 function openCounters(statPrefix: string, side: "request" | "response", { rootCounter }: FilterInputs): Counters {
@@ -63,9 +80,9 @@ function openCounters(statPrefix: string, side: "request" | "response", { rootCo
 function compileRules(
 	rules: readonly HeaderToMetadataRule[],
 	counters: Counters,
-	decoder: ValueDecoder,
+	decoder: ValueDecoder | undefined,
 	context: CompileContext,
-): ((head: Head, info: StreamInfo) => void) | undefined {
+): ApplyRules | undefined {
 	if (rules.length === 0) return undefined;
 	const compiled = rules.map((rule) => compileRule(rule, counters, decoder, context));
 	return (head, info) => {
@@ -75,7 +92,12 @@ function compileRules(
 	};
 }
 
-function compileRule({ source, onPresent, onMissing }: HeaderToMetadataRule, counters: Counters, decoder: ValueDecoder, context: CompileContext): Apply {
+function compileRule(
+	{ source, onPresent, onMissing }: HeaderToMetadataRule,
+	counters: Counters,
+	decoder: ValueDecoder | undefined,
+	context: CompileContext,
+): Apply {
 	const read = compileSource(source);
 	const writePresent = onPresent && compileWrite(onPresent, counters, decoder, context);
 	const writeMissing = onMissing && compileWrite(onMissing, counters, decoder, context);
@@ -106,7 +128,7 @@ const isRequest = (head: Head): head is HeadersEdit & RequestView => head.author
 function compileWrite(
 	{ namespace, key, value: fixed, rewrite, type, isBase64 }: MetadataWrite,
 	counters: Counters,
-	decoder: ValueDecoder,
+	decoder: ValueDecoder | undefined,
 	context: CompileContext,
 ): (value: string, found: Found) => void {
 	const substitute = rewrite && context.regex(rewrite.pattern).substitution(rewrite.substitution);

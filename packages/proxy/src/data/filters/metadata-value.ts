@@ -2,21 +2,26 @@ import type { MetadataWrite } from "../../config/stream-data.ts";
 
 export type MetadataValue = { readonly kind: "value"; readonly value: unknown } | { readonly kind: "badBase64" | "invalid" };
 
-/** Loaded only where it is needed. */
+/** Of `google.protobuf.Value`; loaded only where rules ask for it. */
 export interface ValueDecoder {
-	/** Throws on bytes that are no `google.protobuf.Value`. */
+	/** Throws on bytes that are none. undefined: it is still being loaded. */
 	decode: ((bytes: Uint8Array) => unknown) | undefined;
+	readonly loaded: Promise<void>;
 }
 
-export function loadValueDecoder(decoder: ValueDecoder): void {
-	void import("@weft/xds/generated/google/protobuf/struct.ts").then(({ Value }) => (decoder.decode = (bytes) => Value.unwrap(Value.decode(bytes))));
+export function loadValueDecoder(): ValueDecoder {
+	const loaded = import("@weft/xds/generated/google/protobuf/struct.ts").then(({ Value }) => {
+		decoder.decode = (bytes) => Value.unwrap(Value.decode(bytes));
+	});
+	const decoder: ValueDecoder = { decode: undefined, loaded };
+	return decoder;
 }
 
 /** The text of a header as a value of metadata. `text` is not empty. */
-export function metadataValue(text: string, type: MetadataWrite["type"], isBase64: boolean, { decode }: ValueDecoder): MetadataValue {
+export function metadataValue(text: string, type: MetadataWrite["type"], isBase64: boolean, decoder: ValueDecoder | undefined): MetadataValue {
 	const bytes = isBase64 ? decodeBase64(text) : undefined;
 	if (isBase64 && bytes === undefined) return { kind: "badBase64" };
-	if (type === "value") return decodeValue(bytes ?? Buffer.from(text, "latin1"), decode);
+	if (type === "value") return decodeValue(bytes ?? Buffer.from(text, "latin1"), decoder?.decode);
 	const plain = bytes?.toString("utf8") ?? text;
 	if (type === "string") return { kind: "value", value: plain };
 	const number = parseNumber(plain.trim());

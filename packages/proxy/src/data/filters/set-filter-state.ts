@@ -17,6 +17,8 @@ export function compileFilterState(values: readonly FilterStateWrite[], environm
 	return (info, owner) => {
 		for (const { key, kind, skipsEmpty, text } of compiled) {
 			const value = text(info);
+			// As in Envoy, what the connection says of a key is not for its requests to change.
+			if (owner === info && info.connection.filterState?.has(key) === true) continue;
 			if (value !== "" || !skipsEmpty) setFilterState(owner, key, { text: value, kind });
 		}
 	};

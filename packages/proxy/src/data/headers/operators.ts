@@ -240,6 +240,7 @@ const filterState: Compile = ({ argument }) => {
 		if (object === undefined) return undefined;
 		const { kind, text } = object;
 		if (serialization === "PLAIN") return kind === "json" ? undefined : text;
+		if (kind === "plain") return undefined;
 		// As JSON: in quotes where it is written out as text.
 		return kind === "json" ? (JSON.parse(text) as object) : (Object(text) as object);
 	};

@@ -88,7 +88,7 @@ export class UpstreamRequest implements UpstreamClient, PoolClient {
 		const { info, manager, request, upgrade } = this.#stream;
 		this.#timers.start(idleMs, durationMs);
 		if (upgrade === "connect" && this.#router.terminatesConnect) return this.#attempt.connectTcp(this, info.connection);
-		this.#attempt.connect(this, request, manager.upstreamAlpn, info.connection);
+		this.#attempt.connect(this, request, manager.upstreamAlpn, info);
 	}
 
 	onPoolReady(upstream: UpstreamExchange): void {

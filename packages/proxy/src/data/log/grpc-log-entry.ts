@@ -168,8 +168,8 @@ function filterStateObjects(info: StreamInfo, names: readonly string[]): Common[
 	if ((info.filterState ?? info.connection.filterState) === undefined || names.length === 0) return undefined;
 	const objects: Record<string, { typeUrl: string; value: Uint8Array }> = {};
 	for (const name of names) {
-		const text = filterStateObject(info, name)?.text;
-		if (text !== undefined) objects[name] = { typeUrl: "type.googleapis.com/google.protobuf.StringValue", value: encodeString(text) };
+		const { kind, text } = filterStateObject(info, name) ?? {};
+		if (text !== undefined && kind !== "plain") objects[name] = { typeUrl: "type.googleapis.com/google.protobuf.StringValue", value: encodeString(text) };
 	}
 	return objects;
 }

@@ -83,8 +83,8 @@ export interface StreamInfo {
 /** An object that a filter made, under its key. */
 export interface FilterStateObject {
 	readonly text: string;
-	/** `hashable`: text for hash policies, too; `json`: the text of an object. */
-	readonly kind: "text" | "hashable" | "json";
+	/** `hashable`: for hash policies, too; `plain`: text that has no type of its own; `json`: the text of a message. */
+	readonly kind: "text" | "hashable" | "plain" | "json";
 }
 
 export type FilterState = ReadonlyMap<string, FilterStateObject>;

@@ -77,7 +77,7 @@ export class Tunnel implements UpstreamClient, PoolClient {
 		head.path = config.usePost ? config.postPath : head.authority;
 		head.isChunked = config.usePost;
 		mutate?.(head, info);
-		this.#attempt.connect(this, head, undefined, info.connection);
+		this.#attempt.connect(this, head, undefined, info);
 	}
 
 	onPoolReady(exchange: UpstreamExchange): void {
