@@ -5,7 +5,7 @@ import type { HeaderMatch, PathMatch } from "../../config/matchers.ts";
 import type { RouteTable } from "../../config/routes.ts";
 import { createHeaders, createRequestView } from "../headers/headers-view.ts";
 import { type Hash64, loadHash64 } from "../lb/hash.ts";
-import { createConnectionInfo, createStreamInfo } from "../log/stream-info.ts";
+import { createConnectionInfo, createStreamInfo, type StreamInfo } from "../log/stream-info.ts";
 import { chooseCluster, compileRouteTable, matchTable } from "./route-table.ts";
 import { noHeaderOperations, route, routeAction, routeTable, virtualHost } from "./test-config.ts";
 
@@ -221,4 +221,46 @@ test("redirects build their location from what they are given and the request", 
 	assert.equal(location({ port: 443, scheme: "https" }, { authority: "a:8080", path: "/p" }), "https://a:443/p");
 	assert.equal(location({ path: { kind: "full", value: "/new" } }, { path: "/p/1?x=1" }), "http://example.com/new?x=1");
 	assert.equal(location({ path: { kind: "prefix", value: "/q" } }, { path: "/p/1?x=1" }), "http://example.com/q/1?x=1");
+});
+
+test("a tree says which routes are tried, and a route that it leads to must fit, too", () => {
+	const routes = [named("a", prefix("/a")), named("b", prefix("/b")), named("both", exact("/a/b"))];
+	const input = { kind: "header", name: "x-key" } as const;
+	const action = (...positions: readonly number[]) => ({ kind: "action", action: positions }) as const;
+	const entries = [
+		["one", action(0)],
+		["two", action(1, 0)],
+		["three", action(2)],
+	] as const;
+	const table = routeTable([virtualHost({ routes, matcher: { kind: "exact", input, entries, onNoMatch: undefined } })]);
+	const nameFor = (key: string | undefined, path: string) => {
+		const request = createRequestView({ path, ...(key !== undefined && { headers: { "x-key": key } }) });
+		return matchTable(compile(table), request, () => 0, { ...info, request })?.config.name;
+	};
+	assert.equal(nameFor("one", "/a/b"), "a");
+	assert.equal(nameFor("one", "/b"), undefined);
+	assert.equal(nameFor("two", "/b"), "b");
+	assert.equal(nameFor("two", "/a"), "a");
+	assert.equal(nameFor("three", "/a/b"), "both");
+	assert.equal(nameFor("other", "/a"), undefined);
+	assert.equal(nameFor(undefined, "/a"), undefined);
+});
+
+test("cookies and the filter state of request and connection choose routes", () => {
+	const match = (value: string) => ({ kind: "exact", value, ignoreCase: false }) as const;
+	const routes = [
+		route({ name: "cookie", cookies: [{ name: "c", match: match("1"), invert: false }] }),
+		route({ name: "request", filterState: [{ key: "k", match: match("mine") }] }),
+		route({ name: "connection", filterState: [{ key: "k", match: match("its") }] }),
+	];
+	const compiled = compile(routeTable([virtualHost({ routes })]));
+	const state = (text: string) => new Map([["k", { text, kind: "text" } as const]]);
+	const nameOfRequest = (headers: Record<string, string>, parts: Partial<StreamInfo>) =>
+		matchTable(compiled, createRequestView({ headers }), () => 0, { ...info, ...parts })?.config.name;
+	const connection = createConnectionInfo({ filterState: state("its") });
+	assert.equal(nameOfRequest({ cookie: "a=2; c=1" }, {}), "cookie");
+	assert.equal(nameOfRequest({ cookie: "c=2" }, {}), undefined);
+	assert.equal(nameOfRequest({}, { filterState: state("mine") }), "request");
+	assert.equal(nameOfRequest({}, { connection }), "connection");
+	assert.equal(nameOfRequest({}, { connection, filterState: state("mine") }), "request");
 });

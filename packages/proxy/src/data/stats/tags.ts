@@ -46,8 +46,8 @@ const scopeRules: readonly (readonly [pattern: RegExp, tags: readonly (readonly 
 	[
 		/^vhost\.([^.]+)\.route\.([^.]+)\./d,
 		[
-			[2, "envoy.route"],
 			[1, "envoy.virtual_host"],
+			[2, "envoy.route"],
 		],
 	],
 	[/^vhost\.([^.]+)\./d, [[1, "envoy.virtual_host"]]],
