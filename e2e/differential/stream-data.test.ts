@@ -276,6 +276,7 @@ const scenarios: Readonly<Record<string, Scenario>> = {
 				object("empty", "", { format_string: { omit_empty_values: true, text_format_source: { inline_string: "%REQ(x-none)%" } } }),
 				object("hash", "%REQ(x-a)%", { factory_key: "envoy.hashable_string" }),
 				object("envoy.network.upstream_server_name", "%REQ(x-a)%", { factory_key: "" }),
+				object("envoy.network.transport_socket.original_dst_address", "%REQ(x-to)%", { factory_key: "" }),
 			]),
 		],
 		host: {
@@ -286,10 +287,24 @@ const scenarios: Readonly<Record<string, Scenario>> = {
 				{ header: { key: "x-short", value: "%FILTER_STATE(k:PLAIN):3%" } },
 				{ header: { key: "x-short-typed", value: "%FILTER_STATE(k:TYPED):3%" } },
 				{ header: { key: "x-name", value: "%FILTER_STATE(envoy.network.upstream_server_name:PLAIN)% %FILTER_STATE(envoy.network.upstream_server_name)%" } },
+				{
+					header: {
+						key: "x-address",
+						value:
+							"%FILTER_STATE(envoy.network.transport_socket.original_dst_address:PLAIN)% %FILTER_STATE(envoy.network.transport_socket.original_dst_address)%",
+					},
+				},
 				{ header: { key: "x-none", value: "%FILTER_STATE(nobody:PLAIN)%" } },
 			],
 		},
-		requests: { said: get("/", "x-a: some text\r\n"), 'with "quotes"': get("/", 'x-a: "\\q"\r\n'), missing: get("/") },
+		requests: {
+			said: get("/", "x-a: some text\r\n"),
+			'with "quotes"': get("/", 'x-a: "\\q"\r\n'),
+			missing: get("/"),
+			address: get("/", "x-to: 10.0.0.1:80\r\n"),
+			"an address of version 6": get("/", "x-to: [2001:db8:0::1]:80\r\n"),
+			"no address": get("/", "x-to: 10.0.0.1\r\n"),
+		},
 	},
 	"filter state said by routes": {
 		filters: [setState([object("k", "filter"), object("twice", "filter")])],

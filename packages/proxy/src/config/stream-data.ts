@@ -45,8 +45,11 @@ export interface FilterStateWrite {
 	readonly skipsEmpty: boolean;
 }
 
-/** Keys of objects that this proxy acts upon: the cluster of a TCP connection, and the server name of a connection to a host. */
+/** Keys of objects that this proxy acts upon: the cluster of a TCP connection, the server name of a connection to a host, and the host of an ORIGINAL_DST cluster. */
 export const tcpClusterKey = "envoy.tcp_proxy.cluster";
 export const upstreamServerNameKey = "envoy.network.upstream_server_name";
 
-export type FilterStateFactory = "text" | "hashable" | "plain";
+export const originalDestinationKey = "envoy.network.transport_socket.original_dst_address";
+
+/** `address`: of anything but `ip:port` no object is made. */
+export type FilterStateFactory = "text" | "hashable" | "plain" | "address";

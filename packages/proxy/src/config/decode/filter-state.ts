@@ -1,6 +1,6 @@
 import type { SubstitutionFormatString } from "@weft/xds/generated/envoy/config/core/v3/substitution_format_string.ts";
 import type { FilterStateValue } from "@weft/xds/generated/envoy/extensions/filters/common/set_filter_state/v3/value.ts";
-import { type FilterStateFactory, type FilterStateWrite, tcpClusterKey, upstreamServerNameKey } from "../stream-data.ts";
+import { type FilterStateFactory, type FilterStateWrite, originalDestinationKey, tcpClusterKey, upstreamServerNameKey } from "../stream-data.ts";
 import { checkFormatters } from "./formatters.ts";
 import { type At, onlySupports, report, under } from "./issues.ts";
 
@@ -10,6 +10,7 @@ const factories: Readonly<Record<string, FilterStateFactory>> = {
 	"envoy.hashable_string": "hashable",
 	[tcpClusterKey]: "plain",
 	[upstreamServerNameKey]: "plain",
+	[originalDestinationKey]: "address",
 };
 
 /** Keys of objects that Envoy itself acts upon, if they are of their own factories. */

@@ -1,8 +1,9 @@
 import type { FilterStateWrite } from "../../config/stream-data.ts";
+import { canonicalAddress } from "../lb/original-destination.ts";
 import { compileFormat, type FormatterEnvironment } from "../headers/formatter.ts";
 import { rerouteRequest } from "../http/route-selection.ts";
 import type { StreamFilter } from "../http/stream-filter.ts";
-import { type FilterState, setFilterState, type StreamInfo } from "../log/stream-info.ts";
+import { type FilterState, type FilterStateObject, setFilterState, type StreamInfo } from "../log/stream-info.ts";
 import type { FilterInputs } from "./filter-inputs.ts";
 
 /** Writes objects, made of what is known of a stream, into the filter state of it or of its connection. */
@@ -19,9 +20,16 @@ export function compileFilterState(values: readonly FilterStateWrite[], environm
 			const value = text(info);
 			// As in Envoy, what the connection says of a key is not for its requests to change.
 			if (owner === info && info.connection.filterState?.has(key) === true) continue;
-			if (value !== "" || !skipsEmpty) setFilterState(owner, key, { text: value, kind });
+			if (value === "" && skipsEmpty) continue;
+			const object = kind === "address" ? addressObject(value) : { text: value, kind };
+			if (object !== undefined) setFilterState(owner, key, object);
 		}
 	};
+}
+
+function addressObject(value: string): FilterStateObject | undefined {
+	const text = canonicalAddress(value);
+	return text === undefined ? undefined : { text, kind: "plain" };
 }
 
 /** The filter's own objects, then those of the table, the virtual host and the route. `overrides` from the most specific to the least. */

@@ -121,9 +121,8 @@ export class TcpSession implements TunnelOwner, PassOwner {
 		}
 		info.upstreamCluster = name;
 		this.cluster = cluster;
-		const rules = cluster.config.originalDst;
 		const onInvalid = () => cluster.count(clusterStat.original_dst_host_invalid);
-		this.#chooseContext.destination = rules === undefined ? info.connection.localAddress : originalDestination(rules, info, { header: undefined, onInvalid });
+		this.#chooseContext.destination = originalDestination(cluster.config.originalDst, info, { header: undefined, onInvalid });
 		this.#chooseContext.metadata = wantedMetadata(info, metadata);
 		if (hash !== undefined) this.#chooseContext.hash = hash(undefined, info).hash;
 		if (cluster.hosts instanceof DynamicHostSet) this.#resolve(cluster.hosts);
