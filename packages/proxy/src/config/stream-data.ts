@@ -45,11 +45,13 @@ export interface FilterStateWrite {
 	readonly skipsEmpty: boolean;
 }
 
-/** Keys of objects that this proxy acts upon: the cluster of a TCP connection, the server name of a connection to a host, and the host of an ORIGINAL_DST cluster. */
+// Keys of objects that this proxy acts upon.
+/** Where a TCP connection goes, unless its proxy has several clusters. */
 export const tcpClusterKey = "envoy.tcp_proxy.cluster";
+/** What is asked for in the hello of a connection to a host. */
 export const upstreamServerNameKey = "envoy.network.upstream_server_name";
-
+/** `ip:port` for ORIGINAL_DST clusters. */
 export const originalDestinationKey = "envoy.network.transport_socket.original_dst_address";
 
-/** `address`: of anything but `ip:port` no object is made. */
+/** What sort of object is made of a text; `address`: none, unless that is `ip:port`. */
 export type FilterStateFactory = "text" | "hashable" | "plain" | "address";

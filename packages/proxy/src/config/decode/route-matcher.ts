@@ -16,18 +16,15 @@ export function decodeRouteMatcher(
 		inputs: new Set(routeInputs),
 		refusal: "requirement violation while creating route match tree: Route table can only match on request headers, saw",
 		decodeAction(here, { typeName, message: action }) {
-			const first = routes.length;
-			if (typeName === "envoy.config.route.v3.Route") routes.push(...present(decodeRoute(here, action as RouteMessage)));
-			else if (typeName === "envoy.config.route.v3.RouteList")
-				routes.push(...(action as RouteList).routes.flatMap((route, i) => present(decodeRoute(under(here, `routes[${i}]`), route))));
-			else {
-				report(here, `action of type ${typeName} is no route (envoy.config.route.v3.Route, envoy.config.route.v3.RouteList)`);
-				return undefined;
-			}
-			return Array.from({ length: routes.length - first }, (_, i) => first + i);
+			const add = (at: At, route: RouteMessage): readonly number[] => {
+				const decoded = decodeRoute(at, route);
+				return decoded === undefined ? [] : [routes.push(decoded) - 1];
+			};
+			if (typeName === "envoy.config.route.v3.Route") return add(here, action as RouteMessage);
+			if (typeName === "envoy.config.route.v3.RouteList") return (action as RouteList).routes.flatMap((route, i) => add(under(here, `routes[${i}]`), route));
+			report(here, `action of type ${typeName} is no route (envoy.config.route.v3.Route, envoy.config.route.v3.RouteList)`);
+			return undefined;
 		},
 	});
 	return { routes, matcher };
 }
-
-const present = (route: Route | undefined): readonly Route[] => (route === undefined ? [] : [route]);

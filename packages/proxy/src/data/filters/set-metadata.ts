@@ -27,13 +27,13 @@ function write(info: StreamInfo, { namespace, values, allowsOverwrite }: Metadat
 
 /** Structs are merged and lists joined; of all other values, and of different kinds, the new one counts. */
 function merge(present: Values, values: Values): Values {
-	const merged: Record<string, unknown> = { ...present };
-	for (const [key, value] of Object.entries(values)) {
-		const before = Object.hasOwn(present, key) ? present[key] : undefined;
-		if (Array.isArray(before) && Array.isArray(value)) merged[key] = [...(before as unknown[]), ...(value as unknown[])];
-		else merged[key] = isStruct(before) && isStruct(value) ? merge(before, value) : value;
-	}
-	return merged;
+	const merged = Object.entries(values).map(([key, value]) => [key, mergeValue(Object.hasOwn(present, key) ? present[key] : undefined, value)] as const);
+	return { ...present, ...Object.fromEntries(merged) };
+}
+
+function mergeValue(before: unknown, value: unknown): unknown {
+	if (Array.isArray(before) && Array.isArray(value)) return [...(before as unknown[]), ...(value as unknown[])];
+	return isStruct(before) && isStruct(value) ? merge(before, value) : value;
 }
 
 const isStruct = (value: unknown): value is Values => typeof value === "object" && value !== null && !Array.isArray(value);
