@@ -79,8 +79,17 @@ runScenarios("filter state of connections", scenarios, {
 	log: { route: "%ROUTE_NAME%", k: "%FILTER_STATE(k:PLAIN)%", ip: "%FILTER_STATE(ip:PLAIN)%", san: "%FILTER_STATE(san:PLAIN)%" },
 });
 
+const [hostKey, portKey] = ["envoy.upstream.dynamic_host", "envoy.upstream.dynamic_port"];
+const names = { name: "names", dns_lookup_family: "V4_ONLY" };
+const bySni = extension("sni", "extensions.filters.network.sni_dynamic_forward_proxy.v3.FilterConfig", { dns_cache_config: names, port_value: 1 });
+const dynamic = (...objects: readonly Json[]) => ({ filters: [setState({ on_new_connection: objects }), bySni], proxy: { cluster: "names" } });
 const clusterKey = "envoy.tcp_proxy.cluster";
 const chains: Readonly<Record<string, { readonly filters: readonly object[]; readonly proxy?: Json }>> = {
+	"a host of the filter state": dynamic(object(hostKey, "127.0.0.1", { factory_key: "" }), object(portKey, "PORT", { factory_key: "" })),
+	"a host by name": dynamic(object(hostKey, "LocalHost", { factory_key: "" }), object(portKey, "PORT", { factory_key: "" })),
+	"a port that is none": dynamic(object(hostKey, "127.0.0.1", { factory_key: "" }), object(portKey, "many", { factory_key: "" })),
+	"a port that is too large": dynamic(object(hostKey, "127.0.0.1", { factory_key: "" }), object(portKey, "70000", { factory_key: "" })),
+	"no host": dynamic(object(portKey, "PORT", { factory_key: "" })),
 	"the proxy's own cluster": { filters: [setState({ on_new_connection: [object("k", "said")] })] },
 	"a cluster of the filter state": { filters: [setState({ on_new_connection: [object(clusterKey, "two", { factory_key: "" })] })] },
 	"instead of weighted ones": {
@@ -152,6 +161,8 @@ function bootstrap([one = 0, two = 0, three = 0]: readonly number[], accessLog: 
 			h: "%FILTER_STATE(h:TYPED)%",
 			plain: `%FILTER_STATE(${clusterKey}:PLAIN)%`,
 			typed: `%FILTER_STATE(${clusterKey})%`,
+			host: `%FILTER_STATE(${hostKey}:PLAIN)% %FILTER_STATE(${hostKey})%`,
+			port: `%FILTER_STATE(${portKey}:PLAIN)% %FILTER_STATE(${portKey})%`,
 		});
 		const tcp = extension("envoy.filters.network.tcp_proxy", "extensions.filters.network.tcp_proxy.v3.TcpProxy", {
 			stat_prefix: "t",
@@ -159,7 +170,7 @@ function bootstrap([one = 0, two = 0, three = 0]: readonly number[], accessLog: 
 			access_log: [log],
 			...proxy,
 		});
-		return listener(name, [...filters, tcp]);
+		return JSON.parse(JSON.stringify(listener(name, [...filters, tcp])).replaceAll('"PORT"', `"${one}"`)) as object;
 	});
 	const ring = [one, two, three].map((port, i) => ({
 		endpoint: { address: loopback(port) },
@@ -172,6 +183,14 @@ function bootstrap([one = 0, two = 0, three = 0]: readonly number[], accessLog: 
 			clusters: [
 				staticCluster("one", one),
 				staticCluster("two", two),
+				{
+					name: "names",
+					lb_policy: "CLUSTER_PROVIDED",
+					connect_timeout: "1s",
+					cluster_type: extension("envoy.clusters.dynamic_forward_proxy", "extensions.clusters.dynamic_forward_proxy.v3.ClusterConfig", {
+						dns_cache_config: names,
+					}),
+				},
 				{ name: "ring", type: "STATIC", lb_policy: "RING_HASH", load_assignment: { cluster_name: "ring", endpoints: [{ lb_endpoints: ring }] } },
 			],
 		},

@@ -53,5 +53,9 @@ export const upstreamServerNameKey = "envoy.network.upstream_server_name";
 /** `ip:port` for ORIGINAL_DST clusters. */
 export const originalDestinationKey = "envoy.network.transport_socket.original_dst_address";
 
-/** What sort of object is made of a text; `address`: none, unless that is `ip:port`. */
-export type FilterStateFactory = "text" | "hashable" | "plain" | "address";
+/** Whom a TCP connection through a dynamic forward proxy is for, instead of its server name, and at which port. */
+export const dynamicHostKey = "envoy.upstream.dynamic_host";
+export const dynamicPortKey = "envoy.upstream.dynamic_port";
+
+/** What sort of object is made of a text; `address`: none, unless that is `ip:port`; `number`: none, unless it is one of 32 bits. */
+export type FilterStateFactory = "text" | "hashable" | "plain" | "address" | "number";

@@ -1,6 +1,14 @@
 import type { SubstitutionFormatString } from "@weft/xds/generated/envoy/config/core/v3/substitution_format_string.ts";
 import type { FilterStateValue } from "@weft/xds/generated/envoy/extensions/filters/common/set_filter_state/v3/value.ts";
-import { type FilterStateFactory, type FilterStateWrite, originalDestinationKey, tcpClusterKey, upstreamServerNameKey } from "../stream-data.ts";
+import {
+	dynamicHostKey,
+	dynamicPortKey,
+	type FilterStateFactory,
+	type FilterStateWrite,
+	originalDestinationKey,
+	tcpClusterKey,
+	upstreamServerNameKey,
+} from "../stream-data.ts";
 import { checkFormatters } from "./formatters.ts";
 import { type At, onlySupports, report, under } from "./issues.ts";
 
@@ -11,6 +19,8 @@ const factories: Readonly<Record<string, FilterStateFactory>> = {
 	[tcpClusterKey]: "plain",
 	[upstreamServerNameKey]: "plain",
 	[originalDestinationKey]: "address",
+	[dynamicHostKey]: "text",
+	[dynamicPortKey]: "number",
 };
 
 /** Keys of objects that Envoy itself acts upon, if they are of their own factories. */

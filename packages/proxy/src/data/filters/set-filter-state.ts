@@ -1,4 +1,4 @@
-import type { FilterStateWrite } from "../../config/stream-data.ts";
+import type { FilterStateFactory, FilterStateWrite } from "../../config/stream-data.ts";
 import { canonicalAddress } from "../lb/original-destination.ts";
 import { compileFormat, type FormatterEnvironment } from "../headers/formatter.ts";
 import { rerouteRequest } from "../http/route-selection.ts";
@@ -21,13 +21,16 @@ export function compileFilterState(values: readonly FilterStateWrite[], environm
 			// As in Envoy, what the connection says of a key is not for its requests to change.
 			if (owner === info && info.connection.filterState?.has(key) === true) continue;
 			if (value === "" && skipsEmpty) continue;
-			const object = kind === "address" ? addressObject(value) : { text: value, kind };
+			const object = createObject(kind, value);
 			if (object !== undefined) setFilterState(owner, key, object);
 		}
 	};
 }
 
-function addressObject(value: string): FilterStateObject | undefined {
+/** undefined: the factory makes none of this text. */
+function createObject(factory: FilterStateFactory, value: string): FilterStateObject | undefined {
+	if (factory === "number") return /^\d{1,10}$/.test(value) && Number(value) < 2 ** 32 ? { text: String(Number(value)), kind: "number" } : undefined;
+	if (factory !== "address") return { text: value, kind: factory };
 	const text = canonicalAddress(value);
 	return text === undefined ? undefined : { text, kind: "plain" };
 }

@@ -25,6 +25,7 @@ export const filterStateOperator: Compile = ({ argument }) => {
 		const { kind, text } = object;
 		if (serialization === "PLAIN") return kind === "json" ? undefined : text;
 		if (kind === "plain") return undefined;
+		if (kind === "number") return Number(text);
 		return kind === "json" ? (JSON.parse(text) as object) : new TypedText(text);
 	};
 };

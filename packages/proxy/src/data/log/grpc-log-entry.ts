@@ -163,13 +163,15 @@ function flagsOf(flags: number): Common["responseFlags"] {
 	return flags === 0 ? undefined : Object.assign({}, ...flagFields.filter(([flag]) => (flags & responseFlags[flag]) !== 0).map(([, field]) => field));
 }
 
-/** Text of filters is a `google.protobuf.StringValue`, as Envoy's string objects are. */
+/** Text of filters is a `google.protobuf.StringValue`, as Envoy's string objects are; a number has the type of its own. */
 function filterStateObjects(info: StreamInfo, names: readonly string[]): Common["filterStateObjects"] {
 	if ((info.filterState ?? info.connection.filterState) === undefined || names.length === 0) return undefined;
 	const objects: Record<string, { typeUrl: string; value: Uint8Array }> = {};
 	for (const name of names) {
 		const { kind, text } = filterStateObject(info, name) ?? {};
-		if (text !== undefined && kind !== "plain") objects[name] = { typeUrl: "type.googleapis.com/google.protobuf.StringValue", value: encodeString(text) };
+		if (text !== undefined && kind === "number")
+			objects[name] = { typeUrl: "type.googleapis.com/google.protobuf.UInt32Value", value: encodeNumber(Number(text)) };
+		else if (text !== undefined && kind !== "plain") objects[name] = { typeUrl: "type.googleapis.com/google.protobuf.StringValue", value: encodeString(text) };
 	}
 	return objects;
 }
@@ -177,10 +179,19 @@ function filterStateObjects(info: StreamInfo, names: readonly string[]): Common[
 /** Field 1, length-delimited. */
 function encodeString(text: string): Uint8Array {
 	const bytes = Buffer.from(text);
-	const length: number[] = [];
-	for (let rest = bytes.length; ; rest >>>= 7) {
-		length.push(rest < 0x80 ? rest : (rest & 0x7f) | 0x80);
-		if (rest < 0x80) return Buffer.concat([Buffer.from([0x0a, ...length]), bytes]);
+	return Buffer.concat([Buffer.from([0x0a, ...varint(bytes.length)]), bytes]);
+}
+
+/** Field 1, of 32 bits at most. */
+function encodeNumber(value: number): Uint8Array {
+	return Buffer.from([0x08, ...varint(value)]);
+}
+
+function varint(value: number): readonly number[] {
+	const bytes: number[] = [];
+	for (let rest = value; ; rest >>>= 7) {
+		bytes.push(rest >>> 0 < 0x80 ? rest : (rest & 0x7f) | 0x80);
+		if (rest >>> 0 < 0x80) return bytes;
 	}
 }
 

@@ -84,7 +84,7 @@ export interface StreamInfo {
 export interface FilterStateObject {
 	readonly text: string;
 	/** `hashable`: for hash policies, too; `plain`: text that has no type of its own; `json`: the text of a message. */
-	readonly kind: "text" | "hashable" | "plain" | "json";
+	readonly kind: "text" | "hashable" | "number" | "plain" | "json";
 }
 
 export type FilterState = ReadonlyMap<string, FilterStateObject>;
