@@ -32,6 +32,7 @@ export type HttpFilterConfig =
 	| { readonly kind: "setFilterState"; readonly values: readonly FilterStateWrite[]; readonly clearsRoute: boolean }
 	| { readonly kind: "csrf"; readonly policy: CsrfPolicy }
 	| { readonly kind: "buffer"; readonly bytesMax: number }
+	| { readonly kind: "bandwidthLimit"; readonly limit: BandwidthLimit }
 	| { readonly kind: "grpcWeb" }
 	| { readonly kind: "onDemand" }
 	| { readonly kind: "dynamicForwardProxy" }
@@ -62,6 +63,7 @@ export type FilterOverrideConfig =
 	| { readonly kind: "setFilterState"; readonly values: readonly FilterStateWrite[] }
 	| { readonly kind: "csrf"; readonly policy: CsrfPolicy }
 	| { readonly kind: "buffer"; readonly bytesMax: number }
+	| { readonly kind: "bandwidthLimit"; readonly limit: BandwidthLimit }
 	| { readonly kind: "statefulSession"; readonly session: StatefulSession | undefined }
 	| { readonly kind: "extAuthz"; readonly settings: ExtAuthzSettings }
 	| { readonly kind: "rateLimit"; readonly settings: RateLimitSettings }
@@ -88,6 +90,10 @@ export interface FaultPolicy {
 				readonly fraction: Fraction;
 				readonly source: { readonly kind: "http"; readonly status: number } | { readonly kind: "grpc"; readonly status: number } | { readonly kind: "header" };
 		  }
+		| undefined;
+	/** How fast a response's body goes to the client, each response by itself. */
+	readonly responseRate:
+		| { readonly fraction: Fraction; readonly source: { readonly kind: "fixed"; readonly kibPerSecond: number } | { readonly kind: "header" } }
 		| undefined;
 	readonly headers: readonly HeaderMatch[];
 	readonly upstreamCluster: string;
@@ -173,6 +179,28 @@ export interface CsrfPolicy {
 	readonly enabled: Fraction;
 	readonly shadow: Fraction;
 	readonly additionalOrigins: readonly StringMatch[];
+}
+
+/** Bodies of requests, of responses, or of both draw from one bucket. */
+export interface BandwidthLimit {
+	readonly statPrefix: string;
+	readonly limitsRequests: boolean;
+	readonly limitsResponses: boolean;
+	/** Also what the bucket holds at most: the bytes of one second. */
+	readonly kibPerSecond: number;
+	/** How long bytes wait that found no tokens. */
+	readonly fillIntervalMs: number;
+	/** Names of the trailers that tell how long bodies took; undefined: none are added. */
+	readonly trailers: BandwidthTrailers | undefined;
+	/** What tells its bucket from those of others. */
+	readonly key: string;
+}
+
+export interface BandwidthTrailers {
+	readonly requestDelay: string;
+	readonly requestFilterDelay: string;
+	readonly responseDelay: string;
+	readonly responseFilterDelay: string;
 }
 
 export interface GrpcStats {

@@ -30,6 +30,19 @@ test("a clock that is set back refills the bucket rather than closing it", () =>
 	assert.equal(takeAll(bucket, startMs - 3_600_000), 3);
 });
 
+test("of many tokens as many are taken as there are, and those of all who draw are counted", () => {
+	const buffer = createBucketBuffer();
+	const bytes = { tokensMax: 100 * 1024, tokensPerFill: 100 * 1024, fillIntervalMs: 1000 };
+	const [one, same] = [openBucket(buffer, 7n, bytes), openBucket(buffer, 7n, bytes)];
+	assert.deepEqual([one.takeUpTo(startMs, 100_000), same.takeUpTo(startMs, 100_000), one.takeUpTo(startMs, 1)], [100_000, 2400, 0]);
+	assert.equal(same.takeUpTo(startMs + 50, 1_000_000), 5120);
+	let taken = 0;
+	for (let ms = 51; ms <= 1050; ms++) taken += one.takeUpTo(startMs + ms, 1000);
+	// A microsecond is what rounding may give away.
+	assert.ok(taken >= 100 * 1024 && taken < 100 * 1024 * 1.001, String(taken));
+	assert.equal(one.takeUpTo(startMs + 60_000, 1_000_000), 100 * 1024);
+});
+
 test("without a place left a bucket is its opener's own", () => {
 	const buffer = createBucketBuffer();
 	for (let i = 1n; i <= 70n; i++) openBucket(buffer, i * 4096n, rate);

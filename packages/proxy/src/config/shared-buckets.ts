@@ -19,8 +19,12 @@ export interface BucketRate {
 }
 
 export interface Bucket {
+	/** Every take succeeds, and it is as full as ever. */
+	readonly isInexhaustible: boolean;
 	/** Takes a token when there is one. */
 	take(nowMs: number): boolean;
+	/** Takes as many as there are, at most `wanted`. */
+	takeUpTo(nowMs: number, wanted: number): number;
 	/** Whole tokens in it. */
 	remaining(nowMs: number): number;
 	/** How long until there is one; 0: there is. */
@@ -78,22 +82,34 @@ export function createOwnBucket(rate: BucketRate): Bucket {
 	return createBucket(ownWord(), 0, rate);
 }
 
+/** A second: the most that a filter's message can say, and more than all workers could take, requests or bytes. It needs no count. */
+const inexhaustible = 0xffff_ffff;
+
+function createInexhaustible(tokensMax: number): Bucket {
+	return { isInexhaustible: true, take: () => true, takeUpTo: (_nowMs, wanted) => Math.min(wanted, tokensMax), remaining: () => tokensMax, waitMs: () => 0 };
+}
+
 function createBucket(words: BigInt64Array, at: number, { tokensMax, tokensPerFill, fillIntervalMs }: BucketRate): Bucket {
 	const perMicrosecond = tokensPerFill / (fillIntervalMs * 1000);
+	if (tokensMax >= inexhaustible && tokensPerFill >= inexhaustible && fillIntervalMs <= 1_000) return createInexhaustible(tokensMax);
 	// A clock that was set back would leave the bucket empty until it is where it was.
 	const held = (emptyAt: number, now: number) => (emptyAt === 0 || emptyAt > now ? tokensMax : Math.min(tokensMax, (now - emptyAt) * perMicrosecond));
+	const takeUpTo = (nowMs: number, wanted: number) => {
+		const now = Math.floor(nowMs * 1000);
+		for (;;) {
+			const before = Atomics.load(words, at);
+			const tokens = held(Number(before), now);
+			// What a fraction lost in rounding must not cost a token.
+			const taken = Math.min(wanted, Math.floor(tokens + 1e-9));
+			if (taken === 0) return 0;
+			const after = BigInt(Math.floor(now - (tokens - taken) / perMicrosecond));
+			if (Atomics.compareExchange(words, at, before, after) === before) return taken;
+		}
+	};
 	return {
-		take(nowMs) {
-			const now = Math.floor(nowMs * 1000);
-			for (;;) {
-				const before = Atomics.load(words, at);
-				const tokens = held(Number(before), now);
-				// What a fraction lost in rounding must not cost a token.
-				if (tokens < 1 - 1e-9) return false;
-				const after = BigInt(Math.floor(now - (tokens - 1) / perMicrosecond));
-				if (Atomics.compareExchange(words, at, before, after) === before) return true;
-			}
-		},
+		isInexhaustible: false,
+		takeUpTo,
+		take: (nowMs) => takeUpTo(nowMs, 1) === 1,
 		waitMs(nowMs) {
 			const tokens = held(Number(Atomics.load(words, at)), Math.floor(nowMs * 1000));
 			return tokens >= 1 ? 0 : (1 - tokens) / perMicrosecond / 1000;

@@ -39,7 +39,7 @@ export async function createGrpcEnvironment({ transport, clock, random, logger, 
 		}
 	};
 	return {
-		transport: await createTransport(transport, { afterEvent, onHandlerError }),
+		transport: await createTransport(transport, { afterEvent, beforeClose: afterEvent, onHandlerError }),
 		outbounds: new OutboundQueue(afterEvent),
 		wheel: createTimerWheel(nowMs, run),
 		nowMs,

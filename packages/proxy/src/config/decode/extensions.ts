@@ -93,6 +93,7 @@ import { HeaderMutationPerRoute } from "@weft/xds/generated/envoy/extensions/fil
 import { JwtAuthentication } from "@weft/xds/generated/envoy/extensions/filters/http/jwt_authn/v3/config.ts";
 import { PerRouteConfig } from "@weft/xds/generated/envoy/extensions/filters/http/jwt_authn/v3/config.ts";
 import { RateLimit, RateLimitPerRoute } from "@weft/xds/generated/envoy/extensions/filters/http/ratelimit/v3/rate_limit.ts";
+import { BandwidthLimit } from "@weft/xds/generated/envoy/extensions/filters/http/bandwidth_limit/v3/bandwidth_limit.ts";
 import { LocalRateLimit } from "@weft/xds/generated/envoy/extensions/filters/http/local_ratelimit/v3/local_rate_limit.ts";
 import { RBAC } from "@weft/xds/generated/envoy/extensions/filters/http/rbac/v3/rbac.ts";
 import { RBACPerRoute } from "@weft/xds/generated/envoy/extensions/filters/http/rbac/v3/rbac.ts";
@@ -196,6 +197,7 @@ const implemented: Readonly<Record<string, MessageFns>> = {
 	"envoy.extensions.filters.http.header_mutation.v3.HeaderMutationPerRoute": HeaderMutationPerRoute,
 	"envoy.extensions.filters.http.jwt_authn.v3.JwtAuthentication": JwtAuthentication,
 	"envoy.extensions.filters.http.jwt_authn.v3.PerRouteConfig": PerRouteConfig,
+	"envoy.extensions.filters.http.bandwidth_limit.v3.BandwidthLimit": BandwidthLimit,
 	"envoy.extensions.filters.http.local_ratelimit.v3.LocalRateLimit": LocalRateLimit,
 	"envoy.extensions.filters.http.ratelimit.v3.RateLimit": RateLimit,
 	"envoy.extensions.filters.http.ratelimit.v3.RateLimitPerRoute": RateLimitPerRoute,

@@ -8,7 +8,7 @@ import { decodeListener, decodeRouteTable, registerImplemented } from "./index.t
 const environment = { readFile: () => Buffer.alloc(0), variable: () => undefined };
 const typed = (name: string, type: string, config: object = {}) => ({ name, typedConfig: { "@type": `type.googleapis.com/${type}`, ...config } });
 
-const faultType = "envoy.extensions.filters.http.fault.v3.HTTPFault";
+const bandwidthType = "envoy.extensions.filters.http.bandwidth_limit.v3.BandwidthLimit";
 const rbacType = "envoy.extensions.filters.http.rbac.v3.RBAC";
 const managerType = "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager";
 const router = typed("router", "envoy.extensions.filters.http.router.v3.Router");
@@ -88,9 +88,14 @@ describe("fields that have an effect in Envoy and none here are refused by name"
 		],
 		["headers for internal requests only", () => table({ internalOnlyHeaders: ["x-a"] }), "internalOnlyHeaders: internal_only_headers is not implemented"],
 		[
-			"a limit on the rate of answers",
-			() => withFilter(typed("fault", faultType, { responseRateLimit: { fixedLimit: { limitKbps: "1" } } })),
-			`${filter}.responseRateLimit: response_rate_limit is not implemented`,
+			"a bandwidth limit without a limit, which would let nothing through",
+			() => withFilter(typed("limit", bandwidthType, { statPrefix: "s", enableMode: "RESPONSE" })),
+			`${filter}: without limit_kbps nothing would ever pass`,
+		],
+		[
+			"a route's bandwidth limit without a limit",
+			() => table({ typedPerFilterConfig: { limit: typed("limit", bandwidthType, { statPrefix: "s" }).typedConfig } }),
+			'typedPerFilterConfig["limit"]: limit must be set for per route filter config',
 		],
 		[
 			"an authorization service by Google's client",
@@ -181,8 +186,8 @@ describe("fields that have an effect in Envoy and none here are refused by name"
 		],
 		[
 			"a cluster specifier of another type",
-			() => tableBy({ inlineClusterSpecifierPlugin: { extension: typed("p", faultType) } }),
-			`${action}.inlineClusterSpecifierPlugin.extension: cluster specifier plugin of type ${faultType} is not implemented`,
+			() => tableBy({ inlineClusterSpecifierPlugin: { extension: typed("p", rbacType) } }),
+			`${action}.inlineClusterSpecifierPlugin.extension: cluster specifier plugin of type ${rbacType} is not implemented`,
 		],
 		[
 			"a cluster specifier that looks at certificates",

@@ -16,7 +16,13 @@ export interface FilterInputs {
 	counter(name: string): Counter;
 	/** A counter with a prefix of its own. */
 	rootCounter(prefix: string, name: string): Counter;
+	rootGauge(prefix: string, name: string): Gauge;
 	rootHistogram(prefix: string, name: string): Histogram;
 }
 
 export type Counter = (by?: number) => void;
+
+export interface Gauge {
+	add(by: number): void;
+	set(value: number): void;
+}

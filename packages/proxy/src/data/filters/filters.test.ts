@@ -9,7 +9,7 @@ import { createHostCounts, type HostEntry } from "../lb/host-entry.ts";
 import { host, outlierDetection } from "../lb/test-hosts.ts";
 import { createCompileContext } from "../match/compile-context.ts";
 import { createCorsFilter } from "./cors.ts";
-import { createFaultFilter } from "./fault.ts";
+import { createFaultFilter } from "./fault-decision.ts";
 import { createOutlierReporter } from "./outlier-reporter.ts";
 import { applyRetryHeaders, compileRetryPolicy, type ResetReason } from "./retry-policy.ts";
 import { createRetryState } from "./retry-state.ts";
@@ -18,7 +18,16 @@ const always = { numerator: 100, denominator: 100 } as const;
 const half = { numerator: 50, denominator: 100 } as const;
 
 function fault(parts: Partial<FaultPolicy>) {
-	const policy = { delay: undefined, abort: undefined, headers: [], upstreamCluster: "", downstreamNodes: [], maxActive: undefined, ...parts };
+	const policy = {
+		delay: undefined,
+		abort: undefined,
+		responseRate: undefined,
+		headers: [],
+		upstreamCluster: "",
+		downstreamNodes: [],
+		maxActive: undefined,
+		...parts,
+	};
 	return createFaultFilter(policy, createCompileContext());
 }
 
@@ -29,7 +38,7 @@ test("faults hit the share of requests they are for, and only the ones that matc
 	const head = createRequestView({ headers: { "end-user": "jason" } });
 	assert.deepEqual(
 		filter.decide(head, "ratings", () => 0.49),
-		{ delayMs: 7000, abort: undefined },
+		{ delayMs: 7000, abort: undefined, kibPerSecond: undefined },
 	);
 	assert.equal(
 		filter.decide(head, "ratings", () => 0.5),
@@ -59,6 +68,21 @@ test("header-controlled faults do what the caller asks, within the configured sh
 	assert.equal(decide({ "x-envoy-fault-delay-request": "250", "x-envoy-fault-delay-request-percentage": "10" }, 0.2), undefined);
 	assert.deepEqual(decide({ "x-envoy-fault-abort-grpc-request": "14" })?.abort, { kind: "grpc", status: 14 });
 	assert.equal(decide({ "x-envoy-fault-abort-request": "99" }), undefined);
+});
+
+test("a caller says how fast it is answered, within the configured share; what is no rate is none", () => {
+	const filter = fault({ responseRate: { fraction: half, source: { kind: "header" } } });
+	const rate = (headers: Record<string, string>, random = 0) => filter.decide(createRequestView({ headers }), "c", () => random)?.kibPerSecond;
+	assert.equal(rate({ "x-envoy-fault-throughput-response": "7" }), 7);
+	assert.equal(rate({ "x-envoy-fault-throughput-response": "7" }, 0.5), undefined);
+	assert.equal(rate({ "x-envoy-fault-throughput-response": "7", "x-envoy-fault-throughput-response-percentage": "10" }, 0.2), undefined);
+	for (const none of ["0", "-1", "x", ""]) assert.equal(rate({ "x-envoy-fault-throughput-response": none }), undefined);
+	assert.equal(rate({}), undefined);
+	const fixed = fault({ responseRate: { fraction: always, source: { kind: "fixed", kibPerSecond: 3 } } });
+	assert.deepEqual(
+		fixed.decide(createRequestView({}), "c", () => 0.99),
+		{ delayMs: 0, abort: undefined, kibPerSecond: 3 },
+	);
 });
 
 test("CORS answers preflights, marks actual requests, and refuses unknown origins", () => {

@@ -1,5 +1,6 @@
 import type { FilterOverrideConfig, HttpFilter } from "../../config/http-filters.ts";
 import type { StreamFilter } from "../http/stream-filter.ts";
+import { compileBandwidthLimit } from "./bandwidth-limit.ts";
 import { compileBuffer } from "./buffer.ts";
 import { compileCors } from "./cors.ts";
 import { compileCsrf } from "./csrf.ts";
@@ -56,6 +57,8 @@ export function compileHttpFilter(filter: HttpFilter, overrides: readonly Filter
 			return compileCsrf(all("csrf")[0]?.policy ?? filter.policy, inputs);
 		case "buffer":
 			return compileBuffer(all("buffer")[0]?.bytesMax ?? filter.bytesMax);
+		case "bandwidthLimit":
+			return compileBandwidthLimit(all("bandwidthLimit")[0]?.limit ?? filter.limit, inputs);
 		case "statefulSession": {
 			const [override] = all("statefulSession");
 			return compileStatefulSession(override === undefined ? filter.session : override.session, inputs);

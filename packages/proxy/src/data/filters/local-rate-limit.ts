@@ -15,26 +15,47 @@ import { compileDescriptors, type Descriptor } from "./rate-limit-descriptors.ts
 /** One configured descriptor: its buckets, one for each value where it leaves values open. */
 interface DescriptorLimit {
 	readonly rate: TokenBucket;
-	match(descriptor: Descriptor): Bucket | undefined;
+	match(descriptor: Descriptor): Standing | undefined;
 }
 
 interface Limits {
 	/** undefined: without a descriptor that fits there is no limit. */
-	readonly general: Bucket | undefined;
+	readonly general: Standing | undefined;
 	readonly descriptors: readonly DescriptorLimit[];
 }
 
-interface Standing {
-	readonly bucket: Bucket;
-	readonly rate: TokenBucket;
+/** Without a standing no bucket was asked. */
+interface Verdict {
+	readonly isAllowed: boolean;
+	readonly standing: Standing | undefined;
 }
+
+/** A bucket, what headers say of it, and the verdicts that it gives. */
+class Standing {
+	readonly bucket: Bucket;
+	readonly limit: string;
+	readonly #allowed: Verdict = { isAllowed: true, standing: this };
+	readonly #refused: Verdict = { isAllowed: false, standing: this };
+
+	constructor(bucket: Bucket, { tokensMax }: TokenBucket) {
+		this.bucket = bucket;
+		this.limit = String(tokensMax);
+	}
+
+	take(wallMs: () => number): Verdict {
+		return this.bucket.isInexhaustible || this.bucket.take(wallMs()) ? this.#allowed : this.#refused;
+	}
+}
+
+const none: readonly Descriptor[] = [];
+const unlimited: Verdict = { isAllowed: true, standing: undefined };
 
 /** Token buckets, for all requests or for those that a route's `rate_limits` describe. All workers draw from the same. */
 export function compileLocalRateLimit(config: LocalRateLimit, { context, index, errors, rootCounter }: FilterInputs): StreamFilter {
 	const counter = (name: string) => rootCounter(`${config.statPrefix}.http_local_rate_limit.`, name);
 	const [enabled, enforced, ok, limited] = [counter("enabled"), counter("enforced"), counter("ok"), counter("rate_limited")] as const;
 	const compile = createCompileContext();
-	const describe = config.descriptors.length === 0 ? () => [] : compileDescriptors(config, compile);
+	const describe = config.descriptors.length === 0 ? () => none : compileDescriptors(config, compile);
 	const mutate = (add: LocalRateLimit["responseHeaders"]) => compileHeaderMutations([{ add, remove: [] }], context.environment, errors);
 	const mutateResponse = mutate(config.responseHeaders);
 	const mutateRequest = mutate(config.requestHeadersWhenNotEnforced);
@@ -52,7 +73,7 @@ export function compileLocalRateLimit(config: LocalRateLimit, { context, index, 
 			if (!isInFraction(config.enabled, context.random)) return "continue";
 			enabled();
 			const { info, filters, request } = stream;
-			const verdict = take(limitsOf(info.connection), config, describe(stream), context.wallMs());
+			const verdict = take(limitsOf(info.connection), config, describe(stream), context.wallMs);
 			if (config.draft03Headers) filters.states[index] = verdict.standing;
 			if (verdict.isAllowed) {
 				ok();
@@ -70,9 +91,11 @@ export function compileLocalRateLimit(config: LocalRateLimit, { context, index, 
 		onResponseHead({ response, filters }) {
 			const standing = filters.states[index] as Standing | undefined;
 			if (standing === undefined) return;
-			response.set("x-ratelimit-limit", String(standing.rate.tokensMax));
-			response.set("x-ratelimit-remaining", String(standing.bucket.remaining(context.wallMs())));
-			response.set("x-ratelimit-reset", String(Math.ceil(standing.bucket.waitMs(context.wallMs()) / 1000)));
+			const { bucket, limit } = standing;
+			const nowMs = bucket.isInexhaustible ? 0 : context.wallMs();
+			response.set("x-ratelimit-limit", limit);
+			response.set("x-ratelimit-remaining", bucket.isInexhaustible ? limit : String(bucket.remaining(nowMs)));
+			response.set("x-ratelimit-reset", bucket.isInexhaustible ? "0" : String(Math.ceil(bucket.waitMs(nowMs) / 1000)));
 		},
 	};
 
@@ -84,11 +107,11 @@ export function compileLocalRateLimit(config: LocalRateLimit, { context, index, 
 }
 
 function openLimits(config: LocalRateLimit, context: WorkerContext, isOwn: boolean): Limits {
-	const open = (rate: TokenBucket, values: string): Bucket => {
-		if (isOwn) return createOwnBucket(rate);
+	const openShared = (rate: TokenBucket, values: string): Bucket => {
 		const key = [config.statPrefix, rate.key, rate.tokensMax, rate.tokensPerFill, rate.fillIntervalMs, values].join("\0");
 		return openBucket(context.buckets, context.hash64(key), rate);
 	};
+	const open = (rate: TokenBucket, values: string) => new Standing(isOwn ? createOwnBucket(rate) : openShared(rate, values), rate);
 	return {
 		general: config.bucket && open(config.bucket, ""),
 		// The slowest first, as in Envoy: what is refused there costs the others nothing.
@@ -101,51 +124,52 @@ function openLimits(config: LocalRateLimit, context: WorkerContext, isOwn: boole
 function openDescriptor(
 	{ entries, bucket: rate }: LocalRateLimit["descriptors"][number],
 	valuesMax: number,
-	open: (rate: TokenBucket, values: string) => Bucket,
+	open: (rate: TokenBucket, values: string) => Standing,
 ): DescriptorLimit {
 	const matches = (descriptor: Descriptor) =>
 		descriptor.length === entries.length &&
 		entries.every(({ key, value }, i) => descriptor[i]?.key === key && (value === "" || descriptor[i]?.value === value));
 	if (entries.every(({ value }) => value !== "")) {
-		const bucket = open(rate, "");
-		return { rate, match: (descriptor) => (matches(descriptor) ? bucket : undefined) };
+		const standing = open(rate, "");
+		return { rate, match: (descriptor) => (matches(descriptor) ? standing : undefined) };
 	}
 	// Least recently used values are forgotten first.
-	const byValues = new Map<string, Bucket>();
+	const byValues = new Map<string, Standing>();
 	return {
 		rate,
 		match(descriptor) {
 			if (!matches(descriptor)) return undefined;
 			const values = descriptor.map(({ value }) => value).join("\0");
-			const bucket = byValues.get(values) ?? open(rate, values);
+			const standing = byValues.get(values) ?? open(rate, values);
 			byValues.delete(values);
-			byValues.set(values, bucket);
+			byValues.set(values, standing);
 			const [oldest] = byValues.size > valuesMax ? byValues.keys() : [];
 			if (oldest !== undefined) byValues.delete(oldest);
-			return bucket;
+			return standing;
 		},
 	};
 }
 
-function take(
-	limits: Limits,
-	config: LocalRateLimit,
-	described: readonly Descriptor[],
-	nowMs: number,
-): { readonly isAllowed: boolean; readonly standing: Standing | undefined } {
-	let standing: Standing | undefined;
-	let isMatched = false;
-	for (const { rate, match } of described.length === 0 ? [] : limits.descriptors) {
+function take(limits: Limits, config: LocalRateLimit, described: readonly Descriptor[], wallMs: () => number): Verdict {
+	const matched = described.length === 0 ? undefined : takeDescribed(limits, described, wallMs);
+	if (matched?.isAllowed === false) return matched;
+	const { general } = limits;
+	if (general === undefined || (matched !== undefined && !config.alwaysConsumeDefault)) return matched ?? unlimited;
+	const verdict = general.take(wallMs);
+	return verdict.isAllowed ? (matched ?? verdict) : verdict;
+}
+
+/** undefined: no descriptor is for this request. */
+function takeDescribed({ descriptors }: Limits, described: readonly Descriptor[], wallMs: () => number): Verdict | undefined {
+	let verdict: Verdict | undefined;
+	for (const { match } of descriptors) {
 		for (const descriptor of described) {
-			const bucket = match(descriptor);
-			if (bucket === undefined) continue;
-			isMatched = true;
-			standing = { bucket, rate };
-			if (!bucket.take(nowMs)) return { isAllowed: false, standing };
+			const standing = match(descriptor);
+			if (standing === undefined) continue;
+			verdict = standing.take(wallMs);
+			if (!verdict.isAllowed) return verdict;
 			break;
 		}
 	}
-	if (limits.general === undefined || config.bucket === undefined || (isMatched && !config.alwaysConsumeDefault)) return { isAllowed: true, standing };
-	const isAllowed = limits.general.take(nowMs);
-	return { isAllowed, standing: isMatched && isAllowed ? standing : { bucket: limits.general, rate: config.bucket } };
+	return verdict;
 }

@@ -23,15 +23,18 @@ export interface DescriptorSource {
 
 /** The descriptors of a request by the filter's own actions, or by its route's and virtual host's. */
 export function compileDescriptors(config: DescriptorSource, compile: CompileContext): (stream: HttpStream) => readonly Descriptor[] {
-	const compiled = new WeakMap<RateLimitAction, readonly DescribeEntry[]>();
-	const entriesOf = (action: RateLimitAction) => {
-		let entries = compiled.get(action);
-		if (entries === undefined) compiled.set(action, (entries = action.entries.map((entry) => compileEntry(entry, compile))));
-		return entries;
+	const compileAll = (actions: readonly RateLimitAction[]): readonly (readonly DescribeEntry[])[] =>
+		actions.filter(({ stage }) => stage === config.stage).map(({ entries }) => entries.map((entry) => compileEntry(entry, compile)));
+	if (config.rateLimits.length > 0) {
+		const own = compileAll(config.rateLimits);
+		return (stream) => describeAll(own, stream, none);
+	}
+	const compiled = new WeakMap<readonly RateLimitAction[], readonly (readonly DescribeEntry[])[]>();
+	const describe = (actions: readonly RateLimitAction[], stream: HttpStream, before: readonly Descriptor[]) => {
+		let all = compiled.get(actions);
+		if (all === undefined) compiled.set(actions, (all = compileAll(actions)));
+		return describeAll(all, stream, before);
 	};
-	const describe = (actions: readonly RateLimitAction[], stream: HttpStream): readonly Descriptor[] =>
-		actions.filter(({ stage }) => stage === config.stage).flatMap((action) => describeOne(entriesOf(action), stream));
-	if (config.rateLimits.length > 0) return (stream) => describe(config.rateLimits, stream);
 	return (stream) => {
 		const { route } = stream;
 		if (route?.config.action.kind !== "route") return none;
@@ -39,19 +42,30 @@ export function compileDescriptors(config: DescriptorSource, compile: CompileCon
 		const host = route.virtualHost.config.rateLimits;
 		const isHostIncluded =
 			config.virtualHostLimits === "include" || includeVirtualHostRateLimits || (config.virtualHostLimits === "override" && rateLimits.length === 0);
-		return isHostIncluded ? [...describe(rateLimits, stream), ...describe(host, stream)] : describe(rateLimits, stream);
+		const own = describe(rateLimits, stream, none);
+		return isHostIncluded ? describe(host, stream, own) : own;
 	};
 }
 
-/** None when an entry has nothing to say and may not be left out. */
-function describeOne(entries: readonly DescribeEntry[], stream: HttpStream): readonly Descriptor[] {
-	const descriptor: { readonly key: string; readonly value: string }[] = [];
+/** A request that nothing describes, as most are by most limits, leaves no garbage. */
+function describeAll(all: readonly (readonly DescribeEntry[])[], stream: HttpStream, before: readonly Descriptor[]): readonly Descriptor[] {
+	let found: Descriptor[] | undefined;
+	for (const entries of all) {
+		const descriptor = describeOne(entries, stream);
+		if (descriptor !== undefined) (found ??= [...before]).push(descriptor);
+	}
+	return found ?? before;
+}
+
+/** undefined: an entry has nothing to say and may not be left out. */
+function describeOne(entries: readonly DescribeEntry[], stream: HttpStream): Descriptor | undefined {
+	let descriptor: { readonly key: string; readonly value: string }[] | undefined;
 	for (const describe of entries) {
 		const entry = describe(stream);
-		if (entry === undefined) return none;
-		if (entry !== "skip") descriptor.push(entry);
+		if (entry === undefined) return undefined;
+		if (entry !== "skip") (descriptor ??= []).push(entry);
 	}
-	return descriptor.length === 0 ? none : [descriptor];
+	return descriptor;
 }
 
 function compileEntry(entry: RateLimitEntry, compile: CompileContext): DescribeEntry {

@@ -3,7 +3,7 @@ import type { ConnectionInfo } from "../log/stream-info.ts";
 import type { CompiledManager } from "./connection-manager.ts";
 
 /** Why reading from the client is stopped; it goes on when no reason is left. */
-export const pauseReasons = { upstreamBlocked: 1, waitingForHost: 2, pipelined: 4, closing: 8, filterBuffer: 16 } as const;
+export const pauseReasons = { upstreamBlocked: 1, waitingForHost: 2, pipelined: 4, closing: 8, filterBuffer: 16, throttled: 32 } as const;
 
 /**
  * What a stream knows of the client's side: where its response goes, and what it may ask of the connection. The whole

@@ -80,10 +80,11 @@ export class FilterChains {
 
 function chainOf(filters: readonly (StreamFilter | undefined)[]): FilterChain {
 	const present = filters.filter((filter) => filter !== undefined);
+	const seesRequest = (filter: StreamFilter) => filter.onRequestBody !== undefined || filter.onRequestEnd !== undefined;
 	const seesBody = (filter: StreamFilter) => filter.onResponseBody !== undefined || filter.onResponseEnd !== undefined;
 	return {
 		filters,
-		bodyFilters: present.filter((filter) => filter.onRequestBody !== undefined),
+		bodyFilters: present.filter(seesRequest),
 		responseFilters: present.filter((filter) => filter.onResponseHead !== undefined || filter.onResponseHeld !== undefined || seesBody(filter)).toReversed(),
 		overFilters: present.filter((filter) => filter.onOver !== undefined),
 	};

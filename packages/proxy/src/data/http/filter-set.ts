@@ -1,11 +1,12 @@
 import { type Extensions, httpConfigInForce } from "../../config/discovered-filters.ts";
 import type { HttpFilter, HttpFilterConfig } from "../../config/http-filters.ts";
 import type { IstioStats } from "../../config/telemetry.ts";
-import type { FilterInputs } from "../filters/filter-inputs.ts";
+import type { FilterInputs, Gauge } from "../filters/filter-inputs.ts";
 import { compileHttpFilter } from "../filters/http-filters.ts";
 import { missingConfig } from "../filters/missing-config.ts";
 import { type PeerExchange, peerExchangeOf } from "../filters/peer-metadata.ts";
 import type { UpstreamAlpn } from "../upstream/transport-chooser.ts";
+import type { StatsRegistry } from "../stats/registry.ts";
 import type { WorkerContext } from "../worker/context.ts";
 import { FilterChains } from "./filter-chain.ts";
 import type { StreamObserver } from "./connection-manager.ts";
@@ -24,7 +25,7 @@ export interface FilterSet {
 export interface FilterSetInputs {
 	readonly context: WorkerContext;
 	/** What a filter is compiled with, but its place, its end and where its errors go. */
-	readonly filterInputs: Omit<FilterInputs, "index" | "onClose" | "errors" | "rootCounter" | "rootHistogram">;
+	readonly filterInputs: Omit<FilterInputs, "index" | "onClose" | "errors" | "rootCounter" | "rootGauge" | "rootHistogram">;
 	rootCounter(prefix: string, name: string, onClose: FilterInputs["onClose"]): ReturnType<FilterInputs["rootCounter"]>;
 	report(stats: IstioStats, errors: string[]): StreamObserver;
 }
@@ -101,13 +102,15 @@ export class FilterGeneration implements FilterSet {
 			const member = this.#members[index] as Member;
 			const own: string[] = [];
 			const onClose = (close: () => void) => void member.closers.push(close);
-			const rootHistogram = (prefix: string, name: string) => {
+			const openScope = (prefix: string) => {
 				const scope = this.#inputs.context.stats.openScope(prefix);
 				onClose(() => scope.close());
-				return scope.histogram(name);
+				return scope;
 			};
+			const rootHistogram: FilterInputs["rootHistogram"] = (prefix, name) => openScope(prefix).histogram(name);
+			const rootGauge: FilterInputs["rootGauge"] = (prefix, name) => gaugeAt(this.#inputs.context.stats, openScope(prefix).gauge(name));
 			const ownCounter: FilterInputs["rootCounter"] = (prefix, name) => rootCounter(prefix, name, onClose);
-			const inputs: FilterInputs = { ...filterInputs, index, errors: own, onClose, rootCounter: ownCounter, rootHistogram };
+			const inputs: FilterInputs = { ...filterInputs, index, errors: own, onClose, rootCounter: ownCounter, rootGauge, rootHistogram };
 			const compiled = compileHttpFilter(filter, overrides, inputs);
 			this.#report(index, own, errors);
 			return compiled;
@@ -137,6 +140,13 @@ export class FilterGeneration implements FilterSet {
 	#close(): void {
 		for (const member of this.#members) if (--member.users === 0) for (const close of member.closers) close();
 	}
+}
+
+function gaugeAt(stats: StatsRegistry, at: number): Gauge {
+	return {
+		add: (by) => void (stats.gauges[at] = (stats.gauges[at] as number) + by),
+		set: (value) => void (stats.gauges[at] = value),
+	};
 }
 
 function memberOf(filter: HttpFilter, extensions: Extensions, before: Member | undefined): Member {

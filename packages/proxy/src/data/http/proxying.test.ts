@@ -302,7 +302,15 @@ for (const transport of ["auto", "net"] as const) {
 		it("delays and aborts as a fault policy says", async () => {
 			upstream = await startUpstream(answerHeads(() => ok("untouched")));
 			const all = { numerator: 100, denominator: 100 } as const;
-			const fault = { delay: undefined, abort: undefined, headers: [], upstreamCluster: "", downstreamNodes: [], maxActive: undefined };
+			const fault = {
+				delay: undefined,
+				abort: undefined,
+				responseRate: undefined,
+				headers: [],
+				upstreamCluster: "",
+				downstreamNodes: [],
+				maxActive: undefined,
+			};
 			const filters = [{ kind: "fault", name: "fault", policy: fault } as const, { kind: "router", name: "router", suppressEnvoyHeaders: false } as const];
 			const saying = (policy: FaultPolicy) => ({ filters: { fault: { disabled: false, config: { kind: "fault" as const, policy } } } });
 			const aborting = await serve(upstream.port, {}, { filters }, saying({ ...fault, abort: { fraction: all, source: { kind: "http", status: 418 } } }));

@@ -19,12 +19,19 @@ export interface StreamFilter {
 	readonly allowsPartialBody?: boolean;
 	/** `stream.filters.body` has what came. */
 	onRequestBuffered?(stream: HttpStream): "continue" | "stop";
-	/** May change the bytes on their way; what it gives takes their place. `isEnd` comes once, maybe without bytes. */
-	onRequestBody?(stream: HttpStream, bytes: Buffer, isEnd: boolean): Buffer;
+	/** May change the bytes on their way, or keep some for `filters.passRequest`; what it gives takes their place. Tunnels' too. */
+	onRequestBody?(stream: HttpStream, bytes: Buffer): Buffer;
+	/** True: the end has to wait for bytes that were kept, until `goOn` is called. */
+	holdsRequestEnd?(stream: HttpStream, goOn: () => void): boolean;
+	/** All of the request has passed it. */
+	onRequestEnd?(stream: HttpStream): void;
 	/** For streams whose `filters.holdsResponse` is set: all of the answer has come, and nothing of it has been sent. */
 	onResponseHeld?(stream: HttpStream, trailers: readonly string[]): void;
 	onResponseHead?(stream: HttpStream, hasBody: boolean): void;
+	/** As `onRequestBody`; bytes that it keeps are for `filters.passResponse`. */
 	onResponseBody?(stream: HttpStream, bytes: Buffer): Buffer;
+	/** As `holdsRequestEnd`. */
+	holdsResponseEnd?(stream: HttpStream, goOn: () => void): boolean;
 	/** Name, value, name, value … may be changed. Gives bytes to be sent before the end. */
 	onResponseEnd?(stream: HttpStream, trailers: string[]): Buffer | undefined;
 	/** The stream is over, whatever became of it. */

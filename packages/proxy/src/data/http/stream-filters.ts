@@ -2,10 +2,10 @@ import { pauseReasons } from "./downstream.ts";
 import type { FilterChain } from "./filter-chain.ts";
 import { httpStat } from "./http-stats.ts";
 import { sendLocalReply } from "./local-reply.ts";
-import type { HttpStream } from "./stream.ts";
+import { type HttpStream, responsePauses } from "./stream.ts";
 import type { StreamFilter } from "./stream-filter.ts";
 
-const noBytes = Buffer.alloc(0);
+const none: readonly StreamFilter[] = [];
 
 /** One stream's way through the filters. */
 export class StreamFilters {
@@ -29,6 +29,10 @@ export class StreamFilters {
 	#bytes = 0;
 	/** The request's end came while its body was held. */
 	#hasEnd = false;
+	readonly #whenOver: (() => void)[] = [];
+	/** Filters that keep as much of a body as they may. */
+	#fullRequests = 0;
+	#fullResponses = 0;
 
 	constructor(stream: HttpStream) {
 		this.#stream = stream;
@@ -82,6 +86,11 @@ export class StreamFilters {
 		};
 	}
 
+	/** Runs once the stream is over, whatever becomes of it, and of its route. */
+	whenOver(run: () => void): void {
+		this.#whenOver.push(run);
+	}
+
 	/** Runs an answer for a stream that is still the one that asked. */
 	guard<T>(run: (value: T) => void): (value: T) => void {
 		const turn = this.#turn;
@@ -112,7 +121,7 @@ export class StreamFilters {
 	onRequestBody(bytes: Buffer, start: number, end: number): void {
 		const stream = this.#stream;
 		if (!this.isHolding) {
-			if (this.seesRequestBody && !stream.isTunnel) this.#pass(Buffer.from(bytes.subarray(start, end)), false);
+			if (this.seesRequestBody) this.#passRequest(Buffer.from(bytes.subarray(start, end)), 0);
 			else stream.router.onRequestBody(bytes, start, end);
 			return;
 		}
@@ -149,7 +158,7 @@ export class StreamFilters {
 			this.#bytes = 0;
 			for (const piece of pieces) {
 				if (turn !== this.#turn) return;
-				if (this.seesRequestBody) this.#pass(piece, false);
+				if (this.seesRequestBody) this.#passRequest(piece, 0);
 				else stream.router.onRequestBody(piece, 0, piece.length);
 			}
 		}
@@ -158,21 +167,61 @@ export class StreamFilters {
 		if (this.#hasEnd) this.#passEnd();
 	}
 
-	#pass(bytes: Buffer, isEnd: boolean): void {
+	/** Bytes that the filter of this index kept go on. */
+	passRequest(index: number, bytes: Buffer): void {
+		this.#passRequest(bytes, this.#behind(index, this.#chain?.bodyFilters ?? none));
+	}
+
+	/** A route that was chosen later may have another filter at the index. */
+	#behind(index: number, filters: readonly StreamFilter[]): number {
+		return filters.indexOf(this.#chain?.filters[index] as StreamFilter) + 1;
+	}
+
+	/** From the filter at `from` on. */
+	#passRequest(bytes: Buffer, from: number): void {
+		const filters = this.#chain?.bodyFilters ?? none;
 		let passed = bytes;
-		for (const filter of this.#chain?.bodyFilters ?? []) passed = filter.onRequestBody?.(this.#stream, passed, isEnd) ?? passed;
+		for (let i = from; i < filters.length && passed.length > 0; i++) passed = filters[i]?.onRequestBody?.(this.#stream, passed) ?? passed;
 		if (passed.length > 0) this.#stream.router.onRequestBody(passed, 0, passed.length);
 	}
 
 	#passEnd(): void {
+		if (!this.#stream.isRequestDelivered) this.#passRequestEnd(0);
+	}
+
+	/** The client said all that the tunnel is to carry. */
+	onTunnelEnd(): void {
+		this.#passRequestEnd(0);
+	}
+
+	#passRequestEnd(from: number): void {
 		const stream = this.#stream;
-		if (stream.isRequestDelivered) return;
-		if (this.seesRequestBody) this.#pass(noBytes, true);
+		const filters = this.seesRequestBody ? (this.#chain?.bodyFilters ?? none) : none;
+		for (let i = from; i < filters.length; i++) {
+			if (filters[i]?.holdsRequestEnd?.(stream, () => this.#passRequestEnd(i)) === true) return;
+			filters[i]?.onRequestEnd?.(stream);
+		}
+		if (stream.isTunnel) return stream.router.onTunnelEnd();
 		stream.isRequestDelivered = true;
 		stream.router.onRequestEnd();
 	}
 
+	/** A filter keeps as much of the request as it may, or less again. */
+	onRequestFull(isFull: boolean): void {
+		const { downstream } = this.#stream;
+		this.#fullRequests += isFull ? 1 : -1;
+		if (this.#fullRequests === 0) downstream.resume(pauseReasons.throttled);
+		else downstream.pause(pauseReasons.throttled);
+	}
+
 	// ---- the response
+
+	/** A filter keeps as much of the response as it may, or less again. */
+	onResponseFull(isFull: boolean): void {
+		this.#fullResponses += isFull ? 1 : -1;
+		if (this.#fullResponses === 0) this.#stream.resumeResponse(responsePauses.throttled);
+		else this.#stream.pauseResponse(responsePauses.throttled);
+	}
 
 	onResponseHeld(trailers: readonly string[]): void {
 		for (const filter of this.#chain?.responseFilters ?? []) filter.onResponseHeld?.(this.#stream, trailers);
@@ -184,21 +233,37 @@ export class StreamFilters {
 		for (let i = 0; i < filters.length; i++) filters[i]?.onResponseHead?.(this.#stream, hasBody);
 	}
 
-	onResponseBody(bytes: Buffer): Buffer {
-		let passed = bytes;
-		for (const filter of this.#chain?.responseFilters ?? []) passed = filter.onResponseBody?.(this.#stream, passed) ?? passed;
-		return passed;
+	onResponseBody(bytes: Buffer): void {
+		this.#passResponse(bytes, 0);
 	}
 
-	/** Gives bytes to be sent before the end. */
-	onResponseEnd(trailers: string[]): Buffer {
-		let last: Buffer = noBytes;
-		for (const filter of this.#chain?.responseFilters ?? []) {
-			if (last.length > 0) last = filter.onResponseBody?.(this.#stream, last) ?? last;
-			const more = filter.onResponseEnd?.(this.#stream, trailers);
-			if (more !== undefined) last = last.length === 0 ? more : Buffer.concat([last, more]);
+	/** As `passRequest`. */
+	passResponse(index: number, bytes: Buffer): void {
+		this.#passResponse(bytes, this.#behind(index, this.#chain?.responseFilters ?? none));
+	}
+
+	#passResponse(bytes: Buffer, from: number): void {
+		const filters = this.#chain?.responseFilters ?? none;
+		let passed = bytes;
+		for (let i = from; i < filters.length && passed.length > 0; i++) passed = filters[i]?.onResponseBody?.(this.#stream, passed) ?? passed;
+		if (passed.length > 0) this.#stream.sendPassedBody(passed, 0, passed.length);
+	}
+
+	/** False: a filter keeps bytes that go before it, and the end follows them later. */
+	onResponseEnd(trailers: string[]): boolean {
+		return this.#passResponseEnd(trailers, 0);
+	}
+
+	#passResponseEnd(trailers: string[], from: number): boolean {
+		const stream = this.#stream;
+		const filters = this.#chain?.responseFilters ?? none;
+		for (let i = from; i < filters.length; i++) {
+			if (filters[i]?.holdsResponseEnd?.(stream, () => void this.#passResponseEnd(trailers, i)) === true) return false;
+			const last = filters[i]?.onResponseEnd?.(stream, trailers);
+			if (last !== undefined && last.length > 0) this.#passResponse(last, i + 1);
 		}
-		return last;
+		stream.completeResponse();
+		return true;
 	}
 
 	// ---- ends
@@ -218,7 +283,8 @@ export class StreamFilters {
 	finish(): void {
 		const filters = this.#chain?.overFilters;
 		if (filters !== undefined) for (let i = 0; i < filters.length; i++) filters[i]?.onOver?.(this.#stream);
-		this.#stream.downstream.resume(pauseReasons.filterBuffer);
+		if (this.#whenOver.length > 0) for (const run of this.#whenOver.splice(0)) run();
+		this.#stream.downstream.resume(pauseReasons.filterBuffer | pauseReasons.throttled);
 	}
 
 	reset(): void {
@@ -226,6 +292,7 @@ export class StreamFilters {
 		this.#chain = undefined;
 		this.#at = 0;
 		this.#hasEnd = this.seesRequestBody = this.seesResponseBody = this.holdsResponse = false;
+		this.#fullRequests = this.#fullResponses = 0;
 		if (this.states.length > 0) this.states.length = 0;
 	}
 }

@@ -25,6 +25,10 @@ import type { WorkerContext } from "../worker/context.ts";
 import { emptySnapshot, type Snapshot } from "../worker/snapshot.ts";
 
 const idleInfo = createConnectionInfo();
+
+/** Why no more of the upstream's answer is read. */
+export const responsePauses = { downstreamBlocked: 1, throttled: 2 } as const;
+
 /** A host that a filter wants instead of the balancer's choice; `strict`: or none. */
 export interface HostOverride {
 	readonly address: string;
@@ -81,6 +85,8 @@ export class HttpStream {
 	#isPassedOver = false;
 	/** The response was over with its head. */
 	#hasEnded = false;
+	/** Those of `responsePauses` that hold. */
+	#responsePauses = 0;
 	readonly #trailers: string[] = [];
 	readonly #trailersView = new TrailersView(this.#trailers);
 
@@ -224,17 +230,27 @@ export class HttpStream {
 
 	/** The client half-closed its side of the tunnel. */
 	onTunnelEnd(): void {
-		this.router.onTunnelEnd();
+		this.filters.onTunnelEnd();
 	}
 
 	// ---- the client's pace
 
 	onDownstreamBlocked(): void {
-		this.router.pauseUpstream();
+		this.pauseResponse(responsePauses.downstreamBlocked);
 	}
 
 	onDownstreamDrain(): void {
-		this.router.resumeUpstream();
+		this.resumeResponse(responsePauses.downstreamBlocked);
+	}
+
+	pauseResponse(reason: number): void {
+		this.#responsePauses |= reason;
+		this.router.pauseUpstream();
+	}
+
+	resumeResponse(reason: number): void {
+		this.#responsePauses &= ~reason;
+		if (this.#responsePauses === 0) this.router.resumeUpstream();
 	}
 
 	// ---- the response
@@ -260,7 +276,10 @@ export class HttpStream {
 		this.#startResponse(hasBody);
 		this.#hasEnded = !hasBody;
 		if (hasBody) this.sendResponseBody(body, 0, body.length);
-		this.endResponse();
+		if (this.endResponse()) return;
+		// A filter still has some of it: whatever is on its way of the request, and whoever looks at it, comes too late.
+		this.router.cancel();
+		this.filters.cancel();
 	}
 
 	#startResponse(hasBody: boolean): void {
@@ -304,9 +323,8 @@ export class HttpStream {
 
 	sendResponseBody(bytes: Buffer, start: number, end: number): void {
 		if (this.#held.isHeld) return this.#hold(bytes.subarray(start, end));
-		if (!this.filters.seesResponseBody || this.isTunnel) return this.#sendBody(bytes, start, end);
-		const passed = this.filters.onResponseBody(bytes.subarray(start, end));
-		if (passed.length > 0) this.#sendBody(passed, 0, passed.length);
+		if (this.filters.seesResponseBody) this.filters.onResponseBody(bytes.subarray(start, end));
+		else this.sendPassedBody(bytes, start, end);
 	}
 
 	#hold(bytes: Buffer): void {
@@ -324,7 +342,8 @@ export class HttpStream {
 		if (body.length > 0) this.sendResponseBody(body, 0, body.length);
 	}
 
-	#sendBody(bytes: Buffer, start: number, end: number): void {
+	/** What has passed the filters. */
+	sendPassedBody(bytes: Buffer, start: number, end: number): void {
 		const { info } = this;
 		info.bytesSent += end - start;
 		info.downstreamWireBytesSent += end - start;
@@ -337,19 +356,24 @@ export class HttpStream {
 		this.info.responseTrailers = this.#trailersView;
 	}
 
-	endResponse(): void {
-		if (this.#held.isHeld) this.#releaseHeld();
-		if (!this.#hasEnded) {
-			if (this.filters.seesResponseBody && !this.isTunnel) {
-				const last = this.filters.onResponseEnd(this.#trailers);
-				if (last.length > 0) this.#sendBody(last, 0, last.length);
-			}
-			this.downstream.sendEnd(this.#trailers);
-		}
-		this.#endResponse();
+	/** Takes the place of those of its name. */
+	setResponseTrailer(name: string, value: string): void {
+		const trailers = this.#trailers;
+		for (let i = trailers.length - 2; i >= 0; i -= 2) if (trailers[i] === name) trailers.splice(i, 2);
+		this.onResponseTrailer(name, value);
 	}
 
-	#endResponse(): void {
+	/** False: a filter still has some of it, and it ends later. */
+	endResponse(): boolean {
+		if (this.#held.isHeld) this.#releaseHeld();
+		if (!this.#hasEnded && this.filters.seesResponseBody) return this.filters.onResponseEnd(this.#trailers);
+		this.completeResponse();
+		return true;
+	}
+
+	/** All of it has passed the filters. */
+	completeResponse(): void {
+		if (!this.#hasEnded) this.downstream.sendEnd(this.#trailers);
 		// A tunnel that did not come to be is a request without an end.
 		if (!this.isRequestComplete || (this.upgrade !== "" && !this.isTunnel)) {
 			this.manager.count(httpStat.downstream_rq_response_before_rq_complete);
@@ -426,6 +450,7 @@ export class HttpStream {
 		this.#held.drop();
 		this.route = this.choice = this.cluster = this.hostOverride = this.trace = undefined;
 		this.isRequestComplete = this.isRequestDelivered = this.isResponseStarted = this.isOver = false;
+		this.#responsePauses = 0;
 		if (this.#trailers.length > 0) this.#trailers.length = 0;
 	}
 }

@@ -40,6 +40,10 @@ export class UpstreamRequest implements UpstreamClient, PoolClient {
 	#isOutcomeOpen = false;
 	/** That its host takes too long has been noted. */
 	#isSlow = false;
+	/** Of its answer; filters may still have some. */
+	#bodyBytes = 0;
+	/** The client, or a filter, takes no more of its answer. */
+	#isPaused = false;
 
 	constructor(router: RouterState, attempts: Attempts, response: ResponseHead) {
 		const { stream } = router;
@@ -75,7 +79,8 @@ export class UpstreamRequest implements UpstreamClient, PoolClient {
 	/** A host for it, or why there is none. */
 	begin(cluster: ClusterRuntime, priority: "default" | "high", context: ChooseContext): HostEntry | "noHost" | "overflow" {
 		const host = this.#attempt.begin(cluster, priority, context);
-		this.isHedged = this.hasInterim = this.#isSlow = false;
+		this.isHedged = this.hasInterim = this.#isSlow = this.#isPaused = false;
+		this.#bodyBytes = 0;
 		if (host === "noHost" || host === "overflow" || cluster.tracking === undefined) return host;
 		this.#attempt.begunAt = this.#stream.context.nowMs();
 		this.#attempt.hasAnswered = false;
@@ -183,11 +188,19 @@ export class UpstreamRequest implements UpstreamClient, PoolClient {
 	}
 
 	pause(): void {
-		this.#attempt.upstream?.pause();
+		const { cluster, upstream } = this.#attempt;
+		if (upstream === undefined) return;
+		if (!this.#isPaused) cluster?.count(clusterStat.upstream_flow_control_paused_reading_total);
+		this.#isPaused = true;
+		upstream.pause();
 	}
 
 	resume(): void {
-		this.#attempt.upstream?.resume();
+		const { cluster, upstream } = this.#attempt;
+		if (upstream === undefined) return;
+		if (this.#isPaused) cluster?.count(clusterStat.upstream_flow_control_resumed_reading_total);
+		this.#isPaused = false;
+		upstream.resume();
 	}
 
 	onUpstreamBlocked(): void {
@@ -258,6 +271,7 @@ export class UpstreamRequest implements UpstreamClient, PoolClient {
 	onResponseBody(bytes: Buffer, start: number, end: number): void {
 		if (!this.#router.isResponseStarted) return;
 		this.#timers.touch();
+		this.#bodyBytes += end - start;
 		this.#stream.sendResponseBody(bytes, start, end);
 	}
 
@@ -322,7 +336,7 @@ export class UpstreamRequest implements UpstreamClient, PoolClient {
 		if (tracking !== undefined && this.#attempt.isUnderWay) {
 			const { context, info } = this.#stream;
 			const elapsedMs = this.#router.hasTimedOut ? undefined : context.nowMs() - this.#attempt.begunAt;
-			tracking.attemptEnds(elapsedMs, this.#router.timeouts.perTryMs, info.bytesReceived, this.#attempt.hasAnswered ? info.bytesSent : undefined);
+			tracking.attemptEnds(elapsedMs, this.#router.timeouts.perTryMs, info.bytesReceived, this.#attempt.hasAnswered ? this.#bodyBytes : undefined);
 		}
 		this.#attempt.release();
 	}

@@ -108,6 +108,8 @@ export const silentHandler: ConnectionHandler = {
 export interface TransportHooks {
 	/** Runs after each event from the kernel, so that output of one event goes out in one write. */
 	readonly afterEvent: () => void;
+	/** Runs before a connection ends or closes: output of earlier events may still wait. */
+	readonly beforeClose: () => void;
 	/** A handler threw; the connection is closed by the transport. */
 	readonly onHandlerError: (error: Error) => void;
 	/** undefined: sockets with options of their own cannot be made. */

@@ -87,7 +87,9 @@ class NetConnection implements Connection {
 		if (!this.isClosed) this.socket.resume();
 	}
 	end(): void {
-		if (!this.isClosed) this.socket.end();
+		if (this.isClosed) return;
+		this.#hooks.beforeClose();
+		this.socket.end();
 	}
 	destroy(error?: Error): void {
 		this.#close(error, false);
@@ -97,6 +99,7 @@ class NetConnection implements Connection {
 	}
 	#close(error: Error | undefined, isReset: boolean): void {
 		if (this.isClosed) return;
+		this.#hooks.beforeClose();
 		this.isClosed = true;
 		if (isReset && !("encrypted" in this.socket) && this.socket.remotePort !== undefined) this.socket.resetAndDestroy();
 		else this.socket.destroy();
@@ -109,6 +112,7 @@ class NetConnection implements Connection {
 		}
 	}
 	detach(): Socket {
+		this.#hooks.beforeClose();
 		this.isClosed = true;
 		this.handler = silentHandler;
 		for (const [event, listener] of this.#listeners) this.socket.off(event, listener as (...values: unknown[]) => void);

@@ -2,55 +2,77 @@ import type { Connection } from "./connection.ts";
 
 const capacityBytes = 160 * 1024;
 const sparesMax = 8;
+/** So many writes are enough to share what starting one costs; the first of them waits for no more. */
+const waitingMax = 64;
 /** Up to here a loop is faster than the call that copies natively. */
 const loopBytesMax = 48;
-/** Views up to this length are kept. */
-const viewBytesMax = 4096;
 /** Header lines that came last, by the lengths of their parts: what we add ourselves is nearly always the same. */
 const linePlaces = 32;
 const lineBytesMax = 64;
 const lineValueMax = 32;
 
+/** Memory that encoders fill, and how many writes the kernel still makes from it. */
+interface Slab {
+	readonly bytes: Buffer;
+	pins: number;
+	readonly unpin: () => void;
+}
+
 /**
- * Where encoders put what they send. One buffer serves all connections: everything one event produces for a connection
- * leaves in one write. A buffer that the kernel could not take whole stays with its connection until sent.
+ * Where encoders put what they send. One slab serves all connections: everything that one event produces for a connection
+ * leaves in one write, and the writes of a whole turn of the event loop leave one after another: requests and the kernel's
+ * way out each find their code and memory in the caches, and a peer that sleeps is woken once. A slab that the kernel could
+ * not take whole stays as it is until sent.
  */
 export class Output {
-	bytes: Buffer = Buffer.allocUnsafeSlow(capacityBytes);
+	/** Of the slab. */
+	bytes: Buffer;
 	length = 0;
+	#slab: Slab;
+	readonly #spares: Slab[] = [];
+	/** Of the bytes from `#start` on. */
 	#owner: Connection | undefined;
-	readonly #spares: Buffer[] = [];
-	#views: (Uint8Array | undefined)[] = new Array<Uint8Array | undefined>(viewBytesMax);
+	#start = 0;
+	/** What waits: whose, and up to where in the slab. */
+	readonly #owners: Connection[] = [];
+	readonly #ends: number[] = [];
+	/** The first that was not written yet, and where it begins. A write may lead to another flush, which goes on there. */
+	#next = 0;
+	#nextStart = 0;
 	readonly #lineNames = new Array<string>(linePlaces).fill("");
 	readonly #lineValues = new Array<string>(linePlaces).fill("");
 	readonly #lines = Buffer.alloc(linePlaces * lineBytesMax);
-	/** One closure a buffer, not one a write. */
-	#unpin: () => void;
 
 	constructor() {
-		this.#unpin = this.#createUnpin(this.bytes);
+		this.#slab = this.#createSlab(capacityBytes);
+		this.bytes = this.#slab.bytes;
 	}
 
 	/** Makes room for `count` bytes to this connection. Call before each `put*` sequence. */
 	reserve(connection: Connection, count: number): void {
-		if (this.#owner !== connection || this.length + count > capacityBytes) {
-			this.flush();
+		if (this.length + count > capacityBytes) this.flush();
+		if (this.#owner !== connection) {
+			this.#seal();
 			this.#owner = connection;
 		}
-		if (count > this.bytes.length) this.#replace(Buffer.allocUnsafeSlow(count));
+		// Heads that the configuration makes larger than any that is received. The next flush goes back to the usual size.
+		if (count > this.bytes.length) this.#replace(this.#createSlab(count));
 	}
 
-	/** Heads that the configuration makes larger than any that is received. The usual buffer comes back with the next flush. */
-	#replace(bytes: Buffer): void {
-		if (this.bytes.length === capacityBytes && this.#spares.length < sparesMax) this.#spares.push(this.bytes);
-		this.bytes = bytes;
-		this.#unpin = this.#createUnpin(bytes);
-		this.#forgetViews();
+	#seal(): void {
+		if (this.#owner !== undefined && this.length > this.#start) {
+			this.#owners.push(this.#owner);
+			this.#ends.push(this.length);
+		}
+		this.#owner = undefined;
+		this.#start = this.length;
 	}
 
-	/** One array of fixed size: one that grows by its index would become a hash table. */
-	#forgetViews(): void {
-		this.#views = new Array<Uint8Array | undefined>(viewBytesMax);
+	/** An event is over. Gives whether something waits for a flush. */
+	endEvent(): boolean {
+		this.#seal();
+		if (this.#owners.length >= waitingMax) this.flush();
+		return this.length > 0;
 	}
 
 	putByte(byte: number): void {
@@ -112,36 +134,61 @@ export class Output {
 	}
 
 	flush(): void {
-		const connection = this.#owner;
-		const length = this.length;
-		if (length === 0 || connection === undefined) return;
-		this.length = 0;
-		this.#owner = undefined;
-		const status = connection.write(this.#view(length), this.#unpin);
-		if (status === "pinned" || this.bytes.length > capacityBytes) {
-			this.bytes = this.#spares.pop() ?? Buffer.allocUnsafeSlow(capacityBytes);
-			this.#unpin = this.#createUnpin(this.bytes);
-			this.#forgetViews();
+		// Whoever is told that it is blocked may put more.
+		while (this.#nextStart < this.length) {
+			this.#seal();
+			this.flushEarlier();
 		}
-		if (status !== "written") connection.handler.onBlocked();
+		// Nothing was there, or a flush inside of this one was faster.
+		if (this.length === 0) return;
+		this.#owners.length = this.#ends.length = 0;
+		this.#next = this.#nextStart = this.#start = this.length = 0;
+		if (this.#slab.pins > 0 || this.bytes.length > capacityBytes) this.#replace(this.#spares.pop() ?? this.#createSlab(capacityBytes));
 	}
 
-	/** What is left unsent to a connection that is gone. */
+	/** What earlier events put leaves now; what this one has put so far can still be discarded. */
+	flushEarlier(): void {
+		while (this.#next < this.#owners.length) {
+			const connection = this.#owners[this.#next++] as Connection;
+			while (this.#owners[this.#next] === connection) this.#next++;
+			const start = this.#nextStart;
+			const end = this.#ends[this.#next - 1] as number;
+			this.#nextStart = end;
+			const slab = this.#slab;
+			const status = connection.write(new Uint8Array(slab.bytes.buffer, slab.bytes.byteOffset + start, end - start), slab.unpin);
+			if (status === "pinned") slab.pins++;
+			if (status !== "written") connection.handler.onBlocked();
+		}
+	}
+
+	/** What this event has put for a connection that is gone. */
 	discard(connection: Connection): void {
 		if (this.#owner !== connection) return;
-		this.length = 0;
+		this.length = this.#start;
 		this.#owner = undefined;
 	}
 
-	#view(length: number): Uint8Array {
-		if (length >= viewBytesMax) return new Uint8Array(this.bytes.buffer, this.bytes.byteOffset, length);
-		return (this.#views[length] ??= new Uint8Array(this.bytes.buffer, this.bytes.byteOffset, length));
+	#replace(slab: Slab): void {
+		const old = this.#slab;
+		this.#slab = slab;
+		this.bytes = slab.bytes;
+		if (old.pins === 0) this.#give(old);
 	}
 
-	#createUnpin(bytes: Buffer): () => void {
-		return () => {
-			if (bytes.length === capacityBytes && this.#spares.length < sparesMax) this.#spares.push(bytes);
+	#give(slab: Slab): void {
+		if (slab.bytes.length === capacityBytes && this.#spares.length < sparesMax) this.#spares.push(slab);
+	}
+
+	#createSlab(bytes: number): Slab {
+		const slab: Slab = {
+			bytes: Buffer.allocUnsafeSlow(bytes),
+			pins: 0,
+			unpin: () => {
+				slab.pins--;
+				if (slab.pins === 0 && slab !== this.#slab) this.#give(slab);
+			},
 		};
+		return slab;
 	}
 }
 

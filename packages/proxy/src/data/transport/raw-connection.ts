@@ -257,6 +257,7 @@ export class RawConnection implements Connection {
 
 	end(): void {
 		if (this.isClosed || this.#isEnding) return;
+		this.#shared.hooks.beforeClose();
 		this.#isEnding = true;
 		if (!this.#isBusy) this.#shutdown();
 	}
@@ -279,6 +280,7 @@ export class RawConnection implements Connection {
 
 	#close(error: Error | undefined, isReset: boolean): void {
 		if (this.isClosed) return;
+		this.#shared.hooks.beforeClose();
 		void this.#socketNames;
 		this.isClosed = true;
 		this.#isReading = false;
@@ -298,6 +300,7 @@ export class RawConnection implements Connection {
 
 	/** Lets go of the handle: somebody else reads it from now on. */
 	detach(): RawHandle {
+		this.#shared.hooks.beforeClose();
 		this.pause();
 		this.isClosed = true;
 		this.handler = silentHandler;

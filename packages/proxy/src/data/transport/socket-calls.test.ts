@@ -24,7 +24,7 @@ for (const library of ["node:ffi", "koffi"] as const) {
 	const calls = await loadSocketCalls([library]);
 	const skip = calls !== undefined && bindings !== undefined ? false : `needs Linux and ${library === "koffi" ? "the package koffi: npm ci" : "Node 26"}`;
 	describe(`socket options by ${library}`, { skip }, () => {
-		const hooks: TransportHooks = { afterEvent() {}, onHandlerError: (error) => assert.fail(error), socketCalls: calls };
+		const hooks: TransportHooks = { afterEvent() {}, beforeClose() {}, onHandlerError: (error) => assert.fail(error), socketCalls: calls };
 		const transport = bindings && createRawTransport(bindings, hooks);
 
 		it("are set, and read back", () => {
@@ -85,7 +85,7 @@ for (const library of ["node:ffi", "koffi"] as const) {
 }
 
 it("without system calls, and on plain sockets, a socket with options is refused with the reason", async () => {
-	const hooks: TransportHooks = { afterEvent() {}, onHandlerError: (error) => assert.fail(error) };
+	const hooks: TransportHooks = { afterEvent() {}, beforeClose() {}, onHandlerError: (error) => assert.fail(error) };
 	for (const transport of [createNetTransport(hooks), ...(bindings === undefined ? [] : [createRawTransport(bindings, hooks)])]) {
 		const listening = transport.listen({ address: "127.0.0.1", port: 0, backlog: 1, reusePort: false, socketOptions: sourceOptions(1337) }, () => {});
 		await assert.rejects(listening, transport.kind === "net" ? /raw transport/ : /node:ffi/);

@@ -9,7 +9,7 @@ import { createRawTransport } from "./raw-transport.ts";
 import { passesSelfTest } from "./transport.ts";
 
 const handlerErrors: Error[] = [];
-const hooks: TransportHooks = { afterEvent() {}, onHandlerError: (error) => void handlerErrors.push(error) };
+const hooks: TransportHooks = { afterEvent() {}, beforeClose() {}, onHandlerError: (error) => void handlerErrors.push(error) };
 
 function handle(connection: Connection, parts: Partial<ConnectionHandler>): Connection {
 	connection.handler = { onData() {}, onEnd() {}, onBlocked() {}, onDrain() {}, onClose() {}, ...parts };

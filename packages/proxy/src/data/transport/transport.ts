@@ -22,6 +22,7 @@ export async function passesSelfTest(bindings: RawBindings): Promise<boolean> {
 	let isFailed = false;
 	const hooks: TransportHooks = {
 		afterEvent() {},
+		beforeClose() {},
 		onHandlerError() {
 			isFailed = true;
 		},

@@ -222,7 +222,6 @@ export class Http1Upstream implements ConnectionHandler, MessageEvents, Upstream
 	}
 
 	onBlocked(): void {
-		this.pool.cluster.count(clusterStat.upstream_flow_control_paused_reading_total);
 		this.client?.onUpstreamBlocked();
 	}
 

@@ -101,9 +101,8 @@ export class Http2Upstream implements ConnectionHandler, SessionOwner, ExchangeC
 		this.session.feed(bytes, start, end);
 	}
 
-	onBlocked(): void {
-		this.pool.cluster.count(clusterStat.upstream_flow_control_paused_reading_total);
-	}
+	/** Its streams tell, each for itself. */
+	onBlocked(): void {}
 
 	onDrain(): void {
 		this.session.onDrain();

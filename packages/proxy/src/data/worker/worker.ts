@@ -57,10 +57,22 @@ export async function createDataWorker(
 	// Reading the clock costs as much as parsing a header: once an event is enough.
 	let eventMs = -1;
 	const nowMs = () => (eventMs >= 0 ? eventMs : (eventMs = performance.now()));
+	let isFlushDue = false;
+	const flush = () => {
+		isFlushDue = false;
+		try {
+			output.flush();
+		} catch (error) {
+			onHandlerError(error instanceof Error ? error : new Error(String(error)));
+			afterEvent();
+		}
+		eventMs = -1;
+	};
 	const afterEvent = () => {
 		eventMs = -1;
-		output.flush();
-		eventMs = -1;
+		if (!output.endEvent() || isFlushDue) return;
+		isFlushDue = true;
+		setImmediate(flush);
 	};
 	const run = (fire: () => void) => {
 		try {
@@ -79,7 +91,7 @@ export async function createDataWorker(
 		serverName: init.options.serverName,
 		workerIndex: init.workerIndex,
 		reusePort: init.options.reusePort,
-		transport: await createTransport(init.options.transport, { afterEvent, onHandlerError, socketCalls }),
+		transport: await createTransport(init.options.transport, { afterEvent, beforeClose: () => output.flushEarlier(), onHandlerError, socketCalls }),
 		output,
 		outbounds: new OutboundQueue(afterEvent),
 		wheel: createTimerWheel(() => performance.now(), run, nowMs),

@@ -3,7 +3,17 @@ import type { FaultPolicy } from "../../http-filters.ts";
 import { type At, durationMs, onlySupports, under } from "../issues.ts";
 import { decodeFraction, decodeHeaderMatches, never } from "../matchers.ts";
 
-const faultFields = ["delay", "abort", "upstreamCluster", "headers", "downstreamNodes", "maxActiveFaults", "disableDownstreamClusterStats", "filterMetadata"];
+const faultFields = [
+	"delay",
+	"abort",
+	"upstreamCluster",
+	"headers",
+	"downstreamNodes",
+	"maxActiveFaults",
+	"disableDownstreamClusterStats",
+	"filterMetadata",
+	"responseRateLimit",
+];
 // Runtime keys only name overrides, and there is no runtime here: their defaults are what the message says.
 const faultRuntime = [
 	"delayPercentRuntime",
@@ -20,6 +30,7 @@ export function decodeFault(at: At, fault: HTTPFault): FaultPolicy {
 	return {
 		delay: decodeDelay(under(at, "delay"), fault.delay),
 		abort: decodeAbort(under(at, "abort"), fault.abort),
+		responseRate: decodeResponseRate(under(at, "responseRateLimit"), fault.responseRateLimit),
 		headers: decodeHeaderMatches(at, fault.headers),
 		upstreamCluster: fault.upstreamCluster,
 		downstreamNodes: fault.downstreamNodes,
@@ -40,4 +51,11 @@ function decodeAbort(at: At, abort: HTTPFault["abort"]): FaultPolicy["abort"] {
 	if (abort.headerAbort !== undefined) return { fraction, source: { kind: "header" } };
 	if (abort.grpcStatus !== undefined) return { fraction, source: { kind: "grpc", status: abort.grpcStatus } };
 	return { fraction, source: { kind: "http", status: abort.httpStatus ?? 0 } };
+}
+
+function decodeResponseRate(at: At, limit: HTTPFault["responseRateLimit"]): FaultPolicy["responseRate"] {
+	if (limit === undefined) return undefined;
+	const fraction = limit.percentage === undefined ? never : decodeFraction(under(at, "percentage"), limit.percentage);
+	if (limit.headerLimit !== undefined) return { fraction, source: { kind: "header" } };
+	return { fraction, source: { kind: "fixed", kibPerSecond: Number(limit.fixedLimit?.limitKbps ?? 0n) } };
 }

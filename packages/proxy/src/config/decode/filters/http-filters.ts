@@ -1,4 +1,5 @@
 import { messageFns, stripTypeUrl } from "@weft/xds";
+import type { BandwidthLimit } from "@weft/xds/generated/envoy/extensions/filters/http/bandwidth_limit/v3/bandwidth_limit.ts";
 import type { Buffer as BufferConfig } from "@weft/xds/generated/envoy/extensions/filters/http/buffer/v3/buffer.ts";
 import type { CsrfPolicy } from "@weft/xds/generated/envoy/extensions/filters/http/csrf/v3/csrf.ts";
 import type { FilterConfig as DynamicFilterConfig } from "@weft/xds/generated/envoy/extensions/filters/http/dynamic_forward_proxy/v3/dynamic_forward_proxy.ts";
@@ -29,6 +30,7 @@ import { decodeHttpDiscovery } from "../config-discovery.ts";
 import { decodeDynamicFilter } from "../dynamic-forward-proxy.ts";
 import { decodeFilterState } from "../filter-state.ts";
 import { decodeIstioStats } from "../istio-stats.ts";
+import { decodeBandwidthLimit } from "./bandwidth-limit.ts";
 import { decodeBuffer, decodeCsrf, decodeGrpcStats, decodeHealthCheck, decodeMutations, decodeStatefulSession } from "./common-filters.ts";
 import { decodeExtAuthz } from "./ext-authz.ts";
 import { decodeFault } from "./fault.ts";
@@ -95,6 +97,10 @@ const decoders: Readonly<Record<string, DecodeConfig>> = {
 	},
 	"envoy.extensions.filters.http.csrf.v3.CsrfPolicy": (at, message) => ({ kind: "csrf", policy: decodeCsrf(at, message as CsrfPolicy) }),
 	"envoy.extensions.filters.http.buffer.v3.Buffer": (_, message) => ({ kind: "buffer", bytesMax: decodeBuffer(message as BufferConfig) }),
+	"envoy.extensions.filters.http.bandwidth_limit.v3.BandwidthLimit": (at, message) => ({
+		kind: "bandwidthLimit",
+		limit: decodeBandwidthLimit(at, message as BandwidthLimit, false),
+	}),
 	"envoy.extensions.filters.http.dynamic_forward_proxy.v3.FilterConfig": (at, message) => decodeDynamicFilter(at, message as DynamicFilterConfig),
 	"envoy.extensions.filters.http.grpc_web.v3.GrpcWeb": () => ({ kind: "grpcWeb" }),
 	"envoy.extensions.filters.http.on_demand.v3.OnDemand": (at, message) => {

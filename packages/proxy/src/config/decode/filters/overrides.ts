@@ -1,5 +1,6 @@
 import { messageFns, stripTypeUrl } from "@weft/xds";
 import type { FilterConfig } from "@weft/xds/generated/envoy/config/route/v3/route_components.ts";
+import type { BandwidthLimit } from "@weft/xds/generated/envoy/extensions/filters/http/bandwidth_limit/v3/bandwidth_limit.ts";
 import type { BufferPerRoute } from "@weft/xds/generated/envoy/extensions/filters/http/buffer/v3/buffer.ts";
 import type { CorsPolicy } from "@weft/xds/generated/envoy/extensions/filters/http/cors/v3/cors.ts";
 import type { CsrfPolicy } from "@weft/xds/generated/envoy/extensions/filters/http/csrf/v3/csrf.ts";
@@ -18,6 +19,7 @@ import type { FilterOverride, FilterOverrideConfig, FilterOverrides } from "../.
 import { type Opened, openAny } from "../any.ts";
 import { decodeFilterState } from "../filter-state.ts";
 import { type At, report, under } from "../issues.ts";
+import { decodeBandwidthLimit } from "./bandwidth-limit.ts";
 import { decodeBuffer, decodeCsrf, decodeMutations, decodeStatefulSession } from "./common-filters.ts";
 import { decodeCors } from "./cors.ts";
 import { decodeExtAuthzSettings } from "./ext-authz.ts";
@@ -92,6 +94,8 @@ function decodeConfig(at: At, { typeName, message }: Opened): FilterOverrideConf
 			const { buffer } = message as BufferPerRoute;
 			return buffer && { kind: "buffer", bytesMax: decodeBuffer(buffer) };
 		}
+		case "envoy.extensions.filters.http.bandwidth_limit.v3.BandwidthLimit":
+			return { kind: "bandwidthLimit", limit: decodeBandwidthLimit(at, message as BandwidthLimit, true) };
 		case "envoy.extensions.filters.http.stateful_session.v3.StatefulSessionPerRoute": {
 			const { statefulSession } = message as StatefulSessionPerRoute;
 			return statefulSession && { kind: "statefulSession", session: decodeStatefulSession(under(at, "statefulSession"), statefulSession) };
