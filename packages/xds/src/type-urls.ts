@@ -6,6 +6,8 @@ export const typeUrls = {
 	rds: "type.googleapis.com/envoy.config.route.v3.RouteConfiguration",
 	/** Virtual hosts of a route table one by one, named `table/host`; asked for by the table's name. */
 	vhds: "type.googleapis.com/envoy.config.route.v3.VirtualHost",
+	/** Which route table is for which requests of a connection manager. */
+	srds: "type.googleapis.com/envoy.config.route.v3.ScopedRouteConfiguration",
 	sds: "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret",
 	ecds: "type.googleapis.com/envoy.config.core.v3.TypedExtensionConfig",
 	/** Istio's own: names and addresses for a sidecar that answers its application's DNS queries. */

@@ -2,6 +2,7 @@ import type { AccessLog, AccessLogFilter, FileAccessLog } from "./access-logs.ts
 import type { HeaderMutation } from "./header-operations.ts";
 import type { HttpFilter } from "./http-filters.ts";
 import type { Http2Options } from "./http2-options.ts";
+import type { ScopedRoutes } from "./route-scopes.ts";
 import type { RouteTable } from "./routes.ts";
 import type { Tracing } from "./telemetry.ts";
 
@@ -12,7 +13,8 @@ export interface HttpConnectionManager {
 	/** `file`: where the main thread reads the table; undefined: the control plane gives it. */
 	readonly routes:
 		| { readonly kind: "rds"; readonly name: string; readonly file?: ConfigFile | undefined }
-		| { readonly kind: "inline"; readonly table: RouteTable };
+		| { readonly kind: "inline"; readonly table: RouteTable }
+		| { readonly kind: "scoped"; readonly scoped: ScopedRoutes };
 	/** In order, ending with `router`. */
 	readonly filters: readonly HttpFilter[];
 	readonly serverName: string;

@@ -5,6 +5,7 @@ import type { HeaderMutation } from "./header-operations.ts";
 import type { JwtAuthentication } from "./jwt-authentication.ts";
 import type { MatcherTree } from "./matcher-tree.ts";
 import type { Fraction, HeaderMatch, MetadataMatch, StringMatch } from "./matchers.ts";
+import type { OnDemandClusters } from "./on-demand-clusters.ts";
 import type { LocalRateLimit, RateLimit, RateLimitSettings } from "./rate-limits.ts";
 import type { FilterStateWrite, HeaderToMetadata, MetadataEntry } from "./stream-data.ts";
 import type { IstioStats } from "./telemetry.ts";
@@ -34,7 +35,8 @@ export type HttpFilterConfig =
 	| { readonly kind: "buffer"; readonly bytesMax: number }
 	| { readonly kind: "bandwidthLimit"; readonly limit: BandwidthLimit }
 	| { readonly kind: "grpcWeb" }
-	| { readonly kind: "onDemand" }
+	/** Virtual hosts that no route table has yet are asked for; clusters, too, unless undefined. */
+	| { readonly kind: "onDemand"; readonly clusters: OnDemandClusters | undefined }
 	| { readonly kind: "dynamicForwardProxy" }
 	| { readonly kind: "grpcHttp1Bridge" }
 	| { readonly kind: "grpcStats"; readonly stats: GrpcStats }
@@ -67,6 +69,7 @@ export type FilterOverrideConfig =
 	| { readonly kind: "statefulSession"; readonly session: StatefulSession | undefined }
 	| { readonly kind: "extAuthz"; readonly settings: ExtAuthzSettings }
 	| { readonly kind: "rateLimit"; readonly settings: RateLimitSettings }
+	| { readonly kind: "onDemand"; readonly clusters: OnDemandClusters | undefined }
 	| { readonly kind: "dynamicForwardProxy"; readonly rewrite: HostRewriteOverride };
 
 /** Whom a route's requests are for, instead of whom they name. */

@@ -8,6 +8,7 @@ import type { HttpConnectionManager } from "./http-connection-manager.ts";
 import type { Rbac } from "./http-filters.ts";
 import type { LbMetadata } from "./load-balancing.ts";
 import type { MetadataMatch } from "./matchers.ts";
+import type { OnDemandClusters } from "./on-demand-clusters.ts";
 import type { TokenBucket } from "./rate-limits.ts";
 import type { ClusterSelector, HashPolicy } from "./routes.ts";
 import type { FilterStateWrite } from "./stream-data.ts";
@@ -45,6 +46,8 @@ export interface TcpProxy {
 	readonly kind: "tcpProxy";
 	readonly statPrefix: string;
 	readonly cluster: ClusterSelector;
+	/** undefined: a cluster that is not there ends the connection. */
+	readonly onDemand?: OnDemandClusters | undefined;
 	/** Which subset of the cluster's hosts; a weighted cluster's own keys go before. */
 	readonly metadataMatch: LbMetadata | undefined;
 	/** A line is logged when the upstream has been reached, and one at each interval (ms; 0: none), beside the last. */

@@ -9,6 +9,7 @@ import type { Cluster } from "./clusters.ts";
 import type { ExtensionConfig } from "./discovered-filters.ts";
 import type { ClusterHosts } from "./hosts.ts";
 import type { Listener } from "./listeners.ts";
+import type { RouteScope } from "./route-scopes.ts";
 import type { RouteTable, VirtualHost } from "./routes.ts";
 import type { Secret } from "./tls.ts";
 
@@ -27,6 +28,8 @@ export interface ConfigUpdate {
 	readonly clusters: Changes<Cluster>;
 	readonly hosts: readonly ClusterHosts[];
 	readonly routes: Changes<RouteTable>;
+	/** That came by themselves (SRDS). */
+	readonly scopes: Changes<RouteScope>;
 	/** Of tables that are in force and change in nothing else. */
 	readonly virtualHosts: readonly VirtualHostChanges[];
 	/** Configurations of filters that come by themselves. */

@@ -1,3 +1,4 @@
+import type { HttpConnectionManager } from "./http-connection-manager.ts";
 import type { Listener } from "./listeners.ts";
 import type { Route, RouteTable } from "./routes.ts";
 
@@ -14,8 +15,14 @@ export function findUnknownClusters(table: RouteTable, isThere: (cluster: string
 export function findUnknownClustersOfListener({ filterChains, defaultFilterChain }: Listener, isThere: (cluster: string) => boolean): readonly string[] {
 	const chains = defaultFilterChain === undefined ? filterChains : [...filterChains, defaultFilterChain];
 	return chains.flatMap(({ filters }) =>
-		filters.flatMap((filter) => (filter.kind === "http" && filter.routes.kind === "inline" ? findUnknownClusters(filter.routes.table, isThere) : [])),
+		filters.flatMap((filter) => (filter.kind === "http" ? inlineTables(filter.routes).flatMap((table) => findUnknownClusters(table, isThere)) : [])),
 	);
+}
+
+/** Those that did not come by themselves. */
+export function inlineTables(routes: HttpConnectionManager["routes"]): readonly RouteTable[] {
+	if (routes.kind === "inline") return [routes.table];
+	return routes.kind === "rds" ? [] : (routes.scoped.scopes ?? []).flatMap((scope) => (scope.routes.kind === "inline" ? [scope.routes.table] : []));
 }
 
 function ofAction({ cluster, mirrors }: Extract<Route["action"], { kind: "route" }>, isThere: (cluster: string) => boolean): readonly string[] {

@@ -64,12 +64,15 @@ export type ToWorker =
 	/** An action of the overload manager began, ended, or is done to another degree. */
 	| { readonly kind: "overload" }
 	| { readonly kind: "shrinkHeap" }
-	/** Virtual hosts that were asked for, `table/host`: those that exist are in force. */
-	| { readonly kind: "hostsAnswered"; readonly names: readonly string[] }
+	/** Of what was wanted: what exists is in force. */
+	| { readonly kind: "answered"; readonly what: WantedKind; readonly names: readonly string[] }
 	| { readonly kind: "resetCounters" }
 	| { readonly kind: "reopenLogs" }
 	| { readonly kind: "logLevel"; readonly level: string }
 	| { readonly kind: "healthcheckFail"; readonly fail: boolean };
+
+/** What is asked for when it is wanted: a virtual host by `table/host`, a cluster by its name, a scope's route table by its own. */
+export type WantedKind = "host" | "cluster" | "routes";
 
 /** Cluster → address → what one worker, or all, counted; hosts that nothing was asked of are left out. */
 export type HostsOfClusters = ReadonlyMap<string, ReadonlyMap<string, HostCounts & { rq_active: number }>>;
@@ -105,8 +108,8 @@ export type FromWorker =
 	| { readonly kind: "immediateFail"; readonly cluster: string; readonly hostSlot: number }
 	| { readonly kind: "eject"; readonly cluster: string; readonly hostSlot: number; readonly reason: EjectReason }
 	| { readonly kind: "log"; readonly level: string; readonly message: string; readonly fields: Readonly<Record<string, unknown>> }
-	/** A request waits for this virtual host, `table/host`. */
-	| { readonly kind: "wantHost"; readonly name: string }
+	/** Somebody waits for this. */
+	| { readonly kind: "want"; readonly what: WantedKind; readonly name: string }
 	| { readonly kind: "drained" }
 	/** `address` as `ip:port` or a path; `port` is the bound one, of use when port 0 was asked for. */
 	| { readonly kind: "listening"; readonly listener: string; readonly address: string; readonly port: number }

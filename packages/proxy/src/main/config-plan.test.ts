@@ -5,6 +5,7 @@ import { RouteConfiguration } from "@weft/xds/generated/envoy/config/route/v3/ro
 import { decodeCluster, decodeRouteTable } from "../config/decode/index.ts";
 import type { ClusterHosts } from "../config/hosts.ts";
 import type { Listener } from "../config/listeners.ts";
+import type { RouteScope } from "../config/route-scopes.ts";
 import type { RouteTable } from "../config/routes.ts";
 import { nothingInForce, planNext, type Wanted } from "./config-plan.ts";
 
@@ -39,6 +40,11 @@ function listener(name: string, routes: string): Listener {
 	} as unknown as Listener;
 }
 
+function scopedListener(name: string): Listener {
+	const routes = { kind: "scoped", scoped: { name: "s", keyBuilder: [], scopes: undefined } };
+	return { name, filterChains: [{ filters: [{ kind: "http", statPrefix: name, filters: [], routes }] }], defaultFilterChain: undefined } as unknown as Listener;
+}
+
 function wanted(parts: Partial<Wanted>): Wanted {
 	const none = {
 		listeners: new Map(),
@@ -47,6 +53,7 @@ function wanted(parts: Partial<Wanted>): Wanted {
 		resolved: new Map(),
 		routes: new Map(),
 		virtualHosts: new Map(),
+		scopes: undefined,
 		secrets: new Map(),
 		extensions: new Map(),
 		expired: new Set<string>(),
@@ -116,6 +123,44 @@ describe("make before break", () => {
 		const second = planNext(wanted({ routes }), first).next;
 		assert.ok(second.clusters.has("a"));
 		assert.ok(!planNext(wanted({}), second).next.clusters.has("a"));
+	});
+
+	it("holds a scope back until its table is there, and a listener until all of its scopes are", () => {
+		const scope = (name: string, to: string, onDemand = false): RouteScope => ({ name, onDemand, key: [name], routes: { kind: "rds", name: to } });
+		const listeners = new Map([["l", scopedListener("l")]]);
+		const none = planNext(wanted({ listeners }), nothingInForce);
+		assert.equal(none.waiting.get("listener l"), "scope *");
+		assert.ok(planNext(wanted({ listeners, expired: new Set(["srds:*"]) }), nothingInForce).next.listeners.has("l"));
+
+		const scopes = new Map([
+			["one", scope("one", "r")],
+			["lazy", scope("lazy", "never", true)],
+		]);
+		const missing = planNext(wanted({ listeners, scopes }), nothingInForce);
+		assert.deepEqual([...missing.next.scopes.keys()], ["lazy"]);
+		assert.deepEqual(
+			["scope one", "listener l"].map((what) => missing.waiting.get(what)),
+			["route table r", "scope one"],
+		);
+		const { next } = planNext(wanted({ listeners, scopes, routes: new Map([["r", table("r", "absent")]]) }), nothingInForce);
+		assert.deepEqual([[...next.scopes.keys()], [...next.listeners.keys()]], [["one", "lazy"], ["l"]]);
+
+		const moved = planNext(wanted({ listeners, scopes: new Map([["one", scope("one", "later")]]) }), next);
+		assert.deepEqual(moved.next.scopes.get("one"), scopes.get("one"), "the old one until its new table is there");
+		assert.ok(moved.next.routes.has("r"), "and its table with it");
+		assert.ok(!moved.next.scopes.has("lazy"));
+	});
+
+	it("keeps scopes as long as a listener in force has them", () => {
+		const scopes = new Map<string, RouteScope>([["one", { name: "one", onDemand: false, key: ["1"], routes: { kind: "rds", name: "r" } }]]);
+		const before = planNext(
+			wanted({ listeners: new Map([["l", scopedListener("l")]]), scopes, routes: new Map([["r", table("r", "absent")]]) }),
+			nothingInForce,
+		);
+		const waiting = planNext(wanted({ listeners: new Map([["l", listener("l", "not there")]]) }), before.next);
+		assert.ok(waiting.next.scopes.has("one") && waiting.next.routes.has("r"));
+		const over = planNext(wanted({ listeners: new Map([["l", listener("l", "r2")]]), routes: new Map([["r2", table("r2", "absent")]]) }), waiting.next);
+		assert.deepEqual([over.next.scopes.size, over.next.routes.has("r")], [0, false]);
 	});
 
 	it("lets a route to a cluster that nobody announced into force: it is answered 503", () => {

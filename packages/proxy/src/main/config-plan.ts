@@ -3,10 +3,11 @@ import type { DiscoveryUse, ExtensionConfig, Extensions } from "../config/discov
 import type { Cluster } from "../config/clusters.ts";
 import type { ClusterHosts } from "../config/hosts.ts";
 import type { Listener } from "../config/listeners.ts";
+import type { RouteScope } from "../config/route-scopes.ts";
 import type { RouteTable } from "../config/routes.ts";
 import type { Secret } from "../config/tls.ts";
 import { type HostsOfTable, withHosts } from "./discovered-hosts.ts";
-import { referencesOfCluster, referencesOfExtension, referencesOfListener, referencesOfRoutes } from "./references.ts";
+import { type References, referencesOfCluster, referencesOfExtension, referencesOfListener, referencesOfRoutes, referencesOfScope } from "./references.ts";
 
 /** What files and the control plane ask for. */
 export interface Wanted {
@@ -19,11 +20,13 @@ export interface Wanted {
 	readonly routes: ReadonlyMap<string, RouteTable>;
 	/** Virtual hosts that came by themselves, by table; a table that is not here has not been answered. */
 	readonly virtualHosts: ReadonlyMap<string, HostsOfTable>;
+	/** Scopes that came by themselves (SRDS); undefined: nobody has told of them. */
+	readonly scopes: ReadonlyMap<string, RouteScope> | undefined;
 	readonly secrets: ReadonlyMap<string, Secret>;
 	/** Configurations of filters that came by themselves. */
 	readonly extensions: Extensions;
 	/**
-	 * Waits that are over (`eds:name`, `rds:name`, `vhds:table`, `sds:name`, `ecds:name`): serve without. Without its secret a
+	 * Waits that are over (`eds:name`, `rds:name`, `vhds:table`, `srds:*`, `sds:name`, `ecds:name`): serve without. Without its secret a
 	 * handshake is refused, without its filter a request.
 	 */
 	readonly expired: ReadonlySet<string>;
@@ -36,6 +39,7 @@ export interface InForce {
 	/** By cluster. */
 	readonly hosts: ReadonlyMap<string, ClusterHosts>;
 	readonly routes: ReadonlyMap<string, RouteTable>;
+	readonly scopes: ReadonlyMap<string, RouteScope>;
 	readonly secrets: ReadonlyMap<string, Secret>;
 	readonly extensions: Extensions;
 }
@@ -45,6 +49,7 @@ export const nothingInForce: InForce = {
 	clusters: new Map(),
 	hosts: new Map(),
 	routes: new Map(),
+	scopes: new Map(),
 	secrets: new Map(),
 	extensions: new Map(),
 };
@@ -79,17 +84,47 @@ export function planNext(wanted: Wanted, inForce: InForce, isUnchecked: (cluster
 		waiting.set(`route table ${name}`, missing === undefined ? "its virtual hosts" : `cluster ${missing}`);
 		keepOld(routes, inForce.routes, name);
 	}
-	const extensions = planExtensions(wanted, inForce, routes, warming, waiting);
-	const listeners = planListeners(wanted, inForce, { routes, extensions }, warming, waiting);
-	keepReferenced(wanted, inForce, { clusters, hosts, routes, extensions, listeners });
-	return { next: { listeners, clusters, hosts, routes, secrets: new Map(wanted.secrets), extensions }, waiting };
+	const scopes = planScopes(wanted, inForce, routes, warming, waiting);
+	const extensions = planExtensions(wanted, inForce, { routes, scopes }, warming, waiting);
+	const listeners = planListeners(wanted, inForce, { routes, scopes, extensions }, warming, waiting);
+	keepReferenced(wanted, inForce, { clusters, hosts, routes, scopes, extensions, listeners });
+	return { next: { listeners, clusters, hosts, routes, scopes, secrets: new Map(wanted.secrets), extensions }, waiting };
+}
+
+/** A scope comes into force with its route table, unless that is fetched on demand. */
+function planScopes(
+	wanted: Wanted,
+	inForce: InForce,
+	routes: ReadonlyMap<string, RouteTable>,
+	warming: (cluster: string) => boolean,
+	waiting: Map<string, string>,
+): Map<string, RouteScope> {
+	const scopes = new Map(wanted.scopes);
+	for (const [name, scope] of scopes) {
+		const references = referencesOfScope(scope);
+		const table = first(references.routes, (table) => !scope.onDemand && !routes.has(table) && !wanted.expired.has(`rds:${table}`));
+		const cluster = first(references.clusters, warming);
+		const wait = firstWait({ "route table": table, cluster });
+		if (wait === undefined) continue;
+		waiting.set(`scope ${name}`, wait);
+		keepOld(scopes, inForce.scopes, name);
+	}
+	return scopes;
+}
+
+/** Of the scopes, for whom they are of interest: one that waits, and of which there is no older version. */
+function missingScope(references: References, wanted: Wanted, scopes: ReadonlyMap<string, RouteScope>): string | undefined {
+	if (references.scopes.size === 0) return undefined;
+	if (wanted.scopes === undefined) return wanted.expired.has("srds:*") ? undefined : "*";
+	for (const name of wanted.scopes.keys()) if (!scopes.has(name)) return name;
+	return undefined;
 }
 
 /** A network filter that came by itself may name clusters and a route table, as a listener does. */
 function planExtensions(
 	wanted: Wanted,
 	inForce: InForce,
-	routes: ReadonlyMap<string, RouteTable>,
+	{ routes, scopes }: Pick<InForce, "routes" | "scopes">,
 	warming: (cluster: string) => boolean,
 	waiting: Map<string, string>,
 ): Map<string, ExtensionConfig> {
@@ -98,11 +133,19 @@ function planExtensions(
 		const references = referencesOfExtension(extension);
 		const table = first(references.routes, (table) => !routes.has(table) && !wanted.expired.has(`rds:${table}`));
 		const cluster = first(references.clusters, warming);
-		if (table === undefined && cluster === undefined) continue;
-		waiting.set(`filter ${name}`, table === undefined ? `cluster ${cluster}` : `route table ${table}`);
+		const scope = missingScope(references, wanted, scopes);
+		const wait = firstWait({ "route table": table, cluster, scope });
+		if (wait === undefined) continue;
+		waiting.set(`filter ${name}`, wait);
 		keepOld(extensions, inForce.extensions, name);
 	}
 	return extensions;
+}
+
+/** The first thing that is missing, with what it is. */
+function firstWait(missing: Readonly<Record<string, string | undefined>>): string | undefined {
+	for (const [what, name] of Object.entries(missing)) if (name !== undefined) return `${what} ${name}`;
+	return undefined;
 }
 
 const noHostsYet: HostsOfTable = new Map();
@@ -179,7 +222,7 @@ function forCluster(hosts: ClusterHosts, cluster: string): ClusterHosts {
 function planListeners(
 	wanted: Wanted,
 	inForce: InForce,
-	{ routes, extensions }: Pick<InForce, "routes" | "extensions">,
+	{ routes, scopes, extensions }: Pick<InForce, "routes" | "scopes" | "extensions">,
 	warming: (cluster: string) => boolean,
 	waiting: Map<string, string>,
 ): Map<string, Listener> {
@@ -191,8 +234,8 @@ function planListeners(
 		const cluster = first(references.clusters, warming);
 		const isMissing = ({ name, discovery }: DiscoveryUse) => discovery.isAwaited && !extensions.has(name) && !wanted.expired.has(`ecds:${name}`);
 		const filter = references.discovered.find(isMissing)?.name;
-		const waits = { secret, "route table": table, cluster, "configuration of filter": filter };
-		const [wait] = Object.entries(waits).flatMap(([what, name]) => (name === undefined ? [] : [`${what} ${name}`]));
+		const scope = missingScope(references, wanted, scopes);
+		const wait = firstWait({ secret, "route table": table, cluster, scope, "configuration of filter": filter });
 		if (wait === undefined) continue;
 		waiting.set(`listener ${name}`, wait);
 		keepOld(listeners, inForce.listeners, name);
@@ -204,6 +247,7 @@ interface Next {
 	readonly clusters: Map<string, DecodedCluster>;
 	readonly hosts: Map<string, ClusterHosts>;
 	readonly routes: Map<string, RouteTable>;
+	readonly scopes: Map<string, RouteScope>;
 	readonly extensions: Map<string, ExtensionConfig>;
 	readonly listeners: ReadonlyMap<string, Listener>;
 }
@@ -217,7 +261,11 @@ function keepReferenced(wanted: Wanted, inForce: InForce, next: Next): void {
 		// One that the control plane took back is gone at once; one that nothing new asks for stays with what still has it.
 		if (!next.extensions.has(name) && old !== undefined && !wanted.expired.has(`ecds:${name}`)) next.extensions.set(name, old);
 	}
-	for (const references of [...[...next.listeners.values()].map(referencesOfListener), ...[...next.extensions.values()].map(referencesOfExtension)]) {
+	const users = [...[...next.listeners.values()].map(referencesOfListener), ...[...next.extensions.values()].map(referencesOfExtension)];
+	// Nobody asks for them any more, but what still has them.
+	if (wanted.scopes === undefined && users.some(({ scopes }) => scopes.size > 0)) for (const [name, scope] of inForce.scopes) next.scopes.set(name, scope);
+	const all = [...users, ...[...next.scopes.values()].map(referencesOfScope)];
+	for (const references of all) {
 		for (const name of references.clusters) clusters.add(name);
 		for (const name of references.routes) {
 			const old = inForce.routes.get(name);

@@ -3,6 +3,7 @@ import type { RejectedResource, XdsUpdate } from "@weft/xds/client";
 import { NameTable } from "@weft/xds/generated/istio/networking/nds/v1/nds.ts";
 import type { BootstrapConfig } from "../config/bootstrap/decode-bootstrap.ts";
 import { fileOfSource } from "../config/decode/config-source.ts";
+import type { WantedKind } from "../config/worker-messages.ts";
 import { transportKind } from "../data/transport/transport.ts";
 import { createGrpcEnvironment } from "../grpc/environment.ts";
 import { followSecretFiles } from "./file-secrets.ts";
@@ -23,7 +24,10 @@ export interface Sources {
 	reportHealth(problem: string | undefined): void;
 }
 
-export async function connectSources(options: ServerOptions, { abort, dns, extensionStats, onDemand, pool, records, state, store }: Core): Promise<Sources> {
+export async function connectSources(
+	options: ServerOptions,
+	{ abort, dns, extensionStats, onDemand, pool, records, scopeStats, state, store }: Core,
+): Promise<Sources> {
 	const { clock, config, environment, logger, secretSources } = options;
 	const nowMs = () => clock.nowMs();
 	const files = followSecretFiles({
@@ -47,11 +51,11 @@ export async function connectSources(options: ServerOptions, { abort, dns, exten
 		resources.follow();
 		xds?.follow();
 	};
-	const onHostsAnswered = (present: readonly string[], absent: readonly string[]) => {
-		pool.broadcast({ kind: "hostsAnswered", names: [...present, ...absent] });
-		xds?.hostsAbsent(absent);
+	const onAnswered = (what: WantedKind, names: readonly string[]) => {
+		if (names.length > 0) pool.broadcast({ kind: "answered", what, names });
 	};
-	const apply = applyUpdates({ store, records, environment, extensionStats, nowMs, onWanted: follow, onHostsAnswered });
+	const onAbsent = (what: WantedKind, names: readonly string[]) => xds?.absent(what, names);
+	const apply = applyUpdates({ store, records, environment, extensionStats, scopeStats, nowMs, onWanted: follow, onAnswered, onAbsent });
 	const resources = followConfigFiles({ bootstrap: config.message, store, apply, readFile: environment.readFile, logger, signal: abort.signal });
 	if (needsControlPlane(config, options)) {
 		const staticSecrets = new Set(config.secrets.map(({ value }) => value.name));
@@ -73,7 +77,9 @@ export async function connectSources(options: ServerOptions, { abort, dns, exten
 			onConnection: (isConnected) => void (state.isControlPlaneConnected = isConnected),
 			isStaticSecret: (name) => staticSecrets.has(name),
 			extensionStats,
+			scopeStats,
 			onForgotten: (type, name) => records.remove(type, name),
+			onAnswered,
 		});
 		if (typeof created === "string") throw new Error(created);
 		xds = onDemand.source = created;

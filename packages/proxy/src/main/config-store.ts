@@ -4,6 +4,7 @@ import type { ExtensionConfig } from "../config/discovered-filters.ts";
 import type { Cluster } from "../config/clusters.ts";
 import type { ClusterHosts } from "../config/hosts.ts";
 import type { Listener } from "../config/listeners.ts";
+import type { RouteScope } from "../config/route-scopes.ts";
 import type { RouteTable, VirtualHost } from "../config/routes.ts";
 import type { Changes, ConfigUpdate, VirtualHostChanges } from "../config/runtime-config.ts";
 import type { Secret } from "../config/tls.ts";
@@ -24,6 +25,9 @@ export interface WantedChange {
 	readonly virtualHosts?: Changes<DiscoveredHost>;
 	/** Tables whose virtual hosts nobody asks for any more. */
 	readonly forgottenTables?: readonly string[];
+	readonly scopes?: Changes<RouteScope>;
+	/** Nobody asks for scopes any more. */
+	readonly forgetsScopes?: boolean;
 	readonly secrets?: Changes<Secret>;
 	/** What comes is no longer among what is waited for in vain. */
 	readonly extensions?: Changes<ExtensionConfig>;
@@ -38,6 +42,8 @@ export interface ConfigStoreOptions {
 	readonly allocator: SlotAllocator;
 	/** Active health checks: they see each update before the workers do and after, and may keep hosts that are gone. */
 	readonly health?: HealthHooks;
+	/** A change is in force in every worker, or there was nothing to do. */
+	readonly onCommitted?: () => void;
 	readonly logger: Logger;
 }
 
@@ -55,6 +61,7 @@ interface MutableWanted {
 	resolved: Map<string, ClusterHosts>;
 	routes: Map<string, RouteTable>;
 	virtualHosts: Map<string, HostsOfTable>;
+	scopes: Map<string, RouteScope> | undefined;
 	secrets: Map<string, Secret>;
 	extensions: Map<string, ExtensionConfig>;
 	expired: Set<string>;
@@ -74,6 +81,7 @@ export class ConfigStore {
 		resolved: new Map(),
 		routes: new Map(),
 		virtualHosts: new Map(),
+		scopes: undefined,
 		secrets: new Map(),
 		extensions: new Map(),
 		expired: new Set(),
@@ -134,7 +142,7 @@ export class ConfigStore {
 	/** Everything in force as one update, for a worker that starts late. */
 	snapshot(): ConfigUpdate {
 		const all = <T>(values: Iterable<T>): Changes<T> => ({ upsert: [...values], remove: [] });
-		const { listeners, routes, secrets, extensions } = this.#inForce;
+		const { listeners, routes, scopes, secrets, extensions } = this.#inForce;
 		const id = this.#nextId++;
 		return {
 			id,
@@ -143,6 +151,7 @@ export class ConfigStore {
 			hosts: [...this.#hosts.values()],
 			routes: all(routes.values()),
 			virtualHosts: [],
+			scopes: all(scopes.values()),
 			extensions: all(extensions.values()),
 			secrets: all(secrets.values()),
 		};
@@ -158,6 +167,8 @@ export class ConfigStore {
 		merge(routes, change.routes, (value) => value.name);
 		mergeHosts(virtualHosts, change.virtualHosts);
 		for (const table of change.forgottenTables ?? []) virtualHosts.delete(table);
+		if (change.forgetsScopes === true) this.#wanted.scopes = undefined;
+		if (change.scopes !== undefined) merge((this.#wanted.scopes ??= new Map()), change.scopes, (value) => value.name);
 		merge(secrets, change.secrets, (value) => value.name);
 		merge(extensions, change.extensions, (value) => value.name);
 		for (const { name } of change.extensions?.upsert ?? []) this.#wanted.expired.delete(`ecds:${name}`);
@@ -190,13 +201,17 @@ export class ConfigStore {
 		const unused: number[] = [];
 		const update = this.#diff(before, next, unused);
 		this.#inForce = next;
-		if (isEmpty(update)) return [];
+		if (isEmpty(update)) {
+			this.#options.onCommitted?.();
+			return [];
+		}
 		this.#options.health?.prepare(update);
 		const errors = await this.#options.send(update);
 		this.#options.health?.follow(update);
 		this.#slots.free(unused);
 		for (const { resource, message } of errors) this.#options.logger.warn("a worker refused a resource", { resource, message });
 		this.#acknowledged = next;
+		this.#options.onCommitted?.();
 		return errors;
 	}
 
@@ -231,6 +246,7 @@ export class ConfigStore {
 			clusters: { upsert, remove: clusters.remove },
 			hosts,
 			...routeChanges(before.routes, next.routes),
+			scopes: changes(before.scopes, next.scopes),
 			extensions: changes(before.extensions, next.extensions),
 			secrets: changes(before.secrets, next.secrets),
 		};
@@ -295,9 +311,9 @@ function countChanges<T>(counts: ChangeCounts, before: ReadonlyMap<string, T>, {
 	counts.removed += remove.length;
 }
 
-function isEmpty({ listeners, clusters, hosts, routes, virtualHosts, secrets, extensions }: ConfigUpdate): boolean {
+function isEmpty({ listeners, clusters, hosts, routes, scopes, virtualHosts, secrets, extensions }: ConfigUpdate): boolean {
 	return (
 		hosts.length + virtualHosts.length === 0 &&
-		[listeners, clusters, routes, secrets, extensions].every(({ upsert, remove }) => upsert.length + remove.length === 0)
+		[listeners, clusters, routes, scopes, secrets, extensions].every(({ upsert, remove }) => upsert.length + remove.length === 0)
 	);
 }

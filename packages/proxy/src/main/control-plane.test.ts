@@ -6,6 +6,7 @@ import { type MessageFns, packAny, typeUrls, type XdsType } from "@weft/xds";
 import { Bootstrap } from "@weft/xds/generated/envoy/config/bootstrap/v3/bootstrap.ts";
 import { Cluster } from "@weft/xds/generated/envoy/config/cluster/v3/cluster.ts";
 import { ClusterLoadAssignment } from "@weft/xds/generated/envoy/config/endpoint/v3/endpoint.ts";
+import { ScopedRouteConfiguration } from "@weft/xds/generated/envoy/config/route/v3/scoped_route.ts";
 import { TypedExtensionConfig } from "@weft/xds/generated/envoy/config/core/v3/extension.ts";
 import { Listener } from "@weft/xds/generated/envoy/config/listener/v3/listener.ts";
 import { RouteConfiguration } from "@weft/xds/generated/envoy/config/route/v3/route.ts";
@@ -128,6 +129,23 @@ const listener = (name: string, table: string, extra: object[] = []) => {
 		Listener,
 		Listener.fromPartial({ name, address, filterChains: [{ filters: [{ name: "hcm", typedConfig }] }] }),
 	);
+};
+
+const scopedListener = (name: string) => {
+	const fragments = [{ headerValueExtractor: { name: "x-scope", index: 0 } }];
+	const scopedRoutes = { name: "s", scopeKeyBuilder: { fragments }, rdsConfigSource: { ads: {} }, scopedRds: { scopedRdsConfigSource: { ads: {} } } };
+	const hcm = HttpConnectionManager.fromPartial({ statPrefix: name, scopedRoutes, httpFilters: [router] });
+	const typedConfig = packAny("envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager", HttpConnectionManager, hcm);
+	const message = Listener.fromPartial({
+		name,
+		address: { socketAddress: { address: "127.0.0.1", portValue: 80 } },
+		filterChains: [{ filters: [{ name: "hcm", typedConfig }] }],
+	});
+	return packed(name, "envoy.config.listener.v3.Listener", Listener, message);
+};
+const scope = (name: string, key: string, routeConfigurationName: string, onDemand = false) => {
+	const message = ScopedRouteConfiguration.fromPartial({ name, onDemand, routeConfigurationName, key: { fragments: [{ stringKey: key }] } });
+	return packed(name, "envoy.config.route.v3.ScopedRouteConfiguration", ScopedRouteConfiguration, message);
 };
 
 const csrfType = "envoy.extensions.filters.http.csrf.v3.CsrfPolicy";
@@ -380,6 +398,82 @@ describe("the main thread under a control plane", () => {
 	it("refuses a filter that may be what there is no filter for", async () => {
 		const error = await controlPlane.push("lds", [listener("d3", "r", [discovered("lua", "envoy.extensions.filters.http.lua.v3.Lua")])]);
 		assert.match(error ?? "", /^d3: .*http filter lua: no factory found for a required type URL envoy\.extensions\.filters\.http\.lua\.v3\.Lua/);
+	});
+
+	it("asks for clusters that somebody wants, and tells so once they are warm, or are not there", async () => {
+		const [worker] = workers;
+		const answers = () =>
+			worker?.received.flatMap((message) => (message.kind === "answered" && message.what === "cluster" ? [`${message.what} ${message.names.join()}`] : []));
+		const asks = ({ typeUrl, resourceNamesSubscribe }: DeltaDiscoveryRequest) => typeUrl === typeUrls.cds && resourceNamesSubscribe.length > 0;
+		worker?.say({ kind: "want", what: "cluster", name: "wanted" });
+		worker?.say({ kind: "want", what: "cluster", name: "wanted" });
+		assert.deepEqual((await controlPlane.seen(asks)).resourceNamesSubscribe, ["wanted"]);
+		assert.equal(await controlPlane.push("cds", [cluster("wanted")]), undefined);
+		assert.deepEqual(answers(), [], "it has no endpoints yet");
+		assert.equal(await controlPlane.push("eds", [endpoints("wanted", 80)]), undefined);
+		assert.deepEqual(answers(), ["cluster wanted"]);
+
+		worker?.say({ kind: "want", what: "cluster", name: "absent" });
+		assert.deepEqual((await controlPlane.seen(asks)).resourceNamesSubscribe, ["absent"]);
+		assert.equal(await controlPlane.push("cds", [], ["absent"]), undefined);
+		const gone = await controlPlane.seen(({ typeUrl, resourceNamesUnsubscribe }) => typeUrl === typeUrls.cds && resourceNamesUnsubscribe.length > 0);
+		assert.deepEqual(gone.resourceNamesUnsubscribe, ["absent"]);
+		for (const name of ["", "*", "wanted"]) worker?.say({ kind: "want", what: "cluster", name });
+		assert.deepEqual(answers()?.slice(1), ["cluster absent", "cluster ", "cluster *", "cluster wanted"]);
+	});
+
+	it("serves a cluster that has no endpoints at all", async () => {
+		assert.equal(await controlPlane.push("cds", [cluster("empty")]), undefined);
+		assert.ok(!updates().some(({ clusters }) => clusters.upsert.some(({ name }) => name === "empty")));
+		assert.equal(await controlPlane.push("eds", [], ["empty"]), undefined);
+		assert.ok(updates().some(({ clusters }) => clusters.upsert.some(({ name }) => name === "empty")));
+	});
+
+	it("asks for scopes and their tables, and takes a response of scopes as a whole", async () => {
+		const [worker] = workers;
+		const scopesSent = () =>
+			updates().flatMap(({ scopes }) => [...scopes.upsert.map(({ name, key }) => `${name} ${key.join()}`), ...scopes.remove.map((name) => `-${name}`)]);
+		const rdsNamed = (name: string) =>
+			controlPlane.seen(({ typeUrl, resourceNamesSubscribe }) => typeUrl === typeUrls.rds && resourceNamesSubscribe.includes(name));
+		assert.equal(await controlPlane.push("lds", [scopedListener("scoped")]), undefined);
+		const asked = await controlPlane.seen(({ typeUrl }) => typeUrl === typeUrls.srds);
+		assert.deepEqual(asked.resourceNamesSubscribe, []);
+		assert.equal(await controlPlane.push("srds", [scope("one", "1", "s1"), scope("lazy", "2", "s2", true)]), undefined);
+		assert.deepEqual((await rdsNamed("s1")).resourceNamesSubscribe, ["s1"], "the other one is fetched on demand");
+		assert.deepEqual(scopesSent(), ["lazy 2"]);
+		assert.equal(await controlPlane.push("rds", [routes("s1", "a")]), undefined);
+		assert.deepEqual(scopesSent(), ["lazy 2", "one 1"]);
+		assert.ok(updates().some(({ listeners }) => listeners.upsert.some(({ name }) => name === "scoped")));
+
+		worker?.say({ kind: "want", what: "routes", name: "s2" });
+		worker?.say({ kind: "want", what: "routes", name: "nobody names it" });
+		assert.deepEqual((await rdsNamed("s2")).resourceNamesSubscribe, ["s2"]);
+		assert.equal(await controlPlane.push("rds", [routes("s2", "a")]), undefined);
+		const answers = worker?.received.flatMap((message) => (message.kind === "answered" && message.what === "routes" ? message.names : []));
+		assert.deepEqual(answers, ["nobody names it", "s2"]);
+
+		const refused = await controlPlane.push("srds", [scope("three", "3", "s1"), scope("twin", "1", "s1")]);
+		assert.equal(refused, "twin: scope key conflict found, first scope is 'one', second scope is 'twin'\nthree: refused together with another scope");
+		assert.deepEqual(scopesSent().length, 2);
+		assert.equal(await controlPlane.push("srds", [scope("three", "1", "s1")], ["one"]), undefined, "a key moves with what had it");
+		assert.deepEqual(scopesSent().slice(2), ["three 1", "-one"]);
+		const stats = await (await fetch(`http://${server.adminAddress}/stats?filter=scoped_rds`)).text();
+		for (const line of ["all_scopes: 2", "active_scopes: 2", "on_demand_scopes: 1", "update_rejected: 1", "update_success: 2"])
+			assert.ok(stats.includes(`http.scoped.scoped_rds.s.${line}`), stats);
+	});
+
+	it("forgets scopes and their tables when no listener has scoped routes any more", async () => {
+		await controlPlane.push("lds", [], ["scoped"]);
+		const gone = await controlPlane.seen(({ typeUrl, resourceNamesUnsubscribe }) => typeUrl === typeUrls.srds && resourceNamesUnsubscribe.length > 0);
+		assert.deepEqual(gone.resourceNamesUnsubscribe, ["*"]);
+		const tables = await controlPlane.seen(({ typeUrl, resourceNamesUnsubscribe }) => typeUrl === typeUrls.rds && resourceNamesUnsubscribe.includes("s1"));
+		assert.deepEqual(tables.resourceNamesUnsubscribe.toSorted(), ["s1", "s2"]);
+		assert.deepEqual(
+			updates()
+				.flatMap(({ scopes }) => scopes.remove)
+				.toSorted(),
+			["lazy", "one", "three"],
+		);
 	});
 
 	it("forgets the virtual hosts of a table that no listener names any more", async () => {

@@ -1,5 +1,5 @@
 import type { ConfigUpdate } from "../config/runtime-config.ts";
-import type { ToWorker, WorkerInit } from "../config/worker-messages.ts";
+import type { FromWorker, ToWorker, WorkerInit } from "../config/worker-messages.ts";
 import { emptyStats } from "../data/stats/registry.ts";
 import type { WorkerEvents, WorkerPort } from "./worker-pool.ts";
 
@@ -21,6 +21,11 @@ export class FakeWorker implements WorkerPort {
 		if (message.kind === "update") queueMicrotask(() => this.#events.message({ kind: "updated", id: message.update.id, errors: this.#errors(message.update) }));
 		if (message.kind === "scrape") this.#events.message({ kind: "scraped", id: message.id, stats: emptyStats });
 		if (message.kind === "drain") this.#events.message({ kind: "drained" });
+	}
+
+	/** As a worker does that wants something of the main thread. */
+	say(message: FromWorker): void {
+		this.#events.message(message);
 	}
 
 	#errors(update: ConfigUpdate) {

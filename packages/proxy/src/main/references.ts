@@ -3,8 +3,10 @@ import type { Cluster, UpstreamTransport } from "../config/clusters.ts";
 import type { ConfigFile } from "../config/http-connection-manager.ts";
 import type { FilterChain, Listener } from "../config/listeners.ts";
 import type { NetworkFilter } from "../config/network-filters.ts";
+import type { RouteScope } from "../config/route-scopes.ts";
 import type { ClusterSelector, RouteTable } from "../config/routes.ts";
 import type { DownstreamTls, PeerValidation } from "../config/tls.ts";
+import { inlineTables } from "../config/unknown-clusters.ts";
 
 /** What a resource cannot do without: computed once a value, since every plan asks for it. */
 export interface References {
@@ -15,6 +17,8 @@ export interface References {
 	readonly routeFiles: ReadonlyMap<string, ConfigFile>;
 	/** Filters whose configuration comes by itself. */
 	readonly discovered: readonly DiscoveryUse[];
+	/** Its routes are scoped, and the scopes come by themselves (SRDS): what they are called in which connection managers' statistics. */
+	readonly scopes: ReadonlySet<string>;
 }
 
 const known = new WeakMap<object, References>();
@@ -22,7 +26,7 @@ const known = new WeakMap<object, References>();
 function remembered(value: object, compute: (into: Collector) => void): References {
 	let found = known.get(value);
 	if (!found) {
-		const into: Collector = { secrets: new Set(), clusters: new Set(), routes: new Set(), routeFiles: new Map(), discovered: [] };
+		const into: Collector = { secrets: new Set(), clusters: new Set(), routes: new Set(), routeFiles: new Map(), discovered: [], scopes: new Set() };
 		compute(into);
 		found = into;
 		known.set(value, found);
@@ -36,6 +40,7 @@ interface Collector {
 	readonly routes: Set<string>;
 	readonly routeFiles: Map<string, ConfigFile>;
 	readonly discovered: DiscoveryUse[];
+	readonly scopes: Set<string>;
 }
 
 export function referencesOfCluster(cluster: Cluster): References {
@@ -47,6 +52,13 @@ export function referencesOfCluster(cluster: Cluster): References {
 
 export function referencesOfRoutes(table: RouteTable): References {
 	return remembered(table, (into) => addTable(into, table));
+}
+
+export function referencesOfScope(scope: RouteScope): References {
+	return remembered(scope, (into) => {
+		if (scope.routes.kind === "rds") into.routes.add(scope.routes.name);
+		else addTable(into, scope.routes.table);
+	});
 }
 
 export function referencesOfListener(listener: Listener): References {
@@ -91,7 +103,10 @@ function addFilter(into: Collector, filter: NetworkFilter): void {
 	if (filter.routes.kind === "rds") {
 		into.routes.add(filter.routes.name);
 		if (filter.routes.file !== undefined) into.routeFiles.set(filter.routes.name, filter.routes.file);
-	} else addTable(into, filter.routes.table);
+	}
+	if (filter.routes.kind === "scoped" && filter.routes.scoped.scopes === undefined)
+		into.scopes.add(`http.${filter.statPrefix}.scoped_rds.${filter.routes.scoped.name}.`);
+	for (const table of inlineTables(filter.routes)) addTable(into, table);
 }
 
 function addTable(into: Collector, table: RouteTable): void {

@@ -5,7 +5,7 @@ import type { ConfigUpdate } from "../config/runtime-config.ts";
 import { createBalanceBuffer, markWorker } from "../config/shared-balance.ts";
 import { createBucketBuffer } from "../config/shared-buckets.ts";
 import { createSlotAllocator, viewSharedWords } from "../config/shared-state.ts";
-import type { FromWorker, ResourceError } from "../config/worker-messages.ts";
+import type { FromWorker, ResourceError, WantedKind } from "../config/worker-messages.ts";
 import { serverTtl, systemLookup } from "../data/dns/lookup.ts";
 import { trimMemory } from "../data/worker/heap-memory.ts";
 import { ConfigStore } from "./config-store.ts";
@@ -16,6 +16,7 @@ import type { LoadReporter } from "./load-reporter.ts";
 import { OutlierManager } from "./outlier-manager.ts";
 import { OverloadManager } from "./overload/overload-manager.ts";
 import { ResourceRecords } from "./resource-records.ts";
+import { ScopeStats } from "./scope-stats.ts";
 import type { ServerOptions } from "./server-options.ts";
 import { ServerState } from "./server-state.ts";
 import { workerInit } from "./worker-init.ts";
@@ -36,6 +37,7 @@ export interface Core {
 	readonly overload: OverloadManager | undefined;
 	readonly dns: DnsResolver;
 	readonly extensionStats: ExtensionStats;
+	readonly scopeStats: ScopeStats;
 	/** Filled in where loads are reported. */
 	readonly loads: { reporter?: LoadReporter };
 	/** Filled in where there is a control plane. */
@@ -47,6 +49,7 @@ export interface Core {
 export function createCore(options: ServerOptions): Core {
 	const { config, clock, logger, random } = options;
 	const allocator = createSlotAllocator();
+	const onDemand: { source?: XdsSource } = {};
 	const state = new ServerState({ startedMs: clock.nowMs(), isXdsExpected: config.message.dynamicResources?.adsConfig !== undefined });
 	const buckets = createBucketBuffer();
 	const overloadBuffer = config.overload && createOverloadBuffer(options.concurrency);
@@ -87,7 +90,7 @@ export function createCore(options: ServerOptions): Core {
 		},
 		abort.signal,
 	);
-	const store = new ConfigStore({ send, allocator, health, logger });
+	const store = new ConfigStore({ send, allocator, health, onCommitted: () => onDemand.source?.settle(), logger });
 	const outliers = new OutlierManager({
 		words: viewSharedWords(allocator.buffer),
 		clusterOf: (name) => store.clusterOf(name),
@@ -98,14 +101,13 @@ export function createCore(options: ServerOptions): Core {
 		logger,
 	});
 	const onHosts = (hosts: ClusterHosts) => void store.apply({ resolved: { upsert: [hosts], remove: [] } });
-	const onDemand: { source?: XdsSource } = {};
-	const wantHost = (name: string) => {
-		if (onDemand.source?.wantHost(name) !== true) pool.broadcast({ kind: "hostsAnswered", names: [name] });
+	const want = (what: WantedKind, name: string) => {
+		if (onDemand.source?.want(what, name) !== true) pool.broadcast({ kind: "answered", what, names: [name] });
 	};
 	const receive = (message: FromWorker) => {
 		if (message.kind === "eject") outliers.eject(message);
 		else if (message.kind === "immediateFail") health.failImmediately(message.cluster, message.hostSlot);
-		else if (message.kind === "wantHost") wantHost(message.name);
+		else if (message.kind === "want") want(message.what, message.name);
 		else if (message.kind === "listening") state.listening(message.listener, message.address);
 		else if (message.kind === "listenerError") logger.error("listener could not be opened", { listener: message.listener, error: message.message });
 	};
@@ -122,6 +124,7 @@ export function createCore(options: ServerOptions): Core {
 		overload,
 		dns,
 		extensionStats: new ExtensionStats(),
+		scopeStats: new ScopeStats(),
 		loads: {},
 		onDemand,
 		refused,

@@ -145,6 +145,7 @@ describe("the worker pool", () => {
 			hosts: [],
 			routes: { upsert: [], remove: [] },
 			virtualHosts: [],
+			scopes: { upsert: [], remove: [] },
 			extensions: { upsert: [], remove: [] },
 			secrets: { upsert: [], remove: [] },
 		};

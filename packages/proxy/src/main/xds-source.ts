@@ -11,9 +11,12 @@ import { openXdsBytes } from "../grpc/xds-stream.ts";
 import type { ExtensionStats } from "./extension-stats.ts";
 import type { ConfigStore } from "./config-store.ts";
 import { tableOfHost } from "./discovered-hosts.ts";
+import type { WantedKind } from "../config/worker-messages.ts";
 import { fileOfSource } from "../config/decode/config-source.ts";
+import { OnDemand } from "./on-demand.ts";
 import { resolveGrpcTarget, type TargetSources } from "./grpc-target.ts";
 import { parseNamedFiles } from "./named-files.ts";
+import type { ScopeStats } from "./scope-stats.ts";
 import { applyBootstrapPatch, type OnBootstrapPatch } from "./bootstrap-patch.ts";
 import { applyTrustRoots, type OnTrustRoots } from "./trust-updates.ts";
 import { referencesOfCluster, referencesOfExtension, referencesOfListener } from "./references.ts";
@@ -33,8 +36,11 @@ export interface XdsSourceOptions {
 	/** Secrets that this process has itself: never asked for. */
 	readonly ownSecrets: ReadonlySet<string>;
 	/** Endpoints, routes or secrets that nothing refers to any more, and that are given up. */
-	readonly onForgotten: (type: "eds" | "rds" | "vhds" | "sds" | "ecds", name: string) => void;
+	readonly onForgotten: (type: "eds" | "rds" | "vhds" | "srds" | "sds" | "ecds", name: string) => void;
+	/** Whoever waits for these goes on: they are in force, or do not exist. */
+	readonly onAnswered: (what: WantedKind, names: readonly string[]) => void;
 	readonly extensionStats: ExtensionStats;
+	readonly scopeStats: ScopeStats;
 	/** Of the ADS stream. */
 	readonly onConnection: (isConnected: boolean) => void;
 	readonly isStaticSecret: (name: string) => boolean;
@@ -52,18 +58,18 @@ export interface XdsSourceOptions {
 
 const deltaApis = new Set<number>([ApiConfigSource_ApiType.DELTA_GRPC, ApiConfigSource_ApiType.AGGREGATED_DELTA_GRPC]);
 const grpcApis = new Set<number>([...deltaApis, ApiConfigSource_ApiType.GRPC, ApiConfigSource_ApiType.AGGREGATED_GRPC]);
-const typesWaiting = ["eds", "rds", "vhds", "sds", "ecds"] as const;
+const typesWaiting = ["eds", "rds", "vhds", "srds", "sds", "ecds"] as const;
 /** How long a listener waits for a route table, as Envoy's initial_fetch_timeout. */
 const fetchTimeoutMs = 15_000;
-
-const onDemandMax = 10_000;
 
 /** The control plane, as the bootstrap names it: one ADS stream, and one stream a secret server. */
 export class XdsSource {
 	readonly #options: XdsSourceOptions;
 	readonly #ads: XdsClient | undefined;
-	/** Virtual hosts that requests asked for by name. */
-	readonly #onDemand = new Set<string>();
+	/** What somebody asked for by name. */
+	readonly #onDemand: OnDemand;
+	#namesClusters = false;
+	#asksForScopes = false;
 	readonly #secretClients = new Map<string, XdsClient>();
 	readonly #waits = new Map<string, NodeJS.Timeout>();
 	/** Secrets that were ever asked of the control plane and are not forgotten. */
@@ -73,6 +79,7 @@ export class XdsSource {
 	constructor(options: XdsSourceOptions, ads: XdsClient | undefined) {
 		this.#options = options;
 		this.#ads = ads;
+		this.#onDemand = new OnDemand({ ...options, ads, follow: () => this.follow() });
 	}
 
 	async run(signal: AbortSignal): Promise<void> {
@@ -87,23 +94,19 @@ export class XdsSource {
 		this.#ads?.reportHealth(problem);
 	}
 
-	/** A request waits for this virtual host, `table/host`. False: it has come before, or there is nobody to ask. */
-	wantHost(name: string): boolean {
-		const table = this.#options.store.wanted.routes.get(tableOfHost(name));
-		if (this.#ads === undefined || table?.vhds !== true || this.#options.store.wanted.virtualHosts.get(table.name)?.has(name) === true) return false;
-		// Names come from clients: the oldest are given up.
-		const [oldest] = this.#onDemand;
-		if (this.#onDemand.size >= onDemandMax && oldest !== undefined) this.#onDemand.delete(oldest);
-		this.#onDemand.add(name);
-		this.follow();
-		return true;
+	/** Somebody waits for this. False: it is in force, or cannot be asked for. */
+	want(what: WantedKind, name: string): boolean {
+		return this.#onDemand.want(what, name);
 	}
 
-	/** They do not exist: to be asked for anew by the next request. */
-	hostsAbsent(names: readonly string[]): void {
-		let isKnown = false;
-		for (const name of names) isKnown = this.#onDemand.delete(name) || isKnown;
-		if (isKnown) this.follow();
+	/** They do not exist: whoever waits goes on without, and the next who wants them asks anew. */
+	absent(what: WantedKind, names: readonly string[]): void {
+		this.#onDemand.absent(what, names);
+	}
+
+	/** Something came into force: whoever waited for it goes on. */
+	settle(): void {
+		this.#onDemand.settle();
 	}
 
 	/** Asks for exactly what the wanted clusters and listeners refer to. */
@@ -127,11 +130,14 @@ export class XdsSource {
 			const references = referencesOfExtension(extension);
 			for (const name of references.routes) (references.routeFiles.has(name) ? fromFiles.rds : rds).add(name);
 		}
+		this.#followScopes(rds);
 		this.#ads?.subscribe(typeUrls.eds, [...eds.keys()]);
 		this.#ads?.subscribe(typeUrls.rds, [...rds]);
 		const vhds = new Set([...rds].filter((name) => wanted.routes.get(name)?.vhds));
-		for (const name of this.#onDemand) if (!vhds.has(tableOfHost(name))) this.#onDemand.delete(name);
-		this.#ads?.subscribe(typeUrls.vhds, [...vhds, ...this.#onDemand]);
+		const { host } = this.#onDemand.names;
+		host.forget([...host.names].filter((name) => !vhds.has(tableOfHost(name))));
+		this.#ads?.subscribe(typeUrls.vhds, [...vhds, ...host.names]);
+		this.#followClusters();
 		this.#forget(new Set([...eds.keys(), ...fromFiles.eds]), new Set([...rds, ...fromFiles.rds]), vhds);
 		this.#followSecrets(secrets);
 		this.#followExtensions();
@@ -141,6 +147,46 @@ export class XdsSource {
 		this.#wait("sds", new Map(own.map((name) => [name, fetchTimeoutMs])), (name) => wanted.secrets.has(name));
 		this.#wait("rds", new Map([...rds].map((name) => [name, fetchTimeoutMs])), (name) => routes.has(name));
 		this.#wait("vhds", new Map([...vhds].map((name) => [name, fetchTimeoutMs])), (name) => virtualHosts.has(name));
+	}
+
+	/** Scopes: all there are, where a listener asks for any; and the tables that they name, unless they are fetched on demand and nobody did. */
+	#followScopes(rds: Set<string>): void {
+		const { onForgotten, scopeStats, store } = this.#options;
+		const { extensions, listeners, scopes } = store.wanted;
+		const references = [...[...listeners.values()].map(referencesOfListener), ...[...extensions.values()].map(referencesOfExtension)];
+		const prefixes = new Set(references.flatMap((one) => [...one.scopes]));
+		const isAsked = prefixes.size > 0;
+		if (isAsked || this.#asksForScopes) this.#ads?.subscribe(typeUrls.srds, isAsked ? "*" : []);
+		this.#asksForScopes = isAsked;
+		if (!isAsked && scopes !== undefined) {
+			for (const name of scopes.keys()) onForgotten("srds", name);
+			void store.apply({ forgetsScopes: true, awaited: ["srds:*"] });
+		}
+		if (!isAsked) {
+			clearTimeout(this.#waits.get("srds:*"));
+			this.#waits.delete("srds:*");
+		}
+		const { routes } = this.#onDemand.names;
+		const named = new Set<string>();
+		for (const scope of isAsked ? (scopes?.values() ?? []) : []) {
+			if (scope.routes.kind !== "rds") continue;
+			named.add(scope.routes.name);
+			if (!scope.onDemand) rds.add(scope.routes.name);
+		}
+		routes.forget([...routes.names].filter((name) => !named.has(name)));
+		for (const name of routes.names) rds.add(name);
+		scopeStats.follow(prefixes, scopes?.values() ?? [], (table) => routes.has(table));
+		this.#wait("srds", new Map(isAsked ? [["*", fetchTimeoutMs]] : []), () => scopes !== undefined);
+	}
+
+	/** All that the control plane has for this node, where the bootstrap says so, and what somebody asked for by name. */
+	#followClusters(): void {
+		const names = [...this.#onDemand.names.cluster.names];
+		const isWildcard = this.#options.bootstrap.dynamicResources?.cdsConfig?.ads !== undefined;
+		if (names.length > 0) this.#namesClusters = true;
+		// Beside names, all has to be named, too.
+		if (isWildcard) this.#ads?.subscribe(typeUrls.cds, this.#namesClusters ? ["*", ...names] : "*");
+		else if (this.#namesClusters) this.#ads?.subscribe(typeUrls.cds, names);
 	}
 
 	// Endpoints and routes go with what refers to them; the protocol has no removal of its own for them in state of the world.
@@ -187,6 +233,7 @@ export class XdsSource {
 			const timer = setTimeout(() => {
 				this.#options.logger.warn("initial fetch timed out", { type, name });
 				if (type === "ecds") this.#options.extensionStats.count(name, "init_fetch_timeout");
+				if (type === "srds") this.#options.scopeStats.count("init_fetch_timeout");
 				void this.#options.store.apply({ expired: [key] });
 			}, timeoutMs);
 			timer.unref();
@@ -265,7 +312,6 @@ export function createXdsSource(options: XdsSourceOptions): XdsSource | string {
 	if (typeof ads === "string") return `dynamic_resources.ads_config: ${ads}`;
 	if (onBootstrapPatch) ads.subscribe(typeUrls.bootstrap, "*");
 	if (onTrustRoots) ads.subscribe(typeUrls.pcds, "*");
-	if (dynamic.cdsConfig?.ads) ads.subscribe(typeUrls.cds, "*");
 	if (dynamic.ldsConfig?.ads) ads.subscribe(typeUrls.lds, "*");
 	if (options.wantsNames) ads.subscribe(typeUrls.nds, "*");
 	return new XdsSource(options, ads);

@@ -4,6 +4,7 @@ import { Cluster } from "@weft/xds/generated/envoy/config/cluster/v3/cluster.ts"
 import { ClusterLoadAssignment } from "@weft/xds/generated/envoy/config/endpoint/v3/endpoint.ts";
 import { Listener } from "@weft/xds/generated/envoy/config/listener/v3/listener.ts";
 import { RouteConfiguration } from "@weft/xds/generated/envoy/config/route/v3/route.ts";
+import { ScopedRouteConfiguration } from "@weft/xds/generated/envoy/config/route/v3/scoped_route.ts";
 import { TypedExtensionConfig } from "@weft/xds/generated/envoy/config/core/v3/extension.ts";
 import { VirtualHost } from "@weft/xds/generated/envoy/config/route/v3/route_components.ts";
 import { Secret } from "@weft/xds/generated/envoy/extensions/transport_sockets/tls/v3/secret.ts";
@@ -15,16 +16,20 @@ import {
 	decodeExtensionConfig,
 	type Decoded,
 	decodeListener,
+	decodeRouteScope,
 	decodeRouteTable,
 	decodeSecret,
 } from "../config/decode/index.ts";
 import { type ExtensionConfig, misfit } from "../config/discovered-filters.ts";
+import { findScopeConflict, type RouteScope } from "../config/route-scopes.ts";
+import type { WantedKind } from "../config/worker-messages.ts";
 import { findUnknownClusters, findUnknownClustersOfListener } from "../config/unknown-clusters.ts";
 import type { ConfigStore, WantedChange } from "./config-store.ts";
 import { type DiscoveredHost, tableOfHost, withoutTakenDomains } from "./discovered-hosts.ts";
 import type { ExtensionStats } from "./extension-stats.ts";
 import { referencesOfListener } from "./references.ts";
-import type { ResourceRecords } from "./resource-records.ts";
+import type { ResourceRecord, ResourceRecords } from "./resource-records.ts";
+import type { ScopeStats } from "./scope-stats.ts";
 
 export interface UpdateTarget {
 	readonly store: ConfigStore;
@@ -32,14 +37,17 @@ export interface UpdateTarget {
 	readonly environment: DecodeEnvironment;
 	readonly nowMs: () => number;
 	readonly extensionStats: ExtensionStats;
+	readonly scopeStats: ScopeStats;
 	/** Called once a change is wanted, before it is in force: subscriptions follow it. */
 	readonly onWanted: () => void;
-	/** Virtual hosts were told of, `table/host`: they are in force, or do not exist. */
-	readonly onHostsAnswered: (present: readonly string[], absent: readonly string[]) => void;
+	/** Of what somebody may wait for: it is in force. */
+	readonly onAnswered: (what: WantedKind, names: readonly string[]) => void;
+	/** It does not exist. */
+	readonly onAbsent: (what: WantedKind, names: readonly string[]) => void;
 }
 
 interface Decoder {
-	readonly field: Exclude<keyof WantedChange, "expired" | "awaited" | "resolved" | "forgottenTables">;
+	readonly field: Exclude<keyof WantedChange, "expired" | "awaited" | "resolved" | "forgottenTables" | "forgetsScopes">;
 	readonly decode: (bytes: Uint8Array, environment: DecodeEnvironment, name: string, store: ConfigStore) => Decoded<unknown>;
 }
 
@@ -61,6 +69,7 @@ const decoders: Readonly<Record<Exclude<XdsType, (typeof ofOthers)[number]>, Dec
 	},
 	vhds: { field: "virtualHosts", decode: decodeHost },
 	ecds: { field: "extensions", decode: decodeExtension },
+	srds: { field: "scopes", decode: decodeScope },
 	sds: { field: "secrets", decode: (bytes, environment) => decodeSecret(Secret.decode(bytes), environment) },
 };
 
@@ -82,6 +91,12 @@ function decodeHost(bytes: Uint8Array, environment: DecodeEnvironment, name: str
 	return { value: value && { name, host: value }, errors };
 }
 
+function decodeScope(bytes: Uint8Array, environment: DecodeEnvironment, _: string, { wanted }: ConfigStore): Decoded<RouteScope> {
+	return refusing(decodeRouteScope(ScopedRouteConfiguration.decode(bytes), environment), ({ routes }) =>
+		routes.kind === "inline" ? findUnknownClusters(routes.table, isWanted(wanted)) : [],
+	);
+}
+
 /** It must suit every filter that takes it, as in Envoy. */
 function decodeExtension(bytes: Uint8Array, environment: DecodeEnvironment, _: string, { wanted }: ConfigStore): Decoded<ExtensionConfig> {
 	const { value, errors } = decodeExtensionConfig(TypedExtensionConfig.decode(bytes), environment);
@@ -101,7 +116,10 @@ export function applyUpdates(target: UpdateTarget): ApplyUpdate {
 		const decoder = type === undefined ? undefined : (decoders as Partial<Record<XdsType, Decoder>>)[type];
 		if (type === undefined || decoder === undefined) return [{ name: "", message: `resources of type ${stripTypeUrl(update.typeUrl)} are not implemented` }];
 		const rejected: RejectedResource[] = [];
-		const changed = decodeChanged(type, decoder, update, target, rejected);
+		const decoded = decodeChanged(type, decoder, update, target, rejected);
+		if (type === "srds" && refusesScopes(decoded.changed as readonly RouteScope[], update, target, rejected)) return rejected;
+		const { changed } = decoded;
+		for (const record of decoded.records) target.records.set(type, record);
 		const upsert = type === "vhds" ? withoutTakenDomains(changed as DiscoveredHost[], update.removed, target.store.wanted, rejected) : changed;
 		const gone = update.removed.filter((name) => !isStatic(target, type, name));
 		// A secret that is in use stays, as in Envoy; one that was waited for is not there: what needs it is served, and refuses handshakes.
@@ -109,6 +127,10 @@ export function applyUpdates(target: UpdateTarget): ApplyUpdate {
 		const expired = type === "sds" || type === "ecds" ? gone.map((name) => `${type}:${name}`) : [];
 		// A filter whose configuration is refused is not waited for any longer (Envoy: progress though the control plane is wrong).
 		if (type === "ecds") expired.push(...rejected.filter(({ name }) => !target.store.wanted.extensions.has(name)).map(({ name }) => `ecds:${name}`));
+		// As in Envoy, nothing waits for endpoints or routes that do not exist.
+		const { assignments, routes } = target.store.wanted;
+		const known: ReadonlyMap<string, unknown> | undefined = type === "eds" ? assignments : type === "rds" ? routes : undefined;
+		if (known !== undefined) expired.push(...gone.filter((name) => !known.has(name)).map((name) => `${type}:${name}`));
 		// Nothing before it is asked for by name: tables do not wait for their virtual hosts any longer.
 		if (type === "vhds" && update.resources.length + update.removed.length === 0) {
 			for (const { name, vhds } of target.store.wanted.routes.values()) if (vhds) expired.push(`vhds:${name}`);
@@ -119,11 +141,34 @@ export function applyUpdates(target: UpdateTarget): ApplyUpdate {
 		target.onWanted();
 		const names = new Set(update.resources.map(({ name }) => name));
 		for (const { resource, message } of await applied) if (names.has(resource)) rejected.push({ name: resource, message });
-		if (type === "vhds") target.onHostsAnswered([...names], gone);
+		if (type === "vhds") target.onAnswered("host", [...names]);
+		const wantedKind = wantedKinds[type];
+		if (wantedKind !== undefined) target.onAbsent(wantedKind, gone);
+		// As in Envoy: nobody waits for what was refused.
+		if (type === "cds") target.onAnswered("cluster", [...new Set(rejected.map(({ name }) => name))]);
 		if (type === "ecds") countExtensions(target.extensionStats, update, changed as readonly ExtensionConfig[], rejected);
 		for (const { name, message } of rejected) target.records.fail(type, name, { details: message, version: update.version, attemptMs: target.nowMs() });
 		return rejected;
 	};
+}
+
+const wantedKinds: Readonly<Partial<Record<XdsType, WantedKind>>> = { vhds: "host", cds: "cluster", rds: "routes" };
+
+/** A response with a bad scope, or with a key that another scope has, changes nothing, as in Envoy: one request has one scope. */
+function refusesScopes(scopes: readonly RouteScope[], update: XdsUpdate, target: UpdateTarget, rejected: RejectedResource[]): boolean {
+	const replaced = new Set([...update.removed, ...update.resources.map(({ name }) => name)]);
+	const unchanged = new Set(update.resources.map(({ name }) => name).filter((name) => !scopes.some((scope) => scope.name === name)));
+	const others = [...(target.store.wanted.scopes?.values() ?? [])].filter(({ name }) => !replaced.has(name) || unchanged.has(name));
+	const conflict = findScopeConflict(scopes, others);
+	if (conflict !== undefined) rejected.push(conflict);
+	const bad = new Set(rejected.map(({ name }) => name));
+	if (bad.size > 0) {
+		for (const { name } of update.resources) if (!bad.has(name)) rejected.push({ name, message: "refused together with another scope" });
+		if (target.store.wanted.scopes === undefined) void target.store.apply({ expired: ["srds:*"] });
+	}
+	target.scopeStats.count("update_attempt", ...(rejected.length > 0 ? (["update_rejected"] as const) : (["update_success", "config_reload"] as const)));
+	for (const { name, message } of rejected) target.records.fail("srds", name, { details: message, version: update.version, attemptMs: target.nowMs() });
+	return rejected.length > 0;
 }
 
 function countExtensions(stats: ExtensionStats, { resources }: XdsUpdate, changed: readonly ExtensionConfig[], rejected: readonly RejectedResource[]): void {
@@ -140,8 +185,15 @@ function isStatic({ records }: UpdateTarget, type: XdsType, name: string): boole
 	return records.get(type, name)?.isStatic ?? false;
 }
 
-function decodeChanged(type: XdsType, { decode }: Decoder, update: XdsUpdate, target: UpdateTarget, rejected: RejectedResource[]): readonly unknown[] {
+interface Changed {
+	readonly changed: unknown[];
+	/** Of everything that is good. */
+	readonly records: ResourceRecord[];
+}
+
+function decodeChanged(type: XdsType, { decode }: Decoder, update: XdsUpdate, target: UpdateTarget, rejected: RejectedResource[]): Changed {
 	const changed: unknown[] = [];
+	const records: ResourceRecord[] = [];
 	for (const { name, version, resource } of update.resources) {
 		const before = target.records.get(type, name);
 		if (before?.isStatic) {
@@ -155,9 +207,9 @@ function decodeChanged(type: XdsType, { decode }: Decoder, update: XdsUpdate, ta
 			if (value === undefined) continue;
 			changed.push(value);
 		}
-		target.records.set(type, { name, resource, version, isStatic: false, updatedMs: isSame ? before.updatedMs : target.nowMs() });
+		records.push({ name, resource, version, isStatic: false, updatedMs: isSame ? before.updatedMs : target.nowMs() });
 	}
-	return changed;
+	return { changed, records };
 }
 
 function decodeOne(

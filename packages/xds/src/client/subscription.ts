@@ -3,6 +3,7 @@ import { typeUrls } from "../type-urls.ts";
 /** What the client wants of one type and what it has. */
 export interface Subscription {
 	readonly typeUrl: string;
+	/** `*` by itself is said by naming nothing; among names it stands for all, too. */
 	names: ReadonlySet<string> | "*";
 	/** Versions of the resources that were accepted, for `initial_resource_versions`. */
 	readonly versions: Map<string, string>;
@@ -33,10 +34,12 @@ export function changeNames(subscription: Subscription, names: readonly string[]
 	}
 	const after = new Set(names);
 	subscription.names = after;
-	const had = before === "*" ? new Set<string>() : before;
+	// Who said it by naming nothing goes on with it when names come (xDS protocol, "Wildcard and Non-Wildcard subscriptions").
+	const had = before === "*" ? new Set("*") : before;
 	const subscribe = [...after].filter((name) => !had.has(name));
 	const unsubscribe = [...had].filter((name) => !after.has(name));
 	for (const name of unsubscribe) {
+		if (name === "*") for (const held of subscription.versions.keys()) if (!after.has(held)) subscription.versions.delete(held);
 		subscription.versions.delete(name);
 		for (const held of takesCollections(subscription) ? subscription.versions.keys() : []) if (collectionOf(held) === name) subscription.versions.delete(held);
 	}
@@ -51,11 +54,11 @@ const collectionOf = (name: string): string => name.slice(0, Math.max(0, name.in
 /** Whether a resource of this name is one of those that were asked for. */
 export function isWanted(subscription: Subscription, name: string): boolean {
 	const { names } = subscription;
-	return names === "*" || names.has(name) || (takesCollections(subscription) && names.has(collectionOf(name)));
+	return names === "*" || names.has("*") || names.has(name) || (takesCollections(subscription) && names.has(collectionOf(name)));
 }
 
 /** Clusters first, then what they need, then listeners and what those need: the order in which a proxy comes up. */
-const typeOrder = ["Cluster", "ClusterLoadAssignment", "Listener", "RouteConfiguration", "VirtualHost", "Secret"];
+const typeOrder = ["Cluster", "ClusterLoadAssignment", "Listener", "ScopedRouteConfiguration", "RouteConfiguration", "VirtualHost", "Secret"];
 
 export function compareTypes(a: string, b: string): number {
 	const rank = (url: string) => {

@@ -157,6 +157,39 @@ describe("delta client", () => {
 	});
 });
 
+describe("names beside all there is", () => {
+	const server = new TestServer(
+		"/envoy.service.discovery.v3.AggregatedDiscoveryService/DeltaAggregatedResources",
+		DeltaDiscoveryRequest,
+		DeltaDiscoveryResponse,
+	);
+	before(() => server.listen());
+	after(() => server.close());
+
+	it("are asked for, asked for again, given up, and asked for with all in the next stream", async () => {
+		const { client, abort, run } = runClient("delta", server.port, async () => []);
+		client.subscribe(typeUrls.cds, "*");
+		const running = run();
+		const next = async () => {
+			const { resourceNamesSubscribe, resourceNamesUnsubscribe } = await server.next();
+			return [resourceNamesSubscribe, resourceNamesUnsubscribe];
+		};
+		assert.deepEqual(await next(), [[], []]);
+		client.subscribe(typeUrls.cds, ["*", "a"]);
+		assert.deepEqual(await next(), [["a"], []]);
+		client.askAgain(typeUrls.cds, ["a"]);
+		assert.deepEqual(await next(), [["a"], []]);
+		client.subscribe(typeUrls.cds, ["*", "b"]);
+		assert.deepEqual(await next(), [["b"], ["a"]]);
+		server.call?.end();
+		assert.deepEqual(await next(), [["*", "b"], []]);
+		client.subscribe(typeUrls.cds, ["*"]);
+		assert.deepEqual(await next(), [[], ["b"]]);
+		abort.abort();
+		await running;
+	});
+});
+
 describe("health of the workload", () => {
 	for (const mode of ["delta", "sotw"] as const) {
 		it(`is told when it changes, and again in a new stream: ${mode}`, async () => {

@@ -51,13 +51,16 @@ export interface XdsClientOptions {
 }
 
 export interface XdsClient {
-	/** From now on exactly these resources of the type; `*`: all that the server has for this node. */
+	/** From now on exactly these resources of the type; `*`, also among names: all that the server has for this node. */
 	subscribe(typeUrl: string, names: readonly string[] | "*"): void;
+	/** Asks for resources that are subscribed to already once more: the server answers what there is of them. Delta alone. */
+	askAgain(typeUrl: string, names: readonly string[]): void;
 	/** Tells the server, now and in every stream to come, that the workload is healthy (undefined), or why not. Istio's HealthInformation. */
 	reportHealth(problem: string | undefined): void;
 	/** Connects, and connects again whenever the stream ends, until `signal` aborts. What was received stays as it is meanwhile. */
 	run(signal: AbortSignal): Promise<void>;
 	readonly connected: boolean;
+	readonly mode: "delta" | "sotw";
 }
 
 /** Envoy's: 500 ms, doubling to 30 s, jittered. */
@@ -81,9 +84,11 @@ class StreamingClient implements XdsClient {
 	#waiting = 0;
 	#health: { readonly problem: string | undefined } | undefined;
 	connected = false;
+	readonly mode: "delta" | "sotw";
 
 	constructor(options: XdsClientOptions) {
 		this.#options = options;
+		this.mode = options.mode;
 	}
 
 	subscribe(typeUrl: string, names: readonly string[] | "*"): void {
@@ -94,6 +99,11 @@ class StreamingClient implements XdsClient {
 		}
 		const change = changeNames(subscription, names);
 		if (change && this.#stream) this.#request(subscription, change);
+	}
+
+	askAgain(typeUrl: string, names: readonly string[]): void {
+		const subscription = this.#subscriptions.get(typeUrl);
+		if (this.#options.mode === "delta" && subscription?.sent === true) this.#request(subscription, { subscribe: names, unsubscribe: [] });
 	}
 
 	reportHealth(problem: string | undefined): void {
@@ -259,11 +269,13 @@ function deltaUpdate(response: DeltaDiscoveryResponse): XdsUpdate {
 	return { typeUrl: response.typeUrl, version: response.systemVersionInfo, resources, removed: [...new Set(removed)] };
 }
 
-/** State of the world: of clusters and listeners, what is not there is gone; the other types go with their parents. */
+const wholeTypes = new Set<string>([typeUrls.cds, typeUrls.lds, typeUrls.srds]);
+
+/** State of the world: of what is asked for as a whole, what is not there is gone; the other types go with their parents. */
 function sotwUpdate(response: DiscoveryResponse, { versions, typeUrl }: Subscription): XdsUpdate {
 	const resources = response.resources.map((resource) => ({ name: resourceName(resource.value), version: response.versionInfo, resource }));
 	const present = new Set(resources.map(({ name }) => name));
-	const whole = typeUrl === typeUrls.cds || typeUrl === typeUrls.lds;
+	const whole = wholeTypes.has(typeUrl);
 	return {
 		typeUrl: response.typeUrl,
 		version: response.versionInfo,

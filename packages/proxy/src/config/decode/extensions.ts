@@ -13,6 +13,7 @@ import { TypedExtensionConfig } from "@weft/xds/generated/envoy/config/core/v3/e
 import { ClusterLoadAssignment } from "@weft/xds/generated/envoy/config/endpoint/v3/endpoint.ts";
 import { Listener } from "@weft/xds/generated/envoy/config/listener/v3/listener.ts";
 import { RouteConfiguration } from "@weft/xds/generated/envoy/config/route/v3/route.ts";
+import { ScopedRouteConfiguration } from "@weft/xds/generated/envoy/config/route/v3/scoped_route.ts";
 import { FilterConfig, Route, RouteList, VirtualHost } from "@weft/xds/generated/envoy/config/route/v3/route_components.ts";
 import { DogStatsdSink, StatsdSink } from "@weft/xds/generated/envoy/config/metrics/v3/stats.ts";
 import { OpenTelemetryConfig } from "@weft/xds/generated/envoy/config/trace/v3/opentelemetry.ts";
@@ -87,7 +88,7 @@ import { ExtAuthz } from "@weft/xds/generated/envoy/extensions/filters/http/ext_
 import { ExtAuthzPerRoute } from "@weft/xds/generated/envoy/extensions/filters/http/ext_authz/v3/ext_authz.ts";
 import { Config as GrpcHttp1Bridge } from "@weft/xds/generated/envoy/extensions/filters/http/grpc_http1_bridge/v3/config.ts";
 import { GrpcWeb } from "@weft/xds/generated/envoy/extensions/filters/http/grpc_web/v3/grpc_web.ts";
-import { OnDemand } from "@weft/xds/generated/envoy/extensions/filters/http/on_demand/v3/on_demand.ts";
+import { OnDemand, PerRouteConfig as OnDemandPerRouteConfig } from "@weft/xds/generated/envoy/extensions/filters/http/on_demand/v3/on_demand.ts";
 import { HeaderMutation } from "@weft/xds/generated/envoy/extensions/filters/http/header_mutation/v3/header_mutation.ts";
 import { HeaderMutationPerRoute } from "@weft/xds/generated/envoy/extensions/filters/http/header_mutation/v3/header_mutation.ts";
 import { JwtAuthentication } from "@weft/xds/generated/envoy/extensions/filters/http/jwt_authn/v3/config.ts";
@@ -160,6 +161,7 @@ const implemented: Readonly<Record<string, MessageFns>> = {
 	"envoy.config.metrics.v3.DogStatsdSink": DogStatsdSink,
 	"envoy.config.metrics.v3.StatsdSink": StatsdSink,
 	"envoy.config.route.v3.RouteConfiguration": RouteConfiguration,
+	"envoy.config.route.v3.ScopedRouteConfiguration": ScopedRouteConfiguration,
 	"envoy.config.route.v3.VirtualHost": VirtualHost,
 	"envoy.config.route.v3.FilterConfig": FilterConfig,
 	"envoy.config.route.v3.Route": Route,
@@ -190,6 +192,7 @@ const implemented: Readonly<Record<string, MessageFns>> = {
 	"envoy.extensions.filters.http.grpc_http1_bridge.v3.Config": GrpcHttp1Bridge,
 	"envoy.extensions.filters.http.grpc_web.v3.GrpcWeb": GrpcWeb,
 	"envoy.extensions.filters.http.on_demand.v3.OnDemand": OnDemand,
+	"envoy.extensions.filters.http.on_demand.v3.PerRouteConfig": OnDemandPerRouteConfig,
 	"envoy.extensions.filters.http.header_to_metadata.v3.Config": HeaderToMetadata,
 	"envoy.extensions.filters.http.set_filter_state.v3.Config": SetFilterState,
 	"envoy.extensions.filters.http.set_metadata.v3.Config": SetMetadata,

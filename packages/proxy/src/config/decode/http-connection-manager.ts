@@ -12,6 +12,7 @@ import { type At, durationMs, durationMsOr, onlySupports, report, under } from "
 import { decodeLocalReplies } from "./local-replies.ts";
 import { decodeUpgrades } from "./route-action.ts";
 import { decodeRoutes } from "./route-table.ts";
+import { decodeScopedRoutes } from "./scoped-routes.ts";
 import { decodeTracing } from "./tracing.ts";
 
 const typeName = "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager";
@@ -22,6 +23,7 @@ const supported = [
 	"statPrefix",
 	"rds",
 	"routeConfig",
+	"scopedRoutes",
 	"httpFilters",
 	"tracing",
 	"commonHttpProtocolOptions",
@@ -90,6 +92,7 @@ export function decodeHttpConnectionManager(at: At, hcm: HcmMessage, environment
 
 function decodeRouteSource(at: At, hcm: HcmMessage, environment: DecodeEnvironment): HttpConnectionManager["routes"] {
 	if (hcm.routeConfig !== undefined) return { kind: "inline", table: decodeRoutes(under(at, "routeConfig"), hcm.routeConfig, environment, true) };
+	if (hcm.scopedRoutes !== undefined) return { kind: "scoped", scoped: decodeScopedRoutes(under(at, "scopedRoutes"), hcm.scopedRoutes, environment) };
 	return { kind: "rds", name: hcm.rds?.routeConfigName ?? "", file: decodeConfigSource(under(at, "rds.configSource"), hcm.rds?.configSource) };
 }
 

@@ -6,4 +6,5 @@ export { registerImplemented } from "./extensions.ts";
 export type { Decoded } from "./issues.ts";
 export { decodeListener } from "./listener.ts";
 export { decodeDiscoveredHost, decodeRouteTable } from "./route-table.ts";
+export { decodeRouteScope } from "./scoped-routes.ts";
 export { decodeSecret } from "./secret.ts";

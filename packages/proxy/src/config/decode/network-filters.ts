@@ -27,6 +27,7 @@ import { decodeHttpConnectionManager } from "./http-connection-manager.ts";
 import { type At, durationMsOr, onlySupports, report, under } from "./issues.ts";
 import { decodeIstioStats } from "./istio-stats.ts";
 import { decodeMetadataMatch } from "./matchers.ts";
+import { decodeTcpOnDemand } from "./on-demand.ts";
 
 const terminal = terminalNetworkFilters;
 
@@ -149,6 +150,7 @@ const tcpFields = [
 	"statPrefix",
 	"cluster",
 	"weightedClusters",
+	"onDemand",
 	"metadataMatch",
 	"idleTimeout",
 	"accessLog",
@@ -167,6 +169,7 @@ function decodeTcpProxy(at: At, proxy: TcpProxyMessage, environment: DecodeEnvir
 		kind: "tcpProxy",
 		statPrefix: proxy.statPrefix,
 		cluster: decodeTcpCluster(proxy),
+		onDemand: decodeTcpOnDemand(at, proxy.onDemand),
 		metadataMatch: proxy.metadataMatch?.filterMetadata["envoy.lb"],
 		logsWhenConnected: proxy.accessLogOptions?.flushAccessLogOnConnected ?? proxy.flushAccessLogOnConnected,
 		logIntervalMs: durationMsOr(proxy.accessLogOptions?.accessLogFlushInterval ?? proxy.accessLogFlushInterval, 0),

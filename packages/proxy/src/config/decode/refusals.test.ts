@@ -21,7 +21,13 @@ const listener = (manager: object, parts: object = {}) =>
 		fromJson("envoy.config.listener.v3.Listener", {
 			name: "l",
 			address: { socketAddress: { address: "127.0.0.1", portValue: 80 } },
-			filterChains: [{ filters: [typed("http", managerType, { statPrefix: "s", routeConfig: {}, httpFilters: [router], ...manager })] }],
+			filterChains: [
+				{
+					filters: [
+						typed("http", managerType, { statPrefix: "s", ...("scopedRoutes" in manager ? {} : { routeConfig: {} }), httpFilters: [router], ...manager }),
+					],
+				},
+			],
 			...parts,
 		}) as Listener,
 		environment,
@@ -47,7 +53,51 @@ before(registerImplemented);
 describe("fields that have an effect in Envoy and none here are refused by name", () => {
 	const action = "virtualHosts[0].routes[0].route";
 	const filter = "filterChains[0].filters[0].httpFilters[0]";
+	const onDemandType = "envoy.extensions.filters.http.on_demand.v3.OnDemand";
+	const fromFile = { pathConfigSource: { path: "/a" } };
+	const scoped = (fragment: object, source: object) => ({
+		scopedRoutes: { name: "s", scopeKeyBuilder: { fragments: [{ headerValueExtractor: { name: "a", ...fragment } }] }, ...source },
+	});
+	const oneScope = (more: object) => ({
+		scopedRouteConfigurationsList: { scopedRouteConfigurations: [{ name: "one", key: { fragments: [{ stringKey: "1" }] }, ...more }] },
+	});
+	const scopedRoutes = "filterChains[0].filters[0].scopedRoutes";
 	const refused = [
+		[
+			"clusters on demand from a file",
+			() => withFilter(typed("o", onDemandType, { odcds: { source: fromFile } })),
+			`${filter}.odcds.source: only ads is implemented`,
+		],
+		[
+			"clusters on demand by a locator",
+			() => withFilter(typed("o", onDemandType, { odcds: { source: { ads: {} }, resourcesLocator: "xdstp://a/b/c" } })),
+			`${filter}.odcds.resourcesLocator: resources_locator (xdstp) is not implemented`,
+		],
+		[
+			"scopes from a file",
+			() => listener(scoped({ index: 0 }, { rdsConfigSource: { ads: {} }, scopedRds: { scopedRdsConfigSource: fromFile } })),
+			`${scopedRoutes}.scopedRds.scopedRdsConfigSource: only ads is implemented`,
+		],
+		[
+			"the tables of scopes from a file",
+			() => listener(scoped({ index: 0 }, { rdsConfigSource: fromFile, scopedRds: { scopedRdsConfigSource: { ads: {} } } })),
+			`${scopedRoutes}.rdsConfigSource: only ads is implemented`,
+		],
+		[
+			"a later element of a value that is not split",
+			() => listener(scoped({ index: 1 }, oneScope({ routeConfiguration: {} }))),
+			`${scopedRoutes}.scopeKeyBuilder.fragments[0]: Index > 0 for empty string element separator.`,
+		],
+		[
+			"a scope of a list whose table is fetched",
+			() => listener(scoped({ index: 0 }, oneScope({ routeConfigurationName: "r" }))),
+			`${scopedRoutes}.scopedRouteConfigurationsList.scopedRouteConfigurations[0]: Fetching routes via RDS (route_configuration_name) is not supported with inline scoped routes.`,
+		],
+		[
+			"virtual hosts by themselves for the table of a scope",
+			() => listener(scoped({ index: 0 }, oneScope({ routeConfiguration: { vhds: { configSource: { ads: {} } } } }))),
+			`${scopedRoutes}.scopedRouteConfigurationsList.scopedRouteConfigurations[0].routeConfiguration.vhds: vhds of a table inside a scope is not implemented`,
+		],
 		[
 			"more than one request to begin with",
 			() => tableOf({ hedgePolicy: { initialRequests: 2 } }),

@@ -66,7 +66,7 @@ export function compileHttpFilter(filter: HttpFilter, overrides: readonly Filter
 		case "dynamicForwardProxy":
 			return compileDynamicForwardProxy(all("dynamicForwardProxy")[0]?.rewrite);
 		case "onDemand":
-			return compileOnDemand(inputs);
+			return compileOnDemand((all("onDemand")[0] ?? filter).clusters, inputs);
 		case "grpcWeb":
 			return compileGrpcWeb(inputs);
 		case "grpcHttp1Bridge":

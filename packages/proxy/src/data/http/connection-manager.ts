@@ -1,13 +1,16 @@
 import type { Extensions } from "../../config/discovered-filters.ts";
 import type { HttpConnectionManager } from "../../config/http-connection-manager.ts";
 import type { Listener } from "../../config/listeners.ts";
+import type { ScopedRoutes } from "../../config/route-scopes.ts";
 import { defaultHeadLimits, type HeadLimits } from "../codec/head-parser.ts";
 import type { LineSink, LogStream } from "../log/access-log.ts";
 import { compileLoggers } from "../log/loggers.ts";
 import type { StreamInfo } from "../log/stream-info.ts";
+import type { RequestView } from "../headers/headers-view.ts";
 import type { FilterInputs } from "../filters/filter-inputs.ts";
 import { type CidrRange, parseCidr } from "../match/cidr.ts";
-import { type CompiledRouteTable, compileRouteTable } from "../match/route-table.ts";
+import { type CompiledRouteTable, compileRouteTable, noRoutes } from "../match/route-table.ts";
+import { type CompiledScope, compileScopeKey, compileScopes, tableOfScope } from "../match/scope-key.ts";
 import { http2Counters, http2Gauges, httpCounters, httpGauges, listenerHttpCounters } from "../stats/families.ts";
 import type { StatsScope } from "../stats/registry.ts";
 import { ManagerTracing } from "../tracing/manager-tracing.ts";
@@ -40,7 +43,10 @@ export interface CompiledManager extends FilterSet {
 	readonly internalRanges: readonly CidrRange[];
 	/** undefined: requests are not traced. */
 	readonly tracing: ManagerTracing | undefined;
-	table(snapshot: Snapshot): CompiledRouteTable | undefined;
+	/** undefined: the control plane has not given it; where routes are scoped, an empty one stands for that. */
+	table(snapshot: Snapshot, request: RequestView): CompiledRouteTable | undefined;
+	/** The scope of a request; undefined: it has none, or routes are not scoped. */
+	scope(snapshot: Snapshot, request: RequestView): CompiledScope | undefined;
 	/** One of `httpStat`. */
 	count(stat: number, by?: number): void;
 	/** One of `httpGauge`. */
@@ -120,7 +126,7 @@ export function compileManager(config: HttpConnectionManager, inputs: ManagerInp
 		rewriteReply: config.localReplies && compileLocalReplies(config.localReplies, context.environment, errors),
 		internalRanges: config.internalRanges.map(parseCidr).filter((range) => range !== undefined),
 		tracing,
-		table: compileTableLookup(config, context, errors),
+		...compileTableLookup(config, context, errors),
 		count: (stat, by = 1) => count(counterBase, stat, by),
 		gauge: (stat, by) => gauge(gaugeBase, stat, by),
 		countHttp2: (stat) => count(http2CounterBase, stat, 1),
@@ -224,9 +230,30 @@ function buildHeadLimits(config: HttpConnectionManager): HeadLimits {
 	};
 }
 
-function compileTableLookup({ routes }: HttpConnectionManager, context: WorkerContext, errors: string[]): CompiledManager["table"] {
-	if (routes.kind === "rds") return (snapshot) => snapshot.routes.get(routes.name);
-	const compiled = compileRouteTable(routes.table, { environment: context.environment, hash64: context.hash64 });
+type TableLookup = Pick<CompiledManager, "table" | "scope">;
+
+const noScope = (): undefined => undefined;
+
+function compileTableLookup({ routes }: HttpConnectionManager, context: WorkerContext, errors: string[]): TableLookup {
+	if (routes.kind === "rds") return { table: (snapshot) => snapshot.routes.get(routes.name), scope: noScope };
+	if (routes.kind === "scoped") return compileScopedLookup(routes.scoped, context, errors);
+	const compiled = compileRouteTable(routes.table, context);
 	errors.push(...compiled.errors);
-	return () => compiled.value;
+	return { table: () => compiled.value, scope: noScope };
+}
+
+function compileScopedLookup({ keyBuilder, scopes }: ScopedRoutes, context: WorkerContext, errors: string[]): TableLookup {
+	const keyOf = compileScopeKey(keyBuilder);
+	const own = scopes && compileScopes(new Map(), { upsert: scopes, remove: [] }, context, (_, message) => errors.push(message));
+	const scope: TableLookup["scope"] = (snapshot, request) => {
+		const key = keyOf(request);
+		return key === undefined ? undefined : (own ?? snapshot.scopes).get(key);
+	};
+	return {
+		scope,
+		table(snapshot, request) {
+			const found = scope(snapshot, request);
+			return (found && tableOfScope(found, snapshot.routes)) ?? noRoutes;
+		},
+	};
 }

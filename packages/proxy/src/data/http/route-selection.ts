@@ -25,7 +25,7 @@ export function resolveRoute(stream: HttpStream): void {
 	stream.route = stream.choice = stream.cluster = undefined;
 	info.upstreamCluster = info.routeName = "";
 	info.routeMetadata = undefined;
-	const table = manager.table(snapshot);
+	const table = manager.table(snapshot, request);
 	const host = table && matchVirtualHost(table, request.authority);
 	if (host === undefined) return void (stream.routing = table === undefined ? "noTable" : "noRoute");
 	if (host.config.requireTls !== "none" && request.scheme !== "https") return void (stream.routing = "needsTls");

@@ -72,16 +72,19 @@ export class StreamFilters {
 
 	// ---- waiting
 
-	/** The request waits until the function that this gives is called; calls that come when the stream is over do nothing. */
-	suspend(onCancelled?: () => void): () => void {
+	/**
+	 * The request waits until the function that this gives is called; calls that come when the stream is over do nothing.
+	 * `again`: the filter is asked anew, as it is for the present route, instead of the next one.
+	 */
+	suspend(onCancelled?: () => void): (again?: boolean) => void {
 		const turn = this.#turn;
 		this.#isSuspended = true;
 		this.#onCancelled = onCancelled;
-		return () => {
+		return (again = false) => {
 			if (turn !== this.#turn || !this.#isSuspended) return;
 			this.#isSuspended = false;
 			this.#onCancelled = undefined;
-			this.#at++;
+			if (!again) this.#at++;
 			this.run();
 		};
 	}

@@ -8,7 +8,7 @@ import { compileLoggers } from "../log/loggers.ts";
 import { createCompileContext } from "../match/compile-context.ts";
 import { compileRequestHash } from "../match/request-hash.ts";
 import type { StatsScope } from "../stats/registry.ts";
-import { tcpCounters, tlsCounters } from "../stats/families.ts";
+import { tcpCounters, tcpOnDemandCounters, tlsCounters } from "../stats/families.ts";
 import type { CompiledTcpProxy, TcpTarget } from "../tcp/tcp-proxy.ts";
 import { compileTunnel } from "../tcp/tunnel.ts";
 import { createDownstreamTls, type DownstreamTlsAcceptor } from "../tls/downstream-tls.ts";
@@ -147,7 +147,9 @@ function compileTcp(config: Extract<NetworkFilter, { kind: "tcpProxy" }>, chain:
 	const { context, errors } = inputs;
 	const stats = chain.filters.find((filter) => filter.kind === "istioStats");
 	const compile = createCompileContext();
-	const base = context.stats.openScope(`tcp.${config.statPrefix}.`).counters(tcpCounters);
+	const scope = context.stats.openScope(`tcp.${config.statPrefix}.`);
+	const base = scope.counters(tcpCounters);
+	const onDemandBase = config.onDemand && scope.counters(tcpOnDemandCounters);
 	const loggers = compileLoggers(config.accessLogs, context, inputs.openSink);
 	errors.push(...loggers.errors);
 	const sni = chain.filters.find((filter) => filter.kind === "sniDynamicForwardProxy");
@@ -164,6 +166,12 @@ function compileTcp(config: Extract<NetworkFilter, { kind: "tcpProxy" }>, chain:
 			const { counters } = context.stats;
 			const at = base + tcpCounters.index[name];
 			counters[at] = (counters[at] as number) + by;
+		},
+		countOnDemand(name) {
+			if (onDemandBase === undefined) return;
+			const { counters } = context.stats;
+			const at = onDemandBase + tcpOnDemandCounters.index[name];
+			counters[at] = (counters[at] as number) + 1;
 		},
 	};
 	errors.push(...compile.errors);

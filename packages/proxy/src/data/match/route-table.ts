@@ -117,6 +117,24 @@ function indexTable(config: RouteTable, hosts: ReadonlyMap<string, CompiledVirtu
 	return { config, hosts, virtualHosts: buildVirtualHostIndex(entries, config.ignorePortInHostMatching, errors) };
 }
 
+const nothing = { requestAdd: [], requestRemove: [], responseAdd: [], responseRemove: [] } as const;
+
+/** For requests that no table is for. */
+export const noRoutes: CompiledRouteTable = indexTable(
+	{
+		name: "",
+		virtualHosts: [],
+		headers: nothing,
+		filters: {},
+		mostSpecificHeaderMutationsWins: false,
+		ignorePortInHostMatching: false,
+		maxDirectResponseBodyBytes: 0,
+		vhds: false,
+	},
+	new Map(),
+	[],
+);
+
 /** The table with some virtual hosts replaced; the others are not compiled again. One that does not compile stays what it was. */
 export function changeVirtualHosts(
 	{ config, hosts }: CompiledRouteTable,

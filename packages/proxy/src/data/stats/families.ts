@@ -300,3 +300,11 @@ export const tcpCounters = defineFamily([
 	"early_data_received_count_total",
 	"upstream_flush_total",
 ]);
+
+/** The same prefix, where clusters are asked for on demand. */
+export const tcpOnDemandCounters = defineFamily([
+	"on_demand_cluster_attempt",
+	"on_demand_cluster_missing",
+	"on_demand_cluster_success",
+	"on_demand_cluster_timeout",
+]);

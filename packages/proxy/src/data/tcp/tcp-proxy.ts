@@ -11,7 +11,7 @@ import type { LogStream } from "../log/access-log.ts";
 import { responseFlags } from "../log/response-flags.ts";
 import { type ConnectionInfo, createStreamInfo, setFilterState, type StreamInfo } from "../log/stream-info.ts";
 import type { RequestHasher } from "../match/request-hash.ts";
-import type { tcpCounters } from "../stats/families.ts";
+import type { tcpCounters, tcpOnDemandCounters } from "../stats/families.ts";
 import { Direction, type PassOwner, Side, type Way } from "./direction.ts";
 import { TcpAttempt } from "./tcp-attempt.ts";
 import { TcpReport } from "./tcp-report.ts";
@@ -24,6 +24,7 @@ import type { ClusterRuntime } from "../upstream/cluster-runtime.ts";
 import { clusterStat } from "../upstream/cluster-stats.ts";
 import type { UpstreamExchange } from "../upstream/exchange.ts";
 import type { WorkerContext } from "../worker/context.ts";
+import type { WantedAnswer } from "../worker/wanted-names.ts";
 
 /** Compiled once per filter chain. */
 export interface CompiledTcpProxy {
@@ -39,6 +40,8 @@ export interface CompiledTcpProxy {
 	/** Istio's TCP metrics; undefined: not asked for. */
 	readonly istio: IstioReporter | undefined;
 	count(name: keyof typeof tcpCounters.index, by?: number): void;
+	/** Nothing where clusters are not asked for. */
+	countOnDemand(name: keyof typeof tcpOnDemandCounters.index): void;
 }
 
 export interface TcpTarget {
@@ -101,9 +104,9 @@ export class TcpSession implements TunnelOwner, PassOwner {
 		this.#durationTimer.arm(config.maxDownstreamConnectionDurationMs);
 	}
 
-	start({ cluster: name, metadata, bytes }: TcpTarget): void {
-		const { context, hash } = this.proxy;
-		const { downstream, info } = this;
+	start(target: TcpTarget): void {
+		const { bytes } = target;
+		const { downstream } = this;
 		if (bytes !== undefined && bytes.length > 0) this.#early.push(bytes);
 		// Nothing more is read before there is somebody to pass it to. TLS still hands over what it has decrypted
 		// with the end of its handshake, at most one read's worth, and the end of the stream if that came along.
@@ -115,12 +118,41 @@ export class TcpSession implements TunnelOwner, PassOwner {
 			onDrain() {},
 			onClose: () => this.#onDownstreamGone(),
 		};
-		const cluster = context.snapshot.clusters.get(name);
-		if (cluster === undefined) {
-			this.proxy.count("downstream_cx_no_route");
-			info.responseFlags |= responseFlags.NC;
-			return this.#end(undefined);
-		}
+		const cluster = this.context.snapshot.clusters.get(target.cluster);
+		if (cluster === undefined) this.#awaitCluster(target);
+		else this.#startTo(cluster, target);
+	}
+
+	/** Asks the control plane for the cluster, where the proxy's configuration says so. */
+	#awaitCluster(target: TcpTarget): void {
+		const { context, proxy } = this;
+		const { onDemand } = proxy.config;
+		if (onDemand === undefined) return this.#endWithoutCluster();
+		proxy.countOnDemand("on_demand_cluster_attempt");
+		const answered = (answer: WantedAnswer) => {
+			this.#cancel = undefined;
+			if (this.#isOver) return;
+			const cluster = context.snapshot.clusters.get(target.cluster);
+			if (cluster !== undefined) {
+				proxy.countOnDemand("on_demand_cluster_success");
+				return this.#startTo(cluster, target);
+			}
+			proxy.countOnDemand(answer === "timeout" ? "on_demand_cluster_timeout" : "on_demand_cluster_missing");
+			this.#endWithoutCluster();
+		};
+		this.#cancel = context.wanted.cluster.wait(context, target.cluster, onDemand.timeoutMs, answered);
+		if (this.#cancel === undefined) answered("answered");
+	}
+
+	#endWithoutCluster(): void {
+		this.proxy.count("downstream_cx_no_route");
+		this.info.responseFlags |= responseFlags.NC;
+		this.#end(undefined);
+	}
+
+	#startTo(cluster: ClusterRuntime, { cluster: name, metadata }: TcpTarget): void {
+		const { info } = this;
+		const { hash } = this.proxy;
 		info.upstreamCluster = name;
 		this.cluster = cluster;
 		const onInvalid = () => cluster.count(clusterStat.original_dst_host_invalid);

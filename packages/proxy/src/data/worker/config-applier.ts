@@ -5,6 +5,7 @@ import type { Secret } from "../../config/tls.ts";
 import type { ResourceError } from "../../config/worker-messages.ts";
 import type { ListenerManager } from "../listener/listener-manager.ts";
 import { type CompiledRouteTable, compileRouteTable, changeVirtualHosts } from "../match/route-table.ts";
+import { compileScopes } from "../match/scope-key.ts";
 import { ClusterRuntime } from "../upstream/cluster-runtime.ts";
 import type { WorkerContext } from "./context.ts";
 
@@ -36,12 +37,13 @@ export class ConfigApplier {
 		const errors: ResourceError[] = [];
 		const { snapshot } = this.#context;
 		const routes = compileRoutes(snapshot.routes, update, this.#context, errors);
+		const scopes = compileScopes(snapshot.scopes, update.scopes, this.#context, (resource, message) => errors.push({ resource, message }));
 		const secrets = mergeSecrets(snapshot.secrets, update);
 		const { clusters, retired, changed } = this.#compileClusters(update, errors);
 		const extensions = this.#replaceExtensions(update.extensions, errors);
 		const listeners = this.#listeners.prepare(update.listeners, extensions, errors);
 		// From here on nothing fails: the new configuration is in force at once and as a whole.
-		this.#context.snapshot = { clusters, routes, secrets, extensions };
+		this.#context.snapshot = { clusters, routes, scopes, secrets, extensions };
 		for (const { cluster, hosts } of changed) cluster.updateHosts(hosts);
 		if (update.secrets.upsert.length > 0 || update.secrets.remove.length > 0) {
 			for (const cluster of clusters.values()) cluster.refreshTls();

@@ -8,7 +8,6 @@ import type { Hash64 } from "../lb/hash.ts";
 import type { OutboundQueue } from "../http2/outbound.ts";
 import type { LogServiceStreams } from "../log/log-service-stream.ts";
 import type { OverloadState } from "../overload/overload-state.ts";
-import type { WantedHosts } from "../http/wanted-hosts.ts";
 import type { StatsRegistry } from "../stats/registry.ts";
 import type { VirtualClusters } from "../stats/virtual-clusters.ts";
 import type { Transport } from "../transport/connection.ts";
@@ -16,6 +15,7 @@ import type { Output } from "../transport/output.ts";
 import type { Tracers } from "../tracing/tracer.ts";
 import type { TimerWheel } from "../transport/timers.ts";
 import type { Snapshot } from "./snapshot.ts";
+import type { WantedOfWorker } from "./wanted-names.ts";
 
 /** What everything in one worker shares. Clock, random and transport come in from outside. */
 export interface WorkerContext {
@@ -35,8 +35,8 @@ export interface WorkerContext {
 	readonly istio: IstioTelemetry;
 	readonly tracers: Tracers;
 	readonly logServices: LogServiceStreams;
-	/** Virtual hosts that requests wait for. */
-	readonly wantedHosts: WantedHosts;
+	/** What requests and connections wait for. */
+	readonly wanted: WantedOfWorker;
 	readonly virtualClusters: VirtualClusters;
 	readonly words: SharedWords;
 	/** undefined: there is no overload manager. */

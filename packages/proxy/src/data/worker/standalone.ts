@@ -246,6 +246,7 @@ export function updateOf(
 		hosts: parts.hosts ?? [],
 		routes: upsert(parts.routes),
 		virtualHosts: [],
+		scopes: { upsert: [], remove: [] },
 		extensions: upsert(parts.extensions),
 		secrets: upsert(parts.secrets),
 	};

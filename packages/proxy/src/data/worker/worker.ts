@@ -15,7 +15,6 @@ import { ListenerManager, type OpenBalance } from "../listener/listener-manager.
 import { createLogFiles, type LogFiles } from "../log/log-files.ts";
 import { LogServiceStreams } from "../log/log-service-stream.ts";
 import { OverloadState } from "../overload/overload-state.ts";
-import { WantedHosts } from "../http/wanted-hosts.ts";
 import { createStatsRegistry } from "../stats/registry.ts";
 import { VirtualClusters } from "../stats/virtual-clusters.ts";
 import { compileBounds } from "../stats/stats-view.ts";
@@ -30,6 +29,7 @@ import type { WorkerContext } from "./context.ts";
 import { trimMemory } from "./heap-memory.ts";
 import { findMachineAddress } from "./machine-address.ts";
 import { emptySnapshot } from "./snapshot.ts";
+import { createWanted } from "./wanted-names.ts";
 
 const levels = ["trace", "debug", "info", "warn", "error", "critical", "off"] as const;
 const drainPollMs = 100;
@@ -100,7 +100,7 @@ export async function createDataWorker(
 		istio,
 		tracers: new Tracers(),
 		logServices: new LogServiceStreams(),
-		wantedHosts: new WantedHosts(),
+		wanted: createWanted(),
 		words: viewSharedWords(init.shared),
 		overload: init.overload && new OverloadState(init.overload, init.workerIndex, Math.random),
 		buckets: init.buckets,
@@ -197,8 +197,8 @@ function handleMessage(message: ToWorker, { context, listeners, applier, prober,
 		case "stop":
 			void close().then(() => context.post({ kind: "drained" }));
 			return;
-		case "hostsAnswered":
-			context.wantedHosts.answered(message.names);
+		case "answered":
+			context.wanted[message.what].answered(message.names);
 			return context.afterEvent();
 		case "overload":
 			listeners.onOverload();

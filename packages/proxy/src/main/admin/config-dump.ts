@@ -40,6 +40,8 @@ const elementTypes: Readonly<Record<string, string>> = {
 	dynamic_warming_clusters: "envoy.admin.v3.ClustersConfigDump.DynamicCluster",
 	static_listeners: "envoy.admin.v3.ListenersConfigDump.StaticListener",
 	dynamic_listeners: "envoy.admin.v3.ListenersConfigDump.DynamicListener",
+	inline_scoped_route_configs: "envoy.admin.v3.ScopedRoutesConfigDump.InlineScopedRouteConfigs",
+	dynamic_scoped_route_configs: "envoy.admin.v3.ScopedRoutesConfigDump.DynamicScopedRouteConfigs",
 	static_route_configs: "envoy.admin.v3.RoutesConfigDump.StaticRouteConfig",
 	dynamic_route_configs: "envoy.admin.v3.RoutesConfigDump.DynamicRouteConfig",
 	static_secrets: "envoy.admin.v3.SecretsConfigDump.StaticSecret",
@@ -86,6 +88,7 @@ function buildSections(context: AdminContext, matches: (name: string) => boolean
 		...(withEndpoints ? [buildEndpoints(context, matches)] : []),
 		buildListeners(context, matches),
 		buildExtensions(context, matches),
+		buildScopes(context, matches),
 		buildRoutes(context, matches),
 		buildSecrets(context, matches),
 	];
@@ -197,24 +200,56 @@ function hostBody(record: ResourceRecord): Json {
 	return host["name"] === record.name ? { ...host, name: record.name.slice(tableOfHost(record.name).length + 1) } : host;
 }
 
-/** The tables inside listeners, found in the listeners' JSON. */
+/** The tables inside listeners. */
 function inlineRoutes(context: AdminContext, matches: (name: string) => boolean): readonly Json[] {
-	const found: Json[] = [];
+	const tables = insideListeners(context, "route_config").filter(({ value }) => matches(String(value["name"] ?? "")));
+	return tables.map(({ value, updatedMs }) => ({
+		route_config: { "@type": "type.googleapis.com/envoy.config.route.v3.RouteConfiguration", ...value },
+		last_updated: time(updatedMs),
+	}));
+}
+
+/** Messages of this field's name, found in the listeners' JSON. */
+function insideListeners(context: AdminContext, field: string): readonly { readonly value: Section; readonly updatedMs: number }[] {
+	const found: { value: Section; updatedMs: number }[] = [];
 	const visit = (value: Json, updatedMs: number): void => {
 		if (Array.isArray(value)) for (const item of value) visit(item as Json, updatedMs);
 		if (typeof value !== "object" || value === null || Array.isArray(value)) return;
 		for (const [key, child] of Object.entries(value as Section)) {
-			if (key !== "route_config" || typeof child !== "object" || child === null) visit(child, updatedMs);
-			else if (matches(String((child as Section)["name"] ?? ""))) {
-				found.push({
-					route_config: { "@type": "type.googleapis.com/envoy.config.route.v3.RouteConfiguration", ...(child as Section) },
-					last_updated: time(updatedMs),
-				});
-			}
+			if (key === field && typeof child === "object" && child !== null) found.push({ value: child as Section, updatedMs });
+			else visit(child, updatedMs);
 		}
 	};
 	for (const record of context.records.all("lds")) visit(anyJson(record.resource), record.updatedMs);
 	return found;
+}
+
+/** By the names of `scoped_routes`: each has its own scopes, or those that came by themselves. */
+function buildScopes(context: AdminContext, matches: (name: string) => boolean): Section {
+	const routes = insideListeners(context, "scoped_routes").filter(({ value }) => matches(String(value["name"])));
+	const records = context.records.all("srds");
+	const inline = routes.filter(({ value }) => "scoped_route_configurations_list" in value);
+	const names = new Set(routes.filter(({ value }) => "scoped_rds" in value).map(({ value }) => String(value["name"])));
+	const updatedMs = Math.max(0, ...records.map((record) => record.updatedMs));
+	return filled("ScopedRoutesConfigDump", {
+		inline_scoped_route_configs: inline.map(({ value, updatedMs }) => ({
+			name: String(value["name"]),
+			scoped_route_configs: scopesOf(value),
+			last_updated: time(updatedMs),
+		})),
+		dynamic_scoped_route_configs: [...names].map((name) => ({
+			name,
+			version_info: context.records.version("srds"),
+			scoped_route_configs: records.map(body),
+			last_updated: time(updatedMs),
+		})),
+	});
+}
+
+function scopesOf(routes: Section): readonly Json[] {
+	const list = routes["scoped_route_configurations_list"] as Section;
+	const scopes = (list["scoped_route_configurations"] ?? []) as readonly Section[];
+	return scopes.map((scope) => ({ "@type": "type.googleapis.com/envoy.config.route.v3.ScopedRouteConfiguration", ...scope }));
 }
 
 function buildSecrets(context: AdminContext, matches: (name: string) => boolean): Section {

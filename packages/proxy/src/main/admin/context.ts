@@ -5,11 +5,14 @@ import type { Core } from "../server-core.ts";
 import type { ServerOptions } from "../server-options.ts";
 import { nodeOf } from "../xds-node.ts";
 
-export function adminContext(options: ServerOptions, { pool, store, records, state, outliers, health, overload, extensionStats, loads }: Core): AdminContext {
+export function adminContext(
+	options: ServerOptions,
+	{ pool, store, records, state, outliers, health, overload, extensionStats, scopeStats, loads }: Core,
+): AdminContext {
 	const { message, node, stats } = options.config;
 	const { clock, logger, version, concurrency, onQuit } = options;
 	const bootstrap = Bootstrap.encode({ ...message, node: nodeOf(options) }).finish();
 	const statsView = compileStatsView(stats.config).value;
-	const core = { pool, store, records, state, outliers, health, overload, extensionStats, loads };
+	const core = { pool, store, records, state, outliers, health, overload, extensionStats, scopeStats, loads };
 	return { ...core, bootstrap, node, statsView, version, concurrency, clock, logger, onQuit };
 }

@@ -8,6 +8,7 @@ import type { LoadReporter } from "../load-reporter.ts";
 import type { OverloadManager } from "../overload/overload-manager.ts";
 import type { OutlierManager } from "../outlier-manager.ts";
 import type { ResourceRecords } from "../resource-records.ts";
+import type { ScopeStats } from "../scope-stats.ts";
 import type { ServerState } from "../server-state.ts";
 import type { WorkerPool } from "../worker-pool.ts";
 import { showCertificates } from "./certificates.ts";
@@ -26,6 +27,7 @@ export interface AdminContext {
 	readonly outliers: OutlierManager;
 	readonly health: HealthManager;
 	readonly extensionStats: ExtensionStats;
+	readonly scopeStats: ScopeStats;
 	/** undefined: there is none. */
 	readonly overload: OverloadManager | undefined;
 	/** Encoded. */

@@ -48,6 +48,7 @@ function start(parts: Partial<Cluster> = {}) {
 			listeners: changes,
 			routes: changes,
 			virtualHosts: [],
+			scopes: changes,
 			extensions: { upsert: [], remove: [] },
 			secrets: changes,
 			hosts: [hosts],

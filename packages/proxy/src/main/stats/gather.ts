@@ -67,7 +67,8 @@ function daysUntilExpiry({ clock, store }: AdminContext): number {
 
 /** What only the main thread counts. */
 function mainStats(context: AdminContext, connections: number): StatsDump {
-	const { clock, concurrency, extensionStats, outliers, records, state, store } = context;
+	const { clock, concurrency, extensionStats, outliers, records, scopeStats, state, store } = context;
+	const scopes = scopeStats.dump();
 	const memory = process.memoryUsage();
 	const dynamicOf = (type: "cds" | "lds") => records.all(type).filter(({ isStatic }) => !isStatic).length;
 	const waiting = [...store.waiting.keys()];
@@ -77,8 +78,10 @@ function mainStats(context: AdminContext, connections: number): StatsDump {
 			block("cluster_manager.", { outlier_ejections_total: outliers.ejectionsTotal, ...changesOf("cluster", store.counts.clusters) }),
 			block("listener_manager.", { listener_refused: records.failures("lds").size, ...changesOf("listener", store.counts.listeners) }),
 			...extensionStats.dump(),
+			...scopes.counters,
 		],
 		gauges: [
+			...scopes.gauges,
 			block("server.", {
 				live: state.live === "LIVE" ? 1 : 0,
 				uptime: Math.floor((clock.nowMs() - state.startedMs) / 1000),

@@ -30,6 +30,7 @@ import { decodeHttpDiscovery } from "../config-discovery.ts";
 import { decodeDynamicFilter } from "../dynamic-forward-proxy.ts";
 import { decodeFilterState } from "../filter-state.ts";
 import { decodeIstioStats } from "../istio-stats.ts";
+import { decodeOnDemandCds } from "../on-demand.ts";
 import { decodeBandwidthLimit } from "./bandwidth-limit.ts";
 import { decodeBuffer, decodeCsrf, decodeGrpcStats, decodeHealthCheck, decodeMutations, decodeStatefulSession } from "./common-filters.ts";
 import { decodeExtAuthz } from "./ext-authz.ts";
@@ -103,10 +104,10 @@ const decoders: Readonly<Record<string, DecodeConfig>> = {
 	}),
 	"envoy.extensions.filters.http.dynamic_forward_proxy.v3.FilterConfig": (at, message) => decodeDynamicFilter(at, message as DynamicFilterConfig),
 	"envoy.extensions.filters.http.grpc_web.v3.GrpcWeb": () => ({ kind: "grpcWeb" }),
-	"envoy.extensions.filters.http.on_demand.v3.OnDemand": (at, message) => {
-		onlySupports(at, "envoy.extensions.filters.http.on_demand.v3.OnDemand", message as OnDemand, []);
-		return { kind: "onDemand" };
-	},
+	"envoy.extensions.filters.http.on_demand.v3.OnDemand": (at, message) => ({
+		kind: "onDemand",
+		clusters: decodeOnDemandCds(at, (message as OnDemand).odcds),
+	}),
 	"envoy.extensions.filters.http.grpc_http1_bridge.v3.Config": (at, message) => {
 		onlySupports(at, "envoy.extensions.filters.http.grpc_http1_bridge.v3.Config", message as GrpcHttp1Bridge, []);
 		return { kind: "grpcHttp1Bridge" };

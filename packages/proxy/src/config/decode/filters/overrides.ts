@@ -11,6 +11,7 @@ import type { HeaderMutationPerRoute } from "@weft/xds/generated/envoy/extension
 import type { Config as HeaderToMetadata } from "@weft/xds/generated/envoy/extensions/filters/http/header_to_metadata/v3/header_to_metadata.ts";
 import type { PerRouteConfig } from "@weft/xds/generated/envoy/extensions/filters/http/jwt_authn/v3/config.ts";
 import type { LocalRateLimit } from "@weft/xds/generated/envoy/extensions/filters/http/local_ratelimit/v3/local_rate_limit.ts";
+import type { PerRouteConfig as OnDemandPerRouteConfig } from "@weft/xds/generated/envoy/extensions/filters/http/on_demand/v3/on_demand.ts";
 import type { RateLimitPerRoute } from "@weft/xds/generated/envoy/extensions/filters/http/ratelimit/v3/rate_limit.ts";
 import type { RBACPerRoute } from "@weft/xds/generated/envoy/extensions/filters/http/rbac/v3/rbac.ts";
 import type { Config as SetFilterState } from "@weft/xds/generated/envoy/extensions/filters/http/set_filter_state/v3/set_filter_state.ts";
@@ -19,6 +20,7 @@ import type { FilterOverride, FilterOverrideConfig, FilterOverrides } from "../.
 import { type Opened, openAny } from "../any.ts";
 import { decodeFilterState } from "../filter-state.ts";
 import { type At, report, under } from "../issues.ts";
+import { decodeOnDemandCds } from "../on-demand.ts";
 import { decodeBandwidthLimit } from "./bandwidth-limit.ts";
 import { decodeBuffer, decodeCsrf, decodeMutations, decodeStatefulSession } from "./common-filters.ts";
 import { decodeCors } from "./cors.ts";
@@ -102,6 +104,8 @@ function decodeConfig(at: At, { typeName, message }: Opened): FilterOverrideConf
 		}
 		case "envoy.extensions.filters.http.ratelimit.v3.RateLimitPerRoute":
 			return { kind: "rateLimit", settings: decodeRateLimitSettings(at, message as RateLimitPerRoute) };
+		case "envoy.extensions.filters.http.on_demand.v3.PerRouteConfig":
+			return { kind: "onDemand", clusters: decodeOnDemandCds(at, (message as OnDemandPerRouteConfig).odcds) };
 		case "envoy.extensions.filters.http.dynamic_forward_proxy.v3.PerRouteConfig": {
 			const { hostRewriteLiteral, hostRewriteHeader } = message as DynamicPerRouteConfig;
 			if (hostRewriteLiteral !== undefined) return { kind: "dynamicForwardProxy", rewrite: { kind: "literal", value: hostRewriteLiteral } };
