@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { createServer, type Server } from "node:http";
 import { type AddressInfo, connect } from "node:net";
 import { after, before, describe, test } from "node:test";
-import { extension, httpListener, listener, loopback } from "./config.ts";
+import { extension, httpFilter, httpListener, listener, loopback, router } from "./config.ts";
 import { type Proxy, skipReason, startPair } from "./pair.ts";
 
 /** What may stand for an original destination, beside a real Envoy: the PROXY protocol says where clients wanted to go. */
@@ -47,6 +47,11 @@ describe("ORIGINAL_DST clusters, beside a real Envoy", { skip: skipReason }, () 
 		}
 		const rules = [{ tlv_type: 0xe0, on_tlv_present: { metadata_namespace: "where", key: "to" } }];
 		const proxied = { listener_filters: [extension("proxy", "extensions.filters.listener.proxy_protocol.v3.ProxyProtocol", { rules })] };
+		const said = (format: string) => [
+			{ object_key: "envoy.network.transport_socket.original_dst_address", format_string: { text_format_source: { inline_string: format } } },
+		];
+		const fromHeader = httpFilter("state", "set_filter_state.v3.Config", { on_request_headers: said("%REQ(x-state)%") });
+		const fromConnection = extension("state", "extensions.filters.network.set_filter_state.v3.Config", { on_new_connection: said(`127.0.0.1:${ports[1]}`) });
 		const clusters = {
 			plain: {},
 			standard: { use_http_header: true },
@@ -57,17 +62,22 @@ describe("ORIGINAL_DST clusters, beside a real Envoy", { skip: skipReason }, () 
 		const names = Object.keys(clusters);
 		const http = (name: string) => {
 			const routes = [{ match: { prefix: "/" }, route: { cluster: name } }];
-			return httpListener(name, { route_config: { virtual_hosts: [{ name: "all", domains: ["*"], routes }] } }, proxied);
+			return httpListener(name, { route_config: { virtual_hosts: [{ name: "all", domains: ["*"], routes }] }, http_filters: [fromHeader, router] }, proxied);
 		};
-		const tcp = (name: string) => {
+		const tcp = (name: string, before: readonly object[] = [], listenerName = `tcp-${name}`) => {
 			const filter = extension("tcp", "extensions.filters.network.tcp_proxy.v3.TcpProxy", { stat_prefix: name, cluster: name });
-			return listener(`tcp-${name}`, [filter], proxied);
+			return listener(listenerName, [...before, filter], proxied);
 		};
 		const build = () => ({
 			node: { id: "sidecar~1", cluster: "test" },
 			admin: { address: loopback(0) },
 			static_resources: {
-				listeners: [...names.map(http), ...names.map(tcp)],
+				listeners: [
+					...names.map(http),
+					...names.map((name) => tcp(name)),
+					tcp("metadata", [fromConnection], "tcp-state"),
+					tcp("plain", [fromConnection], "tcp-plain-state"),
+				],
 				clusters: Object.entries(clusters).map(([name, original_dst_lb_config]) => ({
 					name,
 					type: "ORIGINAL_DST",
@@ -77,7 +87,7 @@ describe("ORIGINAL_DST clusters, beside a real Envoy", { skip: skipReason }, () 
 				})),
 			},
 		});
-		pair = await startPair(build, [...names, ...names.map((name) => `tcp-${name}`)]);
+		pair = await startPair(build, [...names, ...names.map((name) => `tcp-${name}`), "tcp-state", "tcp-plain-state"]);
 	});
 	after(async () => {
 		for (const proxy of pair ?? []) await proxy.stop();
@@ -105,6 +115,16 @@ describe("ORIGINAL_DST clusters, beside a real Envoy", { skip: skipReason }, () 
 		assert.equal(await agree("metadata", [], "nowhere"), "server-0");
 		assert.equal(await agree("port", []), "server-2");
 		assert.equal(await agree("port", [`x-envoy-original-dst-host: ${to(1)}`]), "server-2");
+	});
+
+	test("the filter state, which goes before metadata", async () => {
+		const to = (i: number) => `127.0.0.1:${ports[i]}`;
+		assert.equal(await agree("plain", [`x-state: ${to(1)}`]), "server-1");
+		assert.equal(await agree("metadata", [`x-state: ${to(2)}`, `x-envoy-original-dst-host: ${to(1)}`], to(1)), "server-2");
+		assert.equal(await agree("metadata", ["x-state: nowhere"], to(1)), "server-1");
+		assert.equal(await agree("port", [`x-state: ${to(1)}`]), "server-2");
+		assert.equal(await agree("tcp-state", [], to(2)), "server-1");
+		assert.equal(await agree("tcp-plain-state", []), "server-1");
 	});
 
 	test("connections that are no HTTP", async () => {

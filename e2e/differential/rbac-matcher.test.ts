@@ -1,5 +1,6 @@
 import { createAuthority, requireClientCertificate } from "../security/identities.ts";
 import { extension, httpFilter } from "./config.ts";
+import { custom, domains, exact, header, list, nested, network, path, prefix, range, ranges, ssl, value, xds } from "./matcher-trees.ts";
 import { get, runScenarios, type Scenario } from "./scenarios.ts";
 
 type Json = Readonly<Record<string, unknown>>;
@@ -8,28 +9,7 @@ type Verdict = "ALLOW" | "DENY" | "LOG";
 const rbac = (config: Json) => httpFilter("envoy.filters.http.rbac", "rbac.v3.RBAC", config);
 const tree = (matcher: Json) => [rbac({ matcher })];
 const act = (name: string, action: Verdict = "ALLOW") => ({ action: extension("action", "config.rbac.v3.Action", { name, action }) });
-const nested = (matcher: Json) => ({ matcher });
-
-const network = (name: string, fields: Json = {}) => extension(name, `extensions.matching.common_inputs.network.v3.${name}`, fields);
-const ssl = (name: string) => extension(name, `extensions.matching.common_inputs.ssl.v3.${name}`);
-const header = (header_name: string) => extension("header", "type.matcher.v3.HttpRequestHeaderMatchInput", { header_name });
-const xds = (name: string, fields: Json = {}) => ({ name, typed_config: { "@type": `type.googleapis.com/xds.type.matcher.v3.${name}`, ...fields } });
-
-const value = (input: object, value_match: Json) => ({ single_predicate: { input, value_match } });
-const custom = (input: object, custom_match: object) => ({ single_predicate: { input, custom_match } });
-const list = (cases: readonly (readonly [predicate: Json, onMatch: Json])[], more: Json = {}) => ({
-	matcher_list: { matchers: cases.map(([predicate, on_match]) => ({ predicate, on_match })) },
-	...more,
-});
-const exact = (input: object, map: Json, more: Json = {}) => ({ matcher_tree: { input, exact_match_map: { map } }, ...more });
-const prefix = (input: object, map: Json, more: Json = {}) => ({ matcher_tree: { input, prefix_match_map: { map } }, ...more });
-const path = header(":path");
 const present = { safe_regex: { google_re2: {}, regex: ".*" } };
-const range = (text: string) => ({ address_prefix: text.split("/")[0], prefix_len: Number(text.split("/")[1]) });
-const ranges = (...list: readonly (readonly [cidrs: readonly string[], onMatch: Json, exclusive?: boolean])[]) =>
-	xds("IPMatcher", { range_matchers: list.map(([cidrs, on_match, exclusive = false]) => ({ ranges: cidrs.map(range), on_match, exclusive })) });
-const domains = (...list: readonly (readonly [domains: readonly string[], onMatch: Json])[]) =>
-	xds("ServerNameMatcher", { domain_matchers: list.map(([names, on_match]) => ({ domains: names, on_match })) });
 const metadata = (key: string, match: Json) =>
 	custom(
 		network("DynamicMetadataInput", { filter: "envoy.filters.http.rbac", path: [{ key }] }),

@@ -12,6 +12,8 @@ type Json = Readonly<Record<string, unknown>>;
 /** One listener: its filters before the router, its routes, and the requests that both proxies get. */
 export interface Scenario {
 	readonly filters: readonly object[];
+	/** Network filters before the connection manager. */
+	readonly network?: readonly object[];
 	/** Fields of the one virtual host; its routes lead to the echo by default. */
 	readonly host?: Json;
 	readonly routeConfig?: Json;
@@ -114,10 +116,11 @@ function buildBootstrap(scenarios: Readonly<Record<string, Scenario>>, echoPort:
 		details: "%RESPONSE_CODE_DETAILS%",
 		...options.log,
 	});
-	const listeners = Object.entries(scenarios).map(([name, { filters, host = {}, routeConfig = {}, manager = {}, tls }]) => {
+	const listeners = Object.entries(scenarios).map(([name, { filters, network = [], host = {}, routeConfig = {}, manager = {}, tls }]) => {
 		const virtualHost = { name: "all", domains: ["*"], routes: [{ match: { prefix: "/" }, route: { cluster: "echo" } }], ...host };
 		const fields = { access_log: [log], route_config: { name, virtual_hosts: [virtualHost], ...routeConfig }, http_filters: [...filters, router], ...manager };
-		return tls === undefined ? httpListener(name, fields) : overTls(httpListener(name, fields), tls.server);
+		const listener = behind(network, httpListener(name, fields));
+		return tls === undefined ? listener : overTls(listener, tls.server);
 	});
 	const clusters = [
 		staticCluster("echo", echoPort, { connect_timeout: "2s" }),
@@ -126,6 +129,15 @@ function buildBootstrap(scenarios: Readonly<Record<string, Scenario>>, echoPort:
 		...(options.clusters?.(echoPort) ?? []),
 	];
 	return { node: { id: "n", cluster: "c" }, admin: { address: loopback(0) }, static_resources: { listeners, clusters } };
+}
+
+interface Chained {
+	readonly filter_chains: readonly { readonly filters: readonly object[] }[];
+}
+
+function behind(network: readonly object[], listener: object): object {
+	if (network.length === 0) return listener;
+	return { ...listener, filter_chains: (listener as Chained).filter_chains.map((chain) => ({ ...chain, filters: [...network, ...chain.filters] })) };
 }
 
 function overTls(listener: object, server: Json): object {

@@ -5,7 +5,7 @@ import { createServer, type Server } from "node:https";
 import { after } from "node:test";
 import type { TLSSocket, TlsOptions } from "node:tls";
 import { createAuthority, type KeyedCertificate } from "../security/identities.ts";
-import { extension, staticCluster } from "./config.ts";
+import { extension, httpFilter, staticCluster } from "./config.ts";
 import { get, runScenarios, type Scenario } from "./scenarios.ts";
 
 type Json = Readonly<Record<string, unknown>>;
@@ -54,6 +54,8 @@ interface Case {
 	readonly context?: Json;
 	readonly cluster?: Json;
 	readonly host?: string;
+	/** Of the filter state. */
+	readonly serverName?: string;
 }
 
 const cases: Readonly<Record<string, Case>> = {
@@ -81,6 +83,21 @@ const cases: Readonly<Record<string, Case>> = {
 		context: { sni: "asked.test" },
 		cluster: http({ upstream_http_protocol_options: { auto_sni: true }, ...explicitHttp1 }),
 		host: "server.test",
+	},
+	"sni of the filter state": { server: "good", context: { sni: "asked.test" }, serverName: "wanted.test" },
+	"sni of the filter state over auto sni": {
+		server: "good",
+		common: trusted(),
+		cluster: http({ upstream_http_protocol_options: { auto_sni: true, auto_san_validation: true }, ...explicitHttp1 }),
+		host: "server.test",
+		serverName: "wanted.test",
+	},
+	"auto san validation of another, with sni of the filter state": {
+		server: "good",
+		common: trusted(),
+		cluster: http({ upstream_http_protocol_options: { auto_sni: true, auto_san_validation: true }, ...explicitHttp1 }),
+		host: "other.test",
+		serverName: "server.test",
 	},
 	"auto san validation": {
 		server: "good",
@@ -148,11 +165,16 @@ after(() => {
 	for (const server of servers) server.close();
 });
 
+const wantServerName = (name: string) =>
+	httpFilter("envoy.filters.http.set_filter_state", "set_filter_state.v3.Config", {
+		on_request_headers: [{ object_key: "envoy.network.upstream_server_name", format_string: { text_format_source: { inline_string: name } } }],
+	});
+
 const scenarios = Object.fromEntries(
-	Object.entries(cases).map(([name, { host = "a.test" }]): readonly [string, Scenario] => [
+	Object.entries(cases).map(([name, { host = "a.test", serverName }]): readonly [string, Scenario] => [
 		name,
 		{
-			filters: [],
+			filters: serverName === undefined ? [] : [wantServerName(serverName)],
 			host: { routes: [{ match: { prefix: "/" }, route: { cluster: name } }] },
 			requests: { request: get("/", "", host), again: get("/", "", host) },
 		},

@@ -21,6 +21,7 @@ import {
 } from "../../../packages/proxy/src/config/decode/index.ts";
 import type { RouteTable } from "../../../packages/proxy/src/config/routes.ts";
 import { createRequestView } from "../../../packages/proxy/src/data/headers/headers-view.ts";
+import { createConnectionInfo, createStreamInfo } from "../../../packages/proxy/src/data/log/stream-info.ts";
 import { chooseCluster, compileRouteTable, matchTable } from "../../../packages/proxy/src/data/match/route-table.ts";
 import { check } from "../invariants.ts";
 
@@ -53,13 +54,14 @@ function decoder<T, V>(fns: MessageFns<T>, decode: (message: T) => Decoded<V>, u
 
 const inputs = { environment: { hostname: "h", env: {}, nowMs: () => 0 }, hash64: (text: string) => BigInt(text.length) };
 const request = createRequestView({ path: "/shop/a?q=1", authority: "shop:80", headers: { "user-agent": "curl/8", cookie: "a=b" } });
-const addresses = { remoteAddress: "10.0.0.1:1", localAddress: "10.0.0.2:2" };
+const info = createStreamInfo(createConnectionInfo({ remoteAddress: "10.0.0.1:1", localAddress: "10.0.0.2:2" }));
+info.request = request;
 
 /** As a worker has it: what cannot be compiled is reported, the rest serves requests. */
 function useTable(table: RouteTable): void {
 	const { value } = compileRouteTable(table, inputs);
-	const route = matchTable(value, request, () => 0);
-	if (route?.action.kind === "route") chooseCluster(route.action, request, () => 0, addresses);
+	const route = matchTable(value, request, () => 0, info);
+	if (route?.action.kind === "route") chooseCluster(route.action, request, () => 0, info);
 }
 
 function unwrapped<T>(fns: MessageFns<T>): (bytes: Buffer) => void {

@@ -7,6 +7,7 @@ import type { MatcherTree } from "./matcher-tree.ts";
 import type { Fraction, HeaderMatch, MetadataMatch, StringMatch } from "./matchers.ts";
 import type { OnDemandClusters } from "./on-demand-clusters.ts";
 import type { LocalRateLimit, RateLimit, RateLimitSettings } from "./rate-limits.ts";
+import type { FilterStateWrite, HeaderToMetadata, MetadataEntry } from "./stream-data.ts";
 import type { IstioStats } from "./telemetry.ts";
 
 /** What HTTP filters are told: their own configuration, and what routes say to them (`typed_per_filter_config`). */
@@ -27,6 +28,9 @@ export type HttpFilterConfig =
 	| { readonly kind: "jwtAuthn"; readonly jwt: JwtAuthentication }
 	| { readonly kind: "localRateLimit"; readonly limit: LocalRateLimit }
 	| { readonly kind: "headerMutation"; readonly mutations: Mutations; readonly mostSpecificWins: boolean }
+	| { readonly kind: "headerToMetadata"; readonly rules: HeaderToMetadata }
+	| { readonly kind: "setMetadata"; readonly entries: readonly MetadataEntry[] }
+	| { readonly kind: "setFilterState"; readonly values: readonly FilterStateWrite[]; readonly clearsRoute: boolean }
 	| { readonly kind: "csrf"; readonly policy: CsrfPolicy }
 	| { readonly kind: "buffer"; readonly bytesMax: number }
 	| { readonly kind: "bandwidthLimit"; readonly limit: BandwidthLimit }
@@ -57,6 +61,8 @@ export type FilterOverrideConfig =
 	| { readonly kind: "jwtAuthn"; readonly requirementName: string }
 	| { readonly kind: "localRateLimit"; readonly limit: LocalRateLimit }
 	| { readonly kind: "headerMutation"; readonly mutations: Mutations }
+	| { readonly kind: "headerToMetadata"; readonly rules: HeaderToMetadata }
+	| { readonly kind: "setFilterState"; readonly values: readonly FilterStateWrite[] }
 	| { readonly kind: "csrf"; readonly policy: CsrfPolicy }
 	| { readonly kind: "buffer"; readonly bytesMax: number }
 	| { readonly kind: "bandwidthLimit"; readonly limit: BandwidthLimit }

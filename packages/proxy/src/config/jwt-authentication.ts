@@ -11,7 +11,7 @@ export interface JwtAuthentication {
 }
 
 /** The part of a route's match that a filter's own rules have. */
-export type RequestMatch = Pick<Route, "path" | "headers" | "query" | "dynamicMetadata" | "grpcOnly" | "runtimeFraction">;
+export type RequestMatch = Pick<Route, "path" | "headers" | "query" | "dynamicMetadata" | "filterState" | "cookies" | "grpcOnly" | "runtimeFraction">;
 
 export interface JwtProvider {
 	/** "" : any. */

@@ -24,6 +24,18 @@ export interface QueryMatch {
 	readonly match: StringMatch | "absent" | undefined;
 }
 
+/** A cookie that is not there matches where the match is inverted. */
+export interface CookieMatch {
+	readonly name: string;
+	readonly match: StringMatch;
+	readonly invert: boolean;
+}
+
+export interface FilterStateMatch {
+	readonly key: string;
+	readonly match: StringMatch;
+}
+
 /** A value that a filter wrote as dynamic metadata under `filter`, found by the path of its keys. */
 export interface MetadataMatch {
 	readonly filter: string;

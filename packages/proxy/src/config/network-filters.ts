@@ -11,6 +11,7 @@ import type { MetadataMatch } from "./matchers.ts";
 import type { OnDemandClusters } from "./on-demand-clusters.ts";
 import type { TokenBucket } from "./rate-limits.ts";
 import type { ClusterSelector, HashPolicy } from "./routes.ts";
+import type { FilterStateWrite } from "./stream-data.ts";
 import type { IstioStats } from "./telemetry.ts";
 
 export type NetworkFilter =
@@ -33,6 +34,8 @@ export type NetworkFilter =
 			readonly sendsPeerCertificate: boolean;
 			readonly sendsServerName: boolean;
 	  }
+	/** Objects for the filter state of a connection: when it comes, and when its TLS handshake is done, or there is none. */
+	| { readonly kind: "setFilterState"; readonly onConnection: readonly FilterStateWrite[]; readonly onHandshake: readonly FilterStateWrite[] }
 	/** Istio's own: accounted for TCP metrics; the peers' metadata exchange is accepted and its frames are not spoken. */
 	| { readonly kind: "metadataExchange" }
 	| { readonly kind: "istioStats"; readonly stats: IstioStats }

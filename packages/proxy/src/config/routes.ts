@@ -4,7 +4,8 @@ import type { HeaderOperations } from "./header-operations.ts";
 import type { FilterOverrides } from "./http-filters.ts";
 import type { InternalRedirectPolicy } from "./internal-redirect.ts";
 import type { LbMetadata } from "./load-balancing.ts";
-import type { Fraction, HeaderMatch, MetadataMatch, PathMatch, QueryMatch } from "./matchers.ts";
+import type { MatcherTree } from "./matcher-tree.ts";
+import type { CookieMatch, FilterStateMatch, Fraction, HeaderMatch, MetadataMatch, PathMatch, QueryMatch } from "./matchers.ts";
 import type { RateLimitAction } from "./rate-limits.ts";
 import type { ResourceReference } from "./resource-source.ts";
 import type { RetryPolicy } from "./retry-policy.ts";
@@ -29,6 +30,8 @@ export interface VirtualHost {
 	readonly name: string;
 	readonly domains: readonly string[];
 	readonly routes: readonly Route[];
+	/** Which of `routes` are tried, by their positions; undefined: all. */
+	readonly matcher?: MatcherTree<readonly number[]>;
 	readonly requireTls: "none" | "externalOnly" | "all";
 	readonly headers: HeaderOperations;
 	readonly retry: RetryPolicy | undefined;
@@ -56,6 +59,9 @@ export interface Route {
 	readonly query: readonly QueryMatch[];
 	/** All must match what the filters so far wrote. */
 	readonly dynamicMetadata: readonly MetadataMatch[];
+	/** All must match what the filters so far made of the request, or its connection. */
+	readonly filterState?: readonly FilterStateMatch[];
+	readonly cookies?: readonly CookieMatch[];
 	readonly grpcOnly: boolean;
 	readonly runtimeFraction: Fraction | undefined;
 	readonly action: RouteAction | RedirectAction | DirectResponseAction;
@@ -66,11 +72,15 @@ export interface Route {
 	readonly decorator: Decorator | undefined;
 	/** undefined: as the connection manager says. */
 	readonly tracing: RouteTracing | undefined;
+	/** Of statistics of the route's own; undefined: it has none. */
+	readonly statPrefix?: string;
 }
 
 export type ClusterSelector =
 	| { readonly kind: "cluster"; readonly name: string }
 	| { readonly kind: "header"; readonly name: string }
+	/** Requests for which the tree has no cluster go nowhere. `clusters`: all that it names. */
+	| { readonly kind: "matcher"; readonly tree: MatcherTree<string>; readonly clusters: readonly string[] }
 	| {
 			readonly kind: "weighted";
 			readonly clusters: readonly WeightedCluster[];
@@ -169,4 +179,6 @@ export type HashPolicy =
 			readonly terminal: boolean;
 	  }
 	| { readonly kind: "sourceIp"; readonly terminal: boolean }
-	| { readonly kind: "query"; readonly name: string; readonly terminal: boolean };
+	| { readonly kind: "query"; readonly name: string; readonly terminal: boolean }
+	/** Of an object that can be hashed. */
+	| { readonly kind: "filterState"; readonly key: string; readonly terminal: boolean };

@@ -5,7 +5,9 @@ import type { Route, RouteTable } from "./routes.ts";
 /** Says which clusters a table's routes name that are not there, in Envoy's words; nothing where the table does not ask for that (`validate_clusters`). */
 export function findUnknownClusters(table: RouteTable, isThere: (cluster: string) => boolean): readonly string[] {
 	if (table.validatesClusters !== true) return [];
-	const found = table.virtualHosts.flatMap(({ routes }) => routes.flatMap(({ action }) => (action.kind === "route" ? ofAction(action, isThere) : [])));
+	// As in Envoy, routes that a tree leads to are not looked at.
+	const listed = table.virtualHosts.flatMap(({ matcher, routes }) => (matcher === undefined ? routes : []));
+	const found = listed.flatMap(({ action }) => (action.kind === "route" ? ofAction(action, isThere) : []));
 	return [...new Set(found)];
 }
 

@@ -117,5 +117,6 @@ function addTable(into: Collector, table: RouteTable): void {
 
 function addSelector(into: Collector, selector: ClusterSelector): void {
 	if (selector.kind === "cluster") into.clusters.add(selector.name);
+	if (selector.kind === "matcher") for (const name of selector.clusters) into.clusters.add(name);
 	if (selector.kind === "weighted") for (const { name } of selector.clusters) into.clusters.add(name);
 }

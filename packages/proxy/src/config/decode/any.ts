@@ -37,6 +37,19 @@ export function openAny(at: At, any: Any | undefined, what: string): Opened | un
 	}
 }
 
+/** Whether this proxy knows the message, be it inside a TypedStruct. */
+export function isKnownType({ typeUrl, value }: Any): boolean {
+	const typeName = stripTypeUrl(typeUrl);
+	const fns = messageFns(typeName);
+	if (fns === undefined || !structTypes.has(typeName)) return fns !== undefined;
+	try {
+		return messageFns(stripTypeUrl((fns.decode(value) as TypedStruct).typeUrl)) !== undefined;
+	} catch {
+		// Whoever opens it says so.
+		return true;
+	}
+}
+
 function openStruct(at: At, { typeUrl, value }: TypedStruct, what: string): Opened | undefined {
 	const typeName = stripTypeUrl(typeUrl);
 	if (!messageFns(typeName)) {

@@ -14,7 +14,7 @@ import { ClusterLoadAssignment } from "@weft/xds/generated/envoy/config/endpoint
 import { Listener } from "@weft/xds/generated/envoy/config/listener/v3/listener.ts";
 import { RouteConfiguration } from "@weft/xds/generated/envoy/config/route/v3/route.ts";
 import { ScopedRouteConfiguration } from "@weft/xds/generated/envoy/config/route/v3/scoped_route.ts";
-import { FilterConfig, VirtualHost } from "@weft/xds/generated/envoy/config/route/v3/route_components.ts";
+import { FilterConfig, Route, RouteList, VirtualHost } from "@weft/xds/generated/envoy/config/route/v3/route_components.ts";
 import { DogStatsdSink, StatsdSink } from "@weft/xds/generated/envoy/config/metrics/v3/stats.ts";
 import { OpenTelemetryConfig } from "@weft/xds/generated/envoy/config/trace/v3/opentelemetry.ts";
 import { ZipkinConfig } from "@weft/xds/generated/envoy/config/trace/v3/zipkin.ts";
@@ -107,6 +107,11 @@ import { UriTemplateRewriteConfig } from "@weft/xds/generated/envoy/extensions/p
 import { RBAC as NetworkRbac } from "@weft/xds/generated/envoy/extensions/filters/network/rbac/v3/rbac.ts";
 import { ExtAuthz as NetworkExtAuthz } from "@weft/xds/generated/envoy/extensions/filters/network/ext_authz/v3/ext_authz.ts";
 import { LocalRateLimit as NetworkLocalRateLimit } from "@weft/xds/generated/envoy/extensions/filters/network/local_ratelimit/v3/local_rate_limit.ts";
+import { ClusterAction, MatcherClusterSpecifier } from "@weft/xds/generated/envoy/extensions/router/cluster_specifiers/matcher/v3/matcher.ts";
+import { Config as HeaderToMetadata } from "@weft/xds/generated/envoy/extensions/filters/http/header_to_metadata/v3/header_to_metadata.ts";
+import { Config as SetFilterState } from "@weft/xds/generated/envoy/extensions/filters/http/set_filter_state/v3/set_filter_state.ts";
+import { Config as SetMetadata } from "@weft/xds/generated/envoy/extensions/filters/http/set_metadata/v3/set_metadata.ts";
+import { Config as NetworkSetFilterState } from "@weft/xds/generated/envoy/extensions/filters/network/set_filter_state/v3/set_filter_state.ts";
 import { TypedStruct } from "@weft/xds/generated/udpa/type/v1/typed_struct.ts";
 import { TypedStruct as TypeTypedStruct } from "@weft/xds/generated/xds/type/v3/typed_struct.ts";
 import { Action as RbacAction } from "@weft/xds/generated/envoy/config/rbac/v3/rbac.ts";
@@ -159,6 +164,8 @@ const implemented: Readonly<Record<string, MessageFns>> = {
 	"envoy.config.route.v3.ScopedRouteConfiguration": ScopedRouteConfiguration,
 	"envoy.config.route.v3.VirtualHost": VirtualHost,
 	"envoy.config.route.v3.FilterConfig": FilterConfig,
+	"envoy.config.route.v3.Route": Route,
+	"envoy.config.route.v3.RouteList": RouteList,
 	"envoy.config.trace.v3.OpenTelemetryConfig": OpenTelemetryConfig,
 	"envoy.config.trace.v3.ZipkinConfig": ZipkinConfig,
 	"envoy.extensions.tracers.opentelemetry.resource_detectors.v3.EnvironmentResourceDetectorConfig": EnvironmentResourceDetectorConfig,
@@ -186,6 +193,9 @@ const implemented: Readonly<Record<string, MessageFns>> = {
 	"envoy.extensions.filters.http.grpc_web.v3.GrpcWeb": GrpcWeb,
 	"envoy.extensions.filters.http.on_demand.v3.OnDemand": OnDemand,
 	"envoy.extensions.filters.http.on_demand.v3.PerRouteConfig": OnDemandPerRouteConfig,
+	"envoy.extensions.filters.http.header_to_metadata.v3.Config": HeaderToMetadata,
+	"envoy.extensions.filters.http.set_filter_state.v3.Config": SetFilterState,
+	"envoy.extensions.filters.http.set_metadata.v3.Config": SetMetadata,
 	"envoy.extensions.filters.http.header_mutation.v3.HeaderMutation": HeaderMutation,
 	"envoy.extensions.filters.http.header_mutation.v3.HeaderMutationPerRoute": HeaderMutationPerRoute,
 	"envoy.extensions.filters.http.jwt_authn.v3.JwtAuthentication": JwtAuthentication,
@@ -203,6 +213,7 @@ const implemented: Readonly<Record<string, MessageFns>> = {
 	"envoy.extensions.path.match.uri_template.v3.UriTemplateMatchConfig": UriTemplateMatchConfig,
 	"envoy.extensions.path.rewrite.uri_template.v3.UriTemplateRewriteConfig": UriTemplateRewriteConfig,
 	"envoy.extensions.filters.network.rbac.v3.RBAC": NetworkRbac,
+	"envoy.extensions.filters.network.set_filter_state.v3.Config": NetworkSetFilterState,
 	"envoy.extensions.filters.network.local_ratelimit.v3.LocalRateLimit": NetworkLocalRateLimit,
 	"envoy.extensions.filters.network.ext_authz.v3.ExtAuthz": NetworkExtAuthz,
 	"envoy.extensions.filters.listener.http_inspector.v3.HttpInspector": HttpInspector,
@@ -249,6 +260,8 @@ const implemented: Readonly<Record<string, MessageFns>> = {
 	"envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext": DownstreamTlsContext,
 	"envoy.extensions.transport_sockets.tls.v3.Secret": Secret,
 	"envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext": UpstreamTlsContext,
+	"envoy.extensions.router.cluster_specifiers.matcher.v3.ClusterAction": ClusterAction,
+	"envoy.extensions.router.cluster_specifiers.matcher.v3.MatcherClusterSpecifier": MatcherClusterSpecifier,
 	"envoy.extensions.upstreams.http.v3.HttpProtocolOptions": HttpProtocolOptions,
 	"envoy.tcp.metadataexchange.config.MetadataExchange": MetadataExchange,
 	"io.istio.http.peer_metadata.Config": HttpConfig,

@@ -64,6 +64,8 @@ export const listenerInputs: readonly string[] = [
 /** Inputs of connections, which requests have, too. */
 export const connectionInputs: readonly string[] = [...Object.keys(plainInputs), `${network}.FilterStateInput`];
 export const requestInputs: readonly string[] = [...connectionInputs, headerInput, celInput, metadataInput];
+/** Inputs of route tables. */
+export const routeInputs: readonly string[] = [headerInput, `${network}.FilterStateInput`];
 
 /** Its constraints (no list or map is empty, actions are there) are checked with those of the resource that it is in. */
 export function decodeMatcherTree<A>(at: At, message: Matcher, use: MatcherUse<A>): MatcherTree<A> {

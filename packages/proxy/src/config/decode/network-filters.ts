@@ -6,6 +6,7 @@ import type { ExtAuthz } from "@weft/xds/generated/envoy/extensions/filters/netw
 import type { LocalRateLimit } from "@weft/xds/generated/envoy/extensions/filters/network/local_ratelimit/v3/local_rate_limit.ts";
 import type { MongoProxy } from "@weft/xds/generated/envoy/extensions/filters/network/mongo_proxy/v3/mongo_proxy.ts";
 import type { RBAC } from "@weft/xds/generated/envoy/extensions/filters/network/rbac/v3/rbac.ts";
+import type { Config as SetFilterState } from "@weft/xds/generated/envoy/extensions/filters/network/set_filter_state/v3/set_filter_state.ts";
 import type { FilterConfig as SniDynamicFilterConfig } from "@weft/xds/generated/envoy/extensions/filters/network/sni_dynamic_forward_proxy/v3/sni_dynamic_forward_proxy.ts";
 import type { TcpProxy as TcpProxyMessage, TcpProxy_TunnelingConfig } from "@weft/xds/generated/envoy/extensions/filters/network/tcp_proxy/v3/tcp_proxy.ts";
 import type { PluginConfig } from "@weft/xds/generated/stats/config.ts";
@@ -17,6 +18,7 @@ import { type Opened, openAny } from "./any.ts";
 import { decodeNetworkDiscovery } from "./config-discovery.ts";
 import { type DecodeEnvironment, dataBytes } from "./environment.ts";
 import { decodeSniDynamicFilter } from "./dynamic-forward-proxy.ts";
+import { decodeFilterState } from "./filter-state.ts";
 import { decodeBucket } from "./filters/local-rate-limit.ts";
 import { decodeNetworkRbac } from "./filters/rbac.ts";
 import { decodeGrpcService } from "./grpc-service.ts";
@@ -76,6 +78,15 @@ const decoders: Readonly<Record<string, DecodeConfig>> = {
 		const { statPrefix, tokenBucket, shareKey, runtimeEnabled } = message as LocalRateLimit;
 		if (runtimeEnabled?.defaultValue === false) report(under(at, "runtimeEnabled"), "a rate limit that is not enabled is not implemented");
 		return { kind: "localRateLimit", statPrefix, bucket: decodeBucket(under(at, "tokenBucket"), tokenBucket), shareKey };
+	},
+	"envoy.extensions.filters.network.set_filter_state.v3.Config": (at, message) => {
+		const config = message as SetFilterState;
+		onlySupports(at, "envoy.extensions.filters.network.set_filter_state.v3.Config", config, ["onNewConnection", "onDownstreamTlsHandshake"]);
+		return {
+			kind: "setFilterState",
+			onConnection: decodeFilterState(at, "onNewConnection", config.onNewConnection),
+			onHandshake: decodeFilterState(at, "onDownstreamTlsHandshake", config.onDownstreamTlsHandshake),
+		};
 	},
 	"envoy.extensions.filters.network.ext_authz.v3.ExtAuthz": (at, message) => decodeExtAuthz(at, message as ExtAuthz),
 	"envoy.tcp.metadataexchange.config.MetadataExchange": () => ({ kind: "metadataExchange" }),
@@ -166,7 +177,8 @@ function decodeTcpProxy(at: At, proxy: TcpProxyMessage, environment: DecodeEnvir
 		connectAttemptsMax: proxy.maxConnectAttempts ?? 1,
 		maxDownstreamConnectionDurationMs: durationMsOr(proxy.maxDownstreamConnectionDuration, 0),
 		hashPolicies: proxy.hashPolicy.map((policy, i): HashPolicy => {
-			if (policy.sourceIp === undefined) report(under(at, `hashPolicy[${i}]`), "only source_ip is implemented");
+			if (policy.filterState !== undefined) return { kind: "filterState", key: policy.filterState.key, terminal: false };
+			if (policy.sourceIp === undefined) report(under(at, `hashPolicy[${i}]`), "only source_ip and filter_state are implemented");
 			return { kind: "sourceIp", terminal: false };
 		}),
 		tunnel: proxy.tunnelingConfig && decodeTunnel(under(at, "tunnelingConfig"), proxy.tunnelingConfig),

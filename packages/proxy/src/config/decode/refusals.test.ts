@@ -14,8 +14,8 @@ const managerType = "envoy.extensions.filters.network.http_connection_manager.v3
 const router = typed("router", "envoy.extensions.filters.http.router.v3.Router");
 
 const table = (json: object) => decodeRouteTable(fromJson("envoy.config.route.v3.RouteConfiguration", json) as RouteConfiguration, environment);
-const tableOf = (route: object) =>
-	table({ virtualHosts: [{ name: "v", domains: ["*"], routes: [{ match: { prefix: "/" }, route: { cluster: "a", ...route } }] }] });
+const tableBy = (route: object) => table({ virtualHosts: [{ name: "v", domains: ["*"], routes: [{ match: { prefix: "/" }, route }] }] });
+const tableOf = (route: object) => tableBy({ cluster: "a", ...route });
 const listener = (manager: object, parts: object = {}) =>
 	decodeListener(
 		fromJson("envoy.config.listener.v3.Listener", {
@@ -34,6 +34,16 @@ const listener = (manager: object, parts: object = {}) =>
 	);
 const denied = { action: typed("a", "envoy.config.rbac.v3.Action", { name: "p", action: "DENY" }) };
 const treeOver = (type: string, config: object = {}) => ({ matcherTree: { input: typed("i", type, config), exactMatchMap: { map: { k: denied } } } });
+const specifierTypes = "envoy.extensions.router.cluster_specifiers.matcher.v3";
+const ownRoute = { match: { prefix: "/" }, route: { cluster: "a" } };
+const ownRouteAction = { action: typed("a", "envoy.config.route.v3.Route", ownRoute) };
+const treeOf = (onMatch: object, input = "envoy.type.matcher.v3.HttpRequestHeaderMatchInput") => ({
+	matcherTree: { input: typed("i", input, input.endsWith("HeaderMatchInput") ? { headerName: "x" } : {}), exactMatchMap: { map: { k: onMatch } } },
+});
+const setState = (value: object) =>
+	typed("s", "envoy.extensions.filters.http.set_filter_state.v3.Config", {
+		onRequestHeaders: [{ formatString: { textFormatSource: { inlineString: "x" } }, ...value }],
+	});
 const withFilter = (filter: object) => listener({ httpFilters: [filter, router] });
 const inspector = (filterDisabled: object | undefined, type = "envoy.extensions.filters.listener.tls_inspector.v3.TlsInspector") =>
 	listener({}, { listenerFilters: [{ ...typed("f", type), ...(filterDisabled && { filterDisabled }) }] });
@@ -202,6 +212,90 @@ describe("fields that have an effect in Envoy and none here are refused by name"
 			"filterChains[0].filters[0].matcher.matcherTree.input: RBAC network filter cannot match 'envoy.type.matcher.v3.HttpRequestHeaderMatchInput'",
 		],
 		[
+			"routes beside a tree of routes",
+			() => table({ virtualHosts: [{ name: "v", domains: ["*"], routes: [ownRoute], matcher: treeOf(ownRouteAction) }] }),
+			"virtualHosts[0]: cannot set both matcher and routes on virtual host",
+		],
+		[
+			"a tree of routes that looks at addresses",
+			() =>
+				table({
+					virtualHosts: [{ name: "v", domains: ["*"], matcher: treeOf(ownRouteAction, "envoy.extensions.matching.common_inputs.network.v3.SourceIPInput") }],
+				}),
+			"virtualHosts[0].matcher.matcherTree.input: requirement violation while creating route match tree: Route table can only match on request headers, saw 'envoy.extensions.matching.common_inputs.network.v3.SourceIPInput'",
+		],
+		[
+			"a tree of routes with another action",
+			() => table({ virtualHosts: [{ name: "v", domains: ["*"], matcher: treeOf(denied) }] }),
+			'virtualHosts[0].matcher.matcherTree.exactMatchMap.map["k"].action: action of type envoy.config.rbac.v3.Action is no route (envoy.config.route.v3.Route, envoy.config.route.v3.RouteList)',
+		],
+		[
+			"a cluster specifier that is not there",
+			() => tableBy({ clusterSpecifierPlugin: "gone" }),
+			`${action}.clusterSpecifierPlugin: Unknown cluster specifier plugin name: gone is used in the route`,
+		],
+		[
+			"a cluster specifier of another type",
+			() => tableBy({ inlineClusterSpecifierPlugin: { extension: typed("p", rbacType) } }),
+			`${action}.inlineClusterSpecifierPlugin.extension: cluster specifier plugin of type ${rbacType} is not implemented`,
+		],
+		[
+			"a cluster specifier that looks at certificates",
+			() =>
+				tableBy({
+					inlineClusterSpecifierPlugin: {
+						extension: typed("p", `${specifierTypes}.MatcherClusterSpecifier`, {
+							clusterMatcher: treeOf(
+								{ action: typed("a", `${specifierTypes}.ClusterAction`, { cluster: "a" }) },
+								"envoy.extensions.matching.common_inputs.ssl.v3.UriSanInput",
+							),
+						}),
+					},
+				}),
+			`${action}.inlineClusterSpecifierPlugin.extension.clusterMatcher.matcherTree.input: cluster specifier can only match on request headers and filter state, saw 'envoy.extensions.matching.common_inputs.ssl.v3.UriSanInput'`,
+		],
+		[
+			"an address in the filter state",
+			() =>
+				table({
+					virtualHosts: [
+						{ name: "v", domains: ["*"], routes: [{ ...ownRoute, match: { prefix: "/", filterState: [{ key: "k", addressMatch: { ranges: [] } }] } }] },
+					],
+				}),
+			"virtualHosts[0].routes[0].match.filterState[0].addressMatch: address_match is not implemented",
+		],
+		[
+			"an object that Envoy acts upon and this proxy does not",
+			() => withFilter(setState({ objectKey: "envoy.network.upstream_subject_alt_names" })),
+			`${filter}.onRequestHeaders[0]: object factory 'envoy.network.upstream_subject_alt_names' is not implemented`,
+		],
+		["an object without a factory", () => withFilter(setState({ objectKey: "k" })), `${filter}.onRequestHeaders[0]: 'k' does not have an object factory`],
+		[
+			"an object that goes on to the upstream connection",
+			() => withFilter(setState({ objectKey: "k", factoryKey: "envoy.string", sharedWithUpstream: "ONCE" })),
+			`${filter}.onRequestHeaders[0].sharedWithUpstream: shared_with_upstream is not implemented`,
+		],
+		[
+			"metadata of types",
+			() =>
+				withFilter(
+					typed("m", "envoy.extensions.filters.http.set_metadata.v3.Config", {
+						metadata: [{ metadataNamespace: "a", typedValue: { "@type": "type.googleapis.com/google.protobuf.StringValue", value: "x" } }],
+					}),
+				),
+			`${filter}.metadata[0].typedValue: typed_value is not implemented`,
+		],
+		[
+			"a path that is taken off the request",
+			() =>
+				withFilter(
+					typed("h", "envoy.extensions.filters.http.header_to_metadata.v3.Config", {
+						requestRules: [{ header: ":path", remove: true, onHeaderPresent: { key: "k" } }],
+					}),
+				),
+			`${filter}.requestRules[0].remove: remove of :path is not implemented`,
+		],
+		[
 			"a length beside chunks",
 			() => listener({ httpProtocolOptions: { allowChunkedLength: true } }),
 			"filterChains[0].filters[0].httpProtocolOptions.allowChunkedLength: allow_chunked_length is not implemented",
@@ -249,4 +343,15 @@ it("a route lets gRPC callers choose the timeout only when it says so", () => {
 	assert.deepEqual(timeouts({ timeout: "2s" }), [2000, undefined]);
 	assert.deepEqual(timeouts({ timeout: "0s", maxGrpcTimeout: "0s" }), [0, 0]);
 	assert.deepEqual(timeouts({ timeout: "2s", maxGrpcTimeout: "5s" }), [2000, 5000]);
+});
+
+it("a route whose optional cluster specifier is not here is left out", () => {
+	const unknown = { name: "u", typedConfig: { "@type": "type.googleapis.com/xds.type.v3.TypedStruct", typeUrl: "type.googleapis.com/test.Unknown" } };
+	const optional = { match: { prefix: "/" }, route: { inlineClusterSpecifierPlugin: { extension: unknown, isOptional: true } } };
+	const { value, errors } = table({ virtualHosts: [{ name: "v", domains: ["*"], routes: [optional, ownRoute] }] });
+	assert.deepEqual(errors, []);
+	assert.deepEqual(
+		value?.virtualHosts[0]?.routes.map(({ action }) => action.kind === "route" && action.cluster),
+		[{ kind: "cluster", name: "a" }],
+	);
 });

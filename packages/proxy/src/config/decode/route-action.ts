@@ -9,6 +9,7 @@ import type { ClusterSelector, HashPolicy, RouteAction, WeightedCluster } from "
 import { decodeHeaderOperations } from "./headers.ts";
 import { decodeHedge } from "./hedge.ts";
 import { decodeInternalRedirect } from "./internal-redirect.ts";
+import { type ClusterSpecifiers, decodeClusterSpecifier } from "./cluster-specifier.ts";
 import { type At, durationMs, durationMsOr, onlySupports, report, under } from "./issues.ts";
 import { always, decodeRewrite, decodeRuntimeFraction } from "./matchers.ts";
 import { decodeRateLimits } from "./filters/local-rate-limit.ts";
@@ -20,6 +21,8 @@ const supported = [
 	"cluster",
 	"clusterHeader",
 	"weightedClusters",
+	"clusterSpecifierPlugin",
+	"inlineClusterSpecifierPlugin",
 	"clusterNotFoundResponseCode",
 	"metadataMatch",
 	"prefixRewrite",
@@ -50,11 +53,14 @@ const supported = [
 /** Envoy's default of a route's timeout. */
 const timeoutDefaultMs = 15_000;
 
-export function decodeRouteAction(at: At, action: ActionMessage, match: RouteMatch | undefined): RouteAction {
+/** undefined: a plugin that is not here, and that its sender can do without, chooses its cluster. */
+export function decodeRouteAction(at: At, action: ActionMessage, match: RouteMatch | undefined, specifiers: ClusterSpecifiers): RouteAction | undefined {
 	onlySupports(at, "envoy.config.route.v3.RouteAction", action, supported);
+	const cluster = decodeSelector(at, action, specifiers);
+	if (cluster === undefined) return undefined;
 	return {
 		kind: "route",
-		cluster: decodeSelector(at, action),
+		cluster,
 		metadataMatch: action.metadataMatch?.filterMetadata["envoy.lb"],
 		clusterNotFoundStatus: ([503, 404, 500] as const)[action.clusterNotFoundResponseCode] ?? 503,
 		// As in Envoy: beside a limit on the whole stream the route's own counts for nothing.
@@ -69,7 +75,7 @@ export function decodeRouteAction(at: At, action: ActionMessage, match: RouteMat
 		retry: action.retryPolicy && decodeRetry(under(at, "retryPolicy"), action.retryPolicy),
 		hedgesOnTryTimeout: action.hedgePolicy && decodeHedge(under(at, "hedgePolicy"), action.hedgePolicy),
 		mirrors: action.requestMirrorPolicies.map((mirror, i) => decodeMirror(under(at, `requestMirrorPolicies[${i}]`), mirror)),
-		hashPolicies: action.hashPolicy.map((policy, i) => decodeHashPolicy(under(at, `hashPolicy[${i}]`), policy)).filter((p) => p !== undefined),
+		hashPolicies: action.hashPolicy.map((policy, i) => decodeHashPolicy(under(at, `hashPolicy[${i}]`), policy)),
 		upgrades: decodeUpgrades(at, action.upgradeConfigs),
 		terminatesConnect: decodeConnect(at, action.upgradeConfigs),
 		priority: action.priority === 1 ? "high" : "default",
@@ -85,11 +91,16 @@ function decodeGrpcDeadline(limits: ActionMessage["maxStreamDuration"]): RouteAc
 	return maxMs === undefined ? undefined : { maxMs, offsetMs: durationMsOr(limits?.grpcTimeoutHeaderOffset, 0) };
 }
 
-function decodeSelector(at: At, action: ActionMessage): ClusterSelector {
+function decodeSelector(at: At, action: ActionMessage, specifiers: ClusterSpecifiers): ClusterSelector | undefined {
 	if (action.cluster !== undefined) return { kind: "cluster", name: action.cluster };
 	if (action.clusterHeader !== undefined) return { kind: "header", name: action.clusterHeader.toLowerCase() };
 	if (action.weightedClusters !== undefined) return decodeWeighted(under(at, "weightedClusters"), action.weightedClusters);
-	return { kind: "cluster", name: "" };
+	if (action.inlineClusterSpecifierPlugin !== undefined)
+		return decodeClusterSpecifier(under(at, "inlineClusterSpecifierPlugin"), action.inlineClusterSpecifierPlugin);
+	const plugin = action.clusterSpecifierPlugin;
+	if (plugin === undefined) return { kind: "cluster", name: "" };
+	if (!specifiers.has(plugin)) report(under(at, "clusterSpecifierPlugin"), `Unknown cluster specifier plugin name: ${plugin} is used in the route`);
+	return specifiers.get(plugin);
 }
 
 function decodeWeighted(at: At, weighted: WeightedMessage): ClusterSelector {
@@ -144,7 +155,7 @@ export function decodeMirror(at: At, mirror: RouteAction_RequestMirrorPolicy): R
 	};
 }
 
-function decodeHashPolicy(at: At, policy: RouteAction_HashPolicy): HashPolicy | undefined {
+function decodeHashPolicy(at: At, policy: RouteAction_HashPolicy): HashPolicy {
 	const { terminal, header, cookie } = policy;
 	if (header !== undefined) {
 		const regexRewrite = header.regexRewrite && decodeRewrite(under(at, "header.regexRewrite"), header.regexRewrite);
@@ -155,8 +166,7 @@ function decodeHashPolicy(at: At, policy: RouteAction_HashPolicy): HashPolicy | 
 	}
 	if (policy.connectionProperties?.sourceIp === true) return { kind: "sourceIp", terminal };
 	if (policy.queryParameter !== undefined) return { kind: "query", name: policy.queryParameter.name, terminal };
-	report(at, "hash policy on filter state is not implemented");
-	return undefined;
+	return { kind: "filterState", key: policy.filterState?.key ?? "", terminal };
 }
 
 function decodeConnect(at: At, upgrades: ActionMessage["upgradeConfigs"]): boolean {

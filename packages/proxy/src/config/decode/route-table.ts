@@ -1,5 +1,5 @@
 import type { RouteConfiguration } from "@weft/xds/generated/envoy/config/route/v3/route.ts";
-import type { VirtualHost as VirtualHostMessage } from "@weft/xds/generated/envoy/config/route/v3/route_components.ts";
+import type { Route as RouteMessage, VirtualHost as VirtualHostMessage } from "@weft/xds/generated/envoy/config/route/v3/route_components.ts";
 import { validateConstraints } from "@weft/xds";
 import type { RouteAction, RouteTable, VirtualCluster, VirtualHost } from "../routes.ts";
 import { decodeConfigSource } from "./config-source.ts";
@@ -9,7 +9,9 @@ import { decodeHedge } from "./hedge.ts";
 import { type At, collect, type Decoded, onlySupports, report, under } from "./issues.ts";
 import { decodeHeaderMatches } from "./matchers.ts";
 import { decodeRetry } from "./retry.ts";
-import { decodeRoute, type RouteLimits } from "./route.ts";
+import { type ClusterSpecifiers, decodeClusterSpecifiers } from "./cluster-specifier.ts";
+import { decodeRoute, type RouteScope } from "./route.ts";
+import { decodeRouteMatcher } from "./route-matcher.ts";
 import { decodeMirror } from "./route-action.ts";
 import { decodeCors, legacyCorsType, withLegacyCors } from "./filters/cors.ts";
 import { decodeRateLimits } from "./filters/local-rate-limit.ts";
@@ -29,6 +31,7 @@ const tableFields = [
 	"maxDirectResponseBodySizeBytes",
 	"ignorePortInHostMatching",
 	"requestMirrorPolicies",
+	"clusterSpecifierPlugins",
 	"metadata",
 	"typedPerFilterConfig",
 	"vhds",
@@ -38,6 +41,7 @@ const hostFields = [
 	"name",
 	"domains",
 	"routes",
+	"matcher",
 	"requireTls",
 	"requestHeadersToAdd",
 	"requestHeadersToRemove",
@@ -57,6 +61,7 @@ const hostFields = [
 
 /** Envoy's limit on the body of a direct response, unless the table sets another. */
 const bodyBytesMaxDefault = 4096;
+const noSpecifiers: ClusterSpecifiers = new Map();
 
 export function decodeRouteTable(message: RouteConfiguration, environment: DecodeEnvironment): Decoded<RouteTable> {
 	return collect(
@@ -72,13 +77,15 @@ export function decodeRouteTable(message: RouteConfiguration, environment: Decod
 /** Also for tables inside a listener, whose constraints were checked with it. `validatesClusters`: where the table says nothing of it. */
 export function decodeRoutes(at: At, message: RouteConfiguration, environment: DecodeEnvironment, validatesClusters: boolean): RouteTable {
 	onlySupports(at, typeName, message, tableFields);
+	if (message.clusterSpecifierPlugins.length > 0 && message.vhds !== undefined)
+		report(under(at, "clusterSpecifierPlugins"), "cluster_specifier_plugins of a table whose virtual hosts come by themselves are not implemented");
 	const bodyBytesMax = message.maxDirectResponseBodySizeBytes ?? bodyBytesMaxDefault;
 	const mirrors = decodeMirrors(at, message.requestMirrorPolicies);
 	if (mirrors.length > 0 && message.vhds !== undefined)
 		report(under(at, "requestMirrorPolicies"), "request_mirror_policies of a table whose virtual hosts come by themselves are not implemented");
-	const limits: RouteLimits = { bodyBytesMax };
+	const scope: RouteScope = { bodyBytesMax, clusterSpecifiers: decodeClusterSpecifiers(at, message.clusterSpecifierPlugins) };
 	const virtualHosts = message.virtualHosts.map((host, i) => {
-		const decoded = decodeVirtualHost(under(at, `virtualHosts[${i}]`), host, limits, environment);
+		const decoded = decodeVirtualHost(under(at, `virtualHosts[${i}]`), host, scope, environment);
 		return { ...decoded, routes: withMirrors(decoded.routes, mirrors) };
 	});
 	checkDomains(at, virtualHosts);
@@ -127,7 +134,7 @@ export function decodeDiscoveredHost(
 		"",
 		(at) => {
 			at.errors.push(...validateConstraints("envoy.config.route.v3.VirtualHost", message));
-			const host = decodeVirtualHost(at, message, { bodyBytesMax: bodyBytesMax ?? bodyBytesMaxDefault }, environment);
+			const host = decodeVirtualHost(at, message, { bodyBytesMax: bodyBytesMax ?? bodyBytesMaxDefault, clusterSpecifiers: noSpecifiers }, environment);
 			checkDomains(at, [host]);
 			return { ...host, name: host.name === resource ? resource.slice(resource.indexOf("/") + 1) : host.name };
 		},
@@ -135,15 +142,14 @@ export function decodeDiscoveredHost(
 	);
 }
 
-function decodeVirtualHost(at: At, host: VirtualHostMessage, limits: RouteLimits, environment: DecodeEnvironment): VirtualHost {
+function decodeVirtualHost(at: At, host: VirtualHostMessage, scope: RouteScope, environment: DecodeEnvironment): VirtualHost {
 	onlySupports(at, "envoy.config.route.v3.VirtualHost", host, hostFields);
+	const { routes, matcher } = decodeHostRoutes(at, host, scope, environment);
 	return {
 		name: host.name,
 		domains: host.domains.map((domain) => domain.toLowerCase()),
-		routes: withMirrors(
-			host.routes.map((route, i) => decodeRoute(under(at, `routes[${i}]`), route, limits, environment)),
-			decodeMirrors(at, host.requestMirrorPolicies),
-		),
+		routes: withMirrors(routes, decodeMirrors(at, host.requestMirrorPolicies)),
+		...(matcher && { matcher }),
 		requireTls: (["none", "externalOnly", "all"] as const)[host.requireTls] ?? "none",
 		headers: decodeHeaderOperations(at, host),
 		retry: host.retryPolicy && decodeRetry(under(at, "retryPolicy"), host.retryPolicy),
@@ -154,6 +160,18 @@ function decodeVirtualHost(at: At, host: VirtualHostMessage, limits: RouteLimits
 		includeAttemptCountInResponse: host.includeAttemptCountInResponse,
 		virtualClusters: host.virtualClusters.map((cluster, i) => decodeVirtualCluster(under(at, `virtualClusters[${i}]`), cluster)),
 	};
+}
+
+function decodeHostRoutes(
+	at: At,
+	{ matcher, routes }: VirtualHostMessage,
+	scope: RouteScope,
+	environment: DecodeEnvironment,
+): Pick<VirtualHost, "routes" | "matcher"> {
+	const decode = (here: At, route: RouteMessage) => decodeRoute(here, route, scope, environment);
+	if (matcher === undefined) return { routes: routes.flatMap((route, i) => decode(under(at, `routes[${i}]`), route) ?? []) };
+	if (routes.length > 0) report(at, "cannot set both matcher and routes on virtual host");
+	return decodeRouteMatcher(under(at, "matcher"), matcher, decode);
 }
 
 function decodeVirtualCluster(at: At, { name, headers }: VirtualHostMessage["virtualClusters"][number]): VirtualCluster {

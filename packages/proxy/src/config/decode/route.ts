@@ -4,6 +4,7 @@ import type {
 	Route as RouteMessage,
 } from "@weft/xds/generated/envoy/config/route/v3/route_components.ts";
 import type { DirectResponseAction, RedirectAction, Route } from "../routes.ts";
+import type { ClusterSpecifiers } from "./cluster-specifier.ts";
 import { type DecodeEnvironment, dataBytes } from "./environment.ts";
 import { decodeHeaderOperations } from "./headers.ts";
 import { type At, onlySupports, report, under } from "./issues.ts";
@@ -14,11 +15,13 @@ import { decodeRouteAction } from "./route-action.ts";
 import { decodeRouteMatch } from "./route-match.ts";
 import { decodeDecorator, decodeRouteTracing } from "./tracing.ts";
 
-export interface RouteLimits {
+/** What a route may be told by the table that it stands in. */
+export interface RouteScope {
+	/** Of the body of a direct response. */
 	readonly bodyBytesMax: number;
+	readonly clusterSpecifiers: ClusterSpecifiers;
 }
 
-// `stat_prefix` only names statistics of the route's own, which are not kept.
 const supported = [
 	"name",
 	"match",
@@ -36,18 +39,22 @@ const supported = [
 	"statPrefix",
 ];
 
-export function decodeRoute(at: At, route: RouteMessage, limits: RouteLimits, environment: DecodeEnvironment): Route {
+/** undefined: a plugin that its sender can do without would choose its cluster, and is not here; as in Envoy, the table is without the route. */
+export function decodeRoute(at: At, route: RouteMessage, scope: RouteScope, environment: DecodeEnvironment): Route | undefined {
 	onlySupports(at, "envoy.config.route.v3.Route", route, supported);
 	const actionCors = route.route?.cors;
+	const action = decodeAction(at, route, scope, environment);
+	if (action === undefined) return undefined;
 	return {
 		name: route.name,
 		...decodeRouteMatch(under(at, "match"), route.match),
-		action: decodeAction(at, route, limits, environment),
+		action,
 		headerOperations: decodeHeaderOperations(at, route),
 		filters: withLegacyCors(decodeOverrides(at, route.typedPerFilterConfig), actionCors && decodeCors(under(at, "route.cors"), legacyCorsType, actionCors)),
 		metadata: decodeMetadata(route.metadata),
 		decorator: decodeDecorator(route.decorator),
 		tracing: decodeRouteTracing(under(at, "tracing"), route.tracing),
+		...(route.statPrefix !== "" && { statPrefix: route.statPrefix }),
 	};
 }
 
@@ -56,10 +63,10 @@ function decodeMetadata(metadata: RouteMessage["metadata"]): Route["metadata"] {
 	return namespaces.length === 0 ? undefined : Object.fromEntries(namespaces as [string, Readonly<Record<string, unknown>>][]);
 }
 
-function decodeAction(at: At, route: RouteMessage, limits: RouteLimits, environment: DecodeEnvironment): Route["action"] {
+function decodeAction(at: At, route: RouteMessage, scope: RouteScope, environment: DecodeEnvironment): Route["action"] | undefined {
 	if (route.redirect !== undefined) return decodeRedirect(under(at, "redirect"), route.redirect);
-	if (route.directResponse !== undefined) return decodeDirectResponse(under(at, "directResponse"), route.directResponse, limits, environment);
-	if (route.route !== undefined) return decodeRouteAction(under(at, "route"), route.route, route.match);
+	if (route.directResponse !== undefined) return decodeDirectResponse(under(at, "directResponse"), route.directResponse, scope, environment);
+	if (route.route !== undefined) return decodeRouteAction(under(at, "route"), route.route, route.match, scope.clusterSpecifiers);
 	return { kind: "direct", status: 500, body: new Uint8Array(0) };
 }
 
@@ -83,8 +90,8 @@ function decodeRedirect(at: At, redirect: RedirectMessage): RedirectAction {
 	};
 }
 
-function decodeDirectResponse(at: At, direct: DirectMessage, limits: RouteLimits, environment: DecodeEnvironment): DirectResponseAction {
+function decodeDirectResponse(at: At, direct: DirectMessage, scope: RouteScope, environment: DecodeEnvironment): DirectResponseAction {
 	const body = dataBytes(under(at, "body"), direct.body, environment);
-	if (body.length > limits.bodyBytesMax) report(at, `response body size is ${body.length} bytes; maximum is ${limits.bodyBytesMax}`);
+	if (body.length > scope.bodyBytesMax) report(at, `response body size is ${body.length} bytes; maximum is ${scope.bodyBytesMax}`);
 	return { kind: "direct", status: direct.status, body: new Uint8Array(body) };
 }

@@ -112,15 +112,17 @@ class Group {
 	}
 }
 
+function filterStateTexts({ filterState = new Map(), connection }: StreamInfo): ReadonlyMap<string, string> {
+	return new Map([...(connection.filterState ?? []), ...filterState].map(([key, { text }]) => [key, text]));
+}
+
 export interface CelAttribute {
 	readonly read: Read;
 	/** undefined: they are not known before. */
 	readonly fields: Readonly<Record<string, Read>> | undefined;
 }
 
-const none: ReadonlyMap<string, string> = new Map();
-
 export const celAttributes: ReadonlyMap<string, CelAttribute> = new Map<string, CelAttribute>([
 	...Object.entries(groups).map(([name, fields]): [string, CelAttribute] => [name, { read: (info) => new Group(fields, info), fields }]),
-	["filter_state", { read: ({ filterState }) => filterState ?? none, fields: undefined }],
+	["filter_state", { read: filterStateTexts, fields: undefined }],
 ]);

@@ -13,11 +13,14 @@ import { compileOnDemand } from "./on-demand.ts";
 import { compileGrpcStats } from "./grpc-stats.ts";
 import { compileGrpcWeb } from "./grpc-web.ts";
 import { compileHeaderMutation } from "./header-mutation.ts";
+import { compileHeaderToMetadata } from "./header-to-metadata.ts";
 import { compileHealthCheck } from "./health-check.ts";
 import { compileJwtAuthn } from "./jwt/jwt-authn.ts";
 import { compileLocalRateLimit } from "./local-rate-limit.ts";
 import { compileRateLimit } from "./rate-limit.ts";
 import { compileHttpRbac } from "./rbac/rbac.ts";
+import { compileSetFilterState } from "./set-filter-state.ts";
+import { compileSetMetadata } from "./set-metadata.ts";
 import { compileStatefulSession } from "./stateful-session.ts";
 
 type OfKind<Kind extends FilterOverrideConfig["kind"]> = Extract<FilterOverrideConfig, { kind: Kind }>;
@@ -41,6 +44,14 @@ export function compileHttpFilter(filter: HttpFilter, overrides: readonly Filter
 		case "headerMutation": {
 			const overrides = all("headerMutation").map(({ mutations }) => mutations);
 			return compileHeaderMutation(filter.mutations, overrides, filter.mostSpecificWins, inputs);
+		}
+		case "headerToMetadata":
+			return compileHeaderToMetadata(all("headerToMetadata")[0]?.rules ?? filter.rules, inputs);
+		case "setMetadata":
+			return compileSetMetadata(filter.entries, inputs);
+		case "setFilterState": {
+			const values = all("setFilterState").map((override) => override.values);
+			return compileSetFilterState(filter.values, filter.clearsRoute, values, inputs);
 		}
 		case "csrf":
 			return compileCsrf(all("csrf")[0]?.policy ?? filter.policy, inputs);

@@ -55,8 +55,9 @@ export function compileTypedFormat(format: string, environment: FormatterEnviron
 	return compileFormat(format, "-", environment);
 }
 
-/** A body or a parameter that is empty is there all the same. */
-export const tellsEmpty = (operator: string): boolean => operator.startsWith("LOCAL_REPLY_BODY") || operator.startsWith("QUERY_PARAM(");
+/** A body, a parameter or an object that is empty is there all the same. */
+export const tellsEmpty = (operator: string): boolean =>
+	operator.startsWith("LOCAL_REPLY_BODY") || operator.startsWith("QUERY_PARAM(") || operator.startsWith("FILTER_STATE(");
 
 /** Whether a header value is plain text: then it is compiled to a constant and may be pre-encoded. */
 export function literalOf(format: string): string | undefined {

@@ -2,6 +2,7 @@ import { formatResponseFlags, formatResponseFlagsLong } from "../log/response-fl
 import { logTypeOf } from "../log/log-type.ts";
 import { type ConnectionInfo, type StreamInfo, streamIdOf, type TlsInfo } from "../log/stream-info.ts";
 import { portOf, withoutPort } from "./address-text.ts";
+import { filterStateOperator, TypedText } from "./filter-state-operator.ts";
 import type { FormatterEnvironment } from "./formatter.ts";
 import { requestOperators } from "./request-operators.ts";
 import { grpcStatusName, grpcStatusOf } from "./grpc-status.ts";
@@ -38,6 +39,7 @@ function truncate(read: ReadOperator, length: string | undefined): ReadOperator 
 	const charactersMax = Number(length);
 	return (info) => {
 		const value = read(info);
+		if (value instanceof TypedText) return JSON.stringify(value).slice(0, charactersMax);
 		return typeof value === "string" ? value.slice(0, charactersMax) : value;
 	};
 }
@@ -229,13 +231,6 @@ const grpcStatus: Compile = ({ argument }) => {
 	};
 };
 
-const filterState: Compile = ({ argument }) => {
-	const [key = "", serialization = "TYPED"] = (argument ?? "").split(":");
-	if (key === "") return "%FILTER_STATE% needs a key";
-	if (serialization !== "PLAIN" && serialization !== "TYPED") return `%FILTER_STATE(${argument ?? ""})% must end in PLAIN or TYPED`;
-	return (info) => info.filterState?.get(key);
-};
-
 const request = requestHeaderOperator;
 const response = headerOperator((info) => info.response);
 const trailer = headerOperator((info) => info.responseTrailers);
@@ -269,7 +264,7 @@ const operatorsWithArgument: ReadonlyMap<string, Compile> = new Map<string, Comp
 	["DOWNSTREAM_PEER_CERT_V_END", validity(downstreamTls, (tls) => tls.peerValidToMs)],
 	["UPSTREAM_PEER_CERT_V_START", validity(upstreamTls, (tls) => tls.peerValidFromMs)],
 	["UPSTREAM_PEER_CERT_V_END", validity(upstreamTls, (tls) => tls.peerValidToMs)],
-	["FILTER_STATE", filterState],
+	["FILTER_STATE", filterStateOperator],
 	["GRPC_STATUS", grpcStatus],
 	["COMMON_DURATION", commonDuration],
 	[

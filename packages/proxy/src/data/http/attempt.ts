@@ -1,4 +1,4 @@
-import type { ConnectionInfo } from "../log/stream-info.ts";
+import type { ConnectionInfo, StreamInfo } from "../log/stream-info.ts";
 import { beginRequest, type ChooseContext, endRequest, type HostEntry } from "../lb/host-entry.ts";
 import type { RequestHead } from "../codec/request-head.ts";
 import type { UpstreamAlpn } from "../upstream/transport-chooser.ts";
@@ -42,8 +42,8 @@ export class Attempt {
 	}
 
 	/** Asks for a connection; the client hears of it, at once or later. */
-	connect(client: PoolClient, request: RequestHead, alpn: UpstreamAlpn | undefined, downstream: ConnectionInfo): void {
-		this.#wait(client, (this.cluster as ClusterRuntime).poolFor(this.host as HostEntry, request, alpn, this.priority, downstream));
+	connect(client: PoolClient, request: RequestHead, alpn: UpstreamAlpn | undefined, info: StreamInfo): void {
+		this.#wait(client, (this.cluster as ClusterRuntime).poolFor(this.host as HostEntry, request, alpn, this.priority, info));
 	}
 
 	/** As `connect`, for what comes inside a CONNECT request. */

@@ -2,7 +2,6 @@ import { ResponseHead } from "../codec/response-head.ts";
 import type { ResetReason as RetryReason } from "../filters/retry-policy.ts";
 import type { RetryState } from "../filters/retry-state.ts";
 import { type ChooseContext, createChooseContext } from "../lb/host-entry.ts";
-import { virtualClusterStat } from "../stats/virtual-clusters.ts";
 import type { ClusterRuntime } from "../upstream/cluster-runtime.ts";
 import { clusterStat } from "../upstream/cluster-stats.ts";
 import type { PoolFailure, ResetReason } from "../upstream/exchange.ts";
@@ -130,7 +129,7 @@ export class Attempts {
 		this.chooseContext.excludedPriorities = state.triedPriorities;
 		this.#router.delay(state.backOffMs, () => {
 			cluster?.count(clusterStat.upstream_rq_retry);
-			this.#router.virtualCluster?.count(virtualClusterStat.upstream_rq_retry);
+			this.#router.countApart("upstream_rq_retry");
 			cluster?.count(state.isBackOffAsked ? clusterStat.upstream_rq_retry_backoff_ratelimited : clusterStat.upstream_rq_retry_backoff_exponential);
 			this.start();
 		});

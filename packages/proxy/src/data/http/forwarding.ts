@@ -12,20 +12,16 @@ const none: readonly string[] = [];
 
 /** What the route says of the choice of a host. Gives the cookies that a hash policy wants to be set. */
 export function prepareChoice(stream: HttpStream, cluster: ClusterRuntime, forward: CompiledForward, context: ChooseContext): readonly string[] {
-	const { request, downstream } = stream;
+	const { request } = stream;
 	if (cluster.config.kind === "originalDst") {
-		const rules = cluster.config.originalDst;
-		context.destination =
-			rules === undefined
-				? downstream.info.localAddress
-				: originalDestination(rules, stream.info, {
-						header: (name) => request.first(name),
-						onInvalid: () => cluster.count(clusterStat.original_dst_host_invalid),
-					});
+		context.destination = originalDestination(cluster.config.originalDst, stream.info, {
+			header: (name) => request.first(name),
+			onInvalid: () => cluster.count(clusterStat.original_dst_host_invalid),
+		});
 	}
 	if (cluster.config.kind === "dynamicForwardProxy") context.destination = destinationOf(request.authority, cluster.config);
 	if (forward.hash === undefined) return none;
-	const { hash, setCookies } = forward.hash(request, { remoteAddress: downstream.info.remoteAddress, localAddress: downstream.info.localAddress });
+	const { hash, setCookies } = forward.hash(request, stream.info);
 	context.hash = hash;
 	return setCookies;
 }

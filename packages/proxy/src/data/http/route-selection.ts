@@ -29,13 +29,13 @@ export function resolveRoute(stream: HttpStream): void {
 	const host = table && matchVirtualHost(table, request.authority);
 	if (host === undefined) return void (stream.routing = table === undefined ? "noTable" : "noRoute");
 	if (host.config.requireTls !== "none" && request.scheme !== "https") return void (stream.routing = "needsTls");
-	const route = matchRoute(host, request, context.random, info.dynamicMetadata);
+	const route = matchRoute(host, request, context.random, info);
 	stream.routing = route === undefined ? "noRoute" : "found";
 	if (route === undefined) return;
 	stream.route = route;
 	info.routeName = route.config.name;
 	info.routeMetadata = route.config.metadata;
-	stream.choice = route.action.kind === "route" ? chooseCluster(route.action, request, context.random, stream.downstream.info) : undefined;
+	stream.choice = route.action.kind === "route" ? chooseCluster(route.action, request, context.random, info) : undefined;
 	stream.cluster = stream.choice && snapshot.clusters.get(stream.choice.cluster);
 	if (stream.cluster !== undefined && stream.choice !== undefined) info.upstreamCluster = stream.choice.cluster;
 }

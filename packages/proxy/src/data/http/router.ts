@@ -15,6 +15,7 @@ import type { HttpStream } from "./stream.ts";
 import { type Failure, poolFailures, resetReply } from "./upstream-failures.ts";
 import type { UpstreamRequest } from "./upstream-request.ts";
 import type { HostEntry } from "../lb/host-entry.ts";
+import { wantedMetadata } from "../lb/wanted-metadata.ts";
 import { responseFlags } from "../log/response-flags.ts";
 import type { ClusterChoice, CompiledForward } from "../match/route-table.ts";
 import { type VirtualClusterStats, virtualClusterStat } from "../stats/virtual-clusters.ts";
@@ -32,8 +33,8 @@ export class RouterState {
 	readonly stream: HttpStream;
 	/** Where the route leads; undefined before it does. */
 	cluster: ClusterRuntime | undefined;
-	/** undefined: the virtual host has none. */
-	virtualCluster: VirtualClusterStats | undefined;
+	/** Of the virtual cluster, and of the route, that have statistics of their own. */
+	#countedApart: readonly VirtualClusterStats[] = none;
 	readonly timeouts = new RequestTimeouts();
 	/** The route's timeout has run out. */
 	hasTimedOut = false;
@@ -96,14 +97,14 @@ export class RouterState {
 			return;
 		}
 		this.cluster = cluster;
-		this.#countVirtualCluster();
+		this.#openOwnStats();
 		const dropped = cluster.drop();
 		if (dropped !== undefined) return this.#endDropped(dropped);
 		limitStream(stream, config);
 		timeouts.take(stream, config, cluster);
 		this.#setCookies = prepareChoice(stream, cluster, forward, chooseContext);
 		chooseContext.override = stream.hostOverride;
-		chooseContext.metadata = choice.metadata;
+		chooseContext.metadata = wantedMetadata(stream.info, choice.metadata);
 		prepareRequest(stream, cluster, forward, choice);
 		this.#prepareRetries(forward);
 		timeouts.begin(stream.context.nowMs(), retries.policy?.config.perTryTimeoutMs);
@@ -115,12 +116,22 @@ export class RouterState {
 		attempts.start();
 	}
 
-	#countVirtualCluster(): void {
+	#openOwnStats(): void {
 		const { context, info, request, route } = this.stream;
-		const name = route?.virtualHost.virtualClusterOf?.(request);
-		if (route === undefined || name === undefined) return;
-		info.virtualClusterName = name;
-		this.virtualCluster = context.virtualClusters.of(route.virtualHost.config.name, name || "other");
+		if (route === undefined) return;
+		const { config, virtualClusterOf } = route.virtualHost;
+		const name = virtualClusterOf?.(request);
+		const { statPrefix } = route.config;
+		if (name !== undefined) {
+			info.virtualClusterName = name;
+			this.#countedApart = [context.virtualClusters.of(config.name, name || "other")];
+		}
+		if (statPrefix !== undefined) this.#countedApart = [...this.#countedApart, context.virtualClusters.ofRoute(config.name, statPrefix)];
+	}
+
+	/** For the virtual cluster and the route. */
+	countApart(stat: keyof typeof virtualClusterStat): void {
+		for (const stats of this.#countedApart) stats.count(virtualClusterStat[stat]);
 	}
 
 	/** The control plane wants less load. */
@@ -247,7 +258,7 @@ export class RouterState {
 		const requestMs = info.upstreamLastReceivedAt - attempt.startedAt;
 		cluster?.requestMs.record(requestMs);
 		cluster?.origin(this.#isInternal).requestMs.record(requestMs);
-		this.virtualCluster?.requestMs.record(requestMs);
+		for (const stats of this.#countedApart) stats.requestMs.record(requestMs);
 		if (cluster?.tracking !== undefined) this.#trackEnd();
 		attempt.release();
 		stream.endResponse();
@@ -262,7 +273,7 @@ export class RouterState {
 		const { cluster } = this;
 		if (cluster === undefined) return;
 		cluster.responseCodes.increment(status);
-		this.virtualCluster?.responseCodes.increment(status);
+		for (const stats of this.#countedApart) stats.responseCodes.increment(status);
 		cluster.origin(this.#isInternal).codes.increment(status);
 	}
 
@@ -307,7 +318,7 @@ export class RouterState {
 	#onTimeout(): void {
 		if (this.isFinished) return;
 		this.hasTimedOut = true;
-		this.virtualCluster?.count(virtualClusterStat.upstream_rq_timeout);
+		this.countApart("upstream_rq_timeout");
 		this.attempts.timeOut();
 		this.endWithTimeout("response_timeout");
 	}
@@ -358,7 +369,8 @@ export class RouterState {
 	reset(): void {
 		this.attempts.reset();
 		this.replay.reset();
-		this.#forward = this.cluster = this.virtualCluster = undefined;
+		this.#forward = this.cluster = undefined;
+		this.#countedApart = none;
 		this.isTunnel = this.hasTimedOut = this.isResponseStarted = false;
 		this.isFinished = true;
 		this.#mirrors = none;

@@ -5,7 +5,6 @@ import { applyRetryHeaders, type CompiledRetryPolicy, type ResetReason } from ".
 import { createRetryState, type RetryState, type RetryVerdict } from "../filters/retry-state.ts";
 import type { HostEntry } from "../lb/host-entry.ts";
 import { responseFlags } from "../log/response-flags.ts";
-import { virtualClusterStat } from "../stats/virtual-clusters.ts";
 import { clusterStat } from "../upstream/cluster-stats.ts";
 import type { ClusterRuntime } from "../upstream/cluster-runtime.ts";
 import { compiledRetryPolicy } from "./compiled-policies.ts";
@@ -82,9 +81,9 @@ export class StreamRetries {
 	}
 
 	#count(stat: "upstream_rq_retry_success" | "upstream_rq_retry_limit_exceeded" | "upstream_rq_retry_overflow"): void {
-		const { cluster, virtualCluster } = this.#stream.router;
-		cluster?.count(clusterStat[stat]);
-		virtualCluster?.count(virtualClusterStat[stat]);
+		const { router } = this.#stream;
+		router.cluster?.count(clusterStat[stat]);
+		router.countApart(stat);
 	}
 
 	end(): void {

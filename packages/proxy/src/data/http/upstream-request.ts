@@ -1,7 +1,6 @@
 import type { ResponseHead } from "../codec/response-head.ts";
 import { isGrpcServerError } from "../headers/grpc-status.ts";
 import type { ChooseContext, HostEntry } from "../lb/host-entry.ts";
-import { virtualClusterStat } from "../stats/virtual-clusters.ts";
 import { upstreamTlsInfo } from "../tls/upstream-tls.ts";
 import type { ClusterRuntime } from "../upstream/cluster-runtime.ts";
 import { clusterStat } from "../upstream/cluster-stats.ts";
@@ -94,7 +93,7 @@ export class UpstreamRequest implements UpstreamClient, PoolClient {
 		const { info, manager, request, upgrade } = this.#stream;
 		this.#timers.start(idleMs, durationMs);
 		if (upgrade === "connect" && this.#router.terminatesConnect) return this.#attempt.connectTcp(this, info.connection);
-		this.#attempt.connect(this, request, manager.upstreamAlpn, info.connection);
+		this.#attempt.connect(this, request, manager.upstreamAlpn, info);
 	}
 
 	onPoolReady(upstream: UpstreamExchange): void {
@@ -105,7 +104,7 @@ export class UpstreamRequest implements UpstreamClient, PoolClient {
 		this.#attempt.upstream = upstream;
 		upstream.begin(this);
 		cluster?.count(clusterStat.upstream_rq_total);
-		this.#router.virtualCluster?.count(virtualClusterStat.upstream_rq_total);
+		this.#router.countApart("upstream_rq_total");
 		(host as HostEntry).counts.rq_total++;
 		// An earlier attempt may have stopped the client and ended before it could let it go on.
 		downstream.resume(pauseReasons.upstreamBlocked);

@@ -1,5 +1,7 @@
-import { isIP } from "node:net";
+import { isIP, SocketAddress } from "node:net";
 import type { OriginalDstRules } from "../../config/clusters.ts";
+import { originalDestinationKey } from "../../config/stream-data.ts";
+import { filterStateObject } from "../log/filter-state.ts";
 import type { StreamInfo } from "../log/stream-info.ts";
 import { readMetadata } from "../match/metadata-match.ts";
 import { parseIpPort } from "./host-entry.ts";
@@ -11,17 +13,31 @@ interface Overrides {
 	onInvalid(): void;
 }
 
-/** Where an ORIGINAL_DST cluster is to send a stream, `ip:port`: as metadata says, else a header, else where the client wanted to go (Envoy's order). */
-export function originalDestination(rules: OriginalDstRules, info: StreamInfo, { header, onInvalid }: Overrides): string {
-	const { localAddress } = info.connection;
+export function isHostAddress(text: string): boolean {
+	const parsed = parseIpPort(text);
+	return parsed !== undefined && isIP(parsed.address) !== 0;
+}
+
+/** In the form of RFC 5952; undefined: it is no `ip:port`. */
+export function canonicalAddress(text: string): string | undefined {
+	const parsed = parseIpPort(text);
+	if (parsed === undefined || isIP(parsed.address) === 0) return undefined;
+	if (isIP(parsed.address) === 4) return text;
+	const { address, port } = new SocketAddress({ ...parsed, family: "ipv6" });
+	return `[${address}]:${port}`;
+}
+
+/** Where an ORIGINAL_DST cluster is to send a stream, `ip:port`: as the filter state says, metadata, a header, else where the client wanted to go (Envoy's order). */
+export function originalDestination(rules: OriginalDstRules | undefined, info: StreamInfo, { header, onInvalid }: Overrides): string {
 	const valid = (text: string | undefined) => {
-		const parsed = text === undefined ? undefined : parseIpPort(text);
-		if (parsed !== undefined && isIP(parsed.address) !== 0) return text;
-		if (text !== undefined) onInvalid();
+		if (text === undefined || isHostAddress(text)) return text;
+		onInvalid();
 		return undefined;
 	};
-	const named = valid(metadataText(rules.metadata, info)) ?? valid(rules.header === undefined ? undefined : header?.(rules.header));
-	const destination = named ?? localAddress;
+	const said = filterStateObject(info, originalDestinationKey)?.text;
+	if (rules === undefined) return said ?? info.connection.localAddress;
+	const named = said ?? valid(metadataText(rules.metadata, info)) ?? valid(rules.header === undefined ? undefined : header?.(rules.header));
+	const destination = named ?? info.connection.localAddress;
 	return rules.port === undefined ? destination : destination.replace(/\d+$/, String(rules.port));
 }
 

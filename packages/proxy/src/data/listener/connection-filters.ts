@@ -1,6 +1,7 @@
 import type { NetworkFilter } from "../../config/network-filters.ts";
 import { openBucket } from "../../config/shared-buckets.ts";
 import { compileRbac } from "../filters/rbac/rbac-engine.ts";
+import { compileFilterState } from "../filters/set-filter-state.ts";
 import type { Counter } from "../filters/filter-inputs.ts";
 import type { StreamInfo } from "../log/stream-info.ts";
 import { compileConnectionAuthorization } from "./connection-authorization.ts";
@@ -29,7 +30,7 @@ function atOnce(judge: (info: StreamInfo) => string | undefined): ConnectionTest
 }
 
 /**
- * The network filters that only say yes or no, in their order. Everything that they look at is known before the first
+ * The network filters that say yes or no, or something of the connection, in their order. Everything that they look at is known before the first
  * byte, so a connection that is not wanted does not live until then, as it would in Envoy.
  */
 export function compileConnectionFilters(filters: readonly NetworkFilter[], context: WorkerContext, errors: string[]): ConnectionFilters {
@@ -69,6 +70,19 @@ export function compileConnectionFilters(filters: readonly NetworkFilter[], cont
 						if (bucket.take(context.wallMs())) return undefined;
 						limited();
 						return "local_ratelimit_close";
+					}),
+				];
+			}
+			case "setFilterState": {
+				const onConnection = compileFilterState(filter.onConnection, context.environment, errors);
+				const onHandshake = compileFilterState(filter.onHandshake, context.environment, errors);
+				return [
+					atOnce((info) => {
+						const { connection } = info;
+						// A connection that has just come has proved nothing.
+						onConnection(connection.tls === undefined ? info : { ...info, connection: { ...connection, tls: undefined } }, connection);
+						onHandshake(info, connection);
+						return undefined;
 					}),
 				];
 			}

@@ -4,14 +4,22 @@ import { Http2ServerConnection } from "../http/http2-server-connection.ts";
 import { guardDispatch } from "../http/load-shedding.ts";
 import type { StreamPool } from "../http/stream-pool.ts";
 import { leaveChain } from "./chain-slot.ts";
-import type { ChainRuntime } from "./filter-chain-runtime.ts";
+import type { ChainRuntime, TerminalFilter } from "./filter-chain-runtime.ts";
 import type { ListenerLog } from "./listener-log.ts";
 import type { ListenerStats } from "./listener-stats.ts";
 import { answerDirectly, echo } from "./plain-services.ts";
 import type { ConnectionInfo, StreamInfo } from "../log/stream-info.ts";
-import { TcpSession } from "../tcp/tcp-proxy.ts";
+import { tcpClusterKey } from "../../config/stream-data.ts";
+import { TcpSession, type TcpTarget } from "../tcp/tcp-proxy.ts";
 import { type Connection, silentHandler } from "../transport/connection.ts";
 import type { WorkerContext } from "../worker/context.ts";
+
+/** As filters say, else as the TCP proxy does; among several clusters it has the word alone. */
+function targetOf(chain: ChainRuntime, info: ConnectionInfo, proxy: Extract<TerminalFilter, { kind: "tcpProxy" }>): Pick<TcpTarget, "cluster" | "metadata"> {
+	const named = info.filterState?.get(tcpClusterKey)?.text;
+	if (named !== undefined && proxy.proxy.config.cluster.kind !== "weighted") return { cluster: named, metadata: undefined };
+	return chain.isSniCluster ? { cluster: info.requestedServerName, metadata: undefined } : proxy.chooseCluster();
+}
 
 type HttpServer = Http1ServerConnection | Http2ServerConnection;
 
@@ -94,7 +102,7 @@ export class ServedConnections {
 			case "tcpProxy": {
 				const session = new TcpSession(terminal.proxy, connection, info, this.#other(connection, info, chain));
 				session.info.dynamicMetadata = metadata;
-				return session.start({ ...(chain.isSniCluster ? { cluster: info.requestedServerName, metadata: undefined } : terminal.chooseCluster()), bytes });
+				return session.start({ ...targetOf(chain, info, terminal), bytes });
 			}
 			case "echo":
 				return echo(connection, info, this.#context, bytes, this.#other(connection, info, chain));

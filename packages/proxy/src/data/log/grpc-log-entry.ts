@@ -1,3 +1,4 @@
+import { filterStateObject } from "./filter-state.ts";
 import { logTypeOf } from "./log-type.ts";
 import type { DeepPartial, HTTPAccessLogEntry, TCPAccessLogEntry } from "@weft/xds/generated/envoy/data/accesslog/v3/accesslog.ts";
 import { requestHeadBytes, responseHeadBytes } from "../headers/head-size.ts";
@@ -89,7 +90,7 @@ function buildCommon(info: StreamInfo, options: EntryOptions): Common {
 		routeName: info.routeName,
 		responseFlags: flagsOf(info.responseFlags),
 		metadata: info.dynamicMetadata && { filterMetadata: info.dynamicMetadata },
-		filterStateObjects: filterStateOf(info, options.filterState),
+		filterStateObjects: filterStateObjects(info, options.filterState),
 		customTags: tagsOf(info, options.customTags),
 		connectionTerminationDetails: info.connectionTerminationDetails,
 		downstreamTransportFailureReason: connection.transportFailureReason,
@@ -162,13 +163,15 @@ function flagsOf(flags: number): Common["responseFlags"] {
 	return flags === 0 ? undefined : Object.assign({}, ...flagFields.filter(([flag]) => (flags & responseFlags[flag]) !== 0).map(([, field]) => field));
 }
 
-/** Text of filters is a `google.protobuf.StringValue`, as Envoy's string objects are. */
-function filterStateOf({ filterState }: StreamInfo, names: readonly string[]): Common["filterStateObjects"] {
-	if (filterState === undefined || names.length === 0) return undefined;
+/** Text of filters is a `google.protobuf.StringValue`, as Envoy's string objects are; a number has the type of its own. */
+function filterStateObjects(info: StreamInfo, names: readonly string[]): Common["filterStateObjects"] {
+	if ((info.filterState ?? info.connection.filterState) === undefined || names.length === 0) return undefined;
 	const objects: Record<string, { typeUrl: string; value: Uint8Array }> = {};
 	for (const name of names) {
-		const text = filterState.get(name);
-		if (text !== undefined) objects[name] = { typeUrl: "type.googleapis.com/google.protobuf.StringValue", value: encodeString(text) };
+		const { kind, text } = filterStateObject(info, name) ?? {};
+		if (text !== undefined && kind === "number")
+			objects[name] = { typeUrl: "type.googleapis.com/google.protobuf.UInt32Value", value: encodeNumber(Number(text)) };
+		else if (text !== undefined && kind !== "plain") objects[name] = { typeUrl: "type.googleapis.com/google.protobuf.StringValue", value: encodeString(text) };
 	}
 	return objects;
 }
@@ -176,10 +179,19 @@ function filterStateOf({ filterState }: StreamInfo, names: readonly string[]): C
 /** Field 1, length-delimited. */
 function encodeString(text: string): Uint8Array {
 	const bytes = Buffer.from(text);
-	const length: number[] = [];
-	for (let rest = bytes.length; ; rest >>>= 7) {
-		length.push(rest < 0x80 ? rest : (rest & 0x7f) | 0x80);
-		if (rest < 0x80) return Buffer.concat([Buffer.from([0x0a, ...length]), bytes]);
+	return Buffer.concat([Buffer.from([0x0a, ...varint(bytes.length)]), bytes]);
+}
+
+/** Field 1, of 32 bits at most. */
+function encodeNumber(value: number): Uint8Array {
+	return Buffer.from([0x08, ...varint(value)]);
+}
+
+function varint(value: number): readonly number[] {
+	const bytes: number[] = [];
+	for (let rest = value; ; rest >>>= 7) {
+		bytes.push(rest >>> 0 < 0x80 ? rest : (rest & 0x7f) | 0x80);
+		if (rest >>> 0 < 0x80) return bytes;
 	}
 }
 

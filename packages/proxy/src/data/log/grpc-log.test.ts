@@ -12,7 +12,7 @@ import { buildHttpEntry, buildTcpEntry } from "./grpc-log-entry.ts";
 import { responseFlags } from "./response-flags.ts";
 import { createConnectionInfo, createStreamInfo, type TlsInfo } from "./stream-info.ts";
 
-const options = { requestHeaders: ["x-a"], responseHeaders: [], responseTrailers: [], filterState: ["state"], customTags: [] };
+const options = { requestHeaders: ["x-a"], responseHeaders: [], responseTrailers: [], filterState: ["state", "number", "plain"], customTags: [] };
 
 test("an entry of a request over mutual TLS", () => {
 	const tls: TlsInfo = {
@@ -42,7 +42,11 @@ test("an entry of a request over mutual TLS", () => {
 	info.request = createRequestView({ method: "PUT", path: "/p", headers: { "x-a": "1", "x-b": "2", "x-request-id": "id" } });
 	info.response = createHeaders({});
 	info.responseFlags = responseFlags.UAEX | responseFlags.DC;
-	info.filterState = new Map([["state", "text"]]);
+	info.filterState = new Map([
+		["state", { text: "text", kind: "text" }],
+		["number", { text: "300", kind: "number" }],
+		["plain", { text: "text", kind: "plain" }],
+	]);
 	const { commonProperties: common, request, response } = buildHttpEntry(info, options);
 	assert.deepEqual(common?.downstreamRemoteAddress, { socketAddress: { address: "::1", portValue: 7 } });
 	assert.deepEqual(common?.downstreamLocalAddress, { pipe: { path: "/run/pipe" } });
@@ -59,6 +63,8 @@ test("an entry of a request over mutual TLS", () => {
 	assert.deepEqual(common?.timeToFirstUpstreamTxByte, { seconds: 0n, nanos: 250_000 });
 	assert.equal(common?.timeToLastRxByte, undefined);
 	assert.deepEqual(common?.responseFlags, { unauthorizedDetails: { reason: 1 }, downstreamConnectionTermination: true });
+	assert.deepEqual(Buffer.from((common?.filterStateObjects?.["number"]?.value ?? []) as Uint8Array), Buffer.from([0x08, 0xac, 0x02]));
+	assert.equal(common?.filterStateObjects?.["plain"], undefined);
 	assert.deepEqual(Buffer.from((common?.filterStateObjects?.["state"]?.value ?? []) as Uint8Array), Buffer.from("\n\u0004text"));
 	assert.equal(common?.streamId, "id");
 	assert.deepEqual([request?.requestMethod, request?.requestHeaders, response?.responseCode], [4, { "x-a": "1" }, 403]);

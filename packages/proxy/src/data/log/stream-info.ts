@@ -73,12 +73,21 @@ export interface StreamInfo {
 	connection: ConnectionInfo;
 	/** `%DYNAMIC_METADATA(namespace:key…)%`; undefined when no filter wrote any. */
 	dynamicMetadata: Readonly<Record<string, Readonly<Record<string, unknown>>>> | undefined;
-	/** What filters say to each other and to logs, as text; undefined when none wrote any. */
-	filterState: ReadonlyMap<string, string> | undefined;
+	/** What filters say to each other and to logs; undefined when none wrote any. That of the connection is beside it. */
+	filterState: FilterState | undefined;
 	routeMetadata: Readonly<Record<string, Readonly<Record<string, unknown>>>> | undefined;
 	clusterMetadata: Readonly<Record<string, Readonly<Record<string, unknown>>>> | undefined;
 	upstreamMetadata: Readonly<Record<string, Readonly<Record<string, unknown>>>> | undefined;
 }
+
+/** An object that a filter made, under its key. */
+export interface FilterStateObject {
+	readonly text: string;
+	/** `hashable`: for hash policies, too; `plain`: text that has no type of its own; `json`: the text of a message. */
+	readonly kind: "text" | "hashable" | "number" | "plain" | "json";
+}
+
+export type FilterState = ReadonlyMap<string, FilterStateObject>;
 
 export type Protocol = "" | "HTTP/1.0" | "HTTP/1.1" | "HTTP/2";
 
@@ -93,6 +102,8 @@ export interface ConnectionInfo {
 	proxyTlvs: readonly ProxyTlv[];
 	/** What listener filters wrote; network filters see it, HTTP requests do not. */
 	dynamicMetadata: StreamInfo["dynamicMetadata"];
+	/** What network filters made; requests see it, too. */
+	filterState: FilterState | undefined;
 	/** Whose address upstream connections are to show instead of the proxy's. */
 	upstreamSource: UpstreamSource | undefined;
 	requestedServerName: string;
@@ -155,6 +166,7 @@ export function createConnectionInfo(parts: Partial<ConnectionInfo> = {}): Conne
 		directRemoteAddress: parts.directRemoteAddress ?? parts.remoteAddress ?? "",
 		proxyTlvs: parts.proxyTlvs ?? noTlvs,
 		dynamicMetadata: parts.dynamicMetadata,
+		filterState: parts.filterState,
 		upstreamSource: parts.upstreamSource,
 		requestedServerName: parts.requestedServerName ?? "",
 		detected: parts.detected,
@@ -176,8 +188,8 @@ export function mergeMetadata(info: StreamInfo, namespace: string, values: Reado
 	info.dynamicMetadata = { ...info.dynamicMetadata, [namespace]: { ...info.dynamicMetadata?.[namespace], ...values } };
 }
 
-export function setFilterState(info: StreamInfo, key: string, value: string): void {
-	info.filterState = new Map([...(info.filterState ?? []), [key, value]]);
+export function setFilterState(owner: { filterState: FilterState | undefined }, key: string, object: FilterStateObject): void {
+	owner.filterState = new Map([...(owner.filterState ?? []), [key, object]]);
 }
 
 /** Always the same shape, so that formatters stay monomorphic. Make one per stream slot and `resetStreamInfo` it for the next request. */

@@ -1,4 +1,5 @@
-import type { HeaderMatch, QueryMatch } from "../../config/matchers.ts";
+import type { CookieMatch, HeaderMatch, QueryMatch } from "../../config/matchers.ts";
+import { cookieOf } from "../headers/cookies.ts";
 import { headerReader, type HeadersView, type RequestView } from "../headers/headers-view.ts";
 import type { CompileContext } from "./compile-context.ts";
 import { compileStringMatch, type StringPredicate } from "./string-match.ts";
@@ -73,6 +74,18 @@ function isInRange(value: string, start: number, end: number): boolean {
 
 export function compileHeaderMatches(headers: readonly HeaderMatch[], context: CompileContext): RequestPredicate | undefined {
 	return allOf(headers.map((header) => compileHeaderMatch(header, context)));
+}
+
+export function compileCookieMatches(cookies: readonly CookieMatch[], context: CompileContext): RequestPredicate | undefined {
+	return allOf(
+		cookies.map(({ name, match, invert }): RequestPredicate => {
+			const test = compileStringMatch(match, context);
+			return (head) => {
+				const value = cookieOf(head, name);
+				return (value !== undefined && test(value)) !== invert;
+			};
+		}),
+	);
 }
 
 /** Values are compared as they stand, without percent-decoding. */

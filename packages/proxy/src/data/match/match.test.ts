@@ -5,6 +5,7 @@ import type { FilterChain, FilterChainMatch } from "../../config/listeners.ts";
 import type { HashPolicy } from "../../config/routes.ts";
 import { createRequestView } from "../headers/headers-view.ts";
 import { type Hash64, loadHash64 } from "../lb/hash.ts";
+import { createConnectionInfo, createStreamInfo } from "../log/stream-info.ts";
 import { isLoopback, matchCidr, parseCidr, parseIp } from "./cidr.ts";
 import { createCompileContext } from "./compile-context.ts";
 import { compileFilterChains, type ConnectionFacts } from "./filter-chain.ts";
@@ -204,10 +205,12 @@ test("an expression made to backtrack takes no longer than any other", () => {
 	assert.equal(compiled.matches(`${"a".repeat(5000)}!`), false);
 });
 
+const info = createStreamInfo(createConnectionInfo({ remoteAddress: "10.0.0.9:5000", localAddress: "10.0.0.1:80" }));
+
 test("requests are hashed by the policies in order, mixed, until a terminal one had a value", () => {
 	const hash = (policies: readonly HashPolicy[], headers: Record<string, string> = {}, path = "/") => {
 		const hasher = compileRequestHash(policies, hash64, createCompileContext());
-		return hasher?.(createRequestView({ headers, path }), { remoteAddress: "10.0.0.9:5000", localAddress: "10.0.0.1:80" });
+		return hasher?.(createRequestView({ headers, path }), info);
 	};
 	const header = { kind: "header", name: "x-user", regexRewrite: undefined, terminal: false } as const;
 	const sourceIp = { kind: "sourceIp", terminal: false } as const;
@@ -225,11 +228,7 @@ test("requests are hashed by the policies in order, mixed, until a terminal one 
 test("a missing cookie is made up when it has a time to live", () => {
 	const cookie = { kind: "cookie", name: "sid", ttlMs: 60_000, path: "/p", attributes: [{ name: "SameSite", value: "Lax" }], terminal: false } as const;
 	const hash = (policy: HashPolicy, headers: Record<string, string>) =>
-		compileRequestHash(
-			[policy],
-			hash64,
-			createCompileContext(),
-		)?.(createRequestView({ headers }), { remoteAddress: "10.0.0.9:5000", localAddress: "10.0.0.1:80" });
+		compileRequestHash([policy], hash64, createCompileContext())?.(createRequestView({ headers }), info);
 	assert.deepEqual(hash(cookie, { cookie: "a=1; sid=abc" }), { hash: hash64("abc"), setCookies: [] });
 	const made = hash(cookie, {});
 	const value = /^sid="([0-9a-f]+)"; Max-Age=60; Path=\/p; SameSite=Lax; HttpOnly$/.exec(made?.setCookies[0] ?? "")?.[1] ?? "";

@@ -2,14 +2,12 @@ import type { HashPolicy } from "../../config/routes.ts";
 import { headerReader, type RequestView } from "../headers/headers-view.ts";
 import type { Hash64 } from "../lb/hash.ts";
 import { parseIpPort } from "../lb/host-entry.ts";
+import { filterStateObject } from "../log/filter-state.ts";
+import type { StreamInfo } from "../log/stream-info.ts";
 import type { CompileContext } from "./compile-context.ts";
 import { readQuery } from "./header-match.ts";
 
-export interface HashInput {
-	/** Of the downstream connection, `ip:port`. */
-	readonly remoteAddress: string;
-	readonly localAddress: string;
-}
+export type HashInput = Pick<StreamInfo, "connection" | "filterState">;
 
 export interface RequestHash {
 	/** undefined: no policy found a value, the balancer draws lots. */
@@ -50,14 +48,19 @@ function compilePolicy(policy: HashPolicy, hash64: Hash64, context: CompileConte
 		case "cookie":
 			return compileCookiePolicy(policy, hash64);
 		case "sourceIp":
-			return (_head, { remoteAddress }) => {
-				const ip = parseIpPort(remoteAddress)?.address;
+			return (_head, { connection }) => {
+				const ip = parseIpPort(connection.remoteAddress)?.address;
 				return ip === undefined ? undefined : hash64(ip);
 			};
 		case "query":
 			return (head) => {
 				const value = head && readQuery(head.path, policy.name);
 				return value === undefined ? undefined : hash64(value);
+			};
+		case "filterState":
+			return (_head, info) => {
+				const object = filterStateObject(info, policy.key);
+				return object?.kind === "hashable" ? hash64(object.text) : undefined;
 			};
 	}
 }
@@ -82,7 +85,7 @@ function compileHeaderPolicy(policy: Extract<HashPolicy, { kind: "header" }>, ha
 }
 
 function compileCookiePolicy(policy: Extract<HashPolicy, { kind: "cookie" }>, hash64: Hash64): PolicyHash {
-	return (head, { remoteAddress, localAddress }, setCookies) => {
+	return (head, { connection: { remoteAddress, localAddress } }, setCookies) => {
 		if (!head) return undefined;
 		const found = readCookie(head.get("cookie"), policy.name);
 		if (found !== undefined && found !== "") return hash64(found);

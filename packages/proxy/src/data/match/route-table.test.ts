@@ -5,11 +5,12 @@ import type { HeaderMatch, PathMatch } from "../../config/matchers.ts";
 import type { RouteTable } from "../../config/routes.ts";
 import { createHeaders, createRequestView } from "../headers/headers-view.ts";
 import { type Hash64, loadHash64 } from "../lb/hash.ts";
-import { createConnectionInfo, createStreamInfo } from "../log/stream-info.ts";
+import { createConnectionInfo, createStreamInfo, type StreamInfo } from "../log/stream-info.ts";
 import { chooseCluster, compileRouteTable, matchTable } from "./route-table.ts";
 import { noHeaderOperations, route, routeAction, routeTable, virtualHost } from "./test-config.ts";
 
 let hash64: Hash64;
+const info = createStreamInfo(createConnectionInfo({ remoteAddress: "10.0.0.1:1", localAddress: "10.0.0.2:2" }));
 const environment = { hostname: "h", env: {}, nowMs: () => 0 };
 before(async () => {
 	hash64 = await loadHash64();
@@ -22,7 +23,7 @@ function compile(table: RouteTable) {
 }
 
 function nameOf(table: RouteTable, request: Parameters<typeof createRequestView>[0], random = () => 0) {
-	return matchTable(compile(table), createRequestView(request), random)?.config.name;
+	return matchTable(compile(table), createRequestView(request), random, info)?.config.name;
 }
 
 const named = (name: string, path: PathMatch) => route({ name, path });
@@ -151,12 +152,10 @@ test("an invalid regular expression is reported and matches nothing", () => {
 	const { value, errors } = compileRouteTable(routeTable([virtualHost({ routes: [named("r", { kind: "regex", value: "(" })] })]), { environment, hash64 });
 	assert.match(errors.join(), /invalid regular expression/);
 	assert.equal(
-		matchTable(value, createRequestView({}), () => 0),
+		matchTable(value, createRequestView({}), () => 0, info),
 		undefined,
 	);
 });
-
-const addresses = { remoteAddress: "10.0.0.1:1", localAddress: "10.0.0.2:2" };
 
 test("weighted clusters share the requests by weight, and add their own headers first", () => {
 	const add = (value: string) => ({ ...noHeaderOperations, requestAdd: [{ name: "x", value, action: "append" as const, keepEmpty: false }] });
@@ -167,11 +166,11 @@ test("weighted clusters share the requests by weight, and add their own headers 
 	const action = routeAction({ cluster: { kind: "weighted", clusters, totalWeight: 100, header: "", usesHashPolicy: false } });
 	const vhost = virtualHost({ routes: [route({ action, headerOperations: add("r") })], headers: add("v") });
 	const order = (mostSpecificHeaderMutationsWins: boolean) => {
-		const matched = matchTable(compile(routeTable([vhost], { headers: add("t"), mostSpecificHeaderMutationsWins })), createRequestView({}), () => 0);
+		const matched = matchTable(compile(routeTable([vhost], { headers: add("t"), mostSpecificHeaderMutationsWins })), createRequestView({}), () => 0, info);
 		assert.ok(matched?.action.kind === "route");
 		const forward = matched.action;
-		assert.equal(chooseCluster(forward, createRequestView({}), () => 0.95, addresses).cluster, "v2");
-		const choice = chooseCluster(forward, createRequestView({}), () => 0.899, addresses);
+		assert.equal(chooseCluster(forward, createRequestView({}), () => 0.95, info).cluster, "v2");
+		const choice = chooseCluster(forward, createRequestView({}), () => 0.899, info);
 		assert.equal(choice.cluster, "v1");
 		const head = createHeaders();
 		choice.mutateRequest?.(head, { ...createStreamInfo(createConnectionInfo()), upstreamCluster: "v1" });
@@ -187,6 +186,7 @@ test("paths and hosts are rewritten", () => {
 			compile(routeTable([virtualHost({ routes: [route({ path, action: routeAction(parts) })] })])),
 			createRequestView({ path: requested }),
 			() => 0,
+			info,
 		);
 		assert.ok(matched?.action.kind === "route");
 		return (
@@ -211,7 +211,7 @@ test("redirects build their location from what they are given and the request", 
 			stripQuery: false,
 			...parts,
 		} as const;
-		const matched = matchTable(compile(routeTable([virtualHost({ routes: [route({ path: prefix("/p"), action })] })])), createRequestView(head), () => 0);
+		const matched = matchTable(compile(routeTable([virtualHost({ routes: [route({ path: prefix("/p"), action })] })])), createRequestView(head), () => 0, info);
 		assert.ok(matched?.action.kind === "redirect");
 		return matched.action.location(createRequestView(head));
 	};
@@ -221,4 +221,46 @@ test("redirects build their location from what they are given and the request", 
 	assert.equal(location({ port: 443, scheme: "https" }, { authority: "a:8080", path: "/p" }), "https://a:443/p");
 	assert.equal(location({ path: { kind: "full", value: "/new" } }, { path: "/p/1?x=1" }), "http://example.com/new?x=1");
 	assert.equal(location({ path: { kind: "prefix", value: "/q" } }, { path: "/p/1?x=1" }), "http://example.com/q/1?x=1");
+});
+
+test("a tree says which routes are tried, and a route that it leads to must fit, too", () => {
+	const routes = [named("a", prefix("/a")), named("b", prefix("/b")), named("both", exact("/a/b"))];
+	const input = { kind: "header", name: "x-key" } as const;
+	const action = (...positions: readonly number[]) => ({ kind: "action", action: positions }) as const;
+	const entries = [
+		["one", action(0)],
+		["two", action(1, 0)],
+		["three", action(2)],
+	] as const;
+	const table = routeTable([virtualHost({ routes, matcher: { kind: "exact", input, entries, onNoMatch: undefined } })]);
+	const nameFor = (key: string | undefined, path: string) => {
+		const request = createRequestView({ path, ...(key !== undefined && { headers: { "x-key": key } }) });
+		return matchTable(compile(table), request, () => 0, { ...info, request })?.config.name;
+	};
+	assert.equal(nameFor("one", "/a/b"), "a");
+	assert.equal(nameFor("one", "/b"), undefined);
+	assert.equal(nameFor("two", "/b"), "b");
+	assert.equal(nameFor("two", "/a"), "a");
+	assert.equal(nameFor("three", "/a/b"), "both");
+	assert.equal(nameFor("other", "/a"), undefined);
+	assert.equal(nameFor(undefined, "/a"), undefined);
+});
+
+test("cookies and the filter state of request and connection choose routes", () => {
+	const match = (value: string) => ({ kind: "exact", value, ignoreCase: false }) as const;
+	const routes = [
+		route({ name: "cookie", cookies: [{ name: "c", match: match("1"), invert: false }] }),
+		route({ name: "request", filterState: [{ key: "k", match: match("mine") }] }),
+		route({ name: "connection", filterState: [{ key: "k", match: match("its") }] }),
+	];
+	const compiled = compile(routeTable([virtualHost({ routes })]));
+	const state = (text: string) => new Map([["k", { text, kind: "text" } as const]]);
+	const nameOfRequest = (headers: Record<string, string>, parts: Partial<StreamInfo>) =>
+		matchTable(compiled, createRequestView({ headers }), () => 0, { ...info, ...parts })?.config.name;
+	const connection = createConnectionInfo({ filterState: state("its") });
+	assert.equal(nameOfRequest({ cookie: "a=2; c=1" }, {}), "cookie");
+	assert.equal(nameOfRequest({ cookie: "c=2" }, {}), undefined);
+	assert.equal(nameOfRequest({}, { filterState: state("mine") }), "request");
+	assert.equal(nameOfRequest({}, { connection }), "connection");
+	assert.equal(nameOfRequest({}, { connection, filterState: state("mine") }), "request");
 });

@@ -8,11 +8,14 @@ import type { FormatterEnvironment } from "../headers/formatter.ts";
 import { compileHeaderMutations, type MutateHeaders } from "../headers/header-mutations.ts";
 import type { RequestView } from "../headers/headers-view.ts";
 import type { Hash64 } from "../lb/hash.ts";
+import type { StreamInfo } from "../log/stream-info.ts";
 import { type CompileContext, createCompileContext } from "./compile-context.ts";
-import { compileHeaderMatches, compileQueryMatches, type RequestPredicate } from "./header-match.ts";
-import { compileMetadataMatches, type DynamicMetadata, type MetadataPredicate } from "./metadata-match.ts";
+import { compileFilterStateMatches } from "./filter-state-match.ts";
+import { compileCookieMatches, compileHeaderMatches, compileQueryMatches, type RequestPredicate } from "./header-match.ts";
+import { compileMetadataMatches, type MetadataPredicate } from "./metadata-match.ts";
+import { compileMatcherTree } from "./matcher-tree.ts";
 import { compilePathMatch, type PathPredicate, withoutQuery } from "./path-match.ts";
-import { compileRequestHash, type HashInput, type RequestHasher } from "./request-hash.ts";
+import { compileRequestHash, type RequestHasher } from "./request-hash.ts";
 import { compileHostRewrite, compilePathRewrite, compileRedirect, type HostRewrite, type PathRewrite, type RedirectLocation } from "./rewrite.ts";
 import { buildRouteIndex, type IndexKey, type RouteIndex } from "./route-index.ts";
 import { buildVirtualHostIndex, type VirtualHostIndex } from "./virtual-host-index.ts";
@@ -31,6 +34,8 @@ export interface CompiledRouteTable {
 export interface CompiledVirtualHost {
 	readonly config: VirtualHost;
 	readonly routes: RouteIndex<CompiledRoute>;
+	/** Takes the place of `routes` where a tree says which of them are tried; its undefined: none is. */
+	readonly chooseRoutes: ((info: StreamInfo) => RouteIndex<CompiledRoute> | undefined) | undefined;
 	/** Name of the virtual cluster that a request is counted in, "" when none takes it; undefined: there are none. */
 	readonly virtualClusterOf: ((head: RequestView) => string) | undefined;
 }
@@ -46,6 +51,8 @@ export interface CompiledRoute {
 	readonly mutateResponse: MutateHeaders | undefined;
 	/** On metadata that filters wrote. */
 	readonly metadata: MetadataPredicate | undefined;
+	readonly filterState: ((info: StreamInfo) => boolean) | undefined;
+	readonly cookies: RequestPredicate | undefined;
 	/** What the route, its virtual host and the table say to filters, the most specific first. */
 	readonly filterOverrides: readonly FilterOverrides[];
 	readonly hasFilterOverrides: boolean;
@@ -83,6 +90,7 @@ export interface ClusterChoice {
 type CompiledClusters =
 	| { readonly kind: "one"; readonly choice: ClusterChoice }
 	| { readonly kind: "header"; readonly name: string; readonly choice: ClusterChoice }
+	| { readonly kind: "matcher"; readonly decide: (info: StreamInfo) => string | undefined; readonly choice: ClusterChoice }
 	| {
 			readonly kind: "weighted";
 			readonly choices: readonly ClusterChoice[];
@@ -149,13 +157,34 @@ export function changeVirtualHosts(
 
 function compileVirtualHost(config: VirtualHost, table: RouteTable, context: CompileContext, inputs: RouteTableInputs): CompiledVirtualHost {
 	// Routes know their virtual host and the other way round, hence the two steps.
-	const host: Omit<CompiledVirtualHost, "routes"> & { routes: RouteIndex<CompiledRoute> } = {
+	const host: { -readonly [Key in keyof CompiledVirtualHost]: CompiledVirtualHost[Key] } = {
 		config,
 		routes: buildRouteIndex([]),
+		chooseRoutes: undefined,
 		virtualClusterOf: compileVirtualClusters(config.virtualClusters ?? [], context),
 	};
-	host.routes = buildRouteIndex(config.routes.map((route) => ({ key: indexKey(route), value: compileRoute(route, host, table, context, inputs) })));
+	const entries = config.routes.map((route) => ({ key: indexKey(route), value: compileRoute(route, host, table, context, inputs) }));
+	if (config.matcher === undefined) host.routes = buildRouteIndex(entries);
+	else host.chooseRoutes = compileRouteMatcher(config.matcher, entries, context);
 	return host;
+}
+
+type RouteEntries = Parameters<typeof buildRouteIndex<CompiledRoute>>[0];
+
+function compileRouteMatcher(
+	matcher: NonNullable<VirtualHost["matcher"]>,
+	entries: RouteEntries,
+	context: CompileContext,
+): CompiledVirtualHost["chooseRoutes"] {
+	const choose = compileMatcherTree(matcher, context);
+	const indexes = new Map<readonly number[], RouteIndex<CompiledRoute>>();
+	return (info) => {
+		const positions = choose(info);
+		if (positions === undefined) return undefined;
+		let index = indexes.get(positions);
+		if (index === undefined) indexes.set(positions, (index = buildRouteIndex(positions.flatMap((position) => entries[position] ?? []))));
+		return index;
+	};
 }
 
 function compileVirtualClusters(clusters: readonly VirtualCluster[], context: CompileContext): CompiledVirtualHost["virtualClusterOf"] {
@@ -181,6 +210,8 @@ function compileRoute(config: Route, virtualHost: CompiledVirtualHost, table: Ro
 		headers: compileHeaderMatches(config.headers, context),
 		query: compileQueryMatches(config.query, context),
 		metadata: compileMetadataMatches(config.dynamicMetadata, context),
+		filterState: compileFilterStateMatches(config.filterState ?? [], context),
+		cookies: compileCookieMatches(config.cookies ?? [], context),
 		filterOverrides,
 		hasFilterOverrides: filterOverrides.length > 0,
 		mutateResponse: compileLevels(levels, table, "response", context, inputs),
@@ -218,7 +249,7 @@ function compileAction(
 		rewritePath: compilePathRewrite(route.path, action, context, inputs.environment),
 		rewriteHost: compileHostRewrite(action.hostRewrite, context),
 		hash,
-		clusters: compileClusters(action, hash, choice),
+		clusters: compileClusters(action, hash, choice, context),
 	};
 }
 
@@ -226,12 +257,15 @@ function compileClusters(
 	{ cluster }: RouteAction,
 	hash: RequestHasher | undefined,
 	choice: (cluster: string, own?: WeightedCluster) => ClusterChoice,
+	context: CompileContext,
 ): CompiledClusters {
 	switch (cluster.kind) {
 		case "cluster":
 			return { kind: "one", choice: choice(cluster.name) };
 		case "header":
 			return { kind: "header", name: cluster.name.toLowerCase(), choice: choice("") };
+		case "matcher":
+			return { kind: "matcher", decide: compileMatcherTree(cluster.tree, context), choice: choice("") };
 		case "weighted": {
 			let total = 0;
 			const ends = cluster.clusters.map(({ weight }) => {
@@ -263,38 +297,35 @@ export function matchVirtualHost(table: CompiledRouteTable, authority: string): 
 	return table.virtualHosts.match(authority);
 }
 
-/** The first route, in order, that takes the request. `random` is uniform in [0, 1). `metadata`: written by filters so far. */
-export function matchRoute(host: CompiledVirtualHost, head: RequestView, random: () => number, metadata?: DynamicMetadata): CompiledRoute | undefined {
+/** The first route, in order, that takes the request. `random` is uniform in [0, 1). `info`: of the request, with what filters wrote so far. */
+export function matchRoute(host: CompiledVirtualHost, head: RequestView, random: () => number, info: StreamInfo): CompiledRoute | undefined {
+	const routes = host.chooseRoutes === undefined ? host.routes : host.chooseRoutes(info);
+	if (routes === undefined) return undefined;
 	const { path } = head;
 	const bare = withoutQuery(path);
-	const candidates = host.routes.candidates(path, bare);
+	const candidates = routes.candidates(path, bare);
 	for (let i = 0; i < candidates.length; i++) {
 		const route = candidates[i] as CompiledRoute;
-		if (takesRequest(route, head, path, bare, random, metadata)) return route;
+		if (takesRequest(route, head, path, bare, random, info)) return route;
 	}
 	return undefined;
 }
 
 /** Both steps; `route.virtualHost` is the host. undefined: 404 `route_not_found` (NR). */
-export function matchTable(table: CompiledRouteTable, head: RequestView, random: () => number): CompiledRoute | undefined {
+export function matchTable(table: CompiledRouteTable, head: RequestView, random: () => number, info: StreamInfo): CompiledRoute | undefined {
 	const host = table.virtualHosts.match(head.authority);
-	return host && matchRoute(host, head, random);
+	return host && matchRoute(host, head, random, info);
 }
 
-function takesRequest(
-	route: CompiledRoute,
-	head: RequestView,
-	path: string,
-	bare: string,
-	random: () => number,
-	metadata: DynamicMetadata | undefined,
-): boolean {
+function takesRequest(route: CompiledRoute, head: RequestView, path: string, bare: string, random: () => number, info: StreamInfo): boolean {
 	const { runtimeFraction, grpcOnly, path: pathMatch } = route.config;
 	if (runtimeFraction && !isInFraction(runtimeFraction, random)) return false;
 	if (grpcOnly && !isGrpc(head)) return false;
 	if (route.headers && !route.headers(head)) return false;
 	if (route.query && !route.query(head)) return false;
-	if (route.metadata && !route.metadata(metadata)) return false;
+	if (route.metadata && !route.metadata(info.dynamicMetadata)) return false;
+	if (route.cookies && !route.cookies(head)) return false;
+	if (route.filterState && !route.filterState(info)) return false;
 	// CONNECT requests are for connect matchers alone.
 	if (head.method === "CONNECT" && pathMatch.kind !== "connect" && !path.startsWith("/")) return false;
 	return route.path === undefined || route.path(head, path, bare);
@@ -309,16 +340,18 @@ export function isGrpc(head: RequestView): boolean {
 	return type !== undefined && type.startsWith("application/grpc") && (type.length === 16 || type[16] === "+" || type[16] === ";");
 }
 
-/** `addresses`: of the downstream connection, for hash policies. */
-export function chooseCluster(forward: CompiledForward, head: RequestView, random: () => number, addresses: HashInput): ClusterChoice {
+/** `info`: of the request, for hash policies and trees. */
+export function chooseCluster(forward: CompiledForward, head: RequestView, random: () => number, info: StreamInfo): ClusterChoice {
 	const { clusters } = forward;
 	switch (clusters.kind) {
 		case "one":
 			return clusters.choice;
 		case "header":
 			return { ...clusters.choice, cluster: head.get(clusters.name) ?? "" };
+		case "matcher":
+			return { ...clusters.choice, cluster: clusters.decide(info) ?? "" };
 		case "weighted": {
-			const hash = clusters.hash?.(head, addresses).hash;
+			const hash = clusters.hash?.(head, info).hash;
 			const point =
 				hash === undefined
 					? pointIn(clusters.total, clusters.header === "" ? undefined : head.get(clusters.header), random)

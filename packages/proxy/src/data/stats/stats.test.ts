@@ -109,6 +109,7 @@ test("Prometheus gets Envoy's names and labels, cluster names with dots included
 	add("server.", "live", 1);
 	add("vhost.shop.vcluster.cart.v1.", "upstream_rq_404", 8);
 	add("vhost.a.b.vcluster.cart.", "upstream_rq_total", 9);
+	add("vhost.shop.route.good.one.", "upstream_rq_404", 10);
 	assert.equal(
 		[...renderPrometheus(mergeStats([stats.dump()]), everything)].join(""),
 		[
@@ -131,6 +132,8 @@ test("Prometheus gets Envoy's names and labels, cluster names with dots included
 			"envoy_server_live{} 1",
 			"# TYPE envoy_vhost_b_vcluster_cart_upstream_rq_total counter",
 			'envoy_vhost_b_vcluster_cart_upstream_rq_total{envoy_virtual_host="a"} 9',
+			"# TYPE envoy_vhost_route_one_upstream_rq counter",
+			'envoy_vhost_route_one_upstream_rq{envoy_response_code="404",envoy_virtual_host="shop",envoy_route="good"} 10',
 			"# TYPE envoy_vhost_vcluster_v1_upstream_rq counter",
 			'envoy_vhost_vcluster_v1_upstream_rq{envoy_response_code="404",envoy_virtual_cluster="cart",envoy_virtual_host="shop"} 8',
 			"",

@@ -43,6 +43,13 @@ const scopeRules: readonly (readonly [pattern: RegExp, tags: readonly (readonly 
 			[1, "envoy.virtual_host"],
 		],
 	],
+	[
+		/^vhost\.([^.]+)\.route\.([^.]+)\./d,
+		[
+			[1, "envoy.virtual_host"],
+			[2, "envoy.route"],
+		],
+	],
 	[/^vhost\.([^.]+)\./d, [[1, "envoy.virtual_host"]]],
 	[/^tcp\.(.*)\.$/d, [[1, "envoy.tcp_prefix"]]],
 	[/^connection_limit\.(.*)\.$/d, [[1, "envoy.connection_limit_prefix"]]],

@@ -6,7 +6,7 @@ import { createResponseCodes, type ResponseCodes } from "./response-codes.ts";
 /** Positions in a virtual cluster's block. */
 export const virtualClusterStat = virtualClusterCounters.index;
 
-/** What is counted of the requests of one virtual cluster, as `vhost.<virtual host>.vcluster.<name>.`. */
+/** What is counted of the requests of one virtual cluster or one route, as `vhost.<virtual host>.vcluster.<name>.` or `….route.<stat prefix>.`. */
 export interface VirtualClusterStats {
 	readonly responseCodes: ResponseCodes;
 	readonly requestMs: Histogram;
@@ -17,18 +17,24 @@ export interface VirtualClusterStats {
 /** Of one worker. Opened by the first request of each, and kept: requests outlive the route tables that they came by. */
 export class VirtualClusters {
 	readonly #stats: StatsRegistry;
-	readonly #known = new Map<string, Map<string, VirtualClusterStats>>();
+	readonly #known = new Map<string, VirtualClusterStats>();
 
 	constructor(stats: StatsRegistry) {
 		this.#stats = stats;
 	}
 
 	of(virtualHost: string, name: string): VirtualClusterStats {
-		const known = this.#known.get(virtualHost)?.get(name);
-		if (known !== undefined) return known;
-		const opened = this.#open(`vhost.${virtualHost}.vcluster.${name}.`);
-		this.#known.set(virtualHost, (this.#known.get(virtualHost) ?? new Map<string, VirtualClusterStats>()).set(name, opened));
-		return opened;
+		return this.#take(`vhost.${virtualHost}.vcluster.${name}.`);
+	}
+
+	ofRoute(virtualHost: string, statPrefix: string): VirtualClusterStats {
+		return this.#take(`vhost.${virtualHost}.route.${statPrefix}.`);
+	}
+
+	#take(prefix: string): VirtualClusterStats {
+		let stats = this.#known.get(prefix);
+		if (stats === undefined) this.#known.set(prefix, (stats = this.#open(prefix)));
+		return stats;
 	}
 
 	#open(prefix: string): VirtualClusterStats {

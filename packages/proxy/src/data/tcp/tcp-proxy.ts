@@ -1,12 +1,15 @@
+import { dynamicHostKey, dynamicPortKey } from "../../config/stream-data.ts";
 import type { LbMetadata } from "../../config/load-balancing.ts";
 import type { TcpProxy } from "../../config/network-filters.ts";
 import type { IstioReporter } from "../http/istio-telemetry.ts";
 import { DynamicHostSet } from "../lb/dynamic-hosts.ts";
 import { createChooseContext, type HostEntry } from "../lb/host-entry.ts";
 import { originalDestination } from "../lb/original-destination.ts";
+import { filterStateObject } from "../log/filter-state.ts";
+import { wantedMetadata } from "../lb/wanted-metadata.ts";
 import type { LogStream } from "../log/access-log.ts";
 import { responseFlags } from "../log/response-flags.ts";
-import { type ConnectionInfo, createStreamInfo, type StreamInfo } from "../log/stream-info.ts";
+import { type ConnectionInfo, createStreamInfo, setFilterState, type StreamInfo } from "../log/stream-info.ts";
 import type { RequestHasher } from "../match/request-hash.ts";
 import type { tcpCounters, tcpOnDemandCounters } from "../stats/families.ts";
 import { Direction, type PassOwner, Side, type Way } from "./direction.ts";
@@ -152,29 +155,31 @@ export class TcpSession implements TunnelOwner, PassOwner {
 		const { hash } = this.proxy;
 		info.upstreamCluster = name;
 		this.cluster = cluster;
-		const rules = cluster.config.originalDst;
 		const onInvalid = () => cluster.count(clusterStat.original_dst_host_invalid);
-		this.#chooseContext.destination = rules === undefined ? info.connection.localAddress : originalDestination(rules, info, { header: undefined, onInvalid });
-		this.#chooseContext.metadata = metadata;
-		if (hash !== undefined)
-			this.#chooseContext.hash = hash(undefined, { remoteAddress: info.connection.remoteAddress, localAddress: info.connection.localAddress }).hash;
+		this.#chooseContext.destination = originalDestination(cluster.config.originalDst, info, { header: undefined, onInvalid });
+		this.#chooseContext.metadata = wantedMetadata(info, metadata);
+		if (hash !== undefined) this.#chooseContext.hash = hash(undefined, info).hash;
 		if (cluster.hosts instanceof DynamicHostSet) this.#resolve(cluster.hosts);
 		else this.#connect();
 	}
 
-	/** Where the cluster finds its hosts by the name that the client asked for in its SNI. */
+	/** Where the cluster finds its hosts by name: that of the filter state, else what the client asked for in its SNI. */
 	#resolve(hosts: DynamicHostSet): void {
 		const { requestedServerName, localAddress } = this.info.connection;
-		const destination = `${requestedServerName.toLowerCase()}:${this.proxy.sniPort}`;
+		const name = filterStateObject(this.info, dynamicHostKey)?.text ?? requestedServerName;
+		const said = Number(filterStateObject(this.info, dynamicPortKey)?.text ?? 0);
+		const port = said > 0 && said <= 0xffff ? said : this.proxy.sniPort;
+		if (name !== "") setFilterState(this.info.connection, dynamicPortKey, { text: String(port), kind: "number" });
+		const destination = `${name.toLowerCase()}:${port}`;
 		this.#chooseContext.destination = destination;
 		const go = () => {
 			if (this.#isOver) return;
 			const address = hosts.choose({ destination })?.address;
 			if (address !== undefined && address !== localAddress) return this.#connect();
-			this.info.responseFlags |= address === undefined ? responseFlags.DF : responseFlags.UH;
+			this.info.responseFlags |= address === undefined && name !== "" ? responseFlags.DF : responseFlags.UH;
 			this.#end(undefined);
 		};
-		if (requestedServerName === "" || hosts.resolution(destination) !== undefined) return go();
+		if (name === "" || hosts.resolution(destination) !== undefined) return go();
 		this.#cancel = hosts.wait(destination, () => {
 			this.#cancel = undefined;
 			go();

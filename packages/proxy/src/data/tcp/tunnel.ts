@@ -77,7 +77,7 @@ export class Tunnel implements UpstreamClient, PoolClient {
 		head.path = config.usePost ? config.postPath : head.authority;
 		head.isChunked = config.usePost;
 		mutate?.(head, info);
-		this.#attempt.connect(this, head, undefined, info.connection);
+		this.#attempt.connect(this, head, undefined, info);
 	}
 
 	onPoolReady(exchange: UpstreamExchange): void {
@@ -126,7 +126,7 @@ export class Tunnel implements UpstreamClient, PoolClient {
 	#propagate(key: string, pairs: readonly string[]): void {
 		const list: { readonly key: string; readonly value: string }[] = [];
 		for (let i = 0; i < pairs.length; i += 2) list.push({ key: pairs[i] as string, value: pairs[i + 1] as string });
-		setFilterState(this.#owner.info, key, JSON.stringify({ headers: list }));
+		setFilterState(this.#owner.info, key, { text: JSON.stringify({ headers: list }), kind: "json" });
 	}
 
 	onResponseBody(bytes: Buffer, start: number, end: number): void {

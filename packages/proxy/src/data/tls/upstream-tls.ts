@@ -41,6 +41,13 @@ interface RememberedSession {
 	readonly certificate: X509Certificate;
 }
 
+interface ServerNames {
+	/** In the hello. */
+	readonly asked: string;
+	/** In the certificate, where that is looked at (`auto_san_validation`). */
+	readonly verified: string;
+}
+
 /** TLS to the hosts of one cluster, by one server name and one list of protocols. */
 export class UpstreamTlsTransport implements ChosenTransport {
 	/** Unique: pools of a replaced one are not found again. */
@@ -51,18 +58,18 @@ export class UpstreamTlsTransport implements ChosenTransport {
 	readonly #context: WorkerContext;
 	readonly #contextOf: SecureContextFinder;
 	readonly #tls: UpstreamTls;
-	readonly #serverName: string;
+	readonly #names: ServerNames;
 	readonly #alpn: readonly string[];
 	readonly #verify: PeerVerifier;
 	/** By address. Certificates, trust, expected names and server name are this object's, so a ticket never meets others (CVE-2026-48934). */
 	readonly #sessions = new Map<string, RememberedSession[]>();
 
-	constructor(config: Cluster, context: WorkerContext, contexts: SecureContexts, tls: UpstreamTls, serverName: string, alpn: readonly string[]) {
+	constructor(config: Cluster, context: WorkerContext, contexts: SecureContexts, tls: UpstreamTls, names: ServerNames, alpn: readonly string[]) {
 		this.#config = config;
 		this.#context = context;
 		this.#contextOf = createContextFinder(contexts, { params: tls.params, certificates: tls.certificates, trust: tls.validation?.trust });
 		this.#tls = tls;
-		this.#serverName = serverName;
+		this.#names = names;
 		this.#alpn = alpn.filter((name) => name !== peerExchange);
 		this.#verify = compilePeerVerifier(tls.validation, true, createCompileContext());
 	}
@@ -100,7 +107,7 @@ export class UpstreamTlsTransport implements ChosenTransport {
 		const socket = nodeTls().connect({
 			...to,
 			secureContext,
-			...(this.#serverName === "" ? {} : { servername: this.#serverName }),
+			...(this.#names.asked === "" ? {} : { servername: this.#names.asked }),
 			...(this.#alpn.length === 0 ? {} : { ALPNProtocols: [...this.#alpn] }),
 			...(session === undefined ? {} : { session: session.ticket }),
 			// Verified below, by SPIFFE names rather than by host name, and on resumption too.
@@ -156,7 +163,7 @@ export class UpstreamTlsTransport implements ChosenTransport {
 	/** Fail closed: nothing is written before the peer is known. */
 	#accept(socket: TLSSocket, certificate: X509Certificate | undefined, own: LocalIdentity | undefined): Connection | Error {
 		const chainError = socket.authorized ? undefined : String(socket.authorizationError ?? "unknown");
-		const dnsName = this.#tls.autoSanValidation ? this.#serverName : "";
+		const dnsName = this.#tls.autoSanValidation ? this.#names.verified : "";
 		const verdict = this.#verify({ certificate, chainError }, dnsName);
 		const cluster = this.#context.snapshot.clusters.get(this.#config.name);
 		if (verdict.kind === "refused") {

@@ -1,3 +1,4 @@
+import { upstreamServerNameKey } from "../../config/stream-data.ts";
 import type { BreakerLimits, Cluster } from "../../config/clusters.ts";
 import type { ClusterHosts } from "../../config/hosts.ts";
 import type { DropCounts } from "../../config/worker-messages.ts";
@@ -15,7 +16,7 @@ import {
 } from "../../config/shared-state.ts";
 import { createOutlierReporter, type OutlierReporter } from "../filters/outlier-reporter.ts";
 import type { RequestHead } from "../codec/request-head.ts";
-import type { ConnectionInfo } from "../log/stream-info.ts";
+import type { ConnectionInfo, StreamInfo } from "../log/stream-info.ts";
 import type { HostEntry } from "../lb/host-entry.ts";
 import { addToEwma, ewmaAlpha } from "../lb/peak-ewma.ts";
 import { createHostSet, type HostSet, type HostSetInputs } from "../lb/host-set.ts";
@@ -48,6 +49,9 @@ const zoneStats = {
 	crossZone: clusterStat.lb_zone_routing_cross_zone,
 	noCapacityLeft: clusterStat.lb_zone_no_capacity_left,
 } as const;
+
+/** For whose request a connection is. */
+type PoolFor = Pick<StreamInfo, "connection" | "filterState">;
 
 /** One cluster in one worker: hosts, pools, limits, counters. Lives as long as its configuration stays the same. */
 export interface OriginStats {
@@ -162,15 +166,17 @@ export class ClusterRuntime {
 	}
 
 	/** Where requests of `request`'s kind to this host go. */
-	poolFor(host: HostEntry, request: RequestHead, alpn: UpstreamAlpn | undefined, priority: "default" | "high", downstream?: ConnectionInfo): HttpPool {
+	poolFor(host: HostEntry, request: RequestHead, alpn: UpstreamAlpn | undefined, priority: "default" | "high", client?: PoolFor): HttpPool {
 		const { predictivePreconnectRatio: ratio } = this.config;
-		if (ratio !== undefined) preconnectAhead(this, ratio, this.httpProtocol(request.version), (next) => this.#pool(next, request, alpn, priority, downstream));
-		return this.#pool(host, request, alpn, priority, downstream);
+		if (ratio !== undefined) preconnectAhead(this, ratio, this.httpProtocol(request.version), (next) => this.#pool(next, request, alpn, priority, client));
+		return this.#pool(host, request, alpn, priority, client);
 	}
 
-	#pool(host: HostEntry, request: RequestHead, alpn: UpstreamAlpn | undefined, priority: "default" | "high", downstream?: ConnectionInfo): HttpPool {
+	#pool(host: HostEntry, request: RequestHead, alpn: UpstreamAlpn | undefined, priority: "default" | "high", client: PoolFor | undefined): HttpPool {
 		const protocol = this.httpProtocol(request.version);
-		const transport = this.transports.choose(host, request.authority, this.transports.httpAlpn(host, alpn, protocol), downstream);
+		const offered = this.transports.httpAlpn(host, alpn, protocol);
+		const serverName = client?.filterState?.get(upstreamServerNameKey)?.text;
+		const transport = this.transports.choose(host, request.authority, offered, client?.connection, serverName);
 		return this.poolsOf(host).pool(transport, priority, transport.isTls || protocol !== "auto" ? protocol : "HTTP/1.1");
 	}
 

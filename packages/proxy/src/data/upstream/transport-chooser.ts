@@ -1,6 +1,7 @@
 import { isIP } from "node:net";
 import type { Cluster, UpstreamTransport } from "../../config/clusters.ts";
 import type { Host } from "../../config/hosts.ts";
+import { upstreamServerNameKey } from "../../config/stream-data.ts";
 import type { UpstreamTls } from "../../config/tls.ts";
 import type { HostEntry } from "../lb/host-entry.ts";
 import type { ConnectionInfo } from "../log/stream-info.ts";
@@ -15,9 +16,10 @@ import type { WorkerContext } from "../worker/context.ts";
 export interface TransportChooser {
 	/**
 	 * `authority`: of the request, for automatic server names; "" for TCP. `alpn`: replaces what the cluster offers.
-	 * `downstream`: for whom, where the connection shows its client's address or names it.
+	 * `downstream`: for whom, where the connection shows its client's address or names it. `serverName`: instead of what
+	 * the cluster says, and the downstream's filter state.
 	 */
-	choose(host: HostEntry, authority: string, alpn: readonly string[] | undefined, downstream?: ConnectionInfo): ChosenTransport;
+	choose(host: HostEntry, authority: string, alpn: readonly string[] | undefined, downstream?: ConnectionInfo, serverName?: string): ChosenTransport;
 	/** What to offer for HTTP, given the lists of an alpn filter; undefined: what the cluster says. */
 	httpAlpn(host: HostEntry, override: UpstreamAlpn | undefined, protocol: PoolProtocol): readonly string[] | undefined;
 	refresh(): void;
@@ -43,29 +45,35 @@ export function createTransportChooser(config: Cluster, context: WorkerContext):
 	let chosen = new Map<UpstreamTls, Map<string, UpstreamTlsTransport>>();
 	// Most requests in a row take the same way.
 	let last:
-		| { readonly tls: UpstreamTls; readonly authority: string; readonly alpn: readonly string[] | undefined; readonly way: UpstreamTlsTransport }
+		| {
+				readonly tls: UpstreamTls;
+				readonly authority: string;
+				readonly alpn: readonly string[] | undefined;
+				readonly asked: string | undefined;
+				readonly way: UpstreamTlsTransport;
+		  }
 		| undefined;
-	const chooseAny = (host: HostEntry, authority: string, alpn: readonly string[] | undefined): ChosenTransport => {
+	const chooseAny = (host: HostEntry, authority: string, alpn: readonly string[] | undefined, asked: string | undefined): ChosenTransport => {
 		const transport = transportOf(host.host);
 		if (transport.kind === "raw") return plain;
 		const { tls } = transport;
-		if (last !== undefined && last.tls === tls && last.alpn === alpn && (!tls.autoSni || last.authority === authority)) return last.way;
+		if (last !== undefined && last.tls === tls && last.alpn === alpn && last.asked === asked && (!tls.autoSni || last.authority === authority)) return last.way;
 		const name = tls.autoSni && authority !== "" ? hostNameOf(authority) : tls.sni;
-		const key = alpn === undefined ? name : `${name} ${alpn.join(",")}`;
+		const key = [name, ...(alpn === undefined ? [] : [alpn.join(",")]), ...(asked === undefined ? [] : ["as", asked])].join(" ");
 		const ways = chosen.get(tls) ?? new Map<string, UpstreamTlsTransport>();
 		chosen.set(tls, ways);
 		let way = ways.get(key);
 		if (way === undefined) {
 			if (ways.size >= chosenMax) ways.clear();
-			way = new UpstreamTlsTransport(config, context, contexts, tls, name, alpn ?? tls.alpn);
+			way = new UpstreamTlsTransport(config, context, contexts, tls, { asked: asked ?? name, verified: name }, alpn ?? tls.alpn);
 			ways.set(key, way);
 		}
-		last = { tls, authority, alpn, way };
+		last = { tls, authority, alpn, asked, way };
 		return way;
 	};
 	return {
-		choose(host, authority, alpn, downstream) {
-			const way = chooseAny(host, authority, alpn);
+		choose(host, authority, alpn, downstream, serverName) {
+			const way = chooseAny(host, authority, alpn, serverName ?? downstream?.filterState?.get(upstreamServerNameKey)?.text);
 			const transport = transportOf(host.host);
 			if (transport.proxyProtocol !== undefined) return named(way, transport.proxyProtocol, transport, downstream);
 			return downstream?.upstreamSource === undefined ? way : fromSource(way, downstream.upstreamSource);

@@ -9,12 +9,15 @@ import type { HTTPFault } from "@weft/xds/generated/envoy/extensions/filters/htt
 import type { FilterConfig as GrpcStats } from "@weft/xds/generated/envoy/extensions/filters/http/grpc_stats/v3/config.ts";
 import type { OnDemand } from "@weft/xds/generated/envoy/extensions/filters/http/on_demand/v3/on_demand.ts";
 import type { HeaderMutation } from "@weft/xds/generated/envoy/extensions/filters/http/header_mutation/v3/header_mutation.ts";
+import type { Config as HeaderToMetadata } from "@weft/xds/generated/envoy/extensions/filters/http/header_to_metadata/v3/header_to_metadata.ts";
 import type { HealthCheck } from "@weft/xds/generated/envoy/extensions/filters/http/health_check/v3/health_check.ts";
 import type { JwtAuthentication } from "@weft/xds/generated/envoy/extensions/filters/http/jwt_authn/v3/config.ts";
 import type { LocalRateLimit } from "@weft/xds/generated/envoy/extensions/filters/http/local_ratelimit/v3/local_rate_limit.ts";
 import type { RateLimit } from "@weft/xds/generated/envoy/extensions/filters/http/ratelimit/v3/rate_limit.ts";
 import type { RBAC } from "@weft/xds/generated/envoy/extensions/filters/http/rbac/v3/rbac.ts";
 import type { Router } from "@weft/xds/generated/envoy/extensions/filters/http/router/v3/router.ts";
+import type { Config as SetFilterState } from "@weft/xds/generated/envoy/extensions/filters/http/set_filter_state/v3/set_filter_state.ts";
+import type { Config as SetMetadata } from "@weft/xds/generated/envoy/extensions/filters/http/set_metadata/v3/set_metadata.ts";
 import type { StatefulSession } from "@weft/xds/generated/envoy/extensions/filters/http/stateful_session/v3/stateful_session.ts";
 import type { HttpFilter as FilterMessage } from "@weft/xds/generated/envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager.ts";
 import type { FilterConfig as AlpnConfig } from "@weft/xds/generated/istio/envoy/config/filter/http/alpn/v2alpha1/config.ts";
@@ -25,6 +28,7 @@ import type { DecodeEnvironment } from "../environment.ts";
 import { type At, onlySupports, report, under } from "../issues.ts";
 import { decodeHttpDiscovery } from "../config-discovery.ts";
 import { decodeDynamicFilter } from "../dynamic-forward-proxy.ts";
+import { decodeFilterState } from "../filter-state.ts";
 import { decodeIstioStats } from "../istio-stats.ts";
 import { decodeOnDemandCds } from "../on-demand.ts";
 import { decodeBandwidthLimit } from "./bandwidth-limit.ts";
@@ -33,6 +37,7 @@ import { decodeExtAuthz } from "./ext-authz.ts";
 import { decodeFault } from "./fault.ts";
 import { decodeJwtAuthn } from "./jwt-authn.ts";
 import { decodeLocalRateLimit } from "./local-rate-limit.ts";
+import { decodeHeaderToMetadata, decodeSetMetadata } from "./metadata-filters.ts";
 import { decodeRateLimit } from "./rate-limit.ts";
 import { decodeHttpRbac } from "./rbac.ts";
 
@@ -81,6 +86,15 @@ const decoders: Readonly<Record<string, DecodeConfig>> = {
 	"envoy.extensions.filters.http.header_mutation.v3.HeaderMutation": (at, message) => {
 		const { mutations, mostSpecificHeaderMutationsWins } = message as HeaderMutation;
 		return { kind: "headerMutation", mutations: decodeMutations(under(at, "mutations"), mutations), mostSpecificWins: mostSpecificHeaderMutationsWins };
+	},
+	"envoy.extensions.filters.http.header_to_metadata.v3.Config": (at, message) => ({
+		kind: "headerToMetadata",
+		rules: decodeHeaderToMetadata(at, message as HeaderToMetadata),
+	}),
+	"envoy.extensions.filters.http.set_metadata.v3.Config": (at, message) => ({ kind: "setMetadata", entries: decodeSetMetadata(at, message as SetMetadata) }),
+	"envoy.extensions.filters.http.set_filter_state.v3.Config": (at, message) => {
+		const { onRequestHeaders, clearRouteCache } = message as SetFilterState;
+		return { kind: "setFilterState", values: decodeFilterState(at, "onRequestHeaders", onRequestHeaders), clearsRoute: clearRouteCache };
 	},
 	"envoy.extensions.filters.http.csrf.v3.CsrfPolicy": (at, message) => ({ kind: "csrf", policy: decodeCsrf(at, message as CsrfPolicy) }),
 	"envoy.extensions.filters.http.buffer.v3.Buffer": (_, message) => ({ kind: "buffer", bytesMax: decodeBuffer(message as BufferConfig) }),

@@ -8,14 +8,17 @@ import type { PerRouteConfig as DynamicPerRouteConfig } from "@weft/xds/generate
 import type { ExtAuthzPerRoute } from "@weft/xds/generated/envoy/extensions/filters/http/ext_authz/v3/ext_authz.ts";
 import type { HTTPFault } from "@weft/xds/generated/envoy/extensions/filters/http/fault/v3/fault.ts";
 import type { HeaderMutationPerRoute } from "@weft/xds/generated/envoy/extensions/filters/http/header_mutation/v3/header_mutation.ts";
+import type { Config as HeaderToMetadata } from "@weft/xds/generated/envoy/extensions/filters/http/header_to_metadata/v3/header_to_metadata.ts";
 import type { PerRouteConfig } from "@weft/xds/generated/envoy/extensions/filters/http/jwt_authn/v3/config.ts";
 import type { LocalRateLimit } from "@weft/xds/generated/envoy/extensions/filters/http/local_ratelimit/v3/local_rate_limit.ts";
 import type { PerRouteConfig as OnDemandPerRouteConfig } from "@weft/xds/generated/envoy/extensions/filters/http/on_demand/v3/on_demand.ts";
 import type { RateLimitPerRoute } from "@weft/xds/generated/envoy/extensions/filters/http/ratelimit/v3/rate_limit.ts";
 import type { RBACPerRoute } from "@weft/xds/generated/envoy/extensions/filters/http/rbac/v3/rbac.ts";
+import type { Config as SetFilterState } from "@weft/xds/generated/envoy/extensions/filters/http/set_filter_state/v3/set_filter_state.ts";
 import type { StatefulSessionPerRoute } from "@weft/xds/generated/envoy/extensions/filters/http/stateful_session/v3/stateful_session.ts";
 import type { FilterOverride, FilterOverrideConfig, FilterOverrides } from "../../http-filters.ts";
 import { type Opened, openAny } from "../any.ts";
+import { decodeFilterState } from "../filter-state.ts";
 import { type At, report, under } from "../issues.ts";
 import { decodeOnDemandCds } from "../on-demand.ts";
 import { decodeBandwidthLimit } from "./bandwidth-limit.ts";
@@ -24,6 +27,7 @@ import { decodeCors } from "./cors.ts";
 import { decodeExtAuthzSettings } from "./ext-authz.ts";
 import { decodeFault } from "./fault.ts";
 import { decodeLocalRateLimit } from "./local-rate-limit.ts";
+import { decodeHeaderToMetadataOverride } from "./metadata-filters.ts";
 import { decodeRateLimitSettings } from "./rate-limit.ts";
 import { decodeHttpRbac } from "./rbac.ts";
 
@@ -81,6 +85,11 @@ function decodeConfig(at: At, { typeName, message }: Opened): FilterOverrideConf
 			return { kind: "localRateLimit", limit: decodeLocalRateLimit(at, message as LocalRateLimit) };
 		case "envoy.extensions.filters.http.header_mutation.v3.HeaderMutationPerRoute":
 			return { kind: "headerMutation", mutations: decodeMutations(under(at, "mutations"), (message as HeaderMutationPerRoute).mutations) };
+		case "envoy.extensions.filters.http.header_to_metadata.v3.Config":
+			return { kind: "headerToMetadata", rules: decodeHeaderToMetadataOverride(at, message as HeaderToMetadata) };
+		case "envoy.extensions.filters.http.set_filter_state.v3.Config":
+			// Whether the route is chosen again is the filter's own to say, as in Envoy.
+			return { kind: "setFilterState", values: decodeFilterState(at, "onRequestHeaders", (message as SetFilterState).onRequestHeaders) };
 		case "envoy.extensions.filters.http.csrf.v3.CsrfPolicy":
 			return { kind: "csrf", policy: decodeCsrf(at, message as CsrfPolicy) };
 		case "envoy.extensions.filters.http.buffer.v3.BufferPerRoute": {

@@ -1,5 +1,6 @@
 import type { JwtAuthentication } from "../../../config/jwt-authentication.ts";
 import { sendLocalReply } from "../../http/local-reply.ts";
+import { filterStateObject } from "../../log/filter-state.ts";
 import { rerouteRequest } from "../../http/route-selection.ts";
 import type { HttpStream } from "../../http/stream.ts";
 import type { FilterVerdict, StreamFilter } from "../../http/stream-filter.ts";
@@ -91,8 +92,8 @@ function runtimeOf(config: JwtAuthentication, { context, counter, errors, statPr
 		counters,
 		named: new Map(Object.entries(config.requirements).map(([name, requirement]) => [name, compileRequirement(requirement, providers)])),
 		find({ request, info, context: { random } }) {
-			for (const { matches, verify } of rules) if (matches(request, info.dynamicMetadata, random)) return verify;
-			return stateKey === undefined ? undefined : byState.get(info.filterState?.get(stateKey) ?? "");
+			for (const { matches, verify } of rules) if (matches(request, info, random)) return verify;
+			return stateKey === undefined ? undefined : byState.get(filterStateObject(info, stateKey)?.text ?? "");
 		},
 	};
 	onClose(() => {

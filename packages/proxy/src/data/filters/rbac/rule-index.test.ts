@@ -52,7 +52,7 @@ const call: fc.Arbitrary<StreamInfo> = fc
 	.map(({ request, uris, state }) => {
 		const tls = uris === null ? undefined : ({ peerUriSans: uris, peerDnsSans: ["b"], peerSubject: "" } as unknown as TlsInfo);
 		const info = createStreamInfo(createConnectionInfo({ remoteAddress: "10.0.0.1:1", localAddress: "10.0.0.2:2", ...(tls && { tls }) }));
-		if (state !== null) info.filterState = new Map([["k", state]]);
+		if (state !== null) info.filterState = new Map([["k", { text: state, kind: "text" }]]);
 		if (request !== null) {
 			const { path, query, authority, header } = request;
 			const headers: Record<string, string> = header === null ? {} : { "x-a": header.join(",") };
