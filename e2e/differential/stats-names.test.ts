@@ -41,7 +41,6 @@ const missing: readonly (readonly [names: RegExp, why: string])[] = [
 	],
 	[/^thread_local_cluster_manager\.|watchdog_|^overload\.refresh_interval_delay$/, "of Envoy's own threads"],
 	[/^filesystem\./, "log files are written by the system's calls at the end of a turn"],
-	[/^runtime\./, "there is no runtime layer to change"],
 	[/^downstream_cx_proxy_proto_error$/, "proxy_proto.* tells it with the version"],
 	[
 		/^tcp\..*\.(downstream_cx_drain_close|downstream_cx_[rt]x_bytes_buffered|route_delayed_total|upstream_flush_active)$/,

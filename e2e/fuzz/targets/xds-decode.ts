@@ -20,6 +20,7 @@ import {
 	registerImplemented,
 } from "../../../packages/proxy/src/config/decode/index.ts";
 import type { RouteTable } from "../../../packages/proxy/src/config/routes.ts";
+import { RuntimeValues } from "../../../packages/proxy/src/config/runtime-values.ts";
 import { createRequestView } from "../../../packages/proxy/src/data/headers/headers-view.ts";
 import { createConnectionInfo, createStreamInfo } from "../../../packages/proxy/src/data/log/stream-info.ts";
 import { chooseCluster, compileRouteTable, matchTable } from "../../../packages/proxy/src/data/match/route-table.ts";
@@ -52,7 +53,7 @@ function decoder<T, V>(fns: MessageFns<T>, decode: (message: T) => Decoded<V>, u
 	};
 }
 
-const inputs = { environment: { hostname: "h", env: {}, nowMs: () => 0 }, hash64: (text: string) => BigInt(text.length) };
+const inputs = { environment: { hostname: "h", env: {}, nowMs: () => 0 }, hash64: (text: string) => BigInt(text.length), runtime: new RuntimeValues() };
 const request = createRequestView({ path: "/shop/a?q=1", authority: "shop:80", headers: { "user-agent": "curl/8", cookie: "a=b" } });
 const info = createStreamInfo(createConnectionInfo({ remoteAddress: "10.0.0.1:1", localAddress: "10.0.0.2:2" }));
 info.request = request;

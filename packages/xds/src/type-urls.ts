@@ -10,6 +10,8 @@ export const typeUrls = {
 	srds: "type.googleapis.com/envoy.config.route.v3.ScopedRouteConfiguration",
 	sds: "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret",
 	ecds: "type.googleapis.com/envoy.config.core.v3.TypedExtensionConfig",
+	/** Layers of Envoy's runtime. */
+	rtds: "type.googleapis.com/envoy.service.runtime.v3.Runtime",
 	/** Istio's own: names and addresses for a sidecar that answers its application's DNS queries. */
 	nds: "type.googleapis.com/istio.networking.nds.v1.NameTable",
 	/** Istio's own: the roots that workloads trust, for the agent beside a proxy. */

@@ -8,7 +8,7 @@ export interface ResourceStats {
 	readonly encodes: Record<XdsType, number>;
 }
 
-const zeros = (): Record<XdsType, number> => ({ cds: 0, eds: 0, lds: 0, rds: 0, vhds: 0, srds: 0, sds: 0, ecds: 0, nds: 0, pcds: 0, bootstrap: 0 });
+const zeros = (): Record<XdsType, number> => ({ cds: 0, eds: 0, lds: 0, rds: 0, vhds: 0, srds: 0, sds: 0, ecds: 0, rtds: 0, nds: 0, pcds: 0, bootstrap: 0 });
 
 export const stats: ResourceStats = { builds: zeros(), encodes: zeros() };
 

@@ -51,7 +51,7 @@ export interface GrpcAccessLog {
 export type LogTemplate = string | number | boolean | readonly LogTemplate[] | { readonly [key: string]: LogTemplate };
 
 export type AccessLogFilter =
-	| { readonly kind: "status" | "duration"; readonly op: "eq" | "ge" | "le" | "ne"; readonly value: number }
+	| { readonly kind: "status" | "duration"; readonly op: "eq" | "ge" | "le" | "ne"; readonly value: number; readonly runtimeKey?: string }
 	| { readonly kind: "and" | "or"; readonly filters: readonly AccessLogFilter[] }
 	| { readonly kind: "responseFlag"; readonly flags: readonly string[] }
 	| { readonly kind: "header"; readonly header: HeaderMatch }

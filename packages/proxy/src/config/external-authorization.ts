@@ -1,5 +1,6 @@
 import type { GrpcService } from "./grpc-service.ts";
 import type { Fraction, MetadataMatch, StringMatch } from "./matchers.ts";
+import type { RuntimeFlag } from "./runtime-values.ts";
 
 export interface ExtAuthz {
 	readonly service: ExtAuthzHttp | ExtAuthzGrpc;
@@ -10,7 +11,7 @@ export interface ExtAuthz {
 	readonly statusOnError: number;
 	readonly enabled: Fraction;
 	readonly enabledMetadata: MetadataMatch | undefined;
-	readonly denyAtDisable: boolean;
+	readonly denyAtDisable: RuntimeFlag;
 	readonly statPrefix: string;
 	readonly allowedHeaders: readonly StringMatch[];
 	readonly disallowedHeaders: readonly StringMatch[];

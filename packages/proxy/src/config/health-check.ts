@@ -72,9 +72,10 @@ export interface TcpProbe {
 
 /** What one probe found. */
 export type ProbeResult =
-	| { readonly kind: "good"; readonly degraded: boolean }
+	/** `isUnverified`: the name of the service was not looked at, as the runtime says. */
+	| { readonly kind: "good"; readonly degraded: boolean; readonly isUnverified?: true }
 	/** An answer that says no. `retriable`: counts up to the threshold instead of deciding at once. */
-	| { readonly kind: "bad"; readonly retriable: boolean; readonly immediateFail: boolean; readonly detail: string }
+	| { readonly kind: "bad"; readonly retriable: boolean; readonly immediateFail: boolean; readonly detail: string; readonly isUnverified?: true }
 	| { readonly kind: "network"; readonly timeout: boolean; readonly detail: string }
 	/** Nothing was tried: the worker does not know the host (any more). */
 	| { readonly kind: "unknown" };

@@ -7,6 +7,7 @@ import type { MatcherTree } from "./matcher-tree.ts";
 import type { Fraction, HeaderMatch, MetadataMatch, StringMatch } from "./matchers.ts";
 import type { OnDemandClusters } from "./on-demand-clusters.ts";
 import type { LocalRateLimit, RateLimit, RateLimitSettings } from "./rate-limits.ts";
+import type { RuntimeFlag } from "./runtime-values.ts";
 import type { FilterStateWrite, HeaderToMetadata, MetadataEntry } from "./stream-data.ts";
 import type { IstioStats } from "./telemetry.ts";
 
@@ -103,7 +104,29 @@ export interface FaultPolicy {
 	readonly downstreamNodes: readonly string[];
 	/** Requests that may be at fault at a time under one statistics prefix; undefined: any number. */
 	readonly maxActive: number | undefined;
+	readonly keys: FaultKeys;
 }
+
+/** Where the runtime may say otherwise. */
+export interface FaultKeys {
+	readonly delayPercent: string;
+	readonly delayMs: string;
+	readonly abortPercent: string;
+	readonly abortHttpStatus: string;
+	readonly abortGrpcStatus: string;
+	readonly responseRatePercent: string;
+	readonly maxActive: string;
+}
+
+export const defaultFaultKeys: FaultKeys = {
+	delayPercent: "fault.http.delay.fixed_delay_percent",
+	delayMs: "fault.http.delay.fixed_duration_ms",
+	abortPercent: "fault.http.abort.abort_percent",
+	abortHttpStatus: "fault.http.abort.http_status",
+	abortGrpcStatus: "fault.http.abort.grpc_status",
+	responseRatePercent: "fault.http.rate_limit.response_percent",
+	maxActive: "fault.http.max_active_faults",
+};
 
 // ---- health check
 
@@ -187,6 +210,7 @@ export interface CsrfPolicy {
 /** Bodies of requests, of responses, or of both draw from one bucket. */
 export interface BandwidthLimit {
 	readonly statPrefix: string;
+	readonly enabled: RuntimeFlag;
 	readonly limitsRequests: boolean;
 	readonly limitsResponses: boolean;
 	/** Also what the bucket holds at most: the bytes of one second. */

@@ -21,6 +21,8 @@ export type LoadBalancer =
 			readonly choiceCount: number;
 			readonly fullScan?: boolean;
 			readonly activeRequestBias: number;
+			/** Where the runtime may say otherwise. */
+			readonly activeRequestBiasKey?: string;
 			readonly slowStart: SlowStart | undefined;
 	  }
 	| { readonly kind: "random" }
@@ -69,5 +71,7 @@ export type LbMetadata = Readonly<Record<string, unknown>>;
 export interface SlowStart {
 	readonly windowMs: number;
 	readonly aggression: number;
+	/** Where the runtime may say otherwise. */
+	readonly aggressionKey?: string;
 	readonly minWeightPercent: number;
 }

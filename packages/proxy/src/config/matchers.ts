@@ -59,4 +59,6 @@ export type ValueMatch =
 export interface Fraction {
 	readonly numerator: number;
 	readonly denominator: 100 | 10_000 | 1_000_000;
+	/** Where the runtime may say otherwise; absent: nowhere. */
+	readonly runtimeKey?: string;
 }

@@ -10,6 +10,7 @@ import type { LbMetadata } from "./load-balancing.ts";
 import type { MetadataMatch } from "./matchers.ts";
 import type { OnDemandClusters } from "./on-demand-clusters.ts";
 import type { TokenBucket } from "./rate-limits.ts";
+import type { RuntimeFlag } from "./runtime-values.ts";
 import type { ClusterSelector, HashPolicy } from "./routes.ts";
 import type { FilterStateWrite } from "./stream-data.ts";
 import type { IstioStats } from "./telemetry.ts";
@@ -22,9 +23,15 @@ export type NetworkFilter =
 	| { readonly kind: "sniCluster" }
 	/** TCP connections go to the name of their SNI, at this port. */
 	| { readonly kind: "sniDynamicForwardProxy"; readonly port: number }
-	| { readonly kind: "connectionLimit"; readonly connectionsMax: number; readonly delayMs: number; readonly statPrefix: string }
+	| { readonly kind: "connectionLimit"; readonly enabled: RuntimeFlag; readonly connectionsMax: number; readonly delayMs: number; readonly statPrefix: string }
 	| { readonly kind: "rbac"; readonly statPrefix: string; readonly rbac: Rbac }
-	| { readonly kind: "localRateLimit"; readonly statPrefix: string; readonly bucket: TokenBucket; readonly shareKey: string }
+	| {
+			readonly kind: "localRateLimit";
+			readonly enabled: RuntimeFlag;
+			readonly statPrefix: string;
+			readonly bucket: TokenBucket;
+			readonly shareKey: string;
+	  }
 	| {
 			readonly kind: "extAuthz";
 			readonly statPrefix: string;

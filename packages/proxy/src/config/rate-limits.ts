@@ -43,6 +43,8 @@ export interface DescriptorEntry {
 export interface RateLimitAction {
 	readonly stage: number;
 	readonly entries: readonly RateLimitEntry[];
+	/** The runtime may take it away for some requests (`ratelimit.<key>.http_filter_enabled`); absent: it cannot. */
+	readonly disableKey?: string;
 }
 
 export type RateLimitEntry =

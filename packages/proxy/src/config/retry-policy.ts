@@ -13,7 +13,8 @@ export interface RetryPolicy {
 	readonly retriableHeaders: readonly HeaderMatch[];
 	/** Of requests that may be retried; none: any. */
 	readonly retriableRequestHeaders: readonly HeaderMatch[];
-	readonly backOff: { readonly baseMs: number; readonly maxMs: number };
+	/** `isDefault`: nobody configured it, and the runtime may say otherwise. */
+	readonly backOff: { readonly baseMs: number; readonly maxMs: number; readonly isDefault?: boolean };
 	/** Waits that a host asks for instead of the back-off. */
 	readonly rateLimited: RateLimitedBackOff | undefined;
 	readonly avoids: AvoidedHosts;

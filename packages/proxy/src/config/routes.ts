@@ -85,6 +85,8 @@ export type ClusterSelector =
 			readonly kind: "weighted";
 			readonly clusters: readonly WeightedCluster[];
 			readonly totalWeight: number;
+			/** With a cluster's name behind a dot, where the runtime may give it another weight; absent: nowhere. */
+			readonly runtimeKeyPrefix?: string;
 			/** Of the number to choose by; "": at random. */
 			readonly header: string;
 			/** The hash of the route's policies chooses; without one, chance. */

@@ -11,6 +11,7 @@ import type { ClusterHosts } from "./hosts.ts";
 import type { Listener } from "./listeners.ts";
 import type { RouteScope } from "./route-scopes.ts";
 import type { RouteTable, VirtualHost } from "./routes.ts";
+import type { RuntimeEntries } from "./runtime-values.ts";
 import type { Secret } from "./tls.ts";
 
 /** Who this proxy is, for metrics, logs and XFCC. */
@@ -35,6 +36,8 @@ export interface ConfigUpdate {
 	/** Configurations of filters that come by themselves. */
 	readonly extensions: Changes<ExtensionConfig>;
 	readonly secrets: Changes<Secret>;
+	/** All of it; absent: as before. */
+	readonly runtime?: RuntimeEntries;
 }
 
 export interface VirtualHostChanges extends Changes<VirtualHost> {

@@ -63,6 +63,29 @@ function createCount(words: BigInt64Array, at: number): SharedCount {
 	};
 }
 
+/** How many of something each worker has, and all together. */
+export interface SharedTally {
+	/** Of this worker's own. */
+	set(count: number): void;
+	add(by: number): void;
+	sum(): number;
+}
+
+/** `hashOf`: as of `openBucket`, of each worker's part. */
+export function openTally(buffer: SharedArrayBuffer, hashOf: (worker: number) => bigint, workers: number, own: number): SharedTally {
+	const shared = new BigInt64Array(buffer);
+	const places = Array.from({ length: workers }, (_, worker) => findWord(shared, hashOf(worker)));
+	const [words, at] = places[own] === undefined ? [ownWord(), 0] : [shared, places[own]];
+	return {
+		set: (count) => void Atomics.store(words, at, BigInt(count)),
+		add: (by) => void Atomics.add(words, at, BigInt(by)),
+		sum() {
+			if (words !== shared) return Number(Atomics.load(words, at));
+			return places.reduce<number>((sum, place) => sum + (place === undefined ? 0 : Number(Atomics.load(shared, place))), 0);
+		},
+	};
+}
+
 /** undefined: there is no place left near where it belongs. */
 function findWord(words: BigInt64Array, hash: bigint): number | undefined {
 	const wanted = BigInt.asIntN(64, hash) || 1n;

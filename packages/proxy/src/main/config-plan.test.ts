@@ -56,6 +56,7 @@ function wanted(parts: Partial<Wanted>): Wanted {
 		scopes: undefined,
 		secrets: new Map(),
 		extensions: new Map(),
+		runtime: { entries: new Map(), awaited: undefined },
 		expired: new Set<string>(),
 	};
 	return { ...none, ...parts };

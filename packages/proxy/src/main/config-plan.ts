@@ -6,8 +6,10 @@ import type { Listener } from "../config/listeners.ts";
 import { keyOf } from "../config/resource-source.ts";
 import type { RouteScope } from "../config/route-scopes.ts";
 import type { RouteTable } from "../config/routes.ts";
+import { noRuntimeEntries, type RuntimeEntries } from "../config/runtime-values.ts";
 import type { Secret } from "../config/tls.ts";
 import { type HostsOfTable, withHosts } from "./discovered-hosts.ts";
+import type { RuntimeState } from "./runtime/runtime-loader.ts";
 import { type References, referencesOfCluster, referencesOfExtension, referencesOfListener, referencesOfRoutes, referencesOfScope } from "./references.ts";
 
 /** What files and the control plane ask for. */
@@ -26,6 +28,7 @@ export interface Wanted {
 	readonly secrets: ReadonlyMap<string, Secret>;
 	/** Configurations of filters that came by themselves. */
 	readonly extensions: Extensions;
+	readonly runtime: RuntimeState;
 	/**
 	 * Waits that are over (`eds:name`, `rds:name`, `vhds:table`, `srds:*`, `sds:name`, `ecds:name`): serve without. Without its secret a
 	 * handshake is refused, without its filter a request.
@@ -43,6 +46,7 @@ export interface InForce {
 	readonly scopes: ReadonlyMap<string, RouteScope>;
 	readonly secrets: ReadonlyMap<string, Secret>;
 	readonly extensions: Extensions;
+	readonly runtime: RuntimeEntries;
 }
 
 export const nothingInForce: InForce = {
@@ -53,6 +57,7 @@ export const nothingInForce: InForce = {
 	scopes: new Map(),
 	secrets: new Map(),
 	extensions: new Map(),
+	runtime: noRuntimeEntries,
 };
 
 export interface Plan {
@@ -89,7 +94,7 @@ export function planNext(wanted: Wanted, inForce: InForce, isUnchecked: (cluster
 	const extensions = planExtensions(wanted, inForce, { routes, scopes }, warming, waiting);
 	const listeners = planListeners(wanted, inForce, { routes, scopes, extensions }, warming, waiting);
 	keepReferenced(wanted, inForce, { clusters, hosts, routes, scopes, extensions, listeners });
-	return { next: { listeners, clusters, hosts, routes, scopes, secrets: new Map(wanted.secrets), extensions }, waiting };
+	return { next: { listeners, clusters, hosts, routes, scopes, secrets: new Map(wanted.secrets), extensions, runtime: wanted.runtime.entries }, waiting };
 }
 
 /** A scope comes into force with its route table, unless that is fetched on demand. */
@@ -240,7 +245,7 @@ function planListeners(
 		const isMissing = (use: DiscoveryUse) => use.discovery.isAwaited && !extensions.has(extensionKey(use)) && !wanted.expired.has(`ecds:${extensionKey(use)}`);
 		const filter = references.discovered.find(isMissing)?.name;
 		const scope = missingScope(references, wanted, scopes);
-		const wait = firstWait({ secret, "route table": table, cluster, scope, "configuration of filter": filter });
+		const wait = firstWait({ secret, "route table": table, cluster, scope, "configuration of filter": filter, "runtime layer": wanted.runtime.awaited });
 		if (wait === undefined) continue;
 		waiting.set(`listener ${name}`, wait);
 		keepOld(listeners, inForce.listeners, name);

@@ -8,6 +8,7 @@ import { followConfigFiles } from "./file-source.ts";
 import { Forgetting } from "./forgotten.ts";
 import { ManagementServers } from "./management-servers.ts";
 import { referencesOfListener } from "./references.ts";
+import { applyRuntime } from "./runtime/runtime-discovery.ts";
 import type { Core } from "./server-core.ts";
 import type { ServerOptions } from "./server-options.ts";
 import { scopePrefixes, wantedNames } from "./wanted-names.ts";
@@ -22,7 +23,7 @@ export interface Sources {
 }
 
 export async function connectSources(options: ServerOptions, core: Core): Promise<Sources> {
-	const { abort, extensionStats, onDemand, pool, records, scopeStats, state, store } = core;
+	const { abort, extensionStats, onDemand, pool, records, runtime, scopeStats, state, store } = core;
 	const { clock, config, logger } = options;
 	const environment = { ...options.environment, managementClusters: config.managementClusters };
 	const nowMs = () => clock.nowMs();
@@ -52,9 +53,18 @@ export async function connectSources(options: ServerOptions, core: Core): Promis
 		if (names.length > 0) pool.broadcast({ kind: "answered", what, names });
 	};
 	const onAbsent = (what: WantedKind, keys: readonly string[]) => onDemand.source?.absent(what, keys);
-	const apply = applyUpdates({ store, records, environment, extensionStats, scopeStats, nowMs, onWanted: follow, onAnswered, onAbsent });
+	const apply = applyRuntime(applyUpdates({ store, records, environment, extensionStats, scopeStats, nowMs, onWanted: follow, onAnswered, onAbsent }), runtime);
 	let areClustersHere = false;
-	const resources = followConfigFiles({ ...inFiles, dynamic: config.dynamic, apply, takesListeners: () => areClustersHere });
+	const resources = followConfigFiles({
+		...inFiles,
+		dynamic: config.dynamic,
+		runtime: config.runtime,
+		apply,
+		takesListeners: () => areClustersHere,
+		onRefused(type, names, file) {
+			if (type === "rtds") for (const name of names ?? []) runtime.giveUp(name, file);
+		},
+	});
 	const servers = new ManagementServers({ options, core, apply, follow, onAnswered, isOwn });
 	await servers.connectIfNamed();
 	state.whenHeard(typeUrls.cds, () => (areClustersHere = true));

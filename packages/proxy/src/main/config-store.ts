@@ -1,4 +1,5 @@
 import type { Logger } from "@weft/runtime";
+import { clusterInRuntime } from "../config/cluster-in-runtime.ts";
 import type { DecodedCluster } from "../config/decode/index.ts";
 import type { ExtensionConfig } from "../config/discovered-filters.ts";
 import type { Cluster } from "../config/clusters.ts";
@@ -8,10 +9,12 @@ import type { RouteScope } from "../config/route-scopes.ts";
 import type { RouteTable, VirtualHost } from "../config/routes.ts";
 import type { Changes, ConfigUpdate, VirtualHostChanges } from "../config/runtime-config.ts";
 import type { Secret } from "../config/tls.ts";
+import { noRuntimeEntries, RuntimeValues } from "../config/runtime-values.ts";
 import type { SlotAllocator } from "../config/shared-state.ts";
 import type { ResourceError } from "../config/worker-messages.ts";
 import { type InForce, nothingInForce, planNext, type Wanted } from "./config-plan.ts";
 import { type DiscoveredHost, hostChanges, type HostsOfTable, tableOfHost } from "./discovered-hosts.ts";
+import type { RuntimeState } from "./runtime/runtime-loader.ts";
 import { SlotTable } from "./slots.ts";
 
 /** A change of what is wanted. Values replace what has the same name. */
@@ -31,6 +34,7 @@ export interface WantedChange {
 	readonly secrets?: Changes<Secret>;
 	/** What comes is no longer among what is waited for in vain. */
 	readonly extensions?: Changes<ExtensionConfig>;
+	readonly runtime?: RuntimeState;
 	readonly expired?: readonly string[];
 	/** Waits that may begin anew. */
 	readonly awaited?: readonly string[];
@@ -64,6 +68,7 @@ interface MutableWanted {
 	scopes: Map<string, RouteScope> | undefined;
 	secrets: Map<string, Secret>;
 	extensions: Map<string, ExtensionConfig>;
+	runtime: RuntimeState;
 	expired: Set<string>;
 }
 
@@ -84,12 +89,16 @@ export class ConfigStore {
 		scopes: undefined,
 		secrets: new Map(),
 		extensions: new Map(),
+		runtime: { entries: noRuntimeEntries, awaited: undefined },
 		expired: new Set(),
 	};
 	#inForce: InForce = nothingInForce;
 	#acknowledged: InForce = nothingInForce;
 	/** With slots, as the workers have them. */
 	readonly #clusters = new Map<string, Cluster>();
+	readonly #runtime = new RuntimeValues();
+	/** Clusters as the runtime has them; made anew with it. */
+	#inRuntime = new WeakMap<Cluster, Cluster>();
 	readonly #hosts = new Map<string, ClusterHosts>();
 	/** Clusters whose hosts are to be decided about anew. */
 	readonly #stale = new Set<string>();
@@ -131,8 +140,13 @@ export class ConfigStore {
 		return this.#hosts.get(cluster);
 	}
 
+	/** With what the runtime says of it now. */
 	clusterOf(name: string): Cluster | undefined {
-		return this.#clusters.get(name);
+		const cluster = this.#clusters.get(name);
+		if (cluster === undefined || this.#runtime.isEmpty) return cluster;
+		let known = this.#inRuntime.get(cluster);
+		if (known === undefined) this.#inRuntime.set(cluster, (known = clusterInRuntime(cluster, this.#runtime)));
+		return known;
 	}
 
 	clusterNames(): Iterable<string> {
@@ -154,6 +168,7 @@ export class ConfigStore {
 			scopes: all(scopes.values()),
 			extensions: all(extensions.values()),
 			secrets: all(secrets.values()),
+			runtime: this.#inForce.runtime,
 		};
 	}
 
@@ -171,6 +186,7 @@ export class ConfigStore {
 		if (change.scopes !== undefined) merge((this.#wanted.scopes ??= new Map()), change.scopes, (value) => value.name);
 		merge(secrets, change.secrets, (value) => value.name);
 		merge(extensions, change.extensions, (value) => value.name);
+		if (change.runtime !== undefined) this.#setRuntime(change.runtime);
 		for (const { name } of change.extensions?.upsert ?? []) this.#wanted.expired.delete(`ecds:${name}`);
 		for (const key of change.awaited ?? []) this.#wanted.expired.delete(key);
 		for (const key of change.expired ?? []) this.#wanted.expired.add(key);
@@ -182,6 +198,12 @@ export class ConfigStore {
 			return this.#running;
 		});
 		return this.#queued;
+	}
+
+	#setRuntime(state: RuntimeState): void {
+		this.#wanted.runtime = state;
+		this.#runtime.replace(state.entries);
+		this.#inRuntime = new WeakMap();
 	}
 
 	/** Decides anew who the hosts of a cluster are. */
@@ -249,6 +271,7 @@ export class ConfigStore {
 			scopes: changes(before.scopes, next.scopes),
 			extensions: changes(before.extensions, next.extensions),
 			secrets: changes(before.secrets, next.secrets),
+			...(next.runtime !== before.runtime && { runtime: next.runtime }),
 		};
 	}
 }
@@ -311,8 +334,9 @@ function countChanges<T>(counts: ChangeCounts, before: ReadonlyMap<string, T>, {
 	counts.removed += remove.length;
 }
 
-function isEmpty({ listeners, clusters, hosts, routes, scopes, virtualHosts, secrets, extensions }: ConfigUpdate): boolean {
+function isEmpty({ listeners, clusters, hosts, routes, scopes, virtualHosts, secrets, extensions, runtime }: ConfigUpdate): boolean {
 	return (
+		runtime === undefined &&
 		hosts.length + virtualHosts.length === 0 &&
 		[listeners, clusters, routes, scopes, secrets, extensions].every(({ upsert, remove }) => upsert.length + remove.length === 0)
 	);

@@ -14,15 +14,18 @@ import type { ApplyFrom } from "./xds-updates.ts";
 
 export interface FileSourceOptions {
 	readonly dynamic: BootstrapConfig["dynamic"];
+	readonly runtime: BootstrapConfig["runtime"];
 	readonly apply: ApplyFrom;
 	/** Not before the clusters that they name can be there. */
 	readonly takesListeners: () => boolean;
+	/** A file could not be used: what is to come from it does not. */
+	readonly onRefused: (type: FileType, names: ReadonlySet<string> | undefined, file: FileSource) => void;
 	readonly environment: Pick<DecodeEnvironment, "readFile">;
 	readonly logger: Logger;
 	readonly signal: AbortSignal;
 }
 
-type FileType = "cds" | "lds" | (typeof namedInFiles)[number];
+type FileType = "cds" | "lds" | "rtds" | (typeof namedInFiles)[number];
 
 /** Secrets are read otherwise. */
 const namedInFiles = ["eds", "rds", "ecds"] as const;
@@ -89,7 +92,7 @@ interface Wanted {
 	readonly names: Set<string> | undefined;
 }
 
-function wantedFiles({ dynamic, takesListeners }: FileSourceOptions, asked: WantedNames): ReadonlyMap<string, Wanted> {
+function wantedFiles({ dynamic, runtime, takesListeners }: FileSourceOptions, asked: WantedNames): ReadonlyMap<string, Wanted> {
 	const wanted = new Map<string, Wanted>();
 	const add = (type: FileType, source: ResourceSource | undefined, name?: string) => {
 		if (source?.kind !== "file") return;
@@ -98,6 +101,7 @@ function wantedFiles({ dynamic, takesListeners }: FileSourceOptions, asked: Want
 		if (known === undefined) wanted.set(key, (known = { type, file: source, names: name === undefined ? undefined : new Set() }));
 		if (name !== undefined) known.names?.add(name);
 	};
+	for (const layer of runtime) if (layer.kind === "discovered") add("rtds", layer.source, layer.resource);
 	add("cds", dynamic.cds);
 	if (takesListeners()) add("lds", dynamic.lds);
 	for (const type of namedInFiles) for (const { name, source } of asked[type].values()) add(type, source, name);
@@ -114,9 +118,12 @@ function start(one: Followed, options: FileSourceOptions): void {
 	load(one, options);
 }
 
-function load(one: Followed, { apply, environment, logger }: FileSourceOptions): void {
+function load(one: Followed, { apply, environment, logger, onRefused }: FileSourceOptions): void {
 	const { path } = one.file;
-	const fail = (error: string) => logger.error("configuration file refused, what was in force stays", { path, error });
+	const fail = (error: string) => {
+		logger.error("configuration file refused, what was in force stays", { path, error });
+		onRefused(one.type, one.names, one.file);
+	};
 	let text: string;
 	try {
 		text = Buffer.from(environment.readFile(path)).toString("utf8");

@@ -4,10 +4,14 @@ import type { Logger } from "@weft/runtime";
 /** Writers replace a file in several steps: what they did is read once they paused. */
 const settleMs = 100;
 
-/** Calls `load` when something moved in the folder, which is how mounted files are replaced. Throws what watching throws. */
-export function watchFolder(folder: string, load: () => void, logger: Logger): FSWatcher {
+/**
+ * Calls `load` when something moved in the folder, which is how mounted files are replaced; `only`: when this did. Throws
+ * what watching throws.
+ */
+export function watchFolder(folder: string, load: () => void, logger: Logger, only?: string): FSWatcher {
 	let timer: NodeJS.Timeout | undefined;
-	const watcher = watch(folder, () => {
+	const watcher = watch(folder, (_, name) => {
+		if (only !== undefined && name !== null && name !== only) return;
 		clearTimeout(timer);
 		timer = setTimeout(load, settleMs);
 	});
@@ -20,11 +24,11 @@ export function watchFolder(folder: string, load: () => void, logger: Logger): F
 const missingMs = 2_000;
 
 /** The same of a folder that may come later, such as a user's mount: then `load` is called as well. Other configuration does not wait for it. */
-export function watchFolderWhenThere(folder: string, load: () => void, logger: Logger): Pick<FSWatcher, "close"> {
+export function watchFolderWhenThere(folder: string, load: () => void, logger: Logger, only?: string): Pick<FSWatcher, "close"> {
 	let watcher: FSWatcher | undefined;
 	const attempt = (): boolean => {
 		try {
-			watcher = watchFolder(folder, load, logger);
+			watcher = watchFolder(folder, load, logger, only);
 			return true;
 		} catch (error) {
 			if (error instanceof Error && "code" in error && (error.code === "ENOENT" || error.code === "ENOTDIR")) return false;

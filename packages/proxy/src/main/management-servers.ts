@@ -39,8 +39,9 @@ export class ManagementServers {
 
 	/** Rejects with what is wrong with what the bootstrap names. */
 	async connectIfNamed(): Promise<void> {
-		const { dynamic, message } = this.#options.options.config;
-		const isNamed = message.dynamicResources?.adsConfig !== undefined || [dynamic.cds, dynamic.lds].some((source) => source?.kind === "stream");
+		const { dynamic, message, runtime } = this.#options.options.config;
+		const sources = [dynamic.cds, dynamic.lds, ...runtime.map((layer) => (layer.kind === "discovered" ? layer.source : undefined))];
+		const isNamed = message.dynamicResources?.adsConfig !== undefined || sources.some((source) => source?.kind === "stream");
 		if (isNamed) await this.#connect();
 	}
 

@@ -5,6 +5,7 @@ import { createOverloadBuffer } from "../config/overload.ts";
 import type { ConfigUpdate } from "../config/runtime-config.ts";
 import { createBalanceBuffer, markWorker } from "../config/shared-balance.ts";
 import { createBucketBuffer } from "../config/shared-buckets.ts";
+import { RuntimeValues } from "../config/runtime-values.ts";
 import { createSlotAllocator, viewSharedWords } from "../config/shared-state.ts";
 import type { FromWorker, ResourceError, WantedKind } from "../config/worker-messages.ts";
 import { serverTtl, systemLookup } from "../data/dns/lookup.ts";
@@ -17,6 +18,7 @@ import type { LoadReporter } from "./load-reporter.ts";
 import { OutlierManager } from "./outlier-manager.ts";
 import { OverloadManager } from "./overload/overload-manager.ts";
 import { ResourceRecords } from "./resource-records.ts";
+import { RuntimeLoader } from "./runtime/runtime-loader.ts";
 import { ScopeStats } from "./scope-stats.ts";
 import type { ServerOptions } from "./server-options.ts";
 import { ServerState } from "./server-state.ts";
@@ -36,6 +38,7 @@ export interface Core {
 	readonly health: HealthManager;
 	/** undefined: the bootstrap has none. */
 	readonly overload: OverloadManager | undefined;
+	readonly runtime: RuntimeLoader;
 	readonly dns: DnsResolver;
 	readonly extensionStats: ExtensionStats;
 	readonly scopeStats: ScopeStats;
@@ -77,6 +80,13 @@ export function createCore(options: ServerOptions): Core {
 		return errors;
 	};
 	const abort = new AbortController();
+	const values = new RuntimeValues();
+	const runtime = new RuntimeLoader({
+		layers: config.runtime,
+		values,
+		publish: (state) => void store.apply({ runtime: state }),
+		logger: logger.child("runtime"),
+	});
 	const health = new HealthManager(
 		{
 			words: viewSharedWords(allocator.buffer),
@@ -88,6 +98,7 @@ export function createCore(options: ServerOptions): Core {
 			onGoodCheck: (cluster, hostSlot) => outliers.onGoodCheck(cluster, hostSlot),
 			clock,
 			random,
+			runtime: values,
 			logger,
 		},
 		abort.signal,
@@ -124,6 +135,7 @@ export function createCore(options: ServerOptions): Core {
 		outliers,
 		health,
 		overload,
+		runtime,
 		dns,
 		extensionStats: new ExtensionStats(),
 		scopeStats: new ScopeStats(),

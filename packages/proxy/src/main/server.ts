@@ -55,6 +55,7 @@ async function start(options: ServerOptions, core: Core, stop: () => Promise<voi
 	const sources = await connectSources(options, core);
 	await pool.start();
 	recordStatic(core.records, config, clock.nowMs());
+	core.runtime.start(abort.signal);
 	const applied = store.apply(staticChange(config, options.initialSecrets));
 	sources.follow();
 	await applied;

@@ -75,11 +75,24 @@ export class XdsSource {
 		const { config, logger, store, whenClustersCame } = this.#options;
 		this.#streams = new DiscoveryStreams({ createClient: (type, source) => this.#createClient(type, source), logger }, signal);
 		if (config.dynamic.cds?.kind === "stream") this.#streams.follow("cds", [{ source: config.dynamic.cds, names: "*" }]);
+		this.#askForRuntime();
 		// Listeners that come before the clusters that they name are refused. On one stream the server sees to the order.
 		if (config.dynamic.cds?.kind === "ads" && config.dynamic.lds?.kind === "ads") this.#askForListeners();
 		else whenClustersCame(() => this.#askForListeners());
 		this.follow(wantedNames(store.wanted, (table) => this.isFetched(table)));
 		void this.#ads?.run(signal);
+	}
+
+	/** Layers that have management servers of their own. */
+	#askForRuntime(): void {
+		const bySource = new Map<string, AskedOfSource & { readonly names: string[] }>();
+		for (const { resource, source } of discoveredLayers(this.#options.config)) {
+			if (source.kind !== "stream") continue;
+			const asked = bySource.get(source.id) ?? { source, names: [] };
+			asked.names.push(resource);
+			bySource.set(source.id, asked);
+		}
+		this.#streams?.follow("rtds", [...bySource.values()]);
 	}
 
 	#askForListeners(): void {
@@ -184,6 +197,10 @@ function plainNames(references: ReadonlyMap<string, ResourceReference>): readonl
 	return [...references.values()].map((reference) => [reference, reference.name] as const);
 }
 
+function discoveredLayers({ runtime }: BootstrapConfig) {
+	return runtime.flatMap((layer) => (layer.kind === "discovered" ? [layer] : []));
+}
+
 /** An error is a text: what the bootstrap asks for and is not to be had. */
 export function createXdsSource(options: XdsSourceOptions): XdsSource | string {
 	const { config, onBootstrapPatch, onTrustRoots, wantsNames } = options;
@@ -196,6 +213,8 @@ export function createXdsSource(options: XdsSourceOptions): XdsSource | string {
 	if (typeof ads === "string") return `dynamic_resources.ads_config: ${ads}`;
 	if (onBootstrapPatch) ads.subscribe(typeUrls.bootstrap, "*");
 	if (onTrustRoots) ads.subscribe(typeUrls.pcds, "*");
+	const layers = discoveredLayers(config).flatMap(({ resource, source }) => (source.kind === "ads" ? [resource] : []));
+	if (layers.length > 0) ads.subscribe(typeUrls.rtds, layers);
 	if (wantsNames) ads.subscribe(typeUrls.nds, "*");
 	return new XdsSource(options, ads);
 }

@@ -62,8 +62,8 @@ interface Decoder {
 	readonly decode: (bytes: Uint8Array, environment: DecodeEnvironment, came: Came, store: ConfigStore) => Decoded<unknown>;
 }
 
-/** What does not configure the data path: names, roots, and what is laid over the bootstrap. */
-const ofOthers = ["nds", "pcds", "bootstrap"] as const;
+/** What others take before it comes here: runtime layers, names, roots, and what is laid over the bootstrap. */
+const ofOthers = ["rtds", "nds", "pcds", "bootstrap"] as const;
 
 const decoders: Readonly<Record<Exclude<XdsType, (typeof ofOthers)[number]>, Decoder>> = {
 	cds: { field: "clusters", decode: (bytes, environment) => decodeCluster(Cluster.decode(bytes), environment) },

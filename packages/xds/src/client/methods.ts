@@ -21,6 +21,7 @@ const methods = {
 	vhds: { ...methodsOf("route.v3.VirtualHostDiscoveryService", "VirtualHosts"), sotw: undefined },
 	sds: methodsOf("secret.v3.SecretDiscoveryService", "Secrets"),
 	ecds: methodsOf("extension.v3.ExtensionConfigDiscoveryService", "ExtensionConfigs"),
+	rtds: methodsOf("runtime.v3.RuntimeDiscoveryService", "Runtime"),
 } satisfies Readonly<Record<string, Methods>>;
 
 export type DiscoveryService = keyof typeof methods;

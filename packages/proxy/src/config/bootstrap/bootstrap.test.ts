@@ -102,6 +102,24 @@ describe("bootstrap files", () => {
 		);
 	});
 
+	it("takes the runtime of the v2 days for the layers that it stood for", () => {
+		const runtime = "runtime: { symlink_root: /srv/current, subdirectory: envoy, override_subdirectory: override, base: { a: 1 } }\n";
+		const { bootstrap, warnings } = loadText(`node: { id: n, cluster: service }\n${runtime}`);
+		assert.ok(bootstrap);
+		assert.equal(warnings.length, 1);
+		const { errors, value } = decodeBootstrap(bootstrap, environment);
+		assert.deepEqual(errors, []);
+		assert.deepEqual(
+			value?.runtime.map((layer) => [layer.name, layer.kind, layer.kind === "disk" ? layer.folder : ""]),
+			[
+				["base", "static", ""],
+				["root", "disk", "/srv/current/envoy"],
+				["override", "disk", "/srv/current/override/service"],
+				["admin", "admin", ""],
+			],
+		);
+	});
+
 	it("wants the local cluster among its own, and names what has no effect", () => {
 		const decode = (text: string) => {
 			const { bootstrap } = loadText(text);

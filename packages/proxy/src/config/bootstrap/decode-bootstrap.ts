@@ -10,6 +10,7 @@ import type { DecodeEnvironment } from "../decode/environment.ts";
 import { type At, onlySupports, report, rootAt, under } from "../decode/issues.ts";
 import { decodeListener } from "../decode/listener.ts";
 import { decodeSecret } from "../decode/secret.ts";
+import { decodeRuntime } from "../decode/runtime.ts";
 import { decodeOverload } from "../decode/overload.ts";
 import { findUnknownClustersOfListener } from "../unknown-clusters.ts";
 import type { OverloadConfig } from "../overload.ts";
@@ -17,6 +18,7 @@ import { decodeStats } from "../decode/stats.ts";
 import type { StatsSettings } from "../stats-config.ts";
 import type { Listener } from "../listeners.ts";
 import type { ResourceSource } from "../resource-source.ts";
+import type { RuntimeLayer } from "../runtime-layers.ts";
 import type { NodeInfo } from "../runtime-config.ts";
 import type { SocketAddress } from "../sockets.ts";
 import type { Secret } from "../tls.ts";
@@ -35,6 +37,7 @@ export interface BootstrapConfig {
 	readonly stats: StatsSettings;
 	/** undefined: there is none. */
 	readonly overload: OverloadConfig | undefined;
+	readonly runtime: readonly RuntimeLayer[];
 	readonly admin: SocketAddress | undefined;
 	/** Clusters that management servers may be in. */
 	readonly managementClusters: ReadonlySet<string>;
@@ -45,10 +48,9 @@ export interface BootstrapConfig {
 	readonly secrets: readonly StaticResource<SecretMessage, Secret>[];
 }
 
-// Of no effect here: there is no runtime, no watchdog of Envoy's.
+// Of no effect here: there is no watchdog of Envoy's.
 // They are named in one warning, since ordinary files carry them.
 const inert = [
-	"layeredRuntime",
 	"watchdog",
 	"watchdogs",
 	"statsFlushOnAdmin",
@@ -78,6 +80,7 @@ const supported = [
 	"statsSinks",
 	"statsFlushInterval",
 	"overloadManager",
+	"layeredRuntime",
 	...inert,
 ];
 
@@ -115,6 +118,7 @@ export function decodeBootstrap(
 		node: decodeNode(message),
 		stats: decodeStats(at, message),
 		overload: decodeOverload(under(at, "overloadManager"), message),
+		runtime: decodeRuntime(under(at, "layeredRuntime"), message, environment),
 		localCluster: decodeLocalCluster(under(at, "clusterManager"), message),
 		admin: message.admin?.address && decodeAddress(under(at, "admin.address"), message.admin.address),
 		listeners: all("listener", named, (listener) => decodeListener(listener, environment)),

@@ -19,8 +19,27 @@ export function upgradeBootstrap(json: Json): { readonly json: Json; readonly up
 		inObject(dynamic, "ads_config", upgradeApi);
 		for (const name of ["lds_config", "cds_config"]) inObject(dynamic, name, upgradeConfigSource);
 	});
-	rename(root, "runtime", "layered_runtime", () => ({ layers: [] }));
+	rename(root, "runtime", "layered_runtime", upgradeRuntime);
 	return { json: root.fields, upgrades };
+}
+
+/** The layers that `runtime` stood for. */
+function upgradeRuntime(old: unknown): Json {
+	const runtime = isObject(old) ? old : {};
+	const valueOf = (name: string, otherName: string) => runtime[name] ?? runtime[otherName];
+	const [root, override] = [valueOf("symlink_root", "symlinkRoot"), valueOf("override_subdirectory", "overrideSubdirectory")];
+	const disk = (name: string, subdirectory: unknown, more: Json = {}) => ({
+		name,
+		disk_layer: { symlink_root: root, ...(subdirectory !== undefined && { subdirectory }), ...more },
+	});
+	return {
+		layers: [
+			{ name: "base", static_layer: runtime["base"] ?? {} },
+			...(root === undefined ? [] : [disk("root", runtime["subdirectory"])]),
+			...(root === undefined || override === undefined ? [] : [disk("override", override, { append_service_cluster: true })]),
+			{ name: "admin", admin_layer: {} },
+		],
+	};
 }
 
 function upgradeConfigSource(source: Node): void {

@@ -3,6 +3,7 @@ import type {
 	AccessLogFilter as FilterMessage,
 	ComparisonFilter,
 	ExtensionFilter,
+	RuntimeFilter,
 } from "@weft/xds/generated/envoy/config/accesslog/v3/accesslog.ts";
 import { AccessLogType } from "@weft/xds/generated/envoy/data/accesslog/v3/accesslog.ts";
 import type { SubstitutionFormatString } from "@weft/xds/generated/envoy/config/core/v3/substitution_format_string.ts";
@@ -12,12 +13,13 @@ import type { HttpGrpcAccessLogConfig, TcpGrpcAccessLogConfig } from "@weft/xds/
 import type { OpenTelemetryAccessLogConfig } from "@weft/xds/generated/envoy/extensions/access_loggers/open_telemetry/v3/logs_service.ts";
 import type { StdoutAccessLog } from "@weft/xds/generated/envoy/extensions/access_loggers/stream/v3/stream.ts";
 import type { AccessLog, AccessLogFilter, FileAccessLog as FileLog } from "../access-logs.ts";
+import type { Fraction } from "../matchers.ts";
 import { openAny } from "./any.ts";
 import { type DecodeEnvironment, dataText } from "./environment.ts";
 import { checkFormatters } from "./formatters.ts";
 import { type At, onlySupports, report, under } from "./issues.ts";
 import { decodeHttpGrpcLog, decodeTcpGrpcLog } from "./grpc-log.ts";
-import { decodeFraction, decodeHeaderMatch, decodeMetadataMatch } from "./matchers.ts";
+import { decodeFraction, decodeHeaderMatch, decodeMetadataMatch, never } from "./matchers.ts";
 import { decodeOpenTelemetryLog } from "./open-telemetry-log.ts";
 
 /** Envoy's format when a logger names none. */
@@ -92,8 +94,7 @@ export function decodeLogFilter(at: At, filter: FilterMessage): AccessLogFilter 
 	if (filter.responseFlagFilter !== undefined) return { kind: "responseFlag", flags: filter.responseFlagFilter.flags };
 	if (filter.headerFilter?.header !== undefined)
 		return { kind: "header", header: decodeHeaderMatch(under(at, "headerFilter.header"), filter.headerFilter.header) };
-	if (filter.runtimeFilter?.percentSampled !== undefined)
-		return { kind: "random", fraction: decodeFraction(under(at, "runtimeFilter"), filter.runtimeFilter.percentSampled) };
+	if (filter.runtimeFilter !== undefined) return { kind: "random", fraction: decodeSampling(under(at, "runtimeFilter"), filter.runtimeFilter) };
 	if (filter.grpcStatusFilter !== undefined) return { kind: "grpcStatus", ...filter.grpcStatusFilter };
 	if (filter.logTypeFilter !== undefined) {
 		const { exclude, types } = filter.logTypeFilter;
@@ -107,6 +108,10 @@ export function decodeLogFilter(at: At, filter: FilterMessage): AccessLogFilter 
 	const name = Object.entries(filter).find(([, value]) => value !== undefined)?.[0];
 	report(at, `access log filter ${name} is not implemented`);
 	return undefined;
+}
+
+function decodeSampling(at: At, { percentSampled, runtimeKey }: RuntimeFilter): Fraction {
+	return { ...(percentSampled === undefined ? never : decodeFraction(at, percentSampled)), runtimeKey };
 }
 
 function decodeExtensionFilter(at: At, { name, typedConfig }: ExtensionFilter): AccessLogFilter | undefined {
@@ -127,5 +132,6 @@ const logTypes = Object.keys(AccessLogType);
 const ops = ["eq", "ge", "le", "ne"] as const;
 
 function decodeComparison(kind: "status" | "duration", comparison: ComparisonFilter | undefined): AccessLogFilter {
-	return { kind, op: ops[comparison?.op ?? 0] ?? "eq", value: comparison?.value?.defaultValue ?? 0 };
+	const { defaultValue: value = 0, runtimeKey = "" } = comparison?.value ?? {};
+	return { kind, op: ops[comparison?.op ?? 0] ?? "eq", value, ...(runtimeKey !== "" && { runtimeKey }) };
 }

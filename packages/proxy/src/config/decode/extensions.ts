@@ -96,6 +96,7 @@ import { PerRouteConfig } from "@weft/xds/generated/envoy/extensions/filters/htt
 import { RateLimit, RateLimitPerRoute } from "@weft/xds/generated/envoy/extensions/filters/http/ratelimit/v3/rate_limit.ts";
 import { BandwidthLimit } from "@weft/xds/generated/envoy/extensions/filters/http/bandwidth_limit/v3/bandwidth_limit.ts";
 import { LocalRateLimit } from "@weft/xds/generated/envoy/extensions/filters/http/local_ratelimit/v3/local_rate_limit.ts";
+import { Runtime } from "@weft/xds/generated/envoy/service/runtime/v3/rtds.ts";
 import { RBAC } from "@weft/xds/generated/envoy/extensions/filters/http/rbac/v3/rbac.ts";
 import { RBACPerRoute } from "@weft/xds/generated/envoy/extensions/filters/http/rbac/v3/rbac.ts";
 import { StatefulSession } from "@weft/xds/generated/envoy/extensions/filters/http/stateful_session/v3/stateful_session.ts";
@@ -282,6 +283,7 @@ const implemented: Readonly<Record<string, MessageFns>> = {
 	"envoy.extensions.matching.common_inputs.network.v3.TransportProtocolInput": TransportProtocolInput,
 	"envoy.extensions.matching.common_inputs.network.v3.ApplicationProtocolInput": ApplicationProtocolInput,
 	"google.protobuf.StringValue": StringValue,
+	"envoy.service.runtime.v3.Runtime": Runtime,
 	"envoy.extensions.matching.common_inputs.ssl.v3.DnsSanInput": DnsSanInput,
 	"envoy.extensions.matching.common_inputs.ssl.v3.SubjectInput": SubjectInput,
 	"envoy.extensions.matching.common_inputs.ssl.v3.UriSanInput": UriSanInput,

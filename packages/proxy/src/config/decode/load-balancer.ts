@@ -1,4 +1,5 @@
 import type { Cluster as ClusterMessage, Cluster_SlowStartConfig, LoadBalancingPolicy } from "@weft/xds/generated/envoy/config/cluster/v3/cluster.ts";
+import type { RuntimeDouble } from "@weft/xds/generated/envoy/config/core/v3/base.ts";
 import type { LocalityLbConfig, LocalityLbConfig_ZoneAwareLbConfig } from "@weft/xds/generated/envoy/extensions/load_balancing_policies/common/v3/common.ts";
 import type { LeastRequest } from "@weft/xds/generated/envoy/extensions/load_balancing_policies/least_request/v3/least_request.ts";
 import type { Maglev } from "@weft/xds/generated/envoy/extensions/load_balancing_policies/maglev/v3/maglev.ts";
@@ -76,22 +77,25 @@ function decodeLegacy(at: At, cluster: ClusterMessage): LoadBalancer {
 function decodeSlowStart(slow: Cluster_SlowStartConfig | undefined): SlowStart | undefined {
 	const windowMs = durationMs(slow?.slowStartWindow) ?? 0;
 	if (slow === undefined || windowMs === 0) return undefined;
-	return { windowMs, aggression: slow.aggression?.defaultValue ?? 1, minWeightPercent: slow.minWeightPercent?.value ?? 10 };
+	const { defaultValue: aggression = 1, runtimeKey: aggressionKey = "" } = slow.aggression ?? {};
+	return { windowMs, aggression, ...(aggressionKey !== "" && { aggressionKey }), minWeightPercent: slow.minWeightPercent?.value ?? 10 };
 }
 
 interface LeastRequestFields {
 	readonly choiceCount?: number | undefined;
-	readonly activeRequestBias?: { readonly defaultValue: number } | undefined;
+	readonly activeRequestBias?: RuntimeDouble | undefined;
 	readonly slowStartConfig?: Cluster_SlowStartConfig | undefined;
 }
 
 function decodeLeastRequest(at: At, fields: LeastRequestFields): Extract<LoadBalancer, { kind: "leastRequest" }> {
 	const choiceCount = fields.choiceCount ?? 2;
 	if (choiceCount < 2) report(at, "least request choice_count must be at least 2");
+	const { defaultValue: activeRequestBias = 1, runtimeKey: activeRequestBiasKey = "" } = fields.activeRequestBias ?? {};
 	return {
 		kind: "leastRequest",
 		choiceCount,
-		activeRequestBias: fields.activeRequestBias?.defaultValue ?? 1,
+		activeRequestBias,
+		...(activeRequestBiasKey !== "" && { activeRequestBiasKey }),
 		slowStart: decodeSlowStart(fields.slowStartConfig),
 	};
 }

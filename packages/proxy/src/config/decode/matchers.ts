@@ -1,4 +1,4 @@
-import type { RuntimeFractionalPercent } from "@weft/xds/generated/envoy/config/core/v3/base.ts";
+import type { RuntimeFeatureFlag, RuntimeFractionalPercent } from "@weft/xds/generated/envoy/config/core/v3/base.ts";
 import type { HeaderMatcher, QueryParameterMatcher } from "@weft/xds/generated/envoy/config/route/v3/route_components.ts";
 import type { MetadataMatcher } from "@weft/xds/generated/envoy/type/matcher/v3/metadata.ts";
 import type { RegexMatchAndSubstitute, RegexMatcher } from "@weft/xds/generated/envoy/type/matcher/v3/regex.ts";
@@ -6,6 +6,7 @@ import type { StringMatcher } from "@weft/xds/generated/envoy/type/matcher/v3/st
 import type { ValueMatcher } from "@weft/xds/generated/envoy/type/matcher/v3/value.ts";
 import type { FractionalPercent } from "@weft/xds/generated/envoy/type/v3/percent.ts";
 import { RE2JS } from "re2js";
+import type { RuntimeFlag } from "../runtime-values.ts";
 import type { Fraction, HeaderMatch, MetadataMatch, QueryMatch, StringMatch, ValueMatch } from "../matchers.ts";
 import { regexTooLarge } from "../regex-limit.ts";
 import { type At, report, under } from "./issues.ts";
@@ -114,8 +115,15 @@ export function decodeFraction(at: At, percent: FractionalPercent): Fraction {
 }
 
 export function decodeRuntimeFraction(at: At, fraction: RuntimeFractionalPercent | undefined): Fraction | undefined {
-	// The runtime key only overrides the default where a runtime layer has it; there is no runtime here.
-	return fraction?.defaultValue === undefined ? undefined : decodeFraction(under(at, "defaultValue"), fraction.defaultValue);
+	if (fraction?.defaultValue === undefined) return undefined;
+	const { defaultValue, runtimeKey } = fraction;
+	return { ...decodeFraction(under(at, "defaultValue"), defaultValue), ...(runtimeKey !== "" && { runtimeKey }) };
+}
+
+/** `absent`: what holds where the field is not set. */
+export function decodeRuntimeFlag(flag: RuntimeFeatureFlag | undefined, absent: boolean): RuntimeFlag {
+	if (flag === undefined) return { value: absent };
+	return { value: flag.defaultValue ?? absent, runtimeKey: flag.runtimeKey };
 }
 
 export const always: Fraction = { numerator: 100, denominator: 100 };

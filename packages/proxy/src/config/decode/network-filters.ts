@@ -26,7 +26,7 @@ import { decodeMutation } from "./headers.ts";
 import { decodeHttpConnectionManager } from "./http-connection-manager.ts";
 import { type At, durationMsOr, onlySupports, report, under } from "./issues.ts";
 import { decodeIstioStats } from "./istio-stats.ts";
-import { decodeMetadataMatch } from "./matchers.ts";
+import { decodeMetadataMatch, decodeRuntimeFlag } from "./matchers.ts";
 import { decodeTcpOnDemand } from "./on-demand.ts";
 
 const terminal = terminalNetworkFilters;
@@ -76,8 +76,8 @@ const decoders: Readonly<Record<string, DecodeConfig>> = {
 	},
 	"envoy.extensions.filters.network.local_ratelimit.v3.LocalRateLimit": (at, message) => {
 		const { statPrefix, tokenBucket, shareKey, runtimeEnabled } = message as LocalRateLimit;
-		if (runtimeEnabled?.defaultValue === false) report(under(at, "runtimeEnabled"), "a rate limit that is not enabled is not implemented");
-		return { kind: "localRateLimit", statPrefix, bucket: decodeBucket(under(at, "tokenBucket"), tokenBucket), shareKey };
+		const enabled = decodeRuntimeFlag(runtimeEnabled, true);
+		return { kind: "localRateLimit", enabled, statPrefix, bucket: decodeBucket(under(at, "tokenBucket"), tokenBucket), shareKey };
 	},
 	"envoy.extensions.filters.network.set_filter_state.v3.Config": (at, message) => {
 		const config = message as SetFilterState;
@@ -139,11 +139,11 @@ function decodeExtAuthz(at: At, message: ExtAuthz): NetworkFilter | undefined {
 }
 
 function decodeConnectionLimit(at: At, limit: ConnectionLimit): NetworkFilter {
-	if (limit.runtimeEnabled?.defaultValue === false) report(under(at, "runtimeEnabled"), "a connection limit that is not enabled is not implemented");
+	const enabled = decodeRuntimeFlag(limit.runtimeEnabled, true);
 	const max = limit.maxConnections ?? 0n;
 	// Beyond 2^53 there is no limit that a machine could reach.
 	const connectionsMax = max > BigInt(Number.MAX_SAFE_INTEGER) ? Number.MAX_SAFE_INTEGER : Number(max);
-	return { kind: "connectionLimit", connectionsMax, delayMs: durationMsOr(limit.delay, 0), statPrefix: limit.statPrefix };
+	return { kind: "connectionLimit", enabled, connectionsMax, delayMs: durationMsOr(limit.delay, 0), statPrefix: limit.statPrefix };
 }
 
 const tcpFields = [

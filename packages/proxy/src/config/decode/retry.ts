@@ -42,7 +42,7 @@ export function decodeRetry(at: At, retry: RetryMessage): RetryPolicy {
 		retriableStatusCodes: retry.retriableStatusCodes,
 		retriableHeaders: decodeHeaderMatches(at, retry.retriableHeaders),
 		retriableRequestHeaders: decodeHeaderMatches(at, retry.retriableRequestHeaders),
-		backOff: { baseMs, maxMs },
+		backOff: { baseMs, maxMs, ...(retry.retryBackOff === undefined && { isDefault: true }) },
 		rateLimited: decodeRateLimited(retry),
 		avoids: decodeAvoidedHosts(at, retry),
 		previousPriorities: previousPriorities(at, retry),

@@ -130,7 +130,14 @@ function decodeWeighted(at: At, weighted: WeightedMessage): ClusterSelector {
 	const sum = clusters.reduce((total, { weight }) => total + weight, 0);
 	if (sum === 0) report(at, "Sum of weights in the weighted_cluster must be greater than 0.");
 	if (sum > 0xffff_ffff) report(at, "The sum of weights of all weighted clusters exceeds 4294967295");
-	return { kind: "weighted", clusters, totalWeight: sum, header: weighted.headerName?.toLowerCase() ?? "", usesHashPolicy: weighted.useHashPolicy ?? false };
+	return {
+		kind: "weighted",
+		clusters,
+		totalWeight: sum,
+		...(weighted.runtimeKeyPrefix !== "" && { runtimeKeyPrefix: weighted.runtimeKeyPrefix }),
+		header: weighted.headerName?.toLowerCase() ?? "",
+		usesHashPolicy: weighted.useHashPolicy ?? false,
+	};
 }
 
 function decodeHostRewrite(at: At, action: ActionMessage): RouteAction["hostRewrite"] {

@@ -36,11 +36,13 @@ interface Transfer {
 interface StreamTransfers {
 	request: Transfer | undefined;
 	response: Transfer | undefined;
+	/** Whether the filter was on when the head passed. */
+	readonly isOn: { request: boolean; response: boolean };
 }
 
 /** One direction of all streams. */
 interface Direction {
-	readonly key: keyof StreamTransfers;
+	readonly key: "request" | "response";
 	readonly stats: DirectionStats;
 	/** Bytes that were kept go on. */
 	send(stream: HttpStream, bytes: Buffer): void;
@@ -48,7 +50,7 @@ interface Direction {
 }
 
 export function compileBandwidthLimit(limit: BandwidthLimit, inputs: FilterInputs): StreamFilter {
-	const { index } = inputs;
+	const { index, context } = inputs;
 	const requests: Direction = {
 		key: "request",
 		stats: openStats("request", limit, inputs),
@@ -62,30 +64,36 @@ export function compileBandwidthLimit(limit: BandwidthLimit, inputs: FilterInput
 		onFull: ({ filters }, isFull) => filters.onResponseFull(isFull),
 	};
 	if (!limit.limitsRequests && !limit.limitsResponses) return {};
-	const transfersOf = ({ filters }: HttpStream) => (filters.states[index] ??= { request: undefined, response: undefined }) as StreamTransfers;
-	const limiter = new Limiter(limit, inputs.context);
+	const transfersOf = ({ filters }: HttpStream) =>
+		(filters.states[index] ??= { request: undefined, response: undefined, isOn: { request: false, response: false } }) as StreamTransfers;
+	const limiter = new Limiter(limit, context);
+	const begins = (stream: HttpStream, { key, stats }: Direction): boolean => {
+		if (!context.runtime.isOn(limit.enabled)) return false;
+		stats.enabled();
+		transfersOf(stream).isOn[key] = true;
+		return true;
+	};
 	const filter: StreamFilter = {};
 	if (limit.limitsRequests) {
-		filter.onRequestHead = ({ filters }) => {
-			requests.stats.enabled();
-			filters.seesRequestBody = true;
+		filter.onRequestHead = (stream) => {
+			if (!begins(stream, requests)) return "continue";
+			stream.filters.seesRequestBody = true;
 			return "continue";
 		};
-		filter.onRequestBody = (stream, bytes) => limiter.pass(stream, transfersOf(stream), requests, bytes);
+		filter.onRequestBody = (stream, bytes) => (transfersOf(stream).isOn.request ? limiter.pass(stream, transfersOf(stream), requests, bytes) : bytes);
 		filter.holdsRequestEnd = (stream, goOn) => transfersOf(stream).request?.throttle.holdsEnd(goOn) === true;
 		filter.onRequestEnd = (stream) => limiter.end(transfersOf(stream), requests);
 	}
 	if (limit.limitsResponses) {
-		filter.onResponseHead = ({ filters }) => {
-			responses.stats.enabled();
-			filters.seesResponseBody = true;
+		filter.onResponseHead = (stream) => {
+			if (begins(stream, responses)) stream.filters.seesResponseBody = true;
 		};
-		filter.onResponseBody = (stream, bytes) => limiter.pass(stream, transfersOf(stream), responses, bytes);
+		filter.onResponseBody = (stream, bytes) => (transfersOf(stream).isOn.response ? limiter.pass(stream, transfersOf(stream), responses, bytes) : bytes);
 		filter.holdsResponseEnd = (stream, goOn) => transfersOf(stream).response?.throttle.holdsEnd(goOn) === true;
 		filter.onResponseEnd = (stream) => {
 			const transfers = transfersOf(stream);
 			limiter.end(transfers, responses);
-			if (limit.trailers !== undefined) tell(stream, transfers, limit.trailers);
+			if (limit.trailers !== undefined && transfers.isOn.response) tell(stream, transfers, limit.trailers);
 			return undefined;
 		};
 	}

@@ -1,9 +1,9 @@
 import type { CorsPolicy } from "../../config/http-filters.ts";
+import { isInFraction, type RuntimeValues } from "../../config/runtime-values.ts";
 import { createHeaders, type HeadersEdit, type RequestView } from "../headers/headers-view.ts";
 import type { StreamFilter } from "../http/stream-filter.ts";
 import { sendLocalReply } from "../http/local-reply.ts";
 import { type CompileContext, createCompileContext } from "../match/compile-context.ts";
-import { isInFraction } from "../match/route-table.ts";
 import { compileStringMatch } from "../match/string-match.ts";
 import type { FilterInputs } from "./filter-inputs.ts";
 
@@ -22,7 +22,7 @@ export interface CorsFilter {
 	writeActual(response: HeadersEdit, origin: string): void;
 }
 
-export function createCorsFilter(policy: CorsPolicy, context: CompileContext): CorsFilter {
+export function createCorsFilter(policy: CorsPolicy, context: CompileContext, runtime: RuntimeValues): CorsFilter {
 	const origins = policy.allowOrigins.map((match) => compileStringMatch(match, context));
 	const isAnyAllowed = origins.some((test) => test("*"));
 	const writeOrigin = (response: HeadersEdit, origin: string) => {
@@ -35,7 +35,7 @@ export function createCorsFilter(policy: CorsPolicy, context: CompileContext): C
 	return {
 		judge(head, random) {
 			const origin = head.get("origin");
-			if (origin === undefined || origin === "" || !isInFraction(policy.enabled, random)) return "none";
+			if (origin === undefined || origin === "" || !isInFraction(runtime.share(policy.enabled), random)) return "none";
 			const isAllowed = isAnyAllowed || origins.some((test) => test(origin));
 			const isPreflight = head.method === "OPTIONS" && (head.get("access-control-request-method") ?? "") !== "";
 			if (isAllowed) return isPreflight ? "preflight" : "actual";
@@ -55,10 +55,10 @@ export function createCorsFilter(policy: CorsPolicy, context: CompileContext): C
 }
 
 /** undefined without a policy: only routes have one. */
-export function compileCors(policy: CorsPolicy | undefined, { index, counter, errors }: FilterInputs): StreamFilter | undefined {
+export function compileCors(policy: CorsPolicy | undefined, { context: { runtime }, index, counter, errors }: FilterInputs): StreamFilter | undefined {
 	if (policy === undefined) return undefined;
 	const compile = createCompileContext();
-	const filter = createCorsFilter(policy, compile);
+	const filter = createCorsFilter(policy, compile, runtime);
 	errors.push(...compile.errors);
 	const countValid = counter("cors.origin_valid");
 	const countInvalid = counter("cors.origin_invalid");

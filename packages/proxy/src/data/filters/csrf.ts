@@ -1,9 +1,9 @@
 import type { CsrfPolicy } from "../../config/http-filters.ts";
+import { isInFraction } from "../../config/runtime-values.ts";
 import { sendLocalReply } from "../http/local-reply.ts";
 import type { HttpStream } from "../http/stream.ts";
 import type { StreamFilter } from "../http/stream-filter.ts";
 import { createCompileContext } from "../match/compile-context.ts";
-import { isInFraction } from "../match/route-table.ts";
 import { compileStringMatch } from "../match/string-match.ts";
 import type { FilterInputs } from "./filter-inputs.ts";
 
@@ -18,8 +18,8 @@ export function compileCsrf(policy: CsrfPolicy, { context, counter, errors }: Fi
 	const isValid = ({ request }: HttpStream, source: string) => source === hostOf(request.authority) || allowed.some((test) => test(source));
 	return {
 		onRequestHead(stream) {
-			const isEnabled = isInFraction(policy.enabled, context.random);
-			if (!isEnabled && !isInFraction(policy.shadow, context.random)) return "continue";
+			const isEnabled = isInFraction(context.runtime.share(policy.enabled), context.random);
+			if (!isEnabled && !isInFraction(context.runtime.share(policy.shadow), context.random)) return "continue";
 			if (!modifyMethods.has(stream.request.method)) return "continue";
 			const source = sourceOf(stream);
 			if (source !== "" && isValid(stream, source)) {

@@ -1,4 +1,5 @@
 import type { ExtAuthz, ExtAuthzSettings } from "../../config/external-authorization.ts";
+import { isInFraction } from "../../config/runtime-values.ts";
 import type { RequestHead } from "../codec/request-head.ts";
 import { sendLocalReply } from "../http/local-reply.ts";
 import { rerouteRequest } from "../http/route-selection.ts";
@@ -8,7 +9,6 @@ import { mergeMetadata } from "../log/stream-info.ts";
 import { responseFlags } from "../log/response-flags.ts";
 import { createCompileContext } from "../match/compile-context.ts";
 import { compileMetadataMatch } from "../match/metadata-match.ts";
-import { isInFraction } from "../match/route-table.ts";
 import { type Authorization, applyChange, changeQuery, type FieldChange } from "./authorization.ts";
 import { createGrpcAuthorization } from "./ext-authz-grpc.ts";
 import { createHttpAuthorization } from "./ext-authz-http.ts";
@@ -54,10 +54,10 @@ export function compileExtAuthz(
 		...(bodySettings && { bufferBytesMax: bodySettings.bytesMax, allowsPartialBody: bodySettings.allowPartial }),
 		onRequestHead(stream) {
 			const { info } = stream;
-			const isEnabled = isInFraction(config.enabled, context.random) && (isEnabledBy === undefined || isEnabledBy(info.dynamicMetadata));
+			const isEnabled = isInFraction(context.runtime.share(config.enabled), context.random) && (isEnabledBy === undefined || isEnabledBy(info.dynamicMetadata));
 			if (!isEnabled) {
 				disabled();
-				if (!config.denyAtDisable) return "continue";
+				if (!context.runtime.isOn(config.denyAtDisable)) return "continue";
 				return answerError(stream);
 			}
 			return bodySettings !== undefined && !stream.isRequestComplete && stream.upgrade === "" ? "buffer" : check(stream);

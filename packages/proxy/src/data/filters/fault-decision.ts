@@ -1,8 +1,10 @@
 import type { FaultPolicy } from "../../config/http-filters.ts";
 import type { Fraction } from "../../config/matchers.ts";
+import { isInFraction, type RuntimeValues } from "../../config/runtime-values.ts";
 import type { RequestView } from "../headers/headers-view.ts";
 import type { CompileContext } from "../match/compile-context.ts";
 import { compileHeaderMatches } from "../match/header-match.ts";
+import { RuntimeFaults } from "./runtime-faults.ts";
 
 export type FaultAbort = { readonly kind: "http" | "grpc"; readonly status: number };
 
@@ -19,7 +21,8 @@ export interface FaultFilter {
 	decide(head: RequestView, upstreamCluster: string, random: () => number): FaultDecision | undefined;
 }
 
-export function createFaultFilter(policy: FaultPolicy, context: CompileContext): FaultFilter {
+export function createFaultFilter(policy: FaultPolicy, context: CompileContext, runtime: RuntimeValues): FaultFilter {
+	const faults = new RuntimeFaults(policy.keys, runtime);
 	const matches = compileHeaderMatches(policy.headers, context);
 	const { delay, abort, responseRate } = policy;
 	const applies = (head: RequestView, cluster: string) => {
@@ -30,31 +33,43 @@ export function createFaultFilter(policy: FaultPolicy, context: CompileContext):
 	return {
 		decide(head, cluster, random) {
 			if ((!delay && !abort && !responseRate) || !applies(head, cluster)) return undefined;
-			const kibPerSecond = responseRate ? rateOf(responseRate, head, random) : undefined;
-			const delayMs = delay ? delayOf(delay, head, random) : 0;
-			const aborted = abort ? abortOf(abort, head, random) : undefined;
+			const kibPerSecond = responseRate ? rateOf(responseRate, head, random, faults) : undefined;
+			const delayMs = delay ? delayOf(delay, head, random, faults) : 0;
+			const aborted = abort ? abortOf(abort, head, random, faults) : undefined;
 			return delayMs === 0 && aborted === undefined && kibPerSecond === undefined ? undefined : { delayMs, abort: aborted, kibPerSecond };
 		},
 	};
 }
 
-function delayOf({ fraction, source }: NonNullable<FaultPolicy["delay"]>, head: RequestView, random: () => number): number {
-	if (source.kind === "fixed") return drawn(fraction, random) ? source.ms : 0;
-	const ms = readInteger(head, "x-envoy-fault-delay-request");
-	return ms !== undefined && drawn(lowered(fraction, head, "x-envoy-fault-delay-request-percentage"), random) ? ms : 0;
+function delayOf({ fraction, source }: NonNullable<FaultPolicy["delay"]>, head: RequestView, random: () => number, faults: RuntimeFaults): number {
+	const ms = source.kind === "fixed" ? source.ms : readInteger(head, "x-envoy-fault-delay-request");
+	if (ms === undefined) return 0;
+	const share = source.kind === "fixed" ? fraction : lowered(fraction, head, "x-envoy-fault-delay-request-percentage");
+	return isInFraction(faults.share("delayPercent", share, head), random) ? faults.integer("delayMs", ms, head) : 0;
 }
 
-function rateOf({ fraction, source }: NonNullable<FaultPolicy["responseRate"]>, head: RequestView, random: () => number): number | undefined {
-	if (source.kind === "fixed") return drawn(fraction, random) ? source.kibPerSecond : undefined;
-	const rate = readInteger(head, "x-envoy-fault-throughput-response");
-	if (rate === undefined || rate === 0) return undefined;
-	return drawn(lowered(fraction, head, "x-envoy-fault-throughput-response-percentage"), random) ? rate : undefined;
+function rateOf(
+	{ fraction, source }: NonNullable<FaultPolicy["responseRate"]>,
+	head: RequestView,
+	random: () => number,
+	faults: RuntimeFaults,
+): number | undefined {
+	const rate = source.kind === "fixed" ? source.kibPerSecond : readInteger(head, "x-envoy-fault-throughput-response");
+	if (rate === undefined || (rate === 0 && source.kind === "header")) return undefined;
+	const share = source.kind === "fixed" ? fraction : lowered(fraction, head, "x-envoy-fault-throughput-response-percentage");
+	return isInFraction(faults.share("responseRatePercent", share, head), random) ? rate : undefined;
 }
 
-function abortOf({ fraction, source }: NonNullable<FaultPolicy["abort"]>, head: RequestView, random: () => number): FaultAbort | undefined {
-	if (source.kind !== "header") return drawn(fraction, random) ? source : undefined;
-	const asked = abortFromHeaders(head);
-	return asked !== undefined && drawn(lowered(fraction, head, "x-envoy-fault-abort-request-percentage"), random) ? asked : undefined;
+function abortOf(
+	{ fraction, source }: NonNullable<FaultPolicy["abort"]>,
+	head: RequestView,
+	random: () => number,
+	faults: RuntimeFaults,
+): FaultAbort | undefined {
+	const abort = source.kind === "header" ? abortFromHeaders(head) : source;
+	if (abort === undefined) return undefined;
+	const share = source.kind === "header" ? lowered(fraction, head, "x-envoy-fault-abort-request-percentage") : fraction;
+	return isInFraction(faults.share("abortPercent", share, head), random) ? faults.abort(abort, head) : undefined;
 }
 
 function abortFromHeaders(head: RequestView): FaultAbort | undefined {
@@ -68,10 +83,6 @@ function abortFromHeaders(head: RequestView): FaultAbort | undefined {
 function lowered(fraction: Fraction, head: RequestView, name: string): Fraction {
 	const asked = readInteger(head, name);
 	return asked === undefined ? fraction : { numerator: Math.min(asked, fraction.numerator), denominator: fraction.denominator };
-}
-
-function drawn({ numerator, denominator }: Fraction, random: () => number): boolean {
-	return numerator >= denominator || (numerator > 0 && Math.floor(random() * denominator) < numerator);
 }
 
 function readInteger(head: RequestView, name: string): number | undefined {

@@ -24,7 +24,7 @@ interface StreamFault {
 
 export function compileFault(policy: FaultPolicy, inputs: FilterInputs): StreamFilter {
 	const compile = createCompileContext();
-	const decider = createFaultFilter(policy, compile);
+	const decider = createFaultFilter(policy, compile, inputs.context.runtime);
 	inputs.errors.push(...compile.errors);
 	const faults = new Faults(policy, inputs);
 	if (policy.delay === undefined && policy.abort === undefined && policy.responseRate === undefined) return {};
@@ -45,17 +45,17 @@ export function compileFault(policy: FaultPolicy, inputs: FilterInputs): StreamF
 class Faults {
 	readonly #inputs: FilterInputs;
 	readonly #active: SharedCount;
-	readonly #activeMax: number;
+	readonly #activeMax: () => number;
 	readonly #countDelay: Counter;
 	readonly #countAbort: Counter;
 	readonly #countRate: Counter;
 	readonly #countOverflow: Counter;
 
-	constructor({ maxActive = Infinity }: FaultPolicy, inputs: FilterInputs) {
+	constructor({ keys, maxActive = Infinity }: FaultPolicy, inputs: FilterInputs) {
 		const { context, counter, statPrefix } = inputs;
 		this.#inputs = inputs;
 		this.#active = openCount(context.buckets, context.hash64(`active faults\0${statPrefix}`));
-		this.#activeMax = maxActive;
+		this.#activeMax = () => context.runtime.integer(keys.maxActive, maxActive);
 		this.#countDelay = counter("fault.delays_injected");
 		this.#countAbort = counter("fault.aborts_injected");
 		this.#countRate = counter("fault.response_rl_injected");
@@ -81,7 +81,7 @@ class Faults {
 	#begin(stream: HttpStream): StreamFault | undefined {
 		const known = this.of(stream);
 		if (known !== undefined) return known;
-		if (!this.#active.tryAdd(this.#activeMax)) {
+		if (!this.#active.tryAdd(this.#activeMax())) {
 			this.#countOverflow();
 			return undefined;
 		}

@@ -54,7 +54,7 @@ const authz = {
 		statusOnError: 403,
 		enabled: all,
 		enabledMetadata: undefined,
-		denyAtDisable: false,
+		denyAtDisable: { value: false },
 		statPrefix: "",
 		allowedHeaders: [],
 		disallowedHeaders: [],

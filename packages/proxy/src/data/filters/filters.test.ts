@@ -1,8 +1,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { CorsPolicy, FaultPolicy } from "../../config/http-filters.ts";
+import { type CorsPolicy, defaultFaultKeys, type FaultPolicy } from "../../config/http-filters.ts";
 import type { OutlierDetection } from "../../config/outlier-detection.ts";
 import type { RetryPolicy } from "../../config/retry-policy.ts";
+import { RuntimeValues } from "../../config/runtime-values.ts";
 import { breakerWord, createSlotAllocator, readWord, viewSharedWords } from "../../config/shared-state.ts";
 import { createHeaders, createRequestView } from "../headers/headers-view.ts";
 import { createHostCounts, type HostEntry } from "../lb/host-entry.ts";
@@ -15,6 +16,7 @@ import { applyRetryHeaders, compileRetryPolicy, type ResetReason } from "./retry
 import { createRetryState } from "./retry-state.ts";
 
 const always = { numerator: 100, denominator: 100 } as const;
+const runtime = new RuntimeValues();
 const half = { numerator: 50, denominator: 100 } as const;
 
 function fault(parts: Partial<FaultPolicy>) {
@@ -26,9 +28,10 @@ function fault(parts: Partial<FaultPolicy>) {
 		upstreamCluster: "",
 		downstreamNodes: [],
 		maxActive: undefined,
+		keys: defaultFaultKeys,
 		...parts,
 	};
-	return createFaultFilter(policy, createCompileContext());
+	return createFaultFilter(policy, createCompileContext(), runtime);
 }
 
 test("faults hit the share of requests they are for, and only the ones that match", () => {
@@ -96,7 +99,7 @@ test("CORS answers preflights, marks actual requests, and refuses unknown origin
 		enabled: always,
 		forwardNotMatchingPreflights: false,
 	};
-	const filter = createCorsFilter(policy, createCompileContext());
+	const filter = createCorsFilter(policy, createCompileContext(), runtime);
 	const judge = (method: string, headers: Record<string, string>) => filter.judge(createRequestView({ method, headers }), () => 0);
 	const preflight = { "access-control-request-method": "POST" };
 	assert.equal(judge("GET", {}), "none");
@@ -196,7 +199,11 @@ function breaker(retriesMax: number, parts: { percent: number; concurrencyMin: n
 test("retries are counted, back off, remember their hosts and give the breaker back", () => {
 	const shared = breaker(3);
 	const word = breakerWord(shared.breakerSlot, "default", "retries");
-	const state = createRetryState(compileRetryPolicy(retryPolicy({ retryOn: ["5xx"], numRetries: 3 })).value, shared, { random: () => 0.5, wallMs: () => 0 });
+	const state = createRetryState(compileRetryPolicy(retryPolicy({ retryOn: ["5xx"], numRetries: 3 })).value, shared, {
+		random: () => 0.5,
+		wallMs: () => 0,
+		runtime,
+	});
 	const tried = entry(0);
 	const delays = [0, 1, 2].map(() => {
 		assert.equal(state.afterResponse(503, createHeaders(), tried), "retry");
@@ -215,7 +222,7 @@ test("the retry breaker holds over requests; a budget replaces the limit", () =>
 		[breaker(1), 1],
 		[breaker(0, { percent: 20, concurrencyMin: 3 }), 3],
 	] as const) {
-		const states = Array.from({ length: allowed + 1 }, () => createRetryState(value, shared, { random: () => 0, wallMs: () => 0 }));
+		const states = Array.from({ length: allowed + 1 }, () => createRetryState(value, shared, { random: () => 0, wallMs: () => 0, runtime }));
 		const verdicts = states.map((state) => state.afterReset("remoteReset", true, undefined));
 		assert.deepEqual(verdicts, [...new Array(allowed).fill("retry"), "overflow"]);
 		states[0]?.end();

@@ -37,7 +37,7 @@ const authz = (failureModeAllow = false): HttpFilter => ({
 		statusOnError: 403,
 		enabled: always,
 		enabledMetadata: undefined,
-		denyAtDisable: false,
+		denyAtDisable: { value: false },
 		statPrefix: "",
 		allowedHeaders: [],
 		disallowedHeaders: [],

@@ -1,5 +1,6 @@
 import type { LocalRateLimit, TokenBucket } from "../../config/rate-limits.ts";
 import { type Bucket, createOwnBucket, openBucket } from "../../config/shared-buckets.ts";
+import { isInFraction } from "../../config/runtime-values.ts";
 import { compileHeaderMutations } from "../headers/header-mutations.ts";
 import { sendLocalReply } from "../http/local-reply.ts";
 import type { HttpStream } from "../http/stream.ts";
@@ -7,7 +8,6 @@ import type { StreamFilter } from "../http/stream-filter.ts";
 import type { ConnectionInfo } from "../log/stream-info.ts";
 import { responseFlags } from "../log/response-flags.ts";
 import { createCompileContext } from "../match/compile-context.ts";
-import { isInFraction } from "../match/route-table.ts";
 import type { WorkerContext } from "../worker/context.ts";
 import type { FilterInputs } from "./filter-inputs.ts";
 import { compileDescriptors, type Descriptor } from "./rate-limit-descriptors.ts";
@@ -70,7 +70,7 @@ export function compileLocalRateLimit(config: LocalRateLimit, { context, index, 
 	};
 	return {
 		onRequestHead(stream) {
-			if (!isInFraction(config.enabled, context.random)) return "continue";
+			if (!isInFraction(context.runtime.share(config.enabled), context.random)) return "continue";
 			enabled();
 			const { info, filters, request } = stream;
 			const verdict = take(limitsOf(info.connection), config, describe(stream), context.wallMs);
@@ -80,7 +80,7 @@ export function compileLocalRateLimit(config: LocalRateLimit, { context, index, 
 				return "continue";
 			}
 			limited();
-			if (!isInFraction(config.enforced, context.random)) {
+			if (!isInFraction(context.runtime.share(config.enforced), context.random)) {
 				mutateRequest?.(request, info);
 				return "continue";
 			}

@@ -13,6 +13,8 @@ export interface OutlierReporter {
 	localFailure(entry: HostEntry, kind: "connectFailure" | "timeout" | "reset"): void;
 	/** A connection was made; `isFinal` for TCP, where no response will follow. */
 	connected(entry: HostEntry, isFinal: boolean): void;
+	/** Its thresholds are others now. */
+	follow(outlier: OutlierDetection): void;
 }
 
 export function createOutlierReporter(
@@ -20,12 +22,12 @@ export function createOutlierReporter(
 	words: SharedWords,
 	eject: (hostSlot: number, reason: FailureKind) => void,
 ): OutlierReporter {
-	if (!outlier) return { response: () => undefined, localFailure: () => undefined, connected: () => undefined };
+	if (!outlier) return { response: () => undefined, localFailure: () => undefined, connected: () => undefined, follow: () => undefined };
 	return new Reporter(outlier, words, eject);
 }
 
 class Reporter implements OutlierReporter {
-	readonly #outlier: OutlierDetection;
+	#outlier: OutlierDetection;
 	readonly #words: SharedWords;
 	readonly #eject: (hostSlot: number, reason: FailureKind) => void;
 
@@ -33,6 +35,10 @@ class Reporter implements OutlierReporter {
 		this.#outlier = outlier;
 		this.#words = words;
 		this.#eject = eject;
+	}
+
+	follow(outlier: OutlierDetection): void {
+		this.#outlier = outlier;
 	}
 
 	response(entry: HostEntry, status: number): void {

@@ -19,12 +19,21 @@ export interface DescriptorSource {
 	readonly virtualHostLimits: "override" | "include" | "ignore";
 	/** Used instead of the route's. */
 	readonly rateLimits: readonly RateLimitAction[];
+	/** Whether actions with this `disable_key` count for the next request; absent: all do. */
+	readonly isOn?: (disableKey: string) => boolean;
 }
 
 /** The descriptors of a request by the filter's own actions, or by its route's and virtual host's. */
 export function compileDescriptors(config: DescriptorSource, compile: CompileContext): (stream: HttpStream) => readonly Descriptor[] {
 	const compileAll = (actions: readonly RateLimitAction[]): readonly (readonly DescribeEntry[])[] =>
-		actions.filter(({ stage }) => stage === config.stage).map(({ entries }) => entries.map((entry) => compileEntry(entry, compile)));
+		actions
+			.filter(({ stage }) => stage === config.stage)
+			.map(({ disableKey, entries }) => {
+				const described = entries.map((entry) => compileEntry(entry, compile));
+				const { isOn } = config;
+				// An entry that has nothing to say takes its action out.
+				return isOn === undefined || disableKey === undefined ? described : [() => (isOn(disableKey) ? "skip" : undefined), ...described];
+			});
 	if (config.rateLimits.length > 0) {
 		const own = compileAll(config.rateLimits);
 		return (stream) => describeAll(own, stream, none);

@@ -33,7 +33,17 @@ export function compileRateLimit(
 	const domain = settings?.domain || config.domain;
 	const own = settings?.rateLimits ?? [];
 	const rateLimits = own.length > 0 ? own : config.rateLimits;
-	const describe = compileDescriptors({ stage, rateLimits, virtualHostLimits: settings?.virtualHostLimits ?? "override" }, compile);
+	const { runtime } = context;
+	const isOn = (key: string) => runtime.isEmpty || context.random() * 100 < runtime.percent(key, 100);
+	const describe = compileDescriptors(
+		{
+			stage,
+			rateLimits,
+			virtualHostLimits: settings?.virtualHostLimits ?? "override",
+			isOn: (disableKey) => isOn(`ratelimit.${disableKey}.http_filter_enabled`),
+		},
+		compile,
+	);
 	const mutateLimited = compileHeaderMutations([{ add: config.responseHeaders, remove: [] }], context.environment, errors);
 	errors.push(...compile.errors);
 	const prefix = config.statPrefix === "" ? "ratelimit." : `ratelimit.${config.statPrefix}.`;
@@ -52,6 +62,7 @@ export function compileRateLimit(
 		onRequestHead(stream) {
 			const isInternal = stream.request.get("x-envoy-internal") === "true";
 			if ((config.requestType === "internal" && !isInternal) || (config.requestType === "external" && isInternal)) return "continue";
+			if (!isOn("ratelimit.http_filter_enabled")) return "continue";
 			const descriptors = describe(stream);
 			if (descriptors.length === 0) return "continue";
 			ask(stream, descriptors);
@@ -97,10 +108,13 @@ export function compileRateLimit(
 		if (answer.overallCode === overLimit) {
 			count(stream, "over_limit");
 			if (!config.hidesRateLimitedHeader) headers.push("x-envoy-ratelimited", "true");
-			filters.states[index] = headers;
-			return refuse(stream, answer);
-		}
-		count(stream, "ok");
+			// Counted as if the cluster had said so.
+			if (stream.choice !== undefined) stream.snapshot.clusters.get(stream.choice.cluster)?.responseCodes.increment(config.status);
+			if (isOn("ratelimit.http_filter_enforcing")) {
+				filters.states[index] = headers;
+				return refuse(stream, answer);
+			}
+		} else count(stream, "ok");
 		filters.states[index] = headers;
 		for (const header of answer.requestHeadersToAdd) addToRequest(stream, header);
 		resume();
@@ -109,8 +123,6 @@ export function compileRateLimit(
 	function refuse(stream: HttpStream, answer: RateLimitResponse): void {
 		const grpc = config.asResourceExhausted ? { grpcStatus: resourceExhausted } : {};
 		const mutateHead = mutateLimited && (() => mutateLimited(stream.response, stream.info));
-		// Counted as if the cluster had said so.
-		if (stream.choice !== undefined) stream.snapshot.clusters.get(stream.choice.cluster)?.responseCodes.increment(config.status);
 		const body = Buffer.from(answer.rawBody);
 		sendLocalReply(stream, { status: config.status, body, flags: responseFlags.RL, details: "request_rate_limited", mutateHead, ...grpc });
 	}

@@ -131,7 +131,7 @@ const noRetries: RetryPolicy = {
 	retriableStatusCodes: [],
 	retriableHeaders: [],
 	retriableRequestHeaders: [],
-	backOff: { baseMs: 25, maxMs: 250 },
+	backOff: { baseMs: 25, maxMs: 250, isDefault: true },
 	rateLimited: undefined,
 	avoids: { previous: false, canary: false, metadata: [] },
 	previousPriorities: undefined,

@@ -1,4 +1,5 @@
 import type { BreakerLimits } from "../../config/clusters.ts";
+import type { RuntimeValues } from "../../config/runtime-values.ts";
 import { breakerWord, release, retryBudgetLimit, type SharedWords, tryAcquire } from "../../config/shared-state.ts";
 import type { HeadersView } from "../headers/headers-view.ts";
 import type { HostEntry } from "../lb/host-entry.ts";
@@ -48,6 +49,7 @@ export interface RetryState {
 export interface RetryInputs {
 	readonly random: () => number;
 	readonly wallMs: () => number;
+	readonly runtime: RuntimeValues;
 }
 
 export function createRetryState(policy: CompiledRetryPolicy, breaker: RetryBreaker, inputs: RetryInputs): RetryState {
@@ -65,6 +67,7 @@ class Retries implements RetryState {
 	readonly #inputs: RetryInputs;
 	#left: number;
 	#intervalMs: number;
+	readonly #intervalMsMax: number;
 	#holdsBreaker = false;
 	readonly #attemptedPriorities: number[] = [];
 
@@ -73,7 +76,10 @@ class Retries implements RetryState {
 		this.#breaker = breaker;
 		this.#inputs = inputs;
 		this.#left = policy.config.numRetries;
-		this.#intervalMs = policy.config.backOff.baseMs;
+		const { baseMs, isDefault, maxMs } = policy.config.backOff;
+		this.#intervalMs = isDefault === true ? inputs.runtime.integer("upstream.base_retry_backoff_ms", baseMs) : baseMs;
+		// Ten times the base, where nobody said otherwise.
+		this.#intervalMsMax = isDefault === true ? this.#intervalMs * 10 : maxMs;
 	}
 
 	afterResponse(status: number, head: HeadersView, host: HostEntry | undefined): RetryVerdict {
@@ -104,13 +110,22 @@ class Retries implements RetryState {
 		const limit = retryBudget ? retryBudgetLimit(words, breakerSlot, priority, retryBudget.percent, retryBudget.concurrencyMin) : retriesMax;
 		if (!tryAcquire(words, breakerWord(breakerSlot, priority, "retries"), limit)) return "overflow";
 		this.#holdsBreaker = true;
+		if (!this.#isRetryEnabled()) {
+			this.#releaseBreaker();
+			return "no";
+		}
 		this.#left--;
 		this.retried = true;
 		this.#noteHost(host);
 		this.isBackOffAsked = false;
 		this.backOffMs = this.#inputs.random() * this.#intervalMs;
-		this.#intervalMs = Math.min(this.#intervalMs * 2, this.#policy.config.backOff.maxMs);
+		this.#intervalMs = Math.min(this.#intervalMs * 2, this.#intervalMsMax);
 		return "retry";
+	}
+
+	#isRetryEnabled(): boolean {
+		const { random, runtime } = this.#inputs;
+		return runtime.isEmpty || random() * 100 < runtime.percent("upstream.use_retry", 100);
 	}
 
 	#noteHost(host: HostEntry | undefined): void {

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { connect as connectHttp2 } from "node:http2";
 import { after, afterEach, before, describe, it } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
-import type { BandwidthLimit, FaultPolicy, HttpFilter } from "../../config/http-filters.ts";
+import { type BandwidthLimit, defaultFaultKeys, type FaultPolicy, type HttpFilter } from "../../config/http-filters.ts";
 import { answerHeads, bodyOf, get, ok, openClient, type RecordingUpstream, startUpstream } from "../http/test-peers.ts";
 import {
 	chainOf,
@@ -28,6 +28,7 @@ const noFault: FaultPolicy = {
 	upstreamCluster: "",
 	downstreamNodes: [],
 	maxActive: undefined,
+	keys: defaultFaultKeys,
 };
 /** 50 ms' bytes at once, the same every 50 ms. */
 const slow = (kibPerSecond: number): HttpFilter => ({
@@ -41,6 +42,7 @@ const limited = (parts: Partial<BandwidthLimit>): HttpFilter => ({
 	name: "limit",
 	limit: {
 		statPrefix: "l",
+		enabled: { value: true },
 		limitsRequests: false,
 		limitsResponses: false,
 		kibPerSecond: 10,
@@ -72,7 +74,7 @@ const authorization = {
 	statusOnError: 403,
 	enabled: all,
 	enabledMetadata: undefined,
-	denyAtDisable: false,
+	denyAtDisable: { value: false },
 	statPrefix: "",
 } as const;
 

@@ -9,7 +9,7 @@ import type { ProbeTarget } from "./prober.ts";
 /** What is read of an answer at most; only its beginning is compared. */
 const answerBytesMax = 1024 * 1024;
 
-export function probeHttp({ cluster, entry, check, authority }: ProbeTarget, probe: HttpProbe, onResult: (result: ProbeResult) => void): void {
+export function probeHttp({ cluster, entry, check, authority, verifiesName }: ProbeTarget, probe: HttpProbe, onResult: (result: ProbeResult) => void): void {
 	const { authority: host, headers } = probeHeaders(probe.host || authority, ["user-agent", "Envoy/HC"], probe.headersToAdd, probe.headersToRemove);
 	const request = {
 		method: probe.method,
@@ -22,17 +22,17 @@ export function probeHttp({ cluster, entry, check, authority }: ProbeTarget, pro
 		host: entry,
 		isBare: true,
 	};
-	new AsyncRequest(cluster, request, (result) => onResult(judge(result, probe)));
+	new AsyncRequest(cluster, request, (result) => onResult(judge(result, probe, verifiesName)));
 }
 
-function judge(result: AsyncResult, probe: HttpProbe): ProbeResult {
+function judge(result: AsyncResult, probe: HttpProbe, verifiesName: boolean): ProbeResult {
 	if (result.kind === "failed") return { kind: "network", timeout: result.reason === "timeout", detail: result.reason };
 	const { response, body } = result;
 	const immediateFail = response.has("x-envoy-immediate-health-check-fail");
 	const bad = (detail: string, retriable = false): ProbeResult => ({ kind: "bad", retriable, immediateFail, detail });
 	const { status } = response;
 	if (!isIn(status, probe.expected)) return bad(`status ${status}`, isIn(status, probe.retriable));
-	if (probe.serviceName !== undefined) {
+	if (probe.serviceName !== undefined && verifiesName) {
 		const service = response.get("x-envoy-upstream-healthchecked-cluster") ?? "";
 		if (!compileStringMatch(probe.serviceName, createCompileContext())(service)) return bad(`the service is ${JSON.stringify(service)}`);
 	}

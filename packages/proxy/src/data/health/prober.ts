@@ -1,5 +1,6 @@
 import { noSlot } from "../../config/shared-state.ts";
 import type { HealthCheck, ProbeResult } from "../../config/health-check.ts";
+import { RuntimeValues } from "../../config/runtime-values.ts";
 import type { Cluster, UpstreamTransport } from "../../config/clusters.ts";
 import type { ClusterHosts, Host } from "../../config/hosts.ts";
 import type { SocketAddress } from "../../config/sockets.ts";
@@ -19,6 +20,8 @@ export interface ProbeTarget {
 	readonly check: HealthCheck;
 	/** Who is asked for where the check names nobody. */
 	readonly authority: string;
+	/** The name that the host says to be of is looked at. */
+	readonly verifiesName: boolean;
 }
 
 interface ProbedCluster {
@@ -47,15 +50,20 @@ export class Prober {
 		if (cluster === undefined || check === undefined || host === undefined) return onResult({ kind: "unknown" });
 		const entry = this.#entryOf(cluster, host, check);
 		const authority = host.healthCheck?.hostname || host.hostname || clusterName;
+		const verifiesName = this.#isDrawn(this.#context.runtime.percent("health_check.verify_cluster", 100));
 		const finish = (result: ProbeResult) => {
 			if (!check.reuseConnection) this.#drain(entry);
-			onResult(result);
+			onResult(!verifiesName && (result.kind === "good" || result.kind === "bad") ? { ...result, isUnverified: true } : result);
 		};
-		const target: ProbeTarget = { cluster: cluster.runtime, entry, check, authority };
+		const target: ProbeTarget = { cluster: cluster.runtime, entry, check, authority, verifiesName };
 		if (check.probe.kind === "http") probeHttp(target, check.probe, finish);
 		else if (check.probe.kind === "grpc") probeGrpc(target, check.probe, finish);
 		else probeTcp(target, check.probe, finish);
 		this.#context.afterEvent();
+	}
+
+	#isDrawn(percent: number): boolean {
+		return percent >= 100 || this.#context.random() * 100 < percent;
 	}
 
 	/** Made anew when the cluster is another. Clusters that are gone take theirs with them. */
@@ -72,7 +80,11 @@ export class Prober {
 
 	/** The same transports; statistics that nobody reads, limits that hold for nobody else. */
 	#privateRuntime(of: ClusterRuntime): ClusterRuntime {
-		const context: WorkerContext = Object.create(this.#context, { stats: { value: createStatsRegistry() }, post: { value: () => undefined } });
+		const context: WorkerContext = Object.create(this.#context, {
+			stats: { value: createStatsRegistry() },
+			post: { value: () => undefined },
+			runtime: { value: new RuntimeValues() },
+		});
 		const probe = of.config.healthChecks[0]?.probe;
 		const isHttp2 = probe?.kind === "grpc" || (probe?.kind === "http" && probe.codec === "http2");
 		const { alpn } = of.config.healthChecks[0] ?? {};

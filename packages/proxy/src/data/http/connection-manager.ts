@@ -124,7 +124,7 @@ export function compileManager(config: HttpConnectionManager, inputs: ManagerInp
 		bufferBytesMax: listener.bufferBytesMax,
 		bypassesOverload: listener.bypassesOverload === true,
 		accessLogs,
-		rewriteReply: config.localReplies && compileLocalReplies(config.localReplies, context.environment, errors),
+		rewriteReply: config.localReplies && compileLocalReplies(config.localReplies, context.environment, errors, context),
 		internalRanges: config.internalRanges.map(parseCidr).filter((range) => range !== undefined),
 		tracing,
 		...compileTableLookup(config, context, errors),

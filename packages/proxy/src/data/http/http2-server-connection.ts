@@ -1,5 +1,5 @@
 import type { Http2Stream } from "../http2/http2-stream.ts";
-import { PrematureResetsError } from "../http2/flood-guard.ts";
+import { prematureResetDefaults, type PrematureResetLimits, PrematureResetsError } from "../http2/flood-guard.ts";
 import { http2Gauge, http2Stat } from "../http2/http2-stats.ts";
 import { KeepalivePings } from "../http2/keepalive-pings.ts";
 import { Outbound } from "../http2/outbound.ts";
@@ -158,6 +158,17 @@ export class Http2ServerConnection implements ConnectionHandler, SessionOwner {
 		this.manager.count(httpStat.downstream_rq_total);
 		this.manager.gauge(httpGauge.downstream_rq_active, 1);
 		this.#keepalive?.onRequest();
+	}
+
+	/** As the runtime has them. */
+	get resetLimits(): PrematureResetLimits {
+		const { runtime } = this.#context;
+		const { lifetimeMs, streams } = prematureResetDefaults;
+		if (runtime.isEmpty) return prematureResetDefaults;
+		return {
+			streams: runtime.integer("overload.premature_reset_total_stream_count", streams),
+			lifetimeMs: runtime.integer("overload.premature_reset_min_stream_lifetime_seconds", lifetimeMs / 1000) * 1000,
+		};
 	}
 
 	onStreamClosed(): void {

@@ -2,7 +2,7 @@ import type { LocalReplyConfig, LocalReplyFormat } from "../../config/http-conne
 import type { ResponseHead } from "../codec/response-head.ts";
 import type { FormatterEnvironment } from "../headers/formatter.ts";
 import { compileHeaderMutations } from "../headers/header-mutations.ts";
-import { compileLine, compileLogFilter } from "../log/access-log.ts";
+import { compileLine, compileLogFilter, type LogFilterInputs } from "../log/access-log.ts";
 import type { StreamInfo } from "../log/stream-info.ts";
 
 /** What the user's configuration makes of an answer of the proxy's own. */
@@ -22,10 +22,10 @@ interface Body {
 }
 
 /** Envoy's `local_reply_config`: the first mapper whose filter matches changes the answer, then its format or the common one makes the body. */
-export function compileLocalReplies(config: LocalReplyConfig, environment: FormatterEnvironment, errors: string[]): RewriteReply {
+export function compileLocalReplies(config: LocalReplyConfig, environment: FormatterEnvironment, errors: string[], inputs?: LogFilterInputs): RewriteReply {
 	const common = compileBody(config.format, environment, errors);
 	const mappers = config.mappers.map(({ filter, status, body, headers, format }) => ({
-		matches: compileLogFilter(filter, errors),
+		matches: compileLogFilter(filter, errors, inputs),
 		status,
 		body,
 		mutate: compileHeaderMutations([{ add: headers, remove: [] }], environment, errors),

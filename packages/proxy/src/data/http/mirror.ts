@@ -1,5 +1,5 @@
+import { isInFraction } from "../../config/runtime-values.ts";
 import type { CompiledForward } from "../match/route-table.ts";
-import { isInFraction } from "../match/route-table.ts";
 import { RequestHead } from "../codec/request-head.ts";
 import { ResponseHead } from "../codec/response-head.ts";
 import { createChooseContext, type HostEntry, beginRequest, endRequest } from "../lb/host-entry.ts";
@@ -28,7 +28,7 @@ export function startMirrors(stream: HttpStream, { config }: CompiledForward): r
 	if (config.mirrors.length === 0 || stream.upgrade !== "") return none;
 	return config.mirrors.flatMap(({ cluster, fraction, shadowSuffix }) => {
 		const target = stream.snapshot.clusters.get(cluster);
-		if (target === undefined || !isInFraction(fraction, stream.context.random)) return [];
+		if (target === undefined || !isInFraction(stream.context.runtime.share(fraction), stream.context.random)) return [];
 		return [new MirrorRequest(stream, target, shadowSuffix)];
 	});
 }

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { after, afterEach, before, describe, it } from "node:test";
 import type { HttpConnectionManager } from "../../config/http-connection-manager.ts";
-import type { FaultPolicy } from "../../config/http-filters.ts";
+import { defaultFaultKeys, type FaultPolicy } from "../../config/http-filters.ts";
 import type { RetryPolicy } from "../../config/retry-policy.ts";
 import type { Route } from "../../config/routes.ts";
 import {
@@ -310,6 +310,7 @@ for (const transport of ["auto", "net"] as const) {
 				upstreamCluster: "",
 				downstreamNodes: [],
 				maxActive: undefined,
+				keys: defaultFaultKeys,
 			};
 			const filters = [{ kind: "fault", name: "fault", policy: fault } as const, { kind: "router", name: "router", suppressEnvoyHeaders: false } as const];
 			const saying = (policy: FaultPolicy) => ({ filters: { fault: { disabled: false, config: { kind: "fault" as const, policy } } } });

@@ -98,6 +98,7 @@ export class RouterState {
 		}
 		this.cluster = cluster;
 		this.#openOwnStats();
+		if (cluster.isInMaintenance) return this.#endInMaintenance(cluster);
 		const dropped = cluster.drop();
 		if (dropped !== undefined) return this.#endDropped(dropped);
 		limitStream(stream, config);
@@ -132,6 +133,19 @@ export class RouterState {
 	/** For the virtual cluster and the route. */
 	countApart(stat: keyof typeof virtualClusterStat): void {
 		for (const stats of this.#countedApart) stats.count(virtualClusterStat[stat]);
+	}
+
+	#endInMaintenance(cluster: ClusterRuntime): void {
+		this.isFinished = true;
+		cluster.count(clusterStat.upstream_rq_maintenance_mode);
+		this.countStatus(503);
+		sendLocalReply(this.stream, {
+			status: 503,
+			body: "maintenance mode",
+			flags: responseFlags.UO,
+			details: "maintenance_mode",
+			headers: this.stream.manager.suppressEnvoyHeaders ? none : ["x-envoy-overloaded", "true"],
+		});
 	}
 
 	/** The control plane wants less load. */

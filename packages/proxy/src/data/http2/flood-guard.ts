@@ -2,11 +2,16 @@ import type { Http2Options } from "../../config/http2-options.ts";
 import { errorCode, Http2ConnectionError } from "./protocol.ts";
 import { type Http2Stat, http2Stat } from "./http2-stats.ts";
 
-/** Resets are only judged once there were this many streams, and then when most of them were reset. */
-const prematureResetStreams = 500;
+export interface PrematureResetLimits {
+	/** Resets are only judged once there were this many streams, and then when most of them were reset. */
+	readonly streams: number;
+	/** A stream that lived this long was no mere pretext. */
+	readonly lifetimeMs: number;
+}
+
+/** Envoy's. */
+export const prematureResetDefaults: PrematureResetLimits = { streams: 500, lifetimeMs: 1000 };
 const prematureResetShare = 0.5;
-/** A stream that lived this long was no mere pretext. */
-export const prematureLifetimeMs = 1000;
 /** PING is not among them: estimating a path's bandwidth takes many, and what they cost is their answers, which are counted. */
 const controlFramesPerSecond = 10_000;
 
@@ -93,9 +98,9 @@ export class FloodGuard {
 	}
 
 	/** `isPeersDoing`: it was reset, or had to be. True: that happens too often. */
-	onStreamClosed(isPeersDoing: boolean, lifetimeMs: number): boolean {
+	onStreamClosed(isPeersDoing: boolean, lifetimeMs: number, limits: PrematureResetLimits = prematureResetDefaults): boolean {
 		this.#closedStreams++;
-		if (isPeersDoing && lifetimeMs < prematureLifetimeMs) this.#prematureResets++;
-		return this.#closedStreams >= prematureResetStreams && this.#prematureResets > this.#closedStreams * prematureResetShare;
+		if (isPeersDoing && lifetimeMs < limits.lifetimeMs) this.#prematureResets++;
+		return this.#closedStreams >= limits.streams && this.#prematureResets > this.#closedStreams * prematureResetShare;
 	}
 }

@@ -163,6 +163,8 @@ export class SessionStreams extends StreamTable {
 	}
 
 	#judgeResets(isPeersDoing: boolean, lifetimeMs: number): void {
-		if (this.#owner.isServer && !this.#session.isFailed && this.#flood.onStreamClosed(isPeersDoing, lifetimeMs)) this.#session.fail(new PrematureResetsError());
+		const { isServer, resetLimits } = this.#owner;
+		if (isServer && !this.#session.isFailed && this.#flood.onStreamClosed(isPeersDoing, lifetimeMs, resetLimits))
+			this.#session.fail(new PrematureResetsError());
 	}
 }

@@ -1,7 +1,7 @@
 import type { Http2Options } from "../../config/http2-options.ts";
 import { ControlFrames } from "./control-frames.ts";
 import { type FieldBlockEvents, FieldBlocks } from "./field-blocks.ts";
-import { FloodError, FloodGuard } from "./flood-guard.ts";
+import { FloodError, FloodGuard, type PrematureResetLimits } from "./flood-guard.ts";
 import { type FrameEvents, FrameReader } from "./frame-reader.ts";
 import { writeGoaway, writePing, writeSettings } from "./frame-writer.ts";
 import { HpackDecoder } from "./hpack-decoder.ts";
@@ -22,6 +22,8 @@ export interface SessionOwner {
 	/** Limits of trailers; heads have their streams' own. */
 	readonly listBytesMax: number;
 	readonly headersMax: number;
+	/** Absent: the defaults. */
+	readonly resetLimits?: PrematureResetLimits;
 	/** A request on a new stream; undefined: it is refused. Only called on servers. */
 	openStream(id: number): Http2Stream | undefined;
 	/** A stream is over, by whatever way. */

@@ -1,6 +1,6 @@
 import type { OverloadState } from "../overload/overload-state.ts";
 import { type Connection, silentHandler } from "../transport/connection.ts";
-import type { ListenerRuntime } from "./listener-runtime.ts";
+import type { ListenerRuntime, Refusal } from "./listener-runtime.ts";
 
 /** Whose connections wait: its runtime may be another by the time they are taken. */
 interface Owner {
@@ -12,6 +12,13 @@ interface Owner {
  * the kernel's queue, which a socket of libuv cannot be made to keep.
  */
 const waitingMax = 1_024;
+
+/** Closes what is not accepted. */
+export function refuseConnection(runtime: ListenerRuntime, connection: Connection, why: Refusal): void {
+	runtime.countRefused(why);
+	connection.handler = silentHandler;
+	connection.destroy();
+}
 
 /** Who is let in where there is an overload manager. */
 export class Acceptance {
@@ -25,20 +32,14 @@ export class Acceptance {
 	}
 
 	#admit({ runtime }: Owner, connection: Connection, overload: OverloadState): void {
-		if (overload.rejectsConnection) return this.#refuse(runtime, connection, "downstream_cx_overload_reject");
-		if (runtime.config.ignoresConnectionLimit !== true && !overload.hasRoom) return this.#refuse(runtime, connection, "downstream_global_cx_overflow");
-		if (overload.sheds("tcp_listener_accept")) return this.#refuse(runtime, connection, "downstream_cx_overload_reject");
+		if (overload.rejectsConnection) return refuseConnection(runtime, connection, "downstream_cx_overload_reject");
+		if (runtime.config.ignoresConnectionLimit !== true && !overload.hasRoom) return refuseConnection(runtime, connection, "downstream_global_cx_overflow");
+		if (overload.sheds("tcp_listener_accept")) return refuseConnection(runtime, connection, "downstream_cx_overload_reject");
 		runtime.accept(connection);
 	}
 
-	#refuse(runtime: ListenerRuntime, connection: Connection, why: "downstream_cx_overload_reject" | "downstream_global_cx_overflow"): void {
-		runtime.countRefused(why);
-		connection.handler = silentHandler;
-		connection.destroy();
-	}
-
 	#keep(owner: Owner, connection: Connection): void {
-		if (this.#waiting.size >= waitingMax) return this.#refuse(owner.runtime, connection, "downstream_cx_overload_reject");
+		if (this.#waiting.size >= waitingMax) return refuseConnection(owner.runtime, connection, "downstream_cx_overload_reject");
 		// It does not read yet.
 		connection.handler = { ...silentHandler, onClose: () => void this.#waiting.delete(connection) };
 		this.#waiting.set(connection, owner);

@@ -61,13 +61,13 @@ export function compileConnectionFilters(filters: readonly NetworkFilter[], cont
 				];
 			}
 			case "localRateLimit": {
-				const { bucket: rate, shareKey, statPrefix } = filter;
+				const { bucket: rate, enabled, shareKey, statPrefix } = filter;
 				const limited = counterIn(`local_rate_limit.${statPrefix}.`, "rate_limited");
 				const key = shareKey === "" ? `${statPrefix} ${rate.key}` : `shared ${shareKey}`;
 				const bucket = openBucket(context.buckets, context.hash64([key, rate.tokensMax, rate.tokensPerFill, rate.fillIntervalMs].join("\0")), rate);
 				return [
 					atOnce(() => {
-						if (bucket.take(context.wallMs())) return undefined;
+						if (!context.runtime.isOn(enabled) || bucket.take(context.wallMs())) return undefined;
 						limited();
 						return "local_ratelimit_close";
 					}),

@@ -40,7 +40,8 @@ export type TerminalFilter =
 	| { readonly kind: "missing" };
 
 export interface ConnectionLimit {
-	readonly connectionsMax: number;
+	/** No more connections are to be taken now. */
+	readonly isReached: boolean;
 	readonly delayMs: number;
 	active: number;
 	/** Counts a connection in or out. */
@@ -106,16 +107,18 @@ export function compileChain(config: FilterChain, inputs: ChainInputs, isIncompl
 }
 
 function compileLimit(
-	{ connectionsMax, delayMs }: Extract<NetworkFilter, { kind: "connectionLimit" }>,
+	{ connectionsMax, delayMs, enabled }: Extract<NetworkFilter, { kind: "connectionLimit" }>,
 	scope: StatsScope,
-	{ stats }: WorkerContext,
+	{ runtime, stats }: WorkerContext,
 ): ConnectionLimit {
 	const active = scope.gauge("active_connections");
 	const limited = scope.counter("limited_connections");
 	return {
-		connectionsMax,
 		delayMs,
 		active: 0,
+		get isReached() {
+			return this.active >= connectionsMax && runtime.isOn(enabled);
+		},
 		gauge(by) {
 			this.active += by;
 			stats.gauges[active] = (stats.gauges[active] as number) + by;

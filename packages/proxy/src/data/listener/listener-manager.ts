@@ -3,7 +3,7 @@ import type { Listener } from "../../config/listeners.ts";
 import type { Changes } from "../../config/runtime-config.ts";
 import type { SocketAddress } from "../../config/sockets.ts";
 import type { ResourceError } from "../../config/worker-messages.ts";
-import { Acceptance } from "./acceptance.ts";
+import { Acceptance, refuseConnection } from "./acceptance.ts";
 import { acceptingWorker, type ConnectionBalance, type OnTaken } from "./connection-balance.ts";
 import { joinAddress } from "./connection-info.ts";
 import type { LineSink } from "../log/access-log.ts";
@@ -117,7 +117,9 @@ export class ListenerManager {
 	}
 
 	#admit(active: Active, connection: Connection): void {
-		const { overload } = this.#context;
+		const { overload, runtime } = this.#context;
+		const refusal = runtime.isEmpty ? undefined : active.runtime.refusal;
+		if (refusal !== undefined) return refuseConnection(active.runtime, connection, refusal);
 		if (overload === undefined) active.runtime.accept(connection);
 		else this.#acceptance.take(active, connection, overload);
 	}

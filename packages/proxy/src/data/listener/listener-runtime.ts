@@ -38,6 +38,9 @@ export interface ListenerInputs {
 
 type Destination = { readonly address: string; readonly port: number };
 
+/** What counts connections that are closed as they come. */
+export type Refusal = "downstream_cx_overload_reject" | "downstream_global_cx_overflow" | "downstream_cx_overflow";
+
 /** One listener's configuration, compiled, and the connections it has. The sockets are the listener manager's. */
 export class ListenerRuntime {
 	readonly config: Listener;
@@ -90,8 +93,13 @@ export class ListenerRuntime {
 	}
 
 	/** It is closed instead of being accepted. */
-	countRefused(why: "downstream_cx_overload_reject" | "downstream_global_cx_overflow"): void {
+	countRefused(why: Refusal): void {
 		this.#stats.count(why);
+	}
+
+	/** What the runtime has against another connection. */
+	get refusal(): Refusal | undefined {
+		return this.#stats.refusal;
 	}
 
 	/** A connection was accepted, or handed over by the listener that accepted it. */
@@ -179,7 +187,7 @@ export class ListenerRuntime {
 		}
 		this.#stats.countOpened();
 		const { limit } = chain;
-		if (limit !== undefined && limit.active >= limit.connectionsMax) {
+		if (limit?.isReached === true) {
 			limit.countLimited();
 			const timer = new Timer(this.#context.wheel, () => {
 				connection.destroy();

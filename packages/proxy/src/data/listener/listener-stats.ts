@@ -10,6 +10,7 @@ import {
 	tlsInspectorCounters,
 } from "../stats/families.ts";
 import type { StatsScope } from "../stats/registry.ts";
+import type { Ceiling } from "./connection-ceilings.ts";
 import type { WorkerContext } from "../worker/context.ts";
 
 /** Where one listener counts what one worker sees of it. */
@@ -17,6 +18,7 @@ export class ListenerStats {
 	readonly #config: Listener;
 	readonly #context: WorkerContext;
 	readonly #balance: BalanceRow | undefined;
+	readonly #ceiling: Ceiling;
 	readonly #scopes: StatsScope[] = [];
 	readonly #counterBase: number;
 	readonly #gaugeBase: number;
@@ -33,6 +35,7 @@ export class ListenerStats {
 		this.#config = config;
 		this.#context = context;
 		this.#balance = balance;
+		this.#ceiling = context.ceilings.acquire(config.name);
 		const scope = this.#open(prefix);
 		this.#counterBase = scope.counters(listenerCounters);
 		this.#gaugeBase = scope.gauges(listenerGauges);
@@ -65,7 +68,11 @@ export class ListenerStats {
 	gauge(name: keyof typeof listenerGauges.index, by: number): void {
 		this.#add(this.#context.stats.gauges, this.#gaugeBase + listenerGauges.index[name], by);
 		this.#balance?.count(this.#context.workerIndex, by);
-		if (this.#context.overload !== undefined && this.#config.ignoresConnectionLimit !== true) this.#context.overload.addConnections(by);
+		this.#ceiling.add(by);
+		if (this.#config.ignoresConnectionLimit === true) return;
+		const { ceilings, overload } = this.#context;
+		ceilings.global.add(by);
+		overload?.addConnections(by);
 	}
 
 	countInspector(name: string): void {
@@ -96,7 +103,14 @@ export class ListenerStats {
 		values[at] = (values[at] as number) + by;
 	}
 
+	/** Why no further connection is to be taken, as the runtime says; undefined: nothing is against it. */
+	get refusal(): "downstream_global_cx_overflow" | "downstream_cx_overflow" | undefined {
+		if (this.#config.ignoresConnectionLimit !== true && this.#context.ceilings.global.isReached) return "downstream_global_cx_overflow";
+		return this.#ceiling.isReached ? "downstream_cx_overflow" : undefined;
+	}
+
 	close(): void {
+		this.#context.ceilings.release(this.#config.name);
 		for (const scope of this.#scopes) scope.close();
 	}
 }

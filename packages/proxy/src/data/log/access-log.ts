@@ -1,4 +1,5 @@
 import type { AccessLogFilter, FileAccessLog } from "../../config/access-logs.ts";
+import { RuntimeValues } from "../../config/runtime-values.ts";
 import { compileCel } from "../cel/cel.ts";
 import { compileFormat, compileTypedFormat, type Formatter, type FormatterEnvironment, tellsEmpty } from "../headers/formatter.ts";
 import type { OperatorValue } from "../headers/operators.ts";
@@ -35,10 +36,11 @@ export function compileAccessLog(
 	log: FileAccessLog,
 	environment: FormatterEnvironment,
 	openSink: (path: string) => LineSink,
+	inputs?: LogFilterInputs,
 ): { readonly value: LogStream; readonly errors: readonly string[] } {
 	const errors: string[] = [];
 	const render = compileLine(log.format, environment, errors);
-	const filter = log.filter ? compileLogFilter(log.filter, errors) : undefined;
+	const filter = log.filter ? compileLogFilter(log.filter, errors, inputs) : undefined;
 	const sink = openSink(log.path);
 	const value: LogStream = (info) => {
 		if (filter === undefined || filter(info)) sink.write(render(info));
@@ -91,15 +93,23 @@ function compileJsonValue(value: unknown, environment: FormatterEnvironment, err
 
 type LogPredicate = (info: StreamInfo) => boolean;
 
-export function compileLogFilter(filter: AccessLogFilter, errors: string[], random: () => number = Math.random): LogPredicate {
+/** What filters decide by beside the stream. */
+export interface LogFilterInputs {
+	readonly random: () => number;
+	readonly runtime: RuntimeValues;
+}
+
+const plainInputs: LogFilterInputs = { random: Math.random, runtime: new RuntimeValues() };
+
+export function compileLogFilter(filter: AccessLogFilter, errors: string[], inputs: LogFilterInputs = plainInputs): LogPredicate {
 	switch (filter.kind) {
 		case "status":
-			return compareWith(filter.op, filter.value, (info) => info.responseCode);
+			return compareWith(filter, inputs, (info) => info.responseCode);
 		case "duration":
-			return compareWith(filter.op, filter.value, (info) => Math.floor(info.endAt - info.startAt));
+			return compareWith(filter, inputs, (info) => Math.floor(info.endAt - info.startAt));
 		case "and":
 		case "or": {
-			const all = filter.filters.map((inner) => compileLogFilter(inner, errors, random));
+			const all = filter.filters.map((inner) => compileLogFilter(inner, errors, inputs));
 			return filter.kind === "and" ? (info) => all.every((test) => test(info)) : (info) => all.some((test) => test(info));
 		}
 		case "responseFlag":
@@ -111,8 +121,10 @@ export function compileLogFilter(filter: AccessLogFilter, errors: string[], rand
 			return ({ request }) => request !== undefined && test(request);
 		}
 		case "random": {
-			const share = filter.fraction.numerator / filter.fraction.denominator;
-			return () => random() < share;
+			const { denominator, numerator, runtimeKey } = filter.fraction;
+			const { random, runtime } = inputs;
+			// The runtime says the numerator alone, as in Envoy.
+			return () => random() * denominator < (runtimeKey === undefined ? numerator : runtime.integer(runtimeKey, numerator));
 		}
 		case "cel": {
 			const context = createCompileContext();
@@ -141,16 +153,19 @@ export function compileLogFilter(filter: AccessLogFilter, errors: string[], rand
 	}
 }
 
-function compareWith(op: "eq" | "ge" | "le" | "ne", wanted: number, read: (info: StreamInfo) => number): LogPredicate {
+type Comparison = Extract<AccessLogFilter, { kind: "status" | "duration" }>;
+
+function compareWith({ op, runtimeKey, value }: Comparison, { runtime }: LogFilterInputs, read: (info: StreamInfo) => number): LogPredicate {
+	const wanted = runtimeKey === undefined ? () => value : () => runtime.integer(runtimeKey, value);
 	switch (op) {
 		case "eq":
-			return (info) => read(info) === wanted;
+			return (info) => read(info) === wanted();
 		case "ge":
-			return (info) => read(info) >= wanted;
+			return (info) => read(info) >= wanted();
 		case "le":
-			return (info) => read(info) <= wanted;
+			return (info) => read(info) <= wanted();
 		case "ne":
-			return (info) => read(info) !== wanted;
+			return (info) => read(info) !== wanted();
 	}
 }
 

@@ -10,7 +10,7 @@ export function compileGrpcLog(
 	context: WorkerContext,
 ): { readonly value: LogStream; readonly errors: readonly string[]; readonly close: () => void } {
 	const errors: string[] = [];
-	const filter = log.filter && compileLogFilter(log.filter, errors, context.random);
+	const filter = log.filter && compileLogFilter(log.filter, errors, context);
 	const stream = context.logServices.acquire(log, context);
 	const options: EntryOptions = { ...log, customTags: compileCustomTags(log.customTags, context.environment) };
 	// The entry is made at once: what it is made of is the next request's soon.

@@ -16,7 +16,7 @@ export function compileLoggers(logs: readonly AccessLog[], context: WorkerContex
 	const compiled = logs.map((log) => {
 		switch (log.kind) {
 			case "file":
-				return { ...compileAccessLog(log, context.environment, openSink), close: () => undefined };
+				return { ...compileAccessLog(log, context.environment, openSink, context), close: () => undefined };
 			case "openTelemetry":
 				return compileOpenTelemetryLog(log, context);
 			case "grpc":

@@ -31,7 +31,7 @@ export function compileOpenTelemetryLog(
 	context: WorkerContext,
 ): { readonly value: LogStream; readonly errors: readonly string[]; readonly close: () => void } {
 	const errors: string[] = [];
-	const filter = log.filter && compileLogFilter(log.filter, errors, context.random);
+	const filter = log.filter && compileLogFilter(log.filter, errors, context);
 	const body = log.body === undefined ? undefined : compileTemplate(log.body, context.environment, errors);
 	const attributes = Object.entries(log.attributes).map(([key, template]) => [key, compileTemplate(template, context.environment, errors)] as const);
 	const scope = context.stats.openScope(`access_logs.open_telemetry_access_log.${log.statPrefix}`);

@@ -3,6 +3,7 @@ import { before, test } from "node:test";
 import * as fc from "fast-check";
 import type { HeaderMatch, PathMatch } from "../../config/matchers.ts";
 import type { RouteTable } from "../../config/routes.ts";
+import { RuntimeValues } from "../../config/runtime-values.ts";
 import { createHeaders, createRequestView } from "../headers/headers-view.ts";
 import { type Hash64, loadHash64 } from "../lb/hash.ts";
 import { createConnectionInfo, createStreamInfo, type StreamInfo } from "../log/stream-info.ts";
@@ -10,6 +11,7 @@ import { chooseCluster, compileRouteTable, matchTable } from "./route-table.ts";
 import { noHeaderOperations, route, routeAction, routeTable, virtualHost } from "./test-config.ts";
 
 let hash64: Hash64;
+const runtime = new RuntimeValues();
 const info = createStreamInfo(createConnectionInfo({ remoteAddress: "10.0.0.1:1", localAddress: "10.0.0.2:2" }));
 const environment = { hostname: "h", env: {}, nowMs: () => 0 };
 before(async () => {
@@ -17,7 +19,7 @@ before(async () => {
 });
 
 function compile(table: RouteTable) {
-	const { value, errors } = compileRouteTable(table, { environment, hash64 });
+	const { value, errors } = compileRouteTable(table, { environment, hash64, runtime });
 	assert.deepEqual(errors, []);
 	return value;
 }
@@ -51,7 +53,11 @@ test("a virtual host is chosen by exact domain, then longest suffix, then longes
 });
 
 test("a domain that occurs twice is reported", () => {
-	const { errors } = compileRouteTable(routeTable([virtualHost({ domains: ["a"] }), virtualHost({ name: "w", domains: ["A"] })]), { environment, hash64 });
+	const { errors } = compileRouteTable(routeTable([virtualHost({ domains: ["a"] }), virtualHost({ name: "w", domains: ["A"] })]), {
+		environment,
+		hash64,
+		runtime,
+	});
 	assert.match(errors.join(), /already taken/);
 });
 
@@ -149,7 +155,11 @@ test("query parameters match by their first value", () => {
 });
 
 test("an invalid regular expression is reported and matches nothing", () => {
-	const { value, errors } = compileRouteTable(routeTable([virtualHost({ routes: [named("r", { kind: "regex", value: "(" })] })]), { environment, hash64 });
+	const { value, errors } = compileRouteTable(routeTable([virtualHost({ routes: [named("r", { kind: "regex", value: "(" })] })]), {
+		environment,
+		hash64,
+		runtime,
+	});
 	assert.match(errors.join(), /invalid regular expression/);
 	assert.equal(
 		matchTable(value, createRequestView({}), () => 0, info),

@@ -2,7 +2,8 @@ import type { HeaderOperations } from "../../config/header-operations.ts";
 import type { FilterOverrides } from "../../config/http-filters.ts";
 import type { LbMetadata } from "../../config/load-balancing.ts";
 import type { Fraction } from "../../config/matchers.ts";
-import type { Route, RouteAction, RouteTable, VirtualCluster, VirtualHost, WeightedCluster } from "../../config/routes.ts";
+import type { ClusterSelector, Route, RouteAction, RouteTable, VirtualCluster, VirtualHost, WeightedCluster } from "../../config/routes.ts";
+import { isInFraction, type RuntimeValues } from "../../config/runtime-values.ts";
 import type { Changes } from "../../config/runtime-config.ts";
 import type { FormatterEnvironment } from "../headers/formatter.ts";
 import { compileHeaderMutations, type MutateHeaders } from "../headers/header-mutations.ts";
@@ -43,6 +44,8 @@ export interface CompiledVirtualHost {
 export interface CompiledRoute {
 	readonly config: Route;
 	readonly virtualHost: CompiledVirtualHost;
+	/** Of the requests that match; undefined: all. */
+	readonly share: (() => Fraction) | undefined;
 	/** undefined: the index has already checked the path. */
 	readonly path: PathPredicate | undefined;
 	readonly headers: RequestPredicate | undefined;
@@ -94,8 +97,8 @@ type CompiledClusters =
 	| {
 			readonly kind: "weighted";
 			readonly choices: readonly ClusterChoice[];
-			readonly ends: readonly number[];
-			readonly total: number;
+			/** Of each and those before it, as they are now; the last is what all weigh. */
+			readonly ends: () => readonly number[];
 			readonly header: string;
 			readonly hash: RequestHasher | undefined;
 	  };
@@ -103,6 +106,7 @@ type CompiledClusters =
 export interface RouteTableInputs {
 	readonly environment: FormatterEnvironment;
 	readonly hash64: Hash64;
+	readonly runtime: RuntimeValues;
 }
 
 /** Never throws: what cannot be compiled is in `errors`, and matches nothing. */
@@ -202,10 +206,12 @@ function compileRoute(config: Route, virtualHost: CompiledVirtualHost, table: Ro
 	const key = indexKey(config);
 	const isIndexed = key.kind !== "any" && config.path.kind !== "pathSeparatedPrefix" && !key.value.includes("?");
 	const levels = [config.headerOperations, virtualHost.config.headers, table.headers];
+	const { runtimeFraction } = config;
 	const filterOverrides = [config.filters, virtualHost.config.filters, table.filters].filter(saysSomething);
 	return {
 		config,
 		virtualHost,
+		share: runtimeFraction && (() => inputs.runtime.share(runtimeFraction)),
 		path: isIndexed ? undefined : compilePathMatch(config.path, context),
 		headers: compileHeaderMatches(config.headers, context),
 		query: compileQueryMatches(config.query, context),
@@ -249,7 +255,7 @@ function compileAction(
 		rewritePath: compilePathRewrite(route.path, action, context, inputs.environment),
 		rewriteHost: compileHostRewrite(action.hostRewrite, context),
 		hash,
-		clusters: compileClusters(action, hash, choice, context),
+		clusters: compileClusters(action, hash, choice, context, inputs.runtime),
 	};
 }
 
@@ -258,6 +264,7 @@ function compileClusters(
 	hash: RequestHasher | undefined,
 	choice: (cluster: string, own?: WeightedCluster) => ClusterChoice,
 	context: CompileContext,
+	runtime: RuntimeValues,
 ): CompiledClusters {
 	switch (cluster.kind) {
 		case "cluster":
@@ -267,15 +274,23 @@ function compileClusters(
 		case "matcher":
 			return { kind: "matcher", decide: compileMatcherTree(cluster.tree, context), choice: choice("") };
 		case "weighted": {
-			let total = 0;
-			const ends = cluster.clusters.map(({ weight }) => {
-				total += weight;
-				return total;
-			});
 			const choices = cluster.clusters.map((own) => choice(own.name, own));
-			return { kind: "weighted", choices, ends, total, header: cluster.header, hash: cluster.usesHashPolicy ? hash : undefined };
+			return { kind: "weighted", choices, ends: compileWeights(cluster, runtime), header: cluster.header, hash: cluster.usesHashPolicy ? hash : undefined };
 		}
 	}
+}
+
+function compileWeights(
+	{ clusters, runtimeKeyPrefix: prefix }: Extract<ClusterSelector, { kind: "weighted" }>,
+	runtime: RuntimeValues,
+): () => readonly number[] {
+	const endsOf = (weightOf: (cluster: WeightedCluster) => number) => {
+		let total = 0;
+		return clusters.map((cluster) => (total += weightOf(cluster)));
+	};
+	const configured = endsOf(({ weight }) => weight);
+	if (prefix === undefined) return () => configured;
+	return () => (runtime.isEmpty ? configured : endsOf(({ name, weight }) => runtime.integer(`${prefix}.${name}`, weight)));
 }
 
 /** Weighted cluster, route, virtual host, table; reversed when the most specific one is to have the last word. */
@@ -318,8 +333,8 @@ export function matchTable(table: CompiledRouteTable, head: RequestView, random:
 }
 
 function takesRequest(route: CompiledRoute, head: RequestView, path: string, bare: string, random: () => number, info: StreamInfo): boolean {
-	const { runtimeFraction, grpcOnly, path: pathMatch } = route.config;
-	if (runtimeFraction && !isInFraction(runtimeFraction, random)) return false;
+	const { grpcOnly, path: pathMatch } = route.config;
+	if (route.share && !isInFraction(route.share(), random)) return false;
 	if (grpcOnly && !isGrpc(head)) return false;
 	if (route.headers && !route.headers(head)) return false;
 	if (route.query && !route.query(head)) return false;
@@ -329,10 +344,6 @@ function takesRequest(route: CompiledRoute, head: RequestView, path: string, bar
 	// CONNECT requests are for connect matchers alone.
 	if (head.method === "CONNECT" && pathMatch.kind !== "connect" && !path.startsWith("/")) return false;
 	return route.path === undefined || route.path(head, path, bare);
-}
-
-export function isInFraction({ numerator, denominator }: Fraction, random: () => number): boolean {
-	return numerator >= denominator || (numerator > 0 && Math.floor(random() * denominator) < numerator);
 }
 
 export function isGrpc(head: RequestView): boolean {
@@ -351,13 +362,14 @@ export function chooseCluster(forward: CompiledForward, head: RequestView, rando
 		case "matcher":
 			return { ...clusters.choice, cluster: clusters.decide(info) ?? "" };
 		case "weighted": {
+			const ends = clusters.ends();
+			const total = ends[ends.length - 1] ?? 0;
+			// The runtime may have taken all weights away.
+			if (total === 0) return noCluster;
 			const hash = clusters.hash?.(head, info).hash;
-			const point =
-				hash === undefined
-					? pointIn(clusters.total, clusters.header === "" ? undefined : head.get(clusters.header), random)
-					: Number(hash % BigInt(clusters.total));
+			const point = hash === undefined ? pointIn(total, clusters.header === "" ? undefined : head.get(clusters.header), random) : Number(hash % BigInt(total));
 			let i = 0;
-			while (i < clusters.ends.length - 1 && point >= (clusters.ends[i] as number)) i++;
+			while (i < ends.length - 1 && point >= (ends[i] as number)) i++;
 			return clusters.choices[i] ?? noCluster;
 		}
 	}

@@ -39,7 +39,7 @@ export class ManagerTracing {
 	/** Once the route is known: decides, and begins the request's span. */
 	begin(stream: HttpStream): RequestTrace | undefined {
 		const { context, request, route } = stream;
-		const reason = decideTrace(request, this.config, route?.config.tracing, context.random) ?? "notTraceable";
+		const reason = decideTrace(request, this.config, route?.config.tracing, context.random, context.runtime) ?? "notTraceable";
 		this.#count(statOf[reason]);
 		return this.tracer && new RequestTrace(this, this.tracer, stream, reason !== "notTraceable");
 	}

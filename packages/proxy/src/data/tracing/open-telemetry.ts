@@ -44,8 +44,12 @@ export function createOpenTelemetryTracer(config: OpenTelemetry, context: Worker
 		service: config.service,
 		path: isHttp ? config.service.path : method,
 		headers: isHttp ? ["content-type", "application/x-protobuf", "user-agent", `OTel-OTLP-Exporter-weft-proxy/${version}`] : [],
-		itemsMin: spansMin,
-		flushMs,
+		get itemsMin() {
+			return context.runtime.integer("tracing.opentelemetry.min_flush_spans", spansMin);
+		},
+		get flushMs() {
+			return context.runtime.integer("tracing.opentelemetry.flush_interval_ms", flushMs);
+		},
 		encode: (spans) => messages && Buffer.from(messages.ExportTraceServiceRequest.encode(describe(spans)).finish()),
 		onEvent(event, items) {
 			if (event === "sent") count(sent, items);

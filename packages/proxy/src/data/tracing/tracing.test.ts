@@ -7,6 +7,7 @@ import { ExportLogsServiceRequest } from "@weft/xds/generated/opentelemetry/prot
 import { ExportTraceServiceRequest } from "@weft/xds/generated/opentelemetry/proto/collector/trace/v1/trace_service.ts";
 import type { AccessLog } from "../../config/access-logs.ts";
 import type { HttpConnectionManager } from "../../config/http-connection-manager.ts";
+import { RuntimeValues } from "../../config/runtime-values.ts";
 import type { TelemetryService, Tracing } from "../../config/telemetry.ts";
 import { RequestHead } from "../codec/request-head.ts";
 import { createHeaders } from "../headers/headers-view.ts";
@@ -57,7 +58,7 @@ test("whether a request is traced", () => {
 		const head = new RequestHead();
 		for (const [name, value] of Object.entries(headers)) head.append(name, value);
 		assert.equal(
-			decideTrace(head, { ...tracing, ...config }, undefined, () => 0.5),
+			decideTrace(head, { ...tracing, ...config }, undefined, () => 0.5, new RuntimeValues()),
 			reason,
 			JSON.stringify([headers, config]),
 		);

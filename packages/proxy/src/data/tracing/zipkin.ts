@@ -21,8 +21,12 @@ export function createZipkinTracer(config: Zipkin, context: WorkerContext): Trac
 		service: config.service,
 		path: config.service.path,
 		headers: ["content-type", "application/json"],
-		itemsMin: spansMin,
-		flushMs,
+		get itemsMin() {
+			return context.runtime.integer("tracing.zipkin.min_flush_spans", spansMin);
+		},
+		get flushMs() {
+			return context.runtime.integer("tracing.zipkin.flush_interval_ms", flushMs);
+		},
 		encode: (spans) => Buffer.from(JSON.stringify(spans.map((span) => zipkinSpan(span, endpoint)))),
 		onEvent: (event, items) => count[event](items),
 	});

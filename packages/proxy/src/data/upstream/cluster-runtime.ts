@@ -1,5 +1,6 @@
 import { upstreamServerNameKey } from "../../config/stream-data.ts";
 import type { BreakerLimits, Cluster } from "../../config/clusters.ts";
+import { clusterInRuntime } from "../../config/cluster-in-runtime.ts";
 import type { ClusterHosts } from "../../config/hosts.ts";
 import type { DropCounts } from "../../config/worker-messages.ts";
 import {
@@ -60,7 +61,10 @@ export interface OriginStats {
 }
 
 export class ClusterRuntime {
+	/** As it was received. */
 	readonly config: Cluster;
+	/** With what the runtime says of it now. */
+	#effective: Cluster;
 	readonly context: WorkerContext;
 	readonly hosts: HostSet;
 	readonly scope: StatsScope;
@@ -88,6 +92,8 @@ export class ClusterRuntime {
 	readonly drops: DropCounts = { total: 0, overload: 0 };
 	/** Share of requests to drop. */
 	#dropRatio = 0;
+	/** Of requests that are refused because the runtime says so. */
+	#maintenancePercent = 0;
 	/** 0: answer times are not kept. */
 	readonly #ewmaAlpha: number;
 	#http2CounterBase = -1;
@@ -97,15 +103,17 @@ export class ClusterRuntime {
 
 	constructor(config: Cluster, hosts: ClusterHosts, context: WorkerContext) {
 		this.config = config;
+		this.context = context;
+		this.#effective = clusterInRuntime(config, context.runtime);
+		this.#maintenancePercent = this.#readMaintenance();
 		this.#ewmaAlpha = config.lb.kind === "peakEwma" ? ewmaAlpha(config.lb.requests) : 0;
 		this.checksHealth = config.healthChecks.length > 0;
-		this.context = context;
 		this.#dropRatio = hosts.dropOverload?.ratio ?? 0;
 		this.words = config.breakerSlot === noSlot ? new Int32Array(new SharedArrayBuffer(slotBytes)) : viewSlot(context.words, config.breakerSlot);
 		this.breakerSlot = 0;
 		this.scope = context.stats.openScope(`cluster.${config.statName}.`);
 		this.counterBase = this.scope.counters(clusterCounters);
-		this.hosts = createHostSet(hosts, config, {
+		this.hosts = createHostSet(hosts, this.#effective, {
 			random: context.random,
 			nowMs: context.wallMs,
 			hash64: context.hash64,
@@ -129,7 +137,7 @@ export class ClusterRuntime {
 		this.connectMs = this.scope.histogram("upstream_cx_connect_ms");
 		this.tracking = config.tracking && new RequestTracking(config.tracking, this.scope);
 		this.transports = createTransportChooser(config, context);
-		this.outlier = createOutlierReporter(config.outlier, context.words, (hostSlot, reason) => {
+		this.outlier = createOutlierReporter(this.#effective.outlier, context.words, (hostSlot, reason) => {
 			context.post({ kind: "eject", cluster: config.name, hostSlot, reason });
 		});
 	}
@@ -163,6 +171,12 @@ export class ClusterRuntime {
 		this.drops.total++;
 		this.drops.overload++;
 		return ratio < 1 ? "some" : "all";
+	}
+
+	/** Whether this request is refused because of `upstream.maintenance_mode.<name>`. */
+	get isInMaintenance(): boolean {
+		const percent = this.#maintenancePercent;
+		return percent !== 0 && this.context.random() * 100 < percent;
 	}
 
 	/** Where requests of `request`'s kind to this host go. */
@@ -251,7 +265,7 @@ export class ClusterRuntime {
 	}
 
 	limits(priority: "default" | "high"): BreakerLimits {
-		return this.config.breakers[priority];
+		return this.#effective.breakers[priority];
 	}
 
 	/** False: over the limit of all workers together. */
@@ -339,9 +353,23 @@ export class ClusterRuntime {
 
 	updateHosts(hosts: ClusterHosts): void {
 		this.#dropRatio = hosts.dropOverload?.ratio ?? 0;
-		const gone = this.hosts.update(hosts, this.config);
+		const gone = this.hosts.update(hosts, this.#effective);
 		this.count(clusterStat.membership_change);
 		for (const host of gone) if (host.attachment instanceof HostPools) host.attachment.drain();
+	}
+
+	/** The runtime says something else than it did. */
+	followRuntime(hosts: ClusterHosts): void {
+		const before = this.#effective;
+		this.#effective = clusterInRuntime(this.config, this.context.runtime);
+		this.#maintenancePercent = this.#readMaintenance();
+		if (before === this.#effective) return;
+		if (this.#effective.outlier !== undefined) this.outlier.follow(this.#effective.outlier);
+		this.hosts.update(hosts, this.#effective);
+	}
+
+	#readMaintenance(): number {
+		return this.context.runtime.percent(`upstream.maintenance_mode.${this.config.name}`, 0);
 	}
 
 	/** No route leads here any more: idle connections close now, busy ones when they are done. */

@@ -35,7 +35,8 @@ export class ConfigApplier {
 
 	async #applyNow(update: ConfigUpdate): Promise<readonly ResourceError[]> {
 		const errors: ResourceError[] = [];
-		const { snapshot } = this.#context;
+		const { runtime, snapshot } = this.#context;
+		if (update.runtime !== undefined) runtime.replace(update.runtime);
 		const routes = compileRoutes(snapshot.routes, update, this.#context, errors);
 		const scopes = compileScopes(snapshot.scopes, update.scopes, this.#context, (resource, message) => errors.push({ resource, message }));
 		const secrets = mergeSecrets(snapshot.secrets, update);
@@ -44,6 +45,10 @@ export class ConfigApplier {
 		const listeners = this.#listeners.prepare(update.listeners, extensions, errors);
 		// From here on nothing fails: the new configuration is in force at once and as a whole.
 		this.#context.snapshot = { clusters, routes, scopes, secrets, extensions };
+		if (update.runtime !== undefined) {
+			for (const [name, cluster] of clusters) cluster.followRuntime(this.#hosts.get(name) ?? noHosts(name));
+			this.#context.ceilings.follow();
+		}
 		for (const { cluster, hosts } of changed) cluster.updateHosts(hosts);
 		if (update.secrets.upsert.length > 0 || update.secrets.remove.length > 0) {
 			for (const cluster of clusters.values()) cluster.refreshTls();
@@ -112,7 +117,7 @@ function compileRoutes(
 	if (update.routes.upsert.length + update.routes.remove.length + update.virtualHosts.length === 0) return known;
 	const routes = new Map(known);
 	for (const table of update.routes.upsert) {
-		const compiled = compileRouteTable(table, { environment: context.environment, hash64: context.hash64 });
+		const compiled = compileRouteTable(table, context);
 		if (compiled.errors.length === 0) routes.set(table.name, compiled.value);
 		else errors.push(...compiled.errors.map((message) => ({ resource: table.name, message })));
 	}

@@ -1,5 +1,6 @@
 import type { FromWorker } from "../../config/worker-messages.ts";
 import type { NodeInfo } from "../../config/runtime-config.ts";
+import type { RuntimeValues } from "../../config/runtime-values.ts";
 import type { SharedWords } from "../../config/shared-state.ts";
 import type { Lookup } from "../dns/lookup.ts";
 import type { FormatterEnvironment } from "../headers/formatter.ts";
@@ -7,6 +8,7 @@ import type { IstioTelemetry } from "../http/istio-telemetry.ts";
 import type { Hash64 } from "../lb/hash.ts";
 import type { OutboundQueue } from "../http2/outbound.ts";
 import type { LogServiceStreams } from "../log/log-service-stream.ts";
+import type { ConnectionCeilings } from "../listener/connection-ceilings.ts";
 import type { OverloadState } from "../overload/overload-state.ts";
 import type { StatsRegistry } from "../stats/registry.ts";
 import type { VirtualClusters } from "../stats/virtual-clusters.ts";
@@ -39,6 +41,8 @@ export interface WorkerContext {
 	readonly wanted: WantedOfWorker;
 	readonly virtualClusters: VirtualClusters;
 	readonly words: SharedWords;
+	readonly runtime: RuntimeValues;
+	readonly ceilings: ConnectionCeilings;
 	/** undefined: there is no overload manager. */
 	readonly overload: OverloadState | undefined;
 	/** Token buckets that all workers draw from. */

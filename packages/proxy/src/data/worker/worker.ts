@@ -1,5 +1,6 @@
 import { randomFillSync } from "node:crypto";
 import { hostname } from "node:os";
+import { RuntimeValues } from "../../config/runtime-values.ts";
 import { viewSharedWords } from "../../config/shared-state.ts";
 import type { CountedLoad, DropCounts, FromWorker, ToWorker, WorkerInit } from "../../config/worker-messages.ts";
 import { systemLookup } from "../dns/lookup.ts";
@@ -11,6 +12,7 @@ import type { HostCounts } from "../lb/host-entry.ts";
 import type { ClusterRuntime } from "../upstream/cluster-runtime.ts";
 import { OutboundQueue } from "../http2/outbound.ts";
 import { ConnectionBalance } from "../listener/connection-balance.ts";
+import { ConnectionCeilings } from "../listener/connection-ceilings.ts";
 import { ListenerManager, type OpenBalance } from "../listener/listener-manager.ts";
 import { createLogFiles, type LogFiles } from "../log/log-files.ts";
 import { LogServiceStreams } from "../log/log-service-stream.ts";
@@ -85,6 +87,8 @@ export async function createDataWorker(
 	const files = createLogFiles();
 	const istio = new IstioTelemetry(init.node, compileBounds(init.options.histogramBounds ?? []));
 	const stats = createStatsRegistry(istio);
+	const runtime = new RuntimeValues();
+	const hash64 = await loadHash64();
 	const context: WorkerContext = {
 		node: init.node,
 		localCluster: init.options.localCluster ?? "",
@@ -102,9 +106,11 @@ export async function createDataWorker(
 		logServices: new LogServiceStreams(),
 		wanted: createWanted(),
 		words: viewSharedWords(init.shared),
+		runtime,
+		ceilings: new ConnectionCeilings({ buckets: init.buckets, hash64, runtime, workerIndex: init.workerIndex, workers: init.workers }),
 		overload: init.overload && new OverloadState(init.overload, init.workerIndex, Math.random),
 		buckets: init.buckets,
-		hash64: await loadHash64(),
+		hash64,
 		machineAddress: findMachineAddress(),
 		lookup: systemLookup,
 		environment: { hostname: hostname(), env: process.env, nowMs: Date.now },

@@ -7,12 +7,12 @@ import { nodeOf } from "../xds-node.ts";
 
 export function adminContext(
 	options: ServerOptions,
-	{ pool, store, records, state, outliers, health, overload, extensionStats, scopeStats, loads }: Core,
+	{ pool, store, records, state, outliers, health, overload, runtime, extensionStats, scopeStats, loads }: Core,
 ): AdminContext {
 	const { message, node, stats } = options.config;
 	const { clock, logger, version, concurrency, onQuit } = options;
 	const bootstrap = Bootstrap.encode({ ...message, node: nodeOf(options) }).finish();
 	const statsView = compileStatsView(stats.config).value;
-	const core = { pool, store, records, state, outliers, health, overload, extensionStats, scopeStats, loads };
+	const core = { pool, store, records, state, outliers, health, overload, runtime, extensionStats, scopeStats, loads };
 	return { ...core, bootstrap, node, statsView, version, concurrency, clock, logger, onQuit };
 }

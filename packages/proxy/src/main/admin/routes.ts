@@ -8,6 +8,7 @@ import type { LoadReporter } from "../load-reporter.ts";
 import type { OverloadManager } from "../overload/overload-manager.ts";
 import type { OutlierManager } from "../outlier-manager.ts";
 import type { ResourceRecords } from "../resource-records.ts";
+import type { RuntimeLoader } from "../runtime/runtime-loader.ts";
 import type { ScopeStats } from "../scope-stats.ts";
 import type { ServerState } from "../server-state.ts";
 import type { WorkerPool } from "../worker-pool.ts";
@@ -15,6 +16,7 @@ import { showCertificates } from "./certificates.ts";
 import { showClusters } from "./clusters.ts";
 import { showConfigDump } from "./config-dump.ts";
 import { setLogging } from "./logging.ts";
+import { modifyRuntime, showRuntime } from "./runtime.ts";
 import { showStats, showPrometheus } from "./stats.ts";
 import { showInitDump, showListeners, showMemory, showServerInfo } from "./status.ts";
 import { refuseUnsupported, unsupportedPages } from "./unsupported.ts";
@@ -30,6 +32,7 @@ export interface AdminContext {
 	readonly scopeStats: ScopeStats;
 	/** undefined: there is none. */
 	readonly overload: OverloadManager | undefined;
+	readonly runtime: RuntimeLoader;
 	/** Encoded. */
 	readonly bootstrap: Uint8Array;
 	/** Without a reporter no loads are reported. */
@@ -59,6 +62,8 @@ export interface AdminReply {
 export interface AdminRoute {
 	/** POST only. */
 	readonly mutates: boolean;
+	/** A form may say what else the query says. */
+	readonly takesForm?: boolean;
 	readonly help: string;
 	readonly handle: (request: AdminRequest, context: AdminContext) => AdminReply | Promise<AdminReply>;
 }
@@ -92,11 +97,8 @@ export const adminRoutes: ReadonlyMap<string, AdminRoute> = new Map<string, Admi
 	["/ready", reads("LIVE, or why not", showReady)],
 	["/reopen_logs", mutates("open the access logs anew", broadcast({ kind: "reopenLogs" }))],
 	["/reset_counters", mutates("counters back to zero", broadcast({ kind: "resetCounters" }))],
-	[
-		"/runtime",
-		reads("runtime values: there are none", () => ({ type: "application/json", body: `${JSON.stringify({ layers: [], entries: {} }, undefined, 1)}\n` })),
-	],
-	["/runtime_modify", mutates("change runtime values: there is no layer for it", modifyRuntime)],
+	["/runtime", reads("runtime values", showRuntime)],
+	["/runtime_modify", { ...mutates("change runtime values", modifyRuntime), takesForm: true }],
 	["/server_info", reads("version and state", showServerInfo)],
 	["/stats", reads("statistics", showStats)],
 	["/stats/prometheus", reads("statistics in the Prometheus format", showPrometheus)],
@@ -134,11 +136,6 @@ function drainListeners({ query }: AdminRequest, { pool }: AdminContext): AdminR
 	const inboundOnly = query.has("inboundonly");
 	pool.broadcast({ kind: "drain", graceful: query.has("graceful"), inboundOnly, deadlineMs: drainDeadlineMs });
 	return ok;
-}
-
-function modifyRuntime({ query }: AdminRequest): AdminReply {
-	if (query.size === 0) return { status: 400, body: "usage: /runtime_modify?key1=value1&key2=value2&keyN=valueN\n" };
-	return { status: 503, body: "No admin layer specified\n" };
 }
 
 function quit(_: AdminRequest, { onQuit }: AdminContext): AdminReply {

@@ -16,8 +16,6 @@ const connectionsMax = 256;
 /** Envoy's admin interface. It can stop the process and shows the configuration: it listens where it is told, nowhere else. */
 export async function startAdmin({ address, context }: { readonly address: SocketAddress; readonly context: AdminContext }): Promise<AdminServer> {
 	const server = createServer({ requestTimeout: 30_000, headersTimeout: 10_000 }, (request, response) => {
-		// Requests have no bodies here; what comes is read and dropped.
-		request.resume();
 		answer(request, response, context).catch((error: unknown) => {
 			context.logger.error("admin request failed", { url: request.url, error });
 			if (!response.headersSent) response.writeHead(500);
@@ -48,10 +46,13 @@ async function answer(request: IncomingMessage, response: ServerResponse, contex
 	// As Envoy, which merges slashes: istioctl puts one before a path that has its own.
 	const url = new URL((request.url ?? "/").replace(/^\/+/, "/"), "http://admin");
 	const route = adminRoutes.get(url.pathname);
+	const query = route?.takesForm === true && url.searchParams.size === 0 ? await readForm(request) : url.searchParams;
+	// Other bodies are read and dropped.
+	request.resume();
 	const reply =
 		route === undefined
 			? { status: 404, body: `invalid path. admin commands are:\n${listOfRoutes()}` }
-			: ((route.mutates ? refuseForeign(request) : undefined) ?? (await run(route, { query: url.searchParams, method: request.method ?? "GET" }, context)));
+			: ((route.mutates ? refuseForeign(request) : undefined) ?? (await run(route, { query, method: request.method ?? "GET" }, context)));
 	const { status = 200, type = "text/plain; charset=UTF-8", body } = reply;
 	response.writeHead(status, { "content-type": type, "cache-control": "no-cache, max-age=0", "x-content-type-options": "nosniff", server: "envoy" });
 	if (request.method === "HEAD") return void response.end();
@@ -61,6 +62,20 @@ async function answer(request: IncomingMessage, response: ServerResponse, contex
 		if (!response.write(part)) await new Promise<void>((resolve) => void response.once("drain", resolve).once("close", resolve));
 	}
 	response.end();
+}
+
+const formBytesMax = 64 * 1024;
+
+/** What a form says; nothing where the body is none, or too long. */
+async function readForm(request: IncomingMessage): Promise<URLSearchParams> {
+	if (request.headers["content-type"] !== "application/x-www-form-urlencoded") return new URLSearchParams();
+	const pieces: Buffer[] = [];
+	let bytes = 0;
+	for await (const piece of request as AsyncIterable<Buffer>) {
+		bytes += piece.length;
+		if (bytes <= formBytesMax) pieces.push(piece);
+	}
+	return new URLSearchParams(bytes > formBytesMax ? "" : Buffer.concat(pieces).toString("utf8"));
 }
 
 /** Only whoever is there to ask may change something: not who can make somebody ask who is. */

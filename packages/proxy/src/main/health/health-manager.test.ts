@@ -5,6 +5,7 @@ import type { ProbeResult } from "../../config/health-check.ts";
 import type { Cluster } from "../../config/clusters.ts";
 import type { ClusterHosts, Host } from "../../config/hosts.ts";
 import type { ConfigUpdate } from "../../config/runtime-config.ts";
+import { RuntimeValues } from "../../config/runtime-values.ts";
 import { createSlotAllocator, healthFlags, readHealthFlags, viewSharedWords } from "../../config/shared-state.ts";
 import { cluster, clusterHosts, host, locality } from "../../data/lb/test-hosts.ts";
 import { decodeHealthCheck } from "../../config/decode/health-check.ts";
@@ -37,6 +38,7 @@ function start(parts: Partial<Cluster> = {}) {
 			onGoodCheck: () => undefined,
 			clock: { ...systemClock, sleep: () => never },
 			random: () => 0,
+			runtime: new RuntimeValues(),
 			logger: createLogger({ level: "none" }),
 		},
 		abort.signal,

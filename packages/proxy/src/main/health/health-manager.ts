@@ -3,6 +3,7 @@ import type { HealthCheck, ProbeResult } from "../../config/health-check.ts";
 import type { Cluster } from "../../config/clusters.ts";
 import type { ClusterHosts, Host, LocalityHosts } from "../../config/hosts.ts";
 import type { ConfigUpdate } from "../../config/runtime-config.ts";
+import type { RuntimeValues } from "../../config/runtime-values.ts";
 import { healthFlags, readHealthFlags, type SharedWords, wasEverConnected, writeHealthFlags } from "../../config/shared-state.ts";
 import { addressText } from "../slots.ts";
 import { HealthEventLog } from "./event-log.ts";
@@ -22,6 +23,7 @@ export interface HealthManagerOptions {
 	readonly onGoodCheck: (cluster: Cluster, hostSlot: number) => void;
 	readonly clock: Clock;
 	readonly random: () => number;
+	readonly runtime: RuntimeValues;
 	readonly logger: Logger;
 }
 
@@ -162,20 +164,23 @@ export class HealthManager {
 
 	/** The wait before the next check, ms. */
 	#judge(name: string, cluster: CheckedCluster, session: Session, result: Exclude<ProbeResult, { kind: "unknown" }>): number {
-		const { words, random, clusterOf } = this.#options;
+		const { words, random, runtime, clusterOf } = this.#options;
 		const { slot } = session.host;
 		const { counts } = cluster;
 		counts.attempt++;
 		counts[result.kind === "good" ? "success" : "failure"]++;
 		if (result.kind === "network") counts.network_failure++;
-		if (cluster.check.probe.kind === "http" && cluster.check.probe.serviceName !== undefined && result.kind !== "network") counts.verify_cluster++;
+		const { probe } = cluster.check;
+		if (probe.kind === "http" && probe.serviceName !== undefined && result.kind !== "network" && result.isUnverified !== true) counts.verify_cluster++;
 		const decision = judgeProbe(cluster.check, session.history, readHealthFlags(words, slot), result);
 		const failureType = result.kind === "network" ? (result.timeout ? "NETWORK_TIMEOUT" : "NETWORK") : "ACTIVE";
 		this.#take(name, cluster, session, decision, failureType);
 		const config = clusterOf(name);
 		if (decision.isGood && (decision.flags & healthFlags.failedActiveHc) === 0 && config !== undefined) this.#options.onGoodCheck(config, slot);
 		const hadTraffic = config !== undefined && wasEverConnected(words, config.breakerSlot);
-		return Math.max(1, nextIntervalMs(cluster.check, decision, hadTraffic, random));
+		const intervalMs = Math.min(nextIntervalMs(cluster.check, decision, hadTraffic, random), runtime.integer("health_check.max_interval", Infinity));
+		// Never zero: nobody is to be asked all the time.
+		return Math.max(1, intervalMs, runtime.integer("health_check.min_interval", 0));
 	}
 
 	#take(

@@ -69,6 +69,7 @@ function daysUntilExpiry({ clock, store }: AdminContext): number {
 function mainStats(context: AdminContext, connections: number): StatsDump {
 	const { clock, concurrency, extensionStats, outliers, records, scopeStats, state, store } = context;
 	const scopes = scopeStats.dump();
+	const runtime = context.runtime.stats();
 	const memory = process.memoryUsage();
 	const dynamicOf = (type: "cds" | "lds") => records.all(type).filter(({ isStatic }) => !isStatic).length;
 	const waiting = [...store.waiting.keys()];
@@ -76,6 +77,7 @@ function mainStats(context: AdminContext, connections: number): StatsDump {
 		...emptyStats,
 		counters: [
 			block("cluster_manager.", { outlier_ejections_total: outliers.ejectionsTotal, ...changesOf("cluster", store.counts.clusters) }),
+			block("runtime.", runtime.counters),
 			block("listener_manager.", { listener_refused: records.failures("lds").size, ...changesOf("listener", store.counts.listeners) }),
 			...extensionStats.dump(),
 			...scopes.counters,
@@ -94,6 +96,7 @@ function mainStats(context: AdminContext, connections: number): StatsDump {
 				memory_physical_size: memory.rss,
 				state: ["LIVE", "DRAINING", "PRE_INITIALIZING", "INITIALIZING"].indexOf(state.live),
 			}),
+			block("runtime.", runtime.gauges),
 			block("cluster_manager.", {
 				active_clusters: store.inForce.clusters.size,
 				warming_clusters: waiting.filter((name) => name.startsWith("cluster ")).length,

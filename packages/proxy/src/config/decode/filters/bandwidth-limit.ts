@@ -1,6 +1,7 @@
 import type { BandwidthLimit as LimitMessage } from "@weft/xds/generated/envoy/extensions/filters/http/bandwidth_limit/v3/bandwidth_limit.ts";
 import type { BandwidthLimit } from "../../http-filters.ts";
 import { type At, durationMsOr, onlySupports, report } from "../issues.ts";
+import { decodeRuntimeFlag } from "../matchers.ts";
 
 const fields = ["statPrefix", "enableMode", "limitKbps", "fillInterval", "runtimeEnabled", "enableResponseTrailers", "responseTrailerPrefix"];
 /** Envoy's. */
@@ -12,14 +13,13 @@ const responses = 2;
 /** `isPerRoute`: what a route says; only there Envoy insists on a limit of a filter that does nothing. */
 export function decodeBandwidthLimit(at: At, limit: LimitMessage, isPerRoute: boolean): BandwidthLimit {
 	onlySupports(at, "envoy.extensions.filters.http.bandwidth_limit.v3.BandwidthLimit", limit, fields);
-	// The runtime key only names an override, and there is no runtime here.
-	const mode = limit.runtimeEnabled?.defaultValue === false ? 0 : limit.enableMode;
 	if (limit.limitKbps === undefined && isPerRoute) report(at, "limit must be set for per route filter config");
 	else if (limit.limitKbps === undefined && limit.enableMode !== 0) report(at, "without limit_kbps nothing would ever pass");
 	return {
 		statPrefix: limit.statPrefix,
-		limitsRequests: (mode & requests) !== 0,
-		limitsResponses: (mode & responses) !== 0,
+		enabled: decodeRuntimeFlag(limit.runtimeEnabled, true),
+		limitsRequests: (limit.enableMode & requests) !== 0,
+		limitsResponses: (limit.enableMode & responses) !== 0,
 		kibPerSecond: Number(limit.limitKbps ?? 0n),
 		fillIntervalMs: durationMsOr(limit.fillInterval, fillIntervalMsDefault),
 		trailers: limit.enableResponseTrailers ? trailersOf(limit.responseTrailerPrefix.toLowerCase()) : undefined,

@@ -10,7 +10,7 @@ import type { HttpFilterConfig } from "../../http-filters.ts";
 import type { StringMatch } from "../../matchers.ts";
 import { decodeGrpcService } from "../grpc-service.ts";
 import { type At, durationMsOr, onlySupports, report, under } from "../issues.ts";
-import { always, decodeMetadataMatch, decodeRuntimeFraction, decodeStringMatch } from "../matchers.ts";
+import { always, decodeMetadataMatch, decodeRuntimeFlag, decodeRuntimeFraction, decodeStringMatch } from "../matchers.ts";
 
 const typeName = "envoy.extensions.filters.http.ext_authz.v3";
 const fields = [
@@ -54,7 +54,7 @@ export function decodeExtAuthz(at: At, message: AuthzMessage): HttpFilterConfig 
 			statusOnError: message.statusOnError?.code ?? 403,
 			enabled: decodeRuntimeFraction(under(at, "filterEnabled"), message.filterEnabled) ?? always,
 			enabledMetadata: message.filterEnabledMetadata && decodeMetadataMatch(under(at, "filterEnabledMetadata"), message.filterEnabledMetadata),
-			denyAtDisable: message.denyAtDisable?.defaultValue ?? false,
+			denyAtDisable: decodeRuntimeFlag(message.denyAtDisable, false),
 			statPrefix: message.statPrefix,
 			allowedHeaders: [
 				...decodeList(under(at, "allowedHeaders"), message.allowedHeaders),

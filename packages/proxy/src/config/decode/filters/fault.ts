@@ -1,5 +1,5 @@
 import type { HTTPFault } from "@weft/xds/generated/envoy/extensions/filters/http/fault/v3/fault.ts";
-import type { FaultPolicy } from "../../http-filters.ts";
+import { defaultFaultKeys, type FaultPolicy } from "../../http-filters.ts";
 import { type At, durationMs, onlySupports, under } from "../issues.ts";
 import { decodeFraction, decodeHeaderMatches, never } from "../matchers.ts";
 
@@ -14,7 +14,6 @@ const faultFields = [
 	"filterMetadata",
 	"responseRateLimit",
 ];
-// Runtime keys only name overrides, and there is no runtime here: their defaults are what the message says.
 const faultRuntime = [
 	"delayPercentRuntime",
 	"abortPercentRuntime",
@@ -35,6 +34,15 @@ export function decodeFault(at: At, fault: HTTPFault): FaultPolicy {
 		upstreamCluster: fault.upstreamCluster,
 		downstreamNodes: fault.downstreamNodes,
 		maxActive: fault.maxActiveFaults,
+		keys: {
+			delayPercent: fault.delayPercentRuntime || defaultFaultKeys.delayPercent,
+			delayMs: fault.delayDurationRuntime || defaultFaultKeys.delayMs,
+			abortPercent: fault.abortPercentRuntime || defaultFaultKeys.abortPercent,
+			abortHttpStatus: fault.abortHttpStatusRuntime || defaultFaultKeys.abortHttpStatus,
+			abortGrpcStatus: fault.abortGrpcStatusRuntime || defaultFaultKeys.abortGrpcStatus,
+			responseRatePercent: fault.responseRateLimitPercentRuntime || defaultFaultKeys.responseRatePercent,
+			maxActive: fault.maxActiveFaultsRuntime || defaultFaultKeys.maxActive,
+		},
 	};
 }
 

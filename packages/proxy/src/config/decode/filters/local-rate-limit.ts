@@ -73,9 +73,9 @@ export function decodeBucket(at: At, bucket: BucketMessage | undefined): TokenBu
 export function decodeRateLimits(at: At, limits: readonly RateLimitMessage[]): readonly RateLimitAction[] {
 	return limits.map((limit, i) => {
 		const here = under(at, `rateLimits[${i}]`);
-		// `disable_key` names a runtime override, and there is no runtime here.
 		onlySupports(here, "envoy.config.route.v3.RateLimit", limit, ["stage", "disableKey", "actions"]);
-		return { stage: limit.stage ?? 0, entries: limit.actions.flatMap((action, j) => decodeEntry(under(here, `actions[${j}]`), action) ?? []) };
+		const entries = limit.actions.flatMap((action, j) => decodeEntry(under(here, `actions[${j}]`), action) ?? []);
+		return { stage: limit.stage ?? 0, entries, ...(limit.disableKey !== "" && { disableKey: limit.disableKey }) };
 	});
 }
 

@@ -79,7 +79,7 @@ function runtimeOf(config: JwtAuthentication, { context, counter, errors, statPr
 	};
 	const providers = new Map(Object.entries(config.providers).map(([name, provider]) => [name, new ProviderRuntime(provider, context, counters, compile)]));
 	const rules = config.rules.map(({ match, requirement }) => ({
-		matches: compileRequestMatch(match, compile),
+		matches: compileRequestMatch(match, compile, context.runtime),
 		verify: requirement && compileRequirement(requirement, providers),
 	}));
 	const byState = new Map(
