@@ -1,6 +1,7 @@
-import { type handleBidiStreamingCall, Server, ServerCredentials, type ServerDuplexStream } from "@grpc/grpc-js";
+import { type handleBidiStreamingCall, Server, type ServerDuplexStream } from "@grpc/grpc-js";
 import { fromJson, messageFns, stripTypeUrl } from "@weft/xds";
 import { DeltaDiscoveryRequest, DeltaDiscoveryResponse } from "@weft/xds/generated/envoy/service/discovery/v3/discovery.ts";
+import { bindServer, grpcMethod } from "./grpc-method.ts";
 
 type Stream = ServerDuplexStream<DeltaDiscoveryRequest, DeltaDiscoveryResponse>;
 
@@ -44,19 +45,14 @@ export class AdsServer {
 			call.on("error", () => undefined).on("end", () => call.end());
 			call.on("data", (request: DeltaDiscoveryRequest) => this.#receive(request));
 		};
-		const definition = {
-			path: "/envoy.service.discovery.v3.AggregatedDiscoveryService/DeltaAggregatedResources",
-			requestStream: true,
-			responseStream: true,
-			requestSerialize: (message: DeltaDiscoveryRequest) => Buffer.from(DeltaDiscoveryRequest.encode(message).finish()),
-			requestDeserialize: (bytes: Buffer) => DeltaDiscoveryRequest.decode(bytes),
-			responseSerialize: (message: DeltaDiscoveryResponse) => Buffer.from(DeltaDiscoveryResponse.encode(message).finish()),
-			responseDeserialize: (bytes: Buffer) => DeltaDiscoveryResponse.decode(bytes),
-		};
-		this.#server.addService({ stream: definition }, { stream });
-		return new Promise((resolve, reject) =>
-			this.#server.bindAsync("127.0.0.1:0", ServerCredentials.createInsecure(), (error, port) => (error === null ? resolve(port) : reject(error))),
+		const definition = grpcMethod(
+			"/envoy.service.discovery.v3.AggregatedDiscoveryService/DeltaAggregatedResources",
+			"bidirectional",
+			DeltaDiscoveryRequest,
+			DeltaDiscoveryResponse,
 		);
+		this.#server.addService({ stream: definition }, { stream });
+		return bindServer(this.#server);
 	}
 
 	stop(): void {

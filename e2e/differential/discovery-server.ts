@@ -1,11 +1,12 @@
-import { type ServerDuplexStream, Server, ServerCredentials } from "@grpc/grpc-js";
-import { fromJson, type MessageFns, messageFns, stripTypeUrl, typeUrls, xdsTypeOf } from "@weft/xds";
+import { type ServerDuplexStream, Server } from "@grpc/grpc-js";
+import { fromJson, messageFns, stripTypeUrl, typeUrls, xdsTypeOf } from "@weft/xds";
 import {
 	DeltaDiscoveryRequest,
 	DeltaDiscoveryResponse,
 	DiscoveryRequest,
 	DiscoveryResponse,
 } from "@weft/xds/generated/envoy/service/discovery/v3/discovery.ts";
+import { bindServer, grpcMethod } from "./grpc-method.ts";
 
 export type ServedType = "cds" | "eds" | "lds" | "rds" | "vhds" | "sds" | "ecds";
 
@@ -58,8 +59,8 @@ export class DiscoveryServer {
 		for (const [service, [name, sotw, delta]] of Object.entries(services) as [ServedType | "ads", (typeof services)["ads"]][]) {
 			const path = (method: string) => `/envoy.service.${name}/${method}`;
 			const methods = {
-				...(sotw !== undefined && { sotw: bidirectional(path(sotw), DiscoveryRequest, DiscoveryResponse) }),
-				delta: bidirectional(path(delta), DeltaDiscoveryRequest, DeltaDiscoveryResponse),
+				...(sotw !== undefined && { sotw: grpcMethod(path(sotw), "bidirectional", DiscoveryRequest, DiscoveryResponse) }),
+				delta: grpcMethod(path(delta), "bidirectional", DeltaDiscoveryRequest, DeltaDiscoveryResponse),
 			};
 			server.addService(methods, {
 				sotw: (call: ServerDuplexStream<DiscoveryRequest, DiscoveryResponse>) => this.#serveSotw(service, call),
@@ -67,9 +68,7 @@ export class DiscoveryServer {
 			});
 		}
 		const target = typeof address === "string" ? `unix:${address}` : `127.0.0.1:${address}`;
-		return new Promise((resolve, reject) =>
-			server.bindAsync(target, ServerCredentials.createInsecure(), (error, port) => (error === null ? resolve(port) : reject(error))),
-		);
+		return bindServer(server, target);
 	}
 
 	/** Ends every stream and refuses connections; what it holds stays for the next `listen`. */
@@ -175,16 +174,4 @@ const isWhole = (typeUrl: string) => ["cds", "lds"].includes(xdsTypeOf(typeUrl) 
 function note(stream: SeenStream, request: DiscoveryRequest | DeltaDiscoveryRequest): void {
 	stream.requests.push(request);
 	if (request.errorDetail !== undefined) stream.refusals.push(request.errorDetail.message);
-}
-
-function bidirectional<Q, R>(path: string, requests: MessageFns<Q>, responses: MessageFns<R>) {
-	return {
-		path,
-		requestStream: true,
-		responseStream: true,
-		requestSerialize: (message: Q) => Buffer.from(requests.encode(message).finish()),
-		requestDeserialize: (bytes: Buffer) => requests.decode(bytes),
-		responseSerialize: (message: R) => Buffer.from(responses.encode(message).finish()),
-		responseDeserialize: (bytes: Buffer) => responses.decode(bytes),
-	};
 }

@@ -1,6 +1,7 @@
-import { type handleUnaryCall, Metadata, Server, ServerCredentials } from "@grpc/grpc-js";
+import { type handleUnaryCall, Metadata, Server } from "@grpc/grpc-js";
 import type { MessageFns } from "@weft/xds";
 import { staticCluster } from "./config.ts";
+import { bindServer, grpcMethod } from "./grpc-method.ts";
 
 const http2 = {
 	"envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
@@ -36,18 +37,7 @@ export async function startService<Q, R>(
 		if (isFailure(said)) callback({ ...said, metadata: new Metadata() });
 		else callback(null, said);
 	};
-	const method = {
-		path,
-		requestStream: false,
-		responseStream: false,
-		requestSerialize: (message: Q) => Buffer.from(requests.encode(message).finish()),
-		requestDeserialize: (bytes: Buffer) => requests.decode(bytes),
-		responseSerialize: (message: R) => Buffer.from(responses.encode(message).finish()),
-		responseDeserialize: (bytes: Buffer) => responses.decode(bytes),
-	};
-	server.addService({ unary: method }, { unary });
-	const port = await new Promise<number>((resolve, reject) =>
-		server.bindAsync("127.0.0.1:0", ServerCredentials.createInsecure(), (error, bound) => (error === null ? resolve(bound) : reject(error))),
-	);
+	server.addService({ unary: grpcMethod(path, "unary", requests, responses) }, { unary });
+	const port = await bindServer(server);
 	return { port, stop: () => server.forceShutdown() };
 }

@@ -3,9 +3,10 @@ import { createServer, get, type Server as HttpServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
-import { type handleBidiStreamingCall, Server, ServerCredentials, type ServerDuplexStream } from "@grpc/grpc-js";
+import { type handleBidiStreamingCall, Server, type ServerDuplexStream } from "@grpc/grpc-js";
 import { LoadStatsRequest, LoadStatsResponse } from "@weft/xds/generated/envoy/service/load_stats/v3/lrs.ts";
 import { httpListener, loopback, staticCluster } from "./config.ts";
+import { bindServer, grpcMethod } from "./grpc-method.ts";
 import { grpcCluster } from "./grpc-services.ts";
 import { type Proxy, skipReason, startPair } from "./pair.ts";
 
@@ -26,19 +27,9 @@ class LoadService {
 			call.on("data", (request: LoadStatsRequest) => this.requests.push(request)).on("error", () => undefined);
 			call.on("end", () => call.end()).on("close", () => this.#streams.delete(call));
 		};
-		const definition = {
-			path: "/envoy.service.load_stats.v3.LoadReportingService/StreamLoadStats",
-			requestStream: true,
-			responseStream: true,
-			requestSerialize: (message: LoadStatsRequest) => Buffer.from(LoadStatsRequest.encode(message).finish()),
-			requestDeserialize: (bytes: Buffer) => LoadStatsRequest.decode(bytes),
-			responseSerialize: (message: LoadStatsResponse) => Buffer.from(LoadStatsResponse.encode(message).finish()),
-			responseDeserialize: (bytes: Buffer) => LoadStatsResponse.decode(bytes),
-		};
+		const definition = grpcMethod("/envoy.service.load_stats.v3.LoadReportingService/StreamLoadStats", "bidirectional", LoadStatsRequest, LoadStatsResponse);
 		this.#server.addService({ stream: definition }, { stream });
-		return new Promise((resolve, reject) =>
-			this.#server.bindAsync("127.0.0.1:0", ServerCredentials.createInsecure(), (error, port) => (error === null ? resolve(port) : reject(error))),
-		);
+		return bindServer(this.#server);
 	}
 
 	ask(clusters: readonly string[], more: Partial<LoadStatsResponse> = {}): void {

@@ -3,15 +3,15 @@ import { createServer, get } from "node:http";
 import type { AddressInfo } from "node:net";
 import { test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
-import { type handleBidiStreamingCall, Server, ServerCredentials } from "@grpc/grpc-js";
+import { type handleBidiStreamingCall, Server } from "@grpc/grpc-js";
 import { fromJson, messageFns, typeUrls } from "@weft/xds";
 import { DeltaDiscoveryRequest, DeltaDiscoveryResponse } from "@weft/xds/generated/envoy/service/discovery/v3/discovery.ts";
 import { registerImplemented } from "../../packages/proxy/src/config/decode/index.ts";
+import { ads } from "./ads-server.ts";
 import { httpFilter, httpListener, loopback, router, staticCluster } from "./config.ts";
+import { bindServer, grpcMethod } from "./grpc-method.ts";
 import { grpcCluster } from "./grpc-services.ts";
 import { type Proxy, skipReason, startPair } from "./pair.ts";
-
-const ads = { ads: {}, resource_api_version: "V3" };
 
 /** A control plane that gives virtual hosts by name alone, to those who ask. */
 class OnDemandServer {
@@ -36,19 +36,14 @@ class OnDemandServer {
 					);
 			});
 		};
-		const definition = {
-			path: "/envoy.service.discovery.v3.AggregatedDiscoveryService/DeltaAggregatedResources",
-			requestStream: true,
-			responseStream: true,
-			requestSerialize: (message: DeltaDiscoveryRequest) => Buffer.from(DeltaDiscoveryRequest.encode(message).finish()),
-			requestDeserialize: (bytes: Buffer) => DeltaDiscoveryRequest.decode(bytes),
-			responseSerialize: (message: DeltaDiscoveryResponse) => Buffer.from(DeltaDiscoveryResponse.encode(message).finish()),
-			responseDeserialize: (bytes: Buffer) => DeltaDiscoveryResponse.decode(bytes),
-		};
-		this.#server.addService({ stream: definition }, { stream });
-		return new Promise((resolve, reject) =>
-			this.#server.bindAsync("127.0.0.1:0", ServerCredentials.createInsecure(), (error, port) => (error === null ? resolve(port) : reject(error))),
+		const definition = grpcMethod(
+			"/envoy.service.discovery.v3.AggregatedDiscoveryService/DeltaAggregatedResources",
+			"bidirectional",
+			DeltaDiscoveryRequest,
+			DeltaDiscoveryResponse,
 		);
+		this.#server.addService({ stream: definition }, { stream });
+		return bindServer(this.#server);
 	}
 
 	stop(): void {

@@ -3,16 +3,19 @@ import { createServer, get, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { after, before, describe, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
-import { type handleBidiStreamingCall, Server as GrpcServer, ServerCredentials } from "@grpc/grpc-js";
+import { type handleBidiStreamingCall, Server as GrpcServer } from "@grpc/grpc-js";
 import { typeUrls } from "@weft/xds";
 import { DeltaDiscoveryRequest, DeltaDiscoveryResponse } from "@weft/xds/generated/envoy/service/discovery/v3/discovery.ts";
 import { RateLimitRequest, RateLimitResponse } from "@weft/xds/generated/envoy/service/ratelimit/v3/rls.ts";
 import { Runtime } from "@weft/xds/generated/envoy/service/runtime/v3/rtds.ts";
 import { extension, fileLog, httpFilter, httpListener, loopback, router, staticCluster } from "./config.ts";
+import { bindServer, grpcMethod } from "./grpc-method.ts";
 import { grpcCluster, startService } from "./grpc-services.ts";
 import { type Proxy, skipReason, startPair } from "./pair.ts";
 
 type Layer = Record<string, unknown>;
+
+const methodOf = (path: string) => grpcMethod(path, "bidirectional", DeltaDiscoveryRequest, DeltaDiscoveryResponse);
 
 /** A control plane that has one layer of the runtime, and gives it when it is told to. */
 class RuntimeServer {
@@ -21,7 +24,7 @@ class RuntimeServer {
 	#give: ((layer: Layer | undefined) => void) | undefined;
 	refusals = 0;
 
-	start(): Promise<void> {
+	async start(): Promise<void> {
 		const stream: handleBidiStreamingCall<DeltaDiscoveryRequest, DeltaDiscoveryResponse> = (call) => {
 			let nonce = 0;
 			call.on("error", () => undefined).on("end", () => call.end());
@@ -35,25 +38,10 @@ class RuntimeServer {
 				};
 			});
 		};
-		const definition = (path: string) => ({
-			path,
-			requestStream: true,
-			responseStream: true,
-			requestSerialize: (message: DeltaDiscoveryRequest) => Buffer.from(DeltaDiscoveryRequest.encode(message).finish()),
-			requestDeserialize: (bytes: Buffer) => DeltaDiscoveryRequest.decode(bytes),
-			responseSerialize: (message: DeltaDiscoveryResponse) => Buffer.from(DeltaDiscoveryResponse.encode(message).finish()),
-			responseDeserialize: (bytes: Buffer) => DeltaDiscoveryResponse.decode(bytes),
-		});
-		const all = definition("/envoy.service.discovery.v3.AggregatedDiscoveryService/DeltaAggregatedResources");
-		const own = definition("/envoy.service.runtime.v3.RuntimeDiscoveryService/DeltaRuntime");
+		const all = methodOf("/envoy.service.discovery.v3.AggregatedDiscoveryService/DeltaAggregatedResources");
+		const own = methodOf("/envoy.service.runtime.v3.RuntimeDiscoveryService/DeltaRuntime");
 		this.#server.addService({ all, own }, { all: stream, own: stream });
-		return new Promise((resolve, reject) =>
-			this.#server.bindAsync("127.0.0.1:0", ServerCredentials.createInsecure(), (error, port) => {
-				this.port = port;
-				if (error === null) resolve();
-				else reject(error);
-			}),
-		);
+		this.port = await bindServer(this.#server);
 	}
 
 	/** undefined: it is no more. Waits for somebody to ask. */
