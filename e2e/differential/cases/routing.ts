@@ -74,6 +74,18 @@ const routes = [
 		...to("a", { path_rewrite }),
 		request_headers_to_add: [{ header: { key: "x-added", value: "added" } }],
 	})),
+	...Object.entries({ plain: "new.example", header: "%REQ(x-to)%.example", empty: "%REQ(x-none)%", missing: "a%REQ(x-none)%" }).map(([name, host_rewrite]) => ({
+		name: `host-format-${name}`,
+		match: { prefix: `/host-format/${name}` },
+		...to("a", { host_rewrite, append_x_forwarded_host: true }),
+	})),
+	...Object.entries({ plain: "/new", query: "/new?b=1", header: "/to/%REQ(x-to)%", empty: "%REQ(x-none)%", path: "/under%REQ(:PATH)%" }).map(
+		([name, path_rewrite]) => ({
+			name: `redirect-format-${name}`,
+			match: { prefix: `/redirect-format/${name}` },
+			redirect: { path_rewrite },
+		}),
+	),
 	templated("swapped", "/swap/{a}/with/{b=**}", "/{b}/and/{a}.html"),
 	templated("fixed", "/fix/*", "/fixed/%41"),
 	{
@@ -244,6 +256,10 @@ const actions: readonly Case[] = [
 	),
 	...["plain", "query", "header", "empty", "path", "added"].map(
 		(name): Case => ({ name: `path format: ${name}`, send: get(`/format/${name}/1?q=2`, "x-to: there") }),
+	),
+	...["plain", "header", "empty", "missing"].map((name): Case => ({ name: `host format: ${name}`, send: get(`/host-format/${name}/1?q=2`, "x-to: there") })),
+	...["plain", "query", "header", "empty", "path"].map(
+		(name): Case => ({ name: `path format of a redirect: ${name}`, send: get(`/redirect-format/${name}/1?q=2`, "x-to: there") }),
 	),
 	{ name: "weighted, all on one", send: get("/weighted") },
 	...["ann", "bob", "cid", "dan", "eve", "fay"].map((user): Case => ({ name: `weighted by hash: ${user}`, send: get("/hashed", `x-user: ${user}`) })),

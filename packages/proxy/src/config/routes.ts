@@ -128,6 +128,8 @@ export interface RouteAction {
 		| { readonly kind: "header"; readonly name: string }
 		| { readonly kind: "auto" }
 		| { readonly kind: "pathRegex"; readonly pattern: string; readonly substitution: string }
+		/** A substitution format. */
+		| { readonly kind: "format"; readonly value: string }
 		| undefined;
 	readonly appendXForwardedHost: boolean;
 	readonly retry: RetryPolicy | undefined;
@@ -152,8 +154,8 @@ export interface RedirectAction {
 	readonly scheme: string | undefined;
 	readonly host: string | undefined;
 	readonly port: number | undefined;
-	readonly path:
-		| { readonly kind: "full" | "prefix"; readonly value: string }
+	readonly path: /** `format`: a substitution format; what it gives is a full path. */
+		| { readonly kind: "full" | "prefix" | "format"; readonly value: string }
 		| { readonly kind: "regex"; readonly pattern: string; readonly substitution: string }
 		| undefined;
 	readonly stripQuery: boolean;

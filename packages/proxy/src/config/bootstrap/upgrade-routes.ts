@@ -38,7 +38,8 @@ function upgradeQuery(query: Node): void {
 }
 
 function upgradeAction(action: Node): void {
-	rename(action, "host_rewrite", "host_rewrite_literal");
+	// Envoy has the name again: what holds operators is a format.
+	if (!String(read(action, "host_rewrite")).includes("%")) rename(action, "host_rewrite", "host_rewrite_literal");
 	rename(action, "auto_host_rewrite_header", "host_rewrite_header");
 	rename(action, "request_mirror_policy", "request_mirror_policies", (policy) => [policy]);
 	inObject(action, "cors", upgradeCors);

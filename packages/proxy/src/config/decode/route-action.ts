@@ -29,6 +29,7 @@ const supported = [
 	"regexRewrite",
 	"pathRewritePolicy",
 	"pathRewrite",
+	"hostRewrite",
 	"hostRewriteLiteral",
 	"autoHostRewrite",
 	"hostRewriteHeader",
@@ -141,6 +142,9 @@ function decodeWeighted(at: At, weighted: WeightedMessage): ClusterSelector {
 }
 
 function decodeHostRewrite(at: At, action: ActionMessage): RouteAction["hostRewrite"] {
+	const others = [action.hostRewriteLiteral, action.hostRewriteHeader, action.autoHostRewrite, action.hostRewritePathRegex];
+	if (action.hostRewrite !== "" && others.some((other) => other !== undefined)) report(at, "only one way to rewrite the host may be set beside host_rewrite");
+	if (action.hostRewrite !== "") return { kind: "format", value: action.hostRewrite };
 	if (action.hostRewriteLiteral !== undefined) return { kind: "literal", value: action.hostRewriteLiteral };
 	if (action.hostRewriteHeader !== undefined) return { kind: "header", name: action.hostRewriteHeader.toLowerCase() };
 	if (action.autoHostRewrite === true) return { kind: "auto" };

@@ -74,6 +74,7 @@ const redirectStatuses = [301, 302, 303, 307, 308] as const;
 
 function decodeRedirect(at: At, redirect: RedirectMessage): RedirectAction {
 	const path = (): RedirectAction["path"] => {
+		if (redirect.pathRewrite !== "") return { kind: "format", value: redirect.pathRewrite };
 		if (redirect.pathRedirect !== undefined && redirect.pathRedirect !== "") return { kind: "full", value: redirect.pathRedirect };
 		if (redirect.prefixRewrite !== undefined && redirect.prefixRewrite !== "") return { kind: "prefix", value: redirect.prefixRewrite };
 		if (redirect.regexRewrite !== undefined) return { kind: "regex", ...decodeRewrite(under(at, "regexRewrite"), redirect.regexRewrite) };

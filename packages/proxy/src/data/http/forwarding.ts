@@ -39,7 +39,7 @@ export function prepareRequest(stream: HttpStream, cluster: ClusterRuntime, forw
 		request.path = forward.rewritePath(original, info);
 		if (!manager.suppressEnvoyHeaders && request.path !== original) request.set("x-envoy-original-path", original);
 	}
-	const host = choice.hostRewrite ?? forward.rewriteHost?.(request);
+	const host = choice.hostRewrite ?? forward.rewriteHost?.(request, info);
 	if (host !== undefined && host !== "") {
 		request.authority = host;
 		if (!manager.suppressEnvoyHeaders) request.set("x-envoy-original-host", originalAuthority);

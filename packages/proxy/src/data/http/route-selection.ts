@@ -51,7 +51,7 @@ export function forwardRequest(stream: HttpStream): void {
 		return answer(stream, 404, responseFlags.NR, "route_not_found");
 	}
 	const { action } = route;
-	if (action.kind === "redirect") return redirect(stream, action.status, action.location(request));
+	if (action.kind === "redirect") return redirect(stream, action.status, action.location(request, stream.info));
 	if (action.kind === "direct") {
 		manager.count(httpStat.rq_direct_response);
 		const headers = namesItsPlace(action.status) ? ["location", `${request.scheme}://${request.authority}${request.path}`] : [];

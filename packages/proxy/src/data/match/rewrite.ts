@@ -19,11 +19,22 @@ export function compilePathRewrite(match: PathMatch, action: RouteAction, contex
 	return (path) => onBarePath(path, replaceAll);
 }
 
-function compilePathFormat(text: string, { errors }: CompileContext, environment: FormatterEnvironment): PathRewrite {
-	const format = compileFormat(text, "", environment);
-	errors.push(...format.errors.map((error) => `path_rewrite: ${error}`));
-	// What a peer sent must not end the request line.
-	return (path, info) => onBarePath(path, (bare) => format.value?.(info).replace(/[\r\n\0]/g, "") || bare);
+function compilePathFormat(text: string, context: CompileContext, environment: FormatterEnvironment): PathRewrite {
+	const write = compileOneLine("path_rewrite", text, "", context, environment);
+	return (path, info) => onBarePath(path, (bare) => write(info) || bare);
+}
+
+/** What a peer sent must not end the line that it comes to stand in. */
+function compileOneLine(
+	field: string,
+	text: string,
+	empty: string,
+	{ errors }: CompileContext,
+	environment: FormatterEnvironment,
+): (info: StreamInfo) => string {
+	const format = compileFormat(text, empty, environment);
+	errors.push(...format.errors.map((error) => `${field}: ${error}`));
+	return (info) => format.value?.(info).replace(/[\r\n\0]/g, "") ?? "";
 }
 
 /** Puts `value` where the route's prefix or exact path matched; with a regex match, in place of the whole path. */
@@ -41,9 +52,9 @@ function onBarePath(path: string, change: (bare: string) => string): string {
 }
 
 /** The new `:authority`; undefined: it stays. `auto` is the upstream's host name, which the router knows. */
-export type HostRewrite = (head: RequestView) => string | undefined;
+export type HostRewrite = (head: RequestView, info: StreamInfo) => string | undefined;
 
-export function compileHostRewrite(rewrite: RouteAction["hostRewrite"], context: CompileContext): HostRewrite | undefined {
+export function compileHostRewrite(rewrite: RouteAction["hostRewrite"], context: CompileContext, environment: FormatterEnvironment): HostRewrite | undefined {
 	switch (rewrite?.kind) {
 		case undefined:
 		case "auto":
@@ -58,30 +69,42 @@ export function compileHostRewrite(rewrite: RouteAction["hostRewrite"], context:
 			const replaceAll = context.regex(rewrite.pattern).substitution(rewrite.substitution);
 			return (head) => replaceAll(withoutQuery(head.path)) || undefined;
 		}
+		case "format": {
+			const write = compileOneLine("host_rewrite", rewrite.value, "-", context, environment);
+			return (_, info) => write(info) || undefined;
+		}
 	}
 }
 
 /** The `location` of a redirect. */
-export type RedirectLocation = (head: RequestView) => string;
+export type RedirectLocation = (head: RequestView, info: StreamInfo) => string;
 
-export function compileRedirect(match: PathMatch, action: RedirectAction, context: CompileContext): RedirectLocation {
-	const path = compileRedirectPath(match, action, context);
-	return (head) => {
+export function compileRedirect(match: PathMatch, action: RedirectAction, context: CompileContext, environment: FormatterEnvironment): RedirectLocation {
+	const path = compileRedirectPath(match, action, context, environment);
+	return (head, info) => {
 		const scheme = action.scheme ?? head.scheme;
 		const host = action.host ?? dropDefaultPort(head.authority, head.scheme, action.scheme !== undefined && action.port === undefined);
-		return `${scheme}://${action.port === undefined ? host : withPort(host, action.port)}${path(head.path)}`;
+		return `${scheme}://${action.port === undefined ? host : withPort(host, action.port)}${path(head.path, info)}`;
 	};
 }
 
-function compileRedirectPath(match: PathMatch, action: RedirectAction, context: CompileContext): (path: string) => string {
+function compileRedirectPath(
+	match: PathMatch,
+	action: RedirectAction,
+	context: CompileContext,
+	environment: FormatterEnvironment,
+): (path: string, info: StreamInfo) => string {
 	const keepQuery = (path: string) => (action.stripQuery ? withoutQuery(path) : path);
 	const change = action.path;
 	switch (change?.kind) {
 		case undefined:
 			return keepQuery;
 		case "full":
-			// A path that brings its own query replaces the request's.
-			return change.value.includes("?") ? () => change.value : (path) => change.value + keepQuery(path).slice(withoutQuery(path).length);
+			return (path) => withQueryOf(change.value, keepQuery(path));
+		case "format": {
+			const write = compileOneLine("path_rewrite", change.value, "", context, environment);
+			return (path, info) => withQueryOf(write(info) || withoutQuery(path), keepQuery(path));
+		}
 		case "prefix": {
 			const replace = replaceMatched(match, change.value);
 			return (path) => keepQuery(replace(path));
@@ -92,6 +115,9 @@ function compileRedirectPath(match: PathMatch, action: RedirectAction, context: 
 		}
 	}
 }
+
+/** A path that brings its own query replaces the request's. */
+const withQueryOf = (path: string, asked: string): string => (path.includes("?") ? path : path + asked.slice(withoutQuery(asked).length));
 
 /** A port that only said what the old scheme's default is would be wrong under the new scheme. */
 function dropDefaultPort(authority: string, scheme: string, changed: boolean): string {

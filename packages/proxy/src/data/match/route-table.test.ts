@@ -199,9 +199,7 @@ test("paths and hosts are rewritten", () => {
 			info,
 		);
 		assert.ok(matched?.action.kind === "route");
-		return (
-			matched.action.rewritePath?.(requested, createStreamInfo(createConnectionInfo())) ?? matched.action.rewriteHost?.(createRequestView({ path: requested }))
-		);
+		return matched.action.rewritePath?.(requested, info) ?? matched.action.rewriteHost?.(createRequestView({ path: requested }), info);
 	};
 	assert.equal(rewritten(prefix("/old"), { prefixRewrite: "/new" }, "/old/x?y=1"), "/new/x?y=1");
 	assert.equal(rewritten(exact("/old"), { prefixRewrite: "/new" }, "/old?y=1"), "/new?y=1");
@@ -223,7 +221,7 @@ test("redirects build their location from what they are given and the request", 
 		} as const;
 		const matched = matchTable(compile(routeTable([virtualHost({ routes: [route({ path: prefix("/p"), action })] })])), createRequestView(head), () => 0, info);
 		assert.ok(matched?.action.kind === "redirect");
-		return matched.action.location(createRequestView(head));
+		return matched.action.location(createRequestView(head), info);
 	};
 	assert.equal(location({ scheme: "https" }, { authority: "a:80", path: "/p?x" }), "https://a/p?x");
 	assert.equal(location({ host: "b", stripQuery: true }, { path: "/p/1?x" }), "http://b/p/1");

@@ -236,7 +236,8 @@ function compileAction(
 ): CompiledAction {
 	const { action } = route;
 	if (action.kind === "direct") return action;
-	if (action.kind === "redirect") return { kind: "redirect", status: action.status, location: compileRedirect(route.path, action, context) };
+	if (action.kind === "redirect")
+		return { kind: "redirect", status: action.status, location: compileRedirect(route.path, action, context, inputs.environment) };
 	const choice = (cluster: string, own?: WeightedCluster): ClusterChoice => {
 		const all = own ? [own.headers, ...levels] : levels;
 		return {
@@ -253,7 +254,7 @@ function compileAction(
 		kind: "route",
 		config: action,
 		rewritePath: compilePathRewrite(route.path, action, context, inputs.environment),
-		rewriteHost: compileHostRewrite(action.hostRewrite, context),
+		rewriteHost: compileHostRewrite(action.hostRewrite, context, inputs.environment),
 		hash,
 		clusters: compileClusters(action, hash, choice, context, inputs.runtime),
 	};
