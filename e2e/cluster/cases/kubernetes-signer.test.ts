@@ -155,7 +155,10 @@ describe("certificates by signers behind the Kubernetes API", { skip: clusterMis
 		await eventually("the reason is told", async () =>
 			assert.match(await controlPlaneLog(), new RegExp(`signer ${workloads}: the request was not signed: NotOnTheList: who is that\\?`)),
 		);
-		assert.match(await kubectl("logs", "-n", namespace, "deployment/refused", "-c", "istio-proxy"), /NotOnTheList: who is that\?/);
+		// The proxy may have asked before its kubelet has said that it runs.
+		await eventually("the workload is told", async () =>
+			assert.match(await kubectl("logs", "-n", namespace, "deployment/refused", "-c", "istio-proxy"), /NotOnTheList: who is that\?/),
+		);
 		assert.equal(await isReady("refused"), false);
 		await answers("sleep");
 		signer.judge = () => "sign";
