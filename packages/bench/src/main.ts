@@ -5,6 +5,7 @@ type Bench = (args: readonly string[], log: (line: string) => void, signal: Abor
 const benches: ReadonlyMap<string, () => Promise<Bench>> = new Map<string, () => Promise<Bench>>([
 	["data-plane", async () => (await import("./data-plane/data-plane.ts")).runDataPlane],
 	["profile", async () => (await import("./data-plane/profile.ts")).runProfile],
+	["attacks", async () => (await import("./data-plane/attacks.ts")).runAttacks],
 	["cluster", async () => (await import("./cluster/main.ts")).clusterBench],
 	["control-plane", async () => (await import("./control-plane/main.ts")).controlPlaneBench],
 	[
