@@ -1,7 +1,9 @@
 import { type handleBidiStreamingCall, Server, type ServerDuplexStream } from "@grpc/grpc-js";
 import { fromJson, messageFns, stripTypeUrl } from "@weft/xds";
 import { DeltaDiscoveryRequest, DeltaDiscoveryResponse } from "@weft/xds/generated/envoy/service/discovery/v3/discovery.ts";
-import { bindServer, grpcMethod } from "./grpc-method.ts";
+import { loopback } from "./config.ts";
+import { bindServer, deltaMethod } from "./grpc-method.ts";
+import { grpcCluster } from "./grpc-services.ts";
 
 type Stream = ServerDuplexStream<DeltaDiscoveryRequest, DeltaDiscoveryResponse>;
 
@@ -45,13 +47,7 @@ export class AdsServer {
 			call.on("error", () => undefined).on("end", () => call.end());
 			call.on("data", (request: DeltaDiscoveryRequest) => this.#receive(request));
 		};
-		const definition = grpcMethod(
-			"/envoy.service.discovery.v3.AggregatedDiscoveryService/DeltaAggregatedResources",
-			"bidirectional",
-			DeltaDiscoveryRequest,
-			DeltaDiscoveryResponse,
-		);
-		this.#server.addService({ stream: definition }, { stream });
+		this.#server.addService({ stream: deltaMethod() }, { stream });
 		return bindServer(this.#server);
 	}
 
@@ -134,9 +130,14 @@ export class AdsServer {
 
 export const ads = { ads: {}, resource_api_version: "V3" };
 
-/** Of a bootstrap that asks this server for listeners and clusters; the cluster `xds` leads there. */
-export const adsResources = {
-	ads_config: { api_type: "DELTA_GRPC", transport_api_version: "V3", grpc_services: [{ envoy_grpc: { cluster_name: "xds" } }] },
-	lds_config: ads,
-	cds_config: ads,
-};
+/** A bootstrap that asks the server at this port for listeners and clusters, beside listeners of its own. */
+export const adsBootstrap = (port: number, listeners: readonly object[]) => ({
+	node: { id: "n", cluster: "c" },
+	admin: { address: loopback(0) },
+	dynamic_resources: {
+		ads_config: { api_type: "DELTA_GRPC", transport_api_version: "V3", grpc_services: [{ envoy_grpc: { cluster_name: "xds" } }] },
+		lds_config: ads,
+		cds_config: ads,
+	},
+	static_resources: { clusters: [grpcCluster("xds", port)], listeners },
+});

@@ -5,9 +5,8 @@ import { after, before, describe, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { typeUrls } from "@weft/xds";
 import { registerImplemented } from "../../packages/proxy/src/config/decode/index.ts";
-import { ads, adsResources, AdsServer } from "./ads-server.ts";
-import { extension, fileLog, httpFilter, httpListener, listener, loopback, router, staticCluster } from "./config.ts";
-import { grpcCluster } from "./grpc-services.ts";
+import { ads, adsBootstrap, AdsServer } from "./ads-server.ts";
+import { extension, fileLog, httpFilter, httpListener, listener, router, staticCluster } from "./config.ts";
 import { type Proxy, skipReason, startPair } from "./pair.ts";
 
 const onDemand = (fields: object) => httpFilter("envoy.filters.http.on_demand", "on_demand.v3.OnDemand", fields);
@@ -61,25 +60,17 @@ describe("clusters on demand, beside a real Envoy", { skip: skipReason }, () => 
 		const build = (log: string, name: Proxy["name"]) => {
 			const fields = { code: "%RESPONSE_CODE%", flags: "%RESPONSE_FLAGS%", details: "%RESPONSE_CODE_DETAILS%", path: "%PATH%" };
 			const access = { access_log: [fileLog(log, fields)] };
-			return {
-				node: { id: "n", cluster: "c" },
-				admin: { address: loopback(0) },
-				dynamic_resources: adsResources,
-				static_resources: {
-					clusters: [grpcCluster("xds", ports[name === "envoy" ? 0 : 1])],
-					listeners: [
-						httpListener("http", { ...access, route_config: table, http_filters: [onDemand(odcds("1s")), router] }),
-						httpListener("by-route", {
-							...access,
-							route_config: { ...table, typed_per_filter_config: perRoute(odcds("0.3s")) },
-							http_filters: [onDemand({}), router],
-						}),
-						tcp("tcp", "tcp-target", { odcds_config: ads }),
-						tcp("tcp-absent", "nothing", { odcds_config: ads }),
-						tcp("tcp-late", "tcp-late", { odcds_config: ads, timeout: "0.3s" }),
-					],
-				},
-			};
+			return adsBootstrap(ports[name === "envoy" ? 0 : 1], [
+				httpListener("http", { ...access, route_config: table, http_filters: [onDemand(odcds("1s")), router] }),
+				httpListener("by-route", {
+					...access,
+					route_config: { ...table, typed_per_filter_config: perRoute(odcds("0.3s")) },
+					http_filters: [onDemand({}), router],
+				}),
+				tcp("tcp", "tcp-target", { odcds_config: ads }),
+				tcp("tcp-absent", "nothing", { odcds_config: ads }),
+				tcp("tcp-late", "tcp-late", { odcds_config: ads, timeout: "0.3s" }),
+			]);
 		};
 		proxies = await startPair(build, listenerNames);
 		for (const proxy of proxies) while (!(await proxy.admin("/ready")).startsWith("LIVE")) await sleep(50);

@@ -9,7 +9,7 @@ import { DeltaDiscoveryRequest, DeltaDiscoveryResponse } from "@weft/xds/generat
 import { registerImplemented } from "../../packages/proxy/src/config/decode/index.ts";
 import { ads } from "./ads-server.ts";
 import { httpFilter, httpListener, loopback, router, staticCluster } from "./config.ts";
-import { bindServer, grpcMethod } from "./grpc-method.ts";
+import { bindServer, deltaMethod } from "./grpc-method.ts";
 import { grpcCluster } from "./grpc-services.ts";
 import { type Proxy, skipReason, startPair } from "./pair.ts";
 
@@ -36,13 +36,7 @@ class OnDemandServer {
 					);
 			});
 		};
-		const definition = grpcMethod(
-			"/envoy.service.discovery.v3.AggregatedDiscoveryService/DeltaAggregatedResources",
-			"bidirectional",
-			DeltaDiscoveryRequest,
-			DeltaDiscoveryResponse,
-		);
-		this.#server.addService({ stream: definition }, { stream });
+		this.#server.addService({ stream: deltaMethod() }, { stream });
 		return bindServer(this.#server);
 	}
 

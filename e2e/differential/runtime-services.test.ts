@@ -9,13 +9,11 @@ import { DeltaDiscoveryRequest, DeltaDiscoveryResponse } from "@weft/xds/generat
 import { RateLimitRequest, RateLimitResponse } from "@weft/xds/generated/envoy/service/ratelimit/v3/rls.ts";
 import { Runtime } from "@weft/xds/generated/envoy/service/runtime/v3/rtds.ts";
 import { extension, fileLog, httpFilter, httpListener, loopback, router, staticCluster } from "./config.ts";
-import { bindServer, grpcMethod } from "./grpc-method.ts";
+import { bindServer, deltaMethod } from "./grpc-method.ts";
 import { grpcCluster, startService } from "./grpc-services.ts";
 import { type Proxy, skipReason, startPair } from "./pair.ts";
 
 type Layer = Record<string, unknown>;
-
-const methodOf = (path: string) => grpcMethod(path, "bidirectional", DeltaDiscoveryRequest, DeltaDiscoveryResponse);
 
 /** A control plane that has one layer of the runtime, and gives it when it is told to. */
 class RuntimeServer {
@@ -38,8 +36,8 @@ class RuntimeServer {
 				};
 			});
 		};
-		const all = methodOf("/envoy.service.discovery.v3.AggregatedDiscoveryService/DeltaAggregatedResources");
-		const own = methodOf("/envoy.service.runtime.v3.RuntimeDiscoveryService/DeltaRuntime");
+		const all = deltaMethod();
+		const own = deltaMethod("/envoy.service.runtime.v3.RuntimeDiscoveryService/DeltaRuntime");
 		this.#server.addService({ all, own }, { all: stream, own: stream });
 		this.port = await bindServer(this.#server);
 	}

@@ -4,9 +4,8 @@ import { after, before, describe, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { typeUrls } from "@weft/xds";
 import { registerImplemented } from "../../packages/proxy/src/config/decode/index.ts";
-import { ads, adsResources, AdsServer } from "./ads-server.ts";
-import { fileLog, httpFilter, httpListener, loopback, router } from "./config.ts";
-import { grpcCluster } from "./grpc-services.ts";
+import { ads, adsBootstrap, AdsServer } from "./ads-server.ts";
+import { fileLog, httpFilter, httpListener, router } from "./config.ts";
 import { type Proxy, skipReason, startPair } from "./pair.ts";
 
 /** A table that answers with its own name. */
@@ -86,19 +85,11 @@ describe("scoped routes, beside a real Envoy", { skip: skipReason }, () => {
 		const ports = [await servers[0].start(), await servers[1].start()] as const;
 		const build = (log: string, name: Proxy["name"]) => {
 			const access = { access_log: [fileLog(log, { code: "%RESPONSE_CODE%", flags: "%RESPONSE_FLAGS%", details: "%RESPONSE_CODE_DETAILS%" })] };
-			return {
-				node: { id: "n", cluster: "c" },
-				admin: { address: loopback(0) },
-				dynamic_resources: adsResources,
-				static_resources: {
-					clusters: [grpcCluster("xds", ports[name === "envoy" ? 0 : 1])],
-					listeners: [
-						httpListener("listed", { ...access, scoped_routes: listed }),
-						httpListener("plain", { ...access, scoped_routes: discovered }),
-						httpListener("asking", { ...access, scoped_routes: discovered, http_filters: [onDemand, router] }),
-					],
-				},
-			};
+			return adsBootstrap(ports[name === "envoy" ? 0 : 1], [
+				httpListener("listed", { ...access, scoped_routes: listed }),
+				httpListener("plain", { ...access, scoped_routes: discovered }),
+				httpListener("asking", { ...access, scoped_routes: discovered, http_filters: [onDemand, router] }),
+			]);
 		};
 		proxies = await startPair(build, ["listed", "plain", "asking"]);
 		for (const proxy of proxies) while (!(await proxy.admin("/ready")).startsWith("LIVE")) await sleep(50);
