@@ -406,6 +406,25 @@ describe("HTTP/2", () => {
 		assert.deepEqual(last?.payload, uint32(3, errorCode.noError));
 	});
 
+	it("what a client takes back by the same bytes reaches no host, and counts (CVE-2023-44487)", async () => {
+		const paths: (string | undefined)[] = [];
+		const host = await startHttp2Server((stream, fields) => {
+			paths.push(fields[":path"]);
+			stream.respond({ ":status": 200 }, { endStream: true });
+		});
+		closers.push(() => host.close());
+		const client = await openRawClient(await serve(host.port, http2Cluster, { statPrefix: "taken-back" }));
+		closers.push(() => client.close());
+		const cancelled = [1, 3, 5].map((id) => [headers(id, requestFields("/no")), frame(frameType.rstStream, 0, id, uint32(errorCode.cancel))]);
+		// One with a body, too.
+		const posted = [headers(7, requestFields("/no"), frameFlag.endHeaders), frame(frameType.rstStream, 0, 7, uint32(errorCode.cancel))];
+		client.send(Buffer.concat([...cancelled.flat(), ...posted, headers(9, requestFields("/yes"))]));
+		await client.next(({ type, streamId }) => type === frameType.headers && streamId === 9);
+		assert.deepEqual(paths, ["/yes"]);
+		assert.equal(counterOf("http.taken-back.", "downstream_rq_total"), 5);
+		assert.equal(counterOf("http.taken-back.", "downstream_rq_rx_reset"), 4);
+	});
+
 	it("follows a redirect with the body that was sent, and 303 without it", async () => {
 		const host = await startHttp2Server((stream, fields) => {
 			const status = /^\/(\d+)$/.exec(fields[":path"] ?? "")?.[1];

@@ -41,6 +41,8 @@ export class Http2ServerConnection implements ConnectionHandler, SessionOwner {
 	/** Only kept where there is an overload manager. */
 	#idleSince = 0;
 	readonly #keepalive: KeepalivePings | undefined;
+	/** Requests whose heads came by the present read. */
+	readonly #arrivals: Http2ServerStream[] = [];
 	#ownCertificate: string | undefined;
 	#prefaceAt = 0;
 	#requests = 0;
@@ -109,8 +111,20 @@ export class Http2ServerConnection implements ConnectionHandler, SessionOwner {
 		this.manager.count(httpStat.downstream_cx_rx_bytes_total, end - start);
 		const at = this.#prefaceAt < clientPreface.length ? this.#readPreface(bytes, start, end) : start;
 		if (at < end) this.session.feed(bytes, at, end);
+		this.#workOnArrivals();
 		if (!this.session.isInFrame) this.#headTimer.cancel();
 		else if (!this.#headTimer.isArmed) this.#awaitHead();
+	}
+
+	/** It begins when all that came by this read was looked at: a client that opens streams only to reset them reaches no upstream (CVE-2023-44487). */
+	onArrival(stream: Http2ServerStream): void {
+		this.#arrivals.push(stream);
+	}
+
+	#workOnArrivals(): void {
+		const arrivals = this.#arrivals;
+		for (let i = 0; i < arrivals.length; i++) (arrivals[i] as Http2ServerStream).work();
+		arrivals.length = 0;
 	}
 
 	/** RFC 9113 §3.4. */

@@ -43,6 +43,8 @@ export class Http2ServerStream extends Http2Stream implements Downstream {
 	#http: HttpStream | undefined;
 	#upgrade = "";
 	#hasContinued = false;
+	/** Its head has come, and what came with it in one read is still being looked at. */
+	#isArriving = false;
 	/** What came before the upstream agreed to a tunnel. */
 	#early: Buffer[] | undefined;
 
@@ -111,12 +113,23 @@ export class Http2ServerStream extends Http2Stream implements Downstream {
 		const isTunnel = this.#upgrade !== "";
 		// Ordinary CONNECT has no end of its own either: what comes is the tunnel's.
 		if (isTunnel) http.request.isChunked = false;
-		http.begin(this, isEnd || isTunnel, this.#upgrade);
-		if (isTunnel && this.#http !== undefined && !http.isTunnel) this.#early = [];
+		http.arrive(this, isEnd || isTunnel, this.#upgrade);
+		this.#isArriving = true;
+		this.#connection.onArrival(this);
 		manager.count(httpStat.downstream_rq_http2_total);
 	}
 
+	/** Begins the request, once: with its body, or when the read that it came by is over. */
+	work(): void {
+		if (!this.#isArriving) return;
+		this.#isArriving = false;
+		const http = this.#http as HttpStream;
+		http.work();
+		if (this.#upgrade !== "" && this.#http !== undefined && !http.isTunnel) this.#early = [];
+	}
+
 	override onMalformed(reason: Malformed): boolean {
+		this.#isArriving = false;
 		const { manager } = this;
 		const http = this.#http;
 		if (http === undefined || http.isResponseStarted) return false;
@@ -146,6 +159,7 @@ export class Http2ServerStream extends Http2Stream implements Downstream {
 	}
 
 	override onData(bytes: Buffer, start: number, end: number): void {
+		this.work();
 		const http = this.#http;
 		if (http === undefined) return;
 		if (this.#early === undefined) return http.onRequestBody(bytes, start, end);
@@ -155,10 +169,12 @@ export class Http2ServerStream extends Http2Stream implements Downstream {
 	}
 
 	override onTrailers(trailers: readonly string[]): void {
+		this.work();
 		for (let i = 0; i < trailers.length; i += 2) this.#http?.onRequestTrailer(trailers[i] as string, trailers[i + 1] as string);
 	}
 
 	override onEnd(): void {
+		this.work();
 		const http = this.#http;
 		if (http === undefined) return;
 		if (this.#upgrade === "") http.onRequestEnd();
@@ -166,6 +182,7 @@ export class Http2ServerStream extends Http2Stream implements Downstream {
 	}
 
 	override onReset(code: number, cause: ResetCause): void {
+		this.#isArriving = false;
 		const http = this.#http;
 		if (http === undefined) return;
 		this.#http = undefined;

@@ -100,8 +100,18 @@ export class HttpStream {
 
 	/** `request` holds the head that was received, less what is for one hop only. */
 	begin(downstream: Downstream, isComplete: boolean, upgrade: string): void {
+		this.arrive(downstream, isComplete, upgrade);
+		this.work();
+	}
+
+	/** First half of `begin`: it is there, and would be logged, but nothing has been done for it yet. */
+	arrive(downstream: Downstream, isComplete: boolean, upgrade: string): void {
 		this.#start(downstream, isComplete);
 		this.upgrade = upgrade;
+	}
+
+	/** Second half of `begin`. */
+	work(): void {
 		this.timers.start();
 		this.#admit();
 	}
