@@ -1,4 +1,7 @@
+import { execFileSync } from "node:child_process";
+import { once } from "node:events";
 import { mkdirSync, writeFileSync } from "node:fs";
+import { type AddressInfo, createServer } from "node:net";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { attacks, type Attack, type Damage, startAttack } from "./attackers.ts";
@@ -6,18 +9,26 @@ import { type MachineShape, readMachineShape } from "./machine.ts";
 import { type LoadShape, measure, type Sample } from "./measurement.ts";
 import { decodeOptions } from "./options.ts";
 import { findPeers } from "./peers.ts";
-import { startSubject, type Subject } from "./subject.ts";
+import { loadCore, startSubject, type Subject } from "./subject.ts";
 import { findTools, withSurroundings } from "./surroundings.ts";
 
 const benchFolder = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
 const requestsPerSecond = 1_000;
 const warmUpSeconds = 5;
 
-type Attacked = { readonly peer: string; readonly attack: Attack; readonly alone: Sample; readonly during: Sample; readonly damage: Damage };
+type Attacked = {
+	readonly peer: string;
+	readonly attack: Attack;
+	readonly alone: Sample;
+	/** The attacker attacks somebody else, so that what it takes of the load's core is known. */
+	readonly beside: Sample;
+	readonly during: Sample;
+	readonly damage: Damage;
+};
 
 /**
- * What one hostile client costs the others: latencies of a thousand requests a second without and with it, and the memory of
- * the proxy. Takes the flags of `data-plane`; writes `results/attacks.md`.
+ * What one hostile client costs the others: latencies of a thousand requests a second without it, beside it and with it, and
+ * the memory of the proxy. Takes the flags of `data-plane`; writes `results/attacks.md`.
  * @returns 0, or 69 when a tool is missing
  */
 export async function runAttacks(args: readonly string[], log: (line: string) => void, signal: AbortSignal): Promise<number> {
@@ -30,6 +41,8 @@ export async function runAttacks(args: readonly string[], log: (line: string) =>
 	const { found, missing } = findPeers(dirname(dirname(benchFolder)), wanted);
 	for (const { name, fix } of missing) log(`${name} is missing and left out: ${fix}`);
 	const machine = readMachineShape();
+	// The attacker runs in this process.
+	execFileSync("taskset", ["-acp", String(loadCore), String(process.pid)], { stdio: "ignore" });
 	const taken = await withSurroundings(tools, async (around) => {
 		const shape: LoadShape = { ...options, wrk, h2load, backendPids: around.backends.pids, folder: around.folder };
 		const results: Attacked[] = [];
@@ -59,22 +72,30 @@ async function measureAttack(subject: Subject, attack: Attack, shape: LoadShape,
 	const steady = { round: 1, phase: "thousand", requestsPerSecond } as const;
 	await measure(subject, { round: 1, phase: "full" }, { ...shape, seconds: warmUpSeconds }, signal);
 	const alone = await measure(subject, steady, shape, signal);
-	const attacker = startAttack(attack, Number(new URL(subject.request.url).port));
-	try {
-		const during = await measure(subject, steady, shape, signal);
-		return { alone, during, damage: attacker.stop() };
-	} finally {
-		attacker.stop();
-	}
+	const attacked = async (port: number) => {
+		const attacker = startAttack(attack, port);
+		try {
+			const sample = await measure(subject, steady, shape, signal);
+			return { sample, damage: attacker.stop() };
+		} finally {
+			attacker.stop();
+		}
+	};
+	const sink = createServer((socket) => socket.on("error", () => undefined).resume()).listen(0, "127.0.0.1");
+	await once(sink, "listening");
+	const { sample: beside } = await attacked((sink.address() as AddressInfo).port);
+	sink.close();
+	const { sample: during, damage } = await attacked(Number(new URL(subject.request.url).port));
+	return { alone, beside, during, damage };
 }
 
 const latencies = ({ p50Us, p99Us }: Sample): string => `${(p50Us / 1_000).toFixed(2)} / ${(p99Us / 1_000).toFixed(2)}`;
 
 function formatAttacks({ cores, kernel, loadBefore, model }: MachineShape, versions: string, seconds: number, taken: readonly Attacked[]): string {
-	const rows = taken.map(({ alone, attack, damage, during, peer }) => {
+	const rows = taken.map(({ alone, attack, beside, damage, during, peer }) => {
 		const cells = [
 			...[attack.name, attack.scenario === "h2c" ? "HTTP/2" : "HTTP/1.1", peer],
-			...[latencies(alone), latencies(during), (during.p99Us / alone.p99Us).toFixed(2)],
+			...[latencies(alone), latencies(beside), latencies(during), (during.p99Us / beside.p99Us).toFixed(2)],
 			...[(during.rssMb - alone.rssMb).toFixed(1), String(during.failed), String(damage.opened), damage.sentMb.toFixed(1)],
 		];
 		return `| ${cells.join(" | ")} |`;
@@ -82,14 +103,14 @@ function formatAttacks({ cores, kernel, loadBefore, model }: MachineShape, versi
 	const lines = [
 		"# One hostile client",
 		"",
-		`Written by \`npm run bench -- attacks\`: ${requestsPerSecond} requests a second of others, for ${seconds} s without the attacker and ${seconds} s with it. The attacker opens closed connections again and sends what the proxy takes, within 20 MB and 200 connections a second; it shares the load's core.`,
+		`Written by \`npm run bench -- attacks\`: ${requestsPerSecond} requests a second of others, for ${seconds} s each without the attacker, beside it (it attacks a port that takes and forgets everything), and under its attack. It opens closed connections again and sends what is taken, within 20 MB and 200 connections a second. It shares the load's core, and the times are those of the p99 beside it.`,
 		"",
 		`- ${new Date().toISOString()}`,
 		`- ${cores} × ${model}, ${kernel}; load average at the start ${loadBefore.toFixed(2)}`,
 		`- ${versions}`,
 		"",
-		"| attack | protocol | proxy | p50 / p99 ms alone | under attack | p99, times | RSS MB more | failed | opened | MB sent |",
-		"|---|---|---|---|---|---|---|---|---|---|",
+		"| attack | protocol | proxy | p50 / p99 ms alone | beside it | under attack | p99, times | RSS MB more | failed | opened | MB sent |",
+		"|---|---|---|---|---|---|---|---|---|---|---|",
 		...rows,
 	];
 	return `${lines.join("\n")}\n`;

@@ -143,18 +143,15 @@ export function createDiscovery(options: DiscoveryOptions): Discovery {
 		return { node, viewOptions: viewOptionsOf(client, node), inputs: nodeInputs(node, push), workloads, mesh };
 	};
 	const nodeOf = (client: XdsClient): ProxyNode => knownOf(client).node;
-	const publish = (client: XdsClient) => {
-		const { node, viewOptions } = knownOf(client);
+	const publish = (client: XdsClient, { node, viewOptions } = knownOf(client), classView = classViewOf(push, node)) => {
 		// Asked before it is needed: by the time that a gateway has its listeners the answer is there.
 		if (node.kind === "router") viewOptions.rights.mayReadSecrets();
-		client.push(resourceView(push, node, viewOptions, roots.all()));
+		client.push(resourceView(push, node, viewOptions, roots.all(), classView));
 	};
 	const publishAll = () => {
 		for (const client of sync.clients) publish(client);
 	};
 	const turns = createTurns(clock);
-	/** Undefined: the client's view may be published now. */
-	const prepare = (client: XdsClient): Promise<void> | undefined => classViewOf(push, nodeOf(client)).prepare(turns);
 	options.secretAccess?.onChange(publishAll);
 
 	const since = new PushedSince();
@@ -172,9 +169,11 @@ export function createDiscovery(options: DiscoveryOptions): Discovery {
 		metrics.services.set(push.services.length);
 		metrics.virtualServices.set(push.virtualServices.length);
 		for (const client of [...sync.clients]) {
-			const under = prepare(client) ?? turns.next();
+			const seen = knownOf(client);
+			const classView = classViewOf(push, seen.node);
+			const under = classView.prepare(turns) ?? turns.next();
 			if (under) await under;
-			publish(client);
+			publish(client, seen, classView);
 		}
 		sync.pushed(push.version);
 		metrics.pushSeconds.observe({ type: "all" }, (clock.monotonicMs() - started) / 1000);
@@ -200,7 +199,7 @@ export function createDiscovery(options: DiscoveryOptions): Discovery {
 	/** Clients whose stream ended, perhaps before they were registered. */
 	const gone = new WeakSet<XdsClient>();
 	const welcome = async (client: XdsClient): Promise<void> => {
-		await prepare(client);
+		await classViewOf(push, nodeOf(client)).prepare(turns);
 		if (gone.has(client)) return;
 		sync.add(client);
 		metrics.connected.set(sync.clients.size);

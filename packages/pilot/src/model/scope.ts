@@ -185,9 +185,16 @@ function egressListener(
 	};
 }
 
+const hidingNamespaces = new WeakMap<readonly Service[], ReadonlySet<string>>();
+
 /** Is some service of the namespace exported to others alone? */
 function hidesOwn({ services }: PushSnapshot, namespace: string): boolean {
-	return services.some((service) => service.namespace === namespace && !isVisible(service.exportTo, namespace, namespace));
+	let hiding = hidingNamespaces.get(services);
+	if (!hiding) {
+		hiding = new Set(services.filter((service) => !isVisible(service.exportTo, service.namespace, service.namespace)).map((service) => service.namespace));
+		hidingNamespaces.set(services, hiding);
+	}
+	return hiding.has(namespace);
 }
 
 /** Services that a listener does not import, but one of its VirtualServices sends to: their clusters are needed. */

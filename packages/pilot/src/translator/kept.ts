@@ -17,6 +17,8 @@ export interface KeptParts {
 
 interface Kept {
 	readonly parts: KeptParts;
+	/** Of the proxy's own workload, as `placesOf` has it. */
+	readonly place: string;
 	readonly scope: readonly unknown[];
 	readonly inputs: readonly unknown[];
 	endpoints: EndpointIndex;
@@ -34,12 +36,12 @@ export function keptParts({ push, scope, node }: ProxyContext): KeptParts {
 	const inputs = inputsOf(push);
 	const seen = scopeParts(push, scope);
 	const last = keptOf.get(node);
-	if (last?.scope === seen && last.inputs === inputs && (last.endpoints === push.endpoints || !touches(push, last.endpoints, node))) {
+	if (last?.scope === seen && last.inputs === inputs && (last.endpoints === push.endpoints || !touches(push, last, node))) {
 		last.endpoints = push.endpoints;
 		return last.parts;
 	}
 	const parts = {};
-	keptOf.set(node, { parts, scope: seen, inputs, endpoints: push.endpoints });
+	keptOf.set(node, { parts, place: `${node.namespace}/${node.name}`, scope: seen, inputs, endpoints: push.endpoints });
 	return parts;
 }
 
@@ -101,14 +103,14 @@ function stableInputs(push: PushSnapshot): readonly unknown[] {
 }
 
 /** Is or was the proxy's workload itself one of the endpoints that changed? */
-function touches(push: PushSnapshot, before: EndpointIndex, { namespace, name, ips }: ProxyNode): boolean {
+function touches(push: PushSnapshot, { endpoints: before, place }: Kept, { ips }: ProxyNode): boolean {
 	let last = touched.get(push.endpoints);
 	if (last?.before !== identityOf(before)) {
 		last = { before: identityOf(before), places: placesOf(push, before) };
 		touched.set(push.endpoints, last);
 	}
 	const { places } = last;
-	return places.has(`${namespace}/${name}`) || ips.some((ip) => places.has(ip));
+	return places.has(place) || ips.some((ip) => places.has(ip));
 }
 
 /** Almost every proxy was given the index before this one last. By number: a chain of indexes would hold all that ever were. */

@@ -16,9 +16,15 @@ export interface ViewOptions {
 	readonly onMissingSecret?: (name: string, problem: string) => void;
 }
 
-/** The proxy's resources as the xDS server serves them; `roots`: those that workloads trust. */
-export function resourceView(push: PushSnapshot, node: ProxyNode, options: ViewOptions = { rights: noSecrets }, roots: Resources = noResources): ResourceView {
-	return new ProxyView(push, node, options, roots);
+/** The proxy's resources as the xDS server serves them; `roots`: those that workloads trust; `classView`: where it is known already. */
+export function resourceView(
+	push: PushSnapshot,
+	node: ProxyNode,
+	options: ViewOptions = { rights: noSecrets },
+	roots: Resources = noResources,
+	classView: ClassView = classViewOf(push, node),
+): ResourceView {
+	return new ProxyView(push, node, options, roots, classView);
 }
 
 /** One is made for each proxy in each push, mostly to find that nothing changed: so everything is worked out when it is asked for. */
@@ -32,12 +38,12 @@ class ProxyView implements ResourceView {
 	#clusters: Resources | undefined;
 	#listeners: Resources | undefined;
 
-	constructor(push: PushSnapshot, node: ProxyNode, options: ViewOptions, roots: Resources) {
+	constructor(push: PushSnapshot, node: ProxyNode, options: ViewOptions, roots: Resources, classView: ClassView) {
 		this.#push = push;
 		this.#node = node;
 		this.#options = options;
 		this.#roots = roots;
-		this.#class = classViewOf(push, node);
+		this.#class = classView;
 		this.version = this.#class.version;
 	}
 

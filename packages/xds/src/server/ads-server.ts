@@ -148,12 +148,11 @@ function serve(call: Stream, protocol: "delta" | "sotw", id: number, options: Ad
 	let client: XdsClient | undefined;
 	const write = createMessageWriter(call);
 	const answerDebug = createDebugAnswers(options, write);
-	const of = (report: (client: XdsClient) => void) => client && report(client);
 	const stream = new ClientStream(protocol, write, clock, turns, {
-		sent: (type, resources, bytes) => of((c) => delegate.sent?.(c, type, resources, bytes)),
-		acked: (type) => of((c) => delegate.acked?.(c, type)),
-		nacked: (type, message, names) => of((c) => delegate.nacked?.(c, type, message, names)),
-		synced: () => of((c) => delegate.synced?.(c)),
+		sent: (type, resources, bytes) => client && delegate.sent?.(client, type, resources, bytes),
+		acked: (type) => client && delegate.acked?.(client, type),
+		nacked: (type, message, names) => client && delegate.nacked?.(client, type, message, names),
+		synced: () => client && delegate.synced?.(client),
 	});
 	streams.set(stream, () => fail(status.DEADLINE_EXCEEDED, "the client takes no data"));
 	let ended = false;
@@ -225,7 +224,7 @@ function createDebugAnswers({ debug }: AdsServerOptions, write: MessageWriter): 
 		lastNonces.set(typeUrl, ownNonce);
 		const bytes = change.protocol === "delta" ? deltaAnswer(answer, typeUrl, ownNonce) : sotwAnswer(answer, typeUrl, ownNonce);
 		// A client that is gone has its own event.
-		write({ pieces: [bytes], length: bytes.length }).catch(() => undefined);
+		write({ pieces: [bytes], length: bytes.length }, () => undefined);
 	};
 }
 

@@ -2,8 +2,10 @@ import type { ServerHttp2Stream } from "node:http2";
 import { Metadata, type ServerDuplexStream } from "@grpc/grpc-js";
 import type { WireMessage } from "./wire.ts";
 
-/** Resolves once the bytes were handed to the transport; rejects when the stream is gone. */
-export type MessageWriter = (message: WireMessage) => Promise<void>;
+/** `done`: called later, once, when the bytes were handed to the transport; with an error when the stream is gone. */
+export type MessageWriter = (message: WireMessage, done: Done) => void;
+
+type Done = (error?: Error | null) => void;
 
 type Call = ServerDuplexStream<unknown, Buffer>;
 
@@ -14,20 +16,14 @@ type Call = ServerDuplexStream<unknown, Buffer>;
  */
 export function createMessageWriter(call: Call): MessageWriter {
 	const stream = http2StreamOf(call);
-	if (stream === undefined) return ({ pieces }) => written((done) => call.write(Buffer.concat(pieces), done));
+	if (stream === undefined) return ({ pieces }, done) => void call.write(Buffer.concat(pieces), done);
 	let begun = false;
-	return (message) => {
-		if (call.cancelled || stream.destroyed || stream.writableEnded) return Promise.reject(new Error("the stream has ended"));
+	return (message, done) => {
+		if (call.cancelled || stream.destroyed || stream.writableEnded) return process.nextTick(done, new Error("the stream has ended"));
 		if (!begun) call.sendMetadata(new Metadata());
 		begun = true;
-		return written((done) => writePieces(stream, message, done));
+		writePieces(stream, message, done);
 	};
-}
-
-type Done = (error?: Error | null) => void;
-
-function written(write: (done: Done) => void): Promise<void> {
-	return new Promise((resolve, reject) => write((error) => (error ? reject(error) : resolve())));
 }
 
 /** Small messages as they are sent: the same one goes to many clients. */

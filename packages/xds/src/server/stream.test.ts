@@ -3,9 +3,9 @@ import { test } from "node:test";
 import { systemClock, type Turns } from "@weft/runtime";
 import { DeltaDiscoveryResponse, DiscoveryResponse } from "../generated/envoy/service/discovery/v3/discovery.ts";
 import { typeUrls, type XdsType } from "../type-urls.ts";
+import type { MessageWriter } from "./message-writer.ts";
 import type { EncodedResource, ResourceView } from "./resource.ts";
 import { type ClientRequest, ClientStream } from "./stream.ts";
-import type { WireMessage } from "./wire.ts";
 
 const atOnce: Turns = { next: () => undefined };
 
@@ -50,7 +50,10 @@ function client(protocol: "delta" | "sotw") {
 		const r = DiscoveryResponse.decode(message);
 		return { type: shortType(r.typeUrl), names: r.resources.map((x) => Buffer.from(x.value).toString()), removed: [], nonce: r.nonce };
 	};
-	const write = async ({ pieces }: WireMessage) => void sent.push(decode(Buffer.concat(pieces)));
+	const write: MessageWriter = ({ pieces }, done) => {
+		sent.push(decode(Buffer.concat(pieces)));
+		queueMicrotask(done);
+	};
 	const stream = new ClientStream(protocol, write, systemClock, atOnce, {
 		nacked: (type, message) => nacks.push(`${type}: ${message}`),
 		synced: () => synced++,
@@ -165,15 +168,15 @@ test("one that comes back with everything is sent nothing, and is known to have 
 	const [endpoints, ...more] = await c.take();
 	assert.deepEqual(more, []);
 	assert.deepEqual(nonces(), [
-		["rds", "resumed", "resumed"],
 		["eds", endpoints?.nonce, ""],
+		["rds", "resumed", "resumed"],
 	]);
 	c.request("eds", {}, { nonce: endpoints?.nonce ?? "" });
 	c.stream.push(view("8", { rds: { "80": "u" }, eds: { e: "2" } }));
 	const [table] = await c.take();
 	assert.deepEqual(nonces(), [
-		["rds", table?.nonce, ""],
 		["eds", endpoints?.nonce, endpoints?.nonce],
+		["rds", table?.nonce, ""],
 	]);
 });
 

@@ -6,10 +6,9 @@ export interface Difference {
 	readonly remove: readonly string[];
 }
 
-const nothing: Difference = { upsert: [], remove: [] };
-
 /** What a response carried. */
 interface Unanswered {
+	readonly nonce: string;
 	readonly upsert: readonly EncodedResource[];
 	readonly removed: readonly string[];
 }
@@ -19,14 +18,12 @@ export class Subscription {
 	readonly type: XdsType;
 	readonly names = new Set<string>();
 	wildcard = false;
-	/** Something may have to be sent: a push or a request came. */
-	dirty = false;
 	/** Names to send although their version is unchanged: the client asked again, or warms a cluster anew. */
 	readonly resend = new Set<string>();
 	/** Name → version in the client's hands; "" : it was told that there is none. */
 	readonly sent = new Map<string, string>();
-	/** By nonce, responses that were neither acknowledged nor refused. */
-	readonly unanswered = new Map<string, Unanswered>();
+	/** Responses that were neither acknowledged nor refused: mostly one at most. */
+	readonly unanswered: Unanswered[] = [];
 	lastNonce = "";
 	lastVersion = "";
 	/** Of the last response that was acknowledged. */
@@ -34,10 +31,6 @@ export class Subscription {
 	/** When the last response was sent; epoch ms. */
 	sentAtMs = 0;
 	nack: { readonly message: string; readonly names: readonly string[] } | undefined;
-	/** The revision at which nothing was missing; undefined after any change of the subscription. */
-	#complete: unknown;
-	/** The last view that was found to have nothing more to send. */
-	#settled: ResourceView | undefined;
 	/** Set by the first request, for the legacy meaning of "no names". */
 	started = false;
 
@@ -48,22 +41,15 @@ export class Subscription {
 		this.#takesCollections = collectionTypes.has(type);
 	}
 
-	/** The client came back with all that it should have, so that nothing had to be sent. */
-	get resumed(): boolean {
-		return this.lastNonce === "" && !this.dirty && this.sent.size > 0;
-	}
-
-	/** Delta: https://www.envoyproxy.io/docs/envoy/latest/api-docs/xds_protocol#incremental-xds. */
-	applyDelta(subscribe: readonly string[], unsubscribe: readonly string[], initial: Readonly<Record<string, string>>): void {
+	/** Delta: https://www.envoyproxy.io/docs/envoy/latest/api-docs/xds_protocol#incremental-xds. True: something may have to be sent. */
+	applyDelta(subscribe: readonly string[], unsubscribe: readonly string[], initial: Readonly<Record<string, string>>): boolean {
 		const first = !this.started;
 		if (first) {
 			for (const [name, version] of Object.entries(initial)) this.sent.set(name, version);
 			// A first request without names means everything (the legacy wildcard); of collections, those that the client's parents name.
 			if (subscribe.length === 0 && (wildcardTypes.has(this.type) || this.#takesCollections)) this.wildcard = true;
-			this.dirty = true;
 		}
 		this.started = true;
-		if (subscribe.length > 0 || unsubscribe.length > 0) this.#forget();
 		for (const name of subscribe) {
 			if (name === "*") this.wildcard = true;
 			else {
@@ -73,7 +59,6 @@ export class Subscription {
 				// Asked (again) by name: an answer is due even if nothing changed, unless it told us its version at start.
 				if (this.#hasAnswer(name) && !Object.hasOwn(initial, name)) this.resend.add(name);
 			}
-			this.dirty = true;
 		}
 		for (const name of unsubscribe) {
 			if (name === "*") this.wildcard = false;
@@ -82,10 +67,12 @@ export class Subscription {
 			if (!this.wildcard) this.sent.delete(name);
 			this.#forgetMembers(name);
 		}
+		return first || subscribe.length > 0;
 	}
 
-	/** A wildcard over collections (Envoy asks so for virtual hosts) means those of exactly these parents. */
-	follow(collections: ReadonlySet<string>): void {
+	/** A wildcard over collections (Envoy asks so for virtual hosts) means those of exactly these parents. True: there are more now. */
+	follow(collections: ReadonlySet<string>): boolean {
+		let hasMore = false;
 		for (const name of this.names) {
 			if (collections.has(name)) continue;
 			this.names.delete(name);
@@ -94,8 +81,9 @@ export class Subscription {
 		for (const name of collections) {
 			if (this.names.has(name)) continue;
 			this.names.add(name);
-			this.#forget();
+			hasMore = true;
 		}
+		return hasMore;
 	}
 
 	/** Otherwise the name is answered because it is missing. */
@@ -103,18 +91,13 @@ export class Subscription {
 		return this.#takesCollections || this.sent.has(name);
 	}
 
-	#forget(): void {
-		this.#complete = undefined;
-		this.#settled = undefined;
-	}
-
 	#forgetMembers(collection: string): void {
 		if (!this.#takesCollections) return;
 		for (const name of this.sent.keys()) if (name.startsWith(`${collection}/`) && !this.names.has(name)) this.sent.delete(name);
 	}
 
-	/** State of the world: the names are the whole subscription. */
-	applySotw(names: readonly string[]): void {
+	/** State of the world: the names are the whole subscription. True: it is another one. */
+	applySotw(names: readonly string[]): boolean {
 		const wanted = new Set(names);
 		const everything = wildcardTypes.has(this.type) && (wanted.size === 0 || wanted.has("*"));
 		wanted.delete("*");
@@ -132,26 +115,18 @@ export class Subscription {
 		}
 		this.started = true;
 		this.wildcard = everything;
-		if (!changed) return;
-		this.dirty = true;
-		this.#forget();
+		return changed;
 	}
 
-	/** What `view` has that the client has not. Nothing is marked as sent yet. */
-	difference(view: ResourceView): Difference {
-		if (this.#settled === view && this.resend.size === 0) return nothing;
-		const revision = view.revision(this.type);
-		if (this.#complete !== undefined && this.#complete === revision && this.resend.size === 0) {
-			this.#settled = view;
-			return nothing;
-		}
+	/** What `view` has that the client has not. `complete`: the revision at which nothing was missing, if this is known. */
+	difference(view: ResourceView, complete: unknown): Difference {
 		const upsert: EncodedResource[] = [];
 		const remove: string[] = [];
 		const offer = (resource: EncodedResource) => {
 			if (this.sent.get(resource.name) !== resource.version || this.resend.has(resource.name)) upsert.push(resource);
 		};
 		const all = this.wildcard && !this.#takesCollections ? view.all(this.type) : undefined;
-		const since = all || this.#complete === undefined || this.resend.size > 0 ? undefined : view.changes(this.type, this.#complete);
+		const since = all || complete === undefined || this.resend.size > 0 ? undefined : view.changes(this.type, complete);
 		if (all) for (const resource of all.values()) offer(resource);
 		for (const name of since ?? this.names) {
 			const members = since === undefined && this.#takesCollections ? view.members(this.type, name) : undefined;
@@ -169,7 +144,6 @@ export class Subscription {
 			} else if (this.sent.get(name) !== "" || this.resend.has(name)) remove.push(name);
 		}
 		if (all) for (const [name, version] of this.sent) if (version !== "" && !all.has(name) && !this.names.has(name)) remove.push(name);
-		if (upsert.length === 0 && remove.length === 0) this.markComplete(view);
 		return { upsert, remove };
 	}
 
@@ -187,12 +161,6 @@ export class Subscription {
 		return gone;
 	}
 
-	/** Everything of the view is sent. Called in the turn in which that was worked out. */
-	markComplete(view: ResourceView): void {
-		this.#complete = view.revision(this.type);
-		this.#settled = view;
-	}
-
 	markSent(nonce: string, version: string, nowMs: number, upsert: readonly EncodedResource[], removed: readonly string[]): void {
 		for (const resource of upsert) {
 			this.sent.set(resource.name, resource.version);
@@ -206,17 +174,17 @@ export class Subscription {
 		this.lastNonce = nonce;
 		this.lastVersion = version;
 		this.sentAtMs = nowMs;
-		this.unanswered.set(nonce, { upsert, removed });
+		this.unanswered.push({ nonce, upsert, removed });
 	}
 
 	/** Takes the client's answer to the response with this nonce: whether it was awaited, and the names that were refused. */
 	answer(nonce: string, error: string | undefined): { readonly refused: readonly string[] } | undefined {
-		const response = this.unanswered.get(nonce);
-		if (response === undefined) return undefined;
-		this.unanswered.delete(nonce);
+		const at = this.unanswered.findIndex((each) => each.nonce === nonce);
+		if (at < 0) return undefined;
+		const [response] = this.unanswered.splice(at, 1) as [Unanswered];
 		if (error === undefined) {
 			this.ackedNonce = nonce;
-			if (this.unanswered.size === 0) this.nack = undefined;
+			if (this.unanswered.length === 0) this.nack = undefined;
 			return accepted;
 		}
 		const refused = [...response.upsert.map(({ name }) => name), ...response.removed];

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { promisify } from "node:util";
 import { test } from "node:test";
 import { Client, credentials, Server, ServerCredentials, type ServerDuplexStream } from "@grpc/grpc-js";
 import { DeltaDiscoveryResponse, DiscoveryResponse } from "../generated/envoy/service/discovery/v3/discovery.ts";
@@ -80,7 +81,7 @@ test("a client of grpc-js reads what was written in pieces", { timeout: 20_000 }
 		{
 			m: (call: ServerDuplexStream<Buffer, Buffer>) => {
 				const write = createMessageWriter(call);
-				call.on("data", () => void Promise.all(messages.map(write)).then(() => call.end()));
+				call.on("data", () => void Promise.all(messages.map((message) => promisify(write)(message))).then(() => call.end()));
 			},
 		},
 	);
