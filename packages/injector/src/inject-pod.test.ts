@@ -464,6 +464,10 @@ suite("gateways", () => {
 		assert.equal(pod.metadata.labels?.["security.istio.io/tlsMode"], undefined);
 		assert.equal(JSON.parse(pod.metadata.annotations?.["sidecar.istio.io/status"] ?? "{}").initContainers, null);
 	});
+	test("how traffic is captured is no matter of the pod's: nothing of it is", () => {
+		const pod = inject({ ...input, annotations: { ...input.annotations, "sidecar.istio.io/interceptionMode": "TPROXY" } });
+		assert.equal(envOf(pod, "ISTIO_META_INTERCEPTION_MODE"), "REDIRECT");
+	});
 });
 
 suite("with a CNI plugin", () => {

@@ -27,7 +27,7 @@ export function proxyEnvironment(input: TemplateInput, role: ProxyRole): readonl
 		...(role === "sidecar" ? [applications, ...limits] : [...limits, applications]),
 		variable("ISTIO_META_CLUSTER_ID", values.clusterName || "Kubernetes"),
 		fromField("ISTIO_META_NODE_NAME", "spec.nodeName"),
-		variable("ISTIO_META_INTERCEPTION_MODE", interceptionModeOf(input) || "REDIRECT"),
+		variable("ISTIO_META_INTERCEPTION_MODE", (role === "sidecar" ? interceptionModeOf(input) : proxyConfig.interceptionMode) || "REDIRECT"),
 		...(values.network ? [variable("ISTIO_META_NETWORK", values.network)] : []),
 		...(name ? [variable("ISTIO_META_WORKLOAD_NAME", (role === "sidecar" && labelsOf(input.pod)["service.istio.io/workload-name"]) || name)] : []),
 		...(name ? [variable("ISTIO_META_OWNER", `kubernetes://apis/${apiVersion}/namespaces/${namespace || "default"}/${kind.toLowerCase()}s/${name}`)] : []),
