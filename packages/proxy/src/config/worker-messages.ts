@@ -94,6 +94,8 @@ export interface CountedLoad {
 export interface ResourceError {
 	readonly resource: string;
 	readonly message: string;
+	/** It is in force all the same, but for an address that could not be bound. Otherwise what was there before stays. */
+	readonly isUnbound?: true;
 }
 
 /** Why a worker asks the main thread to eject a host. */

@@ -70,7 +70,7 @@ export function createCore(options: ServerOptions): Core {
 			};
 			return (options.spawn ?? spawnWorkerThread)(workerInit(options, index, shared), { ...events, exit });
 		},
-		snapshot: () => store.snapshot(),
+		join: (begin) => store.join(begin),
 		clock,
 		logger,
 		onMessage: (message) => receive(message),

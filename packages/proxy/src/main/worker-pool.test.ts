@@ -62,12 +62,15 @@ const turn = () => sleep(1);
 let nowMs = 0;
 const clock = { nowMs: () => nowMs, monotonicMs: () => nowMs, sleep: async () => {} };
 let pool: WorkerPool;
+/** The end of the update under way, if there is one. */
+let settled: Promise<void>;
 afterEach(() => pool.stop());
 
 /** Snapshots have ids from 100 on. */
 async function start(count: number, onDemand: boolean): Promise<readonly Worker[]> {
 	const workers: Worker[] = [];
 	let snapshots = 100;
+	settled = Promise.resolve();
 	pool = new WorkerPool({
 		count,
 		onDemand,
@@ -77,7 +80,10 @@ async function start(count: number, onDemand: boolean): Promise<readonly Worker[
 			queueMicrotask(() => worker.say({ kind: "ready" }));
 			return worker;
 		},
-		snapshot: () => updateOf(snapshots++),
+		join: async (begin) => {
+			await settled;
+			begin(updateOf(snapshots++));
+		},
 		clock,
 		logger: createLogger({ level: "none" }),
 		onMessage: () => {},
@@ -98,10 +104,12 @@ describe("a pool whose workers come on demand", () => {
 		const workers = await start(3, true);
 		assert.deepEqual([workers.length, pool.mayWake, pool.busyShares()], [1, true, [0.5]]);
 		const first = pool.wake();
+		await turn();
 		workers[1]?.updated(100);
 		await first;
 		assert.deepEqual([workers.length, pool.mayWake, pool.busyShares()], [2, true, [0.5, 0.5]]);
 		const second = pool.wake();
+		await turn();
 		workers[2]?.updated(101);
 		await second;
 		assert.deepEqual([workers.length, pool.mayWake], [3, false]);
@@ -124,20 +132,27 @@ describe("a pool whose workers come on demand", () => {
 });
 
 describe("a worker that comes late", () => {
-	it("has an update in force that was under way before anybody hears that all have", async () => {
+	it("begins once no update is under way, and holds up none before", async () => {
 		const workers = await start(2, true);
 		const update = pool.update(updateOf(1));
-		void pool.wake();
+		const settle = Promise.withResolvers<void>();
+		settled = settle.promise;
+		const woken = pool.wake();
+		pool.broadcast({ kind: "healthcheckFail", fail: true });
 		workers[0]?.updated(1);
-		assert.equal(await isSettled(update), false);
+		await update;
+		assert.deepEqual(workers[1]?.told, []);
+		settle.resolve();
+		assert.equal(await isSettled(woken), false);
 		workers[1]?.updated(100, "web");
-		assert.deepEqual(await update, []);
-		assert.deepEqual(workers[1]?.told, [100]);
+		await woken;
+		assert.deepEqual(workers[1]?.told, ["healthcheckFail", 100]);
 	});
 
 	it("gets later updates behind its snapshot, and they wait for it, too", async () => {
 		const workers = await start(2, true);
 		void pool.wake();
+		await turn();
 		const update = pool.update(updateOf(1));
 		assert.deepEqual(workers[1]?.told, [100, 1]);
 		workers[0]?.updated(1);
@@ -153,6 +168,7 @@ describe("a worker that comes late", () => {
 		pool.broadcast({ kind: "healthcheckFail", fail: true });
 		pool.broadcast({ kind: "reopenLogs" });
 		void pool.wake();
+		await turn();
 		assert.deepEqual(workers[1]?.told, ["logLevel", "healthcheckFail", 100]);
 		assert.deepEqual(workers[1]?.received[0], { kind: "logLevel", level: "error" });
 		pool.broadcast({ kind: "logLevel", level: "info" });
@@ -162,12 +178,28 @@ describe("a worker that comes late", () => {
 	it("holds up nothing when it dies before it serves, and another takes its place", async () => {
 		const workers = await start(2, true);
 		const woken = pool.wake();
+		await turn();
 		const update = pool.update(updateOf(1));
 		workers[0]?.updated(1);
 		workers[1]?.die();
 		assert.equal(await isSettled(Promise.all([woken, update])), true);
 		while (workers.length < 3) await turn();
+		await turn();
 		assert.deepEqual(workers[2]?.told, [101]);
+	});
+
+	it("is told nothing when it dies before its turn has come", async () => {
+		const workers = await start(2, true);
+		const settle = Promise.withResolvers<void>();
+		settled = settle.promise;
+		const woken = pool.wake();
+		workers[1]?.die();
+		settle.resolve();
+		await woken;
+		const update = pool.update(updateOf(1));
+		workers[0]?.updated(1);
+		await update;
+		assert.deepEqual(workers[1]?.told, []);
 	});
 });
 
@@ -179,6 +211,7 @@ describe("a worker that dies", () => {
 		workers[0]?.die();
 		assert.deepEqual(await update, []);
 		while (workers.length < 2) await turn();
+		await turn();
 		assert.deepEqual(workers[1]?.told, ["healthcheckFail", 100]);
 	});
 
@@ -189,6 +222,7 @@ describe("a worker that dies", () => {
 		workers[0]?.updated(1);
 		assert.deepEqual(await update, []);
 		while (workers.length < 3) await turn();
+		await turn();
 		assert.deepEqual(workers[2]?.told, [100]);
 	});
 
@@ -198,6 +232,7 @@ describe("a worker that dies", () => {
 		nowMs += 400;
 		workers[0]?.die();
 		while (workers.length < 2) await turn();
+		await turn();
 		assert.deepEqual(workers[1]?.told, [100, "drain"]);
 		assert.deepEqual(workers[1]?.received[1], { kind: "drain", graceful: true, inboundOnly: true, deadlineMs: 600 });
 	});
@@ -221,6 +256,7 @@ describe("a pool that drains", () => {
 	it("has whoever is on the way drain as well, and no clients come again", async () => {
 		const workers = await start(2, true);
 		const woken = pool.wake();
+		await turn();
 		const drained = pool.drain(600_000);
 		workers[0]?.say({ kind: "drained" });
 		assert.equal(await isSettled(drained), false);

@@ -24,8 +24,8 @@ export interface WorkerPoolOptions {
 	/** One starts; the others when they are woken. */
 	readonly onDemand: boolean;
 	readonly spawn: (index: number, events: WorkerEvents) => WorkerPort;
-	/** What a worker begins with that comes later than the others: everything in force, updates under way included. */
-	readonly snapshot: () => ConfigUpdate;
+	/** Calls `begin` with what a worker begins with that comes later than the others: everything in force, while no update is under way. */
+	readonly join: (begin: (snapshot: ConfigUpdate) => void) => Promise<void>;
 	readonly clock: Clock;
 	readonly logger: Logger;
 	/** Events that concern the whole process: ejections, bound listeners. */
@@ -42,6 +42,9 @@ interface Member {
 	readonly counts: Map<number, (load: CountedLoad | undefined) => void>;
 	readonly probes: Map<number, (result: ProbeResult) => void>;
 	drained: (() => void) | undefined;
+	/** It is told everything from now on. */
+	isServing: boolean;
+	hasEnded: boolean;
 }
 
 type Drain = Extract<ToWorker, { kind: "drain" }>;
@@ -56,8 +59,6 @@ export class WorkerPool implements SleepingWorkers {
 	readonly #options: WorkerPoolOptions;
 	/** Those that run, by their index. */
 	readonly #members = new Map<number, Member>();
-	/** Resolve once a worker that came late has in force what the others have. */
-	readonly #entering = new Set<Promise<void>>();
 	/** What whoever comes late is told, too: the last of each kind. */
 	readonly #standing = new Map<ToWorker["kind"], ToWorker>();
 	#drain: { readonly message: Drain; readonly startedMs: number } | undefined;
@@ -74,7 +75,7 @@ export class WorkerPool implements SleepingWorkers {
 	async start(): Promise<void> {
 		const { count, onDemand } = this.#options;
 		this.#awake = onDemand ? 1 : count;
-		const members = Array.from({ length: this.#awake }, (_, index) => this.#spawn(index));
+		const members = Array.from({ length: this.#awake }, (_, index) => this.#spawn(index, true));
 		await Promise.all(members.map(({ ready }) => ready.promise));
 	}
 
@@ -83,7 +84,11 @@ export class WorkerPool implements SleepingWorkers {
 	}
 
 	busyShares(): readonly number[] {
-		return [...this.#members.values()].map(({ port }) => port.busyShare());
+		return this.#serving.map(({ port }) => port.busyShare());
+	}
+
+	get #serving(): readonly Member[] {
+		return [...this.#members.values()].filter(({ isServing }) => isServing);
 	}
 
 	/** Once the new ones listen, the others have their clients come again. */
@@ -92,32 +97,36 @@ export class WorkerPool implements SleepingWorkers {
 		const before = this.#awake;
 		this.#awake = Math.min(count, 2 * before);
 		logger.info("there is work for more workers", { workers: this.#awake });
-		const older = [...this.#members.values()];
+		const older = this.#serving;
 		await Promise.all(Array.from({ length: this.#awake - before }, (_, i) => this.#enter(before + i)));
 		if (this.#drain !== undefined || this.#stopping) return;
 		for (const { port } of older) port.post({ kind: "spread" });
 	}
 
 	/** A worker comes while others serve. Resolves once it serves as they do, or has ended. */
-	#enter(index: number): Promise<void> {
-		const entering = this.#catchUp(this.#spawn(index)).finally(() => this.#entering.delete(entering));
-		this.#entering.add(entering);
-		return entering;
+	async #enter(index: number): Promise<void> {
+		const member = this.#spawn(index, false);
+		let applied: Promise<readonly ResourceError[]> | undefined;
+		await this.#options.join((snapshot) => {
+			if (!member.hasEnded) applied = this.#tellAll(member, snapshot);
+		});
+		for (const { resource, message } of (await applied) ?? []) this.#options.logger.warn("a worker refused a resource", { resource, message });
 	}
 
-	/** Tells it all that the others know, at once: what they are told from now on comes behind that. */
-	async #catchUp(member: Member): Promise<void> {
+	/** What the others know, at once: what they are told from now on comes behind that. */
+	#tellAll(member: Member, snapshot: ConfigUpdate): Promise<readonly ResourceError[]> {
+		member.isServing = true;
 		for (const message of this.#standing.values()) member.port.post(message);
-		const applied = this.#send(member, this.#options.snapshot());
+		const applied = this.#send(member, snapshot);
 		if (this.#drain !== undefined) {
 			const { message, startedMs } = this.#drain;
 			const deadlineMs = Math.max(0, message.deadlineMs - (this.#options.clock.monotonicMs() - startedMs));
 			member.port.post({ ...message, deadlineMs });
 		}
-		for (const { resource, message } of await applied) this.#options.logger.warn("a worker refused a resource", { resource, message });
+		return applied;
 	}
 
-	#spawn(index: number): Member {
+	#spawn(index: number, isServing: boolean): Member {
 		const events: WorkerEvents = {
 			message: (message) => this.#receive(member, message),
 			exit: (reason) => this.#onExit(index, member, reason),
@@ -130,6 +139,8 @@ export class WorkerPool implements SleepingWorkers {
 			counts: new Map(),
 			probes: new Map(),
 			drained: undefined,
+			isServing,
+			hasEnded: false,
 		};
 		this.#members.set(index, member);
 		return member;
@@ -168,6 +179,7 @@ export class WorkerPool implements SleepingWorkers {
 
 	#onExit(index: number, member: Member, reason: string): void {
 		this.#members.delete(index);
+		member.hasEnded = true;
 		for (const done of member.updates.values()) done([]);
 		for (const done of member.scrapes.values()) done(undefined);
 		for (const done of member.counts.values()) done(undefined);
@@ -190,9 +202,7 @@ export class WorkerPool implements SleepingWorkers {
 
 	/** Resolves once every worker has the update in force. The same complaint of several workers is one. */
 	async update(update: ConfigUpdate): Promise<readonly ResourceError[]> {
-		const answers = await Promise.all([...this.#members.values()].map((member) => this.#send(member, update)));
-		// Whoever came meanwhile has it in what it began with.
-		while (this.#entering.size > 0) await Promise.all(this.#entering);
+		const answers = await Promise.all(this.#serving.map((member) => this.#send(member, update)));
 		const seen = new Map(answers.flat().map((error) => [`${error.resource}\0${error.message}`, error]));
 		return [...seen.values()];
 	}
@@ -210,7 +220,7 @@ export class WorkerPool implements SleepingWorkers {
 	async #askAll<T>(kind: "scrape" | "countHosts", waitingOf: (member: Member) => Map<number, (answer: T | undefined) => void>): Promise<readonly T[]> {
 		const id = this.#nextScrape++;
 		const answers = await Promise.all(
-			[...this.#members.values()].map((member) => {
+			this.#serving.map((member) => {
 				const { promise, resolve } = Promise.withResolvers<T | undefined>();
 				const waiting = waitingOf(member);
 				waiting.set(id, resolve);
@@ -228,7 +238,7 @@ export class WorkerPool implements SleepingWorkers {
 	/** Has the first worker look at a host, as the cluster's health check says; `unknown` when it does not answer. */
 	async probe(cluster: string, address: string, timeoutMs: number): Promise<ProbeResult> {
 		const member = this.#members.get(0);
-		if (member === undefined) return { kind: "unknown" };
+		if (member?.isServing !== true) return { kind: "unknown" };
 		const id = this.#nextProbe++;
 		const { promise, resolve } = Promise.withResolvers<ProbeResult>();
 		const timer = setTimeout(() => {
@@ -240,11 +250,11 @@ export class WorkerPool implements SleepingWorkers {
 		return promise.finally(() => clearTimeout(timer));
 	}
 
-	/** To those that run. Whoever comes later is told of what lasts. */
+	/** To those that serve. Whoever comes later is told of what lasts. */
 	broadcast(message: ToWorker): void {
 		if (message.kind === "drain") this.#begin(message);
 		else if (message.kind === "logLevel" || message.kind === "healthcheckFail") this.#standing.set(message.kind, message);
-		for (const { port } of this.#members.values()) port.post(message);
+		for (const { port } of this.#serving) port.post(message);
 	}
 
 	#begin(message: Drain): void {
@@ -257,7 +267,7 @@ export class WorkerPool implements SleepingWorkers {
 		const timeout = setTimeout(timer.resolve, deadlineMs);
 		const message: Drain = { kind: "drain", graceful: false, inboundOnly, deadlineMs, untilIdle: true };
 		this.#begin(message);
-		const drained = [...this.#members.values()].map((member) => {
+		const drained = this.#serving.map((member) => {
 			const { promise, resolve } = Promise.withResolvers<void>();
 			member.drained = resolve;
 			member.port.post(message);
@@ -269,7 +279,8 @@ export class WorkerPool implements SleepingWorkers {
 
 	async stop(): Promise<void> {
 		this.#stopping = true;
-		this.broadcast({ kind: "stop" });
-		await Promise.all([...this.#members.values()].map(({ port }) => port.stop()));
+		const ports = [...this.#members.values()].map(({ port }) => port);
+		for (const port of ports) port.post({ kind: "stop" });
+		await Promise.all(ports.map((port) => port.stop()));
 	}
 }

@@ -154,7 +154,7 @@ export class ListenerManager {
 		} catch (error) {
 			const message = `cannot bind ${keyOf(address)}: ${error instanceof Error ? error.message : String(error)}`;
 			this.#context.post({ kind: "listenerError", listener: config.name, message });
-			return [{ resource: config.name, message }];
+			return [{ resource: config.name, message, isUnbound: true }];
 		}
 	}
 
