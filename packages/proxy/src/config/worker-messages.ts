@@ -60,7 +60,7 @@ export type ToWorker =
 	| { readonly kind: "hostFailed"; readonly cluster: string; readonly address: string }
 	/** `untilIdle`: the process ends: quiet connections are closed at once, and it is over as soon as nothing is under way. */
 	| { readonly kind: "drain"; readonly graceful: boolean; readonly inboundOnly: boolean; readonly deadlineMs: number; readonly untilIdle?: boolean }
-	/** Workers have come: clients of HTTP are asked to connect anew, so that the kernel spreads them over all. */
+	/** Other workers have come: clients of HTTP are asked to connect anew, so that the kernel spreads them over all. */
 	| { readonly kind: "spread" }
 	| { readonly kind: "stop" }
 	/** An action of the overload manager began, ended, or is done to another degree. */

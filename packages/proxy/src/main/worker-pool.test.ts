@@ -226,6 +226,19 @@ describe("a worker that dies", () => {
 		assert.deepEqual(workers[2]?.told, [100]);
 	});
 
+	it("has clients of the others come again once the next one serves, not when that one dies, too", async () => {
+		const workers = await start(2, false);
+		workers[1]?.die();
+		while (workers.length < 3) await turn();
+		workers[2]?.die();
+		while (workers.length < 4) await turn();
+		await turn();
+		assert.deepEqual(workers[0]?.told, []);
+		workers[3]?.updated(101);
+		await turn();
+		assert.deepEqual(workers[0]?.told, ["spread"]);
+	});
+
 	it("leaves its drain to the next one, with the time that is left of it", async () => {
 		const workers = await start(1, false);
 		pool.broadcast({ kind: "drain", graceful: true, inboundOnly: true, deadlineMs: 1_000 });

@@ -44,7 +44,6 @@ interface Member {
 	drained: (() => void) | undefined;
 	/** It is told everything from now on. */
 	isServing: boolean;
-	hasEnded: boolean;
 }
 
 type Drain = Extract<ToWorker, { kind: "drain" }>;
@@ -91,24 +90,28 @@ export class WorkerPool implements SleepingWorkers {
 		return [...this.#members.values()].filter(({ isServing }) => isServing);
 	}
 
-	/** Once the new ones listen, the others have their clients come again. */
 	async wake(): Promise<void> {
 		const { count, logger } = this.#options;
 		const before = this.#awake;
 		this.#awake = Math.min(count, 2 * before);
 		logger.info("there is work for more workers", { workers: this.#awake });
+		await this.#enterAll(Array.from({ length: this.#awake - before }, (_, i) => before + i));
+	}
+
+	/** Workers come while others serve. Once they listen, the others have their clients come again. */
+	async #enterAll(indexes: readonly number[]): Promise<void> {
 		const older = this.#serving;
-		await Promise.all(Array.from({ length: this.#awake - before }, (_, i) => this.#enter(before + i)));
-		if (this.#drain !== undefined || this.#stopping) return;
+		await Promise.all(indexes.map((index) => this.#enter(index)));
+		if (this.#drain !== undefined || this.#stopping || !indexes.some((index) => this.#members.get(index)?.isServing)) return;
 		for (const { port } of older) port.post({ kind: "spread" });
 	}
 
-	/** A worker comes while others serve. Resolves once it serves as they do, or has ended. */
+	/** Resolves once it serves as the others do, or has ended. */
 	async #enter(index: number): Promise<void> {
 		const member = this.#spawn(index, false);
 		let applied: Promise<readonly ResourceError[]> | undefined;
 		await this.#options.join((snapshot) => {
-			if (!member.hasEnded) applied = this.#tellAll(member, snapshot);
+			if (this.#members.get(index) === member) applied = this.#tellAll(member, snapshot);
 		});
 		for (const { resource, message } of (await applied) ?? []) this.#options.logger.warn("a worker refused a resource", { resource, message });
 	}
@@ -140,7 +143,6 @@ export class WorkerPool implements SleepingWorkers {
 			probes: new Map(),
 			drained: undefined,
 			isServing,
-			hasEnded: false,
 		};
 		this.#members.set(index, member);
 		return member;
@@ -179,7 +181,6 @@ export class WorkerPool implements SleepingWorkers {
 
 	#onExit(index: number, member: Member, reason: string): void {
 		this.#members.delete(index);
-		member.hasEnded = true;
 		for (const done of member.updates.values()) done([]);
 		for (const done of member.scrapes.values()) done(undefined);
 		for (const done of member.counts.values()) done(undefined);
@@ -189,7 +190,7 @@ export class WorkerPool implements SleepingWorkers {
 		this.#options.logger.error("a worker ended and is replaced", { worker: index, reason });
 		const delayMs = this.#options.restartDelayMs ?? 500;
 		setTimeout(() => {
-			if (!this.#stopping) void this.#enter(index);
+			if (!this.#stopping) void this.#enterAll([index]);
 		}, delayMs);
 	}
 
