@@ -60,6 +60,8 @@ export type ToWorker =
 	| { readonly kind: "hostFailed"; readonly cluster: string; readonly address: string }
 	/** `untilIdle`: the process ends: quiet connections are closed at once, and it is over as soon as nothing is under way. */
 	| { readonly kind: "drain"; readonly graceful: boolean; readonly inboundOnly: boolean; readonly deadlineMs: number; readonly untilIdle?: boolean }
+	/** Other workers have come: clients of HTTP are asked to connect anew, so that the kernel spreads them over all. */
+	| { readonly kind: "spread" }
 	| { readonly kind: "stop" }
 	/** An action of the overload manager began, ended, or is done to another degree. */
 	| { readonly kind: "overload" }
@@ -92,6 +94,8 @@ export interface CountedLoad {
 export interface ResourceError {
 	readonly resource: string;
 	readonly message: string;
+	/** It is in force all the same, but for an address that could not be bound. Otherwise what was there before stays. */
+	readonly isUnbound?: true;
 }
 
 /** Why a worker asks the main thread to eject a host. */

@@ -14,6 +14,7 @@ import type { SlotAllocator } from "../config/shared-state.ts";
 import type { ResourceError } from "../config/worker-messages.ts";
 import { type InForce, nothingInForce, planNext, type Wanted } from "./config-plan.ts";
 import { type DiscoveredHost, hostChanges, type HostsOfTable, tableOfHost } from "./discovered-hosts.ts";
+import { KeptResources, type ResourcesBefore } from "./kept-resources.ts";
 import type { RuntimeState } from "./runtime/runtime-loader.ts";
 import { SlotTable } from "./slots.ts";
 
@@ -96,6 +97,7 @@ export class ConfigStore {
 	#acknowledged: InForce = nothingInForce;
 	/** With slots, as the workers have them. */
 	readonly #clusters = new Map<string, Cluster>();
+	readonly #kept = new KeptResources();
 	readonly #runtime = new RuntimeValues();
 	/** Clusters as the runtime has them; made anew with it. */
 	#inRuntime = new WeakMap<Cluster, Cluster>();
@@ -103,7 +105,9 @@ export class ConfigStore {
 	/** Clusters whose hosts are to be decided about anew. */
 	readonly #stale = new Set<string>();
 	#waiting: ReadonlyMap<string, string> = new Map();
-	#running: Promise<readonly ResourceError[]> | undefined;
+	/** The end of what is under way. */
+	#turns: Promise<unknown> = Promise.resolve();
+	/** Of all changes that wait. */
 	#queued: Promise<readonly ResourceError[]> | undefined;
 	#nextId = 1;
 	readonly #counts = { clusters: createChangeCounts(), listeners: createChangeCounts() };
@@ -153,13 +157,12 @@ export class ConfigStore {
 		return this.#clusters.keys();
 	}
 
-	/** Everything in force as one update, for a worker that starts late. */
-	snapshot(): ConfigUpdate {
+	/** What the workers have in force, as one update. */
+	#snapshot(): ConfigUpdate {
 		const all = <T>(values: Iterable<T>): Changes<T> => ({ upsert: [...values], remove: [] });
 		const { listeners, routes, scopes, secrets, extensions } = this.#inForce;
-		const id = this.#nextId++;
-		return {
-			id,
+		return this.#kept.laidOver({
+			id: this.#nextId++,
 			listeners: all(listeners.values()),
 			clusters: all(this.#clusters.values()),
 			hosts: [...this.#hosts.values()],
@@ -169,7 +172,7 @@ export class ConfigStore {
 			extensions: all(extensions.values()),
 			secrets: all(secrets.values()),
 			runtime: this.#inForce.runtime,
-		};
+		});
 	}
 
 	/** Resolves when all of this that can be in force is, with what the workers could not do. */
@@ -190,14 +193,22 @@ export class ConfigStore {
 		for (const { name } of change.extensions?.upsert ?? []) this.#wanted.expired.delete(`ecds:${name}`);
 		for (const key of change.awaited ?? []) this.#wanted.expired.delete(key);
 		for (const key of change.expired ?? []) this.#wanted.expired.add(key);
-		this.#queued ??= (this.#running ?? Promise.resolve()).then(() => {
+		this.#queued ??= this.#takeTurn(() => {
 			this.#queued = undefined;
-			this.#running = this.#commit().finally(() => {
-				this.#running = undefined;
-			});
-			return this.#running;
+			return this.#commit();
 		});
 		return this.#queued;
+	}
+
+	#takeTurn<T>(act: () => T | Promise<T>): Promise<T> {
+		const turn = this.#turns.then(act);
+		this.#turns = turn.catch(() => undefined);
+		return turn;
+	}
+
+	/** Calls `begin` with everything in force as one update, for a worker that starts late, while none is under way. */
+	join(begin: (snapshot: ConfigUpdate) => void): Promise<void> {
+		return this.#takeTurn(() => begin(this.#snapshot()));
 	}
 
 	#setRuntime(state: RuntimeState): void {
@@ -229,12 +240,25 @@ export class ConfigStore {
 		}
 		this.#options.health?.prepare(update);
 		const errors = await this.#options.send(update);
+		this.#kept.follow(update, this.#resourcesOf(before), errors);
 		this.#options.health?.follow(update);
 		this.#slots.free(unused);
 		for (const { resource, message } of errors) this.#options.logger.warn("a worker refused a resource", { resource, message });
 		this.#acknowledged = next;
 		this.#options.onCommitted?.();
 		return errors;
+	}
+
+	#resourcesOf({ listeners, clusters, routes, extensions }: InForce): ResourcesBefore {
+		return {
+			listener: (name) => listeners.get(name),
+			cluster: (name) => {
+				const decoded = clusters.get(name);
+				return decoded && this.#slots.withSlot(decoded.cluster);
+			},
+			table: (name) => routes.get(name),
+			extension: (name) => extensions.get(name),
+		};
 	}
 
 	#diff(before: InForce, next: InForce, unused: number[]): ConfigUpdate {

@@ -10,6 +10,7 @@ export class FakeWorker implements WorkerPort {
 	/** Listeners that it says it cannot bind. */
 	readonly refuses = new Set<string>();
 	isStopped = false;
+	busy = 0;
 
 	constructor(_: WorkerInit, events: WorkerEvents) {
 		this.#events = events;
@@ -21,6 +22,10 @@ export class FakeWorker implements WorkerPort {
 		if (message.kind === "update") queueMicrotask(() => this.#events.message({ kind: "updated", id: message.update.id, errors: this.#errors(message.update) }));
 		if (message.kind === "scrape") this.#events.message({ kind: "scraped", id: message.id, stats: emptyStats });
 		if (message.kind === "drain") this.#events.message({ kind: "drained" });
+	}
+
+	busyShare(): number {
+		return this.busy;
 	}
 
 	/** As a worker does that wants something of the main thread. */

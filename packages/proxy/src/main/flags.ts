@@ -139,7 +139,8 @@ export const helpText = `weft-proxy: a proxy that runs Envoy's configuration
       --config-yaml YAML         merged over the file
       --mode serve|validate      validate: check the configuration and exit
       --strict                   refuse what would be upgraded from the v2 API
-      --concurrency N            worker threads (default: CPUs of this process)
+      --concurrency N            worker threads (default: up to the CPUs of this process, as
+                                 the work asks for them)
   -l, --log-level LEVEL          trace, debug, info, warning, error, critical, off
       --service-node ID          node.id where the file has none
       --service-cluster NAME     node.cluster where the file has none

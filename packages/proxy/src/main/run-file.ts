@@ -70,6 +70,7 @@ async function serve(flags: Flags, config: BootstrapConfig, environment: DecodeE
 			config,
 			environment,
 			concurrency,
+			workersOnDemand: flags.concurrency === undefined,
 			logLevel: flags.logLevel,
 			accessLogFlushMs: flags.fileFlushIntervalMs,
 			version,

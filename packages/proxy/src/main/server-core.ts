@@ -62,6 +62,7 @@ export function createCore(options: ServerOptions): Core {
 	const shared = { shared: allocator.buffer, buckets, overload: overloadBuffer, balance };
 	const pool = new WorkerPool({
 		count: options.concurrency,
+		onDemand: options.workersOnDemand === true,
 		spawn: (index, events) => {
 			const exit = (reason: string) => {
 				if (balance !== undefined) markWorker(balance.counts, balance.workers, index, false);
@@ -69,7 +70,8 @@ export function createCore(options: ServerOptions): Core {
 			};
 			return (options.spawn ?? spawnWorkerThread)(workerInit(options, index, shared), { ...events, exit });
 		},
-		snapshot: () => store.snapshot(),
+		join: (begin) => store.join(begin),
+		clock,
 		logger,
 		onMessage: (message) => receive(message),
 	});

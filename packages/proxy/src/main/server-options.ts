@@ -14,6 +14,8 @@ export interface ServerOptions {
 	readonly config: BootstrapConfig;
 	readonly environment: DecodeEnvironment;
 	readonly concurrency: number;
+	/** Nobody said how many: one worker starts, and the others when there is work for them. */
+	readonly workersOnDemand?: boolean;
 	readonly logLevel: string;
 	/** How long lines of access logs may wait; one second where it is not said. */
 	readonly accessLogFlushMs?: number | undefined;

@@ -12,6 +12,7 @@ import type { ServerOptions } from "./server-options.ts";
 import type { ServerState } from "./server-state.ts";
 import { recordStatic, staticChange } from "./static-resources.ts";
 import { startStatsSinks } from "./stats/sinks.ts";
+import { followDemand } from "./worker-demand.ts";
 
 export interface Server {
 	readonly adminAddress: string | undefined;
@@ -70,6 +71,7 @@ async function start(options: ServerOptions, core: Core, stop: () => Promise<voi
 	void core.overload?.run(abort.signal);
 	if (config.message.clusterManager?.loadStatsConfig !== undefined) void (await createLoadReporter(options, core)).run(abort.signal);
 	const flushStats = startStatsSinks(config.stats, context, core, abort.signal);
+	void followDemandOnceLive(core, clock);
 	trimMemory();
 	if (config.message.dynamicResources !== undefined) void trimOnceConfigured(state, clock, abort.signal);
 	return {
@@ -103,6 +105,11 @@ async function until(isTrue: () => boolean, pollMs: number, clock: Clock, signal
 
 /** Endpoints, routes and secrets follow clusters and listeners within that. */
 const settleMs = 3_000;
+
+async function followDemandOnceLive({ abort: { signal }, pool, state }: Core, clock: Clock): Promise<void> {
+	await until(() => state.live === "LIVE" || !pool.mayWake, readyPollMs, clock, signal);
+	if (pool.mayWake) await followDemand(pool, clock, signal);
+}
 
 /** What the control plane sends first is all of it, and takes as much room to read as the bootstrap does. */
 async function trimOnceConfigured(state: ServerState, clock: Clock, signal: AbortSignal): Promise<void> {

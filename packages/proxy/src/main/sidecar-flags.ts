@@ -35,6 +35,8 @@ export interface SidecarFlags extends AgentVariables {
 	readonly nodeMetadata: Readonly<Record<string, unknown>>;
 	readonly locality: { readonly region: string; readonly zone: string; readonly subZone: string };
 	readonly concurrency: number | undefined;
+	/** Nobody said how many: as many as `concurrency` may come, when there is work for them. */
+	readonly workersOnDemand: boolean;
 	readonly adminPort: number;
 	readonly stateDir: string | undefined;
 	readonly drainTimeSeconds: number;
@@ -94,7 +96,7 @@ export const sidecarHelp = `weft-proxy sidecar: serve what a control plane says,
   --node-cluster NAME            e.g. web.default
   --node-metadata JSON|@FILE     Istio's node metadata
   --locality REGION/ZONE/SUBZONE
-  --concurrency N                worker threads (default 2)
+  --concurrency N                worker threads (default: up to 2, as the work asks for them)
   --admin-port N                 on 127.0.0.1 (default 15000; 0: any)
   --state-dir DIR                where the file admin-address is written
   --drain-time-s N               how long connections may take to finish on SIGTERM (default 5)
@@ -157,6 +159,7 @@ function readFlags(text: (name: keyof typeof names) => string | undefined, env: 
 		nodeMetadata,
 		locality: { region, zone, subZone },
 		concurrency: text("concurrency") === undefined ? undefined : count("concurrency", 0, 1024),
+		workersOnDemand: text("concurrency") === undefined,
 		adminPort: count("admin-port", 15_000, 65_535),
 		stateDir: text("state-dir"),
 		secretTtlMs: ttl.value,

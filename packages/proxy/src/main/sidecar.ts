@@ -205,8 +205,9 @@ interface Parts {
 
 function startSidecar(flags: SidecarFlags, parts: Parts): Promise<Server> {
 	const concurrency = flags.concurrency || concurrencyDefault;
-	const { xdsHeaders, logLevel } = flags;
-	return startServer({ ...parts, xdsHeaders, concurrency, logLevel, version, clock: systemClock, random: Math.random, ownSecrets, secretsOverAds: true });
+	const { workersOnDemand, xdsHeaders, logLevel } = flags;
+	const common = { version, clock: systemClock, random: Math.random, ownSecrets, secretsOverAds: true };
+	return startServer({ ...parts, ...common, xdsHeaders, concurrency, workersOnDemand, logLevel });
 }
 
 /** Once the certificate has expired the secrets go, and with them every handshake: closed, never plaintext. */

@@ -7,12 +7,10 @@ import { countFailure, createSlotAllocator, isEjected, viewSharedWords } from ".
 import { defaultConcurrency } from "./concurrency.ts";
 import { chooseFamily } from "../data/dns/lookup.ts";
 import { expandHosts } from "./dns.ts";
-import { FakeWorker } from "./fake-worker.ts";
 import { parseFlags } from "./flags.ts";
 import { outlierDetection } from "../data/lb/test-hosts.ts";
 import { OutlierManager } from "./outlier-manager.ts";
 import { parseSidecarFlags } from "./sidecar-flags.ts";
-import { type WorkerEvents, WorkerPool } from "./worker-pool.ts";
 
 const quiet = createLogger({ level: "none" });
 
@@ -44,6 +42,15 @@ describe("flags", () => {
 		assert.ok(parsed.kind === "flags");
 		assert.deepEqual([parsed.flags.caAddress, parsed.flags.nodeMetadata, parsed.flags.locality], ["a:1", { A: 1 }, { region: "r1", zone: "z1", subZone: "" }]);
 		assert.equal(parseSidecarFlags(["--discovery-address", "a:1"]).kind, "error");
+	});
+
+	it("sidecar: workers come on demand unless somebody says how many", () => {
+		const isOnDemand = (...more: readonly string[]) => {
+			const parsed = parseSidecarFlags(["--discovery-address", "a:1", "--root-cert", "r", "--node-id", "n", ...more]);
+			assert.ok(parsed.kind === "flags");
+			return parsed.flags.workersOnDemand;
+		};
+		assert.deepEqual([isOnDemand(), isOnDemand("--concurrency", "2"), isOnDemand("--concurrency=0")], [true, false, false]);
 	});
 });
 
@@ -131,49 +138,5 @@ describe("the outlier manager", () => {
 		manager.tick();
 		assert.deepEqual(ejected(), [false, false]);
 		assert.equal(countFailure(words, slots[0] as number, "consecutive5xx"), 1);
-	});
-});
-
-describe("the worker pool", () => {
-	it("replaces a worker that dies, gives it the whole configuration, and does not wait for the dead one", async () => {
-		const spawned: { worker: FakeWorker; events: WorkerEvents }[] = [];
-		const replaced = Promise.withResolvers<void>();
-		const snapshot = {
-			id: 99,
-			listeners: { upsert: [], remove: [] },
-			clusters: { upsert: [], remove: [] },
-			hosts: [],
-			routes: { upsert: [], remove: [] },
-			virtualHosts: [],
-			scopes: { upsert: [], remove: [] },
-			extensions: { upsert: [], remove: [] },
-			secrets: { upsert: [], remove: [] },
-		};
-		const pool = new WorkerPool({
-			count: 1,
-			spawn: (_, events) => {
-				const worker = new FakeWorker(undefined as never, {
-					...events,
-					message: (message) => {
-						if (message.kind === "updated" && message.id === 99) replaced.resolve();
-						// The first one never answers.
-						if (message.kind !== "updated" || spawned.length > 1) events.message(message);
-					},
-				});
-				spawned.push({ worker, events });
-				return worker;
-			},
-			snapshot: () => snapshot,
-			logger: quiet,
-			onMessage: () => {},
-			restartDelayMs: 1,
-		});
-		await pool.start();
-		const update = pool.update({ ...snapshot, id: 1 });
-		spawned[0]?.events.exit("crash");
-		assert.deepEqual(await update, []);
-		await replaced.promise;
-		assert.equal(spawned[1]?.worker.updates()[0]?.id, 99);
-		await pool.stop();
 	});
 });

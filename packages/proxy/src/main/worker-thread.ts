@@ -12,6 +12,8 @@ function entryFile(): URL {
 
 export function spawnWorkerThread(init: WorkerInit, events: WorkerEvents): WorkerPort {
 	const worker = new Worker(entryFile(), { workerData: init, name: `wrk:${init.workerIndex}`, execArgv: ["--disable-warning=ExperimentalWarning"] });
+	const { eventLoopUtilization } = worker.performance;
+	let seen = eventLoopUtilization();
 	let reason = "";
 	let ended: () => void = () => {};
 	const exited = new Promise<void>((resolve) => {
@@ -27,6 +29,12 @@ export function spawnWorkerThread(init: WorkerInit, events: WorkerEvents): Worke
 	});
 	return {
 		post: (message) => worker.postMessage(message),
+		busyShare() {
+			const now = eventLoopUtilization();
+			const { utilization } = eventLoopUtilization(now, seen);
+			seen = now;
+			return utilization;
+		},
 		async stop() {
 			const timer = setTimeout(() => void worker.terminate(), stopGraceMs);
 			await exited;

@@ -72,7 +72,7 @@ export const podHelp = `weft-proxy proxy: serve inside a pod, configured by what
 
   --domain NAME                DNS suffix of the pod's services (default $POD_NAMESPACE.svc.cluster.local)
   --serviceCluster NAME        default: the label app and the namespace
-  --concurrency N              worker threads (default: ProxyConfig, else the CPU limit; 0: all CPUs)
+  --concurrency N              worker threads (default: ProxyConfig, else up to the CPU limit, as the work asks for them; 0: all CPUs)
   --proxyLogLevel LEVEL        of the data path: trace, debug, info, warning, error, critical, off (default warning)
   --log_output_level LEVEL     of everything else, such as default:info
   --log_as_json

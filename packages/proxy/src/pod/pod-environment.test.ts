@@ -95,6 +95,9 @@ describe("an injected pod's environment", () => {
 		"concurrency: without a limit, all": [{ env: { ISTIO_CPU_LIMIT: undefined } }, same((f) => f.concurrency), 8],
 		"concurrency: ProxyConfig's": [{ env: { PROXY_CONFIG: "concurrency: 3" } }, same((f) => f.concurrency), 3],
 		"concurrency: 0 is all": [{ env: { PROXY_CONFIG: '{"concurrency":0}' } }, same((f) => f.concurrency), 8],
+		"workers come on demand where nobody says how many": [{}, same((f) => f.workersOnDemand), true],
+		"workers: all at once where ProxyConfig says how many": [{ env: { PROXY_CONFIG: "concurrency: 0" } }, same((f) => f.workersOnDemand), false],
+		"workers: all at once where the flag does": [{ args: ["sidecar", "--concurrency=2"] }, same((f) => f.workersOnDemand), false],
 		"concurrency: the flag wins": [{ args: ["sidecar", "--concurrency=5"], env: { PROXY_CONFIG: "concurrency: 3" } }, same((f) => f.concurrency), 5],
 		"the pod's annotation is laid over PROXY_CONFIG": [
 			{

@@ -116,6 +116,7 @@ export function readPodEnvironment(args: PodArguments, sources: PodSources): Pod
 			nodeMetadata: metadata,
 			locality: localityOf(effective),
 			concurrency: concurrencyOf(args, config.value, sources),
+			workersOnDemand: wantedConcurrency(args, config.value) === undefined,
 			adminPort: config.value.proxyAdminPort,
 			stateDir: undefined,
 			drainTimeSeconds: Math.ceil(config.value.terminationDrainMs / 1000),
@@ -149,8 +150,10 @@ function localityOf(labels: Readonly<Record<string, string>>): SidecarFlags["loc
 	return { region, zone, subZone };
 }
 
+const wantedConcurrency = (args: PodArguments, config: ProxyConfig): number | undefined => args.concurrency ?? config.concurrency;
+
 function concurrencyOf(args: PodArguments, config: ProxyConfig, { env, cpus }: PodSources): number {
-	const wanted = args.concurrency ?? config.concurrency;
+	const wanted = wantedConcurrency(args, config);
 	if (wanted !== undefined) return wanted === 0 ? cpus() : wanted;
 	// The downward API rounds the limit up; without a limit it gives all that the node has.
 	const limit = Number(env["ISTIO_CPU_LIMIT"] ?? "");

@@ -47,6 +47,7 @@ export class Http1ServerConnection implements ConnectionHandler, MessageEvents, 
 	#requests = 0;
 	#isSniffing = true;
 	#isDraining = false;
+	#isAskedToReconnect = false;
 	#isClosing = false;
 	/** Of this connection; requests may name another for themselves. */
 	readonly #clientAddress: string;
@@ -296,7 +297,7 @@ export class Http1ServerConnection implements ConnectionHandler, MessageEvents, 
 		const hasLength = head.contentLength >= 0;
 		this.#isChunkedOut = hasBody && !hasLength && !isHttp10;
 		if (hasBody && !hasLength && isHttp10) this.#closesAfter = true;
-		const isEnding = this.#timers.isTooOld || this.#isDraining;
+		const isEnding = this.#timers.isTooOld || this.#isDraining || this.#isAskedToReconnect;
 		if (!stream.isRequestComplete || mustCloseAfter(stream, this.#clientConnection, this.#requests, isEnding)) this.#closesAfter = true;
 		// The client must not wait for a body that does not come.
 		if (!hasBody && !hasLength && mayHaveBody(head.status) && !stream.isHead) head.appendOwn("content-length", "0");
@@ -449,6 +450,10 @@ export class Http1ServerConnection implements ConnectionHandler, MessageEvents, 
 		if (!this.isIdle) return;
 		if (isEnding) this.#closeGently();
 		else this.#timers.armDrain();
+	}
+
+	askToReconnect(): void {
+		this.#isAskedToReconnect = true;
 	}
 
 	onEnd(): void {

@@ -277,6 +277,10 @@ export class Http2ServerConnection implements ConnectionHandler, SessionOwner {
 		else this.#warn();
 	}
 
+	askToReconnect(): void {
+		this.#warn();
+	}
+
 	onFailed(error: Http2ConnectionError): void {
 		const { manager } = this;
 		if (error instanceof PrematureResetsError) manager.count(httpStat.downstream_rq_too_many_premature_resets);

@@ -22,12 +22,20 @@ afterEach(async () => {
 	sockets = [];
 });
 
-/** Workers of one process, with one listener that echoes; gives its port. */
-async function start(id: string): Promise<{ readonly port: number; readonly counts: SharedArrayBuffer }> {
+interface Started {
+	readonly port: number;
+	readonly counts: SharedArrayBuffer;
+	/** The next one comes. */
+	startWorker(): Promise<void>;
+}
+
+/** So many workers of one process, with one listener that echoes. */
+async function start(id: string, atFirst = count): Promise<Started> {
 	const counts = createBalanceBuffer(count);
 	let port = 0;
 	const listener = listenerOf("even", [chainOf([{ kind: "echo" }])], { exactBalance: true });
-	for (let workerIndex = 0; workerIndex < count; workerIndex++) {
+	const startWorker = async () => {
+		const workerIndex = workers.length;
 		const updated = Promise.withResolvers<Extract<FromWorker, { kind: "updated" }>>();
 		const post = (message: FromWorker) => {
 			if (message.kind === "listening") port = message.port;
@@ -38,8 +46,9 @@ async function start(id: string): Promise<{ readonly port: number; readonly coun
 		workers.push(worker);
 		worker.handle({ kind: "update", update: updateOf({ listeners: [listener] }) });
 		assert.deepEqual((await updated.promise).errors, []);
-	}
-	return { port, counts };
+	};
+	for (let i = 0; i < atFirst; i++) await startWorker();
+	return { port, counts, startWorker };
 }
 
 function connectionsOf({ context }: DataWorker): number {
@@ -78,6 +87,15 @@ test("new connections fill the gaps that closed ones leave", { skip: missing }, 
 	await waitUntil(() => connectionsOf(workers[1] as DataWorker) === 0);
 	await open(port, 3);
 	assert.deepEqual(workers.map(connectionsOf), [3, 3, 3]);
+});
+
+test("a worker that comes later gets those that come then, until it has as many", { skip: missing }, async () => {
+	const { port, startWorker } = await start("later", 2);
+	await open(port, 6);
+	assert.deepEqual(workers.map(connectionsOf), [3, 3]);
+	await startWorker();
+	await open(port, 6);
+	assert.deepEqual(workers.map(connectionsOf), [4, 4, 4]);
 });
 
 test("a worker that ended gets none", { skip: missing }, async () => {

@@ -31,7 +31,6 @@ export class ConnectionBalance {
 		this.#init = init;
 		this.#context = context;
 		this.#calls = calls;
-		markWorker(init.counts, init.workers, context.workerIndex, true);
 		this.#mine = openChannel(init.id, context.workerIndex);
 		this.#mine.addEventListener("message", ({ data }: MessageEvent) => {
 			const { listener, fd } = data as HandedOver;
@@ -39,6 +38,8 @@ export class ConnectionBalance {
 			const refused = context.transport.takeOver(fd, (connection) => onTaken(listener, connection));
 			if (refused !== undefined) context.log("warn", "a connection could not be taken over", { listener, error: refused.message });
 		});
+		// The accepting worker may have connections for it from here on: a channel that is not open yet would lose them.
+		markWorker(init.counts, init.workers, context.workerIndex, true);
 	}
 
 	row(listener: string): BalanceRow {

@@ -11,6 +11,7 @@ import type { Connection, ListeningSocket } from "../transport/connection.ts";
 import type { OriginalDst } from "../transport/original-dst.ts";
 import type { WorkerContext } from "../worker/context.ts";
 import { ListenerRuntime } from "./listener-runtime.ts";
+import type { Reconnecting } from "./reconnects.ts";
 
 interface Active {
 	/** Replaced when the listener's configuration changes; the sockets stay. */
@@ -127,7 +128,8 @@ export class ListenerManager {
 	async #bind(active: Active, config: Listener, address: SocketAddress): Promise<readonly ResourceError[]> {
 		const { transport, reusePort, workerIndex } = this.#context;
 		const balance = address.kind === "pipe" ? undefined : this.#balanceFor(config);
-		if (balance !== undefined && workerIndex !== acceptingWorker) return [];
+		// A path has one socket: its connections are the first worker's.
+		if ((balance !== undefined || address.kind === "pipe") && workerIndex !== acceptingWorker) return [];
 		const onConnection = (connection: Connection) => {
 			if (balance?.handOver(config.name, connection) !== true) this.#admit(active, connection);
 		};
@@ -152,7 +154,7 @@ export class ListenerManager {
 		} catch (error) {
 			const message = `cannot bind ${keyOf(address)}: ${error instanceof Error ? error.message : String(error)}`;
 			this.#context.post({ kind: "listenerError", listener: config.name, message });
-			return [{ resource: config.name, message }];
+			return [{ resource: config.name, message, isUnbound: true }];
 		}
 	}
 
@@ -219,6 +221,11 @@ export class ListenerManager {
 			if (!inboundOnly || runtime.config.direction === "inbound") runtime.drain(true);
 		}
 		for (const runtime of this.#draining) runtime.drain(true);
+	}
+
+	/** Those of HTTP that another worker may get when they are made anew. */
+	spreadConnections(): readonly Reconnecting[] {
+		return [...this.#active.values()].flatMap(({ runtime }) => (runtime.config.address.kind === "pipe" ? [] : [...runtime.httpConnections]));
 	}
 
 	/** Connections with something under way: a request, or bytes that are not HTTP's. */

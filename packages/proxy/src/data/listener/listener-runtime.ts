@@ -12,6 +12,7 @@ import { onlyTls } from "./inspectors.ts";
 import { type ListenerFilterRuntime, ListenerFilterSlot } from "./listener-filter-slot.ts";
 import { ListenerLog } from "./listener-log.ts";
 import { ListenerStats } from "./listener-stats.ts";
+import type { Reconnecting } from "./reconnects.ts";
 import { ServedConnections } from "./served-connections.ts";
 import type { LineSink } from "../log/access-log.ts";
 import { responseFlags } from "../log/response-flags.ts";
@@ -271,6 +272,10 @@ export class ListenerRuntime {
 
 	get busyConnections(): number {
 		return this.#served.busy;
+	}
+
+	get httpConnections(): Iterable<Reconnecting> {
+		return this.#served.httpConnections;
 	}
 
 	/** No new connections come; HTTP ones end with their next response. */

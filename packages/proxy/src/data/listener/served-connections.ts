@@ -8,6 +8,7 @@ import type { ChainRuntime, TerminalFilter } from "./filter-chain-runtime.ts";
 import type { ListenerLog } from "./listener-log.ts";
 import type { ListenerStats } from "./listener-stats.ts";
 import { answerDirectly, echo } from "./plain-services.ts";
+import type { Reconnecting } from "./reconnects.ts";
 import type { ConnectionInfo, StreamInfo } from "../log/stream-info.ts";
 import { tcpClusterKey } from "../../config/stream-data.ts";
 import { TcpSession, type TcpTarget } from "../tcp/tcp-proxy.ts";
@@ -57,6 +58,10 @@ export class ServedConnections {
 		let count = this.#others.size;
 		for (const server of this.#servers) if (!server.isIdle) count++;
 		return count;
+	}
+
+	get httpConnections(): Iterable<Reconnecting> {
+		return this.#servers;
 	}
 
 	serve(connection: Connection, info: ConnectionInfo, chain: ChainRuntime, bytes: Buffer | undefined, alpn = ""): void {

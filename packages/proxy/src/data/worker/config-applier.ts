@@ -33,6 +33,11 @@ export class ConfigApplier {
 		return done;
 	}
 
+	/** Resolves once all updates that have come are in force. */
+	get settled(): Promise<unknown> {
+		return this.#queue;
+	}
+
 	async #applyNow(update: ConfigUpdate): Promise<readonly ResourceError[]> {
 		const errors: ResourceError[] = [];
 		const { runtime, snapshot } = this.#context;

@@ -3,6 +3,17 @@ import { after, before, describe, it } from "node:test";
 import { bodyOf, ok, openClient, type RecordingUpstream, startUpstream } from "../http/test-peers.ts";
 import { chainOf, clusterOf, forwardTo, hostsOf, listenerOf, managerOf, routeOf, type Standalone, startStandalone, tableOf, updateOf } from "./standalone.ts";
 
+it("listeners that are on their way when a drain comes drain, too", async () => {
+	const proxy = await startStandalone();
+	const update = updateOf({ listeners: [listenerOf("l", [chainOf([{ kind: "echo" }])])] });
+	const applied = proxy.apply(update);
+	proxy.worker.handle({ kind: "drain", graceful: false, inboundOnly: false, deadlineMs: 600_000 });
+	await applied;
+	while (!proxy.messages.some(({ kind }) => kind === "drained")) await new Promise((resolve) => setTimeout(resolve, 10));
+	await assert.rejects(openClient(proxy.port("l")), { code: "ECONNREFUSED" });
+	await proxy.close();
+});
+
 describe("at the end of the process", () => {
 	let proxy: Standalone;
 	let upstream: RecordingUpstream;

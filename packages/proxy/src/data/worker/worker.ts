@@ -14,6 +14,7 @@ import { OutboundQueue } from "../http2/outbound.ts";
 import { ConnectionBalance } from "../listener/connection-balance.ts";
 import { ConnectionCeilings } from "../listener/connection-ceilings.ts";
 import { ListenerManager, type OpenBalance } from "../listener/listener-manager.ts";
+import { askAllToReconnect } from "../listener/reconnects.ts";
 import { createLogFiles, type LogFiles } from "../log/log-files.ts";
 import { LogServiceStreams } from "../log/log-service-stream.ts";
 import { OverloadState } from "../overload/overload-state.ts";
@@ -199,7 +200,11 @@ function handleMessage(message: ToWorker, { context, listeners, applier, prober,
 			context.snapshot.clusters.get(message.cluster)?.hostFailed(message.address);
 			return context.afterEvent();
 		case "drain":
-			return startDrain(context, listeners, message);
+			// Listeners that are still on their way drain, too.
+			void applier.settled.then(() => startDrain(context, listeners, message));
+			return;
+		case "spread":
+			return askAllToReconnect(listeners.spreadConnections(), context.afterEvent);
 		case "stop":
 			void close().then(() => context.post({ kind: "drained" }));
 			return;
