@@ -13,18 +13,20 @@ const manyStreams: Shape = [100, 2000];
 const churn = { perSecond: 1000, seconds: 60 };
 
 /**
- * `npm run bench -- control-plane [SERVICES PROXIES]`: all shapes, or one. A shape takes two to five minutes; what can be waited for
+ * `npm run bench -- control-plane [SERVICES PROXIES]...`: all shapes, or these. A shape takes two to five minutes; what can be waited for
  * has a limit, and a shape that reaches one is reported as not measured.
  *
- * @returns the exit status: 1 when a shape could not be measured
+ * @returns the exit status: 1 when a shape could not be measured, 64 for arguments that are none
  */
 export async function controlPlaneBench(args: readonly string[], log: (line: string) => void): Promise<number> {
-	const only: Shape | undefined = args.length >= 2 ? [Number(args[0]), Number(args[1])] : undefined;
+	const asked = decodeShapes(args);
+	if (asked === undefined) log(`${args.join(" ")}: SERVICES and PROXIES go in pairs of whole numbers`);
+	if (asked === undefined) return 64;
 	const started = performance.now();
 	const progress = (line: string) => log(`${Math.round((performance.now() - started) / 1000)} s: ${line}`);
 	const results: ControlPlaneResult[] = [];
 	const failed: FailedShape[] = [];
-	const wanted = only ? [only] : [...shapes, manyStreams];
+	const wanted = asked.length > 0 ? asked : [...shapes, manyStreams];
 	for (const [i, [services, proxies]] of wanted.entries()) {
 		progress(`${services} services, ${proxies} proxies (${i + 1} of ${wanted.length})`);
 		try {
@@ -34,7 +36,7 @@ export async function controlPlaneBench(args: readonly string[], log: (line: str
 			progress(`not measured: ${reasonOf(error)}`);
 		}
 	}
-	const [services, proxies] = only ?? [1000, 200];
+	const [services, proxies] = wanted.length === 1 ? (wanted[0] as Shape) : [1000, 200];
 	progress(`${services} services, ${proxies} proxies, ${churn.perSecond} endpoint changes a second for ${churn.seconds} s`);
 	let churned: ChurnCost | undefined;
 	try {
@@ -45,6 +47,12 @@ export async function controlPlaneBench(args: readonly string[], log: (line: str
 	const machine = `${cpus().length} cores, ${cpus()[0]?.model.trim()}, Linux ${release()}, Node ${process.versions.node}`;
 	write({ date: new Date().toISOString(), machine, results, failed, churned }, log);
 	return failed.length > 0 ? 1 : 0;
+}
+
+function decodeShapes(args: readonly string[]): readonly Shape[] | undefined {
+	const numbers = args.map(Number);
+	if (numbers.length % 2 !== 0 || !numbers.every((n) => Number.isInteger(n) && n > 0)) return undefined;
+	return Array.from({ length: numbers.length / 2 }, (_, i): Shape => [numbers[2 * i] as number, numbers[2 * i + 1] as number]);
 }
 
 const reasonOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
