@@ -2,9 +2,11 @@
  * The protocol between the main thread and the data-path workers. Plain values only: everything here crosses a
  * `postMessage`. The main thread owns configuration and decisions; a worker owns connections.
  */
+import type { LogLevel } from "@weft/runtime";
 import type { HostCounts } from "../data/lb/host-entry.ts";
 import type { StatsDump } from "../data/stats/registry.ts";
 import type { ProbeResult } from "./health-check.ts";
+import type { LogLevels, WorkerLogger } from "./loggers.ts";
 import type { OverloadInit } from "./overload.ts";
 import type { HistogramBounds } from "./stats-config.ts";
 import type { ConfigUpdate, NodeInfo } from "./runtime-config.ts";
@@ -39,7 +41,7 @@ export interface BalanceInit {
 export interface WorkerOptions {
 	/** `net`: the public sockets, whatever the self-test says; `auto`: raw handles when the self-test passes. */
 	readonly transport: "auto" | "net";
-	readonly logLevel: string;
+	readonly logLevels: LogLevels;
 	/** Listen with SO_REUSEPORT, so that several workers share one port. */
 	readonly reusePort: boolean;
 	/** `local_cluster_name`, for zone-aware routing. */
@@ -70,7 +72,7 @@ export type ToWorker =
 	| { readonly kind: "answered"; readonly what: WantedKind; readonly names: readonly string[] }
 	| { readonly kind: "resetCounters" }
 	| { readonly kind: "reopenLogs" }
-	| { readonly kind: "logLevel"; readonly level: string }
+	| { readonly kind: "logLevels"; readonly levels: LogLevels }
 	| { readonly kind: "healthcheckFail"; readonly fail: boolean };
 
 /** What is asked for when it is wanted: a virtual host by `table/host`, a cluster by its name, a scope's route table by its own. */
@@ -111,7 +113,13 @@ export type FromWorker =
 	/** An answer of this host's said that it must not be used. */
 	| { readonly kind: "immediateFail"; readonly cluster: string; readonly hostSlot: number }
 	| { readonly kind: "eject"; readonly cluster: string; readonly hostSlot: number; readonly reason: EjectReason }
-	| { readonly kind: "log"; readonly level: string; readonly message: string; readonly fields: Readonly<Record<string, unknown>> }
+	| {
+			readonly kind: "log";
+			readonly logger: WorkerLogger;
+			readonly level: Exclude<LogLevel, "none">;
+			readonly message: string;
+			readonly fields: Readonly<Record<string, unknown>>;
+	  }
 	/** Somebody waits for this. */
 	| { readonly kind: "want"; readonly what: WantedKind; readonly name: string }
 	| { readonly kind: "drained" }

@@ -184,7 +184,7 @@ describe("the main thread under a control plane", () => {
 		assert.ok(config, errors.join());
 		const logger = createLogger({ level: "none" });
 		const rest = {
-			logLevel: "none",
+			logLevel: "none" as const,
 			version: "test",
 			clock: systemClock,
 			random: () => 0,

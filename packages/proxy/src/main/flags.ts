@@ -1,4 +1,6 @@
 import { parseArgs } from "node:util";
+import type { LogLevel } from "@weft/runtime";
+import type { ComponentLevels } from "./loggers.ts";
 
 export interface Flags {
 	readonly configPath: string | undefined;
@@ -7,7 +9,9 @@ export interface Flags {
 	readonly strict: boolean;
 	/** undefined: as many as there are CPUs for this process. */
 	readonly concurrency: number | undefined;
-	readonly logLevel: string;
+	readonly logLevel: LogLevel;
+	/** `--component-log-level`, by logger. */
+	readonly componentLevels: ComponentLevels;
 	readonly serviceNode: string | undefined;
 	readonly serviceCluster: string | undefined;
 	/** undefined: not given. */
@@ -29,6 +33,7 @@ const own = {
 	strict: { type: "boolean" },
 	concurrency: { type: "string" },
 	"log-level": { type: "string", short: "l" },
+	"component-log-level": { type: "string" },
 	"service-node": { type: "string" },
 	"service-cluster": { type: "string" },
 	"drain-time-s": { type: "string" },
@@ -48,7 +53,6 @@ const inert = {
 	"reject-unknown-dynamic-fields": { type: "boolean" },
 	"ignore-unknown-dynamic-fields": { type: "boolean" },
 	"skip-deprecated-logs": { type: "boolean" },
-	"component-log-level": { type: "string" },
 	"log-format": { type: "string" },
 	"log-format-escaped": { type: "boolean" },
 	"log-path": { type: "string" },
@@ -72,7 +76,7 @@ const inert = {
 } as const;
 
 // Envoy's words on the left, the logger's on the right.
-const levels: Readonly<Record<string, string>> = {
+const levels: Readonly<Record<string, LogLevel>> = {
 	trace: "debug",
 	debug: "debug",
 	info: "info",
@@ -80,12 +84,26 @@ const levels: Readonly<Record<string, string>> = {
 	warn: "warn",
 	error: "error",
 	critical: "error",
+	fatal: "error",
 	off: "none",
 	none: "none",
 };
 
-export function logLevelOf(name: string): string | undefined {
+export function logLevelOf(name: string): LogLevel | undefined {
 	return Object.hasOwn(levels, name) ? levels[name] : undefined;
+}
+
+/** `rbac:debug,router:info`; a text that is not so: what is wrong with it. */
+export function componentLevelsOf(text: string): ComponentLevels | string {
+	const found = new Map<string, LogLevel>();
+	for (const part of text.split(",").filter(Boolean)) {
+		const [name = "", word, ...rest] = part.split(":");
+		if (name === "" || word === undefined || rest.length > 0) return `expected LOGGER:LEVEL,…, got ${part}`;
+		const level = logLevelOf(word);
+		if (level === undefined) return `unknown level ${word}; known: ${Object.keys(levels).join(", ")}`;
+		found.set(name, level);
+	}
+	return found;
 }
 
 export function parseFlags(args: readonly string[]): ParsedFlags {
@@ -102,6 +120,8 @@ export function parseFlags(args: readonly string[]): ParsedFlags {
 	if (mode !== "serve" && mode !== "validate") return { kind: "error", message: `--mode: expected serve or validate, got ${mode}` };
 	const logLevel = logLevelOf(text("log-level") ?? "info");
 	if (logLevel === undefined) return { kind: "error", message: `--log-level: unknown level ${text("log-level")}; known: ${Object.keys(levels).join(", ")}` };
+	const componentLevels = componentLevelsOf(text("component-log-level") ?? "");
+	if (typeof componentLevels === "string") return { kind: "error", message: `--component-log-level: ${componentLevels}` };
 	const numbers = ["concurrency", "drain-time-s", "file-flush-interval-msec"] as const;
 	for (const name of numbers) {
 		const value = text(name);
@@ -116,6 +136,7 @@ export function parseFlags(args: readonly string[]): ParsedFlags {
 		strict: values["strict"] === true,
 		concurrency: count("concurrency"),
 		logLevel,
+		componentLevels,
 		serviceNode: text("service-node"),
 		serviceCluster: text("service-cluster"),
 		drainTimeSeconds: count("drain-time-s"),
@@ -142,6 +163,7 @@ export const helpText = `weft-proxy: a proxy that runs Envoy's configuration
       --concurrency N            worker threads (default: up to the CPUs of this process, as
                                  the work asks for them)
   -l, --log-level LEVEL          trace, debug, info, warning, error, critical, off
+      --component-log-level NAME:LEVEL,…  of single loggers (POST /logging names them)
       --service-node ID          node.id where the file has none
       --service-cluster NAME     node.cluster where the file has none
       --drain-time-s N           how long connections may take to finish on SIGTERM (default 5)

@@ -24,7 +24,7 @@ export async function runFile(flags: Flags, warnings: readonly string[], variabl
 		process.stdout.write(`configuration '${flags.configPath ?? "--config-yaml"}' OK\n`);
 		return 0;
 	}
-	const logger = createLogger({ level: flags.logLevel as Logger["level"], scope: "proxy" });
+	const logger = createLogger({ level: flags.logLevel, scope: "proxy" });
 	return serve(flags, withNames(read.config, flags), environment, logger);
 }
 
@@ -72,6 +72,7 @@ async function serve(flags: Flags, config: BootstrapConfig, environment: DecodeE
 			concurrency,
 			workersOnDemand: flags.concurrency === undefined,
 			logLevel: flags.logLevel,
+			componentLevels: flags.componentLevels,
 			accessLogFlushMs: flags.fileFlushIntervalMs,
 			version,
 			clock: systemClock,

@@ -3,6 +3,7 @@ import { typeUrls } from "@weft/xds";
 import type { ClusterHosts } from "../config/hosts.ts";
 import { createOverloadBuffer } from "../config/overload.ts";
 import type { ConfigUpdate } from "../config/runtime-config.ts";
+import { workerLoggers } from "../config/loggers.ts";
 import { createBalanceBuffer, markWorker } from "../config/shared-balance.ts";
 import { createBucketBuffer } from "../config/shared-buckets.ts";
 import { RuntimeValues } from "../config/runtime-values.ts";
@@ -15,6 +16,7 @@ import { DnsResolver } from "./dns.ts";
 import { ExtensionStats } from "./extension-stats.ts";
 import { HealthManager } from "./health/health-manager.ts";
 import type { LoadReporter } from "./load-reporter.ts";
+import { setComponentLevels } from "./loggers.ts";
 import { OutlierManager } from "./outlier-manager.ts";
 import { OverloadManager } from "./overload/overload-manager.ts";
 import { ResourceRecords } from "./resource-records.ts";
@@ -60,6 +62,7 @@ export function createCore(options: ServerOptions): Core {
 	const overloadBuffer = config.overload && createOverloadBuffer(options.concurrency);
 	const balance = options.concurrency > 1 ? { id: randomUUID(), workers: options.concurrency, counts: createBalanceBuffer(options.concurrency) } : undefined;
 	const shared = { shared: allocator.buffer, buckets, overload: overloadBuffer, balance };
+	setLevels(options);
 	const pool = new WorkerPool({
 		count: options.concurrency,
 		onDemand: options.workersOnDemand === true,
@@ -145,6 +148,15 @@ export function createCore(options: ServerOptions): Core {
 		onDemand,
 		refused,
 	};
+}
+
+/** What every injected pod says, and Envoy has: to be told of it would help nobody. */
+const envoysAlone = "misc";
+
+function setLevels({ logger, logLevel, componentLevels = new Map() }: ServerOptions): void {
+	for (const name of workerLoggers) if (name !== "main") logger.child(name).level = logLevel;
+	const unknown = setComponentLevels(logger, componentLevels).filter((name) => name !== envoysAlone);
+	if (unknown.length > 0) logger.warn("there are no such loggers to set a level of", { loggers: unknown.join(",") });
 }
 
 function createOverload({ clock, config, environment, logger }: ServerOptions, buffer: SharedArrayBuffer, pool: WorkerPool): OverloadManager | undefined {

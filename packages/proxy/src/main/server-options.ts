@@ -1,4 +1,4 @@
-import type { Clock, Logger } from "@weft/runtime";
+import type { Clock, Logger, LogLevel } from "@weft/runtime";
 import type { NameTable } from "@weft/xds/generated/istio/networking/nds/v1/nds.ts";
 import type { CallHeaders } from "../agent/agent-variables.ts";
 import type { BootstrapConfig } from "../config/bootstrap/decode-bootstrap.ts";
@@ -7,6 +7,7 @@ import type { Secret } from "../config/tls.ts";
 import type { WorkerInit } from "../config/worker-messages.ts";
 import type { GrpcEnvironment } from "../grpc/environment.ts";
 import type { OnBootstrapPatch } from "./bootstrap-patch.ts";
+import type { ComponentLevels } from "./loggers.ts";
 import type { OnTrustRoots } from "./trust-updates.ts";
 import type { WorkerEvents, WorkerPort } from "./worker-pool.ts";
 
@@ -16,7 +17,10 @@ export interface ServerOptions {
 	readonly concurrency: number;
 	/** Nobody said how many: one worker starts, and the others when there is work for them. */
 	readonly workersOnDemand?: boolean;
-	readonly logLevel: string;
+	/** Of the data path. */
+	readonly logLevel: LogLevel;
+	/** Of single loggers, by their names. */
+	readonly componentLevels?: ComponentLevels;
 	/** How long lines of access logs may wait; one second where it is not said. */
 	readonly accessLogFlushMs?: number | undefined;
 	readonly version: string;

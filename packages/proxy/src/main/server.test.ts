@@ -30,7 +30,7 @@ describe("a server that cannot be started ends its workers and says why", () => 
 			workers.push(worker);
 			return worker;
 		};
-		const rest = { environment, concurrency: 1, logLevel: "none", version: "test", clock: systemClock, random: () => 0 };
+		const rest = { environment, concurrency: 1, logLevel: "none" as const, version: "test", clock: systemClock, random: () => 0 };
 		const logger = createLogger({ level: "none" });
 		return startServer({ ...rest, logger, config, ownSecrets: new Set<string>(), initialSecrets: [], secretsOverAds: false, onQuit: () => {}, spawn });
 	}
@@ -67,7 +67,7 @@ describe("the main thread with a static configuration", () => {
 			config,
 			environment,
 			concurrency: 2,
-			logLevel: "none",
+			logLevel: "none" as const,
 			version: "test",
 			clock: systemClock,
 			random: () => 0,
@@ -153,9 +153,14 @@ describe("the main thread with a static configuration", () => {
 			const { status, text } = await set(query);
 			assert.equal(status, 200, text);
 			assert.match(text, / {2}main: debug\n/);
-			assert.deepEqual(workers[0]?.received.at(-1), { kind: "logLevel", level: "debug" });
+			const told = workers[0]?.received.at(-1);
+			assert.equal(told?.kind === "logLevels" && told.levels.main, "debug");
 			assert.match((await set("?level=off")).text, / {2}main: off\n/);
 		}
+		assert.match((await set("?paths=rbac:debug,main:warning")).text, / {2}rbac: debug\n {2}router: off\n/);
+		const told = workers[0]?.received.at(-1);
+		assert.deepEqual(told?.kind === "logLevels" && [told.levels.rbac, told.levels.router], ["debug", "none"]);
+		assert.match((await set("?level=off")).text, / {2}rbac: off\n/);
 		for (const [query, words] of [
 			["?paths=main:debug,nobody:info", /unknown logger name nobody/],
 			["?main=loud", /unknown logger level loud/],

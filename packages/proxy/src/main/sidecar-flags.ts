@@ -1,5 +1,6 @@
 import { readFileSync } from "node:fs";
 import { parseArgs } from "node:util";
+import type { LogLevel } from "@weft/runtime";
 import { type AgentVariables, readAgentVariables } from "../agent/agent-variables.ts";
 import { durationMs } from "../agent/arguments.ts";
 import type { CredentialOptions } from "../agent/credentials.ts";
@@ -7,7 +8,8 @@ import { serverNameOf } from "../agent/certificate-client.ts";
 import { requestedIdOf } from "../agent/requested-id.ts";
 import type { PodOptions } from "../pod/pod-options.ts";
 import { nodeReadinessProbe, type ReadinessProbe } from "../pod/readiness-probe.ts";
-import { logLevelOf } from "./flags.ts";
+import { componentLevelsOf, logLevelOf } from "./flags.ts";
+import type { ComponentLevels } from "./loggers.ts";
 import { revocationsFile } from "./revocations.ts";
 
 export interface SidecarFlags extends AgentVariables {
@@ -42,7 +44,9 @@ export interface SidecarFlags extends AgentVariables {
 	readonly drainTimeSeconds: number;
 	/** Lifetime to ask for ($SECRET_TTL, as Istio's agent reads it); undefined: what the authority gives by itself. */
 	readonly secretTtlMs: number | undefined;
-	readonly logLevel: string;
+	readonly logLevel: LogLevel;
+	/** Of single loggers. */
+	readonly componentLevels: ComponentLevels;
 	/** How the workload is probed for the control plane, outside of Kubernetes; undefined: it is not. */
 	readonly readinessProbe: ReadinessProbe | undefined;
 	/** In a pod: what Kubernetes asks of a sidecar beside its traffic. */
@@ -79,6 +83,7 @@ const names = {
 	"state-dir": { type: "string" },
 	"drain-time-s": { type: "string" },
 	"log-level": { type: "string", short: "l" },
+	"component-log-level": { type: "string" },
 	help: { type: "boolean", short: "h" },
 } as const;
 
@@ -101,6 +106,7 @@ export const sidecarHelp = `weft-proxy sidecar: serve what a control plane says,
   --state-dir DIR                where the file admin-address is written
   --drain-time-s N               how long connections may take to finish on SIGTERM (default 5)
   -l, --log-level LEVEL
+  --component-log-level NAME:LEVEL,…
 `;
 
 export function parseSidecarFlags(args: readonly string[], env: Readonly<Record<string, string | undefined>> = {}): ParsedSidecarFlags {
@@ -132,6 +138,8 @@ function readFlags(text: (name: keyof typeof names) => string | undefined, env: 
 	};
 	const logLevel = logLevelOf(text("log-level") ?? "info");
 	if (logLevel === undefined) throw new Error(`--log-level: unknown level ${text("log-level")}`);
+	const componentLevels = componentLevelsOf(text("component-log-level") ?? "");
+	if (typeof componentLevels === "string") throw new Error(`--component-log-level: ${componentLevels}`);
 	const ttl = durationMs(env["SECRET_TTL"]);
 	if (!ttl.ok) throw new Error(`SECRET_TTL ${ttl.reason}`);
 	const variables = readAgentVariables(env);
@@ -165,6 +173,7 @@ function readFlags(text: (name: keyof typeof names) => string | undefined, env: 
 		secretTtlMs: ttl.value,
 		drainTimeSeconds: count("drain-time-s", 5, 86_400),
 		logLevel,
+		componentLevels,
 		readinessProbe: probe.value,
 		pod: undefined,
 	};

@@ -41,7 +41,7 @@ export async function runSidecar(args: readonly string[], variables: NodeJS.Proc
 		process.stderr.write(`weft-proxy sidecar: ${parsed.message}\nSee weft-proxy sidecar --help.\n`);
 		return 2;
 	}
-	return runServing(parsed.flags, variables, createLogger({ level: parsed.flags.logLevel as Logger["level"], scope: "proxy" }));
+	return runServing(parsed.flags, variables, createLogger({ level: parsed.flags.logLevel, scope: "proxy" }));
 }
 
 /** Obtains the identity and serves until told to end, whatever the flags were read from. Resolves to the exit code. */
@@ -205,9 +205,9 @@ interface Parts {
 
 function startSidecar(flags: SidecarFlags, parts: Parts): Promise<Server> {
 	const concurrency = flags.concurrency || concurrencyDefault;
-	const { workersOnDemand, xdsHeaders, logLevel } = flags;
+	const { componentLevels, logLevel, workersOnDemand, xdsHeaders } = flags;
 	const common = { version, clock: systemClock, random: Math.random, ownSecrets, secretsOverAds: true };
-	return startServer({ ...parts, ...common, xdsHeaders, concurrency, workersOnDemand, logLevel });
+	return startServer({ ...parts, ...common, xdsHeaders, concurrency, workersOnDemand, logLevel, componentLevels });
 }
 
 /** Once the certificate has expired the secrets go, and with them every handshake: closed, never plaintext. */

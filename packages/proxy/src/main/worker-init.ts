@@ -1,5 +1,6 @@
 import type { WorkerInit } from "../config/worker-messages.ts";
 import { transportKind } from "../data/transport/transport.ts";
+import { workerLevels } from "./loggers.ts";
 import type { ServerOptions } from "./server-options.ts";
 
 const accessLogFlushMsDefault = 1_000;
@@ -13,7 +14,7 @@ export interface SharedMemory {
 }
 
 export function workerInit(
-	{ config, concurrency, logLevel, accessLogFlushMs = accessLogFlushMsDefault }: ServerOptions,
+	{ config, concurrency, logger, accessLogFlushMs = accessLogFlushMsDefault }: ServerOptions,
 	workerIndex: number,
 	{ shared, buckets, overload, balance }: SharedMemory,
 ): WorkerInit {
@@ -34,7 +35,7 @@ export function workerInit(
 		accessLogFlushMs,
 		options: {
 			transport: transportKind(process.env),
-			logLevel,
+			logLevels: workerLevels(logger),
 			reusePort: concurrency > 1,
 			localCluster: config.localCluster,
 			histogramBounds: config.stats.config.histogramBounds,

@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { afterEach, describe, it } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
-import { createLogger } from "@weft/runtime";
+import { createLogger, type LogLevel } from "@weft/runtime";
+import { levelsBy } from "../config/loggers.ts";
 import type { ConfigUpdate } from "../config/runtime-config.ts";
 import type { FromWorker, ToWorker } from "../config/worker-messages.ts";
 import { WorkerPool, type WorkerEvents, type WorkerPort } from "./worker-pool.ts";
@@ -164,15 +165,16 @@ describe("a worker that comes late", () => {
 
 	it("is told what lasts: the log level and the health check before it serves", async () => {
 		const workers = await start(2, true);
-		for (const level of ["debug", "error"]) pool.broadcast({ kind: "logLevel", level });
+		const levelsAt = (level: LogLevel) => ({ kind: "logLevels", levels: levelsBy(() => level) }) as const;
+		for (const level of ["debug", "error"] as const) pool.broadcast(levelsAt(level));
 		pool.broadcast({ kind: "healthcheckFail", fail: true });
 		pool.broadcast({ kind: "reopenLogs" });
 		void pool.wake();
 		await turn();
-		assert.deepEqual(workers[1]?.told, ["logLevel", "healthcheckFail", 100]);
-		assert.deepEqual(workers[1]?.received[0], { kind: "logLevel", level: "error" });
-		pool.broadcast({ kind: "logLevel", level: "info" });
-		assert.equal(workers[1]?.told.at(-1), "logLevel");
+		assert.deepEqual(workers[1]?.told, ["logLevels", "healthcheckFail", 100]);
+		assert.deepEqual(workers[1]?.received[0], levelsAt("error"));
+		pool.broadcast(levelsAt("info"));
+		assert.equal(workers[1]?.told.at(-1), "logLevels");
 	});
 
 	it("holds up nothing when it dies before it serves, and another takes its place", async () => {

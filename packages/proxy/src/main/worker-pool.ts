@@ -3,6 +3,7 @@ import type { ProbeResult } from "../config/health-check.ts";
 import type { ConfigUpdate } from "../config/runtime-config.ts";
 import type { CountedLoad, FromWorker, ResourceError, ToWorker } from "../config/worker-messages.ts";
 import type { StatsDump } from "../data/stats/registry.ts";
+import { loggerNamed } from "./loggers.ts";
 import type { SleepingWorkers } from "./worker-demand.ts";
 
 /** One worker thread, or a test's stand-in. */
@@ -173,10 +174,8 @@ export class WorkerPool implements SleepingWorkers {
 		}
 	}
 
-	#log({ level, message, fields }: Extract<FromWorker, { kind: "log" }>): void {
-		const { logger } = this.#options;
-		if (level === "debug" || level === "info" || level === "warn") logger[level](message, fields);
-		else logger.error(message, fields);
+	#log({ logger, level, message, fields }: Extract<FromWorker, { kind: "log" }>): void {
+		loggerNamed(this.#options.logger, logger)[level](message, fields);
 	}
 
 	#onExit(index: number, member: Member, reason: string): void {
@@ -254,7 +253,7 @@ export class WorkerPool implements SleepingWorkers {
 	/** To those that serve. Whoever comes later is told of what lasts. */
 	broadcast(message: ToWorker): void {
 		if (message.kind === "drain") this.#begin(message);
-		else if (message.kind === "logLevel" || message.kind === "healthcheckFail") this.#standing.set(message.kind, message);
+		else if (message.kind === "logLevels" || message.kind === "healthcheckFail") this.#standing.set(message.kind, message);
 		for (const { port } of this.#serving) port.post(message);
 	}
 

@@ -79,7 +79,7 @@ async function start(ports: readonly number[]): Promise<Server> {
 		environment,
 		concurrency: 2,
 		workersOnDemand: true,
-		logLevel: "none",
+		logLevel: "none" as const,
 		version: "test",
 		clock: systemClock,
 		random: Math.random,

@@ -1,4 +1,7 @@
 import { parseArgs } from "node:util";
+import type { LogLevel } from "@weft/runtime";
+import { componentLevelsOf, logLevelOf } from "../main/flags.ts";
+import type { ComponentLevels } from "../main/loggers.ts";
 
 /** `weft-proxy proxy ROLE …`: the command line of Istio's pilot-agent, as injected pods carry it. */
 export interface PodArguments {
@@ -7,7 +10,9 @@ export interface PodArguments {
 	readonly serviceCluster: string | undefined;
 	readonly concurrency: number | undefined;
 	/** Of the data path. */
-	readonly proxyLogLevel: string;
+	readonly proxyLogLevel: LogLevel;
+	/** Of single loggers of the data path. */
+	readonly componentLevels: ComponentLevels;
 	/** Of everything else. */
 	readonly agentLogLevel: string;
 	readonly logAsJson: boolean;
@@ -25,6 +30,7 @@ const own = {
 	serviceCluster: { type: "string" },
 	concurrency: { type: "string" },
 	proxyLogLevel: { type: "string" },
+	proxyComponentLogLevel: { type: "string" },
 	log_output_level: { type: "string" },
 	log_as_json: { type: "boolean" },
 	meshConfig: { type: "string" },
@@ -33,7 +39,6 @@ const own = {
 
 /** Flags of pilot-agent that mean nothing here: accepted, and named in one warning. */
 const inert = {
-	proxyComponentLogLevel: { type: "string" },
 	templateFile: { type: "string" },
 	tokenManagerPlugin: { type: "string" },
 	stsPort: { type: "string" },
@@ -49,22 +54,6 @@ const inert = {
 	vklog: { type: "string" },
 } as const;
 
-/** What every injected pod says; a warning about these in each of them would tell nobody anything. */
-const usual: Readonly<Record<string, string>> = { proxyComponentLogLevel: "misc:error" };
-
-const levels: Readonly<Record<string, string>> = {
-	trace: "debug",
-	debug: "debug",
-	info: "info",
-	warn: "warn",
-	warning: "warn",
-	error: "error",
-	critical: "error",
-	fatal: "error",
-	off: "none",
-	none: "none",
-};
-
 export const podHelp = `weft-proxy proxy: serve inside a pod, configured by what the injector wrote
 
   weft-proxy proxy sidecar [flags]   beside an application
@@ -74,6 +63,7 @@ export const podHelp = `weft-proxy proxy: serve inside a pod, configured by what
   --serviceCluster NAME        default: the label app and the namespace
   --concurrency N              worker threads (default: ProxyConfig, else up to the CPU limit, as the work asks for them; 0: all CPUs)
   --proxyLogLevel LEVEL        of the data path: trace, debug, info, warning, error, critical, off (default warning)
+  --proxyComponentLogLevel NAME:LEVEL,…  of single loggers of it
   --log_output_level LEVEL     of everything else, such as default:info
   --log_as_json
   --meshConfig FILE            MeshConfig, for its defaultConfig (default: ./etc/istio/config/mesh or /etc/istio/config/mesh, where it is there)
@@ -101,11 +91,13 @@ export function parsePodArguments(args: readonly string[]): ParsedPodArguments {
 	const concurrency = text("concurrency");
 	if (concurrency !== undefined && !/^\d{1,4}$/.test(concurrency))
 		return { kind: "error", message: `--concurrency: expected a whole number, got ${concurrency}` };
-	const proxyLogLevel = levelOf(text("proxyLogLevel") ?? "warning");
+	const proxyLogLevel = logLevelOf(text("proxyLogLevel") ?? "warning");
 	if (proxyLogLevel === undefined) return { kind: "error", message: `--proxyLogLevel: unknown level ${text("proxyLogLevel")}` };
+	const componentLevels = componentLevelsOf(text("proxyComponentLogLevel") ?? "");
+	if (typeof componentLevels === "string") return { kind: "error", message: `--proxyComponentLogLevel: ${componentLevels}` };
 	const agentLogLevel = agentLevel(text("log_output_level") ?? "default:info");
 	if (agentLogLevel === undefined) return { kind: "error", message: `--log_output_level: expected [SCOPE:]LEVEL,…, got ${text("log_output_level")}` };
-	const ignored = Object.keys(inert).filter((name) => values[name] !== undefined && values[name] !== usual[name]);
+	const ignored = Object.keys(inert).filter((name) => values[name] !== undefined);
 	return {
 		kind: "arguments",
 		arguments: {
@@ -114,6 +106,7 @@ export function parsePodArguments(args: readonly string[]): ParsedPodArguments {
 			serviceCluster: text("serviceCluster"),
 			concurrency: concurrency === undefined ? undefined : Number(concurrency),
 			proxyLogLevel,
+			componentLevels,
 			agentLogLevel,
 			logAsJson: values["log_as_json"] === true,
 			meshConfigFile: text("meshConfig"),
@@ -122,16 +115,12 @@ export function parsePodArguments(args: readonly string[]): ParsedPodArguments {
 	};
 }
 
-function levelOf(name: string): string | undefined {
-	return Object.hasOwn(levels, name) ? levels[name] : undefined;
-}
-
 /** `info`, `default:info`, `default:info,dns:debug`: what holds for the default scope. undefined: a level nobody knows. */
 function agentLevel(text: string): string | undefined {
 	let level = "info";
 	for (const part of text.split(",").filter(Boolean)) {
 		const [scope = "", name] = part.includes(":") ? part.split(":") : ["default", part];
-		const known = levelOf(name ?? "");
+		const known = logLevelOf(name ?? "");
 		if (known === undefined) return undefined;
 		if (scope === "default" || scope === "all") level = known;
 	}

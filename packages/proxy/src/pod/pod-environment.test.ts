@@ -305,6 +305,14 @@ describe("pilot-agent's command line", () => {
 		assert.deepEqual(parsed.kind === "arguments" && [parsed.warnings, parsed.arguments.proxyLogLevel, parsed.arguments.agentLogLevel], [[], "warn", "info"]);
 	});
 
+	it("loggers have levels of their own", () => {
+		const parsed = parsePodArguments(["sidecar", "--proxyComponentLogLevel=rbac:debug,misc:error"]);
+		assert.deepEqual(parsed.kind === "arguments" && [...parsed.arguments.componentLevels], [
+			["rbac", "debug"],
+			["misc", "error"],
+		]);
+	});
+
 	it("flags without effect are named in one warning", () => {
 		const parsed = parsePodArguments([...injectedArgs, "--stsPort=0", "--outlierLogPath", "/dev/stdout", "--log_as_json=true"]);
 		assert.deepEqual(parsed.kind === "arguments" && [parsed.warnings, parsed.arguments.logAsJson], [
@@ -318,6 +326,8 @@ describe("pilot-agent's command line", () => {
 		[["sidecar", "more"], /unexpected argument more/],
 		[["sidecar", "--concurrency=x"], /--concurrency/],
 		[["sidecar", "--proxyLogLevel=loud"], /unknown level loud/],
+		[["sidecar", "--proxyComponentLogLevel=rbac:loud"], /unknown level loud/],
+		[["sidecar", "--proxyComponentLogLevel=rbac"], /expected LOGGER:LEVEL,…, got rbac/],
 		[["sidecar", "--log_output_level=default:loud"], /default:loud/],
 		[["sidecar", "--nonsense"], /nonsense/],
 	] as const) {

@@ -122,6 +122,7 @@ export function readPodEnvironment(args: PodArguments, sources: PodSources): Pod
 			drainTimeSeconds: Math.ceil(config.value.terminationDrainMs / 1000),
 			secretTtlMs: ttl.ok ? ttl.value : undefined,
 			logLevel: args.proxyLogLevel,
+			componentLevels: args.componentLevels,
 			readinessProbe: probe.value,
 			pod: { ...pod, dns: metadata["DNS_CAPTURE"] === "true" && pod.isSidecar ? { namespace, domain } : undefined },
 		},

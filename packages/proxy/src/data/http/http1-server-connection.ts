@@ -141,7 +141,7 @@ export class Http1ServerConnection implements ConnectionHandler, MessageEvents, 
 	#handOver(bytes: Buffer): void {
 		if (this.#onHttp2 === undefined) {
 			this.manager.count(httpStat.downstream_cx_protocol_error);
-			this.#context.log("warn", "HTTP/2 is not spoken on this listener: connection closed", {
+			this.#context.log("http", "warn", "HTTP/2 is not spoken on this listener: connection closed", {
 				listener: this.manager.config.statPrefix,
 				client: this.info.remoteAddress,
 			});
@@ -351,7 +351,7 @@ export class Http1ServerConnection implements ConnectionHandler, MessageEvents, 
 		try {
 			this.#release();
 		} catch (error) {
-			this.#context.log("error", "connection closed after an internal error", {
+			this.#context.log("http", "error", "connection closed after an internal error", {
 				error: error instanceof Error ? (error.stack ?? error.message) : String(error),
 			});
 			this.connection.destroy();

@@ -286,7 +286,7 @@ export class Http2ServerConnection implements ConnectionHandler, SessionOwner {
 		if (error instanceof PrematureResetsError) manager.count(httpStat.downstream_rq_too_many_premature_resets);
 		else if (error.code !== errorCode.noError) manager.count(httpStat.downstream_cx_protocol_error);
 		this.#countActive(httpStat.downstream_cx_destroy_local_active_rq);
-		this.#context.log("debug", "HTTP/2 connection closed", { client: this.info.directRemoteAddress, reason: error.message, code: error.code });
+		this.#context.log("http2", "debug", "HTTP/2 connection closed", { client: this.info.directRemoteAddress, reason: error.message, code: error.code });
 		this.#closeGently();
 		this.session.close(error.code, "failure");
 	}

@@ -298,7 +298,7 @@ export class UpstreamRequest implements UpstreamClient, PoolClient {
 		if (this.#isOutcomeOpen) this.#countGrpcOutcome(undefined);
 		if (upstream !== undefined && reason === "protocolError") upstream.abandon();
 		if (upstream?.protocol === "HTTP/2") this.#countReset(reason);
-		if (detail !== "") this.#stream.context.log("debug", `upstream reset: ${detail}`, { cluster: cluster?.config.name, host: host?.address });
+		if (detail !== "") this.#stream.context.log("router", "debug", `upstream reset: ${detail}`, { cluster: cluster?.config.name, host: host?.address });
 		this.#attempts.onReset(this, reason, isUnread ? "unread" : isStale ? "stale" : "failed");
 	}
 

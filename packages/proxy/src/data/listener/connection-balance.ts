@@ -36,7 +36,7 @@ export class ConnectionBalance {
 			const { listener, fd } = data as HandedOver;
 			this.row(listener).count(context.workerIndex, -1);
 			const refused = context.transport.takeOver(fd, (connection) => onTaken(listener, connection));
-			if (refused !== undefined) context.log("warn", "a connection could not be taken over", { listener, error: refused.message });
+			if (refused !== undefined) context.log("conn_handler", "warn", "a connection could not be taken over", { listener, error: refused.message });
 		});
 		// The accepting worker may have connections for it from here on: a channel that is not open yet would lose them.
 		markWorker(init.counts, init.workers, context.workerIndex, true);

@@ -1,6 +1,7 @@
 import type { NetworkFilter } from "../../config/network-filters.ts";
 import { openBucket } from "../../config/shared-buckets.ts";
 import { compileRbac } from "../filters/rbac/rbac-engine.ts";
+import { rbacTrace } from "../filters/rbac/rbac-trace.ts";
 import { compileFilterState } from "../filters/set-filter-state.ts";
 import type { Counter } from "../filters/filter-inputs.ts";
 import type { StreamInfo } from "../log/stream-info.ts";
@@ -49,7 +50,8 @@ export function compileConnectionFilters(filters: readonly NetworkFilter[], cont
 			case "rbac": {
 				const compile = createCompileContext();
 				const prefix = filter.statPrefix.endsWith(".") ? filter.statPrefix : `${filter.statPrefix}.`;
-				const engine = compileRbac(filter.rbac, compile, { filterName: "envoy.filters.network.rbac", counter: (name) => counterIn(`${prefix}rbac.`, name) });
+				const reporting = { filterName: "envoy.filters.network.rbac", counter: (name: string) => counterIn(`${prefix}rbac.`, name), trace: rbacTrace(context) };
+				const engine = compileRbac(filter.rbac, compile, reporting);
 				errors.push(...compile.errors);
 				return [
 					atOnce((info) => {

@@ -221,7 +221,11 @@ export class ListenerRuntime {
 			if (result instanceof Error) {
 				info.transportFailureReason = result.message;
 				if (result instanceof RefusedPeerError) info.tls = result.info;
-				this.#context.log("debug", "TLS handshake failed", { listener: this.config.name, reason: result.message, client: info.directRemoteAddress });
+				this.#context.log("connection", "debug", "TLS handshake failed", {
+					listener: this.config.name,
+					reason: result.message,
+					client: info.directRemoteAddress,
+				});
 				return this.#served.closed(chain, info);
 			}
 			info.tls = result.info;

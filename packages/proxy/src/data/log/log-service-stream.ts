@@ -119,7 +119,7 @@ export class LogServiceStream {
 			onEnd: ({ code, message }) => {
 				this.#stream = undefined;
 				this.#isBlocked = false;
-				if (!this.#isClosed) this.#context.log("debug", "stream to the access log service ended", { cluster: service.cluster, code, message });
+				if (!this.#isClosed) this.#context.log("grpc", "debug", "stream to the access log service ended", { cluster: service.cluster, code, message });
 			},
 		});
 	}

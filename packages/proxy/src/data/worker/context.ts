@@ -1,3 +1,4 @@
+import type { WorkerLogger } from "../../config/loggers.ts";
 import type { FromWorker } from "../../config/worker-messages.ts";
 import type { NodeInfo } from "../../config/runtime-config.ts";
 import type { RuntimeValues } from "../../config/runtime-values.ts";
@@ -67,7 +68,9 @@ export interface WorkerContext {
 	healthcheckFailed: boolean;
 	/** Sends what was put out, and lets time move on. Ends every entry from the event loop. */
 	readonly afterEvent: () => void;
-	log(level: "debug" | "info" | "warn" | "error", message: string, fields?: Readonly<Record<string, unknown>>): void;
+	log(logger: WorkerLogger, level: "debug" | "info" | "warn" | "error", message: string, fields?: Readonly<Record<string, unknown>>): void;
+	/** Whether lines of debug are written: before much is put together for one. */
+	debugs(logger: WorkerLogger): boolean;
 	post(message: FromWorker): void;
 }
 

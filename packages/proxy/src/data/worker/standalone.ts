@@ -3,6 +3,7 @@ import type { Cluster } from "../../config/clusters.ts";
 import type { ClusterHosts } from "../../config/hosts.ts";
 import type { HttpConnectionManager } from "../../config/http-connection-manager.ts";
 import type { FilterChain, Listener } from "../../config/listeners.ts";
+import { levelsBy } from "../../config/loggers.ts";
 import type { Route, RouteTable } from "../../config/routes.ts";
 import type { ConfigUpdate } from "../../config/runtime-config.ts";
 import { createBucketBuffer } from "../../config/shared-buckets.ts";
@@ -271,7 +272,7 @@ export function workerInit(transport: "auto" | "net" = "auto"): WorkerInit {
 		shared: createSharedBuffer(),
 		buckets: createBucketBuffer(),
 		accessLogFlushMs: 50,
-		options: { transport, logLevel: "warn", reusePort: false, serverName: "envoy" },
+		options: { transport, logLevels: levelsBy(() => "warn"), reusePort: false, serverName: "envoy" },
 	};
 }
 

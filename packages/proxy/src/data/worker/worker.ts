@@ -1,5 +1,6 @@
 import { randomFillSync } from "node:crypto";
 import { hostname } from "node:os";
+import { isWritten, type LogLevels } from "../../config/loggers.ts";
 import { RuntimeValues } from "../../config/runtime-values.ts";
 import { viewSharedWords } from "../../config/shared-state.ts";
 import type { CountedLoad, DropCounts, FromWorker, ToWorker, WorkerInit } from "../../config/worker-messages.ts";
@@ -34,7 +35,6 @@ import { findMachineAddress } from "./machine-address.ts";
 import { emptySnapshot } from "./snapshot.ts";
 import { createWanted } from "./wanted-names.ts";
 
-const levels = ["trace", "debug", "info", "warn", "error", "critical", "off"] as const;
 const drainPollMs = 100;
 
 export interface DataWorker {
@@ -51,12 +51,12 @@ export async function createDataWorker(
 	originalDst: OriginalDst,
 	socketCalls?: SocketCalls,
 ): Promise<DataWorker> {
-	let level = levelOf(init.options.logLevel);
+	let levels = init.options.logLevels;
 	const output = new Output();
-	const log: WorkerContext["log"] = (name, message, fields = {}) => {
-		if (levelOf(name) >= level) post({ kind: "log", level: name, message, fields });
+	const log: WorkerContext["log"] = (logger, level, message, fields = {}) => {
+		if (isWritten(level, levels[logger])) post({ kind: "log", logger, level, message, fields });
 	};
-	const onHandlerError = (error: Error) => log("error", "connection closed after an internal error", { error: error.stack ?? error.message });
+	const onHandlerError = (error: Error) => log("main", "error", "connection closed after an internal error", { error: error.stack ?? error.message });
 	// Reading the clock costs as much as parsing a header: once an event is enough.
 	let eventMs = -1;
 	const nowMs = () => (eventMs >= 0 ? eventMs : (eventMs = performance.now()));
@@ -124,6 +124,7 @@ export async function createDataWorker(
 		drain: undefined,
 		healthcheckFailed: false,
 		log,
+		debugs: (logger) => levels[logger] === "debug",
 		post,
 	};
 	const listeners = new ListenerManager(context, (path) => files.open(path), originalDst, balanceOpener(init, context, socketCalls));
@@ -131,14 +132,14 @@ export async function createDataWorker(
 	const applier = new ConfigApplier(context, listeners);
 	const flushTimer = setInterval(() => files.flush(), init.accessLogFlushMs);
 	flushTimer.unref();
-	const setLevel = (name: string) => {
-		level = levelOf(name);
+	const setLevels = (next: LogLevels) => {
+		levels = next;
 	};
 	const close = () => {
 		prober.close();
 		return closeWorker(context, listeners, files, flushTimer);
 	};
-	return { context, handle: (message) => handleMessage(message, { context, listeners, applier, prober, files, setLevel, close }), close };
+	return { context, handle: (message) => handleMessage(message, { context, listeners, applier, prober, files, setLevels, close }), close };
 }
 
 /** undefined: there is one worker. */
@@ -156,7 +157,7 @@ interface Parts {
 	readonly applier: ConfigApplier;
 	readonly prober: Prober;
 	readonly files: LogFiles;
-	readonly setLevel: (name: string) => void;
+	readonly setLevels: (levels: LogLevels) => void;
 	readonly close: () => Promise<void>;
 }
 
@@ -174,12 +175,7 @@ function countLoad(clusters: Iterable<ClusterRuntime>): CountedLoad {
 	return { hosts: counted, drops: dropped };
 }
 
-function levelOf(name: string): number {
-	const at = levels.indexOf((name === "warning" ? "warn" : name) as (typeof levels)[number]);
-	return at < 0 ? levels.indexOf("info") : at;
-}
-
-function handleMessage(message: ToWorker, { context, listeners, applier, prober, files, setLevel, close }: Parts): void {
+function handleMessage(message: ToWorker, { context, listeners, applier, prober, files, setLevels, close }: Parts): void {
 	switch (message.kind) {
 		case "update": {
 			const { id } = message.update;
@@ -220,8 +216,8 @@ function handleMessage(message: ToWorker, { context, listeners, applier, prober,
 			return context.stats.reset();
 		case "reopenLogs":
 			return files.reopen();
-		case "logLevel":
-			return setLevel(message.level);
+		case "logLevels":
+			return setLevels(message.levels);
 		case "healthcheckFail":
 			context.healthcheckFailed = message.fail;
 			return;

@@ -1,8 +1,9 @@
 import type { Logger, LogLevel } from "@weft/runtime";
 import { logLevelOf } from "../flags.ts";
+import { workerLevels } from "../loggers.ts";
 import type { AdminContext, AdminReply, AdminRequest } from "./routes.ts";
 
-/** The logger of the main thread's root scope and of the workers, by Envoy's name for it. */
+/** The logger of the root scope, by Envoy's name for it. */
 const mainName = "main";
 
 const usage = [
@@ -23,13 +24,13 @@ export function setLogging({ query }: AdminRequest, { logger, pool }: AdminConte
 		if (!loggers.has(name)) return refused(`unknown logger name ${name}`);
 		const known = logLevelOf(level);
 		if (known === undefined) return refused(`unknown logger level ${level}`);
-		wanted.set(name, known as LogLevel);
+		wanted.set(name, known);
 	}
 	for (const [name, level] of wanted) {
 		const scope = loggers.get(name);
 		if (scope) scope.level = level;
-		if (name === mainName) pool.broadcast({ kind: "logLevel", level });
 	}
+	if (wanted.size > 0) pool.broadcast({ kind: "logLevels", levels: workerLevels(logger) });
 	const shown = [...loggers].map(([name, { level }]) => `  ${name}: ${envoyNames[level] ?? level}\n`);
 	return { body: `active loggers:\n${shown.join("")}` };
 }

@@ -69,7 +69,7 @@ export class RemoteJwksFetcher implements JwtKeys {
 		const { isAsync, cacheMs, failedRefetchMs, uri } = this.#source;
 		if (typeof keys === "string") {
 			this.#count.failed();
-			this.#context.log("warn", "JWKS could not be fetched", { uri, reason: keys });
+			this.#context.log("jwt", "warn", "JWKS could not be fetched", { uri, reason: keys });
 			if (this.#retriesLeft-- > 0) return this.#timer.arm(100);
 			if (isAsync) this.#timer.arm(Math.max(failedRefetchMs, 1));
 		} else {

@@ -6,6 +6,7 @@ import type { CompileContext } from "../../match/compile-context.ts";
 import { compileMatcherTree } from "../../match/matcher-tree.ts";
 import type { Counter } from "../filter-inputs.ts";
 import { compileAnyOf } from "./rbac-rule.ts";
+import { describeChecked, type RbacTrace } from "./rbac-trace.ts";
 import { guardOf } from "./rule-guard.ts";
 import { createRuleIndex } from "./rule-index.ts";
 
@@ -27,9 +28,11 @@ export interface RbacReporting {
 	/** Namespace of the dynamic metadata. */
 	readonly filterName: string;
 	readonly counter: (name: string) => Counter;
+	/** undefined: nobody reads along. */
+	readonly trace?: RbacTrace;
 }
 
-export function compileRbac(config: Rbac, context: CompileContext, { filterName, counter }: RbacReporting): RbacEngine {
+export function compileRbac(config: Rbac, context: CompileContext, { filterName, counter, trace }: RbacReporting): RbacEngine {
 	const shadow = config.shadowRules && compileRules(config.shadowRules, context, () => undefined);
 	const rules = config.rules && compileRules(config.rules, context, hintToLogs);
 	const shadowCounts = shadow && countVerdicts(config.shadowRules, config.shadowRulesStatPrefix, "shadow_", config.trackPerRuleStats, counter);
@@ -40,19 +43,29 @@ export function compileRbac(config: Rbac, context: CompileContext, { filterName,
 	};
 	return {
 		judge(info) {
+			const told = trace?.isOn() ? trace.write : undefined;
+			told?.(describeChecked(info));
 			if (shadow !== undefined) {
 				const verdict = shadow(info);
+				told?.(describeVerdict("shadow", verdict));
 				shadowCounts?.(verdict);
 				tell(info, verdict, `${config.shadowRulesStatPrefix}shadow_`);
 			}
-			if (rules === undefined) return undefined;
+			if (rules === undefined) {
+				told?.("no engine, allowed by default");
+				return undefined;
+			}
 			const verdict = rules(info);
+			told?.(describeVerdict("enforced", verdict));
 			counts?.(verdict);
 			tell(info, verdict, `${config.rulesStatPrefix}enforced_`);
 			return verdict;
 		},
 	};
 }
+
+const describeVerdict = (rules: "shadow" | "enforced", { isAllowed, policy }: RbacVerdict): string =>
+	`${rules} ${isAllowed ? "allowed" : "denied"}, matched policy ${policy || "none"}`;
 
 /** To access logs, of rules that say LOG. */
 type Hint = (info: StreamInfo, isLogged: boolean) => void;

@@ -4,11 +4,12 @@ import type { StreamFilter } from "../../http/stream-filter.ts";
 import { createCompileContext } from "../../match/compile-context.ts";
 import type { FilterInputs } from "../filter-inputs.ts";
 import { compileRbac } from "./rbac-engine.ts";
+import { rbacTrace } from "./rbac-trace.ts";
 
 /** Who may do what: rules on the request, its connection and what earlier filters found out. */
-export function compileHttpRbac(config: Rbac, { counter, errors }: FilterInputs): StreamFilter {
+export function compileHttpRbac(config: Rbac, { context, counter, errors }: FilterInputs): StreamFilter {
 	const compile = createCompileContext();
-	const engine = compileRbac(config, compile, { filterName: "envoy.filters.http.rbac", counter: (name) => counter(`rbac.${name}`) });
+	const engine = compileRbac(config, compile, { filterName: "envoy.filters.http.rbac", counter: (name) => counter(`rbac.${name}`), trace: rbacTrace(context) });
 	errors.push(...compile.errors);
 	return {
 		onRequestHead(stream) {
