@@ -137,7 +137,7 @@ export function checkRetries(report: Report, retries: HTTPRetry | undefined): vo
 	}
 	checkDuration(report.at("perTryTimeout"), retries.perTryTimeout);
 	checkDuration(report.at("backoff"), retries.backoff);
-	for (const token of retries.retryOn ? retries.retryOn.split(",").map((part) => part.trim()) : []) {
+	for (const token of retries.retryOn ? retries.retryOn.split(",") : []) {
 		const isStatus = /^\d+$/.test(token) && Number(token) >= 100 && Number(token) < 600;
 		if (!isStatus && !retryConditions.has(token)) {
 			report.at("retryOn").error(`${quote(token)} is no known retry condition; write one of ${[...retryConditions].join(", ")}, or a status code`);
