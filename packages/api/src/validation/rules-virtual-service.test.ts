@@ -151,6 +151,14 @@ testRules("VirtualService", [
 		`{hosts: [a], http: [{match: [{uri: {prefix: /}, method: {exact: GET}}], ${route}}, {match: [{uri: {prefix: /b}}], ${route}}]}`,
 	],
 	["the authority is set once", http(`${route}, rewrite: {authority: b}, headers: {request: {set: {Host: c}}}`), /error spec\.http\[0\]: the authority/],
+	["values of headers have variables", http(`${route}, headers: {response: {set: {a: "5%% of %REQ(X?Y):10%", b: "%START_TIME(%s.%3f)%"}}}`)],
+	[
+		"a % in a header's value is part of a variable",
+		http(`${route}, headers: {request: {add: {a: "5%", b: "%REQ(X", c: "%%%"}}}`),
+		/add\.a: .*write %%/,
+		/add\.b: /,
+		/add\.c: /,
+	],
 	["pseudo-headers are not set", http(`${route}, headers: {request: {set: {":path": c}}, response: {add: {host: d}}}`), /set\[":path"\]/, /add\.host/],
 	[
 		"a rule whose matches are all repeated is never used",
