@@ -171,7 +171,6 @@ export { decodeMeshConfigValue } from "./validation/mesh-config.ts";
 export { decodeMeshNetworksValue } from "./validation/mesh-networks.ts";
 export type { MeshConfigReader } from "./validation/mesh-config-unused.ts";
 export { isPathTemplate } from "./validation/rules-authorization-policy.ts";
-export { renamedFilters } from "./validation/rules-envoy-filter.ts";
 export { usableCipherSuites } from "./validation/cipher-suites.ts";
 export { hostsOverlap } from "./validation/names.ts";
 export { formatPath, type Path } from "./validation/report.ts";

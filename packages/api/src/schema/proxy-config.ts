@@ -36,6 +36,22 @@ const statsMatcherSchema = obj({
 	inclusionRegexps: opt(list(text())),
 });
 
+const clientCertDetails = oneOf(["UNDEFINED", "SANITIZE", "FORWARD_ONLY", "APPEND_FORWARD", "SANITIZE_SET", "ALWAYS_FORWARD_ONLY"]);
+const onByDefault = obj({ disabled: opt(bool()) });
+const offByDefault = obj({ enabled: opt(bool()) });
+const proxyHeadersSchema = obj({
+	forwardedClientCert: opt(clientCertDetails),
+	setCurrentClientCertDetails: opt(obj({ subject: opt(bool()), cert: opt(bool()), chain: opt(bool()), dns: opt(bool()), uri: opt(bool()) })),
+	requestId: opt(onByDefault),
+	server: opt(obj({ disabled: opt(bool()), value: opt(text()) })),
+	attemptCount: opt(onByDefault),
+	envoyDebugHeaders: opt(onByDefault),
+	metadataExchangeHeaders: opt(obj({ mode: opt(oneOf(["UNDEFINED", "IN_MESH"])) })),
+	preserveHttp1HeaderCase: opt(bool()),
+	xForwardedHost: opt(offByDefault),
+	xForwardedPort: opt(offByDefault),
+});
+
 export const proxyConfigSchema = obj({
 	configPath: opt(text()),
 	binaryPath: opt(text()),
@@ -67,7 +83,7 @@ export const proxyConfigSchema = obj({
 	gatewayTopology: opt(
 		obj({
 			numTrustedProxies: opt(uint32()),
-			forwardClientCertDetails: opt(oneOf(["UNDEFINED", "SANITIZE", "FORWARD_ONLY", "APPEND_FORWARD", "SANITIZE_SET", "ALWAYS_FORWARD_ONLY"])),
+			forwardClientCertDetails: opt(clientCertDetails),
 			proxyProtocol: opt(obj({})),
 		}),
 	),
@@ -77,7 +93,7 @@ export const proxyConfigSchema = obj({
 	caCertificatesPem: opt(list(text())),
 	image: opt(obj({ imageType: opt(text()) })),
 	privateKeyProvider: opt(anything()),
-	proxyHeaders: opt(anything()),
+	proxyHeaders: opt(proxyHeadersSchema),
 	fileFlushInterval: opt(duration()),
 	fileFlushMinSizeKb: opt(uint32()),
 	statsCompression: opt(bool()),

@@ -3,7 +3,7 @@ import { type MeshConfig, meshConfigSchema } from "../schema/mesh-config.ts";
 import { checkUnusedFields, type MeshConfigReader } from "./mesh-config-unused.ts";
 import { checkProvider } from "./rules-extension-provider.ts";
 import { isDnsLabel, isDnsSubdomain } from "./names.ts";
-import { createReport, type Finding } from "./report.ts";
+import { createReport, type Finding, type Report } from "./report.ts";
 import { checkDuration, checkExportTo, checkPort, checkRetries } from "./rules-common.ts";
 import { checkLocality } from "./rules-load-balancer.ts";
 import { walkSchema } from "./schema-walk.ts";
@@ -26,14 +26,15 @@ export function decodeMeshConfigValue(
 	const report = createReport(findings);
 	checkDuration(report.at("connectTimeout"), value.connectTimeout);
 	checkDuration(report.at("protocolDetectionTimeout"), value.protocolDetectionTimeout, 0);
-	checkRetries(report.at("defaultHttpRetryPolicy"), value.defaultHttpRetryPolicy);
+	const retries = value.defaultHttpRetryPolicy;
+	// Unlike a VirtualService's, these conditions may have spaces between them.
+	checkRetries(report.at("defaultHttpRetryPolicy"), retries && { ...retries, ...(retries.retryOn && { retryOn: retries.retryOn.replaceAll(" ", "") }) });
 	if (value.localityLbSetting) checkLocality(report.at("localityLbSetting"), value.localityLbSetting, true);
 	for (const field of ["proxyListenPort", "proxyInboundListenPort", "proxyHttpPort"] as const) {
 		if (value[field] !== 0) checkPort(report.at(field), value[field]);
 	}
-	if (value.trustDomain !== undefined && !isDnsSubdomain(value.trustDomain.replaceAll("_", "-"))) {
-		report.at("trustDomain").error(`${quote(value.trustDomain)} is no valid trust domain; write a lower-case DNS name`);
-	}
+	if (value.trustDomain !== undefined) checkTrustDomain(report.at("trustDomain"), value.trustDomain);
+	for (const [i, alias] of (value.trustDomainAliases ?? []).entries()) checkTrustDomain(report.at("trustDomainAliases", i), alias);
 	if (value.rootNamespace !== undefined && value.rootNamespace !== "" && !isDnsLabel(value.rootNamespace)) {
 		report.at("rootNamespace").error(`${quote(value.rootNamespace)} is no valid namespace`);
 	}
@@ -43,6 +44,10 @@ export function decodeMeshConfigValue(
 	checkProviders(report, value);
 	checkUnusedFields(report, value, reader);
 	return { value, diagnostics: findings.map((finding) => toDiagnostic(finding, location, { kind: "MeshConfig" })) };
+}
+
+function checkTrustDomain(report: Report, name: string): void {
+	if (!isDnsSubdomain(name.replaceAll("_", "-"))) report.error(`${quote(name)} is no valid trust domain; write a lower-case DNS name`);
 }
 
 function checkProviders(report: ReturnType<typeof createReport>, value: MeshConfig): void {

@@ -15,11 +15,11 @@ import { quote } from "./suggestion.ts";
 export function checkAuthorizationPolicy(report: Report, spec: AuthorizationPolicySpec): void {
 	const { action = "ALLOW", rules } = spec;
 	checkPolicyTarget(report, spec);
-	if (rules === undefined && (action === "CUSTOM" || action === "DENY")) {
+	if (!rules?.length && (action === "CUSTOM" || action === "DENY")) {
 		report.at("rules").error(`${action} action without rules is meaningless, as it will never be triggered; add an empty rule {} to have it for every request`);
 	}
 	if (action === "CUSTOM") {
-		if (rules !== undefined && !spec.provider?.name) report.at("provider", "name").error("provider.name must not be empty for the action CUSTOM");
+		if (rules?.length && !spec.provider?.name) report.at("provider", "name").error("provider.name must not be empty for the action CUSTOM");
 	} else if (spec.provider) report.at("provider").error(`provider must not be set for the action ${action}, only for CUSTOM; remove it`);
 	for (const [i, rule] of (rules ?? []).entries()) {
 		const at = report.at("rules", i);
@@ -27,6 +27,15 @@ export function checkAuthorizationPolicy(report: Report, spec: AuthorizationPoli
 		if (action === "CUSTOM") checkCustomRule(at, rule);
 		if (action === "DENY") warnOfTcp(at, rule);
 	}
+}
+
+const dryRun = "istio.io/dry-run";
+
+export function checkAuthorizationPolicyAnnotations(report: Report, annotations: Readonly<Record<string, string>>, action = "ALLOW"): void {
+	const text = annotations[dryRun];
+	if (text === undefined) return;
+	if (!/^(?:1|t|T|TRUE|true|True|0|f|F|FALSE|false|False)$/.test(text)) report.at(dryRun).error(`${quote(text)} is neither "true" nor "false"`);
+	if (action !== "ALLOW" && action !== "DENY") report.at(dryRun).error(`only ALLOW and DENY can be tried without effect, not ${action}; remove the annotation`);
 }
 
 function checkRule(report: Report, { from, to, when }: AuthorizationRule): void {
@@ -104,7 +113,7 @@ const segment = /^(?:\{\*\}|\{\*\*\}|[^{}*]*)$/;
 
 /** What Envoy would refuse: https://www.envoyproxy.io/docs/envoy/latest/api-v3/extensions/path/match/uri_template/v3/uri_template_match.proto */
 function pathTemplateProblem(path: string): string | undefined {
-	if (!isPathTemplate(path)) return undefined;
+	if (!/[{}]/.test(path)) return undefined;
 	const bad = path.split("/").find((part) => !segment.test(part));
 	if (bad !== undefined) return `the segment ${quote(bad)} is not {*}, {**} or plain text`;
 	if (!path.startsWith("/")) return "it must begin with a slash";

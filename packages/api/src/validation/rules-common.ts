@@ -98,11 +98,21 @@ function checkOperationName(report: Report, name: string, mayBeAuthority: boolea
 	if (isInternal && !(mayBeAuthority && isAuthorityHeader(name))) report.error(`${quote(name)} cannot be changed by a header operation`);
 }
 
+/** Envoy refuses a whole route table for one value that it cannot read: `%%`, `%NAME%`, `%NAME(ARGUMENTS)%` and `%NAME(ARGUMENTS):LENGTH%`. */
+function checkHeaderValue(report: Report, value: string): void {
+	if (!/^(?:[^%]|%%|%[^%()]+(?:\(.*?\))?(?::\d+)?%)*$/s.test(value)) {
+		report.error(`${quote(value)} has a % that neither begins nor ends a variable; write %% for the character itself`);
+	}
+}
+
 export function checkHeaders(report: Report, headers: Headers | undefined): void {
 	for (const side of ["request", "response"] as const) {
 		const operations = headers?.[side];
 		for (const verb of ["set", "add"] as const) {
-			for (const name of Object.keys(operations?.[verb] ?? {})) checkOperationName(report.at(side, verb, name), name, side === "request");
+			for (const [name, value] of Object.entries(operations?.[verb] ?? {})) {
+				checkOperationName(report.at(side, verb, name), name, side === "request");
+				checkHeaderValue(report.at(side, verb, name), value);
+			}
 		}
 		for (const [i, name] of (operations?.remove ?? []).entries()) checkOperationName(report.at(side, "remove", i), name, false);
 	}
@@ -137,7 +147,7 @@ export function checkRetries(report: Report, retries: HTTPRetry | undefined): vo
 	}
 	checkDuration(report.at("perTryTimeout"), retries.perTryTimeout);
 	checkDuration(report.at("backoff"), retries.backoff);
-	for (const token of retries.retryOn ? retries.retryOn.split(",").map((part) => part.trim()) : []) {
+	for (const token of retries.retryOn ? retries.retryOn.split(",") : []) {
 		const isStatus = /^\d+$/.test(token) && Number(token) >= 100 && Number(token) < 600;
 		if (!isStatus && !retryConditions.has(token)) {
 			report.at("retryOn").error(`${quote(token)} is no known retry condition; write one of ${[...retryConditions].join(", ")}, or a status code`);

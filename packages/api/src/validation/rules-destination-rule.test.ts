@@ -54,6 +54,16 @@ testRules("DestinationRule", [
 		/distribute\[0\]\.to: .*sum to 90/,
 	],
 	[
+		"a locality is distributed once",
+		policy(
+			"loadBalancer: {localityLbSetting: {distribute: [{from: r1, to: {r1/z1: 50, r1/*: 50}}, {from: r1/z1, to: {r1: 100}}, {from: r2/z1, to: {r1: 100}}, {from: '*', to: {r1: 100}}]}}",
+		),
+		/distribute\[0\]\.to\["r1\/z1"\]: .*overlaps/,
+		/distribute\[0\]\.to\["r1\/\*"\]: .*overlaps/,
+		/distribute\[1\]\.from: .*overlaps with "r1"/,
+	],
+	["connections may never be idle too long", policy("connectionPool: {tcp: {idleTimeout: 0s}}")],
+	[
 		"distribute and failover exclude each other",
 		policy("outlierDetection: {}, loadBalancer: {localityLbSetting: {distribute: [{from: r1, to: {r1: 100}}], failover: [{from: r1, to: r2}]}}"),
 		/localityLbSetting: distribute cannot/,

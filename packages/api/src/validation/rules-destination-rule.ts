@@ -109,7 +109,9 @@ export function checkConnectionPool(report: Report, pool: ConnectionPoolSettings
 	checkDuration(http.at("http2KeepAlive", "timeout"), pool.http?.http2KeepAlive?.timeout);
 	const tcp = report.at("tcp");
 	checkNonNegative(tcp.at("maxConnections"), pool.tcp?.maxConnections);
-	for (const field of ["connectTimeout", "maxConnectionDuration", "idleTimeout"] as const) checkDuration(tcp.at(field), pool.tcp?.[field]);
+	for (const field of ["connectTimeout", "maxConnectionDuration"] as const) checkDuration(tcp.at(field), pool.tcp?.[field]);
+	// 0s: never.
+	checkDuration(tcp.at("idleTimeout"), pool.tcp?.idleTimeout, 0);
 	checkDuration(tcp.at("tcpKeepalive", "time"), pool.tcp?.tcpKeepalive?.time);
 	checkDuration(tcp.at("tcpKeepalive", "interval"), pool.tcp?.tcpKeepalive?.interval);
 }

@@ -67,7 +67,7 @@ function checkPatch(report: Report, { applyTo = "INVALID", match, patch }: Envoy
 const managers: ReadonlySet<string> = new Set(["envoy.filters.network.http_connection_manager", "envoy.http_connection_manager"]);
 
 /** Names that Envoy dropped; they match what has the new name. */
-export const renamedFilters: Readonly<Record<string, string>> = {
+const renamedFilters: Readonly<Record<string, string>> = {
 	"envoy.buffer": "envoy.filters.http.buffer",
 	"envoy.client_ssl_auth": "envoy.filters.network.client_ssl_auth",
 	"envoy.cors": "envoy.filters.http.cors",

@@ -40,6 +40,8 @@ testRules("Gateway", [
 	["SIMPLE needs certificate and key", tls("mode: SIMPLE"), /serverCertificate/, /privateKey/],
 	["MUTUAL needs a CA, too", tls("mode: MUTUAL, serverCertificate: /c, privateKey: /k"), /caCertificates/],
 	["two certificates are valid", tls("mode: SIMPLE, tlsCertificates: [{serverCertificate: /c, privateKey: /k}, {serverCertificate: /d, privateKey: /l}]")],
+	["a credential and files exclude each other", tls("mode: SIMPLE, credentialName: c, serverCertificate: /s, privateKey: /k"), /tls: only one of/],
+	["TLS below 1.2 needs suites of its own", tls("mode: SIMPLE, credentialName: c, minProtocolVersion: TLSV1_1"), /warning .*minProtocolVersion/],
 	["credentialName and credentialNames exclude each other", tls("mode: SIMPLE, credentialName: c, credentialNames: [d]"), /credentialNames/],
 	["ISTIO_MUTUAL has no certificates", tls("mode: ISTIO_MUTUAL, credentialName: c"), /tls: ISTIO_MUTUAL/],
 	["a CRL does not stand beside a credential", tls("mode: MUTUAL, credentialName: c, caCrl: /crl"), /caCrl/],

@@ -76,6 +76,9 @@ export function checkServerTls(report: Report, tls: ServerTLSSettings): void {
 		if (files || named) report.error("ISTIO_MUTUAL uses the mesh's own certificates; remove the certificates, or change the mode");
 		return;
 	}
+	if (named && (tls.serverCertificate || tls.privateKey || tls.tlsCertificates?.length)) {
+		report.error("only one of credentialName, credentialNames, serverCertificate with privateKey, and tlsCertificates may be given; keep one");
+	}
 	if (tls.caCrl && named) report.at("caCrl").error("a CRL beside a credential has to be in the credential; move it there");
 	if (tls.caCrl && mode === "SIMPLE") report.at("caCrl").error("SIMPLE TLS checks no clients, so it has no use for a CRL; remove it");
 	if (named) return;
@@ -104,6 +107,9 @@ const versions = ["TLSV1_0", "TLSV1_1", "TLSV1_2", "TLSV1_3"];
 function checkVersions(report: Report, tls: ServerTLSSettings): void {
 	const low = versions.indexOf(tls.minProtocolVersion ?? "TLS_AUTO");
 	const high = versions.indexOf(tls.maxProtocolVersion ?? "TLS_AUTO");
+	if (/^TLSV1_[01]$/.test(tls.minProtocolVersion ?? "") && !tls.cipherSuites?.length) {
+		report.at("minProtocolVersion").warn("TLS below 1.2 needs cipherSuites of its own: the default ones are for newer versions");
+	}
 	if (low >= 0 && high >= 0 && low > high) report.at("minProtocolVersion").error("minProtocolVersion is above maxProtocolVersion; swap them");
 }
 

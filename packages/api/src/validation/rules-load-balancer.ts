@@ -61,15 +61,21 @@ export function checkLocality(report: Report, locality: LocalityLoadBalancerSett
 	if (ranked !== undefined) {
 		report.at("failoverPriority").error(`failover decides over regions already, so ${quote(ranked)} cannot stand beside it; remove one`);
 	}
-	const sources = new Set<string>();
+	const sources: string[] = [];
 	for (const [i, { from = "", to = {} }] of (locality.distribute ?? []).entries()) {
 		const at = report.at("distribute", i);
 		checkLocalityName(at.at("from"), from);
-		if (sources.has(from)) at.at("from").error(`the locality ${quote(from)} is distributed twice; join the two`);
-		sources.add(from);
+		// A last "*" is for the rest.
+		if (from !== "*" || sources.includes("*")) checkOverlap(at.at("from"), from, sources);
+		sources.push(from);
 		let total = 0;
 		for (const [name, weight] of Object.entries(to)) {
 			checkLocalityName(at.at("to", name), name);
+			checkOverlap(
+				at.at("to", name),
+				name,
+				Object.keys(to).filter((other) => other !== name),
+			);
 			if (weight < 1 || weight > 100) at.at("to", name).error(`the locality's weight ${weight} must be from 1 to 100`);
 			total += weight;
 		}
@@ -87,6 +93,13 @@ export function checkLocality(report: Report, locality: LocalityLoadBalancerSett
 	}
 	const failsOver = locality.failover?.length || locality.failoverPriority?.length;
 	if (failsOver && !hasOutlierDetection) report.warn("failover takes effect only together with outlierDetection; add it");
+}
+
+/** One locality inside of another would have two weights. */
+function checkOverlap(report: Report, name: string, others: readonly string[]): void {
+	const inside = (inner: string, outer: string) => outer === "*" || `${inner}/`.startsWith(`${outer.replace(/\/\*$/, "")}/`);
+	const overlapping = others.find((other) => inside(name, other) || inside(other, name));
+	if (overlapping !== undefined) report.error(`the locality ${quote(name)} overlaps with ${quote(overlapping)}; keep one`);
 }
 
 function checkLocalityName(report: Report, name: string): void {

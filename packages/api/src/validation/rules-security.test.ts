@@ -1,4 +1,7 @@
-import { testRules } from "./testing.ts";
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { say, testRules } from "./testing.ts";
+import { validateObject } from "./validate.ts";
 
 const rule = (fields: string, rest = "") => `{rules: [{${fields}}]${rest}}`;
 const source = (fields: string, rest = "") => rule(`from: [{source: {${fields}}}]`, rest);
@@ -37,6 +40,7 @@ testRules("AuthorizationPolicy", [
 	],
 	["service accounts do not go with namespaces", source("serviceAccounts: [a], notNamespaces: [b]"), /source: .*serviceAccounts/],
 	["path templates are valid", operation('paths: ["/a/{*}/b", "/{**}", "/a*", "*"]')],
+	["braces are for path templates alone", operation('paths: ["/{id}"]'), /paths\[0\]: .*template/],
 	["named parts are no path template", operation('paths: ["/{*}/{id}"]'), /paths\[0\]: .*template/],
 	["a star beside a template is refused", operation('notPaths: ["/{*}/*"]'), /notPaths\[0\]: .*template/],
 	["one {**} is allowed", operation('paths: ["/{**}/a/{**}"]'), /paths\[0\]: .*once/],
@@ -94,3 +98,16 @@ testRules("RequestAuthentication", [
 	["audiences are not empty", jwt("audiences: ['']"), /audiences\[0\]/],
 	["timeouts are positive", jwt("timeout: 0s"), /timeout/],
 ]);
+
+test("AuthorizationPolicy: the annotation that tries it without effect", () => {
+	const policy = (value: string, action: string) =>
+		validateObject({
+			apiVersion: "security.istio.io/v1",
+			kind: "AuthorizationPolicy",
+			metadata: { name: "x", namespace: "a", annotations: { "istio.io/dry-run": value } },
+			spec: { action, rules: [{}] },
+		}).map(say);
+	assert.deepEqual(policy("true", "DENY"), []);
+	assert.match(policy("maybe", "ALLOW").join(), /annotations.*dry-run.*: "maybe" is neither/);
+	assert.match(policy("true", "AUDIT").join(), /only ALLOW and DENY can be tried/);
+});

@@ -10,6 +10,11 @@ testRules("Sidecar", [
 	["an egress listener has hosts", egress(""), /hosts: .*at least one/],
 	["an empty Sidecar is refused", "{}", /spec: a Sidecar must have/],
 	[
+		"an egress proxy is one host",
+		'{outboundTrafficPolicy: {mode: ALLOW_ANY, egressProxy: {host: "*.e", port: {number: 1}}}}',
+		/egressProxy\.host: .*without \*/,
+	],
+	[
 		"the listener without port is the last",
 		"{egress: [{hosts: ['./*']}, {port: {number: 80, protocol: HTTP, name: h}, hosts: ['./*']}]}",
 		/egress\[0\]: .*last/,

@@ -24,6 +24,7 @@ export function checkSidecar(report: Report, spec: SidecarSpec): void {
 	if (!policy?.egressProxy) return;
 	if (policy.mode !== "ALLOW_ANY") report.at("outboundTrafficPolicy", "egressProxy").error("egressProxy works only with mode ALLOW_ANY; set it");
 	checkDestination(report.at("outboundTrafficPolicy", "egressProxy"), policy.egressProxy);
+	if (policy.egressProxy.host.startsWith("*")) report.at("outboundTrafficPolicy", "egressProxy", "host").error("an egress proxy is one host, without *");
 	if (!policy.egressProxy.port) report.at("outboundTrafficPolicy", "egressProxy", "port").error("the egress proxy's port is required");
 }
 

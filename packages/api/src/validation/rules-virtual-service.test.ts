@@ -61,12 +61,13 @@ testRules("VirtualService", [
 	[
 		"retries are valid",
 		http(
-			`${route}, retries: {attempts: 3, perTryTimeout: 2s, retryOn: "5xx, reset,503", backoff: 10ms, retryRemoteLocalities: true, retryIgnorePreviousHosts: false}`,
+			`${route}, retries: {attempts: 3, perTryTimeout: 2s, retryOn: "5xx,reset,503", backoff: 10ms, retryRemoteLocalities: true, retryIgnorePreviousHosts: false}`,
 		),
 	],
 	["attempts 0 switches retries off", http(`${route}, retries: {attempts: 0}`)],
 	["attempts 0 with the rest is refused", http(`${route}, retries: {perTryTimeout: 2s}`), /error spec\.http\[0\]\.retries: .*attempts is 0/],
 	["attempts must not be negative", http(`${route}, retries: {attempts: -1}`), /retries\.attempts: -1/],
+	["spaces between retry conditions are refused", http(`${route}, retries: {attempts: 1, retryOn: "5xx, reset"}`), /retryOn: " reset"/],
 	["unknown retry conditions are refused", http(`${route}, retries: {attempts: 1, retryOn: "5xx,sometimes,999"}`), /retryOn: "sometimes"/, /retryOn: "999"/],
 	["a try takes at least a millisecond", http(`${route}, retries: {attempts: 1, perTryTimeout: 0.5ms}`), /perTryTimeout/],
 	["faults are valid", http(`${route}, fault: {delay: {fixedDelay: 7s, percentage: {value: 10.5}}, abort: {httpStatus: 500, percentage: {value: 100}}}`)],
@@ -150,6 +151,14 @@ testRules("VirtualService", [
 		`{hosts: [a], http: [{match: [{uri: {prefix: /}, method: {exact: GET}}], ${route}}, {match: [{uri: {prefix: /b}}], ${route}}]}`,
 	],
 	["the authority is set once", http(`${route}, rewrite: {authority: b}, headers: {request: {set: {Host: c}}}`), /error spec\.http\[0\]: the authority/],
+	["values of headers have variables", http(`${route}, headers: {response: {set: {a: "5%% of %REQ(X?Y):10%", b: "%START_TIME(%s.%3f)%"}}}`)],
+	[
+		"a % in a header's value is part of a variable",
+		http(`${route}, headers: {request: {add: {a: "5%", b: "%REQ(X", c: "%%%"}}}`),
+		/add\.a: .*write %%/,
+		/add\.b: /,
+		/add\.c: /,
+	],
 	["pseudo-headers are not set", http(`${route}, headers: {request: {set: {":path": c}}, response: {add: {host: d}}}`), /set\[":path"\]/, /add\.host/],
 	[
 		"a rule whose matches are all repeated is never used",

@@ -128,13 +128,24 @@ for (const [title, input, expected] of [
 		{ defaultConfig: { holdApplicationUntilProxyStarts: true } },
 		/^warning defaultConfig\.holdApplicationUntilProxyStarts: /,
 	],
+	["an alias that is no trust domain", { trustDomainAliases: ["a", "b c"] }, /error trustDomainAliases\[1\]: "b c"/],
+	[
+		"an unknown way of passing certificates on",
+		{ defaultConfig: { proxyHeaders: { forwardedClientCert: "NEVER" } } },
+		/error defaultConfig\.proxyHeaders\.forwardedClientCert/,
+	],
 	["a text for a flag", { enableAutoMtls: "yes" }, /error enableAutoMtls: must be true or false/],
 ] as const) {
 	test(`mesh config: ${title} is reported`, () => assert.match(decodeMeshConfigValue(input).diagnostics.map(say).join("\n"), expected));
 }
 
 test("mesh config: what says the same as Istio's defaults, or is read, is valid", () => {
-	const input = { enableTracing: true, ingressService: "istio-ingressgateway", defaultConfig: { proxyAdminPort: 15000, tracing: { sampling: 1 } } };
+	const input = {
+		enableTracing: true,
+		ingressService: "istio-ingressgateway",
+		defaultConfig: { proxyAdminPort: 15000, tracing: { sampling: 1 } },
+		defaultHttpRetryPolicy: { attempts: 1, retryOn: "5xx, reset" },
+	};
 	assert.deepEqual(decodeMeshConfigValue(input).diagnostics, []);
 });
 

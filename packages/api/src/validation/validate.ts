@@ -3,7 +3,7 @@ import { type AnyConfig, apiVersionsOf, type Kind, type KindInfo, kindInfo, kind
 import type { Origin } from "../metadata.ts";
 import { walkMetadata } from "./metadata-walk.ts";
 import { createReport, type Finding, formatPath, type Path } from "./report.ts";
-import { checkAuthorizationPolicy } from "./rules-authorization-policy.ts";
+import { checkAuthorizationPolicy, checkAuthorizationPolicyAnnotations } from "./rules-authorization-policy.ts";
 import { checkDestinationRule, checkDestinationRuleAnnotations } from "./rules-destination-rule.ts";
 import { checkEnvoyFilter } from "./rules-envoy-filter.ts";
 import { checkGateway } from "./rules-gateway.ts";
@@ -72,7 +72,9 @@ function decodeKind(kind: Kind, value: Readonly<Record<string, unknown>>, locati
 		runRules(kind, content.value, metadata.value.namespace, rules, info.content === "spec" ? ["spec"] : []);
 		for (const rule of rules) if (!illFormed.some((known) => isSamePlace(known.path, rule.path))) findings.push(rule);
 	}
-	if (kind === "DestinationRule") checkDestinationRuleAnnotations(createReport(findings, ["metadata", "annotations"]), metadata.value.annotations);
+	const annotations = createReport(findings, ["metadata", "annotations"]);
+	if (kind === "DestinationRule") checkDestinationRuleAnnotations(annotations, metadata.value.annotations);
+	if (kind === "AuthorizationPolicy") checkAuthorizationPolicyAnnotations(annotations, metadata.value.annotations, actionOf(content.value));
 	const status = walkStatus(info, value["status"]);
 	for (const finding of status.findings) findings.push(finding);
 	const subject = { kind, name: metadata.value.name, namespace: metadata.value.namespace };
@@ -88,6 +90,10 @@ function decodeKind(kind: Kind, value: Readonly<Record<string, unknown>>, locati
 		...(location.origin && { origin: location.origin }),
 	} as AnyConfig;
 	return { object, diagnostics };
+}
+
+function actionOf(spec: unknown): string | undefined {
+	return isRecord(spec) && typeof spec["action"] === "string" ? spec["action"] : undefined;
 }
 
 function walkStatus(info: KindInfo, status: unknown): { readonly value: unknown; readonly findings: readonly Finding[] } {

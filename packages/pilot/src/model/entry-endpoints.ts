@@ -1,12 +1,12 @@
 import type { ConfigObject, WorkloadEntrySpec } from "@weft/api";
-import { entryHealth, entryLabels } from "./entry-registration.ts";
+import { entryAnnotations, entryHealth, entryLabels } from "./entry-registration.ts";
 import { isWildcard } from "./hosts.ts";
 import type { EndpointSink } from "./kubernetes-endpoints.ts";
 import { podEndpoint } from "./kubernetes-endpoints.ts";
 import { networkLabel } from "./networks.ts";
 import type { Workload, WorkloadIndex } from "./push.ts";
 import type { Endpoint, Service, ServicePort } from "./service.ts";
-import { entryLocality, localityOfLabels, noLocality } from "./workloads.ts";
+import { entryLocality, localityOfLabels, noLocality, workloadNameLabel } from "./workloads.ts";
 
 const tlsModeLabel = "security.istio.io/tlsMode";
 
@@ -38,8 +38,9 @@ const isDns = ({ resolution }: Service): boolean => resolution === "DNS" || reso
 
 /** A WorkloadEntry behind one port, with what is known of its health. */
 export function workloadEntryEndpoint(object: ConfigObject<"WorkloadEntry">, port: ServicePort): Endpoint {
-	const { name, namespace } = object.metadata;
-	return { ...entryEndpoint({ ...object.spec, labels: entryLabels(object) }, name, namespace, port), health: entryHealth(object) };
+	const { name, namespace, labels, annotations } = object.metadata;
+	const workload = annotations[entryAnnotations.group] ?? labels[workloadNameLabel] ?? name;
+	return { ...entryEndpoint({ ...object.spec, labels: entryLabels(object) }, workload, namespace, port), health: entryHealth(object) };
 }
 
 /** An inline endpoint, or the spec of a WorkloadEntry, behind one port. `ports` of the entry, then targetPort, then the port itself. */

@@ -44,7 +44,7 @@ const ports: readonly (readonly [port: number, name: string, appProtocol: string
 	[80, "HTTP-web", undefined, "HTTP"],
 	[80, "http2", undefined, "HTTP2"],
 	[80, "grpc-web-x", undefined, "GRPC-Web"],
-	[80, "grpc-website", undefined, "GRPC"],
+	[80, "grpc-website", undefined, "GRPC-Web"],
 	[80, "https", undefined, "HTTPS"],
 	[80, "web", undefined, "Auto"],
 	[80, "", undefined, "Auto"],

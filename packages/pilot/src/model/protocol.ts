@@ -19,10 +19,10 @@ const byPrefix: ReadonlyMap<string, Protocol> = new Map([
 /** Ports whose protocol lets the server speak first, so that sniffing them would hang. */
 const serverFirstPorts: ReadonlySet<number> = new Set([25, 53, 3306, 27017]);
 
-/** `http-web` → HTTP, `grpc-web-x` → GRPC-Web; undefined when the name says nothing. */
+/** `http-web` → HTTP, whatever begins with `grpc-web` → GRPC-Web; undefined when the name says nothing. */
 function protocolOfName(name: string): Protocol | undefined {
 	const lower = name.toLowerCase();
-	if (lower === "grpc-web" || lower.startsWith("grpc-web-")) return "GRPC-Web";
+	if (lower.startsWith("grpc-web")) return "GRPC-Web";
 	const dash = lower.indexOf("-");
 	return byPrefix.get(dash < 0 ? lower : lower.slice(0, dash));
 }

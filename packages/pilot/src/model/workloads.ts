@@ -43,14 +43,25 @@ export function localityOfLabels(labels: Readonly<Record<string, string>>): Loca
 	return parseLocality(text.includes("/") ? text : text.replaceAll(".", "/"));
 }
 
-/** What made the pod: the Deployment behind a ReplicaSet, the CronJob behind a Job, else its controller, else the pod itself. */
-export function workloadNameOf(metadata: ObjectMeta): string {
-	const controller = metadata.ownerReferences?.find((ref) => ref.controller === true);
-	if (!controller) return metadata.name;
-	const hash = metadata.labels["pod-template-hash"];
-	if (controller.kind === "ReplicaSet" && hash !== undefined && controller.name.endsWith(`-${hash}`)) return controller.name.slice(0, -hash.length - 1);
-	if (controller.kind === "Job") return controller.name.replace(/-\d{8,10}$/, "");
-	return controller.name;
+/** The user's own name for a workload. */
+export const workloadNameLabel = "service.istio.io/workload-name";
+
+/**
+ * What its label says, else what made the pod: the Deployment (or Rollout) behind a ReplicaSet, the CronJob behind a Job,
+ * the DeploymentConfig behind a ReplicationController, else its controller, else the pod itself.
+ */
+export function workloadNameOf({ name, labels, ownerReferences }: ObjectMeta): string {
+	const named = labels[workloadNameLabel];
+	if (named !== undefined) return named;
+	const controller = ownerReferences?.find((ref) => ref.controller === true);
+	if (!controller) return name;
+	if (controller.kind === "ReplicaSet") {
+		const hashes = [labels["pod-template-hash"], labels["rollouts-pod-template-hash"]];
+		const hash = hashes.find((text) => text !== undefined && controller.name.endsWith(`-${text}`));
+		return hash === undefined ? controller.name : controller.name.slice(0, -hash.length - 1);
+	}
+	if (controller.kind === "ReplicationController") return labels["deploymentconfig"] || controller.name;
+	return controller.kind === "Job" ? controller.name.replace(/-\d{8,10}$/, "") : controller.name;
 }
 
 /** A pod's status changes far more often than what is read of it: then the workload is the one of before. */

@@ -215,7 +215,7 @@ describe("binding a route to a listener", () => {
 describe("what rules become", () => {
 	const first = (rules: string) => serviceOf(compile(gateway(http) + route(`rules: [${rules}]`)), "*")?.spec.http?.[0];
 	const cases: readonly [title: string, rule: string, expected: object][] = [
-		["no match is every path", `{${toWeb}}`, { match: [{ uri: { prefix: "/" } }] }],
+		["no match is every path", `{${toWeb}}`, { match: undefined }],
 		["a name of its own stays", `{name: mine, ${toWeb}}`, { name: "mine" }],
 		["a slash at a prefix's end means nothing", `{matches: [{path: {type: PathPrefix, value: /a/}}], ${toWeb}}`, { match: [{ uri: { prefix: "/a" } }] }],
 		[
@@ -223,8 +223,8 @@ describe("what rules become", () => {
 			`{matches: [{headers: [{name: X-A, value: "1"}, {name: x-a, value: "2"}]}], ${toWeb}}`,
 			{ match: [{ uri: { prefix: "/" }, headers: { "X-A": { exact: "1" } } }] },
 		],
-		["no backends are answered with 500", "{}", { directResponse: { status: 500 } }],
-		["backends of weight 0 alone, too", "{backendRefs: [{name: web, port: 8000, weight: 0}]}", { directResponse: { status: 500 } }],
+		["no backends are answered with 404", "{}", { directResponse: { status: 404 } }],
+		["backends of weight 0 alone with 500", "{backendRefs: [{name: web, port: 8000, weight: 0}]}", { directResponse: { status: 500 } }],
 		[
 			"a forbidden backend keeps its share",
 			"{backendRefs: [{name: web, port: 8000, weight: 1}, {name: x, namespace: y, port: 1, weight: 3}]}",

@@ -34,32 +34,38 @@ export interface RuleInput {
 
 export function compileHttpRules(rules: readonly HTTPRouteRule[], input: RuleInput): Outcome<readonly HTTPRoute[]> {
 	return compileRules(rules, input, ({ matches, timeouts, retry }) => ({
-		// What the API server would fill in.
-		matches: (matches?.length ? matches : [{}]).map(httpMatch),
+		matches: matches?.length ? matches.map(httpMatch) : [undefined],
 		fields: limitFields(timeouts, retry),
+		statusWithoutBackends: 404,
 	}));
 }
 
 export function compileGrpcRules(rules: readonly GRPCRouteRule[], input: RuleInput): Outcome<readonly HTTPRoute[]> {
-	return compileRules(rules, input, ({ matches }) => ({ matches: matches?.length ? matches.map(grpcMatch) : [undefined], fields: {} }));
+	return compileRules(rules, input, ({ matches }) => ({
+		matches: matches?.length ? matches.map(grpcMatch) : [undefined],
+		fields: {},
+		statusWithoutBackends: 500,
+	}));
 }
 
 interface Compiled {
 	readonly matches: readonly (HTTPMatchRequest | undefined)[];
 	/** What of the route depends on its kind. */
 	readonly fields: Partial<HTTPRoute>;
+	/** Of a rule that names no backends at all; where their weights are 0 it is 500. */
+	readonly statusWithoutBackends: number;
 }
 
 function compileRules<R extends Rule>(rules: readonly R[], input: RuleInput, compile: (rule: R) => Compiled): Outcome<readonly HTTPRoute[]> {
 	const routes: HTTPRoute[] = [];
 	let problem: Problem | undefined;
 	for (const [position, rule] of rules.entries()) {
-		const action = compileAction(rule, input);
+		const { matches, fields, statusWithoutBackends } = compile(rule);
+		const action = compileAction(rule, input, statusWithoutBackends);
 		// One rule that cannot be understood makes the whole route invalid: half of it could do the opposite of what is meant.
 		if (action.value === undefined) return action;
 		problem = action.problem ?? problem;
 		const name = rule.name || `${input.user.namespace}.${input.name}.${position}`;
-		const { matches, fields } = compile(rule);
 		for (const match of matches) {
 			const session = rule.sessionPersistence && action.value.route && { sessionPersistence: sessionPersistence(rule.sessionPersistence, name, match?.uri) };
 			routes.push({ name, ...(match && { match: [match] }), ...fields, ...action.value, ...session } satisfies SessionRoute);
@@ -78,14 +84,17 @@ function sessionPersistence(
 ): SessionPersistence {
 	if (type === "Header") return { type: "header", name: sessionName ?? sessionHeaderDefault, path: "", ttl: undefined };
 	const ttl = cookieConfig?.lifetimeType === "Permanent" ? absoluteTimeout : undefined;
-	return { type: "cookie", name: sessionName ?? ruleName, path: uri?.exact ?? uri?.prefix ?? "", ttl };
+	return { type: "cookie", name: sessionName ?? ruleName, path: uri === undefined ? "/" : (uri.exact ?? uri.prefix ?? ""), ttl };
 }
 
-function compileAction(rule: Rule, input: RuleInput): Outcome<Partial<HTTPRoute>> {
+function compileAction(rule: Rule, input: RuleInput, statusWithoutBackends: number): Outcome<Partial<HTTPRoute>> {
 	const filters = compileFilters(rule.filters ?? [], input);
 	if (filters.value === undefined) return filters;
 	const backends = rule.backendRefs ?? [];
-	if (weightSum(backends) === 0 && !filters.value.redirect) return { value: { ...filters.value, directResponse: { status: 500 } }, problem: filters.problem };
+	if (weightSum(backends) === 0 && !filters.value.redirect) {
+		const status = backends.length === 0 ? statusWithoutBackends : 500;
+		return { value: { ...filters.value, directResponse: { status } }, problem: filters.problem };
+	}
 	const route: HTTPRouteDestination[] = [];
 	let problem = filters.problem;
 	for (const { ref, weight } of weighted<(typeof backends)[number]>(backends)) {
@@ -184,6 +193,7 @@ function retryPolicy({ attempts = retryAttemptsDefault, codes, backoff }: NonNul
 
 function httpMatch({ path, headers, queryParams, method }: HTTPRouteMatch): HTTPMatchRequest {
 	return {
+		// What the API server would fill in.
 		uri: pathMatch(path?.type ?? "PathPrefix", path?.value ?? "/"),
 		...(headers?.length && { headers: valueMatches(headers, true) }),
 		...(queryParams?.length && { queryParams: valueMatches(queryParams, false) }),

@@ -61,7 +61,7 @@ export function failurePercentage({ percent, requests, windowMs }: OutlierFailur
 	};
 }
 
-/** Success rate is never a reason (Istio's choice); a detector set to 0 is switched off. */
+/** Success rate is never a reason (Istio's choice); a detector set to 0 is switched off, but for local failures, where 0 is Envoy's default. */
 export function outlierDetection(settings: OutlierDetection): object {
 	const interval = durationOf(settings.interval);
 	const baseEjectionTime = durationOf(settings.baseEjectionTime);
@@ -80,9 +80,9 @@ export function outlierDetection(settings: OutlierDetection): object {
 		...(settings.splitExternalLocalOriginErrors && {
 			splitExternalLocalOriginErrors: true,
 			enforcingLocalOriginSuccessRate: 0,
-			...(consecutiveLocalOriginFailures !== undefined && {
+			...(consecutiveLocalOriginFailures && {
 				consecutiveLocalOriginFailure: consecutiveLocalOriginFailures,
-				enforcingConsecutiveLocalOriginFailure: consecutiveLocalOriginFailures > 0 ? 100 : 0,
+				enforcingConsecutiveLocalOriginFailure: 100,
 			}),
 		}),
 	};

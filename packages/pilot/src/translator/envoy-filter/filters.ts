@@ -1,4 +1,3 @@
-import { renamedFilters } from "@weft/api";
 import { mergeAny, mergeMessages, packAny, unpackAny } from "@weft/xds";
 import type { Filter } from "@weft/xds/generated/envoy/config/listener/v3/listener_components.ts";
 import {
@@ -43,7 +42,7 @@ function patchManager(filter: Filter, { http, routes }: FilterPatches): Filter {
 	if (filter.name !== managerName) return filter;
 	const manager = unpackAny(types.manager, HttpConnectionManager, filter.typedConfig);
 	if (manager === undefined) return filter;
-	const own = http.filter((patch) => !filterName(patch) || sameName(filterName(patch), filter.name));
+	const own = http.filter((patch) => !filterName(patch) || filterName(patch) === filter.name);
 	const httpFilters = patchFilterList(manager.httpFilters, own, httpPatcher);
 	const routeConfig = routes && manager.routeConfig ? patchRoutes(manager.routeConfig, routes, "SIDECAR_INBOUND") : manager.routeConfig;
 	if (httpFilters === manager.httpFilters && routeConfig === manager.routeConfig) return filter;
@@ -53,13 +52,9 @@ function patchManager(filter: Filter, { http, routes }: FilterPatches): Filter {
 const filterName = ({ match }: Patch) => match.listener?.filterChain?.filter?.name;
 const subFilterName = ({ match }: Patch) => match.listener?.filterChain?.filter?.subFilter?.name;
 
-/** Names that Envoy dropped stand for the new ones. */
-const sameName = (wanted: string | undefined, name: string): boolean =>
-	wanted === name || (wanted !== undefined && Object.hasOwn(renamedFilters, wanted) && renamedFilters[wanted] === name);
-
 const networkPatcher: ListPatcher<Filter> = {
 	namesTarget: (patch) => Boolean(filterName(patch)),
-	isTarget: (patch, { name }) => sameName(filterName(patch), name),
+	isTarget: (patch, { name }) => filterName(patch) === name,
 	forAll: merges,
 	merge: (filter, value, options) => ({ ...mergeFilter(types.network, filter, value, options), name: value.name || filter.name }),
 	addAt: (patch, list) => classPosition(patch, list, networkClasses),
@@ -67,7 +62,7 @@ const networkPatcher: ListPatcher<Filter> = {
 
 const httpPatcher: ListPatcher<HttpFilter> = {
 	namesTarget: (patch) => Boolean(subFilterName(patch)),
-	isTarget: (patch, { name }) => sameName(subFilterName(patch), name),
+	isTarget: (patch, { name }) => subFilterName(patch) === name,
 	forAll: merges,
 	merge: (filter, value, options) => mergeFilter(types.http, filter, value, options),
 	addAt: (patch, list) => classPosition(patch, list, httpClasses),

@@ -54,7 +54,7 @@ function servedPorts(context: ProxyContext): readonly InboundPort[] {
 	const { push, scope, node } = context;
 	// Nothing is behind the sidecar's own ports but itself: a chain for one would send a connection around for ever.
 	const own = node.local === undefined ? ownPorts(context) : noPorts;
-	const ports = inboundPorts(push, scope, node).filter(({ port, targetPort }) => port.protocol !== "UDP" && !own.has(targetPort));
+	const ports = inboundPorts(push, scope, node).filter(({ targetPort }) => !own.has(targetPort));
 	return [...new Map(ports.toReversed().map((port) => [port.targetPort, port])).values()].toReversed();
 }
 

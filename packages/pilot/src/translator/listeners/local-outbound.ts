@@ -11,7 +11,7 @@ import { listenerProtocolOf } from "./inbound-chains.ts";
 import type { ListenerInput } from "./listener-input.ts";
 import { addChain, finishListener, type ListenerDraft } from "./outbound-draft.ts";
 import { dynamicHostsOf } from "./outbound-listeners.ts";
-import { buildTcpChains, chooseVirtualService, type TcpChainInput } from "./tcp-routes.ts";
+import { buildTcpChains, type TcpChainInput } from "./tcp-routes.ts";
 
 /** The HTTP proxy on loopback: applications with `http_proxy` in their environment reach every HTTP service by its name. */
 export function buildHttpProxyListener(context: ProxyContext, input: ListenerInput): Listener | undefined {
@@ -63,8 +63,8 @@ function draftFor(context: ProxyContext, listener: ListenerInput, target: string
 	if (protocol !== "http") {
 		const tls = port.protocol === "TLS" || port.protocol === "HTTPS";
 		const route = { context, listener, direction: "outbound", port: number, protocol: port.protocol } as const;
-		const virtualService = chooseVirtualService(virtualServiceIndex(egress).candidates(host), tls, route);
-		const input: TcpChainInput = { ...route, service, tls, cidr: undefined, bySni: false, virtualService };
+		const virtualServices = virtualServiceIndex(egress).overlapping(host);
+		const input: TcpChainInput = { ...route, service, tls, cidr: undefined, bySni: false, virtualServices };
 		for (const chain of buildTcpChains(input)) addChain(draft, chain);
 	}
 	return draft;

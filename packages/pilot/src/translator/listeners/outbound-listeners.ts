@@ -17,7 +17,7 @@ import { lowestPort, ownPorts } from "./own-ports.ts";
 import type { ListenerInput } from "./listener-input.ts";
 import { connectionExtensions } from "./network-filters.ts";
 import { addChain, type ChainDraft, finishListener, type ListenerDraft } from "./outbound-draft.ts";
-import { buildTcpChains, chooseVirtualService } from "./tcp-routes.ts";
+import { buildTcpChains } from "./tcp-routes.ts";
 
 /** What one service port asks of the listeners. */
 export interface Offer {
@@ -61,7 +61,7 @@ function namedOffers(context: ProxyContext, egress: EgressListener, port: NonNul
 			const servicePort = service.ports.find(({ port: number }) => number === port.number) ?? service.ports[0];
 			if (servicePort === undefined) return [];
 			const offer = { service, port: servicePort, egress, listenPort: port.number, protocol, bindToPort };
-			return bindsOf(context, service, { ...servicePort, protocol }, egress, bindToPort).map((bind) => ({ ...offer, bind }));
+			return bindsOf(context, service, protocol, egress, bindToPort).map((bind) => ({ ...offer, bind }));
 		});
 }
 
@@ -81,18 +81,23 @@ function catchAllOffers(context: ProxyContext, egress: EgressListener): Offer[] 
 			.filter(({ protocol }) => protocol !== "UDP")
 			.flatMap((port) => {
 				const offer = { service, port, egress, listenPort: port.port, protocol: port.protocol, bindToPort };
-				return bindsOf(context, service, port, egress, bindToPort).map((bind) => ({ ...offer, bind }));
+				return podsOrBindsOf(context, service, port, egress, bindToPort).map((bind) => ({ ...offer, bind }));
 			}),
 	);
 }
 
-/** The addresses to bind: one a pod for a headless TCP service, one a VIP, or undefined for whatever the protocol suggests. */
-function bindsOf(context: ProxyContext, service: Service, port: ServicePort, egress: EgressListener, bindToPort: boolean): (string | undefined)[] {
+/** A headless TCP service is dialled by the addresses of its pods. */
+function podsOrBindsOf(context: ProxyContext, service: Service, port: ServicePort, egress: EgressListener, bindToPort: boolean): (string | undefined)[] {
+	const byPod = service.headless && !egress.bind && !bindToPort && listenerProtocolOf(port.protocol) !== "http";
+	return byPod ? headlessAddresses(context, service, port) : bindsOf(context, service, port.protocol, egress, bindToPort);
+}
+
+/** The addresses to bind: one a VIP, or undefined for whatever the protocol suggests. */
+function bindsOf(context: ProxyContext, service: Service, protocol: Protocol, egress: EgressListener, bindToPort: boolean): (string | undefined)[] {
 	if (egress.bind) return [egress.bind];
 	// Nothing captures traffic to other addresses, so only loopback is of use.
 	if (bindToPort) return ["127.0.0.1"];
-	if (listenerProtocolOf(port.protocol) === "http") return [undefined];
-	if (service.headless) return headlessAddresses(context, service, port);
+	if (listenerProtocolOf(protocol) === "http") return [undefined];
 	const addresses = dialledAddresses(service, addressingOf(context.node));
 	return addresses.length > 0 ? [...addresses] : [undefined];
 }
@@ -180,6 +185,6 @@ function tcpChainsOf(
 	const { service, listenPort: port, protocol, egress } = offer;
 	const tls = protocol === "TLS" || protocol === "HTTPS";
 	const route = { context, listener, direction: "outbound", port, protocol } as const;
-	const virtualService = chooseVirtualService(virtualServiceIndex(egress).candidates(service.hostname), tls, route);
-	return buildTcpChains({ ...route, service, tls, cidr, bySni: isWildcardIp(address.ip), virtualService });
+	const virtualServices = virtualServiceIndex(egress).overlapping(service.hostname);
+	return buildTcpChains({ ...route, service, tls, cidr, bySni: isWildcardIp(address.ip), virtualServices });
 }

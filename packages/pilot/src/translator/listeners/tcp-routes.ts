@@ -27,8 +27,10 @@ export interface TcpRouteInput {
 }
 
 /** One port of one service, as its TCP and TLS chains see it. */
-export interface TcpChainInput extends TcpRouteInput {
+export interface TcpChainInput extends Omit<TcpRouteInput, "virtualService"> {
 	readonly service: Service;
+	/** All that name the service, the oldest first. */
+	readonly virtualServices: readonly VirtualService[];
 	/** The port carries TLS, so SNI is there to be read. */
 	readonly tls: boolean;
 	/** The service has a range instead of an address, and the listener takes all addresses. */
@@ -45,33 +47,21 @@ export function buildTcpChains(input: TcpChainInput): readonly ChainDraft[] {
 	return input.tls ? tlsChains(input) : tcpChains(input);
 }
 
-/** Of several VirtualServices on a host, the first that has a route for this client and port. */
-export function chooseVirtualService(
-	candidates: readonly VirtualService[],
-	tls: boolean,
-	input: Omit<TcpRouteInput, "virtualService">,
-): VirtualService | undefined {
-	if (candidates.length < 2) return candidates[0];
-	const applies = ({ spec }: VirtualService): boolean => {
-		const routes = tls ? (spec.tls ?? []) : (spec.tcp ?? []);
-		return routes.some(({ match }) => !match?.length || match.some((attributes) => appliesTo(attributes, input, mesh)));
-	};
-	return candidates.find(applies) ?? candidates[0];
-}
-
 function tlsChains(input: TcpChainInput): readonly ChainDraft[] {
 	const handled = new Set<string>();
 	const chains: ChainDraft[] = [];
-	for (const { match: matches, route } of input.virtualService?.spec.tls ?? []) {
-		for (const match of matches) {
-			if (!appliesTo(match, input, mesh)) continue;
-			// Matches that differ only in what is decided here are one match to Envoy; the first holds.
-			const ranges = match.destinationSubnets?.length ? match.destinationSubnets : listOf(input.cidr);
-			const chainMatch = matchOf(match.sniHosts, ranges);
-			const key = JSON.stringify(chainMatch);
-			if (handled.has(key)) continue;
-			handled.add(key);
-			chains.push(chain(input, chainMatch, route ?? []));
+	for (const virtualService of input.virtualServices) {
+		for (const { match: matches, route } of virtualService.spec.tls ?? []) {
+			for (const match of matches) {
+				if (!appliesTo(match, input, mesh)) continue;
+				// Matches that differ only in what is decided here are one match to Envoy; the first holds.
+				const ranges = match.destinationSubnets?.length ? match.destinationSubnets : listOf(input.cidr);
+				const chainMatch = matchOf(match.sniHosts, ranges);
+				const key = JSON.stringify(chainMatch);
+				if (handled.has(key)) continue;
+				handled.add(key);
+				chains.push(chain({ ...input, virtualService }, chainMatch, route ?? []));
+			}
 		}
 	}
 	if (chains.length > 0) return chains;
@@ -86,19 +76,22 @@ function aliasNames({ context: { scope, node }, service }: TcpChainInput): reado
 
 function tcpChains(input: TcpChainInput): readonly ChainDraft[] {
 	const chains: ChainDraft[] = [];
-	for (const { match: matches, route } of input.virtualService?.spec.tcp ?? []) {
-		const applying = (matches ?? []).filter((match) => appliesTo(match, input, mesh));
-		if (matches?.length && applying.length === 0) continue;
-		const subnets = applying.flatMap(({ destinationSubnets }) => destinationSubnets ?? []);
-		const anyAddress = applying.length === 0 || applying.some(({ destinationSubnets }) => !destinationSubnets?.length);
-		if (anyAddress) return [...chains, chain(input, matchOf([], listOf(input.cidr)), route ?? [])];
-		// istiod names the VirtualService on every chain but this one; we keep to it.
-		chains.push({ ...chain(input, matchOf([], subnets), route ?? []), metadata: undefined });
+	for (const virtualService of input.virtualServices) {
+		const own = { ...input, virtualService };
+		for (const { match: matches, route } of virtualService.spec.tcp ?? []) {
+			const applying = (matches ?? []).filter((match) => appliesTo(match, input, mesh));
+			if (matches?.length && applying.length === 0) continue;
+			const subnets = applying.flatMap(({ destinationSubnets }) => destinationSubnets ?? []);
+			const anyAddress = applying.length === 0 || applying.some(({ destinationSubnets }) => !destinationSubnets?.length);
+			if (anyAddress) return [...chains, chain(own, matchOf([], listOf(input.cidr)), route ?? [])];
+			// istiod names the VirtualService on every chain but this one; we keep to it.
+			chains.push({ ...chain(own, matchOf([], subnets), route ?? []), metadata: undefined });
+		}
 	}
 	return [...chains, { kind: "tcp", match: matchOf([], listOf(input.cidr)), filters: ownFilters(input) }];
 }
 
-function chain(input: TcpChainInput, match: ChainMatch | undefined, routes: readonly RouteDestination[]): ChainDraft {
+function chain(input: TcpRouteInput, match: ChainMatch | undefined, routes: readonly RouteDestination[]): ChainDraft {
 	const path = input.virtualService?.configPath;
 	return { kind: "tcp", match, filters: routeFilters(input, routes), metadata: path === undefined ? undefined : configMetadata(path) };
 }
@@ -174,7 +167,7 @@ function ownFilters(input: TcpChainInput): readonly AnyNetworkFilter[] {
 type Counted = Pick<StatNameInput, "service" | "port" | "subset">;
 
 function singleDestination(
-	{ listener, direction, port: dialled, protocol }: TcpRouteInput,
+	{ listener, direction, port: dialled, protocol }: Omit<TcpRouteInput, "virtualService">,
 	{ cluster, counted }: { readonly cluster: string; readonly counted: Counted | undefined },
 	rule: DestinationRule | undefined,
 	subset: string | undefined,
@@ -187,7 +180,7 @@ function singleDestination(
 }
 
 /** The port as its service calls it, where the client dialled a service. */
-function dialledPort({ port, service }: TcpRouteInput & Partial<TcpChainInput>): Counted["port"] {
+function dialledPort({ port, service }: Pick<TcpRouteInput, "port"> & Partial<Pick<TcpChainInput, "service">>): Counted["port"] {
 	return service?.ports.find((candidate) => candidate.port === port) ?? { port };
 }
 

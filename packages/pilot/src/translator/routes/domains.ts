@@ -70,8 +70,7 @@ function buildDomains(service: Service, hosts: readonly string[], client: Client
 	const names = hosts.flatMap((host) => hostForms(host, client));
 	// Pods of a headless service have names of their own under the service's.
 	const all = service.headless ? [...names, ...names.map((name) => `*.${name}`)] : names;
-	const addresses = serviceAddresses(service, client).filter((address) => !address.includes("/"));
-	return [...all, ...addresses.map(bracketed)];
+	return [...all, ...serviceAddresses(service, client).map(bracketed)];
 }
 
 /** `name.ns.svc.domain`, seen from `ns`. */
@@ -86,20 +85,23 @@ function isLocal(host: string, clientNamespace: string): boolean {
 export function serviceAddresses(service: Service, client: ClientAddressing): readonly string[] {
 	const { families } = client;
 	const all = heldAddresses(service, client);
-	if (families === "both" || service.registry !== "Kubernetes") return all;
-	return all.every((address) => isOf(families, address)) ? all : all.filter((address) => isOf(families, address));
+	if (service.registry !== "Kubernetes") return all;
+	const own = families === "both" || all.every((address) => isOf(families, address)) ? all : all.filter((address) => isOf(families, address));
+	return usedOf(own, client);
 }
 
 /** The addresses that a client's connections to the service go to: of another family, where there is none of its own. */
 export function dialledAddresses(service: Service, client: ClientAddressing): readonly string[] {
 	const own = serviceAddresses(service, client);
-	return own.length > 0 ? own : heldAddresses(service, client);
+	return own.length > 0 ? own : usedOf(heldAddresses(service, client), client);
 }
+
+const usedOf = (addresses: readonly string[], { dualStack }: ClientAddressing): readonly string[] =>
+	dualStack || addresses.length < 2 ? addresses : addresses.slice(0, 1);
 
 const isOf = (family: "v4" | "v6", address: string): boolean => address.includes(":") === (family === "v6");
 
-function heldAddresses({ addresses, registry, autoAddress }: Service, { dnsCapture, dualStack }: ClientAddressing): readonly string[] {
-	if (addresses.length > 1 && registry === "Kubernetes" && !dualStack) return addresses.slice(0, 1);
+function heldAddresses({ addresses, autoAddress }: Service, { dnsCapture }: ClientAddressing): readonly string[] {
 	if (addresses.length > 0) return addresses;
 	return dnsCapture && autoAddress !== undefined ? [autoAddress] : [];
 }

@@ -100,8 +100,8 @@ export function egressListenerFor(scope: Scope, port: number): EgressListener | 
 
 function buildHostTable(context: ProxyContext, egress: EgressListener, name: string, { host, port }: TableName): EncodedResource | undefined {
 	const service = egress.services.find(({ hostname, ports }) => hostname === host && ports.some((candidate) => candidate.port === port));
-	const servicePort = service?.ports.find((candidate) => candidate.port === port);
-	if (service === undefined || servicePort === undefined || !isHttpOrSniffed(servicePort)) return undefined;
+	// A port of datagrams may have the same number.
+	if (!service?.ports.some((candidate) => candidate.port === port && isHttpOrSniffed(candidate))) return undefined;
 	const bytes = virtualHostOf(hostInput(context), virtualServiceIndex(egress), service, port, ["*"]);
 	return bytes === undefined ? undefined : encodeTable(name, [bytes], { ignorePortInHostMatching: true });
 }
@@ -131,9 +131,13 @@ function buildPortTable(context: ProxyContext, egress: EgressListener, name: str
 		if (slot !== undefined && sameItems(slot.candidates, candidates)) continue;
 		slots[i] = { candidates, bytes: virtualHostOf(input, index, service, port, domains) };
 	}
-	const others = lonely.map(({ host, port, virtualService }) =>
-		encodeVirtualHost({ ...input, host, port, domains: tablePort === 0 ? withPort([host], port) : [host], virtualService, service: undefined }),
-	);
+	const others = new Map<string, Uint8Array>();
+	for (const { host, port, virtualService } of lonely) {
+		const domains = tablePort === 0 ? withPort([host], port) : [host];
+		const bytes = others.has(host) ? undefined : encodeVirtualHost({ ...input, host, port, domains, virtualService, service: undefined });
+		// Where the oldest has nothing to say to this client on this port, the next one speaks.
+		if (bytes !== undefined) others.set(host, bytes);
+	}
 	// A request to the HTTP proxy was not captured, so it has no original destination to pass it on to: it would come back here.
 	const { mode, egressProxy } = scope.outboundTrafficPolicy;
 	const isProxy = name === httpProxyRouteName;
@@ -143,7 +147,7 @@ function buildPortTable(context: ProxyContext, egress: EgressListener, name: str
 	const rest = lonely.some(({ host }) => host === "*") ? [] : [catchAll];
 	const virtualHosts: Uint8Array[] = [];
 	for (const { bytes } of slots) if (bytes !== undefined) virtualHosts.push(bytes);
-	for (const bytes of [...others, ...rest]) if (bytes !== undefined) virtualHosts.push(bytes);
+	virtualHosts.push(...others.values(), ...rest);
 	return assemble(plan, name, virtualHosts, !isProxy);
 }
 
@@ -195,17 +199,13 @@ function virtualHostOf(input: HostInput, index: VirtualServiceIndex, service: Se
 function hostsWithoutService(egress: EgressListener, index: VirtualServiceIndex, plan: TablePlan, tablePort: number): readonly LonelyHost[] {
 	if (egress.virtualServices.length === 0) return [];
 	const companions = new Set(plan.hosts.map(({ service }) => index.forHost(service.hostname)));
-	const seen = new Set<string>();
 	return egress.virtualServices.flatMap((virtualService) => {
 		const port = tablePort !== 0 && companions.has(virtualService) ? tablePort : 80;
 		// A route of the Gateway API names its parent, and without that there is nothing to route.
 		if (virtualService.semantics === "gateway") return [];
 		if (!virtualService.spec.http?.length || (tablePort !== 0 && port !== tablePort)) return [];
-		return virtualService.hosts
-			.filter((host) => index.owns(virtualService, host) && !isServed(host, virtualService, index, plan))
-			.map((host) => host.toLowerCase())
-			.filter((host) => !seen.has(host) && Boolean(seen.add(host)))
-			.map((host) => ({ host, port, virtualService }));
+		const hosts = virtualService.hosts.filter((host) => !isServed(host, virtualService, index, plan)).map((host) => host.toLowerCase());
+		return [...new Set(hosts)].map((host) => ({ host, port, virtualService }));
 	});
 }
 

@@ -5,8 +5,8 @@ export interface VirtualServiceIndex {
 	readonly forHost: (host: string) => VirtualService | undefined;
 	/** All that may speak for a host, the one that `forHost` names first: where it has nothing to say on a port, the next one does. */
 	readonly candidates: (host: string) => readonly VirtualService[];
-	/** Whether `virtualService` is the one that counts for `host` (a host or wildcard as written in it). */
-	readonly owns: (virtualService: VirtualService, host: string) => boolean;
+	/** All that name a host, a wildcard around it or a host below it, the oldest first: connections, unlike requests, take the routes of all of them. */
+	readonly overlapping: (host: string) => readonly VirtualService[];
 }
 
 const indexes = new WeakMap<readonly VirtualService[], VirtualServiceIndex>();
@@ -36,10 +36,17 @@ function buildIndex(virtualServices: readonly VirtualService[]): VirtualServiceI
 		const wildcard = wildcards.find((pattern) => matchWildcard(pattern, host));
 		return wildcard === undefined ? [] : (byHost.get(wildcard)?.slice(0, 1) ?? []);
 	};
+	const overlapping = (name: string): readonly VirtualService[] => {
+		const host = name.toLowerCase();
+		const below = host.startsWith("*") ? [...byHost.keys()].filter((key) => matchWildcard(host, key)) : [host];
+		const around = wildcards.filter((pattern) => matchWildcard(pattern, host));
+		const found = new Set([...below, ...around].flatMap((key) => byHost.get(key) ?? []));
+		return found.size < 2 ? [...found] : virtualServices.filter((virtualService) => found.has(virtualService));
+	};
 	return {
 		forHost: (host) => candidates(host)[0],
 		candidates,
-		owns: (virtualService, host) => byHost.get(host.toLowerCase())?.[0] === virtualService,
+		overlapping,
 	};
 }
 
