@@ -16,6 +16,7 @@ import { type InForce, nothingInForce, planNext, type Wanted } from "./config-pl
 import { type DiscoveredHost, hostChanges, type HostsOfTable, tableOfHost } from "./discovered-hosts.ts";
 import type { RuntimeState } from "./runtime/runtime-loader.ts";
 import { SlotTable } from "./slots.ts";
+import { inlineTablesOf } from "./wanted-names.ts";
 
 /** A change of what is wanted. Values replace what has the same name. */
 export interface WantedChange {
@@ -64,6 +65,7 @@ interface MutableWanted {
 	assignments: Map<string, ClusterHosts>;
 	resolved: Map<string, ClusterHosts>;
 	routes: Map<string, RouteTable>;
+	inlineTables: ReadonlyMap<string, RouteTable>;
 	virtualHosts: Map<string, HostsOfTable>;
 	scopes: Map<string, RouteScope> | undefined;
 	secrets: Map<string, Secret>;
@@ -85,6 +87,7 @@ export class ConfigStore {
 		assignments: new Map(),
 		resolved: new Map(),
 		routes: new Map(),
+		inlineTables: new Map(),
 		virtualHosts: new Map(),
 		scopes: undefined,
 		secrets: new Map(),
@@ -186,6 +189,7 @@ export class ConfigStore {
 		if (change.scopes !== undefined) merge((this.#wanted.scopes ??= new Map()), change.scopes, (value) => value.name);
 		merge(secrets, change.secrets, (value) => value.name);
 		merge(extensions, change.extensions, (value) => value.name);
+		if (change.listeners !== undefined || change.extensions !== undefined) this.#wanted.inlineTables = inlineTablesOf(this.#wanted);
 		if (change.runtime !== undefined) this.#setRuntime(change.runtime);
 		for (const { name } of change.extensions?.upsert ?? []) this.#wanted.expired.delete(`ecds:${name}`);
 		for (const key of change.awaited ?? []) this.#wanted.expired.delete(key);

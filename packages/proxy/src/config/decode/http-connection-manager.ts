@@ -1,6 +1,9 @@
+import { createHash } from "node:crypto";
+import { RouteConfiguration } from "@weft/xds/generated/envoy/config/route/v3/route.ts";
 import type { HttpConnectionManager as HcmMessage } from "@weft/xds/generated/envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager.ts";
 import type { Http1ProtocolOptions } from "@weft/xds/generated/envoy/config/core/v3/protocol.ts";
 import type { HttpConnectionManager } from "../http-connection-manager.ts";
+import { resourceKey } from "../resource-source.ts";
 import { decodeAccessLogs } from "./access-log.ts";
 import { decodeCidr } from "./address.ts";
 import { decodeConfigSource } from "./config-source.ts";
@@ -93,12 +96,17 @@ export function decodeHttpConnectionManager(at: At, hcm: HcmMessage, environment
 function decodeRouteSource(at: At, hcm: HcmMessage, environment: DecodeEnvironment): HttpConnectionManager["routes"] {
 	if (hcm.routeConfig !== undefined) {
 		const here = under(at, "routeConfig");
-		if (hcm.routeConfig.vhds !== undefined) report(under(here, "vhds"), "vhds of a table in line is not implemented: name the table by rds");
-		return { kind: "inline", table: decodeRoutes(here, hcm.routeConfig, environment, true) };
+		const table = decodeRoutes(here, hcm.routeConfig, environment, true);
+		return { kind: "inline", table: table.vhds ? { ...table, name: inlineKey(hcm.routeConfig) } : table };
 	}
 	if (hcm.scopedRoutes !== undefined) return { kind: "scoped", scoped: decodeScopedRoutes(under(at, "scopedRoutes"), hcm.scopedRoutes, environment) };
 	const source = decodeConfigSource(under(at, "rds.configSource"), hcm.rds?.configSource, environment);
 	return { kind: "rds", name: hcm.rds?.routeConfigName ?? "", source };
+}
+
+/** Tables of one name may differ from listener to listener, and from one version of a listener to the next. */
+function inlineKey(message: RouteConfiguration): string {
+	return resourceKey(message.name, { id: createHash("sha256").update(RouteConfiguration.encode(message).finish()).digest("hex").slice(0, 16) });
 }
 
 function decodeIdentity(hcm: HcmMessage) {
