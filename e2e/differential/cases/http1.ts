@@ -1,9 +1,10 @@
 import { extension, httpListener, staticCluster } from "../config.ts";
 import { type Case, get, reply, request, type Suite } from "../suite.ts";
 
+const redirect = { name: "redirect", match: { path: "/redirect" }, redirect: { path_redirect: "/" } };
 const everything = (cluster: string) => ({
 	name: cluster,
-	virtual_hosts: [{ name: "all", domains: ["*"], routes: [{ name: "all", match: { prefix: "/" }, route: { cluster } }] }],
+	virtual_hosts: [{ name: "all", domains: ["*"], routes: [redirect, { name: "all", match: { prefix: "/" }, route: { cluster } }] }],
 });
 const raw = (name: string, send: string, more: Partial<Case> = {}): Case => ({ name, send, ...more });
 const host = "host: test.example\r\n";
@@ -16,6 +17,16 @@ const requests: readonly Case[] = [
 	raw("HTTP/1.0 where it is accepted", "GET / HTTP/1.0\r\nhost: a\r\n\r\n", { listener: "old" }),
 	raw("HTTP/1.0 without host where it is accepted", "GET / HTTP/1.0\r\n\r\n", { listener: "old" }),
 	raw("HTTP/1.0 with keep-alive", "GET / HTTP/1.0\r\nhost: a\r\nconnection: keep-alive\r\n\r\n", { listener: "old" }),
+	...["keep-alive", "close"].map((value) =>
+		raw(`HTTP/1.0 with ${value}, and nothing said of a length`, `HEAD / HTTP/1.0\r\nhost: a\r\nconnection: ${value}\r\n\r\n`, {
+			listener: "old",
+			reply: "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n",
+		}),
+	),
+	raw("HTTP/1.0 with keep-alive, 204", "GET / HTTP/1.0\r\nhost: a\r\nconnection: keep-alive\r\n\r\n", {
+		listener: "old",
+		reply: "HTTP/1.1 204 No Content\r\n\r\n",
+	}),
 	raw("HTTP/2.0 in the line", `GET / HTTP/2.0\r\n${host}\r\n`),
 	raw("HTTP/1.2", `GET / HTTP/1.2\r\n${host}\r\n`),
 	raw("absolute form", "GET http://other.example/x?y HTTP/1.1\r\nhost: test.example\r\n\r\n"),
@@ -70,6 +81,9 @@ const requests: readonly Case[] = [
 	raw("expect something else", request("POST", "/", ["expect: 200-ok"], "abc")),
 	raw("HEAD", request("HEAD", "/")),
 	raw("GET with a body", request("GET", "/", [], "body")),
+	raw("a length that is taken away", request("POST", "/", [], "body"), { listener: "lengthless" }),
+	raw("a length of 0 that is taken away", request("POST", "/", ["content-length: 0"]), { listener: "lengthless" }),
+	raw("a length that is taken away, chunked", `POST / HTTP/1.1\r\n${host}transfer-encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n`, { listener: "lengthless" }),
 	raw("POST without length", request("POST", "/")),
 	raw("two requests in one piece", get("/1") + get("/2"), { responses: 2 }),
 	{ name: "two requests, one after the other", send: [get("/1"), get("/2")] },
@@ -104,6 +118,12 @@ const responses: readonly Case[] = [
 	raw("nothing at all, to a POST", request("POST", "/", [], "abc"), { reply: () => ({ bytes: "", close: true }) }),
 	raw("half a head", get("/"), { reply: () => ({ bytes: "HTTP/1.1 200 OK\r\nx-a: b", close: true }) }),
 	raw("HEAD with a length", request("HEAD", "/"), { reply: "HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n" }),
+	raw("HEAD, chunked", request("HEAD", "/"), { reply: "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n" }),
+	raw("HEAD, and nothing said of a length", request("HEAD", "/"), { reply: "HTTP/1.1 200 OK\r\n\r\n" }),
+	raw("HEAD, 304, chunked", request("HEAD", "/"), { reply: "HTTP/1.1 304 Not Modified\r\ntransfer-encoding: chunked\r\n\r\n" }),
+	raw("HEAD of what is redirected", request("HEAD", "/redirect")),
+	raw("a length that is taken away", get("/"), { listener: "lengthless", reply: reply(200, [], "abc") }),
+	raw("HEAD, a length that is taken away", request("HEAD", "/"), { listener: "lengthless", reply: "HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\n" }),
 	raw("a head that is too large", get("/"), { reply: `HTTP/1.1 200 OK\r\nx-big: ${"x".repeat(90_000)}\r\ncontent-length: 0\r\n\r\n` }),
 	raw("an upstream that nobody is", get("/"), { listener: "down" }),
 	raw("an upstream that nobody is, by POST", request("POST", "/", [], "abc"), { listener: "down" }),
@@ -114,7 +134,7 @@ const responses: readonly Case[] = [
 export const http1: Suite = {
 	name: "HTTP/1",
 	upstreams: ["a"],
-	listeners: ["main", "old", "trailers", "down", "untrue"],
+	listeners: ["main", "old", "trailers", "lengthless", "down", "untrue"],
 	resources: ({ upstream, closed }, accessLog) => {
 		const listener = (name: string, manager: object, cluster = "a") =>
 			httpListener(name, { access_log: accessLog, delayed_close_timeout: "0.01s", route_config: everything(cluster), ...manager });
@@ -123,6 +143,9 @@ export const http1: Suite = {
 				listener("main", {}),
 				listener("old", { http_protocol_options: { accept_http_10: true, default_host_for_http_10: "default.example" } }),
 				listener("trailers", { http_protocol_options: { enable_trailers: true } }),
+				listener("lengthless", {
+					route_config: { ...everything("a"), request_headers_to_remove: ["content-length"], response_headers_to_remove: ["content-length"] },
+				}),
 				listener("down", {}, "down"),
 				listener("untrue", {}, "untrue"),
 			],

@@ -13,8 +13,8 @@ const crlf = Buffer.from("\r\n");
 
 export type HeaderCase = "lower" | "proper" | "preserve";
 
-/** `upgrade`: the protocol asked for; "" for none. */
-export function encodeRequestHead(output: Output, connection: Connection, head: RequestHead, upgrade: string, headerCase: HeaderCase): void {
+/** `upgrade`: the protocol asked for; "" for none. Gives whether the body is to go in chunks. */
+export function encodeRequestHead(output: Output, connection: Connection, head: RequestHead, upgrade: string, headerCase: HeaderCase): boolean {
 	output.reserve(connection, head.encodedBytesMax + head.path.length + head.authority.length + upgrade.length + slack);
 	if (head.isLineChanged) output.putText(`${head.method} ${cleanTarget(head.path)}`);
 	else output.putBytes(head.bytes, 0, head.targetEnd);
@@ -23,10 +23,13 @@ export function encodeRequestHead(output: Output, connection: Connection, head: 
 	else output.putBytes(head.bytes, head.hostStart, head.hostEnd);
 	output.putBytes(crlf, 0, 2);
 	encodeLines(output, head, headerCase);
-	if (head.isChunked) output.putBytes(chunkedLine, 0, chunkedLine.length);
-	else if (head.contentLength < 0 && upgrade === "" && expectsLength(head.method) && !head.has("content-length")) output.putText("content-length: 0\r\n");
+	// A filter or the configuration may have taken away what was said of the length: a body without it would be the next request.
+	const isChunked = head.isChunked || (head.contentLength > 0 && !head.has("content-length"));
+	if (isChunked) output.putBytes(chunkedLine, 0, chunkedLine.length);
+	else if (upgrade === "" && expectsLength(head.method) && !head.has("content-length")) output.putText("content-length: 0\r\n");
 	if (upgrade !== "") output.putText(`connection: upgrade\r\nupgrade: ${upgrade}\r\n`);
 	output.putBytes(crlf, 0, 2);
+	return isChunked;
 }
 
 /** RFC 9110 §8.6: a request of a method that gives a meaning to content says that it has none. */

@@ -293,23 +293,19 @@ export class Http1ServerConnection implements ConnectionHandler, MessageEvents, 
 	sendHead(head: ResponseHead, hasBody: boolean): void {
 		const stream = this.#stream as HttpStream;
 		const isHttp10 = stream.request.version === 10;
-		const hasLength = head.contentLength >= 0;
+		// A filter or the configuration may have taken away what was said of it.
+		const hasLength = head.contentLength >= 0 && head.has("content-length");
 		this.#isChunkedOut = hasBody && !hasLength && !isHttp10;
-		if (hasBody && !hasLength && isHttp10) this.#closesAfter = true;
+		if (!hasLength && isHttp10) this.#closesAfter = true;
 		const isEnding = this.#timers.isTooOld || this.#isDraining;
 		if (!stream.isRequestComplete || mustCloseAfter(stream, this.#clientConnection, this.#requests, isEnding)) this.#closesAfter = true;
 		// The client must not wait for a body that does not come.
-		if (!hasBody && !hasLength && mayHaveBody(head.status) && !stream.isHead) head.appendOwn("content-length", "0");
+		const saysNothing = !hasBody && !hasLength && mayHaveBody(head.status);
+		if (saysNothing && !stream.isHead) head.appendOwn("content-length", "0");
+		// What a GET would be answered with may be any length.
+		const isChunked = this.#isChunkedOut || (saysNothing && stream.isHead && !isHttp10);
 		const connectionValue = this.#closesAfter ? "close" : isHttp10 ? "keep-alive" : "";
-		encodeResponseHead(
-			this.#context.output,
-			this.connection,
-			head,
-			isHttp10 ? 10 : 11,
-			this.#isChunkedOut,
-			connectionValue,
-			this.manager.config.http1.headerCase,
-		);
+		encodeResponseHead(this.#context.output, this.connection, head, isHttp10 ? 10 : 11, isChunked, connectionValue, this.manager.config.http1.headerCase);
 	}
 
 	sendBody(bytes: Buffer, start: number, end: number): void {

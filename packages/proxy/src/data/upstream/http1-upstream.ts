@@ -98,9 +98,8 @@ export class Http1Upstream implements ConnectionHandler, MessageEvents, Upstream
 
 	sendHead(head: RequestHead, upgrade: string, isEnd: boolean): void {
 		const { context, config } = this.pool.cluster;
-		this.#isChunkedOut = head.isChunked;
 		this.#isRequestSent = isEnd;
-		encodeRequestHead(context.output, this.connection, head, upgrade === "connect" ? "" : upgrade, config.http1.headerCase);
+		this.#isChunkedOut = encodeRequestHead(context.output, this.connection, head, upgrade === "connect" ? "" : upgrade, config.http1.headerCase);
 	}
 
 	sendBody(bytes: Buffer, start: number, end: number): void {
