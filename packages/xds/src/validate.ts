@@ -1,10 +1,12 @@
 import { messageFns, stripTypeUrl } from "./any.ts";
 import { enumName, type FieldSchema, messageSchema } from "./schema.ts";
+import { unknownFields } from "./unknown-fields.ts";
 
 /**
  * The constraints that Envoy's messages carry (`validate.rules`, https://github.com/bufbuild/protoc-gen-validate): part of
  * what Envoy accepts, so part of accept or NACK. Every violation is listed, with its path; nested messages and registered
- * Any payloads are checked too. Nothing is listed for a type without a schema.
+ * Any payloads are checked too. So are fields that Envoy has and the messages lack: nothing is dropped in silence, but for what
+ * Envoy does not know either. Nothing is listed for a type without a schema.
  */
 export function validateConstraints(typeName: string, message: unknown): string[] {
 	const found: string[] = [];
@@ -32,6 +34,12 @@ function checkMessage(typeName: string, message: unknown, path: string, found: s
 			found.push(`${short}ValidationError.${at(path, pascal(oneof))}: value is required`);
 		}
 	}
+	if (schema.later !== undefined) {
+		for (const number of unknownFields(message)) {
+			const name = schema.later[number];
+			if (name !== undefined) found.push(`${at(path, camel(name))}: ${name} is not implemented`);
+		}
+	}
 	const lifted = relaxed[typeName] ?? [];
 	for (const field of schema.fields) if (!lifted.includes(field.json)) checkField(short, field, fields[field.json], at(path, field.json), found, depth);
 }
@@ -43,6 +51,7 @@ const relaxed: Readonly<Record<string, readonly string[]>> = {
 };
 
 const at = (path: string, name: string) => (path === "" ? name : `${path}.${name}`);
+const camel = (name: string) => name.replace(/_([a-z0-9])/g, (_, c: string) => c.toUpperCase());
 const pascal = (name: string) => name.replace(/(?:^|_)([a-z])/g, (_, c: string) => c.toUpperCase());
 
 function checkAny(any: { typeUrl: string; value: Uint8Array }, path: string, found: string[], depth: number): void {
