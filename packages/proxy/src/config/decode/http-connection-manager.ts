@@ -197,12 +197,15 @@ export function decodeHttp1(at: At, options: Http1ProtocolOptions | undefined): 
 	};
 }
 
+const preserveCaseType = "envoy.extensions.http.header_formatters.preserve_case.v3.PreserveCaseFormatterConfig";
+
 function decodeHeaderCase(at: At, options: Http1ProtocolOptions | undefined): "lower" | "proper" | "preserve" {
 	const format = options?.headerKeyFormat;
 	if (format?.properCaseWords !== undefined) return "proper";
 	if (format?.statefulFormatter === undefined) return "lower";
 	const here = under(at, "headerKeyFormat.statefulFormatter");
 	const opened = openAny(here, format.statefulFormatter.typedConfig, `header formatter ${format.statefulFormatter.name}`);
-	if (opened && !opened.typeName.endsWith(".PreserveCaseFormatterConfig")) report(here, `header formatter of type ${opened.typeName} is not implemented`);
+	if (opened?.typeName === preserveCaseType) onlySupports(here, preserveCaseType, opened.message as object, []);
+	else if (opened) report(here, `header formatter of type ${opened.typeName} is not implemented`);
 	return "preserve";
 }

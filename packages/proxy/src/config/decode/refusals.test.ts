@@ -64,6 +64,20 @@ describe("fields that have an effect in Envoy and none here are refused by name"
 	const scopedRoutes = "filterChains[0].filters[0].scopedRoutes";
 	const refused = [
 		[
+			"reason phrases as they came",
+			() =>
+				listener({
+					httpProtocolOptions: {
+						headerKeyFormat: {
+							statefulFormatter: typed("p", "envoy.extensions.http.header_formatters.preserve_case.v3.PreserveCaseFormatterConfig", {
+								forwardReasonPhrase: true,
+							}),
+						},
+					},
+				}),
+			"filterChains[0].filters[0].httpProtocolOptions.headerKeyFormat.statefulFormatter.forwardReasonPhrase: forward_reason_phrase is not implemented",
+		],
+		[
 			"clusters on demand from a file",
 			() => withFilter(typed("o", onDemandType, { odcds: { source: fromFile } })),
 			`${filter}.odcds.source: only ads is implemented`,

@@ -1,6 +1,6 @@
 import type { BodyKind } from "../codec/body-decoder.ts";
 import { type HeadError, incomplete, parseRequestHead } from "../codec/head-parser.ts";
-import { readUpgrade, stripRequest } from "../codec/hop-by-hop.ts";
+import { nominatesTooMuch, readUpgrade, stripRequest } from "../codec/hop-by-hop.ts";
 import { known } from "../codec/known-names.ts";
 import { carryBytesMax, MessageDecoder, type MessageEvents } from "../codec/message-decoder.ts";
 import { encodeChunk, encodeLastChunk, encodeResponseHead } from "../codec/message-encoder.ts";
@@ -28,6 +28,8 @@ export type OnHttp2 = (bytes: Buffer) => void;
 const continueLine = Buffer.from("HTTP/1.1 100 Continue\r\n\r\n");
 const none: readonly string[] = [];
 const noBody = { kind: "none", length: 0 } as const;
+const unexpectedUnderscore: HeadError = { status: 400, details: "http1.unexpected_underscore" };
+const connectionRejected: HeadError = { status: 400, details: "http1.connection_header_rejected" };
 const chunkedBody = { kind: "chunked", length: 0 } as const;
 
 /** One HTTP/1 client connection under a connection manager. */
@@ -179,7 +181,11 @@ export class Http1ServerConnection implements ConnectionHandler, MessageEvents, 
 			return "stop";
 		}
 		if (this.manager.config.underscoresInHeaders === "reject" && hasUnderscores(request)) {
-			this.onMalformed({ status: 400, details: "http1.unexpected_underscore" });
+			this.onMalformed(unexpectedUnderscore);
+			return "stop";
+		}
+		if (request.hasKnown(known.connection) && nominatesTooMuch(request)) {
+			this.onMalformed(connectionRejected);
 			return "stop";
 		}
 		this.#timers.onHead();
@@ -209,8 +215,12 @@ export class Http1ServerConnection implements ConnectionHandler, MessageEvents, 
 		this.#stream?.onRequestBody(bytes, start, end);
 	}
 
-	onTrailer(name: string, value: string): void {
-		if (this.manager.config.http1.enableTrailers) this.#stream?.onRequestTrailer(name, value);
+	onTrailer(name: string, value: string): HeadError | undefined {
+		const { http1, underscoresInHeaders } = this.manager.config;
+		if (!http1.enableTrailers) return undefined;
+		if (underscoresInHeaders !== "allow" && name.includes("_")) return underscoresInHeaders === "reject" ? unexpectedUnderscore : undefined;
+		this.#stream?.onRequestTrailer(name, value);
+		return undefined;
 	}
 
 	onMessageEnd(): void {

@@ -187,7 +187,7 @@ export class Http1Upstream implements ConnectionHandler, MessageEvents, Upstream
 		this.client?.onResponseBody(bytes, start, end);
 	}
 
-	onTrailer(name: string, value: string): void {
+	onTrailer(name: string, value: string): undefined {
 		if (this.pool.cluster.config.http1.enableTrailers) this.client?.onResponseTrailer(name, value);
 	}
 
