@@ -60,6 +60,12 @@ describe("constraints of Envoy's messages", () => {
 		]);
 	});
 
+	it("refuses negative durations, of which no rule speaks", () => {
+		assert.deepEqual(cluster({ name: "a", commonHttpProtocolOptions: { idleTimeout: { seconds: -1n, nanos: 0 } } }), [
+			"commonHttpProtocolOptions.idleTimeout: Invalid duration: Expected positive duration",
+		]);
+	});
+
 	it("refuses enum values that do not exist", () => {
 		assert.deepEqual(cluster({ name: "a", lbPolicy: 77 }), ["ClusterValidationError.lbPolicy: value must be one of the defined enum values"]);
 	});

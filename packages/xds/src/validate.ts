@@ -22,6 +22,8 @@ type Rules = Readonly<Record<string, unknown>>;
 function checkMessage(typeName: string, message: unknown, path: string, found: string[], depth: number): void {
 	if (depth > depthMax || message === undefined || message === null) return;
 	if (typeName === "google.protobuf.Any") return checkAny(message as { typeUrl: string; value: Uint8Array }, path, found, depth);
+	// As Envoy reads every duration, whatever its field's rules.
+	if (typeName === "google.protobuf.Duration" && isNegative(message as Duration)) found.push(`${path}: Invalid duration: Expected positive duration`);
 	if (typeName.startsWith("google.protobuf.")) return;
 	const schema = messageSchema(typeName);
 	if (!schema) return;
@@ -125,6 +127,8 @@ interface Duration {
 	readonly seconds: bigint;
 	readonly nanos: number;
 }
+
+const isNegative = ({ seconds, nanos }: Duration): boolean => seconds < 0n || nanos < 0;
 
 function checkDuration(rules: Rules, value: Duration | undefined, report: Report): void {
 	if (value === undefined) {

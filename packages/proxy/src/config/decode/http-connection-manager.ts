@@ -78,7 +78,7 @@ export function decodeHttpConnectionManager(at: At, hcm: HcmMessage, environment
 		routes: decodeRouteSource(at, hcm, environment),
 		filters: decodeHttpFilters(at, hcm.httpFilters, environment),
 		...decodeIdentity(hcm),
-		...decodePathRules(hcm),
+		...decodePathRules(at, hcm),
 		...decodeTimeouts(hcm),
 		...decodeLimits(hcm),
 		upgrades: decodeUpgrades(at, hcm.upgradeConfigs),
@@ -133,7 +133,9 @@ function decodeIdentity(hcm: HcmMessage) {
 	} as const;
 }
 
-function decodePathRules(hcm: HcmMessage) {
+function decodePathRules(at: At, hcm: HcmMessage) {
+	if (hcm.stripAnyHostPort === true && hcm.stripMatchingHostPort)
+		report(under(at, "stripAnyHostPort"), "Only one of `strip_matching_host_port` or `strip_any_host_port` can be set.");
 	return {
 		normalizePath: hcm.normalizePath ?? false,
 		mergeSlashes: hcm.mergeSlashes,
