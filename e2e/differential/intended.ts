@@ -30,7 +30,11 @@ export const intended: readonly Intended[] = [
 		why: "whom a request is from does not change by where it is led: Envoy forgets what x-forwarded-for said",
 	},
 	{ case: /: 103 before$/, path: /interim/, why: "reason phrases are those of the IANA registry" },
-	{ case: /^replies: direct response 204$/, path: /content-length$/, why: "RFC 9110 §8.6: 204 has no length" },
+	{
+		case: /^replies: direct response (204|304)$/,
+		path: /content-length$|sent$|^responses\/0\/body$|^responses\/0$/,
+		why: "RFC 9112 §6.3: 204 and 304 have no body, and RFC 9110 §8.6: 204 has no length",
+	},
 	{
 		case: /^replies: (upgrades: websocket|CONNECT through)$/,
 		path: /^(log|stats)/,

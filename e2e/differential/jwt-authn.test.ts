@@ -171,6 +171,8 @@ const scenarios: Readonly<Record<string, Scenario>> = {
 			"header without the prefix": get("/", `x-jwt-prefixed: ${good}\r\n`),
 			parameter: get(`/?tok=${good}&a=b`),
 			cookie: get("/", `cookie: a=b; jwt=${good}; c=d\r\n`),
+			"a cookie in a line of its own": get("/", `cookie: a=b,c\r\ncookie: jwt="${good}"\r\n`),
+			"a cookie with a comma": get("/", `cookie: jwt=${good},x\r\n`),
 			"not by authorization": bearer(good),
 			"a good and a bad one": get(`/?tok=${bad}`, `x-jwt: ${good}\r\n`),
 			"two good ones": get(`/?tok=${good}`, `x-jwt: ${good}\r\n`),

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { createServer, get } from "node:http";
 import type { AddressInfo } from "node:net";
-import { test } from "node:test";
+import { test, type TestContext } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { type handleBidiStreamingCall, Server } from "@grpc/grpc-js";
 import { fromJson, messageFns, typeUrls } from "@weft/xds";
@@ -51,9 +51,7 @@ class OnDemandServer {
 			case typeUrls.cds:
 				return responseNonce === "" ? [] : undefined;
 			case typeUrls.rds:
-				return resourceNamesSubscribe.includes("table")
-					? [resource(typeUrl, "table", "envoy.config.route.v3.RouteConfiguration", { name: "table", vhds: { config_source: ads } })]
-					: undefined;
+				return resourceNamesSubscribe.includes("table") ? [resource(typeUrl, "table", "envoy.config.route.v3.RouteConfiguration", discovered)] : undefined;
 			case typeUrls.vhds: {
 				const names = resourceNamesSubscribe.filter((name) => name.includes("/"));
 				this.asked.push(...names);
@@ -82,13 +80,21 @@ function resource(typeUrl: string, name: string, typeName: string, json: object)
 	return { name, version: "1", resource: { typeUrl, value } };
 }
 
-test("requests wait for virtual hosts that the control plane gives by name", { skip: skipReason }, async (t) => {
+const discovered = { name: "table", vhds: { config_source: { ...ads, initial_fetch_timeout: "0.5s" } } };
+
+for (const [where, routes] of Object.entries({
+	"of a table by RDS": { rds: { route_config_name: "table", config_source: ads } },
+	"of a table in line": { route_config: discovered },
+}))
+	test(`requests wait for virtual hosts ${where} that the control plane gives by name`, { skip: skipReason }, (t) => checkOnDemand(t, routes));
+
+async function checkOnDemand(t: TestContext, routes: object): Promise<void> {
 	registerImplemented();
 	const upstream = createServer((incoming, response) => incoming.pipe(response));
 	await new Promise<void>((resolve) => upstream.listen(0, "127.0.0.1", resolve));
 	upstream.unref();
 	const listener = httpListener("http", {
-		rds: { route_config_name: "table", config_source: ads },
+		...routes,
 		http_filters: [httpFilter("envoy.filters.http.on_demand", "on_demand.v3.OnDemand"), router],
 	});
 	const servers = [new OnDemandServer(listener), new OnDemandServer(listener)] as const;
@@ -117,15 +123,39 @@ test("requests wait for virtual hosts that the control plane gives by name", { s
 	for (const proxy of proxies) while (!(await proxy.admin("/ready")).startsWith("LIVE")) await sleep(50);
 	const observe = async (proxy: Proxy) => {
 		const together = await Promise.all(["a.example", "a.example", "B.example"].map((host) => ask(proxy, host)));
-		return [...together, await ask(proxy, "a.example"), await ask(proxy, "absent"), await ask(proxy, "c.example")];
+		const later = [await ask(proxy, "a.example"), await ask(proxy, "absent"), await ask(proxy, "c.example")];
+		return [...together, ...later, await shownDomains(proxy)];
 	};
 	const [envoy, weft] = [await observe(proxies[0]), await observe(proxies[1])];
 	assert.deepEqual(weft, envoy);
-	assert.deepEqual(weft, ["200 a.example", "200 a.example", "200 b.example", "200 a.example", "404 ", "200 c.example"]);
+	assert.deepEqual(weft, [
+		"200 a.example",
+		"200 a.example",
+		"200 b.example",
+		"200 a.example",
+		"404 ",
+		"200 c.example",
+		["a.example", "b.example", "c.example"],
+	]);
 	const distinct = ({ asked }: OnDemandServer) => [...new Set(asked)].sort();
 	assert.deepEqual(distinct(servers[1]), distinct(servers[0]));
 	assert.equal(servers[1].asked.length, 4, "each name is asked for once");
-});
+}
+
+/** Of the one table in /config_dump. */
+async function shownDomains(proxy: Proxy): Promise<readonly string[]> {
+	const dump = JSON.parse(await proxy.admin("/config_dump")) as Dump;
+	const tables = dump.configs.flatMap(({ static_route_configs = [], dynamic_route_configs = [] }) => [...static_route_configs, ...dynamic_route_configs]);
+	return tables.flatMap(({ route_config }) => (route_config.virtual_hosts ?? []).flatMap(({ domains }) => domains)).sort();
+}
+
+interface Dump {
+	readonly configs: readonly Partial<Record<"static_route_configs" | "dynamic_route_configs", readonly Table[]>>[];
+}
+
+interface Table {
+	readonly route_config: { readonly virtual_hosts?: readonly { readonly domains: readonly string[] }[] };
+}
 
 function ask(proxy: Proxy, host: string): Promise<string> {
 	return new Promise((resolve, reject) => {

@@ -106,6 +106,8 @@ const scenarios: Readonly<Record<string, Scenario>> = {
 			"several lines": get("/", "cookie: a=1\r\ncookie: session=second\r\n"),
 			"with a comma": get("/", "cookie: a=1,2; session=x,y\r\n"),
 			twice: get("/", "cookie: session=1; session=2\r\n"),
+			"space behind": get("/", "cookie: session=1 ; a=2\r\n"),
+			"a tab before": get("/", "cookie: a=2;\tsession=1\r\n"),
 			"of a longer name": get("/", "cookie: sessions=1\r\n"),
 		},
 	},

@@ -46,6 +46,8 @@ const cases: readonly Case[] = [
 	...["ring", "ring-weighted", "murmur", "maglev", "maglev-hostname"].flatMap(each),
 	...["1", "two", ""].map((value): Case => ({ name: `query parameter ${value}`, send: get(`/query?x=1&k=${value}`) })),
 	...["s1", "s2"].map((value): Case => ({ name: `cookie ${value}`, send: get("/cookie", `cookie: other=1; session=${value}`) })),
+	...["x,y", "1 ", "x"].map((value): Case => ({ name: `cookie "${value}"`, send: get("/cookie", `cookie: session=${value}; other=1`) })),
+	{ name: "a cookie in a line of its own", send: get("/cookie", "cookie: a=1", "cookie: session=s1") },
 	{ name: "cookie that is there", send: get("/cookie-set", "cookie: session=abc") },
 	{ name: "source address", send: get("/source") },
 	{ name: "terminal, first", send: get("/several", "x-key: 1", "x-other: 2") },

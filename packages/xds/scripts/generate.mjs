@@ -58,6 +58,9 @@ function collect() {
 // and constraints that it dropped (`loosen`: from, to).
 const additions = JSON.parse(readFileSync(join(here, "proto", "additions.json"), "utf8"));
 
+// Fields of Envoy 1.40 that the messages lack even so, by number: whoever sets one is told its name.
+const laterFields = JSON.parse(readFileSync(join(here, "proto", "later-fields.json"), "utf8"));
+
 function patch(file, text) {
 	for (const { message, oneof, fields, imports = [], loosen } of additions.filter((a) => a.file === file)) {
 		const head = oneof === undefined ? `message ${message}` : `oneof ${oneof}`;
@@ -74,7 +77,7 @@ function patch(file, text) {
 function digest() {
 	const hash = createHash("sha256").update(readFileSync(fileURLToPath(import.meta.url)));
 	for (const f of protoFiles(join(here, "proto")).sort()) hash.update(f).update(readFileSync(join(here, "proto", f)));
-	hash.update(JSON.stringify(additions));
+	hash.update(JSON.stringify([additions, laterFields]));
 	for (const p of ["@grpc/grpc-js-xds", "ts-proto"]) hash.update(require(`${p}/package.json`).version);
 	return hash.digest("hex");
 }
@@ -145,15 +148,44 @@ function schema(image) {
 		if (type.kind === "enum") {
 			enums[type.typeName] = Object.fromEntries(type.values.map((v) => [v.name, v.number]));
 		} else if (type.kind === "message" && !type.typeName.startsWith("google.protobuf.")) {
-			messages[type.typeName] = { file: type.file.name, fields: type.fields.map((f) => field(f, registry, rulesOf)), required: required(type, requiredOf) };
+			messages[type.typeName] = {
+				file: type.file.name,
+				fields: type.fields.map((f) => field(f, registry, rulesOf)),
+				required: required(type, requiredOf),
+				later: later(type),
+			};
 		}
 	}
 	return { messages, enums };
 }
 
+function later(type) {
+	const fields = laterFields[type.typeName];
+	const known = type.fields.find((f) => fields?.[f.number] !== undefined);
+	if (known !== undefined) throw new Error(`later-fields.json: ${type.typeName} has ${known.name}`);
+	return fields;
+}
+
 function required(type, extension) {
 	const names = type.oneofs.filter((o) => o.proto.options && hasExtension(o.proto.options, extension) && getExtension(o.proto.options, extension));
 	return names.length === 0 ? undefined : names.map((o) => o.name);
+}
+
+/** What is skipped in decoding is remembered (src/unknown-fields.ts). */
+function keepNumbers(generated) {
+	const skip = "reader.skip(tag & 7);";
+	for (const file of readdirSync(generated, { recursive: true }).filter((name) => name.endsWith(".ts"))) {
+		const path = join(generated, file);
+		const text = readFileSync(path, "utf8");
+		if (!text.includes(skip)) continue;
+		const up = "../".repeat(file.split(/[\\/]/).length);
+		const from = `import { BinaryReader, BinaryWriter } from "@bufbuild/protobuf/wire";\n`;
+		if (!text.includes(from)) throw new Error(`${file}: no import to add to`);
+		writeFileSync(
+			path,
+			text.replace(from, `${from}import { skipField } from "${up}unknown-fields.ts";\n`).replaceAll(skip, "skipField(reader, tag, message);"),
+		);
+	}
 }
 
 function field(f, registry, rulesOf) {
@@ -216,6 +248,7 @@ mkdirSync(join(here, ".proto-work", "gen"), { recursive: true });
 writeFileSync(join(work, "buf.gen.yaml"), template("gen"));
 buf("build", "-o", "image.binpb");
 buf("generate");
+keepNumbers(join(work, "gen"));
 rmSync(out, { recursive: true, force: true });
 renameSync(join(work, "gen"), out);
 const described = schema(readFileSync(join(work, "image.binpb")));

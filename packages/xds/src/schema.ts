@@ -25,6 +25,8 @@ export interface MessageSchema {
 	readonly fields: readonly FieldSchema[];
 	/** Names of oneofs of which one must be set. */
 	readonly required?: readonly string[];
+	/** Names of fields that Envoy has and the message lacks, by number. */
+	readonly later?: Readonly<Record<number, string>>;
 }
 
 interface Schema {

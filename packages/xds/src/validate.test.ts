@@ -48,6 +48,24 @@ describe("constraints of Envoy's messages", () => {
 		]);
 	});
 
+	it("refuses fields of Envoy that the messages lack by name, at any depth, and passes over what Envoy does not know either", () => {
+		const typedConfig = packAny(tcpProxyType, TcpProxy, TcpProxy.fromPartial({ statPrefix: "t", cluster: "a" }));
+		// Of the proxy the field 24, check_drain_close, of the listener 38, per_connection_buffer_high_watermark_timeout, and 999.
+		const value = Buffer.concat([typedConfig.value, Buffer.from([0xc2, 0x01, 0x00])]);
+		const bytes = Listener.encode(Listener.fromPartial({ filterChains: [{ filters: [{ name: "tcp", typedConfig: { ...typedConfig, value } }] }] })).finish();
+		const listener = Listener.decode(Buffer.concat([bytes, Buffer.from([0xb2, 0x02, 0x00]), Buffer.from([0xba, 0x3e, 0x00])]));
+		assert.deepEqual(validateConstraints("envoy.config.listener.v3.Listener", listener), [
+			"perConnectionBufferHighWatermarkTimeout: per_connection_buffer_high_watermark_timeout is not implemented",
+			"filterChains[0].filters[0].typedConfig.checkDrainClose: check_drain_close is not implemented",
+		]);
+	});
+
+	it("refuses negative durations, of which no rule speaks", () => {
+		assert.deepEqual(cluster({ name: "a", commonHttpProtocolOptions: { idleTimeout: { seconds: -1n, nanos: 0 } } }), [
+			"commonHttpProtocolOptions.idleTimeout: Invalid duration: Expected positive duration",
+		]);
+	});
+
 	it("refuses enum values that do not exist", () => {
 		assert.deepEqual(cluster({ name: "a", lbPolicy: 77 }), ["ClusterValidationError.lbPolicy: value must be one of the defined enum values"]);
 	});

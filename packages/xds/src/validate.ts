@@ -1,10 +1,12 @@
 import { messageFns, stripTypeUrl } from "./any.ts";
 import { enumName, type FieldSchema, messageSchema } from "./schema.ts";
+import { unknownFields } from "./unknown-fields.ts";
 
 /**
  * The constraints that Envoy's messages carry (`validate.rules`, https://github.com/bufbuild/protoc-gen-validate): part of
  * what Envoy accepts, so part of accept or NACK. Every violation is listed, with its path; nested messages and registered
- * Any payloads are checked too. Nothing is listed for a type without a schema.
+ * Any payloads are checked too. So are fields that Envoy has and the messages lack: nothing is dropped in silence, but for what
+ * Envoy does not know either. Nothing is listed for a type without a schema.
  */
 export function validateConstraints(typeName: string, message: unknown): string[] {
 	const found: string[] = [];
@@ -20,6 +22,8 @@ type Rules = Readonly<Record<string, unknown>>;
 function checkMessage(typeName: string, message: unknown, path: string, found: string[], depth: number): void {
 	if (depth > depthMax || message === undefined || message === null) return;
 	if (typeName === "google.protobuf.Any") return checkAny(message as { typeUrl: string; value: Uint8Array }, path, found, depth);
+	// As Envoy reads every duration, whatever its field's rules.
+	if (typeName === "google.protobuf.Duration" && isNegative(message as Duration)) found.push(`${path}: Invalid duration: Expected positive duration`);
 	if (typeName.startsWith("google.protobuf.")) return;
 	const schema = messageSchema(typeName);
 	if (!schema) return;
@@ -30,6 +34,12 @@ function checkMessage(typeName: string, message: unknown, path: string, found: s
 		// Annotated oneofs whose members are all gone (reserved) cannot be satisfied.
 		if (members.length > 0 && members.every((f) => fields[f.json] === undefined)) {
 			found.push(`${short}ValidationError.${at(path, pascal(oneof))}: value is required`);
+		}
+	}
+	if (schema.later !== undefined) {
+		for (const number of unknownFields(message)) {
+			const name = schema.later[number];
+			if (name !== undefined) found.push(`${at(path, camel(name))}: ${name} is not implemented`);
 		}
 	}
 	const lifted = relaxed[typeName] ?? [];
@@ -43,6 +53,7 @@ const relaxed: Readonly<Record<string, readonly string[]>> = {
 };
 
 const at = (path: string, name: string) => (path === "" ? name : `${path}.${name}`);
+const camel = (name: string) => name.replace(/_([a-z0-9])/g, (_, c: string) => c.toUpperCase());
 const pascal = (name: string) => name.replace(/(?:^|_)([a-z])/g, (_, c: string) => c.toUpperCase());
 
 function checkAny(any: { typeUrl: string; value: Uint8Array }, path: string, found: string[], depth: number): void {
@@ -116,6 +127,8 @@ interface Duration {
 	readonly seconds: bigint;
 	readonly nanos: number;
 }
+
+const isNegative = ({ seconds, nanos }: Duration): boolean => seconds < 0n || nanos < 0;
 
 function checkDuration(rules: Rules, value: Duration | undefined, report: Report): void {
 	if (value === undefined) {

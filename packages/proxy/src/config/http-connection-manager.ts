@@ -13,6 +13,7 @@ export interface HttpConnectionManager {
 	readonly codec: "auto" | "http1" | "http2";
 	readonly routes:
 		| ({ readonly kind: "rds" } & ResourceReference)
+		/** One with `vhds` is whole among the route tables, under its name. */
 		| { readonly kind: "inline"; readonly table: RouteTable }
 		| { readonly kind: "scoped"; readonly scoped: ScopedRoutes };
 	/** In order, ending with `router`. */

@@ -41,7 +41,7 @@ export interface ResourceReference {
 }
 
 /** What tells a resource from those of its name that other sources have. */
-export function resourceKey(name: string, source: ResourceSource | undefined): string {
+export function resourceKey(name: string, source: Pick<ResourceSource, "id"> | undefined): string {
 	return source === undefined || source.id === "" ? name : `${name}@${source.id}`;
 }
 

@@ -12,7 +12,7 @@ import type { RetryPolicy } from "./retry-policy.ts";
 import type { Decorator, RouteTracing } from "./telemetry.ts";
 
 export interface RouteTable {
-	/** Its key, where it comes from elsewhere than ADS. */
+	/** Its key, where it comes from elsewhere than ADS, or is in line and has `vhds`. */
 	readonly name: string;
 	readonly virtualHosts: readonly VirtualHost[];
 	readonly headers: HeaderOperations;

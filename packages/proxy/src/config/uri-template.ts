@@ -1,4 +1,4 @@
-/** Characters of a path segment (RFC 3986 pchar), as Envoy's templates have them. */
+/** Characters of a path segment (RFC 3986 pchar) that a template may have as they are; paths may have `*`, too. */
 const segmentChars = "a-zA-Z0-9\\-._~%!$&'()+,;:@=";
 const isLiteral = new RegExp(`^[${segmentChars}]*$`);
 const variableName = /^[a-zA-Z][a-zA-Z0-9_]{0,15}$/;
@@ -80,7 +80,7 @@ function compilePattern(pattern: string, hadTextGlob: boolean): { readonly regex
 		if (part.startsWith("*")) {
 			if (hasTextGlob) return "no operator may follow **";
 			hasTextGlob = part === "**";
-			regex += hasTextGlob ? `[${segmentChars}/]*` : `[${segmentChars}]+`;
+			regex += hasTextGlob ? `[*${segmentChars}/]*` : `[*${segmentChars}]+`;
 			continue;
 		}
 		for (const segment of part.split("/")) if (!isLiteral.test(segment)) return `invalid literal ${JSON.stringify(segment)}`;

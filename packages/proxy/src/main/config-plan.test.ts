@@ -40,6 +40,11 @@ function listener(name: string, routes: string): Listener {
 	} as unknown as Listener;
 }
 
+function inlineListener(table: RouteTable, certificates: readonly object[] = []): Listener {
+	const filters = [{ kind: "http", filters: [], routes: { kind: "inline", table } }];
+	return { name: "l", filterChains: [{ tls: { certificates, validation: undefined }, filters }], defaultFilterChain: undefined } as unknown as Listener;
+}
+
 function scopedListener(name: string): Listener {
 	const routes = { kind: "scoped", scoped: { name: "s", keyBuilder: [], scopes: undefined } };
 	return { name, filterChains: [{ filters: [{ kind: "http", statPrefix: name, filters: [], routes }] }], defaultFilterChain: undefined } as unknown as Listener;
@@ -52,6 +57,7 @@ function wanted(parts: Partial<Wanted>): Wanted {
 		assignments: new Map(),
 		resolved: new Map(),
 		routes: new Map(),
+		inlineTables: new Map(),
 		virtualHosts: new Map(),
 		scopes: undefined,
 		secrets: new Map(),
@@ -124,6 +130,21 @@ describe("make before break", () => {
 		const second = planNext(wanted({ routes }), first).next;
 		assert.ok(second.clusters.has("a"));
 		assert.ok(!planNext(wanted({}), second).next.clusters.has("a"));
+	});
+
+	it("holds a listener back until the virtual hosts of its own table are there, and keeps them for the one in force", () => {
+		const of = (key: string) => ({ ...table(key, "a"), vhds: { name: "t" } });
+		const inForceOf = (key: string, listener: Listener) => ({ listeners: new Map([["l", listener]]), inlineTables: new Map([[key, of(key)]]) });
+		const first = inForceOf("t@1", inlineListener(of("t@1")));
+		assert.equal(planNext(wanted(first), nothingInForce).waiting.get("listener l"), "route table t@1");
+		const virtualHosts = new Map([["t", new Map()]]);
+		const served = planNext(wanted({ ...first, virtualHosts }), nothingInForce).next;
+		assert.deepEqual([served.listeners.size, [...served.routes.keys()]], [1, ["t@1"]]);
+		const second = inForceOf("t@2", inlineListener(of("t@2"), [{ kind: "secret", name: "s" }]));
+		const warming = planNext(wanted({ ...second, virtualHosts }), served);
+		assert.deepEqual([warming.waiting.get("listener l"), [...warming.next.routes.keys()]], ["secret s", ["t@2", "t@1"]]);
+		const done = planNext(wanted({ ...second, virtualHosts, expired: new Set(["sds:s"]) }), warming.next);
+		assert.deepEqual([...done.next.routes.keys()], ["t@2"]);
 	});
 
 	it("holds a scope back until its table is there, and a listener until all of its scopes are", () => {

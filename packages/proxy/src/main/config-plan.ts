@@ -8,9 +8,17 @@ import type { RouteScope } from "../config/route-scopes.ts";
 import type { RouteTable } from "../config/routes.ts";
 import { noRuntimeEntries, type RuntimeEntries } from "../config/runtime-values.ts";
 import type { Secret } from "../config/tls.ts";
-import { type HostsOfTable, withHosts } from "./discovered-hosts.ts";
+import { type HostsOfTable, tablesOf, withHosts } from "./discovered-hosts.ts";
 import type { RuntimeState } from "./runtime/runtime-loader.ts";
-import { type References, referencesOfCluster, referencesOfExtension, referencesOfListener, referencesOfRoutes, referencesOfScope } from "./references.ts";
+import {
+	type References,
+	referencesOfCluster,
+	referencesOfExtension,
+	referencesOfListener,
+	referencesOfRoutes,
+	referencesOfScope,
+	tableKeys,
+} from "./references.ts";
 
 /** What files and the control plane ask for. */
 export interface Wanted {
@@ -21,6 +29,8 @@ export interface Wanted {
 	/** Addresses of DNS clusters, by cluster. */
 	readonly resolved: ReadonlyMap<string, ClusterHosts>;
 	readonly routes: ReadonlyMap<string, RouteTable>;
+	/** Those in line whose virtual hosts come by themselves, by their keys. */
+	readonly inlineTables: ReadonlyMap<string, RouteTable>;
 	/** Virtual hosts that came by themselves, by table; a table that is not here has not been answered. */
 	readonly virtualHosts: ReadonlyMap<string, HostsOfTable>;
 	/** Scopes that came by themselves (SRDS); undefined: nobody has told of them. */
@@ -79,8 +89,9 @@ export function planNext(wanted: Wanted, inForce: InForce, isUnchecked: (cluster
 		return decoded === undefined ? wanted.clusters.has(name) : isUnchecked(decoded.cluster);
 	};
 	for (const { cluster } of clusters.values()) if (isUnchecked(cluster)) waiting.set(`cluster ${cluster.name}`, "its first health checks");
-	const routes = new Map(wanted.routes);
-	for (const [name, shell] of wanted.routes) {
+	const tables = tablesOf(wanted);
+	const routes = new Map(tables);
+	for (const [name, shell] of tables) {
 		const table = wholeTable(shell, wanted);
 		const missing = table && first(referencesOfRoutes(table).clusters, warming);
 		if (table !== undefined && missing === undefined) {
@@ -137,7 +148,7 @@ function planExtensions(
 	const extensions = new Map(wanted.extensions);
 	for (const [name, extension] of wanted.extensions) {
 		const references = referencesOfExtension(extension);
-		const table = first(references.routes.keys(), (table) => !routes.has(table) && !wanted.expired.has(`rds:${table}`));
+		const table = first(tableKeys(references), (table) => !routes.has(table) && !wanted.expired.has(`rds:${table}`));
 		const cluster = first(references.clusters, warming);
 		const scope = missingScope(references, wanted, scopes);
 		const wait = firstWait({ "route table": table, cluster, scope });
@@ -240,7 +251,7 @@ function planListeners(
 	for (const [name, listener] of wanted.listeners) {
 		const references = referencesOfListener(listener);
 		const secret = first(references.secrets.keys(), (secret) => !wanted.secrets.has(secret) && !wanted.expired.has(`sds:${secret}`));
-		const table = first(references.routes.keys(), (table) => !routes.has(table) && !wanted.expired.has(`rds:${table}`));
+		const table = first(tableKeys(references), (table) => !routes.has(table) && !wanted.expired.has(`rds:${table}`));
 		const cluster = first(references.clusters, warming);
 		const isMissing = (use: DiscoveryUse) => use.discovery.isAwaited && !extensions.has(extensionKey(use)) && !wanted.expired.has(`ecds:${extensionKey(use)}`);
 		const filter = references.discovered.find(isMissing)?.name;
@@ -277,9 +288,9 @@ function keepReferenced(wanted: Wanted, inForce: InForce, next: Next): void {
 	const all = [...users, ...[...next.scopes.values()].map(referencesOfScope)];
 	for (const references of all) {
 		for (const name of references.clusters) clusters.add(name);
-		for (const name of references.routes.keys()) {
+		for (const name of tableKeys(references)) {
 			const old = inForce.routes.get(name);
-			if (!next.routes.has(name) && old !== undefined && !wanted.routes.has(name)) next.routes.set(name, old);
+			if (!next.routes.has(name) && old !== undefined && !wanted.routes.has(name) && !wanted.inlineTables.has(name)) next.routes.set(name, old);
 		}
 	}
 	for (const table of next.routes.values()) for (const name of referencesOfRoutes(table).clusters) clusters.add(name);

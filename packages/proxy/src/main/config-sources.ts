@@ -1,7 +1,7 @@
 import { typeUrls } from "@weft/xds";
 import { resourceKey } from "../config/resource-source.ts";
 import type { WantedKind } from "../config/worker-messages.ts";
-import { namesInTables } from "./discovered-hosts.ts";
+import { namesInTables, tablesOf } from "./discovered-hosts.ts";
 import { FetchWaits, timerMsMax } from "./fetch-waits.ts";
 import { followSecretFiles } from "./file-secrets.ts";
 import { followConfigFiles } from "./file-source.ts";
@@ -49,7 +49,7 @@ export async function connectSources(options: ServerOptions, core: Core): Promis
 		resources.follow(names);
 	};
 	const onAnswered = (what: WantedKind, keys: readonly string[]) => {
-		const names = what === "host" ? namesInTables(keys, store.wanted.routes) : keys;
+		const names = what === "host" ? namesInTables(keys, tablesOf(store.wanted)) : keys;
 		if (names.length > 0) pool.broadcast({ kind: "answered", what, names });
 	};
 	const onAbsent = (what: WantedKind, keys: readonly string[]) => onDemand.source?.absent(what, keys);

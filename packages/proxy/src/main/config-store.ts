@@ -17,6 +17,7 @@ import { type DiscoveredHost, hostChanges, type HostsOfTable, tableOfHost } from
 import { KeptResources, type ResourcesBefore } from "./kept-resources.ts";
 import type { RuntimeState } from "./runtime/runtime-loader.ts";
 import { SlotTable } from "./slots.ts";
+import { inlineTablesOf } from "./wanted-names.ts";
 
 /** A change of what is wanted. Values replace what has the same name. */
 export interface WantedChange {
@@ -65,6 +66,7 @@ interface MutableWanted {
 	assignments: Map<string, ClusterHosts>;
 	resolved: Map<string, ClusterHosts>;
 	routes: Map<string, RouteTable>;
+	inlineTables: ReadonlyMap<string, RouteTable>;
 	virtualHosts: Map<string, HostsOfTable>;
 	scopes: Map<string, RouteScope> | undefined;
 	secrets: Map<string, Secret>;
@@ -86,6 +88,7 @@ export class ConfigStore {
 		assignments: new Map(),
 		resolved: new Map(),
 		routes: new Map(),
+		inlineTables: new Map(),
 		virtualHosts: new Map(),
 		scopes: undefined,
 		secrets: new Map(),
@@ -189,6 +192,7 @@ export class ConfigStore {
 		if (change.scopes !== undefined) merge((this.#wanted.scopes ??= new Map()), change.scopes, (value) => value.name);
 		merge(secrets, change.secrets, (value) => value.name);
 		merge(extensions, change.extensions, (value) => value.name);
+		if (change.listeners !== undefined || change.extensions !== undefined) this.#wanted.inlineTables = inlineTablesOf(this.#wanted);
 		if (change.runtime !== undefined) this.#setRuntime(change.runtime);
 		for (const { name } of change.extensions?.upsert ?? []) this.#wanted.expired.delete(`ecds:${name}`);
 		for (const key of change.awaited ?? []) this.#wanted.expired.delete(key);

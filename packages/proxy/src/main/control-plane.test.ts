@@ -254,6 +254,16 @@ describe("the main thread under a control plane", () => {
 		assert.equal(updates().length, before);
 	});
 
+	it("refuses a field of a later Envoy by name, which the messages lack", async () => {
+		const [table, good] = [routes("late", "a"), routes("good", "a")];
+		// The field 18.
+		const value = Buffer.concat([table.resource.value, Buffer.from([0x92, 0x01, 0x01, 0x78])]);
+		assert.equal(
+			await controlPlane.push("rds", [{ ...table, resource: { ...table.resource, value } }, good]),
+			"late: vhostHeader: vhost_header is not implemented",
+		);
+	});
+
 	it("refuses what it has not implemented by name, and takes the rest of the response", async () => {
 		const lua = { name: "lua", typedConfig: { typeUrl: "type.googleapis.com/envoy.extensions.filters.http.lua.v3.Lua", value: new Uint8Array(0) } };
 		const error = await controlPlane.push("lds", [listener("bad", "r", [lua]), listener("good", "r")]);

@@ -1,5 +1,6 @@
 import { keyOf } from "../config/resource-source.ts";
 import type { RouteTable, VirtualHost } from "../config/routes.ts";
+import type { Wanted } from "./config-plan.ts";
 
 /** A virtual host that came by itself (VHDS), named `table/host`, with the table's name as the key of its virtual hosts has it. */
 export interface DiscoveredHost {
@@ -9,6 +10,11 @@ export interface DiscoveredHost {
 
 /** Virtual hosts of one table by their keys, `table/host`. The map is replaced when one of them changes. */
 export type HostsOfTable = ReadonlyMap<string, VirtualHost>;
+
+/** What may have virtual hosts that come by themselves, by its key. */
+export function tablesOf({ inlineTables, routes }: Pick<Wanted, "inlineTables" | "routes">): ReadonlyMap<string, RouteTable> {
+	return inlineTables.size === 0 ? routes : new Map([...routes, ...inlineTables]);
+}
 
 /** Of keys of virtual hosts, what the workers may have asked for: by the keys of the tables that have these hosts. */
 export function namesInTables(keys: readonly string[], routes: ReadonlyMap<string, RouteTable>): readonly string[] {
@@ -71,14 +77,14 @@ export function hostChanges(before: RouteTable | undefined, next: RouteTable): H
 export function withoutTakenDomains(
 	hosts: readonly DiscoveredHost[],
 	removed: readonly string[],
-	wanted: { readonly routes: ReadonlyMap<string, RouteTable>; readonly virtualHosts: ReadonlyMap<string, HostsOfTable> },
+	wanted: Pick<Wanted, "inlineTables" | "routes" | "virtualHosts">,
 	rejected: { readonly name: string; readonly message: string }[],
 ): readonly DiscoveredHost[] {
 	const leaving = new Set([...removed, ...hosts.map(({ name }) => name)]);
 	const owners = new Map<string, Map<string, string>>();
 	return hosts.filter(({ name, host: { domains } }) => {
 		const table = tableOfHost(name);
-		const taken = owners.get(table) ?? domainOwners(tablesWith(table, wanted.routes), wanted.virtualHosts.get(table), leaving);
+		const taken = owners.get(table) ?? domainOwners(tablesWith(table, tablesOf(wanted)), wanted.virtualHosts.get(table), leaving);
 		owners.set(table, taken);
 		const domain = domains.find((candidate) => taken.has(candidate));
 		if (domain !== undefined) rejected.push({ name, message: `domain ${JSON.stringify(domain)} is already taken by virtual host ${taken.get(domain)}` });

@@ -3,7 +3,7 @@ import type { XdsClient } from "@weft/xds/client";
 import { keyOf } from "../config/resource-source.ts";
 import type { WantedKind } from "../config/worker-messages.ts";
 import type { ConfigStore } from "./config-store.ts";
-import { tableOfHost } from "./discovered-hosts.ts";
+import { tableOfHost, tablesOf } from "./discovered-hosts.ts";
 import { OnDemandNames } from "./on-demand-names.ts";
 
 export interface OnDemandOptions {
@@ -66,7 +66,7 @@ export class OnDemand {
 	#wantHost(name: string): boolean {
 		const { ads, store } = this.#options;
 		const table = tableOfHost(name);
-		const vhds = store.wanted.routes.get(table)?.vhds;
+		const vhds = tablesOf(store.wanted).get(table)?.vhds;
 		if (!vhds || (ads === undefined && vhds.source?.kind !== "stream")) return false;
 		const key = `${keyOf(vhds)}${name.slice(table.length)}`;
 		if (store.wanted.virtualHosts.get(keyOf(vhds))?.has(key) === true) return false;

@@ -14,6 +14,8 @@ export interface References {
 	/** By their keys, as those that follow. */
 	readonly secrets: ReadonlyMap<string, ResourceReference>;
 	readonly routes: ReadonlyMap<string, ResourceReference>;
+	/** In line, while their virtual hosts come by themselves. */
+	readonly inlineTables: ReadonlyMap<string, RouteTable>;
 	/** Filters whose configuration comes by itself. */
 	readonly discovered: readonly DiscoveryUse[];
 	/** Its routes are scoped, and the scopes come by themselves (SRDS): what they are called in which connection managers' statistics. */
@@ -25,7 +27,7 @@ const known = new WeakMap<object, References>();
 function remembered(value: object, compute: (into: Collector) => void): References {
 	let found = known.get(value);
 	if (!found) {
-		const into: Collector = { secrets: new Map(), clusters: new Set(), routes: new Map(), discovered: [], scopes: new Set() };
+		const into: Collector = { secrets: new Map(), clusters: new Set(), routes: new Map(), inlineTables: new Map(), discovered: [], scopes: new Set() };
 		compute(into);
 		found = into;
 		known.set(value, found);
@@ -37,6 +39,7 @@ interface Collector {
 	readonly secrets: Map<string, ResourceReference>;
 	readonly clusters: Set<string>;
 	readonly routes: Map<string, ResourceReference>;
+	readonly inlineTables: Map<string, RouteTable>;
 	readonly discovered: DiscoveryUse[];
 	readonly scopes: Set<string>;
 }
@@ -76,6 +79,11 @@ export function referencesOfExtension(extension: ExtensionConfig): References {
 	});
 }
 
+/** Keys of what must be in force before it: tables that come by themselves, and those whose virtual hosts do. */
+export function tableKeys({ inlineTables, routes }: References): readonly string[] {
+	return [...routes.keys(), ...inlineTables.keys()];
+}
+
 function addTransport(into: Collector, transport: UpstreamTransport): void {
 	if (transport.kind === "tls") addTls(into, transport.tls);
 }
@@ -102,7 +110,10 @@ function addFilter(into: Collector, filter: NetworkFilter): void {
 	if (filter.routes.kind === "rds") into.routes.set(keyOf(filter.routes), filter.routes);
 	if (filter.routes.kind === "scoped" && filter.routes.scoped.scopes === undefined)
 		into.scopes.add(`http.${filter.statPrefix}.scoped_rds.${filter.routes.scoped.name}.`);
-	for (const table of inlineTables(filter.routes)) addTable(into, table);
+	for (const table of inlineTables(filter.routes)) {
+		addTable(into, table);
+		if (table.vhds) into.inlineTables.set(table.name, table);
+	}
 }
 
 function addTable(into: Collector, table: RouteTable): void {

@@ -14,7 +14,7 @@ import { endpointText } from "../grpc/target.ts";
 import { openXdsBytes } from "../grpc/xds-stream.ts";
 import { applyBootstrapPatch, type OnBootstrapPatch } from "./bootstrap-patch.ts";
 import type { ConfigStore } from "./config-store.ts";
-import { tableOfHost } from "./discovered-hosts.ts";
+import { tableOfHost, tablesOf } from "./discovered-hosts.ts";
 import { type AskedOfSource, DiscoveryStreams } from "./discovery-streams.ts";
 import { OnDemand } from "./on-demand.ts";
 import { resolveGrpcTarget, type TargetSources } from "./grpc-target.ts";
@@ -169,7 +169,7 @@ export class XdsSource {
 	#askAgain(what: WantedKind, key: string): void {
 		if (what !== "host") return this.#ads?.askAgain(typeUrls[what === "cluster" ? "cds" : "rds"], [key]);
 		const table = tableOfHost(key);
-		const vhds = [...this.#options.store.wanted.routes.values()].map((one) => one.vhds).find((one) => one !== false && keyOf(one) === table);
+		const vhds = [...tablesOf(this.#options.store.wanted).values()].map((one) => one.vhds).find((one) => one !== false && keyOf(one) === table);
 		if (!vhds) return;
 		const name = `${vhds.name}${key.slice(table.length)}`;
 		if (vhds.source?.kind === "stream") this.#streams?.askAgain("vhds", vhds.source, [name]);

@@ -26,7 +26,7 @@ import { findScopeConflict, type RouteScope } from "../config/route-scopes.ts";
 import type { WantedKind } from "../config/worker-messages.ts";
 import { findUnknownClusters, findUnknownClustersOfListener } from "../config/unknown-clusters.ts";
 import type { ConfigStore, WantedChange } from "./config-store.ts";
-import { type DiscoveredHost, tableOfHost, tableWith, withoutTakenDomains } from "./discovered-hosts.ts";
+import { type DiscoveredHost, tableOfHost, tablesOf, tableWith, withoutTakenDomains } from "./discovered-hosts.ts";
 import type { ExtensionStats } from "./extension-stats.ts";
 import { referencesOfListener } from "./references.ts";
 import type { ResourceRecord, ResourceRecords } from "./resource-records.ts";
@@ -109,7 +109,7 @@ function refusing<T>({ value, errors }: Decoded<T>, check: (value: T) => readonl
 }
 
 function decodeHost(bytes: Uint8Array, environment: DecodeEnvironment, { name, key }: Came, { wanted }: ConfigStore): Decoded<DiscoveredHost> {
-	const table = tableWith(tableOfHost(key), wanted.routes);
+	const table = tableWith(tableOfHost(key), tablesOf(wanted));
 	if (table === undefined) return { value: undefined, errors: ["virtual host of a route table that is not there"] };
 	const { value, errors } = decodeDiscoveredHost(name, VirtualHost.decode(bytes), table.maxDirectResponseBodyBytes, environment);
 	return { value: value && { name: key, host: value }, errors };
@@ -202,7 +202,7 @@ function endedWaits({ type, update, source, keyed, rejected }: Incoming, gone: r
 	if (type !== "vhds" || update.resources.length + update.removed.length > 0) return [];
 	// Nothing before it is asked for by name: tables do not wait for their virtual hosts any longer.
 	const isOfSource = (vhds: ResourceReference) => resourceKey("", vhds.source) === resourceKey("", source);
-	return [...wanted.routes.values()].flatMap(({ vhds }) => (vhds && isOfSource(vhds) ? [`vhds:${keyOf(vhds)}`] : []));
+	return [...tablesOf(wanted).values()].flatMap(({ vhds }) => (vhds && isOfSource(vhds) ? [`vhds:${keyOf(vhds)}`] : []));
 }
 
 function hostsWithFreeDomains(

@@ -213,3 +213,11 @@ it("a type that is not implemented is named", () => {
 	const { errors } = decodeCluster({ ...message, transportSocket: { name: "x", typedConfig } }, environment);
 	assert.deepEqual(errors, ["transportSocket: transport socket x of type a.b.C is not implemented"]);
 });
+
+describe("outlier detection", () => {
+	it("is refused where ejections would be shorter at most than to begin with", () => {
+		assert.deepEqual(cluster({ outlierDetection: { baseEjectionTime: "10s", maxEjectionTime: "1s" } }).errors, [
+			"outlierDetection.maxEjectionTime: max_ejection_time cannot be smaller than base_ejection_time",
+		]);
+	});
+});

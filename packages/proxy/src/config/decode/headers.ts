@@ -16,11 +16,18 @@ export function decodeHeaderOperations(at: At, fields: HeaderFields): HeaderOper
 	const { requestHeadersToAdd: add, requestHeadersToRemove: remove, responseHeadersToAdd, responseHeadersToRemove } = fields;
 	if (add.length + remove.length + responseHeadersToAdd.length + responseHeadersToRemove.length === 0) return noHeaderOperations;
 	return {
-		requestAdd: add.map((option, i) => decodeMutation(under(at, `requestHeadersToAdd[${i}]`), option)),
+		requestAdd: add.map((option, i) => decodeAddition(under(at, `requestHeadersToAdd[${i}]`), option)),
 		requestRemove: remove.map((name, i) => removable(under(at, `requestHeadersToRemove[${i}]`), name)),
-		responseAdd: responseHeadersToAdd.map((option, i) => decodeMutation(under(at, `responseHeadersToAdd[${i}]`), option)),
+		responseAdd: responseHeadersToAdd.map((option, i) => decodeAddition(under(at, `responseHeadersToAdd[${i}]`), option)),
 		responseRemove: responseHeadersToRemove.map((name, i) => removable(under(at, `responseHeadersToRemove[${i}]`), name)),
 	};
+}
+
+// What they are is for rewrites to change, as in Envoy.
+function decodeAddition(at: At, option: HeaderValueOption): HeaderMutation {
+	const mutation = decodeMutation(at, option);
+	if (mutation.name.startsWith(":") || mutation.name === "host") report(at, ":-prefixed or host headers may not be modified");
+	return mutation;
 }
 
 // Envoy refuses these too: the message would lose what it needs to be forwarded.

@@ -1,6 +1,9 @@
+import { createHash } from "node:crypto";
+import { RouteConfiguration } from "@weft/xds/generated/envoy/config/route/v3/route.ts";
 import type { HttpConnectionManager as HcmMessage } from "@weft/xds/generated/envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager.ts";
 import type { Http1ProtocolOptions } from "@weft/xds/generated/envoy/config/core/v3/protocol.ts";
 import type { HttpConnectionManager } from "../http-connection-manager.ts";
+import { resourceKey } from "../resource-source.ts";
 import { decodeAccessLogs } from "./access-log.ts";
 import { decodeCidr } from "./address.ts";
 import { decodeConfigSource } from "./config-source.ts";
@@ -75,7 +78,7 @@ export function decodeHttpConnectionManager(at: At, hcm: HcmMessage, environment
 		routes: decodeRouteSource(at, hcm, environment),
 		filters: decodeHttpFilters(at, hcm.httpFilters, environment),
 		...decodeIdentity(hcm),
-		...decodePathRules(hcm),
+		...decodePathRules(at, hcm),
 		...decodeTimeouts(hcm),
 		...decodeLimits(hcm),
 		upgrades: decodeUpgrades(at, hcm.upgradeConfigs),
@@ -93,12 +96,17 @@ export function decodeHttpConnectionManager(at: At, hcm: HcmMessage, environment
 function decodeRouteSource(at: At, hcm: HcmMessage, environment: DecodeEnvironment): HttpConnectionManager["routes"] {
 	if (hcm.routeConfig !== undefined) {
 		const here = under(at, "routeConfig");
-		if (hcm.routeConfig.vhds !== undefined) report(under(here, "vhds"), "vhds of a table in line is not implemented: name the table by rds");
-		return { kind: "inline", table: decodeRoutes(here, hcm.routeConfig, environment, true) };
+		const table = decodeRoutes(here, hcm.routeConfig, environment, true);
+		return { kind: "inline", table: table.vhds ? { ...table, name: inlineKey(hcm.routeConfig) } : table };
 	}
 	if (hcm.scopedRoutes !== undefined) return { kind: "scoped", scoped: decodeScopedRoutes(under(at, "scopedRoutes"), hcm.scopedRoutes, environment) };
 	const source = decodeConfigSource(under(at, "rds.configSource"), hcm.rds?.configSource, environment);
 	return { kind: "rds", name: hcm.rds?.routeConfigName ?? "", source };
+}
+
+/** Tables of one name may differ from listener to listener, and from one version of a listener to the next. */
+function inlineKey(message: RouteConfiguration): string {
+	return resourceKey(message.name, { id: createHash("sha256").update(RouteConfiguration.encode(message).finish()).digest("hex").slice(0, 16) });
 }
 
 function decodeIdentity(hcm: HcmMessage) {
@@ -125,7 +133,9 @@ function decodeIdentity(hcm: HcmMessage) {
 	} as const;
 }
 
-function decodePathRules(hcm: HcmMessage) {
+function decodePathRules(at: At, hcm: HcmMessage) {
+	if (hcm.stripAnyHostPort === true && hcm.stripMatchingHostPort)
+		report(under(at, "stripAnyHostPort"), "Only one of `strip_matching_host_port` or `strip_any_host_port` can be set.");
 	return {
 		normalizePath: hcm.normalizePath ?? false,
 		mergeSlashes: hcm.mergeSlashes,
@@ -189,12 +199,15 @@ export function decodeHttp1(at: At, options: Http1ProtocolOptions | undefined): 
 	};
 }
 
+const preserveCaseType = "envoy.extensions.http.header_formatters.preserve_case.v3.PreserveCaseFormatterConfig";
+
 function decodeHeaderCase(at: At, options: Http1ProtocolOptions | undefined): "lower" | "proper" | "preserve" {
 	const format = options?.headerKeyFormat;
 	if (format?.properCaseWords !== undefined) return "proper";
 	if (format?.statefulFormatter === undefined) return "lower";
 	const here = under(at, "headerKeyFormat.statefulFormatter");
 	const opened = openAny(here, format.statefulFormatter.typedConfig, `header formatter ${format.statefulFormatter.name}`);
-	if (opened && !opened.typeName.endsWith(".PreserveCaseFormatterConfig")) report(here, `header formatter of type ${opened.typeName} is not implemented`);
+	if (opened?.typeName === preserveCaseType) onlySupports(here, preserveCaseType, opened.message as object, []);
+	else if (opened) report(here, `header formatter of type ${opened.typeName} is not implemented`);
 	return "preserve";
 }

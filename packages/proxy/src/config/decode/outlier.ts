@@ -6,6 +6,8 @@ import { type At, durationMsOr, report, under } from "./issues.ts";
 export function decodeOutlier(at: At, outlier: OutlierMessage): OutlierDetection {
 	if (outlier.monitors.length > 0) report(under(at, "monitors"), "monitors is not implemented");
 	const baseEjectionMs = durationMsOr(outlier.baseEjectionTime, 30_000);
+	const maxEjectionMs = durationMsOr(outlier.maxEjectionTime, Math.max(300_000, baseEjectionMs));
+	if (maxEjectionMs < baseEjectionMs) report(under(at, "maxEjectionTime"), "max_ejection_time cannot be smaller than base_ejection_time");
 	return {
 		consecutive5xx: outlier.consecutive5xx ?? 5,
 		enforcingConsecutive5xx: outlier.enforcingConsecutive5xx ?? 100,
@@ -16,7 +18,7 @@ export function decodeOutlier(at: At, outlier: OutlierMessage): OutlierDetection
 		enforcingLocalOriginFailure: outlier.enforcingConsecutiveLocalOriginFailure ?? 100,
 		intervalMs: durationMsOr(outlier.interval, 10_000),
 		baseEjectionMs,
-		maxEjectionMs: durationMsOr(outlier.maxEjectionTime, Math.max(300_000, baseEjectionMs)),
+		maxEjectionMs,
 		maxEjectionJitterMs: durationMsOr(outlier.maxEjectionTimeJitter, 0),
 		maxEjectionPercent: outlier.maxEjectionPercent ?? 10,
 		alwaysEjectOneHost: outlier.alwaysEjectOneHost ?? false,

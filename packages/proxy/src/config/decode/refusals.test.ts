@@ -14,7 +14,8 @@ const managerType = "envoy.extensions.filters.network.http_connection_manager.v3
 const router = typed("router", "envoy.extensions.filters.http.router.v3.Router");
 
 const table = (json: object) => decodeRouteTable(fromJson("envoy.config.route.v3.RouteConfiguration", json) as RouteConfiguration, environment);
-const tableBy = (route: object) => table({ virtualHosts: [{ name: "v", domains: ["*"], routes: [{ match: { prefix: "/" }, route }] }] });
+const tableBy = (route: object, more: object = {}) =>
+	table({ virtualHosts: [{ name: "v", domains: ["*"], routes: [{ match: { prefix: "/" }, route, ...more }] }] });
 const tableOf = (route: object) => tableBy({ cluster: "a", ...route });
 const listener = (manager: object, parts: object = {}) =>
 	decodeListener(
@@ -63,6 +64,38 @@ describe("fields that have an effect in Envoy and none here are refused by name"
 	});
 	const scopedRoutes = "filterChains[0].filters[0].scopedRoutes";
 	const refused = [
+		[
+			"another path by a header",
+			() => tableBy({ cluster: "a" }, { requestHeadersToAdd: [{ header: { key: ":path", value: "/x" } }] }),
+			"virtualHosts[0].routes[0].requestHeadersToAdd[0]: :-prefixed or host headers may not be modified",
+		],
+		[
+			"two ways to strip a port",
+			() => listener({ stripAnyHostPort: true, stripMatchingHostPort: true }),
+			"filterChains[0].filters[0].stripAnyHostPort: Only one of `strip_matching_host_port` or `strip_any_host_port` can be set.",
+		],
+		[
+			"a range without a port",
+			() =>
+				withFilter(
+					typed("r", rbacType, { rules: { policies: { p: { permissions: [{ destinationPortRange: { start: 5, end: 5 } }], principals: [{ any: true }] } } } }),
+				),
+			`${filter}.rules.policies["p"].permissions[0].destinationPortRange: range start 5 cannot be greater or equal than range end 5`,
+		],
+		[
+			"reason phrases as they came",
+			() =>
+				listener({
+					httpProtocolOptions: {
+						headerKeyFormat: {
+							statefulFormatter: typed("p", "envoy.extensions.http.header_formatters.preserve_case.v3.PreserveCaseFormatterConfig", {
+								forwardReasonPhrase: true,
+							}),
+						},
+					},
+				}),
+			"filterChains[0].filters[0].httpProtocolOptions.headerKeyFormat.statefulFormatter.forwardReasonPhrase: forward_reason_phrase is not implemented",
+		],
 		[
 			"clusters on demand from a file",
 			() => withFilter(typed("o", onDemandType, { odcds: { source: fromFile } })),

@@ -1,16 +1,19 @@
 import { CR, hexValue, isTokenByte, isValueByte, LF, SEMICOLON } from "./bytes.ts";
+import { codecError, type HeadError, type HeadLimits, headersTooLarge, tooManyHeaders } from "./head-parser.ts";
 
 /** Called as bodies come; ranges are valid during the call. */
 export interface BodySink {
 	onBody(bytes: Buffer, start: number, end: number): void;
-	/** One per trailer line, before the end; values untrimmed of nothing but outer white space. */
-	onTrailer(name: string, value: string): void;
+	/** One per trailer line, before the end; values untrimmed of nothing but outer white space. Gives why it is refused. */
+	onTrailer(name: string, value: string): HeadError | undefined;
 }
+
+/** Of all trailers together; they are those of a head. */
+type TrailerLimits = Pick<HeadLimits, "headBytesMax" | "headersMax">;
 
 export type BodyKind = "none" | "length" | "chunked" | "untilClose";
 
 const extensionBytesMax = 16 * 1024;
-const trailerBytesMax = 60 * 1024;
 const sizeDigitsMax = 12;
 
 const state = {
@@ -34,7 +37,8 @@ const forbiddenTrailers: ReadonlySet<string> = new Set(["content-length", "trans
 export class BodyDecoder {
 	isDone = true;
 	/** Set when `decode` returns -1. */
-	error = "";
+	error = codecError;
+	readonly #limits: TrailerLimits;
 	#kind: BodyKind = "none";
 	#left = 0;
 	#state: number = state.size;
@@ -42,13 +46,18 @@ export class BodyDecoder {
 	#extensionBytes = 0;
 	#trailer = "";
 	#trailerBytes = 0;
+	#trailers = 0;
+
+	constructor(limits: TrailerLimits) {
+		this.#limits = limits;
+	}
 
 	start(kind: BodyKind, length: number): void {
 		this.#kind = kind;
 		this.#left = kind === "length" ? length : 0;
 		this.isDone = kind === "none" || (kind === "length" && length === 0);
 		this.#state = state.size;
-		this.#digits = this.#extensionBytes = this.#trailerBytes = 0;
+		this.#digits = this.#extensionBytes = this.#trailerBytes = this.#trailers = 0;
 		this.#trailer = "";
 	}
 
@@ -80,13 +89,13 @@ export class BodyDecoder {
 		return at;
 	}
 
-	#fail(error: string): false {
+	#fail(error = codecError): false {
 		this.error = error;
 		return false;
 	}
 
 	#expect(byte: number, wanted: number, next: number): boolean {
-		if (byte !== wanted) return this.#fail("http1.codec_error");
+		if (byte !== wanted) return this.#fail();
 		this.#state = next;
 		return true;
 	}
@@ -97,7 +106,7 @@ export class BodyDecoder {
 				return this.#stepSize(byte);
 			case state.extension:
 				if (byte === CR) this.#state = state.sizeLf;
-				else if (isValueByte[byte] === 0 || ++this.#extensionBytes > extensionBytesMax) return this.#fail("http1.codec_error");
+				else if (isValueByte[byte] === 0 || ++this.#extensionBytes > extensionBytesMax) return this.#fail();
 				return true;
 			case state.sizeLf:
 				return this.#expect(byte, LF, this.#left === 0 ? state.trailerStart : state.data);
@@ -116,21 +125,21 @@ export class BodyDecoder {
 				return this.#expect(byte, LF, state.trailerStart) && this.#endTrailer(sink);
 			default:
 				this.isDone = byte === LF;
-				return this.isDone || this.#fail("http1.codec_error");
+				return this.isDone || this.#fail();
 		}
 	}
 
 	#stepSize(byte: number): boolean {
 		const digit = hexValue[byte] as number;
 		if (digit !== 255) {
-			if (++this.#digits > sizeDigitsMax) return this.#fail("http1.codec_error");
+			if (++this.#digits > sizeDigitsMax) return this.#fail();
 			this.#left = this.#left * 16 + digit;
 			return true;
 		}
-		if (this.#digits === 0) return this.#fail("http1.codec_error");
+		if (this.#digits === 0) return this.#fail();
 		if (byte === CR) this.#state = state.sizeLf;
 		else if (byte === SEMICOLON) this.#state = state.extension;
-		else return this.#fail("http1.codec_error");
+		else return this.#fail();
 		return true;
 	}
 
@@ -139,7 +148,8 @@ export class BodyDecoder {
 			this.#state = state.trailerLf;
 			return true;
 		}
-		if (isValueByte[byte] === 0 || ++this.#trailerBytes > trailerBytesMax) return this.#fail("http1.codec_error");
+		if (isValueByte[byte] === 0) return this.#fail();
+		if (++this.#trailerBytes > this.#limits.headBytesMax) return this.#fail(headersTooLarge);
 		this.#state = state.trailerLine;
 		this.#trailer += String.fromCharCode(byte);
 		return true;
@@ -150,9 +160,10 @@ export class BodyDecoder {
 		this.#trailer = "";
 		const colon = line.indexOf(":");
 		const name = line.slice(0, Math.max(colon, 0)).toLowerCase();
-		if (name === "" || forbiddenTrailers.has(name)) return this.#fail("http1.codec_error");
-		for (let i = 0; i < name.length; i++) if (isTokenByte[name.charCodeAt(i)] === 0) return this.#fail("http1.codec_error");
-		sink.onTrailer(name, line.slice(colon + 1).trim());
-		return true;
+		if (name === "" || forbiddenTrailers.has(name)) return this.#fail();
+		for (let i = 0; i < name.length; i++) if (isTokenByte[name.charCodeAt(i)] === 0) return this.#fail();
+		if (++this.#trailers > this.#limits.headersMax) return this.#fail(tooManyHeaders);
+		const refusal = sink.onTrailer(name, line.slice(colon + 1).trim());
+		return refusal === undefined || this.#fail(refusal);
 	}
 }

@@ -40,13 +40,14 @@ export const defaultHeadLimits: HeadLimits = {
 	keepOriginal: false,
 };
 
-const codecError: HeadError = { status: 400, details: "http1.codec_error" };
+export const codecError: HeadError = { status: 400, details: "http1.codec_error" };
 const invalidCharacters: HeadError = { status: 400, details: "http1.invalid_characters" };
 const invalidUrl: HeadError = { status: 400, details: "http1.invalid_url" };
+const invalidScheme: HeadError = { status: 400, details: "http1.invalid_scheme" };
 const contentLengthNotAllowed: HeadError = { status: 400, details: "http1.content_length_and_chunked_not_allowed" };
 const invalidTransferEncoding: HeadError = { status: 501, details: "http1.invalid_transfer_encoding" };
-const headersTooLarge: HeadError = { status: 431, details: "http1.headers_too_large" };
-const tooManyHeaders: HeadError = { status: 431, details: "http1.too_many_headers" };
+export const headersTooLarge: HeadError = { status: 431, details: "http1.headers_too_large" };
+export const tooManyHeaders: HeadError = { status: 431, details: "http1.too_many_headers" };
 const lowVersion: HeadError = { status: 426, details: "low_version" };
 const ambiguousHost: HeadError = { status: 400, details: "http1.ambiguous_host" };
 
@@ -196,9 +197,11 @@ function checkTarget(head: RequestHead, allowAbsoluteUrl: boolean): boolean {
 	if (target === "*") return method === "OPTIONS" ? true : fail(invalidUrl);
 	// What does not start with a slash then is answered by the connection manager (404), as Envoy does.
 	if (!allowAbsoluteUrl) return true;
-	const absolute = /^(https?):\/\/([^/?#@]+)([/?].*)?$/i.exec(target);
+	const absolute = /^([a-z][a-z0-9+.-]*):\/\/([^/?#@]+)([/?].*)?$/i.exec(target);
 	if (absolute === null) return fail(target.includes("://") ? invalidUrl : codecError);
 	head.scheme = (absolute[1] as string).toLowerCase();
+	if (head.scheme !== "http" && head.scheme !== "https") return fail(invalidScheme);
+	if (absolute[2]?.endsWith(":") === true) return fail(invalidUrl);
 	const rest = absolute[3] ?? "/";
 	head.path = rest.startsWith("/") ? rest : `/${rest}`;
 	return adoptAuthority(head, absolute[2] as string);

@@ -259,16 +259,30 @@ export class HeaderBlock implements HeaderView {
 		if (runStart >= 0) output.putBytes(this.bytes, runStart, linesEnd);
 	}
 
-	/** As `encodeLines`, each name written by `rename` (lower-case name, original name or undefined). */
-	encodeRenamed(output: Output, rename: (name: string, original: string | undefined) => string): void {
+	/** As `encodeLines`, each name as `spell` writes it. */
+	encodeSpelled(output: Output, spell: (name: string) => string): void {
 		for (let at = 0, end = this.count * indexWords; at < end; at += indexWords) {
 			const start = this.index[at] as number;
-			if (start < 0) continue;
-			const stop = this.index[at + nameEnd] as number;
-			const name = rename(this.bytes.latin1Slice(start, stop), this.original?.latin1Slice(start, stop));
-			output.putText(`${name}: ${this.valueAt(at)}\r\n`);
+			if (start >= 0) output.putText(`${spell(this.#nameAt(at, this.bytes))}: ${this.valueAt(at)}\r\n`);
 		}
-		for (let i = 0; i < this.addedCount; i += 2) output.putText(`${rename(this.added[i] as string, undefined)}: ${this.added[i + 1]}\r\n`);
+		for (let i = 0; i < this.addedCount; i += 2) output.putText(`${spell(this.added[i] as string)}: ${this.added[i + 1]}\r\n`);
+	}
+
+	/** Lower-case names → how each stood first, in lines that were removed, too; undefined where the head was not kept as it came. */
+	spellings(): ReadonlyMap<string, string> | undefined {
+		const { original } = this;
+		if (original === undefined) return undefined;
+		const found = new Map<string, string>();
+		for (let at = 0, end = this.count * indexWords; at < end; at += indexWords) {
+			const name = this.#nameAt(at, this.bytes);
+			if (!found.has(name)) found.set(name, this.#nameAt(at, original));
+		}
+		return found;
+	}
+
+	#nameAt(at: number, bytes: Buffer): string {
+		const start = this.index[at] as number;
+		return bytes.latin1Slice(start < 0 ? ~start : start, this.index[at + nameEnd]);
 	}
 }
 

@@ -19,6 +19,20 @@ export function readUpgrade(head: RequestHead): string {
 	return value === "h2c" ? "" : value;
 }
 
+/** What a client may not have a proxy drop: it tells whom the request is from. Nor names that no header has. */
+const notNominated = /^(:.*|x-forwarded-(for|host|proto))$/;
+const nominatedMax = 10;
+const nominatedTeBytesMax = 256;
+
+/** Whether `connection` names what it must not, or more than anybody has reason to: as in Envoy, the request is refused. */
+export function nominatesTooMuch(head: RequestHead): boolean {
+	const value = head.get("connection") ?? "";
+	if (value === "close" || value === "keep-alive") return false;
+	const names = value.toLowerCase().split(",", nominatedMax);
+	if (names.length === nominatedMax) return true;
+	return names.some((name) => notNominated.test(name.trim()) || (name.trim() === "te" && (head.get("te") ?? "").length >= nominatedTeBytesMax));
+}
+
 export function stripRequest(head: RequestHead): void {
 	if ((head.present & requestHopByHop) === 0) return;
 	removeHopByHop(head);

@@ -20,7 +20,7 @@ function decodeRequests(pieces: readonly Buffer[], limits: HeadLimits = defaultH
 				return { kind: head.contentLength > 0 ? "length" : "none", length: head.contentLength };
 			},
 			onBody: (bytes, start, end) => (body += bytes.latin1Slice(start, end)),
-			onTrailer: (name, value) => events.push(`trailer ${name}=${value}`),
+			onTrailer: (name, value) => void events.push(`trailer ${name}=${value}`),
 			onMessageEnd() {
 				events.push(`end ${body}`);
 				body = "";

@@ -7,7 +7,8 @@ export interface MessageEvents {
 	/** A head is complete. Returns the body that follows; for a 1xx answer, `interim`. */
 	onHead(): { readonly kind: BodyKind; readonly length: number } | "interim" | "stop";
 	onBody(bytes: Buffer, start: number, end: number): void;
-	onTrailer(name: string, value: string): void;
+	/** Gives why the trailer is refused. */
+	onTrailer(name: string, value: string): HeadError | undefined;
 	onMessageEnd(): void;
 	/** Nothing more is decoded. */
 	onMalformed(error: HeadError): void;
@@ -16,7 +17,6 @@ export interface MessageEvents {
 /** Parses into the head that `events` has at hand; see head-parser.ts for the result. */
 export type ParseHead = (bytes: Buffer, start: number, end: number) => number;
 
-const codecError = (details: string): HeadError => ({ status: 400, details });
 const carryBytesMin = 1024;
 /** A pipelining peer is not read from while this much waits. */
 export const carryBytesMax = 256 * 1024;
@@ -26,7 +26,7 @@ export const carryBytesMax = 256 * 1024;
  * released) later bytes are kept, not parsed.
  */
 export class MessageDecoder {
-	readonly body = new BodyDecoder();
+	readonly body: BodyDecoder;
 	readonly #events: MessageEvents;
 	readonly #parseHead: ParseHead;
 	readonly #limits: HeadLimits;
@@ -46,6 +46,7 @@ export class MessageDecoder {
 		this.#events = events;
 		this.#parseHead = parseHead;
 		this.#limits = limits;
+		this.body = new BodyDecoder(limits);
 	}
 
 	/** Bytes kept for later. */
@@ -196,7 +197,7 @@ export class MessageDecoder {
 	#runBody(bytes: Buffer, start: number, end: number): number {
 		const next = this.body.decode(bytes, start, end, this.#events);
 		if (next < 0) {
-			this.#events.onMalformed(codecError(this.body.error));
+			this.#events.onMalformed(this.body.error);
 			return -1;
 		}
 		if (this.body.isDone) this.#endMessage();

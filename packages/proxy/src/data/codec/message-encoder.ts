@@ -9,24 +9,34 @@ const lastChunk = "0\r\n\r\n";
 /** What the lines below need beyond the head's own. */
 const slack = 512;
 const versionAndHost = Buffer.from(" HTTP/1.1\r\nhost: ");
+/** How a name is written; undefined: in lower case. */
+type Spell = ((name: string) => string) | undefined;
 const crlf = Buffer.from("\r\n");
 
 export type HeaderCase = "lower" | "proper" | "preserve";
 
-/** `upgrade`: the protocol asked for; "" for none. */
-export function encodeRequestHead(output: Output, connection: Connection, head: RequestHead, upgrade: string, headerCase: HeaderCase): void {
+/** `upgrade`: the protocol asked for; "" for none. Gives whether the body is to go in chunks. */
+export function encodeRequestHead(output: Output, connection: Connection, head: RequestHead, upgrade: string, headerCase: HeaderCase): boolean {
 	output.reserve(connection, head.encodedBytesMax + head.path.length + head.authority.length + upgrade.length + slack);
 	if (head.isLineChanged) output.putText(`${head.method} ${cleanTarget(head.path)}`);
 	else output.putBytes(head.bytes, 0, head.targetEnd);
-	output.putBytes(versionAndHost, 0, versionAndHost.length);
+	const spell = spellingOf(head, headerCase);
+	if (spell === undefined) output.putBytes(versionAndHost, 0, versionAndHost.length);
+	else output.putText(` HTTP/1.1\r\n${spell("host")}: `);
 	if (head.isAuthorityChanged) output.putText(head.authority);
 	else output.putBytes(head.bytes, head.hostStart, head.hostEnd);
 	output.putBytes(crlf, 0, 2);
-	encodeLines(output, head, headerCase);
-	if (head.isChunked) output.putBytes(chunkedLine, 0, chunkedLine.length);
-	else if (head.contentLength < 0 && upgrade === "" && expectsLength(head.method) && !head.has("content-length")) output.putText("content-length: 0\r\n");
-	if (upgrade !== "") output.putText(`connection: upgrade\r\nupgrade: ${upgrade}\r\n`);
+	encodeLines(output, head, spell);
+	// A filter or the configuration may have taken away what was said of the length: a body without it would be the next request.
+	const isChunked = head.isChunked || (head.contentLength > 0 && !head.has("content-length"));
+	if (isChunked) putChunked(output, spell);
+	else if (upgrade === "" && expectsLength(head.method) && !head.has("content-length")) putLine(output, spell, "content-length", "0");
+	if (upgrade !== "") {
+		putLine(output, spell, "connection", "upgrade");
+		putLine(output, spell, "upgrade", upgrade);
+	}
 	output.putBytes(crlf, 0, 2);
+	return isChunked;
 }
 
 /** RFC 9110 §8.6: a request of a method that gives a meaning to content says that it has none. */
@@ -47,28 +57,38 @@ export function encodeResponseHead(
 	output.reserve(connection, head.encodedBytesMax + slack);
 	const line = statusLine(head.status, version);
 	output.putBytes(line, 0, line.length);
-	encodeLines(output, head, headerCase);
-	if (isChunked) output.putBytes(chunkedLine, 0, chunkedLine.length);
-	if (connectionValue !== "") output.putText(`connection: ${connectionValue}\r\n`);
+	const spell = spellingOf(head, headerCase);
+	encodeLines(output, head, spell);
+	if (isChunked) putChunked(output, spell);
+	if (connectionValue !== "") putLine(output, spell, "connection", connectionValue);
 	output.putBytes(crlf, 0, 2);
 }
 
-function encodeLines(output: Output, head: RequestHead | ResponseHead, headerCase: HeaderCase): void {
+function encodeLines(output: Output, head: RequestHead | ResponseHead, spell: Spell): void {
+	if (spell !== undefined) head.encodeSpelled(output, spell);
 	// A head that we made has no lines of its own.
-	if (headerCase === "lower") {
-		if (head.count > 0) head.encodeLines(output);
-		else head.encodeAdded(output);
-		return;
-	}
-	head.encodeRenamed(output, headerCase === "proper" ? properCase : originalCase);
+	else if (head.count > 0) head.encodeLines(output);
+	else head.encodeAdded(output);
+}
+
+function putChunked(output: Output, spell: Spell): void {
+	if (spell === undefined) output.putBytes(chunkedLine, 0, chunkedLine.length);
+	else putLine(output, spell, "transfer-encoding", "chunked");
+}
+
+function putLine(output: Output, spell: Spell, name: string, value: string): void {
+	output.putText(`${spell === undefined ? name : spell(name)}: ${value}\r\n`);
+}
+
+/** As in Envoy, a head that was kept as it came is written so, whatever the case of the connection that it leaves by. */
+function spellingOf(head: RequestHead | ResponseHead, headerCase: HeaderCase): Spell {
+	const spellings = head.spellings();
+	if (spellings !== undefined) return (name) => spellings.get(name) ?? name;
+	return headerCase === "proper" ? properCase : undefined;
 }
 
 function properCase(name: string): string {
 	return name.replace(/(^|-)([a-z])/g, (_, dash: string, letter: string) => dash + letter.toUpperCase());
-}
-
-function originalCase(name: string, original: string | undefined): string {
-	return original ?? name;
 }
 
 /** A rewrite may have put anything there; a target has no white space and no line end. */

@@ -1,7 +1,7 @@
 import type { StatefulSession } from "../../config/http-filters.ts";
+import { cookieOf } from "../headers/cookies.ts";
 import type { StreamFilter } from "../http/stream-filter.ts";
 import type { FilterInputs } from "./filter-inputs.ts";
-import { readCookie } from "./jwt/jwt-extractor.ts";
 
 /** A client that was served by a host comes back to it: the host's address goes out in a cookie or header, and comes in again. */
 export function compileStatefulSession(session: StatefulSession | undefined, { index }: FilterInputs): StreamFilter | undefined {
@@ -11,7 +11,7 @@ export function compileStatefulSession(session: StatefulSession | undefined, { i
 		onRequestHead(stream) {
 			const { request, filters } = stream;
 			if (!isOnPath(request.path)) return "continue";
-			const text = session.kind === "cookie" ? readCookie(request.get("cookie"), session.name) : (request.get(session.name) ?? "");
+			const text = session.kind === "cookie" ? (cookieOf(request, session.name) ?? "") : (request.get(session.name) ?? "");
 			const address = text === "" ? undefined : readAddress(session, text);
 			filters.states[index] = address ?? "";
 			if (address !== undefined) stream.hostOverride = { address, strict: session.strict };

@@ -1,6 +1,6 @@
 import type { RequestView } from "./headers-view.ts";
 
-/** The first cookie of a name in all `cookie` lines, without quotes around its value; undefined: there is none. */
+/** The first cookie of a name in all `cookie` lines, as Envoy reads them: without quotes around its value; undefined: there is none. */
 export function cookieOf(head: RequestView, name: string): string | undefined {
 	const joined = head.get("cookie");
 	if (joined === undefined || !joined.includes(",")) return joined && findCookie(joined, name);
@@ -14,7 +14,7 @@ export function cookieOf(head: RequestView, name: string): string | undefined {
 
 function findCookie(line: string, name: string): string | undefined {
 	for (const cookie of line.split(";")) {
-		const text = cookie.trim();
+		const text = cookie.replace(/^ +/, "");
 		if (text.startsWith(name) && text.charCodeAt(name.length) === 61) return text.slice(name.length + 1).replace(/^"(.*)"$/, "$1");
 	}
 	return undefined;

@@ -97,8 +97,17 @@ export function removeHopByHop(head: HeadersEdit): void {
 		}
 	}
 	for (const name of hopByHop) if (head.has(name)) head.remove(name);
+	keepTrailersOnly(head, connection);
+}
+
+/** What may follow the body is the one thing of `te` that is said on; as in Envoy, in small letters unless `connection` names it. */
+function keepTrailersOnly(head: HeadersEdit, connection: string | undefined): void {
 	const te = head.get("te");
-	if (te !== undefined && te.trim().toLowerCase() !== "trailers") head.remove("te");
+	if (te === undefined || te === "trailers") return;
+	const isNominated = connection !== undefined && /(^|,)\s*te\s*(,|$)/i.test(connection);
+	const codings = (isNominated ? te.toLowerCase() : te).split(",").map((coding) => coding.trim());
+	if (codings.includes("trailers")) head.set("te", "trailers");
+	else head.remove("te");
 }
 
 const protectedNames: ReadonlySet<string> = new Set([

@@ -42,6 +42,57 @@ function compileMutation({ name, value, action, keepEmpty }: HeaderMutation, env
 	};
 }
 
+/** Of these Envoy keeps one line of each: what is appended goes behind a comma. */
+const oneLineAnywhere = ["cache-control", "content-encoding", "content-type", "via", "x-request-id"];
+const oneLineOfRequests: ReadonlySet<string> = new Set([
+	...oneLineAnywhere,
+	"accept",
+	"accept-encoding",
+	"access-control-request-headers",
+	"access-control-request-method",
+	"authorization",
+	"expect",
+	"grpc-accept-encoding",
+	"grpc-timeout",
+	"if-none-match",
+	"origin",
+	"pragma",
+	"referer",
+	"user-agent",
+	"x-client-trace-id",
+	"x-envoy-downstream-service-cluster",
+	"x-envoy-downstream-service-node",
+	"x-envoy-external-address",
+	"x-envoy-original-path",
+	"x-forwarded-for",
+	"x-forwarded-host",
+	"x-forwarded-port",
+	"x-forwarded-proto",
+]);
+const oneLineOfResponses: ReadonlySet<string> = new Set([
+	...oneLineAnywhere,
+	"access-control-allow-origin",
+	"age",
+	"date",
+	"etag",
+	"expires",
+	"grpc-message",
+	"grpc-status",
+	"last-modified",
+	"location",
+	"vary",
+	"x-envoy-degraded",
+	"x-envoy-upstream-service-time",
+]);
+
+/** `name` in lower case. */
+export function appendValue(head: HeadersEdit, name: string, value: string): void {
+	const isOneLine = (isRequest(head) ? oneLineOfRequests : oneLineOfResponses).has(name);
+	const before = isOneLine ? head.get(name) : undefined;
+	if (before === undefined) head.append(name, value);
+	else head.set(name, before === "" ? value : `${before},${value}`);
+}
+
 function applyAction(name: string, action: HeaderMutation["action"]): (head: HeadersEdit, value: string) => void {
 	if (name === ":authority" || name === "host") return setProperty("authority", action);
 	if (name === ":path") return setProperty("path", action);
@@ -49,7 +100,7 @@ function applyAction(name: string, action: HeaderMutation["action"]): (head: Hea
 	if (name === ":scheme") return setProperty("scheme", action);
 	switch (action) {
 		case "append":
-			return (head, value) => head.append(name, value);
+			return (head, value) => appendValue(head, name, value);
 		case "overwrite":
 			return (head, value) => head.set(name, value);
 		case "addIfAbsent":

@@ -26,6 +26,7 @@ export function compileOperator(text: string, environment: FormatterEnvironment)
 	const match = /^([A-Z0-9_]+)(?:\((.*)\))?(?::(\d+))?$/s.exec(text);
 	if (!match) return `%${text}% is not a format operator`;
 	const [, name = "", argument, length] = match;
+	if (length !== undefined && !takesLength.test(name)) return `%${name}% takes no length`;
 	const simple = simpleOperators.get(name);
 	if (simple && argument === undefined) return truncate(simple, length);
 	const compile = operatorsWithArgument.get(name);
@@ -33,6 +34,9 @@ export function compileOperator(text: string, environment: FormatterEnvironment)
 	const read = compile({ name, argument, environment });
 	return typeof read === "string" ? read : truncate(read, length);
 }
+
+const takesLength =
+	/^(REQ|REQUEST_HEADER|REQ_WITHOUT_QUERY|RESP|RESPONSE_HEADER|TRAILER|RESPONSE_TRAILER|PATH|QUERY_PARAM|ENVIRONMENT|METADATA|DYNAMIC_METADATA|FILTER_STATE|(TYPED_)?CEL)$/;
 
 function truncate(read: ReadOperator, length: string | undefined): ReadOperator {
 	if (length === undefined) return read;
@@ -140,11 +144,14 @@ const simpleOperators: ReadonlyMap<string, ReadOperator> = new Map<string, ReadO
 	["GRPC_STATUS_NUMBER", (info) => grpcStatusOf(info)],
 ]);
 
+const moreThanTwo = (name: string): string => `%${name}% names more than one other header`;
+
 const headerOperator =
 	(side: (info: StreamInfo) => HeadersView | undefined): Compile =>
 	({ name, argument }) => {
-		const [first = "", second] = (argument ?? "").split("?");
+		const [first = "", second, third] = (argument ?? "").split("?");
 		if (first === "") return `%${name}% needs a header name`;
+		if (third !== undefined) return moreThanTwo(name);
 		const lower = first.toLowerCase();
 		const other = second?.toLowerCase();
 		return (info) => {
@@ -155,8 +162,9 @@ const headerOperator =
 
 /** Request headers know `:path`, `:method` and so on. */
 const requestHeaderOperator: Compile = ({ name, argument }) => {
-	const [first = "", second] = (argument ?? "").split("?");
+	const [first = "", second, third] = (argument ?? "").split("?");
 	if (first === "") return `%${name}% needs a header name`;
+	if (third !== undefined) return moreThanTwo(name);
 	const read = headerReader(first);
 	const other = second === undefined ? undefined : headerReader(second);
 	return ({ request }) => request && (read(request) ?? other?.(request));
@@ -211,10 +219,10 @@ const commonPoints: Readonly<Record<string, (info: StreamInfo) => number>> = {
 
 /** `COMMON_DURATION(start:end:precision)`. */
 const commonDuration: Compile = ({ argument }) => {
-	const [from = "", to = "", precision = ""] = (argument ?? "").split(":");
+	const [from = "", to = "", precision = "ms"] = (argument ?? "").split(":");
 	const [start, end] = [commonPoints[from], commonPoints[to]];
 	const scale = { ms: 1, us: 1e3, ns: 1e6 }[precision];
-	if (!start || !end || scale === undefined) return `%COMMON_DURATION(${argument ?? ""})% must be (start:end:ms|us|ns)`;
+	if (!start || !end || scale === undefined) return `%COMMON_DURATION(${argument ?? ""})% must be (start:end), (start:end:us) or (start:end:ns)`;
 	return (info) => {
 		const [a, b] = [start(info), end(info)];
 		return a < 0 || b < 0 ? undefined : Math.max(0, Math.floor((b - a) * scale));
@@ -274,5 +282,5 @@ const operatorsWithArgument: ReadonlyMap<string, Compile> = new Map<string, Comp
 				environment.hostname,
 	],
 	["ACCESS_LOG_TYPE", ({ argument }) => (argument === undefined ? logTypeOf : "%ACCESS_LOG_TYPE% takes no argument")],
-	["ENVIRONMENT", ({ argument, environment }) => (argument ? () => environment.env[argument] : "%ENVIRONMENT% needs a name")],
+	["ENVIRONMENT", ({ argument, environment }) => (argument ? () => environment.env[argument] ?? "-" : "%ENVIRONMENT% needs a name")],
 ]);

@@ -1,7 +1,6 @@
 import { compileCelValue } from "../cel/cel.ts";
 import { textOf } from "../cel/cel-functions.ts";
 import { createCompileContext } from "../match/compile-context.ts";
-import { readQuery } from "../match/header-match.ts";
 import { headerReader } from "./headers-view.ts";
 import type { Compile } from "./operators.ts";
 
@@ -36,8 +35,21 @@ const path: Compile = ({ argument = "" }) => {
 
 const queryParameter: Compile = ({ argument }) => {
 	if (!argument) return "%QUERY_PARAM% needs the name of a parameter";
-	return ({ request }) => (request === undefined ? undefined : readQuery(request.path, argument));
+	return ({ request }) => (request === undefined ? undefined : readDecodedQuery(request.path, argument));
 };
+
+/** The first parameter of this name, both with their percent signs resolved; a plus sign stays one. */
+function readDecodedQuery(path: string, name: string): string | undefined {
+	const query = path.indexOf("?");
+	if (query < 0) return undefined;
+	for (const parameter of path.slice(query + 1).split("&")) {
+		const equals = parameter.indexOf("=");
+		if (percentDecode(equals < 0 ? parameter : parameter.slice(0, equals)) === name) return equals < 0 ? "" : percentDecode(parameter.slice(equals + 1));
+	}
+	return undefined;
+}
+
+const percentDecode = (text: string): string => text.replace(/%([0-9a-f]{2})/gi, (_, hex: string) => String.fromCharCode(Number.parseInt(hex, 16)));
 
 /** `CEL(expression)` is text, `TYPED_CEL(expression)` what the expression gives. */
 const cel =

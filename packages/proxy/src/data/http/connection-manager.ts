@@ -236,15 +236,15 @@ type TableLookup = Pick<CompiledManager, "table" | "scope">;
 const noScope = (): undefined => undefined;
 
 function compileTableLookup({ routes }: HttpConnectionManager, context: WorkerContext, errors: string[]): TableLookup {
-	if (routes.kind === "rds") {
-		const key = keyOf(routes);
-		return { table: (snapshot) => snapshot.routes.get(key), scope: noScope };
-	}
+	if (routes.kind === "rds") return tableByKey(keyOf(routes));
+	if (routes.kind === "inline" && routes.table.vhds) return tableByKey(routes.table.name);
 	if (routes.kind === "scoped") return compileScopedLookup(routes.scoped, context, errors);
 	const compiled = compileRouteTable(routes.table, context);
 	errors.push(...compiled.errors);
 	return { table: () => compiled.value, scope: noScope };
 }
+
+const tableByKey = (key: string): TableLookup => ({ table: (snapshot) => snapshot.routes.get(key), scope: noScope });
 
 function compileScopedLookup({ keyBuilder, scopes }: ScopedRoutes, context: WorkerContext, errors: string[]): TableLookup {
 	const scopeKeyOf = compileScopeKey(keyBuilder);

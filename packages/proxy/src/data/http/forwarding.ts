@@ -1,5 +1,6 @@
 import { envoyHeaderBit } from "../codec/header-block.ts";
 import { tellPeer } from "../filters/peer-metadata.ts";
+import { appendValue } from "../headers/header-mutations.ts";
 import { destinationOf } from "../lb/dynamic-hosts.ts";
 import { originalDestination } from "../lb/original-destination.ts";
 import type { ChooseContext } from "../lb/host-entry.ts";
@@ -44,7 +45,7 @@ export function prepareRequest(stream: HttpStream, cluster: ClusterRuntime, forw
 		request.authority = host;
 		if (!manager.suppressEnvoyHeaders) request.set("x-envoy-original-host", originalAuthority);
 	}
-	if (forward.config.appendXForwardedHost && request.authority !== originalAuthority) request.append("x-forwarded-host", originalAuthority);
+	if (forward.config.appendXForwardedHost && request.authority !== originalAuthority) appendValue(request, "x-forwarded-host", originalAuthority);
 }
 
 /** Headers of the route's and the router's own, on every response, local ones included. `serviceTimeMs` -1: no upstream answered. */

@@ -1,6 +1,6 @@
 import type { BodyKind } from "../codec/body-decoder.ts";
 import { type HeadError, incomplete, parseRequestHead } from "../codec/head-parser.ts";
-import { readUpgrade, stripRequest } from "../codec/hop-by-hop.ts";
+import { nominatesTooMuch, readUpgrade, stripRequest } from "../codec/hop-by-hop.ts";
 import { known } from "../codec/known-names.ts";
 import { carryBytesMax, MessageDecoder, type MessageEvents } from "../codec/message-decoder.ts";
 import { encodeChunk, encodeLastChunk, encodeResponseHead } from "../codec/message-encoder.ts";
@@ -28,6 +28,8 @@ export type OnHttp2 = (bytes: Buffer) => void;
 const continueLine = Buffer.from("HTTP/1.1 100 Continue\r\n\r\n");
 const none: readonly string[] = [];
 const noBody = { kind: "none", length: 0 } as const;
+const unexpectedUnderscore: HeadError = { status: 400, details: "http1.unexpected_underscore" };
+const connectionRejected: HeadError = { status: 400, details: "http1.connection_header_rejected" };
 const chunkedBody = { kind: "chunked", length: 0 } as const;
 
 /** One HTTP/1 client connection under a connection manager. */
@@ -180,7 +182,11 @@ export class Http1ServerConnection implements ConnectionHandler, MessageEvents, 
 			return "stop";
 		}
 		if (this.manager.config.underscoresInHeaders === "reject" && hasUnderscores(request)) {
-			this.onMalformed({ status: 400, details: "http1.unexpected_underscore" });
+			this.onMalformed(unexpectedUnderscore);
+			return "stop";
+		}
+		if (request.hasKnown(known.connection) && nominatesTooMuch(request)) {
+			this.onMalformed(connectionRejected);
 			return "stop";
 		}
 		this.#timers.onHead();
@@ -210,8 +216,12 @@ export class Http1ServerConnection implements ConnectionHandler, MessageEvents, 
 		this.#stream?.onRequestBody(bytes, start, end);
 	}
 
-	onTrailer(name: string, value: string): void {
-		if (this.manager.config.http1.enableTrailers) this.#stream?.onRequestTrailer(name, value);
+	onTrailer(name: string, value: string): HeadError | undefined {
+		const { http1, underscoresInHeaders } = this.manager.config;
+		if (!http1.enableTrailers) return undefined;
+		if (underscoresInHeaders !== "allow" && name.includes("_")) return underscoresInHeaders === "reject" ? unexpectedUnderscore : undefined;
+		this.#stream?.onRequestTrailer(name, value);
+		return undefined;
 	}
 
 	onMessageEnd(): void {
@@ -294,23 +304,19 @@ export class Http1ServerConnection implements ConnectionHandler, MessageEvents, 
 	sendHead(head: ResponseHead, hasBody: boolean): void {
 		const stream = this.#stream as HttpStream;
 		const isHttp10 = stream.request.version === 10;
-		const hasLength = head.contentLength >= 0;
+		// A filter or the configuration may have taken away what was said of it.
+		const hasLength = head.contentLength >= 0 && head.has("content-length");
 		this.#isChunkedOut = hasBody && !hasLength && !isHttp10;
-		if (hasBody && !hasLength && isHttp10) this.#closesAfter = true;
+		if (!hasLength && isHttp10) this.#closesAfter = true;
 		const isEnding = this.#timers.isTooOld || this.#isDraining || this.#isAskedToReconnect;
 		if (!stream.isRequestComplete || mustCloseAfter(stream, this.#clientConnection, this.#requests, isEnding)) this.#closesAfter = true;
 		// The client must not wait for a body that does not come.
-		if (!hasBody && !hasLength && mayHaveBody(head.status) && !stream.isHead) head.appendOwn("content-length", "0");
+		const saysNothing = !hasBody && !hasLength && mayHaveBody(head.status);
+		if (saysNothing && !stream.isHead) head.appendOwn("content-length", "0");
+		// What a GET would be answered with may be any length.
+		const isChunked = this.#isChunkedOut || (saysNothing && stream.isHead && !isHttp10);
 		const connectionValue = this.#closesAfter ? "close" : isHttp10 ? "keep-alive" : "";
-		encodeResponseHead(
-			this.#context.output,
-			this.connection,
-			head,
-			isHttp10 ? 10 : 11,
-			this.#isChunkedOut,
-			connectionValue,
-			this.manager.config.http1.headerCase,
-		);
+		encodeResponseHead(this.#context.output, this.connection, head, isHttp10 ? 10 : 11, isChunked, connectionValue, this.manager.config.http1.headerCase);
 	}
 
 	sendBody(bytes: Buffer, start: number, end: number): void {

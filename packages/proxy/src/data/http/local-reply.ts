@@ -71,9 +71,8 @@ export function sendLocalReply(stream: HttpStream, reply: LocalReply): void {
 		stream.respondLocally(undefined, isClose);
 		return;
 	}
-	// In HTTP/2 the end of the stream says that nothing comes.
-	const saysLength = body.length > 0 || stream.request.version !== 20;
-	if (saysLength && response.status !== 204 && response.status >= 200) response.appendOwn("content-length", String(body.length));
+	// That there is none, the codec says in its own way.
+	if (body.length > 0 && response.status !== 204 && response.status >= 200) response.appendOwn("content-length", String(body.length));
 	if (body.length > 0 && !response.has("content-type")) response.appendOwn("content-type", rewritten?.contentType || "text/plain");
 	reply.mutateHead?.();
 	stream.respondLocally(body, isClose);

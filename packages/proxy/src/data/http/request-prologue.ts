@@ -53,7 +53,6 @@ function handleExpect(stream: HttpStream, head: RequestHead, isProxied: boolean)
 	const value = head.get("expect")?.toLowerCase();
 	if (value !== "100-continue" || isProxied) return;
 	head.removeKnown(known.expect);
-	if (stream.isRequestComplete) return;
 	stream.manager.countResponse(100);
 	stream.downstream.sendContinue();
 }

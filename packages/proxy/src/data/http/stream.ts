@@ -281,7 +281,9 @@ export class HttpStream {
 	/** undefined: no body, and nothing said of its length. */
 	respondLocally(body: Buffer | undefined, isClose: boolean): void {
 		if (isClose) this.downstream.closeAfter();
-		const hasBody = body !== undefined && body.length > 0 && !this.isHead;
+		// RFC 9112 §6.3: with these statuses nothing follows the head, and a client would take a body for the next answer.
+		const mayFollow = !this.isHead && this.response.status !== 204 && this.response.status !== 304;
+		const hasBody = body !== undefined && body.length > 0 && mayFollow;
 		if (body !== undefined) this.response.contentLength = body.length;
 		this.#startResponse(hasBody);
 		this.#hasEnded = !hasBody;

@@ -10,6 +10,7 @@ import { AttemptTimers } from "./attempt-timers.ts";
 import { pauseReasons } from "./downstream.ts";
 import type { Attempts } from "./attempts.ts";
 import type { RouterState } from "./router.ts";
+import { sendLocalReply } from "./local-reply.ts";
 import type { HttpStream } from "./stream.ts";
 
 /** What a reset of a stream is counted as; a refused one is as good as none. */
@@ -228,6 +229,10 @@ export class UpstreamRequest implements UpstreamClient, PoolClient {
 			this.onUpstreamReset("protocolError", "unexpected 101");
 			return "tunnel";
 		}
+		if (upgrade === "websocket" && !isTunnel && status < 400) {
+			this.#refuseHandshake(status);
+			return "tunnel";
+		}
 		const cluster = this.#attempt.cluster as ClusterRuntime;
 		const host = this.#attempt.host as HostEntry;
 		cluster.outlier.response(host, status);
@@ -239,6 +244,16 @@ export class UpstreamRequest implements UpstreamClient, PoolClient {
 		if (cluster.checksHealth && response.has("x-envoy-immediate-health-check-fail")) cluster.failImmediately(host);
 		this.#attempts.onResponseHead(this, isTunnel, hasBody);
 		return isTunnel ? "tunnel" : "body";
+	}
+
+	/** As in Envoy: neither the switch of protocols nor an error, so that what follows is for nobody. */
+	#refuseHandshake(status: number): void {
+		const headers: string[] = [];
+		this.response.forEach((name, value) => {
+			if (name !== "content-length") headers.push(name, value);
+		});
+		this.#router.cancel();
+		sendLocalReply(this.#stream, { status, headers, body: "", flags: 0, details: "websocket_handshake_unsuccessful" });
 	}
 
 	/** It is this attempt's answer that the client gets. */

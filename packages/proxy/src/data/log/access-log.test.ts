@@ -61,6 +61,7 @@ test("operators, their arguments and lengths", () => {
 		["%RESPONSE_FLAGS_LONG%", "UpstreamRetryLimitExceeded,UpstreamConnectionFailure"],
 		["%HOSTNAME% %ENVIRONMENT(TIER)% %CONNECTION_ID%", "pod-1 gold 7"],
 		["%COMMON_DURATION(DS_RX_BEG:DS_TX_END:us)%", "12900"],
+		["%COMMON_DURATION(DS_RX_BEG:DS_TX_END)%", "12"],
 		["%REQUEST_DURATION%", "-"],
 		["%DYNAMIC_METADATA(a:b)%", "-"],
 	] as const) {
@@ -74,6 +75,10 @@ test("what is not an operator is an error that names it", () => {
 		["%REQ(x", /not closed/],
 		["50% off", /not closed/],
 		["%GRPC_STATUS(X)%", /must be CAMEL_STRING/],
+		["%PROTOCOL:3%", /PROTOCOL% takes no length/],
+		["%START_TIME(%Y):2%", /START_TIME% takes no length/],
+		["%REQ(a?b?c)%", /REQ% names more than one other header/],
+		["%RESP(a?b?c)%", /RESP% names more than one other header/],
 	] as const) {
 		const { errors } = compileAccessLog({ kind: "file", path: "", format: { kind: "text", text: format }, filter: undefined }, environment, () => ({
 			write: () => undefined,

@@ -1,4 +1,5 @@
 import type { HashPolicy } from "../../config/routes.ts";
+import { cookieOf } from "../headers/cookies.ts";
 import { headerReader, type RequestView } from "../headers/headers-view.ts";
 import type { Hash64 } from "../lb/hash.ts";
 import { parseIpPort } from "../lb/host-entry.ts";
@@ -87,21 +88,13 @@ function compileHeaderPolicy(policy: Extract<HashPolicy, { kind: "header" }>, ha
 function compileCookiePolicy(policy: Extract<HashPolicy, { kind: "cookie" }>, hash64: Hash64): PolicyHash {
 	return (head, { connection: { remoteAddress, localAddress } }, setCookies) => {
 		if (!head) return undefined;
-		const found = readCookie(head.get("cookie"), policy.name);
+		const found = cookieOf(head, policy.name);
 		if (found !== undefined && found !== "") return hash64(found);
 		if (policy.ttlMs === undefined) return undefined;
 		const value = hash64(remoteAddress + localAddress).toString(16);
 		setCookies.push(formatCookie(policy, value));
 		return hash64(value);
 	};
-}
-
-export function readCookie(cookies: string | undefined, name: string): string | undefined {
-	for (const cookie of cookies?.split(/[;,]/) ?? []) {
-		const text = cookie.trim();
-		if (text.startsWith(name) && text.charCodeAt(name.length) === 61) return text.slice(name.length + 1).replace(/^"(.*)"$/, "$1");
-	}
-	return undefined;
 }
 
 /** A session cookie when the time to live is 0. */

@@ -24,6 +24,17 @@ function compilePathFormat(text: string, context: CompileContext, environment: F
 	return (path, info) => onBarePath(path, (bare) => write(info) || bare);
 }
 
+/** Of several lines of a name. */
+function firstLine(head: RequestView, name: string): string | undefined {
+	const joined = head.get(name);
+	if (joined?.includes(",") !== true) return joined;
+	let found: string | undefined;
+	head.forEach((line, value) => {
+		if (line === name) found ??= value;
+	});
+	return found;
+}
+
 /** What a peer sent must not end the line that it comes to stand in. */
 function compileOneLine(
 	field: string,
@@ -63,7 +74,7 @@ export function compileHostRewrite(rewrite: RouteAction["hostRewrite"], context:
 			return () => rewrite.value;
 		case "header": {
 			const name = rewrite.name.toLowerCase();
-			return (head) => head.get(name) || undefined;
+			return (head) => firstLine(head, name) || undefined;
 		}
 		case "pathRegex": {
 			const replaceAll = context.regex(rewrite.pattern).substitution(rewrite.substitution);

@@ -349,7 +349,7 @@ function takesRequest(route: CompiledRoute, head: RequestView, path: string, bar
 
 export function isGrpc(head: RequestView): boolean {
 	const type = head.get("content-type");
-	return type !== undefined && type.startsWith("application/grpc") && (type.length === 16 || type[16] === "+" || type[16] === ";");
+	return type !== undefined && type.startsWith("application/grpc") && (type.length === 16 || type[16] === "+");
 }
 
 /** `info`: of the request, for hash policies and trees. */

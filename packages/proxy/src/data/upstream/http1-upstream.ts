@@ -98,9 +98,8 @@ export class Http1Upstream implements ConnectionHandler, MessageEvents, Upstream
 
 	sendHead(head: RequestHead, upgrade: string, isEnd: boolean): void {
 		const { context, config } = this.pool.cluster;
-		this.#isChunkedOut = head.isChunked;
 		this.#isRequestSent = isEnd;
-		encodeRequestHead(context.output, this.connection, head, upgrade === "connect" ? "" : upgrade, config.http1.headerCase);
+		this.#isChunkedOut = encodeRequestHead(context.output, this.connection, head, upgrade === "connect" ? "" : upgrade, config.http1.headerCase);
 	}
 
 	sendBody(bytes: Buffer, start: number, end: number): void {
@@ -188,7 +187,7 @@ export class Http1Upstream implements ConnectionHandler, MessageEvents, Upstream
 		this.client?.onResponseBody(bytes, start, end);
 	}
 
-	onTrailer(name: string, value: string): void {
+	onTrailer(name: string, value: string): undefined {
 		if (this.pool.cluster.config.http1.enableTrailers) this.client?.onResponseTrailer(name, value);
 	}
 

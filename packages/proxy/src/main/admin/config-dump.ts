@@ -2,6 +2,7 @@ import { type Json, stripTypeUrl, type XdsType } from "@weft/xds";
 import { Secret } from "@weft/xds/generated/envoy/extensions/transport_sockets/tls/v3/secret.ts";
 import { RE2JS } from "re2js";
 import { keyOf } from "../../config/resource-source.ts";
+import type { RouteTable } from "../../config/routes.ts";
 import { recordKey, type ResourceRecord } from "../resource-records.ts";
 import { anyJson } from "./proto-json.ts";
 import { tableOfHost } from "../discovered-hosts.ts";
@@ -180,21 +181,24 @@ function buildExtensions(context: AdminContext, matches: (name: string) => boole
 }
 
 function buildRoutes(context: AdminContext, matches: (name: string) => boolean): Section {
-	const { virtualHosts } = context.store.wanted;
+	const { routes, virtualHosts } = context.store.wanted;
 	const served = context.records.all("vhds").filter((record) => virtualHosts.get(tableOfHost(recordKey(record)))?.has(recordKey(record)));
 	const discovered = Map.groupBy(served, (record) => tableOfHost(recordKey(record)));
-	const dynamicRoutes = recordsOf(context, "rds", matches).map((record) => {
-		const vhds = context.store.wanted.routes.get(recordKey(record))?.vhds;
+	// As Envoy shows it: one table, wherever its virtual hosts came from.
+	const whole: ShowTable = (table, vhds) => {
 		const hosts = ((vhds && discovered.get(keyOf(vhds))) || []).map(hostBody);
+		const own = (table["virtual_hosts"] ?? []) as readonly Json[];
+		return hosts.length === 0 ? table : { ...table, virtual_hosts: [...hosts, ...own] };
+	};
+	const dynamicRoutes = recordsOf(context, "rds", matches).map((record) => {
 		const shown = dynamic(context, "rds", "route_config", record);
-		const table = shown["route_config"] as Section;
-		if (hosts.length === 0) return shown;
-		// As Envoy shows it: one table, wherever its virtual hosts came from.
-		const inline = (table["virtual_hosts"] ?? []) as readonly Json[];
-		return { ...shown, route_config: { ...table, virtual_hosts: [...hosts, ...inline] } };
+		return { ...shown, route_config: whole(shown["route_config"] as Section, routes.get(recordKey(record))?.vhds) };
 	});
-	return filled("RoutesConfigDump", { static_route_configs: inlineRoutes(context, matches), dynamic_route_configs: dynamicRoutes });
+	return filled("RoutesConfigDump", { static_route_configs: inlineRoutes(context, matches, whole), dynamic_route_configs: dynamicRoutes });
 }
+
+/** With the virtual hosts that came by themselves. */
+type ShowTable = (table: Section, vhds: RouteTable["vhds"] | undefined) => Section;
 
 /** Under the name that it has in its table. */
 function hostBody(record: ResourceRecord): Json {
@@ -203,12 +207,16 @@ function hostBody(record: ResourceRecord): Json {
 }
 
 /** The tables inside listeners. */
-function inlineRoutes(context: AdminContext, matches: (name: string) => boolean): readonly Json[] {
+function inlineRoutes(context: AdminContext, matches: (name: string) => boolean, whole: ShowTable): readonly Json[] {
 	const tables = insideListeners(context, "route_config").filter(({ value }) => matches(String(value["name"] ?? "")));
-	return tables.map(({ value, updatedMs }) => ({
-		route_config: { "@type": "type.googleapis.com/envoy.config.route.v3.RouteConfiguration", ...value },
-		last_updated: time(updatedMs),
-	}));
+	const sources = [...context.store.wanted.inlineTables.values()].map(({ vhds }) => vhds);
+	return tables.map(({ value, updatedMs }) => {
+		const vhds = value["vhds"] === undefined ? undefined : sources.find((one) => one && one.name === (value["name"] ?? ""));
+		return {
+			route_config: { "@type": "type.googleapis.com/envoy.config.route.v3.RouteConfiguration", ...whole(value, vhds) },
+			last_updated: time(updatedMs),
+		};
+	});
 }
 
 /** Messages of this field's name, found in the listeners' JSON. */

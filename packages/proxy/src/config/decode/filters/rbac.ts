@@ -112,7 +112,11 @@ function decodePermission(at: At, rule: Permission): RbacRule {
 	if (rule.notRule !== undefined) return { kind: "not", rule: decodePermission(under(at, "notRule"), rule.notRule) };
 	if (rule.destinationIp !== undefined) return decodeIp(under(at, "destinationIp"), "destinationIp", rule.destinationIp);
 	if (rule.destinationPort !== undefined) return { kind: "destinationPort", start: rule.destinationPort, end: rule.destinationPort + 1 };
-	if (rule.destinationPortRange !== undefined) return { kind: "destinationPort", start: rule.destinationPortRange.start, end: rule.destinationPortRange.end };
+	if (rule.destinationPortRange !== undefined) {
+		const { start, end } = rule.destinationPortRange;
+		if (start >= end) report(under(at, "destinationPortRange"), `range start ${start} cannot be greater or equal than range end ${end}`);
+		return { kind: "destinationPort", start, end };
+	}
 	if (rule.requestedServerName !== undefined)
 		return { kind: "requestedServerName", match: decodeStringMatch(under(at, "requestedServerName"), rule.requestedServerName) };
 	if (rule.uriTemplate !== undefined) return decodeUriTemplate(under(at, "uriTemplate"), rule.uriTemplate);

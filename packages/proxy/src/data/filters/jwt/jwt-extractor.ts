@@ -1,5 +1,6 @@
 import type { JwtProvider } from "../../../config/jwt-authentication.ts";
 import type { RequestHead } from "../../codec/request-head.ts";
+import { cookieOf } from "../../headers/cookies.ts";
 
 /** A token and where it was found. */
 export interface FoundToken {
@@ -31,7 +32,7 @@ export function compileExtractor(provider: JwtProvider): Extract {
 			}
 		}
 		for (const name of fromCookies) {
-			const token = readCookie(head.get("cookie"), name);
+			const token = cookieOf(head, name) ?? "";
 			// A cookie stays: other cookies are in the same header.
 			if (token !== "") found.push({ token, provider, remove() {} });
 		}
@@ -54,14 +55,4 @@ function withoutParameter(path: string, name: string): string {
 		.split("&")
 		.filter((part) => part.split("=")[0] !== name);
 	return kept.length === 0 ? path.slice(0, at) : `${path.slice(0, at)}?${kept.join("&")}`;
-}
-
-export function readCookie(header: string | undefined, name: string): string {
-	for (const part of header?.split(";") ?? []) {
-		const at = part.indexOf("=");
-		if (at < 0 || part.slice(0, at).trim() !== name) continue;
-		const value = part.slice(at + 1).trim();
-		return value.length >= 2 && value.startsWith('"') && value.endsWith('"') ? value.slice(1, -1) : value;
-	}
-	return "";
 }
