@@ -6,15 +6,18 @@ import { type ChurnCost, type ControlPlaneResult, runChurn, runControlPlane } fr
 
 type Shape = readonly [services: number, proxies: number];
 
-const shapes: readonly Shape[] = [100, 500, 1000, 5000].flatMap((services) => [10, 100, 200, 500].map((proxies): Shape => [services, proxies]));
-/** Each of so many streams is as a proxy's: subscribed to everything, and answering. */
-const manyStreams: Shape = [100, 2000];
+/** Along services, and along proxies; of the many streams each is as a proxy's: subscribed to everything, and answering. */
+const shapes: readonly Shape[] = [
+	...[1000, 100, 500, 5000].map((services): Shape => [services, 200]),
+	...[10, 100, 500].map((proxies): Shape => [1000, proxies]),
+	[100, 2000],
+];
 
 const churn = { perSecond: 1000, seconds: 60 };
 
 /**
- * `npm run bench -- control-plane [SERVICES PROXIES]...`: all shapes, or these. A shape takes two to five minutes; what can be waited for
- * has a limit, and a shape that reaches one is reported as not measured.
+ * `npm run bench -- control-plane [SERVICES PROXIES]...`: all shapes, or these. A shape takes two to five minutes, and the pages are
+ * written after each; what can be waited for has a limit, and a shape that reaches one is reported as not measured.
  *
  * @returns the exit status: 1 when a shape could not be measured, 64 for arguments that are none
  */
@@ -26,7 +29,10 @@ export async function controlPlaneBench(args: readonly string[], log: (line: str
 	const progress = (line: string) => log(`${Math.round((performance.now() - started) / 1000)} s: ${line}`);
 	const results: ControlPlaneResult[] = [];
 	const failed: FailedShape[] = [];
-	const wanted = asked.length > 0 ? asked : [...shapes, manyStreams];
+	const wanted = asked.length > 0 ? asked : shapes;
+	const machine = `${cpus().length} cores, ${cpus()[0]?.model.trim()}, Linux ${release()}, Node ${process.versions.node}`;
+	let churned: ChurnCost | undefined;
+	const report = (): ControlPlaneReport => ({ date: new Date().toISOString(), machine, results: results.toSorted(bySize), failed, churned });
 	for (const [i, [services, proxies]] of wanted.entries()) {
 		progress(`${services} services, ${proxies} proxies (${i + 1} of ${wanted.length})`);
 		try {
@@ -35,17 +41,17 @@ export async function controlPlaneBench(args: readonly string[], log: (line: str
 			failed.push({ services, proxies, reason: reasonOf(error) });
 			progress(`not measured: ${reasonOf(error)}`);
 		}
+		write(report());
 	}
 	const [services, proxies] = wanted.length === 1 ? (wanted[0] as Shape) : [1000, 200];
 	progress(`${services} services, ${proxies} proxies, ${churn.perSecond} endpoint changes a second for ${churn.seconds} s`);
-	let churned: ChurnCost | undefined;
 	try {
 		churned = await runChurn(services, proxies, churn.perSecond, churn.seconds);
 	} catch (error) {
 		failed.push({ services, proxies, reason: `under steady changes: ${reasonOf(error)}` });
 	}
-	const machine = `${cpus().length} cores, ${cpus()[0]?.model.trim()}, Linux ${release()}, Node ${process.versions.node}`;
-	write({ date: new Date().toISOString(), machine, results, failed, churned }, log);
+	write(report());
+	log(reportText(report()));
 	return failed.length > 0 ? 1 : 0;
 }
 
@@ -55,11 +61,12 @@ function decodeShapes(args: readonly string[]): readonly Shape[] | undefined {
 	return Array.from({ length: numbers.length / 2 }, (_, i): Shape => [numbers[2 * i] as number, numbers[2 * i + 1] as number]);
 }
 
+const bySize = (a: ControlPlaneResult, b: ControlPlaneResult): number => a.services - b.services || a.proxies - b.proxies;
+
 const reasonOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
 
-function write(report: ControlPlaneReport, log: (line: string) => void): void {
+function write(report: ControlPlaneReport): void {
 	const text = reportText(report);
-	log(text);
 	const folder = join(import.meta.dirname, "../../results");
 	writeFileSync(join(folder, "control-plane.md"), text);
 	writeFileSync(join(folder, "control-plane.json"), `${JSON.stringify(report, null, 1)}\n`);
