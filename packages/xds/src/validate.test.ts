@@ -60,6 +60,11 @@ describe("constraints of Envoy's messages", () => {
 		]);
 	});
 
+	it("takes a number of the runtime that has no key, as Envoy does", () => {
+		const bias = { defaultValue: 1, runtimeKey: "" };
+		assert.deepEqual(cluster({ name: "a", leastRequestLbConfig: { activeRequestBias: bias } }), []);
+	});
+
 	it("refuses negative durations, of which no rule speaks", () => {
 		assert.deepEqual(cluster({ name: "a", commonHttpProtocolOptions: { idleTimeout: { seconds: -1n, nanos: 0 } } }), [
 			"commonHttpProtocolOptions.idleTimeout: Invalid duration: Expected positive duration",

@@ -20,12 +20,19 @@ export async function runFile(flags: Flags, warnings: readonly string[], variabl
 	for (const warning of [...warnings, ...read.warnings]) process.stderr.write(`weft-proxy: warning: ${warning}\n`);
 	for (const error of read.errors) process.stderr.write(`weft-proxy: error: ${error}\n`);
 	if (read.config === undefined) return 1;
-	if (flags.mode === "validate") {
-		process.stdout.write(`configuration '${flags.configPath ?? "--config-yaml"}' OK\n`);
-		return 0;
-	}
+	if (flags.mode === "validate") return validate(flags, read.config);
 	const logger = createLogger({ level: flags.logLevel, scope: "proxy" });
 	return serve(flags, withNames(read.config, flags), environment, logger);
+}
+
+/** Loads what workers run, which a process that serves leaves to them. */
+async function validate({ configPath: file = "--config-yaml" }: Flags, config: BootstrapConfig): Promise<number> {
+	const { findRefusals } = await import("./find-refusals.ts");
+	const refusals = await findRefusals(config);
+	for (const { resource, message } of refusals) process.stderr.write(`weft-proxy: error: ${file}: ${resource}: ${message}\n`);
+	if (refusals.length > 0) return 1;
+	process.stdout.write(`configuration '${file}' OK\n`);
+	return 0;
 }
 
 interface ReadConfig {

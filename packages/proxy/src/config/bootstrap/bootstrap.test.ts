@@ -154,6 +154,7 @@ describe("bootstrap files", () => {
 			{ kind: "dogStatsd", prefix: "p", datagramBytesMax: 500, target: { kind: "udp", address: { kind: "ip", address: "127.0.0.1", port: 8125 } } },
 		]);
 		const refused: readonly (readonly [object, RegExp])[] = [
+			[{ stats_flush_interval: "2s", stats_flush_on_admin: true }, /Only one of stats_flush_interval or stats_flush_on_admin should be set!/],
 			[sink("StatsdSink", { tcp_cluster_name: "absent" }), /unknown cluster 'absent'/],
 			[sink("StatsdSink", { address: { socket_address: { address: "statsd.example", port_value: 1 } } }), /statsd over UDP wants an IP address/],
 			[{ stats_config: { stats_tags: [{ tag_name: "envoy.bogus" }] } }, /No regex specified for tag specifier and no default regex for name: 'envoy.bogus'/],

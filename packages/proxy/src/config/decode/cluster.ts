@@ -1,8 +1,9 @@
+import { isIP } from "node:net";
 import { HealthStatus } from "@weft/xds/generated/envoy/config/core/v3/health_check.ts";
 import { validateConstraints } from "@weft/xds";
 import type { CircuitBreakers_Thresholds } from "@weft/xds/generated/envoy/config/cluster/v3/circuit_breaker.ts";
-import type { Cluster as ClusterMessage } from "@weft/xds/generated/envoy/config/cluster/v3/cluster.ts";
-import type { BreakerLimits, Cluster } from "../clusters.ts";
+import type { Cluster as ClusterMessage, Cluster_TransportSocketMatch as TransportSocketMatch } from "@weft/xds/generated/envoy/config/cluster/v3/cluster.ts";
+import type { BreakerLimits, Cluster, UpstreamTransport } from "../clusters.ts";
 import type { ClusterHosts } from "../hosts.ts";
 import type { ResourceReference } from "../resource-source.ts";
 import { openAny } from "./any.ts";
@@ -16,7 +17,7 @@ import { type At, collect, type Decoded, durationMs, durationMsOr, onlySupports,
 import { decodeLoadBalancer } from "./load-balancer.ts";
 import { decodeOutlier } from "./outlier.ts";
 import { decodeSocketOptions } from "./socket-options.ts";
-import { decodeUpstreamSocket } from "./tls.ts";
+import { decodeUpstreamSocket, type SniOptions } from "./tls.ts";
 
 const typeName = "envoy.config.cluster.v3.Cluster";
 
@@ -165,6 +166,7 @@ function checkDiscovery(at: At, message: ClusterMessage, kind: Cluster["kind"], 
 		if (hosts !== undefined) report(at, "ORIGINAL_DST clusters must have no load assignment configured");
 	} else if (provided && message.clusterType === undefined) report(at, `cluster: LB policy CLUSTER_PROVIDED requires a cluster type that provides one`);
 	if (kind === "eds" && message.edsClusterConfig === undefined) report(at, "cannot create an EDS cluster without an EDS config");
+	if (kind === "logicalDns") checkLogicalDns(at, message);
 	if (kind !== "static") return;
 	// Static clusters do not resolve: a name among them never gets a connection, so it is refused here.
 	for (const { address } of hosts?.priorities.flat().flatMap((locality) => locality.hosts) ?? []) {
@@ -174,6 +176,13 @@ function checkDiscovery(at: At, message: ClusterMessage, kind: Cluster["kind"], 
 				`malformed IP address: ${address.address}. Consider setting resolver_name or setting cluster type to 'STRICT_DNS' or 'LOGICAL_DNS'`,
 			);
 	}
+}
+
+/** It has the one name that its connections are made to. */
+function checkLogicalDns(at: At, { loadAssignment }: ClusterMessage): void {
+	const [locality, ...others] = loadAssignment?.endpoints ?? [];
+	if (locality?.lbEndpoints.length === 1 && others.length === 0) return;
+	report(under(at, "loadAssignment"), "LOGICAL_DNS clusters must have a single locality_lb_endpoint and a single lb_endpoint");
 }
 
 function isIp(text: string): boolean {
@@ -215,7 +224,7 @@ function decodeClusterValue(at: At, message: ClusterMessage, kind: Cluster["kind
 		transportMatches: message.transportSocketMatches.map((match, i) => ({
 			name: match.name,
 			match: match.match ?? {},
-			transport: decodeUpstreamSocket(under(at, `transportSocketMatches[${i}].transportSocket`), match.transportSocket, sni, environment),
+			transport: decodeMatchedSocket(under(at, `transportSocketMatches[${i}].transportSocket`), match, sni, environment),
 		})),
 		transport: decodeUpstreamSocket(under(at, "transportSocket"), message.transportSocket, sni, environment),
 		...decodeBinding(at, message),
@@ -224,6 +233,12 @@ function decodeClusterValue(at: At, message: ClusterMessage, kind: Cluster["kind
 		breakerSlot: 0,
 		...decodeOriginalDst(at, message),
 	};
+}
+
+/** No socket would mean another than that of the cluster, and Envoy does not take it for plain text. */
+function decodeMatchedSocket(at: At, { transportSocket }: TransportSocketMatch, sni: SniOptions, environment: DecodeEnvironment): UpstreamTransport {
+	if (transportSocket === undefined) report(at, "transport_socket is missing");
+	return decodeUpstreamSocket(at, transportSocket, sni, environment);
 }
 
 function decodeTracking(at: At, { trackClusterStats, trackTimeoutBudgets }: ClusterMessage): Pick<Cluster, "tracking"> {
@@ -292,9 +307,11 @@ function decodeBinding(at: At, message: ClusterMessage): Pick<Cluster, "bindAddr
 	if ((bind?.sourceAddress?.portValue ?? 0) !== 0) report(under(at, "upstreamBindConfig.sourceAddress"), "a source port is not implemented");
 	const keepalive = message.upstreamConnectionOptions?.tcpKeepalive;
 	const extra = [...(bind?.extraSourceAddresses ?? []), ...(bind?.additionalSourceAddresses ?? []).map((address) => ({ address }))];
+	const bindAddresses = [bind?.sourceAddress?.address ?? "", ...extra.map(({ address }) => address?.address ?? "")].filter(Boolean);
+	for (const address of bindAddresses) if (isIP(address) === 0) report(under(at, "upstreamBindConfig"), `malformed IP address: ${address}`);
 	return {
 		...decodePreconnect(message),
-		bindAddresses: [bind?.sourceAddress?.address ?? "", ...extra.map(({ address }) => address?.address ?? "")].filter(Boolean),
+		bindAddresses,
 		socketOptions: bind && decodeSocketOptions(under(at, "upstreamBindConfig"), bind.socketOptions, { freebind: bind.freebind }),
 		tcpKeepalive: keepalive && { timeSeconds: keepalive.keepaliveTime ?? 7200 },
 	};

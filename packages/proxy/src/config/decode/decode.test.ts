@@ -92,6 +92,7 @@ describe("a cluster", () => {
 	});
 
 	const checkTimes = { timeout: "1s", interval: "1s", unhealthyThreshold: 1, healthyThreshold: 1 };
+	const endpointAt = (address: string) => ({ endpoint: { address: { socketAddress: { address, portValue: 80 } } } });
 	const tcpCheck = { ...checkTimes, tcpHealthCheck: {} };
 	const refused = [
 		[
@@ -125,6 +126,22 @@ describe("a cluster", () => {
 			{ circuitBreakers: { thresholds: [{ maxConnectionPools: 5 }] } },
 			"circuitBreakers.thresholds[0].maxConnectionPools: max_connection_pools is not implemented",
 		],
+		[
+			"a name to resolve that has two endpoints",
+			{ type: "LOGICAL_DNS", loadAssignment: { clusterName: "a", endpoints: [{ lbEndpoints: ["a", "b"].map(endpointAt) }] } },
+			"loadAssignment: LOGICAL_DNS clusters must have a single locality_lb_endpoint and a single lb_endpoint",
+		],
+		[
+			"a name to resolve that has two localities",
+			{ type: "LOGICAL_DNS", loadAssignment: { clusterName: "a", endpoints: ["a", "b"].map((name) => ({ lbEndpoints: [endpointAt(name)] })) } },
+			"loadAssignment: LOGICAL_DNS clusters must have a single locality_lb_endpoint and a single lb_endpoint",
+		],
+		[
+			"a source address that is a name",
+			{ upstreamBindConfig: { sourceAddress: { address: "127.0.0.1", portValue: 0 }, extraSourceAddresses: [{ address: { address: "a", portValue: 0 } }] } },
+			"upstreamBindConfig: malformed IP address: a",
+		],
+		["a match that leads to no socket", { transportSocketMatches: [{ name: "m" }] }, "transportSocketMatches[0].transportSocket: transport_socket is missing"],
 		["EDS without a source", { type: "EDS" }, "cannot create an EDS cluster without an EDS config"],
 		[
 			"original destination with a balancer of its own",
@@ -162,6 +179,14 @@ describe("routes", () => {
 		assert.equal(errors.length, 3);
 		assert.match(errors[0] ?? "", /^virtualHosts\[0\]\.routes\[0\]\.match\.safeRegex: invalid regex "\(": /);
 		assert.match(errors[1] ?? "", /^virtualHosts\[0\]\.routes\[1\]\.route\.weightedClusters: Sum of weights/);
+	});
+
+	it("may stand in virtual hosts of the same name", () => {
+		const hosts = ["a.example", "b.example"].map((domain) => ({ name: "v", domains: [domain] }));
+		assert.deepEqual(
+			decodeRouteTable(fromJson("envoy.config.route.v3.RouteConfiguration", { virtualHosts: hosts }) as RouteConfiguration, environment).errors,
+			[],
+		);
 	});
 
 	it("refuse a domain that two virtual hosts claim", () => {

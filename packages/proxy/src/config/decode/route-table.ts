@@ -182,10 +182,7 @@ function decodeVirtualCluster(at: At, { name, headers }: VirtualHostMessage["vir
 // One virtual host a domain: Envoy refuses the table rather than choosing.
 function checkDomains(at: At, hosts: readonly VirtualHost[]): void {
 	const seen = new Set<string>();
-	const names = new Set<string>();
-	for (const { name, domains } of hosts) {
-		if (names.has(name)) report(at, `Only unique names for virtual hosts are permitted. Duplicate entry of name ${name}`);
-		names.add(name);
+	for (const { domains } of hosts) {
 		for (const domain of domains) {
 			if (seen.has(domain)) {
 				report(

@@ -28,6 +28,8 @@ const datagramBytesDefault = 1_432;
 const prefixDefault = "envoy";
 
 export function decodeStats(at: At, message: Bootstrap): StatsSettings {
+	if (message.statsFlushInterval !== undefined && message.statsFlushOnAdmin)
+		report(at, "Only one of stats_flush_interval or stats_flush_on_admin should be set!");
 	return {
 		config: decodeConfig(under(at, "statsConfig"), message.statsConfig),
 		sinks: message.statsSinks.flatMap((sink, i) => decodeSink(under(at, `statsSinks[${i}]`), sink, message) ?? []),

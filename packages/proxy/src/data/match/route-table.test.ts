@@ -61,6 +61,12 @@ test("a domain that occurs twice is reported", () => {
 	assert.match(errors.join(), /already taken/);
 });
 
+test("virtual hosts may have the same name", () => {
+	const host = (domain: string) => virtualHost({ name: "v", domains: [domain], routes: [route({ name: domain })] });
+	const table = routeTable([host("a"), host("b")]);
+	assert.deepEqual([nameOf(table, { authority: "a" }), nameOf(table, { authority: "b" })], ["a", "b"]);
+});
+
 test("the first route that fits wins, whatever kind of path it has", () => {
 	const routes = [
 		named("exact", exact("/a/b")),

@@ -27,8 +27,8 @@ import { buildVirtualHostIndex, type VirtualHostIndex } from "./virtual-host-ind
  */
 export interface CompiledRouteTable {
 	readonly config: RouteTable;
-	/** By name. */
-	readonly hosts: ReadonlyMap<string, CompiledVirtualHost>;
+	/** Names need not differ, domains do. */
+	readonly hosts: readonly CompiledVirtualHost[];
 	readonly virtualHosts: VirtualHostIndex<CompiledVirtualHost>;
 }
 
@@ -112,12 +112,12 @@ export interface RouteTableInputs {
 /** Never throws: what cannot be compiled is in `errors`, and matches nothing. */
 export function compileRouteTable(table: RouteTable, inputs: RouteTableInputs): { readonly value: CompiledRouteTable; readonly errors: readonly string[] } {
 	const context = createCompileContext();
-	const hosts = new Map(table.virtualHosts.map((config) => [config.name, compileVirtualHost(config, table, context, inputs)]));
+	const hosts = table.virtualHosts.map((config) => compileVirtualHost(config, table, context, inputs));
 	return { value: indexTable(table, hosts, context.errors), errors: context.errors };
 }
 
-function indexTable(config: RouteTable, hosts: ReadonlyMap<string, CompiledVirtualHost>, errors: string[]): CompiledRouteTable {
-	const entries = Array.from(hosts.values(), (value) => ({ name: value.config.name, domains: value.config.domains, value }));
+function indexTable(config: RouteTable, hosts: readonly CompiledVirtualHost[], errors: string[]): CompiledRouteTable {
+	const entries = hosts.map((value) => ({ name: value.config.name, domains: value.config.domains, value }));
 	return { config, hosts, virtualHosts: buildVirtualHostIndex(entries, config.ignorePortInHostMatching, errors) };
 }
 
@@ -135,7 +135,7 @@ export const noRoutes: CompiledRouteTable = indexTable(
 		maxDirectResponseBodyBytes: 0,
 		vhds: false,
 	},
-	new Map(),
+	[],
 	[],
 );
 
@@ -145,17 +145,18 @@ export function changeVirtualHosts(
 	{ upsert, remove }: Changes<VirtualHost>,
 	inputs: RouteTableInputs,
 ): { readonly value: CompiledRouteTable; readonly refused: readonly { readonly name: string; readonly message: string }[] } {
-	const next = new Map(hosts);
+	const changed = new Map<string, CompiledVirtualHost>();
 	const refused: { readonly name: string; readonly message: string }[] = [];
-	for (const name of remove) next.delete(name);
 	for (const host of upsert) {
 		const context = createCompileContext();
 		const compiled = compileVirtualHost(host, config, context, inputs);
-		if (context.errors.length === 0) next.set(host.name, compiled);
+		if (context.errors.length === 0) changed.set(host.name, compiled);
 		else refused.push(...context.errors.map((message) => ({ name: host.name, message })));
 	}
+	const gone = new Set([...remove, ...changed.keys()]);
+	const next = [...changed.values(), ...hosts.filter((host) => !gone.has(host.config.name))];
 	// Domains that two of them want were refused when they were decoded.
-	const table = { ...config, virtualHosts: Array.from(next.values(), (host) => host.config) };
+	const table = { ...config, virtualHosts: next.map((host) => host.config) };
 	return { value: indexTable(table, next, []), refused };
 }
 
