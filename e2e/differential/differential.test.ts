@@ -3,6 +3,7 @@ import { after, before, describe, it } from "node:test";
 import { balancing } from "./cases/balancing.ts";
 import { hedging } from "./cases/hedging.ts";
 import { http1 } from "./cases/http1.ts";
+import { interplay } from "./cases/interplay.ts";
 import { internalRedirects } from "./cases/internal-redirects.ts";
 import { origin } from "./cases/origin.ts";
 import { paths } from "./cases/paths.ts";
@@ -17,7 +18,7 @@ import { skipReason as skip } from "./pair.ts";
 import { World } from "./run-case.ts";
 
 // The same configuration into both proxies, the same bytes at both, the same upstream behind both: what can be seen must be the same.
-const suites = [routing, internalRedirects, http1, paths, origin, replies, resilience, retries, hedging, balancing, virtualClusters];
+const suites = [routing, internalRedirects, http1, paths, origin, replies, resilience, retries, hedging, balancing, virtualClusters, interplay];
 const used = new Set<(typeof intended)[number]>();
 
 for (const suite of suites) {

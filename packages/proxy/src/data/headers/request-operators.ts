@@ -2,7 +2,7 @@ import { compileCelValue } from "../cel/cel.ts";
 import { textOf } from "../cel/cel-functions.ts";
 import { createCompileContext } from "../match/compile-context.ts";
 import { readQuery } from "../match/header-match.ts";
-import { headerReader } from "./headers-view.ts";
+import { firstReader } from "./headers-view.ts";
 import type { Compile } from "./operators.ts";
 
 const withoutQuery = (value: string): string => {
@@ -14,8 +14,8 @@ const withoutQuery = (value: string): string => {
 const reqWithoutQuery: Compile = ({ argument }) => {
 	const [first = "", second] = (argument ?? "").split("?");
 	if (first === "") return "%REQ_WITHOUT_QUERY% needs a header name";
-	const read = headerReader(first);
-	const other = second === undefined ? undefined : headerReader(second);
+	const read = firstReader(first);
+	const other = second === undefined ? undefined : firstReader(second);
 	return ({ request }) => {
 		const value = request && (read(request) ?? other?.(request));
 		return value === undefined ? undefined : withoutQuery(value);
@@ -34,9 +34,13 @@ const path: Compile = ({ argument = "" }) => {
 	};
 };
 
+/** `%41` is what it stands for; what is no such code stays. */
+const decoded = (value: string | undefined): string | undefined =>
+	value?.replace(/(?:%[0-9a-f]{2})+/gi, (codes) => Buffer.from(codes.replaceAll("%", ""), "hex").toString("latin1"));
+
 const queryParameter: Compile = ({ argument }) => {
 	if (!argument) return "%QUERY_PARAM% needs the name of a parameter";
-	return ({ request }) => (request === undefined ? undefined : readQuery(request.path, argument));
+	return ({ request }) => (request === undefined ? undefined : decoded(readQuery(request.path, argument)));
 };
 
 /** `CEL(expression)` is text, `TYPED_CEL(expression)` what the expression gives. */
