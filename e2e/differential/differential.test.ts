@@ -4,6 +4,7 @@ import { balancing } from "./cases/balancing.ts";
 import { headerValues } from "./cases/header-values.ts";
 import { hedging } from "./cases/hedging.ts";
 import { http1 } from "./cases/http1.ts";
+import { interplay } from "./cases/interplay.ts";
 import { internalRedirects } from "./cases/internal-redirects.ts";
 import { origin } from "./cases/origin.ts";
 import { paths } from "./cases/paths.ts";
@@ -18,7 +19,7 @@ import { skipReason as skip } from "./pair.ts";
 import { World } from "./run-case.ts";
 
 // The same configuration into both proxies, the same bytes at both, the same upstream behind both: what can be seen must be the same.
-const suites = [routing, headerValues, internalRedirects, http1, paths, origin, replies, resilience, retries, hedging, balancing, virtualClusters];
+const suites = [routing, headerValues, internalRedirects, http1, paths, origin, replies, resilience, retries, hedging, balancing, virtualClusters, interplay];
 const used = new Set<(typeof intended)[number]>();
 
 for (const suite of suites) {

@@ -54,6 +54,8 @@ export function compileExtAuthz(
 		...(bodySettings && { bufferBytesMax: bodySettings.bytesMax, allowsPartialBody: bodySettings.allowPartial }),
 		onRequestHead(stream) {
 			const { info } = stream;
+			// As in Envoy: without a route there is nothing to ask about.
+			if (stream.route === undefined && stream.routing !== "needsTls") return "continue";
 			const isEnabled = isInFraction(context.runtime.share(config.enabled), context.random) && (isEnabledBy === undefined || isEnabledBy(info.dynamicMetadata));
 			if (!isEnabled) {
 				disabled();

@@ -102,7 +102,15 @@ export function compileLocalRateLimit(config: LocalRateLimit, { context, index, 
 	function refuse(stream: HttpStream): void {
 		const grpc = config.asResourceExhausted ? { grpcStatus: 8 } : {};
 		const mutateHead = mutateResponse && (() => mutateResponse(stream.response, stream.info));
-		sendLocalReply(stream, { status: config.status, body: "local_rate_limited", flags: responseFlags.RL, details: "local_rate_limited", mutateHead, ...grpc });
+		sendLocalReply(stream, {
+			status: config.status,
+			body: "local_rate_limited",
+			flags: responseFlags.RL,
+			isFlaggedLate: true,
+			details: "local_rate_limited",
+			mutateHead,
+			...grpc,
+		});
 	}
 }
 

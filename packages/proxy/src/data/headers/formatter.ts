@@ -55,9 +55,9 @@ export function compileTypedFormat(format: string, environment: FormatterEnviron
 	return compileFormat(format, "-", environment);
 }
 
-/** A body, a parameter or an object that is empty is there all the same. */
+/** A body, a header, a parameter or an object that is empty is there all the same. */
 export const tellsEmpty = (operator: string): boolean =>
-	operator.startsWith("LOCAL_REPLY_BODY") || operator.startsWith("QUERY_PARAM(") || operator.startsWith("FILTER_STATE(");
+	/^(LOCAL_REPLY_BODY|(QUERY_PARAM|FILTER_STATE|REQ|RESP|TRAILER|(REQUEST|RESPONSE)_(HEADER|TRAILER))\()/.test(operator);
 
 /** Whether a header value is plain text: then it is compiled to a constant and may be pre-encoded. */
 export function literalOf(format: string): string | undefined {

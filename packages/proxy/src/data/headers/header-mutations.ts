@@ -2,6 +2,7 @@ import type { HeaderMutation } from "../../config/header-operations.ts";
 import type { StreamInfo } from "../log/stream-info.ts";
 import { compileFormat, type FormatterEnvironment, literalOf } from "./formatter.ts";
 import type { HeadersEdit, RequestView } from "./headers-view.ts";
+import { inlineRequestHeaders, inlineResponseHeaders } from "./inline-headers.ts";
 
 /** Changes a head in place. The head of a request has `authority` and `path`, which these must not lose sight of. */
 export type MutateHeaders = (head: HeadersEdit, info: StreamInfo) => void;
@@ -19,7 +20,7 @@ export function compileHeaderMutations(levels: readonly MutationLevel[], environ
 			const lower = name.toLowerCase();
 			return (head) => head.remove(lower);
 		}),
-		...add.map((mutation) => compileMutation(mutation, environment, errors)),
+		...compileAdditions(add, environment, errors),
 	]);
 	const [only] = steps;
 	if (steps.length <= 1) return only;
@@ -28,97 +29,79 @@ export function compileHeaderMutations(levels: readonly MutationLevel[], environ
 	};
 }
 
-function compileMutation({ name, value, action, keepEmpty }: HeaderMutation, environment: FormatterEnvironment, errors: string[]): MutateHeaders {
-	const lower = name.toLowerCase();
-	const apply = applyAction(lower, action);
+/** As in Envoy: all of a level is said of the head as it came to it, and what overwrites is done before what adds. */
+function compileAdditions(add: readonly HeaderMutation[], environment: FormatterEnvironment, errors: string[]): readonly MutateHeaders[] {
+	const overwrites = ({ action }: HeaderMutation) => action === "overwrite" || action === "overwriteIfExists";
+	const ordered = [...add.filter(overwrites), ...add.filter((one) => !overwrites(one))].map((one) => compileMutation(one, environment, errors));
+	const [only] = ordered;
+	if (only === undefined) return [];
+	if (ordered.length === 1) return [(head, info) => apply(only, head, only.valueFor(head, info))];
+	return [
+		(head, info) => {
+			const values = ordered.map((one) => one.valueFor(head, info));
+			for (let i = 0; i < ordered.length; i++) apply(ordered[i] as Mutation, head, values[i]);
+		},
+	];
+}
+
+interface Mutation {
+	/** undefined: nothing is to be done. */
+	readonly valueFor: (head: HeadersEdit, info: StreamInfo) => string | undefined;
+	readonly put: (head: HeadersEdit, value: string) => void;
+}
+
+function apply({ put }: Mutation, head: HeadersEdit, value: string | undefined): void {
+	if (value !== undefined) put(head, value);
+}
+
+function compileMutation(mutation: HeaderMutation, environment: FormatterEnvironment, errors: string[]): Mutation {
+	const { value, action, keepEmpty } = mutation;
+	const name = mutation.name.toLowerCase();
+	const isWanted = compileCondition(name, action);
 	const literal = literalOf(value);
-	if (literal !== undefined) return literal === "" && !keepEmpty ? () => undefined : (head) => apply(head, literal);
-	const format = compileFormat(value, "", environment);
-	errors.push(...format.errors.map((error) => `header ${JSON.stringify(name)}: ${error}`));
-	return (head, info) => {
+	const format = literal === undefined ? compileFormat(value, "", environment) : { value: () => literal, errors: [] };
+	errors.push(...format.errors.map((error) => `header ${JSON.stringify(mutation.name)}: ${error}`));
+	const valueFor = (head: HeadersEdit, info: StreamInfo) => {
+		if (!isWanted(head)) return undefined;
 		const text = format.value?.(info) ?? "";
+		if (text === "" && !keepEmpty) return undefined;
 		// What a peer sent must not end the header line.
-		if (text !== "" || keepEmpty) apply(head, /[\r\n\0]/.test(text) ? text.replace(/[\r\n\0]/g, "") : text);
+		return /[\r\n\0]/.test(text) ? text.replace(/[\r\n\0]/g, "") : text;
 	};
+	return { valueFor, put: compilePut(name, action) };
 }
 
-/** Of these Envoy keeps one line of each: what is appended goes behind a comma. */
-const oneLineAnywhere = ["cache-control", "content-encoding", "content-type", "via", "x-request-id"];
-const oneLineOfRequests: ReadonlySet<string> = new Set([
-	...oneLineAnywhere,
-	"accept",
-	"accept-encoding",
-	"access-control-request-headers",
-	"access-control-request-method",
-	"authorization",
-	"expect",
-	"grpc-accept-encoding",
-	"grpc-timeout",
-	"if-none-match",
-	"origin",
-	"pragma",
-	"referer",
-	"user-agent",
-	"x-client-trace-id",
-	"x-envoy-downstream-service-cluster",
-	"x-envoy-downstream-service-node",
-	"x-envoy-external-address",
-	"x-envoy-original-path",
-	"x-forwarded-for",
-	"x-forwarded-host",
-	"x-forwarded-port",
-	"x-forwarded-proto",
-]);
-const oneLineOfResponses: ReadonlySet<string> = new Set([
-	...oneLineAnywhere,
-	"access-control-allow-origin",
-	"age",
-	"date",
-	"etag",
-	"expires",
-	"grpc-message",
-	"grpc-status",
-	"last-modified",
-	"location",
-	"vary",
-	"x-envoy-degraded",
-	"x-envoy-upstream-service-time",
+function compileCondition(name: string, action: HeaderMutation["action"]): (head: HeadersEdit) => boolean {
+	// Pseudo headers always exist, so only the overwriting actions change them.
+	if (properties.has(name)) return () => action === "overwrite" || action === "overwriteIfExists";
+	if (action === "addIfAbsent") return (head) => !head.has(name);
+	return action === "overwriteIfExists" ? (head) => head.has(name) : () => true;
+}
+
+const properties: ReadonlyMap<string, "authority" | "path" | "method" | "scheme"> = new Map([
+	[":authority", "authority"],
+	["host", "authority"],
+	[":path", "path"],
+	[":method", "method"],
+	[":scheme", "scheme"],
 ]);
 
-/** `name` in lower case. */
-export function appendValue(head: HeadersEdit, name: string, value: string): void {
-	const isOneLine = (isRequest(head) ? oneLineOfRequests : oneLineOfResponses).has(name);
-	const before = isOneLine ? head.get(name) : undefined;
-	if (before === undefined) head.append(name, value);
-	else head.set(name, before === "" ? value : `${before},${value}`);
+function compilePut(name: string, action: HeaderMutation["action"]): (head: HeadersEdit, value: string) => void {
+	const property = properties.get(name);
+	if (property !== undefined)
+		return (head, value) => {
+			if (isRequest(head)) head[property] = value;
+		};
+	return action === "append" || action === "addIfAbsent" ? compileAppend(name) : (head, value) => head.set(name, value);
 }
 
-function applyAction(name: string, action: HeaderMutation["action"]): (head: HeadersEdit, value: string) => void {
-	if (name === ":authority" || name === "host") return setProperty("authority", action);
-	if (name === ":path") return setProperty("path", action);
-	if (name === ":method") return setProperty("method", action);
-	if (name === ":scheme") return setProperty("scheme", action);
-	switch (action) {
-		case "append":
-			return (head, value) => appendValue(head, name, value);
-		case "overwrite":
-			return (head, value) => head.set(name, value);
-		case "addIfAbsent":
-			return (head, value) => {
-				if (!head.has(name)) head.append(name, value);
-			};
-		case "overwriteIfExists":
-			return (head, value) => {
-				if (head.has(name)) head.set(name, value);
-			};
-	}
-}
-
-/** Pseudo headers always exist, so only the overwriting actions change them. */
-function setProperty(property: "authority" | "path" | "method" | "scheme", action: HeaderMutation["action"]): (head: HeadersEdit, value: string) => void {
-	if (action === "addIfAbsent" || action === "append") return () => undefined;
+function compileAppend(name: string): (head: HeadersEdit, value: string) => void {
+	const [isInRequests, isInResponses] = [inlineRequestHeaders.has(name), inlineResponseHeaders.has(name)];
+	if (!isInRequests && !isInResponses) return (head, value) => head.append(name, value);
 	return (head, value) => {
-		if (isRequest(head)) head[property] = value;
+		const own = (isRequest(head) ? isInRequests : isInResponses) ? head.get(name) : undefined;
+		if (own === undefined) head.append(name, value);
+		else if (value !== "") head.set(name, own === "" ? value : `${own},${value}`);
 	};
 }
 

@@ -1,3 +1,5 @@
+import { inlineRequestHeaders } from "./inline-headers.ts";
+
 /**
  * How this folder's pure pieces see a message head: names in lower case, values as strings made when asked for. The
  * codec's heads satisfy it; tests use `createHeaders`.
@@ -5,6 +7,8 @@
 export interface HeadersView {
 	/** Repeated headers are joined with a comma. */
 	get(name: string): string | undefined;
+	/** Of several lines the first one. */
+	first(name: string): string | undefined;
 	has(name: string): boolean;
 }
 
@@ -31,8 +35,8 @@ const pseudoReaders: ReadonlyMap<string, HeaderReader> = new Map<string, HeaderR
 	[":method", (head) => head.method],
 	// RFC 9110 §9.3.6: what CONNECT has in its place is the authority.
 	[":path", (head) => (head.method === "CONNECT" ? undefined : head.path)],
-	[":authority", (head) => head.authority],
-	["host", (head) => head.authority],
+	[":authority", (head) => head.authority || undefined],
+	["host", (head) => head.authority || undefined],
 	[":scheme", (head) => head.scheme],
 ]);
 
@@ -42,6 +46,12 @@ export function headerReader(name: string): HeaderReader {
 	return pseudoReaders.get(lower) ?? ((head) => head.get(lower));
 }
 
+/** What format operators know of a header: its first line, of those that are one value all of it. */
+export function firstReader(name: string): HeaderReader {
+	const lower = name.toLowerCase();
+	return pseudoReaders.get(lower) ?? (inlineRequestHeaders.has(lower) ? (head) => head.get(lower) : (head) => head.first(lower));
+}
+
 /** Headers in a Map, for local replies' heads and for tests. */
 export function createHeaders(
 	initial: Readonly<Record<string, string>> = {},
@@ -49,6 +59,7 @@ export function createHeaders(
 	const values = new Map<string, string[]>(Object.entries(initial).map(([name, value]) => [name.toLowerCase(), [value]]));
 	return {
 		get: (name) => values.get(name)?.join(","),
+		first: (name) => values.get(name)?.[0],
 		has: (name) => values.has(name),
 		forEach(visit) {
 			for (const [name, list] of values) for (const value of list) visit(name, value);

@@ -6,7 +6,8 @@ import { filterStateOperator, TypedText } from "./filter-state-operator.ts";
 import type { FormatterEnvironment } from "./formatter.ts";
 import { requestOperators } from "./request-operators.ts";
 import { grpcStatusName, grpcStatusOf } from "./grpc-status.ts";
-import { type HeadersView, headerReader } from "./headers-view.ts";
+import { firstReader, type HeadersView } from "./headers-view.ts";
+import { inlineResponseHeaders } from "./inline-headers.ts";
 import { compileTimeFormat } from "./time-format.ts";
 
 export type OperatorValue = string | number | boolean | object | undefined;
@@ -146,17 +147,22 @@ const simpleOperators: ReadonlyMap<string, ReadOperator> = new Map<string, ReadO
 
 const moreThanTwo = (name: string): string => `%${name}% names more than one other header`;
 
+function firstOf(name: string): (headers: HeadersView) => string | undefined {
+	const lower = name.toLowerCase();
+	return inlineResponseHeaders.has(lower) ? (headers) => headers.get(lower) : (headers) => headers.first(lower);
+}
+
 const headerOperator =
 	(side: (info: StreamInfo) => HeadersView | undefined): Compile =>
 	({ name, argument }) => {
 		const [first = "", second, third] = (argument ?? "").split("?");
 		if (first === "") return `%${name}% needs a header name`;
 		if (third !== undefined) return moreThanTwo(name);
-		const lower = first.toLowerCase();
-		const other = second?.toLowerCase();
+		const read = firstOf(first);
+		const other = second === undefined ? undefined : firstOf(second);
 		return (info) => {
 			const headers = side(info);
-			return headers?.get(lower) ?? (other === undefined ? undefined : headers?.get(other));
+			return headers && (read(headers) ?? other?.(headers));
 		};
 	};
 
@@ -165,8 +171,8 @@ const requestHeaderOperator: Compile = ({ name, argument }) => {
 	const [first = "", second, third] = (argument ?? "").split("?");
 	if (first === "") return `%${name}% needs a header name`;
 	if (third !== undefined) return moreThanTwo(name);
-	const read = headerReader(first);
-	const other = second === undefined ? undefined : headerReader(second);
+	const read = firstReader(first);
+	const other = second === undefined ? undefined : firstReader(second);
 	return ({ request }) => request && (read(request) ?? other?.(request));
 };
 

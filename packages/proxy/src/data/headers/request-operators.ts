@@ -1,7 +1,7 @@
 import { compileCelValue } from "../cel/cel.ts";
 import { textOf } from "../cel/cel-functions.ts";
 import { createCompileContext } from "../match/compile-context.ts";
-import { headerReader } from "./headers-view.ts";
+import { firstReader } from "./headers-view.ts";
 import type { Compile } from "./operators.ts";
 
 const withoutQuery = (value: string): string => {
@@ -13,8 +13,8 @@ const withoutQuery = (value: string): string => {
 const reqWithoutQuery: Compile = ({ argument }) => {
 	const [first = "", second] = (argument ?? "").split("?");
 	if (first === "") return "%REQ_WITHOUT_QUERY% needs a header name";
-	const read = headerReader(first);
-	const other = second === undefined ? undefined : headerReader(second);
+	const read = firstReader(first);
+	const other = second === undefined ? undefined : firstReader(second);
 	return ({ request }) => {
 		const value = request && (read(request) ?? other?.(request));
 		return value === undefined ? undefined : withoutQuery(value);

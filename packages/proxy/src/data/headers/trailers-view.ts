@@ -16,6 +16,11 @@ export class TrailersView implements HeadersView {
 		return found;
 	}
 
+	first(name: string): string | undefined {
+		for (let i = 0; i < this.#pairs.length; i += 2) if (this.#pairs[i] === name) return this.#pairs[i + 1];
+		return undefined;
+	}
+
 	has(name: string): boolean {
 		return this.get(name) !== undefined;
 	}

@@ -50,7 +50,7 @@ export class Attempts {
 		if (host === "overflow") return this.#fail(attempt, poolFailures.overflow, "");
 		info.upstreamHost = host.address;
 		info.upstreamHostName = host.host.hostname;
-		if (router.takesHostName && host.host.hostname !== "") request.authority = host.host.hostname;
+		router.takeHostName(host.host.hostname);
 		if (stream.route?.virtualHost.config.includeRequestAttemptCount === true) request.set("x-envoy-attempt-count", String(info.attemptCount));
 		stream.trace?.beginAttempt(stream, attempt);
 		if (info.attemptCount > 1) timeouts.tell(stream);

@@ -1,6 +1,5 @@
 import { envoyHeaderBit } from "../codec/header-block.ts";
 import { tellPeer } from "../filters/peer-metadata.ts";
-import { appendValue } from "../headers/header-mutations.ts";
 import { destinationOf } from "../lb/dynamic-hosts.ts";
 import { originalDestination } from "../lb/original-destination.ts";
 import type { ChooseContext } from "../lb/host-entry.ts";
@@ -30,25 +29,36 @@ export function prepareChoice(stream: HttpStream, cluster: ClusterRuntime, forwa
 /** The head as the upstream is to see it. */
 export function prepareRequest(stream: HttpStream, cluster: ClusterRuntime, forward: CompiledForward, choice: ClusterChoice): void {
 	const { request, info, manager } = stream;
-	const originalAuthority = request.authority;
 	choice.mutateRequest?.(request, info);
 	// Only to workloads of the mesh: others are told nothing.
 	if (manager.peers !== undefined && manager.direction !== "inbound" && cluster.config.transportMatches.length > 0) tellPeer(manager.peers, request);
 	if ((request.present & envoyHeaderBit) !== 0) request.remove("x-envoy-expected-rq-timeout-ms");
-	if (forward.rewritePath !== undefined) {
-		const original = request.path;
-		request.path = forward.rewritePath(original, info);
-		if (!manager.suppressEnvoyHeaders && request.path !== original) request.set("x-envoy-original-path", original);
-	}
-	const host = choice.hostRewrite ?? forward.rewriteHost?.(request, info);
-	if (host !== undefined && host !== "") {
-		request.authority = host;
-		if (!manager.suppressEnvoyHeaders) request.set("x-envoy-original-host", originalAuthority);
-	}
-	if (forward.config.appendXForwardedHost && request.authority !== originalAuthority) appendValue(request, "x-forwarded-host", originalAuthority);
+	// As in Envoy: of this one nobody is told what it replaced.
+	if (choice.hostRewrite) request.authority = choice.hostRewrite;
+	const host = forward.rewriteHost?.(request, info);
+	if (host !== undefined && host !== "") rewriteAuthority(stream, forward, host);
+	const path = forward.rewritePath?.(request.path, info);
+	if (path === undefined) return;
+	if (!manager.suppressEnvoyHeaders) request.set("x-envoy-original-path", request.path);
+	request.path = path;
 }
 
-/** Headers of the route's and the router's own, on every response, local ones included. `serviceTimeMs` -1: no upstream answered. */
+/** The authority becomes `host`, and what it was is told as the route says. */
+export function rewriteAuthority({ request, manager }: HttpStream, { config }: CompiledForward, host: string): void {
+	const original = request.authority;
+	if (config.appendXForwardedHost) {
+		const forwarded = request.get("x-forwarded-host");
+		// What stands last there is not said twice.
+		if (forwarded?.split(",").at(-1) !== original) request.set("x-forwarded-host", forwarded ? `${forwarded},${original}` : original);
+	}
+	if (!manager.suppressEnvoyHeaders) request.set("x-envoy-original-host", original);
+	request.authority = host;
+}
+
+/**
+ * Headers of the route's and the router's own, on every response, local ones included. `setCookies`: those of an
+ * upstream's answer. `serviceTimeMs` -1: it is not told.
+ */
 export function prepareResponse(stream: HttpStream, setCookies: readonly string[], serviceTimeMs: number): void {
 	const { response, info, manager, route, choice } = stream;
 	if (serviceTimeMs >= 0 && !manager.suppressEnvoyHeaders) {

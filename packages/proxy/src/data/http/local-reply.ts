@@ -9,11 +9,13 @@ export interface LocalReply {
 	readonly body: string | Uint8Array;
 	/** Bits of log/response-flags.ts. */
 	readonly flags: number;
+	/** As in Envoy, what makes the answer does not see the flags yet. */
+	readonly isFlaggedLate?: boolean;
 	/** Envoy's response code detail. */
 	readonly details: string;
 	/** Lower-case name, value, name, value … */
 	readonly headers?: readonly string[];
-	/** Changes the head, before anything else sees it. */
+	/** Changes the head when the route has, before the configured rewriting and the filters see it. */
 	readonly mutateHead?: (() => void) | undefined;
 	/** The connection cannot be used any further. */
 	readonly isClose?: boolean;
@@ -44,14 +46,13 @@ function cleanDetails(details: string): string {
  */
 export function sendLocalReply(stream: HttpStream, reply: LocalReply): void {
 	const { info, response } = stream;
-	info.responseFlags |= reply.flags;
+	if (reply.isFlaggedLate !== true || stream.isResponseStarted) info.responseFlags |= reply.flags;
 	if (stream.isResponseStarted) {
 		info.responseCodeDetails = cleanDetails(reply.details);
 		stream.breakOff();
 		return;
 	}
 	info.responseCodeDetails = cleanDetails(reply.details);
-	info.responseCode = reply.status;
 	info.localReplyBody = textOf(reply.body);
 	response.clear();
 	const isGrpc = stream.isGrpcRequest;
@@ -59,21 +60,28 @@ export function sendLocalReply(stream: HttpStream, reply: LocalReply): void {
 	const isClose = reply.isClose === true || (reply.status === 400 && stream.request.version !== 20);
 	const headers = reply.headers ?? [];
 	for (let i = 0; i < headers.length; i += 2) response.append(headers[i] as string, headers[i + 1] as string);
+	stream.finishLocalHead();
+	reply.mutateHead?.();
+	info.responseCode = reply.status;
+	const ownType = response.get("content-type");
 	const rewritten = stream.manager.rewriteReply?.(info, response, reply.body, isGrpc);
+	info.responseFlags |= reply.flags;
 	const { status, body: content } = rewritten ?? reply;
 	response.status = isGrpc ? 200 : status;
 	const body = typeof content === "string" ? Buffer.from(content, "utf8") : Buffer.from(content.buffer, content.byteOffset, content.byteLength);
 	if (isGrpc) {
 		response.set("content-type", "application/grpc");
-		response.append("grpc-status", String(reply.grpcStatus ?? grpcStatusOfHttp(status)));
+		if (!response.has("grpc-status")) response.append("grpc-status", String(reply.grpcStatus ?? grpcStatusOfHttp(status)));
 		if (body.length > 0) response.append("grpc-message", percentEncode(grpcMessage(body, rewritten?.contentType === "application/json")));
-		reply.mutateHead?.();
 		stream.respondLocally(undefined, isClose);
 		return;
 	}
 	// That there is none, the codec says in its own way.
+	response.remove("content-length");
 	if (body.length > 0 && response.status !== 204 && response.status >= 200) response.appendOwn("content-length", String(body.length));
-	if (body.length > 0 && !response.has("content-type")) response.appendOwn("content-type", rewritten?.contentType || "text/plain");
-	reply.mutateHead?.();
+	// Another body is of the type that its format says, unless the mapper's headers say more.
+	const isRetyped = content !== reply.body && response.get("content-type") === ownType;
+	if (body.length === 0) response.remove("content-type");
+	else if (isRetyped || !response.has("content-type")) response.set("content-type", rewritten?.contentType || "text/plain");
 	stream.respondLocally(body, isClose);
 }

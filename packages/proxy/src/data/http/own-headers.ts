@@ -12,6 +12,7 @@ export function setOwnHeaders(stream: HttpStream): void {
 	else if (config.serverHeader === "appendIfAbsent" && !response.has("server")) response.appendOwn("server", manager.serverName);
 	if (!response.hasKnown(known.date) && !response.has("date")) response.appendOwn("date", httpDate(info.startTimeMs));
 	const wantsId = config.alwaysSetRequestIdInResponse || ((request.present & envoyHeaderBit) !== 0 && request.has("x-envoy-force-trace"));
-	if (wantsId && !response.has("x-request-id")) response.set("x-request-id", request.get("x-request-id") ?? "");
+	const id = wantsId ? request.get("x-request-id") : undefined;
+	if (id && !response.has("x-request-id")) response.set("x-request-id", id);
 	if (config.via !== "") appendVia(response, config.via);
 }

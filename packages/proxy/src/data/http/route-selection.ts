@@ -74,10 +74,10 @@ function answer(stream: HttpStream, status: number, flags: number, details: stri
 }
 
 /** The route's word counts, then the connection manager's. */
-function isUpgradeAllowed({ upgrade, manager, route }: HttpStream): boolean {
-	// Without a route the answer says just that.
-	if (upgrade === "" || route === undefined) return true;
-	const own = route.action.kind === "route" ? route.action.config.upgrades : {};
+function isUpgradeAllowed({ upgrade, manager, route, routing }: HttpStream): boolean {
+	// Without a route the answer says just that; what sends to TLS is one.
+	if (upgrade === "" || (route === undefined && routing !== "needsTls")) return true;
+	const own = route?.action.kind === "route" ? route.action.config.upgrades : {};
 	const isAllowed = Object.hasOwn(own, upgrade) ? own[upgrade] : Object.hasOwn(manager.config.upgrades, upgrade) && manager.config.upgrades[upgrade];
 	if (isAllowed !== true) manager.count(httpStat.downstream_rq_ws_on_non_ws_route);
 	return isAllowed === true;

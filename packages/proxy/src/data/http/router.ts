@@ -2,7 +2,7 @@ import { envoyHeaderBit } from "../codec/header-block.ts";
 import type { ResponseHead } from "../codec/response-head.ts";
 import { Attempts } from "./attempts.ts";
 import { pauseReasons } from "./downstream.ts";
-import { prepareChoice, prepareRequest, prepareResponse } from "./forwarding.ts";
+import { prepareChoice, prepareRequest, prepareResponse, rewriteAuthority } from "./forwarding.ts";
 import { limitStream } from "./grpc-timeout.ts";
 import { httpStat } from "./http-stats.ts";
 import { takeRedirect } from "./internal-redirect.ts";
@@ -64,9 +64,10 @@ export class RouterState {
 	get host(): HostEntry | undefined {
 		return this.attempts.current.host;
 	}
-	/** The host's own name stands for the request's. */
-	get takesHostName(): boolean {
-		return this.#forward?.config.hostRewrite?.kind === "auto";
+	/** The host's own name stands for the request's, where the route says so. */
+	takeHostName(name: string): void {
+		const forward = this.#forward;
+		if (forward?.config.hostRewrite?.kind === "auto" && name !== "") rewriteAuthority(this.stream, forward, name);
 	}
 	/** What comes inside a CONNECT request goes on without it. */
 	get terminatesConnect(): boolean {
@@ -260,7 +261,7 @@ export class RouterState {
 		// As in Envoy: what is still being sent is not the host's time.
 		const isTimed = this.isResponseStarted && this.stream.isRequestComplete && this.stream.upgrade === "";
 		const serviceTimeMs = isTimed ? Math.max(0, this.stream.info.upstreamFirstReceivedAt - this.attempts.current.startedAt) : -1;
-		prepareResponse(this.stream, this.#setCookies, serviceTimeMs);
+		prepareResponse(this.stream, this.isResponseStarted ? this.#setCookies : none, serviceTimeMs);
 	}
 
 	onResponseEnd(attempt: UpstreamRequest): void {

@@ -275,7 +275,19 @@ export class HttpStream {
 		this.info.responseCodeDetails = "via_upstream";
 		if (hasBody && this.filters.holdsResponse) return this.#held.start();
 		if (!hasBody) this.#hasEnded = true;
+		this.#startUpstreamHead(hasBody);
+	}
+
+	#startUpstreamHead(hasBody: boolean): void {
+		this.info.responseCode = this.response.status;
+		this.router.finishResponseHead();
 		this.#startResponse(hasBody);
+	}
+
+	/** Headers of the route's on an answer of the proxy's own. */
+	finishLocalHead(): void {
+		// As in Envoy: what a filter answers for a route that does not forward is no business of that route's.
+		if (this.choice !== undefined || this.#isFiltered) this.router.finishResponseHead();
 	}
 
 	/** undefined: no body, and nothing said of its length. */
@@ -299,8 +311,6 @@ export class HttpStream {
 		this.isResponseStarted = true;
 		info.responseCode = response.status;
 		info.downstreamFirstSentAt = context.nowMs();
-		// As in Envoy: what a filter answers for a route that does not forward is no business of that route's.
-		if (this.choice !== undefined || this.#isFiltered) this.router.finishResponseHead();
 		this.filters.onResponseHead(hasBody);
 		info.responseCode = response.status;
 		this.trace?.onResponseHead(this);
@@ -350,7 +360,7 @@ export class HttpStream {
 		this.filters.onResponseHeld(this.#trailers);
 		this.response.contentLength = body.length;
 		this.response.replaceKnown(known["content-length"], "content-length", String(body.length));
-		this.#startResponse(true);
+		this.#startUpstreamHead(true);
 		if (body.length > 0) this.sendResponseBody(body, 0, body.length);
 	}
 

@@ -1,5 +1,8 @@
 /** Envoy's response flags as bits (one 32-bit integer per stream), in the order in which Envoy prints them. */
 export const responseFlags = {
+	// Said by filters that let the request go on.
+	DI: 1 << 9,
+	RLSE: 1 << 13,
 	// Said before the last attempt's own.
 	URX: 1 << 15,
 	LH: 1 << 0,
@@ -11,11 +14,9 @@ export const responseFlags = {
 	UC: 1 << 6,
 	UO: 1 << 7,
 	NR: 1 << 8,
-	DI: 1 << 9,
 	FI: 1 << 10,
 	RL: 1 << 11,
 	UAEX: 1 << 12,
-	RLSE: 1 << 13,
 	DC: 1 << 14,
 	SI: 1 << 16,
 	IH: 1 << 17,

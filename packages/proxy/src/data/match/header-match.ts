@@ -53,7 +53,7 @@ function compileMatch<H>(
 	read: (head: H) => string | undefined,
 	context: CompileContext,
 ): (head: H) => boolean {
-	if (match.kind === "present") return (head) => (read(head) !== undefined) !== invert;
+	if (match.kind === "present") return (head) => (treatMissingAsEmpty || read(head) !== undefined) !== invert;
 	const test = compileValueTest(match, context);
 	return (head) => {
 		const value = read(head) ?? (treatMissingAsEmpty ? "" : undefined);

@@ -6,8 +6,8 @@ import type { StreamInfo } from "../log/stream-info.ts";
 import type { CompileContext } from "./compile-context.ts";
 import { withoutQuery } from "./path-match.ts";
 
-/** `:path` → the path to send upstream, query kept. */
-export type PathRewrite = (path: string, info: StreamInfo) => string;
+/** `:path` → the path to send upstream, query kept; undefined: it stays. */
+export type PathRewrite = (path: string, info: StreamInfo) => string | undefined;
 
 /** undefined: the path stays. */
 export function compilePathRewrite(match: PathMatch, action: RouteAction, context: CompileContext, environment: FormatterEnvironment): PathRewrite | undefined {
@@ -21,7 +21,10 @@ export function compilePathRewrite(match: PathMatch, action: RouteAction, contex
 
 function compilePathFormat(text: string, context: CompileContext, environment: FormatterEnvironment): PathRewrite {
 	const write = compileOneLine("path_rewrite", text, "", context, environment);
-	return (path, info) => onBarePath(path, (bare) => write(info) || bare);
+	return (path, info) => {
+		const written = write(info);
+		return written === "" ? undefined : onBarePath(path, () => written);
+	};
 }
 
 /** Of several lines of a name. */
@@ -95,7 +98,8 @@ export function compileRedirect(match: PathMatch, action: RedirectAction, contex
 	return (head, info) => {
 		const scheme = action.scheme ?? head.scheme;
 		const host = action.host ?? dropDefaultPort(head.authority, head.scheme, action.scheme !== undefined && action.port === undefined);
-		return `${scheme}://${action.port === undefined ? host : withPort(host, action.port)}${path(head.path, info)}`;
+		const target = path(head.path, info);
+		return `${scheme}://${action.port === undefined ? host : withPort(host, action.port)}${target.startsWith("/") ? target : `/${target}`}`;
 	};
 }
 

@@ -193,7 +193,7 @@ test("weighted clusters share the requests by weight, and add their own headers 
 		return head.get("x");
 	};
 	assert.equal(order(false), "wv1,r,v,t");
-	assert.equal(order(true), "t,v,r,wv1");
+	assert.equal(order(true), "wv1,t,v,r");
 });
 
 test("paths and hosts are rewritten", () => {

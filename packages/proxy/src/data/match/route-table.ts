@@ -240,11 +240,10 @@ function compileAction(
 	if (action.kind === "redirect")
 		return { kind: "redirect", status: action.status, location: compileRedirect(route.path, action, context, inputs.environment) };
 	const choice = (cluster: string, own?: WeightedCluster): ClusterChoice => {
-		const all = own ? [own.headers, ...levels] : levels;
 		return {
 			cluster,
-			mutateRequest: compileLevels(all, table, "request", context, inputs),
-			mutateResponse: compileLevels(all, table, "response", context, inputs),
+			mutateRequest: compileLevels(levels, table, "request", context, inputs, own?.headers),
+			mutateResponse: compileLevels(levels, table, "response", context, inputs, own?.headers),
 			hostRewrite: own?.hostRewrite,
 			filters: own !== undefined && saysSomething(own.filters) ? own.filters : undefined,
 			metadata: own?.metadataMatch === undefined ? action.metadataMatch : { ...action.metadataMatch, ...own.metadataMatch },
@@ -302,9 +301,11 @@ function compileLevels(
 	side: "request" | "response",
 	context: CompileContext,
 	inputs: RouteTableInputs,
+	cluster?: HeaderOperations,
 ): MutateHeaders | undefined {
 	const ordered = table.mostSpecificHeaderMutationsWins ? levels.toReversed() : levels;
-	const mutations = ordered.map((l) =>
+	// As in Envoy: those of a weighted cluster come first in either order.
+	const mutations = (cluster === undefined ? ordered : [cluster, ...ordered]).map((l) =>
 		side === "request" ? { add: l.requestAdd, remove: l.requestRemove } : { add: l.responseAdd, remove: l.responseRemove },
 	);
 	return compileHeaderMutations(mutations, inputs.environment, context.errors);
