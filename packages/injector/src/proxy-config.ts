@@ -29,9 +29,9 @@ export function decodeProxyConfigAnnotation(
 	const { value, diagnostics } = decodeMeshConfigValue({ defaultConfig: input }, {}, { injectsPods: true });
 	const told = diagnostics.map((diagnostic) => ({ ...diagnostic, path: diagnostic.path.replace(/^defaultConfig\.?/, "") }));
 	const isUnknown = ({ severity, code }: (typeof told)[number]) => severity === "warning" && code === diagnosticCodes.schema;
+	if (value.defaultConfig?.statusPort === 0) return { error: "1 error occurred:\n\t* invalid status port: port number 0 must be in the range 1..65535\n\n" };
 	const problem = told.find((diagnostic) => !isUnknown(diagnostic));
 	if (problem) return failed(`${problem.path}: ${problem.message}`.replace(/^: /, ""));
-	if (value.defaultConfig?.statusPort === 0) return { error: "1 error occurred:\n\t* invalid status port: port number 0 must be in the range 1..65535\n\n" };
 	return { value: value.defaultConfig ?? {}, unknown: told.map(({ path }) => path) };
 }
 

@@ -6,6 +6,7 @@ import { isDnsLabel, isDnsSubdomain } from "./names.ts";
 import { createReport, type Finding, type Report } from "./report.ts";
 import { checkDuration, checkExportTo, checkPort, checkRetries } from "./rules-common.ts";
 import { checkLocality } from "./rules-load-balancer.ts";
+import { checkProxyConfig } from "./rules-proxy-config.ts";
 import { walkSchema } from "./schema-walk.ts";
 import { quote } from "./suggestion.ts";
 import { type Location, toDiagnostic } from "./validate.ts";
@@ -31,8 +32,12 @@ export function decodeMeshConfigValue(
 	checkRetries(report.at("defaultHttpRetryPolicy"), retries && { ...retries, ...(retries.retryOn && { retryOn: retries.retryOn.replaceAll(" ", "") }) });
 	if (value.localityLbSetting) checkLocality(report.at("localityLbSetting"), value.localityLbSetting, true);
 	for (const field of ["proxyListenPort", "proxyInboundListenPort", "proxyHttpPort"] as const) {
-		if (value[field] !== 0) checkPort(report.at(field), value[field]);
+		if (value[field] !== 0 || field === "proxyListenPort") checkPort(report.at(field), value[field]);
 	}
+	if (value.defaultConfig) checkProxyConfig(report.at("defaultConfig"), value.defaultConfig);
+	if (value.meshMTLS?.ecdhCurves?.length)
+		report.at("meshMTLS", "ecdhCurves").error("curves of the mesh's own TLS cannot be chosen; write tlsDefaults.ecdhCurves for other TLS");
+	checkCurves(report.at("tlsDefaults", "ecdhCurves"), value.tlsDefaults?.ecdhCurves ?? []);
 	if (value.trustDomain !== undefined) checkTrustDomain(report.at("trustDomain"), value.trustDomain);
 	for (const [i, alias] of (value.trustDomainAliases ?? []).entries()) checkTrustDomain(report.at("trustDomainAliases", i), alias);
 	if (value.rootNamespace !== undefined && value.rootNamespace !== "" && !isDnsLabel(value.rootNamespace)) {
@@ -44,6 +49,16 @@ export function decodeMeshConfigValue(
 	checkProviders(report, value);
 	checkUnusedFields(report, value, reader);
 	return { value, diagnostics: findings.map((finding) => toDiagnostic(finding, location, { kind: "MeshConfig" })) };
+}
+
+/** As istiod knows them. */
+const curves: ReadonlySet<string> = new Set(["P-224", "P-256", "P-384", "P-521", "X25519", "X25519Kyber768Draft00", "X25519MLKEM768"]);
+
+function checkCurves(report: Report, names: readonly string[]): void {
+	const unknown = new Set(names.filter((name) => !curves.has(name)));
+	if (unknown.size > 0) report.warn(`detected unrecognized ECDH curves: [${[...unknown].sort().join(" ")}]`, diagnosticCodes.meshConfig);
+	const twice = new Set(names.filter((name, i) => curves.has(name) && names.indexOf(name) !== i));
+	if (twice.size > 0) report.warn(`detected duplicate ECDH curves: [${[...twice].sort().join(" ")}]`, diagnosticCodes.meshConfig);
 }
 
 function checkTrustDomain(report: Report, name: string): void {

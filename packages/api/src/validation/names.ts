@@ -64,6 +64,9 @@ export function labelProblem(key: string, value: string): string | undefined {
 	return undefined;
 }
 
+/** What follows `unix://`: an absolute path of a file, or `@` and an abstract name. */
+export const isSocketPath = (path: string): boolean => path.startsWith("@") || (path.startsWith("/") && !path.endsWith("/"));
+
 export const isHttpHeaderName = (text: string): boolean => httpToken.test(text);
 
 export const isPort = (port: number): boolean => Number.isInteger(port) && port >= 1 && port <= 65_535;

@@ -39,13 +39,11 @@ export function checkAuthorizationPolicyAnnotations(report: Report, annotations:
 }
 
 function checkRule(report: Report, { from, to, when }: AuthorizationRule): void {
-	if (from?.length === 0) report.at("from").error("from must not be empty; remove it to match every source");
 	for (const [i, { source }] of (from ?? []).entries()) {
 		const at = report.at("from", i, "source");
 		if (source === undefined || isEmpty(source)) at.error("from.source must not be empty; remove from to match every source");
 		else checkSource(at, source);
 	}
-	if (to?.length === 0) report.at("to").error("to must not be empty; remove it to match every operation");
 	for (const [i, { operation }] of (to ?? []).entries()) {
 		const at = report.at("to", i, "operation");
 		if (operation === undefined || isEmpty(operation)) at.error("to.operation must not be empty; remove to to match every operation");
@@ -67,6 +65,11 @@ function checkTexts(report: Report, lists: Lists): void {
 function checkSource(report: Report, source: AuthorizationSource): void {
 	checkTexts(report, source);
 	for (const field of ["ipBlocks", "notIpBlocks", "remoteIpBlocks", "notRemoteIpBlocks"] as const) checkAddresses(report.at(field), source[field]);
+	for (const field of ["trustDomains", "notTrustDomains"] as const) {
+		for (const [i, name] of (source[field] ?? []).entries()) {
+			if (name.includes("/")) report.at(field, i).error(`${quote(name)} is no trust domain: it must not contain "/"`);
+		}
+	}
 	for (const field of ["serviceAccounts", "notServiceAccounts"] as const) {
 		for (const [i, account] of (source[field] ?? []).entries()) checkServiceAccount(report.at(field, i), account);
 	}

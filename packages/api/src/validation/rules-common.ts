@@ -42,6 +42,11 @@ export function checkLabels(report: Report, labels: Labels | undefined): void {
 	}
 }
 
+/** The name of a port, where it may have one. */
+export function checkPortName(report: Report, name: string | undefined): void {
+	if (name && !isDnsLabel(name)) report.error(`${quote(name)} is no valid port name; use letters, digits and "-"`);
+}
+
 /** A selector without labels picks everything in the namespace, which is seldom meant. */
 export function checkSelectorSet(report: Report, selector: object | undefined, labels: Labels | undefined): void {
 	if (selector && Object.keys(labels ?? {}).length === 0) report.warn("workload selector specified without labels: it picks every workload of the namespace");
@@ -51,8 +56,14 @@ export function checkSelectorLabels(report: Report, labels: Labels | undefined):
 	for (const [key, value] of Object.entries(labels ?? {})) {
 		if (key === "") report.at(key).error("a selector's key must not be empty");
 		else if (key.includes("*") || value.includes("*")) report.at(key).error("wildcards are not supported in selectors; write the label out");
-		else checkLabels(report, { [key]: value });
+		else warnOfNoLabel(report.at(key), key, value);
 	}
+}
+
+/** What no workload can be labelled with selects none, which Istio lets pass. */
+export function warnOfNoLabel(report: Report, key: string, value: string): void {
+	const problem = labelProblem(key, value);
+	if (problem) report.warn(`${problem}, so no workload is selected`);
 }
 
 export function checkSubnets(report: Report, subnets: readonly string[] | undefined): void {
@@ -72,7 +83,7 @@ export function checkDestination(report: Report, destination: Destination): void
 		const problem = wildcardDomainProblem(destination.host);
 		if (problem) report.at("host").error(problem);
 	}
-	if (destination.subset !== undefined) checkSubsetName(report.at("subset"), destination.subset);
+	if (destination.subset) checkSubsetName(report.at("subset"), destination.subset);
 	if (destination.port) {
 		if (destination.port.number === undefined) report.at("port").error("the port needs a number");
 		checkPort(report.at("port", "number"), destination.port.number);
@@ -148,12 +159,29 @@ export function checkRetries(report: Report, retries: HTTPRetry | undefined): vo
 	checkDuration(report.at("perTryTimeout"), retries.perTryTimeout);
 	checkDuration(report.at("backoff"), retries.backoff);
 	for (const token of retries.retryOn ? retries.retryOn.split(",") : []) {
-		const isStatus = /^\d+$/.test(token) && Number(token) >= 100 && Number(token) < 600;
-		if (!isStatus && !retryConditions.has(token)) {
+		if (!isRegisteredStatus(token) && !retryConditions.has(token)) {
 			report.at("retryOn").error(`${quote(token)} is no known retry condition; write one of ${[...retryConditions].join(", ")}, or a status code`);
 		}
 	}
 }
+
+/** The codes that Go's net/http has a text for, as Istio knows them: one that nobody has registered is a slip. */
+const statusRanges: readonly (readonly [first: number, last: number])[] = [
+	[100, 103],
+	[200, 208],
+	[226, 226],
+	[300, 305],
+	[307, 308],
+	[400, 418],
+	[421, 426],
+	[428, 429],
+	[431, 431],
+	[451, 451],
+	[500, 508],
+	[510, 511],
+];
+
+const isRegisteredStatus = (text: string): boolean => /^\d+$/.test(text) && statusRanges.some(([first, last]) => Number(text) >= first && Number(text) <= last);
 
 export interface ExportToOptions {
 	readonly namespace: string;

@@ -49,12 +49,17 @@ function checkPatch(report: Report, { applyTo = "INVALID", match, patch }: Envoy
 	if (typedByName.has(applyTo) && isRecord(value) && !typeFields.some((field) => Object.hasOwn(value, field))) {
 		report.at("patch", "value").warn(`using deprecated types by name without typed_config; ${String(value["name"] ?? "")}`);
 	}
+	if (isRecord(value)) checkTypes(report.at("patch", "value"), value);
 	const wanted = matchFields[applyTo];
 	for (const field of ["listener", "routeConfiguration", "cluster"] as const) {
 		if (match?.[field] === undefined || field === wanted) continue;
-		report
-			.at("match", field)
-			.error(wanted ? `a patch of ${applyTo} is matched by ${wanted}, not by ${field}` : `a patch of ${applyTo} has no match on ${field}`);
+		const at = report.at("match", field);
+		// Of listener filters, extensions and bootstraps Istio does not look at the match.
+		if (wanted && applyTo !== "LISTENER_FILTER") at.error(`a patch of ${applyTo} is matched by ${wanted}, not by ${field}`);
+		else at.warn(`a match on ${field} has no effect for ${applyTo}`);
+	}
+	if (match?.context === "WAYPOINT" && (match.listener || match.routeConfiguration || match.cluster)) {
+		report.at("match").error("with the context WAYPOINT only a match on waypoint is supported");
 	}
 	if (match?.waypoint || match?.context === "WAYPOINT") report.at("match").warn("there are no waypoints in this mesh: the patch has no effect");
 	if (applyTo === "BOOTSTRAP")
@@ -62,6 +67,33 @@ function checkPatch(report: Report, { applyTo = "INVALID", match, patch }: Envoy
 			.at("applyTo")
 			.warn("bootstraps are for proxies that have BOOTSTRAP_XDS_AGENT=true in their environment, when they start: a running proxy is not changed");
 	if (match?.listener) checkListenerMatch(report.at("match", "listener"), applyTo, match.listener);
+}
+
+/** Packages of the messages that Envoy and Istio know. What they have in them changes by version, so the proxy's own is told by whoever translates. */
+const typePackages = /^(?:envoy|xds|udpa|istio|io\.istio|google|cel|opentelemetry|opencensus|stats|wasm)\./;
+
+/** Envoy dropped version 2 of its API; Istio's own messages are of versions like v2alpha1 still. */
+const oldApi = /^envoy\..*\.v2(?:alpha\d*)?\./;
+
+/** Messages packed into others say of which type they are. */
+function checkTypes(report: Report, value: unknown, depth = 0): void {
+	if (depth > typeDepthMax) return;
+	if (Array.isArray(value)) return value.forEach((item, i) => checkTypes(report.at(i), item, depth + 1));
+	if (!isRecord(value)) return;
+	const type = value["@type"];
+	if (typeof type === "string") checkType(report.at("@type"), type);
+	// What is in these is anything.
+	if (typeof type === "string" && /\.(?:TypedStruct|Struct|Value)$/.test(type)) return;
+	for (const [key, field] of Object.entries(value)) checkTypes(report.at(key), field, depth + 1);
+}
+
+/** Deeper values are refused before. */
+const typeDepthMax = 100;
+
+function checkType(report: Report, url: string): void {
+	const name = url.slice(url.lastIndexOf("/") + 1);
+	if (oldApi.test(name)) report.error(`referenced type unknown: ${quote(url)} is of the v2 API; write its successor of v3`);
+	else if (!typePackages.test(name)) report.error(`referenced type unknown: ${quote(url)} is no message of Envoy's`);
 }
 
 const managers: ReadonlySet<string> = new Set(["envoy.filters.network.http_connection_manager", "envoy.http_connection_manager"]);

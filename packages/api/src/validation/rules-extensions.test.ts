@@ -67,6 +67,28 @@ testRules("EnvoyFilter", [
 	],
 	["versions are expressions", patch("applyTo: CLUSTER, match: {proxy: {proxyVersion: '('}}, patch: {operation: REMOVE}"), remark, /proxyVersion/],
 	["one kind of match", patch("applyTo: CLUSTER, match: {cluster: {}, listener: {}}, patch: {operation: REMOVE}"), remark, /only one of/, /match\.listener/],
+	[
+		"types are Envoy's, of its third API",
+		patch(
+			'applyTo: HTTP_FILTER, patch: {operation: INSERT_FIRST, value: {name: a, typed_config: {"@type": "t/foo.Bar", b: [{"@type": t/envoy.config.filter.http.lua.v2.Lua}, {"@type": t/envoy.extensions.filters.http.lua.v3.Lua}, {"@type": t/istio.envoy.config.filter.http.alpn.v2alpha1.FilterConfig}, {"@type": t/udpa.type.v1.TypedStruct, value: {"@type": own}}]}}}',
+		),
+		remark,
+		/error spec\.configPatches\[0\]\.patch\.value\.typed_config\["@type"\]: .*foo\.Bar.* no message of Envoy/,
+		/error .*b\[0\]\["@type"\]: .*v2 API/,
+	],
+	[
+		"a match that nothing reads is a warning",
+		patch("applyTo: EXTENSION_CONFIG, match: {cluster: {}}, patch: {operation: REMOVE}"),
+		remark,
+		/warning .*match\.cluster/,
+	],
+	[
+		"waypoints are matched by waypoint",
+		patch("applyTo: CLUSTER, match: {context: WAYPOINT, cluster: {}}, patch: {operation: REMOVE}"),
+		remark,
+		/error .*match: with the context WAYPOINT/,
+		/warning .*match: there are no waypoints/,
+	],
 	["bootstraps are for new proxies", patch("applyTo: BOOTSTRAP, patch: {operation: MERGE, value: {}}"), remark, /warning .*bootstraps/],
 ]);
 

@@ -1,16 +1,16 @@
 import type { GatewaySpec, Server, ServerTLSSettings } from "../schema/gateway.ts";
 import { isCipherSuite } from "./cipher-suites.ts";
-import { isDnsLabel, isIpAddress, wildcardDomainProblem } from "./names.ts";
+import { isDnsLabel, isIpAddress, isSocketPath, wildcardDomainProblem } from "./names.ts";
 import { checkProtocol, isHttpProtocol, isTlsProtocol } from "./protocols.ts";
 import type { Report } from "./report.ts";
-import { checkPort, checkSelectorLabels } from "./rules-common.ts";
+import { checkPort, warnOfNoLabel } from "./rules-common.ts";
 import { quote } from "./suggestion.ts";
 
 // https://istio.io/latest/docs/reference/config/networking/gateway/
 
 export function checkGateway(report: Report, spec: GatewaySpec): void {
 	if (!spec.servers?.length) report.at("servers").error("gateway must have at least one server");
-	checkSelectorLabels(report.at("selector"), spec.selector);
+	for (const [key, value] of Object.entries(spec.selector ?? {})) warnOfNoLabel(report.at("selector", key), key, value);
 	const names = new Set<string>();
 	for (const [i, server] of (spec.servers ?? []).entries()) {
 		const at = report.at("servers", i);
@@ -24,14 +24,11 @@ export function checkGateway(report: Report, spec: GatewaySpec): void {
 function checkServer(report: Report, server: Server): void {
 	if (server.hosts.length === 0) report.at("hosts").error('a server must have at least one host; write "*" for any');
 	for (const [i, host] of server.hosts.entries()) checkNamespacedHost(report.at("hosts", i), host, "gateway");
-	checkPort(report.at("port", "number"), server.port.number);
+	checkBind(report, server);
 	if (server.port.targetPort) report.at("port", "targetPort").error("targetPort has no impact on Gateways: the service's targetPort decides; remove it");
 	if (!server.port.name) report.at("port", "name").error("the port's name must be set, like http");
 	if (!server.port.protocol) report.at("port", "protocol").error("the port's protocol must be set, like HTTP");
 	checkProtocol(report.at("port", "protocol"), server.port.protocol);
-	if (server.bind && !server.bind.startsWith("unix://") && !isIpAddress(server.bind)) {
-		report.at("bind").error(`${quote(server.bind)} is no IP address to bind to`);
-	}
 	const protocol = server.port.protocol ?? "";
 	const tls = server.tls;
 	if (isTlsProtocol(protocol) && !tls) report.at("tls").error(`a server of protocol ${protocol} must have tls settings; add them`);
@@ -45,6 +42,17 @@ function checkServer(report: Report, server: Server): void {
 		report.at("tls", "httpsRedirect").warn("httpsRedirect belongs to a plain HTTP server; move it there");
 	}
 	if (isTlsProtocol(protocol) && !(tls.httpsRedirect && tls.mode === undefined)) checkServerTls(report.at("tls"), tls);
+}
+
+/** A socket of the file system has no port, which is written as the number 0. */
+function checkBind(report: Report, { bind, port }: Server): void {
+	if (!bind?.startsWith("unix://")) {
+		checkPort(report.at("port", "number"), port.number);
+		if (bind && !isIpAddress(bind)) report.at("bind").error(`${quote(bind)} is no IP address to bind to`);
+		return;
+	}
+	if (!isSocketPath(bind.slice("unix://".length))) report.at("bind").error(`${quote(bind)} needs an absolute path after unix://`);
+	if (port.number !== 0) report.at("port", "number").error(`a unix socket has no port; write the number 0, not ${port.number}`);
 }
 
 /** Says that TLS ends here: by a mode, or by a certificate. */
@@ -76,11 +84,14 @@ export function checkServerTls(report: Report, tls: ServerTLSSettings): void {
 		if (files || named) report.error("ISTIO_MUTUAL uses the mesh's own certificates; remove the certificates, or change the mode");
 		return;
 	}
-	if (named && (tls.serverCertificate || tls.privateKey || tls.tlsCertificates?.length)) {
+	if (named && ((tls.serverCertificate && tls.privateKey) || tls.tlsCertificates?.length)) {
 		report.error("only one of credentialName, credentialNames, serverCertificate with privateKey, and tlsCertificates may be given; keep one");
 	}
-	if (tls.caCrl && named) report.at("caCrl").error("a CRL beside a credential has to be in the credential; move it there");
-	if (tls.caCrl && mode === "SIMPLE") report.at("caCrl").error("SIMPLE TLS checks no clients, so it has no use for a CRL; remove it");
+	if (tls.caCrl && mode === "SIMPLE") {
+		const message = "SIMPLE TLS checks no clients, so it has no use for a CRL; remove it";
+		if (named) report.at("caCrl").warn(message);
+		else report.at("caCrl").error(message);
+	}
 	if (named) return;
 	if (tls.tlsCertificates?.length) return checkTlsCertificates(report, tls, mode);
 	if (!tls.serverCertificate) report.at("serverCertificate").error(`${mode} TLS requires a server certificate; give credentialName or serverCertificate`);
@@ -127,4 +138,6 @@ export function checkNamespacedHost(report: Report, text: string, use: "gateway"
 	if (namespace === "~" && host !== "*") report.error(`"~" imports nothing and goes with "*" only; write ~/*`);
 	const problem = isIpAddress(host) && use === "gateway" ? undefined : wildcardDomainProblem(host);
 	if (problem) report.error(problem);
+	else if (host !== "*" && !host.includes(".")) report.error(`short names (non FQDN) are not allowed: ${quote(host)}; write the name with its domain`);
+	else if (host.includes("*") && host !== "*" && !host.startsWith("*.")) report.error(`partial wildcard ${quote(host)} not allowed; write *.domain`);
 }

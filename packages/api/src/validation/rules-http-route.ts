@@ -14,7 +14,7 @@ export function checkRedirect(report: Report, redirect: HTTPRedirect): void {
 	if (!uri && !authority && !scheme && port === undefined && derivePort === undefined) {
 		report.error("a redirect must give a uri, authority, scheme or port");
 	}
-	checkPort(report.at("port"), port);
+	if (port !== 0) checkPort(report.at("port"), port);
 	if (scheme && scheme !== "http" && scheme !== "https") report.at("scheme").error(`${quote(scheme)} is neither http nor https`);
 	// Envoy has these five alone; Istio refuses the others when it builds the route.
 	if (redirectCode !== undefined && redirectCode !== 0 && ![301, 302, 303, 307, 308].includes(redirectCode)) {

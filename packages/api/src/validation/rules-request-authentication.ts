@@ -24,7 +24,8 @@ function checkJwtRule(report: Report, rule: JWTRule): void {
 	checkNonEmpty(report.at("spaceDelimitedClaims"), rule.spaceDelimitedClaims);
 	for (const [i, { name }] of (rule.fromHeaders ?? []).entries()) checkHeaderName(report.at("fromHeaders", i, "name"), name);
 	for (const [i, { header, claim }] of (rule.outputClaimToHeaders ?? []).entries()) {
-		checkHeaderName(report.at("outputClaimToHeaders", i, "header"), header);
+		if (!/^[-_A-Za-z0-9]+$/.test(header))
+			report.at("outputClaimToHeaders", i, "header").error(`${quote(header)} is no valid HTTP header name; use letters, digits, "-" and "_"`);
 		if (claim === "") report.at("outputClaimToHeaders", i, "claim").error("the claim's name is empty");
 	}
 	if (rule.outputPayloadToHeader) checkHeaderName(report.at("outputPayloadToHeader"), rule.outputPayloadToHeader);

@@ -62,17 +62,17 @@ function checkAddresses(report: Report, spec: ServiceEntrySpec): void {
 }
 
 /** Resolved by what each request names, so the name has to be in it: the Host header, or the SNI. */
-function checkDynamicDns(report: Report, { hosts, ports, location }: ServiceEntrySpec): void {
+function checkDynamicDns(report: Report, { hosts, ports, addresses }: ServiceEntrySpec): void {
 	for (const [i, host] of hosts.entries()) {
 		if (!host.startsWith("*")) report.at("hosts", i).error(`${quote(host)} is no wildcard; with resolution DYNAMIC_DNS write *.domain, else resolution DNS`);
 	}
-	if (location === "MESH_INTERNAL") report.at("location").error("DYNAMIC_DNS is for hosts outside the mesh; set location MESH_EXTERNAL");
+	if (addresses?.length)
+		report.at("addresses").error("no addresses are allowed with resolution DYNAMIC_DNS: requests are told apart by their hosts; remove them");
 	for (const [i, port] of (ports ?? []).entries()) {
-		const served = isHttpProtocol(port.protocol ?? "") || (port.protocol ?? "").toUpperCase() === "TLS";
-		if (!served)
-			report
-				.at("ports", i, "protocol")
-				.warn(`DYNAMIC_DNS serves HTTP, GRPC and TLS; this port of protocol ${port.protocol ?? "TCP"} goes where the client dialled`);
+		const { protocol = "TCP" } = port;
+		if (!["HTTP", "HTTP2", "GRPC", "TLS"].includes(protocol.toUpperCase())) {
+			report.at("ports", i, "protocol").error(`DYNAMIC_DNS serves HTTP, HTTP2, GRPC and TLS only, not ${protocol}`);
+		}
 	}
 }
 

@@ -7,6 +7,20 @@ testRules("Sidecar", [
 	["imports are valid", egress('"./*", istio-system/*, "*/a.com", "~/*", ns/a.b.svc.cluster.local')],
 	["hosts have a namespace", egress("a.com"), /hosts\[0\]: .*namespace\/host/],
 	["the tilde goes with * alone", egress('"~/a.com"'), /hosts\[0\]/],
+	["hosts are not short", egress('"./a", "*/*.b"'), /hosts\[0\]: short names/],
+	[
+		"a host is imported once",
+		egress('"./a.com", "default/a.com", "*/a.com"'),
+		/warning spec\.egress\[0\]\.hosts\[1\]: duplicated egress host: "default\/a.com"/,
+	],
+	["* brings what stands beside it", egress('"ns/a.com", "ns/*"'), /warning .*hosts\[1\]: duplicated/],
+	["*/* brings all", egress('"ns/a.com", "*/*"'), /warning spec\.egress\[0\]\.hosts: `\*\/\*` host select all/],
+	[
+		"names of ports are labels",
+		"{ingress: [{port: {number: 1, protocol: HTTP, name: a_b}}], egress: [{port: {number: 1, protocol: HTTP, name: a.b}, hosts: ['./*']}]}",
+		/ingress\[0\]\.port\.name/,
+		/egress\[0\]\.port\.name/,
+	],
 	["an egress listener has hosts", egress(""), /hosts: .*at least one/],
 	["an empty Sidecar is refused", "{}", /spec: a Sidecar must have/],
 	[

@@ -1,24 +1,24 @@
 import type { SidecarPort } from "../schema/common.ts";
 import type { ServerTLSSettings } from "../schema/gateway.ts";
 import type { IstioEgressListener, IstioIngressListener, SidecarSpec } from "../schema/sidecar.ts";
-import { isIpAddress, isPort } from "./names.ts";
+import { isIpAddress, isPort, isSocketPath } from "./names.ts";
 import { checkProtocol, isHttpProtocol, isTlsProtocol } from "./protocols.ts";
 import type { Report } from "./report.ts";
-import { checkDestination, checkPort, checkSelectorLabels, checkSelectorSet } from "./rules-common.ts";
+import { checkDestination, checkPort, checkPortName, checkSelectorLabels, checkSelectorSet } from "./rules-common.ts";
 import { checkConnectionPool } from "./rules-destination-rule.ts";
 import { checkNamespacedHost, checkServerTls } from "./rules-gateway.ts";
 import { quote } from "./suggestion.ts";
 
 // https://istio.io/latest/docs/reference/config/networking/sidecar/
 
-export function checkSidecar(report: Report, spec: SidecarSpec): void {
+export function checkSidecar(report: Report, spec: SidecarSpec, namespace: string): void {
 	checkSelectorLabels(report.at("workloadSelector", "labels"), spec.workloadSelector?.labels);
 	checkSelectorSet(report.at("workloadSelector"), spec.workloadSelector, spec.workloadSelector?.labels);
 	if (!spec.egress?.length && !spec.ingress?.length && !spec.outboundTrafficPolicy && !spec.inboundConnectionPool) {
 		report.error("a Sidecar must have egress, ingress, outboundTrafficPolicy or inboundConnectionPool; add one");
 	}
 	checkIngress(report.at("ingress"), spec.ingress ?? []);
-	checkEgress(report.at("egress"), spec.egress ?? []);
+	checkEgress(report.at("egress"), spec.egress ?? [], namespace);
 	if (spec.inboundConnectionPool) checkConnectionPool(report.at("inboundConnectionPool"), spec.inboundConnectionPool);
 	const policy = spec.outboundTrafficPolicy;
 	if (!policy?.egressProxy) return;
@@ -40,6 +40,7 @@ function checkIngress(report: Report, listeners: readonly IstioIngressListener[]
 		if (number === undefined) at.at("port").error("an ingress listener needs a port number");
 		checkPort(at.at("port", "number"), number);
 		checkProtocol(at.at("port", "protocol"), protocol);
+		checkPortName(at.at("port", "name"), listener.port.name);
 		checkTargetPort(at.at("port"), targetPort);
 		if (number !== undefined && ports.has(number)) at.at("port", "number").error(`the port ${number} has a listener already; ports must be unique`);
 		if (number !== undefined) ports.add(number);
@@ -77,12 +78,13 @@ function checkDefaultEndpoint(report: Report, endpoint: string): void {
 	}
 }
 
-function checkEgress(report: Report, listeners: readonly IstioEgressListener[]): void {
+function checkEgress(report: Report, listeners: readonly IstioEgressListener[], namespace: string): void {
 	const places = new Set<string>();
 	for (const [i, listener] of listeners.entries()) {
 		const at = report.at(i);
 		if (listener.hosts.length === 0) at.at("hosts").error("an egress listener must have at least one host, like ./*");
 		for (const [j, host] of listener.hosts.entries()) checkNamespacedHost(at.at("hosts", j), host, "sidecar");
+		warnOfTwice(at.at("hosts"), listener.hosts, namespace);
 		if (listener.port) {
 			checkEgressPort(at, listener, listener.port, places);
 			continue;
@@ -92,16 +94,35 @@ function checkEgress(report: Report, listeners: readonly IstioEgressListener[]):
 	}
 }
 
+/** Hosts that others before them bring already, or that `*` behind them does. */
+function warnOfTwice(report: Report, hosts: readonly string[], namespace: string): void {
+	const services = new Map<string, Set<string>>();
+	for (const [i, text] of hosts.entries()) {
+		const slash = text.indexOf("/");
+		if (slash < 0) continue;
+		const [of, host] = [text.slice(0, slash), text.slice(slash + 1)];
+		const own = of === "." ? namespace : of;
+		const known = services.get(own) ?? new Set<string>();
+		services.set(own, known);
+		const isTwice = host === "*" ? known.size > 0 : known.has(host) || known.has("*");
+		if (isTwice) report.at(i).warn(`duplicated egress host: ${quote(text)}`);
+		known.add(host);
+	}
+	if (services.get("*")?.has("*") && services.size > 1) report.warn("`*/*` host select all resources, no other hosts can be added");
+}
+
 function checkEgressPort(report: Report, listener: IstioEgressListener, port: SidecarPort, places: Set<string>): void {
 	const { bind = "", captureMode = "DEFAULT" } = listener;
 	const number = port.number ?? 0;
 	checkProtocol(report.at("port", "protocol"), port.protocol);
+	checkPortName(report.at("port", "name"), port.name);
 	checkTargetPort(report.at("port"), port.targetPort);
 	const place = number === 0 ? bind : String(number);
 	if (places.has(place)) report.at("port").error(`${quote(place)} has an egress listener already; ports and sockets must be unique`);
 	places.add(place);
 	if (number === 0) {
-		if (!/^unix:\/\/[/@]/.test(bind)) report.at("port").error("a port without number needs bind: unix:// and a path; give the number, or the socket");
+		if (!bind.startsWith("unix://") || !isSocketPath(bind.slice("unix://".length)))
+			report.at("port").error("a port without number needs bind: unix:// and a path; give the number, or the socket");
 		if (captureMode === "IPTABLES") report.at("captureMode").error("captureMode of a unix socket must be DEFAULT or NONE");
 		return;
 	}

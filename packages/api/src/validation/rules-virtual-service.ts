@@ -156,6 +156,7 @@ function checkHttpMatch(report: Report, match: HTTPMatchRequest): void {
 	if (match.port !== undefined && match.port !== 0) checkPort(report.at("port"), match.port);
 	checkLabels(report.at("sourceLabels"), match.sourceLabels);
 	checkGatewayNames(report.at("gateways"), match.gateways);
+	if (match.sourceNamespace && !isDnsLabel(match.sourceNamespace)) report.at("sourceNamespace").error(`${quote(match.sourceNamespace)} is no namespace`);
 }
 
 function checkL4Match(report: Report, match: Omit<L4MatchAttributes, "sourceSubnet"> & { readonly sourceSubnet?: string | undefined }): void {
@@ -169,7 +170,8 @@ function checkL4Match(report: Report, match: Omit<L4MatchAttributes, "sourceSubn
 function checkSniHosts(report: Report, sniHosts: readonly string[], hosts: readonly string[]): void {
 	if (sniHosts.length === 0) report.error("a TLS match needs at least one SNI host");
 	for (const [i, sni] of sniHosts.entries()) {
-		const problem = wildcardDomainProblem(sni);
+		const problem = isIpAddress(sni) ? undefined : wildcardDomainProblem(sni);
+		if (isIpAddress(sni)) report.at(i).warn(`${quote(sni)} is an IP address, which goes against SNI's specification: most clients send none`);
 		if (problem) report.at(i).error(problem);
 		else if (!hosts.some((host) => covers(host, sni))) {
 			report.at(i).error(`the SNI host ${quote(sni)} is not a compatible subset of any of the virtual service's hosts; add it to hosts`);

@@ -128,6 +128,24 @@ for (const [title, input, expected] of [
 		{ defaultConfig: { holdApplicationUntilProxyStarts: true } },
 		/^warning defaultConfig\.holdApplicationUntilProxyStarts: /,
 	],
+	["an address without a port", { defaultConfig: { discoveryAddress: "istiod" } }, /error defaultConfig\.discoveryAddress: "istiod" is no address/],
+	["a collector without an address", { defaultConfig: { tracing: { zipkin: {} } } }, /error defaultConfig\.tracing\.zipkin\.address/],
+	[
+		"a service of Envoy's without a port",
+		{ defaultConfig: { envoyMetricsService: { address: "[::1]" } } },
+		/error defaultConfig\.envoyMetricsService\.address/,
+	],
+	["an address of statsd that is none", { defaultConfig: { statsdUdpAddress: "a b:1" } }, /error defaultConfig\.statsdUdpAddress/],
+	["a path that is empty", { defaultConfig: { binaryPath: "" } }, /error defaultConfig\.binaryPath/],
+	["draining in parts of seconds", { defaultConfig: { drainDuration: "1500ms" } }, /error defaultConfig\.drainDuration: .*whole seconds/],
+	["a port of the agent out of range", { defaultConfig: { statusPort: 70_000 } }, /error defaultConfig\.statusPort/],
+	["no port for what pods send", { proxyListenPort: 0 }, /error proxyListenPort/],
+	["curves for the mesh's own TLS", { meshMTLS: { ecdhCurves: ["P-256"] } }, /error meshMTLS\.ecdhCurves/],
+	[
+		"curves that are none",
+		{ tlsDefaults: { ecdhCurves: ["X", "P-256", "P-256"] } },
+		/warning .*unrecognized ECDH curves: \[X\]\nwarning .*duplicate ECDH curves: \[P-256\]/,
+	],
 	["an alias that is no trust domain", { trustDomainAliases: ["a", "b c"] }, /error trustDomainAliases\[1\]: "b c"/],
 	[
 		"an unknown way of passing certificates on",
@@ -143,7 +161,7 @@ test("mesh config: what says the same as Istio's defaults, or is read, is valid"
 	const input = {
 		enableTracing: true,
 		ingressService: "istio-ingressgateway",
-		defaultConfig: { proxyAdminPort: 15000, tracing: { sampling: 1 } },
+		defaultConfig: { proxyAdminPort: 15000, discoveryAddress: "[::1]:15012", tracing: { sampling: 1, zipkin: { address: "$(HOST_IP):9411" } } },
 		defaultHttpRetryPolicy: { attempts: 1, retryOn: "5xx, reset" },
 	};
 	assert.deepEqual(decodeMeshConfigValue(input).diagnostics, []);

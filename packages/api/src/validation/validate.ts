@@ -166,7 +166,7 @@ function runRules(kind: Kind, spec: unknown, namespace: string, findings: Findin
 		case "Gateway":
 			return checkGateway(report, content.spec);
 		case "Sidecar":
-			return checkSidecar(report, content.spec);
+			return checkSidecar(report, content.spec, namespace);
 		case "PeerAuthentication":
 			return checkPeerAuthentication(report, content.spec);
 		case "RequestAuthentication":

@@ -14,7 +14,7 @@ import { circuitBreakers, failurePercentage, outlierDetection, upstreamConnectio
 import type { DiscoveryType } from "./discovery-type.ts";
 import { metadataExchange, serviceMetadata } from "./fixed.ts";
 import { loadBalancer, localitySetting, weighsLocalities } from "./load-balancer.ts";
-import { protocolOptions, speaksHttp2 } from "./protocol-options.ts";
+import { type ProtocolOptionsInput, protocolOptions, speaksHttp2 } from "./protocol-options.ts";
 import { clusterStatName } from "./stat-name.ts";
 import type { EffectivePolicy } from "./traffic-policy.ts";
 import { transportSockets } from "./transport-socket.ts";
@@ -49,7 +49,7 @@ export function buildOutboundCluster(input: OutboundClusterInput): Cluster {
 	const dynamic = discoveryType === "DYNAMIC_DNS";
 	const type = dynamic ? undefined : Cluster_DiscoveryType[discoveryType];
 	const connectionOptions = upstreamConnectionOptions(mesh.config.tcpKeepalive, pool?.tcp?.tcpKeepalive);
-	const options = protocolOptions({ ...httpInput(input), autoSni: input.sni ? undefined : autoSniOf(ownTls(input)) });
+	const options = protocolOptions({ ...httpInput(input), autoSni: input.sni ? undefined : autoSniOf(input) });
 	const metadata = serviceMetadata({
 		// Its hosts are many, and none of them the service.
 		services: dynamic ? [] : [service],
@@ -131,9 +131,19 @@ function withSubjectAltNames(tls: ClientTLSSettings | undefined, declared: reado
 	return tls && originates(tls) && declared.length > 0 && !tls.subjectAltNames?.length ? { ...tls, subjectAltNames: [...declared] } : tls;
 }
 
-function autoSniOf(tls: ClientTLSSettings | undefined): { readonly validateSan: boolean } | undefined {
+function autoSniOf(input: OutboundClusterInput): ProtocolOptionsInput["autoSni"] {
+	const tls = ownTls(input);
+	if (input.discoveryType === "DYNAMIC_DNS") {
+		const mode = tls ? tls.mode : input.autoMtls ? "ISTIO_MUTUAL" : undefined;
+		return mode === undefined || mode === "DISABLE" ? undefined : { sni: !tls?.sni, validateSan: !tls?.insecureSkipVerify };
+	}
 	if (!tls || !originates(tls) || tls.sni) return undefined;
-	return { validateSan: (tls.subjectAltNames ?? []).length === 0 && !tls.insecureSkipVerify };
+	return { sni: true, validateSan: (tls.subjectAltNames ?? []).length === 0 && !tls.insecureSkipVerify };
+}
+
+/** Envoy resolves whatever a request names only where the server has to prove that name, unless told that it need not. */
+function provesLess(tls: ClientTLSSettings | undefined): boolean {
+	return tls?.insecureSkipVerify === true || (Boolean(tls?.sni) && tls?.mode !== undefined && tls.mode !== "DISABLE");
 }
 
 function sockets(input: OutboundClusterInput): object {
@@ -147,7 +157,8 @@ function sockets(input: OutboundClusterInput): object {
 		http2: speaksHttp2(httpInput(input)),
 		tlsDefaults: input.mesh.config.tlsDefaults,
 		istioExtensions: input.istioExtensions,
-		defaultSni: defaultSni(input),
+		// One of many hosts: each request says which.
+		defaultSni: input.discoveryType === "DYNAMIC_DNS" ? "" : defaultSni(input),
 		subjectAltNames: input.subjectAltNames,
 	});
 }
@@ -178,7 +189,7 @@ function discovery(input: OutboundClusterInput, name: string): object {
 	const { discoveryType, assignment, dnsLookupFamily, policy, service, port, subset } = input;
 	switch (discoveryType) {
 		case "DYNAMIC_DNS":
-			return dynamicForwardProxyCluster(service.hostname, dnsLookupFamily, policy.tls?.insecureSkipVerify === true);
+			return dynamicForwardProxyCluster(service.hostname, dnsLookupFamily, provesLess(policy.tls));
 		case "EDS":
 			return { edsClusterConfig: { edsConfig: ads, serviceName: name } };
 		case "ORIGINAL_DST":

@@ -14,8 +14,8 @@ export interface ProtocolOptionsInput {
 	readonly sniffs: boolean;
 	/** The mesh's h2UpgradePolicy is UPGRADE. */
 	readonly meshUpgradesH2: boolean;
-	/** SNI (and the SAN checked) from the request's host. */
-	readonly autoSni: { readonly validateSan: boolean } | undefined;
+	/** What is taken from the request's host: the SNI, the SAN checked, or both. */
+	readonly autoSni: { readonly sni: boolean; readonly validateSan: boolean } | undefined;
 }
 
 /** Does the cluster always speak HTTP/2 to its endpoints? Decides the ALPN that is offered, too. */
@@ -35,7 +35,7 @@ export function protocolOptions(input: ProtocolOptionsInput): Record<string, obj
 	if (!version && !common && !autoSni) return undefined;
 	const options = {
 		...(common && { commonHttpProtocolOptions: common }),
-		...(autoSni && { upstreamHttpProtocolOptions: { autoSni: true, autoSanValidation: autoSni.validateSan } }),
+		...(autoSni && { upstreamHttpProtocolOptions: { autoSni: autoSni.sni, autoSanValidation: autoSni.validateSan } }),
 		...(version ?? { explicitHttpConfig: { httpProtocolOptions: {} } }),
 	};
 	return { [typeName]: packed(typeName, HttpProtocolOptions, options) };

@@ -297,7 +297,11 @@ suite("a patch that is no message of its kind", () => {
 	});
 
 	for (const [title, value, expected] of [
-		["of a type that is not known", "{name: a, typed_config: {'@type': type.googleapis.com/a.B}}", /typed_config: unknown type type\.googleapis\.com\/a\.B/],
+		[
+			"of a type that is not known",
+			"{name: a, typed_config: {'@type': type.googleapis.com/envoy.B}}",
+			/typed_config: unknown type type\.googleapis\.com\/envoy\.B/,
+		],
 		[
 			"that Envoy would refuse",
 			"{typed_config: {'@type': type.googleapis.com/envoy.extensions.filters.http.lua.v3.Lua}}",
