@@ -12,7 +12,10 @@ type TlsMode = NonNullable<ClientTLSSettings["mode"]>;
 
 /** The rule's policy for a port, overridden by that of the subset. */
 export function effectivePolicy(rule: DestinationRule | undefined, subset: Subset | undefined, port: number): EffectivePolicy {
-	return { ...policyAt(rule?.trafficPolicy, port), ...policyAt(subset?.trafficPolicy, port) };
+	const general = policyAt(rule?.trafficPolicy, port);
+	const merged = { ...general, ...policyAt(subset?.trafficPolicy, port) };
+	// What goes where the client dialled is not balanced: that holds for every subset, as in istiod.
+	return general.loadBalancer?.simple === "PASSTHROUGH" ? { ...merged, loadBalancer: general.loadBalancer } : merged;
 }
 
 /**

@@ -122,6 +122,8 @@ function addOffer(context: ProxyContext, input: ListenerInput, drafts: Map<strin
 	if (draft.protocol !== offer.protocol && [draft.protocol, offer.protocol].some((protocol) => serverFirst.has(protocol))) return;
 	// At a bound address nothing tells services apart but HTTP's authority: whoever came first has the port.
 	if (offer.bindToPort && draft.chains.length > 0) return;
+	// A listener that sniffs has a place for what is not HTTP, too: of services that may be either the first has it.
+	if (listenerProtocolOf(offer.protocol) === "auto" && draft.chains.some(({ kind, match }) => kind === "http" && match !== undefined)) return;
 	drafts.set(key, draft);
 	for (const chain of chainsOf(context, input, offer, draft, cidr)) addChain(draft, chain);
 }

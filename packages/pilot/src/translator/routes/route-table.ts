@@ -198,7 +198,7 @@ function virtualHostOf(input: HostInput, index: VirtualServiceIndex, service: Se
  */
 function hostsWithoutService(egress: EgressListener, index: VirtualServiceIndex, plan: TablePlan, tablePort: number): readonly LonelyHost[] {
 	if (egress.virtualServices.length === 0) return [];
-	const companions = new Set(plan.hosts.map(({ service }) => index.forHost(service.hostname)));
+	const companions = new Set(plan.hosts.flatMap(({ service }) => index.candidates(service.hostname)));
 	return egress.virtualServices.flatMap((virtualService) => {
 		const port = tablePort !== 0 && companions.has(virtualService) ? tablePort : 80;
 		// A route of the Gateway API names its parent, and without that there is nothing to route.
