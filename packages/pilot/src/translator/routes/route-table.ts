@@ -182,14 +182,14 @@ function hostInput({ push, scope, node }: ProxyContext): HostInput {
 	};
 }
 
-/** The first VirtualService that has a route for this client and port counts; without one the service has its default route. */
+/** The first VirtualService that has a route for this client and port counts; without one the service has its default route, but an alias none. */
 function virtualHostOf(input: HostInput, index: VirtualServiceIndex, service: Service, port: number, domains: readonly string[]): Uint8Array | undefined {
 	const own = { ...input, host: service.hostname, port, domains, service };
 	for (const virtualService of index.candidates(service.hostname)) {
 		const special = virtualService.spec.http?.length ? encodeVirtualHost({ ...own, virtualService }) : undefined;
 		if (special !== undefined) return special;
 	}
-	return encodeVirtualHost({ ...own, virtualService: undefined });
+	return service.resolution === "Alias" ? undefined : encodeVirtualHost({ ...own, virtualService: undefined });
 }
 
 /**
@@ -211,7 +211,7 @@ function hostsWithoutService(egress: EgressListener, index: VirtualServiceIndex,
 
 function isServed(host: string, virtualService: VirtualService, index: VirtualServiceIndex, { served }: TablePlan): boolean {
 	if (served.has(host.toLowerCase())) return true;
-	return host.startsWith("*") && [...served].some((name) => matchWildcard(host, name) && index.forHost(name) === virtualService);
+	return host.startsWith("*") && [...served].some((name) => matchWildcard(host, name));
 }
 
 function catchAllVirtualHost({ outboundTrafficPolicy: { mode, egressProxy } }: Scope, dynamic: boolean): Uint8Array {
