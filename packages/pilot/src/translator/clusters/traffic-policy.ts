@@ -14,8 +14,9 @@ type TlsMode = NonNullable<ClientTLSSettings["mode"]>;
 export function effectivePolicy(rule: DestinationRule | undefined, subset: Subset | undefined, port: number): EffectivePolicy {
 	const general = policyAt(rule?.trafficPolicy, port);
 	const merged = { ...general, ...policyAt(subset?.trafficPolicy, port) };
-	// What goes where the client dialled is not balanced: that holds for every subset, as in istiod.
-	return general.loadBalancer?.simple === "PASSTHROUGH" ? { ...merged, loadBalancer: general.loadBalancer } : merged;
+	// What goes where the client dialled is not balanced: that holds for every subset, and for every port of one, as in istiod.
+	const passing = [general, subset?.trafficPolicy].find((policy) => policy?.loadBalancer?.simple === "PASSTHROUGH");
+	return passing?.loadBalancer ? { ...merged, loadBalancer: passing.loadBalancer } : merged;
 }
 
 /**

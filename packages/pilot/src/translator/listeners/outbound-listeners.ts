@@ -159,10 +159,12 @@ function httpChain(context: ProxyContext, input: ListenerInput, offer: Offer, ad
 	// A table of one service's own has no other hosts.
 	const services = routeName === `${offer.service.hostname}:${offer.listenPort}` ? [offer.service] : offer.egress.services;
 	const dynamicHosts = dynamicHostsOf(context, services, offer.listenPort);
-	const sniffed = isWildcardIp(address.ip) || listenerProtocolOf(offer.protocol) === "auto";
+	const isProxy = offer.egress.port?.protocol.toUpperCase() === httpProxyProtocol;
+	const sniffed = !isProxy && (isWildcardIp(address.ip) || listenerProtocolOf(offer.protocol) === "auto");
 	return {
 		kind: "http",
 		// A listener for all addresses also gets traffic of servers that the mesh does not know: only what looks like HTTP is taken.
+		// What is sent to a proxy is meant for it.
 		match: sniffed ? { applicationProtocols: plainTextHttp, transportProtocol: "raw_buffer" } : undefined,
 		filters: [
 			...connectionExtensions(input, "outbound", offer.listenPort),

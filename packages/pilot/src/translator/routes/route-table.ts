@@ -102,7 +102,7 @@ function buildHostTable(context: ProxyContext, egress: EgressListener, name: str
 	const service = egress.services.find(({ hostname, ports }) => hostname === host && ports.some((candidate) => candidate.port === port));
 	// A port of datagrams may have the same number.
 	if (!service?.ports.some((candidate) => candidate.port === port && isHttpOrSniffed(candidate))) return undefined;
-	const bytes = virtualHostOf(hostInput(context), virtualServiceIndex(egress), service, port, ["*"]);
+	const bytes = virtualHostOf(hostInput(context, port), virtualServiceIndex(egress), service, port, ["*"]);
 	return bytes === undefined ? undefined : encodeTable(name, [bytes], { ignorePortInHostMatching: true });
 }
 
@@ -111,7 +111,7 @@ function buildPortTable(context: ProxyContext, egress: EgressListener, name: str
 	const index = virtualServiceIndex(egress);
 	const client = { ...searchOf(node), ...addressingOf(node) };
 	const planned = { scope, egress, tablePort, client, index };
-	const input = hostInput(context);
+	const input = hostInput(context, tablePort);
 	const filledFor = (plan: TablePlan) => filledPlan(plan, clientKey(context), [input.defaultRetry, input.destinationRule, scope.serviceByHost]);
 	const first = tablePlan({ ...planned, reserved: [] });
 	const usual = filledFor(first);
@@ -169,12 +169,13 @@ function assemble(plan: TablePlan, name: string, virtualHosts: readonly Uint8Arr
 	return resource;
 }
 
-type HostInput = Pick<VirtualHostInput, "client" | "defaultRetry" | "destinationRule" | "serviceOf">;
+type HostInput = Pick<VirtualHostInput, "tablePort" | "client" | "defaultRetry" | "destinationRule" | "serviceOf">;
 
 const meshGateways: ReadonlySet<string> = new Set(["mesh"]);
 
-function hostInput({ push, scope, node }: ProxyContext): HostInput {
+function hostInput({ push, scope, node }: ProxyContext, tablePort: number): HostInput {
 	return {
+		tablePort,
 		client: { namespace: node.namespace, labels: node.labels, gateways: meshGateways },
 		defaultRetry: push.meshConfig.defaultHttpRetryPolicy,
 		destinationRule: scope.destinationRule,
