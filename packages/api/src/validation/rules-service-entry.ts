@@ -67,14 +67,16 @@ function checkDynamicDns(report: Report, { hosts, ports, location }: ServiceEntr
 		if (!host.startsWith("*")) report.at("hosts", i).error(`${quote(host)} is no wildcard; with resolution DYNAMIC_DNS write *.domain, else resolution DNS`);
 	}
 	if (location === "MESH_INTERNAL") report.at("location").error("DYNAMIC_DNS is for hosts outside the mesh; set location MESH_EXTERNAL");
-	for (const [i, port] of (ports ?? []).entries()) {
-		const served = isHttpProtocol(port.protocol ?? "") || (port.protocol ?? "").toUpperCase() === "TLS";
-		if (!served)
-			report
-				.at("ports", i, "protocol")
-				.warn(`DYNAMIC_DNS serves HTTP, GRPC and TLS; this port of protocol ${port.protocol ?? "TCP"} goes where the client dialled`);
+	for (const [i, { protocol = "" }] of (ports ?? []).entries()) {
+		if (dynamicProtocols.includes(protocol.toUpperCase())) continue;
+		report
+			.at("ports", i, "protocol")
+			.error(`DYNAMIC_DNS is for ports of protocol ${dynamicProtocols.join(", ")}, not ${protocol || "unknown"}; write one of them`);
 	}
 }
+
+/** Requests or handshakes of these name their host. */
+const dynamicProtocols = ["HTTP", "HTTP2", "GRPC", "TLS"];
 
 function checkResolution(report: Report, spec: ServiceEntrySpec): void {
 	const endpoints = spec.endpoints ?? [];
