@@ -19,6 +19,7 @@ testRules("ServiceEntry", [
 		/^error spec\.ports\[0\]\.protocol/,
 		/^error spec\.ports\[1\]\.protocol/,
 	],
+	["which is written", `{hosts: ["*.a.com"], ports: [{number: 80, name: http}], resolution: DYNAMIC_DNS}`, /^error spec\.ports\[0\]\.protocol: .*not unknown/],
 	["port names and numbers are unique", "{hosts: [a.com], ports: [{number: 80, name: h}, {number: 80, name: h}]}", /ports\[1\]\.name/, /ports\[1\]\.number/],
 	["ports are from 1 to 65535", "{hosts: [a.com], ports: [{number: 0, name: h}]}", /ports\[0\]\.number/],
 	["protocols are known", "{hosts: [a.com], ports: [{number: 80, name: h, protocol: HTPP}]}", /ports\[0\]\.protocol: .*did you mean "HTTP"/],

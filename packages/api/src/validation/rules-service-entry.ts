@@ -68,13 +68,16 @@ function checkDynamicDns(report: Report, { hosts, ports, addresses }: ServiceEnt
 	}
 	if (addresses?.length)
 		report.at("addresses").error("no addresses are allowed with resolution DYNAMIC_DNS: requests are told apart by their hosts; remove them");
-	for (const [i, port] of (ports ?? []).entries()) {
-		const { protocol = "TCP" } = port;
-		if (!["HTTP", "HTTP2", "GRPC", "TLS"].includes(protocol.toUpperCase())) {
-			report.at("ports", i, "protocol").error(`DYNAMIC_DNS serves HTTP, HTTP2, GRPC and TLS only, not ${protocol}`);
-		}
+	for (const [i, { protocol = "" }] of (ports ?? []).entries()) {
+		if (dynamicProtocols.includes(protocol.toUpperCase())) continue;
+		report
+			.at("ports", i, "protocol")
+			.error(`DYNAMIC_DNS is for ports of protocol ${dynamicProtocols.join(", ")}, not ${protocol || "unknown"}; write one of them`);
 	}
 }
+
+/** Requests or handshakes of these name their host. */
+const dynamicProtocols = ["HTTP", "HTTP2", "GRPC", "TLS"];
 
 function checkResolution(report: Report, spec: ServiceEntrySpec): void {
 	const endpoints = spec.endpoints ?? [];

@@ -34,7 +34,16 @@ export function byAge(a: Aged, b: Aged): number {
 	);
 }
 
-/** The same order for what was made of objects. */
+/** Oldest first, then by namespace, then by name: the Gateway API's rule. */
+export function byAgeAndNamespace(a: Aged, b: Aged): number {
+	return (
+		createdMsOf(a.metadata) - createdMsOf(b.metadata) ||
+		compareText(a.metadata.namespace, b.metadata.namespace) ||
+		compareText(a.metadata.name, b.metadata.name)
+	);
+}
+
+/** The order of `byAge` for what was made of objects. */
 export function oldestFirst(a: Dated, b: Dated): number {
 	return a.createdMs - b.createdMs || compareText(a.name, b.name) || compareText(a.namespace, b.namespace);
 }

@@ -24,10 +24,11 @@ function selectorOf({ spec }: RuleObject): Labels | undefined {
 	return isEmpty(selector) ? undefined : selector;
 }
 
-/** Rules are merged where host, namespace, workloadSelector and exportTo are the same; elsewhere they stay apart. */
-function mergeKey(object: RuleObject, host: string, options: Options): string {
-	const selector = Object.entries(selectorOf(object) ?? {}).sort(([a], [b]) => compareText(a, b));
-	return JSON.stringify([object.metadata.namespace, host, selector, [...exportToOf(object, options)].sort()]);
+/** Rules are merged where host, namespace, workloadSelector and exportTo are the same; elsewhere they stay apart. What the default exports is no exportTo of its own. */
+function mergeKey({ metadata, spec }: RuleObject, host: string): string {
+	const selector = Object.entries(spec.workloadSelector?.matchLabels ?? {}).sort(([a], [b]) => compareText(a, b));
+	const exportTo = spec.workloadSelector === undefined ? [...(spec.exportTo ?? [])].sort() : ["."];
+	return JSON.stringify([metadata.namespace, host, selector, exportTo]);
 }
 
 /** Subsets are joined (the first of a name stays), the first traffic policy holds for all of them. */
@@ -61,7 +62,7 @@ export function buildDestinationRuleIndex(objects: readonly RuleObject[], option
 	const selectorKeys = new Set<string>();
 	for (const object of [...objects].sort(byAge)) {
 		const host = resolveHost(object.spec.host, object.metadata.namespace, options.domain);
-		const key = mergeKey(object, host, options);
+		const key = mergeKey(object, host);
 		const group = groups.get(key);
 		if (group) group.objects.push(object);
 		else groups.set(key, { host, objects: [object] });

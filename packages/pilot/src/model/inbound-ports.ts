@@ -81,14 +81,14 @@ function dummyService({ sidecar }: Scope): Service {
 	return service;
 }
 
-/** Oldest service first, so that of two on one port the older decides. */
+/** Oldest service first, so that of two on one port the older decides; of one service's ports the one it names first. */
 function targetsOf(push: PushSnapshot, node: ProxyNode): readonly Target[] {
 	const pod = push.workloads.podByName.get(`${node.namespace}/${node.name}`);
 	const selected = pod ? selectedTargets(push, pod) : [];
 	const seen = new Set(selected.map(targetKey));
 	const byEndpoint = endpointTargets(push, node, pod).filter((target) => !seen.has(targetKey(target)));
 	const order = serviceOrder(push);
-	return [...selected, ...byEndpoint].sort((a, b) => (order.get(a.service) ?? 0) - (order.get(b.service) ?? 0) || a.port.port - b.port.port);
+	return [...selected, ...byEndpoint].sort((a, b) => (order.get(a.service) ?? 0) - (order.get(b.service) ?? 0));
 }
 
 const targetKey = ({ service, port, targetPort }: Target): string => `${service.hostname} ${service.namespace} ${port.port} ${targetPort}`;

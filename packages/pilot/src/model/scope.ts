@@ -209,7 +209,7 @@ function pulledServices(push: PushSnapshot, listener: EgressListener, namespace:
 			if (!service) return [];
 			const listenerPort = listenerPortOf(listener);
 			if (listenerPort !== undefined) return narrowToPorts(service, (port) => port === listenerPort);
-			return ports.size === 0 ? [service] : narrowToPorts(service, (port) => ports.has(port));
+			return ports.has(0) ? [service] : narrowToPorts(service, (port) => ports.has(port));
 		}),
 	);
 }

@@ -80,12 +80,12 @@ export function importVirtualServices(virtualServices: readonly VirtualService[]
 	});
 }
 
-/** Hosts that the VirtualService sends to, with the ports named; no port named means all of them. */
+/** Hosts that the VirtualService sends to, with the ports named; where a destination names none, 0 stands for all of them. */
 export function destinationHosts({ spec }: VirtualService): ReadonlyMap<string, ReadonlySet<number>> {
 	const hosts = new Map<string, Set<number>>();
 	const add = (destination: { host: string; port?: { number?: number | undefined } | undefined }) => {
 		const ports = hosts.get(destination.host) ?? new Set();
-		if (destination.port?.number) ports.add(destination.port.number);
+		ports.add(destination.port?.number ?? 0);
 		hosts.set(destination.host, ports);
 	};
 	for (const route of spec.http ?? []) {

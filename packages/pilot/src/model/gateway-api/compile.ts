@@ -1,5 +1,5 @@
 import type { ConfigObject } from "@weft/api";
-import { byAge } from "../age.ts";
+import { byAgeAndNamespace } from "../age.ts";
 import type { Gateway, VirtualService } from "../push.ts";
 import { compileBackendTls } from "./backend-tls.ts";
 import { buildGrants, type GatewayApiInput, type RouteContext } from "./context.ts";
@@ -33,7 +33,7 @@ export function compileGatewayApi(input: GatewayApiInput): CompiledGatewayApi {
 	const gateways = compileGateways(input, grants);
 	const sets = compileListenerSets(gateways, input, grants);
 	const context = routeContext(input, gateways, sets, grants);
-	const objects: readonly RouteObject[] = [...input.httpRoutes, ...input.grpcRoutes, ...input.tlsRoutes, ...input.tcpRoutes].sort(byAge);
+	const objects: readonly RouteObject[] = [...input.httpRoutes, ...input.grpcRoutes, ...input.tlsRoutes, ...input.tcpRoutes].sort(byAgeAndNamespace);
 	const routes = objects.map((object) => compileRoute(object, context));
 	const policies = compileBackendTls(input);
 	return {

@@ -39,7 +39,7 @@ export function discoveryTypeOf(
 		case "DNSRoundRobin":
 			return passes ? "ORIGINAL_DST" : "LOGICAL_DNS";
 		case "Passthrough":
-			return passthroughType(service, capture);
+			return passes ? "ORIGINAL_DST" : passthroughType(service, capture);
 		case "ClientSide":
 			return passes ? "ORIGINAL_DST" : "EDS";
 	}

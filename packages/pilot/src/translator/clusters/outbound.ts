@@ -170,8 +170,10 @@ const sessionStatuses = [HealthStatus.HEALTHY, HealthStatus.DRAINING, HealthStat
 function commonLbConfig({ policy, rule, subset, service, mesh }: OutboundClusterInput): object {
 	const locality = localitySetting(policy.loadBalancer?.localityLbSetting, service, mesh.config.localityLbSetting);
 	const outlier = policy.outlierDetection;
+	// Who prefers near endpoints is told of those that are not ready, and must not fall back on them.
+	const panicAt = service.trafficDistribution ? 0 : (outlier?.minHealthPercent ?? 0);
 	return {
-		...((outlier || rule?.failurePercentage || service.trafficDistribution) && { healthyPanicThreshold: { value: outlier?.minHealthPercent ?? 0 } }),
+		...((outlier || rule?.failurePercentage || service.trafficDistribution) && { healthyPanicThreshold: { value: panicAt } }),
 		...(weighsLocalities(locality, outlier !== undefined) && { localityWeightedLbConfig: {} }),
 		...(subset === undefined && keepsSessions(service) && { overrideHostStatus: { statuses: sessionStatuses } }),
 	};

@@ -12,7 +12,11 @@ type TlsMode = NonNullable<ClientTLSSettings["mode"]>;
 
 /** The rule's policy for a port, overridden by that of the subset. */
 export function effectivePolicy(rule: DestinationRule | undefined, subset: Subset | undefined, port: number): EffectivePolicy {
-	return { ...policyAt(rule?.trafficPolicy, port), ...policyAt(subset?.trafficPolicy, port) };
+	const general = policyAt(rule?.trafficPolicy, port);
+	const merged = { ...general, ...policyAt(subset?.trafficPolicy, port) };
+	// What goes where the client dialled is not balanced: that holds for every subset, and for every port of one, as in istiod.
+	const passing = [general, subset?.trafficPolicy].find((policy) => policy?.loadBalancer?.simple === "PASSTHROUGH");
+	return passing?.loadBalancer ? { ...merged, loadBalancer: passing.loadBalancer } : merged;
 }
 
 /**

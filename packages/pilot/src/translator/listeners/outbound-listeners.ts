@@ -122,6 +122,8 @@ function addOffer(context: ProxyContext, input: ListenerInput, drafts: Map<strin
 	if (draft.protocol !== offer.protocol && [draft.protocol, offer.protocol].some((protocol) => serverFirst.has(protocol))) return;
 	// At a bound address nothing tells services apart but HTTP's authority: whoever came first has the port.
 	if (offer.bindToPort && draft.chains.length > 0) return;
+	// A listener that sniffs has a place for what is not HTTP, too: of services that may be either the first has it.
+	if (listenerProtocolOf(offer.protocol) === "auto" && draft.chains.some(({ kind, match }) => kind === "http" && match !== undefined)) return;
 	drafts.set(key, draft);
 	for (const chain of chainsOf(context, input, offer, draft, cidr)) addChain(draft, chain);
 }
@@ -157,10 +159,12 @@ function httpChain(context: ProxyContext, input: ListenerInput, offer: Offer, ad
 	// A table of one service's own has no other hosts.
 	const services = routeName === `${offer.service.hostname}:${offer.listenPort}` ? [offer.service] : offer.egress.services;
 	const dynamicHosts = dynamicHostsOf(context, services, offer.listenPort);
-	const sniffed = isWildcardIp(address.ip) || listenerProtocolOf(offer.protocol) === "auto";
+	const isProxy = offer.egress.port?.protocol.toUpperCase() === httpProxyProtocol;
+	const sniffed = !isProxy && (isWildcardIp(address.ip) || listenerProtocolOf(offer.protocol) === "auto");
 	return {
 		kind: "http",
 		// A listener for all addresses also gets traffic of servers that the mesh does not know: only what looks like HTTP is taken.
+		// What is sent to a proxy is meant for it.
 		match: sniffed ? { applicationProtocols: plainTextHttp, transportProtocol: "raw_buffer" } : undefined,
 		filters: [
 			...connectionExtensions(input, "outbound", offer.listenPort),

@@ -102,7 +102,7 @@ function buildHostTable(context: ProxyContext, egress: EgressListener, name: str
 	const service = egress.services.find(({ hostname, ports }) => hostname === host && ports.some((candidate) => candidate.port === port));
 	// A port of datagrams may have the same number.
 	if (!service?.ports.some((candidate) => candidate.port === port && isHttpOrSniffed(candidate))) return undefined;
-	const bytes = virtualHostOf(hostInput(context), virtualServiceIndex(egress), service, port, ["*"]);
+	const bytes = virtualHostOf(hostInput(context, port), virtualServiceIndex(egress), service, port, ["*"]);
 	return bytes === undefined ? undefined : encodeTable(name, [bytes], { ignorePortInHostMatching: true });
 }
 
@@ -111,7 +111,7 @@ function buildPortTable(context: ProxyContext, egress: EgressListener, name: str
 	const index = virtualServiceIndex(egress);
 	const client = { ...searchOf(node), ...addressingOf(node) };
 	const planned = { scope, egress, tablePort, client, index };
-	const input = hostInput(context);
+	const input = hostInput(context, tablePort);
 	const filledFor = (plan: TablePlan) => filledPlan(plan, clientKey(context), [input.defaultRetry, input.destinationRule, scope.serviceByHost]);
 	const first = tablePlan({ ...planned, reserved: [] });
 	const usual = filledFor(first);
@@ -169,12 +169,13 @@ function assemble(plan: TablePlan, name: string, virtualHosts: readonly Uint8Arr
 	return resource;
 }
 
-type HostInput = Pick<VirtualHostInput, "client" | "defaultRetry" | "destinationRule" | "serviceOf">;
+type HostInput = Pick<VirtualHostInput, "tablePort" | "client" | "defaultRetry" | "destinationRule" | "serviceOf">;
 
 const meshGateways: ReadonlySet<string> = new Set(["mesh"]);
 
-function hostInput({ push, scope, node }: ProxyContext): HostInput {
+function hostInput({ push, scope, node }: ProxyContext, tablePort: number): HostInput {
 	return {
+		tablePort,
 		client: { namespace: node.namespace, labels: node.labels, gateways: meshGateways },
 		defaultRetry: push.meshConfig.defaultHttpRetryPolicy,
 		destinationRule: scope.destinationRule,
@@ -182,14 +183,14 @@ function hostInput({ push, scope, node }: ProxyContext): HostInput {
 	};
 }
 
-/** The first VirtualService that has a route for this client and port counts; without one the service has its default route. */
+/** The first VirtualService that has a route for this client and port counts; without one the service has its default route, but an alias none. */
 function virtualHostOf(input: HostInput, index: VirtualServiceIndex, service: Service, port: number, domains: readonly string[]): Uint8Array | undefined {
 	const own = { ...input, host: service.hostname, port, domains, service };
 	for (const virtualService of index.candidates(service.hostname)) {
 		const special = virtualService.spec.http?.length ? encodeVirtualHost({ ...own, virtualService }) : undefined;
 		if (special !== undefined) return special;
 	}
-	return encodeVirtualHost({ ...own, virtualService: undefined });
+	return service.resolution === "Alias" ? undefined : encodeVirtualHost({ ...own, virtualService: undefined });
 }
 
 /**
@@ -198,7 +199,7 @@ function virtualHostOf(input: HostInput, index: VirtualServiceIndex, service: Se
  */
 function hostsWithoutService(egress: EgressListener, index: VirtualServiceIndex, plan: TablePlan, tablePort: number): readonly LonelyHost[] {
 	if (egress.virtualServices.length === 0) return [];
-	const companions = new Set(plan.hosts.map(({ service }) => index.forHost(service.hostname)));
+	const companions = new Set(plan.hosts.flatMap(({ service }) => index.candidates(service.hostname)));
 	return egress.virtualServices.flatMap((virtualService) => {
 		const port = tablePort !== 0 && companions.has(virtualService) ? tablePort : 80;
 		// A route of the Gateway API names its parent, and without that there is nothing to route.
@@ -211,7 +212,7 @@ function hostsWithoutService(egress: EgressListener, index: VirtualServiceIndex,
 
 function isServed(host: string, virtualService: VirtualService, index: VirtualServiceIndex, { served }: TablePlan): boolean {
 	if (served.has(host.toLowerCase())) return true;
-	return host.startsWith("*") && [...served].some((name) => matchWildcard(host, name) && index.forHost(name) === virtualService);
+	return host.startsWith("*") && [...served].some((name) => matchWildcard(host, name));
 }
 
 function catchAllVirtualHost({ outboundTrafficPolicy: { mode, egressProxy } }: Scope, dynamic: boolean): Uint8Array {

@@ -116,7 +116,7 @@ const aliasesAmong = (services: readonly Service[]): readonly string[] =>
 
 /** An alias has a virtual host of its own only where a VirtualService names it; else its names go with those of its target. */
 function speaksForItself(index: VirtualServiceIndex, host: string): boolean {
-	return Boolean(index.forHost(host)?.spec.http?.length);
+	return index.candidates(host).some(({ spec }) => spec.http?.length);
 }
 
 function buildPlan({ scope, egress, tablePort, client, reserved }: PlanInput, namedAliases: ReadonlySet<string>): TablePlan {

@@ -14,6 +14,8 @@ export interface VirtualHostInput {
 	/** Host part of the name. */
 	readonly host: string;
 	readonly port: number;
+	/** The one port of the table; 0: it holds all ports, so that a request does not tell which one it is for. */
+	readonly tablePort: number;
 	readonly domains: readonly string[];
 	/** Undefined: the service's plain default route. */
 	readonly virtualService: VirtualService | undefined;
@@ -33,14 +35,15 @@ export const virtualHostStats = cache.stats;
 export function encodeVirtualHost(input: VirtualHostInput): Uint8Array | undefined {
 	const anchor = input.virtualService ?? input.service;
 	if (anchor === undefined) return undefined;
-	const key = `${input.host}:${input.port}|${clientKey(input)}|${input.domains.join()}`;
+	const key = `${input.host}:${input.port}|${input.tablePort === 0}|${clientKey(input)}|${input.domains.join()}`;
 	return cache.get(anchor, key, dependencies(input), () => buildVirtualHost(input));
 }
 
 function buildVirtualHost(input: VirtualHostInput): Uint8Array | undefined {
 	const action: ActionInput = {
-		listenPort: input.port,
+		listenPort: input.virtualService ? input.tablePort : input.port,
 		defaultRetry: input.defaultRetry,
+		...(input.tablePort === 0 ? { solePort: (host) => solePort(input, host) } : {}),
 		aliasOf: (host) => aliasOf(input, host),
 		hashOf: (destination) => hashOf(input, destination),
 	};
@@ -55,6 +58,12 @@ function aliasOf({ serviceOf, port }: VirtualHostInput, host: string): string | 
 	return service?.ports.some((own) => own.port === port) ? service.externalName : undefined;
 }
 
+/** The port of a service that has just one. */
+function solePort({ serviceOf }: VirtualHostInput, host: string): number | undefined {
+	const ports = serviceOf(host)?.ports ?? [];
+	return ports.length === 1 ? ports[0]?.port : undefined;
+}
+
 function hashOf(input: VirtualHostInput, destination: Destination): ReturnType<typeof resolveDestinationHash> {
 	return resolveDestinationHash(input.destinationRule(destination.host), destination);
 }
@@ -66,7 +75,10 @@ function encode(partial: object): Uint8Array {
 /** The mesh's retry policy, and of every destination its DestinationRule (for hash policies) and what it stands for. */
 function dependencies(input: VirtualHostInput): readonly unknown[] {
 	if (!input.virtualService) return [input.defaultRetry, input.destinationRule(input.host)];
-	return [input.defaultRetry, ...destinationHosts(input.virtualService).flatMap((host) => [input.destinationRule(host), aliasOf(input, host)])];
+	return [
+		input.defaultRetry,
+		...destinationHosts(input.virtualService).flatMap((host) => [input.destinationRule(host), aliasOf(input, host), solePort(input, host)]),
+	];
 }
 
 const hostsOf = new WeakMap<VirtualService, readonly string[]>();
@@ -84,10 +96,10 @@ function destinationHosts(virtualService: VirtualService): readonly string[] {
 }
 
 /** One digit a match: which of them hold for this client. Empty where no match looks at the client. */
-function clientKey({ virtualService, client, port }: VirtualHostInput): string {
+function clientKey({ virtualService, client, tablePort }: VirtualHostInput): string {
 	if (virtualService === undefined || !readsClient(virtualService)) return "";
 	const matches = (virtualService.spec.http ?? []).flatMap(({ match }) => match ?? []);
-	return matches.map((match) => (appliesTo(match, client, port) ? "1" : "0")).join("");
+	return matches.map((match) => (appliesTo(match, client, tablePort) ? "1" : "0")).join("");
 }
 
 const clientReaders = new WeakMap<VirtualService, boolean>();
