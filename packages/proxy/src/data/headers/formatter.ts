@@ -56,8 +56,7 @@ export function compileTypedFormat(format: string, environment: FormatterEnviron
 }
 
 /** A body, a parameter or an object that is empty is there all the same. */
-export const tellsEmpty = (operator: string): boolean =>
-	operator.startsWith("LOCAL_REPLY_BODY") || operator.startsWith("QUERY_PARAM(") || operator.startsWith("FILTER_STATE(");
+export const tellsEmpty = (operator: string): boolean => /^(LOCAL_REPLY_BODY|QUERY_PARAM\(|QUERY_PARAMS|FILTER_STATE\()/.test(operator);
 
 /** Whether a header value is plain text: then it is compiled to a constant and may be pre-encoded. */
 export function literalOf(format: string): string | undefined {
