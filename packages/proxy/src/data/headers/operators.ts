@@ -8,6 +8,7 @@ import { filterStateOperator, TypedText } from "./filter-state-operator.ts";
 import type { FormatterEnvironment } from "./formatter.ts";
 import { requestOperators } from "./request-operators.ts";
 import { grpcStatusName, grpcStatusOf } from "./grpc-status.ts";
+import { requestHeadBytes, responseHeadBytes } from "./head-size.ts";
 import { type HeadersView, headerReader } from "./headers-view.ts";
 import { compileTimeFormat } from "./time-format.ts";
 
@@ -126,9 +127,9 @@ const simpleOperators: ReadonlyMap<string, ReadOperator> = new Map<string, ReadO
 	["RESPONSE_FLAGS_LONG", (info) => formatResponseFlagsLong(info.responseFlags)],
 	["BYTES_RECEIVED", (info) => info.bytesReceived],
 	["BYTES_SENT", (info) => info.bytesSent],
-	["REQUEST_HEADERS_BYTES", (info) => info.requestHeaderBytes],
+	["REQUEST_HEADERS_BYTES", ({ request }) => (request === undefined ? 0 : requestHeadBytes(request))],
 	["DOWNSTREAM_HEADER_BYTES_RECEIVED", (info) => info.requestHeaderBytes],
-	["RESPONSE_HEADERS_BYTES", (info) => info.responseHeaderBytes],
+	["RESPONSE_HEADERS_BYTES", ({ response }) => (response === undefined ? 0 : responseHeadBytes(response))],
 	["DOWNSTREAM_HEADER_BYTES_SENT", (info) => info.responseHeaderBytes],
 	["UPSTREAM_WIRE_BYTES_SENT", (info) => info.upstreamWireBytesSent],
 	["UPSTREAM_WIRE_BYTES_RECEIVED", (info) => info.upstreamWireBytesReceived],

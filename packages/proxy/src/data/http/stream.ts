@@ -285,7 +285,8 @@ export class HttpStream {
 		const mayFollow = !this.isHead && this.response.status !== 204 && this.response.status !== 304;
 		const hasBody = body !== undefined && body.length > 0 && mayFollow;
 		if (body !== undefined) this.response.contentLength = body.length;
-		this.#startResponse(hasBody);
+		// As in Envoy: the route's headers are made before the answer has its status.
+		this.#startResponse(hasBody, 0);
 		this.#hasEnded = !hasBody;
 		if (hasBody) this.sendResponseBody(body, 0, body.length);
 		if (this.endResponse()) return;
@@ -294,13 +295,15 @@ export class HttpStream {
 		this.filters.cancel();
 	}
 
-	#startResponse(hasBody: boolean): void {
+	/** `statusForRoute`: what the headers that the route adds are told. */
+	#startResponse(hasBody: boolean, statusForRoute = this.response.status): void {
 		const { response, info, context } = this;
 		this.isResponseStarted = true;
-		info.responseCode = response.status;
+		info.responseCode = statusForRoute;
 		info.downstreamFirstSentAt = context.nowMs();
 		// As in Envoy: what a filter answers for a route that does not forward is no business of that route's.
 		if (this.choice !== undefined || this.#isFiltered) this.router.finishResponseHead();
+		info.responseCode = response.status;
 		this.filters.onResponseHead(hasBody);
 		info.responseCode = response.status;
 		this.trace?.onResponseHead(this);

@@ -63,6 +63,8 @@ test("operators, their arguments and lengths", () => {
 		["%COMMON_DURATION(DS_RX_BEG:DS_TX_END:us)%", "12900"],
 		["%COMMON_DURATION(DS_RX_BEG:DS_TX_END)%", "12"],
 		["%REQUEST_DURATION%", "-"],
+		// Names and values, `:status` and the like among them.
+		["%REQUEST_HEADERS_BYTES% %RESPONSE_HEADERS_BYTES%", "82 40"],
 		["%DYNAMIC_METADATA(a:b)%", "-"],
 	] as const) {
 		assert.equal(lineOf({ format: { kind: "text", text: format } }), wanted, format);
