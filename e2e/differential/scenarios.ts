@@ -18,6 +18,8 @@ export interface Scenario {
 	readonly host?: Json;
 	readonly routeConfig?: Json;
 	readonly manager?: Json;
+	/** Fields of the listener beside its address and its chain. */
+	readonly listener?: Json;
 	/** Mutual TLS: a DownstreamTlsContext, and what the client shows. */
 	readonly tls?: { readonly server: Json; readonly client: Pick<ConnectionOptions, "cert" | "key"> };
 	/** Name → bytes of a request without its last line; `connection: close` is added. */
@@ -116,12 +118,19 @@ function buildBootstrap(scenarios: Readonly<Record<string, Scenario>>, echoPort:
 		details: "%RESPONSE_CODE_DETAILS%",
 		...options.log,
 	});
-	const listeners = Object.entries(scenarios).map(([name, { filters, network = [], host = {}, routeConfig = {}, manager = {}, tls }]) => {
-		const virtualHost = { name: "all", domains: ["*"], routes: [{ match: { prefix: "/" }, route: { cluster: "echo" } }], ...host };
-		const fields = { access_log: [log], route_config: { name, virtual_hosts: [virtualHost], ...routeConfig }, http_filters: [...filters, router], ...manager };
-		const listener = behind(network, httpListener(name, fields));
-		return tls === undefined ? listener : overTls(listener, tls.server);
-	});
+	const listeners = Object.entries(scenarios).map(
+		([name, { filters, network = [], host = {}, routeConfig = {}, manager = {}, listener: ofListener = {}, tls }]) => {
+			const virtualHost = { name: "all", domains: ["*"], routes: [{ match: { prefix: "/" }, route: { cluster: "echo" } }], ...host };
+			const fields = {
+				access_log: [log],
+				route_config: { name, virtual_hosts: [virtualHost], ...routeConfig },
+				http_filters: [...filters, router],
+				...manager,
+			};
+			const listener = behind(network, { ...httpListener(name, fields), ...ofListener });
+			return tls === undefined ? listener : overTls(listener, tls.server);
+		},
+	);
 	const clusters = [
 		staticCluster("echo", echoPort, { connect_timeout: "2s" }),
 		staticCluster("other", echoPort, { connect_timeout: "2s" }),

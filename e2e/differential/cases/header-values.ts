@@ -12,11 +12,20 @@ const template = (path: string) => ({
 	path_match_policy: extension("template", "extensions.path.match.uri_template.v3.UriTemplateMatchConfig", { path_template: path }),
 });
 
+const ofAnswer = "%RESPONSE_CODE% %ACCESS_LOG_TYPE% %REQUEST_HEADERS_BYTES%";
+
 const routes = [
 	...appended.map((name) => forward(`/append/${name}`, {}, { request_headers_to_add: [one(name, "new")], response_headers_to_add: [one(name, "new")] })),
 	forward("/host-header", { host_rewrite_header: "x-host", append_x_forwarded_host: true }),
 	forward("/query", {}, { request_headers_to_add: [one("x-query", "<%QUERY_PARAM(q)%>"), one("x-part", "%QUERY_PARAM(q):2%")] }),
 	forward("/environment", {}, { request_headers_to_add: [one("x-variable", "<%ENVIRONMENT(NO_SUCH_VARIABLE)%>")] }),
+	{ name: "of an answer", match: { path: "/of-answer" }, redirect: { path_redirect: "/x" }, response_headers_to_add: [one("x-of", ofAnswer)] },
+	{ name: "of a body", match: { path: "/of-body" }, direct_response: { status: 201 }, response_headers_to_add: [one("x-of", ofAnswer)] },
+	forward(
+		"/of-both",
+		{ timeout: "3s" },
+		{ request_headers_to_add: [one("x-of", "%RESPONSE_CODE% %ACCESS_LOG_TYPE%")], response_headers_to_add: [one("x-of", ofAnswer)] },
+	),
 	{ name: "grpc", match: { prefix: "/grpc", grpc: {} }, direct_response: { status: 200 } },
 	{ name: "template", match: template("/t/{a}/{b=**}"), direct_response: { status: 200 } },
 ];
@@ -33,6 +42,7 @@ const cases: readonly Case[] = [
 	...["q=a%20b", "q=a+b", "q=%2b", "q=%zz%", "q=", "q", "%71=1", "q=1&q=2", "x=1"].map(
 		(query): Case => ({ name: `parameter of ${query}`, send: get(`/query?${query}`) }),
 	),
+	...["/of-answer", "/of-body", "/of-both"].map((path): Case => ({ name: `what is known at ${path}`, send: get(path, "x-id: a") })),
 	{ name: "a variable that is not set", send: get("/environment") },
 	...["application/grpc", "application/grpc+proto", "application/grpc;x", "application/grpcx"].map(
 		(type): Case => ({ name: `gRPC: ${type}`, send: request("POST", "/grpc/x", [`content-type: ${type}`], "abc") }),

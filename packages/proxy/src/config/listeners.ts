@@ -1,6 +1,7 @@
 /** Listeners and their filter chains. */
 
 import type { AccessLog } from "./access-logs.ts";
+import type { FilterMetadata } from "./filter-metadata.ts";
 import type { PlacedListenerFilter } from "./listener-filters.ts";
 import type { MatcherTree } from "./matcher-tree.ts";
 import type { NetworkFilter } from "./network-filters.ts";
@@ -47,6 +48,7 @@ export interface Listener {
 	readonly socketOptions: SocketOptions | undefined;
 	/** For connections that no filter chain takes. */
 	readonly accessLogs: readonly AccessLog[];
+	readonly metadata?: FilterMetadata | undefined;
 }
 
 export interface ProxyProtocolOptions {

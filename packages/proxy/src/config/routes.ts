@@ -5,6 +5,7 @@ import type { FilterOverrides } from "./http-filters.ts";
 import type { InternalRedirectPolicy } from "./internal-redirect.ts";
 import type { LbMetadata } from "./load-balancing.ts";
 import type { MatcherTree } from "./matcher-tree.ts";
+import type { FilterMetadata } from "./filter-metadata.ts";
 import type { CookieMatch, FilterStateMatch, Fraction, HeaderMatch, MetadataMatch, PathMatch, QueryMatch } from "./matchers.ts";
 import type { RateLimitAction } from "./rate-limits.ts";
 import type { ResourceReference } from "./resource-source.ts";
@@ -32,6 +33,7 @@ export interface VirtualHost {
 	readonly routes: readonly Route[];
 	/** Which of `routes` are tried, by their positions; undefined: all. */
 	readonly matcher?: MatcherTree<readonly number[]>;
+	readonly metadata?: FilterMetadata | undefined;
 	readonly requireTls: "none" | "externalOnly" | "all";
 	readonly headers: HeaderOperations;
 	readonly retry: RetryPolicy | undefined;
@@ -67,8 +69,7 @@ export interface Route {
 	readonly action: RouteAction | RedirectAction | DirectResponseAction;
 	readonly headerOperations: HeaderOperations;
 	readonly filters: FilterOverrides;
-	/** `filter_metadata` by namespace, for logs and spans; undefined: none. */
-	readonly metadata: Readonly<Record<string, Readonly<Record<string, unknown>>>> | undefined;
+	readonly metadata: FilterMetadata | undefined;
 	readonly decorator: Decorator | undefined;
 	/** undefined: as the connection manager says. */
 	readonly tracing: RouteTracing | undefined;

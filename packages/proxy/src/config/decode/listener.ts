@@ -9,6 +9,7 @@ import type { MatcherTree } from "../matcher-tree.ts";
 import { decodeAccessLogs } from "./access-log.ts";
 import { decodeAddress, decodeCidr } from "./address.ts";
 import type { DecodeEnvironment } from "./environment.ts";
+import { decodeFilterMetadata } from "./filter-metadata.ts";
 import { type At, collect, type Decoded, durationMsOr, onlySupports, report, under } from "./issues.ts";
 import { decodeListenerFilters } from "./listener-filters.ts";
 import { decodeMatcherTree, listenerInputs } from "./matcher-tree.ts";
@@ -69,6 +70,7 @@ function decodeListenerFields(at: At, message: ListenerMessage, environment: Dec
 	const filters = foldListenerFilters(isDiscoverable ? [] : placed, withoutFilters);
 	const filterChains = message.filterChains.map((chain, i) => decodeChain(under(at, `filterChains[${i}]`), chain, environment));
 	if (filterChains.length === 0 && message.defaultFilterChain === undefined) report(at, `error adding listener '${message.name}': no filter chains specified`);
+	const metadata = decodeFilterMetadata(message.metadata);
 	const usesProxyProtocol = message.filterChains.some((chain) => chain.useProxyProto === true);
 	return {
 		name: message.name,
@@ -97,6 +99,7 @@ function decodeListenerFields(at: At, message: ListenerMessage, environment: Dec
 		backlog: message.tcpBacklogSize ?? 4096,
 		socketOptions: decodeSocketOptions(at, message.socketOptions, message),
 		accessLogs: decodeAccessLogs(at, message.accessLog, environment),
+		...(metadata && { metadata }),
 	};
 }
 

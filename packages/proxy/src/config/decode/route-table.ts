@@ -4,6 +4,7 @@ import { validateConstraints } from "@weft/xds";
 import type { RouteAction, RouteTable, VirtualCluster, VirtualHost } from "../routes.ts";
 import { decodeConfigSource } from "./config-source.ts";
 import type { DecodeEnvironment } from "./environment.ts";
+import { decodeFilterMetadata } from "./filter-metadata.ts";
 import { decodeHeaderOperations } from "./headers.ts";
 import { decodeHedge } from "./hedge.ts";
 import { type At, collect, type Decoded, onlySupports, report, under } from "./issues.ts";
@@ -145,11 +146,13 @@ export function decodeDiscoveredHost(
 function decodeVirtualHost(at: At, host: VirtualHostMessage, scope: RouteScope, environment: DecodeEnvironment): VirtualHost {
 	onlySupports(at, "envoy.config.route.v3.VirtualHost", host, hostFields);
 	const { routes, matcher } = decodeHostRoutes(at, host, scope, environment);
+	const metadata = decodeFilterMetadata(host.metadata);
 	return {
 		name: host.name,
 		domains: host.domains.map((domain) => domain.toLowerCase()),
 		routes: withMirrors(routes, decodeMirrors(at, host.requestMirrorPolicies)),
 		...(matcher && { matcher }),
+		...(metadata && { metadata }),
 		requireTls: (["none", "externalOnly", "all"] as const)[host.requireTls] ?? "none",
 		headers: decodeHeaderOperations(at, host),
 		retry: host.retryPolicy && decodeRetry(under(at, "retryPolicy"), host.retryPolicy),

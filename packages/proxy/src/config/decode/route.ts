@@ -6,6 +6,7 @@ import type {
 import type { DirectResponseAction, RedirectAction, Route } from "../routes.ts";
 import type { ClusterSpecifiers } from "./cluster-specifier.ts";
 import { type DecodeEnvironment, dataBytes } from "./environment.ts";
+import { decodeFilterMetadata } from "./filter-metadata.ts";
 import { decodeHeaderOperations } from "./headers.ts";
 import { type At, onlySupports, report, under } from "./issues.ts";
 import { decodeCors, legacyCorsType, withLegacyCors } from "./filters/cors.ts";
@@ -51,16 +52,11 @@ export function decodeRoute(at: At, route: RouteMessage, scope: RouteScope, envi
 		action,
 		headerOperations: decodeHeaderOperations(at, route),
 		filters: withLegacyCors(decodeOverrides(at, route.typedPerFilterConfig), actionCors && decodeCors(under(at, "route.cors"), legacyCorsType, actionCors)),
-		metadata: decodeMetadata(route.metadata),
+		metadata: decodeFilterMetadata(route.metadata),
 		decorator: decodeDecorator(route.decorator),
 		tracing: decodeRouteTracing(under(at, "tracing"), route.tracing),
 		...(route.statPrefix !== "" && { statPrefix: route.statPrefix }),
 	};
-}
-
-function decodeMetadata(metadata: RouteMessage["metadata"]): Route["metadata"] {
-	const namespaces = Object.entries(metadata?.filterMetadata ?? {}).filter(([, values]) => values !== undefined);
-	return namespaces.length === 0 ? undefined : Object.fromEntries(namespaces as [string, Readonly<Record<string, unknown>>][]);
 }
 
 function decodeAction(at: At, route: RouteMessage, scope: RouteScope, environment: DecodeEnvironment): Route["action"] | undefined {

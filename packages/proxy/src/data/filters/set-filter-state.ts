@@ -32,7 +32,7 @@ function createObject(factory: FilterStateFactory, value: string): FilterStateOb
 	if (factory === "number") return /^\d{1,10}$/.test(value) && Number(value) < 2 ** 32 ? { text: String(Number(value)), kind: "number" } : undefined;
 	if (factory !== "address") return { text: value, kind: factory };
 	const text = canonicalAddress(value);
-	return text === undefined ? undefined : { text, kind: "plain" };
+	return text === undefined ? undefined : { text, kind: "address" };
 }
 
 /** The filter's own objects, then those of the table, the virtual host and the route. `overrides` from the most specific to the least. */

@@ -57,7 +57,7 @@ export function compileTypedFormat(format: string, environment: FormatterEnviron
 
 /** A body, a header, a parameter or an object that is empty is there all the same. */
 export const tellsEmpty = (operator: string): boolean =>
-	/^(LOCAL_REPLY_BODY|(QUERY_PARAM|FILTER_STATE|REQ|RESP|TRAILER|(REQUEST|RESPONSE)_(HEADER|TRAILER))\()/.test(operator);
+	/^(LOCAL_REPLY_BODY|QUERY_PARAMS|(QUERY_PARAM|FILTER_STATE|REQ|RESP|TRAILER|(REQUEST|RESPONSE)_(HEADER|TRAILER))\()/.test(operator);
 
 /** Whether a header value is plain text: then it is compiled to a constant and may be pre-encoded. */
 export function literalOf(format: string): string | undefined {

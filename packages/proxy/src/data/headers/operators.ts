@@ -1,11 +1,14 @@
+import { randomUUID } from "node:crypto";
 import { formatResponseFlags, formatResponseFlagsLong } from "../log/response-flags.ts";
 import { logTypeOf } from "../log/log-type.ts";
 import { type ConnectionInfo, type StreamInfo, streamIdOf, type TlsInfo } from "../log/stream-info.ts";
+import { formatRange, parseIp } from "../match/cidr.ts";
 import { portOf, withoutPort } from "./address-text.ts";
 import { filterStateOperator, TypedText } from "./filter-state-operator.ts";
 import type { FormatterEnvironment } from "./formatter.ts";
 import { requestOperators } from "./request-operators.ts";
 import { grpcStatusName, grpcStatusOf } from "./grpc-status.ts";
+import { requestHeadBytes, responseHeadBytes } from "./head-size.ts";
 import { firstReader, type HeadersView } from "./headers-view.ts";
 import { inlineResponseHeaders } from "./inline-headers.ts";
 import { compileTimeFormat } from "./time-format.ts";
@@ -37,7 +40,7 @@ export function compileOperator(text: string, environment: FormatterEnvironment)
 }
 
 const takesLength =
-	/^(REQ|REQUEST_HEADER|REQ_WITHOUT_QUERY|RESP|RESPONSE_HEADER|TRAILER|RESPONSE_TRAILER|PATH|QUERY_PARAM|ENVIRONMENT|METADATA|DYNAMIC_METADATA|FILTER_STATE|(TYPED_)?CEL)$/;
+	/^(REQ|REQUEST_HEADER|REQ_WITHOUT_QUERY|RESP|RESPONSE_HEADER|TRAILER|RESPONSE_TRAILER|PATH|QUERY_PARAMS?|ENVIRONMENT|METADATA|DYNAMIC_METADATA|FILTER_STATE|(TYPED_)?CEL)$/;
 
 function truncate(read: ReadOperator, length: string | undefined): ReadOperator {
 	if (length === undefined) return read;
@@ -51,13 +54,32 @@ function truncate(read: ReadOperator, length: string | undefined): ReadOperator 
 
 const elapsed = (from: number, to: number): number | undefined => (from < 0 || to < 0 ? undefined : Math.max(0, Math.floor(to - from)));
 
-function addressOperators(prefix: string, read: (info: StreamInfo) => string): readonly (readonly [string, ReadOperator])[] {
-	return [
-		[prefix, read],
-		[`${prefix}_WITHOUT_PORT`, (info) => withoutPort(read(info))],
-		[prefix.replace(/ADDRESS$/, "PORT"), (info) => portOf(read(info))],
-	];
-}
+const addresses: readonly (readonly [name: string, read: (info: StreamInfo) => string])[] = [
+	["UPSTREAM_LOCAL_ADDRESS", (info) => info.upstreamLocalAddress],
+	["UPSTREAM_REMOTE_ADDRESS", (info) => info.upstreamHost],
+	["DOWNSTREAM_LOCAL_ADDRESS", (info) => info.connection.localAddress],
+	["DOWNSTREAM_REMOTE_ADDRESS", (info) => info.connection.remoteAddress],
+	["DOWNSTREAM_DIRECT_REMOTE_ADDRESS", (info) => info.connection.directRemoteAddress],
+];
+
+/** `…_WITHOUT_PORT(bits)`: the range of so many bits that the address is in. */
+const maskedAddress =
+	(readAddress: (info: StreamInfo) => string): Compile =>
+	({ name, argument = "" }) => {
+		if (argument !== "" && !/^\d{1,3}$/.test(argument)) return `%${name}(${argument})% takes the length of a prefix`;
+		return (info) => {
+			const address = withoutPort(readAddress(info));
+			const ip = argument === "" ? undefined : parseIp(address);
+			return ip === undefined ? address : formatRange(ip, Number(argument));
+		};
+	};
+
+/** Of the attempts it is the last that counts, as in Envoy, and only if it got a connection. */
+const attempted =
+	(read: (info: StreamInfo) => string): ReadOperator =>
+	(info) =>
+		info.upstreamLocalAddress === "" ? undefined : read(info);
+const hostName = (info: StreamInfo): string => info.upstreamHostName || info.upstreamHost;
 
 const readTls =
 	(tlsOf: (info: StreamInfo) => TlsInfo | undefined) =>
@@ -106,9 +128,9 @@ const simpleOperators: ReadonlyMap<string, ReadOperator> = new Map<string, ReadO
 	["RESPONSE_FLAGS_LONG", (info) => formatResponseFlagsLong(info.responseFlags)],
 	["BYTES_RECEIVED", (info) => info.bytesReceived],
 	["BYTES_SENT", (info) => info.bytesSent],
-	["REQUEST_HEADERS_BYTES", (info) => info.requestHeaderBytes],
+	["REQUEST_HEADERS_BYTES", ({ request }) => (request === undefined ? 0 : requestHeadBytes(request))],
 	["DOWNSTREAM_HEADER_BYTES_RECEIVED", (info) => info.requestHeaderBytes],
-	["RESPONSE_HEADERS_BYTES", (info) => info.responseHeaderBytes],
+	["RESPONSE_HEADERS_BYTES", ({ response }) => (response === undefined ? 0 : responseHeadBytes(response))],
 	["DOWNSTREAM_HEADER_BYTES_SENT", (info) => info.responseHeaderBytes],
 	["UPSTREAM_WIRE_BYTES_SENT", (info) => info.upstreamWireBytesSent],
 	["UPSTREAM_WIRE_BYTES_RECEIVED", (info) => info.upstreamWireBytesReceived],
@@ -124,13 +146,14 @@ const simpleOperators: ReadonlyMap<string, ReadOperator> = new Map<string, ReadO
 	["UPSTREAM_CLUSTER", (info) => info.upstreamCluster],
 	["UPSTREAM_CLUSTER_RAW", (info) => info.upstreamCluster],
 	["UPSTREAM_HOST", (info) => info.upstreamHost],
-	["UPSTREAM_HOST_NAME", (info) => info.upstreamHostName || info.upstreamHost],
-	["UPSTREAM_HOST_NAME_WITHOUT_PORT", (info) => withoutPort(info.upstreamHostName || info.upstreamHost)],
-	...addressOperators("UPSTREAM_LOCAL_ADDRESS", (info) => info.upstreamLocalAddress),
-	...addressOperators("UPSTREAM_REMOTE_ADDRESS", (info) => info.upstreamHost),
-	...addressOperators("DOWNSTREAM_LOCAL_ADDRESS", (info) => info.connection.localAddress),
-	...addressOperators("DOWNSTREAM_REMOTE_ADDRESS", (info) => info.connection.remoteAddress),
-	...addressOperators("DOWNSTREAM_DIRECT_REMOTE_ADDRESS", (info) => info.connection.directRemoteAddress),
+	["UPSTREAM_HOST_NAME", hostName],
+	["UPSTREAM_HOST_NAME_WITHOUT_PORT", (info) => withoutPort(hostName(info))],
+	["UPSTREAM_HOSTS_ATTEMPTED", attempted((info) => info.upstreamHost)],
+	["UPSTREAM_HOSTS_ATTEMPTED_WITHOUT_PORT", attempted((info) => withoutPort(info.upstreamHost))],
+	["UPSTREAM_HOST_NAMES_ATTEMPTED", attempted(hostName)],
+	["UPSTREAM_HOST_NAMES_ATTEMPTED_WITHOUT_PORT", attempted((info) => withoutPort(hostName(info)))],
+	...addresses.map(([name, read]) => [name, read] as const),
+	...addresses.map(([name, read]) => [name.replace(/ADDRESS$/, "PORT"), (info: StreamInfo) => portOf(read(info))] as const),
 	...tlsOperators("DOWNSTREAM", (info) => info.connection.tls),
 	...tlsOperators("UPSTREAM", (info) => info.upstreamTls),
 	["UPSTREAM_TRANSPORT_FAILURE_REASON", (info) => info.upstreamTransportFailureReason.replaceAll(" ", "_")],
@@ -141,6 +164,8 @@ const simpleOperators: ReadonlyMap<string, ReadOperator> = new Map<string, ReadO
 	["FILTER_CHAIN_NAME", connection((c) => c.filterChainName)],
 	["STREAM_ID", streamIdOf],
 	["TRACE_ID", (info) => info.traceId],
+	["SPAN_ID", (info) => info.spanId],
+	["UNIQUE_ID", () => randomUUID()],
 	["LOCAL_REPLY_BODY", (info) => info.localReplyBody],
 	["GRPC_STATUS_NUMBER", (info) => grpcStatusOf(info)],
 ]);
@@ -196,6 +221,8 @@ const metadataKinds: Readonly<Record<string, Compile>> = {
 	CLUSTER: metadataOperator((info) => info.clusterMetadata),
 	UPSTREAM_HOST: metadataOperator((info) => info.upstreamMetadata),
 	ROUTE: metadataOperator((info) => info.routeMetadata),
+	VIRTUAL_HOST: metadataOperator((info) => info.virtualHostMetadata),
+	LISTENER: metadataOperator((info) => info.connection.listenerMetadata),
 };
 
 /** `METADATA(kind:namespace:key…)`. */
@@ -261,6 +288,7 @@ const upstreamTls = (info: StreamInfo) => info.upstreamTls;
 
 const operatorsWithArgument: ReadonlyMap<string, Compile> = new Map<string, Compile>([
 	...requestOperators,
+	...addresses.map(([name, read]) => [`${name}_WITHOUT_PORT`, maskedAddress(read)] as const),
 	["REQ", request],
 	["REQUEST_HEADER", request],
 	["RESP", response],

@@ -49,6 +49,23 @@ function readDecodedQuery(path: string, name: string): string | undefined {
 	return undefined;
 }
 
+/** `QUERY_PARAMS(ORIG|DECODED)`: all of the query, as it came, or with what can be seen decoded. */
+const queryParameters: Compile = ({ argument = "" }) => {
+	if (!["", "ORIG", "DECODED"].includes(argument)) return `Invalid QUERY_PARAMS option: '${argument}', only 'ORIG'/'DECODED' are allowed`;
+	return ({ request }) => {
+		const at = request?.path.indexOf("?") ?? -1;
+		const query = at < 0 ? undefined : request?.path.slice(at + 1);
+		return argument === "DECODED" ? query && decodeVisible(query) : query;
+	};
+};
+
+/** As Envoy does it, a percent sign that two characters other than digits follow is left out. */
+const decodeVisible = (query: string): string =>
+	query.replace(/%(?:([0-9a-f]{2})|(?=..))/gi, (escape, hex: string | undefined) => {
+		const code = Number.parseInt(hex ?? "", 16);
+		return hex === undefined ? "" : code > 0x20 && code < 0x7f ? String.fromCharCode(code) : escape;
+	});
+
 const percentDecode = (text: string): string => text.replace(/%([0-9a-f]{2})/gi, (_, hex: string) => String.fromCharCode(Number.parseInt(hex, 16)));
 
 /** `CEL(expression)` is text, `TYPED_CEL(expression)` what the expression gives. */
@@ -74,6 +91,7 @@ export const requestOperators: readonly (readonly [string, Compile])[] = [
 	["REQ_WITHOUT_QUERY", reqWithoutQuery],
 	["PATH", path],
 	["QUERY_PARAM", queryParameter],
+	["QUERY_PARAMS", queryParameters],
 	["CEL", cel(false)],
 	["TYPED_CEL", cel(true)],
 ];

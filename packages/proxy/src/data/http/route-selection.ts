@@ -24,7 +24,7 @@ export function resolveRoute(stream: HttpStream): void {
 	const { manager, request, snapshot, context, info } = stream;
 	stream.route = stream.choice = stream.cluster = undefined;
 	info.upstreamCluster = info.routeName = "";
-	info.routeMetadata = undefined;
+	info.routeMetadata = info.virtualHostMetadata = undefined;
 	const table = manager.table(snapshot, request);
 	const host = table && matchVirtualHost(table, request.authority);
 	if (host === undefined) return void (stream.routing = table === undefined ? "noTable" : "noRoute");
@@ -35,6 +35,7 @@ export function resolveRoute(stream: HttpStream): void {
 	stream.route = route;
 	info.routeName = route.config.name;
 	info.routeMetadata = route.config.metadata;
+	info.virtualHostMetadata = host.config.metadata;
 	stream.choice = route.action.kind === "route" ? chooseCluster(route.action, request, context.random, info) : undefined;
 	stream.cluster = stream.choice && snapshot.clusters.get(stream.choice.cluster);
 	if (stream.cluster !== undefined && stream.choice !== undefined) info.upstreamCluster = stream.choice.cluster;

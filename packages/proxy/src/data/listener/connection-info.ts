@@ -9,6 +9,7 @@ export function createServerInfo(
 	connection: Connection,
 	requestedServerName: string,
 	filterChainName: string,
+	listenerMetadata: ConnectionInfo["listenerMetadata"],
 	localAddress = joinAddress(connection.localAddress, connection.localPort),
 ): ConnectionInfo {
 	const remoteAddress = joinAddress(connection.remoteAddress, connection.remotePort);
@@ -19,6 +20,7 @@ export function createServerInfo(
 		directRemoteAddress: remoteAddress,
 		requestedServerName,
 		filterChainName,
+		listenerMetadata,
 	});
 }
 

@@ -237,7 +237,7 @@ export class ListenerRuntime {
 		const serverName = inspected.kind === "tls" ? inspected.serverName : "";
 		const { source, destination } = inspected;
 		const local = destination && joinAddress(destination.address, destination.port);
-		const info = createServerInfo(connection, serverName, chainName, local);
+		const info = createServerInfo(connection, serverName, chainName, config.metadata, local);
 		if (source !== undefined) info.remoteAddress = joinAddress(source.address, source.port);
 		const { originalSrc, proxyProtocol } = config;
 		if (inspected.tlvs.length > 0 && proxyProtocol !== undefined) keepTlvs(info, inspected.tlvs, proxyProtocol);

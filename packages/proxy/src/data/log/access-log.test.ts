@@ -63,6 +63,8 @@ test("operators, their arguments and lengths", () => {
 		["%COMMON_DURATION(DS_RX_BEG:DS_TX_END:us)%", "12900"],
 		["%COMMON_DURATION(DS_RX_BEG:DS_TX_END)%", "12"],
 		["%REQUEST_DURATION%", "-"],
+		// Names and values, `:status` and the like among them.
+		["%REQUEST_HEADERS_BYTES% %RESPONSE_HEADERS_BYTES%", "82 40"],
 		["%DYNAMIC_METADATA(a:b)%", "-"],
 	] as const) {
 		assert.equal(lineOf({ format: { kind: "text", text: format } }), wanted, format);
@@ -71,6 +73,8 @@ test("operators, their arguments and lengths", () => {
 
 test("what is not an operator is an error that names it", () => {
 	for (const [format, wanted] of [
+		["%QUERY_PARAMS(X)%", /Invalid QUERY_PARAMS option: 'X', only 'ORIG'\/'DECODED' are allowed/],
+		["%FILTER_STATE(k:FIELD)%", /FIELD should be used with the field name/],
 		["%NOPE%", /NOPE% is not a known format operator/],
 		["%REQ(x", /not closed/],
 		["50% off", /not closed/],
@@ -85,6 +89,17 @@ test("what is not an operator is an error that names it", () => {
 		}));
 		assert.match(errors.join(), wanted, format);
 	}
+});
+
+test("bytes of the network that are UTF-8 are written as that, others as they are", () => {
+	const info = Object.assign(sample(), { request: createRequestView({ path: "/?a=%C3%A9&b=%E9" }) });
+	assert.equal(lineOf({ format: { kind: "text", text: "é %QUERY_PARAM(a)% %QUERY_PARAM(b)%" } }, info), "é é é");
+});
+
+test("a unique id is another each time", () => {
+	const [first, second] = lineOf({ format: { kind: "text", text: "%UNIQUE_ID% %UNIQUE_ID%" } }).split(" ");
+	assert.match(first ?? "", /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/);
+	assert.notEqual(first, second);
 });
 
 test("JSON keeps types, sorts keys and writes null for what is missing", () => {

@@ -1,3 +1,4 @@
+import { isUtf8 } from "node:buffer";
 import type { AccessLogFilter, FileAccessLog } from "../../config/access-logs.ts";
 import { RuntimeValues } from "../../config/runtime-values.ts";
 import { compileCel } from "../cel/cel.ts";
@@ -50,7 +51,17 @@ export function compileAccessLog(
 
 /** Ends with the line's end as the format has it. */
 export function compileLine(format: FileAccessLog["format"], environment: FormatterEnvironment, errors: string[]): Formatter {
-	return format.kind === "text" ? compileText(format.text, environment, errors) : compileJson(format.fields, environment, errors);
+	const line = format.kind === "text" ? compileText(format.text, environment, errors) : compileJson(format.fields, environment, errors);
+	return (info) => readUtf8(line(info));
+}
+
+/** What came from the network has a character a byte; where bytes are UTF-8, they are written as that. */
+function readUtf8(line: string): string {
+	if (!/[\x80-\xff]/.test(line)) return line;
+	return line.replace(/[\x80-\xff]{2,}/g, (run) => {
+		const bytes = Buffer.from(run, "latin1");
+		return isUtf8(bytes) ? bytes.toString("utf8") : run;
+	});
 }
 
 function compileText(text: string, environment: FormatterEnvironment, errors: string[]): Formatter {

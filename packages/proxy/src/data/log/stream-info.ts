@@ -54,6 +54,8 @@ export interface StreamInfo {
 	streamId: string;
 	requestId: string;
 	traceId: string;
+	/** Of the request's own span, in OpenTelemetry; "" elsewhere. */
+	spanId: string;
 
 	routeName: string;
 	virtualClusterName: string;
@@ -76,6 +78,7 @@ export interface StreamInfo {
 	/** What filters say to each other and to logs; undefined when none wrote any. That of the connection is beside it. */
 	filterState: FilterState | undefined;
 	routeMetadata: Readonly<Record<string, Readonly<Record<string, unknown>>>> | undefined;
+	virtualHostMetadata: StreamInfo["routeMetadata"];
 	clusterMetadata: Readonly<Record<string, Readonly<Record<string, unknown>>>> | undefined;
 	upstreamMetadata: Readonly<Record<string, Readonly<Record<string, unknown>>>> | undefined;
 }
@@ -83,8 +86,8 @@ export interface StreamInfo {
 /** An object that a filter made, under its key. */
 export interface FilterStateObject {
 	readonly text: string;
-	/** `hashable`: for hash policies, too; `plain`: text that has no type of its own; `json`: the text of a message. */
-	readonly kind: "text" | "hashable" | "number" | "plain" | "json";
+	/** `hashable`: for hash policies, too; `plain`, `address`: text that has no type of its own; `json`: the text of a message. */
+	readonly kind: "text" | "hashable" | "number" | "plain" | "address" | "json";
 }
 
 export type FilterState = ReadonlyMap<string, FilterStateObject>;
@@ -112,6 +115,7 @@ export interface ConnectionInfo {
 	tls: TlsInfo | undefined;
 	transportFailureReason: string;
 	filterChainName: string;
+	readonly listenerMetadata: StreamInfo["routeMetadata"];
 	/** The connection's own, where its listener logs connections; undefined: it does not. */
 	stream: StreamInfo | undefined;
 }
@@ -173,6 +177,7 @@ export function createConnectionInfo(parts: Partial<ConnectionInfo> = {}): Conne
 		tls: parts.tls,
 		transportFailureReason: parts.transportFailureReason ?? "",
 		filterChainName: parts.filterChainName ?? "",
+		listenerMetadata: parts.listenerMetadata,
 		stream: undefined,
 	};
 }
@@ -226,6 +231,7 @@ export function createStreamInfo(connection: ConnectionInfo): StreamInfo {
 		streamId: "",
 		requestId: "",
 		traceId: "",
+		spanId: "",
 		routeName: "",
 		virtualClusterName: "",
 		upstreamCluster: "",
@@ -240,6 +246,7 @@ export function createStreamInfo(connection: ConnectionInfo): StreamInfo {
 		dynamicMetadata: undefined,
 		filterState: undefined,
 		routeMetadata: undefined,
+		virtualHostMetadata: undefined,
 		clusterMetadata: undefined,
 		upstreamMetadata: undefined,
 	};
@@ -258,12 +265,12 @@ export function resetStreamInfo(info: StreamInfo): void {
 	info.downstreamWireBytesSent = info.downstreamWireBytesReceived = 0;
 	info.request = undefined;
 	info.response = info.responseTrailers = undefined;
-	info.streamId = info.requestId = info.traceId = "";
+	info.streamId = info.requestId = info.traceId = info.spanId = "";
 	info.routeName = info.virtualClusterName = info.upstreamCluster = "";
 	info.upstreamHost = info.upstreamHostName = info.upstreamLocalAddress = info.upstreamTransportFailureReason = "";
 	info.upstreamTls = undefined;
 	info.localReplyBody = "";
 	info.isHealthCheck = false;
-	info.dynamicMetadata = info.routeMetadata = info.clusterMetadata = info.upstreamMetadata = undefined;
+	info.dynamicMetadata = info.routeMetadata = info.virtualHostMetadata = info.clusterMetadata = info.upstreamMetadata = undefined;
 	info.filterState = undefined;
 }

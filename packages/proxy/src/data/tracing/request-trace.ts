@@ -31,6 +31,8 @@ export class RequestTrace {
 		this.#attempts = tracing.config.spawnUpstreamSpan ? new Map() : undefined;
 		this.span = tracer.start(request, { startUs: epochUs(stream, info.startAt), isTraced, isServer, authority: request.authority });
 		info.traceId = this.span.traceId;
+		// Envoy's spans of Zipkin do not tell theirs.
+		if (tracing.config.provider?.kind === "openTelemetry") info.spanId = this.span.spanId;
 		const decorator = route?.config.decorator;
 		const isTold = decorator !== undefined && decorator.operation !== "" && decorator.propagate;
 		if (decorator !== undefined && decorator.operation !== "") this.span.name = decorator.operation;
