@@ -1,7 +1,7 @@
 import type { PathMatch } from "../../config/matchers.ts";
 import type { RedirectAction, RouteAction } from "../../config/routes.ts";
 import { compileFormat, type FormatterEnvironment } from "../headers/formatter.ts";
-import type { RequestView } from "../headers/headers-view.ts";
+import { firstReader, type RequestView } from "../headers/headers-view.ts";
 import type { StreamInfo } from "../log/stream-info.ts";
 import type { CompileContext } from "./compile-context.ts";
 import { withoutQuery } from "./path-match.ts";
@@ -65,8 +65,8 @@ export function compileHostRewrite(rewrite: RouteAction["hostRewrite"], context:
 		case "literal":
 			return () => rewrite.value;
 		case "header": {
-			const name = rewrite.name.toLowerCase();
-			return (head) => head.get(name) || undefined;
+			const read = firstReader(rewrite.name);
+			return (head) => read(head) || undefined;
 		}
 		case "pathRegex": {
 			const replaceAll = context.regex(rewrite.pattern).substitution(rewrite.substitution);
