@@ -179,6 +179,7 @@ export class HeaderBlock implements HeaderView {
 	}
 
 	append(name: string, value: string): void {
+		if (name.startsWith("x-envoy-")) this.present |= envoyHeaderBit;
 		this.appendOwn(name, cleanValue(value));
 	}
 

@@ -65,6 +65,8 @@ export function compileCors(policy: CorsPolicy | undefined, { context: { runtime
 	return {
 		onRequestHead(stream) {
 			const { request, context, filters } = stream;
+			// As in Envoy: not on routes that answer or redirect by themselves.
+			if (stream.choice === undefined) return "continue";
 			const verdict = filter.judge(request, context.random);
 			if (verdict === "none") return "continue";
 			(verdict === "refused" || verdict === "preflightRefused" ? countInvalid : countValid)();

@@ -107,6 +107,9 @@ export function compileExtAuthz(
 	function deny(stream: HttpStream, { status, body, headers, metadata }: Extract<Authorization, { kind: "denied" }>, askedAt: number): void {
 		denied();
 		countFor(stream, "denied");
+		// As in Envoy: the cluster that the request was for counts the answer, as one to an internal request.
+		stream.cluster?.responseCodes.increment(status);
+		stream.cluster?.origin(true).codes.increment(status);
 		keepMetadata(stream, metadata, askedAt);
 		sendLocalReply(stream, { status, body, flags: responseFlags.UAEX, details: "ext_authz_denied", headers });
 	}

@@ -38,7 +38,7 @@ export function compileHttpFilter(filter: HttpFilter, overrides: readonly Filter
 		case "jwtAuthn":
 			return compileJwtAuthn(filter.jwt, all("jwtAuthn")[0]?.requirementName, inputs);
 		case "rbac":
-			return compileHttpRbac(all("rbac")[0]?.rbac ?? filter.rbac, inputs);
+			return compileHttpRbac(filter.rbac, all("rbac")[0]?.rbac, inputs);
 		case "localRateLimit":
 			return compileLocalRateLimit(all("localRateLimit")[0]?.limit ?? filter.limit, inputs);
 		case "headerMutation": {

@@ -90,14 +90,16 @@ const requestHeaders = [
 	"x-envoy-retriable-header-names",
 ] as const;
 
+/** Read with the request's timeouts: who says them later says them to nobody. */
+const timeoutHeaders = ["x-envoy-hedge-on-per-try-timeout", "x-envoy-upstream-rq-per-try-timeout-ms", "x-envoy-upstream-stream-duration-ms"] as const;
+
 /**
- * The route's policy widened by the caller's `x-envoy-retry-*` headers, which only internal requests may carry (the
- * connection manager strips them from others), and which go no further. The same object when there are none.
+ * The route's policy widened by `x-envoy-retry-*` headers, which filters and routes may set, and of callers only internal
+ * ones (the connection manager strips them from others), and which go no further. The same object when there are none.
  */
 export function applyRetryHeaders(policy: CompiledRetryPolicy | undefined, head: HeadersEdit): CompiledRetryPolicy | undefined {
-	if (!requestHeaders.some((name) => head.has(name))) return policy;
-	const widened = widen(policy, head);
-	for (const name of requestHeaders) head.remove(name);
+	const widened = requestHeaders.some((name) => head.has(name)) ? widen(policy, head) : policy;
+	for (const name of [...requestHeaders, ...timeoutHeaders]) head.remove(name);
 	return widened;
 }
 

@@ -1,3 +1,4 @@
+import type { ResponseHead } from "../codec/response-head.ts";
 import { grpcStatusOfHttp } from "../headers/grpc-status.ts";
 import { textOf } from "./local-reply-rewrite.ts";
 import type { HttpStream } from "./stream.ts";
@@ -15,6 +16,8 @@ export interface LocalReply {
 	readonly details: string;
 	/** Lower-case name, value, name, value … */
 	readonly headers?: readonly string[];
+	/** The route's own answer: its mutations see `headers`, which of others' answers stand in place of what they made. */
+	readonly isOfRoute?: boolean;
 	/** Changes the head when the route has, before the configured rewriting and the filters see it. */
 	readonly mutateHead?: (() => void) | undefined;
 	/** The connection cannot be used any further. */
@@ -40,6 +43,11 @@ function cleanDetails(details: string): string {
 	return details.replace(/\s/g, "_");
 }
 
+function putAll(response: ResponseHead, headers: readonly string[] = []): void {
+	for (let i = 0; i < headers.length; i += 2) response.remove(headers[i] as string);
+	for (let i = 0; i < headers.length; i += 2) response.append(headers[i] as string, headers[i + 1] as string);
+}
+
 /**
  * The one place where the proxy answers by itself. Once the response has begun, all that is left is to break the
  * connection off.
@@ -58,9 +66,9 @@ export function sendLocalReply(stream: HttpStream, reply: LocalReply): void {
 	const isGrpc = stream.isGrpcRequest;
 	// As in Envoy: what was wrong with this message may be wrong with where the next one is taken to begin.
 	const isClose = reply.isClose === true || (reply.status === 400 && stream.request.version !== 20);
-	const headers = reply.headers ?? [];
-	for (let i = 0; i < headers.length; i += 2) response.append(headers[i] as string, headers[i + 1] as string);
+	if (reply.isOfRoute === true) putAll(response, reply.headers);
 	stream.finishLocalHead();
+	if (reply.isOfRoute !== true) putAll(response, reply.headers);
 	reply.mutateHead?.();
 	info.responseCode = reply.status;
 	const ownType = response.get("content-type");

@@ -56,7 +56,7 @@ export function forwardRequest(stream: HttpStream): void {
 	if (action.kind === "direct") {
 		manager.count(httpStat.rq_direct_response);
 		const headers = namesItsPlace(action.status) ? ["location", `${request.scheme}://${request.authority}${request.path}`] : [];
-		return sendLocalReply(stream, { status: action.status, body: action.body, flags: 0, details: "direct_response", headers });
+		return sendLocalReply(stream, { status: action.status, body: action.body, flags: 0, details: "direct_response", headers, isOfRoute: true });
 	}
 	if (choice !== undefined) stream.router.start(action, choice);
 }
@@ -67,7 +67,7 @@ const namesItsPlace = (status: number): boolean => status === 201 || (status >= 
 /** Counted as Envoy counts it, among direct responses. */
 function redirect(stream: HttpStream, status: number, location: string): void {
 	stream.manager.count(httpStat.rq_direct_response);
-	sendLocalReply(stream, { status, body: "", flags: 0, details: "direct_response", headers: ["location", location] });
+	sendLocalReply(stream, { status, body: "", flags: 0, details: "direct_response", headers: ["location", location], isOfRoute: true });
 }
 
 function answer(stream: HttpStream, status: number, flags: number, details: string): void {

@@ -1,7 +1,7 @@
 import type { PathMatch } from "../../config/matchers.ts";
 import type { RedirectAction, RouteAction } from "../../config/routes.ts";
 import { compileFormat, type FormatterEnvironment } from "../headers/formatter.ts";
-import type { RequestView } from "../headers/headers-view.ts";
+import { firstReader, type RequestView } from "../headers/headers-view.ts";
 import type { StreamInfo } from "../log/stream-info.ts";
 import type { CompileContext } from "./compile-context.ts";
 import { withoutQuery } from "./path-match.ts";
@@ -25,17 +25,6 @@ function compilePathFormat(text: string, context: CompileContext, environment: F
 		const written = write(info);
 		return written === "" ? undefined : onBarePath(path, () => written);
 	};
-}
-
-/** Of several lines of a name. */
-function firstLine(head: RequestView, name: string): string | undefined {
-	const joined = head.get(name);
-	if (joined?.includes(",") !== true) return joined;
-	let found: string | undefined;
-	head.forEach((line, value) => {
-		if (line === name) found ??= value;
-	});
-	return found;
 }
 
 /** What a peer sent must not end the line that it comes to stand in. */
@@ -76,8 +65,8 @@ export function compileHostRewrite(rewrite: RouteAction["hostRewrite"], context:
 		case "literal":
 			return () => rewrite.value;
 		case "header": {
-			const name = rewrite.name.toLowerCase();
-			return (head) => firstLine(head, name) || undefined;
+			const read = firstReader(rewrite.name);
+			return (head) => read(head) || undefined;
 		}
 		case "pathRegex": {
 			const replaceAll = context.regex(rewrite.pattern).substitution(rewrite.substitution);

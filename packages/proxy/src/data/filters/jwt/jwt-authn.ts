@@ -36,7 +36,7 @@ export function compileJwtAuthn(config: JwtAuthentication, requirementName: stri
 				return "continue";
 			}
 			const { path } = stream.request;
-			if (requirementName !== undefined && own === undefined) return denyUnknown(stream, requirementName, runtime);
+			if (requirementName !== undefined && own === undefined) return denyUnknown(stream, requirementName, config, runtime);
 			const verify = own ?? runtime.find(stream);
 			if (verify === undefined) {
 				counters.allowed();
@@ -124,10 +124,10 @@ function deny(stream: HttpStream, path: string, config: JwtAuthentication, count
 	return "stop";
 }
 
-function denyUnknown(stream: HttpStream, name: string, { counters, named }: Runtime): "stop" {
+function denyUnknown(stream: HttpStream, name: string, config: JwtAuthentication, { counters, named }: Runtime): "stop" {
 	counters.denied();
 	const failure = `Wrong requirement_name: ${name}. It should be one of [${[...named.keys()].join(",")}]`;
 	const details = `jwt_authn_access_denied{${failure.replace(/\s/g, "_")}}`;
-	sendLocalReply(stream, { status: 403, body: `Failed JWT authentication: ${failure}`, flags: 0, details });
+	sendLocalReply(stream, { status: 403, body: config.stripFailureResponse ? "" : `Failed JWT authentication: ${failure}`, flags: 0, details });
 	return "stop";
 }

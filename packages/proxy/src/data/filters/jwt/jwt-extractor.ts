@@ -27,14 +27,14 @@ export function compileExtractor(provider: JwtProvider): Extract {
 		if (parameters.length > 0 && head.path.includes("?")) {
 			const query = new URLSearchParams(head.path.slice(head.path.indexOf("?") + 1));
 			for (const name of parameters) {
-				const token = query.get(name) ?? "";
-				if (token !== "") found.push({ token, provider, remove: (request) => void (request.path = withoutParameter(request.path, name)) });
+				const token = query.get(name);
+				if (token !== null) found.push({ token, provider, remove: (request) => void (request.path = withoutParameter(request.path, name)) });
 			}
 		}
 		for (const name of fromCookies) {
-			const token = cookieOf(head, name) ?? "";
+			const token = cookieOf(head, name);
 			// A cookie stays: other cookies are in the same header.
-			if (token !== "") found.push({ token, provider, remove() {} });
+			if (token !== undefined) found.push({ token, provider, remove() {} });
 		}
 	};
 }

@@ -30,13 +30,15 @@ export interface RbacReporting {
 	readonly counter: (name: string) => Counter;
 	/** undefined: nobody reads along. */
 	readonly trace?: RbacTrace;
+	/** Of what is counted, where it is not named as what is told; Envoy counts a route's rules as the filter's. */
+	readonly statPrefixes?: Pick<Rbac, "rulesStatPrefix" | "shadowRulesStatPrefix">;
 }
 
-export function compileRbac(config: Rbac, context: CompileContext, { filterName, counter, trace }: RbacReporting): RbacEngine {
+export function compileRbac(config: Rbac, context: CompileContext, { filterName, counter, trace, statPrefixes = config }: RbacReporting): RbacEngine {
 	const shadow = config.shadowRules && compileRules(config.shadowRules, context, () => undefined);
 	const rules = config.rules && compileRules(config.rules, context, hintToLogs);
-	const shadowCounts = shadow && countVerdicts(config.shadowRules, config.shadowRulesStatPrefix, "shadow_", config.trackPerRuleStats, counter);
-	const counts = rules && countVerdicts(config.rules, config.rulesStatPrefix, "", config.trackPerRuleStats, counter);
+	const shadowCounts = shadow && countVerdicts(config.shadowRules, statPrefixes.shadowRulesStatPrefix, "shadow_", config.trackPerRuleStats, counter);
+	const counts = rules && countVerdicts(config.rules, statPrefixes.rulesStatPrefix, "", config.trackPerRuleStats, counter);
 	const tell = (info: StreamInfo, { isAllowed, policy }: RbacVerdict, prefix: string) => {
 		const result = { [`${prefix}engine_result`]: isAllowed ? "allowed" : "denied" };
 		mergeMetadata(info, filterName, policy === "" ? result : { ...result, [`${prefix}effective_policy_id`]: policy });

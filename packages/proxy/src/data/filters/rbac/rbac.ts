@@ -6,10 +6,15 @@ import type { FilterInputs } from "../filter-inputs.ts";
 import { compileRbac } from "./rbac-engine.ts";
 import { rbacTrace } from "./rbac-trace.ts";
 
-/** Who may do what: rules on the request, its connection and what earlier filters found out. */
-export function compileHttpRbac(config: Rbac, { context, counter, errors }: FilterInputs): StreamFilter {
+/** Who may do what: rules on the request, its connection and what earlier filters found out. `override`: the route's. */
+export function compileHttpRbac(own: Rbac, override: Rbac | undefined, { context, counter, errors }: FilterInputs): StreamFilter {
 	const compile = createCompileContext();
-	const engine = compileRbac(config, compile, { filterName: "envoy.filters.http.rbac", counter: (name) => counter(`rbac.${name}`), trace: rbacTrace(context) });
+	const engine = compileRbac(override === undefined ? own : withPrefixesOf(own, override), compile, {
+		statPrefixes: own,
+		filterName: "envoy.filters.http.rbac",
+		counter: (name) => counter(`rbac.${name}`),
+		trace: rbacTrace(context),
+	});
 	errors.push(...compile.errors);
 	return {
 		onRequestHead(stream) {
@@ -19,5 +24,14 @@ export function compileHttpRbac(config: Rbac, { context, counter, errors }: Filt
 			sendLocalReply(stream, { status: 403, body: "RBAC: access denied", flags: 0, details });
 			return "stop";
 		},
+	};
+}
+
+/** What the override does not name, it tells under the filter's names. */
+function withPrefixesOf(own: Rbac, override: Rbac): Rbac {
+	return {
+		...override,
+		rulesStatPrefix: override.rulesStatPrefix || own.rulesStatPrefix,
+		shadowRulesStatPrefix: override.shadowRulesStatPrefix || own.shadowRulesStatPrefix,
 	};
 }
