@@ -97,6 +97,9 @@ export function checkGatewayNames(report: Report, names: readonly string[] | und
 		const isFit = parts.length === 1 ? fqdnProblem(name) === undefined : parts.length === 2 && parts.every((part) => isDnsLabel(part));
 		if (!isFit) {
 			report.at(i).error(`${quote(name)} is no gateway; write a gateway's name, namespace/name, or mesh`);
+		} else if (parts.length === 1 && name.includes(".")) {
+			const [gateway, namespace] = name.split(".");
+			report.at(i).warn(`using legacy gatewayName format ${quote(name)}; prefer the <namespace>/<name> format: "${namespace}/${gateway}"`);
 		}
 	}
 }
