@@ -136,7 +136,7 @@ testRules("VirtualService", [
 	],
 	[
 		"an IP address as SNI is a warning",
-		"{hosts: [1.2.3.4], tls: [{match: [{sniHosts: [1.2.3.4]}], route: [{destination: {host: a}}]}]}",
+		"{hosts: [a.com], tls: [{match: [{sniHosts: [1.2.3.4]}], route: [{destination: {host: a}}]}]}",
 		/warning .*sniHosts\[0\]/,
 	],
 	["a TLS route needs a match", "{hosts: [a.com], tls: [{match: [], route: [{destination: {host: a}}]}]}", /tls\[0\]\.match/],
