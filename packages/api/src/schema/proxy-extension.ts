@@ -26,9 +26,9 @@ const module = {
 	vmConfig: opt(vmConfigSchema),
 	type: opt(oneOf(["UNSPECIFIED_PLUGIN_TYPE", "HTTP", "NETWORK"])),
 };
-const place = { phase: opt(oneOf(phases)), priority: opt(int32()), match: opt(list(trafficSelectorSchema)) };
+const place = { priority: opt(int32()), match: opt(list(trafficSelectorSchema)) };
 
-export const wasmPluginSchema = obj({ ...policyTarget, ...module, ...place });
+export const wasmPluginSchema = obj({ ...policyTarget, ...module, phase: opt(oneOf(phases)), ...place });
 export type WasmPluginSpec = StaticOf<typeof wasmPluginSchema>;
 
 const wasmConfigSchema = obj(module);
@@ -38,6 +38,7 @@ export const trafficExtensionSchema = obj(
 	{
 		selector: opt(matchLabelsSelectorSchema),
 		targetRefs: opt(list(targetRefSchema)),
+		phase: opt(oneOf(["UNSPECIFIED", "AUTHN", "AUTHZ", "STATS"])),
 		...place,
 		wasm: opt(wasmConfigSchema),
 		lua: opt(obj({ inlineCode: text() })),

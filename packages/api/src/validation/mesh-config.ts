@@ -23,7 +23,7 @@ export function decodeMeshConfigValue(
 	const walked = walkSchema(meshConfigSchema, input ?? {}, [], { unknownFields: "warning" });
 	// The walk has made the value fit meshConfigSchema.
 	const value = walked.value as MeshConfig;
-	const findings: Finding[] = [...walked.findings];
+	const findings: Finding[] = walked.findings.filter((finding) => !isLack(finding));
 	const report = createReport(findings);
 	checkDuration(report.at("connectTimeout"), value.connectTimeout);
 	checkDuration(report.at("protocolDetectionTimeout"), value.protocolDetectionTimeout, 0);
@@ -46,9 +46,12 @@ export function decodeMeshConfigValue(
 	for (const field of ["defaultServiceExportTo", "defaultVirtualServiceExportTo", "defaultDestinationRuleExportTo"] as const) {
 		checkExportTo(report.at(field), value[field], { namespace: ".", isServiceEntry: true });
 	}
-	checkProviders(report, value);
+	checkDefaultProviders(report, value);
 	checkUnusedFields(report, value, reader);
-	return { value, diagnostics: findings.map((finding) => toDiagnostic(finding, location, { kind: "MeshConfig" })) };
+	const ofProviders = walked.findings.filter(isLack);
+	checkProviders(createReport(ofProviders), value);
+	for (const finding of ofProviders) findings.push(withoutRefusal(finding));
+	return { value: withoutBadProviders(value, ofProviders), diagnostics: findings.map((finding) => toDiagnostic(finding, location, { kind: "MeshConfig" })) };
 }
 
 /** As istiod knows them. */
@@ -65,16 +68,31 @@ function checkTrustDomain(report: Report, name: string): void {
 	if (!isDnsSubdomain(name.replaceAll("_", "-"))) report.error(`${quote(name)} is no valid trust domain; write a lower-case DNS name`);
 }
 
-function checkProviders(report: ReturnType<typeof createReport>, value: MeshConfig): void {
-	const names = new Set<string>(["envoy", "prometheus"]);
+/** What a provider lacks; one that is ill-typed is refused, in Istio, too. */
+const isLack = ({ path, isMissing }: Finding): boolean => path[0] === "extensionProviders" && isMissing === true;
+
+const withoutRefusal = (finding: Finding): Finding =>
+	finding.severity === "error" ? { ...finding, severity: "warning", message: `${finding.message}; the provider is left out` } : finding;
+
+/** As in Istio one bad provider does not take the mesh's whole configuration with it: who names it finds none. */
+function withoutBadProviders(value: MeshConfig, findings: readonly Finding[]): MeshConfig {
+	const bad = new Set(findings.filter(({ severity }) => severity === "error").map(({ path }) => path[1]));
+	if (bad.size === 0) return value;
+	return { ...value, extensionProviders: (value.extensionProviders ?? []).filter((_, i) => !bad.has(i)) };
+}
+
+function checkProviders(report: Report, value: MeshConfig): void {
 	const seen = new Set<string>();
 	for (const [i, provider] of (value.extensionProviders ?? []).entries()) {
 		const at = report.at("extensionProviders", i);
 		if (seen.has(provider.name)) at.at("name").error(`the provider ${quote(provider.name)} is defined twice; rename one`);
 		seen.add(provider.name);
-		names.add(provider.name.toLowerCase());
 		checkProvider(at, provider);
 	}
+}
+
+function checkDefaultProviders(report: Report, value: MeshConfig): void {
+	const names = new Set(["envoy", "prometheus", ...(value.extensionProviders ?? []).map(({ name }) => name.toLowerCase())]);
 	for (const signal of ["tracing", "metrics", "accessLogging"] as const) {
 		for (const [i, name] of (value.defaultProviders?.[signal] ?? []).entries()) {
 			if (names.has(name.toLowerCase())) continue;

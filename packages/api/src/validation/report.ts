@@ -11,6 +11,8 @@ export interface Finding {
 	readonly path: Path;
 	/** The finding is about the field's name, not its value. */
 	readonly onKey?: boolean;
+	/** The field is not there at all. */
+	readonly isMissing?: boolean;
 	/** The value as such is well-formed, so rules about what is inside it still tell something. */
 	readonly wellFormed?: boolean;
 }

@@ -22,6 +22,11 @@ export function checkDuration(report: Report, text: string | undefined, minimumM
 	else if (!Number.isInteger(ms)) report.error(`${quote(text)} is finer than a millisecond; round it`);
 }
 
+/** Where Istio hands a duration on as it is, it may be as fine as it likes, and 0. */
+export function checkFineDuration(report: Report, text: string | undefined): void {
+	if (text !== undefined && (parseDurationMs(text) ?? 0) < 0) report.error(`${quote(text)} must not be negative`);
+}
+
 export function checkNonNegative(report: Report, value: number | undefined): void {
 	if (value !== undefined && value < 0) report.error(`${value} must not be negative`);
 }

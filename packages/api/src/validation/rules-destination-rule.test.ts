@@ -62,6 +62,10 @@ testRules("DestinationRule", [
 		/distribute\[0\]\.to\["r1\/\*"\]: .*overlaps/,
 		/distribute\[1\]\.from: .*overlaps with "r1"/,
 	],
+	[
+		"times may be finer than a millisecond where Envoy's are",
+		policy("connectionPool: {tcp: {idleTimeout: 0.5ms}}, loadBalancer: {consistentHash: {httpCookie: {name: a, ttl: 1.5ms}}}"),
+	],
 	["connections may never be idle too long", policy("connectionPool: {tcp: {idleTimeout: 0s}}")],
 	[
 		"distribute and failover exclude each other",

@@ -18,6 +18,7 @@ import type { Report } from "./report.ts";
 import {
 	checkDuration,
 	checkExportTo,
+	checkFineDuration,
 	checkLabels,
 	checkNonNegative,
 	checkPercentNumber,
@@ -111,7 +112,7 @@ export function checkConnectionPool(report: Report, pool: ConnectionPoolSettings
 	checkNonNegative(tcp.at("maxConnections"), pool.tcp?.maxConnections);
 	for (const field of ["connectTimeout", "maxConnectionDuration"] as const) checkDuration(tcp.at(field), pool.tcp?.[field]);
 	// 0s: never.
-	checkDuration(tcp.at("idleTimeout"), pool.tcp?.idleTimeout, 0);
+	checkFineDuration(tcp.at("idleTimeout"), pool.tcp?.idleTimeout);
 	checkDuration(tcp.at("tcpKeepalive", "time"), pool.tcp?.tcpKeepalive?.time);
 	checkDuration(tcp.at("tcpKeepalive", "interval"), pool.tcp?.tcpKeepalive?.interval);
 }

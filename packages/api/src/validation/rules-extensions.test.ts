@@ -101,18 +101,22 @@ testRules("WasmPlugin", [
 	["two digests are one", `{url: 'oci://a/b@sha256:${"0".repeat(64)}', sha256: ${"'1".padEnd(65, "1")}'}`, /sha256: .*differ/],
 	["variables are set once", "{url: a, vmConfig: {env: [{name: a, value: b}, {name: a}]}}", /env\[1\]\.name: .*twice/],
 	["the host's variables have no value", "{url: a, vmConfig: {env: [{name: a, valueFrom: HOST, value: b}]}}", /env\[0\]\.value/],
+	["ports stand there once", "{url: a, match: [{ports: [{number: 80}, {number: 81}, {number: 80}]}]}", /match\[0\]\.ports\[2\]: .*twice/],
+	["its configuration is an object", "{url: a, pluginConfig: [b]}", /pluginConfig: .*object/],
+	["names are not empty", "{url: a, pluginName: '', imagePullSecret: ''}", /pluginName: .*empty/, /imagePullSecret: .*empty/],
 	["ports are ports", "{url: a, match: [{ports: [{number: 0}]}]}", /number: 0/],
 ]);
 
 testRules("TrafficExtension", [
 	["Lua is valid", "{lua: {inlineCode: 'x'}, phase: STATS}"],
-	["Wasm is valid", "{wasm: {url: a}}"],
+	["Wasm is valid", "{wasm: {url: a}, phase: UNSPECIFIED}"],
 	["one of them is required", "{}", /exactly one of/],
 	["one of them is enough", "{wasm: {url: a}, lua: {inlineCode: x}}", /only one of/],
 ]);
 
 testRules("ProxyConfig", [
 	["its fields are valid", "{concurrency: 0, environmentVariables: {A: b}, image: {imageType: distroless}}"],
+	["an empty selector is a warning", "{selector: {}}", /warning spec\.selector: .*without labels/],
 	["threads are counted from 0", "{concurrency: -1}", /concurrency: -1/],
 	["unknown fields are named", "{image: {type: a}}", /unknown field "type"/],
 ]);
@@ -120,7 +124,7 @@ testRules("ProxyConfig", [
 testRules("WorkloadGroup", [
 	["a template is valid", "{metadata: {labels: {a: b}}, template: {serviceAccount: a, ports: {http: 80}}, probe: {httpGet: {port: 80}}}"],
 	["a template is required", "{}", /template.* is required/],
-	["a template has no address", "{template: {address: 1.2.3.4}}", /template\.address/],
+	["a template's address is not used", "{template: {address: 1.2.3.4}}", /warning .*template\.address/],
 	["a probe has a method", "{template: {}, probe: {periodSeconds: 3}}", /probe: .*no method/],
 	["a probe has one method", "{template: {}, probe: {httpGet: {port: 1}, tcpSocket: {port: 1}}}", /only one of/],
 	["a probe's port is a port", "{template: {}, probe: {tcpSocket: {port: 0}}}", /tcpSocket\.port/],

@@ -1,7 +1,7 @@
 import type { LocalityLoadBalancerSetting } from "../schema/common.ts";
 import type { ConsistentHashLB, LoadBalancerSettings } from "../schema/destination-rule.ts";
 import type { Report } from "./report.ts";
-import { checkDuration } from "./rules-common.ts";
+import { checkDuration, checkFineDuration } from "./rules-common.ts";
 import { quote } from "./suggestion.ts";
 
 /** Envoy's limit on a Maglev table (https://www.envoyproxy.io/docs/envoy/latest/api-v3/extensions/load_balancing_policies/maglev/v3/maglev.proto). */
@@ -31,7 +31,7 @@ export function checkLoadBalancer(report: Report, settings: LoadBalancerSettings
 function checkConsistentHash(report: Report, hash: ConsistentHashLB): void {
 	if (hash.httpCookie) {
 		if (hash.httpCookie.name === "") report.at("httpCookie", "name").error("the cookie's name is empty");
-		checkDuration(report.at("httpCookie", "ttl"), hash.httpCookie.ttl, 0);
+		checkFineDuration(report.at("httpCookie", "ttl"), hash.httpCookie.ttl);
 	}
 	const keys = [hash.httpHeaderName, hash.httpCookie, hash.useSourceIp, hash.httpQueryParameterName];
 	if (keys.every((key) => key === undefined)) {

@@ -2,6 +2,7 @@ import type { TrafficExtensionSpec, TrafficSelector, WasmConfig, WasmPluginSpec 
 import type { Report } from "./report.ts";
 import { checkPort } from "./rules-common.ts";
 import { checkPolicyTarget } from "./rules-policy-target.ts";
+import { isRecord } from "./schema-walk.ts";
 import { quote } from "./suggestion.ts";
 
 // https://istio.io/latest/docs/reference/config/proxy_extensions/wasm-plugin/
@@ -22,7 +23,10 @@ export function checkTrafficExtension(report: Report, spec: TrafficExtensionSpec
 
 const schemes = new Set(["oci:", "http:", "https:", "file:"]);
 
-function checkModule(report: Report, { url, sha256 = "", vmConfig }: WasmConfig): void {
+function checkModule(report: Report, { url, sha256 = "", vmConfig, pluginConfig, pluginName, imagePullSecret }: WasmConfig): void {
+	if (pluginConfig !== undefined && !isRecord(pluginConfig)) report.at("pluginConfig").error("the module's configuration must be an object");
+	if (pluginName === "") report.at("pluginName").error("the name is empty; leave it out to have the default");
+	if (imagePullSecret === "") report.at("imagePullSecret").error("the Secret's name is empty; leave it out to have none");
 	if (url === "") report.at("url").error("url must not be empty; write where the module is, like oci://registry.example/filter:v1");
 	else {
 		const parsed = URL.canParse(url) && /^[a-z]+:\/\//i.test(url) ? new URL(url) : undefined;
@@ -44,6 +48,9 @@ function checkModule(report: Report, { url, sha256 = "", vmConfig }: WasmConfig)
 
 function checkMatch(report: Report, match: readonly TrafficSelector[] | undefined): void {
 	for (const [i, { ports }] of (match ?? []).entries()) {
+		const numbers = (ports ?? []).map(({ number }) => number);
+		const twice = numbers.findIndex((number, j) => numbers.indexOf(number) !== j);
+		if (twice >= 0) report.at(i, "ports", twice).error(`the port ${numbers[twice]} stands there twice; remove one`);
 		for (const [j, { number }] of (ports ?? []).entries()) checkPort(report.at(i, "ports", j, "number"), number);
 	}
 }

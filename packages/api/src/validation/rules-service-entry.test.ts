@@ -20,8 +20,13 @@ testRules("ServiceEntry", [
 		/^error spec\.ports\[1\]\.protocol/,
 	],
 	["which is written", `{hosts: ["*.a.com"], ports: [{number: 80, name: http}], resolution: DYNAMIC_DNS}`, /^error spec\.ports\[0\]\.protocol: .*not unknown/],
-	["port names and numbers are unique", "{hosts: [a.com], ports: [{number: 80, name: h}, {number: 80, name: h}]}", /ports\[1\]\.name/, /ports\[1\]\.number/],
-	["ports are from 1 to 65535", "{hosts: [a.com], ports: [{number: 0, name: h}]}", /ports\[0\]\.number/],
+	[
+		"port names and numbers are unique",
+		"{hosts: [a.com], ports: [{number: 80, name: h, protocol: HTTP}, {number: 80, name: h, protocol: HTTP}]}",
+		/ports\[1\]\.name/,
+		/ports\[1\]\.number/,
+	],
+	["ports are from 1 to 65535", "{hosts: [a.com], ports: [{number: 0, name: h, protocol: HTTP}]}", /ports\[0\]\.number/],
 	["protocols are known", "{hosts: [a.com], ports: [{number: 80, name: h, protocol: HTPP}]}", /ports\[0\]\.protocol: .*did you mean "HTTP"/],
 	[
 		"addresses are IPs or CIDRs",
@@ -50,7 +55,8 @@ testRules("ServiceEntry", [
 		/ports: exactly 1/,
 	],
 	["several hosts need HTTP or TLS", "{hosts: [a.com, b.com], ports: [{number: 80, name: t, protocol: TCP}], resolution: DNS}", /hosts: multiple hosts/],
-	["several hosts by their address alone are valid", "{hosts: [a.com, b.com], ports: [{number: 80, name: t, protocol: TCP}]}"],
+	["several hosts by their addresses are valid", "{hosts: [a.com, b.com], addresses: [10.0.0.1], ports: [{number: 80, name: t, protocol: TCP}]}"],
+	["a port of TCP without an address is a warning", "{hosts: [a.com], ports: [{number: 80, name: t}]}", /warning spec\.ports\[0\]: without addresses/],
 	["an IP address is no host", `{hosts: [1.2.3.4], ${ports}}`, /hosts\[0\]/],
 	["a selector goes with STATIC", `{hosts: [a.com], ${ports}, resolution: DNS, workloadSelector: {labels: {app: a}}}`, /warning spec\.workloadSelector/],
 	[

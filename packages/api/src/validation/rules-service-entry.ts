@@ -31,6 +31,7 @@ export function checkServiceEntry(report: Report, spec: ServiceEntrySpec, namesp
 function checkPorts(report: Report, spec: ServiceEntrySpec): void {
 	const names = new Set<string>();
 	const numbers = new Set<number>();
+	const isBare = !spec.addresses?.length && (spec.resolution ?? "NONE") === "NONE";
 	for (const [i, port] of (spec.ports ?? []).entries()) {
 		const at = report.at(i);
 		checkPort(at.at("number"), port.number);
@@ -41,6 +42,8 @@ function checkPorts(report: Report, spec: ServiceEntrySpec): void {
 		names.add(port.name);
 		numbers.add(port.number);
 		checkProtocol(at.at("protocol"), port.protocol);
+		// With another resolution each host is given an address.
+		if (isBare && (!port.protocol || port.protocol === "TCP")) at.warn("without addresses a port of TCP takes connections to any host; add addresses");
 	}
 }
 

@@ -57,6 +57,11 @@ testRules("VirtualService", [
 	["a timeout below a millisecond is refused", http(`${route}, timeout: 500us`), /timeout: .*at least 1ms/],
 	["a timeout finer than a millisecond is refused", http(`${route}, timeout: 1.5ms`), /timeout: .*finer/],
 	["a timeout is a duration", http(`${route}, timeout: soon`), /error spec\.http\[0\]\.timeout: "soon" is no duration/],
+	[
+		"a gateway's name with dots is of old",
+		`{hosts: [a], gateways: [g.ns], http: [{${route}}]}`,
+		/warning spec\.gateways\[0\]: using legacy gatewayName format "g\.ns"; .*"ns\/g"/,
+	],
 	["a timeout without unit is refused with the fix", http(`${route}, timeout: 5`), /timeout: must be a string, not the number 5; put it in quotes/],
 	[
 		"retries are valid",
@@ -131,7 +136,7 @@ testRules("VirtualService", [
 	],
 	[
 		"an IP address as SNI is a warning",
-		"{hosts: [1.2.3.4], tls: [{match: [{sniHosts: [1.2.3.4]}], route: [{destination: {host: a}}]}]}",
+		"{hosts: [a.com], tls: [{match: [{sniHosts: [1.2.3.4]}], route: [{destination: {host: a}}]}]}",
 		/warning .*sniHosts\[0\]/,
 	],
 	["a TLS route needs a match", "{hosts: [a.com], tls: [{match: [], route: [{destination: {host: a}}]}]}", /tls\[0\]\.match/],

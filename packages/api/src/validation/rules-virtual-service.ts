@@ -97,6 +97,9 @@ export function checkGatewayNames(report: Report, names: readonly string[] | und
 		const isFit = parts.length === 1 ? fqdnProblem(name) === undefined : parts.length === 2 && parts.every((part) => isDnsLabel(part));
 		if (!isFit) {
 			report.at(i).error(`${quote(name)} is no gateway; write a gateway's name, namespace/name, or mesh`);
+		} else if (parts.length === 1 && name.includes(".")) {
+			const [gateway, namespace] = name.split(".");
+			report.at(i).warn(`using legacy gatewayName format ${quote(name)}; prefer the <namespace>/<name> format: "${namespace}/${gateway}"`);
 		}
 	}
 }
@@ -170,8 +173,11 @@ function checkL4Match(report: Report, match: Omit<L4MatchAttributes, "sourceSubn
 function checkSniHosts(report: Report, sniHosts: readonly string[], hosts: readonly string[]): void {
 	if (sniHosts.length === 0) report.error("a TLS match needs at least one SNI host");
 	for (const [i, sni] of sniHosts.entries()) {
-		const problem = isIpAddress(sni) ? undefined : wildcardDomainProblem(sni);
-		if (isIpAddress(sni)) report.at(i).warn(`${quote(sni)} is an IP address, which goes against SNI's specification: most clients send none`);
+		if (isIpAddress(sni)) {
+			report.at(i).warn(`${quote(sni)} is an IP address, which goes against SNI's specification: most clients send none`);
+			continue;
+		}
+		const problem = wildcardDomainProblem(sni);
 		if (problem) report.at(i).error(problem);
 		else if (!hosts.some((host) => covers(host, sni))) {
 			report.at(i).error(`the SNI host ${quote(sni)} is not a compatible subset of any of the virtual service's hosts; add it to hosts`);

@@ -2,7 +2,7 @@ import type { ProxyConfigSpec } from "../schema/proxy-config-resource.ts";
 import type { WorkloadGroupSpec } from "../schema/workload-group.ts";
 import { labelProblem } from "./names.ts";
 import type { Report } from "./report.ts";
-import { checkHeaderName, checkLabels, checkNonNegative, checkPort, checkSelectorLabels } from "./rules-common.ts";
+import { checkHeaderName, checkLabels, checkNonNegative, checkPort, checkSelectorLabels, checkSelectorSet } from "./rules-common.ts";
 import { checkWorkloadEntry } from "./rules-service-entry.ts";
 import { quote } from "./suggestion.ts";
 
@@ -14,8 +14,8 @@ export function checkWorkloadGroup(report: Report, { metadata, template, probe }
 		const problem = labelProblem(key, "");
 		if (problem) report.at("metadata", "annotations", key).error(problem.replace("label", "annotation"));
 	}
-	if (template.address) report.at("template", "address").error("a WorkloadGroup is a template for many workloads: it has no address; remove it");
-	else checkWorkloadEntry(report.at("template"), { ...template, address: "192.0.2.1" });
+	if (template.address) report.at("template", "address").warn("each workload's own address takes the place of this one; remove it");
+	checkWorkloadEntry(report.at("template"), { ...template, address: "192.0.2.1" });
 	if (!probe) return;
 	const at = report.at("probe");
 	for (const field of ["initialDelaySeconds", "timeoutSeconds", "periodSeconds", "successThreshold", "failureThreshold"] as const) {
@@ -36,6 +36,7 @@ export function checkWorkloadGroup(report: Report, { metadata, template, probe }
 /** https://istio.io/latest/docs/reference/config/networking/proxy-config/ */
 export function checkProxyConfigResource(report: Report, { selector, concurrency, image }: ProxyConfigSpec): void {
 	checkSelectorLabels(report.at("selector", "matchLabels"), selector?.matchLabels);
+	checkSelectorSet(report.at("selector"), selector, selector?.matchLabels);
 	checkNonNegative(report.at("concurrency"), concurrency);
 	const imageType = image?.imageType ?? "";
 	if (imageType !== "" && !/^[\w.-]{1,128}$/.test(imageType)) report.at("image", "imageType").error(`${quote(imageType)} is no image type, like distroless`);

@@ -85,7 +85,8 @@ function walkObject(schema: Schema, input: unknown, path: Path, context: Context
 	}
 	for (const key of schema.required ?? []) {
 		if (Object.hasOwn(out, key)) continue;
-		if (isRecord(input)) report(context, "error", diagnosticCodes.schema, `the field "${key}" is required; add it`, [...path, key]);
+		const message = `the field "${key}" is required; add it`;
+		if (isRecord(input)) context.findings.push({ severity: "error", code: diagnosticCodes.schema, message, path: [...path, key], isMissing: true });
 		out[key] = empty(schema.properties?.[key] ?? {});
 	}
 	for (const group of schema["x-weft-one-of"] ?? []) {

@@ -96,11 +96,19 @@ for (const [title, input, expected] of [
 				{ name: "p", prometheus: {} },
 			],
 		},
-		/error extensionProviders\[1\]\.name/,
+		/warning extensionProviders\[1\]\.name/,
 	],
-	["a provider of no kind", { extensionProviders: [{ name: "p" }] }, /error extensionProviders\[0\]/],
-	["a provider without a service", { extensionProviders: [{ name: "p", zipkin: { service: "", port: 1 } }] }, /error extensionProviders\[0\]\.zipkin\.service/],
-	["a provider's port out of range", { extensionProviders: [{ name: "p", zipkin: { service: "a", port: 0 } }] }, /error extensionProviders\[0\]\.zipkin\.port/],
+	["a provider of no kind", { extensionProviders: [{ name: "p" }] }, /warning extensionProviders\[0\]/],
+	[
+		"a provider without a service",
+		{ extensionProviders: [{ name: "p", zipkin: { service: "", port: 1 } }] },
+		/warning extensionProviders\[0\]\.zipkin\.service/,
+	],
+	[
+		"a provider's port out of range",
+		{ extensionProviders: [{ name: "p", zipkin: { service: "a", port: 0 } }] },
+		/warning extensionProviders\[0\]\.zipkin\.port/,
+	],
 	[
 		"a provider that Istio dropped",
 		{ extensionProviders: [{ name: "p", lightstep: { service: "a", port: 1 } }] },
@@ -109,17 +117,17 @@ for (const [title, input, expected] of [
 	[
 		"an authorizer's path without a slash",
 		{ extensionProviders: [{ name: "p", envoyExtAuthzHttp: { service: "a", port: 1, pathPrefix: "check" } }] },
-		/error extensionProviders\[0\]\.envoyExtAuthzHttp\.pathPrefix/,
+		/warning extensionProviders\[0\]\.envoyExtAuthzHttp\.pathPrefix/,
 	],
 	[
 		"an authorizer that is sent every header",
 		{ extensionProviders: [{ name: "p", envoyExtAuthzHttp: { service: "a", port: 1, includeRequestHeadersInCheck: ["*"] } }] },
-		/error extensionProviders\[0\]\.envoyExtAuthzHttp\.includeRequestHeadersInCheck\[0\]/,
+		/warning extensionProviders\[0\]\.envoyExtAuthzHttp\.includeRequestHeadersInCheck\[0\]/,
 	],
 	[
 		"an authorizer's status that is none",
 		{ extensionProviders: [{ name: "p", envoyExtAuthzGrpc: { service: "a", port: 1, statusOnError: "99" } }] },
-		/error extensionProviders\[0\]\.envoyExtAuthzGrpc\.statusOnError/,
+		/warning extensionProviders\[0\]\.envoyExtAuthzGrpc\.statusOnError/,
 	],
 	["a default provider that is not there", { defaultProviders: { tracing: ["gone"] } }, /warning defaultProviders\.tracing\[0\]/],
 	["a field that nothing reads", { compliancePolicy: "fips-140-2" }, /^warning compliancePolicy: compliancePolicy has no effect/],
@@ -156,6 +164,19 @@ for (const [title, input, expected] of [
 ] as const) {
 	test(`mesh config: ${title} is reported`, () => assert.match(decodeMeshConfigValue(input).diagnostics.map(say).join("\n"), expected));
 }
+
+test("mesh config: of providers the bad ones are left out, but ill-typed ones are refused", () => {
+	const good = { name: "good", prometheus: {} };
+	const { value, diagnostics } = decodeMeshConfigValue({ extensionProviders: [{ name: "bad", zipkin: { port: 1 } }, good, { ...good, zipkin: undefined }] });
+	assert.deepEqual(value.extensionProviders, [good]);
+	assert.match(diagnostics.map(say).join("\n"), /^warning extensionProviders\[0\]\.zipkin\.service: .* is required; add it; the provider is left out/);
+	assert.match(
+		decodeMeshConfigValue({ extensionProviders: [{ name: "p", zipkin: { service: "a", port: "x" } }] })
+			.diagnostics.map(say)
+			.join(),
+		/^error /,
+	);
+});
 
 test("mesh config: what says the same as Istio's defaults, or is read, is valid", () => {
 	const input = {

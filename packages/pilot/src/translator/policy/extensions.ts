@@ -63,7 +63,8 @@ function buildExtension({ kind, metadata, spec }: Source): Extension {
 	const name = `extensions.istio.io/trafficextension/${id}`;
 	const { wasm, lua }: Pick<TrafficExtensionSpec, "wasm" | "lua"> = "url" in spec ? { wasm: spec } : spec;
 	const isNetwork = wasm?.type === "NETWORK";
-	const common = { isNetwork, phase: spec.phase ?? "UNSPECIFIED_PHASE", match: spec.match ?? [] };
+	const { phase = "UNSPECIFIED", match = [] } = spec;
+	const common = { isNetwork, phase: phase === "UNSPECIFIED" ? "UNSPECIFIED_PHASE" : phase, match } as const;
 	if (wasm === undefined) return { ...common, filter: { name, typedConfig: luaConfig(lua?.inlineCode ?? "") }, resource: undefined };
 	const typedConfig = wasmConfig(wasm, id, metadata, isNetwork);
 	return {
