@@ -18,12 +18,12 @@ function joinRoute(root: HTTPRoute, route: HTTPRoute, match: readonly HTTPMatchR
 	return { ...inherited, ...own, ...(name !== "" && { name }), ...(match.length > 0 && { match: [...match] }) };
 }
 
-/** Undefined when no pair of matches can hold together; empty when neither side asks for anything. */
+/** Undefined when a match of the delegate has none of the root's to hold together with; empty when neither side asks for anything. */
 function joinMatches(root: readonly HTTPMatchRequest[], own: readonly HTTPMatchRequest[]): readonly HTTPMatchRequest[] | undefined {
 	if (root.length === 0) return own;
 	if (own.length === 0) return root;
-	const joined = root.flatMap((outer) => own.flatMap((inner) => (contradict(outer, inner) ? [] : [joinMatch(outer, inner)])));
-	return joined.length > 0 ? joined : undefined;
+	const joined = own.map((inner) => root.filter((outer) => !contradict(outer, inner)).map((outer) => joinMatch(outer, inner)));
+	return joined.every((pairs) => pairs.length > 0) ? joined.flat() : undefined;
 }
 
 function joinMatch(root: HTTPMatchRequest, own: HTTPMatchRequest): HTTPMatchRequest {
@@ -36,9 +36,7 @@ function joinMatch(root: HTTPMatchRequest, own: HTTPMatchRequest): HTTPMatchRequ
 		...joined("withoutHeaders", root.withoutHeaders, own.withoutHeaders),
 		...joined("queryParams", root.queryParams, own.queryParams),
 		...joined("sourceLabels", root.sourceLabels, own.sourceLabels),
-		// The root alone says at which gateways it holds.
-		...(root.gateways && { gateways: root.gateways }),
-		...((root.ignoreUriCase || own.ignoreUriCase) && { ignoreUriCase: true }),
+		...(own.gateways?.length ? {} : root.gateways && { gateways: root.gateways }),
 	};
 }
 
@@ -52,7 +50,10 @@ function joined<V>(
 
 function contradict(root: HTTPMatchRequest, own: HTTPMatchRequest): boolean {
 	if (root.port && own.port && root.port !== own.port) return true;
-	if (root.sourceNamespace && own.sourceNamespace && root.sourceNamespace !== own.sourceNamespace) return true;
+	// A delegate has to repeat these two.
+	if (root.sourceNamespace && root.sourceNamespace !== own.sourceNamespace) return true;
+	if (Boolean(root.ignoreUriCase) !== Boolean(own.ignoreUriCase)) return true;
+	if (root.gateways?.length && own.gateways?.some((gateway) => !root.gateways?.includes(gateway))) return true;
 	for (const field of ["uri", "scheme", "method", "authority"] as const) if (stringsContradict(root[field], own[field])) return true;
 	for (const field of ["headers", "withoutHeaders", "queryParams"] as const) {
 		for (const [key, match] of Object.entries(own[field] ?? {})) if (stringsContradict(root[field]?.[key], match)) return true;
@@ -69,5 +70,5 @@ function stringsContradict(root: StringMatch | undefined, own: StringMatch | und
 	if (root.regex !== undefined || own.regex !== undefined) return true;
 	if (root.exact !== undefined) return own.exact !== root.exact;
 	if (root.prefix !== undefined) return !(own.exact ?? own.prefix ?? "").startsWith(root.prefix);
-	return false;
+	return true;
 }
