@@ -120,9 +120,17 @@ const sameStatus = [
 		"/allocprofiler",
 		"/runtime_modify",
 	],
-	...["/stats", "/ready", "/config_dump", "/logging", "/logging?level=info", "/logging?level=nonsense", "/logging?nonsense=debug", "/reset_counters"].map(
-		(path) => `POST ${path}`,
-	),
+	...[
+		"/stats",
+		"/ready",
+		"/config_dump",
+		"/logging",
+		"/logging?level=info",
+		"/logging?level=nonsense",
+		"/logging?nonsense=debug",
+		"/logging?paths=http:debug,rbac:info",
+		"/reset_counters",
+	].map((path) => `POST ${path}`),
 	...["/healthcheck/fail", "/healthcheck/ok", "/reopen_logs", "/runtime_modify", "/runtime_modify?a=b", "/heapprofiler?enable=y", "/nothing"].map(
 		(path) => `POST ${path}`,
 	),
@@ -140,7 +148,7 @@ const otherStatus: readonly (readonly [request: string, status: number, why: str
 	["/stats/recentlookups", 501, "statistics are not looked up by name"],
 	["POST /stats/recentlookups/enable", 501, "statistics are not looked up by name"],
 	["POST /cpuprofiler?enable=y", 501, "Node's own"],
-	["POST /logging?paths=http:debug", 400, "one logger is for all: what it cannot do it does not pretend to"],
+	["POST /logging?paths=tap:debug", 400, "what has no logger here cannot have a level"],
 ];
 
 describe("admin pages, beside a real Envoy's", { skip }, () => {
