@@ -90,8 +90,13 @@ const requestHeaders = [
 	"x-envoy-retriable-header-names",
 ] as const;
 
-/** Read with the request's timeouts: who says them later says them to nobody. */
-const timeoutHeaders = ["x-envoy-hedge-on-per-try-timeout", "x-envoy-upstream-rq-per-try-timeout-ms", "x-envoy-upstream-stream-duration-ms"] as const;
+/** With those that are read with the request's timeouts: who says them later says them to nobody. */
+const keptBack: readonly string[] = [
+	...requestHeaders,
+	"x-envoy-hedge-on-per-try-timeout",
+	"x-envoy-upstream-rq-per-try-timeout-ms",
+	"x-envoy-upstream-stream-duration-ms",
+];
 
 /**
  * The route's policy widened by `x-envoy-retry-*` headers, which filters and routes may set, and of callers only internal
@@ -99,7 +104,7 @@ const timeoutHeaders = ["x-envoy-hedge-on-per-try-timeout", "x-envoy-upstream-rq
  */
 export function applyRetryHeaders(policy: CompiledRetryPolicy | undefined, head: HeadersEdit): CompiledRetryPolicy | undefined {
 	const widened = requestHeaders.some((name) => head.has(name)) ? widen(policy, head) : policy;
-	for (const name of [...requestHeaders, ...timeoutHeaders]) head.remove(name);
+	for (const name of keptBack) head.remove(name);
 	return widened;
 }
 

@@ -21,7 +21,7 @@ const rbac: Rbac = {
 test("whoever sets the logger rbac to debug is told what policies said, in Envoy's words, and others are told nothing", async () => {
 	const proxy = await startStandalone();
 	const filters = [{ kind: "rbac", name: "envoy.filters.http.rbac", rbac } as const, { kind: "router", name: "router", suppressEnvoyHeaders: false } as const];
-	// Nothing is behind it: 503 is as good an answer as any.
+	// The route leads nowhere: what the policies let pass is answered by 503.
 	const manager = managerOf(tableOf([routeOf("/", forwardTo("nowhere"))]), { filters });
 	await proxy.apply(updateOf({ listeners: [listenerOf("l", [chainOf([manager])])] }));
 	const linesOf = async (path: string) => {
