@@ -121,7 +121,12 @@ function formatRow({ attack, peer, rounds }: Attacked): string {
 	return `| ${cells.join(" | ")} |`;
 }
 
-function formatAttacks({ cores, kernel, loadBefore, model }: MachineShape, versions: string, { rounds, seconds }: DataPlaneOptions, taken: readonly Attacked[]): string {
+function formatAttacks(
+	{ cores, kernel, loadBefore, model }: MachineShape,
+	versions: string,
+	{ rounds, seconds }: DataPlaneOptions,
+	taken: readonly Attacked[],
+): string {
 	const lines = [
 		"# One hostile client",
 		"",

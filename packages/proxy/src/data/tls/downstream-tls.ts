@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import type { SecureContext, TLSSocket } from "node:tls";
+import type { SecureContext } from "node:tls";
 import { keyOf } from "../../config/resource-source.ts";
 import type { DownstreamTls } from "../../config/tls.ts";
 import { createCompileContext } from "../match/compile-context.ts";
@@ -7,8 +7,8 @@ import type { TlsInfo } from "../log/stream-info.ts";
 import type { Connection } from "../transport/connection.ts";
 import { Timer } from "../transport/timers.ts";
 import type { WorkerContext } from "../worker/context.ts";
+import type { Secured } from "./engine.ts";
 import { compilePeerVerifier, readTlsInfo } from "./peer-identity.ts";
-import { nodeTls } from "./node-tls.ts";
 import { createContextFinder, localIdentityOf, type SecretMap, type SecureContextFinder, SecureContexts } from "./secure-contexts.ts";
 
 export interface AcceptedTls {
@@ -43,15 +43,7 @@ export class RefusedPeerError extends Error {
 	}
 }
 
-class HandshakeTimeoutError extends Error {
-	override name = "HandshakeTimeoutError";
-}
-
 const handshakeTimeoutMsDefault = 30_000;
-
-interface HandshakeHandle {
-	verifyError(): (Error & { readonly code?: string }) | null;
-}
 
 export function createDownstreamTls(
 	tls: DownstreamTls,
@@ -64,24 +56,22 @@ export function createDownstreamTls(
 	const verify = compilePeerVerifier(tls.validation, tls.requireClientCertificate, compile);
 	const offered = spokenAlpn(tls.alpn, isHttp1Only);
 	let finder = finderOf(tls);
-	const finishHandshake = (socket: TLSSocket, secure: SecureContext): AcceptedTls | Error => {
-		const certificate = socket.getPeerX509Certificate();
-		const handle = (socket as unknown as { readonly _handle: HandshakeHandle })._handle;
-		const failure = certificate === undefined ? null : handle.verifyError();
-		const verdict = verify({ certificate, chainError: failure === null ? undefined : (failure.code ?? failure.message) }, "");
+	const finishHandshake = (secured: Secured, context: SecureContext): AcceptedTls | Error => {
+		const { alpn, certificate, chainError, cipher, isResumed, version } = secured;
+		const verdict = verify({ certificate, chainError }, "");
+		const info = readTlsInfo(secured, localIdentityOf(context));
 		if (verdict.kind === "refused") {
 			onStat(verdict.stat);
-			return new RefusedPeerError(verdict.reason, readTlsInfo(socket, certificate, localIdentityOf(secure)));
+			secured.destroy();
+			return new RefusedPeerError(verdict.reason, info);
 		}
 		if (verdict.stat !== undefined) onStat(verdict.stat);
 		onStat("ssl.handshake");
 		if (certificate === undefined) onStat("ssl.no_certificate");
-		if (socket.isSessionReused()) onStat("ssl.session_reused");
-		const info = readTlsInfo(socket, certificate, localIdentityOf(secure));
-		onStat(`ssl.versions.${info.version}`);
-		onStat(`ssl.ciphers.${info.cipher}`);
-		const alpn = typeof socket.alpnProtocol === "string" ? socket.alpnProtocol : "";
-		return { connection: context.transport.adoptTls(socket), info, alpn };
+		if (isResumed) onStat("ssl.session_reused");
+		onStat(`ssl.versions.${version}`);
+		onStat(`ssl.ciphers.${cipher}`);
+		return { connection: secured.adopt(), info, alpn };
 	};
 	return {
 		errors: compile.errors,
@@ -92,26 +82,23 @@ export function createDownstreamTls(
 				return onResult(secure);
 			}
 			// Without a common protocol OpenSSL would refuse the client; Envoy goes on without one.
-			const agreed = offered.filter((name) => client.alpn.includes(name));
-			const socket = new (nodeTls().TLSSocket)(context.transport.toSocket(connection, bytes), {
-				isServer: true,
-				secureContext: secure,
-				requestCert: tls.validation !== undefined || tls.requireClientCertificate,
-				rejectUnauthorized: false,
-				...(agreed.length === 0 ? {} : { ALPNProtocols: agreed }),
-			});
+			const alpn = offered.filter((name) => client.alpn.includes(name));
+			const requestsCertificate = tls.validation !== undefined || tls.requireClientCertificate;
 			const waitMs = timeoutMs || handshakeTimeoutMsDefault;
-			awaitHandshake(
-				socket,
-				context.overload?.scale("transportSocketConnect", waitMs) ?? waitMs,
-				context,
-				() => finishHandshake(socket, secure),
-				(result) => {
-					if (result instanceof HandshakeTimeoutError) onStat("downstream_cx_transport_socket_connect_timeout");
-					else if (result instanceof Error && !(result instanceof RefusedPeerError)) onStat("ssl.connection_error");
-					onResult(result);
-				},
-			);
+			const timer = new Timer(context.wheel, () => {
+				giveUp();
+				onStat("downstream_cx_transport_socket_connect_timeout");
+				onResult(new Error("TLS handshake timeout"));
+				context.afterEvent();
+			});
+			timer.arm(context.overload?.scale("transportSocketConnect", waitMs) ?? waitMs);
+			const giveUp = context.tls.accept(connection, bytes, { context: secure, requestsCertificate, alpn }, (result) => {
+				timer.disarm();
+				const accepted = result instanceof Error ? result : finishHandshake(result, secure);
+				if (accepted instanceof Error && !(accepted instanceof RefusedPeerError)) onStat("ssl.connection_error");
+				onResult(accepted);
+				context.afterEvent();
+			});
 		},
 		refresh() {
 			finder = finderOf(tls);
@@ -142,31 +129,4 @@ function find(finder: SecureContextFinder, secrets: SecretMap, serverName: strin
 	} catch (error) {
 		return error instanceof Error ? error : new Error(String(error));
 	}
-}
-
-function awaitHandshake(
-	socket: TLSSocket,
-	timeoutMs: number,
-	context: WorkerContext,
-	onSecure: () => AcceptedTls | Error,
-	onResult: (result: AcceptedTls | Error) => void,
-): void {
-	let isDone = false;
-	const timer = new Timer(context.wheel, () => finish(new HandshakeTimeoutError("TLS handshake timeout")));
-	const finish = (result: AcceptedTls | Error) => {
-		if (isDone) return;
-		isDone = true;
-		timer.disarm();
-		socket.off("error", finish);
-		if (result instanceof Error) {
-			socket.on("error", () => {});
-			socket.destroy();
-		}
-		onResult(result);
-		context.afterEvent();
-	};
-	timer.arm(timeoutMs);
-	socket.on("error", finish);
-	socket.once("close", () => finish(new Error("connection closed during the TLS handshake")));
-	socket.once("secure", () => finish(onSecure()));
 }

@@ -1,9 +1,9 @@
 import { createHash, type X509Certificate } from "node:crypto";
-import type { TLSSocket } from "node:tls";
 import type { PeerValidation, SanMatch } from "../../config/tls.ts";
 import type { TlsInfo } from "../log/stream-info.ts";
 import type { CompileContext } from "../match/compile-context.ts";
 import { compileStringMatch } from "../match/string-match.ts";
+import type { Secured } from "./engine.ts";
 
 export interface SubjectAltNames {
 	readonly uri: readonly string[];
@@ -182,13 +182,12 @@ export function readLocalIdentity(certificate: X509Certificate | undefined): Loc
 }
 
 /** Read once per connection; what few print, only when somebody does. `known`: the local certificate, where there is no choice of one. */
-export function readTlsInfo(socket: TLSSocket, certificate: X509Certificate | undefined, known: LocalIdentity | undefined): TlsInfo {
+export function readTlsInfo(secured: Secured, known: LocalIdentity | undefined, certificate = secured.certificate): TlsInfo {
 	const names = parseSubjectAltName(certificate?.subjectAltName);
-	const ours = known ?? readLocalIdentity(socket.getX509Certificate());
-	const cipher = socket.getCipher();
+	const ours = known ?? readLocalIdentity(secured.localCertificate());
 	return {
-		version: socket.getProtocol() ?? "",
-		cipher: cipher?.name ?? "",
+		version: secured.version,
+		cipher: secured.cipher,
 		sessionId: "",
 		peerUriSans: names.uri,
 		peerDnsSans: names.dns,

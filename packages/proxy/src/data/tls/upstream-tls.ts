@@ -1,12 +1,12 @@
 import type { X509Certificate } from "node:crypto";
-import type { ConnectionOptions, SecureContext, TLSSocket } from "node:tls";
+import type { SecureContext } from "node:tls";
 import type { Cluster } from "../../config/clusters.ts";
 import type { UpstreamTls } from "../../config/tls.ts";
 import type { HostEntry } from "../lb/host-entry.ts";
 import type { TlsInfo } from "../log/stream-info.ts";
 import { createCompileContext } from "../match/compile-context.ts";
-import { nodeTls } from "./node-tls.ts";
-import { compilePeerVerifier, type LocalIdentity, type PeerVerifier, readTlsInfo } from "./peer-identity.ts";
+import type { Secured } from "./engine.ts";
+import { compilePeerVerifier, type PeerVerifier, readTlsInfo } from "./peer-identity.ts";
 import { createContextFinder, localIdentityOf, type SecureContextFinder, type SecureContexts } from "./secure-contexts.ts";
 import type { Connection } from "../transport/connection.ts";
 import type { ChosenTransport, ConnectResult, Personal } from "../upstream/chosen-transport.ts";
@@ -82,102 +82,54 @@ export class UpstreamTlsTransport implements ChosenTransport {
 			return this.#failLater(new Error(`TLS error: ${error instanceof Error ? error.message : String(error)}`), onResult);
 		}
 		if (secure.kind === "missing") return this.#failLater(new Error("TLS error: Secret is not supplied by SDS"), onResult);
-		const { address } = host.host;
 		const options = connectOptions(this.#config, host, personal);
-		const context = secure.value;
-		if (options.socketOptions === undefined && personal?.header === undefined) {
-			const to = address.kind === "ip" ? { host: address.address, port: address.port } : { path: address.path };
-			return this.#secure(
-				host,
-				context,
-				{ ...to, ...(options.bindAddress === "" || address.kind === "pipe" ? {} : { localAddress: options.bindAddress }) },
-				onResult,
-			);
-		}
-		// node:tls makes no sockets with options, and says nothing before its hello: the connection comes first.
 		let giveUp = openTo(this.#context, options, personal?.header, (result) => {
 			if (result instanceof Error) return onResult(result);
-			giveUp = this.#secure(host, context, { socket: this.#context.transport.toSocket(result, undefined) }, onResult);
+			giveUp = this.#secure(result, host, secure.value, onResult);
 		});
 		return () => giveUp();
 	}
 
-	#secure(host: HostEntry, secureContext: SecureContext, to: ConnectionOptions, onResult: ConnectResult): () => void {
+	#secure(connection: Connection, host: HostEntry, context: SecureContext, onResult: ConnectResult): () => void {
 		const session = this.#takeSession(host.address);
-		const socket = nodeTls().connect({
-			...to,
-			secureContext,
-			...(this.#names.asked === "" ? {} : { servername: this.#names.asked }),
-			...(this.#alpn.length === 0 ? {} : { ALPNProtocols: [...this.#alpn] }),
-			...(session === undefined ? {} : { session: session.ticket }),
-			// Verified below, by SPIFFE names rather than by host name, and on resumption too.
-			rejectUnauthorized: false,
-			checkServerIdentity: () => undefined,
+		const certificateOf = (secured: Secured) => secured.certificate ?? (secured.isResumed ? session?.certificate : undefined);
+		const onSession = (ticket: Buffer, secured: Secured) => {
+			const certificate = certificateOf(secured);
+			if (certificate !== undefined) this.#remember(host.address, { ticket, certificate });
+		};
+		const side = { context, serverName: this.#names.asked, alpn: this.#alpn, session: session?.ticket, onSession };
+		return this.#context.tls.connect(connection, side, (result) => {
+			onResult(result instanceof Error ? this.#explain(result) : this.#accept(result, certificateOf(result), context));
+			this.#context.afterEvent();
 		});
-		socket.setNoDelay(true);
-		return this.#await(socket, host, session, (peer) => this.#accept(socket, peer, localIdentityOf(secureContext)), onResult);
 	}
 
-	#await(
-		socket: TLSSocket,
-		host: HostEntry,
-		session: RememberedSession | undefined,
-		accept: (peer: X509Certificate | undefined) => Connection | Error,
-		onResult: ConnectResult,
-	): () => void {
-		let isDone = false;
-		const finish = (result: Connection | Error) => {
-			if (isDone) return;
-			isDone = true;
-			socket.off("error", onError);
-			if (result instanceof Error) {
-				socket.on("error", () => {});
-				socket.destroy();
-			}
-			onResult(result);
-			this.#context.afterEvent();
-		};
-		const onError = (error: Error & { readonly code?: string }) => {
-			// Not what the network has to say.
-			if (error.code === "EPROTO" || error.code?.startsWith("ERR_SSL_") === true)
-				this.#context.snapshot.clusters.get(this.#config.name)?.countTls("ssl.connection_error");
-			finish(error);
-		};
-		socket.on("error", onError);
-		socket.once("close", () => finish(new Error("TLS error: connection closed during the handshake")));
-		const certificateOf = () => socket.getPeerX509Certificate() ?? (socket.isSessionReused() ? session?.certificate : undefined);
-		socket.on("session", (ticket) => {
-			const certificate = certificateOf();
-			if (certificate !== undefined) this.#remember(host.address, { ticket, certificate });
-		});
-		socket.once("secureConnect", () => finish(accept(certificateOf())));
-		return () => finishSilently();
-		function finishSilently(): void {
-			if (isDone) return;
-			isDone = true;
-			socket.on("error", () => {});
-			socket.destroy();
-		}
+	#explain(error: Error & { readonly code?: string }): Error {
+		// Not what the network has to say.
+		if (error.code === "EPROTO" || error.code?.startsWith("ERR_SSL_") === true)
+			this.#context.snapshot.clusters.get(this.#config.name)?.countTls("ssl.connection_error");
+		return error;
 	}
 
 	/** Fail closed: nothing is written before the peer is known. */
-	#accept(socket: TLSSocket, certificate: X509Certificate | undefined, own: LocalIdentity | undefined): Connection | Error {
-		const chainError = socket.authorized ? undefined : String(socket.authorizationError ?? "unknown");
+	#accept(secured: Secured, certificate: X509Certificate | undefined, context: SecureContext): Connection | Error {
+		const { chainError, cipher, curve, isResumed, version } = secured;
 		const dnsName = this.#tls.autoSanValidation ? this.#names.verified : "";
 		const verdict = this.#verify({ certificate, chainError }, dnsName);
 		const cluster = this.#context.snapshot.clusters.get(this.#config.name);
 		if (verdict.kind === "refused") {
 			cluster?.countTls(verdict.stat);
+			secured.destroy();
 			return new Error(verdict.reason);
 		}
 		if (verdict.stat !== undefined) cluster?.countTls(verdict.stat);
 		cluster?.countTls("ssl.handshake");
-		cluster?.countHandshake(socket.getProtocol() ?? "", socket.getCipher()?.name ?? "", curveOf(socket));
-		if (socket.isSessionReused()) cluster?.countTls("ssl.session_reused");
-		const info = readTlsInfo(socket, certificate, own);
-		const connection = this.#context.transport.adoptTls(socket);
+		cluster?.countHandshake(version, cipher, curve);
+		if (isResumed) cluster?.countTls("ssl.session_reused");
+		const info = readTlsInfo(secured, localIdentityOf(context), certificate);
+		const connection = secured.adopt();
 		tlsInfos.set(connection, info);
-		if (typeof socket.alpnProtocol === "string") agreedAlpn.set(connection, socket.alpnProtocol);
+		if (secured.alpn !== "") agreedAlpn.set(connection, secured.alpn);
 		return connection;
 	}
 
@@ -202,12 +154,3 @@ export class UpstreamTlsTransport implements ChosenTransport {
 		this.#sessions.set(address, known);
 	}
 }
-
-/** As Envoy names it; "" where Node does not tell: of resumed sessions, and of key exchanges that are no curves alone. */
-function curveOf(socket: TLSSocket): string {
-	const key = socket.getEphemeralKeyInfo();
-	const name = (key !== null && "name" in key && key.name) || "";
-	return standardCurves[name] ?? name;
-}
-
-const standardCurves: Readonly<Record<string, string>> = { prime256v1: "P-256", secp384r1: "P-384", secp521r1: "P-521" };

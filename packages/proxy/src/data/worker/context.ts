@@ -13,6 +13,7 @@ import type { ConnectionCeilings } from "../listener/connection-ceilings.ts";
 import type { OverloadState } from "../overload/overload-state.ts";
 import type { StatsRegistry } from "../stats/registry.ts";
 import type { VirtualClusters } from "../stats/virtual-clusters.ts";
+import type { TlsEngine } from "../tls/engine.ts";
 import type { Transport } from "../transport/connection.ts";
 import type { Output } from "../transport/output.ts";
 import type { Tracers } from "../tracing/tracer.ts";
@@ -29,6 +30,7 @@ export interface WorkerContext {
 	readonly workerIndex: number;
 	readonly reusePort: boolean;
 	readonly transport: Transport;
+	readonly tls: TlsEngine;
 	readonly output: Output;
 	/** Where HTTP/2 puts what it sends. */
 	readonly outbounds: OutboundQueue;

@@ -27,6 +27,7 @@ import type { OriginalDst } from "../transport/original-dst.ts";
 import { Output } from "../transport/output.ts";
 import type { SocketCalls } from "../transport/socket-calls.ts";
 import { createTimerWheel } from "../transport/timers.ts";
+import { createTlsEngine } from "../tls/create-engine.ts";
 import { createTransport } from "../transport/transport.ts";
 import { ConfigApplier } from "./config-applier.ts";
 import type { WorkerContext } from "./context.ts";
@@ -90,13 +91,16 @@ export async function createDataWorker(
 	const stats = createStatsRegistry(istio);
 	const runtime = new RuntimeValues();
 	const hash64 = await loadHash64();
+	const hooks = { afterEvent, beforeClose: () => output.flushEarlier(), onHandlerError, socketCalls };
+	const transport = await createTransport(init.options.transport, hooks);
 	const context: WorkerContext = {
 		node: init.node,
 		localCluster: init.options.localCluster ?? "",
 		serverName: init.options.serverName,
 		workerIndex: init.workerIndex,
 		reusePort: init.options.reusePort,
-		transport: await createTransport(init.options.transport, { afterEvent, beforeClose: () => output.flushEarlier(), onHandlerError, socketCalls }),
+		transport,
+		tls: await createTlsEngine(transport, hooks),
 		output,
 		outbounds: new OutboundQueue(afterEvent),
 		wheel: createTimerWheel(() => performance.now(), run, nowMs),
