@@ -76,6 +76,8 @@ export async function startHttpsServer(options: HttpsServerOptions): Promise<Htt
 	// Longer than the API server waits at most.
 	server.requestTimeout = 30_000;
 	server.headersTimeout = 10_000;
+	// API servers keep idle connections for 90 s. Were we the first to close one, they could send the next review into it, and fail it: a POST is not repeated.
+	server.keepAliveTimeout = 120_000;
 	server.on("tlsClientError", (error) => logger.debug("TLS failed", { error }));
 	const renew = () => server.setSecureContext(tlsOf(options));
 	const leave = [identity.onRotated(renew), roots.onChanged(renew)];

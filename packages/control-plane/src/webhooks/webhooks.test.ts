@@ -93,6 +93,8 @@ describe("webhook configurations", () => {
 interface Answer {
 	readonly status: number;
 	readonly text: string;
+	/** How long the connection stays open when it idles, as the answer says. */
+	readonly idleSeconds: number;
 }
 
 function post(
@@ -106,7 +108,8 @@ function post(
 		const sent = request({ host, port, path, method, headers, ca: plane.rootsPem(), servername: "istiod.istio-system.svc" }, (response) => {
 			const chunks: Buffer[] = [];
 			response.on("data", (chunk: Buffer) => chunks.push(chunk));
-			response.on("end", () => resolve({ status: response.statusCode ?? 0, text: Buffer.concat(chunks).toString() }));
+			const idleSeconds = Number(/timeout=(\d+)/.exec(response.headers["keep-alive"] ?? "")?.[1] ?? 0);
+			response.on("end", () => resolve({ status: response.statusCode ?? 0, text: Buffer.concat(chunks).toString(), idleSeconds }));
 		});
 		sent.on("error", reject);
 		sent.end(body);
@@ -122,6 +125,11 @@ describe("the webhook server", () => {
 		);
 		assert.equal(status, 200);
 		assert.match(text, /"allowed":false.*gateway must have at least one server/);
+	});
+
+	test("keeps an idle connection longer than the API server does, which could else send a review into one that is closed", async () => {
+		const { idleSeconds } = await post("/ready", "", { connection: "keep-alive" }, "GET");
+		assert.ok(idleSeconds > 90, String(idleSeconds));
 	});
 
 	const cases: readonly (readonly [string, () => Promise<Answer>, number])[] = [
