@@ -72,9 +72,10 @@ function givenTarget(kubeconfig: string, load: string): Target {
 }
 
 async function kindTarget(): Promise<Target> {
-	for (const program of ["docker", "kind"]) {
+	for (const program of ["docker", "kind", "kubectl"]) {
 		if (findProgram(program) === undefined) throw new Unavailable(`no ${program} on PATH (https://kind.sigs.k8s.io/docs/user/quick-start)`);
 	}
+	if (findHelm() === undefined) throw new Unavailable("no helm: set WEFT_HELM, or put it on PATH (https://helm.sh/docs/intro/install)");
 	if ((await command("docker", ["info", "--format", "docker {{.ServerVersion}}"])) !== 0) throw new Unavailable("docker does not answer: start it");
 	const [name, kubeconfig] = ["weft-e2e", join(root, "dist", "kind.kubeconfig")];
 	await must("kind", ["create", "cluster", "--name", name, "--kubeconfig", kubeconfig, "--wait", "120s"]);
