@@ -26,6 +26,9 @@ export interface Helm {
 	list(namespace: string): Promise<readonly { readonly name: string; readonly chart: string }[]>;
 }
 
+/** Whatever became of them. Helm 4 has no --all: it lists all where no state is named, which Helm 3 does not. */
+const anyState = ["--deployed", "--failed", "--pending", "--uninstalled", "--uninstalling"];
+
 const help = "weft install uses helm, as its charts do: get it from https://helm.sh/docs/intro/install, or name it in WEFT_HELM";
 
 /** Throws a CommandError that says how to get helm, or where the charts were looked for. */
@@ -48,7 +51,7 @@ export function findHelm(options: HelmOptions): Helm {
 			return !output.includes("not found");
 		},
 		async list(namespace) {
-			const releases = JSON.parse(await run(program, ["list", "--namespace", namespace, "--all", "--output", "json", ...cluster])) as {
+			const releases = JSON.parse(await run(program, ["list", "--namespace", namespace, ...anyState, "--output", "json", ...cluster])) as {
 				readonly name: string;
 				readonly chart: string;
 			}[];
@@ -105,7 +108,8 @@ async function run(program: string, args: readonly string[]): Promise<string> {
 				.filter((line) => line.includes("not found"))
 				.join("\n")
 		);
-	const reason = errors.trim().replace(/^Error: /, "");
+	// Helm 4 logs before it says what is wrong.
+	const reason = errors.trim().replace(/^(?:level=.*\n)*Error: /, "");
 	const hint = /deadline exceeded|timed out/.test(reason) ? "; it is not ready yet: kubectl get pods -A, and kubectl describe the one that waits" : "";
 	throw new CommandError(`helm ${args[0]}: ${reason}${hint}`);
 }
