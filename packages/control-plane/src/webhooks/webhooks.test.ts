@@ -108,7 +108,7 @@ function post(
 		const sent = request({ host, port, path, method, headers, ca: plane.rootsPem(), servername: "istiod.istio-system.svc" }, (response) => {
 			const chunks: Buffer[] = [];
 			response.on("data", (chunk: Buffer) => chunks.push(chunk));
-			const idleSeconds = Number(/timeout=(\d+)/.exec(response.headers["keep-alive"] ?? "")?.[1] ?? 0);
+			const idleSeconds = Number(/timeout=(\d+)/.exec(String(response.headers["keep-alive"] ?? ""))?.[1] ?? 0);
 			response.on("end", () => resolve({ status: response.statusCode ?? 0, text: Buffer.concat(chunks).toString(), idleSeconds }));
 		});
 		sent.on("error", reject);
