@@ -11,7 +11,7 @@ import { encodeResource, stats } from "./encode.ts";
 import { classPlaceKey, clusterLoadAssignments, prepareAssignments } from "./endpoints/assignments.ts";
 import { buildListeners } from "./listeners/index.ts";
 import { keptParts } from "./kept.ts";
-import { createMemo, none } from "./memo.ts";
+import { createMemo, identityOf, none } from "./memo.ts";
 import { patchClusters } from "./envoy-filter/clusters.ts";
 import { extensionPatches } from "./envoy-filter/extension-configs.ts";
 import { patchListeners } from "./envoy-filter/listeners.ts";
@@ -106,13 +106,18 @@ function builtClusters(context: ProxyContext): Resources {
 
 function* outboundClusters(context: ProxyContext): Pieces<Resources> {
 	const { push, scope, node } = context;
+	const { shared } = push.caches;
 	const sni = passesByItself(context);
-	const classKey = `cds ${outboundClustersKey(node)} ${sni} ${placeKeyOf(context)} ${scope.key}`;
+	const client = `${outboundClustersKey(node)} ${sni} ${placeKeyOf(context)}`;
+	const classKey = `cds ${client} ${scope.key}`;
 	const inputs = outboundClusterInputs(push, scope);
-	const known = push.caches.shared.find(classKey, inputs);
+	const known = shared.find(classKey, inputs);
 	if (known !== undefined) return known as Resources;
-	const built = stableSet(push, classKey, yield* buildOutboundClusters(context, sni));
-	return push.caches.shared.get(classKey, inputs, () => built) as Resources;
+	// Classes that see the same services under the same rules have one list.
+	const listKey = `cds list ${client} ${identityOf(scope.destinationRule)}`;
+	const list = (shared.find(listKey, inputs) as readonly EncodedResource[] | undefined) ?? (yield* buildOutboundClusters(context, sni));
+	shared.get(listKey, inputs, () => list);
+	return shared.get(classKey, inputs, () => stableSet(push, classKey, list)) as Resources;
 }
 
 /** Works out most of what a proxy of this class will ask for, so that it is there by then: clusters and assignments, which a mesh has most of. */
