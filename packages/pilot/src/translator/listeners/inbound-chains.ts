@@ -102,32 +102,38 @@ export function listenerProtocolOf(protocol: Protocol): ListenerProtocol {
 }
 
 function buildChains(context: ProxyContext, input: ListenerInput, mode: Parameters<typeof inboundChainMatches>[0], set: ChainSet): readonly InboundChain[] {
-	return inboundChainMatches(mode, set.protocol).map((match) => ({
-		match,
-		destinationPort: set.destinationPort,
-		chain: {
-			name: set.nameOf(match),
-			filterChainMatch: {
-				...(set.destinationPort === undefined ? {} : { destinationPort: set.destinationPort }),
-				transportProtocol: match.transportProtocol,
-				...(match.applicationProtocols ? { applicationProtocols: [...match.applicationProtocols] } : {}),
+	// Chains of one protocol have the same filters, whatever they match.
+	const filters = new Map<InboundChainMatch["protocol"], readonly AnyNetworkFilter[]>();
+	return inboundChainMatches(mode, set.protocol).map((match) => {
+		const { protocol } = match;
+		filters.set(protocol, filters.get(protocol) ?? filtersOf(input, protocol, set));
+		return {
+			match,
+			destinationPort: set.destinationPort,
+			chain: {
+				name: set.nameOf(match),
+				filterChainMatch: {
+					...(set.destinationPort === undefined ? {} : { destinationPort: set.destinationPort }),
+					transportProtocol: match.transportProtocol,
+					...(match.applicationProtocols ? { applicationProtocols: [...match.applicationProtocols] } : {}),
+				},
+				filters: filters.get(protocol),
+				...(set.metadata ? { metadata: set.metadata } : {}),
+				...(match.mutualTls
+					? { transportSocket: mutualTlsSocket(input.meshConfig, context.push.mesh.trustDomain, protocol, serverSecretsOf(context.node)) }
+					: {}),
 			},
-			filters: filtersOf(input, match, set),
-			...(set.metadata ? { metadata: set.metadata } : {}),
-			...(match.mutualTls
-				? { transportSocket: mutualTlsSocket(input.meshConfig, context.push.mesh.trustDomain, match.protocol, serverSecretsOf(context.node)) }
-				: {}),
-		},
-	}));
+		};
+	});
 }
 
 function filtersOf(
 	input: ListenerInput,
-	match: InboundChainMatch,
+	protocol: InboundChainMatch["protocol"],
 	{ statPrefix, tcpStatPrefix, route, http2 = false, grpcWeb = false, port, spoken }: ChainSet,
 ): readonly AnyNetworkFilter[] {
 	const traffic =
-		match.protocol === "http"
+		protocol === "http"
 			? [
 					...connectionExtensions(input, "inbound", port),
 					buildInboundConnectionManager(input, { statPrefix, routeConfig: buildInboundRoute(route), http2, grpcWeb, port }),
