@@ -12,6 +12,7 @@ import { classPlaceKey, clusterLoadAssignments, prepareAssignments } from "./end
 import { buildListeners } from "./listeners/index.ts";
 import { keptParts } from "./kept.ts";
 import { createMemo, identityOf, none } from "./memo.ts";
+import { MergedResources } from "./merged-resources.ts";
 import { patchClusters } from "./envoy-filter/clusters.ts";
 import { extensionPatches } from "./envoy-filter/extension-configs.ts";
 import { patchListeners } from "./envoy-filter/listeners.ts";
@@ -101,7 +102,7 @@ function builtClusters(context: ProxyContext): Resources {
 	const outbound = atOnce(outboundClusters(context));
 	const inbound = buildInboundClusters(context);
 	if (inbound.length === 0) return outbound;
-	return merged.get([outbound, ...inbound], "", () => insertSorted(outbound, inbound));
+	return merged.get([outbound, ...inbound], "", () => new MergedResources(outbound, byName(inbound)));
 }
 
 function* outboundClusters(context: ProxyContext): Pieces<Resources> {
@@ -126,21 +127,6 @@ export function* prepare(context: ProxyContext): Pieces<void> {
 	yield;
 	if (keptParts(context).clusters === undefined) yield* outboundClusters(context);
 	yield* prepareAssignments(context);
-}
-
-/** Two sorted lists as one sorted map; the first is far longer than the second. */
-function insertSorted(many: Resources, few: readonly EncodedResource[]): Resources {
-	const rest = few.toSorted((a, b) => (a.name < b.name ? -1 : 1));
-	const all = new Map<string, EncodedResource>();
-	for (const [name, resource] of many) {
-		for (let next = rest[0]; next && next.name < name; next = rest[0]) {
-			all.set(next.name, next);
-			rest.shift();
-		}
-		all.set(name, resource);
-	}
-	for (const resource of rest) all.set(resource.name, resource);
-	return all;
 }
 
 const hasDnsClusters = new WeakMap<readonly Service[], boolean>();

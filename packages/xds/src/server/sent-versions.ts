@@ -1,0 +1,43 @@
+import type { EncodedResource } from "./resource.ts";
+
+/** Versions in a client's hands, by name. What clients were sent whole is one map for all of them; a client's own is only what differs from it. */
+export class SentVersions {
+	#whole: ReadonlyMap<string, EncodedResource> = new Map();
+	/** Undefined: not in its hands, although it is in the whole. */
+	readonly #own = new Map<string, string | undefined>();
+
+	get(name: string): string | undefined {
+		const own = this.#own.get(name);
+		return own !== undefined || this.#own.has(name) ? own : this.#whole.get(name)?.version;
+	}
+
+	has(name: string): boolean {
+		return this.get(name) !== undefined;
+	}
+
+	/** Nothing was ever sent, or everything was taken away. */
+	get isEmpty(): boolean {
+		return this.names().next().done === true;
+	}
+
+	set(name: string, version: string): void {
+		if (this.#whole.get(name)?.version === version) this.#own.delete(name);
+		else this.#own.set(name, version);
+	}
+
+	delete(name: string): void {
+		if (this.#whole.has(name)) this.#own.set(name, undefined);
+		else this.#own.delete(name);
+	}
+
+	/** Everything in its hands is just this, or will be when the response that is being made was sent. */
+	replace(whole: ReadonlyMap<string, EncodedResource>): void {
+		this.#whole = whole;
+		this.#own.clear();
+	}
+
+	*names(): Generator<string, void> {
+		for (const name of this.#whole.keys()) if (!this.#own.has(name)) yield name;
+		for (const [name, version] of this.#own) if (version !== undefined) yield name;
+	}
+}
