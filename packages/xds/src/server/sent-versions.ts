@@ -1,8 +1,10 @@
 import type { EncodedResource } from "./resource.ts";
 
+const nothing: ReadonlyMap<string, EncodedResource> = new Map();
+
 /** Versions in a client's hands, by name. What clients were sent whole is one map for all of them; a client's own is only what differs from it. */
 export class SentVersions {
-	#whole: ReadonlyMap<string, EncodedResource> = new Map();
+	#whole: ReadonlyMap<string, EncodedResource> = nothing;
 	/** Undefined: not in its hands, although it is in the whole. */
 	readonly #own = new Map<string, string | undefined>();
 
@@ -30,10 +32,20 @@ export class SentVersions {
 		else this.#own.delete(name);
 	}
 
-	/** Everything in its hands is just this, or will be when the response that is being made was sent. */
-	replace(whole: ReadonlyMap<string, EncodedResource>): void {
+	/** Everything in its hands is just this, and of `others` what is not in it; or will be when the response that is being made was sent. */
+	replace(whole: ReadonlyMap<string, EncodedResource>, others: Iterable<string>): void {
+		const kept = [...others].flatMap((name) => (whole.has(name) ? [] : [[name, this.get(name)] as const]));
 		this.#whole = whole;
 		this.#own.clear();
+		for (const [name, version] of kept) if (version !== undefined) this.#own.set(name, version);
+	}
+
+	/** The whole holds its resources, and is let go where nobody will replace it. */
+	release(): void {
+		if (this.#whole.size === 0) return;
+		for (const [name, { version }] of this.#whole) if (!this.#own.has(name)) this.#own.set(name, version);
+		for (const [name, version] of this.#own) if (version === undefined) this.#own.delete(name);
+		this.#whole = nothing;
 	}
 
 	*names(): Generator<string, void> {

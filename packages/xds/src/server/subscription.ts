@@ -152,8 +152,10 @@ export class Subscription {
 	/** The client has, or is just being sent, all that `view` has for it. */
 	settle(view: ResourceView): void {
 		const [only] = this.names;
-		const whole = this.#takesCollections ? this.names.size === 1 && view.members(this.type, only as string) : this.wildcard && !only && view.all(this.type);
-		if (whole) this.sent.replace(whole);
+		const members = this.#takesCollections && only !== undefined && this.names.size === 1 ? view.members(this.type, only) : undefined;
+		if (members) this.sent.replace(members, []);
+		else if (this.wildcard && !this.#takesCollections) this.sent.replace(view.all(this.type), this.names);
+		else this.sent.release();
 	}
 
 	/** A name that comes with a collection, and was not asked for itself. */
@@ -188,9 +190,11 @@ export class Subscription {
 
 	/** Takes the client's answer to the response with this nonce: whether it was awaited, and the names that were refused. */
 	answer(nonce: string, error: string | undefined): { readonly refused: readonly string[] } | undefined {
-		const at = this.unanswered.findIndex((each) => each.nonce === nonce);
-		if (at < 0) return undefined;
-		const [response] = this.unanswered.splice(at, 1) as [Unanswered];
+		const at = this.unanswered[0]?.nonce === nonce ? 0 : this.unanswered.findIndex((each) => each.nonce === nonce);
+		const response = this.unanswered[at];
+		if (response === undefined) return undefined;
+		if (at === 0) this.unanswered.shift();
+		else this.unanswered.splice(at, 1);
 		if (error === undefined) {
 			this.ackedNonce = nonce;
 			if (this.unanswered.length === 0) this.nack = undefined;
