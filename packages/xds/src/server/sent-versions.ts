@@ -19,7 +19,9 @@ export class SentVersions {
 
 	/** Nothing was ever sent, or everything was taken away. */
 	get isEmpty(): boolean {
-		return this.names().next().done === true;
+		for (const version of this.#own.values()) if (version !== undefined) return false;
+		// All that is its own are names that were taken out of the whole.
+		return this.#own.size === this.#whole.size;
 	}
 
 	set(name: string, version: string): void {

@@ -112,8 +112,14 @@ export function classPlaceKey(scope: Scope, mesh: Mesh, node: ProxyNode): string
 		});
 		return [...new Set(all)].sort();
 	});
-	return placeKey(placeOf(node), reads);
+	const known = placeKeys.get(node);
+	if (known?.reads === reads) return known.key;
+	const key = placeKey(placeOf(node), reads);
+	placeKeys.set(node, { reads, key });
+	return key;
 }
+
+const placeKeys = new WeakMap<ProxyNode, { readonly reads: readonly string[]; readonly key: string }>();
 
 function lookUp({ push, scope, node }: ProxyContext, name: string): EncodedResource | undefined {
 	const parsed = parseOutboundName(name);
