@@ -112,7 +112,8 @@ export class ClassView {
 	}
 
 	async #prepare(turns: Turns, before: Promise<void> | undefined): Promise<void> {
-		if (before) await before;
+		// Its failure is for those who wait for that class.
+		if (before) await before.catch(() => undefined);
 		for (const _ of prepare(this.#context)) {
 			const turn = turns.next();
 			if (turn) await turn;
