@@ -111,7 +111,7 @@ export function reportText({ date, machine, results, failed, churned }: ControlP
 	return [
 		"# Control plane",
 		"",
-		`Recorded ${date.slice(0, 10)} on ${machine}. Delta ADS; times are beyond the debounce of 100 ms; clients run in another process on the same cores and subscribe as Envoy does, to the endpoints of every cluster.`,
+		`Recorded ${date.slice(0, 10)} on ${machine}. Delta ADS; times are beyond the debounce of 100 ms; clients run in another process on the same cores and subscribe as Envoy does, to the endpoints of every cluster, with its window of HTTP/2 (16 MiB; 64 KiB, as gRPC clients of Node have, would cost a seventh more CPU at the first push).`,
 		"Figures of edits are medians of up to 25 after up to 25 that are not counted: a control plane lives for days, and its first edits run code that is not compiled yet (both are in the table of first edits).",
 		"istiod's row was measured on another machine of this kind with the same workload and a client of the same kind; compare CPU to about a quarter.",
 		"",

@@ -144,3 +144,26 @@ spec: {clusterIP: 10.0.0.2, ports: [{name: http, port: 80}]}
 `);
 	assert.equal(fooAgain, barAgain);
 });
+
+test("classes that see the same services under the same rules have one lookup, and a rule for some of them sets them apart", () => {
+	const rule = (namespace: string, exportTo: string) => `
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {name: r-${namespace}, namespace: ${namespace}}
+spec: {host: a.default.svc.cluster.local, exportTo: ["${exportTo}"], subsets: [{name: ${namespace}, labels: {version: v1}}]}
+---
+`;
+	const lookups = (yaml: string) => {
+		const push = createTestMesh().apply(mesh + yaml);
+		return ["default", "foo", "bar"].map((namespace) => contextOf(push, {}, namespace).scope.destinationRule);
+	};
+	const host = "a.default.svc.cluster.local";
+	const [own, foo, bar] = lookups(rule("default", "*"));
+	assert.ok(own === foo && foo === bar);
+	const apart = lookups(rule("default", "*") + rule("foo", "."));
+	assert.deepEqual(
+		apart.map((lookup) => lookup(host)?.name),
+		["r-default", "r-foo", "r-default"],
+	);
+	assert.equal(apart[0], apart[2]);
+});

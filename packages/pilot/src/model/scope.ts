@@ -88,29 +88,41 @@ function buildScope(push: PushSnapshot, node: ProxyNode, sidecar: ConfigObject<"
 
 type Lookups = Pick<Scope, "serviceByHost" | "destinationRule" | "inboundDestinationRule">;
 
-/** Kept over snapshots while neither services nor rules change; then nothing has to be looked up again. */
-function scopeLookups({ destinationRules, mesh }: PushSnapshot, { namespace, labels }: ProxyNode, all: readonly Service[]): Lookups {
-	const { rootNamespace } = mesh;
-	const services = new Map(all.map((service) => [service.hostname, service]));
-	const visible = new Map<string, readonly DestinationRule[]>();
-	const outbound = new Map<string, DestinationRule | undefined>();
-	const rulesOf = (host: string): readonly DestinationRule[] => {
-		let rules = visible.get(host);
-		if (!rules) {
-			const service = services.get(host);
-			rules = service ? visibleRules(destinationRules, host, namespace, service.namespace, rootNamespace) : [];
-			visible.set(host, rules);
-		}
-		return rules;
-	};
-	return {
-		serviceByHost: services,
-		destinationRule(host: string): DestinationRule | undefined {
-			if (!outbound.has(host)) outbound.set(host, selectRule(rulesOf(host), namespace, labels));
-			return outbound.get(host);
-		},
-		inboundDestinationRule: (host: string): DestinationRule | undefined => unselectedRule(rulesOf(host)),
-	};
+/** By the services that they are about. */
+const lookupsOf = new WeakMap<readonly Service[], { readonly rules: object; readonly all: KnownLookups[] }>();
+
+interface KnownLookups {
+	/** One of each a service. */
+	readonly outbound: readonly (DestinationRule | undefined)[];
+	readonly inbound: readonly (DestinationRule | undefined)[];
+	readonly lookups: Lookups;
+}
+
+/**
+ * Kept over snapshots while neither services nor rules change; then nothing has to be looked up again. One object for all classes that find the
+ * same rules, so that what is made of services and rules alone is made once for all of them.
+ */
+function scopeLookups({ destinationRules, mesh }: PushSnapshot, { namespace, labels }: ProxyNode, services: readonly Service[]): Lookups {
+	const visible = services.map((service) => visibleRules(destinationRules, service.hostname, namespace, service.namespace, mesh.rootNamespace));
+	const outbound = visible.map((rules) => selectRule(rules, namespace, labels));
+	const inbound = visible.map(unselectedRule);
+	let known = lookupsOf.get(services);
+	if (known?.rules !== destinationRules) {
+		known = { rules: destinationRules, all: [] };
+		lookupsOf.set(services, known);
+	}
+	const alike = known.all.find((each) => sameItems(each.outbound, outbound) && sameItems(each.inbound, inbound));
+	if (alike) return alike.lookups;
+	const serviceByHost = new Map(services.map((service) => [service.hostname, service]));
+	const lookups = { serviceByHost, destinationRule: lookupIn(services, outbound), inboundDestinationRule: lookupIn(services, inbound) };
+	known.all.push({ outbound, inbound, lookups });
+	return lookups;
+}
+
+function lookupIn(services: readonly Service[], rules: readonly (DestinationRule | undefined)[]): (host: string) => DestinationRule | undefined {
+	const byHost = new Map<string, DestinationRule>();
+	for (const [i, rule] of rules.entries()) if (rule) byHost.set((services[i] as Service).hostname, rule);
+	return (host) => byHost.get(host);
 }
 
 /** Gives back the previous list where the new one has the same members, so that what is memoised on it stays valid. */

@@ -34,6 +34,9 @@ const newTables = (): TablesRevision => ({ splits: new Map() });
 
 const patchedRevisions = createMemo<TablesRevision>();
 
+/** One class after another: what classes share is there by the time that the second one asks for it. */
+const preparations = new WeakMap<PushSnapshot, Promise<void>>();
+
 const viewsOfPush = new WeakMap<PushSnapshot, Map<string, ClassView>>();
 
 /** What the proxies of one class see of one push alike: worked out once, when the first of them asks for it. */
@@ -99,10 +102,18 @@ export class ClassView {
 
 	/** Before the first proxy of the class is given its view: what is large is worked out in turns. Undefined when that is done. */
 	prepare(turns: Turns): Promise<void> | undefined {
-		return this.#isPrepared ? undefined : (this.#preparation ??= this.#prepare(turns));
+		if (this.#isPrepared) return undefined;
+		if (this.#preparation === undefined) {
+			const { push } = this.#context;
+			this.#preparation = this.#prepare(turns, preparations.get(push));
+			preparations.set(push, this.#preparation);
+		}
+		return this.#preparation;
 	}
 
-	async #prepare(turns: Turns): Promise<void> {
+	async #prepare(turns: Turns, before: Promise<void> | undefined): Promise<void> {
+		// Its failure is for those who wait for that class.
+		if (before) await before.catch(() => undefined);
 		for (const _ of prepare(this.#context)) {
 			const turn = turns.next();
 			if (turn) await turn;

@@ -11,7 +11,8 @@ import { encodeResource, stats } from "./encode.ts";
 import { classPlaceKey, clusterLoadAssignments, prepareAssignments } from "./endpoints/assignments.ts";
 import { buildListeners } from "./listeners/index.ts";
 import { keptParts } from "./kept.ts";
-import { createMemo, none } from "./memo.ts";
+import { createMemo, identityOf, none } from "./memo.ts";
+import { MergedResources } from "./merged-resources.ts";
 import { patchClusters } from "./envoy-filter/clusters.ts";
 import { extensionPatches } from "./envoy-filter/extension-configs.ts";
 import { patchListeners } from "./envoy-filter/listeners.ts";
@@ -101,18 +102,23 @@ function builtClusters(context: ProxyContext): Resources {
 	const outbound = atOnce(outboundClusters(context));
 	const inbound = buildInboundClusters(context);
 	if (inbound.length === 0) return outbound;
-	return merged.get([outbound, ...inbound], "", () => insertSorted(outbound, inbound));
+	return merged.get([outbound, ...inbound], "", () => new MergedResources(outbound, byName(inbound)));
 }
 
 function* outboundClusters(context: ProxyContext): Pieces<Resources> {
 	const { push, scope, node } = context;
+	const { shared } = push.caches;
 	const sni = passesByItself(context);
-	const classKey = `cds ${outboundClustersKey(node)} ${sni} ${placeKeyOf(context)} ${scope.key}`;
+	const client = `${outboundClustersKey(node)} ${sni} ${placeKeyOf(context)}`;
+	const classKey = `cds ${client} ${scope.key}`;
 	const inputs = outboundClusterInputs(push, scope);
-	const known = push.caches.shared.find(classKey, inputs);
+	const known = shared.find(classKey, inputs);
 	if (known !== undefined) return known as Resources;
-	const built = stableSet(push, classKey, yield* buildOutboundClusters(context, sni));
-	return push.caches.shared.get(classKey, inputs, () => built) as Resources;
+	// Classes that see the same services under the same rules have one list.
+	const listKey = `cds list ${client} ${identityOf(scope.destinationRule)}`;
+	const list = (shared.find(listKey, inputs) as readonly EncodedResource[] | undefined) ?? (yield* buildOutboundClusters(context, sni));
+	shared.get(listKey, inputs, () => list);
+	return shared.get(classKey, inputs, () => stableSet(push, classKey, list)) as Resources;
 }
 
 /** Works out most of what a proxy of this class will ask for, so that it is there by then: clusters and assignments, which a mesh has most of. */
@@ -121,21 +127,6 @@ export function* prepare(context: ProxyContext): Pieces<void> {
 	yield;
 	if (keptParts(context).clusters === undefined) yield* outboundClusters(context);
 	yield* prepareAssignments(context);
-}
-
-/** Two sorted lists as one sorted map; the first is far longer than the second. */
-function insertSorted(many: Resources, few: readonly EncodedResource[]): Resources {
-	const rest = few.toSorted((a, b) => (a.name < b.name ? -1 : 1));
-	const all = new Map<string, EncodedResource>();
-	for (const [name, resource] of many) {
-		for (let next = rest[0]; next && next.name < name; next = rest[0]) {
-			all.set(next.name, next);
-			rest.shift();
-		}
-		all.set(name, resource);
-	}
-	for (const resource of rest) all.set(resource.name, resource);
-	return all;
 }
 
 const hasDnsClusters = new WeakMap<readonly Service[], boolean>();

@@ -395,3 +395,23 @@ test("responses are counted from one in each version, and no nonce of a stream c
 	assert.ok(nonces.length >= 2);
 	assert.equal(new Set(nonces).size, nonces.length);
 });
+
+test("what is sent after a whole is the difference alone, for clients with more names than one as well", async () => {
+	const c = client("delta");
+	c.stream.push(view("1", { cds: { a: "1", b: "1" }, vhds: { "80/a": "1", "80/b": "1", "90/c": "1" } }));
+	c.request("cds");
+	c.request("vhds", { subscribe: ["80"] });
+	assert.deepEqual(await c.settle(), ["cds +a +b", "vhds +80/a +80/b"]);
+	c.request("cds", { subscribe: ["x"] });
+	c.request("vhds", { subscribe: ["90"] });
+	assert.deepEqual(await c.settle(), ["cds -x", "vhds +90/c"]);
+	c.stream.push(view("2", { cds: { a: "2", b: "1", x: "1" }, vhds: { "80/b": "1", "80/d": "1", "90/c": "2" } }));
+	assert.deepEqual(await c.settle(), ["cds +a +x", "vhds +80/d +90/c -80/a"]);
+	c.stream.push(view("3", { cds: { a: "2" }, vhds: { "80/a": "1", "80/b": "1", "90/c": "2" } }));
+	assert.deepEqual(await c.settle(), ["vhds +80/a -80/d", "cds -x -b"]);
+	c.request("vhds", { unsubscribe: ["90"] });
+	c.request("cds", { unsubscribe: ["*"], subscribe: ["a"] });
+	assert.deepEqual(await c.settle(), ["cds +a"]);
+	c.stream.push(view("4", { cds: { a: "3", b: "3" }, vhds: { "80/a": "1", "80/b": "1", "90/c": "3" } }));
+	assert.deepEqual(await c.settle(), ["cds +a"]);
+});

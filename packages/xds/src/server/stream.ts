@@ -134,7 +134,7 @@ export class ClientStream {
 		return this.#subscriptions.flatMap((s, place) => {
 			if (s === undefined) return [];
 			// The client came back with all that it should have, so that nothing had to be sent.
-			const isResumed = s.lastNonce === "" && (this.#due & (1 << place)) === 0 && s.sent.size > 0;
+			const isResumed = s.lastNonce === "" && (this.#due & (1 << place)) === 0 && !s.sent.isEmpty;
 			return {
 				type: s.type,
 				sent: s.lastVersion,
@@ -289,8 +289,9 @@ export class ClientStream {
 		return true;
 	}
 
-	/** Everything of the view is sent. Called in the turn in which that was worked out. */
+	/** Everything of the view is sent, or goes now. Called in the turn in which that was worked out. */
 	#markComplete(place: number, view: ResourceView): void {
+		this.#subscriptions[place]?.settle(view);
 		this.#complete[place] = view.revision(pushOrder[place] as XdsType);
 		this.#unsettled &= ~(1 << place);
 	}
@@ -332,17 +333,17 @@ export class ClientStream {
 			return true;
 		}
 		if (upsert.length === 0 && absent.length === 0 && !(firstEver && subscription.wildcard)) return false;
-		this.#sendChunks(place, view, upsert, absent, then);
 		if (absent.length === remove.length) this.#markComplete(place, view);
+		this.#sendChunks(place, view, upsert, absent, then);
 		return true;
 	}
 
 	/** Members of collections: what goes makes room for what comes. */
 	#sendWhole(place: number, view: ResourceView, upsert: readonly EncodedResource[], removed: readonly string[]): boolean {
 		if (this.protocol === "sotw" || upsert.length + removed.length === 0) return false;
-		this.#send(place, view, { resources: upsert, removed }, upsert);
 		// What comes next is compared with this view: a host that came and went since an older one would be overlooked.
 		this.#markComplete(place, view);
+		this.#send(place, view, { resources: upsert, removed }, upsert);
 		return true;
 	}
 

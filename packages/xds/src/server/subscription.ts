@@ -1,5 +1,6 @@
 import type { XdsType } from "../type-urls.ts";
 import { collectionTypes, type EncodedResource, type ResourceView, wildcardTypes } from "./resource.ts";
+import { SentVersions } from "./sent-versions.ts";
 
 export interface Difference {
 	readonly upsert: readonly EncodedResource[];
@@ -21,7 +22,7 @@ export class Subscription {
 	/** Names to send although their version is unchanged: the client asked again, or warms a cluster anew. */
 	readonly resend = new Set<string>();
 	/** Name → version in the client's hands; "" : it was told that there is none. */
-	readonly sent = new Map<string, string>();
+	readonly sent = new SentVersions();
 	/** Responses that were neither acknowledged nor refused: mostly one at most. */
 	readonly unanswered: Unanswered[] = [];
 	lastNonce = "";
@@ -93,7 +94,7 @@ export class Subscription {
 
 	#forgetMembers(collection: string): void {
 		if (!this.#takesCollections) return;
-		for (const name of this.sent.keys()) if (name.startsWith(`${collection}/`) && !this.names.has(name)) this.sent.delete(name);
+		for (const name of [...this.sent.names()]) if (name.startsWith(`${collection}/`) && !this.names.has(name)) this.sent.delete(name);
 	}
 
 	/** State of the world: the names are the whole subscription. True: it is another one. */
@@ -122,8 +123,9 @@ export class Subscription {
 	difference(view: ResourceView, complete: unknown): Difference {
 		const upsert: EncodedResource[] = [];
 		const remove: string[] = [];
+		const isFresh = this.sent.isEmpty && this.resend.size === 0;
 		const offer = (resource: EncodedResource) => {
-			if (this.sent.get(resource.name) !== resource.version || this.resend.has(resource.name)) upsert.push(resource);
+			if (isFresh || this.sent.get(resource.name) !== resource.version || this.resend.has(resource.name)) upsert.push(resource);
 		};
 		const all = this.wildcard && !this.#takesCollections ? view.all(this.type) : undefined;
 		const since = all || complete === undefined || this.resend.size > 0 ? undefined : view.changes(this.type, complete);
@@ -136,15 +138,24 @@ export class Subscription {
 				continue;
 			}
 			const isMember = this.#isMember(name);
-			if (all?.has(name) || !(isMember || this.names.has(name))) continue;
+			if (all?.has(name) || !(isMember || since === undefined || this.names.has(name))) continue;
 			const resource = view.get(this.type, name);
 			if (resource) offer(resource);
 			else if (isMember) {
 				if (this.sent.has(name)) remove.push(name);
 			} else if (this.sent.get(name) !== "" || this.resend.has(name)) remove.push(name);
 		}
-		if (all) for (const [name, version] of this.sent) if (version !== "" && !all.has(name) && !this.names.has(name)) remove.push(name);
+		if (all) for (const name of this.sent.names()) if (!all.has(name) && !this.names.has(name) && this.sent.get(name) !== "") remove.push(name);
 		return { upsert, remove };
+	}
+
+	/** The client has, or is just being sent, all that `view` has for it. */
+	settle(view: ResourceView): void {
+		const [only] = this.names;
+		const members = this.#takesCollections && only !== undefined && this.names.size === 1 ? view.members(this.type, only) : undefined;
+		if (members) this.sent.replace(members, []);
+		else if (this.wildcard && !this.#takesCollections) this.sent.replace(view.all(this.type), this.names);
+		else this.sent.release();
 	}
 
 	/** A name that comes with a collection, and was not asked for itself. */
@@ -155,7 +166,7 @@ export class Subscription {
 	/** What the client has of a collection and is there no more. An empty one is answered by its own name: Envoy waits for an answer. */
 	#missing(collection: string, members: ReadonlyMap<string, EncodedResource>): readonly string[] {
 		const gone: string[] = [];
-		for (const name of this.sent.keys()) if (name.startsWith(`${collection}/`) && !members.has(name) && !this.names.has(name)) gone.push(name);
+		for (const name of this.sent.names()) if (name.startsWith(`${collection}/`) && !members.has(name) && !this.names.has(name)) gone.push(name);
 		if (members.size === 0 && gone.length === 0 && this.resend.has(collection)) gone.push(collection);
 		this.resend.delete(collection);
 		return gone;
@@ -179,9 +190,11 @@ export class Subscription {
 
 	/** Takes the client's answer to the response with this nonce: whether it was awaited, and the names that were refused. */
 	answer(nonce: string, error: string | undefined): { readonly refused: readonly string[] } | undefined {
-		const at = this.unanswered.findIndex((each) => each.nonce === nonce);
-		if (at < 0) return undefined;
-		const [response] = this.unanswered.splice(at, 1) as [Unanswered];
+		const at = this.unanswered[0]?.nonce === nonce ? 0 : this.unanswered.findIndex((each) => each.nonce === nonce);
+		const response = this.unanswered[at];
+		if (response === undefined) return undefined;
+		if (at === 0) this.unanswered.shift();
+		else this.unanswered.splice(at, 1);
 		if (error === undefined) {
 			this.ackedNonce = nonce;
 			if (this.unanswered.length === 0) this.nack = undefined;

@@ -2,7 +2,7 @@ import { isIP } from "node:net";
 import type { ClientTLSSettings, Subset } from "@weft/api";
 import { HealthStatus } from "@weft/xds/generated/envoy/config/core/v3/health_check.ts";
 import { ClusterLoadAssignment } from "@weft/xds/generated/envoy/config/endpoint/v3/endpoint.ts";
-import { labelsMatch } from "../../model/labels.ts";
+import { type Labels, labelsMatch } from "../../model/labels.ts";
 import { networkLabel } from "../../model/networks.ts";
 import { mtlsModeOf } from "../../model/peer-authentication.ts";
 import type { Mesh, PeerAuthenticationIndex } from "../../model/push.ts";
@@ -135,8 +135,12 @@ const revisionLabels = ["service.istio.io/canonical-revision", "app.kubernetes.i
 
 /** `workload;namespace;canonical name;canonical revision;cluster`, read by the metrics filters. */
 function workloadText({ workloadName, namespace, labels, clusterId: own }: Endpoint, clusterId: string): string {
-	const pick = (keys: readonly string[]) => keys.map((key) => labels[key]).find((value) => value !== undefined && value !== "");
-	const revision = pick(revisionLabels) ?? "";
+	const revision = firstOf(labels, revisionLabels) ?? "";
 	// "latest" is what readers assume, so it is left out.
-	return [workloadName, namespace, pick(nameLabels) ?? workloadName, revision === "latest" ? "" : revision, own ?? clusterId].join(";");
+	return [workloadName, namespace, firstOf(labels, nameLabels) ?? workloadName, revision === "latest" ? "" : revision, own ?? clusterId].join(";");
+}
+
+function firstOf(labels: Labels, keys: readonly string[]): string | undefined {
+	for (const key of keys) if (labels[key]) return labels[key];
+	return undefined;
 }

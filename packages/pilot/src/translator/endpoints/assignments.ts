@@ -7,7 +7,7 @@ import { abilitiesOf, discoveryTypeOf } from "../clusters/discovery-type.ts";
 import { effectivePolicy, endpointTlsMode } from "../clusters/traffic-policy.ts";
 import type { EncodedResource, ProxyContext } from "../context.ts";
 import { encodeResource, stats } from "../encode.ts";
-import { createMemo, none } from "../memo.ts";
+import { createMemo, identityOf, none } from "../memo.ts";
 import type { Pieces } from "../pieces.ts";
 import { outboundClusterName, parseOutboundName, sniClusterName } from "../routes/cluster-name.ts";
 import { type AssignmentInput, buildAssignment, placeKey, placeReads } from "./assignment.ts";
@@ -56,12 +56,13 @@ interface HeldTable {
 }
 
 /**
- * One table for all proxies of the scope that stand in the same place, as far as places matter to some rule in it.
+ * One table for all proxies that see the same services under the same rules and stand in the same place, as far as places matter to some rule.
  * After a change of endpoints alone it forgets only what it knew of the services they belong to.
  */
 function tableOf({ push, scope, node }: ProxyContext): HeldTable {
-	const key = `eds table ${scope.key} ${classPlaceKey(scope, push.mesh, node)}`;
-	const inputs = [scope.services, push.destinationRules, push.peerAuthentications, push.mesh];
+	const { capture, dynamicForwardProxy } = abilitiesOf(node);
+	const key = `eds table ${identityOf(scope.destinationRule)} ${capture} ${dynamicForwardProxy} ${classPlaceKey(scope, push.mesh, node)}`;
+	const inputs = [scope.services, push.peerAuthentications, push.mesh];
 	const held = push.caches.shared.get(key, inputs, () => ({ table: new Map(), endpoints: push.endpoints, forgotten: undefined })) as HeldTable;
 	if (held.endpoints !== push.endpoints) {
 		const names = [...changedHosts(push, held.endpoints)].flatMap((host) => assignmentNamesOf(scope, host, node.kind === "router"));
@@ -111,8 +112,14 @@ export function classPlaceKey(scope: Scope, mesh: Mesh, node: ProxyNode): string
 		});
 		return [...new Set(all)].sort();
 	});
-	return placeKey(placeOf(node), reads);
+	const known = placeKeys.get(node);
+	if (known?.reads === reads) return known.key;
+	const key = placeKey(placeOf(node), reads);
+	placeKeys.set(node, { reads, key });
+	return key;
 }
+
+const placeKeys = new WeakMap<ProxyNode, { readonly reads: readonly string[]; readonly key: string }>();
 
 function lookUp({ push, scope, node }: ProxyContext, name: string): EncodedResource | undefined {
 	const parsed = parseOutboundName(name);

@@ -1,8 +1,9 @@
-import type { InboundPort } from "../../model/push.ts";
+import type { InboundPort, MtlsMode } from "../../model/push.ts";
 import type { Protocol } from "../../model/service.ts";
 import { serverSecretsOf } from "../../model/mounted-certificates.ts";
 import { mtlsMode } from "../../model/lookup.ts";
 import type { ProxyContext } from "../context.ts";
+import { createMemo } from "../memo.ts";
 import { inboundClusterName, inboundPassthroughCluster } from "../routes/cluster-name.ts";
 import { type InboundChainMatch, inboundChainMatches, type ListenerProtocol } from "./inbound-chain-match.ts";
 import { isGrpc, isHttp2 } from "../../model/protocol.ts";
@@ -13,6 +14,8 @@ import { statName } from "../clusters/stat-name.ts";
 import type { ListenerInput } from "./listener-input.ts";
 import { type AnyNetworkFilter, connectionExtensions, inboundPrefix, tcpFilters } from "./network-filters.ts";
 import { mutualTlsSocket } from "./tls-context.ts";
+import { workloadKey } from "./tracing.ts";
+import { spanNames } from "./tracing-service-name.ts";
 
 /** A filter chain, with what the listener filters must know of it. */
 export interface InboundChain {
@@ -58,9 +61,23 @@ export function portChains(context: ProxyContext, input: ListenerInput, port: In
 	});
 }
 
-/** Chains for ports that no service of the workload names: passed on as they are. Without a port, for all that have none of their own. */
+const passing = createMemo<readonly InboundChain[]>();
+
+/**
+ * Chains for ports that no service of the workload names: passed on as they are. Without a port, for all that have none of their own.
+ * They say nothing of the workload's services, so that those with the same policies and tags share them.
+ */
 export function passthroughChains(context: ProxyContext, input: ListenerInput, port?: number): readonly InboundChain[] {
-	return buildChains(context, input, mtlsMode(context.push, context.node, port), {
+	const { push, node } = context;
+	const { policies } = input.of("inbound");
+	const mode = mtlsMode(push, node, port);
+	const traced = policies.tracing?.provider === undefined ? "" : spanNames(node);
+	const key = JSON.stringify([mode, port ?? 0, node.istioExtensions, traced, workloadKey(node), serverSecretsOf(node)]);
+	return passing.get([policies, push.meshConfig, push.mesh], key, () => buildPassthroughChains(context, input, mode, port));
+}
+
+function buildPassthroughChains(context: ProxyContext, input: ListenerInput, mode: MtlsMode, port: number | undefined): readonly InboundChain[] {
+	return buildChains(context, input, mode, {
 		destinationPort: port,
 		protocol: "auto",
 		nameOf: ({ protocol }) => (protocol === "http" ? "virtualInbound-catchall-http" : "virtualInbound"),
@@ -101,33 +118,39 @@ export function listenerProtocolOf(protocol: Protocol): ListenerProtocol {
 	}
 }
 
-function buildChains(context: ProxyContext, input: ListenerInput, mode: Parameters<typeof inboundChainMatches>[0], set: ChainSet): readonly InboundChain[] {
-	return inboundChainMatches(mode, set.protocol).map((match) => ({
-		match,
-		destinationPort: set.destinationPort,
-		chain: {
-			name: set.nameOf(match),
-			filterChainMatch: {
-				...(set.destinationPort === undefined ? {} : { destinationPort: set.destinationPort }),
-				transportProtocol: match.transportProtocol,
-				...(match.applicationProtocols ? { applicationProtocols: [...match.applicationProtocols] } : {}),
+function buildChains(context: ProxyContext, input: ListenerInput, mode: MtlsMode, set: ChainSet): readonly InboundChain[] {
+	// Chains of one protocol have the same filters, whatever they match.
+	const filters = new Map<InboundChainMatch["protocol"], readonly AnyNetworkFilter[]>();
+	return inboundChainMatches(mode, set.protocol).map((match) => {
+		const { protocol } = match;
+		filters.set(protocol, filters.get(protocol) ?? filtersOf(input, protocol, set));
+		return {
+			match,
+			destinationPort: set.destinationPort,
+			chain: {
+				name: set.nameOf(match),
+				filterChainMatch: {
+					...(set.destinationPort === undefined ? {} : { destinationPort: set.destinationPort }),
+					transportProtocol: match.transportProtocol,
+					...(match.applicationProtocols ? { applicationProtocols: [...match.applicationProtocols] } : {}),
+				},
+				filters: filters.get(protocol),
+				...(set.metadata ? { metadata: set.metadata } : {}),
+				...(match.mutualTls
+					? { transportSocket: mutualTlsSocket(input.meshConfig, context.push.mesh.trustDomain, protocol, serverSecretsOf(context.node)) }
+					: {}),
 			},
-			filters: filtersOf(input, match, set),
-			...(set.metadata ? { metadata: set.metadata } : {}),
-			...(match.mutualTls
-				? { transportSocket: mutualTlsSocket(input.meshConfig, context.push.mesh.trustDomain, match.protocol, serverSecretsOf(context.node)) }
-				: {}),
-		},
-	}));
+		};
+	});
 }
 
 function filtersOf(
 	input: ListenerInput,
-	match: InboundChainMatch,
+	protocol: InboundChainMatch["protocol"],
 	{ statPrefix, tcpStatPrefix, route, http2 = false, grpcWeb = false, port, spoken }: ChainSet,
 ): readonly AnyNetworkFilter[] {
 	const traffic =
-		match.protocol === "http"
+		protocol === "http"
 			? [
 					...connectionExtensions(input, "inbound", port),
 					buildInboundConnectionManager(input, { statPrefix, routeConfig: buildInboundRoute(route), http2, grpcWeb, port }),

@@ -1,4 +1,5 @@
 import type { EgressListener, Scope, VirtualService } from "../../model/push.ts";
+import type { ProxyNode } from "../../model/proxy-node.ts";
 import type { ProxyContext } from "../context.ts";
 import { resolvesUnknownHosts } from "../dynamic-dns.ts";
 import { addressingOf, searchOf } from "./domains.ts";
@@ -8,8 +9,20 @@ import { addressingOf, searchOf } from "./domains.ts";
  * VirtualService in the scope matches sources by. Nodes of one scope with equal keys get equal route tables.
  */
 export function clientKey({ scope, node }: ProxyContext): string {
-	const labels = sourceLabelKeys(scope).map((key) => [key, node.labels[key] ?? null]);
-	return JSON.stringify([addressingOf(node), searchOf(node).clusterSuffix, node.dynamicForwardProxy, resolvesUnknownHosts(node), labels]);
+	const keys = sourceLabelKeys(scope);
+	return keys.length === 0 ? ownKey(node) : `${ownKey(node)} ${JSON.stringify(keys.map((key) => [key, node.labels[key] ?? null]))}`;
+}
+
+const ownKeys = new WeakMap<ProxyNode, string>();
+
+/** What the scope has no part in: after an edit of a route every proxy has another scope, but is what it was. */
+function ownKey(node: ProxyNode): string {
+	let key = ownKeys.get(node);
+	if (key === undefined) {
+		key = JSON.stringify([addressingOf(node), searchOf(node).clusterSuffix, node.dynamicForwardProxy, resolvesUnknownHosts(node)]);
+		ownKeys.set(node, key);
+	}
+	return key;
 }
 
 const keysOfScope = new WeakMap<Scope, readonly string[]>();

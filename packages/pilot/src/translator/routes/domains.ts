@@ -50,14 +50,8 @@ export function serviceDomains(service: Service, aliases: readonly string[], cli
 		domainsOf.set(service, known);
 	}
 	const hosts = [service.hostname, ...aliases];
-	const key = JSON.stringify([
-		client.dnsCapture,
-		client.families,
-		client.dualStack,
-		client.clusterSuffix,
-		hosts.map((host) => isLocal(host, client.namespace)),
-		aliases,
-	]);
+	const locals = hosts.map((host) => (isLocal(host, client.namespace) ? "1" : "0")).join("");
+	const key = `${client.dnsCapture}|${client.families}|${client.dualStack}|${client.clusterSuffix}|${locals}|${aliases.join()}`;
 	const domains = known.get(key) ?? buildDomains(service, hosts, client);
 	known.set(key, domains);
 	return domains;

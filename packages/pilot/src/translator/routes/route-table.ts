@@ -17,6 +17,7 @@ import {
 	blockAllVirtualHost,
 	egressProxyVirtualHost,
 	encodeVirtualHost,
+	readsClient,
 	type VirtualHostInput,
 } from "./virtual-host.ts";
 import { matchWildcard, type VirtualServiceIndex, virtualServiceIndex } from "./virtual-service-index.ts";
@@ -124,12 +125,17 @@ function buildPortTable(context: ProxyContext, egress: EgressListener, name: str
 	// What is not filled now does not know of this edit when the next one comes.
 	if (plan !== first) usual.slots.length = 0;
 	const { slots } = plan === first ? usual : filledFor(plan);
+	const shared = sharedHosts(context, index, tablePort);
 	for (const i of placesToFill(plan, slots, plan === first ? changed : undefined)) {
 		const { service, port, domains } = plan.hosts[i] as PlannedHost;
 		const candidates = index.candidates(service.hostname);
 		const slot = slots[i];
 		if (slot !== undefined && sameItems(slot.candidates, candidates)) continue;
-		slots[i] = { candidates, bytes: virtualHostOf(input, index, service, port, domains) };
+		// What reads its client is not the same for all.
+		const isShared = tablePort !== 0 && !candidates.some(readsClient);
+		const bytes = isShared && shared.has(domains) ? shared.get(domains) : virtualHostOf(input, index, service, port, domains);
+		if (isShared) shared.set(domains, bytes);
+		slots[i] = { candidates, bytes };
 	}
 	const others = new Map<string, Uint8Array>();
 	for (const { host, port, virtualService } of lonely) {
@@ -149,6 +155,16 @@ function buildPortTable(context: ProxyContext, egress: EgressListener, name: str
 	for (const { bytes } of slots) if (bytes !== undefined) virtualHosts.push(bytes);
 	virtualHosts.push(...others.values(), ...rest);
 	return assemble(plan, name, virtualHosts, !isProxy);
+}
+
+const hostsOfAll = createMemo<Map<readonly string[], Uint8Array | undefined>>();
+
+/**
+ * Virtual hosts by their domains, for all classes with the same rules and VirtualServices: the list of a service's domains is one object
+ * for the clients of all namespaces but its own.
+ */
+function sharedHosts({ push, scope }: ProxyContext, index: VirtualServiceIndex, tablePort: number): Map<readonly string[], Uint8Array | undefined> {
+	return hostsOfAll.get([index, scope.destinationRule, push.meshConfig], String(tablePort), () => new Map());
 }
 
 /** Where hosts may have other virtual hosts than before; `edited`: only those of such names. */

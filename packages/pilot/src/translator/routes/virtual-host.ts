@@ -104,7 +104,8 @@ function clientKey({ virtualService, client, tablePort }: VirtualHostInput): str
 
 const clientReaders = new WeakMap<VirtualService, boolean>();
 
-function readsClient(virtualService: VirtualService): boolean {
+/** Whether some match of it looks at the client. */
+export function readsClient(virtualService: VirtualService): boolean {
 	const known = clientReaders.get(virtualService);
 	if (known !== undefined) return known;
 	const matches = (virtualService.spec.http ?? []).flatMap(({ match }) => match ?? []);
