@@ -79,10 +79,17 @@ async function kindTarget(): Promise<Target> {
 	if ((await command("docker", ["info", "--format", "docker {{.ServerVersion}}"])) !== 0) throw new Unavailable("docker does not answer: start it");
 	const [name, kubeconfig] = ["weft-e2e", join(root, "dist", "kind.kubeconfig")];
 	await must("kind", ["create", "cluster", "--name", name, "--kubeconfig", kubeconfig, "--wait", "120s"]);
+	const end = () => must("kind", ["delete", "cluster", "--name", name]);
+	// kind waits for the node alone.
+	const dns = must("kubectl", ["rollout", "status", "-n", "kube-system", "deployment/coredns", "--timeout=120s"], { KUBECONFIG: kubeconfig });
+	await dns.catch(async (error: unknown) => {
+		await end();
+		throw error;
+	});
 	return {
 		environment: { KUBECONFIG: kubeconfig },
 		load: (tar) => must("kind", ["load", "image-archive", tar, "--name", name]),
-		end: () => must("kind", ["delete", "cluster", "--name", name]),
+		end,
 	};
 }
 

@@ -2,6 +2,7 @@ import { execFileSync } from "node:child_process";
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, relative } from "node:path";
+import { rootCertificates } from "node:tls";
 import { findProgram } from "../peers-find.mjs";
 import { pinnedNode, root } from "../workspace.mjs";
 import { FileTree } from "./file-tree.ts";
@@ -33,7 +34,7 @@ export function baseContents(): Contents {
 	system.librariesOf(node, "/usr/bin/node");
 	// For `#!/usr/bin/env -S node FLAGS`: starts Node with its flags where there is no shell.
 	system.program("env", "coreutils");
-	system.file("/etc/ssl/certs/ca-certificates.crt");
+	addAuthorities(tree);
 	tree.file("/etc/passwd", `${passwd.join("\n")}\n`);
 	tree.file("/etc/group", `${group.join("\n")}\n`);
 	tree.file("/etc/nsswitch.conf", "hosts: files dns\n");
@@ -41,6 +42,11 @@ export function baseContents(): Contents {
 	for (const folder of ["/root", "/proc", "/sys", "/dev", "/run"]) tree.folder(folder);
 	system.finish();
 	return { tree, origins: system.origins };
+}
+
+/** Mozilla's, as Node has them: the machine's own file may also hold authorities that are trusted on that machine alone. */
+export function addAuthorities(tree: FileTree): void {
+	tree.file("/etc/ssl/certs/ca-certificates.crt", `${rootCertificates.join("\n")}\n`);
 }
 
 /** What `weft-proxy iptables` starts: both back ends of iptables, and `ip` for the routes of TPROXY. */

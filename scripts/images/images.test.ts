@@ -5,8 +5,10 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "no
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
+import { rootCertificates } from "node:tls";
 import { gunzipSync } from "node:zlib";
 import { type ImageConfig, buildArchive, buildLayer } from "./archive.ts";
+import { addAuthorities } from "./contents.ts";
 import { readElfNeeds } from "./elf.ts";
 import { FileTree } from "./file-tree.ts";
 import { buildImages } from "./images.ts";
@@ -42,6 +44,16 @@ test("a tree becomes a tar that tar reads, the same bytes whatever the order", (
 	assert.match(listing, /^drwxrwxrwt 0\/0 +0 1970-01-01 00:00 tmp\/$/m);
 	assert.match(listing, /^-rwxr-xr-x 0\/0 +12 1970-01-01 00:00 opt\/a$/m);
 	assert.match(listing, /^lrwxrwxrwx 0\/0 +0 1970-01-01 00:00 bin -> usr\/bin$/m);
+});
+
+test("images trust the public authorities, and not those of the machine that makes them", () => {
+	const tree = new FileTree();
+	addAuthorities(tree);
+	const [entry] = tree.entries().filter(([path]) => path === "/etc/ssl/certs/ca-certificates.crt");
+	assert.ok(entry?.[1].type === "file");
+	const text = entry[1].content.toString();
+	assert.equal(text.match(/BEGIN CERTIFICATE/g)?.length, rootCertificates.length);
+	for (const pem of rootCertificates) assert.ok(text.includes(pem));
 });
 
 test("names that a tar cannot hold are refused", () => {
