@@ -101,15 +101,17 @@ export class SecureConnection implements Connection, ConnectionHandler {
 	onData(bytes: Buffer, start: number, end: number): void {
 		if (this.#hasMore) {
 			this.#continue();
-			// Nobody wants what was there before it.
-			if (this.isClosed || this.#hasMore) return this.#hold(Buffer.from(bytes.subarray(start, end)));
+			if (this.isClosed) return;
+			// It comes behind what nobody wants yet.
+			if (this.#hasMore || this.#isPaused) return this.#hold(Buffer.from(bytes.subarray(start, end)));
 		}
 		this.#session.feed(bytes, start, end);
 		this.#deliver();
 	}
 
 	#hold(bytes: Buffer): void {
-		if (!this.isClosed) this.#held = this.#held === undefined ? bytes : Buffer.concat([this.#held, bytes]);
+		this.#held = this.#held === undefined ? bytes : Buffer.concat([this.#held, bytes]);
+		this.#hasMore = true;
 	}
 
 	/** Goes on where the handler had stopped, or the handshake. */
@@ -173,8 +175,8 @@ export class SecureConnection implements Connection, ConnectionHandler {
 
 	onEnd(): void {
 		this.#hasEnded = true;
-		if (this.#hasMore) this.#continue();
-		else this.#tellEnd();
+		if (!this.#hasMore) this.#tellEnd();
+		else if (!this.#isPaused) this.#continue();
 	}
 
 	#tellEnd(): void {
