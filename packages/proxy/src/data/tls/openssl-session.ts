@@ -1,4 +1,5 @@
 import type { X509Certificate } from "node:crypto";
+import type { SecureContext } from "node:tls";
 import { chainErrorName } from "./chain-errors.ts";
 import type { ClientSide, ServerSide } from "./engine.ts";
 import { curveName } from "./engine.ts";
@@ -19,13 +20,16 @@ export const readResults = { wantsMore: 0, ended: -1, failed: -2 } as const;
 
 /** One end of a TLS connection, as OpenSSL keeps it (SSL): bytes in by `feed`, bytes out by `takeOutput`. After `free` nothing may be called. */
 export class Session {
+	/** Node's object behind the SSL_CTX: callbacks look for it there, so it must live as long as the session. */
+	readonly context: SecureContext;
 	readonly #shared: OpenSslShared;
 	readonly #at: Pointer;
 
-	private constructor(shared: OpenSslShared, context: Pointer) {
+	private constructor(shared: OpenSslShared, context: SecureContext) {
 		const { calls, input, output } = shared;
+		this.context = context;
 		this.#shared = shared;
-		this.#at = calls.SSL_new(context);
+		this.#at = calls.SSL_new(shared.contextOf(context));
 		if (this.#at === 0n) throw shared.takeError("SSL_new");
 		calls.BIO_up_ref(input.at);
 		calls.BIO_up_ref(output.at);
@@ -37,7 +41,7 @@ export class Session {
 	/** @throws Error when OpenSSL refuses */
 	static server(shared: OpenSslShared, { context, requestsCertificate, alpn }: ServerSide): Session {
 		shared.prepareAlpn(context, alpn[0] ?? "");
-		const session = new Session(shared, shared.contextOf(context));
+		const session = new Session(shared, context);
 		if (requestsCertificate) shared.calls.SSL_set_verify(session.#at, verifyPeer, shared.acceptAnyPeer);
 		shared.calls.SSL_set_accept_state(session.#at);
 		return session;
@@ -46,7 +50,7 @@ export class Session {
 	/** @throws Error when OpenSSL refuses */
 	static client(shared: OpenSslShared, { context, serverName, alpn, session: earlier }: ClientSide): Session {
 		const { calls } = shared;
-		const session = new Session(shared, shared.contextOf(context));
+		const session = new Session(shared, context);
 		const at = session.#at;
 		// What it finds is looked at afterwards; the handshake goes on.
 		calls.SSL_set_verify(at, verifyNone, shared.acceptAnyPeer);
