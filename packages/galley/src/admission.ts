@@ -1,7 +1,7 @@
 import { type AnyConfig, type Diagnostic, diagnosticCodes, type Kind, kindNames } from "@weft/api";
 import { type AnalysisOptions, analyzeSnapshot } from "./analysis/analysis.ts";
 import { diagnosticAt, forgetLocation, moveLocation } from "./decode/locations.ts";
-import { objectKey } from "./store/keys.ts";
+import { objectKey, refOf } from "./store/keys.ts";
 import { changeTables, createSnapshot, type KindTables, type StoreSnapshot, type TableEdit } from "./store/snapshot.ts";
 
 /** What decoding lets pass and the mesh as a whole has to say about it. Errors come from decoding: they never get here. */
@@ -61,7 +61,7 @@ const placeOf = (object: AnyConfig) => (object.origin ? `, first at ${object.ori
 export function overlay(snapshot: StoreSnapshot, objects: readonly AnyConfig[]): StoreSnapshot {
 	return edited(
 		snapshot,
-		objects.map((object) => ({ kind: object.kind, key: objectKey(object), object })),
+		objects.map((object) => ({ ref: refOf(object), object })),
 	);
 }
 
@@ -69,20 +69,15 @@ export function overlay(snapshot: StoreSnapshot, objects: readonly AnyConfig[]):
 export function withoutObjects(snapshot: StoreSnapshot, objects: readonly AnyConfig[]): StoreSnapshot {
 	return edited(
 		snapshot,
-		objects.map((object) => ({ kind: object.kind, key: objectKey(object) })),
+		objects.map((object) => ({ ref: refOf(object) })),
 	);
 }
 
 /** Kinds without edits keep their tables, and with them what the analysis has indexed of them. */
 function edited(snapshot: StoreSnapshot, edits: readonly TableEdit[]): StoreSnapshot {
 	if (edits.length === 0) return snapshot;
-	const touched = kindNames.filter((kind) => edits.some((edit) => edit.kind === kind));
-	const tables: KindTables = new Map(
-		touched.map((kind) => {
-			const sorted = all(snapshot, kind);
-			return [kind, { sorted, byKey: new Map(sorted.map((object) => [objectKey(object), object])) }];
-		}),
-	);
+	const touched = kindNames.filter((kind) => edits.some(({ ref }) => ref.kind === kind));
+	const tables: KindTables = new Map(touched.map((kind) => [kind, all(snapshot, kind)]));
 	const changed = createSnapshot(snapshot.version, changeTables(tables, edits));
 	const isTouched = new Set<Kind>(touched);
 	return {

@@ -39,10 +39,10 @@ export type { DestinationRule, Gateway, InboundPort, Mesh, PushSnapshot, Scope, 
 export { scopeOf } from "./model/scope.ts";
 export type { Endpoint, Locality, Service, ServicePort } from "./model/service.ts";
 export type { ConfigSnapshot } from "./model/snapshot.ts";
-export type { EncodedResource } from "./translator/context.ts";
+export type { EncodedResource, Resources } from "./translator/context.ts";
 export { type ResourceStats, stats } from "./translator/encode.ts";
 export { offlineSecrets } from "./translator/offline-secrets.ts";
 export { type OfflineResources, type ProxyResources, resourcesOf, translateAll } from "./translator/offline.ts";
 export { telemetriesFor } from "./translator/policy/telemetry.ts";
 export { resourceView } from "./translator/resource-view.ts";
-export { type Resources, type ResourceSet, type Translation, translate } from "./translator/translator.ts";
+export { type ResourceSet, type Translation, translate } from "./translator/translator.ts";

@@ -1,5 +1,5 @@
-import { type AnyConfig, type ConfigObject, type Kind, kindNames } from "@weft/api";
-import { compareNames, keyOf } from "./keys.ts";
+import type { AnyConfig, ConfigObject, Kind, ObjectRef } from "@weft/api";
+import { compareNames, refKey } from "./keys.ts";
 
 /** An immutable view of all configuration at one moment. */
 export interface StoreSnapshot {
@@ -10,69 +10,60 @@ export interface StoreSnapshot {
 	get<K extends Kind>(kind: K, namespace: string, name: string): ConfigObject<K> | undefined;
 }
 
-export interface KindTable {
-	readonly byKey: ReadonlyMap<string, AnyConfig>;
-	readonly sorted: readonly AnyConfig[];
-}
-
-const emptyTable: KindTable = { byKey: new Map(), sorted: [] };
-
-export type KindTables = ReadonlyMap<Kind, KindTable>;
+/** Of each kind its objects, sorted by namespace, then name. */
+export type KindTables = ReadonlyMap<Kind, readonly AnyConfig[]>;
 
 export function createSnapshot(version: number, tables: KindTables): StoreSnapshot {
-	const table = (kind: Kind) => tables.get(kind) ?? emptyTable;
+	const table = (kind: Kind) => tables.get(kind) ?? [];
 	return {
 		version,
 		// Each table holds the objects of one kind only (see changeTables), which the type of a Map cannot say.
-		all: <K extends Kind>(kind: K) => table(kind).sorted as readonly ConfigObject<K>[],
-		get: <K extends Kind>(kind: K, namespace: string, name: string) => table(kind).byKey.get(keyOf(kind, namespace, name)) as ConfigObject<K> | undefined,
+		all: <K extends Kind>(kind: K) => table(kind) as readonly ConfigObject<K>[],
+		get: <K extends Kind>(kind: K, namespace: string, name: string) => {
+			const place = placeOf(table(kind), namespace, name);
+			return (place < 0 ? undefined : table(kind)[place]) as ConfigObject<K> | undefined;
+		},
 	};
 }
 
 export interface TableEdit {
-	readonly kind: Kind;
-	readonly key: string;
+	readonly ref: ObjectRef;
 	/** Absent: delete. */
 	readonly object?: AnyConfig;
 }
 
-/** Copies only the tables of kinds that change. */
+/** Copies only the tables of kinds that change. Of two edits of one object the last counts. */
 export function changeTables(tables: KindTables, edits: readonly TableEdit[]): KindTables {
 	const next = new Map(tables);
-	for (const kind of kindNames) {
-		const mine = edits.filter((edit) => edit.kind === kind);
-		if (mine.length > 0) next.set(kind, changeTable(tables.get(kind) ?? emptyTable, mine));
-	}
+	for (const [kind, mine] of Map.groupBy(edits, ({ ref }) => ref.kind)) next.set(kind, changeTable(tables.get(kind) ?? [], mine));
 	return next;
 }
 
-function changeTable(table: KindTable, edits: readonly TableEdit[]): KindTable {
-	const byKey = new Map(table.byKey);
-	let reordered = false;
-	for (const { key, object } of edits) {
-		if (object) {
-			reordered ||= !byKey.has(key);
-			byKey.set(key, object);
-		} else {
-			reordered = true;
-			byKey.delete(key);
-		}
+function changeTable(table: readonly AnyConfig[], edits: readonly TableEdit[]): readonly AnyConfig[] {
+	const changed: (AnyConfig | undefined)[] = [...table];
+	const added = new Map<string, AnyConfig>();
+	for (const { ref, object } of edits) {
+		const place = placeOf(table, ref.namespace, ref.name);
+		if (place >= 0) changed[place] = object;
+		else if (object) added.set(refKey(ref), object);
+		else added.delete(refKey(ref));
 	}
-	if (reordered) return { byKey, sorted: [...byKey.values()].sort(compareNames) };
-	// Most changes are updates: the order stays, so only places change.
-	const sorted = [...table.sorted];
-	for (const { object } of edits) if (object) sorted[indexOf(sorted, object)] = object;
-	return { byKey, sorted };
+	const kept = changed.filter((object) => object !== undefined);
+	// Most changes are updates: the order stays.
+	return added.size === 0 ? kept : [...kept, ...added.values()].sort(compareNames);
 }
 
-function indexOf(sorted: readonly AnyConfig[], object: AnyConfig): number {
+/** -1: not there. */
+function placeOf(sorted: readonly AnyConfig[], namespace: string, name: string): number {
+	const wanted = { metadata: { namespace, name } };
 	let low = 0;
 	let high = sorted.length - 1;
-	while (low < high) {
+	while (low <= high) {
 		const middle = (low + high) >> 1;
-		const at = sorted[middle];
-		if (at !== undefined && compareNames(at, object) < 0) low = middle + 1;
-		else high = middle;
+		const order = compareNames(sorted[middle] as AnyConfig, wanted);
+		if (order === 0) return middle;
+		if (order < 0) low = middle + 1;
+		else high = middle - 1;
 	}
-	return low;
+	return -1;
 }

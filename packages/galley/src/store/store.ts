@@ -1,6 +1,6 @@
-import { type AnyConfig, type Diagnostic, diagnosticCodes, type Kind, type ObjectRef } from "@weft/api";
+import { type AnyConfig, type Diagnostic, diagnosticCodes, type ObjectRef } from "@weft/api";
 import { isDeepEqual } from "./equality.ts";
-import { objectKey, refKey } from "./keys.ts";
+import { objectKey, refKey, refOf } from "./keys.ts";
 import { sourcePrecedence } from "./precedence.ts";
 import { changeTables, createSnapshot, type KindTables, type StoreSnapshot, type TableEdit } from "./snapshot.ts";
 
@@ -90,26 +90,26 @@ class ConfigStore implements Store {
 
 	apply(batch: StoreBatch): ApplyResult {
 		const said = this.#source(batch.source);
-		const refs = new Map<string, Kind>();
+		const refs = new Map<string, ObjectRef>();
 		for (const ref of batch.remove) {
 			said.delete(refKey(ref));
-			refs.set(refKey(ref), ref.kind);
+			refs.set(refKey(ref), ref);
 		}
 		for (const object of batch.upsert) {
 			said.set(objectKey(object), object);
-			refs.set(objectKey(object), object.kind);
+			refs.set(objectKey(object), refOf(object));
 		}
 		return this.#commit(refs);
 	}
 
 	replaceSource(source: string, objects: readonly AnyConfig[]): ApplyResult {
 		const said = this.#source(source);
-		const refs = new Map<string, Kind>();
-		for (const [key, object] of said) refs.set(key, object.kind);
+		const refs = new Map<string, ObjectRef>();
+		for (const [key, object] of said) refs.set(key, refOf(object));
 		said.clear();
 		for (const object of objects) {
 			said.set(objectKey(object), object);
-			refs.set(objectKey(object), object.kind);
+			refs.set(objectKey(object), refOf(object));
 		}
 		return this.#commit(refs);
 	}
@@ -122,16 +122,17 @@ class ConfigStore implements Store {
 		return said;
 	}
 
-	#commit(refs: ReadonlyMap<string, Kind>): ApplyResult {
+	#commit(refs: ReadonlyMap<string, ObjectRef>): ApplyResult {
 		const edits: TableEdit[] = [];
 		const changed: ChangedObject[] = [];
-		for (const [key, kind] of refs) {
-			const before = this.#tables.get(kind)?.byKey.get(key);
+		for (const [key, ref] of refs) {
+			const { kind, namespace, name } = ref;
+			// The object of a kind, whichever it is.
+			const before = this.#snapshot.get(kind, namespace, name) as AnyConfig | undefined;
 			const winner = this.#settle(key);
-			const edit = toEdit(kind, key, before, winner);
+			const edit = toEdit(ref, before, winner);
 			if (!edit) continue;
 			edits.push(edit);
-			const { namespace, name } = (winner ?? before ?? edit.object)?.metadata ?? { namespace: "", name: "" };
 			changed.push({ kind, namespace, name, op: !winner ? "delete" : before ? "update" : "add" });
 		}
 		this.#tellConflicts();
@@ -191,9 +192,9 @@ class ConfigStore implements Store {
 }
 
 /** Undefined where nothing changes. Parts that are equal keep their identity, so what is memoised on them stays valid. */
-function toEdit(kind: Kind, key: string, before: AnyConfig | undefined, after: AnyConfig | undefined): TableEdit | undefined {
-	if (!after) return before ? { kind, key } : undefined;
-	if (!before) return { kind, key, object: after };
+function toEdit(ref: ObjectRef, before: AnyConfig | undefined, after: AnyConfig | undefined): TableEdit | undefined {
+	if (!after) return before ? { ref } : undefined;
+	if (!before) return { ref, object: after };
 	const sameSpec = isDeepEqual(before.spec, after.spec);
 	const sameMeta = isDeepEqual(before.metadata, after.metadata);
 	const sameStatus = isDeepEqual(before.status, after.status);
@@ -201,7 +202,7 @@ function toEdit(kind: Kind, key: string, before: AnyConfig | undefined, after: A
 	if (sameSpec && sameMeta && sameStatus && before.apiVersion === after.apiVersion) return undefined;
 	// Same key means same kind, hence the parts of one fit the other.
 	const object = { ...after, ...(sameSpec && { spec: before.spec }), ...(sameMeta && { metadata: before.metadata }) } as AnyConfig;
-	return { kind, key, object };
+	return { ref, object };
 }
 
 function shadowed(mine: AnyConfig, winner: AnyConfig, [first, second]: readonly [string, string]): Diagnostic {

@@ -222,7 +222,7 @@ export function createDiscovery(options: DiscoveryOptions): Discovery {
 		},
 		health: (client, problem) => registration?.health(client, problem),
 		sent(_client, type, _resources, bytes) {
-			metrics.pushes.inc({ type });
+			metrics.pushes.set(type, (metrics.pushes.get(type) ?? 0) + 1);
 			metrics.configBytes.observe({ type }, bytes);
 		},
 		nacked(client, type, message, names) {

@@ -271,17 +271,24 @@ function compileForeign(all: All, mesh: Mesh, stages: Stages): Compiled {
 	return {
 		gatewayApi: stages.gatewayApi.get("gateway api", Object.values(gatewayApi), () => {
 			const compiled = compileGatewayApi(gatewayApi);
-			return { ...compiled, ...sameContent(stages.compiledGatewayApi, compiled), destinationRules: sameRules(stages.compiledRules, compiled.destinationRules) };
+			const rules = sameRules(stages.compiledRules, compiled.destinationRules);
+			return { ...compiled, ...sameContent(stages, "gateway api", stages.compiledGatewayApi, compiled), destinationRules: rules };
 		}),
-		ingress: stages.ingress.get("ingress", Object.values(ingress), () => sameContent(stages.compiledIngress, compileIngress(ingress))),
+		ingress: stages.ingress.get("ingress", Object.values(ingress), () =>
+			sameContent(stages, "ingress", stages.compiledIngress, compileIngress(ingress)),
+		),
 	};
 }
 
-/** What a recompilation makes anew keeps its identity where its content is the same. */
-function sameContent(reuse: Reuse<object>, { gateways, virtualServices }: CompiledIngress): CompiledIngress {
+/** What a recompilation makes anew keeps its identity where its content is the same, and so do the lists. */
+function sameContent(stages: Stages, api: string, reuse: Reuse<object>, { gateways, virtualServices }: CompiledIngress): CompiledIngress {
 	reuse.advance();
 	const same = <T extends Pick<Gateway, "namespace" | "name">>(name: string, items: readonly T[]): readonly T[] =>
-		items.map((item) => reuse.get(`${name} ${item.namespace}/${item.name}`, [JSON.stringify(item)], () => item) as T);
+		stable(
+			stages,
+			`${api} ${name}`,
+			items.map((item) => reuse.get(`${name} ${item.namespace}/${item.name}`, [JSON.stringify(item)], () => item) as T),
+		);
 	return { gateways: same("gateway", gateways), virtualServices: same("virtual service", virtualServices) };
 }
 

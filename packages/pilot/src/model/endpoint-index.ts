@@ -2,7 +2,9 @@ import type { ConfigObject } from "@weft/api";
 import { addEntryEndpoints, type EntryEndpoints, workloadEntryEndpoint } from "./entry-endpoints.ts";
 import { entryLabels } from "./entry-registration.ts";
 import { addEndpointsObject, addSliceEndpoints, podsBehind, serviceNameLabel } from "./kubernetes-endpoints.ts";
+import { KnownEndpoints } from "./known-endpoints.ts";
 import { isEmpty, labelsMatch } from "./labels.ts";
+import { onceEach } from "./once-each.ts";
 import type { EndpointIndex, Workload, WorkloadIndex } from "./push.ts";
 import type { Reuse } from "./reuse.ts";
 import type { Endpoint, Service } from "./service.ts";
@@ -38,8 +40,7 @@ function groupBy<T>(items: readonly T[], key: (item: T) => string | undefined): 
 /** What an index was made of, for the next one. */
 interface Made {
 	readonly inputs: EndpointInputs;
-	/** Endpoints by service key, as far as they were asked for. */
-	readonly known: ReadonlyMap<string, ServiceEndpoints>;
+	readonly known: KnownEndpoints;
 	/** Services by key. */
 	readonly sharers: ReadonlyMap<string, readonly Service[]>;
 }
@@ -54,12 +55,11 @@ export function buildEndpointIndex(inputs: EndpointInputs, reuse: Reuse<ServiceE
 	const before = last && madeOf.get(last);
 	const touched = before && touchedKeys(inputs, before.inputs);
 	if (touched === undefined) reuse.advance();
-	const slices = groupBy(inputs.slices, sliceService);
-	const endpointsObjects = new Map(inputs.endpoints.map((object) => [`${object.metadata.namespace}/${object.metadata.name}`, object]));
-	const entries = groupBy(inputs.workloadEntries, ({ metadata }) => metadata.namespace);
+	const slices = slicesByService(inputs.slices);
+	const endpointsObjects = endpointsByName(inputs.endpoints);
+	const entries = entriesByNamespace(inputs.workloadEntries);
 	const sharers = before?.inputs.services === inputs.services ? before.sharers : groupBy(inputs.services, keyOf);
-	const known = new Map(touched === undefined ? undefined : before?.known);
-	for (const key of touched ?? []) known.delete(key);
+	const known = (touched && before?.known.without(touched)) ?? new KnownEndpoints();
 
 	const selectedEntries = (namespace: string, selector: Readonly<Record<string, string>> | undefined) =>
 		isEmpty(selector) ? [] : (entries.get(namespace) ?? []).filter((entry) => labelsMatch(selector, entryLabels(entry)));
@@ -119,6 +119,12 @@ export function buildEndpointIndex(inputs: EndpointInputs, reuse: Reuse<ServiceE
 	madeOf.set(index, { inputs, known, sharers });
 	return index;
 }
+
+const slicesByService = onceEach((slices: EndpointInputs["slices"]) => groupBy(slices, sliceService));
+const entriesByNamespace = onceEach((entries: EndpointInputs["workloadEntries"]) => groupBy(entries, ({ metadata }) => metadata.namespace));
+const endpointsByName = onceEach(
+	(endpoints: EndpointInputs["endpoints"]) => new Map(endpoints.map((object) => [`${object.metadata.namespace}/${object.metadata.name}`, object])),
+);
 
 function sliceService({ metadata }: ConfigObject<"EndpointSlice">): string | undefined {
 	const name = metadata.labels[serviceNameLabel];

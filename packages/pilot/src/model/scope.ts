@@ -22,9 +22,7 @@ export function scopeOf(push: PushSnapshot, node: ProxyNode): Scope {
 }
 
 function lookUpScope(push: PushSnapshot, node: ProxyNode): Scope {
-	const { rootNamespace } = push.mesh;
-	const sidecar = node.kind === "sidecar" ? sidecarFor(push.sidecars, node.namespace, node.labels, rootNamespace) : undefined;
-	const key = scopeKey(push, node, sidecar);
+	const { key, sidecar } = identify(push, node);
 	let scope = push.caches.scopes.get(key);
 	if (!scope) {
 		scope = buildScope(push, node, sidecar, key);
@@ -33,23 +31,48 @@ function lookUpScope(push: PushSnapshot, node: ProxyNode): Scope {
 	return scope;
 }
 
+/** What a proxy's scope is told apart by, and what that was worked out from. */
+interface Identity {
+	readonly sidecars: PushSnapshot["sidecars"];
+	readonly rootNamespace: string;
+	readonly labels: readonly string[];
+	readonly sidecar: ConfigObject<"Sidecar"> | undefined;
+	readonly key: string;
+}
+
+const identities = new WeakMap<ProxyNode, Identity>();
+
+/** Most edits leave every proxy in the class that it was in. */
+function identify(push: PushSnapshot, node: ProxyNode): Identity {
+	const { sidecars, mesh } = push;
+	const { rootNamespace } = mesh;
+	const labels = selectingLabels(push);
+	const known = identities.get(node);
+	if (known?.labels === labels && known.sidecars === sidecars && known.rootNamespace === rootNamespace) return known;
+	const sidecar = node.kind === "sidecar" ? sidecarFor(sidecars, node.namespace, node.labels, rootNamespace) : undefined;
+	const identity = { sidecars, rootNamespace, labels, sidecar, key: scopeKey(labels, node, sidecar) };
+	identities.set(node, identity);
+	return identity;
+}
+
 /**
  * Exactly what the outbound half reads of a node: its kind, namespace and Sidecar, the labels that some DestinationRule or route
  * selects by, and how it treats DNS.
  */
-function scopeKey(push: PushSnapshot, node: ProxyNode, sidecar: ConfigObject<"Sidecar"> | undefined): string {
-	const labels = selectingLabels(push).map((key) => [key, node.labels[key] ?? null]);
+function scopeKey(selecting: readonly string[], node: ProxyNode, sidecar: ConfigObject<"Sidecar"> | undefined): string {
+	const labels = selecting.map((key) => [key, node.labels[key] ?? null]);
 	const local = node.local === undefined ? null : node.id;
 	return JSON.stringify([node.kind, node.namespace, sidecar ? `${sidecar.metadata.namespace}/${sidecar.metadata.name}` : null, labels, node.dnsCapture, local]);
 }
 
 const labelsOfPush = new WeakMap<PushSnapshot, readonly string[]>();
 
+/** The same list while it says the same. */
 function selectingLabels(push: PushSnapshot): readonly string[] {
 	let keys = labelsOfPush.get(push);
 	if (!keys) {
 		const ofRoutes = push.virtualServices.flatMap(({ spec }) => [...(spec.http ?? []), ...(spec.tls ?? []), ...(spec.tcp ?? [])].flatMap(sourceLabelKeys));
-		keys = [...new Set([...push.destinationRules.selectorKeys, ...ofRoutes])].sort();
+		keys = stable(push, "selecting labels", [...new Set([...push.destinationRules.selectorKeys, ...ofRoutes])].sort());
 		labelsOfPush.set(push, keys);
 	}
 	return keys;

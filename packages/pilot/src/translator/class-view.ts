@@ -2,7 +2,7 @@ import type { Turns } from "@weft/runtime";
 import type { ProxyNode } from "../model/proxy-node.ts";
 import type { EndpointIndex, Mesh, PushSnapshot, Scope } from "../model/push.ts";
 import { scopeOf } from "../model/scope.ts";
-import type { EncodedResource, ProxyContext } from "./context.ts";
+import type { EncodedResource, ProxyContext, Resources } from "./context.ts";
 import {
 	assignmentInputs,
 	assignmentNamesOf,
@@ -14,9 +14,9 @@ import { type PatchSet, patchSetFor } from "./envoy-filter/patch-set.ts";
 import { tableHeaderKey } from "./header-settings.ts";
 import { createMemo, identityOf } from "./memo.ts";
 import { nameTable } from "./name-table.ts";
-import { clientKey } from "./routes/client-key.ts";
+import { clientKey, selectedSourceLabels } from "./routes/client-key.ts";
 import { differentHosts, type SplitTable, splitTable } from "./routes/index.ts";
-import { contextOf, prepare, type Resources, routeTableOf } from "./translator.ts";
+import { contextOf, prepare, routeTableOf } from "./translator.ts";
 
 /** One object for equal inputs: everything that assignments are derived from. */
 export interface AssignmentsRevision {
@@ -56,16 +56,29 @@ export function classViewOf(push: PushSnapshot, node: ProxyNode): ClassView {
 	return view;
 }
 
-const keys = new WeakMap<ProxyNode, { readonly scope: Scope; readonly mesh: Mesh; readonly key: string }>();
+/** A class key, and what of its scope it was worked out from: an edit of a route makes another scope with the same of these. */
+interface KnownKey {
+	readonly scopeKey: string;
+	readonly serviceByHost: Scope["serviceByHost"];
+	readonly sourceLabels: readonly string[];
+	readonly mesh: Mesh;
+	readonly key: string;
+}
+
+const keys = new WeakMap<ProxyNode, KnownKey>();
 
 /** Everything that a view of a class reads of a node; a gateway's tables also depend on its own pod. */
 function classKeyOf(push: PushSnapshot, node: ProxyNode): string {
 	const scope = scopeOf(push, node);
+	const { key: scopeKey, serviceByHost } = scope;
+	const { mesh } = push;
+	const sourceLabels = selectedSourceLabels(scope);
 	const known = keys.get(node);
-	if (known?.scope === scope && known.mesh === push.mesh) return known.key;
+	const isSame = known?.scopeKey === scopeKey && known.serviceByHost === serviceByHost && known.sourceLabels === sourceLabels && known.mesh === mesh;
+	if (isSame) return known.key;
 	const own = node.kind === "sidecar" ? "" : node.id;
-	const key = `${scope.key} ${classPlaceKey(scope, push.mesh, node)} ${tablesKey({ push, scope, node })} ${own}`;
-	keys.set(node, { scope, mesh: push.mesh, key });
+	const key = `${scopeKey} ${classPlaceKey(scope, mesh, node)} ${tablesKey({ push, scope, node })} ${own}`;
+	keys.set(node, { scopeKey, serviceByHost, sourceLabels, mesh, key });
 	return key;
 }
 

@@ -16,3 +16,6 @@ export interface EncodedResource {
 	/** The resource message itself (not wrapped in Any). */
 	readonly bytes: Uint8Array;
 }
+
+/** Resources by name, sorted. */
+export type Resources = ReadonlyMap<string, EncodedResource>;

@@ -1,13 +1,13 @@
 import type { ProxyNode } from "../model/proxy-node.ts";
 import type { EndpointIndex, PushSnapshot, Scope, VirtualService } from "../model/push.ts";
 import type { Service } from "../model/service.ts";
+import { onceEach } from "../model/once-each.ts";
 import { keepsSessions } from "../model/session-persistence.ts";
 import type { ServiceEndpoints } from "../model/endpoint-index.ts";
 import { endpointTraits } from "./clusters/identities.ts";
-import type { ProxyContext } from "./context.ts";
+import type { ProxyContext, Resources } from "./context.ts";
 import { changedServices } from "./endpoints/assignments.ts";
 import { identityOf } from "./memo.ts";
-import type { Resources } from "./translator.ts";
 
 /** What was built for a proxy. */
 export interface KeptParts {
@@ -61,19 +61,9 @@ function scopeParts(push: PushSnapshot, scope: Scope): readonly unknown[] {
 const partsOfScope = new WeakMap<Scope, readonly unknown[]>();
 
 /** VirtualServices that shape listeners by themselves. */
-const layer4Of = createPick((virtualServices: readonly VirtualService[]) => virtualServices.filter(({ spec }) => spec.tls?.length || spec.tcp?.length));
+const layer4Of = onceEach((virtualServices: readonly VirtualService[]) => virtualServices.filter(({ spec }) => spec.tls?.length || spec.tcp?.length));
 
-const headlessOf = createPick((services: readonly Service[]) => services.filter(({ headless }) => headless));
-
-/** Picks from a list once: most lists are those of the last push. */
-function createPick<T extends object>(pick: (all: readonly T[]) => readonly T[]): (all: readonly T[]) => readonly T[] {
-	const picked = new WeakMap<readonly T[], readonly T[]>();
-	return (all) => {
-		const found = picked.get(all) ?? pick(all);
-		picked.set(all, found);
-		return found;
-	};
-}
+const headlessOf = onceEach((services: readonly Service[]) => services.filter(({ headless }) => headless));
 
 /**
  * What clusters and listeners are not made of, which may differ in every push; and what they read only a part of, which `stableInputs` picks.

@@ -4,13 +4,11 @@ import type { ProxyNode } from "../model/proxy-node.ts";
 import type { PushSnapshot, Scope } from "../model/push.ts";
 import { scopeOf } from "../model/scope.ts";
 import type { Endpoint, Service } from "../model/service.ts";
-import type { EncodedResource } from "./context.ts";
+import type { Resources } from "./context.ts";
 import { encodeResource, stats } from "./encode.ts";
 import { addressingOf, serviceAddresses } from "./routes/domains.ts";
 
 // Names that a sidecar answers for by itself: https://istio.io/latest/docs/ops/configuration/traffic-management/dns-proxy/
-
-type Resources = ReadonlyMap<string, EncodedResource>;
 
 const none: Resources = new Map();
 

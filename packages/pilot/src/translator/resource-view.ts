@@ -3,11 +3,11 @@ import type { ResourceView } from "@weft/xds/server";
 import type { ProxyNode } from "../model/proxy-node.ts";
 import type { PushSnapshot } from "../model/push.ts";
 import { type AssignmentsRevision, type ClassView, classViewOf, type TablesRevision } from "./class-view.ts";
-import type { EncodedResource } from "./context.ts";
+import type { EncodedResource, Resources } from "./context.ts";
 import { bootstrapPatches } from "./envoy-filter/bootstrap.ts";
 import { patchSetFor } from "./envoy-filter/patch-set.ts";
 import { buildSecret, noSecrets, type SecretRights } from "./secrets.ts";
-import { clustersOf, contextOf, extensionConfigs, listenersOf, noResources, type Resources } from "./translator.ts";
+import { clustersOf, contextOf, extensionConfigs, listenersOf, noResources } from "./translator.ts";
 
 export interface ViewOptions {
 	/** Default: nobody was authenticated, and secrets are for nobody. */

@@ -6,13 +6,13 @@ import type { Service } from "../model/service.ts";
 import { scopeOf } from "../model/scope.ts";
 import { buildInboundClusters, buildOutboundClusters, outboundClusterInputs, outboundClustersKey } from "./clusters/index.ts";
 import { prepareTraits } from "./clusters/identities.ts";
-import type { EncodedResource, ProxyContext } from "./context.ts";
+import type { EncodedResource, ProxyContext, Resources } from "./context.ts";
 import { encodeResource, stats } from "./encode.ts";
 import { classPlaceKey, clusterLoadAssignments, prepareAssignments } from "./endpoints/assignments.ts";
 import { buildListeners } from "./listeners/index.ts";
 import { keptParts } from "./kept.ts";
 import { createMemo, identityOf, none } from "./memo.ts";
-import { MergedResources } from "./merged-resources.ts";
+import { MergedResources } from "./derived-resources.ts";
 import { patchClusters } from "./envoy-filter/clusters.ts";
 import { extensionPatches } from "./envoy-filter/extension-configs.ts";
 import { patchListeners } from "./envoy-filter/listeners.ts";
@@ -27,9 +27,6 @@ import { buildRouteTable } from "./routes/index.ts";
 
 export { buildPush } from "../model/build-push.ts";
 export { decodeNode } from "../model/node.ts";
-
-/** Resources by name, sorted. */
-export type Resources = ReadonlyMap<string, EncodedResource>;
 
 export interface ResourceSet {
 	readonly type: XdsType;

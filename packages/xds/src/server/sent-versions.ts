@@ -19,9 +19,10 @@ export class SentVersions {
 
 	/** Nothing was ever sent, or everything was taken away. */
 	get isEmpty(): boolean {
+		// Then all that is its own are names that were taken out of the whole.
+		if (this.#own.size !== this.#whole.size) return false;
 		for (const version of this.#own.values()) if (version !== undefined) return false;
-		// All that is its own are names that were taken out of the whole.
-		return this.#own.size === this.#whole.size;
+		return true;
 	}
 
 	set(name: string, version: string): void {

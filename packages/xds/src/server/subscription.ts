@@ -121,29 +121,46 @@ export class Subscription {
 
 	/** What `view` has that the client has not. `complete`: the revision at which nothing was missing, if this is known. */
 	difference(view: ResourceView, complete: unknown): Difference {
+		const all = this.wildcard && !this.#takesCollections ? view.all(this.type) : undefined;
+		const changes = all || complete === undefined || this.resend.size > 0 ? undefined : view.changes(this.type, complete);
+		return changes ? this.#differenceIn(changes, view) : this.#wholeDifference(view, all);
+	}
+
+	/** Of these names alone. */
+	#differenceIn(names: readonly string[], view: ResourceView): Difference {
+		const upsert: EncodedResource[] = [];
+		const remove: string[] = [];
+		for (const name of names) {
+			const isMember = this.#isMember(name);
+			if (!isMember && !this.names.has(name)) continue;
+			const resource = view.get(this.type, name);
+			const sent = this.sent.get(name);
+			if (resource) {
+				if (sent !== resource.version) upsert.push(resource);
+			} else if (isMember ? sent !== undefined : sent !== "") remove.push(name);
+		}
+		return { upsert, remove };
+	}
+
+	#wholeDifference(view: ResourceView, all: ReadonlyMap<string, EncodedResource> | undefined): Difference {
 		const upsert: EncodedResource[] = [];
 		const remove: string[] = [];
 		const isFresh = this.sent.isEmpty && this.resend.size === 0;
 		const offer = (resource: EncodedResource) => {
 			if (isFresh || this.sent.get(resource.name) !== resource.version || this.resend.has(resource.name)) upsert.push(resource);
 		};
-		const all = this.wildcard && !this.#takesCollections ? view.all(this.type) : undefined;
-		const since = all || complete === undefined || this.resend.size > 0 ? undefined : view.changes(this.type, complete);
 		if (all) for (const resource of all.values()) offer(resource);
-		for (const name of since ?? this.names) {
-			const members = since === undefined && this.#takesCollections ? view.members(this.type, name) : undefined;
+		for (const name of this.names) {
+			const members = this.#takesCollections ? view.members(this.type, name) : undefined;
 			if (members) {
 				for (const member of members.values()) offer(member);
 				remove.push(...this.#missing(name, members));
 				continue;
 			}
-			const isMember = this.#isMember(name);
-			if (all?.has(name) || !(isMember || since === undefined || this.names.has(name))) continue;
+			if (all?.has(name)) continue;
 			const resource = view.get(this.type, name);
 			if (resource) offer(resource);
-			else if (isMember) {
-				if (this.sent.has(name)) remove.push(name);
-			} else if (this.sent.get(name) !== "" || this.resend.has(name)) remove.push(name);
+			else if (this.sent.get(name) !== "" || this.resend.has(name)) remove.push(name);
 		}
 		if (all) for (const name of this.sent.names()) if (!all.has(name) && !this.names.has(name) && this.sent.get(name) !== "") remove.push(name);
 		return { upsert, remove };

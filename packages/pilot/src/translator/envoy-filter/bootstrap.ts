@@ -1,8 +1,8 @@
 import { mergeMessages } from "@weft/xds";
 import { Bootstrap } from "@weft/xds/generated/envoy/config/bootstrap/v3/bootstrap.ts";
+import type { Resources } from "../context.ts";
 import { encodeResource } from "../encode.ts";
 import { createMemo, none } from "../memo.ts";
-import type { Resources } from "../translator.ts";
 import type { PatchSet } from "./patch-set.ts";
 
 const built = createMemo<Resources>();

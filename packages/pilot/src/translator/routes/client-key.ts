@@ -9,7 +9,7 @@ import { addressingOf, searchOf } from "./domains.ts";
  * VirtualService in the scope matches sources by. Nodes of one scope with equal keys get equal route tables.
  */
 export function clientKey({ scope, node }: ProxyContext): string {
-	const keys = sourceLabelKeys(scope);
+	const keys = selectedSourceLabels(scope);
 	return keys.length === 0 ? ownKey(node) : `${ownKey(node)} ${JSON.stringify(keys.map((key) => [key, node.labels[key] ?? null]))}`;
 }
 
@@ -27,10 +27,14 @@ function ownKey(node: ProxyNode): string {
 
 const keysOfScope = new WeakMap<Scope, readonly string[]>();
 
-function sourceLabelKeys(scope: Scope): readonly string[] {
+const noKeys: readonly string[] = [];
+
+/** Labels of clients that some VirtualService in the scope matches by; mostly none, and then one list for all scopes. */
+export function selectedSourceLabels(scope: Scope): readonly string[] {
 	const known = keysOfScope.get(scope);
 	if (known) return known;
-	const keys = [...new Set(scope.egress.flatMap(keysOfListener))].sort();
+	const found = [...new Set(scope.egress.flatMap(keysOfListener))].sort();
+	const keys = found.length === 0 ? noKeys : found;
 	keysOfScope.set(scope, keys);
 	return keys;
 }

@@ -1,6 +1,7 @@
 import { BinaryReader, BinaryWriter } from "@bufbuild/protobuf/wire";
 import { RouteConfiguration } from "@weft/xds/generated/envoy/config/route/v3/route.ts";
 import type { EncodedResource } from "../context.ts";
+import { PatchedResources } from "../derived-resources.ts";
 import { stats, versionOf } from "../encode.ts";
 import { ads } from "../listeners/config-source.ts";
 import { joinTable, type TableParts, tableParts } from "./table-encoder.ts";
@@ -44,17 +45,15 @@ function patched(table: EncodedResource, { virtualHosts, patchOf }: TableParts):
 	const before = last && known.get(last);
 	const lastHosts = last && tableParts(last)?.virtualHosts;
 	if (patchOf === undefined || before === undefined || lastHosts === undefined || before.hosts.size === 0) return undefined;
-	const hosts = new Map(before.hosts);
-	const changed: string[] = [];
+	const changed: EncodedResource[] = [];
 	for (const i of patchOf.at) {
 		const [was, is] = [lastHosts[i], virtualHosts[i]];
 		if (was === undefined || is === undefined || namesOf(was).name !== namesOf(is).name) return undefined;
 		if (namesOf(was).isCatchAll || namesOf(is).isCatchAll) return undefined;
-		const resource = memberOf(is, table.name);
-		hosts.set(resource.name, resource);
-		changed.push(resource.name);
+		changed.push(memberOf(is, table.name));
 	}
-	return { shell: before.shell, hosts, changes: { since: new WeakRef(before), names: changed } };
+	const names = changed.map(({ name }) => name);
+	return { shell: before.shell, hosts: PatchedResources.of(before.hosts, changed), changes: { since: new WeakRef(before), names } };
 }
 
 /** Where virtual hosts come from: field 9 of the table. */
