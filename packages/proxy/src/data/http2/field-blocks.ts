@@ -1,11 +1,15 @@
 import { FloodError, type FloodGuard } from "./flood-guard.ts";
 import { readUint31 } from "./frame-reader.ts";
 import { http2Stat } from "./http2-stats.ts";
-import { errorCode, fail, frameFlag } from "./protocol.ts";
+import { defaultFrameSize, errorCode, fail, frameFlag } from "./protocol.ts";
+import { SpareBuffers } from "./spare-buffers.ts";
 
 /** Encoded, over all its frames. Decoding stops much earlier to keep what it decodes. */
 const blockBytesMax = 128 * 1024;
 const noBytes: Buffer = Buffer.alloc(0);
+/** Of a worker's connections: for blocks of about a frame, and for all larger ones. */
+const smallBlocks = new SpareBuffers(defaultFrameSize, 32);
+const largeBlocks = new SpareBuffers(blockBytesMax, 16);
 
 /** Whom whole field blocks go to; the bytes are valid only during the call. */
 export interface FieldBlockEvents {
@@ -66,24 +70,29 @@ export class FieldBlocks {
 		this.#flood.onPayload(end - start, false);
 		this.#add(bytes, start, end);
 		if ((flags & frameFlag.endHeaders) === 0) return;
-		const block = this.#block;
-		this.#block = noBytes;
 		this.#stream = 0;
-		this.#events.onBlock(id, this.#isEnd, this.#isOwnParent, block, 0, this.#blockBytes);
+		this.#events.onBlock(id, this.#isEnd, this.#isOwnParent, this.#block, 0, this.#blockBytes);
+		this.#replaceBlock(noBytes);
 	}
 
 	#add(bytes: Buffer, start: number, end: number): void {
 		const length = this.#blockBytes + end - start;
 		if (length > blockBytesMax) {
 			this.#events.countBlock(http2Stat.header_overflow);
+			this.#replaceBlock(noBytes);
 			throw new FloodError("field block too large", undefined);
 		}
 		if (this.#block.length < length) {
-			const larger = Buffer.allocUnsafeSlow(Math.max(2 * this.#block.length, length));
+			const larger = (length <= smallBlocks.bytes ? smallBlocks : largeBlocks).take();
 			this.#block.copy(larger, 0, 0, this.#blockBytes);
-			this.#block = larger;
+			this.#replaceBlock(larger);
 		}
 		bytes.copy(this.#block, this.#blockBytes, start, end);
 		this.#blockBytes = length;
+	}
+
+	#replaceBlock(block: Buffer): void {
+		(this.#block.length === smallBlocks.bytes ? smallBlocks : largeBlocks).give(this.#block);
+		this.#block = block;
 	}
 }

@@ -1,4 +1,5 @@
-import { errorCode, frameFlag, frameHeaderBytes, frameType, Http2ConnectionError } from "./protocol.ts";
+import { defaultFrameSize, errorCode, frameFlag, frameHeaderBytes, frameType, Http2ConnectionError } from "./protocol.ts";
+import { SpareBuffers } from "./spare-buffers.ts";
 
 /** What the frames are told to. Everything but DATA comes whole; the bytes are valid only during the call. */
 export interface FrameEvents {
@@ -10,6 +11,9 @@ export interface FrameEvents {
 }
 
 const initialCarry = 256;
+const noBytes: Buffer = Buffer.alloc(0);
+/** Of a worker's connections: for frames that come in pieces. */
+const frames = new SpareBuffers(frameHeaderBytes + defaultFrameSize, 32);
 
 /** Cuts a byte stream into frames (RFC 9113 §4.1), at whatever places it arrives cut. */
 export class FrameReader {
@@ -17,7 +21,7 @@ export class FrameReader {
 	readonly #events: FrameEvents;
 	readonly #frameSizeMax: number;
 	/** A frame that has not come whole. */
-	#carry: Buffer = Buffer.alloc(0);
+	#carry: Buffer = noBytes;
 	#carried = 0;
 	/** Of the DATA frame under way. */
 	#isInData = false;
@@ -80,9 +84,14 @@ export class FrameReader {
 
 	#carryTo(length: number): void {
 		if (this.#carry.length >= length) return;
-		const larger = Buffer.allocUnsafeSlow(Math.max(length, initialCarry));
+		const larger = length <= initialCarry || length > frames.bytes ? Buffer.allocUnsafeSlow(Math.max(length, initialCarry)) : frames.take();
 		this.#carry.copy(larger, 0, 0, this.#carried);
-		this.#carry = larger;
+		this.#replaceCarry(larger);
+	}
+
+	#replaceCarry(carry: Buffer): void {
+		frames.give(this.#carry);
+		this.#carry = carry;
 	}
 
 	/** Adds to what was carried, and no more than its frame needs. */
@@ -104,7 +113,7 @@ export class FrameReader {
 		this.#carried = 0;
 		this.#emit(this.#carry, 0, length);
 		// A connection that waits for its next frame holds no buffer for a large one.
-		if (this.#carry.length > initialCarry) this.#carry = Buffer.alloc(0);
+		if (this.#carry.length > initialCarry) this.#replaceCarry(noBytes);
 		return at;
 	}
 

@@ -398,6 +398,30 @@ describe("an HTTP/2 session, RFC 9113", () => {
 		assert.equal(told(bytewise), told(expected));
 	});
 
+	it("blocks of several connections that come in pieces at once do not mix, although they share memory", () => {
+		const sessions = Array.from({ length: 40 }, () => new TestSession());
+		for (let round = 0; round < 3; round++) {
+			const id = 2 * round + 1;
+			const pathOf = (i: number) => `/${round}-${i}-${"x".repeat(200 * i)}`;
+			// Some fit into a frame, others do not; some end in the middle of one.
+			const wires = sessions.map((_, i) => {
+				const fields = block(requestFields(pathOf(i), [["x-long", "y".repeat(1200 * i)]]));
+				const pieces = Array.from({ length: Math.ceil(fields.length / 9000) }, (_, k) => fields.subarray(9000 * k, 9000 * (k + 1)));
+				const frames = pieces.map((piece, k) =>
+					frame(k === 0 ? frameType.headers : frameType.continuation, (k === 0 ? 1 : 0) | (k === pieces.length - 1 ? 4 : 0), id, piece),
+				);
+				return Buffer.concat([...(round === 0 ? [hello] : []), ...frames]);
+			});
+			for (let at = 0; wires.some((wire) => at < wire.length); at += 1777) {
+				for (const [i, session] of sessions.entries()) session.feed((wires[i] as Buffer).subarray(at, at + 1777));
+			}
+			for (const [i, session] of sessions.entries()) {
+				assert.equal(session.error, undefined);
+				assert.ok(session.events.includes(`head GET ${pathOf(i)} end ${id}`), `connection ${i}, request ${round}`);
+			}
+		}
+	});
+
 	it("any bytes at all end in frames or in an error, never in an exception", () => {
 		const anyFrame = fc
 			.record({
