@@ -274,9 +274,7 @@ function compileForeign(all: All, mesh: Mesh, stages: Stages): Compiled {
 			const rules = sameRules(stages.compiledRules, compiled.destinationRules);
 			return { ...compiled, ...sameContent(stages, "gateway api", stages.compiledGatewayApi, compiled), destinationRules: rules };
 		}),
-		ingress: stages.ingress.get("ingress", Object.values(ingress), () =>
-			sameContent(stages, "ingress", stages.compiledIngress, compileIngress(ingress)),
-		),
+		ingress: stages.ingress.get("ingress", Object.values(ingress), () => sameContent(stages, "ingress", stages.compiledIngress, compileIngress(ingress))),
 	};
 }
 

@@ -425,6 +425,25 @@ describe("HTTP/2", () => {
 		assert.equal(counterOf("http.taken-back.", "downstream_rq_rx_reset"), 4);
 	});
 
+	it("who takes many back at once is not read for a while, and then served as before", async () => {
+		const host = await startHttp2Server((stream) => stream.respond({ ":status": 200 }, { endStream: true }));
+		closers.push(() => host.close());
+		const client = await openRawClient(await serve(host.port, http2Cluster, { statPrefix: "at-rest" }));
+		closers.push(() => client.close());
+		const stat = (name: string) => counterOf("http.at-rest.", `downstream_flow_control_${name}_reading_total`);
+		const cancelled = (from: number, count: number) =>
+			Array.from({ length: count }, (_, i) => from + 2 * i).flatMap((id) => [headers(id, requestFields("/no")), frame(frameType.rstStream, 0, id, uint32(8))]);
+		client.send(Buffer.concat([...cancelled(1, 32), headers(65, requestFields("/yes"))]));
+		await client.next(({ type, streamId }) => type === frameType.headers && streamId === 65);
+		assert.deepEqual([stat("paused"), stat("resumed")], [0, 0]);
+		client.send(Buffer.concat([...cancelled(67, 33), headers(133, requestFields("/yes"))]));
+		await client.next(({ type, streamId }) => type === frameType.headers && streamId === 133);
+		assert.equal(stat("paused"), 1);
+		client.send(headers(135, requestFields("/yes")));
+		await client.next(({ type, streamId }) => type === frameType.headers && streamId === 135);
+		assert.deepEqual([stat("paused"), stat("resumed")], [1, 1]);
+	});
+
 	it("follows a redirect with the body that was sent, and 303 without it", async () => {
 		const host = await startHttp2Server((stream, fields) => {
 			const status = /^\/(\d+)$/.exec(fields[":path"] ?? "")?.[1];

@@ -16,6 +16,10 @@ import { httpGauge, httpStat } from "./http-stats.ts";
 import { Http2ServerStream } from "./http2-server-stream.ts";
 import type { StreamPool } from "./stream-pool.ts";
 
+/** Nobody opens so many streams and takes them back at once, but to keep us busy (CVE-2023-44487): the others come first for a while. */
+const takenBackMax = 32;
+const restMs = 250;
+
 /**
  * One HTTP/2 client connection under a connection manager.
  *
@@ -43,6 +47,10 @@ export class Http2ServerConnection implements ConnectionHandler, SessionOwner {
 	readonly #keepalive: KeepalivePings | undefined;
 	/** Requests whose heads came by the present read. */
 	readonly #arrivals: Http2ServerStream[] = [];
+	/** And how many of them the client took back by the same read. */
+	#takenBack = 0;
+	/** Of a client that is not read for a while. */
+	#restTimer: Timer | undefined;
 	#ownCertificate: string | undefined;
 	#prefaceAt = 0;
 	#requests = 0;
@@ -121,10 +129,26 @@ export class Http2ServerConnection implements ConnectionHandler, SessionOwner {
 		this.#arrivals.push(stream);
 	}
 
+	onTakenBack(): void {
+		this.#takenBack++;
+	}
+
 	#workOnArrivals(): void {
 		const arrivals = this.#arrivals;
 		for (let i = 0; i < arrivals.length; i++) (arrivals[i] as Http2ServerStream).work();
 		arrivals.length = 0;
+		if (this.#takenBack > takenBackMax && !this.#isClosing) this.#rest();
+		this.#takenBack = 0;
+	}
+
+	#rest(): void {
+		this.manager.count(httpStat.downstream_flow_control_paused_reading_total);
+		this.connection.pause();
+		this.#restTimer ??= new Timer(this.#context.wheel, () => {
+			this.manager.count(httpStat.downstream_flow_control_resumed_reading_total);
+			this.connection.resume();
+		});
+		this.#restTimer.arm(restMs);
 	}
 
 	/** RFC 9113 §3.4. */
@@ -327,6 +351,7 @@ export class Http2ServerConnection implements ConnectionHandler, SessionOwner {
 		this.#timer.disarm();
 		this.#headTimer.disarm();
 		this.#ageTimer.disarm();
+		this.#restTimer?.disarm();
 		this.#keepalive?.stop();
 		manager.count(httpStat.downstream_cx_destroy);
 		manager.count(error === undefined ? httpStat.downstream_cx_destroy_remote : httpStat.downstream_cx_destroy_local);

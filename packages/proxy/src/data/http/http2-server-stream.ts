@@ -182,6 +182,7 @@ export class Http2ServerStream extends Http2Stream implements Downstream {
 	}
 
 	override onReset(code: number, cause: ResetCause): void {
+		if (this.#isArriving && cause === "peer") this.#connection.onTakenBack();
 		this.#isArriving = false;
 		const http = this.#http;
 		if (http === undefined) return;
