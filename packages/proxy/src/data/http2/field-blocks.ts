@@ -4,12 +4,14 @@ import { http2Stat } from "./http2-stats.ts";
 import { defaultFrameSize, errorCode, fail, frameFlag } from "./protocol.ts";
 import { SpareBuffers } from "./spare-buffers.ts";
 
-/** Encoded, over all its frames. Decoding stops much earlier to keep what it decodes. */
-const blockBytesMax = 128 * 1024;
+/** Encoded, over all its frames, whatever is kept of what it decodes to. */
+const blockBytesMin = 128 * 1024;
+/** What a field's encoding may have beside its name and value, for as many as there can be. */
+const overheadBytesMax = 64 * 1024;
 const noBytes: Buffer = Buffer.alloc(0);
 /** Of a worker's connections: for blocks of about a frame, and for all larger ones. */
 const smallBlocks = new SpareBuffers(defaultFrameSize, 32);
-const largeBlocks = new SpareBuffers(blockBytesMax, 16);
+const largeBlocks = new SpareBuffers(blockBytesMin, 16);
 
 /** Whom whole field blocks go to; the bytes are valid only during the call. */
 export interface FieldBlockEvents {
@@ -23,6 +25,7 @@ export interface FieldBlockEvents {
 export class FieldBlocks {
 	readonly #events: FieldBlockEvents;
 	readonly #flood: FloodGuard;
+	readonly #bytesMax: number;
 	/** Whose block has not come whole; 0: nobody's. */
 	#stream = 0;
 	#isEnd = false;
@@ -30,9 +33,11 @@ export class FieldBlocks {
 	#block: Buffer = noBytes;
 	#blockBytes = 0;
 
-	constructor(events: FieldBlockEvents, flood: FloodGuard) {
+	/** `listBytesMax`: of the names and values that the owner takes. */
+	constructor(events: FieldBlockEvents, flood: FloodGuard, listBytesMax: number) {
 		this.#events = events;
 		this.#flood = flood;
+		this.#bytesMax = Math.max(blockBytesMin, listBytesMax + overheadBytesMax);
 	}
 
 	/** A block has begun and not ended: its stream; else 0. */
@@ -77,18 +82,23 @@ export class FieldBlocks {
 
 	#add(bytes: Buffer, start: number, end: number): void {
 		const length = this.#blockBytes + end - start;
-		if (length > blockBytesMax) {
+		if (length > this.#bytesMax) {
 			this.#events.countBlock(http2Stat.header_overflow);
 			this.#replaceBlock(noBytes);
 			throw new FloodError("field block too large", undefined);
 		}
 		if (this.#block.length < length) {
-			const larger = (length <= smallBlocks.bytes ? smallBlocks : largeBlocks).take();
+			const larger = this.#bufferFor(length);
 			this.#block.copy(larger, 0, 0, this.#blockBytes);
 			this.#replaceBlock(larger);
 		}
 		bytes.copy(this.#block, this.#blockBytes, start, end);
 		this.#blockBytes = length;
+	}
+
+	#bufferFor(length: number): Buffer {
+		if (length <= smallBlocks.bytes) return smallBlocks.take();
+		return length <= largeBlocks.bytes ? largeBlocks.take() : Buffer.allocUnsafeSlow(Math.min(2 * length, this.#bytesMax));
 	}
 
 	#replaceBlock(block: Buffer): void {

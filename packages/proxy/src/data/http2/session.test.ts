@@ -422,6 +422,32 @@ describe("an HTTP/2 session, RFC 9113", () => {
 		}
 	});
 
+	it("takes blocks as large as the heads that are taken", () => {
+		const field = (i: number) => [`x-${i}`, `${i}${"y".repeat(60_000)}`] as const;
+		const large = (count: number) =>
+			block(
+				requestFields(
+					"/large",
+					Array.from({ length: count }, (_, i) => [...field(i)]),
+				),
+			);
+		for (const [listBytesMax, count, isTaken] of [
+			[1 << 20, 12, true],
+			[1 << 20, 24, false],
+			[60 * 1024, 12, false],
+		] as const) {
+			const session = new TestSession({}, listBytesMax);
+			const fields = large(count);
+			const pieces = Array.from({ length: Math.ceil(fields.length / 16_000) }, (_, k) => fields.subarray(16_000 * k, 16_000 * (k + 1)));
+			const last = pieces.length - 1;
+			session.feed(
+				hello,
+				...pieces.map((piece, k) => frame(k === 0 ? frameType.headers : frameType.continuation, (k === 0 ? 1 : 0) | (k === last ? 4 : 0), 1, piece)),
+			);
+			assert.equal(session.events.includes("head GET /large end 1"), isTaken, `${count} of ${listBytesMax}`);
+		}
+	});
+
 	it("any bytes at all end in frames or in an error, never in an exception", () => {
 		const anyFrame = fc
 			.record({

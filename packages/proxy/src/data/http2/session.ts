@@ -86,7 +86,7 @@ export class Http2Session implements FrameEvents, FieldBlockEvents, SenderEvents
 		this.windows = new ReceiveWindows(outbound, options);
 		this.streams = new SessionStreams(this, owner, options, this.#flood, nowMs);
 		this.sender = new Sender(outbound, this.peer, this.streams, this.#flood, this);
-		this.#blocks = new FieldBlocks(this, this.#flood);
+		this.#blocks = new FieldBlocks(this, this.#flood, owner.listBytesMax);
 		this.#control = new ControlFrames(this, owner, options, this.#flood);
 	}
 

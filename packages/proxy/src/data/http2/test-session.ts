@@ -13,7 +13,7 @@ import { FrameLog, type ReceivedFrame } from "./test-frames.ts";
 /** Test helper: a server's session without a socket, that says what happens to its streams. */
 export class TestSession implements SessionOwner {
 	readonly isServer = true;
-	readonly listBytesMax = 60 * 1024;
+	readonly listBytesMax: number;
 	readonly headersMax = 100;
 	readonly session: Http2Session;
 	readonly events: string[] = [];
@@ -26,7 +26,8 @@ export class TestSession implements SessionOwner {
 	readonly #log = new FrameLog();
 	readonly #outbound: Outbound;
 
-	constructor(options: Partial<Http2Options> = {}) {
+	constructor(options: Partial<Http2Options> = {}, listBytesMax = 60 * 1024) {
+		this.listBytesMax = listBytesMax;
 		this.streamWindow = options.streamWindow ?? http2Defaults.streamWindow;
 		const connection = {
 			handler: silentHandler,
