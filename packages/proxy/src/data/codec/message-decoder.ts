@@ -18,8 +18,8 @@ export interface MessageEvents {
 export type ParseHead = (bytes: Buffer, start: number, end: number) => number;
 
 const carryBytesMin = 1024;
-/** A pipelining peer is not read from while this much waits. */
-export const carryBytesMax = 256 * 1024;
+/** A pipelining peer is not read from while this much waits behind the message that is held. */
+export const pipelinedBytesMax = 64 * 1024;
 
 /**
  * The messages of one direction of a connection, from pieces of any size. While a message is held (ended but not

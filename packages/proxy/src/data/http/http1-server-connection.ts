@@ -2,7 +2,7 @@ import type { BodyKind } from "../codec/body-decoder.ts";
 import { type HeadError, incomplete, parseRequestHead } from "../codec/head-parser.ts";
 import { nominatesTooMuch, readUpgrade, stripRequest } from "../codec/hop-by-hop.ts";
 import { known } from "../codec/known-names.ts";
-import { carryBytesMax, MessageDecoder, type MessageEvents } from "../codec/message-decoder.ts";
+import { MessageDecoder, type MessageEvents, pipelinedBytesMax } from "../codec/message-decoder.ts";
 import { encodeChunk, encodeLastChunk, encodeResponseHead } from "../codec/message-encoder.ts";
 import type { ResponseHead } from "../codec/response-head.ts";
 import { reasonOf } from "../codec/status-lines.ts";
@@ -136,7 +136,7 @@ export class Http1ServerConnection implements ConnectionHandler, MessageEvents, 
 		if (this.#early !== undefined || this.#stream?.isTunnel === true) return this.#onTunnelData(bytes, start, end);
 		this.#decoder.feed(bytes, start, end);
 		if (this.#decoder.carried === 0) return;
-		if (this.#decoder.carried > carryBytesMax) this.pause(pauseReasons.pipelined);
+		if (this.#decoder.isHeld && this.#decoder.carried > pipelinedBytesMax) this.pause(pauseReasons.pipelined);
 		this.#awaitHead();
 	}
 
@@ -368,7 +368,7 @@ export class Http1ServerConnection implements ConnectionHandler, MessageEvents, 
 	#release(): void {
 		if (this.#isClosing || this.connection.isClosed) return;
 		this.#decoder.release();
-		if (this.#decoder.carried <= carryBytesMax) this.resume(pauseReasons.pipelined);
+		if (!this.#decoder.isHeld || this.#decoder.carried <= pipelinedBytesMax) this.resume(pauseReasons.pipelined);
 		this.#awaitHead();
 	}
 

@@ -89,6 +89,28 @@ for (const transport of ["auto", "net"] as const) {
 			assert.doesNotMatch(sent, /keep-alive|te:|connection:/);
 		});
 
+		it("takes a head as large as the configuration says, in as many pieces as it comes", async () => {
+			const lengths: number[] = [];
+			upstream = await startUpstream(
+				answerHeads((head) => {
+					lengths.push(head.length);
+					return ok("large");
+				}),
+			);
+			const port = await serve(upstream.port, {}, { requestHeadersBytesMax: 1024 * 1024 });
+			const fields = Array.from({ length: 10 }, (_, i) => `x-${i}: ${"y".repeat(50_000)}\r\n`);
+			const client = await openClient(port);
+			client.send("GET / HTTP/1.1\r\nhost: a\r\n");
+			for (const field of fields) {
+				client.send(field);
+				await new Promise((done) => setTimeout(done, 5));
+			}
+			client.send("\r\n");
+			assert.match(await client.until((text) => text.endsWith("large")), /^HTTP\/1\.1 200/);
+			assert.ok((lengths[0] ?? 0) > 500_000);
+			client.socket.destroy();
+		});
+
 		it("answers pipelined requests one after the other, in order", async () => {
 			upstream = await startUpstream(answerHeads((head) => ok(/GET (\S+)/.exec(head)?.[1] ?? "")));
 			const port = await serve(upstream.port);
