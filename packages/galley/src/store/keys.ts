@@ -1,10 +1,9 @@
-import type { AnyConfig, Kind, ObjectRef } from "@weft/api";
+import type { AnyConfig, ObjectRef } from "@weft/api";
 
 /** Names hold no slash (DNS names), so the key is unambiguous. */
-const keyOf = (kind: Kind, namespace: string, name: string): string => `${kind}/${namespace}/${name}`;
-export const refKey = (ref: ObjectRef): string => keyOf(ref.kind, ref.namespace, ref.name);
+export const refKey = ({ kind, namespace, name }: ObjectRef): string => `${kind}/${namespace}/${name}`;
 export const refOf = ({ kind, metadata: { namespace, name } }: AnyConfig): ObjectRef => ({ kind, namespace, name });
-export const objectKey = (object: AnyConfig): string => keyOf(object.kind, object.metadata.namespace, object.metadata.name);
+export const objectKey = (object: AnyConfig): string => refKey(refOf(object));
 
 const compareText = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0);
 

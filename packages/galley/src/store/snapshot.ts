@@ -13,8 +13,11 @@ export interface StoreSnapshot {
 /** Of each kind its objects, sorted by namespace, then name. */
 export type KindTables = ReadonlyMap<Kind, readonly AnyConfig[]>;
 
+/** One for all, so that a kind without objects has the same list in every snapshot. */
+const noObjects: readonly AnyConfig[] = [];
+
 export function createSnapshot(version: number, tables: KindTables): StoreSnapshot {
-	const table = (kind: Kind) => tables.get(kind) ?? [];
+	const table = (kind: Kind) => tables.get(kind) ?? noObjects;
 	return {
 		version,
 		// Each table holds the objects of one kind only (see changeTables), which the type of a Map cannot say.
@@ -35,7 +38,7 @@ export interface TableEdit {
 /** Copies only the tables of kinds that change. Of two edits of one object the last counts. */
 export function changeTables(tables: KindTables, edits: readonly TableEdit[]): KindTables {
 	const next = new Map(tables);
-	for (const [kind, mine] of Map.groupBy(edits, ({ ref }) => ref.kind)) next.set(kind, changeTable(tables.get(kind) ?? [], mine));
+	for (const [kind, mine] of Map.groupBy(edits, ({ ref }) => ref.kind)) next.set(kind, changeTable(tables.get(kind) ?? noObjects, mine));
 	return next;
 }
 

@@ -79,6 +79,7 @@ test("a change of labels keeps the spec's identity, a change of one kind the oth
 	assert.equal(store.snapshot().get("Service", "default", "a")?.spec, before.get("Service", "default", "a")?.spec);
 	assert.notEqual(store.snapshot().get("Service", "default", "a"), before.get("Service", "default", "a"));
 	assert.equal(store.snapshot().all("Pod"), before.all("Pod"));
+	assert.equal(store.snapshot().all("Node"), before.all("Node"), "there are none");
 });
 
 test("a source is replaced whole, and others stay", () => {

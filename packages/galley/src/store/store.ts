@@ -1,6 +1,6 @@
 import { type AnyConfig, type Diagnostic, diagnosticCodes, type ObjectRef } from "@weft/api";
 import { isDeepEqual } from "./equality.ts";
-import { objectKey, refKey, refOf } from "./keys.ts";
+import { refKey, refOf } from "./keys.ts";
 import { sourcePrecedence } from "./precedence.ts";
 import { changeTables, createSnapshot, type KindTables, type StoreSnapshot, type TableEdit } from "./snapshot.ts";
 
@@ -95,10 +95,7 @@ class ConfigStore implements Store {
 			said.delete(refKey(ref));
 			refs.set(refKey(ref), ref);
 		}
-		for (const object of batch.upsert) {
-			said.set(objectKey(object), object);
-			refs.set(objectKey(object), refOf(object));
-		}
+		for (const object of batch.upsert) say(object, said, refs);
 		return this.#commit(refs);
 	}
 
@@ -107,10 +104,7 @@ class ConfigStore implements Store {
 		const refs = new Map<string, ObjectRef>();
 		for (const [key, object] of said) refs.set(key, refOf(object));
 		said.clear();
-		for (const object of objects) {
-			said.set(objectKey(object), object);
-			refs.set(objectKey(object), refOf(object));
-		}
+		for (const object of objects) say(object, said, refs);
 		return this.#commit(refs);
 	}
 
@@ -189,6 +183,14 @@ class ConfigStore implements Store {
 		}
 		if (failures.length > 0) throw new AggregateError(failures, "a store listener failed");
 	}
+}
+
+/** Of what a source says: `refs` are those to look at. */
+function say(object: AnyConfig, said: Map<string, AnyConfig>, refs: Map<string, ObjectRef>): void {
+	const ref = refOf(object);
+	const key = refKey(ref);
+	said.set(key, object);
+	refs.set(key, ref);
 }
 
 /** Undefined where nothing changes. Parts that are equal keep their identity, so what is memoised on them stays valid. */

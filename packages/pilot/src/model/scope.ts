@@ -1,11 +1,13 @@
 import type { ConfigObject, IstioEgressListener } from "@weft/api";
 import { compareText } from "./age.ts";
 import { selectRule, unselectedRule, visibleRules } from "./destination-rules.ts";
+import { onceEach } from "./once-each.ts";
 import type { ProxyNode } from "./proxy-node.ts";
 import type { DestinationRule, EgressListener, PushSnapshot, Scope, VirtualService } from "./push.ts";
 import { sameItems } from "./reuse.ts";
 import type { Service } from "./service.ts";
 import { destinationHosts, importServices, importVirtualServices, narrowToPorts, oneNamespaceEach, sidecarFor } from "./sidecar-hosts.ts";
+import { sourceLabelsOf } from "./source-labels.ts";
 import { isVisible, visibleVirtualServices } from "./visibility.ts";
 
 /** The scope of each proxy, and the store that it was found in: valid as long as the snapshot has that very store. */
@@ -65,22 +67,11 @@ function scopeKey(selecting: readonly string[], node: ProxyNode, sidecar: Config
 	return JSON.stringify([node.kind, node.namespace, sidecar ? `${sidecar.metadata.namespace}/${sidecar.metadata.name}` : null, labels, node.dnsCapture, local]);
 }
 
-const labelsOfPush = new WeakMap<PushSnapshot, readonly string[]>();
-
-/** The same list while it says the same. */
-function selectingLabels(push: PushSnapshot): readonly string[] {
-	let keys = labelsOfPush.get(push);
-	if (!keys) {
-		const ofRoutes = push.virtualServices.flatMap(({ spec }) => [...(spec.http ?? []), ...(spec.tls ?? []), ...(spec.tcp ?? [])].flatMap(sourceLabelKeys));
-		keys = stable(push, "selecting labels", [...new Set([...push.destinationRules.selectorKeys, ...ofRoutes])].sort());
-		labelsOfPush.set(push, keys);
-	}
-	return keys;
-}
-
-function sourceLabelKeys(route: { readonly match?: readonly { readonly sourceLabels?: Readonly<Record<string, string>> }[] }): readonly string[] {
-	return (route.match ?? []).flatMap(({ sourceLabels }) => Object.keys(sourceLabels ?? {}));
-}
+/** Labels that tell clients of one namespace apart. The same list while it says the same. */
+const selectingLabels = onceEach((push: PushSnapshot): readonly string[] => {
+	const ofRoutes = push.virtualServices.flatMap(sourceLabelsOf);
+	return stable(push, "selecting labels", [...new Set([...push.destinationRules.selectorKeys, ...ofRoutes])].sort());
+});
 
 function buildScope(push: PushSnapshot, node: ProxyNode, sidecar: ConfigObject<"Sidecar"> | undefined, key: string): Scope {
 	const { namespace } = node;

@@ -88,17 +88,13 @@ export class FieldBlocks {
 			throw new FloodError("field block too large", undefined);
 		}
 		if (this.#block.length < length) {
-			const larger = this.#bufferFor(length);
+			const wanted = Math.min(Math.max(length, 2 * this.#block.length), this.#bytesMax);
+			const larger = (wanted <= smallBlocks.bytes ? smallBlocks : largeBlocks).take(wanted);
 			this.#block.copy(larger, 0, 0, this.#blockBytes);
 			this.#replaceBlock(larger);
 		}
 		bytes.copy(this.#block, this.#blockBytes, start, end);
 		this.#blockBytes = length;
-	}
-
-	#bufferFor(length: number): Buffer {
-		if (length <= smallBlocks.bytes) return smallBlocks.take();
-		return length <= largeBlocks.bytes ? largeBlocks.take() : Buffer.allocUnsafeSlow(Math.min(2 * length, this.#bytesMax));
 	}
 
 	#replaceBlock(block: Buffer): void {

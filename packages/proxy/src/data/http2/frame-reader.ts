@@ -84,7 +84,7 @@ export class FrameReader {
 
 	#carryTo(length: number): void {
 		if (this.#carry.length >= length) return;
-		const larger = length <= initialCarry || length > frames.bytes ? Buffer.allocUnsafeSlow(Math.max(length, initialCarry)) : frames.take();
+		const larger = frames.take(Math.max(length, initialCarry));
 		this.#carry.copy(larger, 0, 0, this.#carried);
 		this.#replaceCarry(larger);
 	}

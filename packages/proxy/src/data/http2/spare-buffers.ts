@@ -1,3 +1,6 @@
+/** Of its size; what is less gets a buffer of its own, or a few bytes of a client would hold all of one. */
+const worthShare = 1 / 8;
+
 /** Buffers of one size that are filled for a moment, again and again: a hostile client must not make garbage of its frames. */
 export class SpareBuffers {
 	readonly bytes: number;
@@ -9,8 +12,9 @@ export class SpareBuffers {
 		this.#keptMax = keptMax;
 	}
 
-	/** What is in it is of no meaning. */
-	take(): Buffer {
+	/** At least `count` bytes; what is in them is of no meaning. */
+	take(count: number): Buffer {
+		if (count < this.bytes * worthShare || count > this.bytes) return Buffer.allocUnsafeSlow(count);
 		return this.#kept.pop() ?? Buffer.allocUnsafeSlow(this.bytes);
 	}
 
