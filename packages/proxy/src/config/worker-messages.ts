@@ -5,6 +5,7 @@
 import type { LogLevel } from "@weft/runtime";
 import type { HostCounts } from "../data/lb/host-entry.ts";
 import type { StatsDump } from "../data/stats/registry.ts";
+import type { TransportKind } from "../data/transport/connection.ts";
 import type { ProbeResult } from "./health-check.ts";
 import type { LogLevels, WorkerLogger } from "./loggers.ts";
 import type { OverloadInit } from "./overload.ts";
@@ -39,8 +40,7 @@ export interface BalanceInit {
 }
 
 export interface WorkerOptions {
-	/** `net`: the public sockets, whatever the self-test says; `auto`: raw handles when the self-test passes. */
-	readonly transport: "auto" | "net";
+	readonly transport: TransportKind;
 	readonly logLevels: LogLevels;
 	/** Listen with SO_REUSEPORT, so that several workers share one port. */
 	readonly reusePort: boolean;

@@ -1,6 +1,6 @@
 import type { Clock, Logger } from "@weft/runtime";
 import { OutboundQueue } from "../data/http2/outbound.ts";
-import type { Transport } from "../data/transport/connection.ts";
+import type { Transport, TransportKind } from "../data/transport/connection.ts";
 import { createTimerWheel, type TimerWheel } from "../data/transport/timers.ts";
 import { createTransport } from "../data/transport/transport.ts";
 import { type Lookup, systemLookup } from "../data/dns/lookup.ts";
@@ -19,7 +19,7 @@ export interface GrpcEnvironment {
 
 export interface GrpcEnvironmentOptions {
 	/** As in the workers. */
-	readonly transport: "auto" | "net";
+	readonly transport: TransportKind;
 	readonly clock: Pick<Clock, "monotonicMs">;
 	readonly random: () => number;
 	readonly logger: Logger;
@@ -39,7 +39,8 @@ export async function createGrpcEnvironment({ transport, clock, random, logger, 
 		}
 	};
 	return {
-		transport: await createTransport(transport, { afterEvent, beforeClose: afterEvent, onHandlerError }),
+		// A ring pays for itself with many connections.
+		transport: await createTransport(transport === "auto" ? "raw" : transport, { afterEvent, beforeClose: afterEvent, onHandlerError }),
 		outbounds: new OutboundQueue(afterEvent),
 		wheel: createTimerWheel(nowMs, run),
 		nowMs,

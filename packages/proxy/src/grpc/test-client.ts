@@ -1,11 +1,12 @@
 import { createLogger } from "@weft/runtime";
+import type { TransportKind } from "../data/transport/connection.ts";
 import type { GrpcCallEvents } from "./call.ts";
 import { createGrpcEnvironment, type GrpcEnvironment } from "./environment.ts";
 import type { GrpcStatus } from "./status.ts";
 import type { GrpcTarget } from "./target.ts";
 
 /** Test helper: the channel's surroundings, and what a call hears. */
-export function createTestEnvironment(parts: { readonly transport?: "auto" | "net"; readonly nowMs?: () => number } = {}): Promise<GrpcEnvironment> {
+export function createTestEnvironment(parts: { readonly transport?: TransportKind; readonly nowMs?: () => number } = {}): Promise<GrpcEnvironment> {
 	const { transport = "auto", nowMs = () => performance.now() } = parts;
 	return createGrpcEnvironment({ transport, clock: { monotonicMs: nowMs }, random: () => 0, logger: createLogger({ level: "none" }) });
 }

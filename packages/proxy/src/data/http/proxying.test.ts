@@ -35,7 +35,7 @@ const retryOn = (tokens: readonly string[], parts: Partial<RetryPolicy> = {}): R
 	...parts,
 });
 
-for (const transport of ["auto", "net"] as const) {
+for (const transport of ["auto", "raw", "net"] as const) {
 	describe(`proxying over the ${transport} transport`, () => {
 		let proxy: Standalone;
 		let upstream: RecordingUpstream | undefined;

@@ -7,7 +7,7 @@ import { contextPointer, loadOpenSsl, type OpenSsl } from "./openssl.ts";
 
 /** OpenSSL itself where this Node's can be called; else, and over public sockets, node:tls. Made when the first handshake needs it. */
 export async function createTlsEngine(transport: Transport, hooks: TransportHooks): Promise<TlsEngine> {
-	const openSsl = transport.kind === "raw" ? await loadOpenSsl() : undefined;
+	const openSsl = transport.kind === "net" ? undefined : await loadOpenSsl();
 	if (openSsl === undefined) return createNodeEngine(transport);
 	let made: TlsEngine | undefined;
 	const engineFor = (context: SecureContext): TlsEngine => (made ??= chooseEngine(openSsl, context, transport, hooks));

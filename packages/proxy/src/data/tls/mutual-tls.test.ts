@@ -76,7 +76,7 @@ const tcpProxyTo = (cluster: string): TcpProxy => ({
 	accessLogs: [],
 });
 
-for (const transport of ["auto", "net"] as const) {
+for (const transport of ["auto", "raw", "net"] as const) {
 	describe(`mutual TLS over the ${transport} transport`, () => {
 		let proxy: Standalone;
 		let upstream: RecordingUpstream | undefined;

@@ -81,9 +81,13 @@ export interface ConnectOptions {
 	readonly socketOptions?: SocketOptions | undefined;
 }
 
-/** Ways to make plain connections. Both implementations pass the same tests. */
+/** `auto`: the best that there is. */
+export type TransportKind = "auto" | Transport["kind"];
+
+/** Ways to make plain connections. All implementations pass the same tests. */
 export interface Transport {
-	readonly kind: "raw" | "net";
+	/** `ring`: raw handles whose connections read and write by io_uring; `net`: public sockets. */
+	readonly kind: "ring" | "raw" | "net";
 	/** Rejects when the address cannot be bound. */
 	listen(options: ListenOptions, onConnection: (connection: Connection) => void): Promise<ListeningSocket>;
 	listenPipe(path: string, onConnection: (connection: Connection) => void): Promise<ListeningSocket>;
@@ -95,6 +99,8 @@ export interface Transport {
 	toSocket(connection: Connection, bytes: Buffer | undefined): import("node:net").Socket;
 	/** Takes a TLS socket whose handshake is done. It does not read until `resume`. */
 	adoptTls(socket: import("node:tls").TLSSocket): Connection;
+	/** Gives back what all connections share. They are closed by then. */
+	close(): void;
 }
 
 export const silentHandler: ConnectionHandler = {

@@ -148,6 +148,7 @@ export function createNetTransport(hooks: TransportHooks): Transport {
 			return socket;
 		},
 		adoptTls: (socket: TLSSocket) => adopt(socket, true),
+		close() {},
 	};
 }
 

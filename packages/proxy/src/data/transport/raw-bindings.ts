@@ -2,7 +2,7 @@ import { createRequire } from "node:module";
 
 /**
  * The libuv handles under node:net. They are not public; everything that touches them is in this folder, and
- * `self-test.ts` decides at start whether they behave as expected.
+ * `transport.ts` tests at start whether they behave as expected.
  */
 
 export interface RawHandle {
@@ -15,6 +15,9 @@ export interface RawHandle {
 	writeBuffer(request: RawWrite, bytes: Uint8Array): number;
 	shutdown(request: object): number;
 	close(callback?: () => void): void;
+	/** Whether it keeps the event loop from ending. */
+	ref(): void;
+	unref(): void;
 	/** Of TCP alone: closes with RST. Not 0: it could not. */
 	reset?(callback?: () => void): number;
 }
@@ -35,6 +38,7 @@ export interface RawTcp extends RawHandle {
 
 export interface RawPipe extends RawHandle {
 	onconnection: ((this: RawPipe, status: number, handle: RawPipe) => void) | undefined;
+	open(fd: number): number;
 	bind(path: string): number;
 	listen(backlog: number): number;
 	connect(request: RawConnect, path: string): number;

@@ -16,6 +16,8 @@ export interface RawShared {
 	/** For plain writes: libuv leaves it alone when it could write at once. */
 	spareWrite: RawWrite;
 	nextId: number;
+	/** Of a socket that is connected. */
+	readonly createConnection: (handle: RawHandle) => RawConnection;
 }
 
 export function systemError(bindings: RawBindings, call: string, code: number): Error {
@@ -44,12 +46,13 @@ export class RawConnection implements Connection {
 	isClosed = false;
 	queuedBytes = 0;
 	readonly handle: RawHandle;
-	readonly #shared: RawShared;
+	protected readonly shared: RawShared;
+	/** Somebody wants what comes. */
+	protected isReading = false;
+	/** A write is under way: TLS would abort the process on a second one (src/crypto/crypto_tls.cc, `CHECK(!current_write_)`). */
+	protected isBusy = false;
 	readonly #socket: TLSSocket | undefined;
 	#readBuffer: Buffer;
-	#isReading = false;
-	/** A write is under way: TLS would abort the process on a second one (src/crypto/crypto_tls.cc, `CHECK(!current_write_)`). */
-	#isBusy = false;
 	#needsDrain = false;
 	#isEnding = false;
 	#unpin: (() => void) | undefined;
@@ -59,7 +62,7 @@ export class RawConnection implements Connection {
 	#names: { local: SocketName; remote: SocketName } | undefined;
 
 	constructor(shared: RawShared, handle: RawHandle, socket: TLSSocket | undefined) {
-		this.#shared = shared;
+		this.shared = shared;
 		this.handle = handle;
 		this.#socket = socket;
 		this.isTls = socket !== undefined;
@@ -71,7 +74,7 @@ export class RawConnection implements Connection {
 	}
 
 	get isBlocked(): boolean {
-		return this.isTls ? this.queuedBytes > tlsQueuedBytesSoft : this.#isBusy;
+		return this.isTls ? this.queuedBytes > tlsQueuedBytesSoft : this.isBusy;
 	}
 
 	get fd(): number {
@@ -107,16 +110,21 @@ export class RawConnection implements Connection {
 	}
 
 	useReadBuffer(buffer: Buffer | undefined): void {
-		this.#readBuffer = buffer ?? this.#shared.readBuffer;
+		this.#readBuffer = buffer ?? this.shared.readBuffer;
 		if (!this.isClosed) this.handle.useUserBuffer(this.#readBuffer);
 	}
 
 	handleRead(): void {
-		const { bindings, hooks } = this.#shared;
+		const { bindings } = this.shared;
 		const count = bindings.state[bindings.readBytesOrError] ?? 0;
-		if (count === 0 || this.isClosed) return;
+		if (count !== 0 && !this.isClosed) this.handOn(this.#readBuffer, 0, count);
+	}
+
+	/** `count`: of bytes from `start` on; negative: an error, the end of the file among them. */
+	protected handOn(bytes: Buffer, start: number, count: number): void {
+		const { bindings, hooks } = this.shared;
 		try {
-			if (count > 0) this.handler.onData(this.#readBuffer, 0, count);
+			if (count > 0) this.handler.onData(bytes, start, start + count);
 			else if (count === endOfFile) this.#handleEnd();
 			else this.destroy(systemError(bindings, "read", count));
 		} catch (error) {
@@ -133,14 +141,14 @@ export class RawConnection implements Connection {
 	/** A handler threw: this connection cannot be trusted any more, the others can. */
 	fail(thrown: unknown): void {
 		const error = thrown instanceof Error ? thrown : new Error(String(thrown));
-		this.#shared.hooks.onHandlerError(error);
+		this.shared.hooks.onHandlerError(error);
 		this.destroy(error);
 	}
 
 	write(bytes: Uint8Array, unpin?: () => void): WriteStatus {
 		if (this.isClosed || this.#isEnding) return "written";
-		if (this.#isBusy) return this.#enqueue(bytes);
-		return this.isTls ? this.#writeTls(bytes) : this.#writePlain(bytes, unpin);
+		if (this.isBusy) return this.#enqueue(bytes);
+		return this.isTls ? this.#writeTls(bytes) : this.writePlain(bytes, unpin);
 	}
 
 	#enqueue(bytes: Uint8Array): WriteStatus {
@@ -155,8 +163,8 @@ export class RawConnection implements Connection {
 		return "queued";
 	}
 
-	#writePlain(bytes: Uint8Array, unpin: (() => void) | undefined): WriteStatus {
-		const shared = this.#shared;
+	protected writePlain(bytes: Uint8Array, unpin: (() => void) | undefined): WriteStatus {
+		const shared = this.shared;
 		const request = shared.spareWrite;
 		const status = this.handle.writeBuffer(request, bytes);
 		if (status !== 0) {
@@ -168,7 +176,7 @@ export class RawConnection implements Connection {
 		request.owner = this;
 		request.buffer = bytes;
 		request.oncomplete = onRawWritten;
-		this.#isBusy = true;
+		this.isBusy = true;
 		this.#needsDrain = true;
 		this.#unpin = unpin;
 		return "pinned";
@@ -176,7 +184,7 @@ export class RawConnection implements Connection {
 
 	/** OpenSSL has taken the clear text when this returns, so the memory is free at once; only the request is under way. */
 	#writeTls(bytes: Uint8Array): WriteStatus {
-		const { bindings } = this.#shared;
+		const { bindings } = this.shared;
 		this.#writes ??= [this.#createWrite(), this.#createWrite()];
 		const writes = this.#writes;
 		const request = writes[0];
@@ -187,12 +195,12 @@ export class RawConnection implements Connection {
 			this.#destroyLater(systemError(bindings, "write", status));
 			return "written";
 		}
-		this.#isBusy = bindings.state[bindings.lastWriteWasAsync] !== 0;
+		this.isBusy = bindings.state[bindings.lastWriteWasAsync] !== 0;
 		return "written";
 	}
 
 	#createWrite(): RawWrite {
-		const request = new this.#shared.bindings.WriteWrap();
+		const request = new this.shared.bindings.WriteWrap();
 		request.owner = this;
 		request.oncomplete = onRawWritten;
 		return request;
@@ -202,21 +210,21 @@ export class RawConnection implements Connection {
 	#destroyLater(error: Error): void {
 		setImmediate(() => {
 			this.destroy(error);
-			this.#shared.hooks.afterEvent();
+			this.shared.hooks.afterEvent();
 		});
 	}
 
 	handleWritten(status: number): void {
-		this.#isBusy = false;
+		this.isBusy = false;
 		this.#releasePin();
 		if (this.isClosed) return;
 		try {
-			if (status < 0) this.destroy(systemError(this.#shared.bindings, "write", status));
+			if (status < 0) this.destroy(systemError(this.shared.bindings, "write", status));
 			else this.#continueWriting();
 		} catch (error) {
 			this.fail(error);
 		}
-		this.#shared.hooks.afterEvent();
+		this.shared.hooks.afterEvent();
 	}
 
 	#continueWriting(): void {
@@ -225,10 +233,10 @@ export class RawConnection implements Connection {
 			this.#queue = [];
 			this.queuedBytes = 0;
 			if (this.isTls) this.#writeTls(bytes);
-			else this.#writePlain(bytes, undefined);
+			else this.writePlain(bytes, undefined);
 		}
 		if (this.#isEnding) {
-			if (!this.#isBusy) this.#shutdown();
+			if (!this.isBusy) this.#shutdown();
 			return;
 		}
 		if (this.#needsDrain && !this.isBlocked) {
@@ -244,30 +252,38 @@ export class RawConnection implements Connection {
 	}
 
 	pause(): void {
-		if (!this.#isReading || this.isClosed) return;
-		this.#isReading = false;
+		if (!this.isReading || this.isClosed) return;
+		this.isReading = false;
+		this.stopReading();
+	}
+
+	protected stopReading(): void {
 		this.handle.readStop();
 	}
 
 	resume(): void {
-		if (this.#isReading || this.isClosed) return;
-		this.#isReading = true;
+		if (this.isReading || this.isClosed) return;
+		this.isReading = true;
+		this.startReading();
+	}
+
+	protected startReading(): void {
 		this.handle.readStart();
 	}
 
 	end(): void {
 		if (this.isClosed || this.#isEnding) return;
-		this.#shared.hooks.beforeClose();
+		this.shared.hooks.beforeClose();
 		this.#isEnding = true;
-		if (!this.#isBusy) this.#shutdown();
+		if (!this.isBusy) this.#shutdown();
 	}
 
 	#shutdown(): void {
-		const request = new this.#shared.bindings.ShutdownWrap();
+		const request = new this.shared.bindings.ShutdownWrap();
 		request.handle = this.handle;
 		request.oncomplete = () => {};
 		const status = this.handle.shutdown(request);
-		if (status !== 0) this.#destroyLater(systemError(this.#shared.bindings, "shutdown", status));
+		if (status !== 0) this.#destroyLater(systemError(this.shared.bindings, "shutdown", status));
 	}
 
 	destroy(error?: Error): void {
@@ -280,12 +296,13 @@ export class RawConnection implements Connection {
 
 	#close(error: Error | undefined, isReset: boolean): void {
 		if (this.isClosed) return;
-		this.#shared.hooks.beforeClose();
+		this.shared.hooks.beforeClose();
 		void this.#socketNames;
 		this.isClosed = true;
-		this.#isReading = false;
+		this.isReading = false;
 		this.#queue = [];
 		this.queuedBytes = 0;
+		this.releaseHandle();
 		if (this.#socket !== undefined) this.#socket.destroy();
 		// What is being shut down cannot be reset any more.
 		else if (!isReset || this.handle.reset === undefined || this.handle.reset() !== 0) this.handle.close();
@@ -294,20 +311,23 @@ export class RawConnection implements Connection {
 		try {
 			handler.onClose(error);
 		} catch (thrown) {
-			this.#shared.hooks.onHandlerError(thrown instanceof Error ? thrown : new Error(String(thrown)));
+			this.shared.hooks.onHandlerError(thrown instanceof Error ? thrown : new Error(String(thrown)));
 		}
 	}
 
+	/** The handle is closed next. */
+	protected releaseHandle(): void {}
+
 	/** Lets go of the handle: somebody else reads it from now on. */
-	detach(): RawHandle {
-		this.#shared.hooks.beforeClose();
+	detach(): { readonly handle: RawHandle; readonly held: Buffer | undefined } {
+		this.shared.hooks.beforeClose();
 		this.pause();
 		this.isClosed = true;
 		this.handler = silentHandler;
 		// Assigning anything but a function aborts the process.
 		this.handle.onread = ignoreRead;
 		this.handle.owner = undefined;
-		return this.handle;
+		return { handle: this.handle, held: undefined };
 	}
 }
 

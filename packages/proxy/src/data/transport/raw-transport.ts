@@ -5,6 +5,8 @@ import type { SocketOption, SocketOptions } from "../../config/sockets.ts";
 import type { RawBindings, RawHandle, RawPipe, RawTcp, SocketName } from "./raw-bindings.ts";
 import { applySocketOptions, noSocketCalls } from "./socket-options.ts";
 import { RawConnection, type RawShared, systemError } from "./raw-connection.ts";
+import { RingConnection } from "./ring/ring-connection.ts";
+import type { RingLoop } from "./ring/ring-loop.ts";
 
 const readBufferBytes = 64 * 1024;
 
@@ -13,11 +15,19 @@ interface SocketWithHandle {
 	readonly _handle: RawHandle;
 }
 
-export function createRawTransport(bindings: RawBindings, hooks: TransportHooks): Transport {
-	const shared: RawShared = { bindings, hooks, readBuffer: Buffer.allocUnsafeSlow(readBufferBytes), spareWrite: new bindings.WriteWrap(), nextId: 1 };
+/** With a ring, its connections read and write by it. */
+export function createRawTransport(bindings: RawBindings, hooks: TransportHooks, ring?: RingLoop): Transport {
+	const shared: RawShared = {
+		bindings,
+		hooks,
+		readBuffer: Buffer.allocUnsafeSlow(readBufferBytes),
+		spareWrite: new bindings.WriteWrap(),
+		nextId: 1,
+		createConnection: (handle) => (ring === undefined ? new RawConnection(shared, handle, undefined) : new RingConnection(shared, handle, ring)),
+	};
 	const { TCP, Pipe } = bindings;
 	return {
-		kind: "raw",
+		kind: ring === undefined ? "raw" : "ring",
 		async listen(options, onConnection) {
 			const server = new TCP(bindings.tcp.SERVER);
 			const set = openWithOptions(shared, server, options.address, options.socketOptions);
@@ -40,12 +50,14 @@ export function createRawTransport(bindings: RawBindings, hooks: TransportHooks)
 			return systemError(bindings, "open", status);
 		},
 		toSocket(connection, bytes) {
-			const handle = (connection as RawConnection).detach();
+			const { handle, held } = (connection as RawConnection).detach();
 			const socket = new Socket({ handle, allowHalfOpen: true } as unknown as ConstructorParameters<typeof Socket>[0]);
+			if (held !== undefined) socket.unshift(held);
 			if (bytes !== undefined && bytes.length > 0) socket.unshift(bytes);
 			return socket;
 		},
 		adoptTls: (socket) => adoptTls(shared, socket),
+		close: () => ring?.close(),
 	};
 }
 
@@ -86,7 +98,7 @@ function bindServer(bindings: RawBindings, server: RawTcp, options: ListenOption
 /** What goes wrong with a connection ends that one alone. */
 function accept(shared: RawShared, handle: RawTcp | RawPipe, isTcp: boolean, onConnection: (connection: Connection) => void): undefined {
 	if (isTcp) (handle as RawTcp).setNoDelay(true);
-	const connection = new RawConnection(shared, handle, undefined);
+	const connection = shared.createConnection(handle);
 	try {
 		onConnection(connection);
 	} catch (error) {
@@ -137,7 +149,7 @@ function connectRaw(shared: RawShared, options: ConnectOptions, onResult: (resul
 		if (status === 0 && address.kind === "ip" && options.keepaliveSeconds !== undefined) (handle as RawTcp).setKeepAlive(true, options.keepaliveSeconds);
 		if (status !== 0) handle.close();
 		try {
-			onResult(status === 0 ? new RawConnection(shared, handle, undefined) : (refusal ?? systemError(bindings, "connect", status)));
+			onResult(status === 0 ? shared.createConnection(handle) : (refusal ?? systemError(bindings, "connect", status)));
 		} catch (error) {
 			hooks.onHandlerError(error instanceof Error ? error : new Error(String(error)));
 		}

@@ -6,7 +6,7 @@ import type { Connection, ConnectionHandler, ListeningSocket, Transport, Transpo
 import { createNetTransport } from "./net-transport.ts";
 import { loadRawBindings } from "./raw-bindings.ts";
 import { createRawTransport } from "./raw-transport.ts";
-import { passesSelfTest } from "./transport.ts";
+import { openRing, passesSelfTest } from "./transport.ts";
 
 const handlerErrors: Error[] = [];
 const hooks: TransportHooks = { afterEvent() {}, beforeClose() {}, onHandlerError: (error) => void handlerErrors.push(error) };
@@ -25,9 +25,75 @@ function dial(transport: Transport, port: number): Promise<Connection> {
 	});
 }
 
+/** Uniform in [0, 1), by a linear congruence. */
+function createRandom(seed: number): () => number {
+	let state = seed;
+	return () => (state = (Math.imul(state, 1664525) + 1013904223) >>> 0) / 2 ** 32;
+}
+
+/** Answers what comes, in the manner of TCP proxying: from the shared buffer by a copy, from memory of its own by reference. */
+function echo(connection: Connection, random: () => number): void {
+	let isOwn = false;
+	const rest = (ms: number) => {
+		connection.pause();
+		setTimeout(() => connection.resume(), ms);
+	};
+	handle(connection, {
+		onData(bytes, start, end) {
+			const part = bytes.subarray(start, end);
+			if (connection.write(isOwn ? part : Buffer.from(part)) !== "written") return connection.pause();
+			if (random() < 0.1) rest(2 * random());
+			if (random() > 0.05) return;
+			isOwn = !isOwn;
+			connection.useReadBuffer(isOwn ? Buffer.allocUnsafeSlow(128 * 1024) : undefined);
+		},
+		onDrain: () => connection.resume(),
+		onEnd: () => connection.end(),
+	});
+}
+
+/** Sends parts of all sizes and holds what comes back against them. */
+function converse(connection: Connection, client: number, random: () => number): Promise<void> {
+	const { promise, resolve, reject } = Promise.withResolvers<void>();
+	const total = 400_000;
+	const byteAt = (at: number) => (at * 31 + (at >> 9) + client) & 0xff;
+	let sent = 0;
+	let received = 0;
+	const send = () => {
+		while (sent < total) {
+			const size = Math.min(total - sent, random() < 0.7 ? 1 + Math.floor(random() * 3000) : Math.floor(random() * 90_000));
+			const from = sent;
+			sent += size;
+			const status = connection.write(Buffer.from(Uint8Array.from({ length: size }, (_, i) => byteAt(from + i))));
+			if (status !== "written") return;
+			if (random() < 0.3) return void setTimeout(send, random());
+		}
+		connection.end();
+	};
+	handle(connection, {
+		onData(bytes, start, end) {
+			for (let i = start; i < end; i++) if (bytes[i] !== byteAt(received++)) return reject(new Error(`byte ${received - 1} of client ${client} is another's`));
+			if (random() > 0.05) return;
+			connection.pause();
+			setTimeout(() => connection.resume(), random());
+		},
+		onDrain: send,
+		onEnd() {
+			if (received !== total) reject(new Error(`${received} of ${total} bytes came back`));
+			connection.destroy();
+			resolve();
+		},
+		onClose: (error) => error && reject(error),
+	});
+	send();
+	return promise;
+}
+
 const bindings = loadRawBindings();
 const transports: Transport[] = [createNetTransport(hooks)];
 if (bindings !== undefined) transports.push(createRawTransport(bindings, hooks));
+const ring = bindings && (await openRing(bindings));
+if (bindings !== undefined && ring !== undefined) transports.push(createRawTransport(bindings, hooks, ring));
 
 it("passes the self-test with this Node's raw handles", async () => {
 	assert.ok(bindings !== undefined);
@@ -166,6 +232,13 @@ for (const transport of transports) {
 			client.destroy();
 			accepted.destroy();
 		});
+
+		for (const seed of [1, 2, 3, 4]) {
+			it(`carries every byte of conversations whose sizes and pauses are random (${seed})`, async () => {
+				accept = (connection) => echo(connection, createRandom(seed * 1000 + connection.id));
+				await Promise.all(Array.from({ length: 24 }, async (_, i) => converse(await dial(transport, server.port), i, createRandom(seed * 100 + i))));
+			});
+		}
 
 		it("survives many writes in one turn over TLS, where a second outstanding one would abort the process", async () => {
 			const identity = createTestIdentity("spiffe://test/ns/a/sa/b");

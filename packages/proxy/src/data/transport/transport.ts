@@ -1,24 +1,37 @@
-import type { Transport, TransportHooks } from "./connection.ts";
+import type { Transport, TransportHooks, TransportKind } from "./connection.ts";
 import { createNetTransport } from "./net-transport.ts";
 import { loadRawBindings, type RawBindings } from "./raw-bindings.ts";
 import { createRawTransport } from "./raw-transport.ts";
+import { loadRingCalls } from "./ring/ring-calls.ts";
+import { RingLoop } from "./ring/ring-loop.ts";
 
 const selfTestTimeoutMs = 2000;
 
-/** What connections are made of, in every thread: `WEFT_TRANSPORT=net` keeps to public sockets. */
-export function transportKind(variables: NodeJS.ProcessEnv): "auto" | "net" {
-	return variables["WEFT_TRANSPORT"] === "net" ? "net" : "auto";
+/** What connections are made of: `WEFT_TRANSPORT=raw` keeps from io_uring, `WEFT_TRANSPORT=net` to public sockets. */
+export function transportKind(variables: NodeJS.ProcessEnv): TransportKind {
+	const wanted = variables["WEFT_TRANSPORT"];
+	return wanted === "net" || wanted === "raw" ? wanted : "auto";
 }
 
-/** Raw handles when this Node's behave as expected; else the public sockets. `net` forces the latter. */
-export async function createTransport(wanted: "auto" | "net", hooks: TransportHooks): Promise<Transport> {
+/** io_uring where the system has it and raw handles where this Node's behave as expected; else the public sockets. */
+export async function createTransport(wanted: TransportKind, hooks: TransportHooks): Promise<Transport> {
 	const bindings = wanted === "net" ? undefined : loadRawBindings();
-	if (bindings === undefined || !(await passesSelfTest(bindings))) return createNetTransport(hooks);
-	return createRawTransport(bindings, hooks);
+	if (bindings === undefined) return createNetTransport(hooks);
+	const ring = wanted === "raw" ? undefined : await openRing(bindings);
+	if (ring !== undefined && (await passesSelfTest(bindings, ring))) return createRawTransport(bindings, hooks, ring);
+	ring?.close();
+	if (await passesSelfTest(bindings)) return createRawTransport(bindings, hooks);
+	return createNetTransport(hooks);
+}
+
+/** undefined: the system has none, or none for us. */
+export async function openRing(bindings: RawBindings): Promise<RingLoop | undefined> {
+	const calls = await loadRingCalls();
+	return calls && RingLoop.open(calls, bindings);
 }
 
 /** One round trip over loopback on raw handles, with an end of file both ways. */
-export async function passesSelfTest(bindings: RawBindings): Promise<boolean> {
+export async function passesSelfTest(bindings: RawBindings, ring?: RingLoop): Promise<boolean> {
 	let isFailed = false;
 	const hooks: TransportHooks = {
 		afterEvent() {},
@@ -28,7 +41,7 @@ export async function passesSelfTest(bindings: RawBindings): Promise<boolean> {
 		},
 	};
 	try {
-		const transport = createRawTransport(bindings, hooks);
+		const transport = createRawTransport(bindings, hooks, ring);
 		const answer = await withTimeout(exchange(transport), selfTestTimeoutMs);
 		return !isFailed && answer === "ping-pong";
 	} catch {

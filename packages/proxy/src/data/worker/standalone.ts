@@ -10,6 +10,7 @@ import { createBucketBuffer } from "../../config/shared-buckets.ts";
 import { createSharedBuffer } from "../../config/shared-state.ts";
 import type { FromWorker, WorkerInit } from "../../config/worker-messages.ts";
 import { type DataWorker, createDataWorker } from "./worker.ts";
+import type { TransportKind } from "../transport/connection.ts";
 import type { OriginalDst } from "../transport/original-dst.ts";
 
 /** Test helper: literals with every field set, and a worker in this very thread. */
@@ -263,7 +264,7 @@ export interface Standalone {
 	close(): Promise<void>;
 }
 
-export function workerInit(transport: "auto" | "net" = "auto"): WorkerInit {
+export function workerInit(transport: TransportKind = "auto"): WorkerInit {
 	return {
 		kind: "init",
 		workerIndex: 0,
@@ -276,7 +277,7 @@ export function workerInit(transport: "auto" | "net" = "auto"): WorkerInit {
 	};
 }
 
-export async function startStandalone(transport: "auto" | "net" = "auto", originalDst: OriginalDst = () => undefined): Promise<Standalone> {
+export async function startStandalone(transport: TransportKind = "auto", originalDst: OriginalDst = () => undefined): Promise<Standalone> {
 	const messages: FromWorker[] = [];
 	const waiting = new Map<number, (message: Extract<FromWorker, { kind: "updated" }>) => void>();
 	const ports = new Map<string, number>();

@@ -93,6 +93,7 @@ export async function createDataWorker(
 	const hash64 = await loadHash64();
 	const hooks = { afterEvent, beforeClose: () => output.flushEarlier(), onHandlerError, socketCalls };
 	const transport = await createTransport(init.options.transport, hooks);
+	log("main", "debug", "connections are made", { transport: transport.kind });
 	const context: WorkerContext = {
 		node: init.node,
 		localCluster: init.options.localCluster ?? "",
@@ -150,7 +151,7 @@ export async function createDataWorker(
 function balanceOpener({ balance }: WorkerInit, context: WorkerContext, socketCalls: SocketCalls | undefined): OpenBalance | undefined {
 	if (balance === undefined) return undefined;
 	return (onTaken) => {
-		if (socketCalls !== undefined && context.transport.kind === "raw") return new ConnectionBalance(balance, context, socketCalls, onTaken);
+		if (socketCalls !== undefined && context.transport.kind !== "net") return new ConnectionBalance(balance, context, socketCalls, onTaken);
 		throw new Error("connectionBalanceConfig.exactBalance needs Linux, and node:ffi (Node 26) or the package koffi");
 	};
 }
@@ -258,5 +259,6 @@ async function closeWorker(context: WorkerContext, listeners: ListenerManager, f
 	context.afterEvent();
 	context.wheel.close();
 	for (const cluster of context.snapshot.clusters.values()) cluster.remove();
+	context.transport.close();
 	await files.close();
 }
