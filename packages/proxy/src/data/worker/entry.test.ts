@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { readdirSync, readlinkSync } from "node:fs";
 import { it } from "node:test";
 import { Worker } from "node:worker_threads";
 import type { FromWorker, ToWorker } from "../../config/worker-messages.ts";
@@ -46,4 +47,26 @@ it("serves in a thread of its own: update, request, scrape, a refused update, st
 	await next("drained");
 	await thread.terminate();
 	upstream.close();
+});
+
+function countRings(): number {
+	const targets = readdirSync("/proc/self/fd").map((fd) => {
+		try {
+			return readlinkSync(`/proc/self/fd/${fd}`);
+		} catch {
+			return "";
+		}
+	});
+	return targets.filter((target) => target.includes("io_uring")).length;
+}
+
+it("leaves no ring behind when it fails", { skip: process.platform !== "linux" && "there is no io_uring" }, async () => {
+	const before = countRings();
+	const thread = new Worker(new URL("./entry.ts", import.meta.url), { workerData: workerInit(), execArgv: ["--no-warnings"] });
+	await new Promise<void>((resolve) => thread.on("message", (message: FromWorker) => message.kind === "ready" && resolve()));
+	const failed = new Promise((resolve) => thread.on("error", resolve));
+	const ended = new Promise((resolve) => thread.on("exit", resolve));
+	thread.postMessage({ kind: "update", update: null });
+	await Promise.all([failed, ended]);
+	assert.equal(countRings(), before);
 });

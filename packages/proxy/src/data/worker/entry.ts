@@ -18,6 +18,8 @@ const init = workerData as WorkerInit;
 const socketCalls = await loadSocketCalls();
 const worker = await createDataWorker(init, post, createOriginalDst(socketCalls), socketCalls);
 handle = worker.handle;
+// Of a thread that fails: its process goes on.
+process.once("exit", () => worker.context.transport.close());
 post({ kind: "ready" });
 for (const message of early.splice(0)) worker.handle(message);
 
