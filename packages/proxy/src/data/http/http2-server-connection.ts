@@ -60,6 +60,7 @@ export class Http2ServerConnection implements ConnectionHandler, SessionOwner {
 	constructor(connection: Connection, info: ConnectionInfo, manager: CompiledManager, pool: StreamPool, onClosed: () => void) {
 		const { context, config, headLimits } = manager;
 		this.connection = connection;
+		connection.expectLargeReads();
 		this.info = info;
 		this.manager = manager;
 		this.pool = pool;

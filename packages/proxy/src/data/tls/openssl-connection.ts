@@ -79,6 +79,10 @@ export class SecureConnection implements Connection, ConnectionHandler {
 		this.#readBuffer = buffer ?? this.#shared.readBuffer;
 	}
 
+	expectLargeReads(): void {
+		this.#inner.expectLargeReads();
+	}
+
 	write(bytes: Uint8Array): WriteStatus {
 		if (this.isClosed || this.#isEnding || bytes.length === 0) return "written";
 		const failure = this.#session.write(bytes);

@@ -46,6 +46,8 @@ export interface Connection {
 	write(bytes: Uint8Array, unpin?: () => void): WriteStatus;
 	/** Read into this memory from now on (bulk transfer); undefined: the shared buffer. */
 	useReadBuffer(buffer: Buffer | undefined): void;
+	/** Many streams share it: few and large reads and writes are to come. */
+	expectLargeReads(): void;
 	pause(): void;
 	resume(): void;
 	/** Half-closes once all is sent. */

@@ -80,6 +80,7 @@ class NetConnection implements Connection {
 		return this.socket.write(Buffer.from(bytes)) ? "written" : "queued";
 	}
 	useReadBuffer(): void {}
+	expectLargeReads(): void {}
 	pause(): void {
 		this.socket.pause();
 	}

@@ -114,6 +114,8 @@ export class RawConnection implements Connection {
 		if (!this.isClosed) this.handle.useUserBuffer(this.#readBuffer);
 	}
 
+	expectLargeReads(): void {}
+
 	handleRead(): void {
 		const { bindings } = this.shared;
 		const count = bindings.state[bindings.readBytesOrError] ?? 0;

@@ -43,6 +43,7 @@ function echo(connection: Connection, random: () => number): void {
 			const part = bytes.subarray(start, end);
 			if (connection.write(isOwn ? part : Buffer.from(part)) !== "written") return connection.pause();
 			if (random() < 0.1) rest(2 * random());
+			if (random() < 0.01) connection.expectLargeReads();
 			if (random() > 0.05) return;
 			isOwn = !isOwn;
 			connection.useReadBuffer(isOwn ? Buffer.allocUnsafeSlow(128 * 1024) : undefined);

@@ -42,6 +42,7 @@ export class Http2Upstream implements ConnectionHandler, SessionOwner, ExchangeC
 		this.connection = connection;
 		this.openedAt = pool.cluster.context.nowMs();
 		connection.handler = this;
+		connection.expectLargeReads();
 		const { config, context } = pool.cluster;
 		pool.cluster.openHttp2Stats();
 		this.streamWindow = config.http2.streamWindow;

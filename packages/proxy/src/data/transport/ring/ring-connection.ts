@@ -8,8 +8,9 @@ import type { RingLoop, RingUser } from "./ring-loop.ts";
 const sendBytesMax = 16 * 1024;
 /** More than this behind a write of the same turn means that the peer is slow. */
 const queuedBytesSoft = 64 * 1024;
-/** So many reads in a row that would have fitted into the ring's buffers end a bulk transfer. */
-const smallReadsMax = 16;
+/** So many reads in a row that would have fitted into the ring's buffers end a bulk transfer; twice as many the next time, up to the last. */
+const smallReadsMin = 16;
+const smallReadsMax = 4096;
 const errors = { tryAgain: -11, noBuffers: -105, cancelled: -125 } as const;
 
 /**
@@ -26,10 +27,12 @@ export class RingConnection extends RawConnection implements RingUser {
 	#isSending = false;
 	/** How much of what is being sent there is. */
 	#sendingBytes = 0;
-	/** libuv reads. */
+	/** libuv reads and writes. */
 	#isBulk = false;
+	#staysBulk = false;
 	#hasOwnBuffer = false;
 	#smallReads = 0;
+	#smallReadsMax = smallReadsMin;
 	/** What came after `pause`, and what followed it. */
 	#held: Buffer | undefined;
 	#heldEnd = 0;
@@ -49,6 +52,11 @@ export class RingConnection extends RawConnection implements RingUser {
 		super.useReadBuffer(buffer);
 		this.#hasOwnBuffer = buffer !== undefined;
 		if (this.#hasOwnBuffer) this.#becomeBulk();
+	}
+
+	override expectLargeReads(): void {
+		this.#staysBulk = true;
+		this.#becomeBulk();
 	}
 
 	protected override startReading(): void {
@@ -121,21 +129,22 @@ export class RingConnection extends RawConnection implements RingUser {
 	}
 
 	protected override handOn(bytes: Buffer, start: number, count: number): void {
-		if (this.#isBulk && !this.#isReceiving && count > 0) this.#lookForEndOfBulk(count);
+		if (this.#isBulk && !this.#staysBulk && !this.#isReceiving && count > 0) this.#lookForEndOfBulk(count);
 		super.handOn(bytes, start, count);
 	}
 
 	#lookForEndOfBulk(count: number): void {
 		if (count >= receiveBufferBytes) this.#smallReads = 0;
-		else if (++this.#smallReads >= smallReadsMax && !this.#hasOwnBuffer) {
+		else if (++this.#smallReads >= this.#smallReadsMax && !this.#hasOwnBuffer) {
 			this.#isBulk = false;
+			this.#smallReadsMax = Math.min(2 * this.#smallReadsMax, smallReadsMax);
 			super.stopReading();
 			this.#receive();
 		}
 	}
 
 	protected override writePlain(bytes: Uint8Array, unpin: (() => void) | undefined): WriteStatus {
-		if (bytes.length > sendBytesMax || !this.#loop.send(this.#slot, bytes)) return super.writePlain(bytes, unpin);
+		if (this.#isBulk || bytes.length > sendBytesMax || !this.#loop.send(this.#slot, bytes)) return super.writePlain(bytes, unpin);
 		this.isBusy = this.#isSending = true;
 		this.#sendingBytes = bytes.length;
 		return "written";
