@@ -18,7 +18,7 @@ export interface GrpcEnvironment {
 }
 
 export interface GrpcEnvironmentOptions {
-	/** As in the workers. */
+	/** As in the workers, but without a ring. */
 	readonly transport: TransportKind;
 	readonly clock: Pick<Clock, "monotonicMs">;
 	readonly random: () => number;

@@ -24,7 +24,6 @@ const sendFlags = 0x4040;
 
 const submissionsMax = 256;
 const completionsMax = 1024;
-const parameterBytes = 120;
 const submissionWords = 16;
 const pageBytes = 4096;
 const two32 = 2 ** 32;
@@ -224,7 +223,7 @@ interface Words {
 
 /** From `struct io_uring_params` as the kernel filled it in. */
 function readWords(parameters: Uint32Array): Words {
-	if (parameters.length * 4 < parameterBytes || parameters[0] !== submissionsMax || parameters[1] !== completionsMax) throw new Error("a ring of another size");
+	if (parameters[0] !== submissionsMax || parameters[1] !== completionsMax) throw new Error("a ring of another size");
 	const word = (index: number) => (parameters[index] as number) / 4;
 	return {
 		submissionHead: word(10),
